@@ -1,0 +1,196 @@
+//! The commands that ask a coordinator, or a store through a coordinator of their own.
+
+use std::io::Write;
+
+use caviar_common::view::{SweepView, TrialView};
+use caviar_proto::v1::TrialOrder;
+
+use crate::args::{Best, Command, Connection, Drain, Export, Format, List, OneSweep, Sort, Status, Submit, Trials, Watch, Workers};
+use crate::client::Client;
+use crate::embedded::Reader;
+use crate::failure::Failure;
+use crate::follow::follow;
+use crate::progress::talk;
+use crate::run;
+use crate::show;
+use crate::sweep_file::{Checked, DataIs};
+
+/// Carries out a command.
+pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run(args) => run::run(&args).await,
+        Command::Submit(args) => submit(&args).await,
+        Command::List(args) => list(&args).await,
+        Command::Status(args) if args.watch => watch(&args.sweep, args.json, &args.source.connection).await,
+        Command::Status(args) => status(&args).await,
+        Command::Watch(Watch { sweep, json, connection }) => watch(&sweep, json, &connection).await,
+        Command::Trials(args) => trials(&args).await,
+        Command::Best(args) => best(&args).await,
+        Command::Export(args) => export(&args).await,
+        Command::Pause(args) => {
+            tell(&connect(&args).await?.pause(&args.sweep).await?);
+            Ok(())
+        }
+        Command::Resume(args) => {
+            tell(&connect(&args).await?.resume(&args.sweep).await?);
+            Ok(())
+        }
+        Command::Cancel(args) => {
+            tell(&connect(&args).await?.cancel(&args.sweep).await?);
+            Ok(())
+        }
+        Command::Delete(args) => {
+            connect(&args).await?.delete(&args.sweep).await?;
+            talk(&format!("sweep {} is deleted", args.sweep));
+            Ok(())
+        }
+        Command::Workers(args) => workers(&args).await,
+        Command::Drain(args) => drain(&args).await,
+    }
+}
+
+async fn connect(args: &OneSweep) -> anyhow::Result<Client> {
+    Client::connect(&args.connection.coordinator).await
+}
+
+fn tell(sweep: &SweepView) {
+    talk(&format!("sweep {} is {}", sweep.name, sweep.state.name()));
+}
+
+async fn submit(args: &Submit) -> anyhow::Result<()> {
+    let checked = Checked::read(&args.file, args.name.as_ref(), DataIs::Elsewhere)?;
+    let mut client = Client::connect(&args.connection.coordinator).await?;
+    let sweep = checked.create(&mut client, &["to begin another: --name NAME".to_owned()]).await?;
+    tell(&sweep);
+    talk(&format!("hint: caviar status {} --watch", sweep.name));
+    Ok(())
+}
+
+async fn list(args: &List) -> anyhow::Result<()> {
+    let mut reader = Reader::open(&args.source).await?;
+    let sweeps = reader.client.list().await?;
+    reader.close().await?;
+    let mut out = show::stdout();
+    if args.json {
+        show::json(&mut out, &sweeps)?;
+    } else {
+        show::sweep::list(&mut out, &sweeps)?;
+    }
+    Ok(out.flush()?)
+}
+
+async fn status(args: &Status) -> anyhow::Result<()> {
+    let mut reader = Reader::open(&args.source).await?;
+    let sweep = reader.client.sweep(&args.sweep).await?;
+    let running = if args.json { Vec::new() } else { reader.client.running(&args.sweep).await? };
+    reader.close().await?;
+    let mut out = show::stdout();
+    if args.json {
+        show::json(&mut out, &sweep)?;
+    } else {
+        show::sweep::status(&mut out, &sweep)?;
+        if !running.is_empty() {
+            writeln!(out)?;
+            show::trials::table(&mut out, &sweep, &running)?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+async fn watch(sweep: &str, json: bool, connection: &Connection) -> anyhow::Result<()> {
+    let mut client = Client::connect(&connection.coordinator).await?;
+    let mut out = show::stdout();
+    if json {
+        let mut changes = client.watch(sweep).await?;
+        while let Some(view) = changes.next().await? {
+            show::json_line(&mut out, &view)?;
+        }
+        return Ok(());
+    }
+    let last = follow(&mut client, sweep, None).await?;
+    show::sweep::status(&mut out, &last)?;
+    Ok(out.flush()?)
+}
+
+async fn trials(args: &Trials) -> anyhow::Result<()> {
+    let order = match args.sort {
+        Sort::Number => TrialOrder::Unspecified,
+        Sort::Objective => TrialOrder::Objective,
+    };
+    let mut reader = Reader::open(&args.source).await?;
+    let sweep = reader.client.sweep(&args.sweep).await?;
+    let trials = reader.client.trials(&args.sweep, &[], order).await?;
+    reader.close().await?;
+    let mut out = show::stdout();
+    if args.json {
+        show::json(&mut out, &trials)?;
+    } else if args.csv {
+        show::trials::csv(&mut out, &sweep, &trials)?;
+    } else {
+        show::trials::table(&mut out, &sweep, &trials)?;
+    }
+    Ok(out.flush()?)
+}
+
+async fn best(args: &Best) -> anyhow::Result<()> {
+    let mut reader = Reader::open(&args.source).await?;
+    let sweep = reader.client.sweep(&args.sweep).await?;
+    reader.close().await?;
+    let Some(best) = &sweep.best else {
+        let message = format!("no trial of {} is completed yet", sweep.name);
+        return Err(Failure::hinted(message, format!("caviar status {} shows how it is going", sweep.name)).into());
+    };
+    let mut out = show::stdout();
+    if args.json {
+        show::best::json(&mut out, &sweep, best)?;
+    } else if args.toml {
+        show::best::toml(&mut out, &sweep, best)?;
+    } else {
+        show::best::text(&mut out, &sweep, best)?;
+    }
+    Ok(out.flush()?)
+}
+
+async fn export(args: &Export) -> anyhow::Result<()> {
+    let mut reader = Reader::open(&args.source).await?;
+    let sweep = reader.client.sweep(&args.sweep).await?;
+    let mut incoming = reader.client.export(&args.sweep).await?;
+    let mut out = show::stdout();
+    match args.format {
+        Format::Csv => {
+            let mut csv = show::export::Csv::new(&mut out, &sweep)?;
+            while let Some(trial) = incoming.next().await? {
+                csv.trial(&trial)?;
+            }
+            csv.finish()?;
+        }
+        Format::Json => {
+            let mut trials: Vec<TrialView> = Vec::new();
+            while let Some(trial) = incoming.next().await? {
+                trials.push(trial);
+            }
+            show::export::json(&mut out, &sweep, &trials)?;
+        }
+    }
+    drop(incoming);
+    out.flush()?;
+    reader.close().await
+}
+
+async fn workers(args: &Workers) -> anyhow::Result<()> {
+    let workers = Client::connect(&args.connection.coordinator).await?.workers().await?;
+    let mut out = show::stdout();
+    if args.json {
+        show::json(&mut out, &workers)?;
+    } else {
+        show::workers::table(&mut out, &workers)?;
+    }
+    Ok(out.flush()?)
+}
+
+async fn drain(args: &Drain) -> anyhow::Result<()> {
+    let worker = Client::connect(&args.connection.coordinator).await?.drain(&args.worker).await?;
+    let held = show::text::count(u64::try_from(worker.trials.len())?, "trial");
+    talk(&format!("worker {} finishes {held} and leaves", worker.worker));
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! A coordinator inside this process. It is spoken to over gRPC on loopback, as any other.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use anyhow::Context;
+use caviar_coordinator::{Server, ServerConfig, start};
+use caviar_core::input::Config;
+
+use crate::args::Source;
+use crate::client::Client;
+use crate::failure::Failure;
+
+/// A coordinator inside this process.
+#[derive(Debug)]
+pub(crate) struct Embedded {
+    server: Server,
+    url: String,
+}
+
+impl Embedded {
+    /// Starts a coordinator that runs sweeps; the store is made if there is none.
+    pub(crate) async fn start(store: &Path) -> anyhow::Result<Self> {
+        Self::start_with(store, true).await
+    }
+
+    /// Starts a coordinator that only answers questions about a store.
+    pub(crate) async fn read(store: &Path) -> anyhow::Result<Self> {
+        if !store.is_file() {
+            let message = format!("there is no store {}", store.display());
+            return Err(Failure::hinted(message, "caviar run FILE --store PATH makes one; without --store a coordinator is asked").into());
+        }
+        Self::start_with(store, false).await
+    }
+
+    async fn start_with(store: &Path, ticks: bool) -> anyhow::Result<Self> {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = ServerConfig { listen, store: store.to_owned(), core: Config::default(), ticks };
+        let server = start(config).await?;
+        let url = format!("http://{}", server.address());
+        Ok(Self { server, url })
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Waits until it ends by itself, which it does only when its store fails.
+    pub(crate) async fn ended(&mut self) -> anyhow::Error {
+        anyhow::Error::new(self.server.stopped().await)
+    }
+
+    /// Ends it. Everything acknowledged is stored already.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.server.stop().await.context("stopping")
+    }
+}
+
+/// A client of what a reading command asks, and the coordinator behind it where that is in this process.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    /// Ask this.
+    pub(crate) client: Client,
+    embedded: Option<Embedded>,
+}
+
+impl Reader {
+    /// Connects to the coordinator, or opens the store.
+    pub(crate) async fn open(source: &Source) -> anyhow::Result<Self> {
+        match &source.store {
+            None => Ok(Self { client: Client::connect(&source.connection.coordinator).await?, embedded: None }),
+            Some(store) => {
+                let embedded = Embedded::read(store).await?;
+                Ok(Self { client: Client::connect(embedded.url()).await?, embedded: Some(embedded) })
+            }
+        }
+    }
+
+    /// Lets go of the store.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        drop(self.client);
+        match self.embedded {
+            Some(embedded) => embedded.stop().await,
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `caviar`: the command line. Standard output is data, standard error is talk.
+#![forbid(unsafe_code)]
+
+mod args;
+mod client;
+mod commands;
+mod embedded;
+mod failure;
+mod follow;
+mod progress;
+mod run;
+mod show;
+mod sweep_file;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Arguments;
+use crate::failure::{Failure, is_broken_pipe};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match execute(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has read enough of it.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            let interrupted = matches!(error.downcast_ref(), Some(Failure::Interrupted { .. }));
+            ExitCode::from(if interrupted { 130 } else { 1 })
+        }
+    }
+}
+
+fn execute(arguments: Arguments) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder().with_default_directive(tracing_subscriber::filter::LevelFilter::ERROR.into()).from_env();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.context("RUST_LOG")?)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    let result = runtime.block_on(commands::execute(arguments.command));
+    runtime.shutdown_background();
+    result
+}
+
+/// Nobody is left to hear of a failure to write on standard error.
+fn report(error: &anyhow::Error) {
+    let mut stderr = std::io::stderr().lock();
+    let _unheard = match error.downcast_ref::<Failure>() {
+        Some(failure) => failure.write(&mut stderr),
+        None => Failure::of_text(&format!("{error:#}")).write(&mut stderr),
+    };
+}

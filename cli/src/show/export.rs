@@ -1,0 +1,126 @@
+//! Everything that a sweep found, for another program.
+//!
+//! The order and the form of every number are fixed: two runs with the same results give the same bytes, but for `seconds`, `worker`
+//! and `attempts`, which say how the work was done and not what came out.
+
+use std::io::{self, Write};
+
+use caviar_common::data::DataSummary;
+use caviar_common::ids::{Name, TrialNumber};
+use caviar_common::metric::{EpochMetrics, Metric};
+use caviar_common::outcome::SweepState;
+use caviar_common::spec::SweepSpec;
+use caviar_common::view::{RoundView, SweepView, TestView, TrialView};
+use serde::Serialize;
+
+use super::output_error;
+use super::trials::{head, optional, parameters, tail, values};
+
+/// CSV: a row for every epoch of every trial; a trial without an epoch has one row.
+pub(crate) struct Csv<'a, W: Write> {
+    writer: csv::Writer<W>,
+    parameters: Vec<&'a str>,
+    sweep: &'a SweepView,
+}
+
+impl<'a, W: Write> Csv<'a, W> {
+    /// Writes the headings.
+    pub(crate) fn new(out: W, sweep: &'a SweepView) -> io::Result<Self> {
+        let parameters = parameters(sweep);
+        let first = ["trial", "state", "source", "round", "epochs", "objective", "winner", "test_loss", "test_accuracy"];
+        let metrics = Metric::ALL.map(Metric::name);
+        let last = ["seconds", "worker", "attempts", "message"];
+        let mut writer = csv::Writer::from_writer(out);
+        writer.write_record(first.iter().chain(&parameters).chain(&["epoch"]).chain(&metrics).chain(&last)).map_err(output_error)?;
+        Ok(Self { writer, parameters, sweep })
+    }
+
+    /// Writes a trial.
+    pub(crate) fn trial(&mut self, trial: &TrialView) -> io::Result<()> {
+        if trial.curve.is_empty() {
+            return self.row(trial, None);
+        }
+        trial.curve.iter().try_for_each(|epoch| self.row(trial, Some(epoch)))
+    }
+
+    fn row(&mut self, trial: &TrialView, epoch: Option<&EpochMetrics>) -> io::Result<()> {
+        let winner = self.sweep.best.as_ref().is_some_and(|best| best.trial == trial.trial);
+        let test = self.sweep.test.as_ref().filter(|test| test.trial == trial.trial).and_then(|test| test.score);
+        let mut cells = head(trial);
+        cells.extend([winner.to_string(), optional(test.map(|t| t.loss)), optional(test.and_then(|t| t.accuracy))]);
+        cells.extend(values(trial, &self.parameters));
+        cells.push(epoch.map_or_else(String::new, |epoch| epoch.epoch.to_string()));
+        cells.extend(Metric::ALL.map(|metric| optional(epoch.and_then(|epoch| epoch.get(metric)))));
+        cells.extend(tail(trial));
+        self.writer.write_record(&cells).map_err(output_error)
+    }
+
+    /// Writes what is left.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+#[derive(Serialize)]
+struct Export<'a> {
+    sweep: &'a Name,
+    state: SweepState,
+    spec: &'a SweepSpec,
+    data: &'a DataSummary,
+    rounds: &'a [RoundView],
+    winner: Option<TrialNumber>,
+    test: Option<&'a TestView>,
+    trials: &'a [TrialView],
+}
+
+/// One object: the sweep, the winner and every trial with its curve.
+pub(crate) fn json(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView]) -> io::Result<()> {
+    let export = Export {
+        sweep: &sweep.name,
+        state: sweep.state,
+        spec: &sweep.spec,
+        data: &sweep.data,
+        rounds: &sweep.rounds,
+        winner: sweep.best.as_ref().map(|best| best.trial),
+        test: sweep.test.as_ref(),
+        trials,
+    };
+    super::json(out, &export)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn every_epoch_has_a_row() {
+        let sweep = samples::sweep();
+        let mut out = Vec::new();
+        let mut csv = Csv::new(&mut out, &sweep).unwrap();
+        let mut trials = samples::trials();
+        trials[1].curve.clear();
+        trials.iter().try_for_each(|trial| csv.trial(trial)).unwrap();
+        csv.finish().unwrap();
+        let expected = "\
+trial,state,source,round,epochs,objective,winner,test_loss,test_accuracy,learning_rate,layers,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,worker,attempts,message
+0,completed,round,1,2,0.95,false,,,0.01,2,1,0.5,0.9,0.5,0.9,1.5,local,1,
+0,completed,round,1,2,0.95,false,,,0.01,2,2,0.25,0.95,0.25,0.95,1.5,local,1,
+1,diverged,round,1,2,,false,,,0.9,2,,,,,,1.5,local,1,
+2,completed,round,2,2,0.9777777777777777,true,0.125,0.9666666666666667,0.05,2,1,0.2,0.96,0.2,0.96,1.5,local,1,
+2,completed,round,2,2,0.9777777777777777,true,0.125,0.9666666666666667,0.05,2,2,0.1,0.9777777777777777,0.1,0.9777777777777777,1.5,local,1,
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_object_holds_the_curves_and_the_winner() {
+        let mut out = Vec::new();
+        json(&mut out, &samples::sweep(), &samples::trials()).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["winner"], 2);
+        assert_eq!(value["trials"][0]["curve"].as_array().unwrap().len(), 2);
+        assert_eq!(value["trials"][1]["curve"][0]["train"]["loss"], "NaN");
+        assert_eq!(value["rounds"][0]["box"][0]["parameter"], "learning_rate");
+    }
+}

@@ -1,0 +1,197 @@
+//! Sweeps: the list, and one of them with its rounds and its winner.
+
+use std::io::{self, Write};
+
+use caviar_common::outcome::SweepState;
+use caviar_common::spec::{Goal, Strategy, SweepSpec};
+use caviar_common::view::{Counts, RoundView, SweepView, TestView, TrialView};
+
+use super::table::Table;
+use super::text;
+
+/// Rounds beside each other in one table.
+const ROUNDS_ABREAST: usize = 5;
+
+/// Every sweep in one line.
+pub(crate) fn list(out: &mut impl Write, sweeps: &[SweepView]) -> io::Result<()> {
+    let mut table = Table::with_headings(["sweep", "state", "done", "best", "metric", "test", "data"]);
+    for sweep in sweeps {
+        let done = format!("{}/{}", sweep.counts.done(), total(sweep));
+        let best = sweep.best.as_ref().map_or_else(String::new, |best| objective(&sweep.spec, best));
+        let test = sweep.test.as_ref().and_then(|test| test.score.as_ref()).map_or_else(String::new, text::score);
+        let metric = sweep.spec.objective.metric.name().to_owned();
+        table.row([sweep.name.to_string(), sweep.state.name().to_owned(), done, best, metric, test, source(sweep)]);
+    }
+    table.write(out)
+}
+
+/// The file name of the data, which tells more than the beginning of a long path.
+fn source(sweep: &SweepView) -> String {
+    let source = sweep.spec.data.source.as_str();
+    source.rsplit('/').next().unwrap_or(source).to_owned()
+}
+
+/// Trials that the sweep will have. A grid may have fewer points than its budget; then the end tells.
+pub(crate) fn total(sweep: &SweepView) -> u32 {
+    let counts = sweep.counts;
+    if sweep.state.is_final() || sweep.state == SweepState::Scoring {
+        counts.done() + counts.queued + counts.running
+    } else {
+        sweep.spec.search.trials
+    }
+}
+
+/// The objective of a trial, or nothing.
+pub(crate) fn objective(spec: &SweepSpec, trial: &TrialView) -> String {
+    trial.objective.map_or_else(String::new, |value| text::metric(spec.objective.metric, value))
+}
+
+/// One sweep: how it is going, its rounds, its best trial.
+pub(crate) fn status(out: &mut impl Write, sweep: &SweepView) -> io::Result<()> {
+    let data = &sweep.data;
+    writeln!(out, "sweep {} is {}: {}", sweep.name, sweep.state.name(), counts(sweep.counts, total(sweep)))?;
+    writeln!(
+        out,
+        "data  {}: {} training, {} validation, {} test examples, {}",
+        sweep.spec.data.source,
+        data.train,
+        data.validation,
+        data.test,
+        text::count(data.features.into(), "feature"),
+    )?;
+    if let Some(trial) = sweep.waits_for {
+        writeln!(out, "note  the next decision waits for trial {trial}")?;
+    }
+    for note in &sweep.notes {
+        writeln!(out, "note  {note}")?;
+    }
+    if sweep.spec.search.strategy == Strategy::Rounds {
+        sweep.rounds.chunks(ROUNDS_ABREAST).try_for_each(|rounds| write_rounds(out, sweep, rounds))?;
+    }
+    match &sweep.best {
+        Some(best) => {
+            writeln!(out)?;
+            winner(out, sweep, best, sweep.test.as_ref())
+        }
+        None => Ok(()),
+    }
+}
+
+fn counts(counts: Counts, total: u32) -> String {
+    let named = [
+        (counts.completed, "completed"),
+        (counts.diverged, "diverged"),
+        (counts.failed, "failed"),
+        (counts.cancelled, "cancelled"),
+        (counts.running, "running"),
+        (counts.queued, "queued"),
+    ];
+    let parts: Vec<String> = named.iter().filter(|(n, _)| *n > 0).map(|(n, name)| format!("{n} {name}")).collect();
+    let trials = text::count(total.into(), "trial");
+    if parts.is_empty() { trials } else { format!("{trials}, {}", parts.join(", ")) }
+}
+
+/// The rounds side by side, so that one sees each side of the box shrink.
+fn write_rounds(out: &mut impl Write, sweep: &SweepView, rounds: &[RoundView]) -> io::Result<()> {
+    let line = |name: &str, cell: &dyn Fn(&RoundView) -> String| -> Vec<String> {
+        std::iter::once(name.to_owned()).chain(rounds.iter().map(cell)).collect()
+    };
+    let metric = sweep.spec.objective.metric;
+    let mut table = Table::with_headings(line("", &|round| format!("round {}", round.round)));
+    table.row(line("trials", &|round| {
+        if round.done == round.trials { round.done.to_string() } else { format!("{} of {}", round.done, round.trials) }
+    }));
+    for parameter in sweep.spec.space.parameters() {
+        let side = |round: &RoundView| round.search_box.as_ref().map_or_else(|| "-".to_owned(), |b| text::side(b, &parameter.name));
+        table.row(line(&parameter.name, &side));
+    }
+    let best = |round: &RoundView| round.best.map_or_else(|| "-".to_owned(), |best| text::metric(metric, best));
+    table.row(line(&format!("best {}", metric.name()), &best));
+    writeln!(out)?;
+    table.write(out)
+}
+
+/// The best trial: its scores and its values.
+pub(crate) fn winner(out: &mut impl Write, sweep: &SweepView, best: &TrialView, test: Option<&TestView>) -> io::Result<()> {
+    let round = best.reason.round.map_or_else(String::new, |round| format!(" of round {round}"));
+    let goal = match sweep.spec.objective.goal {
+        Goal::Maximize => "highest",
+        Goal::Minimize => "lowest",
+    };
+    let metric = sweep.spec.objective.metric.name();
+    writeln!(out, "best trial {}{round}: {goal} {metric} {}", best.trial, objective(&sweep.spec, best))?;
+    let mut table = Table::default();
+    if let Some(last) = &best.last {
+        table.row(["  validation".to_owned(), text::score(&last.validation)]);
+    }
+    if let Some(test) = test {
+        table.row(["  test".to_owned(), test_text(test)]);
+    }
+    for (name, value) in best.assignment.iter() {
+        table.row([format!("  {name}"), text::value(value)]);
+    }
+    table.write(out)
+}
+
+fn test_text(test: &TestView) -> String {
+    match (&test.score, &test.message) {
+        (Some(score), _) if test.reproduced => text::score(score),
+        (Some(score), _) => format!("{} (trained again for it, the winner came out different)", text::score(score)),
+        (None, Some(message)) => format!("no score: {message}"),
+        (None, None) => "no score".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    fn shown(write: impl Fn(&mut Vec<u8>) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        write(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_finished_sweep_shows_rounds_and_winner() {
+        let text = shown(|out| status(out, &samples::sweep()));
+        let expected = "\
+sweep digits is completed: 3 trials, 2 completed, 1 diverged
+data  builtin:digits: 1257 training, 360 validation, 180 test examples, 64 features
+
+                          round 1    round 2
+trials                    2          1
+learning_rate             1e-4 .. 1  0.01 .. 0.2
+layers                    1 .. 4     2
+best validation_accuracy  0.9500     0.9778
+
+best trial 2 of round 2: highest validation_accuracy 0.9778
+  validation     accuracy 0.9778, loss 0.1
+  test           accuracy 0.9667, loss 0.125
+  layers         2
+  learning_rate  0.05
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_list_has_one_line_each() {
+        let text = shown(|out| list(out, &[samples::sweep()]));
+        let expected = "\
+sweep   state      done  best    metric               test                         data
+digits  completed  3/3   0.9778  validation_accuracy  accuracy 0.9667, loss 0.125  builtin:digits
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_sweep_in_progress_says_what_it_waits_for() {
+        let mut sweep = samples::sweep();
+        sweep.state = SweepState::Running;
+        sweep.waits_for = Some(caviar_common::ids::TrialNumber(1));
+        sweep.notes = vec!["no worker is connected".to_owned()];
+        let text = shown(|out| status(out, &sweep));
+        assert!(text.contains("note  the next decision waits for trial 1\nnote  no worker is connected\n"), "{text}");
+    }
+}

@@ -1,0 +1,136 @@
+//! Numbers, durations and values as people read them.
+
+use std::time::Duration;
+
+use caviar_common::assignment::{Assignment, Value};
+use caviar_common::metric::{Metric, Score};
+use caviar_common::reason::{Extent, SearchBox};
+
+/// Significant digits of a number in a table.
+const DIGITS: i32 = 4;
+
+/// A number with four significant digits, and one more just below 1, where momenta differ.
+pub(crate) fn number(value: f64) -> String {
+    let scientific = format!("{value:.3e}");
+    let Some((mantissa, exponent)) = scientific.split_once('e').and_then(|(m, e)| Some((m, e.parse::<i32>().ok()?))) else {
+        return scientific;
+    };
+    if !(-3..6).contains(&exponent) {
+        return format!("{}e{exponent}", without_zeros(mantissa));
+    }
+    let just_below_one = (0.9..1.0).contains(&value.abs());
+    let decimals = usize::try_from(DIGITS - 1 - exponent).unwrap_or(0);
+    without_zeros(&format!("{value:.decimals$}", decimals = if just_below_one { decimals + 1 } else { decimals })).to_owned()
+}
+
+fn without_zeros(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+}
+
+/// A value of a hyperparameter.
+pub(crate) fn value(value: &Value) -> String {
+    match value {
+        Value::Int(v) => v.to_string(),
+        Value::Float(v) => number(*v),
+        Value::Text(v) => v.clone(),
+    }
+}
+
+/// A value of a metric: shares with four decimals, so that they stand below each other.
+pub(crate) fn metric(metric: Metric, value: f64) -> String {
+    if metric.needs_classes() { format!("{value:.4}") } else { number(value) }
+}
+
+/// Every value of an assignment: `layers 2, units 96`.
+pub(crate) fn assignment(assignment: &Assignment) -> String {
+    assignment.iter().map(|(name, v)| format!("{name} {}", value(v))).collect::<Vec<_>>().join(", ")
+}
+
+/// A score: the accuracy, where there is one, and the loss.
+pub(crate) fn score(score: &Score) -> String {
+    match score.accuracy {
+        Some(accuracy) => format!("accuracy {accuracy:.4}, loss {}", number(score.loss)),
+        None => format!("loss {}", number(score.loss)),
+    }
+}
+
+/// Where a box lies along `parameter`.
+pub(crate) fn side(search_box: &SearchBox, parameter: &str) -> String {
+    match search_box.sides.iter().find(|side| side.parameter == parameter).map(|side| &side.extent) {
+        Some(Extent::Range { low, high }) if low == high => value(low),
+        Some(Extent::Range { low, high }) => format!("{} .. {}", value(low), value(high)),
+        Some(Extent::Choices(values)) => values.iter().map(value).collect::<Vec<_>>().join(" | "),
+        None => String::new(),
+    }
+}
+
+/// A duration with two units at most: `4.2 s`, `3 min 20 s`, `2 h 5 min`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+    }
+}
+
+/// A duration in seconds.
+pub(crate) fn seconds(seconds: f64) -> String {
+    Duration::try_from_secs_f64(seconds).map_or_else(|_| "?".to_owned(), duration)
+}
+
+/// `1 trial`, `2 trials`.
+pub(crate) fn count(n: u64, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use caviar_common::reason::Side;
+
+    #[test]
+    fn numbers_keep_four_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (0.031_415_926, "0.03142"),
+            (0.998_765_4, "0.99877"),
+            (0.9, "0.9"),
+            (1e-4, "1e-4"),
+            (3.162_277e-5, "3.162e-5"),
+            (128.0, "128"),
+            (12_345.678, "12346"),
+            (1e9, "1e9"),
+            (-2.5, "-2.5"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn durations_have_two_units_at_most() {
+        for (seconds, text) in [(4.24, "4.2 s"), (59.9, "59 s"), (200.0, "3 min 20 s"), (7_500.0, "2 h 5 min")] {
+            assert_eq!(super::seconds(seconds), text);
+        }
+        assert_eq!(super::seconds(f64::NAN), "?");
+    }
+
+    #[test]
+    fn boxes_are_shown_side_by_side() {
+        let range = |low, high| Extent::Range { low, high };
+        let sides = vec![
+            Side { parameter: "learning_rate".into(), extent: range(Value::Float(1e-4), Value::Float(1.0)) },
+            Side { parameter: "layers".into(), extent: range(Value::Int(2), Value::Int(2)) },
+            Side { parameter: "activation".into(), extent: Extent::Choices(vec![Value::Text("relu".into()), Value::Text("tanh".into())]) },
+        ];
+        let search_box = SearchBox { sides };
+        assert_eq!(side(&search_box, "learning_rate"), "1e-4 .. 1");
+        assert_eq!(side(&search_box, "layers"), "2");
+        assert_eq!(side(&search_box, "activation"), "relu | tanh");
+        assert_eq!(side(&search_box, "units"), "");
+    }
+}

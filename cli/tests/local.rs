@@ -1,0 +1,75 @@
+//! The program itself: a small sweep on this machine, and what the reading commands say of its store.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const SWEEP: &str =
+    "name = \"small\"\nseed = 3\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = 2\n[search]\ntrials = 6\nrounds = [4, 2]\n";
+
+fn caviar(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_caviar"));
+    command.args(arguments).current_dir(directory).env_remove("RUST_LOG").env_remove("CAVIAR_COORDINATOR").output().unwrap()
+}
+
+fn stdout(directory: &Path, arguments: &[&str]) -> String {
+    let output = caviar(directory, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn refusal(directory: &Path, arguments: &[&str]) -> String {
+    let output = caviar(directory, arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    assert!(output.stdout.is_empty());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_sweep_is_run_and_its_store_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("small.toml"), SWEEP).unwrap();
+
+    let result: serde_json::Value = serde_json::from_str(&stdout(directory, &["run", "small.toml", "--slots", "2", "--json"])).unwrap();
+    assert_eq!(result["state"], "completed");
+    assert_eq!(result["counts"]["completed"], 6);
+    assert_eq!(result["rounds"].as_array().unwrap().len(), 2);
+    assert!(result["test"]["score"]["accuracy"].as_f64().unwrap() > 0.5);
+
+    let again = refusal(directory, &["run", "small.toml"]);
+    assert!(again.starts_with("error: there is a sweep small already\nhint: ") && again.contains("--resume") && again.contains("--name"));
+    assert!(refusal(directory, &["run", "--resume"]).starts_with("error: nothing in caviar.db is unfinished\nhint: "));
+    let resumed = stdout(directory, &["run", "small.toml", "--resume", "--json"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&resumed).unwrap(), result);
+
+    let read = |arguments: &[&str]| stdout(directory, &[arguments, &["--store", "caviar.db"]].concat());
+    assert!(read(&["list"]).contains("small  completed  6/6"));
+    assert!(read(&["status", "small"]).contains("best trial"));
+    assert_eq!(read(&["trials", "small", "--csv"]).lines().count(), 7);
+    assert!(read(&["best", "small", "--toml"]).contains("\n[fixed]\n"));
+    assert_eq!(read(&["export", "small", "--format", "csv"]).lines().count(), 13);
+    assert_eq!(read(&["export", "small", "--format", "json"]), read(&["export", "small", "--format", "json"]));
+    assert!(refusal(directory, &["status", "other", "--store", "caviar.db"]).starts_with("error: there is no sweep"));
+}
+
+#[test]
+fn mistakes_are_shown_before_anything_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("bad.toml"), SWEEP.replace("seed = 3", "sed = 3").replace("builtin:digits", "absent.csv")).unwrap();
+    let text = refusal(directory, &["run", "bad.toml"]);
+    assert!(text.starts_with("bad.toml:2: sed: unknown key: did you mean seed?\n"), "{text}");
+    assert!(text.contains("\nbad.toml:4: data.source = \"absent.csv\": "), "{text}");
+    assert!(refusal(directory, &["list", "--store", "absent.db"]).starts_with("error: there is no store absent.db\nhint: "));
+    assert!(refusal(directory, &["run", "--resume"]).starts_with("error: there is no store caviar.db\nhint: "));
+    assert!(!directory.join("absent.db").exists() && !directory.join("caviar.db").exists());
+}
+
+#[test]
+fn an_absent_coordinator_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = refusal(directory.path(), &["list", "--coordinator", "http://127.0.0.1:1"]);
+    assert!(text.starts_with("error: no coordinator answers at http://127.0.0.1:1: "), "{text}");
+    assert!(text.contains("hint: start one with: caviar-coordinator"), "{text}");
+}

@@ -1,0 +1,76 @@
+//! What an epoch costs, in arithmetic: the unit of virtual time.
+//!
+//! A function of the assignment and the data alone, so that every coordinator sees the same virtual times whatever its workers do.
+
+use crate::data::DataSummary;
+use crate::train::{Normalization, Optimizer, TrainSpec};
+
+/// Floating-point operations in one unit of virtual time.
+const FLOPS_PER_UNIT: u64 = 1_000_000;
+
+/// The cost of one epoch in units of a million floating-point operations, at least 1.
+///
+/// Counts the three products of every layer (the first has no input gradient), a dozen operations per activation, the optimiser's
+/// pass over the weights per mini-batch, and the forward product over the validation split.
+pub fn epoch_units(spec: &TrainSpec, data: &DataSummary) -> u64 {
+    let batch = u64::from(spec.batch_size).min(data.train.max(1));
+    let steps = data.train.div_ceil(batch);
+    let mut inputs = u64::from(data.features);
+    let (mut weights, mut products, mut activations) = (0u64, 0u64, 0u64);
+    for (layer, units) in spec.hidden.iter().chain(std::iter::once(&data.outputs)).enumerate() {
+        let outputs = u64::from(*units);
+        let layer_weights = inputs.saturating_mul(outputs);
+        weights = weights.saturating_add(layer_weights);
+        products = products.saturating_add(layer_weights.saturating_mul(if layer == 0 { 2 } else { 3 }));
+        activations = activations.saturating_add(outputs);
+        inputs = outputs;
+    }
+    let per_example = products.saturating_mul(2).saturating_add(activations.saturating_mul(activation_flops(spec)));
+    let training = data.train.saturating_mul(per_example).saturating_add(steps.saturating_mul(weights).saturating_mul(update_flops(spec)));
+    let evaluation = data.validation.saturating_mul(weights.saturating_mul(2));
+    training.saturating_add(evaluation).div_ceil(FLOPS_PER_UNIT).max(1)
+}
+
+const fn activation_flops(spec: &TrainSpec) -> u64 {
+    match spec.normalization {
+        Normalization::Before | Normalization::After => 20,
+        Normalization::None => 8,
+    }
+}
+
+const fn update_flops(spec: &TrainSpec) -> u64 {
+    match spec.optimizer {
+        Optimizer::Sgd => 2,
+        Optimizer::Momentum | Optimizer::Nesterov => 4,
+        Optimizer::Rmsprop => 8,
+        Optimizer::Adam | Optimizer::Adamw => 12,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assignment::{Assignment, Value};
+    use crate::hyper::train_spec;
+
+    fn units(pairs: &[(&str, i64)], train: u64) -> u64 {
+        let fixed: Assignment = pairs.iter().map(|(n, v)| ((*n).to_owned(), Value::Int(*v))).collect();
+        let data = DataSummary { train, validation: train / 4, test: 0, features: 64, outputs: 10, digest: String::new() };
+        epoch_units(&train_spec(&fixed, &Assignment::default()).unwrap(), &data)
+    }
+
+    #[test]
+    fn more_arithmetic_costs_more() {
+        let base = units(&[("units", 64), ("layers", 2)], 1_000);
+        assert!(units(&[("units", 128), ("layers", 2)], 1_000) > base);
+        assert!(units(&[("units", 64), ("layers", 3)], 1_000) > base);
+        assert!(units(&[("units", 64), ("layers", 2)], 2_000) > base);
+        assert!(units(&[("units", 64), ("layers", 2), ("batch_size", 16)], 1_000) > base);
+    }
+
+    #[test]
+    fn no_size_overflows() {
+        let huge = units(&[("units", 8192), ("layers", 64), ("batch_size", 2)], u64::MAX / 8);
+        assert!(huge > 0);
+    }
+}

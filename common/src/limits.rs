@@ -1,0 +1,36 @@
+//! The limits of every input. All are far above what a sweep needs and low enough that no input can exhaust a machine.
+
+/// Trials in one sweep: as many points as the Sobol sequence has.
+pub const MAX_TRIALS: u32 = 65_536;
+/// Trials in flight in one sweep.
+pub const MAX_PARALLELISM: u32 = 4_096;
+/// Hyperparameters searched in one sweep.
+pub const MAX_PARAMETERS: usize = 64;
+/// Values of one choice.
+pub const MAX_CHOICES: usize = 256;
+/// Rounds of one sweep.
+pub const MAX_ROUNDS: usize = 64;
+/// Epochs of one trial.
+pub const MAX_EPOCHS: u32 = 100_000;
+/// Hidden layers of one network.
+pub const MAX_LAYERS: u32 = 64;
+/// Units of one layer.
+pub const MAX_UNITS: u32 = 8_192;
+/// Examples in one mini-batch.
+pub const MAX_BATCH_SIZE: u32 = 1_048_576;
+/// Characters of a sweep's name, a worker's id or a request id.
+pub const MAX_NAME_CHARS: usize = 64;
+/// Characters of any other text that a peer sends.
+pub const MAX_TEXT_CHARS: usize = 4_096;
+/// Bytes of a sweep file.
+pub const MAX_SWEEP_FILE_BYTES: u64 = 1 << 20;
+/// Slots of one worker.
+pub const MAX_SLOTS: u32 = 4_096;
+/// Epochs in one report.
+pub const MAX_POINTS_PER_REPORT: usize = 1_024;
+/// Sweeps or trials in one page of a listing.
+pub const MAX_PAGE: usize = 1_000;
+/// Sweeps in one store.
+pub const MAX_SWEEPS: usize = 10_000;
+/// Connected workers.
+pub const MAX_WORKERS: usize = 10_000;

@@ -1,0 +1,157 @@
+//! Random numbers that are the same in every release and on every machine.
+//!
+//! [`Seed::derive`] is the only seed arithmetic of Caviar: it names what a stream of random numbers is for. A [`Stream`]
+//! is ChaCha8 under that name. What is built from its bits (uniform, normal, shuffles) is written out here and not taken
+//! from a library, because a library may change its draws from one release to the next; the golden tests hold them fixed.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// What a stream of random numbers is for. The discriminants are part of every recorded result: never change one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Purpose {
+    /// Drawing the assignment of a trial.
+    Sample = 1,
+    /// Splitting the data into training, validation and test parts.
+    Split = 2,
+    /// Initial weights.
+    Init = 3,
+    /// The order of the examples in every epoch.
+    Shuffle = 4,
+    /// Dropout masks.
+    Dropout = 5,
+    /// The scrambling of a Sobol sequence.
+    Scramble = 6,
+}
+
+/// The key of one purpose of one trial of one sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed([u8; 32]);
+
+impl Seed {
+    /// Names the stream for `purpose` in trial `trial` of the sweep with seed `sweep`. What concerns the whole sweep uses trial 0.
+    ///
+    /// The three are laid side by side in the key, so different names never share a stream.
+    pub fn derive(sweep: u64, trial: u64, purpose: Purpose) -> Self {
+        let mut key = [0; 32];
+        let (a, rest) = key.split_at_mut(8);
+        let (b, rest) = rest.split_at_mut(8);
+        a.copy_from_slice(&sweep.to_le_bytes());
+        b.copy_from_slice(&trial.to_le_bytes());
+        if let Some(tag) = rest.first_mut() {
+            *tag = purpose_tag(purpose);
+        }
+        Self(key)
+    }
+
+    /// Stream number `index` (an epoch, say) under this name, from its beginning.
+    pub fn stream(self, index: u64) -> Stream {
+        let mut rng = ChaCha8Rng::from_seed(self.0);
+        rng.set_stream(index);
+        Stream { rng }
+    }
+
+    /// 32 bits of this name, for generators that take no more.
+    pub fn word(self) -> u32 {
+        self.stream(0).rng.next_u32()
+    }
+}
+
+#[expect(clippy::as_conversions, reason = "a fieldless repr(u8) enum has no other conversion")]
+fn purpose_tag(purpose: Purpose) -> u8 {
+    purpose as u8
+}
+
+/// A stream of random numbers.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    rng: ChaCha8Rng,
+}
+
+impl Stream {
+    /// Uniform on [0, 1), a multiple of 2^-53.
+    #[expect(clippy::as_conversions, reason = "53 bits fit an f64 exactly")]
+    pub fn uniform(&mut self) -> f64 {
+        (self.rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+
+    /// Uniform on 0, 1, ..., `n` - 1 without bias; 0 for `n` = 0. Rejection, so the number of words used varies.
+    pub fn below(&mut self, n: u64) -> u64 {
+        if n == 0 {
+            return 0;
+        }
+        let limit = u64::MAX - u64::MAX % n;
+        loop {
+            let word = self.rng.next_u64();
+            if word < limit {
+                return word % n;
+            }
+        }
+    }
+
+    /// Standard normal by Marsaglia's polar method (Marsaglia and Bray 1964), one value a call.
+    pub fn normal(&mut self) -> f64 {
+        loop {
+            let (u, v) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
+            let s = u * u + v * v;
+            if s > 0.0 && s < 1.0 {
+                return u * (-2.0 * libm::log(s) / s).sqrt();
+            }
+        }
+    }
+
+    /// 64 random bits.
+    pub fn word(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
+    /// Shuffles in place (Fisher and Yates, from the end).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for end in (1..items.len()).rev() {
+            let Ok(bound) = u64::try_from(end + 1) else { return };
+            let Ok(other) = usize::try_from(self.below(bound)) else { return };
+            items.swap(end, other);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_differ_in_one_part_give_different_streams() {
+        let base = Seed::derive(7, 3, Purpose::Init).word();
+        assert_ne!(base, Seed::derive(8, 3, Purpose::Init).word());
+        assert_ne!(base, Seed::derive(7, 4, Purpose::Init).word());
+        assert_ne!(base, Seed::derive(7, 3, Purpose::Shuffle).word());
+    }
+
+    #[test]
+    fn streams_of_one_name_differ_and_repeat() {
+        let seed = Seed::derive(1, 2, Purpose::Shuffle);
+        assert_eq!(seed.stream(5).word(), seed.stream(5).word());
+        assert_ne!(seed.stream(5).word(), seed.stream(6).word());
+    }
+
+    #[test]
+    fn below_reaches_both_ends_evenly() {
+        let mut stream = Seed::derive(1, 0, Purpose::Sample).stream(0);
+        let mut counts = [0; 3];
+        for _ in 0..9000 {
+            counts[usize::try_from(stream.below(3)).unwrap()] += 1;
+        }
+        assert!(counts.iter().all(|&c| (2800..3200).contains(&c)), "{counts:?}");
+    }
+
+    #[test]
+    fn normal_has_mean_zero_and_variance_one() {
+        let mut stream = Seed::derive(1, 0, Purpose::Init).stream(0);
+        let draws: Vec<f64> = (0..20_000).map(|_| stream.normal()).collect();
+        let mean = draws.iter().sum::<f64>() / 20_000.0;
+        let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 20_000.0;
+        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
+    }
+}

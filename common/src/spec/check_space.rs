@@ -1,0 +1,275 @@
+//! The rules of `[space]`.
+
+use super::check::{named, unknown_hyperparameter};
+use super::draft::DraftParameter;
+use crate::assignment::{Assignment, Value};
+use crate::error::{Problem, Problems};
+use crate::hyper::{self, Hyperparameter, Kind};
+use crate::limits::{MAX_CHOICES, MAX_PARAMETERS};
+use crate::scale::Scale;
+use crate::space::{Condition, Domain, Holds, Parameter, Space};
+
+/// Checks every parameter, then how they hang together. An absent `[space]` is the empty space.
+pub(super) fn check_space(drafts: Option<&[DraftParameter]>, fixed: &Assignment, problems: &mut Problems) -> Space {
+    let Some(drafts) = drafts else { return Space::default() };
+    if drafts.is_empty() {
+        problems.push(Problem::new("space", "empty: name a hyperparameter to search, or leave the section out for the default space"));
+    }
+    if drafts.len() > MAX_PARAMETERS {
+        problems.push(Problem::with_value("space", drafts.len(), format!("write at most {MAX_PARAMETERS} parameters")));
+        return Space::default();
+    }
+    let mut parameters: Vec<Parameter> = Vec::new();
+    for draft in drafts {
+        if parameters.iter().any(|p| p.name == draft.name) {
+            problems.push(Problem::new(path(draft), "given twice: write it once"));
+        } else if let Some(parameter) = check_parameter(draft, fixed, problems) {
+            parameters.push(parameter);
+        }
+    }
+    for draft in drafts {
+        check_condition(draft, drafts, fixed, &mut parameters, problems);
+        check_effect(draft, drafts, fixed, problems);
+    }
+    Space::new(parameters).unwrap_or_else(|| {
+        // A condition on a parameter that was itself refused ends here too: then there is a problem already.
+        if problems.is_empty() {
+            problems.push(Problem::new("space", "the conditions run in a circle: let one of the parameters stand without `when`"));
+        }
+        Space::default()
+    })
+}
+
+fn path(draft: &DraftParameter) -> String {
+    format!("space.{}", draft.name)
+}
+
+fn check_parameter(draft: &DraftParameter, fixed: &Assignment, problems: &mut Problems) -> Option<Parameter> {
+    let field = path(draft);
+    let Some(row) = hyper::lookup(&draft.name) else {
+        problems.push(unknown_hyperparameter(&field, &draft.name));
+        return None;
+    };
+    if let Some(value) = fixed.get(&draft.name) {
+        problems.push(Problem::new(&field, format!("also in [fixed] as {value}: write it in one of the two")));
+    }
+    let domain = match &draft.choices {
+        Some(choices) => check_choices(draft, row, choices, problems),
+        None => check_range(draft, row, problems),
+    }?;
+    let points = check_points(draft, &domain, problems);
+    Some(Parameter { name: draft.name.clone(), domain, when: None, points })
+}
+
+fn check_choices(draft: &DraftParameter, row: &Hyperparameter, choices: &[Value], problems: &mut Problems) -> Option<Domain> {
+    let field = format!("{}.choices", path(draft));
+    let ranged =
+        [("type", draft.kind.is_some()), ("scale", draft.scale.is_some()), ("low", draft.low.is_some()), ("high", draft.high.is_some())];
+    for (key, _) in ranged.iter().filter(|(_, given)| *given) {
+        problems.push(Problem::new(format!("{}.{key}", path(draft)), "choices have no range: write either choices, or low and high"));
+    }
+    if choices.is_empty() || choices.len() > MAX_CHOICES {
+        problems.push(Problem::new(&field, format!("write 1 to {MAX_CHOICES} choices; {} is {}", draft.name, row.legal())));
+        return None;
+    }
+    for (i, value) in choices.iter().enumerate() {
+        if let Some(message) = row.objection(value) {
+            problems.push(Problem::with_value(&field, value, message));
+            return None;
+        }
+        if choices.iter().take(i).any(|earlier| same(earlier, value)) {
+            problems.push(Problem::with_value(&field, value, "given twice: write it once"));
+            return None;
+        }
+    }
+    Some(Domain::Choice { values: choices.to_vec() })
+}
+
+/// Equal as a hyperparameter: 2 and 2.0 are one batch size.
+fn same(a: &Value, b: &Value) -> bool {
+    a == b || a.as_f64().is_some_and(|x| b.as_f64() == Some(x))
+}
+
+fn check_range(draft: &DraftParameter, row: &Hyperparameter, problems: &mut Problems) -> Option<Domain> {
+    let field = path(draft);
+    let natural = match row.kind {
+        Kind::Names(names) => {
+            problems.push(Problem::new(&field, format!("a name has no range: write choices = [\"{}\"], say", names.join("\", \""))));
+            return None;
+        }
+        Kind::Whole { .. } => "int",
+        Kind::Real { .. } => "float",
+    };
+    if let Some(kind) = draft.kind.as_deref().filter(|kind| *kind != natural) {
+        let message = format!("{} is {}: write type = \"{natural}\", or leave it out", draft.name, row.legal());
+        problems.push(Problem::with_value(format!("{field}.type"), format!("{kind:?}"), message));
+    }
+    let scales = [("linear", Scale::Linear), ("log", Scale::Log), ("one_minus_log", Scale::OneMinusLog)];
+    let usable = if natural == "int" { &scales[..2] } else { &scales[..] };
+    let scale = named(&format!("{field}.scale"), draft.scale.as_deref(), usable, row.scale, problems);
+    let low = check_end(draft, row, "low", draft.low.as_ref(), problems);
+    let high = check_end(draft, row, "high", draft.high.as_ref(), problems);
+    let (low, high) = (low?, high?);
+    let (a, b) = (low.as_f64()?, high.as_f64()?);
+    if a > b {
+        problems.push(Problem::with_value(format!("{field}.low"), &low, format!("low is above high = {high}: exchange the two")));
+        return None;
+    }
+    if a == b {
+        let message = format!("the range is empty, because high = {high} too: widen it, or write {} = {low} in [fixed]", draft.name);
+        problems.push(Problem::with_value(format!("{field}.low"), &low, message));
+        return None;
+    }
+    if let Some(objection) = scale.objection(a, b) {
+        let (key, value) = if scale == Scale::Log { ("low", &low) } else { ("high", &high) };
+        problems.push(Problem::with_value(format!("{field}.{key}"), value, format!("{objection}; write {}", remedy(scale))));
+        return None;
+    }
+    match (low.as_i64(), high.as_i64()) {
+        (Some(low), Some(high)) if natural == "int" => Some(Domain::Int { scale, low, high }),
+        _ => Some(Domain::Float { scale, low: a, high: b }),
+    }
+}
+
+const fn remedy(scale: Scale) -> &'static str {
+    match scale {
+        Scale::Log => "a small number such as 1e-5, or scale = \"linear\"",
+        Scale::OneMinusLog => "a number such as 0.999, or scale = \"linear\"",
+        Scale::Linear => "another scale",
+    }
+}
+
+/// One end of a range. The range of a hyperparameter that excludes its own end (0 for a learning rate) is left to the scale to refuse,
+/// which says it better.
+fn check_end(draft: &DraftParameter, row: &Hyperparameter, key: &str, value: Option<&Value>, problems: &mut Problems) -> Option<Value> {
+    let field = format!("{}.{key}", path(draft));
+    let Some(value) = value else {
+        problems.push(Problem::new(&field, format!("missing: {} needs low and high, or choices; it is {}", draft.name, row.legal())));
+        return None;
+    };
+    let touches_scale = match (key, value.as_f64()) {
+        ("low", Some(v)) => v == 0.0 && is_scale(draft, row, Scale::Log),
+        ("high", Some(v)) => v == 1.0 && is_scale(draft, row, Scale::OneMinusLog),
+        _ => false,
+    };
+    if let Some(message) = row.objection(value).filter(|_| !touches_scale) {
+        problems.push(Problem::with_value(&field, value, message));
+        return None;
+    }
+    Some(value.clone())
+}
+
+fn is_scale(draft: &DraftParameter, row: &Hyperparameter, scale: Scale) -> bool {
+    draft.scale.as_deref().map_or(row.scale == scale, |name| name == scale.name())
+}
+
+fn check_points(draft: &DraftParameter, domain: &Domain, problems: &mut Problems) -> Option<u32> {
+    let points = draft.points?;
+    let field = format!("{}.points", path(draft));
+    let most = match domain {
+        Domain::Choice { .. } => {
+            problems.push(Problem::new(&field, "a grid takes every choice: leave points out"));
+            return None;
+        }
+        Domain::Int { .. } | Domain::Float { .. } => domain.cardinality().unwrap_or(u64::from(crate::limits::MAX_TRIALS)),
+    };
+    match u32::try_from(points) {
+        Ok(value) if value >= 1 && points <= most => Some(value),
+        _ => {
+            problems.push(Problem::with_value(&field, points, format!("write a whole number from 1 to {most}")));
+            None
+        }
+    }
+}
+
+/// Attaches the condition of a parameter: the one written, or for `units_N` that layer N exists.
+fn check_condition(
+    draft: &DraftParameter,
+    drafts: &[DraftParameter],
+    fixed: &Assignment,
+    parameters: &mut [Parameter],
+    problems: &mut Problems,
+) {
+    let condition = match (&draft.when, hyper::unit_layer(&draft.name)) {
+        (Some(when), None) => written_condition(draft, when, drafts, fixed, parameters, problems),
+        (Some(_), Some(layer)) => {
+            let message = format!("{} is active whenever layer {layer} exists: leave `when` out", draft.name);
+            problems.push(Problem::new(format!("{}.when", path(draft)), message));
+            None
+        }
+        (None, Some(layer)) => layer_condition(draft, layer, drafts, fixed, problems),
+        (None, None) => None,
+    };
+    if let Some(parameter) = parameters.iter_mut().find(|p| p.name == draft.name) {
+        parameter.when = condition;
+    }
+}
+
+fn written_condition(
+    draft: &DraftParameter,
+    when: &[(String, Vec<Value>)],
+    drafts: &[DraftParameter],
+    fixed: &Assignment,
+    parameters: &[Parameter],
+    problems: &mut Problems,
+) -> Option<Condition> {
+    let field = format!("{}.when", path(draft));
+    let [(parent, values)] = when else {
+        problems.push(Problem::new(&field, "write one parameter and its values: when = { optimizer = [\"adam\"] }"));
+        return None;
+    };
+    let field = format!("{field}.{parent}");
+    if parent == &draft.name || !drafts.iter().any(|d| &d.name == parent) {
+        let message = match fixed.get(parent) {
+            Some(value) => format!("{parent} is not searched, it is fixed at {value}: search it in [space], or leave `when` out"),
+            None => format!("{parent} is not searched: add it to [space], or leave `when` out"),
+        };
+        problems.push(Problem::new(&field, message));
+        return None;
+    }
+    let domain = &parameters.iter().find(|p| &p.name == parent)?.domain;
+    if values.is_empty() {
+        problems.push(Problem::new(&field, "write at least one value for which the parameter is active"));
+        return None;
+    }
+    if let Some(value) = values.iter().find(|v| domain.encode(v).is_none()) {
+        problems.push(Problem::with_value(&field, value, format!("{parent} never has this value: write one that it can have")));
+        return None;
+    }
+    Some(Condition { parameter: parent.clone(), holds: Holds::OneOf(values.clone()) })
+}
+
+fn layer_condition(
+    draft: &DraftParameter,
+    layer: u32,
+    drafts: &[DraftParameter],
+    fixed: &Assignment,
+    problems: &mut Problems,
+) -> Option<Condition> {
+    if drafts.iter().any(|d| d.name == "layers") {
+        return Some(Condition { parameter: "layers".to_owned(), holds: Holds::AtLeast(i64::from(layer)) });
+    }
+    let layers = hyper::train_spec(fixed, &Assignment::default()).map_or(0, |spec| spec.hidden.len());
+    if u64::try_from(layers).is_ok_and(|layers| layers < u64::from(layer)) {
+        let message = format!("never active, because layers is {layers}: write layers = {layer} or more in [fixed], or search layers");
+        problems.push(Problem::new(path(draft), message));
+    }
+    None
+}
+
+/// Refuses to search what can change nothing: beta2 beside a fixed optimizer that has none.
+fn check_effect(draft: &DraftParameter, drafts: &[DraftParameter], fixed: &Assignment, problems: &mut Problems) {
+    let Some((other, values)) = hyper::lookup(&draft.name).and_then(|row| row.needs) else { return };
+    if drafts.iter().any(|d| d.name == other) {
+        return;
+    }
+    let default = hyper::lookup(other).map(Hyperparameter::default_text).unwrap_or_default();
+    let current = fixed.get(other).and_then(Value::as_str).unwrap_or(&default);
+    if !values.contains(&current) {
+        let message = format!(
+            "has no effect with {other} = {current:?}: write {other} = \"{}\" in [fixed], say, or leave it out",
+            values.join("\" or \"")
+        );
+        problems.push(Problem::new(path(draft), message));
+    }
+}

@@ -1,0 +1,130 @@
+//! The specification of a sweep.
+//!
+//! There is one road to a [`SweepSpec`]: a [`Draft`], which holds what somebody wrote, is checked field by field, and every mistake
+//! is reported at once. The sweep file ([`mod@file`]) and the wire both make a draft, so a spec is the same whoever wrote it.
+
+mod check;
+mod check_space;
+mod default_space;
+mod draft;
+pub mod file;
+
+use serde::{Deserialize, Serialize};
+
+pub use draft::{Draft, DraftData, DraftObjective, DraftParameter, DraftSearch};
+
+use crate::assignment::Assignment;
+use crate::data::{DataSpec, DataSummary};
+use crate::ids::Name;
+use crate::metric::Metric;
+use crate::space::Space;
+
+/// How assignments are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// Uniform on the scales (Bergstra and Bengio 2012).
+    Random,
+    /// A scrambled Sobol sequence on the scales.
+    Sobol,
+    /// Every combination of a few points per parameter; here to compare, not to use.
+    Grid,
+    /// Coarse to fine: rounds of random draws, each in a box around the best of all rounds before.
+    Rounds,
+}
+
+impl Strategy {
+    /// All strategies.
+    pub const ALL: [Self; 4] = [Self::Random, Self::Sobol, Self::Grid, Self::Rounds];
+
+    /// The name used in files, on the wire and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Sobol => "sobol",
+            Self::Grid => "grid",
+            Self::Rounds => "rounds",
+        }
+    }
+}
+
+/// How long and in what way to search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchSpec {
+    /// How assignments are chosen.
+    pub strategy: Strategy,
+    /// The budget: exactly so many trials (fewer only where a grid has fewer points).
+    pub trials: u32,
+    /// For [`Strategy::Rounds`], the trials of each round; they add up to `trials`. Empty otherwise.
+    pub rounds: Vec<u32>,
+    /// Trials in flight in virtual time.
+    pub parallelism: u32,
+}
+
+/// Which way is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// Less is better.
+    Minimize,
+    /// More is better.
+    Maximize,
+}
+
+impl Goal {
+    /// The name used in files, on the wire and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Minimize => "minimize",
+            Self::Maximize => "maximize",
+        }
+    }
+
+    /// `value` turned so that less is better.
+    pub fn as_loss(self, value: f64) -> f64 {
+        match self {
+            Self::Minimize => value,
+            Self::Maximize => -value,
+        }
+    }
+}
+
+/// What is optimised: the value of a metric after the last epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objective {
+    /// The metric.
+    pub metric: Metric,
+    /// Which way is better.
+    pub goal: Goal,
+}
+
+/// A checked sweep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepSpec {
+    /// Unique in its store.
+    pub name: Name,
+    /// All randomness of the sweep comes from it.
+    pub seed: u64,
+    /// What it trains on.
+    pub data: DataSpec,
+    /// Hyperparameters that are not searched.
+    pub fixed: Assignment,
+    /// Hyperparameters that are searched; empty until [`SweepSpec::fill_space`] gives the default space.
+    pub space: Space,
+    /// How they are searched.
+    pub search: SearchSpec,
+    /// What is optimised.
+    pub objective: Objective,
+}
+
+impl SweepSpec {
+    /// Gives a spec without a space the default one for the size of its data.
+    pub fn fill_space(&mut self, data: &DataSummary) {
+        if self.space.dimensions() == 0 {
+            self.space = default_space::for_data(&self.fixed, data);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

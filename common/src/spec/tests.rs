@@ -1,0 +1,149 @@
+use super::*;
+use crate::scale::Scale;
+use crate::space::Domain;
+
+const DIGITS: &str = r#"
+name = "digits"
+seed = 7
+[data]
+source = "builtin:digits"
+validation = 0.2
+test = 0.1
+[fixed]
+epochs = 30
+optimizer = "momentum"
+[space]
+learning_rate = { scale = "log", low = 1e-4, high = 1.0 }
+momentum      = { scale = "one_minus_log", low = 0.9, high = 0.999 }
+units         = { type = "int", low = 32, high = 128 }
+layers        = { type = "int", low = 1, high = 4 }
+batch_size    = { type = "int", scale = "log", low = 16, high = 256 }
+activation    = { choices = ["relu", "tanh"] }
+[search]
+strategy = "rounds"
+trials = 60
+rounds = [30, 20, 10]
+parallelism = 4
+[objective]
+metric = "validation_accuracy"
+goal = "maximize"
+"#;
+
+fn errors(text: &str) -> Vec<String> {
+    file::parse(text).map(|f| f.spec).unwrap_err().to_string().lines().map(str::to_owned).collect()
+}
+
+fn changed(from: &str, to: &str) -> Vec<String> {
+    assert!(DIGITS.contains(from), "{from}");
+    errors(&DIGITS.replace(from, to))
+}
+
+#[test]
+fn the_example_of_the_documentation_is_read() {
+    let spec = file::parse(DIGITS).unwrap().spec;
+    assert_eq!(spec.name.as_str(), "digits");
+    assert_eq!((spec.seed, spec.search.trials, spec.search.parallelism), (7, 60, 4));
+    assert_eq!(spec.search.rounds, [30, 20, 10]);
+    let names: Vec<&str> = spec.space.parameters().iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(names, ["learning_rate", "momentum", "units", "layers", "batch_size", "activation"]);
+    assert_eq!(spec.space.get("units").unwrap().domain, Domain::Int { scale: Scale::Linear, low: 32, high: 128 });
+}
+
+#[test]
+fn defaults_fill_what_is_absent() {
+    let text = "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[search]\ntrials = 10\n";
+    let mut spec = file::parse(text).unwrap().spec;
+    assert_eq!((spec.data.validation, spec.data.test), (0.2, 0.1));
+    assert_eq!(spec.search.strategy, Strategy::Rounds);
+    assert_eq!(spec.search.rounds, [5, 3, 2]);
+    assert_eq!(spec.objective, Objective { metric: Metric::ValidationAccuracy, goal: Goal::Maximize });
+    let data = DataSummary { train: 1_000, validation: 300, test: 100, features: 64, outputs: 10, digest: String::new() };
+    spec.fill_space(&data);
+    let names: Vec<&str> = spec.space.parameters().iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(names, ["learning_rate", "momentum", "units", "batch_size", "layers", "learning_rate_decay"]);
+}
+
+#[test]
+fn scales_follow_the_hyperparameter_unless_written() {
+    let text =
+        "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[space]\nlearning_rate = { low = 1e-3, high = 1 }\n[search]\ntrials = 10\n";
+    let spec = file::parse(text).unwrap().spec;
+    assert_eq!(spec.space.get("learning_rate").unwrap().domain, Domain::Float { scale: Scale::Log, low: 1e-3, high: 1.0 });
+}
+
+#[test]
+fn each_mistake_names_line_field_value_and_remedy() {
+    let cases = [
+        ("seed = 7", "sede = 7", "line 3: sede: unknown key: did you mean seed?"),
+        ("low = 32, high = 128", "low = 129, high = 128", "line 14: space.units.low = 129: low is above high = 128: exchange the two"),
+        (
+            "low = 1e-4",
+            "low = 0.0",
+            "line 12: space.learning_rate.low = 0.0: a log scale needs low > 0; write a small number such as 1e-5, or scale = \"linear\"",
+        ),
+        (
+            "high = 0.999",
+            "high = 1.0",
+            "line 13: space.momentum.high = 1.0: a one_minus_log scale needs high < 1; write a number such as 0.999, or scale = \"linear\"",
+        ),
+        ("trials = 60", "trials = \"60\"", "line 20: search.trials = \"60\": write a whole number from 0"),
+        (
+            "rounds = [30, 20, 10]",
+            "rounds = [30, 20]",
+            "line 21: search.rounds = [30, 20]: the rounds add up to 50, but trials = 60: make the two equal",
+        ),
+        ("\"builtin:digits\"", "3", "line 5: data.source = 3: write a text in quotes"),
+    ];
+    for (from, to, expected) in cases {
+        assert_eq!(changed(from, to), [expected]);
+    }
+}
+
+#[test]
+fn conditions_are_checked() {
+    let text = DIGITS.replace("[search]", "beta2 = { low = 0.9, high = 0.9999, when = { optimizer = [\"adam\"] } }\n[search]");
+    let found = errors(&text);
+    assert!(found[0].contains("space.beta2.when.optimizer: optimizer is not searched, it is fixed at \"momentum\""), "{found:?}");
+    let text = DIGITS.replace("optimizer = \"momentum\"\n", "").replace(
+        "[search]",
+        "optimizer = { choices = [\"adam\", \"momentum\"] }\nbeta2 = { low = 0.9, high = 0.9999, when = { optimizer = \"adam\" } }\n[search]",
+    );
+    let spec = file::parse(&text).unwrap().spec;
+    assert!(spec.space.get("beta2").unwrap().when.is_some());
+}
+
+#[test]
+fn units_of_a_layer_are_active_where_it_exists() {
+    let text = DIGITS.replace("[search]", "units_3 = { low = 8, high = 16 }\n[search]");
+    let spec = file::parse(&text).unwrap().spec;
+    assert_eq!(spec.space.get("units_3").unwrap().when.as_ref().unwrap().parameter, "layers");
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_and_each_once() {
+    let text = DIGITS.replace("name = \"digits\"", "name = \"a b\"").replace("low = 32", "low = 0").replace("trials = 60", "trials = 0");
+    let found = errors(&text);
+    assert_eq!(found.len(), 3, "{found:?}");
+}
+
+#[test]
+fn broken_toml_is_reported_with_its_line() {
+    let found = errors("name = \"digits\"\nseed = = 7\n");
+    assert!(found[0].starts_with("line 2: TOML syntax"), "{found:?}");
+}
+
+#[test]
+fn a_grid_larger_than_the_budget_is_refused() {
+    let text = DIGITS
+        .replace("strategy = \"rounds\"", "strategy = \"grid\"")
+        .replace("rounds = [30, 20, 10]\n", "")
+        .replace("high = 1.0 }", "high = 1.0, points = 40 }");
+    assert_eq!(errors(&text), ["line 20: search.trials = 60: the grid has 80 points: write trials = 80, or fewer points or choices"]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[a-z0-9_=.\\[\\]{}\"\n ,-]{0,200}") {
+        let _ = file::parse(&text);
+    }
+}

@@ -1,0 +1,248 @@
+//! The only code that writes [`Durable`]. Live steps and recovery run the same function, so replay equals live.
+
+use caviar_common::ids::{LeaseId, SweepId, TrialNumber};
+use caviar_common::outcome::{Outcome, TrialState, Work};
+use caviar_search::Observation;
+
+use crate::Broken;
+use crate::event::{Event, LeaseEnd};
+use crate::state::{Durable, Lease, Phase, Scoring, ScoringResult, Sweep, Trial};
+
+/// Makes `event` part of the state.
+///
+/// # Errors
+/// The event does not fit: something is named that is not there, or a trial would take a step that
+/// [`TrialState::TRANSITIONS`] does not list.
+pub(crate) fn apply(state: &mut Durable, event: &Event) -> Result<(), Broken> {
+    match event {
+        Event::SweepCreated { .. } => create(state, event),
+        Event::SweepDeleted { sweep, next_lease } => delete(state, *sweep, *next_lease),
+        Event::SweepPaused { sweep } => sweep_mut(state, *sweep).map(|s| s.paused = true),
+        Event::SweepResumed { sweep } => sweep_mut(state, *sweep).map(|s| s.paused = false),
+        Event::SweepCancelled { sweep } => cancel(state, *sweep),
+        Event::TrialSampled { .. } => sample(state, event),
+        Event::LeaseGranted { .. } => grant(state, event),
+        Event::LeaseEnded { lease, cause, .. } => end_lease(state, *lease, cause),
+        Event::EpochRecorded { sweep, trial, metrics, .. } => {
+            let trial = trial_mut(sweep_mut(state, *sweep)?, *trial)?;
+            trial.curve.push(*metrics);
+            Ok(())
+        }
+        Event::TrialFinished { lease, outcome, seconds, .. } => finish(state, *lease, outcome, *seconds),
+        Event::TrialDecided { sweep, trial } => decide(sweep_mut(state, *sweep)?, *trial),
+        Event::ScoringStarted { sweep, trial } => {
+            let sweep = sweep_mut(state, *sweep)?;
+            sweep.phase = Phase::Scoring;
+            sweep.scoring = Some(Scoring { trial: *trial, attempts: 0, losses: 0, lease: None, result: None });
+            Ok(())
+        }
+        Event::WinnerScored { .. } => score(state, event),
+        Event::SweepCompleted { sweep } => sweep_mut(state, *sweep).map(|s| s.phase = Phase::Completed),
+    }
+}
+
+fn sweep_mut(state: &mut Durable, sweep: SweepId) -> Result<&mut Sweep, Broken> {
+    state.sweeps.get_mut(&sweep).ok_or_else(|| Broken(format!("there is no sweep {sweep}")))
+}
+
+fn trial_mut(sweep: &mut Sweep, trial: TrialNumber) -> Result<&mut Trial, Broken> {
+    let place = usize::try_from(trial.0).ok();
+    let missing = Broken(format!("sweep {} has no trial {trial}", sweep.id));
+    place.and_then(|i| sweep.trials.get_mut(i)).ok_or(missing)
+}
+
+fn scoring_mut(sweep: &mut Sweep) -> Result<&mut Scoring, Broken> {
+    let missing = Broken(format!("sweep {} scores nothing", sweep.id));
+    sweep.scoring.as_mut().ok_or(missing)
+}
+
+fn turn(trial: &mut Trial, next: TrialState) -> Result<(), Broken> {
+    if !trial.state.may_become(next) {
+        return Err(Broken(format!("trial {} is {} and cannot become {}", trial.number, trial.state.name(), next.name())));
+    }
+    trial.state = next;
+    Ok(())
+}
+
+fn create(state: &mut Durable, event: &Event) -> Result<(), Broken> {
+    let Event::SweepCreated { sweep: id, request_id, spec, data } = event else { return Ok(()) };
+    if state.sweeps.contains_key(id) || *id < state.next_sweep {
+        return Err(Broken(format!("sweep {id} was created before")));
+    }
+    let sweep = Sweep {
+        id: *id,
+        request_id: request_id.clone(),
+        spec: (**spec).clone(),
+        data: data.clone(),
+        phase: Phase::Searching,
+        paused: false,
+        trials: Vec::new(),
+        clock: 0,
+        in_flight: std::collections::BTreeSet::new(),
+        queue: std::collections::BTreeSet::new(),
+        log: Vec::new(),
+        scoring: None,
+    };
+    state.next_sweep = SweepId(id.0 + 1);
+    state.sweeps.insert(*id, sweep);
+    Ok(())
+}
+
+fn delete(state: &mut Durable, sweep: SweepId, next_lease: LeaseId) -> Result<(), Broken> {
+    if state.leases.values().any(|l| l.sweep == sweep) {
+        return Err(Broken(format!("sweep {sweep} still has leases")));
+    }
+    // After a restart the sweep's own events are gone, and this one alone says which numbers were used.
+    state.sweeps.remove(&sweep);
+    state.results.retain(|_, of| *of != sweep);
+    state.next_sweep = state.next_sweep.max(SweepId(sweep.0 + 1));
+    state.next_lease = state.next_lease.max(next_lease);
+    Ok(())
+}
+
+fn cancel(state: &mut Durable, id: SweepId) -> Result<(), Broken> {
+    let leases: Vec<LeaseId> = state.leases.iter().filter(|(_, l)| l.sweep == id).map(|(lease, _)| *lease).collect();
+    for lease in leases {
+        take_lease(state, lease)?;
+    }
+    let sweep = sweep_mut(state, id)?;
+    sweep.phase = Phase::Cancelled;
+    sweep.queue.clear();
+    sweep.in_flight.clear();
+    for trial in sweep.trials.iter_mut().filter(|t| !t.state.is_final()) {
+        trial.lease = None;
+        turn(trial, TrialState::Cancelled)?;
+    }
+    Ok(())
+}
+
+fn sample(state: &mut Durable, event: &Event) -> Result<(), Broken> {
+    let Event::TrialSampled { sweep, trial, assignment, reason, epochs, end, .. } = event else { return Ok(()) };
+    let sweep = sweep_mut(state, *sweep)?;
+    if usize::try_from(trial.0) != Ok(sweep.trials.len()) {
+        return Err(Broken(format!("trial {trial} is sampled out of order")));
+    }
+    sweep.in_flight.insert((*end, *trial));
+    sweep.queue.insert((*end, *trial));
+    sweep.trials.push(Trial {
+        number: *trial,
+        state: TrialState::Queued,
+        assignment: assignment.clone(),
+        reason: reason.clone(),
+        epochs: *epochs,
+        end: *end,
+        attempts: 0,
+        losses: 0,
+        lease: None,
+        worker: None,
+        curve: Vec::new(),
+        seconds: None,
+        message: None,
+    });
+    Ok(())
+}
+
+fn grant(state: &mut Durable, event: &Event) -> Result<(), Broken> {
+    let Event::LeaseGranted { sweep: id, trial, attempt, lease, worker, incarnation, work } = event else { return Ok(()) };
+    if *lease < state.next_lease {
+        return Err(Broken(format!("lease {lease} was used before")));
+    }
+    let sweep = sweep_mut(state, *id)?;
+    match work {
+        Work::Train => {
+            let trial = trial_mut(sweep, *trial)?;
+            turn(trial, TrialState::Running)?;
+            // Without a checkpoint an execution begins anew; it gives the same epochs again, bit for bit.
+            trial.curve.clear();
+            trial.lease = Some(*lease);
+            trial.worker = Some(worker.clone());
+            trial.attempts += 1;
+            let place = (trial.end, trial.number);
+            sweep.queue.remove(&place);
+        }
+        Work::Score => {
+            let scoring = scoring_mut(sweep)?;
+            scoring.lease = Some(*lease);
+            scoring.attempts += 1;
+        }
+    }
+    state.next_lease = LeaseId(lease.0 + 1);
+    state.held.entry(worker.clone()).or_default().insert(*lease);
+    let record = Lease { sweep: *id, trial: *trial, attempt: *attempt, worker: worker.clone(), incarnation: *incarnation, work: *work };
+    state.leases.insert(*lease, record);
+    Ok(())
+}
+
+/// Ends a lease on the side of the leases.
+fn take_lease(state: &mut Durable, lease: LeaseId) -> Result<Lease, Broken> {
+    let record = state.leases.remove(&lease).ok_or_else(|| Broken(format!("lease {lease} is not in force")))?;
+    if let Some(held) = state.held.get_mut(&record.worker) {
+        held.remove(&lease);
+        if held.is_empty() {
+            state.held.remove(&record.worker);
+        }
+    }
+    Ok(record)
+}
+
+fn end_lease(state: &mut Durable, lease: LeaseId, cause: &LeaseEnd) -> Result<(), Broken> {
+    let record = take_lease(state, lease)?;
+    let loss = u32::from(cause.is_loss());
+    let sweep = sweep_mut(state, record.sweep)?;
+    match record.work {
+        Work::Train => {
+            let trial = trial_mut(sweep, record.trial)?;
+            turn(trial, TrialState::Queued)?;
+            trial.lease = None;
+            trial.losses += loss;
+            let place = (trial.end, trial.number);
+            sweep.queue.insert(place);
+        }
+        Work::Score => {
+            let scoring = scoring_mut(sweep)?;
+            scoring.lease = None;
+            scoring.losses += loss;
+        }
+    }
+    Ok(())
+}
+
+fn finish(state: &mut Durable, lease: LeaseId, outcome: &Outcome, seconds: Option<f64>) -> Result<(), Broken> {
+    let record = take_lease(state, lease)?;
+    // Without a time it is the coordinator's own verdict on a trial that was lost too often: then the lease brought nothing.
+    if seconds.is_some() {
+        state.results.insert(lease, record.sweep);
+    }
+    let trial = trial_mut(sweep_mut(state, record.sweep)?, record.trial)?;
+    turn(trial, outcome.state())?;
+    trial.seconds = seconds;
+    if let Outcome::Failed { message } = outcome {
+        trial.message = Some(message.clone());
+    }
+    Ok(())
+}
+
+fn decide(sweep: &mut Sweep, number: TrialNumber) -> Result<(), Broken> {
+    let (end, assignment, is_final) = {
+        let trial = trial_mut(sweep, number)?;
+        (trial.end, trial.assignment.clone(), trial.state.is_final())
+    };
+    if !is_final || !sweep.in_flight.remove(&(end, number)) {
+        return Err(Broken(format!("trial {number} cannot be decided")));
+    }
+    let loss = sweep.trial(number).and_then(|t| sweep.loss(t));
+    sweep.clock = end;
+    sweep.log.push(Observation { assignment, loss });
+    Ok(())
+}
+
+fn score(state: &mut Durable, event: &Event) -> Result<(), Broken> {
+    let Event::WinnerScored { sweep, lease, score, reproduced, message, .. } = event else { return Ok(()) };
+    take_lease(state, *lease)?;
+    state.results.insert(*lease, *sweep);
+    let scoring = scoring_mut(sweep_mut(state, *sweep)?)?;
+    scoring.lease = None;
+    let result = ScoringResult { lease: *lease, score: *score, reproduced: *reproduced, message: message.clone() };
+    scoring.result = Some(result);
+    Ok(())
+}

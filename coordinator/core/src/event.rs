@@ -1,0 +1,203 @@
+//! What happened: the truth that is stored. Replaying the events gives the state; nothing is sampled or decided again.
+
+use caviar_common::assignment::Assignment;
+use caviar_common::data::DataSummary;
+use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::outcome::{Outcome, Work};
+use caviar_common::reason::Reason;
+use caviar_common::spec::SweepSpec;
+use serde::{Deserialize, Serialize};
+
+/// Why a lease ended without a result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaseEnd {
+    /// The worker was silent for too long.
+    Expired,
+    /// The worker's process was replaced by another.
+    WorkerRestarted,
+    /// The worker came back without it: the grant never arrived.
+    NotHeld,
+    /// The worker is leaving, and gave it back.
+    Drained,
+    /// The worker cannot train this sweep.
+    Unable {
+        /// Why.
+        message: String,
+    },
+}
+
+impl LeaseEnd {
+    /// Whether the trial may have been the cause: a trial that takes its worker down again and again must end.
+    pub const fn is_loss(&self) -> bool {
+        match self {
+            Self::Expired | Self::WorkerRestarted => true,
+            Self::NotHeld | Self::Drained | Self::Unable { .. } => false,
+        }
+    }
+}
+
+/// Something that happened to a sweep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A sweep begins.
+    SweepCreated {
+        /// Its number.
+        sweep: SweepId,
+        /// The caller's mark of the request.
+        request_id: Name,
+        /// What was asked for, the default space filled in.
+        spec: Box<SweepSpec>,
+        /// The data it runs on.
+        data: DataSummary,
+    },
+    /// Nothing new starts.
+    SweepPaused {
+        /// The sweep.
+        sweep: SweepId,
+    },
+    /// It goes on.
+    SweepResumed {
+        /// The sweep.
+        sweep: SweepId,
+    },
+    /// Ended by request: what is not done is cancelled, and its leases end.
+    SweepCancelled {
+        /// The sweep.
+        sweep: SweepId,
+    },
+    /// Removed. Stays in the log when the sweep's other events are gone, to keep numbers from being used twice.
+    SweepDeleted {
+        /// The sweep.
+        sweep: SweepId,
+        /// Lease ids from here on are unused.
+        next_lease: LeaseId,
+    },
+    /// A slot of the virtual cluster was free.
+    TrialSampled {
+        /// The sweep.
+        sweep: SweepId,
+        /// The trial.
+        trial: TrialNumber,
+        /// Its values.
+        assignment: Assignment,
+        /// Why these.
+        reason: Reason,
+        /// Epochs it is to train.
+        epochs: u32,
+        /// Virtual time at which it starts.
+        start: u64,
+        /// Virtual time at which it ends.
+        end: u64,
+    },
+    /// A worker may execute a trial.
+    LeaseGranted {
+        /// The sweep.
+        sweep: SweepId,
+        /// The trial.
+        trial: TrialNumber,
+        /// Which execution.
+        attempt: AttemptNumber,
+        /// The lease.
+        lease: LeaseId,
+        /// The worker.
+        worker: Name,
+        /// Its process.
+        incarnation: Incarnation,
+        /// What for.
+        work: Work,
+    },
+    /// A lease ended without a result; the trial waits again.
+    LeaseEnded {
+        /// The sweep.
+        sweep: SweepId,
+        /// The trial.
+        trial: TrialNumber,
+        /// The lease.
+        lease: LeaseId,
+        /// Why.
+        cause: LeaseEnd,
+    },
+    /// An epoch was measured.
+    EpochRecorded {
+        /// The sweep.
+        sweep: SweepId,
+        /// The trial.
+        trial: TrialNumber,
+        /// The attempt's lease.
+        lease: LeaseId,
+        /// The measurements.
+        metrics: EpochMetrics,
+    },
+    /// A trial is done: its one accepted outcome.
+    TrialFinished {
+        /// The sweep.
+        sweep: SweepId,
+        /// The trial.
+        trial: TrialNumber,
+        /// The lease that brought it.
+        lease: LeaseId,
+        /// How.
+        outcome: Outcome,
+        /// Training time in seconds.
+        seconds: Option<f64>,
+    },
+    /// Virtual time reached the end of a trial: its result takes part in decisions from here on.
+    TrialDecided {
+        /// The sweep.
+        sweep: SweepId,
+        /// The trial.
+        trial: TrialNumber,
+    },
+    /// The search is over, and its winner is to be scored on the test split.
+    ScoringStarted {
+        /// The sweep.
+        sweep: SweepId,
+        /// The winner.
+        trial: TrialNumber,
+    },
+    /// The winner was scored.
+    WinnerScored {
+        /// The sweep.
+        sweep: SweepId,
+        /// The winner.
+        trial: TrialNumber,
+        /// The lease that brought it.
+        lease: LeaseId,
+        /// The score; none where scoring failed.
+        score: Option<Score>,
+        /// Whether the second training gave the same metrics, bit for bit.
+        reproduced: bool,
+        /// Why there is no score.
+        message: Option<String>,
+    },
+    /// Everything is done.
+    SweepCompleted {
+        /// The sweep.
+        sweep: SweepId,
+    },
+}
+
+impl Event {
+    /// The sweep it happened to.
+    pub const fn sweep(&self) -> SweepId {
+        match self {
+            Self::SweepCreated { sweep, .. }
+            | Self::SweepPaused { sweep }
+            | Self::SweepResumed { sweep }
+            | Self::SweepCancelled { sweep }
+            | Self::SweepDeleted { sweep, .. }
+            | Self::TrialSampled { sweep, .. }
+            | Self::LeaseGranted { sweep, .. }
+            | Self::LeaseEnded { sweep, .. }
+            | Self::EpochRecorded { sweep, .. }
+            | Self::TrialFinished { sweep, .. }
+            | Self::TrialDecided { sweep, .. }
+            | Self::ScoringStarted { sweep, .. }
+            | Self::WinnerScored { sweep, .. }
+            | Self::SweepCompleted { sweep } => *sweep,
+        }
+    }
+}

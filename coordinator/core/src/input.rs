@@ -1,0 +1,160 @@
+//! What goes into a step and what comes out of it.
+
+use caviar_common::data::DataSummary;
+use caviar_common::error::Class;
+use caviar_common::ids::{Name, SessionId, SweepId};
+use caviar_common::limits::{MAX_SWEEPS, MAX_WORKERS};
+use caviar_common::message::{FromWorker, PROTOCOL, ToWorker};
+use caviar_common::outcome::SweepState;
+use caviar_common::spec::SweepSpec;
+
+use crate::event::Event;
+
+/// What an operator can choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// A worker that is silent for longer loses its leases, in milliseconds.
+    pub lease_ttl_ms: u64,
+    /// A trial whose worker is lost so many times fails.
+    pub max_losses: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { lease_ttl_ms: 15_000, max_losses: 5 }
+    }
+}
+
+/// Something that reaches the coordinator.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A new sweep, checked, with its data read.
+    CreateSweep {
+        /// The caller's mark of the request.
+        request_id: Name,
+        /// What is asked for.
+        spec: Box<SweepSpec>,
+        /// What was read of its data.
+        data: DataSummary,
+    },
+    /// Start nothing new.
+    PauseSweep(SweepId),
+    /// Go on.
+    ResumeSweep(SweepId),
+    /// End it.
+    CancelSweep(SweepId),
+    /// Remove it.
+    DeleteSweep(SweepId),
+    /// A worker said something on its connection.
+    Message {
+        /// The connection.
+        session: SessionId,
+        /// What it said.
+        message: FromWorker,
+    },
+    /// A connection is gone.
+    SessionClosed(SessionId),
+    /// A worker is to finish what it holds and leave.
+    DrainWorker(Name),
+    /// Time has passed.
+    Tick,
+}
+
+/// Something to do once the events are stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Say this on a connection.
+    Send(SessionId, ToWorker),
+    /// End a connection.
+    Close(SessionId, Refusal),
+    /// A sweep looks different now: tell those who watch it.
+    Changed(SweepId),
+}
+
+/// The answer to a request that was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing to say.
+    Done,
+    /// The sweep it is about.
+    Sweep(SweepId),
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The sweep is not there.
+    #[error("there is no sweep {0}")]
+    NoSuchSweep(String),
+    /// The name is in use.
+    #[error("there is a sweep {0} already: choose another name, or delete that one first")]
+    NameTaken(Name),
+    /// The request id is in use for another spec.
+    #[error("request_id {0} was used for another sweep: make up a new one for every new request")]
+    RequestReused(Name),
+    /// The state forbids it.
+    #[error("sweep {name} is {}: {hint}", state.name())]
+    WrongState {
+        /// The sweep.
+        name: Name,
+        /// Its state.
+        state: SweepState,
+        /// What can be done.
+        hint: &'static str,
+    },
+    /// The store is full.
+    #[error("there are {MAX_SWEEPS} sweeps: delete some first")]
+    TooManySweeps,
+    /// Too many workers.
+    #[error("there are {MAX_WORKERS} workers: no more can connect")]
+    TooManyWorkers,
+    /// The worker is not there.
+    #[error("there is no worker {0}")]
+    NoSuchWorker(Name),
+    /// The worker speaks another version.
+    #[error("the worker speaks protocol {0}, this coordinator {PROTOCOL}: run the same release on both sides")]
+    WrongProtocol(u32),
+    /// The first message must be Hello, and only the first.
+    #[error("a connection begins with one Hello")]
+    NoHello,
+    /// The same worker connected again.
+    #[error("worker {0} has connected again; this connection is closed")]
+    Replaced(Name),
+    /// The worker was silent for too long.
+    #[error("worker {worker} was silent for more than {ttl_ms} ms; it may connect again")]
+    Silent {
+        /// The worker.
+        worker: Name,
+        /// The life of a lease.
+        ttl_ms: u64,
+    },
+    /// A message that no honest worker sends.
+    #[error("{0}")]
+    Nonsense(String),
+}
+
+impl Refusal {
+    /// What a caller can do about it.
+    pub const fn class(&self) -> Class {
+        match self {
+            Self::NoSuchSweep(_) | Self::NoSuchWorker(_) => Class::NotFound,
+            Self::NameTaken(_) | Self::RequestReused(_) => Class::Exists,
+            Self::WrongState { .. } | Self::WrongProtocol(_) => Class::Refused,
+            Self::TooManySweeps | Self::TooManyWorkers => Class::Busy,
+            Self::Replaced(_) => Class::Stale,
+            Self::Silent { .. } => Class::Unavailable,
+            Self::NoHello | Self::Nonsense(_) => Class::Invalid,
+        }
+    }
+}
+
+/// What one input led to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// For whoever asked, once the events are stored.
+    pub reply: Result<Reply, Refusal>,
+    /// To be stored in this order, all or none.
+    pub events: Vec<Event>,
+    /// To be carried out in this order, once the events are stored.
+    pub effects: Vec<Effect>,
+}

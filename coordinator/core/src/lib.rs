@@ -1,0 +1,129 @@
+//! The coordinator as a pure state machine: no I/O, no clock, no threads.
+//!
+//! ```text
+//! Input --step(now)--> decide (reads) -> Event -> apply (writes) -+
+//!                          ^                                      |     until there is nothing left to decide
+//!                          +--------------------------------------+
+//!                      --> Step { reply, events, effects }
+//! ```
+//! The driver stores the events durably, and only then carries out the effects and gives the reply. After a restart
+//! [`Coordinator::recover`] applies the stored events with the same `apply`.
+//!
+//! [`state::Durable`] is what the events make; only `apply` writes it. [`volatile::Volatile`] is what a restart may forget: who is
+//! connected, and when each worker was last heard. One step is: handle the input ([`sweeps`], [`workers`]), then take the
+//! decisions whose results have arrived ([`advance`], virtual time), then hand waiting trials to free slots ([`place`]).
+#![forbid(unsafe_code)]
+
+mod advance;
+mod apply;
+pub mod event;
+pub mod input;
+mod place;
+pub mod query;
+pub mod state;
+mod sweeps;
+mod volatile;
+mod workers;
+
+use caviar_common::ids::SweepId;
+
+use event::Event;
+use input::{Config, Effect, Input, Refusal, Reply, Step};
+use state::Durable;
+use volatile::Volatile;
+
+/// An event that the state does not allow: a bug, or a damaged store. Nothing of the step may be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the event does not fit the state: {0}")]
+pub struct Broken(pub String);
+
+/// The coordinator.
+#[derive(Debug)]
+pub struct Coordinator {
+    config: Config,
+    durable: Durable,
+    volatile: Volatile,
+}
+
+/// What is being collected during one step.
+#[derive(Debug, Default)]
+struct Work {
+    events: Vec<Event>,
+    effects: Vec<Effect>,
+}
+
+impl Coordinator {
+    /// An empty coordinator.
+    pub fn new(config: Config) -> Self {
+        Self { config, durable: Durable::default(), volatile: Volatile::default() }
+    }
+
+    /// The coordinator that wrote `events`, restarted at `now` (milliseconds on any monotonic clock): every worker with a lease has one
+    /// full lease of grace to come back.
+    ///
+    /// # Errors
+    /// The first event that does not fit what came before it.
+    pub fn recover(config: Config, now: u64, events: impl IntoIterator<Item = Event>) -> Result<Self, Broken> {
+        let mut coordinator = Self::new(config);
+        for event in events {
+            apply::apply(&mut coordinator.durable, &event)?;
+        }
+        coordinator.volatile = Volatile::after_restart(&coordinator.durable, now);
+        Ok(coordinator)
+    }
+
+    /// Takes one input at time `now`. The step must be committed before any later input is given, and before its effects are carried out.
+    ///
+    /// # Errors
+    /// A broken invariant: the process must end without writing.
+    pub fn step(&mut self, now: u64, input: Input) -> Result<Step, Broken> {
+        let mut work = Work::default();
+        let reply = self.handle(now, input, &mut work)?;
+        self.advance(&mut work)?;
+        self.place(&mut work)?;
+        for sweep in std::mem::take(&mut self.volatile.changed) {
+            work.effects.push(Effect::Changed(sweep));
+        }
+        Ok(Step { reply, events: work.events, effects: work.effects })
+    }
+
+    /// What the events have made.
+    pub fn durable(&self) -> &Durable {
+        &self.durable
+    }
+
+    fn handle(&mut self, now: u64, input: Input, work: &mut Work) -> Result<Result<Reply, Refusal>, Broken> {
+        match input {
+            Input::CreateSweep { request_id, spec, data } => self.create_sweep(request_id, *spec, data, work),
+            Input::PauseSweep(sweep) => self.pause_sweep(sweep, work),
+            Input::ResumeSweep(sweep) => self.resume_sweep(sweep, work),
+            Input::CancelSweep(sweep) => self.cancel_sweep(sweep, work),
+            Input::DeleteSweep(sweep) => self.delete_sweep(sweep, work),
+            Input::Message { session, message } => self.on_message(now, session, message, work),
+            Input::SessionClosed(session) => {
+                self.on_session_closed(session);
+                Ok(Ok(Reply::Done))
+            }
+            Input::DrainWorker(worker) => Ok(self.drain_worker(&worker, work)),
+            Input::Tick => {
+                self.on_tick(now, work)?;
+                Ok(Ok(Reply::Done))
+            }
+        }
+    }
+
+    /// Makes an event part of the state and of the step.
+    fn record(&mut self, event: Event, work: &mut Work) -> Result<(), Broken> {
+        apply::apply(&mut self.durable, &event)?;
+        self.volatile.touch(event.sweep());
+        work.events.push(event);
+        Ok(())
+    }
+
+    fn running_on(&self, sweep: SweepId) -> usize {
+        self.durable.leases.values().filter(|l| l.sweep == sweep).count()
+    }
+}
+
+#[cfg(test)]
+mod tests;

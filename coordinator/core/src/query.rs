@@ -1,0 +1,164 @@
+//! What people and programs see: views made of the state, on demand.
+
+use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
+use caviar_common::outcome::TrialState;
+use caviar_common::view::{Counts, RoundView, SweepView, TestView, TrialView, WorkerView};
+
+use crate::Coordinator;
+use crate::state::{Sweep, Trial};
+
+/// The order of a listing of trials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrialOrder {
+    /// By number.
+    #[default]
+    Number,
+    /// Best first; trials without a value last.
+    Objective,
+}
+
+/// Which trials to list.
+#[derive(Clone, Debug, Default)]
+pub struct TrialFilter {
+    /// Only these states; empty for all.
+    pub states: Vec<TrialState>,
+    /// In this order.
+    pub order: TrialOrder,
+    /// From this place on.
+    pub offset: usize,
+    /// So many.
+    pub limit: usize,
+    /// Whether each brings its curve.
+    pub with_curves: bool,
+}
+
+impl Coordinator {
+    /// The sweep of that name, or of that number.
+    pub fn find(&self, name_or_id: &str) -> Option<SweepId> {
+        let by_name = self.durable.sweeps.values().find(|s| s.spec.name.as_str() == name_or_id).map(|s| s.id);
+        by_name.or_else(|| name_or_id.parse().ok().map(SweepId).filter(|id| self.durable.sweeps.contains_key(id)))
+    }
+
+    /// A sweep.
+    pub fn sweep(&self, id: SweepId) -> Option<SweepView> {
+        let sweep = self.durable.sweeps.get(&id)?;
+        let mut counts = Counts::default();
+        for trial in &sweep.trials {
+            *counts.of(trial.state) += 1;
+        }
+        Some(SweepView {
+            id,
+            name: sweep.spec.name.clone(),
+            state: sweep.state(),
+            spec: sweep.spec.clone(),
+            data: sweep.data.clone(),
+            counts,
+            rounds: rounds(sweep),
+            best: sweep.best().map(|t| view(sweep, t, false)),
+            test: test(sweep),
+            waits_for: waits_for(sweep),
+            notes: self.notes(sweep),
+        })
+    }
+
+    /// A trial.
+    pub fn trial(&self, id: SweepId, number: TrialNumber, with_curve: bool) -> Option<TrialView> {
+        let sweep = self.durable.sweeps.get(&id)?;
+        Some(view(sweep, sweep.trial(number)?, with_curve))
+    }
+
+    /// Some trials of a sweep.
+    pub fn trials(&self, id: SweepId, filter: &TrialFilter) -> Option<Vec<TrialView>> {
+        let sweep = self.durable.sweeps.get(&id)?;
+        let wanted = |t: &&Trial| filter.states.is_empty() || filter.states.contains(&t.state);
+        let mut trials: Vec<&Trial> = sweep.trials.iter().filter(wanted).collect();
+        if filter.order == TrialOrder::Objective {
+            let key = |t: &Trial| sweep.loss(t).unwrap_or(f64::INFINITY);
+            trials.sort_by(|a, b| key(a).total_cmp(&key(b)));
+        }
+        let page = trials.into_iter().skip(filter.offset).take(filter.limit);
+        Some(page.map(|t| view(sweep, t, filter.with_curves)).collect())
+    }
+
+    /// The workers that are connected or hold leases.
+    pub fn workers(&self) -> Vec<WorkerView> {
+        let view = |(name, worker): (&Name, &crate::volatile::Worker)| WorkerView {
+            worker: name.clone(),
+            slots: worker.slots,
+            connected: worker.session.is_some(),
+            draining: worker.draining,
+            trials: self.held_trials(name),
+            silent_ms: self.volatile.now.saturating_sub(worker.last_heard),
+        };
+        self.volatile.workers.iter().map(view).collect()
+    }
+
+    fn held_trials(&self, worker: &Name) -> Vec<(Name, TrialNumber)> {
+        let leases = self.durable.held.get(worker).into_iter().flatten().filter_map(|lease| self.durable.leases.get(lease));
+        leases.filter_map(|l| Some((self.durable.sweeps.get(&l.sweep)?.spec.name.clone(), l.trial))).collect()
+    }
+
+    fn notes(&self, sweep: &Sweep) -> Vec<String> {
+        if sweep.state().is_final() {
+            return Vec::new();
+        }
+        let workers = &self.volatile.workers;
+        let mut notes: Vec<String> = workers
+            .iter()
+            .filter_map(|(name, worker)| worker.unable.get(&sweep.id).map(|why| format!("worker {name} cannot train this sweep: {why}")))
+            .collect();
+        if !workers.values().any(|w| w.session.is_some()) {
+            notes.push("no worker is connected".to_owned());
+        }
+        notes
+    }
+}
+
+fn view(sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
+    TrialView {
+        trial: trial.number,
+        state: trial.state,
+        assignment: trial.assignment.clone(),
+        reason: trial.reason.clone(),
+        attempts: AttemptNumber(trial.attempts),
+        worker: trial.worker.clone(),
+        epochs: trial.epochs,
+        objective: sweep.objective(trial),
+        last: trial.curve.last().copied(),
+        curve: if with_curve { trial.curve.clone() } else { Vec::new() },
+        seconds: trial.seconds,
+        message: trial.message.clone(),
+    }
+}
+
+fn rounds(sweep: &Sweep) -> Vec<RoundView> {
+    let number = |i: usize| u32::try_from(i + 1).unwrap_or(u32::MAX);
+    let sizes = sweep.spec.search.rounds.iter().enumerate();
+    sizes.map(|(i, size)| round(sweep, number(i), *size)).collect()
+}
+
+fn round(sweep: &Sweep, round: u32, trials: u32) -> RoundView {
+    let of_round = || sweep.trials.iter().filter(|t| t.reason.round == Some(round));
+    let best = of_round().filter_map(|t| Some((sweep.loss(t)?, sweep.objective(t)?))).min_by(|a, b| a.0.total_cmp(&b.0));
+    RoundView {
+        round,
+        trials,
+        done: u32::try_from(of_round().filter(|t| t.state.is_final()).count()).unwrap_or(u32::MAX),
+        search_box: of_round().next().and_then(|t| t.reason.search_box.clone()),
+        best: best.map(|(_, objective)| objective),
+    }
+}
+
+fn test(sweep: &Sweep) -> Option<TestView> {
+    let scoring = sweep.scoring.as_ref()?;
+    let result = scoring.result.as_ref()?;
+    Some(TestView { trial: scoring.trial, score: result.score, reproduced: result.reproduced, message: result.message.clone() })
+}
+
+/// The trial that ends next in virtual time, if others are done and wait for it.
+fn waits_for(sweep: &Sweep) -> Option<TrialNumber> {
+    let done = |number: &TrialNumber| sweep.trial(*number).is_some_and(|t| t.state.is_final());
+    let (_, first) = sweep.in_flight.first()?;
+    let others_wait = sweep.in_flight.iter().any(|(_, number)| done(number));
+    (others_wait && !done(first)).then_some(*first)
+}

@@ -1,0 +1,195 @@
+//! What the events make. Only [`crate::apply`] writes it; everything else reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use caviar_common::assignment::Assignment;
+use caviar_common::data::DataSummary;
+use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::outcome::{SweepState, TrialState, Work};
+use caviar_common::reason::Reason;
+use caviar_common::spec::SweepSpec;
+use caviar_search::Observation;
+
+/// Everything that survives a restart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Durable {
+    /// The sweeps.
+    pub sweeps: BTreeMap<SweepId, Sweep>,
+    /// The leases in force.
+    pub leases: BTreeMap<LeaseId, Lease>,
+    /// The leases in force, by worker.
+    pub held: BTreeMap<Name, BTreeSet<LeaseId>>,
+    /// The leases that brought a result, with their sweeps: what is said of them again is acknowledged again.
+    pub results: BTreeMap<LeaseId, SweepId>,
+    /// The next sweep's number.
+    pub next_sweep: SweepId,
+    /// The next lease's number.
+    pub next_lease: LeaseId,
+}
+
+impl Default for Durable {
+    fn default() -> Self {
+        Self {
+            sweeps: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            held: BTreeMap::new(),
+            results: BTreeMap::new(),
+            next_sweep: SweepId(1),
+            next_lease: LeaseId(1),
+        }
+    }
+}
+
+/// A lease in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lease {
+    /// The sweep.
+    pub sweep: SweepId,
+    /// The trial.
+    pub trial: TrialNumber,
+    /// Which execution of it.
+    pub attempt: AttemptNumber,
+    /// The worker that holds it.
+    pub worker: Name,
+    /// The worker's process.
+    pub incarnation: Incarnation,
+    /// What for.
+    pub work: Work,
+}
+
+/// How far a sweep is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Trials are sampled and trained.
+    Searching,
+    /// The winner is being scored.
+    Scoring,
+    /// Done.
+    Completed,
+    /// Ended by request.
+    Cancelled,
+}
+
+/// A sweep.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sweep {
+    /// Its number.
+    pub id: SweepId,
+    /// The caller's mark of the request that made it.
+    pub request_id: Name,
+    /// What was asked for.
+    pub spec: SweepSpec,
+    /// The data it runs on.
+    pub data: DataSummary,
+    /// How far it is.
+    pub phase: Phase,
+    /// Whether nothing new may start.
+    pub paused: bool,
+    /// Its trials, by number.
+    pub trials: Vec<Trial>,
+    /// Virtual time: the end of the trial decided last.
+    pub clock: u64,
+    /// Trials in the slots of the virtual cluster, by (virtual end, number).
+    pub in_flight: BTreeSet<(u64, TrialNumber)>,
+    /// Trials that wait for a worker, by (virtual end, number): what the next decision needs goes first.
+    pub queue: BTreeSet<(u64, TrialNumber)>,
+    /// Decided trials, in the order of their decisions.
+    pub log: Vec<Observation>,
+    /// The scoring of the winner.
+    pub scoring: Option<Scoring>,
+}
+
+/// The scoring of a winner.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scoring {
+    /// The winner.
+    pub trial: TrialNumber,
+    /// Executions so far.
+    pub attempts: u32,
+    /// Executions whose worker was lost.
+    pub losses: u32,
+    /// The lease in force.
+    pub lease: Option<LeaseId>,
+    /// The end of it.
+    pub result: Option<ScoringResult>,
+}
+
+/// The end of a scoring.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoringResult {
+    /// The lease that brought it.
+    pub lease: LeaseId,
+    /// The score, unless it failed.
+    pub score: Option<Score>,
+    /// Whether the second training gave the same metrics.
+    pub reproduced: bool,
+    /// Why it failed.
+    pub message: Option<String>,
+}
+
+/// A trial.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    /// Its number.
+    pub number: TrialNumber,
+    /// Its state.
+    pub state: TrialState,
+    /// Its values.
+    pub assignment: Assignment,
+    /// Why it was chosen.
+    pub reason: Reason,
+    /// Epochs it is to train.
+    pub epochs: u32,
+    /// Its end in virtual time.
+    pub end: u64,
+    /// Executions so far.
+    pub attempts: u32,
+    /// Executions whose worker was lost.
+    pub losses: u32,
+    /// The lease in force, or, once done, the lease that brought the outcome.
+    pub lease: Option<LeaseId>,
+    /// The worker of the latest execution.
+    pub worker: Option<Name>,
+    /// The epochs of the latest execution.
+    pub curve: Vec<EpochMetrics>,
+    /// Training time in seconds.
+    pub seconds: Option<f64>,
+    /// Why it failed.
+    pub message: Option<String>,
+}
+
+impl Sweep {
+    /// Its state, as people see it.
+    pub const fn state(&self) -> SweepState {
+        match self.phase {
+            Phase::Completed => SweepState::Completed,
+            Phase::Cancelled => SweepState::Cancelled,
+            Phase::Searching | Phase::Scoring if self.paused => SweepState::Paused,
+            Phase::Searching => SweepState::Running,
+            Phase::Scoring => SweepState::Scoring,
+        }
+    }
+
+    /// The trial of that number.
+    pub fn trial(&self, number: TrialNumber) -> Option<&Trial> {
+        self.trials.get(usize::try_from(number.0).ok()?)
+    }
+
+    /// The objective of a trial after its last epoch so far.
+    pub fn objective(&self, trial: &Trial) -> Option<f64> {
+        trial.curve.last()?.get(self.spec.objective.metric)
+    }
+
+    /// The objective turned so that less is better; none unless the trial is completed.
+    pub fn loss(&self, trial: &Trial) -> Option<f64> {
+        let value = self.objective(trial).filter(|v| v.is_finite() && trial.state == TrialState::Completed)?;
+        Some(self.spec.objective.goal.as_loss(value))
+    }
+
+    /// The best completed trial: the least loss, and of equals the lowest number.
+    pub fn best(&self) -> Option<&Trial> {
+        let ranked = self.trials.iter().filter_map(|t| Some((self.loss(t)?, t)));
+        ranked.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, trial)| trial)
+    }
+}

@@ -1,0 +1,422 @@
+//! One behaviour at a time. What faults do to a whole sweep is tested by simulation, in `tests/`.
+
+use caviar_common::data::DataSummary;
+use caviar_common::error::Class;
+use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, TrialNumber};
+use caviar_common::message::{Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker};
+use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::outcome::{Outcome, SweepState, TrialState, Work as Task};
+use caviar_common::spec::SweepSpec;
+use caviar_common::spec::file::parse;
+
+use super::*;
+use crate::query::{TrialFilter, TrialOrder};
+
+const TTL: u64 = 1_000;
+const SWEEP: SweepId = SweepId(1);
+
+fn name(text: &str) -> Name {
+    Name::parse("name", text).unwrap()
+}
+
+fn spec(sweep: &str, trials: u32) -> SweepSpec {
+    let text = format!(
+        "name = \"{sweep}\"\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = 2\n[space]\nlearning_rate = {{ low = 1e-4, high = 1 }}\n\
+         [search]\nstrategy = \"random\"\ntrials = {trials}\nparallelism = 2\n"
+    );
+    parse(&text).unwrap().spec
+}
+
+fn summary(test: u64) -> DataSummary {
+    DataSummary { train: 100, validation: 20, test, features: 4, outputs: 3, digest: "00".to_owned() }
+}
+
+fn point(epoch: u32, loss: f64) -> EpochMetrics {
+    let score = Score { loss, accuracy: Some(if loss.is_finite() { 1.0 - loss / 10.0 } else { 0.1 }) };
+    EpochMetrics { epoch, train: score, validation: score }
+}
+
+/// A coordinator and the effects of its latest step.
+struct Bench {
+    core: Coordinator,
+    now: u64,
+    effects: Vec<Effect>,
+    events: Vec<Event>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
+        Self { core: Coordinator::new(config), now: 0, effects: Vec::new(), events: Vec::new() }
+    }
+
+    /// With a sweep of `trials` trials, and one connected worker.
+    fn with_sweep(trials: u32, slots: u32) -> Self {
+        let mut bench = Self::new();
+        bench.create("s", trials, 10).unwrap();
+        bench.hello(1, "w", 1, slots, &[]);
+        bench
+    }
+
+    fn step(&mut self, input: Input) -> Result<Reply, Refusal> {
+        let step = self.core.step(self.now, input).unwrap();
+        self.effects = step.effects;
+        self.events.extend(step.events);
+        step.reply
+    }
+
+    fn create(&mut self, sweep: &str, trials: u32, test: u64) -> Result<Reply, Refusal> {
+        let spec = Box::new(spec(sweep, trials));
+        self.step(Input::CreateSweep { request_id: name(&format!("request-{sweep}")), spec, data: summary(test) })
+    }
+
+    fn say(&mut self, session: u64, message: FromWorker) -> Result<Reply, Refusal> {
+        self.step(Input::Message { session: SessionId(session), message })
+    }
+
+    fn hello(&mut self, session: u64, worker: &str, incarnation: u64, slots: u32, held: &[u64]) {
+        let held = held.iter().map(|l| LeaseId(*l)).collect();
+        let incarnation = Incarnation(incarnation);
+        let hello = Hello { protocol: PROTOCOL, worker: name(worker), incarnation, slots, draining: false, held };
+        self.say(session, FromWorker::Hello(hello)).unwrap();
+    }
+
+    fn grants(&self) -> Vec<Grant> {
+        let grant = |e: &Effect| match e {
+            Effect::Send(_, ToWorker::Grant(grant)) => Some((**grant).clone()),
+            Effect::Send(..) | Effect::Close(..) | Effect::Changed(_) => None,
+        };
+        self.effects.iter().filter_map(grant).collect()
+    }
+
+    fn sends(&self, message: &ToWorker) -> bool {
+        self.effects.iter().any(|e| matches!(e, Effect::Send(_, sent) if sent == message))
+    }
+
+    fn revokes(&self, lease: LeaseId) -> bool {
+        self.effects.iter().any(|e| matches!(e, Effect::Send(_, ToWorker::Revoke { lease: l, .. }) if *l == lease))
+    }
+
+    fn closes(&self, session: u64) -> bool {
+        self.effects.iter().any(|e| matches!(e, Effect::Close(s, _) if *s == SessionId(session)))
+    }
+
+    fn report(&mut self, session: u64, lease: LeaseId, points: Vec<EpochMetrics>) -> Result<Reply, Refusal> {
+        self.say(session, FromWorker::Report { lease, points })
+    }
+
+    fn finish(&mut self, session: u64, lease: LeaseId, outcome: Outcome, test: Option<Score>) -> Result<Reply, Refusal> {
+        let result = Finished { outcome, last: Some(point(2, 0.5)), test, seconds: 1.0 };
+        self.say(session, FromWorker::Finished { lease, result })
+    }
+
+    fn train(&mut self, session: u64, lease: LeaseId) {
+        self.report(session, lease, vec![point(1, 1.0), point(2, 0.5)]).unwrap();
+        self.finish(session, lease, Outcome::Completed, None).unwrap();
+    }
+
+    fn state(&self, trial: u32) -> TrialState {
+        self.core.trial(SWEEP, TrialNumber(trial), false).unwrap().state
+    }
+
+    fn sweep_state(&self) -> SweepState {
+        self.core.sweep(SWEEP).unwrap().state
+    }
+}
+
+#[test]
+fn a_sweep_runs_to_its_winner_and_the_winner_is_scored_once() {
+    let mut bench = Bench::with_sweep(2, 1);
+    let first = bench.grants().remove(0);
+    bench.train(1, first.lease);
+    let second = bench.grants().remove(0);
+    assert_ne!(first.trial, second.trial);
+    bench.train(1, second.lease);
+    let scoring = bench.grants().remove(0);
+    assert_eq!((scoring.work, bench.sweep_state()), (Task::Score, SweepState::Scoring));
+    // Both trials have the same objective: the lower number wins.
+    assert_eq!(scoring.trial, TrialNumber(0));
+    bench.finish(1, scoring.lease, Outcome::Completed, Some(Score { loss: 0.7, accuracy: Some(0.9) })).unwrap();
+    let view = bench.core.sweep(SWEEP).unwrap();
+    assert_eq!(view.state, SweepState::Completed);
+    let test = view.test.unwrap();
+    assert!(test.reproduced && test.score.unwrap().accuracy == Some(0.9));
+    assert!(bench.grants().is_empty());
+}
+
+#[test]
+fn a_winner_that_trains_to_other_metrics_is_called_not_reproduced() {
+    let mut bench = Bench::with_sweep(1, 1);
+    let lease = bench.grants()[0].lease;
+    bench.train(1, lease);
+    let lease = bench.grants()[0].lease;
+    let result = Finished { outcome: Outcome::Completed, last: Some(point(2, 0.6)), test: Some(point(2, 0.6).validation), seconds: 1.0 };
+    bench.say(1, FromWorker::Finished { lease, result }).unwrap();
+    assert!(!bench.core.sweep(SWEEP).unwrap().test.unwrap().reproduced);
+}
+
+#[test]
+fn without_a_test_split_nothing_is_scored() {
+    let mut bench = Bench::new();
+    bench.create("s", 1, 0).unwrap();
+    bench.hello(1, "w", 1, 1, &[]);
+    let lease = bench.grants()[0].lease;
+    bench.train(1, lease);
+    assert_eq!(bench.sweep_state(), SweepState::Completed);
+}
+
+#[test]
+fn slots_and_parallelism_bound_what_runs() {
+    let bench = Bench::with_sweep(10, 8);
+    assert_eq!(bench.grants().len(), 2, "parallelism is 2");
+    let bench = Bench::with_sweep(10, 1);
+    assert_eq!(bench.grants().len(), 1, "there is one slot");
+}
+
+#[test]
+fn what_is_said_twice_is_acknowledged_twice_and_counted_once() {
+    let mut bench = Bench::with_sweep(3, 1);
+    let lease = bench.grants()[0].lease;
+    bench.report(1, lease, vec![point(1, 1.0)]).unwrap();
+    bench.report(1, lease, vec![point(1, 1.0), point(2, 0.5)]).unwrap();
+    assert!(bench.sends(&ToWorker::Ack { lease, stored: Stored::Epoch(2) }));
+    assert_eq!(bench.core.trial(SWEEP, TrialNumber(0), true).unwrap().curve.len(), 2);
+    bench.finish(1, lease, Outcome::Completed, None).unwrap();
+    bench.finish(1, lease, Outcome::Completed, None).unwrap();
+    assert!(bench.sends(&ToWorker::Ack { lease, stored: Stored::Finished }));
+    let finished = bench.events.iter().filter(|e| matches!(e, Event::TrialFinished { .. })).count();
+    assert_eq!(finished, 1);
+}
+
+#[test]
+fn silence_costs_the_lease_and_the_late_result_is_fenced_off() {
+    let mut bench = Bench::with_sweep(3, 1);
+    let old = bench.grants()[0].lease;
+    bench.now = TTL;
+    bench.step(Input::Tick).unwrap();
+    assert_eq!(bench.state(0), TrialState::Running, "the deadline itself is in time");
+    bench.now = TTL + 1;
+    bench.step(Input::Tick).unwrap();
+    assert_eq!(bench.state(0), TrialState::Queued);
+    bench.hello(2, "other", 7, 1, &[]);
+    assert_eq!(bench.grants()[0].trial, TrialNumber(0));
+    bench.hello(3, "w", 1, 1, &[old.0]);
+    assert!(bench.revokes(old));
+    bench.finish(3, old, Outcome::Completed, None).unwrap();
+    assert!(bench.revokes(old));
+    assert_eq!(bench.state(0), TrialState::Running);
+}
+
+#[test]
+fn any_message_renews_the_lease() {
+    let mut bench = Bench::with_sweep(3, 1);
+    for now in [900, 1_800, 2_700] {
+        bench.now = now;
+        bench.say(1, FromWorker::Heartbeat).unwrap();
+        bench.step(Input::Tick).unwrap();
+    }
+    assert_eq!(bench.state(0), TrialState::Running);
+}
+
+#[test]
+fn after_a_restart_a_worker_has_one_full_lease_of_grace() {
+    let bench = Bench::with_sweep(3, 1);
+    let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
+    let core = Coordinator::recover(config, 50_000, bench.events.clone()).unwrap();
+    let mut bench = Bench { core, now: 50_000 + TTL, effects: Vec::new(), events: Vec::new() };
+    bench.step(Input::Tick).unwrap();
+    assert_eq!(bench.state(0), TrialState::Running);
+    bench.now += 1;
+    bench.step(Input::Tick).unwrap();
+    assert_eq!(bench.state(0), TrialState::Queued);
+}
+
+#[test]
+fn a_grant_that_never_arrived_is_given_again_and_is_no_loss() {
+    let mut bench = Bench::with_sweep(3, 1);
+    for session in 2..10 {
+        bench.step(Input::SessionClosed(SessionId(session - 1))).unwrap();
+        bench.hello(session, "w", 1, 1, &[]);
+        assert_eq!(bench.grants()[0].trial, TrialNumber(0));
+    }
+}
+
+#[test]
+fn a_trial_that_takes_its_worker_down_again_and_again_fails_and_says_so() {
+    let mut bench = Bench::with_sweep(3, 1);
+    for incarnation in 2..=4 {
+        bench.hello(incarnation, "w", incarnation, 1, &[]);
+    }
+    assert_eq!(bench.state(0), TrialState::Failed);
+    bench.finish(4, LeaseId(3), Outcome::Completed, None).unwrap();
+    assert!(bench.revokes(LeaseId(3)), "a fenced result is not acknowledged");
+    let message = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap().message.unwrap();
+    assert_eq!(message, "its worker was lost 3 times, last w");
+}
+
+#[test]
+fn a_worker_that_cannot_read_the_data_is_passed_over_and_named() {
+    let mut bench = Bench::with_sweep(3, 1);
+    let lease = bench.grants()[0].lease;
+    let release = Release::Unable { message: "no such file".to_owned() };
+    bench.say(1, FromWorker::Released { lease, release }).unwrap();
+    assert!(bench.grants().is_empty());
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().notes, ["worker w cannot train this sweep: no such file"]);
+    bench.hello(2, "other", 1, 1, &[]);
+    assert_eq!(bench.grants().len(), 1);
+}
+
+#[test]
+fn a_drained_worker_keeps_what_it_has_and_gets_nothing_new() {
+    let mut bench = Bench::with_sweep(4, 1);
+    let lease = bench.grants()[0].lease;
+    bench.step(Input::DrainWorker(name("w"))).unwrap();
+    assert!(bench.sends(&ToWorker::Drain));
+    bench.train(1, lease);
+    assert!(bench.grants().is_empty());
+    assert_eq!(bench.state(0), TrialState::Completed);
+    assert_eq!(bench.step(Input::DrainWorker(name("x"))).unwrap_err().class(), Class::NotFound);
+}
+
+#[test]
+fn a_paused_sweep_starts_nothing_and_takes_what_comes() {
+    let mut bench = Bench::with_sweep(4, 1);
+    let lease = bench.grants()[0].lease;
+    bench.step(Input::PauseSweep(SWEEP)).unwrap();
+    bench.train(1, lease);
+    assert_eq!((bench.state(0), bench.sweep_state()), (TrialState::Completed, SweepState::Paused));
+    assert!(bench.grants().is_empty());
+    bench.step(Input::ResumeSweep(SWEEP)).unwrap();
+    assert_eq!(bench.grants().len(), 1);
+}
+
+#[test]
+fn cancelling_revokes_deleting_forgets_and_numbers_are_never_used_twice() {
+    let mut bench = Bench::with_sweep(4, 1);
+    let lease = bench.grants()[0].lease;
+    assert_eq!(bench.step(Input::DeleteSweep(SWEEP)).unwrap_err().class(), Class::Refused);
+    bench.step(Input::CancelSweep(SWEEP)).unwrap();
+    assert!(bench.revokes(lease));
+    assert_eq!((bench.state(0), bench.sweep_state()), (TrialState::Cancelled, SweepState::Cancelled));
+    bench.step(Input::DeleteSweep(SWEEP)).unwrap();
+    assert!(bench.core.sweep(SWEEP).is_none());
+    // A store keeps nothing of a deleted sweep but the event that says so.
+    let kept: Vec<Event> = bench.events.iter().filter(|e| matches!(e, Event::SweepDeleted { .. })).cloned().collect();
+    let core = Coordinator::recover(Config::default(), 0, kept).unwrap();
+    assert_eq!((core.durable().next_sweep, core.durable().next_lease), (SweepId(2), LeaseId(2)));
+}
+
+#[test]
+fn creating_is_idempotent_by_request_and_unique_by_name() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.create("s", 4, 10), Ok(Reply::Sweep(SWEEP)));
+    assert_eq!(bench.create("s", 4, 10), Ok(Reply::Sweep(SWEEP)));
+    assert_eq!(bench.create("s", 5, 10), Err(Refusal::RequestReused(name("request-s"))));
+    let data = summary(10);
+    let again = Input::CreateSweep { request_id: name("new"), spec: Box::new(spec("s", 4)), data };
+    assert_eq!(bench.step(again), Err(Refusal::NameTaken(name("s"))));
+}
+
+#[test]
+fn two_sweeps_share_the_slots() {
+    let mut bench = Bench::new();
+    bench.create("a", 4, 0).unwrap();
+    bench.create("b", 4, 0).unwrap();
+    bench.hello(1, "w", 1, 2, &[]);
+    let sweeps: Vec<u64> = bench.grants().iter().map(|g| g.sweep.0).collect();
+    assert_eq!(sweeps, [1, 2]);
+}
+
+#[test]
+fn nonsense_closes_the_connection_and_changes_nothing() {
+    type Nonsense = fn(LeaseId) -> FromWorker;
+    let cases: [(&str, Nonsense); 4] = [
+        ("an epoch is skipped", |lease| FromWorker::Report { lease, points: vec![point(2, 0.5)] }),
+        ("more epochs than asked for", |lease| FromWorker::Report { lease, points: (1..4).map(|e| point(e, 0.5)).collect() }),
+        ("completed too early", |lease| FromWorker::Finished {
+            lease,
+            result: Finished { outcome: Outcome::Completed, last: None, test: None, seconds: 0.0 },
+        }),
+        ("diverged with a finite loss", |lease| FromWorker::Finished {
+            lease,
+            result: Finished { outcome: Outcome::Diverged, last: None, test: None, seconds: 0.0 },
+        }),
+    ];
+    for (what, message) in cases {
+        let mut bench = Bench::with_sweep(4, 1);
+        let lease = bench.grants()[0].lease;
+        assert_eq!(bench.say(1, message(lease)).unwrap_err().class(), Class::Invalid, "{what}");
+        assert!(bench.closes(1), "{what}");
+        assert_eq!(bench.state(0), TrialState::Running, "{what}");
+    }
+    let mut bench = Bench::new();
+    assert_eq!(bench.say(1, FromWorker::Heartbeat), Err(Refusal::NoHello));
+}
+
+#[test]
+fn a_training_that_ends_without_a_finite_loss_is_not_completed() {
+    let mut bench = Bench::with_sweep(4, 1);
+    let lease = bench.grants()[0].lease;
+    bench.report(1, lease, vec![point(1, 1.0), point(2, f64::NAN)]).unwrap();
+    assert_eq!(bench.finish(1, lease, Outcome::Completed, None).unwrap_err().class(), Class::Invalid);
+}
+
+#[test]
+fn after_a_restart_the_workers_can_be_listed_and_a_connection_shows() {
+    let bench = Bench::with_sweep(3, 2);
+    let core = Coordinator::recover(Config::default(), 0, bench.events.clone()).unwrap();
+    assert_eq!(core.workers()[0].slots, 2);
+    let mut bench = Bench { core, now: 0, effects: Vec::new(), events: Vec::new() };
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().notes, ["no worker is connected"]);
+    bench.hello(1, "other", 1, 1, &[]);
+    assert!(bench.effects.contains(&Effect::Changed(SWEEP)));
+}
+
+#[test]
+fn a_worker_cannot_speak_for_the_lease_of_another() {
+    let mut bench = Bench::with_sweep(4, 1);
+    let lease = bench.grants()[0].lease;
+    bench.hello(2, "thief", 1, 1, &[]);
+    bench.report(2, lease, vec![point(1, 0.5)]).unwrap();
+    assert!(bench.revokes(lease));
+    assert!(bench.core.trial(SWEEP, TrialNumber(0), true).unwrap().curve.is_empty());
+}
+
+#[test]
+fn listings_are_filtered_ordered_and_cut() {
+    let mut bench = Bench::with_sweep(4, 1);
+    let first = bench.grants()[0].lease;
+    bench.report(1, first, vec![point(1, 1.0), point(2, 0.9)]).unwrap();
+    bench.finish(1, first, Outcome::Completed, None).unwrap();
+    let second = bench.grants()[0].lease;
+    bench.train(1, second);
+    let numbers = |filter: TrialFilter| -> Vec<u32> { bench.core.trials(SWEEP, &filter).unwrap().iter().map(|t| t.trial.0).collect() };
+    let all = || TrialFilter { limit: 10, ..TrialFilter::default() };
+    assert_eq!(numbers(TrialFilter { order: TrialOrder::Objective, states: vec![TrialState::Completed], ..all() })[0], 1);
+    assert_eq!(numbers(TrialFilter { offset: 1, limit: 1, ..all() }), [1]);
+    assert_eq!(bench.core.find("s"), Some(SWEEP));
+    assert_eq!(bench.core.find("1"), Some(SWEEP));
+    assert_eq!(bench.core.find("2"), None);
+}
+
+#[test]
+fn events_that_do_not_fit_are_refused() {
+    let bench = Bench::with_sweep(3, 1);
+    let mut events = bench.events.clone();
+    let granted = events.iter().find(|e| matches!(e, Event::LeaseGranted { .. })).unwrap().clone();
+    events.push(granted);
+    assert!(Coordinator::recover(Config::default(), 0, events).is_err());
+}
+
+#[test]
+fn events_survive_json() {
+    let mut bench = Bench::with_sweep(2, 1);
+    let lease = bench.grants()[0].lease;
+    bench.report(1, lease, vec![point(1, f64::NAN)]).unwrap();
+    bench.finish(1, lease, Outcome::Diverged, None).unwrap();
+    for event in &bench.events {
+        let text = serde_json::to_string(event).unwrap();
+        let back: Event = serde_json::from_str(&text).unwrap();
+        assert_eq!(format!("{back:?}"), format!("{event:?}"));
+    }
+}

@@ -1,0 +1,66 @@
+//! What a restart may forget: connections, silence, samplers at hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use caviar_common::ids::{Incarnation, Name, SessionId, SweepId};
+use caviar_search::Sampler;
+
+use crate::state::Durable;
+
+/// What is known of a worker beside its leases.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// Its connection, if it has one.
+    pub session: Option<SessionId>,
+    /// Its process.
+    pub incarnation: Incarnation,
+    /// Trials it can train at once.
+    pub slots: u32,
+    /// It takes no new work.
+    pub draining: bool,
+    /// When it last said something, in the driver's milliseconds.
+    pub last_heard: u64,
+    /// Sweeps that it cannot train, and why.
+    pub unable: BTreeMap<SweepId, String>,
+}
+
+/// The volatile state.
+#[derive(Debug, Default)]
+pub(crate) struct Volatile {
+    pub workers: BTreeMap<Name, Worker>,
+    /// Whose connection it is.
+    pub sessions: BTreeMap<SessionId, Name>,
+    /// The sampler of every sweep that was asked for one.
+    pub samplers: BTreeMap<SweepId, Box<dyn Sampler>>,
+    /// Sweeps with decisions to take.
+    pub dirty: BTreeSet<SweepId>,
+    /// Sweeps that look different since the last step.
+    pub changed: BTreeSet<SweepId>,
+    /// The time of the latest input.
+    pub now: u64,
+}
+
+impl Volatile {
+    pub(crate) fn after_restart(durable: &Durable, now: u64) -> Self {
+        let mut volatile = Self { now, ..Self::default() };
+        for lease in durable.leases.values() {
+            let held = durable.held.get(&lease.worker).map_or(1, BTreeSet::len);
+            volatile.workers.entry(lease.worker.clone()).or_insert_with(|| Worker {
+                session: None,
+                incarnation: lease.incarnation,
+                // At least so many, as it seems; its Hello will say.
+                slots: u32::try_from(held).unwrap_or(u32::MAX),
+                draining: false,
+                last_heard: now,
+                unable: BTreeMap::new(),
+            });
+        }
+        volatile.dirty.extend(durable.sweeps.keys());
+        volatile
+    }
+
+    pub(crate) fn touch(&mut self, sweep: SweepId) {
+        self.dirty.insert(sweep);
+        self.changed.insert(sweep);
+    }
+}

@@ -1,0 +1,298 @@
+//! What workers say: connections, reports, results, silence.
+//!
+//! A lease is in force from its grant to its result, its return, or its loss. Whatever is said of a lease that is not in force, or that
+//! another process holds, is answered with `Revoke`: the sender is fenced off. Leases are lost in three places alone: here in
+//! [`Coordinator::on_tick`], when the worker's process was replaced, and when a worker comes back without one.
+
+use std::collections::BTreeMap;
+
+use caviar_common::ids::{LeaseId, Name, SessionId};
+use caviar_common::limits::MAX_WORKERS;
+use caviar_common::message::{Finished, FromWorker, Hello, PROTOCOL, Release, Stored, ToWorker};
+use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::outcome::{Outcome, Work as Task};
+
+use crate::event::{Event, LeaseEnd};
+use crate::input::{Effect, Refusal, Reply};
+use crate::state::{Lease, Trial};
+use crate::volatile::Worker;
+use crate::{Broken, Coordinator, Work};
+
+type Answer = Result<Result<Reply, Refusal>, Broken>;
+
+impl Coordinator {
+    pub(crate) fn on_message(&mut self, now: u64, session: SessionId, message: FromWorker, work: &mut Work) -> Answer {
+        self.volatile.now = now;
+        let answer = match message {
+            FromWorker::Hello(hello) => self.on_hello(now, session, &hello, work)?,
+            other @ (FromWorker::Report { .. } | FromWorker::Finished { .. } | FromWorker::Released { .. } | FromWorker::Heartbeat) => {
+                match self.volatile.sessions.get(&session).cloned() {
+                    None => Err(Refusal::NoHello),
+                    Some(worker) => self.on_work(now, session, &worker, other, work)?,
+                }
+            }
+        };
+        if let Err(refusal) = &answer {
+            self.on_session_closed(session);
+            work.effects.push(Effect::Close(session, refusal.clone()));
+        }
+        Ok(answer)
+    }
+
+    fn on_work(&mut self, now: u64, session: SessionId, worker: &Name, message: FromWorker, work: &mut Work) -> Answer {
+        if let Some(known) = self.volatile.workers.get_mut(worker) {
+            known.last_heard = now;
+        }
+        let about = match &message {
+            FromWorker::Hello(_) => return Ok(Err(Refusal::NoHello)),
+            FromWorker::Heartbeat => return Ok(Ok(Reply::Done)),
+            FromWorker::Report { lease, .. } | FromWorker::Finished { lease, .. } | FromWorker::Released { lease, .. } => *lease,
+        };
+        let Some(record) = self.lease_of(worker, about) else {
+            let again = matches!(message, FromWorker::Finished { .. }) && self.brought_result(about);
+            let reply = if again {
+                ToWorker::Ack { lease: about, stored: Stored::Finished }
+            } else {
+                ToWorker::Revoke { lease: about, reason: "the lease is no longer in force".to_owned() }
+            };
+            work.effects.push(Effect::Send(session, reply));
+            return Ok(Ok(Reply::Done));
+        };
+        match message {
+            FromWorker::Report { points, .. } => self.on_report(session, about, &record, &points, work),
+            FromWorker::Finished { result, .. } => self.on_finished(session, about, &record, result, work),
+            FromWorker::Released { release, .. } => self.on_released(worker, about, &record, release, work),
+            FromWorker::Hello(_) | FromWorker::Heartbeat => Ok(Ok(Reply::Done)),
+        }
+    }
+
+    /// The lease, if it is in force and this process of the worker holds it.
+    fn lease_of(&self, worker: &Name, lease: LeaseId) -> Option<Lease> {
+        let incarnation = self.volatile.workers.get(worker)?.incarnation;
+        self.durable.leases.get(&lease).filter(|l| &l.worker == worker && l.incarnation == incarnation).cloned()
+    }
+
+    /// Whether a result came with this lease: then it is being said again because an answer was lost.
+    fn brought_result(&self, lease: LeaseId) -> bool {
+        self.durable.results.contains_key(&lease)
+    }
+
+    /// Who is connected shows in the notes of every sweep that is not over.
+    fn workers_changed(&mut self) {
+        let unfinished = self.durable.sweeps.values().filter(|s| !s.state().is_final());
+        self.volatile.changed.extend(unfinished.map(|s| s.id));
+    }
+
+    fn on_hello(&mut self, now: u64, session: SessionId, hello: &Hello, work: &mut Work) -> Answer {
+        if hello.protocol != PROTOCOL {
+            return Ok(Err(Refusal::WrongProtocol(hello.protocol)));
+        }
+        if self.volatile.sessions.contains_key(&session) {
+            return Ok(Err(Refusal::NoHello));
+        }
+        if self.volatile.workers.len() >= MAX_WORKERS && !self.volatile.workers.contains_key(&hello.worker) {
+            return Ok(Err(Refusal::TooManyWorkers));
+        }
+        let earlier = self.volatile.workers.remove(&hello.worker);
+        if let Some(old) = earlier.as_ref().and_then(|w| w.session) {
+            self.volatile.sessions.remove(&old);
+            work.effects.push(Effect::Close(old, Refusal::Replaced(hello.worker.clone())));
+        }
+        let same_process = earlier.filter(|w| w.incarnation == hello.incarnation);
+        let draining = hello.draining || same_process.as_ref().is_some_and(|w| w.draining);
+        let unable = same_process.map_or_else(BTreeMap::new, |w| w.unable);
+        let worker =
+            Worker { session: Some(session), incarnation: hello.incarnation, slots: hello.slots, draining, last_heard: now, unable };
+        self.volatile.workers.insert(hello.worker.clone(), worker);
+        self.volatile.sessions.insert(session, hello.worker.clone());
+        let ttl = self.config.lease_ttl_ms;
+        work.effects.push(Effect::Send(session, ToWorker::Welcome { heartbeat_ms: (ttl / 4).max(1), lease_ttl_ms: ttl }));
+        if draining && !hello.draining {
+            work.effects.push(Effect::Send(session, ToWorker::Drain));
+        }
+        self.workers_changed();
+        self.reconcile(session, hello, work)?;
+        Ok(Ok(Reply::Done))
+    }
+
+    /// Compares what the worker holds with what it should hold.
+    fn reconcile(&mut self, session: SessionId, hello: &Hello, work: &mut Work) -> Result<(), Broken> {
+        let recorded: Vec<LeaseId> = self.durable.held.get(&hello.worker).into_iter().flatten().copied().collect();
+        for lease in recorded {
+            let Some(record) = self.durable.leases.get(&lease).cloned() else { continue };
+            if record.incarnation != hello.incarnation {
+                self.lose(lease, &record, LeaseEnd::WorkerRestarted, work)?;
+            } else if !hello.held.contains(&lease) {
+                self.lose(lease, &record, LeaseEnd::NotHeld, work)?;
+            }
+        }
+        for lease in &hello.held {
+            // One whose result is stored is acknowledged when the worker says it again.
+            if self.lease_of(&hello.worker, *lease).is_none() && !self.brought_result(*lease) {
+                let reason = "the lease is no longer in force".to_owned();
+                work.effects.push(Effect::Send(session, ToWorker::Revoke { lease: *lease, reason }));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_report(&mut self, session: SessionId, lease: LeaseId, record: &Lease, points: &[EpochMetrics], work: &mut Work) -> Answer {
+        if record.work == Task::Score {
+            return Ok(Err(Refusal::Nonsense("a scoring has no epochs to report".to_owned())));
+        }
+        for metrics in points {
+            let Some(trial) = self.trial_of(record) else { return Err(Broken(format!("lease {lease} has no trial"))) };
+            let (stored, most) = (trial.curve.len(), trial.epochs);
+            let epoch = usize::try_from(metrics.epoch).unwrap_or(usize::MAX);
+            if epoch <= stored {
+                continue;
+            }
+            if epoch != stored + 1 || metrics.epoch > most {
+                let text = format!("epoch {epoch} of trial {} was reported after epoch {stored} of {most}", record.trial);
+                return Ok(Err(Refusal::Nonsense(text)));
+            }
+            let event = Event::EpochRecorded { sweep: record.sweep, trial: record.trial, lease, metrics: *metrics };
+            self.record(event, work)?;
+        }
+        let epochs = self.trial_of(record).map_or(0, |t| u32::try_from(t.curve.len()).unwrap_or(u32::MAX));
+        work.effects.push(Effect::Send(session, ToWorker::Ack { lease, stored: Stored::Epoch(epochs) }));
+        Ok(Ok(Reply::Done))
+    }
+
+    fn trial_of(&self, record: &Lease) -> Option<&Trial> {
+        self.durable.sweeps.get(&record.sweep)?.trial(record.trial)
+    }
+
+    fn on_finished(&mut self, session: SessionId, lease: LeaseId, record: &Lease, result: Finished, work: &mut Work) -> Answer {
+        let Some(trial) = self.trial_of(record) else { return Err(Broken(format!("lease {lease} has no trial"))) };
+        let (sweep, number) = (record.sweep, record.trial);
+        let event = match record.work {
+            Task::Train => {
+                if let Some(objection) = objection(trial, &result.outcome) {
+                    return Ok(Err(Refusal::Nonsense(objection)));
+                }
+                Event::TrialFinished { sweep, trial: number, lease, outcome: result.outcome, seconds: Some(result.seconds) }
+            }
+            Task::Score => {
+                let reproduced = match (trial.curve.last(), &result.last) {
+                    (Some(first), Some(second)) => same_bits(first, second),
+                    _ => false,
+                };
+                let message = match (result.outcome, result.test) {
+                    (Outcome::Failed { message }, _) => Some(message),
+                    (Outcome::Diverged, _) => Some("the second training diverged".to_owned()),
+                    (Outcome::Completed, None) => Some("the worker sent no score".to_owned()),
+                    (Outcome::Completed, Some(_)) => None,
+                };
+                Event::WinnerScored { sweep, trial: number, lease, score: result.test, reproduced, message }
+            }
+        };
+        self.record(event, work)?;
+        work.effects.push(Effect::Send(session, ToWorker::Ack { lease, stored: Stored::Finished }));
+        Ok(Ok(Reply::Done))
+    }
+
+    fn on_released(&mut self, worker: &Name, lease: LeaseId, record: &Lease, release: Release, work: &mut Work) -> Answer {
+        let cause = match release {
+            Release::Drained => LeaseEnd::Drained,
+            Release::Unable { message } => {
+                if let Some(known) = self.volatile.workers.get_mut(worker) {
+                    known.unable.insert(record.sweep, message.clone());
+                }
+                LeaseEnd::Unable { message }
+            }
+        };
+        if let Some(known) = self.volatile.workers.get_mut(worker) {
+            // Whoever gives work back because it leaves gets no more of it.
+            known.draining |= cause == LeaseEnd::Drained;
+        }
+        self.lose(lease, record, cause, work)?;
+        Ok(Ok(Reply::Done))
+    }
+
+    /// Ends a lease without a result. A trial that was lost too often fails.
+    fn lose(&mut self, lease: LeaseId, record: &Lease, cause: LeaseEnd, work: &mut Work) -> Result<(), Broken> {
+        let (sweep, trial) = (record.sweep, record.trial);
+        let losses = match record.work {
+            Task::Train => self.trial_of(record).map_or(0, |t| t.losses),
+            Task::Score => self.durable.sweeps.get(&sweep).and_then(|s| s.scoring.as_ref()).map_or(0, |s| s.losses),
+        };
+        if !cause.is_loss() || losses + 1 < self.config.max_losses {
+            return self.record(Event::LeaseEnded { sweep, trial, lease, cause }, work);
+        }
+        let message = format!("its worker was lost {} times, last {}", losses + 1, record.worker);
+        let event = match record.work {
+            Task::Train => Event::TrialFinished { sweep, trial, lease, outcome: Outcome::Failed { message }, seconds: None },
+            Task::Score => Event::WinnerScored { sweep, trial, lease, score: None, reproduced: false, message: Some(message) },
+        };
+        self.record(event, work)
+    }
+
+    /// A connection is gone. Its leases stay: the worker trains on and comes back, or it stays silent and they expire.
+    pub(crate) fn on_session_closed(&mut self, session: SessionId) {
+        if let Some(worker) = self.volatile.sessions.remove(&session)
+            && let Some(known) = self.volatile.workers.get_mut(&worker)
+            && known.session == Some(session)
+        {
+            known.session = None;
+            self.workers_changed();
+        }
+    }
+
+    /// Time has passed: the leases of silent workers end, and workers that are gone are forgotten.
+    pub(crate) fn on_tick(&mut self, now: u64, work: &mut Work) -> Result<(), Broken> {
+        self.volatile.now = now;
+        let ttl = self.config.lease_ttl_ms;
+        let silent = |w: &Worker| now.saturating_sub(w.last_heard) > ttl;
+        let names: Vec<Name> = self.volatile.workers.iter().filter(|(_, w)| silent(w)).map(|(n, _)| n.clone()).collect();
+        for name in names {
+            let leases: Vec<LeaseId> = self.durable.held.get(&name).into_iter().flatten().copied().collect();
+            for lease in leases {
+                if let Some(record) = self.durable.leases.get(&lease).cloned() {
+                    self.lose(lease, &record, LeaseEnd::Expired, work)?;
+                }
+            }
+            if let Some(worker) = self.volatile.workers.remove(&name)
+                && let Some(session) = worker.session
+            {
+                self.volatile.sessions.remove(&session);
+                work.effects.push(Effect::Close(session, Refusal::Silent { worker: name, ttl_ms: ttl }));
+                self.workers_changed();
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn drain_worker(&mut self, name: &Name, work: &mut Work) -> Result<Reply, Refusal> {
+        let Some(worker) = self.volatile.workers.get_mut(name) else { return Err(Refusal::NoSuchWorker(name.clone())) };
+        if !worker.draining {
+            worker.draining = true;
+            if let Some(session) = worker.session {
+                work.effects.push(Effect::Send(session, ToWorker::Drain));
+            }
+        }
+        Ok(Reply::Done)
+    }
+}
+
+/// What is wrong with an outcome, if the epochs that were reported do not bear it out.
+fn objection(trial: &Trial, outcome: &Outcome) -> Option<String> {
+    let done = u32::try_from(trial.curve.len()).unwrap_or(u32::MAX);
+    match outcome {
+        Outcome::Completed if done != trial.epochs => {
+            Some(format!("trial {} was called completed after {done} of {} epochs", trial.number, trial.epochs))
+        }
+        Outcome::Completed if trial.curve.last().is_some_and(|last| !last.is_finite()) => {
+            Some(format!("trial {} was called completed, but its last loss is not finite", trial.number))
+        }
+        Outcome::Diverged if trial.curve.last().is_none_or(EpochMetrics::is_finite) => {
+            Some(format!("trial {} was called diverged, but its last loss is finite", trial.number))
+        }
+        Outcome::Completed | Outcome::Diverged | Outcome::Failed { .. } => None,
+    }
+}
+
+fn same_bits(a: &EpochMetrics, b: &EpochMetrics) -> bool {
+    let score = |s: &Score| (s.loss.to_bits(), s.accuracy.map(f64::to_bits));
+    a.epoch == b.epoch && score(&a.train) == score(&b.train) && score(&a.validation) == score(&b.validation)
+}

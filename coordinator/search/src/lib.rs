@@ -1,0 +1,118 @@
+//! Samplers: what to try next, and why.
+//!
+//! A [`Sampler`] is a pure function: what it answers for trial `i` depends on the space, the sweep's seed and the log of finished
+//! trials in the order in which they were decided. It keeps nothing between two questions, so a restarted coordinator asks
+//! it again and hears the same. The log is in virtual time, which no machine's speed can change.
+//!
+//! ```text
+//! SweepSpec --build()--> dyn Sampler        ask(trial, log) --> Suggest { assignment, reason } | Wait | Exhausted
+//! ```
+#![forbid(unsafe_code)]
+
+mod grid;
+mod random;
+mod rounds;
+mod sobol;
+
+use caviar_common::assignment::Assignment;
+use caviar_common::reason::{Extent, Reason, SearchBox, Side};
+use caviar_common::space::{Domain, Space};
+use caviar_common::spec::{Strategy, SweepSpec};
+
+/// A finished trial, as a sampler sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// Its values.
+    pub assignment: Assignment,
+    /// Its objective turned so that less is better; none for a trial that diverged or failed, which counts as worse than any other.
+    pub loss: Option<f64>,
+}
+
+/// What a sampler answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// Try this.
+    Suggest(Suggestion),
+    /// Ask again when another trial has finished.
+    Wait,
+    /// Every point of the space was tried.
+    Exhausted,
+}
+
+/// An assignment to try.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suggestion {
+    /// A value for every active parameter.
+    pub assignment: Assignment,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Chooses assignments.
+pub trait Sampler: std::fmt::Debug + Send {
+    /// What trial number `trial` should try, after the trials in `log` (in the order of their decisions).
+    fn ask(&self, trial: u32, log: &[Observation]) -> Ask;
+}
+
+/// The sampler that a spec asks for.
+pub fn build(spec: &SweepSpec) -> Box<dyn Sampler> {
+    let (space, seed) = (spec.space.clone(), spec.seed);
+    match spec.search.strategy {
+        Strategy::Random => Box::new(random::Random::new(space, seed)),
+        Strategy::Sobol => Box::new(sobol::Sobol::new(space, seed)),
+        Strategy::Grid => Box::new(grid::Grid::new(space, spec.search.trials)),
+        Strategy::Rounds => Box::new(rounds::Rounds::new(space, seed, spec.search.rounds.clone())),
+    }
+}
+
+/// Part of the unit cube of a space: an interval per range, some of the values per choice.
+#[derive(Clone, Debug, PartialEq)]
+struct Region {
+    sides: Vec<Interval>,
+}
+
+/// One side of a [`Region`].
+#[derive(Clone, Debug, PartialEq)]
+enum Interval {
+    /// From the first to the second, within [0, 1].
+    Between(f64, f64),
+    /// The choices with these numbers.
+    Among(Vec<usize>),
+}
+
+impl Region {
+    /// All of the space.
+    fn whole(space: &Space) -> Self {
+        let side = |domain: &Domain| match domain {
+            Domain::Choice { values } => Interval::Among((0..values.len()).collect()),
+            Domain::Float { .. } | Domain::Int { .. } => Interval::Between(0.0, 1.0),
+        };
+        Self { sides: space.parameters().iter().map(|p| side(&p.domain)).collect() }
+    }
+
+    /// The region in the values of its space.
+    fn to_box(&self, space: &Space) -> SearchBox {
+        let extent = |domain: &Domain, side: &Interval| match (domain, side) {
+            (Domain::Choice { values }, Interval::Among(chosen)) => {
+                Extent::Choices(chosen.iter().filter_map(|i| values.get(*i).cloned()).collect())
+            }
+            (Domain::Choice { values }, Interval::Between(..)) => Extent::Choices(values.clone()),
+            (Domain::Float { .. } | Domain::Int { .. }, Interval::Between(low, high)) => {
+                Extent::Range { low: domain.decode(*low), high: domain.decode(*high) }
+            }
+            (Domain::Float { .. } | Domain::Int { .. }, Interval::Among(_)) => {
+                Extent::Range { low: domain.decode(0.0), high: domain.decode(1.0) }
+            }
+        };
+        let sides = space.parameters().iter().zip(&self.sides);
+        SearchBox { sides: sides.map(|(p, side)| Side { parameter: p.name.clone(), extent: extent(&p.domain, side) }).collect() }
+    }
+}
+
+#[expect(clippy::as_conversions, reason = "counts of trials and choices are far below 2^53")]
+const fn real(count: usize) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! An Owen-scrambled Sobol sequence on the scales of the space (Owen 1995; Burley, "Practical Hash-based Owen Scrambling", 2020).
+
+use caviar_common::reason::{Reason, Source};
+use caviar_common::seed::{Purpose, Seed};
+use caviar_common::space::Space;
+
+use crate::{Ask, Observation, Sampler, Suggestion};
+
+/// Trial `i` is point `i` of the sequence.
+#[derive(Debug)]
+pub(crate) struct Sobol {
+    space: Space,
+    scramble: u32,
+}
+
+impl Sobol {
+    pub(crate) fn new(space: Space, seed: u64) -> Self {
+        Self { space, scramble: Seed::derive(seed, 0, Purpose::Scramble).word() }
+    }
+}
+
+impl Sampler for Sobol {
+    fn ask(&self, trial: u32, _log: &[Observation]) -> Ask {
+        // The spec's limits on trials and parameters are those of the library: 65,536 points of 256 dimensions.
+        let dimensions = (0u32..).take(self.space.dimensions());
+        let point: Vec<f64> = dimensions.map(|d| f64::from(sobol_burley::sample(trial, d, self.scramble))).collect();
+        let assignment = self.space.decode(&point);
+        Ask::Suggest(Suggestion { assignment, reason: Reason { source: Source::Sobol, round: None, search_box: None } })
+    }
+}

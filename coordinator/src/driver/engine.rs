@@ -1,0 +1,176 @@
+//! The driver's thread: takes what is queued, steps, commits once, and only then lets anything out.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Instant;
+
+use caviar_common::ids::{SessionId, SweepId};
+use caviar_core::Coordinator;
+use caviar_core::event::Event;
+use caviar_core::input::{Effect, Input, Refusal, Reply};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::DriverError;
+use super::log::log;
+use super::sessions::{CloseReason, Outgoing, Sessions};
+use crate::store::Store;
+
+/// Commands that share a commit at most.
+const MAX_BATCH: usize = 1_024;
+
+/// A look at the state, which sends its result itself.
+type Look = Box<dyn FnOnce(&Coordinator) + Send>;
+type Answer = oneshot::Sender<Result<Reply, Refusal>>;
+
+/// What can be asked of the driver.
+pub(super) enum Command {
+    Apply { input: Input, reply: Option<Answer> },
+    Read(Look),
+    Open { session: SessionId, outbox: mpsc::Sender<Outgoing>, reply: oneshot::Sender<bool> },
+    Close { session: SessionId, reason: Option<CloseReason> },
+    CloseAll,
+    Stop,
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Apply { .. } => "Apply",
+            Self::Read(_) => "Read",
+            Self::Open { .. } => "Open",
+            Self::Close { .. } => "Close",
+            Self::CloseAll => "CloseAll",
+            Self::Stop => "Stop",
+        })
+    }
+}
+
+/// What waits for the commit.
+enum After {
+    Reply(Answer, Result<Reply, Refusal>),
+    Effect(Effect),
+    Read(Look),
+    Close(SessionId, Option<CloseReason>),
+    CloseAll,
+}
+
+/// A batch on its way to the store.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Event>,
+    after: Vec<After>,
+    stop: bool,
+}
+
+/// The state machine, the store, and those who listen.
+pub(super) struct Engine {
+    core: Coordinator,
+    store: Box<dyn Store>,
+    sessions: Sessions,
+    /// Sessions that were closed while effects were carried out; the state machine hears of them in the next batch.
+    lost: Vec<SessionId>,
+    changes: broadcast::Sender<SweepId>,
+    started: Instant,
+}
+
+impl Engine {
+    pub(super) fn new(core: Coordinator, store: Box<dyn Store>, changes: broadcast::Sender<SweepId>) -> Self {
+        Self { core, store, sessions: Sessions::default(), lost: Vec::new(), changes, started: Instant::now() }
+    }
+
+    /// Serves until it is told to stop, or every handle is gone.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) -> Result<(), DriverError> {
+        let mut stop = false;
+        while !stop && let Some(first) = queue.blocking_recv() {
+            let mut commands = vec![first];
+            while commands.len() < MAX_BATCH
+                && let Ok(next) = queue.try_recv()
+            {
+                commands.push(next);
+            }
+            stop = self.serve(commands)?;
+        }
+        Ok(())
+    }
+
+    /// Whether to stop.
+    fn serve(&mut self, commands: Vec<Command>) -> Result<bool, DriverError> {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut batch = Batch::default();
+        for session in std::mem::take(&mut self.lost) {
+            self.step(now, Input::SessionClosed(session), None, &mut batch)?;
+        }
+        for command in commands {
+            self.take(now, command, &mut batch)?;
+            if batch.stop {
+                break;
+            }
+        }
+        self.store.append(&batch.events)?;
+        batch.events.iter().for_each(log);
+        self.let_out(batch.after);
+        Ok(batch.stop)
+    }
+
+    fn take(&mut self, now: u64, command: Command, batch: &mut Batch) -> Result<(), DriverError> {
+        match command {
+            Command::Apply { input, reply } => self.step(now, input, reply, batch)?,
+            Command::Read(look) => batch.after.push(After::Read(look)),
+            Command::Open { session, outbox, reply } => {
+                let accepted = self.sessions.insert(session, outbox);
+                if reply.send(accepted).is_err() {
+                    // Whoever asked went away before it knew of the session.
+                    self.sessions.close(session, None);
+                }
+            }
+            Command::Close { session, reason } => {
+                self.step(now, Input::SessionClosed(session), None, batch)?;
+                batch.after.push(After::Close(session, reason));
+            }
+            Command::CloseAll => batch.after.push(After::CloseAll),
+            Command::Stop => batch.stop = true,
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, now: u64, input: Input, reply: Option<Answer>, batch: &mut Batch) -> Result<(), DriverError> {
+        let step = self.core.step(now, input)?;
+        batch.events.extend(step.events);
+        if let Some(reply) = reply {
+            batch.after.push(After::Reply(reply, step.reply));
+        }
+        batch.after.extend(step.effects.into_iter().map(After::Effect));
+        Ok(())
+    }
+
+    /// Carries out what waited for the commit, in order.
+    fn let_out(&mut self, after: Vec<After>) {
+        let mut changed = BTreeSet::new();
+        for item in after {
+            match item {
+                // Whoever asked may have gone away.
+                After::Reply(reply, answer) => drop(reply.send(answer)),
+                After::Read(look) => look(&self.core),
+                After::Effect(Effect::Changed(sweep)) => drop(changed.insert(sweep)),
+                After::Effect(Effect::Send(session, message)) => {
+                    if !self.sessions.say(session, message) {
+                        tracing::warn!(session = session.0, "closed a session that does not read");
+                        self.lost.push(session);
+                    }
+                }
+                After::Effect(Effect::Close(session, refusal)) => {
+                    tracing::warn!(session = session.0, %refusal, "closed a session");
+                    self.sessions.close(session, Some(CloseReason::Refused(refusal)));
+                }
+                After::Close(session, reason) => {
+                    self.sessions.close(session, reason);
+                }
+                After::CloseAll => self.sessions.close_all(),
+            }
+        }
+        for sweep in changed {
+            // Nobody may be watching.
+            let _ = self.changes.send(sweep);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! `WorkerAdminService`.
+
+use caviar_common::error::Problems;
+use caviar_common::ids::Name;
+use caviar_core::input::{Input, Refusal};
+use caviar_proto::convert::view::encode_worker;
+use caviar_proto::v1::worker_admin_service_server::WorkerAdminService;
+use caviar_proto::{status, v1};
+use tonic::{Request, Response, Status};
+
+use super::{Api, refused};
+
+/// The service.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin(pub(crate) Api);
+
+#[tonic::async_trait]
+impl WorkerAdminService for Admin {
+    async fn list_workers(&self, _: Request<v1::ListWorkersRequest>) -> Result<Response<v1::ListWorkersResponse>, Status> {
+        let workers = self.0.read(caviar_core::Coordinator::workers).await?;
+        Ok(Response::new(v1::ListWorkersResponse { workers: workers.iter().map(encode_worker).collect() }))
+    }
+
+    async fn drain_worker(&self, request: Request<v1::DrainWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+        let name = Name::parse("worker", &request.into_inner().worker);
+        let name = name.map_err(|problem| status::from_problems(&Problems::from(problem)))?;
+        self.0.apply(Input::DrainWorker(name.clone())).await?;
+        let workers = self.0.read(caviar_core::Coordinator::workers).await?;
+        let worker = workers.iter().find(|w| w.worker == name);
+        // It may have left in the same moment.
+        let worker = worker.ok_or_else(|| refused(&Refusal::NoSuchWorker(name)))?;
+        Ok(Response::new(encode_worker(worker)))
+    }
+}

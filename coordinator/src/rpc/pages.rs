@@ -1,0 +1,117 @@
+//! Pages: of bounded length, of bounded size, and with a token that belongs to one listing.
+
+use caviar_common::error::{Class, Problem, Problems};
+use caviar_common::ids::SweepId;
+use caviar_common::limits::MAX_PAGE;
+use caviar_common::view::TrialView;
+use caviar_core::Coordinator;
+use caviar_core::query::TrialFilter;
+use caviar_proto::status;
+use prost::Message;
+use tonic::Status;
+
+/// Elements of a page whose size was not asked for.
+const DEFAULT_PAGE: usize = 100;
+/// Bytes of a page: below the 4 MiB that a client accepts by default.
+const MAX_PAGE_BYTES: usize = 3 << 20;
+/// Epochs in the curves of one page.
+const MAX_PAGE_POINTS: usize = 50_000;
+
+/// The length of a page: what is too much is cut, as the next page brings the rest.
+pub(super) fn length(page_size: u32) -> usize {
+    match usize::try_from(page_size).unwrap_or(MAX_PAGE) {
+        0 => DEFAULT_PAGE,
+        size => size.min(MAX_PAGE),
+    }
+}
+
+/// Tells listings apart, so that a token of one is not taken for a place in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Listing(u64);
+
+impl Listing {
+    /// The listing that is described by these numbers.
+    pub(super) fn of(numbers: impl IntoIterator<Item = u64>) -> Self {
+        // FNV-1a: it keeps mistakes apart, not attackers.
+        let bytes = numbers.into_iter().flat_map(u64::to_le_bytes);
+        Self(bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)))
+    }
+
+    /// The token for the page that begins at `place`.
+    pub(super) fn token(self, place: u64) -> String {
+        format!("{:016x}{place:x}", self.0)
+    }
+
+    /// The place that a token stands for; the beginning, for an empty one.
+    pub(super) fn place(self, token: &str) -> Result<u64, Status> {
+        if token.is_empty() {
+            return Ok(0);
+        }
+        let parsed = token
+            .split_at_checked(16)
+            .and_then(|(listing, place)| Some((u64::from_str_radix(listing, 16).ok()?, u64::from_str_radix(place, 16).ok()?)));
+        match parsed {
+            Some((listing, place)) if listing == self.0 => Ok(place),
+            Some(_) => Err(status::new(Class::Stale, "page_token belongs to another listing; hint: begin without one")),
+            None => {
+                let problem = Problem::new("page_token", "write the next_page_token of the page before, or nothing");
+                Err(status::from_problems(&Problems::from(problem)))
+            }
+        }
+    }
+}
+
+/// As many of `messages` as a page may hold in bytes, at least one.
+pub(super) fn fit<M: Message>(messages: Vec<M>) -> Vec<M> {
+    let mut bytes = 0;
+    let mut first = true;
+    let fits = |message: &M| {
+        bytes += message.encoded_len();
+        std::mem::replace(&mut first, false) || bytes <= MAX_PAGE_BYTES
+    };
+    messages.into_iter().take_while(fits).collect()
+}
+
+/// A page of trials. With curves it ends early where they are long.
+pub(super) fn trials(core: &Coordinator, sweep: SweepId, filter: &TrialFilter) -> Option<Vec<TrialView>> {
+    let bare = core.trials(sweep, &TrialFilter { with_curves: false, ..filter.clone() })?;
+    if !filter.with_curves {
+        return Some(bare);
+    }
+    let mut points = 0;
+    let mut page = Vec::new();
+    for view in bare {
+        points += view.last.map_or(0, |last| usize::try_from(last.epoch).unwrap_or(usize::MAX));
+        if points > MAX_PAGE_POINTS && !page.is_empty() {
+            break;
+        }
+        page.extend(core.trial(sweep, view.trial, true));
+    }
+    Some(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use caviar_proto::v1;
+
+    use super::*;
+
+    #[test]
+    fn a_token_belongs_to_its_listing() {
+        let listing = Listing::of([1, 2]);
+        assert_eq!(listing.place(&listing.token(700)).unwrap(), 700);
+        assert_eq!(listing.place("").unwrap(), 0);
+        assert_eq!(Listing::of([2, 1]).place(&listing.token(7)).unwrap_err().code(), tonic::Code::Aborted);
+        for nonsense in ["7", "zzzzzzzzzzzzzzzz7", "0123456789abcdef", "é123456789abcdef0"] {
+            assert_eq!(listing.place(nonsense).unwrap_err().code(), tonic::Code::InvalidArgument, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_a_size() {
+        let note = |bytes| v1::Sweep { notes: vec!["x".repeat(bytes)], ..v1::Sweep::default() };
+        assert_eq!(fit(vec![note(MAX_PAGE_BYTES + 1), note(1)]).len(), 1, "one always fits");
+        assert_eq!(fit(vec![note(MAX_PAGE_BYTES / 2), note(MAX_PAGE_BYTES / 4), note(MAX_PAGE_BYTES / 2)]).len(), 2);
+        assert_eq!((length(0), length(7), length(u32::MAX)), (DEFAULT_PAGE, 7, MAX_PAGE));
+    }
+}

@@ -1,0 +1,234 @@
+//! Putting it together: driver, services, health, reflection, timer.
+//!
+//! ```text
+//! start(ServerConfig) -> Server --stopped--> ServerError          (the driver failed)
+//!                               --stop-----> Ok                   (streams end, everything is committed, the store is released)
+//! ```
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
+
+use caviar_common::error::Class;
+use caviar_core::input::{Config, Input};
+use caviar_proto::v1::sweep_service_server::SweepServiceServer;
+use caviar_proto::v1::worker_admin_service_server::WorkerAdminServiceServer;
+use caviar_proto::v1::worker_service_server::WorkerServiceServer;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tonic::transport::server::{Router, TcpIncoming};
+
+use crate::driver::{self, Driver, DriverError, DriverHandle, Ended};
+use crate::rpc::{Admin, Api, Sweeps, Workers};
+use crate::store::sqlite::SqliteStore;
+
+/// Bytes of one request about sweeps: a sweep file of the largest size fits.
+const MAX_REQUEST_BYTES: usize = 4 << 20;
+/// Bytes of one message of a worker: far more than the longest report has.
+const MAX_WORKER_MESSAGE_BYTES: usize = 1 << 20;
+/// Requests that one connection may have under way.
+const MAX_STREAMS: u32 = 1_024;
+/// Requests of one connection that are worked on at once.
+const MAX_REQUESTS: usize = 256;
+/// A connection that is silent for so long is asked whether it is still there, and closed if it does not answer.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// How long connections may take to end when the server stops.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What to serve, and where.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where to listen: a loopback address; port 0 for any free one.
+    pub listen: SocketAddr,
+    /// The store's file.
+    pub store: PathBuf,
+    /// The state machine's options.
+    pub core: Config,
+    /// Whether time passes: without it no lease ever expires. Off for those who only read a store.
+    pub ticks: bool,
+}
+
+/// Why a server could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// An address that others can reach.
+    #[error(
+        "will not listen on {0}: whoever reaches it controls every sweep, as there are no tokens and no TLS yet; \
+         hint: listen on 127.0.0.1 and bring other hosts in through a tunnel (ssh -L 7070:127.0.0.1:7070 HOST)"
+    )]
+    NotLoopback(SocketAddr),
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {source}; hint: choose another port with --listen, or port 0 for any")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The driver could not start, or failed.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The service descriptions cannot be served: a bug.
+    #[error("internal error: reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport failed.
+    #[error("the server failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// A task of the server ended by itself: a bug.
+    #[error("internal error: the server ended by itself")]
+    Ended,
+}
+
+impl ServerError {
+    /// What a caller can do about it.
+    pub const fn class(&self) -> Class {
+        match self {
+            Self::NotLoopback(_) => Class::Refused,
+            Self::Listen { .. } => Class::Busy,
+            Self::Driver(error) => error.class(),
+            Self::Transport(_) => Class::Unavailable,
+            Self::Reflection(_) | Self::Ended => Class::Internal,
+        }
+    }
+}
+
+/// A running server. Dropping it without [`Server::stop`] ends its tasks, in no particular order.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    driver: DriverHandle,
+    ended: Ended,
+    stopping: watch::Sender<bool>,
+    serving: Serving,
+}
+
+/// Opens the store, recovers, and serves.
+///
+/// # Errors
+/// The address or the store cannot be had, or what is stored does not fit together.
+pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
+    if !config.listen.ip().is_loopback() {
+        return Err(ServerError::NotLoopback(config.listen));
+    }
+    let failed = |source| ServerError::Listen { address: config.listen, source };
+    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let (core, path) = (config.core, config.store.clone());
+    let open = move || driver::start(core, Box::new(SqliteStore::open(&path)?));
+    let Driver { handle, ended } = tokio::task::spawn_blocking(open).await.map_err(|_| ServerError::Ended)??;
+    let (stopping, stop) = watch::channel(false);
+    let router = router(&Api::new(handle.clone(), stop.clone())).await?;
+    let serving = Serving(Some(tokio::spawn(router.serve_with_incoming_shutdown(incoming(listener), wait_for(stop)))));
+    if config.ticks {
+        tokio::spawn(tick(handle.clone(), config.core.lease_ttl_ms, stopping.subscribe()));
+    }
+    tracing::info!("listening on http://{address}, store {}", config.store.display());
+    Ok(Server { address, driver: handle, ended, stopping, serving })
+}
+
+impl Server {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until the server ends by itself, which it does only when something failed.
+    pub async fn stopped(&mut self) -> ServerError {
+        tokio::select! {
+            end = self.ended.wait() => end.err().map_or(ServerError::Ended, ServerError::Driver),
+            end = self.serving.end() => end.err().unwrap_or(ServerError::Ended),
+        }
+    }
+
+    /// Ends streams and sessions, lets requests finish for a moment, commits what was given, and releases the store.
+    ///
+    /// # Errors
+    /// The driver failed before or meanwhile.
+    pub async fn stop(mut self) -> Result<(), ServerError> {
+        self.stopping.send_replace(true);
+        // A driver that is gone has neither sessions nor anything to end; its own end says why.
+        let _ = self.driver.close_sessions().await;
+        if tokio::time::timeout(GRACE, self.serving.end()).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+        let _ = self.driver.stop().await;
+        Ok(self.ended.wait().await?)
+    }
+}
+
+/// The task that serves connections, until its end was seen.
+#[derive(Debug)]
+struct Serving(Option<JoinHandle<Result<(), tonic::transport::Error>>>);
+
+impl Serving {
+    async fn end(&mut self) -> Result<(), ServerError> {
+        let Some(task) = &mut self.0 else { return Ok(()) };
+        let end = task.await;
+        self.0 = None;
+        Ok(end.map_err(|_| ServerError::Ended)??)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+fn incoming(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE))
+}
+
+async fn wait_for(mut stop: watch::Receiver<bool>) {
+    // An error says that the server was dropped: that is a stop too.
+    let _ = stop.wait_for(|stopping| *stopping).await;
+}
+
+async fn router(api: &Api) -> Result<Router, ServerError> {
+    let sweeps = SweepServiceServer::new(Sweeps(api.clone())).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let workers = WorkerServiceServer::new(Workers(api.clone())).max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
+    let admin = WorkerAdminServiceServer::new(Admin(api.clone())).max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<SweepServiceServer<Sweeps>>().await;
+    reporter.set_serving::<WorkerServiceServer<Workers>>().await;
+    reporter.set_serving::<WorkerAdminServiceServer<Admin>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(caviar_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let router = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .max_concurrent_streams(MAX_STREAMS)
+        .concurrency_limit_per_connection(MAX_REQUESTS)
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(sweeps)
+        .add_service(workers)
+        .add_service(admin);
+    Ok(router)
+}
+
+/// Tells the state machine that time passes, through the same queue as everything else: whoever spoke before a tick was heard before it.
+async fn tick(driver: DriverHandle, lease_ttl_ms: u64, stop: watch::Receiver<bool>) {
+    let period = Duration::from_millis((lease_ttl_ms / 8).max(10));
+    let mut timer = tokio::time::interval(period);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut stop = pin!(wait_for(stop));
+    loop {
+        tokio::select! {
+            _ = timer.tick() => {}
+            () = &mut stop => return,
+        }
+        if driver.apply(Input::Tick).await.is_err() {
+            return;
+        }
+    }
+}

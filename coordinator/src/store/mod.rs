@@ -1,0 +1,124 @@
+//! Where events are kept.
+//!
+//! ```text
+//! Step.events --append--> Store --load--> Coordinator::recover
+//! ```
+//! [`Store`] is what the driver needs: one durable transaction per call. [`sqlite::SqliteStore`] keeps everything in one file.
+
+mod schema;
+pub mod sqlite;
+mod tables;
+
+use std::path::PathBuf;
+
+use caviar_common::error::Class;
+use caviar_core::event::Event;
+
+/// A durable log of events.
+pub trait Store: Send {
+    /// Every event, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read, or a row is not what was written.
+    fn load(&mut self) -> Result<Vec<Event>, StoreError>;
+
+    /// Adds events, all or none. They survive a crash of the process and of the machine once this returns.
+    ///
+    /// # Errors
+    /// Nothing was added, as far as the store can tell; what it holds must be read anew.
+    fn append(&mut self, events: &[Event]) -> Result<(), StoreError>;
+}
+
+/// Why a store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody has it open.
+    #[error("{} is in use by another coordinator; hint: ask that one with --coordinator", .0.display())]
+    InUse(PathBuf),
+    /// A directory, where a file is meant.
+    #[error("{} is a directory; hint: name a file, such as {}", .0.display(), .0.join("caviar.db").display())]
+    IsDirectory(PathBuf),
+    /// The directory that should hold the file does not exist.
+    #[error("{} cannot be created: there is no directory {}; hint: create it first", path.display(), directory.display())]
+    NoDirectory {
+        /// The store.
+        path: PathBuf,
+        /// Where it should be.
+        directory: PathBuf,
+    },
+    /// The system does not let this process at it.
+    #[error("{} cannot be opened for reading and writing ({source}); hint: check who owns it and its directory, and their permissions", path.display())]
+    NoAccess {
+        /// The store.
+        path: PathBuf,
+        /// What the database says.
+        source: rusqlite::Error,
+    },
+    /// A file of something else.
+    #[error("{} is no Caviar store; hint: name another file", .0.display())]
+    Foreign(PathBuf),
+    /// A store of a later release.
+    #[error("{} has format {found}, and this release reads up to format {known}; hint: use the release that wrote it, or a later one", path.display())]
+    Newer {
+        /// The store.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest format that this release reads.
+        known: i64,
+    },
+    /// A row is not what was written.
+    #[error("the store is damaged: row {row} of events: {detail}")]
+    Corrupt {
+        /// The row's id.
+        row: i64,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// An event that cannot be written as JSON.
+    #[error("an event cannot be encoded: {0}")]
+    Encode(#[from] serde_json::Error),
+    /// The database failed: a full disk, for example.
+    #[error("the store failed to {doing}: {source}")]
+    Failed {
+        /// What was being done.
+        doing: &'static str,
+        /// What the database says.
+        source: rusqlite::Error,
+    },
+}
+
+impl StoreError {
+    /// What a caller can do about it.
+    pub const fn class(&self) -> Class {
+        match self {
+            Self::InUse(_) => Class::Busy,
+            Self::IsDirectory(_) | Self::Foreign(_) | Self::Newer { .. } => Class::Invalid,
+            Self::NoDirectory { .. } => Class::NotFound,
+            Self::NoAccess { .. } => Class::Refused,
+            Self::Corrupt { .. } => Class::Corrupt,
+            Self::Encode(_) => Class::Internal,
+            Self::Failed { .. } => Class::Unavailable,
+        }
+    }
+}
+
+/// The name of an event, as its JSON has it.
+pub(crate) const fn name(event: &Event) -> &'static str {
+    match event {
+        Event::SweepCreated { .. } => "sweep_created",
+        Event::SweepPaused { .. } => "sweep_paused",
+        Event::SweepResumed { .. } => "sweep_resumed",
+        Event::SweepCancelled { .. } => "sweep_cancelled",
+        Event::SweepDeleted { .. } => "sweep_deleted",
+        Event::TrialSampled { .. } => "trial_sampled",
+        Event::LeaseGranted { .. } => "lease_granted",
+        Event::LeaseEnded { .. } => "lease_ended",
+        Event::EpochRecorded { .. } => "epoch_recorded",
+        Event::TrialFinished { .. } => "trial_finished",
+        Event::TrialDecided { .. } => "trial_decided",
+        Event::ScoringStarted { .. } => "scoring_started",
+        Event::WinnerScored { .. } => "winner_scored",
+        Event::SweepCompleted { .. } => "sweep_completed",
+    }
+}

@@ -1,0 +1,164 @@
+//! The driver: nothing leaves before its commit, and nobody is waited for.
+
+use std::pin::pin;
+use std::sync::mpsc;
+use std::task::Poll;
+
+use caviar_common::message::{FromWorker, ToWorker};
+use caviar_common::outcome::Work;
+use caviar_coordinator::driver::{self, CloseReason, Driver, DriverError, DriverGone, Outgoing};
+use caviar_coordinator::store::{Store, StoreError};
+use caviar_core::event::Event;
+use caviar_core::input::{Config, Input, Refusal};
+
+use crate::events::{created, granted};
+use crate::support::{hello, name, spec, summary};
+
+/// A store that does as it is told: every append waits for its verdict.
+struct Gate {
+    appended: mpsc::Sender<usize>,
+    verdicts: mpsc::Receiver<bool>,
+}
+
+impl Store for Gate {
+    fn load(&mut self) -> Result<Vec<Event>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn append(&mut self, events: &[Event]) -> Result<(), StoreError> {
+        self.appended.send(events.len()).unwrap();
+        let failed = StoreError::Failed { doing: "write events", source: rusqlite::Error::InvalidQuery };
+        if self.verdicts.recv().unwrap_or(true) { Ok(()) } else { Err(failed) }
+    }
+}
+
+/// A store that holds nothing and keeps nothing.
+struct Open(Vec<Event>);
+
+impl Store for Open {
+    fn load(&mut self) -> Result<Vec<Event>, StoreError> {
+        Ok(std::mem::take(&mut self.0))
+    }
+
+    fn append(&mut self, _: &[Event]) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+fn gated() -> (Driver, mpsc::Receiver<usize>, mpsc::Sender<bool>) {
+    let ((appended, calls), (verdict, verdicts)) = (mpsc::channel(), mpsc::channel());
+    (driver::start(Config::default(), Box::new(Gate { appended, verdicts })).unwrap(), calls, verdict)
+}
+
+fn create(n: u32) -> Input {
+    let spec = Box::new(spec(&format!("s{n}"), 8, 8));
+    Input::CreateSweep { request_id: name(&format!("r{n}")), spec, data: summary() }
+}
+
+#[tokio::test]
+async fn a_reply_and_a_view_wait_for_the_commit() {
+    let (Driver { handle, .. }, calls, verdict) = gated();
+    let mut reply = pin!(handle.apply(create(1)));
+    assert!(poll_once(reply.as_mut()).await.is_pending());
+    assert!(calls.recv().unwrap() > 0, "the store has the events");
+    assert!(poll_once(reply.as_mut()).await.is_pending(), "nothing is acknowledged before the commit");
+    let mut view = pin!(handle.read(|core| core.durable().sweeps.len()));
+    assert!(poll_once(view.as_mut()).await.is_pending());
+    verdict.send(true).unwrap();
+    reply.await.unwrap().unwrap();
+    verdict.send(true).unwrap();
+    assert_eq!(view.await.unwrap(), 1);
+}
+
+async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+#[tokio::test]
+async fn what_is_queued_shares_a_commit() {
+    let (Driver { handle, .. }, calls, verdict) = gated();
+    handle.post(create(0)).await.unwrap();
+    let alone = calls.recv().unwrap();
+    for n in 1..=20 {
+        handle.post(create(n)).await.unwrap();
+    }
+    verdict.send(true).unwrap();
+    assert_eq!(calls.recv().unwrap(), 20 * alone, "twenty sweeps in one transaction");
+    verdict.send(true).unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_commit_acknowledges_nothing_and_ends_the_driver() {
+    let (Driver { handle, mut ended }, calls, verdict) = gated();
+    let (session, mut outbox) = {
+        verdict.send(true).unwrap();
+        handle.open_session(8).await.unwrap().unwrap()
+    };
+    calls.recv().unwrap();
+    let (first, second) = (handle.apply(create(1)), handle.apply(create(2)));
+    let said = handle.post(Input::Message { session, message: FromWorker::Hello(hello("w", 1, 1, &[])) });
+    verdict.send(false).unwrap();
+    verdict.send(false).unwrap();
+    let (first, second, _) = tokio::join!(first, second, said);
+    assert_eq!((first, second), (Err(DriverGone), Err(DriverGone)));
+    assert_eq!(outbox.recv().await, None, "not a word to the worker");
+    let error = ended.wait().await.unwrap_err();
+    assert!(matches!(error, DriverError::Store(StoreError::Failed { .. })), "{error}");
+    assert_eq!(handle.read(|_| ()).await, Err(DriverGone));
+    handle.gone().await;
+}
+
+#[tokio::test]
+async fn a_slow_session_is_closed_and_the_rest_goes_on() {
+    let Driver { handle, mut ended } = driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
+    handle.apply(create(1)).await.unwrap().unwrap();
+    let (session, mut outbox) = handle.open_session(3).await.unwrap().unwrap();
+    // Eight grants and a welcome, for an outbox of three that nobody empties meanwhile.
+    handle.apply(Input::Message { session, message: FromWorker::Hello(hello("slow", 1, 8, &[])) }).await.unwrap().unwrap();
+    handle.read(|_| ()).await.unwrap();
+    assert!(matches!(outbox.recv().await, Some(Outgoing::Message(ToWorker::Welcome { .. }))));
+    assert!(matches!(outbox.recv().await, Some(Outgoing::Message(ToWorker::Grant(_)))));
+    assert!(matches!(outbox.recv().await, Some(Outgoing::Message(ToWorker::Grant(_)))));
+    assert_eq!(outbox.recv().await, Some(Outgoing::Close(CloseReason::Slow(3))));
+    assert_eq!(outbox.recv().await, None);
+    let workers = handle.read(caviar_core::Coordinator::workers).await.unwrap();
+    assert_eq!((workers.len(), workers[0].connected), (1, false), "the state machine knows");
+    handle.stop().await.unwrap();
+    ended.wait().await.unwrap();
+}
+
+#[tokio::test]
+async fn sessions_end_with_the_reason_behind_what_was_said_before() {
+    let Driver { handle, .. } = driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
+    let (session, mut outbox) = handle.open_session(8).await.unwrap().unwrap();
+    let message = FromWorker::Hello(hello("w", 1, 1, &[]));
+    handle.apply(Input::Message { session, message: message.clone() }).await.unwrap().unwrap();
+    assert_eq!(handle.apply(Input::Message { session, message }).await.unwrap(), Err(Refusal::NoHello));
+    assert!(matches!(outbox.recv().await, Some(Outgoing::Message(ToWorker::Welcome { .. }))));
+    assert_eq!(outbox.recv().await, Some(Outgoing::Close(CloseReason::Refused(Refusal::NoHello))));
+    let (_, mut outbox) = handle.open_session(8).await.unwrap().unwrap();
+    handle.close_sessions().await.unwrap();
+    assert_eq!(outbox.recv().await, Some(Outgoing::Close(CloseReason::Stopping)));
+    assert!(handle.open_session(8).await.unwrap().is_none(), "and no new ones");
+}
+
+#[tokio::test]
+async fn changes_are_told_once_they_are_stored() {
+    let Driver { handle, .. } = driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
+    let mut changes = handle.changes();
+    let one = handle.apply(create(1)).await.unwrap().unwrap();
+    handle.apply(create(2)).await.unwrap().unwrap();
+    let caviar_core::input::Reply::Sweep(one) = one else { panic!("no sweep") };
+    changes.of(one).await.unwrap();
+    let mut next = pin!(changes.of(one));
+    assert!(poll_once(next.as_mut()).await.is_pending(), "the other sweep's change is none of this one");
+    handle.apply(Input::PauseSweep(one)).await.unwrap().unwrap();
+    next.await.unwrap();
+}
+
+#[test]
+fn events_that_do_not_fit_stop_the_start() {
+    let events = vec![created(1, "digits"), granted(1, 0, 1, Work::Train)];
+    let error = driver::start(Config::default(), Box::new(Open(events))).unwrap_err();
+    assert!(matches!(error, DriverError::Recover(_)), "{error}");
+}

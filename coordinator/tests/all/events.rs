@@ -1,0 +1,78 @@
+//! One event of every kind, in an order in which they can happen.
+
+use caviar_common::assignment::Assignment;
+use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, SweepId, TrialNumber};
+use caviar_common::metric::Score;
+use caviar_common::outcome::{Outcome, Work};
+use caviar_common::reason::{Reason, Source};
+use caviar_core::event::{Event, LeaseEnd};
+
+use crate::support::{metrics, name, spec, summary};
+
+/// Kinds of events that there are.
+pub(crate) const KINDS: usize = 14;
+
+pub(crate) fn kind(event: &Event) -> String {
+    let json = serde_json::to_value(event).unwrap();
+    json["event"].as_str().unwrap().to_owned()
+}
+
+pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
+    let request_id = name(&format!("request-{id}"));
+    Event::SweepCreated { sweep: SweepId(id), request_id, spec: Box::new(spec(name_of_sweep, 4, 2)), data: summary() }
+}
+
+pub(crate) fn sampled(sweep: u64, trial: u32) -> Event {
+    let reason = Reason { source: Source::Random, round: None, search_box: None };
+    let (sweep, trial) = (SweepId(sweep), TrialNumber(trial));
+    Event::TrialSampled { sweep, trial, assignment: Assignment::default(), reason, epochs: 2, start: 0, end: 9 }
+}
+
+pub(crate) fn granted(sweep: u64, trial: u32, lease: u64, work: Work) -> Event {
+    let (sweep, trial, lease) = (SweepId(sweep), TrialNumber(trial), LeaseId(lease));
+    Event::LeaseGranted { sweep, trial, attempt: AttemptNumber(1), lease, worker: name("w"), incarnation: Incarnation(u64::MAX), work }
+}
+
+pub(crate) fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> Event {
+    let (sweep, trial, lease) = (SweepId(sweep), TrialNumber(trial), LeaseId(lease));
+    Event::TrialFinished { sweep, trial, lease, outcome, seconds: Some(1.5) }
+}
+
+pub(crate) fn every_kind() -> Vec<Event> {
+    let (sweep, trial, lease) = (SweepId(1), TrialNumber(0), LeaseId(1));
+    let recorded = |epoch, loss| Event::EpochRecorded { sweep, trial, lease, metrics: metrics(epoch, loss) };
+    let ended = |lease, cause| Event::LeaseEnded { sweep, trial: TrialNumber(1), lease: LeaseId(lease), cause };
+    vec![
+        created(1, "digits"),
+        Event::SweepPaused { sweep },
+        Event::SweepResumed { sweep },
+        sampled(1, 0),
+        sampled(1, 1),
+        granted(1, 0, 1, Work::Train),
+        recorded(1, 1.0 / 3.0),
+        recorded(2, f64::NAN),
+        recorded(3, f64::INFINITY),
+        finished(1, 0, 1, Outcome::Diverged),
+        granted(1, 1, 2, Work::Train),
+        ended(2, LeaseEnd::Unable { message: "no such file: \"ü\"\n".to_owned() }),
+        granted(1, 1, 3, Work::Train),
+        Event::EpochRecorded { sweep, trial: TrialNumber(1), lease: LeaseId(3), metrics: metrics(1, 0.25) },
+        finished(1, 1, 3, Outcome::Completed),
+        Event::TrialDecided { sweep, trial },
+        Event::ScoringStarted { sweep, trial: TrialNumber(1) },
+        granted(1, 1, 4, Work::Score),
+        Event::WinnerScored {
+            sweep,
+            trial: TrialNumber(1),
+            lease: LeaseId(4),
+            score: Some(Score { loss: 0.5, accuracy: None }),
+            reproduced: true,
+            message: None,
+        },
+        Event::SweepCompleted { sweep },
+        created(2, "letters"),
+        sampled(2, 0),
+        Event::SweepCancelled { sweep: SweepId(2) },
+        Event::SweepDeleted { sweep: SweepId(3), next_lease: LeaseId(1 << 40) },
+    ]
+}

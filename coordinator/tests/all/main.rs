@@ -1,0 +1,18 @@
+//! The coordinator, from its store to its wire.
+
+#[cfg(test)]
+mod driver;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod store;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod sweeps;
+#[cfg(test)]
+mod workers;

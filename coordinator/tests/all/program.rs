@@ -1,0 +1,51 @@
+//! The program itself: what it prints, and how it ends.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A process that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already, unless the test failed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn program(store: &Path) -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_caviar-coordinator"));
+    command.args(["--listen", "127.0.0.1:0", "--store"]).arg(store).env_remove("RUST_LOG");
+    Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+}
+
+#[test]
+fn it_says_where_it_listens_and_ends_well_when_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("caviar.db");
+    let mut child = program(&store);
+    let mut log = BufReader::new(child.0.stderr.take().unwrap());
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    let (_, address) = line.split_once("listening on http://").unwrap();
+    let (address, rest) = address.split_once(", store ").unwrap();
+    assert_eq!(rest.trim(), store.display().to_string());
+    assert_ne!(address.parse::<std::net::SocketAddr>().unwrap().port(), 0);
+
+    let mut second = program(&store);
+    let mut text = String::new();
+    BufReader::new(second.0.stderr.take().unwrap()).read_line(&mut text).unwrap();
+    assert_eq!(text.trim(), format!("error: {} is in use by another coordinator; hint: ask that one with --coordinator", store.display()));
+    assert_eq!(second.0.wait().unwrap().code(), Some(1));
+
+    kill(Pid::from_raw(child.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+    let mut out = String::new();
+    child.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(out, "", "standard output is for data");
+}

@@ -1,0 +1,175 @@
+//! Whatever happens, what is stored gives the state that was live.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use caviar_common::ids::{LeaseId, SessionId, SweepId};
+use caviar_common::message::{Finished, FromWorker, Release, ToWorker};
+use caviar_common::metric::Score;
+use caviar_common::outcome::{Outcome, Work};
+use caviar_coordinator::store::Store;
+use caviar_coordinator::store::sqlite::SqliteStore;
+use caviar_core::Coordinator;
+use caviar_core::event::Event;
+use caviar_core::input::{Config, Effect, Input, Reply};
+use proptest::test_runner::{Config as Cases, TestRunner};
+
+use crate::events::{KINDS, kind};
+use crate::support::{EPOCHS, hello, metrics, name, spec, summary};
+
+const CONFIG: Config = Config { lease_ttl_ms: 100, max_losses: 2 };
+
+/// A lease, as its worker sees it.
+struct Held {
+    session: SessionId,
+    work: Work,
+    epoch: u32,
+    diverged: bool,
+}
+
+/// A live coordinator, its store, and workers that do as they are told, or not.
+struct World {
+    live: Coordinator,
+    store: SqliteStore,
+    unwritten: Vec<Event>,
+    kinds: BTreeSet<String>,
+    now: u64,
+    sessions: u64,
+    held: BTreeMap<LeaseId, Held>,
+    sweeps: Vec<SweepId>,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("caviar.db")).unwrap();
+        Self {
+            live: Coordinator::new(CONFIG),
+            store,
+            unwritten: Vec::new(),
+            kinds: BTreeSet::new(),
+            now: 0,
+            sessions: 0,
+            held: BTreeMap::new(),
+            sweeps: Vec::new(),
+            _directory: directory,
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        let step = self.live.step(self.now, input).unwrap();
+        if let (Ok(Reply::Sweep(id)), Some(Event::SweepCreated { .. })) = (&step.reply, step.events.first()) {
+            self.sweeps.push(*id);
+        }
+        for effect in step.effects {
+            if let Effect::Send(session, ToWorker::Grant(grant)) = effect {
+                self.held.insert(grant.lease, Held { session, work: grant.work, epoch: 0, diverged: false });
+            }
+        }
+        self.kinds.extend(step.events.iter().map(kind));
+        self.unwritten.extend(step.events);
+    }
+
+    fn say(&mut self, session: SessionId, message: FromWorker) {
+        self.step(Input::Message { session, message });
+    }
+
+    /// Does something; `pick` chooses whom it is about.
+    fn act(&mut self, action: u8, pick: u8) {
+        let sweep = self.sweeps.get(usize::from(pick) % self.sweeps.len().max(1)).copied().unwrap_or(SweepId(1));
+        let worker = format!("w{}", pick % 2);
+        match action {
+            0 => self.create(pick),
+            1 => self.connect(&worker, u64::from(pick / 128)),
+            2..=7 => self.train(pick, action == 2),
+            8..=11 => self.finish(pick),
+            12 => self.release(pick),
+            13 => self.now += u64::from(pick),
+            14 => self.step(Input::PauseSweep(sweep)),
+            15 | 16 => self.step(Input::ResumeSweep(sweep)),
+            17 if pick < 64 => self.step(Input::CancelSweep(sweep)),
+            18 => self.step(Input::DeleteSweep(sweep)),
+            19 if pick < 32 => self.step(Input::DrainWorker(name(&worker))),
+            20 => self.compare(),
+            _ => self.step(Input::Tick),
+        }
+    }
+
+    fn create(&mut self, pick: u8) {
+        let (request_id, spec) = (name(&format!("r{pick}")), Box::new(spec(&format!("s{}", pick % 3), 3, 2)));
+        self.step(Input::CreateSweep { request_id, spec, data: summary() });
+    }
+
+    fn connect(&mut self, worker: &str, incarnation: u64) {
+        self.sessions += 1;
+        let held: Vec<u64> = self.held.keys().map(|l| l.0).filter(|l| l % 3 > 0).collect();
+        self.say(SessionId(self.sessions), FromWorker::Hello(hello(worker, incarnation, 2, &held)));
+        for held in self.held.values_mut() {
+            held.session = SessionId(self.sessions);
+        }
+    }
+
+    fn pick(&self, pick: u8) -> Option<LeaseId> {
+        self.held.keys().copied().nth(usize::from(pick) % self.held.len().max(1))
+    }
+
+    fn train(&mut self, pick: u8, diverges: bool) {
+        let Some(lease) = self.pick(pick) else { return };
+        let held = self.held.get_mut(&lease).unwrap();
+        if held.work == Work::Score || held.diverged || held.epoch == EPOCHS {
+            return self.finish(pick);
+        }
+        held.epoch += 1;
+        held.diverged = diverges;
+        let loss = if diverges { f64::NAN } else { 1.0 / f64::from(pick) };
+        let (session, points) = (held.session, vec![metrics(held.epoch, loss)]);
+        self.say(session, FromWorker::Report { lease, points });
+    }
+
+    fn finish(&mut self, pick: u8) {
+        let Some(lease) = self.pick(pick) else { return };
+        let Some(Held { session, work, epoch, diverged }) = self.held.remove(&lease) else { return };
+        let outcome = match (work, diverged) {
+            (Work::Train, true) => Outcome::Diverged,
+            (Work::Train, false) if epoch < EPOCHS => Outcome::Failed { message: "no".to_owned() },
+            (Work::Train | Work::Score, _) => Outcome::Completed,
+        };
+        let test = (work == Work::Score).then_some(Score { loss: 0.1, accuracy: Some(0.9) });
+        let result = Finished { outcome, last: Some(metrics(EPOCHS, 0.1)), test, seconds: 0.5 };
+        self.say(session, FromWorker::Finished { lease, result });
+    }
+
+    fn release(&mut self, pick: u8) {
+        let Some(lease) = self.pick(pick) else { return };
+        let Some(held) = self.held.remove(&lease) else { return };
+        let release = if pick.is_multiple_of(4) { Release::Drained } else { Release::Unable { message: "no data".to_owned() } };
+        self.say(held.session, FromWorker::Released { lease, release });
+    }
+
+    fn compare(&mut self) {
+        self.store.append(&std::mem::take(&mut self.unwritten)).unwrap();
+        let again = Coordinator::recover(CONFIG, 0, self.store.load().unwrap()).unwrap();
+        // As text, because NaN equals nothing.
+        assert_eq!(format!("{:#?}", again.durable()), format!("{:#?}", self.live.durable()));
+    }
+}
+
+#[test]
+fn replay_equals_live() {
+    let kinds = RefCell::new(BTreeSet::new());
+    let actions = proptest::collection::vec((0..22u8, proptest::prelude::any::<u8>()), 150..300);
+    let mut runner = TestRunner::new(Cases { cases: 40, failure_persistence: None, ..Cases::default() });
+    let run = |actions: Vec<(u8, u8)>| {
+        let mut world = World::new();
+        world.act(0, 0);
+        world.act(1, 0);
+        actions.into_iter().for_each(|(action, pick)| world.act(action, pick));
+        world.compare();
+        kinds.borrow_mut().append(&mut world.kinds);
+        Ok(())
+    };
+    runner.run(&actions, run).unwrap();
+    let kinds = kinds.into_inner();
+    assert_eq!(kinds.len(), KINDS, "every kind of event was reached: {kinds:?}");
+}

@@ -1,0 +1,154 @@
+//! The store: what comes back, what people can read, and what it refuses.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use caviar_common::ids::{LeaseId, SweepId};
+use caviar_coordinator::store::sqlite::SqliteStore;
+use caviar_coordinator::store::{Store, StoreError};
+use caviar_core::event::Event;
+use rusqlite::Connection;
+
+use crate::events::{KINDS, created, every_kind, kind, sampled};
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("caviar.db");
+    (directory, path)
+}
+
+/// A store that was written and closed.
+fn written(path: &Path, events: &[Event]) {
+    SqliteStore::open(path).unwrap().append(events).unwrap();
+}
+
+fn text(path: &Path, sql: &str) -> String {
+    let connection = Connection::open(path).unwrap();
+    let mut statement = connection.prepare(sql).unwrap();
+    let columns = statement.column_count();
+    let cell = |row: &rusqlite::Row<'_>, i| match row.get::<_, rusqlite::types::Value>(i).unwrap() {
+        rusqlite::types::Value::Null => "-".to_owned(),
+        rusqlite::types::Value::Integer(v) => v.to_string(),
+        rusqlite::types::Value::Real(v) => v.to_string(),
+        rusqlite::types::Value::Text(v) => v,
+        rusqlite::types::Value::Blob(_) => "blob".to_owned(),
+    };
+    let line = |row: &rusqlite::Row<'_>| Ok((0..columns).map(|i| cell(row, i)).collect::<Vec<_>>().join(" "));
+    let lines: Vec<String> = statement.query_map([], line).unwrap().map(Result::unwrap).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn every_kind_of_event_comes_back_as_it_was() {
+    let (_directory, path) = place();
+    let events = every_kind();
+    assert_eq!(events.iter().map(kind).collect::<BTreeSet<_>>().len(), KINDS, "one of every kind");
+    let mut store = SqliteStore::open(&path).unwrap();
+    store.append(&events[..7]).unwrap();
+    store.append(&[]).unwrap();
+    store.append(&events[7..]).unwrap();
+    // As text, because NaN equals nothing.
+    assert_eq!(format!("{:?}", store.load().unwrap()), format!("{events:?}"));
+    drop(store);
+    let again = SqliteStore::open(&path).unwrap().load().unwrap();
+    assert_eq!(format!("{again:?}"), format!("{events:?}"));
+    let names: Vec<String> = events.iter().map(kind).collect();
+    assert_eq!(text(&path, "SELECT event FROM events ORDER BY id"), names.join("\n"), "the column says what the body is");
+}
+
+#[test]
+fn the_tables_show_what_happened() {
+    let (_directory, path) = place();
+    written(&path, &every_kind());
+    let sweeps = text(&path, "SELECT id, name, state, winner, test_loss, test_accuracy, reproduced FROM sweeps ORDER BY id");
+    assert_eq!(sweeps, "1 digits completed 1 0.5 - 1\n2 letters cancelled - - - -");
+    let trials = text(&path, "SELECT sweep, trial, state, worker, objective, seconds FROM trials ORDER BY sweep, trial");
+    assert_eq!(trials, "1 0 diverged w 0.5 1.5\n1 1 completed w 0.5 1.5\n2 0 cancelled - - -");
+    let metrics = text(&path, "SELECT trial, epoch, lease, train_loss FROM metrics ORDER BY trial, epoch");
+    assert_eq!(metrics, "0 1 1 0.3333333333333333\n0 2 1 -\n0 3 1 inf\n1 1 3 0.25");
+    let at = text(&path, "SELECT DISTINCT at GLOB '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:*Z' FROM events");
+    assert_eq!(at, "1");
+}
+
+#[test]
+fn a_deleted_sweep_leaves_only_the_event_that_says_so() {
+    let (_directory, path) = place();
+    let deleted = Event::SweepDeleted { sweep: SweepId(1), next_lease: LeaseId(5) };
+    written(&path, &every_kind());
+    written(&path, std::slice::from_ref(&deleted));
+    let left = SqliteStore::open(&path).unwrap().load().unwrap();
+    let of_it: Vec<&Event> = left.iter().filter(|e| e.sweep() == SweepId(1)).collect();
+    assert_eq!(of_it, [&deleted]);
+    assert!(left.iter().any(|e| e.sweep() == SweepId(2)), "others stay");
+    for table in ["sweeps WHERE id = 1", "trials WHERE sweep = 1", "metrics WHERE sweep = 1"] {
+        assert_eq!(text(&path, &format!("SELECT count(*) FROM {table}")), "0", "{table}");
+    }
+}
+
+#[test]
+fn events_are_appended_all_or_none() {
+    let (_directory, path) = place();
+    let mut store = SqliteStore::open(&path).unwrap();
+    store.append(&[created(1, "digits")]).unwrap();
+    // The second trial 0 breaks a key, after two good events of the same group.
+    let error = store.append(&[sampled(1, 0), Event::SweepPaused { sweep: SweepId(1) }, sampled(1, 0)]).unwrap_err();
+    assert!(matches!(error, StoreError::Failed { .. }), "{error}");
+    assert_eq!(store.load().unwrap(), [created(1, "digits")]);
+    store.append(&[sampled(1, 0)]).unwrap();
+    assert_eq!(store.load().unwrap().len(), 2, "and the store goes on");
+}
+
+#[test]
+fn a_store_has_one_owner() {
+    let (_directory, path) = place();
+    let store = SqliteStore::open(&path).unwrap();
+    let error = SqliteStore::open(&path).unwrap_err();
+    let expected = format!("{} is in use by another coordinator; hint: ask that one with --coordinator", path.display());
+    assert_eq!(error.to_string(), expected);
+    drop(store);
+    SqliteStore::open(&path).unwrap();
+}
+
+#[test]
+fn files_of_something_else_are_left_alone() {
+    let (directory, path) = place();
+    let prose = directory.path().join("notes.txt");
+    std::fs::write(&prose, "dear diary, ".repeat(200)).unwrap();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE bills (amount REAL)").unwrap();
+    for path in [&prose, &path] {
+        let before = std::fs::read(path).unwrap();
+        let error = SqliteStore::open(path).unwrap_err();
+        assert!(matches!(error, StoreError::Foreign(_)), "{error}");
+        assert_eq!(std::fs::read(path).unwrap(), before, "not a byte changed");
+    }
+}
+
+#[test]
+fn a_newer_store_is_refused() {
+    let (_directory, path) = place();
+    written(&path, &[]);
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let error = SqliteStore::open(&path).unwrap_err();
+    assert!(error.to_string().contains("has format 99, and this release reads up to format 1"), "{error}");
+}
+
+#[test]
+fn places_without_a_file_are_named() {
+    let (directory, _) = place();
+    let error = SqliteStore::open(directory.path()).unwrap_err();
+    assert!(error.to_string().contains("is a directory; hint: name a file"), "{error}");
+    let error = SqliteStore::open(&directory.path().join("nowhere/caviar.db")).unwrap_err();
+    assert!(error.to_string().contains("there is no directory"), "{error}");
+}
+
+#[test]
+fn a_damaged_row_is_named() {
+    let damages = ["body = '{\"event\":\"sweep_vanished\",\"sweep\":1}'", "body = substr(body, 1, 40)", "body = x'00'", "sweep = 7"];
+    for damage in damages {
+        let (_directory, path) = place();
+        written(&path, &[created(1, "digits"), sampled(1, 0), Event::SweepPaused { sweep: SweepId(1) }]);
+        Connection::open(&path).unwrap().execute(&format!("UPDATE events SET {damage} WHERE id = 2"), []).unwrap();
+        let error = SqliteStore::open(&path).unwrap().load().unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { row: 2, .. }), "{damage}: {error}");
+    }
+}

@@ -1,0 +1,72 @@
+//! What the tests share: small sweeps, metrics, and a server on a free port.
+
+use std::path::Path;
+
+use caviar_common::data::DataSummary;
+use caviar_common::ids::{Incarnation, LeaseId, Name};
+use caviar_common::message::{Hello, PROTOCOL};
+use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::spec::{SweepSpec, file};
+use caviar_coordinator::{Server, ServerConfig, start};
+use caviar_core::input::Config;
+use caviar_proto::convert::spec::encode_spec;
+use caviar_proto::v1;
+use caviar_proto::v1::sweep_service_client::SweepServiceClient;
+use tonic::transport::Channel;
+
+/// Epochs of every trial here.
+pub(crate) const EPOCHS: u32 = 2;
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::parse("name", text).unwrap()
+}
+
+pub(crate) fn spec(name: &str, trials: u32, parallelism: u32) -> SweepSpec {
+    let text = format!(
+        "name = \"{name}\"\nseed = 7\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = {EPOCHS}\nlayers = 1\nunits = 8\n\
+         [space]\nlearning_rate = {{ scale = \"log\", low = 1e-4, high = 1.0 }}\n\
+         [search]\nstrategy = \"random\"\ntrials = {trials}\nparallelism = {parallelism}\n"
+    );
+    file::parse(&text).unwrap().spec
+}
+
+pub(crate) fn summary() -> DataSummary {
+    DataSummary { train: 100, validation: 20, test: 10, features: 64, outputs: 10, digest: "00".to_owned() }
+}
+
+pub(crate) fn metrics(epoch: u32, loss: f64) -> EpochMetrics {
+    let score = |loss| Score { loss, accuracy: Some(0.5) };
+    EpochMetrics { epoch, train: score(loss), validation: score(0.1 + 0.2) }
+}
+
+pub(crate) fn hello(worker: &str, incarnation: u64, slots: u32, held: &[u64]) -> Hello {
+    let held = held.iter().copied().map(LeaseId).collect();
+    Hello { protocol: PROTOCOL, worker: name(worker), incarnation: Incarnation(incarnation), slots, draining: false, held }
+}
+
+pub(crate) fn config(store: &Path) -> ServerConfig {
+    ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), store: store.to_owned(), core: Config::default(), ticks: false }
+}
+
+/// A server on a store of its own, and a client.
+pub(crate) struct Running {
+    pub(crate) server: Server,
+    pub(crate) sweeps: SweepServiceClient<Channel>,
+    pub(crate) channel: Channel,
+    pub(crate) directory: tempfile::TempDir,
+}
+
+pub(crate) async fn connect(server: &Server) -> Channel {
+    Channel::from_shared(format!("http://{}", server.address())).unwrap().connect().await.unwrap()
+}
+
+pub(crate) async fn running() -> Running {
+    let directory = tempfile::tempdir().unwrap();
+    let server = start(config(&directory.path().join("caviar.db"))).await.unwrap();
+    let channel = connect(&server).await;
+    Running { server, sweeps: SweepServiceClient::new(channel.clone()), channel, directory }
+}
+
+pub(crate) fn create(request_id: &str, spec: &SweepSpec) -> v1::CreateSweepRequest {
+    v1::CreateSweepRequest { request_id: request_id.to_owned(), spec: Some(encode_spec(spec)) }
+}

@@ -1,0 +1,200 @@
+//! `WorkerService` over loopback, with a worker written by hand.
+
+use caviar_common::ids::LeaseId;
+use caviar_common::message::{Finished, FromWorker, Grant, Stored, ToWorker};
+use caviar_common::metric::Score;
+use caviar_common::outcome::{Outcome, Work};
+use caviar_proto::convert::worker::{decode_to_worker, encode_from_worker};
+use caviar_proto::v1::worker_admin_service_client::WorkerAdminServiceClient;
+use caviar_proto::v1::worker_service_client::WorkerServiceClient;
+use caviar_proto::{status, v1};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+
+use crate::support::{EPOCHS, Running, create, hello, metrics, running, spec};
+
+/// A connection, from the worker's side.
+struct Line {
+    say: mpsc::Sender<v1::WorkerMessage>,
+    answers: Streaming<v1::CoordinatorMessage>,
+}
+
+impl Line {
+    async fn open(channel: &Channel) -> Self {
+        let (say, requests) = mpsc::channel(64);
+        let answers = WorkerServiceClient::new(channel.clone()).work(ReceiverStream::new(requests)).await.unwrap().into_inner();
+        Self { say, answers }
+    }
+
+    async fn say(&self, message: FromWorker) {
+        self.say.send(encode_from_worker(&message)).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> ToWorker {
+        decode_to_worker(self.answers.message().await.unwrap().unwrap()).unwrap()
+    }
+
+    /// The status that ends it, after whatever comes before.
+    async fn end(&mut self) -> Status {
+        loop {
+            match self.answers.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("ended without a status"),
+                Err(status) => return status,
+            }
+        }
+    }
+
+    async fn work_on(&self, grant: &Grant) {
+        let lease = grant.lease;
+        let points: Vec<_> = (1..=EPOCHS).map(|epoch| metrics(epoch, 1.0 / f64::from(grant.trial.0 + epoch))).collect();
+        let last = points.last().copied();
+        let test = (grant.work == Work::Score).then_some(Score { loss: 0.25, accuracy: Some(0.75) });
+        if grant.work == Work::Train {
+            self.say(FromWorker::Report { lease, points }).await;
+        }
+        self.say(FromWorker::Finished { lease, result: Finished { outcome: Outcome::Completed, last, test, seconds: 1.0 } }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_runs_from_hello_to_its_test_score() {
+    let Running { mut sweeps, channel, server: _server, directory: _directory, .. } = running().await;
+    sweeps.create_sweep(create("r1", &spec("digits", 4, 2))).await.unwrap();
+    let mut watching = sweeps.watch_sweep(v1::WatchSweepRequest { sweep: "digits".to_owned() }).await.unwrap().into_inner();
+    let mut line = Line::open(&channel).await;
+    line.say(FromWorker::Hello(hello("w", 1, 2, &[]))).await;
+    assert!(matches!(line.hear().await, ToWorker::Welcome { lease_ttl_ms: 15_000, .. }));
+    let (mut trained, mut acknowledged) = (Vec::new(), Vec::new());
+    while acknowledged.len() < 5 {
+        match line.hear().await {
+            ToWorker::Grant(grant) => {
+                trained.push((grant.trial.0, grant.work));
+                line.work_on(&grant).await;
+            }
+            ToWorker::Ack { lease, stored: Stored::Finished } => acknowledged.push(lease),
+            ToWorker::Ack { stored, .. } => assert_eq!(stored, Stored::Epoch(EPOCHS)),
+            other @ (ToWorker::Welcome { .. } | ToWorker::Revoke { .. } | ToWorker::Drain) => panic!("{other:?}"),
+        }
+    }
+    trained.sort_by_key(|(trial, work)| (*work == Work::Score, *trial));
+    // All have the same accuracy; of equals the first wins.
+    assert_eq!(trained, [(0, Work::Train), (1, Work::Train), (2, Work::Train), (3, Work::Train), (0, Work::Score)]);
+    let mut last = None;
+    while let Some(sweep) = watching.message().await.unwrap() {
+        last = Some(sweep);
+    }
+    let last = last.unwrap();
+    assert_eq!((last.state(), last.counts.unwrap().completed), (v1::SweepState::Completed, 4));
+    let best = sweeps.get_best(v1::GetBestRequest { sweep: "digits".to_owned() }).await.unwrap().into_inner();
+    let (trial, test) = (best.trial.unwrap(), best.test.unwrap());
+    assert_eq!((trial.trial, trial.curve.len(), test.score.unwrap().accuracy, test.reproduced), (0, 2, Some(0.75), true));
+    let filter = v1::ListTrialsRequest { sweep: "digits".to_owned(), order: 1, with_curves: true, ..v1::ListTrialsRequest::default() };
+    let listed = sweeps.list_trials(filter).await.unwrap().into_inner().trials;
+    assert_eq!(listed.iter().map(|t| (t.trial, t.curve.len())).collect::<Vec<_>>(), [(0, 2), (1, 2), (2, 2), (3, 2)]);
+}
+
+#[tokio::test]
+async fn results_of_no_lease_are_fenced_off() {
+    let Running { channel, server: _server, directory: _directory, .. } = running().await;
+    let mut line = Line::open(&channel).await;
+    line.say(FromWorker::Hello(hello("w", 1, 1, &[77]))).await;
+    assert!(matches!(line.hear().await, ToWorker::Welcome { .. }));
+    assert!(matches!(line.hear().await, ToWorker::Revoke { lease: LeaseId(77), .. }));
+    line.say(FromWorker::Report { lease: LeaseId(78), points: vec![metrics(1, 0.5)] }).await;
+    assert!(matches!(line.hear().await, ToWorker::Revoke { lease: LeaseId(78), .. }));
+}
+
+#[tokio::test]
+async fn nonsense_gets_a_typed_error_and_costs_only_its_connection() {
+    let Running { channel, server: _server, directory: _directory, .. } = running().await;
+    let mut good = Line::open(&channel).await;
+    good.say(FromWorker::Hello(hello("good", 1, 1, &[]))).await;
+    assert!(matches!(good.hear().await, ToWorker::Welcome { .. }));
+
+    let mut twice = Line::open(&channel).await;
+    twice.say(FromWorker::Hello(hello("twice", 1, 1, &[]))).await;
+    twice.say(FromWorker::Hello(hello("twice", 1, 1, &[]))).await;
+    let status = twice.end().await;
+    assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "a connection begins with one Hello"));
+
+    let mut early = Line::open(&channel).await;
+    early.say(FromWorker::Heartbeat).await;
+    assert_eq!(early.end().await.code(), Code::InvalidArgument);
+
+    let mut older = hello("older", 1, 1, &[]);
+    older.protocol = 0;
+    let mut line = Line::open(&channel).await;
+    line.say(FromWorker::Hello(older)).await;
+    assert_eq!(line.end().await.code(), Code::FailedPrecondition);
+
+    for (message, field) in malformed() {
+        let mut line = Line::open(&channel).await;
+        line.say(FromWorker::Hello(hello("bad", 1, 1, &[]))).await;
+        line.say.send(message).await.unwrap();
+        let status = line.end().await;
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status::problems_of(&status).unwrap().iter().next().unwrap().field, field);
+    }
+
+    let mut replacing = Line::open(&channel).await;
+    replacing.say(FromWorker::Hello(hello("good", 2, 1, &[]))).await;
+    assert!(matches!(replacing.hear().await, ToWorker::Welcome { .. }), "the coordinator is alive");
+    assert_eq!(good.end().await.code(), Code::Aborted, "and the older connection makes room");
+}
+
+fn malformed() -> Vec<(v1::WorkerMessage, &'static str)> {
+    use v1::worker_message::Kind;
+    let point = v1::EpochMetrics { epoch: 1, train: None, validation: None };
+    let report = v1::Report { lease: 1, points: vec![point] };
+    let finished = v1::Finished { lease: 1, outcome: 99, ..v1::Finished::default() };
+    vec![
+        (v1::WorkerMessage { kind: None }, "kind"),
+        (v1::WorkerMessage { kind: Some(Kind::Report(report)) }, "report.points[0].train"),
+        (v1::WorkerMessage { kind: Some(Kind::Finished(finished)) }, "finished.outcome"),
+    ]
+}
+
+#[tokio::test]
+async fn workers_are_listed_and_drained() {
+    let Running { channel, server, directory: _directory, .. } = running().await;
+    let mut admin = WorkerAdminServiceClient::new(channel.clone());
+    let mut line = Line::open(&channel).await;
+    line.say(FromWorker::Hello(hello("w", 1, 3, &[]))).await;
+    assert!(matches!(line.hear().await, ToWorker::Welcome { .. }));
+    let workers = admin.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
+    assert_eq!((workers.len(), workers[0].slots, workers[0].connected, workers[0].draining), (1, 3, true, false));
+    let drained = admin.drain_worker(v1::DrainWorkerRequest { worker: "w".to_owned() }).await.unwrap().into_inner();
+    assert!(drained.draining);
+    assert_eq!(line.hear().await, ToWorker::Drain);
+    let error = admin.drain_worker(v1::DrainWorkerRequest { worker: "nobody".to_owned() }).await.unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    let error = admin.drain_worker(v1::DrainWorkerRequest { worker: "no good".to_owned() }).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    server.stop().await.unwrap();
+    assert_eq!(line.end().await.code(), Code::Unavailable, "a stopping coordinator says so");
+}
+
+#[tokio::test]
+async fn a_worker_that_hangs_up_is_disconnected_but_keeps_its_lease() {
+    let Running { mut sweeps, channel, server: _server, directory: _directory, .. } = running().await;
+    sweeps.create_sweep(create("r1", &spec("digits", 1, 1))).await.unwrap();
+    let mut line = Line::open(&channel).await;
+    line.say(FromWorker::Hello(hello("w", 1, 1, &[]))).await;
+    assert!(matches!(line.hear().await, ToWorker::Welcome { .. }));
+    let ToWorker::Grant(grant) = line.hear().await else { panic!("no grant") };
+    let Line { say, mut answers } = line;
+    drop(say);
+    assert!(answers.message().await.unwrap().is_none(), "the other side hangs up as well");
+    let mut admin = WorkerAdminServiceClient::new(channel.clone());
+    let workers = admin.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
+    assert_eq!((workers[0].connected, workers[0].trials.len()), (false, 1));
+    let mut line = Line::open(&channel).await;
+    line.say(FromWorker::Hello(hello("w", 1, 1, &[grant.lease.0]))).await;
+    assert!(matches!(line.hear().await, ToWorker::Welcome { .. }));
+    line.work_on(&grant).await;
+    assert_eq!(line.hear().await, ToWorker::Ack { lease: grant.lease, stored: Stored::Epoch(EPOCHS) });
+    assert_eq!(line.hear().await, ToWorker::Ack { lease: grant.lease, stored: Stored::Finished });
+}

@@ -1,0 +1,206 @@
+//! The spec of a sweep. Problems carry the paths of the sweep file (`space.units.low`), so that they read the same wherever they are found.
+
+use caviar_common::assignment::Value;
+use caviar_common::data::{DataSpec, Task};
+use caviar_common::error::{Problem, Problems};
+use caviar_common::hyper::TABLE;
+use caviar_common::limits::{MAX_LAYERS, MAX_PARAMETERS, MAX_ROUNDS};
+use caviar_common::space::{Domain, Holds, Parameter};
+use caviar_common::spec::{Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, SearchSpec, Strategy, SweepSpec};
+
+use super::field::{Within, at_most, check_count, elements, optional_text, parameter_name};
+use super::value::{decode_entry, decode_optional_value, decode_values, encode_map, encode_value, encode_values};
+use crate::v1;
+
+/// Reads what somebody sent, without judging it beyond its size and shape.
+///
+/// # Errors
+/// Every field that is too large, has no value where the wire wants one, or a number that is not finite.
+pub fn decode_draft(wire: v1::SweepSpec) -> Result<Draft, Problems> {
+    let mut problems = Reader::default();
+    let search = wire.search.unwrap_or_default();
+    let objective = wire.objective.unwrap_or_default();
+    let draft = Draft {
+        name: problems.keep(optional_text("name", wire.name)),
+        seed: wire.seed,
+        data: problems.data(wire.data.unwrap_or_default()),
+        fixed: problems.fixed(wire.fixed),
+        space: wire.space.map(|space| problems.space(space.parameters)),
+        search: DraftSearch {
+            strategy: problems.keep(optional_text("search.strategy", search.strategy)),
+            trials: search.trials,
+            rounds: search.rounds.and_then(|rounds| problems.keep(at_most("search.rounds", rounds.trials, MAX_ROUNDS).map(Some))),
+            parallelism: search.parallelism,
+        },
+        objective: DraftObjective {
+            metric: problems.keep(optional_text("objective.metric", objective.metric)),
+            goal: problems.keep(optional_text("objective.goal", objective.goal)),
+        },
+    };
+    problems.found.into_result(draft)
+}
+
+/// Collects what is wrong while a draft is read: what has a problem is read as absent.
+#[derive(Default)]
+struct Reader {
+    found: Problems,
+}
+
+impl Reader {
+    fn keep<T>(&mut self, result: Result<Option<T>, Problem>) -> Option<T> {
+        result.unwrap_or_else(|problem| {
+            self.found.push(problem);
+            None
+        })
+    }
+
+    fn data(&mut self, wire: v1::DataSpec) -> DraftData {
+        DraftData {
+            source: self.keep(optional_text("data.source", wire.source)),
+            label: self.keep(optional_text("data.label", wire.label)),
+            labels: self.keep(optional_text("data.labels", wire.labels)),
+            task: self.keep(optional_text("data.task", wire.task)),
+            validation: wire.validation,
+            test: wire.test,
+        }
+    }
+
+    fn fixed(&mut self, wire: impl IntoIterator<Item = (String, v1::Value), IntoIter: ExactSizeIterator>) -> Vec<(String, Value)> {
+        let entries = wire.into_iter();
+        if let Err(problem) = check_count("fixed", entries.len(), max_fixed()) {
+            self.found.push(problem);
+            return Vec::new();
+        }
+        entries.filter_map(|(name, value)| self.keep(decode_entry(name, value).within("fixed").map(Some))).collect()
+    }
+
+    fn space(&mut self, wire: Vec<v1::Parameter>) -> Vec<DraftParameter> {
+        let wire = self.keep(at_most("space", wire, MAX_PARAMETERS).map(Some)).unwrap_or_default();
+        wire.into_iter().enumerate().filter_map(|(i, parameter)| self.parameter(i, parameter)).collect()
+    }
+
+    fn parameter(&mut self, index: usize, wire: v1::Parameter) -> Option<DraftParameter> {
+        let name = self.keep(parameter_name("name", wire.name).at("space.parameters", index).map(Some))?;
+        let path = |key: &str| format!("space.{name}.{key}");
+        let choices = wire.choices.map(|choices| decode_values(&path("choices"), choices.values)).transpose();
+        let parameter = DraftParameter {
+            kind: self.keep(optional_text(&path("type"), wire.r#type)),
+            scale: self.keep(optional_text(&path("scale"), wire.scale)),
+            low: self.keep(decode_optional_value(&path("low"), wire.low)),
+            high: self.keep(decode_optional_value(&path("high"), wire.high)),
+            choices: self.keep(choices),
+            when: self.keep(wire.when.map(decode_condition).transpose().within(&path("when"))),
+            points: wire.points,
+            name: String::new(),
+        };
+        Some(DraftParameter { name, ..parameter })
+    }
+}
+
+/// As many hyperparameters as there are, with every layer's units: more cannot be meant.
+pub(super) fn max_fixed() -> usize {
+    TABLE.len() + elements(MAX_LAYERS)
+}
+
+fn decode_condition(wire: v1::Condition) -> Result<Vec<(String, Vec<Value>)>, Problem> {
+    let parameter = parameter_name("parameter", wire.parameter)?;
+    let values = decode_values(&parameter, wire.values)?;
+    Ok(vec![(parameter, values)])
+}
+
+/// Reads and checks a spec, by the rules of the sweep file.
+///
+/// # Errors
+/// All problems of its shape, as [`decode_draft`] finds them; where there are none, all problems of its content.
+pub fn decode_spec(wire: v1::SweepSpec) -> Result<SweepSpec, Problems> {
+    decode_draft(wire)?.check()
+}
+
+/// A spec in full: nothing is left to a default.
+pub fn encode_spec(spec: &SweepSpec) -> v1::SweepSpec {
+    let parameters: Vec<v1::Parameter> = spec.space.parameters().iter().map(encode_parameter).collect();
+    v1::SweepSpec {
+        name: Some(spec.name.to_string()),
+        seed: Some(spec.seed),
+        data: Some(encode_data(&spec.data)),
+        fixed: encode_map(&spec.fixed),
+        // An empty space is one that the data has yet to fill: on the wire as in the file, it is left out.
+        space: (!parameters.is_empty()).then_some(v1::Space { parameters }),
+        search: Some(encode_search(&spec.search)),
+        objective: Some(v1::ObjectiveSpec {
+            metric: Some(spec.objective.metric.name().to_owned()),
+            goal: Some(spec.objective.goal.name().to_owned()),
+        }),
+    }
+}
+
+fn encode_search(search: &SearchSpec) -> v1::SearchSpec {
+    let rounds = v1::Rounds { trials: search.rounds.iter().copied().map(u64::from).collect() };
+    v1::SearchSpec {
+        strategy: Some(search.strategy.name().to_owned()),
+        trials: Some(search.trials.into()),
+        rounds: (search.strategy == Strategy::Rounds).then_some(rounds),
+        parallelism: Some(search.parallelism.into()),
+    }
+}
+
+fn encode_parameter(parameter: &Parameter) -> v1::Parameter {
+    let wire = v1::Parameter { name: parameter.name.clone(), points: parameter.points.map(u64::from), ..v1::Parameter::default() };
+    let (kind, scale, low, high) = match &parameter.domain {
+        Domain::Float { scale, low, high } => ("float", scale, Value::Float(*low), Value::Float(*high)),
+        Domain::Int { scale, low, high } => ("int", scale, Value::Int(*low), Value::Int(*high)),
+        Domain::Choice { values } => {
+            let choices = Some(v1::Values { values: encode_values(values) });
+            return v1::Parameter { choices, when: encode_condition(parameter), ..wire };
+        }
+    };
+    v1::Parameter {
+        r#type: Some(kind.to_owned()),
+        scale: Some(scale.name().to_owned()),
+        low: Some(encode_value(&low)),
+        high: Some(encode_value(&high)),
+        when: encode_condition(parameter),
+        ..wire
+    }
+}
+
+/// A condition as somebody would write it: that layer N exists is said by the name `units_N`, and not a second time.
+fn encode_condition(parameter: &Parameter) -> Option<v1::Condition> {
+    let condition = parameter.when.as_ref()?;
+    match &condition.holds {
+        Holds::OneOf(values) => Some(v1::Condition { parameter: condition.parameter.clone(), values: encode_values(values) }),
+        Holds::AtLeast(_) => None,
+    }
+}
+
+/// Reads and checks where the data lies.
+///
+/// # Errors
+/// The first problem; its path begins with `data`.
+pub fn decode_data(wire: v1::DataSpec) -> Result<DataSpec, Problem> {
+    // The rules stand with the draft. The least draft around the data lets them be asked for it alone.
+    let search = v1::SearchSpec { trials: Some(1), ..v1::SearchSpec::default() };
+    let around = v1::SweepSpec { name: Some("data".to_owned()), data: Some(wire), search: Some(search), ..v1::SweepSpec::default() };
+    decode_spec(around).map(|spec| spec.data).map_err(first)
+}
+
+/// The first of several problems, where only one can be returned.
+pub(super) fn first(problems: Problems) -> Problem {
+    problems.into_iter().next().unwrap_or_else(|| Problem::new("", "refused"))
+}
+
+/// Where the data lies, in full.
+pub fn encode_data(data: &DataSpec) -> v1::DataSpec {
+    let task = match data.task {
+        Task::Classification => "classification",
+        Task::Regression => "regression",
+    };
+    v1::DataSpec {
+        source: Some(data.source.clone()),
+        label: data.label.clone(),
+        labels: data.labels.clone(),
+        task: Some(task.to_owned()),
+        validation: Some(data.validation),
+        test: Some(data.test),
+    }
+}

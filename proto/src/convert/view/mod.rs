@@ -1,0 +1,11 @@
+//! What people and programs see of a coordinator.
+
+mod state;
+mod sweep;
+mod trial;
+mod worker;
+
+pub use state::{sweep_state_from_wire, sweep_state_to_wire, trial_state_from_wire, trial_state_to_wire};
+pub use sweep::{decode_sweep, decode_test, encode_sweep, encode_test};
+pub use trial::{decode_trial, encode_trial};
+pub use worker::{decode_worker, encode_worker};

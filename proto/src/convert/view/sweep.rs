@@ -1,0 +1,132 @@
+//! Sweeps as people see them.
+
+use caviar_common::data::DataSummary;
+use caviar_common::error::Problem;
+use caviar_common::ids::{Name, SweepId, TrialNumber};
+use caviar_common::limits::{MAX_ROUNDS, MAX_TRIALS, MAX_WORKERS};
+use caviar_common::view::{Counts, RoundView, SweepView, TestView};
+
+use super::state::{sweep_state_from_wire, sweep_state_to_wire};
+use super::trial::{decode_trial, encode_trial};
+use crate::convert::field::{Within, at_most, clip, in_range, optional_text, positive, required, text, unknown_number};
+use crate::convert::metrics::{decode_optional_score, encode_score};
+use crate::convert::spec::{decode_spec, encode_spec, first};
+use crate::convert::value::{decode_optional_box, encode_box};
+use crate::v1;
+
+/// A sweep, for the wire.
+pub fn encode_sweep(view: &SweepView) -> v1::Sweep {
+    v1::Sweep {
+        id: view.id.0,
+        name: view.name.to_string(),
+        state: sweep_state_to_wire(view.state),
+        spec: Some(encode_spec(&view.spec)),
+        data: Some(encode_summary(&view.data)),
+        counts: Some(encode_counts(view.counts)),
+        rounds: view.rounds.iter().map(encode_round).collect(),
+        best: view.best.as_ref().map(encode_trial),
+        test: view.test.as_ref().map(encode_test),
+        waits_for: view.waits_for.map(|trial| trial.0),
+        notes: view.notes.iter().map(|note| clip(note)).collect(),
+    }
+}
+
+/// Reads a sweep.
+///
+/// # Errors
+/// The first field that is wrong: `spec.space.units.low`.
+pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
+    let rounds = at_most("rounds", wire.rounds, MAX_ROUNDS)?.into_iter().enumerate();
+    // At most one note per worker that cannot train it.
+    let notes = at_most("notes", wire.notes, MAX_WORKERS)?.into_iter().enumerate();
+    Ok(SweepView {
+        id: SweepId(positive("id", wire.id)?),
+        name: Name::parse("name", &wire.name)?,
+        state: sweep_state_from_wire(wire.state)?.ok_or_else(|| unknown_number("state", wire.state))?,
+        spec: required("spec", wire.spec).and_then(|spec| decode_spec(spec).map_err(first).within("spec"))?,
+        data: required("data", wire.data).and_then(|data| decode_summary(data).within("data"))?,
+        counts: required("counts", wire.counts).and_then(|counts| decode_counts(counts).within("counts"))?,
+        rounds: rounds.map(|(i, round)| decode_round(round).at("rounds", i)).collect::<Result<_, _>>()?,
+        best: wire.best.map(decode_trial).transpose().within("best")?,
+        test: wire.test.map(decode_test).transpose().within("test")?,
+        waits_for: wire.waits_for.map(TrialNumber),
+        notes: notes.map(|(i, note)| text("", note).at("notes", i)).collect::<Result<_, _>>()?,
+    })
+}
+
+fn encode_summary(data: &DataSummary) -> v1::DataSummary {
+    v1::DataSummary {
+        train: data.train,
+        validation: data.validation,
+        test: data.test,
+        features: data.features,
+        outputs: data.outputs,
+        digest: data.digest.clone(),
+    }
+}
+
+fn decode_summary(wire: v1::DataSummary) -> Result<DataSummary, Problem> {
+    Ok(DataSummary {
+        train: wire.train,
+        validation: wire.validation,
+        test: wire.test,
+        features: wire.features,
+        outputs: wire.outputs,
+        digest: text("digest", wire.digest)?,
+    })
+}
+
+const fn encode_counts(counts: Counts) -> v1::Counts {
+    let Counts { queued, running, completed, diverged, failed, cancelled } = counts;
+    v1::Counts { queued, running, completed, diverged, failed, cancelled }
+}
+
+/// Each count is bounded, so that their sum cannot overflow.
+fn decode_counts(wire: v1::Counts) -> Result<Counts, Problem> {
+    let trials = |field, value| in_range(field, value, 0..=MAX_TRIALS);
+    Ok(Counts {
+        queued: trials("queued", wire.queued)?,
+        running: trials("running", wire.running)?,
+        completed: trials("completed", wire.completed)?,
+        diverged: trials("diverged", wire.diverged)?,
+        failed: trials("failed", wire.failed)?,
+        cancelled: trials("cancelled", wire.cancelled)?,
+    })
+}
+
+fn encode_round(view: &RoundView) -> v1::Round {
+    v1::Round { round: view.round, trials: view.trials, done: view.done, r#box: view.search_box.as_ref().map(encode_box), best: view.best }
+}
+
+fn decode_round(wire: v1::Round) -> Result<RoundView, Problem> {
+    Ok(RoundView {
+        round: positive("round", wire.round)?,
+        trials: in_range("trials", wire.trials, 0..=MAX_TRIALS)?,
+        done: in_range("done", wire.done, 0..=MAX_TRIALS)?,
+        search_box: decode_optional_box("box", wire.r#box)?,
+        best: wire.best,
+    })
+}
+
+/// A test score, for the wire.
+pub fn encode_test(view: &TestView) -> v1::TestScore {
+    v1::TestScore {
+        trial: view.trial.0,
+        score: view.score.as_ref().map(encode_score),
+        reproduced: view.reproduced,
+        message: view.message.as_deref().map(clip),
+    }
+}
+
+/// Reads a test score.
+///
+/// # Errors
+/// The first field that is wrong.
+pub fn decode_test(wire: v1::TestScore) -> Result<TestView, Problem> {
+    Ok(TestView {
+        trial: TrialNumber(wire.trial),
+        score: decode_optional_score("score", wire.score)?,
+        reproduced: wire.reproduced,
+        message: optional_text("message", wire.message)?,
+    })
+}

@@ -1,0 +1,51 @@
+//! Trials as people see them.
+
+use caviar_common::error::Problem;
+use caviar_common::ids::{AttemptNumber, Name, TrialNumber};
+use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS};
+use caviar_common::view::TrialView;
+
+use super::state::{trial_state_from_wire, trial_state_to_wire};
+use crate::convert::field::{Within, clip, elements, in_range, optional_text, required, seconds, unknown_number};
+use crate::convert::metrics::{decode_epochs, decode_optional_epoch, encode_epoch, encode_epochs};
+use crate::convert::value::{decode_assignment, decode_reason, encode_assignment, encode_reason};
+use crate::v1;
+
+/// A trial, for the wire.
+pub fn encode_trial(view: &TrialView) -> v1::Trial {
+    v1::Trial {
+        trial: view.trial.0,
+        state: trial_state_to_wire(view.state),
+        assignment: Some(encode_assignment(&view.assignment)),
+        reason: Some(encode_reason(&view.reason)),
+        attempts: view.attempts.0,
+        worker: view.worker.as_ref().map(Name::to_string),
+        epochs: view.epochs,
+        objective: view.objective,
+        last: view.last.as_ref().map(encode_epoch),
+        curve: encode_epochs(&view.curve),
+        seconds: view.seconds,
+        message: view.message.as_deref().map(clip),
+    }
+}
+
+/// Reads a trial.
+///
+/// # Errors
+/// The first field that is wrong.
+pub fn decode_trial(wire: v1::Trial) -> Result<TrialView, Problem> {
+    Ok(TrialView {
+        trial: TrialNumber(wire.trial),
+        state: trial_state_from_wire(wire.state)?.ok_or_else(|| unknown_number("state", wire.state))?,
+        assignment: decode_assignment("assignment", wire.assignment, MAX_PARAMETERS)?,
+        reason: required("reason", wire.reason).and_then(|reason| decode_reason(reason).within("reason"))?,
+        attempts: AttemptNumber(wire.attempts),
+        worker: wire.worker.map(|name| Name::parse("worker", &name)).transpose()?,
+        epochs: in_range("epochs", wire.epochs, 0..=MAX_EPOCHS)?,
+        objective: wire.objective,
+        last: decode_optional_epoch("last", wire.last)?,
+        curve: decode_epochs("curve", wire.curve, elements(MAX_EPOCHS))?,
+        seconds: wire.seconds.map(|value| seconds("seconds", value)).transpose()?,
+        message: optional_text("message", wire.message)?,
+    })
+}

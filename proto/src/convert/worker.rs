@@ -1,0 +1,226 @@
+//! The conversation between a worker and the coordinator.
+
+use caviar_common::error::Problem;
+use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_POINTS_PER_REPORT, MAX_SLOTS};
+use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
+use caviar_common::outcome::{Outcome, Work};
+
+use super::field::{Within, at_most, clip, elements, in_range, optional_text, positive, required, seconds, text, unknown_number};
+use super::metrics::{decode_epochs, decode_optional_epoch, decode_optional_score, encode_epoch, encode_epochs, encode_score};
+use super::spec::{decode_data, encode_data, max_fixed};
+use super::value::{decode_assignment, encode_assignment};
+use crate::v1;
+use crate::v1::ack::Stored as WireStored;
+use crate::v1::coordinator_message::Kind as ToKind;
+use crate::v1::worker_message::Kind as FromKind;
+
+/// Leases that one worker can hold: those it trains, and as many whose end is not acknowledged yet.
+pub(super) fn max_held() -> usize {
+    elements(MAX_SLOTS).saturating_mul(2)
+}
+
+/// Reads what a worker said.
+///
+/// # Errors
+/// The first field that is wrong: `report.points[3].validation.loss`.
+pub fn decode_from_worker(wire: v1::WorkerMessage) -> Result<FromWorker, Problem> {
+    match required("kind", wire.kind)? {
+        FromKind::Hello(hello) => decode_hello(hello).map(FromWorker::Hello).within("hello"),
+        FromKind::Report(report) => decode_report(report).within("report"),
+        FromKind::Finished(finished) => decode_finished(finished).within("finished"),
+        FromKind::Released(released) => decode_released(released).within("released"),
+        FromKind::Heartbeat(v1::Heartbeat {}) => Ok(FromWorker::Heartbeat),
+    }
+}
+
+fn decode_hello(wire: v1::Hello) -> Result<Hello, Problem> {
+    Ok(Hello {
+        protocol: wire.protocol,
+        worker: Name::parse("worker", &wire.worker)?,
+        incarnation: Incarnation(wire.incarnation),
+        slots: in_range("slots", wire.slots, 1..=MAX_SLOTS)?,
+        draining: wire.draining,
+        held: at_most("held", wire.held, max_held())?.into_iter().map(LeaseId).collect(),
+    })
+}
+
+fn decode_report(wire: v1::Report) -> Result<FromWorker, Problem> {
+    let points = decode_epochs("points", wire.points, MAX_POINTS_PER_REPORT)?;
+    Ok(FromWorker::Report { lease: LeaseId(wire.lease), points })
+}
+
+fn decode_finished(wire: v1::Finished) -> Result<FromWorker, Problem> {
+    let result = Finished {
+        outcome: decode_outcome(wire.outcome, wire.message)?,
+        last: decode_optional_epoch("last", wire.last)?,
+        test: decode_optional_score("test", wire.test)?,
+        seconds: seconds("seconds", wire.seconds)?,
+    };
+    Ok(FromWorker::Finished { lease: LeaseId(wire.lease), result })
+}
+
+fn decode_outcome(number: i32, message: Option<String>) -> Result<Outcome, Problem> {
+    let outcome = match v1::Outcome::try_from(number) {
+        Ok(v1::Outcome::Completed) => Outcome::Completed,
+        Ok(v1::Outcome::Diverged) => Outcome::Diverged,
+        Ok(v1::Outcome::Failed) => return Ok(Outcome::Failed { message: text("message", required("message", message)?)? }),
+        Ok(v1::Outcome::Unspecified) | Err(_) => return Err(unknown_number("outcome", number)),
+    };
+    match message {
+        None => Ok(outcome),
+        Some(_) => Err(Problem::new("message", "only a failed attempt has one: leave it out")),
+    }
+}
+
+fn decode_released(wire: v1::Released) -> Result<FromWorker, Problem> {
+    let unable = optional_text("unable", wire.unable)?;
+    let release = unable.map_or(Release::Drained, |message| Release::Unable { message });
+    Ok(FromWorker::Released { lease: LeaseId(wire.lease), release })
+}
+
+/// What a worker says, for the wire.
+pub fn encode_from_worker(message: &FromWorker) -> v1::WorkerMessage {
+    let kind = match message {
+        FromWorker::Hello(hello) => FromKind::Hello(encode_hello(hello)),
+        FromWorker::Report { lease, points } => FromKind::Report(v1::Report { lease: lease.0, points: encode_epochs(points) }),
+        FromWorker::Finished { lease, result } => FromKind::Finished(encode_finished(*lease, result)),
+        FromWorker::Released { lease, release } => FromKind::Released(encode_released(*lease, release)),
+        FromWorker::Heartbeat => FromKind::Heartbeat(v1::Heartbeat {}),
+    };
+    v1::WorkerMessage { kind: Some(kind) }
+}
+
+fn encode_hello(hello: &Hello) -> v1::Hello {
+    v1::Hello {
+        protocol: hello.protocol,
+        worker: hello.worker.to_string(),
+        incarnation: hello.incarnation.0,
+        slots: hello.slots,
+        draining: hello.draining,
+        held: hello.held.iter().map(|lease| lease.0).collect(),
+    }
+}
+
+fn encode_finished(lease: LeaseId, result: &Finished) -> v1::Finished {
+    let (outcome, message) = match &result.outcome {
+        Outcome::Completed => (v1::Outcome::Completed, None),
+        Outcome::Diverged => (v1::Outcome::Diverged, None),
+        Outcome::Failed { message } => (v1::Outcome::Failed, Some(clip(message))),
+    };
+    v1::Finished {
+        lease: lease.0,
+        outcome: outcome.into(),
+        message,
+        last: result.last.as_ref().map(encode_epoch),
+        test: result.test.as_ref().map(encode_score),
+        seconds: result.seconds,
+    }
+}
+
+fn encode_released(lease: LeaseId, release: &Release) -> v1::Released {
+    let unable = match release {
+        Release::Drained => None,
+        Release::Unable { message } => Some(clip(message)),
+    };
+    v1::Released { lease: lease.0, unable }
+}
+
+/// Reads what the coordinator said.
+///
+/// # Errors
+/// The first field that is wrong: `grant.assignment.learning_rate`.
+pub fn decode_to_worker(wire: v1::CoordinatorMessage) -> Result<ToWorker, Problem> {
+    match required("kind", wire.kind)? {
+        ToKind::Welcome(welcome) => decode_welcome(&welcome).within("welcome"),
+        ToKind::Grant(grant) => decode_grant(grant).map(|grant| ToWorker::Grant(Box::new(grant))).within("grant"),
+        ToKind::Ack(ack) => decode_ack(&ack).within("ack"),
+        ToKind::Revoke(revoke) => decode_revoke(revoke).within("revoke"),
+        ToKind::Drain(v1::Drain {}) => Ok(ToWorker::Drain),
+    }
+}
+
+fn decode_welcome(wire: &v1::Welcome) -> Result<ToWorker, Problem> {
+    Ok(ToWorker::Welcome {
+        heartbeat_ms: positive("heartbeat_ms", wire.heartbeat_ms)?,
+        lease_ttl_ms: positive("lease_ttl_ms", wire.lease_ttl_ms)?,
+    })
+}
+
+fn decode_grant(wire: v1::Grant) -> Result<Grant, Problem> {
+    Ok(Grant {
+        lease: LeaseId(wire.lease),
+        sweep: SweepId(positive("sweep", wire.sweep)?),
+        sweep_name: Name::parse("sweep_name", &wire.sweep_name)?,
+        trial: TrialNumber(wire.trial),
+        attempt: AttemptNumber(positive("attempt", wire.attempt)?),
+        work: decode_work(wire.work)?,
+        seed: wire.seed,
+        data: decode_data(required("data", wire.data)?)?,
+        digest: text("digest", wire.digest)?,
+        fixed: decode_assignment("fixed", wire.fixed, max_fixed())?,
+        assignment: decode_assignment("assignment", wire.assignment, MAX_PARAMETERS)?,
+    })
+}
+
+fn decode_work(number: i32) -> Result<Work, Problem> {
+    match v1::Work::try_from(number) {
+        Ok(v1::Work::Train) => Ok(Work::Train),
+        Ok(v1::Work::Score) => Ok(Work::Score),
+        Ok(v1::Work::Unspecified) | Err(_) => Err(unknown_number("work", number)),
+    }
+}
+
+fn decode_ack(wire: &v1::Ack) -> Result<ToWorker, Problem> {
+    let stored = match required("stored", wire.stored)? {
+        WireStored::Epoch(epoch) => Stored::Epoch(in_range("epoch", epoch, 0..=MAX_EPOCHS)?),
+        WireStored::Finished(true) => Stored::Finished,
+        WireStored::Finished(false) => return Err(Problem::with_value("finished", false, "write true, or an epoch")),
+    };
+    Ok(ToWorker::Ack { lease: LeaseId(wire.lease), stored })
+}
+
+fn decode_revoke(wire: v1::Revoke) -> Result<ToWorker, Problem> {
+    Ok(ToWorker::Revoke { lease: LeaseId(wire.lease), reason: text("reason", wire.reason)? })
+}
+
+/// What the coordinator says, for the wire.
+pub fn encode_to_worker(message: &ToWorker) -> v1::CoordinatorMessage {
+    let kind = match message {
+        ToWorker::Welcome { heartbeat_ms, lease_ttl_ms } => {
+            ToKind::Welcome(v1::Welcome { heartbeat_ms: *heartbeat_ms, lease_ttl_ms: *lease_ttl_ms })
+        }
+        ToWorker::Grant(grant) => ToKind::Grant(encode_grant(grant)),
+        ToWorker::Ack { lease, stored } => ToKind::Ack(v1::Ack { lease: lease.0, stored: Some(encode_stored(*stored)) }),
+        ToWorker::Revoke { lease, reason } => ToKind::Revoke(v1::Revoke { lease: lease.0, reason: clip(reason) }),
+        ToWorker::Drain => ToKind::Drain(v1::Drain {}),
+    };
+    v1::CoordinatorMessage { kind: Some(kind) }
+}
+
+const fn encode_stored(stored: Stored) -> WireStored {
+    match stored {
+        Stored::Epoch(epoch) => WireStored::Epoch(epoch),
+        Stored::Finished => WireStored::Finished(true),
+    }
+}
+
+fn encode_grant(grant: &Grant) -> v1::Grant {
+    let work = match grant.work {
+        Work::Train => v1::Work::Train,
+        Work::Score => v1::Work::Score,
+    };
+    v1::Grant {
+        lease: grant.lease.0,
+        sweep: grant.sweep.0,
+        sweep_name: grant.sweep_name.to_string(),
+        trial: grant.trial.0,
+        attempt: grant.attempt.0,
+        work: work.into(),
+        seed: grant.seed,
+        data: Some(encode_data(&grant.data)),
+        digest: grant.digest.clone(),
+        fixed: Some(encode_assignment(&grant.fixed)),
+        assignment: Some(encode_assignment(&grant.assignment)),
+    }
+}

@@ -1,0 +1,245 @@
+//! Generators of domain values: everything that a worker, the coordinator or a view may legally say.
+//!
+//! They are boxed: a generated value lies inside its generator's, and a sweep with everything in it is too much for a test's stack.
+
+use caviar_common::assignment::{Assignment, Value};
+use caviar_common::data::{DataSpec, DataSummary, Task};
+use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS};
+use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
+use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::outcome::{Outcome, SweepState, TrialState, Work};
+use caviar_common::reason::{Extent, Reason, SearchBox, Side, Source};
+use caviar_common::view::{Counts, RoundView, SweepView, TestView, TrialView, WorkerView};
+use proptest::collection::{btree_map, vec};
+use proptest::option::of;
+use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
+use proptest::sample::select;
+
+use super::specs::spec;
+
+pub(super) fn name() -> impl Strategy<Value = Name> {
+    "[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}".prop_map(|text| Name::parse("name", &text).unwrap())
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "\\PC{0,30}"
+}
+
+fn finite() -> impl Strategy<Value = f64> {
+    any::<f64>().prop_map(|v| if v.is_finite() { v } else { 0.5 })
+}
+
+fn value() -> BoxedStrategy<Value> {
+    prop_oneof![any::<i64>().prop_map(Value::Int), finite().prop_map(Value::Float), text().prop_map(Value::Text)].boxed()
+}
+
+fn assignment() -> BoxedStrategy<Assignment> {
+    let size = prop_oneof![9 => 0..8usize, 1 => Just(MAX_PARAMETERS)];
+    size.prop_flat_map(|n| btree_map("[a-z_0-9]{1,64}", value(), n)).prop_map(|values| values.into_iter().collect()).boxed()
+}
+
+/// Any bits are a loss: infinities, both zeros, and NaNs.
+fn score() -> BoxedStrategy<Score> {
+    let loss = any::<u64>().prop_map(f64::from_bits);
+    let loss = prop_oneof![6 => loss, 1 => Just(-0.0), 1 => Just(f64::NAN), 1 => Just(f64::NEG_INFINITY)];
+    (loss, of(0.0..=1.0f64)).prop_map(|(loss, accuracy)| Score { loss, accuracy }).boxed()
+}
+
+fn epoch() -> BoxedStrategy<EpochMetrics> {
+    (1..=MAX_EPOCHS, score(), score()).prop_map(|(epoch, train, validation)| EpochMetrics { epoch, train, validation }).boxed()
+}
+
+fn epochs() -> BoxedStrategy<Vec<EpochMetrics>> {
+    (1..MAX_EPOCHS - 20, vec(epoch(), 0..20))
+        .prop_map(|(start, mut points)| {
+            points.iter_mut().zip(start..).for_each(|(point, epoch)| point.epoch = epoch);
+            points
+        })
+        .boxed()
+}
+
+fn seconds() -> impl Strategy<Value = f64> {
+    0.0..1e9f64
+}
+
+fn search_box() -> BoxedStrategy<SearchBox> {
+    let range = (value(), value()).prop_map(|(low, high)| Extent::Range { low, high });
+    let extent = prop_oneof![range, vec(value(), 1..5).prop_map(Extent::Choices)];
+    let side = ("[a-z_]{1,12}", extent).prop_map(|(parameter, extent)| Side { parameter, extent });
+    vec(side, 0..5).prop_map(|sides| SearchBox { sides }).boxed()
+}
+
+fn reason() -> BoxedStrategy<Reason> {
+    (select(Source::ALL.as_slice()), of(1..=u32::MAX), of(search_box()))
+        .prop_map(|(source, round, search_box)| Reason { source, round, search_box })
+        .boxed()
+}
+
+pub(super) fn data() -> BoxedStrategy<DataSpec> {
+    let task = select(vec![Task::Classification, Task::Regression]);
+    (text(), of(text()), of(text()), task, 0.01..0.6, 0.0..0.4)
+        .prop_map(|(source, label, labels, task, validation, test)| DataSpec { source, label, labels, task, validation, test })
+        .boxed()
+}
+
+pub(super) fn summary() -> BoxedStrategy<DataSummary> {
+    (any::<[u64; 3]>(), any::<[u32; 2]>(), "[0-9a-f]{0,64}")
+        .prop_map(|([train, validation, test], [features, outputs], digest)| DataSummary {
+            train,
+            validation,
+            test,
+            features,
+            outputs,
+            digest,
+        })
+        .boxed()
+}
+
+fn hello() -> BoxedStrategy<Hello> {
+    (any::<u32>(), name(), any::<u64>(), 1..=MAX_SLOTS, any::<bool>(), vec(any::<u64>(), 0..10))
+        .prop_map(|(protocol, worker, incarnation, slots, draining, held)| Hello {
+            protocol,
+            worker,
+            incarnation: Incarnation(incarnation),
+            slots,
+            draining,
+            held: held.into_iter().map(LeaseId).collect(),
+        })
+        .boxed()
+}
+
+fn finished() -> BoxedStrategy<Finished> {
+    let failed = text().prop_map(|message| Outcome::Failed { message });
+    let outcome = prop_oneof![Just(Outcome::Completed), Just(Outcome::Diverged), failed];
+    (outcome, of(epoch()), of(score()), seconds())
+        .prop_map(|(outcome, last, test, seconds)| Finished { outcome, last, test, seconds })
+        .boxed()
+}
+
+pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
+    let lease = || any::<u64>().prop_map(LeaseId);
+    let release = prop_oneof![Just(Release::Drained), text().prop_map(|message| Release::Unable { message })];
+    prop_oneof![
+        hello().prop_map(FromWorker::Hello),
+        (lease(), epochs()).prop_map(|(lease, points)| FromWorker::Report { lease, points }),
+        (lease(), finished()).prop_map(|(lease, result)| FromWorker::Finished { lease, result }),
+        (lease(), release).prop_map(|(lease, release)| FromWorker::Released { lease, release }),
+        Just(FromWorker::Heartbeat),
+    ]
+    .boxed()
+}
+
+fn grant() -> BoxedStrategy<Grant> {
+    let numbers = (any::<u64>(), 1..=u64::MAX, any::<u32>(), 1..=u32::MAX, any::<u64>());
+    let work = select(vec![Work::Train, Work::Score]);
+    (numbers, name(), work, data(), text(), assignment(), assignment())
+        .prop_map(|((lease, sweep, trial, attempt, seed), sweep_name, work, data, digest, fixed, assignment)| Grant {
+            lease: LeaseId(lease),
+            sweep: SweepId(sweep),
+            sweep_name,
+            trial: TrialNumber(trial),
+            attempt: AttemptNumber(attempt),
+            work,
+            seed,
+            data,
+            digest,
+            fixed,
+            assignment,
+        })
+        .boxed()
+}
+
+pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
+    let lease = || any::<u64>().prop_map(LeaseId);
+    let stored = prop_oneof![(0..=MAX_EPOCHS).prop_map(Stored::Epoch), Just(Stored::Finished)];
+    let welcome = (1..=u64::MAX, 1..=u64::MAX);
+    prop_oneof![
+        welcome.prop_map(|(heartbeat_ms, lease_ttl_ms)| ToWorker::Welcome { heartbeat_ms, lease_ttl_ms }),
+        grant().prop_map(|grant| ToWorker::Grant(Box::new(grant))),
+        (lease(), stored).prop_map(|(lease, stored)| ToWorker::Ack { lease, stored }),
+        (lease(), text()).prop_map(|(lease, reason)| ToWorker::Revoke { lease, reason }),
+        Just(ToWorker::Drain),
+    ]
+    .boxed()
+}
+
+pub(super) fn trial() -> BoxedStrategy<TrialView> {
+    let what = (any::<u32>(), select(TrialState::ALL.as_slice()), assignment(), reason());
+    let how = (any::<u32>(), of(name()), 0..=MAX_EPOCHS, of(any::<f64>()));
+    let result = (of(epoch()), epochs(), of(seconds()), of(text()));
+    (what, how, result)
+        .prop_map(|((trial, state, assignment, reason), (attempts, worker, epochs, objective), (last, curve, seconds, message))| {
+            TrialView {
+                trial: TrialNumber(trial),
+                state,
+                assignment,
+                reason,
+                attempts: AttemptNumber(attempts),
+                worker,
+                epochs,
+                objective,
+                last,
+                curve,
+                seconds,
+                message,
+            }
+        })
+        .boxed()
+}
+
+pub(super) fn test() -> BoxedStrategy<TestView> {
+    (any::<u32>(), of(score()), any::<bool>(), of(text()))
+        .prop_map(|(trial, score, reproduced, message)| TestView { trial: TrialNumber(trial), score, reproduced, message })
+        .boxed()
+}
+
+fn counts() -> BoxedStrategy<Counts> {
+    vec(0..=MAX_TRIALS, TrialState::ALL.len())
+        .prop_map(|numbers| {
+            let mut counts = Counts::default();
+            TrialState::ALL.into_iter().zip(numbers).for_each(|(state, n)| *counts.of(state) = n);
+            counts
+        })
+        .boxed()
+}
+
+fn round() -> BoxedStrategy<RoundView> {
+    (1..=u32::MAX, 0..=MAX_TRIALS, 0..=MAX_TRIALS, of(search_box()), of(any::<f64>()))
+        .prop_map(|(round, trials, done, search_box, best)| RoundView { round, trials, done, search_box, best })
+        .boxed()
+}
+
+pub(super) fn sweep() -> BoxedStrategy<SweepView> {
+    let what = (1..=u64::MAX, name(), select(SweepState::ALL.as_slice()), spec(), summary());
+    let how = (counts(), vec(round(), 0..4), of(trial()), of(test()), of(any::<u32>()), vec(text(), 0..4));
+    (what, how)
+        .prop_map(|((id, name, state, spec, data), (counts, rounds, best, test, waits_for, notes))| SweepView {
+            id: SweepId(id),
+            name,
+            state,
+            spec,
+            data,
+            counts,
+            rounds,
+            best,
+            test,
+            waits_for: waits_for.map(TrialNumber),
+            notes,
+        })
+        .boxed()
+}
+
+pub(super) fn worker() -> BoxedStrategy<WorkerView> {
+    let held = vec((name(), any::<u32>().prop_map(TrialNumber)), 0..6);
+    (name(), 1..=MAX_SLOTS, any::<[bool; 2]>(), held, any::<u64>())
+        .prop_map(|(worker, slots, [connected, draining], trials, silent_ms)| WorkerView {
+            worker,
+            slots,
+            connected,
+            draining,
+            trials,
+            silent_ms,
+        })
+        .boxed()
+}

@@ -1,0 +1,137 @@
+//! Statuses: classes and problems survive them, and their size is bounded.
+
+use std::ops::Range;
+
+use caviar_common::error::{Class, Problem, Problems};
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::{ProptestConfig, Strategy, prop_assert, prop_assert_eq, proptest};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::status;
+
+const CLASSES: [Class; 9] = [
+    Class::Invalid,
+    Class::NotFound,
+    Class::Exists,
+    Class::Refused,
+    Class::Stale,
+    Class::Busy,
+    Class::Unavailable,
+    Class::Corrupt,
+    Class::Internal,
+];
+
+/// Header lists longer than this are refused by a client with default settings.
+const HEADER_LIMIT: usize = 16 * 1024;
+
+/// The names and values of the headers that carry a status.
+fn header_bytes(status: &Status) -> usize {
+    let mut headers = tonic::codegen::http::HeaderMap::new();
+    status.add_header(&mut headers).unwrap();
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+}
+
+/// Texts full of what the encoding must keep apart.
+fn tricky() -> impl Strategy<Value = String> {
+    proptest::sample::select(vec!["=", "= ", ":", ": ", "%", "%3A", "%25", "a", " ", "\"", "é", "3"])
+        .prop_flat_map(|first| vec(proptest::sample::select(vec![first, ":", " ", "%", "=", "x", "3A", "25"]), 0..8))
+        .prop_map(|parts| parts.concat())
+}
+
+fn problem() -> impl Strategy<Value = Problem> {
+    ("[a-z.]{1,12}", of(tricky()), tricky()).prop_map(|(field, value, message)| Problem { value, ..Problem::new(field, message) })
+}
+
+/// Texts of every length, of characters that take one to four bytes, or three times as many in a header.
+fn repeated(length: Range<usize>) -> impl Strategy<Value = String> {
+    (proptest::sample::select(vec!["a", " ", "%", ":", "\n", "é", "\u{1f980}"]), length).prop_map(|(text, n)| text.repeat(n))
+}
+
+fn there_and_back(problems: &Problems) -> Problems {
+    status::problems_of(&status::from_problems(problems)).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn problems_come_back(list in vec(problem(), 1..6)) {
+        let problems: Problems = list.into_iter().collect();
+        prop_assert_eq!(there_and_back(&problems), problems);
+    }
+
+    #[test]
+    fn headers_are_bounded(list in vec((repeated(1..400), of(repeated(0..400)), repeated(0..2000)), 1..50)) {
+        let problems: Problems = list.into_iter().map(|(field, value, message)| Problem { value, ..Problem::new(field, message) }).collect();
+        let status = status::from_problems(&problems);
+        prop_assert!(header_bytes(&status) < HEADER_LIMIT, "{}", header_bytes(&status));
+        prop_assert!(status::problems_of(&status).is_some());
+    }
+}
+
+#[test]
+fn classes_come_back() {
+    for class in CLASSES {
+        assert_eq!(status::class_of(&status::new(class, "why")), class);
+    }
+    assert_eq!(status::class_of(&Status::new(Code::Unknown, "transport error")), Class::Unavailable);
+}
+
+#[test]
+fn a_person_and_another_client_can_read_it() {
+    let problems: Problems = [
+        Problem::with_value("data.source", 3, "write a text in quotes"),
+        Problem::with_value("name", "\"a: b\"", "write letters"),
+        Problem::new("search.trials", "missing: write the number of trials, such as 60"),
+    ]
+    .into_iter()
+    .collect();
+    let status = status::from_problems(&problems);
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(status.message(), problems.to_string());
+    let violations = status.get_details_bad_request().unwrap().field_violations;
+    let said: Vec<(&str, &str)> = violations.iter().map(|v| (v.field.as_str(), v.description.as_str())).collect();
+    let expected = [
+        ("data.source", "= 3: write a text in quotes"),
+        ("name", "= \"a%3A b\": write letters"),
+        ("search.trials", "missing: write the number of trials, such as 60"),
+    ];
+    assert_eq!(said, expected);
+    assert_eq!(there_and_back(&problems), problems);
+}
+
+#[test]
+fn a_long_list_ends_with_what_is_left_out() {
+    let problems: Problems = (0..100).map(|i| Problem::new(format!("fixed.x{i}"), "no such hyperparameter")).collect();
+    let shown = there_and_back(&problems);
+    let last = shown.iter().last().unwrap();
+    let listed = shown.iter().len() - 1;
+    assert_eq!(listed, 32);
+    assert_eq!(last.message, "and 68 more: mend these first");
+    assert!(status::from_problems(&problems).message().ends_with("and 68 more: mend these first"));
+}
+
+#[test]
+fn the_worst_problem_fits_alone() {
+    // Three bytes each in percent, and all of the length that is kept.
+    let text = "é".repeat(5_000);
+    let problems = Problems::from(Problem::with_value(text.clone(), &text, &text));
+    let status = status::from_problems(&problems);
+    assert!(header_bytes(&status) < HEADER_LIMIT, "{}", header_bytes(&status));
+    let shown = status::problems_of(&status).unwrap();
+    assert!(shown.iter().next().unwrap().message.starts_with("éé"));
+    assert!(header_bytes(&status::new(Class::Internal, text)) < HEADER_LIMIT);
+}
+
+#[test]
+fn statuses_of_others_are_understood() {
+    assert_eq!(status::problems_of(&Status::new(Code::InvalidArgument, "no")), None);
+    let empty = Status::with_error_details(Code::InvalidArgument, "no", ErrorDetails::with_bad_request(Vec::new()));
+    assert_eq!(status::problems_of(&empty), None);
+    let other = Status::with_error_details(Code::InvalidArgument, "no", ErrorDetails::with_bad_request_violation("x", "= nothing"));
+    assert_eq!(status::problems_of(&other), Some(Problems::from(Problem::new("x", "= nothing"))));
+    let broken = Status::with_details(Code::InvalidArgument, "no", vec![0xff; 9].into());
+    assert_eq!(status::problems_of(&broken), None);
+}

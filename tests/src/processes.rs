@@ -1,0 +1,146 @@
+//! Real programs: coordinators, workers and clients as a user starts them, killed as an operator's worst day kills them.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+/// Where the programs are. They are built once, beside the running test, in its profile.
+pub fn programs() -> &'static Path {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let test = std::env::current_exe().expect("the test has a path");
+        let profile = test.parent().and_then(Path::parent).expect("tests lie in <target>/<profile>/deps").to_owned();
+        let release = profile.ends_with("release");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--bins", "-p", "caviar", "-p", "caviar-coordinator", "-p", "caviar-worker"]);
+        build.args(release.then_some("--release"));
+        build.arg("--target-dir").arg(profile.parent().expect("a profile lies in <target>"));
+        build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+        let status = build.status().expect("cargo runs");
+        assert!(status.success(), "the programs do not build");
+        profile
+    })
+}
+
+/// A program of the project, quiet unless `RUST_LOG` says otherwise.
+pub fn program(name: &str) -> Command {
+    let mut command = Command::new(programs().join(name));
+    command.env_remove("CAVIAR_COORDINATOR").stdin(Stdio::null());
+    command
+}
+
+/// A process that does not outlive its test.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts it.
+    pub fn start(command: &mut Command) -> Self {
+        Self { child: command.spawn().expect("the program starts") }
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
+        // One that has ended already is as dead as it should be.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a process id fits");
+        kill(Pid::from_raw(pid), signal).expect("the process is there");
+    }
+
+    /// Waits for its end; whether it ended well.
+    pub fn wait(&mut self) -> bool {
+        self.child.wait().expect("the process can be waited for").success()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A coordinator on a store.
+#[derive(Debug)]
+pub struct Coordinator {
+    /// The process.
+    pub process: Process,
+    /// Where it listens: `http://127.0.0.1:port`.
+    pub url: String,
+}
+
+impl Coordinator {
+    /// Starts one on any port, or on that of `url`, and waits until it listens.
+    pub fn start(store: &Path, url: Option<&str>) -> Self {
+        let listen = url.map_or("127.0.0.1:0", |url| url.trim_start_matches("http://"));
+        let mut command = program("caviar-coordinator");
+        command.args(["--listen", listen, "--lease-ttl-ms", "2000", "--store"]).arg(store).env("RUST_LOG", "info").stderr(Stdio::piped());
+        let mut process = Process::start(&mut command);
+        let stderr = process.child.stderr.take().expect("stderr is piped");
+        let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+        let url = lines.find_map(|line| listening(&line)).expect("the coordinator says where it listens");
+        // What it says from here on is read, so that it is never held up, and shown when a test fails.
+        std::thread::spawn(move || lines.for_each(|line| eprintln!("coordinator: {line}")));
+        Self { process, url }
+    }
+}
+
+/// The address in "listening on http://127.0.0.1:41234, ...", whatever the log adds around it.
+fn listening(line: &str) -> Option<String> {
+    let rest = &line[line.find("http://127.0.0.1:")?..];
+    let end = rest[17..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |end| 17 + end);
+    Some(rest[..end].to_owned())
+}
+
+/// Starts a worker.
+pub fn worker(url: &str, name: &str, slots: u32) -> Process {
+    let mut command = program("caviar-worker");
+    command.args(["--coordinator", url, "--name", name, "--slots", &slots.to_string()]).env("RUST_LOG", "warn");
+    Process::start(&mut command)
+}
+
+/// Runs `caviar` with these arguments to its end.
+pub fn caviar(args: &[&str]) -> Output {
+    program("caviar").args(args).output().expect("caviar runs")
+}
+
+/// Runs `caviar`, which must succeed; what it printed.
+pub fn caviar_ok(args: &[&str]) -> String {
+    let output = caviar(args);
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "caviar {args:?} failed\n{stdout}\n{stderr}");
+    stdout.into_owned()
+}
+
+/// The export of a sweep without what may differ between two runs: times, workers, attempts.
+pub fn export(sweep: &str, place: &[&str]) -> Value {
+    let mut args = vec!["export", sweep, "--format", "json"];
+    args.extend(place);
+    let mut value: Value = serde_json::from_str(&caviar_ok(&args)).expect("the export is JSON");
+    forget(&mut value);
+    value
+}
+
+fn forget(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for key in ["seconds", "worker", "attempts"] {
+                map.remove(key);
+            }
+            map.values_mut().for_each(forget);
+        }
+        Value::Array(list) => list.iter_mut().for_each(forget),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,316 @@
+//! A cluster in one thread: the real coordinator's core, real agents, and everything between and around them made up.
+//!
+//! A run is a function of its seed: which message arrives next, whose training advances, which connection breaks, who crashes, and
+//! when the coordinator restarts from its events. What comes out must not depend on any of it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use caviar_common::data::DataSummary;
+use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId};
+use caviar_common::message::{Finished, FromWorker, Grant, ToWorker};
+use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::outcome::{Outcome, SweepState, Work};
+use caviar_common::seed::{Purpose, Seed, Stream};
+use caviar_common::spec::SweepSpec;
+use caviar_common::view::TrialView;
+use caviar_core::Coordinator;
+use caviar_core::event::Event;
+use caviar_core::input::{Config, Effect, Input, Reply};
+use caviar_core::query::TrialFilter;
+use caviar_worker::agent::{Agent, Command, End, Identity, RunnerEvent};
+
+/// How often things go wrong, of 1,000 actions.
+#[derive(Clone, Copy, Debug)]
+pub struct Faults {
+    /// A connection breaks, with all that was under way on it.
+    pub breaks: u64,
+    /// A worker's process is replaced by another.
+    pub crashes: u64,
+    /// The coordinator restarts from its events.
+    pub restarts: u64,
+    /// Much time passes.
+    pub silences: u64,
+}
+
+impl Faults {
+    /// Nothing goes wrong.
+    pub const NONE: Self = Self { breaks: 0, crashes: 0, restarts: 0, silences: 0 };
+}
+
+/// A training under way.
+#[derive(Debug)]
+struct Job {
+    grant: Grant,
+    epoch: u32,
+}
+
+/// A worker process and its connection.
+#[derive(Debug)]
+struct Node {
+    name: Name,
+    slots: u32,
+    incarnation: Incarnation,
+    agent: Agent,
+    jobs: BTreeMap<LeaseId, Job>,
+    session: Option<SessionId>,
+    to_coordinator: VecDeque<FromWorker>,
+    to_worker: VecDeque<ToWorker>,
+}
+
+impl Node {
+    fn new(name: &Name, slots: u32, incarnation: u64) -> Self {
+        let incarnation = Incarnation(incarnation);
+        let agent = Agent::new(Identity { worker: name.clone(), incarnation, slots });
+        let (to_coordinator, to_worker) = (VecDeque::new(), VecDeque::new());
+        Self { name: name.clone(), slots, incarnation, agent, jobs: BTreeMap::new(), session: None, to_coordinator, to_worker }
+    }
+
+    fn disconnect(&mut self) {
+        self.session = None;
+        self.agent.disconnected();
+        self.to_coordinator.clear();
+        self.to_worker.clear();
+    }
+
+    fn obey(&mut self) {
+        while let Some(command) = self.agent.next_command() {
+            match command {
+                Command::Start(grant) => {
+                    self.jobs.insert(grant.lease, Job { grant: *grant, epoch: 0 });
+                }
+                Command::Cancel(lease) => {
+                    if self.jobs.remove(&lease).is_some() {
+                        self.agent.on_event(RunnerEvent::Ended { lease, end: End::Cancelled });
+                    }
+                }
+            }
+        }
+    }
+
+    fn speak(&mut self) {
+        while let Some(message) = self.agent.next_message() {
+            self.to_coordinator.push_back(message);
+        }
+    }
+}
+
+/// The cluster.
+#[derive(Debug)]
+pub struct Simulation {
+    core: Coordinator,
+    config: Config,
+    /// Every event that was stored, in order.
+    pub events: Vec<Event>,
+    now: u64,
+    nodes: Vec<Node>,
+    chance: Stream,
+    next_session: u64,
+    next_incarnation: u64,
+    faults: Faults,
+}
+
+impl Simulation {
+    /// A cluster with one worker for every entry of `slots`.
+    pub fn new(seed: u64, slots: &[u32], faults: Faults) -> Self {
+        let config = Config { lease_ttl_ms: 1_000, max_losses: u32::MAX };
+        let name = |i: usize| Name::parse("worker", &format!("worker-{i}")).expect("a legal name");
+        let nodes = slots.iter().enumerate().map(|(i, slots)| Node::new(&name(i), *slots, i as u64)).collect();
+        let chance = Seed::derive(seed, 0, Purpose::Shuffle).stream(0);
+        let core = Coordinator::new(config);
+        Self { core, config, events: Vec::new(), now: 0, nodes, chance, next_session: 1, next_incarnation: 1_000, faults }
+    }
+
+    /// Submits a sweep on made-up data.
+    pub fn submit(&mut self, spec: &SweepSpec) -> SweepId {
+        let data = DataSummary { train: 1_000, validation: 200, test: 100, features: 16, outputs: 4, digest: "00".to_owned() };
+        let request_id = spec.name.clone();
+        match self.step(Input::CreateSweep { request_id, spec: Box::new(spec.clone()), data }) {
+            Some(Reply::Sweep(sweep)) => sweep,
+            other => panic!("the sweep was not created: {other:?}"),
+        }
+    }
+
+    /// Lets things happen until the sweep is completed. After `patience` actions nothing goes wrong any more.
+    pub fn run(&mut self, sweep: SweepId, patience: usize) {
+        for action in 0.. {
+            if self.core.sweep(sweep).expect("the sweep is there").state == SweepState::Completed {
+                return;
+            }
+            if action == patience {
+                self.faults = Faults::NONE;
+            }
+            assert!(action < patience + 200_000, "the sweep does not end: {:?}", self.core.sweep(sweep));
+            self.act();
+        }
+    }
+
+    /// Every trial with its curve, without what may differ: times, workers, attempts.
+    pub fn result(&self, sweep: SweepId) -> Vec<TrialView> {
+        let filter = TrialFilter { limit: usize::MAX, with_curves: true, ..TrialFilter::default() };
+        let mut trials = self.core.trials(sweep, &filter).expect("the sweep is there");
+        for trial in &mut trials {
+            trial.worker = None;
+            trial.seconds = None;
+            trial.attempts.0 = 0;
+        }
+        trials
+    }
+
+    /// The coordinator.
+    pub fn core(&self) -> &Coordinator {
+        &self.core
+    }
+
+    fn act(&mut self) {
+        let fault = self.chance.below(1_000);
+        let node = self.chance.below(self.nodes.len() as u64) as usize;
+        let mut bound = self.faults.breaks;
+        if fault < bound {
+            return self.disconnect(node);
+        }
+        bound += self.faults.crashes;
+        if fault < bound {
+            return self.crash(node);
+        }
+        bound += self.faults.restarts;
+        if fault < bound {
+            return self.restart();
+        }
+        bound += self.faults.silences;
+        if fault < bound {
+            self.now += self.chance.below(3_000);
+            self.step(Input::Tick);
+            return;
+        }
+        self.now += 1;
+        match self.chance.below(4) {
+            0 => self.connect_or_tick(node),
+            1 => self.deliver_to_coordinator(node),
+            2 => self.deliver_to_worker(node),
+            _ => self.train(node),
+        }
+    }
+
+    fn step(&mut self, input: Input) -> Option<Reply> {
+        let step = self.core.step(self.now, input).expect("no invariant is broken");
+        self.events.extend(step.events);
+        for effect in step.effects {
+            match effect {
+                Effect::Send(session, message) => {
+                    if let Some(node) = self.nodes.iter_mut().find(|n| n.session == Some(session)) {
+                        node.to_worker.push_back(message);
+                    }
+                }
+                Effect::Close(session, _) => {
+                    if let Some(node) = self.nodes.iter_mut().find(|n| n.session == Some(session)) {
+                        node.disconnect();
+                    }
+                }
+                Effect::Changed(_) => {}
+            }
+        }
+        step.reply.ok()
+    }
+
+    fn connect_or_tick(&mut self, node: usize) {
+        if self.nodes[node].session.is_some() {
+            let session = self.nodes[node].session;
+            if let Some(session) = session {
+                self.step(Input::Message { session, message: FromWorker::Heartbeat });
+            }
+            return;
+        }
+        let session = SessionId(self.next_session);
+        self.next_session += 1;
+        let node = &mut self.nodes[node];
+        node.session = Some(session);
+        let hello = FromWorker::Hello(node.agent.hello());
+        node.to_coordinator.push_back(hello);
+        self.deliver(session);
+    }
+
+    fn deliver(&mut self, session: SessionId) {
+        let node = self.nodes.iter_mut().find(|n| n.session == Some(session));
+        if let Some(message) = node.and_then(|n| n.to_coordinator.pop_front()) {
+            self.step(Input::Message { session, message });
+        }
+    }
+
+    fn deliver_to_coordinator(&mut self, node: usize) {
+        self.nodes[node].speak();
+        if let Some(session) = self.nodes[node].session {
+            self.deliver(session);
+        }
+    }
+
+    fn deliver_to_worker(&mut self, node: usize) {
+        let node = &mut self.nodes[node];
+        if let Some(message) = node.to_worker.pop_front() {
+            node.agent.on_message(message);
+            node.obey();
+        }
+        assert!(node.jobs.len() <= node.slots as usize, "{} trains more than it has slots", node.name);
+    }
+
+    /// One epoch of one of the worker's trainings.
+    fn train(&mut self, node: usize) {
+        let jobs = self.nodes[node].jobs.len() as u64;
+        let pick = self.chance.below(jobs) as usize;
+        let node = &mut self.nodes[node];
+        let Some((lease, job)) = node.jobs.iter_mut().nth(pick) else { return };
+        let lease = *lease;
+        job.epoch += 1;
+        let metrics = measure(&job.grant, job.epoch);
+        let is_over = job.epoch == EPOCHS || !metrics.is_finite();
+        if job.grant.work == Work::Train {
+            node.agent.on_event(RunnerEvent::Epoch { lease, metrics });
+        }
+        if is_over {
+            let outcome = if metrics.is_finite() { Outcome::Completed } else { Outcome::Diverged };
+            let test = (job.grant.work == Work::Score).then_some(metrics.validation);
+            node.jobs.remove(&lease);
+            let result = Finished { outcome, last: Some(metrics), test, seconds: 1.0 };
+            node.agent.on_event(RunnerEvent::Ended { lease, end: End::Finished(result) });
+            node.obey();
+        }
+    }
+
+    fn disconnect(&mut self, node: usize) {
+        if let Some(session) = self.nodes[node].session {
+            self.nodes[node].disconnect();
+            self.step(Input::SessionClosed(session));
+        }
+    }
+
+    fn crash(&mut self, node: usize) {
+        self.disconnect(node);
+        self.next_incarnation += 1;
+        let old = &self.nodes[node];
+        assert_ne!(old.incarnation.0, self.next_incarnation);
+        self.nodes[node] = Node::new(&old.name.clone(), old.slots, self.next_incarnation);
+    }
+
+    /// The coordinator dies and comes back with nothing but its events.
+    fn restart(&mut self) {
+        for node in &mut self.nodes {
+            node.disconnect();
+        }
+        let recovered = Coordinator::recover(self.config, self.now, self.events.iter().cloned()).expect("the events fit");
+        // As text, because a diverged loss is NaN, which equals nothing.
+        let same = format!("{:?}", recovered.durable()) == format!("{:?}", self.core.durable());
+        assert!(same, "replay differs from live after {} events", self.events.len());
+        self.core = recovered;
+    }
+}
+
+/// Epochs of every simulated training.
+pub const EPOCHS: u32 = 3;
+
+/// A training that is a function of its assignment: best at a learning rate of 0.01, diverging above 0.3.
+fn measure(grant: &Grant, epoch: u32) -> EpochMetrics {
+    let rate = grant.assignment.get("learning_rate").and_then(|v| v.as_f64()).expect("a learning rate is searched");
+    let distance = (rate.log10() + 2.0).abs();
+    let loss = if rate > 0.3 && epoch > 1 { f64::NAN } else { distance + 1.0 / f64::from(epoch) };
+    let score = Score { loss, accuracy: Some(1.0 / (1.0 + distance)) };
+    EpochMetrics { epoch, train: score, validation: score }
+}

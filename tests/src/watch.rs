@@ -1,0 +1,55 @@
+//! Waiting for something to happen to a sweep, by the streams that a user would watch.
+
+use caviar_proto::v1;
+use caviar_proto::v1::sweep_service_client::SweepServiceClient;
+use tonic::transport::{Channel, Endpoint};
+
+/// Runs a piece of asynchronous code to its end.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(future)
+}
+
+/// A client of the coordinator at `url`.
+pub async fn client(url: &str) -> SweepServiceClient<Channel> {
+    let endpoint = Endpoint::from_shared(url.to_owned()).expect("an address");
+    SweepServiceClient::new(endpoint.connect().await.expect("the coordinator answers"))
+}
+
+/// Waits until `done` says so of a sweep; the sweep as it is then. Fails if the sweep ends first.
+pub fn until(url: &str, sweep: &str, done: impl Fn(&v1::Sweep) -> bool) -> v1::Sweep {
+    block_on(async {
+        let request = v1::WatchSweepRequest { sweep: sweep.to_owned() };
+        let mut stream = client(url).await.watch_sweep(request).await.expect("the sweep is there").into_inner();
+        while let Some(view) = stream.message().await.expect("the stream goes on") {
+            if done(&view) {
+                return view;
+            }
+        }
+        panic!("sweep {sweep} ended before what was waited for");
+    })
+}
+
+/// Waits until trial `trial` of a sweep has been trained for at least `epochs` epochs and is still running.
+pub fn until_in_training(url: &str, sweep: &str, trial: u32, epochs: usize) -> v1::Trial {
+    block_on(async {
+        let request = v1::WatchTrialRequest { sweep: sweep.to_owned(), trial };
+        let mut stream = client(url).await.watch_trial(request).await.expect("the trial is there").into_inner();
+        while let Some(view) = stream.message().await.expect("the stream goes on") {
+            if view.curve.len() >= epochs && view.state() == v1::TrialState::Running {
+                return view;
+            }
+        }
+        panic!("trial {trial} of sweep {sweep} ended before it was seen in training");
+    })
+}
+
+/// Whether a sweep is completed.
+pub fn is_completed(sweep: &v1::Sweep) -> bool {
+    sweep.state() == v1::SweepState::Completed
+}
+
+/// Trials of a sweep that are done.
+pub fn done(sweep: &v1::Sweep) -> u32 {
+    sweep.counts.as_ref().map_or(0, |c| c.completed + c.diverged + c.failed)
+}

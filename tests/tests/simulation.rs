@@ -1,0 +1,148 @@
+//! The same sweep gives the same result, whatever goes wrong; what was stored is never lost; the budget is exact.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests say at once what failed"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use caviar_common::outcome::TrialState;
+use caviar_common::spec::SweepSpec;
+use caviar_common::spec::file::parse;
+use caviar_core::event::{Event, LeaseEnd};
+use caviar_tests::simulation::{EPOCHS, Faults, Simulation};
+use proptest::prelude::*;
+
+fn spec(search: &str) -> SweepSpec {
+    let text = format!(
+        "name = \"s\"\nseed = 5\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = {EPOCHS}\n[space]\n\
+         learning_rate = {{ low = 1e-4, high = 1 }}\nunits = {{ low = 8, high = 512 }}\n[search]\n{search}\n"
+    );
+    parse(&text).expect("the spec is right").spec
+}
+
+const ROUNDS: &str = "strategy = \"rounds\"\ntrials = 20\nrounds = [10, 6, 4]\nparallelism = 4";
+
+/// Everything a user can compare: the trials, and the winner with its test score.
+fn outcome(simulation: &Simulation, sweep: caviar_common::ids::SweepId) -> String {
+    let view = simulation.core().sweep(sweep).expect("the sweep is there");
+    let best = view.best.map(|t| (t.trial, t.objective));
+    let decisions = decisions(&simulation.events);
+    format!("{:?}\n{best:?}\n{:?}\n{:?}\n{decisions:?}", simulation.result(sweep), view.test, view.rounds)
+}
+
+/// What was decided, in order: in virtual time nothing else may matter.
+fn decisions(events: &[Event]) -> Vec<&Event> {
+    let is_decision = |e: &&Event| {
+        matches!(e, Event::TrialSampled { .. } | Event::TrialDecided { .. } | Event::ScoringStarted { .. } | Event::SweepCompleted { .. })
+    };
+    events.iter().filter(is_decision).collect()
+}
+
+fn calm(spec: &SweepSpec, slots: &[u32]) -> String {
+    let mut simulation = Simulation::new(1, slots, Faults::NONE);
+    let sweep = simulation.submit(spec);
+    simulation.run(sweep, 0);
+    outcome(&simulation, sweep)
+}
+
+fn stormy() -> Faults {
+    Faults { breaks: 15, crashes: 6, restarts: 6, silences: 15 }
+}
+
+/// What must hold of every log of events.
+fn check_events(events: &[Event], trials: u32) {
+    let mut finished: BTreeMap<u32, usize> = BTreeMap::new();
+    let (mut sampled, mut decided, mut last_lease) = (0, 0, 0);
+    for event in events {
+        match event {
+            Event::TrialSampled { trial, .. } => {
+                assert_eq!(trial.0, sampled, "trials are numbered in order");
+                sampled += 1;
+                assert!(sampled - decided <= 4, "more trials in flight than the parallelism");
+            }
+            Event::TrialDecided { .. } => decided += 1,
+            Event::TrialFinished { trial, .. } => *finished.entry(trial.0).or_default() += 1,
+            Event::LeaseGranted { lease, .. } => {
+                assert!(lease.0 > last_lease, "lease ids grow");
+                last_lease = lease.0;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((sampled, decided), (trials, trials), "the budget is exact");
+    assert!(finished.values().all(|n| *n == 1) && finished.len() == trials as usize, "{finished:?}");
+}
+
+#[test]
+fn one_slot_or_many_give_the_same_trials_and_the_same_winner() {
+    let spec = spec(ROUNDS);
+    let one = calm(&spec, &[1]);
+    assert!(one.contains("Diverged"), "the spec has trials that diverge");
+    for slots in [&[2][..], &[4], &[2, 2], &[1, 1, 1, 8]] {
+        assert_eq!(calm(&spec, slots), one);
+    }
+}
+
+#[test]
+fn the_storm_reaches_every_way_to_lose_a_lease() {
+    let mut causes = BTreeSet::new();
+    for seed in 0..20 {
+        let mut simulation = Simulation::new(seed, &[2, 2], stormy());
+        let sweep = simulation.submit(&spec(ROUNDS));
+        simulation.run(sweep, 20_000);
+        for event in &simulation.events {
+            if let Event::LeaseEnded { cause, .. } = event {
+                causes.insert(format!("{cause:?}"));
+            }
+        }
+    }
+    for cause in [LeaseEnd::Expired, LeaseEnd::WorkerRestarted, LeaseEnd::NotHeld] {
+        assert!(causes.contains(&format!("{cause:?}")), "{cause:?} never happened: {causes:?}");
+    }
+}
+
+#[test]
+fn broken_connections_alone_cost_no_training() {
+    let spec = spec(ROUNDS);
+    let expected = calm(&spec, &[1]);
+    for seed in 0..20 {
+        let mut simulation = Simulation::new(seed, &[2, 1], Faults { breaks: 30, ..Faults::NONE });
+        let sweep = simulation.submit(&spec);
+        simulation.run(sweep, 20_000);
+        // No time passes here, so nothing but saying it again can bring back what a broken connection swallowed.
+        let lost = |e: &&Event| matches!(e, Event::LeaseEnded { cause, .. } if *cause != LeaseEnd::NotHeld);
+        assert_eq!(simulation.events.iter().find(lost), None);
+        assert_eq!(outcome(&simulation, sweep), expected);
+    }
+}
+
+#[test]
+fn a_grid_smaller_than_the_budget_ends_when_it_is_exhausted() {
+    let mut simulation = Simulation::new(1, &[2], Faults::NONE);
+    let sweep = simulation.submit(&spec("strategy = \"grid\"\ntrials = 11"));
+    simulation.run(sweep, 0);
+    let trials = simulation.result(sweep);
+    assert_eq!(trials.len(), 9);
+    assert!(trials.iter().all(|t| t.state == TrialState::Completed || t.state == TrialState::Diverged));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn no_fault_changes_the_result(
+        seed in any::<u64>(), slots in prop::collection::vec(1u32..4, 1..4), strategy in 0usize..3,
+    ) {
+        let search = [ROUNDS, "strategy = \"random\"\ntrials = 20\nparallelism = 4", "strategy = \"sobol\"\ntrials = 20\nparallelism = 4"];
+        let spec = spec(search[strategy]);
+        let mut simulation = Simulation::new(seed, &slots, stormy());
+        let sweep = simulation.submit(&spec);
+        simulation.run(sweep, 20_000);
+        check_events(&simulation.events, 20);
+        prop_assert_eq!(outcome(&simulation, sweep), calm(&spec, &[1]));
+    }
+}

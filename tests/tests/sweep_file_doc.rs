@@ -1,0 +1,151 @@
+//! `docs/sweep-file.md` tells the truth: its table of mistakes is what `caviar` says of them, and its table of hyperparameters is the
+//! one that files are checked against. With `CAVIAR_UPDATE_DOCS=1` the test writes the tables instead.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests say at once what failed")]
+
+use std::path::{Path, PathBuf};
+
+use caviar_common::hyper::TABLE;
+use caviar_common::scale::Scale;
+use caviar_tests::processes::caviar;
+
+const GOOD: &str = r#"name = "mine"
+seed = 7
+[data]
+source = "mine.csv"
+label = "kind"
+[fixed]
+epochs = 30
+optimizer = "momentum"
+[space]
+learning_rate = { scale = "log", low = 1e-4, high = 1.0 }
+momentum = { scale = "one_minus_log", low = 0.9, high = 0.999 }
+units = { type = "int", low = 32, high = 128 }
+activation = { choices = ["relu", "tanh"] }
+[search]
+strategy = "rounds"
+trials = 60
+rounds = [30, 20, 10]
+parallelism = 4
+"#;
+
+/// What is wrong, what stands in the good file, and what is written instead. A change of `mine.csv` begins with `csv:`.
+const MISTAKES: [(&str, &str, &str); 22] = [
+    ("a key that does not exist", "seed = 7", "sede = 7"),
+    ("a section that does not exist", "[fixed]", "[fix]"),
+    ("a hyperparameter that does not exist", "units = {", "unit = {"),
+    ("a value of the wrong type", "trials = 60", "trials = \"60\""),
+    ("no TOML", "seed = 7", "seed 7"),
+    ("an empty range", "low = 32, high = 128", "low = 64, high = 64"),
+    ("low above high", "low = 32, high = 128", "low = 128, high = 32"),
+    ("a log scale that touches 0", "low = 1e-4, high = 1.0", "low = 0, high = 1.0"),
+    ("a one_minus_log scale that touches 1", "high = 0.999", "high = 1.0"),
+    ("a value out of range", "epochs = 30", "epochs = 0"),
+    ("no choices", "choices = [\"relu\", \"tanh\"]", "choices = []"),
+    ("an unknown choice", "choices = [\"relu\", \"tanh\"]", "choices = [\"relu\", \"swish\"]"),
+    ("a `when` on an absent parameter", "high = 0.999 }", "high = 0.999, when = { schedule = [\"cosine\"] } }"),
+    ("fixed and searched at once", "epochs = 30", "epochs = 30\nunits = 64"),
+    ("a hyperparameter without effect", "optimizer = \"momentum\"", "optimizer = \"adam\""),
+    ("rounds that do not add up", "rounds = [30, 20, 10]", "rounds = [30, 20]"),
+    ("more grid points than trials", "strategy = \"rounds\"\ntrials = 60\nrounds = [30, 20, 10]", "strategy = \"grid\"\ntrials = 1"),
+    ("no name", "name = \"mine\"\n", ""),
+    ("a data file that is not there", "mine.csv", "yours.csv"),
+    ("a label column that is not there", "label = \"kind\"", "label = \"species\""),
+    ("NaN in the data", "csv:0.5,1.5,a", "csv:NaN,1.5,a"),
+    ("text in the data", "csv:0.5,1.5,a", "csv:red,1.5,a"),
+];
+
+fn good_csv() -> String {
+    let row = |i: usize| format!("{}.5,{}.5,{}\n", i, i + 1, if i.is_multiple_of(2) { "a" } else { "b" });
+    format!("width,height,kind\n{}", (0..40).map(row).collect::<String>())
+}
+
+/// What `caviar run` says of a file with this mistake, without the folder it lies in.
+fn complaint(from: &str, to: &str) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (mut file, mut csv) = (GOOD.to_owned(), good_csv());
+    match (from.strip_prefix("csv:"), to.strip_prefix("csv:")) {
+        (Some(from), Some(to)) => csv = replaced(&csv, from, to),
+        _ => file = replaced(&file, from, to),
+    }
+    let sweep = folder.path().join("mine.toml");
+    std::fs::write(&sweep, file).expect("the folder can be written");
+    std::fs::write(folder.path().join("mine.csv"), csv).expect("the folder can be written");
+    let store = folder.path().join("mine.db");
+    let output = caviar(&["run", &sweep.to_string_lossy(), "--store", &store.to_string_lossy()]);
+    assert!(!output.status.success(), "{to:?} was accepted");
+    assert!(!store.exists(), "{to:?} was refused only after the run had begun");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    said.replace(&format!("{}/", folder.path().to_string_lossy()), "").trim().to_owned()
+}
+
+fn replaced(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from:?} is not in the file");
+    text.replacen(from, to, 1)
+}
+
+fn cell(text: &str) -> String {
+    let shown = text.strip_prefix("csv:").unwrap_or(text).trim().replace('|', "\\|");
+    let code = |line: &str| if line.contains('`') { format!("`` {line} ``") } else { format!("`{line}`") };
+    if shown.is_empty() { "(left out)".to_owned() } else { shown.lines().map(code).collect::<Vec<_>>().join(" ") }
+}
+
+fn mistakes() -> String {
+    let mut table = String::from("| what is wrong | as written | what Caviar says |\n|---|---|---|\n");
+    for (what, from, to) in MISTAKES {
+        let said = complaint(from, to);
+        assert_eq!(said.lines().count(), 1, "one mistake is one line:\n{said}");
+        assert!(said.starts_with("mine.toml:"), "{said}");
+        table += &format!("| {what} | {} | {} |\n", cell(to), cell(&said));
+    }
+    table
+}
+
+fn hyperparameters() -> String {
+    let mut table = String::from("| name | values | default | scale when searched | has an effect with |\n|---|---|---|---|---|\n");
+    for row in &TABLE {
+        let name = if row.name == "units_1" { "`units_1`, `units_2`, ...".to_owned() } else { format!("`{}`", row.name) };
+        let needs = row.needs.map_or(String::new(), |(other, values)| format!("{other} {}", values.join(", ")));
+        let scale = if row.legal().starts_with("one of") { "" } else { scale(row.scale) };
+        table += &format!("| {name} | {} | {} | {scale} | {needs} |\n", row.legal(), row.default_text());
+    }
+    table
+}
+
+fn scale(scale: Scale) -> &'static str {
+    scale.name()
+}
+
+fn document() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sweep-file.md")
+}
+
+/// The text between two marks of the document is `expected`; or, when asked, becomes it.
+fn check(mark: &str, expected: &str) {
+    let text = std::fs::read_to_string(document()).expect("the document is there");
+    let (begin, end) = (format!("<!-- {mark}: begin -->\n"), format!("<!-- {mark}: end -->"));
+    let (before, rest) = text.split_once(&begin).expect("the document has the mark");
+    let (found, after) = rest.split_once(&end).expect("the document has the mark");
+    if std::env::var_os("CAVIAR_UPDATE_DOCS").is_some() {
+        std::fs::write(document(), format!("{before}{begin}{expected}{end}{after}")).expect("the document can be written");
+    } else {
+        assert_eq!(found, expected, "docs/sweep-file.md is out of date: run this test with CAVIAR_UPDATE_DOCS=1");
+    }
+}
+
+#[test]
+fn the_tables_of_the_documentation_are_true() {
+    check("hyperparameters", &hyperparameters());
+    check("mistakes", &mistakes());
+}
+
+#[test]
+fn every_mistake_of_a_file_is_reported_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sweep = folder.path().join("mine.toml");
+    let file = GOOD.replace("epochs = 30", "epochs = 0").replace("low = 32", "low = 0").replace("\"kind\"", "\"species\"");
+    std::fs::write(&sweep, file).expect("the folder can be written");
+    std::fs::write(folder.path().join("mine.csv"), good_csv()).expect("the folder can be written");
+    let output = caviar(&["run", &sweep.to_string_lossy()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(said.lines().filter(|l| l.contains("mine.toml:")).count(), 3, "{said}");
+}

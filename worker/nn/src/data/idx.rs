@@ -1,0 +1,130 @@
+//! IDX, the format of MNIST: a magic number, one big-endian size for each dimension, then one byte for each value.
+
+use std::io::{ErrorKind, Read};
+
+use caviar_common::data::Task;
+
+use super::error::{DataError, LABELS, SOURCE};
+use super::labels::Labels;
+use super::{MAX_FEATURES, MAX_VALUES, Raw};
+
+/// The magic number of unsigned bytes; the number of dimensions is its last byte.
+const UNSIGNED_BYTES: u32 = 0x0800;
+
+/// An open file, with the name that errors give it.
+pub(super) struct Input<'a, R> {
+    pub(super) reader: R,
+    pub(super) path: &'a str,
+}
+
+/// Reads images (3 dimensions: image, row, column) and their labels (1 dimension). Features are the pixels, row by row.
+pub(super) fn read<R: Read>(images: Input<'_, R>, labels: Input<'_, R>, task: Task) -> Result<Raw, DataError> {
+    let (images_path, labels_path) = (images.path, labels.path);
+    let mut images = File { input: images, field: SOURCE, read: 0 };
+    let mut labels = File { input: labels, field: LABELS, read: 0 };
+    let [count, height, width] = images.sizes("an IDX file of images (unsigned bytes, 3 dimensions)")?;
+    let [label_count] = labels.sizes("an IDX file of labels (unsigned bytes, 1 dimension)")?;
+
+    // Checked before a byte is stored: what a header promises costs nothing until it is kept.
+    let pixels = u64::from(height) * u64::from(width);
+    let values = pixels.checked_mul(count.into()).filter(|&values| within(pixels, MAX_FEATURES) && within(values, MAX_VALUES));
+    let Some(values) = values else { return Err(DataError::TooLarge { path: images_path.to_owned() }) };
+    if pixels == 0 {
+        return Err(DataError::NoFeatures { path: images_path.to_owned() });
+    }
+    if count != label_count {
+        let (path, images_path) = (labels_path.to_owned(), images_path.to_owned());
+        return Err(DataError::CountMismatch { path, labels: label_count.into(), images_path, images: count.into() });
+    }
+
+    let names = (0..height).flat_map(|row| (0..width).map(move |column| format!("pixel_{row}_{column}")));
+    let mut raw = Raw { values: Vec::new(), feature_names: Vec::new(), labels: Labels::new(task), pixels: true };
+    images.content(values, |bytes| raw.values.extend(bytes.iter().map(|&byte| f32::from(byte))))?;
+    raw.feature_names = names.collect();
+    let texts: Vec<String> = (0..=u8::MAX).map(|label| label.to_string()).collect();
+    labels.content(label_count.into(), |bytes| {
+        for text in bytes.iter().filter_map(|&label| texts.get(usize::from(label))) {
+            // A byte in decimal is a valid class as well as a valid number.
+            let _ = raw.labels.push(text);
+        }
+    })?;
+    Ok(raw)
+}
+
+fn within(count: u64, limit: usize) -> bool {
+    usize::try_from(count).is_ok_and(|count| count <= limit)
+}
+
+struct File<'a, R> {
+    input: Input<'a, R>,
+    field: &'static str,
+    /// Bytes read so far.
+    read: u64,
+}
+
+impl<R: Read> File<'_, R> {
+    /// The header: the size of each of `D` dimensions.
+    fn sizes<const D: usize>(&mut self, what: &'static str) -> Result<[u32; D], DataError> {
+        let Some(found) = self.word()? else { return Err(self.short(4)) };
+        let expected = UNSIGNED_BYTES + u32::try_from(D).unwrap_or_default();
+        if found != expected {
+            let path = self.input.path.to_owned();
+            return Err(DataError::Magic { field: self.field, path, found, expected, what });
+        }
+        let mut sizes = [0; D];
+        for size in &mut sizes {
+            let Some(word) = self.word()? else { return Err(self.short(4 + 4 * u64::from(expected - UNSIGNED_BYTES))) };
+            *size = word;
+        }
+        Ok(sizes)
+    }
+
+    fn word(&mut self) -> Result<Option<u32>, DataError> {
+        let mut word = [0; 4];
+        Ok((self.fill(&mut word)? == word.len()).then_some(u32::from_be_bytes(word)))
+    }
+
+    /// Hands the `count` bytes after the header to `keep`, and sees to it that nothing follows.
+    fn content(&mut self, count: u64, mut keep: impl FnMut(&[u8])) -> Result<(), DataError> {
+        let expected = self.read + count;
+        let mut buffer = [0; 1 << 14];
+        while self.read < expected {
+            let size = usize::try_from(expected - self.read).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let Some(part) = buffer.get_mut(..size) else { break };
+            if self.fill(part)? < size {
+                return Err(self.short(expected));
+            }
+            keep(part);
+        }
+        match self.fill(&mut [0])? {
+            0 => Ok(()),
+            _ => Err(DataError::Trailing { field: self.field, path: self.input.path.to_owned(), expected }),
+        }
+    }
+
+    /// Reads until the buffer is full or the file ends.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, DataError> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.input.reader.read(rest) {
+                Ok(0) => break,
+                Ok(got) => filled += got,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(source) => {
+                    let (path, at) = (self.input.path.to_owned(), self.read + u64::try_from(filled).unwrap_or_default());
+                    return Err(DataError::Read { field: self.field, path, at, source });
+                }
+            }
+        }
+        self.read += u64::try_from(filled).unwrap_or(u64::MAX);
+        Ok(filled)
+    }
+
+    fn short(&self, expected: u64) -> DataError {
+        let (field, path) = (self.field, self.input.path.to_owned());
+        match self.read {
+            0 => DataError::Empty { field, path },
+            found => DataError::Truncated { field, path, found, expected },
+        }
+    }
+}

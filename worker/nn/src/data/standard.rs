@@ -1,0 +1,102 @@
+//! Standardising: mean 0 and variance 1, as the training split has them.
+
+use ndarray::Array2;
+
+use super::numbers::{real, single};
+
+/// What is subtracted from each column, and what it is then multiplied by.
+pub(super) struct Standard {
+    means: Vec<f64>,
+    scales: Vec<f64>,
+}
+
+impl Standard {
+    /// Of the columns of the training split, `[rows, columns]`. Sums run in f64 in the order of the rows, so they are the
+    /// same on every machine. The variance is the biased one.
+    pub(super) fn of(train: &Array2<f32>) -> Self {
+        let rows = real(train.nrows());
+        let mut means = vec![0.0; train.ncols()];
+        for row in train.rows() {
+            for (sum, &value) in means.iter_mut().zip(row) {
+                *sum += f64::from(value);
+            }
+        }
+        means.iter_mut().for_each(|sum| *sum /= rows);
+
+        let mut scales = vec![0.0; train.ncols()];
+        for row in train.rows() {
+            for ((sum, &value), mean) in scales.iter_mut().zip(row).zip(&means) {
+                let distance = f64::from(value) - mean;
+                *sum += distance * distance;
+            }
+        }
+        // The sum of up to 2^29 equal f32 is exact in an f64 (24 + 29 bits), so a constant column has a variance of exactly 0.
+        for scale in &mut scales {
+            *scale = if *scale > 0.0 { (*scale / rows).sqrt().recip() } else { 0.0 };
+        }
+        Self { means, scales }
+    }
+
+    /// Of pixels, which share a unit: one deviation for all of them. A deviation each would blow up the pixels at the rim, which are
+    /// dark in nearly every image.
+    pub(super) fn of_pixels(train: &Array2<f32>) -> Self {
+        let mut standard = Self::of(train);
+        let variances = standard.scales.iter().filter(|scale| **scale > 0.0).map(|scale| 1.0 / (scale * scale));
+        let mean = variances.sum::<f64>() / real(train.ncols());
+        let shared = if mean > 0.0 { mean.sqrt().recip() } else { 0.0 };
+        standard.scales.fill(shared);
+        standard
+    }
+
+    /// Standardises every row in place; what is constant in the training split becomes 0.
+    pub(super) fn apply(&self, values: &mut Array2<f32>) {
+        for mut row in values.rows_mut() {
+            for ((value, mean), scale) in row.iter_mut().zip(&self.means).zip(&self.scales) {
+                *value = single((f64::from(*value) - mean) * scale);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn columns_become_mean_0_and_variance_1() {
+        let mut values = array![[1.0, 10.0], [2.0, 30.0], [3.0, 20.0], [6.0, 40.0]];
+        Standard::of(&values).apply(&mut values);
+        for column in values.columns() {
+            let (sum, squares): (f32, f32) = (column.sum(), column.iter().map(|x| x * x).sum());
+            assert!(sum.abs() < 1e-5 && (squares - 4.0).abs() < 1e-5, "{column}");
+        }
+    }
+
+    #[test]
+    fn pixels_keep_their_contrast() {
+        let mut values = array![[0.0, 0.0, 5.0], [0.0, 200.0, 5.0], [2.0, 0.0, 5.0], [0.0, 200.0, 5.0]];
+        Standard::of_pixels(&values).apply(&mut values);
+        let (dim, bright) = (values[[2, 0]] - values[[0, 0]], values[[1, 1]] - values[[0, 1]]);
+        assert!((bright / dim - 100.0).abs() < 1e-3, "{values}");
+        assert_eq!(values.column(2).to_vec(), [0.0; 4]);
+        let variance = values.iter().map(|x| x * x).sum::<f32>() / 12.0;
+        assert!((variance - 1.0).abs() < 1e-5, "{variance}");
+    }
+
+    #[test]
+    fn constant_columns_become_0_also_where_others_differ() {
+        let standard = Standard::of(&Array2::from_elem((1_000_003, 1), 0.1));
+        let mut values = array![[0.1], [7.0]];
+        standard.apply(&mut values);
+        assert_eq!(values, array![[0.0], [0.0]]);
+    }
+
+    #[test]
+    fn extreme_columns_stay_finite() {
+        let mut values = array![[f32::MAX, 1e-40], [f32::MIN, 2e-40]];
+        Standard::of(&values).apply(&mut values);
+        assert_eq!(values.mapv(|value| value.round()), array![[1.0, -1.0], [-1.0, 1.0]]);
+    }
+}

@@ -1,0 +1,46 @@
+//! Memory for the inner loops.
+
+use std::ops::{Deref, DerefMut};
+
+use crate::error::TrainError;
+
+/// One cache line: a vector that starts on one is never split over two.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+/// Floats that start on a cache line, at first 0. The length is rounded up to whole lines.
+pub(crate) struct Buffer {
+    lines: Vec<Line>,
+}
+
+impl Buffer {
+    /// Room for `len` floats.
+    ///
+    /// # Errors
+    /// The memory is not there.
+    pub(crate) fn new(len: usize) -> Result<Self, TrainError> {
+        let count = len.div_ceil(16);
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(count).map_err(|_| TrainError::OutOfMemory { floats: len })?;
+        lines.resize(count, Line([0.0; 16]));
+        Ok(Self { lines })
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        // SAFETY: Line is repr(C) around 16 floats without padding (64 bytes, alignment 64), so the lines are 16 times as many
+        // floats in one allocation, all initialised, and borrowed as long as self.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * 16) }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in deref, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * 16) }
+    }
+}

@@ -1,0 +1,24 @@
+//! Batch-normalised networks on CPUs: data, layers, optimisers, the trainer. No async, no RPC.
+mod activation;
+mod batch_norm;
+mod check;
+mod checkpoint;
+pub mod data;
+mod elementary;
+pub mod error;
+pub mod examples;
+mod kernels;
+mod layer;
+mod loss;
+mod network;
+mod optimizer;
+mod schedule;
+mod tensor;
+pub mod trainer;
+
+pub use error::TrainError;
+pub use kernels::kernel_family;
+pub use trainer::Trainer;
+
+#[cfg(test)]
+mod tests;

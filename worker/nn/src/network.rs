@@ -1,0 +1,182 @@
+//! The network: its layers over flat buffers of parameters and gradients.
+#![allow(clippy::indexing_slicing, reason = "layers and rows were counted when the trainer was made")]
+#![allow(clippy::as_conversions, reason = "sizes below 2^32, and initial values rounded to the f32 that the trainer computes in")]
+
+use caviar_common::seed::{Seed, Stream};
+use caviar_common::train::{Activation, Init, TrainSpec};
+
+use crate::error::TrainError;
+use crate::examples::{Examples, Targets};
+use crate::kernels::{Buffer, Family, LANES, blocks, padded};
+use crate::layer::{Hidden, Layer, Mode};
+use crate::loss::{Tally, cross_entropy, squared_error};
+use crate::tensor::{Layout, Tensor};
+
+/// Weights that a network may have: with their gradients and moments, 4 GiB.
+const LIMIT_OF_WEIGHTS: u64 = 1 << 28;
+
+/// A network, and room for `capacity` examples in it.
+pub(crate) struct Network {
+    family: Family,
+    /// The hidden ones and the output layer, input side first.
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) parameters: Buffer,
+    pub(crate) gradients: Buffer,
+    /// The mini-batch [rows, features] in panels.
+    input: Buffer,
+    /// One transposed panel of a weight matrix.
+    scratch: Buffer,
+    momentum: f64,
+    dropout: f64,
+}
+
+impl Network {
+    /// The network of `spec` with all parameters 0, for up to `capacity` examples at once.
+    ///
+    /// # Errors
+    /// More weights than allowed, or no memory.
+    pub(crate) fn new(family: Family, spec: &TrainSpec, features: usize, outputs: usize, capacity: usize) -> Result<Self, TrainError> {
+        let hidden_widths = || spec.hidden.iter().map(|&units| units as usize);
+        let widths: Vec<usize> = std::iter::once(features).chain(hidden_widths()).chain([outputs]).collect();
+        check_size(&widths)?;
+        let hidden = Hidden { activation: spec.activation, normalization: spec.normalization, has_dropout: spec.dropout > 0.0 };
+        let mut layout = Layout::default();
+        let layers = widths
+            .windows(2)
+            .enumerate()
+            .map(|(index, ends)| Layer::new(&mut layout, ends[0], ends[1], (index < spec.hidden.len()).then_some(hidden), capacity))
+            .collect::<Result<Vec<_>, _>>()?;
+        let scratch_len = layers.iter().map(|layer| layer.shape(capacity).scratch_len()).max().unwrap_or(0);
+        Ok(Self {
+            family,
+            layers,
+            parameters: Buffer::new(layout.len())?,
+            gradients: Buffer::new(layout.len())?,
+            input: Buffer::new(capacity * padded(features))?,
+            scratch: Buffer::new(scratch_len)?,
+            momentum: spec.batch_norm_momentum,
+            dropout: spec.dropout,
+        })
+    }
+
+    /// Draws the initial weights as [`Init`] says, layer i from stream i of `seed`; gamma becomes 1, beta and b 0.
+    pub(crate) fn initialise(&mut self, spec: &TrainSpec, seed: Seed) {
+        self.parameters.fill(0.0);
+        let last = self.layers.len() - 1;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (fan_in, fan_out) = (layer.inputs as f64, layer.outputs as f64);
+            let variance = if index < last && uses_he(spec) { 2.0 / fan_in } else { 2.0 / (fan_in + fan_out) };
+            let deviation = variance.sqrt();
+            let mut stream = seed.stream(index as u64);
+            for position in layer.weights.positions() {
+                self.parameters[position] = (deviation * stream.normal()) as f32;
+            }
+            for position in layer.gamma_beta.iter().flat_map(|[gamma, _]| gamma.positions()) {
+                self.parameters[position] = 1.0;
+            }
+        }
+    }
+
+    /// All parameters' places, layer by layer: the order of a checkpoint.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = Tensor> {
+        self.layers.iter().flat_map(Layer::tensors)
+    }
+
+    /// Trains forward and backward on the examples at `rows` (at least 2): the gradient of the
+    /// mini-batch's mean loss is in `gradients`, and the running statistics have moved. `draws` decides what is dropped.
+    pub(crate) fn backpropagate(&mut self, examples: &Examples, rows: &[u32], draws: &mut Stream) -> Tally {
+        let row_at = |index: usize| rows[index] as usize;
+        self.draw_masks(rows.len(), draws);
+        self.forward(examples, rows.len(), row_at, Mode::Train { momentum: self.momentum });
+        let tally = self.loss(&examples.targets, rows.len(), row_at);
+        self.backward(rows.len());
+        tally
+    }
+
+    /// Loss and hits on `rows` of the examples, with running statistics and without dropout.
+    pub(crate) fn evaluate(&mut self, examples: &Examples, rows: std::ops::Range<usize>) -> Tally {
+        let row_at = |index: usize| rows.start + index;
+        self.forward(examples, rows.len(), row_at, Mode::Evaluate);
+        self.loss(&examples.targets, rows.len(), row_at)
+    }
+
+    fn forward(&mut self, examples: &Examples, rows: usize, row_at: impl Fn(usize) -> usize, mode: Mode) {
+        gather(examples, rows, row_at, &mut self.input);
+        let mut below: &[f32] = &self.input;
+        for layer in &mut self.layers {
+            layer.forward(self.family, rows, &self.parameters, below, mode);
+            below = &layer.out;
+        }
+    }
+
+    /// The loss of the outputs, which become its gradient.
+    fn loss(&mut self, targets: &Targets, rows: usize, row_at: impl Fn(usize) -> usize) -> Tally {
+        let Some(last) = self.layers.last_mut() else { return Tally::default() };
+        match targets {
+            Targets::Classes(classes) => cross_entropy(self.family, rows, last.outputs, &mut last.out, |row| classes[row_at(row)] as usize),
+            Targets::Values(values) => squared_error(rows, &mut last.out, |row| values[row_at(row)]),
+        }
+    }
+
+    fn backward(&mut self, rows: usize) {
+        for index in (0..self.layers.len()).rev() {
+            let (below, above) = self.layers.split_at_mut(index);
+            let Some(layer) = above.first_mut() else { return };
+            let a = below.last().map_or(&*self.input, |below| &*below.out);
+            layer.backward(self.family, rows, &self.parameters, a, &mut self.gradients);
+            if let Some(below) = below.last_mut() {
+                let (d, w) = (layer.gradient_by_product(), layer.weights.of(&self.parameters));
+                self.family.input_gradient(layer.shape(rows), d, w, &mut self.scratch, &mut below.gradient);
+            }
+        }
+    }
+
+    /// Draws which outputs are dropped: 32 bits each, row by row (the padding too), so that the panels do not show in the result.
+    fn draw_masks(&mut self, rows: usize, draws: &mut Stream) {
+        let threshold = (self.dropout * 4_294_967_296.0) as u64;
+        let kept = (1.0 / (1.0 - self.dropout)) as f32;
+        for layer in self.layers.iter_mut().filter(|layer| !layer.mask.is_empty()) {
+            for row in 0..rows {
+                for block in blocks(rows, layer.outputs) {
+                    for pair in layer.mask[block.row(row)].chunks_exact_mut(2) {
+                        let word = draws.word();
+                        pair[0] = if (word & 0xffff_ffff) < threshold { 0.0 } else { kept };
+                        pair[1] = if (word >> 32) < threshold { 0.0 } else { kept };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Copies rows of the examples into panels.
+fn gather(examples: &Examples, rows: usize, row_at: impl Fn(usize) -> usize, input: &mut [f32]) {
+    let features = examples.features.ncols();
+    let Some(all) = examples.features.as_slice() else { return };
+    for row in 0..rows {
+        let from = &all[row_at(row) * features..][..features];
+        let (whole, rest) = from.as_chunks::<LANES>();
+        for (block, chunk) in blocks(rows, features).zip(whole) {
+            input[block.row(row)].copy_from_slice(chunk);
+        }
+        if let (false, Some(block)) = (rest.is_empty(), blocks(rows, features).nth(whole.len())) {
+            input[block.row(row)][..rest.len()].copy_from_slice(rest);
+        }
+    }
+}
+
+fn uses_he(spec: &TrainSpec) -> bool {
+    match spec.init {
+        Init::He => true,
+        Init::Xavier => false,
+        Init::Auto => matches!(spec.activation, Activation::Relu | Activation::LeakyRelu | Activation::Gelu),
+    }
+}
+
+fn check_size(widths: &[usize]) -> Result<(), TrainError> {
+    let mut weights = 0u64;
+    for ends in widths.windows(2) {
+        weights = weights.saturating_add((padded(ends[0]) as u64).saturating_mul(padded(ends[1]) as u64));
+    }
+    if weights > LIMIT_OF_WEIGHTS { Err(TrainError::TooLarge { weights, limit: LIMIT_OF_WEIGHTS }) } else { Ok(()) }
+}

@@ -1,0 +1,190 @@
+//! The same network written plainly, in f64 over ndarray: no panels, no fused passes, no cleverness. What the fast path must
+//! agree with, and itself checked by finite differences and by PyTorch's numbers.
+
+use caviar_common::train::{Activation, Normalization, TrainSpec};
+use ndarray::{Array1, Array2, Axis, s};
+
+use crate::examples::Targets;
+
+pub(super) struct Outcome {
+    pub(super) loss: f64,
+    /// In the order of a checkpoint: layer by layer W [inputs, outputs], b, gamma, beta.
+    pub(super) gradients: Vec<f64>,
+    /// Of each normalised layer.
+    pub(super) means: Vec<f64>,
+    pub(super) unbiased_variances: Vec<f64>,
+}
+
+#[derive(Default)]
+struct Layer {
+    weights: Array2<f64>,
+    bias: Option<Array1<f64>>,
+    gamma_beta: Option<[Array1<f64>; 2]>,
+}
+
+#[derive(Default)]
+struct Trace {
+    input: Array2<f64>,
+    slopes: Array2<f64>,
+    normal: Array2<f64>,
+    inverse_deviation: Array1<f64>,
+}
+
+fn value_and_slope(activation: Activation, z: f64) -> (f64, f64) {
+    match activation {
+        Activation::Relu => (z.max(0.0), if z > 0.0 { 1.0 } else { 0.0 }),
+        Activation::LeakyRelu => (if z > 0.0 { z } else { 0.01 * z }, if z > 0.0 { 1.0 } else { 0.01 }),
+        Activation::Tanh => (libm::tanh(z), 1.0 - libm::tanh(z).powi(2)),
+        Activation::Sigmoid => {
+            let value = 1.0 / (1.0 + libm::exp(-z));
+            (value, value * (1.0 - value))
+        }
+        Activation::Gelu => {
+            let below = 0.5 * (1.0 + libm::erf(z / 2f64.sqrt()));
+            (z * below, below + z * libm::exp(-z * z / 2.0) / (2.0 * std::f64::consts::PI).sqrt())
+        }
+    }
+}
+
+fn unpack(spec: &TrainSpec, widths: &[usize], parameters: &[f64]) -> Vec<Layer> {
+    let mut rest = parameters.iter().copied();
+    let mut vector = |len: usize| rest.by_ref().take(len).collect::<Array1<f64>>();
+    let last = widths.len() - 2;
+    let unpacked = widths.windows(2).enumerate().map(|(index, ends)| {
+        let normalization = if index == last { Normalization::None } else { spec.normalization };
+        Layer {
+            weights: vector(ends[0] * ends[1]).into_shape_with_order((ends[0], ends[1])).unwrap(),
+            bias: (normalization != Normalization::Before).then(|| vector(ends[1])),
+            gamma_beta: (normalization != Normalization::None).then(|| [vector(ends[1]), vector(ends[1])]),
+        }
+    });
+    let layers = unpacked.collect();
+    assert_eq!(rest.count(), 0, "parameters left over");
+    layers
+}
+
+fn normalise(z: &Array2<f64>, [gamma, beta]: &[Array1<f64>; 2], trace: &mut Trace, outcome: &mut Outcome) -> Array2<f64> {
+    let rows = z.nrows() as f64;
+    let mean = z.mean_axis(Axis(0)).unwrap();
+    let variance = z.var_axis(Axis(0), 0.0);
+    outcome.means.extend(&mean);
+    outcome.unbiased_variances.extend(&(&variance * (rows / (rows - 1.0))));
+    trace.inverse_deviation = variance.mapv(|v| 1.0 / (v + 1e-5).sqrt());
+    trace.normal = (z - &mean) * &trace.inverse_deviation;
+    &trace.normal * gamma + beta
+}
+
+fn backward_of_normalise(d: &Array2<f64>, gamma: &Array1<f64>, trace: &Trace) -> (Array2<f64>, [Array1<f64>; 2]) {
+    let by_gamma = (d * &trace.normal).sum_axis(Axis(0));
+    let by_beta = d.sum_axis(Axis(0));
+    let rows = d.nrows() as f64;
+    let centred = d - &(&by_beta / rows) - &(&trace.normal * &(&by_gamma / rows));
+    (centred * &(gamma * &trace.inverse_deviation), [by_gamma, by_beta])
+}
+
+/// The mean loss and its gradient by the outputs.
+fn loss(z: &Array2<f64>, targets: &Targets) -> (f64, Array2<f64>) {
+    let rows = z.nrows() as f64;
+    let (mut total, mut gradient) = (0.0, Array2::zeros(z.dim()));
+    for row in 0..z.nrows() {
+        match targets {
+            Targets::Classes(classes) => {
+                let class = classes[row] as usize;
+                let largest = z.row(row).fold(f64::NEG_INFINITY, |a, &b| a.max(b));
+                let powers = z.row(row).mapv(|x| libm::exp(x - largest));
+                total += libm::log(powers.sum()) + largest - z[[row, class]];
+                gradient.row_mut(row).assign(&(&powers / powers.sum()));
+                gradient[[row, class]] -= 1.0;
+            }
+            Targets::Values(values) => {
+                let error = z[[row, 0]] - f64::from(values[row]);
+                total += error * error;
+                gradient[[row, 0]] = 2.0 * error;
+            }
+        }
+    }
+    (total / rows, gradient / rows)
+}
+
+/// One training pass, forward and backward, without dropout. `widths`: features, hidden, outputs.
+pub(super) fn train_pass(spec: &TrainSpec, widths: &[usize], parameters: &[f64], x: &Array2<f64>, targets: &Targets) -> Outcome {
+    Pass { spec, widths, x, targets, masks: &[], round: |value| value }.run(parameters)
+}
+
+/// A training pass with all that may vary.
+pub(super) struct Pass<'a> {
+    pub(super) spec: &'a TrainSpec,
+    pub(super) widths: &'a [usize],
+    pub(super) x: &'a Array2<f64>,
+    pub(super) targets: &'a Targets,
+    /// The factors of each hidden layer's outputs; empty without dropout.
+    pub(super) masks: &'a [Array2<f64>],
+    /// What every product and every activation passes through.
+    pub(super) round: fn(f64) -> f64,
+}
+
+impl Pass<'_> {
+    pub(super) fn run(&self, parameters: &[f64]) -> Outcome {
+        let &Self { spec, widths, x, targets, masks, round } = self;
+        let layers = unpack(spec, widths, parameters);
+        let mut outcome = Outcome { loss: 0.0, gradients: Vec::new(), means: Vec::new(), unbiased_variances: Vec::new() };
+        let mut traces = Vec::new();
+        let mut a = x.clone();
+        for (index, layer) in layers.iter().enumerate() {
+            let mut trace = Trace { input: a.clone(), ..Trace::default() };
+            let mut z = a.dot(&layer.weights);
+            if let Some(bias) = &layer.bias {
+                z += bias;
+            }
+            z.mapv_inplace(round);
+            if index + 1 < layers.len() {
+                if let (Normalization::Before, Some(pair)) = (spec.normalization, &layer.gamma_beta) {
+                    z = normalise(&z, pair, &mut trace, &mut outcome);
+                }
+                trace.slopes = z.mapv(|z| value_and_slope(spec.activation, z).1);
+                z.mapv_inplace(|z| round(value_and_slope(spec.activation, z).0));
+                if let (Normalization::After, Some(pair)) = (spec.normalization, &layer.gamma_beta) {
+                    z = normalise(&z, pair, &mut trace, &mut outcome);
+                }
+                if let Some(mask) = masks.get(index) {
+                    z *= mask;
+                }
+            }
+            traces.push(trace);
+            a = z;
+        }
+        let (loss, gradient) = loss(&a, targets);
+        outcome.loss = loss;
+        outcome.gradients = backward(spec, &layers, &traces, masks, gradient);
+        outcome
+    }
+}
+
+fn backward(spec: &TrainSpec, layers: &[Layer], traces: &[Trace], masks: &[Array2<f64>], mut d: Array2<f64>) -> Vec<f64> {
+    let mut by_layer = Vec::new();
+    for (index, (layer, trace)) in layers.iter().zip(traces).enumerate().rev() {
+        let mut by_gamma_beta = None;
+        if index + 1 < layers.len() {
+            if let Some(mask) = masks.get(index) {
+                d *= mask;
+            }
+            if let (Normalization::After, Some([gamma, _])) = (spec.normalization, &layer.gamma_beta) {
+                let (by_input, pair) = backward_of_normalise(&d, gamma, trace);
+                (d, by_gamma_beta) = (by_input, Some(pair));
+            }
+            d *= &trace.slopes;
+            if let (Normalization::Before, Some([gamma, _])) = (spec.normalization, &layer.gamma_beta) {
+                let (by_input, pair) = backward_of_normalise(&d, gamma, trace);
+                (d, by_gamma_beta) = (by_input, Some(pair));
+            }
+        }
+        let mut gradients: Vec<f64> = trace.input.t().dot(&d).iter().copied().collect();
+        if layer.bias.is_some() {
+            gradients.extend(&d.sum_axis(Axis(0)));
+        }
+        gradients.extend(by_gamma_beta.iter().flatten().flatten());
+        by_layer.push(gradients);
+        d = d.dot(&layer.weights.slice(s![.., ..]).t());
+    }
+    by_layer.into_iter().rev().flatten().collect()
+}

@@ -1,0 +1,197 @@
+//! CSV files, good and bad, and the bundled digits.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
+
+use caviar_common::data::{DataSpec, Task};
+use caviar_nn::data::{DataError, Dataset, load, prepare};
+use caviar_nn::examples::Targets;
+use ndarray::array;
+
+fn spec(source: &str, label: Option<&str>, task: Task) -> DataSpec {
+    DataSpec { source: source.to_owned(), label: label.map(str::to_owned), labels: None, task, validation: 0.25, test: 0.0 }
+}
+
+/// Loads `text` as the file `data.csv` of an empty directory.
+fn load_text(text: impl AsRef<[u8]>, label: Option<&str>, task: Task) -> Result<Dataset, DataError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.csv");
+    std::fs::write(&path, text).unwrap();
+    load(&spec(path.to_str().unwrap(), label, task))
+}
+
+/// The field and the text of the error, without the directory.
+fn error_of(text: impl AsRef<[u8]>, label: Option<&str>, task: Task) -> (String, String) {
+    let error = load_text(text, label, task).unwrap_err();
+    let message = error.to_string();
+    let message = message.find("data.csv").map_or(message.as_str(), |at| &message[at..]);
+    (error.field().to_owned(), message.to_owned())
+}
+
+#[track_caller]
+fn rejects(text: impl AsRef<[u8]>, label: &str, field: &str, message: &str) {
+    let (found, said) = error_of(text, Some(label), Task::Classification);
+    assert_eq!((found.as_str(), said.as_str()), (field, message));
+}
+
+#[test]
+fn text_labels_and_numbers() {
+    let data = load_text("x,kind,y\n1,b,2.5\n-3e1,a, 4 \n0,\"b\",.5\n\n7,a,8", Some("kind"), Task::Classification).unwrap();
+    assert_eq!(data.features(), array![[1.0, 2.5], [-30.0, 4.0], [0.0, 0.5], [7.0, 8.0]]);
+    assert_eq!(data.targets(), &Targets::Classes(vec![1, 0, 1, 0]));
+    assert_eq!(data.classes(), ["a", "b"]);
+    assert_eq!(data.feature_names(), ["x", "y"]);
+}
+
+#[test]
+fn the_digest_is_of_the_values_and_not_of_the_spelling() {
+    let digest = |text: &str| load_text(text, Some("k"), Task::Classification).unwrap().digest().to_owned();
+    let plain = digest("x,k\n1,a\n2,b\n3,a\n4,b\n");
+    assert_eq!(plain, digest("\u{feff}x,k\r\n1.0,a\r\n\"2\" ,\"b\"\r\n\r\n3e0,a\r\n4,b"));
+    assert_eq!(plain.len(), 64);
+    assert_ne!(plain, digest("x,k\n1,a\n2,b\n3,a\n5,b\n"));
+    assert_ne!(plain, digest("x,k\n1,a\n2,b\n3,b\n4,b\n"));
+    assert_ne!(plain, digest("x,k\n1,a\n2,c\n3,a\n4,c\n"));
+}
+
+#[test]
+fn regression_takes_numbers_as_they_are() {
+    let data = load_text("x,y\n1,2.5\n2,-1\n3,1e3\n", Some("y"), Task::Regression).unwrap();
+    assert_eq!(data.targets(), &Targets::Values(vec![2.5, -1.0, 1000.0]));
+    assert!(data.classes().is_empty());
+    let (field, message) = error_of("x,y\n1,2.5\n2,high\n3,4\n", Some("y"), Task::Regression);
+    assert_eq!(field, "data.label");
+    assert_eq!(message, "data.csv, line 3, column \"y\": \"high\" is not a number; write it as one, like 1.5 or 2e-3");
+    assert_eq!(
+        error_of("x,y\n1,5\n2,5\n3,5\n", Some("y"), Task::Regression).1,
+        "data.csv: every row has the label \"5\"; at least two different labels are needed"
+    );
+}
+
+#[test]
+fn headers_that_will_not_do() {
+    rejects("", "k", "data.source", "data.csv: is empty");
+    rejects("\n\r\n", "k", "data.source", "data.csv: is empty");
+    let missing = "data.csv, line 1: no column is called";
+    rejects("x,Kind\n", "kind", "data.label", &format!("{missing} \"kind\"; the columns are \"x\", \"Kind\"; did you mean \"Kind\"?"));
+    rejects("x,k\n", "target", "data.label", &format!("{missing} \"target\"; the columns are \"x\", \"k\"; the last one is \"k\""));
+    rejects("x;k\n", "k", "data.label", &format!("{missing} \"k\"; the columns are \"x;k\"; separate columns by commas"));
+    rejects("5,7\n", "k", "data.label", &format!("{missing} \"k\"; the columns are \"5\", \"7\"; the first line must name the columns"));
+    rejects("k,k,x\n", "k", "data.label", "data.csv, line 1: 2 columns are called \"k\"; the label column needs a name of its own");
+    rejects(
+        "k\na\n",
+        "k",
+        "data.source",
+        "data.csv: has no features; a CSV file needs a column beside the label, an image at least one pixel",
+    );
+    let unnamed = "data.csv, line 1: column 1 has no name; name it, or remove it if it only numbers the rows";
+    rejects(",x,k\n", "k", "data.source", unnamed);
+    let (field, message) = error_of("x,k\n1,a\n", None, Task::Classification);
+    assert_eq!(
+        (field.as_str(), message.as_str()),
+        ("data.label", "data.csv: `label` must name the column to predict, one of \"x\", \"k\"")
+    );
+}
+
+#[test]
+fn rows_that_will_not_do() {
+    let row = "data.csv, line 3";
+    rejects("x,k\n1,a\n2\n", "k", "data.source", &format!("{row}: has 1 cell; the header has 2"));
+    rejects("x,k\r\n1,a\r\n2,b,c\r\n", "k", "data.source", &format!("{row}: has 3 cells; the header has 2"));
+    rejects("x,k\n\n,a\n2,b", "k", "data.source", &format!("{row}, column \"x\": \"\" is empty; every row needs a value here"));
+    rejects("x,k\n1,a\n2,\n", "k", "data.label", &format!("{row}, column \"k\": \"\" is empty; every row needs a value here"));
+    let number = "is not a number; write it as one, like 1.5 or 2e-3";
+    rejects("x,k\n1,a\nred,b\nblue,b\n", "k", "data.source", &format!("{row}, column \"x\": \"red\" {number} (and 1 more such cell)"));
+    rejects("x,k\n1,a\nred,b\n,\n3\n", "k", "data.source", &format!("{row}, column \"x\": \"red\" {number} (and 2 more such cells)"));
+    rejects(
+        "x,k\n1,a\nNaN,b",
+        "k",
+        "data.source",
+        &format!("{row}, column \"x\": \"NaN\" is not finite; write a number, or remove the row"),
+    );
+    rejects(
+        "x,k\n1,a\n1e39,b",
+        "k",
+        "data.source",
+        &format!("{row}, column \"x\": \"1e39\" is too large for a 32-bit float; stay within 3.4e38"),
+    );
+    rejects(
+        b"x,k\n1,a\n2,\xe9\n",
+        "k",
+        "data.label",
+        &format!("{row}, column \"k\": \"\u{fffd}\" is not UTF-8; save the file in that encoding"),
+    );
+}
+
+#[test]
+fn files_that_teach_nothing() {
+    rejects("x,k\n", "k", "data.source", "data.csv: has 0 rows; at least 3 are needed, 2 to train and 1 to validate");
+    rejects("x,k\n1,a\n", "k", "data.source", "data.csv: has 1 row; at least 3 are needed, 2 to train and 1 to validate");
+    rejects("x,k\n1,a\n2,a\n3,a\n", "k", "data.label", "data.csv: every row has the label \"a\"; at least two different labels are needed");
+    let many =
+        "data.csv: 3 classes in 4 rows are too many to learn; to predict a number say task = \"regression\", or choose another label";
+    rejects("x,k\n1,1.5\n2,2.5\n3,3.5\n4,2.5\n", "k", "data.label", many);
+}
+
+#[test]
+fn a_quote_left_open_is_not_followed_to_the_end() {
+    let mut text = "x,k\n1,a\n\"2,b\n".to_owned();
+    text.push_str(&"3,a\n".repeat(2_000_000));
+    rejects(text, "k", "data.source", "data.csv, line 3: the row that begins here is longer than 4194304 bytes; is a quote left open?");
+}
+
+#[test]
+fn sources_that_are_none() {
+    let fails = |spec: DataSpec| {
+        let error = load(&spec).unwrap_err();
+        (error.field(), error.to_string())
+    };
+    let file = |name: &str| fails(spec(name, Some("k"), Task::Classification));
+    assert_eq!(file("builtin:mnist").1, "there is no built-in data set \"mnist\"; there is \"builtin:digits\"");
+    assert!(
+        file("a/b.parquet").1.starts_with("a/b.parquet: name a .csv file with a header, an IDX image file"),
+        "{:?}",
+        file("a/b.parquet")
+    );
+    assert!(file("none/such.csv").1.starts_with("none/such.csv: cannot be opened: "), "{:?}", file("none/such.csv"));
+    assert_eq!(
+        file("builtin:digits"),
+        ("data.label", "the label of this built-in data is called \"label\": write that, or leave `label` out".to_owned())
+    );
+    let labels = DataSpec { labels: Some("l".to_owned()), ..spec("a.csv", Some("k"), Task::Classification) };
+    assert_eq!(fails(labels).0, "data.labels");
+}
+
+#[test]
+fn the_bundled_digits_are_those_of_scikit_learn() {
+    let data = load(&spec("builtin:digits", None, Task::Classification)).unwrap();
+    assert_eq!(data.features().dim(), (1797, 64));
+    assert_eq!(data.features().iter().map(|&pixel| f64::from(pixel)).sum::<f64>(), 561_718.0);
+    let first = [
+        0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0, 0, 3, 15, 2, 0, 11, 8, 0, 0, 4, 12, 0, 0, 8, 8, 0, //
+        0, 5, 8, 0, 0, 9, 8, 0, 0, 4, 11, 0, 1, 12, 7, 0, 0, 2, 14, 5, 10, 12, 0, 0, 0, 0, 6, 13, 10, 0, 0, 0,
+    ];
+    assert_eq!(data.features().row(0).to_vec(), first.map(|pixel: u8| f32::from(pixel)));
+    let Targets::Classes(classes) = data.targets() else { panic!("digits are classes") };
+    let mut counts = [0; 10];
+    for &class in classes {
+        counts[usize::try_from(class).unwrap()] += 1;
+    }
+    assert_eq!(counts, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
+    assert_eq!(data.classes(), ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    assert_eq!(classes.first(), Some(&0));
+    assert_eq!(classes.last(), Some(&8));
+    // Every recorded sweep names this digest: were it to change, none could be resumed.
+    assert_eq!(data.digest(), "6ad0248f932f303df6226c6c301c5bcc259b861aaf81c8d26b63f43cacba58a7");
+}
+
+#[test]
+fn the_letters_are_read_where_they_lie() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/letter.csv");
+    if !std::path::Path::new(path).exists() {
+        eprintln!("skipped: {path} is not there");
+        return;
+    }
+    let (splits, summary) = prepare(&spec(path, Some("Letter"), Task::Classification), 7).unwrap();
+    assert_eq!((summary.train, summary.validation, summary.test), (15_000, 5000, 0));
+    assert_eq!((summary.features, summary.outputs, splits.test), (16, 26, None));
+}

@@ -1,0 +1,100 @@
+//! A training allocates when it is made, and never again.
+#![allow(unsafe_code, reason = "a global allocator that counts is an unsafe trait")]
+#![allow(clippy::unwrap_used, clippy::as_conversions, reason = "a test with made-up data")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+
+use caviar_common::train::{Activation, Init, Normalization, Optimizer, Schedule, TrainSpec};
+use caviar_nn::Trainer;
+use caviar_nn::examples::{Examples, Splits, Targets};
+use ndarray::Array2;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that is ending has no counter any more.
+    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+// SAFETY: all is passed on to the system's allocator; counting does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn data(has_classes: bool) -> Arc<Splits> {
+    let examples = |rows: usize| Examples {
+        features: Array2::from_shape_fn((rows, 10), |(row, column)| ((row * 7 + column * 3) % 11) as f32 / 5.0 - 1.0),
+        targets: match has_classes {
+            true => Targets::Classes((0..rows).map(|row| (row % 3) as u32).collect()),
+            false => Targets::Values((0..rows).map(|row| (row % 3) as f32).collect()),
+        },
+    };
+    Arc::new(Splits { train: examples(65), validation: examples(300), test: Some(examples(20)), outputs: if has_classes { 3 } else { 1 } })
+}
+
+fn spec(optimizer: Optimizer, normalization: Normalization) -> TrainSpec {
+    TrainSpec {
+        epochs: 3,
+        batch_size: 16,
+        hidden: vec![40, 20],
+        activation: Activation::Gelu,
+        normalization,
+        batch_norm_momentum: 0.9,
+        dropout: 0.2,
+        weight_decay: 0.01,
+        init: Init::Auto,
+        gradient_clip: 1.0,
+        optimizer,
+        learning_rate: 0.01,
+        schedule: Schedule::Cosine,
+        learning_rate_decay: 0.5,
+        momentum: 0.9,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+    }
+}
+
+#[test]
+fn epochs_and_tests_allocate_nothing() {
+    for has_classes in [true, false] {
+        for optimizer in [Optimizer::Sgd, Optimizer::Nesterov, Optimizer::Rmsprop, Optimizer::Adamw] {
+            for normalization in [Normalization::Before, Normalization::After, Normalization::None] {
+                let mut trainer = Trainer::new(&spec(optimizer, normalization), data(has_classes), 1, 2).unwrap();
+                let before = ALLOCATIONS.get();
+                for _ in 0..3 {
+                    assert!(trainer.epoch(&|| true).unwrap().is_some());
+                }
+                trainer.test().unwrap();
+                assert_eq!(ALLOCATIONS.get() - before, 0, "{optimizer:?} {normalization:?}");
+                // The counter counts.
+                assert!(!trainer.checkpoint().unwrap().is_empty());
+                assert_ne!(ALLOCATIONS.get() - before, 0);
+            }
+        }
+    }
+}

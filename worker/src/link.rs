@@ -1,0 +1,186 @@
+//! One connection to the coordinator: dialling it, what goes over it, and why it ended.
+
+use std::error::Error;
+use std::time::Duration;
+
+use caviar_common::error::Class;
+use caviar_common::message::{FromWorker, Hello, ToWorker};
+use caviar_proto::convert::worker::{decode_to_worker, encode_from_worker};
+use caviar_proto::status::class_of;
+use caviar_proto::v1::worker_service_client::WorkerServiceClient;
+use caviar_proto::v1::{CoordinatorMessage, WorkerMessage};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
+use tonic::{Status, Streaming};
+
+use crate::WorkerError;
+
+/// From the first packet to the coordinator's first word.
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A coordinator whose host is gone is noticed after the two of them.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages that are encoded and not yet on their way. What waits longer waits in the agent, where it is put together.
+const OUTGOING: usize = 8;
+/// How long to wait for the reason of a connection that refuses what is said.
+const REASON_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why there is no connection any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Loss {
+    /// The other side is not there, or went away: it may be back at any time.
+    #[error("{0}")]
+    Broken(String),
+    /// The two cannot talk as they are. Trying again makes sense only because one of them may be replaced.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<Status> for Loss {
+    fn from(status: Status) -> Self {
+        let text = if status.message().is_empty() { status.code().to_string() } else { status.message().to_owned() };
+        match class_of(&status) {
+            Class::Invalid | Class::NotFound | Class::Exists | Class::Refused => Self::Refused(text),
+            Class::Stale | Class::Busy | Class::Unavailable | Class::Corrupt | Class::Internal => Self::Broken(text),
+        }
+    }
+}
+
+/// How the coordinator at `url` is reached.
+///
+/// # Errors
+/// The URL is not `http://host:port`.
+pub(crate) fn endpoint(url: &str) -> Result<Endpoint, WorkerError> {
+    let wrong = |what: &str| WorkerError::Coordinator { url: url.to_owned(), what: what.to_owned() };
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| wrong("it is not a URL"))?;
+    match endpoint.uri().scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err(wrong("TLS is not supported yet")),
+        Some(_) | None => return Err(wrong("it does not begin with http://")),
+    }
+    if endpoint.uri().host().is_none_or(str::is_empty) {
+        return Err(wrong("it names no host"));
+    }
+    Ok(endpoint
+        .connect_timeout(DIAL_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true))
+}
+
+/// An open connection. Hello is said.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    outgoing: mpsc::Sender<WorkerMessage>,
+    incoming: Streaming<CoordinatorMessage>,
+}
+
+impl Connection {
+    /// Connects and says Hello.
+    pub(crate) async fn open(endpoint: Endpoint, hello: Hello) -> Result<Self, Loss> {
+        let dialled = timeout(DIAL_TIMEOUT, Self::dial(endpoint, hello)).await;
+        dialled.unwrap_or_else(|_| Err(Loss::Broken(format!("no answer within {} s", DIAL_TIMEOUT.as_secs()))))
+    }
+
+    async fn dial(endpoint: Endpoint, hello: Hello) -> Result<Self, Loss> {
+        let channel = endpoint.connect().await.map_err(|error| Loss::Broken(with_sources(&error)))?;
+        let (outgoing, requests) = mpsc::channel(OUTGOING);
+        // Hello is in the channel before the call: a coordinator may read it before it answers.
+        let hello = encode_from_worker(&FromWorker::Hello(hello));
+        outgoing.send(hello).await.map_err(|_| Loss::Broken("the connection closed".to_owned()))?;
+        let response = WorkerServiceClient::new(channel).work(ReceiverStream::new(requests)).await?;
+        Ok(Self { outgoing, incoming: response.into_inner() })
+    }
+
+    /// The two halves: for what is said, and for what is heard.
+    pub(crate) fn halves(&mut self) -> (&mpsc::Sender<WorkerMessage>, Incoming<'_>) {
+        (&self.outgoing, Incoming { stream: &mut self.incoming })
+    }
+
+    /// Says no more, and waits until the coordinator has heard the rest and closes too.
+    pub(crate) async fn close(self, by: Instant) {
+        let Self { outgoing, mut incoming } = self;
+        drop(outgoing);
+        let closed = async { while let Ok(Some(_)) = incoming.message().await {} };
+        if timeout_at(by, closed).await.is_err() {
+            tracing::debug!("the coordinator did not close the connection in time");
+        }
+    }
+}
+
+/// The half of a connection that is heard.
+#[derive(Debug)]
+pub(crate) struct Incoming<'a> {
+    stream: &'a mut Streaming<CoordinatorMessage>,
+}
+
+impl Incoming<'_> {
+    /// The next message. Nothing is lost when the future is dropped.
+    pub(crate) async fn next(&mut self) -> Result<ToWorker, Loss> {
+        let Some(message) = self.stream.message().await? else {
+            return Err(Loss::Broken("the coordinator closed the connection".to_owned()));
+        };
+        // To pass over what cannot be read might leave a lease that both sides think the other one has.
+        decode_to_worker(message).map_err(|problem| Loss::Refused(format!("the coordinator said what this worker cannot read: {problem}")))
+    }
+
+    /// Why nothing can be said any more.
+    pub(crate) async fn reason(&mut self) -> Loss {
+        let closed = async {
+            loop {
+                if let Err(loss) = self.next().await {
+                    return loss;
+                }
+            }
+        };
+        timeout(REASON_TIMEOUT, closed).await.unwrap_or_else(|_| Loss::Broken("the connection closed".to_owned()))
+    }
+}
+
+/// tonic says no more than "transport error"; what happened is in the sources.
+fn with_sources(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_from_a_loss() {
+        for status in [Status::invalid_argument("no"), Status::failed_precondition("no"), Status::unimplemented("no")] {
+            assert_eq!(Loss::from(status), Loss::Refused("no".to_owned()));
+        }
+        for status in [Status::unavailable("gone"), Status::aborted("gone"), Status::unknown("gone"), Status::internal("gone")] {
+            assert_eq!(Loss::from(status), Loss::Broken("gone".to_owned()));
+        }
+    }
+
+    #[test]
+    fn only_plain_http_urls_are_taken() {
+        assert!(endpoint("http://127.0.0.1:7070").is_ok());
+        assert!(endpoint("http://[::1]:7070").is_ok());
+        for (url, what) in [
+            ("https://caviar.example:7070", "TLS is not supported yet"),
+            ("127.0.0.1:7070", "it does not begin with http://"),
+            ("ftp://somewhere", "it does not begin with http://"),
+            ("not a url", "it is not a URL"),
+            ("", "it is not a URL"),
+        ] {
+            let error = endpoint(url).unwrap_err();
+            assert!(error.to_string().ends_with(what), "{url}: {error}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Training: one thread for every trial in work.
+//!
+//! [`Runners`] does what the agent commands and answers over a bounded channel: a [`RunnerEvent::Epoch`] for every epoch, and one
+//! [`RunnerEvent::Ended`] for every start, whatever happens in the thread.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use caviar_common::error::Problem;
+use caviar_common::hyper::train_spec;
+use caviar_common::ids::LeaseId;
+use caviar_common::message::{Finished, Grant};
+use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::outcome::{Outcome, Work};
+use caviar_nn::examples::Splits;
+use caviar_nn::{TrainError, Trainer};
+use tokio::sync::mpsc;
+
+use crate::agent::{End, RunnerEvent};
+use crate::data::{DataCache, Wanted};
+
+/// The runners of a worker. Dropping it tells all of them to stop.
+#[derive(Debug)]
+pub(crate) struct Runners {
+    data: Arc<DataCache>,
+    events: mpsc::Sender<RunnerEvent>,
+    cancelled: BTreeMap<LeaseId, Arc<AtomicBool>>,
+}
+
+impl Runners {
+    /// No runner yet; what they will say goes to `events`. A runner waits while that channel is full.
+    pub(crate) fn new(events: mpsc::Sender<RunnerEvent>) -> Self {
+        Self { data: Arc::default(), events, cancelled: BTreeMap::new() }
+    }
+
+    /// Starts to train.
+    ///
+    /// # Errors
+    /// The system refuses another thread. Nothing more will be heard of this start.
+    pub(crate) fn start(&mut self, grant: Box<Grant>) -> std::io::Result<()> {
+        let lease = grant.lease;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let slot = Slot::new(self, &stopped);
+        let name = format!("trial-{}", grant.trial);
+        thread::Builder::new().name(name).spawn(move || slot.work(&grant))?;
+        self.cancelled.insert(lease, stopped);
+        Ok(())
+    }
+
+    /// Tells a runner to stop at the next mini-batch.
+    pub(crate) fn cancel(&self, lease: LeaseId) {
+        if let Some(stopped) = self.cancelled.get(&lease) {
+            stopped.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A runner has ended.
+    pub(crate) fn forget(&mut self, lease: LeaseId) {
+        self.cancelled.remove(&lease);
+    }
+}
+
+impl Drop for Runners {
+    fn drop(&mut self) {
+        self.cancelled.values().for_each(|stopped| stopped.store(true, Ordering::Relaxed));
+    }
+}
+
+/// What one thread has at hand.
+struct Slot {
+    data: Arc<DataCache>,
+    events: mpsc::Sender<RunnerEvent>,
+    stopped: Arc<AtomicBool>,
+    /// When it began to train; reading the data does not count.
+    began: Cell<Instant>,
+    /// The last epoch done. It is kept here because a training that fails has to say it too.
+    last: Cell<Option<EpochMetrics>>,
+}
+
+impl Slot {
+    fn new(runners: &Runners, stopped: &Arc<AtomicBool>) -> Self {
+        Self {
+            data: Arc::clone(&runners.data),
+            events: runners.events.clone(),
+            stopped: Arc::clone(stopped),
+            began: Cell::new(Instant::now()),
+            last: Cell::new(None),
+        }
+    }
+
+    fn work(&self, grant: &Grant) {
+        let lease = grant.lease;
+        let span = tracing::info_span!("trial", sweep = %grant.sweep_name, trial = %grant.trial, attempt = %grant.attempt);
+        let end = span.in_scope(|| self.guarded(|| self.run(grant)));
+        // The receiver is gone only when the worker is.
+        let _gone = self.events.blocking_send(RunnerEvent::Ended { lease, end });
+    }
+
+    /// A bug in a training must cost this trial alone, and must be heard of.
+    fn guarded(&self, work: impl FnOnce() -> End) -> End {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let message = format!("the training panicked, which is a bug in Caviar: {}", panic_text(&*panic));
+            self.finished(Outcome::Failed { message }, None)
+        })
+    }
+
+    fn run(&self, grant: &Grant) -> End {
+        let wanted = Wanted { data: &grant.data, seed: grant.seed, digest: &grant.digest };
+        let splits = match self.data.get(wanted) {
+            Ok(splits) => splits,
+            Err(error) => return End::Unable { message: error.to_string() },
+        };
+        self.began.set(Instant::now());
+        match self.train(grant, splits) {
+            Ok(Some((outcome, test))) => self.finished(outcome, test),
+            Ok(None) => End::Cancelled,
+            // This machine's settings are to blame, not the trial.
+            Err(TrialError::Train(error @ TrainError::Kernels { .. })) => End::Unable { message: error.to_string() },
+            Err(error) => self.finished(Outcome::Failed { message: error.to_string() }, None),
+        }
+    }
+
+    /// Trains to the end; none if it was told to stop.
+    fn train(&self, grant: &Grant, splits: Arc<Splits>) -> Result<Option<(Outcome, Option<Score>)>, TrialError> {
+        let spec = train_spec(&grant.fixed, &grant.assignment).map_err(TrialError::Spec)?;
+        let mut trainer = Trainer::new(&spec, splits, grant.seed, u64::from(grant.trial.0))?;
+        let go_on = || !self.stopped.load(Ordering::Relaxed);
+        while trainer.epochs_done() < spec.epochs {
+            let Some(metrics) = trainer.epoch(&go_on)? else { return Ok(None) };
+            self.last.set(Some(metrics));
+            if grant.work == Work::Train && !self.report(grant.lease, metrics) {
+                return Ok(None);
+            }
+            if !metrics.is_finite() {
+                return Ok(Some((Outcome::Diverged, None)));
+            }
+        }
+        let test = if grant.work == Work::Score { trainer.test()? } else { None };
+        Ok(Some((Outcome::Completed, test)))
+    }
+
+    /// Whether anybody listens still.
+    fn report(&self, lease: LeaseId, metrics: EpochMetrics) -> bool {
+        tracing::debug!(epoch = metrics.epoch, loss = metrics.validation.loss, accuracy = metrics.validation.accuracy, "epoch done");
+        self.events.blocking_send(RunnerEvent::Epoch { lease, metrics }).is_ok()
+    }
+
+    fn finished(&self, outcome: Outcome, test: Option<Score>) -> End {
+        End::Finished(Finished { outcome, last: self.last.get(), test, seconds: self.began.get().elapsed().as_secs_f64() })
+    }
+}
+
+/// Why a trial cannot be trained.
+#[derive(Debug, thiserror::Error)]
+enum TrialError {
+    #[error("{0}")]
+    Spec(Problem),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it left no message")
+}
+
+#[cfg(test)]
+#[path = "runner_tests.rs"]
+mod tests;

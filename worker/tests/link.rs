@@ -1,0 +1,390 @@
+//! A whole worker, training the bundled digits, against a coordinator that the test plays over real gRPC. Nothing sleeps: every step waits
+//! for what the other side says.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on should panic where it stands")]
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use caviar_common::assignment::{Assignment, Value};
+use caviar_common::data::{DataSpec, Task};
+use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::message::{FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker};
+use caviar_common::metric::EpochMetrics;
+use caviar_common::outcome::{Outcome, Work};
+use caviar_proto::convert::worker::{decode_from_worker, encode_to_worker};
+use caviar_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
+use caviar_proto::v1::{CoordinatorMessage, WorkerMessage};
+use caviar_worker::{WorkerConfig, WorkerError, run};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::transport::Server;
+use tonic::{Request, Response, Status, Streaming};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Hands every call to the test.
+struct Door {
+    sessions: mpsc::Sender<Session>,
+}
+
+/// One call of `Work`, played by the test.
+struct Session {
+    heard: Streaming<WorkerMessage>,
+    say: mpsc::Sender<Result<CoordinatorMessage, Status>>,
+}
+
+#[tonic::async_trait]
+impl WorkerService for Door {
+    type WorkStream = Pin<Box<dyn Stream<Item = Result<CoordinatorMessage, Status>> + Send>>;
+
+    async fn work(&self, request: Request<Streaming<WorkerMessage>>) -> Result<Response<Self::WorkStream>, Status> {
+        let (say, said) = mpsc::channel(16);
+        let session = Session { heard: request.into_inner(), say };
+        self.sessions.send(session).await.map_err(|_| Status::unavailable("the test is over"))?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(said))))
+    }
+}
+
+impl Session {
+    async fn say(&self, message: ToWorker) {
+        self.say.send(Ok(encode_to_worker(&message))).await.unwrap();
+    }
+
+    async fn ack(&self, lease: u64, stored: Stored) {
+        self.say(ToWorker::Ack { lease: LeaseId(lease), stored }).await;
+    }
+
+    /// Whatever comes next, heartbeats too; none once the worker has closed.
+    async fn anything(&mut self) -> Option<FromWorker> {
+        let message = tokio::time::timeout(PATIENCE, self.heard.message()).await.expect("the worker is silent").unwrap();
+        message.map(|message| decode_from_worker(message).unwrap())
+    }
+
+    async fn next(&mut self) -> Option<FromWorker> {
+        loop {
+            match self.anything().await {
+                Some(FromWorker::Heartbeat) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The worker's Hello, answered.
+    async fn greet(&mut self) -> Hello {
+        let Some(FromWorker::Hello(hello)) = self.next().await else { panic!("no Hello") };
+        self.say(ToWorker::Welcome { heartbeat_ms: 20, lease_ttl_ms: 5_000 }).await;
+        hello
+    }
+
+    async fn report(&mut self, lease: u64) -> Vec<EpochMetrics> {
+        match self.next().await {
+            Some(FromWorker::Report { lease: of, points }) if of == LeaseId(lease) => points,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The epochs that are reported until the end, and the end, which is acknowledged.
+    async fn until_finished(&mut self, lease: u64) -> (Vec<EpochMetrics>, Outcome) {
+        let mut all = Vec::new();
+        loop {
+            match self.next().await {
+                Some(FromWorker::Report { lease: of, points }) if of == LeaseId(lease) => all.extend(points),
+                Some(FromWorker::Finished { lease: of, result }) if of == LeaseId(lease) => {
+                    assert_eq!(result.last, all.last().copied());
+                    self.ack(lease, Stored::Finished).await;
+                    return (all, result.outcome);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+/// The coordinator that the test plays.
+struct Coordinator {
+    address: std::net::SocketAddr,
+    sessions: mpsc::Receiver<Session>,
+    server: JoinHandle<()>,
+}
+
+impl Coordinator {
+    async fn listen(address: &str) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, sessions) = mpsc::channel(4);
+        let service = WorkerServiceServer::new(Door { sessions: sender });
+        let server = tokio::spawn(async move {
+            Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
+        });
+        Self { address, sessions, server }
+    }
+
+    async fn session(&mut self) -> Session {
+        tokio::time::timeout(PATIENCE, self.sessions.recv()).await.expect("nobody calls").unwrap()
+    }
+}
+
+/// A wire that the test can cut: what is written to it, on either side, is lost from then on.
+struct Wire {
+    address: std::net::SocketAddr,
+    listener: Arc<TcpListener>,
+    carrying: JoinHandle<()>,
+    target: std::net::SocketAddr,
+}
+
+impl Wire {
+    async fn to(target: std::net::SocketAddr) -> Self {
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let carrying = Self::carry(Arc::clone(&listener), target);
+        Self { address: listener.local_addr().unwrap(), listener, carrying, target }
+    }
+
+    /// One connection at a time.
+    fn carry(listener: Arc<TcpListener>, target: std::net::SocketAddr) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                let mut far = TcpStream::connect(target).await.unwrap();
+                let _broken = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            }
+        })
+    }
+
+    async fn cut(&mut self) {
+        self.carrying.abort();
+        let aborted = (&mut self.carrying).await;
+        assert!(aborted.unwrap_err().is_cancelled());
+        self.carrying = Self::carry(Arc::clone(&self.listener), self.target);
+    }
+}
+
+struct Worker {
+    stop: oneshot::Sender<()>,
+    run: JoinHandle<Result<(), WorkerError>>,
+}
+
+impl Worker {
+    fn start(address: std::net::SocketAddr, slots: u32) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let config = WorkerConfig { coordinator: format!("http://{address}"), name: Name::parse("name", "w1").unwrap(), slots };
+        let run = tokio::spawn(run(config, async move {
+            // A test that drops the sender wants the worker to go on.
+            if stopped.await.is_err() {
+                std::future::pending().await
+            }
+        }));
+        Self { stop, run }
+    }
+
+    async fn left(self) {
+        tokio::time::timeout(PATIENCE, self.run).await.expect("the worker stays").unwrap().unwrap();
+    }
+}
+
+fn grant(lease: u64, epochs: i64) -> ToWorker {
+    let data =
+        DataSpec { source: "builtin:digits".into(), label: None, labels: None, task: Task::Classification, validation: 0.2, test: 0.1 };
+    let digest = caviar_nn::data::prepare(&data, 7).unwrap().1.digest;
+    let fixed = [("epochs", Value::Int(epochs)), ("units", Value::Int(8)), ("layers", Value::Int(1))];
+    ToWorker::Grant(Box::new(Grant {
+        lease: LeaseId(lease),
+        sweep: SweepId(1),
+        sweep_name: Name::parse("name", "digits").unwrap(),
+        trial: TrialNumber(0),
+        attempt: AttemptNumber(1),
+        work: Work::Train,
+        seed: 7,
+        data,
+        digest,
+        fixed: fixed.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        assignment: Assignment::default(),
+    }))
+}
+
+fn epochs(points: &[EpochMetrics]) -> Vec<u32> {
+    points.iter().map(|point| point.epoch).collect()
+}
+
+#[tokio::test]
+async fn a_trial_outlives_a_connection_that_breaks_in_the_middle() {
+    let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
+    let mut wire = Wire::to(coordinator.address).await;
+    let worker = Worker::start(wire.address, 2);
+    let mut session = coordinator.session().await;
+    let hello = session.greet().await;
+    assert_eq!((hello.protocol, hello.worker.as_str(), hello.slots, hello.draining), (PROTOCOL, "w1", 2, false));
+    assert_eq!(hello.held, []);
+    session.say(grant(5, 400)).await;
+    let stored = session.report(5).await.last().unwrap().epoch;
+    session.ack(5, Stored::Epoch(stored)).await;
+    wire.cut().await;
+
+    let mut session = coordinator.session().await;
+    let again = session.greet().await;
+    assert_eq!((again.incarnation, again.held), (hello.incarnation, vec![LeaseId(5)]));
+    let (points, outcome) = session.until_finished(5).await;
+    // The acknowledgement may have been lost with the wire, but no epoch was.
+    assert!(points[0].epoch <= stored + 1, "{stored} epochs are stored, and then came {}", points[0].epoch);
+    assert_eq!(epochs(&points), (points[0].epoch..=400).collect::<Vec<_>>());
+    assert_eq!(outcome, Outcome::Completed);
+
+    session.say(ToWorker::Drain).await;
+    assert_eq!(session.next().await, None);
+    drop(session);
+    worker.left().await;
+}
+
+#[tokio::test]
+async fn a_worker_trains_on_while_the_coordinator_is_gone_and_hands_in_all_of_it() {
+    let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
+    let address = coordinator.address;
+    let worker = Worker::start(address, 1);
+    let mut session = coordinator.session().await;
+    session.greet().await;
+    session.say(grant(5, 40)).await;
+    session.report(5).await;
+    drop(session);
+    coordinator.server.abort();
+    let _aborted = coordinator.server.await;
+
+    let mut coordinator = Coordinator::listen(&address.to_string()).await;
+    let mut session = coordinator.session().await;
+    assert_eq!(session.greet().await.held, [LeaseId(5)]);
+    let (points, outcome) = session.until_finished(5).await;
+    // Nothing was acknowledged, so everything comes.
+    assert_eq!(epochs(&points), (1..=40).collect::<Vec<_>>());
+    assert_eq!(outcome, Outcome::Completed);
+    worker.stop.send(()).unwrap();
+    assert_eq!(session.next().await, None);
+    drop(session);
+    worker.run.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_waits_for_a_coordinator_that_is_not_there_yet() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let worker = Worker::start(address, 1);
+    // It tries, and is turned away.
+    drop(listener.accept().await.unwrap());
+    drop(listener);
+    let mut coordinator = Coordinator::listen(&address.to_string()).await;
+    let mut session = coordinator.session().await;
+    session.greet().await;
+    worker.stop.send(()).unwrap();
+    assert_eq!(session.next().await, None);
+    drop(session);
+    worker.run.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stopped_worker_gives_back_what_is_unfinished_and_leaves() {
+    let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
+    let worker = Worker::start(coordinator.address, 1);
+    let mut session = coordinator.session().await;
+    session.greet().await;
+    session.say(grant(5, 100_000)).await;
+    session.report(5).await;
+    worker.stop.send(()).unwrap();
+    let released = loop {
+        match session.next().await {
+            Some(FromWorker::Report { .. }) => {}
+            other => break other,
+        }
+    };
+    assert_eq!(released, Some(FromWorker::Released { lease: LeaseId(5), release: Release::Drained }));
+    assert_eq!(session.next().await, None);
+    drop(session);
+    worker.run.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stopped_worker_does_not_wait_for_ever_for_an_acknowledgement() {
+    let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
+    let worker = Worker::start(coordinator.address, 1);
+    let mut session = coordinator.session().await;
+    session.greet().await;
+    session.say(grant(5, 1)).await;
+    session.report(5).await;
+    assert!(matches!(session.next().await, Some(FromWorker::Finished { .. })));
+    worker.stop.send(()).unwrap();
+    tokio::time::timeout(PATIENCE, worker.run).await.expect("the worker stays").unwrap().unwrap();
+    assert_eq!(session.next().await, None);
+}
+
+#[tokio::test]
+async fn a_revoked_trial_stops_and_its_slot_is_free_again() {
+    let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
+    let worker = Worker::start(coordinator.address, 1);
+    let mut session = coordinator.session().await;
+    session.greet().await;
+    session.say(grant(5, 100_000)).await;
+    session.report(5).await;
+    session.say(ToWorker::Revoke { lease: LeaseId(5), reason: "stopped".into() }).await;
+    session.say(grant(6, 3)).await;
+    let first = loop {
+        match session.next().await {
+            Some(FromWorker::Report { lease: LeaseId(5), .. }) => {}
+            Some(FromWorker::Report { lease: LeaseId(6), points }) => break points,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(first[0].epoch, 1);
+    session.say(ToWorker::Drain).await;
+    drop(session);
+    let mut session = coordinator.session().await;
+    let hello = session.greet().await;
+    assert_eq!((hello.held, hello.draining), (vec![LeaseId(6)], true));
+    assert_eq!(session.until_finished(6).await.1, Outcome::Completed);
+    assert_eq!(session.next().await, None);
+    drop(session);
+    worker.left().await;
+}
+
+#[tokio::test]
+async fn heartbeats_come_at_the_pace_that_the_coordinator_asks_for() {
+    let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
+    let worker = Worker::start(coordinator.address, 1);
+    let mut session = coordinator.session().await;
+    session.greet().await;
+    for _ in 0..5 {
+        assert_eq!(session.anything().await, Some(FromWorker::Heartbeat));
+    }
+    worker.stop.send(()).unwrap();
+    assert_eq!(session.next().await, None);
+    drop(session);
+    worker.run.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_is_refused_stays_and_can_be_stopped() {
+    let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
+    let worker = Worker::start(coordinator.address, 1);
+    let mut session = coordinator.session().await;
+    assert!(matches!(session.next().await, Some(FromWorker::Hello(_))));
+    session.say.send(Err(Status::failed_precondition("protocol 1 is not spoken here"))).await.unwrap();
+    drop(session);
+    // The next attempt comes at the slow pace of a refusal, at least a second later: a worker that ended would have ended by then.
+    let mut session = coordinator.session().await;
+    assert!(!worker.run.is_finished());
+    assert!(matches!(session.next().await, Some(FromWorker::Hello(_))));
+    worker.stop.send(()).unwrap();
+    assert_eq!(session.next().await, None);
+    drop(session);
+    worker.run.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_refused_at_once() {
+    let name = Name::parse("name", "w1").unwrap();
+    let config = WorkerConfig { coordinator: "127.0.0.1:7070".into(), name: name.clone(), slots: 1 };
+    assert!(matches!(run(config, std::future::pending()).await, Err(WorkerError::Coordinator { .. })));
+    for slots in [0, 5_000] {
+        let config = WorkerConfig { coordinator: "http://127.0.0.1:7070".into(), name: name.clone(), slots };
+        assert_eq!(run(config, std::future::pending()).await, Err(WorkerError::Slots { slots }));
+    }
+}

@@ -1,0 +1,73 @@
+//! The program itself: how it begins and how it ends.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_caviar-worker"));
+    command.args(arguments).env_remove("RUST_LOG").env_remove("CAVIAR_COORDINATOR").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+#[test]
+fn a_wrong_address_ends_it_at_once_with_a_hint() {
+    let output = program(&["--coordinator", "127.0.0.1:7070"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let expected = "error: coordinator \"127.0.0.1:7070\": it does not begin with http://\nhint: write the address as http://HOST:PORT";
+    assert!(text(&output).starts_with(expected), "{}", text(&output));
+    assert_eq!(output.stdout, b"");
+    let output = program(&[]).env("CAVIAR_COORDINATOR", "nowhere").output().unwrap();
+    assert!(text(&output).contains("\"nowhere\""), "{}", text(&output));
+}
+
+#[test]
+fn no_slots_are_refused() {
+    let output = program(&["--slots", "0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("--slots"), "{}", text(&output));
+}
+
+/// A coordinator that hangs up on every caller, and counts them.
+fn hangs_up() -> (String, mpsc::Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (call, calls) = mpsc::channel();
+    thread::spawn(move || while listener.accept().is_ok() && call.send(()).is_ok() {});
+    (url, calls)
+}
+
+#[test]
+fn it_waits_for_a_coordinator_and_leaves_on_a_signal() {
+    for asked in [Signal::SIGTERM, Signal::SIGINT] {
+        let (url, calls) = hangs_up();
+        let mut child = program(&["--coordinator", &url, "--slots", "1"]).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        log.read_line(&mut line).unwrap();
+        assert!(line.contains("WARN") && line.contains(&format!("no connection to {url}, trying again")), "{line}");
+        // One attempt may call more than once, but not so often: it comes again and again.
+        assert_eq!(calls.iter().take(8).count(), 8);
+        assert_eq!(child.try_wait().unwrap(), None);
+        signal(&child, asked);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        let mut rest = String::new();
+        log.read_to_string(&mut rest).unwrap();
+        // The stop, and the leave: not a line for every attempt.
+        assert_eq!(rest.lines().count(), 2, "{rest}");
+    }
+}

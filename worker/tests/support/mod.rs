@@ -1,0 +1,39 @@
+//! What the tests of the agent have in common.
+
+use caviar_common::assignment::Assignment;
+use caviar_common::data::{DataSpec, Task};
+use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::message::{Grant, ToWorker};
+use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::outcome::Work;
+use caviar_worker::agent::{Agent, Identity};
+
+/// An agent that holds nothing and is not connected.
+pub(crate) fn agent(slots: u32) -> Agent {
+    Agent::new(Identity { worker: Name::parse("name", "w").unwrap(), incarnation: Incarnation(9), slots })
+}
+
+/// A grant of that lease; what is trained plays no part.
+pub(crate) fn grant(lease: LeaseId) -> ToWorker {
+    let data =
+        DataSpec { source: "builtin:digits".into(), label: None, labels: None, task: Task::Classification, validation: 0.2, test: 0.0 };
+    ToWorker::Grant(Box::new(Grant {
+        lease,
+        sweep: SweepId(1),
+        sweep_name: Name::parse("name", "digits").unwrap(),
+        trial: TrialNumber(0),
+        attempt: AttemptNumber(1),
+        work: Work::Train,
+        seed: 7,
+        data,
+        digest: String::new(),
+        fixed: Assignment::default(),
+        assignment: Assignment::default(),
+    }))
+}
+
+/// Some measurement of that epoch.
+pub(crate) fn point(epoch: u32) -> EpochMetrics {
+    let score = Score { loss: f64::from(epoch), accuracy: None };
+    EpochMetrics { epoch, train: score, validation: score }
+}
