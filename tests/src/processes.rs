@@ -46,6 +46,17 @@ impl Process {
         Self { child: command.spawn().expect("the program starts") }
     }
 
+    /// Starts it, and waits until `said` finds something in a line of its standard error.
+    pub fn start_and_hear<T>(command: &mut Command, said: impl Fn(&str) -> Option<T>) -> (Self, T) {
+        let mut process = Self::start(command.stderr(Stdio::piped()));
+        let stderr = process.child.stderr.take().expect("stderr is piped");
+        let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+        let found = lines.find_map(|line| said(&line)).expect("the program says so before it ends");
+        // What it says from here on is read, so that it is never held up, and shown when a test fails.
+        std::thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
+        (process, found)
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub fn kill(&mut self) {
         // One that has ended already is as dead as it should be.
@@ -85,13 +96,8 @@ impl Coordinator {
     pub fn start(store: &Path, url: Option<&str>) -> Self {
         let listen = url.map_or("127.0.0.1:0", |url| url.trim_start_matches("http://"));
         let mut command = program("caviar-coordinator");
-        command.args(["--listen", listen, "--lease-ttl-ms", "2000", "--store"]).arg(store).env("RUST_LOG", "info").stderr(Stdio::piped());
-        let mut process = Process::start(&mut command);
-        let stderr = process.child.stderr.take().expect("stderr is piped");
-        let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
-        let url = lines.find_map(|line| listening(&line)).expect("the coordinator says where it listens");
-        // What it says from here on is read, so that it is never held up, and shown when a test fails.
-        std::thread::spawn(move || lines.for_each(|line| eprintln!("coordinator: {line}")));
+        command.args(["--listen", listen, "--lease-ttl-ms", "2000", "--store"]).arg(store).env("RUST_LOG", "info");
+        let (process, url) = Process::start_and_hear(&mut command, listening);
         Self { process, url }
     }
 }

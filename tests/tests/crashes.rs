@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use caviar_tests::processes::{Coordinator, Process, caviar, caviar_ok, export, program, worker};
+use caviar_tests::processes::{Coordinator, Process, caviar_ok, export, program, worker};
 use caviar_tests::watch::{done, is_completed, until, until_in_training};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -54,6 +54,13 @@ impl Place {
         caviar_ok(&["run", &self.sweep(), "--slots", slots, "--store", text(&store)]);
         export("crash", &["--store", text(&store)])
     }
+}
+
+/// What SQLite keeps beside a store that is in use.
+fn wal(store: &Path) -> PathBuf {
+    let mut name = store.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
 }
 
 fn text(path: &Path) -> &str {
@@ -144,18 +151,11 @@ fn an_interrupted_run_is_resumed() {
     let (sweep, store) = (place.sweep(), place.store());
     let mut command = program("caviar");
     command.args(["run", &sweep, "--slots", "1", "--store", text(&store)]);
-    let mut run = Process::start(&mut command);
-    // The store is the run's alone while it runs: its file is there once the run has begun.
-    while !store.exists() {
-        std::thread::yield_now();
-    }
+    let (mut run, ()) = Process::start_and_hear(&mut command, |line| line.starts_with("crash: ").then_some(()));
     run.signal(Signal::SIGINT);
     assert!(!run.wait(), "an interrupted run says so by its exit code");
-    let resumed = caviar(&["run", &sweep, "--resume", "--slots", "2", "--store", text(&store)]);
-    if !resumed.status.success() {
-        // The interrupt came before the sweep was stored: then there is nothing to resume, and the error says so.
-        eprintln!("{}", String::from_utf8_lossy(&resumed.stderr));
-        caviar_ok(&["run", &sweep, "--slots", "2", "--store", text(&store)]);
-    }
+    let left = wal(&store);
+    assert!(!left.exists(), "{} is left: a store at rest is one file", left.display());
+    caviar_ok(&["run", &sweep, "--resume", "--slots", "2", "--store", text(&store)]);
     assert_eq!(&export("crash", &["--store", text(&store)]), expected());
 }

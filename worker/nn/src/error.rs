@@ -1,5 +1,7 @@
 //! What can go wrong before or around a training. A loss that diverges is not among it: that is a result.
 
+use caviar_common::error::Class;
+
 /// Why a training cannot start, go on or be resumed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrainError {
@@ -56,4 +58,17 @@ pub enum TrainError {
         /// The epochs of the spec.
         epochs: u32,
     },
+}
+
+impl TrainError {
+    /// What a caller can do about it.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        match self {
+            Self::Spec { .. } | Self::Data { .. } | Self::TooLarge { .. } | Self::Kernels { .. } => Class::Invalid,
+            Self::OutOfMemory { .. } => Class::Busy,
+            Self::Checkpoint { .. } => Class::Corrupt,
+            Self::Abandoned | Self::Finished { .. } => Class::Refused,
+        }
+    }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use caviar_common::error::Class;
+
 use super::{MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
 
 pub(super) const SOURCE: &str = "data.source";
@@ -299,6 +301,22 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// What a caller can do about it: mend the file or the sweep, unless the system did not give it.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        if let Self::Open { source, .. } = self
+            && source.kind() == io::ErrorKind::NotFound
+        {
+            Class::NotFound
+        } else if matches!(self, Self::Open { .. } | Self::Read { .. }) {
+            Class::Unavailable
+        } else if matches!(self, Self::Shape { .. }) {
+            Class::Internal
+        } else {
+            Class::Invalid
+        }
+    }
+
     /// The field of the sweep file that is at fault: `data.source`, `data.label`, `data.labels`, `data.validation` or `data.test`.
     pub fn field(&self) -> &'static str {
         match self {
