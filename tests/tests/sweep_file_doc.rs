@@ -29,7 +29,7 @@ parallelism = 4
 "#;
 
 /// What is wrong, what stands in the good file, and what is written instead. A change of `mine.csv` begins with `csv:`.
-const MISTAKES: [(&str, &str, &str); 22] = [
+const MISTAKES: [(&str, &str, &str); 24] = [
     ("a key that does not exist", "seed = 7", "sede = 7"),
     ("a section that does not exist", "[fixed]", "[fix]"),
     ("a hyperparameter that does not exist", "units = {", "unit = {"),
@@ -52,6 +52,8 @@ const MISTAKES: [(&str, &str, &str); 22] = [
     ("a label column that is not there", "label = \"kind\"", "label = \"species\""),
     ("NaN in the data", "csv:0.5,1.5,a", "csv:NaN,1.5,a"),
     ("text in the data", "csv:0.5,1.5,a", "csv:red,1.5,a"),
+    ("a quote left open in the data", "csv:0.5,1.5,a", "csv:0.5,1.5,\"a"),
+    ("two columns of one name in the data", "csv:width,height", "csv:width,width"),
 ];
 
 fn good_csv() -> String {

@@ -77,6 +77,8 @@ fn headers_that_will_not_do() {
     rejects("x;k\n", "k", "data.label", &format!("{missing} \"k\"; the columns are \"x;k\"; separate columns by commas"));
     rejects("5,7\n", "k", "data.label", &format!("{missing} \"k\"; the columns are \"5\", \"7\"; the first line must name the columns"));
     rejects("k,k,x\n", "k", "data.label", "data.csv, line 1: 2 columns are called \"k\"; the label column needs a name of its own");
+    let twice = "data.csv, line 1: column 3 is called \"x\" as one before it; give each column a name of its own";
+    rejects("x,k,x\n", "k", "data.source", twice);
     rejects(
         "k\na\n",
         "k",
@@ -130,6 +132,22 @@ fn files_that_teach_nothing() {
     let many =
         "data.csv: 3 classes in 4 rows are too many to learn; to predict a number say task = \"regression\", or choose another label";
     rejects("x,k\n1,1.5\n2,2.5\n3,3.5\n4,2.5\n", "k", "data.label", many);
+}
+
+#[test]
+fn a_stray_quote_swallows_no_rows() {
+    let rows =
+        |from: usize, to: usize| (from..=to).map(|row| format!("{row},{}\n", if row % 2 == 0 { "a" } else { "b" })).collect::<String>();
+    let open = "a quote is opened here and never closed";
+    let stray = format!("x,k\n{}80,\"a\n{}", rows(1, 79), rows(81, 100));
+    rejects(&stray, "k", "data.source", &format!("data.csv, line 81: {open}"));
+    rejects(format!("\n\n{stray}"), "k", "data.source", &format!("data.csv, line 83: {open}"));
+    rejects(format!("x,k\n{}100,\"b\n", rows(1, 99)), "k", "data.source", &format!("data.csv, line 101: {open}"));
+    rejects(format!("x,k\r\n{}100,\"b", rows(1, 99)), "k", "data.source", &format!("data.csv, line 101: {open}"));
+    rejects("x,\"k\n1,a\n2,b\n", "k", "data.source", &format!("data.csv, line 1: {open}"));
+    let broken = "a quote is opened here and closed on another line; a cell must stand on one line";
+    rejects(format!("x,k\n{}80,\"a\n81,b\n82,\"a\"\n", rows(1, 79)), "k", "data.source", &format!("data.csv, line 81: {broken}"));
+    rejects("x,k\n\n1,a\n2,\"b\n\"\n3,a\n", "k", "data.source", &format!("data.csv, line 4: {broken}"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use caviar_common::data::Task;
-use csv::{ByteRecord, Reader, ReaderBuilder, Terminator, Trim};
+use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use super::error::{BadCell, DataError, Fault, LABEL, SOURCE, shorten};
 use super::labels::{Labels, number};
@@ -14,7 +14,8 @@ const LISTED_COLUMNS: usize = 20;
 
 const LINE_FEED: &[u8] = b"\n";
 
-/// Reads a file whose first line names the columns. Cells are trimmed, blank lines skipped, and lines may end in CR LF.
+/// Reads a file whose first line names the columns. Cells are trimmed and stand on one line, blank lines are
+/// skipped, and lines may end in CR LF.
 pub(super) fn read(input: impl Read, path: &str, label: Option<&str>, task: Task) -> Result<Raw, DataError> {
     let mut rows = Rows::new(input, path);
     if !rows.advance()? {
@@ -45,20 +46,26 @@ impl<'a, R: Read> Rows<'a, io::Chain<R, &'static [u8]>> {
     fn new(input: R, path: &'a str) -> Self {
         // The line count is exact only where a record ends with the line feed itself. So that alone ends a record (a carriage
         // return before it falls to the trimming) and the last line gets one, too.
-        let input = Rationed { input: input.chain(LINE_FEED), left: MAX_RECORD_BYTES };
+        let input = Rationed { input: input.chain(LINE_FEED), left: MAX_RECORD_BYTES, is_at_end: false };
         let mut builder = ReaderBuilder::new();
-        builder.has_headers(false).flexible(true).trim(Trim::All).terminator(Terminator::Any(b'\n'));
+        builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));
         Self { reader: builder.from_reader(input), record: ByteRecord::new(), path }
     }
 
-    /// Reads the next record that is not blank; false at the end.
+    /// Reads the next record that is not blank, and trims its cells; false at the end.
     fn advance(&mut self) -> Result<bool, DataError> {
         loop {
             self.reader.get_mut().left = MAX_RECORD_BYTES;
             let start = self.reader.position().clone();
             match self.reader.read_byte_record(&mut self.record) {
-                Ok(true) if self.record.len() == 1 && self.record.as_slice().is_empty() => {}
-                Ok(more) => return Ok(more),
+                Ok(false) => return Ok(false),
+                Ok(true) => {
+                    self.check_quotes()?;
+                    self.record.trim();
+                    if self.record.len() > 1 || !self.record.as_slice().is_empty() {
+                        return Ok(true);
+                    }
+                }
                 Err(_) if self.reader.get_ref().left == 0 => {
                     return Err(DataError::LongRow { path: self.path.to_owned(), line: start.line() });
                 }
@@ -70,7 +77,22 @@ impl<'a, R: Read> Rows<'a, io::Chain<R, &'static [u8]>> {
         }
     }
 
-    /// The line on which the record ends.
+    /// Only a quoted cell can hold a line break, and in a table of data that is a quote too many or too few: it would swallow the
+    /// rows below it. The check comes before the trimming, which may take the line break away.
+    fn check_quotes(&self) -> Result<(), DataError> {
+        let breaks = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count();
+        if breaks == 0 {
+            return Ok(());
+        }
+        // A closed quote leaves the line feed that ends its record; one that is never closed takes every byte there is.
+        let is_closed = !self.reader.get_ref().is_at_end;
+        let last = self.reader.position().line().saturating_sub(u64::from(is_closed));
+        let line = last.saturating_sub(u64::try_from(breaks).unwrap_or(u64::MAX));
+        let path = self.path.to_owned();
+        Err(if is_closed { DataError::BrokenCell { path, line } } else { DataError::OpenQuote { path, line } })
+    }
+
+    /// The line of the record.
     fn line(&self) -> u64 {
         self.reader.position().line().saturating_sub(1)
     }
@@ -80,6 +102,8 @@ impl<'a, R: Read> Rows<'a, io::Chain<R, &'static [u8]>> {
 struct Rationed<R> {
     input: R,
     left: usize,
+    /// Whether somebody asked for more than there is.
+    is_at_end: bool,
 }
 
 impl<R: Read> Read for Rationed<R> {
@@ -90,6 +114,7 @@ impl<R: Read> Read for Rationed<R> {
         };
         let got = self.input.read(buffer)?;
         self.left = self.left.saturating_sub(got);
+        self.is_at_end = got == 0;
         Ok(got)
     }
 }
@@ -116,6 +141,11 @@ impl Header {
         let others = found.count();
         if others > 0 {
             return Err(DataError::LabelTwice { path: path(), line, label: wanted.to_owned(), count: others + 1 });
+        }
+        if let Some((column, name)) =
+            names.iter().enumerate().find(|(i, name)| !name.is_empty() && names.iter().take(*i).any(|n| n == *name))
+        {
+            return Err(DataError::NameTwice { path: path(), line, name: shorten(name), column: column + 1 });
         }
         if names.len() < 2 {
             return Err(DataError::NoFeatures { path: path() });

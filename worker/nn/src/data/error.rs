@@ -127,6 +127,18 @@ pub enum DataError {
         /// How many columns have it.
         count: usize,
     },
+    /// Two features by one name: one of them is most often there by mistake.
+    #[error("{path}, line {line}: column {column} is called {name:?} as one before it; give each column a name of its own")]
+    NameTwice {
+        /// The file.
+        path: String,
+        /// The header's line.
+        line: u64,
+        /// The name.
+        name: String,
+        /// The second column of that name, from 1.
+        column: usize,
+    },
     /// A column without a name, most often a row number, which must not become a feature unseen.
     #[error("{path}, line {line}: column {column} has no name; name it, or remove it if it only numbers the rows")]
     UnnamedColumn {
@@ -154,6 +166,22 @@ pub enum DataError {
         found: usize,
         /// Cells in the header.
         expected: usize,
+    },
+    /// A quote that is open at the end of the file.
+    #[error("{path}, line {line}: a quote is opened here and never closed")]
+    OpenQuote {
+        /// The file.
+        path: String,
+        /// The line of the quote.
+        line: u64,
+    },
+    /// A quote that is closed on another line: most often one of two that were forgotten.
+    #[error("{path}, line {line}: a quote is opened here and closed on another line; a cell must stand on one line")]
+    BrokenCell {
+        /// The file.
+        path: String,
+        /// The line where the quote is opened.
+        line: u64,
     },
     /// A row too long to be one.
     #[error("{path}, line {line}: the row that begins here is longer than {MAX_RECORD_BYTES} bytes; is a quote left open?")]
@@ -327,7 +355,10 @@ impl DataError {
             | Self::Shape { .. }
             | Self::UnnamedColumn { .. }
             | Self::NoFeatures { .. }
+            | Self::NameTwice { .. }
             | Self::Ragged { .. }
+            | Self::OpenQuote { .. }
+            | Self::BrokenCell { .. }
             | Self::LongRow { .. } => SOURCE,
             Self::LabelNotGiven { .. } | Self::NoSuchColumn { .. } | Self::LabelTwice { .. } => LABEL,
             Self::LabelsNotGiven { .. } | Self::CountMismatch { .. } => LABELS,
@@ -355,7 +386,7 @@ pub struct BadCell {
     pub field: &'static str,
     /// The file.
     pub path: String,
-    /// The row's line, from 1; its last one where a quoted cell spans several.
+    /// The row's line, from 1.
     pub line: u64,
     /// The column.
     pub column: String,
