@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use caviar_common::ids::TrialNumber;
+use caviar_common::outcome::SweepState;
 use caviar_common::view::{SweepView, TrialView};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -80,6 +81,11 @@ impl Pace {
     }
 }
 
+/// Whether nothing goes on: a time in which nothing can be done tells nothing of the time that is left.
+fn is_idle(sweep: &SweepView) -> bool {
+    sweep.state == SweepState::Paused || (sweep.has_no_worker() && !sweep.state.is_final())
+}
+
 fn and_left(left: Option<Duration>) -> String {
     left.map_or_else(String::new, |left| format!(", {} left", text::duration(left)))
 }
@@ -97,25 +103,35 @@ pub(crate) struct Lines {
     pace: Option<Pace>,
     last: Option<Instant>,
     rounds_done: usize,
+    /// Whether the last line said that nothing goes on.
+    said_idle: bool,
 }
 
 impl Lines {
-    /// What is worth saying now: that it begins, that a round is done, or anything after a silence.
+    /// What is worth saying now: that it begins, that a round is done, or anything after a silence. While nothing goes on, that is
+    /// said once.
     fn next(&mut self, sweep: &SweepView, now: Instant) -> Option<String> {
         let done = sweep.counts.done();
         let rounds_done = sweep.rounds.iter().filter(|round| round.done == round.trials).count();
         let round_is_new = rounds_done > self.rounds_done;
         let silent = self.last.is_none_or(|last| now.duration_since(last) >= SILENCE);
-        if !round_is_new && !silent {
+        let idle = is_idle(sweep);
+        if idle {
+            self.pace = None;
+        }
+        let is_worth_it = if idle { !self.said_idle } else { round_is_new || silent };
+        if !is_worth_it {
             return None;
         }
+        self.said_idle = idle;
         (self.last, self.rounds_done) = (Some(now), rounds_done);
-        let pace = self.pace.get_or_insert(Pace { since: now, done });
-        let left = pace.left(done, total(sweep), now).filter(|_| !sweep.state.is_final());
+        let left = if idle { None } else { self.pace.get_or_insert(Pace { since: now, done }).left(done, total(sweep), now) };
+        let left = left.filter(|_| !sweep.state.is_final());
         let round = if round_is_new { format!("round {rounds_done} done, ") } else { String::new() };
         let best = best(sweep).map_or_else(String::new, |best| format!(", {best}"));
         let notes: String = sweep.notes.iter().filter(|_| self.notes).map(|note| format!("; {note}")).collect();
-        Some(format!("{}: {round}{done}/{} trials{best}{}{notes}", sweep.name, total(sweep), and_left(left)))
+        let paused = if sweep.state == SweepState::Paused { ", paused" } else { "" };
+        Some(format!("{}: {round}{done}/{} trials{paused}{best}{}{notes}", sweep.name, total(sweep), and_left(left)))
     }
 }
 
@@ -165,6 +181,9 @@ impl Bars {
         for note in sweep.notes.iter().filter(|_| self.notes) {
             message = format!("{message}; {note}");
         }
+        if is_idle(sweep) {
+            *pace = Pace { since: now, done };
+        }
         bar.set_length(total.into());
         bar.set_position(done.into());
         bar.set_message(format!("{message}{}", and_left(pace.left(done, total, now))));
@@ -182,6 +201,9 @@ impl Bars {
             Some(_) => format!("{} {}", sweep.spec.objective.metric.name(), objective(&sweep.spec, trial)),
             None => text::assignment(&trial.assignment),
         };
+        if is_idle(sweep) {
+            *pace = Pace { since: now, done: epoch };
+        }
         bar.set_position(epoch.into());
         bar.set_message(format!("{objective}{}", and_left(pace.left(epoch, trial.epochs, now))));
     }
@@ -195,7 +217,7 @@ fn style(template: &str) -> ProgressStyle {
 mod tests {
     use super::*;
     use crate::show::samples;
-    use caviar_common::outcome::SweepState;
+    use caviar_common::view::NO_WORKER;
 
     #[test]
     fn time_left_follows_the_pace_since_it_was_first_seen() {
@@ -223,5 +245,27 @@ mod tests {
         assert_eq!(line, "digits: round 1 done, 2/3 trials, best validation_accuracy 0.9778 (trial 2), 4.0 s left");
         assert_eq!(lines.next(&sweep, second(5)), None);
         assert!(lines.next(&sweep, second(14)).is_some());
+    }
+
+    #[test]
+    fn without_a_worker_there_is_one_line_and_no_estimate() {
+        let mut sweep = samples::sweep();
+        sweep.state = SweepState::Running;
+        sweep.rounds.clear();
+        sweep.best = None;
+        sweep.counts.completed = 0;
+        let mut lines = Lines { notes: true, ..Lines::default() };
+        let start = Instant::now();
+        let second = |n| start + Duration::from_secs(n);
+        assert_eq!(lines.next(&sweep, second(0)).unwrap(), "digits: 1/3 trials");
+        sweep.counts.completed = 1;
+        assert_eq!(lines.next(&sweep, second(20)).unwrap(), "digits: 2/3 trials, 20 s left");
+        sweep.notes = vec![NO_WORKER.to_owned()];
+        assert_eq!(lines.next(&sweep, second(21)).unwrap(), "digits: 2/3 trials; no worker is connected");
+        for n in 22..3_600 {
+            assert_eq!(lines.next(&sweep, second(n)), None);
+        }
+        sweep.notes.clear();
+        assert_eq!(lines.next(&sweep, second(3_600)).unwrap(), "digits: 2/3 trials");
     }
 }

@@ -10,6 +10,9 @@ use crate::outcome::{SweepState, TrialState};
 use crate::reason::{Reason, SearchBox};
 use crate::spec::SweepSpec;
 
+/// The note of a sweep that nobody trains.
+pub const NO_WORKER: &str = "no worker is connected";
+
 /// How many trials are in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
@@ -100,6 +103,13 @@ pub struct SweepView {
     pub waits_for: Option<TrialNumber>,
     /// What a person should know: workers that cannot train this sweep, for example.
     pub notes: Vec<String>,
+}
+
+impl SweepView {
+    /// Whether it stands still because no worker is there.
+    pub fn has_no_worker(&self) -> bool {
+        self.notes.iter().any(|note| note == NO_WORKER)
+    }
 }
 
 /// A trial.

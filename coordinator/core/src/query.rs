@@ -2,7 +2,7 @@
 
 use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
 use caviar_common::outcome::TrialState;
-use caviar_common::view::{Counts, RoundView, SweepView, TestView, TrialView, WorkerView};
+use caviar_common::view::{Counts, NO_WORKER, RoundView, SweepView, TestView, TrialView, WorkerView};
 
 use crate::Coordinator;
 use crate::state::{Sweep, Trial};
@@ -108,7 +108,7 @@ impl Coordinator {
             .filter_map(|(name, worker)| worker.unable.get(&sweep.id).map(|why| format!("worker {name} cannot train this sweep: {why}")))
             .collect();
         if !workers.values().any(|w| w.session.is_some()) {
-            notes.push("no worker is connected".to_owned());
+            notes.push(NO_WORKER.to_owned());
         }
         notes
     }
