@@ -244,7 +244,7 @@ pub(crate) struct Drain {
 }
 
 fn name(text: &str) -> Result<Name, String> {
-    Name::parse("name", text).map_err(|problem| problem.message)
+    Name::of_sweep("name", text).map_err(|problem| problem.message)
 }
 
 #[cfg(test)]
@@ -279,6 +279,7 @@ mod tests {
             "caviar run",
             "caviar run a.toml --slots 0",
             "caviar run a.toml --name é",
+            "caviar run a.toml --name 7",
             "caviar trials digits --csv --json",
             "caviar export digits",
             "caviar pause digits --store caviar.db",

@@ -68,6 +68,19 @@ impl Name {
         Err(Problem::with_value(field, format!("{shown:?}"), message))
     }
 
+    /// Checks the name of a sweep. Sweeps are also asked for by number, so no name is one.
+    ///
+    /// # Errors
+    /// As [`Name::parse`], and a problem with a name of digits alone.
+    pub fn of_sweep(field: &str, text: &str) -> Result<Self, Problem> {
+        let name = Self::parse(field, text)?;
+        if text.chars().all(|c| c.is_ascii_digit()) {
+            let message = "every sweep has a number too, and this would be taken for one: write a name with a letter in it";
+            return Err(Problem::with_value(field, format!("{text:?}"), message));
+        }
+        Ok(name)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -91,6 +104,16 @@ mod tests {
         }
         for bad in ["", "-a", "a b", "é", &"x".repeat(65)] {
             assert!(Name::parse("name", bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_sweep_is_named_by_a_number() {
+        for good in ["digits", "7a", "1-2", "2.1"] {
+            assert!(Name::of_sweep("name", good).is_ok(), "{good}");
+        }
+        for bad in ["7", "007", "é"] {
+            assert!(Name::of_sweep("name", bad).is_err(), "{bad}");
         }
     }
 }

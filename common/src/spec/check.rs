@@ -53,7 +53,7 @@ fn check_name(draft: &Draft, problems: &mut Problems) -> Option<Name> {
         problems.push(Problem::new("name", "missing: give the sweep a name, such as name = \"digits\""));
         return None;
     };
-    Name::parse("name", text).map_err(|p| problems.push(p)).ok()
+    Name::of_sweep("name", text).map_err(|p| problems.push(p)).ok()
 }
 
 /// The value named by `text`, or `default` where it is absent or wrong; a wrong one is reported with the names that would be right.
