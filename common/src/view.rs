@@ -43,9 +43,9 @@ impl Counts {
         }
     }
 
-    /// Trials that are done, whatever way.
+    /// Trials that came to an end of their own. Those that were cancelled did not.
     pub const fn done(&self) -> u32 {
-        self.completed + self.diverged + self.failed + self.cancelled
+        self.completed + self.diverged + self.failed
     }
 }
 

@@ -14,13 +14,13 @@ const ROUNDS_ABREAST: usize = 5;
 
 /// Every sweep in one line.
 pub(crate) fn list(out: &mut impl Write, sweeps: &[SweepView]) -> io::Result<()> {
-    let mut table = Table::with_headings(["sweep", "state", "done", "best", "metric", "test", "data"]);
+    let mut table = Table::with_headings(["number", "sweep", "state", "done", "best", "metric", "test", "data"]);
     for sweep in sweeps {
         let done = format!("{}/{}", sweep.counts.done(), total(sweep));
         let best = sweep.best.as_ref().map_or_else(String::new, |best| objective(&sweep.spec, best));
         let test = sweep.test.as_ref().and_then(|test| test.score.as_ref()).map_or_else(String::new, text::score);
         let metric = sweep.spec.objective.metric.name().to_owned();
-        table.row([sweep.name.to_string(), sweep.state.name().to_owned(), done, best, metric, test, source(sweep)]);
+        table.row([sweep.id.to_string(), sweep.name.to_string(), sweep.state.name().to_owned(), done, best, metric, test, source(sweep)]);
     }
     table.write(out)
 }
@@ -31,13 +31,11 @@ fn source(sweep: &SweepView) -> String {
     source.rsplit('/').next().unwrap_or(source).to_owned()
 }
 
-/// Trials that the sweep will have. A grid may have fewer points than its budget; then the end tells.
+/// Trials that the sweep is planned to have. A grid may have fewer points than its budget; then the end tells.
 pub(crate) fn total(sweep: &SweepView) -> u32 {
-    let counts = sweep.counts;
-    if sweep.state.is_final() || sweep.state == SweepState::Scoring {
-        counts.done() + counts.queued + counts.running
-    } else {
-        sweep.spec.search.trials
+    match sweep.state {
+        SweepState::Completed | SweepState::Scoring => sweep.counts.done(),
+        SweepState::Running | SweepState::Paused | SweepState::Cancelled => sweep.spec.search.trials,
     }
 }
 
@@ -49,7 +47,7 @@ pub(crate) fn objective(spec: &SweepSpec, trial: &TrialView) -> String {
 /// One sweep: how it is going, its rounds, its best trial.
 pub(crate) fn status(out: &mut impl Write, sweep: &SweepView) -> io::Result<()> {
     let data = &sweep.data;
-    writeln!(out, "sweep {} is {}: {}", sweep.name, sweep.state.name(), counts(sweep.counts, total(sweep)))?;
+    writeln!(out, "sweep {} (number {}) is {}: {}", sweep.name, sweep.id, sweep.state.name(), counts(sweep.counts, total(sweep)))?;
     writeln!(
         out,
         "data  {}: {} training, {} validation, {} test examples, {}",
@@ -87,7 +85,7 @@ fn counts(counts: Counts, total: u32) -> String {
         (counts.queued, "queued"),
     ];
     let parts: Vec<String> = named.iter().filter(|(n, _)| *n > 0).map(|(n, name)| format!("{n} {name}")).collect();
-    let trials = text::count(total.into(), "trial");
+    let trials = format!("{}/{}", counts.done(), text::count(total.into(), "trial"));
     if parts.is_empty() { trials } else { format!("{trials}, {}", parts.join(", ")) }
 }
 
@@ -157,7 +155,7 @@ mod tests {
     fn a_finished_sweep_shows_rounds_and_winner() {
         let text = shown(|out| status(out, &samples::sweep()));
         let expected = "\
-sweep digits is completed: 3 trials, 2 completed, 1 diverged
+sweep digits (number 1) is completed: 3/3 trials, 2 completed, 1 diverged
 data  builtin:digits: 1257 training, 360 validation, 180 test examples, 64 features
 
                           round 1    round 2
@@ -179,10 +177,21 @@ best trial 2 of round 2: highest validation_accuracy 0.9778
     fn the_list_has_one_line_each() {
         let text = shown(|out| list(out, &[samples::sweep()]));
         let expected = "\
-sweep   state      done  best    metric               test                         data
-digits  completed  3/3   0.9778  validation_accuracy  accuracy 0.9667, loss 0.125  builtin:digits
+number  sweep   state      done  best    metric               test                         data
+1       digits  completed  3/3   0.9778  validation_accuracy  accuracy 0.9667, loss 0.125  builtin:digits
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_was_cancelled_is_not_done() {
+        let mut sweep = samples::sweep();
+        sweep.state = SweepState::Cancelled;
+        sweep.counts = Counts { cancelled: 2, ..Counts::default() };
+        (sweep.best, sweep.test) = (None, None);
+        assert!(shown(|out| list(out, &[sweep.clone()])).contains("digits  cancelled  0/3 "));
+        assert!(shown(|out| status(out, &sweep)).starts_with("sweep digits (number 1) is cancelled: 0/3 trials, 2 cancelled\n"));
+        assert_eq!(total(&sweep), 3);
     }
 
     #[test]

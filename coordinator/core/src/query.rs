@@ -143,7 +143,7 @@ fn round(sweep: &Sweep, round: u32, trials: u32) -> RoundView {
     RoundView {
         round,
         trials,
-        done: u32::try_from(of_round().filter(|t| t.state.is_final()).count()).unwrap_or(u32::MAX),
+        done: u32::try_from(of_round().filter(|t| t.state.is_final() && t.state != TrialState::Cancelled).count()).unwrap_or(u32::MAX),
         search_box: of_round().next().and_then(|t| t.reason.search_box.clone()),
         best: best.map(|(_, objective)| objective),
     }
