@@ -11,13 +11,17 @@ use caviar_proto::convert::view::{decode_sweep, decode_trial, decode_worker, tri
 use caviar_proto::v1;
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
 use caviar_proto::v1::worker_admin_service_client::WorkerAdminServiceClient;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Response, Status, Streaming};
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status, Streaming};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::failure::Failure;
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for the first answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Sweeps or trials asked for at once.
 const PAGE: u32 = 500;
 /// The largest message taken: a trial with the longest curve, and something over.
@@ -34,13 +38,9 @@ pub(crate) struct Client {
 impl Client {
     /// Connects.
     pub(crate) async fn connect(url: &str) -> anyhow::Result<Self> {
-        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| {
-            Failure::hinted(
-                format!("{url:?} is no address of a coordinator"),
-                "write it as http://HOST:PORT, such as http://127.0.0.1:7070",
-            )
-        })?;
+        let endpoint = caviar_worker::endpoint(url).map_err(|error| Failure::hinted(error.to_string(), error.hint()))?;
         let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await.map_err(|error| unreachable(url, &error))?;
+        check_coordinator(channel.clone(), url).await?;
         Ok(Self {
             url: url.to_owned(),
             sweeps: SweepServiceClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES),
@@ -210,6 +210,27 @@ impl Incoming<v1::Trial> {
         let wire = self.stream.message().await.map_err(|status| self.client.refused(&status))?;
         wire.map(|wire| self.client.view(wire, decode_trial)).transpose()
     }
+}
+
+/// Asks for the service: another server that listens there would fail in ways that tell nothing.
+async fn check_coordinator(channel: Channel, url: &str) -> anyhow::Result<()> {
+    let request = HealthCheckRequest { service: v1::sweep_service_server::SERVICE_NAME.to_owned() };
+    let asked = tokio::time::timeout(ANSWER_TIMEOUT, HealthClient::new(channel).check(request)).await;
+    let Ok(answer) = asked else {
+        return Err(no_coordinator(format!("what listens at {url} does not answer")).into());
+    };
+    let Err(status) = answer else { return Ok(()) };
+    if matches!(status.code(), Code::NotFound | Code::Unimplemented) || caviar_worker::is_other_server(url).await {
+        return Err(no_coordinator(format!("what answers at {url} is no Caviar coordinator")).into());
+    }
+    Err(Failure::of_status(&status, url).into())
+}
+
+fn no_coordinator(message: String) -> Failure {
+    Failure::hinted(
+        message,
+        "say where the coordinator is with --coordinator URL or CAVIAR_COORDINATOR; it listens on port 7070 unless told otherwise",
+    )
 }
 
 fn unreachable(url: &str, error: &tonic::transport::Error) -> Failure {

@@ -72,4 +72,25 @@ fn an_absent_coordinator_is_named() {
     let text = refusal(directory.path(), &["list", "--coordinator", "http://127.0.0.1:1"]);
     assert!(text.starts_with("error: no coordinator answers at http://127.0.0.1:1: "), "{text}");
     assert!(text.contains("hint: start one with: caviar-coordinator"), "{text}");
+    for (url, what) in [("127.0.0.1:7070", "it does not begin with http://"), ("https://127.0.0.1:7070", "TLS is not supported yet")] {
+        let text = refusal(directory.path(), &["list", "--coordinator", url]);
+        assert!(text.starts_with(&format!("error: coordinator {url:?}: {what}\nhint: write the address as http://HOST:PORT")), "{text}");
+    }
+}
+
+#[test]
+fn another_server_is_told_from_a_coordinator() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _asked = stream.read(&mut [0; 256]).unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+        }
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let text = refusal(directory.path(), &["list", "--coordinator", &url]);
+    assert!(text.starts_with(&format!("error: what answers at {url} is no Caviar coordinator\nhint: say where")), "{text}");
 }

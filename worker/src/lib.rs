@@ -16,12 +16,16 @@ mod data;
 mod driver;
 mod link;
 mod outbox;
+mod probe;
 mod runner;
 
 use caviar_common::error::Class;
 use caviar_common::ids::{Incarnation, Name};
 use caviar_common::limits::MAX_SLOTS;
 use tokio::sync::mpsc;
+
+pub use crate::link::endpoint;
+pub use crate::probe::is_other_server;
 
 use crate::agent::{Agent, Identity};
 use crate::driver::Driver;

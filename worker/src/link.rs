@@ -13,9 +13,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use crate::WorkerError;
+use crate::probe::is_other_server;
 
 /// From the first packet to the coordinator's first word.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,7 +53,7 @@ impl From<Status> for Loss {
 ///
 /// # Errors
 /// The URL is not `http://host:port`.
-pub(crate) fn endpoint(url: &str) -> Result<Endpoint, WorkerError> {
+pub fn endpoint(url: &str) -> Result<Endpoint, WorkerError> {
     let wrong = |what: &str| WorkerError::Coordinator { url: url.to_owned(), what: what.to_owned() };
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| wrong("it is not a URL"))?;
     match endpoint.uri().scheme_str() {
@@ -86,13 +87,19 @@ impl Connection {
     }
 
     async fn dial(endpoint: Endpoint, hello: Hello) -> Result<Self, Loss> {
+        let url = endpoint.uri().to_string();
         let channel = endpoint.connect().await.map_err(|error| Loss::Broken(with_sources(&error)))?;
         let (outgoing, requests) = mpsc::channel(OUTGOING);
         // Hello is in the channel before the call: a coordinator may read it before it answers.
         let hello = encode_from_worker(&FromWorker::Hello(hello));
         outgoing.send(hello).await.map_err(|_| Loss::Broken("the connection closed".to_owned()))?;
-        let response = WorkerServiceClient::new(channel).work(ReceiverStream::new(requests)).await?;
-        Ok(Self { outgoing, incoming: response.into_inner() })
+        match WorkerServiceClient::new(channel).work(ReceiverStream::new(requests)).await {
+            Ok(response) => Ok(Self { outgoing, incoming: response.into_inner() }),
+            Err(status) if status.code() == Code::Unimplemented || is_other_server(&url).await => {
+                Err(Loss::Refused("what answers there is no Caviar coordinator; hint: check --coordinator".to_owned()))
+            }
+            Err(status) => Err(status.into()),
+        }
     }
 
     /// The two halves: for what is said, and for what is heard.
@@ -166,6 +173,30 @@ mod tests {
         for status in [Status::unavailable("gone"), Status::aborted("gone"), Status::unknown("gone"), Status::internal("gone")] {
             assert_eq!(Loss::from(status), Loss::Broken("gone".to_owned()));
         }
+    }
+
+    #[tokio::test]
+    async fn another_server_is_no_broken_coordinator() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _asked = stream.read(&mut [0; 256]).await.unwrap();
+                stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            }
+        });
+        let name = caviar_common::ids::Name::parse("worker", "w").unwrap();
+        let hello = Hello {
+            worker: name,
+            incarnation: caviar_common::ids::Incarnation(1),
+            slots: 1,
+            draining: false,
+            held: Vec::new(),
+            protocol: 1,
+        };
+        let loss = Connection::open(endpoint(&url).unwrap(), hello).await.unwrap_err();
+        assert_eq!(loss, Loss::Refused("what answers there is no Caviar coordinator; hint: check --coordinator".to_owned()));
     }
 
     #[test]
