@@ -38,13 +38,13 @@ pub(crate) enum Command {
     /// Write every trial of a sweep with its metrics of every epoch, for another program
     Export(Export),
     /// Start no more trials of a sweep; those that run go on
-    Pause(OneSweep),
+    Pause(Turn),
     /// Go on with a paused sweep
-    Resume(OneSweep),
+    Resume(Turn),
     /// End a sweep: its running trials stop, its results stay
-    Cancel(OneSweep),
+    Cancel(Turn),
     /// Remove a completed or cancelled sweep with all its results
-    Delete(OneSweep),
+    Delete(Delete),
     /// List the workers
     Workers(Workers),
     /// Let a worker finish what it holds, take nothing new, and leave
@@ -101,6 +101,9 @@ pub(crate) struct Submit {
     /// The sweep's name, instead of the one in the file
     #[arg(long, value_parser = name)]
     pub(crate) name: Option<Name>,
+    /// Write the sweep as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Whom to ask.
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -109,7 +112,7 @@ pub(crate) struct Submit {
 /// `list`
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Write JSON
+    /// Write a JSON array
     #[arg(long)]
     pub(crate) json: bool,
     /// Where to read.
@@ -196,11 +199,24 @@ pub(crate) struct Export {
     /// The sweep, by name or number
     pub(crate) sweep: String,
     /// The format
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, default_value_t = Format::Csv, conflicts_with_all = ["csv", "json"])]
     pub(crate) format: Format,
+    /// Write CSV: --format csv
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+    /// Write a JSON object: --format json
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Where to read.
     #[command(flatten)]
     pub(crate) source: Source,
+}
+
+impl Export {
+    /// The format, whichever way it was asked for.
+    pub(crate) const fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
 }
 
 /// A format for other programs.
@@ -212,9 +228,22 @@ pub(crate) enum Format {
     Json,
 }
 
-/// The commands that change one sweep.
+/// `pause`, `resume` and `cancel`
 #[derive(Debug, Args)]
-pub(crate) struct OneSweep {
+pub(crate) struct Turn {
+    /// The sweep, by name or number
+    pub(crate) sweep: String,
+    /// Write the sweep as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// `delete`
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
     /// The sweep, by name or number
     pub(crate) sweep: String,
     /// Whom to ask.
@@ -225,7 +254,7 @@ pub(crate) struct OneSweep {
 /// `workers`
 #[derive(Debug, Args)]
 pub(crate) struct Workers {
-    /// Write JSON
+    /// Write a JSON array
     #[arg(long)]
     pub(crate) json: bool,
     /// Whom to ask.
@@ -238,6 +267,9 @@ pub(crate) struct Workers {
 pub(crate) struct Drain {
     /// The worker's name
     pub(crate) worker: String,
+    /// Write the worker as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Whom to ask.
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -265,7 +297,12 @@ mod tests {
             "caviar status digits --watch --json",
             "caviar trials digits --sort objective --csv",
             "caviar best digits --toml",
+            "caviar export digits",
             "caviar export digits --format csv",
+            "caviar export digits --json",
+            "caviar export digits --csv --store caviar.db",
+            "caviar submit examples/digits.toml --json",
+            "caviar cancel digits --json",
             "caviar pause digits --coordinator http://127.0.0.1:1",
             "caviar drain w1",
         ] {
@@ -281,7 +318,8 @@ mod tests {
             "caviar run a.toml --name é",
             "caviar run a.toml --name 7",
             "caviar trials digits --csv --json",
-            "caviar export digits",
+            "caviar export digits --format csv --json",
+            "caviar export digits --csv --json",
             "caviar pause digits --store caviar.db",
         ] {
             assert!(!accepts(words), "{words}");

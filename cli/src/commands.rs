@@ -4,8 +4,9 @@ use std::io::Write;
 
 use caviar_common::view::{SweepView, TrialView};
 use caviar_proto::v1::TrialOrder;
+use serde::Serialize;
 
-use crate::args::{Best, Command, Connection, Drain, Export, Format, List, OneSweep, Sort, Status, Submit, Trials, Watch, Workers};
+use crate::args::{Best, Command, Connection, Drain, Export, Format, List, Sort, Status, Submit, Trials, Watch, Workers};
 use crate::client::Client;
 use crate::embedded::Reader;
 use crate::failure::Failure;
@@ -27,20 +28,11 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Trials(args) => trials(&args).await,
         Command::Best(args) => best(&args).await,
         Command::Export(args) => export(&args).await,
-        Command::Pause(args) => {
-            tell(&connect(&args).await?.pause(&args.sweep).await?);
-            Ok(())
-        }
-        Command::Resume(args) => {
-            tell(&connect(&args).await?.resume(&args.sweep).await?);
-            Ok(())
-        }
-        Command::Cancel(args) => {
-            tell(&connect(&args).await?.cancel(&args.sweep).await?);
-            Ok(())
-        }
+        Command::Pause(args) => tell(&connect(&args.connection).await?.pause(&args.sweep).await?, args.json),
+        Command::Resume(args) => tell(&connect(&args.connection).await?.resume(&args.sweep).await?, args.json),
+        Command::Cancel(args) => tell(&connect(&args.connection).await?.cancel(&args.sweep).await?, args.json),
         Command::Delete(args) => {
-            connect(&args).await?.delete(&args.sweep).await?;
+            connect(&args.connection).await?.delete(&args.sweep).await?;
             talk(&format!("sweep {} is deleted", args.sweep));
             Ok(())
         }
@@ -49,19 +41,30 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
     }
 }
 
-async fn connect(args: &OneSweep) -> anyhow::Result<Client> {
-    Client::connect(&args.connection.coordinator).await
+async fn connect(connection: &Connection) -> anyhow::Result<Client> {
+    Client::connect(&connection.coordinator).await
 }
 
-fn tell(sweep: &SweepView) {
+/// Says what became of a sweep, and gives it to a program that asks for it.
+fn tell(sweep: &SweepView, json: bool) -> anyhow::Result<()> {
     talk(&format!("sweep {} is {}", sweep.name, sweep.state.name()));
+    object(sweep, json)
+}
+
+fn object(value: &impl Serialize, json: bool) -> anyhow::Result<()> {
+    if json {
+        let mut out = show::stdout();
+        show::json(&mut out, value)?;
+        out.flush()?;
+    }
+    Ok(())
 }
 
 async fn submit(args: &Submit) -> anyhow::Result<()> {
     let checked = Checked::read(&args.file, args.name.as_ref(), DataIs::Elsewhere)?;
-    let mut client = Client::connect(&args.connection.coordinator).await?;
+    let mut client = connect(&args.connection).await?;
     let sweep = checked.create(&mut client, &["to begin another: --name NAME".to_owned()]).await?;
-    tell(&sweep);
+    tell(&sweep, args.json)?;
     talk(&format!("hint: caviar status {} --watch", sweep.name));
     Ok(())
 }
@@ -98,7 +101,7 @@ async fn status(args: &Status) -> anyhow::Result<()> {
 }
 
 async fn watch(sweep: &str, json: bool, connection: &Connection) -> anyhow::Result<()> {
-    let mut client = Client::connect(&connection.coordinator).await?;
+    let mut client = connect(connection).await?;
     let mut out = show::stdout();
     if json {
         let mut changes = client.watch(sweep).await?;
@@ -156,7 +159,7 @@ async fn export(args: &Export) -> anyhow::Result<()> {
     let sweep = reader.client.sweep(&args.sweep).await?;
     let mut incoming = reader.client.export(&args.sweep).await?;
     let mut out = show::stdout();
-    match args.format {
+    match args.format() {
         Format::Csv => {
             let mut csv = show::export::Csv::new(&mut out, &sweep)?;
             while let Some(trial) = incoming.next().await? {
@@ -178,7 +181,7 @@ async fn export(args: &Export) -> anyhow::Result<()> {
 }
 
 async fn workers(args: &Workers) -> anyhow::Result<()> {
-    let workers = Client::connect(&args.connection.coordinator).await?.workers().await?;
+    let workers = connect(&args.connection).await?.workers().await?;
     let mut out = show::stdout();
     if args.json {
         show::json(&mut out, &workers)?;
@@ -189,8 +192,8 @@ async fn workers(args: &Workers) -> anyhow::Result<()> {
 }
 
 async fn drain(args: &Drain) -> anyhow::Result<()> {
-    let worker = Client::connect(&args.connection.coordinator).await?.drain(&args.worker).await?;
+    let worker = connect(&args.connection).await?.drain(&args.worker).await?;
     let held = show::text::count(u64::try_from(worker.trials.len())?, "trial");
     talk(&format!("worker {} finishes {held} and leaves", worker.worker));
-    Ok(())
+    object(&worker, args.json)
 }
