@@ -9,10 +9,13 @@ use crate::limits::{MAX_CHOICES, MAX_PARAMETERS};
 use crate::scale::Scale;
 use crate::space::{Condition, Domain, Holds, Parameter, Space};
 
+/// What only hidden layers have.
+const OF_HIDDEN_LAYERS: [&str; 6] = ["units", "activation", "normalization", "batch_norm_momentum", "dropout", "init"];
+
 /// Checks every parameter, then how they hang together. An absent `[space]` is the empty space.
 pub(super) fn check_space(drafts: Option<&[DraftParameter]>, fixed: &Assignment, problems: &mut Problems) -> Space {
     let Some(drafts) = drafts else { return Space::default() };
-    if drafts.is_empty() {
+    if drafts.is_empty() && !problems.touches("space") {
         problems.push(Problem::new("space", "empty: name a hyperparameter to search, or leave the section out for the default space"));
     }
     if drafts.len() > MAX_PARAMETERS {
@@ -219,7 +222,11 @@ fn written_condition(
         return None;
     };
     let field = format!("{field}.{parent}");
-    if parent == &draft.name || !drafts.iter().any(|d| &d.name == parent) {
+    if parent == &draft.name {
+        problems.push(Problem::new(&field, format!("{parent} cannot depend on itself: name another parameter, or leave `when` out")));
+        return None;
+    }
+    if !drafts.iter().any(|d| &d.name == parent) {
         let message = match fixed.get(parent) {
             Some(value) => format!("{parent} is not searched, it is fixed at {value}: search it in [space], or leave `when` out"),
             None => format!("{parent} is not searched: add it to [space], or leave `when` out"),
@@ -257,8 +264,14 @@ fn layer_condition(
     None
 }
 
-/// Refuses to search what can change nothing: beta2 beside a fixed optimizer that has none.
+/// Refuses to search what can change nothing: beta2 beside a fixed optimizer that has none, units without a layer.
 fn check_effect(draft: &DraftParameter, drafts: &[DraftParameter], fixed: &Assignment, problems: &mut Problems) {
+    let has_no_layer = fixed.get("layers").and_then(Value::as_i64) == Some(0) && !drafts.iter().any(|d| d.name == "layers");
+    if has_no_layer && OF_HIDDEN_LAYERS.contains(&draft.name.as_str()) {
+        let message = "has no effect with layers = 0: write layers = 1 or more in [fixed], or leave it out";
+        problems.push(Problem::new(path(draft), message));
+        return;
+    }
     let Some((other, values)) = hyper::lookup(&draft.name).and_then(|row| row.needs) else { return };
     if drafts.iter().any(|d| d.name == other) {
         return;

@@ -1,6 +1,6 @@
 //! The space of a sweep that names none: the hyperparameters that matter, by importance, on their proper scales.
 
-use crate::assignment::Assignment;
+use crate::assignment::{Assignment, Value};
 use crate::data::DataSummary;
 use crate::hyper;
 use crate::scale::Scale;
@@ -24,7 +24,9 @@ pub(super) fn for_data(fixed: &Assignment, data: &DataSummary) -> Space {
     if has_momentum {
         candidates.push(("momentum", float(Scale::OneMinusLog, 0.8, 0.99)));
     }
-    candidates.push(("units", Domain::Int { scale: Scale::Linear, low: 32, high: most_units }));
+    if fixed.get("layers").and_then(Value::as_i64) != Some(0) {
+        candidates.push(("units", Domain::Int { scale: Scale::Linear, low: 32, high: most_units }));
+    }
     candidates.push(("batch_size", Domain::Int { scale: Scale::Log, low: 16, high: most_batch }));
     candidates.push(("layers", Domain::Int { scale: Scale::Linear, low: 1, high: 4 }));
     if fixed.get("schedule").and_then(|v| v.as_str()) != Some("constant") {

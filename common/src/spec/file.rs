@@ -10,6 +10,10 @@ use super::draft::{Draft, DraftParameter};
 use crate::assignment::Value;
 use crate::error::{Problem, Problems};
 use crate::hyper;
+use crate::limits::{MAX_PARALLELISM, MAX_TRIALS};
+
+/// What is said of a value that is no number.
+const NUMBER: &str = "write a number";
 
 /// A sweep file that was read: the spec, and where its fields stand.
 #[derive(Clone, Debug)]
@@ -106,7 +110,8 @@ impl<'t, 'i> Section<'t, 'i> {
 impl Reader<'_> {
     fn draft(&mut self, root: &DeTable<'_>) -> Draft {
         let mut top = self.open(String::new(), Some(root));
-        let mut draft = Draft { name: self.text_of(&mut top, "name"), seed: self.whole_of(&mut top, "seed"), ..Draft::default() };
+        let mut draft =
+            Draft { name: self.text_of(&mut top, "name"), seed: self.whole_of(&mut top, "seed", 0, u64::MAX), ..Draft::default() };
 
         let mut data = self.section(&mut top, "data");
         draft.data.source = self.text_of(&mut data, "source");
@@ -128,9 +133,9 @@ impl Reader<'_> {
 
         let mut search = self.section(&mut top, "search");
         draft.search.strategy = self.text_of(&mut search, "strategy");
-        draft.search.trials = self.whole_of(&mut search, "trials");
+        draft.search.trials = self.whole_of(&mut search, "trials", 1, MAX_TRIALS);
         draft.search.rounds = self.wholes_of(&mut search, "rounds");
-        draft.search.parallelism = self.whole_of(&mut search, "parallelism");
+        draft.search.parallelism = self.whole_of(&mut search, "parallelism", 1, MAX_PARALLELISM);
         self.close(&search);
 
         let mut objective = self.section(&mut top, "objective");
@@ -193,7 +198,9 @@ impl Reader<'_> {
         let value = section.take(key)?;
         let result = read(value.get_ref());
         if result.is_none() {
-            self.mistake(&section.field(key), value, right);
+            // A number that is refused as a number is NaN or infinite.
+            let is_endless = right == NUMBER && matches!(value.get_ref(), DeValue::Float(_));
+            self.mistake(&section.field(key), value, if is_endless { "write a finite number" } else { right });
         }
         result
     }
@@ -203,11 +210,11 @@ impl Reader<'_> {
     }
 
     fn number_of(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<f64> {
-        self.entry(section, key, "write a number", |v| scalar(v).and_then(|v| v.as_f64()))
+        self.entry(section, key, NUMBER, |v| scalar(v).and_then(|v| v.as_f64()))
     }
 
-    fn whole_of(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<u64> {
-        self.entry(section, key, "write a whole number from 0", whole)
+    fn whole_of(&mut self, section: &mut Section<'_, '_>, key: &'static str, least: u64, most: impl Into<u64>) -> Option<u64> {
+        self.entry(section, key, &format!("write a whole number from {least} to {}", most.into()), whole)
     }
 
     fn wholes_of(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<u64>> {
@@ -217,7 +224,7 @@ impl Reader<'_> {
     }
 
     fn scalar_of(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<Value> {
-        self.entry(section, key, "write a number", scalar)
+        self.entry(section, key, NUMBER, scalar)
     }
 
     /// Every entry of `[fixed]`.
@@ -226,6 +233,9 @@ impl Reader<'_> {
         for (key, value) in section.table.into_iter().flatten() {
             match scalar(value.get_ref()) {
                 Some(v) => values.push((key.get_ref().to_string(), v)),
+                None if matches!(value.get_ref(), DeValue::Float(_)) => {
+                    self.mistake(&section.field(key.get_ref()), value, "write a finite number");
+                }
                 None => self.mistake(&section.field(key.get_ref()), value, "write one number or one text in quotes"),
             }
         }
@@ -259,7 +269,7 @@ impl Reader<'_> {
             high: self.scalar_of(&mut entry, "high"),
             choices: self.entry(&mut entry, "choices", "write a list, such as [\"relu\", \"tanh\"]", list),
             when: self.entry(&mut entry, "when", "write the values it is active for: { optimizer = [\"adam\"] }", condition),
-            points: self.whole_of(&mut entry, "points"),
+            points: self.whole_of(&mut entry, "points", 1, MAX_TRIALS),
         };
         self.close(&entry);
         draft

@@ -86,7 +86,14 @@ fn each_mistake_names_line_field_value_and_remedy() {
             "high = 1.0",
             "line 13: space.momentum.high = 1.0: a one_minus_log scale needs high < 1; write a number such as 0.999, or scale = \"linear\"",
         ),
-        ("trials = 60", "trials = \"60\"", "line 20: search.trials = \"60\": write a whole number from 0"),
+        ("trials = 60", "trials = \"60\"", "line 20: search.trials = \"60\": write a whole number from 1 to 65536"),
+        ("trials = 60", "trials = -4", "line 20: search.trials = -4: write a whole number from 1 to 65536"),
+        ("trials = 60", "trials = 4.5", "line 20: search.trials = 4.5: write a whole number from 1 to 65536"),
+        ("trials = 60", "trials = 70000", "line 20: search.trials = 70000: write a whole number from 1 to 65536"),
+        ("parallelism = 4", "parallelism = -1", "line 22: search.parallelism = -1: write a whole number from 1 to 4096"),
+        ("validation = 0.2", "validation = nan", "line 6: data.validation = nan: write a finite number"),
+        ("high = 1.0", "high = inf", "line 12: space.learning_rate.high = inf: write a finite number"),
+        ("epochs = 30", "epochs = nan", "line 9: fixed.epochs = nan: write a finite number"),
         (
             "rounds = [30, 20, 10]",
             "rounds = [30, 20]",
@@ -124,6 +131,43 @@ fn all_mistakes_are_reported_at_once_and_each_once() {
     let text = DIGITS.replace("name = \"digits\"", "name = \"a b\"").replace("low = 32", "low = 0").replace("trials = 60", "trials = 0");
     let found = errors(&text);
     assert_eq!(found.len(), 3, "{found:?}");
+}
+
+#[test]
+fn a_space_of_mistakes_is_not_called_empty() {
+    let text = "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[space]\nunits = 64\n[search]\ntrials = 10\n";
+    let found = errors(text);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("line 5: space.units = 64: write a range"), "{found:?}");
+    assert_eq!(errors(&text.replace("64", "[32, 64]")).len(), 1);
+    assert!(errors(&text.replace("units = 64\n", ""))[0].starts_with("line 4: space: empty"));
+}
+
+#[test]
+fn no_parameter_depends_on_itself() {
+    let found = changed("high = 0.999 }", "high = 0.999, when = { momentum = [0.9] } }");
+    assert_eq!(
+        found,
+        ["line 13: space.momentum.when.momentum: momentum cannot depend on itself: name another parameter, or leave `when` out"]
+    );
+}
+
+#[test]
+fn without_hidden_layers_their_parameters_have_no_effect() {
+    let text =
+        DIGITS.replace("layers        = { type = \"int\", low = 1, high = 4 }\n", "").replace("epochs = 30", "epochs = 30\nlayers = 0");
+    let found = errors(&text);
+    assert_eq!(found.len(), 2, "{found:?}");
+    let what = "has no effect with layers = 0: write layers = 1 or more in [fixed], or leave it out";
+    assert_eq!(found, [format!("line 15: space.units: {what}"), format!("line 17: space.activation: {what}")]);
+    let (space, _) = text.split_once("[space]").unwrap();
+    let mut spec = file::parse(&format!("{space}[search]\ntrials = 10\n")).unwrap().spec;
+    spec.fill_space(&summary(64));
+    assert!(spec.space.get("units").is_none() && spec.space.get("learning_rate").is_some());
+}
+
+fn summary(features: u32) -> DataSummary {
+    DataSummary { train: 1_000, validation: 300, test: 100, features, outputs: 10, digest: String::new() }
 }
 
 #[test]
