@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use caviar_common::data::DataSpec;
+use caviar_common::data::{DataSpec, DataSummary};
 use caviar_common::error::{Problem, Problems};
 use caviar_common::ids::Name;
 use caviar_common::limits::MAX_SWEEP_FILE_BYTES;
@@ -57,9 +57,22 @@ impl Checked {
         let mut spec = file.spec.clone();
         make_absolute(&mut spec.data, path)?;
         let checked = Self { shown, file, spec };
-        match data_problem(&checked.spec.data, &checked.file.spec.data, checked.spec.seed, data_is) {
+        match checked.data_problem(data_is) {
             Some(problem) => Err(checked.refused(problem.into()).into()),
             None => Ok(checked),
+        }
+    }
+
+    /// What is wrong with the data, or with the sweep on this data.
+    fn data_problem(&self, data_is: DataIs) -> Option<Problem> {
+        match data_of(&self.spec.data, &self.file.spec.data, self.spec.seed, data_is) {
+            Ok(None) => None,
+            Ok(Some(data)) => {
+                let mut spec = self.spec.clone();
+                spec.fill_space(&data);
+                spec.check_size(Some(&data)).err()
+            }
+            Err(problem) => Some(problem),
         }
     }
 
@@ -120,12 +133,13 @@ fn make_absolute(data: &mut DataSpec, sweep_file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is wrong with the data, in terms of the file: `written` is what stands there.
-fn data_problem(data: &DataSpec, written: &DataSpec, seed: u64, data_is: DataIs) -> Option<Problem> {
-    let error = prepare(data, seed).err()?;
-    if data_is == DataIs::Elsewhere && matches!(error, DataError::Open { .. }) {
-        return None;
-    }
+/// The data, unless it is elsewhere; or what is wrong with it, in terms of the file: `written` is what stands there.
+fn data_of(data: &DataSpec, written: &DataSpec, seed: u64, data_is: DataIs) -> Result<Option<DataSummary>, Problem> {
+    let error = match prepare(data, seed) {
+        Ok((_, summary)) => return Ok(Some(summary)),
+        Err(DataError::Open { .. }) if data_is == DataIs::Elsewhere => return Ok(None),
+        Err(error) => error,
+    };
     let field = error.field();
     let value = match field {
         "data.source" => Some(format!("{:?}", written.source)),
@@ -135,7 +149,7 @@ fn data_problem(data: &DataSpec, written: &DataSpec, seed: u64, data_is: DataIs)
         "data.test" => Some(written.test.to_string()),
         _ => None,
     };
-    Some(Problem { value, ..Problem::new(field, error.to_string()) })
+    Err(Problem { value, ..Problem::new(field, error.to_string()) })
 }
 
 /// Adds what is wrong with the data to the other problems of a file, if its data section can be understood at all.
@@ -148,7 +162,7 @@ fn data_problem_beside(text: &str, path: &Path, data_is: DataIs, problems: &mut 
     if make_absolute(&mut data, path).is_err() {
         return;
     }
-    if let Some(problem) = data_problem(&data, &written, seed, data_is) {
+    if let Err(problem) = data_of(&data, &written, seed, data_is) {
         let line = line_in_data(text, &problem.field);
         problems.push(Problem { line, ..problem });
         problems.locate(|_| None);

@@ -16,6 +16,8 @@ pub const MAX_EPOCHS: u32 = 100_000;
 pub const MAX_LAYERS: u32 = 64;
 /// Units of one layer.
 pub const MAX_UNITS: u32 = 8_192;
+/// Weights of one network: with their gradients and moments, 4 GiB.
+pub const MAX_WEIGHTS: u64 = 1 << 28;
 /// Examples in one mini-batch.
 pub const MAX_BATCH_SIZE: u32 = 1_048_576;
 /// Characters of a sweep's name, a worker's id or a request id.

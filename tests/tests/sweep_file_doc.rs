@@ -29,7 +29,7 @@ parallelism = 4
 "#;
 
 /// What is wrong, what stands in the good file, and what is written instead. A change of `mine.csv` begins with `csv:`.
-const MISTAKES: [(&str, &str, &str); 24] = [
+const MISTAKES: [(&str, &str, &str); 25] = [
     ("a key that does not exist", "seed = 7", "sede = 7"),
     ("a section that does not exist", "[fixed]", "[fix]"),
     ("a hyperparameter that does not exist", "units = {", "unit = {"),
@@ -47,6 +47,7 @@ const MISTAKES: [(&str, &str, &str); 24] = [
     ("a hyperparameter without effect", "optimizer = \"momentum\"", "optimizer = \"adam\""),
     ("rounds that do not add up", "rounds = [30, 20, 10]", "rounds = [30, 20]"),
     ("more grid points than trials", "strategy = \"rounds\"\ntrials = 60\nrounds = [30, 20, 10]", "strategy = \"grid\"\ntrials = 1"),
+    ("a network too large to train", "low = 32, high = 128", "low = 32, high = 8192 }\nlayers = { low = 1, high = 9"),
     ("no name", "name = \"mine\"\n", ""),
     ("a data file that is not there", "mine.csv", "yours.csv"),
     ("a label column that is not there", "label = \"kind\"", "label = \"species\""),

@@ -41,7 +41,13 @@ impl Draft {
         match name {
             Some(name) => {
                 let seed = self.seed.unwrap_or(0);
-                problems.into_result(SweepSpec { name, seed, data, fixed, space, search, objective })
+                let spec = SweepSpec { name, seed, data, fixed, space, search, objective };
+                if problems.is_empty()
+                    && let Err(problem) = spec.check_size(None)
+                {
+                    problems.push(problem);
+                }
+                problems.into_result(spec)
             }
             None => Err(problems),
         }

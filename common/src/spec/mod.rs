@@ -8,6 +8,7 @@ mod check_space;
 mod default_space;
 mod draft;
 pub mod file;
+mod size;
 
 use serde::{Deserialize, Serialize};
 

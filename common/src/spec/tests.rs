@@ -171,6 +171,25 @@ fn summary(features: u32) -> DataSummary {
 }
 
 #[test]
+fn the_largest_network_is_within_the_limit() {
+    let large = DIGITS.replace("low = 32, high = 128", "low = 32, high = 8192").replace("low = 1, high = 4", "low = 1, high = 5");
+    let found = errors(&large.replace("high = 5", "high = 6"));
+    let what = "the largest network, 6 layers of 8192 units, has 335806464 weights: at most 268435456 are allowed; lower units or layers";
+    assert_eq!(found, [format!("line 14: space.units: {what}")]);
+    // Five such layers are too large only with more than no input at all, which the data tells.
+    let spec = file::parse(&large.replace("high = 8192", "high = 8190").replace("high = 5", "high = 4")).unwrap().spec;
+    assert_eq!(spec.check_size(Some(&summary(64))), Ok(()));
+    let message = spec.check_size(Some(&summary(10_000))).unwrap_err().to_string();
+    assert!(
+        message.starts_with("space.units: the largest network, 4 layers of 8190 units on 10000 features and 10 outputs, has 283"),
+        "{message}"
+    );
+    // units_2 is narrow where there is a second layer.
+    let narrow = large.replace("[search]", "units_2 = { low = 8, high = 16 }\nunits_4 = { low = 8, high = 16 }\n[search]");
+    assert!(file::parse(&narrow).is_ok());
+}
+
+#[test]
 fn broken_toml_is_reported_with_its_line() {
     let found = errors("name = \"digits\"\nseed = = 7\n");
     assert!(found[0].starts_with("line 2: TOML syntax"), "{found:?}");

@@ -22,6 +22,9 @@ impl Api {
             return known.map_err(|refusal| refused(&refusal));
         }
         let data = self.read_data(&spec).await?;
+        let mut filled = spec.clone();
+        filled.fill_space(&data);
+        filled.check_size(Some(&data)).map_err(|problem| status::from_problems(&Problems::from(problem)))?;
         let input = Input::CreateSweep { request_id, spec: Box::new(spec), data };
         match self.driver.apply(input).await.map_err(gone)? {
             Ok(Reply::Sweep(id)) => Ok(id),

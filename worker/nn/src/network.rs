@@ -2,6 +2,7 @@
 #![allow(clippy::indexing_slicing, reason = "layers and rows were counted when the trainer was made")]
 #![allow(clippy::as_conversions, reason = "sizes below 2^32, and initial values rounded to the f32 that the trainer computes in")]
 
+use caviar_common::limits::MAX_WEIGHTS;
 use caviar_common::seed::{Seed, Stream};
 use caviar_common::train::{Activation, Init, TrainSpec};
 
@@ -11,9 +12,6 @@ use crate::kernels::{Buffer, Family, LANES, blocks, padded};
 use crate::layer::{Hidden, Layer, Mode};
 use crate::loss::{Tally, cross_entropy, squared_error};
 use crate::tensor::{Layout, Tensor};
-
-/// Weights that a network may have: with their gradients and moments, 4 GiB.
-const LIMIT_OF_WEIGHTS: u64 = 1 << 28;
 
 /// A network, and room for `capacity` examples in it.
 pub(crate) struct Network {
@@ -178,5 +176,5 @@ fn check_size(widths: &[usize]) -> Result<(), TrainError> {
     for ends in widths.windows(2) {
         weights = weights.saturating_add((padded(ends[0]) as u64).saturating_mul(padded(ends[1]) as u64));
     }
-    if weights > LIMIT_OF_WEIGHTS { Err(TrainError::TooLarge { weights, limit: LIMIT_OF_WEIGHTS }) } else { Ok(()) }
+    if weights > MAX_WEIGHTS { Err(TrainError::TooLarge { weights, limit: MAX_WEIGHTS }) } else { Ok(()) }
 }
