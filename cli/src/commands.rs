@@ -14,6 +14,7 @@ use crate::follow::follow;
 use crate::progress::talk;
 use crate::run;
 use crate::show;
+use crate::show::sweep::Standing;
 use crate::sweep_file::{Checked, DataIs};
 
 /// Carries out a command.
@@ -71,13 +72,14 @@ async fn submit(args: &Submit) -> anyhow::Result<()> {
 
 async fn list(args: &List) -> anyhow::Result<()> {
     let mut reader = Reader::open(&args.source).await?;
-    let sweeps = reader.client.list().await?;
+    let sweeps: Vec<SweepView> = reader.client.list().await?.into_iter().map(|sweep| reader.seen(sweep)).collect();
+    let standing = reader.standing();
     reader.close().await?;
     let mut out = show::stdout();
     if args.json {
         show::json(&mut out, &sweeps)?;
     } else {
-        show::sweep::list(&mut out, &sweeps)?;
+        show::sweep::list(&mut out, &sweeps, standing)?;
     }
     Ok(out.flush()?)
 }
@@ -85,13 +87,14 @@ async fn list(args: &List) -> anyhow::Result<()> {
 async fn status(args: &Status) -> anyhow::Result<()> {
     let mut reader = Reader::open(&args.source).await?;
     let sweep = reader.client.sweep(&args.sweep).await?;
+    let (sweep, standing) = (reader.seen(sweep), reader.standing());
     let running = if args.json { Vec::new() } else { reader.client.running(&args.sweep).await? };
     reader.close().await?;
     let mut out = show::stdout();
     if args.json {
         show::json(&mut out, &sweep)?;
     } else {
-        show::sweep::status(&mut out, &sweep)?;
+        show::sweep::status(&mut out, &sweep, standing)?;
         if !running.is_empty() {
             writeln!(out)?;
             show::trials::table(&mut out, &sweep, &running)?;
@@ -111,7 +114,7 @@ async fn watch(sweep: &str, json: bool, connection: &Connection) -> anyhow::Resu
         return Ok(());
     }
     let last = follow(&mut client, sweep, None).await?;
-    show::sweep::status(&mut out, &last)?;
+    show::sweep::status(&mut out, &last, Standing::Live)?;
     Ok(out.flush()?)
 }
 
@@ -140,8 +143,7 @@ async fn best(args: &Best) -> anyhow::Result<()> {
     let sweep = reader.client.sweep(&args.sweep).await?;
     reader.close().await?;
     let Some(best) = &sweep.best else {
-        let message = format!("no trial of {} is completed yet", sweep.name);
-        return Err(Failure::hinted(message, format!("caviar status {} shows how it is going", sweep.name)).into());
+        return Err(no_best(&sweep).into());
     };
     let mut out = show::stdout();
     if args.json {
@@ -152,6 +154,18 @@ async fn best(args: &Best) -> anyhow::Result<()> {
         show::best::text(&mut out, &sweep, best)?;
     }
     Ok(out.flush()?)
+}
+
+fn no_best(sweep: &SweepView) -> Failure {
+    let name = &sweep.name;
+    if sweep.state.is_final() {
+        Failure::hinted(
+            format!("no trial of {name} was completed, and it is {}", sweep.state.name()),
+            format!("caviar trials {name} shows what became of them"),
+        )
+    } else {
+        Failure::hinted(format!("no trial of {name} is completed yet"), format!("caviar status {name} shows how it is going"))
+    }
 }
 
 async fn export(args: &Export) -> anyhow::Result<()> {

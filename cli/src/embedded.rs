@@ -1,15 +1,17 @@
 //! A coordinator inside this process. It is spoken to over gRPC on loopback, as any other.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use caviar_common::view::{NO_WORKER, SweepView};
 use caviar_coordinator::{Server, ServerConfig, start};
 use caviar_core::input::Config;
 
 use crate::args::Source;
 use crate::client::Client;
 use crate::failure::Failure;
+use crate::show::sweep::Standing;
 
 /// A coordinator inside this process.
 #[derive(Debug)]
@@ -29,6 +31,11 @@ impl Embedded {
         if !store.is_file() {
             let message = format!("there is no store {}", store.display());
             return Err(Failure::hinted(message, "caviar run FILE --store PATH makes one; without --store a coordinator is asked").into());
+        }
+        // A database that was just begun may have everything in its log yet.
+        let is_empty = store.metadata().is_ok_and(|data| data.len() == 0) && !with_suffix(store, "-wal").exists();
+        if is_empty {
+            return Err(Failure::hinted(format!("{} is no Caviar store: it is empty", store.display()), "name another file").into());
         }
         Self::start_with(store, false).await
     }
@@ -57,31 +64,57 @@ impl Embedded {
     }
 }
 
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 /// A client of what a reading command asks, and the coordinator behind it where that is in this process.
 #[derive(Debug)]
 pub(crate) struct Reader {
     /// Ask this.
     pub(crate) client: Client,
-    embedded: Option<Embedded>,
+    stored: Option<(Embedded, PathBuf)>,
 }
 
 impl Reader {
     /// Connects to the coordinator, or opens the store.
     pub(crate) async fn open(source: &Source) -> anyhow::Result<Self> {
         match &source.store {
-            None => Ok(Self { client: Client::connect(&source.connection.coordinator).await?, embedded: None }),
+            None => Ok(Self { client: Client::connect(&source.connection.coordinator).await?, stored: None }),
             Some(store) => {
                 let embedded = Embedded::read(store).await?;
-                Ok(Self { client: Client::connect(embedded.url()).await?, embedded: Some(embedded) })
+                Ok(Self { client: Client::connect(embedded.url()).await?, stored: Some((embedded, store.clone())) })
             }
         }
+    }
+
+    /// Whether what is read can go on at all.
+    pub(crate) const fn standing(&self) -> Standing {
+        if self.stored.is_some() { Standing::Stored } else { Standing::Live }
+    }
+
+    /// A sweep as the reader should see it: of a store, that no worker is connected is no news, but how to go on is.
+    pub(crate) fn seen(&self, mut sweep: SweepView) -> SweepView {
+        if let Some((_, store)) = &self.stored
+            && !sweep.state.is_final()
+        {
+            sweep.notes.retain(|note| note != NO_WORKER);
+            sweep.notes.push(format!(
+                "nobody runs it now; to go on: caviar run --resume --name {} --store {}",
+                sweep.name,
+                store.display()
+            ));
+        }
+        sweep
     }
 
     /// Lets go of the store.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
         drop(self.client);
-        match self.embedded {
-            Some(embedded) => embedded.stop().await,
+        match self.stored {
+            Some((embedded, _)) => embedded.stop().await,
             None => Ok(()),
         }
     }

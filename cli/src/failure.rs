@@ -28,8 +28,10 @@ pub(crate) enum Failure {
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted {
+        /// What is kept.
+        kept: Vec<String>,
         /// How to go on.
-        hint: Option<String>,
+        hint: String,
     },
 }
 
@@ -72,7 +74,10 @@ impl Failure {
                 Some(line) => writeln!(out, "{file}:{line}: {problem}"),
                 None => writeln!(out, "{file}: {problem}"),
             }),
-            Self::Interrupted { hint } => hint.iter().try_for_each(|hint| writeln!(out, "hint: {hint}")),
+            Self::Interrupted { kept, hint } => {
+                kept.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+                writeln!(out, "hint: {hint}")
+            }
         }
     }
 }

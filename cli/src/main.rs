@@ -54,6 +54,30 @@ fn report(error: &anyhow::Error) {
     let mut stderr = std::io::stderr().lock();
     let _unheard = match error.downcast_ref::<Failure>() {
         Some(failure) => failure.write(&mut stderr),
-        None => Failure::of_text(&format!("{error:#}")).write(&mut stderr),
+        None => Failure::of_text(&text_of(error)).write(&mut stderr),
     };
+}
+
+/// An error with its causes, each said once: some errors quote theirs.
+fn text_of(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_is_said_once() {
+        let io = || std::io::Error::other("disk gone");
+        let quoting = anyhow::Error::new(io()).context("cannot write (disk gone); hint: buy one");
+        assert_eq!(text_of(&quoting), "cannot write (disk gone); hint: buy one");
+        assert_eq!(text_of(&anyhow::Error::new(io()).context("writing")), "writing: disk gone");
+    }
 }

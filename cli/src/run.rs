@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::follow::follow;
 use crate::progress::talk;
 use crate::show;
+use crate::show::sweep::Standing;
 use crate::show::text;
 use crate::sweep_file::{Checked, DataIs};
 
@@ -53,17 +54,38 @@ async fn work(args: &Run, checked: Option<&Checked>, embedded: &mut Embedded) ->
     let names = begin(args, checked, &mut client).await?;
     let worker = LocalWorker::start(embedded.url(), slots(args))?;
     let outcome = tokio::select! {
-        outcome = follow_all(&mut client, &names) => outcome,
+        outcome = follow_all(&mut client, &names) => outcome.map(Some),
         error = embedded.ended() => Err(error),
-        () = interrupts.next() => {
-            Err(Failure::Interrupted { hint: Some(format!("caviar run --resume --store {}", args.store.display())) }.into())
-        }
+        () = interrupts.next() => Ok(None),
     };
     tokio::select! {
         () = worker.stop() => {}
         () = interrupts.next() => {}
     }
-    outcome
+    match outcome? {
+        Some(sweeps) => Ok(sweeps),
+        None => Err(interrupted(args, &mut client, &names).await.into()),
+    }
+}
+
+/// What a person who ends a run wants to know.
+async fn interrupted(args: &Run, client: &mut Client, names: &[Name]) -> Failure {
+    let store = args.store.display();
+    let mut kept = Vec::new();
+    for name in names {
+        let line = match client.sweep(name.as_str()).await {
+            Ok(sweep) => {
+                format!(
+                    "{name}: interrupted; {} of {} trials are done and kept in {store}",
+                    sweep.counts.done(),
+                    show::sweep::total(&sweep)
+                )
+            }
+            Err(_) => format!("{name}: interrupted; what is done is kept in {store}"),
+        };
+        kept.push(line);
+    }
+    Failure::Interrupted { kept, hint: format!("to go on: caviar run --resume --store {store}") }
 }
 
 /// Begins or finds the sweeps to run.
@@ -143,7 +165,7 @@ fn write_result(out: &mut impl Write, args: &Run, sweep: &SweepView, took: Durat
         return show::json(out, sweep);
     }
     let (name, store) = (&sweep.name, args.store.display());
-    show::sweep::status(out, sweep)?;
+    show::sweep::status(out, sweep, Standing::Live)?;
     writeln!(out, "\ntook {} with {}; every trial is kept in {store}:", text::duration(took), text::count(slots(args).into(), "slot"))?;
     writeln!(out, "  caviar trials {name} --sort objective --store {store}")?;
     writeln!(out, "  caviar best {name} --toml --store {store}")?;

@@ -45,6 +45,7 @@ fn a_sweep_is_run_and_its_store_is_read() {
 
     let read = |arguments: &[&str]| stdout(directory, &[arguments, &["--store", "caviar.db"]].concat());
     assert!(read(&["list"]).contains("small  completed  6/6"));
+    assert_eq!(read(&["export", "1"]), read(&["export", "small", "--csv"]));
     assert!(read(&["status", "small"]).contains("best trial"));
     assert_eq!(read(&["trials", "small", "--csv"]).lines().count(), 7);
     assert!(read(&["best", "small", "--toml"]).contains("\n[fixed]\n"));
@@ -63,6 +64,9 @@ fn mistakes_are_shown_before_anything_is_made() {
     assert!(text.contains("\nbad.toml:4: data.source = \"absent.csv\": "), "{text}");
     assert!(refusal(directory, &["list", "--store", "absent.db"]).starts_with("error: there is no store absent.db\nhint: "));
     assert!(refusal(directory, &["run", "--resume"]).starts_with("error: there is no store caviar.db\nhint: "));
+    std::fs::write(directory.join("empty.db"), "").unwrap();
+    assert!(refusal(directory, &["list", "--store", "empty.db"]).starts_with("error: empty.db is no Caviar store: it is empty\nhint: "));
+    assert_eq!(std::fs::metadata(directory.join("empty.db")).unwrap().len(), 0);
     assert!(!directory.join("absent.db").exists() && !directory.join("caviar.db").exists());
 }
 

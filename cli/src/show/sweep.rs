@@ -12,15 +12,41 @@ use super::text;
 /// Rounds beside each other in one table.
 const ROUNDS_ABREAST: usize = 5;
 
+/// Whether a sweep that is shown can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A coordinator has it.
+    Live,
+    /// It was read from a store that no coordinator has.
+    Stored,
+}
+
+/// The state in a word. What no coordinator has does not run, whatever it did last.
+fn state(sweep: &SweepView, standing: Standing) -> &'static str {
+    match (standing, sweep.state) {
+        (Standing::Stored, SweepState::Running | SweepState::Scoring) => "interrupted",
+        (_, state) => state.name(),
+    }
+}
+
 /// Every sweep in one line.
-pub(crate) fn list(out: &mut impl Write, sweeps: &[SweepView]) -> io::Result<()> {
+pub(crate) fn list(out: &mut impl Write, sweeps: &[SweepView], standing: Standing) -> io::Result<()> {
     let mut table = Table::with_headings(["number", "sweep", "state", "done", "best", "metric", "test", "data"]);
     for sweep in sweeps {
         let done = format!("{}/{}", sweep.counts.done(), total(sweep));
         let best = sweep.best.as_ref().map_or_else(String::new, |best| objective(&sweep.spec, best));
         let test = sweep.test.as_ref().and_then(|test| test.score.as_ref()).map_or_else(String::new, text::score);
         let metric = sweep.spec.objective.metric.name().to_owned();
-        table.row([sweep.id.to_string(), sweep.name.to_string(), sweep.state.name().to_owned(), done, best, metric, test, source(sweep)]);
+        table.row([
+            sweep.id.to_string(),
+            sweep.name.to_string(),
+            state(sweep, standing).to_owned(),
+            done,
+            best,
+            metric,
+            test,
+            source(sweep),
+        ]);
     }
     table.write(out)
 }
@@ -45,9 +71,9 @@ pub(crate) fn objective(spec: &SweepSpec, trial: &TrialView) -> String {
 }
 
 /// One sweep: how it is going, its rounds, its best trial.
-pub(crate) fn status(out: &mut impl Write, sweep: &SweepView) -> io::Result<()> {
+pub(crate) fn status(out: &mut impl Write, sweep: &SweepView, standing: Standing) -> io::Result<()> {
     let data = &sweep.data;
-    writeln!(out, "sweep {} (number {}) is {}: {}", sweep.name, sweep.id, sweep.state.name(), counts(sweep.counts, total(sweep)))?;
+    writeln!(out, "sweep {} (number {}) is {}: {}", sweep.name, sweep.id, state(sweep, standing), counts(sweep.counts, total(sweep)))?;
     writeln!(
         out,
         "data  {}: {} training, {} validation, {} test examples, {}",
@@ -153,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_finished_sweep_shows_rounds_and_winner() {
-        let text = shown(|out| status(out, &samples::sweep()));
+        let text = shown(|out| status(out, &samples::sweep(), Standing::Live));
         let expected = "\
 sweep digits (number 1) is completed: 3/3 trials, 2 completed, 1 diverged
 data  builtin:digits: 1257 training, 360 validation, 180 test examples, 64 features
@@ -175,7 +201,7 @@ best trial 2 of round 2: highest validation_accuracy 0.9778
 
     #[test]
     fn the_list_has_one_line_each() {
-        let text = shown(|out| list(out, &[samples::sweep()]));
+        let text = shown(|out| list(out, &[samples::sweep()], Standing::Live));
         let expected = "\
 number  sweep   state      done  best    metric               test                         data
 1       digits  completed  3/3   0.9778  validation_accuracy  accuracy 0.9667, loss 0.125  builtin:digits
@@ -189,8 +215,10 @@ number  sweep   state      done  best    metric               test              
         sweep.state = SweepState::Cancelled;
         sweep.counts = Counts { cancelled: 2, ..Counts::default() };
         (sweep.best, sweep.test) = (None, None);
-        assert!(shown(|out| list(out, &[sweep.clone()])).contains("digits  cancelled  0/3 "));
-        assert!(shown(|out| status(out, &sweep)).starts_with("sweep digits (number 1) is cancelled: 0/3 trials, 2 cancelled\n"));
+        assert!(shown(|out| list(out, &[sweep.clone()], Standing::Stored)).contains("digits  cancelled  0/3 "));
+        assert!(
+            shown(|out| status(out, &sweep, Standing::Live)).starts_with("sweep digits (number 1) is cancelled: 0/3 trials, 2 cancelled\n")
+        );
         assert_eq!(total(&sweep), 3);
     }
 
@@ -200,7 +228,9 @@ number  sweep   state      done  best    metric               test              
         sweep.state = SweepState::Running;
         sweep.waits_for = Some(caviar_common::ids::TrialNumber(1));
         sweep.notes = vec!["no worker is connected".to_owned()];
-        let text = shown(|out| status(out, &sweep));
+        let text = shown(|out| status(out, &sweep, Standing::Live));
         assert!(text.contains("note  the next decision waits for trial 1\nnote  no worker is connected\n"), "{text}");
+        let text = shown(|out| status(out, &sweep, Standing::Stored));
+        assert!(text.starts_with("sweep digits (number 1) is interrupted: "), "{text}");
     }
 }
