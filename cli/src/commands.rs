@@ -14,7 +14,7 @@ use crate::follow::follow;
 use crate::progress::talk;
 use crate::run;
 use crate::show;
-use crate::show::sweep::Standing;
+use crate::show::sweep::{Standing, View};
 use crate::sweep_file::{Checked, DataIs};
 
 /// Carries out a command.
@@ -79,7 +79,7 @@ async fn list(args: &List) -> anyhow::Result<()> {
     if args.json {
         show::json(&mut out, &sweeps)?;
     } else {
-        show::sweep::list(&mut out, &sweeps, standing)?;
+        show::sweep::list(&mut out, &sweeps, View::on_stdout(standing))?;
     }
     Ok(out.flush()?)
 }
@@ -94,10 +94,10 @@ async fn status(args: &Status) -> anyhow::Result<()> {
     if args.json {
         show::json(&mut out, &sweep)?;
     } else {
-        show::sweep::status(&mut out, &sweep, standing)?;
+        show::sweep::status(&mut out, &sweep, View::on_stdout(standing))?;
         if !running.is_empty() {
             writeln!(out)?;
-            show::trials::table(&mut out, &sweep, &running)?;
+            show::trials::table(&mut out, &sweep, &running, show::columns())?;
         }
     }
     Ok(out.flush()?)
@@ -114,7 +114,7 @@ async fn watch(sweep: &str, json: bool, connection: &Connection) -> anyhow::Resu
         return Ok(());
     }
     let last = follow(&mut client, sweep, None).await?;
-    show::sweep::status(&mut out, &last, Standing::Live)?;
+    show::sweep::status(&mut out, &last, View::on_stdout(Standing::Live))?;
     Ok(out.flush()?)
 }
 
@@ -133,7 +133,7 @@ async fn trials(args: &Trials) -> anyhow::Result<()> {
     } else if args.csv {
         show::trials::csv(&mut out, &sweep, &trials)?;
     } else {
-        show::trials::table(&mut out, &sweep, &trials)?;
+        show::trials::table(&mut out, &sweep, &trials, show::columns())?;
     }
     Ok(out.flush()?)
 }
@@ -200,7 +200,7 @@ async fn workers(args: &Workers) -> anyhow::Result<()> {
     if args.json {
         show::json(&mut out, &workers)?;
     } else {
-        show::workers::table(&mut out, &workers)?;
+        show::workers::table(&mut out, &workers, show::columns())?;
     }
     Ok(out.flush()?)
 }

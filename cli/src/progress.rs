@@ -9,6 +9,7 @@ use caviar_common::outcome::SweepState;
 use caviar_common::view::{SweepView, TrialView};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::show::columns_of;
 use crate::show::sweep::{objective, total};
 use crate::show::text;
 
@@ -167,7 +168,6 @@ impl Bars {
         let all = &self.all;
         let (bar, pace) = self.sweep.get_or_insert_with(|| {
             let bar = all.add(ProgressBar::new(total.into()).with_prefix(sweep.name.to_string()));
-            bar.set_style(style("{prefix:.bold} [{bar:32.green}] {pos}/{len} trials  {wide_msg}"));
             (bar, Pace { since: now, done })
         });
         let round = sweep.rounds.iter().find(|round| round.done < round.trials);
@@ -184,6 +184,8 @@ impl Bars {
         if is_idle(sweep) {
             *pace = Pace { since: now, done };
         }
+        let frame = frame(32, columns());
+        bar.set_style(style(&format!("{{prefix:.bold}} {}{{pos}}/{{len}} trials  {{wide_msg}}", frame.replace("COLOUR", "green"))));
         bar.set_length(total.into());
         bar.set_position(done.into());
         bar.set_message(format!("{message}{}", and_left(pace.left(done, total, now))));
@@ -194,7 +196,6 @@ impl Bars {
         let all = &self.all;
         let (bar, pace) = self.trials.entry(trial.trial).or_insert_with(|| {
             let bar = all.add(ProgressBar::new(trial.epochs.into()).with_prefix(format!("  trial {}", trial.trial)));
-            bar.set_style(style("{prefix:<12} [{bar:24.cyan}] epoch {pos}/{len}  {wide_msg}"));
             (bar, Pace { since: now, done: epoch })
         });
         let objective = match trial.objective {
@@ -204,8 +205,24 @@ impl Bars {
         if is_idle(sweep) {
             *pace = Pace { since: now, done: epoch };
         }
+        let frame = frame(24, columns());
+        bar.set_style(style(&format!("{{prefix:<12}} {}epoch {{pos}}/{{len}}  {{wide_msg}}", frame.replace("COLOUR", "cyan"))));
         bar.set_position(epoch.into());
         bar.set_message(format!("{objective}{}", and_left(pace.left(epoch, trial.epochs, now))));
+    }
+}
+
+/// Columns of the terminal that the bars are on; a common width where it does not say.
+fn columns() -> usize {
+    columns_of(&console::Term::stderr()).unwrap_or(80)
+}
+
+/// The frame of a bar with room for the text beside it: shorter than `most` on a narrow terminal, and none on a very narrow one.
+fn frame(most: usize, columns: usize) -> String {
+    match columns {
+        ..40 => String::new(),
+        40..80 => format!("[{{bar:{}.COLOUR}}] ", most * (columns - 30) / 80),
+        80.. => format!("[{{bar:{most}.COLOUR}}] "),
     }
 }
 
@@ -226,6 +243,14 @@ mod tests {
         let now = since + Duration::from_secs(20);
         assert_eq!(pace.left(20, 60, now), Some(Duration::from_secs(80)));
         assert_eq!(pace.left(10, 60, now), None);
+    }
+
+    #[test]
+    fn bars_are_short_where_it_is_narrow() {
+        assert_eq!(frame(32, 120), "[{bar:32.COLOUR}] ");
+        assert_eq!(frame(32, 60), "[{bar:12.COLOUR}] ");
+        assert_eq!(frame(24, 40), "[{bar:3.COLOUR}] ");
+        assert_eq!(frame(24, 39), "");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::follow::follow;
 use crate::progress::talk;
 use crate::show;
-use crate::show::sweep::Standing;
+use crate::show::sweep::{Standing, View};
 use crate::show::text;
 use crate::sweep_file::{Checked, DataIs};
 
@@ -165,7 +165,7 @@ fn write_result(out: &mut impl Write, args: &Run, sweep: &SweepView, took: Durat
         return show::json(out, sweep);
     }
     let (name, store) = (&sweep.name, args.store.display());
-    show::sweep::status(out, sweep, Standing::Live)?;
+    show::sweep::status(out, sweep, View::on_stdout(Standing::Live))?;
     writeln!(out, "\ntook {} with {}; every trial is kept in {store}:", text::duration(took), text::count(slots(args).into(), "slot"))?;
     writeln!(out, "  caviar trials {name} --sort objective --store {store}")?;
     writeln!(out, "  caviar best {name} --toml --store {store}")?;

@@ -17,6 +17,17 @@ pub(crate) fn stdout() -> BufWriter<StdoutLock<'static>> {
     BufWriter::new(io::stdout().lock())
 }
 
+/// Columns of the terminal that standard output is; none where it is no terminal, and lines may be as long as they are.
+pub(crate) fn columns() -> Option<usize> {
+    columns_of(&console::Term::stdout())
+}
+
+/// Columns of a terminal.
+pub(crate) fn columns_of(terminal: &console::Term) -> Option<usize> {
+    let (_, columns) = terminal.size_checked().filter(|_| terminal.is_term())?;
+    Some(usize::from(columns))
+}
+
 /// The error of the output below a CSV writer, so that one sees whether its reader went away.
 fn output_error(error: csv::Error) -> io::Error {
     let shown = error.to_string();

@@ -21,6 +21,22 @@ pub(crate) enum Standing {
     Stored,
 }
 
+/// How sweeps are shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    /// Whether they can go on.
+    pub(crate) standing: Standing,
+    /// Columns of the terminal, if it is one.
+    pub(crate) columns: Option<usize>,
+}
+
+impl View {
+    /// On standard output.
+    pub(crate) fn on_stdout(standing: Standing) -> Self {
+        Self { standing, columns: super::columns() }
+    }
+}
+
 /// The state in a word. What no coordinator has does not run, whatever it did last.
 fn state(sweep: &SweepView, standing: Standing) -> &'static str {
     match (standing, sweep.state) {
@@ -30,7 +46,7 @@ fn state(sweep: &SweepView, standing: Standing) -> &'static str {
 }
 
 /// Every sweep in one line.
-pub(crate) fn list(out: &mut impl Write, sweeps: &[SweepView], standing: Standing) -> io::Result<()> {
+pub(crate) fn list(out: &mut impl Write, sweeps: &[SweepView], view: View) -> io::Result<()> {
     let mut table = Table::with_headings(["number", "sweep", "state", "done", "best", "metric", "test", "data"]);
     for sweep in sweeps {
         let done = format!("{}/{}", sweep.counts.done(), total(sweep));
@@ -40,7 +56,7 @@ pub(crate) fn list(out: &mut impl Write, sweeps: &[SweepView], standing: Standin
         table.row([
             sweep.id.to_string(),
             sweep.name.to_string(),
-            state(sweep, standing).to_owned(),
+            state(sweep, view.standing).to_owned(),
             done,
             best,
             metric,
@@ -48,7 +64,7 @@ pub(crate) fn list(out: &mut impl Write, sweeps: &[SweepView], standing: Standin
             source(sweep),
         ]);
     }
-    table.write(out)
+    table.write(out, view.columns)
 }
 
 /// The file name of the data, which tells more than the beginning of a long path.
@@ -71,9 +87,9 @@ pub(crate) fn objective(spec: &SweepSpec, trial: &TrialView) -> String {
 }
 
 /// One sweep: how it is going, its rounds, its best trial.
-pub(crate) fn status(out: &mut impl Write, sweep: &SweepView, standing: Standing) -> io::Result<()> {
+pub(crate) fn status(out: &mut impl Write, sweep: &SweepView, view: View) -> io::Result<()> {
     let data = &sweep.data;
-    writeln!(out, "sweep {} (number {}) is {}: {}", sweep.name, sweep.id, state(sweep, standing), counts(sweep.counts, total(sweep)))?;
+    writeln!(out, "sweep {} (number {}) is {}: {}", sweep.name, sweep.id, state(sweep, view.standing), counts(sweep.counts, total(sweep)))?;
     writeln!(
         out,
         "data  {}: {} training, {} validation, {} test examples, {}",
@@ -90,7 +106,7 @@ pub(crate) fn status(out: &mut impl Write, sweep: &SweepView, standing: Standing
         writeln!(out, "note  {note}")?;
     }
     if sweep.spec.search.strategy == Strategy::Rounds {
-        sweep.rounds.chunks(ROUNDS_ABREAST).try_for_each(|rounds| write_rounds(out, sweep, rounds))?;
+        write_rounds(out, sweep, view.columns.unwrap_or(usize::MAX))?;
     }
     match &sweep.best {
         Some(best) => {
@@ -115,8 +131,17 @@ fn counts(counts: Counts, total: u32) -> String {
     if parts.is_empty() { trials } else { format!("{trials}, {}", parts.join(", ")) }
 }
 
-/// The rounds side by side, so that one sees each side of the box shrink.
-fn write_rounds(out: &mut impl Write, sweep: &SweepView, rounds: &[RoundView]) -> io::Result<()> {
+/// The rounds side by side, so that one sees each side of the box shrink; as many as fit.
+fn write_rounds(out: &mut impl Write, sweep: &SweepView, columns: usize) -> io::Result<()> {
+    let tables = |abreast: usize| sweep.rounds.chunks(abreast).map(|rounds| rounds_table(sweep, rounds));
+    let abreast = (1..=ROUNDS_ABREAST).rev().find(|abreast| tables(*abreast).all(|table| table.width() <= columns)).unwrap_or(1);
+    tables(abreast).try_for_each(|table| {
+        writeln!(out)?;
+        table.write(out, None)
+    })
+}
+
+fn rounds_table(sweep: &SweepView, rounds: &[RoundView]) -> Table {
     let line = |name: &str, cell: &dyn Fn(&RoundView) -> String| -> Vec<String> {
         std::iter::once(name.to_owned()).chain(rounds.iter().map(cell)).collect()
     };
@@ -131,8 +156,7 @@ fn write_rounds(out: &mut impl Write, sweep: &SweepView, rounds: &[RoundView]) -
     }
     let best = |round: &RoundView| round.best.map_or_else(|| "-".to_owned(), |best| text::metric(metric, best));
     table.row(line(&format!("best {}", metric.name()), &best));
-    writeln!(out)?;
-    table.write(out)
+    table
 }
 
 /// The best trial: its scores and its values.
@@ -154,7 +178,7 @@ pub(crate) fn winner(out: &mut impl Write, sweep: &SweepView, best: &TrialView, 
     for (name, value) in best.assignment.iter() {
         table.row([format!("  {name}"), text::value(value)]);
     }
-    table.write(out)
+    table.write(out, None)
 }
 
 fn test_text(test: &TestView) -> String {
@@ -171,6 +195,8 @@ mod tests {
     use super::super::samples;
     use super::*;
 
+    const LIVE: View = View { standing: Standing::Live, columns: None };
+
     fn shown(write: impl Fn(&mut Vec<u8>) -> io::Result<()>) -> String {
         let mut out = Vec::new();
         write(&mut out).unwrap();
@@ -179,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_finished_sweep_shows_rounds_and_winner() {
-        let text = shown(|out| status(out, &samples::sweep(), Standing::Live));
+        let text = shown(|out| status(out, &samples::sweep(), LIVE));
         let expected = "\
 sweep digits (number 1) is completed: 3/3 trials, 2 completed, 1 diverged
 data  builtin:digits: 1257 training, 360 validation, 180 test examples, 64 features
@@ -200,8 +226,15 @@ best trial 2 of round 2: highest validation_accuracy 0.9778
     }
 
     #[test]
+    fn rounds_stand_below_each_other_where_it_is_narrow() {
+        let text = shown(|out| status(out, &samples::sweep(), View { columns: Some(40), ..LIVE }));
+        assert!(text.contains("                          round 1\ntrials                    2\n"), "{text}");
+        assert!(text.contains("\n\n                          round 2\ntrials                    1\n"), "{text}");
+    }
+
+    #[test]
     fn the_list_has_one_line_each() {
-        let text = shown(|out| list(out, &[samples::sweep()], Standing::Live));
+        let text = shown(|out| list(out, &[samples::sweep()], LIVE));
         let expected = "\
 number  sweep   state      done  best    metric               test                         data
 1       digits  completed  3/3   0.9778  validation_accuracy  accuracy 0.9667, loss 0.125  builtin:digits
@@ -215,10 +248,8 @@ number  sweep   state      done  best    metric               test              
         sweep.state = SweepState::Cancelled;
         sweep.counts = Counts { cancelled: 2, ..Counts::default() };
         (sweep.best, sweep.test) = (None, None);
-        assert!(shown(|out| list(out, &[sweep.clone()], Standing::Stored)).contains("digits  cancelled  0/3 "));
-        assert!(
-            shown(|out| status(out, &sweep, Standing::Live)).starts_with("sweep digits (number 1) is cancelled: 0/3 trials, 2 cancelled\n")
-        );
+        assert!(shown(|out| list(out, &[sweep.clone()], View { standing: Standing::Stored, ..LIVE })).contains("digits  cancelled  0/3 "));
+        assert!(shown(|out| status(out, &sweep, LIVE)).starts_with("sweep digits (number 1) is cancelled: 0/3 trials, 2 cancelled\n"));
         assert_eq!(total(&sweep), 3);
     }
 
@@ -228,9 +259,9 @@ number  sweep   state      done  best    metric               test              
         sweep.state = SweepState::Running;
         sweep.waits_for = Some(caviar_common::ids::TrialNumber(1));
         sweep.notes = vec!["no worker is connected".to_owned()];
-        let text = shown(|out| status(out, &sweep, Standing::Live));
+        let text = shown(|out| status(out, &sweep, LIVE));
         assert!(text.contains("note  the next decision waits for trial 1\nnote  no worker is connected\n"), "{text}");
-        let text = shown(|out| status(out, &sweep, Standing::Stored));
+        let text = shown(|out| status(out, &sweep, View { standing: Standing::Stored, ..LIVE }));
         assert!(text.starts_with("sweep digits (number 1) is interrupted: "), "{text}");
     }
 }

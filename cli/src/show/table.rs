@@ -1,9 +1,12 @@
 //! Columns of text.
 
 use std::io::{self, Write};
+use std::ops::Range;
 
 /// Spaces between two columns.
 const GAP: usize = 2;
+/// Spaces before the lines that go on with a row.
+const INDENT: usize = 4;
 
 /// Rows of cells, each column as wide as its widest cell.
 #[derive(Clone, Debug, Default)]
@@ -22,19 +25,30 @@ impl Table {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
-    /// Writes it.
-    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    /// Writes it. Where it is wider than `columns`, every row goes on in indented lines below, heading under heading.
+    pub(crate) fn write(&self, out: &mut impl Write, columns: Option<usize>) -> io::Result<()> {
         let widths = self.widths();
+        let folds = folds(&widths, columns.unwrap_or(usize::MAX));
         for row in &self.rows {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                let padding = (width + GAP).saturating_sub(cell.chars().count());
-                line.push_str(cell);
-                line.extend(std::iter::repeat_n(' ', padding));
+            for fold in &folds {
+                let mut line = " ".repeat(if fold.start == 0 { 0 } else { INDENT });
+                for (cell, width) in row.iter().zip(&widths).take(fold.end).skip(fold.start) {
+                    let padding = (width + GAP).saturating_sub(cell.chars().count());
+                    line.push_str(cell);
+                    line.extend(std::iter::repeat_n(' ', padding));
+                }
+                if fold.start == 0 || !line.trim_end().is_empty() {
+                    writeln!(out, "{}", line.trim_end())?;
+                }
             }
-            writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
+    }
+
+    /// Characters of its longest line, unless it is folded.
+    pub(crate) fn width(&self) -> usize {
+        let widths = self.widths();
+        widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
     }
 
     fn widths(&self) -> Vec<usize> {
@@ -49,6 +63,21 @@ impl Table {
     }
 }
 
+/// The columns of each line of a row; a column that is too wide by itself has a line to itself.
+fn folds(widths: &[usize], columns: usize) -> Vec<Range<usize>> {
+    let mut folds = Vec::new();
+    let (mut start, mut used) = (0, 0);
+    for (column, width) in widths.iter().enumerate() {
+        if column > start && used + width > columns {
+            folds.push(start..column);
+            (start, used) = (column, INDENT);
+        }
+        used += width + GAP;
+    }
+    folds.push(start..widths.len());
+    folds
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,7 +88,23 @@ mod tests {
         table.row(["digits", "60"]);
         table.row(["é", ""]);
         let mut out = Vec::new();
-        table.write(&mut out).unwrap();
+        table.write(&mut out, None).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "name    trials\ndigits  60\né\n");
+    }
+
+    #[test]
+    fn rows_are_folded_where_they_do_not_fit() {
+        let mut table = Table::with_headings(["trial", "state", "learning_rate", "units"]);
+        table.row(["0", "completed", "0.01", "64"]);
+        table.row(["1", "queued", "", ""]);
+        let folded = |columns| {
+            let mut out = Vec::new();
+            table.write(&mut out, Some(columns)).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(table.width(), 38);
+        assert_eq!(folded(38).lines().count(), 3);
+        assert_eq!(folded(30), "trial  state\n    learning_rate  units\n0      completed\n    0.01           64\n1      queued\n");
+        assert!(folded(1).starts_with("trial\n    state\n    learning_rate\n    units\n0\n    completed\n"));
     }
 }

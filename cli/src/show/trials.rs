@@ -18,7 +18,7 @@ pub(super) fn parameters(sweep: &SweepView) -> Vec<&str> {
 }
 
 /// A table for people.
-pub(crate) fn table(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView]) -> io::Result<()> {
+pub(crate) fn table(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView], columns: Option<usize>) -> io::Result<()> {
     let parameters = parameters(sweep);
     let first = ["trial", "state", "round", "epoch", sweep.spec.objective.metric.name()];
     let mut table = Table::with_headings(first.iter().chain(&parameters).copied().chain(["time", "worker"]));
@@ -31,7 +31,7 @@ pub(crate) fn table(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView
         cells.push(trial.worker.as_ref().map_or_else(String::new, ToString::to_string));
         table.row(cells);
     }
-    table.write(out)?;
+    table.write(out, columns)?;
     failures(out, trials)
 }
 
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn people_get_a_table() {
         let mut out = Vec::new();
-        table(&mut out, &samples::sweep(), &samples::trials()).unwrap();
+        table(&mut out, &samples::sweep(), &samples::trials(), None).unwrap();
         let expected = "\
 trial  state      round  epoch  validation_accuracy  learning_rate  layers  time   worker
 0      completed  1      2/2    0.9500               0.01           2       1.5 s  local

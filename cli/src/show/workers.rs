@@ -9,14 +9,14 @@ use super::table::Table;
 use super::text;
 
 /// A table for people.
-pub(crate) fn table(out: &mut impl Write, workers: &[WorkerView]) -> io::Result<()> {
+pub(crate) fn table(out: &mut impl Write, workers: &[WorkerView], columns: Option<usize>) -> io::Result<()> {
     let mut table = Table::with_headings(["worker", "state", "slots", "heard", "trials"]);
     for worker in workers {
         let trials: Vec<String> = worker.trials.iter().map(|(sweep, trial)| format!("{sweep}/{trial}")).collect();
         let heard = format!("{} ago", text::duration(Duration::from_millis(worker.silent_ms)));
         table.row([worker.worker.to_string(), state(worker).to_owned(), worker.slots.to_string(), heard, trials.join(" ")]);
     }
-    table.write(out)
+    table.write(out, columns)
 }
 
 const fn state(worker: &WorkerView) -> &'static str {
@@ -45,7 +45,7 @@ mod tests {
         };
         let away = WorkerView { worker: name("node-2"), connected: false, trials: Vec::new(), silent_ms: 70_000, ..worker.clone() };
         let mut out = Vec::new();
-        table(&mut out, &[worker, away]).unwrap();
+        table(&mut out, &[worker, away], None).unwrap();
         let expected = "\
 worker  state      slots  heard           trials
 node-1  connected  2      1.2 s ago       digits/3 digits/4
