@@ -156,6 +156,8 @@ fn an_interrupted_run_is_resumed() {
     assert!(!run.wait(), "an interrupted run says so by its exit code");
     let left = wal(&store);
     assert!(!left.exists(), "{} is left: a store at rest is one file", left.display());
+    let seen = caviar_ok(&["status", "crash", "--store", text(&store)]);
+    assert!(seen.starts_with("sweep crash (number 1) is interrupted: ") && seen.contains("note  nobody runs it now; to go on: "), "{seen}");
     caviar_ok(&["run", &sweep, "--resume", "--slots", "2", "--store", text(&store)]);
     assert_eq!(&export("crash", &["--store", text(&store)]), expected());
 }
