@@ -58,13 +58,14 @@ fn report(error: &anyhow::Error) {
     };
 }
 
-/// An error with its causes, each said once: some errors quote theirs.
+/// An error with its causes, each said once: an error that quotes its cause has said it all.
 fn text_of(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
+        if text.contains(&cause) {
+            break;
         }
+        text = format!("{text}: {cause}");
     }
     text
 }
@@ -76,7 +77,7 @@ mod tests {
     #[test]
     fn every_cause_is_said_once() {
         let io = || std::io::Error::other("disk gone");
-        let quoting = anyhow::Error::new(io()).context("cannot write (disk gone); hint: buy one");
+        let quoting = anyhow::Error::new(std::fmt::Error).context(io()).context("cannot write (disk gone); hint: buy one");
         assert_eq!(text_of(&quoting), "cannot write (disk gone); hint: buy one");
         assert_eq!(text_of(&anyhow::Error::new(io()).context("writing")), "writing: disk gone");
     }
