@@ -58,21 +58,21 @@ impl Checked {
         make_absolute(&mut spec.data, path)?;
         let checked = Self { shown, file, spec };
         match checked.data_problem(data_is) {
-            Some(problem) => Err(checked.refused(problem.into()).into()),
+            Some(problems) => Err(checked.refused(problems).into()),
             None => Ok(checked),
         }
     }
 
     /// What is wrong with the data, or with the sweep on this data.
-    fn data_problem(&self, data_is: DataIs) -> Option<Problem> {
+    fn data_problem(&self, data_is: DataIs) -> Option<Problems> {
         match data_of(&self.spec.data, &self.file.spec.data, self.spec.seed, data_is) {
             Ok(None) => None,
             Ok(Some(data)) => {
                 let mut spec = self.spec.clone();
                 spec.fill_space(&data);
-                spec.check_size(Some(&data)).err()
+                spec.check_new(Some(&data)).err()
             }
-            Err(problem) => Some(problem),
+            Err(problem) => Some(problem.into()),
         }
     }
 

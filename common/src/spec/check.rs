@@ -41,13 +41,7 @@ impl Draft {
         match name {
             Some(name) => {
                 let seed = self.seed.unwrap_or(0);
-                let spec = SweepSpec { name, seed, data, fixed, space, search, objective };
-                if problems.is_empty()
-                    && let Err(problem) = spec.check_size(None)
-                {
-                    problems.push(problem);
-                }
-                problems.into_result(spec)
+                problems.into_result(SweepSpec { name, seed, data, fixed, space, search, objective })
             }
             None => Err(problems),
         }
@@ -59,7 +53,7 @@ fn check_name(draft: &Draft, problems: &mut Problems) -> Option<Name> {
         problems.push(Problem::new("name", "missing: give the sweep a name, such as name = \"digits\""));
         return None;
     };
-    Name::of_sweep("name", text).map_err(|p| problems.push(p)).ok()
+    Name::parse("name", text).map_err(|p| problems.push(p)).ok()
 }
 
 /// The value named by `text`, or `default` where it is absent or wrong; a wrong one is reported with the names that would be right.

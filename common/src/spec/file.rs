@@ -10,6 +10,7 @@ use super::draft::{Draft, DraftParameter};
 use crate::assignment::Value;
 use crate::error::{Problem, Problems};
 use crate::hyper;
+use crate::ids::Name;
 use crate::limits::{MAX_PARALLELISM, MAX_TRIALS};
 
 /// What is said of a value that is no number.
@@ -35,8 +36,12 @@ impl SweepFile {
 /// # Errors
 /// Every problem of the file, with its line, in the order of the file. Where the text is no TOML, the places where it is not.
 pub fn parse(text: &str) -> Result<SweepFile, Problems> {
-    let (draft, lines, problems) = read(text)?;
-    match draft.check_after(problems) {
+    let (draft, lines, mut problems) = read(text)?;
+    // A number for a name is shown beside the other mistakes.
+    if let Some(Err(problem)) = draft.name.as_deref().map(|name| Name::of_sweep("name", name)) {
+        problems.push(problem);
+    }
+    match draft.check_after(problems).and_then(|spec| spec.check_new(None).map(|()| spec)) {
         Ok(spec) => Ok(SweepFile { spec, lines }),
         Err(mut problems) => {
             problems.locate(|field| lines.of(field));

@@ -3,8 +3,9 @@
 use super::SweepSpec;
 use crate::assignment::{Assignment, Value};
 use crate::data::DataSummary;
-use crate::error::Problem;
+use crate::error::{Problem, Problems};
 use crate::hyper::{self, Default};
+use crate::ids::Name;
 use crate::limits::MAX_WEIGHTS;
 use crate::space::{Domain, Parameter};
 
@@ -18,11 +19,18 @@ struct Network {
 }
 
 impl SweepSpec {
-    /// Whether the largest network of the sweep is within the limit; without the data, whatever the data is.
+    /// What is asked of a sweep that is about to begin, and not of one that was begun before the rule was there: a name that is no
+    /// number, and networks within the limit.
     ///
     /// # Errors
-    /// A problem that names the largest network.
-    pub fn check_size(&self, data: Option<&DataSummary>) -> Result<(), Problem> {
+    /// What is wrong with it.
+    pub fn check_new(&self, data: Option<&DataSummary>) -> Result<(), Problems> {
+        let problems = [Name::of_sweep("name", self.name.as_str()).map(|_| ()), self.check_size(data)];
+        problems.into_iter().filter_map(Result::err).collect::<Problems>().into_result(())
+    }
+
+    /// Whether the largest network of the sweep is within the limit; without the data, whatever the data is.
+    fn check_size(&self, data: Option<&DataSummary>) -> Result<(), Problem> {
         let (features, outputs) = data.map_or((1, 1), |data| (u64::from(data.features), u64::from(data.outputs)));
         let networks = self.layers().into_iter().map(|layers| self.widest_network(&layers, features, outputs));
         let Some(largest) = networks.max_by_key(|network| network.weights).filter(|network| network.weights > MAX_WEIGHTS) else {

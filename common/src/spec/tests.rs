@@ -74,6 +74,11 @@ fn scales_follow_the_hyperparameter_unless_written() {
 #[test]
 fn each_mistake_names_line_field_value_and_remedy() {
     let cases = [
+        (
+            "name = \"digits\"",
+            "name = \"7\"",
+            "line 2: name = \"7\": every sweep has a number too, and this would be taken for one: write a name with a letter in it",
+        ),
         ("seed = 7", "sede = 7", "line 3: sede: unknown key: did you mean seed?"),
         ("low = 32, high = 128", "low = 129, high = 128", "line 14: space.units.low = 129: low is above high = 128: exchange the two"),
         (
@@ -178,8 +183,8 @@ fn the_largest_network_is_within_the_limit() {
     assert_eq!(found, [format!("line 14: space.units: {what}")]);
     // Five such layers are too large only with more than no input at all, which the data tells.
     let spec = file::parse(&large.replace("high = 8192", "high = 8190").replace("high = 5", "high = 4")).unwrap().spec;
-    assert_eq!(spec.check_size(Some(&summary(64))), Ok(()));
-    let message = spec.check_size(Some(&summary(10_000))).unwrap_err().to_string();
+    assert_eq!(spec.check_new(Some(&summary(64))), Ok(()));
+    let message = spec.check_new(Some(&summary(10_000))).unwrap_err().to_string();
     assert!(
         message.starts_with("space.units: the largest network, 4 layers of 8190 units on 10000 features and 10 outputs, has 283"),
         "{message}"

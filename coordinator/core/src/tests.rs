@@ -298,6 +298,8 @@ fn cancelling_revokes_deleting_forgets_and_numbers_are_never_used_twice() {
     bench.step(Input::CancelSweep(SWEEP)).unwrap();
     assert!(bench.revokes(lease));
     assert_eq!((bench.state(0), bench.sweep_state()), (TrialState::Cancelled, SweepState::Cancelled));
+    let view = bench.core.sweep(SWEEP).unwrap();
+    assert_eq!((view.counts.done(), view.counts.cancelled), (0, 2), "what was cancelled is not done");
     bench.step(Input::DeleteSweep(SWEEP)).unwrap();
     assert!(bench.core.sweep(SWEEP).is_none());
     // A store keeps nothing of a deleted sweep but the event that says so.

@@ -24,7 +24,7 @@ impl Api {
         let data = self.read_data(&spec).await?;
         let mut filled = spec.clone();
         filled.fill_space(&data);
-        filled.check_size(Some(&data)).map_err(|problem| status::from_problems(&Problems::from(problem)))?;
+        filled.check_new(Some(&data)).map_err(|problems| status::from_problems(&problems))?;
         let input = Input::CreateSweep { request_id, spec: Box::new(spec), data };
         match self.driver.apply(input).await.map_err(gone)? {
             Ok(Reply::Sweep(id)) => Ok(id),

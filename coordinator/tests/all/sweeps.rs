@@ -47,6 +47,13 @@ async fn bad_specs_name_every_field() {
     let error = sweeps.create_sweep(create("r", &unread)).await.unwrap_err();
     assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["data.source".to_owned()]));
     assert!(error.message().contains("nowhere.csv"), "{error}");
+    let mut wire = encode_spec(&spec("digits", 4, 2));
+    wire.name = Some("7".to_owned());
+    for (name, number) in [("layers", 6), ("units", 8_192)] {
+        wire.fixed.insert(name.to_owned(), v1::Value { kind: Some(v1::value::Kind::Int(number)) });
+    }
+    let error = sweeps.create_sweep(v1::CreateSweepRequest { request_id: "r".to_owned(), spec: Some(wire) }).await.unwrap_err();
+    assert_eq!(fields(&error), ["name", "fixed.units"], "{error}");
     assert!(sweeps.list_sweeps(v1::ListSweepsRequest::default()).await.unwrap().into_inner().sweeps.is_empty());
 }
 
