@@ -1,76 +1,149 @@
 //! The non-linearities of the hidden layers, and what the backward pass needs of them.
 
-use caviar_common::train::Activation;
-
 use crate::elementary::{erf, exp, sigmoid, tanh};
-use crate::kernels::Family;
+use crate::kernels::Simd;
 
 /// Slope of leaky relu left of 0.
 const LEAK: f32 = 0.01;
 
-/// Each of `values` becomes g of it, and its neighbour in `slopes` the derivative there. At the kink of relu the slope is the left one.
-pub(crate) fn activate(family: Family, activation: Activation, values: &mut [f32], slopes: &mut [f32]) {
-    match activation {
-        Activation::Relu => each(family, values, slopes, relu),
-        Activation::LeakyRelu => each(family, values, slopes, leaky_relu),
-        Activation::Tanh => each(family, values, slopes, tanh_slope),
-        Activation::Sigmoid => each(family, values, slopes, sigmoid_slope),
-        Activation::Gelu => each(family, values, slopes, gelu),
+/// A function of one variable, and its derivative.
+pub(crate) trait Curve: Copy {
+    /// g(z)
+    fn value<S: Simd>(self, s: S, z: S::F) -> S::F;
+    /// d g'(z)
+    fn back<S: Simd>(self, s: S, z: S::F, d: S::F) -> S::F;
+}
+
+/// z itself: where a layer normalises after its activation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity;
+/// max(0, z); at the kink the slope is the left one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Relu;
+/// z right of 0, `LEAK` z left of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeakyRelu;
+/// tanh z
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tanh;
+/// 1 / (1 + e^-z)
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sigmoid;
+/// z Phi(z) (Hendrycks and Gimpel 2016)
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gelu;
+
+/// Evaluates `$body` with `$curve` bound to the curve of an activation.
+macro_rules! with_curve {
+    ($activation:expr, $curve:ident => $body:expr) => {
+        match $activation {
+            caviar_common::train::Activation::Relu => {
+                let $curve = $crate::activation::Relu;
+                $body
+            }
+            caviar_common::train::Activation::LeakyRelu => {
+                let $curve = $crate::activation::LeakyRelu;
+                $body
+            }
+            caviar_common::train::Activation::Tanh => {
+                let $curve = $crate::activation::Tanh;
+                $body
+            }
+            caviar_common::train::Activation::Sigmoid => {
+                let $curve = $crate::activation::Sigmoid;
+                $body
+            }
+            caviar_common::train::Activation::Gelu => {
+                let $curve = $crate::activation::Gelu;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_curve;
+
+impl Curve for Identity {
+    #[inline(always)]
+    fn value<S: Simd>(self, _: S, z: S::F) -> S::F {
+        z
+    }
+
+    #[inline(always)]
+    fn back<S: Simd>(self, _: S, _: S::F, d: S::F) -> S::F {
+        d
     }
 }
 
-/// Multiplies each of `gradients` by its factor: the backward pass of [`activate`] and of dropout.
-pub(crate) fn multiply(family: Family, gradients: &mut [f32], factors: &[f32]) {
-    family.vectorised(
-        #[inline(always)]
-        move || {
-            for (gradient, factor) in gradients.iter_mut().zip(factors) {
-                *gradient *= factor;
-            }
-        },
-    );
+impl Curve for Relu {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, z: S::F) -> S::F {
+        // In this order NaN passes through: a diverged training must show.
+        s.max(s.splat(0.0), z)
+    }
+
+    #[inline(always)]
+    fn back<S: Simd>(self, s: S, z: S::F, d: S::F) -> S::F {
+        s.select(s.less(s.splat(0.0), z), d, s.splat(0.0))
+    }
 }
 
-#[inline(always)]
-fn each(family: Family, values: &mut [f32], slopes: &mut [f32], value_and_slope: impl Fn(f32) -> (f32, f32)) {
-    family.vectorised(
-        #[inline(always)]
-        move || {
-            for (value, slope) in values.iter_mut().zip(slopes) {
-                (*value, *slope) = value_and_slope(*value);
-            }
-        },
-    );
+impl Curve for LeakyRelu {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, z: S::F) -> S::F {
+        s.max(s.mul(s.splat(LEAK), z), z)
+    }
+
+    #[inline(always)]
+    fn back<S: Simd>(self, s: S, z: S::F, d: S::F) -> S::F {
+        s.select(s.less(s.splat(0.0), z), d, s.mul(s.splat(LEAK), d))
+    }
 }
 
-// Written as `z < 0`, not `z > 0`, so that NaN passes through: a diverged training must show.
-#[inline(always)]
-fn relu(z: f32) -> (f32, f32) {
-    (if z < 0.0 { 0.0 } else { z }, if z > 0.0 { 1.0 } else { 0.0 })
+impl Curve for Tanh {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, z: S::F) -> S::F {
+        tanh(s, z)
+    }
+
+    #[inline(always)]
+    fn back<S: Simd>(self, s: S, z: S::F, d: S::F) -> S::F {
+        let value = tanh(s, z);
+        s.mul(d, s.neg_mul_add(value, value, s.splat(1.0)))
+    }
 }
 
-#[inline(always)]
-fn leaky_relu(z: f32) -> (f32, f32) {
-    (if z > 0.0 { z } else { LEAK * z }, if z > 0.0 { 1.0 } else { LEAK })
+impl Curve for Sigmoid {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, z: S::F) -> S::F {
+        sigmoid(s, z)
+    }
+
+    #[inline(always)]
+    fn back<S: Simd>(self, s: S, z: S::F, d: S::F) -> S::F {
+        let value = sigmoid(s, z);
+        s.mul(d, s.neg_mul_add(value, value, value))
+    }
 }
 
-#[inline(always)]
-fn tanh_slope(z: f32) -> (f32, f32) {
-    let value = tanh(z);
-    (value, 1.0 - value * value)
+impl Gelu {
+    /// Phi(z), the normal distribution below z.
+    #[inline(always)]
+    fn below<S: Simd>(s: S, z: S::F) -> S::F {
+        let half = s.splat(0.5);
+        s.mul_add(half, erf(s, s.mul(z, s.splat(std::f32::consts::FRAC_1_SQRT_2))), half)
+    }
 }
 
-#[inline(always)]
-fn sigmoid_slope(z: f32) -> (f32, f32) {
-    let value = sigmoid(z);
-    (value, value * (1.0 - value))
-}
+impl Curve for Gelu {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, z: S::F) -> S::F {
+        s.mul(z, Self::below(s, z))
+    }
 
-/// z Phi(z) (Hendrycks and Gimpel 2016), and Phi(z) + z phi(z).
-#[inline(always)]
-fn gelu(z: f32) -> (f32, f32) {
-    const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
-    let below = 0.5 * (1.0 + erf(z * std::f32::consts::FRAC_1_SQRT_2));
-    let density = INVERSE_SQRT_2PI * exp(-0.5 * z * z);
-    (z * below, below + z * density)
+    #[inline(always)]
+    fn back<S: Simd>(self, s: S, z: S::F, d: S::F) -> S::F {
+        const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
+        let density = s.mul(s.splat(INVERSE_SQRT_2PI), exp(s, s.mul(s.mul(s.splat(-0.5), z), z)));
+        s.mul(d, s.mul_add(z, density, Self::below(s, z)))
+    }
 }

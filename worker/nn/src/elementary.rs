@@ -1,104 +1,168 @@
-//! Elementary functions in f32, the same bits on every machine: additions, multiplications, divisions and square roots, which
-//! IEEE 754 fixes, in one order and never fused. Written without branches, so that loops over them become vector code. NaN
-//! stays NaN.
+//! Elementary functions of vectors, the same bits on every machine: operations that IEEE 754 fixes, in one order, each rounded once.
+//! NaN stays NaN.
 
-/// e^x, to 2 units in the last place; 0 or subnormal results below e^-87 are flushed to e^-87, and above e^88 it stays there.
+use crate::kernels::Simd;
+
+/// e^x, to 2 units in the last place. Below e^-87 it stays there, and above e^88.
 ///
 /// Reduction by powers of two and a polynomial of degree 7, after Moshier's Cephes library (expf).
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
-    // Not f32::clamp or max: they may turn NaN into the bound.
-    let x = if x < -87.0 { -87.0 } else { x };
-    let x = if x > 88.0 { 88.0 } else { x };
+pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
+    let x = s.min(s.splat(88.0), s.max(s.splat(-87.0), x));
     // Adding 1.5 x 2^23 rounds to an integer and leaves it in the low bits.
-    let shifted = x * std::f32::consts::LOG2_E + 12_582_912.0;
-    let n = shifted - 12_582_912.0;
+    let magic = s.splat(12_582_912.0);
+    let shifted = s.mul_add(x, s.splat(std::f32::consts::LOG2_E), magic);
+    let n = s.sub(shifted, magic);
     // ln 2 in two parts, the first exact in few bits.
-    let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
-    let p = 1.987_569_1e-4;
-    let p = p * r + 1.398_2e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 0.5;
-    let power_of_two = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
-    ((p * (r * r) + r) + 1.0) * power_of_two
+    let r = s.neg_mul_add(n, s.splat(0.693_359_4), x);
+    let r = s.mul_add(n, s.splat(2.121_944_4e-4), r);
+    let p = polynomial(s, r, &[1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
+    let p = s.add(s.mul_add(p, s.mul(r, r), r), s.splat(1.0));
+    let power_of_two = s.add_words(s.shift_left(s.bits(shifted), 23), s.splat_word(0x3f80_0000));
+    s.mul(p, s.from_bits(power_of_two))
 }
 
 /// tanh x, to 3 units in the last place; Cephes' polynomial near 0, 1 - 2 / (e^2x + 1) elsewhere.
 #[inline(always)]
-pub(crate) fn tanh(x: f32) -> f32 {
-    let s = x * x;
-    let p = -5.704_988_7e-3;
-    let p = p * s + 2.063_909e-2;
-    let p = p * s - 5.373_971_5e-2;
-    let p = p * s + 1.333_144_2e-1;
-    let p = p * s - 3.333_328_3e-1;
-    let near = p * s * x + x;
+pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
+    let square = s.mul(x, x);
+    let p = polynomial(s, square, &[-5.704_988_7e-3, 2.063_909e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328_3e-1]);
+    let near = s.mul_add(s.mul(p, square), x, x);
+    let size = s.max(x, s.sub(s.splat(0.0), x));
     // Beyond 10 the result is 1 and e^2x would leave the range.
-    let size = x.abs();
-    let size = if size > 10.0 { 10.0 } else { size };
-    let far = (1.0 - 2.0 / (exp(2.0 * size) + 1.0)).copysign(x);
-    if x.abs() < 0.625 { near } else { far }
+    let power = exp(s, s.mul(s.splat(2.0), s.min(s.splat(10.0), size)));
+    let far = s.sub(s.splat(1.0), s.div(s.splat(2.0), s.add(power, s.splat(1.0))));
+    let far = s.select(s.less(x, s.splat(0.0)), s.sub(s.splat(0.0), far), far);
+    s.select(s.less(size, s.splat(0.625)), near, far)
 }
 
 /// 1 / (1 + e^-x).
 #[inline(always)]
-pub(crate) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
+    let power = exp(s, s.sub(s.splat(0.0), x));
+    s.div(s.splat(1.0), s.add(power, s.splat(1.0)))
 }
 
 /// The error function, to 5e-7: a ratio of polynomials in x^2, fitted on [-4, 4] (as in Eigen).
 #[inline(always)]
-pub(crate) fn erf(x: f32) -> f32 {
-    let x = if x > 4.0 { 4.0 } else { x };
-    let x = if x < -4.0 { -4.0 } else { x };
-    let s = x * x;
-    let p = -2.726_142_3e-10;
-    let p = p * s + 2.770_681_4e-8;
-    let p = p * s - 2.101_024e-6;
-    let p = p * s - 5.692_506_4e-5;
-    let p = p * s - 7.349_906_3e-4;
-    let p = p * s - 2.954_6e-3;
-    let p = p * s - 1.609_603_3e-2;
-    let q = -1.456_607_2e-5;
-    let q = q * s - 2.133_740_6e-4;
-    let q = q * s - 1.682_827e-3;
-    let q = q * s - 7.373_329e-3;
-    let q = q * s - 1.426_473_9e-2;
-    x * p / q
+pub(crate) fn erf<S: Simd>(s: S, x: S::F) -> S::F {
+    let x = s.max(s.splat(-4.0), s.min(s.splat(4.0), x));
+    let square = s.mul(x, x);
+    let above = [-2.726_142_3e-10, 2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906_3e-4, -2.954_6e-3, -1.609_603_3e-2];
+    let below = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
+    s.div(s.mul(x, polynomial(s, square, &above)), polynomial(s, square, &below))
+}
+
+/// The root of x >= 1e-28 to 1 unit in the last place, and of anything below it that of 1e-28, so that not even the correction leaves
+/// the normal floats, where arithmetic is slow: an estimate of 1 / sqrt(x) from the float's bits, two of Newton's
+/// steps (constants by Moroz et al. 2018), and a correction of x / sqrt(x). It leaves the divider, of which there is one, to others.
+#[inline(always)]
+pub(crate) fn sqrt<S: Simd>(s: S, x: S::F) -> S::F {
+    let x = s.max(s.splat(1e-28), x);
+    let half = s.mul(x, s.splat(0.5));
+    let y = s.from_bits(s.sub_words(s.splat_word(0x5f37_6908), s.shift_right(s.bits(x), 1)));
+    let y = s.mul(y, s.neg_mul_add(half, s.mul(y, y), s.splat(1.500_878_9)));
+    let y = s.mul(y, s.neg_mul_add(half, s.mul(y, y), s.splat(1.500_000_6)));
+    let root = s.mul(x, y);
+    s.mul_add(s.neg_mul_add(root, root, x), s.mul(y, s.splat(0.5)), root)
+}
+
+/// Horner's rule, highest coefficient first.
+#[inline(always)]
+fn polynomial<S: Simd>(s: S, x: S::F, coefficients: &[f32]) -> S::F {
+    let mut value = s.splat(0.0);
+    for (index, &coefficient) in coefficients.iter().enumerate() {
+        value = if index == 0 { s.splat(coefficient) } else { s.mul_add(value, x, s.splat(coefficient)) };
+    }
+    value
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{erf, exp, sigmoid, tanh};
+    use super::{erf, exp, sigmoid, sqrt, tanh};
+    use crate::kernels::{Family, LANES, Pass, Simd};
 
-    /// The largest error of `fast` on [-range, range], relative to the value or absolute, whichever is less.
-    fn worst(fast: fn(f32) -> f32, exact: fn(f64) -> f64, range: f32) -> f64 {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Function {
+        Exp,
+        Tanh,
+        Sigmoid,
+        Erf,
+        Sqrt,
+    }
+
+    struct Apply(Function, [f32; LANES]);
+
+    impl Pass for Apply {
+        type Output = [f32; LANES];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> [f32; LANES] {
+            let x = s.load(&self.1);
+            let y = match self.0 {
+                Function::Exp => exp(s, x),
+                Function::Tanh => tanh(s, x),
+                Function::Sigmoid => sigmoid(s, x),
+                Function::Erf => erf(s, x),
+                Function::Sqrt => sqrt(s, x),
+            };
+            let mut out = [0.0; LANES];
+            s.store(y, &mut out);
+            out
+        }
+    }
+
+    /// On every family, which must agree to the bit.
+    fn apply(function: Function, x: f32) -> f32 {
+        let mut values = Family::available().into_iter().map(|family| family.run(Apply(function, [x; LANES])));
+        let first = values.next().unwrap();
+        assert!(values.all(|other| other.map(f32::to_bits) == first.map(f32::to_bits)) || first[0].is_nan(), "{function:?} {x}");
+        first[3]
+    }
+
+    /// The largest error on [from, to], relative to the value or absolute, whichever is less.
+    fn worst(function: Function, exact: fn(f64) -> f64, from: f32, to: f32) -> f64 {
         let mut worst = 0.0f64;
-        for step in -20_000i16..=20_000 {
-            let x = f32::from(step) / 20_000.0 * range;
-            let (got, want) = (f64::from(fast(x)), exact(f64::from(x)));
-            worst = worst.max((got - want).abs().min(((got - want) / want).abs()));
+        for step in 0..=20_000u16 {
+            let x = from + f32::from(step) / 20_000.0 * (to - from);
+            let (got, want) = (f64::from(apply(function, x)), exact(f64::from(x)));
+            let error = (got - want).abs().min(((got - want) / want).abs());
+            worst = if error <= worst { worst } else { error };
         }
         worst
     }
 
     #[test]
     fn elementary_functions_are_exact_to_a_few_units() {
-        assert!(worst(exp, libm::exp, 86.0) < 2.5e-7, "exp {}", worst(exp, libm::exp, 86.0));
-        assert!(worst(tanh, libm::tanh, 12.0) < 2.5e-7, "tanh {}", worst(tanh, libm::tanh, 12.0));
-        assert!(worst(erf, libm::erf, 6.0) < 5e-7, "erf {}", worst(erf, libm::erf, 6.0));
+        let of = |function, exact, range: f32| worst(function, exact, -range, range);
+        assert!(of(Function::Exp, libm::exp, 86.0) < 2.5e-7, "exp {}", of(Function::Exp, libm::exp, 86.0));
+        assert!(of(Function::Tanh, libm::tanh, 12.0) < 2.5e-7, "tanh {}", of(Function::Tanh, libm::tanh, 12.0));
+        assert!(of(Function::Erf, libm::erf, 6.0) < 5e-7, "erf {}", of(Function::Erf, libm::erf, 6.0));
         let exact = |x: f64| 1.0 / (1.0 + libm::exp(-x));
-        assert!(worst(sigmoid, exact, 30.0) < 2.5e-7, "sigmoid {}", worst(sigmoid, exact, 30.0));
+        assert!(of(Function::Sigmoid, exact, 30.0) < 2.5e-7, "sigmoid {}", of(Function::Sigmoid, exact, 30.0));
+    }
+
+    #[test]
+    fn roots_are_exact_to_a_unit() {
+        // All of two octaves matter; other exponents only scale them.
+        for scale in [1e-28, 1e-20, 1.0, 1e20, 1e37] {
+            for step in 0..8_000u16 {
+                let x = scale * (1.0 + f32::from(step) / 2_000.0);
+                let error = f64::from(apply(Function::Sqrt, x)) / f64::from(x).sqrt() - 1.0;
+                assert!(error.abs() < 1.2e-7, "sqrt {x}: {error}");
+            }
+        }
+        assert!(apply(Function::Sqrt, 0.0) < 1.01e-14 && apply(Function::Sqrt, 1e-44) < 1.01e-14);
+        assert!(apply(Function::Sqrt, f32::NAN).is_nan());
     }
 
     #[test]
     fn ends_and_nan() {
-        for f in [exp, tanh, sigmoid, erf] {
-            assert!(f(f32::NAN).is_nan());
-            assert!(f(f32::INFINITY).is_finite() && f(f32::NEG_INFINITY).is_finite());
+        for function in [Function::Exp, Function::Tanh, Function::Sigmoid, Function::Erf] {
+            assert!(apply(function, f32::NAN).is_nan(), "{function:?}");
+            assert!(apply(function, f32::INFINITY).is_finite() && apply(function, f32::NEG_INFINITY).is_finite(), "{function:?}");
         }
-        assert_eq!((tanh(50.0), tanh(-50.0), sigmoid(50.0), exp(0.0)), (1.0, -1.0, 1.0, 1.0));
+        assert_eq!((apply(Function::Tanh, 50.0), apply(Function::Tanh, -50.0)), (1.0, -1.0));
+        assert_eq!((apply(Function::Sigmoid, 50.0), apply(Function::Exp, 0.0)), (1.0, 1.0));
     }
 }

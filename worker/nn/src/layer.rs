@@ -1,18 +1,23 @@
 //! One layer: its parameters' places, its activations, and its share of the forward and the backward pass.
+//!
+//! Both go panel by panel: a product writes a panel of 32 columns, and the passes that follow (statistics, normalisation, activation,
+//! or their way back) find it in the nearest cache.
+#![allow(clippy::indexing_slicing, reason = "buffers are made for the largest mini-batch, and panels lie inside them")]
 
 use caviar_common::train::{Activation, Normalization};
 
-use crate::activation::{activate, multiply};
-use crate::batch_norm::{Statistics, add_bias, column_sums};
+use crate::activation::{Curve, Identity, with_curve};
+use crate::batch_norm::{BackNormalise, Fold, Normalise, Statistics};
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Family, Shape, padded};
+use crate::kernels::{Buffer, Family, Panel, Shape, padded, panels};
+use crate::passes::{Activate, BackActivate, ColumnSums, Multiply, OfWidth, PanelPass};
 use crate::tensor::{Layout, Tensor};
 
 /// What a forward pass is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Mode {
     /// Normalise by the mini-batch, move the running statistics with this momentum, drop out.
-    Train { momentum: f64 },
+    Train { momentum: f32 },
     /// Normalise by the running statistics, drop nothing.
     Evaluate,
 }
@@ -34,10 +39,11 @@ pub(crate) struct Layer {
     pub(crate) bias: Option<Tensor>,
     pub(crate) gamma_beta: Option<[Tensor; 2]>,
     pub(crate) statistics: Option<Statistics>,
+    /// What the activation reads, unless that can be told from `normal`. Empty in the output layer, and where the normalisation stands
+    /// before the activation.
+    z: Buffer,
     /// What is normalised; after the forward pass, zhat. Empty without normalisation.
     normal: Buffer,
-    /// The activation's derivative. Empty in the output layer.
-    slopes: Buffer,
     /// 0 where an output is dropped, else 1 / (1 - dropout), written by the network before each training step. Empty without dropout.
     pub(crate) mask: Buffer,
     /// What the next layer reads; of the output layer, the logits and then their gradient.
@@ -67,8 +73,8 @@ impl Layer {
             bias: (normalization != Normalization::Before).then(|| layout.vector(outputs)),
             gamma_beta: is_normalised.then(|| [layout.vector(outputs), layout.vector(outputs)]),
             statistics: is_normalised.then(|| Statistics::new(outputs)).transpose()?,
+            z: matrix_if(hidden.is_some() && normalization != Normalization::Before)?,
             normal: matrix_if(is_normalised)?,
-            slopes: matrix_if(hidden.is_some())?,
             mask: matrix_if(has_dropout)?,
             out: matrix_if(true)?,
             gradient: matrix_if(hidden.is_some())?,
@@ -86,67 +92,108 @@ impl Layer {
 
     /// Computes `out` from the layer below's, `a`.
     pub(crate) fn forward(&mut self, family: Family, rows: usize, parameters: &[f32], a: &[f32], mode: Mode) {
-        let (shape, size) = (self.shape(rows), rows * padded(self.outputs));
-        let product = if self.statistics.is_some() { &mut self.normal } else { &mut self.out };
-        family.forward(shape, a, self.weights.of(parameters), product);
-        if let Some(bias) = self.bias {
-            add_bias(family, rows, product, bias.of(parameters));
+        let (shape, w) = (self.shape(rows), self.weights.of(parameters));
+        for panel in panels(self.outputs) {
+            let range = panel.range(rows);
+            let Some(hidden) = self.hidden else {
+                family.forward(shape, panel, a, w, &mut self.out[range]);
+                continue;
+            };
+            let product = if hidden.normalization == Normalization::Before { &mut self.normal } else { &mut self.z };
+            family.forward(shape, panel, a, w, &mut product[range.clone()]);
+            match hidden.normalization {
+                Normalization::Before => with_curve!(hidden.activation, curve => self.normalise(family, panel, rows, parameters, mode, curve)),
+                Normalization::After => {
+                    self.activate(family, panel, rows, parameters, hidden);
+                    self.normalise(family, panel, rows, parameters, mode, Identity);
+                }
+                Normalization::None => self.activate(family, panel, rows, parameters, hidden),
+            }
+            if mode != Mode::Evaluate && !self.mask.is_empty() {
+                family.run(Multiply { values: &mut self.out[range.clone()], factors: &self.mask[range] });
+            }
         }
-        let Some(Hidden { activation, normalization, .. }) = self.hidden else { return };
-        match normalization {
+    }
+
+    /// Bias and activation: from `z` to what is normalised next, or to `out`.
+    fn activate(&mut self, family: Family, panel: Panel, rows: usize, parameters: &[f32], hidden: Hidden) {
+        let Some(bias) = self.bias else { return };
+        let range = panel.range(rows);
+        let bias = &bias.of(parameters)[panel.columns()];
+        let to = if hidden.normalization == Normalization::After { &mut self.normal } else { &mut self.out };
+        let (z, out) = (&mut self.z[range.clone()], &mut to[range]);
+        with_curve!(hidden.activation, curve => run_panel(family, panel, Activate { curve, bias, z, out }));
+    }
+
+    /// Normalisation and what follows it: from `normal` to `out`.
+    fn normalise(&mut self, family: Family, panel: Panel, rows: usize, parameters: &[f32], mode: Mode, curve: impl Curve) {
+        let (Some(statistics), Some(gamma_beta)) = (&mut self.statistics, self.gamma_beta) else { return };
+        let [gamma, beta] = gamma_beta.map(|tensor| &tensor.of(parameters)[panel.columns()]);
+        let (statistics, range) = (statistics.of_panel(panel), panel.range(rows));
+        let (z, out) = (&mut self.normal[range.clone()], &mut self.out[range]);
+        match mode {
+            Mode::Train { momentum } => {
+                run_panel(family, panel, Normalise { curve, momentum, statistics, gamma, beta, z, out });
+            }
+            Mode::Evaluate => run_panel(family, panel, Fold { curve, statistics, gamma, beta, z, out }),
+        }
+    }
+
+    /// Turns the output layer's gradient into that of its bias.
+    pub(crate) fn backward_of_output(&mut self, family: Family, rows: usize, gradients: &mut [f32]) {
+        let Some(bias) = self.bias else { return };
+        for panel in panels(self.outputs) {
+            let (matrix, sums) = (&self.out[panel.range(rows)], &mut bias.of_mut(gradients)[panel.columns()]);
+            run_panel(family, panel, ColumnSums { matrix, sums });
+        }
+    }
+
+    /// Turns one panel of the gradient by `out` into the gradient by the product, and writes those of b, gamma and beta into
+    /// `gradients`.
+    pub(crate) fn backward(&mut self, family: Family, panel: Panel, rows: usize, parameters: &[f32], gradients: &mut [f32]) {
+        let Some(hidden) = self.hidden else { return };
+        if !self.mask.is_empty() {
+            let range = panel.range(rows);
+            family.run(Multiply { values: &mut self.gradient[range.clone()], factors: &self.mask[range] });
+        }
+        match hidden.normalization {
             Normalization::Before => {
-                self.normalise(family, rows, parameters, mode);
-                activate(family, activation, slice_mut(&mut self.out, size), slice_mut(&mut self.slopes, size));
+                with_curve!(hidden.activation, curve => self.backward_of_normalise(family, panel, rows, parameters, gradients, curve));
             }
             Normalization::After => {
-                activate(family, activation, slice_mut(&mut self.normal, size), slice_mut(&mut self.slopes, size));
-                self.normalise(family, rows, parameters, mode);
+                self.backward_of_normalise(family, panel, rows, parameters, gradients, Identity);
+                self.backward_of_activate(family, panel, rows, gradients, hidden.activation);
             }
-            Normalization::None => activate(family, activation, slice_mut(&mut self.out, size), slice_mut(&mut self.slopes, size)),
-        }
-        if mode != Mode::Evaluate && !self.mask.is_empty() {
-            multiply(family, slice_mut(&mut self.out, size), slice(&self.mask, size));
+            Normalization::None => self.backward_of_activate(family, panel, rows, gradients, hidden.activation),
         }
     }
 
-    fn normalise(&mut self, family: Family, rows: usize, parameters: &[f32], mode: Mode) {
-        let (Some(statistics), Some([gamma, beta])) = (&mut self.statistics, self.gamma_beta) else { return };
-        match mode {
-            Mode::Train { momentum } => statistics.of_batch(family, rows, &self.normal, momentum),
-            Mode::Evaluate => statistics.of_running(),
-        }
-        statistics.normalise(family, rows, &mut self.normal, gamma.of(parameters), beta.of(parameters), &mut self.out);
+    fn backward_of_activate(&mut self, family: Family, panel: Panel, rows: usize, gradients: &mut [f32], activation: Activation) {
+        let Some(bias) = self.bias else { return };
+        let range = panel.range(rows);
+        let (z, d, d_bias) = (&self.z[range.clone()], &mut self.gradient[range], &mut bias.of_mut(gradients)[panel.columns()]);
+        with_curve!(activation, curve => run_panel(family, panel, BackActivate { curve, z, d, d_bias }));
     }
 
-    /// Turns the gradient by `out` into the gradient by the product, and writes those of the parameters into `gradients`. `a` is
-    /// what [`Self::forward`] read.
-    pub(crate) fn backward(&mut self, family: Family, rows: usize, parameters: &[f32], a: &[f32], gradients: &mut [f32]) {
-        let (shape, size) = (self.shape(rows), rows * padded(self.outputs));
-        if let Some(hidden) = self.hidden {
-            if !self.mask.is_empty() {
-                multiply(family, slice_mut(&mut self.gradient, size), slice(&self.mask, size));
-            }
-            if hidden.normalization == Normalization::After {
-                self.backward_of_normalise(family, rows, parameters, gradients);
-            }
-            multiply(family, slice_mut(&mut self.gradient, size), slice(&self.slopes, size));
-            if hidden.normalization == Normalization::Before {
-                self.backward_of_normalise(family, rows, parameters, gradients);
-            }
-        }
-        let by_product = self.gradient_by_product();
-        if let Some(bias) = self.bias {
-            column_sums(family, rows, by_product, bias.of_mut(gradients));
-        }
-        family.weight_gradient(shape, a, by_product, self.weights.of_mut(gradients));
-    }
-
-    fn backward_of_normalise(&mut self, family: Family, rows: usize, parameters: &[f32], gradients: &mut [f32]) {
-        let (Some(statistics), Some([gamma, beta])) = (&self.statistics, self.gamma_beta) else { return };
+    fn backward_of_normalise(
+        &mut self,
+        family: Family,
+        panel: Panel,
+        rows: usize,
+        parameters: &[f32],
+        gradients: &mut [f32],
+        curve: impl Curve,
+    ) {
+        let (Some(statistics), Some(gamma_beta)) = (&self.statistics, self.gamma_beta) else { return };
+        let [gamma, beta] = gamma_beta.map(|tensor| &tensor.of(parameters)[panel.columns()]);
         // gamma and beta lie side by side.
-        let (by_gamma, by_beta) = gradients.split_at_mut(beta.range().start);
-        let by_gamma_beta = [gamma.of_mut(by_gamma), slice_mut(by_beta, padded(self.outputs))];
-        statistics.backward(family, rows, &self.normal, gamma.of(parameters), &mut self.gradient, by_gamma_beta);
+        let (by_gamma, by_beta) = gradients.split_at_mut(gamma_beta[1].range().start);
+        let (d_gamma, d_beta) = (&mut gamma_beta[0].of_mut(by_gamma)[panel.columns()], &mut by_beta[panel.columns()]);
+        let range = panel.range(rows);
+        let inverse_deviation = &statistics.inverse_deviation[panel.columns()];
+        let (normal, d) = (&self.normal[range.clone()], &mut self.gradient[range]);
+        let pass = BackNormalise { curve, inverse_deviation, gamma, beta, normal, d, d_gamma, d_beta };
+        run_panel(family, panel, pass);
     }
 
     /// The gradient by the product, after the backward pass (in the output layer, after the loss).
@@ -155,11 +202,6 @@ impl Layer {
     }
 }
 
-/// The first `len` floats. Buffers are made for the largest mini-batch, so they have them.
-fn slice(buffer: &[f32], len: usize) -> &[f32] {
-    buffer.split_at(len).0
-}
-
-fn slice_mut(buffer: &mut [f32], len: usize) -> &mut [f32] {
-    buffer.split_at_mut(len).0
+fn run_panel(family: Family, panel: Panel, pass: impl PanelPass) {
+    family.run(OfWidth(panel.width, pass));
 }

@@ -5,7 +5,7 @@
 use caviar_common::metric::Score;
 
 use crate::elementary::exp;
-use crate::kernels::{Family, LANES, blocks, offset, padded};
+use crate::kernels::{LANES, Lanes, Pass, Simd, offset, padded, panels};
 
 /// Loss and hits over some examples, not yet divided by their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -34,92 +34,182 @@ impl Tally {
     }
 }
 
-/// Mean cross-entropy of softmax(`z`), z [rows, outputs] in panels: z becomes its gradient, (softmax(z) - onehot) / rows, 0 in
-/// the padding. `class_of` gives a row's class. Of equal outputs the lower class counts; a row with NaN is no hit.
-pub(crate) fn cross_entropy(family: Family, rows: usize, outputs: usize, z: &mut [f32], class_of: impl Fn(usize) -> usize) -> Tally {
-    let z = &mut z[..rows * padded(outputs)];
-    let share = 1.0 / rows as f32;
-    family.vectorised(
-        #[inline(always)]
-        || {
-            let mut tally = Tally { examples: rows as u64, ..Tally::default() };
-            for row in 0..rows {
-                let (class, largest) = (class_of(row), subtract_largest(rows, outputs, z, row));
-                tally.correct += u64::from(largest == class);
-                tally.loss -= f64::from(z[offset(rows, outputs, row, class)]);
-            }
-            for value in z.iter_mut() {
-                *value = exp(*value);
-            }
-            for row in 0..rows {
-                let sum = clear_padding_and_sum(rows, outputs, z, row);
-                tally.loss += libm::log(f64::from(sum));
-                let factor = share / sum;
-                for block in blocks(rows, outputs) {
-                    z[block.row(row)].iter_mut().for_each(|value| *value *= factor);
-                }
-                z[offset(rows, outputs, row, class_of(row))] -= share;
-            }
-            tally
-        },
-    )
+/// Softmax outputs below e^-60 of the largest are 0: they change no sum, and their products would leave the range of normal floats.
+const FAINTEST: f32 = -60.0;
+
+/// Mean cross-entropy of softmax(z + bias), z [rows, outputs] in panels: z becomes its gradient, (softmax - onehot) / rows, 0 in the
+/// padding. `class_of` gives a row's class. Of equal outputs the lower class counts; a row with NaN is no hit.
+pub(crate) struct CrossEntropy<'a, C> {
+    pub(crate) rows: usize,
+    pub(crate) outputs: usize,
+    pub(crate) bias: &'a [f32],
+    pub(crate) z: &'a mut [f32],
+    pub(crate) class_of: C,
 }
 
-/// Mean squared error of one output a row: z becomes its gradient, 2 (z - target) / rows.
-pub(crate) fn squared_error(rows: usize, z: &mut [f32], target_of: impl Fn(usize) -> f32) -> Tally {
+impl<C: Fn(usize) -> usize> Pass for CrossEntropy<'_, C> {
+    type Output = Tally;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Tally {
+        let Self { rows, outputs, bias, z, class_of } = self;
+        let row_of = Row { rows, outputs };
+        let share = 1.0 / rows as f32;
+        let mut tally = Tally { examples: rows as u64, ..Tally::default() };
+        let mut logarithm = LogOfProduct::default();
+        for row in 0..rows {
+            let class = class_of(row);
+            let largest = row_of.add_bias(s, z, bias, row);
+            let at = offset(rows, outputs, row, class);
+            let first = row_of.first_equal(s, z, row, largest);
+            let mut lanes: Lanes = [0.0; LANES];
+            s.store(largest, &mut lanes);
+            tally.loss -= f64::from(z[at] - lanes[0]);
+            let sum = row_of.exponentials(s, z, row, largest);
+            s.store(sum, &mut lanes);
+            logarithm.add(f64::from(lanes[0]));
+            // NaN in the sum shows NaN in the row.
+            tally.correct += u64::from(first == class && !lanes[0].is_nan());
+            row_of.scale(s, z, row, s.div(s.splat(share), sum));
+            z[at] -= share;
+        }
+        tally.loss += logarithm.total();
+        tally
+    }
+}
+
+/// A row of the outputs, as vectors.
+#[derive(Clone, Copy)]
+struct Row {
+    rows: usize,
+    outputs: usize,
+}
+
+impl Row {
+    /// Calls `each` with the first column of every vector of the row, and the vector.
+    #[inline(always)]
+    fn each(self, z: &mut [f32], row: usize, mut each: impl FnMut(usize, &mut Lanes)) {
+        for panel in panels(self.outputs) {
+            let vectors = z[panel.first * self.rows + row * panel.width..][..panel.width].as_chunks_mut::<LANES>().0;
+            for (index, vector) in vectors.iter_mut().enumerate() {
+                each(panel.first + index * LANES, vector);
+            }
+        }
+    }
+
+    /// Adds the bias, makes the padding minus infinity, and gives the largest output in every lane.
+    #[inline(always)]
+    fn add_bias<S: Simd>(self, s: S, z: &mut [f32], bias: &[f32], row: usize) -> S::F {
+        const INDEX: Lanes = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
+        let bias = bias.as_chunks::<LANES>().0;
+        let nothing = s.splat(f32::NEG_INFINITY);
+        let mut largest = nothing;
+        self.each(
+            z,
+            row,
+            #[inline(always)]
+            |column, vector| {
+                let value = s.add(s.load(vector), s.load(&bias[column / LANES]));
+                let is_output = s.less(s.load(&INDEX), s.splat((self.outputs - column) as f32));
+                let value = s.select(is_output, value, nothing);
+                s.store(value, vector);
+                largest = s.max(largest, value);
+            },
+        );
+        s.max_lanes(largest)
+    }
+
+    /// The first column that holds `value`; as many as there are columns if none does.
+    #[inline(always)]
+    fn first_equal<S: Simd>(self, s: S, z: &mut [f32], row: usize, value: S::F) -> usize {
+        let mut first = padded(self.outputs);
+        self.each(
+            z,
+            row,
+            #[inline(always)]
+            |column, vector| {
+                let bits = s.mask_bits(s.equal(s.load(vector), value));
+                if bits != 0 && column < first {
+                    first = column + bits.trailing_zeros() as usize;
+                }
+            },
+        );
+        first
+    }
+
+    /// Each output becomes e^(it - largest); gives their sum in every lane.
+    #[inline(always)]
+    fn exponentials<S: Simd>(self, s: S, z: &mut [f32], row: usize, largest: S::F) -> S::F {
+        let mut sum = s.splat(0.0);
+        self.each(
+            z,
+            row,
+            #[inline(always)]
+            |_, vector| {
+                let x = s.sub(s.load(vector), largest);
+                let power = s.select(s.less(x, s.splat(FAINTEST)), s.splat(0.0), exp(s, x));
+                s.store(power, vector);
+                sum = s.add(sum, power);
+            },
+        );
+        s.sum_lanes(sum)
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(self, s: S, z: &mut [f32], row: usize, factor: S::F) {
+        self.each(
+            z,
+            row,
+            #[inline(always)]
+            |_, vector| s.store(s.mul(s.load(vector), factor), vector),
+        );
+    }
+}
+
+/// The sum of logarithms of numbers from 1 on, as few logarithms of products: one costs more than a row of a small softmax.
+struct LogOfProduct {
+    product: f64,
+    sum: f64,
+}
+
+impl Default for LogOfProduct {
+    fn default() -> Self {
+        Self { product: 1.0, sum: 0.0 }
+    }
+}
+
+impl LogOfProduct {
+    #[inline(always)]
+    fn add(&mut self, value: f64) {
+        self.product *= value;
+        // Written so that NaN is taken too. A factor is a sum of so many outputs, far below 1e100.
+        if !(self.product < 1e200) {
+            self.sum += libm::log(self.product);
+            self.product = 1.0;
+        }
+    }
+
+    fn total(&self) -> f64 {
+        self.sum + libm::log(self.product)
+    }
+}
+
+/// Mean squared error of z + bias, one output a row: z becomes its gradient, 2 (z + bias - target) / rows.
+pub(crate) fn squared_error(rows: usize, bias: &[f32], z: &mut [f32], target_of: impl Fn(usize) -> f32) -> Tally {
     let share = 2.0 / rows as f32;
     let mut tally = Tally { examples: rows as u64, ..Tally::default() };
     for row in 0..rows {
         let value = &mut z[offset(rows, 1, row, 0)];
-        let error = *value - target_of(row);
+        let error = *value + bias[0] - target_of(row);
         tally.loss += f64::from(error) * f64::from(error);
         *value = share * error;
     }
     tally
 }
 
-/// Subtracts a row's largest output, so that exp cannot overflow, and gives the first column that has it (`outputs` if none).
-#[inline(always)]
-fn subtract_largest(rows: usize, outputs: usize, z: &mut [f32], row: usize) -> usize {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    for block in blocks(rows, outputs) {
-        let values = &z[block.row(row)];
-        for lane in 0..LANES {
-            let value = if block.column + lane < outputs { values[lane] } else { f32::NEG_INFINITY };
-            lanes[lane] = if value > lanes[lane] { value } else { lanes[lane] };
-        }
-    }
-    let largest = lanes.into_iter().fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
-    let (mut at, mut has_nan) = (outputs, false);
-    for block in blocks(rows, outputs) {
-        let values = &mut z[block.row(row)];
-        let width = (outputs - block.column).min(LANES);
-        has_nan |= values[..width].iter().any(|value| value.is_nan());
-        if at == outputs {
-            at = values[..width].iter().position(|&value| value == largest).map_or(outputs, |lane| block.column + lane);
-        }
-        values.iter_mut().for_each(|value| *value -= largest);
-    }
-    if has_nan { outputs } else { at }
-}
-
-/// The sum of a row, lane by lane first so that its order does not depend on the vector width.
-#[inline(always)]
-fn clear_padding_and_sum(rows: usize, outputs: usize, z: &mut [f32], row: usize) -> f32 {
-    let mut lanes = [0.0; LANES];
-    for block in blocks(rows, outputs) {
-        let values = &mut z[block.row(row)];
-        for lane in 0..LANES {
-            values[lane] = if block.column + lane < outputs { values[lane] } else { 0.0 };
-            lanes[lane] += values[lane];
-        }
-    }
-    lanes.into_iter().sum()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::cross_entropy;
+    use super::CrossEntropy;
     use crate::kernels::{Buffer, Family, offset};
 
     /// Loss and hits of one row of outputs.
@@ -128,7 +218,9 @@ mod tests {
         for (column, &output) in outputs.iter().enumerate() {
             z[offset(1, outputs.len(), 0, column)] = output;
         }
-        let tally = cross_entropy(Family::named(None).unwrap(), 1, outputs.len(), &mut z, |_| class);
+        let bias = vec![0.0; z.len()];
+        let pass = CrossEntropy { rows: 1, outputs: outputs.len(), bias: &bias, z: &mut z, class_of: |_| class };
+        let tally = Family::named(None).unwrap().run(pass);
         (tally.loss, tally.correct)
     }
 

@@ -6,11 +6,12 @@ use caviar_common::limits::MAX_WEIGHTS;
 use caviar_common::seed::{Seed, Stream};
 use caviar_common::train::{Activation, Init, TrainSpec};
 
+use crate::dropout::DrawMask;
 use crate::error::TrainError;
 use crate::examples::{Examples, Targets};
-use crate::kernels::{Buffer, Family, LANES, blocks, padded};
+use crate::kernels::{Buffer, Family, padded, panels};
 use crate::layer::{Hidden, Layer, Mode};
-use crate::loss::{Tally, cross_entropy, squared_error};
+use crate::loss::{CrossEntropy, Tally, squared_error};
 use crate::tensor::{Layout, Tensor};
 
 /// A network, and room for `capacity` examples in it.
@@ -24,8 +25,8 @@ pub(crate) struct Network {
     input: Buffer,
     /// One transposed panel of a weight matrix.
     scratch: Buffer,
-    momentum: f64,
-    dropout: f64,
+    momentum: f32,
+    dropout: f32,
 }
 
 impl Network {
@@ -52,8 +53,8 @@ impl Network {
             gradients: Buffer::new(layout.len())?,
             input: Buffer::new(capacity * padded(features))?,
             scratch: Buffer::new(scratch_len)?,
-            momentum: spec.batch_norm_momentum,
-            dropout: spec.dropout,
+            momentum: spec.batch_norm_momentum as f32,
+            dropout: spec.dropout as f32,
         })
     }
 
@@ -110,39 +111,43 @@ impl Network {
     /// The loss of the outputs, which become its gradient.
     fn loss(&mut self, targets: &Targets, rows: usize, row_at: impl Fn(usize) -> usize) -> Tally {
         let Some(last) = self.layers.last_mut() else { return Tally::default() };
+        let bias = last.bias.map_or(&[][..], |bias| bias.of(&self.parameters));
         match targets {
-            Targets::Classes(classes) => cross_entropy(self.family, rows, last.outputs, &mut last.out, |row| classes[row_at(row)] as usize),
-            Targets::Values(values) => squared_error(rows, &mut last.out, |row| values[row_at(row)]),
+            Targets::Classes(classes) => {
+                let class_of = |row| classes[row_at(row)] as usize;
+                self.family.run(CrossEntropy { rows, outputs: last.outputs, bias, z: &mut last.out, class_of })
+            }
+            Targets::Values(values) => squared_error(rows, bias, &mut last.out, |row| values[row_at(row)]),
         }
     }
 
     fn backward(&mut self, rows: usize) {
-        for index in (0..self.layers.len()).rev() {
-            let (below, above) = self.layers.split_at_mut(index);
+        let Self { family, layers, parameters, gradients, input, scratch, .. } = self;
+        if let Some(output) = layers.last_mut() {
+            output.backward_of_output(*family, rows, gradients);
+        }
+        for index in (0..layers.len()).rev() {
+            let (below, above) = layers.split_at_mut(index);
             let Some(layer) = above.first_mut() else { return };
-            let a = below.last().map_or(&*self.input, |below| &*below.out);
-            layer.backward(self.family, rows, &self.parameters, a, &mut self.gradients);
+            let shape = layer.shape(rows);
             if let Some(below) = below.last_mut() {
-                let (d, w) = (layer.gradient_by_product(), layer.weights.of(&self.parameters));
-                self.family.input_gradient(layer.shape(rows), d, w, &mut self.scratch, &mut below.gradient);
+                let (d, w) = (layer.gradient_by_product(), layer.weights.of(parameters));
+                for panel in panels(layer.inputs) {
+                    family.input_gradient(shape, panel, d, w, scratch, &mut below.gradient[panel.range(rows)]);
+                    below.backward(*family, panel, rows, parameters, gradients);
+                }
             }
+            let a = below.last().map_or(&**input, |below| &below.out);
+            family.weight_gradient(shape, a, layer.gradient_by_product(), layer.weights.of_mut(gradients));
         }
     }
 
-    /// Draws which outputs are dropped: 32 bits each, row by row (the padding too), so that the panels do not show in the result.
+    /// Draws which outputs are dropped: each layer's mask from a key of its own.
     fn draw_masks(&mut self, rows: usize, draws: &mut Stream) {
-        let threshold = (self.dropout * 4_294_967_296.0) as u64;
-        let kept = (1.0 / (1.0 - self.dropout)) as f32;
         for layer in self.layers.iter_mut().filter(|layer| !layer.mask.is_empty()) {
-            for row in 0..rows {
-                for block in blocks(rows, layer.outputs) {
-                    for pair in layer.mask[block.row(row)].chunks_exact_mut(2) {
-                        let word = draws.word();
-                        pair[0] = if (word & 0xffff_ffff) < threshold { 0.0 } else { kept };
-                        pair[1] = if (word >> 32) < threshold { 0.0 } else { kept };
-                    }
-                }
-            }
+            let word = draws.word();
+            let key = [word as u32, (word >> 32) as u32];
+            self.family.run(DrawMask { key, dropout: self.dropout, rows, columns: layer.outputs, mask: &mut layer.mask });
         }
     }
 }
@@ -153,12 +158,10 @@ fn gather(examples: &Examples, rows: usize, row_at: impl Fn(usize) -> usize, inp
     let Some(all) = examples.features.as_slice() else { return };
     for row in 0..rows {
         let from = &all[row_at(row) * features..][..features];
-        let (whole, rest) = from.as_chunks::<LANES>();
-        for (block, chunk) in blocks(rows, features).zip(whole) {
-            input[block.row(row)].copy_from_slice(chunk);
-        }
-        if let (false, Some(block)) = (rest.is_empty(), blocks(rows, features).nth(whole.len())) {
-            input[block.row(row)][..rest.len()].copy_from_slice(rest);
+        for panel in panels(features) {
+            let to = &mut input[panel.first * rows + row * panel.width..][..panel.width];
+            let from = &from[panel.first..features.min(panel.first + panel.width)];
+            to[..from.len()].copy_from_slice(from);
         }
     }
 }

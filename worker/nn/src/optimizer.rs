@@ -3,8 +3,9 @@
 
 use caviar_common::train::{Optimizer, TrainSpec};
 
+use crate::elementary::sqrt;
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Family, LANES};
+use crate::kernels::{Buffer, Family, LANES, Lanes, Pass, Simd};
 use crate::network::Network;
 use crate::tensor::Tensor;
 
@@ -79,36 +80,21 @@ impl Updater {
         if self.gradient_clip == 0.0 {
             return 1.0;
         }
-        let factor = self.gradient_clip / (norm(self.family, gradients) + 1e-6);
+        let factor = self.gradient_clip / (norm(gradients) + 1e-6);
         if factor > 1.0 { 1.0 } else { factor as f32 }
     }
 
     fn update(&mut self, step: Step, tensor: Tensor, parameters: &mut [f32], gradients: &[f32]) {
-        let (family, Step { rate, clip, decay, moments }) = (self.family, step);
-        let (w, g) = (tensor.of_mut(parameters), tensor.of(gradients));
-        let (momentum, epsilon) = (self.momentum, self.epsilon);
+        let (w, g) = (vectors_mut(tensor.of_mut(parameters)), vectors(tensor.of(gradients)));
         let (first, second) = (part(&mut self.first, tensor), part(&mut self.second, tensor));
+        let (family, momentum) = (self.family, self.momentum);
         match self.rule {
-            Optimizer::Sgd => each(family, w, g, move |w, g| w - rate * (clip * g + decay * w)),
-            Optimizer::Momentum => each_with(family, w, g, first, move |w, g, v| {
-                let v = momentum * v + (clip * g + decay * w);
-                (w - rate * v, v)
-            }),
-            Optimizer::Nesterov => each_with(family, w, g, first, move |w, g, v| {
-                let g = clip * g + decay * w;
-                let v = momentum * v + g;
-                (w - rate * (g + momentum * v), v)
-            }),
-            Optimizer::Rmsprop => {
-                let (keep, take) = (self.beta2 as f32, (1.0 - self.beta2) as f32);
-                each_with(family, w, g, second, move |w, g, s| {
-                    let g = clip * g + decay * w;
-                    let s = keep * s + take * (g * g);
-                    (w - rate * g / (s.sqrt() + epsilon), s)
-                });
-            }
-            Optimizer::Adam => moments.update(family, w, g, first, second, move |w, g| (w, clip * g + decay * w)),
-            Optimizer::Adamw => moments.update(family, w, g, first, second, move |w, g| (w - decay * w, clip * g)),
+            Optimizer::Sgd => family.run(Sgd { step, w, g }),
+            Optimizer::Momentum => family.run(Momentum { step, momentum, looks_ahead: false, w, g, velocity: first }),
+            Optimizer::Nesterov => family.run(Momentum { step, momentum, looks_ahead: true, w, g, velocity: first }),
+            Optimizer::Rmsprop => family.run(Rmsprop { step, w, g, squares: second }),
+            Optimizer::Adam => family.run(Adam { step, is_decoupled: false, w, g, first, second }),
+            Optimizer::Adamw => family.run(Adam { step, is_decoupled: true, w, g, first, second }),
         }
     }
 
@@ -125,9 +111,17 @@ impl Updater {
     }
 }
 
+fn vectors(values: &[f32]) -> &[Lanes] {
+    values.as_chunks().0
+}
+
+fn vectors_mut(values: &mut [f32]) -> &mut [Lanes] {
+    values.as_chunks_mut().0
+}
+
 /// The tensor's part of a state, nothing of one that the rule does not have.
-fn part(state: &mut Buffer, tensor: Tensor) -> &mut [f32] {
-    if state.is_empty() { &mut [] } else { tensor.of_mut(state) }
+fn part(state: &mut Buffer, tensor: Tensor) -> &mut [Lanes] {
+    if state.is_empty() { &mut [] } else { vectors_mut(tensor.of_mut(state)) }
 }
 
 /// Adam's constants in one step (Kingma and Ba 2015, in the order of operations of PyTorch).
@@ -143,61 +137,136 @@ struct Moments {
     epsilon: f32,
 }
 
-impl Moments {
-    /// One step; `decayed` applies clipping and weight decay to a weight and its gradient.
+impl Step {
+    /// The gradient, clipped, with the weight decay.
     #[inline(always)]
-    fn update(self, family: Family, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], decayed: impl Fn(f32, f32) -> (f32, f32)) {
-        family.vectorised(
-            #[inline(always)]
-            move || {
-                let Self { beta1, beta2, rate, deviation, epsilon } = self;
-                for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-                    let (weight, g) = decayed(*w, g);
-                    *m = beta1[0] * *m + beta1[1] * g;
-                    *v = beta2[0] * *v + beta2[1] * (g * g);
-                    *w = weight - rate * *m / (v.sqrt() * deviation + epsilon);
-                }
-            },
-        );
+    fn gradient<S: Simd>(self, s: S, w: S::F, g: &Lanes) -> S::F {
+        s.mul_add(s.splat(self.decay), w, s.mul(s.splat(self.clip), s.load(g)))
     }
 }
 
+/// Below the normal floats arithmetic is a hundred times slower, and a moment without gradients decays to there: it becomes 0.
 #[inline(always)]
-fn each(family: Family, w: &mut [f32], g: &[f32], rule: impl Fn(f32, f32) -> f32) {
-    family.vectorised(
-        #[inline(always)]
-        || {
-            for (w, &g) in w.iter_mut().zip(g) {
-                *w = rule(*w, g);
-            }
-        },
-    );
+fn flush<S: Simd>(s: S, x: S::F) -> S::F {
+    let size = s.max(x, s.sub(s.splat(0.0), x));
+    s.select(s.less(size, s.splat(1e-36)), s.splat(0.0), x)
 }
 
-#[inline(always)]
-fn each_with(family: Family, w: &mut [f32], g: &[f32], state: &mut [f32], rule: impl Fn(f32, f32, f32) -> (f32, f32)) {
-    family.vectorised(
-        #[inline(always)]
-        || {
-            for ((w, &g), state) in w.iter_mut().zip(g).zip(state) {
-                (*w, *state) = rule(*w, g, *state);
-            }
-        },
-    );
+struct Sgd<'a> {
+    step: Step,
+    w: &'a mut [Lanes],
+    g: &'a [Lanes],
 }
 
-/// The Euclidean norm, summed in f64 and lane by lane, so that its order does not depend on the vector width.
-fn norm(family: Family, values: &[f32]) -> f64 {
-    family.vectorised(
-        #[inline(always)]
-        || {
-            let mut sums = [0.0f64; LANES];
-            for line in values.as_chunks::<LANES>().0 {
-                for (sum, &value) in sums.iter_mut().zip(line) {
-                    *sum += f64::from(value) * f64::from(value);
-                }
-            }
-            sums.into_iter().sum::<f64>().sqrt()
-        },
-    )
+impl Pass for Sgd<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (w, g) in self.w.iter_mut().zip(self.g) {
+            let weight = s.load(w);
+            let g = self.step.gradient(s, weight, g);
+            s.store(s.neg_mul_add(s.splat(self.step.rate), g, weight), w);
+        }
+    }
+}
+
+struct Momentum<'a> {
+    step: Step,
+    momentum: f32,
+    /// Nesterov's.
+    looks_ahead: bool,
+    w: &'a mut [Lanes],
+    g: &'a [Lanes],
+    velocity: &'a mut [Lanes],
+}
+
+impl Pass for Momentum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let momentum = s.splat(self.momentum);
+        for ((w, g), velocity) in self.w.iter_mut().zip(self.g).zip(self.velocity) {
+            let weight = s.load(w);
+            let g = self.step.gradient(s, weight, g);
+            let v = flush(s, s.mul_add(momentum, s.load(velocity), g));
+            s.store(v, velocity);
+            let direction = if self.looks_ahead { s.mul_add(momentum, v, g) } else { v };
+            s.store(s.neg_mul_add(s.splat(self.step.rate), direction, weight), w);
+        }
+    }
+}
+
+struct Rmsprop<'a> {
+    step: Step,
+    w: &'a mut [Lanes],
+    g: &'a [Lanes],
+    squares: &'a mut [Lanes],
+}
+
+impl Pass for Rmsprop<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Moments { beta2, epsilon, .. } = self.step.moments;
+        for ((w, g), squares) in self.w.iter_mut().zip(self.g).zip(self.squares) {
+            let weight = s.load(w);
+            let g = self.step.gradient(s, weight, g);
+            let mean = averaged(s, beta2, s.load(squares), s.mul(g, g));
+            s.store(mean, squares);
+            let size = s.add(sqrt(s, mean), s.splat(epsilon));
+            s.store(s.sub(weight, s.div(s.mul(s.splat(self.step.rate), g), size)), w);
+        }
+    }
+}
+
+/// [keep, take] of an exponential average.
+#[inline(always)]
+fn averaged<S: Simd>(s: S, [keep, take]: [f32; 2], old: S::F, new: S::F) -> S::F {
+    flush(s, s.mul_add(s.splat(keep), old, s.mul(s.splat(take), new)))
+}
+
+struct Adam<'a> {
+    step: Step,
+    /// Weight decay is taken from the weight (adamw), not added to the gradient.
+    is_decoupled: bool,
+    w: &'a mut [Lanes],
+    g: &'a [Lanes],
+    first: &'a mut [Lanes],
+    second: &'a mut [Lanes],
+}
+
+impl Pass for Adam<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Moments { beta1, beta2, rate, deviation, epsilon } = self.step.moments;
+        let coupled = Step { decay: if self.is_decoupled { 0.0 } else { self.step.decay }, ..self.step };
+        let decoupled = s.splat(if self.is_decoupled { self.step.decay } else { 0.0 });
+        for (((w, g), first), second) in self.w.iter_mut().zip(self.g).zip(self.first).zip(self.second) {
+            let weight = s.load(w);
+            let g = coupled.gradient(s, weight, g);
+            let m = averaged(s, beta1, s.load(first), g);
+            let v = averaged(s, beta2, s.load(second), s.mul(g, g));
+            s.store(m, first);
+            s.store(v, second);
+            let size = s.mul_add(sqrt(s, v), s.splat(deviation), s.splat(epsilon));
+            let decayed = s.neg_mul_add(decoupled, weight, weight);
+            s.store(s.sub(decayed, s.div(s.mul(s.splat(rate), m), size)), w);
+        }
+    }
+}
+
+/// The Euclidean norm, summed in f64 and lane by lane: it is the same on every machine, and too rare to be worth vectors of doubles.
+fn norm(values: &[f32]) -> f64 {
+    let mut sums = [0.0f64; LANES];
+    for vector in vectors(values) {
+        for (sum, &value) in sums.iter_mut().zip(vector) {
+            *sum += f64::from(value) * f64::from(value);
+        }
+    }
+    sums.into_iter().sum::<f64>().sqrt()
 }

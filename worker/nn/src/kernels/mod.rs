@@ -1,6 +1,7 @@
 //! The inner loops, for the machine that runs them.
 //!
-//! A [`Family`] is a set of vector instructions. It is chosen once a process by what the processor has; the environment
+//! A [`Family`] is a set of vector instructions; what it does with them is [`Simd`], and the passes of the other modules are written over
+//! that. It is chosen once a process by what the processor has; the environment
 //! variable `CAVIAR_KERNELS` (`avx512`, `avx2` or `portable`) forces one. A value that names none, or one that this
 //! machine lacks, is an error of every new trainer. Whatever the family, every sum runs in one order and every
 //! multiply-add rounds once, so the results are the same bits.
@@ -12,18 +13,22 @@
 
 mod buffer;
 mod panels;
+mod portable;
+mod simd;
 mod tile;
 mod transpose;
-mod vector;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use std::sync::OnceLock;
 
 pub(crate) use buffer::Buffer;
-pub(crate) use panels::{LANES, blocks, offset, padded};
+pub(crate) use panels::{Panel, offset, padded, panels};
+pub(crate) use simd::{LANES, Lanes, Pass, Simd};
 
 use crate::error::TrainError;
-use panels::{Panel, panels};
 use tile::{PanelProduct, Tiles};
+use transpose::Transpose;
 
 /// A set of vector instructions. `Avx512` and `Avx2` exist only as values made by [`Family::available`], after detection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,10 +139,9 @@ impl Family {
         }
     }
 
-    /// Runs `pass`, compiled with this family's instructions. It must be a closure marked `#[inline(always)]`, calling
-    /// functions so marked, or it is compiled for the baseline.
-    #[inline(always)]
-    pub(crate) fn vectorised<R>(self, pass: impl FnOnce() -> R) -> R {
+    /// Runs `pass` with this family's instructions.
+    #[inline]
+    pub(crate) fn run<P: Pass>(self, pass: P) -> P::Output {
         match self.0 {
             // SAFETY: the value exists, so the instructions were detected.
             #[cfg(target_arch = "x86_64")]
@@ -145,26 +149,21 @@ impl Family {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx2 => unsafe { tile::avx2::run(pass) },
-            Instructions::Portable => pass(),
+            Instructions::Portable => pass.run(portable::Portable),
         }
     }
 
-    /// z = a W.
-    pub(crate) fn forward(self, shape: Shape, a: &[f32], w: &[f32], z: &mut [f32]) {
-        assert!(a.len() >= shape.a_len() && w.len() >= shape.w_len() && z.len() >= shape.z_len(), "buffers of {shape:?}");
-        for Panel { first, width } in panels(shape.outputs) {
-            let product = PanelProduct {
-                rows: shape.rows,
-                depth: shape.inputs,
-                width,
-                a: a.as_ptr(),
-                b: w[first * padded(shape.inputs)..].as_ptr(),
-                c: z[first * shape.rows..].as_mut_ptr(),
-            };
-            // SAFETY: a holds rows x inputs, the panels of w and z hold inputs x width and rows x width (checked above), and the
-            // family was detected.
-            unsafe { (self.tiles().rows)(product) };
-        }
+    /// One panel of z = a W, for all of a and W.
+    pub(crate) fn forward(self, shape: Shape, panel: Panel, a: &[f32], w: &[f32], z: &mut [f32]) {
+        let Panel { first, width } = panel;
+        let w = &w[first * padded(shape.inputs)..];
+        let lengths_fit = a.len() >= shape.a_len() && w.len() >= shape.inputs * width && z.len() >= shape.rows * width;
+        assert!(lengths_fit, "buffers of {shape:?} {panel:?}");
+        let product =
+            PanelProduct { rows: shape.rows, depth: shape.inputs, width, a: a.as_ptr(), b: w.as_ptr(), c: z.as_mut_ptr() };
+        // SAFETY: a holds rows x inputs, the panels of w and z hold inputs x width and rows x width (checked above), and the family was
+        // detected.
+        unsafe { (self.tiles().rows)(product) };
     }
 
     /// g = a^T d, the gradient by W, for d [rows, outputs] the gradient by z. The padding rows of g are left alone.
@@ -185,25 +184,16 @@ impl Family {
         }
     }
 
-    /// e = d W^T [rows, inputs], the gradient by a. `scratch` ([`Shape::scratch_len`]) takes one transposed panel of W.
-    pub(crate) fn input_gradient(self, shape: Shape, d: &[f32], w: &[f32], scratch: &mut [f32], e: &mut [f32]) {
-        let lengths_fit = d.len() >= shape.z_len() && w.len() >= shape.w_len() && e.len() >= shape.a_len();
-        assert!(lengths_fit && scratch.len() >= shape.scratch_len(), "buffers of {shape:?}");
-        for Panel { first, width } in panels(shape.inputs) {
-            let product = PanelProduct {
-                rows: shape.rows,
-                depth: shape.outputs,
-                width,
-                a: d.as_ptr(),
-                b: scratch.as_ptr(),
-                c: e[first * shape.rows..].as_mut_ptr(),
-            };
-            // SAFETY: w holds the panel's rows, scratch outputs x width; d holds rows x outputs and the panel of e rows x width
-            // (checked above); and the family was detected.
-            unsafe {
-                (self.tiles().transpose)(shape, w.as_ptr(), Panel { first, width }, scratch.as_mut_ptr());
-                (self.tiles().rows)(product);
-            }
-        }
+    /// One panel of e = d W^T [rows, inputs], the gradient by a. `scratch` ([`Shape::scratch_len`]) takes a transposed panel of W.
+    pub(crate) fn input_gradient(self, shape: Shape, panel: Panel, d: &[f32], w: &[f32], scratch: &mut [f32], e: &mut [f32]) {
+        let width = panel.width;
+        let lengths_fit = d.len() >= shape.z_len() && w.len() >= shape.w_len() && e.len() >= shape.rows * width;
+        assert!(lengths_fit && scratch.len() >= shape.scratch_len(), "buffers of {shape:?} {panel:?}");
+        self.run(Transpose { shape, w, panel, to: scratch });
+        let product =
+            PanelProduct { rows: shape.rows, depth: shape.outputs, width, a: d.as_ptr(), b: scratch.as_ptr(), c: e.as_mut_ptr() };
+        // SAFETY: scratch holds outputs x width; d holds rows x outputs and the panel of e rows x width (checked above); and the family
+        // was detected.
+        unsafe { (self.tiles().rows)(product) };
     }
 }

@@ -1,8 +1,8 @@
 //! The layout of every matrix: columns padded to [`LANES`] and cut into panels of [`PANEL`] columns (the last may have half as
 //! many), each panel row-major. A product then streams both operands in order, and nothing is packed in a step.
 
-/// Columns are padded to a multiple of this: the widest vector.
-pub(crate) const LANES: usize = 16;
+use super::simd::LANES;
+
 /// Columns of a panel: two of the widest vectors, so that a register tile has enough independent sums.
 pub(super) const PANEL: usize = 32;
 
@@ -25,44 +25,15 @@ pub(crate) fn panels(columns: usize) -> impl Iterator<Item = Panel> {
     (0..padded(columns)).step_by(PANEL).map(move |first| panel_at(columns, first))
 }
 
-/// [`LANES`] neighbouring columns of a [rows, columns] matrix: what a pass down the rows keeps in registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Block {
-    /// The first column.
-    pub(crate) column: usize,
-    /// Where row 0 lies.
-    start: usize,
-    /// From one row to the next.
-    stride: usize,
-}
-
-/// The blocks of a matrix, left to right.
-#[inline(always)]
-pub(crate) fn blocks(rows: usize, columns: usize) -> impl Iterator<Item = Block> {
-    (0..padded(columns)).step_by(LANES).map(move |column| {
-        let Panel { first, width } = panel_at(columns, column / PANEL * PANEL);
-        Block { column, start: first * rows + (column - first), stride: width }
-    })
-}
-
-impl Block {
-    /// The block's part of every row.
-    #[inline(always)]
-    pub(crate) fn rows(self, matrix: &[f32], rows: usize) -> impl Iterator<Item = &[f32; LANES]> {
-        matrix[self.start..].as_chunks::<LANES>().0.iter().step_by(self.stride / LANES).take(rows)
+impl Panel {
+    /// Where it lies in a matrix of so many rows.
+    pub(crate) fn range(self, rows: usize) -> std::ops::Range<usize> {
+        self.first * rows..(self.first + self.width) * rows
     }
 
-    /// The block's part of every row, to write.
-    #[inline(always)]
-    pub(crate) fn rows_mut(self, matrix: &mut [f32], rows: usize) -> impl Iterator<Item = &mut [f32; LANES]> {
-        matrix[self.start..].as_chunks_mut::<LANES>().0.iter_mut().step_by(self.stride / LANES).take(rows)
-    }
-
-    /// Where the block's part of one row lies.
-    #[inline(always)]
-    pub(crate) fn row(self, row: usize) -> std::ops::Range<usize> {
-        let at = self.start + row * self.stride;
-        at..at + LANES
+    /// Its columns, in a vector with one value a column.
+    pub(crate) fn columns(self) -> std::ops::Range<usize> {
+        self.first..self.first + self.width
     }
 }
 

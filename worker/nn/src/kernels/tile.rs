@@ -4,9 +4,8 @@
 //! Every element of a product is one chain of multiply-adds from 0, in the order of the depth: neither the tile's height nor
 //! the vector's width shows in the result.
 
-use super::Shape;
-use super::panels::{LANES, PANEL, Panel};
-use super::vector::Vector;
+use super::panels::PANEL;
+use super::simd::{LANES, Lanes, Simd};
 
 /// One panel of a product: c [rows, width] = a b, with b [depth, width].
 #[derive(Clone, Copy)]
@@ -26,43 +25,78 @@ pub(super) struct PanelProduct {
 /// The products of one family.
 ///
 /// # Safety
-/// All need the family's instructions, and pointers to as many floats as [`PanelProduct`] or [`super::transpose`] says; what is
-/// written lies apart from what is read.
+/// Both need the family's instructions, and pointers to as many floats as [`PanelProduct`] says; what is written lies apart from what
+/// is read.
 pub(super) struct Tiles {
     /// a is [rows, depth].
     pub(super) rows: unsafe fn(PanelProduct),
     /// a is [depth, rows].
     pub(super) columns: unsafe fn(PanelProduct),
-    /// One panel of W transposed.
-    pub(super) transpose: unsafe fn(Shape, *const f32, Panel, *mut f32),
 }
 
-/// Adds `depth` steps to a tile of `ROWS` rows and `VECTORS` vectors. In a, a row is `ROW` floats apart and a step `STEP`.
+/// A place in a matrix that a tile reads along the depth: what it points at, and how far apart rows (or vectors) and steps lie.
+#[derive(Clone, Copy)]
+struct Operand {
+    at: *const f32,
+    /// From one step of the depth to the next.
+    step: usize,
+}
+
+/// Adds one step of the depth to a tile. In a, rows are `ROW` floats apart.
 ///
 /// # Safety
-/// The instructions of `V`; a and b reach as far as the strides say.
+/// `ROWS` rows of a and `VECTORS` vectors of b can be read.
 #[inline(always)]
-unsafe fn accumulate<V: Vector, const ROWS: usize, const VECTORS: usize, const ROW: usize, const STEP: usize>(
-    mut sums: [[V; VECTORS]; ROWS],
-    depth: usize,
+unsafe fn add_step<S: Simd, const ROWS: usize, const VECTORS: usize, const ROW: usize>(
+    simd: S,
+    mut sums: [[S::F; VECTORS]; ROWS],
     a: *const f32,
     b: *const f32,
-    b_width: usize,
-) -> [[V; VECTORS]; ROWS] {
-    for step in 0..depth {
-        // SAFETY: the caller's promise; ROWS, VECTORS and depth bound every offset.
+) -> [[S::F; VECTORS]; ROWS] {
+    let mut right = [simd.splat(0.0); VECTORS];
+    // Plain counters: with iterators some heights were not unrolled, and their sums lived in memory.
+    for v in 0..VECTORS {
+        // SAFETY: the caller's promise.
+        right[v] = simd.load(unsafe { &*b.add(v * LANES).cast::<Lanes>() });
+    }
+    for row in 0..ROWS {
+        // SAFETY: the caller's promise.
+        let left = simd.splat(unsafe { *a.add(row * ROW) });
+        for v in 0..VECTORS {
+            sums[row][v] = simd.mul_add(left, right[v], sums[row][v]);
+        }
+    }
+    sums
+}
+
+/// Adds `depth` steps to a tile.
+///
+/// # Safety
+/// The operands can be read as far as their strides say.
+#[inline(always)]
+unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize, const ROW: usize>(
+    simd: S,
+    mut sums: [[S::F; VECTORS]; ROWS],
+    depth: usize,
+    a: Operand,
+    b: Operand,
+) -> [[S::F; VECTORS]; ROWS] {
+    let (mut left, mut right) = (a.at, b.at);
+    // Four at a time, so that the loop's own instructions do not show.
+    for _ in 0..depth / 4 {
+        // SAFETY: the caller's promise.
         unsafe {
-            let (a, b) = (a.add(step * STEP), b.add(step * b_width));
-            let right: [V; VECTORS] = std::array::from_fn(
-                #[inline(always)]
-                |v| V::load(b.add(v * V::LANES)),
-            );
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let left = V::splat(*a.add(row * ROW));
-                for v in 0..VECTORS {
-                    sums[v] = sums[v].add_product(left, right[v]);
-                }
+            for step in 0..4 {
+                sums = add_step::<S, ROWS, VECTORS, ROW>(simd, sums, left.add(step * a.step), right.add(step * b.step));
             }
+            (left, right) = (left.add(4 * a.step), right.add(4 * b.step));
+        }
+    }
+    for _ in 0..depth % 4 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            sums = add_step::<S, ROWS, VECTORS, ROW>(simd, sums, left, right);
+            (left, right) = (left.add(a.step), right.add(b.step));
         }
     }
     sums
@@ -73,23 +107,26 @@ unsafe fn accumulate<V: Vector, const ROWS: usize, const VECTORS: usize, const R
 /// # Safety
 /// As [`Tiles`]; the tile lies inside c.
 #[inline(always)]
-unsafe fn tile_of_rows<V: Vector, const ROWS: usize, const VECTORS: usize>(product: PanelProduct, row: usize, column: usize) {
+unsafe fn tile_of_rows<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, product: PanelProduct, row: usize, column: usize) {
     let PanelProduct { rows, depth, width, a, b, c } = product;
     let whole = depth / PANEL * PANEL;
+    let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
     // SAFETY: the caller's promise. The panels of a before `whole` are PANEL wide; the last is as wide as its padded rest.
     unsafe {
-        let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+        let right = |first: usize| Operand { at: b.add(first * width + column), step: width };
         for first in (0..whole).step_by(PANEL) {
-            let (a, b) = (a.add(first * rows + row * PANEL), b.add(first * width + column));
-            sums = accumulate::<V, ROWS, VECTORS, PANEL, 1>(sums, PANEL, a, b, width);
+            let left = Operand { at: a.add(first * rows + row * PANEL), step: 1 };
+            sums = accumulate::<S, ROWS, VECTORS, PANEL>(simd, sums, PANEL, left, right(first));
         }
-        let (a, b, rest) = (a.add(whole * rows), b.add(whole * width + column), depth - whole);
+        let (a, rest) = (a.add(whole * rows), depth - whole);
         if rest > LANES {
-            sums = accumulate::<V, ROWS, VECTORS, PANEL, 1>(sums, rest, a.add(row * PANEL), b, width);
+            let left = Operand { at: a.add(row * PANEL), step: 1 };
+            sums = accumulate::<S, ROWS, VECTORS, PANEL>(simd, sums, rest, left, right(whole));
         } else if rest > 0 {
-            sums = accumulate::<V, ROWS, VECTORS, LANES, 1>(sums, rest, a.add(row * LANES), b, width);
+            let left = Operand { at: a.add(row * LANES), step: 1 };
+            sums = accumulate::<S, ROWS, VECTORS, LANES>(simd, sums, rest, left, right(whole));
         }
-        store(sums, c.add(row * width + column), width);
+        store(simd, sums, c.add(row * width + column), width);
     }
 }
 
@@ -98,30 +135,29 @@ unsafe fn tile_of_rows<V: Vector, const ROWS: usize, const VECTORS: usize>(produ
 /// # Safety
 /// As [`Tiles`]; the tile lies inside c and its rows inside one panel of a.
 #[inline(always)]
-unsafe fn tile_of_columns<V: Vector, const ROWS: usize, const VECTORS: usize>(product: PanelProduct, row: usize, column: usize) {
+unsafe fn tile_of_columns<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, product: PanelProduct, row: usize, column: usize) {
     let PanelProduct { rows, depth, width, a, b, c } = product;
     let first = row / PANEL * PANEL;
-    // SAFETY: the caller's promise. The panel of a that holds these rows is PANEL wide unless it is the last and half empty.
+    // The panel of a that holds these rows is PANEL wide unless it is the last and half empty.
+    let step = if rows - first > LANES { PANEL } else { LANES };
+    let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
+    // SAFETY: the caller's promise.
     unsafe {
-        let (a, b) = (a.add(first * depth + row - first), b.add(column));
-        let zeros = [[V::splat(0.0); VECTORS]; ROWS];
-        let sums = if rows - first > LANES {
-            accumulate::<V, ROWS, VECTORS, 1, PANEL>(zeros, depth, a, b, width)
-        } else {
-            accumulate::<V, ROWS, VECTORS, 1, LANES>(zeros, depth, a, b, width)
-        };
-        store(sums, c.add(row * width + column), width);
+        let left = Operand { at: a.add(first * depth + row - first), step };
+        let right = Operand { at: b.add(column), step: width };
+        sums = accumulate::<S, ROWS, VECTORS, 1>(simd, sums, depth, left, right);
+        store(simd, sums, c.add(row * width + column), width);
     }
 }
 
 /// # Safety
-/// The instructions of `V`; the tile may be written at `to`, rows `width` apart.
+/// The tile may be written at `to`, rows `width` apart.
 #[inline(always)]
-unsafe fn store<V: Vector, const ROWS: usize, const VECTORS: usize>(sums: [[V; VECTORS]; ROWS], to: *mut f32, width: usize) {
-    for (row, vectors) in sums.into_iter().enumerate() {
-        for (v, sum) in vectors.into_iter().enumerate() {
+unsafe fn store<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, sums: [[S::F; VECTORS]; ROWS], to: *mut f32, width: usize) {
+    for row in 0..ROWS {
+        for v in 0..VECTORS {
             // SAFETY: the caller's promise.
-            unsafe { sum.store(to.add(row * width + v * V::LANES)) };
+            unsafe { simd.store(sums[row][v], &mut *to.add(row * width + v * LANES).cast::<Lanes>()) };
         }
     }
 }
@@ -130,46 +166,46 @@ unsafe fn store<V: Vector, const ROWS: usize, const VECTORS: usize>(sums: [[V; V
 #[inline(always)]
 fn for_each_tile(rows: usize, most: usize, mut tile: impl FnMut(usize, usize)) {
     let count = rows.div_ceil(most);
+    let (height, taller) = (rows / count, rows % count);
     let mut first = 0;
     for index in 0..count {
-        let height = rows / count + usize::from(index < rows % count);
+        let height = height + usize::from(index < taller);
         tile(first, height);
         first += height;
     }
 }
 
-/// A family: its vector, its instructions, and the heights of its tiles (what its registers hold, with two vectors a row).
+/// A family: how to get its value, its instructions, the vectors across a tile, and the heights of its tiles (what its registers hold).
 macro_rules! family {
-    ($(#[$meta:meta])* $name:ident, $vector:ty, [$($features:literal)?], [$($height:literal)*]) => {
+    ($(#[$meta:meta])* $name:ident, $simd:expr, [$($features:literal)?], $vectors:literal, [$($height:literal)*]) => {
         $(#[$meta])*
         pub(super) mod $name {
-            use super::{LANES, PANEL, Panel, PanelProduct, Shape, Tiles, Vector, for_each_tile, tile_of_columns, tile_of_rows};
-            use crate::kernels::transpose::transpose;
+            use super::{LANES, PANEL, PanelProduct, Tiles, for_each_tile, tile_of_columns, tile_of_rows};
+            use crate::kernels::simd::Pass;
 
             type Tile = unsafe fn(PanelProduct, usize, usize);
-            const LANES_OF_ONE: usize = <$vector as Vector>::LANES;
-            /// By height - 1.
+            /// By vectors - 1, then by height - 1.
             static OF_ROWS: [[Tile; [$($height),*].len()]; 2] =
-                [[$(of_rows::<$height, 1>),*], [$(of_rows::<$height, 2>),*]];
+                [[$(of_rows::<$height, 1>),*], [$(of_rows::<$height, $vectors>),*]];
             static OF_COLUMNS: [[Tile; [$($height),*].len()]; 2] =
-                [[$(of_columns::<$height, 1>),*], [$(of_columns::<$height, 2>),*]];
-            pub(in crate::kernels) static TILES: Tiles = Tiles { rows: panel_of_rows, columns: panel_of_columns, transpose: panel_of_w };
+                [[$(of_columns::<$height, 1>),*], [$(of_columns::<$height, $vectors>),*]];
+            pub(in crate::kernels) static TILES: Tiles = Tiles { rows: panel_of_rows, columns: panel_of_columns };
 
             $(#[target_feature(enable = $features)])?
             unsafe fn of_rows<const ROWS: usize, const VECTORS: usize>(product: PanelProduct, row: usize, column: usize) {
                 // SAFETY: the caller's promise, with the instructions enabled here.
-                unsafe { tile_of_rows::<$vector, ROWS, VECTORS>(product, row, column) }
+                unsafe { tile_of_rows::<_, ROWS, VECTORS>($simd, product, row, column) }
             }
 
             $(#[target_feature(enable = $features)])?
             unsafe fn of_columns<const ROWS: usize, const VECTORS: usize>(product: PanelProduct, row: usize, column: usize) {
                 // SAFETY: the caller's promise, with the instructions enabled here.
-                unsafe { tile_of_columns::<$vector, ROWS, VECTORS>(product, row, column) }
+                unsafe { tile_of_columns::<_, ROWS, VECTORS>($simd, product, row, column) }
             }
 
             unsafe fn panel_of_rows(product: PanelProduct) {
-                let vectors = (product.width / LANES_OF_ONE).min(2);
-                for column in (0..product.width).step_by(vectors * LANES_OF_ONE) {
+                let vectors = (product.width / LANES).min($vectors);
+                for column in (0..product.width).step_by(vectors * LANES) {
                     for_each_tile(product.rows, OF_ROWS[0].len(), |row, height| {
                         // SAFETY: the caller's promise; the tiles cover rows and width and no more.
                         unsafe { OF_ROWS[vectors - 1][height - 1](product, row, column) };
@@ -179,8 +215,8 @@ macro_rules! family {
 
             unsafe fn panel_of_columns(product: PanelProduct) {
                 const { assert!(PANEL == 2 * LANES) };
-                let vectors = (product.width / LANES_OF_ONE).min(2);
-                for column in (0..product.width).step_by(vectors * LANES_OF_ONE) {
+                let vectors = (product.width / LANES).min($vectors);
+                for column in (0..product.width).step_by(vectors * LANES) {
                     for first in (0..product.rows).step_by(PANEL) {
                         for_each_tile((product.rows - first).min(PANEL), OF_COLUMNS[0].len(), |row, height| {
                             // SAFETY: the caller's promise; the tiles cover rows and width and no more, and none leaves a panel of a.
@@ -190,17 +226,16 @@ macro_rules! family {
                 }
             }
 
+            /// Runs a pass with the family's instructions.
+            ///
+            /// # Safety
+            /// The processor has them.
             $(#[target_feature(enable = $features)])?
-            unsafe fn panel_of_w(shape: Shape, w: *const f32, panel: Panel, to: *mut f32) {
-                // SAFETY: the caller's promise, with the instructions enabled here.
-                unsafe { transpose::<$vector, LANES_OF_ONE>(shape, w, panel, to) }
-            }
-
-            /// Runs `pass` with the family's instructions.
-            $(#[target_feature(enable = $features)])?
-            #[allow(dead_code, reason = "the portable family needs no wrapper")]
-            pub(in crate::kernels) unsafe fn run<R>(pass: impl FnOnce() -> R) -> R {
-                pass()
+            #[allow(dead_code, reason = "the portable family runs a pass as it is")]
+            pub(in crate::kernels) unsafe fn run<P: Pass>(pass: P) -> P::Output {
+                // SAFETY: the caller's promise.
+                #[allow(unused_unsafe, reason = "the portable family needs no promise")]
+                pass.run(unsafe { $simd })
             }
         }
     };
@@ -208,10 +243,10 @@ macro_rules! family {
 
 family!(
     #[cfg(target_arch = "x86_64")]
-    avx512, crate::kernels::vector::Avx512, ["avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"], [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
+    avx512, crate::kernels::x86::Avx512::detected(), ["avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"], 2, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
 );
 family!(
     #[cfg(target_arch = "x86_64")]
-    avx2, crate::kernels::vector::Avx2, ["avx2,fma"], [1 2 3 4 5 6]
+    avx2, crate::kernels::x86::Avx2::detected(), ["avx2,fma"], 1, [1 2 3 4 5 6]
 );
-family!(portable, crate::kernels::vector::Portable, [], [1 2 3 4]);
+family!(portable, crate::kernels::portable::Portable, [], 1, [1 2 3 4]);

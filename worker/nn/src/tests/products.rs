@@ -3,7 +3,7 @@
 use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
 
 use super::draws;
-use crate::kernels::{Buffer, Family, Shape, offset, padded};
+use crate::kernels::{Buffer, Family, Shape, offset, padded, panels};
 
 /// Row-major matrices of random values, and the panels that hold them.
 struct Matrix {
@@ -67,9 +67,13 @@ fn check(shape: Shape) -> Result<(), String> {
             Buffer::new(rows * padded(inputs)).unwrap(),
         );
         let mut scratch = Buffer::new(shape.scratch_len()).unwrap();
-        family.forward(shape, &a.panels, &w.panels, &mut z);
+        for panel in panels(outputs) {
+            family.forward(shape, panel, &a.panels, &w.panels, &mut z[panel.range(rows)]);
+        }
         family.weight_gradient(shape, &a.panels, &d.panels, &mut g);
-        family.input_gradient(shape, &d.panels, &w.panels, &mut scratch, &mut e);
+        for panel in panels(inputs) {
+            family.input_gradient(shape, panel, &d.panels, &w.panels, &mut scratch, &mut e[panel.range(rows)]);
+        }
         let z_error = d.error(&z, inputs, |r, o| (0..inputs).map(|i| a.at(r, i) * w.at(i, o)).sum());
         let g_error = w.error(&g, rows, |i, o| (0..rows).map(|r| a.at(r, i) * d.at(r, o)).sum());
         let e_error = a.error(&e, outputs, |r, i| (0..outputs).map(|o| d.at(r, o) * w.at(i, o)).sum());
@@ -120,7 +124,9 @@ fn a_buffer_that_is_too_short_is_refused() {
     let shape = Shape { rows: 4, inputs: 5, outputs: 17 };
     let (a, w) = (Buffer::new(4 * 16).unwrap(), Buffer::new(16 * 32).unwrap());
     let mut z = Buffer::new(4 * 32 - 16).unwrap();
-    Family::available()[0].forward(shape, &a, &w, &mut z);
+    for panel in panels(shape.outputs) {
+        Family::available()[0].forward(shape, panel, &a, &w, &mut z);
+    }
 }
 
 #[test]

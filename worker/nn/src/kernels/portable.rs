@@ -1,0 +1,161 @@
+//! Arrays, which the compiler makes into whatever vectors the build targets: on 64-bit ARM, NEON.
+//!
+//! The multiply-add rounds once here too: in hardware where the target has it (every 64-bit ARM), else in software, slowly but with
+//! the same bits.
+
+use super::simd::{LANES, Lanes, Simd};
+
+/// No instructions beyond the baseline.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Portable;
+
+#[inline(always)]
+fn each<T>(of: impl Fn(usize) -> T) -> [T; LANES] {
+    std::array::from_fn(
+        #[inline(always)]
+        |lane| of(lane),
+    )
+}
+
+impl Simd for Portable {
+    type F = Lanes;
+    type U = [u32; LANES];
+    type Mask = [bool; LANES];
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Lanes {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &Lanes) -> Lanes {
+        *from
+    }
+
+    #[inline(always)]
+    fn store(self, x: Lanes, to: &mut Lanes) {
+        *to = x;
+    }
+
+    #[inline(always)]
+    fn add(self, a: Lanes, b: Lanes) -> Lanes {
+        each(|lane| a[lane] + b[lane])
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Lanes, b: Lanes) -> Lanes {
+        each(|lane| a[lane] - b[lane])
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Lanes, b: Lanes) -> Lanes {
+        each(|lane| a[lane] * b[lane])
+    }
+
+    #[inline(always)]
+    fn div(self, a: Lanes, b: Lanes) -> Lanes {
+        each(|lane| a[lane] / b[lane])
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        each(|lane| a[lane].mul_add(b[lane], c[lane]))
+    }
+
+    #[inline(always)]
+    fn neg_mul_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        each(|lane| (-a[lane]).mul_add(b[lane], c[lane]))
+    }
+
+    #[inline(always)]
+    fn sqrt(self, x: Lanes) -> Lanes {
+        each(|lane| x[lane].sqrt())
+    }
+
+    #[inline(always)]
+    fn max(self, a: Lanes, b: Lanes) -> Lanes {
+        each(|lane| if a[lane] > b[lane] { a[lane] } else { b[lane] })
+    }
+
+    #[inline(always)]
+    fn min(self, a: Lanes, b: Lanes) -> Lanes {
+        each(|lane| if a[lane] < b[lane] { a[lane] } else { b[lane] })
+    }
+
+    #[inline(always)]
+    fn less(self, a: Lanes, b: Lanes) -> [bool; LANES] {
+        each(|lane| a[lane] < b[lane])
+    }
+
+    #[inline(always)]
+    fn equal(self, a: Lanes, b: Lanes) -> [bool; LANES] {
+        #[allow(clippy::float_cmp, reason = "it is what is asked for")]
+        each(|lane| a[lane] == b[lane])
+    }
+
+    #[inline(always)]
+    fn select(self, mask: [bool; LANES], yes: Lanes, no: Lanes) -> Lanes {
+        each(|lane| if mask[lane] { yes[lane] } else { no[lane] })
+    }
+
+    #[inline(always)]
+    fn mask_bits(self, mask: [bool; LANES]) -> u16 {
+        mask.into_iter().rev().fold(0, |bits, yes| bits << 1 | u16::from(yes))
+    }
+
+    #[inline(always)]
+    fn exchange<const BY: usize>(self, x: Lanes) -> Lanes {
+        each(|lane| x[lane ^ BY])
+    }
+
+    #[inline(always)]
+    fn interleave(self, a: Lanes, b: Lanes) -> [Lanes; 2] {
+        let lane = |index: usize| if index.is_multiple_of(2) { a[index / 2] } else { b[index / 2] };
+        [each(lane), each(|index| lane(index + LANES))]
+    }
+
+    #[inline(always)]
+    fn bits(self, x: Lanes) -> [u32; LANES] {
+        each(|lane| x[lane].to_bits())
+    }
+
+    #[inline(always)]
+    fn from_bits(self, x: [u32; LANES]) -> Lanes {
+        each(|lane| f32::from_bits(x[lane]))
+    }
+
+    #[inline(always)]
+    fn splat_word(self, x: u32) -> [u32; LANES] {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn load_words(self, from: &[u32; LANES]) -> [u32; LANES] {
+        *from
+    }
+
+    #[inline(always)]
+    fn add_words(self, a: [u32; LANES], b: [u32; LANES]) -> [u32; LANES] {
+        each(|lane| a[lane].wrapping_add(b[lane]))
+    }
+
+    #[inline(always)]
+    fn sub_words(self, a: [u32; LANES], b: [u32; LANES]) -> [u32; LANES] {
+        each(|lane| a[lane].wrapping_sub(b[lane]))
+    }
+
+    #[inline(always)]
+    fn xor(self, a: [u32; LANES], b: [u32; LANES]) -> [u32; LANES] {
+        each(|lane| a[lane] ^ b[lane])
+    }
+
+    #[inline(always)]
+    fn shift_left(self, x: [u32; LANES], by: u32) -> [u32; LANES] {
+        each(|lane| x[lane] << by)
+    }
+
+    #[inline(always)]
+    fn shift_right(self, x: [u32; LANES], by: u32) -> [u32; LANES] {
+        each(|lane| x[lane] >> by)
+    }
+}

@@ -1,0 +1,107 @@
+//! Sixteen floats at a time, on every family of instructions.
+//!
+//! A pass over data is written once, generic over [`Simd`], and compiled for each family. A vector always has [`LANES`] floats: one
+//! AVX-512 register, two of AVX2, or an array. So a pass does the same operations on the same floats whatever the registers' width,
+//! each rounded once as IEEE 754 says, and its results are the same bits.
+//!
+//! A value that implements [`Simd`] is the proof that its instructions are there (only [`super::Family`] makes one, after
+//! detection), so all methods are safe.
+
+/// Floats in a vector.
+pub(crate) const LANES: usize = 16;
+
+/// A vector in memory.
+pub(crate) type Lanes = [f32; LANES];
+
+/// A family of instructions, and what it does with vectors.
+pub(crate) trait Simd: Copy {
+    /// A vector of floats.
+    type F: Copy;
+    /// A vector of as many 32-bit words; arithmetic wraps.
+    type U: Copy;
+    /// A yes or no for every lane.
+    type Mask: Copy;
+
+    /// `x` in every lane.
+    fn splat(self, x: f32) -> Self::F;
+    /// What lies at `from`.
+    fn load(self, from: &Lanes) -> Self::F;
+    /// Writes `x` to `to`.
+    fn store(self, x: Self::F, to: &mut Lanes);
+    /// a + b
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a - b
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a b
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a / b
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a b + c, rounded once.
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// c - a b, rounded once.
+    fn neg_mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// The root, correctly rounded.
+    fn sqrt(self, x: Self::F) -> Self::F;
+    /// a where a > b, else b: what is compared with NaN becomes `b`.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a where a < b, else b.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a < b; no for NaN.
+    fn less(self, a: Self::F, b: Self::F) -> Self::Mask;
+    /// a == b; no for NaN.
+    fn equal(self, a: Self::F, b: Self::F) -> Self::Mask;
+    /// `yes` where the mask says yes, else `no`.
+    fn select(self, mask: Self::Mask, yes: Self::F, no: Self::F) -> Self::F;
+    /// Lane i as bit i.
+    fn mask_bits(self, mask: Self::Mask) -> u16;
+    /// Lane i gets lane i ^ `BY`, for `BY` = 8, 4, 2 or 1.
+    fn exchange<const BY: usize>(self, x: Self::F) -> Self::F;
+    /// The lanes of both in turn (a's 0, b's 0, a's 1, ...): the first half, then the second.
+    fn interleave(self, a: Self::F, b: Self::F) -> [Self::F; 2];
+
+    /// The floats' bits.
+    fn bits(self, x: Self::F) -> Self::U;
+    /// The floats with these bits.
+    fn from_bits(self, x: Self::U) -> Self::F;
+    /// `x` in every lane.
+    fn splat_word(self, x: u32) -> Self::U;
+    /// What lies at `from`.
+    fn load_words(self, from: &[u32; LANES]) -> Self::U;
+    /// a + b
+    fn add_words(self, a: Self::U, b: Self::U) -> Self::U;
+    /// a - b
+    fn sub_words(self, a: Self::U, b: Self::U) -> Self::U;
+    /// a ^ b
+    fn xor(self, a: Self::U, b: Self::U) -> Self::U;
+    /// x << by, with `by` below 32.
+    fn shift_left(self, x: Self::U, by: u32) -> Self::U;
+    /// x >> by, with `by` below 32.
+    fn shift_right(self, x: Self::U, by: u32) -> Self::U;
+
+    /// The sum of all lanes, in every lane: halves first, as a tree.
+    #[inline(always)]
+    fn sum_lanes(self, x: Self::F) -> Self::F {
+        let x = self.add(x, self.exchange::<8>(x));
+        let x = self.add(x, self.exchange::<4>(x));
+        let x = self.add(x, self.exchange::<2>(x));
+        self.add(x, self.exchange::<1>(x))
+    }
+
+    /// The largest of all lanes, in every lane; unspecified if one is NaN.
+    #[inline(always)]
+    fn max_lanes(self, x: Self::F) -> Self::F {
+        let x = self.max(x, self.exchange::<8>(x));
+        let x = self.max(x, self.exchange::<4>(x));
+        let x = self.max(x, self.exchange::<2>(x));
+        self.max(x, self.exchange::<1>(x))
+    }
+}
+
+/// Something to do with vectors, compiled for every family.
+pub(crate) trait Pass {
+    /// What it gives.
+    type Output;
+
+    /// Does it. Must be `#[inline(always)]`, calling functions so marked, or it is compiled for the baseline.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}

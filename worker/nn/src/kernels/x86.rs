@@ -1,0 +1,291 @@
+//! AVX-512 and AVX2 with FMA.
+
+use std::arch::x86_64::*;
+
+use super::simd::{LANES, Lanes, Simd};
+
+/// AVX-512: a vector is one register.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx512(());
+
+/// AVX2: a vector is two registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx2(());
+
+impl Avx512 {
+    /// # Safety
+    /// The processor has avx512f, avx512vl, avx512dq, avx512bw, avx2 and fma.
+    pub(super) unsafe fn detected() -> Self {
+        Self(())
+    }
+}
+
+impl Avx2 {
+    /// # Safety
+    /// The processor has avx2 and fma.
+    pub(super) unsafe fn detected() -> Self {
+        Self(())
+    }
+}
+
+/// Methods of [`Simd`] that are one instruction of AVX-512.
+macro_rules! one_register {
+    ($($method:ident($($x:ident: $of:ty),*) -> $to:ty = $intrinsic:ident;)*) => {
+        $(#[inline(always)]
+        fn $method(self, $($x: $of),*) -> $to {
+            // SAFETY: the value exists, so the instructions were detected.
+            unsafe { $intrinsic($($x),*) }
+        })*
+    };
+}
+
+/// Methods of [`Simd`] that are one instruction of AVX2 for each half.
+macro_rules! two_registers {
+    ($($method:ident($($x:ident: $of:ty),*) -> $to:ty = $intrinsic:ident;)*) => {
+        $(#[inline(always)]
+        fn $method(self, $($x: $of),*) -> $to {
+            // SAFETY: the value exists, so the instructions were detected.
+            unsafe { [$intrinsic($($x[0]),*), $intrinsic($($x[1]),*)] }
+        })*
+    };
+}
+
+impl Simd for Avx512 {
+    type F = __m512;
+    type U = __m512i;
+    type Mask = __mmask16;
+
+    one_register! {
+        splat(x: f32) -> __m512 = _mm512_set1_ps;
+        add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps;
+        sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps;
+        mul(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps;
+        div(a: __m512, b: __m512) -> __m512 = _mm512_div_ps;
+        mul_add(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps;
+        neg_mul_add(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fnmadd_ps;
+        sqrt(x: __m512) -> __m512 = _mm512_sqrt_ps;
+        max(a: __m512, b: __m512) -> __m512 = _mm512_max_ps;
+        min(a: __m512, b: __m512) -> __m512 = _mm512_min_ps;
+        bits(x: __m512) -> __m512i = _mm512_castps_si512;
+        from_bits(x: __m512i) -> __m512 = _mm512_castsi512_ps;
+        add_words(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32;
+        sub_words(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32;
+        xor(a: __m512i, b: __m512i) -> __m512i = _mm512_xor_si512;
+    }
+
+    #[inline(always)]
+    fn load(self, from: &Lanes) -> __m512 {
+        // SAFETY: the value exists, so the instructions were detected; 16 floats lie at from.
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, x: __m512, to: &mut Lanes) {
+        // SAFETY: as in load.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), x) }
+    }
+
+    #[inline(always)]
+    fn less(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: the value exists, so the instructions were detected.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn equal(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: as in less.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn select(self, mask: __mmask16, yes: __m512, no: __m512) -> __m512 {
+        // SAFETY: as in less.
+        unsafe { _mm512_mask_blend_ps(mask, no, yes) }
+    }
+
+    #[inline(always)]
+    fn mask_bits(self, mask: __mmask16) -> u16 {
+        mask
+    }
+
+    #[inline(always)]
+    fn exchange<const BY: usize>(self, x: __m512) -> __m512 {
+        // SAFETY: as in less.
+        unsafe {
+            match BY {
+                8 => _mm512_shuffle_f32x4::<0x4e>(x, x),
+                4 => _mm512_shuffle_f32x4::<0xb1>(x, x),
+                2 => _mm512_permute_ps::<0x4e>(x),
+                _ => _mm512_permute_ps::<0xb1>(x),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn interleave(self, a: __m512, b: __m512) -> [__m512; 2] {
+        // SAFETY: as in less. Indices from 16 on mean b.
+        unsafe {
+            let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            [_mm512_permutex2var_ps(a, first, b), _mm512_permutex2var_ps(a, second, b)]
+        }
+    }
+
+    #[inline(always)]
+    fn splat_word(self, x: u32) -> __m512i {
+        // SAFETY: as in less.
+        unsafe { _mm512_set1_epi32(x.cast_signed()) }
+    }
+
+    #[inline(always)]
+    fn load_words(self, from: &[u32; LANES]) -> __m512i {
+        // SAFETY: as in load.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn shift_left(self, x: __m512i, by: u32) -> __m512i {
+        // SAFETY: as in less.
+        unsafe { _mm512_sllv_epi32(x, self.splat_word(by)) }
+    }
+
+    #[inline(always)]
+    fn shift_right(self, x: __m512i, by: u32) -> __m512i {
+        // SAFETY: as in less.
+        unsafe { _mm512_srlv_epi32(x, self.splat_word(by)) }
+    }
+}
+
+impl Simd for Avx2 {
+    type F = [__m256; 2];
+    type U = [__m256i; 2];
+    type Mask = [__m256; 2];
+
+    two_registers! {
+        add(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = _mm256_add_ps;
+        sub(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = _mm256_sub_ps;
+        mul(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = _mm256_mul_ps;
+        div(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = _mm256_div_ps;
+        mul_add(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] = _mm256_fmadd_ps;
+        neg_mul_add(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] = _mm256_fnmadd_ps;
+        sqrt(x: [__m256; 2]) -> [__m256; 2] = _mm256_sqrt_ps;
+        max(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = _mm256_max_ps;
+        min(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = _mm256_min_ps;
+        less(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = less_of_8;
+        equal(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = equal_of_8;
+        select(mask: [__m256; 2], yes: [__m256; 2], no: [__m256; 2]) -> [__m256; 2] = select_of_8;
+        bits(x: [__m256; 2]) -> [__m256i; 2] = _mm256_castps_si256;
+        from_bits(x: [__m256i; 2]) -> [__m256; 2] = _mm256_castsi256_ps;
+        add_words(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] = _mm256_add_epi32;
+        sub_words(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] = _mm256_sub_epi32;
+        xor(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] = _mm256_xor_si256;
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> [__m256; 2] {
+        // SAFETY: the value exists, so the instructions were detected.
+        unsafe { [_mm256_set1_ps(x); 2] }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &Lanes) -> [__m256; 2] {
+        // SAFETY: as in splat; 16 floats lie at from.
+        unsafe { [_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))] }
+    }
+
+    #[inline(always)]
+    fn store(self, x: [__m256; 2], to: &mut Lanes) {
+        // SAFETY: as in load.
+        unsafe {
+            _mm256_storeu_ps(to.as_mut_ptr(), x[0]);
+            _mm256_storeu_ps(to.as_mut_ptr().add(8), x[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn mask_bits(self, mask: [__m256; 2]) -> u16 {
+        // SAFETY: as in splat.
+        let [low, high] = unsafe { mask.map(|half| _mm256_movemask_ps(half)) };
+        u16::from(low.to_le_bytes()[0]) | u16::from(high.to_le_bytes()[0]) << 8
+    }
+
+    #[inline(always)]
+    fn exchange<const BY: usize>(self, x: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: as in splat.
+        unsafe {
+            match BY {
+                8 => [x[1], x[0]],
+                4 => [_mm256_permute2f128_ps::<1>(x[0], x[0]), _mm256_permute2f128_ps::<1>(x[1], x[1])],
+                2 => [_mm256_permute_ps::<0x4e>(x[0]), _mm256_permute_ps::<0x4e>(x[1])],
+                _ => [_mm256_permute_ps::<0xb1>(x[0]), _mm256_permute_ps::<0xb1>(x[1])],
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn interleave(self, a: [__m256; 2], b: [__m256; 2]) -> [[__m256; 2]; 2] {
+        // SAFETY: as in splat.
+        unsafe { [interleave_of_8(a[0], b[0]), interleave_of_8(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn splat_word(self, x: u32) -> [__m256i; 2] {
+        // SAFETY: as in splat.
+        unsafe { [_mm256_set1_epi32(x.cast_signed()); 2] }
+    }
+
+    #[inline(always)]
+    fn load_words(self, from: &[u32; LANES]) -> [__m256i; 2] {
+        // SAFETY: as in load.
+        unsafe { [_mm256_loadu_si256(from.as_ptr().cast()), _mm256_loadu_si256(from.as_ptr().add(8).cast())] }
+    }
+
+    #[inline(always)]
+    fn shift_left(self, x: [__m256i; 2], by: u32) -> [__m256i; 2] {
+        let [by, _] = self.splat_word(by);
+        // SAFETY: as in splat.
+        unsafe { [_mm256_sllv_epi32(x[0], by), _mm256_sllv_epi32(x[1], by)] }
+    }
+
+    #[inline(always)]
+    fn shift_right(self, x: [__m256i; 2], by: u32) -> [__m256i; 2] {
+        let [by, _] = self.splat_word(by);
+        // SAFETY: as in splat.
+        unsafe { [_mm256_srlv_epi32(x[0], by), _mm256_srlv_epi32(x[1], by)] }
+    }
+}
+
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+unsafe fn less_of_8(a: __m256, b: __m256) -> __m256 {
+    // SAFETY: the caller has the instructions.
+    unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(a, b) }
+}
+
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+unsafe fn equal_of_8(a: __m256, b: __m256) -> __m256 {
+    // SAFETY: the caller has the instructions.
+    unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
+}
+
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+unsafe fn select_of_8(mask: __m256, yes: __m256, no: __m256) -> __m256 {
+    // SAFETY: the caller has the instructions.
+    unsafe { _mm256_blendv_ps(no, yes, mask) }
+}
+
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+unsafe fn interleave_of_8(a: __m256, b: __m256) -> [__m256; 2] {
+    // SAFETY: the caller has the instructions. Unpacking works within 128 bits, so the halves are swapped after it.
+    unsafe {
+        let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        [_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high)]
+    }
+}
