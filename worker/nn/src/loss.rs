@@ -5,7 +5,7 @@
 use caviar_common::metric::Score;
 
 use crate::elementary::exp;
-use crate::kernels::{LANES, Lanes, Pass, Simd, offset, padded, panels};
+use crate::kernels::{LANES, Lanes, Pass, Simd, offset, padded};
 
 /// Loss and hits over some examples, not yet divided by their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -53,116 +53,87 @@ impl<C: Fn(usize) -> usize> Pass for CrossEntropy<'_, C> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Tally {
         let Self { rows, outputs, bias, z, class_of } = self;
-        let row_of = Row { rows, outputs };
+        let (bias, z) = (bias.as_chunks().0, z.as_chunks_mut().0);
         let share = 1.0 / rows as f32;
-        let mut tally = Tally { examples: rows as u64, ..Tally::default() };
-        let mut logarithm = LogOfProduct::default();
-        for row in 0..rows {
-            let class = class_of(row);
-            let largest = row_of.add_bias(s, z, bias, row);
-            let at = offset(rows, outputs, row, class);
-            let first = row_of.first_equal(s, z, row, largest);
-            let mut lanes: Lanes = [0.0; LANES];
-            s.store(largest, &mut lanes);
-            tally.loss -= f64::from(z[at] - lanes[0]);
-            let sum = row_of.exponentials(s, z, row, largest);
-            s.store(sum, &mut lanes);
-            logarithm.add(f64::from(lanes[0]));
-            // NaN in the sum shows NaN in the row.
-            tally.correct += u64::from(first == class && !lanes[0].is_nan());
-            row_of.scale(s, z, row, s.div(s.splat(share), sum));
-            z[at] -= share;
+        let mut softmax = Softmax { s, outputs, share, bias, tally: Tally::default(), logarithm: LogOfProduct::default() };
+        match padded(outputs) / LANES {
+            // The usual case: with its length known when this is compiled, a row stays in a register.
+            1 => (0..rows).for_each(
+                #[inline(always)]
+                |row| softmax.row(z, class_of(row), 1, |_| row),
+            ),
+            vectors => (0..rows).for_each(
+                #[inline(always)]
+                |row| softmax.row(z, class_of(row), vectors, |vector| offset(rows, outputs, row, vector * LANES) / LANES),
+            ),
         }
-        tally.loss += logarithm.total();
-        tally
+        let Softmax { tally, logarithm, .. } = softmax;
+        Tally { loss: tally.loss + logarithm.total(), examples: rows as u64, ..tally }
     }
 }
 
-/// A row of the outputs, as vectors.
-#[derive(Clone, Copy)]
-struct Row {
-    rows: usize,
+/// What is done with every row.
+struct Softmax<'a, S> {
+    s: S,
     outputs: usize,
+    /// 1 / rows
+    share: f32,
+    bias: &'a [Lanes],
+    tally: Tally,
+    logarithm: LogOfProduct,
 }
 
-impl Row {
-    /// Calls `each` with the first column of every vector of the row, and the vector.
+impl<S: Simd> Softmax<'_, S> {
+    /// Turns a row of `vectors` vectors, the i-th at `at(i)` of z, into its gradient, and counts its loss.
     #[inline(always)]
-    fn each(self, z: &mut [f32], row: usize, mut each: impl FnMut(usize, &mut Lanes)) {
-        for panel in panels(self.outputs) {
-            let vectors = z[panel.first * self.rows + row * panel.width..][..panel.width].as_chunks_mut::<LANES>().0;
-            for (index, vector) in vectors.iter_mut().enumerate() {
-                each(panel.first + index * LANES, vector);
-            }
+    fn row(&mut self, z: &mut [Lanes], class: usize, vectors: usize, at: impl Fn(usize) -> usize) {
+        let s = self.s;
+        let mut largest = s.splat(f32::NEG_INFINITY);
+        for index in 0..vectors {
+            let value = self.biased(s.load(&z[at(index)]), index);
+            s.store(value, &mut z[at(index)]);
+            largest = s.max(largest, value);
         }
+        let largest = s.max_lanes(largest);
+        let (mut first, mut sum) = (None, s.splat(0.0));
+        for index in 0..vectors {
+            let value = s.load(&z[at(index)]);
+            let bits = s.mask_bits(s.equal(value, largest));
+            first = first.or((bits != 0).then(|| index * LANES + bits.trailing_zeros() as usize));
+            let x = s.sub(value, largest);
+            if index == class / LANES {
+                self.tally.loss -= f64::from(self.lane(x, class % LANES));
+            }
+            let power = s.select(s.less(x, s.splat(FAINTEST)), s.splat(0.0), exp(s, x));
+            s.store(power, &mut z[at(index)]);
+            sum = s.add(sum, power);
+        }
+        let sum = s.sum_lanes(sum);
+        let total = self.lane(sum, 0);
+        self.logarithm.add(f64::from(total));
+        // NaN in the sum shows NaN in the row.
+        self.tally.correct += u64::from(first == Some(class) && !total.is_nan());
+        let factor = s.div(s.splat(self.share), sum);
+        for index in 0..vectors {
+            s.store(s.mul(s.load(&z[at(index)]), factor), &mut z[at(index)]);
+        }
+        z[at(class / LANES)][class % LANES] -= self.share;
     }
 
-    /// Adds the bias, makes the padding minus infinity, and gives the largest output in every lane.
+    /// Vector `index` of a row, with the bias, and minus infinity in the padding.
     #[inline(always)]
-    fn add_bias<S: Simd>(self, s: S, z: &mut [f32], bias: &[f32], row: usize) -> S::F {
-        const INDEX: Lanes = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
-        let bias = bias.as_chunks::<LANES>().0;
-        let nothing = s.splat(f32::NEG_INFINITY);
-        let mut largest = nothing;
-        self.each(
-            z,
-            row,
-            #[inline(always)]
-            |column, vector| {
-                let value = s.add(s.load(vector), s.load(&bias[column / LANES]));
-                let is_output = s.less(s.load(&INDEX), s.splat((self.outputs - column) as f32));
-                let value = s.select(is_output, value, nothing);
-                s.store(value, vector);
-                largest = s.max(largest, value);
-            },
-        );
-        s.max_lanes(largest)
-    }
-
-    /// The first column that holds `value`; as many as there are columns if none does.
-    #[inline(always)]
-    fn first_equal<S: Simd>(self, s: S, z: &mut [f32], row: usize, value: S::F) -> usize {
-        let mut first = padded(self.outputs);
-        self.each(
-            z,
-            row,
-            #[inline(always)]
-            |column, vector| {
-                let bits = s.mask_bits(s.equal(s.load(vector), value));
-                if bits != 0 && column < first {
-                    first = column + bits.trailing_zeros() as usize;
-                }
-            },
-        );
-        first
-    }
-
-    /// Each output becomes e^(it - largest); gives their sum in every lane.
-    #[inline(always)]
-    fn exponentials<S: Simd>(self, s: S, z: &mut [f32], row: usize, largest: S::F) -> S::F {
-        let mut sum = s.splat(0.0);
-        self.each(
-            z,
-            row,
-            #[inline(always)]
-            |_, vector| {
-                let x = s.sub(s.load(vector), largest);
-                let power = s.select(s.less(x, s.splat(FAINTEST)), s.splat(0.0), exp(s, x));
-                s.store(power, vector);
-                sum = s.add(sum, power);
-            },
-        );
-        s.sum_lanes(sum)
+    fn biased(&self, z: S::F, index: usize) -> S::F {
+        const PLACE: Lanes = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
+        let s = self.s;
+        let is_output = s.less(s.load(&PLACE), s.splat((self.outputs - index * LANES) as f32));
+        s.select(is_output, s.add(z, s.load(&self.bias[index])), s.splat(f32::NEG_INFINITY))
     }
 
     #[inline(always)]
-    fn scale<S: Simd>(self, s: S, z: &mut [f32], row: usize, factor: S::F) {
-        self.each(
-            z,
-            row,
-            #[inline(always)]
-            |_, vector| s.store(s.mul(s.load(vector), factor), vector),
-        );
+    fn lane(&self, x: S::F, lane: usize) -> f32 {
+        let mut lanes = [0.0; LANES];
+        self.s.store(x, &mut lanes);
+        lanes[lane]
     }
 }
 

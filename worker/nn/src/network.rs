@@ -9,7 +9,7 @@ use caviar_common::train::{Activation, Init, TrainSpec};
 use crate::dropout::DrawMask;
 use crate::error::TrainError;
 use crate::examples::{Examples, Targets};
-use crate::kernels::{Buffer, Family, padded, panels};
+use crate::kernels::{Buffer, Family, LANES, Pass, Simd, padded, panels};
 use crate::layer::{Hidden, Layer, Mode};
 use crate::loss::{CrossEntropy, Tally, squared_error};
 use crate::tensor::{Layout, Tensor};
@@ -100,7 +100,8 @@ impl Network {
     }
 
     fn forward(&mut self, examples: &Examples, rows: usize, row_at: impl Fn(usize) -> usize, mode: Mode) {
-        gather(examples, rows, row_at, &mut self.input);
+        let Some(features) = examples.features.as_slice() else { return };
+        self.family.run(Gather { features, width: examples.features.ncols(), rows, row_at, input: &mut self.input });
         let mut below: &[f32] = &self.input;
         for layer in &mut self.layers {
             layer.forward(self.family, rows, &self.parameters, below, mode);
@@ -153,15 +154,34 @@ impl Network {
 }
 
 /// Copies rows of the examples into panels.
-fn gather(examples: &Examples, rows: usize, row_at: impl Fn(usize) -> usize, input: &mut [f32]) {
-    let features = examples.features.ncols();
-    let Some(all) = examples.features.as_slice() else { return };
-    for row in 0..rows {
-        let from = &all[row_at(row) * features..][..features];
-        for panel in panels(features) {
-            let to = &mut input[panel.first * rows + row * panel.width..][..panel.width];
-            let from = &from[panel.first..features.min(panel.first + panel.width)];
-            to[..from.len()].copy_from_slice(from);
+struct Gather<'a, R> {
+    /// All examples' features, row-major.
+    features: &'a [f32],
+    width: usize,
+    rows: usize,
+    row_at: R,
+    input: &'a mut [f32],
+}
+
+impl<R: Fn(usize) -> usize> Pass for Gather<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { features, width, rows, row_at, input } = self;
+        for panel in panels(width) {
+            let to = input[panel.range(rows)].as_chunks_mut::<LANES>().0;
+            let vectors = panel.width / LANES;
+            for (row, to) in to.chunks_exact_mut(vectors).enumerate() {
+                let from = &features[row_at(row) * width + panel.first..][..panel.width.min(width - panel.first)];
+                let (whole, rest) = from.as_chunks::<LANES>();
+                for (to, from) in to.iter_mut().zip(whole) {
+                    s.store(s.load(from), to);
+                }
+                if let (false, Some(to)) = (rest.is_empty(), to.last_mut()) {
+                    to[..rest.len()].copy_from_slice(rest);
+                }
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use caviar_common::train::{Optimizer, TrainSpec};
 
-use crate::elementary::sqrt;
+use crate::elementary::{LEAST_SQUARE, sqrt};
 use crate::error::TrainError;
 use crate::kernels::{Buffer, Family, LANES, Lanes, Pass, Simd};
 use crate::network::Network;
@@ -92,23 +92,35 @@ impl Updater {
             Optimizer::Sgd => family.run(Sgd { step, w, g }),
             Optimizer::Momentum => family.run(Momentum { step, momentum, looks_ahead: false, w, g, velocity: first }),
             Optimizer::Nesterov => family.run(Momentum { step, momentum, looks_ahead: true, w, g, velocity: first }),
-            Optimizer::Rmsprop => family.run(Rmsprop { step, w, g, squares: second }),
+            Optimizer::Rmsprop => family.run(Rmsprop { step, epsilon: self.epsilon, w, g, squares: second }),
             Optimizer::Adam => family.run(Adam { step, is_decoupled: false, w, g, first, second }),
             Optimizer::Adamw => family.run(Adam { step, is_decoupled: true, w, g, first, second }),
         }
     }
 
     fn moments(&self, rate: f64) -> Moments {
-        let taken = self.steps as f64;
-        let correction = |beta: f64| 1.0 - libm::pow(beta, taken);
+        let rate = rate / (1.0 - power(self.beta1, self.steps));
+        let deviation = 1.0 / (1.0 - power(self.beta2, self.steps)).sqrt();
         Moments {
             beta1: [self.beta1 as f32, (1.0 - self.beta1) as f32],
             beta2: [self.beta2 as f32, (1.0 - self.beta2) as f32],
-            rate: (rate / correction(self.beta1)) as f32,
-            deviation: (1.0 / correction(self.beta2).sqrt()) as f32,
-            epsilon: self.epsilon,
+            deviation: (deviation / rate) as f32,
+            epsilon: (f64::from(self.epsilon) / rate) as f32,
         }
     }
+}
+
+/// base^exponent by squaring: the same bits everywhere, and cheaper than a general power.
+fn power(mut base: f64, mut exponent: u64) -> f64 {
+    let mut product = 1.0;
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            product *= base;
+        }
+        base *= base;
+        exponent /= 2;
+    }
+    product
 }
 
 fn vectors(values: &[f32]) -> &[Lanes] {
@@ -124,32 +136,42 @@ fn part(state: &mut Buffer, tensor: Tensor) -> &mut [Lanes] {
     if state.is_empty() { &mut [] } else { vectors_mut(tensor.of_mut(state)) }
 }
 
-/// Adam's constants in one step (Kingma and Ba 2015, in the order of operations of PyTorch).
+/// Adam's constants in one step (Kingma and Ba 2015, with PyTorch's meaning): w -= m / (deviation sqrt(v) + epsilon), where the learning
+/// rate and the bias corrections are in the two constants.
 #[derive(Clone, Copy)]
 struct Moments {
     /// What is kept of the old moment and taken of the new.
     beta1: [f32; 2],
     beta2: [f32; 2],
-    /// The learning rate over the first moment's bias correction.
-    rate: f32,
-    /// 1 over the root of the second moment's bias correction.
     deviation: f32,
     epsilon: f32,
 }
 
 impl Step {
-    /// The gradient, clipped, with the weight decay.
+    /// Whether the gradient is taken as it is.
+    fn is_plain(self) -> bool {
+        self.clip >= 1.0 && self.decay <= 0.0
+    }
+
+    /// The gradient, clipped, with the weight decay; where the step [is plain](Self::is_plain), the gradient.
     #[inline(always)]
-    fn gradient<S: Simd>(self, s: S, w: S::F, g: &Lanes) -> S::F {
-        s.mul_add(s.splat(self.decay), w, s.mul(s.splat(self.clip), s.load(g)))
+    fn gradient<S: Simd, const PLAIN: bool>(self, s: S, w: S::F, g: &Lanes) -> S::F {
+        if PLAIN { s.load(g) } else { s.mul_add(s.splat(self.decay), w, s.mul(s.splat(self.clip), s.load(g))) }
     }
 }
 
-/// Below the normal floats arithmetic is a hundred times slower, and a moment without gradients decays to there: it becomes 0.
+/// keep old + take new, with values below 1e-31 rounded to 0: a moment without gradients decays, and below the normal floats arithmetic
+/// is a hundred times slower.
 #[inline(always)]
-fn flush<S: Simd>(s: S, x: S::F) -> S::F {
-    let size = s.max(x, s.sub(s.splat(0.0), x));
-    s.select(s.less(size, s.splat(1e-36)), s.splat(0.0), x)
+fn average<S: Simd>(s: S, [keep, take]: [f32; 2], old: S::F, new: S::F) -> S::F {
+    let grain = s.splat(1e-24);
+    s.sub(s.mul_add(s.splat(keep), old, s.mul_add(s.splat(take), new, grain)), grain)
+}
+
+/// As [`average`], of squares, which end at [`LEAST_SQUARE`].
+#[inline(always)]
+fn average_of_squares<S: Simd>(s: S, [keep, take]: [f32; 2], old: S::F, new: S::F) -> S::F {
+    s.max(s.splat(LEAST_SQUARE), s.mul_add(s.splat(keep), old, s.mul(s.splat(take), new)))
 }
 
 struct Sgd<'a> {
@@ -165,7 +187,7 @@ impl Pass for Sgd<'_> {
     fn run<S: Simd>(self, s: S) {
         for (w, g) in self.w.iter_mut().zip(self.g) {
             let weight = s.load(w);
-            let g = self.step.gradient(s, weight, g);
+            let g = self.step.gradient::<S, false>(s, weight, g);
             s.store(s.neg_mul_add(s.splat(self.step.rate), g, weight), w);
         }
     }
@@ -189,8 +211,8 @@ impl Pass for Momentum<'_> {
         let momentum = s.splat(self.momentum);
         for ((w, g), velocity) in self.w.iter_mut().zip(self.g).zip(self.velocity) {
             let weight = s.load(w);
-            let g = self.step.gradient(s, weight, g);
-            let v = flush(s, s.mul_add(momentum, s.load(velocity), g));
+            let g = self.step.gradient::<S, false>(s, weight, g);
+            let v = average(s, [self.momentum, 1.0], s.load(velocity), g);
             s.store(v, velocity);
             let direction = if self.looks_ahead { s.mul_add(momentum, v, g) } else { v };
             s.store(s.neg_mul_add(s.splat(self.step.rate), direction, weight), w);
@@ -200,6 +222,7 @@ impl Pass for Momentum<'_> {
 
 struct Rmsprop<'a> {
     step: Step,
+    epsilon: f32,
     w: &'a mut [Lanes],
     g: &'a [Lanes],
     squares: &'a mut [Lanes],
@@ -210,22 +233,16 @@ impl Pass for Rmsprop<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Moments { beta2, epsilon, .. } = self.step.moments;
+        let beta2 = self.step.moments.beta2;
         for ((w, g), squares) in self.w.iter_mut().zip(self.g).zip(self.squares) {
             let weight = s.load(w);
-            let g = self.step.gradient(s, weight, g);
-            let mean = averaged(s, beta2, s.load(squares), s.mul(g, g));
+            let g = self.step.gradient::<S, false>(s, weight, g);
+            let mean = average_of_squares(s, beta2, s.load(squares), s.mul(g, g));
             s.store(mean, squares);
-            let size = s.add(sqrt(s, mean), s.splat(epsilon));
+            let size = s.add(sqrt(s, mean), s.splat(self.epsilon));
             s.store(s.sub(weight, s.div(s.mul(s.splat(self.step.rate), g), size)), w);
         }
     }
-}
-
-/// [keep, take] of an exponential average.
-#[inline(always)]
-fn averaged<S: Simd>(s: S, [keep, take]: [f32; 2], old: S::F, new: S::F) -> S::F {
-    flush(s, s.mul_add(s.splat(keep), old, s.mul(s.splat(take), new)))
 }
 
 struct Adam<'a> {
@@ -243,19 +260,26 @@ impl Pass for Adam<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Moments { beta1, beta2, rate, deviation, epsilon } = self.step.moments;
+        if self.step.is_plain() { self.update::<S, true>(s) } else { self.update::<S, false>(s) }
+    }
+}
+
+impl Adam<'_> {
+    #[inline(always)]
+    fn update<S: Simd, const PLAIN: bool>(self, s: S) {
+        let Moments { beta1, beta2, deviation, epsilon } = self.step.moments;
         let coupled = Step { decay: if self.is_decoupled { 0.0 } else { self.step.decay }, ..self.step };
         let decoupled = s.splat(if self.is_decoupled { self.step.decay } else { 0.0 });
         for (((w, g), first), second) in self.w.iter_mut().zip(self.g).zip(self.first).zip(self.second) {
             let weight = s.load(w);
-            let g = coupled.gradient(s, weight, g);
-            let m = averaged(s, beta1, s.load(first), g);
-            let v = averaged(s, beta2, s.load(second), s.mul(g, g));
+            let g = coupled.gradient::<S, PLAIN>(s, weight, g);
+            let m = average(s, beta1, s.load(first), g);
+            let v = average_of_squares(s, beta2, s.load(second), s.mul(g, g));
             s.store(m, first);
             s.store(v, second);
             let size = s.mul_add(sqrt(s, v), s.splat(deviation), s.splat(epsilon));
-            let decayed = s.neg_mul_add(decoupled, weight, weight);
-            s.store(s.sub(decayed, s.div(s.mul(s.splat(rate), m), size)), w);
+            let decayed = if PLAIN { weight } else { s.neg_mul_add(decoupled, weight, weight) };
+            s.store(s.sub(decayed, s.div(m, size)), w);
         }
     }
 }
