@@ -1,4 +1,5 @@
 //! Batch normalisation (Ioffe and Szegedy 2015), a panel at a time, with the activation that follows.
+#![allow(clippy::indexing_slicing, reason = "a block of a panel's N vectors, and panels of the layer they belong to")]
 
 use crate::activation::Curve;
 use crate::error::TrainError;
@@ -33,7 +34,6 @@ impl Statistics {
         Ok(Self { inverse_deviation: Buffer::new(units)?, running_mean: Buffer::new(units)?, running_variance })
     }
 
-    #[allow(clippy::indexing_slicing, reason = "a panel of the layer whose units these are")]
     pub(crate) fn of_panel(&mut self, panel: Panel) -> PanelStatistics<'_> {
         let columns = panel.columns();
         PanelStatistics {

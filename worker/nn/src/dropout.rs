@@ -1,5 +1,6 @@
 //! Dropout masks (Srivastava et al. 2014) from a counter-based generator, so that a mask is a function of a key and of where it is, and
 //! is drawn sixteen at a time.
+#![allow(clippy::indexing_slicing, reason = "three keys and two rows of rotations")]
 
 use crate::kernels::{LANES, Pass, Simd, padded, panels};
 use crate::passes::rows_mut;
@@ -52,7 +53,7 @@ fn words(place: usize) -> u32 {
 /// 23 of the bits as a float in [1, 2).
 #[inline(always)]
 fn uniform<S: Simd>(s: S, bits: S::U) -> S::F {
-    s.from_bits(s.add_words(s.shift_right(bits, 9), s.splat_word(0x3f80_0000)))
+    s.of_bits(s.add_words(s.shift_right(bits, 9), s.splat_word(0x3f80_0000)))
 }
 
 /// Threefry 2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw 2011), of the counters (`place` + lane, 0).
@@ -83,6 +84,7 @@ fn threefry_of<S: Simd>(s: S, key: [u32; 2], [mut a, mut b]: [S::U; 2]) -> [S::U
 }
 
 #[cfg(test)]
+#[allow(clippy::as_conversions, clippy::float_cmp, reason = "counts, and values that are meant to be exact")]
 mod tests {
     use super::{DrawMask, threefry_of};
     use crate::kernels::{Buffer, Family, LANES, Pass, Simd, offset, padded};
@@ -99,7 +101,7 @@ mod tests {
         fn run<S: Simd>(self, s: S) -> [u32; 2] {
             threefry_of(s, self.key, self.counter.map(|word| s.splat_word(word))).map(|word| {
                 let mut lanes = [0.0; LANES];
-                s.store(s.from_bits(word), &mut lanes);
+                s.store(s.of_bits(word), &mut lanes);
                 lanes[LANES - 1].to_bits()
             })
         }

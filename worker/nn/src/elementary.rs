@@ -19,7 +19,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     let p = polynomial(s, r, &[1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
     let p = s.add(s.mul_add(p, s.mul(r, r), r), s.splat(1.0));
     let power_of_two = s.add_words(s.shift_left(s.bits(shifted), 23), s.splat_word(0x3f80_0000));
-    s.mul(p, s.from_bits(power_of_two))
+    s.mul(p, s.of_bits(power_of_two))
 }
 
 /// tanh x, to 3 units in the last place; Cephes' polynomial near 0, 1 - 2 / (e^2x + 1) elsewhere.
@@ -61,7 +61,7 @@ pub(crate) const LEAST_SQUARE: f32 = 1e-28;
 #[inline(always)]
 pub(crate) fn sqrt<S: Simd>(s: S, x: S::F) -> S::F {
     let half = s.splat(0.5);
-    let estimate = s.from_bits(s.sub_words(s.splat_word(0x5f37_59df), s.shift_right(s.bits(x), 1)));
+    let estimate = s.of_bits(s.sub_words(s.splat_word(0x5f37_59df), s.shift_right(s.bits(x), 1)));
     let (root, inverse) = (s.mul(x, estimate), s.mul(half, estimate));
     let error = s.neg_mul_add(root, inverse, half);
     let (root, inverse) = (s.mul_add(root, error, root), s.mul_add(inverse, error, inverse));

@@ -102,7 +102,9 @@ impl Layer {
             let product = if hidden.normalization == Normalization::Before { &mut self.normal } else { &mut self.z };
             family.forward(shape, panel, a, w, &mut product[range.clone()]);
             match hidden.normalization {
-                Normalization::Before => with_curve!(hidden.activation, curve => self.normalise(family, panel, rows, parameters, mode, curve)),
+                Normalization::Before => {
+                    with_curve!(hidden.activation, curve => self.normalise(family, panel, rows, parameters, mode, curve))
+                }
                 Normalization::After => {
                     self.activate(family, panel, rows, parameters, hidden);
                     self.normalise(family, panel, rows, parameters, mode, Identity);

@@ -153,8 +153,8 @@ impl LogOfProduct {
     #[inline(always)]
     fn add(&mut self, value: f64) {
         self.product *= value;
-        // Written so that NaN is taken too. A factor is a sum of so many outputs, far below 1e100.
-        if !(self.product < 1e200) {
+        // A factor is a sum of so many outputs, far below 1e100. NaN stays in the product.
+        if self.product > 1e200 {
             self.sum += libm::log(self.product);
             self.product = 1.0;
         }

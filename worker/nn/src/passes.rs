@@ -2,6 +2,7 @@
 //!
 //! What runs down the rows is summed in [`CHAINS`] chains, row i in chain i mod [`CHAINS`], whatever the machine: one chain would wait
 //! for every addition.
+#![allow(clippy::indexing_slicing, reason = "a block of a panel's N vectors")]
 
 use crate::activation::Curve;
 use crate::kernels::{LANES, Lanes, Pass, Simd};
@@ -41,12 +42,7 @@ pub(crate) fn total<S: Simd>(s: S, [a, b, c, d]: [S::F; CHAINS]) -> S::F {
 
 /// Takes `add` down the rows of column vector `block`, in chains.
 #[inline(always)]
-pub(crate) fn sum_rows<S: Simd, const N: usize>(
-    s: S,
-    rows: &[[Lanes; N]],
-    block: usize,
-    add: impl Fn(S::F, S::F) -> S::F,
-) -> S::F {
+pub(crate) fn sum_rows<S: Simd, const N: usize>(s: S, rows: &[[Lanes; N]], block: usize, add: impl Fn(S::F, S::F) -> S::F) -> S::F {
     let mut sums = [s.splat(0.0); CHAINS];
     let (groups, rest) = rows.as_chunks::<CHAINS>();
     for group in groups {

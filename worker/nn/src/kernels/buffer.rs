@@ -23,6 +23,7 @@ impl Buffer {
         let count = len.div_ceil(16);
         let mut lines = Vec::new();
         lines.try_reserve_exact(count).map_err(|_| TrainError::OutOfMemory { floats: len })?;
+        advise_huge_pages(lines.spare_capacity_mut());
         lines.resize(count, Line([0.0; 16]));
         Ok(Self { lines })
     }
@@ -42,5 +43,19 @@ impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: as in deref, and the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * 16) }
+    }
+}
+
+/// Asks for large pages under a large allocation: with small ones, a product that walks a matrix of some megabytes waits for address
+/// translation. A hint, and only Linux takes it.
+fn advise_huge_pages<T>(room: &mut [std::mem::MaybeUninit<T>]) {
+    const HUGE_PAGE_BYTES: usize = 2 << 20;
+    let range = room.as_mut_ptr_range();
+    let start = range.start.addr().next_multiple_of(HUGE_PAGE_BYTES);
+    let len = range.end.addr().saturating_sub(start) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    #[cfg(target_os = "linux")]
+    if len > 0 {
+        // SAFETY: the pages lie inside the allocation, and advice changes no content. That it may be refused does not matter.
+        unsafe { libc::madvise(range.start.with_addr(start).cast(), len, libc::MADV_HUGEPAGE) };
     }
 }

@@ -11,10 +11,7 @@ pub(crate) struct Portable;
 
 #[inline(always)]
 fn each<T>(of: impl Fn(usize) -> T) -> [T; LANES] {
-    std::array::from_fn(
-        #[inline(always)]
-        |lane| of(lane),
-    )
+    std::array::from_fn(of)
 }
 
 impl Simd for Portable {
@@ -36,6 +33,9 @@ impl Simd for Portable {
     fn store(self, x: Lanes, to: &mut Lanes) {
         *to = x;
     }
+
+    #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
 
     #[inline(always)]
     fn add(self, a: Lanes, b: Lanes) -> Lanes {
@@ -120,7 +120,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn from_bits(self, x: [u32; LANES]) -> Lanes {
+    fn of_bits(self, x: [u32; LANES]) -> Lanes {
         each(|lane| f32::from_bits(x[lane]))
     }
 

@@ -28,6 +28,8 @@ pub(crate) trait Simd: Copy {
     fn load(self, from: &Lanes) -> Self::F;
     /// Writes `x` to `to`.
     fn store(self, x: Self::F, to: &mut Lanes);
+    /// Asks for the cache line at `at`, which need not be readable.
+    fn prefetch(self, at: *const f32);
     /// a + b
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     /// a - b
@@ -62,7 +64,7 @@ pub(crate) trait Simd: Copy {
     /// The floats' bits.
     fn bits(self, x: Self::F) -> Self::U;
     /// The floats with these bits.
-    fn from_bits(self, x: Self::U) -> Self::F;
+    fn of_bits(self, x: Self::U) -> Self::F;
     /// `x` in every lane.
     fn splat_word(self, x: u32) -> Self::U;
     /// What lies at `from`.

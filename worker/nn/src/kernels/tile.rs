@@ -4,6 +4,8 @@
 //! Every element of a product is one chain of multiply-adds from 0, in the order of the depth: neither the tile's height nor
 //! the vector's width shows in the result.
 
+#![allow(clippy::needless_range_loop, reason = "with iterators some heights of tile are not unrolled, and their sums live in memory")]
+
 use super::panels::PANEL;
 use super::simd::{LANES, Lanes, Simd};
 
@@ -54,7 +56,6 @@ unsafe fn add_step<S: Simd, const ROWS: usize, const VECTORS: usize, const ROW: 
     b: *const f32,
 ) -> [[S::F; VECTORS]; ROWS] {
     let mut right = [simd.splat(0.0); VECTORS];
-    // Plain counters: with iterators some heights were not unrolled, and their sums lived in memory.
     for v in 0..VECTORS {
         // SAFETY: the caller's promise.
         right[v] = simd.load(unsafe { &*b.add(v * LANES).cast::<Lanes>() });
@@ -69,7 +70,7 @@ unsafe fn add_step<S: Simd, const ROWS: usize, const VECTORS: usize, const ROW: 
     sums
 }
 
-/// Adds `depth` steps to a tile.
+/// Adds `depth` steps to a tile, and meanwhile asks for `ROWS` rows of a panel at `ahead`.
 ///
 /// # Safety
 /// The operands can be read as far as their strides say.
@@ -80,10 +81,16 @@ unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize, const ROW
     depth: usize,
     a: Operand,
     b: Operand,
+    ahead: Option<*const f32>,
 ) -> [[S::F; VECTORS]; ROWS] {
     let (mut left, mut right) = (a.at, b.at);
     // Four at a time, so that the loop's own instructions do not show.
-    for _ in 0..depth / 4 {
+    for group in 0..depth / 4 {
+        if let Some(ahead) = ahead.filter(|_| group * 4 * LANES < ROWS * PANEL) {
+            for line in 0..4 {
+                simd.prefetch(ahead.wrapping_add((group * 4 + line) * LANES));
+            }
+        }
         // SAFETY: the caller's promise.
         unsafe {
             for step in 0..4 {
@@ -116,15 +123,17 @@ unsafe fn tile_of_rows<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S
         let right = |first: usize| Operand { at: b.add(first * width + column), step: width };
         for first in (0..whole).step_by(PANEL) {
             let left = Operand { at: a.add(first * rows + row * PANEL), step: 1 };
-            sums = accumulate::<S, ROWS, VECTORS, PANEL>(simd, sums, PANEL, left, right(first));
+            // The same rows of the next panel lie far away: no hardware guesses that.
+            let ahead = Some(left.at.wrapping_add(rows * PANEL));
+            sums = accumulate::<S, ROWS, VECTORS, PANEL>(simd, sums, PANEL, left, right(first), ahead);
         }
         let (a, rest) = (a.add(whole * rows), depth - whole);
         if rest > LANES {
             let left = Operand { at: a.add(row * PANEL), step: 1 };
-            sums = accumulate::<S, ROWS, VECTORS, PANEL>(simd, sums, rest, left, right(whole));
+            sums = accumulate::<S, ROWS, VECTORS, PANEL>(simd, sums, rest, left, right(whole), None);
         } else if rest > 0 {
             let left = Operand { at: a.add(row * LANES), step: 1 };
-            sums = accumulate::<S, ROWS, VECTORS, LANES>(simd, sums, rest, left, right(whole));
+            sums = accumulate::<S, ROWS, VECTORS, LANES>(simd, sums, rest, left, right(whole), None);
         }
         store(simd, sums, c.add(row * width + column), width);
     }
@@ -145,7 +154,7 @@ unsafe fn tile_of_columns<S: Simd, const ROWS: usize, const VECTORS: usize>(simd
     unsafe {
         let left = Operand { at: a.add(first * depth + row - first), step };
         let right = Operand { at: b.add(column), step: width };
-        sums = accumulate::<S, ROWS, VECTORS, 1>(simd, sums, depth, left, right);
+        sums = accumulate::<S, ROWS, VECTORS, 1>(simd, sums, depth, left, right, None);
         store(simd, sums, c.add(row * width + column), width);
     }
 }

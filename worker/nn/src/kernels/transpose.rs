@@ -1,8 +1,8 @@
 //! Transposing a panel of a weight matrix, in squares that fit the registers.
 
+use super::Shape;
 use super::panels::{PANEL, Panel, padded, panel_at};
 use super::simd::{LANES, Lanes, Pass, Simd};
-use super::Shape;
 
 /// Rows `panel` of W [padded inputs, outputs] as columns: `to` becomes [padded outputs, panel.width], row-major.
 pub(super) struct Transpose<'a> {

@@ -67,10 +67,16 @@ impl Simd for Avx512 {
         max(a: __m512, b: __m512) -> __m512 = _mm512_max_ps;
         min(a: __m512, b: __m512) -> __m512 = _mm512_min_ps;
         bits(x: __m512) -> __m512i = _mm512_castps_si512;
-        from_bits(x: __m512i) -> __m512 = _mm512_castsi512_ps;
+        of_bits(x: __m512i) -> __m512 = _mm512_castsi512_ps;
         add_words(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32;
         sub_words(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32;
         xor(a: __m512i, b: __m512i) -> __m512i = _mm512_xor_si512;
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a prefetch of any address is allowed, and every x86-64 has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
 
     #[inline(always)]
@@ -175,7 +181,7 @@ impl Simd for Avx2 {
         equal(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = equal_of_8;
         select(mask: [__m256; 2], yes: [__m256; 2], no: [__m256; 2]) -> [__m256; 2] = select_of_8;
         bits(x: [__m256; 2]) -> [__m256i; 2] = _mm256_castps_si256;
-        from_bits(x: [__m256i; 2]) -> [__m256; 2] = _mm256_castsi256_ps;
+        of_bits(x: [__m256i; 2]) -> [__m256; 2] = _mm256_castsi256_ps;
         add_words(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] = _mm256_add_epi32;
         sub_words(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] = _mm256_sub_epi32;
         xor(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] = _mm256_xor_si256;
@@ -185,6 +191,12 @@ impl Simd for Avx2 {
     fn splat(self, x: f32) -> [__m256; 2] {
         // SAFETY: the value exists, so the instructions were detected.
         unsafe { [_mm256_set1_ps(x); 2] }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a prefetch of any address is allowed, and every x86-64 has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
 
     #[inline(always)]

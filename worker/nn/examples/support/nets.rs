@@ -1,0 +1,60 @@
+//! The nets that are measured, on random data.
+#![allow(clippy::as_conversions, reason = "a measuring program: its sizes are small")]
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use caviar_common::assignment::Assignment;
+use caviar_common::hyper::train_spec;
+use caviar_common::train::TrainSpec;
+use caviar_nn::Trainer;
+use caviar_nn::examples::{Examples, Splits, Targets};
+use ndarray::Array2;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Mini-batches that are cycled through.
+const BATCHES: usize = 16;
+
+/// A net as text, features-units-...-classes@batch, by its name if it has one.
+fn text(net: &str) -> &str {
+    match net {
+        "tiny" => "64-32-32-10@32",
+        "small" => "64-128-128-10@64",
+        "medium" => "784-256-256-128-10@128",
+        "wide" => "784-1024-1024-1024-10@256",
+        other => other,
+    }
+}
+
+/// Features and classes.
+fn ends(net: &str) -> anyhow::Result<(usize, u32)> {
+    let (widths, _) = text(net).split_once('@').context("a net is written 64-99-99-10@32")?;
+    let (features, _) = widths.split_once('-').context("a net has features and classes")?;
+    let (_, classes) = widths.rsplit_once('-').context("a net has features and classes")?;
+    Ok((features.parse()?, classes.parse()?))
+}
+
+/// The net's units and batch size with Adam at 0.001, and the defaults.
+pub(crate) fn spec(net: &str) -> anyhow::Result<TrainSpec> {
+    let (widths, batch) = text(net).split_once('@').context("a net is written 64-99-99-10@32")?;
+    let widths = widths.split('-').map(str::parse).collect::<Result<Vec<u32>, _>>()?;
+    let [_, hidden @ .., _] = widths.as_slice() else { anyhow::bail!("a net has features and classes") };
+    let defaults = train_spec(&Assignment::default(), &Assignment::default()).map_err(|problem| anyhow::anyhow!("{problem}"))?;
+    Ok(TrainSpec { hidden: hidden.to_vec(), batch_size: batch.parse()?, learning_rate: 1e-3, ..defaults })
+}
+
+/// A trainer on random data, with so many examples to evaluate.
+pub(crate) fn trainer(net: &str, spec: &TrainSpec, validation: usize) -> anyhow::Result<Trainer> {
+    let (features, outputs) = ends(net)?;
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut examples = |rows: usize| {
+        // The sum of four uniforms is close enough to a normal.
+        let normal = || (0..4).map(|_| random.random::<f32>() - 0.5).sum::<f32>() * 1.7;
+        let features = Array2::from_shape_simple_fn((rows, features), normal);
+        Examples { features, targets: Targets::Classes((0..rows).map(|_| random.random_range(0..outputs)).collect()) }
+    };
+    let train = examples(BATCHES * spec.batch_size as usize);
+    let data = Splits { train, validation: examples(validation), test: None, outputs };
+    Ok(Trainer::new(spec, Arc::new(data), 1, 0)?)
+}
