@@ -7,7 +7,6 @@
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use caviar_common::backoff::Backoff;
 use caviar_common::ids::LeaseId;
 use caviar_common::message::{FromWorker, ToWorker};
 use caviar_proto::convert::worker::encode_from_worker;
@@ -17,12 +16,9 @@ use tonic::transport::Endpoint;
 
 use crate::agent::{Agent, Command, End, RunnerEvent};
 use crate::link::{Connection, DIAL_TIMEOUT, Loss};
+use crate::pace::Pace;
 use crate::runner::Runners;
 
-/// The first wait before dialling again is at most this long.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// No wait is longer.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How long a worker that is told to stop tries to hand in what it has.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the coordinator may take to hear the last words of a worker.
@@ -39,15 +35,14 @@ pub(crate) struct Driver<S> {
     stop: Pin<Box<S>>,
     /// Set by the stop signal: when to leave, whatever is not handed in.
     leave_by: Option<Instant>,
-    backoff: Backoff,
+    pace: Pace,
     /// The loss that was logged last, until the coordinator is back.
     logged: Option<Loss>,
 }
 
 impl<S: Future<Output = ()>> Driver<S> {
     pub(crate) fn new(agent: Agent, runners: Runners, events: mpsc::Receiver<RunnerEvent>, endpoint: Endpoint, stop: S) -> Self {
-        let backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        Self { agent, runners, events, endpoint, stop: Box::pin(stop), leave_by: None, backoff, logged: None }
+        Self { agent, runners, events, endpoint, stop: Box::pin(stop), leave_by: None, pace: Pace::new(), logged: None }
     }
 
     /// Works until it is told to leave.
@@ -88,6 +83,7 @@ impl<S: Future<Output = ()>> Driver<S> {
                     Err(_) => return Err(incoming.reason().await),
                 },
                 () = beat(&mut heartbeat) => {
+                    self.pace.lived();
                     // A full channel says that the worker is here as well as a heartbeat does.
                     let _full = outgoing.try_send(encode_from_worker(&FromWorker::Heartbeat));
                 }
@@ -127,11 +123,7 @@ impl<S: Future<Output = ()>> Driver<S> {
     }
 
     async fn pause(&mut self, loss: Loss) {
-        let uniform = rand::random::<f64>();
-        let wait = match &loss {
-            Loss::Broken(_) => self.backoff.next(uniform),
-            Loss::Refused(_) => Backoff::new(LONGEST_WAIT, LONGEST_WAIT).next(uniform),
-        };
+        let wait = self.pace.wait(&loss, rand::random());
         self.log_loss(loss);
         self.meanwhile(sleep(wait)).await;
     }
@@ -140,7 +132,6 @@ impl<S: Future<Output = ()>> Driver<S> {
         match &message {
             ToWorker::Welcome { heartbeat_ms, .. } => {
                 *heartbeat = Some(heartbeats(*heartbeat_ms));
-                self.backoff.reset();
                 self.logged = None;
                 tracing::info!(held = self.agent.held(), "connected to {}", self.url());
             }
@@ -222,7 +213,7 @@ impl<S: Future<Output = ()>> Driver<S> {
         match &loss {
             Loss::Broken(why) => tracing::warn!(held = self.agent.held(), "no connection to {url}, trying again until there is: {why}"),
             Loss::Refused(why) => {
-                tracing::error!("{url} refuses this worker, trying again every {} s: {why}", LONGEST_WAIT.as_secs());
+                tracing::error!("{url} refuses this worker, trying again every few seconds: {why}");
             }
         }
         self.logged = Some(loss);

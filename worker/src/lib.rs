@@ -16,6 +16,7 @@ mod data;
 mod driver;
 mod link;
 mod outbox;
+mod pace;
 mod probe;
 mod runner;
 

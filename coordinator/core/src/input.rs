@@ -117,9 +117,12 @@ pub enum Refusal {
     /// The first message must be Hello, and only the first.
     #[error("a connection begins with one Hello")]
     NoHello,
-    /// The same worker connected again.
+    /// The same process connected again.
     #[error("worker {0} has connected again; this connection is closed")]
     Replaced(Name),
+    /// Another process has the name.
+    #[error("worker {0} is connected already, from another process: give every worker a name of its own")]
+    Connected(Name),
     /// The worker was silent for too long.
     #[error("worker {worker} was silent for more than {ttl_ms} ms; it may connect again")]
     Silent {
@@ -140,7 +143,7 @@ impl Refusal {
             Self::NoSuchSweep(_) | Self::NoSuchWorker(_) => Class::NotFound,
             Self::NameTaken(_) | Self::RequestReused(_) => Class::Exists,
             Self::WrongState { .. } | Self::WrongProtocol(_) => Class::Refused,
-            Self::TooManySweeps | Self::TooManyWorkers => Class::Busy,
+            Self::TooManySweeps | Self::TooManyWorkers | Self::Connected(_) => Class::Busy,
             Self::Replaced(_) => Class::Stale,
             Self::Silent { .. } => Class::Unavailable,
             Self::NoHello | Self::Nonsense(_) => Class::Invalid,

@@ -75,10 +75,20 @@ impl Bench {
     }
 
     fn hello(&mut self, session: u64, worker: &str, incarnation: u64, slots: u32, held: &[u64]) {
+        self.try_hello(session, worker, incarnation, slots, held).unwrap();
+    }
+
+    fn try_hello(&mut self, session: u64, worker: &str, incarnation: u64, slots: u32, held: &[u64]) -> Result<Reply, Refusal> {
         let held = held.iter().map(|l| LeaseId(*l)).collect();
         let incarnation = Incarnation(incarnation);
         let hello = Hello { protocol: PROTOCOL, worker: name(worker), incarnation, slots, draining: false, held };
-        self.say(session, FromWorker::Hello(hello)).unwrap();
+        self.say(session, FromWorker::Hello(hello))
+    }
+
+    /// Worker `w` is killed, its connection breaks, and another process of it connects; both are numbered `number`.
+    fn replace(&mut self, number: u64, slots: u32) {
+        self.step(Input::SessionClosed(SessionId(number - 1))).unwrap();
+        self.hello(number, "w", number, slots, &[]);
     }
 
     fn grants(&self) -> Vec<Grant> {
@@ -232,6 +242,28 @@ fn after_a_restart_a_worker_has_one_full_lease_of_grace() {
 }
 
 #[test]
+fn of_two_processes_with_one_name_the_second_is_refused_while_the_first_is_alive() {
+    let mut bench = Bench::with_sweep(3, 1);
+    for session in 2..20 {
+        bench.now += 100;
+        bench.say(1, FromWorker::Heartbeat).unwrap();
+        let refusal = bench.try_hello(session, "w", 2, 1, &[]).unwrap_err();
+        assert_eq!((refusal.class(), bench.closes(session), bench.closes(1)), (Class::Busy, true, false));
+    }
+    assert_eq!(bench.state(0), TrialState::Running);
+    bench.train(1, LeaseId(1));
+    // Killed, its connection breaks at once, and the next process gets in.
+    bench.step(Input::SessionClosed(SessionId(1))).unwrap();
+    bench.hello(30, "w", 2, 1, &[]);
+    // A connection whose other end is gone without a word holds the name for the life of a lease.
+    bench.now += TTL;
+    assert_eq!(bench.try_hello(31, "w", 3, 1, &[]).unwrap_err().class(), Class::Busy);
+    bench.now += 1;
+    bench.hello(32, "w", 3, 1, &[]);
+    assert!(bench.closes(30));
+}
+
+#[test]
 fn a_grant_that_never_arrived_is_given_again_and_is_no_loss() {
     let mut bench = Bench::with_sweep(3, 1);
     for session in 2..10 {
@@ -245,7 +277,7 @@ fn a_grant_that_never_arrived_is_given_again_and_is_no_loss() {
 fn a_trial_that_takes_its_worker_down_again_and_again_fails_and_says_so() {
     let mut bench = Bench::with_sweep(3, 1);
     for incarnation in 2..=4 {
-        bench.hello(incarnation, "w", incarnation, 1, &[]);
+        bench.replace(incarnation, 1);
     }
     assert_eq!(bench.state(0), TrialState::Failed);
     bench.finish(4, LeaseId(3), Outcome::Completed, None).unwrap();

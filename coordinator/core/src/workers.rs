@@ -93,6 +93,11 @@ impl Coordinator {
         if self.volatile.workers.len() >= MAX_WORKERS && !self.volatile.workers.contains_key(&hello.worker) {
             return Ok(Err(Refusal::TooManyWorkers));
         }
+        let is_another = |w: &Worker| w.session.is_some() && w.incarnation != hello.incarnation && !self.is_silent(w, now);
+        if self.volatile.workers.get(&hello.worker).is_some_and(is_another) {
+            // Two processes of one name would take each other's leases for ever. A process that was killed has no connection any more.
+            return Ok(Err(Refusal::Connected(hello.worker.clone())));
+        }
         let earlier = self.volatile.workers.remove(&hello.worker);
         if let Some(old) = earlier.as_ref().and_then(|w| w.session) {
             self.volatile.sessions.remove(&old);
@@ -239,12 +244,15 @@ impl Coordinator {
         }
     }
 
+    fn is_silent(&self, worker: &Worker, now: u64) -> bool {
+        now.saturating_sub(worker.last_heard) > self.config.lease_ttl_ms
+    }
+
     /// Time has passed: the leases of silent workers end, and workers that are gone are forgotten.
     pub(crate) fn on_tick(&mut self, now: u64, work: &mut Work) -> Result<(), Broken> {
         self.volatile.now = now;
         let ttl = self.config.lease_ttl_ms;
-        let silent = |w: &Worker| now.saturating_sub(w.last_heard) > ttl;
-        let names: Vec<Name> = self.volatile.workers.iter().filter(|(_, w)| silent(w)).map(|(n, _)| n.clone()).collect();
+        let names: Vec<Name> = self.volatile.workers.iter().filter(|(_, w)| self.is_silent(w, now)).map(|(n, _)| n.clone()).collect();
         for name in names {
             let leases: Vec<LeaseId> = self.durable.held.get(&name).into_iter().flatten().copied().collect();
             for lease in leases {

@@ -139,8 +139,12 @@ async fn nonsense_gets_a_typed_error_and_costs_only_its_connection() {
         assert_eq!(status::problems_of(&status).unwrap().iter().next().unwrap().field, field);
     }
 
+    let mut other = Line::open(&channel).await;
+    other.say(FromWorker::Hello(hello("good", 2, 1, &[]))).await;
+    assert_eq!(other.end().await.code(), Code::ResourceExhausted, "the name is taken");
+
     let mut replacing = Line::open(&channel).await;
-    replacing.say(FromWorker::Hello(hello("good", 2, 1, &[]))).await;
+    replacing.say(FromWorker::Hello(hello("good", 1, 1, &[]))).await;
     assert!(matches!(replacing.hear().await, ToWorker::Welcome { .. }), "the coordinator is alive");
     assert_eq!(good.end().await.code(), Code::Aborted, "and the older connection makes room");
 }
