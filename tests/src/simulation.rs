@@ -30,11 +30,15 @@ pub struct Faults {
     pub restarts: u64,
     /// Much time passes.
     pub silences: u64,
+    /// This trial takes down the process that trains it, every time.
+    pub poison: Option<u32>,
+    /// Whether every worker has a twin: another process of the same name, alive at the same time.
+    pub twins: bool,
 }
 
 impl Faults {
     /// Nothing goes wrong.
-    pub const NONE: Self = Self { breaks: 0, crashes: 0, restarts: 0, silences: 0 };
+    pub const NONE: Self = Self { breaks: 0, crashes: 0, restarts: 0, silences: 0, poison: None, twins: false };
 }
 
 /// A training under way.
@@ -110,11 +114,12 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// A cluster with one worker for every entry of `slots`.
+    /// A cluster with one worker for every entry of `slots`; with twins, two.
     pub fn new(seed: u64, slots: &[u32], faults: Faults) -> Self {
-        let config = Config { lease_ttl_ms: 1_000, max_losses: u32::MAX };
-        let name = |i: usize| Name::parse("worker", &format!("worker-{i}")).expect("a legal name");
-        let nodes = slots.iter().enumerate().map(|(i, slots)| Node::new(&name(i), *slots, i as u64)).collect();
+        let config = Config { lease_ttl_ms: 1_000, max_losses: 3 };
+        let name = |i: usize| Name::parse("worker", &format!("worker-{}", i % slots.len())).expect("a legal name");
+        let all = slots.repeat(if faults.twins { 2 } else { 1 });
+        let nodes = all.iter().enumerate().map(|(i, slots)| Node::new(&name(i), *slots, i as u64)).collect();
         let chance = Seed::derive(seed, 0, Purpose::Shuffle).stream(0);
         let core = Coordinator::new(config);
         Self { core, config, events: Vec::new(), now: 0, nodes, chance, next_session: 1, next_incarnation: 1_000, faults }
@@ -137,7 +142,7 @@ impl Simulation {
                 return;
             }
             if action == patience {
-                self.faults = Faults::NONE;
+                self.faults = Faults { poison: self.faults.poison, ..Faults::NONE };
             }
             assert!(action < patience + 200_000, "the sweep does not end: {:?}", self.core.sweep(sweep));
             self.act();
@@ -162,7 +167,8 @@ impl Simulation {
     }
 
     fn act(&mut self) {
-        let fault = self.chance.below(1_000);
+        // What is no trial's fault must not be the end of one: as in life, it happens now and then, but not to the same one every time.
+        let fault = if self.is_on_the_edge() { u64::MAX } else { self.chance.below(1_000) };
         let node = self.chance.below(self.nodes.len() as u64) as usize;
         let mut bound = self.faults.breaks;
         if fault < bound {
@@ -189,6 +195,15 @@ impl Simulation {
             2 => self.deliver_to_worker(node),
             _ => self.train(node),
         }
+    }
+
+    /// Whether one more loss would fail a trial that takes nothing down.
+    fn is_on_the_edge(&self) -> bool {
+        let last = self.config.max_losses - 1;
+        let mut trials = self.core.durable().sweeps.values().flat_map(|s| &s.trials);
+        let mut scorings = self.core.durable().sweeps.values().filter_map(|s| s.scoring.as_ref());
+        trials.any(|t| t.losses.alone >= last && !t.state.is_final() && Some(t.number.0) != self.faults.poison)
+            || scorings.any(|s| s.losses.alone >= last)
     }
 
     fn step(&mut self, input: Input) -> Option<Reply> {
@@ -253,11 +268,14 @@ impl Simulation {
     }
 
     /// One epoch of one of the worker's trainings.
-    fn train(&mut self, node: usize) {
-        let jobs = self.nodes[node].jobs.len() as u64;
+    fn train(&mut self, at: usize) {
+        let jobs = self.nodes[at].jobs.len() as u64;
         let pick = self.chance.below(jobs) as usize;
-        let node = &mut self.nodes[node];
+        let node = &mut self.nodes[at];
         let Some((lease, job)) = node.jobs.iter_mut().nth(pick) else { return };
+        if job.grant.work == Work::Train && Some(job.grant.trial.0) == self.faults.poison {
+            return self.crash(at);
+        }
         let lease = *lease;
         job.epoch += 1;
         let metrics = measure(&job.grant, job.epoch);

@@ -43,14 +43,18 @@ fn decisions(events: &[Event]) -> Vec<&Event> {
 }
 
 fn calm(spec: &SweepSpec, slots: &[u32]) -> String {
-    let mut simulation = Simulation::new(1, slots, Faults::NONE);
+    run(1, spec, slots, Faults::NONE)
+}
+
+fn run(seed: u64, spec: &SweepSpec, slots: &[u32], faults: Faults) -> String {
+    let mut simulation = Simulation::new(seed, slots, faults);
     let sweep = simulation.submit(spec);
-    simulation.run(sweep, 0);
+    simulation.run(sweep, 20_000);
     outcome(&simulation, sweep)
 }
 
 fn stormy() -> Faults {
-    Faults { breaks: 15, crashes: 6, restarts: 6, silences: 15 }
+    Faults { breaks: 15, crashes: 6, restarts: 6, silences: 15, ..Faults::NONE }
 }
 
 /// What must hold of every log of events.
@@ -117,6 +121,34 @@ fn broken_connections_alone_cost_no_training() {
         let lost = |e: &&Event| matches!(e, Event::LeaseEnded { cause, .. } if *cause != LeaseEnd::NotHeld);
         assert_eq!(simulation.events.iter().find(lost), None);
         assert_eq!(outcome(&simulation, sweep), expected);
+    }
+}
+
+#[test]
+fn a_trial_that_takes_its_workers_down_fails_alone_whatever_the_slots_and_whatever_else_goes_wrong() {
+    let spec = spec(ROUNDS);
+    for poison in [0, 3, 17] {
+        let poisoned = Faults { poison: Some(poison), ..Faults::NONE };
+        let mut simulation = Simulation::new(1, &[1], poisoned);
+        let sweep = simulation.submit(&spec);
+        simulation.run(sweep, 20_000);
+        let failed: Vec<u32> = simulation.result(sweep).iter().filter(|t| t.state == TrialState::Failed).map(|t| t.trial.0).collect();
+        assert_eq!(failed, [poison]);
+        let expected = outcome(&simulation, sweep);
+        for slots in [&[2][..], &[4], &[8], &[2, 2], &[1, 1, 8]] {
+            assert_eq!(run(2, &spec, slots, poisoned), expected, "{slots:?}");
+            assert_eq!(run(3, &spec, slots, Faults { poison: Some(poison), ..stormy() }), expected, "{slots:?}");
+        }
+    }
+}
+
+#[test]
+fn two_processes_with_one_name_change_nothing() {
+    let spec = spec(ROUNDS);
+    let expected = calm(&spec, &[1]);
+    for slots in [&[1][..], &[2, 1]] {
+        assert_eq!(run(4, &spec, slots, Faults { twins: true, ..Faults::NONE }), expected, "{slots:?}");
+        assert_eq!(run(5, &spec, slots, Faults { twins: true, ..stormy() }), expected, "{slots:?}");
     }
 }
 

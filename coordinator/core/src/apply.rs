@@ -5,8 +5,8 @@ use caviar_common::outcome::{Outcome, TrialState, Work};
 use caviar_search::Observation;
 
 use crate::Broken;
-use crate::event::{Event, LeaseEnd};
-use crate::state::{Durable, Lease, Phase, Scoring, ScoringResult, Sweep, Trial};
+use crate::event::{Event, Loss};
+use crate::state::{Durable, Lease, Losses, Phase, Scoring, ScoringResult, Sweep, Trial};
 
 /// Makes `event` part of the state.
 ///
@@ -22,7 +22,7 @@ pub(crate) fn apply(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         Event::SweepCancelled { sweep } => cancel(state, *sweep),
         Event::TrialSampled { .. } => sample(state, event),
         Event::LeaseGranted { .. } => grant(state, event),
-        Event::LeaseEnded { lease, cause, .. } => end_lease(state, *lease, cause),
+        Event::LeaseEnded { lease, loss, .. } => end_lease(state, *lease, *loss),
         Event::EpochRecorded { sweep, trial, metrics, .. } => {
             let trial = trial_mut(sweep_mut(state, *sweep)?, *trial)?;
             trial.curve.push(*metrics);
@@ -33,7 +33,7 @@ pub(crate) fn apply(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         Event::ScoringStarted { sweep, trial } => {
             let sweep = sweep_mut(state, *sweep)?;
             sweep.phase = Phase::Scoring;
-            sweep.scoring = Some(Scoring { trial: *trial, attempts: 0, losses: 0, lease: None, result: None });
+            sweep.scoring = Some(Scoring { trial: *trial, attempts: 0, losses: Losses::default(), lease: None, result: None });
             Ok(())
         }
         Event::WinnerScored { .. } => score(state, event),
@@ -132,7 +132,7 @@ fn sample(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         epochs: *epochs,
         end: *end,
         attempts: 0,
-        losses: 0,
+        losses: Losses::default(),
         lease: None,
         worker: None,
         curve: Vec::new(),
@@ -185,23 +185,22 @@ fn take_lease(state: &mut Durable, lease: LeaseId) -> Result<Lease, Broken> {
     Ok(record)
 }
 
-fn end_lease(state: &mut Durable, lease: LeaseId, cause: &LeaseEnd) -> Result<(), Broken> {
+fn end_lease(state: &mut Durable, lease: LeaseId, loss: Option<Loss>) -> Result<(), Broken> {
     let record = take_lease(state, lease)?;
-    let loss = u32::from(cause.is_loss());
     let sweep = sweep_mut(state, record.sweep)?;
     match record.work {
         Work::Train => {
             let trial = trial_mut(sweep, record.trial)?;
             turn(trial, TrialState::Queued)?;
             trial.lease = None;
-            trial.losses += loss;
+            loss.into_iter().for_each(|loss| trial.losses.add(loss));
             let place = (trial.end, trial.number);
             sweep.queue.insert(place);
         }
         Work::Score => {
             let scoring = scoring_mut(sweep)?;
             scoring.lease = None;
-            scoring.losses += loss;
+            loss.into_iter().for_each(|loss| scoring.losses.add(loss));
         }
     }
     Ok(())

@@ -28,12 +28,23 @@ pub enum LeaseEnd {
     },
 }
 
+/// How the loss of a worker counts against a trial that it held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// The worker held nothing else: a trial that takes its worker down again and again must end.
+    Alone,
+    /// The worker held other trials too, and any of them may be the cause.
+    Shared,
+}
+
 impl LeaseEnd {
-    /// Whether the trial may have been the cause: a trial that takes its worker down again and again must end.
-    pub const fn is_loss(&self) -> bool {
+    /// How it counts against the trial, `alone` on its worker or not; none where the trial cannot be the cause.
+    pub const fn loss(&self, alone: bool) -> Option<Loss> {
         match self {
-            Self::Expired | Self::WorkerRestarted => true,
-            Self::NotHeld | Self::Drained | Self::Unable { .. } => false,
+            Self::Expired | Self::WorkerRestarted if alone => Some(Loss::Alone),
+            Self::Expired | Self::WorkerRestarted => Some(Loss::Shared),
+            Self::NotHeld | Self::Drained | Self::Unable { .. } => None,
         }
     }
 }
@@ -119,6 +130,8 @@ pub enum Event {
         lease: LeaseId,
         /// Why.
         cause: LeaseEnd,
+        /// How it counts against the trial.
+        loss: Option<Loss>,
     },
     /// An epoch was measured.
     EpochRecorded {

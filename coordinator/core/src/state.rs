@@ -11,6 +11,8 @@ use caviar_common::reason::Reason;
 use caviar_common::spec::SweepSpec;
 use caviar_search::Observation;
 
+use crate::event::Loss;
+
 /// Everything that survives a restart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Durable {
@@ -100,6 +102,32 @@ pub struct Sweep {
     pub scoring: Option<Scoring>,
 }
 
+/// Executions of a trial whose worker was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Losses {
+    /// While the worker held nothing else: these count against the trial.
+    pub alone: u32,
+    /// While the worker held other trials too: these say only that the trial may be the cause.
+    pub shared: u32,
+}
+
+impl Losses {
+    /// Leases that a worker with `slots` may hold while it holds this trial. Every shared loss halves the company, so that a trial that
+    /// takes its workers down is soon alone, and its neighbours of the first loss are not held up for long.
+    pub fn company(self, slots: u32) -> u32 {
+        let halves = if self.alone > 0 { u32::MAX } else { self.shared };
+        slots.checked_shr(halves).unwrap_or(0).max(1)
+    }
+
+    /// One more.
+    pub const fn add(&mut self, loss: Loss) {
+        match loss {
+            Loss::Alone => self.alone += 1,
+            Loss::Shared => self.shared += 1,
+        }
+    }
+}
+
 /// The scoring of a winner.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scoring {
@@ -108,7 +136,7 @@ pub struct Scoring {
     /// Executions so far.
     pub attempts: u32,
     /// Executions whose worker was lost.
-    pub losses: u32,
+    pub losses: Losses,
     /// The lease in force.
     pub lease: Option<LeaseId>,
     /// The end of it.
@@ -146,7 +174,7 @@ pub struct Trial {
     /// Executions so far.
     pub attempts: u32,
     /// Executions whose worker was lost.
-    pub losses: u32,
+    pub losses: Losses,
     /// The lease in force, or, once done, the lease that brought the outcome.
     pub lease: Option<LeaseId>,
     /// The worker of the latest execution.
@@ -174,6 +202,14 @@ impl Sweep {
     /// The trial of that number.
     pub fn trial(&self, number: TrialNumber) -> Option<&Trial> {
         self.trials.get(usize::try_from(number.0).ok()?)
+    }
+
+    /// The losses of what a lease is for.
+    pub fn losses(&self, lease: &Lease) -> Losses {
+        match lease.work {
+            Work::Train => self.trial(lease.trial).map_or_else(Losses::default, |t| t.losses),
+            Work::Score => self.scoring.as_ref().map_or_else(Losses::default, |s| s.losses),
+        }
     }
 
     /// The objective of a trial after its last epoch so far.

@@ -283,7 +283,63 @@ fn a_trial_that_takes_its_worker_down_again_and_again_fails_and_says_so() {
     bench.finish(4, LeaseId(3), Outcome::Completed, None).unwrap();
     assert!(bench.revokes(LeaseId(3)), "a fenced result is not acknowledged");
     let message = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap().message.unwrap();
-    assert_eq!(message, "its worker was lost 3 times, last w");
+    assert_eq!(message, "its worker was lost 3 times while it held nothing else");
+}
+
+#[test]
+fn a_trial_that_takes_its_workers_down_fails_and_its_neighbours_do_not() {
+    for slots in [1, 2, 4, 8] {
+        let mut bench = Bench::new();
+        let mut spec = spec("s", 12);
+        spec.search.parallelism = 8;
+        bench.step(Input::CreateSweep { request_id: name("r"), spec: Box::new(spec), data: summary(10) }).unwrap();
+        let mut number = 1;
+        bench.hello(number, "w", number, slots, &[]);
+        let mut held = bench.grants();
+        while bench.sweep_state() != SweepState::Completed {
+            if held.iter().any(|g| g.trial == TrialNumber(0) && g.work == Task::Train) {
+                number += 1;
+                assert!(number < 20, "{slots} slots: {:?}", bench.core.durable());
+                bench.replace(number, slots);
+                held = bench.grants();
+                continue;
+            }
+            let grant = held.remove(0);
+            match grant.work {
+                Task::Train => bench.train(number, grant.lease),
+                Task::Score => bench.finish(number, grant.lease, Outcome::Completed, Some(point(2, 0.5).validation)).map(|_| ()).unwrap(),
+            }
+            held.extend(bench.grants());
+        }
+        let failed: Vec<u32> = (0..12).filter(|t| bench.state(*t) == TrialState::Failed).collect();
+        assert_eq!(failed, [0], "{slots} slots");
+    }
+}
+
+#[test]
+fn a_trial_that_must_be_alone_gets_a_worker_to_itself_however_much_else_waits() {
+    let mut bench = Bench::new();
+    bench.create("s", 1, 0).unwrap();
+    bench.hello(1, "w", 1, 1, &[]);
+    bench.replace(2, 1);
+    bench.step(Input::SessionClosed(SessionId(2))).unwrap();
+    bench.create("other", 100, 0).unwrap();
+    bench.hello(3, "wide", 3, 2, &[]);
+    let mut held = bench.grants();
+    assert_eq!(held.len(), 2);
+    bench.now = TTL + 1;
+    bench.say(3, FromWorker::Heartbeat).unwrap();
+    bench.step(Input::Tick).unwrap();
+    assert_eq!(bench.state(0), TrialState::Queued);
+    for _ in 0..3 {
+        if held.iter().any(|g| g.sweep == SWEEP) {
+            break;
+        }
+        let grant = held.remove(0);
+        bench.train(3, grant.lease);
+        held.extend(bench.grants());
+    }
+    assert_eq!(held.iter().map(|g| g.sweep).collect::<Vec<_>>(), [SWEEP]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use caviar_common::message::{Finished, FromWorker, Hello, PROTOCOL, Release, Sto
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::{Outcome, Work as Task};
 
-use crate::event::{Event, LeaseEnd};
+use crate::event::{Event, LeaseEnd, Loss};
 use crate::input::{Effect, Refusal, Reply};
 use crate::state::{Lease, Trial};
 use crate::volatile::Worker;
@@ -123,12 +123,13 @@ impl Coordinator {
     /// Compares what the worker holds with what it should hold.
     fn reconcile(&mut self, session: SessionId, hello: &Hello, work: &mut Work) -> Result<(), Broken> {
         let recorded: Vec<LeaseId> = self.durable.held.get(&hello.worker).into_iter().flatten().copied().collect();
+        let alone = recorded.len() == 1;
         for lease in recorded {
             let Some(record) = self.durable.leases.get(&lease).cloned() else { continue };
             if record.incarnation != hello.incarnation {
-                self.lose(lease, &record, LeaseEnd::WorkerRestarted, work)?;
+                self.lose(lease, &record, LeaseEnd::WorkerRestarted, alone, work)?;
             } else if !hello.held.contains(&lease) {
-                self.lose(lease, &record, LeaseEnd::NotHeld, work)?;
+                self.lose(lease, &record, LeaseEnd::NotHeld, alone, work)?;
             }
         }
         for lease in &hello.held {
@@ -211,21 +212,19 @@ impl Coordinator {
             // Whoever gives work back because it leaves gets no more of it.
             known.draining |= cause == LeaseEnd::Drained;
         }
-        self.lose(lease, record, cause, work)?;
+        self.lose(lease, record, cause, false, work)?;
         Ok(Ok(Reply::Done))
     }
 
-    /// Ends a lease without a result. A trial that was lost too often fails.
-    fn lose(&mut self, lease: LeaseId, record: &Lease, cause: LeaseEnd, work: &mut Work) -> Result<(), Broken> {
+    /// Ends a lease without a result. A trial that was lost too often while it was `alone` on its worker fails.
+    fn lose(&mut self, lease: LeaseId, record: &Lease, cause: LeaseEnd, alone: bool, work: &mut Work) -> Result<(), Broken> {
         let (sweep, trial) = (record.sweep, record.trial);
-        let losses = match record.work {
-            Task::Train => self.trial_of(record).map_or(0, |t| t.losses),
-            Task::Score => self.durable.sweeps.get(&sweep).and_then(|s| s.scoring.as_ref()).map_or(0, |s| s.losses),
-        };
-        if !cause.is_loss() || losses + 1 < self.config.max_losses {
-            return self.record(Event::LeaseEnded { sweep, trial, lease, cause }, work);
+        let losses = self.durable.sweeps.get(&sweep).map_or(0, |s| s.losses(record).alone);
+        let loss = cause.loss(alone);
+        if loss != Some(Loss::Alone) || losses + 1 < self.config.max_losses {
+            return self.record(Event::LeaseEnded { sweep, trial, lease, cause, loss }, work);
         }
-        let message = format!("its worker was lost {} times, last {}", losses + 1, record.worker);
+        let message = format!("its worker was lost {} times while it held nothing else", losses + 1);
         let event = match record.work {
             Task::Train => Event::TrialFinished { sweep, trial, lease, outcome: Outcome::Failed { message }, seconds: None },
             Task::Score => Event::WinnerScored { sweep, trial, lease, score: None, reproduced: false, message: Some(message) },
@@ -255,9 +254,10 @@ impl Coordinator {
         let names: Vec<Name> = self.volatile.workers.iter().filter(|(_, w)| self.is_silent(w, now)).map(|(n, _)| n.clone()).collect();
         for name in names {
             let leases: Vec<LeaseId> = self.durable.held.get(&name).into_iter().flatten().copied().collect();
+            let alone = leases.len() == 1;
             for lease in leases {
                 if let Some(record) = self.durable.leases.get(&lease).cloned() {
-                    self.lose(lease, &record, LeaseEnd::Expired, work)?;
+                    self.lose(lease, &record, LeaseEnd::Expired, alone, work)?;
                 }
             }
             if let Some(worker) = self.volatile.workers.remove(&name)

@@ -41,7 +41,7 @@ pub(crate) fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> 
 pub(crate) fn every_kind() -> Vec<Event> {
     let (sweep, trial, lease) = (SweepId(1), TrialNumber(0), LeaseId(1));
     let recorded = |epoch, loss| Event::EpochRecorded { sweep, trial, lease, metrics: metrics(epoch, loss) };
-    let ended = |lease, cause| Event::LeaseEnded { sweep, trial: TrialNumber(1), lease: LeaseId(lease), cause };
+    let ended = |lease, cause| Event::LeaseEnded { sweep, trial: TrialNumber(1), lease: LeaseId(lease), cause, loss: None };
     vec![
         created(1, "digits"),
         Event::SweepPaused { sweep },
