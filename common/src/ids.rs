@@ -35,6 +35,10 @@ number! {
     AttemptNumber(u32)
 }
 number! {
+    /// A store: drawn at random when it is made. Leases are numbered within one.
+    StoreId(u64)
+}
+number! {
     /// A worker's right to one attempt; grows over the life of a store and is never used twice.
     LeaseId(u64)
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::assignment::Assignment;
 use crate::data::DataSpec;
-use crate::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
+use crate::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber};
 use crate::metric::{EpochMetrics, Score};
 use crate::outcome::{Outcome, Work};
 
@@ -24,6 +24,8 @@ pub struct Hello {
     pub slots: u32,
     /// It takes no new work.
     pub draining: bool,
+    /// The store that granted what it holds; none before its first Welcome.
+    pub store: Option<StoreId>,
     /// Every lease with something left to do or to acknowledge.
     pub held: Vec<LeaseId>,
 }
@@ -129,6 +131,8 @@ pub enum ToWorker {
         heartbeat_ms: u64,
         /// A worker that is silent for longer loses its leases.
         lease_ttl_ms: u64,
+        /// Whose leases these will be: a worker forgets what it holds from another store.
+        store: StoreId,
     },
     /// Work to do.
     Grant(Box<Grant>),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use caviar_common::data::DataSummary;
-use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId};
+use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, StoreId, SweepId};
 use caviar_common::message::{Finished, FromWorker, Grant, ToWorker};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::{Outcome, SweepState, Work};
@@ -121,7 +121,7 @@ impl Simulation {
         let all = slots.repeat(if faults.twins { 2 } else { 1 });
         let nodes = all.iter().enumerate().map(|(i, slots)| Node::new(&name(i), *slots, i as u64)).collect();
         let chance = Seed::derive(seed, 0, Purpose::Shuffle).stream(0);
-        let core = Coordinator::new(config);
+        let core = Coordinator::new(config, STORE);
         Self { core, config, events: Vec::new(), now: 0, nodes, chance, next_session: 1, next_incarnation: 1_000, faults }
     }
 
@@ -313,13 +313,15 @@ impl Simulation {
         for node in &mut self.nodes {
             node.disconnect();
         }
-        let recovered = Coordinator::recover(self.config, self.now, self.events.iter().cloned()).expect("the events fit");
+        let recovered = Coordinator::recover(self.config, STORE, self.now, self.events.iter().cloned()).expect("the events fit");
         // As text, because a diverged loss is NaN, which equals nothing.
         let same = format!("{:?}", recovered.durable()) == format!("{:?}", self.core.durable());
         assert!(same, "replay differs from live after {} events", self.events.len());
         self.core = recovered;
     }
 }
+
+const STORE: StoreId = StoreId(7);
 
 /// Epochs of every simulated training.
 pub const EPOCHS: u32 = 3;

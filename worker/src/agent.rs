@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
-use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, TrialNumber};
+use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, TrialNumber};
 use caviar_common::limits::MAX_SLOTS;
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker};
 use caviar_common::metric::EpochMetrics;
@@ -162,6 +162,8 @@ pub struct Agent {
     identity: Identity,
     mode: Mode,
     link: Link,
+    /// The store that granted `leases`; none before the first Welcome.
+    store: Option<StoreId>,
     leases: BTreeMap<LeaseId, Held>,
     /// Runners that were told to stop and have not ended yet. They hold no lease any more, but still a slot.
     ending: BTreeSet<LeaseId>,
@@ -179,6 +181,7 @@ impl Agent {
             identity,
             mode: Mode::Serving,
             link: Link::Down,
+            store: None,
             leases: BTreeMap::new(),
             ending: BTreeSet::new(),
             releases: VecDeque::new(),
@@ -198,6 +201,7 @@ impl Agent {
             incarnation: self.identity.incarnation,
             slots: self.identity.slots,
             draining: self.mode != Mode::Serving,
+            store: self.store,
             held: self.leases.keys().copied().collect(),
         }
     }
@@ -211,8 +215,9 @@ impl Agent {
     /// The coordinator said something.
     pub fn on_message(&mut self, message: ToWorker) {
         match message {
-            ToWorker::Welcome { .. } => {
+            ToWorker::Welcome { store, .. } => {
                 if self.link == Link::Greeting {
+                    self.serve(store);
                     self.link = Link::Up;
                 }
             }
@@ -305,6 +310,15 @@ impl Agent {
     /// How many leases are held: those in training, and those whose end is not acknowledged.
     pub fn held(&self) -> usize {
         self.leases.len()
+    }
+
+    /// Numbers of leases mean something within one store: nothing may be said of those of another.
+    fn serve(&mut self, store: StoreId) {
+        if self.store.replace(store) != Some(store) {
+            let strange: Vec<LeaseId> = self.leases.keys().copied().collect();
+            strange.into_iter().for_each(|lease| self.forget(lease));
+            self.releases.clear();
+        }
     }
 
     fn on_grant(&mut self, grant: Box<Grant>) {

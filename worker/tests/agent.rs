@@ -3,7 +3,7 @@
 
 mod support;
 
-use caviar_common::ids::LeaseId;
+use caviar_common::ids::{LeaseId, StoreId};
 use caviar_common::message::{Finished, FromWorker, Release, Stored, ToWorker};
 use caviar_common::outcome::Outcome;
 use caviar_worker::agent::{Agent, Command, End, RunnerEvent};
@@ -21,7 +21,11 @@ fn grant(lease: u64) -> ToWorker {
 }
 
 fn welcome(agent: &mut Agent) {
-    agent.on_message(ToWorker::Welcome { heartbeat_ms: 1_000, lease_ttl_ms: 5_000 });
+    welcome_from(agent, 1);
+}
+
+fn welcome_from(agent: &mut Agent, store: u64) {
+    agent.on_message(ToWorker::Welcome { heartbeat_ms: 1_000, lease_ttl_ms: 5_000, store: StoreId(store) });
 }
 
 fn epochs(agent: &mut Agent, lease: u64, epochs: std::ops::RangeInclusive<u32>) {
@@ -83,6 +87,25 @@ fn epochs_that_come_together_are_one_report_and_the_end_comes_after_them() {
     end(&mut agent, 1, End::Finished(result()));
     assert_eq!(said(&mut agent), ["report 1: 4-5", "finished 1"]);
     assert_eq!(said(&mut agent), [""; 0]);
+}
+
+#[test]
+fn what_another_store_granted_is_dropped_before_a_word_is_said_of_it() {
+    let mut agent = connected(2);
+    agent.on_message(grant(1));
+    agent.on_message(grant(2));
+    assert_eq!(wanted(&mut agent), ["start 1", "start 2"]);
+    epochs(&mut agent, 1, 1..=3);
+    end(&mut agent, 1, End::Finished(result()));
+    let hello = agent.hello();
+    assert_eq!((hello.store, hello.held), (Some(StoreId(1)), vec![LeaseId(1), LeaseId(2)]));
+    welcome_from(&mut agent, 2);
+    assert_eq!((said(&mut agent), wanted(&mut agent), agent.held()), (vec![], vec!["cancel 2".to_owned()], 0));
+    // The other store's leases have the same numbers.
+    agent.on_message(grant(1));
+    assert_eq!(wanted(&mut agent), ["start 1"]);
+    let hello = agent.hello();
+    assert_eq!((hello.store, hello.held), (Some(StoreId(2)), vec![LeaseId(1)]));
 }
 
 #[test]

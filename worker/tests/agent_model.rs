@@ -15,7 +15,7 @@ mod support;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use caviar_common::ids::LeaseId;
+use caviar_common::ids::{LeaseId, StoreId};
 use caviar_common::message::{Finished, FromWorker, Release, Stored, ToWorker};
 use caviar_common::metric::EpochMetrics;
 use caviar_common::outcome::Outcome;
@@ -285,7 +285,7 @@ impl<'a> World<'a> {
 
     fn hear_hello(&mut self, held: &[LeaseId]) {
         self.has_session = true;
-        self.to_worker.push_back(ToWorker::Welcome { heartbeat_ms: 1_000, lease_ttl_ms: 5_000 });
+        self.to_worker.push_back(ToWorker::Welcome { heartbeat_ms: 1_000, lease_ttl_ms: 5_000, store: StoreId(1) });
         for (id, lease) in &mut self.leases {
             if lease.state == State::Open && !held.contains(id) {
                 lease.state = State::Lost;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::data::{DataSpec, Task};
-use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::ids::{AttemptNumber, LeaseId, Name, StoreId, SweepId, TrialNumber};
 use caviar_common::message::{FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker};
 use caviar_common::metric::EpochMetrics;
 use caviar_common::outcome::{Outcome, Work};
@@ -76,7 +76,7 @@ impl Session {
     /// The worker's Hello, answered.
     async fn greet(&mut self) -> Hello {
         let Some(FromWorker::Hello(hello)) = self.next().await else { panic!("no Hello") };
-        self.say(ToWorker::Welcome { heartbeat_ms: 20, lease_ttl_ms: 5_000 }).await;
+        self.say(ToWorker::Welcome { heartbeat_ms: 20, lease_ttl_ms: 5_000, store: StoreId(1) }).await;
         hello
     }
 

@@ -25,7 +25,7 @@ mod sweeps;
 mod volatile;
 mod workers;
 
-use caviar_common::ids::SweepId;
+use caviar_common::ids::{StoreId, SweepId};
 
 use event::Event;
 use input::{Config, Effect, Input, Refusal, Reply, Step};
@@ -41,6 +41,7 @@ pub struct Broken(pub String);
 #[derive(Debug)]
 pub struct Coordinator {
     config: Config,
+    store: StoreId,
     durable: Durable,
     volatile: Volatile,
 }
@@ -53,9 +54,9 @@ struct Work {
 }
 
 impl Coordinator {
-    /// An empty coordinator.
-    pub fn new(config: Config) -> Self {
-        Self { config, durable: Durable::default(), volatile: Volatile::default() }
+    /// An empty coordinator, whose leases are those of `store`.
+    pub fn new(config: Config, store: StoreId) -> Self {
+        Self { config, store, durable: Durable::default(), volatile: Volatile::default() }
     }
 
     /// The coordinator that wrote `events`, restarted at `now` (milliseconds on any monotonic clock): every worker with a lease has one
@@ -63,8 +64,8 @@ impl Coordinator {
     ///
     /// # Errors
     /// The first event that does not fit what came before it.
-    pub fn recover(config: Config, now: u64, events: impl IntoIterator<Item = Event>) -> Result<Self, Broken> {
-        let mut coordinator = Self::new(config);
+    pub fn recover(config: Config, store: StoreId, now: u64, events: impl IntoIterator<Item = Event>) -> Result<Self, Broken> {
+        let mut coordinator = Self::new(config, store);
         for event in events {
             apply::apply(&mut coordinator.durable, &event)?;
         }

@@ -2,7 +2,7 @@
 
 use caviar_common::data::DataSummary;
 use caviar_common::error::Class;
-use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, TrialNumber};
+use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, StoreId, TrialNumber};
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::{Outcome, SweepState, TrialState, Work as Task};
@@ -14,6 +14,7 @@ use crate::query::{TrialFilter, TrialOrder};
 
 const TTL: u64 = 1_000;
 const SWEEP: SweepId = SweepId(1);
+const STORE: StoreId = StoreId(77);
 
 fn name(text: &str) -> Name {
     Name::parse("name", text).unwrap()
@@ -47,7 +48,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
-        Self { core: Coordinator::new(config), now: 0, effects: Vec::new(), events: Vec::new() }
+        Self { core: Coordinator::new(config, STORE), now: 0, effects: Vec::new(), events: Vec::new() }
     }
 
     /// With a sweep of `trials` trials, and one connected worker.
@@ -81,7 +82,7 @@ impl Bench {
     fn try_hello(&mut self, session: u64, worker: &str, incarnation: u64, slots: u32, held: &[u64]) -> Result<Reply, Refusal> {
         let held = held.iter().map(|l| LeaseId(*l)).collect();
         let incarnation = Incarnation(incarnation);
-        let hello = Hello { protocol: PROTOCOL, worker: name(worker), incarnation, slots, draining: false, held };
+        let hello = Hello { protocol: PROTOCOL, worker: name(worker), incarnation, slots, draining: false, store: Some(STORE), held };
         self.say(session, FromWorker::Hello(hello))
     }
 
@@ -232,7 +233,7 @@ fn any_message_renews_the_lease() {
 fn after_a_restart_a_worker_has_one_full_lease_of_grace() {
     let bench = Bench::with_sweep(3, 1);
     let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
-    let core = Coordinator::recover(config, 50_000, bench.events.clone()).unwrap();
+    let core = Coordinator::recover(config, STORE, 50_000, bench.events.clone()).unwrap();
     let mut bench = Bench { core, now: 50_000 + TTL, effects: Vec::new(), events: Vec::new() };
     bench.step(Input::Tick).unwrap();
     assert_eq!(bench.state(0), TrialState::Running);
@@ -261,6 +262,22 @@ fn of_two_processes_with_one_name_the_second_is_refused_while_the_first_is_alive
     bench.now += 1;
     bench.hello(32, "w", 3, 1, &[]);
     assert!(bench.closes(30));
+}
+
+#[test]
+fn what_a_worker_holds_from_another_store_is_passed_over() {
+    let mut bench = Bench::with_sweep(3, 1);
+    let lease = bench.grants()[0].lease;
+    for store in [None, Some(StoreId(78))] {
+        let (worker, incarnation) = (name("w"), Incarnation(1));
+        let hello = Hello { protocol: PROTOCOL, worker, incarnation, slots: 1, draining: false, store, held: vec![lease, LeaseId(9)] };
+        bench.say(2, FromWorker::Hello(hello)).unwrap();
+        assert!(matches!(bench.effects[1], Effect::Send(_, ToWorker::Welcome { store: STORE, .. })));
+        assert!(!bench.revokes(LeaseId(9)));
+        assert_eq!(bench.grants()[0].trial, TrialNumber(0), "the grant of this store never arrived");
+        bench.step(Input::SessionClosed(SessionId(2))).unwrap();
+        bench.hello(1, "w", 1, 1, &[]);
+    }
 }
 
 #[test]
@@ -392,7 +409,7 @@ fn cancelling_revokes_deleting_forgets_and_numbers_are_never_used_twice() {
     assert!(bench.core.sweep(SWEEP).is_none());
     // A store keeps nothing of a deleted sweep but the event that says so.
     let kept: Vec<Event> = bench.events.iter().filter(|e| matches!(e, Event::SweepDeleted { .. })).cloned().collect();
-    let core = Coordinator::recover(Config::default(), 0, kept).unwrap();
+    let core = Coordinator::recover(Config::default(), STORE, 0, kept).unwrap();
     assert_eq!((core.durable().next_sweep, core.durable().next_lease), (SweepId(2), LeaseId(2)));
 }
 
@@ -454,7 +471,7 @@ fn a_training_that_ends_without_a_finite_loss_is_not_completed() {
 #[test]
 fn after_a_restart_the_workers_can_be_listed_and_a_connection_shows() {
     let bench = Bench::with_sweep(3, 2);
-    let core = Coordinator::recover(Config::default(), 0, bench.events.clone()).unwrap();
+    let core = Coordinator::recover(Config::default(), STORE, 0, bench.events.clone()).unwrap();
     assert_eq!(core.workers()[0].slots, 2);
     let mut bench = Bench { core, now: 0, effects: Vec::new(), events: Vec::new() };
     assert_eq!(bench.core.sweep(SWEEP).unwrap().notes, ["no worker is connected"]);
@@ -495,7 +512,7 @@ fn events_that_do_not_fit_are_refused() {
     let mut events = bench.events.clone();
     let granted = events.iter().find(|e| matches!(e, Event::LeaseGranted { .. })).unwrap().clone();
     events.push(granted);
-    assert!(Coordinator::recover(Config::default(), 0, events).is_err());
+    assert!(Coordinator::recover(Config::default(), STORE, 0, events).is_err());
 }
 
 #[test]

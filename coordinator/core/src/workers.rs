@@ -111,7 +111,8 @@ impl Coordinator {
         self.volatile.workers.insert(hello.worker.clone(), worker);
         self.volatile.sessions.insert(session, hello.worker.clone());
         let ttl = self.config.lease_ttl_ms;
-        work.effects.push(Effect::Send(session, ToWorker::Welcome { heartbeat_ms: (ttl / 4).max(1), lease_ttl_ms: ttl }));
+        work.effects
+            .push(Effect::Send(session, ToWorker::Welcome { heartbeat_ms: (ttl / 4).max(1), lease_ttl_ms: ttl, store: self.store }));
         if draining && !hello.draining {
             work.effects.push(Effect::Send(session, ToWorker::Drain));
         }
@@ -120,19 +121,20 @@ impl Coordinator {
         Ok(Ok(Reply::Done))
     }
 
-    /// Compares what the worker holds with what it should hold.
+    /// Compares what the worker holds with what it should hold. Leases of another store have other numbers; the worker forgets them.
     fn reconcile(&mut self, session: SessionId, hello: &Hello, work: &mut Work) -> Result<(), Broken> {
+        let held: &[LeaseId] = if hello.store == Some(self.store) { &hello.held } else { &[] };
         let recorded: Vec<LeaseId> = self.durable.held.get(&hello.worker).into_iter().flatten().copied().collect();
         let alone = recorded.len() == 1;
         for lease in recorded {
             let Some(record) = self.durable.leases.get(&lease).cloned() else { continue };
             if record.incarnation != hello.incarnation {
                 self.lose(lease, &record, LeaseEnd::WorkerRestarted, alone, work)?;
-            } else if !hello.held.contains(&lease) {
+            } else if !held.contains(&lease) {
                 self.lose(lease, &record, LeaseEnd::NotHeld, alone, work)?;
             }
         }
-        for lease in &hello.held {
+        for lease in held {
             // One whose result is stored is acknowledged when the worker says it again.
             if self.lease_of(&hello.worker, *lease).is_none() && !self.brought_result(*lease) {
                 let reason = "the lease is no longer in force".to_owned();

@@ -109,7 +109,7 @@ impl Ended {
 pub fn start(config: Config, mut store: Box<dyn Store>) -> Result<Driver, DriverError> {
     let events = store.load()?;
     let count = events.len();
-    let core = Coordinator::recover(config, 0, events).map_err(DriverError::Recover)?;
+    let core = Coordinator::recover(config, store.id(), 0, events).map_err(DriverError::Recover)?;
     tracing::debug!(events = count, "recovered");
     let (commands, queue) = mpsc::channel(QUEUE);
     let (changes, _) = broadcast::channel(CHANGES);

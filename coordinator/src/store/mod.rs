@@ -12,10 +12,14 @@ mod tables;
 use std::path::PathBuf;
 
 use caviar_common::error::Class;
+use caviar_common::ids::StoreId;
 use caviar_core::event::Event;
 
 /// A durable log of events.
 pub trait Store: Send {
+    /// Which store it is: the same for as long as it exists.
+    fn id(&self) -> StoreId;
+
     /// Every event, oldest first.
     ///
     /// # Errors

@@ -5,10 +5,14 @@ pub(super) const APPLICATION_ID: i64 = 0x4356_4941;
 /// `user_version` of the file: raised with every change of the tables or of the events' JSON.
 pub(super) const FORMAT: i64 = 1;
 
-/// `events` is the truth. The others are there for people, and are written in the same transactions.
+/// `store` has one row: which store this is. `events` is the truth. The others are there for people, and are written in the same transactions.
 ///
 /// A loss that is NaN is NULL here (SQLite has no NaN); the event has it in full.
 pub(super) const TABLES: &str = "
+CREATE TABLE store (
+    id INTEGER NOT NULL
+);
+INSERT INTO store (id) VALUES (random());
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,
     at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),

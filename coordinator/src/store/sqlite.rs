@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use caviar_common::ids::StoreId;
 use caviar_core::event::Event;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
@@ -21,6 +22,7 @@ const STATEMENTS: usize = 64;
 /// A store in one file.
 #[derive(Debug)]
 pub struct SqliteStore {
+    id: StoreId,
     connection: Connection,
 }
 
@@ -33,7 +35,7 @@ impl SqliteStore {
         check_place(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|e| not_opened(path, e))?;
-        let mut store = Self { connection };
+        let mut store = Self { id: StoreId(0), connection };
         match store.prepare(path) {
             Ok(()) => Ok(store),
             Err(Unfit::Database(source)) => Err(not_opened(path, source)),
@@ -58,7 +60,9 @@ impl SqliteStore {
         }
         // Always a write: it takes the lock, which is then kept, and shows that the file can be written.
         transaction.pragma_update(None, "user_version", FORMAT)?;
+        let id: i64 = transaction.query_row("SELECT id FROM store", [], |row| row.get(0))?;
         transaction.commit()?;
+        self.id = StoreId(id.cast_unsigned());
         tracing::debug!(path = %path.display(), is_new, "store opened");
         Ok(())
     }
@@ -89,6 +93,10 @@ impl From<rusqlite::Error> for Unfit {
 }
 
 impl Store for SqliteStore {
+    fn id(&self) -> StoreId {
+        self.id
+    }
+
     fn load(&mut self) -> Result<Vec<Event>, StoreError> {
         let failed = |source| StoreError::Failed { doing: "read the events", source };
         let mut statement = self.connection.prepare("SELECT id, sweep, body FROM events ORDER BY id").map_err(failed)?;

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::mpsc;
 use std::task::Poll;
 
+use caviar_common::ids::StoreId;
 use caviar_common::message::{FromWorker, ToWorker};
 use caviar_common::outcome::Work;
 use caviar_coordinator::driver::{self, CloseReason, Driver, DriverError, DriverGone, Outgoing};
@@ -21,6 +22,10 @@ struct Gate {
 }
 
 impl Store for Gate {
+    fn id(&self) -> StoreId {
+        StoreId(1)
+    }
+
     fn load(&mut self) -> Result<Vec<Event>, StoreError> {
         Ok(Vec::new())
     }
@@ -36,6 +41,10 @@ impl Store for Gate {
 struct Open(Vec<Event>);
 
 impl Store for Open {
+    fn id(&self) -> StoreId {
+        StoreId(1)
+    }
+
     fn load(&mut self) -> Result<Vec<Event>, StoreError> {
         Ok(std::mem::take(&mut self.0))
     }

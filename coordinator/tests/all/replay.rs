@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use caviar_common::ids::{LeaseId, SessionId, SweepId};
-use caviar_common::message::{Finished, FromWorker, Release, ToWorker};
+use caviar_common::message::{Finished, FromWorker, Hello, Release, ToWorker};
 use caviar_common::metric::Score;
 use caviar_common::outcome::{Outcome, Work};
 use caviar_coordinator::store::Store;
@@ -45,7 +45,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&directory.path().join("caviar.db")).unwrap();
         Self {
-            live: Coordinator::new(CONFIG),
+            live: Coordinator::new(CONFIG, store.id()),
             store,
             unwritten: Vec::new(),
             kinds: BTreeSet::new(),
@@ -104,7 +104,10 @@ impl World {
     fn connect(&mut self, worker: &str, incarnation: u64) {
         self.sessions += 1;
         let held: Vec<u64> = self.held.keys().map(|l| l.0).filter(|l| l % 3 > 0).collect();
-        self.say(SessionId(self.sessions), FromWorker::Hello(hello(worker, incarnation, 2, &held)));
+        self.say(
+            SessionId(self.sessions),
+            FromWorker::Hello(Hello { store: Some(self.store.id()), ..hello(worker, incarnation, 2, &held) }),
+        );
         for held in self.held.values_mut() {
             held.session = SessionId(self.sessions);
         }
@@ -149,7 +152,7 @@ impl World {
 
     fn compare(&mut self) {
         self.store.append(&std::mem::take(&mut self.unwritten)).unwrap();
-        let again = Coordinator::recover(CONFIG, 0, self.store.load().unwrap()).unwrap();
+        let again = Coordinator::recover(CONFIG, self.store.id(), 0, self.store.load().unwrap()).unwrap();
         // As text, because NaN equals nothing.
         assert_eq!(format!("{:#?}", again.durable()), format!("{:#?}", self.live.durable()));
     }

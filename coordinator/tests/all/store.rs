@@ -57,6 +57,15 @@ fn every_kind_of_event_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_store_is_the_same_one_for_as_long_as_it_exists() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |name: &str| SqliteStore::open(&directory.path().join(name)).unwrap().id();
+    let first = open("a.db");
+    assert_eq!(open("a.db"), first);
+    assert_ne!(open("b.db"), first);
+}
+
+#[test]
 fn the_tables_show_what_happened() {
     let (_directory, path) = place();
     written(&path, &every_kind());

@@ -1,7 +1,7 @@
 //! `WorkerService` over loopback, with a worker written by hand.
 
 use caviar_common::ids::LeaseId;
-use caviar_common::message::{Finished, FromWorker, Grant, Stored, ToWorker};
+use caviar_common::message::{Finished, FromWorker, Grant, Hello, Stored, ToWorker};
 use caviar_common::metric::Score;
 use caviar_common::outcome::{Outcome, Work};
 use caviar_proto::convert::worker::{decode_to_worker, encode_from_worker};
@@ -101,6 +101,9 @@ async fn results_of_no_lease_are_fenced_off() {
     let Running { channel, server: _server, directory: _directory, .. } = running().await;
     let mut line = Line::open(&channel).await;
     line.say(FromWorker::Hello(hello("w", 1, 1, &[77]))).await;
+    let ToWorker::Welcome { store, .. } = line.hear().await else { panic!("no Welcome") };
+    let mut line = Line::open(&channel).await;
+    line.say(FromWorker::Hello(Hello { store: Some(store), ..hello("w", 1, 1, &[77]) })).await;
     assert!(matches!(line.hear().await, ToWorker::Welcome { .. }));
     assert!(matches!(line.hear().await, ToWorker::Revoke { lease: LeaseId(77), .. }));
     line.say(FromWorker::Report { lease: LeaseId(78), points: vec![metrics(1, 0.5)] }).await;
@@ -187,7 +190,7 @@ async fn a_worker_that_hangs_up_is_disconnected_but_keeps_its_lease() {
     sweeps.create_sweep(create("r1", &spec("digits", 1, 1))).await.unwrap();
     let mut line = Line::open(&channel).await;
     line.say(FromWorker::Hello(hello("w", 1, 1, &[]))).await;
-    assert!(matches!(line.hear().await, ToWorker::Welcome { .. }));
+    let ToWorker::Welcome { store, .. } = line.hear().await else { panic!("no Welcome") };
     let ToWorker::Grant(grant) = line.hear().await else { panic!("no grant") };
     let Line { say, mut answers } = line;
     drop(say);
@@ -196,7 +199,7 @@ async fn a_worker_that_hangs_up_is_disconnected_but_keeps_its_lease() {
     let workers = admin.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
     assert_eq!((workers[0].connected, workers[0].trials.len()), (false, 1));
     let mut line = Line::open(&channel).await;
-    line.say(FromWorker::Hello(hello("w", 1, 1, &[grant.lease.0]))).await;
+    line.say(FromWorker::Hello(Hello { store: Some(store), ..hello("w", 1, 1, &[grant.lease.0]) })).await;
     assert!(matches!(line.hear().await, ToWorker::Welcome { .. }));
     line.work_on(&grant).await;
     assert_eq!(line.hear().await, ToWorker::Ack { lease: grant.lease, stored: Stored::Epoch(EPOCHS) });

@@ -1,7 +1,7 @@
 //! The conversation between a worker and the coordinator.
 
 use caviar_common::error::Problem;
-use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber};
 use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_POINTS_PER_REPORT, MAX_SLOTS};
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
 use caviar_common::outcome::{Outcome, Work};
@@ -41,6 +41,7 @@ fn decode_hello(wire: v1::Hello) -> Result<Hello, Problem> {
         incarnation: Incarnation(wire.incarnation),
         slots: in_range("slots", wire.slots, 1..=MAX_SLOTS)?,
         draining: wire.draining,
+        store: wire.store.map(StoreId),
         held: at_most("held", wire.held, max_held())?.into_iter().map(LeaseId).collect(),
     })
 }
@@ -98,6 +99,7 @@ fn encode_hello(hello: &Hello) -> v1::Hello {
         incarnation: hello.incarnation.0,
         slots: hello.slots,
         draining: hello.draining,
+        store: hello.store.map(|store| store.0),
         held: hello.held.iter().map(|lease| lease.0).collect(),
     }
 }
@@ -144,6 +146,7 @@ fn decode_welcome(wire: &v1::Welcome) -> Result<ToWorker, Problem> {
     Ok(ToWorker::Welcome {
         heartbeat_ms: positive("heartbeat_ms", wire.heartbeat_ms)?,
         lease_ttl_ms: positive("lease_ttl_ms", wire.lease_ttl_ms)?,
+        store: StoreId(wire.store),
     })
 }
 
@@ -187,8 +190,8 @@ fn decode_revoke(wire: v1::Revoke) -> Result<ToWorker, Problem> {
 /// What the coordinator says, for the wire.
 pub fn encode_to_worker(message: &ToWorker) -> v1::CoordinatorMessage {
     let kind = match message {
-        ToWorker::Welcome { heartbeat_ms, lease_ttl_ms } => {
-            ToKind::Welcome(v1::Welcome { heartbeat_ms: *heartbeat_ms, lease_ttl_ms: *lease_ttl_ms })
+        ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, store } => {
+            ToKind::Welcome(v1::Welcome { heartbeat_ms: *heartbeat_ms, lease_ttl_ms: *lease_ttl_ms, store: store.0 })
         }
         ToWorker::Grant(grant) => ToKind::Grant(encode_grant(grant)),
         ToWorker::Ack { lease, stored } => ToKind::Ack(v1::Ack { lease: lease.0, stored: Some(encode_stored(*stored)) }),

@@ -4,7 +4,7 @@
 
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::data::{DataSpec, DataSummary, Task};
-use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber};
 use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS};
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
 use caviar_common::metric::{EpochMetrics, Score};
@@ -97,13 +97,14 @@ pub(super) fn summary() -> BoxedStrategy<DataSummary> {
 }
 
 fn hello() -> BoxedStrategy<Hello> {
-    (any::<u32>(), name(), any::<u64>(), 1..=MAX_SLOTS, any::<bool>(), vec(any::<u64>(), 0..10))
-        .prop_map(|(protocol, worker, incarnation, slots, draining, held)| Hello {
+    (any::<u32>(), name(), any::<u64>(), 1..=MAX_SLOTS, any::<bool>(), of(any::<u64>()), vec(any::<u64>(), 0..10))
+        .prop_map(|(protocol, worker, incarnation, slots, draining, store, held)| Hello {
             protocol,
             worker,
             incarnation: Incarnation(incarnation),
             slots,
             draining,
+            store: store.map(StoreId),
             held: held.into_iter().map(LeaseId).collect(),
         })
         .boxed()
@@ -153,9 +154,9 @@ fn grant() -> BoxedStrategy<Grant> {
 pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
     let lease = || any::<u64>().prop_map(LeaseId);
     let stored = prop_oneof![(0..=MAX_EPOCHS).prop_map(Stored::Epoch), Just(Stored::Finished)];
-    let welcome = (1..=u64::MAX, 1..=u64::MAX);
+    let welcome = (1..=u64::MAX, 1..=u64::MAX, any::<u64>().prop_map(StoreId));
     prop_oneof![
-        welcome.prop_map(|(heartbeat_ms, lease_ttl_ms)| ToWorker::Welcome { heartbeat_ms, lease_ttl_ms }),
+        welcome.prop_map(|(heartbeat_ms, lease_ttl_ms, store)| ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, store }),
         grant().prop_map(|grant| ToWorker::Grant(Box::new(grant))),
         (lease(), stored).prop_map(|(lease, stored)| ToWorker::Ack { lease, stored }),
         (lease(), text()).prop_map(|(lease, reason)| ToWorker::Revoke { lease, reason }),

@@ -43,7 +43,7 @@ fn point(epoch: u32) -> v1::EpochMetrics {
 }
 
 fn hello() -> v1::Hello {
-    v1::Hello { protocol: 1, worker: "w".to_owned(), incarnation: 1, slots: 1, draining: false, held: Vec::new() }
+    v1::Hello { protocol: 1, worker: "w".to_owned(), incarnation: 1, slots: 1, draining: false, store: None, held: Vec::new() }
 }
 
 fn report(points: Vec<v1::EpochMetrics>) -> From {
@@ -225,8 +225,8 @@ fn values() {
 #[test]
 fn the_rest_of_what_the_coordinator_says() {
     let to = |kind| worker::decode_to_worker(v1::CoordinatorMessage { kind: Some(kind) }).unwrap_err().field;
-    assert_eq!(to(To::Welcome(v1::Welcome { heartbeat_ms: 0, lease_ttl_ms: 1 })), "welcome.heartbeat_ms");
-    assert_eq!(to(To::Welcome(v1::Welcome { heartbeat_ms: 1, lease_ttl_ms: 0 })), "welcome.lease_ttl_ms");
+    assert_eq!(to(To::Welcome(v1::Welcome { heartbeat_ms: 0, lease_ttl_ms: 1, store: 1 })), "welcome.heartbeat_ms");
+    assert_eq!(to(To::Welcome(v1::Welcome { heartbeat_ms: 1, lease_ttl_ms: 0, store: 1 })), "welcome.lease_ttl_ms");
     assert_eq!(to(To::Ack(v1::Ack { lease: 1, stored: None })), "ack.stored");
     assert_eq!(to(To::Ack(v1::Ack { lease: 1, stored: Some(v1::ack::Stored::Finished(false)) })), "ack.finished");
     assert_eq!(to(To::Ack(v1::Ack { lease: 1, stored: Some(v1::ack::Stored::Epoch(MAX_EPOCHS + 1)) })), "ack.epoch");
