@@ -47,8 +47,10 @@ pub struct Finished {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Release {
-    /// It is asked to stop.
+    /// The worker is asked to leave, and takes nothing more.
     Drained,
+    /// It has no room for it now, and did not begin.
+    Declined,
     /// It cannot train this sweep here: the data is not where the spec says, for example.
     Unable {
         /// Why, for people.

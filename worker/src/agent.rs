@@ -326,10 +326,12 @@ impl Agent {
         if self.leases.contains_key(&lease) {
             return;
         }
-        // A runner that is still stopping for this very lease could not be told from a new one.
-        if self.mode != Mode::Serving || !self.has_room() || self.ending.contains(&lease) {
-            self.release(lease, Release::Drained);
-            return;
+        if self.mode != Mode::Serving {
+            return self.release(lease, Release::Drained);
+        }
+        // A runner that is still stopping for a lease of this number, from another store, could not be told from a new one.
+        if !self.has_room() || self.ending.contains(&lease) {
+            return self.release(lease, Release::Declined);
         }
         let task = Task { sweep: grant.sweep_name.clone(), trial: grant.trial, attempt: grant.attempt };
         self.leases.insert(lease, Held { task, stage: Stage::Waiting(grant), outbox: Outbox::default() });
@@ -364,7 +366,7 @@ impl Agent {
             }
             End::Cancelled => {
                 self.leases.remove(&lease);
-                self.release(lease, Release::Drained);
+                self.release(lease, Release::Declined);
             }
         }
     }

@@ -46,7 +46,7 @@ fn ack(agent: &mut Agent, lease: u64, stored: Stored) {
     agent.on_message(ToWorker::Ack { lease: LeaseId(lease), stored });
 }
 
-/// Everything it has to say, in short: `report 1: 2-3`, `finished 1`, `drained 1`, `unable 1`.
+/// Everything it has to say, in short: `report 1: 2-3`, `finished 1`, `drained 1`, `declined 1`, `unable 1`.
 fn said(agent: &mut Agent) -> Vec<String> {
     let mut all = Vec::new();
     while agent.has_message() {
@@ -54,6 +54,7 @@ fn said(agent: &mut Agent) -> Vec<String> {
             FromWorker::Report { lease, points } => format!("report {lease}: {}-{}", points[0].epoch, points[points.len() - 1].epoch),
             FromWorker::Finished { lease, .. } => format!("finished {lease}"),
             FromWorker::Released { lease, release: Release::Drained } => format!("drained {lease}"),
+            FromWorker::Released { lease, release: Release::Declined } => format!("declined {lease}"),
             FromWorker::Released { lease, release: Release::Unable { .. } } => format!("unable {lease}"),
             FromWorker::Hello(_) | FromWorker::Heartbeat => panic!("not the agent's to say"),
         });
@@ -125,14 +126,14 @@ fn a_grant_beyond_the_slots_is_given_back() {
     let mut agent = connected(1);
     agent.on_message(grant(1));
     agent.on_message(grant(2));
-    assert_eq!((wanted(&mut agent), said(&mut agent)), (vec!["start 1".to_owned()], vec!["drained 2".to_owned()]));
+    assert_eq!((wanted(&mut agent), said(&mut agent)), (vec!["start 1".to_owned()], vec!["declined 2".to_owned()]));
     // An end that nobody acknowledged takes no slot, but there may be only one for each.
     end(&mut agent, 1, End::Finished(result()));
     agent.on_message(grant(3));
     assert_eq!(wanted(&mut agent), ["start 3"]);
     end(&mut agent, 3, End::Finished(result()));
     agent.on_message(grant(4));
-    assert_eq!(said(&mut agent), ["drained 4", "finished 1", "finished 3"]);
+    assert_eq!(said(&mut agent), ["declined 4", "finished 1", "finished 3"]);
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Coordinator {
     fn connected(&self) -> impl Iterator<Item = Free<'_>> {
         self.volatile.workers.iter().filter_map(|(name, worker)| {
             let held = self.durable.held.get(name).map_or(0, |h| u32::try_from(h.len()).unwrap_or(u32::MAX));
-            let session = worker.session.filter(|_| !worker.draining)?;
+            let session = worker.session.filter(|_| !worker.draining && !worker.resting)?;
             Some(Free { name, session, worker, held })
         })
     }

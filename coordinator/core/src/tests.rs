@@ -384,6 +384,17 @@ fn a_drained_worker_keeps_what_it_has_and_gets_nothing_new() {
 }
 
 #[test]
+fn a_worker_that_declines_is_not_taken_for_one_that_leaves() {
+    let mut bench = Bench::with_sweep(4, 1);
+    let lease = bench.grants()[0].lease;
+    bench.say(1, FromWorker::Released { lease, release: Release::Declined }).unwrap();
+    assert!(bench.grants().is_empty(), "not at once");
+    assert!(!bench.core.workers()[0].draining);
+    bench.step(Input::Tick).unwrap();
+    assert_eq!(bench.grants()[0].trial, TrialNumber(0));
+}
+
+#[test]
 fn a_paused_sweep_starts_nothing_and_takes_what_comes() {
     let mut bench = Bench::with_sweep(4, 1);
     let lease = bench.grants()[0].lease;

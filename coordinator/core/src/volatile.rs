@@ -18,6 +18,8 @@ pub(crate) struct Worker {
     pub slots: u32,
     /// It takes no new work.
     pub draining: bool,
+    /// It had no room for what it was given: it gets nothing more before the next tick, or the two would say so for ever.
+    pub resting: bool,
     /// When it last said something, in the driver's milliseconds.
     pub last_heard: u64,
     /// Sweeps that it cannot train, and why.
@@ -51,6 +53,7 @@ impl Volatile {
                 // At least so many, as it seems; its Hello will say.
                 slots: u32::try_from(held).unwrap_or(u32::MAX),
                 draining: false,
+                resting: false,
                 last_heard: now,
                 unable: BTreeMap::new(),
             });

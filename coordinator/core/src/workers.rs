@@ -106,8 +106,15 @@ impl Coordinator {
         let same_process = earlier.filter(|w| w.incarnation == hello.incarnation);
         let draining = hello.draining || same_process.as_ref().is_some_and(|w| w.draining);
         let unable = same_process.map_or_else(BTreeMap::new, |w| w.unable);
-        let worker =
-            Worker { session: Some(session), incarnation: hello.incarnation, slots: hello.slots, draining, last_heard: now, unable };
+        let worker = Worker {
+            session: Some(session),
+            incarnation: hello.incarnation,
+            slots: hello.slots,
+            draining,
+            resting: false,
+            last_heard: now,
+            unable,
+        };
         self.volatile.workers.insert(hello.worker.clone(), worker);
         self.volatile.sessions.insert(session, hello.worker.clone());
         let ttl = self.config.lease_ttl_ms;
@@ -201,19 +208,22 @@ impl Coordinator {
     }
 
     fn on_released(&mut self, worker: &Name, lease: LeaseId, record: &Lease, release: Release, work: &mut Work) -> Answer {
+        let Some(known) = self.volatile.workers.get_mut(worker) else { return Err(Broken(format!("worker {worker} is not there"))) };
         let cause = match release {
-            Release::Drained => LeaseEnd::Drained,
+            Release::Drained => {
+                // Whoever gives work back because it leaves gets no more of it.
+                known.draining = true;
+                LeaseEnd::Drained
+            }
+            Release::Declined => {
+                known.resting = true;
+                LeaseEnd::NotHeld
+            }
             Release::Unable { message } => {
-                if let Some(known) = self.volatile.workers.get_mut(worker) {
-                    known.unable.insert(record.sweep, message.clone());
-                }
+                known.unable.insert(record.sweep, message.clone());
                 LeaseEnd::Unable { message }
             }
         };
-        if let Some(known) = self.volatile.workers.get_mut(worker) {
-            // Whoever gives work back because it leaves gets no more of it.
-            known.draining |= cause == LeaseEnd::Drained;
-        }
         self.lose(lease, record, cause, false, work)?;
         Ok(Ok(Reply::Done))
     }
@@ -252,6 +262,7 @@ impl Coordinator {
     /// Time has passed: the leases of silent workers end, and workers that are gone are forgotten.
     pub(crate) fn on_tick(&mut self, now: u64, work: &mut Work) -> Result<(), Broken> {
         self.volatile.now = now;
+        self.volatile.workers.values_mut().for_each(|w| w.resting = false);
         let ttl = self.config.lease_ttl_ms;
         let names: Vec<Name> = self.volatile.workers.iter().filter(|(_, w)| self.is_silent(w, now)).map(|(n, _)| n.clone()).collect();
         for name in names {

@@ -6,7 +6,7 @@ use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_POINTS_PER_REPORT, M
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
 use caviar_common::outcome::{Outcome, Work};
 
-use super::field::{Within, at_most, clip, elements, in_range, optional_text, positive, required, seconds, text, unknown_number};
+use super::field::{Within, at_most, clip, elements, in_range, positive, required, seconds, text, unknown_number};
 use super::metrics::{decode_epochs, decode_optional_epoch, decode_optional_score, encode_epoch, encode_epochs, encode_score};
 use super::spec::{decode_data, encode_data, max_fixed};
 use super::value::{decode_assignment, encode_assignment};
@@ -75,9 +75,20 @@ fn decode_outcome(number: i32, message: Option<String>) -> Result<Outcome, Probl
 }
 
 fn decode_released(wire: v1::Released) -> Result<FromWorker, Problem> {
-    let unable = optional_text("unable", wire.unable)?;
-    let release = unable.map_or(Release::Drained, |message| Release::Unable { message });
-    Ok(FromWorker::Released { lease: LeaseId(wire.lease), release })
+    let lease = LeaseId(wire.lease);
+    let release = match v1::Release::try_from(wire.release) {
+        Ok(v1::Release::Drained) => Release::Drained,
+        Ok(v1::Release::Declined) => Release::Declined,
+        Ok(v1::Release::Unable) => {
+            let message = text("message", required("message", wire.message)?)?;
+            return Ok(FromWorker::Released { lease, release: Release::Unable { message } });
+        }
+        Ok(v1::Release::Unspecified) | Err(_) => return Err(unknown_number("release", wire.release)),
+    };
+    match wire.message {
+        None => Ok(FromWorker::Released { lease, release }),
+        Some(_) => Err(Problem::new("message", "only what cannot be trained has one: leave it out")),
+    }
 }
 
 /// What a worker says, for the wire.
@@ -121,11 +132,12 @@ fn encode_finished(lease: LeaseId, result: &Finished) -> v1::Finished {
 }
 
 fn encode_released(lease: LeaseId, release: &Release) -> v1::Released {
-    let unable = match release {
-        Release::Drained => None,
-        Release::Unable { message } => Some(clip(message)),
+    let (release, message) = match release {
+        Release::Drained => (v1::Release::Drained, None),
+        Release::Declined => (v1::Release::Declined, None),
+        Release::Unable { message } => (v1::Release::Unable, Some(clip(message))),
     };
-    v1::Released { lease: lease.0, unable }
+    v1::Released { lease: lease.0, release: release.into(), message }
 }
 
 /// Reads what the coordinator said.

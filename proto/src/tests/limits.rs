@@ -181,8 +181,8 @@ fn ends_of_attempts() {
     assert_eq!(bad_finished(|f| f.test = Some(v1::Score { accuracy: Some(-0.1), ..score() })), "finished.test.accuracy");
     let failed = |message: String| v1::Finished { outcome: v1::Outcome::Failed.into(), message: Some(message), ..finished() };
     assert_eq!(from_worker(From::Finished(failed(long()))).unwrap_err().field, "finished.message");
-    let unable = v1::Released { lease: 1, unable: Some(long()) };
-    assert_eq!(from_worker(From::Released(unable)).unwrap_err().field, "released.unable");
+    let unable = v1::Released { lease: 1, release: v1::Release::Unable.into(), message: Some(long()) };
+    assert_eq!(from_worker(From::Released(unable)).unwrap_err().field, "released.message");
 }
 
 #[test]
