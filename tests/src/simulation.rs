@@ -184,16 +184,34 @@ impl Simulation {
         }
         bound += self.faults.silences;
         if fault < bound {
-            self.now += self.chance.below(3_000);
-            self.step(Input::Tick);
-            return;
+            return self.fall_silent();
         }
         self.now += 1;
+        if self.now.is_multiple_of(self.config.lease_ttl_ms / 8) {
+            self.step(Input::Tick);
+        }
         match self.chance.below(4) {
             0 => self.connect_or_tick(node),
             1 => self.deliver_to_coordinator(node),
             2 => self.deliver_to_worker(node),
             _ => self.train(node),
+        }
+    }
+
+    /// Nobody is heard for some time, in which the coordinator runs; or it stands still itself, for much longer.
+    fn fall_silent(&mut self) {
+        let ttl = self.config.lease_ttl_ms;
+        if self.chance.below(4) == 0 {
+            self.now += 20 * ttl;
+            self.step(Input::Tick);
+            return;
+        }
+        for _ in 0..self.chance.below(24) {
+            self.now += ttl / 8;
+            self.step(Input::Tick);
+            if self.is_on_the_edge() {
+                return;
+            }
         }
     }
 

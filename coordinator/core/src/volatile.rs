@@ -40,11 +40,13 @@ pub(crate) struct Volatile {
     pub changed: BTreeSet<SweepId>,
     /// The time of the latest input.
     pub now: u64,
+    /// The time of the latest tick.
+    pub last_tick: u64,
 }
 
 impl Volatile {
     pub(crate) fn after_restart(durable: &Durable, now: u64) -> Self {
-        let mut volatile = Self { now, ..Self::default() };
+        let mut volatile = Self { now, last_tick: now, ..Self::default() };
         for lease in durable.leases.values() {
             let held = durable.held.get(&lease.worker).map_or(1, BTreeSet::len);
             volatile.workers.entry(lease.worker.clone()).or_insert_with(|| Worker {

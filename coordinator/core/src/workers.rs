@@ -255,15 +255,24 @@ impl Coordinator {
         }
     }
 
+    /// Silence in which the coordinator stood still does not count, see [`Self::on_tick`].
     fn is_silent(&self, worker: &Worker, now: u64) -> bool {
+        let now = now.min(self.volatile.last_tick.saturating_add(self.config.lease_ttl_ms / 4));
         now.saturating_sub(worker.last_heard) > self.config.lease_ttl_ms
     }
 
     /// Time has passed: the leases of silent workers end, and workers that are gone are forgotten.
     pub(crate) fn on_tick(&mut self, now: u64, work: &mut Work) -> Result<(), Broken> {
         self.volatile.now = now;
-        self.volatile.workers.values_mut().for_each(|w| w.resting = false);
         let ttl = self.config.lease_ttl_ms;
+        // One tick makes a worker a quarter of a lease more silent at most: where more time went by, the coordinator itself stood still (stopped
+        // by a signal, frozen, waiting for a disk), and what the workers said meanwhile may still lie in the sockets.
+        let still = now.saturating_sub(self.volatile.last_tick).saturating_sub(ttl / 4);
+        self.volatile.last_tick = now;
+        for worker in self.volatile.workers.values_mut() {
+            worker.resting = false;
+            worker.last_heard = worker.last_heard.saturating_add(still).min(now);
+        }
         let names: Vec<Name> = self.volatile.workers.iter().filter(|(_, w)| self.is_silent(w, now)).map(|(n, _)| n.clone()).collect();
         for name in names {
             let leases: Vec<LeaseId> = self.durable.held.get(&name).into_iter().flatten().copied().collect();
