@@ -31,13 +31,20 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let Err(error) = run(Arguments::parse()) else { return ExitCode::SUCCESS };
+    let Err(error) = serve(Arguments::parse()) else { return ExitCode::SUCCESS };
     // Nothing is left to be done where standard error is closed.
     let _ = writeln!(stderr(), "error: {error}");
     ExitCode::FAILURE
 }
 
-#[tokio::main]
+fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(run(arguments));
+    // A reader of data that hangs, on a network file system for example, must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal()).init();

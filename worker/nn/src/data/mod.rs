@@ -14,7 +14,7 @@ mod split;
 mod standard;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use caviar_common::data::{DataSpec, DataSummary};
 use flate2::bufread::MultiGzDecoder;
@@ -107,6 +107,10 @@ fn forbid(value: &Option<String>, field: &'static str, right: &'static str) -> R
 /// Opens a file, and decompresses it if it begins as gzip does, whatever its name.
 fn open(path: &str, field: &'static str) -> Result<Box<dyn Read>, DataError> {
     let failed = |source| DataError::Open { field, path: path.to_owned(), source };
+    // Before it is opened: a pipe that nobody writes to would keep the reader for ever.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file, but a directory, a pipe or a device")));
+    }
     let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
     let compressed = file.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
     Ok(if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
