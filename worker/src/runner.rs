@@ -117,11 +117,17 @@ impl Slot {
             Err(error) => return End::Unable { message: error.to_string() },
         };
         self.began.set(Instant::now());
-        match self.train(grant, splits) {
+        self.end(self.train(grant, splits))
+    }
+
+    fn end(&self, trained: Result<Option<(Outcome, Option<Score>)>, TrialError>) -> End {
+        match trained {
             Ok(Some((outcome, test))) => self.finished(outcome, test),
             Ok(None) => End::Cancelled,
-            // This machine's settings are to blame, not the trial.
-            Err(TrialError::Train(error @ TrainError::Kernels { .. })) => End::Unable { message: error.to_string() },
+            // This machine is to blame, not the trial: its settings, or its memory.
+            Err(TrialError::Train(error @ (TrainError::Kernels { .. } | TrainError::OutOfMemory { .. }))) => {
+                End::Unable { message: error.to_string() }
+            }
             Err(error) => self.finished(Outcome::Failed { message: error.to_string() }, None),
         }
     }

@@ -159,3 +159,13 @@ fn a_panic_costs_its_trial_alone_and_says_so() {
     assert_eq!(result.last, Some(point));
     assert_eq!(finished(slot.guarded(|| panic!("plain"))).outcome.state(), caviar_common::outcome::TrialState::Failed);
 }
+
+#[test]
+fn what_this_machine_has_no_memory_for_is_given_back_and_not_failed() {
+    let (events, _heard) = mpsc::channel(4);
+    let slot = Slot::new(&Runners::new(events), &Arc::default());
+    let end = slot.end(Err(TrialError::Train(TrainError::OutOfMemory { floats: 1 << 40 })));
+    assert!(matches!(end, End::Unable { .. }), "{end:?}");
+    let end = slot.end(Err(TrialError::Train(TrainError::TooLarge { weights: 2, limit: 1 })));
+    assert!(matches!(finished(end).outcome, Outcome::Failed { .. }));
+}
