@@ -21,6 +21,11 @@ pub enum LeaseEnd {
     NotHeld,
     /// The worker is leaving, and gave it back.
     Drained,
+    /// What the worker said of it cannot be.
+    Nonsense {
+        /// What was said.
+        message: String,
+    },
     /// The worker cannot train this sweep.
     Unable {
         /// Why.
@@ -32,7 +37,8 @@ pub enum LeaseEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
-    /// The worker held nothing else: a trial that takes its worker down again and again must end.
+    /// The trial is the cause, as far as can be told: the worker held nothing else. A trial that does so
+    /// again and again must end.
     Alone,
     /// The worker held other trials too, and any of them may be the cause.
     Shared,
@@ -44,6 +50,8 @@ impl LeaseEnd {
         match self {
             Self::Expired | Self::WorkerRestarted if alone => Some(Loss::Alone),
             Self::Expired | Self::WorkerRestarted => Some(Loss::Shared),
+            // It was said of this lease and of no other.
+            Self::Nonsense { .. } => Some(Loss::Alone),
             Self::NotHeld | Self::Drained | Self::Unable { .. } => None,
         }
     }

@@ -105,7 +105,9 @@ impl Coordinator {
         let workers = &self.volatile.workers;
         let mut notes: Vec<String> = workers
             .iter()
-            .filter_map(|(name, worker)| worker.unable.get(&sweep.id).map(|why| format!("worker {name} cannot train this sweep: {why}")))
+            .filter_map(|(name, worker)| {
+                worker.unable.get(&sweep.id).map(|why| format!("worker {name} cannot train this sweep: {}", why.message))
+            })
             .collect();
         if !workers.values().any(|w| w.session.is_some()) {
             notes.push(NO_WORKER.to_owned());

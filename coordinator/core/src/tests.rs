@@ -393,6 +393,29 @@ fn a_worker_that_cannot_read_the_data_is_passed_over_and_named() {
 }
 
 #[test]
+fn a_worker_that_was_unable_is_asked_again_after_some_minutes_or_when_it_comes_back() {
+    let unable = |bench: &mut Bench, session, lease| {
+        let release = Release::Unable { message: "no thread to train in".to_owned() };
+        bench.say(session, FromWorker::Released { lease, release }).unwrap();
+        assert!(bench.grants().is_empty());
+    };
+    let mut bench = Bench::with_sweep(3, 1);
+    let lease = bench.grants()[0].lease;
+    unable(&mut bench, 1, lease);
+    bench.hello(2, "w", 1, 1, &[]);
+    let lease = bench.grants()[0].lease;
+    unable(&mut bench, 2, lease);
+    for second in 0..=300 {
+        assert!(bench.grants().is_empty(), "after {second} s");
+        bench.now += 1_000;
+        bench.say(2, FromWorker::Heartbeat).unwrap();
+        bench.step(Input::Tick).unwrap();
+    }
+    assert_eq!(bench.grants().len(), 1);
+    assert!(bench.core.sweep(SWEEP).unwrap().notes.is_empty());
+}
+
+#[test]
 fn a_drained_worker_keeps_what_it_has_and_gets_nothing_new() {
     let mut bench = Bench::with_sweep(4, 1);
     let lease = bench.grants()[0].lease;
@@ -467,7 +490,7 @@ fn two_sweeps_share_the_slots() {
 }
 
 #[test]
-fn nonsense_closes_the_connection_and_changes_nothing() {
+fn nonsense_costs_the_connection_and_the_lease_and_ends_after_a_few_times() {
     type Nonsense = fn(LeaseId) -> FromWorker;
     let cases: [(&str, Nonsense); 4] = [
         ("an epoch is skipped", |lease| FromWorker::Report { lease, points: vec![point(2, 0.5)] }),
@@ -486,7 +509,14 @@ fn nonsense_closes_the_connection_and_changes_nothing() {
         let lease = bench.grants()[0].lease;
         assert_eq!(bench.say(1, message(lease)).unwrap_err().class(), Class::Invalid, "{what}");
         assert!(bench.closes(1), "{what}");
-        assert_eq!(bench.state(0), TrialState::Running, "{what}");
+        assert_eq!((bench.state(0), bench.grants().len()), (TrialState::Queued, 0), "{what}");
+        // Said again and again, it ends the trial, and the worker's other leases stay.
+        for session in 2..4 {
+            bench.hello(session, "w", 1, 1, &[]);
+            let lease = bench.grants()[0].lease;
+            bench.say(session, message(lease)).unwrap_err();
+        }
+        assert_eq!(bench.state(0), TrialState::Failed, "{what}");
     }
     let mut bench = Bench::new();
     assert_eq!(bench.say(1, FromWorker::Heartbeat), Err(Refusal::NoHello));

@@ -23,7 +23,16 @@ pub(crate) struct Worker {
     /// When it last said something, in the driver's milliseconds.
     pub last_heard: u64,
     /// Sweeps that it cannot train, and why.
-    pub unable: BTreeMap<SweepId, String>,
+    pub unable: BTreeMap<SweepId, Unable>,
+}
+
+/// A sweep that a worker cannot train.
+#[derive(Debug)]
+pub(crate) struct Unable {
+    /// Why, for people.
+    pub message: String,
+    /// When it said so.
+    pub since: u64,
 }
 
 /// The volatile state.

@@ -15,8 +15,11 @@ use caviar_common::outcome::{Outcome, Work as Task};
 use crate::event::{Event, LeaseEnd, Loss};
 use crate::input::{Effect, Refusal, Reply};
 use crate::state::{Lease, Trial};
-use crate::volatile::Worker;
+use crate::volatile::{Unable, Worker};
 use crate::{Broken, Coordinator, Work};
+
+/// A worker that cannot train a sweep is asked again after so long, in milliseconds.
+const UNABLE_MS: u64 = 300_000;
 
 type Answer = Result<Result<Reply, Refusal>, Broken>;
 
@@ -58,12 +61,17 @@ impl Coordinator {
             work.effects.push(Effect::Send(session, reply));
             return Ok(Ok(Reply::Done));
         };
-        match message {
+        let answer = match message {
             FromWorker::Report { points, .. } => self.on_report(session, about, &record, &points, work),
             FromWorker::Finished { result, .. } => self.on_finished(session, about, &record, result, work),
-            FromWorker::Released { release, .. } => self.on_released(worker, about, &record, release, work),
+            FromWorker::Released { release, .. } => self.on_released(now, worker, about, &record, release, work),
             FromWorker::Hello(_) | FromWorker::Heartbeat => Ok(Ok(Reply::Done)),
+        }?;
+        if let Err(Refusal::Nonsense(message)) = &answer {
+            // Whoever says it once says it again: it must count, or the two would go on for ever.
+            self.lose(about, &record, LeaseEnd::Nonsense { message: message.clone() }, true, work)?;
         }
+        Ok(answer)
     }
 
     /// The lease, if it is in force and this process of the worker holds it.
@@ -104,8 +112,8 @@ impl Coordinator {
             work.effects.push(Effect::Close(old, Refusal::Replaced(hello.worker.clone())));
         }
         let same_process = earlier.filter(|w| w.incarnation == hello.incarnation);
-        let draining = hello.draining || same_process.as_ref().is_some_and(|w| w.draining);
-        let unable = same_process.map_or_else(BTreeMap::new, |w| w.unable);
+        let draining = hello.draining || same_process.is_some_and(|w| w.draining);
+        let unable = BTreeMap::new();
         let worker = Worker {
             session: Some(session),
             incarnation: hello.incarnation,
@@ -207,7 +215,7 @@ impl Coordinator {
         Ok(Ok(Reply::Done))
     }
 
-    fn on_released(&mut self, worker: &Name, lease: LeaseId, record: &Lease, release: Release, work: &mut Work) -> Answer {
+    fn on_released(&mut self, now: u64, worker: &Name, lease: LeaseId, record: &Lease, release: Release, work: &mut Work) -> Answer {
         let Some(known) = self.volatile.workers.get_mut(worker) else { return Err(Broken(format!("worker {worker} is not there"))) };
         let cause = match release {
             Release::Drained => {
@@ -220,7 +228,7 @@ impl Coordinator {
                 LeaseEnd::NotHeld
             }
             Release::Unable { message } => {
-                known.unable.insert(record.sweep, message.clone());
+                known.unable.insert(record.sweep, Unable { message: message.clone(), since: now });
                 LeaseEnd::Unable { message }
             }
         };
@@ -236,7 +244,12 @@ impl Coordinator {
         if loss != Some(Loss::Alone) || losses + 1 < self.config.max_losses {
             return self.record(Event::LeaseEnded { sweep, trial, lease, cause, loss }, work);
         }
-        let message = format!("its worker was lost {} times while it held nothing else", losses + 1);
+        let message = match cause {
+            LeaseEnd::Nonsense { message } => format!("given up after {} attempts: {message}", losses + 1),
+            LeaseEnd::Expired | LeaseEnd::WorkerRestarted | LeaseEnd::NotHeld | LeaseEnd::Drained | LeaseEnd::Unable { .. } => {
+                format!("its worker was lost {} times while it held nothing else", losses + 1)
+            }
+        };
         let event = match record.work {
             Task::Train => Event::TrialFinished { sweep, trial, lease, outcome: Outcome::Failed { message }, seconds: None },
             Task::Score => Event::WinnerScored { sweep, trial, lease, score: None, reproduced: false, message: Some(message) },
@@ -272,6 +285,14 @@ impl Coordinator {
         for worker in self.volatile.workers.values_mut() {
             worker.resting = false;
             worker.last_heard = worker.last_heard.saturating_add(still).min(now);
+            // Whatever it was, a file that was not there or memory that others had, it may be over.
+            worker.unable.retain(|sweep, unable| {
+                let stays = now.saturating_sub(unable.since) <= UNABLE_MS;
+                if !stays {
+                    self.volatile.changed.insert(*sweep);
+                }
+                stays
+            });
         }
         let names: Vec<Name> = self.volatile.workers.iter().filter(|(_, w)| self.is_silent(w, now)).map(|(n, _)| n.clone()).collect();
         for name in names {
