@@ -15,7 +15,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sle
 use tonic::transport::Endpoint;
 
 use crate::agent::{Agent, Command, End, RunnerEvent};
-use crate::link::{Connection, DIAL_TIMEOUT, Loss};
+use crate::link::{Connection, Loss};
 use crate::pace::Pace;
 use crate::runner::Runners;
 
@@ -64,12 +64,12 @@ impl<S: Future<Output = ()>> Driver<S> {
     /// None if it is time to leave.
     async fn connect(&mut self) -> Option<Result<Connection, Loss>> {
         let hello = self.agent.hello();
-        self.meanwhile(Connection::open(self.endpoint.clone(), hello)).await
+        self.meanwhile(Connection::open(self.endpoint.clone(), hello, self.pace.dial_timeout())).await
     }
 
     /// Speaks and listens until the connection is lost, or it is time to leave.
     async fn converse(&mut self, mut connection: Connection) -> Result<(), Loss> {
-        let welcome_by = Instant::now() + DIAL_TIMEOUT;
+        let welcome_by = Instant::now() + self.pace.dial_timeout();
         let mut heartbeat: Option<Interval> = None;
         let (outgoing, mut incoming) = connection.halves();
         while !self.is_over() {
@@ -130,8 +130,9 @@ impl<S: Future<Output = ()>> Driver<S> {
 
     fn on_message(&mut self, message: ToWorker, heartbeat: &mut Option<Interval>) {
         match &message {
-            ToWorker::Welcome { heartbeat_ms, .. } => {
+            ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, .. } => {
                 *heartbeat = Some(heartbeats(*heartbeat_ms));
+                self.pace.welcomed(*lease_ttl_ms);
                 self.logged = None;
                 tracing::info!(held = self.agent.held(), "connected to {}", self.url());
             }

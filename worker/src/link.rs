@@ -18,8 +18,6 @@ use tonic::{Code, Status, Streaming};
 use crate::WorkerError;
 use crate::probe::is_other_server;
 
-/// From the first packet to the coordinator's first word.
-pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A coordinator whose host is gone is noticed after the two of them.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,7 +63,6 @@ pub fn endpoint(url: &str) -> Result<Endpoint, WorkerError> {
         return Err(wrong("it names no host"));
     }
     Ok(endpoint
-        .connect_timeout(DIAL_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
@@ -81,9 +78,9 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects and says Hello.
-    pub(crate) async fn open(endpoint: Endpoint, hello: Hello) -> Result<Self, Loss> {
-        let dialled = timeout(DIAL_TIMEOUT, Self::dial(endpoint, hello)).await;
-        dialled.unwrap_or_else(|_| Err(Loss::Broken(format!("no answer within {} s", DIAL_TIMEOUT.as_secs()))))
+    pub(crate) async fn open(endpoint: Endpoint, hello: Hello, within: Duration) -> Result<Self, Loss> {
+        let dialled = timeout(within, Self::dial(endpoint, hello)).await;
+        dialled.unwrap_or_else(|_| Err(Loss::Broken(format!("no answer within {within:?}"))))
     }
 
     async fn dial(endpoint: Endpoint, hello: Hello) -> Result<Self, Loss> {
