@@ -1,10 +1,14 @@
-//! Data sources that are no files.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
+//! What is read from elsewhere and cannot be right: data sources that are no files, checkpoints that were made up.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on should panic where it stands")]
 
 use std::process::Command;
+use std::sync::Arc;
 
+use caviar_common::assignment::{Assignment, Value};
 use caviar_common::data::{DataSpec, Task};
-use caviar_nn::data::load;
+use caviar_common::hyper::train_spec;
+use caviar_nn::Trainer;
+use caviar_nn::data::{load, prepare};
 
 #[test]
 fn a_pipe_or_a_directory_is_refused_at_once() {
@@ -18,4 +22,25 @@ fn a_pipe_or_a_directory_is_refused_at_once() {
         let error = load(&spec).unwrap_err().to_string();
         assert!(error.contains("it is no regular file"), "{error}");
     }
+}
+
+#[test]
+fn a_checkpoint_of_impossibly_many_steps_is_refused() {
+    let source = "builtin:digits".to_owned();
+    let data = DataSpec { source, label: None, labels: None, task: Task::Classification, validation: 0.2, test: 0.1 };
+    let fixed = [("epochs", Value::Int(2)), ("units", Value::Int(2)), ("layers", Value::Int(1))];
+    let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let spec = train_spec(&fixed, &Assignment::default()).unwrap();
+    let splits = Arc::new(prepare(&data, 7).unwrap().0);
+    let mut trainer = Trainer::new(&spec, Arc::clone(&splits), 7, 0).unwrap();
+    trainer.epoch(&|| true).unwrap();
+    let mut bytes = trainer.checkpoint().unwrap();
+    assert!(Trainer::resume(&spec, Arc::clone(&splits), 7, 0, &bytes).is_ok());
+    // Magic, version, identity and epochs come before the steps, and whoever can compute BLAKE3 can make the digest fit.
+    bytes[48..56].copy_from_slice(&u64::MAX.to_le_bytes());
+    let content = bytes.len() - 32;
+    let digest = blake3::hash(&bytes[..content]);
+    bytes[content..].copy_from_slice(digest.as_bytes());
+    let error = Trainer::resume(&spec, splits, 7, 0, &bytes).err().unwrap().to_string();
+    assert_eq!(error, "checkpoint: of more steps than any training takes");
 }

@@ -13,6 +13,8 @@ use crate::optimizer::Updater;
 
 const MAGIC: &[u8; 8] = b"caviarnn";
 const VERSION: u32 = 1;
+/// More than the longest training on the most rows takes; the rest of it can be counted on from here.
+const MAX_STEPS: u64 = 1 << 53;
 const DIGEST_LEN: usize = 32;
 
 /// What is written.
@@ -76,6 +78,9 @@ pub(crate) fn read(
     }
     let epochs_done = u32::from_le_bytes(reader.take()?);
     updater.steps = u64::from_le_bytes(reader.take()?);
+    if updater.steps > MAX_STEPS {
+        return Err(TrainError::Checkpoint { what: "of more steps than any training takes" });
+    }
     let positions: Vec<usize> = network.tensors().flat_map(|tensor| tensor.positions()).collect();
     for buffer in [&mut network.parameters, &mut updater.first, &mut updater.second] {
         if !buffer.is_empty() {
