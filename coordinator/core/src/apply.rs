@@ -56,6 +56,11 @@ fn scoring_mut(sweep: &mut Sweep) -> Result<&mut Scoring, Broken> {
     sweep.scoring.as_mut().ok_or(missing)
 }
 
+/// The number after one that was used. A store may hold any number, and the last one has none after it.
+fn after(number: u64) -> Result<u64, Broken> {
+    number.checked_add(1).ok_or_else(|| Broken(format!("the number {number} is the last there is, and cannot have been used")))
+}
+
 fn turn(trial: &mut Trial, next: TrialState) -> Result<(), Broken> {
     if !trial.state.may_become(next) {
         return Err(Broken(format!("trial {} is {} and cannot become {}", trial.number, trial.state.name(), next.name())));
@@ -83,7 +88,7 @@ fn create(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         log: Vec::new(),
         scoring: None,
     };
-    state.next_sweep = SweepId(id.0 + 1);
+    state.next_sweep = SweepId(after(id.0)?);
     state.sweeps.insert(*id, sweep);
     Ok(())
 }
@@ -92,10 +97,11 @@ fn delete(state: &mut Durable, sweep: SweepId, next_lease: LeaseId) -> Result<()
     if state.leases.values().any(|l| l.sweep == sweep) {
         return Err(Broken(format!("sweep {sweep} still has leases")));
     }
+    after(next_lease.0)?;
     // After a restart the sweep's own events are gone, and this one alone says which numbers were used.
     state.sweeps.remove(&sweep);
     state.results.retain(|_, of| *of != sweep);
-    state.next_sweep = state.next_sweep.max(SweepId(sweep.0 + 1));
+    state.next_sweep = state.next_sweep.max(SweepId(after(sweep.0)?));
     state.next_lease = state.next_lease.max(next_lease);
     Ok(())
 }
@@ -166,7 +172,7 @@ fn grant(state: &mut Durable, event: &Event) -> Result<(), Broken> {
             scoring.attempts += 1;
         }
     }
-    state.next_lease = LeaseId(lease.0 + 1);
+    state.next_lease = LeaseId(after(lease.0)?);
     state.held.entry(worker.clone()).or_default().insert(*lease);
     let record = Lease { sweep: *id, trial: *trial, attempt: *attempt, worker: worker.clone(), incarnation: *incarnation, work: *work };
     state.leases.insert(*lease, record);
@@ -215,6 +221,10 @@ fn finish(state: &mut Durable, lease: LeaseId, outcome: &Outcome, seconds: Optio
     let trial = trial_mut(sweep_mut(state, record.sweep)?, record.trial)?;
     turn(trial, outcome.state())?;
     trial.seconds = seconds;
+    if seconds.is_none() {
+        // How far the last worker came before it was lost depends on its speed, and results must not.
+        trial.curve.clear();
+    }
     if let Outcome::Failed { message } = outcome {
         trial.message = Some(message.clone());
     }

@@ -111,6 +111,9 @@ pub enum Refusal {
     /// The worker is not there.
     #[error("there is no worker {0}")]
     NoSuchWorker(Name),
+    /// The worker has no connection over which it could be asked.
+    #[error("worker {0} is not connected, and cannot be asked; hint: try again when it is back, or stop its process")]
+    Away(Name),
     /// The worker speaks another version.
     #[error("the worker speaks protocol {0}, this coordinator {PROTOCOL}: run the same release on both sides")]
     WrongProtocol(u32),
@@ -145,7 +148,7 @@ impl Refusal {
             Self::WrongState { .. } | Self::WrongProtocol(_) => Class::Refused,
             Self::TooManySweeps | Self::TooManyWorkers | Self::Connected(_) => Class::Busy,
             Self::Replaced(_) => Class::Stale,
-            Self::Silent { .. } => Class::Unavailable,
+            Self::Silent { .. } | Self::Away(_) => Class::Unavailable,
             Self::NoHello | Self::Nonsense(_) => Class::Invalid,
         }
     }

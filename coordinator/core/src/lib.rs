@@ -117,6 +117,9 @@ impl Coordinator {
     fn record(&mut self, event: Event, work: &mut Work) -> Result<(), Broken> {
         apply::apply(&mut self.durable, &event)?;
         self.volatile.touch(event.sweep());
+        if matches!(event, Event::SweepCompleted { .. } | Event::SweepCancelled { .. }) {
+            self.volatile.samplers.remove(&event.sweep());
+        }
         work.events.push(event);
         Ok(())
     }

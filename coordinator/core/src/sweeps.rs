@@ -78,7 +78,6 @@ impl Coordinator {
         if !sweep.state().is_final() {
             return Ok(Err(wrong_state(sweep, "cancel it first")));
         }
-        self.volatile.samplers.remove(&id);
         self.volatile.workers.values_mut().for_each(|w| {
             w.unable.remove(&id);
         });

@@ -589,3 +589,68 @@ fn events_survive_json() {
         assert_eq!(format!("{back:?}"), format!("{event:?}"));
     }
 }
+
+#[test]
+fn a_worker_that_is_away_cannot_be_drained() {
+    let mut bench = Bench::with_sweep(4, 1);
+    bench.step(Input::SessionClosed(SessionId(1))).unwrap();
+    assert_eq!(bench.step(Input::DrainWorker(name("w"))).unwrap_err().class(), Class::Unavailable);
+    assert!(!bench.core.workers()[0].draining);
+}
+
+#[test]
+fn numbers_without_a_next_one_are_damage_and_no_panic() {
+    let last = LeaseId(u64::MAX);
+    let mut bench = Bench::with_sweep(2, 1);
+    bench.step(Input::CancelSweep(SWEEP)).unwrap();
+    bench.step(Input::DeleteSweep(SWEEP)).unwrap();
+    let damage: [fn(&mut Event); 3] = [
+        |event| {
+            if let Event::LeaseGranted { lease, .. } = event {
+                *lease = LeaseId(u64::MAX)
+            }
+        },
+        |event| {
+            if let Event::SweepCreated { sweep, .. } = event {
+                *sweep = SweepId(u64::MAX)
+            }
+        },
+        |event| {
+            if let Event::SweepDeleted { next_lease, .. } = event {
+                *next_lease = LeaseId(u64::MAX)
+            }
+        },
+    ];
+    for damage in damage {
+        let mut events = bench.events.clone();
+        events.iter_mut().for_each(damage);
+        let error = Coordinator::recover(Config::default(), STORE, 0, events).unwrap_err();
+        assert!(error.to_string().contains(&last.to_string()), "{error}");
+    }
+}
+
+#[test]
+fn the_sampler_of_a_sweep_that_ended_is_dropped() {
+    let mut bench = Bench::new();
+    bench.create("s", 1, 0).unwrap();
+    bench.create("t", 1, 0).unwrap();
+    assert_eq!(bench.core.volatile.samplers.len(), 2);
+    bench.hello(1, "w", 1, 1, &[]);
+    let lease = bench.grants()[0].lease;
+    bench.train(1, lease);
+    assert_eq!(bench.core.volatile.samplers.len(), 1);
+    bench.step(Input::CancelSweep(SweepId(2))).unwrap();
+    assert!(bench.core.volatile.samplers.is_empty());
+}
+
+#[test]
+fn a_trial_whose_workers_were_lost_keeps_nothing_of_how_far_they_came() {
+    let mut bench = Bench::with_sweep(3, 1);
+    for number in 2..=4 {
+        let lease = bench.grants()[0].lease;
+        bench.report(number - 1, lease, vec![point(1, 1.0)]).unwrap();
+        bench.replace(number, 1);
+    }
+    let trial = bench.core.trial(SWEEP, TrialNumber(0), true).unwrap();
+    assert_eq!((trial.state, trial.curve, trial.last), (TrialState::Failed, vec![], None));
+}

@@ -316,11 +316,11 @@ impl Coordinator {
 
     pub(crate) fn drain_worker(&mut self, name: &Name, work: &mut Work) -> Result<Reply, Refusal> {
         let Some(worker) = self.volatile.workers.get_mut(name) else { return Err(Refusal::NoSuchWorker(name.clone())) };
+        // From then on the worker itself says in every Hello that it is draining. What it has not heard would be forgotten by a restart.
+        let Some(session) = worker.session else { return Err(Refusal::Away(name.clone())) };
         if !worker.draining {
             worker.draining = true;
-            if let Some(session) = worker.session {
-                work.effects.push(Effect::Send(session, ToWorker::Drain));
-            }
+            work.effects.push(Effect::Send(session, ToWorker::Drain));
         }
         Ok(Reply::Done)
     }

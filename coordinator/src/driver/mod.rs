@@ -50,9 +50,6 @@ pub enum DriverError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The stored events do not fit together.
-    #[error("the stored events do not fit together: {0}")]
-    Recover(#[source] Broken),
     /// A bug: nothing of the step was written.
     #[error("internal error: {0}")]
     Broken(#[from] Broken),
@@ -69,7 +66,6 @@ impl DriverError {
     pub const fn class(&self) -> Class {
         match self {
             Self::Store(error) => error.class(),
-            Self::Recover(_) => Class::Corrupt,
             Self::Thread(_) => Class::Unavailable,
             Self::Broken(_) | Self::Died => Class::Internal,
         }
@@ -109,7 +105,14 @@ impl Ended {
 pub fn start(config: Config, mut store: Box<dyn Store>) -> Result<Driver, DriverError> {
     let events = store.load()?;
     let count = events.len();
-    let core = Coordinator::recover(config, store.id(), 0, events).map_err(DriverError::Recover)?;
+    let mut row = 0;
+    let events = events.into_iter().map(|(id, event)| {
+        row = id;
+        event
+    });
+    let recovered = Coordinator::recover(config, store.id(), 0, events);
+    // The event that does not fit is the last that was taken.
+    let core = recovered.map_err(|broken| StoreError::Corrupt { row, detail: broken.to_string() })?;
     tracing::debug!(events = count, "recovered");
     let (commands, queue) = mpsc::channel(QUEUE);
     let (changes, _) = broadcast::channel(CHANGES);

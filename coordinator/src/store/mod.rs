@@ -20,11 +20,11 @@ pub trait Store: Send {
     /// Which store it is: the same for as long as it exists.
     fn id(&self) -> StoreId;
 
-    /// Every event, oldest first.
+    /// Every event with the id of its row, oldest first.
     ///
     /// # Errors
     /// The store cannot be read, or a row is not what was written.
-    fn load(&mut self) -> Result<Vec<Event>, StoreError>;
+    fn load(&mut self) -> Result<Vec<(i64, Event)>, StoreError>;
 
     /// Adds events, all or none. They survive a crash of the process and of the machine once this returns.
     ///

@@ -97,7 +97,7 @@ impl Store for SqliteStore {
         self.id
     }
 
-    fn load(&mut self) -> Result<Vec<Event>, StoreError> {
+    fn load(&mut self) -> Result<Vec<(i64, Event)>, StoreError> {
         let failed = |source| StoreError::Failed { doing: "read the events", source };
         let mut statement = self.connection.prepare("SELECT id, sweep, body FROM events ORDER BY id").map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
@@ -105,7 +105,7 @@ impl Store for SqliteStore {
         while let Some(row) = rows.next().map_err(failed)? {
             let id = row.get(0).map_err(failed)?;
             let (sweep, body) = (row.get_ref(1).map_err(failed)?, row.get_ref(2).map_err(failed)?);
-            events.push(decode(sweep, body).map_err(|detail| StoreError::Corrupt { row: id, detail })?);
+            events.push((id, decode(sweep, body).map_err(|detail| StoreError::Corrupt { row: id, detail })?));
         }
         Ok(events)
     }

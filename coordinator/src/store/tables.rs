@@ -129,6 +129,9 @@ impl Tables<'_> {
             Outcome::Failed { message } => Some(message.as_str()),
             Outcome::Completed | Outcome::Diverged => None,
         };
+        if seconds.is_none() {
+            self.run("DELETE FROM metrics WHERE sweep = ?1 AND trial = ?2", params![id(sweep), trial.0])?;
+        }
         let sql = "UPDATE trials SET state = ?3, seconds = ?4, message = ?5, objective = (
                        SELECT CASE sweeps.metric
                               WHEN 'train_loss' THEN m.train_loss WHEN 'train_accuracy' THEN m.train_accuracy

@@ -26,7 +26,7 @@ impl Store for Gate {
         StoreId(1)
     }
 
-    fn load(&mut self) -> Result<Vec<Event>, StoreError> {
+    fn load(&mut self) -> Result<Vec<(i64, Event)>, StoreError> {
         Ok(Vec::new())
     }
 
@@ -45,8 +45,8 @@ impl Store for Open {
         StoreId(1)
     }
 
-    fn load(&mut self) -> Result<Vec<Event>, StoreError> {
-        Ok(std::mem::take(&mut self.0))
+    fn load(&mut self) -> Result<Vec<(i64, Event)>, StoreError> {
+        Ok((1..).zip(std::mem::take(&mut self.0)).collect())
     }
 
     fn append(&mut self, _: &[Event]) -> Result<(), StoreError> {
@@ -169,5 +169,5 @@ async fn changes_are_told_once_they_are_stored() {
 fn events_that_do_not_fit_stop_the_start() {
     let events = vec![created(1, "digits"), granted(1, 0, 1, Work::Train)];
     let error = driver::start(Config::default(), Box::new(Open(events))).unwrap_err();
-    assert!(matches!(error, DriverError::Recover(_)), "{error}");
+    assert!(matches!(error, DriverError::Store(StoreError::Corrupt { row: 2, .. })), "{error}");
 }

@@ -152,7 +152,8 @@ impl World {
 
     fn compare(&mut self) {
         self.store.append(&std::mem::take(&mut self.unwritten)).unwrap();
-        let again = Coordinator::recover(CONFIG, self.store.id(), 0, self.store.load().unwrap()).unwrap();
+        let events = self.store.load().unwrap().into_iter().map(|(_, event)| event);
+        let again = Coordinator::recover(CONFIG, self.store.id(), 0, events).unwrap();
         // As text, because NaN equals nothing.
         assert_eq!(format!("{:#?}", again.durable()), format!("{:#?}", self.live.durable()));
     }
