@@ -29,7 +29,7 @@ parallelism = 4
 "#;
 
 /// What is wrong, what stands in the good file, and what is written instead. A change of `mine.csv` begins with `csv:`.
-const MISTAKES: [(&str, &str, &str); 25] = [
+const MISTAKES: [(&str, &str, &str); 27] = [
     ("a key that does not exist", "seed = 7", "sede = 7"),
     ("a section that does not exist", "[fixed]", "[fix]"),
     ("a hyperparameter that does not exist", "units = {", "unit = {"),
@@ -43,6 +43,8 @@ const MISTAKES: [(&str, &str, &str); 25] = [
     ("no choices", "choices = [\"relu\", \"tanh\"]", "choices = []"),
     ("an unknown choice", "choices = [\"relu\", \"tanh\"]", "choices = [\"relu\", \"swish\"]"),
     ("a `when` on an absent parameter", "high = 0.999 }", "high = 0.999, when = { schedule = [\"cosine\"] } }"),
+    ("a `when` on a range", "[\"relu\", \"tanh\"] }", "[\"relu\", \"tanh\"], when = { learning_rate = [0.1] } }"),
+    ("a `when` that never holds", "[\"relu\", \"tanh\"] }", "[\"relu\", \"tanh\"], when = { units = [256] } }"),
     ("fixed and searched at once", "epochs = 30", "epochs = 30\nunits = 64"),
     ("a hyperparameter without effect", "optimizer = \"momentum\"", "optimizer = \"adam\""),
     ("rounds that do not add up", "rounds = [30, 20, 10]", "rounds = [30, 20]"),

@@ -34,6 +34,7 @@ pub(super) fn check_space(drafts: Option<&[DraftParameter]>, fixed: &Assignment,
         check_condition(draft, drafts, fixed, &mut parameters, problems);
         check_effect(draft, drafts, fixed, problems);
     }
+    check_decay(&parameters, fixed, problems);
     Space::new(parameters).unwrap_or_else(|| {
         // A condition on a parameter that was itself refused ends here too: then there is a problem already.
         if problems.is_empty() {
@@ -200,7 +201,7 @@ fn check_condition(
             problems.push(Problem::new(format!("{}.when", path(draft)), message));
             None
         }
-        (None, Some(layer)) => layer_condition(draft, layer, drafts, fixed, problems),
+        (None, Some(layer)) => layer_condition(draft, layer, fixed, parameters, problems),
         (None, None) => None,
     };
     if let Some(parameter) = parameters.iter_mut().find(|p| p.name == draft.name) {
@@ -239,29 +240,71 @@ fn written_condition(
         problems.push(Problem::new(&field, "write at least one value for which the parameter is active"));
         return None;
     }
-    if let Some(value) = values.iter().find(|v| domain.encode(v).is_none()) {
-        problems.push(Problem::with_value(&field, value, format!("{parent} never has this value: write one that it can have")));
+    if let Domain::Float { .. } = domain {
+        let message = format!("{parent} is searched over a range and never meets a value exactly: give it choices, or leave `when` out");
+        problems.push(Problem::new(&field, message));
         return None;
     }
-    Some(Condition { parameter: parent.clone(), holds: Holds::OneOf(values.clone()) })
+    let mut normal = Vec::with_capacity(values.len());
+    for value in values {
+        let Some(value) = as_drawn(domain, value) else {
+            problems.push(Problem::with_value(&field, value, format!("{parent} never has this value: write one that it can have")));
+            return None;
+        };
+        normal.push(value);
+    }
+    Some(Condition { parameter: parent.clone(), holds: Holds::OneOf(normal) })
+}
+
+/// The value as a sampler draws it: 2 for 2.0 where whole numbers are drawn, and the choice as it is written among the choices.
+fn as_drawn(domain: &Domain, value: &Value) -> Option<Value> {
+    match domain {
+        Domain::Choice { values } => values.iter().find(|choice| same(choice, value)).cloned(),
+        Domain::Int { .. } | Domain::Float { .. } => domain.encode(value).and_then(|_| value.as_i64()).map(Value::Int),
+    }
 }
 
 fn layer_condition(
     draft: &DraftParameter,
     layer: u32,
-    drafts: &[DraftParameter],
     fixed: &Assignment,
+    parameters: &[Parameter],
     problems: &mut Problems,
 ) -> Option<Condition> {
-    if drafts.iter().any(|d| d.name == "layers") {
+    let refuse = |problems: &mut Problems, layers: &dyn std::fmt::Display, remedy: &str| {
+        problems.push(Problem::new(path(draft), format!("never active, because layers is {layers}: {remedy}")));
+    };
+    if let Some(layers) = parameters.iter().find(|p| p.name == "layers") {
+        let most = match &layers.domain {
+            Domain::Int { high, .. } => Some(*high),
+            Domain::Choice { values } => values.iter().filter_map(Value::as_i64).max(),
+            Domain::Float { .. } => None,
+        };
+        if let Some(most) = most.filter(|most| *most < i64::from(layer)) {
+            refuse(problems, &format!("at most {most}"), "let it be more, or leave this one out");
+        }
         return Some(Condition { parameter: "layers".to_owned(), holds: Holds::AtLeast(i64::from(layer)) });
     }
     let layers = hyper::train_spec(fixed, &Assignment::default()).map_or(0, |spec| spec.hidden.len());
     if u64::try_from(layers).is_ok_and(|layers| layers < u64::from(layer)) {
-        let message = format!("never active, because layers is {layers}: write layers = {layer} or more in [fixed], or search layers");
-        problems.push(Problem::new(path(draft), message));
+        refuse(problems, &layers, &format!("write layers = {layer} or more in [fixed], or search layers"));
     }
     None
+}
+
+/// Refuses a range that the fixed schedule does not allow: with cosine the decay is a share.
+fn check_decay(parameters: &[Parameter], fixed: &Assignment, problems: &mut Problems) {
+    let is_cosine = fixed.get("schedule").and_then(Value::as_str) == Some("cosine");
+    let Some(decay) = parameters.iter().find(|p| p.name == "learning_rate_decay").filter(|_| is_cosine) else { return };
+    let (key, most) = match &decay.domain {
+        Domain::Float { high, .. } => ("high", Some(Value::Float(*high))),
+        Domain::Choice { values } => ("choices", values.iter().find(|v| v.as_f64() > Some(1.0)).cloned()),
+        Domain::Int { .. } => return,
+    };
+    if let Some(most) = most.filter(|most| most.as_f64() > Some(1.0)) {
+        let message = "with schedule = \"cosine\" it is the share of the rate lost by the end: write 1 at most";
+        problems.push(Problem::with_value(format!("space.learning_rate_decay.{key}"), most, message));
+    }
 }
 
 /// Refuses to search what can change nothing: beta2 beside a fixed optimizer that has none, units without a layer.

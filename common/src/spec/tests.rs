@@ -215,3 +215,57 @@ proptest::proptest! {
         let _ = file::parse(&text);
     }
 }
+
+fn problem(space: &str, rest: &str) -> String {
+    let text = format!("name = \"s\"\n[data]\nsource = \"builtin:digits\"\n{rest}[space]\n{space}");
+    match file::parse(&text) {
+        Ok(_) => "none".to_owned(),
+        Err(problems) => problems.to_string(),
+    }
+}
+
+const RANDOM: &str = "[search]\nstrategy = \"random\"\ntrials = 4\n";
+
+#[test]
+fn a_condition_means_the_values_that_are_drawn() {
+    let space = "layers = { low = 1, high = 4 }\nbatch_size = { choices = [32, 64] }\n\
+                 momentum = { low = 0.5, high = 0.9, when = { layers = [2.0] } }\ndropout = { low = 0.1, high = 0.2, when = { batch_size = [64.0] } }\n";
+    let text = format!("name = \"s\"\n[data]\nsource = \"builtin:digits\"\n[fixed]\noptimizer = \"momentum\"\n[space]\n{space}{RANDOM}");
+    let space = file::parse(&text).unwrap().spec.space;
+    let drawn = |layers: f64, batch: f64| {
+        let names: Vec<&str> = space.parameters().iter().map(|p| p.name.as_str()).collect();
+        let at = |name: &&str| match *name {
+            "layers" => layers,
+            "batch_size" => batch,
+            _ => 0.5,
+        };
+        space.decode(&names.iter().map(at).collect::<Vec<_>>())
+    };
+    assert!(drawn(0.3, 0.9).get("momentum").is_some() && drawn(0.9, 0.9).get("momentum").is_none());
+    assert!(drawn(0.3, 0.9).get("dropout").is_some() && drawn(0.3, 0.1).get("dropout").is_none());
+}
+
+#[test]
+fn a_condition_that_never_holds_is_refused() {
+    let init = "init = { choices = [\"he\", \"xavier\"], when = ";
+    for (space, part) in [
+        (format!("dropout = {{ low = 0.0, high = 0.5 }}\n{init}{{ dropout = [0.25] }} }}\n"), "never meets a value exactly"),
+        (format!("layers = {{ low = 1, high = 4 }}\n{init}{{ layers = [2.5] }} }}\n"), "layers never has this value"),
+        ("layers = { low = 1, high = 4 }\nunits_5 = { low = 8, high = 16 }\n".to_owned(), "layers is at most 4"),
+    ] {
+        let problem = problem(&format!("{space}{RANDOM}"), "");
+        assert!(problem.contains(part), "{problem}");
+    }
+}
+
+#[test]
+fn a_decay_beyond_what_a_fixed_cosine_allows_is_refused() {
+    let decay = |space: &str, schedule: &str| {
+        problem(&format!("learning_rate_decay = {space}\n{RANDOM}"), &format!("[fixed]\nschedule = \"{schedule}\"\n"))
+    };
+    for space in ["{ low = 0.0, high = 10.0 }", "{ choices = [0.5, 2.0] }"] {
+        assert!(decay(space, "cosine").contains("share of the rate"), "{}", decay(space, "cosine"));
+        assert_eq!(decay(space, "inverse_time"), "none");
+    }
+    assert_eq!(decay("{ low = 0.0, high = 1.0 }", "cosine"), "none");
+}
