@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod cost;
 pub mod data;
 pub mod error;
+pub mod grid;
 pub mod hyper;
 pub mod ids;
 pub mod limits;

@@ -121,7 +121,7 @@ pub enum Holds {
 }
 
 impl Holds {
-    fn by(&self, value: &Value) -> bool {
+    pub(crate) fn by(&self, value: &Value) -> bool {
         match self {
             Self::OneOf(values) => values.contains(value),
             Self::AtLeast(least) => value.as_i64().is_some_and(|v| v >= *least),

@@ -190,14 +190,7 @@ fn default_rounds(trials: u32) -> Vec<u32> {
 
 /// A grid whose points are all given must fit the budget; otherwise the grid chooses its points so that it does.
 fn check_grid(space: &Space, trials: u32, problems: &mut Problems) {
-    let given = |p: &crate::space::Parameter| match (&p.domain, p.points) {
-        (_, Some(points)) => u64::from(points),
-        (domain, None) => match domain {
-            crate::space::Domain::Choice { .. } => domain.cardinality().unwrap_or(1),
-            crate::space::Domain::Float { .. } | crate::space::Domain::Int { .. } => 1,
-        },
-    };
-    let points = space.parameters().iter().fold(1u64, |product, p| product.saturating_mul(given(p)));
+    let points = crate::grid::count(space, 1);
     if points > u64::from(trials) && !problems.touches("search.trials") {
         let message = format!("the grid has {points} points: write trials = {points}, or fewer points or choices");
         problems.push(Problem::with_value("search.trials", trials, message));

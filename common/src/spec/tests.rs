@@ -269,3 +269,11 @@ fn a_decay_beyond_what_a_fixed_cosine_allows_is_refused() {
     }
     assert_eq!(decay("{ low = 0.0, high = 1.0 }", "cosine"), "none");
 }
+
+#[test]
+fn a_conditional_grid_has_the_points_that_its_conditions_leave() {
+    let space = "optimizer = { choices = [\"sgd\", \"adam\"] }\nbeta2 = { low = 0.9, high = 0.99, points = 3, when = { optimizer = [\"adam\"] } }\n";
+    let grid = |trials: u32| problem(&format!("{space}[search]\nstrategy = \"grid\"\ntrials = {trials}\n"), "");
+    assert_eq!(grid(4), "none");
+    assert!(grid(3).contains("the grid has 4 points: write trials = 4"), "{}", grid(3));
+}

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use caviar_common::assignment::{Assignment, Value};
+use caviar_common::grid::{axis, count};
 use caviar_common::reason::{Reason, Source};
-use caviar_common::space::{Domain, Parameter, Space};
+use caviar_common::space::{Parameter, Space};
 
 use crate::{Ask, Observation, Sampler, Suggestion};
 
@@ -17,8 +18,8 @@ pub(crate) struct Grid {
 impl Grid {
     /// A grid of at most `budget` points. Parameters without `points` get the same number each, the largest that fits.
     pub(crate) fn new(space: Space, budget: u32) -> Self {
-        let sizes = sizes(&space, u64::from(budget));
-        let axes: Vec<Vec<Value>> = space.parameters().iter().zip(&sizes).map(|(p, size)| axis(&p.domain, *size)).collect();
+        let free = free(&space, u64::from(budget));
+        let axes: Vec<Vec<Value>> = space.parameters().iter().map(|p| axis(p, free)).collect();
         let mut points = vec![Assignment::default()];
         for (parameter, values) in space.parameters().iter().zip(&axes) {
             points = points.iter().flat_map(|point| extend(&space, parameter, point, values)).collect();
@@ -54,36 +55,11 @@ fn extend(space: &Space, parameter: &Parameter, point: &Assignment, values: &[Va
     values.iter().map(with).collect()
 }
 
-/// How many points each parameter gets.
-fn sizes(space: &Space, budget: u64) -> Vec<u64> {
-    let with = |free: u64| -> Vec<u64> {
-        let size = |p: &Parameter| match (&p.domain, p.points) {
-            (_, Some(points)) => u64::from(points),
-            (Domain::Choice { values }, None) => u64::try_from(values.len()).unwrap_or(u64::MAX),
-            (domain @ (Domain::Float { .. } | Domain::Int { .. }), None) => free.min(domain.cardinality().unwrap_or(u64::MAX)),
-        };
-        space.parameters().iter().map(size).collect()
-    };
-    let total = |sizes: &[u64]| sizes.iter().fold(1u64, |product, n| product.saturating_mul(*n));
+/// How many points each parameter gets that has no number of its own: as many as the budget allows.
+fn free(space: &Space, budget: u64) -> u64 {
     let mut free = 1;
-    while free < budget && total(&with(free + 1)) <= budget {
+    while free < budget && count(space, free + 1) <= budget {
         free += 1;
     }
-    with(free)
-}
-
-/// `size` values at equal distances on the scale, both ends among them; a single one lies in the middle.
-fn axis(domain: &Domain, size: u64) -> Vec<Value> {
-    let unit = |i: u64| match domain {
-        Domain::Float { .. } if size > 1 => share(i, size - 1),
-        Domain::Float { .. } => 0.5,
-        // Whole numbers and choices own cells: the centre of every size-th part.
-        Domain::Int { .. } | Domain::Choice { .. } => (share(i, size) + share(i + 1, size)) / 2.0,
-    };
-    (0..size).map(|i| domain.decode(unit(i))).collect()
-}
-
-#[expect(clippy::as_conversions, reason = "both are at most the budget")]
-fn share(part: u64, whole: u64) -> f64 {
-    part as f64 / whole as f64
+    free
 }
