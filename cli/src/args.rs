@@ -85,7 +85,7 @@ pub(crate) struct Run {
     /// The sweep's name, instead of the one in the file
     #[arg(long, value_parser = name)]
     pub(crate) name: Option<Name>,
-    /// Go on with what is unfinished in the store; with FILE or --name, with that sweep alone
+    /// Go on with what is unfinished and not paused in the store; with FILE or --name, with that sweep alone
     #[arg(long)]
     pub(crate) resume: bool,
     /// Write the result as one JSON object

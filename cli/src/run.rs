@@ -85,7 +85,7 @@ async fn interrupted(args: &Run, client: &mut Client, names: &[Name]) -> Failure
         };
         kept.push(line);
     }
-    Failure::Interrupted { kept, hint: format!("to go on: caviar run --resume --store {store}") }
+    Failure::Interrupted { kept, hint: format!("to go on: {}", resume_hint(args, names)) }
 }
 
 /// Begins or finds the sweeps to run.
@@ -107,6 +107,11 @@ async fn begin(args: &Run, checked: Option<&Checked>, client: &mut Client) -> an
         (None, None) => {
             let mut names = Vec::new();
             for sweep in known.iter().filter(|sweep| !sweep.state.is_final()) {
+                if sweep.state == SweepState::Paused {
+                    // Somebody meant it to rest.
+                    talk(&format!("note: {} stays paused; to go on with it: {}", sweep.name, resume_hint(args, &[sweep.name.clone()])));
+                    continue;
+                }
                 names.push(go_on(client, sweep).await?);
             }
             names
@@ -119,6 +124,12 @@ async fn begin(args: &Run, checked: Option<&Checked>, client: &mut Client) -> an
         talk(&format!("note: {} also holds the unfinished sweep {}, which goes on beside", args.store.display(), other.name));
     }
     Ok(names)
+}
+
+/// How to go on with these, and with nothing else where it is one.
+fn resume_hint(args: &Run, names: &[Name]) -> String {
+    let name = if let [name] = names { format!(" --name {name}") } else { String::new() };
+    format!("caviar run --resume{name} --store {}", args.store.display())
 }
 
 fn list_hint(args: &Run) -> String {

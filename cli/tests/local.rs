@@ -55,6 +55,39 @@ fn a_sweep_is_run_and_its_store_is_read() {
 }
 
 #[test]
+fn a_sweep_that_was_paused_is_resumed_only_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let store = directory.join("caviar.db");
+    let spec = |name: &str| {
+        let spec = caviar_common::spec::file::parse(&SWEEP.replace("small", name)).unwrap().spec;
+        let data = caviar_nn::data::prepare(&spec.data, spec.seed).unwrap().1;
+        let request_id = caviar_common::ids::Name::parse("name", name).unwrap();
+        caviar_core::input::Input::CreateSweep { request_id, spec: Box::new(spec), data }
+    };
+    make(&store, vec![spec("rests"), spec("goes-on"), caviar_core::input::Input::PauseSweep(caviar_common::ids::SweepId(1))]);
+    let output = caviar(directory, &["run", "--resume", "--json"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("note: rests stays paused; to go on with it: caviar run --resume --name rests --store caviar.db"), "{said}");
+    assert!(output.status.success(), "{said}");
+    assert!(stdout(directory, &["list", "--store", "caviar.db"]).contains("paused"));
+    stdout(directory, &["run", "--resume", "--name", "rests", "--json"]);
+    assert!(!stdout(directory, &["list", "--store", "caviar.db"]).contains("paused"));
+}
+
+/// A store in which these things happened.
+fn make(store: &Path, inputs: Vec<caviar_core::input::Input>) {
+    use caviar_coordinator::store::Store;
+    let mut store = caviar_coordinator::store::sqlite::SqliteStore::open(store).unwrap();
+    let mut core = caviar_core::Coordinator::new(caviar_core::input::Config::default(), store.id());
+    for input in inputs {
+        let step = core.step(0, input).unwrap();
+        step.reply.unwrap();
+        store.append(&step.events).unwrap();
+    }
+}
+
+#[test]
 fn mistakes_are_shown_before_anything_is_made() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
