@@ -27,7 +27,7 @@ def main():
     generate(proto_folder)
     from caviar.v1 import sweep_pb2, sweep_pb2_grpc, types_pb2, worker_pb2, worker_pb2_grpc
 
-    channel = grpc.insecure_channel(address)
+    channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", 64 << 20)])
     services = set(ProtoReflectionDescriptorDatabase(channel).get_services())
     for service in ("caviar.v1.SweepService", "caviar.v1.WorkerService", "caviar.v1.WorkerAdminService", "grpc.health.v1.Health"):
         assert service in services, f"{service} is not among {sorted(services)}"
