@@ -103,8 +103,8 @@ impl Client {
         }
     }
 
-    /// The trials of a sweep, without their curves: in these states, or all.
-    pub(crate) async fn trials(&mut self, sweep: &str, states: &[TrialState], order: v1::TrialOrder) -> anyhow::Result<Vec<TrialView>> {
+    /// The trials of a sweep by number, without their curves: in these states, or all.
+    pub(crate) async fn trials(&mut self, sweep: &str, states: &[TrialState]) -> anyhow::Result<Vec<TrialView>> {
         let mut all = Vec::new();
         let mut page_token = String::new();
         loop {
@@ -113,7 +113,7 @@ impl Client {
                 page_size: PAGE,
                 page_token,
                 states: states.iter().copied().map(trial_state_to_wire).collect(),
-                order: order.into(),
+                order: v1::TrialOrder::Unspecified.into(),
                 with_curves: false,
             };
             let answer = self.sweeps.list_trials(request).await;
@@ -130,7 +130,7 @@ impl Client {
 
     /// The trials that run.
     pub(crate) async fn running(&mut self, sweep: &str) -> anyhow::Result<Vec<TrialView>> {
-        self.trials(sweep, &[TrialState::Running], v1::TrialOrder::Unspecified).await
+        self.trials(sweep, &[TrialState::Running]).await
     }
 
     /// Every trial with its curve, by number, as they come.

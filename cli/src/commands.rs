@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
+use caviar_common::outcome::TrialState;
 use caviar_common::view::{SweepView, TrialView};
-use caviar_proto::v1::TrialOrder;
 use serde::Serialize;
 
 use crate::args::{Best, Command, Connection, Drain, Export, Format, List, Sort, Status, Submit, Trials, Watch, Workers};
@@ -119,14 +119,17 @@ async fn watch(sweep: &str, json: bool, connection: &Connection) -> anyhow::Resu
 }
 
 async fn trials(args: &Trials) -> anyhow::Result<()> {
-    let order = match args.sort {
-        Sort::Number => TrialOrder::Unspecified,
-        Sort::Objective => TrialOrder::Objective,
-    };
     let mut reader = Reader::open(&args.source).await?;
     let sweep = reader.client.sweep(&args.sweep).await?;
-    let trials = reader.client.trials(&args.sweep, &[], order).await?;
+    let mut trials = reader.client.trials(&args.sweep, &[]).await?;
     reader.close().await?;
+    if args.sort == Sort::Objective {
+        // Not as pages in that order, in which trials that end meanwhile move from page to page.
+        let goal = sweep.spec.objective.goal;
+        let value = |t: &TrialView| t.objective.filter(|v| v.is_finite() && t.state == TrialState::Completed);
+        let loss = |t: &TrialView| value(t).map_or(f64::INFINITY, |v| goal.as_loss(v));
+        trials.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
+    }
     let mut out = show::stdout();
     if args.json {
         show::json(&mut out, &trials)?;

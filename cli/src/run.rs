@@ -109,7 +109,11 @@ async fn begin(args: &Run, checked: Option<&Checked>, client: &mut Client) -> an
             for sweep in known.iter().filter(|sweep| !sweep.state.is_final()) {
                 if sweep.state == SweepState::Paused {
                     // Somebody meant it to rest.
-                    talk(&format!("note: {} stays paused; to go on with it: {}", sweep.name, resume_hint(args, &[sweep.name.clone()])));
+                    talk(&format!(
+                        "note: {} stays paused; to go on with it: {}",
+                        sweep.name,
+                        resume_hint(args, std::slice::from_ref(&sweep.name))
+                    ));
                     continue;
                 }
                 names.push(go_on(client, sweep).await?);

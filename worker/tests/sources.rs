@@ -1,5 +1,4 @@
 //! What is read from elsewhere and cannot be right: data sources that are no files, checkpoints that were made up.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on should panic where it stands")]
 
 use std::process::Command;
 use std::sync::Arc;

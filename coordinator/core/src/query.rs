@@ -1,5 +1,7 @@
 //! What people and programs see: views made of the state, on demand.
 
+use std::cmp::Ordering;
+
 use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
 use caviar_common::outcome::TrialState;
 use caviar_common::view::{Counts, NO_WORKER, RoundView, SweepView, TestView, TrialView, WorkerView};
@@ -24,8 +26,8 @@ pub struct TrialFilter {
     pub states: Vec<TrialState>,
     /// In this order.
     pub order: TrialOrder,
-    /// From this place on.
-    pub offset: usize,
+    /// Only those after this one, in this order.
+    pub after: Option<TrialNumber>,
     /// So many.
     pub limit: usize,
     /// Whether each brings its curve.
@@ -71,12 +73,17 @@ impl Coordinator {
     pub fn trials(&self, id: SweepId, filter: &TrialFilter) -> Option<Vec<TrialView>> {
         let sweep = self.durable.sweeps.get(&id)?;
         let wanted = |t: &&Trial| filter.states.is_empty() || filter.states.contains(&t.state);
-        let mut trials: Vec<&Trial> = sweep.trials.iter().filter(wanted).collect();
-        if filter.order == TrialOrder::Objective {
-            let key = |t: &Trial| sweep.loss(t).unwrap_or(f64::INFINITY);
-            trials.sort_by(|a, b| key(a).total_cmp(&key(b)));
-        }
-        let page = trials.into_iter().skip(filter.offset).take(filter.limit);
+        let loss = |t: &Trial| sweep.loss(t).unwrap_or(f64::INFINITY);
+        let compare = |a: &Trial, b: &Trial| {
+            let by_loss = if filter.order == TrialOrder::Objective { loss(a).total_cmp(&loss(b)) } else { Ordering::Equal };
+            by_loss.then(a.number.cmp(&b.number))
+        };
+        // The trial itself may not be wanted any more; its place in the order stays.
+        let after = filter.after.and_then(|number| sweep.trial(number));
+        let is_later = |t: &&Trial| after.is_none_or(|after| compare(t, after) == Ordering::Greater);
+        let mut trials: Vec<&Trial> = sweep.trials.iter().filter(wanted).filter(is_later).collect();
+        trials.sort_by(|a, b| compare(a, b));
+        let page = trials.into_iter().take(filter.limit);
         Some(page.map(|t| view(sweep, t, filter.with_curves)).collect())
     }
 

@@ -562,7 +562,12 @@ fn listings_are_filtered_ordered_and_cut() {
     let numbers = |filter: TrialFilter| -> Vec<u32> { bench.core.trials(SWEEP, &filter).unwrap().iter().map(|t| t.trial.0).collect() };
     let all = || TrialFilter { limit: 10, ..TrialFilter::default() };
     assert_eq!(numbers(TrialFilter { order: TrialOrder::Objective, states: vec![TrialState::Completed], ..all() })[0], 1);
-    assert_eq!(numbers(TrialFilter { offset: 1, limit: 1, ..all() }), [1]);
+    assert_eq!(numbers(TrialFilter { after: Some(TrialNumber(0)), limit: 1, ..all() }), [1]);
+    // A place in a listing of states stays where it was, though its trial has left that state.
+    let queued = TrialFilter { after: Some(TrialNumber(1)), states: vec![TrialState::Queued, TrialState::Running], ..all() };
+    assert_eq!(numbers(queued), [2, 3]);
+    let after = Some(TrialNumber(1));
+    assert_eq!(numbers(TrialFilter { order: TrialOrder::Objective, after, ..all() }), [0, 2, 3]);
     assert_eq!(bench.core.find("s"), Some(SWEEP));
     assert_eq!(bench.core.find("1"), Some(SWEEP));
     assert_eq!(bench.core.find("2"), None);

@@ -36,15 +36,18 @@ impl Sweeps {
         Ok(Response::new(encode_sweep(&self.0.sweep(id).await?)))
     }
 
-    /// The views of sweeps; those that were deleted meanwhile are left out.
-    async fn views(&self, ids: &[SweepId]) -> Result<Vec<v1::Sweep>, Status> {
+    /// The views of as many of these sweeps as fit on a page, and the last that was looked at; those that were deleted meanwhile are left out.
+    async fn views(&self, ids: &[SweepId]) -> Result<(Vec<v1::Sweep>, Option<SweepId>), Status> {
         let mut sweeps = Vec::with_capacity(ids.len());
         for some in ids.chunks(SWEEPS_AT_ONCE) {
             let some = some.to_vec();
             let views: Vec<_> = self.0.read(move |core| some.iter().filter_map(|id| core.sweep(*id)).collect()).await?;
             sweeps.extend(views.iter().map(encode_sweep));
         }
-        Ok(pages::fit(sweeps))
+        let found = sweeps.len();
+        let sweeps = pages::fit(sweeps);
+        let last = last_seen(ids, found, &sweeps);
+        Ok((sweeps, last))
     }
 }
 
@@ -70,10 +73,8 @@ impl SweepService for Sweeps {
         let listing = Listing::of(states.iter().map(|s| numeric(sweep_state_to_wire(*s))));
         let (after, length) = (SweepId(listing.place(&page_token)?), pages::length(page_size));
         let ids = self.0.read(move |core| sweeps_after(core, after, &states, length + 1)).await?;
-        let mut sweeps = self.views(ids.get(..length).unwrap_or(&ids)).await?;
-        let is_last = ids.len() <= length && sweeps.len() == ids.len();
-        let next = if is_last { None } else { sweeps.last().map(|s| listing.token(s.id)) };
-        sweeps.truncate(length);
+        let (sweeps, last) = self.views(ids.get(..length).unwrap_or(&ids)).await?;
+        let next = last.filter(|last| ids.last() != Some(last)).map(|last| listing.token(last.0));
         Ok(Response::new(v1::ListSweepsResponse { sweeps, next_page_token: next.unwrap_or_default() }))
     }
 
@@ -107,13 +108,16 @@ impl SweepService for Sweeps {
         let about = [sweep.0, numeric(request.order)].into_iter();
         let listing = Listing::of(about.chain(states.iter().map(|s| numeric(trial_state_to_wire(*s)))));
         let (place, length) = (listing.place(&request.page_token)?, pages::length(request.page_size));
-        let offset = usize::try_from(place).unwrap_or(usize::MAX);
-        let filter = TrialFilter { states, order, offset, limit: length + 1, with_curves: request.with_curves };
-        let views = self.0.read(move |core| pages::trials(core, sweep, &filter).map(|page| (page, count(core, sweep, &filter))));
-        let (views, matching) = views.await?.ok_or_else(|| deleted(sweep))?;
+        // Zero is the beginning, so a place is one more than the number of the last trial of the page before.
+        let after = place.checked_sub(1).map(|number| TrialNumber(u32::try_from(number).unwrap_or(u32::MAX)));
+        let filter = TrialFilter { states, order, after, limit: length + 1, with_curves: request.with_curves };
+        // A page ends early where its curves are long, so whether more follow is asked without them.
+        let bare = TrialFilter { with_curves: false, ..filter.clone() };
+        let look = move |core: &Coordinator| Some((pages::trials(core, sweep, &filter)?, core.trials(sweep, &bare)?.len()));
+        let (views, following) = self.0.read(look).await?.ok_or_else(|| deleted(sweep))?;
         let trials = pages::fit(views.iter().take(length).map(encode_trial).collect());
-        let end = offset.saturating_add(trials.len());
-        let next = if trials.is_empty() || end >= matching { String::new() } else { listing.token(u64::try_from(end).unwrap_or(u64::MAX)) };
+        let last = trials.last().filter(|_| trials.len() < following);
+        let next = last.map_or_else(String::new, |last| listing.token(u64::from(last.trial) + 1));
         Ok(Response::new(v1::ListTrialsResponse { trials, next_page_token: next }))
     }
 
@@ -154,10 +158,10 @@ fn sweeps_after(core: &Coordinator, after: SweepId, states: &[SweepState], lengt
     sweeps.filter(|(_, s)| states.is_empty() || states.contains(&s.state())).map(|(id, _)| *id).take(length).collect()
 }
 
-/// Trials that the filter lets through, on all pages.
-fn count(core: &Coordinator, sweep: SweepId, filter: &TrialFilter) -> usize {
-    let trials = core.durable().sweeps.get(&sweep).map_or(&[][..], |s| &s.trials);
-    trials.iter().filter(|t| filter.states.is_empty() || filter.states.contains(&t.state)).count()
+/// Where the next page goes on. Where all that was found is shown, behind everything that was looked for: a page of sweeps that were deleted a
+/// moment ago is empty, and not the last.
+fn last_seen(looked_for: &[SweepId], found: usize, shown: &[v1::Sweep]) -> Option<SweepId> {
+    if shown.len() < found { shown.last().map(|s| SweepId(s.id)) } else { looked_for.last().copied() }
 }
 
 fn sweep_states(numbers: &[i32]) -> Result<Vec<SweepState>, Status> {
@@ -198,4 +202,19 @@ fn invalid(problem: Problem) -> Status {
 /// The number of an enum of the wire; those that were decoded are not negative.
 fn numeric(number: i32) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_whose_sweeps_were_deleted_meanwhile_is_not_the_last() {
+        let ids = [SweepId(3), SweepId(5)];
+        let shown = |id| v1::Sweep { id, ..v1::Sweep::default() };
+        assert_eq!(last_seen(&ids, 0, &[]), Some(SweepId(5)));
+        assert_eq!(last_seen(&ids, 1, &[shown(3)]), Some(SweepId(5)));
+        assert_eq!(last_seen(&ids, 2, &[shown(3)]), Some(SweepId(3)), "the second did not fit");
+        assert_eq!(last_seen(&[], 0, &[]), None);
+    }
 }

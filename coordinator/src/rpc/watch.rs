@@ -102,14 +102,12 @@ impl Api {
 
     pub(super) fn export(&self, sweep: SweepId) -> Answers<v1::Trial> {
         self.stream(move |api, reader| async move {
-            let mut offset = 0;
+            let mut after = None;
             loop {
-                let filter = TrialFilter { states: Vec::new(), order: TrialOrder::Number, offset, limit: EXPORT_PAGE, with_curves: true };
+                let filter = TrialFilter { states: Vec::new(), order: TrialOrder::Number, after, limit: EXPORT_PAGE, with_curves: true };
                 let page = api.read(move |core| pages::trials(core, sweep, &filter)).await?.ok_or_else(|| deleted(sweep))?;
-                if page.is_empty() {
-                    return Ok(());
-                }
-                offset += page.len();
+                let Some(last) = page.last() else { return Ok(()) };
+                after = Some(last.trial);
                 for view in page {
                     if reader.send(encode_trial(&view)).await.is_err() {
                         return Ok(());
