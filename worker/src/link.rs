@@ -191,8 +191,9 @@ mod tests {
             draining: false,
             held: Vec::new(),
             protocol: 1,
+            store: None,
         };
-        let loss = Connection::open(endpoint(&url).unwrap(), hello).await.unwrap_err();
+        let loss = Connection::open(endpoint(&url).unwrap(), hello, Duration::from_secs(30)).await.unwrap_err();
         assert_eq!(loss, Loss::Refused("what answers there is no Caviar coordinator; hint: check --coordinator".to_owned()));
     }
 

@@ -58,7 +58,8 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
 }
 
 fn main() -> anyhow::Result<()> {
-    let data = DataSpec { source: "builtin:digits".into(), label: None, labels: None, task: Task::Classification, validation: 0.2, test: 0.1 };
+    let data =
+        DataSpec { source: "builtin:digits".into(), label: None, labels: None, task: Task::Classification, validation: 0.2, test: 0.1 };
     let (splits, summary) = caviar_nn::data::prepare(&data, 1)?;
     let splits = Arc::new(splits);
     let mut random = ChaCha8Rng::seed_from_u64(1);
