@@ -1,0 +1,232 @@
+//! Workers that come, go, and are lost; and what becomes of their leases.
+
+use super::*;
+
+#[test]
+fn silence_costs_the_lease_and_the_late_result_is_fenced_off() {
+    let mut bench = Bench::with_sweep(3, 1);
+    let old = bench.grants()[0].lease;
+    bench.wait(TTL);
+    assert_eq!(bench.state(0), TrialState::Running, "the deadline itself is in time");
+    bench.wait(1);
+    assert_eq!(bench.state(0), TrialState::Queued);
+    bench.hello(2, "other", 7, 1, &[]);
+    assert_eq!(bench.grants()[0].trial, TrialNumber(0));
+    bench.hello(3, "w", 1, 1, &[old.0]);
+    assert!(bench.revokes(old));
+    bench.finish(3, old, Outcome::Completed, None).unwrap();
+    assert!(bench.revokes(old));
+    assert_eq!(bench.state(0), TrialState::Running);
+}
+
+#[test]
+fn any_message_renews_the_lease() {
+    let mut bench = Bench::with_sweep(3, 1);
+    for _ in 0..3 {
+        bench.wait(900);
+        bench.say(1, FromWorker::Heartbeat).unwrap();
+    }
+    assert_eq!(bench.state(0), TrialState::Running);
+}
+
+#[test]
+fn time_in_which_the_coordinator_stood_still_costs_no_lease() {
+    let mut bench = Bench::with_sweep(4, 2);
+    bench.wait(700);
+    // Stopped and woken: the timer may be the first to run, before the heartbeats that lie in the socket.
+    for _ in 0..3 {
+        bench.now += 20 * TTL;
+        bench.step(Input::Tick).unwrap();
+        bench.say(1, FromWorker::Heartbeat).unwrap();
+    }
+    assert_eq!((bench.state(0), bench.state(1)), (TrialState::Running, TrialState::Running));
+    bench.wait(TTL + 1);
+    assert_eq!(bench.state(0), TrialState::Queued, "silence while it runs still costs it");
+}
+
+#[test]
+fn after_a_restart_a_worker_has_one_full_lease_of_grace() {
+    let bench = Bench::with_sweep(3, 1);
+    let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
+    let core = Coordinator::recover(config, STORE, 50_000, bench.events.clone()).unwrap();
+    let mut bench = Bench { core, now: 50_000, effects: Vec::new(), events: Vec::new() };
+    bench.wait(TTL);
+    assert_eq!(bench.state(0), TrialState::Running);
+    bench.wait(1);
+    assert_eq!(bench.state(0), TrialState::Queued);
+}
+
+#[test]
+fn of_two_processes_with_one_name_the_second_is_refused_while_the_first_is_alive() {
+    let mut bench = Bench::with_sweep(3, 1);
+    for session in 2..20 {
+        bench.wait(100);
+        bench.say(1, FromWorker::Heartbeat).unwrap();
+        let refusal = bench.try_hello(session, "w", 2, 1, &[]).unwrap_err();
+        assert_eq!((refusal.class(), bench.closes(session), bench.closes(1)), (Class::Busy, true, false));
+    }
+    assert_eq!(bench.state(0), TrialState::Running);
+    bench.train(1, LeaseId(1));
+    // Killed, its connection breaks at once, and the next process gets in.
+    bench.step(Input::SessionClosed(SessionId(1))).unwrap();
+    bench.hello(30, "w", 2, 1, &[]);
+    // A connection whose other end is gone without a word holds the name for the life of a lease.
+    bench.wait(TTL);
+    assert_eq!(bench.try_hello(31, "w", 3, 1, &[]).unwrap_err().class(), Class::Busy);
+    bench.now += 1;
+    bench.hello(32, "w", 3, 1, &[]);
+    assert!(bench.closes(30));
+}
+
+#[test]
+fn what_a_worker_holds_from_another_store_is_passed_over() {
+    let mut bench = Bench::with_sweep(3, 1);
+    let lease = bench.grants()[0].lease;
+    for store in [None, Some(StoreId(78))] {
+        let (worker, incarnation) = (name("w"), Incarnation(1));
+        let hello = Hello { protocol: PROTOCOL, worker, incarnation, slots: 1, draining: false, store, held: vec![lease, LeaseId(9)] };
+        bench.say(2, FromWorker::Hello(hello)).unwrap();
+        assert!(matches!(bench.effects[1], Effect::Send(_, ToWorker::Welcome { store: STORE, .. })));
+        assert!(!bench.revokes(LeaseId(9)));
+        assert_eq!(bench.grants()[0].trial, TrialNumber(0), "the grant of this store never arrived");
+        bench.step(Input::SessionClosed(SessionId(2))).unwrap();
+        bench.hello(1, "w", 1, 1, &[]);
+    }
+}
+
+#[test]
+fn a_grant_that_never_arrived_is_given_again_and_is_no_loss() {
+    let mut bench = Bench::with_sweep(3, 1);
+    for session in 2..10 {
+        bench.step(Input::SessionClosed(SessionId(session - 1))).unwrap();
+        bench.hello(session, "w", 1, 1, &[]);
+        assert_eq!(bench.grants()[0].trial, TrialNumber(0));
+    }
+}
+
+#[test]
+fn a_trial_that_takes_its_worker_down_again_and_again_fails_and_says_so() {
+    let mut bench = Bench::with_sweep(3, 1);
+    for incarnation in 2..=4 {
+        bench.replace(incarnation, 1);
+    }
+    assert_eq!(bench.state(0), TrialState::Failed);
+    bench.finish(4, LeaseId(3), Outcome::Completed, None).unwrap();
+    assert!(bench.revokes(LeaseId(3)), "a fenced result is not acknowledged");
+    let message = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap().message.unwrap();
+    assert_eq!(message, "its worker was lost 3 times while it held nothing else");
+}
+
+#[test]
+fn a_trial_that_takes_its_workers_down_fails_and_its_neighbours_do_not() {
+    for slots in [1, 2, 4, 8] {
+        let mut bench = Bench::new();
+        let mut spec = spec("s", 12);
+        spec.search.parallelism = 8;
+        bench.step(Input::CreateSweep { request_id: name("r"), spec: Box::new(spec), data: summary(10) }).unwrap();
+        let mut number = 1;
+        bench.hello(number, "w", number, slots, &[]);
+        let mut held = bench.grants();
+        while bench.sweep_state() != SweepState::Completed {
+            if held.iter().any(|g| g.trial == TrialNumber(0) && g.work == Task::Train) {
+                number += 1;
+                assert!(number < 20, "{slots} slots: {:?}", bench.core.durable());
+                bench.replace(number, slots);
+                held = bench.grants();
+                continue;
+            }
+            let grant = held.remove(0);
+            match grant.work {
+                Task::Train => bench.train(number, grant.lease),
+                Task::Score => bench.finish(number, grant.lease, Outcome::Completed, Some(point(2, 0.5).validation)).map(|_| ()).unwrap(),
+            }
+            held.extend(bench.grants());
+        }
+        let failed: Vec<u32> = (0..12).filter(|t| bench.state(*t) == TrialState::Failed).collect();
+        assert_eq!(failed, [0], "{slots} slots");
+    }
+}
+
+#[test]
+fn a_trial_that_must_be_alone_gets_a_worker_to_itself_however_much_else_waits() {
+    let mut bench = Bench::new();
+    bench.create("s", 1, 0).unwrap();
+    bench.hello(1, "w", 1, 1, &[]);
+    bench.replace(2, 1);
+    bench.step(Input::SessionClosed(SessionId(2))).unwrap();
+    bench.create("other", 100, 0).unwrap();
+    bench.hello(3, "wide", 3, 2, &[]);
+    let mut held = bench.grants();
+    assert_eq!(held.len(), 2);
+    bench.wait(TTL);
+    bench.say(3, FromWorker::Heartbeat).unwrap();
+    bench.wait(1);
+    assert_eq!(bench.state(0), TrialState::Queued);
+    for _ in 0..3 {
+        if held.iter().any(|g| g.sweep == SWEEP) {
+            break;
+        }
+        let grant = held.remove(0);
+        bench.train(3, grant.lease);
+        held.extend(bench.grants());
+    }
+    assert_eq!(held.iter().map(|g| g.sweep).collect::<Vec<_>>(), [SWEEP]);
+}
+
+#[test]
+fn a_worker_that_cannot_read_the_data_is_passed_over_and_named() {
+    let mut bench = Bench::with_sweep(3, 1);
+    let lease = bench.grants()[0].lease;
+    let release = Release::Unable { message: "no such file".to_owned() };
+    bench.say(1, FromWorker::Released { lease, release }).unwrap();
+    assert!(bench.grants().is_empty());
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().notes, ["worker w cannot train this sweep: no such file"]);
+    bench.hello(2, "other", 1, 1, &[]);
+    assert_eq!(bench.grants().len(), 1);
+}
+
+#[test]
+fn a_worker_that_was_unable_is_asked_again_after_some_minutes_or_when_it_comes_back() {
+    let unable = |bench: &mut Bench, session, lease| {
+        let release = Release::Unable { message: "no thread to train in".to_owned() };
+        bench.say(session, FromWorker::Released { lease, release }).unwrap();
+        assert!(bench.grants().is_empty());
+    };
+    let mut bench = Bench::with_sweep(3, 1);
+    let lease = bench.grants()[0].lease;
+    unable(&mut bench, 1, lease);
+    bench.hello(2, "w", 1, 1, &[]);
+    let lease = bench.grants()[0].lease;
+    unable(&mut bench, 2, lease);
+    for second in 0..=300 {
+        assert!(bench.grants().is_empty(), "after {second} s");
+        bench.now += 1_000;
+        bench.say(2, FromWorker::Heartbeat).unwrap();
+        bench.step(Input::Tick).unwrap();
+    }
+    assert_eq!(bench.grants().len(), 1);
+    assert!(bench.core.sweep(SWEEP).unwrap().notes.is_empty());
+}
+
+#[test]
+fn a_drained_worker_keeps_what_it_has_and_gets_nothing_new() {
+    let mut bench = Bench::with_sweep(4, 1);
+    let lease = bench.grants()[0].lease;
+    bench.step(Input::DrainWorker(name("w"))).unwrap();
+    assert!(bench.sends(&ToWorker::Drain));
+    bench.train(1, lease);
+    assert!(bench.grants().is_empty());
+    assert_eq!(bench.state(0), TrialState::Completed);
+    assert_eq!(bench.step(Input::DrainWorker(name("x"))).unwrap_err().class(), Class::NotFound);
+}
+
+#[test]
+fn a_worker_that_declines_is_not_taken_for_one_that_leaves() {
+    let mut bench = Bench::with_sweep(4, 1);
+    let lease = bench.grants()[0].lease;
+    bench.say(1, FromWorker::Released { lease, release: Release::Declined }).unwrap();
+    assert!(bench.grants().is_empty(), "not at once");
+    assert!(!bench.core.workers()[0].draining);
+    bench.step(Input::Tick).unwrap();
+    assert_eq!(bench.grants()[0].trial, TrialNumber(0));
+}
