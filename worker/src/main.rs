@@ -27,6 +27,9 @@ struct Arguments {
     /// This worker's name, unique among the workers of the coordinator [default: HOST-PID]
     #[arg(long, value_parser = name)]
     name: Option<Name>,
+    /// Say which instructions this machine's trainings use (avx512, avx2 or portable), and exit
+    #[arg(long)]
+    kernels: bool,
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,10 @@ fn report(error: &anyhow::Error, hint: Option<&str>) {
 }
 
 fn work(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.kernels {
+        writeln!(std::io::stdout(), "{}", caviar_nn::kernel_family()?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env().context("RUST_LOG")?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
     let slots = arguments.slots.unwrap_or_else(cores);

@@ -19,7 +19,7 @@ use caviar_common::message::{Finished, Grant};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::{Outcome, Work};
 use caviar_nn::examples::Splits;
-use caviar_nn::{TrainError, Trainer};
+use caviar_nn::{TrainError, Trainer, trial_bytes};
 use tokio::sync::mpsc;
 
 use crate::agent::{End, RunnerEvent};
@@ -135,6 +135,7 @@ impl Slot {
     /// Trains to the end; none if it was told to stop.
     fn train(&self, grant: &Grant, splits: Arc<Splits>) -> Result<Option<(Outcome, Option<Score>)>, TrialError> {
         let spec = train_spec(&grant.fixed, &grant.assignment).map_err(TrialError::Spec)?;
+        tracing::debug!(bytes = trial_bytes(&spec, &splits), "training begins");
         let mut trainer = Trainer::new(&spec, splits, grant.seed, u64::from(grant.trial.0))?;
         let go_on = || !self.stopped.load(Ordering::Relaxed);
         while trainer.epochs_done() < spec.epochs {

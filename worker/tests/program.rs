@@ -36,6 +36,18 @@ fn a_wrong_address_ends_it_at_once_with_a_hint() {
 }
 
 #[test]
+fn it_says_which_kernels_it_uses() {
+    for kernels in ["portable", "avx1024"] {
+        let output = program(&["--kernels"]).env("CAVIAR_KERNELS", kernels).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        match kernels {
+            "portable" => assert_eq!((said.as_str(), output.status.success()), ("portable\n", true)),
+            _ => assert!(said.is_empty() && text(&output).contains("CAVIAR_KERNELS is \"avx1024\""), "{}", text(&output)),
+        }
+    }
+}
+
+#[test]
 fn no_slots_are_refused() {
     let output = program(&["--slots", "0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

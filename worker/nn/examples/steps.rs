@@ -48,6 +48,6 @@ fn main() -> anyhow::Result<()> {
     }
     let mut rates = (0..9).map(|_| rate(&mut trainer, steps)).collect::<anyhow::Result<Vec<f64>>>()?;
     rates.sort_by(f64::total_cmp);
-    println!("{:.1} steps/s with {}", rates.get(4).copied().unwrap_or_default(), caviar_nn::kernel_family());
+    println!("{:.1} steps/s with {}", rates.get(4).copied().unwrap_or_default(), caviar_nn::kernel_family()?);
     Ok(())
 }

@@ -11,6 +11,7 @@ pub mod examples;
 mod kernels;
 mod layer;
 mod loss;
+mod memory;
 mod network;
 mod optimizer;
 mod passes;
@@ -20,6 +21,7 @@ pub mod trainer;
 
 pub use error::TrainError;
 pub use kernels::kernel_family;
+pub use memory::trial_bytes;
 pub use trainer::Trainer;
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub(crate) fn sum_rows<S: Simd, const N: usize>(s: S, rows: &[[Lanes; N]], block
     total(s, sums)
 }
 
-/// A pass over a panel of one vector or two, chosen by [`by_width`].
+/// A pass over a panel of one vector or two, chosen by [`OfWidth`].
 pub(crate) trait PanelPass {
     /// Does it for a panel `N` vectors wide.
     fn run_columns<S: Simd, const N: usize>(self, s: S);

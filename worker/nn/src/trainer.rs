@@ -67,10 +67,7 @@ impl Trainer {
         check_data(&data)?;
         let (rows, features) = data.train.features.dim();
         let outputs = usize_of(data.outputs);
-        // One more than a mini-batch, for the merged one.
-        let batch = usize_of(spec.batch_size).saturating_add(1).min(rows);
-        let capacity = batch.max(EVALUATION_BLOCK.min(largest_split(&data)));
-        let mut network = Network::new(family, spec, features, outputs, capacity)?;
+        let mut network = Network::new(family, spec, features, outputs, capacity(spec, &data))?;
         network.initialise(spec, Seed::derive(sweep_seed, trial, Purpose::Init));
         let updater = Updater::new(family, spec, network.parameters.len())?;
         let order = (0..).take(rows).collect();
@@ -192,6 +189,13 @@ fn evaluate(network: &mut Network, examples: &Examples) -> Score {
 
 fn has_classes(examples: &Examples) -> bool {
     matches!(examples.targets, Targets::Classes(_))
+}
+
+/// Examples that the network must hold at once.
+pub(crate) fn capacity(spec: &TrainSpec, data: &Splits) -> usize {
+    // One more than a mini-batch, for the merged one.
+    let batch = usize_of(spec.batch_size).saturating_add(1).min(data.train.features.nrows());
+    batch.max(EVALUATION_BLOCK.min(largest_split(data)))
 }
 
 fn largest_split(data: &Splits) -> usize {

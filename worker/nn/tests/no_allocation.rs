@@ -7,31 +7,33 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use caviar_common::train::{Activation, Init, Normalization, Optimizer, Schedule, TrainSpec};
-use caviar_nn::Trainer;
 use caviar_nn::examples::{Examples, Splits, Targets};
+use caviar_nn::{Trainer, trial_bytes};
 use ndarray::Array2;
 
 struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static BYTES: Cell<u64> = const { Cell::new(0) };
 }
 
-fn count() {
+fn count(bytes: usize) {
     // A thread that is ending has no counter any more.
     let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+    let _ = BYTES.try_with(|all| all.set(all.get() + bytes as u64));
 }
 
 // SAFETY: all is passed on to the system's allocator; counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size);
         // SAFETY: the caller's promise.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -76,6 +78,24 @@ fn spec(optimizer: Optimizer, normalization: Normalization) -> TrainSpec {
         beta1: 0.9,
         beta2: 0.999,
         epsilon: 1e-8,
+    }
+}
+
+#[test]
+fn a_training_takes_the_memory_that_was_foretold() {
+    for optimizer in [Optimizer::Sgd, Optimizer::Momentum, Optimizer::Adam] {
+        for normalization in [Normalization::Before, Normalization::After, Normalization::None] {
+            for (dropout, hidden) in [(0.0, vec![300, 150]), (0.2, vec![700]), (0.2, vec![99, 201, 33])] {
+                let spec = TrainSpec { dropout, hidden, ..spec(optimizer, normalization) };
+                let data = data(true);
+                let foretold = trial_bytes(&spec, &data);
+                let before = BYTES.get();
+                let _trainer = Trainer::new(&spec, data, 1, 2).unwrap();
+                let taken = BYTES.get() - before;
+                // What is not buffers is small and does not grow.
+                assert!(taken >= foretold && taken < foretold + 8_192, "{optimizer:?} {normalization:?}: {taken}, foretold {foretold}");
+            }
+        }
     }
 }
 

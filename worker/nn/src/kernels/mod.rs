@@ -71,10 +71,12 @@ impl Shape {
     }
 }
 
-/// The family that trainers of this process use, by name: `avx512`, `avx2` or `portable`. Where `CAVIAR_KERNELS` is wrong,
-/// so that no trainer starts, the best one of the machine.
-pub fn kernel_family() -> &'static str {
-    Family::of_process().unwrap_or_else(|_| Family::best()).name()
+/// The family that trainers of this process use, by name: `avx512`, `avx2` or `portable`.
+///
+/// # Errors
+/// `CAVIAR_KERNELS` names none that this machine has, so no trainer starts.
+pub fn kernel_family() -> Result<&'static str, TrainError> {
+    Family::of_process().map(Family::name)
 }
 
 impl Family {
