@@ -51,6 +51,11 @@ pub enum Release {
     Drained,
     /// It has no room for it now, and did not begin.
     Declined,
+    /// The machine has no memory for this trial.
+    TooLarge {
+        /// What it lacks.
+        message: String,
+    },
     /// It cannot train this sweep here: the data is not where the spec says, for example.
     Unable {
         /// Why, for people.

@@ -84,6 +84,11 @@ pub enum End {
         /// Why, for people.
         message: String,
     },
+    /// The machine has no memory for this trial.
+    TooLarge {
+        /// What it lacks.
+        message: String,
+    },
     /// It was told to stop.
     Cancelled,
 }
@@ -363,6 +368,10 @@ impl Agent {
             End::Unable { message } => {
                 self.leases.remove(&lease);
                 self.release(lease, Release::Unable { message });
+            }
+            End::TooLarge { message } => {
+                self.leases.remove(&lease);
+                self.release(lease, Release::TooLarge { message });
             }
             End::Cancelled => {
                 self.leases.remove(&lease);

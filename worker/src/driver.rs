@@ -191,7 +191,7 @@ impl<S: Future<Output = ()>> Driver<S> {
                 let (seconds, epochs) = (result.seconds, result.last.map_or(0, |last| last.epoch));
                 tracing::info!(sweep = %task.sweep, trial = %task.trial, attempt = %task.attempt, outcome, epochs, seconds, "trial finished");
             }
-            End::Unable { message } => {
+            End::Unable { message } | End::TooLarge { message } => {
                 tracing::warn!(sweep = %task.sweep, trial = %task.trial, attempt = %task.attempt, "trial given back: {message}");
             }
             End::Cancelled => {
@@ -204,15 +204,15 @@ impl<S: Future<Output = ()>> Driver<S> {
     fn log_loss(&mut self, loss: Loss) {
         let url = self.url();
         let is_news = match (&self.logged, &loss) {
-            (None | Some(Loss::Broken(_)), Loss::Refused(_)) | (None | Some(Loss::Refused(_)), Loss::Broken(_)) => true,
-            (Some(Loss::Refused(before)), Loss::Refused(now)) => before != now,
             (Some(Loss::Broken(_)), Loss::Broken(_)) => false,
+            (before, now) => before.as_ref() != Some(now),
         };
         if !is_news {
             return;
         }
         match &loss {
             Loss::Broken(why) => tracing::warn!(held = self.agent.held(), "no connection to {url}, trying again until there is: {why}"),
+            Loss::Postponed(why) => tracing::warn!("{url} does not take this worker yet, trying again: {why}"),
             Loss::Refused(why) => {
                 tracing::error!("{url} refuses this worker, trying again every few seconds: {why}");
             }

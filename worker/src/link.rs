@@ -32,6 +32,9 @@ pub(crate) enum Loss {
     /// The other side is not there, or went away: it may be back at any time.
     #[error("{0}")]
     Broken(String),
+    /// It is there, and does not take this worker yet.
+    #[error("{0}")]
+    Postponed(String),
     /// The two cannot talk as they are. Trying again makes sense only because one of them may be replaced.
     #[error("{0}")]
     Refused(String),
@@ -42,7 +45,8 @@ impl From<Status> for Loss {
         let text = if status.message().is_empty() { status.code().to_string() } else { status.message().to_owned() };
         match class_of(&status) {
             Class::Invalid | Class::NotFound | Class::Exists | Class::Refused => Self::Refused(text),
-            Class::Stale | Class::Busy | Class::Unavailable | Class::Corrupt | Class::Internal => Self::Broken(text),
+            Class::Busy => Self::Postponed(text),
+            Class::Stale | Class::Unavailable | Class::Corrupt | Class::Internal => Self::Broken(text),
         }
     }
 }

@@ -45,7 +45,7 @@ impl Pace {
     /// The wait after a loss; `uniform` is a random number in [0, 1).
     pub(crate) fn wait(&mut self, loss: &Loss, uniform: f64) -> Duration {
         match loss {
-            Loss::Broken(_) => self.backoff.next(uniform).min(self.longest),
+            Loss::Broken(_) | Loss::Postponed(_) => self.backoff.next(uniform).min(self.longest),
             Loss::Refused(_) => Backoff::new(self.longest, self.longest).next(uniform),
         }
     }

@@ -125,9 +125,8 @@ impl Slot {
             Ok(Some((outcome, test))) => self.finished(outcome, test),
             Ok(None) => End::Cancelled,
             // This machine is to blame, not the trial: its settings, or its memory.
-            Err(TrialError::Train(error @ (TrainError::Kernels { .. } | TrainError::OutOfMemory { .. }))) => {
-                End::Unable { message: error.to_string() }
-            }
+            Err(TrialError::Train(error @ TrainError::Kernels { .. })) => End::Unable { message: error.to_string() },
+            Err(TrialError::Train(error @ TrainError::OutOfMemory { .. })) => End::TooLarge { message: error.to_string() },
             Err(error) => self.finished(Outcome::Failed { message: error.to_string() }, None),
         }
     }

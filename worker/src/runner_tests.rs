@@ -46,7 +46,7 @@ fn run(grant: Box<Grant>) -> (Vec<EpochMetrics>, End) {
 fn finished(end: End) -> Finished {
     match end {
         End::Finished(result) => result,
-        End::Unable { .. } | End::Cancelled => panic!("{end:?}"),
+        End::Unable { .. } | End::TooLarge { .. } | End::Cancelled => panic!("{end:?}"),
     }
 }
 
@@ -165,7 +165,7 @@ fn what_this_machine_has_no_memory_for_is_given_back_and_not_failed() {
     let (events, _heard) = mpsc::channel(4);
     let slot = Slot::new(&Runners::new(events), &Arc::default());
     let end = slot.end(Err(TrialError::Train(TrainError::OutOfMemory { floats: 1 << 40 })));
-    assert!(matches!(end, End::Unable { .. }), "{end:?}");
+    assert!(matches!(end, End::TooLarge { .. }), "{end:?}");
     let end = slot.end(Err(TrialError::Train(TrainError::TooLarge { weights: 2, limit: 1 })));
     assert!(matches!(finished(end).outcome, Outcome::Failed { .. }));
 }

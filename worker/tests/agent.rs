@@ -56,6 +56,7 @@ fn said(agent: &mut Agent) -> Vec<String> {
             FromWorker::Released { lease, release: Release::Drained } => format!("drained {lease}"),
             FromWorker::Released { lease, release: Release::Declined } => format!("declined {lease}"),
             FromWorker::Released { lease, release: Release::Unable { .. } } => format!("unable {lease}"),
+            FromWorker::Released { lease, release: Release::TooLarge { .. } } => format!("too large {lease}"),
             FromWorker::Hello(_) | FromWorker::Heartbeat => panic!("not the agent's to say"),
         });
     }

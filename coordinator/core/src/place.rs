@@ -1,6 +1,7 @@
 //! Handing waiting trials to free slots.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, SessionId, SweepId, TrialNumber};
 use caviar_common::message::{Grant, ToWorker};
@@ -53,19 +54,37 @@ impl Coordinator {
         let mut sweeps: Vec<(usize, &Sweep)> = sweeps.map(|s| (self.running_on(s.id), s)).collect();
         sweeps.sort_by_key(|(running, sweep)| (*running, sweep.id));
         let is_suspect = |task: &Waiting| task.losses != Losses::default();
+        // Where one suspect finds no place, none of its kind does: thousands may wait after a network was away.
+        let mut refused = BTreeSet::new();
         for task in sweeps.iter().flat_map(|(_, sweep)| waiting(sweep)).filter(is_suspect) {
+            let kind = (task.sweep, task.losses);
+            if refused.contains(&kind) {
+                continue;
+            }
             if let Some(free) = free.iter().find(|f| self.takes(f, &task)) {
                 return Some((free.session, free.name.clone(), task));
             }
+            if !is_too_large(&free, &task) {
+                refused.insert(kind);
+            }
             // Nothing more for the emptiest worker, until it is empty enough.
-            let emptiest = self.connected().filter(|f| !f.worker.unable.contains_key(&task.sweep)).min_by_key(|f| (f.held, f.name));
+            let emptiest = self.connected().filter(|f| f.worker.can(task.sweep, task.trial)).min_by_key(|f| (f.held, f.name));
             free.retain(|f| emptiest.as_ref().is_none_or(|e| e.name != f.name));
         }
-        let mut firsts = sweeps.iter().filter_map(|(_, sweep)| waiting(sweep).find(|task| !is_suspect(task)));
-        firsts.find_map(|task| {
-            let free = free.iter().find(|f| self.takes(f, &task))?;
-            Some((free.session, free.name.clone(), task))
-        })
+        sweeps.iter().find_map(|(_, sweep)| self.first_fit(&free, waiting(sweep).filter(|task| !is_suspect(task))))
+    }
+
+    /// The first of a sweep's tasks, passing over what is too large for the workers that are free.
+    fn first_fit(&self, free: &[Free<'_>], tasks: impl Iterator<Item = Waiting>) -> Option<(SessionId, Name, Waiting)> {
+        for task in tasks {
+            if let Some(free) = free.iter().find(|f| self.takes(f, &task)) {
+                return Some((free.session, free.name.clone(), task));
+            }
+            if !is_too_large(free, &task) {
+                return None;
+            }
+        }
+        None
     }
 
     /// The workers that take new work.
@@ -91,7 +110,7 @@ impl Coordinator {
         let records = held.filter_map(|lease| self.durable.leases.get(lease));
         let there = records.filter_map(|lease| Some(self.durable.sweeps.get(&lease.sweep)?.losses(lease)));
         let allowed = there.chain([task.losses]).map(|losses| losses.company(slots)).min();
-        !free.worker.unable.contains_key(&task.sweep) && allowed.is_some_and(|allowed| free.held < allowed)
+        free.worker.can(task.sweep, task.trial) && allowed.is_some_and(|allowed| free.held < allowed)
     }
 
     fn grant(&mut self, session: SessionId, worker: &Name, task: &Waiting, work: &mut Work) -> Result<(), Broken> {
@@ -106,6 +125,11 @@ impl Coordinator {
         work.effects.push(Effect::Send(session, ToWorker::Grant(Box::new(grant))));
         Ok(())
     }
+}
+
+/// Whether some of these workers lack the memory for this task, so that it says nothing of the others like it.
+fn is_too_large(free: &[Free<'_>], task: &Waiting) -> bool {
+    free.iter().any(|f| f.worker.unable.contains_key(&(task.sweep, Some(task.trial))))
 }
 
 /// What of the sweep waits for a worker, in the order in which it is needed.

@@ -112,8 +112,11 @@ impl Coordinator {
         let workers = &self.volatile.workers;
         let mut notes: Vec<String> = workers
             .iter()
-            .filter_map(|(name, worker)| {
-                worker.unable.get(&sweep.id).map(|why| format!("worker {name} cannot train this sweep: {}", why.message))
+            .flat_map(|(name, worker)| worker.unable.iter().map(move |(what, why)| (name, what, why)))
+            .filter(|(_, (of, _), _)| *of == sweep.id)
+            .map(|(name, (_, trial), why)| match trial {
+                None => format!("worker {name} cannot train this sweep: {}", why.message),
+                Some(trial) => format!("worker {name} cannot train trial {trial}: {}", why.message),
             })
             .collect();
         if !workers.values().any(|w| w.session.is_some()) {

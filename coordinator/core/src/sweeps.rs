@@ -79,7 +79,7 @@ impl Coordinator {
             return Ok(Err(wrong_state(sweep, "cancel it first")));
         }
         self.volatile.workers.values_mut().for_each(|w| {
-            w.unable.remove(&id);
+            w.unable.retain(|(sweep, _), _| *sweep != id);
         });
         let next_lease = self.durable.next_lease;
         self.recorded(id, Event::SweepDeleted { sweep: id, next_lease }, work)

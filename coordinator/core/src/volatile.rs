@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use caviar_common::ids::{Incarnation, Name, SessionId, SweepId};
+use caviar_common::ids::{Incarnation, Name, SessionId, SweepId, TrialNumber};
 use caviar_search::Sampler;
 
 use crate::state::Durable;
@@ -22,11 +22,18 @@ pub(crate) struct Worker {
     pub resting: bool,
     /// When it last said something, in the driver's milliseconds.
     pub last_heard: u64,
-    /// Sweeps that it cannot train, and why.
-    pub unable: BTreeMap<SweepId, Unable>,
+    /// Sweeps that it cannot train, and single trials, and why.
+    pub unable: BTreeMap<(SweepId, Option<TrialNumber>), Unable>,
 }
 
-/// A sweep that a worker cannot train.
+impl Worker {
+    /// Whether nothing is known that keeps it from this trial.
+    pub(crate) fn can(&self, sweep: SweepId, trial: TrialNumber) -> bool {
+        !self.unable.contains_key(&(sweep, None)) && !self.unable.contains_key(&(sweep, Some(trial)))
+    }
+}
+
+/// What a worker cannot train.
 #[derive(Debug)]
 pub(crate) struct Unable {
     /// Why, for people.

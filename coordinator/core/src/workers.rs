@@ -228,7 +228,11 @@ impl Coordinator {
                 LeaseEnd::NotHeld
             }
             Release::Unable { message } => {
-                known.unable.insert(record.sweep, Unable { message: message.clone(), since: now });
+                known.unable.insert((record.sweep, None), Unable { message: message.clone(), since: now });
+                LeaseEnd::Unable { message }
+            }
+            Release::TooLarge { message } => {
+                known.unable.insert((record.sweep, Some(record.trial)), Unable { message: message.clone(), since: now });
                 LeaseEnd::Unable { message }
             }
         };
@@ -245,9 +249,9 @@ impl Coordinator {
             return self.record(Event::LeaseEnded { sweep, trial, lease, cause, loss }, work);
         }
         let message = match cause {
-            LeaseEnd::Nonsense { message } => format!("given up after {} attempts: {message}", losses + 1),
+            LeaseEnd::Nonsense { message } => format!("given up after {} executions went wrong, the last: {message}", losses + 1),
             LeaseEnd::Expired | LeaseEnd::WorkerRestarted | LeaseEnd::NotHeld | LeaseEnd::Drained | LeaseEnd::Unable { .. } => {
-                format!("its worker was lost {} times while it held nothing else", losses + 1)
+                format!("given up after {} executions went wrong, the last: its worker was lost while it held nothing else", losses + 1)
             }
         };
         let event = match record.work {
@@ -286,7 +290,7 @@ impl Coordinator {
             worker.resting = false;
             worker.last_heard = worker.last_heard.saturating_add(still).min(now);
             // Whatever it was, a file that was not there or memory that others had, it may be over.
-            worker.unable.retain(|sweep, unable| {
+            worker.unable.retain(|(sweep, _), unable| {
                 let stays = now.saturating_sub(unable.since) <= UNABLE_MS;
                 if !stays {
                     self.volatile.changed.insert(*sweep);

@@ -2,7 +2,7 @@
 
 /// `application_id` of the file: "CVIA".
 pub(super) const APPLICATION_ID: i64 = 0x4356_4941;
-/// `user_version` of the file: raised with every change of the tables or of the events' JSON.
+/// `user_version` of the file: raised with every change of the tables or of the events' JSON, from the first release on.
 pub(super) const FORMAT: i64 = 1;
 
 /// `store` has one row: which store this is. `events` is the truth. The others are there for people, and are written in the same transactions.

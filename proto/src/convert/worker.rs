@@ -83,6 +83,10 @@ fn decode_released(wire: v1::Released) -> Result<FromWorker, Problem> {
             let message = text("message", required("message", wire.message)?)?;
             return Ok(FromWorker::Released { lease, release: Release::Unable { message } });
         }
+        Ok(v1::Release::TooLarge) => {
+            let message = text("message", required("message", wire.message)?)?;
+            return Ok(FromWorker::Released { lease, release: Release::TooLarge { message } });
+        }
         Ok(v1::Release::Unspecified) | Err(_) => return Err(unknown_number("release", wire.release)),
     };
     match wire.message {
@@ -136,6 +140,7 @@ fn encode_released(lease: LeaseId, release: &Release) -> v1::Released {
         Release::Drained => (v1::Release::Drained, None),
         Release::Declined => (v1::Release::Declined, None),
         Release::Unable { message } => (v1::Release::Unable, Some(clip(message))),
+        Release::TooLarge { message } => (v1::Release::TooLarge, Some(clip(message))),
     };
     v1::Released { lease: lease.0, release: release.into(), message }
 }

@@ -120,7 +120,12 @@ fn finished() -> BoxedStrategy<Finished> {
 
 pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
     let lease = || any::<u64>().prop_map(LeaseId);
-    let release = prop_oneof![Just(Release::Drained), Just(Release::Declined), text().prop_map(|message| Release::Unable { message })];
+    let release = prop_oneof![
+        Just(Release::Drained),
+        Just(Release::Declined),
+        text().prop_map(|message| Release::Unable { message }),
+        text().prop_map(|message| Release::TooLarge { message }),
+    ];
     prop_oneof![
         hello().prop_map(FromWorker::Hello),
         (lease(), epochs()).prop_map(|(lease, points)| FromWorker::Report { lease, points }),

@@ -114,7 +114,7 @@ fn a_trial_that_takes_its_worker_down_again_and_again_fails_and_says_so() {
     bench.finish(4, LeaseId(3), Outcome::Completed, None).unwrap();
     assert!(bench.revokes(LeaseId(3)), "a fenced result is not acknowledged");
     let message = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap().message.unwrap();
-    assert_eq!(message, "its worker was lost 3 times while it held nothing else");
+    assert_eq!(message, "given up after 3 executions went wrong, the last: its worker was lost while it held nothing else");
 }
 
 #[test]
@@ -183,6 +183,20 @@ fn a_worker_that_cannot_read_the_data_is_passed_over_and_named() {
     assert_eq!(bench.core.sweep(SWEEP).unwrap().notes, ["worker w cannot train this sweep: no such file"]);
     bench.hello(2, "other", 1, 1, &[]);
     assert_eq!(bench.grants().len(), 1);
+}
+
+#[test]
+fn a_trial_that_a_worker_has_no_memory_for_keeps_it_from_no_other() {
+    let mut bench = Bench::with_sweep(3, 1);
+    let first = bench.grants()[0].clone();
+    let release = Release::TooLarge { message: "no memory for 9 more floats".to_owned() };
+    bench.say(1, FromWorker::Released { lease: first.lease, release }).unwrap();
+    let second = bench.grants()[0].clone();
+    assert_ne!(second.trial, first.trial);
+    let note = format!("worker w cannot train trial {}: no memory for 9 more floats", first.trial);
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().notes, [note]);
+    bench.hello(2, "larger", 1, 1, &[]);
+    assert_eq!(bench.grants()[0].trial, first.trial);
 }
 
 #[test]
