@@ -1,5 +1,8 @@
 //! The update rules, with PyTorch's meaning of every hyperparameter (see [`Optimizer`]).
 #![allow(clippy::as_conversions, reason = "hyperparameters are f64, the trainer computes in f32")]
+#![allow(clippy::indexing_slicing, reason = "states have the layout of the parameters")]
+
+use std::ops::Range;
 
 use caviar_common::train::{Optimizer, TrainSpec};
 
@@ -7,15 +10,14 @@ use crate::elementary::{LEAST_SQUARE, sqrt};
 use crate::error::TrainError;
 use crate::kernels::{Buffer, Family, LANES, Lanes, Pass, Simd};
 use crate::network::Network;
-use crate::tensor::Tensor;
 
 /// An update rule and its state: up to two values a parameter, in the layout of the parameters.
 pub(crate) struct Updater {
     family: Family,
     rule: Optimizer,
-    /// The velocity of momentum and nesterov, the first moment of adam and adamw; else empty.
+    /// The velocity of momentum and nesterov, the [sum of gradients](Moments) of adam and adamw; else empty.
     pub(crate) first: Buffer,
-    /// The second moment of rmsprop, adam and adamw; else empty.
+    /// The [sum of squares](Moments) of rmsprop, adam and adamw; else empty.
     pub(crate) second: Buffer,
     /// Steps done.
     pub(crate) steps: u64,
@@ -64,12 +66,15 @@ impl Updater {
     pub(crate) fn step(&mut self, network: &mut Network, rate: f64) {
         self.steps += 1;
         let (clip, moments) = (self.clip_factor(&network.gradients), self.moments(rate));
+        let decay = if self.rule == Optimizer::Adamw { rate * self.weight_decay } else { self.weight_decay };
+        let step = Step { rate: rate as f32, clip, decay: decay as f32, moments };
+        if decay <= 0.0 {
+            return self.update(step, 0..network.parameters.len(), &mut network.parameters, &network.gradients);
+        }
         for layer in &network.layers {
             for tensor in layer.tensors() {
-                let decay = if tensor == layer.weights { self.weight_decay } else { 0.0 };
-                let decay = if self.rule == Optimizer::Adamw { rate * decay } else { decay };
-                let step = Step { rate: rate as f32, clip, decay: decay as f32, moments };
-                self.update(step, tensor, &mut network.parameters, &network.gradients);
+                let step = if tensor == layer.weights { step } else { Step { decay: 0.0, ..step } };
+                self.update(step, tensor.range(), &mut network.parameters, &network.gradients);
             }
         }
     }
@@ -84,28 +89,32 @@ impl Updater {
         if factor > 1.0 { 1.0 } else { factor as f32 }
     }
 
-    fn update(&mut self, step: Step, tensor: Tensor, parameters: &mut [f32], gradients: &[f32]) {
-        let (w, g) = (vectors_mut(tensor.of_mut(parameters)), vectors(tensor.of(gradients)));
-        let (first, second) = (part(&mut self.first, tensor), part(&mut self.second, tensor));
+    /// Updates the parameters at `range`.
+    fn update(&mut self, step: Step, range: Range<usize>, parameters: &mut [f32], gradients: &[f32]) {
+        let (first, second) = (part(&mut self.first, range.clone()), part(&mut self.second, range.clone()));
+        let (w, g) = (vectors_mut(&mut parameters[range.clone()]), vectors(&gradients[range]));
         let (family, momentum) = (self.family, self.momentum);
         match self.rule {
             Optimizer::Sgd => family.run(Sgd { step, w, g }),
             Optimizer::Momentum => family.run(Momentum { step, momentum, looks_ahead: false, w, g, velocity: first }),
             Optimizer::Nesterov => family.run(Momentum { step, momentum, looks_ahead: true, w, g, velocity: first }),
-            Optimizer::Rmsprop => family.run(Rmsprop { step, epsilon: self.epsilon, w, g, squares: second }),
+            Optimizer::Rmsprop => family.run(Rmsprop { step, w, g, squares: second }),
             Optimizer::Adam => family.run(Adam { step, is_decoupled: false, w, g, first, second }),
             Optimizer::Adamw => family.run(Adam { step, is_decoupled: true, w, g, first, second }),
         }
     }
 
     fn moments(&self, rate: f64) -> Moments {
-        let rate = rate / (1.0 - power(self.beta1, self.steps));
-        let deviation = 1.0 / (1.0 - power(self.beta2, self.steps)).sqrt();
+        // Rmsprop corrects no bias, and multiplies by the gradient and the rate themselves.
+        let (scale, bias) = match self.rule {
+            Optimizer::Rmsprop => (1.0, 1.0),
+            _ => (rate * (1.0 - self.beta1) / (1.0 - power(self.beta1, self.steps)), 1.0 - power(self.beta2, self.steps)),
+        };
         Moments {
-            beta1: [self.beta1 as f32, (1.0 - self.beta1) as f32],
-            beta2: [self.beta2 as f32, (1.0 - self.beta2) as f32],
-            deviation: (deviation / rate) as f32,
-            epsilon: (f64::from(self.epsilon) / rate) as f32,
+            beta1: self.beta1 as f32,
+            beta2: self.beta2 as f32,
+            deviation: (((1.0 - self.beta2) / bias).sqrt() / scale) as f32,
+            epsilon: (f64::from(self.epsilon) / scale) as f32,
         }
     }
 }
@@ -131,20 +140,29 @@ fn vectors_mut(values: &mut [f32]) -> &mut [Lanes] {
     values.as_chunks_mut().0
 }
 
-/// The tensor's part of a state, nothing of one that the rule does not have.
-fn part(state: &mut Buffer, tensor: Tensor) -> &mut [Lanes] {
-    if state.is_empty() { &mut [] } else { vectors_mut(tensor.of_mut(state)) }
+/// A state's values at `range`, nothing of one that the rule does not have.
+fn part(state: &mut Buffer, range: Range<usize>) -> &mut [Lanes] {
+    if state.is_empty() { &mut [] } else { vectors_mut(&mut state[range]) }
 }
 
-/// Adam's constants in one step (Kingma and Ba 2015, with PyTorch's meaning): w -= m / (deviation sqrt(v) + epsilon), where the learning
-/// rate and the bias corrections are in the two constants.
+/// The constants of Adam (Kingma and Ba 2015, with PyTorch's meaning) and of rmsprop in one step: w -= m / (deviation sqrt(v) + epsilon).
+///
+/// The sums m = beta1 m + g and v = beta2 v + g^2 are the moments divided by 1 - beta. That factor, the learning rate and the bias
+/// corrections are in the two constants.
 #[derive(Clone, Copy)]
 struct Moments {
-    /// What is kept of the old moment and taken of the new.
-    beta1: [f32; 2],
-    beta2: [f32; 2],
+    beta1: f32,
+    beta2: f32,
     deviation: f32,
     epsilon: f32,
+}
+
+impl Moments {
+    /// What a gradient is divided by.
+    #[inline(always)]
+    fn size<S: Simd>(self, s: S, squares: S::F) -> S::F {
+        s.mul_add(sqrt(s, squares), s.splat(self.deviation), s.splat(self.epsilon))
+    }
 }
 
 impl Step {
@@ -160,18 +178,18 @@ impl Step {
     }
 }
 
-/// keep old + take new, with values below 1e-31 rounded to 0: a moment without gradients decays, and below the normal floats arithmetic
-/// is a hundred times slower.
+/// keep sum + new, with values below 1e-31 rounded to 0: a sum without gradients decays, and below the normal floats arithmetic is a
+/// hundred times slower.
 #[inline(always)]
-fn average<S: Simd>(s: S, [keep, take]: [f32; 2], old: S::F, new: S::F) -> S::F {
+fn accumulate<S: Simd>(s: S, keep: f32, sum: S::F, new: S::F) -> S::F {
     let grain = s.splat(1e-24);
-    s.sub(s.mul_add(s.splat(keep), old, s.mul_add(s.splat(take), new, grain)), grain)
+    s.sub(s.mul_add(s.splat(keep), sum, s.add(new, grain)), grain)
 }
 
-/// As [`average`], of squares, which end at [`LEAST_SQUARE`].
+/// keep sum + g^2, and a little that keeps the root normal.
 #[inline(always)]
-fn average_of_squares<S: Simd>(s: S, [keep, take]: [f32; 2], old: S::F, new: S::F) -> S::F {
-    s.max(s.splat(LEAST_SQUARE), s.mul_add(s.splat(keep), old, s.mul(s.splat(take), new)))
+fn accumulate_square<S: Simd>(s: S, keep: f32, sum: S::F, g: S::F) -> S::F {
+    s.mul_add(g, g, s.mul_add(s.splat(keep), sum, s.splat(LEAST_SQUARE)))
 }
 
 struct Sgd<'a> {
@@ -212,7 +230,7 @@ impl Pass for Momentum<'_> {
         for ((w, g), velocity) in self.w.iter_mut().zip(self.g).zip(self.velocity) {
             let weight = s.load(w);
             let g = self.step.gradient::<S, false>(s, weight, g);
-            let v = average(s, [self.momentum, 1.0], s.load(velocity), g);
+            let v = accumulate(s, self.momentum, s.load(velocity), g);
             s.store(v, velocity);
             let direction = if self.looks_ahead { s.mul_add(momentum, v, g) } else { v };
             s.store(s.neg_mul_add(s.splat(self.step.rate), direction, weight), w);
@@ -222,7 +240,6 @@ impl Pass for Momentum<'_> {
 
 struct Rmsprop<'a> {
     step: Step,
-    epsilon: f32,
     w: &'a mut [Lanes],
     g: &'a [Lanes],
     squares: &'a mut [Lanes],
@@ -233,14 +250,13 @@ impl Pass for Rmsprop<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let beta2 = self.step.moments.beta2;
+        let moments = self.step.moments;
         for ((w, g), squares) in self.w.iter_mut().zip(self.g).zip(self.squares) {
             let weight = s.load(w);
             let g = self.step.gradient::<S, false>(s, weight, g);
-            let mean = average_of_squares(s, beta2, s.load(squares), s.mul(g, g));
-            s.store(mean, squares);
-            let size = s.add(sqrt(s, mean), s.splat(self.epsilon));
-            s.store(s.sub(weight, s.div(s.mul(s.splat(self.step.rate), g), size)), w);
+            let v = accumulate_square(s, moments.beta2, s.load(squares), g);
+            s.store(v, squares);
+            s.store(s.sub(weight, s.div(s.mul(s.splat(self.step.rate), g), moments.size(s, v))), w);
         }
     }
 }
@@ -267,19 +283,18 @@ impl Pass for Adam<'_> {
 impl Adam<'_> {
     #[inline(always)]
     fn update<S: Simd, const PLAIN: bool>(self, s: S) {
-        let Moments { beta1, beta2, deviation, epsilon } = self.step.moments;
+        let moments = self.step.moments;
         let coupled = Step { decay: if self.is_decoupled { 0.0 } else { self.step.decay }, ..self.step };
         let decoupled = s.splat(if self.is_decoupled { self.step.decay } else { 0.0 });
         for (((w, g), first), second) in self.w.iter_mut().zip(self.g).zip(self.first).zip(self.second) {
             let weight = s.load(w);
             let g = coupled.gradient::<S, PLAIN>(s, weight, g);
-            let m = average(s, beta1, s.load(first), g);
-            let v = average_of_squares(s, beta2, s.load(second), s.mul(g, g));
+            let m = accumulate(s, moments.beta1, s.load(first), g);
+            let v = accumulate_square(s, moments.beta2, s.load(second), g);
             s.store(m, first);
             s.store(v, second);
-            let size = s.mul_add(sqrt(s, v), s.splat(deviation), s.splat(epsilon));
             let decayed = if PLAIN { weight } else { s.neg_mul_add(decoupled, weight, weight) };
-            s.store(s.sub(decayed, s.div(m, size)), w);
+            s.store(s.sub(decayed, s.div(m, moments.size(s, v))), w);
         }
     }
 }
