@@ -109,9 +109,15 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn interleave(self, a: Lanes, b: Lanes) -> [Lanes; 2] {
-        let lane = |index: usize| if index.is_multiple_of(2) { a[index / 2] } else { b[index / 2] };
-        [each(lane), each(|index| lane(index + LANES))]
+    fn interleave_quarters(self, a: Lanes, b: Lanes) -> [Lanes; 2] {
+        let from = |lane: usize, half: usize| if lane.is_multiple_of(2) { &a } else { &b }[lane / 4 * 4 + half + lane % 4 / 2];
+        [each(|lane| from(lane, 0)), each(|lane| from(lane, 2))]
+    }
+
+    #[inline(always)]
+    fn deal_quarters(self, a: Lanes, b: Lanes) -> [Lanes; 2] {
+        let from = |lane: usize, odd: usize| if lane < LANES / 2 { &a } else { &b }[lane % 8 / 4 * 8 + odd * 4 + lane % 4];
+        [each(|lane| from(lane, 0)), each(|lane| from(lane, 1))]
     }
 
     #[inline(always)]

@@ -58,8 +58,10 @@ pub(crate) trait Simd: Copy {
     fn mask_bits(self, mask: Self::Mask) -> u16;
     /// Lane i gets lane i ^ `BY`, for `BY` = 8, 4, 2 or 1.
     fn exchange<const BY: usize>(self, x: Self::F) -> Self::F;
-    /// The lanes of both in turn (a's 0, b's 0, a's 1, ...): the first half, then the second.
-    fn interleave(self, a: Self::F, b: Self::F) -> [Self::F; 2];
+    /// In every quarter the lanes of both in turn: of its first two (a's 0, b's 0, a's 1, b's 1), then of its last two.
+    fn interleave_quarters(self, a: Self::F, b: Self::F) -> [Self::F; 2];
+    /// The even quarters (a's 0 and 2, b's 0 and 2), then the odd ones.
+    fn deal_quarters(self, a: Self::F, b: Self::F) -> [Self::F; 2];
 
     /// The floats' bits.
     fn bits(self, x: Self::F) -> Self::U;

@@ -1,7 +1,7 @@
 //! Transposing a panel of a weight matrix, in squares that fit the registers.
 
 use super::Shape;
-use super::panels::{PANEL, Panel, padded, panel_at};
+use super::panels::{Panel, padded, panels};
 use super::simd::{LANES, Lanes, Pass, Simd};
 
 /// Rows `panel` of W [padded inputs, outputs] as columns: `to` becomes [padded outputs, panel.width], row-major.
@@ -19,35 +19,69 @@ impl Pass for Transpose<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { shape, w, panel, to } = self;
         let inputs = padded(shape.inputs);
-        let (w, to) = (w.as_chunks::<LANES>().0, to.as_chunks_mut::<LANES>().0);
-        for output in (0..padded(shape.outputs)).step_by(LANES) {
-            let source = panel_at(shape.outputs, output / PANEL * PANEL);
-            for input in (0..panel.width).step_by(LANES) {
-                // In vectors: where the square begins, and how far apart its rows are.
-                let from = (source.first * inputs + (panel.first + input) * source.width + (output - source.first)) / LANES;
-                let rows = w[from..].iter().step_by(source.width / LANES);
-                let into = to[(output * panel.width + input) / LANES..].iter_mut().step_by(panel.width / LANES);
-                transpose(simd, rows, into);
+        for source in panels(shape.outputs) {
+            let block = Block {
+                from: w[source.first * inputs + panel.first * source.width..][..panel.width * source.width].as_chunks().0,
+                to: to[source.first * panel.width..][..source.width * panel.width].as_chunks_mut().0,
+                next: source.width * inputs,
+            };
+            match (source.width > LANES, panel.width > LANES) {
+                (false, false) => block.transpose::<S, 1, 1>(simd),
+                (false, true) => block.transpose::<S, 1, 2>(simd),
+                (true, false) => block.transpose::<S, 2, 1>(simd),
+                (true, true) => block.transpose::<S, 2, 2>(simd),
             }
         }
     }
 }
 
-/// A square's columns as rows. Interleaving row i with row i + 8 moves the top bit of the row's number to the bottom of the column's;
-/// after as many rounds as there are bits, row and column have changed places.
+/// What two panels have in common: some squares.
+struct Block<'a> {
+    from: &'a [Lanes],
+    to: &'a mut [Lanes],
+    /// How far behind `from` the next block begins, in floats.
+    next: usize,
+}
+
+impl Block<'_> {
+    /// `from` has `N` vectors a row, `to` has `M`.
+    #[inline(always)]
+    fn transpose<S: Simd, const N: usize, const M: usize>(self, simd: S) {
+        let (from, to) = (self.from.as_chunks::<N>().0.as_chunks::<LANES>().0, self.to.as_chunks_mut::<M>().0.as_chunks_mut::<LANES>().0);
+        for (row, from) in from.iter().enumerate() {
+            for (column, to) in to.iter_mut().enumerate() {
+                let square = std::array::from_fn(
+                    #[inline(always)]
+                    |index| {
+                        let vector = &from[index][column];
+                        // The next block lies far away: no hardware guesses that.
+                        simd.prefetch(vector.as_ptr().wrapping_add(self.next));
+                        simd.load(vector)
+                    },
+                );
+                for (vector, to) in transpose(simd, square).into_iter().zip(to) {
+                    simd.store(vector, &mut to[row]);
+                }
+            }
+        }
+    }
+}
+
+/// A square's columns as rows. Each round moves a part of the row's number into the lane's, and as much out of it; after all four, row
+/// and lane have changed places.
 #[inline(always)]
-fn transpose<'a, S: Simd>(simd: S, rows: impl Iterator<Item = &'a Lanes>, into: impl Iterator<Item = &'a mut Lanes>) {
-    let mut square = [simd.splat(0.0); LANES];
-    for (slot, row) in square.iter_mut().zip(rows) {
-        *slot = simd.load(row);
-    }
-    for _ in 0..LANES.ilog2() {
-        square = std::array::from_fn(
-            #[inline(always)]
-            |row| simd.interleave(square[row / 2], square[row / 2 + LANES / 2])[row % 2],
-        );
-    }
-    for (row, to) in square.into_iter().zip(into) {
-        simd.store(row, to);
-    }
+fn transpose<S: Simd>(simd: S, square: [S::F; LANES]) -> [S::F; LANES] {
+    let square = pairwise::<S, 2>(simd, square, S::interleave_quarters);
+    let square = pairwise::<S, 1>(simd, square, S::interleave_quarters);
+    let square = pairwise::<S, 4>(simd, square, S::deal_quarters);
+    pairwise::<S, 8>(simd, square, S::deal_quarters)
+}
+
+/// Changes the rows whose numbers differ in bit `BIT` alone with each other.
+#[inline(always)]
+fn pairwise<S: Simd, const BIT: usize>(simd: S, square: [S::F; LANES], change: impl Fn(S, S::F, S::F) -> [S::F; 2]) -> [S::F; LANES] {
+    std::array::from_fn(
+        #[inline(always)]
+        |row| change(simd, square[row & !BIT], square[row | BIT])[usize::from(row & BIT != 0)],
+    )
 }

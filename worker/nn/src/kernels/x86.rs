@@ -128,13 +128,15 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn interleave(self, a: __m512, b: __m512) -> [__m512; 2] {
-        // SAFETY: as in less. Indices from 16 on mean b.
-        unsafe {
-            let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            let second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-            [_mm512_permutex2var_ps(a, first, b), _mm512_permutex2var_ps(a, second, b)]
-        }
+    fn interleave_quarters(self, a: __m512, b: __m512) -> [__m512; 2] {
+        // SAFETY: as in less.
+        unsafe { [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)] }
+    }
+
+    #[inline(always)]
+    fn deal_quarters(self, a: __m512, b: __m512) -> [__m512; 2] {
+        // SAFETY: as in less.
+        unsafe { [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)] }
     }
 
     #[inline(always)]
@@ -235,9 +237,25 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn interleave(self, a: [__m256; 2], b: [__m256; 2]) -> [[__m256; 2]; 2] {
+    fn interleave_quarters(self, a: [__m256; 2], b: [__m256; 2]) -> [[__m256; 2]; 2] {
         // SAFETY: as in splat.
-        unsafe { [interleave_of_8(a[0], b[0]), interleave_of_8(a[1], b[1])] }
+        unsafe {
+            [
+                [_mm256_unpacklo_ps(a[0], b[0]), _mm256_unpacklo_ps(a[1], b[1])],
+                [_mm256_unpackhi_ps(a[0], b[0]), _mm256_unpackhi_ps(a[1], b[1])],
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn deal_quarters(self, a: [__m256; 2], b: [__m256; 2]) -> [[__m256; 2]; 2] {
+        // SAFETY: as in splat.
+        unsafe {
+            [
+                [_mm256_permute2f128_ps::<0x20>(a[0], a[1]), _mm256_permute2f128_ps::<0x20>(b[0], b[1])],
+                [_mm256_permute2f128_ps::<0x31>(a[0], a[1]), _mm256_permute2f128_ps::<0x31>(b[0], b[1])],
+            ]
+        }
     }
 
     #[inline(always)]
@@ -289,15 +307,4 @@ unsafe fn equal_of_8(a: __m256, b: __m256) -> __m256 {
 unsafe fn select_of_8(mask: __m256, yes: __m256, no: __m256) -> __m256 {
     // SAFETY: the caller has the instructions.
     unsafe { _mm256_blendv_ps(no, yes, mask) }
-}
-
-/// # Safety
-/// Needs AVX2.
-#[inline(always)]
-unsafe fn interleave_of_8(a: __m256, b: __m256) -> [__m256; 2] {
-    // SAFETY: the caller has the instructions. Unpacking works within 128 bits, so the halves are swapped after it.
-    unsafe {
-        let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-        [_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high)]
-    }
 }
