@@ -9,7 +9,7 @@ use caviar_common::train::{Activation, Init, TrainSpec};
 use crate::dropout::DrawMask;
 use crate::error::TrainError;
 use crate::examples::{Examples, Targets};
-use crate::kernels::{Buffer, Family, LANES, Pass, Simd, padded, panels};
+use crate::kernels::{Buffer, Family, LANES, PANEL, Pass, Simd, padded, panels};
 use crate::layer::{Hidden, Layer, Mode};
 use crate::loss::{CrossEntropy, Tally, squared_error};
 use crate::tensor::{Layout, Tensor};
@@ -171,15 +171,16 @@ impl<R: Fn(usize) -> usize> Pass for Gather<'_, R> {
         let Self { features, width, rows, row_at, input } = self;
         for panel in panels(width) {
             let to = input[panel.range(rows)].as_chunks_mut::<LANES>().0;
-            let vectors = panel.width / LANES;
-            for (row, to) in to.chunks_exact_mut(vectors).enumerate() {
-                let from = &features[row_at(row) * width + panel.first..][..panel.width.min(width - panel.first)];
-                let (whole, rest) = from.as_chunks::<LANES>();
-                for (to, from) in to.iter_mut().zip(whole) {
+            let (whole, rest) = (panel.width.min(width - panel.first) / LANES, width % LANES);
+            for (row, to) in to.chunks_exact_mut(panel.width / LANES).enumerate() {
+                let from = &features[row_at(row) * width + panel.first..];
+                for (to, from) in to.iter_mut().zip(from.as_chunks().0).take(whole) {
                     s.store(s.load(from), to);
+                    // The row's share of the next panel: rows lie far apart, so no hardware guesses that.
+                    s.prefetch(from.as_ptr().wrapping_add(PANEL));
                 }
-                if let (false, Some(to)) = (rest.is_empty(), to.last_mut()) {
-                    to[..rest.len()].copy_from_slice(rest);
+                if let Some(to) = to.get_mut(whole) {
+                    to[..rest].copy_from_slice(&from[whole * LANES..][..rest]);
                 }
             }
         }

@@ -23,7 +23,7 @@ mod x86;
 use std::sync::OnceLock;
 
 pub(crate) use buffer::Buffer;
-pub(crate) use panels::{Panel, offset, padded, panels};
+pub(crate) use panels::{PANEL, Panel, offset, padded, panels};
 pub(crate) use simd::{LANES, Lanes, Pass, Simd};
 
 use crate::error::TrainError;

@@ -4,7 +4,7 @@
 use super::simd::LANES;
 
 /// Columns of a panel: two of the widest vectors, so that a register tile has enough independent sums.
-pub(super) const PANEL: usize = 32;
+pub(crate) const PANEL: usize = 32;
 
 /// Some neighbouring columns of a matrix: [`PANEL`] of them, or [`LANES`] at its right edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
