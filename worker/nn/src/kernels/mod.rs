@@ -161,7 +161,15 @@ impl Family {
         let w = &w[first * padded(shape.inputs)..];
         let lengths_fit = a.len() >= shape.a_len() && w.len() >= shape.inputs * width && z.len() >= shape.rows * width;
         assert!(lengths_fit, "buffers of {shape:?} {panel:?}");
-        let product = PanelProduct { rows: shape.rows, depth: shape.inputs, width, a: a.as_ptr(), b: w.as_ptr(), c: z.as_mut_ptr() };
+        let product = PanelProduct {
+            rows: shape.rows,
+            depth: shape.inputs,
+            width,
+            columns: panel.columns_of(shape.outputs),
+            a: a.as_ptr(),
+            b: w.as_ptr(),
+            c: z.as_mut_ptr(),
+        };
         // SAFETY: a holds rows x inputs, the panels of w and z hold inputs x width and rows x width (checked above), and the family was
         // detected.
         unsafe { (self.tiles().rows)(product) };
@@ -170,11 +178,13 @@ impl Family {
     /// g = a^T d, the gradient by W, for d [rows, outputs] the gradient by z. The padding rows of g are left alone.
     pub(crate) fn weight_gradient(self, shape: Shape, a: &[f32], d: &[f32], g: &mut [f32]) {
         assert!(a.len() >= shape.a_len() && d.len() >= shape.z_len() && g.len() >= shape.w_len(), "buffers of {shape:?}");
-        for Panel { first, width } in panels(shape.outputs) {
+        for panel in panels(shape.outputs) {
+            let Panel { first, width } = panel;
             let product = PanelProduct {
                 rows: shape.inputs,
                 depth: shape.rows,
                 width,
+                columns: panel.columns_of(shape.outputs),
                 a: a.as_ptr(),
                 b: d[first * shape.rows..].as_ptr(),
                 c: g[first * padded(shape.inputs)..].as_mut_ptr(),
@@ -191,7 +201,15 @@ impl Family {
         let lengths_fit = d.len() >= shape.z_len() && w.len() >= shape.w_len() && e.len() >= shape.rows * width;
         assert!(lengths_fit && scratch.len() >= shape.scratch_len(), "buffers of {shape:?} {panel:?}");
         self.run(Transpose { shape, w, panel, to: scratch });
-        let product = PanelProduct { rows: shape.rows, depth: shape.outputs, width, a: d.as_ptr(), b: scratch.as_ptr(), c: e.as_mut_ptr() };
+        let product = PanelProduct {
+            rows: shape.rows,
+            depth: shape.outputs,
+            width,
+            columns: panel.columns_of(shape.inputs),
+            a: d.as_ptr(),
+            b: scratch.as_ptr(),
+            c: e.as_mut_ptr(),
+        };
         // SAFETY: scratch holds outputs x width; d holds rows x outputs and the panel of e rows x width (checked above); and the family
         // was detected.
         unsafe { (self.tiles().rows)(product) };

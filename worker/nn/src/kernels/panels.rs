@@ -31,6 +31,11 @@ impl Panel {
         self.first * rows..(self.first + self.width) * rows
     }
 
+    /// How many of its columns are among the first `columns`, and no padding.
+    pub(super) fn columns_of(self, columns: usize) -> usize {
+        self.width.min(columns - self.first)
+    }
+
     /// Its columns, in a vector with one value a column.
     pub(crate) fn columns(self) -> std::ops::Range<usize> {
         self.first..self.first + self.width

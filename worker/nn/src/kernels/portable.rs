@@ -3,7 +3,7 @@
 //! The multiply-add rounds once here too: in hardware where the target has it (every 64-bit ARM), else in software, slowly but with
 //! the same bits.
 
-use super::simd::{LANES, Lanes, Simd};
+use super::simd::{HALF, LANES, Lanes, Simd};
 
 /// No instructions beyond the baseline.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,7 @@ fn each<T>(of: impl Fn(usize) -> T) -> [T; LANES] {
 
 impl Simd for Portable {
     type F = Lanes;
+    type Half = [f32; HALF];
     type U = [u32; LANES];
     type Mask = [bool; LANES];
 
@@ -106,6 +107,26 @@ impl Simd for Portable {
     #[inline(always)]
     fn exchange<const BY: usize>(self, x: Lanes) -> Lanes {
         each(|lane| x[lane ^ BY])
+    }
+
+    #[inline(always)]
+    fn splat_half(self, x: f32) -> [f32; HALF] {
+        [x; HALF]
+    }
+
+    #[inline(always)]
+    fn load_half(self, from: &[f32; HALF]) -> [f32; HALF] {
+        *from
+    }
+
+    #[inline(always)]
+    fn mul_add_half(self, a: [f32; HALF], b: [f32; HALF], c: [f32; HALF]) -> [f32; HALF] {
+        std::array::from_fn(|lane| a[lane].mul_add(b[lane], c[lane]))
+    }
+
+    #[inline(always)]
+    fn widen(self, half: [f32; HALF]) -> Lanes {
+        each(|lane| half.get(lane).copied().unwrap_or(0.0))
     }
 
     #[inline(always)]

@@ -10,6 +10,9 @@
 /// Floats in a vector.
 pub(crate) const LANES: usize = 16;
 
+/// Floats in half a vector.
+pub(crate) const HALF: usize = LANES / 2;
+
 /// A vector in memory.
 pub(crate) type Lanes = [f32; LANES];
 
@@ -17,6 +20,8 @@ pub(crate) type Lanes = [f32; LANES];
 pub(crate) trait Simd: Copy {
     /// A vector of floats.
     type F: Copy;
+    /// The first half of one.
+    type Half: Copy;
     /// A vector of as many 32-bit words; arithmetic wraps.
     type U: Copy;
     /// A yes or no for every lane.
@@ -62,6 +67,15 @@ pub(crate) trait Simd: Copy {
     fn interleave_quarters(self, a: Self::F, b: Self::F) -> [Self::F; 2];
     /// The even quarters (a's 0 and 2, b's 0 and 2), then the odd ones.
     fn deal_quarters(self, a: Self::F, b: Self::F) -> [Self::F; 2];
+
+    /// `x` in every lane.
+    fn splat_half(self, x: f32) -> Self::Half;
+    /// What lies at `from`.
+    fn load_half(self, from: &[f32; HALF]) -> Self::Half;
+    /// a b + c, rounded once.
+    fn mul_add_half(self, a: Self::Half, b: Self::Half, c: Self::Half) -> Self::Half;
+    /// A vector whose second half is 0.
+    fn widen(self, half: Self::Half) -> Self::F;
 
     /// The floats' bits.
     fn bits(self, x: Self::F) -> Self::U;

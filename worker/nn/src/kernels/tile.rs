@@ -7,7 +7,7 @@
 #![allow(clippy::needless_range_loop, reason = "with iterators some heights of tile are not unrolled, and their sums live in memory")]
 
 use super::panels::PANEL;
-use super::simd::{LANES, Lanes, Simd};
+use super::simd::{HALF, LANES, Lanes, Simd};
 
 /// One panel of a product: c [rows, width] = a b, with b [depth, width].
 #[derive(Clone, Copy)]
@@ -16,6 +16,8 @@ pub(super) struct PanelProduct {
     pub(super) depth: usize,
     /// [`PANEL`] or [`LANES`].
     pub(super) width: usize,
+    /// Columns of c that are no padding. What lies behind them becomes 0, or what the product is there.
+    pub(super) columns: usize,
     /// All panels of a: [rows, depth], or [depth, rows] where the product is by its transpose.
     pub(super) a: *const f32,
     /// One panel.
@@ -44,27 +46,111 @@ struct Operand {
     step: usize,
 }
 
+/// What a tile is made of: whole vectors, or half ones where half of the last vector would be padding.
+trait Block: Copy {
+    /// Some neighbouring columns of a row.
+    type V: Copy;
+
+    fn splat(self, x: f32) -> Self::V;
+    /// # Safety
+    /// As many floats can be read.
+    unsafe fn load(self, from: *const f32) -> Self::V;
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// # Safety
+    /// [`LANES`] floats can be written: what half a vector leaves over becomes 0.
+    unsafe fn store(self, x: Self::V, to: *mut f32);
+    fn prefetch(self, at: *const f32);
+}
+
+#[derive(Clone, Copy)]
+struct Whole<S>(S);
+
+#[derive(Clone, Copy)]
+struct Half<S>(S);
+
+impl<S: Simd> Block for Whole<S> {
+    type V = S::F;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> S::F {
+        self.0.splat(x)
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> S::F {
+        // SAFETY: the caller's promise.
+        self.0.load(unsafe { &*from.cast::<Lanes>() })
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: S::F, b: S::F, c: S::F) -> S::F {
+        self.0.mul_add(a, b, c)
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, x: S::F, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        self.0.store(x, unsafe { &mut *to.cast::<Lanes>() });
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        self.0.prefetch(at);
+    }
+}
+
+impl<S: Simd> Block for Half<S> {
+    type V = S::Half;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> S::Half {
+        self.0.splat_half(x)
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> S::Half {
+        // SAFETY: the caller's promise.
+        self.0.load_half(unsafe { &*from.cast::<[f32; HALF]>() })
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: S::Half, b: S::Half, c: S::Half) -> S::Half {
+        self.0.mul_add_half(a, b, c)
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, x: S::Half, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        self.0.store(self.0.widen(x), unsafe { &mut *to.cast::<Lanes>() });
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        self.0.prefetch(at);
+    }
+}
+
 /// Adds one step of the depth to a tile. In a, rows are `ROW` floats apart.
 ///
 /// # Safety
 /// `ROWS` rows of a and `VECTORS` vectors of b can be read.
 #[inline(always)]
-unsafe fn add_step<S: Simd, const ROWS: usize, const VECTORS: usize, const ROW: usize>(
-    simd: S,
-    mut sums: [[S::F; VECTORS]; ROWS],
+unsafe fn add_step<T: Block, const ROWS: usize, const VECTORS: usize, const ROW: usize>(
+    block: T,
+    mut sums: [[T::V; VECTORS]; ROWS],
     a: *const f32,
     b: *const f32,
-) -> [[S::F; VECTORS]; ROWS] {
-    let mut right = [simd.splat(0.0); VECTORS];
+) -> [[T::V; VECTORS]; ROWS] {
+    let mut right = [block.splat(0.0); VECTORS];
     for v in 0..VECTORS {
         // SAFETY: the caller's promise.
-        right[v] = simd.load(unsafe { &*b.add(v * LANES).cast::<Lanes>() });
+        right[v] = unsafe { block.load(b.add(v * LANES)) };
     }
     for row in 0..ROWS {
         // SAFETY: the caller's promise.
-        let left = simd.splat(unsafe { *a.add(row * ROW) });
+        let left = block.splat(unsafe { *a.add(row * ROW) });
         for v in 0..VECTORS {
-            sums[row][v] = simd.mul_add(left, right[v], sums[row][v]);
+            sums[row][v] = block.mul_add(left, right[v], sums[row][v]);
         }
     }
     sums
@@ -75,26 +161,26 @@ unsafe fn add_step<S: Simd, const ROWS: usize, const VECTORS: usize, const ROW: 
 /// # Safety
 /// The operands can be read as far as their strides say.
 #[inline(always)]
-unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize, const ROW: usize>(
-    simd: S,
-    mut sums: [[S::F; VECTORS]; ROWS],
+unsafe fn accumulate<T: Block, const ROWS: usize, const VECTORS: usize, const ROW: usize>(
+    block: T,
+    mut sums: [[T::V; VECTORS]; ROWS],
     depth: usize,
     a: Operand,
     b: Operand,
     ahead: Option<*const f32>,
-) -> [[S::F; VECTORS]; ROWS] {
+) -> [[T::V; VECTORS]; ROWS] {
     let (mut left, mut right) = (a.at, b.at);
     // Four at a time, so that the loop's own instructions do not show.
     for group in 0..depth / 4 {
         if let Some(ahead) = ahead.filter(|_| group * 4 * LANES < ROWS * PANEL) {
             for line in 0..4 {
-                simd.prefetch(ahead.wrapping_add((group * 4 + line) * LANES));
+                block.prefetch(ahead.wrapping_add((group * 4 + line) * LANES));
             }
         }
         // SAFETY: the caller's promise.
         unsafe {
             for step in 0..4 {
-                sums = add_step::<S, ROWS, VECTORS, ROW>(simd, sums, left.add(step * a.step), right.add(step * b.step));
+                sums = add_step::<T, ROWS, VECTORS, ROW>(block, sums, left.add(step * a.step), right.add(step * b.step));
             }
             (left, right) = (left.add(4 * a.step), right.add(4 * b.step));
         }
@@ -102,7 +188,7 @@ unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize, const ROW
     for _ in 0..depth % 4 {
         // SAFETY: the caller's promise.
         unsafe {
-            sums = add_step::<S, ROWS, VECTORS, ROW>(simd, sums, left, right);
+            sums = add_step::<T, ROWS, VECTORS, ROW>(block, sums, left, right);
             (left, right) = (left.add(a.step), right.add(b.step));
         }
     }
@@ -114,10 +200,10 @@ unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize, const ROW
 /// # Safety
 /// As [`Tiles`]; the tile lies inside c.
 #[inline(always)]
-unsafe fn tile_of_rows<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, product: PanelProduct, row: usize, column: usize) {
-    let PanelProduct { rows, depth, width, a, b, c } = product;
+unsafe fn tile_of_rows<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, product: PanelProduct, row: usize, column: usize) {
+    let PanelProduct { rows, depth, width, a, b, c, .. } = product;
     let whole = depth / PANEL * PANEL;
-    let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
+    let mut sums = [[block.splat(0.0); VECTORS]; ROWS];
     // SAFETY: the caller's promise. The panels of a before `whole` are PANEL wide; the last is as wide as its padded rest.
     unsafe {
         let right = |first: usize| Operand { at: b.add(first * width + column), step: width };
@@ -125,17 +211,17 @@ unsafe fn tile_of_rows<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S
             let left = Operand { at: a.add(first * rows + row * PANEL), step: 1 };
             // The same rows of the next panel lie far away: no hardware guesses that.
             let ahead = Some(left.at.wrapping_add(rows * PANEL));
-            sums = accumulate::<S, ROWS, VECTORS, PANEL>(simd, sums, PANEL, left, right(first), ahead);
+            sums = accumulate::<T, ROWS, VECTORS, PANEL>(block, sums, PANEL, left, right(first), ahead);
         }
         let (a, rest) = (a.add(whole * rows), depth - whole);
         if rest > LANES {
             let left = Operand { at: a.add(row * PANEL), step: 1 };
-            sums = accumulate::<S, ROWS, VECTORS, PANEL>(simd, sums, rest, left, right(whole), None);
+            sums = accumulate::<T, ROWS, VECTORS, PANEL>(block, sums, rest, left, right(whole), None);
         } else if rest > 0 {
             let left = Operand { at: a.add(row * LANES), step: 1 };
-            sums = accumulate::<S, ROWS, VECTORS, LANES>(simd, sums, rest, left, right(whole), None);
+            sums = accumulate::<T, ROWS, VECTORS, LANES>(block, sums, rest, left, right(whole), None);
         }
-        store(simd, sums, c.add(row * width + column), width);
+        store(block, sums, c.add(row * width + column), width);
     }
 }
 
@@ -144,29 +230,29 @@ unsafe fn tile_of_rows<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S
 /// # Safety
 /// As [`Tiles`]; the tile lies inside c and its rows inside one panel of a.
 #[inline(always)]
-unsafe fn tile_of_columns<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, product: PanelProduct, row: usize, column: usize) {
-    let PanelProduct { rows, depth, width, a, b, c } = product;
+unsafe fn tile_of_columns<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, product: PanelProduct, row: usize, column: usize) {
+    let PanelProduct { rows, depth, width, a, b, c, .. } = product;
     let first = row / PANEL * PANEL;
     // The panel of a that holds these rows is PANEL wide unless it is the last and half empty.
     let step = if rows - first > LANES { PANEL } else { LANES };
-    let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
+    let mut sums = [[block.splat(0.0); VECTORS]; ROWS];
     // SAFETY: the caller's promise.
     unsafe {
         let left = Operand { at: a.add(first * depth + row - first), step };
         let right = Operand { at: b.add(column), step: width };
-        sums = accumulate::<S, ROWS, VECTORS, 1>(simd, sums, depth, left, right, None);
-        store(simd, sums, c.add(row * width + column), width);
+        sums = accumulate::<T, ROWS, VECTORS, 1>(block, sums, depth, left, right, None);
+        store(block, sums, c.add(row * width + column), width);
     }
 }
 
 /// # Safety
 /// The tile may be written at `to`, rows `width` apart.
 #[inline(always)]
-unsafe fn store<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, sums: [[S::F; VECTORS]; ROWS], to: *mut f32, width: usize) {
+unsafe fn store<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, sums: [[T::V; VECTORS]; ROWS], to: *mut f32, width: usize) {
     for row in 0..ROWS {
         for v in 0..VECTORS {
             // SAFETY: the caller's promise.
-            unsafe { simd.store(sums[row][v], &mut *to.add(row * width + v * LANES).cast::<Lanes>()) };
+            unsafe { block.store(sums[row][v], to.add(row * width + v * LANES)) };
         }
     }
 }
@@ -184,55 +270,78 @@ fn for_each_tile(rows: usize, most: usize, mut tile: impl FnMut(usize, usize)) {
     }
 }
 
+/// Cuts the columns of a panel into tiles, and calls `tile(column, kind)` with kind 0 for half a vector, else how many vectors.
+#[inline(always)]
+fn for_each_strip(columns: usize, most: usize, mut strip: impl FnMut(usize, usize)) {
+    let mut column = 0;
+    while column < columns {
+        let halves = (columns - column).div_ceil(HALF);
+        // Three halves are one vector and a half.
+        let kind = if halves == 1 { 0 } else { (halves / 2).max(1).min(most) };
+        strip(column, kind);
+        column += kind.max(1) * LANES;
+    }
+}
+
 /// A family: how to get its value, its instructions, the vectors across a tile, and the heights of its tiles (what its registers hold).
 macro_rules! family {
     ($(#[$meta:meta])* $name:ident, $simd:expr, [$($features:literal)?], $vectors:literal, [$($height:literal)*]) => {
         $(#[$meta])*
         pub(super) mod $name {
-            use super::{LANES, PANEL, PanelProduct, Tiles, for_each_tile, tile_of_columns, tile_of_rows};
+            use super::{Half, PANEL, PanelProduct, Tiles, Whole, for_each_strip, for_each_tile, tile_of_columns, tile_of_rows};
             use crate::kernels::simd::Pass;
 
             type Tile = unsafe fn(PanelProduct, usize, usize);
-            /// By vectors - 1, then by height - 1.
-            static OF_ROWS: [[Tile; [$($height),*].len()]; 2] =
-                [[$(of_rows::<$height, 1>),*], [$(of_rows::<$height, $vectors>),*]];
-            static OF_COLUMNS: [[Tile; [$($height),*].len()]; 2] =
-                [[$(of_columns::<$height, 1>),*], [$(of_columns::<$height, $vectors>),*]];
+            /// By kind of [`for_each_strip`], then by height - 1.
+            type Table = [[Tile; [$($height),*].len()]; 3];
+            static OF_ROWS: Table =
+                [[$(half_of_rows::<$height>),*], [$(of_rows::<$height, 1>),*], [$(of_rows::<$height, $vectors>),*]];
+            static OF_COLUMNS: Table =
+                [[$(half_of_columns::<$height>),*], [$(of_columns::<$height, 1>),*], [$(of_columns::<$height, $vectors>),*]];
             pub(in crate::kernels) static TILES: Tiles = Tiles { rows: panel_of_rows, columns: panel_of_columns };
 
             $(#[target_feature(enable = $features)])?
             unsafe fn of_rows<const ROWS: usize, const VECTORS: usize>(product: PanelProduct, row: usize, column: usize) {
                 // SAFETY: the caller's promise, with the instructions enabled here.
-                unsafe { tile_of_rows::<_, ROWS, VECTORS>($simd, product, row, column) }
+                unsafe { tile_of_rows::<_, ROWS, VECTORS>(Whole($simd), product, row, column) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn half_of_rows<const ROWS: usize>(product: PanelProduct, row: usize, column: usize) {
+                // SAFETY: as in of_rows.
+                unsafe { tile_of_rows::<_, ROWS, 1>(Half($simd), product, row, column) }
             }
 
             $(#[target_feature(enable = $features)])?
             unsafe fn of_columns<const ROWS: usize, const VECTORS: usize>(product: PanelProduct, row: usize, column: usize) {
-                // SAFETY: the caller's promise, with the instructions enabled here.
-                unsafe { tile_of_columns::<_, ROWS, VECTORS>($simd, product, row, column) }
+                // SAFETY: as in of_rows.
+                unsafe { tile_of_columns::<_, ROWS, VECTORS>(Whole($simd), product, row, column) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn half_of_columns<const ROWS: usize>(product: PanelProduct, row: usize, column: usize) {
+                // SAFETY: as in of_rows.
+                unsafe { tile_of_columns::<_, ROWS, 1>(Half($simd), product, row, column) }
             }
 
             unsafe fn panel_of_rows(product: PanelProduct) {
-                let vectors = (product.width / LANES).min($vectors);
-                for column in (0..product.width).step_by(vectors * LANES) {
+                for_each_strip(product.columns, $vectors, |column, kind| {
                     for_each_tile(product.rows, OF_ROWS[0].len(), |row, height| {
-                        // SAFETY: the caller's promise; the tiles cover rows and width and no more.
-                        unsafe { OF_ROWS[vectors - 1][height - 1](product, row, column) };
+                        // SAFETY: the caller's promise; the tiles cover rows and columns, and no more than the width.
+                        unsafe { OF_ROWS[kind][height - 1](product, row, column) };
                     });
-                }
+                });
             }
 
             unsafe fn panel_of_columns(product: PanelProduct) {
-                const { assert!(PANEL == 2 * LANES) };
-                let vectors = (product.width / LANES).min($vectors);
-                for column in (0..product.width).step_by(vectors * LANES) {
+                for_each_strip(product.columns, $vectors, |column, kind| {
                     for first in (0..product.rows).step_by(PANEL) {
                         for_each_tile((product.rows - first).min(PANEL), OF_COLUMNS[0].len(), |row, height| {
-                            // SAFETY: the caller's promise; the tiles cover rows and width and no more, and none leaves a panel of a.
-                            unsafe { OF_COLUMNS[vectors - 1][height - 1](product, first + row, column) };
+                            // SAFETY: as in panel_of_rows, and none leaves a panel of a.
+                            unsafe { OF_COLUMNS[kind][height - 1](product, first + row, column) };
                         });
                     }
-                }
+                });
             }
 
             /// Runs a pass with the family's instructions.

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::simd::{LANES, Lanes, Simd};
+use super::simd::{HALF, LANES, Lanes, Simd};
 
 /// AVX-512: a vector is one register.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,7 @@ macro_rules! two_registers {
 
 impl Simd for Avx512 {
     type F = __m512;
+    type Half = __m256;
     type U = __m512i;
     type Mask = __mmask16;
 
@@ -71,6 +72,15 @@ impl Simd for Avx512 {
         add_words(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32;
         sub_words(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32;
         xor(a: __m512i, b: __m512i) -> __m512i = _mm512_xor_si512;
+        splat_half(x: f32) -> __m256 = _mm256_set1_ps;
+        mul_add_half(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps;
+        widen(half: __m256) -> __m512 = _mm512_zextps256_ps512;
+    }
+
+    #[inline(always)]
+    fn load_half(self, from: &[f32; HALF]) -> __m256 {
+        // SAFETY: the value exists, so the instructions were detected; 8 floats lie at from.
+        unsafe { _mm256_loadu_ps(from.as_ptr()) }
     }
 
     #[inline(always)]
@@ -166,6 +176,7 @@ impl Simd for Avx512 {
 
 impl Simd for Avx2 {
     type F = [__m256; 2];
+    type Half = __m256;
     type U = [__m256i; 2];
     type Mask = [__m256; 2];
 
@@ -234,6 +245,29 @@ impl Simd for Avx2 {
                 _ => [_mm256_permute_ps::<0xb1>(x[0]), _mm256_permute_ps::<0xb1>(x[1])],
             }
         }
+    }
+
+    #[inline(always)]
+    fn splat_half(self, x: f32) -> __m256 {
+        // SAFETY: as in splat.
+        unsafe { _mm256_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn load_half(self, from: &[f32; HALF]) -> __m256 {
+        // SAFETY: as in load.
+        unsafe { _mm256_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn mul_add_half(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: as in splat.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn widen(self, half: __m256) -> [__m256; 2] {
+        [half, self.splat_half(0.0)]
     }
 
     #[inline(always)]
