@@ -104,7 +104,7 @@ const fn limit(value: u32) -> i64 {
 }
 
 /// Every hyperparameter, by importance.
-pub static TABLE: [Hyperparameter; 20] = [
+pub static TABLE: [Hyperparameter; 21] = [
     real("learning_rate", 0.0, false, 1000.0, true, Scale::Log, 0.01),
     real("momentum", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.9).needs("optimizer", &["momentum", "nesterov"]),
     whole("units", 1, limit(MAX_UNITS), Scale::Linear, 64),
@@ -127,6 +127,7 @@ pub static TABLE: [Hyperparameter; 20] = [
     real("batch_norm_momentum", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.9).needs("normalization", &["before", "after"]),
     names("init", &["auto", "he", "xavier"], "auto"),
     real("gradient_clip", 0.0, true, 1e6, true, Scale::Log, 0.0),
+    names("precision", &["f32", "bf16"], "f32"),
 ];
 
 /// The row for `name`; `units_N` finds the row of `units_1` for every N up to the limit on layers.
@@ -292,6 +293,7 @@ pub fn train_spec(fixed: &Assignment, assignment: &Assignment) -> Result<TrainSp
         beta1: at.real("beta1")?,
         beta2: at.real("beta2")?,
         epsilon: at.real("epsilon")?,
+        precision: at.name("precision")?,
     };
     if spec.schedule == crate::train::Schedule::Cosine && spec.learning_rate_decay > 1.0 {
         let message = "with schedule cosine it is the share of the rate lost by the end: write 0 to 1";

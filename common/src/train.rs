@@ -67,6 +67,16 @@ pub enum Normalization {
     None,
 }
 
+/// What the factors of the products are rounded to; everything else is f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Not at all
+    F32,
+    /// 8 significant bits in the range of f32: faster where the processor multiplies them itself
+    Bf16,
+}
+
 /// Spread of the initial weights. Weights are normal with mean 0; gamma starts at 1, beta and b at 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,4 +128,6 @@ pub struct TrainSpec {
     pub beta2: f64,
     /// For rmsprop, adam and adamw, above 0.
     pub epsilon: f64,
+    /// Of the products.
+    pub precision: Precision,
 }

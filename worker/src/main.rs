@@ -27,7 +27,7 @@ struct Arguments {
     /// This worker's name, unique among the workers of the coordinator [default: HOST-PID]
     #[arg(long, value_parser = name)]
     name: Option<Name>,
-    /// Say which instructions this machine's trainings use (avx512, avx2 or portable), and exit
+    /// Say which instructions this machine's trainings use (avx512bf16, avx512, avx2 or portable), and exit
     #[arg(long)]
     kernels: bool,
 }

@@ -11,7 +11,7 @@ use std::io::BufRead;
 use std::time::Duration;
 
 use anyhow::Context;
-use caviar_common::train::Optimizer;
+use caviar_common::train::{Optimizer, Precision};
 use caviar_nn::Trainer;
 use nix::time::{ClockId, clock_gettime};
 
@@ -34,6 +34,11 @@ fn main() -> anyhow::Result<()> {
         "adam" => Optimizer::Adam,
         "sgd" => Optimizer::Momentum,
         other => anyhow::bail!("--optimizer {other}: adam, or sgd (with momentum)"),
+    };
+    spec.precision = match value("--precision").unwrap_or("f32") {
+        "f32" => Precision::F32,
+        "bf16" => Precision::Bf16,
+        other => anyhow::bail!("--precision {other}: f32 or bf16"),
     };
     let steps: u64 = value("--steps").unwrap_or("1000").parse().context("--steps: a number")?;
     let mut trainer = nets::trainer(net, &spec, 1)?;

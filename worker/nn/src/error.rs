@@ -38,7 +38,7 @@ pub enum TrainError {
         floats: usize,
     },
     /// `CAVIAR_KERNELS` is wrong.
-    #[error("CAVIAR_KERNELS is {value:?}, must be avx512, avx2 or portable, and what this machine has")]
+    #[error("CAVIAR_KERNELS is {value:?}, must be avx512bf16, avx512, avx2 or portable, and what this machine has")]
     Kernels {
         /// Its value.
         value: String,

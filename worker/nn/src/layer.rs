@@ -11,6 +11,7 @@ use crate::batch_norm::{BackNormalise, Fold, Normalise, Statistics};
 use crate::error::TrainError;
 use crate::kernels::{Buffer, Family, Panel, Shape, padded, panels};
 use crate::passes::{Activate, BackActivate, ColumnSums, Multiply, OfWidth, PanelPass};
+use crate::products::Products;
 use crate::tensor::{Layout, Tensor};
 
 /// What a forward pass is for.
@@ -91,16 +92,17 @@ impl Layer {
     }
 
     /// Computes `out` from the layer below's, `a`.
-    pub(crate) fn forward(&mut self, family: Family, rows: usize, parameters: &[f32], a: &[f32], mode: Mode) {
+    pub(crate) fn forward(&mut self, family: Family, products: &mut Products, rows: usize, parameters: &[f32], a: &[f32], mode: Mode) {
         let (shape, w) = (self.shape(rows), self.weights.of(parameters));
+        products.take(rows, self.inputs, a);
         for panel in panels(self.outputs) {
             let range = panel.range(rows);
             let Some(hidden) = self.hidden else {
-                family.forward(shape, panel, a, w, &mut self.out[range]);
+                products.forward(shape, panel, a, w, &mut self.out[range]);
                 continue;
             };
             let product = if hidden.normalization == Normalization::Before { &mut self.normal } else { &mut self.z };
-            family.forward(shape, panel, a, w, &mut product[range.clone()]);
+            products.forward(shape, panel, a, w, &mut product[range.clone()]);
             match hidden.normalization {
                 Normalization::Before => {
                     with_curve!(hidden.activation, curve => self.normalise(family, panel, rows, parameters, mode, curve))

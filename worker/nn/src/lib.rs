@@ -15,6 +15,7 @@ mod memory;
 mod network;
 mod optimizer;
 mod passes;
+mod products;
 mod schedule;
 mod tensor;
 pub mod trainer;

@@ -4,7 +4,8 @@
 use caviar_common::train::{Normalization, Optimizer, TrainSpec};
 
 use crate::examples::Splits;
-use crate::kernels::{Shape, padded};
+use crate::kernels::{LANES, Shape, padded};
+use crate::products::scratch_lens;
 use crate::trainer::capacity;
 
 /// Bytes that a [`crate::Trainer`] of `spec` allocates for itself, beside the data, which all trainers of a process share. All of it is
@@ -13,14 +14,14 @@ pub fn trial_bytes(spec: &TrainSpec, data: &Splits) -> u64 {
     let (rows, features) = data.train.features.dim();
     let capacity = capacity(spec, data) as u64;
     let mut inputs = features;
-    let (mut parameters, mut activations, mut scratch) = (0u64, capacity * padded(features) as u64, 0u64);
+    let (mut parameters, mut activations, mut shapes) = (0u64, capacity * padded(features) as u64, Vec::new());
     for (index, units) in spec.hidden.iter().chain([&data.outputs]).enumerate() {
         let outputs = *units as usize;
         let (width, depth) = (padded(outputs) as u64, padded(inputs) as u64);
         let [vectors, statistics, matrices] = if index < spec.hidden.len() { of_hidden(spec) } else { [1, 0, 1] };
         parameters = parameters.saturating_add(width.saturating_mul(depth + vectors));
         activations = activations.saturating_add((capacity * matrices + statistics).saturating_mul(width));
-        scratch = scratch.max(Shape { rows: 1, inputs, outputs }.scratch_len() as u64);
+        shapes.push(Shape { rows: capacity as usize, inputs, outputs });
         inputs = outputs;
     }
     let states = match spec.optimizer {
@@ -28,6 +29,7 @@ pub fn trial_bytes(spec: &TrainSpec, data: &Splits) -> u64 {
         Optimizer::Momentum | Optimizer::Nesterov | Optimizer::Rmsprop => 1,
         Optimizer::Adam | Optimizer::Adamw => 2,
     };
+    let scratch = scratch_lens(spec.precision, shapes.into_iter()).into_iter().map(|len| len.next_multiple_of(LANES) as u64).sum();
     let floats = parameters.saturating_mul(2 + states).saturating_add(activations).saturating_add(scratch).saturating_add(rows as u64);
     floats.saturating_mul(4)
 }

@@ -12,6 +12,7 @@ use crate::examples::{Examples, Targets};
 use crate::kernels::{Buffer, Family, LANES, PANEL, Pass, Simd, padded, panels};
 use crate::layer::{Hidden, Layer, Mode};
 use crate::loss::{CrossEntropy, Tally, squared_error};
+use crate::products::Products;
 use crate::tensor::{Layout, Tensor};
 
 /// A network, and room for `capacity` examples in it.
@@ -23,8 +24,7 @@ pub(crate) struct Network {
     pub(crate) gradients: Buffer,
     /// The mini-batch [rows, features] in panels.
     input: Buffer,
-    /// One transposed panel of a weight matrix.
-    scratch: Buffer,
+    products: Products,
     momentum: f32,
     dropout: f32,
 }
@@ -45,14 +45,14 @@ impl Network {
             .enumerate()
             .map(|(index, ends)| Layer::new(&mut layout, ends[0], ends[1], (index < spec.hidden.len()).then_some(hidden), capacity))
             .collect::<Result<Vec<_>, _>>()?;
-        let scratch_len = layers.iter().map(|layer| layer.shape(capacity).scratch_len()).max().unwrap_or(0);
+        let products = Products::new(family, spec.precision, layers.iter().map(|layer| layer.shape(capacity)))?;
         Ok(Self {
             family,
             layers,
             parameters: Buffer::new(layout.len())?,
             gradients: Buffer::new(layout.len())?,
             input: Buffer::new(capacity * padded(features))?,
-            scratch: Buffer::new(scratch_len)?,
+            products,
             momentum: spec.batch_norm_momentum as f32,
             dropout: spec.dropout as f32,
         })
@@ -104,7 +104,7 @@ impl Network {
         self.family.run(Gather { features, width: examples.features.ncols(), rows, row_at, input: &mut self.input });
         let mut below: &[f32] = &self.input;
         for layer in &mut self.layers {
-            layer.forward(self.family, rows, &self.parameters, below, mode);
+            layer.forward(self.family, &mut self.products, rows, &self.parameters, below, mode);
             below = &layer.out;
         }
     }
@@ -123,7 +123,7 @@ impl Network {
     }
 
     fn backward(&mut self, rows: usize) {
-        let Self { family, layers, parameters, gradients, input, scratch, .. } = self;
+        let Self { family, layers, parameters, gradients, input, products, .. } = self;
         if let Some(output) = layers.last_mut() {
             output.backward_of_output(*family, rows, gradients);
         }
@@ -133,13 +133,14 @@ impl Network {
             let shape = layer.shape(rows);
             if let Some(below) = below.last_mut() {
                 let (d, w) = (layer.gradient_by_product(), layer.weights.of(parameters));
+                products.take(rows, layer.outputs, d);
                 for panel in panels(layer.inputs) {
-                    family.input_gradient(shape, panel, d, w, scratch, &mut below.gradient[panel.range(rows)]);
+                    products.input_gradient(shape, panel, d, w, &mut below.gradient[panel.range(rows)]);
                     below.backward(*family, panel, rows, parameters, gradients);
                 }
             }
             let a = below.last().map_or(&**input, |below| &below.out);
-            family.weight_gradient(shape, a, layer.gradient_by_product(), layer.weights.of_mut(gradients));
+            products.weight_gradient(shape, a, layer.gradient_by_product(), layer.weights.of_mut(gradients));
         }
     }
 

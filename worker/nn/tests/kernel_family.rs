@@ -5,7 +5,7 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use caviar_common::train::{Activation, Init, Normalization, Optimizer, Schedule, TrainSpec};
+use caviar_common::train::{Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec};
 use caviar_nn::examples::{Examples, Splits, Targets};
 use caviar_nn::{Trainer, kernel_family};
 use ndarray::Array2;
@@ -26,7 +26,7 @@ fn the_environment_forces_a_family_or_is_an_error() {
     assert!(sees(None, kernel_family().unwrap()));
     assert!(!sees(Some("portable"), "avx1024"));
     for bad in ["avx1024", "", "AVX2"] {
-        assert!(sees(Some(bad), &format!("CAVIAR_KERNELS is {bad:?}, must be avx512, avx2 or portable")), "{bad:?}");
+        assert!(sees(Some(bad), &format!("CAVIAR_KERNELS is {bad:?}, must be avx512bf16, avx512, avx2 or portable")), "{bad:?}");
     }
 }
 
@@ -63,5 +63,6 @@ fn spec() -> TrainSpec {
         beta1: 0.9,
         beta2: 0.999,
         epsilon: 1e-8,
+        precision: Precision::F32,
     }
 }

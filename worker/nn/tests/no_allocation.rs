@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
-use caviar_common::train::{Activation, Init, Normalization, Optimizer, Schedule, TrainSpec};
+use caviar_common::train::{Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec};
 use caviar_nn::examples::{Examples, Splits, Targets};
 use caviar_nn::{Trainer, trial_bytes};
 use ndarray::Array2;
@@ -78,6 +78,7 @@ fn spec(optimizer: Optimizer, normalization: Normalization) -> TrainSpec {
         beta1: 0.9,
         beta2: 0.999,
         epsilon: 1e-8,
+        precision: Precision::F32,
     }
 }
 
@@ -85,8 +86,11 @@ fn spec(optimizer: Optimizer, normalization: Normalization) -> TrainSpec {
 fn a_training_takes_the_memory_that_was_foretold() {
     for optimizer in [Optimizer::Sgd, Optimizer::Momentum, Optimizer::Adam] {
         for normalization in [Normalization::Before, Normalization::After, Normalization::None] {
-            for (dropout, hidden) in [(0.0, vec![300, 150]), (0.2, vec![700]), (0.2, vec![99, 201, 33])] {
-                let spec = TrainSpec { dropout, hidden, ..spec(optimizer, normalization) };
+            let (f32, bf16) = (Precision::F32, Precision::Bf16);
+            for (dropout, hidden, precision) in
+                [(0.0, vec![300, 150], f32), (0.2, vec![700], f32), (0.2, vec![99, 201, 33], f32), (0.0, vec![99, 201, 33], bf16)]
+            {
+                let spec = TrainSpec { dropout, hidden, precision, ..spec(optimizer, normalization) };
                 let data = data(true);
                 let foretold = trial_bytes(&spec, &data);
                 let before = BYTES.get();
@@ -104,7 +108,10 @@ fn epochs_and_tests_allocate_nothing() {
     for has_classes in [true, false] {
         for optimizer in [Optimizer::Sgd, Optimizer::Nesterov, Optimizer::Rmsprop, Optimizer::Adamw] {
             for normalization in [Normalization::Before, Normalization::After, Normalization::None] {
-                let mut trainer = Trainer::new(&spec(optimizer, normalization), data(has_classes), 1, 2).unwrap();
+                // One of the rules is enough for the other precision.
+                let precision = if optimizer == Optimizer::Adamw { Precision::Bf16 } else { Precision::F32 };
+                let spec = TrainSpec { precision, ..spec(optimizer, normalization) };
+                let mut trainer = Trainer::new(&spec, data(has_classes), 1, 2).unwrap();
                 let before = ALLOCATIONS.get();
                 for _ in 0..3 {
                     assert!(trainer.epoch(&|| true).unwrap().is_some());

@@ -6,10 +6,11 @@
 
 #![allow(clippy::needless_range_loop, reason = "with iterators some heights of tile are not unrolled, and their sums live in memory")]
 
+use super::block::Block;
 use super::panels::PANEL;
-use super::simd::{HALF, LANES, Lanes, Simd};
+use super::simd::{HALF, LANES};
 
-/// One panel of a product: c [rows, width] = a b, with b [depth, width].
+/// One panel of a product: c [rows, width] = a b, with b [depth, width]. The depth counts words: floats, or pairs of bf16.
 #[derive(Clone, Copy)]
 pub(super) struct PanelProduct {
     pub(super) rows: usize,
@@ -46,109 +47,25 @@ struct Operand {
     step: usize,
 }
 
-/// What a tile is made of: whole vectors, or half ones where half of the last vector would be padding.
-trait Block: Copy {
-    /// Some neighbouring columns of a row.
-    type V: Copy;
-
-    fn splat(self, x: f32) -> Self::V;
-    /// # Safety
-    /// As many floats can be read.
-    unsafe fn load(self, from: *const f32) -> Self::V;
-    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// # Safety
-    /// [`LANES`] floats can be written: what half a vector leaves over becomes 0.
-    unsafe fn store(self, x: Self::V, to: *mut f32);
-    fn prefetch(self, at: *const f32);
-}
-
-#[derive(Clone, Copy)]
-struct Whole<S>(S);
-
-#[derive(Clone, Copy)]
-struct Half<S>(S);
-
-impl<S: Simd> Block for Whole<S> {
-    type V = S::F;
-
-    #[inline(always)]
-    fn splat(self, x: f32) -> S::F {
-        self.0.splat(x)
-    }
-
-    #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> S::F {
-        // SAFETY: the caller's promise.
-        self.0.load(unsafe { &*from.cast::<Lanes>() })
-    }
-
-    #[inline(always)]
-    fn mul_add(self, a: S::F, b: S::F, c: S::F) -> S::F {
-        self.0.mul_add(a, b, c)
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, x: S::F, to: *mut f32) {
-        // SAFETY: the caller's promise.
-        self.0.store(x, unsafe { &mut *to.cast::<Lanes>() });
-    }
-
-    #[inline(always)]
-    fn prefetch(self, at: *const f32) {
-        self.0.prefetch(at);
-    }
-}
-
-impl<S: Simd> Block for Half<S> {
-    type V = S::Half;
-
-    #[inline(always)]
-    fn splat(self, x: f32) -> S::Half {
-        self.0.splat_half(x)
-    }
-
-    #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> S::Half {
-        // SAFETY: the caller's promise.
-        self.0.load_half(unsafe { &*from.cast::<[f32; HALF]>() })
-    }
-
-    #[inline(always)]
-    fn mul_add(self, a: S::Half, b: S::Half, c: S::Half) -> S::Half {
-        self.0.mul_add_half(a, b, c)
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, x: S::Half, to: *mut f32) {
-        // SAFETY: the caller's promise.
-        self.0.store(self.0.widen(x), unsafe { &mut *to.cast::<Lanes>() });
-    }
-
-    #[inline(always)]
-    fn prefetch(self, at: *const f32) {
-        self.0.prefetch(at);
-    }
-}
-
-/// Adds one step of the depth to a tile. In a, rows are `ROW` floats apart.
+/// Adds one step of the depth to a tile. In a, rows are `ROW` words apart.
 ///
 /// # Safety
 /// `ROWS` rows of a and `VECTORS` vectors of b can be read.
 #[inline(always)]
 unsafe fn add_step<T: Block, const ROWS: usize, const VECTORS: usize, const ROW: usize>(
     block: T,
-    mut sums: [[T::V; VECTORS]; ROWS],
+    mut sums: [[T::Sums; VECTORS]; ROWS],
     a: *const f32,
     b: *const f32,
-) -> [[T::V; VECTORS]; ROWS] {
-    let mut right = [block.splat(0.0); VECTORS];
-    for v in 0..VECTORS {
-        // SAFETY: the caller's promise.
-        right[v] = unsafe { block.load(b.add(v * LANES)) };
-    }
+) -> [[T::Sums; VECTORS]; ROWS] {
+    // SAFETY: the caller's promise.
+    let right: [T::Words; VECTORS] = std::array::from_fn(
+        #[inline(always)]
+        |v| unsafe { block.load(b.add(v * LANES)) },
+    );
     for row in 0..ROWS {
         // SAFETY: the caller's promise.
-        let left = block.splat(unsafe { *a.add(row * ROW) });
+        let left = unsafe { block.broadcast(a.add(row * ROW)) };
         for v in 0..VECTORS {
             sums[row][v] = block.mul_add(left, right[v], sums[row][v]);
         }
@@ -163,12 +80,12 @@ unsafe fn add_step<T: Block, const ROWS: usize, const VECTORS: usize, const ROW:
 #[inline(always)]
 unsafe fn accumulate<T: Block, const ROWS: usize, const VECTORS: usize, const ROW: usize>(
     block: T,
-    mut sums: [[T::V; VECTORS]; ROWS],
+    mut sums: [[T::Sums; VECTORS]; ROWS],
     depth: usize,
     a: Operand,
     b: Operand,
     ahead: Option<*const f32>,
-) -> [[T::V; VECTORS]; ROWS] {
+) -> [[T::Sums; VECTORS]; ROWS] {
     let (mut left, mut right) = (a.at, b.at);
     // Four at a time, so that the loop's own instructions do not show.
     for group in 0..depth / 4 {
@@ -203,7 +120,7 @@ unsafe fn accumulate<T: Block, const ROWS: usize, const VECTORS: usize, const RO
 unsafe fn tile_of_rows<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, product: PanelProduct, row: usize, column: usize) {
     let PanelProduct { rows, depth, width, a, b, c, .. } = product;
     let whole = depth / PANEL * PANEL;
-    let mut sums = [[block.splat(0.0); VECTORS]; ROWS];
+    let mut sums = [[block.zero(); VECTORS]; ROWS];
     // SAFETY: the caller's promise. The panels of a before `whole` are PANEL wide; the last is as wide as its padded rest.
     unsafe {
         let right = |first: usize| Operand { at: b.add(first * width + column), step: width };
@@ -235,7 +152,7 @@ unsafe fn tile_of_columns<T: Block, const ROWS: usize, const VECTORS: usize>(blo
     let first = row / PANEL * PANEL;
     // The panel of a that holds these rows is PANEL wide unless it is the last and half empty.
     let step = if rows - first > LANES { PANEL } else { LANES };
-    let mut sums = [[block.splat(0.0); VECTORS]; ROWS];
+    let mut sums = [[block.zero(); VECTORS]; ROWS];
     // SAFETY: the caller's promise.
     unsafe {
         let left = Operand { at: a.add(first * depth + row - first), step };
@@ -248,7 +165,7 @@ unsafe fn tile_of_columns<T: Block, const ROWS: usize, const VECTORS: usize>(blo
 /// # Safety
 /// The tile may be written at `to`, rows `width` apart.
 #[inline(always)]
-unsafe fn store<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, sums: [[T::V; VECTORS]; ROWS], to: *mut f32, width: usize) {
+unsafe fn store<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, sums: [[T::Sums; VECTORS]; ROWS], to: *mut f32, width: usize) {
     for row in 0..ROWS {
         for v in 0..VECTORS {
             // SAFETY: the caller's promise.
@@ -283,13 +200,15 @@ fn for_each_strip(columns: usize, most: usize, mut strip: impl FnMut(usize, usiz
     }
 }
 
-/// A family: how to get its value, its instructions, the vectors across a tile, and the heights of its tiles (what its registers hold).
-macro_rules! family {
-    ($(#[$meta:meta])* $name:ident, $simd:expr, [$($features:literal)?], $vectors:literal, [$($height:literal)*]) => {
+/// The tiles of a family and a kind of words: its instructions, the block of a whole and of half a vector, the vectors across a tile, and the
+/// heights of its tiles (what its registers hold).
+macro_rules! tiles {
+    ($(#[$meta:meta])* $name:ident, [$($features:literal)?], $whole:expr, $half:expr, $vectors:literal, [$($height:literal)*]) => {
         $(#[$meta])*
         pub(super) mod $name {
-            use super::{Half, PANEL, PanelProduct, Tiles, Whole, for_each_strip, for_each_tile, tile_of_columns, tile_of_rows};
-            use crate::kernels::simd::Pass;
+            use super::{PANEL, PanelProduct, Tiles, for_each_strip, for_each_tile, tile_of_columns, tile_of_rows};
+            #[allow(unused_imports, reason = "each needs one or two of them")]
+            use crate::kernels::block::{Half, Pairs, Whole};
 
             type Tile = unsafe fn(PanelProduct, usize, usize);
             /// By kind of [`for_each_strip`], then by height - 1.
@@ -303,25 +222,25 @@ macro_rules! family {
             $(#[target_feature(enable = $features)])?
             unsafe fn of_rows<const ROWS: usize, const VECTORS: usize>(product: PanelProduct, row: usize, column: usize) {
                 // SAFETY: the caller's promise, with the instructions enabled here.
-                unsafe { tile_of_rows::<_, ROWS, VECTORS>(Whole($simd), product, row, column) }
+                unsafe { tile_of_rows::<_, ROWS, VECTORS>($whole, product, row, column) }
             }
 
             $(#[target_feature(enable = $features)])?
             unsafe fn half_of_rows<const ROWS: usize>(product: PanelProduct, row: usize, column: usize) {
                 // SAFETY: as in of_rows.
-                unsafe { tile_of_rows::<_, ROWS, 1>(Half($simd), product, row, column) }
+                unsafe { tile_of_rows::<_, ROWS, 1>($half, product, row, column) }
             }
 
             $(#[target_feature(enable = $features)])?
             unsafe fn of_columns<const ROWS: usize, const VECTORS: usize>(product: PanelProduct, row: usize, column: usize) {
                 // SAFETY: as in of_rows.
-                unsafe { tile_of_columns::<_, ROWS, VECTORS>(Whole($simd), product, row, column) }
+                unsafe { tile_of_columns::<_, ROWS, VECTORS>($whole, product, row, column) }
             }
 
             $(#[target_feature(enable = $features)])?
             unsafe fn half_of_columns<const ROWS: usize>(product: PanelProduct, row: usize, column: usize) {
                 // SAFETY: as in of_rows.
-                unsafe { tile_of_columns::<_, ROWS, 1>(Half($simd), product, row, column) }
+                unsafe { tile_of_columns::<_, ROWS, 1>($half, product, row, column) }
             }
 
             unsafe fn panel_of_rows(product: PanelProduct) {
@@ -343,28 +262,35 @@ macro_rules! family {
                     }
                 });
             }
-
-            /// Runs a pass with the family's instructions.
-            ///
-            /// # Safety
-            /// The processor has them.
-            $(#[target_feature(enable = $features)])?
-            #[allow(dead_code, reason = "the portable family runs a pass as it is")]
-            pub(in crate::kernels) unsafe fn run<P: Pass>(pass: P) -> P::Output {
-                // SAFETY: the caller's promise.
-                #[allow(unused_unsafe, reason = "the portable family needs no promise")]
-                pass.run(unsafe { $simd })
-            }
         }
     };
 }
 
-family!(
+#[cfg(target_arch = "x86_64")]
+use super::x86::{Avx2, Avx512, Dot};
+
+tiles!(
     #[cfg(target_arch = "x86_64")]
-    avx512, crate::kernels::x86::Avx512::detected(), ["avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"], 2, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
+    avx512, ["avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"], Whole(super::Avx512::detected()), Half(super::Avx512::detected()),
+    2, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
 );
-family!(
+tiles!(
     #[cfg(target_arch = "x86_64")]
-    avx2, crate::kernels::x86::Avx2::detected(), ["avx2,fma"], 1, [1 2 3 4 5 6]
+    avx512_dot, ["avx512bf16,avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"], super::Dot::detected(), super::Dot::detected(),
+    2, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
 );
-family!(portable, crate::kernels::portable::Portable, [], 1, [1 2 3 4]);
+tiles!(
+    #[cfg(target_arch = "x86_64")]
+    avx512_pairs, ["avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"], Pairs(super::Avx512::detected()), Pairs(super::Avx512::detected()),
+    1, [1 2 3 4 5 6 7 8]
+);
+tiles!(
+    #[cfg(target_arch = "x86_64")]
+    avx2, ["avx2,fma"], Whole(super::Avx2::detected()), Half(super::Avx2::detected()), 1, [1 2 3 4 5 6]
+);
+tiles!(
+    #[cfg(target_arch = "x86_64")]
+    avx2_pairs, ["avx2,fma"], Pairs(super::Avx2::detected()), Pairs(super::Avx2::detected()), 1, [1 2 3 4]
+);
+tiles!(portable, [], Whole(crate::kernels::portable::Portable), Half(crate::kernels::portable::Portable), 1, [1 2 3 4]);
+tiles!(portable_pairs, [], Pairs(crate::kernels::portable::Portable), Pairs(crate::kernels::portable::Portable), 1, [1 2 3 4]);

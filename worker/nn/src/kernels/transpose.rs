@@ -67,10 +67,13 @@ impl Block<'_> {
     }
 }
 
+/// As many vectors as a vector has lanes.
+pub(super) type Square<S> = [<S as Simd>::F; LANES];
+
 /// A square's columns as rows. Each round moves a part of the row's number into the lane's, and as much out of it; after all four, row
 /// and lane have changed places.
 #[inline(always)]
-fn transpose<S: Simd>(simd: S, square: [S::F; LANES]) -> [S::F; LANES] {
+pub(super) fn transpose<S: Simd>(simd: S, square: Square<S>) -> Square<S> {
     let square = pairwise::<S, 2>(simd, square, S::interleave_quarters);
     let square = pairwise::<S, 1>(simd, square, S::interleave_quarters);
     let square = pairwise::<S, 4>(simd, square, S::deal_quarters);
@@ -79,7 +82,7 @@ fn transpose<S: Simd>(simd: S, square: [S::F; LANES]) -> [S::F; LANES] {
 
 /// Changes the rows whose numbers differ in bit `BIT` alone with each other.
 #[inline(always)]
-fn pairwise<S: Simd, const BIT: usize>(simd: S, square: [S::F; LANES], change: impl Fn(S, S::F, S::F) -> [S::F; 2]) -> [S::F; LANES] {
+fn pairwise<S: Simd, const BIT: usize>(simd: S, square: Square<S>, change: impl Fn(S, S::F, S::F) -> [S::F; 2]) -> Square<S> {
     std::array::from_fn(
         #[inline(always)]
         |row| change(simd, square[row & !BIT], square[row | BIT])[usize::from(row & BIT != 0)],

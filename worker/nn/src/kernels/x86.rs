@@ -1,7 +1,8 @@
-//! AVX-512 and AVX2 with FMA.
+//! AVX-512, its dot product of bf16, and AVX2 with FMA.
 
 use std::arch::x86_64::*;
 
+use super::block::Block;
 use super::simd::{HALF, LANES, Lanes, Simd};
 
 /// AVX-512: a vector is one register.
@@ -17,6 +18,19 @@ impl Avx512 {
     /// The processor has avx512f, avx512vl, avx512dq, avx512bw, avx2 and fma.
     pub(super) unsafe fn detected() -> Self {
         Self(())
+    }
+}
+
+/// AVX-512 with the dot product of bf16.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dot(Avx512);
+
+impl Dot {
+    /// # Safety
+    /// The processor has avx512bf16, and what [`Avx512`] needs.
+    pub(super) unsafe fn detected() -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { Avx512::detected() })
     }
 }
 
@@ -171,6 +185,45 @@ impl Simd for Avx512 {
     fn shift_right(self, x: __m512i, by: u32) -> __m512i {
         // SAFETY: as in less.
         unsafe { _mm512_srlv_epi32(x, self.splat_word(by)) }
+    }
+}
+
+impl Block for Dot {
+    type Words = __m512i;
+    type Sums = __m512;
+
+    #[inline(always)]
+    fn zero(self) -> __m512 {
+        self.0.splat(0.0)
+    }
+
+    #[inline(always)]
+    unsafe fn broadcast(self, from: *const f32) -> __m512i {
+        // SAFETY: the caller's promise.
+        self.0.splat_word(unsafe { *from.cast::<u32>() })
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512i {
+        // SAFETY: the caller's promise.
+        self.0.load_words(unsafe { &*from.cast::<[u32; LANES]>() })
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512i, b: __m512i, c: __m512) -> __m512 {
+        // SAFETY: the value exists, so the instructions were detected. A __m512bh is 32 bf16 in as many bits.
+        unsafe { _mm512_dpbf16_ps(c, std::mem::transmute::<__m512i, __m512bh>(a), std::mem::transmute::<__m512i, __m512bh>(b)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, sums: __m512, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        self.0.store(sums, unsafe { &mut *to.cast::<Lanes>() });
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        self.0.prefetch(at);
     }
 }
 

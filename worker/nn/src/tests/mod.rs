@@ -12,7 +12,7 @@ mod training;
 use std::sync::Arc;
 
 use caviar_common::seed::{Purpose, Seed, Stream};
-use caviar_common::train::{Activation, Init, Normalization, Optimizer, Schedule, TrainSpec};
+use caviar_common::train::{Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec};
 use ndarray::Array2;
 
 use crate::examples::{Examples, Splits, Targets};
@@ -42,6 +42,7 @@ fn spec() -> TrainSpec {
         beta1: 0.9,
         beta2: 0.999,
         epsilon: 1e-8,
+        precision: Precision::F32,
     }
 }
 

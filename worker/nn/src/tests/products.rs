@@ -1,9 +1,11 @@
 //! The three products of every family that the machine has: against a plain product in f64, and against each other bit for bit.
 
+use caviar_common::train::Precision;
 use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
 
 use super::draws;
 use crate::kernels::{Buffer, Family, Shape, offset, padded, panels};
+use crate::products::Products;
 
 /// Row-major matrices of random values, and the panels that hold them.
 struct Matrix {
@@ -29,8 +31,10 @@ impl Matrix {
         Self { rows, columns, stored_rows, values, panels }
     }
 
-    fn at(&self, row: usize, column: usize) -> f64 {
-        f64::from(self.values[row * self.columns + column])
+    /// Its values as a product of that precision sees them.
+    fn rounded(&self, precision: Precision) -> Vec<f32> {
+        let round = |&x: &f32| if precision == Precision::F32 { x } else { to_bf16(x) };
+        self.values.iter().map(round).collect()
     }
 
     /// The largest error of `panels` against `exact`, relative to the sum's length.
@@ -52,13 +56,21 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
+/// To bf16, ties to even: 8 significant bits.
+fn to_bf16(x: f32) -> f32 {
+    let step = (f64::from(x).abs().log2().floor() - 7.0).exp2();
+    ((f64::from(x) / step).round_ties_even() * step) as f32
+}
+
 /// Runs the three products of one shape on every family, and compares.
-fn check(shape: Shape) -> Result<(), String> {
+fn check(shape: Shape, precision: Precision) -> Result<(), String> {
     let Shape { rows, inputs, outputs } = shape;
-    // What lies in the padding of a, and of z's columns in the forward product, must not matter.
-    let a = Matrix::random(rows, inputs, rows, f32::NAN, 1);
+    // What lies in the padding of a, and of z's columns in the forward product, must not matter; for pairs it must be finite.
+    let padding = if precision == Precision::F32 { f32::NAN } else { 7.0 };
+    let a = Matrix::random(rows, inputs, rows, padding, 1);
     let w = Matrix::random(inputs, outputs, padded(inputs), 0.0, 2);
     let d = Matrix::random(rows, outputs, rows, 0.0, 3);
+    let [factor_a, factor_w, factor_d] = [&a, &w, &d].map(|matrix| matrix.rounded(precision));
     let mut first: Option<[Vec<u32>; 3]> = None;
     for family in Family::available() {
         let (mut z, mut g, mut e) = (
@@ -66,23 +78,30 @@ fn check(shape: Shape) -> Result<(), String> {
             Buffer::new(padded(inputs) * padded(outputs)).unwrap(),
             Buffer::new(rows * padded(inputs)).unwrap(),
         );
-        let mut scratch = Buffer::new(shape.scratch_len()).unwrap();
+        let mut products = Products::new(family, precision, [shape].into_iter()).unwrap();
+        products.take(rows, inputs, &a.panels);
         for panel in panels(outputs) {
-            family.forward(shape, panel, &a.panels, &w.panels, &mut z[panel.range(rows)]);
+            products.forward(shape, panel, &a.panels, &w.panels, &mut z[panel.range(rows)]);
         }
-        family.weight_gradient(shape, &a.panels, &d.panels, &mut g);
+        products.weight_gradient(shape, &a.panels, &d.panels, &mut g);
+        products.take(rows, outputs, &d.panels);
         for panel in panels(inputs) {
-            family.input_gradient(shape, panel, &d.panels, &w.panels, &mut scratch, &mut e[panel.range(rows)]);
+            products.input_gradient(shape, panel, &d.panels, &w.panels, &mut e[panel.range(rows)]);
         }
-        let z_error = d.error(&z, inputs, |r, o| (0..inputs).map(|i| a.at(r, i) * w.at(i, o)).sum());
-        let g_error = w.error(&g, rows, |i, o| (0..rows).map(|r| a.at(r, i) * d.at(r, o)).sum());
-        let e_error = a.error(&e, outputs, |r, i| (0..outputs).map(|o| d.at(r, o) * w.at(i, o)).sum());
+        let (at_a, at_w, at_d) = (
+            |r: usize, i: usize| f64::from(factor_a[r * inputs + i]),
+            |i: usize, o: usize| f64::from(factor_w[i * outputs + o]),
+            |r: usize, o: usize| f64::from(factor_d[r * outputs + o]),
+        );
+        let z_error = d.error(&z, inputs, |r, o| (0..inputs).map(|i| at_a(r, i) * at_w(i, o)).sum());
+        let g_error = w.error(&g, rows, |i, o| (0..rows).map(|r| at_a(r, i) * at_d(r, o)).sum());
+        let e_error = a.error(&e, outputs, |r, i| (0..outputs).map(|o| at_d(r, o) * at_w(i, o)).sum());
         if !(z_error < 2e-6 && g_error < 2e-6 && e_error < 2e-6) {
-            return Err(format!("{} {shape:?}: errors {z_error} {g_error} {e_error}", family.name()));
+            return Err(format!("{} {precision:?} {shape:?}: errors {z_error} {g_error} {e_error}", family.name()));
         }
         let results = [bits(&z), bits(&g), bits(&e)];
         if first.get_or_insert_with(|| results.clone()) != &results {
-            return Err(format!("{} {shape:?}: other bits than {}", family.name(), Family::available()[0].name()));
+            return Err(format!("{} {precision:?} {shape:?}: other bits than {}", family.name(), Family::available()[0].name()));
         }
     }
     Ok(())
@@ -93,7 +112,9 @@ proptest! {
 
     #[test]
     fn products_of_any_shape(rows in 1usize..70, inputs in 1usize..100, outputs in 1usize..100) {
-        prop_assert_eq!(check(Shape { rows, inputs, outputs }), Ok(()));
+        for precision in [Precision::F32, Precision::Bf16] {
+            prop_assert_eq!(check(Shape { rows, inputs, outputs }, precision), Ok(()));
+        }
     }
 
     #[test]
@@ -112,7 +133,8 @@ fn products_at_the_edges_of_tiles_and_panels() {
     for rows in [1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 28, 29] {
         for inputs in [1, 15, 16, 17, 31, 32, 33, 48, 49, 64] {
             for outputs in [1, 16, 17, 32, 33] {
-                check(Shape { rows, inputs, outputs }).unwrap();
+                check(Shape { rows, inputs, outputs }, Precision::F32).unwrap();
+                check(Shape { rows, inputs, outputs }, Precision::Bf16).unwrap();
             }
         }
     }

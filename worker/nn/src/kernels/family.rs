@@ -1,0 +1,147 @@
+//! Which vector instructions this process uses.
+
+use std::sync::OnceLock;
+
+use super::portable::Portable;
+use super::simd::Pass;
+use super::tile::{self, Tiles};
+#[cfg(target_arch = "x86_64")]
+use super::x86::{Avx2, Avx512};
+use crate::error::TrainError;
+
+/// A set of vector instructions. All but `Portable` exist only as values made by [`Family::available`], after detection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Family(Instructions);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Instructions {
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+/// The family that trainers of this process use, by name: `avx512bf16`, `avx512`, `avx2` or `portable`.
+///
+/// # Errors
+/// `CAVIAR_KERNELS` names none that this machine has, so no trainer starts.
+pub fn kernel_family() -> Result<&'static str, TrainError> {
+    Family::of_process().map(Family::name)
+}
+
+impl Family {
+    /// The families that this machine has, best first; `portable` is always the last.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut families = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let has_avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512bw");
+            if has_avx2 && has_avx512 && is_x86_feature_detected!("avx512bf16") {
+                families.push(Self(Instructions::Avx512Bf16));
+            }
+            if has_avx2 && has_avx512 {
+                families.push(Self(Instructions::Avx512));
+            }
+            if has_avx2 {
+                families.push(Self(Instructions::Avx2));
+            }
+        }
+        families.push(Self(Instructions::Portable));
+        families
+    }
+
+    fn best() -> Self {
+        Self::available().first().copied().unwrap_or(Self(Instructions::Portable))
+    }
+
+    /// The family of this process, detected once.
+    ///
+    /// # Errors
+    /// `CAVIAR_KERNELS` names no family of this machine.
+    pub(crate) fn of_process() -> Result<Self, TrainError> {
+        static CHOSEN: OnceLock<Result<Family, String>> = OnceLock::new();
+        let forced = || std::env::var("CAVIAR_KERNELS").ok();
+        CHOSEN.get_or_init(|| Self::named(forced())).clone().map_err(|value| TrainError::Kernels { value })
+    }
+
+    /// The family of that name, the best one if none is named; else the name.
+    pub(crate) fn named(name: Option<String>) -> Result<Self, String> {
+        let Some(name) = name else { return Ok(Self::best()) };
+        Self::available().into_iter().find(|family| family.name() == name).ok_or(name)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512Bf16 => "avx512bf16",
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => "avx2",
+            Instructions::Portable => "portable",
+        }
+    }
+
+    /// Its products of floats.
+    pub(super) fn tiles(self) -> &'static Tiles {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512Bf16 | Instructions::Avx512 => &tile::avx512::TILES,
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => &tile::avx2::TILES,
+            Instructions::Portable => &tile::portable::TILES,
+        }
+    }
+
+    /// Its products of [pairs](super::pairs) of bf16.
+    pub(super) fn tiles_of_pairs(self) -> &'static Tiles {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512Bf16 => &tile::avx512_dot::TILES,
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => &tile::avx512_pairs::TILES,
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => &tile::avx2_pairs::TILES,
+            Instructions::Portable => &tile::portable_pairs::TILES,
+        }
+    }
+
+    /// Runs `pass` with this family's instructions.
+    #[inline]
+    pub(crate) fn run<P: Pass>(self, pass: P) -> P::Output {
+        match self.0 {
+            // SAFETY: the value exists, so the instructions were detected.
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512Bf16 | Instructions::Avx512 => unsafe { run_avx512(pass) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => unsafe { run_avx2(pass) },
+            Instructions::Portable => pass.run(Portable),
+        }
+    }
+}
+
+/// # Safety
+/// The processor has these instructions.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+unsafe fn run_avx512<P: Pass>(pass: P) -> P::Output {
+    // SAFETY: the caller's promise.
+    pass.run(unsafe { Avx512::detected() })
+}
+
+/// # Safety
+/// The processor has these instructions.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn run_avx2<P: Pass>(pass: P) -> P::Output {
+    // SAFETY: the caller's promise.
+    pass.run(unsafe { Avx2::detected() })
+}

@@ -1,0 +1,84 @@
+//! A network's three products, in the precision that its spec asks for, and the scratch they need.
+//!
+//! In bf16 both factors are rounded, and the sums are f32; what is stored (weights, activations, gradients) stays f32.
+
+use caviar_common::train::Precision;
+
+use crate::error::TrainError;
+use crate::kernels::{Buffer, Family, Panel, Shape, padded, words};
+
+/// Does the products of all layers.
+pub(crate) struct Products {
+    family: Family,
+    precision: Precision,
+    /// A panel of a weight matrix, in another order.
+    scratch: Buffer,
+    /// In bf16, a factor [rows, words(columns)].
+    columns: Buffer,
+    /// In bf16, the factors [words(rows), columns] of the gradient by the weights.
+    rows: [Buffer; 2],
+}
+
+/// Floats of each of the buffers.
+pub(crate) fn scratch_lens(precision: Precision, shapes: impl Iterator<Item = Shape>) -> [usize; 4] {
+    shapes.fold([0; 4], |largest: [usize; 4], shape| {
+        let Shape { rows, inputs, outputs } = shape;
+        let of_pairs = [rows * padded(words(inputs.max(outputs))), words(rows) * padded(inputs), words(rows) * padded(outputs)];
+        let [columns, a, d] = if precision == Precision::Bf16 { of_pairs } else { [0; 3] };
+        let lens = [shape.scratch_len(), columns, a, d];
+        std::array::from_fn(|index| largest[index].max(lens[index]))
+    })
+}
+
+impl Products {
+    /// For layers of these shapes, with as many rows as there will ever be.
+    ///
+    /// # Errors
+    /// No memory.
+    pub(crate) fn new(family: Family, precision: Precision, shapes: impl Iterator<Item = Shape>) -> Result<Self, TrainError> {
+        let [scratch, columns, a, d] = scratch_lens(precision, shapes);
+        Ok(Self {
+            family,
+            precision,
+            scratch: Buffer::new(scratch)?,
+            columns: Buffer::new(columns)?,
+            rows: [Buffer::new(a)?, Buffer::new(d)?],
+        })
+    }
+
+    /// Takes the factor that the next panels of [`Products::forward`] or [`Products::input_gradient`] share: a or d [rows, columns].
+    pub(crate) fn take(&mut self, rows: usize, columns: usize, factor: &[f32]) {
+        if self.precision == Precision::Bf16 {
+            self.family.pair_columns(rows, columns, factor, &mut self.columns);
+        }
+    }
+
+    /// One panel of z = a W, after [`Products::take`] of a.
+    pub(crate) fn forward(&mut self, shape: Shape, panel: Panel, a: &[f32], w: &[f32], z: &mut [f32]) {
+        match self.precision {
+            Precision::F32 => self.family.forward(shape, panel, a, w, z),
+            Precision::Bf16 => self.family.forward_of_pairs(shape, panel, &self.columns, w, &mut self.scratch, z),
+        }
+    }
+
+    /// One panel of e = d W^T, the gradient by a, after [`Products::take`] of d.
+    pub(crate) fn input_gradient(&mut self, shape: Shape, panel: Panel, d: &[f32], w: &[f32], e: &mut [f32]) {
+        match self.precision {
+            Precision::F32 => self.family.input_gradient(shape, panel, d, w, &mut self.scratch, e),
+            Precision::Bf16 => self.family.input_gradient_of_pairs(shape, panel, &self.columns, w, &mut self.scratch, e),
+        }
+    }
+
+    /// g = a^T d, the gradient by W.
+    pub(crate) fn weight_gradient(&mut self, shape: Shape, a: &[f32], d: &[f32], g: &mut [f32]) {
+        match self.precision {
+            Precision::F32 => self.family.weight_gradient(shape, a, d, g),
+            Precision::Bf16 => {
+                let [by_a, by_d] = &mut self.rows;
+                self.family.pair_rows(shape.rows, shape.inputs, a, by_a);
+                self.family.pair_rows(shape.rows, shape.outputs, d, by_d);
+                self.family.weight_gradient_of_pairs(shape, by_a, by_d, g);
+            }
+        }
+    }
+}
