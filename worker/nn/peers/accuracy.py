@@ -29,14 +29,14 @@ ASSIGNMENTS, SEEDS, PERMUTATIONS, LEVEL = 30, 5, 20_000, 0.01
 SPLIT_SEED = 1
 
 
-def draw(epochs):
-    """The assignments: each optimiser with each activation once, and all else at random on its natural scale."""
+def draw(epochs, count=ASSIGNMENTS):
+    """The assignments: of thirty each optimiser with each activation once, and all else at random on its natural scale."""
     random = np.random.default_rng(1)
     log = lambda low, high: float(np.exp(random.uniform(np.log(low), np.log(high))))
     one_minus_log = lambda low, high: 1 - log(1 - high, 1 - low)
     sometimes = lambda value: value if random.random() < 0.5 else 0.0
     drawn = []
-    for number in range(ASSIGNMENTS):
+    for number in range(count):
         layers = int(random.integers(1, 4))
         assignment = {
             "epochs": epochs, "layers": layers, "optimizer": OPTIMIZERS[number % 6], "activation": list(ACTIVATIONS)[number % 5],
