@@ -1,6 +1,8 @@
 //! Batch-normalised networks on CPUs: data, layers, optimisers, the trainer. No async, no RPC.
 mod activation;
 mod batch_norm;
+#[doc(hidden)]
+pub mod bench;
 mod check;
 mod checkpoint;
 pub mod data;

@@ -155,13 +155,13 @@ impl Network {
 }
 
 /// Copies rows of the examples into panels.
-struct Gather<'a, R> {
+pub(crate) struct Gather<'a, R> {
     /// All examples' features, row-major.
-    features: &'a [f32],
-    width: usize,
-    rows: usize,
-    row_at: R,
-    input: &'a mut [f32],
+    pub(crate) features: &'a [f32],
+    pub(crate) width: usize,
+    pub(crate) rows: usize,
+    pub(crate) row_at: R,
+    pub(crate) input: &'a mut [f32],
 }
 
 impl<R: Fn(usize) -> usize> Pass for Gather<'_, R> {

@@ -1,8 +1,8 @@
 //! `CAVIAR_KERNELS` chooses the kernels of a whole process, so each value is tried in a process of its own: this very test
-//! program, told to run the one test below that looks.
+//! program, told to run one of the tests below that are ignored otherwise.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use caviar_common::train::{Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec};
@@ -12,12 +12,38 @@ use ndarray::Array2;
 
 /// What the environment says that [`look`] must see: a family, or the start of an error.
 const WANTED: &str = "CAVIAR_TEST_WANTED";
+/// What stands before the digest of a training's last checkpoint.
+const DIGEST: &str = "digest of the weights: ";
+
+fn process(test: &str, kernels: Option<&str>) -> Command {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args(["--exact", test, "--ignored", "--nocapture"]).env_remove("CAVIAR_KERNELS");
+    kernels.map(|value| process.env("CAVIAR_KERNELS", value));
+    process
+}
 
 fn sees(kernels: Option<&str>, wanted: &str) -> bool {
-    let mut look = Command::new(std::env::current_exe().unwrap());
-    look.args(["--exact", "look", "--ignored"]).env(WANTED, wanted).env_remove("CAVIAR_KERNELS");
-    kernels.map(|value| look.env("CAVIAR_KERNELS", value));
-    look.output().unwrap().status.success()
+    process("look", kernels).env(WANTED, wanted).output().unwrap().status.success()
+}
+
+/// The digest that [`train`] prints, alone or in two processes at once.
+fn trained(kernels: &str, processes: usize) -> Vec<String> {
+    let start = |_| process("train", Some(kernels)).stdout(Stdio::piped()).spawn().unwrap();
+    let running: Vec<_> = (0..processes).map(start).collect();
+    let digest = |child: std::process::Child| {
+        let output = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+        output.split_once(DIGEST).unwrap().1.lines().next().unwrap().to_owned()
+    };
+    running.into_iter().map(digest).collect()
+}
+
+#[test]
+fn every_family_trains_the_same_weights_alone_and_beside_others() {
+    let wanted = trained("portable", 1);
+    for family in ["avx512", "avx2", "portable"].into_iter().filter(|family| sees(Some(family), family)) {
+        assert_eq!(trained(family, 1), wanted, "{family}");
+        assert_eq!(trained(family, 2), [wanted.clone(), wanted.clone()].concat(), "two processes with {family}");
+    }
 }
 
 #[test]
@@ -31,7 +57,25 @@ fn the_environment_forces_a_family_or_is_an_error() {
 }
 
 #[test]
-#[ignore = "run by the test above, in a process of its own"]
+#[ignore = "run by a test above, in a process of its own"]
+fn train() {
+    let examples = |rows: usize| Examples {
+        features: Array2::from_shape_fn((rows, 10), |(row, column)| f32::from(u8::try_from((row * 7 + column * 3) % 11).unwrap()) - 5.0),
+        targets: Targets::Classes((0..3).cycle().take(rows).collect()),
+    };
+    let data = Splits { train: examples(65), validation: examples(30), test: None, outputs: 3 };
+    let spec = TrainSpec { epochs: 3, batch_size: 16, hidden: vec![40, 33], dropout: 0.2, optimizer: Optimizer::Adam, ..spec() };
+    let mut trainer = Trainer::new(&spec, Arc::new(data), 1, 1).unwrap();
+    while trainer.epochs_done() < spec.epochs {
+        trainer.epoch(&|| true).unwrap();
+    }
+    // A checkpoint ends with its digest.
+    let checkpoint = trainer.checkpoint().unwrap();
+    println!("{DIGEST}{:x?}", checkpoint.last_chunk::<32>().unwrap());
+}
+
+#[test]
+#[ignore = "run by a test above, in a process of its own"]
 fn look() {
     let examples = || Examples { features: Array2::zeros((4, 2)), targets: Targets::Classes(vec![0, 1, 0, 1]) };
     let data = Splits { train: examples(), validation: examples(), test: None, outputs: 2 };

@@ -121,7 +121,8 @@ fn fast_gradients_are_the_plain_ones() {
 fn sensitivity(case: &Case, gradients: &[f64]) -> f64 {
     let round = |value: f64| f64::from(value as f32);
     let x = wide(&case.examples);
-    let pass = Pass { spec: &case.spec, widths: &case.widths, x: &x, targets: &case.examples.targets, masks: &[], round };
+    let pass =
+        Pass { spec: &case.spec, widths: &case.widths, x: &x, targets: &case.examples.targets, masks: &[], round, round_back: round };
     let rounded = pass.run(&case.parameters).gradients;
     rounded.iter().zip(gradients).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / scale(gradients)
 }
@@ -166,7 +167,8 @@ fn dropped_outputs_pass_no_gradient() {
         };
         let masks: Vec<Array2<f64>> = hidden.iter().map(mask).collect();
         let (x, targets) = (wide(&case.examples), &case.examples.targets);
-        let pass = Pass { spec: &case.spec, widths: &case.widths, x: &x, targets, masks: &masks, round: |value| value };
+        let pass =
+            Pass { spec: &case.spec, widths: &case.widths, x: &x, targets, masks: &masks, round: |value| value, round_back: |value| value };
         let want = pass.run(&case.parameters).gradients;
         let positions = case.network.tensors().flat_map(|tensor| tensor.positions());
         for (position, want_one) in positions.zip(&want) {

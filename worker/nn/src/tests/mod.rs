@@ -4,9 +4,11 @@
 mod errors;
 mod golden;
 mod gradients;
+mod optimizers;
 mod products;
 mod reference;
 mod schedules;
+mod steps;
 mod training;
 
 use std::sync::Arc;
@@ -69,4 +71,19 @@ fn splits(rows: usize, features: usize, outputs: u32) -> Arc<Splits> {
     let mut stream = draws(1);
     let mut make = |rows| examples(rows, features, outputs, &mut stream);
     Arc::new(Splits { train: make(rows), validation: make(19), test: Some(make(7)), outputs: outputs.max(1) })
+}
+
+/// The largest error, relative to the largest value of `want` or to `least`; infinite for what is not a number.
+fn error_of_list(got: &[f64], want: &[f64], least: f64) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let scale = want.iter().fold(least, |most, value| most.max(value.abs()));
+    let errors = got.iter().zip(want).map(|(got, want)| (got - want).abs() / scale);
+    errors.map(|error| if error.is_nan() { f64::INFINITY } else { error }).fold(0.0, f64::max)
+}
+
+fn targets_at(targets: &Targets, rows: &[usize]) -> Targets {
+    match targets {
+        Targets::Classes(classes) => Targets::Classes(rows.iter().map(|&row| classes[row]).collect()),
+        Targets::Values(values) => Targets::Values(rows.iter().map(|&row| values[row]).collect()),
+    }
 }

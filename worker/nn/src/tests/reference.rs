@@ -2,7 +2,7 @@
 //! agree with, and itself checked by finite differences and by PyTorch's numbers.
 
 use caviar_common::train::{Activation, Normalization, TrainSpec};
-use ndarray::{Array1, Array2, Axis, s};
+use ndarray::{Array1, Array2, Axis};
 
 use crate::examples::Targets;
 
@@ -13,6 +13,8 @@ pub(super) struct Outcome {
     /// Of each normalised layer.
     pub(super) means: Vec<f64>,
     pub(super) unbiased_variances: Vec<f64>,
+    /// What the activations read.
+    pub(super) activated: Vec<f64>,
 }
 
 #[derive(Default)]
@@ -63,9 +65,16 @@ fn unpack(spec: &TrainSpec, widths: &[usize], parameters: &[f64]) -> Vec<Layer> 
     layers
 }
 
-fn normalise(z: &Array2<f64>, [gamma, beta]: &[Array1<f64>; 2], trace: &mut Trace, outcome: &mut Outcome) -> Array2<f64> {
+fn normalise(
+    z: &Array2<f64>,
+    [gamma, beta]: &[Array1<f64>; 2],
+    trace: &mut Trace,
+    outcome: &mut Outcome,
+    round: fn(f64) -> f64,
+) -> Array2<f64> {
     let rows = z.nrows() as f64;
-    let mean = z.mean_axis(Axis(0)).unwrap();
+    // Where the rows hardly differ, an error of the mean is large beside their deviations from it.
+    let mean = z.mean_axis(Axis(0)).unwrap().mapv(round);
     let variance = z.var_axis(Axis(0), 0.0);
     outcome.means.extend(&mean);
     outcome.unbiased_variances.extend(&(&variance * (rows / (rows - 1.0))));
@@ -74,16 +83,18 @@ fn normalise(z: &Array2<f64>, [gamma, beta]: &[Array1<f64>; 2], trace: &mut Trac
     &trace.normal * gamma + beta
 }
 
-fn backward_of_normalise(d: &Array2<f64>, gamma: &Array1<f64>, trace: &Trace) -> (Array2<f64>, [Array1<f64>; 2]) {
+fn backward_of_normalise(d: &Array2<f64>, gamma: &Array1<f64>, trace: &Trace, round: fn(f64) -> f64) -> (Array2<f64>, [Array1<f64>; 2]) {
     let by_gamma = (d * &trace.normal).sum_axis(Axis(0));
     let by_beta = d.sum_axis(Axis(0));
     let rows = d.nrows() as f64;
-    let centred = d - &(&by_beta / rows) - &(&trace.normal * &(&by_gamma / rows));
+    // These nearly cancel where there are few rows.
+    let (constant, slope) = ((&by_beta / rows).mapv(round), (&trace.normal * &(&by_gamma / rows)).mapv(round));
+    let centred = d - &constant - &slope;
     (centred * &(gamma * &trace.inverse_deviation), [by_gamma, by_beta])
 }
 
 /// The mean loss and its gradient by the outputs.
-fn loss(z: &Array2<f64>, targets: &Targets) -> (f64, Array2<f64>) {
+fn loss(z: &Array2<f64>, targets: &Targets, round: fn(f64) -> f64) -> (f64, Array2<f64>) {
     let rows = z.nrows() as f64;
     let (mut total, mut gradient) = (0.0, Array2::zeros(z.dim()));
     for row in 0..z.nrows() {
@@ -93,7 +104,7 @@ fn loss(z: &Array2<f64>, targets: &Targets) -> (f64, Array2<f64>) {
                 let largest = z.row(row).fold(f64::NEG_INFINITY, |a, &b| a.max(b));
                 let powers = z.row(row).mapv(|x| libm::exp(x - largest));
                 total += libm::log(powers.sum()) + largest - z[[row, class]];
-                gradient.row_mut(row).assign(&(&powers / powers.sum()));
+                gradient.row_mut(row).assign(&(&powers / powers.sum()).mapv(round));
                 gradient[[row, class]] -= 1.0;
             }
             Targets::Values(values) => {
@@ -108,7 +119,7 @@ fn loss(z: &Array2<f64>, targets: &Targets) -> (f64, Array2<f64>) {
 
 /// One training pass, forward and backward, without dropout. `widths`: features, hidden, outputs.
 pub(super) fn train_pass(spec: &TrainSpec, widths: &[usize], parameters: &[f64], x: &Array2<f64>, targets: &Targets) -> Outcome {
-    Pass { spec, widths, x, targets, masks: &[], round: |value| value }.run(parameters)
+    Pass { spec, widths, x, targets, masks: &[], round: |value| value, round_back: |value| value }.run(parameters)
 }
 
 /// A training pass with all that may vary.
@@ -119,15 +130,18 @@ pub(super) struct Pass<'a> {
     pub(super) targets: &'a Targets,
     /// The factors of each hidden layer's outputs; empty without dropout.
     pub(super) masks: &'a [Array2<f64>],
-    /// What every product and every activation passes through.
+    /// What every product, mean and activation passes through.
     pub(super) round: fn(f64) -> f64,
+    /// The same on the way back, from the softmax on.
+    pub(super) round_back: fn(f64) -> f64,
 }
 
 impl Pass<'_> {
     pub(super) fn run(&self, parameters: &[f64]) -> Outcome {
-        let &Self { spec, widths, x, targets, masks, round } = self;
+        let &Self { spec, widths, x, targets, masks, round, round_back } = self;
         let layers = unpack(spec, widths, parameters);
-        let mut outcome = Outcome { loss: 0.0, gradients: Vec::new(), means: Vec::new(), unbiased_variances: Vec::new() };
+        let mut outcome =
+            Outcome { loss: 0.0, gradients: Vec::new(), means: Vec::new(), unbiased_variances: Vec::new(), activated: Vec::new() };
         let mut traces = Vec::new();
         let mut a = x.clone();
         for (index, layer) in layers.iter().enumerate() {
@@ -139,12 +153,13 @@ impl Pass<'_> {
             z.mapv_inplace(round);
             if index + 1 < layers.len() {
                 if let (Normalization::Before, Some(pair)) = (spec.normalization, &layer.gamma_beta) {
-                    z = normalise(&z, pair, &mut trace, &mut outcome);
+                    z = normalise(&z, pair, &mut trace, &mut outcome, round);
                 }
-                trace.slopes = z.mapv(|z| value_and_slope(spec.activation, z).1);
+                outcome.activated.extend(&z);
+                trace.slopes = z.mapv(|z| round(value_and_slope(spec.activation, z).1));
                 z.mapv_inplace(|z| round(value_and_slope(spec.activation, z).0));
                 if let (Normalization::After, Some(pair)) = (spec.normalization, &layer.gamma_beta) {
-                    z = normalise(&z, pair, &mut trace, &mut outcome);
+                    z = normalise(&z, pair, &mut trace, &mut outcome, round);
                 }
                 if let Some(mask) = masks.get(index) {
                     z *= mask;
@@ -153,38 +168,40 @@ impl Pass<'_> {
             traces.push(trace);
             a = z;
         }
-        let (loss, gradient) = loss(&a, targets);
+        let (loss, gradient) = loss(&a, targets, round_back);
         outcome.loss = loss;
-        outcome.gradients = backward(spec, &layers, &traces, masks, gradient);
+        outcome.gradients = self.backward(&layers, &traces, gradient);
         outcome
     }
-}
-
-fn backward(spec: &TrainSpec, layers: &[Layer], traces: &[Trace], masks: &[Array2<f64>], mut d: Array2<f64>) -> Vec<f64> {
-    let mut by_layer = Vec::new();
-    for (index, (layer, trace)) in layers.iter().zip(traces).enumerate().rev() {
-        let mut by_gamma_beta = None;
-        if index + 1 < layers.len() {
-            if let Some(mask) = masks.get(index) {
-                d *= mask;
+    fn backward(&self, layers: &[Layer], traces: &[Trace], mut d: Array2<f64>) -> Vec<f64> {
+        let &Self { spec, masks, round_back: round, .. } = self;
+        let mut by_layer = Vec::new();
+        for (index, (layer, trace)) in layers.iter().zip(traces).enumerate().rev() {
+            let mut by_gamma_beta = None;
+            if index + 1 < layers.len() {
+                if let Some(mask) = masks.get(index) {
+                    d *= mask;
+                }
+                if let (Normalization::After, Some([gamma, _])) = (spec.normalization, &layer.gamma_beta) {
+                    let (by_input, pair) = backward_of_normalise(&d, gamma, trace, round);
+                    (d, by_gamma_beta) = (by_input, Some(pair));
+                }
+                d *= &trace.slopes;
+                d.mapv_inplace(round);
+                if let (Normalization::Before, Some([gamma, _])) = (spec.normalization, &layer.gamma_beta) {
+                    let (by_input, pair) = backward_of_normalise(&d, gamma, trace, round);
+                    (d, by_gamma_beta) = (by_input, Some(pair));
+                }
             }
-            if let (Normalization::After, Some([gamma, _])) = (spec.normalization, &layer.gamma_beta) {
-                let (by_input, pair) = backward_of_normalise(&d, gamma, trace);
-                (d, by_gamma_beta) = (by_input, Some(pair));
+            let mut gradients: Vec<f64> = trace.input.t().dot(&d).iter().copied().collect();
+            if layer.bias.is_some() {
+                gradients.extend(&d.sum_axis(Axis(0)));
             }
-            d *= &trace.slopes;
-            if let (Normalization::Before, Some([gamma, _])) = (spec.normalization, &layer.gamma_beta) {
-                let (by_input, pair) = backward_of_normalise(&d, gamma, trace);
-                (d, by_gamma_beta) = (by_input, Some(pair));
-            }
+            gradients.extend(by_gamma_beta.iter().flatten().flatten());
+            by_layer.push(gradients);
+            d = d.dot(&layer.weights.t());
+            d.mapv_inplace(round);
         }
-        let mut gradients: Vec<f64> = trace.input.t().dot(&d).iter().copied().collect();
-        if layer.bias.is_some() {
-            gradients.extend(&d.sum_axis(Axis(0)));
-        }
-        gradients.extend(by_gamma_beta.iter().flatten().flatten());
-        by_layer.push(gradients);
-        d = d.dot(&layer.weights.slice(s![.., ..]).t());
+        by_layer.into_iter().rev().flatten().collect()
     }
-    by_layer.into_iter().rev().flatten().collect()
 }

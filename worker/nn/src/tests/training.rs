@@ -1,6 +1,7 @@
 //! Whole trainings: the same twice, on every family, and across a checkpoint; and that they learn.
 
 use std::cell::Cell;
+use std::sync::Barrier;
 
 use caviar_common::metric::EpochMetrics;
 use caviar_common::train::{Init, Normalization, Optimizer, Schedule, TrainSpec};
@@ -61,9 +62,38 @@ fn a_trial_is_the_same_bits_twice_and_on_every_family() {
 }
 
 #[test]
-fn a_checkpoint_of_any_epoch_resumes_bit_for_bit() {
-    for spec in specs() {
-        let data = splits(41, 20, 3);
+fn a_trial_is_the_same_bits_alone_and_beside_others() {
+    let data = splits(41, 20, 3);
+    // Metrics and all that the next epoch would depend on.
+    let run = |(trial, spec): (u64, &TrainSpec)| {
+        let mut trainer = Trainer::new(spec, data.clone(), 5, trial).unwrap();
+        (rest(&mut trainer, spec.epochs), trainer.checkpoint().unwrap())
+    };
+    let specs = specs();
+    let trials = || (0..).zip(&specs);
+    let alone: Vec<_> = trials().map(run).collect();
+    let start = Barrier::new(4);
+    let beside: Vec<Vec<_>> = std::thread::scope(|scope| {
+        let worker = |skipped: usize| {
+            let mine = trials().cycle().skip(skipped).take(specs.len());
+            let start = &start;
+            scope.spawn(move || {
+                start.wait();
+                mine.map(run).collect()
+            })
+        };
+        let workers: Vec<_> = (0..4).map(worker).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    for (skipped, runs) in beside.iter().enumerate() {
+        assert!(runs.iter().eq(alone.iter().cycle().skip(skipped).take(specs.len())), "worker {skipped}");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_any_epoch_resumes_bit_for_bit_on_every_family() {
+    for (spec, outputs) in specs().into_iter().flat_map(|spec| [(spec.clone(), 3), (spec, 0)]) {
+        let data = splits(41, 20, outputs);
         let mut whole = Trainer::new(&spec, data.clone(), 5, 6).unwrap();
         let mut checkpoints = vec![whole.checkpoint().unwrap()];
         let mut metrics = Vec::new();
@@ -73,10 +103,14 @@ fn a_checkpoint_of_any_epoch_resumes_bit_for_bit() {
         }
         let last = (checkpoints.last().unwrap().clone(), whole.test().unwrap().unwrap().loss.to_bits());
         for (epoch, checkpoint) in checkpoints.iter().enumerate() {
-            let mut resumed = Trainer::resume(&spec, data.clone(), 5, 6, checkpoint).unwrap();
-            assert_eq!(resumed.epochs_done() as usize, epoch);
-            assert_eq!(rest(&mut resumed, spec.epochs), metrics[epoch..], "{:?} from epoch {epoch}", spec.optimizer);
-            assert!((resumed.checkpoint().unwrap(), resumed.test().unwrap().unwrap().loss.to_bits()) == last);
+            for family in Family::available() {
+                let mut resumed = Trainer::with_family(family, &spec, data.clone(), 5, 6).unwrap();
+                resumed.restore(checkpoint).unwrap();
+                let label = format!("{} {:?} from epoch {epoch}", family.name(), spec.optimizer);
+                assert_eq!(resumed.epochs_done() as usize, epoch);
+                assert_eq!(rest(&mut resumed, spec.epochs), metrics[epoch..], "{label}");
+                assert!((resumed.checkpoint().unwrap(), resumed.test().unwrap().unwrap().loss.to_bits()) == last, "{label}");
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes golden.json: what PyTorch computes, in f64, for small networks.
+"""Writes golden.json: what PyTorch computes, in f64 and in f32, for small networks.
 
 usage: make_golden.py > golden.json      (pip install torch numpy)
 
@@ -16,13 +16,12 @@ torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
 STEPS = 20
 ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
-# name: normalisation, activation, features, hidden, outputs (1 with classes False: regression), examples a mini-batch
+# features, hidden, outputs, whether they are classes (else regression), examples a mini-batch
+SHAPES = [(5, [6, 4], 3, True, 9), (3, [17], 1, False, 6), (4, [5, 3], 4, True, 8), (2, [7], 1, False, 7)]
+# normalisation and activation, with the shapes in turn
 NETS = [
-    ("before", "relu", 5, [7, 4], 3, True, 9),
-    ("before", "gelu", 3, [17], 1, False, 6),
-    ("after", "tanh", 4, [6, 5], 3, True, 8),
-    ("after", "leaky_relu", 2, [5], 1, False, 7),
-    ("none", "sigmoid", 5, [6], 4, True, 5),
+    (normalization, activation, *SHAPES[(3 * i + j) % len(SHAPES)])
+    for i, activation in enumerate(ACTIVATIONS) for j, normalization in enumerate(["before", "after", "none"])
 ]
 OPTIMIZERS = {
     "sgd": lambda groups: torch.optim.SGD(groups, lr=0.05),
@@ -80,7 +79,7 @@ class Net(nn.Module):
         ]
 
 
-def make(net, seed):
+def make(net, seed, dtype):
     normalization, activation, features, hidden, outputs, has_classes, batch = net
     torch.manual_seed(seed)
     model = Net(normalization, activation, features, hidden, outputs)
@@ -90,51 +89,60 @@ def make(net, seed):
             t.copy_((t + 0.3 * torch.randn_like(t)).float().double())
     x = torch.randn(2 * batch, features).float().double()
     y = torch.randint(outputs, (2 * batch,)) if has_classes else torch.randn(2 * batch).float().double()
-    return model, x, y, (lambda z, t: F.cross_entropy(z, t)) if has_classes else (lambda z, t: F.mse_loss(z[:, 0], t))
+    loss_of = (lambda z, t: F.cross_entropy(z, t)) if has_classes else (lambda z, t: F.mse_loss(z[:, 0], t))
+    return model.to(dtype), x.to(dtype), y if has_classes else y.to(dtype), loss_of
 
 
-def train(net, seed, optimizer, decay, clip):
-    model, x, y, loss_of = make(net, seed)
+def train(net, seed, dtype, training):
+    model, x, y, loss_of = make(net, seed, dtype)
     batch = net[-1]
-    update = OPTIMIZERS[optimizer](model.groups(decay))
+    update = OPTIMIZERS[training["optimizer"]](model.groups(training["weight_decay"]))
     for step in range(STEPS):
         half = slice(0, batch) if step % 2 == 0 else slice(batch, 2 * batch)
         update.zero_grad()
         loss_of(model(x[half]), y[half]).backward()
-        if clip:
-            nn.utils.clip_grad_norm_(model.parameters(), clip)
+        if training["gradient_clip"]:
+            nn.utils.clip_grad_norm_(model.parameters(), training["gradient_clip"])
         update.step()
     return model.flat()
 
 
-def rounded(value):
+def computed(net, seed, dtype, trainings):
+    model, x, y, loss_of = make(net, seed, dtype)
+    batch = net[-1]
+    loss = loss_of(model(x[:batch]), y[:batch])
+    loss.backward()
+    result = {"loss": loss.item(), "gradients": model.flat(lambda t: t.grad)}
+    result["running"] = [v.tolist() for norm in model.norms for v in (norm.running_mean, norm.running_var)]
+    model.eval()
+    result["evaluated_loss"] = loss_of(model(x[batch:]), y[batch:]).item()
+    result["trained"] = [train(net, seed, dtype, training) for training in trainings]
+    return rounded(result, 12 if dtype == torch.float64 else 9)
+
+
+def rounded(value, digits):
     if isinstance(value, float):
-        return float(f"{value:.12g}")
+        return float(f"{value:.{digits}g}")
     if isinstance(value, list):
-        return [rounded(v) for v in value]
-    return {k: rounded(v) for k, v in value.items()} if isinstance(value, dict) else value
+        return [rounded(v, digits) for v in value]
+    return {k: rounded(v, digits) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def case(net, seed):
     normalization, activation, features, hidden, outputs, has_classes, batch = net
-    model, x, y, loss_of = make(net, seed)
-    result = {
-        "normalization": normalization, "activation": activation, "hidden": hidden, "outputs": outputs, "batch": batch,
-        "batch_norm_momentum": MOMENTUM, "features": x.tolist(), "parameters": model.flat(),
-        "classes": y.tolist() if has_classes else None, "values": None if has_classes else y.tolist(),
-    }
-    loss = loss_of(model(x[:batch]), y[:batch])
-    loss.backward()
-    result["loss"], result["gradients"] = loss.item(), model.flat(lambda t: t.grad)
-    result["running_means"] = [v for norm in model.norms for v in norm.running_mean.tolist()]
-    result["running_variances"] = [v for norm in model.norms for v in norm.running_var.tolist()]
-    model.eval()
-    result["evaluated_loss"] = loss_of(model(x[batch:]), y[batch:]).item()
-    result["trained"] = [
-        {"optimizer": name, "weight_decay": decay, "gradient_clip": clip, "parameters": train(net, seed, name, decay, clip)}
-        for name in OPTIMIZERS for decay, clip in [(0.0, 0.0), (DECAY, CLIP)]
+    model, x, y, _ = make(net, seed, torch.float64)
+    # Every optimiser as it is on half of the nets, with weight decay and clipping on the others.
+    trainings = [
+        {"optimizer": name, "weight_decay": DECAY * ((seed + i) % 2), "gradient_clip": CLIP * ((seed + i) % 2)}
+        for i, name in enumerate(OPTIMIZERS)
     ]
-    return result
+    return {
+        "normalization": normalization, "activation": activation, "hidden": hidden, "outputs": outputs, "batch": batch,
+        "batch_norm_momentum": MOMENTUM, "features": rounded(x.tolist(), 9), "parameters": rounded(model.flat(), 9),
+        "classes": y.tolist() if has_classes else None, "values": None if has_classes else rounded(y.tolist(), 9),
+        "trainings": trainings,
+        "f64": computed(net, seed, torch.float64, trainings), "f32": computed(net, seed, torch.float32, trainings),
+    }
 
 
-print(json.dumps(rounded([case(net, 7 + i) for i, net in enumerate(NETS)])))
+print("[" + ",\n".join(json.dumps(case(net, i)) for i, net in enumerate(NETS)) + "]")
