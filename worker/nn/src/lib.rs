@@ -24,6 +24,8 @@ pub mod trainer;
 
 pub use error::TrainError;
 pub use kernels::kernel_family;
+#[doc(hidden)]
+pub use kernels::multiply_add;
 pub use memory::trial_bytes;
 pub use trainer::Trainer;
 

@@ -110,6 +110,11 @@ impl Trainer {
         Ok(())
     }
 
+    /// Parameters that are learnt: weights, biases, gamma and beta.
+    pub fn parameters(&self) -> usize {
+        self.network.tensors().map(|tensor| tensor.rows * tensor.columns).sum()
+    }
+
     /// Epochs done, those before the checkpoint it was resumed from included.
     pub fn epochs_done(&self) -> u32 {
         self.epochs_done

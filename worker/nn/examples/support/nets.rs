@@ -27,31 +27,29 @@ fn text(net: &str) -> &str {
     }
 }
 
-/// Features and classes.
-fn ends(net: &str) -> anyhow::Result<(usize, u32)> {
-    let (widths, _) = text(net).split_once('@').context("a net is written 64-99-99-10@32")?;
-    let (features, _) = widths.split_once('-').context("a net has features and classes")?;
-    let (_, classes) = widths.rsplit_once('-').context("a net has features and classes")?;
-    Ok((features.parse()?, classes.parse()?))
+/// Its features, units and classes, and its mini-batch.
+pub(crate) fn sizes(net: &str) -> anyhow::Result<(Vec<u32>, u32)> {
+    let (widths, batch) = text(net).split_once('@').context("a net is written 64-99-99-10@32")?;
+    let widths = widths.split('-').map(str::parse).collect::<Result<Vec<u32>, _>>()?;
+    Ok((widths, batch.parse()?))
 }
 
 /// The net's units and batch size with Adam at 0.001, and the defaults.
 pub(crate) fn spec(net: &str) -> anyhow::Result<TrainSpec> {
-    let (widths, batch) = text(net).split_once('@').context("a net is written 64-99-99-10@32")?;
-    let widths = widths.split('-').map(str::parse).collect::<Result<Vec<u32>, _>>()?;
+    let (widths, batch_size) = sizes(net)?;
     let [_, hidden @ .., _] = widths.as_slice() else { anyhow::bail!("a net has features and classes") };
     let defaults = train_spec(&Assignment::default(), &Assignment::default()).map_err(|problem| anyhow::anyhow!("{problem}"))?;
-    Ok(TrainSpec { hidden: hidden.to_vec(), batch_size: batch.parse()?, learning_rate: 1e-3, ..defaults })
+    Ok(TrainSpec { hidden: hidden.to_vec(), batch_size, learning_rate: 1e-3, ..defaults })
 }
-
 /// A trainer on random data, with so many examples to evaluate.
 pub(crate) fn trainer(net: &str, spec: &TrainSpec, validation: usize) -> anyhow::Result<Trainer> {
-    let (features, outputs) = ends(net)?;
+    let (widths, _) = sizes(net)?;
+    let [features, .., outputs] = *widths.as_slice() else { anyhow::bail!("a net has features and classes") };
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let mut examples = |rows: usize| {
         // The sum of four uniforms is close enough to a normal.
         let normal = || (0..4).map(|_| random.random::<f32>() - 0.5).sum::<f32>() * 1.7;
-        let features = Array2::from_shape_simple_fn((rows, features), normal);
+        let features = Array2::from_shape_simple_fn((rows, features as usize), normal);
         Examples { features, targets: Targets::Classes((0..rows).map(|_| random.random_range(0..outputs)).collect()) }
     };
     let train = examples(BATCHES * spec.batch_size as usize);

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use super::peak::Chains;
 use super::portable::Portable;
 use super::simd::Pass;
 use super::tile::{self, Tiles};
@@ -110,6 +111,17 @@ impl Family {
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx2 => &tile::avx2_pairs::TILES,
             Instructions::Portable => &tile::portable_pairs::TILES,
+        }
+    }
+
+    /// Does multiply-adds in as many chains as its registers hold, and returns how many operations they were.
+    pub(super) fn multiply_add(self, rounds: u64) -> u64 {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512Bf16 | Instructions::Avx512 => self.run(Chains::<16> { rounds }),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => self.run(Chains::<6> { rounds }),
+            Instructions::Portable => self.run(Chains::<6> { rounds }),
         }
     }
 

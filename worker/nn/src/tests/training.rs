@@ -46,6 +46,18 @@ fn specs() -> Vec<TrainSpec> {
 }
 
 #[test]
+fn parameters_are_what_is_learnt_without_padding() {
+    let count = |normalization| {
+        let spec = TrainSpec { hidden: vec![17, 5], normalization, ..spec() };
+        Trainer::new(&spec, splits(41, 20, 3), 5, 6).unwrap().parameters()
+    };
+    let weights = 20 * 17 + 17 * 5 + 5 * 3;
+    assert_eq!(count(Normalization::Before), weights + 2 * (17 + 5) + 3);
+    assert_eq!(count(Normalization::After), weights + 3 * (17 + 5) + 3);
+    assert_eq!(count(Normalization::None), weights + (17 + 5) + 3);
+}
+
+#[test]
 fn a_trial_is_the_same_bits_twice_and_on_every_family() {
     for outputs in [3, 0] {
         for spec in specs() {
