@@ -21,7 +21,7 @@ pub mod trainer;
 
 pub use error::TrainError;
 pub use kernels::kernel_family;
-pub use memory::trial_bytes;
+pub use memory::{data_bytes, trial_bytes};
 pub use trainer::Trainer;
 
 #[cfg(test)]
