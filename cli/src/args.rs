@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use caviar_common::ids::Name;
 use caviar_common::limits::MAX_SLOTS;
+use caviar_worker::MemoryLimit;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Distributed hyperparameter search for batch-normalised networks
@@ -79,6 +80,9 @@ pub(crate) struct Run {
     /// Trials to train at once [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS)))]
     pub(crate) slots: Option<u32>,
+    /// Memory that all trials and their data may take together, such as 4GiB; a trial waits until it fits [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<MemoryLimit>,
     /// Where everything is kept
     #[arg(long, value_name = "PATH", default_value = "caviar.db")]
     pub(crate) store: PathBuf,
@@ -292,6 +296,7 @@ mod tests {
         for words in [
             "caviar run examples/digits.toml",
             "caviar run --resume --store caviar.db",
+            "caviar run examples/digits.toml --slots 2 --memory 4GiB",
             "caviar submit examples/digits.toml",
             "caviar list --store caviar.db",
             "caviar status digits --watch --json",
@@ -315,6 +320,8 @@ mod tests {
         for words in [
             "caviar run",
             "caviar run a.toml --slots 0",
+            "caviar run a.toml --memory abc",
+            "caviar run a.toml --memory 5",
             "caviar run a.toml --name é",
             "caviar run a.toml --name 7",
             "caviar trials digits --csv --json",

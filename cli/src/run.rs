@@ -52,7 +52,7 @@ async fn work(args: &Run, checked: Option<&Checked>, embedded: &mut Embedded) ->
     let mut client = Client::connect(embedded.url()).await?;
     let mut interrupts = Interrupts::listen()?;
     let names = begin(args, checked, &mut client).await?;
-    let worker = LocalWorker::start(embedded.url(), slots(args))?;
+    let worker = LocalWorker::start(embedded.url(), args)?;
     let outcome = tokio::select! {
         outcome = follow_all(&mut client, &names) => outcome.map(Some),
         error = embedded.ended() => Err(error),
@@ -210,9 +210,9 @@ struct LocalWorker {
 }
 
 impl LocalWorker {
-    fn start(coordinator: &str, slots: u32) -> anyhow::Result<Self> {
+    fn start(coordinator: &str, args: &Run) -> anyhow::Result<Self> {
         let name = Name::parse("worker", WORKER).map_err(|problem| anyhow::anyhow!("{problem}"))?;
-        let config = WorkerConfig { coordinator: coordinator.to_owned(), name, slots };
+        let config = WorkerConfig { coordinator: coordinator.to_owned(), name, slots: slots(args), memory: args.memory };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
             let until = async {

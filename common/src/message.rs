@@ -41,6 +41,8 @@ pub struct Finished {
     pub test: Option<Score>,
     /// Time spent training and evaluating, in seconds; for people, never for a decision.
     pub seconds: f64,
+    /// Bytes that the training allocated for itself, beside the data; for people too. None where it did not begin.
+    pub memory_bytes: Option<u64>,
 }
 
 /// Why a worker gives a lease back without a result.

@@ -137,6 +137,8 @@ pub struct TrialView {
     pub curve: Vec<EpochMetrics>,
     /// Training time in seconds, once done.
     pub seconds: Option<f64>,
+    /// Bytes that its training allocated beside the data, once done.
+    pub memory_bytes: Option<u64>,
     /// Why it failed.
     pub message: Option<String>,
 }

@@ -305,7 +305,7 @@ impl Simulation {
             let outcome = if metrics.is_finite() { Outcome::Completed } else { Outcome::Diverged };
             let test = (job.grant.work == Work::Score).then_some(metrics.validation);
             node.jobs.remove(&lease);
-            let result = Finished { outcome, last: Some(metrics), test, seconds: 1.0 };
+            let result = Finished { outcome, last: Some(metrics), test, seconds: 1.0, memory_bytes: Some(4096) };
             node.agent.on_event(RunnerEvent::Ended { lease, end: End::Finished(result) });
             node.obey();
         }

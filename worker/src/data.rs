@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caviar_common::data::DataSpec;
 use caviar_nn::data::{DataError, prepare};
+use caviar_nn::data_bytes;
 use caviar_nn::examples::Splits;
 
-/// Data sets that stay in memory between two trials; a trial keeps its own for as long as it needs it.
+/// Data sets that stay in memory between two trials. What a trial uses stays in any case, so that it is never read twice.
 const MAX_CACHED: usize = 4;
 
 /// Why there is no data to train on.
@@ -52,6 +53,11 @@ impl Entry {
     fn is(&self, wanted: Wanted<'_>) -> bool {
         self.seed == wanted.seed && self.digest == wanted.digest && self.data == *wanted.data
     }
+
+    /// Whether it is being read, or a trial has it.
+    fn is_used(&self) -> bool {
+        Arc::strong_count(&self.cell) > 1 || lock(&self.cell).as_ref().is_some_and(|splits| Arc::strong_count(splits) > 1)
+    }
 }
 
 /// The data sets that were used last.
@@ -77,13 +83,27 @@ impl DataCache {
         Ok(Arc::clone(cell.insert(Arc::new(splits))))
     }
 
+    /// Bytes of all data that is here. Waits for data that is being read.
+    pub(crate) fn bytes(&self) -> u64 {
+        lock(&self.entries).iter().filter_map(|entry| lock(&entry.cell).as_deref().map(data_bytes)).sum()
+    }
+
+    /// Drops what no trial has.
+    pub(crate) fn forget_unused(&self) {
+        lock(&self.entries).retain(Entry::is_used);
+    }
+
     fn cell(&self, wanted: Wanted<'_>) -> Arc<Mutex<Option<Arc<Splits>>>> {
         let mut entries = lock(&self.entries);
         let known = entries.iter().position(|entry| entry.is(wanted));
         let entry = known.map_or_else(|| Entry::new(wanted), |index| entries.remove(index));
         let cell = Arc::clone(&entry.cell);
         entries.insert(0, entry);
-        entries.truncate(MAX_CACHED);
+        let mut place = 0;
+        entries.retain(|entry| {
+            place += 1;
+            place <= MAX_CACHED || entry.is_used()
+        });
         cell
     }
 }
@@ -132,6 +152,22 @@ mod tests {
         let absent = DataSpec { source: "/nowhere/at-all.csv".to_owned(), ..data };
         let error = cache.get(Wanted { data: &absent, seed: 7, digest: "0123" }).unwrap_err();
         assert!(error.to_string().contains("/nowhere/at-all.csv"), "{error}");
+    }
+
+    #[test]
+    fn what_is_used_is_never_read_again_however_much_else_is() {
+        let data = digits(0.2);
+        let digest = prepare(&data, 0).unwrap().1.digest;
+        let cache = DataCache::default();
+        let get = |seed| cache.get(Wanted { data: &data, seed, digest: &digest }).unwrap();
+        let used: Vec<Arc<Splits>> = (0..6).map(get).collect();
+        assert!(used.iter().zip(0..).all(|(splits, seed)| Arc::ptr_eq(splits, &get(seed))));
+        assert_eq!(cache.bytes(), used.iter().map(|splits| data_bytes(splits)).sum::<u64>());
+        drop(used);
+        let last = get(9);
+        assert_eq!(lock(&cache.entries).len(), MAX_CACHED);
+        cache.forget_unused();
+        assert_eq!(cache.bytes(), data_bytes(&last));
     }
 
     #[test]

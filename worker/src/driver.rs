@@ -171,7 +171,6 @@ impl<S: Future<Output = ()>> Driver<S> {
                 Command::Cancel(lease) => self.runners.cancel(lease),
                 Command::Start(grant) => {
                     let lease = grant.lease;
-                    tracing::info!(sweep = %grant.sweep_name, trial = %grant.trial, attempt = %grant.attempt, "trial started");
                     if let Err(error) = self.runners.start(grant) {
                         let end = End::Unable { message: format!("no thread to train in: {error}") };
                         self.log_end(lease, &end);

@@ -3,7 +3,7 @@
 //! ```text
 //! Driver (one task)
 //!   |-- Agent     pure: the leases it holds, what the coordinator has not acknowledged yet
-//!   |-- Runners   one thread for every trial in work; the data is read once for all of them
+//!   |-- Runners   one thread for every trial in work; the data is read once for all of them, and they share the memory
 //!   `-- link      one gRPC stream to the coordinator, dialled again for ever
 //! ```
 //!
@@ -15,6 +15,7 @@ pub mod agent;
 mod data;
 mod driver;
 mod link;
+mod memory;
 mod outbox;
 mod pace;
 mod probe;
@@ -26,6 +27,7 @@ use caviar_common::limits::MAX_SLOTS;
 use tokio::sync::mpsc;
 
 pub use crate::link::endpoint;
+pub use crate::memory::{BadMemoryLimit, MemoryLimit};
 pub use crate::probe::is_other_server;
 
 use crate::agent::{Agent, Identity};
@@ -44,6 +46,8 @@ pub struct WorkerConfig {
     pub name: Name,
     /// Trials trained at once, 1 to [`MAX_SLOTS`].
     pub slots: u32,
+    /// What all of them and their data may take together; none for no limit.
+    pub memory: Option<MemoryLimit>,
 }
 
 /// Why a worker cannot even begin. Later there is nothing that it does not get over.
@@ -97,7 +101,7 @@ pub async fn run(config: WorkerConfig, stop: impl Future<Output = ()>) -> Result
     let identity = Identity { worker: config.name, incarnation: Incarnation(rand::random()), slots: config.slots };
     let span = tracing::info_span!("session", worker = %identity.worker);
     let (sender, events) = mpsc::channel(EVENTS);
-    let driver = Driver::new(Agent::new(identity), Runners::new(sender), events, endpoint, stop);
+    let driver = Driver::new(Agent::new(identity), Runners::new(sender, config.memory), events, endpoint, stop);
     tracing::Instrument::instrument(driver.run(), span).await;
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use caviar_common::ids::Name;
 use caviar_common::limits::{MAX_NAME_CHARS, MAX_SLOTS};
-use caviar_worker::{WorkerConfig, WorkerError};
+use caviar_worker::{MemoryLimit, WorkerConfig, WorkerError};
 use clap::Parser;
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -24,6 +24,9 @@ struct Arguments {
     /// Trials to train at once [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS)))]
     slots: Option<u32>,
+    /// Memory that all trials and their data may take together, such as 4GiB; a trial waits until it fits [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<MemoryLimit>,
     /// This worker's name, unique among the workers of the coordinator [default: HOST-PID]
     #[arg(long, value_parser = name)]
     name: Option<Name>,
@@ -62,7 +65,7 @@ fn work(arguments: Arguments) -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
     let slots = arguments.slots.unwrap_or_else(cores);
     let name = arguments.name.map_or_else(default_name, Ok)?;
-    let config = WorkerConfig { coordinator: arguments.coordinator, name, slots };
+    let config = WorkerConfig { coordinator: arguments.coordinator, name, slots, memory: arguments.memory };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("no runtime")?;
     let code = runtime.block_on(until_left(config));
     // A look-up of a name that hangs must not keep the process.
@@ -145,6 +148,9 @@ mod tests {
     fn arguments_out_of_range_are_refused() {
         let parse = |arguments: &[&str]| Arguments::try_parse_from([&["caviar-worker"], arguments].concat());
         assert_eq!(parse(&["--slots", "2", "--name", "a"]).unwrap().slots, Some(2));
+        assert!(parse(&["--memory", "4GiB"]).unwrap().memory.is_some());
+        let error = parse(&["--memory", "5"]).unwrap_err().to_string();
+        assert!(error.starts_with("error: invalid value '5' for '--memory <SIZE>': 5 B hold no trial: write at least 1MiB"), "{error}");
         for wrong in [["--slots", "0"], ["--slots", "5000"], ["--name", "a b"], ["--name", ""]] {
             assert!(parse(&wrong).is_err(), "{wrong:?}");
         }

@@ -12,31 +12,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use bytesize::ByteSize;
 use caviar_common::error::Problem;
 use caviar_common::hyper::train_spec;
 use caviar_common::ids::LeaseId;
 use caviar_common::message::{Finished, Grant};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::{Outcome, Work};
-use caviar_nn::examples::Splits;
 use caviar_nn::{TrainError, Trainer, trial_bytes};
 use tokio::sync::mpsc;
 
 use crate::agent::{End, RunnerEvent};
-use crate::data::{DataCache, Wanted};
+use crate::data::Wanted;
+use crate::memory::{Memory, MemoryLimit, Refused};
 
 /// The runners of a worker. Dropping it tells all of them to stop.
 #[derive(Debug)]
 pub(crate) struct Runners {
-    data: Arc<DataCache>,
+    memory: Arc<Memory>,
     events: mpsc::Sender<RunnerEvent>,
     cancelled: BTreeMap<LeaseId, Arc<AtomicBool>>,
 }
 
 impl Runners {
-    /// No runner yet; what they will say goes to `events`. A runner waits while that channel is full.
-    pub(crate) fn new(events: mpsc::Sender<RunnerEvent>) -> Self {
-        Self { data: Arc::default(), events, cancelled: BTreeMap::new() }
+    /// No runner yet; what they will say goes to `events`. A runner waits while that channel is full, and while there is no `memory` left.
+    pub(crate) fn new(events: mpsc::Sender<RunnerEvent>, memory: Option<MemoryLimit>) -> Self {
+        Self { memory: Arc::new(Memory::new(memory)), events, cancelled: BTreeMap::new() }
     }
 
     /// Starts to train.
@@ -57,6 +58,7 @@ impl Runners {
     pub(crate) fn cancel(&self, lease: LeaseId) {
         if let Some(stopped) = self.cancelled.get(&lease) {
             stopped.store(true, Ordering::Relaxed);
+            self.memory.wake();
         }
     }
 
@@ -69,35 +71,39 @@ impl Runners {
 impl Drop for Runners {
     fn drop(&mut self) {
         self.cancelled.values().for_each(|stopped| stopped.store(true, Ordering::Relaxed));
+        self.memory.wake();
     }
 }
 
 /// What one thread has at hand.
 struct Slot {
-    data: Arc<DataCache>,
+    memory: Arc<Memory>,
     events: mpsc::Sender<RunnerEvent>,
     stopped: Arc<AtomicBool>,
-    /// When it began to train; reading the data does not count.
+    /// When it began to train; reading the data and waiting for memory do not count.
     began: Cell<Instant>,
     /// The last epoch done. It is kept here because a training that fails has to say it too.
     last: Cell<Option<EpochMetrics>>,
+    /// Bytes that the training may allocate, once it has begun.
+    bytes: Cell<Option<u64>>,
 }
 
 impl Slot {
     fn new(runners: &Runners, stopped: &Arc<AtomicBool>) -> Self {
         Self {
-            data: Arc::clone(&runners.data),
+            memory: Arc::clone(&runners.memory),
             events: runners.events.clone(),
             stopped: Arc::clone(stopped),
             began: Cell::new(Instant::now()),
             last: Cell::new(None),
+            bytes: Cell::new(None),
         }
     }
 
     fn work(&self, grant: &Grant) {
         let lease = grant.lease;
         let span = tracing::info_span!("trial", sweep = %grant.sweep_name, trial = %grant.trial, attempt = %grant.attempt);
-        let end = span.in_scope(|| self.guarded(|| self.run(grant)));
+        let end = span.in_scope(|| self.guarded(|| self.end(self.train(grant))));
         // The receiver is gone only when the worker is.
         let _gone = self.events.blocking_send(RunnerEvent::Ended { lease, end });
     }
@@ -110,32 +116,29 @@ impl Slot {
         })
     }
 
-    fn run(&self, grant: &Grant) -> End {
-        let wanted = Wanted { data: &grant.data, seed: grant.seed, digest: &grant.digest };
-        let splits = match self.data.get(wanted) {
-            Ok(splits) => splits,
-            Err(error) => return End::Unable { message: error.to_string() },
-        };
-        self.began.set(Instant::now());
-        self.end(self.train(grant, splits))
-    }
-
     fn end(&self, trained: Result<Option<(Outcome, Option<Score>)>, TrialError>) -> End {
         match trained {
             Ok(Some((outcome, test))) => self.finished(outcome, test),
             Ok(None) => End::Cancelled,
-            // This machine is to blame, not the trial: its settings, or its memory.
+            // This machine is to blame, not the trial: its settings, its data, or its memory.
             Err(TrialError::Train(error @ TrainError::Kernels { .. })) => End::Unable { message: error.to_string() },
+            Err(TrialError::Refused(error @ Refused::Data(_))) => End::Unable { message: error.to_string() },
+            Err(TrialError::Refused(error @ Refused::TooLarge { .. })) => End::TooLarge { message: error.to_string() },
             Err(TrialError::Train(error @ TrainError::OutOfMemory { .. })) => End::TooLarge { message: error.to_string() },
             Err(error) => self.finished(Outcome::Failed { message: error.to_string() }, None),
         }
     }
 
     /// Trains to the end; none if it was told to stop.
-    fn train(&self, grant: &Grant, splits: Arc<Splits>) -> Result<Option<(Outcome, Option<Score>)>, TrialError> {
+    fn train(&self, grant: &Grant) -> Result<Option<(Outcome, Option<Score>)>, TrialError> {
         let spec = train_spec(&grant.fixed, &grant.assignment).map_err(TrialError::Spec)?;
-        tracing::debug!(bytes = trial_bytes(&spec, &splits), "training begins");
-        let mut trainer = Trainer::new(&spec, splits, grant.seed, u64::from(grant.trial.0))?;
+        let wanted = Wanted { data: &grant.data, seed: grant.seed, digest: &grant.digest };
+        let place = self.memory.enter(grant.lease, &self.stopped, wanted, |data| trial_bytes(&spec, data))?;
+        let Some(place) = place else { return Ok(None) };
+        self.began.set(Instant::now());
+        self.bytes.set(Some(place.bytes()));
+        tracing::info!(memory = %ByteSize(place.bytes()), "trial started");
+        let mut trainer = Trainer::new(&spec, place.data(), grant.seed, u64::from(grant.trial.0))?;
         let go_on = || !self.stopped.load(Ordering::Relaxed);
         while trainer.epochs_done() < spec.epochs {
             let Some(metrics) = trainer.epoch(&go_on)? else { return Ok(None) };
@@ -158,7 +161,8 @@ impl Slot {
     }
 
     fn finished(&self, outcome: Outcome, test: Option<Score>) -> End {
-        End::Finished(Finished { outcome, last: self.last.get(), test, seconds: self.began.get().elapsed().as_secs_f64() })
+        let seconds = self.began.get().elapsed().as_secs_f64();
+        End::Finished(Finished { outcome, last: self.last.get(), test, seconds, memory_bytes: self.bytes.get() })
     }
 }
 
@@ -167,6 +171,8 @@ impl Slot {
 enum TrialError {
     #[error("{0}")]
     Spec(Problem),
+    #[error(transparent)]
+    Refused(#[from] Refused),
     #[error(transparent)]
     Train(#[from] TrainError),
 }

@@ -32,8 +32,12 @@ fn grant(lease: u64, epochs: i64, drawn: &[(&str, Value)]) -> Box<Grant> {
 /// Runs a grant to its end: the epochs it reported, and the end.
 fn run(grant: Box<Grant>) -> (Vec<EpochMetrics>, End) {
     let (events, mut heard) = mpsc::channel(4);
-    let mut runners = Runners::new(events);
+    let mut runners = Runners::new(events, None);
     runners.start(grant).unwrap();
+    to_end(&mut heard)
+}
+
+fn to_end(heard: &mut mpsc::Receiver<RunnerEvent>) -> (Vec<EpochMetrics>, End) {
     let mut epochs = Vec::new();
     loop {
         match heard.blocking_recv().unwrap() {
@@ -105,7 +109,7 @@ fn other_data_than_the_coordinator_read_is_not_trained_on() {
 fn a_cancelled_runner_ends_at_the_next_mini_batch_and_dropping_them_cancels_all() {
     for by_drop in [false, true] {
         let (events, mut heard) = mpsc::channel(1);
-        let mut runners = Runners::new(events);
+        let mut runners = Runners::new(events, None);
         runners.start(grant(1, 100_000, &[])).unwrap();
         assert!(matches!(heard.blocking_recv(), Some(RunnerEvent::Epoch { .. })));
         let kept = if by_drop {
@@ -134,7 +138,7 @@ fn a_cancelled_runner_ends_at_the_next_mini_batch_and_dropping_them_cancels_all(
 fn a_runner_that_nobody_hears_stops_by_itself() {
     let (events, heard) = mpsc::channel(1);
     let watch = events.clone();
-    let mut runners = Runners::new(events);
+    let mut runners = Runners::new(events, None);
     runners.start(grant(1, 100_000, &[])).unwrap();
     drop(heard);
     let stopped = Arc::clone(runners.cancelled.get(&LeaseId(1)).unwrap());
@@ -150,7 +154,7 @@ fn a_runner_that_nobody_hears_stops_by_itself() {
 #[test]
 fn a_panic_costs_its_trial_alone_and_says_so() {
     let (events, _heard) = mpsc::channel(1);
-    let slot = Slot::new(&Runners::new(events), &Arc::default());
+    let slot = Slot::new(&Runners::new(events, None), &Arc::default());
     let point = EpochMetrics { epoch: 2, train: Score { loss: 1.0, accuracy: None }, validation: Score { loss: 1.0, accuracy: None } };
     slot.last.set(Some(point));
     let result = finished(slot.guarded(|| panic!("index {} out of range", 7)));
@@ -163,9 +167,61 @@ fn a_panic_costs_its_trial_alone_and_says_so() {
 #[test]
 fn what_this_machine_has_no_memory_for_is_given_back_and_not_failed() {
     let (events, _heard) = mpsc::channel(4);
-    let slot = Slot::new(&Runners::new(events), &Arc::default());
+    let slot = Slot::new(&Runners::new(events, None), &Arc::default());
     let end = slot.end(Err(TrialError::Train(TrainError::OutOfMemory { floats: 1 << 40 })));
     assert!(matches!(end, End::TooLarge { .. }), "{end:?}");
     let end = slot.end(Err(TrialError::Train(TrainError::TooLarge { weights: 2, limit: 1 })));
     assert!(matches!(finished(end).outcome, Outcome::Failed { .. }));
+}
+
+/// A network of one hidden layer with so many units.
+fn wide(lease: u64, epochs: i64, units: i64) -> Box<Grant> {
+    grant(lease, epochs, &[("units", Value::Int(units))])
+}
+
+/// What such a trial allocates, and its data.
+fn sizes(grant: &Grant) -> (u64, u64) {
+    let splits = caviar_nn::data::prepare(&grant.data, grant.seed).unwrap().0;
+    (trial_bytes(&train_spec(&grant.fixed, &grant.assignment).unwrap(), &splits), caviar_nn::data_bytes(&splits))
+}
+
+fn limit(bytes: u64) -> Option<MemoryLimit> {
+    Some(bytes.to_string().parse().unwrap())
+}
+
+#[test]
+fn a_limited_worker_trains_what_fits_and_gives_back_what_never_does() {
+    let (bytes, data) = sizes(&wide(1, 2, 1024));
+    let (events, mut heard) = mpsc::channel(4);
+    let mut runners = Runners::new(events, limit(bytes + data - 1));
+    runners.start(wide(1, 2, 1024)).unwrap();
+    let Some(RunnerEvent::Ended { end: End::TooLarge { message }, .. }) = heard.blocking_recv() else { panic!("not refused") };
+    assert!(message.contains(&format!("--memory {} would do", bytes + data)), "{message}");
+    let expected = run(wide(2, 2, 992));
+    runners.start(wide(2, 2, 992)).unwrap();
+    let found = to_end(&mut heard);
+    assert_eq!((found.0, finished(found.1).memory_bytes), (expected.0, finished(expected.1).memory_bytes));
+    assert_eq!(finished(run(wide(3, 1, 1024)).1).memory_bytes, Some(bytes), "it is reported");
+}
+
+#[test]
+fn a_trial_waits_for_the_memory_of_another_and_can_be_told_to_stop_meanwhile() {
+    let (bytes, data) = sizes(&wide(1, 1, 1024));
+    let (events, mut heard) = mpsc::channel(1);
+    let mut runners = Runners::new(events, limit(2 * bytes + data - 1));
+    runners.start(wide(1, 100_000, 1024)).unwrap();
+    assert!(matches!(heard.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })));
+    runners.start(wide(2, 1, 1024)).unwrap();
+    runners.cancel(LeaseId(2));
+    let mut next = || loop {
+        match heard.blocking_recv().unwrap() {
+            RunnerEvent::Epoch { lease: LeaseId(1), .. } => {}
+            other @ (RunnerEvent::Epoch { .. } | RunnerEvent::Ended { .. }) => return other,
+        }
+    };
+    assert_eq!(next(), RunnerEvent::Ended { lease: LeaseId(2), end: End::Cancelled });
+    runners.start(wide(3, 1, 1024)).unwrap();
+    runners.cancel(LeaseId(1));
+    assert_eq!(next(), RunnerEvent::Ended { lease: LeaseId(1), end: End::Cancelled });
+    assert!(matches!(next(), RunnerEvent::Epoch { lease: LeaseId(3), .. }), "its turn has come");
 }

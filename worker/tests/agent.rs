@@ -35,7 +35,7 @@ fn epochs(agent: &mut Agent, lease: u64, epochs: std::ops::RangeInclusive<u32>) 
 }
 
 fn result() -> Finished {
-    Finished { outcome: Outcome::Completed, last: None, test: None, seconds: 1.0 }
+    Finished { outcome: Outcome::Completed, last: None, test: None, seconds: 1.0, memory_bytes: None }
 }
 
 fn end(agent: &mut Agent, lease: u64, end: End) {

@@ -239,7 +239,7 @@ impl<'a> World<'a> {
         } else if runner.is_cancelled && index.is_multiple_of(2) {
             End::Cancelled
         } else {
-            End::Finished(Finished { outcome: Outcome::Completed, last, test: None, seconds: 1.0 })
+            End::Finished(Finished { outcome: Outcome::Completed, last, test: None, seconds: 1.0, memory_bytes: None })
         };
         if !runner.is_cancelled && !is_unable {
             self.results.insert(lease, runner.epochs);

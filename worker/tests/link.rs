@@ -174,7 +174,8 @@ struct Worker {
 impl Worker {
     fn start(address: std::net::SocketAddr, slots: u32) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
-        let config = WorkerConfig { coordinator: format!("http://{address}"), name: Name::parse("name", "w1").unwrap(), slots };
+        let config =
+            WorkerConfig { coordinator: format!("http://{address}"), name: Name::parse("name", "w1").unwrap(), slots, memory: None };
         let run = tokio::spawn(run(config, async move {
             // A test that drops the sender wants the worker to go on.
             if stopped.await.is_err() {
@@ -389,10 +390,10 @@ async fn a_worker_that_is_refused_stays_and_can_be_stopped() {
 #[tokio::test]
 async fn a_wrong_configuration_is_refused_at_once() {
     let name = Name::parse("name", "w1").unwrap();
-    let config = WorkerConfig { coordinator: "127.0.0.1:7070".into(), name: name.clone(), slots: 1 };
+    let config = WorkerConfig { coordinator: "127.0.0.1:7070".into(), name: name.clone(), slots: 1, memory: None };
     assert!(matches!(run(config, std::future::pending()).await, Err(WorkerError::Coordinator { .. })));
     for slots in [0, 5_000] {
-        let config = WorkerConfig { coordinator: "http://127.0.0.1:7070".into(), name: name.clone(), slots };
+        let config = WorkerConfig { coordinator: "http://127.0.0.1:7070".into(), name: name.clone(), slots, memory: None };
         assert_eq!(run(config, std::future::pending()).await, Err(WorkerError::Slots { slots }));
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn apply(state: &mut Durable, event: &Event) -> Result<(), Broken> {
             trial.curve.push(*metrics);
             Ok(())
         }
-        Event::TrialFinished { lease, outcome, seconds, .. } => finish(state, *lease, outcome, *seconds),
+        Event::TrialFinished { lease, outcome, seconds, memory_bytes, .. } => finish(state, *lease, outcome, *seconds, *memory_bytes),
         Event::TrialDecided { sweep, trial } => decide(sweep_mut(state, *sweep)?, *trial),
         Event::ScoringStarted { sweep, trial } => {
             let sweep = sweep_mut(state, *sweep)?;
@@ -143,6 +143,7 @@ fn sample(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         worker: None,
         curve: Vec::new(),
         seconds: None,
+        memory_bytes: None,
         message: None,
     });
     Ok(())
@@ -212,7 +213,7 @@ fn end_lease(state: &mut Durable, lease: LeaseId, loss: Option<Loss>) -> Result<
     Ok(())
 }
 
-fn finish(state: &mut Durable, lease: LeaseId, outcome: &Outcome, seconds: Option<f64>) -> Result<(), Broken> {
+fn finish(state: &mut Durable, lease: LeaseId, outcome: &Outcome, seconds: Option<f64>, memory_bytes: Option<u64>) -> Result<(), Broken> {
     let record = take_lease(state, lease)?;
     // Without a time it is the coordinator's own verdict on a trial that was lost too often: then the lease brought nothing.
     if seconds.is_some() {
@@ -221,6 +222,7 @@ fn finish(state: &mut Durable, lease: LeaseId, outcome: &Outcome, seconds: Optio
     let trial = trial_mut(sweep_mut(state, record.sweep)?, record.trial)?;
     turn(trial, outcome.state())?;
     trial.seconds = seconds;
+    trial.memory_bytes = memory_bytes;
     if seconds.is_none() {
         // How far the last worker came before it was lost depends on its speed, and results must not.
         trial.curve.clear();

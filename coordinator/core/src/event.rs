@@ -164,6 +164,8 @@ pub enum Event {
         outcome: Outcome,
         /// Training time in seconds.
         seconds: Option<f64>,
+        /// Bytes that the training allocated; none in what was stored before they were counted.
+        memory_bytes: Option<u64>,
     },
     /// Virtual time reached the end of a trial: its result takes part in decisions from here on.
     TrialDecided {

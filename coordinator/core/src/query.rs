@@ -139,6 +139,7 @@ fn view(sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
         last: trial.curve.last().copied(),
         curve: if with_curve { trial.curve.clone() } else { Vec::new() },
         seconds: trial.seconds,
+        memory_bytes: trial.memory_bytes,
         message: trial.message.clone(),
     }
 }

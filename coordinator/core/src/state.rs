@@ -183,6 +183,8 @@ pub struct Trial {
     pub curve: Vec<EpochMetrics>,
     /// Training time in seconds.
     pub seconds: Option<f64>,
+    /// Bytes that its training allocated.
+    pub memory_bytes: Option<u64>,
     /// Why it failed.
     pub message: Option<String>,
 }

@@ -129,7 +129,7 @@ impl Bench {
     }
 
     fn finish(&mut self, session: u64, lease: LeaseId, outcome: Outcome, test: Option<Score>) -> Result<Reply, Refusal> {
-        let result = Finished { outcome, last: Some(point(2, 0.5)), test, seconds: 1.0 };
+        let result = Finished { outcome, last: Some(point(2, 0.5)), test, seconds: 1.0, memory_bytes: Some(4096) };
         self.say(session, FromWorker::Finished { lease, result })
     }
 
@@ -152,6 +152,8 @@ fn a_sweep_runs_to_its_winner_and_the_winner_is_scored_once() {
     let mut bench = Bench::with_sweep(2, 1);
     let first = bench.grants().remove(0);
     bench.train(1, first.lease);
+    let view = bench.core.trial(SWEEP, first.trial, false).unwrap();
+    assert_eq!((view.seconds, view.memory_bytes), (Some(1.0), Some(4096)));
     let second = bench.grants().remove(0);
     assert_ne!(first.trial, second.trial);
     bench.train(1, second.lease);
@@ -173,7 +175,13 @@ fn a_winner_that_trains_to_other_metrics_is_called_not_reproduced() {
     let lease = bench.grants()[0].lease;
     bench.train(1, lease);
     let lease = bench.grants()[0].lease;
-    let result = Finished { outcome: Outcome::Completed, last: Some(point(2, 0.6)), test: Some(point(2, 0.6).validation), seconds: 1.0 };
+    let result = Finished {
+        outcome: Outcome::Completed,
+        last: Some(point(2, 0.6)),
+        test: Some(point(2, 0.6).validation),
+        seconds: 1.0,
+        memory_bytes: Some(4096),
+    };
     bench.say(1, FromWorker::Finished { lease, result }).unwrap();
     assert!(!bench.core.sweep(SWEEP).unwrap().test.unwrap().reproduced);
 }
@@ -270,11 +278,11 @@ fn nonsense_costs_the_connection_and_the_lease_and_ends_after_a_few_times() {
         ("more epochs than asked for", |lease| FromWorker::Report { lease, points: (1..4).map(|e| point(e, 0.5)).collect() }),
         ("completed too early", |lease| FromWorker::Finished {
             lease,
-            result: Finished { outcome: Outcome::Completed, last: None, test: None, seconds: 0.0 },
+            result: Finished { outcome: Outcome::Completed, last: None, test: None, seconds: 0.0, memory_bytes: None },
         }),
         ("diverged with a finite loss", |lease| FromWorker::Finished {
             lease,
-            result: Finished { outcome: Outcome::Diverged, last: None, test: None, seconds: 0.0 },
+            result: Finished { outcome: Outcome::Diverged, last: None, test: None, seconds: 0.0, memory_bytes: None },
         }),
     ];
     for (what, message) in cases {

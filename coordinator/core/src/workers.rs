@@ -194,7 +194,8 @@ impl Coordinator {
                 if let Some(objection) = objection(trial, &result.outcome) {
                     return Ok(Err(Refusal::Nonsense(objection)));
                 }
-                Event::TrialFinished { sweep, trial: number, lease, outcome: result.outcome, seconds: Some(result.seconds) }
+                let Finished { outcome, seconds, memory_bytes, .. } = result;
+                Event::TrialFinished { sweep, trial: number, lease, outcome, seconds: Some(seconds), memory_bytes }
             }
             Task::Score => {
                 let reproduced = match (trial.curve.last(), &result.last) {
@@ -255,7 +256,9 @@ impl Coordinator {
             }
         };
         let event = match record.work {
-            Task::Train => Event::TrialFinished { sweep, trial, lease, outcome: Outcome::Failed { message }, seconds: None },
+            Task::Train => {
+                Event::TrialFinished { sweep, trial, lease, outcome: Outcome::Failed { message }, seconds: None, memory_bytes: None }
+            }
             Task::Score => Event::WinnerScored { sweep, trial, lease, score: None, reproduced: false, message: Some(message) },
         };
         self.record(event, work)

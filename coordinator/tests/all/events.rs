@@ -35,7 +35,7 @@ pub(crate) fn granted(sweep: u64, trial: u32, lease: u64, work: Work) -> Event {
 
 pub(crate) fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> Event {
     let (sweep, trial, lease) = (SweepId(sweep), TrialNumber(trial), LeaseId(lease));
-    Event::TrialFinished { sweep, trial, lease, outcome, seconds: Some(1.5) }
+    Event::TrialFinished { sweep, trial, lease, outcome, seconds: Some(1.5), memory_bytes: Some(4096) }
 }
 
 pub(crate) fn every_kind() -> Vec<Event> {

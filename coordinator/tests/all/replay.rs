@@ -139,7 +139,7 @@ impl World {
             (Work::Train | Work::Score, _) => Outcome::Completed,
         };
         let test = (work == Work::Score).then_some(Score { loss: 0.1, accuracy: Some(0.9) });
-        let result = Finished { outcome, last: Some(metrics(EPOCHS, 0.1)), test, seconds: 0.5 };
+        let result = Finished { outcome, last: Some(metrics(EPOCHS, 0.1)), test, seconds: 0.5, memory_bytes: Some(4096) };
         self.say(session, FromWorker::Finished { lease, result });
     }
 

@@ -155,6 +155,17 @@ fn places_without_a_file_are_named() {
 }
 
 #[test]
+fn a_store_from_before_memory_was_counted_is_read() {
+    let (_directory, path) = place();
+    written(&path, &every_kind());
+    let forget = "UPDATE events SET body = json_remove(body, '$.memory_bytes')";
+    Connection::open(&path).unwrap().execute(forget, []).unwrap();
+    let read = loaded(&mut SqliteStore::open(&path).unwrap());
+    let counted = read.iter().filter(|event| matches!(event, Event::TrialFinished { memory_bytes: Some(_), .. })).count();
+    assert_eq!((read.len(), counted), (every_kind().len(), 0));
+}
+
+#[test]
 fn a_damaged_row_is_named() {
     let damages = ["body = '{\"event\":\"sweep_vanished\",\"sweep\":1}'", "body = substr(body, 1, 40)", "body = x'00'", "sweep = 7"];
     for damage in damages {

@@ -57,6 +57,7 @@ fn decode_finished(wire: v1::Finished) -> Result<FromWorker, Problem> {
         last: decode_optional_epoch("last", wire.last)?,
         test: decode_optional_score("test", wire.test)?,
         seconds: seconds("seconds", wire.seconds)?,
+        memory_bytes: wire.memory_bytes,
     };
     Ok(FromWorker::Finished { lease: LeaseId(wire.lease), result })
 }
@@ -132,6 +133,7 @@ fn encode_finished(lease: LeaseId, result: &Finished) -> v1::Finished {
         last: result.last.as_ref().map(encode_epoch),
         test: result.test.as_ref().map(encode_score),
         seconds: result.seconds,
+        memory_bytes: result.memory_bytes,
     }
 }
 

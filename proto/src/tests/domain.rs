@@ -113,8 +113,8 @@ fn hello() -> BoxedStrategy<Hello> {
 fn finished() -> BoxedStrategy<Finished> {
     let failed = text().prop_map(|message| Outcome::Failed { message });
     let outcome = prop_oneof![Just(Outcome::Completed), Just(Outcome::Diverged), failed];
-    (outcome, of(epoch()), of(score()), seconds())
-        .prop_map(|(outcome, last, test, seconds)| Finished { outcome, last, test, seconds })
+    (outcome, of(epoch()), of(score()), seconds(), of(any::<u64>()))
+        .prop_map(|(outcome, last, test, seconds, memory_bytes)| Finished { outcome, last, test, seconds, memory_bytes })
         .boxed()
 }
 
@@ -173,24 +173,31 @@ pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
 pub(super) fn trial() -> BoxedStrategy<TrialView> {
     let what = (any::<u32>(), select(TrialState::ALL.as_slice()), assignment(), reason());
     let how = (any::<u32>(), of(name()), 0..=MAX_EPOCHS, of(any::<f64>()));
-    let result = (of(epoch()), epochs(), of(seconds()), of(text()));
+    let result = (of(epoch()), epochs(), (of(seconds()), of(any::<u64>())), of(text()));
     (what, how, result)
-        .prop_map(|((trial, state, assignment, reason), (attempts, worker, epochs, objective), (last, curve, seconds, message))| {
-            TrialView {
-                trial: TrialNumber(trial),
-                state,
-                assignment,
-                reason,
-                attempts: AttemptNumber(attempts),
-                worker,
-                epochs,
-                objective,
-                last,
-                curve,
-                seconds,
-                message,
-            }
-        })
+        .prop_map(
+            |(
+                (trial, state, assignment, reason),
+                (attempts, worker, epochs, objective),
+                (last, curve, (seconds, memory_bytes), message),
+            )| {
+                TrialView {
+                    trial: TrialNumber(trial),
+                    state,
+                    assignment,
+                    reason,
+                    attempts: AttemptNumber(attempts),
+                    worker,
+                    epochs,
+                    objective,
+                    last,
+                    curve,
+                    seconds,
+                    memory_bytes,
+                    message,
+                }
+            },
+        )
         .boxed()
 }
 

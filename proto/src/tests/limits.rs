@@ -52,7 +52,7 @@ fn report(points: Vec<v1::EpochMetrics>) -> From {
 
 fn finished() -> v1::Finished {
     let outcome = v1::Outcome::Completed.into();
-    v1::Finished { lease: 1, outcome, message: None, last: Some(point(1)), test: None, seconds: 1.0 }
+    v1::Finished { lease: 1, outcome, message: None, last: Some(point(1)), test: None, seconds: 1.0, memory_bytes: None }
 }
 
 fn data() -> v1::DataSpec {

@@ -97,7 +97,8 @@ fn long_texts_for_people_are_cut_and_arrive() {
     let message = "é".repeat(MAX_TEXT_CHARS + 1);
     let cut = format!("{}...", "é".repeat(MAX_TEXT_CHARS - 3));
     let lease = LeaseId(1);
-    let result = Finished { outcome: Outcome::Failed { message: message.clone() }, last: None, test: None, seconds: 0.0 };
+    let result =
+        Finished { outcome: Outcome::Failed { message: message.clone() }, last: None, test: None, seconds: 0.0, memory_bytes: None };
     let failed = worker::encode_from_worker(&FromWorker::Finished { lease, result: result.clone() });
     let result = Finished { outcome: Outcome::Failed { message: cut.clone() }, ..result };
     assert_eq!(worker::decode_from_worker(failed).unwrap(), FromWorker::Finished { lease, result });

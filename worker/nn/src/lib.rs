@@ -26,7 +26,7 @@ pub use error::TrainError;
 pub use kernels::kernel_family;
 #[doc(hidden)]
 pub use kernels::multiply_add;
-pub use memory::trial_bytes;
+pub use memory::{data_bytes, trial_bytes};
 pub use trainer::Trainer;
 
 #[cfg(test)]

@@ -1,12 +1,20 @@
-//! What a training needs of memory, known before it starts.
+//! What data and a training need of memory, known before a training starts.
 #![allow(clippy::as_conversions, reason = "sizes below 2^64; a usize of every supported machine fits a u64")]
 
 use caviar_common::train::{Normalization, Optimizer, TrainSpec};
 
-use crate::examples::Splits;
+use crate::examples::{Examples, Splits};
 use crate::kernels::{LANES, Shape, padded};
 use crate::products::scratch_lens;
 use crate::trainer::capacity;
+
+/// Bytes of the examples, of all splits together.
+pub fn data_bytes(data: &Splits) -> u64 {
+    let numbers = |examples: &Examples| (examples.features.len() + examples.targets.len()) as u64;
+    let splits = [&data.train, &data.validation].into_iter().chain(&data.test);
+    // A feature and a target have 4 bytes each.
+    4 * splits.map(numbers).sum::<u64>()
+}
 
 /// Bytes that a [`crate::Trainer`] of `spec` allocates for itself, beside the data, which all trainers of a process share. All of it is
 /// allocated when the trainer is made.

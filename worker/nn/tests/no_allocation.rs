@@ -6,9 +6,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
+use caviar_common::data::{DataSpec, Task};
 use caviar_common::train::{Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec};
+use caviar_nn::data::prepare;
 use caviar_nn::examples::{Examples, Splits, Targets};
-use caviar_nn::{Trainer, trial_bytes};
+use caviar_nn::{Trainer, data_bytes, trial_bytes};
 use ndarray::Array2;
 
 struct Counting;
@@ -16,6 +18,8 @@ struct Counting;
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static BYTES: Cell<u64> = const { Cell::new(0) };
+    /// What is allocated and not given back.
+    static LIVE: Cell<u64> = const { Cell::new(0) };
 }
 
 fn count(bytes: usize) {
@@ -24,21 +28,28 @@ fn count(bytes: usize) {
     let _ = BYTES.try_with(|all| all.set(all.get() + bytes as u64));
 }
 
+fn live(more: usize, less: usize) {
+    let _ = LIVE.try_with(|all| all.set(all.get().wrapping_add(more as u64).wrapping_sub(less as u64)));
+}
+
 // SAFETY: all is passed on to the system's allocator; counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
+        live(layout.size(), 0);
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
+        live(size, layout.size());
         // SAFETY: the caller's promise.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        live(0, layout.size());
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -79,6 +90,22 @@ fn spec(optimizer: Optimizer, normalization: Normalization) -> TrainSpec {
         beta2: 0.999,
         epsilon: 1e-8,
         precision: Precision::F32,
+    }
+}
+
+#[test]
+fn data_takes_the_memory_that_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("narrow.csv").to_str().unwrap().to_owned();
+    let rows: String = (0..40_000).map(|row| format!("{},{}\n", row % 17, row % 5)).collect();
+    std::fs::write(&file, format!("x,y\n{rows}")).unwrap();
+    let of_file = |task| DataSpec { source: file.clone(), label: Some("y".to_owned()), labels: None, task, validation: 0.2, test: 0.1 };
+    let digits = DataSpec { source: "builtin:digits".to_owned(), label: None, ..of_file(Task::Classification) };
+    for spec in [digits, of_file(Task::Classification), of_file(Task::Regression)] {
+        let before = LIVE.get();
+        let splits = prepare(&spec, 7).unwrap().0;
+        let (held, counted) = (LIVE.get().wrapping_sub(before), data_bytes(&splits));
+        assert!(held >= counted && held < counted + 8_192, "{spec:?}: {held}, counted {counted}");
     }
 }
 

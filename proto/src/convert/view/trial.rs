@@ -25,6 +25,7 @@ pub fn encode_trial(view: &TrialView) -> v1::Trial {
         last: view.last.as_ref().map(encode_epoch),
         curve: encode_epochs(&view.curve),
         seconds: view.seconds,
+        memory_bytes: view.memory_bytes,
         message: view.message.as_deref().map(clip),
     }
 }
@@ -46,6 +47,7 @@ pub fn decode_trial(wire: v1::Trial) -> Result<TrialView, Problem> {
         last: decode_optional_epoch("last", wire.last)?,
         curve: decode_epochs("curve", wire.curve, elements(MAX_EPOCHS))?,
         seconds: wire.seconds.map(|value| seconds("seconds", value)).transpose()?,
+        memory_bytes: wire.memory_bytes,
         message: optional_text("message", wire.message)?,
     })
 }

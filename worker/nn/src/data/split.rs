@@ -150,7 +150,9 @@ fn select(dataset: &Dataset, rows: &[usize]) -> Examples {
 }
 
 fn pick<T: Copy>(all: &[T], rows: &[usize]) -> Vec<T> {
-    rows.iter().filter_map(|&row| all.get(row).copied()).collect()
+    let mut picked = Vec::with_capacity(rows.len());
+    picked.extend(rows.iter().filter_map(|&row| all.get(row).copied()));
+    picked
 }
 
 /// The values of regression as one column; nothing for classes.

@@ -1,0 +1,197 @@
+//! Who is let in, and when. A trial that is stopped already does not wait: it shows whether there is room now.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use caviar_common::data::{DataSpec, Task};
+
+use super::*;
+
+static GO: AtomicBool = AtomicBool::new(false);
+static STOPPED: AtomicBool = AtomicBool::new(true);
+const MIB: u64 = 1 << 20;
+
+/// The bundled digits, split by some seed.
+struct Digits {
+    spec: DataSpec,
+    seed: u64,
+    digest: String,
+}
+
+impl Digits {
+    fn new(seed: u64) -> Self {
+        let source = "builtin:digits".to_owned();
+        let spec = DataSpec { source, label: None, labels: None, task: Task::Classification, validation: 0.2, test: 0.1 };
+        let digest = caviar_nn::data::prepare(&spec, seed).unwrap().1.digest;
+        Self { spec, seed, digest }
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { data: &self.spec, seed: self.seed, digest: &self.digest }
+    }
+
+    fn bytes(&self) -> u64 {
+        data_bytes(&caviar_nn::data::prepare(&self.spec, self.seed).unwrap().0)
+    }
+}
+
+/// The memory of a worker that has so much for its trials beside one data set.
+fn memory(for_trials: u64, digits: &Digits) -> Memory {
+    Memory::new(Some(MemoryLimit(ByteSize(for_trials + digits.bytes()))))
+}
+
+fn enter<'a>(memory: &'a Memory, lease: u64, stopped: &AtomicBool, digits: &Digits, bytes: u64) -> Option<Place<'a>> {
+    memory.enter(LeaseId(lease), stopped, digits.wanted(), |_| bytes).unwrap()
+}
+
+/// Whether a trial would be let in now.
+fn fits(memory: &Memory, digits: &Digits, bytes: u64) -> bool {
+    enter(memory, 99, &STOPPED, digits, bytes).is_some()
+}
+
+/// Waits until so many want to come in. Whoever is among them sleeps, or holds the book.
+fn until_queued(memory: &Memory, many: usize) {
+    while memory.book().queue.len() < many {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn sizes_are_read_as_people_write_them() {
+    let bytes = |text: &str| text.parse::<MemoryLimit>().map(|limit| limit.0.as_u64());
+    for (text, expected) in [
+        ("4GiB", 4 << 30),
+        ("512MiB", 512 << 20),
+        ("512 mib", 512 << 20),
+        ("2G", 2_000_000_000),
+        ("2GB", 2_000_000_000),
+        ("1.5GiB", 3 << 29),
+        ("1048576", MIB),
+    ] {
+        assert_eq!(bytes(text), Ok(expected), "{text}");
+    }
+    for text in ["abc", "", "GiB", "4 elephants", "4Gib/s", "1.5.2GiB", "inf", "nan"] {
+        let error = bytes(text).unwrap_err();
+        assert_eq!(error.to_string(), "write a number and its unit, such as 4GiB, 512MiB or 2GB", "{text}");
+    }
+    let error = bytes("5").unwrap_err().to_string();
+    assert_eq!(error, "5 B hold no trial: write at least 1MiB, with the unit, such as 4GiB, 512MiB or 2GB");
+    assert!(bytes("1048575").is_err() && bytes("0GiB").is_err());
+}
+
+#[test]
+fn trials_share_what_the_data_leaves_and_give_it_back() {
+    let digits = Digits::new(7);
+    let memory = memory(10 * MIB, &digits);
+    let first = enter(&memory, 1, &GO, &digits, 4 * MIB).unwrap();
+    let second = enter(&memory, 2, &GO, &digits, 4 * MIB).unwrap();
+    assert!(Arc::ptr_eq(&first.data(), &second.data()), "the data is shared");
+    assert!(fits(&memory, &digits, 2 * MIB) && !fits(&memory, &digits, 2 * MIB + 1));
+    drop(second);
+    assert!(fits(&memory, &digits, 6 * MIB) && !fits(&memory, &digits, 6 * MIB + 1));
+    drop(first);
+    assert!(fits(&memory, &digits, 10 * MIB));
+}
+
+#[test]
+fn what_does_not_fit_alone_is_refused_at_once_with_what_would_do() {
+    let digits = Digits::new(7);
+    let memory = memory(4 * MIB, &digits);
+    let _place = enter(&memory, 1, &GO, &digits, 4 * MIB).unwrap();
+    let refused = memory.enter(LeaseId(2), &GO, digits.wanted(), |_| 4 * MIB + 1).unwrap_err();
+    let (limit, enough) = (ByteSize(4 * MIB + digits.bytes()), 4 * MIB + digits.bytes() + 1);
+    let data = ByteSize(digits.bytes());
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "it needs 4.0 MiB beside {data} of data, and --memory is {limit}: --memory {enough} would do, or a smaller batch_size, units or layers"
+        )
+    );
+    assert!(enough.to_string().parse::<MemoryLimit>().is_ok());
+    let endless = memory.enter(LeaseId(2), &GO, digits.wanted(), |_| u64::MAX).unwrap_err();
+    assert!(matches!(endless, Refused::TooLarge { .. }));
+}
+
+#[test]
+fn without_a_limit_everything_is_let_in_at_once() {
+    let digits = Digits::new(7);
+    let memory = Memory::new(None);
+    let _turn = memory.turn(LeaseId(1), &STOPPED).unwrap();
+    let places: Vec<_> = (2..6).map(|lease| enter(&memory, lease, &STOPPED, &digits, u64::MAX / 2).unwrap()).collect();
+    assert_eq!(places.len(), 4);
+}
+
+#[test]
+fn other_data_counts_while_it_is_used_and_gives_way_when_it_is_not() {
+    let (digits, others) = (Digits::new(7), Digits::new(8));
+    let memory = memory(4 * MIB + others.bytes(), &digits);
+    let place = enter(&memory, 1, &GO, &digits, MIB).unwrap();
+    let other = enter(&memory, 2, &GO, &others, MIB).unwrap();
+    assert!(fits(&memory, &digits, 2 * MIB) && !fits(&memory, &digits, 2 * MIB + 1));
+    drop(other);
+    assert!(fits(&memory, &digits, 3 * MIB));
+    assert_eq!(memory.data.bytes(), digits.bytes() + others.bytes(), "it stays as long as there is room");
+    assert!(fits(&memory, &digits, 3 * MIB + others.bytes()));
+    assert_eq!(memory.data.bytes(), digits.bytes());
+    drop(place);
+}
+
+#[test]
+fn who_waits_is_let_in_when_others_end_and_nobody_passes_it() {
+    let digits = Digits::new(7);
+    let memory = memory(4 * MIB, &digits);
+    let running = enter(&memory, 1, &GO, &digits, MIB).unwrap();
+    let (say, heard) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let large = enter(&memory, 2, &GO, &digits, 4 * MIB).unwrap();
+            say.send(large.bytes()).unwrap();
+        });
+        until_queued(&memory, 1);
+        assert!(!fits(&memory, &digits, MIB), "it would fit, but another came first");
+        assert!(heard.try_recv().is_err(), "there is no room yet");
+        drop(running);
+        assert_eq!(heard.recv_timeout(Duration::from_secs(60)), Ok(4 * MIB));
+    });
+    assert!(fits(&memory, &digits, 4 * MIB));
+}
+
+#[test]
+fn who_waits_can_be_stopped_and_lets_the_next_one_in() {
+    let digits = Digits::new(7);
+    let memory = memory(4 * MIB, &digits);
+    let _running = enter(&memory, 1, &GO, &digits, MIB).unwrap();
+    let (say, heard) = mpsc::channel();
+    let flags: [AtomicBool; 3] = Default::default();
+    let wants = [4 * MIB, 4 * MIB, 2 * MIB];
+    thread::scope(|scope| {
+        for ((lease, stopped), bytes) in (2..).zip(&flags).zip(wants) {
+            let (memory, digits, say) = (&memory, &digits, say.clone());
+            scope.spawn(move || {
+                let is_in = enter(memory, lease, stopped, digits, bytes).is_some();
+                say.send((lease, is_in)).unwrap();
+            });
+            until_queued(memory, usize::try_from(lease - 1).unwrap());
+        }
+        // The second waits for its turn, the first for room.
+        for (lease, stopped) in [(3, &flags[1]), (2, &flags[0])] {
+            stopped.store(true, Ordering::Relaxed);
+            memory.wake();
+            assert_eq!(heard.recv_timeout(Duration::from_secs(60)), Ok((lease, false)));
+        }
+        assert_eq!(heard.recv_timeout(Duration::from_secs(60)), Ok((4, true)));
+    });
+}
+
+#[test]
+fn a_refused_trial_does_not_stand_in_the_way_of_the_next() {
+    let (digits, others) = (Digits::new(7), Digits::new(8));
+    // Room for one of the two data sets.
+    let memory = memory(4 * MIB, &digits);
+    let refused = memory.enter(LeaseId(1), &GO, others.wanted(), |_| 5 * MIB);
+    assert!(matches!(refused, Err(Refused::TooLarge { .. })));
+    let unread = Wanted { digest: "0123", ..digits.wanted() };
+    assert!(matches!(memory.enter(LeaseId(2), &GO, unread, |_| MIB), Err(Refused::Data(_))));
+    assert!(fits(&memory, &digits, 4 * MIB));
+}
