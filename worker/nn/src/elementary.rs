@@ -65,7 +65,7 @@ pub(crate) fn sqrt<S: Simd>(s: S, x: S::F) -> S::F {
     let y = s.of_bits(s.sub_words(s.splat_word(0x5f37_5000), s.shift_right(s.bits(x), 1)));
     let root = s.mul(x, y);
     let e = s.neg_mul_add(root, y, s.splat(1.0));
-    let p = polynomial(s, e, &[0.274_555_55, 0.313_936_42, 0.374_998_9, 0.499_998_33]);
+    let p = polynomial(s, e, &[0.274_555_56, 0.313_936_4, 0.374_998_9, 0.499_998_33]);
     s.mul_add(s.mul(root, e), p, root)
 }
 

@@ -106,9 +106,10 @@ impl Updater {
 
     fn moments(&self, rate: f64) -> Moments {
         // Rmsprop corrects no bias, and multiplies by the gradient and the rate themselves.
-        let (scale, bias) = match self.rule {
-            Optimizer::Rmsprop => (1.0, 1.0),
-            _ => (rate * (1.0 - self.beta1) / (1.0 - power(self.beta1, self.steps)), 1.0 - power(self.beta2, self.steps)),
+        let (scale, bias) = if self.rule == Optimizer::Rmsprop {
+            (1.0, 1.0)
+        } else {
+            (rate * (1.0 - self.beta1) / (1.0 - power(self.beta1, self.steps)), 1.0 - power(self.beta2, self.steps))
         };
         Moments {
             beta1: self.beta1 as f32,

@@ -2,6 +2,8 @@
 //!
 //! In bf16 both factors are rounded, and the sums are f32; what is stored (weights, activations, gradients) stays f32.
 
+#![allow(clippy::indexing_slicing, reason = "arrays of four, indexed by from_fn")]
+
 use caviar_common::train::Precision;
 
 use crate::error::TrainError;
