@@ -96,6 +96,7 @@ def with_torch(compiled=None):
         from torch_net import net as build
 
         torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
         torch.manual_seed(1)
         features, hidden, classes, batch = sizes(net)
         model = build(features, hidden, classes).train()
