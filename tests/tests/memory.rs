@@ -7,7 +7,7 @@ use caviar_tests::processes::{Coordinator, Process, caviar, caviar_ok, export, p
 use caviar_tests::watch::{done, is_completed, until};
 use serde_json::Value;
 
-/// The digits take less than 500 KiB; a trial takes 0.3 MiB with 8 units, and 4.5 MiB with 1,024.
+/// The digits take less than 500 KiB; a trial takes 0.2 MiB with 8 units, and 4.2 MiB with 1,024.
 const SWEEP: &str = r#"
 name = "wide"
 seed = 5

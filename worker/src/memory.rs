@@ -90,7 +90,8 @@ impl Memory {
 
     /// Reads the data, and waits until a trial fits that needs as many bytes beside it as `bytes_of` says; none if it is `stopped` first.
     ///
-    /// With a limit, one comes in after the other: there is never more data than what is trained on and what comes next.
+    /// With a limit, one comes in after the other, because the size of data is known only once it is read: beyond the limit there can be
+    /// the data of the one that comes next, and nothing else.
     ///
     /// # Errors
     /// There is no data, or it would not fit even alone.

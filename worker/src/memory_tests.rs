@@ -11,6 +11,8 @@ use super::*;
 static GO: AtomicBool = AtomicBool::new(false);
 static STOPPED: AtomicBool = AtomicBool::new(true);
 const MIB: u64 = 1 << 20;
+/// A test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The bundled digits, split by some seed.
 struct Digits {
@@ -50,10 +52,52 @@ fn fits(memory: &Memory, digits: &Digits, bytes: u64) -> bool {
     enter(memory, 99, &STOPPED, digits, bytes).is_some()
 }
 
-/// Waits until so many want to come in. Whoever is among them sleeps, or holds the book.
-fn until_queued(memory: &Memory, many: usize) {
-    while memory.book().queue.len() < many {
-        thread::yield_now();
+/// What becomes of a trial that comes in a thread of its own.
+type News = mpsc::Sender<(u64, &'static str)>;
+const WAITS: &str = "waits for room, and sleeps or has the book";
+const IS_IN: &str = "is in";
+const STOPS: &str = "stops";
+
+struct Comer {
+    stopped: Arc<AtomicBool>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Comer {
+    fn join(self) -> thread::Result<()> {
+        self.thread.join()
+    }
+}
+
+/// A trial that wants so many bytes beside the data of seed 7, and leaves as soon as it is in.
+fn comes(memory: &Arc<Memory>, lease: u64, bytes: u64, news: &News) -> Comer {
+    let (memory, news, stopped) = (Arc::clone(memory), news.clone(), Arc::<AtomicBool>::default());
+    let flag = Arc::clone(&stopped);
+    let log = Log { lease, news: news.clone() };
+    let thread = thread::spawn(move || {
+        let logs = tracing_subscriber::fmt().with_writer(move || log.clone()).finish();
+        let place = tracing::subscriber::with_default(logs, || enter(&memory, lease, &flag, &Digits::new(7), bytes));
+        news.send((lease, if place.is_some() { IS_IN } else { STOPS })).unwrap();
+    });
+    Comer { stopped, thread }
+}
+
+/// Hears that a trial waits: what is logged is logged with the book in hand, just before the sleep.
+#[derive(Clone)]
+struct Log {
+    lease: u64,
+    news: News,
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        assert!(String::from_utf8_lossy(line).contains("trial waits for memory that others use"));
+        self.news.send((self.lease, WAITS)).unwrap();
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -140,48 +184,39 @@ fn other_data_counts_while_it_is_used_and_gives_way_when_it_is_not() {
 #[test]
 fn who_waits_is_let_in_when_others_end_and_nobody_passes_it() {
     let digits = Digits::new(7);
-    let memory = memory(4 * MIB, &digits);
+    let memory = Arc::new(memory(4 * MIB, &digits));
     let running = enter(&memory, 1, &GO, &digits, MIB).unwrap();
     let (say, heard) = mpsc::channel();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let large = enter(&memory, 2, &GO, &digits, 4 * MIB).unwrap();
-            say.send(large.bytes()).unwrap();
-        });
-        until_queued(&memory, 1);
-        assert!(!fits(&memory, &digits, MIB), "it would fit, but another came first");
-        assert!(heard.try_recv().is_err(), "there is no room yet");
-        drop(running);
-        assert_eq!(heard.recv_timeout(Duration::from_secs(60)), Ok(4 * MIB));
-    });
+    let large = comes(&memory, 2, 4 * MIB, &say);
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok((2, WAITS)));
+    assert!(!fits(&memory, &digits, MIB), "it would fit, but another came first");
+    assert!(heard.try_recv().is_err(), "there is no room yet");
+    drop(running);
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok((2, IS_IN)));
+    large.join().unwrap();
     assert!(fits(&memory, &digits, 4 * MIB));
 }
 
 #[test]
 fn who_waits_can_be_stopped_and_lets_the_next_one_in() {
     let digits = Digits::new(7);
-    let memory = memory(4 * MIB, &digits);
+    let memory = Arc::new(memory(4 * MIB, &digits));
     let _running = enter(&memory, 1, &GO, &digits, MIB).unwrap();
     let (say, heard) = mpsc::channel();
-    let flags: [AtomicBool; 3] = Default::default();
-    let wants = [4 * MIB, 4 * MIB, 2 * MIB];
-    thread::scope(|scope| {
-        for ((lease, stopped), bytes) in (2..).zip(&flags).zip(wants) {
-            let (memory, digits, say) = (&memory, &digits, say.clone());
-            scope.spawn(move || {
-                let is_in = enter(memory, lease, stopped, digits, bytes).is_some();
-                say.send((lease, is_in)).unwrap();
-            });
-            until_queued(memory, usize::try_from(lease - 1).unwrap());
-        }
-        // The second waits for its turn, the first for room.
-        for (lease, stopped) in [(3, &flags[1]), (2, &flags[0])] {
-            stopped.store(true, Ordering::Relaxed);
-            memory.wake();
-            assert_eq!(heard.recv_timeout(Duration::from_secs(60)), Ok((lease, false)));
-        }
-        assert_eq!(heard.recv_timeout(Duration::from_secs(60)), Ok((4, true)));
-    });
+    let first = comes(&memory, 2, 4 * MIB, &say);
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok((2, WAITS)));
+    let [second, _third] = [(3, 4 * MIB), (4, 2 * MIB)].map(|(lease, bytes)| comes(&memory, lease, bytes, &say));
+    // Who is in the queue sleeps, or has the book.
+    while memory.book().queue.len() < 3 {
+        assert!(heard.try_recv().is_err(), "one after the other");
+        thread::yield_now();
+    }
+    for (lease, stopped) in [(3, second.stopped), (2, first.stopped)] {
+        stopped.store(true, Ordering::Relaxed);
+        memory.wake();
+        assert_eq!(heard.recv_timeout(PATIENCE), Ok((lease, STOPS)));
+    }
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok((4, IS_IN)));
 }
 
 #[test]

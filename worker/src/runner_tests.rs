@@ -212,13 +212,12 @@ fn a_trial_waits_for_the_memory_of_another_and_can_be_told_to_stop_meanwhile() {
     runners.start(wide(1, 100_000, 1024)).unwrap();
     assert!(matches!(heard.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })));
     runners.start(wide(2, 1, 1024)).unwrap();
+    for _ in 0..5 {
+        assert!(matches!(heard.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })), "the second has to wait");
+    }
     runners.cancel(LeaseId(2));
-    let mut next = || loop {
-        match heard.blocking_recv().unwrap() {
-            RunnerEvent::Epoch { lease: LeaseId(1), .. } => {}
-            other @ (RunnerEvent::Epoch { .. } | RunnerEvent::Ended { .. }) => return other,
-        }
-    };
+    let of_first = |event: &RunnerEvent| matches!(event, RunnerEvent::Epoch { lease: LeaseId(1), .. });
+    let mut next = || (0..1_000).map(|_| heard.blocking_recv().unwrap()).find(|event| !of_first(event)).expect("nothing but the first");
     assert_eq!(next(), RunnerEvent::Ended { lease: LeaseId(2), end: End::Cancelled });
     runners.start(wide(3, 1, 1024)).unwrap();
     runners.cancel(LeaseId(1));
