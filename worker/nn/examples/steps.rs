@@ -2,7 +2,7 @@
 //!
 //! The nets are those of docs/performance.md, or any other, as `--net 64-99-99-10@32`. With `--serve` it prints `ready` and the number of
 //! the net's parameters; then every line on standard input asks for so many steps, and is answered with their rate: so a program can run
-//! it in turn with others.
+//! it in turn with others. With `--steps 2000` too it prints `ready` alone, and every line asks for 2000 steps.
 #![allow(clippy::print_stdout, clippy::as_conversions, reason = "a measuring program: it prints, and its sizes are small")]
 
 #[path = "support/nets.rs"]
@@ -26,10 +26,12 @@ struct Options {
     optimizer: Optimizer,
     precision: Precision,
     is_served: bool,
+    steps: Option<u64>,
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Options> {
-    let mut options = Options { net: "small".to_owned(), optimizer: Optimizer::Adam, precision: Precision::F32, is_served: false };
+    let mut options =
+        Options { net: "small".to_owned(), optimizer: Optimizer::Adam, precision: Precision::F32, is_served: false, steps: None };
     while let Some(name) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{name} needs a value"));
         match name.as_str() {
@@ -37,7 +39,8 @@ fn options(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Option
             "--optimizer" => options.optimizer = optimizer(&value()?)?,
             "--precision" => options.precision = precision(&value()?)?,
             "--serve" => options.is_served = true,
-            _ => anyhow::bail!("{name}: there are --net, --optimizer, --precision and --serve"),
+            "--steps" => options.steps = Some(value()?.parse().context("--steps: a number")?),
+            _ => anyhow::bail!("{name}: there are --net, --optimizer, --precision, --serve and --steps"),
         }
     }
     Ok(options)
@@ -112,22 +115,26 @@ fn print_share(net: &str, trainer: &mut Trainer) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn serve(trainer: &mut Trainer) -> anyhow::Result<()> {
-    println!("ready {}", trainer.parameters());
+fn serve(trainer: &mut Trainer, steps: Option<u64>) -> anyhow::Result<()> {
+    match steps {
+        Some(_) => println!("ready"),
+        None => println!("ready {}", trainer.parameters()),
+    }
     for line in std::io::stdin().lock().lines() {
         let line = line?;
-        let steps = line.parse().with_context(|| format!("asked for {line:?} steps: a number"))?;
+        let asked = || line.parse().with_context(|| format!("asked for {line:?} steps: a number"));
+        let steps = steps.map_or_else(asked, Ok)?;
         println!("{}", rate_of_steps(trainer, Duration::ZERO, steps)?);
     }
     Ok(())
 }
 
 fn main() -> anyhow::Result<()> {
-    let Options { net, optimizer, precision, is_served } = options(std::env::args().skip(1))?;
+    let Options { net, optimizer, precision, is_served, steps } = options(std::env::args().skip(1))?;
     let mut spec = nets::spec(&net).context("--net: tiny, small, medium, wide, or 64-99-99-10@32")?;
     (spec.optimizer, spec.precision) = (optimizer, precision);
     let mut trainer = nets::trainer(&net, &spec, 1)?;
     // So many that what is touched first is, and always as many: callgrind counts them.
     trainer.repeat_steps(16)?;
-    if is_served { serve(&mut trainer) } else { print_share(&net, &mut trainer) }
+    if is_served { serve(&mut trainer, steps) } else { print_share(&net, &mut trainer) }
 }
