@@ -16,11 +16,22 @@ pub enum Source {
     Grid,
     /// A uniform draw in the box of a round.
     Round,
+    /// One of the first points, before there is enough to learn from: the centre of the space, then a Sobol sequence.
+    Initial,
+    /// The best of many candidates in and around a moving box, by a local model.
+    Ranked,
+    /// A uniform draw in the range of the best trials: the share that trusts no model.
+    Plain,
+    /// The best of an earlier sweep.
+    WarmStart,
+    /// The best of some candidates by trees of Parzen estimators.
+    Tpe,
 }
 
 impl Source {
     /// All sources.
-    pub const ALL: [Self; 4] = [Self::Random, Self::Sobol, Self::Grid, Self::Round];
+    pub const ALL: [Self; 9] =
+        [Self::Random, Self::Sobol, Self::Grid, Self::Round, Self::Initial, Self::Ranked, Self::Plain, Self::WarmStart, Self::Tpe];
 
     /// The name used in files, on the wire and on the command line.
     pub const fn name(self) -> &'static str {
@@ -29,6 +40,11 @@ impl Source {
             Self::Sobol => "sobol",
             Self::Grid => "grid",
             Self::Round => "round",
+            Self::Initial => "initial",
+            Self::Ranked => "ranked",
+            Self::Plain => "plain",
+            Self::WarmStart => "warm_start",
+            Self::Tpe => "tpe",
         }
     }
 }
@@ -65,6 +81,36 @@ pub struct SearchBox {
     pub sides: Vec<Side>,
 }
 
+/// What a model expected of a trial: the middle and one standard deviation to either side, in units of the objective.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Expected {
+    /// One deviation worse.
+    pub worse: f64,
+    /// The middle.
+    pub middle: f64,
+    /// One deviation better.
+    pub better: f64,
+}
+
+/// How a trial came out first among candidates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ranking {
+    /// The trial in the middle of the box: the best one then known.
+    pub centre: u32,
+    /// The side of the box on the unit interval, before it is stretched by the length scales.
+    pub side: f64,
+    /// The model's length scale of each parameter of the space, in its order, on the unit interval.
+    pub length_scales: Vec<f64>,
+    /// What the model expected.
+    pub expected: Expected,
+    /// The natural logarithm of the expected improvement, in the model's units.
+    pub score: f64,
+    /// Its rank by that score, from 1: better ones were tried before or are in flight.
+    pub rank: u32,
+    /// Out of so many candidates.
+    pub candidates: u32,
+}
+
 /// Why a trial was chosen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reason {
@@ -75,4 +121,17 @@ pub struct Reason {
     /// Where the search looked; none where it looked everywhere without a box.
     #[serde(rename = "box")]
     pub search_box: Option<SearchBox>,
+    /// Entries of the sweep's log of results that the decision saw.
+    #[serde(default)]
+    pub seen: u32,
+    /// For a [`Source::Ranked`] trial, what the model made of it.
+    #[serde(default)]
+    pub ranking: Option<Ranking>,
+}
+
+impl Reason {
+    /// A reason that says no more than where the assignment came from.
+    pub const fn of(source: Source) -> Self {
+        Self { source, round: None, search_box: None, seen: 0, ranking: None }
+    }
 }

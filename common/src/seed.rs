@@ -24,6 +24,10 @@ pub enum Purpose {
     Dropout = 5,
     /// The scrambling of a Sobol sequence.
     Scramble = 6,
+    /// Candidates of a model-based sampler, and its choice among them.
+    Candidates = 7,
+    /// The trees of a random forest.
+    Forest = 8,
 }
 
 /// The key of one purpose of one trial of one sweep.

@@ -82,7 +82,7 @@ fn trial(number: u32, round: u32, rate: f64, state: TrialState, curve: Vec<Epoch
         trial: TrialNumber(number),
         state,
         assignment: values.into_iter().collect::<Assignment>(),
-        reason: Reason { source: Source::Round, round: Some(round), search_box: None },
+        reason: Reason { round: Some(round), ..Reason::of(Source::Round) },
         attempts: AttemptNumber(1),
         worker: Some(Name::parse("worker", "local").unwrap()),
         epochs: 2,

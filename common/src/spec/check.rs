@@ -1,7 +1,7 @@
 //! From a draft to a spec: every rule of the sweep file but those of `[space]`, which stand in [`super::check_space`].
 
 use super::check_space::check_space;
-use super::{Draft, Goal, Objective, SearchSpec, Strategy, SweepSpec};
+use super::{Draft, Goal, Objective, Order, SearchSpec, StoppingRule, Strategy, SweepSpec};
 use crate::assignment::Assignment;
 use crate::data::{DataSpec, Task};
 use crate::error::{Problem, Problems};
@@ -41,7 +41,7 @@ impl Draft {
         match name {
             Some(name) => {
                 let seed = self.seed.unwrap_or(0);
-                problems.into_result(SweepSpec { name, seed, data, fixed, space, search, objective })
+                problems.into_result(SweepSpec { name, seed, data, fixed, space, search, objective, stopping: StoppingRule::None })
             }
             None => Err(problems),
         }
@@ -155,7 +155,7 @@ fn check_search(draft: &Draft, space: &Space, problems: &mut Problems) -> Search
             problems.push(Problem::new(format!("space.{}.points", parameter.name), message));
         }
     }
-    SearchSpec { strategy, trials, rounds, parallelism }
+    SearchSpec { strategy, trials, rounds, parallelism, order: Order::Virtual, warm_start: None }
 }
 
 fn check_rounds(given: Option<&[u64]>, strategy: Strategy, trials: u32, problems: &mut Problems) -> Vec<u32> {

@@ -32,11 +32,15 @@ pub enum Strategy {
     Grid,
     /// Coarse to fine: rounds of random draws, each in a box around the best of all rounds before.
     Rounds,
+    /// Coarse to fine: the best of many candidates in and around a moving box, by a small local model.
+    Zoom,
+    /// Trees of Parzen estimators (Bergstra et al. 2011).
+    Tpe,
 }
 
 impl Strategy {
     /// All strategies.
-    pub const ALL: [Self; 4] = [Self::Random, Self::Sobol, Self::Grid, Self::Rounds];
+    pub const ALL: [Self; 6] = [Self::Zoom, Self::Rounds, Self::Random, Self::Sobol, Self::Grid, Self::Tpe];
 
     /// The name used in files, on the wire and on the command line.
     pub const fn name(self) -> &'static str {
@@ -45,6 +49,59 @@ impl Strategy {
             Self::Sobol => "sobol",
             Self::Grid => "grid",
             Self::Rounds => "rounds",
+            Self::Zoom => "zoom",
+            Self::Tpe => "tpe",
+        }
+    }
+}
+
+/// The order in which results take part in decisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// In virtual time: the same decisions whatever the workers do.
+    #[default]
+    Virtual,
+    /// As they come: no slot waits for a slow trial, and another run of the sweep decides otherwise. What each decision saw is on record.
+    AsCompleted,
+}
+
+impl Order {
+    /// All orders.
+    pub const ALL: [Self; 2] = [Self::Virtual, Self::AsCompleted];
+
+    /// The name used in files and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Virtual => "virtual",
+            Self::AsCompleted => "as_completed",
+        }
+    }
+}
+
+/// Which trials end before their last epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoppingRule {
+    /// None.
+    #[default]
+    None,
+    /// At every rung, those outside the best third of what that rung has seen (Li et al. 2020, asynchronous successive halving).
+    Halving,
+    /// At every rung, those worse than the median of what that rung has seen (after Golovin et al. 2017).
+    Median,
+}
+
+impl StoppingRule {
+    /// All rules.
+    pub const ALL: [Self; 3] = [Self::Halving, Self::Median, Self::None];
+
+    /// The name used in files and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Halving => "halving",
+            Self::Median => "median",
         }
     }
 }
@@ -60,6 +117,12 @@ pub struct SearchSpec {
     pub rounds: Vec<u32>,
     /// Trials in flight in virtual time.
     pub parallelism: u32,
+    /// The order in which results take part in decisions.
+    #[serde(default)]
+    pub order: Order,
+    /// An earlier sweep of the same store to learn from.
+    #[serde(default)]
+    pub warm_start: Option<Name>,
 }
 
 /// Which way is better.
@@ -116,6 +179,9 @@ pub struct SweepSpec {
     pub search: SearchSpec,
     /// What is optimised.
     pub objective: Objective,
+    /// Which trials end early.
+    #[serde(default)]
+    pub stopping: StoppingRule,
 }
 
 impl SweepSpec {

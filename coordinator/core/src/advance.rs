@@ -4,10 +4,11 @@
 //! ([`caviar_common::cost`]). Ends are decided in the order of (virtual time, trial number), each when the result has
 //! arrived, so the log that a sampler sees does not depend on which worker was faster.
 
+use caviar_common::assignment::Assignment;
 use caviar_common::cost::epoch_units;
 use caviar_common::hyper::train_spec;
 use caviar_common::ids::{SweepId, TrialNumber};
-use caviar_search::{Ask, Suggestion, build};
+use caviar_search::{Ask, Question, Suggestion, build};
 
 use crate::event::Event;
 use crate::state::{Phase, Sweep};
@@ -45,7 +46,10 @@ fn sample(sweep: &Sweep, volatile: &mut Volatile) -> Option<Event> {
         return None;
     }
     let sampler = volatile.samplers.entry(sweep.id).or_insert_with(|| build(&sweep.spec));
-    match sampler.ask(number, &sweep.log) {
+    // What has not ended yet has no entry in the log.
+    let numbers = sweep.trials.iter().filter(|t| sweep.in_flight.contains(&(t.end, t.number)));
+    let pending: Vec<&Assignment> = numbers.map(|t| &t.assignment).collect();
+    match sampler.ask(&Question { trial: number, log: &sweep.log, pending: &pending }) {
         Ask::Suggest(suggestion) => Some(sampled(sweep, TrialNumber(number), suggestion)),
         Ask::Wait | Ask::Exhausted => None,
     }

@@ -2,7 +2,7 @@
 
 use caviar_common::ids::{LeaseId, SweepId, TrialNumber};
 use caviar_common::outcome::{Outcome, TrialState, Work};
-use caviar_search::Observation;
+use caviar_search::{Observation, Stage};
 
 use crate::Broken;
 use crate::event::{Event, Loss};
@@ -243,7 +243,7 @@ fn decide(sweep: &mut Sweep, number: TrialNumber) -> Result<(), Broken> {
     }
     let loss = sweep.trial(number).and_then(|t| sweep.loss(t));
     sweep.clock = end;
-    sweep.log.push(Observation { assignment, loss });
+    sweep.log.push(Observation { trial: number.0, assignment, stage: Stage::Ended, loss });
     Ok(())
 }
 

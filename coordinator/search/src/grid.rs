@@ -7,7 +7,7 @@ use caviar_common::grid::{axis, count};
 use caviar_common::reason::{Reason, Source};
 use caviar_common::space::{Parameter, Space};
 
-use crate::{Ask, Observation, Sampler, Suggestion};
+use crate::{Ask, Question, Sampler, Suggestion};
 
 /// The points of a grid in order, the last parameter fastest. Points that differ in inactive parameters alone are one point.
 #[derive(Debug)]
@@ -32,12 +32,9 @@ impl Grid {
 }
 
 impl Sampler for Grid {
-    fn ask(&self, trial: u32, _log: &[Observation]) -> Ask {
-        match usize::try_from(trial).ok().and_then(|i| self.points.get(i)) {
-            Some(assignment) => Ask::Suggest(Suggestion {
-                assignment: assignment.clone(),
-                reason: Reason { source: Source::Grid, round: None, search_box: None },
-            }),
+    fn ask(&mut self, question: &Question<'_>) -> Ask {
+        match usize::try_from(question.trial).ok().and_then(|i| self.points.get(i)) {
+            Some(assignment) => Ask::Suggest(Suggestion { assignment: assignment.clone(), reason: Reason::of(Source::Grid) }),
             None => Ask::Exhausted,
         }
     }

@@ -1,31 +1,63 @@
 //! Samplers: what to try next, and why.
 //!
-//! A [`Sampler`] is a pure function: what it answers for trial `i` depends on the space, the sweep's seed and the log of finished
-//! trials in the order in which they were decided. It keeps nothing between two questions, so a restarted coordinator asks
-//! it again and hears the same. The log is in virtual time, which no machine's speed can change.
+//! A [`Sampler`] is a pure function: what it answers for trial `i` depends on the space, the sweep's seed, the log of results in the
+//! order in which they were decided, and the assignments in flight. What it keeps between two questions are shortcuts to the same
+//! answer, so a restarted coordinator asks it again and hears the same. The log is in virtual time, which no machine's speed can change.
 //!
 //! ```text
-//! SweepSpec --build()--> dyn Sampler        ask(trial, log) --> Suggest { assignment, reason } | Wait | Exhausted
+//! SweepSpec --build()--> dyn Sampler        ask(Question { trial, log, pending }) --> Suggest { assignment, reason } | Wait | Exhausted
 //! ```
+//!
+//! A trial enters the log when its first rung is decided, once more at every later rung, and when it ends; [`results`] makes one
+//! value per trial of that.
 #![forbid(unsafe_code)]
 
 mod grid;
 mod random;
+mod results;
 mod rounds;
 mod sobol;
+
+pub use results::{TrialResult, results};
 
 use caviar_common::assignment::Assignment;
 use caviar_common::reason::{Extent, Reason, SearchBox, Side};
 use caviar_common::space::{Domain, Space};
 use caviar_common::spec::{Strategy, SweepSpec};
 
-/// A finished trial, as a sampler sees it.
+/// How far a trial was when it entered the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It passed the rung of that number, from 0, and goes on.
+    Passed(u32),
+    /// It was stopped at the rung of that number.
+    Stopped(u32),
+    /// It is over: trained to its last epoch, diverged or failed.
+    Ended,
+}
+
+/// One entry of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
+    /// The trial.
+    pub trial: u32,
     /// Its values.
     pub assignment: Assignment,
-    /// Its objective turned so that less is better; none for a trial that diverged or failed, which counts as worse than any other.
+    /// How far it was.
+    pub stage: Stage,
+    /// Its objective there, turned so that less is better; none for a trial that diverged or failed, which counts as worse than any other.
     pub loss: Option<f64>,
+}
+
+/// What a sampler is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The trial that is to begin.
+    pub trial: u32,
+    /// The results so far, in the order of their decisions. Between two questions to one sampler it only grows.
+    pub log: &'a [Observation],
+    /// The assignments of trials in flight of which the log has nothing yet, by number.
+    pub pending: &'a [&'a Assignment],
 }
 
 /// What a sampler answers.
@@ -50,8 +82,8 @@ pub struct Suggestion {
 
 /// Chooses assignments.
 pub trait Sampler: std::fmt::Debug + Send {
-    /// What trial number `trial` should try, after the trials in `log` (in the order of their decisions).
-    fn ask(&self, trial: u32, log: &[Observation]) -> Ask;
+    /// What the trial should try.
+    fn ask(&mut self, question: &Question<'_>) -> Ask;
 }
 
 /// The sampler that a spec asks for.
@@ -61,6 +93,8 @@ pub fn build(spec: &SweepSpec) -> Box<dyn Sampler> {
         Strategy::Random => Box::new(random::Random::new(space, seed)),
         Strategy::Sobol => Box::new(sobol::Sobol::new(space, seed)),
         Strategy::Grid => Box::new(grid::Grid::new(space, spec.search.trials)),
+        // Until they are there.
+        Strategy::Zoom | Strategy::Tpe => Box::new(random::Random::new(space, seed)),
         Strategy::Rounds => Box::new(rounds::Rounds::new(space, seed, spec.search.rounds.clone())),
     }
 }

@@ -5,7 +5,7 @@ use caviar_common::reason::{Reason, Source};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::space::{Domain, Space};
 
-use crate::{Ask, Interval, Observation, Region, Sampler, Suggestion, real};
+use crate::{Ask, Interval, Question, Region, Sampler, Suggestion, real};
 
 /// Draws every trial from the whole space.
 #[derive(Debug)]
@@ -23,9 +23,9 @@ impl Random {
 }
 
 impl Sampler for Random {
-    fn ask(&self, trial: u32, _log: &[Observation]) -> Ask {
-        let assignment = draw(&self.space, self.seed, trial, &self.whole);
-        Ask::Suggest(Suggestion { assignment, reason: Reason { source: Source::Random, round: None, search_box: None } })
+    fn ask(&mut self, question: &Question<'_>) -> Ask {
+        let assignment = draw(&self.space, self.seed, question.trial, &self.whole);
+        Ask::Suggest(Suggestion { assignment, reason: Reason::of(Source::Random) })
     }
 }
 

@@ -8,7 +8,7 @@ use caviar_common::reason::{Reason, Source};
 use caviar_common::space::{Domain, Parameter, Space};
 
 use crate::random::draw;
-use crate::{Ask, Interval, Observation, Region, Sampler, Suggestion, real};
+use crate::{Ask, Interval, Observation, Question, Region, Sampler, Suggestion, TrialResult, real, results};
 
 /// A box is at least this wide on every scale: a round that happens to agree with itself does not end the search.
 const LEAST_WIDTH: f64 = 0.05;
@@ -39,11 +39,11 @@ impl Rounds {
         (round, before)
     }
 
-    fn region(&self, log: &[Observation]) -> Region {
-        let mut best: Vec<(f64, &Observation)> = log.iter().filter_map(|o| Some((o.loss?, o))).collect();
+    fn region(&self, seen: &[TrialResult<'_>]) -> Region {
+        let mut best: Vec<(f64, &Observation)> = seen.iter().filter_map(|r| Some((r.loss?, r.latest))).collect();
         // Stable, so that equal losses keep the order of their decisions.
         best.sort_by(|a, b| a.0.total_cmp(&b.0));
-        best.truncate(kept(log.len()));
+        best.truncate(kept(seen.len()));
         let best: Vec<&Observation> = best.into_iter().map(|(_, o)| o).collect();
         Region { sides: self.space.parameters().iter().map(|p| side(p, &best)).collect() }
     }
@@ -55,12 +55,16 @@ fn kept(n: usize) -> usize {
 }
 
 impl Sampler for Rounds {
-    fn ask(&self, trial: u32, log: &[Observation]) -> Ask {
-        let (round, before) = self.round_of(trial);
-        let Some(seen) = usize::try_from(before).ok().and_then(|before| log.get(..before)) else { return Ask::Wait };
-        let region = if seen.is_empty() { Region::whole(&self.space) } else { self.region(seen) };
-        let reason = Reason { source: Source::Round, round: Some(round), search_box: Some(region.to_box(&self.space)) };
-        Ask::Suggest(Suggestion { assignment: draw(&self.space, self.seed, trial, &region), reason })
+    fn ask(&mut self, question: &Question<'_>) -> Ask {
+        let (round, before) = self.round_of(question.trial);
+        let earlier: Vec<TrialResult<'_>> = results(question.log).into_iter().filter(|r| r.latest.trial < before).collect();
+        let over = earlier.iter().filter(|r| r.is_over()).count();
+        if u32::try_from(over) != Ok(before) {
+            return Ask::Wait;
+        }
+        let region = if before == 0 { Region::whole(&self.space) } else { self.region(&earlier) };
+        let reason = Reason { round: Some(round), search_box: Some(region.to_box(&self.space)), ..Reason::of(Source::Round) };
+        Ask::Suggest(Suggestion { assignment: draw(&self.space, self.seed, question.trial, &region), reason })
     }
 }
 

@@ -4,7 +4,7 @@ use caviar_common::reason::{Reason, Source};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::space::Space;
 
-use crate::{Ask, Observation, Sampler, Suggestion};
+use crate::{Ask, Question, Sampler, Suggestion};
 
 /// Trial `i` is point `i` of the sequence.
 #[derive(Debug)]
@@ -20,11 +20,11 @@ impl Sobol {
 }
 
 impl Sampler for Sobol {
-    fn ask(&self, trial: u32, _log: &[Observation]) -> Ask {
+    fn ask(&mut self, question: &Question<'_>) -> Ask {
         // The spec's limits on trials and parameters are those of the library: 65,536 points of 256 dimensions.
         let dimensions = (0u32..).take(self.space.dimensions());
-        let point: Vec<f64> = dimensions.map(|d| f64::from(sobol_burley::sample(trial, d, self.scramble))).collect();
+        let point: Vec<f64> = dimensions.map(|d| f64::from(sobol_burley::sample(question.trial, d, self.scramble))).collect();
         let assignment = self.space.decode(&point);
-        Ask::Suggest(Suggestion { assignment, reason: Reason { source: Source::Sobol, round: None, search_box: None } })
+        Ask::Suggest(Suggestion { assignment, reason: Reason::of(Source::Sobol) })
     }
 }

@@ -25,21 +25,25 @@ fn suggested(ask: Ask) -> Suggestion {
     }
 }
 
+fn ask(sampler: &mut Box<dyn Sampler>, trial: u32, log: &[Observation]) -> Ask {
+    sampler.ask(&Question { trial, log, pending: &[] })
+}
+
 /// A bowl with its least value at a learning rate of 0.01.
-fn observe(assignment: Assignment) -> Observation {
+fn observe(trial: u32, assignment: Assignment) -> Observation {
     let rate = assignment.get("learning_rate").unwrap().as_f64().unwrap();
-    Observation { loss: Some((rate.log10() + 2.0).abs()), assignment }
+    Observation { trial, loss: Some((rate.log10() + 2.0).abs()), stage: Stage::Ended, assignment }
 }
 
 #[test]
 fn random_tries_as_many_learning_rates_as_trials_and_a_grid_does_not() {
     let rates = |search: &str| {
-        let sampler = build(&spec(search));
-        let rate = |i| match sampler.ask(i, &[]) {
+        let mut sampler = build(&spec(search));
+        let mut rate = |i| match ask(&mut sampler, i, &[]) {
             Ask::Suggest(suggestion) => suggestion.assignment.get("learning_rate").map(Value::to_string),
             Ask::Wait | Ask::Exhausted => None,
         };
-        (0..48).filter_map(rate).collect::<BTreeSet<_>>().len()
+        (0..48).filter_map(&mut rate).collect::<BTreeSet<_>>().len()
     };
     assert_eq!(rates("strategy = \"random\"\ntrials = 48"), 48);
     assert_eq!(rates("strategy = \"sobol\"\ntrials = 48"), 48);
@@ -50,46 +54,48 @@ fn random_tries_as_many_learning_rates_as_trials_and_a_grid_does_not() {
 fn a_grid_takes_the_points_it_is_told_and_then_is_exhausted() {
     let text = "name = \"t\"\n[data]\nsource = \"builtin:digits\"\n[space]\nlearning_rate = { low = 1e-4, high = 1, points = 3 }\n\
                 activation = { choices = [\"relu\", \"tanh\"] }\n[search]\nstrategy = \"grid\"\ntrials = 10\n";
-    let sampler = build(&parse(text).unwrap().spec);
-    let rates: Vec<String> = (0..6).map(|i| suggested(sampler.ask(i, &[])).assignment.get("learning_rate").unwrap().to_string()).collect();
+    let mut sampler = build(&parse(text).unwrap().spec);
+    let rates: Vec<String> =
+        (0..6).map(|i| suggested(ask(&mut sampler, i, &[])).assignment.get("learning_rate").unwrap().to_string()).collect();
     assert_eq!(rates[0], "1e-4");
     assert_eq!(rates[4], "1.0");
-    assert_eq!(sampler.ask(6, &[]), Ask::Exhausted);
+    assert_eq!(ask(&mut sampler, 6, &[]), Ask::Exhausted);
 }
 
 #[test]
 fn a_round_waits_for_the_rounds_before_and_then_looks_around_their_best() {
-    let sampler = build(&spec("strategy = \"rounds\"\ntrials = 50\nrounds = [30, 20]"));
+    let mut sampler = build(&spec("strategy = \"rounds\"\ntrials = 50\nrounds = [30, 20]"));
     let mut log = Vec::new();
     for i in 0..30 {
-        let suggestion = suggested(sampler.ask(i, &log));
+        let suggestion = suggested(ask(&mut sampler, i, &log));
         assert_eq!((suggestion.reason.source, suggestion.reason.round), (Source::Round, Some(1)));
-        assert_eq!(sampler.ask(30, &log), Ask::Wait);
-        log.push(observe(suggestion.assignment));
+        assert_eq!(ask(&mut sampler, 30, &log), Ask::Wait);
+        log.push(observe(i, suggestion.assignment));
     }
-    let second = suggested(sampler.ask(30, &log));
+    let second = suggested(ask(&mut sampler, 30, &log));
     assert_eq!(second.reason.round, Some(2));
     let boxes = second.reason.search_box.unwrap();
     let Extent::Range { low, high } = &boxes.sides[0].extent else { panic!("{boxes:?}") };
     let (low, high) = (low.as_f64().unwrap(), high.as_f64().unwrap());
     assert!(low > 1e-3 && low < 1e-2 && high > 1e-2 && high < 1e-1, "{low} {high}");
     // Later trials of the round see the same box, whatever has finished meanwhile.
-    log.push(observe(second.assignment));
-    assert_eq!(suggested(sampler.ask(31, &log)).reason.search_box, Some(boxes));
+    log.push(observe(30, second.assignment));
+    assert_eq!(suggested(ask(&mut sampler, 31, &log)).reason.search_box, Some(boxes));
 }
 
 #[test]
 fn rounds_survive_logs_of_nothing_but_failures() {
-    let sampler = build(&spec("strategy = \"rounds\"\ntrials = 4\nrounds = [2, 2]"));
-    let failed = |i| Observation { assignment: suggested(sampler.ask(i, &[])).assignment, loss: None };
+    let mut sampler = build(&spec("strategy = \"rounds\"\ntrials = 4\nrounds = [2, 2]"));
+    let mut failed =
+        |i| Observation { trial: i, stage: Stage::Ended, assignment: suggested(ask(&mut sampler, i, &[])).assignment, loss: None };
     let log = [failed(0), failed(1)];
-    assert_eq!(suggested(sampler.ask(2, &log)).reason.round, Some(2));
+    assert_eq!(suggested(ask(&mut sampler, 2, &log)).reason.round, Some(2));
 }
 
 #[test]
 fn the_first_points_of_every_strategy_never_change() {
     let first = |search: &str| {
-        let assignment = suggested(build(&spec(search)).ask(1, &[])).assignment;
+        let assignment = suggested(ask(&mut build(&spec(search)), 1, &[])).assignment;
         assignment.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(first("strategy = \"random\"\ntrials = 8"), GOLDEN[0]);
@@ -110,12 +116,12 @@ proptest! {
         let search = ["strategy = \"random\"\ntrials = 40", "strategy = \"sobol\"\ntrials = 40", "strategy = \"grid\"\ntrials = 40",
             "strategy = \"rounds\"\ntrials = 40\nrounds = [10, 10, 20]"][strategy];
         let spec = spec(search);
-        let sampler = build(&spec);
-        let random = build(&self::spec("strategy = \"random\"\ntrials = 40"));
+        let mut sampler = build(&spec);
+        let mut random = build(&self::spec("strategy = \"random\"\ntrials = 40"));
         let log: Vec<Observation> = losses.iter().enumerate()
-            .map(|(i, loss)| Observation { assignment: suggested(random.ask(i as u32, &[])).assignment, loss: *loss }).collect();
-        let answer = sampler.ask(trial, &log);
-        prop_assert_eq!(&answer, &build(&spec).ask(trial, &log));
+            .map(|(i, loss)| Observation { trial: i as u32, stage: Stage::Ended, assignment: suggested(ask(&mut random, i as u32, &[])).assignment, loss: *loss }).collect();
+        let answer = ask(&mut sampler, trial, &log);
+        prop_assert_eq!(&answer, &ask(&mut build(&spec), trial, &log));
         if let Ask::Suggest(suggestion) = answer {
             prop_assert!(spec.space.contains(&suggestion.assignment), "{:?}", suggestion);
             let layers = suggestion.assignment.get("layers").and_then(Value::as_i64).unwrap();

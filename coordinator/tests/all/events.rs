@@ -23,7 +23,7 @@ pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
 }
 
 pub(crate) fn sampled(sweep: u64, trial: u32) -> Event {
-    let reason = Reason { source: Source::Random, round: None, search_box: None };
+    let reason = Reason::of(Source::Random);
     let (sweep, trial) = (SweepId(sweep), TrialNumber(trial));
     Event::TrialSampled { sweep, trial, assignment: Assignment::default(), reason, epochs: 2, start: 0, end: 9 }
 }

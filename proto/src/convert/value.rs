@@ -115,5 +115,5 @@ pub(super) fn decode_reason(wire: v1::Reason) -> Result<Reason, Problem> {
         return Err(Problem::with_value("source", shown(&wire.source), format!("write one of {names}")));
     };
     let round = wire.round.map(|round| positive("round", round)).transpose()?;
-    Ok(Reason { source, round, search_box: decode_optional_box("box", wire.r#box)? })
+    Ok(Reason { round, search_box: decode_optional_box("box", wire.r#box)?, ..Reason::of(source) })
 }

@@ -72,7 +72,7 @@ fn search_box() -> BoxedStrategy<SearchBox> {
 
 fn reason() -> BoxedStrategy<Reason> {
     (select(Source::ALL.as_slice()), of(1..=u32::MAX), of(search_box()))
-        .prop_map(|(source, round, search_box)| Reason { source, round, search_box })
+        .prop_map(|(source, round, search_box)| Reason { round, search_box, ..Reason::of(source) })
         .boxed()
 }
 
