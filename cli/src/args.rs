@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Trials(Trials),
     /// Show the best trial of a sweep
     Best(Best),
+    /// Say why a trial was chosen, what was expected of it, and what came of it
+    Explain(Explain),
     /// Write every trial of a sweep with its metrics of every epoch, for another program
     Export(Export),
     /// Start no more trials of a sweep; those that run go on
@@ -197,6 +199,21 @@ pub(crate) struct Best {
     pub(crate) source: Source,
 }
 
+/// `explain`
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The sweep, by name or number
+    pub(crate) sweep: String,
+    /// The trial's number
+    pub(crate) trial: u32,
+    /// Write a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where to read.
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
 /// `export`
 #[derive(Debug, Args)]
 pub(crate) struct Export {
@@ -302,6 +319,8 @@ mod tests {
             "caviar status digits --watch --json",
             "caviar trials digits --sort objective --csv",
             "caviar best digits --toml",
+            "caviar explain digits 46",
+            "caviar explain digits 46 --json --store caviar.db",
             "caviar export digits",
             "caviar export digits --format csv",
             "caviar export digits --json",
@@ -325,6 +344,8 @@ mod tests {
             "caviar run a.toml --name é",
             "caviar run a.toml --name 7",
             "caviar trials digits --csv --json",
+            "caviar explain digits",
+            "caviar explain digits best",
             "caviar export digits --format csv --json",
             "caviar export digits --csv --json",
             "caviar pause digits --store caviar.db",

@@ -6,7 +6,7 @@ use caviar_common::outcome::TrialState;
 use caviar_common::view::{SweepView, TrialView};
 use serde::Serialize;
 
-use crate::args::{Best, Command, Connection, Drain, Export, Format, List, Sort, Status, Submit, Trials, Watch, Workers};
+use crate::args::{Best, Command, Connection, Drain, Explain, Export, Format, List, Sort, Status, Submit, Trials, Watch, Workers};
 use crate::client::Client;
 use crate::embedded::Reader;
 use crate::failure::Failure;
@@ -14,6 +14,7 @@ use crate::follow::follow;
 use crate::progress::talk;
 use crate::run;
 use crate::show;
+use crate::show::explain::Explanation;
 use crate::show::sweep::{Standing, View};
 use crate::sweep_file::{Checked, DataIs};
 
@@ -28,6 +29,7 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Watch(Watch { sweep, json, connection }) => watch(&sweep, json, &connection).await,
         Command::Trials(args) => trials(&args).await,
         Command::Best(args) => best(&args).await,
+        Command::Explain(args) => explain(&args).await,
         Command::Export(args) => export(&args).await,
         Command::Pause(args) => tell(&connect(&args.connection).await?.pause(&args.sweep).await?, args.json),
         Command::Resume(args) => tell(&connect(&args.connection).await?.resume(&args.sweep).await?, args.json),
@@ -169,6 +171,29 @@ fn no_best(sweep: &SweepView) -> Failure {
     } else {
         Failure::hinted(format!("no trial of {name} is completed yet"), format!("caviar status {name} shows how it is going"))
     }
+}
+
+async fn explain(args: &Explain) -> anyhow::Result<()> {
+    let mut reader = Reader::open(&args.source).await?;
+    let sweep = reader.client.sweep(&args.sweep).await?;
+    let trials = reader.client.trials(&args.sweep, &[]).await?;
+    reader.close().await?;
+    let Some(trial) = trials.iter().find(|t| t.trial.0 == args.trial) else {
+        let message = format!("sweep {} has no trial {}", sweep.name, args.trial);
+        let numbers = match trials.last() {
+            Some(last) => format!("its trials so far are 0 to {}", last.trial),
+            None => "it has no trials yet".to_owned(),
+        };
+        return Err(Failure::hinted(message, numbers).into());
+    };
+    let explanation = Explanation::new(&sweep, trial, &trials);
+    let mut out = show::stdout();
+    if args.json {
+        show::json(&mut out, &explanation)?;
+    } else {
+        explanation.text(&mut out, &sweep, show::columns())?;
+    }
+    Ok(out.flush()?)
 }
 
 async fn export(args: &Export) -> anyhow::Result<()> {

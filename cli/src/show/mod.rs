@@ -1,6 +1,7 @@
 //! What is written on standard output.
 
 pub(crate) mod best;
+pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod sweep;
 pub(crate) mod table;
