@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Trials(Trials),
     /// Show the best trial of a sweep
     Best(Best),
+    /// Show which hyperparameters of a sweep mattered
+    Importance(Importance),
     /// Say why a trial was chosen, what was expected of it, and what came of it
     Explain(Explain),
     /// Write every trial of a sweep with its metrics of every epoch, for another program
@@ -199,6 +201,19 @@ pub(crate) struct Best {
     pub(crate) source: Source,
 }
 
+/// `importance`
+#[derive(Debug, Args)]
+pub(crate) struct Importance {
+    /// The sweep, by name or number
+    pub(crate) sweep: String,
+    /// Write a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where to read.
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
 /// `explain`
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
@@ -319,6 +334,8 @@ mod tests {
             "caviar status digits --watch --json",
             "caviar trials digits --sort objective --csv",
             "caviar best digits --toml",
+            "caviar importance digits",
+            "caviar importance digits --json --store caviar.db",
             "caviar explain digits 46",
             "caviar explain digits 46 --json --store caviar.db",
             "caviar export digits",

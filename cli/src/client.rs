@@ -5,9 +5,9 @@ use std::time::Duration;
 use caviar_common::error::Problem;
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::SweepSpec;
-use caviar_common::view::{SweepView, TrialView, WorkerView};
+use caviar_common::view::{ImportanceView, SweepView, TrialView, WorkerView};
 use caviar_proto::convert::spec::encode_spec;
-use caviar_proto::convert::view::{decode_sweep, decode_trial, decode_worker, trial_state_to_wire};
+use caviar_proto::convert::view::{decode_importance, decode_sweep, decode_trial, decode_worker, trial_state_to_wire};
 use caviar_proto::v1;
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
 use caviar_proto::v1::worker_admin_service_client::WorkerAdminServiceClient;
@@ -131,6 +131,13 @@ impl Client {
     /// The trials that run.
     pub(crate) async fn running(&mut self, sweep: &str) -> anyhow::Result<Vec<TrialView>> {
         self.trials(sweep, &[TrialState::Running]).await
+    }
+
+    /// Which hyperparameters mattered.
+    pub(crate) async fn importance(&mut self, sweep: &str) -> anyhow::Result<ImportanceView> {
+        let answer = self.sweeps.get_importance(v1::GetImportanceRequest { sweep: sweep.to_owned() }).await;
+        let wire = self.take(answer)?;
+        self.view(wire, decode_importance)
     }
 
     /// Every trial with its curve, by number, as they come.

@@ -6,7 +6,9 @@ use caviar_common::outcome::TrialState;
 use caviar_common::view::{SweepView, TrialView};
 use serde::Serialize;
 
-use crate::args::{Best, Command, Connection, Drain, Explain, Export, Format, List, Sort, Status, Submit, Trials, Watch, Workers};
+use crate::args::{
+    Best, Command, Connection, Drain, Explain, Export, Format, Importance, List, Sort, Status, Submit, Trials, Watch, Workers,
+};
 use crate::client::Client;
 use crate::embedded::Reader;
 use crate::failure::Failure;
@@ -29,6 +31,7 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Watch(Watch { sweep, json, connection }) => watch(&sweep, json, &connection).await,
         Command::Trials(args) => trials(&args).await,
         Command::Best(args) => best(&args).await,
+        Command::Importance(args) => importance(&args).await,
         Command::Explain(args) => explain(&args).await,
         Command::Export(args) => export(&args).await,
         Command::Pause(args) => tell(&connect(&args.connection).await?.pause(&args.sweep).await?, args.json),
@@ -171,6 +174,20 @@ fn no_best(sweep: &SweepView) -> Failure {
     } else {
         Failure::hinted(format!("no trial of {name} is completed yet"), format!("caviar status {name} shows how it is going"))
     }
+}
+
+async fn importance(args: &Importance) -> anyhow::Result<()> {
+    let mut reader = Reader::open(&args.source).await?;
+    let sweep = reader.client.sweep(&args.sweep).await?;
+    let view = reader.client.importance(&args.sweep).await?;
+    reader.close().await?;
+    let mut out = show::stdout();
+    if args.json {
+        show::json(&mut out, &view)?;
+    } else {
+        show::importance::text(&mut out, &sweep, &view, show::columns())?;
+    }
+    Ok(out.flush()?)
 }
 
 async fn explain(args: &Explain) -> anyhow::Result<()> {

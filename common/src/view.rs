@@ -159,3 +159,34 @@ pub struct WorkerView {
     /// Milliseconds since it last said something.
     pub silent_ms: u64,
 }
+
+/// What one hyperparameter makes alone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ShareView {
+    /// The hyperparameter.
+    pub parameter: String,
+    /// Of the variance of the objective over the space, from 0 to 1.
+    pub share: f64,
+}
+
+/// What two hyperparameters make together and neither makes alone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PairView {
+    /// The hyperparameters, in the order of the space.
+    pub parameters: [String; 2],
+    /// Of the variance of the objective over the space, from 0 to 1.
+    pub share: f64,
+}
+
+/// Which hyperparameters of a sweep mattered.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ImportanceView {
+    /// Trials it was learnt from.
+    pub trials: u32,
+    /// Of these, trials that were stopped early or still run, with the objective that they are expected to reach.
+    pub provisional: u32,
+    /// Every hyperparameter of the space, the most important first.
+    pub parameters: Vec<ShareView>,
+    /// The strongest pairs, the strongest first.
+    pub pairs: Vec<PairView>,
+}

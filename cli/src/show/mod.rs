@@ -3,6 +3,7 @@
 pub(crate) mod best;
 pub(crate) mod explain;
 pub(crate) mod export;
+pub(crate) mod importance;
 pub(crate) mod sweep;
 pub(crate) mod table;
 pub(crate) mod text;

@@ -7,6 +7,7 @@
 
 mod admin;
 mod create;
+mod importance;
 mod lookup;
 mod pages;
 mod sweeps;
@@ -31,6 +32,8 @@ pub(crate) use workers::Workers;
 
 /// Data sets that are read at once.
 const MAX_READERS: usize = 2;
+/// Forests that grow at once.
+const MAX_GROWERS: usize = 1;
 
 /// A stream of answers.
 type Answers<T> = ReceiverStream<Result<T, Status>>;
@@ -41,11 +44,13 @@ pub(crate) struct Api {
     driver: DriverHandle,
     stopping: signal::Receiver<bool>,
     readers: Arc<Semaphore>,
+    growers: Arc<Semaphore>,
 }
 
 impl Api {
     pub(crate) fn new(driver: DriverHandle, stopping: signal::Receiver<bool>) -> Self {
-        Self { driver, stopping, readers: Arc::new(Semaphore::new(MAX_READERS)) }
+        let [readers, growers] = [MAX_READERS, MAX_GROWERS].map(|most| Arc::new(Semaphore::new(most)));
+        Self { driver, stopping, readers, growers }
     }
 
     /// Looks at the state.

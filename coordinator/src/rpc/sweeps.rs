@@ -9,7 +9,8 @@ use caviar_core::Coordinator;
 use caviar_core::input::Input;
 use caviar_core::query::{TrialFilter, TrialOrder};
 use caviar_proto::convert::view::{
-    encode_sweep, encode_test, encode_trial, sweep_state_from_wire, sweep_state_to_wire, trial_state_from_wire, trial_state_to_wire,
+    encode_importance, encode_sweep, encode_test, encode_trial, sweep_state_from_wire, sweep_state_to_wire, trial_state_from_wire,
+    trial_state_to_wire,
 };
 use caviar_proto::v1::sweep_service_server::SweepService;
 use caviar_proto::{status, v1};
@@ -145,6 +146,11 @@ impl SweepService for Sweeps {
         let (trial, test) = self.0.read(look).await?.ok_or_else(|| deleted(id))?;
         let (trial, test) = (trial.as_ref().map(encode_trial), test.as_ref().map(encode_test));
         Ok(Response::new(v1::GetBestResponse { trial, test }))
+    }
+
+    async fn get_importance(&self, request: Request<v1::GetImportanceRequest>) -> Result<Response<v1::Importance>, Status> {
+        let id = self.0.find(request.into_inner().sweep).await?;
+        Ok(Response::new(encode_importance(&self.0.importance(id).await?)))
     }
 
     async fn export_trials(&self, request: Request<v1::ExportTrialsRequest>) -> Result<Response<Self::ExportTrialsStream>, Status> {
