@@ -45,7 +45,7 @@ fn sample(sweep: &Sweep, volatile: &mut Volatile) -> Option<Event> {
     if !free || number >= search.trials {
         return None;
     }
-    let sampler = volatile.samplers.entry(sweep.id).or_insert_with(|| build(&sweep.spec));
+    let sampler = volatile.samplers.entry(sweep.id).or_insert_with(|| build(&sweep.spec, &[]));
     // What has not ended yet has no entry in the log.
     let numbers = sweep.trials.iter().filter(|t| sweep.in_flight.contains(&(t.end, t.number)));
     let pending: Vec<&Assignment> = numbers.map(|t| &t.assignment).collect();

@@ -5,7 +5,7 @@
 //! answer, so a restarted coordinator asks it again and hears the same. The log is in virtual time, which no machine's speed can change.
 //!
 //! ```text
-//! SweepSpec --build()--> dyn Sampler        ask(Question { trial, log, pending }) --> Suggest { assignment, reason } | Wait | Exhausted
+//! SweepSpec, earlier sweeps --build()--> dyn Sampler        ask(Question { trial, log, pending }) --> Suggest { assignment, reason } | Wait | Exhausted
 //! ```
 //!
 //! A trial enters the log when its first rung is decided, once more at every later rung, and when it ends; [`results`] makes one
@@ -17,6 +17,7 @@ mod random;
 mod results;
 mod rounds;
 mod sobol;
+mod zoom;
 
 pub use results::{TrialResult, results};
 
@@ -86,15 +87,23 @@ pub trait Sampler: std::fmt::Debug + Send {
     fn ask(&mut self, question: &Question<'_>) -> Ask;
 }
 
-/// The sampler that a spec asks for.
-pub fn build(spec: &SweepSpec) -> Box<dyn Sampler> {
+/// What an earlier sweep found, for one that begins with it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WarmStart {
+    /// Its trials' values, in its own ranges, and losses (less is better; none for a trial that diverged or failed), in any order.
+    pub results: Vec<(Assignment, Option<f64>)>,
+}
+
+/// The sampler that a spec asks for. [`Strategy::Zoom`] learns from `earlier` sweeps too; the others begin anew.
+pub fn build(spec: &SweepSpec, earlier: &[WarmStart]) -> Box<dyn Sampler> {
     let (space, seed) = (spec.space.clone(), spec.seed);
     match spec.search.strategy {
         Strategy::Random => Box::new(random::Random::new(space, seed)),
         Strategy::Sobol => Box::new(sobol::Sobol::new(space, seed)),
         Strategy::Grid => Box::new(grid::Grid::new(space, spec.search.trials)),
-        // Until they are there.
-        Strategy::Zoom | Strategy::Tpe => Box::new(random::Random::new(space, seed)),
+        Strategy::Zoom => Box::new(zoom::Zoom::new(spec, earlier)),
+        // Until it is there.
+        Strategy::Tpe => Box::new(random::Random::new(space, seed)),
         Strategy::Rounds => Box::new(rounds::Rounds::new(space, seed, spec.search.rounds.clone())),
     }
 }

@@ -38,7 +38,7 @@ fn observe(trial: u32, assignment: Assignment) -> Observation {
 #[test]
 fn random_tries_as_many_learning_rates_as_trials_and_a_grid_does_not() {
     let rates = |search: &str| {
-        let mut sampler = build(&spec(search));
+        let mut sampler = build(&spec(search), &[]);
         let mut rate = |i| match ask(&mut sampler, i, &[]) {
             Ask::Suggest(suggestion) => suggestion.assignment.get("learning_rate").map(Value::to_string),
             Ask::Wait | Ask::Exhausted => None,
@@ -54,7 +54,7 @@ fn random_tries_as_many_learning_rates_as_trials_and_a_grid_does_not() {
 fn a_grid_takes_the_points_it_is_told_and_then_is_exhausted() {
     let text = "name = \"t\"\n[data]\nsource = \"builtin:digits\"\n[space]\nlearning_rate = { low = 1e-4, high = 1, points = 3 }\n\
                 activation = { choices = [\"relu\", \"tanh\"] }\n[search]\nstrategy = \"grid\"\ntrials = 10\n";
-    let mut sampler = build(&parse(text).unwrap().spec);
+    let mut sampler = build(&parse(text).unwrap().spec, &[]);
     let rates: Vec<String> =
         (0..6).map(|i| suggested(ask(&mut sampler, i, &[])).assignment.get("learning_rate").unwrap().to_string()).collect();
     assert_eq!(rates[0], "1e-4");
@@ -64,7 +64,7 @@ fn a_grid_takes_the_points_it_is_told_and_then_is_exhausted() {
 
 #[test]
 fn a_round_waits_for_the_rounds_before_and_then_looks_around_their_best() {
-    let mut sampler = build(&spec("strategy = \"rounds\"\ntrials = 50\nrounds = [30, 20]"));
+    let mut sampler = build(&spec("strategy = \"rounds\"\ntrials = 50\nrounds = [30, 20]"), &[]);
     let mut log = Vec::new();
     for i in 0..30 {
         let suggestion = suggested(ask(&mut sampler, i, &log));
@@ -85,7 +85,7 @@ fn a_round_waits_for_the_rounds_before_and_then_looks_around_their_best() {
 
 #[test]
 fn rounds_survive_logs_of_nothing_but_failures() {
-    let mut sampler = build(&spec("strategy = \"rounds\"\ntrials = 4\nrounds = [2, 2]"));
+    let mut sampler = build(&spec("strategy = \"rounds\"\ntrials = 4\nrounds = [2, 2]"), &[]);
     let mut failed =
         |i| Observation { trial: i, stage: Stage::Ended, assignment: suggested(ask(&mut sampler, i, &[])).assignment, loss: None };
     let log = [failed(0), failed(1)];
@@ -95,7 +95,7 @@ fn rounds_survive_logs_of_nothing_but_failures() {
 #[test]
 fn the_first_points_of_every_strategy_never_change() {
     let first = |search: &str| {
-        let assignment = suggested(ask(&mut build(&spec(search)), 1, &[])).assignment;
+        let assignment = suggested(ask(&mut build(&spec(search), &[]), 1, &[])).assignment;
         assignment.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(first("strategy = \"random\"\ntrials = 8"), GOLDEN[0]);
@@ -116,12 +116,12 @@ proptest! {
         let search = ["strategy = \"random\"\ntrials = 40", "strategy = \"sobol\"\ntrials = 40", "strategy = \"grid\"\ntrials = 40",
             "strategy = \"rounds\"\ntrials = 40\nrounds = [10, 10, 20]"][strategy];
         let spec = spec(search);
-        let mut sampler = build(&spec);
-        let mut random = build(&self::spec("strategy = \"random\"\ntrials = 40"));
+        let mut sampler = build(&spec, &[]);
+        let mut random = build(&self::spec("strategy = \"random\"\ntrials = 40"), &[]);
         let log: Vec<Observation> = losses.iter().enumerate()
             .map(|(i, loss)| Observation { trial: i as u32, stage: Stage::Ended, assignment: suggested(ask(&mut random, i as u32, &[])).assignment, loss: *loss }).collect();
         let answer = ask(&mut sampler, trial, &log);
-        prop_assert_eq!(&answer, &ask(&mut build(&spec), trial, &log));
+        prop_assert_eq!(&answer, &ask(&mut build(&spec, &[]), trial, &log));
         if let Ask::Suggest(suggestion) = answer {
             prop_assert!(spec.space.contains(&suggestion.assignment), "{:?}", suggestion);
             let layers = suggestion.assignment.get("layers").and_then(Value::as_i64).unwrap();

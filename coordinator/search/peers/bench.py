@@ -1,0 +1,159 @@
+"""Caviar's search against its peers, on the problems and in the simulator of ../shared/search-bench. See README.md.
+
+    python coordinator/search/peers/bench.py            everything: builds, runs what was not run yet, prints the table of targets
+"""
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[threads] = "1"
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.normpath(os.path.join(HERE, "..", "..", ".."))
+OURS = ("zoom", "tpe_ours")
+# At these numbers of trials the regret is kept.
+KEPT = sorted({10, 25, 50, 75, 100, 150, 200} | set(range(5, 201, 5)))
+
+
+def parse():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--search-bench", default=os.environ.get("SEARCH_BENCH", os.path.join(ROOT, "..", "shared", "search-bench")))
+    a.add_argument("--set", default="open", help="open, held_out, or names of problems with commas")
+    a.add_argument("--seeds", type=int, default=20)
+    a.add_argument("--gp-seeds", type=int, default=3, help="seeds of the global Gaussian process, which is slow")
+    a.add_argument("--workers", default="8,64,1", help="in flight; 1 runs 100 trials, others 200")
+    a.add_argument("--methods", default="random,sobol,tpe,tpe_classic,gp,zoom")
+    a.add_argument("--cache", default=os.path.join(ROOT, "target", "search-bench"), help="directory of results that need not be run again")
+    a.add_argument("--also", action="append", default=[], help="more files of results to read, of search-bench's bench.py")
+    a.add_argument("--label", default="zoom", help="the name under which our results are kept: another for another variant")
+    a.add_argument("--program", help="the example ask_tell, built; by default it is built first")
+    return a.parse_args()
+
+
+class Caviar:
+    """The coordinator's own sampler, in a process of its own."""
+
+    def __init__(self, program, problem, strategy, workers, seed, trials):
+        self.space = problem.space
+        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        parameters = [parameter(problem.space, j) for j in range(problem.d)]
+        first = dict(strategy=strategy, seed=seed, parallelism=workers, goal="minimize", trials=trials, parameters=parameters)
+        self.process.stdin.write(json.dumps(first) + "\n")
+
+    def send(self, message):
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def ask(self, trial):
+        import numpy as np
+
+        values, point = self.send({"ask": trial})["assignment"], np.full(len(self.space), 0.5)
+        for j, p in enumerate(self.space):
+            if name(j) in values:
+                point[j] = min(max(p.to_unit(values[name(j)]), 0.0), 1 - 1e-9)
+        return point
+
+    def tell(self, trial, point, value):
+        self.send({"tell": trial, "value": float(value)})
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def name(j):
+    return f"p{j:02}"
+
+
+def parameter(space, j):
+    """Parameter j as the coordinator writes it."""
+    p, when = space[j], None
+    scale = {"lin": "linear", "log": "log", "oml": "one_minus_log", "int": "linear", "logint": "log"}.get(p.kind)
+    if p.kind == "cat":
+        domain = {"choice": {"values": list(range(len(p.choices)))}}
+    else:
+        kind = "int" if p.kind in ("int", "logint") else "float"
+        domain = {kind: {"scale": scale, "low": p.lo, "high": p.hi}}
+    if p.cond is not None:
+        when = {"parameter": name(p.cond[0]), "holds": {"one_of": list(p.cond[1])}}
+    return dict(name=name(j), domain=domain, when=when, points=None)
+
+
+def build(program):
+    if program:
+        return program
+    subprocess.run(["cargo", "build", "-q", "-p", "caviar-search", "--example", "ask_tell"], cwd=ROOT, check=True)
+    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+    return os.path.join(target, "debug", "examples", "ask_tell")
+
+
+def run(a, task, problem, simulator, baselines):
+    method, _, workers, seed, trials = task
+    start = time.process_time()
+    ours = method == a.label or method in OURS
+    make = lambda: Caviar(a.program, problem, "zoom", workers, seed, trials) if ours else baselines.make(method, problem, workers, seed)
+    sampler = make()
+    curve = simulator.regret(problem, simulator.run(sampler, problem, workers, trials, seed))
+    if ours:
+        sampler.close()
+    kept = {str(k): round(float(curve[k - 1]), 6) for k in KEPT if k <= trials}
+    return dict(m=method, p=task[1], W=workers, s=seed, n=trials, r=kept, t=round(time.process_time() - start, 2))
+
+
+def tasks(a, names):
+    for seed in range(a.seeds):
+        for workers in map(int, a.workers.split(",")):
+            for method in a.methods.split(","):
+                method = a.label if method == "zoom" else method
+                only_at_8 = method in ("sobol", "tpe_classic", "gp")
+                if (only_at_8 and workers != 8) or (method == "gp" and seed >= a.gp_seeds):
+                    continue
+                for problem in names:
+                    yield method, problem, workers, seed, 100 if workers == 1 else 200
+
+
+def main():
+    a = parse()
+    if not os.path.exists(os.path.join(a.search_bench, "problems.py")):
+        print(f"no search-bench at {os.path.normpath(a.search_bench)}: nothing to run (give its place with --search-bench)")
+        return
+    sys.path[:0] = [a.search_bench, HERE]
+    os.makedirs(a.cache, exist_ok=True)
+    import baselines
+    import problems
+    import sim
+    from importlib import util
+
+    spec = util.spec_from_file_location("held_out", os.path.join(HERE, "problems.py"))
+    held_out = util.module_from_spec(spec)
+    spec.loader.exec_module(held_out)
+    import report
+
+    names = problems.OPEN if a.set == "open" else held_out.HELD_OUT if a.set == "held_out" else a.set.split(",")
+    a.program = build(a.program)
+    kept = os.path.join(a.cache, "runs.jsonl")
+    results = [r for path in a.also + [kept] if os.path.exists(path) for r in map(json.loads, open(path))]
+    done = {(r["m"], r["p"], r["W"], r["s"]) for r in results if max(map(int, r["r"])) >= (100 if r["W"] == 1 else 200)}
+    todo = [task for task in tasks(a, names) if task[:4] not in done]
+    ready = {}
+    with open(kept, "a") as file:
+        for number, task in enumerate(todo):
+            if task[1] not in ready:
+                ready[task[1]] = held_out.get(problems, task[1], os.path.join(a.cache, "references.json"))
+            result = run(a, task, ready[task[1]], sim, baselines)
+            results.append(result)
+            file.write(json.dumps(result) + "\n")
+            file.flush()
+            if sys.stderr.isatty():
+                print(f"\r{number + 1} of {len(todo)} runs", end="", file=sys.stderr)
+    report.table(results, set(names), a.label)
+
+
+if __name__ == "__main__":
+    main()
