@@ -17,6 +17,7 @@ mod random;
 mod results;
 mod rounds;
 mod sobol;
+mod tpe;
 
 pub use results::{TrialResult, results};
 
@@ -93,8 +94,9 @@ pub fn build(spec: &SweepSpec) -> Box<dyn Sampler> {
         Strategy::Random => Box::new(random::Random::new(space, seed)),
         Strategy::Sobol => Box::new(sobol::Sobol::new(space, seed)),
         Strategy::Grid => Box::new(grid::Grid::new(space, spec.search.trials)),
-        // Until they are there.
-        Strategy::Zoom | Strategy::Tpe => Box::new(random::Random::new(space, seed)),
+        Strategy::Tpe => Box::new(tpe::Tpe::new(space, seed)),
+        // Until it is there.
+        Strategy::Zoom => Box::new(random::Random::new(space, seed)),
         Strategy::Rounds => Box::new(rounds::Rounds::new(space, seed, spec.search.rounds.clone())),
     }
 }
