@@ -17,6 +17,7 @@ mod random;
 mod results;
 mod rounds;
 mod sobol;
+mod tpe;
 mod zoom;
 
 pub use results::{TrialResult, results};
@@ -102,8 +103,7 @@ pub fn build(spec: &SweepSpec, earlier: &[WarmStart]) -> Box<dyn Sampler> {
         Strategy::Sobol => Box::new(sobol::Sobol::new(space, seed)),
         Strategy::Grid => Box::new(grid::Grid::new(space, spec.search.trials)),
         Strategy::Zoom => Box::new(zoom::Zoom::new(spec, earlier)),
-        // Until it is there.
-        Strategy::Tpe => Box::new(random::Random::new(space, seed)),
+        Strategy::Tpe => Box::new(tpe::Tpe::new(space, seed)),
         Strategy::Rounds => Box::new(rounds::Rounds::new(space, seed, spec.search.rounds.clone())),
     }
 }

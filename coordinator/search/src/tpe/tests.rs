@@ -1,0 +1,207 @@
+#![allow(clippy::as_conversions, reason = "small numbers, made here")]
+
+use caviar_common::assignment::Value;
+use caviar_common::scale::Scale;
+use caviar_common::space::{Condition, Domain, Holds};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Observation, Stage};
+
+fn parameter(name: &str, domain: Domain) -> Parameter {
+    Parameter { name: name.into(), domain, when: None, points: None }
+}
+
+fn float(name: &str, scale: Scale, low: f64, high: f64) -> Parameter {
+    parameter(name, Domain::Float { scale, low, high })
+}
+
+fn int(name: &str, low: i64, high: i64) -> Parameter {
+    parameter(name, Domain::Int { scale: Scale::Linear, low, high })
+}
+
+fn choice(name: &str, values: &[&str]) -> Parameter {
+    parameter(name, Domain::Choice { values: values.iter().map(|v| Value::Text((*v).into())).collect() })
+}
+
+fn when(parameter: Parameter, parent: &str, holds: Holds) -> Parameter {
+    Parameter { when: Some(Condition { parameter: parent.into(), holds }), ..parameter }
+}
+
+/// A rate, a count, a choice, two parameters of one condition, and one that can only have one value.
+fn mixed() -> Space {
+    let sgd = || Holds::OneOf(vec![Value::Text("sgd".into())]);
+    Space::new(vec![
+        float("rate", Scale::Log, 1e-4, 1.0),
+        int("layers", 1, 4),
+        choice("optimizer", &["sgd", "adam", "lion"]),
+        when(float("momentum", Scale::OneMinusLog, 0.5, 0.999), "optimizer", sgd()),
+        when(choice("nesterov", &["yes", "no"]), "optimizer", sgd()),
+        when(int("units_3", 16, 64), "layers", Holds::AtLeast(3)),
+        float("fixed", Scale::Linear, 2.0, 2.0),
+    ])
+    .unwrap()
+}
+
+/// (1 + 2) * 2 = 6 points.
+fn small() -> Space {
+    let b = Holds::OneOf(vec![Value::Text("b".into())]);
+    Space::new(vec![choice("kind", &["a", "b"]), when(choice("of_b", &["x", "y"]), "kind", b), int("n", 1, 2), int("one", 5, 5)]).unwrap()
+}
+
+fn points(space: &Space) -> usize {
+    if space.get("kind").is_some() { 6 } else { usize::MAX }
+}
+
+fn observe(trial: u32, assignment: Assignment, loss: Option<f64>) -> Observation {
+    Observation { trial, assignment, stage: Stage::Ended, loss }
+}
+
+fn ask(space: &Space, seed: u64, trial: u32, log: &[Observation], pending: &[&Assignment]) -> Ask {
+    Tpe::new(space.clone(), seed).ask(&Question { trial, log, pending })
+}
+
+fn suggested(answer: Ask) -> Suggestion {
+    match answer {
+        Ask::Suggest(suggestion) => suggestion,
+        Ask::Wait | Ask::Exhausted => panic!("{answer:?}"),
+    }
+}
+
+/// A search of `trials` one after the other; the log at its end.
+fn search(space: &Space, seed: u64, trials: u32, loss: impl Fn(&Assignment) -> Option<f64>) -> Vec<Observation> {
+    let mut log = Vec::new();
+    for trial in 0..trials {
+        let assignment = suggested(ask(space, seed, trial, &log, &[])).assignment;
+        let loss = loss(&assignment);
+        log.push(observe(trial, assignment, loss));
+    }
+    log
+}
+
+fn number(assignment: &Assignment, name: &str) -> f64 {
+    assignment.get(name).and_then(Value::as_f64).unwrap()
+}
+
+/// The least at a rate of 0.01, three layers, sgd and a momentum of 0.99.
+fn loss(assignment: &Assignment) -> f64 {
+    let optimizer = match assignment.get("momentum") {
+        Some(momentum) => (libm::log10(1.0 - momentum.as_f64().unwrap()) + 2.0).powi(2),
+        None => 1.0,
+    };
+    (libm::log10(number(assignment, "rate")) + 2.0).powi(2) + (number(assignment, "layers") - 3.0).powi(2) / 4.0 + optimizer
+}
+
+#[test]
+fn it_beats_random_by_a_wide_margin() {
+    let space = mixed();
+    let best = |log: &[Observation]| log.iter().filter_map(|o| o.loss).fold(f64::INFINITY, f64::min);
+    let whole = Region::whole(&space);
+    let mut pairs: Vec<(f64, f64)> = Vec::new();
+    for seed in 0..11 {
+        let tpe = best(&search(&space, seed, 100, |a| Some(loss(a))));
+        let random = (0..100).map(|i| loss(&draw(&space, seed, i, &whole))).fold(f64::INFINITY, f64::min);
+        pairs.push((tpe, random));
+    }
+    let wins = pairs.iter().filter(|(tpe, random)| *tpe < random / 5.0).count();
+    assert!(wins >= 9, "{wins} of 11 by a factor of five: {pairs:?}");
+}
+
+#[test]
+fn the_first_ten_are_random_and_every_reason_says_what_was_seen() {
+    let space = mixed();
+    let log = search(&space, 5, 12, |a| Some(loss(a)));
+    for trial in [0, 9, 10, 12] {
+        let reason = suggested(ask(&space, 5, trial, log.get(..trial as usize).unwrap(), &[])).reason;
+        assert_eq!((reason.seen, reason.source), (trial, if trial < 10 { Source::Random } else { Source::Tpe }));
+    }
+}
+
+/// Where the next trial would go, it goes no more once a few are on their way there.
+#[test]
+fn trials_in_flight_push_the_next_one_away() {
+    let space = Space::new(vec![float("x", Scale::Linear, 0.0, 1.0), float("y", Scale::Linear, 0.0, 1.0)]).unwrap();
+    let off = |a: &Assignment| (number(a, "x") - 0.3).abs().max((number(a, "y") - 0.6).abs());
+    let log = search(&space, 1, 60, |a| Some(off(a)));
+    let near = |pending: &[&Assignment]| {
+        let next = |seed| suggested(ask(&space, seed, 60, &log, pending)).assignment;
+        (0..50).filter(|seed| off(&next(*seed)) < 0.1).count()
+    };
+    let there: Vec<Assignment> = (0..64).map(|i| space.decode(&[0.2 + 0.025 * f64::from(i % 8), 0.5 + 0.025 * f64::from(i / 8)])).collect();
+    let (free, crowded) = (near(&[]), near(&there.iter().collect::<Vec<_>>()));
+    assert!(free >= 10 && 2 * crowded <= free, "{free} {crowded}");
+}
+
+#[test]
+fn a_small_space_is_used_up_once_each_and_then_exhausted() {
+    let space = small();
+    for (seed, failing) in [(0, false), (1, true), (2, false)] {
+        let log = search(&space, seed, 6, |_| (!failing).then_some(1.0));
+        let all: Vec<&Assignment> = log.iter().map(|o| &o.assignment).collect();
+        assert!(all.iter().enumerate().all(|(i, a)| !all[..i].contains(a)), "{all:?}");
+        assert_eq!(ask(&space, seed, 6, &log, &[]), Ask::Exhausted);
+        // In flight is used too.
+        assert_eq!(ask(&space, seed, 3, &log[..3], &all[3..]), Ask::Exhausted);
+        assert_eq!(suggested(ask(&space, seed, 3, &log[..3], &all[4..])).assignment, *all[3]);
+    }
+}
+
+#[test]
+fn a_larger_finite_space_is_used_up_by_the_densities_too() {
+    let space = Space::new(vec![int("a", 1, 8), choice("b", &["x", "y", "z"])]).unwrap();
+    let log = search(&space, 3, 24, |a| Some(number(a, "a")));
+    assert_eq!(ask(&space, 3, 24, &log, &[]), Ask::Exhausted);
+    let mean = |better: bool| {
+        let modelled = log.iter().filter(|o| o.trial >= 10 && (number(&o.assignment, "a") <= 4.0) == better);
+        let places: Vec<f64> = modelled.map(|o| f64::from(o.trial)).collect();
+        places.iter().sum::<f64>() / places.len() as f64
+    };
+    assert!(mean(true) + 3.0 < mean(false), "the better half comes first: {log:?}");
+}
+
+#[test]
+fn a_choice_that_never_wins_is_tried_less_and_less() {
+    let space = mixed();
+    let log = search(&space, 2, 80, |a| Some(loss(a)));
+    let late = log.iter().filter(|o| o.trial >= 50 && o.assignment.get("momentum").is_some()).count();
+    assert!(late >= 20, "{late} of 30");
+}
+
+#[test]
+fn ten_thousand_results_are_no_trouble() {
+    let space = mixed();
+    let whole = Region::whole(&space);
+    let log: Vec<Observation> =
+        (0..10_000).map(|i| draw(&space, 1, i, &whole)).zip(0..).map(|(a, i)| observe(i, a.clone(), Some(loss(&a)))).collect();
+    assert!(space.contains(&suggested(ask(&space, 1, 10_000, &log, &[])).assignment));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn every_suggestion_is_new_lies_in_the_space_and_is_a_function_of_the_question(
+        losses in prop::collection::vec(prop_oneof![Just(None), Just(Some(1.0)), (-1e300..1e300f64).prop_map(Some)], 0..40),
+        pending in 0usize..4, seed in 0u64..50, finite: bool, alike: bool,
+    ) {
+        let space = if finite { small() } else { mixed() };
+        let mut sampler = Tpe::new(space.clone(), seed);
+        let mut log: Vec<Observation> = Vec::new();
+        let mut flying: Vec<Assignment> = Vec::new();
+        for (i, loss) in losses.iter().enumerate() {
+            let question = Question { trial: i as u32, log: &log, pending: &flying.iter().collect::<Vec<_>>() };
+            let answer = sampler.ask(&question);
+            prop_assert_eq!(&answer, &Tpe::new(space.clone(), seed).ask(&question));
+            let used = log.len() + flying.len();
+            let Ask::Suggest(suggestion) = answer else {
+                prop_assert_eq!((answer, used), (Ask::Exhausted, points(&space)));
+                break;
+            };
+            prop_assert!(space.contains(&suggestion.assignment), "{:?}", suggestion);
+            prop_assert!(log.iter().all(|o| o.assignment != suggestion.assignment) && !flying.contains(&suggestion.assignment));
+            flying.push(suggestion.assignment);
+            if flying.len() > pending {
+                log.push(observe(i as u32, flying.remove(0), if alike { losses[0] } else { *loss }));
+            }
+        }
+    }
+}
