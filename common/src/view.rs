@@ -65,6 +65,19 @@ pub struct RoundView {
     pub best: Option<f64>,
 }
 
+/// Where a search without rounds looked when it chose a trial.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BoxView {
+    /// The trial.
+    pub trial: TrialNumber,
+    /// Where it was looked for.
+    #[serde(rename = "box")]
+    pub search_box: SearchBox,
+}
+
+/// Boxes of a sweep that are shown: enough to see how it zooms in.
+pub const MAX_BOXES: usize = 4;
+
 /// The winner's score on the test split.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TestView {
@@ -95,6 +108,8 @@ pub struct SweepView {
     pub counts: Counts,
     /// The rounds, of a strategy that has rounds.
     pub rounds: Vec<RoundView>,
+    /// Of a strategy without rounds that looks in boxes, up to [`MAX_BOXES`] evenly from the first to the latest.
+    pub boxes: Vec<BoxView>,
     /// The best completed trial so far; the winner, once the sweep is completed.
     pub best: Option<TrialView>,
     /// The winner's test score, once the sweep is completed.

@@ -45,6 +45,7 @@ pub(crate) fn sweep() -> SweepView {
             reproduced: true,
             message: None,
         }),
+        boxes: Vec::new(),
         waits_for: None,
         notes: Vec::new(),
     }

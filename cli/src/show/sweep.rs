@@ -108,6 +108,10 @@ pub(crate) fn status(out: &mut impl Write, sweep: &SweepView, view: View) -> io:
     if sweep.spec.search.strategy == Strategy::Rounds {
         write_rounds(out, sweep, view.columns.unwrap_or(usize::MAX))?;
     }
+    if !sweep.boxes.is_empty() {
+        writeln!(out)?;
+        boxes_table(sweep).write(out, view.columns)?;
+    }
     match &sweep.best {
         Some(best) => {
             writeln!(out)?;
@@ -159,6 +163,17 @@ fn rounds_table(sweep: &SweepView, rounds: &[RoundView]) -> Table {
     table
 }
 
+/// Boxes side by side, from the first to the latest.
+fn boxes_table(sweep: &SweepView) -> Table {
+    let headings = sweep.boxes.iter().map(|of| format!("box of trial {}", of.trial));
+    let mut table = Table::with_headings(std::iter::once(String::new()).chain(headings));
+    for parameter in sweep.spec.space.parameters() {
+        let sides = sweep.boxes.iter().map(|of| text::side(&of.search_box, &parameter.name));
+        table.row(std::iter::once(parameter.name.clone()).chain(sides));
+    }
+    table
+}
+
 /// The best trial: its scores and its values.
 pub(crate) fn winner(out: &mut impl Write, sweep: &SweepView, best: &TrialView, test: Option<&TestView>) -> io::Result<()> {
     let round = best.reason.round.map_or_else(String::new, |round| format!(" of round {round}"));
@@ -192,6 +207,9 @@ fn test_text(test: &TestView) -> String {
 
 #[cfg(test)]
 mod tests {
+    use caviar_common::ids::TrialNumber;
+    use caviar_common::view::BoxView;
+
     use super::super::samples;
     use super::*;
 
@@ -230,6 +248,24 @@ best trial 2 of round 2: highest validation_accuracy 0.9778
         let text = shown(|out| status(out, &samples::sweep(), View { columns: Some(40), ..LIVE }));
         assert!(text.contains("                          round 1\ntrials                    2\n"), "{text}");
         assert!(text.contains("\n\n                          round 2\ntrials                    1\n"), "{text}");
+    }
+
+    #[test]
+    fn boxes_stand_side_by_side_from_the_first_to_the_latest() {
+        let mut sweep = samples::sweep();
+        sweep.boxes = std::mem::take(&mut sweep.rounds)
+            .into_iter()
+            .filter_map(|round| Some(BoxView { trial: TrialNumber(10 * round.round), search_box: round.search_box? }))
+            .collect();
+        sweep.spec.search.strategy = Strategy::Zoom;
+        let text = shown(|out| status(out, &sweep, LIVE));
+        let expected = "
+               box of trial 10  box of trial 20
+learning_rate  1e-4 .. 1        0.01 .. 0.2
+layers         1 .. 4           2
+
+best trial";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

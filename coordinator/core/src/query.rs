@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
 use caviar_common::outcome::TrialState;
-use caviar_common::view::{Counts, NO_WORKER, RoundView, SweepView, TestView, TrialView, WorkerView};
+use caviar_common::view::{BoxView, Counts, MAX_BOXES, NO_WORKER, RoundView, SweepView, TestView, TrialView, WorkerView};
 
 use crate::Coordinator;
 use crate::state::{Sweep, Trial};
@@ -56,6 +56,7 @@ impl Coordinator {
             data: sweep.data.clone(),
             counts,
             rounds: rounds(sweep),
+            boxes: boxes(sweep),
             best: sweep.best().map(|t| view(sweep, t, false)),
             test: test(sweep),
             waits_for: waits_for(sweep),
@@ -148,6 +149,18 @@ fn rounds(sweep: &Sweep) -> Vec<RoundView> {
     let number = |i: usize| u32::try_from(i + 1).unwrap_or(u32::MAX);
     let sizes = sweep.spec.search.rounds.iter().enumerate();
     sizes.map(|(i, size)| round(sweep, number(i), *size)).collect()
+}
+
+/// Some of the boxes, from the first to the latest.
+fn boxes(sweep: &Sweep) -> Vec<BoxView> {
+    let in_box = |t: &Trial| t.reason.search_box.clone().map(|search_box| BoxView { trial: t.number, search_box });
+    let mut places: Vec<usize> = Vec::new();
+    let with_box: Vec<&Trial> = sweep.trials.iter().filter(|t| t.reason.round.is_none() && t.reason.search_box.is_some()).collect();
+    if let Some(last) = with_box.len().checked_sub(1) {
+        places.extend((0..MAX_BOXES).map(|i| i * last / (MAX_BOXES - 1)));
+        places.dedup();
+    }
+    places.into_iter().filter_map(|place| with_box.get(place).and_then(|t| in_box(t))).collect()
 }
 
 fn round(sweep: &Sweep, round: u32, trials: u32) -> RoundView {

@@ -10,7 +10,7 @@ use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::{Outcome, SweepState, TrialState, Work};
 use caviar_common::reason::{Extent, Reason, SearchBox, Side, Source};
-use caviar_common::view::{Counts, RoundView, SweepView, TestView, TrialView, WorkerView};
+use caviar_common::view::{BoxView, Counts, MAX_BOXES, RoundView, SweepView, TestView, TrialView, WorkerView};
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
@@ -223,11 +223,16 @@ fn round() -> BoxedStrategy<RoundView> {
         .boxed()
 }
 
+fn box_of_trial() -> BoxedStrategy<BoxView> {
+    (any::<u32>(), search_box()).prop_map(|(trial, search_box)| BoxView { trial: TrialNumber(trial), search_box }).boxed()
+}
+
 pub(super) fn sweep() -> BoxedStrategy<SweepView> {
     let what = (1..=u64::MAX, name(), select(SweepState::ALL.as_slice()), spec(), summary());
-    let how = (counts(), vec(round(), 0..4), of(trial()), of(test()), of(any::<u32>()), vec(text(), 0..4));
+    let how =
+        (counts(), vec(round(), 0..4), vec(box_of_trial(), 0..=MAX_BOXES), of(trial()), of(test()), of(any::<u32>()), vec(text(), 0..4));
     (what, how)
-        .prop_map(|((id, name, state, spec, data), (counts, rounds, best, test, waits_for, notes))| SweepView {
+        .prop_map(|((id, name, state, spec, data), (counts, rounds, boxes, best, test, waits_for, notes))| SweepView {
             id: SweepId(id),
             name,
             state,
@@ -237,6 +242,7 @@ pub(super) fn sweep() -> BoxedStrategy<SweepView> {
             rounds,
             best,
             test,
+            boxes,
             waits_for: waits_for.map(TrialNumber),
             notes,
         })

@@ -4,7 +4,7 @@ use caviar_common::data::DataSummary;
 use caviar_common::error::Problem;
 use caviar_common::ids::{Name, SweepId, TrialNumber};
 use caviar_common::limits::{MAX_ROUNDS, MAX_TRIALS, MAX_WORKERS};
-use caviar_common::view::{Counts, RoundView, SweepView, TestView};
+use caviar_common::view::{BoxView, Counts, MAX_BOXES, RoundView, SweepView, TestView};
 
 use super::state::{sweep_state_from_wire, sweep_state_to_wire};
 use super::trial::{decode_trial, encode_trial};
@@ -28,6 +28,7 @@ pub fn encode_sweep(view: &SweepView) -> v1::Sweep {
         test: view.test.as_ref().map(encode_test),
         waits_for: view.waits_for.map(|trial| trial.0),
         notes: view.notes.iter().map(|note| clip(note)).collect(),
+        boxes: view.boxes.iter().map(encode_box_of_trial).collect(),
     }
 }
 
@@ -37,6 +38,7 @@ pub fn encode_sweep(view: &SweepView) -> v1::Sweep {
 /// The first field that is wrong: `spec.space.units.low`.
 pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
     let rounds = at_most("rounds", wire.rounds, MAX_ROUNDS)?.into_iter().enumerate();
+    let boxes = at_most("boxes", wire.boxes, MAX_BOXES)?.into_iter().enumerate();
     // At most one note per worker that cannot train it.
     let notes = at_most("notes", wire.notes, MAX_WORKERS)?.into_iter().enumerate();
     Ok(SweepView {
@@ -47,11 +49,21 @@ pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
         data: required("data", wire.data).and_then(|data| decode_summary(data).within("data"))?,
         counts: required("counts", wire.counts).and_then(|counts| decode_counts(counts).within("counts"))?,
         rounds: rounds.map(|(i, round)| decode_round(round).at("rounds", i)).collect::<Result<_, _>>()?,
+        boxes: boxes.map(|(i, of)| decode_box_of_trial(of).at("boxes", i)).collect::<Result<_, _>>()?,
         best: wire.best.map(decode_trial).transpose().within("best")?,
         test: wire.test.map(decode_test).transpose().within("test")?,
         waits_for: wire.waits_for.map(TrialNumber),
         notes: notes.map(|(i, note)| text("", note).at("notes", i)).collect::<Result<_, _>>()?,
     })
+}
+
+fn encode_box_of_trial(view: &BoxView) -> v1::TrialBox {
+    v1::TrialBox { trial: view.trial.0, r#box: Some(encode_box(&view.search_box)) }
+}
+
+fn decode_box_of_trial(wire: v1::TrialBox) -> Result<BoxView, Problem> {
+    let search_box = decode_optional_box("box", wire.r#box)?.ok_or_else(|| Problem::new("box", "missing: it must be sent"))?;
+    Ok(BoxView { trial: TrialNumber(wire.trial), search_box })
 }
 
 fn encode_summary(data: &DataSummary) -> v1::DataSummary {
