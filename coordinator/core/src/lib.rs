@@ -23,6 +23,7 @@ pub mod query;
 pub mod state;
 mod sweeps;
 mod volatile;
+mod warm;
 mod workers;
 
 use caviar_common::ids::{StoreId, SweepId};
