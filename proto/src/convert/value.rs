@@ -106,7 +106,12 @@ fn decode_side(wire: v1::Side) -> Result<Side, Problem> {
 }
 
 pub(super) fn encode_reason(reason: &Reason) -> v1::Reason {
-    v1::Reason { source: reason.source.name().to_owned(), round: reason.round, r#box: reason.search_box.as_ref().map(encode_box) }
+    v1::Reason {
+        source: reason.source.name().to_owned(),
+        round: reason.round,
+        r#box: reason.search_box.as_ref().map(encode_box),
+        seen: reason.seen,
+    }
 }
 
 pub(super) fn decode_reason(wire: v1::Reason) -> Result<Reason, Problem> {
@@ -115,5 +120,5 @@ pub(super) fn decode_reason(wire: v1::Reason) -> Result<Reason, Problem> {
         return Err(Problem::with_value("source", shown(&wire.source), format!("write one of {names}")));
     };
     let round = wire.round.map(|round| positive("round", round)).transpose()?;
-    Ok(Reason { round, search_box: decode_optional_box("box", wire.r#box)?, ..Reason::of(source) })
+    Ok(Reason { round, search_box: decode_optional_box("box", wire.r#box)?, seen: wire.seen, ..Reason::of(source) })
 }
