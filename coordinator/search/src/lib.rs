@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod grid;
+pub mod importance;
 mod random;
 mod results;
 mod rounds;

@@ -1,0 +1,45 @@
+//! Which hyperparameters mattered in the trials on standard input; `peers/importance.py` compares the answer with Optuna's.
+//!
+//! In: `{"space": [as in the spec of caviar export], "trials": [{"assignment": {...}, "loss": 0.1}], "measure": "scales" or "values",
+//! "seed": 0}`. Out: `{"parameters": {name: share}, "pairs": [[name, name, share]]}`.
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::io::{Read, Write, stdin, stdout};
+
+use caviar_common::assignment::Assignment;
+use caviar_common::space::Space;
+use caviar_search::importance::{Measure, importance};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+#[derive(Deserialize)]
+struct Input {
+    space: Space,
+    trials: Vec<Trial>,
+    measure: String,
+    seed: u64,
+}
+
+#[derive(Deserialize)]
+struct Trial {
+    assignment: Assignment,
+    loss: Option<f64>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut text = String::new();
+    stdin().read_to_string(&mut text)?;
+    let input: Input = serde_json::from_str(&text)?;
+    let measure = match input.measure.as_str() {
+        "scales" => Measure::Scales,
+        "values" => Measure::Values,
+        other => return Err(format!("measure is {other:?}: scales or values").into()),
+    };
+    let results: Vec<(Assignment, f64)> = input.trials.into_iter().filter_map(|t| Some((t.assignment, t.loss?))).collect();
+    let found = importance(&input.space, &results, measure, input.seed)?;
+    let parameters: Map<String, Value> = found.parameters.iter().map(|p| (p.name.clone(), json!(p.share))).collect();
+    let pairs: Vec<Value> = found.pairs.iter().map(|p| json!([p.names[0], p.names[1], p.share])).collect();
+    writeln!(stdout(), "{}", json!({ "parameters": parameters, "pairs": pairs }))?;
+    Ok(())
+}
