@@ -57,12 +57,12 @@ impl Metric {
     }
 
     fn squared(&self, a: &[f64], b: &[f64]) -> f64 {
-        let mut sum = 0.0;
-        for j in 0..a.len() {
-            let difference = if self.choices[j] { if a[j] == b[j] { 0.0 } else { self.inverse[j] } } else { a[j] - b[j] };
-            sum += difference * difference;
-        }
-        sum
+        let pairs = a.iter().zip(b).zip(&self.inverse).zip(&self.choices);
+        let difference = |(((a, b), inverse), choice): (((&f64, &f64), &f64), &bool)| match (choice, a == b) {
+            (false, _) => a - b,
+            (true, same) => if same { 0.0 } else { *inverse },
+        };
+        pairs.map(difference).map(|difference| difference * difference).sum()
     }
 }
 
@@ -92,27 +92,26 @@ impl Model {
 
     /// Believes a result at `point`: the mean there, which is returned. That changes no mean, only how sure the model is.
     pub(super) fn believe(&mut self, point: &[f64]) -> f64 {
-        let d = self.metric.choices.len();
-        self.extend(point, 1.0);
-        let (results, believed) = self.points.split_at(self.results * d);
-        let new = &believed[believed.len() - d..];
-        results.chunks_exact(d).zip(&self.weights).map(|(other, weight)| weight * matern(self.metric.squared(other, new))).sum()
+        self.extend(point, 1.0)
     }
 
-    fn extend(&mut self, point: &[f64], noise_factor: f64) {
+    /// Adds a row to the factor. Returns the mean at `point` by the results' weights, if there are any yet.
+    fn extend(&mut self, point: &[f64], noise_factor: f64) -> f64 {
         let d = self.metric.choices.len();
         let known = self.points.len() / d;
         self.metric.scale(point, &mut self.points);
         let (before, new) = self.points.split_at(known * d);
         let start = self.factor.len();
-        for other in before.chunks_exact(d) {
-            self.factor.push(matern(self.metric.squared(other, new)));
-        }
+        self.factor.extend(before.chunks_exact(d).map(|other| self.metric.squared(other, new)));
         let (rows, row) = self.factor.split_at_mut(start);
+        // In a pass of its own, of which the compiler makes vectors.
+        row.iter_mut().for_each(|value| *value = matern(*value));
+        let mean = row.iter().zip(&self.weights).map(|(correlation, weight)| correlation * weight).sum();
         solve(rows, row);
         let rest = 1.0 + self.noise * noise_factor - row.iter().map(|l| l * l).sum::<f64>();
         // Rounding can make it negative where points coincide and there is next to no noise.
         self.factor.push(rest.max(1e-12).sqrt());
+        mean
     }
 
     /// The least posterior mean at the results: what was observed without its share of noise.

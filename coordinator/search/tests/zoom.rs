@@ -1,0 +1,231 @@
+//! What zoom promises, whatever the space, the log and the assignments in flight.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic, reason = "tests")]
+
+use caviar_common::assignment::{Assignment, Value};
+use caviar_common::reason::Source;
+use caviar_common::scale::Scale;
+use caviar_common::space::{Condition, Domain, Holds, Parameter, Space};
+use caviar_common::spec::file::parse;
+use caviar_common::spec::{Goal, SweepSpec};
+use caviar_search::{Ask, Observation, Question, Sampler, Stage, Suggestion, WarmStart, build};
+use proptest::prelude::*;
+
+fn spec(parameters: Vec<Parameter>) -> SweepSpec {
+    let text = "name = \"t\"\nseed = 5\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 1\nparallelism = 4\n";
+    let mut spec = parse(text).unwrap().spec;
+    spec.search.strategy = caviar_common::spec::Strategy::Zoom;
+    spec.space = Space::new(parameters).unwrap();
+    spec
+}
+
+fn parameter(name: &str, domain: Domain, when: Option<Condition>) -> Parameter {
+    Parameter { name: name.into(), domain, when, points: None }
+}
+
+fn float(scale: Scale, low: f64, high: f64) -> Domain {
+    Domain::Float { scale, low, high }
+}
+
+fn int(scale: Scale, low: i64, high: i64) -> Domain {
+    Domain::Int { scale, low, high }
+}
+
+fn choice(values: &[&str]) -> Domain {
+    Domain::Choice { values: values.iter().map(|v| Value::Text((*v).into())).collect() }
+}
+
+fn when(parameter: &str, holds: Holds) -> Option<Condition> {
+    Some(Condition { parameter: parameter.into(), holds })
+}
+
+/// Every kind of parameter, and conditions two deep.
+fn mixed() -> Vec<Parameter> {
+    vec![
+        parameter("rate", float(Scale::Log, 1e-5, 1.0), None),
+        parameter("momentum", float(Scale::OneMinusLog, 0.5, 0.999), None),
+        parameter("layers", int(Scale::Linear, 1, 4), None),
+        parameter("kind", choice(&["a", "b", "c"]), None),
+        parameter("third", int(Scale::Log, 16, 64), when("layers", Holds::AtLeast(3))),
+        parameter("extra", choice(&["x", "y"]), when("kind", Holds::OneOf(vec![Value::Text("b".into())]))),
+        parameter("deep", float(Scale::Linear, -1.0, 1.0), when("extra", Holds::OneOf(vec![Value::Text("y".into())]))),
+        parameter("fixed", float(Scale::Log, 0.1, 0.1), None),
+    ]
+}
+
+/// Twelve points: a choice, a number beside one of its values, and a value that is always the same.
+fn finite() -> Vec<Parameter> {
+    vec![
+        parameter("kind", choice(&["a", "b", "c"]), None),
+        parameter("size", int(Scale::Log, 1, 10), when("kind", Holds::OneOf(vec![Value::Text("a".into())]))),
+        parameter("one", int(Scale::Linear, 3, 3), None),
+    ]
+}
+
+fn asked(sampler: &mut Box<dyn Sampler>, trial: u32, log: &[Observation], pending: &[&Assignment]) -> Option<Suggestion> {
+    match sampler.ask(&Question { trial, log, pending }) {
+        Ask::Suggest(suggestion) => Some(suggestion),
+        Ask::Exhausted => None,
+        Ask::Wait => panic!("zoom never waits"),
+    }
+}
+
+/// What becomes of a trial.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Ends(f64),
+    Fails,
+    Stops(f64),
+    PassesAndEnds(f64, f64),
+}
+
+fn fates() -> impl proptest::strategy::Strategy<Value = Fate> {
+    prop_oneof![
+        4 => (-1.0..1.0f64).prop_map(Fate::Ends),
+        1 => Just(Fate::Fails),
+        1 => Just(Fate::Ends(0.5)),
+        1 => (-1.0..1.0f64).prop_map(Fate::Stops),
+        2 => (-1.0..1.0f64, -1.0..1.0f64).prop_map(|(a, b)| Fate::PassesAndEnds(a, b)),
+    ]
+}
+
+/// A sweep with four trials in flight: an ask, then a report of the trial that is longest in flight, and so on. Calls `check` at every
+/// ask with the sampler that is asked all along.
+fn sweep(spec: &SweepSpec, fates: &[Fate], mut check: impl FnMut(u32, &[Observation], &[&Assignment], Option<&Suggestion>)) {
+    let mut sampler = build(spec, &[]);
+    let (mut log, mut flying, mut going_on): (Vec<Observation>, Vec<(u32, Assignment)>, Vec<Observation>) = Default::default();
+    for (trial, fate) in (0u32..).zip(fates) {
+        let pending: Vec<&Assignment> = flying.iter().map(|(_, a)| a).collect();
+        let answer = asked(&mut sampler, trial, &log, &pending);
+        check(trial, &log, &pending, answer.as_ref());
+        let Some(suggestion) = answer else { return };
+        flying.push((trial, suggestion.assignment));
+        if flying.len() < 4 {
+            continue;
+        }
+        let (trial, assignment) = flying.remove(0);
+        let entry = |stage, loss| Observation { trial, assignment: assignment.clone(), stage, loss };
+        match fate {
+            Fate::Ends(loss) => log.push(entry(Stage::Ended, Some(*loss))),
+            Fate::Fails => log.push(entry(Stage::Ended, None)),
+            Fate::Stops(loss) => log.push(entry(Stage::Stopped(0), Some(*loss))),
+            Fate::PassesAndEnds(first, last) => {
+                log.push(entry(Stage::Passed(0), Some(*first)));
+                going_on.push(entry(Stage::Ended, Some(*last)));
+            }
+        }
+        if trial % 3 == 0 {
+            log.append(&mut going_on);
+        }
+    }
+}
+
+fn key(assignment: &Assignment) -> String {
+    assignment.iter().map(|(name, value)| format!("{name}={value} ")).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn an_answer_is_a_function_of_the_log_and_lies_in_the_space_and_is_new(fates in prop::collection::vec(fates(), 10..120)) {
+        let spec = spec(mixed());
+        let mut seen = std::collections::BTreeSet::new();
+        sweep(&spec, &fates, |trial, log, pending, answer| {
+            let suggestion = answer.unwrap();
+            // Legal values for the active parameters, and none for any other.
+            assert!(spec.space.contains(&suggestion.assignment), "{suggestion:?}");
+            assert!(seen.insert(key(&suggestion.assignment)), "{trial} again: {suggestion:?}");
+            if trial % 7 == 0 || trial == 30 {
+                assert_eq!(asked(&mut build(&spec, &[]), trial, log, pending).as_ref(), answer);
+            }
+        });
+    }
+
+    #[test]
+    fn a_finite_space_is_exhausted_when_every_point_was_used(fates in prop::collection::vec(fates(), 40)) {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut exhausted = false;
+        sweep(&spec(finite()), &fates, |_, _, _, answer| match answer {
+            Some(suggestion) => assert!(seen.insert(key(&suggestion.assignment)), "{suggestion:?}"),
+            None => exhausted = true,
+        });
+        prop_assert!(exhausted);
+        prop_assert_eq!(seen.len(), 12);
+    }
+
+    #[test]
+    fn equal_and_failed_results_are_survived(fate in prop_oneof![Just(Fate::Fails), Just(Fate::Ends(0.25)), Just(Fate::Ends(1e300)), Just(Fate::Stops(-1e300))]) {
+        let spec = spec(mixed());
+        let mut answers = 0;
+        sweep(&spec, &[fate; 100], |_, _, _, answer| answers += u32::from(spec.space.contains(&answer.unwrap().assignment)));
+        prop_assert_eq!(answers, 100);
+    }
+}
+
+#[test]
+fn a_space_of_a_single_value_has_one_trial() {
+    for domain in [float(Scale::Linear, 2.0, 2.0), int(Scale::Log, 7, 7), choice(&["only"])] {
+        let mut answers = Vec::new();
+        sweep(&spec(vec![parameter("p", domain, None)]), &[Fate::Ends(1.0); 5], |_, _, _, answer| answers.push(answer.is_some()));
+        assert_eq!(answers, [true, false]);
+    }
+}
+
+fn bowl(space: &Space, assignment: &Assignment) -> f64 {
+    space.encode(assignment).iter().map(|u| (u - 0.7) * (u - 0.7)).sum()
+}
+
+/// Ranges for numbers only.
+fn plane() -> Vec<Parameter> {
+    vec![parameter("x", float(Scale::Log, 1e-4, 1.0), None), parameter("y", float(Scale::Linear, 0.0, 10.0), None)]
+}
+
+#[test]
+fn it_finds_the_bottom_of_a_bowl_and_expects_it_in_units_of_the_objective() {
+    for goal in [Goal::Minimize, Goal::Maximize] {
+        let mut spec = spec(plane());
+        spec.objective.goal = goal;
+        let (mut sampler, mut log, mut expected) = (build(&spec, &[]), Vec::new(), Vec::new());
+        for trial in 0..60 {
+            let suggestion = asked(&mut sampler, trial, &log, &[]).unwrap();
+            let loss = bowl(&spec.space, &suggestion.assignment);
+            if let (true, Some(ranking)) = (trial >= 40, &suggestion.reason.ranking) {
+                let sign = goal.as_loss(1.0);
+                assert!(sign * ranking.expected.better <= sign * ranking.expected.worse);
+                expected.push((goal.as_loss(ranking.expected.middle) - loss).abs());
+            }
+            assert_eq!(suggestion.reason.seen, trial);
+            log.push(Observation { trial, assignment: suggestion.assignment, stage: Stage::Ended, loss: Some(loss) });
+        }
+        let best = log.iter().filter_map(|o| o.loss).fold(f64::INFINITY, f64::min);
+        assert!(best < 1e-4, "{best}");
+        expected.sort_by(f64::total_cmp);
+        assert!(expected[expected.len() / 2] < 0.02, "{expected:?}");
+    }
+}
+
+#[test]
+fn a_warm_start_begins_with_the_earlier_best_and_learns_from_the_rest() {
+    let spec = spec(plane());
+    // The earlier sweep had a wider range for x, none for y, and something else.
+    let earlier = |x: f64, loss: f64| {
+        let values = [("x".to_string(), Value::Float(x)), ("z".to_string(), Value::Int(3))];
+        (values.into_iter().collect::<Assignment>(), Some(loss))
+    };
+    let results: Vec<(Assignment, Option<f64>)> = (0..40).map(|i| earlier(1e-3 * f64::from(1 << (i % 14)), 100.0 - f64::from(i % 14))).collect();
+    let warm = WarmStart { results };
+    let mut sampler = build(&spec, std::slice::from_ref(&warm));
+    let first = asked(&mut sampler, 0, &[], &[]).unwrap();
+    assert_eq!(first.reason.source, Source::WarmStart);
+    assert_eq!(first.assignment.get("x"), Some(&Value::Float(1.0)), "clipped to the range of this sweep");
+    let mut log = Vec::new();
+    for trial in 0..30 {
+        let suggestion = asked(&mut sampler, trial, &log, &[]).unwrap();
+        assert!(spec.space.contains(&suggestion.assignment), "{suggestion:?}");
+        assert_eq!(Some(&suggestion), asked(&mut build(&spec, std::slice::from_ref(&warm)), trial, &log, &[]).as_ref());
+        assert_eq!(suggestion.reason.source == Source::Ranked, trial > 1 && trial % 8 != 7, "{trial}");
+        let loss = bowl(&spec.space, &suggestion.assignment);
+        log.push(Observation { trial, assignment: suggestion.assignment, stage: Stage::Ended, loss: Some(loss) });
+    }
+    assert!(log.iter().filter_map(|o| o.loss).any(|loss| loss < 0.01));
+}
