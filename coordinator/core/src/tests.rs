@@ -13,6 +13,7 @@ use super::*;
 use crate::query::{TrialFilter, TrialOrder};
 
 mod leases;
+mod stopping;
 
 const TTL: u64 = 1_000;
 const SWEEP: SweepId = SweepId(1);
