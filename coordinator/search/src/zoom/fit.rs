@@ -43,7 +43,13 @@ pub(super) fn fit(choices: &[bool], points: &[f64], y: &[f64], factors: &[f64]) 
         }
         for j in 0..=d {
             let turn = gradient[j] * before[j];
-            let factor = if turn > 0.0 { FASTER } else if turn < 0.0 { SLOWER } else { 1.0 };
+            let factor = if turn > 0.0 {
+                FASTER
+            } else if turn < 0.0 {
+                SLOWER
+            } else {
+                1.0
+            };
             steps[j] = (steps[j] * factor).clamp(STEP.1, STEP.2);
             // After a turn the parameter rests for a step.
             before[j] = if turn < 0.0 { 0.0 } else { gradient[j] };

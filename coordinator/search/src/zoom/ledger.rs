@@ -176,12 +176,14 @@ impl Ledger {
         let mut ranked = self.ranked();
         let finite: usize = ranked.heads.iter().map(|(_, members)| members.len()).sum();
         let worst = ranked.heads.iter().filter_map(|(gain, m)| Some(m.last()?.0 + gain)).max_by(f64::total_cmp).unwrap_or_default();
-        let Some((best, _)) = ranked.heads.iter().map(|(gain, m)| (m.first().map_or(worst, |m| m.0 + gain), 0)).min_by(|a, b| a.0.total_cmp(&b.0))
+        let Some((best, _)) =
+            ranked.heads.iter().map(|(gain, m)| (m.first().map_or(worst, |m| m.0 + gain), 0)).min_by(|a, b| a.0.total_cmp(&b.0))
         else {
             return Summary::default();
         };
         let (low, high) = (self.len().saturating_sub(1) / 2, self.len() / 2);
-        let mut at = |index: usize, skipped: usize| if index < finite { ranked.nth(index - skipped).map_or(worst, |(loss, _)| loss) } else { worst };
+        let mut at =
+            |index: usize, skipped: usize| if index < finite { ranked.nth(index - skipped).map_or(worst, |(loss, _)| loss) } else { worst };
         let below = at(low, 0);
         let above = if high > low { at(high, low + 1) } else { below };
         Summary { best, median: below + (above - below) / 2.0, worst }

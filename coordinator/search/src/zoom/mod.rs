@@ -150,7 +150,11 @@ impl Zoom {
 
     /// The best of the candidates that `free` allows.
     fn ranked(
-        &mut self, stream: &mut Stream, log: &[Observation], pending: &[Vec<f64>], free: &dyn Fn(&Self, &[f64]) -> bool,
+        &mut self,
+        stream: &mut Stream,
+        log: &[Observation],
+        pending: &[Vec<f64>],
+        free: &dyn Fn(&Self, &[f64]) -> bool,
     ) -> Option<Found> {
         self.prepare(log);
         let (_, local) = self.local.as_ref()?;

@@ -57,4 +57,3 @@ fn step(domain: &Domain, i: u64) -> f64 {
         Domain::Float { .. } | Domain::Int { .. } | Domain::Choice { .. } => level(domain, i),
     }
 }
-
