@@ -1,6 +1,6 @@
 //! What an ask costs late in a sweep: CPU time per ask of `strategy = "zoom"`, ten parameters, each ask after one more result, averaged
 //! over asks in a row, the fits among them.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::as_conversions, reason = "a program for measuring")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::as_conversions, clippy::indexing_slicing, reason = "a program for measuring")]
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a program, not part of the pure library")]
 
 use caviar_common::assignment::{Assignment, Value};

@@ -7,7 +7,14 @@
 //! {"tell": 0, "value": 0.25}                       --> {}     null, or nothing, for a trial that diverged
 //! {"tell": 0, "value": 0.5, "passed": 0}           --> {}     it passed rung 0 and goes on; "stopped" instead if it does not
 //! ```
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program for benches: bad input may end it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a program for benches: bad input may end it"
+)]
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a program, not part of the pure library")]
 
 use std::collections::BTreeMap;

@@ -4,7 +4,6 @@
 """
 import argparse
 import json
-import math
 import os
 import subprocess
 import sys
@@ -15,7 +14,6 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.normpath(os.path.join(HERE, "..", "..", ".."))
-OURS = ("zoom", "tpe_ours")
 # At these numbers of trials the regret is kept.
 KEPT = sorted({10, 25, 50, 75, 100, 150, 200} | set(range(5, 201, 5)))
 
@@ -88,17 +86,19 @@ def parameter(space, j):
 def build(program):
     if program:
         return program
-    subprocess.run(["cargo", "build", "-q", "-p", "caviar-search", "--example", "ask_tell"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "-q", "--release", "-p", "caviar-search", "--example", "ask_tell"], cwd=ROOT, check=True)
     target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
-    return os.path.join(target, "debug", "examples", "ask_tell")
+    return os.path.join(target, "release", "examples", "ask_tell")
 
 
 def run(a, task, problem, simulator, baselines):
     method, _, workers, seed, trials = task
     start = time.process_time()
-    ours = method == a.label or method in OURS
-    make = lambda: Caviar(a.program, problem, "zoom", workers, seed, trials) if ours else baselines.make(method, problem, workers, seed)
-    sampler = make()
+    ours = method == a.label
+    if ours:
+        sampler = Caviar(a.program, problem, "zoom", workers, seed, trials)
+    else:
+        sampler = baselines.make(method, problem, workers, seed)
     curve = simulator.regret(problem, simulator.run(sampler, problem, workers, trials, seed))
     if ours:
         sampler.close()
@@ -128,15 +128,12 @@ def main():
     import baselines
     import problems
     import sim
-    from importlib import util
-
-    spec = util.spec_from_file_location("held_out", os.path.join(HERE, "problems.py"))
-    held_out = util.module_from_spec(spec)
-    spec.loader.exec_module(held_out)
+    import held_out
     import report
 
     names = problems.OPEN if a.set == "open" else held_out.HELD_OUT if a.set == "held_out" else a.set.split(",")
-    a.program = build(a.program)
+    if "zoom" in a.methods.split(","):
+        a.program = build(a.program)
     kept = os.path.join(a.cache, "runs.jsonl")
     results = [r for path in a.also + [kept] if os.path.exists(path) for r in map(json.loads, open(path))]
     done = {(r["m"], r["p"], r["W"], r["s"]) for r in results if max(map(int, r["r"])) >= (100 if r["W"] == 1 else 200)}

@@ -1,5 +1,13 @@
 //! Zoom, once more and plainly: dense algebra, nothing kept, nothing clever. What the sampler says of its trials must agree.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic, clippy::wildcard_enum_match_arm, reason = "a test")]
+#![allow(
+    clippy::needless_range_loop,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test"
+)]
 
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::reason::{Extent, Source};
@@ -192,13 +200,20 @@ impl Plain<'_> {
     }
 
     fn covariance(&self, points: &[&Point], theta: &Theta) -> Vec<Vec<f64>> {
-        let row = |i: usize| (0..points.len()).map(|k| self.kernel(points[i], points[k], theta) + if i == k { theta.noise } else { 0.0 }).collect();
+        let row = |i: usize| {
+            (0..points.len()).map(|k| self.kernel(points[i], points[k], theta) + if i == k { theta.noise } else { 0.0 }).collect()
+        };
         (0..points.len()).map(row).collect()
     }
 
     /// L, from the trials that are over.
     fn side(&self) -> f64 {
-        let over: Vec<Option<f64>> = self.log.iter().filter(|o| !matches!(o.stage, Stage::Passed(_))).map(|o| if o.stage == Stage::Ended { o.loss } else { None }).collect();
+        let over: Vec<Option<f64>> = self
+            .log
+            .iter()
+            .filter(|o| !matches!(o.stage, Stage::Passed(_)))
+            .map(|o| if o.stage == Stage::Ended { o.loss } else { None })
+            .collect();
         let patience = 5.max(self.dimensions()) as f64 * (f64::from(self.spec.search.parallelism) / 8.0).clamp(1.0, 4.0);
         let (mut side, mut good, mut bad) = (0.8, 0, 0.0);
         for i in 6..over.len() {
@@ -226,7 +241,8 @@ fn product(a: &[f64], b: &[f64]) -> f64 {
 /// The inverse and the logarithm of the determinant, by Gauss and Jordan.
 fn invert(matrix: &[Vec<f64>]) -> (Vec<Vec<f64>>, f64) {
     let n = matrix.len();
-    let mut rows: Vec<Vec<f64>> = (0..n).map(|i| [matrix[i].clone(), (0..n).map(|k| f64::from(u8::from(i == k))).collect()].concat()).collect();
+    let mut rows: Vec<Vec<f64>> =
+        (0..n).map(|i| [matrix[i].clone(), (0..n).map(|k| f64::from(u8::from(i == k))).collect()].concat()).collect();
     let mut log_det = 0.0;
     for i in 0..n {
         let pivot = rows[i][i];
@@ -303,7 +319,7 @@ fn candidates(judge: &Judge<'_>, sides: &[(f64, f64)], top: &[Point], stream: &m
         if (60..120).contains(&i) {
             let (base, sure) = (&top[stream.below(top.len() as u64) as usize], stream.below(d as u64) as usize);
             for j in 0..d {
-                let redraw = stream.uniform() < f64::max(0.2, f64::min(1.0, 3.0 / d as f64)) || j == sure;
+                let redraw = stream.uniform() < (3.0 / d as f64).clamp(0.2, 1.0) || j == sure;
                 point.push(if redraw { inside(j, stream) } else { base[j] });
             }
         } else {

@@ -11,7 +11,8 @@ use caviar_search::{Ask, Observation, Question, Sampler, Stage, Suggestion, Warm
 use proptest::prelude::*;
 
 fn spec(parameters: Vec<Parameter>) -> SweepSpec {
-    let text = "name = \"t\"\nseed = 5\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 1\nparallelism = 4\n";
+    let text =
+        "name = \"t\"\nseed = 5\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 1\nparallelism = 4\n";
     let mut spec = parse(text).unwrap().spec;
     spec.search.strategy = caviar_common::spec::Strategy::Zoom;
     spec.space = Space::new(parameters).unwrap();
@@ -212,7 +213,8 @@ fn a_warm_start_begins_with_the_earlier_best_and_learns_from_the_rest() {
         let values = [("x".to_string(), Value::Float(x)), ("z".to_string(), Value::Int(3))];
         (values.into_iter().collect::<Assignment>(), Some(loss))
     };
-    let results: Vec<(Assignment, Option<f64>)> = (0..40).map(|i| earlier(1e-3 * f64::from(1 << (i % 14)), 100.0 - f64::from(i % 14))).collect();
+    let results: Vec<(Assignment, Option<f64>)> =
+        (0..40).map(|i| earlier(1e-3 * f64::from(1 << (i % 14)), 100.0 - f64::from(i % 14))).collect();
     let warm = WarmStart { results };
     let mut sampler = build(&spec, std::slice::from_ref(&warm));
     let first = asked(&mut sampler, 0, &[], &[]).unwrap();

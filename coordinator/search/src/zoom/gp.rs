@@ -60,7 +60,13 @@ impl Metric {
         let pairs = a.iter().zip(b).zip(&self.inverse).zip(&self.choices);
         let difference = |(((a, b), inverse), choice): (((&f64, &f64), &f64), &bool)| match (choice, a == b) {
             (false, _) => a - b,
-            (true, same) => if same { 0.0 } else { *inverse },
+            (true, same) => {
+                if same {
+                    0.0
+                } else {
+                    *inverse
+                }
+            }
         };
         pairs.map(difference).map(|difference| difference * difference).sum()
     }
@@ -216,8 +222,8 @@ pub(super) fn matern(squared: f64) -> f64 {
 /// compiler can do several at once, which it cannot with a call of `libm`. By Cody and Waite's reduction and a Taylor polynomial.
 #[inline]
 pub(super) fn decay(a: f64) -> f64 {
-    const LN2_HIGH: f64 = 6.931_471_803_691_238_2e-1;
-    const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
+    const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
+    const LN2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
     // Adding it leaves the nearest whole number in the low bits.
     const ROUND: f64 = 6_755_399_441_055_744.0;
     let a = a.min(700.0);
