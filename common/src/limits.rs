@@ -28,6 +28,8 @@ pub const MAX_TEXT_CHARS: usize = 4_096;
 pub const MAX_SWEEP_FILE_BYTES: u64 = 1 << 20;
 /// Slots of one worker.
 pub const MAX_SLOTS: u32 = 4_096;
+/// Trials that one worker may hold parked: each keeps a thread and its memory.
+pub const MAX_PARKED: u32 = 64;
 /// Epochs in one report.
 pub const MAX_POINTS_PER_REPORT: usize = 1_024;
 /// Sweeps or trials in one page of a listing.

@@ -9,7 +9,7 @@ use crate::metric::{EpochMetrics, Score};
 use crate::outcome::{Outcome, Work};
 
 /// The version of this conversation. A coordinator refuses a worker that speaks another.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The first message of a connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Hello {
     pub slots: u32,
     /// It takes no new work.
     pub draining: bool,
+    /// It may be asked to park trials, which keep their memory meanwhile.
+    pub can_park: bool,
     /// The store that granted what it holds; none before its first Welcome.
     pub store: Option<StoreId>,
     /// Every lease with something left to do or to acknowledge.
@@ -159,6 +161,23 @@ pub enum ToWorker {
         /// Why, for the log.
         reason: String,
     },
-    /// Finish what is held, take nothing new, and leave.
+    /// The trial ends here, at a rung that it had reported: stop at once, and forget the lease.
+    Stop {
+        /// The lease.
+        lease: LeaseId,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// Others need the slot more: hold the training at the next mini-batch, and keep the lease. Lasts as long as the connection.
+    Park {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// Go on with what was parked.
+    Unpark {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// Finish what is held, take nothing new, and leave. Nothing stays parked.
     Drain,
 }

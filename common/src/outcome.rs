@@ -12,6 +12,8 @@ pub enum TrialState {
     Running,
     /// Trained to its last epoch.
     Completed,
+    /// It was weaker than others at a rung, and ended there.
+    Stopped,
     /// Its loss became infinite or NaN: a result, and a bad one.
     Diverged,
     /// It could not be trained; the trial says why.
@@ -22,10 +24,11 @@ pub enum TrialState {
 
 impl TrialState {
     /// All states, in the order in which they are shown.
-    pub const ALL: [Self; 6] = [Self::Queued, Self::Running, Self::Completed, Self::Diverged, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 7] = [Self::Queued, Self::Running, Self::Completed, Self::Stopped, Self::Diverged, Self::Failed, Self::Cancelled];
 
-    /// Every legal transition. Nothing else ever happens to a trial.
-    pub const TRANSITIONS: [(Self, Self); 7] = [
+    /// Every legal transition. Nothing else ever happens to a trial. A trial whose worker was past a rung before the rung was decided may
+    /// be stopped there after it came to another end.
+    pub const TRANSITIONS: [(Self, Self); 12] = [
         (Self::Queued, Self::Running),
         (Self::Running, Self::Queued),
         (Self::Running, Self::Completed),
@@ -33,6 +36,11 @@ impl TrialState {
         (Self::Running, Self::Failed),
         (Self::Queued, Self::Cancelled),
         (Self::Running, Self::Cancelled),
+        (Self::Queued, Self::Stopped),
+        (Self::Running, Self::Stopped),
+        (Self::Completed, Self::Stopped),
+        (Self::Diverged, Self::Stopped),
+        (Self::Failed, Self::Stopped),
     ];
 
     /// Whether `self` may become `next`.
@@ -40,9 +48,12 @@ impl TrialState {
         Self::TRANSITIONS.contains(&(self, next))
     }
 
-    /// Whether nothing can happen to it any more.
-    pub fn is_final(self) -> bool {
-        !Self::TRANSITIONS.iter().any(|(from, _)| *from == self)
+    /// Whether nothing more is trained of it.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Queued | Self::Running => false,
+            Self::Completed | Self::Stopped | Self::Diverged | Self::Failed | Self::Cancelled => true,
+        }
     }
 
     /// The name used in files, on the wire and on the command line.
@@ -51,6 +62,7 @@ impl TrialState {
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Completed => "completed",
+            Self::Stopped => "stopped",
             Self::Diverged => "diverged",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -138,7 +150,11 @@ mod tests {
     #[test]
     fn final_states_are_those_without_a_way_out() {
         let ends: Vec<TrialState> = TrialState::ALL.into_iter().filter(|s| s.is_final()).collect();
-        assert_eq!(ends, [TrialState::Completed, TrialState::Diverged, TrialState::Failed, TrialState::Cancelled]);
+        let expected = [TrialState::Completed, TrialState::Stopped, TrialState::Diverged, TrialState::Failed, TrialState::Cancelled];
+        assert_eq!(ends, expected);
+        // What ended may turn out to have been stopped before, and nothing else.
+        let from_ends = TrialState::TRANSITIONS.iter().filter(|(from, _)| from.is_final());
+        assert!(from_ends.clone().all(|(_, to)| *to == TrialState::Stopped) && from_ends.count() == 3);
     }
 
     #[test]

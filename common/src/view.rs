@@ -22,6 +22,8 @@ pub struct Counts {
     pub running: u32,
     /// Trained to the end.
     pub completed: u32,
+    /// Ended at a rung.
+    pub stopped: u32,
     /// Ended with an infinite or NaN loss.
     pub diverged: u32,
     /// Could not be trained.
@@ -37,6 +39,7 @@ impl Counts {
             TrialState::Queued => &mut self.queued,
             TrialState::Running => &mut self.running,
             TrialState::Completed => &mut self.completed,
+            TrialState::Stopped => &mut self.stopped,
             TrialState::Diverged => &mut self.diverged,
             TrialState::Failed => &mut self.failed,
             TrialState::Cancelled => &mut self.cancelled,
@@ -45,7 +48,7 @@ impl Counts {
 
     /// Trials that came to an end of their own. Those that were cancelled did not.
     pub const fn done(&self) -> u32 {
-        self.completed + self.diverged + self.failed
+        self.completed + self.stopped + self.diverged + self.failed
     }
 }
 
@@ -112,6 +115,17 @@ impl SweepView {
     }
 }
 
+/// Where and why a trial was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StoppedView {
+    /// The epoch of the rung, from 1.
+    pub epoch: u32,
+    /// Its rank there by the objective, from 1.
+    pub rank: u32,
+    /// Trials that the rung had seen by then, this one included.
+    pub of: u32,
+}
+
 /// A trial.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrialView {
@@ -129,7 +143,7 @@ pub struct TrialView {
     pub worker: Option<Name>,
     /// Epochs it was asked for.
     pub epochs: u32,
-    /// The objective after the last epoch so far; final once the trial is done.
+    /// The objective after the last epoch so far; final once the trial is done. Of a stopped trial, that at its rung.
     pub objective: Option<f64>,
     /// Its last epoch.
     pub last: Option<EpochMetrics>,
@@ -141,6 +155,8 @@ pub struct TrialView {
     pub memory_bytes: Option<u64>,
     /// Why it failed.
     pub message: Option<String>,
+    /// Where it was stopped, if it was.
+    pub stopped: Option<StoppedView>,
 }
 
 /// A worker.

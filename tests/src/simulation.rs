@@ -34,11 +34,13 @@ pub struct Faults {
     pub poison: Option<u32>,
     /// Whether every worker has a twin: another process of the same name, alive at the same time.
     pub twins: bool,
+    /// Whether trials differ in speed, by up to a factor of 16, and otherwise on every worker.
+    pub uneven: bool,
 }
 
 impl Faults {
     /// Nothing goes wrong.
-    pub const NONE: Self = Self { breaks: 0, crashes: 0, restarts: 0, silences: 0, poison: None, twins: false };
+    pub const NONE: Self = Self { breaks: 0, crashes: 0, restarts: 0, silences: 0, poison: None, twins: false, uneven: false };
 }
 
 /// A training under way.
@@ -46,6 +48,9 @@ impl Faults {
 struct Job {
     grant: Grant,
     epoch: u32,
+    is_held: bool,
+    /// It advances in one of so many turns.
+    slowness: u64,
 }
 
 /// A worker process and its connection.
@@ -56,6 +61,8 @@ struct Node {
     incarnation: Incarnation,
     agent: Agent,
     jobs: BTreeMap<LeaseId, Job>,
+    /// How often it was told to hold a trial.
+    holds: u64,
     session: Option<SessionId>,
     to_coordinator: VecDeque<FromWorker>,
     to_worker: VecDeque<ToWorker>,
@@ -64,14 +71,15 @@ struct Node {
 impl Node {
     fn new(name: &Name, slots: u32, incarnation: u64) -> Self {
         let incarnation = Incarnation(incarnation);
-        let agent = Agent::new(Identity { worker: name.clone(), incarnation, slots });
+        let agent = Agent::new(Identity { worker: name.clone(), incarnation, slots, can_park: true });
         let (to_coordinator, to_worker) = (VecDeque::new(), VecDeque::new());
-        Self { name: name.clone(), slots, incarnation, agent, jobs: BTreeMap::new(), session: None, to_coordinator, to_worker }
+        Self { name: name.clone(), slots, incarnation, agent, jobs: BTreeMap::new(), holds: 0, session: None, to_coordinator, to_worker }
     }
 
     fn disconnect(&mut self) {
         self.session = None;
         self.agent.disconnected();
+        self.obey();
         self.to_coordinator.clear();
         self.to_worker.clear();
     }
@@ -80,8 +88,14 @@ impl Node {
         while let Some(command) = self.agent.next_command() {
             match command {
                 Command::Start(grant) => {
-                    self.jobs.insert(grant.lease, Job { grant: *grant, epoch: 0 });
+                    let slowness = 1 << Seed::derive(self.incarnation.0, grant.lease.0, Purpose::Shuffle).stream(0).below(5);
+                    self.jobs.insert(grant.lease, Job { grant: *grant, epoch: 0, is_held: false, slowness });
                 }
+                Command::Hold(lease) => {
+                    self.jobs.get_mut(&lease).expect("it trains").is_held = true;
+                    self.holds += 1;
+                }
+                Command::Continue(lease) => self.jobs.get_mut(&lease).expect("it trains").is_held = false,
                 Command::Cancel(lease) => {
                     if self.jobs.remove(&lease).is_some() {
                         self.agent.on_event(RunnerEvent::Ended { lease, end: End::Cancelled });
@@ -111,6 +125,7 @@ pub struct Simulation {
     next_session: u64,
     next_incarnation: u64,
     faults: Faults,
+    trained: u64,
 }
 
 impl Simulation {
@@ -122,7 +137,7 @@ impl Simulation {
         let nodes = all.iter().enumerate().map(|(i, slots)| Node::new(&name(i), *slots, i as u64)).collect();
         let chance = Seed::derive(seed, 0, Purpose::Shuffle).stream(0);
         let core = Coordinator::new(config, STORE);
-        Self { core, config, events: Vec::new(), now: 0, nodes, chance, next_session: 1, next_incarnation: 1_000, faults }
+        Self { core, config, events: Vec::new(), now: 0, nodes, chance, next_session: 1, next_incarnation: 1_000, faults, trained: 0 }
     }
 
     /// Submits a sweep on made-up data.
@@ -142,7 +157,7 @@ impl Simulation {
                 return;
             }
             if action == patience {
-                self.faults = Faults { poison: self.faults.poison, ..Faults::NONE };
+                self.faults = Faults { poison: self.faults.poison, uneven: self.faults.uneven, ..Faults::NONE };
             }
             assert!(action < patience + 200_000, "the sweep does not end: {:?}", self.core.sweep(sweep));
             self.act();
@@ -159,6 +174,16 @@ impl Simulation {
             trial.attempts.0 = 0;
         }
         trials
+    }
+
+    /// Epochs that workers have trained so far, whether they counted or not.
+    pub const fn trained(&self) -> u64 {
+        self.trained
+    }
+
+    /// How often a worker that is there still was told to hold a trial.
+    pub fn holds(&self) -> u64 {
+        self.nodes.iter().map(|node| node.holds).sum()
     }
 
     /// The coordinator.
@@ -258,6 +283,7 @@ impl Simulation {
         let node = &mut self.nodes[node];
         node.session = Some(session);
         let hello = FromWorker::Hello(node.agent.hello());
+        node.obey();
         node.to_coordinator.push_back(hello);
         self.deliver(session);
     }
@@ -282,22 +308,30 @@ impl Simulation {
             node.agent.on_message(message);
             node.obey();
         }
-        assert!(node.jobs.len() <= node.slots as usize, "{} trains more than it has slots", node.name);
+        assert!(
+            node.jobs.values().filter(|job| !job.is_held).count() <= node.slots as usize,
+            "{} trains more than it has slots",
+            node.name
+        );
     }
 
     /// One epoch of one of the worker's trainings.
     fn train(&mut self, at: usize) {
-        let jobs = self.nodes[at].jobs.len() as u64;
+        let jobs = self.nodes[at].jobs.values().filter(|job| !job.is_held).count() as u64;
         let pick = self.chance.below(jobs) as usize;
         let node = &mut self.nodes[at];
-        let Some((lease, job)) = node.jobs.iter_mut().nth(pick) else { return };
+        let Some((lease, job)) = node.jobs.iter_mut().filter(|(_, job)| !job.is_held).nth(pick) else { return };
+        if self.faults.uneven && self.chance.below(job.slowness) > 0 {
+            return;
+        }
         if job.grant.work == Work::Train && Some(job.grant.trial.0) == self.faults.poison {
             return self.crash(at);
         }
         let lease = *lease;
         job.epoch += 1;
         let metrics = measure(&job.grant, job.epoch);
-        let is_over = job.epoch == EPOCHS || !metrics.is_finite();
+        self.trained += u64::from(job.grant.work == Work::Train);
+        let is_over = job.epoch == epochs(&job.grant) || !metrics.is_finite();
         if job.grant.work == Work::Train {
             node.agent.on_event(RunnerEvent::Epoch { lease, metrics });
         }
@@ -341,8 +375,13 @@ impl Simulation {
 
 const STORE: StoreId = StoreId(7);
 
-/// Epochs of every simulated training.
+/// Epochs of a simulated training, unless its sweep says otherwise.
 pub const EPOCHS: u32 = 3;
+
+fn epochs(grant: &Grant) -> u32 {
+    let epochs = grant.assignment.get("epochs").or_else(|| grant.fixed.get("epochs")).and_then(|v| v.as_i64());
+    epochs.and_then(|epochs| u32::try_from(epochs).ok()).expect("the spec has epochs")
+}
 
 /// A training that is a function of its assignment: best at a learning rate of 0.01, diverging above 0.3.
 fn measure(grant: &Grant, epoch: u32) -> EpochMetrics {

@@ -51,5 +51,5 @@ pub fn is_completed(sweep: &v1::Sweep) -> bool {
 
 /// Trials of a sweep that are done.
 pub fn done(sweep: &v1::Sweep) -> u32 {
-    sweep.counts.as_ref().map_or(0, |c| c.completed + c.diverged + c.failed)
+    sweep.counts.as_ref().map_or(0, |c| c.completed + c.stopped + c.diverged + c.failed)
 }

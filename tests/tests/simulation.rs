@@ -37,7 +37,15 @@ fn outcome(simulation: &Simulation, sweep: caviar_common::ids::SweepId) -> Strin
 /// What was decided, in order: in virtual time nothing else may matter.
 fn decisions(events: &[Event]) -> Vec<&Event> {
     let is_decision = |e: &&Event| {
-        matches!(e, Event::TrialSampled { .. } | Event::TrialDecided { .. } | Event::ScoringStarted { .. } | Event::SweepCompleted { .. })
+        matches!(
+            e,
+            Event::TrialSampled { .. }
+                | Event::TrialPassed { .. }
+                | Event::TrialStopped { .. }
+                | Event::TrialDecided { .. }
+                | Event::ScoringStarted { .. }
+                | Event::SweepCompleted { .. }
+        )
     };
     events.iter().filter(is_decision).collect()
 }

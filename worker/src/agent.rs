@@ -7,15 +7,15 @@
 //!                        next_message                        next_command
 //! ```
 //!
-//! A lease is [`Stage::Waiting`] for a slot, then [`Stage::Running`], then [`Stage::Finished`] until the coordinator says that its
-//! end is stored. What is not acknowledged is kept, and said again on the next connection. Messages are made when the link asks for
+//! A lease is [`Stage::Waiting`] for a slot, then [`Stage::Running`], now and then [`Stage::Held`] for others, then [`Stage::Finished`]
+//! until the coordinator says that its end is stored. What is not acknowledged is kept, and said again on the next connection. Messages are made when the link asks for
 //! one, so everything that has come together by then goes out in one report.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, TrialNumber};
-use caviar_common::limits::MAX_SLOTS;
+use caviar_common::limits::{MAX_PARKED, MAX_SLOTS};
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker};
 use caviar_common::metric::EpochMetrics;
 
@@ -33,6 +33,8 @@ pub struct Identity {
     pub incarnation: Incarnation,
     /// Trials it trains at once, at least 1.
     pub slots: u32,
+    /// Whether it may be asked to park trials: what is parked keeps its memory.
+    pub can_park: bool,
 }
 
 /// What a lease is for, in words for the log.
@@ -53,6 +55,10 @@ pub enum Command {
     Start(Box<Grant>),
     /// Stop training for this lease at the next mini-batch.
     Cancel(LeaseId),
+    /// Wait at the next mini-batch.
+    Hold(LeaseId),
+    /// Go on after that.
+    Continue(LeaseId),
 }
 
 /// What a runner has to say.
@@ -100,6 +106,8 @@ enum Stage {
     Waiting(Box<Grant>),
     /// A runner has it.
     Running,
+    /// A runner has it and waits, without a slot.
+    Held,
     /// It is over; the coordinator has not said yet that it has stored this.
     Finished { result: Box<Finished>, is_sent: bool },
 }
@@ -108,12 +116,14 @@ enum Stage {
 struct Held {
     task: Task,
     stage: Stage,
+    /// The coordinator wants others to have its slot.
+    is_parked: bool,
     outbox: Outbox,
 }
 
 impl Held {
     fn is_active(&self) -> bool {
-        matches!(self.stage, Stage::Waiting(_) | Stage::Running)
+        matches!(self.stage, Stage::Waiting(_) | Stage::Running | Stage::Held)
     }
 
     fn has_unsent(&self) -> bool {
@@ -130,7 +140,7 @@ impl Held {
                 *is_sent = true;
                 Some(FromWorker::Finished { lease, result: Finished::clone(result) })
             }
-            Stage::Finished { .. } | Stage::Waiting(_) | Stage::Running => None,
+            Stage::Finished { .. } | Stage::Waiting(_) | Stage::Running | Stage::Held => None,
         }
     }
 
@@ -206,15 +216,17 @@ impl Agent {
             incarnation: self.identity.incarnation,
             slots: self.identity.slots,
             draining: self.mode != Mode::Serving,
+            can_park: self.identity.can_park,
             store: self.store,
             held: self.leases.keys().copied().collect(),
         }
     }
 
-    /// The connection is lost. Runners go on.
+    /// The connection is lost. Runners go on, parked ones as soon as there is a slot: nobody could say when they are to.
     pub fn disconnected(&mut self) {
         self.link = Link::Down;
         self.releases.clear();
+        self.unpark_all();
     }
 
     /// The coordinator said something.
@@ -232,7 +244,16 @@ impl Agent {
                     held.outbox.acknowledge(epoch);
                 }
             }
-            ToWorker::Ack { lease, stored: Stored::Finished } | ToWorker::Revoke { lease, .. } => self.forget(lease),
+            ToWorker::Ack { lease, stored: Stored::Finished } | ToWorker::Revoke { lease, .. } | ToWorker::Stop { lease, .. } => {
+                self.forget(lease);
+            }
+            ToWorker::Park { lease } => self.park(lease),
+            ToWorker::Unpark { lease } => {
+                if let Some(held) = self.leases.get_mut(&lease) {
+                    held.is_parked = false;
+                }
+                self.fill_slots();
+            }
             ToWorker::Drain => self.drain(),
         }
     }
@@ -249,7 +270,7 @@ impl Agent {
                 if !self.ending.remove(&lease) {
                     self.on_end(lease, end);
                 }
-                self.start_waiting();
+                self.fill_slots();
             }
         }
     }
@@ -259,6 +280,7 @@ impl Agent {
         if self.mode == Mode::Serving {
             self.mode = Mode::Draining;
         }
+        self.unpark_all();
     }
 
     /// Give back what is unfinished, hand in what is finished, take nothing new.
@@ -339,26 +361,50 @@ impl Agent {
             return self.release(lease, Release::Declined);
         }
         let task = Task { sweep: grant.sweep_name.clone(), trial: grant.trial, attempt: grant.attempt };
-        self.leases.insert(lease, Held { task, stage: Stage::Waiting(grant), outbox: Outbox::default() });
-        self.start_waiting();
+        self.leases.insert(lease, Held { task, stage: Stage::Waiting(grant), is_parked: false, outbox: Outbox::default() });
+        self.fill_slots();
     }
 
     /// A slot is free, or will be once its runner has stopped; and the ends that nobody acknowledges do not pile up.
     fn has_room(&self) -> bool {
         let slots = usize_of(self.identity.slots);
-        let active = self.leases.values().filter(|held| held.is_active()).count();
-        active < slots && self.leases.len() < slots.saturating_mul(2)
+        let active = self.leases.values().filter(|held| held.is_active() && !held.is_parked).count();
+        active < slots && self.leases.len().saturating_sub(self.parked()) < slots.saturating_mul(2)
     }
 
-    fn start_waiting(&mut self) {
+    fn parked(&self) -> usize {
+        self.leases.values().filter(|held| held.is_active() && held.is_parked).count()
+    }
+
+    /// Starts what waits, and lets go on what was held and is parked no more.
+    fn fill_slots(&mut self) {
         let running = self.leases.values().filter(|held| matches!(held.stage, Stage::Running)).count();
         let free = usize_of(self.identity.slots).saturating_sub(running.saturating_add(self.ending.len()));
-        let waiting = self.leases.values_mut().filter(|held| matches!(held.stage, Stage::Waiting(_)));
-        for held in waiting.take(free) {
-            if let Stage::Waiting(grant) = std::mem::replace(&mut held.stage, Stage::Running) {
-                self.commands.push_back(Command::Start(grant));
-            }
+        let wants = |held: &Held| !held.is_parked && matches!(held.stage, Stage::Waiting(_) | Stage::Held);
+        for (lease, held) in self.leases.iter_mut().filter(|(_, held)| wants(held)).take(free) {
+            let command = match std::mem::replace(&mut held.stage, Stage::Running) {
+                Stage::Waiting(grant) => Command::Start(grant),
+                Stage::Running | Stage::Held | Stage::Finished { .. } => Command::Continue(*lease),
+            };
+            self.commands.push_back(command);
         }
+    }
+
+    /// Its slot is free for another at once, a mini-batch before the runner waits.
+    fn park(&mut self, lease: LeaseId) {
+        let may_park = self.mode == Mode::Serving && self.parked() < usize_of(MAX_PARKED);
+        let Some(held) = self.leases.get_mut(&lease).filter(|_| may_park) else { return };
+        held.is_parked = true;
+        if matches!(held.stage, Stage::Running) {
+            held.stage = Stage::Held;
+            self.commands.push_back(Command::Hold(lease));
+        }
+        self.fill_slots();
+    }
+
+    fn unpark_all(&mut self) {
+        self.leases.values_mut().for_each(|held| held.is_parked = false);
+        self.fill_slots();
     }
 
     fn on_end(&mut self, lease: LeaseId, end: End) {
@@ -382,7 +428,7 @@ impl Agent {
 
     /// The lease is over for this worker, whatever its runner does.
     fn forget(&mut self, lease: LeaseId) {
-        if let Some(Held { stage: Stage::Running, .. }) = self.leases.remove(&lease) {
+        if let Some(Held { stage: Stage::Running | Stage::Held, .. }) = self.leases.remove(&lease) {
             self.ending.insert(lease);
             self.commands.push_back(Command::Cancel(lease));
         }

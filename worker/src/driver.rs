@@ -141,6 +141,17 @@ impl<S: Future<Output = ()>> Driver<S> {
                     tracing::info!(sweep = %task.sweep, trial = %task.trial, attempt = %task.attempt, "trial revoked: {reason}");
                 }
             }
+            ToWorker::Stop { lease, reason } => {
+                if let Some(task) = self.agent.task(*lease) {
+                    tracing::info!(sweep = %task.sweep, trial = %task.trial, attempt = %task.attempt, "trial stopped: {reason}");
+                }
+            }
+            ToWorker::Park { lease } | ToWorker::Unpark { lease } => {
+                let parks = matches!(message, ToWorker::Park { .. });
+                if let Some(task) = self.agent.task(*lease) {
+                    tracing::debug!(sweep = %task.sweep, trial = %task.trial, attempt = %task.attempt, parks, "trial parked, or goes on");
+                }
+            }
             ToWorker::Drain => tracing::info!(held = self.agent.held(), "draining: finishing what is held"),
             ToWorker::Grant(_) | ToWorker::Ack { .. } => {}
         }
@@ -169,6 +180,8 @@ impl<S: Future<Output = ()>> Driver<S> {
         while let Some(command) = self.agent.next_command() {
             match command {
                 Command::Cancel(lease) => self.runners.cancel(lease),
+                Command::Hold(lease) => self.runners.hold(lease, true),
+                Command::Continue(lease) => self.runners.hold(lease, false),
                 Command::Start(grant) => {
                     let lease = grant.lease;
                     if let Err(error) = self.runners.start(grant) {

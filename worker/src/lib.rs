@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod control;
 mod data;
 mod driver;
 mod link;
@@ -98,7 +99,8 @@ pub async fn run(config: WorkerConfig, stop: impl Future<Output = ()>) -> Result
     if !(1..=MAX_SLOTS).contains(&config.slots) {
         return Err(WorkerError::Slots { slots: config.slots });
     }
-    let identity = Identity { worker: config.name, incarnation: Incarnation(rand::random()), slots: config.slots };
+    let identity =
+        Identity { worker: config.name, incarnation: Incarnation(rand::random()), slots: config.slots, can_park: config.memory.is_none() };
     let span = tracing::info_span!("session", worker = %identity.worker);
     let (sender, events) = mpsc::channel(EVENTS);
     let driver = Driver::new(Agent::new(identity), Runners::new(sender, config.memory), events, endpoint, stop);

@@ -194,7 +194,8 @@ mod tests {
             slots: 1,
             draining: false,
             held: Vec::new(),
-            protocol: 1,
+            protocol: caviar_common::message::PROTOCOL,
+            can_park: true,
             store: None,
         };
         let loss = Connection::open(endpoint(&url).unwrap(), hello, Duration::from_secs(30)).await.unwrap_err();

@@ -8,7 +8,6 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -23,6 +22,7 @@ use caviar_nn::{TrainError, Trainer, trial_bytes};
 use tokio::sync::mpsc;
 
 use crate::agent::{End, RunnerEvent};
+use crate::control::Control;
 use crate::data::Wanted;
 use crate::memory::{Memory, MemoryLimit, Refused};
 
@@ -31,13 +31,13 @@ use crate::memory::{Memory, MemoryLimit, Refused};
 pub(crate) struct Runners {
     memory: Arc<Memory>,
     events: mpsc::Sender<RunnerEvent>,
-    cancelled: BTreeMap<LeaseId, Arc<AtomicBool>>,
+    controls: BTreeMap<LeaseId, Arc<Control>>,
 }
 
 impl Runners {
     /// No runner yet; what they will say goes to `events`. A runner waits while that channel is full, and while there is no `memory` left.
     pub(crate) fn new(events: mpsc::Sender<RunnerEvent>, memory: Option<MemoryLimit>) -> Self {
-        Self { memory: Arc::new(Memory::new(memory)), events, cancelled: BTreeMap::new() }
+        Self { memory: Arc::new(Memory::new(memory)), events, controls: BTreeMap::new() }
     }
 
     /// Starts to train.
@@ -46,31 +46,38 @@ impl Runners {
     /// The system refuses another thread. Nothing more will be heard of this start.
     pub(crate) fn start(&mut self, grant: Box<Grant>) -> std::io::Result<()> {
         let lease = grant.lease;
-        let stopped = Arc::new(AtomicBool::new(false));
-        let slot = Slot::new(self, &stopped);
+        let control = Arc::new(Control::default());
+        let slot = Slot::new(self, &control);
         let name = format!("trial-{}", grant.trial);
         thread::Builder::new().name(name).spawn(move || slot.work(&grant))?;
-        self.cancelled.insert(lease, stopped);
+        self.controls.insert(lease, control);
         Ok(())
     }
 
     /// Tells a runner to stop at the next mini-batch.
     pub(crate) fn cancel(&self, lease: LeaseId) {
-        if let Some(stopped) = self.cancelled.get(&lease) {
-            stopped.store(true, Ordering::Relaxed);
+        if let Some(control) = self.controls.get(&lease) {
+            control.stop();
             self.memory.wake();
+        }
+    }
+
+    /// Tells a runner to wait at the next mini-batch, or to wait no longer.
+    pub(crate) fn hold(&self, lease: LeaseId, held: bool) {
+        if let Some(control) = self.controls.get(&lease) {
+            control.hold(held);
         }
     }
 
     /// A runner has ended.
     pub(crate) fn forget(&mut self, lease: LeaseId) {
-        self.cancelled.remove(&lease);
+        self.controls.remove(&lease);
     }
 }
 
 impl Drop for Runners {
     fn drop(&mut self) {
-        self.cancelled.values().for_each(|stopped| stopped.store(true, Ordering::Relaxed));
+        self.controls.values().for_each(|control| control.stop());
         self.memory.wake();
     }
 }
@@ -79,8 +86,8 @@ impl Drop for Runners {
 struct Slot {
     memory: Arc<Memory>,
     events: mpsc::Sender<RunnerEvent>,
-    stopped: Arc<AtomicBool>,
-    /// When it began to train; reading the data and waiting for memory do not count.
+    control: Arc<Control>,
+    /// When it began to train; reading the data, waiting for memory and being held do not count.
     began: Cell<Instant>,
     /// The last epoch done. It is kept here because a training that fails has to say it too.
     last: Cell<Option<EpochMetrics>>,
@@ -89,11 +96,11 @@ struct Slot {
 }
 
 impl Slot {
-    fn new(runners: &Runners, stopped: &Arc<AtomicBool>) -> Self {
+    fn new(runners: &Runners, control: &Arc<Control>) -> Self {
         Self {
             memory: Arc::clone(&runners.memory),
             events: runners.events.clone(),
-            stopped: Arc::clone(stopped),
+            control: Arc::clone(control),
             began: Cell::new(Instant::now()),
             last: Cell::new(None),
             bytes: Cell::new(None),
@@ -133,13 +140,13 @@ impl Slot {
     fn train(&self, grant: &Grant) -> Result<Option<(Outcome, Option<Score>)>, TrialError> {
         let spec = train_spec(&grant.fixed, &grant.assignment).map_err(TrialError::Spec)?;
         let wanted = Wanted { data: &grant.data, seed: grant.seed, digest: &grant.digest };
-        let place = self.memory.enter(grant.lease, &self.stopped, wanted, |data| trial_bytes(&spec, data))?;
+        let place = self.memory.enter(grant.lease, self.control.stopped(), wanted, |data| trial_bytes(&spec, data))?;
         let Some(place) = place else { return Ok(None) };
         self.began.set(Instant::now());
         self.bytes.set(Some(place.bytes()));
         tracing::info!(memory = %ByteSize(place.bytes()), "trial started");
         let mut trainer = Trainer::new(&spec, place.data(), grant.seed, u64::from(grant.trial.0))?;
-        let go_on = || !self.stopped.load(Ordering::Relaxed);
+        let go_on = || self.go_on();
         while trainer.epochs_done() < spec.epochs {
             let Some(metrics) = trainer.epoch(&go_on)? else { return Ok(None) };
             self.last.set(Some(metrics));
@@ -152,6 +159,13 @@ impl Slot {
         }
         let test = if grant.work == Work::Score { trainer.test()? } else { None };
         Ok(Some((Outcome::Completed, test)))
+    }
+
+    /// Waits while it is held; whether it may train on.
+    fn go_on(&self) -> bool {
+        let waited = self.control.wait();
+        self.began.set(self.began.get() + waited.unwrap_or_default());
+        waited.is_some()
     }
 
     /// Whether anybody listens still.

@@ -1,5 +1,6 @@
 //! The runners train the bundled digits, a few epochs of a small network each.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use caviar_common::assignment::Value;
@@ -141,14 +142,54 @@ fn a_runner_that_nobody_hears_stops_by_itself() {
     let mut runners = Runners::new(events, None);
     runners.start(grant(1, 100_000, &[])).unwrap();
     drop(heard);
-    let stopped = Arc::clone(runners.cancelled.get(&LeaseId(1)).unwrap());
-    // The thread holds one of three references to its flag, until it ends.
+    let control = Arc::clone(runners.controls.get(&LeaseId(1)).unwrap());
+    // The thread holds one of three references to it, until it ends.
     let began = Instant::now();
-    while Arc::strong_count(&stopped) > 2 {
+    while Arc::strong_count(&control) > 2 {
         assert!(began.elapsed() < Duration::from_secs(60), "still training");
         thread::yield_now();
     }
-    assert!(watch.is_closed() && !stopped.load(Ordering::Relaxed));
+    assert!(watch.is_closed() && !control.stopped().load(Ordering::Relaxed));
+}
+
+#[test]
+fn a_held_runner_waits_and_goes_on_where_it_was() {
+    let (expected, _) = run(grant(1, 40, &[]));
+    let (events, mut heard) = mpsc::channel(1);
+    let mut runners = Runners::new(events, None);
+    runners.start(grant(1, 40, &[])).unwrap();
+    runners.start(grant(2, 3, &[])).unwrap();
+    let mut epochs = Vec::new();
+    let mut hear = |heard: &mut mpsc::Receiver<RunnerEvent>| match heard.blocking_recv().unwrap() {
+        RunnerEvent::Epoch { lease: LeaseId(1), metrics } => {
+            epochs.push(metrics);
+            None
+        }
+        RunnerEvent::Epoch { .. } => None,
+        RunnerEvent::Ended { lease, end } => Some((lease, end)),
+    };
+    runners.hold(LeaseId(1), true);
+    // The other one ends meanwhile, and the held one does not.
+    let other = std::iter::repeat_with(|| hear(&mut heard)).find_map(|end| end).unwrap();
+    assert_eq!(other.0, LeaseId(2));
+    runners.hold(LeaseId(1), false);
+    let (lease, end) = std::iter::repeat_with(|| hear(&mut heard)).find_map(|end| end).unwrap();
+    assert_eq!((lease, finished(end).outcome), (LeaseId(1), Outcome::Completed));
+    assert_eq!(epochs, expected, "not a bit differs");
+}
+
+#[test]
+fn a_held_runner_can_be_cancelled_and_being_held_is_no_training() {
+    let control = Arc::new(Control::default());
+    assert_eq!(control.wait(), Some(Duration::ZERO));
+    control.hold(true);
+    let waiter = thread::spawn({
+        let control = Arc::clone(&control);
+        move || control.wait()
+    });
+    control.stop();
+    assert_eq!(waiter.join().unwrap(), None);
+    assert_eq!(control.wait(), None, "for good");
 }
 
 #[test]

@@ -70,6 +70,8 @@ fn wanted(agent: &mut Agent) -> Vec<String> {
         .map(|command| match command {
             Command::Start(grant) => format!("start {}", grant.lease),
             Command::Cancel(lease) => format!("cancel {lease}"),
+            Command::Hold(lease) => format!("hold {lease}"),
+            Command::Continue(lease) => format!("continue {lease}"),
         })
         .collect()
 }
@@ -191,11 +193,98 @@ fn a_lease_that_is_revoked_while_it_waits_is_never_started() {
 }
 
 #[test]
+fn a_stopped_trial_is_cancelled_and_the_next_grant_has_its_slot() {
+    let mut agent = connected(1);
+    agent.on_message(grant(1));
+    epochs(&mut agent, 1, 1..=2);
+    agent.on_message(ToWorker::Stop { lease: LeaseId(1), reason: "3 of 3".into() });
+    agent.on_message(grant(2));
+    assert_eq!((wanted(&mut agent), said(&mut agent)), (vec!["start 1".to_owned(), "cancel 1".to_owned()], vec![]));
+    end(&mut agent, 1, End::Cancelled);
+    assert_eq!((wanted(&mut agent), held(&mut agent)), (vec!["start 2".to_owned()], vec![2]));
+}
+
+fn park(agent: &mut Agent, lease: u64) {
+    agent.on_message(ToWorker::Park { lease: LeaseId(lease) });
+}
+
+fn unpark(agent: &mut Agent, lease: u64) {
+    agent.on_message(ToWorker::Unpark { lease: LeaseId(lease) });
+}
+
+#[test]
+fn a_parked_trial_keeps_its_lease_and_gives_its_slot_to_others() {
+    let mut agent = connected(1);
+    agent.on_message(grant(1));
+    park(&mut agent, 1);
+    agent.on_message(grant(2));
+    assert_eq!(wanted(&mut agent), ["start 1", "hold 1", "start 2"]);
+    park(&mut agent, 2);
+    unpark(&mut agent, 1);
+    assert_eq!(wanted(&mut agent), ["hold 2", "continue 1"]);
+    // What it had done before it was held is said like anything else.
+    epochs(&mut agent, 2, 1..=1);
+    assert_eq!(said(&mut agent), ["report 2: 1-1"]);
+    agent.on_message(ToWorker::Revoke { lease: LeaseId(2), reason: String::new() });
+    assert_eq!((wanted(&mut agent), held(&mut agent)), (vec!["cancel 2".to_owned()], vec![1]));
+}
+
+#[test]
+fn one_that_is_parked_no_more_waits_for_a_slot_and_one_that_has_not_begun_can_be_parked() {
+    let mut agent = connected(1);
+    agent.on_message(grant(1));
+    agent.on_message(ToWorker::Stop { lease: LeaseId(1), reason: String::new() });
+    agent.on_message(grant(2));
+    park(&mut agent, 2);
+    agent.on_message(grant(3));
+    assert_eq!(wanted(&mut agent), ["start 1", "cancel 1"]);
+    end(&mut agent, 1, End::Cancelled);
+    assert_eq!(wanted(&mut agent), ["start 3"]);
+    unpark(&mut agent, 2);
+    assert_eq!(wanted(&mut agent), [""; 0], "the slot is taken");
+    end(&mut agent, 3, End::Finished(result()));
+    assert_eq!(wanted(&mut agent), ["start 2"]);
+}
+
+#[test]
+fn nothing_stays_parked_without_a_connection_or_when_draining() {
+    for is_lost in [true, false] {
+        let mut agent = connected(1);
+        agent.on_message(grant(1));
+        park(&mut agent, 1);
+        agent.on_message(grant(2));
+        assert_eq!(wanted(&mut agent), ["start 1", "hold 1", "start 2"]);
+        if is_lost {
+            agent.disconnected();
+        } else {
+            agent.on_message(ToWorker::Drain);
+            park(&mut agent, 2);
+        }
+        end(&mut agent, 2, End::Finished(result()));
+        assert_eq!(wanted(&mut agent), ["continue 1"]);
+    }
+}
+
+#[test]
+fn trials_are_not_parked_without_end() {
+    let mut agent = connected(1);
+    let parked = (1..1_000).take_while(|lease| {
+        agent.on_message(grant(*lease));
+        park(&mut agent, *lease);
+        said(&mut agent).is_empty()
+    });
+    assert_eq!(parked.count(), 65, "those that are parked, and one that is not");
+}
+
+#[test]
 fn what_is_said_of_unknown_leases_is_ignored() {
     let mut agent = connected(1);
     ack(&mut agent, 7, Stored::Epoch(3));
     ack(&mut agent, 7, Stored::Finished);
     agent.on_message(ToWorker::Revoke { lease: LeaseId(7), reason: String::new() });
+    agent.on_message(ToWorker::Stop { lease: LeaseId(7), reason: String::new() });
+    park(&mut agent, 7);
+    unpark(&mut agent, 7);
     epochs(&mut agent, 7, 1..=2);
     end(&mut agent, 7, End::Finished(result()));
     assert_eq!((wanted(&mut agent), said(&mut agent), agent.held()), (vec![], vec![], 0));

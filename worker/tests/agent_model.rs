@@ -1,7 +1,8 @@
 //! The agent against a model of the coordinator, over a wire that may break at any message, in random order.
 //!
 //! Whatever happens: a result that a runner finished is stored exactly once unless its lease was revoked, with every epoch before it; what
-//! is known to be acknowledged is not said again; no more runners run than there are slots, and none for a lease that is known to be revoked.
+//! is known to be acknowledged is not said again; no more runners run than there are slots, and none for a lease that is known to be revoked
+//! or stopped; and every slot is used while anything that is not parked waits for one.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -35,6 +36,10 @@ enum Step {
     Listen,
     Grant,
     Revoke(usize),
+    /// As the coordinator does at a rung.
+    Stop(usize),
+    Park(usize),
+    Unpark(usize),
     Epoch(usize),
     Finish(usize),
     Unable(usize),
@@ -50,6 +55,9 @@ fn step() -> impl Strategy<Value = Step> {
         14 => Just(Step::Listen),
         8 => Just(Step::Grant),
         2 => any::<usize>().prop_map(Step::Revoke),
+        2 => any::<usize>().prop_map(Step::Stop),
+        5 => any::<usize>().prop_map(Step::Park),
+        3 => any::<usize>().prop_map(Step::Unpark),
         12 => any::<usize>().prop_map(Step::Epoch),
         5 => any::<usize>().prop_map(Step::Finish),
         1 => any::<usize>().prop_map(Step::Unable),
@@ -79,6 +87,7 @@ struct Lease {
 struct Runner {
     epochs: u32,
     is_cancelled: bool,
+    is_held: bool,
 }
 
 /// How often the paths that matter were taken.
@@ -90,6 +99,9 @@ struct Reached {
     runners_cancelled: u32,
     slots_awaited: u32,
     releases: u32,
+    runners_held: u32,
+    runners_continued: u32,
+    ends_while_held: u32,
 }
 
 struct World<'a> {
@@ -99,6 +111,9 @@ struct World<'a> {
     /// What the worker has been told.
     acknowledged: BTreeMap<LeaseId, u32>,
     over: BTreeSet<LeaseId>,
+    /// What the worker has been told to park.
+    parked: BTreeSet<LeaseId>,
+    is_draining: bool,
     started: BTreeSet<LeaseId>,
     /// Epochs of every result that a runner came to before it was cancelled.
     results: BTreeMap<LeaseId, u32>,
@@ -118,6 +133,8 @@ impl<'a> World<'a> {
             runners: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             over: BTreeSet::new(),
+            parked: BTreeSet::new(),
+            is_draining: false,
             started: BTreeSet::new(),
             results: BTreeMap::new(),
             is_connected: false,
@@ -137,7 +154,10 @@ impl<'a> World<'a> {
             Step::Hear => self.hear(),
             Step::Listen => self.listen(),
             Step::Grant => self.grant(),
-            Step::Revoke(index) => self.revoke(*index),
+            Step::Revoke(index) => self.revoke(*index, |lease| ToWorker::Revoke { lease, reason: "taken away".into() }),
+            Step::Stop(index) => self.revoke(*index, |lease| ToWorker::Stop { lease, reason: "weak".into() }),
+            Step::Park(index) => self.say_of_open(*index, |lease| ToWorker::Park { lease }),
+            Step::Unpark(index) => self.say_of_open(*index, |lease| ToWorker::Unpark { lease }),
             Step::Epoch(index) => self.epoch(*index),
             Step::Finish(index) => self.end(*index, false),
             Step::Unable(index) => self.end(*index, true),
@@ -147,12 +167,21 @@ impl<'a> World<'a> {
         for (lease, runner) in &self.runners {
             assert!(runner.is_cancelled || !self.over.contains(lease), "lease {lease} is over and trained on");
         }
+        let waits = self.runners.iter().any(|(lease, runner)| runner.is_held && !runner.is_cancelled && !self.parked.contains(lease));
+        assert!(!waits || self.busy() >= self.slots, "a slot is free, and a trial that is not parked waits");
+    }
+
+    /// Slots in use: one that was told to stop may still train.
+    fn busy(&self) -> usize {
+        self.runners.values().filter(|runner| !runner.is_held || runner.is_cancelled).count()
     }
 
     fn dial(&mut self) {
         if !self.is_connected {
             self.is_connected = true;
             let hello = self.agent.hello();
+            self.parked.clear();
+            self.obey();
             self.to_coordinator.push_back(FromWorker::Hello(hello));
         }
     }
@@ -163,6 +192,8 @@ impl<'a> World<'a> {
         self.to_worker.clear();
         self.to_coordinator.clear();
         self.agent.disconnected();
+        self.parked.clear();
+        self.obey();
     }
 
     fn speak(&mut self) {
@@ -189,10 +220,20 @@ impl<'a> World<'a> {
             ToWorker::Ack { lease, stored: Stored::Epoch(epoch) } => {
                 self.acknowledged.insert(*lease, *epoch);
             }
-            ToWorker::Ack { lease, stored: Stored::Finished } | ToWorker::Revoke { lease, .. } => {
+            ToWorker::Ack { lease, stored: Stored::Finished } | ToWorker::Revoke { lease, .. } | ToWorker::Stop { lease, .. } => {
                 self.over.insert(*lease);
             }
-            ToWorker::Welcome { .. } | ToWorker::Grant(_) | ToWorker::Drain => {}
+            ToWorker::Park { lease } if !self.is_draining => {
+                self.parked.insert(*lease);
+            }
+            ToWorker::Unpark { lease } => {
+                self.parked.remove(lease);
+            }
+            ToWorker::Drain => {
+                self.is_draining = true;
+                self.parked.clear();
+            }
+            ToWorker::Welcome { .. } | ToWorker::Grant(_) | ToWorker::Park { .. } => {}
         }
         self.agent.on_message(message);
         self.obey();
@@ -205,7 +246,21 @@ impl<'a> World<'a> {
                     assert!(self.started.insert(grant.lease), "lease {} started twice", grant.lease);
                     assert!(!self.over.contains(&grant.lease), "lease {} started when it was over", grant.lease);
                     self.runners.insert(grant.lease, Runner::default());
-                    assert!(self.runners.len() <= self.slots, "more runners than slots");
+                    assert!(self.busy() <= self.slots, "more runners than slots");
+                }
+                Command::Hold(lease) => {
+                    let runner = self.runners.get_mut(&lease).expect("only a runner can be held");
+                    assert!(!runner.is_held && !runner.is_cancelled, "lease {lease} held twice, or after its end");
+                    runner.is_held = true;
+                    self.reached.borrow_mut().runners_held += 1;
+                }
+                Command::Continue(lease) => {
+                    let runner = self.runners.get_mut(&lease).expect("only a runner can go on");
+                    assert!(runner.is_held && !runner.is_cancelled, "lease {lease} was not held");
+                    assert!(!self.parked.contains(&lease), "lease {lease} is parked and goes on");
+                    runner.is_held = false;
+                    assert!(self.busy() <= self.slots, "more runners than slots");
+                    self.reached.borrow_mut().runners_continued += 1;
                 }
                 Command::Cancel(lease) => {
                     self.runners.get_mut(&lease).expect("only a runner can be cancelled").is_cancelled = true;
@@ -225,6 +280,7 @@ impl<'a> World<'a> {
     fn epoch(&mut self, index: usize) {
         let Some(lease) = self.pick(index) else { return };
         let runner = self.runners.get_mut(&lease).unwrap();
+        // The one that was under way when it was told to wait may still come.
         runner.epochs += 1;
         let metrics = point(runner.epochs);
         self.agent.on_event(RunnerEvent::Epoch { lease, metrics });
@@ -233,6 +289,7 @@ impl<'a> World<'a> {
     fn end(&mut self, index: usize, is_unable: bool) {
         let Some(lease) = self.pick(index) else { return };
         let runner = self.runners.remove(&lease).unwrap();
+        self.reached.borrow_mut().ends_while_held += u32::from(runner.is_held);
         let last = (runner.epochs > 0).then(|| point(runner.epochs));
         let end = if is_unable {
             End::Unable { message: "no such file".into() }
@@ -256,12 +313,22 @@ impl<'a> World<'a> {
         }
     }
 
-    fn revoke(&mut self, index: usize) {
+    fn open(&self, index: usize) -> Option<LeaseId> {
         let open: Vec<LeaseId> = self.leases.iter().filter(|(_, lease)| lease.state == State::Open).map(|(id, _)| *id).collect();
-        let Some(lease) = open.get(index % open.len().max(1)).copied() else { return };
+        open.get(index % open.len().max(1)).copied()
+    }
+
+    fn revoke(&mut self, index: usize, message: fn(LeaseId) -> ToWorker) {
+        let Some(lease) = self.open(index) else { return };
         self.leases.get_mut(&lease).unwrap().state = State::Revoked;
         if self.has_session {
-            self.to_worker.push_back(ToWorker::Revoke { lease, reason: "stopped".into() });
+            self.to_worker.push_back(message(lease));
+        }
+    }
+
+    fn say_of_open(&mut self, index: usize, message: fn(LeaseId) -> ToWorker) {
+        if let Some(lease) = self.open(index).filter(|_| self.has_session) {
+            self.to_worker.push_back(message(lease));
         }
     }
 
@@ -338,6 +405,8 @@ impl<'a> World<'a> {
 
     /// Lets everything come to its end on a wire that holds.
     fn settle(&mut self) {
+        // What is parked would wait for ever.
+        (0..self.leases.len()).for_each(|index| self.take(&Step::Unpark(index)));
         for _ in 0..10_000 {
             self.dial();
             for step in [Step::Speak, Step::Hear, Step::Listen, Step::Finish(0)] {
@@ -382,5 +451,6 @@ fn nothing_is_lost_and_nothing_counts_twice_in_any_order() {
     }
     let reached = reached.into_inner();
     let counts = [reached.results_said_again, reached.epochs_said_again, reached.grants_lost, reached.runners_cancelled];
-    assert!(counts.iter().chain(&[reached.slots_awaited, reached.releases]).all(|count| *count > 20), "{reached:?}");
+    let held = [reached.runners_held, reached.runners_continued, reached.ends_while_held];
+    assert!(counts.iter().chain(&held).chain(&[reached.slots_awaited, reached.releases]).all(|count| *count > 20), "{reached:?}");
 }

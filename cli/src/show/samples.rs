@@ -92,5 +92,6 @@ fn trial(number: u32, round: u32, rate: f64, state: TrialState, curve: Vec<Epoch
         seconds: Some(1.5),
         memory_bytes: Some(4096),
         message: None,
+        stopped: None,
     }
 }

@@ -120,6 +120,7 @@ pub(crate) fn status(out: &mut impl Write, sweep: &SweepView, view: View) -> io:
 fn counts(counts: Counts, total: u32) -> String {
     let named = [
         (counts.completed, "completed"),
+        (counts.stopped, "stopped"),
         (counts.diverged, "diverged"),
         (counts.failed, "failed"),
         (counts.cancelled, "cancelled"),

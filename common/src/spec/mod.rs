@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 
 pub use draft::{Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping};
 
-use crate::assignment::Assignment;
+use crate::assignment::{Assignment, Value};
 use crate::data::{DataSpec, DataSummary};
+use crate::hyper::{self, lookup};
 use crate::ids::Name;
 use crate::metric::Metric;
-use crate::space::Space;
+use crate::space::{Domain, Space};
 
 /// How assignments are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,6 +200,23 @@ impl SweepSpec {
         if self.space.dimensions() == 0 {
             self.space = default_space::for_data(&self.fixed, data);
         }
+    }
+
+    /// The most epochs that any of its trials trains.
+    pub fn most_epochs(&self) -> u32 {
+        let row = lookup("epochs").map(|row| &row.default);
+        let default = if let Some(hyper::Default::Whole(epochs)) = row { *epochs } else { 0 };
+        let otherwise = self.fixed.get("epochs").and_then(Value::as_i64).unwrap_or(default);
+        let searched = self.space.get("epochs");
+        let most = searched.and_then(|parameter| match &parameter.domain {
+            Domain::Int { high, .. } => Some(*high),
+            Domain::Choice { values } => values.iter().filter_map(Value::as_i64).max(),
+            Domain::Float { .. } => None,
+        });
+        // Where a condition makes it inactive, a trial has the other number.
+        let is_conditional = searched.is_some_and(|parameter| parameter.when.is_some());
+        let most = most.map_or(otherwise, |most| if is_conditional { most.max(otherwise) } else { most });
+        u32::try_from(most).unwrap_or(0)
     }
 }
 

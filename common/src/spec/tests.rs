@@ -316,3 +316,16 @@ fn a_conditional_grid_has_the_points_that_its_conditions_leave() {
     assert_eq!(grid(4), "none");
     assert!(grid(3).contains("the grid has 4 points: write trials = 4"), "{}", grid(3));
 }
+
+#[test]
+fn the_most_epochs_are_those_of_the_space_or_else_of_what_is_fixed() {
+    let most = |epochs: &str, space: &str| {
+        let text = DIGITS.replace("epochs = 30\n", epochs).replace("[search]", &format!("{space}\n[search]"));
+        file::parse(&text).unwrap().spec.most_epochs()
+    };
+    assert_eq!(most("epochs = 12\n", ""), 12);
+    assert_eq!(most("", ""), 30);
+    assert_eq!(most("", "epochs = { low = 3, high = 11 }"), 11);
+    assert_eq!(most("", "epochs = { choices = [4, 9, 6] }"), 9);
+    assert_eq!(most("", "epochs = { low = 3, high = 11, when = { activation = \"relu\" } }"), 30);
+}

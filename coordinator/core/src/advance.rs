@@ -1,16 +1,22 @@
-//! Virtual time: which decisions can be taken now.
+//! Which decisions can be taken now.
 //!
-//! The sweep has a virtual cluster of `parallelism` slots. A trial starts when a slot is free, and ends when its arithmetic is done
-//! ([`caviar_common::cost`]). Ends are decided in the order of (virtual time, trial number), each when the result has
-//! arrived, so the log that a sampler sees does not depend on which worker was faster.
+//! The sweep has a virtual cluster of `parallelism` slots. A trial starts when a slot is free, comes to its rungs and ends when so much
+//! arithmetic is done ([`caviar_common::cost`]). Rungs and ends are decided in the order of (virtual time, trial number), each when the
+//! result has arrived, so the log that a sampler sees does not depend on which worker was faster. A trial that diverged or failed has
+//! its end where its next rung would have been. With [`Order::AsCompleted`] they are decided as the results arrive.
 
 use caviar_common::assignment::Assignment;
 use caviar_common::cost::epoch_units;
 use caviar_common::hyper::train_spec;
-use caviar_common::ids::{SweepId, TrialNumber};
-use caviar_search::{Ask, Question, Suggestion, build};
+use caviar_common::ids::{SessionId, SweepId, TrialNumber};
+use caviar_common::message::ToWorker;
+use caviar_common::outcome::TrialState;
+use caviar_common::spec::Order;
+use caviar_search::stopping::{Standing, standing};
+use caviar_search::{Ask, Question, Sampler, Stage, Suggestion, build};
 
-use crate::event::Event;
+use crate::event::{Event, Rung};
+use crate::input::Effect;
 use crate::state::{Phase, Sweep};
 use crate::volatile::Volatile;
 use crate::{Broken, Coordinator, Work};
@@ -20,7 +26,9 @@ impl Coordinator {
     pub(crate) fn advance(&mut self, work: &mut Work) -> Result<(), Broken> {
         while let Some(id) = self.volatile.dirty.first().copied() {
             while let Some(event) = self.next_decision(id) {
+                let told = self.stop_message(&event);
                 self.record(event, work)?;
+                work.effects.extend(told.map(|(session, message)| Effect::Send(session, message)));
             }
             self.volatile.dirty.remove(&id);
         }
@@ -30,10 +38,20 @@ impl Coordinator {
     fn next_decision(&mut self, id: SweepId) -> Option<Event> {
         let sweep = self.durable.sweeps.get(&id).filter(|s| !s.paused)?;
         match sweep.phase {
-            Phase::Searching => sample(sweep, &mut self.volatile).or_else(|| decide_first(sweep)).or_else(|| end_search(sweep)),
+            Phase::Searching => sample(sweep, &mut self.volatile).or_else(|| decide_next(sweep)).or_else(|| end_search(sweep)),
             Phase::Scoring => sweep.scoring.as_ref()?.result.as_ref().map(|_| Event::SweepCompleted { sweep: id }),
             Phase::Completed | Phase::Cancelled => None,
         }
+    }
+
+    /// What the worker of a trial is to hear if `event`, which has not happened yet, stops it.
+    fn stop_message(&self, event: &Event) -> Option<(SessionId, ToWorker)> {
+        let Event::TrialStopped { sweep, trial, rung } = event else { return None };
+        let trial = self.durable.sweeps.get(sweep)?.trial(*trial).filter(|t| t.state == TrialState::Running)?;
+        let lease = trial.lease?;
+        let session = self.volatile.workers.get(trial.worker.as_ref()?)?.session?;
+        let Rung { epoch, rank, of, .. } = rung;
+        Some((session, ToWorker::Stop { lease, reason: format!("{rank} of the {of} that came to epoch {epoch}") }))
     }
 }
 
@@ -46,11 +64,21 @@ fn sample(sweep: &Sweep, volatile: &mut Volatile) -> Option<Event> {
         return None;
     }
     let sampler = volatile.samplers.entry(sweep.id).or_insert_with(|| build(&sweep.spec));
-    // What has not ended yet has no entry in the log.
-    let numbers = sweep.trials.iter().filter(|t| sweep.in_flight.contains(&(t.end, t.number)));
-    let pending: Vec<&Assignment> = numbers.map(|t| &t.assignment).collect();
-    match sampler.ask(&Question { trial: number, log: &sweep.log, pending: &pending }) {
-        Ask::Suggest(suggestion) => Some(sampled(sweep, TrialNumber(number), suggestion)),
+    Some(sampled(sweep, TrialNumber(number), ask(sweep, sampler.as_mut())?))
+}
+
+/// What the sampler says of the next trial, if it has one; a function of what is decided and in flight.
+pub(crate) fn ask(sweep: &Sweep, sampler: &mut dyn Sampler) -> Option<Suggestion> {
+    let trial = u32::try_from(sweep.trials.len()).ok()?;
+    let mut unseen: Vec<TrialNumber> = sweep.in_flight.iter().map(|(_, number)| *number).collect();
+    unseen.sort_unstable();
+    let unseen = unseen.into_iter().filter_map(|number| sweep.trial(number)).filter(|t| t.passed == 0);
+    let pending: Vec<&Assignment> = unseen.map(|t| &t.assignment).collect();
+    match sampler.ask(&Question { trial, log: &sweep.log, pending: &pending }) {
+        Ask::Suggest(mut suggestion) => {
+            suggestion.reason.seen = u32::try_from(sweep.log.len()).unwrap_or(u32::MAX);
+            Some(suggestion)
+        }
         Ask::Wait | Ask::Exhausted => None,
     }
 }
@@ -66,11 +94,31 @@ fn sampled(sweep: &Sweep, trial: TrialNumber, suggestion: Suggestion) -> Event {
     Event::TrialSampled { sweep: sweep.id, trial, assignment, reason, epochs, start, end }
 }
 
-/// The end of the trial that ends first in virtual time, if its result is here.
-fn decide_first(sweep: &Sweep) -> Option<Event> {
-    let (_, trial) = sweep.in_flight.first()?;
-    let done = sweep.trial(*trial).is_some_and(|t| t.state.is_final());
-    done.then_some(Event::TrialDecided { sweep: sweep.id, trial: *trial })
+/// The next decision on a trial in flight, if its result is here.
+fn decide_next(sweep: &Sweep) -> Option<Event> {
+    let mut in_flight = sweep.in_flight.iter().map(|(_, number)| *number);
+    match sweep.spec.search.order {
+        Order::Virtual => decide(sweep, in_flight.next()?),
+        // Of what came while the sweep was paused, the first in virtual time is taken first.
+        Order::AsCompleted => in_flight.find_map(|number| decide(sweep, number)),
+    }
+}
+
+/// The decision at the trial's next rung, or on its end, if that is here.
+fn decide(sweep: &Sweep, number: TrialNumber) -> Option<Event> {
+    let trial = sweep.trial(number)?;
+    let Some((epoch, loss)) = sweep.next_rung(trial).zip(sweep.rung_loss(trial)) else {
+        return trial.state.is_final().then_some(Event::TrialDecided { sweep: sweep.id, trial: number });
+    };
+    let came_here = |stage| matches!(stage, Stage::Passed(rung) | Stage::Stopped(rung) if rung == trial.passed);
+    let before = sweep.log.iter().filter(|entry| came_here(entry.stage)).filter_map(|entry| entry.loss);
+    let Standing { rank, of, goes_on } = standing(sweep.spec.stopping, before, loss);
+    let rung = Rung { number: trial.passed, epoch, rank, of };
+    Some(if goes_on {
+        Event::TrialPassed { sweep: sweep.id, trial: number, rung }
+    } else {
+        Event::TrialStopped { sweep: sweep.id, trial: number, rung }
+    })
 }
 
 /// The end of the search, when nothing is in flight and nothing more is to be sampled.

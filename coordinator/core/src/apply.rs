@@ -2,10 +2,11 @@
 
 use caviar_common::ids::{LeaseId, SweepId, TrialNumber};
 use caviar_common::outcome::{Outcome, TrialState, Work};
+use caviar_search::stopping::rungs;
 use caviar_search::{Observation, Stage};
 
 use crate::Broken;
-use crate::event::{Event, Loss};
+use crate::event::{Event, Loss, Rung};
 use crate::state::{Durable, Lease, Losses, Phase, Scoring, ScoringResult, Sweep, Trial};
 
 /// Makes `event` part of the state.
@@ -29,6 +30,8 @@ pub(crate) fn apply(state: &mut Durable, event: &Event) -> Result<(), Broken> {
             Ok(())
         }
         Event::TrialFinished { lease, outcome, seconds, memory_bytes, .. } => finish(state, *lease, outcome, *seconds, *memory_bytes),
+        Event::TrialPassed { sweep, trial, rung } => pass(sweep_mut(state, *sweep)?, *trial, *rung),
+        Event::TrialStopped { sweep, trial, rung } => stop(state, *sweep, *trial, *rung),
         Event::TrialDecided { sweep, trial } => decide(sweep_mut(state, *sweep)?, *trial),
         Event::ScoringStarted { sweep, trial } => {
             let sweep = sweep_mut(state, *sweep)?;
@@ -83,6 +86,7 @@ fn create(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         phase: Phase::Searching,
         paused: false,
         trials: Vec::new(),
+        rungs: rungs(spec.stopping, spec.most_epochs()),
         clock: 0,
         in_flight: std::collections::BTreeSet::new(),
         queue: std::collections::BTreeSet::new(),
@@ -124,20 +128,21 @@ fn cancel(state: &mut Durable, id: SweepId) -> Result<(), Broken> {
 }
 
 fn sample(state: &mut Durable, event: &Event) -> Result<(), Broken> {
-    let Event::TrialSampled { sweep, trial, assignment, reason, epochs, end, .. } = event else { return Ok(()) };
+    let Event::TrialSampled { sweep, trial, assignment, reason, epochs, start, end } = event else { return Ok(()) };
     let sweep = sweep_mut(state, *sweep)?;
     if usize::try_from(trial.0) != Ok(sweep.trials.len()) {
         return Err(Broken(format!("trial {trial} is sampled out of order")));
     }
-    sweep.in_flight.insert((*end, *trial));
-    sweep.queue.insert((*end, *trial));
-    sweep.trials.push(Trial {
+    let mut sampled = Trial {
         number: *trial,
         state: TrialState::Queued,
         assignment: assignment.clone(),
         reason: reason.clone(),
         epochs: *epochs,
+        start: *start,
         end: *end,
+        passed: 0,
+        due: *end,
         attempts: 0,
         losses: Losses::default(),
         lease: None,
@@ -146,7 +151,12 @@ fn sample(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         seconds: None,
         memory_bytes: None,
         message: None,
-    });
+        stopped: None,
+    };
+    sampled.due = sweep.next_due(&sampled);
+    sweep.in_flight.insert((sampled.due, *trial));
+    sweep.queue.insert((sampled.due, *trial));
+    sweep.trials.push(sampled);
     Ok(())
 }
 
@@ -165,7 +175,7 @@ fn grant(state: &mut Durable, event: &Event) -> Result<(), Broken> {
             trial.lease = Some(*lease);
             trial.worker = Some(worker.clone());
             trial.attempts += 1;
-            let place = (trial.end, trial.number);
+            let place = (trial.due, trial.number);
             sweep.queue.remove(&place);
         }
         Work::Score => {
@@ -202,7 +212,7 @@ fn end_lease(state: &mut Durable, lease: LeaseId, loss: Option<Loss>) -> Result<
             turn(trial, TrialState::Queued)?;
             trial.lease = None;
             loss.into_iter().for_each(|loss| trial.losses.add(loss));
-            let place = (trial.end, trial.number);
+            let place = (trial.due, trial.number);
             sweep.queue.insert(place);
         }
         Work::Score => {
@@ -234,17 +244,61 @@ fn finish(state: &mut Durable, lease: LeaseId, outcome: &Outcome, seconds: Optio
     Ok(())
 }
 
-fn decide(sweep: &mut Sweep, number: TrialNumber) -> Result<(), Broken> {
-    let (end, assignment, is_final) = {
-        let trial = trial_mut(sweep, number)?;
-        (trial.end, trial.assignment.clone(), trial.state.is_final())
-    };
-    if !is_final || !sweep.in_flight.remove(&(end, number)) {
-        return Err(Broken(format!("trial {number} cannot be decided")));
+fn pass(sweep: &mut Sweep, number: TrialNumber, rung: Rung) -> Result<(), Broken> {
+    let loss = loss_at(sweep, number, rung)?;
+    log(sweep, number, Stage::Passed(rung.number), Some(loss))?;
+    trial_mut(sweep, number)?.passed += 1;
+    let Some(next) = sweep.trial(number).map(|trial| sweep.next_due(trial)) else { return Ok(()) };
+    let before = std::mem::replace(&mut trial_mut(sweep, number)?.due, next);
+    sweep.in_flight.insert((next, number));
+    if sweep.queue.remove(&(before, number)) {
+        sweep.queue.insert((next, number));
     }
-    let loss = sweep.trial(number).and_then(|t| sweep.loss(t));
-    sweep.clock = end;
-    sweep.log.push(Observation { trial: number.0, assignment, stage: Stage::Ended, loss });
+    Ok(())
+}
+
+fn stop(state: &mut Durable, id: SweepId, number: TrialNumber, rung: Rung) -> Result<(), Broken> {
+    let trial = trial_mut(sweep_mut(state, id)?, number)?;
+    let lease = trial.lease.take().filter(|_| trial.state == TrialState::Running);
+    if let Some(lease) = lease {
+        take_lease(state, lease)?;
+    }
+    let sweep = sweep_mut(state, id)?;
+    let loss = loss_at(sweep, number, rung)?;
+    log(sweep, number, Stage::Stopped(rung.number), Some(loss))?;
+    let trial = trial_mut(sweep, number)?;
+    turn(trial, TrialState::Stopped)?;
+    // How far past the rung its worker came depends on its speed, and results must not.
+    trial.curve.truncate(usize::try_from(rung.epoch).unwrap_or(usize::MAX));
+    (trial.seconds, trial.memory_bytes, trial.message) = (None, None, None);
+    trial.stopped = Some(rung);
+    let place = (trial.due, number);
+    sweep.queue.remove(&place);
+    Ok(())
+}
+
+/// The loss with which a trial comes to the rung that is its next one.
+fn loss_at(sweep: &Sweep, number: TrialNumber, rung: Rung) -> Result<f64, Broken> {
+    let trial = sweep.trial(number).filter(|t| t.passed == rung.number && sweep.next_rung(t) == Some(rung.epoch));
+    let loss = trial.and_then(|t| sweep.rung_loss(t));
+    loss.ok_or_else(|| Broken(format!("trial {number} cannot be decided at epoch {}", rung.epoch)))
+}
+
+fn decide(sweep: &mut Sweep, number: TrialNumber) -> Result<(), Broken> {
+    let trial = sweep.trial(number).filter(|t| t.state.is_final());
+    let loss = trial.map(|t| sweep.loss(t)).ok_or_else(|| Broken(format!("trial {number} is not over and cannot be decided")))?;
+    log(sweep, number, Stage::Ended, loss)
+}
+
+/// Enters a decision on a trial in flight into the log, and takes the trial out of flight.
+fn log(sweep: &mut Sweep, number: TrialNumber, stage: Stage, loss: Option<f64>) -> Result<(), Broken> {
+    let trial = trial_mut(sweep, number)?;
+    let (due, assignment) = (trial.due, trial.assignment.clone());
+    if !sweep.in_flight.remove(&(due, number)) {
+        return Err(Broken(format!("trial {number} is not in flight")));
+    }
+    sweep.clock = sweep.clock.max(due);
+    sweep.log.push(Observation { trial: number.0, assignment, stage, loss });
     Ok(())
 }
 

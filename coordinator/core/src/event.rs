@@ -57,6 +57,19 @@ impl LeaseEnd {
     }
 }
 
+/// How a trial stood at a rung when it was decided there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rung {
+    /// Which rung, from 0.
+    pub number: u32,
+    /// Its epoch, from 1.
+    pub epoch: u32,
+    /// The trial's rank by its objective there, from 1.
+    pub rank: u32,
+    /// Trials that had come to the rung, this one included.
+    pub of: u32,
+}
+
 /// The results of an earlier sweep, in the order of its decisions: the values of the parameters that the later sweep searches, and the
 /// loss; none of a trial that diverged or failed.
 pub type EarlierResults = Vec<(Assignment, Option<f64>)>;
@@ -174,7 +187,25 @@ pub enum Event {
         /// Bytes that the training allocated; none in what was stored before they were counted.
         memory_bytes: Option<u64>,
     },
-    /// Virtual time reached the end of a trial: its result takes part in decisions from here on.
+    /// A trial goes on past a rung: its objective there takes part in decisions from here on.
+    TrialPassed {
+        /// The sweep.
+        sweep: SweepId,
+        /// The trial.
+        trial: TrialNumber,
+        /// Where, and how it stood.
+        rung: Rung,
+    },
+    /// A trial ends at a rung, and with it its lease. What was trained past the rung does not count.
+    TrialStopped {
+        /// The sweep.
+        sweep: SweepId,
+        /// The trial.
+        trial: TrialNumber,
+        /// Where, and how it stood.
+        rung: Rung,
+    },
+    /// The end of a trial was decided: its result takes part in decisions from here on.
     TrialDecided {
         /// The sweep.
         sweep: SweepId,
@@ -224,6 +255,8 @@ impl Event {
             | Self::LeaseEnded { sweep, .. }
             | Self::EpochRecorded { sweep, .. }
             | Self::TrialFinished { sweep, .. }
+            | Self::TrialPassed { sweep, .. }
+            | Self::TrialStopped { sweep, .. }
             | Self::TrialDecided { sweep, .. }
             | Self::ScoringStarted { sweep, .. }
             | Self::WinnerScored { sweep, .. }

@@ -18,13 +18,17 @@ mod advance;
 mod apply;
 pub mod event;
 pub mod input;
+mod park;
 mod place;
 pub mod query;
+mod replay;
 pub mod state;
 mod sweeps;
 mod volatile;
 mod warm;
 mod workers;
+
+pub use replay::{Difference, replay_decisions};
 
 use caviar_common::ids::{StoreId, SweepId};
 
@@ -125,8 +129,10 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Slots that the sweep has.
     fn running_on(&self, sweep: SweepId) -> usize {
-        self.durable.leases.values().filter(|l| l.sweep == sweep).count()
+        let leases = self.durable.leases.iter().filter(|(_, l)| l.sweep == sweep);
+        leases.filter(|(lease, _)| !self.volatile.parked.contains(lease)).count()
     }
 }
 

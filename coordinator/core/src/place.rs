@@ -1,4 +1,4 @@
-//! Handing waiting trials to free slots.
+//! Handing free slots to what waits for one: trials that have not begun, and trials that are parked.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -9,60 +9,99 @@ use caviar_common::outcome::Work as Task;
 
 use crate::event::Event;
 use crate::input::Effect;
+use crate::park::Urgency;
 use crate::state::{Losses, Phase, Sweep};
 use crate::volatile::Worker;
 use crate::{Broken, Coordinator, Work};
 
 /// Something that waits for a worker.
-struct Waiting {
+pub(crate) struct Waiting {
     sweep: SweepId,
     trial: TrialNumber,
     work: Task,
+    /// Virtual time at which its result is due.
+    due: u64,
     /// How often it was begun before.
     attempts: u32,
     losses: Losses,
 }
 
+impl Waiting {
+    pub(crate) const fn urgency(&self) -> Urgency {
+        (self.due, self.trial)
+    }
+
+    /// Whether it lost a worker before, and may be the cause.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.losses != Losses::default()
+    }
+}
+
+/// What a slot is for.
+pub(crate) enum Next {
+    /// A worker begins something.
+    Begin { session: SessionId, worker: Name, task: Waiting },
+    /// The holder of the lease goes on with it.
+    Resume(LeaseId),
+}
+
 /// A worker that could take more.
-struct Free<'a> {
-    name: &'a Name,
-    session: SessionId,
-    worker: &'a Worker,
-    held: u32,
+pub(crate) struct Free<'a> {
+    pub name: &'a Name,
+    pub session: SessionId,
+    pub worker: &'a Worker,
+    /// Leases that it has.
+    pub held: u32,
+    /// Those of them that are not parked.
+    pub active: u32,
 }
 
 impl Coordinator {
-    /// Grants leases until no slot is free or nothing waits.
+    /// Hands out slots until none is free or nothing waits, and those of trials that run ahead to what is needed before them.
     pub(crate) fn place(&mut self, work: &mut Work) -> Result<(), Broken> {
-        if !self.durable.sweeps.values().any(|s| waiting(s).next().is_some()) {
+        let leases = &self.durable.leases;
+        self.volatile.parked.retain(|lease| leases.contains_key(lease));
+        if self.volatile.parked.is_empty() && !self.durable.sweeps.values().any(|s| waiting(s).next().is_some()) {
             return Ok(());
         }
-        while let Some((session, worker, task)) = self.match_up() {
-            self.grant(session, &worker, &task, work)?;
+        while let Some(next) = self.match_up() {
+            self.give(next, work)?;
+        }
+        while let Some((ahead, next)) = self.displace() {
+            self.park(ahead, work)?;
+            self.give(next, work)?;
         }
         Ok(())
     }
 
-    /// What to do next, and the worker with the most free slots that can do it. The sweep with the fewest leases comes first, but before
+    fn give(&mut self, next: Next, work: &mut Work) -> Result<(), Broken> {
+        match next {
+            Next::Begin { session, worker, task } => self.grant(session, &worker, &task, work),
+            Next::Resume(lease) => self.unpark(lease, work),
+        }
+    }
+
+    /// What to do next, and the worker with the most free slots that can do it. The sweep with the fewest slots comes first, but before
     /// all others what lost its worker in company: it needs a worker that is nearly empty, and would else wait for one for ever.
-    fn match_up(&self) -> Option<(SessionId, Name, Waiting)> {
-        let mut free = self.free();
-        if free.is_empty() {
+    fn match_up(&self) -> Option<Next> {
+        let with_slots = self.free();
+        if with_slots.is_empty() {
             return None;
         }
-        let sweeps = self.durable.sweeps.values().filter(|s| waiting(s).next().is_some());
+        let mut free: Vec<&Free<'_>> = with_slots.iter().collect();
+        let has_parked = |s: &Sweep| self.volatile.parked.iter().any(|l| self.durable.leases.get(l).is_some_and(|l| l.sweep == s.id));
+        let sweeps = self.durable.sweeps.values().filter(|s| waiting(s).next().is_some() || has_parked(s));
         let mut sweeps: Vec<(usize, &Sweep)> = sweeps.map(|s| (self.running_on(s.id), s)).collect();
         sweeps.sort_by_key(|(running, sweep)| (*running, sweep.id));
-        let is_suspect = |task: &Waiting| task.losses != Losses::default();
         // Where one suspect finds no place, none of its kind does: thousands may wait after a network was away.
         let mut refused = BTreeSet::new();
-        for task in sweeps.iter().flat_map(|(_, sweep)| waiting(sweep)).filter(is_suspect) {
+        for task in sweeps.iter().flat_map(|(_, sweep)| waiting(sweep)).filter(Waiting::is_suspect) {
             let kind = (task.sweep, task.losses);
             if refused.contains(&kind) {
                 continue;
             }
             if let Some(free) = free.iter().find(|f| self.takes(f, &task)) {
-                return Some((free.session, free.name.clone(), task));
+                return Some(begin_on(free, task));
             }
             if !is_too_large(&free, &task) {
                 refused.insert(kind);
@@ -71,14 +110,18 @@ impl Coordinator {
             let emptiest = self.connected().filter(|f| f.worker.can(task.sweep, task.trial)).min_by_key(|f| (f.held, f.name));
             free.retain(|f| emptiest.as_ref().is_none_or(|e| e.name != f.name));
         }
-        sweeps.iter().find_map(|(_, sweep)| self.first_fit(&free, waiting(sweep).filter(|task| !is_suspect(task))))
+        sweeps.iter().find_map(|(_, sweep)| {
+            let begin = self.first_fit(&free, waiting(sweep).filter(|task| !task.is_suspect()));
+            // Who holds a parked trial must go on with it even while it is kept from new ones.
+            first_of(self.first_parked(sweep, &with_slots), begin)
+        })
     }
 
     /// The first of a sweep's tasks, passing over what is too large for the workers that are free.
-    fn first_fit(&self, free: &[Free<'_>], tasks: impl Iterator<Item = Waiting>) -> Option<(SessionId, Name, Waiting)> {
+    fn first_fit<'a>(&self, free: &[&'a Free<'a>], tasks: impl Iterator<Item = Waiting>) -> Option<(&'a Free<'a>, Waiting)> {
         for task in tasks {
             if let Some(free) = free.iter().find(|f| self.takes(f, &task)) {
-                return Some((free.session, free.name.clone(), task));
+                return Some((free, task));
             }
             if !is_too_large(free, &task) {
                 return None;
@@ -88,29 +131,31 @@ impl Coordinator {
     }
 
     /// The workers that take new work.
-    fn connected(&self) -> impl Iterator<Item = Free<'_>> {
-        self.volatile.workers.iter().filter_map(|(name, worker)| {
-            let held = self.durable.held.get(name).map_or(0, |h| u32::try_from(h.len()).unwrap_or(u32::MAX));
+    pub(crate) fn connected(&self) -> impl Iterator<Item = Free<'_>> {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        self.volatile.workers.iter().filter_map(move |(name, worker)| {
             let session = worker.session.filter(|_| !worker.draining && !worker.resting)?;
-            Some(Free { name, session, worker, held })
+            let held = || self.durable.held.get(name).into_iter().flatten();
+            let active = held().filter(|lease| !self.volatile.parked.contains(lease)).count();
+            Some(Free { name, session, worker, held: count(held().count()), active: count(active) })
         })
     }
 
     /// Those of them that have a slot, the most free slots first.
     fn free(&self) -> Vec<Free<'_>> {
-        let mut free: Vec<Free<'_>> = self.connected().filter(|f| f.held < f.worker.slots).collect();
-        free.sort_by_key(|f| (Reverse(f.worker.slots - f.held), f.name));
+        let mut free: Vec<Free<'_>> = self.connected().filter(|f| f.active < f.worker.slots).collect();
+        free.sort_by_key(|f| (Reverse(f.worker.slots - f.active), f.name));
         free
     }
 
     /// Whether the worker can do it, in the company that it and what is there allow.
-    fn takes(&self, free: &Free<'_>, task: &Waiting) -> bool {
+    pub(crate) fn takes(&self, free: &Free<'_>, task: &Waiting) -> bool {
         let slots = free.worker.slots;
         let held = self.durable.held.get(free.name).into_iter().flatten();
         let records = held.filter_map(|lease| self.durable.leases.get(lease));
         let there = records.filter_map(|lease| Some(self.durable.sweeps.get(&lease.sweep)?.losses(lease)));
-        let allowed = there.chain([task.losses]).map(|losses| losses.company(slots)).min();
-        free.worker.can(task.sweep, task.trial) && allowed.is_some_and(|allowed| free.held < allowed)
+        let allowed = there.chain([task.losses]).filter_map(|losses| losses.company(slots)).min();
+        free.worker.can(task.sweep, task.trial) && allowed.is_none_or(|allowed| free.held < allowed)
     }
 
     fn grant(&mut self, session: SessionId, worker: &Name, task: &Waiting, work: &mut Work) -> Result<(), Broken> {
@@ -127,19 +172,34 @@ impl Coordinator {
     }
 }
 
+/// Which of a parked trial and a waiting one has the slot.
+pub(crate) fn first_of(parked: Option<(Urgency, LeaseId)>, begin: Option<(&Free<'_>, Waiting)>) -> Option<Next> {
+    match (parked, begin) {
+        (Some((urgency, _)), Some((free, task))) if task.urgency() < urgency => Some(begin_on(free, task)),
+        (Some((_, lease)), _) => Some(Next::Resume(lease)),
+        (None, begin) => begin.map(|(free, task)| begin_on(free, task)),
+    }
+}
+
+fn begin_on(free: &Free<'_>, task: Waiting) -> Next {
+    Next::Begin { session: free.session, worker: free.name.clone(), task }
+}
+
 /// Whether some of these workers lack the memory for this task, so that it says nothing of the others like it.
-fn is_too_large(free: &[Free<'_>], task: &Waiting) -> bool {
+fn is_too_large(free: &[&Free<'_>], task: &Waiting) -> bool {
     free.iter().any(|f| f.worker.unable.contains_key(&(task.sweep, Some(task.trial))))
 }
 
 /// What of the sweep waits for a worker, in the order in which it is needed.
-fn waiting(sweep: &Sweep) -> impl Iterator<Item = Waiting> {
+pub(crate) fn waiting(sweep: &Sweep) -> impl Iterator<Item = Waiting> {
     let searching = (sweep.phase == Phase::Searching && !sweep.paused).then_some(&sweep.queue);
     let trials = searching.into_iter().flatten().filter_map(|(_, number)| sweep.trial(*number));
-    let train = trials.map(|t| Waiting { sweep: sweep.id, trial: t.number, work: Task::Train, attempts: t.attempts, losses: t.losses });
+    let train =
+        trials.map(|t| Waiting { sweep: sweep.id, trial: t.number, work: Task::Train, due: t.due, attempts: t.attempts, losses: t.losses });
     let scoring =
         sweep.scoring.as_ref().filter(|s| sweep.phase == Phase::Scoring && !sweep.paused && s.lease.is_none() && s.result.is_none());
-    let score = scoring.map(|s| Waiting { sweep: sweep.id, trial: s.trial, work: Task::Score, attempts: s.attempts, losses: s.losses });
+    let score =
+        scoring.map(|s| Waiting { sweep: sweep.id, trial: s.trial, work: Task::Score, due: 0, attempts: s.attempts, losses: s.losses });
     train.chain(score)
 }
 

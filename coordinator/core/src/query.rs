@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
 use caviar_common::outcome::TrialState;
-use caviar_common::view::{Counts, NO_WORKER, RoundView, SweepView, TestView, TrialView, WorkerView};
+use caviar_common::spec::Order;
+use caviar_common::view::{Counts, NO_WORKER, RoundView, StoppedView, SweepView, TestView, TrialView, WorkerView};
 
 use crate::Coordinator;
 use crate::state::{Sweep, Trial};
@@ -141,6 +142,7 @@ fn view(sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
         seconds: trial.seconds,
         memory_bytes: trial.memory_bytes,
         message: trial.message.clone(),
+        stopped: trial.stopped.map(|rung| StoppedView { epoch: rung.epoch, rank: rung.rank, of: rung.of }),
     }
 }
 
@@ -168,10 +170,12 @@ fn test(sweep: &Sweep) -> Option<TestView> {
     Some(TestView { trial: scoring.trial, score: result.score, reproduced: result.reproduced, message: result.message.clone() })
 }
 
-/// The trial that ends next in virtual time, if others are done and wait for it.
+/// The trial on which the next decision in virtual time is taken, if its result is not here and others, whose slots are idle, are done.
 fn waits_for(sweep: &Sweep) -> Option<TrialNumber> {
-    let done = |number: &TrialNumber| sweep.trial(*number).is_some_and(|t| t.state.is_final());
-    let (_, first) = sweep.in_flight.first()?;
-    let others_wait = sweep.in_flight.iter().any(|(_, number)| done(number));
-    (others_wait && !done(first)).then_some(*first)
+    if sweep.spec.search.order == Order::AsCompleted {
+        return None;
+    }
+    let trials = || sweep.in_flight.iter().filter_map(|(_, number)| sweep.trial(*number));
+    let first = trials().next().filter(|t| !sweep.is_ready(t))?;
+    trials().any(|t| t.state.is_final()).then_some(first.number)
 }

@@ -11,7 +11,7 @@ use caviar_common::reason::Reason;
 use caviar_common::spec::SweepSpec;
 use caviar_search::Observation;
 
-use crate::event::{EarlierResults, Loss};
+use crate::event::{EarlierResults, Loss, Rung};
 
 /// Everything that survives a restart.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,13 +92,15 @@ pub struct Sweep {
     pub paused: bool,
     /// Its trials, by number.
     pub trials: Vec<Trial>,
-    /// Virtual time: the end of the trial decided last.
+    /// The epochs at which trials are compared, ascending; none without a stopping rule.
+    pub rungs: Vec<u32>,
+    /// Virtual time: that of the latest decision.
     pub clock: u64,
-    /// Trials in the slots of the virtual cluster, by (virtual end, number).
+    /// Trials in the slots of the virtual cluster, by ([`Trial::due`], number).
     pub in_flight: BTreeSet<(u64, TrialNumber)>,
-    /// Trials that wait for a worker, by (virtual end, number): what the next decision needs goes first.
+    /// Trials that wait for a worker, by ([`Trial::due`], number): what the next decision needs goes first.
     pub queue: BTreeSet<(u64, TrialNumber)>,
-    /// Decided trials, in the order of their decisions.
+    /// What was decided of trials at rungs and ends, in the order of the decisions.
     pub log: Vec<Observation>,
     /// The scoring of the winner.
     pub scoring: Option<Scoring>,
@@ -114,11 +116,11 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Leases that a worker with `slots` may hold while it holds this trial. Every shared loss halves the company, so that a trial that
-    /// takes its workers down is soon alone, and its neighbours of the first loss are not held up for long.
-    pub fn company(self, slots: u32) -> u32 {
+    /// Leases that a worker with `slots` may hold while it holds this trial, if it was ever lost. Every shared loss halves the company, so
+    /// that a trial that takes its workers down is soon alone, and its neighbours of the first loss are not held up for long.
+    pub fn company(self, slots: u32) -> Option<u32> {
         let halves = if self.alone > 0 { u32::MAX } else { self.shared };
-        slots.checked_shr(halves).unwrap_or(0).max(1)
+        (halves > 0).then(|| slots.checked_shr(halves).unwrap_or(0).max(1))
     }
 
     /// One more.
@@ -171,13 +173,19 @@ pub struct Trial {
     pub reason: Reason,
     /// Epochs it is to train.
     pub epochs: u32,
-    /// Its end in virtual time.
+    /// Its start in virtual time.
+    pub start: u64,
+    /// Its end in virtual time, unless it ends at a rung.
     pub end: u64,
+    /// Rungs it has passed.
+    pub passed: u32,
+    /// Virtual time of what is decided next of it: its next rung or its end.
+    pub due: u64,
     /// Executions so far.
     pub attempts: u32,
     /// Executions whose worker was lost.
     pub losses: Losses,
-    /// The lease in force, or, once done, the lease that brought the outcome.
+    /// The lease in force, or, once done, the lease that brought the outcome; none of a stopped one.
     pub lease: Option<LeaseId>,
     /// The worker of the latest execution.
     pub worker: Option<Name>,
@@ -189,6 +197,19 @@ pub struct Trial {
     pub memory_bytes: Option<u64>,
     /// Why it failed.
     pub message: Option<String>,
+    /// Where it was stopped.
+    pub stopped: Option<Rung>,
+}
+
+impl Trial {
+    /// Virtual time at which `epoch`, from 1, is trained. Every epoch costs the same.
+    pub fn time_of(&self, epoch: u32) -> u64 {
+        if epoch >= self.epochs {
+            return self.end;
+        }
+        let cost = self.end.saturating_sub(self.start) / u64::from(self.epochs);
+        self.start.saturating_add(cost.saturating_mul(u64::from(epoch)))
+    }
 }
 
 impl Sweep {
@@ -221,10 +242,43 @@ impl Sweep {
         trial.curve.last()?.get(self.spec.objective.metric)
     }
 
-    /// The objective turned so that less is better; none unless the trial is completed.
+    /// The objective turned so that less is better; none unless the trial is completed and cannot be stopped any more.
     pub fn loss(&self, trial: &Trial) -> Option<f64> {
-        let value = self.objective(trial).filter(|v| v.is_finite() && trial.state == TrialState::Completed)?;
+        let is_complete = trial.state == TrialState::Completed && self.next_rung(trial).is_none();
+        let value = self.objective(trial).filter(|v| v.is_finite() && is_complete)?;
         Some(self.spec.objective.goal.as_loss(value))
+    }
+
+    /// The epoch of the rung that is decided next of the trial; none where that is its end.
+    pub fn next_rung(&self, trial: &Trial) -> Option<u32> {
+        let rung = self.rungs.get(usize::try_from(trial.passed).ok()?).copied();
+        rung.filter(|epoch| *epoch < trial.epochs)
+    }
+
+    /// Virtual time of what is decided next of the trial.
+    pub fn next_due(&self, trial: &Trial) -> u64 {
+        self.next_rung(trial).map_or(trial.end, |epoch| trial.time_of(epoch))
+    }
+
+    /// Virtual time of the first decision on the trial for which a worker has still to bring something.
+    pub fn next_delivery(&self, trial: &Trial) -> u64 {
+        let ahead = self.rungs.iter().skip(usize::try_from(trial.passed).unwrap_or(usize::MAX));
+        let rung = ahead.copied().find(|epoch| !u64::try_from(trial.curve.len()).is_ok_and(|done| done >= u64::from(*epoch)));
+        rung.map_or(trial.end, |epoch| trial.time_of(epoch))
+    }
+
+    /// The trial's objective at its next rung, turned so that less is better; none while it has not come there. One that diverges or
+    /// fails never comes.
+    pub fn rung_loss(&self, trial: &Trial) -> Option<f64> {
+        let epoch = usize::try_from(self.next_rung(trial)?).ok()?;
+        let metrics = trial.curve.get(epoch.checked_sub(1)?).filter(|metrics| metrics.is_finite())?;
+        let value = metrics.get(self.spec.objective.metric).filter(|v| v.is_finite())?;
+        Some(self.spec.objective.goal.as_loss(value))
+    }
+
+    /// Whether what is decided next of the trial can be, as far as its own results go.
+    pub fn is_ready(&self, trial: &Trial) -> bool {
+        trial.state.is_final() || self.rung_loss(trial).is_some()
     }
 
     /// The best completed trial: the least loss, and of equals the lowest number.

@@ -85,7 +85,16 @@ impl Bench {
     fn try_hello(&mut self, session: u64, worker: &str, incarnation: u64, slots: u32, held: &[u64]) -> Result<Reply, Refusal> {
         let held = held.iter().map(|l| LeaseId(*l)).collect();
         let incarnation = Incarnation(incarnation);
-        let hello = Hello { protocol: PROTOCOL, worker: name(worker), incarnation, slots, draining: false, store: Some(STORE), held };
+        let hello = Hello {
+            protocol: PROTOCOL,
+            worker: name(worker),
+            incarnation,
+            slots,
+            draining: false,
+            can_park: true,
+            store: Some(STORE),
+            held,
+        };
         self.say(session, FromWorker::Hello(hello))
     }
 

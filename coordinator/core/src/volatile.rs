@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use caviar_common::ids::{Incarnation, Name, SessionId, SweepId, TrialNumber};
+use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId, TrialNumber};
 use caviar_search::Sampler;
 
 use crate::state::Durable;
@@ -18,6 +18,8 @@ pub(crate) struct Worker {
     pub slots: u32,
     /// It takes no new work.
     pub draining: bool,
+    /// It may be asked to park trials.
+    pub can_park: bool,
     /// It had no room for what it was given: it gets nothing more before the next tick, or the two would say so for ever.
     pub resting: bool,
     /// When it last said something, in the driver's milliseconds.
@@ -48,6 +50,8 @@ pub(crate) struct Volatile {
     pub workers: BTreeMap<Name, Worker>,
     /// Whose connection it is.
     pub sessions: BTreeMap<SessionId, Name>,
+    /// Leases whose trials are parked; a connection begins without any.
+    pub parked: BTreeSet<LeaseId>,
     /// The sampler of every sweep that was asked for one.
     pub samplers: BTreeMap<SweepId, Box<dyn Sampler>>,
     /// Sweeps with decisions to take.
@@ -71,6 +75,7 @@ impl Volatile {
                 // At least so many, as it seems; its Hello will say.
                 slots: u32::try_from(held).unwrap_or(u32::MAX),
                 draining: false,
+                can_park: false,
                 resting: false,
                 last_heard: now,
                 unable: BTreeMap::new(),

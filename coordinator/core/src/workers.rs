@@ -119,10 +119,12 @@ impl Coordinator {
             incarnation: hello.incarnation,
             slots: hello.slots,
             draining,
+            can_park: hello.can_park,
             resting: false,
             last_heard: now,
             unable,
         };
+        self.unpark_all(&hello.worker);
         self.volatile.workers.insert(hello.worker.clone(), worker);
         self.volatile.sessions.insert(session, hello.worker.clone());
         let ttl = self.config.lease_ttl_ms;
@@ -133,6 +135,7 @@ impl Coordinator {
         }
         self.workers_changed();
         self.reconcile(session, hello, work)?;
+        self.park_excess(&hello.worker, work)?;
         Ok(Ok(Reply::Done))
     }
 
@@ -237,6 +240,9 @@ impl Coordinator {
                 LeaseEnd::Unable { message }
             }
         };
+        if cause == LeaseEnd::Drained {
+            self.unpark_all(worker);
+        }
         self.lose(lease, record, cause, false, work)?;
         Ok(Ok(Reply::Done))
     }
@@ -328,6 +334,7 @@ impl Coordinator {
         if !worker.draining {
             worker.draining = true;
             work.effects.push(Effect::Send(session, ToWorker::Drain));
+            self.unpark_all(name);
         }
         Ok(Reply::Done)
     }

@@ -17,6 +17,7 @@ mod random;
 mod results;
 mod rounds;
 mod sobol;
+pub mod stopping;
 
 pub use results::{TrialResult, results};
 

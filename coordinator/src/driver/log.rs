@@ -14,7 +14,13 @@ pub(super) fn log(event: &Event) {
         Event::LeaseGranted { trial, attempt, lease, worker, .. } => {
             tracing::debug!(sweep, trial = trial.0, attempt = attempt.0, lease = lease.0, %worker, "{name}");
         }
-        Event::TrialSampled { trial, .. } | Event::EpochRecorded { trial, .. } | Event::TrialDecided { trial, .. } => {
+        Event::TrialStopped { trial, rung, .. } => {
+            tracing::info!(sweep, trial = trial.0, epoch = rung.epoch, rank = rung.rank, of = rung.of, "{name}");
+        }
+        Event::TrialSampled { trial, .. }
+        | Event::TrialPassed { trial, .. }
+        | Event::EpochRecorded { trial, .. }
+        | Event::TrialDecided { trial, .. } => {
             tracing::debug!(sweep, trial = trial.0, "{name}");
         }
         Event::ScoringStarted { trial, .. } => tracing::info!(sweep, trial = trial.0, "{name}"),

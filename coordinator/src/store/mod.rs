@@ -120,6 +120,8 @@ pub(crate) const fn name(event: &Event) -> &'static str {
         Event::LeaseEnded { .. } => "lease_ended",
         Event::EpochRecorded { .. } => "epoch_recorded",
         Event::TrialFinished { .. } => "trial_finished",
+        Event::TrialPassed { .. } => "trial_passed",
+        Event::TrialStopped { .. } => "trial_stopped",
         Event::TrialDecided { .. } => "trial_decided",
         Event::ScoringStarted { .. } => "scoring_started",
         Event::WinnerScored { .. } => "winner_scored",

@@ -3,7 +3,7 @@
 use caviar_common::ids::{LeaseId, SweepId, TrialNumber};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::{Outcome, SweepState, TrialState, Work};
-use caviar_core::event::Event;
+use caviar_core::event::{Event, Rung};
 use rusqlite::{Params, Transaction, params};
 
 use super::{StoreError, name};
@@ -47,7 +47,8 @@ impl Tables<'_> {
             Event::TrialSampled { .. } => self.sample(event),
             Event::LeaseGranted { work: Work::Train, .. } => self.grant(event),
             // A scoring shows in its result alone, and a decision in what it leads to.
-            Event::LeaseGranted { work: Work::Score, .. } | Event::TrialDecided { .. } => Ok(()),
+            Event::LeaseGranted { work: Work::Score, .. } | Event::TrialPassed { .. } | Event::TrialDecided { .. } => Ok(()),
+            Event::TrialStopped { sweep, trial, rung } => self.stop(*sweep, *trial, *rung),
             Event::LeaseEnded { sweep, trial, .. } => self.requeue(*sweep, *trial),
             Event::EpochRecorded { sweep, trial, lease, metrics } => self.measure(*sweep, *trial, *lease, metrics),
             Event::TrialFinished { sweep, trial, outcome, seconds, .. } => self.finish(*sweep, *trial, outcome, *seconds),
@@ -132,6 +133,24 @@ impl Tables<'_> {
         if seconds.is_none() {
             self.run("DELETE FROM metrics WHERE sweep = ?1 AND trial = ?2", params![id(sweep), trial.0])?;
         }
+        self.end(sweep, trial, outcome.state(), seconds, message)
+    }
+
+    /// What was trained past the rung does not count.
+    fn stop(&self, sweep: SweepId, trial: TrialNumber, rung: Rung) -> Result<(), StoreError> {
+        self.run("DELETE FROM metrics WHERE sweep = ?1 AND trial = ?2 AND epoch > ?3", params![id(sweep), trial.0, rung.epoch])?;
+        self.end(sweep, trial, TrialState::Stopped, None, None)
+    }
+
+    /// The end of a trial; its objective is that of the last epoch that counts.
+    fn end(
+        &self,
+        sweep: SweepId,
+        trial: TrialNumber,
+        state: TrialState,
+        seconds: Option<f64>,
+        message: Option<&str>,
+    ) -> Result<(), StoreError> {
         let sql = "UPDATE trials SET state = ?3, seconds = ?4, message = ?5, objective = (
                        SELECT CASE sweeps.metric
                               WHEN 'train_loss' THEN m.train_loss WHEN 'train_accuracy' THEN m.train_accuracy
@@ -139,7 +158,7 @@ impl Tables<'_> {
                        FROM sweeps JOIN metrics AS m ON m.sweep = sweeps.id
                        WHERE sweeps.id = ?1 AND m.trial = ?2 ORDER BY m.epoch DESC LIMIT 1)
                    WHERE sweep = ?1 AND trial = ?2";
-        self.run(sql, params![id(sweep), trial.0, outcome.state().name(), seconds, message])
+        self.run(sql, params![id(sweep), trial.0, state.name(), seconds, message])
     }
 
     fn score(&self, sweep: SweepId, score: Option<&Score>, reproduced: bool, message: Option<&str>) -> Result<(), StoreError> {

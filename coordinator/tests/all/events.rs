@@ -5,12 +5,12 @@ use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, SweepId, TrialNumb
 use caviar_common::metric::Score;
 use caviar_common::outcome::{Outcome, Work};
 use caviar_common::reason::{Reason, Source};
-use caviar_core::event::{Event, LeaseEnd};
+use caviar_core::event::{Event, LeaseEnd, Rung};
 
 use crate::support::{metrics, name, spec, summary};
 
 /// Kinds of events that there are.
-pub(crate) const KINDS: usize = 14;
+pub(crate) const KINDS: usize = 16;
 
 pub(crate) fn kind(event: &Event) -> String {
     let json = serde_json::to_value(event).unwrap();
@@ -47,6 +47,10 @@ pub(crate) fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> 
 pub(crate) fn every_kind() -> Vec<Event> {
     let (sweep, trial, lease) = (SweepId(1), TrialNumber(0), LeaseId(1));
     let recorded = |epoch, loss| Event::EpochRecorded { sweep, trial, lease, metrics: metrics(epoch, loss) };
+    let recorded_of_letters = |epoch| {
+        let metrics = metrics(epoch, f64::from(epoch));
+        Event::EpochRecorded { sweep: SweepId(2), trial: TrialNumber(1), lease: LeaseId(5), metrics }
+    };
     let ended = |lease, cause| Event::LeaseEnded { sweep, trial: TrialNumber(1), lease: LeaseId(lease), cause, loss: None };
     vec![
         created(1, "digits"),
@@ -78,6 +82,13 @@ pub(crate) fn every_kind() -> Vec<Event> {
         Event::SweepCompleted { sweep },
         created(2, "letters"),
         sampled(2, 0),
+        sampled(2, 1),
+        granted(2, 1, 5, Work::Train),
+        recorded_of_letters(1),
+        recorded_of_letters(2),
+        recorded_of_letters(3),
+        Event::TrialPassed { sweep: SweepId(2), trial: TrialNumber(1), rung: Rung { number: 0, epoch: 1, rank: 1, of: 1 } },
+        Event::TrialStopped { sweep: SweepId(2), trial: TrialNumber(1), rung: Rung { number: 1, epoch: 2, rank: 4, of: 5 } },
         Event::SweepCancelled { sweep: SweepId(2) },
         Event::SweepDeleted { sweep: SweepId(3), next_lease: LeaseId(1 << 40) },
     ]

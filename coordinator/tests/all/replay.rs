@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use caviar_common::assignment::Value;
 use caviar_common::ids::{LeaseId, SessionId, SweepId};
 use caviar_common::message::{Finished, FromWorker, Hello, Release, ToWorker};
-use caviar_common::metric::Score;
+use caviar_common::metric::{Metric, Score};
 use caviar_common::outcome::{Outcome, Work};
+use caviar_common::spec::{Goal, Objective, Order, StoppingRule};
 use caviar_coordinator::store::Store;
 use caviar_coordinator::store::sqlite::SqliteStore;
 use caviar_core::Coordinator;
@@ -15,8 +17,10 @@ use caviar_core::input::{Config, Effect, Input, Reply};
 use proptest::test_runner::{Config as Cases, TestRunner};
 
 use crate::events::{KINDS, kind};
-use crate::support::{EPOCHS, hello, metrics, name, spec, summary};
+use crate::support::{hello, metrics, name, spec, summary};
 
+/// Enough for a rung.
+const EPOCHS: u32 = 4;
 const CONFIG: Config = Config { lease_ttl_ms: 100, max_losses: 2 };
 
 /// A lease, as its worker sees it.
@@ -97,7 +101,12 @@ impl World {
     }
 
     fn create(&mut self, pick: u8) {
-        let (request_id, spec) = (name(&format!("r{pick}")), Box::new(spec(&format!("s{}", pick % 3), 3, 2)));
+        let mut spec = Box::new(spec(&format!("s{}", pick % 3), 6, 2));
+        spec.fixed.insert("epochs", Value::Int(EPOCHS.into()));
+        spec.stopping = StoppingRule::Halving;
+        spec.search.order = if pick.is_multiple_of(2) { Order::Virtual } else { Order::AsCompleted };
+        spec.objective = Objective { metric: Metric::ValidationLoss, goal: Goal::Minimize };
+        let request_id = name(&format!("r{pick}"));
         self.step(Input::CreateSweep { request_id, spec, data: summary() });
     }
 

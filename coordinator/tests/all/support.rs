@@ -41,7 +41,16 @@ pub(crate) fn metrics(epoch: u32, loss: f64) -> EpochMetrics {
 
 pub(crate) fn hello(worker: &str, incarnation: u64, slots: u32, held: &[u64]) -> Hello {
     let held = held.iter().copied().map(LeaseId).collect();
-    Hello { protocol: PROTOCOL, worker: name(worker), incarnation: Incarnation(incarnation), slots, draining: false, store: None, held }
+    Hello {
+        protocol: PROTOCOL,
+        worker: name(worker),
+        incarnation: Incarnation(incarnation),
+        slots,
+        draining: false,
+        can_park: true,
+        store: None,
+        held,
+    }
 }
 
 pub(crate) fn config(store: &Path) -> ServerConfig {

@@ -2,7 +2,7 @@
 
 use caviar_common::error::Problem;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber};
-use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_POINTS_PER_REPORT, MAX_SLOTS};
+use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_SLOTS};
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
 use caviar_common::outcome::{Outcome, Work};
 
@@ -15,9 +15,9 @@ use crate::v1::ack::Stored as WireStored;
 use crate::v1::coordinator_message::Kind as ToKind;
 use crate::v1::worker_message::Kind as FromKind;
 
-/// Leases that one worker can hold: those it trains, and as many whose end is not acknowledged yet.
+/// Leases that one worker can hold: those it trains, as many whose end is not acknowledged yet, and those that are parked.
 pub(super) fn max_held() -> usize {
-    elements(MAX_SLOTS).saturating_mul(2)
+    elements(MAX_SLOTS).saturating_mul(2).saturating_add(elements(MAX_PARKED))
 }
 
 /// Reads what a worker said.
@@ -41,6 +41,7 @@ fn decode_hello(wire: v1::Hello) -> Result<Hello, Problem> {
         incarnation: Incarnation(wire.incarnation),
         slots: in_range("slots", wire.slots, 1..=MAX_SLOTS)?,
         draining: wire.draining,
+        can_park: wire.can_park,
         store: wire.store.map(StoreId),
         held: at_most("held", wire.held, max_held())?.into_iter().map(LeaseId).collect(),
     })
@@ -115,6 +116,7 @@ fn encode_hello(hello: &Hello) -> v1::Hello {
         incarnation: hello.incarnation.0,
         slots: hello.slots,
         draining: hello.draining,
+        can_park: hello.can_park,
         store: hello.store.map(|store| store.0),
         held: hello.held.iter().map(|lease| lease.0).collect(),
     }
@@ -157,6 +159,9 @@ pub fn decode_to_worker(wire: v1::CoordinatorMessage) -> Result<ToWorker, Proble
         ToKind::Grant(grant) => decode_grant(grant).map(|grant| ToWorker::Grant(Box::new(grant))).within("grant"),
         ToKind::Ack(ack) => decode_ack(&ack).within("ack"),
         ToKind::Revoke(revoke) => decode_revoke(revoke).within("revoke"),
+        ToKind::Stop(stop) => decode_stop(stop).within("stop"),
+        ToKind::Park(v1::Park { lease }) => Ok(ToWorker::Park { lease: LeaseId(lease) }),
+        ToKind::Unpark(v1::Unpark { lease }) => Ok(ToWorker::Unpark { lease: LeaseId(lease) }),
         ToKind::Drain(v1::Drain {}) => Ok(ToWorker::Drain),
     }
 }
@@ -206,6 +211,10 @@ fn decode_revoke(wire: v1::Revoke) -> Result<ToWorker, Problem> {
     Ok(ToWorker::Revoke { lease: LeaseId(wire.lease), reason: text("reason", wire.reason)? })
 }
 
+fn decode_stop(wire: v1::Stop) -> Result<ToWorker, Problem> {
+    Ok(ToWorker::Stop { lease: LeaseId(wire.lease), reason: text("reason", wire.reason)? })
+}
+
 /// What the coordinator says, for the wire.
 pub fn encode_to_worker(message: &ToWorker) -> v1::CoordinatorMessage {
     let kind = match message {
@@ -215,6 +224,9 @@ pub fn encode_to_worker(message: &ToWorker) -> v1::CoordinatorMessage {
         ToWorker::Grant(grant) => ToKind::Grant(encode_grant(grant)),
         ToWorker::Ack { lease, stored } => ToKind::Ack(v1::Ack { lease: lease.0, stored: Some(encode_stored(*stored)) }),
         ToWorker::Revoke { lease, reason } => ToKind::Revoke(v1::Revoke { lease: lease.0, reason: clip(reason) }),
+        ToWorker::Stop { lease, reason } => ToKind::Stop(v1::Stop { lease: lease.0, reason: clip(reason) }),
+        ToWorker::Park { lease } => ToKind::Park(v1::Park { lease: lease.0 }),
+        ToWorker::Unpark { lease } => ToKind::Unpark(v1::Unpark { lease: lease.0 }),
         ToWorker::Drain => ToKind::Drain(v1::Drain {}),
     };
     v1::CoordinatorMessage { kind: Some(kind) }

@@ -10,7 +10,7 @@ use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::{Outcome, SweepState, TrialState, Work};
 use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
-use caviar_common::view::{Counts, RoundView, SweepView, TestView, TrialView, WorkerView};
+use caviar_common::view::{Counts, RoundView, StoppedView, SweepView, TestView, TrialView, WorkerView};
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
@@ -116,13 +116,14 @@ pub(super) fn summary() -> BoxedStrategy<DataSummary> {
 }
 
 fn hello() -> BoxedStrategy<Hello> {
-    (any::<u32>(), name(), any::<u64>(), 1..=MAX_SLOTS, any::<bool>(), of(any::<u64>()), vec(any::<u64>(), 0..10))
-        .prop_map(|(protocol, worker, incarnation, slots, draining, store, held)| Hello {
+    (any::<u32>(), name(), any::<u64>(), 1..=MAX_SLOTS, any::<[bool; 2]>(), of(any::<u64>()), vec(any::<u64>(), 0..10))
+        .prop_map(|(protocol, worker, incarnation, slots, [draining, can_park], store, held)| Hello {
             protocol,
             worker,
             incarnation: Incarnation(incarnation),
             slots,
             draining,
+            can_park,
             store: store.map(StoreId),
             held: held.into_iter().map(LeaseId).collect(),
         })
@@ -184,21 +185,30 @@ pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
         grant().prop_map(|grant| ToWorker::Grant(Box::new(grant))),
         (lease(), stored).prop_map(|(lease, stored)| ToWorker::Ack { lease, stored }),
         (lease(), text()).prop_map(|(lease, reason)| ToWorker::Revoke { lease, reason }),
+        (lease(), text()).prop_map(|(lease, reason)| ToWorker::Stop { lease, reason }),
+        lease().prop_map(|lease| ToWorker::Park { lease }),
+        lease().prop_map(|lease| ToWorker::Unpark { lease }),
         Just(ToWorker::Drain),
     ]
     .boxed()
 }
 
+fn stopped() -> BoxedStrategy<StoppedView> {
+    (1..=MAX_EPOCHS, 1..=MAX_TRIALS, 0..=MAX_TRIALS)
+        .prop_map(|(epoch, rank, more)| StoppedView { epoch, rank, of: rank.saturating_add(more) })
+        .boxed()
+}
+
 pub(super) fn trial() -> BoxedStrategy<TrialView> {
     let what = (any::<u32>(), select(TrialState::ALL.as_slice()), assignment(), reason());
     let how = (any::<u32>(), of(name()), 0..=MAX_EPOCHS, of(any::<f64>()));
-    let result = (of(epoch()), epochs(), (of(seconds()), of(any::<u64>())), of(text()));
+    let result = (of(epoch()), epochs(), (of(seconds()), of(any::<u64>())), (of(text()), of(stopped())));
     (what, how, result)
         .prop_map(
             |(
                 (trial, state, assignment, reason),
                 (attempts, worker, epochs, objective),
-                (last, curve, (seconds, memory_bytes), message),
+                (last, curve, (seconds, memory_bytes), (message, stopped)),
             )| {
                 TrialView {
                     trial: TrialNumber(trial),
@@ -214,6 +224,7 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
                     seconds,
                     memory_bytes,
                     message,
+                    stopped,
                 }
             },
         )

@@ -97,7 +97,7 @@ fn damaged_views() {
 #[test]
 fn huge_counts_are_refused_before_they_are_added() {
     let most = u32::MAX;
-    let counts = v1::Counts { queued: 0, running: 0, completed: most, diverged: most, failed: most, cancelled: most };
+    let counts = v1::Counts { queued: 0, running: 0, completed: most, stopped: most, diverged: most, failed: most, cancelled: most };
     let mut wire = limits::sweep();
     wire.counts = Some(counts);
     assert_eq!(view::decode_sweep(wire).unwrap_err().field, "counts.completed");

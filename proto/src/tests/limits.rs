@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use caviar_common::error::Problem;
 use caviar_common::limits::{
-    MAX_CHOICES, MAX_EPOCHS, MAX_PARAMETERS, MAX_POINTS_PER_REPORT, MAX_ROUNDS, MAX_SLOTS, MAX_TEXT_CHARS, MAX_TRIALS, MAX_WORKERS,
+    MAX_CHOICES, MAX_EPOCHS, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_ROUNDS, MAX_SLOTS, MAX_TEXT_CHARS, MAX_TRIALS,
+    MAX_WORKERS,
 };
 use caviar_common::message::FromWorker;
 
@@ -18,8 +19,8 @@ fn long() -> String {
     "x".repeat(MAX_TEXT_CHARS + 1)
 }
 
-fn slots() -> usize {
-    usize::try_from(MAX_SLOTS).unwrap()
+fn held() -> usize {
+    usize::try_from(2 * MAX_SLOTS + MAX_PARKED).unwrap()
 }
 
 fn value(kind: Kind) -> v1::Value {
@@ -43,7 +44,16 @@ fn point(epoch: u32) -> v1::EpochMetrics {
 }
 
 fn hello() -> v1::Hello {
-    v1::Hello { protocol: 1, worker: "w".to_owned(), incarnation: 1, slots: 1, draining: false, store: None, held: Vec::new() }
+    v1::Hello {
+        protocol: 1,
+        worker: "w".to_owned(),
+        incarnation: 1,
+        slots: 1,
+        draining: false,
+        store: None,
+        held: Vec::new(),
+        can_park: true,
+    }
 }
 
 fn report(points: Vec<v1::EpochMetrics>) -> From {
@@ -150,8 +160,8 @@ fn hellos() {
     assert_eq!(bad_hello(|h| h.worker = "x".repeat(65)), "hello.worker");
     assert_eq!(bad_hello(|h| h.slots = 0), "hello.slots");
     assert_eq!(bad_hello(|h| h.slots = MAX_SLOTS + 1), "hello.slots");
-    assert_eq!(bad_hello(|h| h.held = vec![1; 2 * slots() + 1]), "hello.held");
-    assert!(from_worker(From::Hello(v1::Hello { slots: MAX_SLOTS, held: vec![1; 2 * slots()], ..hello() })).is_ok());
+    assert_eq!(bad_hello(|h| h.held = vec![1; held() + 1]), "hello.held");
+    assert!(from_worker(From::Hello(v1::Hello { slots: MAX_SLOTS, held: vec![1; held()], ..hello() })).is_ok());
 }
 
 #[test]
@@ -292,7 +302,7 @@ fn workers() {
     assert!(view::decode_worker(legal()).is_ok());
     assert_eq!(bad(|w| w.worker.clear()), "worker");
     assert_eq!(bad(|w| w.slots = 0), "slots");
-    assert_eq!(bad(|w| w.trials = vec![v1::HeldTrial { sweep: "s".to_owned(), trial: 0 }; 2 * slots() + 1]), "trials");
+    assert_eq!(bad(|w| w.trials = vec![v1::HeldTrial { sweep: "s".to_owned(), trial: 0 }; held() + 1]), "trials");
     assert_eq!(bad(|w| w.trials = vec![v1::HeldTrial { sweep: "a b".to_owned(), trial: 0 }]), "trials[0].sweep");
 }
 

@@ -10,7 +10,7 @@ use caviar_worker::agent::{Agent, Identity};
 
 /// An agent that holds nothing and is not connected.
 pub(crate) fn agent(slots: u32) -> Agent {
-    Agent::new(Identity { worker: Name::parse("name", "w").unwrap(), incarnation: Incarnation(9), slots })
+    Agent::new(Identity { worker: Name::parse("name", "w").unwrap(), incarnation: Incarnation(9), slots, can_park: true })
 }
 
 /// A grant of that lease; what is trained plays no part.

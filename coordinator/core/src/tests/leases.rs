@@ -84,7 +84,16 @@ fn what_a_worker_holds_from_another_store_is_passed_over() {
     let lease = bench.grants()[0].lease;
     for store in [None, Some(StoreId(78))] {
         let (worker, incarnation) = (name("w"), Incarnation(1));
-        let hello = Hello { protocol: PROTOCOL, worker, incarnation, slots: 1, draining: false, store, held: vec![lease, LeaseId(9)] };
+        let hello = Hello {
+            protocol: PROTOCOL,
+            worker,
+            incarnation,
+            slots: 1,
+            draining: false,
+            can_park: true,
+            store,
+            held: vec![lease, LeaseId(9)],
+        };
         bench.say(2, FromWorker::Hello(hello)).unwrap();
         assert!(matches!(bench.effects[1], Effect::Send(_, ToWorker::Welcome { store: STORE, .. })));
         assert!(!bench.revokes(LeaseId(9)));

@@ -77,8 +77,8 @@ fn decode_summary(wire: v1::DataSummary) -> Result<DataSummary, Problem> {
 }
 
 const fn encode_counts(counts: Counts) -> v1::Counts {
-    let Counts { queued, running, completed, diverged, failed, cancelled } = counts;
-    v1::Counts { queued, running, completed, diverged, failed, cancelled }
+    let Counts { queued, running, completed, stopped, diverged, failed, cancelled } = counts;
+    v1::Counts { queued, running, completed, stopped, diverged, failed, cancelled }
 }
 
 /// Each count is bounded, so that their sum cannot overflow.
@@ -88,6 +88,7 @@ fn decode_counts(wire: v1::Counts) -> Result<Counts, Problem> {
         queued: trials("queued", wire.queued)?,
         running: trials("running", wire.running)?,
         completed: trials("completed", wire.completed)?,
+        stopped: trials("stopped", wire.stopped)?,
         diverged: trials("diverged", wire.diverged)?,
         failed: trials("failed", wire.failed)?,
         cancelled: trials("cancelled", wire.cancelled)?,

@@ -3,10 +3,10 @@
 use caviar_common::error::Problem;
 use caviar_common::ids::{AttemptNumber, Name, TrialNumber};
 use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS};
-use caviar_common::view::TrialView;
+use caviar_common::view::{StoppedView, TrialView};
 
 use super::state::{trial_state_from_wire, trial_state_to_wire};
-use crate::convert::field::{Within, clip, elements, in_range, optional_text, required, seconds, unknown_number};
+use crate::convert::field::{Within, clip, elements, in_range, optional_text, positive, required, seconds, unknown_number};
 use crate::convert::metrics::{decode_epochs, decode_optional_epoch, encode_epoch, encode_epochs};
 use crate::convert::value::{decode_assignment, decode_reason, encode_assignment, encode_reason};
 use crate::v1;
@@ -27,6 +27,7 @@ pub fn encode_trial(view: &TrialView) -> v1::Trial {
         seconds: view.seconds,
         memory_bytes: view.memory_bytes,
         message: view.message.as_deref().map(clip),
+        stopped: view.stopped.map(|StoppedView { epoch, rank, of }| v1::Stopped { epoch, rank, of }),
     }
 }
 
@@ -49,5 +50,14 @@ pub fn decode_trial(wire: v1::Trial) -> Result<TrialView, Problem> {
         seconds: wire.seconds.map(|value| seconds("seconds", value)).transpose()?,
         memory_bytes: wire.memory_bytes,
         message: optional_text("message", wire.message)?,
+        stopped: wire.stopped.map(|stopped| decode_stopped(&stopped)).transpose().within("stopped")?,
+    })
+}
+
+fn decode_stopped(wire: &v1::Stopped) -> Result<StoppedView, Problem> {
+    Ok(StoppedView {
+        epoch: in_range("epoch", wire.epoch, 1..=MAX_EPOCHS)?,
+        rank: in_range("rank", wire.rank, 1..=wire.of.max(1))?,
+        of: positive("of", wire.of)?,
     })
 }
