@@ -4,8 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-const SWEEP: &str =
-    "name = \"small\"\nseed = 3\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = 2\n[search]\ntrials = 6\nrounds = [4, 2]\n";
+const SWEEP: &str = "name = \"small\"\nseed = 3\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = 2\n[search]\nstrategy = \"rounds\"\ntrials = 6\nrounds = [4, 2]\n";
 
 fn caviar(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_caviar"));

@@ -29,7 +29,7 @@ parallelism = 4
 "#;
 
 /// What is wrong, what stands in the good file, and what is written instead. A change of `mine.csv` begins with `csv:`.
-const MISTAKES: [(&str, &str, &str); 27] = [
+const MISTAKES: [(&str, &str, &str); 32] = [
     ("a key that does not exist", "seed = 7", "sede = 7"),
     ("a section that does not exist", "[fixed]", "[fix]"),
     ("a hyperparameter that does not exist", "units = {", "unit = {"),
@@ -48,6 +48,11 @@ const MISTAKES: [(&str, &str, &str); 27] = [
     ("fixed and searched at once", "epochs = 30", "epochs = 30\nunits = 64"),
     ("a hyperparameter without effect", "optimizer = \"momentum\"", "optimizer = \"adam\""),
     ("rounds that do not add up", "rounds = [30, 20, 10]", "rounds = [30, 20]"),
+    ("rounds with a strategy that has none", "strategy = \"rounds\"\n", ""),
+    ("an unknown strategy", "strategy = \"rounds\"\n", "strategy = \"bayes\"\n"),
+    ("an unknown order", "parallelism = 4", "order = \"fast\""),
+    ("a warm start of a strategy that does not learn", "parallelism = 4", "warm_start = \"earlier\""),
+    ("an unknown stopping rule", "parallelism = 4", "[stopping]\nrule = \"half\""),
     ("more grid points than trials", "strategy = \"rounds\"\ntrials = 60\nrounds = [30, 20, 10]", "strategy = \"grid\"\ntrials = 1"),
     ("a network too large to train", "low = 32, high = 128", "low = 32, high = 8192 }\nlayers = { low = 1, high = 9"),
     ("no name", "name = \"mine\"\n", ""),

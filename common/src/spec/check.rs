@@ -38,10 +38,11 @@ impl Draft {
         let space = check_space(self.space.as_deref(), &fixed, &mut problems);
         let search = check_search(self, &space, &mut problems);
         let objective = check_objective(self, data.task, &mut problems);
+        let stopping = check_stopping(self, search.strategy, &mut problems);
         match name {
             Some(name) => {
                 let seed = self.seed.unwrap_or(0);
-                problems.into_result(SweepSpec { name, seed, data, fixed, space, search, objective, stopping: StoppingRule::None })
+                problems.into_result(SweepSpec { name, seed, data, fixed, space, search, objective, stopping })
             }
             None => Err(problems),
         }
@@ -140,7 +141,7 @@ fn count(field: &str, given: Option<u64>, limit: u32, default: u32, problems: &m
 fn check_search(draft: &Draft, space: &Space, problems: &mut Problems) -> SearchSpec {
     let search = &draft.search;
     let known = Strategy::ALL.map(|s| (s.name(), s));
-    let strategy = named("search.strategy", search.strategy.as_deref(), &known, Strategy::Rounds, problems);
+    let strategy = named("search.strategy", search.strategy.as_deref(), &known, Strategy::Zoom, problems);
     if search.trials.is_none() {
         problems.push(Problem::new("search.trials", "missing: write the number of trials, such as 60"));
     }
@@ -155,13 +156,36 @@ fn check_search(draft: &Draft, space: &Space, problems: &mut Problems) -> Search
             problems.push(Problem::new(format!("space.{}.points", parameter.name), message));
         }
     }
-    SearchSpec { strategy, trials, rounds, parallelism, order: Order::Virtual, warm_start: None }
+    let order = named("search.order", search.order.as_deref(), &Order::ALL.map(|o| (o.name(), o)), Order::default(), problems);
+    let warm_start = check_warm_start(draft, strategy, problems);
+    SearchSpec { strategy, trials, rounds, parallelism, order, warm_start }
+}
+
+/// The earlier sweep to learn from. Whether there is one is for the coordinator to say, who has the store.
+fn check_warm_start(draft: &Draft, strategy: Strategy, problems: &mut Problems) -> Option<Name> {
+    let (field, text) = ("search.warm_start", draft.search.warm_start.as_ref()?);
+    if draft.name.as_ref() == Some(text) {
+        problems.push(Problem::with_value(field, format!("{text:?}"), "a sweep cannot learn from itself: name an earlier one"));
+        return None;
+    }
+    if !matches!(strategy, Strategy::Zoom | Strategy::Tpe) {
+        let message = format!("strategy {:?} learns from no other sweep: leave it out, or write strategy = \"zoom\"", strategy.name());
+        problems.push(Problem::new(field, message));
+        return None;
+    }
+    Name::parse(field, text).map_err(|p| problems.push(p)).ok()
+}
+
+fn check_stopping(draft: &Draft, strategy: Strategy, problems: &mut Problems) -> StoppingRule {
+    let known = StoppingRule::ALL.map(|rule| (rule.name(), rule));
+    named("stopping.rule", draft.stopping.rule.as_deref(), &known, strategy.default_stopping(), problems)
 }
 
 fn check_rounds(given: Option<&[u64]>, strategy: Strategy, trials: u32, problems: &mut Problems) -> Vec<u32> {
     let field = "search.rounds";
     if strategy != Strategy::Rounds {
-        if given.is_some() {
+        // An unknown strategy may have rounds.
+        if given.is_some() && !problems.touches("search.strategy") {
             let message = format!("strategy {:?} has no rounds: leave it out, or write strategy = \"rounds\"", strategy.name());
             problems.push(Problem::new(field, message));
         }

@@ -19,6 +19,8 @@ pub struct Draft {
     pub search: DraftSearch,
     /// `[objective]`
     pub objective: DraftObjective,
+    /// `[stopping]`
+    pub stopping: DraftStopping,
 }
 
 /// `[data]` as written.
@@ -70,6 +72,10 @@ pub struct DraftSearch {
     pub rounds: Option<Vec<u64>>,
     /// `parallelism`
     pub parallelism: Option<u64>,
+    /// `order`
+    pub order: Option<String>,
+    /// `warm_start`
+    pub warm_start: Option<String>,
 }
 
 /// `[objective]` as written.
@@ -79,4 +85,11 @@ pub struct DraftObjective {
     pub metric: Option<String>,
     /// `goal`
     pub goal: Option<String>,
+}
+
+/// `[stopping]` as written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DraftStopping {
+    /// `rule`
+    pub rule: Option<String>,
 }

@@ -141,12 +141,18 @@ impl Reader<'_> {
         draft.search.trials = self.whole_of(&mut search, "trials", 1, MAX_TRIALS);
         draft.search.rounds = self.wholes_of(&mut search, "rounds");
         draft.search.parallelism = self.whole_of(&mut search, "parallelism", 1, MAX_PARALLELISM);
+        draft.search.order = self.text_of(&mut search, "order");
+        draft.search.warm_start = self.text_of(&mut search, "warm_start");
         self.close(&search);
 
         let mut objective = self.section(&mut top, "objective");
         draft.objective.metric = self.text_of(&mut objective, "metric");
         draft.objective.goal = self.text_of(&mut objective, "goal");
         self.close(&objective);
+
+        let mut stopping = self.section(&mut top, "stopping");
+        draft.stopping.rule = self.text_of(&mut stopping, "rule");
+        self.close(&stopping);
         self.close(&top);
         draft
     }

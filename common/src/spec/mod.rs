@@ -12,7 +12,7 @@ mod size;
 
 use serde::{Deserialize, Serialize};
 
-pub use draft::{Draft, DraftData, DraftObjective, DraftParameter, DraftSearch};
+pub use draft::{Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping};
 
 use crate::assignment::{Assignment, Value};
 use crate::data::{DataSpec, DataSummary};
@@ -52,6 +52,15 @@ impl Strategy {
             Self::Rounds => "rounds",
             Self::Zoom => "zoom",
             Self::Tpe => "tpe",
+        }
+    }
+
+    /// The stopping rule unless the sweep says another. Rounds and a grid are looked at whole, and trees of Parzen estimators are
+    /// there for those who want what they know.
+    pub const fn default_stopping(self) -> StoppingRule {
+        match self {
+            Self::Zoom | Self::Random | Self::Sobol => StoppingRule::Halving,
+            Self::Rounds | Self::Grid | Self::Tpe => StoppingRule::None,
         }
     }
 }

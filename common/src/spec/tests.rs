@@ -54,13 +54,52 @@ fn defaults_fill_what_is_absent() {
     let text = "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[search]\ntrials = 10\n";
     let mut spec = file::parse(text).unwrap().spec;
     assert_eq!((spec.data.validation, spec.data.test), (0.2, 0.1));
-    assert_eq!(spec.search.strategy, Strategy::Rounds);
-    assert_eq!(spec.search.rounds, [5, 3, 2]);
+    assert_eq!((spec.search.strategy, spec.search.order, spec.stopping), (Strategy::Zoom, Order::Virtual, StoppingRule::Halving));
+    assert!(spec.search.rounds.is_empty() && spec.search.warm_start.is_none());
     assert_eq!(spec.objective, Objective { metric: Metric::ValidationAccuracy, goal: Goal::Maximize });
     let data = DataSummary { train: 1_000, validation: 300, test: 100, features: 64, outputs: 10, digest: String::new() };
     spec.fill_space(&data);
     let names: Vec<&str> = spec.space.parameters().iter().map(|p| p.name.as_str()).collect();
     assert_eq!(names, ["learning_rate", "momentum", "units", "batch_size", "layers", "learning_rate_decay"]);
+}
+
+fn with(strategy: &str, rest: &str) -> Result<SweepSpec, String> {
+    let text = format!("name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[search]\ntrials = 10\nstrategy = \"{strategy}\"\n{rest}\n");
+    file::parse(&text).map(|f| f.spec).map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn what_stops_weak_trials_follows_from_the_strategy_unless_written() {
+    for strategy in Strategy::ALL {
+        let default = with(strategy.name(), "").unwrap().stopping;
+        let halves = matches!(strategy, Strategy::Zoom | Strategy::Random | Strategy::Sobol);
+        assert_eq!(default, if halves { StoppingRule::Halving } else { StoppingRule::None }, "{strategy:?}");
+        for rule in StoppingRule::ALL {
+            assert_eq!(with(strategy.name(), &format!("[stopping]\nrule = \"{}\"", rule.name())).unwrap().stopping, rule);
+        }
+    }
+    assert_eq!(with("rounds", "").unwrap().search.rounds, [5, 3, 2]);
+    let message = with("zoom", "[stopping]\nrule = \"half\"").unwrap_err();
+    assert_eq!(message, "line 8: stopping.rule = \"half\": write one of halving, median, none");
+}
+
+#[test]
+fn order_and_warm_start_are_read_and_checked() {
+    let search = with("zoom", "order = \"as_completed\"\nwarm_start = \"earlier\"").unwrap().search;
+    assert_eq!((search.order, search.warm_start.as_ref().map(Name::as_str)), (Order::AsCompleted, Some("earlier")));
+    for (strategy, rest, expected) in [
+        ("zoom", "order = \"fast\"", "search.order = \"fast\": write one of virtual, as_completed"),
+        ("zoom", "warm_start = \"d\"", "search.warm_start = \"d\": a sweep cannot learn from itself: name an earlier one"),
+        ("zoom", "warm_start = 3", "search.warm_start = 3: write a text in quotes"),
+        (
+            "sobol",
+            "warm_start = \"e\"",
+            "search.warm_start: strategy \"sobol\" learns from no other sweep: leave it out, or write strategy = \"zoom\"",
+        ),
+    ] {
+        assert_eq!(with(strategy, rest).unwrap_err(), format!("line 7: {expected}"));
+    }
+    assert!(with("zoom", "warm_start = \"a b\"").unwrap_err().starts_with("line 7: search.warm_start = \"a b\": "));
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn turn(trial: &mut Trial, next: TrialState) -> Result<(), Broken> {
 }
 
 fn create(state: &mut Durable, event: &Event) -> Result<(), Broken> {
-    let Event::SweepCreated { sweep: id, request_id, spec, data } = event else { return Ok(()) };
+    let Event::SweepCreated { sweep: id, request_id, spec, data, warm_start } = event else { return Ok(()) };
     if state.sweeps.contains_key(id) || *id < state.next_sweep {
         return Err(Broken(format!("sweep {id} was created before")));
     }
@@ -82,6 +82,7 @@ fn create(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         request_id: request_id.clone(),
         spec: (**spec).clone(),
         data: data.clone(),
+        warm_start: warm_start.clone(),
         phase: Phase::Searching,
         paused: false,
         trials: Vec::new(),

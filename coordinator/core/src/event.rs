@@ -70,6 +70,10 @@ pub struct Rung {
     pub of: u32,
 }
 
+/// The results of an earlier sweep, in the order of its decisions: the values of the parameters that the later sweep searches, and the
+/// loss; none of a trial that diverged or failed.
+pub type EarlierResults = Vec<(Assignment, Option<f64>)>;
+
 /// Something that happened to a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -84,6 +88,9 @@ pub enum Event {
         spec: Box<SweepSpec>,
         /// The data it runs on.
         data: DataSummary,
+        /// What it learns from: the results of the earlier sweep as they were when this one began.
+        #[serde(default)]
+        warm_start: EarlierResults,
     },
     /// Nothing new starts.
     SweepPaused {

@@ -1,7 +1,7 @@
 //! What goes into a step and what comes out of it.
 
 use caviar_common::data::DataSummary;
-use caviar_common::error::Class;
+use caviar_common::error::{Class, Problem};
 use caviar_common::ids::{Name, SessionId, SweepId};
 use caviar_common::limits::{MAX_SWEEPS, MAX_WORKERS};
 use caviar_common::message::{FromWorker, PROTOCOL, ToWorker};
@@ -102,6 +102,9 @@ pub enum Refusal {
         /// What can be done.
         hint: &'static str,
     },
+    /// A field of the spec that the state makes wrong.
+    #[error("{0}")]
+    Wrong(Problem),
     /// The store is full.
     #[error("there are {MAX_SWEEPS} sweeps: delete some first")]
     TooManySweeps,
@@ -149,7 +152,7 @@ impl Refusal {
             Self::TooManySweeps | Self::TooManyWorkers | Self::Connected(_) => Class::Busy,
             Self::Replaced(_) => Class::Stale,
             Self::Silent { .. } | Self::Away(_) => Class::Unavailable,
-            Self::NoHello | Self::Nonsense(_) => Class::Invalid,
+            Self::NoHello | Self::Nonsense(_) | Self::Wrong(_) => Class::Invalid,
         }
     }
 }

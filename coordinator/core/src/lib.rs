@@ -25,6 +25,7 @@ mod replay;
 pub mod state;
 mod sweeps;
 mod volatile;
+mod warm;
 mod workers;
 
 pub use replay::{Difference, replay_decisions};

@@ -11,7 +11,7 @@ use caviar_common::reason::Reason;
 use caviar_common::spec::SweepSpec;
 use caviar_search::Observation;
 
-use crate::event::{Loss, Rung};
+use crate::event::{EarlierResults, Loss, Rung};
 
 /// Everything that survives a restart.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +84,8 @@ pub struct Sweep {
     pub spec: SweepSpec,
     /// The data it runs on.
     pub data: DataSummary,
+    /// What it learns from beside its own trials.
+    pub warm_start: EarlierResults,
     /// How far it is.
     pub phase: Phase,
     /// Whether nothing new may start.

@@ -29,8 +29,12 @@ impl Coordinator {
         if self.durable.sweeps.len() >= MAX_SWEEPS {
             return Ok(Err(Refusal::TooManySweeps));
         }
+        let warm_start = match self.earlier_results(&spec) {
+            Ok(results) => results,
+            Err(problem) => return Ok(Err(Refusal::Wrong(problem))),
+        };
         let sweep = self.durable.next_sweep;
-        self.record(Event::SweepCreated { sweep, request_id, spec: Box::new(spec), data }, work)?;
+        self.record(Event::SweepCreated { sweep, request_id, spec: Box::new(spec), data, warm_start }, work)?;
         Ok(Ok(Reply::Sweep(sweep)))
     }
 

@@ -14,6 +14,7 @@ use crate::query::{TrialFilter, TrialOrder};
 
 mod leases;
 mod stopping;
+mod warm;
 
 const TTL: u64 = 1_000;
 const SWEEP: SweepId = SweepId(1);

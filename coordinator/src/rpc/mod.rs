@@ -15,6 +15,7 @@ mod workers;
 
 use std::sync::Arc;
 
+use caviar_common::error::Problems;
 use caviar_common::ids::SweepId;
 use caviar_common::view::SweepView;
 use caviar_core::Coordinator;
@@ -80,7 +81,10 @@ fn gone(error: DriverGone) -> Status {
 }
 
 fn refused(refusal: &Refusal) -> Status {
-    status::new(refusal.class(), refusal.to_string())
+    match refusal {
+        Refusal::Wrong(problem) => status::from_problems(&Problems::from(problem.clone())),
+        other => status::new(other.class(), other.to_string()),
+    }
 }
 
 /// The sweep was there a moment ago.

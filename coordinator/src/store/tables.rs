@@ -64,7 +64,7 @@ impl Tables<'_> {
     }
 
     fn create(&self, event: &Event) -> Result<(), StoreError> {
-        let Event::SweepCreated { sweep, request_id, spec, data } = event else { return Ok(()) };
+        let Event::SweepCreated { sweep, request_id, spec, data, .. } = event else { return Ok(()) };
         let sql = "INSERT INTO sweeps (id, name, state, request_id, metric, goal, spec, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let (metric, goal) = (spec.objective.metric.name(), spec.objective.goal.name());
         let (name, request_id) = (spec.name.as_str(), request_id.as_str());

@@ -19,7 +19,13 @@ pub(crate) fn kind(event: &Event) -> String {
 
 pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
     let request_id = name(&format!("request-{id}"));
-    Event::SweepCreated { sweep: SweepId(id), request_id, spec: Box::new(spec(name_of_sweep, 4, 2)), data: summary() }
+    Event::SweepCreated {
+        sweep: SweepId(id),
+        request_id,
+        spec: Box::new(spec(name_of_sweep, 4, 2)),
+        data: summary(),
+        warm_start: Vec::new(),
+    }
 }
 
 pub(crate) fn sampled(sweep: u64, trial: u32) -> Event {

@@ -4,9 +4,10 @@ use caviar_common::assignment::Value;
 use caviar_common::data::{DataSpec, Task};
 use caviar_common::error::{Problem, Problems};
 use caviar_common::hyper::TABLE;
+use caviar_common::ids::Name;
 use caviar_common::limits::{MAX_LAYERS, MAX_PARAMETERS, MAX_ROUNDS};
 use caviar_common::space::{Domain, Holds, Parameter};
-use caviar_common::spec::{Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, SearchSpec, Strategy, SweepSpec};
+use caviar_common::spec::{Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping, SearchSpec, Strategy, SweepSpec};
 
 use super::field::{Within, at_most, check_count, elements, optional_text, parameter_name};
 use super::value::{decode_entry, decode_optional_value, decode_values, encode_map, encode_value, encode_values};
@@ -31,11 +32,14 @@ pub fn decode_draft(wire: v1::SweepSpec) -> Result<Draft, Problems> {
             trials: search.trials,
             rounds: search.rounds.and_then(|rounds| problems.keep(at_most("search.rounds", rounds.trials, MAX_ROUNDS).map(Some))),
             parallelism: search.parallelism,
+            order: problems.keep(optional_text("search.order", search.order)),
+            warm_start: problems.keep(optional_text("search.warm_start", search.warm_start)),
         },
         objective: DraftObjective {
             metric: problems.keep(optional_text("objective.metric", objective.metric)),
             goal: problems.keep(optional_text("objective.goal", objective.goal)),
         },
+        stopping: DraftStopping { rule: problems.keep(optional_text("stopping.rule", wire.stopping.unwrap_or_default().rule)) },
     };
     problems.found.into_result(draft)
 }
@@ -131,6 +135,7 @@ pub fn encode_spec(spec: &SweepSpec) -> v1::SweepSpec {
             metric: Some(spec.objective.metric.name().to_owned()),
             goal: Some(spec.objective.goal.name().to_owned()),
         }),
+        stopping: Some(v1::StoppingSpec { rule: Some(spec.stopping.name().to_owned()) }),
     }
 }
 
@@ -141,6 +146,8 @@ fn encode_search(search: &SearchSpec) -> v1::SearchSpec {
         trials: Some(search.trials.into()),
         rounds: (search.strategy == Strategy::Rounds).then_some(rounds),
         parallelism: Some(search.parallelism.into()),
+        order: Some(search.order.name().to_owned()),
+        warm_start: search.warm_start.as_ref().map(Name::to_string),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::error::Problem;
 use caviar_common::limits::{MAX_CHOICES, MAX_PARAMETERS};
-use caviar_common::reason::{Extent, Reason, SearchBox, Side, Source};
+use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
 
 use super::field::{Within, at_most, check_count, parameter_name, positive, required, shown, text};
 use crate::v1;
@@ -111,6 +111,7 @@ pub(super) fn encode_reason(reason: &Reason) -> v1::Reason {
         round: reason.round,
         r#box: reason.search_box.as_ref().map(encode_box),
         seen: reason.seen,
+        ranking: reason.ranking.as_ref().map(encode_ranking),
     }
 }
 
@@ -120,5 +121,32 @@ pub(super) fn decode_reason(wire: v1::Reason) -> Result<Reason, Problem> {
         return Err(Problem::with_value("source", shown(&wire.source), format!("write one of {names}")));
     };
     let round = wire.round.map(|round| positive("round", round)).transpose()?;
-    Ok(Reason { round, search_box: decode_optional_box("box", wire.r#box)?, seen: wire.seen, ..Reason::of(source) })
+    let ranking = wire.ranking.map(decode_ranking).transpose().within("ranking")?;
+    Ok(Reason { source, round, search_box: decode_optional_box("box", wire.r#box)?, seen: wire.seen, ranking })
+}
+
+fn encode_ranking(ranking: &Ranking) -> v1::Ranking {
+    let Expected { worse, middle, better } = ranking.expected;
+    v1::Ranking {
+        centre: ranking.centre,
+        side: ranking.side,
+        length_scales: ranking.length_scales.clone(),
+        expected: Some(v1::Expected { worse, middle, better }),
+        score: ranking.score,
+        rank: ranking.rank,
+        candidates: ranking.candidates,
+    }
+}
+
+fn decode_ranking(wire: v1::Ranking) -> Result<Ranking, Problem> {
+    let v1::Expected { worse, middle, better } = required("expected", wire.expected)?;
+    Ok(Ranking {
+        centre: wire.centre,
+        side: wire.side,
+        length_scales: at_most("length_scales", wire.length_scales, MAX_PARAMETERS)?,
+        expected: Expected { worse, middle, better },
+        score: wire.score,
+        rank: positive("rank", wire.rank)?,
+        candidates: wire.candidates,
+    })
 }

@@ -9,7 +9,7 @@ use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS};
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::{Outcome, SweepState, TrialState, Work};
-use caviar_common::reason::{Extent, Reason, SearchBox, Side, Source};
+use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
 use caviar_common::view::{Counts, RoundView, StoppedView, SweepView, TestView, TrialView, WorkerView};
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -71,8 +71,27 @@ fn search_box() -> BoxedStrategy<SearchBox> {
 }
 
 fn reason() -> BoxedStrategy<Reason> {
-    (select(Source::ALL.as_slice()), of(1..=u32::MAX), of(search_box()), any::<u32>())
-        .prop_map(|(source, round, search_box, seen)| Reason { round, search_box, seen, ..Reason::of(source) })
+    (select(Source::ALL.as_slice()), of(1..=u32::MAX), of(search_box()), any::<u32>(), of(ranking()))
+        .prop_map(|(source, round, search_box, seen, ranking)| Reason { source, round, search_box, seen, ranking })
+        .boxed()
+}
+
+/// A number that the wire leaves out where it is zero, and with it the zero's sign.
+fn real() -> impl Strategy<Value = f64> {
+    finite().prop_map(|v| v + 0.0)
+}
+
+fn ranking() -> BoxedStrategy<Ranking> {
+    (any::<u32>(), vec(real(), 0..=MAX_PARAMETERS), [real(), real(), real(), real(), real()], 1..=u32::MAX, any::<u32>())
+        .prop_map(|(centre, length_scales, [side, score, worse, middle, better], rank, candidates)| Ranking {
+            centre,
+            side,
+            length_scales,
+            expected: Expected { worse, middle, better },
+            score,
+            rank,
+            candidates,
+        })
         .boxed()
 }
 

@@ -48,7 +48,7 @@ where
     let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let bytes = damaged(legal);
     let mut seen = Seen::default();
-    for _ in 0..1_000 {
+    for _ in 0..2_000 {
         let bytes = proptest::strategy::ValueTree::current(&bytes.new_tree(&mut runner).unwrap());
         match M::decode(bytes.as_slice()).map(&convert) {
             Err(_) => seen.garbled += 1,

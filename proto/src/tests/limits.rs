@@ -86,7 +86,7 @@ fn grant() -> v1::Grant {
 }
 
 fn trial() -> v1::Trial {
-    let reason = v1::Reason { source: "round".to_owned(), round: Some(1), r#box: None, seen: 0 };
+    let reason = v1::Reason { source: "round".to_owned(), round: Some(1), ..v1::Reason::default() };
     let state = v1::TrialState::Running.into();
     v1::Trial { state, assignment: assignment([]), reason: Some(reason), ..v1::Trial::default() }
 }

@@ -27,11 +27,13 @@ const SPACE: [&str; 9] = [
 
 const FIXED: [&str; 4] = ["epochs = 30", "dropout = 0.25", "weight_decay = 1e-5", "normalization = \"after\""];
 
-const SEARCH: [&str; 5] = [
-    "strategy = \"random\"\ntrials = 60",
+const SEARCH: [&str; 7] = [
+    "strategy = \"random\"\ntrials = 60\norder = \"as_completed\"",
     "strategy = \"sobol\"\ntrials = 65536\nparallelism = 4096",
     "strategy = \"grid\"\ntrials = 5000",
     "trials = 7",
+    "strategy = \"tpe\"\ntrials = 9\nwarm_start = \"earlier.sweep\"",
+    "strategy = \"zoom\"\ntrials = 9\n[stopping]\nrule = \"median\"",
     "strategy = \"rounds\"\ntrials = 60\nrounds = [30, 20, 10]\nparallelism = 8",
 ];
 
@@ -63,7 +65,7 @@ fn there_and_back(spec: &SweepSpec) -> Result<SweepSpec, Problems> {
 
 #[test]
 fn a_sweep_file_with_everything_comes_back() {
-    let spec = file::parse(&sweep_file(&SPACE, &FIXED, SEARCH[4], OBJECTIVE[2])).unwrap().spec;
+    let spec = file::parse(&sweep_file(&SPACE, &FIXED, SEARCH[6], OBJECTIVE[2])).unwrap().spec;
     assert_eq!(spec.space.dimensions(), SPACE.len());
     let holds = |name| spec.space.get(name).unwrap().when.as_ref().map(|c| c.holds.clone());
     assert_eq!(holds("units_3"), Some(Holds::AtLeast(3)));
@@ -109,7 +111,7 @@ fn an_empty_message_is_told_what_it_needs() {
 
 #[test]
 fn problems_have_the_paths_of_the_file() {
-    let text = sweep_file(&SPACE, &FIXED, SEARCH[4], "");
+    let text = sweep_file(&SPACE, &FIXED, SEARCH[6], "");
     let mut wire = encode_spec(&file::parse(&text).unwrap().spec);
     for parameter in &mut wire.space.as_mut().unwrap().parameters {
         if parameter.name == "learning_rate" {

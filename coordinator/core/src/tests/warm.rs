@@ -1,0 +1,80 @@
+//! A sweep that learns from an earlier one.
+
+use std::collections::BTreeMap;
+
+use caviar_common::assignment::Value;
+
+use super::*;
+
+fn learning_from(earlier: &str, rest: &str) -> SweepSpec {
+    let text = format!(
+        "name = \"later\"\n[data]\nsource = \"builtin:digits\"\n[space]\nlearning_rate = {{ low = 1e-3, high = 1 }}\nepochs = {{ low = 1, high = 3 }}\n\
+         [search]\nstrategy = \"zoom\"\ntrials = 2\nwarm_start = \"{earlier}\"\n{rest}"
+    );
+    parse(&text).unwrap().spec
+}
+
+impl Bench {
+    fn learn(&mut self, spec: SweepSpec) -> Result<Reply, Refusal> {
+        self.step(Input::CreateSweep { request_id: name("learn"), spec: Box::new(spec), data: summary(0) })
+    }
+}
+
+/// With the completed sweep `s`: one trial completed, one diverged.
+fn with_results() -> Bench {
+    let mut bench = Bench::new();
+    bench.create("s", 2, 0).unwrap();
+    bench.hello(1, "w", 1, 1, &[]);
+    let lease = bench.grants()[0].lease;
+    bench.train(1, lease);
+    let lease = bench.grants()[0].lease;
+    bench.report(1, lease, vec![point(1, f64::NAN)]).unwrap();
+    bench.finish(1, lease, Outcome::Diverged, None).unwrap();
+    assert_eq!(bench.sweep_state(), SweepState::Completed);
+    bench
+}
+
+#[test]
+fn the_results_are_taken_along_and_outlive_the_earlier_sweep() {
+    let mut bench = with_results();
+    let learning_rate = |bench: &Bench, trial| bench.core.trial(SWEEP, TrialNumber(trial), false).unwrap().assignment;
+    let values = [learning_rate(&bench, 0), learning_rate(&bench, 1)];
+    let reply = bench.learn(learning_from("s", "")).unwrap();
+    bench.step(Input::DeleteSweep(SWEEP)).unwrap();
+    let taken = bench.core.durable().sweeps[&SweepId(2)].warm_start.clone();
+    assert_eq!(taken.len(), 2);
+    // The accuracy of a loss of 0.5 is 0.95, and more is better; the diverged trial has none.
+    let losses: BTreeMap<String, Option<f64>> =
+        taken.iter().map(|(a, loss)| (a.get("learning_rate").unwrap().to_string(), *loss)).collect();
+    let of = |i: usize| losses[&values[i].get("learning_rate").unwrap().to_string()];
+    assert_eq!((of(0), of(1)), (Some(-0.95), None));
+    // The later sweep searches epochs, which the earlier one had fixed.
+    assert!(taken.iter().all(|(a, _)| a.len() == 2 && a.get("epochs") == Some(&Value::Int(2))));
+    let restarted = Coordinator::recover(Config::default(), STORE, 0, bench.events.clone()).unwrap();
+    assert_eq!(restarted.durable(), bench.core.durable());
+    // The same request again finds the sweep, though there is nothing to learn from any more.
+    assert_eq!(bench.learn(learning_from("s", "")).unwrap(), reply);
+}
+
+#[test]
+fn there_must_be_something_to_learn() {
+    let mut bench = with_results();
+    bench.create("empty", 2, 0).unwrap();
+    for (earlier, rest, expected) in [
+        ("t", "", "search.warm_start = \"t\": this store has no such sweep: name one that caviar list shows, or leave it out"),
+        (
+            "s",
+            "[objective]\nmetric = \"train_loss\"\n",
+            "search.warm_start = \"s\": its objective is another: write metric = \"validation_accuracy\" and goal = \"maximize\" in \
+             [objective], or name another sweep",
+        ),
+        (
+            "empty",
+            "",
+            "search.warm_start = \"empty\": it has no result yet: wait until one of its trials is completed, or name another sweep",
+        ),
+    ] {
+        let refusal = bench.learn(learning_from(earlier, rest)).unwrap_err();
+        assert_eq!((refusal.class(), refusal.to_string().as_str()), (Class::Invalid, expected));
+    }
+}
