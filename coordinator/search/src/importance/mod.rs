@@ -17,8 +17,10 @@ use crate::real;
 use anova::Partition;
 use forest::{Axis, Rows};
 
-/// The paper and Optuna have 64. Four times as many halve what a share changes with the seed.
-const TREES: u32 = 256;
+/// As in the paper, and in Optuna.
+const TREES: u32 = 64;
+/// Of no more trials than these, four times as many trees halve what a share changes with the seed. More trials change it less by themselves.
+const MANY_TRIALS: usize = 1000;
 /// Of fewer trials a forest says nothing.
 const LEAST_TRIALS: usize = 10;
 /// A loss this many times the distance between the quartiles above the upper one is an accident, not a result.
@@ -103,7 +105,8 @@ pub fn importance(space: &Space, results: &[(Assignment, f64)], measure: Measure
     let dimensions = axes.len();
     let (mut single, mut pairs) = (vec![0.0; dimensions], vec![0.0; dimensions * dimensions]);
     let mut trees = 0;
-    for tree in 0..TREES {
+    let most = if finite.len() > MANY_TRIALS { TREES } else { 4 * TREES };
+    for tree in 0..most {
         let mut stream = Seed::derive(seed, u64::from(tree), Purpose::Forest).stream(0);
         let partition = Partition::new(&axes, forest::grow(&axes, &rows, &mut stream));
         // A tree of a few trials that are all alike has nothing to share.
