@@ -127,7 +127,7 @@ unsafe fn tile_of_rows<T: Block, const ROWS: usize, const VECTORS: usize>(block:
         for first in (0..whole).step_by(PANEL) {
             let left = Operand { at: a.add(first * rows + row * PANEL), step: 1 };
             // The same rows of the next panel lie far away: no hardware guesses that.
-            let ahead = Some(left.at.wrapping_add(rows * PANEL));
+            let ahead = (first + PANEL < depth).then(|| left.at.wrapping_add(rows * PANEL));
             sums = accumulate::<T, ROWS, VECTORS, PANEL>(block, sums, PANEL, left, right(first), ahead);
         }
         let (a, rest) = (a.add(whole * rows), depth - whole);
@@ -174,17 +174,24 @@ unsafe fn store<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, sum
     }
 }
 
-/// Cuts `rows` into the fewest tiles of at most `most` rows and sizes that differ by at most one, and calls `tile(first, height)`.
+/// Tiles of one height, one below the other.
+#[derive(Clone, Copy)]
+struct Run {
+    /// The first row of the first.
+    row: usize,
+    count: usize,
+}
+
+/// Cuts `rows` rows from `row` on into the fewest tiles of at most `most` rows and sizes that differ by at most one, and calls
+/// `run(tiles, height)` for those of either height.
 #[inline(always)]
-fn for_each_tile(rows: usize, most: usize, mut tile: impl FnMut(usize, usize)) {
+fn for_each_height(row: usize, rows: usize, most: usize, mut run: impl FnMut(Run, usize)) {
     let count = rows.div_ceil(most);
     let (height, taller) = (rows / count, rows % count);
-    let mut first = 0;
-    for index in 0..count {
-        let height = height + usize::from(index < taller);
-        tile(first, height);
-        first += height;
+    if taller > 0 {
+        run(Run { row, count: taller }, height + 1);
     }
+    run(Run { row: row + taller * (height + 1), count: count - taller }, height);
 }
 
 /// Cuts the columns of a panel into tiles, and calls `tile(column, kind)` with kind 0 for half a vector, else how many vectors.
@@ -206,11 +213,12 @@ macro_rules! tiles {
     ($(#[$meta:meta])* $name:ident, [$($features:literal)?], $whole:expr, $half:expr, $vectors:literal, [$($height:literal)*]) => {
         $(#[$meta])*
         pub(super) mod $name {
-            use super::{PANEL, PanelProduct, Tiles, for_each_strip, for_each_tile, tile_of_columns, tile_of_rows};
+            use super::{PANEL, PanelProduct, Run, Tiles, for_each_height, for_each_strip, tile_of_columns, tile_of_rows};
             #[allow(unused_imports, reason = "each needs one or two of them")]
             use crate::kernels::block::{Half, Pairs, Whole};
 
-            type Tile = unsafe fn(PanelProduct, usize, usize);
+            /// A call for each tile would cost as much as some steps of its depth.
+            type Tile = unsafe fn(&PanelProduct, Run, usize);
             /// By kind of [`for_each_strip`], then by height - 1.
             type Table = [[Tile; [$($height),*].len()]; 3];
             static OF_ROWS: Table =
@@ -220,34 +228,42 @@ macro_rules! tiles {
             pub(in crate::kernels) static TILES: Tiles = Tiles { rows: panel_of_rows, columns: panel_of_columns };
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn of_rows<const ROWS: usize, const VECTORS: usize>(product: PanelProduct, row: usize, column: usize) {
-                // SAFETY: the caller's promise, with the instructions enabled here.
-                unsafe { tile_of_rows::<_, ROWS, VECTORS>($whole, product, row, column) }
+            unsafe fn of_rows<const ROWS: usize, const VECTORS: usize>(product: &PanelProduct, run: Run, column: usize) {
+                for tile in 0..run.count {
+                    // SAFETY: the caller's promise, with the instructions enabled here.
+                    unsafe { tile_of_rows::<_, ROWS, VECTORS>($whole, *product, run.row + tile * ROWS, column) }
+                }
             }
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn half_of_rows<const ROWS: usize>(product: PanelProduct, row: usize, column: usize) {
-                // SAFETY: as in of_rows.
-                unsafe { tile_of_rows::<_, ROWS, 1>($half, product, row, column) }
+            unsafe fn half_of_rows<const ROWS: usize>(product: &PanelProduct, run: Run, column: usize) {
+                for tile in 0..run.count {
+                    // SAFETY: as in of_rows.
+                    unsafe { tile_of_rows::<_, ROWS, 1>($half, *product, run.row + tile * ROWS, column) }
+                }
             }
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn of_columns<const ROWS: usize, const VECTORS: usize>(product: PanelProduct, row: usize, column: usize) {
-                // SAFETY: as in of_rows.
-                unsafe { tile_of_columns::<_, ROWS, VECTORS>($whole, product, row, column) }
+            unsafe fn of_columns<const ROWS: usize, const VECTORS: usize>(product: &PanelProduct, run: Run, column: usize) {
+                for tile in 0..run.count {
+                    // SAFETY: as in of_rows.
+                    unsafe { tile_of_columns::<_, ROWS, VECTORS>($whole, *product, run.row + tile * ROWS, column) }
+                }
             }
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn half_of_columns<const ROWS: usize>(product: PanelProduct, row: usize, column: usize) {
-                // SAFETY: as in of_rows.
-                unsafe { tile_of_columns::<_, ROWS, 1>($half, product, row, column) }
+            unsafe fn half_of_columns<const ROWS: usize>(product: &PanelProduct, run: Run, column: usize) {
+                for tile in 0..run.count {
+                    // SAFETY: as in of_rows.
+                    unsafe { tile_of_columns::<_, ROWS, 1>($half, *product, run.row + tile * ROWS, column) }
+                }
             }
 
             unsafe fn panel_of_rows(product: PanelProduct) {
                 for_each_strip(product.columns, $vectors, |column, kind| {
-                    for_each_tile(product.rows, OF_ROWS[0].len(), |row, height| {
+                    for_each_height(0, product.rows, OF_ROWS[0].len(), |run, height| {
                         // SAFETY: the caller's promise; the tiles cover rows and columns, and no more than the width.
-                        unsafe { OF_ROWS[kind][height - 1](product, row, column) };
+                        unsafe { OF_ROWS[kind][height - 1](&product, run, column) };
                     });
                 });
             }
@@ -255,9 +271,9 @@ macro_rules! tiles {
             unsafe fn panel_of_columns(product: PanelProduct) {
                 for_each_strip(product.columns, $vectors, |column, kind| {
                     for first in (0..product.rows).step_by(PANEL) {
-                        for_each_tile((product.rows - first).min(PANEL), OF_COLUMNS[0].len(), |row, height| {
+                        for_each_height(first, (product.rows - first).min(PANEL), OF_COLUMNS[0].len(), |run, height| {
                             // SAFETY: as in panel_of_rows, and none leaves a panel of a.
-                            unsafe { OF_COLUMNS[kind][height - 1](product, first + row, column) };
+                            unsafe { OF_COLUMNS[kind][height - 1](&product, run, column) };
                         });
                     }
                 });

@@ -388,10 +388,12 @@ unsafe fn equal_of_8(a: __m256, b: __m256) -> __m256 {
     unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
 }
 
+/// Not a blend: the compiler makes a blend with what lies in memory, stored there again, into a masked store, which is microcode on AMD.
+///
 /// # Safety
 /// Needs AVX2.
 #[inline(always)]
 unsafe fn select_of_8(mask: __m256, yes: __m256, no: __m256) -> __m256 {
     // SAFETY: the caller has the instructions.
-    unsafe { _mm256_blendv_ps(no, yes, mask) }
+    unsafe { _mm256_or_ps(_mm256_and_ps(mask, yes), _mm256_andnot_ps(mask, no)) }
 }
