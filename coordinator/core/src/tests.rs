@@ -13,6 +13,7 @@ use super::*;
 use crate::query::{TrialFilter, TrialOrder};
 
 mod leases;
+mod stopping;
 mod warm;
 
 const TTL: u64 = 1_000;
