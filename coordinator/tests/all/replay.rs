@@ -105,7 +105,7 @@ impl World {
         spec.fixed.insert("epochs", Value::Int(EPOCHS.into()));
         spec.stopping = StoppingRule::Halving;
         spec.search.order = if pick.is_multiple_of(2) { Order::Virtual } else { Order::AsCompleted };
-        spec.objective = Objective { metric: Metric::ValidationLoss, goal: Goal::Minimize };
+        spec.objective = Objective { metric: Metric::TrainLoss, goal: Goal::Minimize };
         let request_id = name(&format!("r{pick}"));
         self.step(Input::CreateSweep { request_id, spec, data: summary() });
     }
