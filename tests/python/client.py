@@ -29,7 +29,7 @@ def main():
 
     channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", 64 << 20)])
     services = set(ProtoReflectionDescriptorDatabase(channel).get_services())
-    for service in ("caviar.v1.SweepService", "caviar.v1.WorkerService", "caviar.v1.WorkerAdminService", "grpc.health.v1.Health"):
+    for service in ("caviar.v1.SweepService", "caviar.v1.TrialService", "caviar.v1.WorkerService", "caviar.v1.WorkerAdminService", "grpc.health.v1.Health"):
         assert service in services, f"{service} is not among {sorted(services)}"
 
     sweeps = sweep_pb2_grpc.SweepServiceStub(channel)

@@ -226,4 +226,6 @@ impl SweepSpec {
 }
 
 #[cfg(test)]
+mod external_tests;
+#[cfg(test)]
 mod tests;

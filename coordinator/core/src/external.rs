@@ -7,6 +7,7 @@
 use caviar_common::ask::{Ask, Asked, AskedTrial, Report, Tell, Verdict};
 use caviar_common::error::Problem;
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::limits::MAX_VALUES;
 use caviar_common::metric::{NamedMetrics, Point};
 use caviar_common::outcome::{Outcome, TrialState};
 
@@ -194,6 +195,11 @@ fn is_new(sweep: &Sweep, trial: &Trial, metrics: &NamedMetrics) -> Result<bool, 
     let objective = sweep.spec.objective.metric.name();
     if !metrics.metrics.keys().any(|name| name.as_str() == objective) {
         return Err(Problem::new("metrics", format!("{objective} is missing: report what is optimised under its name")));
+    }
+    let count = u64::try_from(metrics.metrics.len()).unwrap_or(u64::MAX);
+    if count.saturating_mul(metrics.epoch.into()) > MAX_VALUES {
+        let message = format!("a trial keeps {MAX_VALUES} values at most: report fewer metrics, or fewer epochs");
+        return Err(Problem::with_value("metrics", format!("{count} values"), message));
     }
     let wrong = |message: String| Err(Problem::with_value("epoch", metrics.epoch, message));
     if metrics.epoch > trial.epochs {

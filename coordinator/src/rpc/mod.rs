@@ -1,7 +1,7 @@
 //! `caviar.v1` over gRPC: what comes in is decoded and checked, goes through the driver, and is encoded on its way out.
 //!
 //! ```text
-//! Sweeps, Workers, Admin (the services) --> Api: driver, shutdown, limits --> DriverHandle
+//! Sweeps, Trials, Workers, Admin (the services) --> Api: driver, shutdown, limits --> DriverHandle
 //! ```
 //! Nothing here decides anything. Every error leaves through [`caviar_proto::status`].
 
@@ -10,12 +10,13 @@ mod create;
 mod lookup;
 mod pages;
 mod sweeps;
+mod trials;
 mod watch;
 mod workers;
 
 use std::sync::Arc;
 
-use caviar_common::error::Problems;
+use caviar_common::error::{Problem, Problems};
 use caviar_common::ids::SweepId;
 use caviar_common::view::SweepView;
 use caviar_core::Coordinator;
@@ -28,6 +29,7 @@ use tonic::Status;
 use crate::driver::{DriverGone, DriverHandle};
 pub(crate) use admin::Admin;
 pub(crate) use sweeps::Sweeps;
+pub(crate) use trials::Trials;
 pub(crate) use workers::Workers;
 
 /// Data sets that are read at once.
@@ -85,6 +87,11 @@ fn refused(refusal: &Refusal) -> Status {
         Refusal::Wrong(problem) => status::from_problems(&Problems::from(problem.clone())),
         other => status::new(other.class(), other.to_string()),
     }
+}
+
+/// What is wrong with a field of a request.
+fn invalid(problem: Problem) -> Status {
+    status::from_problems(&Problems::from(problem))
 }
 
 /// The sweep was there a moment ago.
