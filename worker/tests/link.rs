@@ -351,6 +351,52 @@ async fn a_revoked_trial_stops_and_its_slot_is_free_again() {
 }
 
 #[tokio::test]
+async fn a_stopped_trial_leaves_its_slot_and_a_parked_one_lends_it() {
+    let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
+    let worker = Worker::start(coordinator.address, 1);
+    let mut session = coordinator.session().await;
+    assert!(session.greet().await.can_park);
+    session.say(grant(5, 100_000)).await;
+    session.report(5).await;
+    session.say(ToWorker::Stop { lease: LeaseId(5), reason: "2 of 2".into() }).await;
+    session.say(grant(6, 300)).await;
+    let mut before = loop {
+        match session.next().await {
+            Some(FromWorker::Report { lease: LeaseId(5), .. }) => {}
+            Some(FromWorker::Report { lease: LeaseId(6), points }) => break points,
+            other => panic!("{other:?}"),
+        }
+    };
+    session.say(ToWorker::Park { lease: LeaseId(6) }).await;
+    session.say(grant(7, 3)).await;
+    loop {
+        match session.next().await {
+            // What was under way; the one slot is the other's.
+            Some(FromWorker::Report { lease: LeaseId(6), points }) => before.extend(points),
+            Some(FromWorker::Report { lease: LeaseId(7), .. }) => {}
+            Some(FromWorker::Finished { lease: LeaseId(7), .. }) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    session.ack(7, Stored::Finished).await;
+    session.say(ToWorker::Unpark { lease: LeaseId(6) }).await;
+    let (after, outcome) = loop {
+        match session.next().await {
+            Some(FromWorker::Report { lease: LeaseId(6), points }) => before.extend(points),
+            Some(FromWorker::Finished { lease: LeaseId(6), result }) => break (result.last, result.outcome),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((epochs(&before), after), ((1..=300).collect::<Vec<_>>(), before.last().copied()));
+    assert_eq!(outcome, Outcome::Completed);
+    session.ack(6, Stored::Finished).await;
+    session.say(ToWorker::Drain).await;
+    assert_eq!(session.next().await, None);
+    drop(session);
+    worker.left().await;
+}
+
+#[tokio::test]
 async fn heartbeats_come_at_the_pace_that_the_coordinator_asks_for() {
     let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
     let worker = Worker::start(coordinator.address, 1);

@@ -6,6 +6,7 @@
 //! decided depends on it, and a connection begins without anything parked.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use caviar_common::ids::{LeaseId, Name, TrialNumber};
 use caviar_common::limits::MAX_PARKED;
@@ -30,25 +31,26 @@ impl Coordinator {
 
     /// A training to park, and what is to have its slot.
     pub(crate) fn displace(&self) -> Option<(LeaseId, Next)> {
-        self.durable.sweeps.values().find_map(|sweep| self.displace_in(sweep))
+        // What waits for a worker that is nearly empty would wait for ever if more were begun on it.
+        let may_begin = !self.durable.sweeps.values().flat_map(waiting).any(|task| task.is_suspect());
+        self.durable.sweeps.values().find_map(|sweep| self.displace_in(sweep, may_begin))
     }
 
-    fn displace_in(&self, sweep: &Sweep) -> Option<(LeaseId, Next)> {
-        let workers: Vec<Free<'_>> = self.connected().filter(|f| f.worker.can_park).collect();
+    fn displace_in(&self, sweep: &Sweep, may_begin: bool) -> Option<(LeaseId, Next)> {
         let ahead = self.trainings(sweep).filter(|(lease, _, trial)| sweep.is_ready(trial) && !self.volatile.parked.contains(lease));
         let ahead = ahead.filter_map(|(lease, record, trial)| {
-            let worker = workers.iter().find(|f| *f.name == record.worker)?;
+            let worker = self.connected_as(&record.worker).filter(|f| f.worker.can_park)?;
             Some((urgency(sweep, trial), lease, worker))
         });
-        let mut ahead: Vec<(Urgency, LeaseId, &Free<'_>)> = ahead.collect();
+        let mut ahead: Vec<(Urgency, LeaseId, Free<'_>)> = ahead.collect();
         // What is needed last makes room first.
         ahead.sort_by_key(|(urgency, ..)| Reverse(*urgency));
         ahead.iter().find_map(|(least, lease, worker)| {
-            let parked = self.first_parked(sweep, std::slice::from_ref(*worker)).filter(|(urgency, _)| urgency < least);
-            let may_take = worker.held - worker.active < MAX_PARKED;
-            let mut tasks = waiting(sweep).take_while(|task| task.urgency() < *least);
-            let task = tasks.find(|task| may_take && !task.is_suspect() && self.takes(worker, task));
-            Some((*lease, first_of(parked, task.map(|task| (*worker, task)))?))
+            let parked = self.first_parked(sweep, std::slice::from_ref(worker)).filter(|(urgency, _)| urgency < least);
+            let may_begin = may_begin && worker.held - worker.active < MAX_PARKED;
+            let mut tasks = waiting(sweep).take_while(|task| may_begin && task.urgency() < *least);
+            let task = tasks.find(|task| self.takes(worker, task));
+            Some((*lease, first_of(parked, task.map(|task| (worker, task)))?))
         })
     }
 
@@ -56,13 +58,16 @@ impl Coordinator {
     pub(crate) fn park_excess(&mut self, worker: &Name, work: &mut Work) -> Result<(), Broken> {
         let Some(known) = self.volatile.workers.get(worker).filter(|w| w.can_park && !w.draining) else { return Ok(()) };
         let slots = usize::try_from(known.slots).unwrap_or(usize::MAX);
+        let all = self.durable.held.get(worker).map_or(0, BTreeSet::len);
         let sweeps = self.durable.sweeps.values();
         let held = sweeps.flat_map(|sweep| self.trainings(sweep).map(move |(lease, record, trial)| (sweep, lease, record, trial)));
         let mine = held.filter(|(_, _, record, _)| record.worker == *worker);
         let mut mine: Vec<(bool, Urgency, LeaseId)> =
             mine.map(|(sweep, lease, _, trial)| (sweep.is_ready(trial), urgency(sweep, trial), lease)).collect();
         mine.sort_unstable();
-        mine.into_iter().skip(slots).try_for_each(|(_, _, lease)| self.park(lease, work))
+        // A scoring is never parked.
+        let scorings = all.saturating_sub(mine.len());
+        mine.into_iter().skip(slots.saturating_sub(scorings)).try_for_each(|(_, _, lease)| self.park(lease, work))
     }
 
     pub(crate) fn park(&mut self, lease: LeaseId, work: &mut Work) -> Result<(), Broken> {

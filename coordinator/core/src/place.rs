@@ -131,14 +131,18 @@ impl Coordinator {
     }
 
     /// The workers that take new work.
-    pub(crate) fn connected(&self) -> impl Iterator<Item = Free<'_>> {
+    fn connected(&self) -> impl Iterator<Item = Free<'_>> {
+        self.volatile.workers.keys().filter_map(|name| self.connected_as(name))
+    }
+
+    /// The worker of that name, if it takes new work.
+    pub(crate) fn connected_as(&self, name: &Name) -> Option<Free<'_>> {
+        let (name, worker) = self.volatile.workers.get_key_value(name)?;
+        let session = worker.session.filter(|_| !worker.draining && !worker.resting)?;
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        self.volatile.workers.iter().filter_map(move |(name, worker)| {
-            let session = worker.session.filter(|_| !worker.draining && !worker.resting)?;
-            let held = || self.durable.held.get(name).into_iter().flatten();
-            let active = held().filter(|lease| !self.volatile.parked.contains(lease)).count();
-            Some(Free { name, session, worker, held: count(held().count()), active: count(active) })
-        })
+        let held = || self.durable.held.get(name).into_iter().flatten();
+        let active = held().filter(|lease| !self.volatile.parked.contains(lease)).count();
+        Some(Free { name, session, worker, held: count(held().count()), active: count(active) })
     }
 
     /// Those of them that have a slot, the most free slots first.

@@ -65,7 +65,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     let above = values.get(middle).copied().unwrap_or_default();
-    let below = if values.len() % 2 == 0 { middle.checked_sub(1).and_then(|i| values.get(i)).copied() } else { None };
+    let below = if values.len().is_multiple_of(2) { middle.checked_sub(1).and_then(|i| values.get(i)).copied() } else { None };
     below.map_or(above, |below| (below + above) / 2.0)
 }
 

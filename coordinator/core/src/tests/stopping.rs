@@ -34,10 +34,7 @@ impl Bench {
     }
 
     fn start_of(&self, number: u32) -> u64 {
-        let start = |e: &Event| match e {
-            Event::TrialSampled { trial, start, .. } if trial.0 == number => Some(*start),
-            _ => None,
-        };
+        let start = |e: &Event| if let Event::TrialSampled { trial, start, .. } = e { (trial.0 == number).then_some(*start) } else { None };
         self.events.iter().find_map(start).unwrap()
     }
 
