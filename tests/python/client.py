@@ -39,6 +39,7 @@ def main():
     spec.space.parameters.add(name="learning_rate", low=types_pb2.Value(float=1e-3), high=types_pb2.Value(float=1.0))
     spec.search.strategy = "random"
     spec.search.trials = 6
+    spec.stopping.rule = "none"
 
     request = sweep_pb2.CreateSweepRequest(request_id=f"{name}-1", spec=spec)
     first, again = sweeps.CreateSweep(request), sweeps.CreateSweep(request)

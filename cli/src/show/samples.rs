@@ -22,6 +22,7 @@ optimizer = "momentum"
 learning_rate = { scale = "log", low = 1e-4, high = 1.0 }
 layers        = { type = "int", low = 1, high = 4 }
 [search]
+strategy = "rounds"
 trials = 3
 rounds = [2, 1]
 "#;
