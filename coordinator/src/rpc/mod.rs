@@ -83,10 +83,10 @@ fn gone(error: DriverGone) -> Status {
 }
 
 fn refused(refusal: &Refusal) -> Status {
-    match refusal {
-        Refusal::Wrong(problem) => status::from_problems(&Problems::from(problem.clone())),
-        other => status::new(other.class(), other.to_string()),
+    if let Refusal::Wrong(problem) = refusal {
+        return invalid(problem.clone());
     }
+    status::new(refusal.class(), refusal.to_string())
 }
 
 /// What is wrong with a field of a request.
