@@ -67,7 +67,7 @@ fn stormy() -> Faults {
 
 /// What must hold of every log of events.
 fn check_events(events: &[Event], trials: u32) {
-    let mut finished: BTreeMap<u32, usize> = BTreeMap::new();
+    let (mut finished, mut stopped): (BTreeMap<u32, usize>, BTreeSet<u32>) = (BTreeMap::new(), BTreeSet::new());
     let (mut sampled, mut decided, mut last_lease) = (0, 0, 0);
     for event in events {
         match event {
@@ -77,6 +77,10 @@ fn check_events(events: &[Event], trials: u32) {
                 assert!(sampled - decided <= 4, "more trials in flight than the parallelism");
             }
             Event::TrialDecided { .. } => decided += 1,
+            Event::TrialStopped { trial, .. } => {
+                decided += 1;
+                assert!(stopped.insert(trial.0), "a trial is stopped once");
+            }
             Event::TrialFinished { trial, .. } => *finished.entry(trial.0).or_default() += 1,
             Event::LeaseGranted { lease, .. } => {
                 assert!(lease.0 > last_lease, "lease ids grow");
@@ -86,7 +90,8 @@ fn check_events(events: &[Event], trials: u32) {
         }
     }
     assert_eq!((sampled, decided), (trials, trials), "the budget is exact");
-    assert!(finished.values().all(|n| *n == 1) && finished.len() == trials as usize, "{finished:?}");
+    assert!(finished.values().all(|n| *n == 1), "{finished:?}");
+    assert!((0..trials).all(|trial| finished.contains_key(&trial) || stopped.contains(&trial)), "{finished:?} {stopped:?}");
 }
 
 #[test]

@@ -80,7 +80,12 @@ async fn a_sweep_runs_from_hello_to_its_test_score() {
             }
             ToWorker::Ack { lease, stored: Stored::Finished } => acknowledged.push(lease),
             ToWorker::Ack { stored, .. } => assert_eq!(stored, Stored::Epoch(EPOCHS)),
-            other => panic!("{other:?}"),
+            other @ (ToWorker::Welcome { .. }
+            | ToWorker::Revoke { .. }
+            | ToWorker::Stop { .. }
+            | ToWorker::Park { .. }
+            | ToWorker::Unpark { .. }
+            | ToWorker::Drain) => panic!("{other:?}"),
         }
     }
     trained.sort_by_key(|(trial, work)| (*work == Work::Score, *trial));
