@@ -176,6 +176,16 @@ fn a_silent_program_loses_its_trial_to_the_next_and_is_fenced_off() {
 }
 
 #[test]
+fn a_lease_is_good_for_its_own_trial() {
+    let mut bench = Bench::with_external(external(4, 3, ""));
+    let trials = bench.asks("a", 2).trials;
+    let crossed = AskedTrial { lease: trials[1].lease, ..trials[0].clone() };
+    assert!(is_stale(bench.reports(&crossed, 1, 0.5)));
+    assert!(is_stale(bench.tells(&crossed, Outcome::Completed, Some(metrics(1, 0.5)))));
+    assert_eq!([0, 1].map(|trial| bench.core.trial(SWEEP, TrialNumber(trial), true).unwrap().curve.len()), [0, 0]);
+}
+
+#[test]
 fn a_trial_that_silences_every_program_fails() {
     let mut bench = Bench::with_external(external(1, 3, ""));
     for attempt in 1..=3 {
