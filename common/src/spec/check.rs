@@ -179,7 +179,7 @@ fn check_warm_start(draft: &Draft, strategy: Strategy, problems: &mut Problems) 
         problems.push(Problem::with_value(field, format!("{text:?}"), "a sweep cannot learn from itself: name an earlier one"));
         return None;
     }
-    if !matches!(strategy, Strategy::Zoom | Strategy::Tpe) {
+    if strategy != Strategy::Zoom {
         let message = format!("strategy {:?} learns from no other sweep: leave it out, or write strategy = \"zoom\"", strategy.name());
         problems.push(Problem::new(field, message));
         return None;
