@@ -6,7 +6,7 @@ use std::{env, fs};
 
 use prost::Message;
 
-const FILES: [&str; 3] = ["caviar/v1/types.proto", "caviar/v1/sweep.proto", "caviar/v1/worker.proto"];
+const FILES: [&str; 4] = ["caviar/v1/types.proto", "caviar/v1/sweep.proto", "caviar/v1/trial.proto", "caviar/v1/worker.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");

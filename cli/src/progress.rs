@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use caviar_common::ids::TrialNumber;
+use caviar_common::metric::Point;
 use caviar_common::outcome::SweepState;
 use caviar_common::view::{SweepView, TrialView};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -192,7 +193,7 @@ impl Bars {
     }
 
     fn show_trial(&mut self, sweep: &SweepView, trial: &TrialView, now: Instant) {
-        let epoch = trial.last.as_ref().map_or(0, |last| last.epoch);
+        let epoch = trial.last.as_ref().map_or(0, Point::epoch);
         let all = &self.all;
         let (bar, pace) = self.trials.entry(trial.trial).or_insert_with(|| {
             let bar = all.add(ProgressBar::new(trial.epochs.into()).with_prefix(format!("  trial {}", trial.trial)));

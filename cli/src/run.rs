@@ -116,6 +116,14 @@ async fn begin(args: &Run, checked: Option<&Checked>, client: &mut Client) -> an
                     ));
                     continue;
                 }
+                if sweep.spec.data.is_external() {
+                    let store = args.store.display();
+                    talk(&format!(
+                        "note: {} is run by other programs; start a coordinator for them: caviar-coordinator --store {store}",
+                        sweep.name
+                    ));
+                    continue;
+                }
                 names.push(go_on(client, sweep).await?);
             }
             names

@@ -124,7 +124,7 @@ fn make_absolute(data: &mut DataSpec, sweep_file: &Path) -> anyhow::Result<()> {
         let path: PathBuf = std::path::absolute(directory.join(path)).with_context(|| format!("the path {path:?}"))?;
         path.into_os_string().into_string().map_err(|path| anyhow::anyhow!("the path {} is no text", path.display()))
     };
-    if !data.source.is_empty() && !data.source.starts_with("builtin:") {
+    if !data.source.is_empty() && !data.source.starts_with("builtin:") && !data.is_external() {
         data.source = absolute(&data.source)?;
     }
     if let Some(labels) = &mut data.labels {
@@ -135,6 +135,11 @@ fn make_absolute(data: &mut DataSpec, sweep_file: &Path) -> anyhow::Result<()> {
 
 /// The data, unless it is elsewhere; or what is wrong with it, in terms of the file: `written` is what stands there.
 fn data_of(data: &DataSpec, written: &DataSpec, seed: u64, data_is: DataIs) -> Result<Option<DataSummary>, Problem> {
+    if data.is_external() {
+        let message = "its trials are run by other programs, and caviar run has none: start a coordinator and caviar submit it";
+        let problem = Problem::with_value("data.source", format!("{:?}", written.source), message);
+        return if data_is == DataIs::Here { Err(problem) } else { Ok(None) };
+    }
     let error = match prepare(data, seed) {
         Ok((_, summary)) => return Ok(Some(summary)),
         Err(DataError::Open { .. }) if data_is == DataIs::Elsewhere => return Ok(None),
@@ -224,6 +229,18 @@ mod tests {
         assert!(lines[0].starts_with("own.toml:3: data.source = \"own.csv\": ") && lines[0].contains("line 5, column \"x\""), "{lines:?}");
         let lines = refusal(&text.replace("own.csv", "absent.csv"));
         assert!(lines[0].starts_with("own.toml:3: data.source = \"absent.csv\": "), "{lines:?}");
+    }
+
+    #[test]
+    fn what_other_programs_run_is_submitted_and_not_run() {
+        let text = "name = \"own\"\n[data]\nsource = \"external\"\n[space]\nC = { low = 0.1, high = 1 }\n[search]\ntrials = 4\n\
+                    [objective]\nmetric = \"f1\"\ngoal = \"maximize\"\n";
+        let expected = "own.toml:3: data.source = \"external\": its trials are run by other programs, and caviar run has none";
+        assert!(refusal(text)[0].starts_with(expected), "{:?}", refusal(text));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("own.toml");
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(Checked::read(&path, None, DataIs::Elsewhere).unwrap().spec.data.source, "external");
     }
 
     #[test]

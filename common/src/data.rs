@@ -16,7 +16,7 @@ pub enum Task {
 /// Where the data lies and how it is split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataSpec {
-    /// `builtin:digits`, or the path of a `.csv` file with a header, or of an IDX image file (`.gz` too).
+    /// `builtin:digits`, or the path of a `.csv` file with a header, or of an IDX image file (`.gz` too); or [`EXTERNAL`].
     pub source: String,
     /// CSV: the label column, by name.
     pub label: Option<String>,
@@ -30,8 +30,24 @@ pub struct DataSpec {
     pub test: f64,
 }
 
+/// The source of a sweep whose trials other programs run: they ask for them, and nothing is read.
+pub const EXTERNAL: &str = "external";
+
+impl DataSpec {
+    /// Of an external sweep.
+    pub fn external() -> Self {
+        let task = Task::Classification;
+        Self { source: EXTERNAL.to_owned(), label: None, labels: None, task, validation: 0.0, test: 0.0 }
+    }
+
+    /// Whether other programs run the trials.
+    pub fn is_external(&self) -> bool {
+        self.source == EXTERNAL
+    }
+}
+
 /// What a sweep must know of its data: the network's ends, the arithmetic of an epoch, and whether it is still the same data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataSummary {
     /// Examples in the training split.
     pub train: u64,

@@ -38,3 +38,19 @@ pub const MAX_PAGE: usize = 1_000;
 pub const MAX_SWEEPS: usize = 10_000;
 /// Connected workers.
 pub const MAX_WORKERS: usize = 10_000;
+/// Metrics in one report of a program that runs trials by itself.
+pub const MAX_METRICS: usize = 64;
+/// Values of metrics that one trial of such a program keeps, over all its epochs: it must fit a message.
+pub const MAX_VALUES: u64 = 400_000;
+/// Trials in one answer to such a program.
+pub const MAX_ASKED: u32 = 1_000;
+/// How long such a program may be silent about a trial, in milliseconds: at least a second.
+pub const MIN_LEASE_MS: u64 = 1_000;
+/// And at most a week.
+pub const MAX_LEASE_MS: u64 = 7 * 24 * 3_600_000;
+/// And an hour, unless it says otherwise.
+pub const DEFAULT_LEASE_MS: u64 = 3_600_000;
+/// How long a question for trials may wait for one, in milliseconds.
+pub const MAX_WAIT_MS: u64 = 60_000;
+/// Answers to such questions that a sweep remembers, the latest: a question that is asked again has the same answer.
+pub const MAX_ANSWERS: usize = 1_024;

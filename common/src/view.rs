@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::assignment::Assignment;
 use crate::data::DataSummary;
 use crate::ids::{AttemptNumber, Name, SweepId, TrialNumber};
-use crate::metric::{EpochMetrics, Score};
+use crate::metric::{Point, Score};
 use crate::outcome::{SweepState, TrialState};
 use crate::reason::{Reason, SearchBox};
 use crate::spec::SweepSpec;
@@ -161,9 +161,9 @@ pub struct TrialView {
     /// The objective after the last epoch so far; final once the trial is done. Of a stopped trial, that at its rung.
     pub objective: Option<f64>,
     /// Its last epoch.
-    pub last: Option<EpochMetrics>,
+    pub last: Option<Point>,
     /// Every epoch, where that was asked for.
-    pub curve: Vec<EpochMetrics>,
+    pub curve: Vec<Point>,
     /// Training time in seconds, once done.
     pub seconds: Option<f64>,
     /// Bytes that its training allocated beside the data, once done.

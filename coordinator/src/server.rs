@@ -14,6 +14,7 @@ use std::time::Duration;
 use caviar_common::error::Class;
 use caviar_core::input::{Config, Input};
 use caviar_proto::v1::sweep_service_server::SweepServiceServer;
+use caviar_proto::v1::trial_service_server::TrialServiceServer;
 use caviar_proto::v1::worker_admin_service_server::WorkerAdminServiceServer;
 use caviar_proto::v1::worker_service_server::WorkerServiceServer;
 use tokio::net::TcpListener;
@@ -22,7 +23,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::server::{Router, TcpIncoming};
 
 use crate::driver::{self, Driver, DriverError, DriverHandle, Ended};
-use crate::rpc::{Admin, Api, Sweeps, Workers};
+use crate::rpc::{Admin, Api, Sweeps, Trials, Workers};
 use crate::store::sqlite::SqliteStore;
 
 /// Bytes of one request about sweeps: a sweep file of the largest size fits.
@@ -191,10 +192,12 @@ async fn wait_for(mut stop: watch::Receiver<bool>) {
 
 async fn router(api: &Api) -> Result<Router, ServerError> {
     let sweeps = SweepServiceServer::new(Sweeps(api.clone())).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let trials = TrialServiceServer::new(Trials(api.clone())).max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
     let workers = WorkerServiceServer::new(Workers(api.clone())).max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
     let admin = WorkerAdminServiceServer::new(Admin(api.clone())).max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<SweepServiceServer<Sweeps>>().await;
+    reporter.set_serving::<TrialServiceServer<Trials>>().await;
     reporter.set_serving::<WorkerServiceServer<Workers>>().await;
     reporter.set_serving::<WorkerAdminServiceServer<Admin>>().await;
     let reflection = || {
@@ -211,6 +214,7 @@ async fn router(api: &Api) -> Result<Router, ServerError> {
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(sweeps)
+        .add_service(trials)
         .add_service(workers)
         .add_service(admin);
     Ok(router)

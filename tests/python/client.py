@@ -29,7 +29,7 @@ def main():
 
     channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", 64 << 20)])
     services = set(ProtoReflectionDescriptorDatabase(channel).get_services())
-    for service in ("caviar.v1.SweepService", "caviar.v1.WorkerService", "caviar.v1.WorkerAdminService", "grpc.health.v1.Health"):
+    for service in ("caviar.v1.SweepService", "caviar.v1.TrialService", "caviar.v1.WorkerService", "caviar.v1.WorkerAdminService", "grpc.health.v1.Health"):
         assert service in services, f"{service} is not among {sorted(services)}"
 
     sweeps = sweep_pb2_grpc.SweepServiceStub(channel)
@@ -39,6 +39,7 @@ def main():
     spec.space.parameters.add(name="learning_rate", low=types_pb2.Value(float=1e-3), high=types_pb2.Value(float=1.0))
     spec.search.strategy = "random"
     spec.search.trials = 6
+    spec.stopping.rule = "none"
 
     request = sweep_pb2.CreateSweepRequest(request_id=f"{name}-1", spec=spec)
     first, again = sweeps.CreateSweep(request), sweeps.CreateSweep(request)

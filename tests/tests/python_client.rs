@@ -3,27 +3,26 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use caviar_tests::processes::{Coordinator, worker};
 
-/// A Python with grpcio, grpcio-tools and grpcio-reflection: `CAVIAR_PYTHON`, or the one on the path.
-fn python() -> Option<String> {
+/// A Python with these modules: `CAVIAR_PYTHON`, or the one on the path. Where there is none, it is said that the test is skipped.
+fn python(modules: &str) -> Option<String> {
     let python = std::env::var("CAVIAR_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let mut probe = Command::new(&python);
-    probe.args(["-c", "import grpc, grpc_tools, grpc_reflection"]);
-    let found = probe.output().is_ok_and(|output| output.status.success());
-    found.then_some(python)
+    probe.args(["-c", &format!("import {modules}")]);
+    if probe.output().is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    // Not by a macro, whose output is shown for tests that fail alone.
+    let _unheard = writeln!(std::io::stderr(), "skipped: no Python with {modules}; name one in CAVIAR_PYTHON");
+    None
 }
 
 #[test]
 fn a_generated_python_client_lists_services_submits_and_watches() {
-    let Some(python) = python() else {
-        // Not by a macro, whose output is shown for tests that fail alone.
-        let _unheard =
-            writeln!(std::io::stderr(), "skipped: no Python with grpcio, grpcio-tools and grpcio-reflection; name one in CAVIAR_PYTHON");
-        return;
-    };
+    let Some(python) = python("grpc, grpc_tools, grpc_reflection") else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let coordinator = Coordinator::start(&folder.path().join("caviar.db"), None);
     let _worker = worker(&coordinator.url, "w", 2);
@@ -35,4 +34,27 @@ fn a_generated_python_client_lists_services_submits_and_watches() {
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{failed}");
     assert!(said.starts_with("SWEEP_STATE_COMPLETED 0.9"), "{said}");
+}
+
+#[test]
+fn the_ask_and_tell_example_tunes_what_caviar_does_not_train() {
+    let Some(python) = python("grpc, grpc_tools, sklearn") else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let coordinator = Coordinator::start(&folder.path().join("caviar.db"), None);
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/ask_tell.py");
+    let begin = || {
+        let mut program = Command::new(&python);
+        program.arg(&example).args([coordinator.url.trim_start_matches("http://"), "mlp"]);
+        program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("python runs")
+    };
+    let programs = [begin(), begin()];
+    let outputs = programs.map(|program| program.wait_with_output().expect("python ends"));
+    let said: String = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).collect();
+    let failed: String = outputs.iter().map(|output| String::from_utf8_lossy(&output.stderr).into_owned()).collect();
+    assert!(outputs.iter().all(|output| output.status.success()), "{said}\n{failed}");
+    let mut trials: Vec<u32> = said.lines().filter_map(|line| line.strip_prefix("trial ")?.split(':').next()?.parse().ok()).collect();
+    trials.sort_unstable();
+    assert_eq!(trials, (0..24).collect::<Vec<_>>(), "each was run once: {said}");
+    assert!(said.contains("stopped after epoch"), "{said}");
+    assert!(said.lines().filter(|line| line.starts_with("best trial") && line.contains("accuracy 0.9")).count() == 2, "{said}");
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use caviar_common::ids::SweepId;
+use caviar_common::metric::Metric;
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::file::parse;
 use caviar_common::spec::{Order, StoppingRule, Strategy, SweepSpec};
@@ -77,12 +78,12 @@ fn stopping_stops_and_the_winner_was_trained_to_its_end() {
         assert!(view.counts.stopped > TRIALS / 4 && view.counts.completed > 0, "{rule:?}: {:?}", view.counts);
         assert!(view.counts.diverged > 0 && view.counts.done() == TRIALS, "{rule:?}: {:?}", view.counts);
         let best = view.best.expect("a trial completed");
-        assert_eq!((best.state, best.last.map(|last| last.epoch)), (TrialState::Completed, Some(best.epochs)));
+        assert_eq!((best.state, best.last.map(|last| last.epoch())), (TrialState::Completed, Some(best.epochs)));
         for trial in simulation.result(sweep) {
             let Some(stopped) = trial.stopped else { continue };
             assert_eq!((trial.state, trial.curve.len() as u32), (TrialState::Stopped, stopped.epoch), "its curve ends at its rung");
             assert!([2, 6, 18].contains(&stopped.epoch) && stopped.epoch < trial.epochs && 1 < stopped.rank && stopped.rank <= stopped.of);
-            assert_eq!(trial.objective, trial.last.map(|last| last.validation.loss));
+            assert_eq!(trial.objective, trial.last.and_then(|last| last.get(&Metric::ValidationLoss)));
         }
     }
 }

@@ -40,7 +40,12 @@ pub(crate) fn toml(out: &mut impl Write, view: &SweepView, best: &TrialView) -> 
     let fixed = view.spec.fixed.iter().filter(|(name, _)| best.assignment.get(name).is_none());
     let mut values: Vec<(&str, &Value)> = fixed.chain(best.assignment.iter()).collect();
     values.sort_by_key(|(name, _)| *name);
-    values.into_iter().try_for_each(|(name, value)| writeln!(out, "{name} = {value}"))
+    values.into_iter().try_for_each(|(name, value)| writeln!(out, "{} = {value}", key(name)))
+}
+
+/// A key as TOML has it: a dot would begin another table.
+fn key(name: &str) -> String {
+    if name.contains('.') { format!("{name:?}") } else { name.to_owned() }
 }
 
 #[cfg(test)]

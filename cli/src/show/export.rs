@@ -7,19 +7,20 @@ use std::io::{self, Write};
 
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{Name, TrialNumber};
-use caviar_common::metric::{EpochMetrics, Metric};
+use caviar_common::metric::{Metric, Point};
 use caviar_common::outcome::SweepState;
 use caviar_common::spec::SweepSpec;
 use caviar_common::view::{RoundView, SweepView, TestView, TrialView};
 use serde::Serialize;
 
 use super::output_error;
-use super::trials::{head, optional, parameters, tail, values};
+use super::trials::{head, metrics, optional, parameters, tail, values};
 
 /// CSV: a row for every epoch of every trial; a trial without an epoch has one row.
 pub(crate) struct Csv<'a, W: Write> {
     writer: csv::Writer<W>,
     parameters: Vec<&'a str>,
+    metrics: Vec<Metric>,
     sweep: &'a SweepView,
 }
 
@@ -28,11 +29,12 @@ impl<'a, W: Write> Csv<'a, W> {
     pub(crate) fn new(out: W, sweep: &'a SweepView) -> io::Result<Self> {
         let parameters = parameters(sweep);
         let first = ["trial", "state", "source", "round", "epochs", "objective", "winner", "test_loss", "test_accuracy"];
-        let metrics = Metric::ALL.map(Metric::name);
+        let metrics = metrics(sweep);
         let last = ["seconds", "worker", "attempts", "message"];
         let mut writer = csv::Writer::from_writer(out);
-        writer.write_record(first.iter().chain(&parameters).chain(&["epoch"]).chain(&metrics).chain(&last)).map_err(output_error)?;
-        Ok(Self { writer, parameters, sweep })
+        let before = first.iter().copied().chain(parameters.iter().copied()).chain(["epoch"]);
+        writer.write_record(before.chain(metrics.iter().map(Metric::name)).chain(last)).map_err(output_error)?;
+        Ok(Self { writer, parameters, metrics, sweep })
     }
 
     /// Writes a trial.
@@ -43,14 +45,14 @@ impl<'a, W: Write> Csv<'a, W> {
         trial.curve.iter().try_for_each(|epoch| self.row(trial, Some(epoch)))
     }
 
-    fn row(&mut self, trial: &TrialView, epoch: Option<&EpochMetrics>) -> io::Result<()> {
+    fn row(&mut self, trial: &TrialView, epoch: Option<&Point>) -> io::Result<()> {
         let winner = self.sweep.best.as_ref().is_some_and(|best| best.trial == trial.trial);
         let test = self.sweep.test.as_ref().filter(|test| test.trial == trial.trial).and_then(|test| test.score);
         let mut cells = head(trial);
         cells.extend([winner.to_string(), optional(test.map(|t| t.loss)), optional(test.and_then(|t| t.accuracy))]);
         cells.extend(values(trial, &self.parameters));
-        cells.push(epoch.map_or_else(String::new, |epoch| epoch.epoch.to_string()));
-        cells.extend(Metric::ALL.map(|metric| optional(epoch.and_then(|epoch| epoch.get(metric)))));
+        cells.push(epoch.map_or_else(String::new, |epoch| epoch.epoch().to_string()));
+        cells.extend(self.metrics.iter().map(|metric| optional(epoch.and_then(|epoch| epoch.get(metric)))));
         cells.extend(tail(trial));
         self.writer.write_record(&cells).map_err(output_error)
     }

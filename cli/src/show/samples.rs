@@ -3,7 +3,7 @@
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
-use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::metric::{EpochMetrics, Metric, Point, Score};
 use caviar_common::outcome::{SweepState, TrialState};
 use caviar_common::reason::{Extent, Reason, SearchBox, Side, Source};
 use caviar_common::spec::file::parse;
@@ -79,7 +79,8 @@ pub(crate) fn trials() -> Vec<TrialView> {
 
 fn trial(number: u32, round: u32, rate: f64, state: TrialState, curve: Vec<EpochMetrics>) -> TrialView {
     let values = [("learning_rate".to_owned(), Value::Float(rate)), ("layers".to_owned(), Value::Int(2))];
-    let last = curve.last().copied();
+    let curve: Vec<Point> = curve.into_iter().map(Point::Network).collect();
+    let last = curve.last().cloned();
     TrialView {
         trial: TrialNumber(number),
         state,
@@ -88,7 +89,7 @@ fn trial(number: u32, round: u32, rate: f64, state: TrialState, curve: Vec<Epoch
         attempts: AttemptNumber(1),
         worker: Some(Name::parse("worker", "local").unwrap()),
         epochs: 2,
-        objective: last.filter(EpochMetrics::is_finite).and_then(|last| last.validation.accuracy),
+        objective: last.as_ref().filter(|last| last.is_finite()).and_then(|last| last.get(&Metric::ValidationAccuracy)),
         last,
         curve,
         seconds: Some(1.5),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use caviar_common::metric::Point;
 use caviar_common::outcome::SweepState;
 use caviar_common::spec::{Goal, Strategy, SweepSpec};
 use caviar_common::view::{Counts, RoundView, SweepView, TestView, TrialView};
@@ -83,22 +84,13 @@ pub(crate) fn total(sweep: &SweepView) -> u32 {
 
 /// The objective of a trial, or nothing.
 pub(crate) fn objective(spec: &SweepSpec, trial: &TrialView) -> String {
-    trial.objective.map_or_else(String::new, |value| text::metric(spec.objective.metric, value))
+    trial.objective.map_or_else(String::new, |value| text::metric(&spec.objective.metric, value))
 }
 
 /// One sweep: how it is going, its rounds, its best trial.
 pub(crate) fn status(out: &mut impl Write, sweep: &SweepView, view: View) -> io::Result<()> {
-    let data = &sweep.data;
     writeln!(out, "sweep {} (number {}) is {}: {}", sweep.name, sweep.id, state(sweep, view.standing), counts(sweep.counts, total(sweep)))?;
-    writeln!(
-        out,
-        "data  {}: {} training, {} validation, {} test examples, {}",
-        sweep.spec.data.source,
-        data.train,
-        data.validation,
-        data.test,
-        text::count(data.features.into(), "feature"),
-    )?;
+    write_data(out, sweep)?;
     if let Some(trial) = sweep.waits_for {
         writeln!(out, "note  the next decision waits for trial {trial}")?;
     }
@@ -119,6 +111,22 @@ pub(crate) fn status(out: &mut impl Write, sweep: &SweepView, view: View) -> io:
         }
         None => Ok(()),
     }
+}
+
+fn write_data(out: &mut impl Write, sweep: &SweepView) -> io::Result<()> {
+    let data = &sweep.data;
+    if sweep.spec.data.is_external() {
+        return writeln!(out, "data  external: other programs ask for the trials and run them");
+    }
+    writeln!(
+        out,
+        "data  {}: {} training, {} validation, {} test examples, {}",
+        sweep.spec.data.source,
+        data.train,
+        data.validation,
+        data.test,
+        text::count(data.features.into(), "feature"),
+    )
 }
 
 fn counts(counts: Counts, total: u32) -> String {
@@ -150,7 +158,7 @@ fn rounds_table(sweep: &SweepView, rounds: &[RoundView]) -> Table {
     let line = |name: &str, cell: &dyn Fn(&RoundView) -> String| -> Vec<String> {
         std::iter::once(name.to_owned()).chain(rounds.iter().map(cell)).collect()
     };
-    let metric = sweep.spec.objective.metric;
+    let metric = &sweep.spec.objective.metric;
     let mut table = Table::with_headings(line("", &|round| format!("round {}", round.round)));
     table.row(line("trials", &|round| {
         if round.done == round.trials { round.done.to_string() } else { format!("{} of {}", round.done, round.trials) }
@@ -185,8 +193,13 @@ pub(crate) fn winner(out: &mut impl Write, sweep: &SweepView, best: &TrialView, 
     let metric = sweep.spec.objective.metric.name();
     writeln!(out, "best trial {}{round}: {goal} {metric} {}", best.trial, objective(&sweep.spec, best))?;
     let mut table = Table::default();
-    if let Some(last) = &best.last {
-        table.row(["  validation".to_owned(), text::score(&last.validation)]);
+    match &best.last {
+        Some(Point::Network(last)) => table.row(["  validation".to_owned(), text::score(&last.validation)]),
+        Some(Point::Named(last)) => {
+            let others = last.metrics.iter().filter(|(name, _)| name.as_str() != metric);
+            others.for_each(|(name, value)| table.row([format!("  {name}"), text::number(*value)]));
+        }
+        None => {}
     }
     if let Some(test) = test {
         table.row(["  test".to_owned(), test_text(test)]);

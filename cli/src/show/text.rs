@@ -37,7 +37,7 @@ pub(crate) fn value(value: &Value) -> String {
 }
 
 /// A value of a metric: shares with four decimals, so that they stand below each other.
-pub(crate) fn metric(metric: Metric, value: f64) -> String {
+pub(crate) fn metric(metric: &Metric, value: f64) -> String {
     if metric.needs_classes() { format!("{value:.4}") } else { number(value) }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use caviar_common::assignment::Value;
-use caviar_common::metric::Metric;
+use caviar_common::metric::{Metric, Point};
 use caviar_common::view::{SweepView, TrialView};
 
 use super::output_error;
@@ -17,13 +17,27 @@ pub(super) fn parameters(sweep: &SweepView) -> Vec<&str> {
     sweep.spec.space.parameters().iter().map(|p| p.name.as_str()).collect()
 }
 
+/// The metrics that have a column: those of networks; of other programs, the objective and what else the best trial brought.
+pub(super) fn metrics(sweep: &SweepView) -> Vec<Metric> {
+    if !sweep.spec.data.is_external() {
+        return Metric::ALL.to_vec();
+    }
+    let objective = &sweep.spec.objective.metric;
+    let last = sweep.best.as_ref().and_then(|best| best.last.as_ref());
+    let others = match last {
+        Some(Point::Named(named)) => named.metrics.keys().filter(|name| name.as_str() != objective.name()).cloned().collect(),
+        Some(Point::Network(_)) | None => Vec::new(),
+    };
+    std::iter::once(objective.clone()).chain(others.into_iter().map(Metric::Named)).collect()
+}
+
 /// A table for people.
 pub(crate) fn table(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView], columns: Option<usize>) -> io::Result<()> {
     let parameters = parameters(sweep);
     let first = ["trial", "state", "round", "epoch", sweep.spec.objective.metric.name()];
     let mut table = Table::with_headings(first.iter().chain(&parameters).copied().chain(["time", "worker"]));
     for trial in trials {
-        let epoch = format!("{}/{}", trial.last.as_ref().map_or(0, |last| last.epoch), trial.epochs);
+        let epoch = format!("{}/{}", trial.last.as_ref().map_or(0, Point::epoch), trial.epochs);
         let round = trial.reason.round.map_or_else(String::new, |round| round.to_string());
         let mut cells = vec![trial.trial.to_string(), trial.state.name().to_owned(), round, epoch, objective(&sweep.spec, trial)];
         cells.extend(parameters.iter().map(|name| trial.assignment.get(name).map_or_else(|| "-".to_owned(), text::value)));
@@ -52,14 +66,16 @@ pub(crate) fn csv(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView])
     let parameters = parameters(sweep);
     let mut writer = csv::Writer::from_writer(out);
     let first = ["trial", "state", "source", "round", "epochs", "objective", "epoch"];
-    let metrics = Metric::ALL.map(Metric::name);
+    let columns = metrics(sweep);
     let last = ["seconds", "worker", "attempts", "message"];
-    writer.write_record(first.iter().chain(&parameters).chain(&metrics).chain(&last)).map_err(output_error)?;
+    writer
+        .write_record(first.iter().copied().chain(parameters.iter().copied()).chain(columns.iter().map(Metric::name)).chain(last))
+        .map_err(output_error)?;
     for trial in trials {
         let mut cells = head(trial);
-        cells.push(trial.last.as_ref().map_or_else(String::new, |last| last.epoch.to_string()));
+        cells.push(trial.last.as_ref().map_or_else(String::new, |last| last.epoch().to_string()));
         cells.extend(values(trial, &parameters));
-        cells.extend(Metric::ALL.map(|metric| optional(trial.last.as_ref().and_then(|last| last.get(metric)))));
+        cells.extend(columns.iter().map(|metric| optional(trial.last.as_ref().and_then(|last| last.get(metric)))));
         cells.extend(tail(trial));
         writer.write_record(&cells).map_err(output_error)?;
     }

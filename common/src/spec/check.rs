@@ -1,9 +1,10 @@
 //! From a draft to a spec: every rule of the sweep file but those of `[space]`, which stand in [`super::check_space`].
 
-use super::check_space::check_space;
+use super::check_external::{check_external_data, check_external_fixed, check_external_objective, check_external_stopping};
+use super::check_space::{Subject, check_space};
 use super::{Draft, Goal, Objective, Order, SearchSpec, StoppingRule, Strategy, SweepSpec};
 use crate::assignment::Assignment;
-use crate::data::{DataSpec, Task};
+use crate::data::{DataSpec, EXTERNAL, Task};
 use crate::error::{Problem, Problems};
 use crate::hyper::{self, TABLE};
 use crate::ids::Name;
@@ -33,12 +34,22 @@ impl Draft {
     /// All problems, those given included.
     pub fn check_after(&self, mut problems: Problems) -> Result<SweepSpec, Problems> {
         let name = check_name(self, &mut problems);
-        let data = check_data(self, &mut problems);
-        let fixed = check_fixed(self, &mut problems);
-        let space = check_space(self.space.as_deref(), &fixed, &mut problems);
-        let search = check_search(self, &space, &mut problems);
-        let objective = check_objective(self, data.task, &mut problems);
-        let stopping = check_stopping(self, search.strategy, &mut problems);
+        let (data, fixed, space, search, objective, stopping);
+        if self.data.source.as_deref() == Some(EXTERNAL) {
+            data = check_external_data(self, &mut problems);
+            fixed = check_external_fixed(self, &mut problems);
+            space = check_space(self.space.as_deref(), &fixed, Subject::Program, &mut problems);
+            search = check_search(self, &space, &mut problems);
+            objective = check_external_objective(self, &mut problems);
+            stopping = check_external_stopping(self, search.strategy, &fixed, &mut problems);
+        } else {
+            data = check_data(self, &mut problems);
+            fixed = check_fixed(self, &mut problems);
+            space = check_space(self.space.as_deref(), &fixed, Subject::Network, &mut problems);
+            search = check_search(self, &space, &mut problems);
+            objective = check_objective(self, data.task, &mut problems);
+            stopping = check_stopping(self, search.strategy.default_stopping(), &mut problems);
+        }
         match name {
             Some(name) => {
                 let seed = self.seed.unwrap_or(0);
@@ -72,7 +83,7 @@ fn check_data(draft: &Draft, problems: &mut Problems) -> DataSpec {
     let data = &draft.data;
     let source = data.source.clone().unwrap_or_default();
     if data.source.is_none() {
-        problems.push(Problem::new("data.source", "missing: write \"builtin:digits\", or the path of a .csv or IDX file"));
+        problems.push(Problem::new("data.source", "missing: write \"builtin:digits\", or the path of a .csv or IDX file; or \"external\""));
     }
     for (field, text) in [("data.source", Some(&source)), ("data.label", data.label.as_ref()), ("data.labels", data.labels.as_ref())] {
         if let Some(text) = text.filter(|t| t.chars().count() > MAX_TEXT_CHARS) {
@@ -168,7 +179,7 @@ fn check_warm_start(draft: &Draft, strategy: Strategy, problems: &mut Problems) 
         problems.push(Problem::with_value(field, format!("{text:?}"), "a sweep cannot learn from itself: name an earlier one"));
         return None;
     }
-    if !matches!(strategy, Strategy::Zoom | Strategy::Tpe) {
+    if strategy != Strategy::Zoom {
         let message = format!("strategy {:?} learns from no other sweep: leave it out, or write strategy = \"zoom\"", strategy.name());
         problems.push(Problem::new(field, message));
         return None;
@@ -176,9 +187,9 @@ fn check_warm_start(draft: &Draft, strategy: Strategy, problems: &mut Problems) 
     Name::parse(field, text).map_err(|p| problems.push(p)).ok()
 }
 
-fn check_stopping(draft: &Draft, strategy: Strategy, problems: &mut Problems) -> StoppingRule {
+pub(super) fn check_stopping(draft: &Draft, default: StoppingRule, problems: &mut Problems) -> StoppingRule {
     let known = StoppingRule::ALL.map(|rule| (rule.name(), rule));
-    named("stopping.rule", draft.stopping.rule.as_deref(), &known, strategy.default_stopping(), problems)
+    named("stopping.rule", draft.stopping.rule.as_deref(), &known, default, problems)
 }
 
 fn check_rounds(given: Option<&[u64]>, strategy: Strategy, trials: u32, problems: &mut Problems) -> Vec<u32> {
@@ -223,14 +234,19 @@ fn check_grid(space: &Space, trials: u32, problems: &mut Problems) {
 
 fn check_objective(draft: &Draft, task: Task, problems: &mut Problems) -> Objective {
     let default = match task {
-        Task::Classification => Metric::ValidationAccuracy,
-        Task::Regression => Metric::ValidationLoss,
+        Task::Classification => &Metric::ValidationAccuracy,
+        Task::Regression => &Metric::ValidationLoss,
     };
-    let known: Vec<(&str, Metric)> =
-        Metric::ALL.into_iter().filter(|m| task == Task::Classification || !m.needs_classes()).map(|m| (m.name(), m)).collect();
+    let metrics = Metric::ALL;
+    let known: Vec<(&str, &Metric)> =
+        metrics.iter().filter(|m| task == Task::Classification || !m.needs_classes()).map(|m| (m.name(), m)).collect();
     let metric = named("objective.metric", draft.objective.metric.as_deref(), &known, default, problems);
     let natural = if metric.needs_classes() { Goal::Maximize } else { Goal::Minimize };
+    let goal = check_goal(draft, natural, problems);
+    Objective { metric: metric.clone(), goal }
+}
+
+pub(super) fn check_goal(draft: &Draft, default: Goal, problems: &mut Problems) -> Goal {
     let goals = [("minimize", Goal::Minimize), ("maximize", Goal::Maximize)];
-    let goal = named("objective.goal", draft.objective.goal.as_deref(), &goals, natural, problems);
-    Objective { metric, goal }
+    named("objective.goal", draft.objective.goal.as_deref(), &goals, default, problems)
 }

@@ -1,6 +1,7 @@
 //! The rules of `[space]`.
 
 use super::check::{named, unknown_hyperparameter};
+use super::check_external::{check_external_name, check_external_range};
 use super::draft::DraftParameter;
 use crate::assignment::{Assignment, Value};
 use crate::error::{Problem, Problems};
@@ -12,11 +13,29 @@ use crate::space::{Condition, Domain, Holds, Parameter, Space};
 /// What only hidden layers have.
 const OF_HIDDEN_LAYERS: [&str; 6] = ["units", "activation", "normalization", "batch_norm_momentum", "dropout", "init"];
 
-/// Checks every parameter, then how they hang together. An absent `[space]` is the empty space.
-pub(super) fn check_space(drafts: Option<&[DraftParameter]>, fixed: &Assignment, problems: &mut Problems) -> Space {
-    let Some(drafts) = drafts else { return Space::default() };
+/// Whose parameters are searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// Those of the networks that workers train: the names, values and effects are known.
+    Network,
+    /// Those of a program that trains by itself: any.
+    Program,
+}
+
+/// Checks every parameter, then how they hang together. An absent `[space]` is the empty space, which a program cannot have.
+pub(super) fn check_space(drafts: Option<&[DraftParameter]>, fixed: &Assignment, subject: Subject, problems: &mut Problems) -> Space {
+    let Some(drafts) = drafts else {
+        if subject == Subject::Program {
+            problems.push(Problem::new("space", "missing: with source = \"external\" there is no default space; name what to search"));
+        }
+        return Space::default();
+    };
     if drafts.is_empty() && !problems.touches("space") {
-        problems.push(Problem::new("space", "empty: name a hyperparameter to search, or leave the section out for the default space"));
+        let message = match subject {
+            Subject::Network => "empty: name a hyperparameter to search, or leave the section out for the default space",
+            Subject::Program => "empty: name what to search",
+        };
+        problems.push(Problem::new("space", message));
     }
     if drafts.len() > MAX_PARAMETERS {
         problems.push(Problem::with_value("space", drafts.len(), format!("write at most {MAX_PARAMETERS} parameters")));
@@ -26,15 +45,19 @@ pub(super) fn check_space(drafts: Option<&[DraftParameter]>, fixed: &Assignment,
     for draft in drafts {
         if parameters.iter().any(|p| p.name == draft.name) {
             problems.push(Problem::new(path(draft), "given twice: write it once"));
-        } else if let Some(parameter) = check_parameter(draft, fixed, problems) {
+        } else if let Some(parameter) = check_parameter(draft, fixed, subject, problems) {
             parameters.push(parameter);
         }
     }
     for draft in drafts {
-        check_condition(draft, drafts, fixed, &mut parameters, problems);
-        check_effect(draft, drafts, fixed, problems);
+        check_condition(draft, drafts, fixed, subject, &mut parameters, problems);
+        if subject == Subject::Network {
+            check_effect(draft, drafts, fixed, problems);
+        }
     }
-    check_decay(&parameters, fixed, problems);
+    if subject == Subject::Network {
+        check_decay(&parameters, fixed, problems);
+    }
     Space::new(parameters).unwrap_or_else(|| {
         // A condition on a parameter that was itself refused ends here too: then there is a problem already.
         if problems.is_empty() {
@@ -44,28 +67,36 @@ pub(super) fn check_space(drafts: Option<&[DraftParameter]>, fixed: &Assignment,
     })
 }
 
-fn path(draft: &DraftParameter) -> String {
+pub(super) fn path(draft: &DraftParameter) -> String {
     format!("space.{}", draft.name)
 }
 
-fn check_parameter(draft: &DraftParameter, fixed: &Assignment, problems: &mut Problems) -> Option<Parameter> {
+fn check_parameter(draft: &DraftParameter, fixed: &Assignment, subject: Subject, problems: &mut Problems) -> Option<Parameter> {
     let field = path(draft);
-    let Some(row) = hyper::lookup(&draft.name) else {
-        problems.push(unknown_hyperparameter(&field, &draft.name));
-        return None;
+    let row = match (subject, hyper::lookup(&draft.name)) {
+        (Subject::Program, _) => {
+            check_external_name(draft, problems)?;
+            None
+        }
+        (Subject::Network, Some(row)) => Some(row),
+        (Subject::Network, None) => {
+            problems.push(unknown_hyperparameter(&field, &draft.name));
+            return None;
+        }
     };
     if let Some(value) = fixed.get(&draft.name) {
         problems.push(Problem::new(&field, format!("also in [fixed] as {value}: write it in one of the two")));
     }
-    let domain = match &draft.choices {
-        Some(choices) => check_choices(draft, row, choices, problems),
-        None => check_range(draft, row, problems),
+    let domain = match (&draft.choices, row) {
+        (Some(choices), row) => check_choices(draft, row, choices, problems),
+        (None, Some(row)) => check_range(draft, row, problems),
+        (None, None) => check_external_range(draft, problems),
     }?;
     let points = check_points(draft, &domain, problems);
     Some(Parameter { name: draft.name.clone(), domain, when: None, points })
 }
 
-fn check_choices(draft: &DraftParameter, row: &Hyperparameter, choices: &[Value], problems: &mut Problems) -> Option<Domain> {
+fn check_choices(draft: &DraftParameter, row: Option<&Hyperparameter>, choices: &[Value], problems: &mut Problems) -> Option<Domain> {
     let field = format!("{}.choices", path(draft));
     let ranged =
         [("type", draft.kind.is_some()), ("scale", draft.scale.is_some()), ("low", draft.low.is_some()), ("high", draft.high.is_some())];
@@ -73,11 +104,12 @@ fn check_choices(draft: &DraftParameter, row: &Hyperparameter, choices: &[Value]
         problems.push(Problem::new(format!("{}.{key}", path(draft)), "choices have no range: write either choices, or low and high"));
     }
     if choices.is_empty() || choices.len() > MAX_CHOICES {
-        problems.push(Problem::new(&field, format!("write 1 to {MAX_CHOICES} choices; {} is {}", draft.name, row.legal())));
+        let legal = row.map_or_else(String::new, |row| format!("; {} is {}", draft.name, row.legal()));
+        problems.push(Problem::new(&field, format!("write 1 to {MAX_CHOICES} choices{legal}")));
         return None;
     }
     for (i, value) in choices.iter().enumerate() {
-        if let Some(message) = row.objection(value) {
+        if let Some(message) = row.and_then(|row| row.objection(value)) {
             problems.push(Problem::with_value(&field, value, message));
             return None;
         }
@@ -113,7 +145,18 @@ fn check_range(draft: &DraftParameter, row: &Hyperparameter, problems: &mut Prob
     let scale = named(&format!("{field}.scale"), draft.scale.as_deref(), usable, row.scale, problems);
     let low = check_end(draft, row, "low", draft.low.as_ref(), problems);
     let high = check_end(draft, row, "high", draft.high.as_ref(), problems);
-    let (low, high) = (low?, high?);
+    span(draft, natural == "int", scale, (low?, high?), problems)
+}
+
+/// The range between two ends that are legal by themselves.
+pub(super) fn span(
+    draft: &DraftParameter,
+    is_int: bool,
+    scale: Scale,
+    (low, high): (Value, Value),
+    problems: &mut Problems,
+) -> Option<Domain> {
+    let field = path(draft);
     let (a, b) = (low.as_f64()?, high.as_f64()?);
     if a > b {
         problems.push(Problem::with_value(format!("{field}.low"), &low, format!("low is above high = {high}: exchange the two")));
@@ -130,7 +173,7 @@ fn check_range(draft: &DraftParameter, row: &Hyperparameter, problems: &mut Prob
         return None;
     }
     match (low.as_i64(), high.as_i64()) {
-        (Some(low), Some(high)) if natural == "int" => Some(Domain::Int { scale, low, high }),
+        (Some(low), Some(high)) if is_int => Some(Domain::Int { scale, low, high }),
         _ => Some(Domain::Float { scale, low: a, high: b }),
     }
 }
@@ -191,10 +234,12 @@ fn check_condition(
     draft: &DraftParameter,
     drafts: &[DraftParameter],
     fixed: &Assignment,
+    subject: Subject,
     parameters: &mut [Parameter],
     problems: &mut Problems,
 ) {
-    let condition = match (&draft.when, hyper::unit_layer(&draft.name)) {
+    let layer = hyper::unit_layer(&draft.name).filter(|_| subject == Subject::Network);
+    let condition = match (&draft.when, layer) {
         (Some(when), None) => written_condition(draft, when, drafts, fixed, parameters, problems),
         (Some(_), Some(layer)) => {
             let message = format!("{} is active whenever layer {layer} exists: leave `when` out", draft.name);

@@ -4,6 +4,7 @@
 //! is reported at once. The sweep file ([`mod@file`]) and the wire both make a draft, so a spec is the same whoever wrote it.
 
 mod check;
+mod check_external;
 mod check_space;
 mod default_space;
 mod draft;
@@ -164,7 +165,7 @@ impl Goal {
 }
 
 /// What is optimised: the value of a metric after the last epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Objective {
     /// The metric.
     pub metric: Metric,
@@ -205,7 +206,11 @@ impl SweepSpec {
     /// The most epochs that any of its trials trains.
     pub fn most_epochs(&self) -> u32 {
         let row = lookup("epochs").map(|row| &row.default);
-        let default = if let Some(hyper::Default::Whole(epochs)) = row { *epochs } else { 0 };
+        let default = match row {
+            _ if self.data.is_external() => 1,
+            Some(hyper::Default::Whole(epochs)) => *epochs,
+            Some(_) | None => 0,
+        };
         let otherwise = self.fixed.get("epochs").and_then(Value::as_i64).unwrap_or(default);
         let searched = self.space.get("epochs");
         let most = searched.and_then(|parameter| match &parameter.domain {
@@ -220,5 +225,7 @@ impl SweepSpec {
     }
 }
 
+#[cfg(test)]
+mod external_tests;
 #[cfg(test)]
 mod tests;

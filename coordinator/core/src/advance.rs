@@ -48,7 +48,7 @@ impl Coordinator {
     fn stop_message(&self, event: &Event) -> Option<(SessionId, ToWorker)> {
         let Event::TrialStopped { sweep, trial, rung } = event else { return None };
         let trial = self.durable.sweeps.get(sweep)?.trial(*trial).filter(|t| t.state == TrialState::Running)?;
-        let lease = trial.lease?;
+        let lease = trial.lease.filter(|lease| self.durable.leases.get(lease).is_some_and(|record| record.program_ms.is_none()))?;
         let session = self.volatile.workers.get(trial.worker.as_ref()?)?.session?;
         let Rung { epoch, rank, of, .. } = rung;
         Some((session, ToWorker::Stop { lease, reason: format!("{rank} of the {of} that came to epoch {epoch}") }))
@@ -93,6 +93,7 @@ fn sampled(sweep: &Sweep, trial: TrialNumber, suggestion: Suggestion) -> Event {
     let Suggestion { assignment, reason } = suggestion;
     // A combination that no training allows is found by the worker, which says what is wrong with it; it costs one unit.
     let (epochs, cost) = match train_spec(&sweep.spec.fixed, &assignment) {
+        _ if sweep.spec.data.is_external() => (sweep.spec.most_epochs(), u64::from(sweep.spec.most_epochs())),
         Ok(spec) => (spec.epochs, epoch_units(&spec, &sweep.data).saturating_mul(u64::from(spec.epochs))),
         Err(_) => (0, 1),
     };

@@ -1,13 +1,14 @@
 //! The only code that writes [`Durable`]. Live steps and recovery run the same function, so replay equals live.
 
-use caviar_common::ids::{LeaseId, SweepId, TrialNumber};
+use caviar_common::ids::{Incarnation, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::limits::MAX_ANSWERS;
 use caviar_common::outcome::{Outcome, TrialState, Work};
 use caviar_search::stopping::rungs;
 use caviar_search::{Observation, Stage};
 
 use crate::Broken;
-use crate::event::{Event, Loss, Rung};
-use crate::state::{Durable, Lease, Losses, Phase, Scoring, ScoringResult, Sweep, Trial};
+use crate::event::{Event, Granted, Loss, Rung};
+use crate::state::{Answer, Durable, Lease, Losses, Phase, Scoring, ScoringResult, Sweep, Trial};
 
 /// Makes `event` part of the state.
 ///
@@ -23,10 +24,11 @@ pub(crate) fn apply(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         Event::SweepCancelled { sweep } => cancel(state, *sweep),
         Event::TrialSampled { .. } => sample(state, event),
         Event::LeaseGranted { .. } => grant(state, event),
+        Event::TrialsAsked { .. } => answer(state, event),
         Event::LeaseEnded { lease, loss, .. } => end_lease(state, *lease, *loss),
         Event::EpochRecorded { sweep, trial, metrics, .. } => {
             let trial = trial_mut(sweep_mut(state, *sweep)?, *trial)?;
-            trial.curve.push(*metrics);
+            trial.curve.push(metrics.clone());
             Ok(())
         }
         Event::TrialFinished { lease, outcome, seconds, memory_bytes, .. } => finish(state, *lease, outcome, *seconds, *memory_bytes),
@@ -92,6 +94,7 @@ fn create(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         queue: std::collections::BTreeSet::new(),
         log: Vec::new(),
         scoring: None,
+        answers: std::collections::VecDeque::new(),
     };
     state.next_sweep = SweepId(after(id.0)?);
     state.sweeps.insert(*id, sweep);
@@ -167,17 +170,7 @@ fn grant(state: &mut Durable, event: &Event) -> Result<(), Broken> {
     }
     let sweep = sweep_mut(state, *id)?;
     match work {
-        Work::Train => {
-            let trial = trial_mut(sweep, *trial)?;
-            turn(trial, TrialState::Running)?;
-            // Without a checkpoint an execution begins anew; it gives the same epochs again, bit for bit.
-            trial.curve.clear();
-            trial.lease = Some(*lease);
-            trial.worker = Some(worker.clone());
-            trial.attempts += 1;
-            let place = (trial.due, trial.number);
-            sweep.queue.remove(&place);
-        }
+        Work::Train => begin(sweep, *trial, *lease, worker)?,
         Work::Score => {
             let scoring = scoring_mut(sweep)?;
             scoring.lease = Some(*lease);
@@ -186,8 +179,50 @@ fn grant(state: &mut Durable, event: &Event) -> Result<(), Broken> {
     }
     state.next_lease = LeaseId(after(lease.0)?);
     state.held.entry(worker.clone()).or_default().insert(*lease);
-    let record = Lease { sweep: *id, trial: *trial, attempt: *attempt, worker: worker.clone(), incarnation: *incarnation, work: *work };
+    let record = Lease {
+        sweep: *id,
+        trial: *trial,
+        attempt: *attempt,
+        worker: worker.clone(),
+        incarnation: *incarnation,
+        work: *work,
+        program_ms: None,
+    };
     state.leases.insert(*lease, record);
+    Ok(())
+}
+
+/// An execution of a trial begins.
+fn begin(sweep: &mut Sweep, number: TrialNumber, lease: LeaseId, worker: &Name) -> Result<(), Broken> {
+    let trial = trial_mut(sweep, number)?;
+    turn(trial, TrialState::Running)?;
+    // Without a checkpoint an execution begins anew; a worker's gives the same epochs again, bit for bit.
+    trial.curve.clear();
+    trial.lease = Some(lease);
+    trial.worker = Some(worker.clone());
+    trial.attempts += 1;
+    let place = (trial.due, trial.number);
+    sweep.queue.remove(&place);
+    Ok(())
+}
+
+fn answer(state: &mut Durable, event: &Event) -> Result<(), Broken> {
+    let Event::TrialsAsked { sweep: id, request_id, client, lease_ms, granted } = event else { return Ok(()) };
+    for Granted { trial, attempt, lease } in granted {
+        if *lease < state.next_lease {
+            return Err(Broken(format!("lease {lease} was used before")));
+        }
+        begin(sweep_mut(state, *id)?, *trial, *lease, client)?;
+        state.next_lease = LeaseId(after(lease.0)?);
+        let (sweep, trial, worker, incarnation) = (*id, *trial, client.clone(), Incarnation(0));
+        let record = Lease { sweep, trial, attempt: *attempt, worker, incarnation, work: Work::Train, program_ms: Some(*lease_ms) };
+        state.leases.insert(*lease, record);
+    }
+    let answers = &mut sweep_mut(state, *id)?.answers;
+    if answers.len() >= MAX_ANSWERS {
+        answers.pop_front();
+    }
+    answers.push_back(Answer { request_id: request_id.clone(), granted: granted.clone() });
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use caviar_common::assignment::Assignment;
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
-use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::metric::{Point, Score};
 use caviar_common::outcome::{Outcome, Work};
 use caviar_common::reason::Reason;
 use caviar_common::spec::SweepSpec;
@@ -72,6 +72,17 @@ pub struct Rung {
     pub rank: u32,
     /// Trials that had come to the rung, this one included.
     pub of: u32,
+}
+
+/// A trial that a program may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Granted {
+    /// The trial.
+    pub trial: TrialNumber,
+    /// Which execution.
+    pub attempt: AttemptNumber,
+    /// The lease.
+    pub lease: LeaseId,
 }
 
 /// Something that happened to a sweep.
@@ -148,6 +159,19 @@ pub enum Event {
         /// What for.
         work: Work,
     },
+    /// A program that runs trials by itself has some.
+    TrialsAsked {
+        /// The sweep.
+        sweep: SweepId,
+        /// The program's mark of the request.
+        request_id: Name,
+        /// The program.
+        client: Name,
+        /// How long it may be silent about one of them, in milliseconds.
+        lease_ms: u64,
+        /// The trials.
+        granted: Vec<Granted>,
+    },
     /// A lease ended without a result; the trial waits again.
     LeaseEnded {
         /// The sweep.
@@ -170,7 +194,7 @@ pub enum Event {
         /// The attempt's lease.
         lease: LeaseId,
         /// The measurements.
-        metrics: EpochMetrics,
+        metrics: Point,
     },
     /// A trial is done: its one accepted outcome.
     TrialFinished {
@@ -252,6 +276,7 @@ impl Event {
             | Self::SweepDeleted { sweep, .. }
             | Self::TrialSampled { sweep, .. }
             | Self::LeaseGranted { sweep, .. }
+            | Self::TrialsAsked { sweep, .. }
             | Self::LeaseEnded { sweep, .. }
             | Self::EpochRecorded { sweep, .. }
             | Self::TrialFinished { sweep, .. }

@@ -1,8 +1,9 @@
 //! What goes into a step and what comes out of it.
 
+use caviar_common::ask::{Ask, Report, Tell};
 use caviar_common::data::DataSummary;
 use caviar_common::error::{Class, Problem};
-use caviar_common::ids::{Name, SessionId, SweepId};
+use caviar_common::ids::{LeaseId, Name, SessionId, SweepId, TrialNumber};
 use caviar_common::limits::{MAX_SWEEPS, MAX_WORKERS};
 use caviar_common::message::{FromWorker, PROTOCOL, ToWorker};
 use caviar_common::outcome::SweepState;
@@ -45,6 +46,12 @@ pub enum Input {
     CancelSweep(SweepId),
     /// Remove it.
     DeleteSweep(SweepId),
+    /// A program wants trials of an external sweep; [`crate::Coordinator::asked`] has the answer.
+    AskTrials(SweepId, Ask),
+    /// A program measured an epoch; [`crate::Coordinator::verdict`] says whether it goes on.
+    ReportTrial(SweepId, Report),
+    /// A program is done with a trial.
+    TellTrial(SweepId, Tell),
     /// A worker said something on its connection.
     Message {
         /// The connection.
@@ -102,7 +109,26 @@ pub enum Refusal {
         /// What can be done.
         hint: &'static str,
     },
-    /// A field of the spec that the state makes wrong.
+    /// The trial is not there.
+    #[error("sweep {sweep} has no trial {trial}; hint: it may not be sampled yet")]
+    NoSuchTrial {
+        /// The sweep.
+        sweep: Name,
+        /// The trial.
+        trial: TrialNumber,
+    },
+    /// Workers run the sweep's trials.
+    #[error("the trials of sweep {0} are run by workers; hint: only a sweep with the data source \"external\" can be asked for trials")]
+    NotExternal(Name),
+    /// The lease is over.
+    #[error("lease {lease} on trial {trial} is no longer in force: the trial was given to another, or is done; hint: ask for another one")]
+    StaleLease {
+        /// The trial.
+        trial: TrialNumber,
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// A field of the request that the state makes wrong.
     #[error("{0}")]
     Wrong(Problem),
     /// The store is full.
@@ -146,11 +172,11 @@ impl Refusal {
     /// What a caller can do about it.
     pub const fn class(&self) -> Class {
         match self {
-            Self::NoSuchSweep(_) | Self::NoSuchWorker(_) => Class::NotFound,
+            Self::NoSuchSweep(_) | Self::NoSuchTrial { .. } | Self::NoSuchWorker(_) => Class::NotFound,
             Self::NameTaken(_) | Self::RequestReused(_) => Class::Exists,
-            Self::WrongState { .. } | Self::WrongProtocol(_) => Class::Refused,
+            Self::WrongState { .. } | Self::WrongProtocol(_) | Self::NotExternal(_) => Class::Refused,
             Self::TooManySweeps | Self::TooManyWorkers | Self::Connected(_) => Class::Busy,
-            Self::Replaced(_) => Class::Stale,
+            Self::Replaced(_) | Self::StaleLease { .. } => Class::Stale,
             Self::Silent { .. } | Self::Away(_) => Class::Unavailable,
             Self::NoHello | Self::Nonsense(_) | Self::Wrong(_) => Class::Invalid,
         }

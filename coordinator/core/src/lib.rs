@@ -17,6 +17,7 @@
 mod advance;
 mod apply;
 pub mod event;
+mod external;
 pub mod input;
 mod park;
 mod place;
@@ -106,12 +107,16 @@ impl Coordinator {
             Input::CancelSweep(sweep) => self.cancel_sweep(sweep, work),
             Input::DeleteSweep(sweep) => self.delete_sweep(sweep, work),
             Input::Message { session, message } => self.on_message(now, session, message, work),
+            Input::AskTrials(sweep, ask) => self.ask_trials(now, sweep, &ask, work),
+            Input::ReportTrial(sweep, report) => self.report_trial(now, sweep, report, work),
+            Input::TellTrial(sweep, tell) => self.tell_trial(now, sweep, tell, work),
             Input::SessionClosed(session) => {
                 self.on_session_closed(session);
                 Ok(Ok(Reply::Done))
             }
             Input::DrainWorker(worker) => Ok(self.drain_worker(&worker, work)),
             Input::Tick => {
+                self.expire_programs(now, work)?;
                 self.on_tick(now, work)?;
                 Ok(Ok(Reply::Done))
             }

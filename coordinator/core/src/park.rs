@@ -96,7 +96,11 @@ impl Coordinator {
 
     /// The sweep's trials that workers hold.
     fn trainings<'a>(&'a self, sweep: &'a Sweep) -> impl Iterator<Item = (LeaseId, &'a Lease, &'a Trial)> {
-        let leases = self.durable.leases.iter().filter(|(_, record)| record.sweep == sweep.id && record.work == Task::Train);
+        let leases = self
+            .durable
+            .leases
+            .iter()
+            .filter(|(_, record)| record.sweep == sweep.id && record.work == Task::Train && record.program_ms.is_none());
         leases.filter_map(|(lease, record)| Some((*lease, record, sweep.trial(record.trial)?)))
     }
 }

@@ -196,7 +196,7 @@ fn is_too_large(free: &[&Free<'_>], task: &Waiting) -> bool {
 
 /// What of the sweep waits for a worker, in the order in which it is needed.
 pub(crate) fn waiting(sweep: &Sweep) -> impl Iterator<Item = Waiting> {
-    let searching = (sweep.phase == Phase::Searching && !sweep.paused).then_some(&sweep.queue);
+    let searching = (sweep.phase == Phase::Searching && !sweep.paused && !sweep.spec.data.is_external()).then_some(&sweep.queue);
     let trials = searching.into_iter().flatten().filter_map(|(_, number)| sweep.trial(*number));
     let train =
         trials.map(|t| Waiting { sweep: sweep.id, trial: t.number, work: Task::Train, due: t.due, attempts: t.attempts, losses: t.losses });

@@ -121,7 +121,7 @@ impl Coordinator {
                 Some(trial) => format!("worker {name} cannot train trial {trial}: {}", why.message),
             })
             .collect();
-        if !workers.values().any(|w| w.session.is_some()) {
+        if !sweep.spec.data.is_external() && !workers.values().any(|w| w.session.is_some()) {
             notes.push(NO_WORKER.to_owned());
         }
         notes
@@ -138,7 +138,7 @@ fn view(sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
         worker: trial.worker.clone(),
         epochs: trial.epochs,
         objective: sweep.objective(trial),
-        last: trial.curve.last().copied(),
+        last: trial.curve.last().cloned(),
         curve: if with_curve { trial.curve.clone() } else { Vec::new() },
         seconds: trial.seconds,
         memory_bytes: trial.memory_bytes,

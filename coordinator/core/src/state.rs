@@ -1,17 +1,19 @@
 //! What the events make. Only [`crate::apply`] writes it; everything else reads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use caviar_common::assignment::Assignment;
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
-use caviar_common::metric::{EpochMetrics, Score};
+#[cfg(doc)]
+use caviar_common::limits::MAX_ANSWERS;
+use caviar_common::metric::{Point, Score};
 use caviar_common::outcome::{SweepState, TrialState, Work};
 use caviar_common::reason::Reason;
 use caviar_common::spec::SweepSpec;
 use caviar_search::Observation;
 
-use crate::event::{EarlierResults, Loss, Rung};
+use crate::event::{EarlierResults, Granted, Loss, Rung};
 
 /// Everything that survives a restart.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +60,8 @@ pub struct Lease {
     pub incarnation: Incarnation,
     /// What for.
     pub work: Work,
+    /// Where a program holds it that runs trials by itself, and no worker: how long it may be silent, in milliseconds.
+    pub program_ms: Option<u64>,
 }
 
 /// How far a sweep is.
@@ -104,6 +108,17 @@ pub struct Sweep {
     pub log: Vec<Observation>,
     /// The scoring of the winner.
     pub scoring: Option<Scoring>,
+    /// The latest answers to programs that asked for trials, oldest first; [`MAX_ANSWERS`] at most.
+    pub answers: VecDeque<Answer>,
+}
+
+/// What a program was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its mark of the request.
+    pub request_id: Name,
+    /// The trials.
+    pub granted: Vec<Granted>,
 }
 
 /// Executions of a trial whose worker was lost.
@@ -190,7 +205,7 @@ pub struct Trial {
     /// The worker of the latest execution.
     pub worker: Option<Name>,
     /// The epochs of the latest execution.
-    pub curve: Vec<EpochMetrics>,
+    pub curve: Vec<Point>,
     /// Training time in seconds.
     pub seconds: Option<f64>,
     /// Bytes that its training allocated.
@@ -239,12 +254,14 @@ impl Sweep {
 
     /// The objective of a trial after its last epoch so far.
     pub fn objective(&self, trial: &Trial) -> Option<f64> {
-        trial.curve.last()?.get(self.spec.objective.metric)
+        trial.curve.last()?.get(&self.spec.objective.metric)
     }
 
     /// The objective turned so that less is better; none unless the trial is completed and cannot be stopped any more.
     pub fn loss(&self, trial: &Trial) -> Option<f64> {
-        let is_complete = trial.state == TrialState::Completed && self.next_rung(trial).is_none();
+        // A program may end a trial early, before the rung.
+        let may_stop = self.next_rung(trial).is_some_and(|epoch| u64::try_from(trial.curve.len()).is_ok_and(|n| n >= u64::from(epoch)));
+        let is_complete = trial.state == TrialState::Completed && !may_stop;
         let value = self.objective(trial).filter(|v| v.is_finite() && is_complete)?;
         Some(self.spec.objective.goal.as_loss(value))
     }
@@ -272,7 +289,7 @@ impl Sweep {
     pub fn rung_loss(&self, trial: &Trial) -> Option<f64> {
         let epoch = usize::try_from(self.next_rung(trial)?).ok()?;
         let metrics = trial.curve.get(epoch.checked_sub(1)?).filter(|metrics| metrics.is_finite())?;
-        let value = metrics.get(self.spec.objective.metric).filter(|v| v.is_finite())?;
+        let value = metrics.get(&self.spec.objective.metric).filter(|v| v.is_finite())?;
         Some(self.spec.objective.goal.as_loss(value))
     }
 

@@ -65,7 +65,7 @@ impl Coordinator {
             SweepState::Completed => return Ok(Err(wrong_state(sweep, "there is nothing left to cancel"))),
             SweepState::Running | SweepState::Paused | SweepState::Scoring => {}
         }
-        let leases = self.durable.leases.iter().filter(|(_, l)| l.sweep == id);
+        let leases = self.durable.leases.iter().filter(|(_, l)| l.sweep == id && l.program_ms.is_none());
         let held: Vec<(LeaseId, Name)> = leases.map(|(lease, l)| (*lease, l.worker.clone())).collect();
         let reply = self.recorded(id, Event::SweepCancelled { sweep: id }, work);
         for (lease, worker) in held {

@@ -12,6 +12,7 @@ use caviar_common::spec::file::parse;
 use super::*;
 use crate::query::{TrialFilter, TrialOrder};
 
+mod external;
 mod leases;
 mod stopping;
 mod warm;

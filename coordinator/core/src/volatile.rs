@@ -50,6 +50,8 @@ pub(crate) struct Volatile {
     pub workers: BTreeMap<Name, Worker>,
     /// Whose connection it is.
     pub sessions: BTreeMap<SessionId, Name>,
+    /// When something was last heard of each lease that a program holds.
+    pub heard: BTreeMap<LeaseId, u64>,
     /// Leases whose trials are parked; a connection begins without any.
     pub parked: BTreeSet<LeaseId>,
     /// The sampler of every sweep that was asked for one.
@@ -67,7 +69,8 @@ pub(crate) struct Volatile {
 impl Volatile {
     pub(crate) fn after_restart(durable: &Durable, now: u64) -> Self {
         let mut volatile = Self { now, last_tick: now, ..Self::default() };
-        for lease in durable.leases.values() {
+        volatile.heard.extend(durable.leases.iter().filter(|(_, l)| l.program_ms.is_some()).map(|(lease, _)| (*lease, now)));
+        for lease in durable.leases.values().filter(|l| l.program_ms.is_none()) {
             let held = durable.held.get(&lease.worker).map_or(1, BTreeSet::len);
             volatile.workers.entry(lease.worker.clone()).or_insert_with(|| Worker {
                 session: None,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use caviar_common::ids::{LeaseId, Name, SessionId};
 use caviar_common::limits::MAX_WORKERS;
 use caviar_common::message::{Finished, FromWorker, Hello, PROTOCOL, Release, Stored, ToWorker};
-use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::metric::{EpochMetrics, Point, Score};
 use caviar_common::outcome::{Outcome, Work as Task};
 
 use crate::event::{Event, LeaseEnd, Loss};
@@ -77,7 +77,8 @@ impl Coordinator {
     /// The lease, if it is in force and this process of the worker holds it.
     fn lease_of(&self, worker: &Name, lease: LeaseId) -> Option<Lease> {
         let incarnation = self.volatile.workers.get(worker)?.incarnation;
-        self.durable.leases.get(&lease).filter(|l| &l.worker == worker && l.incarnation == incarnation).cloned()
+        let held = self.durable.leases.get(&lease).filter(|l| l.program_ms.is_none());
+        held.filter(|l| &l.worker == worker && l.incarnation == incarnation).cloned()
     }
 
     /// Whether a result came with this lease: then it is being said again because an answer was lost.
@@ -177,7 +178,7 @@ impl Coordinator {
                 let text = format!("epoch {epoch} of trial {} was reported after epoch {stored} of {most}", record.trial);
                 return Ok(Err(Refusal::Nonsense(text)));
             }
-            let event = Event::EpochRecorded { sweep: record.sweep, trial: record.trial, lease, metrics: *metrics };
+            let event = Event::EpochRecorded { sweep: record.sweep, trial: record.trial, lease, metrics: Point::Network(*metrics) };
             self.record(event, work)?;
         }
         let epochs = self.trial_of(record).map_or(0, |t| u32::try_from(t.curve.len()).unwrap_or(u32::MAX));
@@ -202,7 +203,7 @@ impl Coordinator {
             }
             Task::Score => {
                 let reproduced = match (trial.curve.last(), &result.last) {
-                    (Some(first), Some(second)) => same_bits(first, second),
+                    (Some(Point::Network(first)), Some(second)) => same_bits(first, second),
                     _ => false,
                 };
                 let message = match (result.outcome, result.test) {
@@ -350,7 +351,7 @@ fn objection(trial: &Trial, outcome: &Outcome) -> Option<String> {
         Outcome::Completed if trial.curve.last().is_some_and(|last| !last.is_finite()) => {
             Some(format!("trial {} was called completed, but its last loss is not finite", trial.number))
         }
-        Outcome::Diverged if trial.curve.last().is_none_or(EpochMetrics::is_finite) => {
+        Outcome::Diverged if trial.curve.last().is_none_or(Point::is_finite) => {
             Some(format!("trial {} was called diverged, but its last loss is finite", trial.number))
         }
         Outcome::Completed | Outcome::Diverged | Outcome::Failed { .. } => None,

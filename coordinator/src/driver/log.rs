@@ -17,6 +17,9 @@ pub(super) fn log(event: &Event) {
         Event::TrialStopped { trial, rung, .. } => {
             tracing::info!(sweep, trial = trial.0, epoch = rung.epoch, rank = rung.rank, of = rung.of, "{name}");
         }
+        Event::TrialsAsked { request_id, client, granted, .. } => {
+            tracing::debug!(sweep, %request_id, %client, trials = granted.len(), "{name}");
+        }
         Event::TrialSampled { trial, .. }
         | Event::TrialPassed { trial, .. }
         | Event::EpochRecorded { trial, .. }

@@ -33,8 +33,11 @@ impl Api {
         }
     }
 
-    /// Reads the data on a thread of its own, a few at a time.
+    /// Reads the data, if there is any, on a thread of its own, a few at a time.
     async fn read_data(&self, spec: &SweepSpec) -> Result<DataSummary, Status> {
+        if spec.data.is_external() {
+            return Ok(DataSummary::default());
+        }
         let stopping = || status::new(Class::Unavailable, "the coordinator is stopping");
         let permit = std::sync::Arc::clone(&self.readers).acquire_owned().await.map_err(|_| stopping())?;
         let (data, seed) = (spec.data.clone(), spec.seed);

@@ -1,7 +1,7 @@
 //! `caviar.v1` over gRPC: what comes in is decoded and checked, goes through the driver, and is encoded on its way out.
 //!
 //! ```text
-//! Sweeps, Workers, Admin (the services) --> Api: driver, shutdown, limits --> DriverHandle
+//! Sweeps, Trials, Workers, Admin (the services) --> Api: driver, shutdown, limits --> DriverHandle
 //! ```
 //! Nothing here decides anything. Every error leaves through [`caviar_proto::status`].
 
@@ -11,12 +11,13 @@ mod importance;
 mod lookup;
 mod pages;
 mod sweeps;
+mod trials;
 mod watch;
 mod workers;
 
 use std::sync::Arc;
 
-use caviar_common::error::Problems;
+use caviar_common::error::{Problem, Problems};
 use caviar_common::ids::SweepId;
 use caviar_common::view::SweepView;
 use caviar_core::Coordinator;
@@ -29,6 +30,7 @@ use tonic::Status;
 use crate::driver::{DriverGone, DriverHandle};
 pub(crate) use admin::Admin;
 pub(crate) use sweeps::Sweeps;
+pub(crate) use trials::Trials;
 pub(crate) use workers::Workers;
 
 /// Data sets that are read at once.
@@ -86,10 +88,15 @@ fn gone(error: DriverGone) -> Status {
 }
 
 fn refused(refusal: &Refusal) -> Status {
-    match refusal {
-        Refusal::Wrong(problem) => status::from_problems(&Problems::from(problem.clone())),
-        other => status::new(other.class(), other.to_string()),
+    if let Refusal::Wrong(problem) = refusal {
+        return invalid(problem.clone());
     }
+    status::new(refusal.class(), refusal.to_string())
+}
+
+/// What is wrong with a field of a request.
+fn invalid(problem: Problem) -> Status {
+    status::from_problems(&Problems::from(problem))
 }
 
 /// The sweep was there a moment ago.

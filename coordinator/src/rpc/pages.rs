@@ -81,7 +81,7 @@ pub(super) fn trials(core: &Coordinator, sweep: SweepId, filter: &TrialFilter) -
     let mut points = 0;
     let mut page = Vec::new();
     for view in bare {
-        points += view.last.map_or(0, |last| usize::try_from(last.epoch).unwrap_or(usize::MAX));
+        points += view.last.map_or(0, |last| usize::try_from(last.epoch()).unwrap_or(usize::MAX));
         if points > MAX_PAGE_POINTS && !page.is_empty() {
             break;
         }

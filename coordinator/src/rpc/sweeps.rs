@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use caviar_common::error::{Problem, Problems};
+use caviar_common::error::Problem;
 use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::outcome::{SweepState, TrialState};
 use caviar_core::Coordinator;
@@ -12,12 +12,12 @@ use caviar_proto::convert::view::{
     encode_importance, encode_sweep, encode_test, encode_trial, sweep_state_from_wire, sweep_state_to_wire, trial_state_from_wire,
     trial_state_to_wire,
 };
+use caviar_proto::v1;
 use caviar_proto::v1::sweep_service_server::SweepService;
-use caviar_proto::{status, v1};
 use tonic::{Request, Response, Status};
 
 use super::pages::{self, Listing};
-use super::{Answers, Api, deleted, lookup};
+use super::{Answers, Api, deleted, invalid, lookup};
 
 /// Sweeps that are looked at in one go: others get their turn in between.
 const SWEEPS_AT_ONCE: usize = 16;
@@ -199,10 +199,6 @@ fn trial_order(number: i32) -> Result<TrialOrder, Status> {
         Ok(v1::TrialOrder::Objective) => Ok(TrialOrder::Objective),
         Err(_) => Err(invalid(Problem::with_value("order", number, "unknown: is the other side newer than this one?"))),
     }
-}
-
-fn invalid(problem: Problem) -> Status {
-    status::from_problems(&Problems::from(problem))
 }
 
 /// The number of an enum of the wire; those that were decoded are not negative.

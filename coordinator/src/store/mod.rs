@@ -117,6 +117,7 @@ pub(crate) const fn name(event: &Event) -> &'static str {
         Event::SweepDeleted { .. } => "sweep_deleted",
         Event::TrialSampled { .. } => "trial_sampled",
         Event::LeaseGranted { .. } => "lease_granted",
+        Event::TrialsAsked { .. } => "trials_asked",
         Event::LeaseEnded { .. } => "lease_ended",
         Event::EpochRecorded { .. } => "epoch_recorded",
         Event::TrialFinished { .. } => "trial_finished",

@@ -7,7 +7,8 @@ pub(super) const FORMAT: i64 = 1;
 
 /// `store` has one row: which store this is. `events` is the truth. The others are there for people, and are written in the same transactions.
 ///
-/// A loss that is NaN is NULL here (SQLite has no NaN); the event has it in full.
+/// A loss that is NaN is NULL here (SQLite has no NaN); the event has it in full. `named` holds what a program measured that ran a trial by
+/// itself, as a JSON object; the other metrics are NULL then.
 pub(super) const TABLES: &str = "
 CREATE TABLE store (
     id INTEGER NOT NULL
@@ -59,6 +60,7 @@ CREATE TABLE metrics (
     train_accuracy REAL,
     validation_loss REAL,
     validation_accuracy REAL,
+    named TEXT,
     PRIMARY KEY (sweep, trial, epoch)
 ) WITHOUT ROWID;
 ";

@@ -1,7 +1,7 @@
 //! Writing one event: the row of the log, and what it changes in the tables that people read.
 
-use caviar_common::ids::{LeaseId, SweepId, TrialNumber};
-use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
 use caviar_common::outcome::{Outcome, SweepState, TrialState, Work};
 use caviar_core::event::{Event, Rung};
 use rusqlite::{Params, Transaction, params};
@@ -45,7 +45,10 @@ impl Tables<'_> {
             Event::SweepCancelled { sweep } => self.cancel(*sweep),
             Event::SweepDeleted { sweep, .. } => self.delete(*sweep),
             Event::TrialSampled { .. } => self.sample(event),
-            Event::LeaseGranted { work: Work::Train, .. } => self.grant(event),
+            Event::LeaseGranted { sweep, trial, attempt, worker, work: Work::Train, .. } => self.begin(*sweep, *trial, *attempt, worker),
+            Event::TrialsAsked { sweep, client, granted, .. } => {
+                granted.iter().try_for_each(|granted| self.begin(*sweep, granted.trial, granted.attempt, client))
+            }
             // A scoring shows in its result alone, and a decision in what it leads to.
             Event::LeaseGranted { work: Work::Score, .. } | Event::TrialPassed { .. } | Event::TrialDecided { .. } => Ok(()),
             Event::TrialStopped { sweep, trial, rung } => self.stop(*sweep, *trial, *rung),
@@ -104,11 +107,10 @@ impl Tables<'_> {
     }
 
     /// Another execution begins: it brings its epochs anew.
-    fn grant(&self, event: &Event) -> Result<(), StoreError> {
-        let Event::LeaseGranted { sweep, trial, attempt, worker, .. } = event else { return Ok(()) };
-        self.run("DELETE FROM metrics WHERE sweep = ?1 AND trial = ?2", params![id(*sweep), trial.0])?;
+    fn begin(&self, sweep: SweepId, trial: TrialNumber, attempt: AttemptNumber, worker: &Name) -> Result<(), StoreError> {
+        self.run("DELETE FROM metrics WHERE sweep = ?1 AND trial = ?2", params![id(sweep), trial.0])?;
         let sql = "UPDATE trials SET state = ?3, attempts = ?4, worker = ?5 WHERE sweep = ?1 AND trial = ?2";
-        self.run(sql, params![id(*sweep), trial.0, TrialState::Running.name(), attempt.0, worker.as_str()])
+        self.run(sql, params![id(sweep), trial.0, TrialState::Running.name(), attempt.0, worker.as_str()])
     }
 
     /// A lease on a scoring ends too; its trial is done, and stays so.
@@ -117,7 +119,19 @@ impl Tables<'_> {
         self.run(sql, params![id(sweep), trial.0, TrialState::Queued.name(), TrialState::Running.name()])
     }
 
-    fn measure(&self, sweep: SweepId, trial: TrialNumber, lease: LeaseId, metrics: &EpochMetrics) -> Result<(), StoreError> {
+    fn measure(&self, sweep: SweepId, trial: TrialNumber, lease: LeaseId, point: &Point) -> Result<(), StoreError> {
+        match point {
+            Point::Network(metrics) => self.measure_network(sweep, trial, lease, metrics),
+            Point::Named(NamedMetrics { epoch, metrics }) => {
+                let sql = "INSERT OR REPLACE INTO metrics (sweep, trial, epoch, lease, named) VALUES (?1, ?2, ?3, ?4, ?5)";
+                // Plainly: what is not finite becomes null.
+                let named = serde_json::to_string(metrics)?;
+                self.run(sql, params![id(sweep), trial.0, epoch, int(lease.0), named])
+            }
+        }
+    }
+
+    fn measure_network(&self, sweep: SweepId, trial: TrialNumber, lease: LeaseId, metrics: &EpochMetrics) -> Result<(), StoreError> {
         let sql = "INSERT OR REPLACE INTO metrics (sweep, trial, epoch, lease, train_loss, train_accuracy, validation_loss, \
                    validation_accuracy) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let EpochMetrics { epoch, train, validation } = metrics;
@@ -152,9 +166,10 @@ impl Tables<'_> {
         message: Option<&str>,
     ) -> Result<(), StoreError> {
         let sql = "UPDATE trials SET state = ?3, seconds = ?4, message = ?5, objective = (
-                       SELECT CASE sweeps.metric
-                              WHEN 'train_loss' THEN m.train_loss WHEN 'train_accuracy' THEN m.train_accuracy
-                              WHEN 'validation_loss' THEN m.validation_loss ELSE m.validation_accuracy END
+                       SELECT CASE WHEN m.named IS NOT NULL THEN json_extract(m.named, '$.\"' || sweeps.metric || '\"')
+                              WHEN sweeps.metric = 'train_loss' THEN m.train_loss
+                              WHEN sweeps.metric = 'train_accuracy' THEN m.train_accuracy
+                              WHEN sweeps.metric = 'validation_loss' THEN m.validation_loss ELSE m.validation_accuracy END
                        FROM sweeps JOIN metrics AS m ON m.sweep = sweeps.id
                        WHERE sweeps.id = ?1 AND m.trial = ?2 ORDER BY m.epoch DESC LIMIT 1)
                    WHERE sweep = ?1 AND trial = ?2";

@@ -2,15 +2,15 @@
 
 use caviar_common::assignment::Assignment;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, SweepId, TrialNumber};
-use caviar_common::metric::Score;
+use caviar_common::metric::{NamedMetrics, Point, Score};
 use caviar_common::outcome::{Outcome, Work};
 use caviar_common::reason::{Reason, Source};
-use caviar_core::event::{Event, LeaseEnd, Rung};
+use caviar_core::event::{Event, Granted, LeaseEnd, Rung};
 
 use crate::support::{metrics, name, spec, summary};
 
 /// Kinds of events that there are.
-pub(crate) const KINDS: usize = 16;
+pub(crate) const KINDS: usize = 17;
 
 pub(crate) fn kind(event: &Event) -> String {
     let json = serde_json::to_value(event).unwrap();
@@ -46,12 +46,15 @@ pub(crate) fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> 
 
 pub(crate) fn every_kind() -> Vec<Event> {
     let (sweep, trial, lease) = (SweepId(1), TrialNumber(0), LeaseId(1));
-    let recorded = |epoch, loss| Event::EpochRecorded { sweep, trial, lease, metrics: metrics(epoch, loss) };
+    let recorded = |epoch, loss| Event::EpochRecorded { sweep, trial, lease, metrics: metrics(epoch, loss).into() };
     let recorded_of_letters = |epoch| {
         let metrics = metrics(epoch, f64::from(epoch));
-        Event::EpochRecorded { sweep: SweepId(2), trial: TrialNumber(1), lease: LeaseId(5), metrics }
+        Event::EpochRecorded { sweep: SweepId(2), trial: TrialNumber(1), lease: LeaseId(5), metrics: metrics.into() }
     };
     let ended = |lease, cause| Event::LeaseEnded { sweep, trial: TrialNumber(1), lease: LeaseId(lease), cause, loss: None };
+    let asked = vec![Granted { trial: TrialNumber(0), attempt: AttemptNumber(1), lease: LeaseId(6) }];
+    let values = [(name("train.loss"), f64::NAN), (name("f1"), 0.1 + 0.2)].into();
+    let named = Point::Named(NamedMetrics { epoch: 1, metrics: values });
     vec![
         created(1, "digits"),
         Event::SweepPaused { sweep },
@@ -66,7 +69,7 @@ pub(crate) fn every_kind() -> Vec<Event> {
         granted(1, 1, 2, Work::Train),
         ended(2, LeaseEnd::Unable { message: "no such file: \"ü\"\n".to_owned() }),
         granted(1, 1, 3, Work::Train),
-        Event::EpochRecorded { sweep, trial: TrialNumber(1), lease: LeaseId(3), metrics: metrics(1, 0.25) },
+        Event::EpochRecorded { sweep, trial: TrialNumber(1), lease: LeaseId(3), metrics: metrics(1, 0.25).into() },
         finished(1, 1, 3, Outcome::Completed),
         Event::TrialDecided { sweep, trial },
         Event::ScoringStarted { sweep, trial: TrialNumber(1) },
@@ -89,6 +92,8 @@ pub(crate) fn every_kind() -> Vec<Event> {
         recorded_of_letters(3),
         Event::TrialPassed { sweep: SweepId(2), trial: TrialNumber(1), rung: Rung { number: 0, epoch: 1, rank: 1, of: 1 } },
         Event::TrialStopped { sweep: SweepId(2), trial: TrialNumber(1), rung: Rung { number: 1, epoch: 2, rank: 4, of: 5 } },
+        Event::TrialsAsked { sweep: SweepId(2), request_id: name("r"), client: name("python"), lease_ms: 1_000, granted: asked },
+        Event::EpochRecorded { sweep: SweepId(2), trial: TrialNumber(0), lease: LeaseId(6), metrics: named },
         Event::SweepCancelled { sweep: SweepId(2) },
         Event::SweepDeleted { sweep: SweepId(3), next_lease: LeaseId(1 << 40) },
     ]

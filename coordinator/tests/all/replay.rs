@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use caviar_common::ask::{Ask, AskedTrial, Report, Tell};
 use caviar_common::assignment::Value;
+use caviar_common::data::{DataSpec, DataSummary};
 use caviar_common::ids::{LeaseId, SessionId, SweepId};
 use caviar_common::message::{Finished, FromWorker, Hello, Release, ToWorker};
-use caviar_common::metric::{Metric, Score};
+use caviar_common::metric::{Metric, NamedMetrics, Score};
 use caviar_common::outcome::{Outcome, Work};
 use caviar_common::spec::{Goal, Objective, Order, StoppingRule};
 use caviar_coordinator::store::Store;
@@ -96,6 +98,7 @@ impl World {
             18 => self.step(Input::DeleteSweep(sweep)),
             19 if pick < 32 => self.step(Input::DrainWorker(name(&worker))),
             20 => self.compare(),
+            22..=24 => self.run_program(pick),
             _ => self.step(Input::Tick),
         }
     }
@@ -159,6 +162,32 @@ impl World {
         self.say(held.session, FromWorker::Released { lease, release });
     }
 
+    /// A program asks for a trial of an external sweep, and reports an epoch or tells the end.
+    fn run_program(&mut self, pick: u8) {
+        let Some(sweep) = self.live.find("x") else {
+            let mut spec = Box::new(spec("x", 6, 2));
+            spec.data = DataSpec::external();
+            spec.fixed = [("epochs".to_owned(), Value::Int(EPOCHS.into()))].into_iter().collect();
+            spec.objective = Objective { metric: Metric::Named(name("score")), goal: Goal::Maximize };
+            spec.stopping = StoppingRule::Median;
+            return self.step(Input::CreateSweep { request_id: name(&format!("x{pick}")), spec, data: DataSummary::default() });
+        };
+        let request_id = name(&format!("r{}", pick % 8));
+        let ask = Ask { request_id: request_id.clone(), client: name("w0"), count: 1, lease_ms: 1_000 };
+        self.step(Input::AskTrials(sweep, ask));
+        let Some(AskedTrial { trial, lease, .. }) = self.live.asked(sweep, &request_id).and_then(|mut asked| asked.trials.pop()) else {
+            return;
+        };
+        let epoch = 1 + self.live.trial(sweep, trial, false).and_then(|t| t.last).map_or(0, |last| last.epoch());
+        let metrics = NamedMetrics { epoch, metrics: [(name("score"), f64::from(pick))].into() };
+        if epoch <= EPOCHS && pick > 40 {
+            self.step(Input::ReportTrial(sweep, Report { trial, lease, metrics }));
+        } else {
+            let last = (epoch <= EPOCHS).then_some(metrics);
+            self.step(Input::TellTrial(sweep, Tell { trial, lease, outcome: Outcome::Completed, last, seconds: 0.5 }));
+        }
+    }
+
     fn compare(&mut self) {
         self.store.append(&std::mem::take(&mut self.unwritten)).unwrap();
         let events = self.store.load().unwrap().into_iter().map(|(_, event)| event);
@@ -171,7 +200,7 @@ impl World {
 #[test]
 fn replay_equals_live() {
     let kinds = RefCell::new(BTreeSet::new());
-    let actions = proptest::collection::vec((0..22u8, proptest::prelude::any::<u8>()), 150..300);
+    let actions = proptest::collection::vec((0..25u8, proptest::prelude::any::<u8>()), 150..300);
     let mut runner = TestRunner::new(Cases { cases: 40, failure_persistence: None, ..Cases::default() });
     let run = |actions: Vec<(u8, u8)>| {
         let mut world = World::new();

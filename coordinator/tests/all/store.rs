@@ -76,11 +76,13 @@ fn the_tables_show_what_happened() {
     let sweeps = text(&path, "SELECT id, name, state, winner, test_loss, test_accuracy, reproduced FROM sweeps ORDER BY id");
     assert_eq!(sweeps, "1 digits completed 1 0.5 - 1\n2 letters cancelled - - - -");
     let trials = text(&path, "SELECT sweep, trial, state, worker, objective, seconds FROM trials ORDER BY sweep, trial");
-    assert_eq!(trials, "1 0 diverged w 0.5 1.5\n1 1 completed w 0.5 1.5\n2 0 cancelled - - -\n2 1 stopped w 0.5 -");
+    assert_eq!(trials, "1 0 diverged w 0.5 1.5\n1 1 completed w 0.5 1.5\n2 0 cancelled python - -\n2 1 stopped w 0.5 -");
     let metrics = text(&path, "SELECT trial, epoch, lease, train_loss FROM metrics WHERE sweep = 1 ORDER BY trial, epoch");
     assert_eq!(metrics, "0 1 1 0.3333333333333333\n0 2 1 -\n0 3 1 inf\n1 1 3 0.25");
-    let metrics = text(&path, "SELECT trial, epoch, train_loss FROM metrics WHERE sweep = 2 ORDER BY epoch");
+    let metrics = text(&path, "SELECT trial, epoch, train_loss FROM metrics WHERE sweep = 2 AND trial = 1 ORDER BY epoch");
     assert_eq!(metrics, "1 1 1\n1 2 2", "a stopped trial ends at its rung");
+    let named = text(&path, "SELECT named ->> '$.\"train.loss\"', named ->> 'f1' FROM metrics WHERE sweep = 2 AND trial = 0");
+    assert_eq!(named, "- 0.30000000000000004");
     let at = text(&path, "SELECT DISTINCT at GLOB '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:*Z' FROM events");
     assert_eq!(at, "1");
 }

@@ -80,7 +80,12 @@ async fn a_sweep_runs_from_hello_to_its_test_score() {
             }
             ToWorker::Ack { lease, stored: Stored::Finished } => acknowledged.push(lease),
             ToWorker::Ack { stored, .. } => assert_eq!(stored, Stored::Epoch(EPOCHS)),
-            other => panic!("{other:?}"),
+            other @ (ToWorker::Welcome { .. }
+            | ToWorker::Revoke { .. }
+            | ToWorker::Stop { .. }
+            | ToWorker::Park { .. }
+            | ToWorker::Unpark { .. }
+            | ToWorker::Drain) => panic!("{other:?}"),
         }
     }
     trained.sort_by_key(|(trial, work)| (*work == Work::Score, *trial));
@@ -158,7 +163,7 @@ async fn nonsense_gets_a_typed_error_and_costs_only_its_connection() {
 
 fn malformed() -> Vec<(v1::WorkerMessage, &'static str)> {
     use v1::worker_message::Kind;
-    let point = v1::EpochMetrics { epoch: 1, train: None, validation: None };
+    let point = v1::EpochMetrics { epoch: 1, ..v1::EpochMetrics::default() };
     let report = v1::Report { lease: 1, points: vec![point] };
     let finished = v1::Finished { lease: 1, outcome: 99, ..v1::Finished::default() };
     vec![

@@ -1,10 +1,13 @@
 //! Scores and the metrics of epochs.
 
 use caviar_common::error::Problem;
-use caviar_common::limits::MAX_EPOCHS;
-use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::ids::Name;
+use caviar_common::limits::{MAX_EPOCHS, MAX_METRICS};
+use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
 
-use super::field::{Within, at_most, in_range, required};
+use std::collections::BTreeMap;
+
+use super::field::{Within, at_most, check_count, in_range, required};
 use crate::v1;
 
 pub(super) fn encode_score(score: &Score) -> v1::Score {
@@ -27,6 +30,7 @@ pub(super) fn encode_epoch(metrics: &EpochMetrics) -> v1::EpochMetrics {
         epoch: metrics.epoch,
         train: Some(encode_score(&metrics.train)),
         validation: Some(encode_score(&metrics.validation)),
+        ..v1::EpochMetrics::default()
     }
 }
 
@@ -48,16 +52,62 @@ pub(super) fn encode_epochs(points: &[EpochMetrics]) -> Vec<v1::EpochMetrics> {
 
 /// At most `most` consecutive epochs, oldest first.
 pub(super) fn decode_epochs(field: &str, wire: Vec<v1::EpochMetrics>, most: usize) -> Result<Vec<EpochMetrics>, Problem> {
-    let wire = at_most(field, wire, most)?;
-    let mut points: Vec<EpochMetrics> = Vec::with_capacity(wire.len());
-    for (i, point) in wire.into_iter().enumerate() {
-        let point = decode_epoch(point).at(field, i)?;
-        // Epochs are at most MAX_EPOCHS: the sum does not overflow.
-        if let Some(last) = points.last().filter(|last| last.epoch + 1 != point.epoch) {
-            let message = format!("epochs are consecutive: write {} after {}", last.epoch + 1, last.epoch);
-            return Err(Problem::with_value(format!("{field}[{i}].epoch"), point.epoch, message));
+    consecutive(field, wire, most, decode_epoch)
+}
+
+pub(super) fn encode_point(point: &Point) -> v1::EpochMetrics {
+    match point {
+        Point::Network(metrics) => encode_epoch(metrics),
+        Point::Named(named) => {
+            let metrics = named.metrics.iter().map(|(name, value)| (name.to_string(), *value)).collect();
+            v1::EpochMetrics { epoch: named.epoch, metrics, ..v1::EpochMetrics::default() }
         }
-        points.push(point);
+    }
+}
+
+pub(super) fn encode_points(points: &[Point]) -> Vec<v1::EpochMetrics> {
+    points.iter().map(encode_point).collect()
+}
+
+fn decode_point(wire: v1::EpochMetrics) -> Result<Point, Problem> {
+    if wire.metrics.is_empty() { decode_epoch(wire).map(Point::Network) } else { decode_named(wire.epoch, wire.metrics).map(Point::Named) }
+}
+
+pub(super) fn decode_optional_point(field: &str, wire: Option<v1::EpochMetrics>) -> Result<Option<Point>, Problem> {
+    wire.map(decode_point).transpose().within(field)
+}
+
+/// At most `most` consecutive epochs of a curve, oldest first.
+pub(super) fn decode_points(field: &str, wire: Vec<v1::EpochMetrics>, most: usize) -> Result<Vec<Point>, Problem> {
+    consecutive(field, wire, most, decode_point)
+}
+
+/// What a program measured; any value may be NaN or infinite.
+pub(super) fn decode_named(epoch: u32, metrics: BTreeMap<String, f64>) -> Result<NamedMetrics, Problem> {
+    let epoch = in_range("epoch", epoch, 1..=MAX_EPOCHS)?;
+    check_count("metrics", metrics.len(), MAX_METRICS)?;
+    let metrics = metrics.into_iter().map(|(name, value)| Ok((Name::parse("metrics", &name)?, value)));
+    Ok(NamedMetrics { epoch, metrics: metrics.collect::<Result<_, _>>()? })
+}
+
+fn consecutive<T>(
+    field: &str,
+    wire: Vec<v1::EpochMetrics>,
+    most: usize,
+    decode: impl Fn(v1::EpochMetrics) -> Result<T, Problem>,
+) -> Result<Vec<T>, Problem> {
+    let wire = at_most(field, wire, most)?;
+    let mut points = Vec::with_capacity(wire.len());
+    let mut before: Option<u32> = None;
+    for (i, point) in wire.into_iter().enumerate() {
+        let epoch = point.epoch;
+        points.push(decode(point).at(field, i)?);
+        // Epochs are at most MAX_EPOCHS: the sum does not overflow.
+        if let Some(last) = before.filter(|last| last + 1 != epoch) {
+            let message = format!("epochs are consecutive: write {} after {last}", last + 1);
+            return Err(Problem::with_value(format!("{field}[{i}].epoch"), epoch, message));
+        }
+        before = Some(epoch);
     }
     Ok(points)
 }

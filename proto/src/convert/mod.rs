@@ -7,6 +7,7 @@
 mod field;
 mod metrics;
 pub mod spec;
+pub mod trial;
 mod value;
 pub mod view;
 pub mod worker;

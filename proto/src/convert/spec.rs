@@ -198,6 +198,9 @@ pub(super) fn first(problems: Problems) -> Problem {
 
 /// Where the data lies, in full.
 pub fn encode_data(data: &DataSpec) -> v1::DataSpec {
+    if data.is_external() {
+        return v1::DataSpec { source: Some(data.source.clone()), ..v1::DataSpec::default() };
+    }
     let task = match data.task {
         Task::Classification => "classification",
         Task::Regression => "regression",

@@ -63,7 +63,7 @@ fn decode_finished(wire: v1::Finished) -> Result<FromWorker, Problem> {
     Ok(FromWorker::Finished { lease: LeaseId(wire.lease), result })
 }
 
-fn decode_outcome(number: i32, message: Option<String>) -> Result<Outcome, Problem> {
+pub(super) fn decode_outcome(number: i32, message: Option<String>) -> Result<Outcome, Problem> {
     let outcome = match v1::Outcome::try_from(number) {
         Ok(v1::Outcome::Completed) => Outcome::Completed,
         Ok(v1::Outcome::Diverged) => Outcome::Diverged,

@@ -7,7 +7,7 @@ use caviar_common::data::{DataSpec, DataSummary, Task};
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber};
 use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS};
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
-use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
 use caviar_common::outcome::{Outcome, SweepState, TrialState, Work};
 use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
 use caviar_common::view::{BoxView, Counts, MAX_BOXES, RoundView, StoppedView, SweepView, TestView, TrialView, WorkerView};
@@ -57,6 +57,17 @@ fn epochs() -> BoxedStrategy<Vec<EpochMetrics>> {
             points
         })
         .boxed()
+}
+
+/// The curve of a network, or of something else.
+fn points() -> BoxedStrategy<Vec<Point>> {
+    let networks = epochs().prop_map(|points| points.into_iter().map(Point::Network).collect());
+    let values = btree_map(name(), any::<u64>().prop_map(f64::from_bits), 1..4);
+    let named = (1..MAX_EPOCHS - 20, vec(values, 0..20)).prop_map(|(start, values)| {
+        let point = |(metrics, epoch)| Point::Named(NamedMetrics { epoch, metrics });
+        values.into_iter().zip(start..).map(point).collect()
+    });
+    prop_oneof![networks, named].boxed()
 }
 
 fn seconds() -> impl Strategy<Value = f64> {
@@ -202,7 +213,12 @@ fn stopped() -> BoxedStrategy<StoppedView> {
 pub(super) fn trial() -> BoxedStrategy<TrialView> {
     let what = (any::<u32>(), select(TrialState::ALL.as_slice()), assignment(), reason());
     let how = (any::<u32>(), of(name()), 0..=MAX_EPOCHS, of(any::<f64>()));
-    let result = (of(epoch()), epochs(), (of(seconds()), of(any::<u64>())), (of(text()), of(stopped())));
+    let result = (
+        of(points().prop_filter_map("a curve without an epoch has no last", |points| points.last().cloned())),
+        points(),
+        (of(seconds()), of(any::<u64>())),
+        (of(text()), of(stopped())),
+    );
     (what, how, result)
         .prop_map(
             |(

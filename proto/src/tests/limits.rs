@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use caviar_common::error::Problem;
 use caviar_common::limits::{
-    MAX_CHOICES, MAX_EPOCHS, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_ROUNDS, MAX_SLOTS, MAX_TEXT_CHARS, MAX_TRIALS,
-    MAX_WORKERS,
+    DEFAULT_LEASE_MS, MAX_ASKED, MAX_CHOICES, MAX_EPOCHS, MAX_LEASE_MS, MAX_METRICS, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT,
+    MAX_ROUNDS, MAX_SLOTS, MAX_TEXT_CHARS, MAX_TRIALS, MAX_WORKERS, MIN_LEASE_MS,
 };
 use caviar_common::message::FromWorker;
 
-use crate::convert::{spec, view, worker};
+use crate::convert::{spec, trial, view, worker};
 use crate::v1;
 use crate::v1::coordinator_message::Kind as To;
 use crate::v1::value::Kind;
@@ -40,7 +40,7 @@ fn score() -> v1::Score {
 }
 
 fn point(epoch: u32) -> v1::EpochMetrics {
-    v1::EpochMetrics { epoch, train: Some(score()), validation: Some(score()) }
+    v1::EpochMetrics { epoch, train: Some(score()), validation: Some(score()), ..v1::EpochMetrics::default() }
 }
 
 fn hello() -> v1::Hello {
@@ -346,4 +346,40 @@ fn parameters() {
     let when = |parameter: &str, values| Some(v1::Condition { parameter: parameter.to_owned(), values });
     assert_eq!(bad_parameter(|p| p.when = when("", Vec::new())), ["space.units.when.parameter"]);
     assert_eq!(bad_parameter(|p| p.when = when("optimizer", vec![v1::Value { kind: None }])), ["space.units.when.optimizer[0]"]);
+}
+
+#[test]
+fn what_programs_ask_and_tell_is_limited() {
+    let ask = v1::AskTrialsRequest { request_id: "r".to_owned(), client: "c".to_owned(), ..v1::AskTrialsRequest::default() };
+    let read = trial::decode_ask(&ask).unwrap();
+    assert_eq!((read.count, read.lease_ms), (1, DEFAULT_LEASE_MS));
+    let bad_ask = |change: fn(&mut v1::AskTrialsRequest)| {
+        let mut wire = ask.clone();
+        change(&mut wire);
+        trial::decode_ask(&wire).unwrap_err().field
+    };
+    assert_eq!(bad_ask(|a| a.request_id.clear()), "request_id");
+    assert_eq!(bad_ask(|a| a.client = "a b".to_owned()), "client");
+    assert_eq!(bad_ask(|a| a.count = MAX_ASKED + 1), "count");
+    assert_eq!(bad_ask(|a| a.lease_ms = MIN_LEASE_MS - 1), "lease_ms");
+    assert_eq!(bad_ask(|a| a.lease_ms = MAX_LEASE_MS + 1), "lease_ms");
+    let metrics = |count: usize| (0..count).map(|i| (format!("m{i}"), f64::NAN)).collect();
+    let report = |lease, epoch, metrics| trial::decode_report(v1::ReportTrialRequest { lease, epoch, metrics, ..Default::default() });
+    assert!(report(1, 1, metrics(MAX_METRICS)).is_ok());
+    assert_eq!(report(0, 1, metrics(1)).unwrap_err().field, "lease");
+    assert_eq!(report(1, 0, metrics(1)).unwrap_err().field, "epoch");
+    assert_eq!(report(1, MAX_EPOCHS + 1, metrics(1)).unwrap_err().field, "epoch");
+    assert_eq!(report(1, 1, metrics(MAX_METRICS + 1)).unwrap_err().field, "metrics");
+    assert_eq!(report(1, 1, [("a b".to_owned(), 1.0)].into()).unwrap_err().field, "metrics");
+    let tell = v1::TellTrialRequest { lease: 1, outcome: v1::Outcome::Completed.into(), ..v1::TellTrialRequest::default() };
+    assert_eq!(trial::decode_tell(tell.clone()).unwrap().last, None);
+    let bad_tell = |change: fn(&mut v1::TellTrialRequest)| {
+        let mut wire = tell.clone();
+        change(&mut wire);
+        trial::decode_tell(wire).unwrap_err().field
+    };
+    assert_eq!(bad_tell(|t| t.outcome = 0), "outcome");
+    assert_eq!(bad_tell(|t| t.outcome = v1::Outcome::Failed.into()), "message");
+    assert_eq!(bad_tell(|t| t.seconds = -1.0), "seconds");
+    assert_eq!(bad_tell(|t| t.metrics = [("a".to_owned(), 1.0)].into()), "epoch");
 }

@@ -125,6 +125,15 @@ fn problems_have_the_paths_of_the_file() {
     assert_eq!(from_wire.iter().next().unwrap().field, "space.learning_rate.low");
 }
 
+const EXTERNAL: &str = "name = \"s\"\n[data]\nsource = \"external\"\n[fixed]\nepochs = 9\nfold.number = 3\n[space]\nC = { scale = \"log\", low = 1e-3, high = 1e3 }\n\
+     kernel = { choices = [\"rbf\", \"poly\"] }\ndegree = { low = 2, high = 5, when = { kernel = [\"poly\"] } }\n[search]\ntrials = 7\n[objective]\nmetric = \"f1-macro\"\ngoal = \"maximize\"\n";
+
+#[test]
+fn a_spec_for_other_programs_comes_back() {
+    let spec = file::parse(&EXTERNAL.replace("fold.number", "\"fold.number\"")).unwrap().spec;
+    assert_eq!(there_and_back(&spec).unwrap(), spec);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -7,7 +7,7 @@ use caviar_common::view::{StoppedView, TrialView};
 
 use super::state::{trial_state_from_wire, trial_state_to_wire};
 use crate::convert::field::{Within, clip, elements, in_range, optional_text, positive, required, seconds, unknown_number};
-use crate::convert::metrics::{decode_epochs, decode_optional_epoch, encode_epoch, encode_epochs};
+use crate::convert::metrics::{decode_optional_point, decode_points, encode_point, encode_points};
 use crate::convert::value::{decode_assignment, decode_reason, encode_assignment, encode_reason};
 use crate::v1;
 
@@ -22,8 +22,8 @@ pub fn encode_trial(view: &TrialView) -> v1::Trial {
         worker: view.worker.as_ref().map(Name::to_string),
         epochs: view.epochs,
         objective: view.objective,
-        last: view.last.as_ref().map(encode_epoch),
-        curve: encode_epochs(&view.curve),
+        last: view.last.as_ref().map(encode_point),
+        curve: encode_points(&view.curve),
         seconds: view.seconds,
         memory_bytes: view.memory_bytes,
         message: view.message.as_deref().map(clip),
@@ -45,8 +45,8 @@ pub fn decode_trial(wire: v1::Trial) -> Result<TrialView, Problem> {
         worker: wire.worker.map(|name| Name::parse("worker", &name)).transpose()?,
         epochs: in_range("epochs", wire.epochs, 0..=MAX_EPOCHS)?,
         objective: wire.objective,
-        last: decode_optional_epoch("last", wire.last)?,
-        curve: decode_epochs("curve", wire.curve, elements(MAX_EPOCHS))?,
+        last: decode_optional_point("last", wire.last)?,
+        curve: decode_points("curve", wire.curve, elements(MAX_EPOCHS))?,
         seconds: wire.seconds.map(|value| seconds("seconds", value)).transpose()?,
         memory_bytes: wire.memory_bytes,
         message: optional_text("message", wire.message)?,

@@ -1,0 +1,295 @@
+//! Programs that run the trials of an external sweep by themselves.
+
+use caviar_common::ask::{Ask, Asked, AskedTrial, Report, Tell, Verdict};
+use caviar_common::metric::NamedMetrics;
+
+use super::*;
+
+/// How long a program may be silent here.
+const LEASE: u64 = 10 * TTL;
+
+fn external(trials: u32, epochs: u32, rest: &str) -> SweepSpec {
+    let text = format!(
+        "name = \"x\"\n[data]\nsource = \"external\"\n[fixed]\nepochs = {epochs}\n[space]\nC = {{ scale = \"log\", low = 1e-3, high = 1e3 }}\n\
+         [search]\nstrategy = \"random\"\ntrials = {trials}\nparallelism = 3\n{rest}\n[objective]\nmetric = \"error\"\ngoal = \"minimize\"\n"
+    );
+    parse(&text).unwrap().spec
+}
+
+fn metrics(epoch: u32, error: f64) -> NamedMetrics {
+    NamedMetrics { epoch, metrics: [(name("error"), error), (name("time.fit"), 0.5)].into() }
+}
+
+impl Bench {
+    fn with_external(spec: SweepSpec) -> Self {
+        let mut bench = Self::new();
+        bench.step(Input::CreateSweep { request_id: name("make"), spec: Box::new(spec), data: DataSummary::default() }).unwrap();
+        bench
+    }
+
+    fn asks(&mut self, request: &str, count: u32) -> Asked {
+        let ask = Ask { request_id: name(request), client: name("python"), count, lease_ms: LEASE };
+        self.step(Input::AskTrials(SWEEP, ask)).unwrap();
+        self.core.asked(SWEEP, &name(request)).unwrap()
+    }
+
+    fn ask_one(&mut self, request: &str) -> AskedTrial {
+        self.asks(request, 1).trials.remove(0)
+    }
+
+    fn reports(&mut self, of: &AskedTrial, epoch: u32, error: f64) -> Result<Verdict, Refusal> {
+        let report = Report { trial: of.trial, lease: of.lease, metrics: metrics(epoch, error) };
+        self.step(Input::ReportTrial(SWEEP, report))?;
+        Ok(self.core.verdict(SWEEP, of.trial).unwrap())
+    }
+
+    fn tells(&mut self, of: &AskedTrial, outcome: Outcome, last: Option<NamedMetrics>) -> Result<Reply, Refusal> {
+        self.step(Input::TellTrial(SWEEP, Tell { trial: of.trial, lease: of.lease, outcome, last, seconds: 2.5 }))
+    }
+
+    fn completes(&mut self, of: &AskedTrial, error: f64) {
+        self.tells(of, Outcome::Completed, Some(metrics(1, error))).unwrap();
+    }
+
+    /// The process ends, and another one reads the events.
+    fn restart(&mut self) {
+        let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
+        let before = self.core.durable().clone();
+        self.core = Coordinator::recover(config, STORE, 0, self.events.clone()).unwrap();
+        self.now = 0;
+        assert_eq!(self.core.durable(), &before);
+    }
+}
+
+fn is_stale(answer: Result<impl std::fmt::Debug, Refusal>) -> bool {
+    matches!(answer, Err(Refusal::StaleLease { .. }))
+}
+
+#[test]
+fn a_sweep_is_asked_and_told_to_its_end_and_the_budget_is_exact() {
+    let mut bench = Bench::with_external(external(7, 1, ""));
+    bench.hello(1, "w", 1, 4, &[]);
+    assert!(bench.grants().is_empty(), "no worker gets a trial that is not for it");
+    let mut seen = Vec::new();
+    for round in 0.. {
+        let asked = bench.asks(&format!("r{round}"), 2);
+        if asked.over {
+            break;
+        }
+        assert!((1..=2).contains(&asked.trials.len()));
+        for of in asked.trials {
+            bench.completes(&of, f64::from(of.trial.0));
+            seen.push(of.trial.0);
+        }
+    }
+    assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6]);
+    let view = bench.core.sweep(SWEEP).unwrap();
+    assert_eq!((view.state, view.counts.completed, view.test), (SweepState::Completed, 7, None));
+    let best = view.best.unwrap();
+    assert_eq!((best.trial, best.objective, best.seconds, best.worker), (TrialNumber(0), Some(0.0), Some(2.5), Some(name("python"))));
+    assert!(!view.notes.iter().any(|note| note.contains("worker")), "{:?}", view.notes);
+}
+
+#[test]
+fn no_more_are_given_than_are_in_flight() {
+    let mut bench = Bench::with_external(external(9, 1, ""));
+    let first = bench.asks("a", 100);
+    assert_eq!(first.trials.len(), 3, "parallelism");
+    let none = bench.asks("b", 1);
+    assert!(none.trials.is_empty() && !none.over);
+    bench.completes(&first.trials[0], 1.0);
+    assert_eq!(bench.asks("b", 5).trials.len(), 1, "an empty answer is not remembered");
+}
+
+#[test]
+fn what_is_said_again_changes_nothing() {
+    let mut bench = Bench::with_external(external(9, 5, ""));
+    let of = bench.ask_one("a");
+    let again = bench.ask_one("a");
+    assert_eq!(of, again);
+    assert_eq!((of.attempt.0, of.epochs), (1, 5));
+    bench.reports(&of, 1, f64::NAN).unwrap();
+    bench.reports(&of, 2, 0.5).unwrap();
+    let events = bench.events.len();
+    bench.reports(&of, 1, f64::NAN).unwrap();
+    bench.reports(&of, 2, 0.5).unwrap();
+    assert_eq!(bench.events.len(), events);
+    for (epoch, error, expected) in [
+        (2, 0.25, "epoch = 2: other metrics were reported for this epoch before: report the same, or the next one"),
+        (4, 0.5, "epoch = 4: report epoch 3 first: epochs come one after the other"),
+        (6, 0.5, "epoch = 6: a trial of this sweep makes 5 reports at most, as [fixed] epochs says"),
+    ] {
+        let refusal = bench.reports(&of, epoch, error).unwrap_err();
+        assert_eq!((refusal.to_string().as_str(), refusal.class()), (expected, Class::Invalid));
+    }
+    // It ends early, and says so twice.
+    bench.tells(&of, Outcome::Completed, Some(metrics(3, 0.125))).unwrap();
+    let events = bench.events.len();
+    bench.tells(&of, Outcome::Completed, Some(metrics(3, 0.125))).unwrap();
+    assert_eq!(bench.events.len(), events);
+    let refusal = bench.tells(&of, Outcome::Diverged, None).unwrap_err();
+    assert_eq!(refusal.to_string(), "outcome = diverged: the trial was told to be completed before: tell the same, or nothing");
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().best.unwrap().objective, Some(0.125));
+    assert!(is_stale(bench.reports(&of, 4, 0.5)));
+}
+
+#[test]
+fn an_answer_is_the_same_after_a_restart_and_the_trial_goes_on() {
+    let mut bench = Bench::with_external(external(4, 3, ""));
+    let asked = bench.asks("a", 2);
+    bench.reports(&asked.trials[0], 1, 0.5).unwrap();
+    bench.restart();
+    assert_eq!(bench.asks("a", 2), asked);
+    bench.reports(&asked.trials[0], 2, 0.25).unwrap();
+    bench.wait(LEASE - TTL);
+    assert_eq!((bench.state(0), bench.state(1)), (TrialState::Running, TrialState::Running), "a full lease of grace");
+    bench.tells(&asked.trials[0], Outcome::Completed, None).unwrap();
+    bench.restart();
+    bench.tells(&asked.trials[0], Outcome::Completed, None).unwrap();
+    assert_eq!(bench.state(0), TrialState::Completed);
+}
+
+#[test]
+fn a_silent_program_loses_its_trial_to_the_next_and_is_fenced_off() {
+    let mut bench = Bench::with_external(external(4, 3, ""));
+    let lost = bench.ask_one("a");
+    bench.reports(&lost, 1, 0.5).unwrap();
+    bench.wait(LEASE);
+    assert_eq!(bench.state(0), TrialState::Running);
+    bench.reports(&lost, 1, 0.5).unwrap();
+    bench.wait(LEASE);
+    assert_eq!(bench.state(0), TrialState::Running, "a report renews the lease");
+    bench.asks("a", 1);
+    bench.wait(LEASE);
+    assert_eq!(bench.state(0), TrialState::Running, "so does asking again");
+    bench.wait(TTL);
+    assert_eq!(bench.state(0), TrialState::Queued);
+    assert!(is_stale(bench.reports(&lost, 2, 0.5)), "even before another has it");
+    let next = bench.ask_one("b");
+    assert_eq!((next.trial, next.attempt.0, next.assignment == lost.assignment), (lost.trial, 2, true));
+    assert_ne!(next.lease, lost.lease);
+    assert!(is_stale(bench.reports(&lost, 2, 0.5)));
+    assert!(is_stale(bench.tells(&lost, Outcome::Completed, None)));
+    assert_eq!(bench.core.trial(SWEEP, TrialNumber(0), true).unwrap().curve, [], "the next begins anew");
+    bench.completes(&next, 0.25);
+    assert!(is_stale(bench.tells(&lost, Outcome::Completed, None)));
+}
+
+#[test]
+fn a_lease_is_good_for_its_own_trial() {
+    let mut bench = Bench::with_external(external(4, 3, ""));
+    let trials = bench.asks("a", 2).trials;
+    let crossed = AskedTrial { lease: trials[1].lease, ..trials[0].clone() };
+    assert!(is_stale(bench.reports(&crossed, 1, 0.5)));
+    assert!(is_stale(bench.tells(&crossed, Outcome::Completed, Some(metrics(1, 0.5)))));
+    assert_eq!([0, 1].map(|trial| bench.core.trial(SWEEP, TrialNumber(trial), true).unwrap().curve.len()), [0, 0]);
+}
+
+#[test]
+fn a_trial_that_silences_every_program_fails() {
+    let mut bench = Bench::with_external(external(1, 3, ""));
+    for attempt in 1..=3 {
+        assert_eq!(bench.ask_one(&format!("r{attempt}")).attempt.0, attempt);
+        bench.wait(LEASE + TTL);
+    }
+    let trial = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap();
+    assert_eq!((trial.state, trial.message.as_deref()), (TrialState::Failed, Some("given up: 3 programs that ran it fell silent")));
+    assert!(bench.asks("r4", 1).over);
+}
+
+#[test]
+fn time_in_which_the_coordinator_stood_still_ends_no_lease() {
+    let mut bench = Bench::with_external(external(1, 3, ""));
+    bench.wait(TTL);
+    bench.ask_one("a");
+    bench.now += 100 * LEASE;
+    bench.step(Input::Tick).unwrap();
+    assert_eq!(bench.state(0), TrialState::Running);
+}
+
+#[test]
+fn weak_trials_hear_that_they_stop() {
+    let mut bench = Bench::with_external(external(6, 9, "[stopping]\nrule = \"halving\""));
+    let trials = bench.asks("a", 3).trials;
+    // The rungs are epochs 2 and 6. In virtual time the first trial comes to a rung first.
+    for of in &trials[1..] {
+        bench.reports(of, 1, 2.0).unwrap();
+        assert_eq!(bench.reports(of, 2, 1.0), Ok(Verdict::Continue), "there is no decision yet");
+    }
+    bench.reports(&trials[0], 1, 2.0).unwrap();
+    assert_eq!(bench.reports(&trials[0], 2, 0.5), Ok(Verdict::Continue));
+    assert_eq!((bench.state(1), bench.state(2)), (TrialState::Stopped, TrialState::Stopped));
+    assert_eq!(bench.reports(&trials[1], 3, 1.0), Ok(Verdict::Stop));
+    assert_eq!(bench.reports(&trials[1], 3, 1.0), Ok(Verdict::Stop));
+    bench.tells(&trials[1], Outcome::Completed, None).unwrap();
+    let view = bench.core.trial(SWEEP, TrialNumber(1), true).unwrap();
+    assert_eq!((view.state, view.curve.len(), view.objective), (TrialState::Stopped, 2, Some(1.0)));
+    // Their places are free.
+    assert_eq!(bench.asks("b", 3).trials.len(), 2);
+}
+
+#[test]
+fn a_completed_trial_has_an_objective() {
+    let mut bench = Bench::with_external(external(3, 2, ""));
+    let trials = bench.asks("a", 3).trials;
+    let refusal = bench.tells(&trials[0], Outcome::Completed, None).unwrap_err();
+    assert!(refusal.to_string().starts_with("metrics: missing: a completed trial has at least one epoch"), "{refusal}");
+    let other = NamedMetrics { epoch: 1, metrics: [(name("loss"), 1.0)].into() };
+    let refusal = bench.tells(&trials[0], Outcome::Completed, Some(other)).unwrap_err();
+    assert_eq!(refusal.to_string(), "metrics: error is missing: report what is optimised under its name");
+    bench.completes(&trials[0], f64::INFINITY);
+    bench.completes(&trials[0], f64::INFINITY);
+    bench.tells(&trials[1], Outcome::Failed { message: "out of memory".to_owned() }, None).unwrap();
+    bench.tells(&trials[2], Outcome::Diverged, None).unwrap();
+    let states = [TrialState::Diverged, TrialState::Failed, TrialState::Diverged];
+    assert_eq!([0, 1, 2].map(|trial| bench.state(trial)), states);
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().state, SweepState::Completed);
+}
+
+#[test]
+fn only_external_sweeps_are_asked_and_only_while_they_go_on() {
+    let mut bench = Bench::with_external(external(4, 1, ""));
+    bench.create("s", 2, 0).unwrap();
+    let ask = |request: &str| Ask { request_id: name(request), client: name("python"), count: 1, lease_ms: LEASE };
+    let refusal = bench.step(Input::AskTrials(SweepId(2), ask("a"))).unwrap_err();
+    assert_eq!((refusal.class(), &refusal), (Class::Refused, &Refusal::NotExternal(name("s"))));
+    assert_eq!(bench.step(Input::AskTrials(SweepId(9), ask("a"))).unwrap_err().class(), Class::NotFound);
+    bench.step(Input::PauseSweep(SWEEP)).unwrap();
+    let asked = bench.asks("a", 1);
+    assert!(asked.trials.is_empty() && !asked.over);
+    bench.step(Input::ResumeSweep(SWEEP)).unwrap();
+    let of = bench.ask_one("a");
+    let unknown = AskedTrial { trial: TrialNumber(99), ..of.clone() };
+    assert_eq!(bench.reports(&unknown, 1, 1.0).unwrap_err().class(), Class::NotFound);
+    bench.step(Input::CancelSweep(SWEEP)).unwrap();
+    assert!(is_stale(bench.reports(&of, 1, 1.0)));
+    assert!(bench.asks("b", 1).over);
+    bench.step(Input::DeleteSweep(SWEEP)).unwrap();
+    bench.restart();
+}
+
+#[test]
+fn a_worker_of_the_same_name_is_another() {
+    let mut bench = Bench::with_external(external(4, 3, ""));
+    bench.hello(1, "python", 0, 1, &[]);
+    let of = bench.ask_one("a");
+    bench.report(1, of.lease, vec![point(1, 1.0)]).unwrap();
+    assert!(bench.revokes(of.lease));
+    assert_eq!(bench.core.workers()[0].trials, []);
+    bench.hello(2, "python", 0, 1, &[]);
+    bench.step(Input::CancelSweep(SWEEP)).unwrap();
+    assert!(!bench.revokes(of.lease));
+}
+
+#[test]
+fn the_answers_that_are_remembered_are_bounded() {
+    let mut bench = Bench::with_external(external(65_536, 1, ""));
+    let first = bench.ask_one("r0");
+    bench.completes(&first, 1.0);
+    for request in 1..=1_024 {
+        let of = bench.ask_one(&format!("r{request}"));
+        bench.completes(&of, 1.0);
+    }
+    assert_eq!(bench.core.durable().sweeps[&SWEEP].answers.len(), 1_024);
+    assert_ne!(bench.ask_one("r0").trial, first.trial, "forgotten");
+}

@@ -1,0 +1,72 @@
+//! `TrialService`: ask and tell.
+
+use std::time::Duration;
+
+use caviar_common::ids::{SweepId, TrialNumber};
+use caviar_common::limits::MAX_WAIT_MS;
+use caviar_core::input::Input;
+use caviar_proto::convert::trial::{decode_ask, decode_report, decode_tell, encode_asked, verdict_to_wire};
+use caviar_proto::convert::view::trial_state_to_wire;
+use caviar_proto::v1;
+use caviar_proto::v1::trial_service_server::TrialService;
+use tokio::time::{Instant, timeout_at};
+use tonic::{Request, Response, Status};
+
+use super::{Api, deleted, gone, invalid};
+
+/// The service.
+#[derive(Clone, Debug)]
+pub(crate) struct Trials(pub(crate) Api);
+
+#[tonic::async_trait]
+impl TrialService for Trials {
+    async fn ask_trials(&self, request: Request<v1::AskTrialsRequest>) -> Result<Response<v1::AskTrialsResponse>, Status> {
+        let request = request.into_inner();
+        let ask = decode_ask(&request).map_err(invalid)?;
+        let deadline = Instant::now() + Duration::from_millis(request.wait_ms.min(MAX_WAIT_MS));
+        let sweep = self.0.find(request.sweep).await?;
+        let mut changes = self.0.driver.changes();
+        loop {
+            self.0.apply(Input::AskTrials(sweep, ask.clone())).await?;
+            let request_id = ask.request_id.clone();
+            let asked = self.0.read(move |core| core.asked(sweep, &request_id)).await?.ok_or_else(|| deleted(sweep))?;
+            let answer = || Ok(Response::new(encode_asked(&asked)));
+            if asked.over || !asked.trials.is_empty() {
+                return answer();
+            }
+            tokio::select! {
+                changed = timeout_at(deadline, changes.of(sweep)) => match changed {
+                    Ok(changed) => changed.map_err(gone)?,
+                    Err(_) => return answer(),
+                },
+                () = self.0.stopped() => return answer(),
+            }
+        }
+    }
+
+    async fn report_trial(&self, request: Request<v1::ReportTrialRequest>) -> Result<Response<v1::ReportTrialResponse>, Status> {
+        let mut request = request.into_inner();
+        let name = std::mem::take(&mut request.sweep);
+        let report = decode_report(request).map_err(invalid)?;
+        let (sweep, trial) = (self.0.find(name).await?, report.trial);
+        self.0.apply(Input::ReportTrial(sweep, report)).await?;
+        let verdict = self.0.read(move |core| core.verdict(sweep, trial)).await?.ok_or_else(|| deleted(sweep))?;
+        Ok(Response::new(v1::ReportTrialResponse { verdict: verdict_to_wire(verdict) }))
+    }
+
+    async fn tell_trial(&self, request: Request<v1::TellTrialRequest>) -> Result<Response<v1::TellTrialResponse>, Status> {
+        let mut request = request.into_inner();
+        let name = std::mem::take(&mut request.sweep);
+        let tell = decode_tell(request).map_err(invalid)?;
+        let (sweep, trial) = (self.0.find(name).await?, tell.trial);
+        self.0.apply(Input::TellTrial(sweep, tell)).await?;
+        self.state(sweep, trial).await.map(Response::new)
+    }
+}
+
+impl Trials {
+    async fn state(&self, sweep: SweepId, trial: TrialNumber) -> Result<v1::TellTrialResponse, Status> {
+        let view = self.0.read(move |core| core.trial(sweep, trial, false)).await?.ok_or_else(|| deleted(sweep))?;
+        Ok(v1::TellTrialResponse { state: trial_state_to_wire(view.state) })
+    }
+}

@@ -1,0 +1,155 @@
+//! `TrialService` over loopback: ask and tell.
+
+use caviar_common::spec::{SweepSpec, file};
+use caviar_coordinator::start;
+use caviar_proto::v1::sweep_service_client::SweepServiceClient;
+use caviar_proto::v1::trial_service_client::TrialServiceClient;
+use caviar_proto::{status, v1};
+use tonic::Code;
+use tonic::transport::Channel;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::support::{Running, config, connect, create, running, spec};
+
+fn external(trials: u32) -> SweepSpec {
+    let text = format!(
+        "name = \"svm\"\n[data]\nsource = \"external\"\n[fixed]\nepochs = 9\n[space]\nC = {{ scale = \"log\", low = 1e-3, high = 1e3 }}\n\
+         [search]\nstrategy = \"random\"\ntrials = {trials}\nparallelism = 2\n[objective]\nmetric = \"accuracy\"\ngoal = \"maximize\"\n"
+    );
+    file::parse(&text).unwrap().spec
+}
+
+fn ask(request_id: &str, wait_ms: u64) -> v1::AskTrialsRequest {
+    let (sweep, request_id, client) = ("svm".to_owned(), request_id.to_owned(), "test".to_owned());
+    v1::AskTrialsRequest { sweep, request_id, client, count: 1, lease_ms: 60_000, wait_ms }
+}
+
+fn metrics(accuracy: f64) -> std::collections::BTreeMap<String, f64> {
+    [("accuracy".to_owned(), accuracy), ("seconds".to_owned(), 0.5)].into()
+}
+
+fn report(of: &v1::AskedTrial, epoch: u32, accuracy: f64) -> v1::ReportTrialRequest {
+    v1::ReportTrialRequest { sweep: "svm".to_owned(), trial: of.trial, lease: of.lease, epoch, metrics: metrics(accuracy) }
+}
+
+fn tell(of: &v1::AskedTrial, epoch: u32, accuracy: f64) -> v1::TellTrialRequest {
+    let (sweep, outcome) = ("svm".to_owned(), v1::Outcome::Completed.into());
+    v1::TellTrialRequest {
+        sweep,
+        trial: of.trial,
+        lease: of.lease,
+        outcome,
+        epoch,
+        metrics: metrics(accuracy),
+        seconds: 1.5,
+        message: None,
+    }
+}
+
+async fn ask_one(trials: &mut TrialServiceClient<Channel>, request_id: &str) -> v1::AskedTrial {
+    trials.ask_trials(ask(request_id, 0)).await.unwrap().into_inner().trials.remove(0)
+}
+
+#[tokio::test]
+async fn a_program_in_any_language_runs_a_sweep() {
+    let Running { mut sweeps, channel, server, directory: _directory } = running().await;
+    let sweep = sweeps.create_sweep(create("make", &external(3))).await.unwrap().into_inner();
+    assert_eq!(sweep.spec.unwrap().data.unwrap().source.as_deref(), Some("external"));
+    let mut trials = TrialServiceClient::new(channel.clone());
+    for number in 0..3_u32 {
+        let of = ask_one(&mut trials, &format!("r{number}")).await;
+        assert_eq!((of.trial, of.epochs, of.assignment.as_ref().unwrap().values.len()), (number, 9, 1));
+        let again = ask_one(&mut trials, &format!("r{number}")).await;
+        assert_eq!(of, again);
+        let verdict = trials.report_trial(report(&of, 1, 0.5)).await.unwrap().into_inner().verdict();
+        assert_eq!(verdict, v1::Verdict::Continue);
+        for _ in 0..2 {
+            let told = trials.tell_trial(tell(&of, 2, 0.5 + f64::from(number) / 10.0)).await.unwrap().into_inner();
+            assert_eq!(told.state(), v1::TrialState::Completed);
+        }
+    }
+    assert!(trials.ask_trials(ask("r3", 60_000)).await.unwrap().into_inner().over);
+    let best = sweeps.get_best(v1::GetBestRequest { sweep: "svm".to_owned() }).await.unwrap().into_inner();
+    let best = best.trial.unwrap();
+    assert_eq!((best.trial, best.objective, best.worker.as_deref()), (2, Some(0.7), Some("test")));
+    assert_eq!(best.curve.iter().map(|point| point.metrics.clone()).collect::<Vec<_>>(), [metrics(0.5), metrics(0.7)]);
+    let service = tonic_health::pb::HealthCheckRequest { service: "caviar.v1.TrialService".to_owned() };
+    let health = HealthClient::new(channel).check(service).await.unwrap().into_inner();
+    assert_eq!(health.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_question_waits_for_an_answer() {
+    let Running { mut sweeps, channel, server: _server, directory: _directory } = running().await;
+    sweeps.create_sweep(create("make", &external(3))).await.unwrap();
+    let mut trials = TrialServiceClient::new(channel);
+    let (first, second) = (ask_one(&mut trials, "a").await, ask_one(&mut trials, "b").await);
+    let none = trials.ask_trials(ask("c", 0)).await.unwrap().into_inner();
+    assert!(none.trials.is_empty() && !none.over);
+    // In virtual time, the first trial is decided first: then a place is free.
+    let mut waiting = trials.clone();
+    let waiting = tokio::spawn(async move { waiting.ask_trials(ask("c", 60_000)).await });
+    trials.tell_trial(tell(&second, 1, 0.5)).await.unwrap();
+    trials.tell_trial(tell(&first, 1, 0.5)).await.unwrap();
+    let third = waiting.await.unwrap().unwrap().into_inner().trials.remove(0);
+    assert_eq!(third.trial, 2);
+    // The sweep ends while somebody waits.
+    let mut waiting = trials.clone();
+    let waiting = tokio::spawn(async move { waiting.ask_trials(ask("d", 60_000)).await });
+    trials.tell_trial(tell(&third, 1, 0.5)).await.unwrap();
+    assert!(waiting.await.unwrap().unwrap().into_inner().over);
+}
+
+#[tokio::test]
+async fn a_restart_in_the_middle_changes_nothing() {
+    let Running { mut sweeps, channel, server, directory } = running().await;
+    sweeps.create_sweep(create("make", &external(2))).await.unwrap();
+    let mut trials = TrialServiceClient::new(channel);
+    let of = ask_one(&mut trials, "a").await;
+    trials.report_trial(report(&of, 1, 0.5)).await.unwrap();
+    server.stop().await.unwrap();
+    let server = start(config(&directory.path().join("caviar.db"))).await.unwrap();
+    let channel = connect(&server).await;
+    let mut trials = TrialServiceClient::new(channel.clone());
+    assert_eq!(ask_one(&mut trials, "a").await, of);
+    trials.report_trial(report(&of, 1, 0.5)).await.unwrap();
+    trials.tell_trial(tell(&of, 2, 0.75)).await.unwrap();
+    let mut sweeps = SweepServiceClient::new(channel);
+    let trial = sweeps.get_trial(v1::GetTrialRequest { sweep: "svm".to_owned(), trial: 0 }).await.unwrap().into_inner();
+    assert_eq!((trial.state(), trial.objective, trial.curve.len()), (v1::TrialState::Completed, Some(0.75), 2));
+}
+
+#[tokio::test]
+async fn wrong_words_are_told_what_is_wrong() {
+    let Running { mut sweeps, channel, server: _server, directory: _directory } = running().await;
+    sweeps.create_sweep(create("make", &external(2))).await.unwrap();
+    sweeps.create_sweep(create("other", &spec("digits", 4, 2))).await.unwrap();
+    let mut trials = TrialServiceClient::new(channel);
+    let of = ask_one(&mut trials, "a").await;
+    let fields = |error: &tonic::Status| -> Vec<String> {
+        assert_eq!(error.code(), Code::InvalidArgument);
+        status::problems_of(error).unwrap().iter().map(|p| p.field.clone()).collect()
+    };
+    let error = trials.ask_trials(v1::AskTrialsRequest { client: "a b".to_owned(), ..ask("b", 0) }).await.unwrap_err();
+    assert_eq!(fields(&error), ["client"]);
+    let error = trials.ask_trials(v1::AskTrialsRequest { sweep: "digits".to_owned(), ..ask("b", 0) }).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{error}");
+    let error = trials.ask_trials(v1::AskTrialsRequest { sweep: "swm".to_owned(), ..ask("b", 0) }).await.unwrap_err();
+    assert_eq!((error.code(), error.message()), (Code::NotFound, "there is no sweep \"swm\"; hint: did you mean svm?"));
+    let error = trials.report_trial(v1::ReportTrialRequest { epoch: 0, ..report(&of, 1, 0.5) }).await.unwrap_err();
+    assert_eq!(fields(&error), ["epoch"]);
+    let without = [("loss".to_owned(), 1.0)].into();
+    let error = trials.report_trial(v1::ReportTrialRequest { metrics: without, ..report(&of, 1, 0.5) }).await.unwrap_err();
+    assert_eq!(fields(&error), ["metrics"]);
+    let error = trials.report_trial(v1::ReportTrialRequest { trial: 9, ..report(&of, 1, 0.5) }).await.unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    let error = trials.report_trial(v1::ReportTrialRequest { lease: of.lease + 99, ..report(&of, 1, 0.5) }).await.unwrap_err();
+    assert_eq!(error.code(), stale(), "{error}");
+    let error = trials.tell_trial(v1::TellTrialRequest { outcome: 0, ..tell(&of, 1, 0.5) }).await.unwrap_err();
+    assert_eq!(fields(&error), ["outcome"]);
+}
+
+fn stale() -> Code {
+    status::new(caviar_common::error::Class::Stale, "").code()
+}

@@ -1,0 +1,74 @@
+//! Ask and tell.
+
+use caviar_common::ask::{Ask, Asked, AskedTrial, Report, Tell, Verdict};
+use caviar_common::error::Problem;
+use caviar_common::ids::{LeaseId, Name, TrialNumber};
+use caviar_common::limits::{DEFAULT_LEASE_MS, MAX_ASKED, MAX_LEASE_MS, MIN_LEASE_MS};
+
+use super::field::{in_range, positive, seconds};
+use super::metrics::decode_named;
+use super::value::{encode_assignment, encode_reason};
+use super::worker::decode_outcome;
+use crate::v1;
+
+/// Reads a wish for trials, but for the sweep and how long to wait.
+///
+/// # Errors
+/// The first field that is wrong.
+pub fn decode_ask(wire: &v1::AskTrialsRequest) -> Result<Ask, Problem> {
+    Ok(Ask {
+        request_id: Name::parse("request_id", &wire.request_id)?,
+        client: Name::parse("client", &wire.client)?,
+        count: in_range("count", wire.count, 0..=MAX_ASKED)?.max(1),
+        lease_ms: if wire.lease_ms == 0 { DEFAULT_LEASE_MS } else { in_range("lease_ms", wire.lease_ms, MIN_LEASE_MS..=MAX_LEASE_MS)? },
+    })
+}
+
+/// The answer, for the wire.
+pub fn encode_asked(asked: &Asked) -> v1::AskTrialsResponse {
+    v1::AskTrialsResponse { trials: asked.trials.iter().map(encode_asked_trial).collect(), over: asked.over }
+}
+
+fn encode_asked_trial(asked: &AskedTrial) -> v1::AskedTrial {
+    v1::AskedTrial {
+        trial: asked.trial.0,
+        attempt: asked.attempt.0,
+        lease: asked.lease.0,
+        assignment: Some(encode_assignment(&asked.assignment)),
+        epochs: asked.epochs,
+        reason: Some(encode_reason(&asked.reason)),
+    }
+}
+
+/// Reads a report, but for the sweep.
+///
+/// # Errors
+/// The first field that is wrong.
+pub fn decode_report(wire: v1::ReportTrialRequest) -> Result<Report, Problem> {
+    let metrics = decode_named(wire.epoch, wire.metrics)?;
+    Ok(Report { trial: TrialNumber(wire.trial), lease: LeaseId(positive("lease", wire.lease)?), metrics })
+}
+
+/// What becomes of a trial, for the wire.
+pub fn verdict_to_wire(verdict: Verdict) -> i32 {
+    match verdict {
+        Verdict::Continue => v1::Verdict::Continue,
+        Verdict::Stop => v1::Verdict::Stop,
+    }
+    .into()
+}
+
+/// Reads the end of a trial, but for the sweep.
+///
+/// # Errors
+/// The first field that is wrong.
+pub fn decode_tell(wire: v1::TellTrialRequest) -> Result<Tell, Problem> {
+    let has_last = wire.epoch != 0 || !wire.metrics.is_empty();
+    Ok(Tell {
+        trial: TrialNumber(wire.trial),
+        lease: LeaseId(positive("lease", wire.lease)?),
+        outcome: decode_outcome(wire.outcome, wire.message)?,
+        last: has_last.then(|| decode_named(wire.epoch, wire.metrics)).transpose()?,
+        seconds: seconds("seconds", wire.seconds)?,
+    })
+}
