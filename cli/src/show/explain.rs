@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use caviar_common::outcome::TrialState;
 use caviar_common::reason::{Ranking, Reason, Source};
 use caviar_common::space::{Domain, Parameter};
-use caviar_common::view::{SweepView, TrialView};
+use caviar_common::spec::StoppingRule;
+use caviar_common::view::{StoppedView, SweepView, TrialView};
 use serde::Serialize;
 
 use super::sweep::objective;
@@ -43,6 +44,9 @@ impl<'a> Explanation<'a> {
         writeln!(out, "chosen   {}", chosen(sweep, &self.trial.reason))?;
         if let Some(ranking) = ranking {
             writeln!(out, "expected {}", expected(sweep, ranking))?;
+        }
+        if let Some(stopped) = &self.trial.stopped {
+            writeln!(out, "stopped  {}", why_stopped(sweep, *stopped))?;
         }
         if let Some(message) = &self.trial.message {
             writeln!(out, "failed   {message}")?;
@@ -117,9 +121,19 @@ fn chosen(sweep: &SweepView, reason: &Reason) -> String {
 }
 
 fn expected(sweep: &SweepView, ranking: &Ranking) -> String {
-    let metric = |value| text::metric(sweep.spec.objective.metric, value);
+    let metric = |value| text::metric(&sweep.spec.objective.metric, value);
     let expected = ranking.expected;
     format!("{}, one deviation to each side {} and {}", metric(expected.middle), metric(expected.worse), metric(expected.better))
+}
+
+fn why_stopped(sweep: &SweepView, stopped: StoppedView) -> String {
+    let StoppedView { epoch, rank, of } = stopped;
+    let go_on = match sweep.spec.stopping {
+        StoppingRule::Halving => "the best third goes on",
+        StoppingRule::Median => "those not worse than the median go on",
+        StoppingRule::None => "all go on",
+    };
+    format!("at epoch {epoch}, where it was number {rank} of the {of} that had come so far: {go_on}")
 }
 
 /// All values of a parameter.
@@ -168,6 +182,9 @@ mod tests {
                 "layers         2      1 .. 4     2            1.25",
             ]
         );
+        let mut stopped = trials[2].clone();
+        stopped.stopped = Some(StoppedView { epoch: 2, rank: 4, of: 9 });
+        assert!(explained(&stopped, &trials).contains("\nstopped  at epoch 2, where it was number 4 of the 9 that had come so far: "));
         assert!(explained(&trials[0], &trials).contains("changed  the box of trial 2 was laid around it"));
         assert!(explained(&trials[1], &trials).starts_with("trial 1 of digits is diverged\nchosen   at random in the box of round 1\n"));
     }
