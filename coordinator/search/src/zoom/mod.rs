@@ -186,7 +186,7 @@ impl Zoom {
             side: local.side,
             length_scales: local.theta.scales.clone(),
             expected: self.expected(local, beliefs.get(*i).copied().unwrap_or_default()),
-            score: *score,
+            score: recorded(*score),
             rank: u32::try_from(rank).unwrap_or(u32::MAX).saturating_add(1),
             candidates: u32::try_from(order.len()).unwrap_or(u32::MAX),
         };
@@ -208,7 +208,7 @@ impl Zoom {
     }
 
     fn expected(&self, local: &Local, belief: Belief) -> Expected {
-        let value = |deviations: f64| self.goal.as_loss(local.loss(belief.mean + deviations * belief.deviation));
+        let value = |deviations: f64| recorded(self.goal.as_loss(local.loss(belief.mean + deviations * belief.deviation)));
         Expected { worse: value(1.0), middle: value(0.0), better: value(-1.0) }
     }
 
@@ -309,3 +309,8 @@ fn plain_side(domain: &Domain, j: usize, points: &[&[f64]]) -> Interval {
     let margin = 0.15 * (high - low) + 0.03;
     if units.is_empty() { Interval::Between(0.0, 1.0) } else { Interval::Between((low - margin).max(0.0), (high + margin).min(1.0)) }
 }
+/// As a record can hold it: there is no infinity in JSON, and an improvement that is not to be expected has the logarithm of nothing.
+const fn recorded(value: f64) -> f64 {
+    if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) }
+}
+
