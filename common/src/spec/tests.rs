@@ -92,9 +92,9 @@ fn order_and_warm_start_are_read_and_checked() {
         ("zoom", "warm_start = \"d\"", "search.warm_start = \"d\": a sweep cannot learn from itself: name an earlier one"),
         ("zoom", "warm_start = 3", "search.warm_start = 3: write a text in quotes"),
         (
-            "sobol",
+            "tpe",
             "warm_start = \"e\"",
-            "search.warm_start: strategy \"sobol\" learns from no other sweep: leave it out, or write strategy = \"zoom\"",
+            "search.warm_start: strategy \"tpe\" learns from no other sweep: leave it out, or write strategy = \"zoom\"",
         ),
     ] {
         assert_eq!(with(strategy, rest).unwrap_err(), format!("line 7: {expected}"));

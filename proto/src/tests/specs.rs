@@ -32,8 +32,8 @@ const SEARCH: [&str; 7] = [
     "strategy = \"sobol\"\ntrials = 65536\nparallelism = 4096",
     "strategy = \"grid\"\ntrials = 5000",
     "trials = 7",
-    "strategy = \"tpe\"\ntrials = 9\nwarm_start = \"earlier.sweep\"",
-    "strategy = \"zoom\"\ntrials = 9\n[stopping]\nrule = \"median\"",
+    "strategy = \"zoom\"\ntrials = 9\nwarm_start = \"earlier.sweep\"",
+    "strategy = \"tpe\"\ntrials = 9\n[stopping]\nrule = \"median\"",
     "strategy = \"rounds\"\ntrials = 60\nrounds = [30, 20, 10]\nparallelism = 8",
 ];
 
