@@ -313,4 +313,3 @@ fn plain_side(domain: &Domain, j: usize, points: &[&[f64]]) -> Interval {
 const fn recorded(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) }
 }
-
