@@ -17,7 +17,7 @@ use proptest::prelude::*;
 /// Rungs at 2, 6 and 18.
 const EPOCHS: u32 = 20;
 const TRIALS: u32 = 30;
-const STRATEGIES: [Strategy; 2] = [Strategy::Random, Strategy::Sobol];
+const STRATEGIES: [Strategy; 4] = [Strategy::Zoom, Strategy::Tpe, Strategy::Random, Strategy::Sobol];
 const RULES: [StoppingRule; 2] = [StoppingRule::Halving, StoppingRule::Median];
 
 fn spec(strategy: Strategy, stopping: StoppingRule) -> SweepSpec {
