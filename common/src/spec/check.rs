@@ -12,8 +12,8 @@ use crate::limits::{MAX_PARALLELISM, MAX_ROUNDS, MAX_TEXT_CHARS, MAX_TRIALS};
 use crate::metric::Metric;
 use crate::space::Space;
 
-/// Parallelism unless the file says another.
-const DEFAULT_PARALLELISM: u32 = 4;
+/// Parallelism unless the file says another: docs/decisions/0010-stopping.md.
+const DEFAULT_PARALLELISM: u32 = 8;
 /// Share of the validation split unless the file says another.
 const DEFAULT_VALIDATION: f64 = 0.2;
 /// Share of the test split unless the file says another.
