@@ -8,7 +8,7 @@
 //! SweepSpec, earlier sweeps --build()--> dyn Sampler        ask(Question { trial, log, pending }) --> Suggest { assignment, reason } | Wait | Exhausted
 //! ```
 //!
-//! A trial enters the log when its first rung is decided, once more at every later rung, and when it ends; [`results`] makes one
+//! A trial enters the log when its first rung is decided, once more at every later rung, and when it ends; [`results()`] makes one
 //! value per trial of that.
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 //! The log, kept in the form that the search reads it: every entry is taken in once, so that an ask costs the same late in a sweep.
 //!
-//! It agrees with [`crate::results`], entry for entry; what it adds is that the results are always sorted. A trial that was not
+//! It agrees with [`crate::results()`], entry for entry; what it adds is that the results are always sorted. A trial that was not
 //! trained to its end is in a class of its last rung, and every member of a class has the same gain to come: the classes are sorted,
 //! and reading them side by side sorts all.
 
@@ -199,7 +199,7 @@ fn order(a: &(f64, usize), b: &(f64, usize)) -> std::cmp::Ordering {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
 }
 
-/// The middle of a sorted list, or the mean of the two in the middle, as [`crate::results`] takes it; 0 of none.
+/// The middle of a sorted list, or the mean of the two in the middle, as [`crate::results()`] takes it; 0 of none.
 fn middle(sorted: &[f64]) -> f64 {
     let above = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
     let below = if sorted.len().is_multiple_of(2) { (sorted.len() / 2).checked_sub(1).and_then(|i| sorted.get(i)).copied() } else { None };
