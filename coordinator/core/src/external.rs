@@ -217,8 +217,9 @@ fn is_new(sweep: &Sweep, trial: &Trial, metrics: &NamedMetrics) -> Result<bool, 
     if metrics.epoch == next { Ok(true) } else { wrong(format!("report epoch {next} first: epochs come one after the other")) }
 }
 
-/// Bit for bit: a NaN is the same as itself.
+/// Bit for bit, but any NaN is the same as any other: a store keeps none of its bits.
 fn is_same(a: &NamedMetrics, b: &NamedMetrics) -> bool {
-    let bits = |m: &NamedMetrics| m.metrics.iter().map(|(name, value)| (name.clone(), value.to_bits())).collect::<Vec<_>>();
+    let bits_of = |value: f64| if value.is_nan() { f64::NAN } else { value }.to_bits();
+    let bits = |m: &NamedMetrics| m.metrics.iter().map(|(name, value)| (name.clone(), bits_of(*value))).collect::<Vec<_>>();
     bits(a) == bits(b)
 }

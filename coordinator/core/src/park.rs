@@ -15,7 +15,7 @@ use caviar_common::outcome::Work as Task;
 
 use crate::input::Effect;
 use crate::place::{Free, Next, first_of, waiting};
-use crate::state::{Lease, Sweep, Trial};
+use crate::state::{Lease, Phase, Sweep, Trial};
 use crate::{Broken, Coordinator, Work};
 
 /// What is due earlier goes first; of equals, the lower number.
@@ -33,7 +33,8 @@ impl Coordinator {
     pub(crate) fn displace(&self) -> Option<(LeaseId, Next)> {
         // What waits for a worker that is nearly empty would wait for ever if more were begun on it.
         let may_begin = !self.durable.sweeps.values().flat_map(waiting).any(|task| task.is_suspect());
-        self.durable.sweeps.values().find_map(|sweep| self.displace_in(sweep, may_begin))
+        let mut searching = self.durable.sweeps.values().filter(|sweep| sweep.phase == Phase::Searching);
+        searching.find_map(|sweep| self.displace_in(sweep, may_begin))
     }
 
     fn displace_in(&self, sweep: &Sweep, may_begin: bool) -> Option<(LeaseId, Next)> {
@@ -59,7 +60,7 @@ impl Coordinator {
         let Some(known) = self.volatile.workers.get(worker).filter(|w| w.can_park && !w.draining) else { return Ok(()) };
         let slots = usize::try_from(known.slots).unwrap_or(usize::MAX);
         let all = self.durable.held.get(worker).map_or(0, BTreeSet::len);
-        let sweeps = self.durable.sweeps.values();
+        let sweeps = self.durable.sweeps.values().filter(|sweep| sweep.phase == Phase::Searching);
         let held = sweeps.flat_map(|sweep| self.trainings(sweep).map(move |(lease, record, trial)| (sweep, lease, record, trial)));
         let mine = held.filter(|(_, _, record, _)| record.worker == *worker);
         let mut mine: Vec<(bool, Urgency, LeaseId)> =

@@ -259,8 +259,8 @@ impl Sweep {
 
     /// The objective turned so that less is better; none unless the trial is completed and cannot be stopped any more.
     pub fn loss(&self, trial: &Trial) -> Option<f64> {
-        // A program may end a trial early, before the rung.
-        let may_stop = self.next_rung(trial).is_some_and(|epoch| u64::try_from(trial.curve.len()).is_ok_and(|n| n >= u64::from(epoch)));
+        // A trial that ended before the rung, or has no value there, is not decided at it; nor is any once the search is over.
+        let may_stop = self.phase == Phase::Searching && self.rung_loss(trial).is_some();
         let is_complete = trial.state == TrialState::Completed && !may_stop;
         let value = self.objective(trial).filter(|v| v.is_finite() && is_complete)?;
         Some(self.spec.objective.goal.as_loss(value))

@@ -27,9 +27,10 @@ struct Results {
 impl Api {
     /// Which hyperparameters of a sweep mattered.
     pub(super) async fn importance(&self, id: SweepId) -> Result<ImportanceView, Status> {
-        let results = self.read(move |core| results_of(core, id)).await?.ok_or_else(|| deleted(id))?;
+        // Whoever waits holds no copy of the results.
         let permit = Arc::clone(&self.growers).acquire_owned().await;
         let permit = permit.map_err(|_| status::new(Class::Unavailable, "the coordinator is stopping"))?;
+        let results = self.read(move |core| results_of(core, id)).await?.ok_or_else(|| deleted(id))?;
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             learn(results)
