@@ -92,6 +92,19 @@ fn what_was_trained_past_a_rung_before_it_was_decided_does_not_count() {
 }
 
 #[test]
+fn a_trial_that_no_rung_can_stop_any_more_is_the_best_of_a_cancelled_sweep() {
+    let mut bench = Bench::with_rungs(3, 2, |_| {});
+    bench.hello(1, "w", 1, 2, &[]);
+    let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
+    bench.epochs(leases[1], 1..=EPOCHS, 0.1);
+    let result = Finished { outcome: Outcome::Completed, last: Some(point(EPOCHS, 0.1)), test: None, seconds: 1.0, memory_bytes: Some(1) };
+    bench.say(1, FromWorker::Finished { lease: leases[1], result }).unwrap();
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().best, None, "its rung is not decided");
+    bench.step(Input::CancelSweep(SWEEP)).unwrap();
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().best.map(|t| t.trial), Some(TrialNumber(1)));
+}
+
+#[test]
 fn a_trial_that_diverged_ends_where_its_next_rung_would_have_been() {
     let mut bench = Bench::with_rungs(4, 2, |_| {});
     bench.hello(1, "w", 1, 2, &[]);
