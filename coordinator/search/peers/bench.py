@@ -18,18 +18,23 @@ ROOT = os.path.normpath(os.path.join(HERE, "..", "..", ".."))
 KEPT = sorted({10, 25, 50, 75, 100, 150, 200} | set(range(5, 201, 5)))
 
 
-def parse():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def common_arguments(a, methods, workers):
     a.add_argument("--search-bench", default=os.environ.get("SEARCH_BENCH", os.path.join(ROOT, "..", "shared", "search-bench")))
     a.add_argument("--set", default="open", help="open, held_out, or names of problems with commas")
     a.add_argument("--seeds", type=int, default=20)
-    a.add_argument("--gp-seeds", type=int, default=3, help="seeds of the global Gaussian process, which is slow")
-    a.add_argument("--workers", default="8,64,1", help="in flight; 1 runs 100 trials, others 200")
-    a.add_argument("--methods", default="random,sobol,tpe,tpe_classic,gp,zoom")
+    a.add_argument("--workers", default=workers, help="trials in flight")
+    a.add_argument("--methods", default=methods)
     a.add_argument("--cache", default=os.path.join(ROOT, "target", "search-bench"), help="directory of results that need not be run again")
-    a.add_argument("--also", action="append", default=[], help="more files of results to read, of search-bench's bench.py")
+    a.add_argument("--also", action="append", default=[], help="more files of results to read")
     a.add_argument("--label", default="zoom", help="the name under which our results are kept: another for another variant")
     a.add_argument("--program", help="the example ask_tell, built; by default it is built first")
+
+
+def parse():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    # One in flight runs 100 trials, others 200.
+    common_arguments(a, methods="random,sobol,tpe,tpe_classic,gp,zoom", workers="8,64,1")
+    a.add_argument("--gp-seeds", type=int, default=3, help="seeds of the global Gaussian process, which is slow")
     return a.parse_args()
 
 
@@ -91,6 +96,41 @@ def build(program):
     return os.path.join(target, "release", "examples", "ask_tell")
 
 
+def load(a):
+    """The modules of search-bench, and ours beside them; builds our sampler if it takes part. Nothing without search-bench, which it says."""
+    if not os.path.exists(os.path.join(a.search_bench, "problems.py")):
+        print(f"no search-bench at {os.path.normpath(a.search_bench)}: nothing to run (give its place with --search-bench)")
+        return None, None, None
+    sys.path[:0] = [a.search_bench, HERE]
+    os.makedirs(a.cache, exist_ok=True)
+    import baselines
+    import held_out
+    import problems
+
+    if "zoom" in a.methods.split(","):
+        a.program = build(a.program)
+    return problems, baselines, held_out
+
+
+def run_missing(a, file_name, tasks, run, is_whole, problems, held_out):
+    """Results of all tasks (method, problem, workers, seed, ...): those kept of earlier runs, and then what is missing, run and kept."""
+    kept = os.path.join(a.cache, file_name)
+    results = [r for path in a.also + [kept] if os.path.exists(path) for r in map(json.loads, open(path))]
+    done = {(r["m"], r["p"], r["W"], r["s"]) for r in results if is_whole(r)}
+    todo = [task for task in tasks if task[:4] not in done]
+    ready = {}
+    with open(kept, "a") as file:
+        for number, task in enumerate(todo):
+            if task[1] not in ready:
+                ready[task[1]] = held_out.get(problems, task[1], os.path.join(a.cache, "references.json"))
+            results.append(run(task, ready[task[1]]))
+            file.write(json.dumps(results[-1]) + "\n")
+            file.flush()
+            if sys.stderr.isatty():
+                print(f"\r{number + 1} of {len(todo)} runs", end="", file=sys.stderr)
+    return results
+
+
 def run(a, task, problem, simulator, baselines):
     method, _, workers, seed, trials = task
     start = time.process_time()
@@ -120,35 +160,16 @@ def tasks(a, names):
 
 def main():
     a = parse()
-    if not os.path.exists(os.path.join(a.search_bench, "problems.py")):
-        print(f"no search-bench at {os.path.normpath(a.search_bench)}: nothing to run (give its place with --search-bench)")
+    problems, baselines, held_out = load(a)
+    if problems is None:
         return
-    sys.path[:0] = [a.search_bench, HERE]
-    os.makedirs(a.cache, exist_ok=True)
-    import baselines
-    import problems
-    import sim
-    import held_out
     import report
+    import sim
 
     names = problems.OPEN if a.set == "open" else held_out.HELD_OUT if a.set == "held_out" else a.set.split(",")
-    if "zoom" in a.methods.split(","):
-        a.program = build(a.program)
-    kept = os.path.join(a.cache, "runs.jsonl")
-    results = [r for path in a.also + [kept] if os.path.exists(path) for r in map(json.loads, open(path))]
-    done = {(r["m"], r["p"], r["W"], r["s"]) for r in results if max(map(int, r["r"])) >= (100 if r["W"] == 1 else 200)}
-    todo = [task for task in tasks(a, names) if task[:4] not in done]
-    ready = {}
-    with open(kept, "a") as file:
-        for number, task in enumerate(todo):
-            if task[1] not in ready:
-                ready[task[1]] = held_out.get(problems, task[1], os.path.join(a.cache, "references.json"))
-            result = run(a, task, ready[task[1]], sim, baselines)
-            results.append(result)
-            file.write(json.dumps(result) + "\n")
-            file.flush()
-            if sys.stderr.isatty():
-                print(f"\r{number + 1} of {len(todo)} runs", end="", file=sys.stderr)
+    is_whole = lambda r: max(map(int, r["r"])) >= (100 if r["W"] == 1 else 200)
+    go = lambda task, problem: run(a, task, problem, sim, baselines)
+    results = run_missing(a, "runs.jsonl", tasks(a, names), go, is_whole, problems, held_out)
     report.table(results, set(names), a.label)
 
 
