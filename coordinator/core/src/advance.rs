@@ -22,17 +22,21 @@ use crate::volatile::Volatile;
 use crate::{Broken, Coordinator, Work};
 
 impl Coordinator {
-    /// Takes every decision that can be taken.
-    pub(crate) fn advance(&mut self, work: &mut Work) -> Result<(), Broken> {
+    /// Takes every decision that can be taken, or those until `go_on` says no, which it is asked after each new trial. Whether that was all.
+    pub(crate) fn advance(&mut self, go_on: &mut dyn FnMut() -> bool, work: &mut Work) -> Result<bool, Broken> {
         while let Some(id) = self.volatile.dirty.first().copied() {
             while let Some(event) = self.next_decision(id) {
                 let told = self.stop_message(&event);
+                let was_asked = matches!(event, Event::TrialSampled { .. });
                 self.record(event, work)?;
                 work.effects.extend(told.map(|(session, message)| Effect::Send(session, message)));
+                if was_asked && !go_on() {
+                    return Ok(false);
+                }
             }
             self.volatile.dirty.remove(&id);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn next_decision(&mut self, id: SweepId) -> Option<Event> {

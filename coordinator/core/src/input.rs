@@ -183,6 +183,17 @@ impl Refusal {
     }
 }
 
+/// What was decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decided {
+    /// To be stored in this order, all or none.
+    pub events: Vec<Event>,
+    /// To be carried out in this order, once the events are stored.
+    pub effects: Vec<Effect>,
+    /// Whether nothing is left to decide until the next input.
+    pub is_all: bool,
+}
+
 /// What one input led to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {

@@ -34,7 +34,7 @@ pub use replay::{Difference, replay_decisions};
 use caviar_common::ids::{StoreId, SweepId};
 
 use event::Event;
-use input::{Config, Effect, Input, Refusal, Reply, Step};
+use input::{Config, Decided, Effect, Input, Refusal, Reply, Step};
 use state::Durable;
 use volatile::Volatile;
 
@@ -79,19 +79,43 @@ impl Coordinator {
         Ok(coordinator)
     }
 
-    /// Takes one input at time `now`. The step must be committed before any later input is given, and before its effects are carried out.
+    /// Takes one input at time `now`, and every decision that can be taken after it: [`Coordinator::hear`] and [`Coordinator::decide`].
     ///
     /// # Errors
     /// A broken invariant: the process must end without writing.
     pub fn step(&mut self, now: u64, input: Input) -> Result<Step, Broken> {
+        let mut step = self.hear(now, input)?;
+        let decided = self.decide(&mut || true)?;
+        step.events.extend(decided.events);
+        step.effects.extend(decided.effects);
+        Ok(step)
+    }
+
+    /// Takes one input at time `now` and decides nothing, which takes no time to speak of. Events are to be stored, in order, before any
+    /// effect is carried out or reply given.
+    ///
+    /// # Errors
+    /// A broken invariant: the process must end without writing.
+    pub fn hear(&mut self, now: u64, input: Input) -> Result<Step, Broken> {
         let mut work = Work::default();
         let reply = self.handle(now, input, &mut work)?;
-        self.advance(&mut work)?;
+        let Work { events, effects } = work;
+        Ok(Step { reply, events, effects })
+    }
+
+    /// Takes the decisions that can be taken, and hands out what waits. A sampler may think for milliseconds over one trial: after each,
+    /// `go_on` says whether to decide more now. When is all the same to the result in virtual time.
+    ///
+    /// # Errors
+    /// A broken invariant: the process must end without writing.
+    pub fn decide(&mut self, go_on: &mut dyn FnMut() -> bool) -> Result<Decided, Broken> {
+        let mut work = Work::default();
+        let is_all = self.advance(go_on, &mut work)?;
         self.place(&mut work)?;
         for sweep in std::mem::take(&mut self.volatile.changed) {
             work.effects.push(Effect::Changed(sweep));
         }
-        Ok(Step { reply, events: work.events, effects: work.effects })
+        Ok(Decided { events: work.events, effects: work.effects, is_all })
     }
 
     /// What the events have made.

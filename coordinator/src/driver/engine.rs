@@ -1,8 +1,9 @@
-//! The driver's thread: takes what is queued, steps, commits once, and only then lets anything out.
+//! The driver's thread: takes what is queued, decides for a few milliseconds, commits once, and only then lets anything out; and again
+//! while there is something to decide.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use caviar_common::ids::{SessionId, SweepId};
 use caviar_core::Coordinator;
@@ -17,6 +18,9 @@ use crate::store::Store;
 
 /// Commands that share a commit at most.
 const MAX_BATCH: usize = 1_024;
+
+/// How long samplers may think while what is queued waits; the trial that one is at is not interrupted.
+const THINKING: Duration = Duration::from_millis(5);
 
 /// A look at the state, which sends its result itself.
 type Look = Box<dyn FnOnce(&Coordinator) + Send>;
@@ -71,18 +75,24 @@ pub(super) struct Engine {
     lost: Vec<SessionId>,
     changes: broadcast::Sender<SweepId>,
     started: Instant,
+    is_all_decided: bool,
 }
 
 impl Engine {
     pub(super) fn new(core: Coordinator, store: Box<dyn Store>, changes: broadcast::Sender<SweepId>) -> Self {
-        Self { core, store, sessions: Sessions::default(), lost: Vec::new(), changes, started: Instant::now() }
+        Self { core, store, sessions: Sessions::default(), lost: Vec::new(), changes, started: Instant::now(), is_all_decided: true }
     }
 
     /// Serves until it is told to stop, or every handle is gone.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) -> Result<(), DriverError> {
         let mut stop = false;
-        while !stop && let Some(first) = queue.blocking_recv() {
-            let mut commands = vec![first];
+        while !stop {
+            let mut commands = Vec::new();
+            // With decisions left to take, there is no waiting.
+            if self.is_all_decided {
+                let Some(first) = queue.blocking_recv() else { break };
+                commands.push(first);
+            }
             while commands.len() < MAX_BATCH
                 && let Ok(next) = queue.try_recv()
             {
@@ -95,10 +105,11 @@ impl Engine {
 
     /// Whether to stop.
     fn serve(&mut self, commands: Vec<Command>) -> Result<bool, DriverError> {
+        let began = Instant::now();
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut batch = Batch::default();
         for session in std::mem::take(&mut self.lost) {
-            self.step(now, Input::SessionClosed(session), None, &mut batch)?;
+            self.hear(now, Input::SessionClosed(session), None, &mut batch)?;
         }
         for command in commands {
             self.take(now, command, &mut batch)?;
@@ -106,6 +117,10 @@ impl Engine {
                 break;
             }
         }
+        let decided = self.core.decide(&mut || began.elapsed() < THINKING)?;
+        batch.events.extend(decided.events);
+        batch.after.extend(decided.effects.into_iter().map(After::Effect));
+        self.is_all_decided = decided.is_all;
         self.store.append(&batch.events)?;
         batch.events.iter().for_each(log);
         self.let_out(batch.after);
@@ -114,7 +129,7 @@ impl Engine {
 
     fn take(&mut self, now: u64, command: Command, batch: &mut Batch) -> Result<(), DriverError> {
         match command {
-            Command::Apply { input, reply } => self.step(now, input, reply, batch)?,
+            Command::Apply { input, reply } => self.hear(now, input, reply, batch)?,
             Command::Read(look) => batch.after.push(After::Read(look)),
             Command::Open { session, outbox, reply } => {
                 let accepted = self.sessions.insert(session, outbox);
@@ -124,7 +139,7 @@ impl Engine {
                 }
             }
             Command::Close { session, reason } => {
-                self.step(now, Input::SessionClosed(session), None, batch)?;
+                self.hear(now, Input::SessionClosed(session), None, batch)?;
                 batch.after.push(After::Close(session, reason));
             }
             Command::CloseAll => batch.after.push(After::CloseAll),
@@ -133,8 +148,8 @@ impl Engine {
         Ok(())
     }
 
-    fn step(&mut self, now: u64, input: Input, reply: Option<Answer>, batch: &mut Batch) -> Result<(), DriverError> {
-        let step = self.core.step(now, input)?;
+    fn hear(&mut self, now: u64, input: Input, reply: Option<Answer>, batch: &mut Batch) -> Result<(), DriverError> {
+        let step = self.core.hear(now, input)?;
         batch.events.extend(step.events);
         if let Some(reply) = reply {
             batch.after.push(After::Reply(reply, step.reply));
