@@ -68,8 +68,14 @@ impl Coordinator {
             self.give(next, work)?;
         }
         while let Some((ahead, next)) = self.displace() {
-            self.park(ahead, work)?;
-            self.give(next, work)?;
+            // A worker takes a grant when it has a slot, and parks while it has not parked all it may.
+            if matches!(next, Next::Resume(_)) {
+                self.give(next, work)?;
+                self.park(ahead, work)?;
+            } else {
+                self.park(ahead, work)?;
+                self.give(next, work)?;
+            }
         }
         Ok(())
     }
