@@ -34,6 +34,8 @@ pub const MAX_PARKED: u32 = 64;
 pub const MAX_POINTS_PER_REPORT: usize = 1_024;
 /// Sweeps or trials in one page of a listing.
 pub const MAX_PAGE: usize = 1_000;
+/// Results of an earlier sweep that one which learns from it takes along.
+pub const MAX_EARLIER: usize = 1_000;
 /// Sweeps in one store.
 pub const MAX_SWEEPS: usize = 10_000;
 /// Connected workers.
