@@ -222,7 +222,7 @@ fn answer(state: &mut Durable, event: &Event) -> Result<(), Broken> {
     if answers.len() >= MAX_ANSWERS {
         answers.pop_front();
     }
-    answers.push_back(Answer { request_id: request_id.clone(), granted: granted.clone() });
+    answers.push_back(Answer { client: client.clone(), request_id: request_id.clone(), granted: granted.clone() });
     Ok(())
 }
 

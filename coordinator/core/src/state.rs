@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use caviar_common::ask::Ask;
 use caviar_common::assignment::Assignment;
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
@@ -115,6 +116,8 @@ pub struct Sweep {
 /// What a program was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
+    /// The program.
+    pub client: Name,
     /// Its mark of the request.
     pub request_id: Name,
     /// The trials.
@@ -242,6 +245,11 @@ impl Sweep {
     /// The trial of that number.
     pub fn trial(&self, number: TrialNumber) -> Option<&Trial> {
         self.trials.get(usize::try_from(number.0).ok()?)
+    }
+
+    /// What was answered when the same program asked the same before.
+    pub fn answer(&self, ask: &Ask) -> Option<&Answer> {
+        self.answers.iter().find(|answer| answer.request_id == ask.request_id && answer.client == ask.client)
     }
 
     /// The losses of what a lease is for.

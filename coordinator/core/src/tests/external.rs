@@ -28,9 +28,13 @@ impl Bench {
     }
 
     fn asks(&mut self, request: &str, count: u32) -> Asked {
-        let ask = Ask { request_id: name(request), client: name("python"), count, lease_ms: LEASE };
-        self.step(Input::AskTrials(SWEEP, ask)).unwrap();
-        self.core.asked(SWEEP, &name(request)).unwrap()
+        self.asks_as("python", request, count)
+    }
+
+    fn asks_as(&mut self, client: &str, request: &str, count: u32) -> Asked {
+        let ask = Ask { request_id: name(request), client: name(client), count, lease_ms: LEASE };
+        self.step(Input::AskTrials(SWEEP, ask.clone())).unwrap();
+        self.core.asked(SWEEP, &ask).unwrap()
     }
 
     fn ask_one(&mut self, request: &str) -> AskedTrial {
@@ -131,6 +135,33 @@ fn what_is_said_again_changes_nothing() {
     assert_eq!(refusal.to_string(), "outcome = diverged: the trial was told to be completed before: tell the same, or nothing");
     assert_eq!(bench.core.sweep(SWEEP).unwrap().best.unwrap().objective, Some(0.125));
     assert!(is_stale(bench.reports(&of, 4, 0.5)));
+}
+
+#[test]
+fn an_answer_is_for_whoever_asked() {
+    let mut bench = Bench::with_external(external(9, 1, ""));
+    let first = bench.asks_as("one", "a", 1);
+    let second = bench.asks_as("two", "a", 1);
+    assert_ne!(first.trials[0].trial, second.trials[0].trial);
+    assert_eq!((bench.asks_as("one", "a", 1), bench.asks_as("two", "a", 1)), (first, second));
+}
+
+#[test]
+fn what_a_trial_keeps_is_bounded_over_all_its_epochs() {
+    let report = |bench: &mut Bench, of: &AskedTrial, epoch, count| {
+        let metrics = (1..count).map(|i| (name(&format!("m{i}")), 1.0)).chain([(name("error"), 1.0)]).collect();
+        bench.step(Input::ReportTrial(SWEEP, Report { trial: of.trial, lease: of.lease, metrics: NamedMetrics { epoch, metrics } }))
+    };
+    let mut bench = Bench::with_external(external(3, 100_000, ""));
+    let of = bench.ask_one("a");
+    // 64 values in each of the first epochs, and 4 in each of the others, would be more than any one of them says.
+    let refusal = report(&mut bench, &of, 1, 64).unwrap_err();
+    let expected = "metrics = 64 values: a trial keeps 400000, so 4 in each of 100000 reports: report fewer, or write fewer epochs in [fixed]";
+    assert_eq!((refusal.to_string().as_str(), refusal.class()), (expected, Class::Invalid));
+    report(&mut bench, &of, 1, 4).unwrap();
+    let mut bench = Bench::with_external(external(3, 6_250, ""));
+    let of = bench.ask_one("a");
+    report(&mut bench, &of, 1, 64).unwrap();
 }
 
 #[test]
