@@ -49,7 +49,8 @@ pub struct Observation {
     pub assignment: Assignment,
     /// How far it was.
     pub stage: Stage,
-    /// Its objective there, turned so that less is better; none for a trial that diverged or failed, which counts as worse than any other.
+    /// Its objective there, turned so that less is better; none for a trial that diverged or failed, or measured no finite value there,
+    /// which counts as worse than any other.
     pub loss: Option<f64>,
 }
 

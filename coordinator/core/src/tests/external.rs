@@ -260,6 +260,48 @@ fn weak_trials_hear_that_they_stop() {
 }
 
 #[test]
+fn a_trial_without_a_value_at_its_rung_is_the_worst_there_and_holds_nobody_up() {
+    let mut bench = Bench::with_external(external(6, 9, "[stopping]\nrule = \"halving\""));
+    let trials = bench.asks("a", 3).trials;
+    for (of, error) in trials.iter().zip([f64::NAN, 1.0, f64::INFINITY]) {
+        bench.reports(of, 1, 2.0).unwrap();
+        bench.reports(of, 2, error).unwrap();
+    }
+    assert_eq!([0, 1, 2].map(|trial| bench.state(trial)), [TrialState::Running, TrialState::Running, TrialState::Stopped]);
+    let rungs = bench.events.iter().filter_map(|event| match event {
+        Event::TrialPassed { rung, .. } => Some((true, rung.rank, rung.of)),
+        Event::TrialStopped { rung, .. } => Some((false, rung.rank, rung.of)),
+        _ => None,
+    });
+    assert_eq!(rungs.collect::<Vec<_>>(), [(true, 1, 1), (true, 1, 2), (false, 2, 3)], "the first to come goes on in any case");
+    // What it comes to later counts.
+    bench.tells(&trials[0], Outcome::Completed, Some(metrics(3, 0.5))).unwrap();
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().best.map(|best| (best.trial, best.objective)), Some((TrialNumber(0), Some(0.5))));
+    // The record holds no number that JSON has not.
+    let log = &bench.core.durable().sweeps[&SWEEP].log;
+    assert!(log.iter().all(|entry| entry.loss.is_none_or(f64::is_finite)), "{log:?}");
+    assert_eq!(crate::replay_decisions(&bench.events), Ok(Vec::new()));
+}
+
+#[test]
+fn any_nan_is_the_same_as_any_other_after_a_restart_too() {
+    let mut bench = Bench::with_external(external(4, 5, ""));
+    let of = bench.ask_one("a");
+    let nan = f64::from_bits(f64::NAN.to_bits() | 1);
+    bench.reports(&of, 1, nan).unwrap();
+    // A store writes JSON.
+    let through_json = |event: &Event| serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
+    let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
+    let stored: Vec<Event> = bench.events.iter().map(through_json).collect();
+    bench.core = Coordinator::recover(config, STORE, 0, stored).unwrap();
+    let events = bench.events.len();
+    for nan in [nan, f64::NAN, -f64::NAN] {
+        bench.reports(&of, 1, nan).unwrap();
+    }
+    assert_eq!(bench.events.len(), events, "it was there already");
+}
+
+#[test]
 fn a_completed_trial_has_an_objective() {
     let mut bench = Bench::with_external(external(3, 2, ""));
     let trials = bench.asks("a", 3).trials;

@@ -124,6 +124,20 @@ fn a_trial_that_diverged_ends_where_its_next_rung_would_have_been() {
 }
 
 #[test]
+fn a_trial_that_completed_without_a_value_at_its_rung_counts() {
+    let mut bench = Bench::with_rungs(2, 2, |_| {});
+    bench.hello(1, "w", 1, 2, &[]);
+    let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
+    bench.epochs(leases[0], 1..=2, f64::NAN);
+    bench.epochs(leases[0], 3..=EPOCHS, 0.1);
+    bench.finish(1, leases[0], Outcome::Completed, None).unwrap();
+    let best = bench.core.sweep(SWEEP).unwrap().best.map(|t| (t.trial, t.objective));
+    assert_eq!(best, Some((TrialNumber(0), Some(0.1))));
+    let log = &bench.core.durable().sweeps[&SWEEP].log;
+    assert_eq!(log.iter().map(|entry| (entry.trial, entry.loss)).collect::<Vec<_>>(), [(0, Some(0.1))]);
+}
+
+#[test]
 fn a_trial_that_waits_for_another_worker_can_be_stopped() {
     let mut bench = Bench::with_rungs(3, 2, |_| {});
     bench.hello(1, "w", 1, 2, &[]);
