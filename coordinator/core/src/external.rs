@@ -200,9 +200,8 @@ fn is_new(sweep: &Sweep, trial: &Trial, metrics: &NamedMetrics) -> Result<bool, 
     // A share for each report, so that no trial finds out at its end that it kept too much.
     let most = MAX_VALUES / u64::from(epochs.max(1));
     if u64::try_from(count).is_ok_and(|count| count > most) {
-        let message = format!(
-            "a trial keeps {MAX_VALUES}, so {most} in each of {epochs} reports: report fewer, or write fewer epochs in [fixed]"
-        );
+        let message =
+            format!("a trial keeps {MAX_VALUES}, so {most} in each of {epochs} reports: report fewer, or write fewer epochs in [fixed]");
         return Err(Problem::with_value("metrics", format!("{count} values"), message));
     }
     let wrong = |message: String| Err(Problem::with_value("epoch", metrics.epoch, message));

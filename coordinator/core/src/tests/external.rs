@@ -156,7 +156,8 @@ fn what_a_trial_keeps_is_bounded_over_all_its_epochs() {
     let of = bench.ask_one("a");
     // 64 values in each of the first epochs, and 4 in each of the others, would be more than any one of them says.
     let refusal = report(&mut bench, &of, 1, 64).unwrap_err();
-    let expected = "metrics = 64 values: a trial keeps 400000, so 4 in each of 100000 reports: report fewer, or write fewer epochs in [fixed]";
+    let expected =
+        "metrics = 64 values: a trial keeps 400000, so 4 in each of 100000 reports: report fewer, or write fewer epochs in [fixed]";
     assert_eq!((refusal.to_string().as_str(), refusal.class()), (expected, Class::Invalid));
     report(&mut bench, &of, 1, 4).unwrap();
     let mut bench = Bench::with_external(external(3, 6_250, ""));
