@@ -12,14 +12,17 @@
 //! value per trial of that.
 #![forbid(unsafe_code)]
 
+mod coded;
 mod grid;
 pub mod importance;
+mod ledger;
 mod random;
 mod results;
 mod rounds;
 mod sobol;
 pub mod stopping;
 mod tpe;
+mod unused;
 mod zoom;
 
 pub use results::{TrialResult, results};

@@ -74,13 +74,16 @@ impl Coded {
         active
     }
 
+    /// Which parameters of a point are active, as bits.
+    pub(super) fn active(&self, point: &[f64]) -> u64 {
+        (0..self.dimensions()).fold(0, |active, j| active | u64::from(self.is_active(j, point, active)) << j)
+    }
+
     /// The key of a point that is snapped.
     pub(super) fn key(&self, point: &[f64]) -> Key {
-        let mut active = 0;
+        let active = self.active(point);
         let cell = |(j, (parameter, unit)): (usize, (&Parameter, &f64))| {
-            let on = self.is_active(j, point, active);
-            active |= u64::from(on) << j;
-            if on { cell(&parameter.domain, *unit) } else { u64::MAX }
+            if active >> j & 1 == 1 { cell(&parameter.domain, *unit) } else { u64::MAX }
         };
         self.space.parameters().iter().zip(point).enumerate().map(cell).collect()
     }
