@@ -1,11 +1,12 @@
 //! A Parzen estimator on the unit cube: a mixture of one product of kernels per trial, and one wide product for what is not known yet.
 
-use std::f64::consts::{PI, SQRT_2};
+use std::f64::consts::{FRAC_1_SQRT_2, PI, SQRT_2};
 
 use caviar_common::assignment::Value;
 use caviar_common::seed::Stream;
 use caviar_common::space::{Domain, Space};
 
+use crate::coded::{level, number};
 use crate::real;
 
 /// So many of the newest trials count in full; the weight of those before falls to `1 / n` at the oldest.
@@ -14,6 +15,8 @@ const FRESH: usize = 25;
 const NARROWEST_ONE_IN: usize = 100;
 /// Centre and width of the wide kernel.
 const WIDE: (f64, f64) = (0.5, 1.0);
+/// A third of a kernel at least lies inside the unit interval: its density there grows by no more than this logarithm.
+const LN_INSIDE: f64 = 1.1;
 /// A kernel whose logarithm is so far below another's adds nothing to their sum that a number could hold.
 const NOTHING: f64 = 45.0;
 
@@ -35,7 +38,7 @@ enum Kernels {
     /// Normal distributions cut to the unit interval.
     Bells(Bells),
     /// The chosen values; none for the wide kernel.
-    Picks(Vec<Option<usize>>),
+    Picks(Vec<Option<u64>>),
     /// The parameter has one value.
     One,
 }
@@ -45,6 +48,8 @@ enum Kernels {
 struct Bells {
     centres: Vec<f64>,
     widths: Vec<f64>,
+    /// What the distance from the centre is multiplied by before it is squared and taken from `ln_peaks`.
+    slopes: Vec<f64>,
     /// How much of each lies in the unit interval.
     insides: Vec<f64>,
     /// The logarithm of its greatest density.
@@ -55,24 +60,31 @@ impl Bells {
     fn push(&mut self, centre: f64, width: f64) {
         let inside = mass(centre, width, 0.0, 1.0);
         self.centres.push(centre);
+        // Most are as narrow as may be, and lie inside: one logarithm serves them all.
+        let same = self.widths.last() == Some(&width) && self.insides.last() == Some(&inside);
+        let known = self.ln_peaks.last().copied().filter(|_| same);
+        self.ln_peaks.push(known.unwrap_or_else(|| -libm::log(width * inside * (2.0 * PI).sqrt())));
         self.widths.push(width);
+        self.slopes.push(FRAC_1_SQRT_2 / width);
         self.insides.push(inside);
-        self.ln_peaks.push(-libm::log(width * inside * (2.0 * PI).sqrt()));
     }
 
     fn add_at(&self, unit: f64, logs: &mut [f64]) {
-        let bells = self.centres.iter().zip(&self.widths).zip(&self.ln_peaks);
-        for (log, ((centre, width), ln_peak)) in logs.iter_mut().zip(bells) {
-            let z = (unit - centre) / width;
-            *log += ln_peak - 0.5 * z * z;
+        let bells = self.centres.iter().zip(&self.slopes).zip(&self.ln_peaks);
+        for (log, ((centre, slope), ln_peak)) in logs.iter_mut().zip(bells) {
+            let z = (unit - centre) * slope;
+            *log += ln_peak - z * z;
         }
     }
 
-    /// Adds the logarithms of their shares of a cell to those that are above `floor`.
+    /// Adds the logarithms of their shares of a cell. What cannot come above `floor` is nothing.
     fn add_of(&self, cell: (f64, f64), floor: f64, logs: &mut [f64]) {
         let bells = self.centres.iter().zip(&self.widths).zip(&self.insides);
-        for (log, ((centre, width), inside)) in logs.iter_mut().zip(bells).filter(|(log, _)| **log > floor) {
-            *log += ln_share(*centre, *width, *inside, cell);
+        for (log, ((centre, width), inside)) in logs.iter_mut().zip(bells) {
+            // The share beyond z widths is less than exp(-z z / 2): most kernels need no error function.
+            let z = (cell.0 - centre).max(centre - cell.1).max(0.0) / width;
+            let most = *log - 0.5 * z * z + LN_INSIDE;
+            *log = if most > floor { *log + ln_share(*centre, *width, *inside, cell) } else { f64::NEG_INFINITY };
         }
     }
 
@@ -130,7 +142,7 @@ impl<'a> Axis<'a> {
     fn new(domain: &'a Domain, units: &[f64]) -> Self {
         let kernels = match domain {
             _ if domain.cardinality() == Some(1) => Kernels::One,
-            Domain::Choice { .. } => Kernels::Picks(units.iter().map(|u| pick(domain, *u)).chain([None]).collect()),
+            Domain::Choice { .. } => Kernels::Picks(units.iter().map(|unit| Some(number(domain, *unit))).chain([None]).collect()),
             Domain::Float { .. } | Domain::Int { .. } => {
                 let mut bells = Bells::default();
                 units.iter().zip(widths(units)).for_each(|(unit, width)| bells.push(*unit, width));
@@ -146,7 +158,7 @@ impl<'a> Axis<'a> {
             Kernels::Bells(bells) => bells.sample(kernel, stream),
             Kernels::Picks(picks) => {
                 let picked = picks.get(kernel).copied().flatten().filter(|_| stream.uniform() < self.kept(kernels));
-                picked.map_or_else(|| stream.uniform(), |index| (real(index) + 0.5) / self.choices())
+                picked.map_or_else(|| stream.uniform(), |index| level(self.domain, index))
             }
             Kernels::One => 0.5,
         }
@@ -165,11 +177,11 @@ impl<'a> Axis<'a> {
         match (&self.kernels, self.domain) {
             (Kernels::Bells(bells), Domain::Float { .. } | Domain::Choice { .. }) => bells.add_at(unit, logs),
             (Kernels::Picks(picks), _) => {
-                let (at, kept) = (pick(self.domain, unit), self.kept(picks.len()));
+                let (at, kept) = (number(self.domain, unit), self.kept(picks.len()));
                 let any = libm::log(1.0 / self.choices());
                 let (same, other) = (libm::log(kept + (1.0 - kept) / self.choices()), any + libm::log(1.0 - kept));
                 for (log, pick) in logs.iter_mut().zip(picks) {
-                    *log += pick.map_or(any, |pick| if Some(pick) == at { same } else { other });
+                    *log += pick.map_or(any, |pick| if pick == at { same } else { other });
                 }
             }
             (Kernels::Bells(_), Domain::Int { .. }) | (Kernels::One, _) => {}
@@ -201,17 +213,6 @@ fn ln_share(centre: f64, width: f64, inside: f64, (low, high): (f64, f64)) -> f6
     libm::log((mass(centre, width, low, high) / inside).max(f64::MIN_POSITIVE))
 }
 
-/// The number of the choice at a point.
-fn pick(domain: &Domain, unit: f64) -> Option<usize> {
-    match domain {
-        Domain::Choice { values } => {
-            let value = domain.decode(unit);
-            values.iter().position(|v| *v == value)
-        }
-        Domain::Float { .. } | Domain::Int { .. } => None,
-    }
-}
-
 /// The part of the unit interval that belongs to the whole number at a point.
 fn cell(domain: &Domain, unit: f64) -> (f64, f64) {
     match (domain, domain.decode(unit).as_f64()) {
@@ -236,7 +237,8 @@ fn weights(n: usize) -> Vec<f64> {
 /// The width of each trial's kernel: the distance to the farther of its two neighbours (Bergstra 2011).
 fn widths(units: &[f64]) -> Vec<f64> {
     let mut order: Vec<(f64, usize)> = units.iter().copied().zip(0..).collect();
-    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    // The bits of numbers that are not negative are in their order.
+    order.sort_unstable_by_key(|(unit, index)| (unit.to_bits(), *index));
     let narrowest = 1.0 / real(NARROWEST_ONE_IN.min(units.len() + 2));
     let at = |place: Option<usize>| place.and_then(|p| order.get(p)).map(|(unit, _)| *unit);
     let mut widths = vec![0.0; units.len()];
