@@ -11,7 +11,7 @@ use crate::reason::Reason;
 pub struct Ask {
     /// The program's mark of the request: the same one again has the same answer.
     pub request_id: Name,
-    /// The program, for people.
+    /// The program. Two of them may use the same mark.
     pub client: Name,
     /// So many at most, at least 1.
     pub count: u32,

@@ -34,13 +34,15 @@ pub const MAX_PARKED: u32 = 64;
 pub const MAX_POINTS_PER_REPORT: usize = 1_024;
 /// Sweeps or trials in one page of a listing.
 pub const MAX_PAGE: usize = 1_000;
+/// Results of an earlier sweep that one which learns from it takes along.
+pub const MAX_EARLIER: usize = 1_000;
 /// Sweeps in one store.
 pub const MAX_SWEEPS: usize = 10_000;
 /// Connected workers.
 pub const MAX_WORKERS: usize = 10_000;
 /// Metrics in one report of a program that runs trials by itself.
 pub const MAX_METRICS: usize = 64;
-/// Values of metrics that one trial of such a program keeps, over all its epochs: it must fit a message.
+/// Values of metrics that one trial of such a program keeps, over all its epochs: it must fit a message. Every report has its share.
 pub const MAX_VALUES: u64 = 400_000;
 /// Trials in one answer to such a program.
 pub const MAX_ASKED: u32 = 1_000;

@@ -139,6 +139,14 @@ impl Point {
         }
     }
 
+    /// How many values it has; those that a network may lack count too.
+    pub fn values(&self) -> usize {
+        match self {
+            Self::Network(_) => Metric::ALL.len(),
+            Self::Named(named) => named.metrics.len(),
+        }
+    }
+
     /// Whether the training goes on from here: a network does not whose loss is infinite or NaN, and a program says itself.
     pub fn is_finite(&self) -> bool {
         match self {

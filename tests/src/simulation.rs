@@ -376,6 +376,22 @@ impl Simulation {
     }
 }
 
+/// What was decided, in order: in virtual time nothing else may matter.
+pub fn decisions(events: &[Event]) -> Vec<&Event> {
+    let is_decision = |e: &&Event| {
+        matches!(
+            e,
+            Event::TrialSampled { .. }
+                | Event::TrialPassed { .. }
+                | Event::TrialStopped { .. }
+                | Event::TrialDecided { .. }
+                | Event::ScoringStarted { .. }
+                | Event::SweepCompleted { .. }
+        )
+    };
+    events.iter().filter(is_decision).collect()
+}
+
 const STORE: StoreId = StoreId(7);
 
 /// Epochs of a simulated training, unless its sweep says otherwise.

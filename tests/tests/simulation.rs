@@ -13,7 +13,7 @@ use caviar_common::outcome::TrialState;
 use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
 use caviar_core::event::{Event, LeaseEnd};
-use caviar_tests::simulation::{EPOCHS, Faults, Simulation};
+use caviar_tests::simulation::{EPOCHS, Faults, Simulation, decisions};
 use proptest::prelude::*;
 
 fn spec(search: &str) -> SweepSpec {
@@ -32,22 +32,6 @@ fn outcome(simulation: &Simulation, sweep: caviar_common::ids::SweepId) -> Strin
     let best = view.best.map(|t| (t.trial, t.objective));
     let decisions = decisions(&simulation.events);
     format!("{:?}\n{best:?}\n{:?}\n{:?}\n{decisions:?}", simulation.result(sweep), view.test, view.rounds)
-}
-
-/// What was decided, in order: in virtual time nothing else may matter.
-fn decisions(events: &[Event]) -> Vec<&Event> {
-    let is_decision = |e: &&Event| {
-        matches!(
-            e,
-            Event::TrialSampled { .. }
-                | Event::TrialPassed { .. }
-                | Event::TrialStopped { .. }
-                | Event::TrialDecided { .. }
-                | Event::ScoringStarted { .. }
-                | Event::SweepCompleted { .. }
-        )
-    };
-    events.iter().filter(is_decision).collect()
 }
 
 fn calm(spec: &SweepSpec, slots: &[u32]) -> String {

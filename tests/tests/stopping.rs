@@ -11,7 +11,7 @@ use caviar_common::spec::file::parse;
 use caviar_common::spec::{Order, StoppingRule, Strategy, SweepSpec};
 use caviar_core::event::Event;
 use caviar_core::replay_decisions;
-use caviar_tests::simulation::{Faults, Simulation};
+use caviar_tests::simulation::{Faults, Simulation, decisions};
 use proptest::prelude::*;
 
 /// Rungs at 2, 6 and 18.
@@ -30,22 +30,6 @@ fn spec(strategy: Strategy, stopping: StoppingRule) -> SweepSpec {
     let mut spec = parse(&text).expect("the spec is right").spec;
     spec.stopping = stopping;
     spec
-}
-
-/// What was decided, in order.
-fn decisions(events: &[Event]) -> Vec<&Event> {
-    let is_decision = |e: &&Event| {
-        matches!(
-            e,
-            Event::TrialSampled { .. }
-                | Event::TrialPassed { .. }
-                | Event::TrialStopped { .. }
-                | Event::TrialDecided { .. }
-                | Event::ScoringStarted { .. }
-                | Event::SweepCompleted { .. }
-        )
-    };
-    events.iter().filter(is_decision).collect()
 }
 
 fn run(seed: u64, spec: &SweepSpec, slots: &[u32], faults: Faults) -> (Simulation, SweepId) {

@@ -122,7 +122,7 @@ fn decide(sweep: &Sweep, number: TrialNumber) -> Option<Event> {
         return trial.state.is_final().then_some(Event::TrialDecided { sweep: sweep.id, trial: number });
     };
     let came_here = |stage| matches!(stage, Stage::Passed(rung) | Stage::Stopped(rung) if rung == trial.passed);
-    let before = sweep.log.iter().filter(|entry| came_here(entry.stage)).filter_map(|entry| entry.loss);
+    let before = sweep.log.iter().filter(|entry| came_here(entry.stage)).map(|entry| entry.loss.unwrap_or(f64::INFINITY));
     let Standing { rank, of, goes_on } = standing(sweep.spec.stopping, before, loss);
     let rung = Rung { number: trial.passed, epoch, rank, of };
     Some(if goes_on {

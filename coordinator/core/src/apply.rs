@@ -222,7 +222,7 @@ fn answer(state: &mut Durable, event: &Event) -> Result<(), Broken> {
     if answers.len() >= MAX_ANSWERS {
         answers.pop_front();
     }
-    answers.push_back(Answer { request_id: request_id.clone(), granted: granted.clone() });
+    answers.push_back(Answer { client: client.clone(), request_id: request_id.clone(), granted: granted.clone() });
     Ok(())
 }
 
@@ -281,7 +281,7 @@ fn finish(state: &mut Durable, lease: LeaseId, outcome: &Outcome, seconds: Optio
 
 fn pass(sweep: &mut Sweep, number: TrialNumber, rung: Rung) -> Result<(), Broken> {
     let loss = loss_at(sweep, number, rung)?;
-    log(sweep, number, Stage::Passed(rung.number), Some(loss))?;
+    log(sweep, number, Stage::Passed(rung.number), loss)?;
     trial_mut(sweep, number)?.passed += 1;
     let Some(next) = sweep.trial(number).map(|trial| sweep.next_due(trial)) else { return Ok(()) };
     let before = std::mem::replace(&mut trial_mut(sweep, number)?.due, next);
@@ -300,7 +300,7 @@ fn stop(state: &mut Durable, id: SweepId, number: TrialNumber, rung: Rung) -> Re
     }
     let sweep = sweep_mut(state, id)?;
     let loss = loss_at(sweep, number, rung)?;
-    log(sweep, number, Stage::Stopped(rung.number), Some(loss))?;
+    log(sweep, number, Stage::Stopped(rung.number), loss)?;
     let trial = trial_mut(sweep, number)?;
     turn(trial, TrialState::Stopped)?;
     // How far past the rung its worker came depends on its speed, and results must not.
@@ -312,11 +312,12 @@ fn stop(state: &mut Durable, id: SweepId, number: TrialNumber, rung: Rung) -> Re
     Ok(())
 }
 
-/// The loss with which a trial comes to the rung that is its next one.
-fn loss_at(sweep: &Sweep, number: TrialNumber, rung: Rung) -> Result<f64, Broken> {
+/// The loss with which a trial comes to the rung that is its next one; none where it is not finite.
+fn loss_at(sweep: &Sweep, number: TrialNumber, rung: Rung) -> Result<Option<f64>, Broken> {
     let trial = sweep.trial(number).filter(|t| t.passed == rung.number && sweep.next_rung(t) == Some(rung.epoch));
     let loss = trial.and_then(|t| sweep.rung_loss(t));
-    loss.ok_or_else(|| Broken(format!("trial {number} cannot be decided at epoch {}", rung.epoch)))
+    let loss = loss.ok_or_else(|| Broken(format!("trial {number} cannot be decided at epoch {}", rung.epoch)))?;
+    Ok(Some(loss).filter(|loss| loss.is_finite()))
 }
 
 fn decide(sweep: &mut Sweep, number: TrialNumber) -> Result<(), Broken> {

@@ -3,6 +3,8 @@
 use caviar_common::assignment::Assignment;
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
+#[cfg(doc)]
+use caviar_common::limits::MAX_EARLIER;
 use caviar_common::metric::{Point, Score};
 use caviar_common::outcome::{Outcome, Work};
 use caviar_common::reason::Reason;
@@ -58,7 +60,7 @@ impl LeaseEnd {
 }
 
 /// The results of an earlier sweep, in the order of its decisions: the values of the parameters that the later sweep searches, and the
-/// loss; none of a trial that diverged or failed.
+/// loss; none of a trial that diverged or failed. [`MAX_EARLIER`] at most: of more, the best half of so many and a spread of the others.
 pub type EarlierResults = Vec<(Assignment, Option<f64>)>;
 
 /// How a trial stood at a rung when it was decided there.

@@ -6,7 +6,7 @@
 
 use caviar_common::ask::{Ask, Asked, AskedTrial, Report, Tell, Verdict};
 use caviar_common::error::Problem;
-use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::ids::{AttemptNumber, LeaseId, SweepId, TrialNumber};
 use caviar_common::limits::MAX_VALUES;
 use caviar_common::metric::{NamedMetrics, Point};
 use caviar_common::outcome::{Outcome, TrialState};
@@ -25,7 +25,7 @@ impl Coordinator {
             Ok(sweep) => sweep,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if let Some(earlier) = sweep.answers.iter().find(|a| a.request_id == ask.request_id) {
+        if let Some(earlier) = sweep.answer(ask) {
             let leases: Vec<LeaseId> = earlier.granted.iter().map(|g| g.lease).collect();
             let leases = leases.into_iter().filter(|lease| self.durable.leases.contains_key(lease));
             self.volatile.heard.extend(leases.map(|lease| (lease, now)));
@@ -46,10 +46,10 @@ impl Coordinator {
         Ok(Ok(Reply::Done))
     }
 
-    /// What the program was given that made this request; none where the sweep is not there.
-    pub fn asked(&self, id: SweepId, request_id: &Name) -> Option<Asked> {
+    /// What the program was given that asked so; none where the sweep is not there.
+    pub fn asked(&self, id: SweepId, ask: &Ask) -> Option<Asked> {
         let sweep = self.durable.sweeps.get(&id)?;
-        let granted = sweep.answers.iter().find(|a| &a.request_id == request_id).map_or(&[][..], |a| &a.granted);
+        let granted = sweep.answer(ask).map_or(&[][..], |a| &a.granted);
         let trial = |Granted { trial, attempt, lease }: &Granted| {
             let Trial { assignment, epochs, reason, .. } = sweep.trial(*trial)?;
             let (assignment, epochs, reason) = (assignment.clone(), *epochs, reason.clone());
@@ -196,16 +196,20 @@ fn is_new(sweep: &Sweep, trial: &Trial, metrics: &NamedMetrics) -> Result<bool, 
     if !metrics.metrics.keys().any(|name| name.as_str() == objective) {
         return Err(Problem::new("metrics", format!("{objective} is missing: report what is optimised under its name")));
     }
-    let count = u64::try_from(metrics.metrics.len()).unwrap_or(u64::MAX);
-    if count.saturating_mul(metrics.epoch.into()) > MAX_VALUES {
-        let message = format!("a trial keeps {MAX_VALUES} values at most: report fewer metrics, or fewer epochs");
+    let (count, epochs) = (metrics.metrics.len(), trial.epochs);
+    // A share for each report, so that no trial finds out at its end that it kept too much.
+    let most = MAX_VALUES / u64::from(epochs.max(1));
+    if u64::try_from(count).is_ok_and(|count| count > most) {
+        let message =
+            format!("a trial keeps {MAX_VALUES}, so {most} in each of {epochs} reports: report fewer, or write fewer epochs in [fixed]");
         return Err(Problem::with_value("metrics", format!("{count} values"), message));
     }
     let wrong = |message: String| Err(Problem::with_value("epoch", metrics.epoch, message));
-    if metrics.epoch > trial.epochs {
-        return wrong(format!("a trial of this sweep makes {} reports at most, as [fixed] epochs says", trial.epochs));
+    if metrics.epoch > epochs {
+        return wrong(format!("a trial of this sweep makes {epochs} reports at most, as [fixed] epochs says"));
     }
-    if let Some(known) = trial.curve.iter().find(|point| point.epoch() == metrics.epoch) {
+    let place = usize::try_from(metrics.epoch).ok().and_then(|epoch| epoch.checked_sub(1));
+    if let Some(known) = place.and_then(|place| trial.curve.get(place)) {
         let same = matches!(known, Point::Named(known) if is_same(known, metrics));
         return if same {
             Ok(false)

@@ -31,7 +31,7 @@ mod workers;
 
 pub use replay::{Difference, replay_decisions};
 
-use caviar_common::ids::{StoreId, SweepId};
+use caviar_common::ids::StoreId;
 
 use event::Event;
 use input::{Config, Decided, Effect, Input, Refusal, Reply, Step};
@@ -156,12 +156,6 @@ impl Coordinator {
         }
         work.events.push(event);
         Ok(())
-    }
-
-    /// Slots that the sweep has.
-    fn running_on(&self, sweep: SweepId) -> usize {
-        let leases = self.durable.leases.iter().filter(|(_, l)| l.sweep == sweep);
-        leases.filter(|(lease, _)| !self.volatile.parked.contains(lease)).count()
     }
 }
 

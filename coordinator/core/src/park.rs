@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use caviar_common::ids::{LeaseId, Name, TrialNumber};
 use caviar_common::limits::MAX_PARKED;
 use caviar_common::message::ToWorker;
-use caviar_common::outcome::Work as Task;
+use caviar_common::outcome::TrialState;
 
 use crate::input::Effect;
 use crate::place::{Free, Next, first_of, waiting};
@@ -24,9 +24,15 @@ pub(crate) type Urgency = (u64, TrialNumber);
 impl Coordinator {
     /// Of the sweep's parked trials on these workers, the one that is needed first.
     pub(crate) fn first_parked(&self, sweep: &Sweep, free: &[Free<'_>]) -> Option<(Urgency, LeaseId)> {
-        let parked = self.trainings(sweep).filter(|(lease, ..)| self.volatile.parked.contains(lease));
-        let here = parked.filter(|(_, record, _)| free.iter().any(|f| *f.name == record.worker));
-        here.map(|(lease, _, trial)| (urgency(sweep, trial), lease)).min()
+        let here = self.parked(sweep).filter(|(.., worker)| free.iter().any(|f| f.name == *worker));
+        here.map(|(urgency, lease, _)| (urgency, lease)).min()
+    }
+
+    /// The sweep's parked trials, and who holds them.
+    fn parked<'a>(&'a self, sweep: &'a Sweep) -> impl Iterator<Item = (Urgency, LeaseId, &'a Name)> {
+        let records = self.volatile.parked.iter().filter_map(|lease| Some((*lease, self.durable.leases.get(lease)?)));
+        let mine = records.filter(|(_, record)| record.sweep == sweep.id);
+        mine.filter_map(|(lease, record)| Some((urgency(sweep, sweep.trial(record.trial)?), lease, &record.worker)))
     }
 
     /// A training to park, and what is to have its slot.
@@ -38,20 +44,20 @@ impl Coordinator {
     }
 
     fn displace_in(&self, sweep: &Sweep, may_begin: bool) -> Option<(LeaseId, Next)> {
+        let waits = waiting(sweep).next().map(|task| task.urgency());
+        let first = waits.into_iter().chain(self.parked(sweep).map(|(urgency, ..)| urgency)).min()?;
         let ahead = self.trainings(sweep).filter(|(lease, _, trial)| sweep.is_ready(trial) && !self.volatile.parked.contains(lease));
-        let ahead = ahead.filter_map(|(lease, record, trial)| {
-            let worker = self.connected_as(&record.worker).filter(|f| f.worker.can_park)?;
-            Some((urgency(sweep, trial), lease, worker))
-        });
-        let mut ahead: Vec<(Urgency, LeaseId, Free<'_>)> = ahead.collect();
+        let ahead = ahead.map(|(lease, record, trial)| (urgency(sweep, trial), lease, &record.worker));
+        let mut ahead: Vec<(Urgency, LeaseId, &Name)> = ahead.filter(|(urgency, ..)| first < *urgency).collect();
         // What is needed last makes room first.
         ahead.sort_by_key(|(urgency, ..)| Reverse(*urgency));
-        ahead.iter().find_map(|(least, lease, worker)| {
-            let parked = self.first_parked(sweep, std::slice::from_ref(worker)).filter(|(urgency, _)| urgency < least);
+        ahead.into_iter().find_map(|(least, lease, worker)| {
+            let worker = &self.connected_as(worker).filter(|f| f.worker.can_park)?;
+            let parked = self.first_parked(sweep, std::slice::from_ref(worker)).filter(|(urgency, _)| *urgency < least);
             let may_begin = may_begin && worker.held - worker.active < MAX_PARKED;
-            let mut tasks = waiting(sweep).take_while(|task| may_begin && task.urgency() < *least);
+            let mut tasks = waiting(sweep).take_while(|task| may_begin && task.urgency() < least);
             let task = tasks.find(|task| self.takes(worker, task));
-            Some((*lease, first_of(parked, task.map(|task| (worker, task)))?))
+            Some((lease, first_of(parked, task.map(|task| (worker, task)))?))
         })
     }
 
@@ -95,14 +101,17 @@ impl Coordinator {
         Ok(())
     }
 
-    /// The sweep's trials that workers hold.
+    /// The sweep's trials that workers hold. All of them are in flight: this is asked on every step, and leases are many.
     fn trainings<'a>(&'a self, sweep: &'a Sweep) -> impl Iterator<Item = (LeaseId, &'a Lease, &'a Trial)> {
-        let leases = self
-            .durable
-            .leases
-            .iter()
-            .filter(|(_, record)| record.sweep == sweep.id && record.work == Task::Train && record.program_ms.is_none());
-        leases.filter_map(|(lease, record)| Some((*lease, record, sweep.trial(record.trial)?)))
+        let in_flight = (!sweep.spec.data.is_external()).then_some(&sweep.in_flight).into_iter().flatten();
+        let running = in_flight.filter_map(|(_, number)| sweep.trial(*number)).filter(|trial| trial.state == TrialState::Running);
+        running.filter_map(|trial| Some((trial.lease?, self.durable.leases.get(&trial.lease?)?, trial)))
+    }
+
+    /// Slots that the sweep has.
+    pub(crate) fn running_on(&self, sweep: &Sweep) -> usize {
+        let trainings = self.trainings(sweep).filter(|(lease, ..)| !self.volatile.parked.contains(lease)).count();
+        trainings + usize::from(sweep.scoring.as_ref().is_some_and(|scoring| scoring.lease.is_some()))
     }
 }
 

@@ -68,8 +68,14 @@ impl Coordinator {
             self.give(next, work)?;
         }
         while let Some((ahead, next)) = self.displace() {
-            self.park(ahead, work)?;
-            self.give(next, work)?;
+            // A worker takes a grant when it has a slot, and parks while it has not parked all it may.
+            if matches!(next, Next::Resume(_)) {
+                self.give(next, work)?;
+                self.park(ahead, work)?;
+            } else {
+                self.park(ahead, work)?;
+                self.give(next, work)?;
+            }
         }
         Ok(())
     }
@@ -91,7 +97,7 @@ impl Coordinator {
         let mut free: Vec<&Free<'_>> = with_slots.iter().collect();
         let has_parked = |s: &Sweep| self.volatile.parked.iter().any(|l| self.durable.leases.get(l).is_some_and(|l| l.sweep == s.id));
         let sweeps = self.durable.sweeps.values().filter(|s| waiting(s).next().is_some() || has_parked(s));
-        let mut sweeps: Vec<(usize, &Sweep)> = sweeps.map(|s| (self.running_on(s.id), s)).collect();
+        let mut sweeps: Vec<(usize, &Sweep)> = sweeps.map(|s| (self.running_on(s), s)).collect();
         sweeps.sort_by_key(|(running, sweep)| (*running, sweep.id));
         // Where one suspect finds no place, none of its kind does: thousands may wait after a network was away.
         let mut refused = BTreeSet::new();

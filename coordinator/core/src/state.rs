@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use caviar_common::ask::Ask;
 use caviar_common::assignment::Assignment;
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
@@ -115,6 +116,8 @@ pub struct Sweep {
 /// What a program was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
+    /// The program.
+    pub client: Name,
     /// Its mark of the request.
     pub request_id: Name,
     /// The trials.
@@ -244,6 +247,11 @@ impl Sweep {
         self.trials.get(usize::try_from(number.0).ok()?)
     }
 
+    /// What was answered when the same program asked the same before.
+    pub fn answer(&self, ask: &Ask) -> Option<&Answer> {
+        self.answers.iter().find(|answer| answer.request_id == ask.request_id && answer.client == ask.client)
+    }
+
     /// The losses of what a lease is for.
     pub fn losses(&self, lease: &Lease) -> Losses {
         match lease.work {
@@ -259,7 +267,7 @@ impl Sweep {
 
     /// The objective turned so that less is better; none unless the trial is completed and cannot be stopped any more.
     pub fn loss(&self, trial: &Trial) -> Option<f64> {
-        // A trial that ended before the rung, or has no value there, is not decided at it; nor is any once the search is over.
+        // A trial that ended before the rung, or diverged there, is not decided at it; nor is any once the search is over.
         let may_stop = self.phase == Phase::Searching && self.rung_loss(trial).is_some();
         let is_complete = trial.state == TrialState::Completed && !may_stop;
         let value = self.objective(trial).filter(|v| v.is_finite() && is_complete)?;
@@ -284,13 +292,13 @@ impl Sweep {
         rung.map_or(trial.end, |epoch| trial.time_of(epoch))
     }
 
-    /// The trial's objective at its next rung, turned so that less is better; none while it has not come there. One that diverges or
-    /// fails never comes.
+    /// The trial's objective at its next rung, turned so that less is better; none while it has not come there. A network that diverges
+    /// never comes; what a program measured there without a finite value is worse than any other.
     pub fn rung_loss(&self, trial: &Trial) -> Option<f64> {
         let epoch = usize::try_from(self.next_rung(trial)?).ok()?;
         let metrics = trial.curve.get(epoch.checked_sub(1)?).filter(|metrics| metrics.is_finite())?;
-        let value = metrics.get(&self.spec.objective.metric).filter(|v| v.is_finite())?;
-        Some(self.spec.objective.goal.as_loss(value))
+        let value = metrics.get(&self.spec.objective.metric).filter(|v| v.is_finite());
+        Some(value.map_or(f64::INFINITY, |value| self.spec.objective.goal.as_loss(value)))
     }
 
     /// Whether what is decided next of the trial can be, as far as its own results go.

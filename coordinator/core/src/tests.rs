@@ -2,7 +2,7 @@
 
 use caviar_common::data::DataSummary;
 use caviar_common::error::Class;
-use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, StoreId, TrialNumber};
+use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, StoreId, SweepId, TrialNumber};
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::{Outcome, SweepState, TrialState, Work as Task};

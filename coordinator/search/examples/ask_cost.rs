@@ -1,5 +1,5 @@
-//! What an ask costs late in a sweep: CPU time per ask of `strategy = "zoom"`, ten parameters, each ask after one more result, averaged
-//! over asks in a row, the fits among them.
+//! What an ask costs late in a sweep: CPU time per ask of the strategies that learn, ten parameters, each ask after one more result,
+//! averaged over asks in a row, the fits among them.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::as_conversions, clippy::indexing_slicing, reason = "a program for measuring")]
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a program, not part of the pure library")]
 
@@ -12,7 +12,7 @@ use caviar_common::spec::{Strategy, SweepSpec};
 use caviar_search::{Ask, Observation, Question, Stage, build};
 
 /// Six numbers, two whole numbers, two choices.
-fn spec() -> SweepSpec {
+fn spec(strategy: Strategy) -> SweepSpec {
     let text = "name = \"t\"\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 1\nparallelism = 8\n";
     let mut spec = parse(text).unwrap().spec;
     let domain = |i: usize| match i {
@@ -22,7 +22,7 @@ fn spec() -> SweepSpec {
     };
     let parameter = |i| Parameter { name: format!("p{i}"), domain: domain(i), when: None, points: None };
     spec.space = Space::new((0..10).map(parameter).collect()).unwrap();
-    spec.search.strategy = Strategy::Zoom;
+    spec.search.strategy = strategy;
     spec
 }
 
@@ -45,8 +45,14 @@ fn cpu_ns() -> f64 {
 }
 
 fn main() {
-    let spec = spec();
-    println!("finished  pending  asks  ms of CPU per ask");
+    println!("strategy  finished  pending  asks  ms of CPU per ask");
+    for strategy in [Strategy::Zoom, Strategy::Tpe] {
+        measure(strategy);
+    }
+}
+
+fn measure(strategy: Strategy) {
+    let spec = spec(strategy);
     for finished in [100u32, 1_000, 10_000] {
         for flying in [8, 64] {
             let mut stream = Seed::derive(5, 0, Purpose::Sample).stream(0);
@@ -65,7 +71,7 @@ fn main() {
                 let done = pending.remove(0);
                 log.push(observe(&spec.space, finished + i, done));
             }
-            println!("{finished:8}  {flying:7}  {asks:4}  {:.3}", spent / f64::from(asks) / 1e6);
+            println!("{:8}  {finished:8}  {flying:7}  {asks:4}  {:.3}", strategy.name(), spent / f64::from(asks) / 1e6);
         }
     }
 }

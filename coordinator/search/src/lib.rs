@@ -12,14 +12,17 @@
 //! value per trial of that.
 #![forbid(unsafe_code)]
 
+mod coded;
 mod grid;
 pub mod importance;
+mod ledger;
 mod random;
 mod results;
 mod rounds;
 mod sobol;
 pub mod stopping;
 mod tpe;
+mod unused;
 mod zoom;
 
 pub use results::{TrialResult, results};
@@ -49,7 +52,8 @@ pub struct Observation {
     pub assignment: Assignment,
     /// How far it was.
     pub stage: Stage,
-    /// Its objective there, turned so that less is better; none for a trial that diverged or failed, which counts as worse than any other.
+    /// Its objective there, turned so that less is better; none for a trial that diverged or failed, or measured no finite value there,
+    /// which counts as worse than any other.
     pub loss: Option<f64>,
 }
 

@@ -9,7 +9,7 @@ use crate::{Observation, Stage};
 pub struct TrialResult<'a> {
     /// The trial's latest entry in the log.
     pub latest: &'a Observation,
-    /// Its final loss, or what it is expected to become; none for a trial that diverged or failed.
+    /// Its final loss, or what it is expected to become; none for a trial that diverged, failed, or had no finite value at its last rung.
     pub loss: Option<f64>,
 }
 

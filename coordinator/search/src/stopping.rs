@@ -33,7 +33,7 @@ pub struct Standing {
     pub goes_on: bool,
 }
 
-/// How a trial with this `loss` stands among those that came to the rung `before` it. All losses are finite.
+/// How a trial with this `loss` stands among those that came to the rung `before` it. One that has no finite loss there has infinity.
 ///
 /// Halving: it goes on if it is in the best third. Median (after Golovin et al., "Google Vizier", 2017): if it is not worse than the
 /// median. The first to come goes on in any case.

@@ -60,3 +60,44 @@ fn learn(mut results: Results) -> Result<ImportanceView, TooLittle> {
         pairs: pairs.into_iter().take(MAX_PAIRS).map(|p| PairView { parameters: p.names, share: p.share }).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::task::Poll;
+
+    use caviar_common::data::DataSummary;
+    use caviar_common::ids::Name;
+    use caviar_common::spec::file::parse;
+    use caviar_core::input::{Config, Input, Reply};
+    use tokio::sync::watch;
+    use tonic::Code;
+
+    use super::*;
+    use crate::driver;
+    use crate::store::sqlite::SqliteStore;
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_forest_holds_no_copy_of_the_results() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("caviar.db")).unwrap();
+        let driver = driver::start(Config::default(), Box::new(store)).unwrap();
+        let (_stop, stopping) = watch::channel(false);
+        let api = Api::new(driver.handle.clone(), stopping);
+        let text = "name = \"x\"\n[data]\nsource = \"external\"\n[space]\nC = { low = 0, high = 1 }\n[search]\nstrategy = \"random\"\n\
+                    trials = 3\nparallelism = 3\n[objective]\nmetric = \"m\"\ngoal = \"minimize\"\n";
+        let (spec, request_id) = (Box::new(parse(text).unwrap().spec), Name::parse("name", "r").unwrap());
+        let create = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
+        let Ok(Reply::Sweep(sweep)) = driver.handle.apply(create).await.unwrap() else { panic!("no sweep") };
+        let busy = Arc::clone(&api.growers).acquire_owned().await.unwrap();
+        let mut asked = Box::pin(api.importance(sweep));
+        // It comes as far as it can, and waits.
+        std::future::poll_fn(|context| Poll::Ready(assert!(asked.as_mut().poll(context).is_pending()))).await;
+        for input in [Input::CancelSweep(sweep), Input::DeleteSweep(sweep)] {
+            driver.handle.apply(input).await.unwrap().unwrap();
+        }
+        drop(busy);
+        let error = asked.await.unwrap_err();
+        assert_eq!(error.code(), Code::NotFound, "it looked once it might: {error}");
+    }
+}

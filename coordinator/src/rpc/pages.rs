@@ -3,6 +3,7 @@
 use caviar_common::error::{Class, Problem, Problems};
 use caviar_common::ids::SweepId;
 use caviar_common::limits::MAX_PAGE;
+use caviar_common::metric::Point;
 use caviar_common::view::TrialView;
 use caviar_core::Coordinator;
 use caviar_core::query::TrialFilter;
@@ -14,8 +15,8 @@ use tonic::Status;
 const DEFAULT_PAGE: usize = 100;
 /// Bytes of a page: below the 4 MiB that a client accepts by default.
 const MAX_PAGE_BYTES: usize = 3 << 20;
-/// Epochs in the curves of one page.
-const MAX_PAGE_POINTS: usize = 50_000;
+/// Values in the curves of one page.
+const MAX_PAGE_VALUES: usize = 200_000;
 
 /// The length of a page: what is too much is cut, as the next page brings the rest.
 pub(super) fn length(page_size: u32) -> usize {
@@ -78,11 +79,12 @@ pub(super) fn trials(core: &Coordinator, sweep: SweepId, filter: &TrialFilter) -
     if !filter.with_curves {
         return Some(bare);
     }
-    let mut points = 0;
+    let kept = core.durable().sweeps.get(&sweep)?;
+    let mut values = 0;
     let mut page = Vec::new();
     for view in bare {
-        points += view.last.map_or(0, |last| usize::try_from(last.epoch()).unwrap_or(usize::MAX));
-        if points > MAX_PAGE_POINTS && !page.is_empty() {
+        values += kept.trial(view.trial).map_or(0, |trial| trial.curve.iter().map(Point::values).sum());
+        if values > MAX_PAGE_VALUES && !page.is_empty() {
             break;
         }
         page.extend(core.trial(sweep, view.trial, true));
@@ -92,6 +94,12 @@ pub(super) fn trials(core: &Coordinator, sweep: SweepId, filter: &TrialFilter) -
 
 #[cfg(test)]
 mod tests {
+    use caviar_common::ask::{Ask, Report};
+    use caviar_common::data::DataSummary;
+    use caviar_common::ids::{Name, StoreId};
+    use caviar_common::metric::NamedMetrics;
+    use caviar_common::spec::file::parse;
+    use caviar_core::input::{Config, Input, Reply};
     use caviar_proto::v1;
 
     use super::*;
@@ -105,6 +113,28 @@ mod tests {
         for nonsense in ["7", "zzzzzzzzzzzzzzzz7", "0123456789abcdef", "é123456789abcdef0"] {
             assert_eq!(listing.place(nonsense).unwrap_err().code(), tonic::Code::InvalidArgument, "{nonsense}");
         }
+    }
+
+    #[test]
+    fn a_page_of_curves_ends_where_their_values_are_many() {
+        let text = "name = \"x\"\n[data]\nsource = \"external\"\n[fixed]\nepochs = 2000\n[space]\nC = { low = 0, high = 1 }\n\
+                    [search]\nstrategy = \"random\"\ntrials = 3\nparallelism = 3\n[objective]\nmetric = \"m0\"\ngoal = \"minimize\"\n";
+        let (spec, name) = (Box::new(parse(text).unwrap().spec), |text: &str| Name::parse("name", text).unwrap());
+        let mut core = Coordinator::new(Config::default(), StoreId(1));
+        let create = Input::CreateSweep { request_id: name("r"), spec, data: DataSummary::default() };
+        let Ok(Reply::Sweep(sweep)) = core.step(0, create).unwrap().reply else { panic!("no sweep") };
+        let ask = Ask { request_id: name("a"), client: name("c"), count: 3, lease_ms: 1_000 };
+        core.step(0, Input::AskTrials(sweep, ask.clone())).unwrap().reply.unwrap();
+        for of in core.asked(sweep, &ask).unwrap().trials {
+            for epoch in 1..=1_600 {
+                let metrics = (0..64).map(|i| (name(&format!("m{i}")), 0.5)).collect();
+                let report = Report { trial: of.trial, lease: of.lease, metrics: NamedMetrics { epoch, metrics } };
+                core.step(0, Input::ReportTrial(sweep, report)).unwrap().reply.unwrap();
+            }
+        }
+        let page = |with_curves| trials(&core, sweep, &TrialFilter { limit: 10, with_curves, ..TrialFilter::default() }).unwrap();
+        assert_eq!((page(false).len(), page(true).len()), (3, 1), "a hundred thousand values each");
+        assert_eq!(page(true)[0].curve.len(), 1_600);
     }
 
     #[test]

@@ -28,8 +28,8 @@ impl TrialService for Trials {
         let mut changes = self.0.driver.changes();
         loop {
             self.0.apply(Input::AskTrials(sweep, ask.clone())).await?;
-            let request_id = ask.request_id.clone();
-            let asked = self.0.read(move |core| core.asked(sweep, &request_id)).await?.ok_or_else(|| deleted(sweep))?;
+            let asked = ask.clone();
+            let asked = self.0.read(move |core| core.asked(sweep, &asked)).await?.ok_or_else(|| deleted(sweep))?;
             let answer = || Ok(Response::new(encode_asked(&asked)));
             if asked.over || !asked.trials.is_empty() {
                 return answer();

@@ -2,8 +2,13 @@
 
 /// `application_id` of the file: "CVIA".
 pub(super) const APPLICATION_ID: i64 = 0x4356_4941;
-/// `user_version` of the file: raised with every change of the tables or of the events' JSON, from the first release on.
-pub(super) const FORMAT: i64 = 1;
+/// `user_version` of the file: raised with every change of the tables, or of the events' JSON
+/// that an older release cannot read. What is older is brought to it when it is opened.
+pub(super) const FORMAT: i64 = 2;
+
+/// What brings the tables of format 1 to format 2, and whether it was done: some stores of format 1 have the column.
+pub(super) const ADD_NAMED: &str = "ALTER TABLE metrics ADD COLUMN named TEXT";
+pub(super) const HAS_NAMED: &str = "SELECT count(*) FROM pragma_table_info('metrics') WHERE name = 'named'";
 
 /// `store` has one row: which store this is. `events` is the truth. The others are there for people, and are written in the same transactions.
 ///

@@ -11,7 +11,7 @@ use caviar_core::event::Event;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::schema::{APPLICATION_ID, FORMAT, TABLES};
+use super::schema::{ADD_NAMED, APPLICATION_ID, FORMAT, HAS_NAMED, TABLES};
 use super::{Store, StoreError, tables};
 
 /// How long to wait for a lock that a process may be about to give up.
@@ -50,33 +50,39 @@ impl SqliteStore {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-        let is_new = judge(connection)?;
+        let found = judge(connection)?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-        if is_new {
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        match found {
+            None => {
+                transaction.execute_batch(TABLES)?;
+                transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            }
+            Some(..2) if transaction.query_row(HAS_NAMED, [], |row| row.get::<_, i64>(0))? == 0 => {
+                transaction.execute_batch(ADD_NAMED)?;
+            }
+            Some(_) => {}
         }
         // Always a write: it takes the lock, which is then kept, and shows that the file can be written.
         transaction.pragma_update(None, "user_version", FORMAT)?;
         let id: i64 = transaction.query_row("SELECT id FROM store", [], |row| row.get(0))?;
         transaction.commit()?;
         self.id = StoreId(id.cast_unsigned());
-        tracing::debug!(path = %path.display(), is_new, "store opened");
+        tracing::debug!(path = %path.display(), ?found, "store opened");
         Ok(())
     }
 }
 
-/// Whether the file is new.
-fn judge(connection: &Connection) -> Result<bool, Unfit> {
+/// The format of the store; none where the file is new.
+fn judge(connection: &Connection) -> Result<Option<i64>, Unfit> {
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (application, format) = (number("application_id")?, number("user_version")?);
     if application == APPLICATION_ID {
-        return if format > FORMAT { Err(Unfit::Newer(format)) } else { Ok(false) };
+        return if format > FORMAT { Err(Unfit::Newer(format)) } else { Ok(Some(format)) };
     }
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application == 0 && format == 0 && tables == 0 { Ok(true) } else { Err(Unfit::Foreign) }
+    if application == 0 && format == 0 && tables == 0 { Ok(None) } else { Err(Unfit::Foreign) }
 }
 
 /// Why a file that could be opened is not used.

@@ -173,9 +173,9 @@ impl World {
             return self.step(Input::CreateSweep { request_id: name(&format!("x{pick}")), spec, data: DataSummary::default() });
         };
         let request_id = name(&format!("r{}", pick % 8));
-        let ask = Ask { request_id: request_id.clone(), client: name("w0"), count: 1, lease_ms: 1_000 };
-        self.step(Input::AskTrials(sweep, ask));
-        let Some(AskedTrial { trial, lease, .. }) = self.live.asked(sweep, &request_id).and_then(|mut asked| asked.trials.pop()) else {
+        let ask = Ask { request_id, client: name("w0"), count: 1, lease_ms: 1_000 };
+        self.step(Input::AskTrials(sweep, ask.clone()));
+        let Some(AskedTrial { trial, lease, .. }) = self.live.asked(sweep, &ask).and_then(|mut asked| asked.trials.pop()) else {
             return;
         };
         let epoch = 1 + self.live.trial(sweep, trial, false).and_then(|t| t.last).map_or(0, |last| last.epoch());

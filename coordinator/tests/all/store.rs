@@ -146,7 +146,7 @@ fn a_newer_store_is_refused() {
     written(&path, &[]);
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
-    assert!(error.to_string().contains("has format 99, and this release reads up to format 1"), "{error}");
+    assert!(error.to_string().contains("has format 99, and this release reads up to format 2"), "{error}");
 }
 
 #[test]
@@ -167,6 +167,29 @@ fn a_store_from_before_memory_was_counted_is_read() {
     let read = loaded(&mut SqliteStore::open(&path).unwrap());
     let counted = read.iter().filter(|event| matches!(event, Event::TrialFinished { memory_bytes: Some(_), .. })).count();
     assert_eq!((read.len(), counted), (every_kind().len(), 0));
+}
+
+#[test]
+fn a_store_from_before_programs_measured_takes_what_they_measure() {
+    for (from, drops) in [(1, true), (1, false), (2, false)] {
+        let (_directory, path) = place();
+        written(&path, &[created(1, "digits"), sampled(1, 0)]);
+        let connection = Connection::open(&path).unwrap();
+        if drops {
+            connection.execute("ALTER TABLE metrics DROP COLUMN named", []).unwrap();
+        }
+        connection.pragma_update(None, "user_version", from).unwrap();
+        drop(connection);
+        let measured = every_kind().into_iter().filter(|event| matches!(event, Event::EpochRecorded { .. }));
+        let measured: Vec<Event> = measured.collect();
+        written(&path, &measured);
+        written(&path, &[]);
+        assert_eq!(text(&path, "SELECT count(*) FROM metrics WHERE named IS NOT NULL"), "1", "{from} {drops}");
+        assert_eq!(
+            (text(&path, "PRAGMA user_version").as_str(), loaded(&mut SqliteStore::open(&path).unwrap()).len()),
+            ("2", 2 + measured.len())
+        );
+    }
 }
 
 #[test]

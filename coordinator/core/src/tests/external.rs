@@ -28,9 +28,13 @@ impl Bench {
     }
 
     fn asks(&mut self, request: &str, count: u32) -> Asked {
-        let ask = Ask { request_id: name(request), client: name("python"), count, lease_ms: LEASE };
-        self.step(Input::AskTrials(SWEEP, ask)).unwrap();
-        self.core.asked(SWEEP, &name(request)).unwrap()
+        self.asks_as("python", request, count)
+    }
+
+    fn asks_as(&mut self, client: &str, request: &str, count: u32) -> Asked {
+        let ask = Ask { request_id: name(request), client: name(client), count, lease_ms: LEASE };
+        self.step(Input::AskTrials(SWEEP, ask.clone())).unwrap();
+        self.core.asked(SWEEP, &ask).unwrap()
     }
 
     fn ask_one(&mut self, request: &str) -> AskedTrial {
@@ -134,6 +138,34 @@ fn what_is_said_again_changes_nothing() {
 }
 
 #[test]
+fn an_answer_is_for_whoever_asked() {
+    let mut bench = Bench::with_external(external(9, 1, ""));
+    let first = bench.asks_as("one", "a", 1);
+    let second = bench.asks_as("two", "a", 1);
+    assert_ne!(first.trials[0].trial, second.trials[0].trial);
+    assert_eq!((bench.asks_as("one", "a", 1), bench.asks_as("two", "a", 1)), (first, second));
+}
+
+#[test]
+fn what_a_trial_keeps_is_bounded_over_all_its_epochs() {
+    let report = |bench: &mut Bench, of: &AskedTrial, epoch, count| {
+        let metrics = (1..count).map(|i| (name(&format!("m{i}")), 1.0)).chain([(name("error"), 1.0)]).collect();
+        bench.step(Input::ReportTrial(SWEEP, Report { trial: of.trial, lease: of.lease, metrics: NamedMetrics { epoch, metrics } }))
+    };
+    let mut bench = Bench::with_external(external(3, 100_000, ""));
+    let of = bench.ask_one("a");
+    // 64 values in each of the first epochs, and 4 in each of the others, would be more than any one of them says.
+    let refusal = report(&mut bench, &of, 1, 64).unwrap_err();
+    let expected =
+        "metrics = 64 values: a trial keeps 400000, so 4 in each of 100000 reports: report fewer, or write fewer epochs in [fixed]";
+    assert_eq!((refusal.to_string().as_str(), refusal.class()), (expected, Class::Invalid));
+    report(&mut bench, &of, 1, 4).unwrap();
+    let mut bench = Bench::with_external(external(3, 6_250, ""));
+    let of = bench.ask_one("a");
+    report(&mut bench, &of, 1, 64).unwrap();
+}
+
+#[test]
 fn an_answer_is_the_same_after_a_restart_and_the_trial_goes_on() {
     let mut bench = Bench::with_external(external(4, 3, ""));
     let asked = bench.asks("a", 2);
@@ -226,6 +258,48 @@ fn weak_trials_hear_that_they_stop() {
     assert_eq!((view.state, view.curve.len(), view.objective), (TrialState::Stopped, 2, Some(1.0)));
     // Their places are free.
     assert_eq!(bench.asks("b", 3).trials.len(), 2);
+}
+
+#[test]
+fn a_trial_without_a_value_at_its_rung_is_the_worst_there_and_holds_nobody_up() {
+    let mut bench = Bench::with_external(external(6, 9, "[stopping]\nrule = \"halving\""));
+    let trials = bench.asks("a", 3).trials;
+    for (of, error) in trials.iter().zip([f64::NAN, 1.0, f64::INFINITY]) {
+        bench.reports(of, 1, 2.0).unwrap();
+        bench.reports(of, 2, error).unwrap();
+    }
+    assert_eq!([0, 1, 2].map(|trial| bench.state(trial)), [TrialState::Running, TrialState::Running, TrialState::Stopped]);
+    let rungs = bench.events.iter().filter_map(|event| match event {
+        Event::TrialPassed { rung, .. } => Some((true, rung.rank, rung.of)),
+        Event::TrialStopped { rung, .. } => Some((false, rung.rank, rung.of)),
+        _ => None,
+    });
+    assert_eq!(rungs.collect::<Vec<_>>(), [(true, 1, 1), (true, 1, 2), (false, 2, 3)], "the first to come goes on in any case");
+    // What it comes to later counts.
+    bench.tells(&trials[0], Outcome::Completed, Some(metrics(3, 0.5))).unwrap();
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().best.map(|best| (best.trial, best.objective)), Some((TrialNumber(0), Some(0.5))));
+    // The record holds no number that JSON has not.
+    let log = &bench.core.durable().sweeps[&SWEEP].log;
+    assert!(log.iter().all(|entry| entry.loss.is_none_or(f64::is_finite)), "{log:?}");
+    assert_eq!(crate::replay_decisions(&bench.events), Ok(Vec::new()));
+}
+
+#[test]
+fn any_nan_is_the_same_as_any_other_after_a_restart_too() {
+    let mut bench = Bench::with_external(external(4, 5, ""));
+    let of = bench.ask_one("a");
+    let nan = f64::from_bits(f64::NAN.to_bits() | 1);
+    bench.reports(&of, 1, nan).unwrap();
+    // A store writes JSON.
+    let through_json = |event: &Event| serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
+    let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
+    let stored: Vec<Event> = bench.events.iter().map(through_json).collect();
+    bench.core = Coordinator::recover(config, STORE, 0, stored).unwrap();
+    let events = bench.events.len();
+    for nan in [nan, f64::NAN, -f64::NAN] {
+        bench.reports(&of, 1, nan).unwrap();
+    }
+    assert_eq!(bench.events.len(), events, "it was there already");
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! What is decided at rungs, who hears of it, and who is parked meanwhile. Rungs are at 2 and 6 of 10 epochs.
 
+use std::collections::BTreeSet;
+
+use caviar_common::limits::MAX_PARKED;
 use caviar_common::spec::{Order, StoppingRule};
 use caviar_common::view::StoppedView;
 
@@ -121,6 +124,20 @@ fn a_trial_that_diverged_ends_where_its_next_rung_would_have_been() {
 }
 
 #[test]
+fn a_trial_that_completed_without_a_value_at_its_rung_counts() {
+    let mut bench = Bench::with_rungs(2, 2, |_| {});
+    bench.hello(1, "w", 1, 2, &[]);
+    let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
+    bench.epochs(leases[0], 1..=2, f64::NAN);
+    bench.epochs(leases[0], 3..=EPOCHS, 0.1);
+    bench.finish(1, leases[0], Outcome::Completed, None).unwrap();
+    let best = bench.core.sweep(SWEEP).unwrap().best.map(|t| (t.trial, t.objective));
+    assert_eq!(best, Some((TrialNumber(0), Some(0.1))));
+    let log = &bench.core.durable().sweeps[&SWEEP].log;
+    assert_eq!(log.iter().map(|entry| (entry.trial, entry.loss)).collect::<Vec<_>>(), [(0, Some(0.1))]);
+}
+
+#[test]
 fn a_trial_that_waits_for_another_worker_can_be_stopped() {
     let mut bench = Bench::with_rungs(3, 2, |_| {});
     bench.hello(1, "w", 1, 2, &[]);
@@ -169,6 +186,28 @@ fn who_runs_ahead_gives_its_slot_to_what_is_needed_before_it_and_goes_on_after_t
     bench.epochs(ahead, 7..=EPOCHS, 1.0);
     bench.finish(1, ahead, Outcome::Completed, None).unwrap();
     assert_eq!((bench.state(0), bench.sweep_state()), (TrialState::Completed, SweepState::Scoring));
+}
+
+/// A worker takes no more than so many: what it is asked to park beyond them trains on.
+#[test]
+fn a_worker_that_has_parked_all_it_may_goes_on_with_one_before_it_parks_another() {
+    let most = usize::try_from(MAX_PARKED).unwrap();
+    let mut bench = Bench::with_rungs(MAX_PARKED + 2, MAX_PARKED + 2, |_| {});
+    let (mut parked, mut exchanges) = (BTreeSet::new(), 0);
+    bench.hello(1, "w", 1, 1, &[]);
+    for number in 0..=MAX_PARKED {
+        // Better than all before it, so it passes the rung at 2 and runs ahead to that at 6.
+        let lease = bench.grants()[0].lease;
+        bench.epochs(lease, 1..=6, 100.0 - f64::from(number));
+        for effect in &bench.effects {
+            match effect {
+                Effect::Send(_, ToWorker::Park { lease }) => assert!(parked.len() < most && parked.insert(*lease)),
+                Effect::Send(_, ToWorker::Unpark { lease }) => exchanges += u32::from(parked.remove(lease)),
+                Effect::Send(..) | Effect::Close(..) | Effect::Changed(_) => {}
+            }
+        }
+    }
+    assert_eq!((parked.len(), exchanges), (most, 1));
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! A sweep that learns from an earlier one.
+#![expect(clippy::as_conversions, reason = "small numbers, made here")]
 
 use std::collections::BTreeMap;
 
 use caviar_common::assignment::Value;
+use caviar_common::limits::MAX_EARLIER;
 
 use super::*;
 
@@ -54,6 +56,34 @@ fn the_results_are_taken_along_and_outlive_the_earlier_sweep() {
     assert_eq!(restarted.durable(), bench.core.durable());
     // The same request again finds the sweep, though there is nothing to learn from any more.
     assert_eq!(bench.learn(learning_from("s", "")).unwrap(), reply);
+}
+
+#[test]
+fn of_many_results_the_best_are_taken_and_some_of_all_others() {
+    let most = u32::try_from(MAX_EARLIER).unwrap();
+    let trials = 3 * most;
+    let mut bench = Bench::new();
+    bench.create("s", trials, 0).unwrap();
+    bench.hello(1, "w", 1, 1, &[]);
+    for i in 0..trials {
+        let lease = bench.grants()[0].lease;
+        // Every rank once, in no order.
+        let loss = f64::from(i * 7 % trials) / f64::from(trials);
+        bench.report(1, lease, vec![point(1, loss), point(2, loss)]).unwrap();
+        bench.finish(1, lease, Outcome::Completed, None).unwrap();
+    }
+    bench.learn(learning_from("s", "")).unwrap();
+    let taken = &bench.core.durable().sweeps[&SweepId(2)].warm_start;
+    // The objective is the accuracy, 1 - loss / 10.
+    let rank = |loss: &Option<f64>| ((loss.unwrap() + 1.0) * 10.0 * f64::from(trials)).round() as u32;
+    let in_order: Vec<u32> = taken.iter().map(|(_, loss)| rank(loss)).collect();
+    let mut ranks = in_order.clone();
+    ranks.sort_unstable();
+    assert_eq!((ranks.len(), ranks.last()), (MAX_EARLIER, Some(&(trials - 1))), "the worst is among them");
+    assert_eq!(ranks[..MAX_EARLIER / 2], (0..most / 2).collect::<Vec<u32>>(), "and so is the best half");
+    assert!(ranks.windows(2).all(|pair| (1..=6).contains(&(pair[1] - pair[0]))), "the others lie evenly: {ranks:?}");
+    let place = |rank: &u32| (0..trials).position(|i| i * 7 % trials == *rank).unwrap();
+    assert!(in_order.iter().map(place).is_sorted(), "in the order of the decisions");
 }
 
 #[test]

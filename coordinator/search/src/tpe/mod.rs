@@ -9,17 +9,18 @@
 //! the parameters of one condition have a joint density of their own, made of the trials that have them.
 
 mod parzen;
-mod unused;
 
-use caviar_common::assignment::Assignment;
+use std::collections::BTreeSet;
+
 use caviar_common::reason::{Reason, Source};
 use caviar_common::seed::{Purpose, Seed, Stream};
-use caviar_common::space::{Parameter, Space};
+use caviar_common::space::Space;
 
+use crate::coded::{Coded, Key, PARKED};
+use crate::ledger::Ledger;
 use crate::random::draw;
-use crate::{Ask, Question, Region, Sampler, Suggestion, results};
+use crate::{Ask, Question, Region, Sampler, Suggestion, unused};
 use parzen::Density;
-use unused::Used;
 
 /// So many results are waited for: until then every trial is random.
 const INITIAL: usize = 10;
@@ -31,14 +32,16 @@ const GOOD_MOST: usize = 25;
 const OTHERS_MOST: usize = 1000;
 const CANDIDATES: usize = 24;
 
-/// Trees of Parzen estimators.
+/// Trees of Parzen estimators. What is kept between two questions is the log in sorted form.
 #[derive(Debug)]
 pub(crate) struct Tpe {
-    space: Space,
+    coded: Coded,
     seed: u64,
+    scramble: u32,
     whole: Region,
     /// Numbers of parameters that are active together, each group after the one that its condition looks at.
     groups: Vec<Vec<usize>>,
+    ledger: Ledger,
 }
 
 impl Tpe {
@@ -52,96 +55,93 @@ impl Tpe {
                 None => groups.push(vec![index]),
             }
         }
-        Self { space, seed, whole, groups }
+        let scramble = Seed::derive(seed, 0, Purpose::Scramble).word();
+        Self { coded: Coded::new(space), seed, scramble, whole, groups, ledger: Ledger::default() }
     }
 
-    fn stream(&self, trial: u32, index: u64) -> Stream {
-        Seed::derive(self.seed, u64::from(trial), Purpose::Candidates).stream(index)
-    }
-
-    /// The best of the candidates that were not used, if any.
-    fn best(&self, question: &Question<'_>, good: &[&Assignment], others: &[&Assignment], used: &Used<'_>) -> Option<Assignment> {
-        let mut stream = self.stream(question.trial, 0);
-        let pairs: Vec<Pair<'_>> = self.groups.iter().filter_map(|group| Pair::new(&self.space, group, good, others)).collect();
-        let mut candidates: Vec<(f64, Assignment)> = (0..CANDIDATES).map(|_| self.candidate(&pairs, &mut stream)).collect();
+    /// The point of the best of the candidates that `free` allows, if any.
+    fn best(&self, trial: u32, pending: &[Vec<f64>], free: &dyn Fn(&[f64]) -> bool) -> Option<Vec<f64>> {
+        let (good, others) = self.split(pending);
+        let pairs: Vec<Pair<'_>> = self.groups.iter().map(|group| Pair::new(&self.coded, group, &good, &others)).collect();
+        let mut stream = Seed::derive(self.seed, u64::from(trial), Purpose::Candidates).stream(0);
+        let mut candidates: Vec<(f64, Vec<f64>)> = (0..CANDIDATES).map(|_| self.candidate(&pairs, &mut stream)).collect();
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
-        candidates.into_iter().map(|(_, assignment)| assignment).find(|assignment| !used.contains(assignment))
+        candidates.into_iter().map(|(_, point)| point).find(|point| free(point))
     }
 
     /// A draw from `l`, and the logarithm of `l / g` there.
-    fn candidate(&self, pairs: &[Pair<'_>], stream: &mut Stream) -> (f64, Assignment) {
-        let (mut score, mut assignment) = (0.0, Assignment::default());
+    fn candidate(&self, pairs: &[Pair<'_>], stream: &mut Stream) -> (f64, Vec<f64>) {
+        let (mut score, mut point) = (0.0, vec![PARKED; self.coded.dimensions()]);
+        let mut active = 0;
         for pair in pairs {
-            if !pair.is_active(&self.space, &assignment) {
+            if !pair.group.first().is_some_and(|first| self.coded.is_active(*first, &point, active)) {
                 continue;
             }
-            let point = pair.good.sample(stream);
-            score += pair.good.ln_at(&point) - pair.others.ln_at(&point);
-            for (parameter, unit) in pair.parameters.iter().zip(&point) {
-                assignment.insert(parameter.name.clone(), parameter.domain.decode(*unit));
+            let units = pair.good.sample(stream);
+            score += pair.good.ln_at(&units) - pair.others.ln_at(&units);
+            for (j, unit) in pair.group.iter().zip(units) {
+                active |= 1 << j;
+                point.iter_mut().skip(*j).take(1).for_each(|place| *place = unit);
             }
         }
-        (score, assignment)
+        self.coded.snap(&mut point);
+        (score, point)
+    }
+
+    /// The points of the good trials and of the others, each in the order of the log. A trial without a loss is never good.
+    fn split<'a>(&'a self, pending: &'a [Vec<f64>]) -> (Vec<&'a [f64]>, Vec<&'a [f64]>) {
+        let count = self.ledger.len().div_ceil(GOOD_ONE_IN).min(GOOD_MOST);
+        let good: BTreeSet<usize> = self.ledger.ranked().take(count).map(|(_, place)| place).collect();
+        let flying = pending.iter().rev().map(Vec::as_slice);
+        let known = (0..self.ledger.len()).rev().filter(|place| !good.contains(place)).map(|place| self.ledger.point(place));
+        let mut others: Vec<&[f64]> = flying.chain(known).take(OTHERS_MOST).collect();
+        others.reverse();
+        (good.into_iter().map(|place| self.ledger.point(place)).collect(), others)
     }
 }
 
 impl Sampler for Tpe {
     fn ask(&mut self, question: &Question<'_>) -> Ask {
-        let results = results(question.log);
-        let known: Vec<&Assignment> = results.iter().map(|r| &r.latest.assignment).collect();
-        let used = Used::new(&known, question.pending);
-        let found = if known.len() < INITIAL {
-            let assignment = draw(&self.space, self.seed, question.trial, &self.whole);
-            (!used.contains(&assignment)).then_some((assignment, Source::Random))
+        if question.log.len() < self.ledger.absorbed() {
+            // A shorter log is another one.
+            self.ledger = Ledger::default();
+        }
+        self.ledger.absorb(&self.coded, question.log);
+        let pending: Vec<Vec<f64>> = question.pending.iter().map(|a| self.coded.encode(a)).collect();
+        let keys: BTreeSet<Key> = pending.iter().map(|point| self.coded.key(point)).collect();
+        let free = |point: &[f64]| {
+            let key = self.coded.key(point);
+            !keys.contains(&key) && !self.ledger.is_used(&key)
+        };
+        let found = if self.ledger.len() < INITIAL {
+            let point = self.coded.encode(&draw(self.coded.space(), self.seed, question.trial, &self.whole));
+            free(&point).then_some((point, Source::Random))
         } else {
-            let losses: Vec<Option<f64>> = results.iter().map(|r| r.loss).collect();
-            let (good, mut others) = split(&known, &losses);
-            others.extend(question.pending);
-            let others = others.get(others.len().saturating_sub(OTHERS_MOST)..).unwrap_or_default();
-            self.best(question, &good, others, &used).map(|assignment| (assignment, Source::Tpe))
+            self.best(question.trial, &pending, &free).map(|point| (point, Source::Tpe))
         };
         // All of them are used: a small space is nearly used up, or the search is sure of itself. What is left gets its turn.
-        let found = found.or_else(|| Some((used.another(&self.space, &mut self.stream(question.trial, 1))?, Source::Random)));
+        let next = || Some((unused::next(&self.coded, self.scramble, question.trial, &free)?, Source::Sobol));
         let seen = u32::try_from(question.log.len()).unwrap_or(u32::MAX);
-        found.map_or(Ask::Exhausted, |(assignment, source)| {
-            Ask::Suggest(Suggestion { assignment, reason: Reason { seen, ..Reason::of(source) } })
+        found.or_else(next).map_or(Ask::Exhausted, |(point, source)| {
+            Ask::Suggest(Suggestion { assignment: self.coded.decode(&point), reason: Reason { seen, ..Reason::of(source) } })
         })
     }
 }
 
-/// The good trials and the others, each in the order of the log. A trial without a loss is never good.
-fn split<'a>(known: &[&'a Assignment], losses: &[Option<f64>]) -> (Vec<&'a Assignment>, Vec<&'a Assignment>) {
-    let good = known.len().div_ceil(GOOD_ONE_IN).min(GOOD_MOST);
-    let finite = losses.iter().enumerate().filter_map(|(i, loss)| loss.filter(|l| l.is_finite()).map(|l| (l, i)));
-    let mut order: Vec<(f64, usize)> = finite.collect();
-    order.sort_by(|a, b| a.0.total_cmp(&b.0));
-    order.truncate(good);
-    let is_good: Vec<bool> = (0..known.len()).map(|i| order.iter().any(|(_, best)| *best == i)).collect();
-    let of = |wanted: bool| known.iter().zip(&is_good).filter(|(_, good)| **good == wanted).map(|(a, _)| *a).collect();
-    (of(true), of(false))
-}
-
 /// The two densities over the parameters of one condition.
 struct Pair<'a> {
-    parameters: Vec<&'a Parameter>,
+    group: &'a [usize],
     good: Density<'a>,
     others: Density<'a>,
 }
 
 impl<'a> Pair<'a> {
-    fn new(space: &'a Space, group: &[usize], good: &[&Assignment], others: &[&Assignment]) -> Option<Self> {
-        let parameters: Vec<&Parameter> = group.iter().filter_map(|i| space.parameters().get(*i)).collect();
-        let first = parameters.first()?;
-        let points = |trials: &[&Assignment]| -> Vec<Vec<f64>> {
-            let with = trials.iter().filter(|a| a.get(&first.name).is_some());
-            with.map(|a| parameters.iter().map(|p| a.get(&p.name).and_then(|v| p.domain.encode(v)).unwrap_or(0.5)).collect()).collect()
+    fn new(coded: &'a Coded, group: &'a [usize], good: &[&[f64]], others: &[&[f64]]) -> Self {
+        let density = |trials: &[&[f64]]| {
+            let has = |point: &&&[f64]| group.first().is_some_and(|first| coded.active(point) >> first & 1 == 1);
+            Density::new(coded.space(), group, &trials.iter().filter(has).copied().collect::<Vec<_>>())
         };
-        let (good, others) = (Density::new(&parameters, &points(good)), Density::new(&parameters, &points(others)));
-        Some(Self { parameters, good, others })
-    }
-
-    fn is_active(&self, space: &Space, assignment: &Assignment) -> bool {
-        self.parameters.first().is_some_and(|first| space.is_active(first, assignment))
+        Self { group, good: density(good), others: density(others) }
     }
 }
 

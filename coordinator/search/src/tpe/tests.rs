@@ -1,8 +1,8 @@
 #![allow(clippy::as_conversions, reason = "small numbers, made here")]
 
-use caviar_common::assignment::Value;
+use caviar_common::assignment::{Assignment, Value};
 use caviar_common::scale::Scale;
-use caviar_common::space::{Condition, Domain, Holds};
+use caviar_common::space::{Condition, Domain, Holds, Parameter};
 use proptest::prelude::*;
 
 use super::*;

@@ -4,7 +4,7 @@
 
 use caviar_common::seed::Stream;
 
-use super::coded::Coded;
+use crate::coded::Coded;
 use crate::real;
 
 /// How many candidates are drawn before any is moved, and the shares of them from the box and from changes of the best trials.

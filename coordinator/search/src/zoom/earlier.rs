@@ -8,8 +8,8 @@ use caviar_common::scale::Scale;
 use caviar_common::space::Domain;
 
 use super::NMIN;
-use super::coded::{Coded, PARKED};
-use super::ledger::{Ledger, Summary};
+use crate::coded::{Coded, PARKED};
+use crate::ledger::{Ledger, Summary};
 use crate::{WarmStart, real};
 
 /// A choice that is there no more lies here, and so apart from all that are.

@@ -1,10 +1,10 @@
 //! What an ask needs of the results: the box, and the model of those in and near it. A function of the log alone.
 
-use super::coded::Coded;
 use super::earlier::Earlier;
 use super::gp::{Model, Theta};
-use super::ledger::{Ledger, Summary};
 use super::{NMAX, TOP};
+use crate::coded::Coded;
+use crate::ledger::{Ledger, Summary};
 use crate::real;
 
 /// Results of an earlier sweep are this much noisier.
@@ -137,12 +137,11 @@ pub(super) struct Local {
 }
 
 impl Local {
-    pub(super) fn new(coded: &Coded, record: &Record<'_>, theta: Theta, chosen: &[usize]) -> Self {
+    pub(super) fn new(coded: &Coded, record: &Record<'_>, theta: Theta, chosen: &[usize], side: f64) -> Self {
         let training = Training::new(record, chosen);
         let model = Model::new(&theta, coded.choices(), &training.points, &training.y, &training.factors);
         let centre = record.centre();
         let middle = record.point(centre).to_vec();
-        let side = record.ledger.side();
         Self {
             side,
             centre: record.trial(centre),

@@ -16,15 +16,12 @@
 //! the log's entries in sorted form, the last fit, which sees the log up to a milestone only, and what follows from the two.
 
 mod candidates;
-mod coded;
 mod earlier;
 mod fit;
 mod gp;
-mod ledger;
 mod local;
 mod score;
 mod side;
-mod unused;
 
 use caviar_common::reason::{Expected, Ranking, Reason, Source};
 use caviar_common::seed::{Purpose, Seed, Stream};
@@ -32,13 +29,14 @@ use caviar_common::space::Domain;
 use caviar_common::spec::{Goal, SweepSpec};
 
 use candidates::{Ground, ROUNDS};
-use coded::{Coded, Key};
 use earlier::Earlier;
 use gp::{Belief, Theta};
-use ledger::Ledger;
 use local::{Local, Nearest, Record, Training};
 use side::SideReplay;
 
+use crate::coded::{self, Coded, Key};
+use crate::ledger::{self, Ledger};
+use crate::unused;
 use crate::{Ask, Interval, Observation, Question, Region, Sampler, Suggestion, WarmStart};
 
 /// Trials before the search begins: the centre of the space and a Sobol sequence. Fewer where there is an earlier sweep.
@@ -62,9 +60,13 @@ pub(crate) struct Zoom {
     seed: u64,
     scramble: u32,
     goal: Goal,
-    parallelism: u32,
+    /// Trials before the search begins.
+    initial: u32,
     earlier: Earlier,
     ledger: Ledger,
+    /// The side of the box after the log, and before it.
+    side: SideReplay,
+    first_side: SideReplay,
     /// The last fit, and how many results it saw.
     fitted: Option<(usize, Theta)>,
     nearest: Nearest,
@@ -82,37 +84,31 @@ impl Zoom {
     pub(crate) fn new(spec: &SweepSpec, earlier: &[WarmStart]) -> Self {
         let coded = Coded::new(spec.space.clone());
         let earlier = Earlier::new(&coded, earlier);
-        let parallelism = spec.search.parallelism;
-        let mut zoom = Self {
+        let initial = if earlier.len() == 0 { INITIAL } else { INITIAL_WARM };
+        let first_side = SideReplay::new(coded.dimensions(), spec.search.parallelism, initial);
+        Self {
             seed: spec.seed,
             scramble: Seed::derive(spec.seed, 0, Purpose::Scramble).word(),
             goal: spec.objective.goal,
-            parallelism,
+            initial,
             earlier,
-            ledger: Ledger::new(SideReplay::new(1, 1, 0)),
+            ledger: Ledger::default(),
+            side: first_side.clone(),
+            first_side,
             coded,
             fitted: None,
             nearest: Nearest::default(),
             local: None,
-        };
-        zoom.ledger = zoom.empty_ledger();
-        zoom
-    }
-
-    fn empty_ledger(&self) -> Ledger {
-        Ledger::new(SideReplay::new(self.coded.dimensions(), self.parallelism, self.initial()))
-    }
-
-    fn initial(&self) -> u32 {
-        if self.earlier.len() == 0 { INITIAL } else { INITIAL_WARM }
+        }
     }
 
     /// Takes in what is new. A shorter log is another one.
     fn absorb(&mut self, log: &[Observation]) {
         if log.len() < self.ledger.absorbed() {
-            self.ledger = self.empty_ledger();
+            (self.ledger, self.side) = (Ledger::default(), self.first_side.clone());
             (self.fitted, self.local, self.nearest) = (None, None, Nearest::default());
         }
+        self.side.absorb(log.get(self.ledger.absorbed()..).unwrap_or_default());
         self.ledger.absorb(&self.coded, log);
     }
 
@@ -236,7 +232,7 @@ impl Zoom {
         let centre = record.centre();
         let near = |count| self.nearest.of(&self.coded, &record, centre, &theta.scales, count);
         let chosen = local::chosen(&record, near);
-        let local = Local::new(&self.coded, &record, theta.clone(), &chosen);
+        let local = Local::new(&self.coded, &record, theta.clone(), &chosen, self.side.side());
         self.fitted = Some((fit, theta));
         self.local = Some((self.ledger.absorbed(), local));
     }
@@ -245,7 +241,7 @@ impl Zoom {
     fn fit(&self, count: usize, log: &[Observation]) -> Theta {
         // The entries after that are not looked at: the fit is the same whenever it is made.
         let entries = self.ledger.entered(count.saturating_sub(self.earlier.len()));
-        let mut ledger = self.empty_ledger();
+        let mut ledger = Ledger::default();
         ledger.absorb(&self.coded, log.get(..entries).unwrap_or(log));
         let record = Record::new(&self.coded, &ledger, &self.earlier);
         let even = vec![1.0; self.coded.dimensions()];
@@ -267,7 +263,7 @@ impl Sampler for Zoom {
         };
         let mut stream = Seed::derive(self.seed, u64::from(question.trial), Purpose::Candidates).stream(0);
         let results = self.earlier.len() + self.ledger.len();
-        let first = question.trial == 0 || question.trial < self.initial() || results < NMIN;
+        let first = question.trial == 0 || question.trial < self.initial || results < NMIN;
         let found = if first {
             let source = if question.trial == 0 && self.earlier.len() > 0 { Source::WarmStart } else { Source::Initial };
             Some(Found { point: self.first(question.trial), reason: Reason::of(source) })

@@ -1,7 +1,7 @@
 //! The side of the box: halved after failures, doubled after successes (Eriksson et al., "Scalable Global Optimization via Local
 //! Bayesian Optimization", 2019).
 
-use crate::real;
+use crate::{Observation, Stage, real};
 
 const FIRST: f64 = 0.8;
 const GREATEST: f64 = 1.6;
@@ -30,8 +30,19 @@ impl SideReplay {
         Self { side: FIRST, successes: 0, failures: 0.0, patience, free, best: None }
     }
 
+    /// What the log has more.
+    pub(super) fn absorb(&mut self, log: &[Observation]) {
+        for observation in log {
+            match observation.stage {
+                Stage::Passed(_) => {}
+                Stage::Stopped(_) => self.take(None),
+                Stage::Ended => self.take(observation.loss.filter(|loss| loss.is_finite())),
+            }
+        }
+    }
+
     /// A trial is over, with its final loss; none if it failed or was stopped, which says that others were better.
-    pub(super) fn take(&mut self, loss: Option<f64>) {
+    fn take(&mut self, loss: Option<f64>) {
         let better = loss.is_some_and(|loss| self.best.is_none_or(|best| loss < best - BETTER * best.abs()));
         self.best = match (self.best, loss) {
             (Some(best), Some(loss)) => Some(best.min(loss)),

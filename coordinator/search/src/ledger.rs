@@ -6,15 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::coded::{Coded, Key};
-use super::side::SideReplay;
+use crate::coded::{Coded, Key};
 use crate::{Observation, Stage};
 
 /// The class of trials that are over.
 const ENDED: u32 = u32::MAX;
 
 /// What is known of the log so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ledger {
     absorbed: usize,
     /// Where each trial stands in the order of first entries.
@@ -30,7 +29,6 @@ pub(super) struct Ledger {
     classes: BTreeMap<u32, Vec<(f64, usize)>>,
     /// Gains from each rung to the next, sorted.
     gains: BTreeMap<u32, Vec<f64>>,
-    side: SideReplay,
 }
 
 /// What turns losses into what the model learns from.
@@ -55,21 +53,6 @@ impl Summary {
 }
 
 impl Ledger {
-    pub(super) fn new(side: SideReplay) -> Self {
-        Self {
-            absorbed: 0,
-            places: BTreeMap::new(),
-            trials: Vec::new(),
-            points: Vec::new(),
-            latest: Vec::new(),
-            entered: Vec::new(),
-            used: BTreeSet::new(),
-            classes: BTreeMap::new(),
-            gains: BTreeMap::new(),
-            side,
-        }
-    }
-
     /// Entries taken in.
     pub(super) const fn absorbed(&self) -> usize {
         self.absorbed
@@ -87,11 +70,6 @@ impl Ledger {
             match self.places.get(&observation.trial) {
                 Some(place) => self.advance(*place, class, loss),
                 None => self.enter(coded, observation, class, loss),
-            }
-            match observation.stage {
-                Stage::Passed(_) => {}
-                Stage::Stopped(_) => self.side.take(None),
-                Stage::Ended => self.side.take(loss),
             }
         }
     }
@@ -137,6 +115,12 @@ impl Ledger {
         &self.points
     }
 
+    /// The point of a trial; empty where there is none.
+    pub(super) fn point(&self, place: usize) -> &[f64] {
+        let d = self.points.len() / self.len().max(1);
+        self.points.get(place * d..(place + 1) * d).unwrap_or_default()
+    }
+
     pub(super) fn trial(&self, place: usize) -> u32 {
         self.trials.get(place).copied().unwrap_or_default()
     }
@@ -148,11 +132,6 @@ impl Ledger {
 
     pub(super) fn is_used(&self, key: &Key) -> bool {
         self.used.contains(key)
-    }
-
-    /// The side of the box.
-    pub(super) const fn side(&self) -> f64 {
-        self.side.side()
     }
 
     /// The losses that are known or expected, and the places of their trials, best first; equal ones in the order of the log.

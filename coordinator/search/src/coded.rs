@@ -74,13 +74,16 @@ impl Coded {
         active
     }
 
+    /// Which parameters of a point are active, as bits.
+    pub(super) fn active(&self, point: &[f64]) -> u64 {
+        (0..self.dimensions()).fold(0, |active, j| active | u64::from(self.is_active(j, point, active)) << j)
+    }
+
     /// The key of a point that is snapped.
     pub(super) fn key(&self, point: &[f64]) -> Key {
-        let mut active = 0;
+        let active = self.active(point);
         let cell = |(j, (parameter, unit)): (usize, (&Parameter, &f64))| {
-            let on = self.is_active(j, point, active);
-            active |= u64::from(on) << j;
-            if on { cell(&parameter.domain, *unit) } else { u64::MAX }
+            if active >> j & 1 == 1 { number(&parameter.domain, *unit) } else { u64::MAX }
         };
         self.space.parameters().iter().zip(point).enumerate().map(cell).collect()
     }
@@ -92,7 +95,7 @@ impl Coded {
         let parameters = self.space.parameters();
         let (Some(above), Some(child)) = (parameters.get(parent.dimension), parameters.get(j)) else { return false };
         match &parent.holds {
-            Some(holds) => usize::try_from(cell(&above.domain, *unit)).ok().and_then(|i| holds.get(i)) == Some(&true),
+            Some(holds) => usize::try_from(number(&above.domain, *unit)).ok().and_then(|i| holds.get(i)) == Some(&true),
             None => holds(&self.space, above, child, *unit),
         }
     }
@@ -129,13 +132,13 @@ fn snapped(domain: &Domain, unit: f64) -> f64 {
         Domain::Float { low, high, .. } if low < high => unit.clamp(0.0, 1.0),
         Domain::Float { .. } => level(domain, 0),
         Domain::Int { .. } => domain.encode(&domain.decode(unit)).unwrap_or(PARKED),
-        Domain::Choice { .. } => level(domain, cell(domain, unit)),
+        Domain::Choice { .. } => level(domain, number(domain, unit)),
     }
 }
 
 /// The number of the cell in which a point lies: of the value, for whole numbers and choices.
 #[expect(clippy::as_conversions, reason = "the conversion saturates; numbers of cells are far below 2^53")]
-fn cell(domain: &Domain, unit: f64) -> u64 {
+pub(super) fn number(domain: &Domain, unit: f64) -> u64 {
     match domain {
         Domain::Float { low, high, .. } if low < high => (unit * CELLS) as u64,
         Domain::Float { .. } => 0,

@@ -2,7 +2,7 @@
 
 use caviar_common::space::Domain;
 
-use super::coded::{Coded, PARKED, level};
+use crate::coded::{Coded, PARKED, level, whole};
 
 /// The length of the sequence.
 const POINTS: u32 = 65_536;
@@ -53,7 +53,7 @@ fn steps(domain: &Domain) -> u64 {
 
 fn step(domain: &Domain, i: u64) -> f64 {
     match domain {
-        Domain::Float { low, high, .. } if low < high => (super::coded::whole(i) + 0.5) / super::coded::whole(STEPS),
+        Domain::Float { low, high, .. } if low < high => (whole(i) + 0.5) / whole(STEPS),
         Domain::Float { .. } | Domain::Int { .. } | Domain::Choice { .. } => level(domain, i),
     }
 }
