@@ -7,6 +7,8 @@
 //! A value that implements [`Simd`] is the proof that its instructions are there (only [`super::Family`] makes one, after
 //! detection), so all methods are safe.
 
+use super::transpose::transpose;
+
 /// Floats in a vector.
 pub(crate) const LANES: usize = 16;
 
@@ -95,6 +97,18 @@ pub(crate) trait Simd: Copy {
     fn shift_left(self, x: Self::U, by: u32) -> Self::U;
     /// x >> by, with `by` below 32.
     fn shift_right(self, x: Self::U, by: u32) -> Self::U;
+
+    /// Writes the columns of a square as rows: row i of it lies at `from(i)`.
+    #[inline(always)]
+    fn transpose<'a>(self, from: impl Fn(usize) -> &'a Lanes, to: [&mut Lanes; LANES]) {
+        let square = std::array::from_fn(
+            #[inline(always)]
+            |row| self.load(from(row)),
+        );
+        for (column, to) in transpose(self, square).into_iter().zip(to) {
+            self.store(column, to);
+        }
+    }
 
     /// The sum of all lanes, in every lane: halves first, as a tree.
     #[inline(always)]

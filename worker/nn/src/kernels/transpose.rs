@@ -50,18 +50,18 @@ impl Block<'_> {
         let (from, to) = (self.from.as_chunks::<N>().0.as_chunks::<LANES>().0, self.to.as_chunks_mut::<M>().0.as_chunks_mut::<LANES>().0);
         for (row, from) in from.iter().enumerate() {
             for (column, to) in to.iter_mut().enumerate() {
-                let square = std::array::from_fn(
-                    #[inline(always)]
-                    |index| {
-                        let vector = &from[index][column];
-                        // The next block lies far away: no hardware guesses that.
-                        simd.prefetch(vector.as_ptr().wrapping_add(self.next));
-                        simd.load(vector)
-                    },
-                );
-                for (vector, to) in transpose(simd, square).into_iter().zip(to) {
-                    simd.store(vector, &mut to[row]);
+                for vectors in from {
+                    // The next block lies far away: no hardware guesses that.
+                    simd.prefetch(vectors[column].as_ptr().wrapping_add(self.next));
                 }
+                simd.transpose(
+                    #[inline(always)]
+                    |index| &from[index][column],
+                    to.each_mut().map(
+                        #[inline(always)]
+                        |vectors| &mut vectors[row],
+                    ),
+                );
             }
         }
     }

@@ -345,6 +345,29 @@ impl Simd for Avx2 {
         }
     }
 
+    /// A quarter of the square at a time: a whole one is twice what the registers hold.
+    #[inline(always)]
+    fn transpose<'a>(self, from: impl Fn(usize) -> &'a Lanes, mut to: [&mut Lanes; LANES]) {
+        for top in [0, 8] {
+            for left in [0, 4, 8, 12] {
+                // SAFETY: as in splat; four floats lie at each place.
+                let pairs = std::array::from_fn(
+                    #[inline(always)]
+                    |row| unsafe {
+                        let quarter = |row: usize| _mm_loadu_ps(from(row)[left..left + 4].as_ptr());
+                        _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(quarter(top + row)), quarter(top + row + 4))
+                    },
+                );
+                // SAFETY: as in splat.
+                let columns = unsafe { columns_of_8(pairs) };
+                for (column, to) in columns.into_iter().zip(&mut to[left..]) {
+                    // SAFETY: as in splat; eight floats lie behind `top`.
+                    unsafe { _mm256_storeu_ps(to[top..top + 8].as_mut_ptr(), column) };
+                }
+            }
+        }
+    }
+
     #[inline(always)]
     fn splat_word(self, x: u32) -> [__m256i; 2] {
         // SAFETY: as in splat.
@@ -396,4 +419,23 @@ unsafe fn equal_of_8(a: __m256, b: __m256) -> __m256 {
 unsafe fn select_of_8(mask: __m256, yes: __m256, no: __m256) -> __m256 {
     // SAFETY: the caller has the instructions.
     unsafe { _mm256_or_ps(_mm256_and_ps(mask, yes), _mm256_andnot_ps(mask, no)) }
+}
+
+/// Four columns of eight rows, of vectors that hold four columns of row i and of row i + 4.
+///
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+unsafe fn columns_of_8([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
+    // SAFETY: the caller has the instructions.
+    unsafe {
+        let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+        let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+        [
+            _mm256_shuffle_ps::<0x44>(ab, cd),
+            _mm256_shuffle_ps::<0xee>(ab, cd),
+            _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+            _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+        ]
+    }
 }
