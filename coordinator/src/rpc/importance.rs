@@ -92,7 +92,8 @@ mod tests {
         let busy = Arc::clone(&api.growers).acquire_owned().await.unwrap();
         let mut asked = Box::pin(api.importance(sweep));
         // It comes as far as it can, and waits.
-        std::future::poll_fn(|context| Poll::Ready(assert!(asked.as_mut().poll(context).is_pending()))).await;
+        let waits = std::future::poll_fn(|context| Poll::Ready(asked.as_mut().poll(context).is_pending())).await;
+        assert!(waits);
         for input in [Input::CancelSweep(sweep), Input::DeleteSweep(sweep)] {
             driver.handle.apply(input).await.unwrap().unwrap();
         }

@@ -269,10 +269,9 @@ fn a_trial_without_a_value_at_its_rung_is_the_worst_there_and_holds_nobody_up() 
         bench.reports(of, 2, error).unwrap();
     }
     assert_eq!([0, 1, 2].map(|trial| bench.state(trial)), [TrialState::Running, TrialState::Running, TrialState::Stopped]);
-    let rungs = bench.events.iter().filter_map(|event| match event {
-        Event::TrialPassed { rung, .. } => Some((true, rung.rank, rung.of)),
-        Event::TrialStopped { rung, .. } => Some((false, rung.rank, rung.of)),
-        _ => None,
+    let rungs = bench.events.iter().filter_map(|event| {
+        let (Event::TrialPassed { rung, .. } | Event::TrialStopped { rung, .. }) = event else { return None };
+        Some((matches!(event, Event::TrialPassed { .. }), rung.rank, rung.of))
     });
     assert_eq!(rungs.collect::<Vec<_>>(), [(true, 1, 1), (true, 1, 2), (false, 2, 3)], "the first to come goes on in any case");
     // What it comes to later counts.

@@ -77,14 +77,14 @@ impl Bells {
         }
     }
 
-    /// Adds the logarithms of their shares of a cell. What cannot come above `floor` is nothing.
+    /// Adds the logarithms of their shares of a cell to those that are above `floor`. What cannot stay above it becomes nothing.
     fn add_of(&self, cell: (f64, f64), floor: f64, logs: &mut [f64]) {
-        let bells = self.centres.iter().zip(&self.widths).zip(&self.insides);
-        for (log, ((centre, width), inside)) in logs.iter_mut().zip(bells) {
+        let bells = self.centres.iter().zip(&self.widths).zip(&self.slopes).zip(&self.insides);
+        for (log, (((centre, width), slope), inside)) in logs.iter_mut().zip(bells).filter(|(log, _)| **log > floor) {
             // The share beyond z widths is less than exp(-z z / 2): most kernels need no error function.
-            let z = (cell.0 - centre).max(centre - cell.1).max(0.0) / width;
-            let most = *log - 0.5 * z * z + LN_INSIDE;
-            *log = if most > floor { *log + ln_share(*centre, *width, *inside, cell) } else { f64::NEG_INFINITY };
+            let z = (cell.0 - centre).max(centre - cell.1).max(0.0) * slope;
+            let may_count = *log - z * z + LN_INSIDE > floor;
+            *log = if may_count { *log + ln_share(*centre, *width, *inside, cell) } else { f64::NEG_INFINITY };
         }
     }
 
