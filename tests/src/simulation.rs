@@ -249,13 +249,18 @@ impl Simulation {
             || scorings.any(|s| s.losses.alone >= last)
     }
 
-    /// The coordinator hears something and decides what it can, or a part of that, as if it had thought too long.
+    /// The coordinator hears something and decides what it can, a part of that, as if it had thought too long, or nothing before it hears more.
     fn step(&mut self, input: Input) -> Option<Reply> {
         let step = self.core.hear(self.now, input).expect("no invariant is broken");
-        let chance = &mut self.chance;
-        let decided = self.core.decide(&mut || chance.below(4) > 0).expect("no invariant is broken");
-        self.events.extend(step.events.into_iter().chain(decided.events));
-        for effect in step.effects.into_iter().chain(decided.effects) {
+        let (mut events, mut effects) = (step.events, step.effects);
+        if self.chance.below(4) > 0 {
+            let chance = &mut self.chance;
+            let decided = self.core.decide(&mut || chance.below(4) > 0).expect("no invariant is broken");
+            events.extend(decided.events);
+            effects.extend(decided.effects);
+        }
+        self.events.extend(events);
+        for effect in effects {
             match effect {
                 Effect::Send(session, message) => {
                     if let Some(node) = self.nodes.iter_mut().find(|n| n.session == Some(session)) {

@@ -24,19 +24,26 @@ use crate::{Broken, Coordinator, Work};
 impl Coordinator {
     /// Takes every decision that can be taken, or those until `go_on` says no, which it is asked after each new trial. Whether that was all.
     pub(crate) fn advance(&mut self, go_on: &mut dyn FnMut() -> bool, work: &mut Work) -> Result<bool, Broken> {
-        while let Some(id) = self.volatile.dirty.first().copied() {
+        while let Some(id) = self.next_dirty() {
             while let Some(event) = self.next_decision(id) {
                 let told = self.stop_message(&event);
                 let was_asked = matches!(event, Event::TrialSampled { .. });
                 self.record(event, work)?;
                 work.effects.extend(told.map(|(session, message)| Effect::Send(session, message)));
                 if was_asked && !go_on() {
+                    self.volatile.cut = Some(id);
                     return Ok(false);
                 }
             }
             self.volatile.dirty.remove(&id);
         }
         Ok(true)
+    }
+
+    /// The sweep to decide on: the one after that at which deciding was broken off, so that none keeps another waiting.
+    fn next_dirty(&self) -> Option<SweepId> {
+        let dirty = &self.volatile.dirty;
+        dirty.iter().find(|id| Some(**id) > self.volatile.cut).or_else(|| dirty.first()).copied()
     }
 
     fn next_decision(&mut self, id: SweepId) -> Option<Event> {

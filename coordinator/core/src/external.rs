@@ -196,17 +196,9 @@ fn is_new(sweep: &Sweep, trial: &Trial, metrics: &NamedMetrics) -> Result<bool, 
     if !metrics.metrics.keys().any(|name| name.as_str() == objective) {
         return Err(Problem::new("metrics", format!("{objective} is missing: report what is optimised under its name")));
     }
-    let (count, epochs) = (metrics.metrics.len(), trial.epochs);
-    // A share for each report, so that no trial finds out at its end that it kept too much.
-    let most = MAX_VALUES / u64::from(epochs.max(1));
-    if u64::try_from(count).is_ok_and(|count| count > most) {
-        let message =
-            format!("a trial keeps {MAX_VALUES}, so {most} in each of {epochs} reports: report fewer, or write fewer epochs in [fixed]");
-        return Err(Problem::with_value("metrics", format!("{count} values"), message));
-    }
     let wrong = |message: String| Err(Problem::with_value("epoch", metrics.epoch, message));
-    if metrics.epoch > epochs {
-        return wrong(format!("a trial of this sweep makes {epochs} reports at most, as [fixed] epochs says"));
+    if metrics.epoch > trial.epochs {
+        return wrong(format!("a trial of this sweep makes {} reports at most, as [fixed] epochs says", trial.epochs));
     }
     let place = usize::try_from(metrics.epoch).ok().and_then(|epoch| epoch.checked_sub(1));
     if let Some(known) = place.and_then(|place| trial.curve.get(place)) {
@@ -216,6 +208,14 @@ fn is_new(sweep: &Sweep, trial: &Trial, metrics: &NamedMetrics) -> Result<bool, 
         } else {
             wrong("other metrics were reported for this epoch before: report the same, or the next one".to_owned())
         };
+    }
+    let (count, epochs) = (metrics.metrics.len(), trial.epochs);
+    // A share for each report, so that no trial finds out at its end that it kept too much.
+    let most = MAX_VALUES / u64::from(epochs.max(1));
+    if u64::try_from(count).is_ok_and(|count| count > most) {
+        let message =
+            format!("a trial keeps {MAX_VALUES}, so {most} in each of {epochs} reports: report fewer, or write fewer epochs in [fixed]");
+        return Err(Problem::with_value("metrics", format!("{count} values"), message));
     }
     let next = trial.curve.last().map_or(0, Point::epoch) + 1;
     if metrics.epoch == next { Ok(true) } else { wrong(format!("report epoch {next} first: epochs come one after the other")) }

@@ -452,3 +452,27 @@ fn a_trial_whose_workers_were_lost_keeps_nothing_of_how_far_they_came() {
     let trial = bench.core.trial(SWEEP, TrialNumber(0), true).unwrap();
     assert_eq!((trial.state, trial.curve, trial.last), (TrialState::Failed, vec![], None));
 }
+
+#[test]
+fn deciding_in_pieces_keeps_no_sweep_waiting_and_decides_what_it_would_at_once() {
+    let mut at_once = Bench::new();
+    let mut bench = Bench::new();
+    for sweep in ["a", "b"] {
+        at_once.create(sweep, 4, 10).unwrap();
+        let spec = Box::new(spec(sweep, 4));
+        let heard =
+            bench.core.hear(0, Input::CreateSweep { request_id: name(&format!("request-{sweep}")), spec, data: summary(10) }).unwrap();
+        assert_eq!(heard.events.len(), 1, "nothing is decided yet");
+    }
+    let mut sampled = Vec::new();
+    loop {
+        let piece = bench.core.decide(&mut || false).unwrap();
+        assert!(piece.events.len() <= 1, "a trial at a time");
+        sampled.extend(piece.events.iter().map(Event::sweep));
+        if piece.is_all {
+            break;
+        }
+    }
+    assert_eq!(sampled, [SweepId(1), SweepId(2), SweepId(1), SweepId(2)], "in turn");
+    assert_eq!(bench.core.durable(), at_once.core.durable());
+}

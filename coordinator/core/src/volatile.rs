@@ -58,6 +58,8 @@ pub(crate) struct Volatile {
     pub samplers: BTreeMap<SweepId, Box<dyn Sampler>>,
     /// Sweeps with decisions to take.
     pub dirty: BTreeSet<SweepId>,
+    /// Where deciding was broken off last.
+    pub cut: Option<SweepId>,
     /// Sweeps that look different since the last step.
     pub changed: BTreeSet<SweepId>,
     /// The time of the latest input.

