@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use caviar_common::reason::Reason;
 use caviar_coordinator::store::Store;
 use caviar_coordinator::store::sqlite::SqliteStore;
 use caviar_core::event::Event;
@@ -97,13 +98,10 @@ fn what_was_decided_in_the_order_of_arrival_is_decided_again_from_the_record() {
     let mut events: Vec<Event> = store.load().expect("the store can be read").into_iter().map(|(_, event)| event).collect();
     assert_eq!(replay_decisions(&events), Ok(Vec::new()));
     // A record of something else is found out: one result less was seen.
-    let seen = events.iter_mut().filter_map(|event| match event {
-        Event::TrialSampled { reason, .. } => Some(&mut reason.seen),
-        _ => None,
-    });
-    let mut seen: Vec<&mut u32> = seen.collect();
-    assert_eq!(seen.len(), TRIALS);
-    **seen.last_mut().expect("there are trials") -= 1;
+    let sampled = events.iter_mut().filter_map(|event| if let Event::TrialSampled { reason, .. } = event { Some(reason) } else { None });
+    let mut sampled: Vec<&mut Reason> = sampled.collect();
+    assert_eq!(sampled.len(), TRIALS);
+    sampled.last_mut().expect("there are trials").seen -= 1;
     assert_eq!(replay_decisions(&events).expect("the events fit").len(), 1);
 }
 
