@@ -9,6 +9,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::watch::{is_completed, until};
+
 /// Where the programs are. They are built once, beside the running test, in its profile.
 pub fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
@@ -114,6 +116,64 @@ pub fn worker(url: &str, name: &str, slots: u32) -> Process {
     let mut command = program("caviar-worker");
     command.args(["--coordinator", url, "--name", name, "--slots", &slots.to_string()]).env("RUST_LOG", "warn");
     Process::start(&mut command)
+}
+
+/// A folder with a sweep file and its store.
+#[derive(Debug)]
+pub struct Place {
+    folder: tempfile::TempDir,
+    name: &'static str,
+}
+
+impl Place {
+    /// A new one for the sweep of this name and file.
+    pub fn new(name: &'static str, file: &str) -> Self {
+        let place = Self { folder: tempfile::tempdir().expect("a temporary folder"), name };
+        std::fs::write(place.path("toml"), file).expect("the folder can be written");
+        place
+    }
+
+    fn path(&self, extension: &str) -> String {
+        let path = self.folder.path().join(self.name).with_extension(extension);
+        path.into_os_string().into_string().expect("temporary paths are UTF-8")
+    }
+
+    /// The path of the sweep file.
+    pub fn sweep(&self) -> String {
+        self.path("toml")
+    }
+
+    /// The path of the store.
+    pub fn store(&self) -> String {
+        self.path("db")
+    }
+
+    /// What one process with so many slots finds: the export, read from the store.
+    pub fn run(&self, slots: &str) -> Value {
+        caviar_ok(&["run", &self.sweep(), "--slots", slots, "--store", &self.store()]);
+        self.stored()
+    }
+
+    /// The export, read from the store, on which no coordinator runs.
+    pub fn stored(&self) -> Value {
+        export(self.name, &["--store", &self.store()])
+    }
+
+    /// A coordinator on the store that was given the sweep.
+    pub fn submit(&self) -> Coordinator {
+        let coordinator = Coordinator::start(Path::new(&self.store()), None);
+        caviar_ok(&["submit", &self.sweep(), "--coordinator", &coordinator.url]);
+        coordinator
+    }
+
+    /// The end of the sweep on a coordinator: the export, and whether any trial was executed more than once.
+    pub fn finish(&self, coordinator: &Coordinator) -> (Value, bool) {
+        until(&coordinator.url, self.name, is_completed);
+        let place = ["--coordinator", coordinator.url.as_str()];
+        let listed: Value = serde_json::from_str(&caviar_ok(&["trials", self.name, "--json", place[0], place[1]])).expect("JSON");
+        let again = listed.as_array().into_iter().flatten().any(|t| t["attempts"].as_u64() > Some(1));
+        (export(self.name, &place), again)
+    }
 }
 
 /// Runs `caviar` with these arguments to its end.

@@ -1,13 +1,21 @@
-//! Early stopping with the programs that users start: one slot, few slots, a worker killed in the middle; the same export, and the slot
-//! of a trial that was stopped trains the next one.
+//! Early stopping with the programs that users start: one slot or eight, one process or three, a worker killed in the middle; the same
+//! export, and the slot of a trial that was stopped trains the next one.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests say at once what failed")]
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::OnceLock;
 
+use caviar_common::reason::Reason;
+use caviar_coordinator::store::Store;
+use caviar_coordinator::store::sqlite::SqliteStore;
+use caviar_core::event::Event;
+use caviar_core::replay_decisions;
 use caviar_proto::v1;
-use caviar_tests::processes::{Coordinator, caviar_ok, export, worker};
-use caviar_tests::watch::{block_on, client, is_completed, until};
+use caviar_tests::processes::{Place, worker};
+use caviar_tests::watch::{block_on, client, until};
 use serde_json::Value;
+
+const TRIALS: usize = 20;
 
 /// Rungs at 2 and 6. With one slot for each trial in flight, nothing is parked; with one slot for all of them, much is.
 const SWEEP: &str = r#"
@@ -19,63 +27,82 @@ source = "builtin:digits"
 epochs = 18
 [space]
 learning_rate = { low = 1e-4, high = 1.0 }
+momentum = { low = 0.5, high = 0.99 }
 units = { low = 32, high = 160 }
+activation = { choices = ["relu", "tanh"] }
 [search]
-strategy = "random"
-trials = 12
+strategy = "zoom"
+trials = 20
 parallelism = 4
 [stopping]
 rule = "halving"
 "#;
 
-struct Place {
-    folder: tempfile::TempDir,
+fn place() -> Place {
+    Place::new("rungs", SWEEP)
 }
 
-impl Place {
-    fn new(sweep: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::write(folder.path().join("rungs.toml"), sweep).expect("the folder can be written");
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_string_lossy().into_owned()
-    }
-
-    fn start(&self) -> Coordinator {
-        let coordinator = Coordinator::start(&PathBuf::from(self.path("rungs.db")), None);
-        caviar_ok(&["submit", &self.path("rungs.toml"), "--coordinator", &coordinator.url]);
-        coordinator
-    }
-
-    /// What one process finds.
-    fn run(&self, slots: &str) -> Value {
-        let store = self.path("rungs.db");
-        caviar_ok(&["run", &self.path("rungs.toml"), "--slots", slots, "--store", &store]);
-        export("rungs", &["--store", &store])
-    }
+/// How often something stands in this field of a trial.
+fn count(export: &Value, field: fn(&Value) -> &Value, what: &str) -> usize {
+    export["trials"].as_array().into_iter().flatten().filter(|trial| field(trial) == what).count()
 }
 
-fn finish(coordinator: &Coordinator) -> Value {
-    until(&coordinator.url, "rungs", is_completed);
-    export("rungs", &["--coordinator", &coordinator.url])
+/// What one process with one slot finds; everything else must find the same.
+fn expected() -> &'static Value {
+    static EXPECTED: OnceLock<Value> = OnceLock::new();
+    EXPECTED.get_or_init(|| {
+        let value = place().run("1");
+        let (stopped, completed) = (count(&value, |t| &t["state"], "stopped"), count(&value, |t| &t["state"], "completed"));
+        assert!(stopped >= 5 && completed >= 2 && stopped + completed == TRIALS, "{stopped} stopped, {completed} completed");
+        let ranked = count(&value, |t| &t["reason"]["source"], "ranked");
+        assert!(ranked >= TRIALS / 2, "{ranked} trials were chosen by the model");
+        value
+    })
 }
 
 #[test]
-fn slots_and_a_killed_worker_change_nothing() {
-    let expected = Place::new(SWEEP).run("1");
-    let states: Vec<&str> = expected["trials"].as_array().into_iter().flatten().filter_map(|t| t["state"].as_str()).collect();
-    assert_eq!(states.len(), 12);
-    assert!(states.contains(&"stopped") && states.contains(&"completed"), "{states:?}");
-    assert_eq!(Place::new(SWEEP).run("2"), expected);
-    let place = Place::new(SWEEP);
-    let coordinator = place.start();
+fn two_slots_and_eight_find_what_one_finds() {
+    for slots in ["2", "8"] {
+        assert_eq!(&place().run(slots), expected(), "{slots} slots");
+    }
+}
+
+#[test]
+fn three_programs_find_what_one_finds() {
+    let place = place();
+    let coordinator = place.submit();
+    let _workers = [worker(&coordinator.url, "a", 2), worker(&coordinator.url, "b", 2)];
+    assert_eq!(&place.finish(&coordinator).0, expected());
+}
+
+#[test]
+fn a_killed_worker_changes_neither_who_is_stopped_nor_what_is_tried() {
+    let place = place();
+    let coordinator = place.submit();
     let mut killed = worker(&coordinator.url, "a", 2);
-    until(&coordinator.url, "rungs", |s| s.counts.is_some_and(|c| c.stopped > 0 && c.running > 0));
+    until(&coordinator.url, "rungs", |s| s.counts.is_some_and(|c| c.stopped > 2 && c.running > 0));
     killed.kill();
     let _other = worker(&coordinator.url, "b", 2);
-    assert_eq!(finish(&coordinator), expected);
+    let (found, again) = place.finish(&coordinator);
+    assert!(again, "the kill hit no trial");
+    assert_eq!(&found, expected());
+}
+
+#[test]
+fn what_was_decided_in_the_order_of_arrival_is_decided_again_from_the_record() {
+    let file = SWEEP.replace("parallelism = 4", "parallelism = 4\norder = \"as_completed\"");
+    let place = Place::new("rungs", &file);
+    let export = place.run("2");
+    assert!(count(&export, |t| &t["state"], "stopped") > 0, "nothing was stopped");
+    let mut store = SqliteStore::open(Path::new(&place.store())).expect("nobody has the store");
+    let mut events: Vec<Event> = store.load().expect("the store can be read").into_iter().map(|(_, event)| event).collect();
+    assert_eq!(replay_decisions(&events), Ok(Vec::new()));
+    // A record of something else is found out: one result less was seen.
+    let sampled = events.iter_mut().filter_map(|event| if let Event::TrialSampled { reason, .. } = event { Some(reason) } else { None });
+    let mut sampled: Vec<&mut Reason> = sampled.collect();
+    assert_eq!(sampled.len(), TRIALS);
+    sampled.last_mut().expect("there are trials").seen -= 1;
+    assert_eq!(replay_decisions(&events).expect("the events fit").len(), 1);
 }
 
 /// Rungs at 100, 300 and 900.
@@ -101,8 +128,8 @@ rule = "halving"
 
 #[test]
 fn the_slot_of_a_stopped_trial_trains_the_next_one_while_the_others_go_on() {
-    let place = Place::new(LONG);
-    let coordinator = place.start();
+    let place = Place::new("rungs", LONG);
+    let coordinator = place.submit();
     let _worker = worker(&coordinator.url, "a", 4);
     let (trial, sweep) = block_on(async {
         let mut client = client(&coordinator.url).await;
