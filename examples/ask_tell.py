@@ -78,17 +78,24 @@ def run(trials, sweep, asked, data):
         if answer.verdict == trial_pb2.VERDICT_STOP:
             return f"stopped after epoch {epoch}"
     seconds = time.monotonic() - began
-    trials.TellTrial(trial_pb2.TellTrialRequest(**about, outcome=types_pb2.OUTCOME_COMPLETED, seconds=seconds))
-    return f"accuracy {metrics['accuracy']:.4f}"
+    told = trials.TellTrial(trial_pb2.TellTrialRequest(**about, outcome=types_pb2.OUTCOME_COMPLETED, seconds=seconds))
+    # A rung is decided once the trials before this one have come there: then it may have been stopped there, and counts with what it had.
+    stopped = ", but it was stopped at an earlier epoch" if told.state == types_pb2.TRIAL_STATE_STOPPED else ""
+    return f"accuracy {metrics['accuracy']:.4f}{stopped}"
 
 
 def main():
-    address, name = sys.argv[1:]
+    if len(sys.argv) != 3:
+        sys.exit("usage: ask_tell.py HOST:PORT SWEEP, such as 127.0.0.1:7070 mlp")
+    address, name = sys.argv[1].removeprefix("http://"), sys.argv[2]
     warnings.filterwarnings("ignore", module="sklearn")
     channel = grpc.insecure_channel(address)
     sweeps, trials = sweep_pb2_grpc.SweepServiceStub(channel), trial_pb2_grpc.TrialServiceStub(channel)
     # The same request again, from another copy of this program, finds the same sweep.
-    sweeps.CreateSweep(sweep_pb2.CreateSweepRequest(request_id=f"ask-tell-{name}", spec=spec(name)))
+    try:
+        sweeps.CreateSweep(sweep_pb2.CreateSweepRequest(request_id=f"ask-tell-{name}", spec=spec(name)))
+    except grpc.RpcError as error:
+        sys.exit(f"error: {error.details()}")
     x, y = load_digits(return_X_y=True)
     data = train_test_split(x / 16, y, test_size=0.25, stratify=y, random_state=0)
     client = f"python-{uuid.uuid4().hex[:8]}"

@@ -111,7 +111,7 @@ fn chosen(sweep: &SweepView, reason: &Reason) -> String {
         (Source::Tpe, _) => format!("by trees of Parzen estimators, {seen} in the log"),
         (Source::Ranked, None) => format!("ranked by a local model, {seen} in the log"),
         (Source::Ranked, Some(ranking)) => format!(
-            "number {} of {} candidates by expected improvement, {seen} in the log, in a box of side {} around trial {}",
+            "number {} of {} candidates by expected improvement, {seen} in the log, most of them in a box of side {} around trial {}",
             ranking.rank,
             ranking.candidates,
             text::number(ranking.side),
@@ -173,7 +173,7 @@ mod tests {
             lines,
             [
                 "trial 2 of digits is completed: validation_accuracy 0.9778, place 1 of 2 completed",
-                "chosen   number 1 of 256 candidates by expected improvement, after 2 entries in the log, in a box of side 0.4 around trial 0",
+                "chosen   number 1 of 256 candidates by expected improvement, after 2 entries in the log, most of them in a box of side 0.4 around trial 0",
                 "expected 0.9300, one deviation to each side 0.9100 and 0.9500",
                 "changed  no box was laid around it",
                 "",
