@@ -19,7 +19,7 @@ use crate::store::Store;
 /// Commands that share a commit at most.
 const MAX_BATCH: usize = 1_024;
 
-/// How long samplers may think while what workers say waits; the trial that one is at is not interrupted.
+/// A worker that reports does not notice so long a wait.
 const THINKING: Duration = Duration::from_millis(5);
 
 /// A look at the state, which sends its result itself.
@@ -75,12 +75,15 @@ pub(super) struct Engine {
     lost: Vec<SessionId>,
     changes: broadcast::Sender<SweepId>,
     started: Instant,
+    /// How long samplers may think while what workers say waits; the trial that one is at is not interrupted.
+    thinking: Duration,
     is_all_decided: bool,
 }
 
 impl Engine {
     pub(super) fn new(core: Coordinator, store: Box<dyn Store>, changes: broadcast::Sender<SweepId>) -> Self {
-        Self { core, store, sessions: Sessions::default(), lost: Vec::new(), changes, started: Instant::now(), is_all_decided: true }
+        let (sessions, lost, started) = (Sessions::default(), Vec::new(), Instant::now());
+        Self { core, store, sessions, lost, changes, started, thinking: THINKING, is_all_decided: true }
     }
 
     /// Serves until it is told to stop, or every handle is gone.
@@ -105,7 +108,7 @@ impl Engine {
 
     /// Whether to stop.
     fn serve(&mut self, commands: Vec<Command>) -> Result<bool, DriverError> {
-        let began = Instant::now();
+        let (began, thinking) = (Instant::now(), self.thinking);
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut batch = Batch::default();
         for session in std::mem::take(&mut self.lost) {
@@ -117,7 +120,7 @@ impl Engine {
                 break;
             }
         }
-        self.decide(&mut || began.elapsed() < THINKING, &mut batch)?;
+        self.decide(&mut || began.elapsed() < thinking, &mut batch)?;
         self.store.append(&batch.events)?;
         batch.events.iter().for_each(log);
         self.let_out(batch.after);
@@ -203,5 +206,54 @@ impl Engine {
             // Nobody may be watching.
             let _ = self.changes.send(sweep);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use caviar_common::data::DataSummary;
+    use caviar_common::ids::{Name, StoreId};
+    use caviar_common::spec::file::parse;
+    use caviar_core::input::Config;
+
+    use super::*;
+    use crate::store::StoreError;
+
+    /// How many events each commit had.
+    #[derive(Debug, Default)]
+    struct Commits(Arc<Mutex<Vec<usize>>>);
+
+    impl Store for Commits {
+        fn id(&self) -> StoreId {
+            StoreId(1)
+        }
+
+        fn load(&mut self) -> Result<Vec<(i64, Event)>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn append(&mut self, events: &[Event]) -> Result<(), StoreError> {
+            self.0.lock().unwrap().push(events.len());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_takes_long_to_decide_is_decided_in_pieces_though_nobody_says_more() {
+        let commits = Arc::default();
+        let core = Coordinator::new(Config::default(), StoreId(1));
+        let mut engine = Engine::new(core, Box::new(Commits(Arc::clone(&commits))), broadcast::channel(16).0);
+        engine.thinking = Duration::ZERO;
+        let text = "name = \"x\"\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 8\nparallelism = 8\n";
+        let (spec, request_id) = (Box::new(parse(text).unwrap().spec), Name::parse("name", "r").unwrap());
+        let input = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
+        let (commands, queue) = mpsc::channel(1);
+        commands.try_send(Command::Apply { input, reply: None }).unwrap();
+        drop(commands);
+        engine.run(queue).unwrap();
+        // The sweep and a trial, one trial at a time, and that there is no more.
+        assert_eq!(*commits.lock().unwrap(), [2, 1, 1, 1, 1, 1, 1, 1, 0]);
     }
 }
