@@ -1,10 +1,10 @@
-//! Batch normalisation (Ioffe and Szegedy 2015), a panel at a time, with the activation that follows.
-#![allow(clippy::indexing_slicing, reason = "a block of a panel's N vectors, and panels of the layer they belong to")]
+//! Batch normalisation (Ioffe and Szegedy 2015), a strip at a time, with the activation that follows.
+#![allow(clippy::indexing_slicing, reason = "strips of the layer they belong to, and chains")]
 
 use crate::activation::Curve;
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Lanes, Panel, Simd};
-use crate::passes::{CHAINS, PanelPass, columns, columns_mut, rows, rows_mut, sum_rows, total};
+use crate::kernels::{Buffer, Lanes, Pass, Simd, Strip, vectors, vectors_mut};
+use crate::passes::{CHAINS, panels_of, panels_of_mut, sum_rows, total};
 
 /// Added to the variance before the square root.
 pub(crate) const EPSILON: f32 = 1e-5;
@@ -19,8 +19,8 @@ pub(crate) struct Statistics {
     pub(crate) running_variance: Buffer,
 }
 
-/// The part of [`Statistics`] that belongs to a panel.
-pub(crate) struct PanelStatistics<'a> {
+/// The part of [`Statistics`] that belongs to a strip.
+pub(crate) struct StripStatistics<'a> {
     inverse_deviation: &'a mut [f32],
     running_mean: &'a mut [f32],
     running_variance: &'a mut [f32],
@@ -34,9 +34,9 @@ impl Statistics {
         Ok(Self { inverse_deviation: Buffer::new(units)?, running_mean: Buffer::new(units)?, running_variance })
     }
 
-    pub(crate) fn of_panel(&mut self, panel: Panel) -> PanelStatistics<'_> {
-        let columns = panel.columns();
-        PanelStatistics {
+    pub(crate) fn of_strip(&mut self, strip: Strip) -> StripStatistics<'_> {
+        let columns = strip.columns();
+        StripStatistics {
             inverse_deviation: &mut self.inverse_deviation[columns.clone()],
             running_mean: &mut self.running_mean[columns.clone()],
             running_variance: &mut self.running_variance[columns],
@@ -49,41 +49,37 @@ impl Statistics {
 pub(crate) struct Normalise<'a, A> {
     pub(crate) curve: A,
     pub(crate) momentum: f32,
-    pub(crate) statistics: PanelStatistics<'a>,
+    pub(crate) statistics: StripStatistics<'a>,
     pub(crate) gamma: &'a [f32],
     pub(crate) beta: &'a [f32],
     pub(crate) z: &'a mut [f32],
     pub(crate) out: &'a mut [f32],
 }
 
-impl<A: Curve> PanelPass for Normalise<'_, A> {
+impl<A: Curve> Pass for Normalise<'_, A> {
+    type Output = ();
+
     #[inline(always)]
-    fn run_columns<S: Simd, const N: usize>(self, s: S) {
-        let Self { curve, momentum, statistics: PanelStatistics { inverse_deviation, running_mean, running_variance }, .. } = self;
-        let (Some(inverse_deviation), Some(running_mean), Some(running_variance), Some(gamma), Some(beta)) = (
-            columns_mut::<N>(inverse_deviation),
-            columns_mut::<N>(running_mean),
-            columns_mut::<N>(running_variance),
-            columns::<N>(self.gamma),
-            columns::<N>(self.beta),
-        ) else {
-            return;
-        };
-        let (z, out) = (rows_mut::<N>(self.z), rows_mut::<N>(self.out));
-        for block in 0..N {
-            let (mean, squares) = mean_and_squares(s, z, block);
+    fn run<S: Simd>(self, s: S) {
+        let Self { curve, momentum, statistics: StripStatistics { inverse_deviation, running_mean, running_variance }, .. } = self;
+        let averages = vectors_mut(running_mean).iter_mut().zip(vectors_mut(running_variance));
+        let learnt = vectors(self.gamma).iter().zip(vectors(self.beta));
+        let panels = panels_of_mut(self.z, self.gamma.len()).zip(panels_of_mut(self.out, self.gamma.len()));
+        for (((panel, averages), inverse_deviation), learnt) in panels.zip(averages).zip(vectors_mut(inverse_deviation)).zip(learnt) {
+            let (z, out) = panel;
+            let (mean, squares) = mean_and_squares(s, z);
             let inverse = inverse_of(s, s.div(squares, count(s, z.len())));
-            s.store(inverse, &mut inverse_deviation[block]);
+            s.store(inverse, inverse_deviation);
             let (keep, take) = (s.splat(momentum), s.splat(1.0 - momentum));
             let unbiased = s.div(squares, count(s, z.len() - 1));
-            for (running, batch) in [(&mut running_mean[block], mean), (&mut running_variance[block], unbiased)] {
+            for (running, batch) in [(averages.0, mean), (averages.1, unbiased)] {
                 s.store(s.mul_add(keep, s.load(running), s.mul(take, batch)), running);
             }
-            let (gamma, beta) = (s.load(&gamma[block]), s.load(&beta[block]));
-            for (z, out) in z.iter_mut().zip(out.iter_mut()) {
-                let normal = s.mul(s.sub(s.load(&z[block]), mean), inverse);
-                s.store(normal, &mut z[block]);
-                s.store(curve.value(s, s.mul_add(gamma, normal, beta)), &mut out[block]);
+            let (gamma, beta) = (s.load(learnt.0), s.load(learnt.1));
+            for (z, out) in z.iter_mut().zip(out) {
+                let normal = s.mul(s.sub(s.load(z), mean), inverse);
+                s.store(normal, z);
+                s.store(curve.value(s, s.mul_add(gamma, normal, beta)), out);
             }
         }
     }
@@ -92,11 +88,10 @@ impl<A: Curve> PanelPass for Normalise<'_, A> {
 /// The mean of a column and the sum of its squared deviations, in two passes: the mean of squares less the square of the mean would
 /// cancel.
 #[inline(always)]
-fn mean_and_squares<S: Simd, const N: usize>(s: S, z: &[[Lanes; N]], block: usize) -> (S::F, S::F) {
+fn mean_and_squares<S: Simd>(s: S, z: &[Lanes]) -> (S::F, S::F) {
     let sum = sum_rows(
         s,
         z,
-        block,
         #[inline(always)]
         |sum, x| s.add(sum, x),
     );
@@ -104,7 +99,6 @@ fn mean_and_squares<S: Simd, const N: usize>(s: S, z: &[[Lanes; N]], block: usiz
     let squares = sum_rows(
         s,
         z,
-        block,
         #[inline(always)]
         |sum, x| {
             let deviation = s.sub(x, mean);
@@ -128,29 +122,26 @@ fn inverse_of<S: Simd>(s: S, variance: S::F) -> S::F {
 /// Normalises by the running statistics, which are folded into one scale and one shift a column: out = g(scale z + shift).
 pub(crate) struct Fold<'a, A> {
     pub(crate) curve: A,
-    pub(crate) statistics: PanelStatistics<'a>,
+    pub(crate) statistics: StripStatistics<'a>,
     pub(crate) gamma: &'a [f32],
     pub(crate) beta: &'a [f32],
     pub(crate) z: &'a [f32],
     pub(crate) out: &'a mut [f32],
 }
 
-impl<A: Curve> PanelPass for Fold<'_, A> {
+impl<A: Curve> Pass for Fold<'_, A> {
+    type Output = ();
+
     #[inline(always)]
-    fn run_columns<S: Simd, const N: usize>(self, s: S) {
-        let (Some(mean), Some(variance), Some(gamma), Some(beta)) = (
-            columns::<N>(self.statistics.running_mean),
-            columns::<N>(self.statistics.running_variance),
-            columns::<N>(self.gamma),
-            columns::<N>(self.beta),
-        ) else {
-            return;
-        };
-        for block in 0..N {
-            let scale = s.mul(s.load(&gamma[block]), inverse_of(s, s.load(&variance[block])));
-            let shift = s.neg_mul_add(s.load(&mean[block]), scale, s.load(&beta[block]));
-            for (z, out) in rows::<N>(self.z).iter().zip(rows_mut::<N>(self.out)) {
-                s.store(self.curve.value(s, s.mul_add(scale, s.load(&z[block]), shift)), &mut out[block]);
+    fn run<S: Simd>(self, s: S) {
+        let running = vectors(self.statistics.running_mean).iter().zip(vectors(self.statistics.running_variance));
+        let learnt = vectors(self.gamma).iter().zip(vectors(self.beta));
+        let panels = panels_of(self.z, self.gamma.len()).zip(panels_of_mut(self.out, self.gamma.len()));
+        for (((z, out), (mean, variance)), (gamma, beta)) in panels.zip(running).zip(learnt) {
+            let scale = s.mul(s.load(gamma), inverse_of(s, s.load(variance)));
+            let shift = s.neg_mul_add(s.load(mean), scale, s.load(beta));
+            for (z, out) in z.iter().zip(out) {
+                s.store(self.curve.value(s, s.mul_add(scale, s.load(z), shift)), out);
             }
         }
     }
@@ -169,39 +160,35 @@ pub(crate) struct BackNormalise<'a, A> {
     pub(crate) d_beta: &'a mut [f32],
 }
 
-impl<A: Curve> PanelPass for BackNormalise<'_, A> {
+impl<A: Curve> Pass for BackNormalise<'_, A> {
+    type Output = ();
+
     #[inline(always)]
-    fn run_columns<S: Simd, const N: usize>(self, s: S) {
-        let (Some(inverse), Some(gamma), Some(beta), Some(d_gamma), Some(d_beta)) = (
-            columns::<N>(self.inverse_deviation),
-            columns::<N>(self.gamma),
-            columns::<N>(self.beta),
-            columns_mut::<N>(self.d_gamma),
-            columns_mut::<N>(self.d_beta),
-        ) else {
-            return;
-        };
-        let (normal, d) = (rows::<N>(self.normal), rows_mut::<N>(self.d));
-        for block in 0..N {
-            let (gamma, beta) = (s.load(&gamma[block]), s.load(&beta[block]));
+    fn run<S: Simd>(self, s: S) {
+        let learnt = vectors(self.gamma).iter().zip(vectors(self.beta));
+        let panels = panels_of(self.normal, self.gamma.len()).zip(panels_of_mut(self.d, self.gamma.len()));
+        let sums = vectors_mut(self.d_gamma).iter_mut().zip(vectors_mut(self.d_beta));
+        for (((panel, sums), inverse), learnt) in panels.zip(sums).zip(vectors(self.inverse_deviation)).zip(learnt) {
+            let (normal, d) = panel;
+            let (gamma, beta) = (s.load(learnt.0), s.load(learnt.1));
             let none = [s.splat(0.0); CHAINS];
             let back = Back { curve: self.curve, gamma, beta, by_gamma: none, by_beta: none };
-            let [by_gamma, by_beta] = back.through_curve(s, normal, d, block);
-            s.store(by_gamma, &mut d_gamma[block]);
-            s.store(by_beta, &mut d_beta[block]);
+            let [by_gamma, by_beta] = back.through_curve(s, normal, d);
+            s.store(by_gamma, sums.0);
+            s.store(by_beta, sums.1);
             // d = scale (d - mean(d) - zhat mean(d zhat)), with scale = gamma / deviation.
-            let scale = s.mul(gamma, s.load(&inverse[block]));
+            let scale = s.mul(gamma, s.load(inverse));
             let share = s.div(s.sub(s.splat(0.0), scale), count(s, d.len()));
             let (constant, slope) = (s.mul(share, by_beta), s.mul(share, by_gamma));
-            for (normal, d) in normal.iter().zip(d.iter_mut()) {
-                let centre = s.mul_add(s.load(&normal[block]), slope, constant);
-                s.store(s.mul_add(s.load(&d[block]), scale, centre), &mut d[block]);
+            for (normal, d) in normal.iter().zip(d) {
+                let centre = s.mul_add(s.load(normal), slope, constant);
+                s.store(s.mul_add(s.load(d), scale, centre), d);
             }
         }
     }
 }
 
-/// The first half of [`BackNormalise`] on a column: back through the curve, and the sums on the way.
+/// The first half of [`BackNormalise`] on a panel: back through the curve, and the sums on the way.
 struct Back<S: Simd, A> {
     curve: A,
     gamma: S::F,
@@ -213,29 +200,23 @@ struct Back<S: Simd, A> {
 impl<S: Simd, A: Curve> Back<S, A> {
     /// `d` becomes the gradient by gamma zhat + beta; gives the sums of d zhat and of d.
     #[inline(always)]
-    fn through_curve<const N: usize>(mut self, s: S, normal: &[[Lanes; N]], d: &mut [[Lanes; N]], block: usize) -> [S::F; 2] {
+    fn through_curve(mut self, s: S, normal: &[Lanes], d: &mut [Lanes]) -> [S::F; 2] {
         let ((normal, normal_rest), (d, d_rest)) = (normal.as_chunks::<CHAINS>(), d.as_chunks_mut::<CHAINS>());
         // Two chains at a time: AVX2 has no registers for the sums of four.
-        self.add_chains::<N, 0>(s, normal, d, block);
-        self.add_chains::<N, 2>(s, normal, d, block);
+        self.add_chains::<0>(s, normal, d);
+        self.add_chains::<2>(s, normal, d);
         for (chain, (normal, d)) in normal_rest.iter().zip(d_rest).enumerate() {
-            self.add(s, chain, &normal[block], &mut d[block]);
+            self.add(s, chain, normal, d);
         }
         [total(s, self.by_gamma), total(s, self.by_beta)]
     }
 
     /// Chains `FIRST` and the next.
     #[inline(always)]
-    fn add_chains<const N: usize, const FIRST: usize>(
-        &mut self,
-        s: S,
-        normal: &[[[Lanes; N]; CHAINS]],
-        d: &mut [[[Lanes; N]; CHAINS]],
-        block: usize,
-    ) {
+    fn add_chains<const FIRST: usize>(&mut self, s: S, normal: &[[Lanes; CHAINS]], d: &mut [[Lanes; CHAINS]]) {
         for (normal, d) in normal.iter().zip(d) {
-            self.add(s, FIRST, &normal[FIRST][block], &mut d[FIRST][block]);
-            self.add(s, FIRST + 1, &normal[FIRST + 1][block], &mut d[FIRST + 1][block]);
+            self.add(s, FIRST, &normal[FIRST], &mut d[FIRST]);
+            self.add(s, FIRST + 1, &normal[FIRST + 1], &mut d[FIRST + 1]);
         }
     }
 

@@ -7,11 +7,10 @@ use crate::activation::Relu;
 use crate::batch_norm::{BackNormalise, Normalise, Statistics};
 use crate::dropout::DrawMask;
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Family, Panel, Shape, padded, panels};
+use crate::kernels::{Buffer, Family, Shape, Strip, padded, strips};
 use crate::loss::CrossEntropy;
 use crate::network::{Gather, Network};
 use crate::optimizer::Updater;
-use crate::passes::OfWidth;
 
 /// What a step consists of.
 #[derive(Clone, Copy, Debug)]
@@ -92,13 +91,13 @@ impl Room {
         let Self { family, shape, a, w, z, d, e, g, out, scratch, .. } = self;
         let Shape { rows, inputs, outputs } = *shape;
         match kernel {
-            Kernel::Forward => panels(outputs).for_each(|panel| family.forward(*shape, panel, a, w, &mut z[panel.range(rows)])),
+            Kernel::Forward => strips(outputs).for_each(|strip| family.forward(*shape, strip, a, w, &mut z[strip.range(rows)])),
             Kernel::WeightGradient => family.weight_gradient(*shape, a, d, g),
             Kernel::InputGradient => {
-                panels(inputs).for_each(|panel| family.input_gradient(*shape, panel, d, w, scratch, &mut e[panel.range(rows)]));
+                strips(inputs).for_each(|strip| family.input_gradient(*shape, strip, d, w, scratch, &mut e[strip.range(rows)]));
             }
-            Kernel::Normalise => panels(outputs).for_each(|panel| self.normalise(panel)),
-            Kernel::BackNormalise => panels(outputs).for_each(|panel| self.normalise_back(panel)),
+            Kernel::Normalise => strips(outputs).for_each(|strip| self.normalise(strip)),
+            Kernel::BackNormalise => strips(outputs).for_each(|strip| self.normalise_back(strip)),
             Kernel::Softmax => {
                 family.run(CrossEntropy { rows, outputs, bias: &self.ones, z, class_of: |row| row % outputs });
             }
@@ -107,21 +106,21 @@ impl Room {
         }
     }
 
-    fn normalise(&mut self, panel: Panel) {
-        let (range, columns) = (panel.range(self.shape.rows), panel.columns());
+    fn normalise(&mut self, strip: Strip) {
+        let (range, columns) = (strip.range(self.shape.rows), strip.columns());
         let (gamma, beta) = (&self.ones[columns.clone()], &self.ones[columns]);
         let (z, out) = (&mut self.z[range.clone()], &mut self.out[range]);
-        let pass = Normalise { curve: Relu, momentum: 0.9, statistics: self.statistics.of_panel(panel), gamma, beta, z, out };
-        self.family.run(OfWidth(panel.width, pass));
+        let pass = Normalise { curve: Relu, momentum: 0.9, statistics: self.statistics.of_strip(strip), gamma, beta, z, out };
+        self.family.run(pass);
     }
 
-    fn normalise_back(&mut self, panel: Panel) {
-        let (range, columns) = (panel.range(self.shape.rows), panel.columns());
+    fn normalise_back(&mut self, strip: Strip) {
+        let (range, columns) = (strip.range(self.shape.rows), strip.columns());
         let ones = &self.ones[columns.clone()];
         let (normal, d) = (&self.z[range.clone()], &mut self.d[range]);
         let (d_gamma, d_beta) = (&mut self.statistics.running_mean[columns.clone()], &mut self.statistics.running_variance[columns]);
         let pass = BackNormalise { curve: Relu, inverse_deviation: ones, gamma: ones, beta: ones, normal, d, d_gamma, d_beta };
-        self.family.run(OfWidth(panel.width, pass));
+        self.family.run(pass);
     }
 }
 

@@ -2,8 +2,7 @@
 //! is drawn sixteen at a time.
 #![allow(clippy::indexing_slicing, reason = "three keys and two rows of rotations")]
 
-use crate::kernels::{LANES, Pass, Simd, padded, panels};
-use crate::passes::rows_mut;
+use crate::kernels::{LANES, Pass, Simd, padded, panels, vectors_mut};
 
 /// Writes a mask of `rows` rows and `columns` columns in panels: 0 with probability `dropout`, else 1 / (1 - dropout).
 pub(crate) struct DrawMask<'a> {
@@ -24,20 +23,13 @@ impl Pass for DrawMask<'_> {
         let threshold = s.splat(1.0 + dropout);
         let (kept, dropped) = (s.splat(1.0 / (1.0 - dropout)), s.splat(0.0));
         let row_length = words(padded(columns));
-        for panel in panels(columns) {
-            let Some(mask) = mask.get_mut(panel.range(rows)) else { return };
-            let vectors = panel.width / LANES;
+        for (first, mask) in panels(columns).zip(vectors_mut(mask).chunks_exact_mut(rows.max(1))) {
             // Two words come at once: one for each of two rows.
-            for (pair, two_rows) in rows_mut::<1>(mask).chunks_mut(2 * vectors).enumerate() {
-                let mut place = words(pair).wrapping_mul(row_length).wrapping_add(words(panel.first));
-                let (even, odd) = two_rows.split_at_mut(vectors);
-                let mut odd = odd.iter_mut();
-                for even in even {
-                    for (bits, to) in threefry(s, key, place).into_iter().zip(std::iter::once(even).chain(odd.next())) {
-                        let is_dropped = s.less(uniform(s, bits), threshold);
-                        s.store(s.select(is_dropped, dropped, kept), &mut to[0]);
-                    }
-                    place = place.wrapping_add(words(LANES));
+            for (pair, two_rows) in mask.chunks_mut(2).enumerate() {
+                let place = words(pair).wrapping_mul(row_length).wrapping_add(words(first));
+                for (bits, to) in threefry(s, key, place).into_iter().zip(two_rows) {
+                    let is_dropped = s.less(uniform(s, bits), threshold);
+                    s.store(s.select(is_dropped, dropped, kept), to);
                 }
             }
         }
@@ -124,7 +116,7 @@ mod tests {
     fn mask(family: Family, rows: usize, columns: usize, key: [u32; 2]) -> Vec<f32> {
         let mut mask = Buffer::new(rows * padded(columns)).unwrap();
         family.run(DrawMask { key, dropout: 0.3, rows, columns, mask: &mut mask });
-        (0..rows * columns).map(|index| mask[offset(rows, columns, index / columns, index % columns)]).collect()
+        (0..rows * columns).map(|index| mask[offset(rows, index / columns, index % columns)]).collect()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One layer: its parameters' places, its activations, and its share of the forward and the backward pass.
 //!
-//! Both go panel by panel: a product writes a panel of 32 columns, and the passes that follow (statistics, normalisation, activation,
+//! Both go strip by strip: a product writes 32 columns, and the passes that follow (statistics, normalisation, activation,
 //! or their way back) find it in the nearest cache.
 #![allow(clippy::indexing_slicing, reason = "buffers are made for the largest mini-batch, and panels lie inside them")]
 
@@ -9,8 +9,8 @@ use caviar_common::train::{Activation, Normalization};
 use crate::activation::{Curve, Identity, with_curve};
 use crate::batch_norm::{BackNormalise, Fold, Normalise, Statistics};
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Family, Panel, Shape, padded, panels};
-use crate::passes::{Activate, BackActivate, ColumnSums, Multiply, OfWidth, PanelPass};
+use crate::kernels::{Buffer, Family, Shape, Strip, padded, strips};
+use crate::passes::{Activate, BackActivate, ColumnSums, Multiply};
 use crate::products::Products;
 use crate::tensor::{Layout, Tensor};
 
@@ -95,23 +95,23 @@ impl Layer {
     pub(crate) fn forward(&mut self, family: Family, products: &mut Products, rows: usize, parameters: &[f32], a: &[f32], mode: Mode) {
         let (shape, w) = (self.shape(rows), self.weights.of(parameters));
         products.take(rows, self.inputs, a);
-        for panel in panels(self.outputs) {
-            let range = panel.range(rows);
+        for strip in strips(self.outputs) {
+            let range = strip.range(rows);
             let Some(hidden) = self.hidden else {
-                products.forward(shape, panel, a, w, &mut self.out[range]);
+                products.forward(shape, strip, a, w, &mut self.out[range]);
                 continue;
             };
             let product = if hidden.normalization == Normalization::Before { &mut self.normal } else { &mut self.z };
-            products.forward(shape, panel, a, w, &mut product[range.clone()]);
+            products.forward(shape, strip, a, w, &mut product[range.clone()]);
             match hidden.normalization {
                 Normalization::Before => {
-                    with_curve!(hidden.activation, curve => self.normalise(family, panel, rows, parameters, mode, curve))
+                    with_curve!(hidden.activation, curve => self.normalise(family, strip, rows, parameters, mode, curve))
                 }
                 Normalization::After => {
-                    self.activate(family, panel, rows, parameters, hidden);
-                    self.normalise(family, panel, rows, parameters, mode, Identity);
+                    self.activate(family, strip, rows, parameters, hidden);
+                    self.normalise(family, strip, rows, parameters, mode, Identity);
                 }
-                Normalization::None => self.activate(family, panel, rows, parameters, hidden),
+                Normalization::None => self.activate(family, strip, rows, parameters, hidden),
             }
             if mode != Mode::Evaluate && !self.mask.is_empty() {
                 family.run(Multiply { values: &mut self.out[range.clone()], factors: &self.mask[range] });
@@ -120,92 +120,88 @@ impl Layer {
     }
 
     /// Bias and activation: from `z` to what is normalised next, or to `out`.
-    fn activate(&mut self, family: Family, panel: Panel, rows: usize, parameters: &[f32], hidden: Hidden) {
+    fn activate(&mut self, family: Family, strip: Strip, rows: usize, parameters: &[f32], hidden: Hidden) {
         let Some(bias) = self.bias else { return };
-        let range = panel.range(rows);
-        let bias = &bias.of(parameters)[panel.columns()];
+        let range = strip.range(rows);
+        let bias = &bias.of(parameters)[strip.columns()];
         let to = if hidden.normalization == Normalization::After { &mut self.normal } else { &mut self.out };
         let (z, out) = (&mut self.z[range.clone()], &mut to[range]);
-        with_curve!(hidden.activation, curve => run_panel(family, panel, Activate { curve, bias, z, out }));
+        with_curve!(hidden.activation, curve => family.run(Activate { curve, bias, z, out }));
     }
 
     /// Normalisation and what follows it: from `normal` to `out`.
-    fn normalise(&mut self, family: Family, panel: Panel, rows: usize, parameters: &[f32], mode: Mode, curve: impl Curve) {
+    fn normalise(&mut self, family: Family, strip: Strip, rows: usize, parameters: &[f32], mode: Mode, curve: impl Curve) {
         let (Some(statistics), Some(gamma_beta)) = (&mut self.statistics, self.gamma_beta) else { return };
-        let [gamma, beta] = gamma_beta.map(|tensor| &tensor.of(parameters)[panel.columns()]);
-        let (statistics, range) = (statistics.of_panel(panel), panel.range(rows));
+        let [gamma, beta] = gamma_beta.map(|tensor| &tensor.of(parameters)[strip.columns()]);
+        let (statistics, range) = (statistics.of_strip(strip), strip.range(rows));
         let (z, out) = (&mut self.normal[range.clone()], &mut self.out[range]);
         match mode {
             Mode::Train { momentum } => {
-                run_panel(family, panel, Normalise { curve, momentum, statistics, gamma, beta, z, out });
+                family.run(Normalise { curve, momentum, statistics, gamma, beta, z, out });
             }
-            Mode::Evaluate => run_panel(family, panel, Fold { curve, statistics, gamma, beta, z, out }),
+            Mode::Evaluate => family.run(Fold { curve, statistics, gamma, beta, z, out }),
         }
     }
 
     /// Turns the output layer's gradient into that of its bias.
     pub(crate) fn backward_of_output(&mut self, family: Family, rows: usize, gradients: &mut [f32]) {
         let Some(bias) = self.bias else { return };
-        for panel in panels(self.outputs) {
-            let (matrix, sums) = (&self.out[panel.range(rows)], &mut bias.of_mut(gradients)[panel.columns()]);
-            run_panel(family, panel, ColumnSums { matrix, sums });
+        for strip in strips(self.outputs) {
+            let (matrix, sums) = (&self.out[strip.range(rows)], &mut bias.of_mut(gradients)[strip.columns()]);
+            family.run(ColumnSums { matrix, sums });
         }
     }
 
-    /// Turns one panel of the gradient by `out` into the gradient by the product, and writes those of b, gamma and beta into
+    /// Turns one strip of the gradient by `out` into the gradient by the product, and writes those of b, gamma and beta into
     /// `gradients`.
-    pub(crate) fn backward(&mut self, family: Family, panel: Panel, rows: usize, parameters: &[f32], gradients: &mut [f32]) {
+    pub(crate) fn backward(&mut self, family: Family, strip: Strip, rows: usize, parameters: &[f32], gradients: &mut [f32]) {
         let Some(hidden) = self.hidden else { return };
         if !self.mask.is_empty() {
-            let range = panel.range(rows);
+            let range = strip.range(rows);
             family.run(Multiply { values: &mut self.gradient[range.clone()], factors: &self.mask[range] });
         }
         match hidden.normalization {
             Normalization::Before => {
-                with_curve!(hidden.activation, curve => self.backward_of_normalise(family, panel, rows, parameters, gradients, curve));
+                with_curve!(hidden.activation, curve => self.backward_of_normalise(family, strip, rows, parameters, gradients, curve));
             }
             Normalization::After => {
-                self.backward_of_normalise(family, panel, rows, parameters, gradients, Identity);
-                self.backward_of_activate(family, panel, rows, gradients, hidden.activation);
+                self.backward_of_normalise(family, strip, rows, parameters, gradients, Identity);
+                self.backward_of_activate(family, strip, rows, gradients, hidden.activation);
             }
-            Normalization::None => self.backward_of_activate(family, panel, rows, gradients, hidden.activation),
+            Normalization::None => self.backward_of_activate(family, strip, rows, gradients, hidden.activation),
         }
     }
 
-    fn backward_of_activate(&mut self, family: Family, panel: Panel, rows: usize, gradients: &mut [f32], activation: Activation) {
+    fn backward_of_activate(&mut self, family: Family, strip: Strip, rows: usize, gradients: &mut [f32], activation: Activation) {
         let Some(bias) = self.bias else { return };
-        let range = panel.range(rows);
-        let (z, d, d_bias) = (&self.z[range.clone()], &mut self.gradient[range], &mut bias.of_mut(gradients)[panel.columns()]);
-        with_curve!(activation, curve => run_panel(family, panel, BackActivate { curve, z, d, d_bias }));
+        let range = strip.range(rows);
+        let (z, d, d_bias) = (&self.z[range.clone()], &mut self.gradient[range], &mut bias.of_mut(gradients)[strip.columns()]);
+        with_curve!(activation, curve => family.run(BackActivate { curve, z, d, d_bias }));
     }
 
     fn backward_of_normalise(
         &mut self,
         family: Family,
-        panel: Panel,
+        strip: Strip,
         rows: usize,
         parameters: &[f32],
         gradients: &mut [f32],
         curve: impl Curve,
     ) {
         let (Some(statistics), Some(gamma_beta)) = (&self.statistics, self.gamma_beta) else { return };
-        let [gamma, beta] = gamma_beta.map(|tensor| &tensor.of(parameters)[panel.columns()]);
+        let [gamma, beta] = gamma_beta.map(|tensor| &tensor.of(parameters)[strip.columns()]);
         // gamma and beta lie side by side.
         let (by_gamma, by_beta) = gradients.split_at_mut(gamma_beta[1].range().start);
-        let (d_gamma, d_beta) = (&mut gamma_beta[0].of_mut(by_gamma)[panel.columns()], &mut by_beta[panel.columns()]);
-        let range = panel.range(rows);
-        let inverse_deviation = &statistics.inverse_deviation[panel.columns()];
+        let (d_gamma, d_beta) = (&mut gamma_beta[0].of_mut(by_gamma)[strip.columns()], &mut by_beta[strip.columns()]);
+        let range = strip.range(rows);
+        let inverse_deviation = &statistics.inverse_deviation[strip.columns()];
         let (normal, d) = (&self.normal[range.clone()], &mut self.gradient[range]);
         let pass = BackNormalise { curve, inverse_deviation, gamma, beta, normal, d, d_gamma, d_beta };
-        run_panel(family, panel, pass);
+        family.run(pass);
     }
 
     /// The gradient by the product, after the backward pass (in the output layer, after the loss).
     pub(crate) fn gradient_by_product(&self) -> &[f32] {
         if self.hidden.is_some() { &self.gradient } else { &self.out }
     }
-}
-
-fn run_panel(family: Family, panel: Panel, pass: impl PanelPass) {
-    family.run(OfWidth(panel.width, pass));
 }

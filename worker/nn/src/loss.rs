@@ -64,7 +64,7 @@ impl<C: Fn(usize) -> usize> Pass for CrossEntropy<'_, C> {
             ),
             vectors => (0..rows).for_each(
                 #[inline(always)]
-                |row| softmax.row(z, class_of(row), vectors, |vector| offset(rows, outputs, row, vector * LANES) / LANES),
+                |row| softmax.row(z, class_of(row), vectors, |vector| vector * rows + row),
             ),
         }
         let Softmax { tally, logarithm, .. } = softmax;
@@ -170,7 +170,7 @@ pub(crate) fn squared_error(rows: usize, bias: &[f32], z: &mut [f32], target_of:
     let share = 2.0 / rows as f32;
     let mut tally = Tally { examples: rows as u64, ..Tally::default() };
     for row in 0..rows {
-        let value = &mut z[offset(rows, 1, row, 0)];
+        let value = &mut z[offset(rows, row, 0)];
         let error = *value + bias[0] - target_of(row);
         tally.loss += f64::from(error) * f64::from(error);
         *value = share * error;
@@ -187,7 +187,7 @@ mod tests {
     fn of_row(outputs: &[f32], class: usize) -> (f64, u64) {
         let mut z = Buffer::new(outputs.len().next_multiple_of(16)).unwrap();
         for (column, &output) in outputs.iter().enumerate() {
-            z[offset(1, outputs.len(), 0, column)] = output;
+            z[offset(1, 0, column)] = output;
         }
         let bias = vec![0.0; z.len()];
         let pass = CrossEntropy { rows: 1, outputs: outputs.len(), bias: &bias, z: &mut z, class_of: |_| class };

@@ -9,7 +9,7 @@ use caviar_common::train::{Activation, Init, TrainSpec};
 use crate::dropout::DrawMask;
 use crate::error::TrainError;
 use crate::examples::{Examples, Targets};
-use crate::kernels::{Buffer, Family, LANES, PANEL, Pass, Simd, padded, panels};
+use crate::kernels::{Buffer, Family, LANES, Pass, Simd, padded, panels, strips, vectors_mut};
 use crate::layer::{Hidden, Layer, Mode};
 use crate::loss::{CrossEntropy, Tally, squared_error};
 use crate::products::Products;
@@ -134,9 +134,9 @@ impl Network {
             if let Some(below) = below.last_mut() {
                 let (d, w) = (layer.gradient_by_product(), layer.weights.of(parameters));
                 products.take(rows, layer.outputs, d);
-                for panel in panels(layer.inputs) {
-                    products.input_gradient(shape, panel, d, w, &mut below.gradient[panel.range(rows)]);
-                    below.backward(*family, panel, rows, parameters, gradients);
+                for strip in strips(layer.inputs) {
+                    products.input_gradient(shape, strip, d, w, &mut below.gradient[strip.range(rows)]);
+                    below.backward(*family, strip, rows, parameters, gradients);
                 }
             }
             let a = below.last().map_or(&**input, |below| &below.out);
@@ -170,18 +170,17 @@ impl<R: Fn(usize) -> usize> Pass for Gather<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { features, width, rows, row_at, input } = self;
-        for panel in panels(width) {
-            let to = input[panel.range(rows)].as_chunks_mut::<LANES>().0;
-            let (whole, rest) = (panel.width.min(width - panel.first) / LANES, width % LANES);
-            for (row, to) in to.chunks_exact_mut(panel.width / LANES).enumerate() {
-                let from = &features[row_at(row) * width + panel.first..];
-                for (to, from) in to.iter_mut().zip(from.as_chunks().0).take(whole) {
+        for (first, to) in panels(width).zip(vectors_mut(input).chunks_exact_mut(rows.max(1))) {
+            for (row, to) in to.iter_mut().enumerate() {
+                let from = &features[row_at(row) * width + first..];
+                if first + LANES <= width
+                    && let Some(from) = from.first_chunk()
+                {
                     s.store(s.load(from), to);
                     // The row's share of the next panel: rows lie far apart, so no hardware guesses that.
-                    s.prefetch(from.as_ptr().wrapping_add(PANEL));
-                }
-                if let Some(to) = to.get_mut(whole) {
-                    to[..rest].copy_from_slice(&from[whole * LANES..][..rest]);
+                    s.prefetch(from.as_ptr().wrapping_add(LANES));
+                } else {
+                    to[..width - first].copy_from_slice(&from[..width - first]);
                 }
             }
         }

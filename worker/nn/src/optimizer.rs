@@ -8,7 +8,7 @@ use caviar_common::train::{Optimizer, TrainSpec};
 
 use crate::elementary::{LEAST_SQUARE, sqrt};
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Family, LANES, Lanes, Pass, Simd};
+use crate::kernels::{Buffer, Family, LANES, Lanes, Pass, Simd, vectors, vectors_mut};
 use crate::network::Network;
 
 /// An update rule and its state: up to two values a parameter, in the layout of the parameters.
@@ -131,14 +131,6 @@ fn power(mut base: f64, mut exponent: u64) -> f64 {
         exponent /= 2;
     }
     product
-}
-
-fn vectors(values: &[f32]) -> &[Lanes] {
-    values.as_chunks().0
-}
-
-fn vectors_mut(values: &mut [f32]) -> &mut [Lanes] {
-    values.as_chunks_mut().0
 }
 
 /// A state's values at `range`, nothing of one that the rule does not have.

@@ -7,13 +7,13 @@
 use caviar_common::train::Precision;
 
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Family, Panel, Shape, padded, words};
+use crate::kernels::{Buffer, Family, Shape, Strip, padded, words};
 
 /// Does the products of all layers.
 pub(crate) struct Products {
     family: Family,
     precision: Precision,
-    /// A panel of a weight matrix, in another order.
+    /// A strip of a weight matrix, in another order.
     scratch: Buffer,
     /// In bf16, a factor [rows, words(columns)].
     columns: Buffer,
@@ -48,26 +48,26 @@ impl Products {
         })
     }
 
-    /// Takes the factor that the next panels of [`Products::forward`] or [`Products::input_gradient`] share: a or d [rows, columns].
+    /// Takes the factor that the next strips of [`Products::forward`] or [`Products::input_gradient`] share: a or d [rows, columns].
     pub(crate) fn take(&mut self, rows: usize, columns: usize, factor: &[f32]) {
         if self.precision == Precision::Bf16 {
             self.family.pair_columns(rows, columns, factor, &mut self.columns);
         }
     }
 
-    /// One panel of z = a W, after [`Products::take`] of a.
-    pub(crate) fn forward(&mut self, shape: Shape, panel: Panel, a: &[f32], w: &[f32], z: &mut [f32]) {
+    /// One strip of z = a W, after [`Products::take`] of a.
+    pub(crate) fn forward(&mut self, shape: Shape, strip: Strip, a: &[f32], w: &[f32], z: &mut [f32]) {
         match self.precision {
-            Precision::F32 => self.family.forward(shape, panel, a, w, z),
-            Precision::Bf16 => self.family.forward_of_pairs(shape, panel, &self.columns, w, &mut self.scratch, z),
+            Precision::F32 => self.family.forward(shape, strip, a, w, z),
+            Precision::Bf16 => self.family.forward_of_pairs(shape, strip, &self.columns, w, &mut self.scratch, z),
         }
     }
 
-    /// One panel of e = d W^T, the gradient by a, after [`Products::take`] of d.
-    pub(crate) fn input_gradient(&mut self, shape: Shape, panel: Panel, d: &[f32], w: &[f32], e: &mut [f32]) {
+    /// One strip of e = d W^T, the gradient by a, after [`Products::take`] of d.
+    pub(crate) fn input_gradient(&mut self, shape: Shape, strip: Strip, d: &[f32], w: &[f32], e: &mut [f32]) {
         match self.precision {
-            Precision::F32 => self.family.input_gradient(shape, panel, d, w, &mut self.scratch, e),
-            Precision::Bf16 => self.family.input_gradient_of_pairs(shape, panel, &self.columns, w, &mut self.scratch, e),
+            Precision::F32 => self.family.input_gradient(shape, strip, d, w, &mut self.scratch, e),
+            Precision::Bf16 => self.family.input_gradient_of_pairs(shape, strip, &self.columns, w, &mut self.scratch, e),
         }
     }
 

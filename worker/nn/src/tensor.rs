@@ -52,8 +52,7 @@ impl Tensor {
 
     /// Where its elements lie in the flat buffer, in row-major order and without padding.
     pub(crate) fn positions(self) -> impl Iterator<Item = usize> {
-        (0..self.rows)
-            .flat_map(move |row| (0..self.columns).map(move |column| self.start + offset(self.stored_rows, self.columns, row, column)))
+        (0..self.rows).flat_map(move |row| (0..self.columns).map(move |column| self.start + offset(self.stored_rows, row, column)))
     }
 
     /// Its part of `flat`.

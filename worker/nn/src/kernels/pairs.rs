@@ -4,14 +4,15 @@
 //! 0 where there is none). So a word is made of whole vectors, lane by lane. A matrix of words has the same layout as a matrix of floats
 //! ([`mod@super::panels`]); its bits are kept in floats.
 
-use super::panels::{PANEL, Panel, padded, panel_at, panels};
-use super::simd::{LANES, Lanes, Pass, Simd};
+use super::Shape;
+use super::panels::{Strip, padded, panels};
+use super::simd::{LANES, Lanes, Pass, Simd, vectors, vectors_mut};
 use super::transpose::{Square, transpose};
 
 /// The words that hold `values` values along the depth.
 pub(crate) const fn words(values: usize) -> usize {
-    let rest = values % PANEL;
-    values / PANEL * LANES + if rest < LANES { rest } else { LANES }
+    let rest = values % (2 * LANES);
+    values / (2 * LANES) * LANES + if rest < LANES { rest } else { LANES }
 }
 
 /// Rounds to bf16, ties to even: the bits, in the lower half of each word. Below the normal floats everything is 0, as in the processors'
@@ -33,7 +34,7 @@ fn pair<S: Simd>(s: S, low: S::F, high: S::F) -> S::F {
     s.of_bits(s.add_words(round(s, low), s.shift_left(round(s, high), 16)))
 }
 
-/// Pairs along the columns: `to` becomes [rows, words(columns)].
+/// Pairs along the columns: `to` becomes [rows, words(columns)]. Two panels of floats make one of words.
 pub(super) struct PairColumns<'a> {
     pub(super) rows: usize,
     pub(super) columns: usize,
@@ -46,24 +47,18 @@ impl Pass for PairColumns<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for panel in panels(self.columns) {
-            let from = self.from[panel.range(self.rows)].as_chunks::<LANES>().0.chunks_exact(panel.width / LANES);
-            // Two panels of floats make one of words.
-            let column = panel.first / 2;
-            let Panel { first, width } = panel_at(words(self.columns), column / PANEL * PANEL);
-            let to = self.to[first * self.rows..][..width * self.rows].as_chunks_mut::<LANES>().0;
-            for (from, to) in from.zip(to.iter_mut().skip((column - first) / LANES).step_by(width / LANES)) {
-                let high = from.get(1).map_or(s.splat(0.0), |high| s.load(high));
-                s.store(pair(s, s.load(&from[0]), high), to);
-            }
+        let from = vectors(&self.from[..padded(self.columns) * self.rows]).chunks(2 * self.rows);
+        for (from, to) in from.zip(vectors_mut(self.to).chunks_exact_mut(self.rows)) {
+            let (low, high) = from.split_at(self.rows);
+            pair_vectors(s, low, high, to);
         }
     }
 }
 
-/// Pairs along the rows: a panel of `to` becomes [words(rows), width].
+/// Pairs along the rows: `to` becomes [words(rows), columns].
 pub(super) struct PairRows<'a> {
     pub(super) rows: usize,
-    pub(super) width: usize,
+    pub(super) columns: usize,
     pub(super) from: &'a [f32],
     pub(super) to: &'a mut [f32],
 }
@@ -73,28 +68,33 @@ impl Pass for PairRows<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let from = self.from[..self.rows * self.width].chunks(PANEL * self.width);
-        for (from, to) in from.zip(self.to.chunks_mut(LANES * self.width)) {
-            let (from, to) = (from.as_chunks::<LANES>().0, to.as_chunks_mut::<LANES>().0);
-            // Sixteen rows are as many vectors as the panel has columns.
-            let (low, high) = from.split_at(from.len().min(self.width));
-            let (paired, alone) = low.split_at(high.len());
-            let (to_paired, to_alone) = to.split_at_mut(high.len());
-            for ((low, high), to) in paired.iter().zip(high).zip(to_paired) {
-                s.store(pair(s, s.load(low), s.load(high)), to);
-            }
-            for (low, to) in alone.iter().zip(to_alone) {
-                s.store(pair(s, s.load(low), s.splat(0.0)), to);
+        let from = vectors(&self.from[..padded(self.columns) * self.rows]).chunks_exact(self.rows);
+        for (from, to) in from.zip(vectors_mut(self.to).chunks_exact_mut(words(self.rows))) {
+            for (from, to) in from.chunks(2 * LANES).zip(to.chunks_mut(LANES)) {
+                let (low, high) = from.split_at(from.len().min(LANES));
+                pair_vectors(s, low, high, to);
             }
         }
     }
 }
 
-/// Rows `panel` of W [padded inputs, outputs] as columns of pairs: `to` becomes [words(outputs), panel.width].
+/// Each vector with its partner, or with 0 where `high` has no more.
+#[inline(always)]
+fn pair_vectors<S: Simd>(s: S, low: &[Lanes], high: &[Lanes], to: &mut [Lanes]) {
+    let (paired, alone) = low.split_at(high.len());
+    let (to_paired, to_alone) = to.split_at_mut(high.len());
+    for ((low, high), to) in paired.iter().zip(high).zip(to_paired) {
+        s.store(pair(s, s.load(low), s.load(high)), to);
+    }
+    for (low, to) in alone.iter().zip(to_alone) {
+        s.store(pair(s, s.load(low), s.splat(0.0)), to);
+    }
+}
+
+/// Rows `strip` of W [padded inputs, outputs] as columns of pairs: `to` becomes [padded words(outputs), strip.width].
 pub(super) struct PairTransposed<'a> {
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
-    pub(super) panel: Panel,
+    pub(super) shape: Shape,
+    pub(super) strip: Strip,
     pub(super) w: &'a [f32],
     pub(super) to: &'a mut [f32],
 }
@@ -104,15 +104,15 @@ impl Pass for PairTransposed<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { inputs, outputs, panel, w, to } = self;
-        let vectors = panel.width / LANES;
-        for source in panels(outputs) {
-            let block = w[source.first * padded(inputs) + panel.first * source.width..][..panel.width * source.width].as_chunks().0;
-            let to = to[source.first / 2 * panel.width..].as_chunks_mut().0;
-            for column in 0..vectors {
-                let from = block[column * source.width..].chunks_exact(source.width / LANES);
-                let square = pairs_of_rows(s, from);
-                for (vector, to) in transpose(s, square).into_iter().zip(to.iter_mut().skip(column).step_by(vectors)) {
+        let Self { shape, strip, w, to } = self;
+        let panel_len = padded(shape.inputs) * LANES;
+        for panel in panels(strip.width) {
+            let to = vectors_mut(&mut to[panel * padded(words(shape.outputs))..]).as_chunks_mut::<LANES>().0;
+            let square = (strip.first + panel) * LANES..(strip.first + panel + LANES) * LANES;
+            for (from, to) in w.chunks(2 * panel_len).zip(to) {
+                let (low, high) = from.split_at(panel_len);
+                let square = pairs_of_rows(s, vectors(&low[square.clone()]), high.get(square.clone()).map_or(&[], vectors));
+                for (vector, to) in transpose(s, square).into_iter().zip(to) {
                     s.store(vector, to);
                 }
             }
@@ -120,13 +120,11 @@ impl Pass for PairTransposed<'_> {
     }
 }
 
-/// Sixteen rows of one vector or two, each as a vector of pairs.
+/// Sixteen rows of one panel and of the next, if there is one, as pairs.
 #[inline(always)]
-fn pairs_of_rows<'a, S: Simd>(s: S, rows: impl Iterator<Item = &'a [Lanes]>) -> Square<S> {
-    let mut square = [s.splat(0.0); LANES];
-    for (to, row) in square.iter_mut().zip(rows) {
-        let high = row.get(1).map_or(s.splat(0.0), |high| s.load(high));
-        *to = pair(s, s.load(&row[0]), high);
-    }
-    square
+fn pairs_of_rows<S: Simd>(s: S, low: &[Lanes], high: &[Lanes]) -> Square<S> {
+    std::array::from_fn(
+        #[inline(always)]
+        |row| pair(s, s.load(&low[row]), high.get(row).map_or(s.splat(0.0), |high| s.load(high))),
+    )
 }

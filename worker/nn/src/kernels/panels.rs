@@ -1,15 +1,17 @@
-//! The layout of every matrix: columns padded to [`LANES`] and cut into panels of [`PANEL`] columns (the last may have half as
-//! many), each panel row-major. A product then streams both operands in order, and nothing is packed in a step.
+//! The layout of every matrix: columns padded to [`LANES`] and cut into panels of so many columns, one after the other, each row-major. So a
+//! panel is one vector a row, a product streams both operands in order, and nothing is packed in a step.
+
+use std::ops::Range;
 
 use super::simd::LANES;
 
-/// Columns of a panel: two of the widest vectors, so that a register tile has enough independent sums.
-pub(crate) const PANEL: usize = 32;
+/// Columns of a strip: a register tile of AVX-512 needs two vectors across for enough independent sums.
+pub(super) const STRIP: usize = 2 * LANES;
 
-/// Some neighbouring columns of a matrix: [`PANEL`] of them, or [`LANES`] at its right edge.
+/// Some neighbouring panels of a matrix, which a product writes at once: two of them, or one at the right edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Panel {
-    /// The first column. The panel starts at `first * rows` floats.
+pub(crate) struct Strip {
+    /// The first column. The strip starts at `first * rows` floats.
     pub(crate) first: usize,
     /// How many.
     pub(crate) width: usize,
@@ -20,14 +22,20 @@ pub(crate) const fn padded(columns: usize) -> usize {
     columns.next_multiple_of(LANES)
 }
 
-/// The panels of a matrix, left to right.
-pub(crate) fn panels(columns: usize) -> impl Iterator<Item = Panel> {
-    (0..padded(columns)).step_by(PANEL).map(move |first| panel_at(columns, first))
+/// The strips of a matrix, left to right.
+pub(crate) fn strips(columns: usize) -> impl Iterator<Item = Strip> {
+    let columns = padded(columns);
+    (0..columns).step_by(STRIP).map(move |first| Strip { first, width: STRIP.min(columns - first) })
 }
 
-impl Panel {
+/// Where the first column of every panel is, left to right.
+pub(crate) fn panels(columns: usize) -> impl Iterator<Item = usize> {
+    (0..columns).step_by(LANES)
+}
+
+impl Strip {
     /// Where it lies in a matrix of so many rows.
-    pub(crate) fn range(self, rows: usize) -> std::ops::Range<usize> {
+    pub(crate) fn range(self, rows: usize) -> Range<usize> {
         self.first * rows..(self.first + self.width) * rows
     }
 
@@ -37,18 +45,12 @@ impl Panel {
     }
 
     /// Its columns, in a vector with one value a column.
-    pub(crate) fn columns(self) -> std::ops::Range<usize> {
+    pub(crate) fn columns(self) -> Range<usize> {
         self.first..self.first + self.width
     }
 }
 
-pub(super) const fn panel_at(columns: usize, first: usize) -> Panel {
-    let rest = padded(columns) - first;
-    Panel { first, width: if rest < PANEL { rest } else { PANEL } }
-}
-
-/// Where the element at (`row`, `column`) of a [`rows`, `columns`] matrix lies.
-pub(crate) const fn offset(rows: usize, columns: usize, row: usize, column: usize) -> usize {
-    let Panel { first, width } = panel_at(columns, column / PANEL * PANEL);
-    first * rows + row * width + (column - first)
+/// Where the element at (`row`, `column`) of a matrix of `rows` rows lies.
+pub(crate) const fn offset(rows: usize, row: usize, column: usize) -> usize {
+    column / LANES * LANES * rows + row * LANES + column % LANES
 }

@@ -2,8 +2,9 @@
 
 use super::family::Family;
 use super::pairs::{PairColumns, PairRows, PairTransposed, words};
-use super::panels::{PANEL, Panel, padded, panels};
-use super::tile::{PanelProduct, Tiles};
+use super::panels::{STRIP, Strip, padded, panels, strips};
+use super::simd::LANES;
+use super::tile::{StripProduct, Tiles};
 use super::transpose::Transpose;
 
 /// Sizes of a layer's products: a [rows, inputs] times W [inputs, outputs]. All matrices are in [`mod@super::panels`] layout; W and its
@@ -18,29 +19,33 @@ pub(crate) struct Shape {
 impl Shape {
     /// Length of the scratch of [`Family::input_gradient`], and of the products of pairs.
     pub(crate) fn scratch_len(self) -> usize {
-        PANEL * padded(self.outputs).max(words(self.inputs))
+        STRIP * padded(self.outputs).max(words(self.inputs))
     }
 }
 
-/// Sizes of one panel of a product: c [rows, width] = a b, for a [rows, depth] (or its transpose) and b [depth, width].
+/// Sizes of one strip of a product: c [rows, columns] = a b, for a [rows, depth] (or its transpose) and b [depth, columns].
 #[derive(Clone, Copy, Debug)]
 struct Sizes {
     rows: usize,
     /// In words.
     depth: usize,
-    panel: Panel,
-    /// Of the whole product.
     columns: usize,
+    /// Rows that are stored of b.
+    b_rows: usize,
+    /// Rows that are stored of c.
+    c_rows: usize,
 }
 
 impl Sizes {
     /// # Panics
     /// The buffers are too short.
-    fn product(self, a: &[f32], a_len: usize, b: &[f32], c: &mut [f32]) -> PanelProduct {
-        let Self { rows, depth, panel, columns } = self;
-        let width = panel.width;
-        assert!(a.len() >= a_len && b.len() >= depth * width && c.len() >= rows * width, "buffers of {self:?}");
-        PanelProduct { rows, depth, width, columns: panel.columns_of(columns), a: a.as_ptr(), b: b.as_ptr(), c: c.as_mut_ptr() }
+    fn product(self, a: &[f32], a_len: usize, b: &[f32], c: &mut [f32]) -> StripProduct {
+        let Self { rows, depth, columns, .. } = self;
+        let (b_panel, c_panel) = (self.b_rows * LANES, self.c_rows * LANES);
+        let others = columns.div_ceil(LANES) - 1;
+        let (b_len, c_len) = (others * b_panel + depth * LANES, others * c_panel + rows * LANES);
+        assert!(a.len() >= a_len && b.len() >= b_len && c.len() >= c_len, "buffers of {self:?}");
+        StripProduct { rows, depth, columns, a: a.as_ptr(), b: b.as_ptr(), b_panel, c: c.as_mut_ptr(), c_panel }
     }
 
     /// For a [rows, depth].
@@ -59,24 +64,33 @@ impl Sizes {
 }
 
 impl Family {
-    /// One panel of z = a W, for all of a and W.
-    pub(crate) fn forward(self, shape: Shape, panel: Panel, a: &[f32], w: &[f32], z: &mut [f32]) {
-        let sizes = Sizes { rows: shape.rows, depth: shape.inputs, panel, columns: shape.outputs };
-        sizes.by_rows(self.tiles(), a, &w[panel.first * padded(shape.inputs)..], z);
+    /// One strip of z = a W, for all of a and W.
+    pub(crate) fn forward(self, shape: Shape, strip: Strip, a: &[f32], w: &[f32], z: &mut [f32]) {
+        let Shape { rows, inputs, outputs } = shape;
+        let sizes = Sizes { rows, depth: inputs, columns: strip.columns_of(outputs), b_rows: padded(inputs), c_rows: rows };
+        sizes.by_rows(self.tiles(), a, &w[strip.range(padded(inputs))], z);
     }
 
     /// g = a^T d, the gradient by W, for d [rows, outputs] the gradient by z. The padding rows of g are left alone.
     pub(crate) fn weight_gradient(self, shape: Shape, a: &[f32], d: &[f32], g: &mut [f32]) {
-        for panel in panels(shape.outputs) {
-            let sizes = Sizes { rows: shape.inputs, depth: shape.rows, panel, columns: shape.outputs };
-            sizes.by_columns(self.tiles(), a, &d[panel.first * shape.rows..], &mut g[panel.first * padded(shape.inputs)..]);
+        self.weight_gradient_of_words(self.tiles(), shape, shape.rows, [a, d], g);
+    }
+
+    /// By factors whose rows are so many words.
+    fn weight_gradient_of_words(self, tiles: &Tiles, shape: Shape, words: usize, [a, d]: [&[f32]; 2], g: &mut [f32]) {
+        let Shape { inputs, outputs, .. } = shape;
+        for strip in strips(outputs) {
+            let columns = strip.columns_of(outputs);
+            let sizes = Sizes { rows: inputs, depth: words, columns, b_rows: words, c_rows: padded(inputs) };
+            sizes.by_columns(tiles, a, &d[strip.range(words)], &mut g[strip.range(padded(inputs))]);
         }
     }
 
-    /// One panel of e = d W^T [rows, inputs], the gradient by a. `scratch` ([`Shape::scratch_len`]) takes a transposed panel of W.
-    pub(crate) fn input_gradient(self, shape: Shape, panel: Panel, d: &[f32], w: &[f32], scratch: &mut [f32], e: &mut [f32]) {
-        self.run(Transpose { shape, w, panel, to: scratch });
-        let sizes = Sizes { rows: shape.rows, depth: shape.outputs, panel, columns: shape.inputs };
+    /// One strip of e = d W^T [rows, inputs], the gradient by a. `scratch` ([`Shape::scratch_len`]) takes a transposed strip of W.
+    pub(crate) fn input_gradient(self, shape: Shape, strip: Strip, d: &[f32], w: &[f32], scratch: &mut [f32], e: &mut [f32]) {
+        let Shape { rows, inputs, outputs } = shape;
+        self.run(Transpose { shape, w, strip, to: scratch });
+        let sizes = Sizes { rows, depth: outputs, columns: strip.columns_of(inputs), b_rows: padded(outputs), c_rows: rows };
         sizes.by_rows(self.tiles(), d, scratch, e);
     }
 
@@ -88,35 +102,33 @@ impl Family {
 
     /// A matrix [rows, columns] as pairs along its rows: what [`Family::weight_gradient_of_pairs`] takes.
     pub(crate) fn pair_rows(self, rows: usize, columns: usize, from: &[f32], to: &mut [f32]) {
-        for panel in panels(columns) {
-            self.pair_rows_of_panel(rows, panel.width, &from[panel.range(rows)], &mut to[panel.range(words(rows))]);
+        self.run(PairRows { rows, columns, from, to });
+    }
+
+    /// As [`Family::forward`], of bf16. `scratch` takes a strip of W.
+    pub(crate) fn forward_of_pairs(self, shape: Shape, strip: Strip, a: &[f32], w: &[f32], scratch: &mut [f32], z: &mut [f32]) {
+        let Shape { rows, inputs, outputs } = shape;
+        let depth = words(inputs);
+        // Its padding rows come in no word: the depth ends before them.
+        for panel in panels(strip.width) {
+            let from = &w[(strip.first + panel) * padded(inputs)..];
+            self.run(PairRows { rows: inputs, columns: LANES, from, to: &mut scratch[panel * depth..] });
         }
-    }
-
-    fn pair_rows_of_panel(self, rows: usize, width: usize, from: &[f32], to: &mut [f32]) {
-        self.run(PairRows { rows, width, from, to });
-    }
-
-    /// As [`Family::forward`], of bf16. `scratch` takes a panel of W.
-    pub(crate) fn forward_of_pairs(self, shape: Shape, panel: Panel, a: &[f32], w: &[f32], scratch: &mut [f32], z: &mut [f32]) {
-        self.pair_rows_of_panel(shape.inputs, panel.width, &w[panel.first * padded(shape.inputs)..], scratch);
-        let sizes = Sizes { rows: shape.rows, depth: words(shape.inputs), panel, columns: shape.outputs };
+        let sizes = Sizes { rows, depth, columns: strip.columns_of(outputs), b_rows: depth, c_rows: rows };
         sizes.by_rows(self.tiles_of_pairs(), a, scratch, z);
     }
 
     /// As [`Family::weight_gradient`], of bf16.
     pub(crate) fn weight_gradient_of_pairs(self, shape: Shape, a: &[f32], d: &[f32], g: &mut [f32]) {
-        let depth = words(shape.rows);
-        for panel in panels(shape.outputs) {
-            let sizes = Sizes { rows: shape.inputs, depth, panel, columns: shape.outputs };
-            sizes.by_columns(self.tiles_of_pairs(), a, &d[panel.first * depth..], &mut g[panel.first * padded(shape.inputs)..]);
-        }
+        self.weight_gradient_of_words(self.tiles_of_pairs(), shape, words(shape.rows), [a, d], g);
     }
 
     /// As [`Family::input_gradient`], of bf16.
-    pub(crate) fn input_gradient_of_pairs(self, shape: Shape, panel: Panel, d: &[f32], w: &[f32], scratch: &mut [f32], e: &mut [f32]) {
-        self.run(PairTransposed { inputs: shape.inputs, outputs: shape.outputs, panel, w, to: scratch });
-        let sizes = Sizes { rows: shape.rows, depth: words(shape.outputs), panel, columns: shape.inputs };
+    pub(crate) fn input_gradient_of_pairs(self, shape: Shape, strip: Strip, d: &[f32], w: &[f32], scratch: &mut [f32], e: &mut [f32]) {
+        let Shape { rows, inputs, outputs } = shape;
+        let depth = words(outputs);
+        self.run(PairTransposed { shape, strip, w, to: scratch });
+        let sizes = Sizes { rows, depth, columns: strip.columns_of(inputs), b_rows: padded(depth), c_rows: rows };
         sizes.by_rows(self.tiles_of_pairs(), d, scratch, e);
     }
 }

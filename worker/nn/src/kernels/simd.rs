@@ -18,6 +18,16 @@ pub(crate) const HALF: usize = LANES / 2;
 /// A vector in memory.
 pub(crate) type Lanes = [f32; LANES];
 
+/// The vectors of a buffer whose length is a multiple of [`LANES`].
+pub(crate) fn vectors(values: &[f32]) -> &[Lanes] {
+    values.as_chunks().0
+}
+
+/// As [`vectors`], to write.
+pub(crate) fn vectors_mut(values: &mut [f32]) -> &mut [Lanes] {
+    values.as_chunks_mut().0
+}
+
 /// A family of instructions, and what it does with vectors.
 pub(crate) trait Simd: Copy {
     /// A vector of floats.

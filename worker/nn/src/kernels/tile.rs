@@ -7,47 +7,76 @@
 #![allow(clippy::needless_range_loop, reason = "with iterators some heights of tile are not unrolled, and their sums live in memory")]
 
 use super::block::Block;
-use super::panels::PANEL;
 use super::simd::{HALF, LANES};
 
-/// One panel of a product: c [rows, width] = a b, with b [depth, width]. The depth counts words: floats, or pairs of bf16.
+/// One strip of a product: c [rows, columns] = a b, with b [depth, columns]. The depth counts words: floats, or pairs of bf16.
 #[derive(Clone, Copy)]
-pub(super) struct PanelProduct {
+pub(super) struct StripProduct {
     pub(super) rows: usize,
     pub(super) depth: usize,
-    /// [`PANEL`] or [`LANES`].
-    pub(super) width: usize,
     /// Columns of c that are no padding. What lies behind them becomes 0, or what the product is there.
     pub(super) columns: usize,
     /// All panels of a: [rows, depth], or [depth, rows] where the product is by its transpose.
     pub(super) a: *const f32,
-    /// One panel.
+    /// The first panel of the strip.
     pub(super) b: *const f32,
-    /// One panel, written.
+    /// From one panel of b to the next.
+    pub(super) b_panel: usize,
+    /// The first panel of the strip, written.
     pub(super) c: *mut f32,
+    /// From one panel of c to the next.
+    pub(super) c_panel: usize,
 }
 
 /// The products of one family.
 ///
 /// # Safety
-/// Both need the family's instructions, and pointers to as many floats as [`PanelProduct`] says; what is written lies apart from what
+/// Both need the family's instructions, and pointers to as many floats as [`StripProduct`] says; what is written lies apart from what
 /// is read.
 pub(super) struct Tiles {
     /// a is [rows, depth].
-    pub(super) rows: unsafe fn(PanelProduct),
+    pub(super) rows: unsafe fn(StripProduct),
     /// a is [depth, rows].
-    pub(super) columns: unsafe fn(PanelProduct),
+    pub(super) columns: unsafe fn(StripProduct),
 }
 
-/// A place in a matrix that a tile reads along the depth: what it points at, and how far apart rows (or vectors) and steps lie.
+/// What a tile reads along the depth, one row of b a step.
 #[derive(Clone, Copy)]
-struct Operand {
-    at: *const f32,
-    /// From one step of the depth to the next.
-    step: usize,
+struct Operands {
+    a: *const f32,
+    b: *const f32,
+    /// From one vector of b's row to the next.
+    b_panel: usize,
 }
 
-/// Adds one step of the depth to a tile. In a, rows are `ROW` words apart.
+/// Adds `depth` steps to a tile. In a, rows are `ROW` words apart and steps `STEP`.
+///
+/// # Safety
+/// `ROWS` rows of a and `VECTORS` vectors of b can be read for all steps.
+#[inline(always)]
+unsafe fn accumulate<T: Block, const ROWS: usize, const VECTORS: usize, const ROW: usize, const STEP: usize>(
+    block: T,
+    mut sums: [[T::Sums; VECTORS]; ROWS],
+    depth: usize,
+    Operands { mut a, mut b, b_panel }: Operands,
+) -> [[T::Sums; VECTORS]; ROWS] {
+    // Four at a time, so that the loop's own instructions do not show.
+    for _ in 0..depth / 4 {
+        for step in 0..4 {
+            // SAFETY: the caller's promise.
+            sums = unsafe { add_step::<T, ROWS, VECTORS, ROW>(block, sums, a.add(step * STEP), b.add(step * LANES), b_panel) };
+        }
+        // SAFETY: the caller's promise.
+        (a, b) = unsafe { (a.add(4 * STEP), b.add(4 * LANES)) };
+    }
+    for step in 0..depth % 4 {
+        // SAFETY: the caller's promise.
+        sums = unsafe { add_step::<T, ROWS, VECTORS, ROW>(block, sums, a.add(step * STEP), b.add(step * LANES), b_panel) };
+    }
+    sums
+}
+
+/// Adds one step of the depth to a tile.
 ///
 /// # Safety
 /// `ROWS` rows of a and `VECTORS` vectors of b can be read.
@@ -57,11 +86,12 @@ unsafe fn add_step<T: Block, const ROWS: usize, const VECTORS: usize, const ROW:
     mut sums: [[T::Sums; VECTORS]; ROWS],
     a: *const f32,
     b: *const f32,
+    b_panel: usize,
 ) -> [[T::Sums; VECTORS]; ROWS] {
     // SAFETY: the caller's promise.
     let right: [T::Words; VECTORS] = std::array::from_fn(
         #[inline(always)]
-        |v| unsafe { block.load(b.add(v * LANES)) },
+        |v| unsafe { block.load(b.add(v * b_panel)) },
     );
     for row in 0..ROWS {
         // SAFETY: the caller's promise.
@@ -73,103 +103,62 @@ unsafe fn add_step<T: Block, const ROWS: usize, const VECTORS: usize, const ROW:
     sums
 }
 
-/// Adds `depth` steps to a tile, and meanwhile asks for `ROWS` rows of a panel at `ahead`.
-///
-/// # Safety
-/// The operands can be read as far as their strides say.
-#[inline(always)]
-unsafe fn accumulate<T: Block, const ROWS: usize, const VECTORS: usize, const ROW: usize>(
-    block: T,
-    mut sums: [[T::Sums; VECTORS]; ROWS],
-    depth: usize,
-    a: Operand,
-    b: Operand,
-    ahead: Option<*const f32>,
-) -> [[T::Sums; VECTORS]; ROWS] {
-    let (mut left, mut right) = (a.at, b.at);
-    // Four at a time, so that the loop's own instructions do not show.
-    for group in 0..depth / 4 {
-        if let Some(ahead) = ahead.filter(|_| group * 4 * LANES < ROWS * PANEL) {
-            for line in 0..4 {
-                block.prefetch(ahead.wrapping_add((group * 4 + line) * LANES));
-            }
-        }
-        // SAFETY: the caller's promise.
-        unsafe {
-            for step in 0..4 {
-                sums = add_step::<T, ROWS, VECTORS, ROW>(block, sums, left.add(step * a.step), right.add(step * b.step));
-            }
-            (left, right) = (left.add(4 * a.step), right.add(4 * b.step));
-        }
-    }
-    for _ in 0..depth % 4 {
-        // SAFETY: the caller's promise.
-        unsafe {
-            sums = add_step::<T, ROWS, VECTORS, ROW>(block, sums, left, right);
-            (left, right) = (left.add(a.step), right.add(b.step));
-        }
-    }
-    sums
-}
-
-/// Rows `row` to `row + ROWS`, vectors from column `column` of c, for a [rows, depth].
+/// Rows `row` to `row + ROWS`, `VECTORS` panels from `panel` on of c, for a [rows, depth].
 ///
 /// # Safety
 /// As [`Tiles`]; the tile lies inside c.
 #[inline(always)]
-unsafe fn tile_of_rows<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, product: PanelProduct, row: usize, column: usize) {
-    let PanelProduct { rows, depth, width, a, b, c, .. } = product;
-    let whole = depth / PANEL * PANEL;
+unsafe fn tile_of_rows<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, product: StripProduct, row: usize, panel: usize) {
+    let StripProduct { rows, depth, b_panel, .. } = product;
     let mut sums = [[block.zero(); VECTORS]; ROWS];
-    // SAFETY: the caller's promise. The panels of a before `whole` are PANEL wide; the last is as wide as its padded rest.
+    // SAFETY: the caller's promise.
     unsafe {
-        let right = |first: usize| Operand { at: b.add(first * width + column), step: width };
-        for first in (0..whole).step_by(PANEL) {
-            let left = Operand { at: a.add(first * rows + row * PANEL), step: 1 };
-            // The same rows of the next panel lie far away: no hardware guesses that.
-            let ahead = (first + PANEL < depth).then(|| left.at.wrapping_add(rows * PANEL));
-            sums = accumulate::<T, ROWS, VECTORS, PANEL>(block, sums, PANEL, left, right(first), ahead);
+        let mut operands = Operands { a: product.a.add(row * LANES), b: product.b.add(panel * b_panel), b_panel };
+        for _ in 0..depth / LANES {
+            let next = operands.a.wrapping_add(rows * LANES);
+            for line in 0..ROWS {
+                // The same rows of the next panel of a lie far away: no hardware guesses that.
+                block.prefetch(next.wrapping_add(line * LANES));
+            }
+            sums = accumulate::<T, ROWS, VECTORS, LANES, 1>(block, sums, LANES, operands);
+            operands = Operands { a: next, b: operands.b.add(LANES * LANES), b_panel };
         }
-        let (a, rest) = (a.add(whole * rows), depth - whole);
-        if rest > LANES {
-            let left = Operand { at: a.add(row * PANEL), step: 1 };
-            sums = accumulate::<T, ROWS, VECTORS, PANEL>(block, sums, rest, left, right(whole), None);
-        } else if rest > 0 {
-            let left = Operand { at: a.add(row * LANES), step: 1 };
-            sums = accumulate::<T, ROWS, VECTORS, LANES>(block, sums, rest, left, right(whole), None);
-        }
-        store(block, sums, c.add(row * width + column), width);
+        sums = accumulate::<T, ROWS, VECTORS, LANES, 1>(block, sums, depth % LANES, operands);
+        store(block, sums, product, row, panel);
     }
 }
 
-/// Rows `row` to `row + ROWS`, vectors from column `column` of c, for a [depth, rows]; the rows lie in one panel of a.
+/// Rows `row` to `row + ROWS`, `VECTORS` panels from `panel` on of c, for a [depth, rows]; the rows lie in one panel of a.
 ///
 /// # Safety
 /// As [`Tiles`]; the tile lies inside c and its rows inside one panel of a.
 #[inline(always)]
-unsafe fn tile_of_columns<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, product: PanelProduct, row: usize, column: usize) {
-    let PanelProduct { rows, depth, width, a, b, c, .. } = product;
-    let first = row / PANEL * PANEL;
-    // The panel of a that holds these rows is PANEL wide unless it is the last and half empty.
-    let step = if rows - first > LANES { PANEL } else { LANES };
-    let mut sums = [[block.zero(); VECTORS]; ROWS];
+unsafe fn tile_of_columns<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, product: StripProduct, row: usize, panel: usize) {
+    let StripProduct { depth, b_panel, .. } = product;
+    let (first, column) = (row / LANES * LANES, row % LANES);
+    let sums = [[block.zero(); VECTORS]; ROWS];
     // SAFETY: the caller's promise.
     unsafe {
-        let left = Operand { at: a.add(first * depth + row - first), step };
-        let right = Operand { at: b.add(column), step: width };
-        sums = accumulate::<T, ROWS, VECTORS, 1>(block, sums, depth, left, right, None);
-        store(block, sums, c.add(row * width + column), width);
+        let operands = Operands { a: product.a.add(first * depth + column), b: product.b.add(panel * b_panel), b_panel };
+        let sums = accumulate::<T, ROWS, VECTORS, 1, LANES>(block, sums, depth, operands);
+        store(block, sums, product, row, panel);
     }
 }
 
 /// # Safety
-/// The tile may be written at `to`, rows `width` apart.
+/// The tile lies inside c.
 #[inline(always)]
-unsafe fn store<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, sums: [[T::Sums; VECTORS]; ROWS], to: *mut f32, width: usize) {
-    for row in 0..ROWS {
+unsafe fn store<T: Block, const ROWS: usize, const VECTORS: usize>(
+    block: T,
+    sums: [[T::Sums; VECTORS]; ROWS],
+    product: StripProduct,
+    row: usize,
+    panel: usize,
+) {
+    for tile_row in 0..ROWS {
         for v in 0..VECTORS {
             // SAFETY: the caller's promise.
-            unsafe { block.store(sums[row][v], to.add(row * width + v * LANES)) };
+            unsafe { block.store(sums[tile_row][v], product.c.add((panel + v) * product.c_panel + (row + tile_row) * LANES)) };
         }
     }
 }
@@ -194,16 +183,16 @@ fn for_each_height(row: usize, rows: usize, most: usize, mut run: impl FnMut(Run
     run(Run { row: row + taller * (height + 1), count: count - taller }, height);
 }
 
-/// Cuts the columns of a panel into tiles, and calls `tile(column, kind)` with kind 0 for half a vector, else how many vectors.
+/// Cuts the columns of a strip into tiles, and calls `tile(panel, kind)` with kind 0 for half a vector, else how many vectors.
 #[inline(always)]
-fn for_each_strip(columns: usize, most: usize, mut strip: impl FnMut(usize, usize)) {
-    let mut column = 0;
-    while column < columns {
-        let halves = (columns - column).div_ceil(HALF);
+fn for_each_width(columns: usize, most: usize, mut tile: impl FnMut(usize, usize)) {
+    let mut panel = 0;
+    while panel * LANES < columns {
+        let halves = (columns - panel * LANES).div_ceil(HALF);
         // Three halves are one vector and a half.
         let kind = if halves == 1 { 0 } else { (halves / 2).max(1).min(most) };
-        strip(column, kind);
-        column += kind.max(1) * LANES;
+        tile(panel, kind);
+        panel += kind.max(1);
     }
 }
 
@@ -213,67 +202,67 @@ macro_rules! tiles {
     ($(#[$meta:meta])* $name:ident, [$($features:literal)?], $whole:expr, $half:expr, $vectors:literal, [$($height:literal)*]) => {
         $(#[$meta])*
         pub(super) mod $name {
-            use super::{PANEL, PanelProduct, Run, Tiles, for_each_height, for_each_strip, tile_of_columns, tile_of_rows};
+            use super::{LANES, Run, StripProduct, Tiles, for_each_height, for_each_width, tile_of_columns, tile_of_rows};
             #[allow(unused_imports, reason = "each needs one or two of them")]
             use crate::kernels::block::{Half, Pairs, Whole};
 
             /// A call for each tile would cost as much as some steps of its depth.
-            type Tile = unsafe fn(&PanelProduct, Run, usize);
-            /// By kind of [`for_each_strip`], then by height - 1.
+            type Tile = unsafe fn(&StripProduct, Run, usize);
+            /// By kind of [`for_each_width`], then by height - 1.
             type Table = [[Tile; [$($height),*].len()]; 3];
             static OF_ROWS: Table =
                 [[$(half_of_rows::<$height>),*], [$(of_rows::<$height, 1>),*], [$(of_rows::<$height, $vectors>),*]];
             static OF_COLUMNS: Table =
                 [[$(half_of_columns::<$height>),*], [$(of_columns::<$height, 1>),*], [$(of_columns::<$height, $vectors>),*]];
-            pub(in crate::kernels) static TILES: Tiles = Tiles { rows: panel_of_rows, columns: panel_of_columns };
+            pub(in crate::kernels) static TILES: Tiles = Tiles { rows: strip_of_rows, columns: strip_of_columns };
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn of_rows<const ROWS: usize, const VECTORS: usize>(product: &PanelProduct, run: Run, column: usize) {
+            unsafe fn of_rows<const ROWS: usize, const VECTORS: usize>(product: &StripProduct, run: Run, panel: usize) {
                 for tile in 0..run.count {
                     // SAFETY: the caller's promise, with the instructions enabled here.
-                    unsafe { tile_of_rows::<_, ROWS, VECTORS>($whole, *product, run.row + tile * ROWS, column) }
+                    unsafe { tile_of_rows::<_, ROWS, VECTORS>($whole, *product, run.row + tile * ROWS, panel) }
                 }
             }
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn half_of_rows<const ROWS: usize>(product: &PanelProduct, run: Run, column: usize) {
+            unsafe fn half_of_rows<const ROWS: usize>(product: &StripProduct, run: Run, panel: usize) {
                 for tile in 0..run.count {
                     // SAFETY: as in of_rows.
-                    unsafe { tile_of_rows::<_, ROWS, 1>($half, *product, run.row + tile * ROWS, column) }
+                    unsafe { tile_of_rows::<_, ROWS, 1>($half, *product, run.row + tile * ROWS, panel) }
                 }
             }
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn of_columns<const ROWS: usize, const VECTORS: usize>(product: &PanelProduct, run: Run, column: usize) {
+            unsafe fn of_columns<const ROWS: usize, const VECTORS: usize>(product: &StripProduct, run: Run, panel: usize) {
                 for tile in 0..run.count {
                     // SAFETY: as in of_rows.
-                    unsafe { tile_of_columns::<_, ROWS, VECTORS>($whole, *product, run.row + tile * ROWS, column) }
+                    unsafe { tile_of_columns::<_, ROWS, VECTORS>($whole, *product, run.row + tile * ROWS, panel) }
                 }
             }
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn half_of_columns<const ROWS: usize>(product: &PanelProduct, run: Run, column: usize) {
+            unsafe fn half_of_columns<const ROWS: usize>(product: &StripProduct, run: Run, panel: usize) {
                 for tile in 0..run.count {
                     // SAFETY: as in of_rows.
-                    unsafe { tile_of_columns::<_, ROWS, 1>($half, *product, run.row + tile * ROWS, column) }
+                    unsafe { tile_of_columns::<_, ROWS, 1>($half, *product, run.row + tile * ROWS, panel) }
                 }
             }
 
-            unsafe fn panel_of_rows(product: PanelProduct) {
-                for_each_strip(product.columns, $vectors, |column, kind| {
+            unsafe fn strip_of_rows(product: StripProduct) {
+                for_each_width(product.columns, $vectors, |panel, kind| {
                     for_each_height(0, product.rows, OF_ROWS[0].len(), |run, height| {
                         // SAFETY: the caller's promise; the tiles cover rows and columns, and no more than the width.
-                        unsafe { OF_ROWS[kind][height - 1](&product, run, column) };
+                        unsafe { OF_ROWS[kind][height - 1](&product, run, panel) };
                     });
                 });
             }
 
-            unsafe fn panel_of_columns(product: PanelProduct) {
-                for_each_strip(product.columns, $vectors, |column, kind| {
-                    for first in (0..product.rows).step_by(PANEL) {
-                        for_each_height(first, (product.rows - first).min(PANEL), OF_COLUMNS[0].len(), |run, height| {
-                            // SAFETY: as in panel_of_rows, and none leaves a panel of a.
-                            unsafe { OF_COLUMNS[kind][height - 1](&product, run, column) };
+            unsafe fn strip_of_columns(product: StripProduct) {
+                for_each_width(product.columns, $vectors, |panel, kind| {
+                    for first in (0..product.rows).step_by(LANES) {
+                        for_each_height(first, (product.rows - first).min(LANES), OF_COLUMNS[0].len(), |run, height| {
+                            // SAFETY: as in strip_of_rows, and none leaves a panel of a.
+                            unsafe { OF_COLUMNS[kind][height - 1](&product, run, panel) };
                         });
                     }
                 });
@@ -308,5 +297,8 @@ tiles!(
     #[cfg(target_arch = "x86_64")]
     avx2_pairs, ["avx2,fma"], Pairs(super::Avx2::detected()), Pairs(super::Avx2::detected()), 1, [1 2 3 4]
 );
-tiles!(portable, [], Whole(crate::kernels::portable::Portable), Half(crate::kernels::portable::Portable), 1, [1 2 3 4]);
+tiles!(
+    /// Two vectors across, as AVX-512: so every machine tests that.
+    portable, [], Whole(crate::kernels::portable::Portable), Half(crate::kernels::portable::Portable), 2, [1 2 3 4]
+);
 tiles!(portable_pairs, [], Pairs(crate::kernels::portable::Portable), Pairs(crate::kernels::portable::Portable), 1, [1 2 3 4]);

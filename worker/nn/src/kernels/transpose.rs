@@ -1,14 +1,14 @@
-//! Transposing a panel of a weight matrix, in squares that fit the registers.
+//! Transposing a strip of a weight matrix, in squares that fit the registers.
 
 use super::Shape;
-use super::panels::{Panel, padded, panels};
-use super::simd::{LANES, Lanes, Pass, Simd};
+use super::panels::{Strip, padded, panels};
+use super::simd::{LANES, Pass, Simd, vectors, vectors_mut};
 
-/// Rows `panel` of W [padded inputs, outputs] as columns: `to` becomes [padded outputs, panel.width], row-major.
+/// Rows `strip` of W [padded inputs, outputs] as columns: `to` becomes [padded outputs, strip.width], in panels.
 pub(super) struct Transpose<'a> {
     pub(super) shape: Shape,
     pub(super) w: &'a [f32],
-    pub(super) panel: Panel,
+    pub(super) strip: Strip,
     pub(super) to: &'a mut [f32],
 }
 
@@ -17,50 +17,20 @@ impl Pass for Transpose<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { shape, w, panel, to } = self;
+        let Self { shape, w, strip, to } = self;
         let inputs = padded(shape.inputs);
-        for source in panels(shape.outputs) {
-            let block = Block {
-                from: w[source.first * inputs + panel.first * source.width..][..panel.width * source.width].as_chunks().0,
-                to: to[source.first * panel.width..][..source.width * panel.width].as_chunks_mut().0,
-                next: source.width * inputs,
-            };
-            match (source.width > LANES, panel.width > LANES) {
-                (false, false) => block.transpose::<S, 1, 1>(simd),
-                (false, true) => block.transpose::<S, 1, 2>(simd),
-                (true, false) => block.transpose::<S, 2, 1>(simd),
-                (true, true) => block.transpose::<S, 2, 2>(simd),
-            }
-        }
-    }
-}
-
-/// What two panels have in common: some squares.
-struct Block<'a> {
-    from: &'a [Lanes],
-    to: &'a mut [Lanes],
-    /// How far behind `from` the next block begins, in floats.
-    next: usize,
-}
-
-impl Block<'_> {
-    /// `from` has `N` vectors a row, `to` has `M`.
-    #[inline(always)]
-    fn transpose<S: Simd, const N: usize, const M: usize>(self, simd: S) {
-        let (from, to) = (self.from.as_chunks::<N>().0.as_chunks::<LANES>().0, self.to.as_chunks_mut::<M>().0.as_chunks_mut::<LANES>().0);
-        for (row, from) in from.iter().enumerate() {
-            for (column, to) in to.iter_mut().enumerate() {
-                for vectors in from {
-                    // The next block lies far away: no hardware guesses that.
-                    simd.prefetch(vectors[column].as_ptr().wrapping_add(self.next));
+        for panel in panels(strip.width) {
+            let to = vectors_mut(&mut to[panel * padded(shape.outputs)..]).as_chunks_mut::<LANES>().0;
+            for (source, to) in panels(shape.outputs).zip(to) {
+                let from = &vectors(&w[source * inputs + (strip.first + panel) * LANES..])[..LANES];
+                for row in from {
+                    // The next panel lies far away: no hardware guesses that.
+                    simd.prefetch(row.as_ptr().wrapping_add(LANES * inputs));
                 }
                 simd.transpose(
                     #[inline(always)]
-                    |index| &from[index][column],
-                    to.each_mut().map(
-                        #[inline(always)]
-                        |vectors| &mut vectors[row],
-                    ),
+                    |row| &from[row],
+                    to.each_mut(),
                 );
             }
         }

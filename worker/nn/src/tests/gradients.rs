@@ -163,7 +163,7 @@ fn dropped_outputs_pass_no_gradient() {
         case.network.backpropagate(&case.examples, &rows, &mut draws(0));
         let hidden = &case.network.layers[..2];
         let mask = |layer: &crate::layer::Layer| {
-            Array2::from_shape_fn((33, layer.outputs), |(row, unit)| f64::from(layer.mask[offset(33, layer.outputs, row, unit)]))
+            Array2::from_shape_fn((33, layer.outputs), |(row, unit)| f64::from(layer.mask[offset(33, row, unit)]))
         };
         let masks: Vec<Array2<f64>> = hidden.iter().map(mask).collect();
         let (x, targets) = (wide(&case.examples), &case.examples.targets);

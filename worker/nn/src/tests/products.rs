@@ -4,7 +4,7 @@ use caviar_common::train::Precision;
 use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
 
 use super::draws;
-use crate::kernels::{Buffer, Family, Shape, offset, padded, panels};
+use crate::kernels::{Buffer, Family, Shape, offset, padded, strips};
 use crate::products::Products;
 
 /// Row-major matrices of random values, and the panels that hold them.
@@ -25,7 +25,7 @@ impl Matrix {
         panels.fill(padding);
         for row in 0..rows {
             for column in 0..columns {
-                panels[offset(stored_rows, columns, row, column)] = values[row * columns + column];
+                panels[offset(stored_rows, row, column)] = values[row * columns + column];
             }
         }
         Self { rows, columns, stored_rows, values, panels }
@@ -42,7 +42,7 @@ impl Matrix {
         let mut worst = 0.0f64;
         for row in 0..self.rows {
             for column in 0..self.columns {
-                let got = f64::from(panels[offset(self.stored_rows, self.columns, row, column)]);
+                let got = f64::from(panels[offset(self.stored_rows, row, column)]);
                 // Written so that NaN counts as an error.
                 let error = (got - exact(row, column)).abs() / (depth as f64);
                 worst = if error <= worst { worst } else { error };
@@ -80,13 +80,13 @@ fn check(shape: Shape, precision: Precision) -> Result<(), String> {
         );
         let mut products = Products::new(family, precision, [shape].into_iter()).unwrap();
         products.take(rows, inputs, &a.panels);
-        for panel in panels(outputs) {
-            products.forward(shape, panel, &a.panels, &w.panels, &mut z[panel.range(rows)]);
+        for strip in strips(outputs) {
+            products.forward(shape, strip, &a.panels, &w.panels, &mut z[strip.range(rows)]);
         }
         products.weight_gradient(shape, &a.panels, &d.panels, &mut g);
         products.take(rows, outputs, &d.panels);
-        for panel in panels(inputs) {
-            products.input_gradient(shape, panel, &d.panels, &w.panels, &mut e[panel.range(rows)]);
+        for strip in strips(inputs) {
+            products.input_gradient(shape, strip, &d.panels, &w.panels, &mut e[strip.range(rows)]);
         }
         let (at_a, at_w, at_d) = (
             |r: usize, i: usize| f64::from(factor_a[r * inputs + i]),
@@ -120,7 +120,7 @@ proptest! {
     #[test]
     fn elements_of_a_matrix_lie_apart(rows in 1usize..20, columns in 1usize..100) {
         let mut places: Vec<usize> =
-            (0..rows * columns).map(|index| offset(rows, columns, index / columns, index % columns)).collect();
+            (0..rows * columns).map(|index| offset(rows, index / columns, index % columns)).collect();
         places.sort_unstable();
         places.dedup();
         prop_assert_eq!(places.len(), rows * columns);
@@ -129,7 +129,7 @@ proptest! {
 }
 
 #[test]
-fn products_at_the_edges_of_tiles_and_panels() {
+fn products_at_the_edges_of_tiles_and_strips() {
     for rows in [1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 28, 29] {
         for inputs in [1, 15, 16, 17, 31, 32, 33, 48, 49, 64] {
             for outputs in [1, 16, 17, 32, 33] {
@@ -146,8 +146,8 @@ fn a_buffer_that_is_too_short_is_refused() {
     let shape = Shape { rows: 4, inputs: 5, outputs: 17 };
     let (a, w) = (Buffer::new(4 * 16).unwrap(), Buffer::new(16 * 32).unwrap());
     let mut z = Buffer::new(4 * 32 - 16).unwrap();
-    for panel in panels(shape.outputs) {
-        Family::available()[0].forward(shape, panel, &a, &w, &mut z);
+    for strip in strips(shape.outputs) {
+        Family::available()[0].forward(shape, strip, &a, &w, &mut z);
     }
 }
 

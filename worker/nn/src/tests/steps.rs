@@ -91,7 +91,7 @@ impl Training {
     fn masks(&self, rows: usize) -> Vec<Array2<f64>> {
         let hidden = self.network.layers.iter().filter(|layer| !layer.mask.is_empty());
         let mask = |layer: &crate::layer::Layer| {
-            Array2::from_shape_fn((rows, layer.outputs), |(row, unit)| f64::from(layer.mask[offset(rows, layer.outputs, row, unit)]))
+            Array2::from_shape_fn((rows, layer.outputs), |(row, unit)| f64::from(layer.mask[offset(rows, row, unit)]))
         };
         hidden.map(mask).collect()
     }
