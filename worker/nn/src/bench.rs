@@ -99,7 +99,7 @@ impl Room {
             Kernel::Normalise => strips(outputs).for_each(|strip| self.normalise(strip)),
             Kernel::BackNormalise => strips(outputs).for_each(|strip| self.normalise_back(strip)),
             Kernel::Softmax => {
-                family.run(CrossEntropy { rows, outputs, bias: &self.ones, z, class_of: |row| row % outputs });
+                family.run(CrossEntropy { rows, outputs, bias: &self.ones, z, scratch, class_of: |row| row % outputs });
             }
             Kernel::Mask => family.run(DrawMask { key: [1, 2], dropout: 0.3, rows, columns: outputs, mask: out }),
             Kernel::Gather => family.run(Gather { features: e, width: inputs, rows, row_at: |row| rows - 1 - row, input: a }),

@@ -2,10 +2,12 @@
 #![allow(clippy::indexing_slicing, reason = "rows and classes were checked against the outputs when the trainer was made")]
 #![allow(clippy::as_conversions, reason = "a row count is far below 2^24")]
 
+use std::ops::Range;
+
 use caviar_common::metric::Score;
 
 use crate::elementary::exp;
-use crate::kernels::{LANES, Lanes, Pass, Simd, offset, padded};
+use crate::kernels::{LANES, Lanes, Pass, Simd, offset, padded, vectors_mut};
 
 /// Loss and hits over some examples, not yet divided by their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,11 +41,16 @@ const FAINTEST: f32 = -60.0;
 
 /// Mean cross-entropy of softmax(z + bias), z [rows, outputs] in panels: z becomes its gradient, (softmax - onehot) / rows, 0 in the
 /// padding. `class_of` gives a row's class. Of equal outputs the lower class counts; a row with NaN is no hit.
+///
+/// Sixteen rows at a time are turned over, so that a vector holds one class of sixteen rows: then no lane waits for another, and padding
+/// costs nothing.
 pub(crate) struct CrossEntropy<'a, C> {
     pub(crate) rows: usize,
     pub(crate) outputs: usize,
     pub(crate) bias: &'a [f32],
     pub(crate) z: &'a mut [f32],
+    /// Sixteen floats for every output, padding included.
+    pub(crate) scratch: &'a mut [f32],
     pub(crate) class_of: C,
 }
 
@@ -52,89 +59,114 @@ impl<C: Fn(usize) -> usize> Pass for CrossEntropy<'_, C> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Tally {
-        let Self { rows, outputs, bias, z, class_of } = self;
-        let (bias, z) = (bias.as_chunks().0, z.as_chunks_mut().0);
+        let Self { rows, outputs, bias, z, scratch, class_of } = self;
+        let (z, squares) = (vectors_mut(z), &mut vectors_mut(scratch).as_chunks_mut().0[..padded(outputs) / LANES]);
+        let (mut tally, mut logarithm) = (Tally::default(), LogOfProduct::default());
         let share = 1.0 / rows as f32;
-        let mut softmax = Softmax { s, outputs, share, bias, tally: Tally::default(), logarithm: LogOfProduct::default() };
-        match padded(outputs) / LANES {
-            // The usual case: with its length known when this is compiled, a row stays in a register.
-            1 => (0..rows).for_each(
+        for first in (0..rows).step_by(LANES) {
+            let block = first..rows.min(first + LANES);
+            let right = std::array::from_fn(
                 #[inline(always)]
-                |row| softmax.row(z, class_of(row), 1, |_| row),
-            ),
-            vectors => (0..rows).for_each(
-                #[inline(always)]
-                |row| softmax.row(z, class_of(row), vectors, |vector| vector * rows + row),
-            ),
+                |lane| class_of((first + lane).min(rows - 1)) as f32,
+            );
+            let right = s.load(&right);
+            turn_over(s, z, rows, block.clone(), squares);
+            let (classes, padding) = squares.as_flattened_mut().split_at_mut(outputs);
+            padding.fill([0.0; LANES]);
+            let [largest, of_right, predicted] = add_bias(s, classes, bias, right);
+            let sum = exponentials(s, classes, largest);
+            // NaN in the sum shows NaN in the row.
+            let hit = s.select(s.equal(predicted, right), s.sub(sum, sum), s.splat(1.0));
+            let counts = lanes(s, s.sub(of_right, largest)).into_iter().zip(lanes(s, sum)).zip(lanes(s, hit));
+            for ((logarithm_of_share, sum), hit) in counts.take(block.len()) {
+                tally.loss -= f64::from(logarithm_of_share);
+                logarithm.add(f64::from(sum));
+                tally.correct += u64::from(hit == 0.0);
+            }
+            gradient(s, classes, right, share, sum);
+            turn_back(s, squares, z, rows, block);
         }
-        let Softmax { tally, logarithm, .. } = softmax;
         Tally { loss: tally.loss + logarithm.total(), examples: rows as u64, ..tally }
     }
 }
 
-/// What is done with every row.
-struct Softmax<'a, S> {
-    s: S,
-    outputs: usize,
-    /// 1 / rows
-    share: f32,
-    bias: &'a [Lanes],
-    tally: Tally,
-    logarithm: LogOfProduct,
+/// Rows `block` of z [rows, 16 squares], at most sixteen of them, as columns: row i of a square becomes one class. Behind the last row it
+/// stands again.
+#[inline(always)]
+fn turn_over<S: Simd>(s: S, z: &[Lanes], rows: usize, block: Range<usize>, squares: &mut [[Lanes; LANES]]) {
+    for (square, panel) in squares.iter_mut().zip(z.chunks_exact(rows)) {
+        let panel = &panel[block.clone()];
+        s.transpose(
+            #[inline(always)]
+            |row| &panel[row.min(panel.len() - 1)],
+            square.each_mut(),
+        );
+    }
 }
 
-impl<S: Simd> Softmax<'_, S> {
-    /// Turns a row of `vectors` vectors, the i-th at `at(i)` of z, into its gradient, and counts its loss.
-    #[inline(always)]
-    fn row(&mut self, z: &mut [Lanes], class: usize, vectors: usize, at: impl Fn(usize) -> usize) {
-        let s = self.s;
-        let mut largest = s.splat(f32::NEG_INFINITY);
-        for index in 0..vectors {
-            let value = self.biased(s.load(&z[at(index)]), index);
-            s.store(value, &mut z[at(index)]);
-            largest = s.max(largest, value);
+/// The way back from [`turn_over`].
+#[inline(always)]
+fn turn_back<S: Simd>(s: S, squares: &[[Lanes; LANES]], z: &mut [Lanes], rows: usize, block: Range<usize>) {
+    for (square, panel) in squares.iter().zip(z.chunks_exact_mut(rows)) {
+        let mut turned = [[0.0; LANES]; LANES];
+        s.transpose(
+            #[inline(always)]
+            |class| &square[class],
+            turned.each_mut(),
+        );
+        for (row, turned) in panel[block.clone()].iter_mut().zip(&turned) {
+            s.store(s.load(turned), row);
         }
-        let largest = s.max_lanes(largest);
-        let (mut first, mut sum) = (None, s.splat(0.0));
-        for index in 0..vectors {
-            let value = s.load(&z[at(index)]);
-            let bits = s.mask_bits(s.equal(value, largest));
-            first = first.or((bits != 0).then(|| index * LANES + bits.trailing_zeros() as usize));
-            let x = s.sub(value, largest);
-            if index == class / LANES {
-                self.tally.loss -= f64::from(self.lane(x, class % LANES));
-            }
+    }
+}
+
+/// Adds its bias to each class; gives every row's largest, its value at the `right` class, and which class the largest is.
+#[inline(always)]
+fn add_bias<S: Simd>(s: S, classes: &mut [Lanes], bias: &[f32], right: S::F) -> [S::F; 3] {
+    let (mut largest, mut of_right, mut predicted) = (s.splat(f32::NEG_INFINITY), s.splat(0.0), s.splat(0.0));
+    for (index, (class, &bias)) in classes.iter_mut().zip(bias).enumerate() {
+        let (value, index) = (s.add(s.load(class), s.splat(bias)), s.splat(index as f32));
+        s.store(value, class);
+        predicted = s.select(s.less(largest, value), index, predicted);
+        largest = s.max(value, largest);
+        of_right = s.select(s.equal(index, right), value, of_right);
+    }
+    [largest, of_right, predicted]
+}
+
+/// Each class becomes e^(class - largest); gives their sum, of sums of sixteen.
+#[inline(always)]
+fn exponentials<S: Simd>(s: S, classes: &mut [Lanes], largest: S::F) -> S::F {
+    let mut total = s.splat(0.0);
+    for classes in classes.chunks_mut(LANES) {
+        let mut sum = s.splat(0.0);
+        for class in classes {
+            let x = s.sub(s.load(class), largest);
             let power = s.select(s.less(x, s.splat(FAINTEST)), s.splat(0.0), exp(s, x));
-            s.store(power, &mut z[at(index)]);
+            s.store(power, class);
             sum = s.add(sum, power);
         }
-        let sum = s.sum_lanes(sum);
-        let total = self.lane(sum, 0);
-        self.logarithm.add(f64::from(total));
-        // NaN in the sum shows NaN in the row.
-        self.tally.correct += u64::from(first == Some(class) && !total.is_nan());
-        let factor = s.div(s.splat(self.share), sum);
-        for index in 0..vectors {
-            s.store(s.mul(s.load(&z[at(index)]), factor), &mut z[at(index)]);
-        }
-        z[at(class / LANES)][class % LANES] -= self.share;
+        total = s.add(total, sum);
     }
+    total
+}
 
-    /// Vector `index` of a row, with the bias, and minus infinity in the padding.
-    #[inline(always)]
-    fn biased(&self, z: S::F, index: usize) -> S::F {
-        const PLACE: Lanes = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
-        let s = self.s;
-        let is_output = s.less(s.load(&PLACE), s.splat((self.outputs - index * LANES) as f32));
-        s.select(is_output, s.add(z, s.load(&self.bias[index])), s.splat(f32::NEG_INFINITY))
+/// Each class, from its exponential to (softmax - onehot) share.
+#[inline(always)]
+fn gradient<S: Simd>(s: S, classes: &mut [Lanes], right: S::F, share: f32, sum: S::F) {
+    let (share, nothing) = (s.splat(share), s.splat(0.0));
+    let factor = s.div(share, sum);
+    for (index, class) in classes.iter_mut().enumerate() {
+        let of_right = s.select(s.equal(s.splat(index as f32), right), share, nothing);
+        s.store(s.sub(s.mul(s.load(class), factor), of_right), class);
     }
+}
 
-    #[inline(always)]
-    fn lane(&self, x: S::F, lane: usize) -> f32 {
-        let mut lanes = [0.0; LANES];
-        self.s.store(x, &mut lanes);
-        lanes[lane]
-    }
+#[inline(always)]
+fn lanes<S: Simd>(s: S, x: S::F) -> Lanes {
+    let mut lanes = [0.0; LANES];
+    s.store(x, &mut lanes);
+    lanes
 }
 
 /// The sum of logarithms of numbers from 1 on, as few logarithms of products: one costs more than a row of a small softmax.
@@ -190,7 +222,8 @@ mod tests {
             z[offset(1, 0, column)] = output;
         }
         let bias = vec![0.0; z.len()];
-        let pass = CrossEntropy { rows: 1, outputs: outputs.len(), bias: &bias, z: &mut z, class_of: |_| class };
+        let mut scratch = Buffer::new(16 * z.len()).unwrap();
+        let pass = CrossEntropy { rows: 1, outputs: outputs.len(), bias: &bias, z: &mut z, scratch: &mut scratch, class_of: |_| class };
         let tally = Family::named(None).unwrap().run(pass);
         (tally.loss, tally.correct)
     }

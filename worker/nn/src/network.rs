@@ -116,7 +116,8 @@ impl Network {
         match targets {
             Targets::Classes(classes) => {
                 let class_of = |row| classes[row_at(row)] as usize;
-                self.family.run(CrossEntropy { rows, outputs: last.outputs, bias, z: &mut last.out, class_of })
+                let scratch = self.products.scratch();
+                self.family.run(CrossEntropy { rows, outputs: last.outputs, bias, z: &mut last.out, scratch, class_of })
             }
             Targets::Values(values) => squared_error(rows, bias, &mut last.out, |row| values[row_at(row)]),
         }

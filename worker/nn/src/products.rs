@@ -48,6 +48,11 @@ impl Products {
         })
     }
 
+    /// Room that is free between products: more than sixteen floats for every output of a layer, padding included.
+    pub(crate) fn scratch(&mut self) -> &mut [f32] {
+        &mut self.scratch
+    }
+
     /// Takes the factor that the next strips of [`Products::forward`] or [`Products::input_gradient`] share: a or d [rows, columns].
     pub(crate) fn take(&mut self, rows: usize, columns: usize, factor: &[f32]) {
         if self.precision == Precision::Bf16 {
