@@ -71,6 +71,11 @@ fn gather(bencher: Bencher, layer: [usize; 3]) {
 use Optimizer::{Adam, Adamw, Momentum, Nesterov, Rmsprop, Sgd};
 
 #[divan::bench(args = [Sgd, Momentum, Nesterov, Rmsprop, Adam, Adamw])]
+fn update_of_tiny(bencher: Bencher, optimizer: Optimizer) {
+    update(bencher, optimizer, [32, 32]);
+}
+
+#[divan::bench(args = [Sgd, Momentum, Nesterov, Rmsprop, Adam, Adamw])]
 fn update_of_small(bencher: Bencher, optimizer: Optimizer) {
     update(bencher, optimizer, [128, 128]);
 }

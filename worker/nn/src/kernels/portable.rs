@@ -19,6 +19,7 @@ impl Simd for Portable {
     type Half = [f32; HALF];
     type U = [u32; LANES];
     type Mask = [bool; LANES];
+    const DIVIDES_SLOWLY: bool = cfg!(target_arch = "aarch64");
 
     #[inline(always)]
     fn splat(self, x: f32) -> Lanes {
@@ -97,16 +98,6 @@ impl Simd for Portable {
     #[inline(always)]
     fn select(self, mask: [bool; LANES], yes: Lanes, no: Lanes) -> Lanes {
         each(|lane| if mask[lane] { yes[lane] } else { no[lane] })
-    }
-
-    #[inline(always)]
-    fn mask_bits(self, mask: [bool; LANES]) -> u16 {
-        mask.into_iter().rev().fold(0, |bits, yes| bits << 1 | u16::from(yes))
-    }
-
-    #[inline(always)]
-    fn exchange<const BY: usize>(self, x: Lanes) -> Lanes {
-        each(|lane| x[lane ^ BY])
     }
 
     #[inline(always)]

@@ -39,6 +39,9 @@ pub(crate) trait Simd: Copy {
     /// A yes or no for every lane.
     type Mask: Copy;
 
+    /// Whether a root and a division occupy the divider longer than all else beside them takes, see [`crate::elementary::sqrt`].
+    const DIVIDES_SLOWLY: bool;
+
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F;
     /// What lies at `from`.
@@ -71,10 +74,6 @@ pub(crate) trait Simd: Copy {
     fn equal(self, a: Self::F, b: Self::F) -> Self::Mask;
     /// `yes` where the mask says yes, else `no`.
     fn select(self, mask: Self::Mask, yes: Self::F, no: Self::F) -> Self::F;
-    /// Lane i as bit i.
-    fn mask_bits(self, mask: Self::Mask) -> u16;
-    /// Lane i gets lane i ^ `BY`, for `BY` = 8, 4, 2 or 1.
-    fn exchange<const BY: usize>(self, x: Self::F) -> Self::F;
     /// In every quarter the lanes of both in turn: of its first two (a's 0, b's 0, a's 1, b's 1), then of its last two.
     fn interleave_quarters(self, a: Self::F, b: Self::F) -> [Self::F; 2];
     /// The even quarters (a's 0 and 2, b's 0 and 2), then the odd ones.
@@ -118,24 +117,6 @@ pub(crate) trait Simd: Copy {
         for (column, to) in transpose(self, square).into_iter().zip(to) {
             self.store(column, to);
         }
-    }
-
-    /// The sum of all lanes, in every lane: halves first, as a tree.
-    #[inline(always)]
-    fn sum_lanes(self, x: Self::F) -> Self::F {
-        let x = self.add(x, self.exchange::<8>(x));
-        let x = self.add(x, self.exchange::<4>(x));
-        let x = self.add(x, self.exchange::<2>(x));
-        self.add(x, self.exchange::<1>(x))
-    }
-
-    /// The largest of all lanes, in every lane; unspecified if one is NaN.
-    #[inline(always)]
-    fn max_lanes(self, x: Self::F) -> Self::F {
-        let x = self.max(x, self.exchange::<8>(x));
-        let x = self.max(x, self.exchange::<4>(x));
-        let x = self.max(x, self.exchange::<2>(x));
-        self.max(x, self.exchange::<1>(x))
     }
 }
 

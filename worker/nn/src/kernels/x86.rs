@@ -69,6 +69,7 @@ impl Simd for Avx512 {
     type Half = __m256;
     type U = __m512i;
     type Mask = __mmask16;
+    const DIVIDES_SLOWLY: bool = true;
 
     one_register! {
         splat(x: f32) -> __m512 = _mm512_set1_ps;
@@ -131,24 +132,6 @@ impl Simd for Avx512 {
     fn select(self, mask: __mmask16, yes: __m512, no: __m512) -> __m512 {
         // SAFETY: as in less.
         unsafe { _mm512_mask_blend_ps(mask, no, yes) }
-    }
-
-    #[inline(always)]
-    fn mask_bits(self, mask: __mmask16) -> u16 {
-        mask
-    }
-
-    #[inline(always)]
-    fn exchange<const BY: usize>(self, x: __m512) -> __m512 {
-        // SAFETY: as in less.
-        unsafe {
-            match BY {
-                8 => _mm512_shuffle_f32x4::<0x4e>(x, x),
-                4 => _mm512_shuffle_f32x4::<0xb1>(x, x),
-                2 => _mm512_permute_ps::<0x4e>(x),
-                _ => _mm512_permute_ps::<0xb1>(x),
-            }
-        }
     }
 
     #[inline(always)]
@@ -232,6 +215,7 @@ impl Simd for Avx2 {
     type Half = __m256;
     type U = [__m256i; 2];
     type Mask = [__m256; 2];
+    const DIVIDES_SLOWLY: bool = false;
 
     two_registers! {
         add(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = _mm256_add_ps;
@@ -277,26 +261,6 @@ impl Simd for Avx2 {
         unsafe {
             _mm256_storeu_ps(to.as_mut_ptr(), x[0]);
             _mm256_storeu_ps(to.as_mut_ptr().add(8), x[1]);
-        }
-    }
-
-    #[inline(always)]
-    fn mask_bits(self, mask: [__m256; 2]) -> u16 {
-        // SAFETY: as in splat.
-        let [low, high] = unsafe { mask.map(|half| _mm256_movemask_ps(half)) };
-        u16::from(low.to_le_bytes()[0]) | u16::from(high.to_le_bytes()[0]) << 8
-    }
-
-    #[inline(always)]
-    fn exchange<const BY: usize>(self, x: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: as in splat.
-        unsafe {
-            match BY {
-                8 => [x[1], x[0]],
-                4 => [_mm256_permute2f128_ps::<1>(x[0], x[0]), _mm256_permute2f128_ps::<1>(x[1], x[1])],
-                2 => [_mm256_permute_ps::<0x4e>(x[0]), _mm256_permute_ps::<0x4e>(x[1])],
-                _ => [_mm256_permute_ps::<0xb1>(x[0]), _mm256_permute_ps::<0xb1>(x[1])],
-            }
         }
     }
 
