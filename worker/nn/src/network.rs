@@ -9,7 +9,7 @@ use caviar_common::train::{Activation, Init, TrainSpec};
 use crate::dropout::DrawMask;
 use crate::error::TrainError;
 use crate::examples::{Examples, Targets};
-use crate::kernels::{Buffer, Family, LANES, Pass, Simd, padded, panels, strips, vectors_mut};
+use crate::kernels::{Buffer, Family, LANES, Pass, Simd, padded, strips, vectors_mut};
 use crate::layer::{Hidden, Layer, Mode};
 use crate::loss::{CrossEntropy, Tally, squared_error};
 use crate::products::Products;
@@ -171,17 +171,18 @@ impl<R: Fn(usize) -> usize> Pass for Gather<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { features, width, rows, row_at, input } = self;
-        for (first, to) in panels(width).zip(vectors_mut(input).chunks_exact_mut(rows.max(1))) {
-            for (row, to) in to.iter_mut().enumerate() {
-                let from = &features[row_at(row) * width + first..];
-                if first + LANES <= width
-                    && let Some(from) = from.first_chunk()
-                {
-                    s.store(s.load(from), to);
-                    // The row's share of the next panel: rows lie far apart, so no hardware guesses that.
-                    s.prefetch(from.as_ptr().wrapping_add(LANES));
-                } else {
-                    to[..width - first].copy_from_slice(&from[..width - first]);
+        // Panels that are written side by side: their lines may all compete for one set of the nearest cache.
+        const GROUP: usize = 4;
+        let input = vectors_mut(input);
+        for first in (0..width.div_ceil(LANES)).step_by(GROUP) {
+            for row in 0..rows {
+                let (vectors, rest) = features[row_at(row) * width..][first * LANES..width.min((first + GROUP) * LANES)].as_chunks();
+                for (panel, from) in (first..).zip(vectors) {
+                    s.store(s.load(from), &mut input[panel * rows + row]);
+                    s.prefetch(from.as_ptr().wrapping_add(GROUP * LANES));
+                }
+                if !rest.is_empty() {
+                    input[width / LANES * rows + row][..rest.len()].copy_from_slice(rest);
                 }
             }
         }

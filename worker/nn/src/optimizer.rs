@@ -124,6 +124,10 @@ impl Updater {
 fn power(mut base: f64, mut exponent: u64) -> f64 {
     let mut product = 1.0;
     while exponent > 0 {
+        // Beside 1, what it is taken from, it is nothing from here on.
+        if base < 1e-20 {
+            return 0.0;
+        }
         if exponent % 2 == 1 {
             product *= base;
         }
