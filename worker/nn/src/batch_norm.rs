@@ -48,6 +48,7 @@ impl Statistics {
 /// statistics move: running = momentum running + (1 - momentum) batch, with the unbiased variance. There are at least 2 rows.
 pub(crate) struct Normalise<'a, A> {
     pub(crate) curve: A,
+    pub(crate) rows: usize,
     pub(crate) momentum: f32,
     pub(crate) statistics: StripStatistics<'a>,
     pub(crate) gamma: &'a [f32],
@@ -64,7 +65,7 @@ impl<A: Curve> Pass for Normalise<'_, A> {
         let Self { curve, momentum, statistics: StripStatistics { inverse_deviation, running_mean, running_variance }, .. } = self;
         let averages = vectors_mut(running_mean).iter_mut().zip(vectors_mut(running_variance));
         let learnt = vectors(self.gamma).iter().zip(vectors(self.beta));
-        let panels = panels_of_mut(self.z, self.gamma.len()).zip(panels_of_mut(self.out, self.gamma.len()));
+        let panels = panels_of_mut(self.z, self.rows).zip(panels_of_mut(self.out, self.rows));
         for (((panel, averages), inverse_deviation), learnt) in panels.zip(averages).zip(vectors_mut(inverse_deviation)).zip(learnt) {
             let (z, out) = panel;
             let (mean, squares) = mean_and_squares(s, z);
@@ -122,6 +123,7 @@ fn inverse_of<S: Simd>(s: S, variance: S::F) -> S::F {
 /// Normalises by the running statistics, which are folded into one scale and one shift a column: out = g(scale z + shift).
 pub(crate) struct Fold<'a, A> {
     pub(crate) curve: A,
+    pub(crate) rows: usize,
     pub(crate) statistics: StripStatistics<'a>,
     pub(crate) gamma: &'a [f32],
     pub(crate) beta: &'a [f32],
@@ -136,7 +138,7 @@ impl<A: Curve> Pass for Fold<'_, A> {
     fn run<S: Simd>(self, s: S) {
         let running = vectors(self.statistics.running_mean).iter().zip(vectors(self.statistics.running_variance));
         let learnt = vectors(self.gamma).iter().zip(vectors(self.beta));
-        let panels = panels_of(self.z, self.gamma.len()).zip(panels_of_mut(self.out, self.gamma.len()));
+        let panels = panels_of(self.z, self.rows).zip(panels_of_mut(self.out, self.rows));
         for (((z, out), (mean, variance)), (gamma, beta)) in panels.zip(running).zip(learnt) {
             let scale = s.mul(s.load(gamma), inverse_of(s, s.load(variance)));
             let shift = s.neg_mul_add(s.load(mean), scale, s.load(beta));
@@ -151,6 +153,7 @@ impl<A: Curve> Pass for Fold<'_, A> {
 /// variance; `d_gamma` and `d_beta` are written. `normal` is zhat.
 pub(crate) struct BackNormalise<'a, A> {
     pub(crate) curve: A,
+    pub(crate) rows: usize,
     pub(crate) inverse_deviation: &'a [f32],
     pub(crate) gamma: &'a [f32],
     pub(crate) beta: &'a [f32],
@@ -166,7 +169,7 @@ impl<A: Curve> Pass for BackNormalise<'_, A> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let learnt = vectors(self.gamma).iter().zip(vectors(self.beta));
-        let panels = panels_of(self.normal, self.gamma.len()).zip(panels_of_mut(self.d, self.gamma.len()));
+        let panels = panels_of(self.normal, self.rows).zip(panels_of_mut(self.d, self.rows));
         let sums = vectors_mut(self.d_gamma).iter_mut().zip(vectors_mut(self.d_beta));
         for (((panel, sums), inverse), learnt) in panels.zip(sums).zip(vectors(self.inverse_deviation)).zip(learnt) {
             let (normal, d) = panel;

@@ -110,7 +110,16 @@ impl Room {
         let (range, columns) = (strip.range(self.shape.rows), strip.columns());
         let (gamma, beta) = (&self.ones[columns.clone()], &self.ones[columns]);
         let (z, out) = (&mut self.z[range.clone()], &mut self.out[range]);
-        let pass = Normalise { curve: Relu, momentum: 0.9, statistics: self.statistics.of_strip(strip), gamma, beta, z, out };
+        let pass = Normalise {
+            curve: Relu,
+            rows: self.shape.rows,
+            momentum: 0.9,
+            statistics: self.statistics.of_strip(strip),
+            gamma,
+            beta,
+            z,
+            out,
+        };
         self.family.run(pass);
     }
 
@@ -119,7 +128,17 @@ impl Room {
         let ones = &self.ones[columns.clone()];
         let (normal, d) = (&self.z[range.clone()], &mut self.d[range]);
         let (d_gamma, d_beta) = (&mut self.statistics.running_mean[columns.clone()], &mut self.statistics.running_variance[columns]);
-        let pass = BackNormalise { curve: Relu, inverse_deviation: ones, gamma: ones, beta: ones, normal, d, d_gamma, d_beta };
+        let pass = BackNormalise {
+            curve: Relu,
+            rows: self.shape.rows,
+            inverse_deviation: ones,
+            gamma: ones,
+            beta: ones,
+            normal,
+            d,
+            d_gamma,
+            d_beta,
+        };
         self.family.run(pass);
     }
 }

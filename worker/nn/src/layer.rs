@@ -126,7 +126,7 @@ impl Layer {
         let bias = &bias.of(parameters)[strip.columns()];
         let to = if hidden.normalization == Normalization::After { &mut self.normal } else { &mut self.out };
         let (z, out) = (&mut self.z[range.clone()], &mut to[range]);
-        with_curve!(hidden.activation, curve => family.run(Activate { curve, bias, z, out }));
+        with_curve!(hidden.activation, curve => family.run(Activate { curve, rows, bias, z, out }));
     }
 
     /// Normalisation and what follows it: from `normal` to `out`.
@@ -137,9 +137,9 @@ impl Layer {
         let (z, out) = (&mut self.normal[range.clone()], &mut self.out[range]);
         match mode {
             Mode::Train { momentum } => {
-                family.run(Normalise { curve, momentum, statistics, gamma, beta, z, out });
+                family.run(Normalise { curve, rows, momentum, statistics, gamma, beta, z, out });
             }
-            Mode::Evaluate => family.run(Fold { curve, statistics, gamma, beta, z, out }),
+            Mode::Evaluate => family.run(Fold { curve, rows, statistics, gamma, beta, z, out }),
         }
     }
 
@@ -148,7 +148,7 @@ impl Layer {
         let Some(bias) = self.bias else { return };
         for strip in strips(self.outputs) {
             let (matrix, sums) = (&self.out[strip.range(rows)], &mut bias.of_mut(gradients)[strip.columns()]);
-            family.run(ColumnSums { matrix, sums });
+            family.run(ColumnSums { rows, matrix, sums });
         }
     }
 
@@ -176,7 +176,7 @@ impl Layer {
         let Some(bias) = self.bias else { return };
         let range = strip.range(rows);
         let (z, d, d_bias) = (&self.z[range.clone()], &mut self.gradient[range], &mut bias.of_mut(gradients)[strip.columns()]);
-        with_curve!(activation, curve => family.run(BackActivate { curve, z, d, d_bias }));
+        with_curve!(activation, curve => family.run(BackActivate { curve, rows, z, d, d_bias }));
     }
 
     fn backward_of_normalise(
@@ -196,7 +196,7 @@ impl Layer {
         let range = strip.range(rows);
         let inverse_deviation = &statistics.inverse_deviation[strip.columns()];
         let (normal, d) = (&self.normal[range.clone()], &mut self.gradient[range]);
-        let pass = BackNormalise { curve, inverse_deviation, gamma, beta, normal, d, d_gamma, d_beta };
+        let pass = BackNormalise { curve, rows, inverse_deviation, gamma, beta, normal, d, d_gamma, d_beta };
         family.run(pass);
     }
 

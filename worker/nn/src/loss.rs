@@ -8,6 +8,7 @@ use caviar_common::metric::Score;
 
 use crate::elementary::exp;
 use crate::kernels::{LANES, Lanes, Pass, Simd, offset, padded, vectors_mut};
+use crate::passes::{panels_of, panels_of_mut};
 
 /// Loss and hits over some examples, not yet divided by their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -60,7 +61,7 @@ impl<C: Fn(usize) -> usize> Pass for CrossEntropy<'_, C> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Tally {
         let Self { rows, outputs, bias, z, scratch, class_of } = self;
-        let (z, squares) = (vectors_mut(z), &mut vectors_mut(scratch).as_chunks_mut().0[..padded(outputs) / LANES]);
+        let squares = &mut vectors_mut(scratch).as_chunks_mut().0[..padded(outputs) / LANES];
         let (mut tally, mut logarithm) = (Tally::default(), LogOfProduct::default());
         let share = 1.0 / rows as f32;
         for first in (0..rows).step_by(LANES) {
@@ -93,8 +94,8 @@ impl<C: Fn(usize) -> usize> Pass for CrossEntropy<'_, C> {
 /// Rows `block` of z [rows, 16 squares], at most sixteen of them, as columns: row i of a square becomes one class. Behind the last row it
 /// stands again.
 #[inline(always)]
-fn turn_over<S: Simd>(s: S, z: &[Lanes], rows: usize, block: Range<usize>, squares: &mut [[Lanes; LANES]]) {
-    for (square, panel) in squares.iter_mut().zip(z.chunks_exact(rows)) {
+fn turn_over<S: Simd>(s: S, z: &[f32], rows: usize, block: Range<usize>, squares: &mut [[Lanes; LANES]]) {
+    for (square, panel) in squares.iter_mut().zip(panels_of(z, rows)) {
         let panel = &panel[block.clone()];
         s.transpose(
             #[inline(always)]
@@ -106,8 +107,8 @@ fn turn_over<S: Simd>(s: S, z: &[Lanes], rows: usize, block: Range<usize>, squar
 
 /// The way back from [`turn_over`].
 #[inline(always)]
-fn turn_back<S: Simd>(s: S, squares: &[[Lanes; LANES]], z: &mut [Lanes], rows: usize, block: Range<usize>) {
-    for (square, panel) in squares.iter().zip(z.chunks_exact_mut(rows)) {
+fn turn_back<S: Simd>(s: S, squares: &[[Lanes; LANES]], z: &mut [f32], rows: usize, block: Range<usize>) {
+    for (square, panel) in squares.iter().zip(panels_of_mut(z, rows)) {
         let mut turned = [[0.0; LANES]; LANES];
         s.transpose(
             #[inline(always)]

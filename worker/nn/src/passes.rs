@@ -9,17 +9,24 @@ use crate::kernels::{Lanes, Pass, Simd, vectors, vectors_mut};
 /// Sums that run side by side.
 pub(crate) const CHAINS: usize = 4;
 
-/// The panels of a strip of so many columns.
+/// The panels of a strip of `rows` rows. Unlike chunks of a slice it counts nothing, which divisions of integers would take long for.
 #[inline(always)]
-pub(crate) fn panels_of(strip: &[f32], columns: usize) -> impl Iterator<Item = &[Lanes]> {
-    vectors(strip).chunks_exact((strip.len() / columns).max(1))
+pub(crate) fn panels_of(strip: &[f32], rows: usize) -> impl Iterator<Item = &[Lanes]> {
+    let mut rest = vectors(strip);
+    std::iter::from_fn(
+        #[inline(always)]
+        move || rest.split_off(..rows),
+    )
 }
 
 /// As [`panels_of`], to write.
 #[inline(always)]
-pub(crate) fn panels_of_mut(strip: &mut [f32], columns: usize) -> impl Iterator<Item = &mut [Lanes]> {
-    let rows = strip.len() / columns;
-    vectors_mut(strip).chunks_exact_mut(rows.max(1))
+pub(crate) fn panels_of_mut(strip: &mut [f32], rows: usize) -> impl Iterator<Item = &mut [Lanes]> {
+    let mut rest = vectors_mut(strip);
+    std::iter::from_fn(
+        #[inline(always)]
+        move || rest.split_off_mut(..rows),
+    )
 }
 
 /// The chains' total.
@@ -47,6 +54,7 @@ pub(crate) fn sum_rows<S: Simd>(s: S, rows: &[Lanes], add: impl Fn(S::F, S::F) -
 /// out = g(z + b); z becomes z + b.
 pub(crate) struct Activate<'a, A> {
     pub(crate) curve: A,
+    pub(crate) rows: usize,
     pub(crate) bias: &'a [f32],
     pub(crate) z: &'a mut [f32],
     pub(crate) out: &'a mut [f32],
@@ -57,8 +65,8 @@ impl<A: Curve> Pass for Activate<'_, A> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { curve, bias, z, out } = self;
-        for ((z, out), bias) in panels_of_mut(z, bias.len()).zip(panels_of_mut(out, bias.len())).zip(vectors(bias)) {
+        let Self { curve, rows, bias, z, out } = self;
+        for ((z, out), bias) in panels_of_mut(z, rows).zip(panels_of_mut(out, rows)).zip(vectors(bias)) {
             for (z, out) in z.iter_mut().zip(out) {
                 let value = s.add(s.load(z), s.load(bias));
                 s.store(value, z);
@@ -71,6 +79,7 @@ impl<A: Curve> Pass for Activate<'_, A> {
 /// Backwards through [`Activate`]: `d`, the gradient by out, becomes the gradient by z, and its sum that by b. `z` is z + b.
 pub(crate) struct BackActivate<'a, A> {
     pub(crate) curve: A,
+    pub(crate) rows: usize,
     pub(crate) z: &'a [f32],
     pub(crate) d: &'a mut [f32],
     pub(crate) d_bias: &'a mut [f32],
@@ -84,12 +93,13 @@ impl<A: Curve> Pass for BackActivate<'_, A> {
         for (z, d) in vectors(self.z).iter().zip(vectors_mut(self.d)) {
             s.store(self.curve.back(s, s.load(z), s.load(d)), d);
         }
-        ColumnSums { matrix: self.d, sums: self.d_bias }.run(s);
+        ColumnSums { rows: self.rows, matrix: self.d, sums: self.d_bias }.run(s);
     }
 }
 
 /// The sums over the rows: the gradient by a bias.
 pub(crate) struct ColumnSums<'a> {
+    pub(crate) rows: usize,
     pub(crate) matrix: &'a [f32],
     pub(crate) sums: &'a mut [f32],
 }
@@ -99,10 +109,10 @@ impl Pass for ColumnSums<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for (rows, sum) in panels_of(self.matrix, self.sums.len()).zip(vectors_mut(self.sums)) {
+        for (panel, sum) in panels_of(self.matrix, self.rows).zip(vectors_mut(self.sums)) {
             let total = sum_rows(
                 s,
-                rows,
+                panel,
                 #[inline(always)]
                 |sum, x| s.add(sum, x),
             );
