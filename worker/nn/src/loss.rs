@@ -66,10 +66,10 @@ impl<C: Fn(usize) -> usize> Pass for CrossEntropy<'_, C> {
         let share = 1.0 / rows as f32;
         for first in (0..rows).step_by(LANES) {
             let block = first..rows.min(first + LANES);
-            let right = std::array::from_fn(
-                #[inline(always)]
-                |lane| class_of((first + lane).min(rows - 1)) as f32,
-            );
+            let mut right = [0.0; LANES];
+            for (right, row) in right.iter_mut().zip(block.clone()) {
+                *right = class_of(row) as f32;
+            }
             let right = s.load(&right);
             turn_over(s, z, rows, block.clone(), squares);
             let (classes, padding) = squares.as_flattened_mut().split_at_mut(outputs);

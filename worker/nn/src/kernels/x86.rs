@@ -314,16 +314,16 @@ impl Simd for Avx2 {
     fn transpose<'a>(self, from: impl Fn(usize) -> &'a Lanes, mut to: [&mut Lanes; LANES]) {
         for top in [0, 8] {
             for left in [0, 4, 8, 12] {
-                // SAFETY: as in splat; four floats lie at each place.
-                let pairs = std::array::from_fn(
-                    #[inline(always)]
-                    |row| unsafe {
-                        let quarter = |row: usize| _mm_loadu_ps(from(row)[left..left + 4].as_ptr());
-                        _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(quarter(top + row)), quarter(top + row + 4))
-                    },
-                );
+                // Written out: what the constructor of an array calls may stay a call, and without AVX2.
                 // SAFETY: as in splat.
-                let columns = unsafe { columns_of_8(pairs) };
+                let columns = unsafe {
+                    columns_of_8([
+                        four_of_rows([from(top), from(top + 4)], left),
+                        four_of_rows([from(top + 1), from(top + 5)], left),
+                        four_of_rows([from(top + 2), from(top + 6)], left),
+                        four_of_rows([from(top + 3), from(top + 7)], left),
+                    ])
+                };
                 for (column, to) in columns.into_iter().zip(&mut to[left..]) {
                     // SAFETY: as in splat; eight floats lie behind `top`.
                     unsafe { _mm256_storeu_ps(to[top..top + 8].as_mut_ptr(), column) };
@@ -383,6 +383,17 @@ unsafe fn equal_of_8(a: __m256, b: __m256) -> __m256 {
 unsafe fn select_of_8(mask: __m256, yes: __m256, no: __m256) -> __m256 {
     // SAFETY: the caller has the instructions.
     unsafe { _mm256_or_ps(_mm256_and_ps(mask, yes), _mm256_andnot_ps(mask, no)) }
+}
+
+/// Four floats of each of two rows, from column `left` on.
+///
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+unsafe fn four_of_rows([low, high]: [&Lanes; 2], left: usize) -> __m256 {
+    let (low, high) = (low[left..left + 4].as_ptr(), high[left..left + 4].as_ptr());
+    // SAFETY: four floats lie at each place, and the caller has the instructions.
+    unsafe { _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high)) }
 }
 
 /// Four columns of eight rows, of vectors that hold four columns of row i and of row i + 4.
