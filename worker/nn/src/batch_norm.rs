@@ -3,8 +3,8 @@
 
 use crate::activation::Curve;
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Lanes, Pass, Simd, Strip, vectors, vectors_mut};
-use crate::passes::{CHAINS, panels_of, panels_of_mut, sum_rows, total};
+use crate::kernels::{Buffer, Lanes, Pass, Simd, Strip, panels_of, panels_of_mut, vectors, vectors_mut};
+use crate::passes::{CHAINS, sum_rows, total};
 
 /// Added to the variance before the square root.
 pub(crate) const EPSILON: f32 = 1e-5;

@@ -2,7 +2,7 @@
 //! is drawn sixteen at a time.
 #![allow(clippy::indexing_slicing, reason = "three keys and two rows of rotations")]
 
-use crate::kernels::{LANES, Pass, Simd, padded, panels, vectors_mut};
+use crate::kernels::{LANES, Pass, Simd, padded, panels, panels_of_mut};
 
 /// Writes a mask of `rows` rows and `columns` columns in panels: 0 with probability `dropout`, else 1 / (1 - dropout).
 pub(crate) struct DrawMask<'a> {
@@ -23,7 +23,7 @@ impl Pass for DrawMask<'_> {
         let threshold = s.splat(1.0 + dropout);
         let (kept, dropped) = (s.splat(1.0 / (1.0 - dropout)), s.splat(0.0));
         let row_length = words(padded(columns));
-        for (first, mask) in panels(columns).zip(vectors_mut(mask).chunks_exact_mut(rows.max(1))) {
+        for (first, mask) in panels(columns).zip(panels_of_mut(mask, rows)) {
             // Two words come at once: one for each of two rows.
             for (pair, two_rows) in mask.chunks_mut(2).enumerate() {
                 let place = words(pair).wrapping_mul(row_length).wrapping_add(words(first));

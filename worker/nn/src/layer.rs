@@ -2,7 +2,7 @@
 //!
 //! Both go strip by strip: a product writes 32 columns, and the passes that follow (statistics, normalisation, activation,
 //! or their way back) find it in the nearest cache.
-#![allow(clippy::indexing_slicing, reason = "buffers are made for the largest mini-batch, and panels lie inside them")]
+#![allow(clippy::indexing_slicing, reason = "buffers are made for the largest mini-batch, and strips lie inside them")]
 
 use caviar_common::train::{Activation, Normalization};
 

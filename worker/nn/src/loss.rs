@@ -1,14 +1,16 @@
 //! The two losses: softmax with cross-entropy, and squared error. Each turns a mini-batch's outputs into their gradient in place.
 #![allow(clippy::indexing_slicing, reason = "rows and classes were checked against the outputs when the trainer was made")]
-#![allow(clippy::as_conversions, reason = "a row count is far below 2^24")]
+#![allow(
+    clippy::as_conversions,
+    reason = "a row count is far below 2^24, and so is a class: the output layer has sixteen weights for each, of at most 2^28"
+)]
 
 use std::ops::Range;
 
 use caviar_common::metric::Score;
 
 use crate::elementary::exp;
-use crate::kernels::{LANES, Lanes, Pass, Simd, offset, padded, vectors_mut};
-use crate::passes::{panels_of, panels_of_mut};
+use crate::kernels::{LANES, Lanes, Pass, Simd, offset, padded, panels_of, panels_of_mut, vectors_mut};
 
 /// Loss and hits over some examples, not yet divided by their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

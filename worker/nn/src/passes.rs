@@ -4,30 +4,10 @@
 //! for every addition.
 
 use crate::activation::Curve;
-use crate::kernels::{Lanes, Pass, Simd, vectors, vectors_mut};
+use crate::kernels::{Lanes, Pass, Simd, panels_of, panels_of_mut, vectors, vectors_mut};
 
 /// Sums that run side by side.
 pub(crate) const CHAINS: usize = 4;
-
-/// The panels of a strip of `rows` rows. Unlike chunks of a slice it counts nothing, which divisions of integers would take long for.
-#[inline(always)]
-pub(crate) fn panels_of(strip: &[f32], rows: usize) -> impl Iterator<Item = &[Lanes]> {
-    let mut rest = vectors(strip);
-    std::iter::from_fn(
-        #[inline(always)]
-        move || rest.split_off(..rows),
-    )
-}
-
-/// As [`panels_of`], to write.
-#[inline(always)]
-pub(crate) fn panels_of_mut(strip: &mut [f32], rows: usize) -> impl Iterator<Item = &mut [Lanes]> {
-    let mut rest = vectors_mut(strip);
-    std::iter::from_fn(
-        #[inline(always)]
-        move || rest.split_off_mut(..rows),
-    )
-}
 
 /// The chains' total.
 #[inline(always)]

@@ -29,7 +29,7 @@ pub(crate) use buffer::Buffer;
 pub(crate) use family::Family;
 pub use family::kernel_family;
 pub(crate) use pairs::words;
-pub(crate) use panels::{Strip, offset, padded, panels, strips};
+pub(crate) use panels::{Strip, offset, padded, panels, panels_of, panels_of_mut, strips};
 pub use peak::multiply_add;
 pub(crate) use product::Shape;
 pub(crate) use simd::{LANES, Lanes, Pass, Simd, vectors, vectors_mut};

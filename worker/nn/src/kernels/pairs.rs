@@ -5,7 +5,7 @@
 //! ([`mod@super::panels`]); its bits are kept in floats.
 
 use super::Shape;
-use super::panels::{Strip, padded, panels};
+use super::panels::{Strip, padded, panels, panels_of, panels_of_mut};
 use super::simd::{LANES, Lanes, Pass, Simd, vectors, vectors_mut};
 use super::transpose::{Square, transpose};
 
@@ -68,8 +68,8 @@ impl Pass for PairRows<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let from = vectors(&self.from[..padded(self.columns) * self.rows]).chunks_exact(self.rows);
-        for (from, to) in from.zip(vectors_mut(self.to).chunks_exact_mut(words(self.rows))) {
+        let from = panels_of(&self.from[..padded(self.columns) * self.rows], self.rows);
+        for (from, to) in from.zip(panels_of_mut(self.to, words(self.rows))) {
             for (from, to) in from.chunks(2 * LANES).zip(to.chunks_mut(LANES)) {
                 let (low, high) = from.split_at(from.len().min(LANES));
                 pair_vectors(s, low, high, to);
@@ -109,7 +109,7 @@ impl Pass for PairTransposed<'_> {
         for panel in panels(strip.width) {
             let to = vectors_mut(&mut to[panel * padded(words(shape.outputs))..]).as_chunks_mut::<LANES>().0;
             let square = (strip.first + panel) * LANES..(strip.first + panel + LANES) * LANES;
-            for (from, to) in w.chunks(2 * panel_len).zip(to) {
+            for (from, to) in w[..panel_len * padded(shape.outputs) / LANES].chunks(2 * panel_len).zip(to) {
                 let (low, high) = from.split_at(panel_len);
                 let square = pairs_of_rows(s, vectors(&low[square.clone()]), high.get(square.clone()).map_or(&[], vectors));
                 for (vector, to) in transpose(s, square).into_iter().zip(to) {
@@ -123,8 +123,10 @@ impl Pass for PairTransposed<'_> {
 /// Sixteen rows of one panel and of the next, if there is one, as pairs.
 #[inline(always)]
 fn pairs_of_rows<S: Simd>(s: S, low: &[Lanes], high: &[Lanes]) -> Square<S> {
-    std::array::from_fn(
-        #[inline(always)]
-        |row| pair(s, s.load(&low[row]), high.get(row).map_or(s.splat(0.0), |high| s.load(high))),
-    )
+    let mut square = [s.splat(0.0); LANES];
+    for (row, to) in square.iter_mut().enumerate() {
+        let above = if let Some(high) = high.get(row) { s.load(high) } else { s.splat(0.0) };
+        *to = pair(s, s.load(&low[row]), above);
+    }
+    square
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::simd::LANES;
+use super::simd::{LANES, Lanes, vectors, vectors_mut};
 
 /// Columns of a strip: a register tile of AVX-512 needs two vectors across for enough independent sums.
 pub(super) const STRIP: usize = 2 * LANES;
@@ -53,4 +53,24 @@ impl Strip {
 /// Where the element at (`row`, `column`) of a matrix of `rows` rows lies.
 pub(crate) const fn offset(rows: usize, row: usize, column: usize) -> usize {
     column / LANES * LANES * rows + row * LANES + column % LANES
+}
+
+/// The panels of a strip of `rows` rows. Unlike chunks of a slice it counts nothing, which divisions of integers would take long for.
+#[inline(always)]
+pub(crate) fn panels_of(strip: &[f32], rows: usize) -> impl Iterator<Item = &[Lanes]> {
+    let mut rest = vectors(strip);
+    std::iter::from_fn(
+        #[inline(always)]
+        move || rest.split_off(..rows),
+    )
+}
+
+/// As [`panels_of`], to write.
+#[inline(always)]
+pub(crate) fn panels_of_mut(strip: &mut [f32], rows: usize) -> impl Iterator<Item = &mut [Lanes]> {
+    let mut rest = vectors_mut(strip);
+    std::iter::from_fn(
+        #[inline(always)]
+        move || rest.split_off_mut(..rows),
+    )
 }

@@ -4,6 +4,9 @@
 //! AVX-512 register, two of AVX2, or an array. So a pass does the same operations on the same floats whatever the registers' width,
 //! each rounded once as IEEE 754 says, and its results are the same bits.
 //!
+//! No pass may build an array by `std::array::from_fn`, or pass a closure to anything that is not `#[inline(always)]`: what they call may stay
+//! a function of its own, compiled without the family's instructions, and then every operation is a call. `.ci/run` looks for such calls.
+//!
 //! A value that implements [`Simd`] is the proof that its instructions are there (only [`super::Family`] makes one, after
 //! detection), so all methods are safe.
 
@@ -110,10 +113,10 @@ pub(crate) trait Simd: Copy {
     /// Writes the columns of a square as rows: row i of it lies at `from(i)`.
     #[inline(always)]
     fn transpose<'a>(self, from: impl Fn(usize) -> &'a Lanes, to: [&mut Lanes; LANES]) {
-        let square = std::array::from_fn(
-            #[inline(always)]
-            |row| self.load(from(row)),
-        );
+        let mut square = [self.splat(0.0); LANES];
+        for (row, to) in square.iter_mut().enumerate() {
+            *to = self.load(from(row));
+        }
         for (column, to) in transpose(self, square).into_iter().zip(to) {
             self.store(column, to);
         }

@@ -66,8 +66,8 @@ unsafe fn accumulate<T: Block, const ROWS: usize, const VECTORS: usize, const RO
             // SAFETY: the caller's promise.
             sums = unsafe { add_step::<T, ROWS, VECTORS, ROW>(block, sums, a.add(step * STEP), b.add(step * LANES), b_panel) };
         }
-        // SAFETY: the caller's promise.
-        (a, b) = unsafe { (a.add(4 * STEP), b.add(4 * LANES)) };
+        // Behind the last steps of a there may be nothing.
+        (a, b) = (a.wrapping_add(4 * STEP), b.wrapping_add(4 * LANES));
     }
     for step in 0..depth % 4 {
         // SAFETY: the caller's promise.
@@ -89,10 +89,11 @@ unsafe fn add_step<T: Block, const ROWS: usize, const VECTORS: usize, const ROW:
     b_panel: usize,
 ) -> [[T::Sums; VECTORS]; ROWS] {
     // SAFETY: the caller's promise.
-    let right: [T::Words; VECTORS] = std::array::from_fn(
-        #[inline(always)]
-        |v| unsafe { block.load(b.add(v * b_panel)) },
-    );
+    let mut right = [unsafe { block.load(b) }; VECTORS];
+    for v in 1..VECTORS {
+        // SAFETY: the caller's promise.
+        right[v] = unsafe { block.load(b.add(v * b_panel)) };
+    }
     for row in 0..ROWS {
         // SAFETY: the caller's promise.
         let left = unsafe { block.broadcast(a.add(row * ROW)) };
@@ -121,7 +122,7 @@ unsafe fn tile_of_rows<T: Block, const ROWS: usize, const VECTORS: usize>(block:
                 block.prefetch(next.wrapping_add(line * LANES));
             }
             sums = accumulate::<T, ROWS, VECTORS, LANES, 1>(block, sums, LANES, operands);
-            operands = Operands { a: next, b: operands.b.add(LANES * LANES), b_panel };
+            operands = Operands { a: next, b: operands.b.wrapping_add(LANES * LANES), b_panel };
         }
         sums = accumulate::<T, ROWS, VECTORS, LANES, 1>(block, sums, depth % LANES, operands);
         store(block, sums, product, row, panel);
@@ -298,7 +299,13 @@ tiles!(
     avx2_pairs, ["avx2,fma"], Pairs(super::Avx2::detected()), Pairs(super::Avx2::detected()), 1, [1 2 3 4]
 );
 tiles!(
-    /// Two vectors across, as AVX-512: so every machine tests that.
+    /// NEON's registers hold the sums of four vectors.
+    #[cfg(target_arch = "aarch64")]
+    portable, [], Whole(crate::kernels::portable::Portable), Half(crate::kernels::portable::Portable), 1, [1 2 3 4]
+);
+tiles!(
+    /// Two vectors across, as AVX-512: here it is for tests, so every machine tests that.
+    #[cfg(not(target_arch = "aarch64"))]
     portable, [], Whole(crate::kernels::portable::Portable), Half(crate::kernels::portable::Portable), 2, [1 2 3 4]
 );
 tiles!(portable_pairs, [], Pairs(crate::kernels::portable::Portable), Pairs(crate::kernels::portable::Portable), 1, [1 2 3 4]);

@@ -53,8 +53,9 @@ pub(super) fn transpose<S: Simd>(simd: S, square: Square<S>) -> Square<S> {
 /// Changes the rows whose numbers differ in bit `BIT` alone with each other.
 #[inline(always)]
 fn pairwise<S: Simd, const BIT: usize>(simd: S, square: Square<S>, change: impl Fn(S, S::F, S::F) -> [S::F; 2]) -> Square<S> {
-    std::array::from_fn(
-        #[inline(always)]
-        |row| change(simd, square[row & !BIT], square[row | BIT])[usize::from(row & BIT != 0)],
-    )
+    let mut changed = square;
+    for (row, to) in changed.iter_mut().enumerate() {
+        *to = change(simd, square[row & !BIT], square[row | BIT])[usize::from(row & BIT != 0)];
+    }
+    changed
 }

@@ -131,8 +131,8 @@ proptest! {
 #[test]
 fn products_at_the_edges_of_tiles_and_strips() {
     for rows in [1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 28, 29] {
-        for inputs in [1, 15, 16, 17, 31, 32, 33, 48, 49, 64] {
-            for outputs in [1, 16, 17, 32, 33] {
+        for inputs in [1, 8, 15, 16, 17, 24, 25, 31, 32, 33, 40, 48, 49, 64] {
+            for outputs in [1, 8, 16, 17, 24, 25, 32, 33, 40] {
                 check(Shape { rows, inputs, outputs }, Precision::F32).unwrap();
                 check(Shape { rows, inputs, outputs }, Precision::Bf16).unwrap();
             }

@@ -1,6 +1,6 @@
 //! Whole training steps on random networks: of every family against the plain network, and of all families against each other bit for bit.
 
-use caviar_common::train::{Activation, TrainSpec};
+use caviar_common::train::{Activation, Optimizer, TrainSpec};
 use ndarray::{Array2, Axis};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
@@ -236,6 +236,32 @@ proptest! {
         prop_assert_eq!(checked.as_ref().err(), None);
         for &family in &families[1..] {
             prop_assert!(checked.as_ref() == Ok(&train(&case, family)), "{} differs from {}", family.name(), families[0].name());
+        }
+    }
+}
+
+/// The parameters after a gradient whose square is infinite and an ordinary one; all NaN are one.
+fn after_an_infinite_square(family: Family, optimizer: Optimizer, beta2: f64) -> Vec<u32> {
+    let spec = TrainSpec { hidden: vec![5], optimizer, beta2, ..spec() };
+    let case = Case { spec, rows: 4, features: 3, outputs: 2, seed: 1 };
+    let mut training = case.training(family);
+    for gradient in [1e20, 1.0] {
+        training.network.gradients.fill(gradient);
+        training.update(&case);
+    }
+    training.network.parameters.iter().map(|w| if w.is_nan() { f32::NAN.to_bits() } else { w.to_bits() }).collect()
+}
+
+#[test]
+fn divergence_is_the_same_on_every_family() {
+    for optimizer in [Optimizer::Rmsprop, Optimizer::Adam, Optimizer::Adamw] {
+        // Without memory of squares, infinity times 0 is not a number, and that must show.
+        for (beta2, is_lost) in [(0.0, true), (0.999, false)] {
+            let parameters = after_an_infinite_square(Family::available()[0], optimizer, beta2);
+            assert_eq!(parameters.iter().all(|&bits| f32::from_bits(bits).is_nan()), is_lost, "{optimizer:?} {beta2}");
+            for family in Family::available() {
+                assert!(parameters == after_an_infinite_square(family, optimizer, beta2), "{optimizer:?} {beta2} {}", family.name());
+            }
         }
     }
 }
