@@ -259,12 +259,15 @@ macro_rules! tiles {
             }
 
             unsafe fn strip_of_columns(product: StripProduct) {
+                let (whole, rest) = (product.rows / LANES * LANES, product.rows % LANES);
                 for_each_width(product.columns, $vectors, |panel, kind| {
-                    for first in (0..product.rows).step_by(LANES) {
-                        for_each_height(first, (product.rows - first).min(LANES), OF_COLUMNS[0].len(), |run, height| {
-                            // SAFETY: as in strip_of_rows, and none leaves a panel of a.
-                            unsafe { OF_COLUMNS[kind][height - 1](&product, run, panel) };
-                        });
+                    // SAFETY: as in strip_of_rows, and none leaves a panel of a.
+                    let of_height = |run, height: usize| unsafe { OF_COLUMNS[kind][height - 1](&product, run, panel) };
+                    for first in (0..whole).step_by(LANES) {
+                        for_each_height(first, LANES, OF_COLUMNS[0].len(), of_height);
+                    }
+                    if rest > 0 {
+                        for_each_height(whole, rest, OF_COLUMNS[0].len(), of_height);
                     }
                 });
             }
