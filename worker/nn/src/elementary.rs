@@ -53,7 +53,7 @@ pub(crate) fn erf<S: Simd>(s: S, x: S::F) -> S::F {
     s.div(s.mul(x, polynomial(s, square, &above)), polynomial(s, square, &below))
 }
 
-/// The least x whose root [`sqrt`] gives: from here on what x is more than a float's square is a float, if one below the normal ones.
+/// The least x whose root [`sqrt`] gives: from here on x less the square of its root so far is exactly a float, if sometimes one below the normal ones.
 pub(crate) const LEAST_SQUARE: f32 = 1e-30;
 
 /// The root of x >= [`LEAST_SQUARE`], correctly rounded, for a quotient: by the divider, or without it where both would take it too long.
@@ -76,7 +76,7 @@ fn sqrt_by_multiplying<S: Simd>(s: S, x: S::F) -> S::F {
     let more = s.mul(e, polynomial(s, e, &[0.274_555_56, 0.313_936_4, 0.374_998_9, 0.499_998_33]));
     let (root, half_inverse) = (s.mul_add(root, more, root), s.mul_add(half_y, more, half_y));
     let rest = s.neg_mul_add(root, root, x);
-    // Of infinity it has made NaN.
+    // Infinity has become NaN on the way; NaN stays.
     s.select(s.less(x, s.splat(f32::INFINITY)), s.mul_add(rest, half_inverse, root), x)
 }
 

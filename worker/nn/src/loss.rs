@@ -2,7 +2,7 @@
 #![allow(clippy::indexing_slicing, reason = "rows and classes were checked against the outputs when the trainer was made")]
 #![allow(
     clippy::as_conversions,
-    reason = "a row count is far below 2^24, and so is a class: the output layer has sixteen weights for each, of at most 2^28"
+    reason = "a row count is far below 2^24, and there are at most 2^24 classes: the output layer stores sixteen weights for each, at most 2^28 in all"
 )]
 
 use std::ops::Range;

@@ -55,9 +55,11 @@ pub(crate) const fn offset(rows: usize, row: usize, column: usize) -> usize {
     column / LANES * LANES * rows + row * LANES + column % LANES
 }
 
-/// The panels of a strip of `rows` rows. Unlike chunks of a slice it counts nothing, which divisions of integers would take long for.
+/// The panels of a strip of `rows` rows, at least one. `chunks_exact` would divide integers to count them, which takes longer than some of
+/// what is done with a small panel.
 #[inline(always)]
 pub(crate) fn panels_of(strip: &[f32], rows: usize) -> impl Iterator<Item = &[Lanes]> {
+    debug_assert!(rows > 0, "panels without rows");
     let mut rest = vectors(strip);
     std::iter::from_fn(
         #[inline(always)]
@@ -68,6 +70,7 @@ pub(crate) fn panels_of(strip: &[f32], rows: usize) -> impl Iterator<Item = &[La
 /// As [`panels_of`], to write.
 #[inline(always)]
 pub(crate) fn panels_of_mut(strip: &mut [f32], rows: usize) -> impl Iterator<Item = &mut [Lanes]> {
+    debug_assert!(rows > 0, "panels without rows");
     let mut rest = vectors_mut(strip);
     std::iter::from_fn(
         #[inline(always)]

@@ -4,8 +4,9 @@
 //! AVX-512 register, two of AVX2, or an array. So a pass does the same operations on the same floats whatever the registers' width,
 //! each rounded once as IEEE 754 says, and its results are the same bits.
 //!
-//! No pass may build an array by `std::array::from_fn`, or pass a closure to anything that is not `#[inline(always)]`: what they call may stay
-//! a function of its own, compiled without the family's instructions, and then every operation is a call. `.ci/run` looks for such calls.
+//! No vector operation may stand in a closure or function given to anything that is not `#[inline(always)]` (so no `std::array::from_fn`, no
+//! `map`): that may stay a function of its own, compiled without the family's instructions, and every operation in it is a call. `.ci/run`
+//! looks for such calls on x86.
 //!
 //! A value that implements [`Simd`] is the proof that its instructions are there (only [`super::Family`] makes one, after
 //! detection), so all methods are safe.

@@ -66,7 +66,7 @@ unsafe fn accumulate<T: Block, const ROWS: usize, const VECTORS: usize, const RO
             // SAFETY: the caller's promise.
             sums = unsafe { add_step::<T, ROWS, VECTORS, ROW>(block, sums, a.add(step * STEP), b.add(step * LANES), b_panel) };
         }
-        // Behind the last steps of a there may be nothing.
+        // These may end up behind the last word; then nothing is read there.
         (a, b) = (a.wrapping_add(4 * STEP), b.wrapping_add(4 * LANES));
     }
     for step in 0..depth % 4 {
@@ -259,6 +259,7 @@ macro_rules! tiles {
             }
 
             unsafe fn strip_of_columns(product: StripProduct) {
+                // Whole panels apart: the heights of their tiles are constants.
                 let (whole, rest) = (product.rows / LANES * LANES, product.rows % LANES);
                 for_each_width(product.columns, $vectors, |panel, kind| {
                     // SAFETY: as in strip_of_rows, and none leaves a panel of a.
@@ -307,7 +308,7 @@ tiles!(
     portable, [], Whole(crate::kernels::portable::Portable), Half(crate::kernels::portable::Portable), 1, [1 2 3 4]
 );
 tiles!(
-    /// Two vectors across, as AVX-512: here it is for tests, so every machine tests that.
+    /// Two vectors across, as AVX-512: on x86 this family is for tests, and so every x86 machine tests that.
     #[cfg(not(target_arch = "aarch64"))]
     portable, [], Whole(crate::kernels::portable::Portable), Half(crate::kernels::portable::Portable), 2, [1 2 3 4]
 );

@@ -44,18 +44,20 @@ pub(super) type Square<S> = [<S as Simd>::F; LANES];
 /// and lane have changed places.
 #[inline(always)]
 pub(super) fn transpose<S: Simd>(simd: S, square: Square<S>) -> Square<S> {
-    let square = pairwise::<S, 2>(simd, square, S::interleave_quarters);
-    let square = pairwise::<S, 1>(simd, square, S::interleave_quarters);
-    let square = pairwise::<S, 4>(simd, square, S::deal_quarters);
-    pairwise::<S, 8>(simd, square, S::deal_quarters)
+    let square = pairwise::<S, 2>(simd, square);
+    let square = pairwise::<S, 1>(simd, square);
+    let square = pairwise::<S, 4>(simd, square);
+    pairwise::<S, 8>(simd, square)
 }
 
 /// Changes the rows whose numbers differ in bit `BIT` alone with each other.
 #[inline(always)]
-fn pairwise<S: Simd, const BIT: usize>(simd: S, square: Square<S>, change: impl Fn(S, S::F, S::F) -> [S::F; 2]) -> Square<S> {
+fn pairwise<S: Simd, const BIT: usize>(simd: S, square: Square<S>) -> Square<S> {
     let mut changed = square;
     for (row, to) in changed.iter_mut().enumerate() {
-        *to = change(simd, square[row & !BIT], square[row | BIT])[usize::from(row & BIT != 0)];
+        let (low, high) = (square[row & !BIT], square[row | BIT]);
+        let pair = if BIT < 4 { simd.interleave_quarters(low, high) } else { simd.deal_quarters(low, high) };
+        *to = pair[usize::from(row & BIT != 0)];
     }
     changed
 }

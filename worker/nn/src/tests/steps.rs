@@ -258,7 +258,7 @@ fn divergence_is_the_same_on_every_family() {
         // Without memory of squares, infinity times 0 is not a number, and that must show.
         for (beta2, is_lost) in [(0.0, true), (0.999, false)] {
             let parameters = after_an_infinite_square(Family::available()[0], optimizer, beta2);
-            assert_eq!(parameters.iter().all(|&bits| f32::from_bits(bits).is_nan()), is_lost, "{optimizer:?} {beta2}");
+            assert!(parameters.iter().all(|&bits| f32::from_bits(bits).is_nan() == is_lost), "{optimizer:?} {beta2}");
             for family in Family::available() {
                 assert!(parameters == after_an_infinite_square(family, optimizer, beta2), "{optimizer:?} {beta2} {}", family.name());
             }
