@@ -1,4 +1,5 @@
-//! Compiles the `.proto` files without a `protoc` on the machine: protox reads them, tonic-prost-build writes Rust.
+//! Compiles the `.proto` files without a `protoc` on the machine: protox reads them,
+//! tonic-prost-build writes Rust.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -6,7 +7,12 @@ use std::{env, fs};
 
 use prost::Message;
 
-const FILES: [&str; 4] = ["caviar/v1/types.proto", "caviar/v1/sweep.proto", "caviar/v1/trial.proto", "caviar/v1/worker.proto"];
+const FILES: [&str; 4] = [
+    "caviar/v1/types.proto",
+    "caviar/v1/sweep.proto",
+    "caviar/v1/trial.proto",
+    "caviar/v1/worker.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
@@ -15,7 +21,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("caviar_descriptor.bin"), descriptors.encode_to_vec())?;
     // Ordered maps: the same message always has the same bytes, and nothing walks a hash table.
-    let builder = tonic_prost_build::configure().build_client(true).build_server(true).btree_map(".caviar.v1");
+    let builder = tonic_prost_build::configure()
+        .build_client(true)
+        .build_server(true)
+        .btree_map(".caviar.v1");
     builder.compile_fds(descriptors)?;
     Ok(())
 }

@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Distributed hyperparameter search for batch-normalised networks
 ///
-/// One TOML file is a sweep. `caviar run FILE` runs it on this machine; `caviar submit FILE` gives it to a coordinator.
-/// Standard output is data, standard error is talk.
+/// One TOML file is a sweep. `caviar run FILE` runs it on this machine; `caviar submit FILE` gives
+/// it to a coordinator. Standard output is data, standard error is talk.
 #[derive(Debug, Parser)]
 #[command(name = "caviar", version)]
 pub(crate) struct Arguments {
@@ -60,7 +60,12 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Connection {
     /// The coordinator
-    #[arg(long, env = "CAVIAR_COORDINATOR", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    #[arg(
+        long,
+        env = "CAVIAR_COORDINATOR",
+        default_value = "http://127.0.0.1:7070",
+        value_name = "URL"
+    )]
     pub(crate) coordinator: String,
 }
 
@@ -84,7 +89,8 @@ pub(crate) struct Run {
     /// Trials to train at once [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS)))]
     pub(crate) slots: Option<u32>,
-    /// Memory that all trials and their data may take together, such as 4GiB; a trial waits until it fits [default: no limit]
+    /// Memory that all trials and their data may take together, such as 4GiB; a trial waits until
+    /// it fits [default: no limit]
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<MemoryLimit>,
     /// Where everything is kept
@@ -93,7 +99,8 @@ pub(crate) struct Run {
     /// The sweep's name, instead of the one in the file
     #[arg(long, value_parser = name)]
     pub(crate) name: Option<Name>,
-    /// Go on with what is unfinished and not paused in the store; with FILE or --name, with that sweep alone
+    /// Go on with what is unfinished and not paused in the store; with FILE or --name, with that
+    /// sweep alone
     #[arg(long)]
     pub(crate) resume: bool,
     /// Write the result as one JSON object

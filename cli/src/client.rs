@@ -1,4 +1,5 @@
-//! A coordinator as the command line asks it: connecting, paging, and wire types turned into the words of Caviar.
+//! A coordinator as the command line asks it: connecting, paging, and wire types turned into the
+//! words of Caviar.
 
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use caviar_common::outcome::TrialState;
 use caviar_common::spec::SweepSpec;
 use caviar_common::view::{ImportanceView, SweepView, TrialView, WorkerView};
 use caviar_proto::convert::spec::encode_spec;
-use caviar_proto::convert::view::{decode_importance, decode_sweep, decode_trial, decode_worker, trial_state_to_wire};
+use caviar_proto::convert::view::{
+    decode_importance, decode_sweep, decode_trial, decode_worker, trial_state_to_wire,
+};
 use caviar_proto::v1;
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
 use caviar_proto::v1::worker_admin_service_client::WorkerAdminServiceClient;
@@ -38,13 +41,20 @@ pub(crate) struct Client {
 impl Client {
     /// Connects.
     pub(crate) async fn connect(url: &str) -> anyhow::Result<Self> {
-        let endpoint = caviar_worker::endpoint(url).map_err(|error| Failure::hinted(error.to_string(), error.hint()))?;
-        let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await.map_err(|error| unreachable(url, &error))?;
+        let endpoint = caviar_worker::endpoint(url)
+            .map_err(|error| Failure::hinted(error.to_string(), error.hint()))?;
+        let channel = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .connect()
+            .await
+            .map_err(|error| unreachable(url, &error))?;
         check_coordinator(channel.clone(), url).await?;
         Ok(Self {
             url: url.to_owned(),
-            sweeps: SweepServiceClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            workers: WorkerAdminServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES),
+            sweeps: SweepServiceClient::new(channel.clone())
+                .max_decoding_message_size(MAX_MESSAGE_BYTES),
+            workers: WorkerAdminServiceClient::new(channel)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES),
         })
     }
 
@@ -59,14 +69,24 @@ impl Client {
 
     fn view<W, T>(&self, wire: W, decode: impl Fn(W) -> Result<T, Problem>) -> anyhow::Result<T> {
         decode(wire).map_err(|problem| {
-            let message = format!("the coordinator at {} sent what this program does not understand: {problem}", self.url);
+            let message = format!(
+                "the coordinator at {} sent what this program does not understand: {problem}",
+                self.url
+            );
             Failure::hinted(message, "use the same release on both sides").into()
         })
     }
 
     /// Starts a sweep. The status is returned as it is: it may be about the sweep file.
-    pub(crate) async fn create(&mut self, request_id: &str, spec: &SweepSpec) -> anyhow::Result<Result<SweepView, Status>> {
-        let request = v1::CreateSweepRequest { request_id: request_id.to_owned(), spec: Some(encode_spec(spec)) };
+    pub(crate) async fn create(
+        &mut self,
+        request_id: &str,
+        spec: &SweepSpec,
+    ) -> anyhow::Result<Result<SweepView, Status>> {
+        let request = v1::CreateSweepRequest {
+            request_id: request_id.to_owned(),
+            spec: Some(encode_spec(spec)),
+        };
         match self.sweeps.create_sweep(request).await {
             Ok(answer) => self.view(answer.into_inner(), decode_sweep).map(Ok),
             Err(status) => Ok(Err(status)),
@@ -104,7 +124,11 @@ impl Client {
     }
 
     /// The trials of a sweep by number, without their curves: in these states, or all.
-    pub(crate) async fn trials(&mut self, sweep: &str, states: &[TrialState]) -> anyhow::Result<Vec<TrialView>> {
+    pub(crate) async fn trials(
+        &mut self,
+        sweep: &str,
+        states: &[TrialState],
+    ) -> anyhow::Result<Vec<TrialView>> {
         let mut all = Vec::new();
         let mut page_token = String::new();
         loop {
@@ -135,49 +159,56 @@ impl Client {
 
     /// Which hyperparameters mattered.
     pub(crate) async fn importance(&mut self, sweep: &str) -> anyhow::Result<ImportanceView> {
-        let answer = self.sweeps.get_importance(v1::GetImportanceRequest { sweep: sweep.to_owned() }).await;
+        let answer =
+            self.sweeps.get_importance(v1::GetImportanceRequest { sweep: sweep.to_owned() }).await;
         let wire = self.take(answer)?;
         self.view(wire, decode_importance)
     }
 
     /// Every trial with its curve, by number, as they come.
     pub(crate) async fn export(&mut self, sweep: &str) -> anyhow::Result<Incoming<v1::Trial>> {
-        let answer = self.sweeps.export_trials(v1::ExportTrialsRequest { sweep: sweep.to_owned() }).await;
+        let answer =
+            self.sweeps.export_trials(v1::ExportTrialsRequest { sweep: sweep.to_owned() }).await;
         let stream = self.take(answer)?;
         Ok(Incoming { client: self.clone(), stream })
     }
 
     /// The sweep now and after every change, until it ends.
     pub(crate) async fn watch(&mut self, sweep: &str) -> anyhow::Result<Incoming<v1::Sweep>> {
-        let answer = self.sweeps.watch_sweep(v1::WatchSweepRequest { sweep: sweep.to_owned() }).await;
+        let answer =
+            self.sweeps.watch_sweep(v1::WatchSweepRequest { sweep: sweep.to_owned() }).await;
         let stream = self.take(answer)?;
         Ok(Incoming { client: self.clone(), stream })
     }
 
     /// Pauses a sweep.
     pub(crate) async fn pause(&mut self, sweep: &str) -> anyhow::Result<SweepView> {
-        let answer = self.sweeps.pause_sweep(v1::PauseSweepRequest { sweep: sweep.to_owned() }).await;
+        let answer =
+            self.sweeps.pause_sweep(v1::PauseSweepRequest { sweep: sweep.to_owned() }).await;
         let wire = self.take(answer)?;
         self.view(wire, decode_sweep)
     }
 
     /// Goes on with a sweep.
     pub(crate) async fn resume(&mut self, sweep: &str) -> anyhow::Result<SweepView> {
-        let answer = self.sweeps.resume_sweep(v1::ResumeSweepRequest { sweep: sweep.to_owned() }).await;
+        let answer =
+            self.sweeps.resume_sweep(v1::ResumeSweepRequest { sweep: sweep.to_owned() }).await;
         let wire = self.take(answer)?;
         self.view(wire, decode_sweep)
     }
 
     /// Ends a sweep.
     pub(crate) async fn cancel(&mut self, sweep: &str) -> anyhow::Result<SweepView> {
-        let answer = self.sweeps.cancel_sweep(v1::CancelSweepRequest { sweep: sweep.to_owned() }).await;
+        let answer =
+            self.sweeps.cancel_sweep(v1::CancelSweepRequest { sweep: sweep.to_owned() }).await;
         let wire = self.take(answer)?;
         self.view(wire, decode_sweep)
     }
 
     /// Removes a sweep.
     pub(crate) async fn delete(&mut self, sweep: &str) -> anyhow::Result<()> {
-        let answer = self.sweeps.delete_sweep(v1::DeleteSweepRequest { sweep: sweep.to_owned() }).await;
+        let answer =
+            self.sweeps.delete_sweep(v1::DeleteSweepRequest { sweep: sweep.to_owned() }).await;
         self.take(answer).map(|_| ())
     }
 
@@ -190,7 +221,8 @@ impl Client {
 
     /// Lets a worker leave.
     pub(crate) async fn drain(&mut self, worker: &str) -> anyhow::Result<WorkerView> {
-        let answer = self.workers.drain_worker(v1::DrainWorkerRequest { worker: worker.to_owned() }).await;
+        let answer =
+            self.workers.drain_worker(v1::DrainWorkerRequest { worker: worker.to_owned() }).await;
         let wire = self.take(answer)?;
         self.view(wire, decode_worker)
     }
@@ -222,13 +254,18 @@ impl Incoming<v1::Trial> {
 /// Asks for the service: another server that listens there would fail in ways that tell nothing.
 async fn check_coordinator(channel: Channel, url: &str) -> anyhow::Result<()> {
     let request = HealthCheckRequest { service: v1::sweep_service_server::SERVICE_NAME.to_owned() };
-    let asked = tokio::time::timeout(ANSWER_TIMEOUT, HealthClient::new(channel).check(request)).await;
+    let asked =
+        tokio::time::timeout(ANSWER_TIMEOUT, HealthClient::new(channel).check(request)).await;
     let Ok(answer) = asked else {
         return Err(no_coordinator(format!("what listens at {url} does not answer")).into());
     };
     let Err(status) = answer else { return Ok(()) };
-    if matches!(status.code(), Code::NotFound | Code::Unimplemented) || caviar_worker::is_other_server(url).await {
-        return Err(no_coordinator(format!("what answers at {url} is no Caviar coordinator")).into());
+    if matches!(status.code(), Code::NotFound | Code::Unimplemented)
+        || caviar_worker::is_other_server(url).await
+    {
+        return Err(
+            no_coordinator(format!("what answers at {url} is no Caviar coordinator")).into()
+        );
     }
     Err(Failure::of_status(&status, url).into())
 }

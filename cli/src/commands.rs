@@ -7,7 +7,8 @@ use caviar_common::view::{SweepView, TrialView};
 use serde::Serialize;
 
 use crate::args::{
-    Best, Command, Connection, Drain, Explain, Export, Format, Importance, List, Sort, Status, Submit, Trials, Watch, Workers,
+    Best, Command, Connection, Drain, Explain, Export, Format, Importance, List, Sort, Status,
+    Submit, Trials, Watch, Workers,
 };
 use crate::client::Client;
 use crate::embedded::Reader;
@@ -26,7 +27,9 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Run(args) => run::run(&args).await,
         Command::Submit(args) => submit(&args).await,
         Command::List(args) => list(&args).await,
-        Command::Status(args) if args.watch => watch(&args.sweep, args.json, &args.source.connection).await,
+        Command::Status(args) if args.watch => {
+            watch(&args.sweep, args.json, &args.source.connection).await
+        }
         Command::Status(args) => status(&args).await,
         Command::Watch(Watch { sweep, json, connection }) => watch(&sweep, json, &connection).await,
         Command::Trials(args) => trials(&args).await,
@@ -34,9 +37,15 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Importance(args) => importance(&args).await,
         Command::Explain(args) => explain(&args).await,
         Command::Export(args) => export(&args).await,
-        Command::Pause(args) => tell(&connect(&args.connection).await?.pause(&args.sweep).await?, args.json),
-        Command::Resume(args) => tell(&connect(&args.connection).await?.resume(&args.sweep).await?, args.json),
-        Command::Cancel(args) => tell(&connect(&args.connection).await?.cancel(&args.sweep).await?, args.json),
+        Command::Pause(args) => {
+            tell(&connect(&args.connection).await?.pause(&args.sweep).await?, args.json)
+        }
+        Command::Resume(args) => {
+            tell(&connect(&args.connection).await?.resume(&args.sweep).await?, args.json)
+        }
+        Command::Cancel(args) => {
+            tell(&connect(&args.connection).await?.cancel(&args.sweep).await?, args.json)
+        }
         Command::Delete(args) => {
             connect(&args.connection).await?.delete(&args.sweep).await?;
             talk(&format!("sweep {} is deleted", args.sweep));
@@ -77,7 +86,8 @@ async fn submit(args: &Submit) -> anyhow::Result<()> {
 
 async fn list(args: &List) -> anyhow::Result<()> {
     let mut reader = Reader::open(&args.source).await?;
-    let sweeps: Vec<SweepView> = reader.client.list().await?.into_iter().map(|sweep| reader.seen(sweep)).collect();
+    let sweeps: Vec<SweepView> =
+        reader.client.list().await?.into_iter().map(|sweep| reader.seen(sweep)).collect();
     let standing = reader.standing();
     reader.close().await?;
     let mut out = show::stdout();
@@ -131,7 +141,9 @@ async fn trials(args: &Trials) -> anyhow::Result<()> {
     if args.sort == Sort::Objective {
         // Not as pages in that order, in which trials that end meanwhile move from page to page.
         let goal = sweep.spec.objective.goal;
-        let value = |t: &TrialView| t.objective.filter(|v| v.is_finite() && t.state == TrialState::Completed);
+        let value = |t: &TrialView| {
+            t.objective.filter(|v| v.is_finite() && t.state == TrialState::Completed)
+        };
         let loss = |t: &TrialView| value(t).map_or(f64::INFINITY, |v| goal.as_loss(v));
         trials.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
     }
@@ -172,7 +184,10 @@ fn no_best(sweep: &SweepView) -> Failure {
             format!("caviar trials {name} shows what became of them"),
         )
     } else {
-        Failure::hinted(format!("no trial of {name} is completed yet"), format!("caviar status {name} shows how it is going"))
+        Failure::hinted(
+            format!("no trial of {name} is completed yet"),
+            format!("caviar status {name} shows how it is going"),
+        )
     }
 }
 

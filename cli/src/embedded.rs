@@ -30,19 +30,29 @@ impl Embedded {
     pub(crate) async fn read(store: &Path) -> anyhow::Result<Self> {
         if !store.is_file() {
             let message = format!("there is no store {}", store.display());
-            return Err(Failure::hinted(message, "caviar run FILE --store PATH makes one; without --store a coordinator is asked").into());
+            return Err(Failure::hinted(
+                message,
+                "caviar run FILE --store PATH makes one; without --store a coordinator is asked",
+            )
+            .into());
         }
         // A database that was just begun may have everything in its log yet.
-        let is_empty = store.metadata().is_ok_and(|data| data.len() == 0) && !with_suffix(store, "-wal").exists();
+        let is_empty = store.metadata().is_ok_and(|data| data.len() == 0)
+            && !with_suffix(store, "-wal").exists();
         if is_empty {
-            return Err(Failure::hinted(format!("{} is no Caviar store: it is empty", store.display()), "name another file").into());
+            return Err(Failure::hinted(
+                format!("{} is no Caviar store: it is empty", store.display()),
+                "name another file",
+            )
+            .into());
         }
         Self::start_with(store, false).await
     }
 
     async fn start_with(store: &Path, ticks: bool) -> anyhow::Result<Self> {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config = ServerConfig { listen, store: store.to_owned(), core: Config::default(), ticks };
+        let config =
+            ServerConfig { listen, store: store.to_owned(), core: Config::default(), ticks };
         let server = start(config).await?;
         let url = format!("http://{}", server.address());
         Ok(Self { server, url })
@@ -70,7 +80,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// A client of what a reading command asks, and the coordinator behind it where that is in this process.
+/// A client of what a reading command asks, and the coordinator behind it where that is in this
+/// process.
 #[derive(Debug)]
 pub(crate) struct Reader {
     /// Ask this.
@@ -82,10 +93,16 @@ impl Reader {
     /// Connects to the coordinator, or opens the store.
     pub(crate) async fn open(source: &Source) -> anyhow::Result<Self> {
         match &source.store {
-            None => Ok(Self { client: Client::connect(&source.connection.coordinator).await?, stored: None }),
+            None => Ok(Self {
+                client: Client::connect(&source.connection.coordinator).await?,
+                stored: None,
+            }),
             Some(store) => {
                 let embedded = Embedded::read(store).await?;
-                Ok(Self { client: Client::connect(embedded.url()).await?, stored: Some((embedded, store.clone())) })
+                Ok(Self {
+                    client: Client::connect(embedded.url()).await?,
+                    stored: Some((embedded, store.clone())),
+                })
             }
         }
     }
@@ -95,7 +112,8 @@ impl Reader {
         if self.stored.is_some() { Standing::Stored } else { Standing::Live }
     }
 
-    /// A sweep as the reader should see it: of a store, that no worker is connected is no news, but how to go on is.
+    /// A sweep as the reader should see it: of a store, that no worker is connected is no news, but
+    /// how to go on is.
     pub(crate) fn seen(&self, mut sweep: SweepView) -> SweepView {
         if let Some((_, store)) = &self.stored
             && !sweep.state.is_final()

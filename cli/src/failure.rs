@@ -70,10 +70,12 @@ impl Failure {
                 writeln!(out, "error: {message}")?;
                 hints.iter().try_for_each(|hint| writeln!(out, "hint: {hint}"))
             }
-            Self::File { file, problems } => problems.iter().try_for_each(|problem| match problem.line {
-                Some(line) => writeln!(out, "{file}:{line}: {problem}"),
-                None => writeln!(out, "{file}: {problem}"),
-            }),
+            Self::File { file, problems } => {
+                problems.iter().try_for_each(|problem| match problem.line {
+                    Some(line) => writeln!(out, "{file}:{line}: {problem}"),
+                    None => writeln!(out, "{file}: {problem}"),
+                })
+            }
             Self::Interrupted { kept, hint } => {
                 kept.iter().try_for_each(|line| writeln!(out, "{line}"))?;
                 writeln!(out, "hint: {hint}")
@@ -84,7 +86,9 @@ impl Failure {
 
 /// Whether the reader of standard output went away.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    })
 }
 
 #[cfg(test)]
@@ -100,7 +104,10 @@ mod tests {
 
     #[test]
     fn mistakes_of_a_file_are_shown_where_they_are() {
-        let low = Problem { line: Some(12), ..Problem::with_value("space.learning_rate.low", "0.0", "a log scale needs low > 0") };
+        let low = Problem {
+            line: Some(12),
+            ..Problem::with_value("space.learning_rate.low", "0.0", "a log scale needs low > 0")
+        };
         let problems: Problems = [low, Problem::new("name", "missing")].into_iter().collect();
         let failure = Failure::File { file: "digits.toml".to_owned(), problems };
         assert_eq!(
@@ -112,15 +119,25 @@ mod tests {
     #[test]
     fn other_errors_bring_hints() {
         assert_eq!(text(&Failure::hinted("no", "yes")), "error: no\nhint: yes\n");
-        let status = caviar_proto::status::new(Class::NotFound, "there is no sweep \"x\"; hint: there is digits");
-        assert_eq!(text(&Failure::of_status(&status, "http://a")), "error: there is no sweep \"x\"\nhint: there is digits\n");
+        let status = caviar_proto::status::new(
+            Class::NotFound,
+            "there is no sweep \"x\"; hint: there is digits",
+        );
+        assert_eq!(
+            text(&Failure::of_status(&status, "http://a")),
+            "error: there is no sweep \"x\"\nhint: there is digits\n"
+        );
         let status = caviar_proto::status::new(Class::Unavailable, "broken");
-        assert!(text(&Failure::of_status(&status, "http://a")).contains("hint: the coordinator at http://a went away"));
+        assert!(
+            text(&Failure::of_status(&status, "http://a"))
+                .contains("hint: the coordinator at http://a went away")
+        );
     }
 
     #[test]
     fn a_broken_pipe_is_found_below_other_errors() {
-        let error = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
+        let error =
+            anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
         assert!(is_broken_pipe(&error));
         assert!(!is_broken_pipe(&anyhow::anyhow!("other")));
     }

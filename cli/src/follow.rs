@@ -12,16 +12,25 @@ use crate::progress::Progress;
 /// How often the running trials are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
-/// Shows a sweep until it ends, and returns it as it was last. Where one worker of the caller's own is all there is, a sweep that it cannot
-/// train is an error: it would stand still.
-pub(crate) async fn follow(client: &mut Client, sweep: &str, only_worker: Option<&str>) -> anyhow::Result<SweepView> {
+/// Shows a sweep until it ends, and returns it as it was last. Where one worker of the caller's own
+/// is all there is, a sweep that it cannot train is an error: it would stand still.
+pub(crate) async fn follow(
+    client: &mut Client,
+    sweep: &str,
+    only_worker: Option<&str>,
+) -> anyhow::Result<SweepView> {
     let mut progress = Progress::new(only_worker.is_none());
     let result = follow_with(client, sweep, only_worker, &mut progress).await;
     progress.clear();
     result
 }
 
-async fn follow_with(client: &mut Client, sweep: &str, only_worker: Option<&str>, progress: &mut Progress) -> anyhow::Result<SweepView> {
+async fn follow_with(
+    client: &mut Client,
+    sweep: &str,
+    only_worker: Option<&str>,
+    progress: &mut Progress,
+) -> anyhow::Result<SweepView> {
     let mut changes = client.watch(sweep).await?;
     let mut last = match changes.next().await? {
         Some(first) => first,
@@ -53,8 +62,17 @@ async fn follow_with(client: &mut Client, sweep: &str, only_worker: Option<&str>
 
 fn can_go_on(sweep: &SweepView, worker: &str) -> anyhow::Result<()> {
     let unable = format!("worker {worker} cannot");
-    match sweep.notes.iter().find(|note| note.starts_with(&unable)).filter(|_| sweep.counts.running == 0) {
-        Some(note) => Err(Failure::hinted(note.clone(), "put that right and go on with: caviar run --resume --store PATH").into()),
+    match sweep
+        .notes
+        .iter()
+        .find(|note| note.starts_with(&unable))
+        .filter(|_| sweep.counts.running == 0)
+    {
+        Some(note) => Err(Failure::hinted(
+            note.clone(),
+            "put that right and go on with: caviar run --resume --store PATH",
+        )
+        .into()),
         None => Ok(()),
     }
 }

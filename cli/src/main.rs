@@ -37,13 +37,16 @@ fn main() -> ExitCode {
 }
 
 fn execute(arguments: Arguments) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder().with_default_directive(tracing_subscriber::filter::LevelFilter::ERROR.into()).from_env();
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing_subscriber::filter::LevelFilter::ERROR.into())
+        .from_env();
     tracing_subscriber::fmt()
         .with_env_filter(filter.context("RUST_LOG")?)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let result = runtime.block_on(commands::execute(arguments.command));
     runtime.shutdown_background();
     result
@@ -77,7 +80,9 @@ mod tests {
     #[test]
     fn every_cause_is_said_once() {
         let io = || std::io::Error::other("disk gone");
-        let quoting = anyhow::Error::new(std::fmt::Error).context(io()).context("cannot write (disk gone); hint: buy one");
+        let quoting = anyhow::Error::new(std::fmt::Error)
+            .context(io())
+            .context("cannot write (disk gone); hint: buy one");
         assert_eq!(text_of(&quoting), "cannot write (disk gone); hint: buy one");
         assert_eq!(text_of(&anyhow::Error::new(io()).context("writing")), "writing: disk gone");
     }

@@ -34,7 +34,8 @@ pub(crate) enum Progress {
 }
 
 impl Progress {
-    /// For standard error as it is. The notes of a sweep are about its workers: `notes` is for those that are elsewhere.
+    /// For standard error as it is. The notes of a sweep are about its workers: `notes` is for
+    /// those that are elsewhere.
     pub(crate) fn new(notes: bool) -> Self {
         if io::stderr().is_terminal() {
             Self::Bars(Box::new(Bars { notes, ..Bars::default() }))
@@ -78,12 +79,16 @@ struct Pace {
 impl Pace {
     /// Time left if it goes on as it went.
     fn left(&self, done: u32, total: u32, now: Instant) -> Option<Duration> {
-        let progress = done.checked_sub(self.done).filter(|progress| *progress > 0 && done < total)?;
-        now.duration_since(self.since).checked_mul(total.saturating_sub(done))?.checked_div(progress)
+        let progress =
+            done.checked_sub(self.done).filter(|progress| *progress > 0 && done < total)?;
+        now.duration_since(self.since)
+            .checked_mul(total.saturating_sub(done))?
+            .checked_div(progress)
     }
 }
 
-/// Whether nothing goes on: a time in which nothing can be done tells nothing of the time that is left.
+/// Whether nothing goes on: a time in which nothing can be done tells nothing of the time that is
+/// left.
 fn is_idle(sweep: &SweepView) -> bool {
     sweep.state == SweepState::Paused || (sweep.has_no_worker() && !sweep.state.is_final())
 }
@@ -95,7 +100,12 @@ fn and_left(left: Option<Duration>) -> String {
 /// `best validation_accuracy 0.9778 (trial 12)`
 fn best(sweep: &SweepView) -> Option<String> {
     let best = sweep.best.as_ref()?;
-    Some(format!("best {} {} (trial {})", sweep.spec.objective.metric.name(), objective(&sweep.spec, best), best.trial))
+    Some(format!(
+        "best {} {} (trial {})",
+        sweep.spec.objective.metric.name(),
+        objective(&sweep.spec, best),
+        best.trial
+    ))
 }
 
 /// Lines for a log.
@@ -110,8 +120,8 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// What is worth saying now: that it begins, that a round is done, or anything after a silence. While nothing goes on, that is
-    /// said once.
+    /// What is worth saying now: that it begins, that a round is done, or anything after a silence.
+    /// While nothing goes on, that is said once.
     fn next(&mut self, sweep: &SweepView, now: Instant) -> Option<String> {
         let done = sweep.counts.done();
         let rounds_done = sweep.rounds.iter().filter(|round| round.done == round.trials).count();
@@ -127,13 +137,24 @@ impl Lines {
         }
         self.said_idle = idle;
         (self.last, self.rounds_done) = (Some(now), rounds_done);
-        let left = if idle { None } else { self.pace.get_or_insert(Pace { since: now, done }).left(done, total(sweep), now) };
+        let left = if idle {
+            None
+        } else {
+            self.pace.get_or_insert(Pace { since: now, done }).left(done, total(sweep), now)
+        };
         let left = left.filter(|_| !sweep.state.is_final());
-        let round = if round_is_new { format!("round {rounds_done} done, ") } else { String::new() };
+        let round =
+            if round_is_new { format!("round {rounds_done} done, ") } else { String::new() };
         let best = best(sweep).map_or_else(String::new, |best| format!(", {best}"));
-        let notes: String = sweep.notes.iter().filter(|_| self.notes).map(|note| format!("; {note}")).collect();
+        let notes: String =
+            sweep.notes.iter().filter(|_| self.notes).map(|note| format!("; {note}")).collect();
         let paused = if sweep.state == SweepState::Paused { ", paused" } else { "" };
-        Some(format!("{}: {round}{done}/{} trials{paused}{best}{}{notes}", sweep.name, total(sweep), and_left(left)))
+        Some(format!(
+            "{}: {round}{done}/{} trials{paused}{best}{}{notes}",
+            sweep.name,
+            total(sweep),
+            and_left(left)
+        ))
     }
 }
 
@@ -172,7 +193,10 @@ impl Bars {
             (bar, Pace { since: now, done })
         });
         let round = sweep.rounds.iter().find(|round| round.done < round.trials);
-        let mut message = round.map_or_else(|| sweep.state.name().to_owned(), |round| format!("round {}", round.round));
+        let mut message = round.map_or_else(
+            || sweep.state.name().to_owned(),
+            |round| format!("round {}", round.round),
+        );
         if let Some(best) = best(sweep) {
             message = format!("{message}, {best}");
         }
@@ -186,7 +210,10 @@ impl Bars {
             *pace = Pace { since: now, done };
         }
         let frame = frame(32, columns());
-        bar.set_style(style(&format!("{{prefix:.bold}} {}{{pos}}/{{len}} trials  {{wide_msg}}", frame.replace("COLOUR", "green"))));
+        bar.set_style(style(&format!(
+            "{{prefix:.bold}} {}{{pos}}/{{len}} trials  {{wide_msg}}",
+            frame.replace("COLOUR", "green")
+        )));
         bar.set_length(total.into());
         bar.set_position(done.into());
         bar.set_message(format!("{message}{}", and_left(pace.left(done, total, now))));
@@ -196,18 +223,26 @@ impl Bars {
         let epoch = trial.last.as_ref().map_or(0, Point::epoch);
         let all = &self.all;
         let (bar, pace) = self.trials.entry(trial.trial).or_insert_with(|| {
-            let bar = all.add(ProgressBar::new(trial.epochs.into()).with_prefix(format!("  trial {}", trial.trial)));
+            let bar = all.add(
+                ProgressBar::new(trial.epochs.into())
+                    .with_prefix(format!("  trial {}", trial.trial)),
+            );
             (bar, Pace { since: now, done: epoch })
         });
         let objective = match trial.objective {
-            Some(_) => format!("{} {}", sweep.spec.objective.metric.name(), objective(&sweep.spec, trial)),
+            Some(_) => {
+                format!("{} {}", sweep.spec.objective.metric.name(), objective(&sweep.spec, trial))
+            }
             None => text::assignment(&trial.assignment),
         };
         if is_idle(sweep) {
             *pace = Pace { since: now, done: epoch };
         }
         let frame = frame(24, columns());
-        bar.set_style(style(&format!("{{prefix:<12}} {}epoch {{pos}}/{{len}}  {{wide_msg}}", frame.replace("COLOUR", "cyan"))));
+        bar.set_style(style(&format!(
+            "{{prefix:<12}} {}epoch {{pos}}/{{len}}  {{wide_msg}}",
+            frame.replace("COLOUR", "cyan")
+        )));
         bar.set_position(epoch.into());
         bar.set_message(format!("{objective}{}", and_left(pace.left(epoch, trial.epochs, now))));
     }
@@ -218,7 +253,8 @@ fn columns() -> usize {
     columns_of(&console::Term::stderr()).unwrap_or(80)
 }
 
-/// The frame of a bar with room for the text beside it: shorter than `most` on a narrow terminal, and none on a very narrow one.
+/// The frame of a bar with room for the text beside it: shorter than `most` on a narrow terminal,
+/// and none on a very narrow one.
 fn frame(most: usize, columns: usize) -> String {
     match columns {
         ..40 => String::new(),
@@ -228,7 +264,9 @@ fn frame(most: usize, columns: usize) -> String {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
 }
 
 #[cfg(test)]
@@ -263,12 +301,18 @@ mod tests {
         let mut lines = Lines::default();
         let start = Instant::now();
         let second = |n| start + Duration::from_secs(n);
-        assert_eq!(lines.next(&sweep, second(0)).unwrap(), "digits: 1/3 trials, best validation_accuracy 0.9778 (trial 2)");
+        assert_eq!(
+            lines.next(&sweep, second(0)).unwrap(),
+            "digits: 1/3 trials, best validation_accuracy 0.9778 (trial 2)"
+        );
         assert_eq!(lines.next(&sweep, second(1)), None);
         sweep.rounds[0].done = 2;
         sweep.counts.completed = 1;
         let line = lines.next(&sweep, second(4)).unwrap();
-        assert_eq!(line, "digits: round 1 done, 2/3 trials, best validation_accuracy 0.9778 (trial 2), 4.0 s left");
+        assert_eq!(
+            line,
+            "digits: round 1 done, 2/3 trials, best validation_accuracy 0.9778 (trial 2), 4.0 s left"
+        );
         assert_eq!(lines.next(&sweep, second(5)), None);
         assert!(lines.next(&sweep, second(14)).is_some());
     }
@@ -287,7 +331,10 @@ mod tests {
         sweep.counts.completed = 1;
         assert_eq!(lines.next(&sweep, second(20)).unwrap(), "digits: 2/3 trials, 20 s left");
         sweep.notes = vec![NO_WORKER.to_owned()];
-        assert_eq!(lines.next(&sweep, second(21)).unwrap(), "digits: 2/3 trials; no worker is connected");
+        assert_eq!(
+            lines.next(&sweep, second(21)).unwrap(),
+            "digits: 2/3 trials; no worker is connected"
+        );
         for n in 22..3_600 {
             assert_eq!(lines.next(&sweep, second(n)), None);
         }

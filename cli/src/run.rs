@@ -1,4 +1,5 @@
-//! `caviar run`: a coordinator and a worker in this process, which speak to each other and to this command over gRPC on loopback.
+//! `caviar run`: a coordinator and a worker in this process, which speak to each other and to this
+//! command over gRPC on loopback.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -29,11 +30,17 @@ const WORKER: &str = "local";
 /// Runs a sweep, or goes on with what is unfinished, and shows what came out.
 pub(crate) async fn run(args: &Run) -> anyhow::Result<()> {
     let began = Instant::now();
-    let checked = args.file.as_deref().map(|file| Checked::read(file, args.name.as_ref(), DataIs::Here)).transpose()?;
+    let checked = args
+        .file
+        .as_deref()
+        .map(|file| Checked::read(file, args.name.as_ref(), DataIs::Here))
+        .transpose()?;
     if checked.is_none() && !args.store.is_file() {
-        return Err(
-            Failure::hinted(format!("there is no store {}", args.store.display()), "name the one to go on with: --store PATH").into()
-        );
+        return Err(Failure::hinted(
+            format!("there is no store {}", args.store.display()),
+            "name the one to go on with: --store PATH",
+        )
+        .into());
     }
     let mut embedded = Embedded::start(&args.store).await?;
     let outcome = work(args, checked.as_ref(), &mut embedded).await;
@@ -48,7 +55,11 @@ pub(crate) async fn run(args: &Run) -> anyhow::Result<()> {
     sweeps.iter().try_for_each(|sweep| has_winner(args, sweep))
 }
 
-async fn work(args: &Run, checked: Option<&Checked>, embedded: &mut Embedded) -> anyhow::Result<Vec<SweepView>> {
+async fn work(
+    args: &Run,
+    checked: Option<&Checked>,
+    embedded: &mut Embedded,
+) -> anyhow::Result<Vec<SweepView>> {
     let mut client = Client::connect(embedded.url()).await?;
     let mut interrupts = Interrupts::listen()?;
     let names = begin(args, checked, &mut client).await?;
@@ -89,7 +100,11 @@ async fn interrupted(args: &Run, client: &mut Client, names: &[Name]) -> Failure
 }
 
 /// Begins or finds the sweeps to run.
-async fn begin(args: &Run, checked: Option<&Checked>, client: &mut Client) -> anyhow::Result<Vec<Name>> {
+async fn begin(
+    args: &Run,
+    checked: Option<&Checked>,
+    client: &mut Client,
+) -> anyhow::Result<Vec<Name>> {
     let known = client.list().await?;
     let named = |name: &Name| known.iter().find(|sweep| sweep.name == *name);
     let names = match (checked, &args.name) {
@@ -101,7 +116,12 @@ async fn begin(args: &Run, checked: Option<&Checked>, client: &mut Client) -> an
             None => vec![checked.create(client, &taken_hints(args)).await?.name],
         },
         (None, Some(name)) => {
-            let absent = || Failure::hinted(format!("there is no sweep {name} in {}", args.store.display()), list_hint(args));
+            let absent = || {
+                Failure::hinted(
+                    format!("there is no sweep {name} in {}", args.store.display()),
+                    list_hint(args),
+                )
+            };
             vec![go_on(client, named(name).ok_or_else(absent)?).await?]
         }
         (None, None) => {
@@ -130,10 +150,21 @@ async fn begin(args: &Run, checked: Option<&Checked>, client: &mut Client) -> an
         }
     };
     if names.is_empty() {
-        return Err(Failure::hinted(format!("nothing in {} is unfinished", args.store.display()), list_hint(args)).into());
+        return Err(Failure::hinted(
+            format!("nothing in {} is unfinished", args.store.display()),
+            list_hint(args),
+        )
+        .into());
     }
-    for other in known.iter().filter(|sweep| sweep.state == SweepState::Running && !names.contains(&sweep.name)) {
-        talk(&format!("note: {} also holds the unfinished sweep {}, which goes on beside", args.store.display(), other.name));
+    for other in known
+        .iter()
+        .filter(|sweep| sweep.state == SweepState::Running && !names.contains(&sweep.name))
+    {
+        talk(&format!(
+            "note: {} also holds the unfinished sweep {}, which goes on beside",
+            args.store.display(),
+            other.name
+        ));
     }
     Ok(names)
 }
@@ -161,7 +192,10 @@ fn note_changes(checked: &Checked, sweep: &SweepView) {
     let mut spec = checked.spec.clone();
     spec.fill_space(&sweep.data);
     if spec != sweep.spec {
-        talk(&format!("note: {} goes on as it was begun; its file says something else now (--name NAME begins another)", sweep.name));
+        talk(&format!(
+            "note: {} goes on as it was begun; its file says something else now (--name NAME begins another)",
+            sweep.name
+        ));
     }
 }
 
@@ -169,9 +203,11 @@ async fn go_on(client: &mut Client, sweep: &SweepView) -> anyhow::Result<Name> {
     match sweep.state {
         SweepState::Paused => Ok(client.resume(sweep.name.as_str()).await?.name),
         SweepState::Running | SweepState::Scoring | SweepState::Completed => Ok(sweep.name.clone()),
-        SweepState::Cancelled => {
-            Err(Failure::hinted(format!("the sweep {} was cancelled", sweep.name), "to begin another: --name NAME").into())
-        }
+        SweepState::Cancelled => Err(Failure::hinted(
+            format!("the sweep {} was cancelled", sweep.name),
+            "to begin another: --name NAME",
+        )
+        .into()),
     }
 }
 
@@ -183,13 +219,23 @@ async fn follow_all(client: &mut Client, names: &[Name]) -> anyhow::Result<Vec<S
     Ok(sweeps)
 }
 
-fn write_result(out: &mut impl Write, args: &Run, sweep: &SweepView, took: Duration) -> std::io::Result<()> {
+fn write_result(
+    out: &mut impl Write,
+    args: &Run,
+    sweep: &SweepView,
+    took: Duration,
+) -> std::io::Result<()> {
     if args.json {
         return show::json(out, sweep);
     }
     let (name, store) = (&sweep.name, args.store.display());
     show::sweep::status(out, sweep, View::on_stdout(Standing::Live))?;
-    writeln!(out, "\ntook {} with {}; every trial is kept in {store}:", text::duration(took), text::count(slots(args).into(), "slot"))?;
+    writeln!(
+        out,
+        "\ntook {} with {}; every trial is kept in {store}:",
+        text::duration(took),
+        text::count(slots(args).into(), "slot")
+    )?;
     writeln!(out, "  caviar trials {name} --sort objective --store {store}")?;
     writeln!(out, "  caviar best {name} --toml --store {store}")?;
     writeln!(out, "  caviar export {name} --format csv --store {store}")
@@ -220,7 +266,12 @@ struct LocalWorker {
 impl LocalWorker {
     fn start(coordinator: &str, args: &Run) -> anyhow::Result<Self> {
         let name = Name::parse("worker", WORKER).map_err(|problem| anyhow::anyhow!("{problem}"))?;
-        let config = WorkerConfig { coordinator: coordinator.to_owned(), name, slots: slots(args), memory: args.memory };
+        let config = WorkerConfig {
+            coordinator: coordinator.to_owned(),
+            name,
+            slots: slots(args),
+            memory: args.memory,
+        };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
             let until = async {
@@ -249,7 +300,10 @@ struct Interrupts {
 
 impl Interrupts {
     fn listen() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) {

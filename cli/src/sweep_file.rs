@@ -1,4 +1,5 @@
-//! A sweep file as a person names it: read, checked together with its data, its paths made absolute.
+//! A sweep file as a person names it: read, checked together with its data, its paths made
+//! absolute.
 
 use std::fs::File;
 use std::io::Read;
@@ -77,22 +78,28 @@ impl Checked {
     }
 
     /// Gives the sweep to a coordinator. `taken` is what can be done if there is one of that name.
-    pub(crate) async fn create(&self, client: &mut Client, taken: &[String]) -> anyhow::Result<SweepView> {
+    pub(crate) async fn create(
+        &self,
+        client: &mut Client,
+        taken: &[String],
+    ) -> anyhow::Result<SweepView> {
         let status = match client.create(&request_id(), &self.spec).await? {
             Ok(view) => return Ok(view),
             Err(status) => status,
         };
         Err(match problems_of(&status) {
             Some(problems) => self.refused(problems),
-            None if status.code() == Code::AlreadyExists => {
-                Failure::Hinted { message: format!("there is a sweep {} already", self.spec.name), hints: taken.to_vec() }
-            }
+            None if status.code() == Code::AlreadyExists => Failure::Hinted {
+                message: format!("there is a sweep {} already", self.spec.name),
+                hints: taken.to_vec(),
+            },
             None => client.failure(&status),
         }
         .into())
     }
 
-    /// The error for problems that were found after the file was read, shown where they are in the file.
+    /// The error for problems that were found after the file was read, shown where they are in the
+    /// file.
     fn refused(&self, mut problems: Problems) -> Failure {
         self.file.locate(&mut problems);
         Failure::File { file: self.shown.clone(), problems }
@@ -109,7 +116,10 @@ fn text_of(path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
     let file = File::open(path).with_context(|| format!("cannot open {shown}"))?;
     let mut text = String::new();
-    let read = file.take(MAX_SWEEP_FILE_BYTES + 1).read_to_string(&mut text).with_context(|| format!("cannot read {shown}"))?;
+    let read = file
+        .take(MAX_SWEEP_FILE_BYTES + 1)
+        .read_to_string(&mut text)
+        .with_context(|| format!("cannot read {shown}"))?;
     anyhow::ensure!(
         u64::try_from(read).is_ok_and(|read| read <= MAX_SWEEP_FILE_BYTES),
         "{shown} is no sweep file: it is larger than 1 MiB"
@@ -117,12 +127,16 @@ fn text_of(path: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Paths in a sweep file are relative to it. The coordinator and the workers run elsewhere, so they are told absolute ones.
+/// Paths in a sweep file are relative to it. The coordinator and the workers run elsewhere, so they
+/// are told absolute ones.
 fn make_absolute(data: &mut DataSpec, sweep_file: &Path) -> anyhow::Result<()> {
     let directory = sweep_file.parent().unwrap_or(Path::new(""));
     let absolute = |path: &str| -> anyhow::Result<String> {
-        let path: PathBuf = std::path::absolute(directory.join(path)).with_context(|| format!("the path {path:?}"))?;
-        path.into_os_string().into_string().map_err(|path| anyhow::anyhow!("the path {} is no text", path.display()))
+        let path: PathBuf = std::path::absolute(directory.join(path))
+            .with_context(|| format!("the path {path:?}"))?;
+        path.into_os_string()
+            .into_string()
+            .map_err(|path| anyhow::anyhow!("the path {} is no text", path.display()))
     };
     if !data.source.is_empty() && !data.source.starts_with("builtin:") && !data.is_external() {
         data.source = absolute(&data.source)?;
@@ -133,8 +147,14 @@ fn make_absolute(data: &mut DataSpec, sweep_file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The data, unless it is elsewhere; or what is wrong with it, in terms of the file: `written` is what stands there.
-fn data_of(data: &DataSpec, written: &DataSpec, seed: u64, data_is: DataIs) -> Result<Option<DataSummary>, Problem> {
+/// The data, unless it is elsewhere; or what is wrong with it, in terms of the file: `written` is
+/// what stands there.
+fn data_of(
+    data: &DataSpec,
+    written: &DataSpec,
+    seed: u64,
+    data_is: DataIs,
+) -> Result<Option<DataSummary>, Problem> {
     if data.is_external() {
         let message = "its trials are run by other programs, and caviar run has none: start a coordinator and caviar submit it";
         let problem = Problem::with_value("data.source", format!("{:?}", written.source), message);
@@ -157,7 +177,8 @@ fn data_of(data: &DataSpec, written: &DataSpec, seed: u64, data_is: DataIs) -> R
     Err(Problem { value, ..Problem::new(field, error.to_string()) })
 }
 
-/// Adds what is wrong with the data to the other problems of a file, if its data section can be understood at all.
+/// Adds what is wrong with the data to the other problems of a file, if its data section can be
+/// understood at all.
 fn data_problem_beside(text: &str, path: &Path, data_is: DataIs, problems: &mut Problems) {
     if problems.touches("data") {
         return;
@@ -177,8 +198,13 @@ fn data_problem_beside(text: &str, path: &Path, data_is: DataIs, problems: &mut 
 /// The data section of a file whose other sections are wrong, and its seed.
 fn data_alone(text: &str) -> Option<(DataSpec, u64)> {
     let whole: toml::Table = text.parse().ok()?;
-    let seed = whole.get("seed").and_then(toml::Value::as_integer).and_then(|seed| u64::try_from(seed).ok()).unwrap_or(0);
-    let search: toml::Table = [("trials".to_owned(), toml::Value::Integer(1))].into_iter().collect();
+    let seed = whole
+        .get("seed")
+        .and_then(toml::Value::as_integer)
+        .and_then(|seed| u64::try_from(seed).ok())
+        .unwrap_or(0);
+    let search: toml::Table =
+        [("trials".to_owned(), toml::Value::Integer(1))].into_iter().collect();
     let mut least = toml::Table::new();
     least.insert("name".to_owned(), "data".into());
     least.insert("data".to_owned(), whole.get("data")?.clone());
@@ -218,15 +244,25 @@ mod tests {
         let lines = refusal(text);
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("own.toml:4: data.label = \"z\": "), "{lines:?}");
-        assert!(lines[1].starts_with("own.toml:6: space.learning_rate.low = 0.0: a log scale needs low > 0"), "{lines:?}");
+        assert!(
+            lines[1].starts_with(
+                "own.toml:6: space.learning_rate.low = 0.0: a log scale needs low > 0"
+            ),
+            "{lines:?}"
+        );
     }
 
     #[test]
     fn errors_of_the_data_are_found_in_a_file_that_is_right() {
-        let text = "name = \"own\"\n[data]\nsource = \"own.csv\"\nlabel = \"y\"\n[search]\ntrials = 4\n";
+        let text =
+            "name = \"own\"\n[data]\nsource = \"own.csv\"\nlabel = \"y\"\n[search]\ntrials = 4\n";
         let lines = refusal(text);
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].starts_with("own.toml:3: data.source = \"own.csv\": ") && lines[0].contains("line 5, column \"x\""), "{lines:?}");
+        assert!(
+            lines[0].starts_with("own.toml:3: data.source = \"own.csv\": ")
+                && lines[0].contains("line 5, column \"x\""),
+            "{lines:?}"
+        );
         let lines = refusal(&text.replace("own.csv", "absent.csv"));
         assert!(lines[0].starts_with("own.toml:3: data.source = \"absent.csv\": "), "{lines:?}");
     }
@@ -240,13 +276,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("own.toml");
         std::fs::write(&path, text).unwrap();
-        assert_eq!(Checked::read(&path, None, DataIs::Elsewhere).unwrap().spec.data.source, "external");
+        assert_eq!(
+            Checked::read(&path, None, DataIs::Elsewhere).unwrap().spec.data.source,
+            "external"
+        );
     }
 
     #[test]
     fn paths_become_absolute() {
-        let mut data =
-            caviar_common::spec::file::parse("name = \"d\"\n[data]\nsource = \"a/b.csv\"\n[search]\ntrials = 1\n").unwrap().spec.data;
+        let mut data = caviar_common::spec::file::parse(
+            "name = \"d\"\n[data]\nsource = \"a/b.csv\"\n[search]\ntrials = 1\n",
+        )
+        .unwrap()
+        .spec
+        .data;
         make_absolute(&mut data, Path::new("/sweeps/own.toml")).unwrap();
         assert_eq!(data.source, "/sweeps/a/b.csv");
         data.source = "builtin:digits".to_owned();

@@ -1,4 +1,5 @@
-//! The program itself: a small sweep on this machine, and what the reading commands say of its store.
+//! The program itself: a small sweep on this machine, and what the reading commands say of its
+//! store.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
 
 use std::path::Path;
@@ -8,7 +9,13 @@ const SWEEP: &str = "name = \"small\"\nseed = 3\n[data]\nsource = \"builtin:digi
 
 fn caviar(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_caviar"));
-    command.args(arguments).current_dir(directory).env_remove("RUST_LOG").env_remove("CAVIAR_COORDINATOR").output().unwrap()
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .env_remove("RUST_LOG")
+        .env_remove("CAVIAR_COORDINATOR")
+        .output()
+        .unwrap()
 }
 
 fn stdout(directory: &Path, arguments: &[&str]) -> String {
@@ -30,27 +37,43 @@ fn a_sweep_is_run_and_its_store_is_read() {
     let directory = directory.path();
     std::fs::write(directory.join("small.toml"), SWEEP).unwrap();
 
-    let result: serde_json::Value = serde_json::from_str(&stdout(directory, &["run", "small.toml", "--slots", "2", "--json"])).unwrap();
+    let result: serde_json::Value =
+        serde_json::from_str(&stdout(directory, &["run", "small.toml", "--slots", "2", "--json"]))
+            .unwrap();
     assert_eq!(result["state"], "completed");
     assert_eq!(result["counts"]["completed"], 6);
     assert_eq!(result["rounds"].as_array().unwrap().len(), 2);
     assert!(result["test"]["score"]["accuracy"].as_f64().unwrap() > 0.5);
 
     let again = refusal(directory, &["run", "small.toml"]);
-    assert!(again.starts_with("error: there is a sweep small already\nhint: ") && again.contains("--resume") && again.contains("--name"));
-    assert!(refusal(directory, &["run", "--resume"]).starts_with("error: nothing in caviar.db is unfinished\nhint: "));
+    assert!(
+        again.starts_with("error: there is a sweep small already\nhint: ")
+            && again.contains("--resume")
+            && again.contains("--name")
+    );
+    assert!(
+        refusal(directory, &["run", "--resume"])
+            .starts_with("error: nothing in caviar.db is unfinished\nhint: ")
+    );
     let resumed = stdout(directory, &["run", "small.toml", "--resume", "--json"]);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&resumed).unwrap(), result);
 
-    let read = |arguments: &[&str]| stdout(directory, &[arguments, &["--store", "caviar.db"]].concat());
+    let read =
+        |arguments: &[&str]| stdout(directory, &[arguments, &["--store", "caviar.db"]].concat());
     assert!(read(&["list"]).contains("small  completed  6/6"));
     assert_eq!(read(&["export", "1"]), read(&["export", "small", "--csv"]));
     assert!(read(&["status", "small"]).contains("best trial"));
     assert_eq!(read(&["trials", "small", "--csv"]).lines().count(), 7);
     assert!(read(&["best", "small", "--toml"]).contains("\n[fixed]\n"));
     assert_eq!(read(&["export", "small", "--format", "csv"]).lines().count(), 13);
-    assert_eq!(read(&["export", "small", "--format", "json"]), read(&["export", "small", "--format", "json"]));
-    assert!(refusal(directory, &["status", "other", "--store", "caviar.db"]).starts_with("error: there is no sweep"));
+    assert_eq!(
+        read(&["export", "small", "--format", "json"]),
+        read(&["export", "small", "--format", "json"])
+    );
+    assert!(
+        refusal(directory, &["status", "other", "--store", "caviar.db"])
+            .starts_with("error: there is no sweep")
+    );
 }
 
 #[test]
@@ -64,7 +87,14 @@ fn a_sweep_that_was_paused_is_resumed_only_by_name() {
         let request_id = caviar_common::ids::Name::parse("name", name).unwrap();
         caviar_core::input::Input::CreateSweep { request_id, spec: Box::new(spec), data }
     };
-    make(&store, vec![spec("rests"), spec("goes-on"), caviar_core::input::Input::PauseSweep(caviar_common::ids::SweepId(1))]);
+    make(
+        &store,
+        vec![
+            spec("rests"),
+            spec("goes-on"),
+            caviar_core::input::Input::PauseSweep(caviar_common::ids::SweepId(1)),
+        ],
+    );
     let output = caviar(directory, &["run", "--resume", "--json"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("note: rests stays paused; to go on with it: caviar run --resume --name rests --store caviar.db"), "{said}");
@@ -90,14 +120,27 @@ fn make(store: &Path, inputs: Vec<caviar_core::input::Input>) {
 fn mistakes_are_shown_before_anything_is_made() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
-    std::fs::write(directory.join("bad.toml"), SWEEP.replace("seed = 3", "sed = 3").replace("builtin:digits", "absent.csv")).unwrap();
+    std::fs::write(
+        directory.join("bad.toml"),
+        SWEEP.replace("seed = 3", "sed = 3").replace("builtin:digits", "absent.csv"),
+    )
+    .unwrap();
     let text = refusal(directory, &["run", "bad.toml"]);
     assert!(text.starts_with("bad.toml:2: sed: unknown key: did you mean seed?\n"), "{text}");
     assert!(text.contains("\nbad.toml:4: data.source = \"absent.csv\": "), "{text}");
-    assert!(refusal(directory, &["list", "--store", "absent.db"]).starts_with("error: there is no store absent.db\nhint: "));
-    assert!(refusal(directory, &["run", "--resume"]).starts_with("error: there is no store caviar.db\nhint: "));
+    assert!(
+        refusal(directory, &["list", "--store", "absent.db"])
+            .starts_with("error: there is no store absent.db\nhint: ")
+    );
+    assert!(
+        refusal(directory, &["run", "--resume"])
+            .starts_with("error: there is no store caviar.db\nhint: ")
+    );
     std::fs::write(directory.join("empty.db"), "").unwrap();
-    assert!(refusal(directory, &["list", "--store", "empty.db"]).starts_with("error: empty.db is no Caviar store: it is empty\nhint: "));
+    assert!(
+        refusal(directory, &["list", "--store", "empty.db"])
+            .starts_with("error: empty.db is no Caviar store: it is empty\nhint: ")
+    );
     assert_eq!(std::fs::metadata(directory.join("empty.db")).unwrap().len(), 0);
     assert!(!directory.join("absent.db").exists() && !directory.join("caviar.db").exists());
 }
@@ -108,9 +151,17 @@ fn an_absent_coordinator_is_named() {
     let text = refusal(directory.path(), &["list", "--coordinator", "http://127.0.0.1:1"]);
     assert!(text.starts_with("error: no coordinator answers at http://127.0.0.1:1: "), "{text}");
     assert!(text.contains("hint: start one with: caviar-coordinator"), "{text}");
-    for (url, what) in [("127.0.0.1:7070", "it does not begin with http://"), ("https://127.0.0.1:7070", "TLS is not supported yet")] {
+    for (url, what) in [
+        ("127.0.0.1:7070", "it does not begin with http://"),
+        ("https://127.0.0.1:7070", "TLS is not supported yet"),
+    ] {
         let text = refusal(directory.path(), &["list", "--coordinator", url]);
-        assert!(text.starts_with(&format!("error: coordinator {url:?}: {what}\nhint: write the address as http://HOST:PORT")), "{text}");
+        assert!(
+            text.starts_with(&format!(
+                "error: coordinator {url:?}: {what}\nhint: write the address as http://HOST:PORT"
+            )),
+            "{text}"
+        );
     }
 }
 
@@ -128,5 +179,10 @@ fn another_server_is_told_from_a_coordinator() {
     });
     let directory = tempfile::tempdir().unwrap();
     let text = refusal(directory.path(), &["list", "--coordinator", &url]);
-    assert!(text.starts_with(&format!("error: what answers at {url} is no Caviar coordinator\nhint: say where")), "{text}");
+    assert!(
+        text.starts_with(&format!(
+            "error: what answers at {url} is no Caviar coordinator\nhint: say where"
+        )),
+        "{text}"
+    );
 }

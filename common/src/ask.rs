@@ -15,7 +15,8 @@ pub struct Ask {
     pub client: Name,
     /// So many at most, at least 1.
     pub count: u32,
-    /// How long the program may be silent about one of them before it is given to another, in milliseconds.
+    /// How long the program may be silent about one of them before it is given to another, in
+    /// milliseconds.
     pub lease_ms: u64,
 }
 

@@ -19,7 +19,10 @@ pub enum Value {
 
 impl Value {
     /// The value as a number, if it is one.
-    #[expect(clippy::as_conversions, reason = "whole numbers here are within the limits, far below 2^53")]
+    #[expect(
+        clippy::as_conversions,
+        reason = "whole numbers here are within the limits, far below 2^53"
+    )]
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Int(v) => Some(*v as f64),
@@ -105,7 +108,9 @@ mod tests {
 
     #[test]
     fn values_keep_their_kind_through_json() {
-        for value in [Value::Int(2), Value::Float(2.0), Value::Float(1e-8), Value::Text("adam".into())] {
+        for value in
+            [Value::Int(2), Value::Float(2.0), Value::Float(1e-8), Value::Text("adam".into())]
+        {
             let text = serde_json::to_string(&value).unwrap();
             assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value, "{text}");
         }

@@ -1,4 +1,5 @@
-//! How long to wait before trying again: exponential backoff with full jitter (Brooker 2015, "Exponential Backoff And Jitter").
+//! How long to wait before trying again: exponential backoff with full jitter (Brooker 2015,
+//! "Exponential Backoff And Jitter").
 
 use std::time::Duration;
 
@@ -16,9 +17,13 @@ impl Backoff {
         Self { first, limit, failures: 0 }
     }
 
-    /// The next wait; `uniform` is a random number in [0, 1). Never below a tenth of its bound, so that a failure never spins.
+    /// The next wait; `uniform` is a random number in [0, 1). Never below a tenth of its bound, so
+    /// that a failure never spins.
     pub fn next(&mut self, uniform: f64) -> Duration {
-        let bound = self.first.saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(self.limit);
+        let bound = self
+            .first
+            .saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX))
+            .min(self.limit);
         self.failures = self.failures.saturating_add(1);
         bound.mul_f64(0.1 + 0.9 * uniform.clamp(0.0, 1.0))
     }

@@ -1,6 +1,7 @@
 //! What an epoch costs, in arithmetic: the unit of virtual time.
 //!
-//! A function of the assignment and the data alone, so that every coordinator sees the same virtual times whatever its workers do.
+//! A function of the assignment and the data alone, so that every coordinator sees the same virtual
+//! times whatever its workers do.
 
 use crate::data::DataSummary;
 use crate::train::{Normalization, Optimizer, TrainSpec};
@@ -10,8 +11,9 @@ const FLOPS_PER_UNIT: u64 = 1_000_000;
 
 /// The cost of one epoch in units of a million floating-point operations, at least 1.
 ///
-/// Counts the three products of every layer (the first has no input gradient), a dozen operations per activation, the optimiser's
-/// pass over the weights per mini-batch, and the forward product over the validation split.
+/// Counts the three products of every layer (the first has no input gradient), a dozen operations
+/// per activation, the optimiser's pass over the weights per mini-batch, and the forward product
+/// over the validation split.
 pub fn epoch_units(spec: &TrainSpec, data: &DataSummary) -> u64 {
     let batch = u64::from(spec.batch_size).min(data.train.max(1));
     let steps = data.train.div_ceil(batch);
@@ -21,12 +23,18 @@ pub fn epoch_units(spec: &TrainSpec, data: &DataSummary) -> u64 {
         let outputs = u64::from(*units);
         let layer_weights = inputs.saturating_mul(outputs);
         weights = weights.saturating_add(layer_weights);
-        products = products.saturating_add(layer_weights.saturating_mul(if layer == 0 { 2 } else { 3 }));
+        products =
+            products.saturating_add(layer_weights.saturating_mul(if layer == 0 { 2 } else { 3 }));
         activations = activations.saturating_add(outputs);
         inputs = outputs;
     }
-    let per_example = products.saturating_mul(2).saturating_add(activations.saturating_mul(activation_flops(spec)));
-    let training = data.train.saturating_mul(per_example).saturating_add(steps.saturating_mul(weights).saturating_mul(update_flops(spec)));
+    let per_example = products
+        .saturating_mul(2)
+        .saturating_add(activations.saturating_mul(activation_flops(spec)));
+    let training = data
+        .train
+        .saturating_mul(per_example)
+        .saturating_add(steps.saturating_mul(weights).saturating_mul(update_flops(spec)));
     let evaluation = data.validation.saturating_mul(weights.saturating_mul(2));
     training.saturating_add(evaluation).div_ceil(FLOPS_PER_UNIT).max(1)
 }
@@ -54,8 +62,16 @@ mod tests {
     use crate::hyper::train_spec;
 
     fn units(pairs: &[(&str, i64)], train: u64) -> u64 {
-        let fixed: Assignment = pairs.iter().map(|(n, v)| ((*n).to_owned(), Value::Int(*v))).collect();
-        let data = DataSummary { train, validation: train / 4, test: 0, features: 64, outputs: 10, digest: String::new() };
+        let fixed: Assignment =
+            pairs.iter().map(|(n, v)| ((*n).to_owned(), Value::Int(*v))).collect();
+        let data = DataSummary {
+            train,
+            validation: train / 4,
+            test: 0,
+            features: 64,
+            outputs: 10,
+            digest: String::new(),
+        };
         epoch_units(&train_spec(&fixed, &Assignment::default()).unwrap(), &data)
     }
 

@@ -9,14 +9,16 @@ pub enum Task {
     /// One of several classes: softmax and cross-entropy.
     #[default]
     Classification,
-    /// A number: a linear output and squared error, of the target standardised by the training split.
+    /// A number: a linear output and squared error, of the target standardised by the training
+    /// split.
     Regression,
 }
 
 /// Where the data lies and how it is split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataSpec {
-    /// `builtin:digits`, or the path of a `.csv` file with a header, or of an IDX image file (`.gz` too); or [`EXTERNAL`].
+    /// `builtin:digits`, or the path of a `.csv` file with a header, or of an IDX image file (`.gz`
+    /// too); or [`EXTERNAL`].
     pub source: String,
     /// CSV: the label column, by name.
     pub label: Option<String>,
@@ -37,7 +39,14 @@ impl DataSpec {
     /// Of an external sweep.
     pub fn external() -> Self {
         let task = Task::Classification;
-        Self { source: EXTERNAL.to_owned(), label: None, labels: None, task, validation: 0.0, test: 0.0 }
+        Self {
+            source: EXTERNAL.to_owned(),
+            label: None,
+            labels: None,
+            task,
+            validation: 0.0,
+            test: 0.0,
+        }
     }
 
     /// Whether other programs run the trials.
@@ -46,7 +55,8 @@ impl DataSpec {
     }
 }
 
-/// What a sweep must know of its data: the network's ends, the arithmetic of an epoch, and whether it is still the same data.
+/// What a sweep must know of its data: the network's ends, the arithmetic of an epoch, and whether
+/// it is still the same data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataSummary {
     /// Examples in the training split.

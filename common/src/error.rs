@@ -45,7 +45,11 @@ impl Problem {
     }
 
     /// A problem with the value of a field.
-    pub fn with_value(field: impl Into<String>, value: impl fmt::Display, message: impl Into<String>) -> Self {
+    pub fn with_value(
+        field: impl Into<String>,
+        value: impl fmt::Display,
+        message: impl Into<String>,
+    ) -> Self {
         Self { value: Some(value.to_string()), ..Self::new(field, message) }
     }
 }
@@ -80,7 +84,9 @@ impl Problems {
 
     /// Whether `field`, or a field inside it, has a problem.
     pub fn touches(&self, field: &str) -> bool {
-        self.list.iter().any(|p| p.field.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+        self.list.iter().any(|p| {
+            p.field.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
     }
 
     /// The problems.

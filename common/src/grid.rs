@@ -19,7 +19,8 @@ pub fn axis(parameter: &Parameter, free: u64) -> Vec<Value> {
     values
 }
 
-/// How many points the grid has. A parameter counts only beside those values of its parent for which it is active.
+/// How many points the grid has. A parameter counts only beside those values of its parent for
+/// which it is active.
 pub fn count(space: &Space, free: u64) -> u64 {
     product(space.parameters().iter().filter(|p| p.when.is_none()).map(|p| beneath(space, p, free)))
 }
@@ -27,12 +28,16 @@ pub fn count(space: &Space, free: u64) -> u64 {
 /// The points of a parameter and of everything that depends on it.
 fn beneath(space: &Space, parameter: &Parameter, free: u64) -> u64 {
     let conditions = space.parameters().iter().filter_map(|p| Some((p, p.when.as_ref()?)));
-    let children: Vec<_> = conditions.filter(|(_, when)| when.parameter == parameter.name).collect();
+    let children: Vec<_> =
+        conditions.filter(|(_, when)| when.parameter == parameter.name).collect();
     if let (Domain::Float { .. }, true) = (&parameter.domain, children.is_empty()) {
         return size(parameter, free);
     }
-    let counts: Vec<_> = children.iter().map(|(child, when)| (&when.holds, beneath(space, child, free))).collect();
-    let beside = |value: &Value| product(counts.iter().filter(|(holds, _)| holds.by(value)).map(|(_, count)| *count));
+    let counts: Vec<_> =
+        children.iter().map(|(child, when)| (&when.holds, beneath(space, child, free))).collect();
+    let beside = |value: &Value| {
+        product(counts.iter().filter(|(holds, _)| holds.by(value)).map(|(_, count)| *count))
+    };
     axis(parameter, free).iter().fold(0, |sum, value| sum.saturating_add(beside(value)))
 }
 
@@ -44,7 +49,9 @@ fn size(parameter: &Parameter, free: u64) -> u64 {
     match (&parameter.domain, parameter.points) {
         (_, Some(points)) => u64::from(points),
         (Domain::Choice { values }, None) => u64::try_from(values.len()).unwrap_or(u64::MAX),
-        (domain @ (Domain::Float { .. } | Domain::Int { .. }), None) => free.min(domain.cardinality().unwrap_or(u64::MAX)),
+        (domain @ (Domain::Float { .. } | Domain::Int { .. }), None) => {
+            free.min(domain.cardinality().unwrap_or(u64::MAX))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The hyperparameters that Caviar knows: one table with their ranges, proper scales and defaults.
 //!
-//! The table is what the sweep file is checked against, what the documentation lists, and what [`train_spec`] reads.
+//! The table is what the sweep file is checked against, what the documentation lists, and what
+//! [`train_spec`] reads.
 
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -46,7 +47,8 @@ pub enum Default {
     Whole(i64),
     /// A name.
     Name(&'static str),
-    /// For `learning_rate_decay`: 0 for constant and inverse_time, 0.05 for exponential, 0.1 for step, 1 for cosine.
+    /// For `learning_rate_decay`: 0 for constant and inverse_time, 0.05 for exponential, 0.1 for
+    /// step, 1 for cosine.
     BySchedule,
     /// For `units_1`, `units_2`, ...: the value of `units`.
     Units,
@@ -80,12 +82,34 @@ const fn real(
     Hyperparameter { name, kind, scale, default: Default::Real(default), needs: None }
 }
 
-const fn whole(name: &'static str, low: i64, high: i64, scale: Scale, default: i64) -> Hyperparameter {
-    Hyperparameter { name, kind: Kind::Whole { low, high }, scale, default: Default::Whole(default), needs: None }
+const fn whole(
+    name: &'static str,
+    low: i64,
+    high: i64,
+    scale: Scale,
+    default: i64,
+) -> Hyperparameter {
+    Hyperparameter {
+        name,
+        kind: Kind::Whole { low, high },
+        scale,
+        default: Default::Whole(default),
+        needs: None,
+    }
 }
 
-const fn names(name: &'static str, values: &'static [&'static str], default: &'static str) -> Hyperparameter {
-    Hyperparameter { name, kind: Kind::Names(values), scale: Scale::Linear, default: Default::Name(default), needs: None }
+const fn names(
+    name: &'static str,
+    values: &'static [&'static str],
+    default: &'static str,
+) -> Hyperparameter {
+    Hyperparameter {
+        name,
+        kind: Kind::Names(values),
+        scale: Scale::Linear,
+        default: Default::Name(default),
+        needs: None,
+    }
 }
 
 impl Hyperparameter {
@@ -106,7 +130,8 @@ const fn limit(value: u32) -> i64 {
 /// Every hyperparameter, by importance.
 pub static TABLE: [Hyperparameter; 21] = [
     real("learning_rate", 0.0, false, 1000.0, true, Scale::Log, 0.01),
-    real("momentum", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.9).needs("optimizer", &["momentum", "nesterov"]),
+    real("momentum", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.9)
+        .needs("optimizer", &["momentum", "nesterov"]),
     whole("units", 1, limit(MAX_UNITS), Scale::Linear, 64),
     whole("units_1", 1, limit(MAX_UNITS), Scale::Linear, 64).default(Default::Units),
     whole("batch_size", 2, limit(MAX_BATCH_SIZE), Scale::Log, 64),
@@ -114,17 +139,25 @@ pub static TABLE: [Hyperparameter; 21] = [
     real("learning_rate_decay", 0.0, true, 100.0, true, Scale::Linear, 0.0)
         .default(Default::BySchedule)
         .needs("schedule", &["inverse_time", "exponential", "step", "cosine"]),
-    names("schedule", &["constant", "inverse_time", "exponential", "step", "cosine"], "inverse_time"),
+    names(
+        "schedule",
+        &["constant", "inverse_time", "exponential", "step", "cosine"],
+        "inverse_time",
+    ),
     names("optimizer", &["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"], "momentum"),
     names("activation", &["relu", "leaky_relu", "tanh", "sigmoid", "gelu"], "relu"),
     names("normalization", &["before", "after", "none"], "before"),
     whole("epochs", 1, limit(MAX_EPOCHS), Scale::Linear, 30),
     real("dropout", 0.0, true, 1.0, false, Scale::Linear, 0.0),
     real("weight_decay", 0.0, true, 100.0, true, Scale::Log, 0.0),
-    real("beta1", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.9).needs("optimizer", &["adam", "adamw"]),
-    real("beta2", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.999).needs("optimizer", &["rmsprop", "adam", "adamw"]),
-    real("epsilon", 0.0, false, 1.0, true, Scale::Log, 1e-8).needs("optimizer", &["rmsprop", "adam", "adamw"]),
-    real("batch_norm_momentum", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.9).needs("normalization", &["before", "after"]),
+    real("beta1", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.9)
+        .needs("optimizer", &["adam", "adamw"]),
+    real("beta2", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.999)
+        .needs("optimizer", &["rmsprop", "adam", "adamw"]),
+    real("epsilon", 0.0, false, 1.0, true, Scale::Log, 1e-8)
+        .needs("optimizer", &["rmsprop", "adam", "adamw"]),
+    real("batch_norm_momentum", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.9)
+        .needs("normalization", &["before", "after"]),
     names("init", &["auto", "he", "xavier"], "auto"),
     real("gradient_clip", 0.0, true, 1e6, true, Scale::Log, 0.0),
     names("precision", &["f32", "bf16"], "f32"),
@@ -175,11 +208,13 @@ impl Hyperparameter {
     /// What is wrong with `value` for this hyperparameter, in words that say what would be right.
     pub fn objection(&self, value: &Value) -> Option<String> {
         let legal = match self.kind {
-            Kind::Real { low, low_included, high, high_included } => value.as_f64().is_some_and(|v| {
-                let above = if low_included { v >= low } else { v > low };
-                let below = if high_included { v <= high } else { v < high };
-                above && below
-            }),
+            Kind::Real { low, low_included, high, high_included } => {
+                value.as_f64().is_some_and(|v| {
+                    let above = if low_included { v >= low } else { v > low };
+                    let below = if high_included { v <= high } else { v < high };
+                    above && below
+                })
+            }
             Kind::Whole { low, high } => value.as_i64().is_some_and(|v| (low..=high).contains(&v)),
             Kind::Names(names) => value.as_str().is_some_and(|v| names.contains(&v)),
         };
@@ -205,7 +240,9 @@ impl Hyperparameter {
             Default::Real(v) => Value::Float(v).to_string(),
             Default::Whole(v) => v.to_string(),
             Default::Name(v) => v.to_owned(),
-            Default::BySchedule => "0 (constant, inverse_time), 0.05 (exponential), 0.1 (step), 1 (cosine)".to_owned(),
+            Default::BySchedule => {
+                "0 (constant, inverse_time), 0.05 (exponential), 0.1 (step), 1 (cosine)".to_owned()
+            }
             Default::Units => "as units".to_owned(),
         }
     }
@@ -231,7 +268,9 @@ impl Lookup<'_> {
             Default::Real(v) => Ok(Value::Float(v)),
             Default::Whole(v) => Ok(Value::Int(v)),
             Default::Name(v) => Ok(Value::Text(v.to_owned())),
-            Default::BySchedule => Ok(Value::Float(default_decay(self.value("schedule")?.as_str().unwrap_or_default()))),
+            Default::BySchedule => Ok(Value::Float(default_decay(
+                self.value("schedule")?.as_str().unwrap_or_default(),
+            ))),
             Default::Units => self.value("units"),
         }
     }
@@ -249,7 +288,8 @@ impl Lookup<'_> {
 
     fn name<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<T, Problem> {
         let value = self.value(name)?;
-        let text: StrDeserializer<'_, SerdeError> = value.as_str().unwrap_or_default().into_deserializer();
+        let text: StrDeserializer<'_, SerdeError> =
+            value.as_str().unwrap_or_default().into_deserializer();
         T::deserialize(text).map_err(|e| Problem::with_value(name, &value, e.to_string()))
     }
 }
@@ -273,7 +313,8 @@ pub fn train_spec(fixed: &Assignment, assignment: &Assignment) -> Result<TrainSp
     }
     let at = Lookup { fixed, assignment };
     let layers = at.whole("layers")?;
-    let hidden: Result<Vec<u32>, Problem> = (1..=layers).map(|layer| at.whole(&format!("units_{layer}"))).collect();
+    let hidden: Result<Vec<u32>, Problem> =
+        (1..=layers).map(|layer| at.whole(&format!("units_{layer}"))).collect();
     let spec = TrainSpec {
         epochs: at.whole("epochs")?,
         batch_size: at.whole("batch_size")?,
@@ -296,7 +337,8 @@ pub fn train_spec(fixed: &Assignment, assignment: &Assignment) -> Result<TrainSp
         precision: at.name("precision")?,
     };
     if spec.schedule == crate::train::Schedule::Cosine && spec.learning_rate_decay > 1.0 {
-        let message = "with schedule cosine it is the share of the rate lost by the end: write 0 to 1";
+        let message =
+            "with schedule cosine it is the share of the rate lost by the end: write 0 to 1";
         return Err(Problem::with_value("learning_rate_decay", spec.learning_rate_decay, message));
     }
     Ok(spec)
@@ -325,7 +367,11 @@ mod tests {
             if let Kind::Names(values) = row.kind {
                 for value in values {
                     let fixed = assignment(&[(row.name, Value::Text((*value).to_owned()))]);
-                    assert!(train_spec(&fixed, &Assignment::default()).is_ok(), "{} = {value}", row.name);
+                    assert!(
+                        train_spec(&fixed, &Assignment::default()).is_ok(),
+                        "{} = {value}",
+                        row.name
+                    );
                 }
             }
         }
@@ -333,7 +379,11 @@ mod tests {
 
     #[test]
     fn the_assignment_goes_before_fixed_and_units_per_layer_before_units() {
-        let fixed = assignment(&[("layers", Value::Int(3)), ("units", Value::Int(10)), ("units_2", Value::Int(20))]);
+        let fixed = assignment(&[
+            ("layers", Value::Int(3)),
+            ("units", Value::Int(10)),
+            ("units_2", Value::Int(20)),
+        ]);
         let drawn = assignment(&[("units_3", Value::Int(30)), ("units", Value::Int(11))]);
         assert_eq!(train_spec(&fixed, &drawn).unwrap().hidden, [11, 20, 30]);
     }
@@ -349,9 +399,14 @@ mod tests {
 
     #[test]
     fn illegal_values_are_named() {
-        let problem = train_spec(&assignment(&[("batch_size", Value::Int(1))]), &Assignment::default()).unwrap_err();
+        let problem =
+            train_spec(&assignment(&[("batch_size", Value::Int(1))]), &Assignment::default())
+                .unwrap_err();
         assert_eq!(problem.to_string(), "batch_size = 1: write a whole number from 2 to 1048576");
-        assert!(train_spec(&Assignment::default(), &assignment(&[("units_65", Value::Int(1))])).is_err());
+        assert!(
+            train_spec(&Assignment::default(), &assignment(&[("units_65", Value::Int(1))]))
+                .is_err()
+        );
     }
 
     #[test]

@@ -51,7 +51,8 @@ number! {
     SessionId(u64)
 }
 
-/// A name that people type: 1 to 64 letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
+/// A name that people type: 1 to 64 letters, digits, `-`, `_` and `.`, beginning with a letter or
+/// digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Name(String);
@@ -68,7 +69,9 @@ impl Name {
             return Ok(Self(text.to_owned()));
         }
         let shown: String = text.chars().take(MAX_NAME_CHARS).collect();
-        let message = format!("write 1 to {MAX_NAME_CHARS} letters, digits, '-', '_' or '.', beginning with a letter or a digit");
+        let message = format!(
+            "write 1 to {MAX_NAME_CHARS} letters, digits, '-', '_' or '.', beginning with a letter or a digit"
+        );
         Err(Problem::with_value(field, format!("{shown:?}"), message))
     }
 

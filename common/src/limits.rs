@@ -1,4 +1,5 @@
-//! The limits of every input. All are far above what a sweep needs and low enough that no input can exhaust a machine.
+//! The limits of every input. All are far above what a sweep needs and low enough that no input can
+//! exhaust a machine.
 
 /// Trials in one sweep: as many points as the Sobol sequence has.
 pub const MAX_TRIALS: u32 = 65_536;
@@ -42,7 +43,8 @@ pub const MAX_SWEEPS: usize = 10_000;
 pub const MAX_WORKERS: usize = 10_000;
 /// Metrics in one report of a program that runs trials by itself.
 pub const MAX_METRICS: usize = 64;
-/// Values of metrics that one trial of such a program keeps, over all its epochs: it must fit a message. Every report has its share.
+/// Values of metrics that one trial of such a program keeps, over all its epochs: it must fit a
+/// message. Every report has its share.
 pub const MAX_VALUES: u64 = 400_000;
 /// Trials in one answer to such a program.
 pub const MAX_ASKED: u32 = 1_000;
@@ -54,5 +56,6 @@ pub const MAX_LEASE_MS: u64 = 7 * 24 * 3_600_000;
 pub const DEFAULT_LEASE_MS: u64 = 3_600_000;
 /// How long a question for trials may wait for one, in milliseconds.
 pub const MAX_WAIT_MS: u64 = 60_000;
-/// Answers to such questions that a sweep remembers, the latest: a question that is asked again has the same answer.
+/// Answers to such questions that a sweep remembers, the latest: a question that is asked again has
+/// the same answer.
 pub const MAX_ANSWERS: usize = 1_024;

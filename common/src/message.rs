@@ -1,4 +1,5 @@
-//! What a worker and the coordinator say to each other. The wire's messages are converted to these and back in one place.
+//! What a worker and the coordinator say to each other. The wire's messages are converted to these
+//! and back in one place.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,8 @@ pub struct Finished {
     pub test: Option<Score>,
     /// Time spent training and evaluating, in seconds; for people, never for a decision.
     pub seconds: f64,
-    /// Bytes that the training allocated for itself, beside the data; for people too. None where it did not begin.
+    /// Bytes that the training allocated for itself, beside the data; for people too. None where it
+    /// did not begin.
     pub memory_bytes: Option<u64>,
 }
 
@@ -168,7 +170,8 @@ pub enum ToWorker {
         /// Why, for the log.
         reason: String,
     },
-    /// Others need the slot more: hold the training at the next mini-batch, and keep the lease. Lasts as long as the connection.
+    /// Others need the slot more: hold the training at the next mini-batch, and keep the lease.
+    /// Lasts as long as the connection.
     Park {
         /// The lease.
         lease: LeaseId,

@@ -25,7 +25,8 @@ pub enum Metric {
 
 impl Metric {
     /// All metrics of networks, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::TrainLoss, Self::TrainAccuracy, Self::ValidationLoss, Self::ValidationAccuracy];
+    pub const ALL: [Self; 4] =
+        [Self::TrainLoss, Self::TrainAccuracy, Self::ValidationLoss, Self::ValidationAccuracy];
 
     /// The name used in files, on the wire and on the command line.
     pub fn name(&self) -> &str {
@@ -63,7 +64,8 @@ impl TryFrom<String> for Metric {
     }
 }
 
-/// Loss and accuracy over one split. The loss is mean cross-entropy in nats, or mean squared error for regression.
+/// Loss and accuracy over one split. The loss is mean cross-entropy in nats, or mean squared error
+/// for regression.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Mean loss; NaN or infinite where the training diverged.
@@ -135,7 +137,11 @@ impl Point {
     pub fn get(&self, metric: &Metric) -> Option<f64> {
         match self {
             Self::Network(metrics) => metrics.get(metric),
-            Self::Named(named) => named.metrics.iter().find(|(name, _)| name.as_str() == metric.name()).map(|(_, value)| *value),
+            Self::Named(named) => named
+                .metrics
+                .iter()
+                .find(|(name, _)| name.as_str() == metric.name())
+                .map(|(_, value)| *value),
         }
     }
 
@@ -147,7 +153,8 @@ impl Point {
         }
     }
 
-    /// Whether the training goes on from here: a network does not whose loss is infinite or NaN, and a program says itself.
+    /// Whether the training goes on from here: a network does not whose loss is infinite or NaN,
+    /// and a program says itself.
     pub fn is_finite(&self) -> bool {
         match self {
             Self::Network(metrics) => metrics.is_finite(),
@@ -164,17 +171,27 @@ impl From<EpochMetrics> for Point {
 
 /// Numbers by name, in JSON.
 mod numbers {
-    use super::{BTreeMap, Deserialize, Deserializer, Name, Serialize, Serializer, finite_or_text, number_or_text};
+    use super::{
+        BTreeMap, Deserialize, Deserializer, Name, Serialize, Serializer, finite_or_text,
+        number_or_text,
+    };
 
     #[derive(Serialize, Deserialize)]
     #[serde(transparent)]
-    struct Number(#[serde(serialize_with = "finite_or_text", deserialize_with = "number_or_text")] f64);
+    struct Number(
+        #[serde(serialize_with = "finite_or_text", deserialize_with = "number_or_text")] f64,
+    );
 
-    pub(super) fn serialize<S: Serializer>(values: &BTreeMap<Name, f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        values: &BTreeMap<Name, f64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.collect_map(values.iter().map(|(name, value)| (name, Number(*value))))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Name, f64>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Name, f64>, D::Error> {
         let numbers = BTreeMap::<Name, Number>::deserialize(deserializer)?;
         Ok(numbers.into_iter().map(|(name, number)| (name, number.0)).collect())
     }
@@ -182,7 +199,11 @@ mod numbers {
 
 /// JSON has no NaN and no infinity: they are written as the text that Rust prints.
 fn finite_or_text<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    if value.is_finite() { serializer.serialize_f64(*value) } else { serializer.serialize_str(&value.to_string()) }
+    if value.is_finite() {
+        serializer.serialize_f64(*value)
+    } else {
+        serializer.serialize_str(&value.to_string())
+    }
 }
 
 fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
@@ -194,7 +215,9 @@ fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::
     }
     match Number::deserialize(deserializer)? {
         Number::Value(value) => Ok(value),
-        Number::Text(text) => text.parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is no number"))),
+        Number::Text(text) => {
+            text.parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is no number")))
+        }
     }
 }
 
@@ -214,9 +237,13 @@ mod tests {
     #[test]
     fn points_of_both_kinds_survive_json() {
         let metrics = [("score", 0.1 + 0.2), ("train.time", f64::NEG_INFINITY)];
-        let metrics = metrics.into_iter().map(|(name, v)| (Name::parse("name", name).unwrap(), v)).collect();
-        let network =
-            EpochMetrics { epoch: 2, train: Score { loss: 1.0, accuracy: None }, validation: Score { loss: 0.5, accuracy: Some(0.9) } };
+        let metrics =
+            metrics.into_iter().map(|(name, v)| (Name::parse("name", name).unwrap(), v)).collect();
+        let network = EpochMetrics {
+            epoch: 2,
+            train: Score { loss: 1.0, accuracy: None },
+            validation: Score { loss: 0.5, accuracy: Some(0.9) },
+        };
         for point in [Point::Named(NamedMetrics { epoch: 3, metrics }), Point::Network(network)] {
             let text = serde_json::to_string(&point).unwrap();
             assert_eq!(serde_json::from_str::<Point>(&text).unwrap(), point, "{text}");
@@ -227,7 +254,10 @@ mod tests {
     fn a_metric_is_its_name() {
         for name in ["validation_loss", "f1-score"] {
             let metric = Metric::try_from(name.to_owned()).unwrap();
-            assert_eq!((metric.name(), serde_json::to_value(&metric).unwrap()), (name, name.into()));
+            assert_eq!(
+                (metric.name(), serde_json::to_value(&metric).unwrap()),
+                (name, name.into())
+            );
             assert_eq!(serde_json::from_value::<Metric>(name.into()).unwrap(), metric);
         }
         assert!(Metric::try_from("f1 score".to_owned()).is_err());

@@ -24,10 +24,18 @@ pub enum TrialState {
 
 impl TrialState {
     /// All states, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [Self::Queued, Self::Running, Self::Completed, Self::Stopped, Self::Diverged, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::Running,
+        Self::Completed,
+        Self::Stopped,
+        Self::Diverged,
+        Self::Failed,
+        Self::Cancelled,
+    ];
 
-    /// Every legal transition. Nothing else ever happens to a trial. A trial whose worker was past a rung before the rung was decided may
-    /// be stopped there after it came to another end.
+    /// Every legal transition. Nothing else ever happens to a trial. A trial whose worker was past
+    /// a rung before the rung was decided may be stopped there after it came to another end.
     pub const TRANSITIONS: [(Self, Self); 12] = [
         (Self::Queued, Self::Running),
         (Self::Running, Self::Queued),
@@ -52,7 +60,9 @@ impl TrialState {
     pub const fn is_final(self) -> bool {
         match self {
             Self::Queued | Self::Running => false,
-            Self::Completed | Self::Stopped | Self::Diverged | Self::Failed | Self::Cancelled => true,
+            Self::Completed | Self::Stopped | Self::Diverged | Self::Failed | Self::Cancelled => {
+                true
+            }
         }
     }
 
@@ -88,7 +98,8 @@ pub enum SweepState {
 
 impl SweepState {
     /// All states.
-    pub const ALL: [Self; 5] = [Self::Running, Self::Paused, Self::Scoring, Self::Completed, Self::Cancelled];
+    pub const ALL: [Self; 5] =
+        [Self::Running, Self::Paused, Self::Scoring, Self::Completed, Self::Cancelled];
 
     /// Whether nothing can happen to it any more.
     pub const fn is_final(self) -> bool {
@@ -139,7 +150,8 @@ impl Outcome {
 pub enum Work {
     /// Train the trial and report every epoch.
     Train,
-    /// Train the winner once more, which gives the same weights bit for bit, and score the test split with them.
+    /// Train the winner once more, which gives the same weights bit for bit, and score the test
+    /// split with them.
     Score,
 }
 
@@ -150,11 +162,19 @@ mod tests {
     #[test]
     fn final_states_are_those_without_a_way_out() {
         let ends: Vec<TrialState> = TrialState::ALL.into_iter().filter(|s| s.is_final()).collect();
-        let expected = [TrialState::Completed, TrialState::Stopped, TrialState::Diverged, TrialState::Failed, TrialState::Cancelled];
+        let expected = [
+            TrialState::Completed,
+            TrialState::Stopped,
+            TrialState::Diverged,
+            TrialState::Failed,
+            TrialState::Cancelled,
+        ];
         assert_eq!(ends, expected);
         // What ended may turn out to have been stopped before, and nothing else.
         let from_ends = TrialState::TRANSITIONS.iter().filter(|(from, _)| from.is_final());
-        assert!(from_ends.clone().all(|(_, to)| *to == TrialState::Stopped) && from_ends.count() == 3);
+        assert!(
+            from_ends.clone().all(|(_, to)| *to == TrialState::Stopped) && from_ends.count() == 3
+        );
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub enum Source {
     Grid,
     /// A uniform draw in the box of a round.
     Round,
-    /// One of the first points, before there is enough to learn from: the centre of the space, then a Sobol sequence.
+    /// One of the first points, before there is enough to learn from: the centre of the space, then
+    /// a Sobol sequence.
     Initial,
     /// The best of many candidates in and around a moving box, by a local model.
     Ranked,
@@ -30,8 +31,17 @@ pub enum Source {
 
 impl Source {
     /// All sources.
-    pub const ALL: [Self; 9] =
-        [Self::Random, Self::Sobol, Self::Grid, Self::Round, Self::Initial, Self::Ranked, Self::Plain, Self::WarmStart, Self::Tpe];
+    pub const ALL: [Self; 9] = [
+        Self::Random,
+        Self::Sobol,
+        Self::Grid,
+        Self::Round,
+        Self::Initial,
+        Self::Ranked,
+        Self::Plain,
+        Self::WarmStart,
+        Self::Tpe,
+    ];
 
     /// The name used in files, on the wire and on the command line.
     pub const fn name(self) -> &'static str {
@@ -81,7 +91,8 @@ pub struct SearchBox {
     pub sides: Vec<Side>,
 }
 
-/// What a model expected of a trial: the middle and one standard deviation to either side, in units of the objective.
+/// What a model expected of a trial: the middle and one standard deviation to either side, in units
+/// of the objective.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Expected {
     /// One deviation worse.

@@ -1,4 +1,5 @@
-//! Scales: how the values of a parameter lie on the unit interval, so that a uniform draw there is a sensible draw here.
+//! Scales: how the values of a parameter lie on the unit interval, so that a uniform draw there is
+//! a sensible draw here.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,8 +11,8 @@ pub enum Scale {
     Linear,
     /// Its logarithm: the learning rate is 10^r with r uniform.
     Log,
-    /// The logarithm of its distance from 1: momentum is 1 - 10^r with r uniform, because an average over 1 / (1 - beta)
-    /// steps changes most near 1.
+    /// The logarithm of its distance from 1: momentum is 1 - 10^r with r uniform, because an
+    /// average over 1 / (1 - beta) steps changes most near 1.
     OneMinusLog,
 }
 
@@ -30,7 +31,8 @@ impl Scale {
         [Self::Linear, Self::Log, Self::OneMinusLog].into_iter().find(|s| s.name() == name)
     }
 
-    /// What is wrong with the range [`low`, `high`] on this scale, if anything: `low <= high` is taken as given.
+    /// What is wrong with the range [`low`, `high`] on this scale, if anything: `low <= high` is
+    /// taken as given.
     pub fn objection(self, low: f64, high: f64) -> Option<&'static str> {
         match self {
             Self::Log if low <= 0.0 => Some("a log scale needs low > 0"),
@@ -39,7 +41,8 @@ impl Scale {
         }
     }
 
-    /// The point of [0, 1] at which `value` lies between `low` and `high`; 0 where the range is a single value.
+    /// The point of [0, 1] at which `value` lies between `low` and `high`; 0 where the range is a
+    /// single value.
     pub fn encode(self, value: f64, low: f64, high: f64) -> f64 {
         let (v, a, b) = (self.forward(value), self.forward(low), self.forward(high));
         if a == b { 0.0 } else { ((v - a) / (b - a)).clamp(0.0, 1.0) }
@@ -47,7 +50,8 @@ impl Scale {
 
     /// The value at `unit` in [0, 1] between `low` and `high`; never outside them.
     ///
-    /// Uses the `libm` crate and not the platform's library, so that a sampled value is the same on every machine.
+    /// Uses the `libm` crate and not the platform's library, so that a sampled value is the same on
+    /// every machine.
     pub fn decode(self, unit: f64, low: f64, high: f64) -> f64 {
         // The ends are exact: the way there and back through the logarithm is not.
         if unit <= 0.0 {

@@ -1,14 +1,16 @@
 //! Random numbers that are the same in every release and on every machine.
 //!
-//! [`Seed::derive`] is the only seed arithmetic of Caviar: it names what a stream of random numbers is for. A [`Stream`]
-//! is ChaCha8 under that name. What is built from its bits (uniform, normal, shuffles) is written out here and not taken
-//! from a library, because a library may change its draws from one release to the next; the golden tests hold them fixed.
+//! [`Seed::derive`] is the only seed arithmetic of Caviar: it names what a stream of random numbers
+//! is for. A [`Stream`] is ChaCha8 under that name. What is built from its bits (uniform, normal,
+//! shuffles) is written out here and not taken from a library, because a library may change its
+//! draws from one release to the next; the golden tests hold them fixed.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// What a stream of random numbers is for. The discriminants are part of every recorded result: never change one.
+/// What a stream of random numbers is for. The discriminants are part of every recorded result:
+/// never change one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Purpose {
@@ -35,7 +37,8 @@ pub enum Purpose {
 pub struct Seed([u8; 32]);
 
 impl Seed {
-    /// Names the stream for `purpose` in trial `trial` of the sweep with seed `sweep`. What concerns the whole sweep uses trial 0.
+    /// Names the stream for `purpose` in trial `trial` of the sweep with seed `sweep`. What
+    /// concerns the whole sweep uses trial 0.
     ///
     /// The three are laid side by side in the key, so different names never share a stream.
     pub fn derive(sweep: u64, trial: u64, purpose: Purpose) -> Self {
@@ -81,7 +84,8 @@ impl Stream {
         (self.rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Uniform on 0, 1, ..., `n` - 1 without bias; 0 for `n` = 0. Rejection, so the number of words used varies.
+    /// Uniform on 0, 1, ..., `n` - 1 without bias; 0 for `n` = 0. Rejection, so the number of words
+    /// used varies.
     pub fn below(&mut self, n: u64) -> u64 {
         if n == 0 {
             return 0;

@@ -1,4 +1,5 @@
-//! The space of a sweep: parameters on scales, some of them active only where another parameter allows it.
+//! The space of a sweep: parameters on scales, some of them active only where another parameter
+//! allows it.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,18 +36,22 @@ pub enum Domain {
 }
 
 impl Domain {
-    /// The value at `unit` in [0, 1]. A whole number owns a cell of the unit interval, a choice an equal part of it.
+    /// The value at `unit` in [0, 1]. A whole number owns a cell of the unit interval, a choice an
+    /// equal part of it.
     pub fn decode(&self, unit: f64) -> Value {
         let unit = unit.clamp(0.0, 1.0);
         match self {
             Self::Float { scale, low, high } => Value::Float(scale.decode(unit, *low, *high)),
             Self::Int { scale, low, high } => Value::Int(decode_int(*scale, unit, *low, *high)),
-            Self::Choice { values } => values.get(cell(unit, values.len())).cloned().unwrap_or(Value::Int(0)),
+            Self::Choice { values } => {
+                values.get(cell(unit, values.len())).cloned().unwrap_or(Value::Int(0))
+            }
         }
     }
 
-    /// The point of [0, 1] for `value`: the centre of its cell for whole numbers on a linear scale and for choices
-    /// (SEARCH: "cell centre; log-integer: (ln v - ln(lo-.5)) / (ln(hi+.5) - ln(lo-.5))"). None if it is not of this domain.
+    /// The point of [0, 1] for `value`: the centre of its cell for whole numbers on a linear scale
+    /// and for choices (SEARCH: "cell centre; log-integer: (ln v - ln(lo-.5)) / (ln(hi+.5) -
+    /// ln(lo-.5))"). None if it is not of this domain.
     pub fn encode(&self, value: &Value) -> Option<f64> {
         match self {
             Self::Float { scale, low, high } => {
@@ -55,9 +60,13 @@ impl Domain {
             }
             Self::Int { scale, low, high } => {
                 let v = value.as_i64()?;
-                (*low <= v && v <= *high).then(|| scale.encode(int(v), int(*low) - 0.5, int(*high) + 0.5))
+                (*low <= v && v <= *high)
+                    .then(|| scale.encode(int(v), int(*low) - 0.5, int(*high) + 0.5))
             }
-            Self::Choice { values } => values.iter().position(|v| v == value).map(|i| (count(i) + 0.5) / count(values.len())),
+            Self::Choice { values } => values
+                .iter()
+                .position(|v| v == value)
+                .map(|i| (count(i) + 0.5) / count(values.len())),
         }
     }
 
@@ -91,7 +100,10 @@ fn count(v: usize) -> f64 {
     v as f64
 }
 
-#[expect(clippy::as_conversions, reason = "a whole number within the limits; the conversion saturates")]
+#[expect(
+    clippy::as_conversions,
+    reason = "a whole number within the limits; the conversion saturates"
+)]
 fn whole(v: f64) -> i64 {
     v as i64
 }
@@ -150,14 +162,17 @@ pub struct Space {
 }
 
 impl Space {
-    /// Orders the parameters so that each stands after the one its condition names, otherwise as given. None where conditions run
-    /// in a circle or name a parameter that is not there.
+    /// Orders the parameters so that each stands after the one its condition names, otherwise as
+    /// given. None where conditions run in a circle or name a parameter that is not there.
     pub fn new(parameters: Vec<Parameter>) -> Option<Self> {
         let mut ordered: Vec<Parameter> = Vec::with_capacity(parameters.len());
         let mut rest = parameters;
         while !rest.is_empty() {
-            let ready =
-                rest.iter().position(|p| p.when.as_ref().is_none_or(|condition| ordered.iter().any(|o| o.name == condition.parameter)))?;
+            let ready = rest.iter().position(|p| {
+                p.when
+                    .as_ref()
+                    .is_none_or(|condition| ordered.iter().any(|o| o.name == condition.parameter))
+            })?;
             ordered.push(rest.remove(ready));
         }
         Some(Self { parameters: ordered })
@@ -178,12 +193,17 @@ impl Space {
         self.parameters.len()
     }
 
-    /// Whether `parameter` is active beside the values in `assignment`, which must hold its ancestors.
+    /// Whether `parameter` is active beside the values in `assignment`, which must hold its
+    /// ancestors.
     pub fn is_active(&self, parameter: &Parameter, assignment: &Assignment) -> bool {
-        parameter.when.as_ref().is_none_or(|c| assignment.get(&c.parameter).is_some_and(|v| c.holds.by(v)))
+        parameter
+            .when
+            .as_ref()
+            .is_none_or(|c| assignment.get(&c.parameter).is_some_and(|v| c.holds.by(v)))
     }
 
-    /// The assignment at a point of the unit cube (one coordinate per parameter, in order); inactive parameters are left out.
+    /// The assignment at a point of the unit cube (one coordinate per parameter, in order);
+    /// inactive parameters are left out.
     pub fn decode(&self, point: &[f64]) -> Assignment {
         let mut assignment = Assignment::default();
         for (parameter, unit) in self.parameters.iter().zip(point) {
@@ -196,14 +216,17 @@ impl Space {
 
     /// The point of the unit cube for an assignment; inactive parameters are parked at 0.5.
     pub fn encode(&self, assignment: &Assignment) -> Vec<f64> {
-        let unit = |p: &Parameter| assignment.get(&p.name).and_then(|v| p.domain.encode(v)).unwrap_or(0.5);
+        let unit =
+            |p: &Parameter| assignment.get(&p.name).and_then(|v| p.domain.encode(v)).unwrap_or(0.5);
         self.parameters.iter().map(unit).collect()
     }
 
     /// Whether `assignment` has a legal value for every active parameter and none for any other.
     pub fn contains(&self, assignment: &Assignment) -> bool {
-        let active: Vec<&Parameter> = self.parameters.iter().filter(|p| self.is_active(p, assignment)).collect();
-        let legal = |p: &&Parameter| assignment.get(&p.name).is_some_and(|v| p.domain.encode(v).is_some());
+        let active: Vec<&Parameter> =
+            self.parameters.iter().filter(|p| self.is_active(p, assignment)).collect();
+        let legal =
+            |p: &&Parameter| assignment.get(&p.name).is_some_and(|v| p.domain.encode(v).is_some());
         active.len() == assignment.len() && active.iter().all(legal)
     }
 }

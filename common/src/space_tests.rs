@@ -49,7 +49,10 @@ fn the_first_draws_of_every_scale_never_change() {
         Domain::Int { scale: Scale::Log, low: 16, high: 256 },
         Domain::Choice { values: vec![Value::Text("relu".into()), Value::Text("tanh".into())] },
     ];
-    let drawn: Vec<String> = domains.iter().map(|d| draws(d, 4).iter().map(Value::to_string).collect::<Vec<_>>().join(" ")).collect();
+    let drawn: Vec<String> = domains
+        .iter()
+        .map(|d| draws(d, 4).iter().map(Value::to_string).collect::<Vec<_>>().join(" "))
+        .collect();
     assert_eq!(drawn, GOLDEN);
 }
 
@@ -65,14 +68,19 @@ const GOLDEN: [&str; 6] = [
 fn conditional() -> Space {
     let optimizer = Parameter {
         name: "optimizer".into(),
-        domain: Domain::Choice { values: vec![Value::Text("adam".into()), Value::Text("sgd".into())] },
+        domain: Domain::Choice {
+            values: vec![Value::Text("adam".into()), Value::Text("sgd".into())],
+        },
         when: None,
         points: None,
     };
     let beta2 = Parameter {
         name: "beta2".into(),
         domain: float(Scale::OneMinusLog, 0.9, 0.9999),
-        when: Some(Condition { parameter: "optimizer".into(), holds: Holds::OneOf(vec![Value::Text("adam".into())]) }),
+        when: Some(Condition {
+            parameter: "optimizer".into(),
+            holds: Holds::OneOf(vec![Value::Text("adam".into())]),
+        }),
         points: None,
     };
     Space::new(vec![beta2, optimizer]).unwrap()
@@ -97,7 +105,11 @@ fn conditions_in_a_circle_are_no_space() {
         when: Some(Condition { parameter: "b".into(), holds: Holds::AtLeast(1) }),
         points: None,
     };
-    let b = Parameter { name: "b".into(), when: Some(Condition { parameter: "a".into(), holds: Holds::AtLeast(1) }), ..a.clone() };
+    let b = Parameter {
+        name: "b".into(),
+        when: Some(Condition { parameter: "a".into(), holds: Holds::AtLeast(1) }),
+        ..a.clone()
+    };
     assert!(Space::new(vec![a, b]).is_none());
 }
 

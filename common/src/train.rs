@@ -1,7 +1,8 @@
 //! What a worker trains: every hyperparameter of one training, typed and in range.
 //!
-//! A [`TrainSpec`] is made from an assignment and the fixed hyperparameters by [`crate::hyper`], which also holds the
-//! defaults and the allowed ranges. From here on nothing is looked up by name any more.
+//! A [`TrainSpec`] is made from an assignment and the fixed hyperparameters by [`crate::hyper`],
+//! which also holds the defaults and the allowed ranges. From here on nothing is looked up by name
+//! any more.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,8 @@ pub enum Optimizer {
     Adamw,
 }
 
-/// How the learning rate falls with the epoch t = 0, 1, ... of T. At `learning_rate_decay` d = 0 every schedule is constant.
+/// How the learning rate falls with the epoch t = 0, 1, ... of T. At `learning_rate_decay` d = 0
+/// every schedule is constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
@@ -35,7 +37,8 @@ pub enum Schedule {
     Exponential,
     /// rate 0.5^floor(d t): d halvings an epoch
     Step,
-    /// rate (1 - d (1 - cos(pi t / T)) / 2), d in [0, 1]: the share of the rate that is lost by the end
+    /// rate (1 - d (1 - cos(pi t / T)) / 2), d in [0, 1]: the share of the rate that is lost by the
+    /// end
     Cosine,
 }
 
@@ -77,7 +80,8 @@ pub enum Precision {
     Bf16,
 }
 
-/// Spread of the initial weights. Weights are normal with mean 0; gamma starts at 1, beta and b at 0.
+/// Spread of the initial weights. Weights are normal with mean 0; gamma starts at 1, beta and b at
+/// 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Init {
@@ -89,7 +93,8 @@ pub enum Init {
     Xavier,
 }
 
-/// All that a training is a function of, besides the data and the seed. The output layer always starts at Xavier with b = 0.
+/// All that a training is a function of, besides the data and the seed. The output layer always
+/// starts at Xavier with b = 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainSpec {
     /// Passes over the training split, at least 1.
@@ -102,9 +107,11 @@ pub struct TrainSpec {
     pub activation: Activation,
     /// Place of batch normalisation.
     pub normalization: Normalization,
-    /// Weight of the old value in the running mean and variance, in [0, 1): running = m running + (1 - m) batch.
+    /// Weight of the old value in the running mean and variance, in [0, 1): running = m running +
+    /// (1 - m) batch.
     pub batch_norm_momentum: f64,
-    /// Share of the hidden activations set to 0 in training, in [0, 1); the rest is divided by 1 - dropout.
+    /// Share of the hidden activations set to 0 in training, in [0, 1); the rest is divided by 1 -
+    /// dropout.
     pub dropout: f64,
     /// L2 coefficient on weight matrices alone (not on gamma, beta, b), at least 0.
     pub weight_decay: f64,

@@ -111,7 +111,8 @@ pub struct SweepView {
     pub counts: Counts,
     /// The rounds, of a strategy that has rounds.
     pub rounds: Vec<RoundView>,
-    /// Of a strategy without rounds that looks in boxes, up to [`MAX_BOXES`] evenly from the first to the latest.
+    /// Of a strategy without rounds that looks in boxes, up to [`MAX_BOXES`] evenly from the first
+    /// to the latest.
     pub boxes: Vec<BoxView>,
     /// The best completed trial so far; the winner, once the sweep is completed.
     pub best: Option<TrialView>,
@@ -158,7 +159,8 @@ pub struct TrialView {
     pub worker: Option<Name>,
     /// Epochs it was asked for.
     pub epochs: u32,
-    /// The objective after the last epoch so far; final once the trial is done. Of a stopped trial, that at its rung.
+    /// The objective after the last epoch so far; final once the trial is done. Of a stopped trial,
+    /// that at its rung.
     pub objective: Option<f64>,
     /// Its last epoch.
     pub last: Option<Point>,
@@ -214,7 +216,8 @@ pub struct PairView {
 pub struct ImportanceView {
     /// Trials it was learnt from.
     pub trials: u32,
-    /// Of these, trials that were stopped early or still run, with the objective that they are expected to reach.
+    /// Of these, trials that were stopped early or still run, with the objective that they are
+    /// expected to reach.
     pub provisional: u32,
     /// Every hyperparameter of the space, the most important first.
     pub parameters: Vec<ShareView>,

@@ -7,8 +7,9 @@
 //!                                              |                              v
 //!                                              +------ once committed ---- store
 //! ```
-//! [`start`] gives a [`Server`], whether for the program `caviar-coordinator` or inside of another one. The state machine itself is
-//! in `caviar-core`; here is what touches the world: [`store`] keeps the events, [`driver`] owns both, and the services speak `caviar.v1`.
+//! [`start`] gives a [`Server`], whether for the program `caviar-coordinator` or inside of another
+//! one. The state machine itself is in `caviar-core`; here is what touches the world: [`store`]
+//! keeps the events, [`driver`] owns both, and the services speak `caviar.v1`.
 #![forbid(unsafe_code)]
 
 pub mod driver;

@@ -47,10 +47,20 @@ fn serve(arguments: Arguments) -> anyhow::Result<()> {
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal()).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .init();
     let Arguments { listen, store, lease_ttl_ms, max_losses } = arguments;
     let mut signals = Signals::new().map_err(|e| anyhow!("cannot listen for signals: {e}"))?;
-    let mut server = start(ServerConfig { listen, store, core: Config { lease_ttl_ms, max_losses }, ticks: true }).await?;
+    let mut server = start(ServerConfig {
+        listen,
+        store,
+        core: Config { lease_ttl_ms, max_losses },
+        ticks: true,
+    })
+    .await?;
     tokio::select! {
         name = signals.next() => tracing::info!("{name}: stopping"),
         error = server.stopped() => return Err(error.into()),
@@ -71,7 +81,10 @@ struct Signals {
 impl Signals {
     fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {

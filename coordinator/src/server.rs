@@ -34,7 +34,8 @@ const MAX_WORKER_MESSAGE_BYTES: usize = 1 << 20;
 const MAX_STREAMS: u32 = 1_024;
 /// Requests of one connection that are worked on at once.
 const MAX_REQUESTS: usize = 256;
-/// A connection that is silent for so long is asked whether it is still there, and closed if it does not answer.
+/// A connection that is silent for so long is asked whether it is still there, and closed if it
+/// does not answer.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 /// How long connections may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(2);
@@ -62,7 +63,9 @@ pub enum ServerError {
     )]
     NotLoopback(SocketAddr),
     /// The address cannot be had.
-    #[error("cannot listen on {address}: {source}; hint: choose another port with --listen, or port 0 for any")]
+    #[error(
+        "cannot listen on {address}: {source}; hint: choose another port with --listen, or port 0 for any"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -119,10 +122,13 @@ pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
     let address = listener.local_addr().map_err(failed)?;
     let (core, path) = (config.core, config.store.clone());
     let open = move || driver::start(core, Box::new(SqliteStore::open(&path)?));
-    let Driver { handle, ended } = tokio::task::spawn_blocking(open).await.map_err(|_| ServerError::Ended)??;
+    let Driver { handle, ended } =
+        tokio::task::spawn_blocking(open).await.map_err(|_| ServerError::Ended)??;
     let (stopping, stop) = watch::channel(false);
     let router = router(&Api::new(handle.clone(), stop.clone())).await?;
-    let serving = Serving(Some(tokio::spawn(router.serve_with_incoming_shutdown(incoming(listener), wait_for(stop)))));
+    let serving = Serving(Some(tokio::spawn(
+        router.serve_with_incoming_shutdown(incoming(listener), wait_for(stop)),
+    )));
     if config.ticks {
         tokio::spawn(tick(handle.clone(), config.core.lease_ttl_ms, stopping.subscribe()));
     }
@@ -144,7 +150,8 @@ impl Server {
         }
     }
 
-    /// Ends streams and sessions, lets requests finish for a moment, commits what was given, and releases the store.
+    /// Ends streams and sessions, lets requests finish for a moment, commits what was given, and
+    /// releases the store.
     ///
     /// # Errors
     /// The driver failed before or meanwhile.
@@ -191,10 +198,14 @@ async fn wait_for(mut stop: watch::Receiver<bool>) {
 }
 
 async fn router(api: &Api) -> Result<Router, ServerError> {
-    let sweeps = SweepServiceServer::new(Sweeps(api.clone())).max_decoding_message_size(MAX_REQUEST_BYTES);
-    let trials = TrialServiceServer::new(Trials(api.clone())).max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
-    let workers = WorkerServiceServer::new(Workers(api.clone())).max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
-    let admin = WorkerAdminServiceServer::new(Admin(api.clone())).max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
+    let sweeps =
+        SweepServiceServer::new(Sweeps(api.clone())).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let trials = TrialServiceServer::new(Trials(api.clone()))
+        .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
+    let workers = WorkerServiceServer::new(Workers(api.clone()))
+        .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
+    let admin = WorkerAdminServiceServer::new(Admin(api.clone()))
+        .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<SweepServiceServer<Sweeps>>().await;
     reporter.set_serving::<TrialServiceServer<Trials>>().await;
@@ -220,7 +231,8 @@ async fn router(api: &Api) -> Result<Router, ServerError> {
     Ok(router)
 }
 
-/// Tells the state machine that time passes, through the same queue as everything else: whoever spoke before a tick was heard before it.
+/// Tells the state machine that time passes, through the same queue as everything else: whoever
+/// spoke before a tick was heard before it.
 async fn tick(driver: DriverHandle, lease_ttl_ms: u64, stop: watch::Receiver<bool>) {
     let period = Duration::from_millis((lease_ttl_ms / 8).max(10));
     let mut timer = tokio::time::interval(period);

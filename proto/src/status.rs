@@ -1,6 +1,7 @@
 //! The only place that makes a [`Status`], and the only one that takes one apart.
 //!
-//! A status travels in HTTP/2 headers, of which a client accepts 16 KiB by default: everything here is cut to fit.
+//! A status travels in HTTP/2 headers, of which a client accepts 16 KiB by default: everything here
+//! is cut to fit.
 
 use caviar_common::error::{Class, Problem, Problems};
 use tonic::{Code, Status};
@@ -12,7 +13,8 @@ const MAX_MESSAGE_BYTES: usize = 2_048;
 const MAX_VIOLATIONS: usize = 32;
 /// Bytes of headers that a status with problems may take.
 const MAX_HEADER_BYTES: usize = 12_000;
-/// Bytes of a problem's field, value and message: so much that one problem always fits, whatever its characters.
+/// Bytes of a problem's field, value and message: so much that one problem always fits, whatever
+/// its characters.
 const MAX_PART_BYTES: (usize, usize, usize) = (256, 256, 1_024);
 /// The field of the last violation, which says how many are left out.
 const MORE: &str = "...";
@@ -46,13 +48,16 @@ pub fn class_of(status: &Status) -> Class {
         Code::Aborted => Class::Stale,
         Code::ResourceExhausted => Class::Busy,
         // Caviar never answers Unknown: tonic does, where a connection broke.
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => Class::Unavailable,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
+            Class::Unavailable
+        }
         Code::DataLoss => Class::Corrupt,
         Code::Internal | Code::Ok => Class::Internal,
     }
 }
 
-/// The status for a request that is wrong: its message lists the problems for people, its details (`google.rpc.BadRequest`) for programs.
+/// The status for a request that is wrong: its message lists the problems for people, its details
+/// (`google.rpc.BadRequest`) for programs.
 pub fn from_problems(problems: &Problems) -> Status {
     let mut listed: Vec<Problem> = Vec::new();
     let mut header_bytes = 0;
@@ -67,15 +72,21 @@ pub fn from_problems(problems: &Problems) -> Status {
     if left_out > 0 {
         listed.push(Problem::new(MORE, format!("and {left_out} more: mend these first")));
     }
-    let violations: Vec<FieldViolation> = listed.iter().map(|p| FieldViolation::new(&p.field, describe(p))).collect();
+    let violations: Vec<FieldViolation> =
+        listed.iter().map(|p| FieldViolation::new(&p.field, describe(p))).collect();
     let message = listed.into_iter().collect::<Problems>().to_string();
-    Status::with_error_details(Code::InvalidArgument, message, ErrorDetails::with_bad_request(violations))
+    Status::with_error_details(
+        Code::InvalidArgument,
+        message,
+        ErrorDetails::with_bad_request(violations),
+    )
 }
 
 /// The problems that [`from_problems`] put in; none where a status has no such details.
 pub fn problems_of(status: &Status) -> Option<Problems> {
     let violations = status.get_details_bad_request()?.field_violations;
-    let problems: Problems = violations.into_iter().map(|v| understand(v.field, &v.description)).collect();
+    let problems: Problems =
+        violations.into_iter().map(|v| understand(v.field, &v.description)).collect();
     (!problems.is_empty()).then_some(problems)
 }
 
@@ -98,17 +109,20 @@ fn clip(text: &str, most_bytes: usize) -> String {
     text.char_indices().take_while(fits).map(|(_, c)| c).chain(MORE.chars()).collect()
 }
 
-/// What a problem takes of the headers: once percent-encoded in the message, and twice in base64 in the details, which repeat the message.
+/// What a problem takes of the headers: once percent-encoded in the message, and twice in base64 in
+/// the details, which repeat the message.
 fn header_bytes_of(problem: &Problem) -> usize {
     /// Tags and lengths of a violation, "line 123: " and a newline.
     const OVERHEAD: usize = 48;
     let text = problem.to_string();
-    let percent_encoded: usize = text.bytes().map(|b| if b.is_ascii_alphanumeric() { 1 } else { 3 }).sum();
+    let percent_encoded: usize =
+        text.bytes().map(|b| if b.is_ascii_alphanumeric() { 1 } else { 3 }).sum();
     percent_encoded + text.len() * 8 / 3 + OVERHEAD
 }
 
-/// A problem without its field: `= 3: write a text in quotes`, or the message alone. What would make the two ambiguous is written in percent
-/// (a colon before a space in the value, a message that begins with `=`): it is rare, and then still readable.
+/// A problem without its field: `= 3: write a text in quotes`, or the message alone. What would
+/// make the two ambiguous is written in percent (a colon before a space in the value, a message
+/// that begins with `=`): it is rare, and then still readable.
 fn describe(problem: &Problem) -> String {
     match &problem.value {
         Some(value) => {
@@ -125,7 +139,9 @@ fn describe(problem: &Problem) -> String {
 
 /// The inverse of [`describe`]; of what others wrote, the description is the message.
 fn understand(field: String, description: &str) -> Problem {
-    if let Some((value, message)) = description.strip_prefix("= ").and_then(|rest| rest.split_once(": ")) {
+    if let Some((value, message)) =
+        description.strip_prefix("= ").and_then(|rest| rest.split_once(": "))
+    {
         let value = value.replace("%3A", ":").replace("%25", "%");
         return Problem::with_value(field, value, message);
     }

@@ -1,4 +1,5 @@
-//! Harness of the tests of the whole: a simulated cluster around the real coordinator and the real agents, and real processes.
+//! Harness of the tests of the whole: a simulated cluster around the real coordinator and the real
+//! agents, and real processes.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::expect_used,

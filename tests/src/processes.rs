@@ -1,4 +1,5 @@
-//! Real programs: coordinators, workers and clients as a user starts them, killed as an operator's worst day kills them.
+//! Real programs: coordinators, workers and clients as a user starts them, killed as an operator's
+//! worst day kills them.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -16,10 +17,24 @@ pub fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let test = std::env::current_exe().expect("the test has a path");
-        let profile = test.parent().and_then(Path::parent).expect("tests lie in <target>/<profile>/deps").to_owned();
+        let profile = test
+            .parent()
+            .and_then(Path::parent)
+            .expect("tests lie in <target>/<profile>/deps")
+            .to_owned();
         let release = profile.ends_with("release");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--bins", "-p", "caviar", "-p", "caviar-coordinator", "-p", "caviar-worker"]);
+        build.args([
+            "build",
+            "--quiet",
+            "--bins",
+            "-p",
+            "caviar",
+            "-p",
+            "caviar-coordinator",
+            "-p",
+            "caviar-worker",
+        ]);
         build.args(release.then_some("--release"));
         build.arg("--target-dir").arg(profile.parent().expect("a profile lies in <target>"));
         build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
@@ -54,7 +69,8 @@ impl Process {
         let stderr = process.child.stderr.take().expect("stderr is piped");
         let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
         let found = lines.find_map(|line| said(&line)).expect("the program says so before it ends");
-        // What it says from here on is read, so that it is never held up, and shown when a test fails.
+        // What it says from here on is read, so that it is never held up, and shown when a test
+        // fails.
         std::thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
         (process, found)
     }
@@ -98,7 +114,10 @@ impl Coordinator {
     pub fn start(store: &Path, url: Option<&str>) -> Self {
         let listen = url.map_or("127.0.0.1:0", |url| url.trim_start_matches("http://"));
         let mut command = program("caviar-coordinator");
-        command.args(["--listen", listen, "--lease-ttl-ms", "2000", "--store"]).arg(store).env("RUST_LOG", "info");
+        command
+            .args(["--listen", listen, "--lease-ttl-ms", "2000", "--store"])
+            .arg(store)
+            .env("RUST_LOG", "info");
         let (process, url) = Process::start_and_hear(&mut command, listening);
         Self { process, url }
     }
@@ -114,7 +133,9 @@ fn listening(line: &str) -> Option<String> {
 /// Starts a worker.
 pub fn worker(url: &str, name: &str, slots: u32) -> Process {
     let mut command = program("caviar-worker");
-    command.args(["--coordinator", url, "--name", name, "--slots", &slots.to_string()]).env("RUST_LOG", "warn");
+    command
+        .args(["--coordinator", url, "--name", name, "--slots", &slots.to_string()])
+        .env("RUST_LOG", "warn");
     Process::start(&mut command)
 }
 
@@ -166,12 +187,16 @@ impl Place {
         coordinator
     }
 
-    /// The end of the sweep on a coordinator: the export, and whether any trial was executed more than once.
+    /// The end of the sweep on a coordinator: the export, and whether any trial was executed more
+    /// than once.
     pub fn finish(&self, coordinator: &Coordinator) -> (Value, bool) {
         until(&coordinator.url, self.name, is_completed);
         let place = ["--coordinator", coordinator.url.as_str()];
-        let listed: Value = serde_json::from_str(&caviar_ok(&["trials", self.name, "--json", place[0], place[1]])).expect("JSON");
-        let again = listed.as_array().into_iter().flatten().any(|t| t["attempts"].as_u64() > Some(1));
+        let listed: Value =
+            serde_json::from_str(&caviar_ok(&["trials", self.name, "--json", place[0], place[1]]))
+                .expect("JSON");
+        let again =
+            listed.as_array().into_iter().flatten().any(|t| t["attempts"].as_u64() > Some(1));
         (export(self.name, &place), again)
     }
 }
@@ -184,7 +209,8 @@ pub fn caviar(args: &[&str]) -> Output {
 /// Runs `caviar`, which must succeed; what it printed.
 pub fn caviar_ok(args: &[&str]) -> String {
     let output = caviar(args);
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "caviar {args:?} failed\n{stdout}\n{stderr}");
     stdout.into_owned()
 }

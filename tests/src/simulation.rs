@@ -1,7 +1,9 @@
-//! A cluster in one thread: the real coordinator's core, real agents, and everything between and around them made up.
+//! A cluster in one thread: the real coordinator's core, real agents, and everything between and
+//! around them made up.
 //!
-//! A run is a function of its seed: which message arrives next, whose training advances, which connection breaks, who crashes, and
-//! when the coordinator restarts from its events. What comes out must not depend on any of it.
+//! A run is a function of its seed: which message arrives next, whose training advances, which
+//! connection breaks, who crashes, and when the coordinator restarts from its events. What comes
+//! out must not depend on any of it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -40,7 +42,15 @@ pub struct Faults {
 
 impl Faults {
     /// Nothing goes wrong.
-    pub const NONE: Self = Self { breaks: 0, crashes: 0, restarts: 0, silences: 0, poison: None, twins: false, uneven: false };
+    pub const NONE: Self = Self {
+        breaks: 0,
+        crashes: 0,
+        restarts: 0,
+        silences: 0,
+        poison: None,
+        twins: false,
+        uneven: false,
+    };
 }
 
 /// A training under way.
@@ -71,9 +81,20 @@ struct Node {
 impl Node {
     fn new(name: &Name, slots: u32, incarnation: u64) -> Self {
         let incarnation = Incarnation(incarnation);
-        let agent = Agent::new(Identity { worker: name.clone(), incarnation, slots, can_park: true });
+        let agent =
+            Agent::new(Identity { worker: name.clone(), incarnation, slots, can_park: true });
         let (to_coordinator, to_worker) = (VecDeque::new(), VecDeque::new());
-        Self { name: name.clone(), slots, incarnation, agent, jobs: BTreeMap::new(), holds: 0, session: None, to_coordinator, to_worker }
+        Self {
+            name: name.clone(),
+            slots,
+            incarnation,
+            agent,
+            jobs: BTreeMap::new(),
+            holds: 0,
+            session: None,
+            to_coordinator,
+            to_worker,
+        }
     }
 
     fn disconnect(&mut self) {
@@ -88,14 +109,22 @@ impl Node {
         while let Some(command) = self.agent.next_command() {
             match command {
                 Command::Start(grant) => {
-                    let slowness = 1 << Seed::derive(self.incarnation.0, grant.lease.0, Purpose::Shuffle).stream(0).below(5);
-                    self.jobs.insert(grant.lease, Job { grant: *grant, epoch: 0, is_held: false, slowness });
+                    let slowness = 1
+                        << Seed::derive(self.incarnation.0, grant.lease.0, Purpose::Shuffle)
+                            .stream(0)
+                            .below(5);
+                    self.jobs.insert(
+                        grant.lease,
+                        Job { grant: *grant, epoch: 0, is_held: false, slowness },
+                    );
                 }
                 Command::Hold(lease) => {
                     self.jobs.get_mut(&lease).expect("it trains").is_held = true;
                     self.holds += 1;
                 }
-                Command::Continue(lease) => self.jobs.get_mut(&lease).expect("it trains").is_held = false,
+                Command::Continue(lease) => {
+                    self.jobs.get_mut(&lease).expect("it trains").is_held = false
+                }
                 Command::Cancel(lease) => {
                     if self.jobs.remove(&lease).is_some() {
                         self.agent.on_event(RunnerEvent::Ended { lease, end: End::Cancelled });
@@ -132,17 +161,41 @@ impl Simulation {
     /// A cluster with one worker for every entry of `slots`; with twins, two.
     pub fn new(seed: u64, slots: &[u32], faults: Faults) -> Self {
         let config = Config { lease_ttl_ms: 1_000, max_losses: 5 };
-        let name = |i: usize| Name::parse("worker", &format!("worker-{}", i % slots.len())).expect("a legal name");
+        let name = |i: usize| {
+            Name::parse("worker", &format!("worker-{}", i % slots.len())).expect("a legal name")
+        };
         let all = slots.repeat(if faults.twins { 2 } else { 1 });
-        let nodes = all.iter().enumerate().map(|(i, slots)| Node::new(&name(i), *slots, i as u64)).collect();
+        let nodes = all
+            .iter()
+            .enumerate()
+            .map(|(i, slots)| Node::new(&name(i), *slots, i as u64))
+            .collect();
         let chance = Seed::derive(seed, 0, Purpose::Shuffle).stream(0);
         let core = Coordinator::new(config, STORE);
-        Self { core, config, events: Vec::new(), now: 0, nodes, chance, next_session: 1, next_incarnation: 1_000, faults, trained: 0 }
+        Self {
+            core,
+            config,
+            events: Vec::new(),
+            now: 0,
+            nodes,
+            chance,
+            next_session: 1,
+            next_incarnation: 1_000,
+            faults,
+            trained: 0,
+        }
     }
 
     /// Submits a sweep on made-up data.
     pub fn submit(&mut self, spec: &SweepSpec) -> SweepId {
-        let data = DataSummary { train: 1_000, validation: 200, test: 100, features: 16, outputs: 4, digest: "00".to_owned() };
+        let data = DataSummary {
+            train: 1_000,
+            validation: 200,
+            test: 100,
+            features: 16,
+            outputs: 4,
+            digest: "00".to_owned(),
+        };
         let request_id = spec.name.clone();
         match self.step(Input::CreateSweep { request_id, spec: Box::new(spec.clone()), data }) {
             Some(Reply::Sweep(sweep)) => sweep,
@@ -150,16 +203,25 @@ impl Simulation {
         }
     }
 
-    /// Lets things happen until the sweep is completed. After `patience` actions nothing goes wrong any more.
+    /// Lets things happen until the sweep is completed. After `patience` actions nothing goes wrong
+    /// any more.
     pub fn run(&mut self, sweep: SweepId, patience: usize) {
         for action in 0.. {
             if self.core.sweep(sweep).expect("the sweep is there").state == SweepState::Completed {
                 return;
             }
             if action == patience {
-                self.faults = Faults { poison: self.faults.poison, uneven: self.faults.uneven, ..Faults::NONE };
+                self.faults = Faults {
+                    poison: self.faults.poison,
+                    uneven: self.faults.uneven,
+                    ..Faults::NONE
+                };
             }
-            assert!(action < patience + 200_000, "the sweep does not end: {:?}", self.core.sweep(sweep));
+            assert!(
+                action < patience + 200_000,
+                "the sweep does not end: {:?}",
+                self.core.sweep(sweep)
+            );
             self.act();
         }
     }
@@ -192,7 +254,8 @@ impl Simulation {
     }
 
     fn act(&mut self) {
-        // What is no trial's fault must not be the end of one: as in life, it happens now and then, but not to the same one every time.
+        // What is no trial's fault must not be the end of one: as in life, it happens now and then,
+        // but not to the same one every time.
         let fault = if self.is_on_the_edge() { u64::MAX } else { self.chance.below(1_000) };
         let node = self.chance.below(self.nodes.len() as u64) as usize;
         let mut bound = self.faults.breaks;
@@ -223,7 +286,8 @@ impl Simulation {
         }
     }
 
-    /// Nobody is heard for some time, in which the coordinator runs; or it stands still itself, for much longer.
+    /// Nobody is heard for some time, in which the coordinator runs; or it stands still itself, for
+    /// much longer.
     fn fall_silent(&mut self) {
         let ttl = self.config.lease_ttl_ms;
         if self.chance.below(4) == 0 {
@@ -240,22 +304,26 @@ impl Simulation {
         }
     }
 
-    /// Whether a few more losses would fail a trial that takes nothing down: those that are under way still come.
+    /// Whether a few more losses would fail a trial that takes nothing down: those that are under
+    /// way still come.
     fn is_on_the_edge(&self) -> bool {
         let last = self.config.max_losses - 3;
         let mut trials = self.core.durable().sweeps.values().flat_map(|s| &s.trials);
         let mut scorings = self.core.durable().sweeps.values().filter_map(|s| s.scoring.as_ref());
-        trials.any(|t| t.losses.alone >= last && !t.state.is_final() && Some(t.number.0) != self.faults.poison)
-            || scorings.any(|s| s.losses.alone >= last)
+        trials.any(|t| {
+            t.losses.alone >= last && !t.state.is_final() && Some(t.number.0) != self.faults.poison
+        }) || scorings.any(|s| s.losses.alone >= last)
     }
 
-    /// The coordinator hears something and decides what it can, a part of that, as if it had thought too long, or nothing before it hears more.
+    /// The coordinator hears something and decides what it can, a part of that, as if it had
+    /// thought too long, or nothing before it hears more.
     fn step(&mut self, input: Input) -> Option<Reply> {
         let step = self.core.hear(self.now, input).expect("no invariant is broken");
         let (mut events, mut effects) = (step.events, step.effects);
         if self.chance.below(4) > 0 {
             let chance = &mut self.chance;
-            let decided = self.core.decide(&mut || chance.below(4) > 0).expect("no invariant is broken");
+            let decided =
+                self.core.decide(&mut || chance.below(4) > 0).expect("no invariant is broken");
             events.extend(decided.events);
             effects.extend(decided.effects);
         }
@@ -328,7 +396,10 @@ impl Simulation {
         let jobs = self.nodes[at].jobs.values().filter(|job| !job.is_held).count() as u64;
         let pick = self.chance.below(jobs) as usize;
         let node = &mut self.nodes[at];
-        let Some((lease, job)) = node.jobs.iter_mut().filter(|(_, job)| !job.is_held).nth(pick) else { return };
+        let Some((lease, job)) = node.jobs.iter_mut().filter(|(_, job)| !job.is_held).nth(pick)
+        else {
+            return;
+        };
         if self.faults.uneven && self.chance.below(job.slowness) > 0 {
             return;
         }
@@ -347,7 +418,13 @@ impl Simulation {
             let outcome = if metrics.is_finite() { Outcome::Completed } else { Outcome::Diverged };
             let test = (job.grant.work == Work::Score).then_some(metrics.validation);
             node.jobs.remove(&lease);
-            let result = Finished { outcome, last: Some(metrics), test, seconds: 1.0, memory_bytes: Some(4096) };
+            let result = Finished {
+                outcome,
+                last: Some(metrics),
+                test,
+                seconds: 1.0,
+                memory_bytes: Some(4096),
+            };
             node.agent.on_event(RunnerEvent::Ended { lease, end: End::Finished(result) });
             node.obey();
         }
@@ -373,7 +450,9 @@ impl Simulation {
         for node in &mut self.nodes {
             node.disconnect();
         }
-        let recovered = Coordinator::recover(self.config, STORE, self.now, self.events.iter().cloned()).expect("the events fit");
+        let recovered =
+            Coordinator::recover(self.config, STORE, self.now, self.events.iter().cloned())
+                .expect("the events fit");
         // As text, because a diverged loss is NaN, which equals nothing.
         let same = format!("{:?}", recovered.durable()) == format!("{:?}", self.core.durable());
         assert!(same, "replay differs from live after {} events", self.events.len());
@@ -403,13 +482,22 @@ const STORE: StoreId = StoreId(7);
 pub const EPOCHS: u32 = 3;
 
 fn epochs(grant: &Grant) -> u32 {
-    let epochs = grant.assignment.get("epochs").or_else(|| grant.fixed.get("epochs")).and_then(|v| v.as_i64());
+    let epochs = grant
+        .assignment
+        .get("epochs")
+        .or_else(|| grant.fixed.get("epochs"))
+        .and_then(|v| v.as_i64());
     epochs.and_then(|epochs| u32::try_from(epochs).ok()).expect("the spec has epochs")
 }
 
-/// A training that is a function of its assignment: best at a learning rate of 0.01, diverging above 0.3.
+/// A training that is a function of its assignment: best at a learning rate of 0.01, diverging
+/// above 0.3.
 fn measure(grant: &Grant, epoch: u32) -> EpochMetrics {
-    let rate = grant.assignment.get("learning_rate").and_then(|v| v.as_f64()).expect("a learning rate is searched");
+    let rate = grant
+        .assignment
+        .get("learning_rate")
+        .and_then(|v| v.as_f64())
+        .expect("a learning rate is searched");
     let distance = (rate.log10() + 2.0).abs();
     let loss = if rate > 0.3 && epoch > 1 { f64::NAN } else { distance + 1.0 / f64::from(epoch) };
     let score = Score { loss, accuracy: Some(1.0 / (1.0 + distance)) };

@@ -6,7 +6,8 @@ use tonic::transport::{Channel, Endpoint};
 
 /// Runs a piece of asynchronous code to its end.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(future)
 }
 
@@ -20,7 +21,8 @@ pub async fn client(url: &str) -> SweepServiceClient<Channel> {
 pub fn until(url: &str, sweep: &str, done: impl Fn(&v1::Sweep) -> bool) -> v1::Sweep {
     block_on(async {
         let request = v1::WatchSweepRequest { sweep: sweep.to_owned() };
-        let mut stream = client(url).await.watch_sweep(request).await.expect("the sweep is there").into_inner();
+        let mut stream =
+            client(url).await.watch_sweep(request).await.expect("the sweep is there").into_inner();
         while let Some(view) = stream.message().await.expect("the stream goes on") {
             if done(&view) {
                 return view;
@@ -30,11 +32,13 @@ pub fn until(url: &str, sweep: &str, done: impl Fn(&v1::Sweep) -> bool) -> v1::S
     })
 }
 
-/// Waits until trial `trial` of a sweep has been trained for at least `epochs` epochs and is still running.
+/// Waits until trial `trial` of a sweep has been trained for at least `epochs` epochs and is still
+/// running.
 pub fn until_in_training(url: &str, sweep: &str, trial: u32, epochs: usize) -> v1::Trial {
     block_on(async {
         let request = v1::WatchTrialRequest { sweep: sweep.to_owned(), trial };
-        let mut stream = client(url).await.watch_trial(request).await.expect("the trial is there").into_inner();
+        let mut stream =
+            client(url).await.watch_trial(request).await.expect("the trial is there").into_inner();
         while let Some(view) = stream.message().await.expect("the stream goes on") {
             if view.curve.len() >= epochs && view.state() == v1::TrialState::Running {
                 return view;

@@ -1,5 +1,11 @@
-//! One or many slots, one process or five, calm or `kill -9`: the same export. With the programs that users start.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::print_stderr, reason = "tests say at once what failed")]
+//! One or many slots, one process or five, calm or `kill -9`: the same export. With the programs
+//! that users start.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests say at once what failed"
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -109,13 +115,18 @@ fn an_interrupted_run_is_resumed() {
     let (sweep, store) = (place.sweep(), place.store());
     let mut command = program("caviar");
     command.args(["run", &sweep, "--slots", "1", "--store", &store]);
-    let (mut run, ()) = Process::start_and_hear(&mut command, |line| line.starts_with("crash: ").then_some(()));
+    let (mut run, ()) =
+        Process::start_and_hear(&mut command, |line| line.starts_with("crash: ").then_some(()));
     run.signal(Signal::SIGINT);
     assert!(!run.wait(), "an interrupted run says so by its exit code");
     let left = wal(&store);
     assert!(!left.exists(), "{} is left: a store at rest is one file", left.display());
     let seen = caviar_ok(&["status", "crash", "--store", &store]);
-    assert!(seen.starts_with("sweep crash (number 1) is interrupted: ") && seen.contains("note  nobody runs it now; to go on: "), "{seen}");
+    assert!(
+        seen.starts_with("sweep crash (number 1) is interrupted: ")
+            && seen.contains("note  nobody runs it now; to go on: "),
+        "{seen}"
+    );
     caviar_ok(&["run", &sweep, "--resume", "--slots", "2", "--store", &store]);
     assert_eq!(&place.stored(), expected());
 }

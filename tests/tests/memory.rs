@@ -1,4 +1,5 @@
-//! `--memory` with the programs that users start: what does not fit is named and left to others, and results are the same.
+//! `--memory` with the programs that users start: what does not fit is named and left to others,
+//! and results are the same.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests say at once what failed")]
 
 use std::path::Path;
@@ -57,11 +58,29 @@ fn what_is_too_large_for_a_worker_is_named_and_trained_by_another() {
     let coordinator = Coordinator::start(&folder.path().join("wide.db"), None);
     caviar_ok(&["submit", &file, "--coordinator", &coordinator.url]);
     let mut command = program("caviar-worker");
-    command.args(["--coordinator", &coordinator.url, "--name", "small", "--slots", "2", "--memory", "2MiB"]).env("RUST_LOG", "warn");
+    command
+        .args([
+            "--coordinator",
+            &coordinator.url,
+            "--name",
+            "small",
+            "--slots",
+            "2",
+            "--memory",
+            "2MiB",
+        ])
+        .env("RUST_LOG", "warn");
     let _small = Process::start(&mut command);
-    let refusals = |notes: &[String]| notes.iter().filter(|note| note.contains("and --memory is 2.0 MiB: --memory ")).count();
-    let waits = until(&coordinator.url, "wide", |sweep| done(sweep) == 3 && refusals(&sweep.notes) == 3);
-    assert!(waits.notes.iter().all(|note| note.starts_with("worker small cannot train trial ")), "{:?}", waits.notes);
+    let refusals = |notes: &[String]| {
+        notes.iter().filter(|note| note.contains("and --memory is 2.0 MiB: --memory ")).count()
+    };
+    let waits =
+        until(&coordinator.url, "wide", |sweep| done(sweep) == 3 && refusals(&sweep.notes) == 3);
+    assert!(
+        waits.notes.iter().all(|note| note.starts_with("worker small cannot train trial ")),
+        "{:?}",
+        waits.notes
+    );
     let _large = worker(&coordinator.url, "large", 1);
     until(&coordinator.url, "wide", is_completed);
     assert_eq!(export("wide", &["--coordinator", &coordinator.url]), run(&["--slots", "1"]));
@@ -71,9 +90,13 @@ fn what_is_too_large_for_a_worker_is_named_and_trained_by_another() {
 fn a_run_that_can_go_no_further_says_which_memory_would_do() {
     let (folder, file) = place();
     let store = folder.path().join("wide.db");
-    let output = caviar(&["run", &file, "--store", text(&store), "--slots", "1", "--memory", "2MiB"]);
+    let output =
+        caviar(&["run", &file, "--store", text(&store), "--slots", "1", "--memory", "2MiB"]);
     let said = String::from_utf8_lossy(&output.stderr);
-    let enough = said.split("and --memory is 2.0 MiB: --memory ").nth(1).and_then(|rest| rest.split(' ').next());
+    let enough = said
+        .split("and --memory is 2.0 MiB: --memory ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
     let enough = enough.unwrap_or_else(|| panic!("it does not say what would do: {said}"));
     assert!(!output.status.success());
     caviar_ok(&["run", "--resume", "--store", text(&store), "--memory", enough]);

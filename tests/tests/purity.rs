@@ -1,11 +1,23 @@
-//! The search and the core cannot reach a runtime, the wire, a clock or a store: they do not depend on any.
+//! The search and the core cannot reach a runtime, the wire, a clock or a store: they do not depend
+//! on any.
 #![allow(clippy::expect_used, reason = "tests say at once what failed")]
 
 use std::process::Command;
 
 fn dependencies(package: &str) -> Vec<String> {
     let mut tree = Command::new(env!("CARGO"));
-    tree.args(["tree", "--offline", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
+    tree.args([
+        "tree",
+        "--offline",
+        "--package",
+        package,
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ]);
     let output = tree.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -17,7 +29,17 @@ fn pure_crates_depend_on_nothing_that_does_io() {
     for package in ["caviar-common", "caviar-search", "caviar-core"] {
         let found = dependencies(package);
         assert!(found.iter().any(|d| d == "serde"), "the list is real: {found:?}");
-        for forbidden in ["tokio", "tonic", "prost", "rusqlite", "mio", "hyper", "caviar-nn", "caviar-proto", "getrandom"] {
+        for forbidden in [
+            "tokio",
+            "tonic",
+            "prost",
+            "rusqlite",
+            "mio",
+            "hyper",
+            "caviar-nn",
+            "caviar-proto",
+            "getrandom",
+        ] {
             assert!(!found.iter().any(|d| d == forbidden), "{package} depends on {forbidden}");
         }
     }

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use caviar_tests::processes::{Coordinator, worker};
 
-/// A Python with these modules: `CAVIAR_PYTHON`, or the one on the path. Where there is none, it is said that the test is skipped.
+/// A Python with these modules: `CAVIAR_PYTHON`, or the one on the path. Where there is none, it is
+/// said that the test is skipped.
 fn python(modules: &str) -> Option<String> {
     let python = std::env::var("CAVIAR_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let mut probe = Command::new(&python);
@@ -16,7 +17,8 @@ fn python(modules: &str) -> Option<String> {
         return Some(python);
     }
     // Not by a macro, whose output is shown for tests that fail alone.
-    let _unheard = writeln!(std::io::stderr(), "skipped: no Python with {modules}; name one in CAVIAR_PYTHON");
+    let _unheard =
+        writeln!(std::io::stderr(), "skipped: no Python with {modules}; name one in CAVIAR_PYTHON");
     None
 }
 
@@ -31,7 +33,8 @@ fn a_generated_python_client_lists_services_submits_and_watches() {
     client.arg(root.join("python/client.py")).arg(root.join("../proto"));
     client.args([coordinator.url.trim_start_matches("http://"), "from-python"]);
     let output = client.output().expect("python runs");
-    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (said, failed) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{failed}");
     assert!(said.starts_with("SWEEP_STATE_COMPLETED 0.9"), "{said}");
 }
@@ -49,12 +52,23 @@ fn the_ask_and_tell_example_tunes_what_caviar_does_not_train() {
     };
     let programs = [begin(), begin()];
     let outputs = programs.map(|program| program.wait_with_output().expect("python ends"));
-    let said: String = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).collect();
-    let failed: String = outputs.iter().map(|output| String::from_utf8_lossy(&output.stderr).into_owned()).collect();
+    let said: String =
+        outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).collect();
+    let failed: String =
+        outputs.iter().map(|output| String::from_utf8_lossy(&output.stderr).into_owned()).collect();
     assert!(outputs.iter().all(|output| output.status.success()), "{said}\n{failed}");
-    let mut trials: Vec<u32> = said.lines().filter_map(|line| line.strip_prefix("trial ")?.split(':').next()?.parse().ok()).collect();
+    let mut trials: Vec<u32> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("trial ")?.split(':').next()?.parse().ok())
+        .collect();
     trials.sort_unstable();
     assert_eq!(trials, (0..24).collect::<Vec<_>>(), "each was run once: {said}");
     assert!(said.contains("stopped after epoch"), "{said}");
-    assert!(said.lines().filter(|line| line.starts_with("best trial") && line.contains("accuracy 0.9")).count() == 2, "{said}");
+    assert!(
+        said.lines()
+            .filter(|line| line.starts_with("best trial") && line.contains("accuracy 0.9"))
+            .count()
+            == 2,
+        "{said}"
+    );
 }

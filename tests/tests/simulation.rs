@@ -1,4 +1,5 @@
-//! The same sweep gives the same result, whatever goes wrong; what was stored is never lost; the budget is exact.
+//! The same sweep gives the same result, whatever goes wrong; what was stored is never lost; the
+//! budget is exact.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -31,7 +32,12 @@ fn outcome(simulation: &Simulation, sweep: caviar_common::ids::SweepId) -> Strin
     let view = simulation.core().sweep(sweep).expect("the sweep is there");
     let best = view.best.map(|t| (t.trial, t.objective));
     let decisions = decisions(&simulation.events);
-    format!("{:?}\n{best:?}\n{:?}\n{:?}\n{decisions:?}", simulation.result(sweep), view.test, view.rounds)
+    format!(
+        "{:?}\n{best:?}\n{:?}\n{:?}\n{decisions:?}",
+        simulation.result(sweep),
+        view.test,
+        view.rounds
+    )
 }
 
 fn calm(spec: &SweepSpec, slots: &[u32]) -> String {
@@ -51,7 +57,8 @@ fn stormy() -> Faults {
 
 /// What must hold of every log of events.
 fn check_events(events: &[Event], trials: u32) {
-    let (mut finished, mut stopped): (BTreeMap<u32, usize>, BTreeSet<u32>) = (BTreeMap::new(), BTreeSet::new());
+    let (mut finished, mut stopped): (BTreeMap<u32, usize>, BTreeSet<u32>) =
+        (BTreeMap::new(), BTreeSet::new());
     let (mut sampled, mut decided, mut last_lease) = (0, 0, 0);
     for event in events {
         match event {
@@ -75,7 +82,10 @@ fn check_events(events: &[Event], trials: u32) {
     }
     assert_eq!((sampled, decided), (trials, trials), "the budget is exact");
     assert!(finished.values().all(|n| *n == 1), "{finished:?}");
-    assert!((0..trials).all(|trial| finished.contains_key(&trial) || stopped.contains(&trial)), "{finished:?} {stopped:?}");
+    assert!(
+        (0..trials).all(|trial| finished.contains_key(&trial) || stopped.contains(&trial)),
+        "{finished:?} {stopped:?}"
+    );
 }
 
 #[test]
@@ -114,7 +124,8 @@ fn broken_connections_alone_cost_no_training() {
         let mut simulation = Simulation::new(seed, &[2, 1], Faults { breaks: 30, ..Faults::NONE });
         let sweep = simulation.submit(&spec);
         simulation.run(sweep, 20_000);
-        // No time passes here, so nothing but saying it again can bring back what a broken connection swallowed.
+        // No time passes here, so nothing but saying it again can bring back what a broken
+        // connection swallowed.
         let lost = |e: &&Event| matches!(e, Event::LeaseEnded { cause, .. } if *cause != LeaseEnd::NotHeld);
         assert_eq!(simulation.events.iter().find(lost), None);
         assert_eq!(outcome(&simulation, sweep), expected);
@@ -122,19 +133,29 @@ fn broken_connections_alone_cost_no_training() {
 }
 
 #[test]
-fn a_trial_that_takes_its_workers_down_fails_alone_whatever_the_slots_and_whatever_else_goes_wrong() {
+fn a_trial_that_takes_its_workers_down_fails_alone_whatever_the_slots_and_whatever_else_goes_wrong()
+{
     let spec = spec(ROUNDS);
     for poison in [0, 3, 17] {
         let poisoned = Faults { poison: Some(poison), ..Faults::NONE };
         let mut simulation = Simulation::new(1, &[1], poisoned);
         let sweep = simulation.submit(&spec);
         simulation.run(sweep, 20_000);
-        let failed: Vec<u32> = simulation.result(sweep).iter().filter(|t| t.state == TrialState::Failed).map(|t| t.trial.0).collect();
+        let failed: Vec<u32> = simulation
+            .result(sweep)
+            .iter()
+            .filter(|t| t.state == TrialState::Failed)
+            .map(|t| t.trial.0)
+            .collect();
         assert_eq!(failed, [poison]);
         let expected = outcome(&simulation, sweep);
         for slots in [&[2][..], &[4], &[8], &[2, 2], &[1, 1, 8]] {
             assert_eq!(run(2, &spec, slots, poisoned), expected, "{slots:?}");
-            assert_eq!(run(3, &spec, slots, Faults { poison: Some(poison), ..stormy() }), expected, "{slots:?}");
+            assert_eq!(
+                run(3, &spec, slots, Faults { poison: Some(poison), ..stormy() }),
+                expected,
+                "{slots:?}"
+            );
         }
     }
 }
@@ -144,7 +165,11 @@ fn two_processes_with_one_name_change_nothing() {
     let spec = spec(ROUNDS);
     let expected = calm(&spec, &[1]);
     for slots in [&[1][..], &[2, 1]] {
-        assert_eq!(run(4, &spec, slots, Faults { twins: true, ..Faults::NONE }), expected, "{slots:?}");
+        assert_eq!(
+            run(4, &spec, slots, Faults { twins: true, ..Faults::NONE }),
+            expected,
+            "{slots:?}"
+        );
         assert_eq!(run(5, &spec, slots, Faults { twins: true, ..stormy() }), expected, "{slots:?}");
     }
 }
@@ -156,7 +181,9 @@ fn a_grid_smaller_than_the_budget_ends_when_it_is_exhausted() {
     simulation.run(sweep, 0);
     let trials = simulation.result(sweep);
     assert_eq!(trials.len(), 9);
-    assert!(trials.iter().all(|t| t.state == TrialState::Completed || t.state == TrialState::Diverged));
+    assert!(
+        trials.iter().all(|t| t.state == TrialState::Completed || t.state == TrialState::Diverged)
+    );
 }
 
 proptest! {

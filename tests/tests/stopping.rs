@@ -1,6 +1,11 @@
-//! Stopping in virtual time: the same trials end at the same epochs, whatever the workers do; and in the order of arrival, the record
-//! tells how every decision came about.
-#![allow(clippy::expect_used, clippy::as_conversions, clippy::wildcard_enum_match_arm, reason = "tests say at once what failed")]
+//! Stopping in virtual time: the same trials end at the same epochs, whatever the workers do; and
+//! in the order of arrival, the record tells how every decision came about.
+#![allow(
+    clippy::expect_used,
+    clippy::as_conversions,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests say at once what failed"
+)]
 
 use std::collections::BTreeSet;
 
@@ -17,7 +22,8 @@ use proptest::prelude::*;
 /// Rungs at 2, 6 and 18.
 const EPOCHS: u32 = 20;
 const TRIALS: u32 = 30;
-const STRATEGIES: [Strategy; 4] = [Strategy::Zoom, Strategy::Tpe, Strategy::Random, Strategy::Sobol];
+const STRATEGIES: [Strategy; 4] =
+    [Strategy::Zoom, Strategy::Tpe, Strategy::Random, Strategy::Sobol];
 const RULES: [StoppingRule; 2] = [StoppingRule::Halving, StoppingRule::Median];
 
 fn spec(strategy: Strategy, stopping: StoppingRule) -> SweepSpec {
@@ -43,7 +49,12 @@ fn run(seed: u64, spec: &SweepSpec, slots: &[u32], faults: Faults) -> (Simulatio
 fn outcome((simulation, sweep): &(Simulation, SweepId)) -> String {
     let view = simulation.core().sweep(*sweep).expect("the sweep is there");
     let best = view.best.map(|t| (t.trial, t.objective));
-    format!("{:#?}\n{best:?}\n{:?}\n{:#?}", simulation.result(*sweep), view.test, decisions(&simulation.events))
+    format!(
+        "{:#?}\n{best:?}\n{:?}\n{:#?}",
+        simulation.result(*sweep),
+        view.test,
+        decisions(&simulation.events)
+    )
 }
 
 fn uneven() -> Faults {
@@ -59,15 +70,38 @@ fn stopping_stops_and_the_winner_was_trained_to_its_end() {
     for rule in RULES {
         let (simulation, sweep) = run(1, &spec(Strategy::Random, rule), &[1], Faults::NONE);
         let view = simulation.core().sweep(sweep).expect("the sweep is there");
-        assert!(view.counts.stopped > TRIALS / 4 && view.counts.completed > 0, "{rule:?}: {:?}", view.counts);
-        assert!(view.counts.diverged > 0 && view.counts.done() == TRIALS, "{rule:?}: {:?}", view.counts);
+        assert!(
+            view.counts.stopped > TRIALS / 4 && view.counts.completed > 0,
+            "{rule:?}: {:?}",
+            view.counts
+        );
+        assert!(
+            view.counts.diverged > 0 && view.counts.done() == TRIALS,
+            "{rule:?}: {:?}",
+            view.counts
+        );
         let best = view.best.expect("a trial completed");
-        assert_eq!((best.state, best.last.map(|last| last.epoch())), (TrialState::Completed, Some(best.epochs)));
+        assert_eq!(
+            (best.state, best.last.map(|last| last.epoch())),
+            (TrialState::Completed, Some(best.epochs))
+        );
         for trial in simulation.result(sweep) {
             let Some(stopped) = trial.stopped else { continue };
-            assert_eq!((trial.state, trial.curve.len() as u32), (TrialState::Stopped, stopped.epoch), "its curve ends at its rung");
-            assert!([2, 6, 18].contains(&stopped.epoch) && stopped.epoch < trial.epochs && 1 < stopped.rank && stopped.rank <= stopped.of);
-            assert_eq!(trial.objective, trial.last.and_then(|last| last.get(&Metric::ValidationLoss)));
+            assert_eq!(
+                (trial.state, trial.curve.len() as u32),
+                (TrialState::Stopped, stopped.epoch),
+                "its curve ends at its rung"
+            );
+            assert!(
+                [2, 6, 18].contains(&stopped.epoch)
+                    && stopped.epoch < trial.epochs
+                    && 1 < stopped.rank
+                    && stopped.rank <= stopped.of
+            );
+            assert_eq!(
+                trial.objective,
+                trial.last.and_then(|last| last.get(&Metric::ValidationLoss))
+            );
         }
     }
 }
@@ -80,7 +114,11 @@ fn the_same_trials_stop_at_the_same_epochs_on_one_two_or_eight_slots() {
             let expected = outcome(&run(1, &spec, &[8], Faults::NONE));
             for slots in [&[1][..], &[2], &[8], &[2, 1], &[1, 1, 1, 1], &[4, 8]] {
                 for seed in 0..4 {
-                    assert_eq!(outcome(&run(seed, &spec, slots, uneven())), expected, "{strategy:?} {rule:?} {slots:?} {seed}");
+                    assert_eq!(
+                        outcome(&run(seed, &spec, slots, uneven())),
+                        expected,
+                        "{strategy:?} {rule:?} {slots:?} {seed}"
+                    );
                 }
             }
         }
@@ -95,7 +133,8 @@ fn with_few_slots_what_is_needed_is_trained_first_and_little_is_wasted() {
         let (simulation, sweep) = run(seed, &spec, &[2], uneven());
         holds += simulation.holds();
         trained += simulation.trained();
-        counted += simulation.result(sweep).iter().map(|trial| trial.curve.len() as u64).sum::<u64>();
+        counted +=
+            simulation.result(sweep).iter().map(|trial| trial.curve.len() as u64).sum::<u64>();
     }
     assert!(holds > 0, "nothing was ever parked");
     assert!(trained * 4 < counted * 5, "{trained} epochs were trained, and {counted} counted");
@@ -111,7 +150,8 @@ fn decisions_in_the_order_of_arrival_can_be_taken_again_from_the_record() {
             spec.search.rounds = vec![12, 10, 8];
         }
         for seed in 0..6 {
-            let (simulation, sweep) = run(seed, &spec, &[2, 4], if seed % 2 == 0 { uneven() } else { stormy() });
+            let (simulation, sweep) =
+                run(seed, &spec, &[2, 4], if seed % 2 == 0 { uneven() } else { stormy() });
             let view = simulation.core().sweep(sweep).expect("the sweep is there");
             assert!(view.counts.stopped > 0 && view.counts.done() == TRIALS, "{:?}", view.counts);
             assert_eq!(replay_decisions(&simulation.events), Ok(Vec::new()), "{strategy:?} {seed}");

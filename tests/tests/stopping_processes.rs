@@ -1,5 +1,6 @@
-//! Early stopping with the programs that users start: one slot or eight, one process or three, a worker killed in the middle; the same
-//! export, and the slot of a trial that was stopped trains the next one.
+//! Early stopping with the programs that users start: one slot or eight, one process or three, a
+//! worker killed in the middle; the same export, and the slot of a trial that was stopped trains
+//! the next one.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests say at once what failed")]
 
 use std::path::Path;
@@ -17,7 +18,8 @@ use serde_json::Value;
 
 const TRIALS: usize = 20;
 
-/// Rungs at 2 and 6. With one slot for each trial in flight, nothing is parked; with one slot for all of them, much is.
+/// Rungs at 2 and 6. With one slot for each trial in flight, nothing is parked; with one slot for
+/// all of them, much is.
 const SWEEP: &str = r#"
 name = "rungs"
 seed = 11
@@ -52,8 +54,14 @@ fn expected() -> &'static Value {
     static EXPECTED: OnceLock<Value> = OnceLock::new();
     EXPECTED.get_or_init(|| {
         let value = place().run("1");
-        let (stopped, completed) = (count(&value, |t| &t["state"], "stopped"), count(&value, |t| &t["state"], "completed"));
-        assert!(stopped >= 5 && completed >= 2 && stopped + completed == TRIALS, "{stopped} stopped, {completed} completed");
+        let (stopped, completed) = (
+            count(&value, |t| &t["state"], "stopped"),
+            count(&value, |t| &t["state"], "completed"),
+        );
+        assert!(
+            stopped >= 5 && completed >= 2 && stopped + completed == TRIALS,
+            "{stopped} stopped, {completed} completed"
+        );
         let ranked = count(&value, |t| &t["reason"]["source"], "ranked");
         assert!(ranked >= TRIALS / 2, "{ranked} trials were chosen by the model");
         value
@@ -95,10 +103,13 @@ fn what_was_decided_in_the_order_of_arrival_is_decided_again_from_the_record() {
     let export = place.run("2");
     assert!(count(&export, |t| &t["state"], "stopped") > 0, "nothing was stopped");
     let mut store = SqliteStore::open(Path::new(&place.store())).expect("nobody has the store");
-    let mut events: Vec<Event> = store.load().expect("the store can be read").into_iter().map(|(_, event)| event).collect();
+    let mut events: Vec<Event> =
+        store.load().expect("the store can be read").into_iter().map(|(_, event)| event).collect();
     assert_eq!(replay_decisions(&events), Ok(Vec::new()));
     // A record of something else is found out: one result less was seen.
-    let sampled = events.iter_mut().filter_map(|event| if let Event::TrialSampled { reason, .. } = event { Some(reason) } else { None });
+    let sampled = events.iter_mut().filter_map(|event| {
+        if let Event::TrialSampled { reason, .. } = event { Some(reason) } else { None }
+    });
     let mut sampled: Vec<&mut Reason> = sampled.collect();
     assert_eq!(sampled.len(), TRIALS);
     sampled.last_mut().expect("there are trials").seen -= 1;
@@ -134,19 +145,38 @@ fn the_slot_of_a_stopped_trial_trains_the_next_one_while_the_others_go_on() {
     let (trial, sweep) = block_on(async {
         let mut client = client(&coordinator.url).await;
         let request = v1::WatchSweepRequest { sweep: "rungs".to_owned() };
-        let mut sweeps = client.watch_sweep(request).await.expect("the sweep is there").into_inner();
-        while sweeps.message().await.expect("the stream goes on").expect("a trial stops").counts.is_none_or(|c| c.stopped == 0) {}
+        let mut sweeps =
+            client.watch_sweep(request).await.expect("the sweep is there").into_inner();
+        while sweeps
+            .message()
+            .await
+            .expect("the stream goes on")
+            .expect("a trial stops")
+            .counts
+            .is_none_or(|c| c.stopped == 0)
+        {}
         let request = v1::WatchTrialRequest { sweep: "rungs".to_owned(), trial: 4 };
-        let mut trials = client.watch_trial(request).await.expect("a stop makes room for another").into_inner();
+        let mut trials =
+            client.watch_trial(request).await.expect("a stop makes room for another").into_inner();
         loop {
             let trial = trials.message().await.expect("the stream goes on").expect("it is trained");
             if !trial.curve.is_empty() {
                 let request = v1::GetSweepRequest { sweep: "rungs".to_owned() };
-                return (trial, client.get_sweep(request).await.expect("the sweep is there").into_inner());
+                return (
+                    trial,
+                    client.get_sweep(request).await.expect("the sweep is there").into_inner(),
+                );
             }
         }
     });
     let counts = sweep.counts.expect("a sweep has counts");
-    assert_eq!((counts.completed, counts.diverged, counts.failed), (0, 0, 0), "no other slot was free");
-    assert!(trial.reason.is_some_and(|reason| reason.seen >= 2), "one that passed, and one that was stopped");
+    assert_eq!(
+        (counts.completed, counts.diverged, counts.failed),
+        (0, 0, 0),
+        "no other slot was free"
+    );
+    assert!(
+        trial.reason.is_some_and(|reason| reason.seen >= 2),
+        "one that passed, and one that was stopped"
+    );
 }

@@ -1,5 +1,6 @@
-//! `docs/sweep-file.md` tells the truth: its table of mistakes is what `caviar` says of them, and its table of hyperparameters is the
-//! one that files are checked against. With `CAVIAR_UPDATE_DOCS=1` the test writes the tables instead.
+//! `docs/sweep-file.md` tells the truth: its table of mistakes is what `caviar` says of them, and
+//! its table of hyperparameters is the one that files are checked against. With
+//! `CAVIAR_UPDATE_DOCS=1` the test writes the tables instead.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests say at once what failed")]
 
 use std::path::{Path, PathBuf};
@@ -28,7 +29,8 @@ rounds = [30, 20, 10]
 parallelism = 4
 "#;
 
-/// What is wrong, what stands in the good file, and what is written instead. A change of `mine.csv` begins with `csv:`.
+/// What is wrong, what stands in the good file, and what is written instead. A change of `mine.csv`
+/// begins with `csv:`.
 const MISTAKES: [(&str, &str, &str); 32] = [
     ("a key that does not exist", "seed = 7", "sede = 7"),
     ("a section that does not exist", "[fixed]", "[fix]"),
@@ -42,19 +44,43 @@ const MISTAKES: [(&str, &str, &str); 32] = [
     ("a value out of range", "epochs = 30", "epochs = 0"),
     ("no choices", "choices = [\"relu\", \"tanh\"]", "choices = []"),
     ("an unknown choice", "choices = [\"relu\", \"tanh\"]", "choices = [\"relu\", \"swish\"]"),
-    ("a `when` on an absent parameter", "high = 0.999 }", "high = 0.999, when = { schedule = [\"cosine\"] } }"),
-    ("a `when` on a range", "[\"relu\", \"tanh\"] }", "[\"relu\", \"tanh\"], when = { learning_rate = [0.1] } }"),
-    ("a `when` that never holds", "[\"relu\", \"tanh\"] }", "[\"relu\", \"tanh\"], when = { units = [256] } }"),
+    (
+        "a `when` on an absent parameter",
+        "high = 0.999 }",
+        "high = 0.999, when = { schedule = [\"cosine\"] } }",
+    ),
+    (
+        "a `when` on a range",
+        "[\"relu\", \"tanh\"] }",
+        "[\"relu\", \"tanh\"], when = { learning_rate = [0.1] } }",
+    ),
+    (
+        "a `when` that never holds",
+        "[\"relu\", \"tanh\"] }",
+        "[\"relu\", \"tanh\"], when = { units = [256] } }",
+    ),
     ("fixed and searched at once", "epochs = 30", "epochs = 30\nunits = 64"),
     ("a hyperparameter without effect", "optimizer = \"momentum\"", "optimizer = \"adam\""),
     ("rounds that do not add up", "rounds = [30, 20, 10]", "rounds = [30, 20]"),
     ("rounds with a strategy that has none", "strategy = \"rounds\"\n", ""),
     ("an unknown strategy", "strategy = \"rounds\"\n", "strategy = \"bayes\"\n"),
     ("an unknown order", "parallelism = 4", "order = \"fast\""),
-    ("a warm start of a strategy that does not learn", "parallelism = 4", "warm_start = \"earlier\""),
+    (
+        "a warm start of a strategy that does not learn",
+        "parallelism = 4",
+        "warm_start = \"earlier\"",
+    ),
     ("an unknown stopping rule", "parallelism = 4", "[stopping]\nrule = \"half\""),
-    ("more grid points than trials", "strategy = \"rounds\"\ntrials = 60\nrounds = [30, 20, 10]", "strategy = \"grid\"\ntrials = 1"),
-    ("a network too large to train", "low = 32, high = 128", "low = 32, high = 8192 }\nlayers = { low = 1, high = 9"),
+    (
+        "more grid points than trials",
+        "strategy = \"rounds\"\ntrials = 60\nrounds = [30, 20, 10]",
+        "strategy = \"grid\"\ntrials = 1",
+    ),
+    (
+        "a network too large to train",
+        "low = 32, high = 128",
+        "low = 32, high = 8192 }\nlayers = { low = 1, high = 9",
+    ),
     ("no name", "name = \"mine\"\n", ""),
     ("a data file that is not there", "mine.csv", "yours.csv"),
     ("a label column that is not there", "label = \"kind\"", "label = \"species\""),
@@ -65,7 +91,8 @@ const MISTAKES: [(&str, &str, &str); 32] = [
 ];
 
 fn good_csv() -> String {
-    let row = |i: usize| format!("{}.5,{}.5,{}\n", i, i + 1, if i.is_multiple_of(2) { "a" } else { "b" });
+    let row =
+        |i: usize| format!("{}.5,{}.5,{}\n", i, i + 1, if i.is_multiple_of(2) { "a" } else { "b" });
     format!("width,height,kind\n{}", (0..40).map(row).collect::<String>())
 }
 
@@ -95,12 +122,18 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
 
 fn cell(text: &str) -> String {
     let shown = text.strip_prefix("csv:").unwrap_or(text).trim().replace('|', "\\|");
-    let code = |line: &str| if line.contains('`') { format!("`` {line} ``") } else { format!("`{line}`") };
-    if shown.is_empty() { "(left out)".to_owned() } else { shown.lines().map(code).collect::<Vec<_>>().join(" ") }
+    let code =
+        |line: &str| if line.contains('`') { format!("`` {line} ``") } else { format!("`{line}`") };
+    if shown.is_empty() {
+        "(left out)".to_owned()
+    } else {
+        shown.lines().map(code).collect::<Vec<_>>().join(" ")
+    }
 }
 
 fn mistakes() -> String {
-    let mut table = String::from("| what is wrong | as written | what Caviar says |\n|---|---|---|\n");
+    let mut table =
+        String::from("| what is wrong | as written | what Caviar says |\n|---|---|---|\n");
     for (what, from, to) in MISTAKES {
         let said = complaint(from, to);
         assert_eq!(said.lines().count(), 1, "one mistake is one line:\n{said}");
@@ -111,12 +144,21 @@ fn mistakes() -> String {
 }
 
 fn hyperparameters() -> String {
-    let mut table = String::from("| name | values | default | scale when searched | has an effect with |\n|---|---|---|---|---|\n");
+    let mut table = String::from(
+        "| name | values | default | scale when searched | has an effect with |\n|---|---|---|---|---|\n",
+    );
     for row in &TABLE {
-        let name = if row.name == "units_1" { "`units_1`, `units_2`, ...".to_owned() } else { format!("`{}`", row.name) };
-        let needs = row.needs.map_or(String::new(), |(other, values)| format!("{other} {}", values.join(", ")));
+        let name = if row.name == "units_1" {
+            "`units_1`, `units_2`, ...".to_owned()
+        } else {
+            format!("`{}`", row.name)
+        };
+        let needs = row
+            .needs
+            .map_or(String::new(), |(other, values)| format!("{other} {}", values.join(", ")));
         let scale = if row.legal().starts_with("one of") { "" } else { scale(row.scale) };
-        table += &format!("| {name} | {} | {} | {scale} | {needs} |\n", row.legal(), row.default_text());
+        table +=
+            &format!("| {name} | {} | {} | {scale} | {needs} |\n", row.legal(), row.default_text());
     }
     table
 }
@@ -136,9 +178,13 @@ fn check(mark: &str, expected: &str) {
     let (before, rest) = text.split_once(&begin).expect("the document has the mark");
     let (found, after) = rest.split_once(&end).expect("the document has the mark");
     if std::env::var_os("CAVIAR_UPDATE_DOCS").is_some() {
-        std::fs::write(document(), format!("{before}{begin}{expected}{end}{after}")).expect("the document can be written");
+        std::fs::write(document(), format!("{before}{begin}{expected}{end}{after}"))
+            .expect("the document can be written");
     } else {
-        assert_eq!(found, expected, "docs/sweep-file.md is out of date: run this test with CAVIAR_UPDATE_DOCS=1");
+        assert_eq!(
+            found, expected,
+            "docs/sweep-file.md is out of date: run this test with CAVIAR_UPDATE_DOCS=1"
+        );
     }
 }
 
@@ -152,7 +198,10 @@ fn the_tables_of_the_documentation_are_true() {
 fn every_mistake_of_a_file_is_reported_at_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let sweep = folder.path().join("mine.toml");
-    let file = GOOD.replace("epochs = 30", "epochs = 0").replace("low = 32", "low = 0").replace("\"kind\"", "\"species\"");
+    let file = GOOD
+        .replace("epochs = 30", "epochs = 0")
+        .replace("low = 32", "low = 0")
+        .replace("\"kind\"", "\"species\"");
     std::fs::write(&sweep, file).expect("the folder can be written");
     std::fs::write(folder.path().join("mine.csv"), good_csv()).expect("the folder can be written");
     let output = caviar(&["run", &sweep.to_string_lossy()]);

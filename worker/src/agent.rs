@@ -1,4 +1,5 @@
-//! What a worker holds and what it still has to say: a pure state machine, without tokio, a clock or I/O.
+//! What a worker holds and what it still has to say: a pure state machine, without tokio, a clock
+//! or I/O.
 //!
 //! ```text
 //!              hello / disconnected / on_message                on_event
@@ -7,21 +8,25 @@
 //!                        next_message                        next_command
 //! ```
 //!
-//! A lease is [`Stage::Waiting`] for a slot, then [`Stage::Running`], now and then [`Stage::Held`] for others, then [`Stage::Finished`]
-//! until the coordinator says that its end is stored. What is not acknowledged is kept, and said again on the next connection. Messages are made when the link asks for
-//! one, so everything that has come together by then goes out in one report.
+//! A lease is [`Stage::Waiting`] for a slot, then [`Stage::Running`], now and then [`Stage::Held`]
+//! for others, then [`Stage::Finished`] until the coordinator says that its end is stored. What is
+//! not acknowledged is kept, and said again on the next connection. Messages are made when the link
+//! asks for one, so everything that has come together by then goes out in one report.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, TrialNumber};
 use caviar_common::limits::{MAX_PARKED, MAX_SLOTS};
-use caviar_common::message::{Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker};
+use caviar_common::message::{
+    Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker,
+};
 use caviar_common::metric::EpochMetrics;
 
 use crate::outbox::Outbox;
 
-/// Releases that may wait to be sent before nothing more is read: a peer that grants without end and never reads meets this limit.
+/// Releases that may wait to be sent before nothing more is read: a peer that grants without end
+/// and never reads meets this limit.
 const MAX_RELEASES: usize = 4_096;
 
 /// Who the worker is.
@@ -48,7 +53,8 @@ pub struct Task {
     pub attempt: AttemptNumber,
 }
 
-/// What the agent wants of the runners. Every `Start` is answered by one [`RunnerEvent::Ended`], cancelled or not.
+/// What the agent wants of the runners. Every `Start` is answered by one [`RunnerEvent::Ended`],
+/// cancelled or not.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Train this.
@@ -180,9 +186,11 @@ pub struct Agent {
     /// The store that granted `leases`; none before the first Welcome.
     store: Option<StoreId>,
     leases: BTreeMap<LeaseId, Held>,
-    /// Runners that were told to stop and have not ended yet. They hold no lease any more, but still a slot.
+    /// Runners that were told to stop and have not ended yet. They hold no lease any more, but
+    /// still a slot.
     ending: BTreeSet<LeaseId>,
-    /// Given back and not said yet. A release needs no acknowledgement: what the next Hello does not list is given back too.
+    /// Given back and not said yet. A release needs no acknowledgement: what the next Hello does
+    /// not list is given back too.
     releases: VecDeque<(LeaseId, Release)>,
     commands: VecDeque<Command>,
     /// The lease that spoke last; the others are asked first, so that none speaks alone.
@@ -205,7 +213,8 @@ impl Agent {
         }
     }
 
-    /// A connection begins: what to say first. Everything unacknowledged is due again, once the coordinator has answered.
+    /// A connection begins: what to say first. Everything unacknowledged is due again, once the
+    /// coordinator has answered.
     pub fn hello(&mut self) -> Hello {
         self.disconnected();
         self.link = Link::Greeting;
@@ -222,7 +231,8 @@ impl Agent {
         }
     }
 
-    /// The connection is lost. Runners go on, parked ones as soon as there is a slot: nobody could say when they are to.
+    /// The connection is lost. Runners go on, parked ones as soon as there is a slot: nobody could
+    /// say when they are to.
     pub fn disconnected(&mut self) {
         self.link = Link::Down;
         self.releases.clear();
@@ -244,7 +254,9 @@ impl Agent {
                     held.outbox.acknowledge(epoch);
                 }
             }
-            ToWorker::Ack { lease, stored: Stored::Finished } | ToWorker::Revoke { lease, .. } | ToWorker::Stop { lease, .. } => {
+            ToWorker::Ack { lease, stored: Stored::Finished }
+            | ToWorker::Revoke { lease, .. }
+            | ToWorker::Stop { lease, .. } => {
                 self.forget(lease);
             }
             ToWorker::Park { lease } => self.park(lease),
@@ -258,7 +270,8 @@ impl Agent {
         }
     }
 
-    /// A runner said something. What it says of a lease that is no longer held has no value any more.
+    /// A runner said something. What it says of a lease that is no longer held has no value any
+    /// more.
     pub fn on_event(&mut self, event: RunnerEvent) {
         match event {
             RunnerEvent::Epoch { lease, metrics } => {
@@ -286,7 +299,12 @@ impl Agent {
     /// Give back what is unfinished, hand in what is finished, take nothing new.
     pub fn stop(&mut self) {
         self.mode = Mode::Stopping;
-        let active: Vec<LeaseId> = self.leases.iter().filter(|(_, held)| held.is_active()).map(|(lease, _)| *lease).collect();
+        let active: Vec<LeaseId> = self
+            .leases
+            .iter()
+            .filter(|(_, held)| held.is_active())
+            .map(|(lease, _)| *lease)
+            .collect();
         for lease in active {
             self.forget(lease);
             self.release(lease, Release::Drained);
@@ -303,7 +321,11 @@ impl Agent {
         }
         let after = (Bound::Excluded(self.last_speaker), Bound::Unbounded);
         let up_to = (Bound::Unbounded, Bound::Included(self.last_speaker));
-        let mut speaker = self.leases.range(after).chain(self.leases.range(up_to)).filter(|(_, held)| held.has_unsent());
+        let mut speaker = self
+            .leases
+            .range(after)
+            .chain(self.leases.range(up_to))
+            .filter(|(_, held)| held.has_unsent());
         let lease = *speaker.next()?.0;
         self.last_speaker = lease;
         self.leases.get_mut(&lease)?.next_message(lease)
@@ -311,7 +333,8 @@ impl Agent {
 
     /// Whether [`Self::next_message`] has something to say.
     pub fn has_message(&self) -> bool {
-        self.link == Link::Up && (!self.releases.is_empty() || self.leases.values().any(Held::has_unsent))
+        self.link == Link::Up
+            && (!self.releases.is_empty() || self.leases.values().any(Held::has_unsent))
     }
 
     /// Whether more of what the coordinator says may be read.
@@ -326,7 +349,10 @@ impl Agent {
 
     /// Whether the worker has been asked to leave, holds nothing, and has said so.
     pub fn may_exit(&self) -> bool {
-        self.mode != Mode::Serving && self.leases.is_empty() && self.ending.is_empty() && self.releases.is_empty()
+        self.mode != Mode::Serving
+            && self.leases.is_empty()
+            && self.ending.is_empty()
+            && self.releases.is_empty()
     }
 
     /// What a held lease is for.
@@ -356,19 +382,31 @@ impl Agent {
         if self.mode != Mode::Serving {
             return self.release(lease, Release::Drained);
         }
-        // A runner that is still stopping for a lease of this number, from another store, could not be told from a new one.
+        // A runner that is still stopping for a lease of this number, from another store, could not
+        // be told from a new one.
         if !self.has_room() || self.ending.contains(&lease) {
             return self.release(lease, Release::Declined);
         }
-        let task = Task { sweep: grant.sweep_name.clone(), trial: grant.trial, attempt: grant.attempt };
-        self.leases.insert(lease, Held { task, stage: Stage::Waiting(grant), is_parked: false, outbox: Outbox::default() });
+        let task =
+            Task { sweep: grant.sweep_name.clone(), trial: grant.trial, attempt: grant.attempt };
+        self.leases.insert(
+            lease,
+            Held {
+                task,
+                stage: Stage::Waiting(grant),
+                is_parked: false,
+                outbox: Outbox::default(),
+            },
+        );
         self.fill_slots();
     }
 
-    /// A slot is free, or will be once its runner has stopped; and the ends that nobody acknowledges do not pile up.
+    /// A slot is free, or will be once its runner has stopped; and the ends that nobody
+    /// acknowledges do not pile up.
     fn has_room(&self) -> bool {
         let slots = usize_of(self.identity.slots);
-        let active = self.leases.values().filter(|held| held.is_active() && !held.is_parked).count();
+        let active =
+            self.leases.values().filter(|held| held.is_active() && !held.is_parked).count();
         active < slots && self.leases.len().saturating_sub(self.parked()) < slots.saturating_mul(2)
     }
 
@@ -378,9 +416,12 @@ impl Agent {
 
     /// Starts what waits, and lets go on what was held and is parked no more.
     fn fill_slots(&mut self) {
-        let running = self.leases.values().filter(|held| matches!(held.stage, Stage::Running)).count();
-        let free = usize_of(self.identity.slots).saturating_sub(running.saturating_add(self.ending.len()));
-        let wants = |held: &Held| !held.is_parked && matches!(held.stage, Stage::Waiting(_) | Stage::Held);
+        let running =
+            self.leases.values().filter(|held| matches!(held.stage, Stage::Running)).count();
+        let free =
+            usize_of(self.identity.slots).saturating_sub(running.saturating_add(self.ending.len()));
+        let wants =
+            |held: &Held| !held.is_parked && matches!(held.stage, Stage::Waiting(_) | Stage::Held);
         for (lease, held) in self.leases.iter_mut().filter(|(_, held)| wants(held)).take(free) {
             let command = match std::mem::replace(&mut held.stage, Stage::Running) {
                 Stage::Waiting(grant) => Command::Start(grant),
@@ -410,7 +451,9 @@ impl Agent {
     fn on_end(&mut self, lease: LeaseId, end: End) {
         let Some(held) = self.leases.get_mut(&lease) else { return };
         match end {
-            End::Finished(result) => held.stage = Stage::Finished { result: Box::new(result), is_sent: false },
+            End::Finished(result) => {
+                held.stage = Stage::Finished { result: Box::new(result), is_sent: false }
+            }
             End::Unable { message } => {
                 self.leases.remove(&lease);
                 self.release(lease, Release::Unable { message });
@@ -434,7 +477,8 @@ impl Agent {
         }
     }
 
-    /// Gives back a lease that is no longer among `leases`. Without a connection there is nothing to say: the next Hello does not list it.
+    /// Gives back a lease that is no longer among `leases`. Without a connection there is nothing
+    /// to say: the next Hello does not list it.
     fn release(&mut self, lease: LeaseId, release: Release) {
         if self.link != Link::Down {
             self.releases.push_back((lease, release));

@@ -39,7 +39,11 @@ impl Control {
         let mut waited = Duration::ZERO;
         if *held && !is_stopped() {
             let since = Instant::now();
-            drop(self.changed.wait_while(held, |held| *held && !is_stopped()).unwrap_or_else(PoisonError::into_inner));
+            drop(
+                self.changed
+                    .wait_while(held, |held| *held && !is_stopped())
+                    .unwrap_or_else(PoisonError::into_inner),
+            );
             waited = since.elapsed();
         }
         (!is_stopped()).then_some(waited)

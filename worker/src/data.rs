@@ -7,7 +7,8 @@ use caviar_nn::data::{DataError, prepare};
 use caviar_nn::data_bytes;
 use caviar_nn::examples::Splits;
 
-/// Data sets that stay in memory between two trials. What a trial uses stays in any case, so that it is never read twice.
+/// Data sets that stay in memory between two trials. What a trial uses stays in any case, so that
+/// it is never read twice.
 const MAX_CACHED: usize = 4;
 
 /// Why there is no data to train on.
@@ -17,7 +18,9 @@ pub(crate) enum LoadError {
     #[error("the data cannot be read here: {0}")]
     Data(#[from] DataError),
     /// It is other data than the sweep's.
-    #[error("data.source {source_name:?} differs from what the coordinator read: its digest here is {found}, the sweep's is {expected}")]
+    #[error(
+        "data.source {source_name:?} differs from what the coordinator read: its digest here is {found}, the sweep's is {expected}"
+    )]
     Differs {
         /// Where it was read.
         source_name: String,
@@ -28,7 +31,8 @@ pub(crate) enum LoadError {
     },
 }
 
-/// What names one data set. The digest is part of it: a file may be replaced while the worker lives.
+/// What names one data set. The digest is part of it: a file may be replaced while the worker
+/// lives.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) data: &'a DataSpec,
@@ -41,13 +45,19 @@ struct Entry {
     data: DataSpec,
     seed: u64,
     digest: String,
-    /// Locked while it is read, so that slots that want the same data wait for the one that reads it.
+    /// Locked while it is read, so that slots that want the same data wait for the one that reads
+    /// it.
     cell: Arc<Mutex<Option<Arc<Splits>>>>,
 }
 
 impl Entry {
     fn new(wanted: Wanted<'_>) -> Self {
-        Self { data: wanted.data.clone(), seed: wanted.seed, digest: wanted.digest.to_owned(), cell: Arc::default() }
+        Self {
+            data: wanted.data.clone(),
+            seed: wanted.seed,
+            digest: wanted.digest.to_owned(),
+            cell: Arc::default(),
+        }
     }
 
     fn is(&self, wanted: Wanted<'_>) -> bool {
@@ -56,7 +66,8 @@ impl Entry {
 
     /// Whether it is being read, or a trial has it.
     fn is_used(&self) -> bool {
-        Arc::strong_count(&self.cell) > 1 || lock(&self.cell).as_ref().is_some_and(|splits| Arc::strong_count(splits) > 1)
+        Arc::strong_count(&self.cell) > 1
+            || lock(&self.cell).as_ref().is_some_and(|splits| Arc::strong_count(splits) > 1)
     }
 }
 
@@ -68,7 +79,8 @@ pub(crate) struct DataCache {
 }
 
 impl DataCache {
-    /// The splits of the data, read if no slot has read them yet. A failure is not remembered: the next trial tries again.
+    /// The splits of the data, read if no slot has read them yet. A failure is not remembered: the
+    /// next trial tries again.
     pub(crate) fn get(&self, wanted: Wanted<'_>) -> Result<Arc<Splits>, LoadError> {
         let cell = self.cell(wanted);
         let mut cell = lock(&cell);
@@ -78,14 +90,21 @@ impl DataCache {
         let (splits, summary) = prepare(wanted.data, wanted.seed)?;
         if summary.digest != wanted.digest {
             let source_name = wanted.data.source.clone();
-            return Err(LoadError::Differs { source_name, found: summary.digest, expected: wanted.digest.to_owned() });
+            return Err(LoadError::Differs {
+                source_name,
+                found: summary.digest,
+                expected: wanted.digest.to_owned(),
+            });
         }
         Ok(Arc::clone(cell.insert(Arc::new(splits))))
     }
 
     /// Bytes of all data that is here. Waits for data that is being read.
     pub(crate) fn bytes(&self) -> u64 {
-        lock(&self.entries).iter().filter_map(|entry| lock(&entry.cell).as_deref().map(data_bytes)).sum()
+        lock(&self.entries)
+            .iter()
+            .filter_map(|entry| lock(&entry.cell).as_deref().map(data_bytes))
+            .sum()
     }
 
     /// Drops what no trial has.
@@ -108,7 +127,8 @@ impl DataCache {
     }
 }
 
-/// A slot that panicked while it held the lock left nothing half-done: there is data, or there is none.
+/// A slot that panicked while it held the lock left nothing half-done: there is data, or there is
+/// none.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -135,7 +155,8 @@ mod tests {
         let wanted = Wanted { data: &data, seed: 7, digest: &digest };
         let cache = DataCache::default();
         let all: Vec<Arc<Splits>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| cache.get(wanted).unwrap())).collect();
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| cache.get(wanted).unwrap())).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(all.iter().all(|splits| Arc::ptr_eq(splits, &all[0])));
@@ -148,7 +169,12 @@ mod tests {
         let data = digits(0.2);
         let cache = DataCache::default();
         let error = cache.get(Wanted { data: &data, seed: 7, digest: "0123" }).unwrap_err();
-        assert!(error.to_string().starts_with("data.source \"builtin:digits\" differs from what the coordinator read"), "{error}");
+        assert!(
+            error.to_string().starts_with(
+                "data.source \"builtin:digits\" differs from what the coordinator read"
+            ),
+            "{error}"
+        );
         let absent = DataSpec { source: "/nowhere/at-all.csv".to_owned(), ..data };
         let error = cache.get(Wanted { data: &absent, seed: 7, digest: "0123" }).unwrap_err();
         assert!(error.to_string().contains("/nowhere/at-all.csv"), "{error}");

@@ -1,4 +1,5 @@
-//! The one task of a worker: it carries messages between the agent, the runners and the connection, and keeps the connection up.
+//! The one task of a worker: it carries messages between the agent, the runners and the connection,
+//! and keeps the connection up.
 //!
 //! ```text
 //! loop: dial -> converse until the connection is lost -> pause      meanwhile: runner events, the stop signal
@@ -41,8 +42,23 @@ pub(crate) struct Driver<S> {
 }
 
 impl<S: Future<Output = ()>> Driver<S> {
-    pub(crate) fn new(agent: Agent, runners: Runners, events: mpsc::Receiver<RunnerEvent>, endpoint: Endpoint, stop: S) -> Self {
-        Self { agent, runners, events, endpoint, stop: Box::pin(stop), leave_by: None, pace: Pace::new(), logged: None }
+    pub(crate) fn new(
+        agent: Agent,
+        runners: Runners,
+        events: mpsc::Receiver<RunnerEvent>,
+        endpoint: Endpoint,
+        stop: S,
+    ) -> Self {
+        Self {
+            agent,
+            runners,
+            events,
+            endpoint,
+            stop: Box::pin(stop),
+            leave_by: None,
+            pace: Pace::new(),
+            logged: None,
+        }
     }
 
     /// Works until it is told to leave.
@@ -64,7 +80,8 @@ impl<S: Future<Output = ()>> Driver<S> {
     /// None if it is time to leave.
     async fn connect(&mut self) -> Option<Result<Connection, Loss>> {
         let hello = self.agent.hello();
-        self.meanwhile(Connection::open(self.endpoint.clone(), hello, self.pace.dial_timeout())).await
+        self.meanwhile(Connection::open(self.endpoint.clone(), hello, self.pace.dial_timeout()))
+            .await
     }
 
     /// Speaks and listens until the connection is lost, or it is time to leave.
@@ -107,7 +124,8 @@ impl<S: Future<Output = ()>> Driver<S> {
         None
     }
 
-    /// One thing that has nothing to do with the connection. Nothing is lost when the future is dropped.
+    /// One thing that has nothing to do with the connection. Nothing is lost when the future is
+    /// dropped.
     async fn tend(&mut self) {
         let leave_by = self.leave_by;
         tokio::select! {
@@ -152,7 +170,9 @@ impl<S: Future<Output = ()>> Driver<S> {
                     tracing::debug!(sweep = %task.sweep, trial = %task.trial, attempt = %task.attempt, parks, "trial parked, or goes on");
                 }
             }
-            ToWorker::Drain => tracing::info!(held = self.agent.held(), "draining: finishing what is held"),
+            ToWorker::Drain => {
+                tracing::info!(held = self.agent.held(), "draining: finishing what is held")
+            }
             ToWorker::Grant(_) | ToWorker::Ack { .. } => {}
         }
         self.agent.on_message(message);
@@ -185,7 +205,8 @@ impl<S: Future<Output = ()>> Driver<S> {
                 Command::Start(grant) => {
                     let lease = grant.lease;
                     if let Err(error) = self.runners.start(grant) {
-                        let end = End::Unable { message: format!("no thread to train in: {error}") };
+                        let end =
+                            End::Unable { message: format!("no thread to train in: {error}") };
                         self.log_end(lease, &end);
                         self.agent.on_event(RunnerEvent::Ended { lease, end });
                     }
@@ -223,8 +244,13 @@ impl<S: Future<Output = ()>> Driver<S> {
             return;
         }
         match &loss {
-            Loss::Broken(why) => tracing::warn!(held = self.agent.held(), "no connection to {url}, trying again until there is: {why}"),
-            Loss::Postponed(why) => tracing::warn!("{url} does not take this worker yet, trying again: {why}"),
+            Loss::Broken(why) => tracing::warn!(
+                held = self.agent.held(),
+                "no connection to {url}, trying again until there is: {why}"
+            ),
+            Loss::Postponed(why) => {
+                tracing::warn!("{url} does not take this worker yet, trying again: {why}")
+            }
             Loss::Refused(why) => {
                 tracing::error!("{url} refuses this worker, trying again every few seconds: {why}");
             }
@@ -239,7 +265,10 @@ impl<S: Future<Output = ()>> Driver<S> {
     fn log_leave(&self) {
         match self.agent.held() {
             0 => tracing::info!("left"),
-            held => tracing::warn!(held, "left; results that could not be handed in in time will be trained again"),
+            held => tracing::warn!(
+                held,
+                "left; results that could not be handed in in time will be trained again"
+            ),
         }
     }
 }

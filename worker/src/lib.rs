@@ -7,8 +7,9 @@
 //!   `-- link      one gRPC stream to the coordinator, dialled again for ever
 //! ```
 //!
-//! A grant comes over the link, the agent records the lease, a runner trains. Every epoch and the end go back the same way, and the
-//! agent keeps them until the coordinator says that they are stored. Without a connection the runners train on.
+//! A grant comes over the link, the agent records the lease, a runner trains. Every epoch and the
+//! end go back the same way, and the agent keeps them until the coordinator says that they are
+//! stored. Without a connection the runners train on.
 #![forbid(unsafe_code)]
 
 pub mod agent;
@@ -35,7 +36,8 @@ use crate::agent::{Agent, Identity};
 use crate::driver::Driver;
 use crate::runner::Runners;
 
-/// Events of runners that the driver has not taken yet. It takes them at once; a runner waits only if it does not.
+/// Events of runners that the driver has not taken yet. It takes them at once; a runner waits only
+/// if it does not.
 const EVENTS: usize = 256;
 
 /// Who a worker is and whom it works for.
@@ -81,7 +83,9 @@ impl WorkerError {
     /// What would be right, for people.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::Coordinator { .. } => "write the address as http://HOST:PORT, for example http://127.0.0.1:7070",
+            Self::Coordinator { .. } => {
+                "write the address as http://HOST:PORT, for example http://127.0.0.1:7070"
+            }
             Self::Slots { .. } => "one slot per core is a good number",
         }
     }
@@ -89,8 +93,9 @@ impl WorkerError {
 
 /// Works for a coordinator until `stop` is ready or the coordinator drains the worker.
 ///
-/// On `stop` every training ends at its next mini-batch and is given back; what is finished is handed in, for at most some two
-/// seconds. When drained, the worker first finishes what it holds. A coordinator that is away, or goes away, is waited for.
+/// On `stop` every training ends at its next mini-batch and is given back; what is finished is
+/// handed in, for at most some two seconds. When drained, the worker first finishes what it holds.
+/// A coordinator that is away, or goes away, is waited for.
 ///
 /// # Errors
 /// The configuration is wrong; nothing was begun.
@@ -99,11 +104,21 @@ pub async fn run(config: WorkerConfig, stop: impl Future<Output = ()>) -> Result
     if !(1..=MAX_SLOTS).contains(&config.slots) {
         return Err(WorkerError::Slots { slots: config.slots });
     }
-    let identity =
-        Identity { worker: config.name, incarnation: Incarnation(rand::random()), slots: config.slots, can_park: config.memory.is_none() };
+    let identity = Identity {
+        worker: config.name,
+        incarnation: Incarnation(rand::random()),
+        slots: config.slots,
+        can_park: config.memory.is_none(),
+    };
     let span = tracing::info_span!("session", worker = %identity.worker);
     let (sender, events) = mpsc::channel(EVENTS);
-    let driver = Driver::new(Agent::new(identity), Runners::new(sender, config.memory), events, endpoint, stop);
+    let driver = Driver::new(
+        Agent::new(identity),
+        Runners::new(sender, config.memory),
+        events,
+        endpoint,
+        stop,
+    );
     tracing::Instrument::instrument(driver.run(), span).await;
     Ok(())
 }

@@ -21,7 +21,8 @@ use crate::probe::is_other_server;
 /// A coordinator whose host is gone is noticed after the two of them.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Messages that are encoded and not yet on their way. What waits longer waits in the agent, where it is put together.
+/// Messages that are encoded and not yet on their way. What waits longer waits in the agent, where
+/// it is put together.
 const OUTGOING: usize = 8;
 /// How long to wait for the reason of a connection that refuses what is said.
 const REASON_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,18 +36,27 @@ pub(crate) enum Loss {
     /// It is there, and does not take this worker yet.
     #[error("{0}")]
     Postponed(String),
-    /// The two cannot talk as they are. Trying again makes sense only because one of them may be replaced.
+    /// The two cannot talk as they are. Trying again makes sense only because one of them may be
+    /// replaced.
     #[error("{0}")]
     Refused(String),
 }
 
 impl From<Status> for Loss {
     fn from(status: Status) -> Self {
-        let text = if status.message().is_empty() { status.code().to_string() } else { status.message().to_owned() };
+        let text = if status.message().is_empty() {
+            status.code().to_string()
+        } else {
+            status.message().to_owned()
+        };
         match class_of(&status) {
-            Class::Invalid | Class::NotFound | Class::Exists | Class::Refused => Self::Refused(text),
+            Class::Invalid | Class::NotFound | Class::Exists | Class::Refused => {
+                Self::Refused(text)
+            }
             Class::Busy => Self::Postponed(text),
-            Class::Stale | Class::Unavailable | Class::Corrupt | Class::Internal => Self::Broken(text),
+            Class::Stale | Class::Unavailable | Class::Corrupt | Class::Internal => {
+                Self::Broken(text)
+            }
         }
     }
 }
@@ -56,7 +66,8 @@ impl From<Status> for Loss {
 /// # Errors
 /// The URL is not `http://host:port`.
 pub fn endpoint(url: &str) -> Result<Endpoint, WorkerError> {
-    let wrong = |what: &str| WorkerError::Coordinator { url: url.to_owned(), what: what.to_owned() };
+    let wrong =
+        |what: &str| WorkerError::Coordinator { url: url.to_owned(), what: what.to_owned() };
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| wrong("it is not a URL"))?;
     match endpoint.uri().scheme_str() {
         Some("http") => {}
@@ -82,14 +93,19 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects and says Hello.
-    pub(crate) async fn open(endpoint: Endpoint, hello: Hello, within: Duration) -> Result<Self, Loss> {
+    pub(crate) async fn open(
+        endpoint: Endpoint,
+        hello: Hello,
+        within: Duration,
+    ) -> Result<Self, Loss> {
         let dialled = timeout(within, Self::dial(endpoint, hello)).await;
         dialled.unwrap_or_else(|_| Err(Loss::Broken(format!("no answer within {within:?}"))))
     }
 
     async fn dial(endpoint: Endpoint, hello: Hello) -> Result<Self, Loss> {
         let url = endpoint.uri().to_string();
-        let channel = endpoint.connect().await.map_err(|error| Loss::Broken(with_sources(&error)))?;
+        let channel =
+            endpoint.connect().await.map_err(|error| Loss::Broken(with_sources(&error)))?;
         let (outgoing, requests) = mpsc::channel(OUTGOING);
         // Hello is in the channel before the call: a coordinator may read it before it answers.
         let hello = encode_from_worker(&FromWorker::Hello(hello));
@@ -97,7 +113,10 @@ impl Connection {
         match WorkerServiceClient::new(channel).work(ReceiverStream::new(requests)).await {
             Ok(response) => Ok(Self { outgoing, incoming: response.into_inner() }),
             Err(status) if status.code() == Code::Unimplemented || is_other_server(&url).await => {
-                Err(Loss::Refused("what answers there is no Caviar coordinator; hint: check --coordinator".to_owned()))
+                Err(Loss::Refused(
+                    "what answers there is no Caviar coordinator; hint: check --coordinator"
+                        .to_owned(),
+                ))
             }
             Err(status) => Err(status.into()),
         }
@@ -131,8 +150,11 @@ impl Incoming<'_> {
         let Some(message) = self.stream.message().await? else {
             return Err(Loss::Broken("the coordinator closed the connection".to_owned()));
         };
-        // To pass over what cannot be read might leave a lease that both sides think the other one has.
-        decode_to_worker(message).map_err(|problem| Loss::Refused(format!("the coordinator said what this worker cannot read: {problem}")))
+        // To pass over what cannot be read might leave a lease that both sides think the other one
+        // has.
+        decode_to_worker(message).map_err(|problem| {
+            Loss::Refused(format!("the coordinator said what this worker cannot read: {problem}"))
+        })
     }
 
     /// Why nothing can be said any more.
@@ -144,7 +166,9 @@ impl Incoming<'_> {
                 }
             }
         };
-        timeout(REASON_TIMEOUT, closed).await.unwrap_or_else(|_| Loss::Broken("the connection closed".to_owned()))
+        timeout(REASON_TIMEOUT, closed)
+            .await
+            .unwrap_or_else(|_| Loss::Broken("the connection closed".to_owned()))
     }
 }
 
@@ -168,10 +192,19 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_from_a_loss() {
-        for status in [Status::invalid_argument("no"), Status::failed_precondition("no"), Status::unimplemented("no")] {
+        for status in [
+            Status::invalid_argument("no"),
+            Status::failed_precondition("no"),
+            Status::unimplemented("no"),
+        ] {
             assert_eq!(Loss::from(status), Loss::Refused("no".to_owned()));
         }
-        for status in [Status::unavailable("gone"), Status::aborted("gone"), Status::unknown("gone"), Status::internal("gone")] {
+        for status in [
+            Status::unavailable("gone"),
+            Status::aborted("gone"),
+            Status::unknown("gone"),
+            Status::internal("gone"),
+        ] {
             assert_eq!(Loss::from(status), Loss::Broken("gone".to_owned()));
         }
     }
@@ -184,7 +217,10 @@ mod tests {
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let _asked = stream.read(&mut [0; 256]).await.unwrap();
-                stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+                stream
+                    .write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                    .await
+                    .unwrap();
             }
         });
         let name = caviar_common::ids::Name::parse("worker", "w").unwrap();
@@ -198,8 +234,15 @@ mod tests {
             can_park: true,
             store: None,
         };
-        let loss = Connection::open(endpoint(&url).unwrap(), hello, Duration::from_secs(30)).await.unwrap_err();
-        assert_eq!(loss, Loss::Refused("what answers there is no Caviar coordinator; hint: check --coordinator".to_owned()));
+        let loss = Connection::open(endpoint(&url).unwrap(), hello, Duration::from_secs(30))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            loss,
+            Loss::Refused(
+                "what answers there is no Caviar coordinator; hint: check --coordinator".to_owned()
+            )
+        );
     }
 
     #[test]

@@ -19,18 +19,25 @@ use tracing_subscriber::EnvFilter;
 #[command(version)]
 struct Arguments {
     /// The coordinator
-    #[arg(long, env = "CAVIAR_COORDINATOR", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    #[arg(
+        long,
+        env = "CAVIAR_COORDINATOR",
+        default_value = "http://127.0.0.1:7070",
+        value_name = "URL"
+    )]
     coordinator: String,
     /// Trials to train at once [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS)))]
     slots: Option<u32>,
-    /// Memory that all trials and their data may take together, such as 4GiB; a trial waits until it fits [default: no limit]
+    /// Memory that all trials and their data may take together, such as 4GiB; a trial waits until
+    /// it fits [default: no limit]
     #[arg(long, value_name = "SIZE")]
     memory: Option<MemoryLimit>,
     /// This worker's name, unique among the workers of the coordinator [default: HOST-PID]
     #[arg(long, value_parser = name)]
     name: Option<Name>,
-    /// Say which instructions this machine's trainings use (avx512bf16, avx512, avx2 or portable), and exit
+    /// Say which instructions this machine's trainings use (avx512bf16, avx512, avx2 or portable),
+    /// and exit
     #[arg(long)]
     kernels: bool,
 }
@@ -61,12 +68,24 @@ fn work(arguments: Arguments) -> anyhow::Result<ExitCode> {
         writeln!(std::io::stdout(), "{}", caviar_nn::kernel_family()?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env().context("RUST_LOG")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::Level::INFO.into())
+        .from_env()
+        .context("RUST_LOG")?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let slots = arguments.slots.unwrap_or_else(cores);
     let name = arguments.name.map_or_else(default_name, Ok)?;
-    let config = WorkerConfig { coordinator: arguments.coordinator, name, slots, memory: arguments.memory };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("no runtime")?;
+    let config =
+        WorkerConfig { coordinator: arguments.coordinator, name, slots, memory: arguments.memory };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("no runtime")?;
     let code = runtime.block_on(until_left(config));
     // A look-up of a name that hangs must not keep the process.
     runtime.shutdown_background();
@@ -86,7 +105,8 @@ async fn until_left(config: WorkerConfig) -> anyhow::Result<ExitCode> {
 /// Counts the signals that ask this process to stop.
 fn signals() -> std::io::Result<watch::Receiver<u32>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (count, receiver) = watch::channel(0);
     tokio::spawn(async move {
         loop {
@@ -118,16 +138,21 @@ fn name(text: &str) -> Result<Name, String> {
 
 /// The host's name and the process's number: unique, and telling where to look.
 fn default_name() -> anyhow::Result<Name> {
-    let host = nix::unistd::gethostname().map(|host| host.to_string_lossy().into_owned()).unwrap_or_default();
+    let host = nix::unistd::gethostname()
+        .map(|host| host.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let name = legal_name(&host, std::process::id());
-    Name::parse("name", &name).map_err(|problem| anyhow::anyhow!("no name for this worker: {problem}"))
+    Name::parse("name", &name)
+        .map_err(|problem| anyhow::anyhow!("no name for this worker: {problem}"))
 }
 
 fn legal_name(host: &str, pid: u32) -> String {
     let pid = pid.to_string();
-    let legal = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let legal =
+        |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
     let host = host.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
-    let host: String = host.chars().map(legal).take(MAX_NAME_CHARS.saturating_sub(1 + pid.len())).collect();
+    let host: String =
+        host.chars().map(legal).take(MAX_NAME_CHARS.saturating_sub(1 + pid.len())).collect();
     if host.is_empty() { format!("worker-{pid}") } else { format!("{host}-{pid}") }
 }
 
@@ -137,7 +162,8 @@ mod tests {
 
     #[test]
     fn every_host_name_makes_a_legal_name() {
-        for host in ["node-17.cluster", "", "---", "Jörg's MacBook", &"x".repeat(300), "\u{fffd}a"] {
+        for host in ["node-17.cluster", "", "---", "Jörg's MacBook", &"x".repeat(300), "\u{fffd}a"]
+        {
             let name = legal_name(host, u32::MAX);
             assert!(Name::parse("name", &name).is_ok(), "{host:?}: {name:?}");
         }
@@ -146,7 +172,9 @@ mod tests {
 
     #[test]
     fn arguments_out_of_range_are_refused() {
-        let parse = |arguments: &[&str]| Arguments::try_parse_from([&["caviar-worker"], arguments].concat());
+        let parse = |arguments: &[&str]| {
+            Arguments::try_parse_from([&["caviar-worker"], arguments].concat())
+        };
         assert_eq!(parse(&["--slots", "2", "--name", "a"]).unwrap().slots, Some(2));
         assert!(parse(&["--memory", "4GiB"]).unwrap().memory.is_some());
         let error = parse(&["--memory", "5"]).unwrap_err().to_string();

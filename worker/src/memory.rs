@@ -1,8 +1,9 @@
 //! Memory: a trial takes its own only when it fits beside what is there.
 //!
-//! What is there is the data, which all slots share and which counts once, and the trials that run. A trial that fits only alone waits
-//! until others end. First come, first served: a large trial is not passed over for ever by small ones. An equal share for every slot
-//! would need no waiting, but it would refuse trials that fit, and would not hold once a sweep with other data begins.
+//! What is there is the data, which all slots share and which counts once, and the trials that run.
+//! A trial that fits only alone waits until others end. First come, first served: a large trial is
+//! not passed over for ever by small ones. An equal share for every slot would need no waiting, but
+//! it would refuse trials that fit, and would not hold once a sweep with other data begins.
 
 use std::collections::VecDeque;
 use std::str::FromStr;
@@ -88,10 +89,12 @@ impl Memory {
         Self { limit, data: DataCache::default(), book: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Reads the data, and waits until a trial fits that needs as many bytes beside it as `bytes_of` says; none if it is `stopped` first.
+    /// Reads the data, and waits until a trial fits that needs as many bytes beside it as
+    /// `bytes_of` says; none if it is `stopped` first.
     ///
-    /// With a limit, one comes in after the other, because the size of data is known only once it is read: beyond the limit there can be
-    /// the data of the one that comes next, and nothing else.
+    /// With a limit, one comes in after the other, because the size of data is known only once it
+    /// is read: beyond the limit there can be the data of the one that comes next, and nothing
+    /// else.
     ///
     /// # Errors
     /// There is no data, or it would not fit even alone.
@@ -125,7 +128,12 @@ impl Memory {
         is_let_in.then_some(turn)
     }
 
-    fn room(&self, bytes: u64, data: &Splits, stopped: &AtomicBool) -> Result<Option<Room<'_>>, Refused> {
+    fn room(
+        &self,
+        bytes: u64,
+        data: &Splits,
+        stopped: &AtomicBool,
+    ) -> Result<Option<Room<'_>>, Refused> {
         let (trial, data) = (ByteSize(bytes), ByteSize(data_bytes(data)));
         if let Some(MemoryLimit(limit)) = self.limit
             && bytes.saturating_add(data.as_u64()) > limit.as_u64()
@@ -136,22 +144,31 @@ impl Memory {
         if !self.fits(book.trials, bytes) {
             tracing::info!(memory = %trial, "trial waits for memory that others use");
         }
-        let Some(mut book) = self.wait(book, stopped, |book| self.fits(book.trials, bytes)) else { return Ok(None) };
+        let Some(mut book) = self.wait(book, stopped, |book| self.fits(book.trials, bytes)) else {
+            return Ok(None);
+        };
         book.trials = book.trials.saturating_add(bytes);
         Ok(Some(Room { memory: self, bytes }))
     }
 
     /// Waits for something; none if it is stopped first.
-    fn wait<'a>(&self, book: MutexGuard<'a, Book>, stopped: &AtomicBool, ready: impl Fn(&Book) -> bool) -> Option<MutexGuard<'a, Book>> {
+    fn wait<'a>(
+        &self,
+        book: MutexGuard<'a, Book>,
+        stopped: &AtomicBool,
+        ready: impl Fn(&Book) -> bool,
+    ) -> Option<MutexGuard<'a, Book>> {
         let must_wait = |book: &mut Book| !ready(book) && !stopped.load(Ordering::Relaxed);
         let book = self.changed.wait_while(book, must_wait).unwrap_or_else(PoisonError::into_inner);
         ready(&book).then_some(book)
     }
 
-    /// Whether so many bytes fit beside the `trials` that are in and all data. Data that nobody uses gives way.
+    /// Whether so many bytes fit beside the `trials` that are in and all data. Data that nobody
+    /// uses gives way.
     fn fits(&self, trials: u64, bytes: u64) -> bool {
         let Some(MemoryLimit(limit)) = self.limit else { return true };
-        let fits = || trials.saturating_add(bytes).saturating_add(self.data.bytes()) <= limit.as_u64();
+        let fits =
+            || trials.saturating_add(bytes).saturating_add(self.data.bytes()) <= limit.as_u64();
         fits() || {
             self.data.forget_unused();
             fits()

@@ -1,4 +1,5 @@
-//! Who is let in, and when. A trial that is stopped already does not wait: it shows whether there is room now.
+//! Who is let in, and when. A trial that is stopped already does not wait: it shows whether there
+//! is room now.
 
 use std::sync::mpsc;
 use std::thread;
@@ -24,7 +25,14 @@ struct Digits {
 impl Digits {
     fn new(seed: u64) -> Self {
         let source = "builtin:digits".to_owned();
-        let spec = DataSpec { source, label: None, labels: None, task: Task::Classification, validation: 0.2, test: 0.1 };
+        let spec = DataSpec {
+            source,
+            label: None,
+            labels: None,
+            task: Task::Classification,
+            validation: 0.2,
+            test: 0.1,
+        };
         let digest = caviar_nn::data::prepare(&spec, seed).unwrap().1.digest;
         Self { spec, seed, digest }
     }
@@ -43,7 +51,13 @@ fn memory(for_trials: u64, digits: &Digits) -> Memory {
     Memory::new(Some(MemoryLimit(ByteSize(for_trials + digits.bytes()))))
 }
 
-fn enter<'a>(memory: &'a Memory, lease: u64, stopped: &AtomicBool, digits: &Digits, bytes: u64) -> Option<Place<'a>> {
+fn enter<'a>(
+    memory: &'a Memory,
+    lease: u64,
+    stopped: &AtomicBool,
+    digits: &Digits,
+    bytes: u64,
+) -> Option<Place<'a>> {
     memory.enter(LeaseId(lease), stopped, digits.wanted(), |_| bytes).unwrap()
 }
 
@@ -76,7 +90,9 @@ fn comes(memory: &Arc<Memory>, lease: u64, bytes: u64, news: &News) -> Comer {
     let log = Log { lease, news: news.clone() };
     let thread = thread::spawn(move || {
         let logs = tracing_subscriber::fmt().with_writer(move || log.clone()).finish();
-        let place = tracing::subscriber::with_default(logs, || enter(&memory, lease, &flag, &Digits::new(7), bytes));
+        let place = tracing::subscriber::with_default(logs, || {
+            enter(&memory, lease, &flag, &Digits::new(7), bytes)
+        });
         news.send((lease, if place.is_some() { IS_IN } else { STOPS })).unwrap();
     });
     Comer { stopped, thread }
@@ -117,10 +133,17 @@ fn sizes_are_read_as_people_write_them() {
     }
     for text in ["abc", "", "GiB", "4 elephants", "4Gib/s", "1.5.2GiB", "inf", "nan"] {
         let error = bytes(text).unwrap_err();
-        assert_eq!(error.to_string(), "write a number and its unit, such as 4GiB, 512MiB or 2GB", "{text}");
+        assert_eq!(
+            error.to_string(),
+            "write a number and its unit, such as 4GiB, 512MiB or 2GB",
+            "{text}"
+        );
     }
     let error = bytes("5").unwrap_err().to_string();
-    assert_eq!(error, "5 B hold no trial: write at least 1MiB, with the unit, such as 4GiB, 512MiB or 2GB");
+    assert_eq!(
+        error,
+        "5 B hold no trial: write at least 1MiB, with the unit, such as 4GiB, 512MiB or 2GB"
+    );
     assert!(bytes("1048575").is_err() && bytes("0GiB").is_err());
 }
 
@@ -162,7 +185,9 @@ fn without_a_limit_everything_is_let_in_at_once() {
     let digits = Digits::new(7);
     let memory = Memory::new(None);
     let _turn = memory.turn(LeaseId(1), &STOPPED).unwrap();
-    let places: Vec<_> = (2..6).map(|lease| enter(&memory, lease, &STOPPED, &digits, u64::MAX / 2).unwrap()).collect();
+    let places: Vec<_> = (2..6)
+        .map(|lease| enter(&memory, lease, &STOPPED, &digits, u64::MAX / 2).unwrap())
+        .collect();
     assert_eq!(places.len(), 4);
 }
 
@@ -175,7 +200,11 @@ fn other_data_counts_while_it_is_used_and_gives_way_when_it_is_not() {
     assert!(fits(&memory, &digits, 2 * MIB) && !fits(&memory, &digits, 2 * MIB + 1));
     drop(other);
     assert!(fits(&memory, &digits, 3 * MIB));
-    assert_eq!(memory.data.bytes(), digits.bytes() + others.bytes(), "it stays as long as there is room");
+    assert_eq!(
+        memory.data.bytes(),
+        digits.bytes() + others.bytes(),
+        "it stays as long as there is room"
+    );
     assert!(fits(&memory, &digits, 3 * MIB + others.bytes()));
     assert_eq!(memory.data.bytes(), digits.bytes());
     drop(place);
@@ -205,7 +234,8 @@ fn who_waits_can_be_stopped_and_lets_the_next_one_in() {
     let (say, heard) = mpsc::channel();
     let first = comes(&memory, 2, 4 * MIB, &say);
     assert_eq!(heard.recv_timeout(PATIENCE), Ok((2, WAITS)));
-    let [second, _third] = [(3, 4 * MIB), (4, 2 * MIB)].map(|(lease, bytes)| comes(&memory, lease, bytes, &say));
+    let [second, _third] =
+        [(3, 4 * MIB), (4, 2 * MIB)].map(|(lease, bytes)| comes(&memory, lease, bytes, &say));
     // Who is in the queue sleeps, or has the book.
     while memory.book().queue.len() < 3 {
         assert!(heard.try_recv().is_err(), "one after the other");

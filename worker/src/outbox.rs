@@ -39,7 +39,8 @@ impl Outbox {
     /// All epochs that wait, up to the limit of one report; none if none does.
     pub(crate) fn next_report(&mut self) -> Option<Vec<EpochMetrics>> {
         let first = self.points.partition_point(|point| point.epoch <= self.sent);
-        let points: Vec<EpochMetrics> = self.points.range(first..).take(MAX_POINTS_PER_REPORT).copied().collect();
+        let points: Vec<EpochMetrics> =
+            self.points.range(first..).take(MAX_POINTS_PER_REPORT).copied().collect();
         self.sent = points.last()?.epoch;
         Some(points)
     }
@@ -54,7 +55,8 @@ mod tests {
     fn outbox(epochs: u32) -> Outbox {
         let score = Score { loss: 1.0, accuracy: None };
         let mut outbox = Outbox::default();
-        (1..=epochs).for_each(|epoch| outbox.push(EpochMetrics { epoch, train: score, validation: score }));
+        (1..=epochs)
+            .for_each(|epoch| outbox.push(EpochMetrics { epoch, train: score, validation: score }));
         outbox
     }
 

@@ -10,7 +10,8 @@ use crate::link::Loss;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// No wait is longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// From the first packet to the coordinator's first word, at most; and at least, however short the leases are.
+/// From the first packet to the coordinator's first word, at most; and at least, however short the
+/// leases are.
 const DIAL: (Duration, Duration) = (Duration::from_secs(1), LONGEST_WAIT);
 
 /// The waits between connections.
@@ -36,8 +37,8 @@ impl Pace {
         self.longest.clamp(DIAL.0, DIAL.1)
     }
 
-    /// A connection lived for as long as a heartbeat takes: the next loss is another one. A Welcome alone says too little, as the coordinator
-    /// may close every connection right after it.
+    /// A connection lived for as long as a heartbeat takes: the next loss is another one. A Welcome
+    /// alone says too little, as the coordinator may close every connection right after it.
     pub(crate) fn lived(&mut self) {
         self.backoff.reset();
     }
@@ -75,7 +76,10 @@ mod tests {
         pace.welcomed(2_000);
         let most = Duration::from_millis(500);
         assert!((0..20).all(|_| pace.wait(&broken(), 1.0) <= most));
-        assert_eq!((pace.wait(&Loss::Refused("no".to_owned()), 1.0), pace.dial_timeout()), (most, DIAL.0));
+        assert_eq!(
+            (pace.wait(&Loss::Refused("no".to_owned()), 1.0), pace.dial_timeout()),
+            (most, DIAL.0)
+        );
         pace.welcomed(u64::MAX);
         assert_eq!((pace.wait(&broken(), 1.0), pace.dial_timeout()), (LONGEST_WAIT, DIAL.1));
     }

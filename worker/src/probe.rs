@@ -8,10 +8,12 @@ use tokio::time::timeout;
 
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// How every connection of gRPC begins: a server that does not know it answers with an error in words of its own.
+/// How every connection of gRPC begins: a server that does not know it answers with an error in
+/// words of its own.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Whether what listens at `url` answers in another way than HTTP/2, and so is no coordinator. False where it cannot be told.
+/// Whether what listens at `url` answers in another way than HTTP/2, and so is no coordinator.
+/// False where it cannot be told.
 pub async fn is_other_server(url: &str) -> bool {
     let address = url.strip_prefix("http://").unwrap_or(url);
     let address = address.split('/').next().unwrap_or_default();
@@ -20,7 +22,9 @@ pub async fn is_other_server(url: &str) -> bool {
     } else {
         format!("{address}:80")
     };
-    timeout(ANSWER_TIMEOUT, answers_otherwise(&address)).await.is_ok_and(|answer| answer.unwrap_or(false))
+    timeout(ANSWER_TIMEOUT, answers_otherwise(&address))
+        .await
+        .is_ok_and(|answer| answer.unwrap_or(false))
 }
 
 async fn answers_otherwise(address: &str) -> std::io::Result<bool> {
@@ -28,7 +32,8 @@ async fn answers_otherwise(address: &str) -> std::io::Result<bool> {
     stream.write_all(PREFACE).await?;
     let mut answer = [0; 5];
     stream.read_exact(&mut answer).await?;
-    // The first frame of HTTP/2 holds settings, which is type 4, after three bytes of a length that is small.
+    // The first frame of HTTP/2 holds settings, which is type 4, after three bytes of a length that
+    // is small.
     Ok(!matches!(answer, [0, _, _, 4, _]))
 }
 
@@ -51,7 +56,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_web_server_is_told_from_what_may_be_a_coordinator() {
-        assert!(is_other_server(&server_that_says(b"HTTP/1.1 400 Bad Request\r\n\r\n").await).await);
+        assert!(
+            is_other_server(&server_that_says(b"HTTP/1.1 400 Bad Request\r\n\r\n").await).await
+        );
         assert!(is_other_server(&server_that_says(b"<!DOCTYPE HTML>").await).await);
         assert!(!is_other_server(&server_that_says(b"\0\0\0\x04\0\0\0\0\0").await).await);
         assert!(!is_other_server(&server_that_says(b"").await).await);

@@ -1,7 +1,8 @@
 //! Training: one thread for every trial in work.
 //!
-//! [`Runners`] does what the agent commands and answers over a bounded channel: a [`RunnerEvent::Epoch`] for every epoch, and one
-//! [`RunnerEvent::Ended`] for every start, whatever happens in the thread.
+//! [`Runners`] does what the agent commands and answers over a bounded channel: a
+//! [`RunnerEvent::Epoch`] for every epoch, and one [`RunnerEvent::Ended`] for every start, whatever
+//! happens in the thread.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -35,7 +36,8 @@ pub(crate) struct Runners {
 }
 
 impl Runners {
-    /// No runner yet; what they will say goes to `events`. A runner waits while that channel is full, and while there is no `memory` left.
+    /// No runner yet; what they will say goes to `events`. A runner waits while that channel is
+    /// full, and while there is no `memory` left.
     pub(crate) fn new(events: mpsc::Sender<RunnerEvent>, memory: Option<MemoryLimit>) -> Self {
         Self { memory: Arc::new(Memory::new(memory)), events, controls: BTreeMap::new() }
     }
@@ -118,7 +120,8 @@ impl Slot {
     /// A bug in a training must cost this trial alone, and must be heard of.
     fn guarded(&self, work: impl FnOnce() -> End) -> End {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-            let message = format!("the training panicked, which is a bug in Caviar: {}", panic_text(&*panic));
+            let message =
+                format!("the training panicked, which is a bug in Caviar: {}", panic_text(&*panic));
             self.finished(Outcome::Failed { message }, None)
         })
     }
@@ -128,10 +131,18 @@ impl Slot {
             Ok(Some((outcome, test))) => self.finished(outcome, test),
             Ok(None) => End::Cancelled,
             // This machine is to blame, not the trial: its settings, its data, or its memory.
-            Err(TrialError::Train(error @ TrainError::Kernels { .. })) => End::Unable { message: error.to_string() },
-            Err(TrialError::Refused(error @ Refused::Data(_))) => End::Unable { message: error.to_string() },
-            Err(TrialError::Refused(error @ Refused::TooLarge { .. })) => End::TooLarge { message: error.to_string() },
-            Err(TrialError::Train(error @ TrainError::OutOfMemory { .. })) => End::TooLarge { message: error.to_string() },
+            Err(TrialError::Train(error @ TrainError::Kernels { .. })) => {
+                End::Unable { message: error.to_string() }
+            }
+            Err(TrialError::Refused(error @ Refused::Data(_))) => {
+                End::Unable { message: error.to_string() }
+            }
+            Err(TrialError::Refused(error @ Refused::TooLarge { .. })) => {
+                End::TooLarge { message: error.to_string() }
+            }
+            Err(TrialError::Train(error @ TrainError::OutOfMemory { .. })) => {
+                End::TooLarge { message: error.to_string() }
+            }
             Err(error) => self.finished(Outcome::Failed { message: error.to_string() }, None),
         }
     }
@@ -140,7 +151,9 @@ impl Slot {
     fn train(&self, grant: &Grant) -> Result<Option<(Outcome, Option<Score>)>, TrialError> {
         let spec = train_spec(&grant.fixed, &grant.assignment).map_err(TrialError::Spec)?;
         let wanted = Wanted { data: &grant.data, seed: grant.seed, digest: &grant.digest };
-        let place = self.memory.enter(grant.lease, self.control.stopped(), wanted, |data| trial_bytes(&spec, data))?;
+        let place = self
+            .memory
+            .enter(grant.lease, self.control.stopped(), wanted, |data| trial_bytes(&spec, data))?;
         let Some(place) = place else { return Ok(None) };
         self.began.set(Instant::now());
         self.bytes.set(Some(place.bytes()));
@@ -170,13 +183,24 @@ impl Slot {
 
     /// Whether anybody listens still.
     fn report(&self, lease: LeaseId, metrics: EpochMetrics) -> bool {
-        tracing::debug!(epoch = metrics.epoch, loss = metrics.validation.loss, accuracy = metrics.validation.accuracy, "epoch done");
+        tracing::debug!(
+            epoch = metrics.epoch,
+            loss = metrics.validation.loss,
+            accuracy = metrics.validation.accuracy,
+            "epoch done"
+        );
         self.events.blocking_send(RunnerEvent::Epoch { lease, metrics }).is_ok()
     }
 
     fn finished(&self, outcome: Outcome, test: Option<Score>) -> End {
         let seconds = self.began.get().elapsed().as_secs_f64();
-        End::Finished(Finished { outcome, last: self.last.get(), test, seconds, memory_bytes: self.bytes.get() })
+        End::Finished(Finished {
+            outcome,
+            last: self.last.get(),
+            test,
+            seconds,
+            memory_bytes: self.bytes.get(),
+        })
     }
 }
 

@@ -10,11 +10,20 @@ use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
 use super::*;
 
 fn grant(lease: u64, epochs: i64, drawn: &[(&str, Value)]) -> Box<Grant> {
-    let data =
-        DataSpec { source: "builtin:digits".to_owned(), label: None, labels: None, task: Task::Classification, validation: 0.2, test: 0.1 };
+    let data = DataSpec {
+        source: "builtin:digits".to_owned(),
+        label: None,
+        labels: None,
+        task: Task::Classification,
+        validation: 0.2,
+        test: 0.1,
+    };
     let digest = caviar_nn::data::prepare(&data, 7).unwrap().1.digest;
-    let fixed = [("epochs", Value::Int(epochs)), ("units", Value::Int(8)), ("layers", Value::Int(1))];
-    let assignment = |values: &[(&str, Value)]| values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let fixed =
+        [("epochs", Value::Int(epochs)), ("units", Value::Int(8)), ("layers", Value::Int(1))];
+    let assignment = |values: &[(&str, Value)]| {
+        values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    };
     Box::new(Grant {
         lease: LeaseId(lease),
         sweep: SweepId(1),
@@ -60,7 +69,10 @@ fn every_epoch_is_reported_and_the_last_once_more_with_the_end() {
     let (epochs, end) = run(grant(1, 4, &[]));
     assert_eq!(epochs.iter().map(|point| point.epoch).collect::<Vec<_>>(), [1, 2, 3, 4]);
     let result = finished(end);
-    assert_eq!((result.outcome, result.last, result.test), (Outcome::Completed, epochs.last().copied(), None));
+    assert_eq!(
+        (result.outcome, result.last, result.test),
+        (Outcome::Completed, epochs.last().copied(), None)
+    );
     assert!(result.seconds > 0.0 && result.seconds.is_finite());
 }
 
@@ -196,13 +208,20 @@ fn a_held_runner_can_be_cancelled_and_being_held_is_no_training() {
 fn a_panic_costs_its_trial_alone_and_says_so() {
     let (events, _heard) = mpsc::channel(1);
     let slot = Slot::new(&Runners::new(events, None), &Arc::default());
-    let point = EpochMetrics { epoch: 2, train: Score { loss: 1.0, accuracy: None }, validation: Score { loss: 1.0, accuracy: None } };
+    let point = EpochMetrics {
+        epoch: 2,
+        train: Score { loss: 1.0, accuracy: None },
+        validation: Score { loss: 1.0, accuracy: None },
+    };
     slot.last.set(Some(point));
     let result = finished(slot.guarded(|| panic!("index {} out of range", 7)));
     let Outcome::Failed { message } = &result.outcome else { panic!("{result:?}") };
     assert!(message.ends_with("which is a bug in Caviar: index 7 out of range"), "{message}");
     assert_eq!(result.last, Some(point));
-    assert_eq!(finished(slot.guarded(|| panic!("plain"))).outcome.state(), caviar_common::outcome::TrialState::Failed);
+    assert_eq!(
+        finished(slot.guarded(|| panic!("plain"))).outcome.state(),
+        caviar_common::outcome::TrialState::Failed
+    );
 }
 
 #[test]
@@ -223,7 +242,10 @@ fn wide(lease: u64, epochs: i64, units: i64) -> Box<Grant> {
 /// What such a trial allocates, and its data.
 fn sizes(grant: &Grant) -> (u64, u64) {
     let splits = caviar_nn::data::prepare(&grant.data, grant.seed).unwrap().0;
-    (trial_bytes(&train_spec(&grant.fixed, &grant.assignment).unwrap(), &splits), caviar_nn::data_bytes(&splits))
+    (
+        trial_bytes(&train_spec(&grant.fixed, &grant.assignment).unwrap(), &splits),
+        caviar_nn::data_bytes(&splits),
+    )
 }
 
 fn limit(bytes: u64) -> Option<MemoryLimit> {
@@ -236,12 +258,18 @@ fn a_limited_worker_trains_what_fits_and_gives_back_what_never_does() {
     let (events, mut heard) = mpsc::channel(4);
     let mut runners = Runners::new(events, limit(bytes + data - 1));
     runners.start(wide(1, 2, 1024)).unwrap();
-    let Some(RunnerEvent::Ended { end: End::TooLarge { message }, .. }) = heard.blocking_recv() else { panic!("not refused") };
+    let Some(RunnerEvent::Ended { end: End::TooLarge { message }, .. }) = heard.blocking_recv()
+    else {
+        panic!("not refused")
+    };
     assert!(message.contains(&format!("--memory {} would do", bytes + data)), "{message}");
     let expected = run(wide(2, 2, 992));
     runners.start(wide(2, 2, 992)).unwrap();
     let found = to_end(&mut heard);
-    assert_eq!((found.0, finished(found.1).memory_bytes), (expected.0, finished(expected.1).memory_bytes));
+    assert_eq!(
+        (found.0, finished(found.1).memory_bytes),
+        (expected.0, finished(expected.1).memory_bytes)
+    );
     assert_eq!(finished(run(wide(3, 1, 1024)).1).memory_bytes, Some(bytes), "it is reported");
 }
 
@@ -254,11 +282,20 @@ fn a_trial_waits_for_the_memory_of_another_and_can_be_told_to_stop_meanwhile() {
     assert!(matches!(heard.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })));
     runners.start(wide(2, 1, 1024)).unwrap();
     for _ in 0..5 {
-        assert!(matches!(heard.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })), "the second has to wait");
+        assert!(
+            matches!(heard.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })),
+            "the second has to wait"
+        );
     }
     runners.cancel(LeaseId(2));
-    let of_first = |event: &RunnerEvent| matches!(event, RunnerEvent::Epoch { lease: LeaseId(1), .. });
-    let mut next = || (0..1_000).map(|_| heard.blocking_recv().unwrap()).find(|event| !of_first(event)).expect("nothing but the first");
+    let of_first =
+        |event: &RunnerEvent| matches!(event, RunnerEvent::Epoch { lease: LeaseId(1), .. });
+    let mut next = || {
+        (0..1_000)
+            .map(|_| heard.blocking_recv().unwrap())
+            .find(|event| !of_first(event))
+            .expect("nothing but the first")
+    };
     assert_eq!(next(), RunnerEvent::Ended { lease: LeaseId(2), end: End::Cancelled });
     runners.start(wide(3, 1, 1024)).unwrap();
     runners.cancel(LeaseId(1));

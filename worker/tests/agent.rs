@@ -1,5 +1,10 @@
 //! The agent, rule by rule. `agent_model.rs` tries the rules together.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on should panic where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on should panic where it stands"
+)]
 
 mod support;
 
@@ -25,7 +30,11 @@ fn welcome(agent: &mut Agent) {
 }
 
 fn welcome_from(agent: &mut Agent, store: u64) {
-    agent.on_message(ToWorker::Welcome { heartbeat_ms: 1_000, lease_ttl_ms: 5_000, store: StoreId(store) });
+    agent.on_message(ToWorker::Welcome {
+        heartbeat_ms: 1_000,
+        lease_ttl_ms: 5_000,
+        store: StoreId(store),
+    });
 }
 
 fn epochs(agent: &mut Agent, lease: u64, epochs: std::ops::RangeInclusive<u32>) {
@@ -35,7 +44,13 @@ fn epochs(agent: &mut Agent, lease: u64, epochs: std::ops::RangeInclusive<u32>) 
 }
 
 fn result() -> Finished {
-    Finished { outcome: Outcome::Completed, last: None, test: None, seconds: 1.0, memory_bytes: None }
+    Finished {
+        outcome: Outcome::Completed,
+        last: None,
+        test: None,
+        seconds: 1.0,
+        memory_bytes: None,
+    }
 }
 
 fn end(agent: &mut Agent, lease: u64, end: End) {
@@ -46,17 +61,26 @@ fn ack(agent: &mut Agent, lease: u64, stored: Stored) {
     agent.on_message(ToWorker::Ack { lease: LeaseId(lease), stored });
 }
 
-/// Everything it has to say, in short: `report 1: 2-3`, `finished 1`, `drained 1`, `declined 1`, `unable 1`.
+/// Everything it has to say, in short: `report 1: 2-3`, `finished 1`, `drained 1`, `declined 1`,
+/// `unable 1`.
 fn said(agent: &mut Agent) -> Vec<String> {
     let mut all = Vec::new();
     while agent.has_message() {
         all.push(match agent.next_message().unwrap() {
-            FromWorker::Report { lease, points } => format!("report {lease}: {}-{}", points[0].epoch, points[points.len() - 1].epoch),
+            FromWorker::Report { lease, points } => {
+                format!("report {lease}: {}-{}", points[0].epoch, points[points.len() - 1].epoch)
+            }
             FromWorker::Finished { lease, .. } => format!("finished {lease}"),
             FromWorker::Released { lease, release: Release::Drained } => format!("drained {lease}"),
-            FromWorker::Released { lease, release: Release::Declined } => format!("declined {lease}"),
-            FromWorker::Released { lease, release: Release::Unable { .. } } => format!("unable {lease}"),
-            FromWorker::Released { lease, release: Release::TooLarge { .. } } => format!("too large {lease}"),
+            FromWorker::Released { lease, release: Release::Declined } => {
+                format!("declined {lease}")
+            }
+            FromWorker::Released { lease, release: Release::Unable { .. } } => {
+                format!("unable {lease}")
+            }
+            FromWorker::Released { lease, release: Release::TooLarge { .. } } => {
+                format!("too large {lease}")
+            }
             FromWorker::Hello(_) | FromWorker::Heartbeat => panic!("not the agent's to say"),
         });
     }
@@ -104,7 +128,10 @@ fn what_another_store_granted_is_dropped_before_a_word_is_said_of_it() {
     let hello = agent.hello();
     assert_eq!((hello.store, hello.held), (Some(StoreId(1)), vec![LeaseId(1), LeaseId(2)]));
     welcome_from(&mut agent, 2);
-    assert_eq!((said(&mut agent), wanted(&mut agent), agent.held()), (vec![], vec!["cancel 2".to_owned()], 0));
+    assert_eq!(
+        (said(&mut agent), wanted(&mut agent), agent.held()),
+        (vec![], vec!["cancel 2".to_owned()], 0)
+    );
     // The other store's leases have the same numbers.
     agent.on_message(grant(1));
     assert_eq!(wanted(&mut agent), ["start 1"]);
@@ -129,7 +156,10 @@ fn a_grant_beyond_the_slots_is_given_back() {
     let mut agent = connected(1);
     agent.on_message(grant(1));
     agent.on_message(grant(2));
-    assert_eq!((wanted(&mut agent), said(&mut agent)), (vec!["start 1".to_owned()], vec!["declined 2".to_owned()]));
+    assert_eq!(
+        (wanted(&mut agent), said(&mut agent)),
+        (vec!["start 1".to_owned()], vec!["declined 2".to_owned()])
+    );
     // An end that nobody acknowledged takes no slot, but there may be only one for each.
     end(&mut agent, 1, End::Finished(result()));
     agent.on_message(grant(3));
@@ -199,7 +229,10 @@ fn a_stopped_trial_is_cancelled_and_the_next_grant_has_its_slot() {
     epochs(&mut agent, 1, 1..=2);
     agent.on_message(ToWorker::Stop { lease: LeaseId(1), reason: "3 of 3".into() });
     agent.on_message(grant(2));
-    assert_eq!((wanted(&mut agent), said(&mut agent)), (vec!["start 1".to_owned(), "cancel 1".to_owned()], vec![]));
+    assert_eq!(
+        (wanted(&mut agent), said(&mut agent)),
+        (vec!["start 1".to_owned(), "cancel 1".to_owned()], vec![])
+    );
     end(&mut agent, 1, End::Cancelled);
     assert_eq!((wanted(&mut agent), held(&mut agent)), (vec!["start 2".to_owned()], vec![2]));
 }

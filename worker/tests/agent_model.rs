@@ -1,8 +1,10 @@
-//! The agent against a model of the coordinator, over a wire that may break at any message, in random order.
+//! The agent against a model of the coordinator, over a wire that may break at any message, in
+//! random order.
 //!
-//! Whatever happens: a result that a runner finished is stored exactly once unless its lease was revoked, with every epoch before it; what
-//! is known to be acknowledged is not said again; no more runners run than there are slots, and none for a lease that is known to be revoked
-//! or stopped; and every slot is used while anything that is not parked waits for one.
+//! Whatever happens: a result that a runner finished is stored exactly once unless its lease was
+//! revoked, with every epoch before it; what is known to be acknowledged is not said again; no more
+//! runners run than there are slots, and none for a lease that is known to be revoked or stopped;
+//! and every slot is used while anything that is not parked waits for one.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -154,8 +156,12 @@ impl<'a> World<'a> {
             Step::Hear => self.hear(),
             Step::Listen => self.listen(),
             Step::Grant => self.grant(),
-            Step::Revoke(index) => self.revoke(*index, |lease| ToWorker::Revoke { lease, reason: "taken away".into() }),
-            Step::Stop(index) => self.revoke(*index, |lease| ToWorker::Stop { lease, reason: "weak".into() }),
+            Step::Revoke(index) => {
+                self.revoke(*index, |lease| ToWorker::Revoke { lease, reason: "taken away".into() })
+            }
+            Step::Stop(index) => {
+                self.revoke(*index, |lease| ToWorker::Stop { lease, reason: "weak".into() })
+            }
             Step::Park(index) => self.say_of_open(*index, |lease| ToWorker::Park { lease }),
             Step::Unpark(index) => self.say_of_open(*index, |lease| ToWorker::Unpark { lease }),
             Step::Epoch(index) => self.epoch(*index),
@@ -165,10 +171,18 @@ impl<'a> World<'a> {
             Step::Drain => {}
         }
         for (lease, runner) in &self.runners {
-            assert!(runner.is_cancelled || !self.over.contains(lease), "lease {lease} is over and trained on");
+            assert!(
+                runner.is_cancelled || !self.over.contains(lease),
+                "lease {lease} is over and trained on"
+            );
         }
-        let waits = self.runners.iter().any(|(lease, runner)| runner.is_held && !runner.is_cancelled && !self.parked.contains(lease));
-        assert!(!waits || self.busy() >= self.slots, "a slot is free, and a trial that is not parked waits");
+        let waits = self.runners.iter().any(|(lease, runner)| {
+            runner.is_held && !runner.is_cancelled && !self.parked.contains(lease)
+        });
+        assert!(
+            !waits || self.busy() >= self.slots,
+            "a slot is free, and a trial that is not parked waits"
+        );
     }
 
     /// Slots in use: one that was told to stop may still train.
@@ -205,10 +219,16 @@ impl<'a> World<'a> {
         match &message {
             FromWorker::Report { lease, points } => {
                 let known = self.acknowledged.get(lease).copied().unwrap_or(0);
-                assert!(points[0].epoch > known, "lease {lease}: epoch {} said again, {known} acknowledged", points[0].epoch);
+                assert!(
+                    points[0].epoch > known,
+                    "lease {lease}: epoch {} said again, {known} acknowledged",
+                    points[0].epoch
+                );
                 assert!(!self.over.contains(lease));
             }
-            FromWorker::Finished { lease, .. } => assert!(!self.over.contains(lease), "the end of {lease} said again"),
+            FromWorker::Finished { lease, .. } => {
+                assert!(!self.over.contains(lease), "the end of {lease} said again")
+            }
             FromWorker::Released { .. } | FromWorker::Hello(_) | FromWorker::Heartbeat => {}
         }
         self.to_coordinator.push_back(message);
@@ -220,7 +240,9 @@ impl<'a> World<'a> {
             ToWorker::Ack { lease, stored: Stored::Epoch(epoch) } => {
                 self.acknowledged.insert(*lease, *epoch);
             }
-            ToWorker::Ack { lease, stored: Stored::Finished } | ToWorker::Revoke { lease, .. } | ToWorker::Stop { lease, .. } => {
+            ToWorker::Ack { lease, stored: Stored::Finished }
+            | ToWorker::Revoke { lease, .. }
+            | ToWorker::Stop { lease, .. } => {
                 self.over.insert(*lease);
             }
             ToWorker::Park { lease } if !self.is_draining => {
@@ -243,14 +265,25 @@ impl<'a> World<'a> {
         while let Some(command) = self.agent.next_command() {
             match command {
                 Command::Start(grant) => {
-                    assert!(self.started.insert(grant.lease), "lease {} started twice", grant.lease);
-                    assert!(!self.over.contains(&grant.lease), "lease {} started when it was over", grant.lease);
+                    assert!(
+                        self.started.insert(grant.lease),
+                        "lease {} started twice",
+                        grant.lease
+                    );
+                    assert!(
+                        !self.over.contains(&grant.lease),
+                        "lease {} started when it was over",
+                        grant.lease
+                    );
                     self.runners.insert(grant.lease, Runner::default());
                     assert!(self.busy() <= self.slots, "more runners than slots");
                 }
                 Command::Hold(lease) => {
                     let runner = self.runners.get_mut(&lease).expect("only a runner can be held");
-                    assert!(!runner.is_held && !runner.is_cancelled, "lease {lease} held twice, or after its end");
+                    assert!(
+                        !runner.is_held && !runner.is_cancelled,
+                        "lease {lease} held twice, or after its end"
+                    );
                     runner.is_held = true;
                     self.reached.borrow_mut().runners_held += 1;
                 }
@@ -263,12 +296,17 @@ impl<'a> World<'a> {
                     self.reached.borrow_mut().runners_continued += 1;
                 }
                 Command::Cancel(lease) => {
-                    self.runners.get_mut(&lease).expect("only a runner can be cancelled").is_cancelled = true;
+                    self.runners
+                        .get_mut(&lease)
+                        .expect("only a runner can be cancelled")
+                        .is_cancelled = true;
                     self.reached.borrow_mut().runners_cancelled += 1;
                 }
             }
         }
-        if self.runners.values().any(|runner| runner.is_cancelled) && self.agent.held() >= self.slots {
+        if self.runners.values().any(|runner| runner.is_cancelled)
+            && self.agent.held() >= self.slots
+        {
             self.reached.borrow_mut().slots_awaited += 1;
         }
     }
@@ -296,7 +334,13 @@ impl<'a> World<'a> {
         } else if runner.is_cancelled && index.is_multiple_of(2) {
             End::Cancelled
         } else {
-            End::Finished(Finished { outcome: Outcome::Completed, last, test: None, seconds: 1.0, memory_bytes: None })
+            End::Finished(Finished {
+                outcome: Outcome::Completed,
+                last,
+                test: None,
+                seconds: 1.0,
+                memory_bytes: None,
+            })
         };
         if !runner.is_cancelled && !is_unable {
             self.results.insert(lease, runner.epochs);
@@ -314,7 +358,12 @@ impl<'a> World<'a> {
     }
 
     fn open(&self, index: usize) -> Option<LeaseId> {
-        let open: Vec<LeaseId> = self.leases.iter().filter(|(_, lease)| lease.state == State::Open).map(|(id, _)| *id).collect();
+        let open: Vec<LeaseId> = self
+            .leases
+            .iter()
+            .filter(|(_, lease)| lease.state == State::Open)
+            .map(|(id, _)| *id)
+            .collect();
         open.get(index % open.len().max(1)).copied()
     }
 
@@ -338,7 +387,8 @@ impl<'a> World<'a> {
             Some(FromWorker::Report { lease, points }) => self.hear_report(lease, &points),
             Some(FromWorker::Finished { lease, result }) => self.hear_finished(lease, &result),
             Some(FromWorker::Released { lease, release }) => {
-                let known = self.leases.get_mut(&lease).expect("only what was granted can be given back");
+                let known =
+                    self.leases.get_mut(&lease).expect("only what was granted can be given back");
                 if known.state == State::Open {
                     known.state = State::Released;
                 }
@@ -352,7 +402,11 @@ impl<'a> World<'a> {
 
     fn hear_hello(&mut self, held: &[LeaseId]) {
         self.has_session = true;
-        self.to_worker.push_back(ToWorker::Welcome { heartbeat_ms: 1_000, lease_ttl_ms: 5_000, store: StoreId(1) });
+        self.to_worker.push_back(ToWorker::Welcome {
+            heartbeat_ms: 1_000,
+            lease_ttl_ms: 5_000,
+            store: StoreId(1),
+        });
         for (id, lease) in &mut self.leases {
             if lease.state == State::Open && !held.contains(id) {
                 lease.state = State::Lost;
@@ -363,7 +417,8 @@ impl<'a> World<'a> {
             match self.leases.get(lease).expect("only what was granted can be held").state {
                 State::Open | State::Finished => {}
                 State::Revoked | State::Released | State::Lost => {
-                    self.to_worker.push_back(ToWorker::Revoke { lease: *lease, reason: "stale".into() });
+                    self.to_worker
+                        .push_back(ToWorker::Revoke { lease: *lease, reason: "stale".into() });
                 }
             }
         }
@@ -378,7 +433,11 @@ impl<'a> World<'a> {
             self.to_worker.push_back(ToWorker::Revoke { lease: id, reason: "stale".into() });
             return;
         }
-        assert!(first <= lease.stored + 1, "lease {id}: epochs after {} are missing before {first}", lease.stored);
+        assert!(
+            first <= lease.stored + 1,
+            "lease {id}: epochs after {} are missing before {first}",
+            lease.stored
+        );
         if first <= lease.stored {
             self.reached.borrow_mut().epochs_said_again += 1;
         }
@@ -390,7 +449,11 @@ impl<'a> World<'a> {
         let lease = self.leases.get_mut(&id).expect("only what was granted ends");
         match lease.state {
             State::Open => {
-                assert_eq!(result.last.map_or(0, |last| last.epoch), lease.stored, "lease {id} ended before all its epochs were reported");
+                assert_eq!(
+                    result.last.map_or(0, |last| last.epoch),
+                    lease.stored,
+                    "lease {id} ended before all its epochs were reported"
+                );
                 lease.state = State::Finished;
                 lease.results += 1;
             }
@@ -412,7 +475,9 @@ impl<'a> World<'a> {
             for step in [Step::Speak, Step::Hear, Step::Listen, Step::Finish(0)] {
                 self.take(&step);
             }
-            let is_quiet = self.to_worker.is_empty() && self.to_coordinator.is_empty() && !self.agent.has_message();
+            let is_quiet = self.to_worker.is_empty()
+                && self.to_coordinator.is_empty()
+                && !self.agent.has_message();
             if is_quiet && self.runners.is_empty() && self.has_session && self.agent.held() == 0 {
                 return;
             }
@@ -427,8 +492,14 @@ impl<'a> World<'a> {
         }
         for (id, epochs) in &self.results {
             let lease = &self.leases[id];
-            assert!(matches!(lease.state, State::Finished | State::Revoked), "the result of lease {id} got lost: {lease:?}");
-            assert!(lease.state == State::Revoked || lease.stored == *epochs, "lease {id}: {lease:?}, not {epochs} epochs");
+            assert!(
+                matches!(lease.state, State::Finished | State::Revoked),
+                "the result of lease {id} got lost: {lease:?}"
+            );
+            assert!(
+                lease.state == State::Revoked || lease.stored == *epochs,
+                "lease {id}: {lease:?}, not {epochs} epochs"
+            );
         }
     }
 }
@@ -437,7 +508,8 @@ impl<'a> World<'a> {
 fn nothing_is_lost_and_nothing_counts_twice_in_any_order() {
     let reached = RefCell::new(Reached::default());
     let config = Config { cases: 600, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let cases = (1u32..4, proptest::collection::vec(step(), 1..200));
     let tried = runner.run(&cases, |(slots, steps)| {
         let mut world = World::new(slots, &reached);
@@ -450,7 +522,19 @@ fn nothing_is_lost_and_nothing_counts_twice_in_any_order() {
         panic!("{error}");
     }
     let reached = reached.into_inner();
-    let counts = [reached.results_said_again, reached.epochs_said_again, reached.grants_lost, reached.runners_cancelled];
+    let counts = [
+        reached.results_said_again,
+        reached.epochs_said_again,
+        reached.grants_lost,
+        reached.runners_cancelled,
+    ];
     let held = [reached.runners_held, reached.runners_continued, reached.ends_while_held];
-    assert!(counts.iter().chain(&held).chain(&[reached.slots_awaited, reached.releases]).all(|count| *count > 20), "{reached:?}");
+    assert!(
+        counts
+            .iter()
+            .chain(&held)
+            .chain(&[reached.slots_awaited, reached.releases])
+            .all(|count| *count > 20),
+        "{reached:?}"
+    );
 }

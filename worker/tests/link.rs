@@ -1,6 +1,11 @@
-//! A whole worker, training the bundled digits, against a coordinator that the test plays over real gRPC. Nothing sleeps: every step waits
-//! for what the other side says.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on should panic where it stands")]
+//! A whole worker, training the bundled digits, against a coordinator that the test plays over real
+//! gRPC. Nothing sleeps: every step waits for what the other side says.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should panic where it stands"
+)]
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,7 +46,10 @@ struct Session {
 impl WorkerService for Door {
     type WorkStream = Pin<Box<dyn Stream<Item = Result<CoordinatorMessage, Status>> + Send>>;
 
-    async fn work(&self, request: Request<Streaming<WorkerMessage>>) -> Result<Response<Self::WorkStream>, Status> {
+    async fn work(
+        &self,
+        request: Request<Streaming<WorkerMessage>>,
+    ) -> Result<Response<Self::WorkStream>, Status> {
         let (say, said) = mpsc::channel(16);
         let session = Session { heard: request.into_inner(), say };
         self.sessions.send(session).await.map_err(|_| Status::unavailable("the test is over"))?;
@@ -60,7 +68,10 @@ impl Session {
 
     /// Whatever comes next, heartbeats too; none once the worker has closed.
     async fn anything(&mut self) -> Option<FromWorker> {
-        let message = tokio::time::timeout(PATIENCE, self.heard.message()).await.expect("the worker is silent").unwrap();
+        let message = tokio::time::timeout(PATIENCE, self.heard.message())
+            .await
+            .expect("the worker is silent")
+            .unwrap();
         message.map(|message| decode_from_worker(message).unwrap())
     }
 
@@ -96,7 +107,9 @@ impl Session {
         let mut all = Vec::new();
         loop {
             match self.next().await {
-                Some(FromWorker::Report { lease: of, points }) if of == LeaseId(lease) => all.extend(points),
+                Some(FromWorker::Report { lease: of, points }) if of == LeaseId(lease) => {
+                    all.extend(points)
+                }
                 Some(FromWorker::Finished { lease: of, result }) if of == LeaseId(lease) => {
                     assert_eq!(result.last, all.last().copied());
                     self.ack(lease, Stored::Finished).await;
@@ -122,7 +135,11 @@ impl Coordinator {
         let (sender, sessions) = mpsc::channel(4);
         let service = WorkerServiceServer::new(Door { sessions: sender });
         let server = tokio::spawn(async move {
-            Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
+            Server::builder()
+                .add_service(service)
+                .serve_with_incoming(TcpListenerStream::new(listener))
+                .await
+                .unwrap();
         });
         Self { address, sessions, server }
     }
@@ -174,8 +191,12 @@ struct Worker {
 impl Worker {
     fn start(address: std::net::SocketAddr, slots: u32) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
-        let config =
-            WorkerConfig { coordinator: format!("http://{address}"), name: Name::parse("name", "w1").unwrap(), slots, memory: None };
+        let config = WorkerConfig {
+            coordinator: format!("http://{address}"),
+            name: Name::parse("name", "w1").unwrap(),
+            slots,
+            memory: None,
+        };
         let run = tokio::spawn(run(config, async move {
             // A test that drops the sender wants the worker to go on.
             if stopped.await.is_err() {
@@ -191,10 +212,17 @@ impl Worker {
 }
 
 fn grant(lease: u64, epochs: i64) -> ToWorker {
-    let data =
-        DataSpec { source: "builtin:digits".into(), label: None, labels: None, task: Task::Classification, validation: 0.2, test: 0.1 };
+    let data = DataSpec {
+        source: "builtin:digits".into(),
+        label: None,
+        labels: None,
+        task: Task::Classification,
+        validation: 0.2,
+        test: 0.1,
+    };
     let digest = caviar_nn::data::prepare(&data, 7).unwrap().1.digest;
-    let fixed = [("epochs", Value::Int(epochs)), ("units", Value::Int(8)), ("layers", Value::Int(1))];
+    let fixed =
+        [("epochs", Value::Int(epochs)), ("units", Value::Int(8)), ("layers", Value::Int(1))];
     ToWorker::Grant(Box::new(Grant {
         lease: LeaseId(lease),
         sweep: SweepId(1),
@@ -221,7 +249,10 @@ async fn a_trial_outlives_a_connection_that_breaks_in_the_middle() {
     let worker = Worker::start(wire.address, 2);
     let mut session = coordinator.session().await;
     let hello = session.greet().await;
-    assert_eq!((hello.protocol, hello.worker.as_str(), hello.slots, hello.draining), (PROTOCOL, "w1", 2, false));
+    assert_eq!(
+        (hello.protocol, hello.worker.as_str(), hello.slots, hello.draining),
+        (PROTOCOL, "w1", 2, false)
+    );
     assert_eq!(hello.held, []);
     session.say(grant(5, 400)).await;
     let stored = session.report(5).await.last().unwrap().epoch;
@@ -233,7 +264,11 @@ async fn a_trial_outlives_a_connection_that_breaks_in_the_middle() {
     assert_eq!((again.incarnation, again.held), (hello.incarnation, vec![LeaseId(5)]));
     let (points, outcome) = session.until_finished(5).await;
     // The acknowledgement may have been lost with the wire, but no epoch was.
-    assert!(points[0].epoch <= stored + 1, "{stored} epochs are stored, and then came {}", points[0].epoch);
+    assert!(
+        points[0].epoch <= stored + 1,
+        "{stored} epochs are stored, and then came {}",
+        points[0].epoch
+    );
     assert_eq!(epochs(&points), (points[0].epoch..=400).collect::<Vec<_>>());
     assert_eq!(outcome, Outcome::Completed);
 
@@ -301,7 +336,10 @@ async fn a_stopped_worker_gives_back_what_is_unfinished_and_leaves() {
             other => break other,
         }
     };
-    assert_eq!(released, Some(FromWorker::Released { lease: LeaseId(5), release: Release::Drained }));
+    assert_eq!(
+        released,
+        Some(FromWorker::Released { lease: LeaseId(5), release: Release::Drained })
+    );
     assert_eq!(session.next().await, None);
     drop(session);
     worker.run.await.unwrap().unwrap();
@@ -383,7 +421,9 @@ async fn a_stopped_trial_leaves_its_slot_and_a_parked_one_lends_it() {
     let (after, outcome) = loop {
         match session.next().await {
             Some(FromWorker::Report { lease: LeaseId(6), points }) => before.extend(points),
-            Some(FromWorker::Finished { lease: LeaseId(6), result }) => break (result.last, result.outcome),
+            Some(FromWorker::Finished { lease: LeaseId(6), result }) => {
+                break (result.last, result.outcome);
+            }
             other => panic!("{other:?}"),
         }
     };
@@ -422,7 +462,11 @@ async fn a_worker_that_is_refused_stays_and_can_be_stopped() {
     for _ in 0..3 {
         let mut session = coordinator.session().await;
         assert!(matches!(session.next().await, Some(FromWorker::Hello(_))));
-        session.say.send(Err(Status::failed_precondition("protocol 1 is not spoken here"))).await.unwrap();
+        session
+            .say
+            .send(Err(Status::failed_precondition("protocol 1 is not spoken here")))
+            .await
+            .unwrap();
     }
     let mut session = coordinator.session().await;
     assert!(!worker.run.is_finished());
@@ -436,10 +480,23 @@ async fn a_worker_that_is_refused_stays_and_can_be_stopped() {
 #[tokio::test]
 async fn a_wrong_configuration_is_refused_at_once() {
     let name = Name::parse("name", "w1").unwrap();
-    let config = WorkerConfig { coordinator: "127.0.0.1:7070".into(), name: name.clone(), slots: 1, memory: None };
-    assert!(matches!(run(config, std::future::pending()).await, Err(WorkerError::Coordinator { .. })));
+    let config = WorkerConfig {
+        coordinator: "127.0.0.1:7070".into(),
+        name: name.clone(),
+        slots: 1,
+        memory: None,
+    };
+    assert!(matches!(
+        run(config, std::future::pending()).await,
+        Err(WorkerError::Coordinator { .. })
+    ));
     for slots in [0, 5_000] {
-        let config = WorkerConfig { coordinator: "http://127.0.0.1:7070".into(), name: name.clone(), slots, memory: None };
+        let config = WorkerConfig {
+            coordinator: "http://127.0.0.1:7070".into(),
+            name: name.clone(),
+            slots,
+            memory: None,
+        };
         assert_eq!(run(config, std::future::pending()).await, Err(WorkerError::Slots { slots }));
     }
 }

@@ -12,7 +12,12 @@ use nix::unistd::Pid;
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_caviar-worker"));
-    command.args(arguments).env_remove("RUST_LOG").env_remove("CAVIAR_COORDINATOR").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .env_remove("CAVIAR_COORDINATOR")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -41,8 +46,14 @@ fn it_says_which_kernels_it_uses() {
         let output = program(&["--kernels"]).env("CAVIAR_KERNELS", kernels).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         match kernels {
-            "portable" => assert_eq!((said.as_str(), output.status.success()), ("portable\n", true)),
-            _ => assert!(said.is_empty() && text(&output).contains("CAVIAR_KERNELS is \"avx1024\""), "{}", text(&output)),
+            "portable" => {
+                assert_eq!((said.as_str(), output.status.success()), ("portable\n", true))
+            }
+            _ => assert!(
+                said.is_empty() && text(&output).contains("CAVIAR_KERNELS is \"avx1024\""),
+                "{}",
+                text(&output)
+            ),
         }
     }
 }
@@ -71,7 +82,11 @@ fn it_waits_for_a_coordinator_and_leaves_on_a_signal() {
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         log.read_line(&mut line).unwrap();
-        assert!(line.contains("WARN") && line.contains(&format!("no connection to {url}, trying again")), "{line}");
+        assert!(
+            line.contains("WARN")
+                && line.contains(&format!("no connection to {url}, trying again")),
+            "{line}"
+        );
         // One attempt may call more than once, but not so often: it comes again and again.
         assert_eq!(calls.iter().take(8).count(), 8);
         assert_eq!(child.try_wait().unwrap(), None);

@@ -1,4 +1,5 @@
-//! What is read from elsewhere and cannot be right: data sources that are no files, checkpoints that were made up.
+//! What is read from elsewhere and cannot be right: data sources that are no files, checkpoints
+//! that were made up.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -17,7 +18,14 @@ fn a_pipe_or_a_directory_is_refused_at_once() {
     std::fs::create_dir(&directory).unwrap();
     for path in [pipe, directory] {
         let source = path.to_str().unwrap().to_owned();
-        let spec = DataSpec { source, label: None, labels: None, task: Task::Classification, validation: 0.2, test: 0.1 };
+        let spec = DataSpec {
+            source,
+            label: None,
+            labels: None,
+            task: Task::Classification,
+            validation: 0.2,
+            test: 0.1,
+        };
         let error = load(&spec).unwrap_err().to_string();
         assert!(error.contains("it is no regular file"), "{error}");
     }
@@ -26,7 +34,14 @@ fn a_pipe_or_a_directory_is_refused_at_once() {
 #[test]
 fn a_checkpoint_of_impossibly_many_steps_is_refused() {
     let source = "builtin:digits".to_owned();
-    let data = DataSpec { source, label: None, labels: None, task: Task::Classification, validation: 0.2, test: 0.1 };
+    let data = DataSpec {
+        source,
+        label: None,
+        labels: None,
+        task: Task::Classification,
+        validation: 0.2,
+        test: 0.1,
+    };
     let fixed = [("epochs", Value::Int(2)), ("units", Value::Int(2)), ("layers", Value::Int(1))];
     let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let spec = train_spec(&fixed, &Assignment::default()).unwrap();
@@ -35,7 +50,8 @@ fn a_checkpoint_of_impossibly_many_steps_is_refused() {
     trainer.epoch(&|| true).unwrap();
     let mut bytes = trainer.checkpoint().unwrap();
     assert!(Trainer::resume(&spec, Arc::clone(&splits), 7, 0, &bytes).is_ok());
-    // Magic, version, identity and epochs come before the steps, and whoever can compute BLAKE3 can make the digest fit.
+    // Magic, version, identity and epochs come before the steps, and whoever can compute BLAKE3 can
+    // make the digest fit.
     bytes[48..56].copy_from_slice(&u64::MAX.to_le_bytes());
     let content = bytes.len() - 32;
     let digest = blake3::hash(&bytes[..content]);

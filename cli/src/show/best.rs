@@ -25,14 +25,27 @@ pub(crate) fn text(out: &mut impl Write, view: &SweepView, best: &TrialView) -> 
 
 /// One object.
 pub(crate) fn json(out: &mut impl Write, view: &SweepView, best: &TrialView) -> io::Result<()> {
-    let best = Best { sweep: &view.name, state: view.state.name(), trial: best, fixed: &view.spec.fixed, test: view.test.as_ref() };
+    let best = Best {
+        sweep: &view.name,
+        state: view.state.name(),
+        trial: best,
+        fixed: &view.spec.fixed,
+        test: view.test.as_ref(),
+    };
     super::json(out, &best)
 }
 
-/// A `[fixed]` section that trains the same network: what the sweep held fixed, and the values of the trial.
+/// A `[fixed]` section that trains the same network: what the sweep held fixed, and the values of
+/// the trial.
 pub(crate) fn toml(out: &mut impl Write, view: &SweepView, best: &TrialView) -> io::Result<()> {
     let objective = sweep::objective(&view.spec, best);
-    writeln!(out, "# trial {} of {}: {} {objective}", best.trial, view.name, view.spec.objective.metric.name())?;
+    writeln!(
+        out,
+        "# trial {} of {}: {} {objective}",
+        best.trial,
+        view.name,
+        view.spec.objective.metric.name()
+    )?;
     if let Some(score) = view.test.as_ref().and_then(|test| test.score.as_ref()) {
         writeln!(out, "# test: {}", text::score(score))?;
     }
@@ -70,7 +83,9 @@ learning_rate = 0.05
 optimizer = \"momentum\"
 ";
         assert_eq!(text, expected);
-        let file = format!("name = \"again\"\n[data]\nsource = \"builtin:digits\"\n{text}[search]\ntrials = 1\n");
+        let file = format!(
+            "name = \"again\"\n[data]\nsource = \"builtin:digits\"\n{text}[search]\ntrials = 1\n"
+        );
         let fixed = parse(&file).unwrap().spec.fixed;
         assert_eq!(fixed.get("learning_rate"), Some(&Value::Float(0.05)));
         assert_eq!(fixed.get("optimizer"), Some(&Value::Text("momentum".to_owned())));

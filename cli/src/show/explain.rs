@@ -27,18 +27,29 @@ pub(crate) struct Explanation<'a> {
 impl<'a> Explanation<'a> {
     /// From all trials of the sweep.
     pub(crate) fn new(sweep: &SweepView, trial: &'a TrialView, trials: &[TrialView]) -> Self {
-        let loss = |t: &TrialView| t.objective.filter(|v| v.is_finite() && t.state == TrialState::Completed);
+        let loss = |t: &TrialView| {
+            t.objective.filter(|v| v.is_finite() && t.state == TrialState::Completed)
+        };
         let loss = |t: &TrialView| loss(t).map(|value| sweep.spec.objective.goal.as_loss(value));
-        let losses: Vec<(f64, u32)> = trials.iter().filter_map(|t| Some((loss(t)?, t.trial.0))).collect();
+        let losses: Vec<(f64, u32)> =
+            trials.iter().filter_map(|t| Some((loss(t)?, t.trial.0))).collect();
         // Of equals the lowest number is the best.
-        let place = loss(trial).map(|own| 1 + losses.iter().filter(|other| **other < (own, trial.trial.0)).count());
-        let around = |t: &&TrialView| t.reason.ranking.as_ref().is_some_and(|ranking| ranking.centre == trial.trial.0);
+        let place = loss(trial)
+            .map(|own| 1 + losses.iter().filter(|other| **other < (own, trial.trial.0)).count());
+        let around = |t: &&TrialView| {
+            t.reason.ranking.as_ref().is_some_and(|ranking| ranking.centre == trial.trial.0)
+        };
         let centre_of = trials.iter().filter(around).map(|t| t.trial.0).collect();
         Self { trial, place, completed: losses.len(), centre_of }
     }
 
     /// For people.
-    pub(crate) fn text(&self, out: &mut impl Write, sweep: &SweepView, columns: Option<usize>) -> io::Result<()> {
+    pub(crate) fn text(
+        &self,
+        out: &mut impl Write,
+        sweep: &SweepView,
+        columns: Option<usize>,
+    ) -> io::Result<()> {
         let Reason { ranking, .. } = &self.trial.reason;
         writeln!(out, "{}", self.headline(sweep))?;
         writeln!(out, "chosen   {}", chosen(sweep, &self.trial.reason))?;
@@ -60,8 +71,15 @@ impl<'a> Explanation<'a> {
         let metric = sweep.spec.objective.metric.name();
         let value = objective(&sweep.spec, self.trial);
         let result = if value.is_empty() { String::new() } else { format!(": {metric} {value}") };
-        let place = self.place.map_or_else(String::new, |place| format!(", place {place} of {} completed", self.completed));
-        format!("trial {} of {} is {}{result}{place}", self.trial.trial, sweep.name, self.trial.state.name())
+        let place = self.place.map_or_else(String::new, |place| {
+            format!(", place {place} of {} completed", self.completed)
+        });
+        format!(
+            "trial {} of {} is {}{result}{place}",
+            self.trial.trial,
+            sweep.name,
+            self.trial.state.name()
+        )
     }
 
     fn changed(&self) -> String {
@@ -69,12 +87,16 @@ impl<'a> Explanation<'a> {
             [] => "no box was laid around it".to_owned(),
             [one] => format!("the box of trial {one} was laid around it"),
             [first, .., last] => {
-                format!("the boxes of {} trials, {first} to {last}, were laid around it", self.centre_of.len())
+                format!(
+                    "the boxes of {} trials, {first} to {last}, were laid around it",
+                    self.centre_of.len()
+                )
             }
         }
     }
 
-    /// A row for each parameter: its value, where it was looked for, and how far the model thinks that a change of it matters.
+    /// A row for each parameter: its value, where it was looked for, and how far the model thinks
+    /// that a change of it matters.
     fn values(&self, sweep: &SweepView) -> Table {
         let Reason { search_box, ranking, .. } = &self.trial.reason;
         let mut headings = vec!["parameter", "value", "space"];
@@ -82,10 +104,21 @@ impl<'a> Explanation<'a> {
         headings.extend(ranking.as_ref().map(|_| "length scale"));
         let mut table = Table::with_headings(headings);
         for (place, parameter) in sweep.spec.space.parameters().iter().enumerate() {
-            let value = self.trial.assignment.get(&parameter.name).map_or_else(|| "inactive".to_owned(), text::value);
+            let value = self
+                .trial
+                .assignment
+                .get(&parameter.name)
+                .map_or_else(|| "inactive".to_owned(), text::value);
             let mut row = vec![parameter.name.clone(), value, range(parameter)];
-            row.extend(search_box.as_ref().map(|search_box| text::side(search_box, &parameter.name)));
-            row.extend(ranking.as_ref().and_then(|r| r.length_scales.get(place)).map(|scale| text::number(*scale)));
+            row.extend(
+                search_box.as_ref().map(|search_box| text::side(search_box, &parameter.name)),
+            );
+            row.extend(
+                ranking
+                    .as_ref()
+                    .and_then(|r| r.length_scales.get(place))
+                    .map(|scale| text::number(*scale)),
+            );
             table.row(row);
         }
         table
@@ -93,7 +126,8 @@ impl<'a> Explanation<'a> {
 }
 
 fn chosen(sweep: &SweepView, reason: &Reason) -> String {
-    let seen = format!("after {}", text::count(reason.seen.into(), "entry").replace("entrys", "entries"));
+    let seen =
+        format!("after {}", text::count(reason.seen.into(), "entry").replace("entrys", "entries"));
     match (reason.source, &reason.ranking) {
         (Source::Random, _) => "at random from the whole space".to_owned(),
         (Source::Sobol, _) => "the next point of the Sobol sequence".to_owned(),
@@ -123,7 +157,12 @@ fn chosen(sweep: &SweepView, reason: &Reason) -> String {
 fn expected(sweep: &SweepView, ranking: &Ranking) -> String {
     let metric = |value| text::metric(&sweep.spec.objective.metric, value);
     let expected = ranking.expected;
-    format!("{}, one deviation to each side {} and {}", metric(expected.middle), metric(expected.worse), metric(expected.better))
+    format!(
+        "{}, one deviation to each side {} and {}",
+        metric(expected.middle),
+        metric(expected.worse),
+        metric(expected.better)
+    )
 }
 
 fn why_stopped(sweep: &SweepView, stopped: StoppedView) -> String {
@@ -133,7 +172,9 @@ fn why_stopped(sweep: &SweepView, stopped: StoppedView) -> String {
         StoppingRule::Median => "those not worse than the median go on",
         StoppingRule::None => "all go on",
     };
-    format!("at epoch {epoch}, where it was number {rank} of the {of} that had come so far: {go_on}")
+    format!(
+        "at epoch {epoch}, where it was number {rank} of the {of} that had come so far: {go_on}"
+    )
 }
 
 /// All values of a parameter.
@@ -165,8 +206,21 @@ mod tests {
         let mut trials = samples::trials();
         let box_of_round = samples::sweep().rounds.remove(1).search_box;
         let expected = Expected { worse: 0.91, middle: 0.93, better: 0.95 };
-        let ranking = Ranking { centre: 0, side: 0.4, length_scales: vec![0.3, 1.25], expected, score: -1.5, rank: 1, candidates: 256 };
-        trials[2].reason = Reason { search_box: box_of_round, seen: 2, ranking: Some(ranking), ..Reason::of(Source::Ranked) };
+        let ranking = Ranking {
+            centre: 0,
+            side: 0.4,
+            length_scales: vec![0.3, 1.25],
+            expected,
+            score: -1.5,
+            rank: 1,
+            candidates: 256,
+        };
+        trials[2].reason = Reason {
+            search_box: box_of_round,
+            seen: 2,
+            ranking: Some(ranking),
+            ..Reason::of(Source::Ranked)
+        };
         let text = explained(&trials[2], &trials);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
@@ -184,8 +238,15 @@ mod tests {
         );
         let mut stopped = trials[2].clone();
         stopped.stopped = Some(StoppedView { epoch: 2, rank: 4, of: 9 });
-        assert!(explained(&stopped, &trials).contains("\nstopped  at epoch 2, where it was number 4 of the 9 that had come so far: "));
-        assert!(explained(&trials[0], &trials).contains("changed  the box of trial 2 was laid around it"));
-        assert!(explained(&trials[1], &trials).starts_with("trial 1 of digits is diverged\nchosen   at random in the box of round 1\n"));
+        assert!(explained(&stopped, &trials).contains(
+            "\nstopped  at epoch 2, where it was number 4 of the 9 that had come so far: "
+        ));
+        assert!(
+            explained(&trials[0], &trials)
+                .contains("changed  the box of trial 2 was laid around it")
+        );
+        assert!(explained(&trials[1], &trials).starts_with(
+            "trial 1 of digits is diverged\nchosen   at random in the box of round 1\n"
+        ));
     }
 }

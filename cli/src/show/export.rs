@@ -1,7 +1,8 @@
 //! Everything that a sweep found, for another program.
 //!
-//! The order and the form of every number are fixed: two runs with the same results give the same bytes, but for `seconds`, `worker`
-//! and `attempts`, which say how the work was done and not what came out.
+//! The order and the form of every number are fixed: two runs with the same results give the same
+//! bytes, but for `seconds`, `worker` and `attempts`, which say how the work was done and not what
+//! came out.
 
 use std::io::{self, Write};
 
@@ -28,12 +29,24 @@ impl<'a, W: Write> Csv<'a, W> {
     /// Writes the headings.
     pub(crate) fn new(out: W, sweep: &'a SweepView) -> io::Result<Self> {
         let parameters = parameters(sweep);
-        let first = ["trial", "state", "source", "round", "epochs", "objective", "winner", "test_loss", "test_accuracy"];
+        let first = [
+            "trial",
+            "state",
+            "source",
+            "round",
+            "epochs",
+            "objective",
+            "winner",
+            "test_loss",
+            "test_accuracy",
+        ];
         let metrics = metrics(sweep);
         let last = ["seconds", "worker", "attempts", "message"];
         let mut writer = csv::Writer::from_writer(out);
         let before = first.iter().copied().chain(parameters.iter().copied()).chain(["epoch"]);
-        writer.write_record(before.chain(metrics.iter().map(Metric::name)).chain(last)).map_err(output_error)?;
+        writer
+            .write_record(before.chain(metrics.iter().map(Metric::name)).chain(last))
+            .map_err(output_error)?;
         Ok(Self { writer, parameters, metrics, sweep })
     }
 
@@ -47,12 +60,23 @@ impl<'a, W: Write> Csv<'a, W> {
 
     fn row(&mut self, trial: &TrialView, epoch: Option<&Point>) -> io::Result<()> {
         let winner = self.sweep.best.as_ref().is_some_and(|best| best.trial == trial.trial);
-        let test = self.sweep.test.as_ref().filter(|test| test.trial == trial.trial).and_then(|test| test.score);
+        let test = self
+            .sweep
+            .test
+            .as_ref()
+            .filter(|test| test.trial == trial.trial)
+            .and_then(|test| test.score);
         let mut cells = head(trial);
-        cells.extend([winner.to_string(), optional(test.map(|t| t.loss)), optional(test.and_then(|t| t.accuracy))]);
+        cells.extend([
+            winner.to_string(),
+            optional(test.map(|t| t.loss)),
+            optional(test.and_then(|t| t.accuracy)),
+        ]);
         cells.extend(values(trial, &self.parameters));
         cells.push(epoch.map_or_else(String::new, |epoch| epoch.epoch().to_string()));
-        cells.extend(self.metrics.iter().map(|metric| optional(epoch.and_then(|epoch| epoch.get(metric)))));
+        cells.extend(
+            self.metrics.iter().map(|metric| optional(epoch.and_then(|epoch| epoch.get(metric)))),
+        );
         cells.extend(tail(trial));
         self.writer.write_record(&cells).map_err(output_error)
     }
@@ -76,7 +100,11 @@ struct Export<'a> {
 }
 
 /// One object: the sweep, the winner and every trial with its curve.
-pub(crate) fn json(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView]) -> io::Result<()> {
+pub(crate) fn json(
+    out: &mut impl Write,
+    sweep: &SweepView,
+    trials: &[TrialView],
+) -> io::Result<()> {
     let export = Export {
         sweep: &sweep.name,
         state: sweep.state,

@@ -13,13 +13,23 @@ const PAIRS: usize = 5;
 const BAR: f64 = 40.0;
 
 /// For people: a bar for every hyperparameter, and the strongest pairs.
-pub(crate) fn text(out: &mut impl Write, sweep: &SweepView, view: &ImportanceView, columns: Option<usize>) -> io::Result<()> {
+pub(crate) fn text(
+    out: &mut impl Write,
+    sweep: &SweepView,
+    view: &ImportanceView,
+    columns: Option<usize>,
+) -> io::Result<()> {
     let trials = text::count(view.trials.into(), "trial");
     let provisional = match view.provisional {
         0 => String::new(),
         n => format!(", {n} of them by what they are expected to reach"),
     };
-    writeln!(out, "{}: what made the difference in {}, by {trials}{provisional}", sweep.name, sweep.spec.objective.metric.name())?;
+    writeln!(
+        out,
+        "{}: what made the difference in {}, by {trials}{provisional}",
+        sweep.name,
+        sweep.spec.objective.metric.name()
+    )?;
     writeln!(out)?;
     let mut table = Table::default();
     for share in &view.parameters {
@@ -49,7 +59,8 @@ mod tests {
     #[test]
     fn shares_are_bars_of_their_length() {
         let share = |parameter: &str, share| ShareView { parameter: parameter.to_owned(), share };
-        let pair = PairView { parameters: ["learning_rate".to_owned(), "layers".to_owned()], share: 0.05 };
+        let pair =
+            PairView { parameters: ["learning_rate".to_owned(), "layers".to_owned()], share: 0.05 };
         let view = ImportanceView {
             trials: 60,
             provisional: 40,

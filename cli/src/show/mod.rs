@@ -19,7 +19,8 @@ pub(crate) fn stdout() -> BufWriter<StdoutLock<'static>> {
     BufWriter::new(io::stdout().lock())
 }
 
-/// Columns of the terminal that standard output is; none where it is no terminal, and lines may be as long as they are.
+/// Columns of the terminal that standard output is; none where it is no terminal, and lines may be
+/// as long as they are.
 pub(crate) fn columns() -> Option<usize> {
     columns_of(&console::Term::stdout())
 }

@@ -35,10 +35,20 @@ pub(crate) fn sweep() -> SweepView {
         id: SweepId(1),
         name: spec.name.clone(),
         state: SweepState::Completed,
-        data: DataSummary { train: 1257, validation: 360, test: 180, features: 64, outputs: 10, digest },
+        data: DataSummary {
+            train: 1257,
+            validation: 360,
+            test: 180,
+            features: 64,
+            outputs: 10,
+            digest,
+        },
         spec,
         counts: Counts { completed: 2, diverged: 1, ..Counts::default() },
-        rounds: vec![round(1, 2, search_box(1e-4, 1.0, 1, 4), 0.95), round(2, 1, search_box(0.01, 0.2, 2, 2), 352.0 / 360.0)],
+        rounds: vec![
+            round(1, 2, search_box(1e-4, 1.0, 1, 4), 0.95),
+            round(2, 1, search_box(0.01, 0.2, 2, 2), 352.0 / 360.0),
+        ],
         best: Some(TrialView { curve: Vec::new(), ..trials().remove(2) }),
         test: Some(TestView {
             trial: TrialNumber(2),
@@ -73,12 +83,25 @@ pub(crate) fn trials() -> Vec<TrialView> {
     vec![
         trial(0, 1, 0.01, TrialState::Completed, vec![epoch(1, 0.5, 0.9), epoch(2, 0.25, 0.95)]),
         trial(1, 1, 0.9, TrialState::Diverged, vec![epoch(1, f64::NAN, 0.1)]),
-        trial(2, 2, 0.05, TrialState::Completed, vec![epoch(1, 0.2, 0.96), epoch(2, 0.1, 352.0 / 360.0)]),
+        trial(
+            2,
+            2,
+            0.05,
+            TrialState::Completed,
+            vec![epoch(1, 0.2, 0.96), epoch(2, 0.1, 352.0 / 360.0)],
+        ),
     ]
 }
 
-fn trial(number: u32, round: u32, rate: f64, state: TrialState, curve: Vec<EpochMetrics>) -> TrialView {
-    let values = [("learning_rate".to_owned(), Value::Float(rate)), ("layers".to_owned(), Value::Int(2))];
+fn trial(
+    number: u32,
+    round: u32,
+    rate: f64,
+    state: TrialState,
+    curve: Vec<EpochMetrics>,
+) -> TrialView {
+    let values =
+        [("learning_rate".to_owned(), Value::Float(rate)), ("layers".to_owned(), Value::Int(2))];
     let curve: Vec<Point> = curve.into_iter().map(Point::Network).collect();
     let last = curve.last().cloned();
     TrialView {
@@ -89,7 +112,10 @@ fn trial(number: u32, round: u32, rate: f64, state: TrialState, curve: Vec<Epoch
         attempts: AttemptNumber(1),
         worker: Some(Name::parse("worker", "local").unwrap()),
         epochs: 2,
-        objective: last.as_ref().filter(|last| last.is_finite()).and_then(|last| last.get(&Metric::ValidationAccuracy)),
+        objective: last
+            .as_ref()
+            .filter(|last| last.is_finite())
+            .and_then(|last| last.get(&Metric::ValidationAccuracy)),
         last,
         curve,
         seconds: Some(1.5),

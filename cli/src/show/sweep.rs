@@ -48,11 +48,18 @@ fn state(sweep: &SweepView, standing: Standing) -> &'static str {
 
 /// Every sweep in one line.
 pub(crate) fn list(out: &mut impl Write, sweeps: &[SweepView], view: View) -> io::Result<()> {
-    let mut table = Table::with_headings(["number", "sweep", "state", "done", "best", "metric", "test", "data"]);
+    let mut table = Table::with_headings([
+        "number", "sweep", "state", "done", "best", "metric", "test", "data",
+    ]);
     for sweep in sweeps {
         let done = format!("{}/{}", sweep.counts.done(), total(sweep));
-        let best = sweep.best.as_ref().map_or_else(String::new, |best| objective(&sweep.spec, best));
-        let test = sweep.test.as_ref().and_then(|test| test.score.as_ref()).map_or_else(String::new, text::score);
+        let best =
+            sweep.best.as_ref().map_or_else(String::new, |best| objective(&sweep.spec, best));
+        let test = sweep
+            .test
+            .as_ref()
+            .and_then(|test| test.score.as_ref())
+            .map_or_else(String::new, text::score);
         let metric = sweep.spec.objective.metric.name().to_owned();
         table.row([
             sweep.id.to_string(),
@@ -74,11 +81,14 @@ fn source(sweep: &SweepView) -> String {
     source.rsplit('/').next().unwrap_or(source).to_owned()
 }
 
-/// Trials that the sweep is planned to have. A grid may have fewer points than its budget; then the end tells.
+/// Trials that the sweep is planned to have. A grid may have fewer points than its budget; then the
+/// end tells.
 pub(crate) fn total(sweep: &SweepView) -> u32 {
     match sweep.state {
         SweepState::Completed | SweepState::Scoring => sweep.counts.done(),
-        SweepState::Running | SweepState::Paused | SweepState::Cancelled => sweep.spec.search.trials,
+        SweepState::Running | SweepState::Paused | SweepState::Cancelled => {
+            sweep.spec.search.trials
+        }
     }
 }
 
@@ -89,7 +99,14 @@ pub(crate) fn objective(spec: &SweepSpec, trial: &TrialView) -> String {
 
 /// One sweep: how it is going, its rounds, its best trial.
 pub(crate) fn status(out: &mut impl Write, sweep: &SweepView, view: View) -> io::Result<()> {
-    writeln!(out, "sweep {} (number {}) is {}: {}", sweep.name, sweep.id, state(sweep, view.standing), counts(sweep.counts, total(sweep)))?;
+    writeln!(
+        out,
+        "sweep {} (number {}) is {}: {}",
+        sweep.name,
+        sweep.id,
+        state(sweep, view.standing),
+        counts(sweep.counts, total(sweep))
+    )?;
     write_data(out, sweep)?;
     if let Some(trial) = sweep.waits_for {
         writeln!(out, "note  the next decision waits for trial {trial}")?;
@@ -139,15 +156,20 @@ fn counts(counts: Counts, total: u32) -> String {
         (counts.running, "running"),
         (counts.queued, "queued"),
     ];
-    let parts: Vec<String> = named.iter().filter(|(n, _)| *n > 0).map(|(n, name)| format!("{n} {name}")).collect();
+    let parts: Vec<String> =
+        named.iter().filter(|(n, _)| *n > 0).map(|(n, name)| format!("{n} {name}")).collect();
     let trials = format!("{}/{}", counts.done(), text::count(total.into(), "trial"));
     if parts.is_empty() { trials } else { format!("{trials}, {}", parts.join(", ")) }
 }
 
 /// The rounds side by side, so that one sees each side of the box shrink; as many as fit.
 fn write_rounds(out: &mut impl Write, sweep: &SweepView, columns: usize) -> io::Result<()> {
-    let tables = |abreast: usize| sweep.rounds.chunks(abreast).map(|rounds| rounds_table(sweep, rounds));
-    let abreast = (1..=ROUNDS_ABREAST).rev().find(|abreast| tables(*abreast).all(|table| table.width() <= columns)).unwrap_or(1);
+    let tables =
+        |abreast: usize| sweep.rounds.chunks(abreast).map(|rounds| rounds_table(sweep, rounds));
+    let abreast = (1..=ROUNDS_ABREAST)
+        .rev()
+        .find(|abreast| tables(*abreast).all(|table| table.width() <= columns))
+        .unwrap_or(1);
     tables(abreast).try_for_each(|table| {
         writeln!(out)?;
         table.write(out, None)
@@ -161,13 +183,24 @@ fn rounds_table(sweep: &SweepView, rounds: &[RoundView]) -> Table {
     let metric = &sweep.spec.objective.metric;
     let mut table = Table::with_headings(line("", &|round| format!("round {}", round.round)));
     table.row(line("trials", &|round| {
-        if round.done == round.trials { round.done.to_string() } else { format!("{} of {}", round.done, round.trials) }
+        if round.done == round.trials {
+            round.done.to_string()
+        } else {
+            format!("{} of {}", round.done, round.trials)
+        }
     }));
     for parameter in sweep.spec.space.parameters() {
-        let side = |round: &RoundView| round.search_box.as_ref().map_or_else(|| "-".to_owned(), |b| text::side(b, &parameter.name));
+        let side = |round: &RoundView| {
+            round
+                .search_box
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |b| text::side(b, &parameter.name))
+        };
         table.row(line(&parameter.name, &side));
     }
-    let best = |round: &RoundView| round.best.map_or_else(|| "-".to_owned(), |best| text::metric(metric, best));
+    let best = |round: &RoundView| {
+        round.best.map_or_else(|| "-".to_owned(), |best| text::metric(metric, best))
+    };
     table.row(line(&format!("best {}", metric.name()), &best));
     table
 }
@@ -184,17 +217,29 @@ fn boxes_table(sweep: &SweepView) -> Table {
 }
 
 /// The best trial: its scores and its values.
-pub(crate) fn winner(out: &mut impl Write, sweep: &SweepView, best: &TrialView, test: Option<&TestView>) -> io::Result<()> {
+pub(crate) fn winner(
+    out: &mut impl Write,
+    sweep: &SweepView,
+    best: &TrialView,
+    test: Option<&TestView>,
+) -> io::Result<()> {
     let round = best.reason.round.map_or_else(String::new, |round| format!(" of round {round}"));
     let goal = match sweep.spec.objective.goal {
         Goal::Maximize => "highest",
         Goal::Minimize => "lowest",
     };
     let metric = sweep.spec.objective.metric.name();
-    writeln!(out, "best trial {}{round}: {goal} {metric} {}", best.trial, objective(&sweep.spec, best))?;
+    writeln!(
+        out,
+        "best trial {}{round}: {goal} {metric} {}",
+        best.trial,
+        objective(&sweep.spec, best)
+    )?;
     let mut table = Table::default();
     match &best.last {
-        Some(Point::Network(last)) => table.row(["  validation".to_owned(), text::score(&last.validation)]),
+        Some(Point::Network(last)) => {
+            table.row(["  validation".to_owned(), text::score(&last.validation)])
+        }
         Some(Point::Named(last)) => {
             let others = last.metrics.iter().filter(|(name, _)| name.as_str() != metric);
             others.for_each(|(name, value)| table.row([format!("  {name}"), text::number(*value)]));
@@ -213,7 +258,9 @@ pub(crate) fn winner(out: &mut impl Write, sweep: &SweepView, best: &TrialView, 
 fn test_text(test: &TestView) -> String {
     match (&test.score, &test.message) {
         (Some(score), _) if test.reproduced => text::score(score),
-        (Some(score), _) => format!("{} (trained again for it, the winner came out different)", text::score(score)),
+        (Some(score), _) => {
+            format!("{} (trained again for it, the winner came out different)", text::score(score))
+        }
         (None, Some(message)) => format!("no score: {message}"),
         (None, None) => "no score".to_owned(),
     }
@@ -260,8 +307,14 @@ best trial 2 of round 2: highest validation_accuracy 0.9778
     #[test]
     fn rounds_stand_below_each_other_where_it_is_narrow() {
         let text = shown(|out| status(out, &samples::sweep(), View { columns: Some(40), ..LIVE }));
-        assert!(text.contains("                          round 1\ntrials                    2\n"), "{text}");
-        assert!(text.contains("\n\n                          round 2\ntrials                    1\n"), "{text}");
+        assert!(
+            text.contains("                          round 1\ntrials                    2\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n\n                          round 2\ntrials                    1\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -269,7 +322,12 @@ best trial 2 of round 2: highest validation_accuracy 0.9778
         let mut sweep = samples::sweep();
         sweep.boxes = std::mem::take(&mut sweep.rounds)
             .into_iter()
-            .filter_map(|round| Some(BoxView { trial: TrialNumber(10 * round.round), search_box: round.search_box? }))
+            .filter_map(|round| {
+                Some(BoxView {
+                    trial: TrialNumber(10 * round.round),
+                    search_box: round.search_box?,
+                })
+            })
             .collect();
         sweep.spec.search.strategy = Strategy::Zoom;
         let text = shown(|out| status(out, &sweep, LIVE));
@@ -298,8 +356,14 @@ number  sweep   state      done  best    metric               test              
         sweep.state = SweepState::Cancelled;
         sweep.counts = Counts { cancelled: 2, ..Counts::default() };
         (sweep.best, sweep.test) = (None, None);
-        assert!(shown(|out| list(out, &[sweep.clone()], View { standing: Standing::Stored, ..LIVE })).contains("digits  cancelled  0/3 "));
-        assert!(shown(|out| status(out, &sweep, LIVE)).starts_with("sweep digits (number 1) is cancelled: 0/3 trials, 2 cancelled\n"));
+        assert!(
+            shown(|out| list(out, &[sweep.clone()], View { standing: Standing::Stored, ..LIVE }))
+                .contains("digits  cancelled  0/3 ")
+        );
+        assert!(
+            shown(|out| status(out, &sweep, LIVE))
+                .starts_with("sweep digits (number 1) is cancelled: 0/3 trials, 2 cancelled\n")
+        );
         assert_eq!(total(&sweep), 3);
     }
 
@@ -310,7 +374,12 @@ number  sweep   state      done  best    metric               test              
         sweep.waits_for = Some(caviar_common::ids::TrialNumber(1));
         sweep.notes = vec!["no worker is connected".to_owned()];
         let text = shown(|out| status(out, &sweep, LIVE));
-        assert!(text.contains("note  the next decision waits for trial 1\nnote  no worker is connected\n"), "{text}");
+        assert!(
+            text.contains(
+                "note  the next decision waits for trial 1\nnote  no worker is connected\n"
+            ),
+            "{text}"
+        );
         let text = shown(|out| status(out, &sweep, View { standing: Standing::Stored, ..LIVE }));
         assert!(text.starts_with("sweep digits (number 1) is interrupted: "), "{text}");
     }

@@ -25,7 +25,8 @@ impl Table {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
-    /// Writes it. Where it is wider than `columns`, every row goes on in indented lines below, heading under heading.
+    /// Writes it. Where it is wider than `columns`, every row goes on in indented lines below,
+    /// heading under heading.
     pub(crate) fn write(&self, out: &mut impl Write, columns: Option<usize>) -> io::Result<()> {
         let widths = self.widths();
         let folds = folds(&widths, columns.unwrap_or(usize::MAX));
@@ -104,7 +105,13 @@ mod tests {
         };
         assert_eq!(table.width(), 38);
         assert_eq!(folded(38).lines().count(), 3);
-        assert_eq!(folded(30), "trial  state\n    learning_rate  units\n0      completed\n    0.01           64\n1      queued\n");
-        assert!(folded(1).starts_with("trial\n    state\n    learning_rate\n    units\n0\n    completed\n"));
+        assert_eq!(
+            folded(30),
+            "trial  state\n    learning_rate  units\n0      completed\n    0.01           64\n1      queued\n"
+        );
+        assert!(
+            folded(1)
+                .starts_with("trial\n    state\n    learning_rate\n    units\n0\n    completed\n")
+        );
     }
 }

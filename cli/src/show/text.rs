@@ -12,7 +12,9 @@ const DIGITS: i32 = 4;
 /// A number with four significant digits, and one more just below 1, where momenta differ.
 pub(crate) fn number(value: f64) -> String {
     let scientific = format!("{value:.3e}");
-    let Some((mantissa, exponent)) = scientific.split_once('e').and_then(|(m, e)| Some((m, e.parse::<i32>().ok()?))) else {
+    let Some((mantissa, exponent)) =
+        scientific.split_once('e').and_then(|(m, e)| Some((m, e.parse::<i32>().ok()?)))
+    else {
         return scientific;
     };
     if !(-3..6).contains(&exponent) {
@@ -20,7 +22,11 @@ pub(crate) fn number(value: f64) -> String {
     }
     let just_below_one = (0.9..1.0).contains(&value.abs());
     let decimals = usize::try_from(DIGITS - 1 - exponent).unwrap_or(0);
-    without_zeros(&format!("{value:.decimals$}", decimals = if just_below_one { decimals + 1 } else { decimals })).to_owned()
+    without_zeros(&format!(
+        "{value:.decimals$}",
+        decimals = if just_below_one { decimals + 1 } else { decimals }
+    ))
+    .to_owned()
 }
 
 fn without_zeros(text: &str) -> &str {
@@ -56,7 +62,8 @@ pub(crate) fn score(score: &Score) -> String {
 
 /// Where a box lies along `parameter`.
 pub(crate) fn side(search_box: &SearchBox, parameter: &str) -> String {
-    match search_box.sides.iter().find(|side| side.parameter == parameter).map(|side| &side.extent) {
+    match search_box.sides.iter().find(|side| side.parameter == parameter).map(|side| &side.extent)
+    {
         Some(Extent::Range { low, high }) if low == high => value(low),
         Some(Extent::Range { low, high }) => format!("{} .. {}", value(low), value(high)),
         Some(Extent::Choices(values)) => values.iter().map(value).collect::<Vec<_>>().join(" | "),
@@ -113,7 +120,9 @@ mod tests {
 
     #[test]
     fn durations_have_two_units_at_most() {
-        for (seconds, text) in [(4.24, "4.2 s"), (59.9, "59 s"), (200.0, "3 min 20 s"), (7_500.0, "2 h 5 min")] {
+        for (seconds, text) in
+            [(4.24, "4.2 s"), (59.9, "59 s"), (200.0, "3 min 20 s"), (7_500.0, "2 h 5 min")]
+        {
             assert_eq!(super::seconds(seconds), text);
         }
         assert_eq!(super::seconds(f64::NAN), "?");
@@ -123,9 +132,18 @@ mod tests {
     fn boxes_are_shown_side_by_side() {
         let range = |low, high| Extent::Range { low, high };
         let sides = vec![
-            Side { parameter: "learning_rate".into(), extent: range(Value::Float(1e-4), Value::Float(1.0)) },
+            Side {
+                parameter: "learning_rate".into(),
+                extent: range(Value::Float(1e-4), Value::Float(1.0)),
+            },
             Side { parameter: "layers".into(), extent: range(Value::Int(2), Value::Int(2)) },
-            Side { parameter: "activation".into(), extent: Extent::Choices(vec![Value::Text("relu".into()), Value::Text("tanh".into())]) },
+            Side {
+                parameter: "activation".into(),
+                extent: Extent::Choices(vec![
+                    Value::Text("relu".into()),
+                    Value::Text("tanh".into()),
+                ]),
+            },
         ];
         let search_box = SearchBox { sides };
         assert_eq!(side(&search_box, "learning_rate"), "1e-4 .. 1");

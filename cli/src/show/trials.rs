@@ -17,7 +17,8 @@ pub(super) fn parameters(sweep: &SweepView) -> Vec<&str> {
     sweep.spec.space.parameters().iter().map(|p| p.name.as_str()).collect()
 }
 
-/// The metrics that have a column: those of networks; of other programs, the objective and what else the best trial brought.
+/// The metrics that have a column: those of networks; of other programs, the objective and what
+/// else the best trial brought.
 pub(super) fn metrics(sweep: &SweepView) -> Vec<Metric> {
     if !sweep.spec.data.is_external() {
         return Metric::ALL.to_vec();
@@ -25,22 +26,40 @@ pub(super) fn metrics(sweep: &SweepView) -> Vec<Metric> {
     let objective = &sweep.spec.objective.metric;
     let last = sweep.best.as_ref().and_then(|best| best.last.as_ref());
     let others = match last {
-        Some(Point::Named(named)) => named.metrics.keys().filter(|name| name.as_str() != objective.name()).cloned().collect(),
+        Some(Point::Named(named)) => {
+            named.metrics.keys().filter(|name| name.as_str() != objective.name()).cloned().collect()
+        }
         Some(Point::Network(_)) | None => Vec::new(),
     };
     std::iter::once(objective.clone()).chain(others.into_iter().map(Metric::Named)).collect()
 }
 
 /// A table for people.
-pub(crate) fn table(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView], columns: Option<usize>) -> io::Result<()> {
+pub(crate) fn table(
+    out: &mut impl Write,
+    sweep: &SweepView,
+    trials: &[TrialView],
+    columns: Option<usize>,
+) -> io::Result<()> {
     let parameters = parameters(sweep);
     let first = ["trial", "state", "round", "epoch", sweep.spec.objective.metric.name()];
-    let mut table = Table::with_headings(first.iter().chain(&parameters).copied().chain(["time", "worker"]));
+    let mut table =
+        Table::with_headings(first.iter().chain(&parameters).copied().chain(["time", "worker"]));
     for trial in trials {
         let epoch = format!("{}/{}", trial.last.as_ref().map_or(0, Point::epoch), trial.epochs);
         let round = trial.reason.round.map_or_else(String::new, |round| round.to_string());
-        let mut cells = vec![trial.trial.to_string(), trial.state.name().to_owned(), round, epoch, objective(&sweep.spec, trial)];
-        cells.extend(parameters.iter().map(|name| trial.assignment.get(name).map_or_else(|| "-".to_owned(), text::value)));
+        let mut cells = vec![
+            trial.trial.to_string(),
+            trial.state.name().to_owned(),
+            round,
+            epoch,
+            objective(&sweep.spec, trial),
+        ];
+        cells.extend(
+            parameters
+                .iter()
+                .map(|name| trial.assignment.get(name).map_or_else(|| "-".to_owned(), text::value)),
+        );
         cells.push(trial.seconds.map_or_else(String::new, time));
         cells.push(trial.worker.as_ref().map_or_else(String::new, ToString::to_string));
         table.row(cells);
@@ -58,7 +77,10 @@ fn time(seconds: f64) -> String {
 }
 
 fn failures(out: &mut impl Write, trials: &[TrialView]) -> io::Result<()> {
-    trials.iter().filter_map(|t| Some((t.trial, t.message.as_ref()?))).try_for_each(|(trial, why)| writeln!(out, "trial {trial}: {why}"))
+    trials
+        .iter()
+        .filter_map(|t| Some((t.trial, t.message.as_ref()?)))
+        .try_for_each(|(trial, why)| writeln!(out, "trial {trial}: {why}"))
 }
 
 /// CSV: a row for every trial.
@@ -69,13 +91,24 @@ pub(crate) fn csv(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView])
     let columns = metrics(sweep);
     let last = ["seconds", "worker", "attempts", "message"];
     writer
-        .write_record(first.iter().copied().chain(parameters.iter().copied()).chain(columns.iter().map(Metric::name)).chain(last))
+        .write_record(
+            first
+                .iter()
+                .copied()
+                .chain(parameters.iter().copied())
+                .chain(columns.iter().map(Metric::name))
+                .chain(last),
+        )
         .map_err(output_error)?;
     for trial in trials {
         let mut cells = head(trial);
         cells.push(trial.last.as_ref().map_or_else(String::new, |last| last.epoch().to_string()));
         cells.extend(values(trial, &parameters));
-        cells.extend(columns.iter().map(|metric| optional(trial.last.as_ref().and_then(|last| last.get(metric)))));
+        cells.extend(
+            columns
+                .iter()
+                .map(|metric| optional(trial.last.as_ref().and_then(|last| last.get(metric)))),
+        );
         cells.extend(tail(trial));
         writer.write_record(&cells).map_err(output_error)?;
     }
@@ -95,7 +128,10 @@ pub(super) fn head(trial: &TrialView) -> Vec<String> {
 }
 
 /// The values of the assignment in full; nothing for what is not active.
-pub(super) fn values<'a>(trial: &'a TrialView, parameters: &'a [&str]) -> impl Iterator<Item = String> + 'a {
+pub(super) fn values<'a>(
+    trial: &'a TrialView,
+    parameters: &'a [&str],
+) -> impl Iterator<Item = String> + 'a {
     parameters.iter().map(|name| trial.assignment.get(name).map_or_else(String::new, full))
 }
 

@@ -9,12 +9,23 @@ use super::table::Table;
 use super::text;
 
 /// A table for people.
-pub(crate) fn table(out: &mut impl Write, workers: &[WorkerView], columns: Option<usize>) -> io::Result<()> {
+pub(crate) fn table(
+    out: &mut impl Write,
+    workers: &[WorkerView],
+    columns: Option<usize>,
+) -> io::Result<()> {
     let mut table = Table::with_headings(["worker", "state", "slots", "heard", "trials"]);
     for worker in workers {
-        let trials: Vec<String> = worker.trials.iter().map(|(sweep, trial)| format!("{sweep}/{trial}")).collect();
+        let trials: Vec<String> =
+            worker.trials.iter().map(|(sweep, trial)| format!("{sweep}/{trial}")).collect();
         let heard = format!("{} ago", text::duration(Duration::from_millis(worker.silent_ms)));
-        table.row([worker.worker.to_string(), state(worker).to_owned(), worker.slots.to_string(), heard, trials.join(" ")]);
+        table.row([
+            worker.worker.to_string(),
+            state(worker).to_owned(),
+            worker.slots.to_string(),
+            heard,
+            trials.join(" "),
+        ]);
     }
     table.write(out, columns)
 }
@@ -43,7 +54,13 @@ mod tests {
             trials: vec![(name("digits"), TrialNumber(3)), (name("digits"), TrialNumber(4))],
             silent_ms: 1_240,
         };
-        let away = WorkerView { worker: name("node-2"), connected: false, trials: Vec::new(), silent_ms: 70_000, ..worker.clone() };
+        let away = WorkerView {
+            worker: name("node-2"),
+            connected: false,
+            trials: Vec::new(),
+            silent_ms: 70_000,
+            ..worker.clone()
+        };
         let mut out = Vec::new();
         table(&mut out, &[worker, away], None).unwrap();
         let expected = "\

@@ -1,6 +1,9 @@
-//! From a draft to a spec: every rule of the sweep file but those of `[space]`, which stand in [`super::check_space`].
+//! From a draft to a spec: every rule of the sweep file but those of `[space]`, which stand in
+//! [`super::check_space`].
 
-use super::check_external::{check_external_data, check_external_fixed, check_external_objective, check_external_stopping};
+use super::check_external::{
+    check_external_data, check_external_fixed, check_external_objective, check_external_stopping,
+};
 use super::check_space::{Subject, check_space};
 use super::{Draft, Goal, Objective, Order, SearchSpec, StoppingRule, Strategy, SweepSpec};
 use crate::assignment::Assignment;
@@ -28,7 +31,8 @@ impl Draft {
         self.check_after(Problems::default())
     }
 
-    /// As [`Draft::check`], after `problems` were found in reading the draft: a field that has one gets no second.
+    /// As [`Draft::check`], after `problems` were found in reading the draft: a field that has one
+    /// gets no second.
     ///
     /// # Errors
     /// All problems, those given included.
@@ -53,7 +57,16 @@ impl Draft {
         match name {
             Some(name) => {
                 let seed = self.seed.unwrap_or(0);
-                problems.into_result(SweepSpec { name, seed, data, fixed, space, search, objective, stopping })
+                problems.into_result(SweepSpec {
+                    name,
+                    seed,
+                    data,
+                    fixed,
+                    space,
+                    search,
+                    objective,
+                    stopping,
+                })
             }
             None => Err(problems),
         }
@@ -62,20 +75,34 @@ impl Draft {
 
 fn check_name(draft: &Draft, problems: &mut Problems) -> Option<Name> {
     let Some(text) = &draft.name else {
-        problems.push(Problem::new("name", "missing: give the sweep a name, such as name = \"digits\""));
+        problems.push(Problem::new(
+            "name",
+            "missing: give the sweep a name, such as name = \"digits\"",
+        ));
         return None;
     };
     Name::parse("name", text).map_err(|p| problems.push(p)).ok()
 }
 
-/// The value named by `text`, or `default` where it is absent or wrong; a wrong one is reported with the names that would be right.
-pub(super) fn named<T: Copy>(field: &str, text: Option<&str>, known: &[(&str, T)], default: T, problems: &mut Problems) -> T {
+/// The value named by `text`, or `default` where it is absent or wrong; a wrong one is reported
+/// with the names that would be right.
+pub(super) fn named<T: Copy>(
+    field: &str,
+    text: Option<&str>,
+    known: &[(&str, T)],
+    default: T,
+    problems: &mut Problems,
+) -> T {
     let Some(text) = text else { return default };
     if let Some((_, value)) = known.iter().find(|(name, _)| *name == text) {
         return *value;
     }
     let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-    problems.push(Problem::with_value(field, format!("{text:?}"), format!("write one of {}", names.join(", "))));
+    problems.push(Problem::with_value(
+        field,
+        format!("{text:?}"),
+        format!("write one of {}", names.join(", ")),
+    ));
     default
 }
 
@@ -83,12 +110,23 @@ fn check_data(draft: &Draft, problems: &mut Problems) -> DataSpec {
     let data = &draft.data;
     let source = data.source.clone().unwrap_or_default();
     if data.source.is_none() {
-        problems.push(Problem::new("data.source", "missing: write \"builtin:digits\", or the path of a .csv or IDX file; or \"external\""));
+        problems.push(Problem::new(
+            "data.source",
+            "missing: write \"builtin:digits\", or the path of a .csv or IDX file; or \"external\"",
+        ));
     }
-    for (field, text) in [("data.source", Some(&source)), ("data.label", data.label.as_ref()), ("data.labels", data.labels.as_ref())] {
+    for (field, text) in [
+        ("data.source", Some(&source)),
+        ("data.label", data.label.as_ref()),
+        ("data.labels", data.labels.as_ref()),
+    ] {
         if let Some(text) = text.filter(|t| t.chars().count() > MAX_TEXT_CHARS) {
             let shown: String = text.chars().take(40).collect();
-            problems.push(Problem::with_value(field, format!("{shown:?}..."), format!("write at most {MAX_TEXT_CHARS} characters")));
+            problems.push(Problem::with_value(
+                field,
+                format!("{shown:?}..."),
+                format!("write at most {MAX_TEXT_CHARS} characters"),
+            ));
         }
     }
     let tasks = [("classification", Task::Classification), ("regression", Task::Regression)];
@@ -96,15 +134,32 @@ fn check_data(draft: &Draft, problems: &mut Problems) -> DataSpec {
     let validation = data.validation.unwrap_or(DEFAULT_VALIDATION);
     let test = data.test.unwrap_or(DEFAULT_TEST);
     if !(validation > 0.0 && validation < 1.0) {
-        problems.push(Problem::with_value("data.validation", validation, "write a share above 0 and below 1, such as 0.2"));
+        problems.push(Problem::with_value(
+            "data.validation",
+            validation,
+            "write a share above 0 and below 1, such as 0.2",
+        ));
     }
     if !(0.0..1.0).contains(&test) {
-        problems.push(Problem::with_value("data.test", test, "write a share from 0 and below 1, such as 0.1"));
+        problems.push(Problem::with_value(
+            "data.test",
+            test,
+            "write a share from 0 and below 1, such as 0.1",
+        ));
     } else if validation + test >= 1.0 && !problems.touches("data.validation") {
-        let message = format!("with validation = {validation} nothing is left to train on: the two must add up to less than 1");
+        let message = format!(
+            "with validation = {validation} nothing is left to train on: the two must add up to less than 1"
+        );
         problems.push(Problem::with_value("data.test", test, message));
     }
-    DataSpec { source, label: data.label.clone(), labels: data.labels.clone(), task, validation, test }
+    DataSpec {
+        source,
+        label: data.label.clone(),
+        labels: data.labels.clone(),
+        task,
+        validation,
+        test,
+    }
 }
 
 fn check_fixed(draft: &Draft, problems: &mut Problems) -> Assignment {
@@ -115,7 +170,9 @@ fn check_fixed(draft: &Draft, problems: &mut Problems) -> Assignment {
             None => problems.push(unknown_hyperparameter(&field, name)),
             Some(row) => match row.objection(value) {
                 Some(message) => problems.push(Problem::with_value(&field, value, message)),
-                None if fixed.get(name).is_some() => problems.push(Problem::new(&field, "given twice: write it once")),
+                None if fixed.get(name).is_some() => {
+                    problems.push(Problem::new(&field, "given twice: write it once"))
+                }
                 None => {
                     fixed.insert(name.clone(), value.clone());
                 }
@@ -132,18 +189,31 @@ pub(super) fn unknown_hyperparameter(field: &str, name: &str) -> Problem {
     let known = || TABLE.iter().map(|h| h.name);
     let message = match hyper::nearest(name, known()) {
         Some(near) => format!("no such hyperparameter: did you mean {near}?"),
-        None => format!("no such hyperparameter: write one of {}", known().collect::<Vec<_>>().join(", ")),
+        None => format!(
+            "no such hyperparameter: write one of {}",
+            known().collect::<Vec<_>>().join(", ")
+        ),
     };
     Problem::new(field, message)
 }
 
 /// A whole number from 1 to `limit`; `default` where it is absent or wrong.
-fn count(field: &str, given: Option<u64>, limit: u32, default: u32, problems: &mut Problems) -> u32 {
+fn count(
+    field: &str,
+    given: Option<u64>,
+    limit: u32,
+    default: u32,
+    problems: &mut Problems,
+) -> u32 {
     let Some(given) = given else { return default };
     match u32::try_from(given) {
         Ok(value) if (1..=limit).contains(&value) => value,
         _ => {
-            problems.push(Problem::with_value(field, given, format!("write a whole number from 1 to {limit}")));
+            problems.push(Problem::with_value(
+                field,
+                given,
+                format!("write a whole number from 1 to {limit}"),
+            ));
             default
         }
     }
@@ -152,52 +222,89 @@ fn count(field: &str, given: Option<u64>, limit: u32, default: u32, problems: &m
 fn check_search(draft: &Draft, space: &Space, problems: &mut Problems) -> SearchSpec {
     let search = &draft.search;
     let known = Strategy::ALL.map(|s| (s.name(), s));
-    let strategy = named("search.strategy", search.strategy.as_deref(), &known, Strategy::Zoom, problems);
+    let strategy =
+        named("search.strategy", search.strategy.as_deref(), &known, Strategy::Zoom, problems);
     if search.trials.is_none() {
-        problems.push(Problem::new("search.trials", "missing: write the number of trials, such as 60"));
+        problems
+            .push(Problem::new("search.trials", "missing: write the number of trials, such as 60"));
     }
     let trials = count("search.trials", search.trials, MAX_TRIALS, 1, problems);
-    let parallelism = count("search.parallelism", search.parallelism, MAX_PARALLELISM, DEFAULT_PARALLELISM, problems);
+    let parallelism = count(
+        "search.parallelism",
+        search.parallelism,
+        MAX_PARALLELISM,
+        DEFAULT_PARALLELISM,
+        problems,
+    );
     let rounds = check_rounds(search.rounds.as_deref(), strategy, trials, problems);
     if strategy == Strategy::Grid {
         check_grid(space, trials, problems);
     } else {
         for parameter in space.parameters().iter().filter(|p| p.points.is_some()) {
-            let message = format!("only a grid has points: leave it out, or write strategy = \"grid\" instead of {:?}", strategy.name());
+            let message = format!(
+                "only a grid has points: leave it out, or write strategy = \"grid\" instead of {:?}",
+                strategy.name()
+            );
             problems.push(Problem::new(format!("space.{}.points", parameter.name), message));
         }
     }
-    let order = named("search.order", search.order.as_deref(), &Order::ALL.map(|o| (o.name(), o)), Order::default(), problems);
+    let order = named(
+        "search.order",
+        search.order.as_deref(),
+        &Order::ALL.map(|o| (o.name(), o)),
+        Order::default(),
+        problems,
+    );
     let warm_start = check_warm_start(draft, strategy, problems);
     SearchSpec { strategy, trials, rounds, parallelism, order, warm_start }
 }
 
-/// The earlier sweep to learn from. Whether there is one is for the coordinator to say, who has the store.
+/// The earlier sweep to learn from. Whether there is one is for the coordinator to say, who has the
+/// store.
 fn check_warm_start(draft: &Draft, strategy: Strategy, problems: &mut Problems) -> Option<Name> {
     let (field, text) = ("search.warm_start", draft.search.warm_start.as_ref()?);
     if draft.name.as_ref() == Some(text) {
-        problems.push(Problem::with_value(field, format!("{text:?}"), "a sweep cannot learn from itself: name an earlier one"));
+        problems.push(Problem::with_value(
+            field,
+            format!("{text:?}"),
+            "a sweep cannot learn from itself: name an earlier one",
+        ));
         return None;
     }
     if strategy != Strategy::Zoom {
-        let message = format!("strategy {:?} learns from no other sweep: leave it out, or write strategy = \"zoom\"", strategy.name());
+        let message = format!(
+            "strategy {:?} learns from no other sweep: leave it out, or write strategy = \"zoom\"",
+            strategy.name()
+        );
         problems.push(Problem::new(field, message));
         return None;
     }
     Name::parse(field, text).map_err(|p| problems.push(p)).ok()
 }
 
-pub(super) fn check_stopping(draft: &Draft, default: StoppingRule, problems: &mut Problems) -> StoppingRule {
+pub(super) fn check_stopping(
+    draft: &Draft,
+    default: StoppingRule,
+    problems: &mut Problems,
+) -> StoppingRule {
     let known = StoppingRule::ALL.map(|rule| (rule.name(), rule));
     named("stopping.rule", draft.stopping.rule.as_deref(), &known, default, problems)
 }
 
-fn check_rounds(given: Option<&[u64]>, strategy: Strategy, trials: u32, problems: &mut Problems) -> Vec<u32> {
+fn check_rounds(
+    given: Option<&[u64]>,
+    strategy: Strategy,
+    trials: u32,
+    problems: &mut Problems,
+) -> Vec<u32> {
     let field = "search.rounds";
     if strategy != Strategy::Rounds {
         // An unknown strategy may have rounds.
         if given.is_some() && !problems.touches("search.strategy") {
-            let message = format!("strategy {:?} has no rounds: leave it out, or write strategy = \"rounds\"", strategy.name());
+            let message = format!(
+                "strategy {:?} has no rounds: leave it out, or write strategy = \"rounds\"",
+                strategy.name()
+            );
             problems.push(Problem::new(field, message));
         }
         return Vec::new();
@@ -205,13 +312,16 @@ fn check_rounds(given: Option<&[u64]>, strategy: Strategy, trials: u32, problems
     let Some(given) = given else { return default_rounds(trials) };
     let shown = format!("{given:?}");
     if given.is_empty() || given.len() > MAX_ROUNDS || given.contains(&0) {
-        let message = format!("write 1 to {MAX_ROUNDS} rounds of at least 1 trial each, such as [30, 20, 10]");
+        let message = format!(
+            "write 1 to {MAX_ROUNDS} rounds of at least 1 trial each, such as [30, 20, 10]"
+        );
         problems.push(Problem::with_value(field, shown, message));
         return Vec::new();
     }
     let sum = given.iter().fold(0u64, |sum, n| sum.saturating_add(*n));
     if sum != u64::from(trials) && !problems.touches("search.trials") {
-        let message = format!("the rounds add up to {sum}, but trials = {trials}: make the two equal");
+        let message =
+            format!("the rounds add up to {sum}, but trials = {trials}: make the two equal");
         problems.push(Problem::with_value(field, shown, message));
     }
     given.iter().filter_map(|n| u32::try_from(*n).ok()).collect()
@@ -223,11 +333,14 @@ fn default_rounds(trials: u32) -> Vec<u32> {
     [first, second, trials - first - second].into_iter().filter(|n| *n > 0).collect()
 }
 
-/// A grid whose points are all given must fit the budget; otherwise the grid chooses its points so that it does.
+/// A grid whose points are all given must fit the budget; otherwise the grid chooses its points so
+/// that it does.
 fn check_grid(space: &Space, trials: u32, problems: &mut Problems) {
     let points = crate::grid::count(space, 1);
     if points > u64::from(trials) && !problems.touches("search.trials") {
-        let message = format!("the grid has {points} points: write trials = {points}, or fewer points or choices");
+        let message = format!(
+            "the grid has {points} points: write trials = {points}, or fewer points or choices"
+        );
         problems.push(Problem::with_value("search.trials", trials, message));
     }
 }
@@ -238,9 +351,13 @@ fn check_objective(draft: &Draft, task: Task, problems: &mut Problems) -> Object
         Task::Regression => &Metric::ValidationLoss,
     };
     let metrics = Metric::ALL;
-    let known: Vec<(&str, &Metric)> =
-        metrics.iter().filter(|m| task == Task::Classification || !m.needs_classes()).map(|m| (m.name(), m)).collect();
-    let metric = named("objective.metric", draft.objective.metric.as_deref(), &known, default, problems);
+    let known: Vec<(&str, &Metric)> = metrics
+        .iter()
+        .filter(|m| task == Task::Classification || !m.needs_classes())
+        .map(|m| (m.name(), m))
+        .collect();
+    let metric =
+        named("objective.metric", draft.objective.metric.as_deref(), &known, default, problems);
     let natural = if metric.needs_classes() { Goal::Maximize } else { Goal::Minimize };
     let goal = check_goal(draft, natural, problems);
     Objective { metric: metric.clone(), goal }

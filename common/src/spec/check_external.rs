@@ -1,4 +1,5 @@
-//! The rules of a sweep whose trials other programs run: its parameters and metrics have any names, and no data is read.
+//! The rules of a sweep whose trials other programs run: its parameters and metrics have any names,
+//! and no data is read.
 
 use super::check::{check_goal, check_stopping, named};
 use super::check_space::{path, span};
@@ -29,7 +30,10 @@ pub(super) fn check_external_data(draft: &Draft, problems: &mut Problems) -> Dat
         ("test", data.test.is_some()),
     ] {
         if given {
-            problems.push(Problem::new(format!("data.{key}"), "with source = \"external\" no data is read: leave it out"));
+            problems.push(Problem::new(
+                format!("data.{key}"),
+                "with source = \"external\" no data is read: leave it out",
+            ));
         }
     }
     DataSpec::external()
@@ -38,12 +42,20 @@ pub(super) fn check_external_data(draft: &Draft, problems: &mut Problems) -> Dat
 pub(super) fn check_external_fixed(draft: &Draft, problems: &mut Problems) -> Assignment {
     let mut fixed = Assignment::default();
     if draft.fixed.len() > MAX_PARAMETERS {
-        problems.push(Problem::with_value("fixed", draft.fixed.len(), format!("write at most {MAX_PARAMETERS} values")));
+        problems.push(Problem::with_value(
+            "fixed",
+            draft.fixed.len(),
+            format!("write at most {MAX_PARAMETERS} values"),
+        ));
         return fixed;
     }
     for (name, value) in &draft.fixed {
         let field = format!("fixed.{name}");
-        let objection = if name == "epochs" { hyper::lookup(name).and_then(|row| row.objection(value)) } else { None };
+        let objection = if name == "epochs" {
+            hyper::lookup(name).and_then(|row| row.objection(value))
+        } else {
+            None
+        };
         if let Some(message) = objection {
             problems.push(Problem::with_value(&field, value, message));
         } else if !is_legal_name(name) {
@@ -68,7 +80,8 @@ fn legal_names() -> String {
 
 pub(super) fn check_external_name(draft: &DraftParameter, problems: &mut Problems) -> Option<()> {
     let message = if draft.name == "epochs" {
-        "it says how many reports a trial makes at most, and all make as many: write it in [fixed]".to_owned()
+        "it says how many reports a trial makes at most, and all make as many: write it in [fixed]"
+            .to_owned()
     } else if is_legal_name(&draft.name) {
         return Some(());
     } else {
@@ -79,22 +92,42 @@ pub(super) fn check_external_name(draft: &DraftParameter, problems: &mut Problem
 }
 
 /// A range: of whole numbers if both ends are written so, unless `type` says otherwise.
-pub(super) fn check_external_range(draft: &DraftParameter, problems: &mut Problems) -> Option<Domain> {
+pub(super) fn check_external_range(
+    draft: &DraftParameter,
+    problems: &mut Problems,
+) -> Option<Domain> {
     let field = path(draft);
     let ends = [("low", draft.low.as_ref()), ("high", draft.high.as_ref())];
     let is_whole = ends.iter().all(|(_, value)| matches!(value, None | Some(Value::Int(_))));
-    let is_int = named(&format!("{field}.type"), draft.kind.as_deref(), &[("int", true), ("float", false)], is_whole, problems);
-    let scales = [("linear", Scale::Linear), ("log", Scale::Log), ("one_minus_log", Scale::OneMinusLog)];
+    let is_int = named(
+        &format!("{field}.type"),
+        draft.kind.as_deref(),
+        &[("int", true), ("float", false)],
+        is_whole,
+        problems,
+    );
+    let scales =
+        [("linear", Scale::Linear), ("log", Scale::Log), ("one_minus_log", Scale::OneMinusLog)];
     let usable = if is_int { &scales[..2] } else { &scales[..] };
-    let scale = named(&format!("{field}.scale"), draft.scale.as_deref(), usable, Scale::Linear, problems);
+    let scale =
+        named(&format!("{field}.scale"), draft.scale.as_deref(), usable, Scale::Linear, problems);
     let [low, high] = ends.map(|(key, value)| check_end(draft, key, value, is_int, problems));
     span(draft, is_int, scale, (low?, high?), problems)
 }
 
-fn check_end(draft: &DraftParameter, key: &str, value: Option<&Value>, is_int: bool, problems: &mut Problems) -> Option<Value> {
+fn check_end(
+    draft: &DraftParameter,
+    key: &str,
+    value: Option<&Value>,
+    is_int: bool,
+    problems: &mut Problems,
+) -> Option<Value> {
     let field = format!("{}.{key}", path(draft));
     let Some(value) = value else {
-        problems.push(Problem::new(&field, format!("missing: {} needs low and high, or choices", draft.name)));
+        problems.push(Problem::new(
+            &field,
+            format!("missing: {} needs low and high, or choices", draft.name),
+        ));
         return None;
     };
     let is_legal = if is_int {
@@ -104,7 +137,10 @@ fn check_end(draft: &DraftParameter, key: &str, value: Option<&Value>, is_int: b
     };
     if !is_legal {
         let message = if is_int {
-            format!("write a whole number from {} to {MOST_WHOLE}, or type = \"float\"", -MOST_WHOLE)
+            format!(
+                "write a whole number from {} to {MOST_WHOLE}, or type = \"float\"",
+                -MOST_WHOLE
+            )
         } else {
             format!("write a number from -{MOST_REAL:e} to {MOST_REAL:e}")
         };
@@ -116,11 +152,16 @@ fn check_end(draft: &DraftParameter, key: &str, value: Option<&Value>, is_int: b
 
 pub(super) fn check_external_objective(draft: &Draft, problems: &mut Problems) -> Objective {
     let metric = match draft.objective.metric.as_deref() {
-        Some(text) => Name::parse("objective.metric", text).and_then(|name| Metric::try_from(name.to_string())),
-        None => Err(Problem::new("objective.metric", "missing: write the name under which the program reports what is optimised")),
+        Some(text) => Name::parse("objective.metric", text)
+            .and_then(|name| Metric::try_from(name.to_string())),
+        None => Err(Problem::new(
+            "objective.metric",
+            "missing: write the name under which the program reports what is optimised",
+        )),
     };
     if draft.objective.goal.is_none() {
-        problems.push(Problem::new("objective.goal", "missing: write \"minimize\" or \"maximize\""));
+        problems
+            .push(Problem::new("objective.goal", "missing: write \"minimize\" or \"maximize\""));
     }
     let goal = check_goal(draft, Goal::Minimize, problems);
     let metric = metric.unwrap_or_else(|problem| {
@@ -131,7 +172,16 @@ pub(super) fn check_external_objective(draft: &Draft, problems: &mut Problems) -
 }
 
 /// Trials of one report have no rung to stop at.
-pub(super) fn check_external_stopping(draft: &Draft, strategy: Strategy, fixed: &Assignment, problems: &mut Problems) -> StoppingRule {
+pub(super) fn check_external_stopping(
+    draft: &Draft,
+    strategy: Strategy,
+    fixed: &Assignment,
+    problems: &mut Problems,
+) -> StoppingRule {
     let has_rungs = fixed.get("epochs").is_some();
-    check_stopping(draft, if has_rungs { strategy.default_stopping() } else { StoppingRule::None }, problems)
+    check_stopping(
+        draft,
+        if has_rungs { strategy.default_stopping() } else { StoppingRule::None },
+        problems,
+    )
 }

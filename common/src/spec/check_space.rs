@@ -11,7 +11,8 @@ use crate::scale::Scale;
 use crate::space::{Condition, Domain, Holds, Parameter, Space};
 
 /// What only hidden layers have.
-const OF_HIDDEN_LAYERS: [&str; 6] = ["units", "activation", "normalization", "batch_norm_momentum", "dropout", "init"];
+const OF_HIDDEN_LAYERS: [&str; 6] =
+    ["units", "activation", "normalization", "batch_norm_momentum", "dropout", "init"];
 
 /// Whose parameters are searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +23,14 @@ pub(super) enum Subject {
     Program,
 }
 
-/// Checks every parameter, then how they hang together. An absent `[space]` is the empty space, which a program cannot have.
-pub(super) fn check_space(drafts: Option<&[DraftParameter]>, fixed: &Assignment, subject: Subject, problems: &mut Problems) -> Space {
+/// Checks every parameter, then how they hang together. An absent `[space]` is the empty space,
+/// which a program cannot have.
+pub(super) fn check_space(
+    drafts: Option<&[DraftParameter]>,
+    fixed: &Assignment,
+    subject: Subject,
+    problems: &mut Problems,
+) -> Space {
     let Some(drafts) = drafts else {
         if subject == Subject::Program {
             problems.push(Problem::new("space", "missing: with source = \"external\" there is no default space; name what to search"));
@@ -32,13 +39,19 @@ pub(super) fn check_space(drafts: Option<&[DraftParameter]>, fixed: &Assignment,
     };
     if drafts.is_empty() && !problems.touches("space") {
         let message = match subject {
-            Subject::Network => "empty: name a hyperparameter to search, or leave the section out for the default space",
+            Subject::Network => {
+                "empty: name a hyperparameter to search, or leave the section out for the default space"
+            }
             Subject::Program => "empty: name what to search",
         };
         problems.push(Problem::new("space", message));
     }
     if drafts.len() > MAX_PARAMETERS {
-        problems.push(Problem::with_value("space", drafts.len(), format!("write at most {MAX_PARAMETERS} parameters")));
+        problems.push(Problem::with_value(
+            "space",
+            drafts.len(),
+            format!("write at most {MAX_PARAMETERS} parameters"),
+        ));
         return Space::default();
     }
     let mut parameters: Vec<Parameter> = Vec::new();
@@ -59,9 +72,13 @@ pub(super) fn check_space(drafts: Option<&[DraftParameter]>, fixed: &Assignment,
         check_decay(&parameters, fixed, problems);
     }
     Space::new(parameters).unwrap_or_else(|| {
-        // A condition on a parameter that was itself refused ends here too: then there is a problem already.
+        // A condition on a parameter that was itself refused ends here too: then there is a problem
+        // already.
         if problems.is_empty() {
-            problems.push(Problem::new("space", "the conditions run in a circle: let one of the parameters stand without `when`"));
+            problems.push(Problem::new(
+                "space",
+                "the conditions run in a circle: let one of the parameters stand without `when`",
+            ));
         }
         Space::default()
     })
@@ -71,7 +88,12 @@ pub(super) fn path(draft: &DraftParameter) -> String {
     format!("space.{}", draft.name)
 }
 
-fn check_parameter(draft: &DraftParameter, fixed: &Assignment, subject: Subject, problems: &mut Problems) -> Option<Parameter> {
+fn check_parameter(
+    draft: &DraftParameter,
+    fixed: &Assignment,
+    subject: Subject,
+    problems: &mut Problems,
+) -> Option<Parameter> {
     let field = path(draft);
     let row = match (subject, hyper::lookup(&draft.name)) {
         (Subject::Program, _) => {
@@ -85,7 +107,10 @@ fn check_parameter(draft: &DraftParameter, fixed: &Assignment, subject: Subject,
         }
     };
     if let Some(value) = fixed.get(&draft.name) {
-        problems.push(Problem::new(&field, format!("also in [fixed] as {value}: write it in one of the two")));
+        problems.push(Problem::new(
+            &field,
+            format!("also in [fixed] as {value}: write it in one of the two"),
+        ));
     }
     let domain = match (&draft.choices, row) {
         (Some(choices), row) => check_choices(draft, row, choices, problems),
@@ -96,15 +121,28 @@ fn check_parameter(draft: &DraftParameter, fixed: &Assignment, subject: Subject,
     Some(Parameter { name: draft.name.clone(), domain, when: None, points })
 }
 
-fn check_choices(draft: &DraftParameter, row: Option<&Hyperparameter>, choices: &[Value], problems: &mut Problems) -> Option<Domain> {
+fn check_choices(
+    draft: &DraftParameter,
+    row: Option<&Hyperparameter>,
+    choices: &[Value],
+    problems: &mut Problems,
+) -> Option<Domain> {
     let field = format!("{}.choices", path(draft));
-    let ranged =
-        [("type", draft.kind.is_some()), ("scale", draft.scale.is_some()), ("low", draft.low.is_some()), ("high", draft.high.is_some())];
+    let ranged = [
+        ("type", draft.kind.is_some()),
+        ("scale", draft.scale.is_some()),
+        ("low", draft.low.is_some()),
+        ("high", draft.high.is_some()),
+    ];
     for (key, _) in ranged.iter().filter(|(_, given)| *given) {
-        problems.push(Problem::new(format!("{}.{key}", path(draft)), "choices have no range: write either choices, or low and high"));
+        problems.push(Problem::new(
+            format!("{}.{key}", path(draft)),
+            "choices have no range: write either choices, or low and high",
+        ));
     }
     if choices.is_empty() || choices.len() > MAX_CHOICES {
-        let legal = row.map_or_else(String::new, |row| format!("; {} is {}", draft.name, row.legal()));
+        let legal =
+            row.map_or_else(String::new, |row| format!("; {} is {}", draft.name, row.legal()));
         problems.push(Problem::new(&field, format!("write 1 to {MAX_CHOICES} choices{legal}")));
         return None;
     }
@@ -126,23 +164,36 @@ fn same(a: &Value, b: &Value) -> bool {
     a == b || a.as_f64().is_some_and(|x| b.as_f64() == Some(x))
 }
 
-fn check_range(draft: &DraftParameter, row: &Hyperparameter, problems: &mut Problems) -> Option<Domain> {
+fn check_range(
+    draft: &DraftParameter,
+    row: &Hyperparameter,
+    problems: &mut Problems,
+) -> Option<Domain> {
     let field = path(draft);
     let natural = match row.kind {
         Kind::Names(names) => {
-            problems.push(Problem::new(&field, format!("a name has no range: write choices = [\"{}\"], say", names.join("\", \""))));
+            problems.push(Problem::new(
+                &field,
+                format!("a name has no range: write choices = [\"{}\"], say", names.join("\", \"")),
+            ));
             return None;
         }
         Kind::Whole { .. } => "int",
         Kind::Real { .. } => "float",
     };
     if let Some(kind) = draft.kind.as_deref().filter(|kind| *kind != natural) {
-        let message = format!("{} is {}: write type = \"{natural}\", or leave it out", draft.name, row.legal());
+        let message = format!(
+            "{} is {}: write type = \"{natural}\", or leave it out",
+            draft.name,
+            row.legal()
+        );
         problems.push(Problem::with_value(format!("{field}.type"), format!("{kind:?}"), message));
     }
-    let scales = [("linear", Scale::Linear), ("log", Scale::Log), ("one_minus_log", Scale::OneMinusLog)];
+    let scales =
+        [("linear", Scale::Linear), ("log", Scale::Log), ("one_minus_log", Scale::OneMinusLog)];
     let usable = if natural == "int" { &scales[..2] } else { &scales[..] };
-    let scale = named(&format!("{field}.scale"), draft.scale.as_deref(), usable, row.scale, problems);
+    let scale =
+        named(&format!("{field}.scale"), draft.scale.as_deref(), usable, row.scale, problems);
     let low = check_end(draft, row, "low", draft.low.as_ref(), problems);
     let high = check_end(draft, row, "high", draft.high.as_ref(), problems);
     span(draft, natural == "int", scale, (low?, high?), problems)
@@ -159,17 +210,28 @@ pub(super) fn span(
     let field = path(draft);
     let (a, b) = (low.as_f64()?, high.as_f64()?);
     if a > b {
-        problems.push(Problem::with_value(format!("{field}.low"), &low, format!("low is above high = {high}: exchange the two")));
+        problems.push(Problem::with_value(
+            format!("{field}.low"),
+            &low,
+            format!("low is above high = {high}: exchange the two"),
+        ));
         return None;
     }
     if a == b {
-        let message = format!("the range is empty, because high = {high} too: widen it, or write {} = {low} in [fixed]", draft.name);
+        let message = format!(
+            "the range is empty, because high = {high} too: widen it, or write {} = {low} in [fixed]",
+            draft.name
+        );
         problems.push(Problem::with_value(format!("{field}.low"), &low, message));
         return None;
     }
     if let Some(objection) = scale.objection(a, b) {
         let (key, value) = if scale == Scale::Log { ("low", &low) } else { ("high", &high) };
-        problems.push(Problem::with_value(format!("{field}.{key}"), value, format!("{objection}; write {}", remedy(scale))));
+        problems.push(Problem::with_value(
+            format!("{field}.{key}"),
+            value,
+            format!("{objection}; write {}", remedy(scale)),
+        ));
         return None;
     }
     match (low.as_i64(), high.as_i64()) {
@@ -186,12 +248,25 @@ const fn remedy(scale: Scale) -> &'static str {
     }
 }
 
-/// One end of a range. The range of a hyperparameter that excludes its own end (0 for a learning rate) is left to the scale to refuse,
-/// which says it better.
-fn check_end(draft: &DraftParameter, row: &Hyperparameter, key: &str, value: Option<&Value>, problems: &mut Problems) -> Option<Value> {
+/// One end of a range. The range of a hyperparameter that excludes its own end (0 for a learning
+/// rate) is left to the scale to refuse, which says it better.
+fn check_end(
+    draft: &DraftParameter,
+    row: &Hyperparameter,
+    key: &str,
+    value: Option<&Value>,
+    problems: &mut Problems,
+) -> Option<Value> {
     let field = format!("{}.{key}", path(draft));
     let Some(value) = value else {
-        problems.push(Problem::new(&field, format!("missing: {} needs low and high, or choices; it is {}", draft.name, row.legal())));
+        problems.push(Problem::new(
+            &field,
+            format!(
+                "missing: {} needs low and high, or choices; it is {}",
+                draft.name,
+                row.legal()
+            ),
+        ));
         return None;
     };
     let touches_scale = match (key, value.as_f64()) {
@@ -218,12 +293,18 @@ fn check_points(draft: &DraftParameter, domain: &Domain, problems: &mut Problems
             problems.push(Problem::new(&field, "a grid takes every choice: leave points out"));
             return None;
         }
-        Domain::Int { .. } | Domain::Float { .. } => domain.cardinality().unwrap_or(u64::from(crate::limits::MAX_TRIALS)),
+        Domain::Int { .. } | Domain::Float { .. } => {
+            domain.cardinality().unwrap_or(u64::from(crate::limits::MAX_TRIALS))
+        }
     };
     match u32::try_from(points) {
         Ok(value) if value >= 1 && points <= most => Some(value),
         _ => {
-            problems.push(Problem::with_value(&field, points, format!("write a whole number from 1 to {most}")));
+            problems.push(Problem::with_value(
+                &field,
+                points,
+                format!("write a whole number from 1 to {most}"),
+            ));
             None
         }
     }
@@ -242,7 +323,8 @@ fn check_condition(
     let condition = match (&draft.when, layer) {
         (Some(when), None) => written_condition(draft, when, drafts, fixed, parameters, problems),
         (Some(_), Some(layer)) => {
-            let message = format!("{} is active whenever layer {layer} exists: leave `when` out", draft.name);
+            let message =
+                format!("{} is active whenever layer {layer} exists: leave `when` out", draft.name);
             problems.push(Problem::new(format!("{}.when", path(draft)), message));
             None
         }
@@ -264,17 +346,27 @@ fn written_condition(
 ) -> Option<Condition> {
     let field = format!("{}.when", path(draft));
     let [(parent, values)] = when else {
-        problems.push(Problem::new(&field, "write one parameter and its values: when = { optimizer = [\"adam\"] }"));
+        problems.push(Problem::new(
+            &field,
+            "write one parameter and its values: when = { optimizer = [\"adam\"] }",
+        ));
         return None;
     };
     let field = format!("{field}.{parent}");
     if parent == &draft.name {
-        problems.push(Problem::new(&field, format!("{parent} cannot depend on itself: name another parameter, or leave `when` out")));
+        problems.push(Problem::new(
+            &field,
+            format!(
+                "{parent} cannot depend on itself: name another parameter, or leave `when` out"
+            ),
+        ));
         return None;
     }
     if !drafts.iter().any(|d| &d.name == parent) {
         let message = match fixed.get(parent) {
-            Some(value) => format!("{parent} is not searched, it is fixed at {value}: search it in [space], or leave `when` out"),
+            Some(value) => format!(
+                "{parent} is not searched, it is fixed at {value}: search it in [space], or leave `when` out"
+            ),
             None => format!("{parent} is not searched: add it to [space], or leave `when` out"),
         };
         problems.push(Problem::new(&field, message));
@@ -282,18 +374,27 @@ fn written_condition(
     }
     let domain = &parameters.iter().find(|p| &p.name == parent)?.domain;
     if values.is_empty() {
-        problems.push(Problem::new(&field, "write at least one value for which the parameter is active"));
+        problems.push(Problem::new(
+            &field,
+            "write at least one value for which the parameter is active",
+        ));
         return None;
     }
     if let Domain::Float { .. } = domain {
-        let message = format!("{parent} is searched over a range and never meets a value exactly: give it choices, or leave `when` out");
+        let message = format!(
+            "{parent} is searched over a range and never meets a value exactly: give it choices, or leave `when` out"
+        );
         problems.push(Problem::new(&field, message));
         return None;
     }
     let mut normal = Vec::with_capacity(values.len());
     for value in values {
         let Some(value) = as_drawn(domain, value) else {
-            problems.push(Problem::with_value(&field, value, format!("{parent} never has this value: write one that it can have")));
+            problems.push(Problem::with_value(
+                &field,
+                value,
+                format!("{parent} never has this value: write one that it can have"),
+            ));
             return None;
         };
         normal.push(value);
@@ -301,11 +402,14 @@ fn written_condition(
     Some(Condition { parameter: parent.clone(), holds: Holds::OneOf(normal) })
 }
 
-/// The value as a sampler draws it: 2 for 2.0 where whole numbers are drawn, and the choice as it is written among the choices.
+/// The value as a sampler draws it: 2 for 2.0 where whole numbers are drawn, and the choice as it
+/// is written among the choices.
 fn as_drawn(domain: &Domain, value: &Value) -> Option<Value> {
     match domain {
         Domain::Choice { values } => values.iter().find(|choice| same(choice, value)).cloned(),
-        Domain::Int { .. } | Domain::Float { .. } => domain.encode(value).and_then(|_| value.as_i64()).map(Value::Int),
+        Domain::Int { .. } | Domain::Float { .. } => {
+            domain.encode(value).and_then(|_| value.as_i64()).map(Value::Int)
+        }
     }
 }
 
@@ -317,7 +421,10 @@ fn layer_condition(
     problems: &mut Problems,
 ) -> Option<Condition> {
     let refuse = |problems: &mut Problems, layers: &dyn std::fmt::Display, remedy: &str| {
-        problems.push(Problem::new(path(draft), format!("never active, because layers is {layers}: {remedy}")));
+        problems.push(Problem::new(
+            path(draft),
+            format!("never active, because layers is {layers}: {remedy}"),
+        ));
     };
     if let Some(layers) = parameters.iter().find(|p| p.name == "layers") {
         let most = match &layers.domain {
@@ -328,11 +435,19 @@ fn layer_condition(
         if let Some(most) = most.filter(|most| *most < i64::from(layer)) {
             refuse(problems, &format!("at most {most}"), "let it be more, or leave this one out");
         }
-        return Some(Condition { parameter: "layers".to_owned(), holds: Holds::AtLeast(i64::from(layer)) });
+        return Some(Condition {
+            parameter: "layers".to_owned(),
+            holds: Holds::AtLeast(i64::from(layer)),
+        });
     }
-    let layers = hyper::train_spec(fixed, &Assignment::default()).map_or(0, |spec| spec.hidden.len());
+    let layers =
+        hyper::train_spec(fixed, &Assignment::default()).map_or(0, |spec| spec.hidden.len());
     if u64::try_from(layers).is_ok_and(|layers| layers < u64::from(layer)) {
-        refuse(problems, &layers, &format!("write layers = {layer} or more in [fixed], or search layers"));
+        refuse(
+            problems,
+            &layers,
+            &format!("write layers = {layer} or more in [fixed], or search layers"),
+        );
     }
     None
 }
@@ -340,27 +455,47 @@ fn layer_condition(
 /// Refuses a range that the fixed schedule does not allow: with cosine the decay is a share.
 fn check_decay(parameters: &[Parameter], fixed: &Assignment, problems: &mut Problems) {
     let is_cosine = fixed.get("schedule").and_then(Value::as_str) == Some("cosine");
-    let Some(decay) = parameters.iter().find(|p| p.name == "learning_rate_decay").filter(|_| is_cosine) else { return };
+    let Some(decay) =
+        parameters.iter().find(|p| p.name == "learning_rate_decay").filter(|_| is_cosine)
+    else {
+        return;
+    };
     let (key, most) = match &decay.domain {
         Domain::Float { high, .. } => ("high", Some(Value::Float(*high))),
-        Domain::Choice { values } => ("choices", values.iter().find(|v| v.as_f64() > Some(1.0)).cloned()),
+        Domain::Choice { values } => {
+            ("choices", values.iter().find(|v| v.as_f64() > Some(1.0)).cloned())
+        }
         Domain::Int { .. } => return,
     };
     if let Some(most) = most.filter(|most| most.as_f64() > Some(1.0)) {
         let message = "with schedule = \"cosine\" it is the share of the rate lost by the end: write 1 at most";
-        problems.push(Problem::with_value(format!("space.learning_rate_decay.{key}"), most, message));
+        problems.push(Problem::with_value(
+            format!("space.learning_rate_decay.{key}"),
+            most,
+            message,
+        ));
     }
 }
 
-/// Refuses to search what can change nothing: beta2 beside a fixed optimizer that has none, units without a layer.
-fn check_effect(draft: &DraftParameter, drafts: &[DraftParameter], fixed: &Assignment, problems: &mut Problems) {
-    let has_no_layer = fixed.get("layers").and_then(Value::as_i64) == Some(0) && !drafts.iter().any(|d| d.name == "layers");
+/// Refuses to search what can change nothing: beta2 beside a fixed optimizer that has none, units
+/// without a layer.
+fn check_effect(
+    draft: &DraftParameter,
+    drafts: &[DraftParameter],
+    fixed: &Assignment,
+    problems: &mut Problems,
+) {
+    let has_no_layer = fixed.get("layers").and_then(Value::as_i64) == Some(0)
+        && !drafts.iter().any(|d| d.name == "layers");
     if has_no_layer && OF_HIDDEN_LAYERS.contains(&draft.name.as_str()) {
-        let message = "has no effect with layers = 0: write layers = 1 or more in [fixed], or leave it out";
+        let message =
+            "has no effect with layers = 0: write layers = 1 or more in [fixed], or leave it out";
         problems.push(Problem::new(path(draft), message));
         return;
     }
-    let Some((other, values)) = hyper::lookup(&draft.name).and_then(|row| row.needs) else { return };
+    let Some((other, values)) = hyper::lookup(&draft.name).and_then(|row| row.needs) else {
+        return;
+    };
     if drafts.iter().any(|d| d.name == other) {
         return;
     }

@@ -1,4 +1,5 @@
-//! The space of a sweep that names none: the hyperparameters that matter, by importance, on their proper scales.
+//! The space of a sweep that names none: the hyperparameters that matter, by importance, on their
+//! proper scales.
 
 use crate::assignment::{Assignment, Value};
 use crate::data::DataSummary;
@@ -6,8 +7,9 @@ use crate::hyper;
 use crate::scale::Scale;
 use crate::space::{Domain, Parameter, Space};
 
-/// Learning rate first; then momentum (with an optimiser that has one), units, batch size; then layers and learning-rate decay.
-/// What `[fixed]` holds is left out. Wider networks and larger mini-batches are offered as the data grows.
+/// Learning rate first; then momentum (with an optimiser that has one), units, batch size; then
+/// layers and learning-rate decay. What `[fixed]` holds is left out. Wider networks and larger
+/// mini-batches are offered as the data grows.
 pub(super) fn for_data(fixed: &Assignment, data: &DataSummary) -> Space {
     let float = |scale, low, high| Domain::Float { scale, low, high };
     let (most_units, most_batch) = match data.train {
@@ -32,7 +34,14 @@ pub(super) fn for_data(fixed: &Assignment, data: &DataSummary) -> Space {
     if fixed.get("schedule").and_then(|v| v.as_str()) != Some("constant") {
         candidates.push(("learning_rate_decay", float(Scale::Linear, 0.0, 0.3)));
     }
-    let searched = candidates.into_iter().filter(|(name, _)| fixed.get(name).is_none() && hyper::lookup(name).is_some());
-    let parameters = searched.map(|(name, domain)| Parameter { name: name.to_owned(), domain, when: None, points: None });
+    let searched = candidates
+        .into_iter()
+        .filter(|(name, _)| fixed.get(name).is_none() && hyper::lookup(name).is_some());
+    let parameters = searched.map(|(name, domain)| Parameter {
+        name: name.to_owned(),
+        domain,
+        when: None,
+        points: None,
+    });
     Space::new(parameters.collect()).unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! What somebody wrote, before it is checked. Everything absent is `None`, names are still text, numbers may be anything.
+//! What somebody wrote, before it is checked. Everything absent is `None`, names are still text,
+//! numbers may be anything.
 
 use crate::assignment::Value;
 

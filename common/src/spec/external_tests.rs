@@ -22,7 +22,9 @@ goal = "maximize"
 
 fn spec(from: &str, to: &str) -> Result<SweepSpec, String> {
     assert!(SVM.contains(from), "{from}");
-    file::parse(&SVM.replace(from, to)).map(|file| file.spec).map_err(|problems| problems.to_string())
+    file::parse(&SVM.replace(from, to))
+        .map(|file| file.spec)
+        .map_err(|problems| problems.to_string())
 }
 
 #[test]
@@ -56,23 +58,51 @@ fn each_mistake_names_what_would_be_right() {
             "source = \"external\"\ntest = 0.1",
             "line 4: data.test: with source = \"external\" no data is read: leave it out",
         ),
-        ("epochs = 10", "epochs = 0", "line 5: fixed.epochs = 0: write a whole number from 1 to 100000"),
-        ("[fixed]", "[fixed]\n\"a b\" = 1", "line 5: fixed.a b: a name has 1 to 64 letters, digits, '-', '_' or '.'"),
-        ("degree =", "\"d/e\" =", "line 9: space.d/e: a name has 1 to 64 letters, digits, '-', '_' or '.'"),
+        (
+            "epochs = 10",
+            "epochs = 0",
+            "line 5: fixed.epochs = 0: write a whole number from 1 to 100000",
+        ),
+        (
+            "[fixed]",
+            "[fixed]\n\"a b\" = 1",
+            "line 5: fixed.a b: a name has 1 to 64 letters, digits, '-', '_' or '.'",
+        ),
+        (
+            "degree =",
+            "\"d/e\" =",
+            "line 9: space.d/e: a name has 1 to 64 letters, digits, '-', '_' or '.'",
+        ),
         (
             "[fixed]\nepochs = 10\n[space]\n",
             "[space]\nepochs = { low = 1, high = 9 }\n",
             "line 5: space.epochs: it says how many reports a trial makes at most, and all make as many: write it in [fixed]",
         ),
-        ("low = 2,", "low = \"a\",", "line 9: space.degree.low = \"a\": write a number from -1e100 to 1e100"),
+        (
+            "low = 2,",
+            "low = \"a\",",
+            "line 9: space.degree.low = \"a\": write a number from -1e100 to 1e100",
+        ),
         (
             "low = 2,",
             "type = \"int\", low = 2.5,",
             "line 9: space.degree.low = 2.5: write a whole number from -9007199254740992 to 9007199254740992, or type = \"float\"",
         ),
-        ("low = 2, ", "", "line 9: space.degree.low: missing: degree needs low and high, or choices"),
-        ("low = 2,", "low = 6,", "line 9: space.degree.low = 6: low is above high = 5: exchange the two"),
-        ("low = 2,", "scale = \"one_minus_log\", low = 2,", "line 9: space.degree.scale = \"one_minus_log\": write one of linear, log"),
+        (
+            "low = 2, ",
+            "",
+            "line 9: space.degree.low: missing: degree needs low and high, or choices",
+        ),
+        (
+            "low = 2,",
+            "low = 6,",
+            "line 9: space.degree.low = 6: low is above high = 5: exchange the two",
+        ),
+        (
+            "low = 2,",
+            "scale = \"one_minus_log\", low = 2,",
+            "line 9: space.degree.scale = \"one_minus_log\": write one of linear, log",
+        ),
         ("[\"rbf\", \"poly\"] }", "[] }", "line 8: space.kernel.choices: write 1 to 256 choices"),
         (
             "[\"poly\"] }",
@@ -89,12 +119,19 @@ fn each_mistake_names_what_would_be_right() {
             "\"a b\"",
             "line 15: objective.metric = \"a b\": write 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or a digit",
         ),
-        ("goal = \"maximize\"\n", "", "line 14: objective.goal: missing: write \"minimize\" or \"maximize\""),
+        (
+            "goal = \"maximize\"\n",
+            "",
+            "line 14: objective.goal: missing: write \"minimize\" or \"maximize\"",
+        ),
     ] {
         assert_eq!(spec(from, to).unwrap_err(), expected);
     }
     let (before, after) = SVM.split_once("[space]").unwrap();
     let (_, after) = after.split_once("[search]").unwrap();
     let message = file::parse(&format!("{before}[search]{after}")).unwrap_err().to_string();
-    assert_eq!(message, "space: missing: with source = \"external\" there is no default space; name what to search");
+    assert_eq!(
+        message,
+        "space: missing: with source = \"external\" there is no default space; name what to search"
+    );
 }

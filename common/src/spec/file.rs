@@ -1,4 +1,5 @@
-//! The sweep file: TOML, read into a [`Draft`] with the line of every field, so that each mistake is shown where it was made.
+//! The sweep file: TOML, read into a [`Draft`] with the line of every field, so that each mistake
+//! is shown where it was made.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +34,8 @@ impl SweepFile {
 
 /// Reads and checks a sweep file.
 ///
-/// # Errors
-/// Every problem of the file, with its line, in the order of the file. Where the text is no TOML, the places where it is not.
+/// # Errors Every problem of the file, with its line, in the order of the file. Where the text is
+/// no TOML, the places where it is not.
 pub fn parse(text: &str) -> Result<SweepFile, Problems> {
     let (draft, lines, mut problems) = read(text)?;
     // A number for a name is shown beside the other mistakes.
@@ -55,7 +56,13 @@ fn read(text: &str) -> Result<(Draft, Lines, Problems), Problems> {
     if !errors.is_empty() {
         let problem = |(i, e): (usize, &toml::de::Error)| Problem {
             line: e.span().map(|span| line_at(text, span.start)),
-            ..Problem::new(format!("TOML syntax{}", if i == 0 { String::new() } else { format!(" ({})", i + 1) }), e.message().to_owned())
+            ..Problem::new(
+                format!(
+                    "TOML syntax{}",
+                    if i == 0 { String::new() } else { format!(" ({})", i + 1) }
+                ),
+                e.message().to_owned(),
+            )
         };
         return Err(errors.iter().enumerate().map(problem).collect());
     }
@@ -115,8 +122,11 @@ impl<'t, 'i> Section<'t, 'i> {
 impl Reader<'_> {
     fn draft(&mut self, root: &DeTable<'_>) -> Draft {
         let mut top = self.open(String::new(), Some(root));
-        let mut draft =
-            Draft { name: self.text_of(&mut top, "name"), seed: self.whole_of(&mut top, "seed", 0, u64::MAX), ..Draft::default() };
+        let mut draft = Draft {
+            name: self.text_of(&mut top, "name"),
+            seed: self.whole_of(&mut top, "seed", 0, u64::MAX),
+            ..Draft::default()
+        };
 
         let mut data = self.section(&mut top, "data");
         draft.data.source = self.text_of(&mut data, "source");
@@ -168,7 +178,11 @@ impl Reader<'_> {
     }
 
     /// Begins the table `key` of `parent`; an absent one has no entries.
-    fn section<'t, 'i>(&mut self, parent: &mut Section<'t, 'i>, key: &'static str) -> Section<'t, 'i> {
+    fn section<'t, 'i>(
+        &mut self,
+        parent: &mut Section<'t, 'i>,
+        key: &'static str,
+    ) -> Section<'t, 'i> {
         let field = parent.field(key);
         let table = parent.take(key).and_then(|value| {
             let table = value.get_ref().as_table();
@@ -198,7 +212,8 @@ impl Reader<'_> {
         self.problems.push(Problem::with_value(field, shown(self.text, value), right));
     }
 
-    /// The entry `key` as `read` understands it; what it does not understand is a mistake, and `right` says what would do.
+    /// The entry `key` as `read` understands it; what it does not understand is a mistake, and
+    /// `right` says what would do.
     fn entry<'t, 'i, T>(
         &mut self,
         section: &mut Section<'t, 'i>,
@@ -211,7 +226,11 @@ impl Reader<'_> {
         if result.is_none() {
             // A number that is refused as a number is NaN or infinite.
             let is_endless = right == NUMBER && matches!(value.get_ref(), DeValue::Float(_));
-            self.mistake(&section.field(key), value, if is_endless { "write a finite number" } else { right });
+            self.mistake(
+                &section.field(key),
+                value,
+                if is_endless { "write a finite number" } else { right },
+            );
         }
         result
     }
@@ -224,8 +243,19 @@ impl Reader<'_> {
         self.entry(section, key, NUMBER, |v| scalar(v).and_then(|v| v.as_f64()))
     }
 
-    fn whole_of(&mut self, section: &mut Section<'_, '_>, key: &'static str, least: u64, most: impl Into<u64>) -> Option<u64> {
-        self.entry(section, key, &format!("write a whole number from {least} to {}", most.into()), whole)
+    fn whole_of(
+        &mut self,
+        section: &mut Section<'_, '_>,
+        key: &'static str,
+        least: u64,
+        most: impl Into<u64>,
+    ) -> Option<u64> {
+        self.entry(
+            section,
+            key,
+            &format!("write a whole number from {least} to {}", most.into()),
+            whole,
+        )
     }
 
     fn wholes_of(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<u64>> {
@@ -247,7 +277,11 @@ impl Reader<'_> {
                 None if matches!(value.get_ref(), DeValue::Float(_)) => {
                     self.mistake(&section.field(key.get_ref()), value, "write a finite number");
                 }
-                None => self.mistake(&section.field(key.get_ref()), value, "write one number or one text in quotes"),
+                None => self.mistake(
+                    &section.field(key.get_ref()),
+                    value,
+                    "write one number or one text in quotes",
+                ),
             }
         }
         values
@@ -278,8 +312,18 @@ impl Reader<'_> {
             scale: self.text_of(&mut entry, "scale"),
             low: self.scalar_of(&mut entry, "low"),
             high: self.scalar_of(&mut entry, "high"),
-            choices: self.entry(&mut entry, "choices", "write a list, such as [\"relu\", \"tanh\"]", list),
-            when: self.entry(&mut entry, "when", "write the values it is active for: { optimizer = [\"adam\"] }", condition),
+            choices: self.entry(
+                &mut entry,
+                "choices",
+                "write a list, such as [\"relu\", \"tanh\"]",
+                list,
+            ),
+            when: self.entry(
+                &mut entry,
+                "when",
+                "write the values it is active for: { optimizer = [\"adam\"] }",
+                condition,
+            ),
             points: self.whole_of(&mut entry, "points", 1, MAX_TRIALS),
         };
         self.close(&entry);
@@ -295,7 +339,9 @@ fn scalar(value: &DeValue<'_>) -> Option<Value> {
     match value {
         DeValue::String(text) => Some(Value::Text(text.to_string())),
         DeValue::Integer(i) => i64::from_str_radix(i.as_str(), i.radix()).ok().map(Value::Int),
-        DeValue::Float(f) => f.as_str().parse().ok().filter(|f: &f64| f.is_finite()).map(Value::Float),
+        DeValue::Float(f) => {
+            f.as_str().parse().ok().filter(|f: &f64| f.is_finite()).map(Value::Float)
+        }
         DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
     }
 }
@@ -306,7 +352,11 @@ fn list(value: &DeValue<'_>) -> Option<Vec<Value>> {
 
 fn condition(value: &DeValue<'_>) -> Option<Vec<(String, Vec<Value>)>> {
     let one = |v: &DeValue<'_>| list(v).or_else(|| scalar(v).map(|v| vec![v]));
-    value.as_table()?.iter().map(|(key, v)| Some((key.get_ref().to_string(), one(v.get_ref())?))).collect()
+    value
+        .as_table()?
+        .iter()
+        .map(|(key, v)| Some((key.get_ref().to_string(), one(v.get_ref())?)))
+        .collect()
 }
 
 /// The value as it stands in the file, cut where it is long.

@@ -1,7 +1,8 @@
 //! The specification of a sweep.
 //!
-//! There is one road to a [`SweepSpec`]: a [`Draft`], which holds what somebody wrote, is checked field by field, and every mistake
-//! is reported at once. The sweep file ([`mod@file`]) and the wire both make a draft, so a spec is the same whoever wrote it.
+//! There is one road to a [`SweepSpec`]: a [`Draft`], which holds what somebody wrote, is checked
+//! field by field, and every mistake is reported at once. The sweep file ([`mod@file`]) and the
+//! wire both make a draft, so a spec is the same whoever wrote it.
 
 mod check;
 mod check_external;
@@ -34,7 +35,8 @@ pub enum Strategy {
     Grid,
     /// Coarse to fine: rounds of random draws, each in a box around the best of all rounds before.
     Rounds,
-    /// Coarse to fine: the best of many candidates in and around a moving box, by a small local model.
+    /// Coarse to fine: the best of many candidates in and around a moving box, by a small local
+    /// model.
     Zoom,
     /// Trees of Parzen estimators (Bergstra et al. 2011).
     Tpe,
@@ -42,7 +44,8 @@ pub enum Strategy {
 
 impl Strategy {
     /// All strategies.
-    pub const ALL: [Self; 6] = [Self::Zoom, Self::Rounds, Self::Random, Self::Sobol, Self::Grid, Self::Tpe];
+    pub const ALL: [Self; 6] =
+        [Self::Zoom, Self::Rounds, Self::Random, Self::Sobol, Self::Grid, Self::Tpe];
 
     /// The name used in files, on the wire and on the command line.
     pub const fn name(self) -> &'static str {
@@ -56,8 +59,8 @@ impl Strategy {
         }
     }
 
-    /// The stopping rule unless the sweep says another. Rounds and a grid are looked at whole, and trees of Parzen estimators are
-    /// there for those who want what they know.
+    /// The stopping rule unless the sweep says another. Rounds and a grid are looked at whole, and
+    /// trees of Parzen estimators are there for those who want what they know.
     pub const fn default_stopping(self) -> StoppingRule {
         match self {
             Self::Zoom | Self::Random | Self::Sobol => StoppingRule::Halving,
@@ -73,7 +76,8 @@ pub enum Order {
     /// In virtual time: the same decisions whatever the workers do.
     #[default]
     Virtual,
-    /// As they come: no slot waits for a slow trial, and another run of the sweep decides otherwise. What each decision saw is on record.
+    /// As they come: no slot waits for a slow trial, and another run of the sweep decides
+    /// otherwise. What each decision saw is on record.
     AsCompleted,
 }
 
@@ -97,9 +101,11 @@ pub enum StoppingRule {
     /// None.
     #[default]
     None,
-    /// At every rung, those outside the best third of what that rung has seen (Li et al. 2020, asynchronous successive halving).
+    /// At every rung, those outside the best third of what that rung has seen (Li et al. 2020,
+    /// asynchronous successive halving).
     Halving,
-    /// At every rung, those worse than the median of what that rung has seen (after Golovin et al. 2017).
+    /// At every rung, those worse than the median of what that rung has seen (after Golovin et al.
+    /// 2017).
     Median,
 }
 
@@ -124,7 +130,8 @@ pub struct SearchSpec {
     pub strategy: Strategy,
     /// The budget: exactly so many trials (fewer only where a grid has fewer points).
     pub trials: u32,
-    /// For [`Strategy::Rounds`], the trials of each round; they add up to `trials`. Empty otherwise.
+    /// For [`Strategy::Rounds`], the trials of each round; they add up to `trials`. Empty
+    /// otherwise.
     pub rounds: Vec<u32>,
     /// Trials in flight in virtual time.
     pub parallelism: u32,
@@ -184,7 +191,8 @@ pub struct SweepSpec {
     pub data: DataSpec,
     /// Hyperparameters that are not searched.
     pub fixed: Assignment,
-    /// Hyperparameters that are searched; empty until [`SweepSpec::fill_space`] gives the default space.
+    /// Hyperparameters that are searched; empty until [`SweepSpec::fill_space`] gives the default
+    /// space.
     pub space: Space,
     /// How they are searched.
     pub search: SearchSpec,
@@ -220,7 +228,8 @@ impl SweepSpec {
         });
         // Where a condition makes it inactive, a trial has the other number.
         let is_conditional = searched.is_some_and(|parameter| parameter.when.is_some());
-        let most = most.map_or(otherwise, |most| if is_conditional { most.max(otherwise) } else { most });
+        let most =
+            most.map_or(otherwise, |most| if is_conditional { most.max(otherwise) } else { most });
         u32::try_from(most).unwrap_or(0)
     }
 }

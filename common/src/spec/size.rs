@@ -1,4 +1,5 @@
-//! The largest network that a sweep can draw: one that no worker trains is refused before anything runs.
+//! The largest network that a sweep can draw: one that no worker trains is refused before anything
+//! runs.
 
 use super::SweepSpec;
 use crate::assignment::{Assignment, Value};
@@ -19,27 +20,36 @@ struct Network {
 }
 
 impl SweepSpec {
-    /// What is asked of a sweep that is about to begin, and not of one that was begun before the rule was there: a name that is no
-    /// number, and networks within the limit.
+    /// What is asked of a sweep that is about to begin, and not of one that was begun before the
+    /// rule was there: a name that is no number, and networks within the limit.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn check_new(&self, data: Option<&DataSummary>) -> Result<(), Problems> {
-        let problems = [Name::of_sweep("name", self.name.as_str()).map(|_| ()), self.check_size(data)];
+        let problems =
+            [Name::of_sweep("name", self.name.as_str()).map(|_| ()), self.check_size(data)];
         problems.into_iter().filter_map(Result::err).collect::<Problems>().into_result(())
     }
 
-    /// Whether the largest network of the sweep is within the limit; without the data, whatever the data is.
+    /// Whether the largest network of the sweep is within the limit; without the data, whatever the
+    /// data is.
     fn check_size(&self, data: Option<&DataSummary>) -> Result<(), Problem> {
         if self.data.is_external() {
             return Ok(());
         }
-        let (features, outputs) = data.map_or((1, 1), |data| (u64::from(data.features), u64::from(data.outputs)));
-        let networks = self.layers().into_iter().map(|layers| self.widest_network(&layers, features, outputs));
-        let Some(largest) = networks.max_by_key(|network| network.weights).filter(|network| network.weights > MAX_WEIGHTS) else {
+        let (features, outputs) =
+            data.map_or((1, 1), |data| (u64::from(data.features), u64::from(data.outputs)));
+        let networks =
+            self.layers().into_iter().map(|layers| self.widest_network(&layers, features, outputs));
+        let Some(largest) = networks
+            .max_by_key(|network| network.weights)
+            .filter(|network| network.weights > MAX_WEIGHTS)
+        else {
             return Ok(());
         };
-        let on = data.map_or_else(String::new, |data| format!(" on {features} features and {} outputs", data.outputs));
+        let on = data.map_or_else(String::new, |data| {
+            format!(" on {features} features and {} outputs", data.outputs)
+        });
         let message = format!(
             "the largest network, {}{on}, has {} weights: at most {MAX_WEIGHTS} are allowed; lower units or layers",
             described(&largest.hidden),
@@ -50,7 +60,8 @@ impl SweepSpec {
 
     /// Every number of layers that there may be.
     fn layers(&self) -> Vec<Value> {
-        let given = self.fixed.get("layers").cloned().unwrap_or_else(|| Value::Int(default("layers")));
+        let given =
+            self.fixed.get("layers").cloned().unwrap_or_else(|| Value::Int(default("layers")));
         let Some(parameter) = self.space.get("layers") else { return vec![given] };
         let mut values = match &parameter.domain {
             Domain::Int { low, high, .. } => (*low..=*high).map(Value::Int).collect(),
@@ -65,22 +76,29 @@ impl SweepSpec {
 
     fn widest_network(&self, layers: &Value, features: u64, outputs: u64) -> Network {
         let units = self.most("units", layers, default("units"));
-        let width = |layer| u64::try_from(self.most(&format!("units_{layer}"), layers, units)).unwrap_or(0);
+        let width =
+            |layer| u64::try_from(self.most(&format!("units_{layer}"), layers, units)).unwrap_or(0);
         let hidden: Vec<u64> = (1..=layers.as_i64().unwrap_or(0)).map(width).collect();
-        let widths: Vec<u64> = std::iter::once(features).chain(hidden.iter().copied()).chain([outputs]).collect();
+        let widths: Vec<u64> =
+            std::iter::once(features).chain(hidden.iter().copied()).chain([outputs]).collect();
         let step = |width: u64| width.next_multiple_of(WIDTH_STEP);
-        let products = widths.iter().zip(widths.iter().skip(1)).map(|(inputs, outputs)| step(*inputs).saturating_mul(step(*outputs)));
+        let products = widths
+            .iter()
+            .zip(widths.iter().skip(1))
+            .map(|(inputs, outputs)| step(*inputs).saturating_mul(step(*outputs)));
         Network { hidden, weights: products.fold(0, u64::saturating_add) }
     }
 
-    /// The most that a whole hyperparameter can be beside so many layers: its highest value where it is searched and active, else the
-    /// fixed one, else `otherwise`.
+    /// The most that a whole hyperparameter can be beside so many layers: its highest value where
+    /// it is searched and active, else the fixed one, else `otherwise`.
     fn most(&self, name: &str, layers: &Value, otherwise: i64) -> i64 {
         let otherwise = self.fixed.get(name).and_then(Value::as_i64).unwrap_or(otherwise);
         let Some(parameter) = self.space.get(name) else { return otherwise };
         let highest = match &parameter.domain {
             Domain::Int { high, .. } => *high,
-            Domain::Choice { values } => values.iter().filter_map(Value::as_i64).max().unwrap_or(otherwise),
+            Domain::Choice { values } => {
+                values.iter().filter_map(Value::as_i64).max().unwrap_or(otherwise)
+            }
             Domain::Float { .. } => otherwise,
         };
         match self.is_active(parameter, layers) {
@@ -90,28 +108,37 @@ impl SweepSpec {
         }
     }
 
-    /// Whether a parameter is active beside so many layers; none where that depends on something else.
+    /// Whether a parameter is active beside so many layers; none where that depends on something
+    /// else.
     fn is_active(&self, parameter: &Parameter, layers: &Value) -> Option<bool> {
         match &parameter.when {
             None => Some(true),
             Some(condition) if condition.parameter == "layers" => {
-                let assignment: Assignment = std::iter::once(("layers".to_owned(), layers.clone())).collect();
+                let assignment: Assignment =
+                    std::iter::once(("layers".to_owned(), layers.clone())).collect();
                 Some(self.space.is_active(parameter, &assignment))
             }
             Some(_) => None,
         }
     }
 
-    /// The field that makes the network large: what is searched before what is fixed, and units before layers.
+    /// The field that makes the network large: what is searched before what is fixed, and units
+    /// before layers.
     fn to_blame(&self) -> String {
         let is_units = |name: &&str| *name == "units" || hyper::unit_layer(name).is_some();
         let searched: Vec<&str> = self.space.parameters().iter().map(|p| p.name.as_str()).collect();
         let fixed: Vec<&str> = self.fixed.iter().map(|(name, _)| name).collect();
         let in_section = |section: &str, names: &[&str]| {
-            let name = names.iter().copied().find(is_units).or_else(|| names.iter().copied().find(|name| *name == "layers"))?;
+            let name = names
+                .iter()
+                .copied()
+                .find(is_units)
+                .or_else(|| names.iter().copied().find(|name| *name == "layers"))?;
             Some(format!("{section}.{name}"))
         };
-        in_section("space", &searched).or_else(|| in_section("fixed", &fixed)).unwrap_or_else(|| "data.source".to_owned())
+        in_section("space", &searched)
+            .or_else(|| in_section("fixed", &fixed))
+            .unwrap_or_else(|| "data.source".to_owned())
     }
 }
 
@@ -124,9 +151,15 @@ fn default(name: &str) -> i64 {
 
 /// `64 layers of 8192 units`, or the units of each.
 fn described(hidden: &[u64]) -> String {
-    let layers = if hidden.len() == 1 { "1 layer".to_owned() } else { format!("{} layers", hidden.len()) };
+    let layers =
+        if hidden.len() == 1 { "1 layer".to_owned() } else { format!("{} layers", hidden.len()) };
     match hidden {
-        [first, rest @ ..] if rest.iter().all(|units| units == first) => format!("{layers} of {first} units"),
-        _ => format!("{layers} of {} units", hidden.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
+        [first, rest @ ..] if rest.iter().all(|units| units == first) => {
+            format!("{layers} of {first} units")
+        }
+        _ => format!(
+            "{layers} of {} units",
+            hidden.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+        ),
     }
 }

@@ -46,7 +46,10 @@ fn the_example_of_the_documentation_is_read() {
     assert_eq!(spec.search.rounds, [30, 20, 10]);
     let names: Vec<&str> = spec.space.parameters().iter().map(|p| p.name.as_str()).collect();
     assert_eq!(names, ["learning_rate", "momentum", "units", "layers", "batch_size", "activation"]);
-    assert_eq!(spec.space.get("units").unwrap().domain, Domain::Int { scale: Scale::Linear, low: 32, high: 128 });
+    assert_eq!(
+        spec.space.get("units").unwrap().domain,
+        Domain::Int { scale: Scale::Linear, low: 32, high: 128 }
+    );
 }
 
 #[test]
@@ -54,17 +57,35 @@ fn defaults_fill_what_is_absent() {
     let text = "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[search]\ntrials = 10\n";
     let mut spec = file::parse(text).unwrap().spec;
     assert_eq!((spec.data.validation, spec.data.test), (0.2, 0.1));
-    assert_eq!((spec.search.strategy, spec.search.order, spec.stopping), (Strategy::Zoom, Order::Virtual, StoppingRule::Halving));
+    assert_eq!(
+        (spec.search.strategy, spec.search.order, spec.stopping),
+        (Strategy::Zoom, Order::Virtual, StoppingRule::Halving)
+    );
     assert!(spec.search.rounds.is_empty() && spec.search.warm_start.is_none());
-    assert_eq!(spec.objective, Objective { metric: Metric::ValidationAccuracy, goal: Goal::Maximize });
-    let data = DataSummary { train: 1_000, validation: 300, test: 100, features: 64, outputs: 10, digest: String::new() };
+    assert_eq!(
+        spec.objective,
+        Objective { metric: Metric::ValidationAccuracy, goal: Goal::Maximize }
+    );
+    let data = DataSummary {
+        train: 1_000,
+        validation: 300,
+        test: 100,
+        features: 64,
+        outputs: 10,
+        digest: String::new(),
+    };
     spec.fill_space(&data);
     let names: Vec<&str> = spec.space.parameters().iter().map(|p| p.name.as_str()).collect();
-    assert_eq!(names, ["learning_rate", "momentum", "units", "batch_size", "layers", "learning_rate_decay"]);
+    assert_eq!(
+        names,
+        ["learning_rate", "momentum", "units", "batch_size", "layers", "learning_rate_decay"]
+    );
 }
 
 fn with(strategy: &str, rest: &str) -> Result<SweepSpec, String> {
-    let text = format!("name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[search]\ntrials = 10\nstrategy = \"{strategy}\"\n{rest}\n");
+    let text = format!(
+        "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[search]\ntrials = 10\nstrategy = \"{strategy}\"\n{rest}\n"
+    );
     file::parse(&text).map(|f| f.spec).map_err(|problems| problems.to_string())
 }
 
@@ -73,9 +94,18 @@ fn what_stops_weak_trials_follows_from_the_strategy_unless_written() {
     for strategy in Strategy::ALL {
         let default = with(strategy.name(), "").unwrap().stopping;
         let halves = matches!(strategy, Strategy::Zoom | Strategy::Random | Strategy::Sobol);
-        assert_eq!(default, if halves { StoppingRule::Halving } else { StoppingRule::None }, "{strategy:?}");
+        assert_eq!(
+            default,
+            if halves { StoppingRule::Halving } else { StoppingRule::None },
+            "{strategy:?}"
+        );
         for rule in StoppingRule::ALL {
-            assert_eq!(with(strategy.name(), &format!("[stopping]\nrule = \"{}\"", rule.name())).unwrap().stopping, rule);
+            assert_eq!(
+                with(strategy.name(), &format!("[stopping]\nrule = \"{}\"", rule.name()))
+                    .unwrap()
+                    .stopping,
+                rule
+            );
         }
     }
     assert_eq!(with("rounds", "").unwrap().search.rounds, [5, 3, 2]);
@@ -86,10 +116,17 @@ fn what_stops_weak_trials_follows_from_the_strategy_unless_written() {
 #[test]
 fn order_and_warm_start_are_read_and_checked() {
     let search = with("zoom", "order = \"as_completed\"\nwarm_start = \"earlier\"").unwrap().search;
-    assert_eq!((search.order, search.warm_start.as_ref().map(Name::as_str)), (Order::AsCompleted, Some("earlier")));
+    assert_eq!(
+        (search.order, search.warm_start.as_ref().map(Name::as_str)),
+        (Order::AsCompleted, Some("earlier"))
+    );
     for (strategy, rest, expected) in [
         ("zoom", "order = \"fast\"", "search.order = \"fast\": write one of virtual, as_completed"),
-        ("zoom", "warm_start = \"d\"", "search.warm_start = \"d\": a sweep cannot learn from itself: name an earlier one"),
+        (
+            "zoom",
+            "warm_start = \"d\"",
+            "search.warm_start = \"d\": a sweep cannot learn from itself: name an earlier one",
+        ),
         ("zoom", "warm_start = 3", "search.warm_start = 3: write a text in quotes"),
         (
             "tpe",
@@ -99,15 +136,21 @@ fn order_and_warm_start_are_read_and_checked() {
     ] {
         assert_eq!(with(strategy, rest).unwrap_err(), format!("line 7: {expected}"));
     }
-    assert!(with("zoom", "warm_start = \"a b\"").unwrap_err().starts_with("line 7: search.warm_start = \"a b\": "));
+    assert!(
+        with("zoom", "warm_start = \"a b\"")
+            .unwrap_err()
+            .starts_with("line 7: search.warm_start = \"a b\": ")
+    );
 }
 
 #[test]
 fn scales_follow_the_hyperparameter_unless_written() {
-    let text =
-        "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[space]\nlearning_rate = { low = 1e-3, high = 1 }\n[search]\ntrials = 10\n";
+    let text = "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[space]\nlearning_rate = { low = 1e-3, high = 1 }\n[search]\ntrials = 10\n";
     let spec = file::parse(text).unwrap().spec;
-    assert_eq!(spec.space.get("learning_rate").unwrap().domain, Domain::Float { scale: Scale::Log, low: 1e-3, high: 1.0 });
+    assert_eq!(
+        spec.space.get("learning_rate").unwrap().domain,
+        Domain::Float { scale: Scale::Log, low: 1e-3, high: 1.0 }
+    );
 }
 
 #[test]
@@ -119,7 +162,11 @@ fn each_mistake_names_line_field_value_and_remedy() {
             "line 2: name = \"7\": every sweep has a number too, and this would be taken for one: write a name with a letter in it",
         ),
         ("seed = 7", "sede = 7", "line 3: sede: unknown key: did you mean seed?"),
-        ("low = 32, high = 128", "low = 129, high = 128", "line 14: space.units.low = 129: low is above high = 128: exchange the two"),
+        (
+            "low = 32, high = 128",
+            "low = 129, high = 128",
+            "line 14: space.units.low = 129: low is above high = 128: exchange the two",
+        ),
         (
             "low = 1e-4",
             "low = 0.0",
@@ -130,13 +177,41 @@ fn each_mistake_names_line_field_value_and_remedy() {
             "high = 1.0",
             "line 13: space.momentum.high = 1.0: a one_minus_log scale needs high < 1; write a number such as 0.999, or scale = \"linear\"",
         ),
-        ("trials = 60", "trials = \"60\"", "line 20: search.trials = \"60\": write a whole number from 1 to 65536"),
-        ("trials = 60", "trials = -4", "line 20: search.trials = -4: write a whole number from 1 to 65536"),
-        ("trials = 60", "trials = 4.5", "line 20: search.trials = 4.5: write a whole number from 1 to 65536"),
-        ("trials = 60", "trials = 70000", "line 20: search.trials = 70000: write a whole number from 1 to 65536"),
-        ("parallelism = 4", "parallelism = -1", "line 22: search.parallelism = -1: write a whole number from 1 to 4096"),
-        ("validation = 0.2", "validation = nan", "line 6: data.validation = nan: write a finite number"),
-        ("high = 1.0", "high = inf", "line 12: space.learning_rate.high = inf: write a finite number"),
+        (
+            "trials = 60",
+            "trials = \"60\"",
+            "line 20: search.trials = \"60\": write a whole number from 1 to 65536",
+        ),
+        (
+            "trials = 60",
+            "trials = -4",
+            "line 20: search.trials = -4: write a whole number from 1 to 65536",
+        ),
+        (
+            "trials = 60",
+            "trials = 4.5",
+            "line 20: search.trials = 4.5: write a whole number from 1 to 65536",
+        ),
+        (
+            "trials = 60",
+            "trials = 70000",
+            "line 20: search.trials = 70000: write a whole number from 1 to 65536",
+        ),
+        (
+            "parallelism = 4",
+            "parallelism = -1",
+            "line 22: search.parallelism = -1: write a whole number from 1 to 4096",
+        ),
+        (
+            "validation = 0.2",
+            "validation = nan",
+            "line 6: data.validation = nan: write a finite number",
+        ),
+        (
+            "high = 1.0",
+            "high = inf",
+            "line 12: space.learning_rate.high = inf: write a finite number",
+        ),
         ("epochs = 30", "epochs = nan", "line 9: fixed.epochs = nan: write a finite number"),
         (
             "rounds = [30, 20, 10]",
@@ -152,9 +227,17 @@ fn each_mistake_names_line_field_value_and_remedy() {
 
 #[test]
 fn conditions_are_checked() {
-    let text = DIGITS.replace("[search]", "beta2 = { low = 0.9, high = 0.9999, when = { optimizer = [\"adam\"] } }\n[search]");
+    let text = DIGITS.replace(
+        "[search]",
+        "beta2 = { low = 0.9, high = 0.9999, when = { optimizer = [\"adam\"] } }\n[search]",
+    );
     let found = errors(&text);
-    assert!(found[0].contains("space.beta2.when.optimizer: optimizer is not searched, it is fixed at \"momentum\""), "{found:?}");
+    assert!(
+        found[0].contains(
+            "space.beta2.when.optimizer: optimizer is not searched, it is fixed at \"momentum\""
+        ),
+        "{found:?}"
+    );
     let text = DIGITS.replace("optimizer = \"momentum\"\n", "").replace(
         "[search]",
         "optimizer = { choices = [\"adam\", \"momentum\"] }\nbeta2 = { low = 0.9, high = 0.9999, when = { optimizer = \"adam\" } }\n[search]",
@@ -172,7 +255,10 @@ fn units_of_a_layer_are_active_where_it_exists() {
 
 #[test]
 fn all_mistakes_are_reported_at_once_and_each_once() {
-    let text = DIGITS.replace("name = \"digits\"", "name = \"a b\"").replace("low = 32", "low = 0").replace("trials = 60", "trials = 0");
+    let text = DIGITS
+        .replace("name = \"digits\"", "name = \"a b\"")
+        .replace("low = 32", "low = 0")
+        .replace("trials = 60", "trials = 0");
     let found = errors(&text);
     assert_eq!(found.len(), 3, "{found:?}");
 }
@@ -192,18 +278,25 @@ fn no_parameter_depends_on_itself() {
     let found = changed("high = 0.999 }", "high = 0.999, when = { momentum = [0.9] } }");
     assert_eq!(
         found,
-        ["line 13: space.momentum.when.momentum: momentum cannot depend on itself: name another parameter, or leave `when` out"]
+        [
+            "line 13: space.momentum.when.momentum: momentum cannot depend on itself: name another parameter, or leave `when` out"
+        ]
     );
 }
 
 #[test]
 fn without_hidden_layers_their_parameters_have_no_effect() {
-    let text =
-        DIGITS.replace("layers        = { type = \"int\", low = 1, high = 4 }\n", "").replace("epochs = 30", "epochs = 30\nlayers = 0");
+    let text = DIGITS
+        .replace("layers        = { type = \"int\", low = 1, high = 4 }\n", "")
+        .replace("epochs = 30", "epochs = 30\nlayers = 0");
     let found = errors(&text);
     assert_eq!(found.len(), 2, "{found:?}");
-    let what = "has no effect with layers = 0: write layers = 1 or more in [fixed], or leave it out";
-    assert_eq!(found, [format!("line 15: space.units: {what}"), format!("line 17: space.activation: {what}")]);
+    let what =
+        "has no effect with layers = 0: write layers = 1 or more in [fixed], or leave it out";
+    assert_eq!(
+        found,
+        [format!("line 15: space.units: {what}"), format!("line 17: space.activation: {what}")]
+    );
     let (space, _) = text.split_once("[space]").unwrap();
     let mut spec = file::parse(&format!("{space}[search]\ntrials = 10\n")).unwrap().spec;
     spec.fill_space(&summary(64));
@@ -211,17 +304,29 @@ fn without_hidden_layers_their_parameters_have_no_effect() {
 }
 
 fn summary(features: u32) -> DataSummary {
-    DataSummary { train: 1_000, validation: 300, test: 100, features, outputs: 10, digest: String::new() }
+    DataSummary {
+        train: 1_000,
+        validation: 300,
+        test: 100,
+        features,
+        outputs: 10,
+        digest: String::new(),
+    }
 }
 
 #[test]
 fn the_largest_network_is_within_the_limit() {
-    let large = DIGITS.replace("low = 32, high = 128", "low = 32, high = 8192").replace("low = 1, high = 4", "low = 1, high = 5");
+    let large = DIGITS
+        .replace("low = 32, high = 128", "low = 32, high = 8192")
+        .replace("low = 1, high = 4", "low = 1, high = 5");
     let found = errors(&large.replace("high = 5", "high = 6"));
     let what = "the largest network, 6 layers of 8192 units, has 335806464 weights: at most 268435456 are allowed; lower units or layers";
     assert_eq!(found, [format!("line 14: space.units: {what}")]);
     // Five such layers are too large only with more than no input at all, which the data tells.
-    let spec = file::parse(&large.replace("high = 8192", "high = 8190").replace("high = 5", "high = 4")).unwrap().spec;
+    let spec =
+        file::parse(&large.replace("high = 8192", "high = 8190").replace("high = 5", "high = 4"))
+            .unwrap()
+            .spec;
     assert_eq!(spec.check_new(Some(&summary(64))), Ok(()));
     let message = spec.check_new(Some(&summary(10_000))).unwrap_err().to_string();
     assert!(
@@ -229,7 +334,10 @@ fn the_largest_network_is_within_the_limit() {
         "{message}"
     );
     // units_2 is narrow where there is a second layer.
-    let narrow = large.replace("[search]", "units_2 = { low = 8, high = 16 }\nunits_4 = { low = 8, high = 16 }\n[search]");
+    let narrow = large.replace(
+        "[search]",
+        "units_2 = { low = 8, high = 16 }\nunits_4 = { low = 8, high = 16 }\n[search]",
+    );
     assert!(file::parse(&narrow).is_ok());
 }
 
@@ -245,7 +353,12 @@ fn a_grid_larger_than_the_budget_is_refused() {
         .replace("strategy = \"rounds\"", "strategy = \"grid\"")
         .replace("rounds = [30, 20, 10]\n", "")
         .replace("high = 1.0 }", "high = 1.0, points = 40 }");
-    assert_eq!(errors(&text), ["line 20: search.trials = 60: the grid has 80 points: write trials = 80, or fewer points or choices"]);
+    assert_eq!(
+        errors(&text),
+        [
+            "line 20: search.trials = 60: the grid has 80 points: write trials = 80, or fewer points or choices"
+        ]
+    );
 }
 
 proptest::proptest! {
@@ -269,7 +382,9 @@ const RANDOM: &str = "[search]\nstrategy = \"random\"\ntrials = 4\n";
 fn a_condition_means_the_values_that_are_drawn() {
     let space = "layers = { low = 1, high = 4 }\nbatch_size = { choices = [32, 64] }\n\
                  momentum = { low = 0.5, high = 0.9, when = { layers = [2.0] } }\ndropout = { low = 0.1, high = 0.2, when = { batch_size = [64.0] } }\n";
-    let text = format!("name = \"s\"\n[data]\nsource = \"builtin:digits\"\n[fixed]\noptimizer = \"momentum\"\n[space]\n{space}{RANDOM}");
+    let text = format!(
+        "name = \"s\"\n[data]\nsource = \"builtin:digits\"\n[fixed]\noptimizer = \"momentum\"\n[space]\n{space}{RANDOM}"
+    );
     let space = file::parse(&text).unwrap().spec.space;
     let drawn = |layers: f64, batch: f64| {
         let names: Vec<&str> = space.parameters().iter().map(|p| p.name.as_str()).collect();
@@ -288,9 +403,18 @@ fn a_condition_means_the_values_that_are_drawn() {
 fn a_condition_that_never_holds_is_refused() {
     let init = "init = { choices = [\"he\", \"xavier\"], when = ";
     for (space, part) in [
-        (format!("dropout = {{ low = 0.0, high = 0.5 }}\n{init}{{ dropout = [0.25] }} }}\n"), "never meets a value exactly"),
-        (format!("layers = {{ low = 1, high = 4 }}\n{init}{{ layers = [2.5] }} }}\n"), "layers never has this value"),
-        ("layers = { low = 1, high = 4 }\nunits_5 = { low = 8, high = 16 }\n".to_owned(), "layers is at most 4"),
+        (
+            format!("dropout = {{ low = 0.0, high = 0.5 }}\n{init}{{ dropout = [0.25] }} }}\n"),
+            "never meets a value exactly",
+        ),
+        (
+            format!("layers = {{ low = 1, high = 4 }}\n{init}{{ layers = [2.5] }} }}\n"),
+            "layers never has this value",
+        ),
+        (
+            "layers = { low = 1, high = 4 }\nunits_5 = { low = 8, high = 16 }\n".to_owned(),
+            "layers is at most 4",
+        ),
     ] {
         let problem = problem(&format!("{space}{RANDOM}"), "");
         assert!(problem.contains(part), "{problem}");
@@ -300,7 +424,10 @@ fn a_condition_that_never_holds_is_refused() {
 #[test]
 fn a_decay_beyond_what_a_fixed_cosine_allows_is_refused() {
     let decay = |space: &str, schedule: &str| {
-        problem(&format!("learning_rate_decay = {space}\n{RANDOM}"), &format!("[fixed]\nschedule = \"{schedule}\"\n"))
+        problem(
+            &format!("learning_rate_decay = {space}\n{RANDOM}"),
+            &format!("[fixed]\nschedule = \"{schedule}\"\n"),
+        )
     };
     for space in ["{ low = 0.0, high = 10.0 }", "{ choices = [0.5, 2.0] }"] {
         assert!(decay(space, "cosine").contains("share of the rate"), "{}", decay(space, "cosine"));
@@ -312,7 +439,9 @@ fn a_decay_beyond_what_a_fixed_cosine_allows_is_refused() {
 #[test]
 fn a_conditional_grid_has_the_points_that_its_conditions_leave() {
     let space = "optimizer = { choices = [\"sgd\", \"adam\"] }\nbeta2 = { low = 0.9, high = 0.99, points = 3, when = { optimizer = [\"adam\"] } }\n";
-    let grid = |trials: u32| problem(&format!("{space}[search]\nstrategy = \"grid\"\ntrials = {trials}\n"), "");
+    let grid = |trials: u32| {
+        problem(&format!("{space}[search]\nstrategy = \"grid\"\ntrials = {trials}\n"), "")
+    };
     assert_eq!(grid(4), "none");
     assert!(grid(3).contains("the grid has 4 points: write trials = 4"), "{}", grid(3));
 }
@@ -320,7 +449,9 @@ fn a_conditional_grid_has_the_points_that_its_conditions_leave() {
 #[test]
 fn the_most_epochs_are_those_of_the_space_or_else_of_what_is_fixed() {
     let most = |epochs: &str, space: &str| {
-        let text = DIGITS.replace("epochs = 30\n", epochs).replace("[search]", &format!("{space}\n[search]"));
+        let text = DIGITS
+            .replace("epochs = 30\n", epochs)
+            .replace("[search]", &format!("{space}\n[search]"));
         file::parse(&text).unwrap().spec.most_epochs()
     };
     assert_eq!(most("epochs = 12\n", ""), 12);

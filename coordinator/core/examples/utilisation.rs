@@ -1,10 +1,17 @@
-//! How well slots are used when run times have a tail, and what more trials in flight cost the search.
+//! How well slots are used when run times have a tail, and what more trials in flight cost the
+//! search.
 //!
 //! `cargo run --release -p caviar-core --example utilisation -- [STRATEGY] [RULE] [SEEDS]`
 //!
-//! One worker of 8 slots trains against the real state machine in simulated time: an epoch takes its virtual cost times a factor of its
-//! trial, lognormal with sigma 1. Nothing sleeps. The objective is a bowl with ripples over five hyperparameters, that a curve approaches.
-#![allow(clippy::print_stdout, clippy::as_conversions, clippy::expect_used, reason = "a table for people, made of small numbers")]
+//! One worker of 8 slots trains against the real state machine in simulated time: an epoch takes
+//! its virtual cost times a factor of its trial, lognormal with sigma 1. Nothing sleeps. The
+//! objective is a bowl with ripples over five hyperparameters, that a curve approaches.
+#![allow(
+    clippy::print_stdout,
+    clippy::as_conversions,
+    clippy::expect_used,
+    reason = "a table for people, made of small numbers"
+)]
 
 use std::collections::BTreeMap;
 
@@ -61,7 +68,13 @@ struct Cluster {
     busy: f64,
 }
 
-fn spec(strategy: Strategy, rule: StoppingRule, order: Order, parallelism: u32, seed: u64) -> SweepSpec {
+fn spec(
+    strategy: Strategy,
+    rule: StoppingRule,
+    order: Order,
+    parallelism: u32,
+    seed: u64,
+) -> SweepSpec {
     let text = format!(
         "name = \"s\"\nseed = {seed}\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = {EPOCHS}\n[space]\n\
          learning_rate = {{ low = 1e-4, high = 1 }}\nmomentum = {{ low = 0.5, high = 0.999 }}\nweight_decay = {{ low = 1e-6, high = 1e-2 }}\n\
@@ -78,9 +91,17 @@ fn spec(strategy: Strategy, rule: StoppingRule, order: Order, parallelism: u32, 
 impl Cluster {
     fn new(spec: SweepSpec) -> Self {
         let core = Coordinator::new(Config::default(), StoreId(1));
-        let mut cluster = Self { core, spec: spec.clone(), jobs: BTreeMap::new(), now: 0.0, busy: 0.0 };
+        let mut cluster =
+            Self { core, spec: spec.clone(), jobs: BTreeMap::new(), now: 0.0, busy: 0.0 };
         let name = |text| Name::parse("name", text).expect("a legal name");
-        let data = DataSummary { train: 1_000, validation: 200, test: 0, features: 16, outputs: 4, digest: "00".to_owned() };
+        let data = DataSummary {
+            train: 1_000,
+            validation: 200,
+            test: 0,
+            features: 16,
+            outputs: 4,
+            digest: "00".to_owned(),
+        };
         cluster.step(Input::CreateSweep { request_id: name("r"), spec: Box::new(spec), data });
         cluster.say(FromWorker::Hello(Hello {
             protocol: PROTOCOL,
@@ -105,7 +126,9 @@ impl Cluster {
             let Effect::Send(_, message) = effect else { continue };
             match message {
                 ToWorker::Grant(grant) => self.begin(*grant),
-                ToWorker::Stop { lease, .. } | ToWorker::Revoke { lease, .. } => drop(self.jobs.remove(&lease)),
+                ToWorker::Stop { lease, .. } | ToWorker::Revoke { lease, .. } => {
+                    drop(self.jobs.remove(&lease))
+                }
                 ToWorker::Park { lease } => self.hold(lease, true),
                 ToWorker::Unpark { lease } => self.hold(lease, false),
                 ToWorker::Welcome { .. } | ToWorker::Ack { .. } | ToWorker::Drain => {}
@@ -117,7 +140,10 @@ impl Cluster {
         let seed = Seed::derive(self.spec.seed, grant.trial.0.into(), Purpose::Shuffle);
         // Divided by its mean, so that a full training takes 1 on average.
         let epoch_time = (seed.stream(0).normal() - 0.5).exp() / f64::from(EPOCHS);
-        self.jobs.insert(grant.lease, Job { grant, epoch: 0, epoch_time, left: epoch_time, is_held: false });
+        self.jobs.insert(
+            grant.lease,
+            Job { grant, epoch: 0, epoch_time, left: epoch_time, is_held: false },
+        );
     }
 
     fn hold(&mut self, lease: LeaseId, is_held: bool) {
@@ -129,7 +155,10 @@ impl Cluster {
     /// The next epoch that is done.
     fn train(&mut self) {
         let running = self.jobs.iter().filter(|(_, job)| !job.is_held);
-        let (lease, passes) = running.map(|(lease, job)| (*lease, job.left)).min_by(|a, b| a.1.total_cmp(&b.1)).expect("something runs");
+        let (lease, passes) = running
+            .map(|(lease, job)| (*lease, job.left))
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .expect("something runs");
         self.now += passes;
         for job in self.jobs.values_mut().filter(|job| !job.is_held) {
             job.left -= passes;
@@ -138,12 +167,21 @@ impl Cluster {
         let Some(job) = self.jobs.get_mut(&lease) else { return };
         job.epoch += 1;
         job.left = job.epoch_time;
-        let (epoch, loss) = (job.epoch, value(&self.spec, &job.grant) + left_to_learn(&self.spec, &job.grant, job.epoch));
+        let (epoch, loss) = (
+            job.epoch,
+            value(&self.spec, &job.grant) + left_to_learn(&self.spec, &job.grant, job.epoch),
+        );
         let score = Score { loss, accuracy: None };
         let metrics = EpochMetrics { epoch, train: score, validation: score };
         self.say(FromWorker::Report { lease, points: vec![metrics] });
         if epoch == EPOCHS && self.jobs.remove(&lease).is_some() {
-            let result = Finished { outcome: Outcome::Completed, last: Some(metrics), test: None, seconds: 1.0, memory_bytes: None };
+            let result = Finished {
+                outcome: Outcome::Completed,
+                last: Some(metrics),
+                test: None,
+                seconds: 1.0,
+                memory_bytes: None,
+            };
             self.say(FromWorker::Finished { lease, result });
         }
     }
@@ -154,22 +192,38 @@ impl Cluster {
         }
         let filter = TrialFilter { limit: usize::MAX, with_curves: true, ..TrialFilter::default() };
         let trials = self.core.trials(SWEEP, &filter).expect("the sweep is there");
-        let time = |trial: u32| (Seed::derive(self.spec.seed, trial.into(), Purpose::Shuffle).stream(0).normal() - 0.5).exp();
-        let counted: f64 = trials.iter().map(|t| time(t.trial.0) * t.curve.len() as f64 / f64::from(EPOCHS)).sum();
-        let best = self.core.sweep(SWEEP).and_then(|sweep| sweep.best?.objective).expect("a trial completed");
+        let time = |trial: u32| {
+            (Seed::derive(self.spec.seed, trial.into(), Purpose::Shuffle).stream(0).normal() - 0.5)
+                .exp()
+        };
+        let counted: f64 =
+            trials.iter().map(|t| time(t.trial.0) * t.curve.len() as f64 / f64::from(EPOCHS)).sum();
+        let best = self
+            .core
+            .sweep(SWEEP)
+            .and_then(|sweep| sweep.best?.objective)
+            .expect("a trial completed");
         let slot_time = self.now * f64::from(SLOTS);
-        Figures { used: self.busy / slot_time, useful: counted / slot_time, time: self.now, regret: best }
+        Figures {
+            used: self.busy / slot_time,
+            useful: counted / slot_time,
+            time: self.now,
+            regret: best,
+        }
     }
 }
 
 /// What the objective comes to in the end; 0 at best.
 fn value(spec: &SweepSpec, grant: &Grant) -> f64 {
     let point = spec.space.encode(&grant.assignment);
-    let side = |((x, c), w): ((&f64, &f64), &f64)| w * ((x - c).powi(2) + 0.02 * (1.0 - (25.0 * (x - c)).cos()));
+    let side = |((x, c), w): ((&f64, &f64), &f64)| {
+        w * ((x - c).powi(2) + 0.02 * (1.0 - (25.0 * (x - c)).cos()))
+    };
     point.iter().zip(&CENTRE).zip(&WEIGHTS).map(side).sum()
 }
 
-/// What is still to be learnt after an epoch: slow learners cross others on their way, and nothing is left at the end.
+/// What is still to be learnt after an epoch: slow learners cross others on their way, and nothing
+/// is left at the end.
 fn left_to_learn(spec: &SweepSpec, grant: &Grant, epoch: u32) -> f64 {
     let pace = spec.space.encode(&grant.assignment).first().copied().unwrap_or_default();
     (0.1 + 0.4 * pace) * (1.0 / f64::from(epoch) - 1.0 / f64::from(EPOCHS))
@@ -182,8 +236,12 @@ fn mean(figures: &[Figures], of: impl Fn(&Figures) -> f64) -> f64 {
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let named = |i: usize| args.get(i).map(String::as_str);
-    let strategy = named(0).map_or(Strategy::Random, |n| Strategy::ALL.into_iter().find(|s| s.name() == n).expect("a strategy"));
-    let rule = named(1).map_or(StoppingRule::Halving, |n| StoppingRule::ALL.into_iter().find(|r| r.name() == n).expect("a stopping rule"));
+    let strategy = named(0).map_or(Strategy::Random, |n| {
+        Strategy::ALL.into_iter().find(|s| s.name() == n).expect("a strategy")
+    });
+    let rule = named(1).map_or(StoppingRule::Halving, |n| {
+        StoppingRule::ALL.into_iter().find(|r| r.name() == n).expect("a stopping rule")
+    });
     let seeds: u64 = named(2).map_or(10, |n| n.parse().expect("a number of seeds"));
     println!("{}, {}, {SLOTS} slots, {TRIALS} trials, {seeds} seeds", strategy.name(), rule.name());
     println!("order         parallelism    used  useful    time  regret");
@@ -193,7 +251,10 @@ fn main() {
             let all: Vec<Figures> = (0..seeds).map(run).collect();
             let (used, useful) = (100.0 * mean(&all, |f| f.used), 100.0 * mean(&all, |f| f.useful));
             let (time, regret) = (mean(&all, |f| f.time), mean(&all, |f| f.regret));
-            println!("{:<13} {parallelism:>11} {used:>6.1}% {useful:>6.1}% {time:>7.2} {regret:>7.4}", order.name());
+            println!(
+                "{:<13} {parallelism:>11} {used:>6.1}% {useful:>6.1}% {time:>7.2} {regret:>7.4}",
+                order.name()
+            );
         }
     }
 }

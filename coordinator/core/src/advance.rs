@@ -1,9 +1,11 @@
 //! Which decisions can be taken now.
 //!
-//! The sweep has a virtual cluster of `parallelism` slots. A trial starts when a slot is free, comes to its rungs and ends when so much
-//! arithmetic is done ([`caviar_common::cost`]). Rungs and ends are decided in the order of (virtual time, trial number), each when the
-//! result has arrived, so the log that a sampler sees does not depend on which worker was faster. A trial that diverged or failed has
-//! its end where its next rung would have been. With [`Order::AsCompleted`] they are decided as the results arrive.
+//! The sweep has a virtual cluster of `parallelism` slots. A trial starts when a slot is free,
+//! comes to its rungs and ends when so much arithmetic is done ([`caviar_common::cost`]). Rungs and
+//! ends are decided in the order of (virtual time, trial number), each when the result has arrived,
+//! so the log that a sampler sees does not depend on which worker was faster. A trial that diverged
+//! or failed has its end where its next rung would have been. With [`Order::AsCompleted`] they are
+//! decided as the results arrive.
 
 use caviar_common::assignment::Assignment;
 use caviar_common::cost::epoch_units;
@@ -22,8 +24,13 @@ use crate::volatile::Volatile;
 use crate::{Broken, Coordinator, Work};
 
 impl Coordinator {
-    /// Takes every decision that can be taken, or those until `go_on` says no, which it is asked after each new trial. Whether that was all.
-    pub(crate) fn advance(&mut self, go_on: &mut dyn FnMut() -> bool, work: &mut Work) -> Result<bool, Broken> {
+    /// Takes every decision that can be taken, or those until `go_on` says no, which it is asked
+    /// after each new trial. Whether that was all.
+    pub(crate) fn advance(
+        &mut self,
+        go_on: &mut dyn FnMut() -> bool,
+        work: &mut Work,
+    ) -> Result<bool, Broken> {
         while let Some(id) = self.next_dirty() {
             while let Some(event) = self.next_decision(id) {
                 let told = self.stop_message(&event);
@@ -40,7 +47,8 @@ impl Coordinator {
         Ok(true)
     }
 
-    /// The sweep to decide on: the one after that at which deciding was broken off, so that none keeps another waiting.
+    /// The sweep to decide on: the one after that at which deciding was broken off, so that none
+    /// keeps another waiting.
     fn next_dirty(&self) -> Option<SweepId> {
         let dirty = &self.volatile.dirty;
         dirty.iter().find(|id| Some(**id) > self.volatile.cut).or_else(|| dirty.first()).copied()
@@ -49,8 +57,12 @@ impl Coordinator {
     fn next_decision(&mut self, id: SweepId) -> Option<Event> {
         let sweep = self.durable.sweeps.get(&id).filter(|s| !s.paused)?;
         match sweep.phase {
-            Phase::Searching => sample(sweep, &mut self.volatile).or_else(|| decide_next(sweep)).or_else(|| end_search(sweep)),
-            Phase::Scoring => sweep.scoring.as_ref()?.result.as_ref().map(|_| Event::SweepCompleted { sweep: id }),
+            Phase::Searching => sample(sweep, &mut self.volatile)
+                .or_else(|| decide_next(sweep))
+                .or_else(|| end_search(sweep)),
+            Phase::Scoring => {
+                sweep.scoring.as_ref()?.result.as_ref().map(|_| Event::SweepCompleted { sweep: id })
+            }
             Phase::Completed | Phase::Cancelled => None,
         }
     }
@@ -58,11 +70,24 @@ impl Coordinator {
     /// What the worker of a trial is to hear if `event`, which has not happened yet, stops it.
     fn stop_message(&self, event: &Event) -> Option<(SessionId, ToWorker)> {
         let Event::TrialStopped { sweep, trial, rung } = event else { return None };
-        let trial = self.durable.sweeps.get(sweep)?.trial(*trial).filter(|t| t.state == TrialState::Running)?;
-        let lease = trial.lease.filter(|lease| self.durable.leases.get(lease).is_some_and(|record| record.program_ms.is_none()))?;
+        let trial = self
+            .durable
+            .sweeps
+            .get(sweep)?
+            .trial(*trial)
+            .filter(|t| t.state == TrialState::Running)?;
+        let lease = trial.lease.filter(|lease| {
+            self.durable.leases.get(lease).is_some_and(|record| record.program_ms.is_none())
+        })?;
         let session = self.volatile.workers.get(trial.worker.as_ref()?)?.session?;
         let Rung { epoch, rank, of, .. } = rung;
-        Some((session, ToWorker::Stop { lease, reason: format!("{rank} of the {of} that came to epoch {epoch}") }))
+        Some((
+            session,
+            ToWorker::Stop {
+                lease,
+                reason: format!("{rank} of the {of} that came to epoch {epoch}"),
+            },
+        ))
     }
 }
 
@@ -81,15 +106,20 @@ fn sample(sweep: &Sweep, volatile: &mut Volatile) -> Option<Event> {
 /// A fresh sampler of the sweep.
 pub(crate) fn sampler(sweep: &Sweep) -> Box<dyn Sampler> {
     let earlier = WarmStart { results: sweep.warm_start.clone() };
-    build(&sweep.spec, if earlier.results.is_empty() { &[] } else { std::slice::from_ref(&earlier) })
+    build(
+        &sweep.spec,
+        if earlier.results.is_empty() { &[] } else { std::slice::from_ref(&earlier) },
+    )
 }
 
-/// What the sampler says of the next trial, if it has one; a function of what is decided and in flight.
+/// What the sampler says of the next trial, if it has one; a function of what is decided and in
+/// flight.
 pub(crate) fn ask(sweep: &Sweep, sampler: &mut dyn Sampler) -> Option<Suggestion> {
     let trial = u32::try_from(sweep.trials.len()).ok()?;
     let mut unseen: Vec<TrialNumber> = sweep.in_flight.iter().map(|(_, number)| *number).collect();
     unseen.sort_unstable();
-    let unseen = unseen.into_iter().filter_map(|number| sweep.trial(number)).filter(|t| t.passed == 0);
+    let unseen =
+        unseen.into_iter().filter_map(|number| sweep.trial(number)).filter(|t| t.passed == 0);
     let pending: Vec<&Assignment> = unseen.map(|t| &t.assignment).collect();
     match sampler.ask(&Question { trial, log: &sweep.log, pending: &pending }) {
         Ask::Suggest(mut suggestion) => {
@@ -102,10 +132,15 @@ pub(crate) fn ask(sweep: &Sweep, sampler: &mut dyn Sampler) -> Option<Suggestion
 
 fn sampled(sweep: &Sweep, trial: TrialNumber, suggestion: Suggestion) -> Event {
     let Suggestion { assignment, reason } = suggestion;
-    // A combination that no training allows is found by the worker, which says what is wrong with it; it costs one unit.
+    // A combination that no training allows is found by the worker, which says what is wrong with
+    // it; it costs one unit.
     let (epochs, cost) = match train_spec(&sweep.spec.fixed, &assignment) {
-        _ if sweep.spec.data.is_external() => (sweep.spec.most_epochs(), u64::from(sweep.spec.most_epochs())),
-        Ok(spec) => (spec.epochs, epoch_units(&spec, &sweep.data).saturating_mul(u64::from(spec.epochs))),
+        _ if sweep.spec.data.is_external() => {
+            (sweep.spec.most_epochs(), u64::from(sweep.spec.most_epochs()))
+        }
+        Ok(spec) => {
+            (spec.epochs, epoch_units(&spec, &sweep.data).saturating_mul(u64::from(spec.epochs)))
+        }
         Err(_) => (0, 1),
     };
     let (start, end) = (sweep.clock, sweep.clock.saturating_add(cost));
@@ -126,10 +161,18 @@ fn decide_next(sweep: &Sweep) -> Option<Event> {
 fn decide(sweep: &Sweep, number: TrialNumber) -> Option<Event> {
     let trial = sweep.trial(number)?;
     let Some((epoch, loss)) = sweep.next_rung(trial).zip(sweep.rung_loss(trial)) else {
-        return trial.state.is_final().then_some(Event::TrialDecided { sweep: sweep.id, trial: number });
+        return trial
+            .state
+            .is_final()
+            .then_some(Event::TrialDecided { sweep: sweep.id, trial: number });
     };
-    let came_here = |stage| matches!(stage, Stage::Passed(rung) | Stage::Stopped(rung) if rung == trial.passed);
-    let before = sweep.log.iter().filter(|entry| came_here(entry.stage)).map(|entry| entry.loss.unwrap_or(f64::INFINITY));
+    let came_here =
+        |stage| matches!(stage, Stage::Passed(rung) | Stage::Stopped(rung) if rung == trial.passed);
+    let before = sweep
+        .log
+        .iter()
+        .filter(|entry| came_here(entry.stage))
+        .map(|entry| entry.loss.unwrap_or(f64::INFINITY));
     let Standing { rank, of, goes_on } = standing(sweep.spec.stopping, before, loss);
     let rung = Rung { number: trial.passed, epoch, rank, of };
     Some(if goes_on {
@@ -145,7 +188,9 @@ fn end_search(sweep: &Sweep) -> Option<Event> {
         return None;
     }
     Some(match sweep.best() {
-        Some(winner) if sweep.data.test > 0 => Event::ScoringStarted { sweep: sweep.id, trial: winner.number },
+        Some(winner) if sweep.data.test > 0 => {
+            Event::ScoringStarted { sweep: sweep.id, trial: winner.number }
+        }
         Some(_) | None => Event::SweepCompleted { sweep: sweep.id },
     })
 }

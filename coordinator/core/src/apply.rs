@@ -1,4 +1,5 @@
-//! The only code that writes [`Durable`]. Live steps and recovery run the same function, so replay equals live.
+//! The only code that writes [`Durable`]. Live steps and recovery run the same function, so replay
+//! equals live.
 
 use caviar_common::ids::{Incarnation, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::limits::MAX_ANSWERS;
@@ -31,18 +32,28 @@ pub(crate) fn apply(state: &mut Durable, event: &Event) -> Result<(), Broken> {
             trial.curve.push(metrics.clone());
             Ok(())
         }
-        Event::TrialFinished { lease, outcome, seconds, memory_bytes, .. } => finish(state, *lease, outcome, *seconds, *memory_bytes),
+        Event::TrialFinished { lease, outcome, seconds, memory_bytes, .. } => {
+            finish(state, *lease, outcome, *seconds, *memory_bytes)
+        }
         Event::TrialPassed { sweep, trial, rung } => pass(sweep_mut(state, *sweep)?, *trial, *rung),
         Event::TrialStopped { sweep, trial, rung } => stop(state, *sweep, *trial, *rung),
         Event::TrialDecided { sweep, trial } => decide(sweep_mut(state, *sweep)?, *trial),
         Event::ScoringStarted { sweep, trial } => {
             let sweep = sweep_mut(state, *sweep)?;
             sweep.phase = Phase::Scoring;
-            sweep.scoring = Some(Scoring { trial: *trial, attempts: 0, losses: Losses::default(), lease: None, result: None });
+            sweep.scoring = Some(Scoring {
+                trial: *trial,
+                attempts: 0,
+                losses: Losses::default(),
+                lease: None,
+                result: None,
+            });
             Ok(())
         }
         Event::WinnerScored { .. } => score(state, event),
-        Event::SweepCompleted { sweep } => sweep_mut(state, *sweep).map(|s| s.phase = Phase::Completed),
+        Event::SweepCompleted { sweep } => {
+            sweep_mut(state, *sweep).map(|s| s.phase = Phase::Completed)
+        }
     }
 }
 
@@ -61,21 +72,31 @@ fn scoring_mut(sweep: &mut Sweep) -> Result<&mut Scoring, Broken> {
     sweep.scoring.as_mut().ok_or(missing)
 }
 
-/// The number after one that was used. A store may hold any number, and the last one has none after it.
+/// The number after one that was used. A store may hold any number, and the last one has none after
+/// it.
 fn after(number: u64) -> Result<u64, Broken> {
-    number.checked_add(1).ok_or_else(|| Broken(format!("the number {number} is the last there is, and cannot have been used")))
+    number.checked_add(1).ok_or_else(|| {
+        Broken(format!("the number {number} is the last there is, and cannot have been used"))
+    })
 }
 
 fn turn(trial: &mut Trial, next: TrialState) -> Result<(), Broken> {
     if !trial.state.may_become(next) {
-        return Err(Broken(format!("trial {} is {} and cannot become {}", trial.number, trial.state.name(), next.name())));
+        return Err(Broken(format!(
+            "trial {} is {} and cannot become {}",
+            trial.number,
+            trial.state.name(),
+            next.name()
+        )));
     }
     trial.state = next;
     Ok(())
 }
 
 fn create(state: &mut Durable, event: &Event) -> Result<(), Broken> {
-    let Event::SweepCreated { sweep: id, request_id, spec, data, warm_start } = event else { return Ok(()) };
+    let Event::SweepCreated { sweep: id, request_id, spec, data, warm_start } = event else {
+        return Ok(());
+    };
     if state.sweeps.contains_key(id) || *id < state.next_sweep {
         return Err(Broken(format!("sweep {id} was created before")));
     }
@@ -106,7 +127,8 @@ fn delete(state: &mut Durable, sweep: SweepId, next_lease: LeaseId) -> Result<()
         return Err(Broken(format!("sweep {sweep} still has leases")));
     }
     after(next_lease.0)?;
-    // After a restart the sweep's own events are gone, and this one alone says which numbers were used.
+    // After a restart the sweep's own events are gone, and this one alone says which numbers were
+    // used.
     state.sweeps.remove(&sweep);
     state.results.retain(|_, of| *of != sweep);
     state.next_sweep = state.next_sweep.max(SweepId(after(sweep.0)?));
@@ -115,7 +137,8 @@ fn delete(state: &mut Durable, sweep: SweepId, next_lease: LeaseId) -> Result<()
 }
 
 fn cancel(state: &mut Durable, id: SweepId) -> Result<(), Broken> {
-    let leases: Vec<LeaseId> = state.leases.iter().filter(|(_, l)| l.sweep == id).map(|(lease, _)| *lease).collect();
+    let leases: Vec<LeaseId> =
+        state.leases.iter().filter(|(_, l)| l.sweep == id).map(|(lease, _)| *lease).collect();
     for lease in leases {
         take_lease(state, lease)?;
     }
@@ -131,7 +154,9 @@ fn cancel(state: &mut Durable, id: SweepId) -> Result<(), Broken> {
 }
 
 fn sample(state: &mut Durable, event: &Event) -> Result<(), Broken> {
-    let Event::TrialSampled { sweep, trial, assignment, reason, epochs, start, end } = event else { return Ok(()) };
+    let Event::TrialSampled { sweep, trial, assignment, reason, epochs, start, end } = event else {
+        return Ok(());
+    };
     let sweep = sweep_mut(state, *sweep)?;
     if usize::try_from(trial.0) != Ok(sweep.trials.len()) {
         return Err(Broken(format!("trial {trial} is sampled out of order")));
@@ -164,7 +189,10 @@ fn sample(state: &mut Durable, event: &Event) -> Result<(), Broken> {
 }
 
 fn grant(state: &mut Durable, event: &Event) -> Result<(), Broken> {
-    let Event::LeaseGranted { sweep: id, trial, attempt, lease, worker, incarnation, work } = event else { return Ok(()) };
+    let Event::LeaseGranted { sweep: id, trial, attempt, lease, worker, incarnation, work } = event
+    else {
+        return Ok(());
+    };
     if *lease < state.next_lease {
         return Err(Broken(format!("lease {lease} was used before")));
     }
@@ -193,10 +221,16 @@ fn grant(state: &mut Durable, event: &Event) -> Result<(), Broken> {
 }
 
 /// An execution of a trial begins.
-fn begin(sweep: &mut Sweep, number: TrialNumber, lease: LeaseId, worker: &Name) -> Result<(), Broken> {
+fn begin(
+    sweep: &mut Sweep,
+    number: TrialNumber,
+    lease: LeaseId,
+    worker: &Name,
+) -> Result<(), Broken> {
     let trial = trial_mut(sweep, number)?;
     turn(trial, TrialState::Running)?;
-    // Without a checkpoint an execution begins anew; a worker's gives the same epochs again, bit for bit.
+    // Without a checkpoint an execution begins anew; a worker's gives the same epochs again, bit
+    // for bit.
     trial.curve.clear();
     trial.lease = Some(lease);
     trial.worker = Some(worker.clone());
@@ -207,7 +241,9 @@ fn begin(sweep: &mut Sweep, number: TrialNumber, lease: LeaseId, worker: &Name) 
 }
 
 fn answer(state: &mut Durable, event: &Event) -> Result<(), Broken> {
-    let Event::TrialsAsked { sweep: id, request_id, client, lease_ms, granted } = event else { return Ok(()) };
+    let Event::TrialsAsked { sweep: id, request_id, client, lease_ms, granted } = event else {
+        return Ok(());
+    };
     for Granted { trial, attempt, lease } in granted {
         if *lease < state.next_lease {
             return Err(Broken(format!("lease {lease} was used before")));
@@ -215,20 +251,35 @@ fn answer(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         begin(sweep_mut(state, *id)?, *trial, *lease, client)?;
         state.next_lease = LeaseId(after(lease.0)?);
         let (sweep, trial, worker, incarnation) = (*id, *trial, client.clone(), Incarnation(0));
-        let record = Lease { sweep, trial, attempt: *attempt, worker, incarnation, work: Work::Train, program_ms: Some(*lease_ms) };
+        let record = Lease {
+            sweep,
+            trial,
+            attempt: *attempt,
+            worker,
+            incarnation,
+            work: Work::Train,
+            program_ms: Some(*lease_ms),
+        };
         state.leases.insert(*lease, record);
     }
     let answers = &mut sweep_mut(state, *id)?.answers;
     if answers.len() >= MAX_ANSWERS {
         answers.pop_front();
     }
-    answers.push_back(Answer { client: client.clone(), request_id: request_id.clone(), granted: granted.clone() });
+    answers.push_back(Answer {
+        client: client.clone(),
+        request_id: request_id.clone(),
+        granted: granted.clone(),
+    });
     Ok(())
 }
 
 /// Ends a lease on the side of the leases.
 fn take_lease(state: &mut Durable, lease: LeaseId) -> Result<Lease, Broken> {
-    let record = state.leases.remove(&lease).ok_or_else(|| Broken(format!("lease {lease} is not in force")))?;
+    let record = state
+        .leases
+        .remove(&lease)
+        .ok_or_else(|| Broken(format!("lease {lease} is not in force")))?;
     if let Some(held) = state.held.get_mut(&record.worker) {
         held.remove(&lease);
         if held.is_empty() {
@@ -259,9 +310,16 @@ fn end_lease(state: &mut Durable, lease: LeaseId, loss: Option<Loss>) -> Result<
     Ok(())
 }
 
-fn finish(state: &mut Durable, lease: LeaseId, outcome: &Outcome, seconds: Option<f64>, memory_bytes: Option<u64>) -> Result<(), Broken> {
+fn finish(
+    state: &mut Durable,
+    lease: LeaseId,
+    outcome: &Outcome,
+    seconds: Option<f64>,
+    memory_bytes: Option<u64>,
+) -> Result<(), Broken> {
     let record = take_lease(state, lease)?;
-    // Without a time it is the coordinator's own verdict on a trial that was lost too often: then the lease brought nothing.
+    // Without a time it is the coordinator's own verdict on a trial that was lost too often: then
+    // the lease brought nothing.
     if seconds.is_some() {
         state.results.insert(lease, record.sweep);
     }
@@ -270,7 +328,8 @@ fn finish(state: &mut Durable, lease: LeaseId, outcome: &Outcome, seconds: Optio
     trial.seconds = seconds;
     trial.memory_bytes = memory_bytes;
     if seconds.is_none() {
-        // How far the last worker came before it was lost depends on its speed, and results must not.
+        // How far the last worker came before it was lost depends on its speed, and results must
+        // not.
         trial.curve.clear();
     }
     if let Outcome::Failed { message } = outcome {
@@ -314,20 +373,31 @@ fn stop(state: &mut Durable, id: SweepId, number: TrialNumber, rung: Rung) -> Re
 
 /// The loss with which a trial comes to the rung that is its next one; none where it is not finite.
 fn loss_at(sweep: &Sweep, number: TrialNumber, rung: Rung) -> Result<Option<f64>, Broken> {
-    let trial = sweep.trial(number).filter(|t| t.passed == rung.number && sweep.next_rung(t) == Some(rung.epoch));
+    let trial = sweep
+        .trial(number)
+        .filter(|t| t.passed == rung.number && sweep.next_rung(t) == Some(rung.epoch));
     let loss = trial.and_then(|t| sweep.rung_loss(t));
-    let loss = loss.ok_or_else(|| Broken(format!("trial {number} cannot be decided at epoch {}", rung.epoch)))?;
+    let loss = loss.ok_or_else(|| {
+        Broken(format!("trial {number} cannot be decided at epoch {}", rung.epoch))
+    })?;
     Ok(Some(loss).filter(|loss| loss.is_finite()))
 }
 
 fn decide(sweep: &mut Sweep, number: TrialNumber) -> Result<(), Broken> {
     let trial = sweep.trial(number).filter(|t| t.state.is_final());
-    let loss = trial.map(|t| sweep.loss(t)).ok_or_else(|| Broken(format!("trial {number} is not over and cannot be decided")))?;
+    let loss = trial
+        .map(|t| sweep.loss(t))
+        .ok_or_else(|| Broken(format!("trial {number} is not over and cannot be decided")))?;
     log(sweep, number, Stage::Ended, loss)
 }
 
 /// Enters a decision on a trial in flight into the log, and takes the trial out of flight.
-fn log(sweep: &mut Sweep, number: TrialNumber, stage: Stage, loss: Option<f64>) -> Result<(), Broken> {
+fn log(
+    sweep: &mut Sweep,
+    number: TrialNumber,
+    stage: Stage,
+    loss: Option<f64>,
+) -> Result<(), Broken> {
     let trial = trial_mut(sweep, number)?;
     let (due, assignment) = (trial.due, trial.assignment.clone());
     if !sweep.in_flight.remove(&(due, number)) {
@@ -339,12 +409,19 @@ fn log(sweep: &mut Sweep, number: TrialNumber, stage: Stage, loss: Option<f64>) 
 }
 
 fn score(state: &mut Durable, event: &Event) -> Result<(), Broken> {
-    let Event::WinnerScored { sweep, lease, score, reproduced, message, .. } = event else { return Ok(()) };
+    let Event::WinnerScored { sweep, lease, score, reproduced, message, .. } = event else {
+        return Ok(());
+    };
     take_lease(state, *lease)?;
     state.results.insert(*lease, *sweep);
     let scoring = scoring_mut(sweep_mut(state, *sweep)?)?;
     scoring.lease = None;
-    let result = ScoringResult { lease: *lease, score: *score, reproduced: *reproduced, message: message.clone() };
+    let result = ScoringResult {
+        lease: *lease,
+        score: *score,
+        reproduced: *reproduced,
+        message: message.clone(),
+    };
     scoring.result = Some(result);
     Ok(())
 }

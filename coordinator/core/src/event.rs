@@ -1,4 +1,5 @@
-//! What happened: the truth that is stored. Replaying the events gives the state; nothing is sampled or decided again.
+//! What happened: the truth that is stored. Replaying the events gives the state; nothing is
+//! sampled or decided again.
 
 use caviar_common::assignment::Assignment;
 use caviar_common::data::DataSummary;
@@ -39,15 +40,16 @@ pub enum LeaseEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
-    /// The trial is the cause, as far as can be told: the worker held nothing else. A trial that does so
-    /// again and again must end.
+    /// The trial is the cause, as far as can be told: the worker held nothing else. A trial that
+    /// does so again and again must end.
     Alone,
     /// The worker held other trials too, and any of them may be the cause.
     Shared,
 }
 
 impl LeaseEnd {
-    /// How it counts against the trial, `alone` on its worker or not; none where the trial cannot be the cause.
+    /// How it counts against the trial, `alone` on its worker or not; none where the trial cannot
+    /// be the cause.
     pub const fn loss(&self, alone: bool) -> Option<Loss> {
         match self {
             Self::Expired | Self::WorkerRestarted if alone => Some(Loss::Alone),
@@ -59,8 +61,9 @@ impl LeaseEnd {
     }
 }
 
-/// The results of an earlier sweep, in the order of its decisions: the values of the parameters that the later sweep searches, and the
-/// loss; none of a trial that diverged or failed. [`MAX_EARLIER`] at most: of more, the best half of so many and a spread of the others.
+/// The results of an earlier sweep, in the order of its decisions: the values of the parameters
+/// that the later sweep searches, and the loss; none of a trial that diverged or failed.
+/// [`MAX_EARLIER`] at most: of more, the best half of so many and a spread of the others.
 pub type EarlierResults = Vec<(Assignment, Option<f64>)>;
 
 /// How a trial stood at a rung when it was decided there.
@@ -120,7 +123,8 @@ pub enum Event {
         /// The sweep.
         sweep: SweepId,
     },
-    /// Removed. Stays in the log when the sweep's other events are gone, to keep numbers from being used twice.
+    /// Removed. Stays in the log when the sweep's other events are gone, to keep numbers from being
+    /// used twice.
     SweepDeleted {
         /// The sweep.
         sweep: SweepId,
@@ -222,7 +226,8 @@ pub enum Event {
         /// Where, and how it stood.
         rung: Rung,
     },
-    /// A trial ends at a rung, and with it its lease. What was trained past the rung does not count.
+    /// A trial ends at a rung, and with it its lease. What was trained past the rung does not
+    /// count.
     TrialStopped {
         /// The sweep.
         sweep: SweepId,

@@ -118,10 +118,14 @@ pub enum Refusal {
         trial: TrialNumber,
     },
     /// Workers run the sweep's trials.
-    #[error("the trials of sweep {0} are run by workers; hint: only a sweep with the data source \"external\" can be asked for trials")]
+    #[error(
+        "the trials of sweep {0} are run by workers; hint: only a sweep with the data source \"external\" can be asked for trials"
+    )]
     NotExternal(Name),
     /// The lease is over.
-    #[error("lease {lease} on trial {trial} is no longer in force: the trial was given to another, or is done; hint: ask for another one")]
+    #[error(
+        "lease {lease} on trial {trial} is no longer in force: the trial was given to another, or is done; hint: ask for another one"
+    )]
     StaleLease {
         /// The trial.
         trial: TrialNumber,
@@ -141,10 +145,14 @@ pub enum Refusal {
     #[error("there is no worker {0}")]
     NoSuchWorker(Name),
     /// The worker has no connection over which it could be asked.
-    #[error("worker {0} is not connected, and cannot be asked; hint: try again when it is back, or stop its process")]
+    #[error(
+        "worker {0} is not connected, and cannot be asked; hint: try again when it is back, or stop its process"
+    )]
     Away(Name),
     /// The worker speaks another version.
-    #[error("the worker speaks protocol {0}, this coordinator {PROTOCOL}: run the same release on both sides")]
+    #[error(
+        "the worker speaks protocol {0}, this coordinator {PROTOCOL}: run the same release on both sides"
+    )]
     WrongProtocol(u32),
     /// The first message must be Hello, and only the first.
     #[error("a connection begins with one Hello")]
@@ -153,7 +161,9 @@ pub enum Refusal {
     #[error("worker {0} has connected again; this connection is closed")]
     Replaced(Name),
     /// Another process has the name.
-    #[error("worker {0} is connected already, from another process: give every worker a name of its own")]
+    #[error(
+        "worker {0} is connected already, from another process: give every worker a name of its own"
+    )]
     Connected(Name),
     /// The worker was silent for too long.
     #[error("worker {worker} was silent for more than {ttl_ms} ms; it may connect again")]
@@ -172,9 +182,13 @@ impl Refusal {
     /// What a caller can do about it.
     pub const fn class(&self) -> Class {
         match self {
-            Self::NoSuchSweep(_) | Self::NoSuchTrial { .. } | Self::NoSuchWorker(_) => Class::NotFound,
+            Self::NoSuchSweep(_) | Self::NoSuchTrial { .. } | Self::NoSuchWorker(_) => {
+                Class::NotFound
+            }
             Self::NameTaken(_) | Self::RequestReused(_) => Class::Exists,
-            Self::WrongState { .. } | Self::WrongProtocol(_) | Self::NotExternal(_) => Class::Refused,
+            Self::WrongState { .. } | Self::WrongProtocol(_) | Self::NotExternal(_) => {
+                Class::Refused
+            }
             Self::TooManySweeps | Self::TooManyWorkers | Self::Connected(_) => Class::Busy,
             Self::Replaced(_) | Self::StaleLease { .. } => Class::Stale,
             Self::Silent { .. } | Self::Away(_) => Class::Unavailable,

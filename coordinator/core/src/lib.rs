@@ -6,12 +6,13 @@
 //!                          +--------------------------------------+
 //!                      --> Step { reply, events, effects }
 //! ```
-//! The driver stores the events durably, and only then carries out the effects and gives the reply. After a restart
-//! [`Coordinator::recover`] applies the stored events with the same `apply`.
+//! The driver stores the events durably, and only then carries out the effects and gives the reply.
+//! After a restart [`Coordinator::recover`] applies the stored events with the same `apply`.
 //!
-//! [`state::Durable`] is what the events make; only `apply` writes it. [`volatile::Volatile`] is what a restart may forget: who is
-//! connected, and when each worker was last heard. One step is: handle the input ([`sweeps`], [`workers`]), then take the
-//! decisions whose results have arrived ([`advance`], virtual time), then hand waiting trials to free slots ([`place`]).
+//! [`state::Durable`] is what the events make; only `apply` writes it. [`volatile::Volatile`] is
+//! what a restart may forget: who is connected, and when each worker was last heard. One step is:
+//! handle the input ([`sweeps`], [`workers`]), then take the decisions whose results have arrived
+//! ([`advance`], virtual time), then hand waiting trials to free slots ([`place`]).
 #![forbid(unsafe_code)]
 
 mod advance;
@@ -38,7 +39,8 @@ use input::{Config, Decided, Effect, Input, Refusal, Reply, Step};
 use state::Durable;
 use volatile::Volatile;
 
-/// An event that the state does not allow: a bug, or a damaged store. Nothing of the step may be written.
+/// An event that the state does not allow: a bug, or a damaged store. Nothing of the step may be
+/// written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the event does not fit the state: {0}")]
 pub struct Broken(pub String);
@@ -65,12 +67,17 @@ impl Coordinator {
         Self { config, store, durable: Durable::default(), volatile: Volatile::default() }
     }
 
-    /// The coordinator that wrote `events`, restarted at `now` (milliseconds on any monotonic clock): every worker with a lease has one
-    /// full lease of grace to come back.
+    /// The coordinator that wrote `events`, restarted at `now` (milliseconds on any monotonic
+    /// clock): every worker with a lease has one full lease of grace to come back.
     ///
     /// # Errors
     /// The first event that does not fit what came before it.
-    pub fn recover(config: Config, store: StoreId, now: u64, events: impl IntoIterator<Item = Event>) -> Result<Self, Broken> {
+    pub fn recover(
+        config: Config,
+        store: StoreId,
+        now: u64,
+        events: impl IntoIterator<Item = Event>,
+    ) -> Result<Self, Broken> {
         let mut coordinator = Self::new(config, store);
         for event in events {
             apply::apply(&mut coordinator.durable, &event)?;
@@ -79,7 +86,8 @@ impl Coordinator {
         Ok(coordinator)
     }
 
-    /// Takes one input at time `now`, and every decision that can be taken after it: [`Coordinator::hear`] and [`Coordinator::decide`].
+    /// Takes one input at time `now`, and every decision that can be taken after it:
+    /// [`Coordinator::hear`] and [`Coordinator::decide`].
     ///
     /// # Errors
     /// A broken invariant: the process must end without writing.
@@ -91,8 +99,8 @@ impl Coordinator {
         Ok(step)
     }
 
-    /// Takes one input at time `now` and decides nothing, which takes no time to speak of. Events are to be stored, in order, before any
-    /// effect is carried out or reply given.
+    /// Takes one input at time `now` and decides nothing, which takes no time to speak of. Events
+    /// are to be stored, in order, before any effect is carried out or reply given.
     ///
     /// # Errors
     /// A broken invariant: the process must end without writing.
@@ -103,8 +111,9 @@ impl Coordinator {
         Ok(Step { reply, events, effects })
     }
 
-    /// Takes the decisions that can be taken, and hands out what waits. A sampler may think for milliseconds over one trial: after each,
-    /// `go_on` says whether to decide more now. When is all the same to the result in virtual time.
+    /// Takes the decisions that can be taken, and hands out what waits. A sampler may think for
+    /// milliseconds over one trial: after each, `go_on` says whether to decide more now. When is
+    /// all the same to the result in virtual time.
     ///
     /// # Errors
     /// A broken invariant: the process must end without writing.
@@ -123,9 +132,16 @@ impl Coordinator {
         &self.durable
     }
 
-    fn handle(&mut self, now: u64, input: Input, work: &mut Work) -> Result<Result<Reply, Refusal>, Broken> {
+    fn handle(
+        &mut self,
+        now: u64,
+        input: Input,
+        work: &mut Work,
+    ) -> Result<Result<Reply, Refusal>, Broken> {
         match input {
-            Input::CreateSweep { request_id, spec, data } => self.create_sweep(request_id, *spec, data, work),
+            Input::CreateSweep { request_id, spec, data } => {
+                self.create_sweep(request_id, *spec, data, work)
+            }
             Input::PauseSweep(sweep) => self.pause_sweep(sweep, work),
             Input::ResumeSweep(sweep) => self.resume_sweep(sweep, work),
             Input::CancelSweep(sweep) => self.cancel_sweep(sweep, work),

@@ -1,9 +1,10 @@
 //! Parking: with fewer slots than trials in flight, what the next decisions need is trained first.
 //!
-//! A worker trains on past a rung without waiting for the decision there; if that is to stop, what it did meanwhile is wasted. So
-//! while such a trial has reported all that is needed of it now, and another waits for a slot with something that is due earlier, the
-//! first is parked: its worker holds it where it is, memory and lease included, and gives its slot to the other. Nothing that is
-//! decided depends on it, and a connection begins without anything parked.
+//! A worker trains on past a rung without waiting for the decision there; if that is to stop, what
+//! it did meanwhile is wasted. So while such a trial has reported all that is needed of it now, and
+//! another waits for a slot with something that is due earlier, the first is parked: its worker
+//! holds it where it is, memory and lease included, and gives its slot to the other. Nothing that
+//! is decided depends on it, and a connection begins without anything parked.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -23,37 +24,60 @@ pub(crate) type Urgency = (u64, TrialNumber);
 
 impl Coordinator {
     /// Of the sweep's parked trials on these workers, the one that is needed first.
-    pub(crate) fn first_parked(&self, sweep: &Sweep, free: &[Free<'_>]) -> Option<(Urgency, LeaseId)> {
+    pub(crate) fn first_parked(
+        &self,
+        sweep: &Sweep,
+        free: &[Free<'_>],
+    ) -> Option<(Urgency, LeaseId)> {
         let here = self.parked(sweep).filter(|(.., worker)| free.iter().any(|f| f.name == *worker));
         here.map(|(urgency, lease, _)| (urgency, lease)).min()
     }
 
     /// The sweep's parked trials, and who holds them.
-    fn parked<'a>(&'a self, sweep: &'a Sweep) -> impl Iterator<Item = (Urgency, LeaseId, &'a Name)> {
-        let records = self.volatile.parked.iter().filter_map(|lease| Some((*lease, self.durable.leases.get(lease)?)));
+    fn parked<'a>(
+        &'a self,
+        sweep: &'a Sweep,
+    ) -> impl Iterator<Item = (Urgency, LeaseId, &'a Name)> {
+        let records = self
+            .volatile
+            .parked
+            .iter()
+            .filter_map(|lease| Some((*lease, self.durable.leases.get(lease)?)));
         let mine = records.filter(|(_, record)| record.sweep == sweep.id);
-        mine.filter_map(|(lease, record)| Some((urgency(sweep, sweep.trial(record.trial)?), lease, &record.worker)))
+        mine.filter_map(|(lease, record)| {
+            Some((urgency(sweep, sweep.trial(record.trial)?), lease, &record.worker))
+        })
     }
 
     /// A training to park, and what is to have its slot.
     pub(crate) fn displace(&self) -> Option<(LeaseId, Next)> {
-        // What waits for a worker that is nearly empty would wait for ever if more were begun on it.
-        let may_begin = !self.durable.sweeps.values().flat_map(waiting).any(|task| task.is_suspect());
-        let mut searching = self.durable.sweeps.values().filter(|sweep| sweep.phase == Phase::Searching);
+        // What waits for a worker that is nearly empty would wait for ever if more were begun on
+        // it.
+        let may_begin =
+            !self.durable.sweeps.values().flat_map(waiting).any(|task| task.is_suspect());
+        let mut searching =
+            self.durable.sweeps.values().filter(|sweep| sweep.phase == Phase::Searching);
         searching.find_map(|sweep| self.displace_in(sweep, may_begin))
     }
 
     fn displace_in(&self, sweep: &Sweep, may_begin: bool) -> Option<(LeaseId, Next)> {
         let waits = waiting(sweep).next().map(|task| task.urgency());
-        let first = waits.into_iter().chain(self.parked(sweep).map(|(urgency, ..)| urgency)).min()?;
-        let ahead = self.trainings(sweep).filter(|(lease, _, trial)| sweep.is_ready(trial) && !self.volatile.parked.contains(lease));
-        let ahead = ahead.map(|(lease, record, trial)| (urgency(sweep, trial), lease, &record.worker));
-        let mut ahead: Vec<(Urgency, LeaseId, &Name)> = ahead.filter(|(urgency, ..)| first < *urgency).collect();
+        let first =
+            waits.into_iter().chain(self.parked(sweep).map(|(urgency, ..)| urgency)).min()?;
+        let ahead = self.trainings(sweep).filter(|(lease, _, trial)| {
+            sweep.is_ready(trial) && !self.volatile.parked.contains(lease)
+        });
+        let ahead =
+            ahead.map(|(lease, record, trial)| (urgency(sweep, trial), lease, &record.worker));
+        let mut ahead: Vec<(Urgency, LeaseId, &Name)> =
+            ahead.filter(|(urgency, ..)| first < *urgency).collect();
         // What is needed last makes room first.
         ahead.sort_by_key(|(urgency, ..)| Reverse(*urgency));
         ahead.into_iter().find_map(|(least, lease, worker)| {
             let worker = &self.connected_as(worker).filter(|f| f.worker.can_park)?;
-            let parked = self.first_parked(sweep, std::slice::from_ref(worker)).filter(|(urgency, _)| *urgency < least);
+            let parked = self
+                .first_parked(sweep, std::slice::from_ref(worker))
+                .filter(|(urgency, _)| *urgency < least);
             let may_begin = may_begin && worker.held - worker.active < MAX_PARKED;
             let mut tasks = waiting(sweep).take_while(|task| may_begin && task.urgency() < least);
             let task = tasks.find(|task| self.takes(worker, task));
@@ -63,18 +87,26 @@ impl Coordinator {
 
     /// A worker has come with more than it has slots for: what is needed last of it waits.
     pub(crate) fn park_excess(&mut self, worker: &Name, work: &mut Work) -> Result<(), Broken> {
-        let Some(known) = self.volatile.workers.get(worker).filter(|w| w.can_park && !w.draining) else { return Ok(()) };
+        let Some(known) = self.volatile.workers.get(worker).filter(|w| w.can_park && !w.draining)
+        else {
+            return Ok(());
+        };
         let slots = usize::try_from(known.slots).unwrap_or(usize::MAX);
         let all = self.durable.held.get(worker).map_or(0, BTreeSet::len);
         let sweeps = self.durable.sweeps.values().filter(|sweep| sweep.phase == Phase::Searching);
-        let held = sweeps.flat_map(|sweep| self.trainings(sweep).map(move |(lease, record, trial)| (sweep, lease, record, trial)));
+        let held = sweeps.flat_map(|sweep| {
+            self.trainings(sweep).map(move |(lease, record, trial)| (sweep, lease, record, trial))
+        });
         let mine = held.filter(|(_, _, record, _)| record.worker == *worker);
-        let mut mine: Vec<(bool, Urgency, LeaseId)> =
-            mine.map(|(sweep, lease, _, trial)| (sweep.is_ready(trial), urgency(sweep, trial), lease)).collect();
+        let mut mine: Vec<(bool, Urgency, LeaseId)> = mine
+            .map(|(sweep, lease, _, trial)| (sweep.is_ready(trial), urgency(sweep, trial), lease))
+            .collect();
         mine.sort_unstable();
         // A scoring is never parked.
         let scorings = all.saturating_sub(mine.len());
-        mine.into_iter().skip(slots.saturating_sub(scorings)).try_for_each(|(_, _, lease)| self.park(lease, work))
+        mine.into_iter()
+            .skip(slots.saturating_sub(scorings))
+            .try_for_each(|(_, _, lease)| self.park(lease, work))
     }
 
     pub(crate) fn park(&mut self, lease: LeaseId, work: &mut Work) -> Result<(), Broken> {
@@ -95,23 +127,42 @@ impl Coordinator {
     }
 
     fn tell(&self, lease: LeaseId, message: ToWorker, work: &mut Work) -> Result<(), Broken> {
-        let holder = self.durable.leases.get(&lease).and_then(|record| self.volatile.workers.get(&record.worker));
-        let session = holder.and_then(|w| w.session).ok_or_else(|| Broken(format!("nobody to tell of lease {lease}")))?;
+        let holder = self
+            .durable
+            .leases
+            .get(&lease)
+            .and_then(|record| self.volatile.workers.get(&record.worker));
+        let session = holder
+            .and_then(|w| w.session)
+            .ok_or_else(|| Broken(format!("nobody to tell of lease {lease}")))?;
         work.effects.push(Effect::Send(session, message));
         Ok(())
     }
 
-    /// The sweep's trials that workers hold. All of them are in flight: this is asked on every step, and leases are many.
-    fn trainings<'a>(&'a self, sweep: &'a Sweep) -> impl Iterator<Item = (LeaseId, &'a Lease, &'a Trial)> {
-        let in_flight = (!sweep.spec.data.is_external()).then_some(&sweep.in_flight).into_iter().flatten();
-        let running = in_flight.filter_map(|(_, number)| sweep.trial(*number)).filter(|trial| trial.state == TrialState::Running);
-        running.filter_map(|trial| Some((trial.lease?, self.durable.leases.get(&trial.lease?)?, trial)))
+    /// The sweep's trials that workers hold. All of them are in flight: this is asked on every
+    /// step, and leases are many.
+    fn trainings<'a>(
+        &'a self,
+        sweep: &'a Sweep,
+    ) -> impl Iterator<Item = (LeaseId, &'a Lease, &'a Trial)> {
+        let in_flight =
+            (!sweep.spec.data.is_external()).then_some(&sweep.in_flight).into_iter().flatten();
+        let running = in_flight
+            .filter_map(|(_, number)| sweep.trial(*number))
+            .filter(|trial| trial.state == TrialState::Running);
+        running.filter_map(|trial| {
+            Some((trial.lease?, self.durable.leases.get(&trial.lease?)?, trial))
+        })
     }
 
     /// Slots that the sweep has.
     pub(crate) fn running_on(&self, sweep: &Sweep) -> usize {
-        let trainings = self.trainings(sweep).filter(|(lease, ..)| !self.volatile.parked.contains(lease)).count();
-        trainings + usize::from(sweep.scoring.as_ref().is_some_and(|scoring| scoring.lease.is_some()))
+        let trainings = self
+            .trainings(sweep)
+            .filter(|(lease, ..)| !self.volatile.parked.contains(lease))
+            .count();
+        trainings
+            + usize::from(sweep.scoring.as_ref().is_some_and(|scoring| scoring.lease.is_some()))
     }
 }
 

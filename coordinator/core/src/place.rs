@@ -1,4 +1,5 @@
-//! Handing free slots to what waits for one: trials that have not begun, and trials that are parked.
+//! Handing free slots to what waits for one: trials that have not begun, and trials that are
+//! parked.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -57,18 +58,22 @@ pub(crate) struct Free<'a> {
 }
 
 impl Coordinator {
-    /// Hands out slots until none is free or nothing waits, and those of trials that run ahead to what is needed before them.
+    /// Hands out slots until none is free or nothing waits, and those of trials that run ahead to
+    /// what is needed before them.
     pub(crate) fn place(&mut self, work: &mut Work) -> Result<(), Broken> {
         let leases = &self.durable.leases;
         self.volatile.parked.retain(|lease| leases.contains_key(lease));
-        if self.volatile.parked.is_empty() && !self.durable.sweeps.values().any(|s| waiting(s).next().is_some()) {
+        if self.volatile.parked.is_empty()
+            && !self.durable.sweeps.values().any(|s| waiting(s).next().is_some())
+        {
             return Ok(());
         }
         while let Some(next) = self.match_up() {
             self.give(next, work)?;
         }
         while let Some((ahead, next)) = self.displace() {
-            // A worker takes a grant when it has a slot, and parks while it has not parked all it may.
+            // A worker takes a grant when it has a slot, and parks while it has not parked all it
+            // may.
             if matches!(next, Next::Resume(_)) {
                 self.give(next, work)?;
                 self.park(ahead, work)?;
@@ -87,21 +92,30 @@ impl Coordinator {
         }
     }
 
-    /// What to do next, and the worker with the most free slots that can do it. The sweep with the fewest slots comes first, but before
-    /// all others what lost its worker in company: it needs a worker that is nearly empty, and would else wait for one for ever.
+    /// What to do next, and the worker with the most free slots that can do it. The sweep with the
+    /// fewest slots comes first, but before all others what lost its worker in company: it needs a
+    /// worker that is nearly empty, and would else wait for one for ever.
     fn match_up(&self) -> Option<Next> {
         let with_slots = self.free();
         if with_slots.is_empty() {
             return None;
         }
         let mut free: Vec<&Free<'_>> = with_slots.iter().collect();
-        let has_parked = |s: &Sweep| self.volatile.parked.iter().any(|l| self.durable.leases.get(l).is_some_and(|l| l.sweep == s.id));
-        let sweeps = self.durable.sweeps.values().filter(|s| waiting(s).next().is_some() || has_parked(s));
+        let has_parked = |s: &Sweep| {
+            self.volatile
+                .parked
+                .iter()
+                .any(|l| self.durable.leases.get(l).is_some_and(|l| l.sweep == s.id))
+        };
+        let sweeps =
+            self.durable.sweeps.values().filter(|s| waiting(s).next().is_some() || has_parked(s));
         let mut sweeps: Vec<(usize, &Sweep)> = sweeps.map(|s| (self.running_on(s), s)).collect();
         sweeps.sort_by_key(|(running, sweep)| (*running, sweep.id));
-        // Where one suspect finds no place, none of its kind does: thousands may wait after a network was away.
+        // Where one suspect finds no place, none of its kind does: thousands may wait after a
+        // network was away.
         let mut refused = BTreeSet::new();
-        for task in sweeps.iter().flat_map(|(_, sweep)| waiting(sweep)).filter(Waiting::is_suspect) {
+        for task in sweeps.iter().flat_map(|(_, sweep)| waiting(sweep)).filter(Waiting::is_suspect)
+        {
             let kind = (task.sweep, task.losses);
             if refused.contains(&kind) {
                 continue;
@@ -113,7 +127,10 @@ impl Coordinator {
                 refused.insert(kind);
             }
             // Nothing more for the emptiest worker, until it is empty enough.
-            let emptiest = self.connected().filter(|f| f.worker.can(task.sweep, task.trial)).min_by_key(|f| (f.held, f.name));
+            let emptiest = self
+                .connected()
+                .filter(|f| f.worker.can(task.sweep, task.trial))
+                .min_by_key(|f| (f.held, f.name));
             free.retain(|f| emptiest.as_ref().is_none_or(|e| e.name != f.name));
         }
         sweeps.iter().find_map(|(_, sweep)| {
@@ -124,7 +141,11 @@ impl Coordinator {
     }
 
     /// The first of a sweep's tasks, passing over what is too large for the workers that are free.
-    fn first_fit<'a>(&self, free: &[&'a Free<'a>], tasks: impl Iterator<Item = Waiting>) -> Option<(&'a Free<'a>, Waiting)> {
+    fn first_fit<'a>(
+        &self,
+        free: &[&'a Free<'a>],
+        tasks: impl Iterator<Item = Waiting>,
+    ) -> Option<(&'a Free<'a>, Waiting)> {
         for task in tasks {
             if let Some(free) = free.iter().find(|f| self.takes(f, &task)) {
                 return Some((free, task));
@@ -153,7 +174,8 @@ impl Coordinator {
 
     /// Those of them that have a slot, the most free slots first.
     fn free(&self) -> Vec<Free<'_>> {
-        let mut free: Vec<Free<'_>> = self.connected().filter(|f| f.active < f.worker.slots).collect();
+        let mut free: Vec<Free<'_>> =
+            self.connected().filter(|f| f.active < f.worker.slots).collect();
         free.sort_by_key(|f| (Reverse(f.worker.slots - f.active), f.name));
         free
     }
@@ -163,19 +185,34 @@ impl Coordinator {
         let slots = free.worker.slots;
         let held = self.durable.held.get(free.name).into_iter().flatten();
         let records = held.filter_map(|lease| self.durable.leases.get(lease));
-        let there = records.filter_map(|lease| Some(self.durable.sweeps.get(&lease.sweep)?.losses(lease)));
+        let there =
+            records.filter_map(|lease| Some(self.durable.sweeps.get(&lease.sweep)?.losses(lease)));
         let allowed = there.chain([task.losses]).filter_map(|losses| losses.company(slots)).min();
         free.worker.can(task.sweep, task.trial) && allowed.is_none_or(|allowed| free.held < allowed)
     }
 
-    fn grant(&mut self, session: SessionId, worker: &Name, task: &Waiting, work: &mut Work) -> Result<(), Broken> {
+    fn grant(
+        &mut self,
+        session: SessionId,
+        worker: &Name,
+        task: &Waiting,
+        work: &mut Work,
+    ) -> Result<(), Broken> {
         let Waiting { sweep: id, trial, work: kind, attempts, .. } = *task;
         let missing = || Broken(format!("nothing to grant in sweep {id} to worker {worker}"));
         let sweep = self.durable.sweeps.get(&id).ok_or_else(missing)?;
         let incarnation = self.volatile.workers.get(worker).ok_or_else(missing)?.incarnation;
         let (lease, attempt) = (self.durable.next_lease, AttemptNumber(attempts + 1));
         let grant = grant_message(sweep, lease, trial, attempt, kind).ok_or_else(missing)?;
-        let event = Event::LeaseGranted { sweep: id, trial, attempt, lease, worker: worker.clone(), incarnation, work: kind };
+        let event = Event::LeaseGranted {
+            sweep: id,
+            trial,
+            attempt,
+            lease,
+            worker: worker.clone(),
+            incarnation,
+            work: kind,
+        };
         self.record(event, work)?;
         work.effects.push(Effect::Send(session, ToWorker::Grant(Box::new(grant))));
         Ok(())
@@ -183,9 +220,14 @@ impl Coordinator {
 }
 
 /// Which of a parked trial and a waiting one has the slot.
-pub(crate) fn first_of(parked: Option<(Urgency, LeaseId)>, begin: Option<(&Free<'_>, Waiting)>) -> Option<Next> {
+pub(crate) fn first_of(
+    parked: Option<(Urgency, LeaseId)>,
+    begin: Option<(&Free<'_>, Waiting)>,
+) -> Option<Next> {
     match (parked, begin) {
-        (Some((urgency, _)), Some((free, task))) if task.urgency() < urgency => Some(begin_on(free, task)),
+        (Some((urgency, _)), Some((free, task))) if task.urgency() < urgency => {
+            Some(begin_on(free, task))
+        }
         (Some((_, lease)), _) => Some(Next::Resume(lease)),
         (None, begin) => begin.map(|(free, task)| begin_on(free, task)),
     }
@@ -195,25 +237,47 @@ fn begin_on(free: &Free<'_>, task: Waiting) -> Next {
     Next::Begin { session: free.session, worker: free.name.clone(), task }
 }
 
-/// Whether some of these workers lack the memory for this task, so that it says nothing of the others like it.
+/// Whether some of these workers lack the memory for this task, so that it says nothing of the
+/// others like it.
 fn is_too_large(free: &[&Free<'_>], task: &Waiting) -> bool {
     free.iter().any(|f| f.worker.unable.contains_key(&(task.sweep, Some(task.trial))))
 }
 
 /// What of the sweep waits for a worker, in the order in which it is needed.
 pub(crate) fn waiting(sweep: &Sweep) -> impl Iterator<Item = Waiting> {
-    let searching = (sweep.phase == Phase::Searching && !sweep.paused && !sweep.spec.data.is_external()).then_some(&sweep.queue);
+    let searching =
+        (sweep.phase == Phase::Searching && !sweep.paused && !sweep.spec.data.is_external())
+            .then_some(&sweep.queue);
     let trials = searching.into_iter().flatten().filter_map(|(_, number)| sweep.trial(*number));
-    let train =
-        trials.map(|t| Waiting { sweep: sweep.id, trial: t.number, work: Task::Train, due: t.due, attempts: t.attempts, losses: t.losses });
-    let scoring =
-        sweep.scoring.as_ref().filter(|s| sweep.phase == Phase::Scoring && !sweep.paused && s.lease.is_none() && s.result.is_none());
-    let score =
-        scoring.map(|s| Waiting { sweep: sweep.id, trial: s.trial, work: Task::Score, due: 0, attempts: s.attempts, losses: s.losses });
+    let train = trials.map(|t| Waiting {
+        sweep: sweep.id,
+        trial: t.number,
+        work: Task::Train,
+        due: t.due,
+        attempts: t.attempts,
+        losses: t.losses,
+    });
+    let scoring = sweep.scoring.as_ref().filter(|s| {
+        sweep.phase == Phase::Scoring && !sweep.paused && s.lease.is_none() && s.result.is_none()
+    });
+    let score = scoring.map(|s| Waiting {
+        sweep: sweep.id,
+        trial: s.trial,
+        work: Task::Score,
+        due: 0,
+        attempts: s.attempts,
+        losses: s.losses,
+    });
     train.chain(score)
 }
 
-fn grant_message(sweep: &Sweep, lease: LeaseId, number: TrialNumber, attempt: AttemptNumber, work: Task) -> Option<Grant> {
+fn grant_message(
+    sweep: &Sweep,
+    lease: LeaseId,
+    number: TrialNumber,
+    attempt: AttemptNumber,
+    work: Task,
+) -> Option<Grant> {
     let trial = sweep.trial(number)?;
     Some(Grant {
         lease,

@@ -5,7 +5,10 @@ use std::cmp::Ordering;
 use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::Order;
-use caviar_common::view::{BoxView, Counts, MAX_BOXES, NO_WORKER, RoundView, StoppedView, SweepView, TestView, TrialView, WorkerView};
+use caviar_common::view::{
+    BoxView, Counts, MAX_BOXES, NO_WORKER, RoundView, StoppedView, SweepView, TestView, TrialView,
+    WorkerView,
+};
 
 use crate::Coordinator;
 use crate::state::{Sweep, Trial};
@@ -38,8 +41,11 @@ pub struct TrialFilter {
 impl Coordinator {
     /// The sweep of that name, or of that number.
     pub fn find(&self, name_or_id: &str) -> Option<SweepId> {
-        let by_name = self.durable.sweeps.values().find(|s| s.spec.name.as_str() == name_or_id).map(|s| s.id);
-        by_name.or_else(|| name_or_id.parse().ok().map(SweepId).filter(|id| self.durable.sweeps.contains_key(id)))
+        let by_name =
+            self.durable.sweeps.values().find(|s| s.spec.name.as_str() == name_or_id).map(|s| s.id);
+        by_name.or_else(|| {
+            name_or_id.parse().ok().map(SweepId).filter(|id| self.durable.sweeps.contains_key(id))
+        })
     }
 
     /// A sweep.
@@ -77,12 +83,17 @@ impl Coordinator {
         let wanted = |t: &&Trial| filter.states.is_empty() || filter.states.contains(&t.state);
         let loss = |t: &Trial| sweep.loss(t).unwrap_or(f64::INFINITY);
         let compare = |a: &Trial, b: &Trial| {
-            let by_loss = if filter.order == TrialOrder::Objective { loss(a).total_cmp(&loss(b)) } else { Ordering::Equal };
+            let by_loss = if filter.order == TrialOrder::Objective {
+                loss(a).total_cmp(&loss(b))
+            } else {
+                Ordering::Equal
+            };
             by_loss.then(a.number.cmp(&b.number))
         };
         // The trial itself may not be wanted any more; its place in the order stays.
         let after = filter.after.and_then(|number| sweep.trial(number));
-        let is_later = |t: &&Trial| after.is_none_or(|after| compare(t, after) == Ordering::Greater);
+        let is_later =
+            |t: &&Trial| after.is_none_or(|after| compare(t, after) == Ordering::Greater);
         let mut trials: Vec<&Trial> = sweep.trials.iter().filter(wanted).filter(is_later).collect();
         trials.sort_by(|a, b| compare(a, b));
         let page = trials.into_iter().take(filter.limit);
@@ -103,8 +114,16 @@ impl Coordinator {
     }
 
     fn held_trials(&self, worker: &Name) -> Vec<(Name, TrialNumber)> {
-        let leases = self.durable.held.get(worker).into_iter().flatten().filter_map(|lease| self.durable.leases.get(lease));
-        leases.filter_map(|l| Some((self.durable.sweeps.get(&l.sweep)?.spec.name.clone(), l.trial))).collect()
+        let leases = self
+            .durable
+            .held
+            .get(worker)
+            .into_iter()
+            .flatten()
+            .filter_map(|lease| self.durable.leases.get(lease));
+        leases
+            .filter_map(|l| Some((self.durable.sweeps.get(&l.sweep)?.spec.name.clone(), l.trial)))
+            .collect()
     }
 
     fn notes(&self, sweep: &Sweep) -> Vec<String> {
@@ -114,7 +133,9 @@ impl Coordinator {
         let workers = &self.volatile.workers;
         let mut notes: Vec<String> = workers
             .iter()
-            .flat_map(|(name, worker)| worker.unable.iter().map(move |(what, why)| (name, what, why)))
+            .flat_map(|(name, worker)| {
+                worker.unable.iter().map(move |(what, why)| (name, what, why))
+            })
             .filter(|(_, (of, _), _)| *of == sweep.id)
             .map(|(name, (_, trial), why)| match trial {
                 None => format!("worker {name} cannot train this sweep: {}", why.message),
@@ -143,7 +164,11 @@ fn view(sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
         seconds: trial.seconds,
         memory_bytes: trial.memory_bytes,
         message: trial.message.clone(),
-        stopped: trial.stopped.map(|rung| StoppedView { epoch: rung.epoch, rank: rung.rank, of: rung.of }),
+        stopped: trial.stopped.map(|rung| StoppedView {
+            epoch: rung.epoch,
+            rank: rung.rank,
+            of: rung.of,
+        }),
     }
 }
 
@@ -155,9 +180,15 @@ fn rounds(sweep: &Sweep) -> Vec<RoundView> {
 
 /// Some of the boxes, from the first to the latest.
 fn boxes(sweep: &Sweep) -> Vec<BoxView> {
-    let in_box = |t: &Trial| t.reason.search_box.clone().map(|search_box| BoxView { trial: t.number, search_box });
+    let in_box = |t: &Trial| {
+        t.reason.search_box.clone().map(|search_box| BoxView { trial: t.number, search_box })
+    };
     let mut places: Vec<usize> = Vec::new();
-    let with_box: Vec<&Trial> = sweep.trials.iter().filter(|t| t.reason.round.is_none() && t.reason.search_box.is_some()).collect();
+    let with_box: Vec<&Trial> = sweep
+        .trials
+        .iter()
+        .filter(|t| t.reason.round.is_none() && t.reason.search_box.is_some())
+        .collect();
     if let Some(last) = with_box.len().checked_sub(1) {
         places.extend((0..MAX_BOXES).map(|i| i * last / (MAX_BOXES - 1)));
         places.dedup();
@@ -167,11 +198,16 @@ fn boxes(sweep: &Sweep) -> Vec<BoxView> {
 
 fn round(sweep: &Sweep, round: u32, trials: u32) -> RoundView {
     let of_round = || sweep.trials.iter().filter(|t| t.reason.round == Some(round));
-    let best = of_round().filter_map(|t| Some((sweep.loss(t)?, sweep.objective(t)?))).min_by(|a, b| a.0.total_cmp(&b.0));
+    let best = of_round()
+        .filter_map(|t| Some((sweep.loss(t)?, sweep.objective(t)?)))
+        .min_by(|a, b| a.0.total_cmp(&b.0));
     RoundView {
         round,
         trials,
-        done: u32::try_from(of_round().filter(|t| t.state.is_final() && t.state != TrialState::Cancelled).count()).unwrap_or(u32::MAX),
+        done: u32::try_from(
+            of_round().filter(|t| t.state.is_final() && t.state != TrialState::Cancelled).count(),
+        )
+        .unwrap_or(u32::MAX),
         search_box: of_round().next().and_then(|t| t.reason.search_box.clone()),
         best: best.map(|(_, objective)| objective),
     }
@@ -180,10 +216,16 @@ fn round(sweep: &Sweep, round: u32, trials: u32) -> RoundView {
 fn test(sweep: &Sweep) -> Option<TestView> {
     let scoring = sweep.scoring.as_ref()?;
     let result = scoring.result.as_ref()?;
-    Some(TestView { trial: scoring.trial, score: result.score, reproduced: result.reproduced, message: result.message.clone() })
+    Some(TestView {
+        trial: scoring.trial,
+        score: result.score,
+        reproduced: result.reproduced,
+        message: result.message.clone(),
+    })
 }
 
-/// The trial on which the next decision in virtual time is taken, if its result is not here and others, whose slots are idle, are done.
+/// The trial on which the next decision in virtual time is taken, if its result is not here and
+/// others, whose slots are idle, are done.
 fn waits_for(sweep: &Sweep) -> Option<TrialNumber> {
     if sweep.spec.search.order == Order::AsCompleted {
         return None;

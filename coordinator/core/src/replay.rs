@@ -22,7 +22,9 @@ pub struct Difference {
 ///
 /// # Errors
 /// The first event that does not fit what came before it.
-pub fn replay_decisions<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Vec<Difference>, Broken> {
+pub fn replay_decisions<'a>(
+    events: impl IntoIterator<Item = &'a Event>,
+) -> Result<Vec<Difference>, Broken> {
     let mut durable = Durable::default();
     let mut differences = Vec::new();
     for event in events {
@@ -30,7 +32,8 @@ pub fn replay_decisions<'a>(events: impl IntoIterator<Item = &'a Event>) -> Resu
             && let Some(sweep) = durable.sweeps.get(id)
         {
             let answer = advance::ask(sweep, advance::sampler(sweep).as_mut());
-            if !answer.as_ref().is_some_and(|s| &s.assignment == assignment && &s.reason == reason) {
+            if !answer.as_ref().is_some_and(|s| &s.assignment == assignment && &s.reason == reason)
+            {
                 differences.push(Difference { sweep: *id, trial: *trial, answer });
             }
         }

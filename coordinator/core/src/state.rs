@@ -25,7 +25,8 @@ pub struct Durable {
     pub leases: BTreeMap<LeaseId, Lease>,
     /// The leases in force, by worker.
     pub held: BTreeMap<Name, BTreeSet<LeaseId>>,
-    /// The leases that brought a result, with their sweeps: what is said of them again is acknowledged again.
+    /// The leases that brought a result, with their sweeps: what is said of them again is
+    /// acknowledged again.
     pub results: BTreeMap<LeaseId, SweepId>,
     /// The next sweep's number.
     pub next_sweep: SweepId,
@@ -61,7 +62,8 @@ pub struct Lease {
     pub incarnation: Incarnation,
     /// What for.
     pub work: Work,
-    /// Where a program holds it that runs trials by itself, and no worker: how long it may be silent, in milliseconds.
+    /// Where a program holds it that runs trials by itself, and no worker: how long it may be
+    /// silent, in milliseconds.
     pub program_ms: Option<u64>,
 }
 
@@ -103,7 +105,8 @@ pub struct Sweep {
     pub clock: u64,
     /// Trials in the slots of the virtual cluster, by ([`Trial::due`], number).
     pub in_flight: BTreeSet<(u64, TrialNumber)>,
-    /// Trials that wait for a worker, by ([`Trial::due`], number): what the next decision needs goes first.
+    /// Trials that wait for a worker, by ([`Trial::due`], number): what the next decision needs
+    /// goes first.
     pub queue: BTreeSet<(u64, TrialNumber)>,
     /// What was decided of trials at rungs and ends, in the order of the decisions.
     pub log: Vec<Observation>,
@@ -134,8 +137,9 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Leases that a worker with `slots` may hold while it holds this trial, if it was ever lost. Every shared loss halves the company, so
-    /// that a trial that takes its workers down is soon alone, and its neighbours of the first loss are not held up for long.
+    /// Leases that a worker with `slots` may hold while it holds this trial, if it was ever lost.
+    /// Every shared loss halves the company, so that a trial that takes its workers down is soon
+    /// alone, and its neighbours of the first loss are not held up for long.
     pub fn company(self, slots: u32) -> Option<u32> {
         let halves = if self.alone > 0 { u32::MAX } else { self.shared };
         (halves > 0).then(|| slots.checked_shr(halves).unwrap_or(0).max(1))
@@ -203,7 +207,8 @@ pub struct Trial {
     pub attempts: u32,
     /// Executions whose worker was lost.
     pub losses: Losses,
-    /// The lease in force, or, once done, the lease that brought the outcome; none of a stopped one.
+    /// The lease in force, or, once done, the lease that brought the outcome; none of a stopped
+    /// one.
     pub lease: Option<LeaseId>,
     /// The worker of the latest execution.
     pub worker: Option<Name>,
@@ -249,7 +254,9 @@ impl Sweep {
 
     /// What was answered when the same program asked the same before.
     pub fn answer(&self, ask: &Ask) -> Option<&Answer> {
-        self.answers.iter().find(|answer| answer.request_id == ask.request_id && answer.client == ask.client)
+        self.answers
+            .iter()
+            .find(|answer| answer.request_id == ask.request_id && answer.client == ask.client)
     }
 
     /// The losses of what a lease is for.
@@ -265,9 +272,11 @@ impl Sweep {
         trial.curve.last()?.get(&self.spec.objective.metric)
     }
 
-    /// The objective turned so that less is better; none unless the trial is completed and cannot be stopped any more.
+    /// The objective turned so that less is better; none unless the trial is completed and cannot
+    /// be stopped any more.
     pub fn loss(&self, trial: &Trial) -> Option<f64> {
-        // A trial that ended before the rung, or diverged there, is not decided at it; nor is any once the search is over.
+        // A trial that ended before the rung, or diverged there, is not decided at it; nor is any
+        // once the search is over.
         let may_stop = self.phase == Phase::Searching && self.rung_loss(trial).is_some();
         let is_complete = trial.state == TrialState::Completed && !may_stop;
         let value = self.objective(trial).filter(|v| v.is_finite() && is_complete)?;
@@ -285,18 +294,23 @@ impl Sweep {
         self.next_rung(trial).map_or(trial.end, |epoch| trial.time_of(epoch))
     }
 
-    /// Virtual time of the first decision on the trial for which a worker has still to bring something.
+    /// Virtual time of the first decision on the trial for which a worker has still to bring
+    /// something.
     pub fn next_delivery(&self, trial: &Trial) -> u64 {
         let ahead = self.rungs.iter().skip(usize::try_from(trial.passed).unwrap_or(usize::MAX));
-        let rung = ahead.copied().find(|epoch| !u64::try_from(trial.curve.len()).is_ok_and(|done| done >= u64::from(*epoch)));
+        let rung = ahead.copied().find(|epoch| {
+            !u64::try_from(trial.curve.len()).is_ok_and(|done| done >= u64::from(*epoch))
+        });
         rung.map_or(trial.end, |epoch| trial.time_of(epoch))
     }
 
-    /// The trial's objective at its next rung, turned so that less is better; none while it has not come there. A network that diverges
-    /// never comes; what a program measured there without a finite value is worse than any other.
+    /// The trial's objective at its next rung, turned so that less is better; none while it has not
+    /// come there. A network that diverges never comes; what a program measured there without a
+    /// finite value is worse than any other.
     pub fn rung_loss(&self, trial: &Trial) -> Option<f64> {
         let epoch = usize::try_from(self.next_rung(trial)?).ok()?;
-        let metrics = trial.curve.get(epoch.checked_sub(1)?).filter(|metrics| metrics.is_finite())?;
+        let metrics =
+            trial.curve.get(epoch.checked_sub(1)?).filter(|metrics| metrics.is_finite())?;
         let value = metrics.get(&self.spec.objective.metric).filter(|v| v.is_finite());
         Some(value.map_or(f64::INFINITY, |value| self.spec.objective.goal.as_loss(value)))
     }

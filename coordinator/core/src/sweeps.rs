@@ -16,12 +16,22 @@ use crate::{Broken, Coordinator, Work};
 type Answer = Result<Result<Reply, Refusal>, Broken>;
 
 impl Coordinator {
-    pub(crate) fn create_sweep(&mut self, request_id: Name, mut spec: SweepSpec, data: DataSummary, work: &mut Work) -> Answer {
+    pub(crate) fn create_sweep(
+        &mut self,
+        request_id: Name,
+        mut spec: SweepSpec,
+        data: DataSummary,
+        work: &mut Work,
+    ) -> Answer {
         spec.fill_space(&data);
         let mut sweeps = self.durable.sweeps.values();
         if let Some(earlier) = sweeps.find(|s| s.request_id == request_id) {
             let same = earlier.spec == spec && earlier.data == data;
-            return Ok(if same { Ok(Reply::Sweep(earlier.id)) } else { Err(Refusal::RequestReused(request_id)) });
+            return Ok(if same {
+                Ok(Reply::Sweep(earlier.id))
+            } else {
+                Err(Refusal::RequestReused(request_id))
+            });
         }
         if self.durable.sweeps.values().any(|s| s.spec.name == spec.name) {
             return Ok(Err(Refusal::NameTaken(spec.name)));
@@ -34,7 +44,10 @@ impl Coordinator {
             Err(problem) => return Ok(Err(Refusal::Wrong(problem))),
         };
         let sweep = self.durable.next_sweep;
-        self.record(Event::SweepCreated { sweep, request_id, spec: Box::new(spec), data, warm_start }, work)?;
+        self.record(
+            Event::SweepCreated { sweep, request_id, spec: Box::new(spec), data, warm_start },
+            work,
+        )?;
         Ok(Ok(Reply::Sweep(sweep)))
     }
 
@@ -42,8 +55,12 @@ impl Coordinator {
         let Some(sweep) = self.durable.sweeps.get(&id) else { return Ok(Err(no_such(id))) };
         match sweep.state() {
             SweepState::Paused => Ok(Ok(Reply::Sweep(id))),
-            SweepState::Running | SweepState::Scoring => self.recorded(id, Event::SweepPaused { sweep: id }, work),
-            SweepState::Completed | SweepState::Cancelled => Ok(Err(wrong_state(sweep, "nothing of it runs any more"))),
+            SweepState::Running | SweepState::Scoring => {
+                self.recorded(id, Event::SweepPaused { sweep: id }, work)
+            }
+            SweepState::Completed | SweepState::Cancelled => {
+                Ok(Err(wrong_state(sweep, "nothing of it runs any more")))
+            }
         }
     }
 
@@ -52,9 +69,10 @@ impl Coordinator {
         match sweep.state() {
             SweepState::Paused => self.recorded(id, Event::SweepResumed { sweep: id }, work),
             SweepState::Running | SweepState::Scoring => Ok(Ok(Reply::Sweep(id))),
-            SweepState::Completed | SweepState::Cancelled => {
-                Ok(Err(wrong_state(sweep, "it cannot go on; submit a new sweep under another name")))
-            }
+            SweepState::Completed | SweepState::Cancelled => Ok(Err(wrong_state(
+                sweep,
+                "it cannot go on; submit a new sweep under another name",
+            ))),
         }
     }
 
@@ -62,11 +80,15 @@ impl Coordinator {
         let Some(sweep) = self.durable.sweeps.get(&id) else { return Ok(Err(no_such(id))) };
         match sweep.state() {
             SweepState::Cancelled => return Ok(Ok(Reply::Sweep(id))),
-            SweepState::Completed => return Ok(Err(wrong_state(sweep, "there is nothing left to cancel"))),
+            SweepState::Completed => {
+                return Ok(Err(wrong_state(sweep, "there is nothing left to cancel")));
+            }
             SweepState::Running | SweepState::Paused | SweepState::Scoring => {}
         }
-        let leases = self.durable.leases.iter().filter(|(_, l)| l.sweep == id && l.program_ms.is_none());
-        let held: Vec<(LeaseId, Name)> = leases.map(|(lease, l)| (*lease, l.worker.clone())).collect();
+        let leases =
+            self.durable.leases.iter().filter(|(_, l)| l.sweep == id && l.program_ms.is_none());
+        let held: Vec<(LeaseId, Name)> =
+            leases.map(|(lease, l)| (*lease, l.worker.clone())).collect();
         let reply = self.recorded(id, Event::SweepCancelled { sweep: id }, work);
         for (lease, worker) in held {
             if let Some(session) = self.volatile.workers.get(&worker).and_then(|w| w.session) {

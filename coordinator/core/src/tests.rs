@@ -3,7 +3,9 @@
 use caviar_common::data::DataSummary;
 use caviar_common::error::Class;
 use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, StoreId, SweepId, TrialNumber};
-use caviar_common::message::{Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker};
+use caviar_common::message::{
+    Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker,
+};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::{Outcome, SweepState, TrialState, Work as Task};
 use caviar_common::spec::SweepSpec;
@@ -34,11 +36,19 @@ fn spec(sweep: &str, trials: u32) -> SweepSpec {
 }
 
 fn summary(test: u64) -> DataSummary {
-    DataSummary { train: 100, validation: 20, test, features: 4, outputs: 3, digest: "00".to_owned() }
+    DataSummary {
+        train: 100,
+        validation: 20,
+        test,
+        features: 4,
+        outputs: 3,
+        digest: "00".to_owned(),
+    }
 }
 
 fn point(epoch: u32, loss: f64) -> EpochMetrics {
-    let score = Score { loss, accuracy: Some(if loss.is_finite() { 1.0 - loss / 10.0 } else { 0.1 }) };
+    let score =
+        Score { loss, accuracy: Some(if loss.is_finite() { 1.0 - loss / 10.0 } else { 0.1 }) };
     EpochMetrics { epoch, train: score, validation: score }
 }
 
@@ -53,7 +63,12 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
-        Self { core: Coordinator::new(config, STORE), now: 0, effects: Vec::new(), events: Vec::new() }
+        Self {
+            core: Coordinator::new(config, STORE),
+            now: 0,
+            effects: Vec::new(),
+            events: Vec::new(),
+        }
     }
 
     /// With a sweep of `trials` trials, and one connected worker.
@@ -73,7 +88,11 @@ impl Bench {
 
     fn create(&mut self, sweep: &str, trials: u32, test: u64) -> Result<Reply, Refusal> {
         let spec = Box::new(spec(sweep, trials));
-        self.step(Input::CreateSweep { request_id: name(&format!("request-{sweep}")), spec, data: summary(test) })
+        self.step(Input::CreateSweep {
+            request_id: name(&format!("request-{sweep}")),
+            spec,
+            data: summary(test),
+        })
     }
 
     fn say(&mut self, session: u64, message: FromWorker) -> Result<Reply, Refusal> {
@@ -84,7 +103,14 @@ impl Bench {
         self.try_hello(session, worker, incarnation, slots, held).unwrap();
     }
 
-    fn try_hello(&mut self, session: u64, worker: &str, incarnation: u64, slots: u32, held: &[u64]) -> Result<Reply, Refusal> {
+    fn try_hello(
+        &mut self,
+        session: u64,
+        worker: &str,
+        incarnation: u64,
+        slots: u32,
+        held: &[u64],
+    ) -> Result<Reply, Refusal> {
         let held = held.iter().map(|l| LeaseId(*l)).collect();
         let incarnation = Incarnation(incarnation);
         let hello = Hello {
@@ -110,7 +136,8 @@ impl Bench {
         self.step(Input::Tick).unwrap();
     }
 
-    /// Worker `w` is killed, its connection breaks, and another process of it connects; both are numbered `number`.
+    /// Worker `w` is killed, its connection breaks, and another process of it connects; both are
+    /// numbered `number`.
     fn replace(&mut self, number: u64, slots: u32) {
         self.step(Input::SessionClosed(SessionId(number - 1))).unwrap();
         self.hello(number, "w", number, slots, &[]);
@@ -129,19 +156,38 @@ impl Bench {
     }
 
     fn revokes(&self, lease: LeaseId) -> bool {
-        self.effects.iter().any(|e| matches!(e, Effect::Send(_, ToWorker::Revoke { lease: l, .. }) if *l == lease))
+        self.effects
+            .iter()
+            .any(|e| matches!(e, Effect::Send(_, ToWorker::Revoke { lease: l, .. }) if *l == lease))
     }
 
     fn closes(&self, session: u64) -> bool {
         self.effects.iter().any(|e| matches!(e, Effect::Close(s, _) if *s == SessionId(session)))
     }
 
-    fn report(&mut self, session: u64, lease: LeaseId, points: Vec<EpochMetrics>) -> Result<Reply, Refusal> {
+    fn report(
+        &mut self,
+        session: u64,
+        lease: LeaseId,
+        points: Vec<EpochMetrics>,
+    ) -> Result<Reply, Refusal> {
         self.say(session, FromWorker::Report { lease, points })
     }
 
-    fn finish(&mut self, session: u64, lease: LeaseId, outcome: Outcome, test: Option<Score>) -> Result<Reply, Refusal> {
-        let result = Finished { outcome, last: Some(point(2, 0.5)), test, seconds: 1.0, memory_bytes: Some(4096) };
+    fn finish(
+        &mut self,
+        session: u64,
+        lease: LeaseId,
+        outcome: Outcome,
+        test: Option<Score>,
+    ) -> Result<Reply, Refusal> {
+        let result = Finished {
+            outcome,
+            last: Some(point(2, 0.5)),
+            test,
+            seconds: 1.0,
+            memory_bytes: Some(4096),
+        };
         self.say(session, FromWorker::Finished { lease, result })
     }
 
@@ -173,7 +219,14 @@ fn a_sweep_runs_to_its_winner_and_the_winner_is_scored_once() {
     assert_eq!((scoring.work, bench.sweep_state()), (Task::Score, SweepState::Scoring));
     // Both trials have the same objective: the lower number wins.
     assert_eq!(scoring.trial, TrialNumber(0));
-    bench.finish(1, scoring.lease, Outcome::Completed, Some(Score { loss: 0.7, accuracy: Some(0.9) })).unwrap();
+    bench
+        .finish(
+            1,
+            scoring.lease,
+            Outcome::Completed,
+            Some(Score { loss: 0.7, accuracy: Some(0.9) }),
+        )
+        .unwrap();
     let view = bench.core.sweep(SWEEP).unwrap();
     assert_eq!(view.state, SweepState::Completed);
     let test = view.test.unwrap();
@@ -250,13 +303,21 @@ fn cancelling_revokes_deleting_forgets_and_numbers_are_never_used_twice() {
     assert_eq!(bench.step(Input::DeleteSweep(SWEEP)).unwrap_err().class(), Class::Refused);
     bench.step(Input::CancelSweep(SWEEP)).unwrap();
     assert!(bench.revokes(lease));
-    assert_eq!((bench.state(0), bench.sweep_state()), (TrialState::Cancelled, SweepState::Cancelled));
+    assert_eq!(
+        (bench.state(0), bench.sweep_state()),
+        (TrialState::Cancelled, SweepState::Cancelled)
+    );
     let view = bench.core.sweep(SWEEP).unwrap();
-    assert_eq!((view.counts.done(), view.counts.cancelled), (0, 2), "what was cancelled is not done");
+    assert_eq!(
+        (view.counts.done(), view.counts.cancelled),
+        (0, 2),
+        "what was cancelled is not done"
+    );
     bench.step(Input::DeleteSweep(SWEEP)).unwrap();
     assert!(bench.core.sweep(SWEEP).is_none());
     // A store keeps nothing of a deleted sweep but the event that says so.
-    let kept: Vec<Event> = bench.events.iter().filter(|e| matches!(e, Event::SweepDeleted { .. })).cloned().collect();
+    let kept: Vec<Event> =
+        bench.events.iter().filter(|e| matches!(e, Event::SweepDeleted { .. })).cloned().collect();
     let core = Coordinator::recover(Config::default(), STORE, 0, kept).unwrap();
     assert_eq!((core.durable().next_sweep, core.durable().next_lease), (SweepId(2), LeaseId(2)));
 }
@@ -287,14 +348,29 @@ fn nonsense_costs_the_connection_and_the_lease_and_ends_after_a_few_times() {
     type Nonsense = fn(LeaseId) -> FromWorker;
     let cases: [(&str, Nonsense); 4] = [
         ("an epoch is skipped", |lease| FromWorker::Report { lease, points: vec![point(2, 0.5)] }),
-        ("more epochs than asked for", |lease| FromWorker::Report { lease, points: (1..4).map(|e| point(e, 0.5)).collect() }),
+        ("more epochs than asked for", |lease| FromWorker::Report {
+            lease,
+            points: (1..4).map(|e| point(e, 0.5)).collect(),
+        }),
         ("completed too early", |lease| FromWorker::Finished {
             lease,
-            result: Finished { outcome: Outcome::Completed, last: None, test: None, seconds: 0.0, memory_bytes: None },
+            result: Finished {
+                outcome: Outcome::Completed,
+                last: None,
+                test: None,
+                seconds: 0.0,
+                memory_bytes: None,
+            },
         }),
         ("diverged with a finite loss", |lease| FromWorker::Finished {
             lease,
-            result: Finished { outcome: Outcome::Diverged, last: None, test: None, seconds: 0.0, memory_bytes: None },
+            result: Finished {
+                outcome: Outcome::Diverged,
+                last: None,
+                test: None,
+                seconds: 0.0,
+                memory_bytes: None,
+            },
         }),
     ];
     for (what, message) in cases {
@@ -320,7 +396,10 @@ fn a_training_that_ends_without_a_finite_loss_is_not_completed() {
     let mut bench = Bench::with_sweep(4, 1);
     let lease = bench.grants()[0].lease;
     bench.report(1, lease, vec![point(1, 1.0), point(2, f64::NAN)]).unwrap();
-    assert_eq!(bench.finish(1, lease, Outcome::Completed, None).unwrap_err().class(), Class::Invalid);
+    assert_eq!(
+        bench.finish(1, lease, Outcome::Completed, None).unwrap_err().class(),
+        Class::Invalid
+    );
 }
 
 #[test]
@@ -352,12 +431,25 @@ fn listings_are_filtered_ordered_and_cut() {
     bench.finish(1, first, Outcome::Completed, None).unwrap();
     let second = bench.grants()[0].lease;
     bench.train(1, second);
-    let numbers = |filter: TrialFilter| -> Vec<u32> { bench.core.trials(SWEEP, &filter).unwrap().iter().map(|t| t.trial.0).collect() };
+    let numbers = |filter: TrialFilter| -> Vec<u32> {
+        bench.core.trials(SWEEP, &filter).unwrap().iter().map(|t| t.trial.0).collect()
+    };
     let all = || TrialFilter { limit: 10, ..TrialFilter::default() };
-    assert_eq!(numbers(TrialFilter { order: TrialOrder::Objective, states: vec![TrialState::Completed], ..all() })[0], 1);
+    assert_eq!(
+        numbers(TrialFilter {
+            order: TrialOrder::Objective,
+            states: vec![TrialState::Completed],
+            ..all()
+        })[0],
+        1
+    );
     assert_eq!(numbers(TrialFilter { after: Some(TrialNumber(0)), limit: 1, ..all() }), [1]);
     // A place in a listing of states stays where it was, though its trial has left that state.
-    let queued = TrialFilter { after: Some(TrialNumber(1)), states: vec![TrialState::Queued, TrialState::Running], ..all() };
+    let queued = TrialFilter {
+        after: Some(TrialNumber(1)),
+        states: vec![TrialState::Queued, TrialState::Running],
+        ..all()
+    };
     assert_eq!(numbers(queued), [2, 3]);
     let after = Some(TrialNumber(1));
     assert_eq!(numbers(TrialFilter { order: TrialOrder::Objective, after, ..all() }), [0, 2, 3]);
@@ -460,8 +552,17 @@ fn deciding_in_pieces_keeps_no_sweep_waiting_and_decides_what_it_would_at_once()
     for sweep in ["a", "b"] {
         at_once.create(sweep, 4, 10).unwrap();
         let spec = Box::new(spec(sweep, 4));
-        let heard =
-            bench.core.hear(0, Input::CreateSweep { request_id: name(&format!("request-{sweep}")), spec, data: summary(10) }).unwrap();
+        let heard = bench
+            .core
+            .hear(
+                0,
+                Input::CreateSweep {
+                    request_id: name(&format!("request-{sweep}")),
+                    spec,
+                    data: summary(10),
+                },
+            )
+            .unwrap();
         assert_eq!(heard.events.len(), 1, "nothing is decided yet");
     }
     let mut sampled = Vec::new();

@@ -20,7 +20,8 @@ pub(crate) struct Worker {
     pub draining: bool,
     /// It may be asked to park trials.
     pub can_park: bool,
-    /// It had no room for what it was given: it gets nothing more before the next tick, or the two would say so for ever.
+    /// It had no room for what it was given: it gets nothing more before the next tick, or the two
+    /// would say so for ever.
     pub resting: bool,
     /// When it last said something, in the driver's milliseconds.
     pub last_heard: u64,
@@ -31,7 +32,8 @@ pub(crate) struct Worker {
 impl Worker {
     /// Whether nothing is known that keeps it from this trial.
     pub(crate) fn can(&self, sweep: SweepId, trial: TrialNumber) -> bool {
-        !self.unable.contains_key(&(sweep, None)) && !self.unable.contains_key(&(sweep, Some(trial)))
+        !self.unable.contains_key(&(sweep, None))
+            && !self.unable.contains_key(&(sweep, Some(trial)))
     }
 }
 
@@ -71,7 +73,13 @@ pub(crate) struct Volatile {
 impl Volatile {
     pub(crate) fn after_restart(durable: &Durable, now: u64) -> Self {
         let mut volatile = Self { now, last_tick: now, ..Self::default() };
-        volatile.heard.extend(durable.leases.iter().filter(|(_, l)| l.program_ms.is_some()).map(|(lease, _)| (*lease, now)));
+        volatile.heard.extend(
+            durable
+                .leases
+                .iter()
+                .filter(|(_, l)| l.program_ms.is_some())
+                .map(|(lease, _)| (*lease, now)),
+        );
         for lease in durable.leases.values().filter(|l| l.program_ms.is_none()) {
             let held = durable.held.get(&lease.worker).map_or(1, BTreeSet::len);
             volatile.workers.entry(lease.worker.clone()).or_insert_with(|| Worker {

@@ -1,8 +1,9 @@
 //! What workers say: connections, reports, results, silence.
 //!
-//! A lease is in force from its grant to its result, its return, or its loss. Whatever is said of a lease that is not in force, or that
-//! another process holds, is answered with `Revoke`: the sender is fenced off. Leases are lost in three places alone: here in
-//! [`Coordinator::on_tick`], when the worker's process was replaced, and when a worker comes back without one.
+//! A lease is in force from its grant to its result, its return, or its loss. Whatever is said of a
+//! lease that is not in force, or that another process holds, is answered with `Revoke`: the sender
+//! is fenced off. Leases are lost in three places alone: here in [`Coordinator::on_tick`], when the
+//! worker's process was replaced, and when a worker comes back without one.
 
 use std::collections::BTreeMap;
 
@@ -24,16 +25,23 @@ const UNABLE_MS: u64 = 300_000;
 type Answer = Result<Result<Reply, Refusal>, Broken>;
 
 impl Coordinator {
-    pub(crate) fn on_message(&mut self, now: u64, session: SessionId, message: FromWorker, work: &mut Work) -> Answer {
+    pub(crate) fn on_message(
+        &mut self,
+        now: u64,
+        session: SessionId,
+        message: FromWorker,
+        work: &mut Work,
+    ) -> Answer {
         self.volatile.now = now;
         let answer = match message {
             FromWorker::Hello(hello) => self.on_hello(now, session, &hello, work)?,
-            other @ (FromWorker::Report { .. } | FromWorker::Finished { .. } | FromWorker::Released { .. } | FromWorker::Heartbeat) => {
-                match self.volatile.sessions.get(&session).cloned() {
-                    None => Err(Refusal::NoHello),
-                    Some(worker) => self.on_work(now, session, &worker, other, work)?,
-                }
-            }
+            other @ (FromWorker::Report { .. }
+            | FromWorker::Finished { .. }
+            | FromWorker::Released { .. }
+            | FromWorker::Heartbeat) => match self.volatile.sessions.get(&session).cloned() {
+                None => Err(Refusal::NoHello),
+                Some(worker) => self.on_work(now, session, &worker, other, work)?,
+            },
         };
         if let Err(refusal) = &answer {
             self.on_session_closed(session);
@@ -42,29 +50,48 @@ impl Coordinator {
         Ok(answer)
     }
 
-    fn on_work(&mut self, now: u64, session: SessionId, worker: &Name, message: FromWorker, work: &mut Work) -> Answer {
+    fn on_work(
+        &mut self,
+        now: u64,
+        session: SessionId,
+        worker: &Name,
+        message: FromWorker,
+        work: &mut Work,
+    ) -> Answer {
         if let Some(known) = self.volatile.workers.get_mut(worker) {
             known.last_heard = now;
         }
         let about = match &message {
             FromWorker::Hello(_) => return Ok(Err(Refusal::NoHello)),
             FromWorker::Heartbeat => return Ok(Ok(Reply::Done)),
-            FromWorker::Report { lease, .. } | FromWorker::Finished { lease, .. } | FromWorker::Released { lease, .. } => *lease,
+            FromWorker::Report { lease, .. }
+            | FromWorker::Finished { lease, .. }
+            | FromWorker::Released { lease, .. } => *lease,
         };
         let Some(record) = self.lease_of(worker, about) else {
-            let again = matches!(message, FromWorker::Finished { .. }) && self.brought_result(about);
+            let again =
+                matches!(message, FromWorker::Finished { .. }) && self.brought_result(about);
             let reply = if again {
                 ToWorker::Ack { lease: about, stored: Stored::Finished }
             } else {
-                ToWorker::Revoke { lease: about, reason: "the lease is no longer in force".to_owned() }
+                ToWorker::Revoke {
+                    lease: about,
+                    reason: "the lease is no longer in force".to_owned(),
+                }
             };
             work.effects.push(Effect::Send(session, reply));
             return Ok(Ok(Reply::Done));
         };
         let answer = match message {
-            FromWorker::Report { points, .. } => self.on_report(session, about, &record, &points, work),
-            FromWorker::Finished { result, .. } => self.on_finished(session, about, &record, result, work),
-            FromWorker::Released { release, .. } => self.on_released(now, worker, about, &record, release, work),
+            FromWorker::Report { points, .. } => {
+                self.on_report(session, about, &record, &points, work)
+            }
+            FromWorker::Finished { result, .. } => {
+                self.on_finished(session, about, &record, result, work)
+            }
+            FromWorker::Released { release, .. } => {
+                self.on_released(now, worker, about, &record, release, work)
+            }
             FromWorker::Hello(_) | FromWorker::Heartbeat => Ok(Ok(Reply::Done)),
         }?;
         if let Err(Refusal::Nonsense(message)) = &answer {
@@ -81,7 +108,8 @@ impl Coordinator {
         held.filter(|l| &l.worker == worker && l.incarnation == incarnation).cloned()
     }
 
-    /// Whether a result came with this lease: then it is being said again because an answer was lost.
+    /// Whether a result came with this lease: then it is being said again because an answer was
+    /// lost.
     fn brought_result(&self, lease: LeaseId) -> bool {
         self.durable.results.contains_key(&lease)
     }
@@ -99,12 +127,17 @@ impl Coordinator {
         if self.volatile.sessions.contains_key(&session) {
             return Ok(Err(Refusal::NoHello));
         }
-        if self.volatile.workers.len() >= MAX_WORKERS && !self.volatile.workers.contains_key(&hello.worker) {
+        if self.volatile.workers.len() >= MAX_WORKERS
+            && !self.volatile.workers.contains_key(&hello.worker)
+        {
             return Ok(Err(Refusal::TooManyWorkers));
         }
-        let is_another = |w: &Worker| w.session.is_some() && w.incarnation != hello.incarnation && !self.is_silent(w, now);
+        let is_another = |w: &Worker| {
+            w.session.is_some() && w.incarnation != hello.incarnation && !self.is_silent(w, now)
+        };
         if self.volatile.workers.get(&hello.worker).is_some_and(is_another) {
-            // Two processes of one name would take each other's leases for ever. A process that was killed has no connection any more.
+            // Two processes of one name would take each other's leases for ever. A process that was
+            // killed has no connection any more.
             return Ok(Err(Refusal::Connected(hello.worker.clone())));
         }
         let earlier = self.volatile.workers.remove(&hello.worker);
@@ -129,8 +162,14 @@ impl Coordinator {
         self.volatile.workers.insert(hello.worker.clone(), worker);
         self.volatile.sessions.insert(session, hello.worker.clone());
         let ttl = self.config.lease_ttl_ms;
-        work.effects
-            .push(Effect::Send(session, ToWorker::Welcome { heartbeat_ms: (ttl / 4).max(1), lease_ttl_ms: ttl, store: self.store }));
+        work.effects.push(Effect::Send(
+            session,
+            ToWorker::Welcome {
+                heartbeat_ms: (ttl / 4).max(1),
+                lease_ttl_ms: ttl,
+                store: self.store,
+            },
+        ));
         if draining && !hello.draining {
             work.effects.push(Effect::Send(session, ToWorker::Drain));
         }
@@ -140,10 +179,17 @@ impl Coordinator {
         Ok(Ok(Reply::Done))
     }
 
-    /// Compares what the worker holds with what it should hold. Leases of another store have other numbers; the worker forgets them.
-    fn reconcile(&mut self, session: SessionId, hello: &Hello, work: &mut Work) -> Result<(), Broken> {
+    /// Compares what the worker holds with what it should hold. Leases of another store have other
+    /// numbers; the worker forgets them.
+    fn reconcile(
+        &mut self,
+        session: SessionId,
+        hello: &Hello,
+        work: &mut Work,
+    ) -> Result<(), Broken> {
         let held: &[LeaseId] = if hello.store == Some(self.store) { &hello.held } else { &[] };
-        let recorded: Vec<LeaseId> = self.durable.held.get(&hello.worker).into_iter().flatten().copied().collect();
+        let recorded: Vec<LeaseId> =
+            self.durable.held.get(&hello.worker).into_iter().flatten().copied().collect();
         let alone = recorded.len() == 1;
         for lease in recorded {
             let Some(record) = self.durable.leases.get(&lease).cloned() else { continue };
@@ -157,32 +203,52 @@ impl Coordinator {
             // One whose result is stored is acknowledged when the worker says it again.
             if self.lease_of(&hello.worker, *lease).is_none() && !self.brought_result(*lease) {
                 let reason = "the lease is no longer in force".to_owned();
-                work.effects.push(Effect::Send(session, ToWorker::Revoke { lease: *lease, reason }));
+                work.effects
+                    .push(Effect::Send(session, ToWorker::Revoke { lease: *lease, reason }));
             }
         }
         Ok(())
     }
 
-    fn on_report(&mut self, session: SessionId, lease: LeaseId, record: &Lease, points: &[EpochMetrics], work: &mut Work) -> Answer {
+    fn on_report(
+        &mut self,
+        session: SessionId,
+        lease: LeaseId,
+        record: &Lease,
+        points: &[EpochMetrics],
+        work: &mut Work,
+    ) -> Answer {
         if record.work == Task::Score {
             return Ok(Err(Refusal::Nonsense("a scoring has no epochs to report".to_owned())));
         }
         for metrics in points {
-            let Some(trial) = self.trial_of(record) else { return Err(Broken(format!("lease {lease} has no trial"))) };
+            let Some(trial) = self.trial_of(record) else {
+                return Err(Broken(format!("lease {lease} has no trial")));
+            };
             let (stored, most) = (trial.curve.len(), trial.epochs);
             let epoch = usize::try_from(metrics.epoch).unwrap_or(usize::MAX);
             if epoch <= stored {
                 continue;
             }
             if epoch != stored + 1 || metrics.epoch > most {
-                let text = format!("epoch {epoch} of trial {} was reported after epoch {stored} of {most}", record.trial);
+                let text = format!(
+                    "epoch {epoch} of trial {} was reported after epoch {stored} of {most}",
+                    record.trial
+                );
                 return Ok(Err(Refusal::Nonsense(text)));
             }
-            let event = Event::EpochRecorded { sweep: record.sweep, trial: record.trial, lease, metrics: Point::Network(*metrics) };
+            let event = Event::EpochRecorded {
+                sweep: record.sweep,
+                trial: record.trial,
+                lease,
+                metrics: Point::Network(*metrics),
+            };
             self.record(event, work)?;
         }
-        let epochs = self.trial_of(record).map_or(0, |t| u32::try_from(t.curve.len()).unwrap_or(u32::MAX));
-        work.effects.push(Effect::Send(session, ToWorker::Ack { lease, stored: Stored::Epoch(epochs) }));
+        let epochs =
+            self.trial_of(record).map_or(0, |t| u32::try_from(t.curve.len()).unwrap_or(u32::MAX));
+        work.effects
+            .push(Effect::Send(session, ToWorker::Ack { lease, stored: Stored::Epoch(epochs) }));
         Ok(Ok(Reply::Done))
     }
 
@@ -190,8 +256,17 @@ impl Coordinator {
         self.durable.sweeps.get(&record.sweep)?.trial(record.trial)
     }
 
-    fn on_finished(&mut self, session: SessionId, lease: LeaseId, record: &Lease, result: Finished, work: &mut Work) -> Answer {
-        let Some(trial) = self.trial_of(record) else { return Err(Broken(format!("lease {lease} has no trial"))) };
+    fn on_finished(
+        &mut self,
+        session: SessionId,
+        lease: LeaseId,
+        record: &Lease,
+        result: Finished,
+        work: &mut Work,
+    ) -> Answer {
+        let Some(trial) = self.trial_of(record) else {
+            return Err(Broken(format!("lease {lease} has no trial")));
+        };
         let (sweep, number) = (record.sweep, record.trial);
         let event = match record.work {
             Task::Train => {
@@ -199,7 +274,14 @@ impl Coordinator {
                     return Ok(Err(Refusal::Nonsense(objection)));
                 }
                 let Finished { outcome, seconds, memory_bytes, .. } = result;
-                Event::TrialFinished { sweep, trial: number, lease, outcome, seconds: Some(seconds), memory_bytes }
+                Event::TrialFinished {
+                    sweep,
+                    trial: number,
+                    lease,
+                    outcome,
+                    seconds: Some(seconds),
+                    memory_bytes,
+                }
             }
             Task::Score => {
                 let reproduced = match (trial.curve.last(), &result.last) {
@@ -212,7 +294,14 @@ impl Coordinator {
                     (Outcome::Completed, None) => Some("the worker sent no score".to_owned()),
                     (Outcome::Completed, Some(_)) => None,
                 };
-                Event::WinnerScored { sweep, trial: number, lease, score: result.test, reproduced, message }
+                Event::WinnerScored {
+                    sweep,
+                    trial: number,
+                    lease,
+                    score: result.test,
+                    reproduced,
+                    message,
+                }
             }
         };
         self.record(event, work)?;
@@ -220,8 +309,18 @@ impl Coordinator {
         Ok(Ok(Reply::Done))
     }
 
-    fn on_released(&mut self, now: u64, worker: &Name, lease: LeaseId, record: &Lease, release: Release, work: &mut Work) -> Answer {
-        let Some(known) = self.volatile.workers.get_mut(worker) else { return Err(Broken(format!("worker {worker} is not there"))) };
+    fn on_released(
+        &mut self,
+        now: u64,
+        worker: &Name,
+        lease: LeaseId,
+        record: &Lease,
+        release: Release,
+        work: &mut Work,
+    ) -> Answer {
+        let Some(known) = self.volatile.workers.get_mut(worker) else {
+            return Err(Broken(format!("worker {worker} is not there")));
+        };
         let cause = match release {
             Release::Drained => {
                 // Whoever gives work back because it leaves gets no more of it.
@@ -233,11 +332,16 @@ impl Coordinator {
                 LeaseEnd::NotHeld
             }
             Release::Unable { message } => {
-                known.unable.insert((record.sweep, None), Unable { message: message.clone(), since: now });
+                known
+                    .unable
+                    .insert((record.sweep, None), Unable { message: message.clone(), since: now });
                 LeaseEnd::Unable { message }
             }
             Release::TooLarge { message } => {
-                known.unable.insert((record.sweep, Some(record.trial)), Unable { message: message.clone(), since: now });
+                known.unable.insert(
+                    (record.sweep, Some(record.trial)),
+                    Unable { message: message.clone(), since: now },
+                );
                 LeaseEnd::Unable { message }
             }
         };
@@ -248,8 +352,16 @@ impl Coordinator {
         Ok(Ok(Reply::Done))
     }
 
-    /// Ends a lease without a result. A trial that was lost too often while it was `alone` on its worker fails.
-    fn lose(&mut self, lease: LeaseId, record: &Lease, cause: LeaseEnd, alone: bool, work: &mut Work) -> Result<(), Broken> {
+    /// Ends a lease without a result. A trial that was lost too often while it was `alone` on its
+    /// worker fails.
+    fn lose(
+        &mut self,
+        lease: LeaseId,
+        record: &Lease,
+        cause: LeaseEnd,
+        alone: bool,
+        work: &mut Work,
+    ) -> Result<(), Broken> {
         let (sweep, trial) = (record.sweep, record.trial);
         let losses = self.durable.sweeps.get(&sweep).map_or(0, |s| s.losses(record).alone);
         let loss = cause.loss(alone);
@@ -257,21 +369,43 @@ impl Coordinator {
             return self.record(Event::LeaseEnded { sweep, trial, lease, cause, loss }, work);
         }
         let message = match cause {
-            LeaseEnd::Nonsense { message } => format!("given up after {} executions went wrong, the last: {message}", losses + 1),
-            LeaseEnd::Expired | LeaseEnd::WorkerRestarted | LeaseEnd::NotHeld | LeaseEnd::Drained | LeaseEnd::Unable { .. } => {
-                format!("given up after {} executions went wrong, the last: its worker was lost while it held nothing else", losses + 1)
+            LeaseEnd::Nonsense { message } => {
+                format!("given up after {} executions went wrong, the last: {message}", losses + 1)
+            }
+            LeaseEnd::Expired
+            | LeaseEnd::WorkerRestarted
+            | LeaseEnd::NotHeld
+            | LeaseEnd::Drained
+            | LeaseEnd::Unable { .. } => {
+                format!(
+                    "given up after {} executions went wrong, the last: its worker was lost while it held nothing else",
+                    losses + 1
+                )
             }
         };
         let event = match record.work {
-            Task::Train => {
-                Event::TrialFinished { sweep, trial, lease, outcome: Outcome::Failed { message }, seconds: None, memory_bytes: None }
-            }
-            Task::Score => Event::WinnerScored { sweep, trial, lease, score: None, reproduced: false, message: Some(message) },
+            Task::Train => Event::TrialFinished {
+                sweep,
+                trial,
+                lease,
+                outcome: Outcome::Failed { message },
+                seconds: None,
+                memory_bytes: None,
+            },
+            Task::Score => Event::WinnerScored {
+                sweep,
+                trial,
+                lease,
+                score: None,
+                reproduced: false,
+                message: Some(message),
+            },
         };
         self.record(event, work)
     }
 
-    /// A connection is gone. Its leases stay: the worker trains on and comes back, or it stays silent and they expire.
+    /// A connection is gone. Its leases stay: the worker trains on and comes back, or it stays
+    /// silent and they expire.
     pub(crate) fn on_session_closed(&mut self, session: SessionId) {
         if let Some(worker) = self.volatile.sessions.remove(&session)
             && let Some(known) = self.volatile.workers.get_mut(&worker)
@@ -292,8 +426,9 @@ impl Coordinator {
     pub(crate) fn on_tick(&mut self, now: u64, work: &mut Work) -> Result<(), Broken> {
         self.volatile.now = now;
         let ttl = self.config.lease_ttl_ms;
-        // One tick makes a worker a quarter of a lease more silent at most: where more time went by, the coordinator itself stood still (stopped
-        // by a signal, frozen, waiting for a disk), and what the workers said meanwhile may still lie in the sockets.
+        // One tick makes a worker a quarter of a lease more silent at most: where more time went
+        // by, the coordinator itself stood still (stopped by a signal, frozen, waiting for a disk),
+        // and what the workers said meanwhile may still lie in the sockets.
         let still = now.saturating_sub(self.volatile.last_tick).saturating_sub(ttl / 4);
         self.volatile.last_tick = now;
         for worker in self.volatile.workers.values_mut() {
@@ -308,9 +443,16 @@ impl Coordinator {
                 stays
             });
         }
-        let names: Vec<Name> = self.volatile.workers.iter().filter(|(_, w)| self.is_silent(w, now)).map(|(n, _)| n.clone()).collect();
+        let names: Vec<Name> = self
+            .volatile
+            .workers
+            .iter()
+            .filter(|(_, w)| self.is_silent(w, now))
+            .map(|(n, _)| n.clone())
+            .collect();
         for name in names {
-            let leases: Vec<LeaseId> = self.durable.held.get(&name).into_iter().flatten().copied().collect();
+            let leases: Vec<LeaseId> =
+                self.durable.held.get(&name).into_iter().flatten().copied().collect();
             let alone = leases.len() == 1;
             for lease in leases {
                 if let Some(record) = self.durable.leases.get(&lease).cloned() {
@@ -321,7 +463,8 @@ impl Coordinator {
                 && let Some(session) = worker.session
             {
                 self.volatile.sessions.remove(&session);
-                work.effects.push(Effect::Close(session, Refusal::Silent { worker: name, ttl_ms: ttl }));
+                work.effects
+                    .push(Effect::Close(session, Refusal::Silent { worker: name, ttl_ms: ttl }));
                 self.workers_changed();
             }
         }
@@ -329,8 +472,11 @@ impl Coordinator {
     }
 
     pub(crate) fn drain_worker(&mut self, name: &Name, work: &mut Work) -> Result<Reply, Refusal> {
-        let Some(worker) = self.volatile.workers.get_mut(name) else { return Err(Refusal::NoSuchWorker(name.clone())) };
-        // From then on the worker itself says in every Hello that it is draining. What it has not heard would be forgotten by a restart.
+        let Some(worker) = self.volatile.workers.get_mut(name) else {
+            return Err(Refusal::NoSuchWorker(name.clone()));
+        };
+        // From then on the worker itself says in every Hello that it is draining. What it has not
+        // heard would be forgotten by a restart.
         let Some(session) = worker.session else { return Err(Refusal::Away(name.clone())) };
         if !worker.draining {
             worker.draining = true;
@@ -345,12 +491,13 @@ impl Coordinator {
 fn objection(trial: &Trial, outcome: &Outcome) -> Option<String> {
     let done = u32::try_from(trial.curve.len()).unwrap_or(u32::MAX);
     match outcome {
-        Outcome::Completed if done != trial.epochs => {
-            Some(format!("trial {} was called completed after {done} of {} epochs", trial.number, trial.epochs))
-        }
-        Outcome::Completed if trial.curve.last().is_some_and(|last| !last.is_finite()) => {
-            Some(format!("trial {} was called completed, but its last loss is not finite", trial.number))
-        }
+        Outcome::Completed if done != trial.epochs => Some(format!(
+            "trial {} was called completed after {done} of {} epochs",
+            trial.number, trial.epochs
+        )),
+        Outcome::Completed if trial.curve.last().is_some_and(|last| !last.is_finite()) => Some(
+            format!("trial {} was called completed, but its last loss is not finite", trial.number),
+        ),
         Outcome::Diverged if trial.curve.last().is_none_or(Point::is_finite) => {
             Some(format!("trial {} was called diverged, but its last loss is finite", trial.number))
         }
@@ -360,5 +507,7 @@ fn objection(trial: &Trial, outcome: &Outcome) -> Option<String> {
 
 fn same_bits(a: &EpochMetrics, b: &EpochMetrics) -> bool {
     let score = |s: &Score| (s.loss.to_bits(), s.accuracy.map(f64::to_bits));
-    a.epoch == b.epoch && score(&a.train) == score(&b.train) && score(&a.validation) == score(&b.validation)
+    a.epoch == b.epoch
+        && score(&a.train) == score(&b.train)
+        && score(&a.validation) == score(&b.validation)
 }

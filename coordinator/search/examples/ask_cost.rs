@@ -1,7 +1,17 @@
-//! What an ask costs late in a sweep: CPU time per ask of the strategies that learn, ten parameters, each ask after one more result,
-//! averaged over asks in a row, the fits among them.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::as_conversions, clippy::indexing_slicing, reason = "a program for measuring")]
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a program, not part of the pure library")]
+//! What an ask costs late in a sweep: CPU time per ask of the strategies that learn, ten
+//! parameters, each ask after one more result, averaged over asks in a row, the fits among them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    reason = "a program for measuring"
+)]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a program, not part of the pure library"
+)]
 
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::scale::Scale;
@@ -16,11 +26,16 @@ fn spec(strategy: Strategy) -> SweepSpec {
     let text = "name = \"t\"\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 1\nparallelism = 8\n";
     let mut spec = parse(text).unwrap().spec;
     let domain = |i: usize| match i {
-        0..6 => Domain::Float { scale: [Scale::Linear, Scale::Log, Scale::OneMinusLog][i % 3], low: 1e-4, high: 0.9 },
+        0..6 => Domain::Float {
+            scale: [Scale::Linear, Scale::Log, Scale::OneMinusLog][i % 3],
+            low: 1e-4,
+            high: 0.9,
+        },
         6..8 => Domain::Int { scale: Scale::Log, low: 16, high: 512 },
         _ => Domain::Choice { values: (0..3).map(Value::Int).collect() },
     };
-    let parameter = |i| Parameter { name: format!("p{i}"), domain: domain(i), when: None, points: None };
+    let parameter =
+        |i| Parameter { name: format!("p{i}"), domain: domain(i), when: None, points: None };
     spec.space = Space::new((0..10).map(parameter).collect()).unwrap();
     spec.search.strategy = strategy;
     spec
@@ -33,14 +48,16 @@ fn draw(space: &Space, stream: &mut Stream) -> Assignment {
 
 fn observe(space: &Space, trial: u32, assignment: Assignment) -> Observation {
     let point = space.encode(&assignment);
-    let loss = point.iter().enumerate().map(|(j, u)| (u - 0.3) * (u - 0.3) * (1.0 + j as f64)).sum();
+    let loss =
+        point.iter().enumerate().map(|(j, u)| (u - 0.3) * (u - 0.3) * (1.0 + j as f64)).sum();
     Observation { trial, assignment, stage: Stage::Ended, loss: Some(loss) }
 }
 
 /// Nanoseconds of CPU that this process has used; of any time, where the system does not say.
 fn cpu_ns() -> f64 {
     let said = std::fs::read_to_string("/proc/self/schedstat").ok();
-    let first = said.and_then(|text| text.split_whitespace().next().and_then(|word| word.parse().ok()));
+    let first =
+        said.and_then(|text| text.split_whitespace().next().and_then(|word| word.parse().ok()));
     first.unwrap_or_else(|| std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as f64)
 }
 
@@ -57,21 +74,32 @@ fn measure(strategy: Strategy) {
         for flying in [8, 64] {
             let mut stream = Seed::derive(5, 0, Purpose::Sample).stream(0);
             let mut sampler = build(&spec, &[]);
-            let mut log: Vec<Observation> = (0..finished).map(|i| observe(&spec.space, i, draw(&spec.space, &mut stream))).collect();
-            let mut pending: Vec<Assignment> = (0..flying).map(|_| draw(&spec.space, &mut stream)).collect();
+            let mut log: Vec<Observation> = (0..finished)
+                .map(|i| observe(&spec.space, i, draw(&spec.space, &mut stream)))
+                .collect();
+            let mut pending: Vec<Assignment> =
+                (0..flying).map(|_| draw(&spec.space, &mut stream)).collect();
             let asks = finished.clamp(200, 1_300);
             let mut spent = 0.0;
             // The first ask takes in the whole log, as after a restart: it is not counted.
             for i in 0..=asks {
                 let before = cpu_ns();
-                let question = Question { trial: finished + flying + i, log: &log, pending: &pending.iter().collect::<Vec<_>>() };
+                let question = Question {
+                    trial: finished + flying + i,
+                    log: &log,
+                    pending: &pending.iter().collect::<Vec<_>>(),
+                };
                 let Ask::Suggest(suggestion) = sampler.ask(&question) else { return };
                 spent += if i == 0 { 0.0 } else { cpu_ns() - before };
                 pending.push(suggestion.assignment);
                 let done = pending.remove(0);
                 log.push(observe(&spec.space, finished + i, done));
             }
-            println!("{:8}  {finished:8}  {flying:7}  {asks:4}  {:.3}", strategy.name(), spent / f64::from(asks) / 1e6);
+            println!(
+                "{:8}  {finished:8}  {flying:7}  {asks:4}  {:.3}",
+                strategy.name(),
+                spent / f64::from(asks) / 1e6
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
-//! The coordinator's search as a program: one JSON object a line in, one out. It drives the same sampler as a sweep does, and keeps
-//! what a sweep keeps: the assignments in flight, and the log of results in the order in which they come.
+//! The coordinator's search as a program: one JSON object a line in, one out. It drives the same
+//! sampler as a sweep does, and keeps what a sweep keeps: the assignments in flight, and the log of
+//! results in the order in which they come.
 //!
 //! ```text
 //! {"strategy": "zoom", "seed": 1, "parallelism": 8, "goal": "minimize", "trials": 200, "parameters": [...]}   the sweep, first
@@ -15,7 +16,11 @@
     clippy::print_stdout,
     reason = "a program for benches: bad input may end it"
 )]
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a program, not part of the pure library")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a program, not part of the pure library"
+)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
@@ -67,7 +72,8 @@ impl Session {
         let pending: Vec<&Assignment> = self.pending.values().collect();
         match self.sampler.ask(&Question { trial, log: &self.log, pending: &pending }) {
             Ask::Suggest(suggestion) => {
-                let answer = json!({ "assignment": suggestion.assignment, "reason": suggestion.reason });
+                let answer =
+                    json!({ "assignment": suggestion.assignment, "reason": suggestion.reason });
                 self.pending.insert(trial, suggestion.assignment);
                 answer
             }
@@ -83,7 +89,11 @@ impl Session {
             (None, Some(rung)) => Stage::Stopped(rung),
             (None, None) => Stage::Ended,
         };
-        let assignment = self.pending.remove(&trial).or_else(|| self.going_on.remove(&trial)).expect("a trial that is not in flight");
+        let assignment = self
+            .pending
+            .remove(&trial)
+            .or_else(|| self.going_on.remove(&trial))
+            .expect("a trial that is not in flight");
         if let Stage::Passed(_) = stage {
             self.going_on.insert(trial, assignment.clone());
         }
@@ -97,7 +107,13 @@ fn main() {
     let sweep: Sweep = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     let spec = sweep.spec();
     let sampler = build(&spec, &[]);
-    let mut session = Session { sampler, goal: spec.objective.goal, log: Vec::new(), pending: BTreeMap::new(), going_on: BTreeMap::new() };
+    let mut session = Session {
+        sampler,
+        goal: spec.objective.goal,
+        log: Vec::new(),
+        pending: BTreeMap::new(),
+        going_on: BTreeMap::new(),
+    };
     for line in lines {
         let message: Value = serde_json::from_str(&line.unwrap()).unwrap();
         let number = |name: &str| message[name].as_u64().map(|trial| u32::try_from(trial).unwrap());

@@ -1,7 +1,9 @@
-//! Which hyperparameters mattered in the trials on standard input; `peers/importance.py` compares the answer with Optuna's.
+//! Which hyperparameters mattered in the trials on standard input; `peers/importance.py` compares
+//! the answer with Optuna's.
 //!
-//! In: `{"space": [as in the spec of caviar export], "trials": [{"assignment": {...}, "loss": 0.1}], "measure": "scales" or "values",
-//! "seed": 0}`. Out: `{"parameters": {name: share}, "pairs": [[name, name, share]]}`.
+//! In: `{"space": [as in the spec of caviar export], "trials": [{"assignment": {...}, "loss":
+//! 0.1}], "measure": "scales" or "values", "seed": 0}`. Out: `{"parameters": {name: share},
+//! "pairs": [[name, name, share]]}`.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -36,10 +38,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         "values" => Measure::Values,
         other => return Err(format!("measure is {other:?}: scales or values").into()),
     };
-    let results: Vec<(Assignment, f64)> = input.trials.into_iter().filter_map(|t| Some((t.assignment, t.loss?))).collect();
+    let results: Vec<(Assignment, f64)> =
+        input.trials.into_iter().filter_map(|t| Some((t.assignment, t.loss?))).collect();
     let found = importance(&input.space, &results, measure, input.seed)?;
-    let parameters: Map<String, Value> = found.parameters.iter().map(|p| (p.name.clone(), json!(p.share))).collect();
-    let pairs: Vec<Value> = found.pairs.iter().map(|p| json!([p.names[0], p.names[1], p.share])).collect();
+    let parameters: Map<String, Value> =
+        found.parameters.iter().map(|p| (p.name.clone(), json!(p.share))).collect();
+    let pairs: Vec<Value> =
+        found.pairs.iter().map(|p| json!([p.names[0], p.names[1], p.share])).collect();
     writeln!(stdout(), "{}", json!({ "parameters": parameters, "pairs": pairs }))?;
     Ok(())
 }

@@ -9,13 +9,15 @@ use crate::real;
 pub(super) const PARKED: f64 = 0.5;
 /// A parent with more values than this is asked anew every time whether its child is active.
 const TABLED: u64 = 65_536;
-/// Cells in which a number counts as tried: 2^30 on the unit interval, far finer than a search and far coarser than rounding.
+/// Cells in which a number counts as tried: 2^30 on the unit interval, far finer than a search and
+/// far coarser than rounding.
 const CELLS: f64 = 1_073_741_824.0;
 
 /// What tells two points apart: a number per parameter.
 pub(super) type Key = Vec<u64>;
 
-/// A space, prepared for being asked the same few questions often. At most 64 parameters, as the limits of a spec say.
+/// A space, prepared for being asked the same few questions often. At most 64 parameters, as the
+/// limits of a spec say.
 #[derive(Debug)]
 pub(super) struct Coded {
     space: Space,
@@ -27,14 +29,16 @@ pub(super) struct Coded {
 #[derive(Debug)]
 struct Parent {
     dimension: usize,
-    /// For each of its values in order, whether the child is active; none where there are too many values.
+    /// For each of its values in order, whether the child is active; none where there are too many
+    /// values.
     holds: Option<Vec<bool>>,
 }
 
 impl Coded {
     pub(super) fn new(space: Space) -> Self {
         let parents = space.parameters().iter().map(|p| parent(&space, p)).collect();
-        let choices = space.parameters().iter().map(|p| matches!(p.domain, Domain::Choice { .. })).collect();
+        let choices =
+            space.parameters().iter().map(|p| matches!(p.domain, Domain::Choice { .. })).collect();
         Self { space, parents, choices }
     }
 
@@ -60,8 +64,9 @@ impl Coded {
         self.space.decode(point)
     }
 
-    /// Moves the point to the one that its assignment has: whole numbers and choices to their cells, inactive parameters to where they
-    /// are parked. The bits of the answer say which parameters are active.
+    /// Moves the point to the one that its assignment has: whole numbers and choices to their
+    /// cells, inactive parameters to where they are parked. The bits of the answer say which
+    /// parameters are active.
     pub(super) fn snap(&self, point: &mut [f64]) -> u64 {
         let mut active = 0;
         for (j, parameter) in self.space.parameters().iter().enumerate() {
@@ -76,7 +81,8 @@ impl Coded {
 
     /// Which parameters of a point are active, as bits.
     pub(super) fn active(&self, point: &[f64]) -> u64 {
-        (0..self.dimensions()).fold(0, |active, j| active | u64::from(self.is_active(j, point, active)) << j)
+        (0..self.dimensions())
+            .fold(0, |active, j| active | u64::from(self.is_active(j, point, active)) << j)
     }
 
     /// The key of a point that is snapped.
@@ -91,11 +97,21 @@ impl Coded {
     /// Whether parameter `j` is active, given which of those before it are.
     pub(super) fn is_active(&self, j: usize, point: &[f64], active: u64) -> bool {
         let Some(Some(parent)) = self.parents.get(j) else { return true };
-        let Some(unit) = point.get(parent.dimension).filter(|_| active >> parent.dimension & 1 == 1) else { return false };
+        let Some(unit) =
+            point.get(parent.dimension).filter(|_| active >> parent.dimension & 1 == 1)
+        else {
+            return false;
+        };
         let parameters = self.space.parameters();
-        let (Some(above), Some(child)) = (parameters.get(parent.dimension), parameters.get(j)) else { return false };
+        let (Some(above), Some(child)) = (parameters.get(parent.dimension), parameters.get(j))
+        else {
+            return false;
+        };
         match &parent.holds {
-            Some(holds) => usize::try_from(number(&above.domain, *unit)).ok().and_then(|i| holds.get(i)) == Some(&true),
+            Some(holds) => {
+                usize::try_from(number(&above.domain, *unit)).ok().and_then(|i| holds.get(i))
+                    == Some(&true)
+            }
             None => holds(&self.space, above, child, *unit),
         }
     }
@@ -118,7 +134,9 @@ fn holds(space: &Space, above: &Parameter, child: &Parameter, unit: f64) -> bool
 /// The point at which value number `i` of a domain with finitely many values lies.
 pub(super) fn level(domain: &Domain, i: u64) -> f64 {
     match domain {
-        Domain::Float { low, .. } => domain.encode(&caviar_common::assignment::Value::Float(*low)).unwrap_or(0.0),
+        Domain::Float { low, .. } => {
+            domain.encode(&caviar_common::assignment::Value::Float(*low)).unwrap_or(0.0)
+        }
         Domain::Int { low, .. } => {
             let value = low.saturating_add_unsigned(i);
             domain.encode(&caviar_common::assignment::Value::Int(value)).unwrap_or(PARKED)
@@ -137,13 +155,18 @@ fn snapped(domain: &Domain, unit: f64) -> f64 {
 }
 
 /// The number of the cell in which a point lies: of the value, for whole numbers and choices.
-#[expect(clippy::as_conversions, reason = "the conversion saturates; numbers of cells are far below 2^53")]
+#[expect(
+    clippy::as_conversions,
+    reason = "the conversion saturates; numbers of cells are far below 2^53"
+)]
 pub(super) fn number(domain: &Domain, unit: f64) -> u64 {
     match domain {
         Domain::Float { low, high, .. } if low < high => (unit * CELLS) as u64,
         Domain::Float { .. } => 0,
         Domain::Int { low, .. } => domain.decode(unit).as_i64().map_or(0, |v| v.abs_diff(*low)),
-        Domain::Choice { values } => ((unit * real(values.len())) as u64).min(values.len().saturating_sub(1) as u64),
+        Domain::Choice { values } => {
+            ((unit * real(values.len())) as u64).min(values.len().saturating_sub(1) as u64)
+        }
     }
 }
 

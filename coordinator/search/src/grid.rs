@@ -9,23 +9,28 @@ use caviar_common::space::{Parameter, Space};
 
 use crate::{Ask, Question, Sampler, Suggestion};
 
-/// The points of a grid in order, the last parameter fastest. Points that differ in inactive parameters alone are one point.
+/// The points of a grid in order, the last parameter fastest. Points that differ in inactive
+/// parameters alone are one point.
 #[derive(Debug)]
 pub(crate) struct Grid {
     points: Vec<Assignment>,
 }
 
 impl Grid {
-    /// A grid of at most `budget` points. Parameters without `points` get the same number each, the largest that fits.
+    /// A grid of at most `budget` points. Parameters without `points` get the same number each, the
+    /// largest that fits.
     pub(crate) fn new(space: Space, budget: u32) -> Self {
         let free = free(&space, u64::from(budget));
         let axes: Vec<Vec<Value>> = space.parameters().iter().map(|p| axis(p, free)).collect();
         let mut points = vec![Assignment::default()];
         for (parameter, values) in space.parameters().iter().zip(&axes) {
-            points = points.iter().flat_map(|point| extend(&space, parameter, point, values)).collect();
+            points =
+                points.iter().flat_map(|point| extend(&space, parameter, point, values)).collect();
         }
         let mut seen = BTreeSet::new();
-        points.retain(|point| seen.insert(point.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>()));
+        points.retain(|point| {
+            seen.insert(point.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>())
+        });
         points.truncate(usize::try_from(budget).unwrap_or(usize::MAX));
         Self { points }
     }
@@ -34,13 +39,21 @@ impl Grid {
 impl Sampler for Grid {
     fn ask(&mut self, question: &Question<'_>) -> Ask {
         match usize::try_from(question.trial).ok().and_then(|i| self.points.get(i)) {
-            Some(assignment) => Ask::Suggest(Suggestion { assignment: assignment.clone(), reason: Reason::of(Source::Grid) }),
+            Some(assignment) => Ask::Suggest(Suggestion {
+                assignment: assignment.clone(),
+                reason: Reason::of(Source::Grid),
+            }),
             None => Ask::Exhausted,
         }
     }
 }
 
-fn extend(space: &Space, parameter: &Parameter, point: &Assignment, values: &[Value]) -> Vec<Assignment> {
+fn extend(
+    space: &Space,
+    parameter: &Parameter,
+    point: &Assignment,
+    values: &[Value],
+) -> Vec<Assignment> {
     if !space.is_active(parameter, point) {
         return vec![point.clone()];
     }

@@ -1,8 +1,10 @@
-//! The log, kept in the form that the search reads it: every entry is taken in once, so that an ask costs the same late in a sweep.
+//! The log, kept in the form that the search reads it: every entry is taken in once, so that an ask
+//! costs the same late in a sweep.
 //!
-//! It agrees with [`crate::results()`], entry for entry; what it adds is that the results are always sorted. A trial that was not
-//! trained to its end is in a class of its last rung, and every member of a class has the same gain to come: the classes are sorted,
-//! and reading them side by side sorts all.
+//! It agrees with [`crate::results()`], entry for entry; what it adds is that the results are
+//! always sorted. A trial that was not trained to its end is in a class of its last rung, and every
+//! member of a class has the same gain to come: the classes are sorted, and reading them side by
+//! side sorts all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,10 +42,15 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// A logarithm, because what matters is how far a result is from the best one, and how far by orders of magnitude.
+    /// A logarithm, because what matters is how far a result is from the best one, and how far by
+    /// orders of magnitude.
     pub(super) fn transform(&self, loss: f64) -> f64 {
         let ratio = (loss - self.best) / (self.median - self.best);
-        if self.median == self.best { 0.0 } else { libm::log(if ratio.is_finite() { ratio } else { f64::MAX } + 0.1) }
+        if self.median == self.best {
+            0.0
+        } else {
+            libm::log(if ratio.is_finite() { ratio } else { f64::MAX } + 0.1)
+        }
     }
 
     /// The loss that is transformed to `t`.
@@ -134,7 +141,8 @@ impl Ledger {
         self.used.contains(key)
     }
 
-    /// The losses that are known or expected, and the places of their trials, best first; equal ones in the order of the log.
+    /// The losses that are known or expected, and the places of their trials, best first; equal
+    /// ones in the order of the log.
     pub(super) fn ranked(&self) -> Ranked<'_> {
         let heads = self.classes.iter().map(|(class, members)| {
             let later = self.gains.iter().filter(|(rung, _)| *class != ENDED && *rung >= class);
@@ -154,15 +162,28 @@ impl Ledger {
     pub(super) fn summary(&self) -> Summary {
         let mut ranked = self.ranked();
         let finite: usize = ranked.heads.iter().map(|(_, members)| members.len()).sum();
-        let worst = ranked.heads.iter().filter_map(|(gain, m)| Some(m.last()?.0 + gain)).max_by(f64::total_cmp).unwrap_or_default();
-        let Some((best, _)) =
-            ranked.heads.iter().map(|(gain, m)| (m.first().map_or(worst, |m| m.0 + gain), 0)).min_by(|a, b| a.0.total_cmp(&b.0))
+        let worst = ranked
+            .heads
+            .iter()
+            .filter_map(|(gain, m)| Some(m.last()?.0 + gain))
+            .max_by(f64::total_cmp)
+            .unwrap_or_default();
+        let Some((best, _)) = ranked
+            .heads
+            .iter()
+            .map(|(gain, m)| (m.first().map_or(worst, |m| m.0 + gain), 0))
+            .min_by(|a, b| a.0.total_cmp(&b.0))
         else {
             return Summary::default();
         };
         let (low, high) = (self.len().saturating_sub(1) / 2, self.len() / 2);
-        let mut at =
-            |index: usize, skipped: usize| if index < finite { ranked.nth(index - skipped).map_or(worst, |(loss, _)| loss) } else { worst };
+        let mut at = |index: usize, skipped: usize| {
+            if index < finite {
+                ranked.nth(index - skipped).map_or(worst, |(loss, _)| loss)
+            } else {
+                worst
+            }
+        };
         let below = at(low, 0);
         let above = if high > low { at(high, low + 1) } else { below };
         Summary { best, median: below + (above - below) / 2.0, worst }
@@ -178,10 +199,15 @@ fn order(a: &(f64, usize), b: &(f64, usize)) -> std::cmp::Ordering {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
 }
 
-/// The middle of a sorted list, or the mean of the two in the middle, as [`crate::results()`] takes it; 0 of none.
+/// The middle of a sorted list, or the mean of the two in the middle, as [`crate::results()`] takes
+/// it; 0 of none.
 fn middle(sorted: &[f64]) -> f64 {
     let above = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
-    let below = if sorted.len().is_multiple_of(2) { (sorted.len() / 2).checked_sub(1).and_then(|i| sorted.get(i)).copied() } else { None };
+    let below = if sorted.len().is_multiple_of(2) {
+        (sorted.len() / 2).checked_sub(1).and_then(|i| sorted.get(i)).copied()
+    } else {
+        None
+    };
     below.map_or(above, |below| (below + above) / 2.0)
 }
 
@@ -196,7 +222,9 @@ impl Iterator for Ranked<'_> {
     type Item = (f64, usize);
 
     fn next(&mut self) -> Option<(f64, usize)> {
-        let first = |(gain, members): &(f64, &[(f64, usize)])| members.first().map(|(loss, place)| (loss + gain, *place));
+        let first = |(gain, members): &(f64, &[(f64, usize)])| {
+            members.first().map(|(loss, place)| (loss + gain, *place))
+        };
         let heads = self.heads.iter().enumerate().filter_map(|(i, head)| Some((i, first(head)?)));
         let (i, item) = heads.min_by(|(_, a), (_, b)| order(a, b))?;
         let (_, members) = self.heads.get_mut(i)?;

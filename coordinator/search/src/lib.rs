@@ -1,15 +1,17 @@
 //! Samplers: what to try next, and why.
 //!
-//! A [`Sampler`] is a pure function: what it answers for trial `i` depends on the space, the sweep's seed, the log of results in the
-//! order in which they were decided, and the assignments in flight. What it keeps between two questions are shortcuts to the same
-//! answer, so a restarted coordinator asks it again and hears the same. The log is in virtual time, which no machine's speed can change.
+//! A [`Sampler`] is a pure function: what it answers for trial `i` depends on the space, the
+//! sweep's seed, the log of results in the order in which they were decided, and the assignments in
+//! flight. What it keeps between two questions are shortcuts to the same answer, so a restarted
+//! coordinator asks it again and hears the same. The log is in virtual time, which no machine's
+//! speed can change.
 //!
 //! ```text
 //! SweepSpec, earlier sweeps --build()--> dyn Sampler        ask(Question { trial, log, pending }) --> Suggest { assignment, reason } | Wait | Exhausted
 //! ```
 //!
-//! A trial enters the log when its first rung is decided, once more at every later rung, and when it ends; [`results()`] makes one
-//! value per trial of that.
+//! A trial enters the log when its first rung is decided, once more at every later rung, and when
+//! it ends; [`results()`] makes one value per trial of that.
 #![forbid(unsafe_code)]
 
 mod coded;
@@ -52,8 +54,8 @@ pub struct Observation {
     pub assignment: Assignment,
     /// How far it was.
     pub stage: Stage,
-    /// Its objective there, turned so that less is better; none for a trial that diverged or failed, or measured no finite value there,
-    /// which counts as worse than any other.
+    /// Its objective there, turned so that less is better; none for a trial that diverged or
+    /// failed, or measured no finite value there, which counts as worse than any other.
     pub loss: Option<f64>,
 }
 
@@ -62,7 +64,8 @@ pub struct Observation {
 pub struct Question<'a> {
     /// The trial that is to begin.
     pub trial: u32,
-    /// The results so far, in the order of their decisions. Between two questions to one sampler it only grows.
+    /// The results so far, in the order of their decisions. Between two questions to one sampler it
+    /// only grows.
     pub log: &'a [Observation],
     /// The assignments of trials in flight of which the log has nothing yet, by number.
     pub pending: &'a [&'a Assignment],
@@ -97,11 +100,13 @@ pub trait Sampler: std::fmt::Debug + Send {
 /// What an earlier sweep found, for one that begins with it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WarmStart {
-    /// Its trials' values, in its own ranges, and losses (less is better; none for a trial that diverged or failed), in any order.
+    /// Its trials' values, in its own ranges, and losses (less is better; none for a trial that
+    /// diverged or failed), in any order.
     pub results: Vec<(Assignment, Option<f64>)>,
 }
 
-/// The sampler that a spec asks for. [`Strategy::Zoom`] learns from `earlier` sweeps too; the others begin anew.
+/// The sampler that a spec asks for. [`Strategy::Zoom`] learns from `earlier` sweeps too; the
+/// others begin anew.
 pub fn build(spec: &SweepSpec, earlier: &[WarmStart]) -> Box<dyn Sampler> {
     let (space, seed) = (spec.space.clone(), spec.seed);
     match spec.search.strategy {
@@ -154,7 +159,14 @@ impl Region {
             }
         };
         let sides = space.parameters().iter().zip(&self.sides);
-        SearchBox { sides: sides.map(|(p, side)| Side { parameter: p.name.clone(), extent: extent(&p.domain, side) }).collect() }
+        SearchBox {
+            sides: sides
+                .map(|(p, side)| Side {
+                    parameter: p.name.clone(),
+                    extent: extent(&p.domain, side),
+                })
+                .collect(),
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use crate::{Observation, Stage};
 pub struct TrialResult<'a> {
     /// The trial's latest entry in the log.
     pub latest: &'a Observation,
-    /// Its final loss, or what it is expected to become; none for a trial that diverged, failed, or had no finite value at its last rung.
+    /// Its final loss, or what it is expected to become; none for a trial that diverged, failed, or
+    /// had no finite value at its last rung.
     pub loss: Option<f64>,
 }
 
@@ -27,8 +28,9 @@ impl TrialResult<'_> {
 
 /// The trials of the log in the order of their first entries.
 ///
-/// The provisional loss of a trial that was not trained to its end is its loss at its last rung, plus for each later rung (the last of
-/// which is the end) the median gain from the rung before, of the trials that passed both.
+/// The provisional loss of a trial that was not trained to its end is its loss at its last rung,
+/// plus for each later rung (the last of which is the end) the median gain from the rung before, of
+/// the trials that passed both.
 pub fn results(log: &[Observation]) -> Vec<TrialResult<'_>> {
     let mut places: BTreeMap<u32, usize> = BTreeMap::new();
     let mut latest: Vec<&Observation> = Vec::new();
@@ -36,7 +38,9 @@ pub fn results(log: &[Observation]) -> Vec<TrialResult<'_>> {
     for observation in log {
         match places.get(&observation.trial).and_then(|place| latest.get_mut(*place)) {
             Some(known) => {
-                if let (Stage::Passed(rung), Some(before), Some(after)) = (known.stage, known.loss, observation.loss) {
+                if let (Stage::Passed(rung), Some(before), Some(after)) =
+                    (known.stage, known.loss, observation.loss)
+                {
                     gains.entry(rung).or_default().push(after - before);
                 }
                 *known = observation;
@@ -47,15 +51,20 @@ pub fn results(log: &[Observation]) -> Vec<TrialResult<'_>> {
             }
         }
     }
-    let gains: Vec<(u32, f64)> = gains.into_iter().map(|(rung, gains)| (rung, median(gains))).collect();
-    let from = |rung: u32| gains.iter().filter(|(from, _)| *from >= rung).map(|(_, gain)| gain).sum::<f64>();
+    let gains: Vec<(u32, f64)> =
+        gains.into_iter().map(|(rung, gains)| (rung, median(gains))).collect();
+    let from = |rung: u32| {
+        gains.iter().filter(|(from, _)| *from >= rung).map(|(_, gain)| gain).sum::<f64>()
+    };
     let result = |latest| TrialResult { latest, loss: expected(latest, from) };
     latest.into_iter().map(result).collect()
 }
 
 fn expected(latest: &Observation, gain_from: impl Fn(u32) -> f64) -> Option<f64> {
     match latest.stage {
-        Stage::Passed(rung) | Stage::Stopped(rung) => latest.loss.map(|loss| loss + gain_from(rung)),
+        Stage::Passed(rung) | Stage::Stopped(rung) => {
+            latest.loss.map(|loss| loss + gain_from(rung))
+        }
         Stage::Ended => latest.loss,
     }
 }
@@ -65,7 +74,11 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     let above = values.get(middle).copied().unwrap_or_default();
-    let below = if values.len().is_multiple_of(2) { middle.checked_sub(1).and_then(|i| values.get(i)).copied() } else { None };
+    let below = if values.len().is_multiple_of(2) {
+        middle.checked_sub(1).and_then(|i| values.get(i)).copied()
+    } else {
+        None
+    };
     below.map_or(above, |below| (below + above) / 2.0)
 }
 
@@ -76,7 +89,12 @@ mod tests {
     use super::*;
 
     fn entry(trial: u32, stage: Stage, loss: f64) -> Observation {
-        Observation { trial, assignment: Assignment::default(), stage, loss: loss.is_finite().then_some(loss) }
+        Observation {
+            trial,
+            assignment: Assignment::default(),
+            stage,
+            loss: loss.is_finite().then_some(loss),
+        }
     }
 
     #[test]
@@ -95,7 +113,13 @@ mod tests {
         let losses: Vec<Option<f64>> = results.iter().map(|r| r.loss).collect();
         // From rung 0 to 1 the gains are -3 and -1, from there to the end -1.
         assert_eq!(losses, [Some(4.0), Some(4.0), Some(6.0), None]);
-        assert_eq!(results.iter().map(TrialResult::is_provisional).collect::<Vec<_>>(), [false, true, true, false]);
-        assert_eq!(results.iter().map(TrialResult::is_over).collect::<Vec<_>>(), [true, false, true, true]);
+        assert_eq!(
+            results.iter().map(TrialResult::is_provisional).collect::<Vec<_>>(),
+            [false, true, true, false]
+        );
+        assert_eq!(
+            results.iter().map(TrialResult::is_over).collect::<Vec<_>>(),
+            [true, false, true, true]
+        );
     }
 }

@@ -1,16 +1,20 @@
 //! Coarse to fine: rounds of random draws, each in a box around the best of all rounds before.
 //!
-//! The first round looks everywhere. A later one begins when every trial of the rounds before is decided, so that it has one box,
-//! which `status` can show: the range of the best trials on each scale, widened a little so that the optimum may lie
-//! at its edge. Of a choice it keeps the values that the best trials use.
+//! The first round looks everywhere. A later one begins when every trial of the rounds before is
+//! decided, so that it has one box, which `status` can show: the range of the best trials on each
+//! scale, widened a little so that the optimum may lie at its edge. Of a choice it keeps the values
+//! that the best trials use.
 
 use caviar_common::reason::{Reason, Source};
 use caviar_common::space::{Domain, Parameter, Space};
 
 use crate::random::draw;
-use crate::{Ask, Interval, Observation, Question, Region, Sampler, Suggestion, TrialResult, real, results};
+use crate::{
+    Ask, Interval, Observation, Question, Region, Sampler, Suggestion, TrialResult, real, results,
+};
 
-/// A box is at least this wide on every scale: a round that happens to agree with itself does not end the search.
+/// A box is at least this wide on every scale: a round that happens to agree with itself does not
+/// end the search.
 const LEAST_WIDTH: f64 = 0.05;
 
 /// The sampler of `strategy = "rounds"`.
@@ -40,7 +44,8 @@ impl Rounds {
     }
 
     fn region(&self, seen: &[TrialResult<'_>]) -> Region {
-        let mut best: Vec<(f64, &Observation)> = seen.iter().filter_map(|r| Some((r.loss?, r.latest))).collect();
+        let mut best: Vec<(f64, &Observation)> =
+            seen.iter().filter_map(|r| Some((r.loss?, r.latest))).collect();
         // Stable, so that equal losses keep the order of their decisions.
         best.sort_by(|a, b| a.0.total_cmp(&b.0));
         best.truncate(kept(seen.len()));
@@ -57,18 +62,27 @@ fn kept(n: usize) -> usize {
 impl Sampler for Rounds {
     fn ask(&mut self, question: &Question<'_>) -> Ask {
         let (round, before) = self.round_of(question.trial);
-        let earlier: Vec<TrialResult<'_>> = results(question.log).into_iter().filter(|r| r.latest.trial < before).collect();
+        let earlier: Vec<TrialResult<'_>> =
+            results(question.log).into_iter().filter(|r| r.latest.trial < before).collect();
         let over = earlier.iter().filter(|r| r.is_over()).count();
         if u32::try_from(over) != Ok(before) {
             return Ask::Wait;
         }
         let region = if before == 0 { Region::whole(&self.space) } else { self.region(&earlier) };
-        let reason = Reason { round: Some(round), search_box: Some(region.to_box(&self.space)), ..Reason::of(Source::Round) };
-        Ask::Suggest(Suggestion { assignment: draw(&self.space, self.seed, question.trial, &region), reason })
+        let reason = Reason {
+            round: Some(round),
+            search_box: Some(region.to_box(&self.space)),
+            ..Reason::of(Source::Round)
+        };
+        Ask::Suggest(Suggestion {
+            assignment: draw(&self.space, self.seed, question.trial, &region),
+            reason,
+        })
     }
 }
 
-/// The side of the box along one parameter. Where none of the best trials has the parameter, all of it.
+/// The side of the box along one parameter. Where none of the best trials has the parameter, all of
+/// it.
 fn side(parameter: &Parameter, best: &[&Observation]) -> Interval {
     let values = best.iter().filter_map(|o| o.assignment.get(&parameter.name));
     if let Domain::Choice { values: all } = &parameter.domain {
@@ -78,11 +92,13 @@ fn side(parameter: &Parameter, best: &[&Observation]) -> Interval {
         return Interval::Among(if used.is_empty() { (0..all.len()).collect() } else { used });
     }
     let units: Vec<f64> = values.filter_map(|v| parameter.domain.encode(v)).collect();
-    let (low, high) = units.iter().fold((1.0f64, 0.0f64), |(low, high), u| (low.min(*u), high.max(*u)));
+    let (low, high) =
+        units.iter().fold((1.0f64, 0.0f64), |(low, high), u| (low.min(*u), high.max(*u)));
     if units.is_empty() {
         return Interval::Between(0.0, 1.0);
     }
-    // The range of k uniform draws falls short of what they were drawn from by 1 / (k + 1) on each side, roughly.
+    // The range of k uniform draws falls short of what they were drawn from by 1 / (k + 1) on each
+    // side, roughly.
     let margin = ((high - low) / (real(units.len()) + 1.0)).max((LEAST_WIDTH - (high - low)) / 2.0);
     Interval::Between((low - margin).max(0.0), (high + margin).min(1.0))
 }

@@ -1,4 +1,5 @@
-//! An Owen-scrambled Sobol sequence on the scales of the space (Owen 1995; Burley, "Practical Hash-based Owen Scrambling", 2020).
+//! An Owen-scrambled Sobol sequence on the scales of the space (Owen 1995; Burley, "Practical
+//! Hash-based Owen Scrambling", 2020).
 
 use caviar_common::reason::{Reason, Source};
 use caviar_common::seed::{Purpose, Seed};
@@ -21,9 +22,12 @@ impl Sobol {
 
 impl Sampler for Sobol {
     fn ask(&mut self, question: &Question<'_>) -> Ask {
-        // The spec's limits on trials and parameters are those of the library: 65,536 points of 256 dimensions.
+        // The spec's limits on trials and parameters are those of the library: 65,536 points of 256
+        // dimensions.
         let dimensions = (0u32..).take(self.space.dimensions());
-        let point: Vec<f64> = dimensions.map(|d| f64::from(sobol_burley::sample(question.trial, d, self.scramble))).collect();
+        let point: Vec<f64> = dimensions
+            .map(|d| f64::from(sobol_burley::sample(question.trial, d, self.scramble)))
+            .collect();
         let assignment = self.space.decode(&point);
         Ask::Suggest(Suggestion { assignment, reason: Reason::of(Source::Sobol) })
     }

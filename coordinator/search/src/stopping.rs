@@ -1,25 +1,31 @@
 //! Early stopping: the epochs at which trials are compared, and which of them go on.
 //!
-//! Asynchronous: a trial is compared with those that came to the same rung before it, and waits for none
-//! (Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020).
+//! Asynchronous: a trial is compared with those that came to the same rung before it, and waits for
+//! none (Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020).
 
 use caviar_common::spec::StoppingRule;
 
-/// Each rung has this many times the epochs of the one before, and one in so many goes on from it under [`StoppingRule::Halving`].
+/// Each rung has this many times the epochs of the one before, and one in so many goes on from it
+/// under [`StoppingRule::Halving`].
 const REDUCTION: u32 = 3;
 /// The first rung is at this share of the epochs, but not before [`FEWEST_EPOCHS`].
 const FIRST_SHARE: u32 = 16;
 /// Epochs after which a curve says something.
 const FEWEST_EPOCHS: u32 = 2;
 
-/// The epochs, from 1, at which the trials of a sweep are compared, ascending. `epochs` is the most that any of them trains; a rung is
-/// before a trial's last epoch, so a trial of fewer epochs comes to fewer rungs.
+/// The epochs, from 1, at which the trials of a sweep are compared, ascending. `epochs` is the most
+/// that any of them trains; a rung is before a trial's last epoch, so a trial of fewer epochs comes
+/// to fewer rungs.
 pub fn rungs(rule: StoppingRule, epochs: u32) -> Vec<u32> {
     let first = match rule {
         StoppingRule::None => None,
-        StoppingRule::Halving | StoppingRule::Median => Some((epochs / FIRST_SHARE).max(FEWEST_EPOCHS)),
+        StoppingRule::Halving | StoppingRule::Median => {
+            Some((epochs / FIRST_SHARE).max(FEWEST_EPOCHS))
+        }
     };
-    std::iter::successors(first, |rung| rung.checked_mul(REDUCTION)).take_while(|rung| *rung < epochs).collect()
+    std::iter::successors(first, |rung| rung.checked_mul(REDUCTION))
+        .take_while(|rung| *rung < epochs)
+        .collect()
 }
 
 /// How a trial stands at a rung.
@@ -33,10 +39,11 @@ pub struct Standing {
     pub goes_on: bool,
 }
 
-/// How a trial with this `loss` stands among those that came to the rung `before` it. One that has no finite loss there has infinity.
+/// How a trial with this `loss` stands among those that came to the rung `before` it. One that has
+/// no finite loss there has infinity.
 ///
-/// Halving: it goes on if it is in the best third. Median (after Golovin et al., "Google Vizier", 2017): if it is not worse than the
-/// median. The first to come goes on in any case.
+/// Halving: it goes on if it is in the best third. Median (after Golovin et al., "Google Vizier",
+/// 2017): if it is not worse than the median. The first to come goes on in any case.
 pub fn standing(rule: StoppingRule, before: impl IntoIterator<Item = f64>, loss: f64) -> Standing {
     let (mut of, mut better) = (1_u32, 0_u32);
     for earlier in before {
@@ -46,7 +53,8 @@ pub fn standing(rule: StoppingRule, before: impl IntoIterator<Item = f64>, loss:
     let goes_on = match rule {
         StoppingRule::None => true,
         StoppingRule::Halving => better < of.div_ceil(REDUCTION),
-        // A value is at most the median, the mean of the middle two where there are two, exactly if fewer than half are below it.
+        // A value is at most the median, the mean of the middle two where there are two, exactly if
+        // fewer than half are below it.
         StoppingRule::Median => better < of.div_ceil(2),
     };
     Standing { rank: better.saturating_add(1), of, goes_on }
@@ -62,7 +70,11 @@ mod tests {
         assert_eq!(rungs(30), [2, 6, 18]);
         assert_eq!(rungs(100), [6, 18, 54]);
         assert_eq!(rungs(16), [2, 6]);
-        assert_eq!((rungs(18), rungs(19)), (vec![2, 6], vec![2, 6, 18]), "a rung is before the last epoch");
+        assert_eq!(
+            (rungs(18), rungs(19)),
+            (vec![2, 6], vec![2, 6, 18]),
+            "a rung is before the last epoch"
+        );
         for epochs in 0..=2 {
             assert!(rungs(epochs).is_empty(), "{epochs}");
         }
@@ -72,15 +84,25 @@ mod tests {
 
     /// Which of these losses go on, in the order in which they come.
     fn survivors(rule: StoppingRule, losses: &[f64]) -> Vec<f64> {
-        let goes_on = |(i, loss): &(usize, &f64)| standing(rule, losses[..*i].iter().copied(), **loss).goes_on;
+        let goes_on = |(i, loss): &(usize, &f64)| {
+            standing(rule, losses[..*i].iter().copied(), **loss).goes_on
+        };
         losses.iter().enumerate().filter(goes_on).map(|(_, loss)| *loss).collect()
     }
 
     #[test]
     fn halving_keeps_the_best_third_of_what_came_so_far() {
         let halving = |losses: &[f64]| survivors(StoppingRule::Halving, losses);
-        assert_eq!(halving(&[5.0, 4.0, 3.0, 2.0, 1.0]), [5.0, 4.0, 3.0, 2.0, 1.0], "always the best so far");
-        assert_eq!(halving(&[1.0, 2.0, 3.0, 1.5, 4.0, 1.6, 1.4]), [1.0, 1.5, 1.4], "of 4 the second goes on, of 6 the third does not");
+        assert_eq!(
+            halving(&[5.0, 4.0, 3.0, 2.0, 1.0]),
+            [5.0, 4.0, 3.0, 2.0, 1.0],
+            "always the best so far"
+        );
+        assert_eq!(
+            halving(&[1.0, 2.0, 3.0, 1.5, 4.0, 1.6, 1.4]),
+            [1.0, 1.5, 1.4],
+            "of 4 the second goes on, of 6 the third does not"
+        );
         assert_eq!(halving(&[1.0, 1.0, 1.0]), [1.0, 1.0, 1.0], "equals are not better");
         let standing = standing(StoppingRule::Halving, [1.0, 2.0, 3.0], 2.5);
         assert_eq!(standing, Standing { rank: 3, of: 4, goes_on: false });
@@ -94,7 +116,11 @@ mod tests {
                 for losses in [(0..n).collect::<Vec<_>>(), (0..n).map(|i| i / 2).collect()] {
                     let losses: Vec<f64> = losses.into_iter().map(crate::real).collect();
                     let median = (losses[(n - 1) / 2] + losses[n / 2]) / 2.0;
-                    let others = losses.iter().enumerate().filter(|(i, _)| *i != place).map(|(_, loss)| *loss);
+                    let others = losses
+                        .iter()
+                        .enumerate()
+                        .filter(|(i, _)| *i != place)
+                        .map(|(_, loss)| *loss);
                     let goes_on = standing(StoppingRule::Median, others, losses[place]).goes_on;
                     assert_eq!(goes_on, losses[place] <= median, "{place} of {losses:?}");
                 }

@@ -40,7 +40,9 @@ fn random_tries_as_many_learning_rates_as_trials_and_a_grid_does_not() {
     let rates = |search: &str| {
         let mut sampler = build(&spec(search), &[]);
         let mut rate = |i| match ask(&mut sampler, i, &[]) {
-            Ask::Suggest(suggestion) => suggestion.assignment.get("learning_rate").map(Value::to_string),
+            Ask::Suggest(suggestion) => {
+                suggestion.assignment.get("learning_rate").map(Value::to_string)
+            }
             Ask::Wait | Ask::Exhausted => None,
         };
         (0..48).filter_map(&mut rate).collect::<BTreeSet<_>>().len()
@@ -55,8 +57,15 @@ fn a_grid_takes_the_points_it_is_told_and_then_is_exhausted() {
     let text = "name = \"t\"\n[data]\nsource = \"builtin:digits\"\n[space]\nlearning_rate = { low = 1e-4, high = 1, points = 3 }\n\
                 activation = { choices = [\"relu\", \"tanh\"] }\n[search]\nstrategy = \"grid\"\ntrials = 10\n";
     let mut sampler = build(&parse(text).unwrap().spec, &[]);
-    let rates: Vec<String> =
-        (0..6).map(|i| suggested(ask(&mut sampler, i, &[])).assignment.get("learning_rate").unwrap().to_string()).collect();
+    let rates: Vec<String> = (0..6)
+        .map(|i| {
+            suggested(ask(&mut sampler, i, &[]))
+                .assignment
+                .get("learning_rate")
+                .unwrap()
+                .to_string()
+        })
+        .collect();
     assert_eq!(rates[0], "1e-4");
     assert_eq!(rates[4], "1.0");
     assert_eq!(ask(&mut sampler, 6, &[]), Ask::Exhausted);
@@ -86,8 +95,12 @@ fn a_round_waits_for_the_rounds_before_and_then_looks_around_their_best() {
 #[test]
 fn rounds_survive_logs_of_nothing_but_failures() {
     let mut sampler = build(&spec("strategy = \"rounds\"\ntrials = 4\nrounds = [2, 2]"), &[]);
-    let mut failed =
-        |i| Observation { trial: i, stage: Stage::Ended, assignment: suggested(ask(&mut sampler, i, &[])).assignment, loss: None };
+    let mut failed = |i| Observation {
+        trial: i,
+        stage: Stage::Ended,
+        assignment: suggested(ask(&mut sampler, i, &[])).assignment,
+        loss: None,
+    };
     let log = [failed(0), failed(1)];
     assert_eq!(suggested(ask(&mut sampler, 2, &log)).reason.round, Some(2));
 }

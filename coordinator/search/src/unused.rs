@@ -14,13 +14,20 @@ const STEPS: u64 = 131_072;
 /// Point number `index` of the scrambled Sobol sequence.
 pub(super) fn sobol(coded: &Coded, scramble: u32, index: u32) -> Vec<f64> {
     let dimensions = (0u32..).take(coded.dimensions());
-    let mut point: Vec<f64> = dimensions.map(|d| f64::from(sobol_burley::sample(index % POINTS, d, scramble))).collect();
+    let mut point: Vec<f64> =
+        dimensions.map(|d| f64::from(sobol_burley::sample(index % POINTS, d, scramble))).collect();
     coded.snap(&mut point);
     point
 }
 
-/// The next point of the sequence from `index` that is free, or else the first free one of the space; none where all were used.
-pub(super) fn next(coded: &Coded, scramble: u32, index: u32, free: &dyn Fn(&[f64]) -> bool) -> Option<Vec<f64>> {
+/// The next point of the sequence from `index` that is free, or else the first free one of the
+/// space; none where all were used.
+pub(super) fn next(
+    coded: &Coded,
+    scramble: u32,
+    index: u32,
+    free: &dyn Fn(&[f64]) -> bool,
+) -> Option<Vec<f64>> {
     let sequence = (0..TRIES).map(|i| sobol(coded, scramble, index.wrapping_add(i)));
     sequence.into_iter().find(|point| free(point)).or_else(|| {
         let mut point = vec![PARKED; coded.dimensions()];
@@ -29,8 +36,16 @@ pub(super) fn next(coded: &Coded, scramble: u32, index: u32, free: &dyn Fn(&[f64
 }
 
 /// Goes through the values of parameter `j` and of those after it until the point is free.
-fn descend(coded: &Coded, j: usize, active: u64, point: &mut [f64], free: &dyn Fn(&[f64]) -> bool) -> bool {
-    let Some(domain) = coded.space().parameters().get(j).map(|p| &p.domain) else { return free(point) };
+fn descend(
+    coded: &Coded,
+    j: usize,
+    active: u64,
+    point: &mut [f64],
+    free: &dyn Fn(&[f64]) -> bool,
+) -> bool {
+    let Some(domain) = coded.space().parameters().get(j).map(|p| &p.domain) else {
+        return free(point);
+    };
     if !coded.is_active(j, point, active) {
         set(point, j, PARKED);
         return descend(coded, j + 1, active, point, free);

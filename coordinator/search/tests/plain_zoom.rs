@@ -1,4 +1,5 @@
-//! Zoom, once more and plainly: dense algebra, nothing kept, nothing clever. What the sampler says of its trials must agree.
+//! Zoom, once more and plainly: dense algebra, nothing kept, nothing clever. What the sampler says
+//! of its trials must agree.
 #![allow(
     clippy::needless_range_loop,
     clippy::unwrap_used,
@@ -29,7 +30,8 @@ fn spec() -> SweepSpec {
 /// Something to optimise, rough enough that the box shrinks and grows.
 fn loss(space: &Space, assignment: &Assignment) -> f64 {
     let u = space.encode(assignment);
-    let bowl: f64 = u.iter().enumerate().map(|(j, u)| (1.0 + j as f64) * (u - 0.3) * (u - 0.3)).sum();
+    let bowl: f64 =
+        u.iter().enumerate().map(|(j, u)| (1.0 + j as f64) * (u - 0.3) * (u - 0.3)).sum();
     0.2 + bowl + 0.05 * libm::sin(40.0 * u[0])
 }
 
@@ -42,13 +44,16 @@ fn zoom(spec: &SweepSpec, trial: u32, log: &[Observation], pending: &[&Assignmen
     }
 }
 
-/// A log as a sweep leaves it: some trials fail, some are stopped at a rung, the rest go through two of them.
+/// A log as a sweep leaves it: some trials fail, some are stopped at a rung, the rest go through
+/// two of them.
 fn record(spec: &SweepSpec, trials: u32, rungs: bool) -> Vec<Observation> {
     let mut log = Vec::new();
     for trial in 0..trials {
         let assignment = zoom(spec, trial, &log, &[]).assignment;
         let last = loss(&spec.space, &assignment);
-        let mut enter = |stage, loss| log.push(Observation { trial, assignment: assignment.clone(), stage, loss });
+        let mut enter = |stage, loss| {
+            log.push(Observation { trial, assignment: assignment.clone(), stage, loss })
+        };
         if trial % 13 == 9 {
             enter(Stage::Ended, None);
         } else if rungs && trial % 3 == 2 {
@@ -81,7 +86,9 @@ impl Plain<'_> {
     }
 
     fn squares(&self, a: &[f64], b: &[f64]) -> Vec<f64> {
-        let apart = |j: usize| if self.categorical[j] { f64::from(u8::from(a[j] != b[j])) } else { a[j] - b[j] };
+        let apart = |j: usize| {
+            if self.categorical[j] { f64::from(u8::from(a[j] != b[j])) } else { a[j] - b[j] }
+        };
         (0..a.len()).map(|j| apart(j) * apart(j)).collect()
     }
 
@@ -123,9 +130,11 @@ impl Plain<'_> {
         sorted.sort_by(f64::total_cmp);
         let (n, best) = (sorted.len(), sorted[0]);
         let median = f64::midpoint(sorted[(n - 1) / 2], sorted[n / 2]);
-        let t: Vec<f64> = chosen.iter().map(|i| libm::log((losses[*i] - best) / (median - best) + 0.1)).collect();
+        let t: Vec<f64> =
+            chosen.iter().map(|i| libm::log((losses[*i] - best) / (median - best) + 0.1)).collect();
         let mean = t.iter().sum::<f64>() / t.len() as f64;
-        let deviation = (t.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / t.len() as f64).sqrt();
+        let deviation =
+            (t.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / t.len() as f64).sqrt();
         t.iter().map(|v| (v - mean) / deviation).collect()
     }
 
@@ -134,7 +143,9 @@ impl Plain<'_> {
         while (milestone + 1).max(milestone * 112 / 100) <= results(self.log).len() {
             milestone = (milestone + 1).max(milestone * 112 / 100);
         }
-        let entries = (1..=self.log.len()).find(|entries| results(&self.log[..*entries]).len() == milestone).unwrap();
+        let entries = (1..=self.log.len())
+            .find(|entries| results(&self.log[..*entries]).len() == milestone)
+            .unwrap();
         let (points, losses) = self.values(&self.log[..entries]);
         let chosen = self.chosen(&points, &losses, &vec![1.0; self.dimensions()]);
         let y = self.standardised(&losses, &chosen);
@@ -175,7 +186,10 @@ impl Plain<'_> {
 
     fn posterior(&self, points: &[&Point], y: &[f64], x: &[f64], centre: f64) -> (f64, Vec<f64>) {
         let (d, n) = (self.dimensions(), y.len());
-        let theta = Theta { scales: x[..d].iter().map(|v| libm::exp(*v)).collect(), noise: libm::exp(x[d]) };
+        let theta = Theta {
+            scales: x[..d].iter().map(|v| libm::exp(*v)).collect(),
+            noise: libm::exp(x[d]),
+        };
         let (inverse, log_det) = invert(&self.covariance(points, &theta));
         let alpha: Vec<f64> = inverse.iter().map(|row| product(row, y)).collect();
         let amplitude = product(y, &alpha) / n as f64;
@@ -186,7 +200,8 @@ impl Plain<'_> {
                 let weight = 0.5 * (alpha[i] * alpha[k] / amplitude - inverse[i][k]);
                 let r = 5f64.sqrt() * self.scaled(points[i], points[k], &theta.scales);
                 for (j, square) in self.squares(points[i], points[k]).iter().enumerate() {
-                    gradient[j] += weight * 5.0 / 3.0 * (1.0 + r) * libm::exp(-r) * square / (theta.scales[j] * theta.scales[j]);
+                    gradient[j] += weight * 5.0 / 3.0 * (1.0 + r) * libm::exp(-r) * square
+                        / (theta.scales[j] * theta.scales[j]);
                 }
             }
             gradient[d] += 0.5 * theta.noise * (alpha[i] * alpha[i] / amplitude - inverse[i][i]);
@@ -201,7 +216,12 @@ impl Plain<'_> {
 
     fn covariance(&self, points: &[&Point], theta: &Theta) -> Vec<Vec<f64>> {
         let row = |i: usize| {
-            (0..points.len()).map(|k| self.kernel(points[i], points[k], theta) + if i == k { theta.noise } else { 0.0 }).collect()
+            (0..points.len())
+                .map(|k| {
+                    self.kernel(points[i], points[k], theta)
+                        + if i == k { theta.noise } else { 0.0 }
+                })
+                .collect()
         };
         (0..points.len()).map(row).collect()
     }
@@ -214,7 +234,8 @@ impl Plain<'_> {
             .filter(|o| !matches!(o.stage, Stage::Passed(_)))
             .map(|o| if o.stage == Stage::Ended { o.loss } else { None })
             .collect();
-        let patience = 5.max(self.dimensions()) as f64 * (f64::from(self.spec.search.parallelism) / 8.0).clamp(1.0, 4.0);
+        let patience = 5.max(self.dimensions()) as f64
+            * (f64::from(self.spec.search.parallelism) / 8.0).clamp(1.0, 4.0);
         let (mut side, mut good, mut bad) = (0.8, 0, 0.0);
         for i in 6..over.len() {
             let best = over[..i].iter().flatten().fold(f64::INFINITY, |a, b| a.min(*b));
@@ -241,8 +262,11 @@ fn product(a: &[f64], b: &[f64]) -> f64 {
 /// The inverse and the logarithm of the determinant, by Gauss and Jordan.
 fn invert(matrix: &[Vec<f64>]) -> (Vec<Vec<f64>>, f64) {
     let n = matrix.len();
-    let mut rows: Vec<Vec<f64>> =
-        (0..n).map(|i| [matrix[i].clone(), (0..n).map(|k| f64::from(u8::from(i == k))).collect()].concat()).collect();
+    let mut rows: Vec<Vec<f64>> = (0..n)
+        .map(|i| {
+            [matrix[i].clone(), (0..n).map(|k| f64::from(u8::from(i == k))).collect()].concat()
+        })
+        .collect();
     let mut log_det = 0.0;
     for i in 0..n {
         let pivot = rows[i][i];
@@ -258,7 +282,8 @@ fn invert(matrix: &[Vec<f64>]) -> (Vec<Vec<f64>>, f64) {
     (rows.into_iter().map(|row| row[n..].to_vec()).collect(), log_det)
 }
 
-/// What is believed of one point after the results and the assignments in flight, and the least value to beat.
+/// What is believed of one point after the results and the assignments in flight, and the least
+/// value to beat.
 struct Judge<'a> {
     plain: &'a Plain<'a>,
     theta: Theta,
@@ -288,12 +313,18 @@ impl<'a> Judge<'a> {
     }
 
     fn mean(&self, point: &[f64]) -> f64 {
-        self.results.iter().zip(&self.alpha).map(|(p, a)| a * self.plain.kernel(p, point, &self.theta)).sum()
+        self.results
+            .iter()
+            .zip(&self.alpha)
+            .map(|(p, a)| a * self.plain.kernel(p, point, &self.theta))
+            .sum()
     }
 
     fn score(&self, point: &[f64]) -> f64 {
-        let k: Vec<f64> = self.all.iter().map(|p| self.plain.kernel(p, point, &self.theta)).collect();
-        let explained: f64 = self.inverse.iter().zip(&k).map(|(row, k_i)| k_i * product(row, &k)).sum();
+        let k: Vec<f64> =
+            self.all.iter().map(|p| self.plain.kernel(p, point, &self.theta)).collect();
+        let explained: f64 =
+            self.inverse.iter().zip(&k).map(|(row, k_i)| k_i * product(row, &k)).sum();
         let s = (self.amplitude * (1.0 - explained).max(1e-12)).sqrt();
         let z = (self.least - self.mean(point)) / s;
         let density = libm::exp(-z * z / 2.0) / (2.0 * std::f64::consts::PI).sqrt();
@@ -304,26 +335,40 @@ impl<'a> Judge<'a> {
 fn sides(plain: &Plain<'_>, middle: &[f64], side: f64, scales: &[f64]) -> Vec<(f64, f64)> {
     let mean = libm::exp(scales.iter().map(|s| libm::log(*s)).sum::<f64>() / scales.len() as f64);
     let half = |j: usize| side / 2.0 * (scales[j] / mean).clamp(0.3, 3.0);
-    let cut = |j: usize| if plain.categorical[j] { (0.0, 1.0) } else { ((middle[j] - half(j)).max(0.0), (middle[j] + half(j)).min(1.0)) };
+    let cut = |j: usize| {
+        if plain.categorical[j] {
+            (0.0, 1.0)
+        } else {
+            ((middle[j] - half(j)).max(0.0), (middle[j] + half(j)).min(1.0))
+        }
+    };
     (0..scales.len()).map(cut).collect()
 }
 
 /// The candidates, in the order in which the sampler draws them.
-fn candidates(judge: &Judge<'_>, sides: &[(f64, f64)], top: &[Point], stream: &mut Stream) -> Vec<Point> {
+fn candidates(
+    judge: &Judge<'_>,
+    sides: &[(f64, f64)],
+    top: &[Point],
+    stream: &mut Stream,
+) -> Vec<Point> {
     let (space, d) = (&judge.plain.spec.space, sides.len());
     let snap = |point: Point| space.encode(&space.decode(&point));
     let mut points: Vec<Point> = Vec::new();
-    let inside = |j: usize, stream: &mut Stream| sides[j].0 + stream.uniform() * (sides[j].1 - sides[j].0);
+    let inside =
+        |j: usize, stream: &mut Stream| sides[j].0 + stream.uniform() * (sides[j].1 - sides[j].0);
     for i in 0..160 {
         let mut point: Point = Vec::new();
         if (60..120).contains(&i) {
-            let (base, sure) = (&top[stream.below(top.len() as u64) as usize], stream.below(d as u64) as usize);
+            let (base, sure) =
+                (&top[stream.below(top.len() as u64) as usize], stream.below(d as u64) as usize);
             for j in 0..d {
                 let redraw = stream.uniform() < (3.0 / d as f64).clamp(0.2, 1.0) || j == sure;
                 point.push(if redraw { inside(j, stream) } else { base[j] });
             }
         } else {
-            point = (0..d).map(|j| if i < 60 { inside(j, stream) } else { stream.uniform() }).collect();
+            point =
+                (0..d).map(|j| if i < 60 { inside(j, stream) } else { stream.uniform() }).collect();
         }
         points.push(snap(point));
     }
@@ -339,7 +384,9 @@ fn candidates(judge: &Judge<'_>, sides: &[(f64, f64)], top: &[Point], stream: &m
                     if judge.plain.categorical[j] {
                         point[j] = if moves < 0.2 { stream.uniform() } else { point[j] };
                     } else if moves < f64::max(0.35, 1.5 / d as f64) {
-                        point[j] = (point[j] + size * judge.theta.scales[j].min(1.0) * stream.normal()).clamp(0.0, 1.0);
+                        point[j] = (point[j]
+                            + size * judge.theta.scales[j].min(1.0) * stream.normal())
+                        .clamp(0.0, 1.0);
                     }
                 }
                 points.push(snap(point));
@@ -358,28 +405,57 @@ fn compare(spec: &SweepSpec, log: &[Observation], trial: u32, pending: &[&Assign
     let said = zoom(spec, trial, log, pending);
     assert_eq!(said.reason.source, Source::Ranked);
     let ranking = said.reason.ranking.unwrap();
-    let categorical: Vec<bool> = space.parameters().iter().map(|p| matches!(p.domain, Domain::Choice { .. })).collect();
+    let categorical: Vec<bool> =
+        space.parameters().iter().map(|p| matches!(p.domain, Domain::Choice { .. })).collect();
     let plain = Plain { spec, log, categorical };
     let theta = plain.theta();
-    assert!(theta.scales.iter().zip(&ranking.length_scales).all(|(a, b)| close(*a, *b)), "{:?} {:?}", theta.scales, ranking.length_scales);
+    assert!(
+        theta.scales.iter().zip(&ranking.length_scales).all(|(a, b)| close(*a, *b)),
+        "{:?} {:?}",
+        theta.scales,
+        ranking.length_scales
+    );
     assert!(close(plain.side(), ranking.side), "{} {}", plain.side(), ranking.side);
     let (points, losses) = plain.values(log);
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|a, b| losses[*a].total_cmp(&losses[*b]));
     assert_eq!(results(log)[order[0]].latest.trial, ranking.centre);
     let sides = sides(&plain, &points[order[0]], plain.side(), &theta.scales);
-    for (j, (p, told)) in space.parameters().iter().zip(said.reason.search_box.unwrap().sides).enumerate() {
+    for (j, (p, told)) in
+        space.parameters().iter().zip(said.reason.search_box.unwrap().sides).enumerate()
+    {
         let Extent::Range { low, high } = told.extent else { continue };
-        let same = |told: &Value, unit: f64| close(told.as_f64().unwrap(), p.domain.decode(unit).as_f64().unwrap());
-        assert!(same(&low, sides[j].0) && same(&high, sides[j].1), "{} {low} {high} {:?}", p.name, sides[j]);
+        let same = |told: &Value, unit: f64| {
+            close(told.as_f64().unwrap(), p.domain.decode(unit).as_f64().unwrap())
+        };
+        assert!(
+            same(&low, sides[j].0) && same(&high, sides[j].1),
+            "{} {low} {high} {:?}",
+            p.name,
+            sides[j]
+        );
     }
     let judge = Judge::new(&plain, theta, pending);
     let score = judge.score(&space.encode(&said.assignment));
     assert!(close(score, ranking.score), "{score} {}", ranking.score);
     let top: Vec<Point> = order[..5].iter().map(|i| points[*i].clone()).collect();
-    let candidates = candidates(&judge, &sides, &top, &mut Seed::derive(spec.seed, u64::from(trial), Purpose::Candidates).stream(0));
-    let used = |p: &Point| points.iter().chain(&judge.all).any(|other| other.iter().zip(p).all(|(a, b)| (a - b).abs() < 1e-9));
-    let best = candidates.iter().filter(|p| !used(p)).max_by(|a, b| judge.score(a).total_cmp(&judge.score(b))).unwrap();
+    let candidates = candidates(
+        &judge,
+        &sides,
+        &top,
+        &mut Seed::derive(spec.seed, u64::from(trial), Purpose::Candidates).stream(0),
+    );
+    let used = |p: &Point| {
+        points
+            .iter()
+            .chain(&judge.all)
+            .any(|other| other.iter().zip(p).all(|(a, b)| (a - b).abs() < 1e-9))
+    };
+    let best = candidates
+        .iter()
+        .filter(|p| !used(p))
+        .max_by(|a, b| judge.score(a).total_cmp(&judge.score(b)))
+        .unwrap();
     let chosen = space.encode(&said.assignment);
     assert!(best.iter().zip(&chosen).all(|(a, b)| (a - b).abs() < 1e-6), "{best:?} {chosen:?}");
 }
@@ -389,7 +465,8 @@ fn a_plain_zoom_makes_the_same_of_a_recorded_log() {
     for (rungs, trials) in [(false, 130), (true, 110)] {
         let spec = spec();
         let log = record(&spec, trials, rungs);
-        let flying: Vec<Assignment> = (0..6).map(|i| zoom(&spec, 1000 + 8 * i, &log[..30], &[]).assignment).collect();
+        let flying: Vec<Assignment> =
+            (0..6).map(|i| zoom(&spec, 1000 + 8 * i, &log[..30], &[]).assignment).collect();
         let pending: Vec<&Assignment> = flying.iter().collect();
         for entries in [20, 40, 90, log.len()] {
             compare(&spec, &log[..entries], 1001, &pending);

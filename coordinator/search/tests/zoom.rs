@@ -1,5 +1,11 @@
 //! What zoom promises, whatever the space, the log and the assignments in flight.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::reason::Source;
@@ -11,8 +17,7 @@ use caviar_search::{Ask, Observation, Question, Sampler, Stage, Suggestion, Warm
 use proptest::prelude::*;
 
 fn spec(parameters: Vec<Parameter>) -> SweepSpec {
-    let text =
-        "name = \"t\"\nseed = 5\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 1\nparallelism = 4\n";
+    let text = "name = \"t\"\nseed = 5\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 1\nparallelism = 4\n";
     let mut spec = parse(text).unwrap().spec;
     spec.search.strategy = caviar_common::spec::Strategy::Zoom;
     spec.space = Space::new(parameters).unwrap();
@@ -47,8 +52,16 @@ fn mixed() -> Vec<Parameter> {
         parameter("layers", int(Scale::Linear, 1, 4), None),
         parameter("kind", choice(&["a", "b", "c"]), None),
         parameter("third", int(Scale::Log, 16, 64), when("layers", Holds::AtLeast(3))),
-        parameter("extra", choice(&["x", "y"]), when("kind", Holds::OneOf(vec![Value::Text("b".into())]))),
-        parameter("deep", float(Scale::Linear, -1.0, 1.0), when("extra", Holds::OneOf(vec![Value::Text("y".into())]))),
+        parameter(
+            "extra",
+            choice(&["x", "y"]),
+            when("kind", Holds::OneOf(vec![Value::Text("b".into())])),
+        ),
+        parameter(
+            "deep",
+            float(Scale::Linear, -1.0, 1.0),
+            when("extra", Holds::OneOf(vec![Value::Text("y".into())])),
+        ),
         parameter("fixed", float(Scale::Log, 0.1, 0.1), None),
     ]
 }
@@ -57,12 +70,21 @@ fn mixed() -> Vec<Parameter> {
 fn finite() -> Vec<Parameter> {
     vec![
         parameter("kind", choice(&["a", "b", "c"]), None),
-        parameter("size", int(Scale::Log, 1, 10), when("kind", Holds::OneOf(vec![Value::Text("a".into())]))),
+        parameter(
+            "size",
+            int(Scale::Log, 1, 10),
+            when("kind", Holds::OneOf(vec![Value::Text("a".into())])),
+        ),
         parameter("one", int(Scale::Linear, 3, 3), None),
     ]
 }
 
-fn asked(sampler: &mut Box<dyn Sampler>, trial: u32, log: &[Observation], pending: &[&Assignment]) -> Option<Suggestion> {
+fn asked(
+    sampler: &mut Box<dyn Sampler>,
+    trial: u32,
+    log: &[Observation],
+    pending: &[&Assignment],
+) -> Option<Suggestion> {
     match sampler.ask(&Question { trial, log, pending }) {
         Ask::Suggest(suggestion) => Some(suggestion),
         Ask::Exhausted => None,
@@ -89,11 +111,19 @@ fn fates() -> impl proptest::strategy::Strategy<Value = Fate> {
     ]
 }
 
-/// A sweep with four trials in flight: an ask, then a report of the trial that is longest in flight, and so on. Calls `check` at every
-/// ask with the sampler that is asked all along.
-fn sweep(spec: &SweepSpec, fates: &[Fate], mut check: impl FnMut(u32, &[Observation], &[&Assignment], Option<&Suggestion>)) {
+/// A sweep with four trials in flight: an ask, then a report of the trial that is longest in
+/// flight, and so on. Calls `check` at every ask with the sampler that is asked all along.
+fn sweep(
+    spec: &SweepSpec,
+    fates: &[Fate],
+    mut check: impl FnMut(u32, &[Observation], &[&Assignment], Option<&Suggestion>),
+) {
     let mut sampler = build(spec, &[]);
-    let (mut log, mut flying, mut going_on): (Vec<Observation>, Vec<(u32, Assignment)>, Vec<Observation>) = Default::default();
+    let (mut log, mut flying, mut going_on): (
+        Vec<Observation>,
+        Vec<(u32, Assignment)>,
+        Vec<Observation>,
+    ) = Default::default();
     for (trial, fate) in (0u32..).zip(fates) {
         let pending: Vec<&Assignment> = flying.iter().map(|(_, a)| a).collect();
         let answer = asked(&mut sampler, trial, &log, &pending);
@@ -104,7 +134,8 @@ fn sweep(spec: &SweepSpec, fates: &[Fate], mut check: impl FnMut(u32, &[Observat
             continue;
         }
         let (trial, assignment) = flying.remove(0);
-        let entry = |stage, loss| Observation { trial, assignment: assignment.clone(), stage, loss };
+        let entry =
+            |stage, loss| Observation { trial, assignment: assignment.clone(), stage, loss };
         match fate {
             Fate::Ends(loss) => log.push(entry(Stage::Ended, Some(*loss))),
             Fate::Fails => log.push(entry(Stage::Ended, None)),
@@ -167,7 +198,11 @@ proptest! {
 fn a_space_of_a_single_value_has_one_trial() {
     for domain in [float(Scale::Linear, 2.0, 2.0), int(Scale::Log, 7, 7), choice(&["only"])] {
         let mut answers = Vec::new();
-        sweep(&spec(vec![parameter("p", domain, None)]), &[Fate::Ends(1.0); 5], |_, _, _, answer| answers.push(answer.is_some()));
+        sweep(
+            &spec(vec![parameter("p", domain, None)]),
+            &[Fate::Ends(1.0); 5],
+            |_, _, _, answer| answers.push(answer.is_some()),
+        );
         assert_eq!(answers, [true, false]);
     }
 }
@@ -178,7 +213,10 @@ fn bowl(space: &Space, assignment: &Assignment) -> f64 {
 
 /// Ranges for numbers only.
 fn plane() -> Vec<Parameter> {
-    vec![parameter("x", float(Scale::Log, 1e-4, 1.0), None), parameter("y", float(Scale::Linear, 0.0, 10.0), None)]
+    vec![
+        parameter("x", float(Scale::Log, 1e-4, 1.0), None),
+        parameter("y", float(Scale::Linear, 0.0, 10.0), None),
+    ]
 }
 
 #[test]
@@ -196,7 +234,12 @@ fn it_finds_the_bottom_of_a_bowl_and_expects_it_in_units_of_the_objective() {
                 expected.push((goal.as_loss(ranking.expected.middle) - loss).abs());
             }
             assert_eq!(suggestion.reason.seen, trial);
-            log.push(Observation { trial, assignment: suggestion.assignment, stage: Stage::Ended, loss: Some(loss) });
+            log.push(Observation {
+                trial,
+                assignment: suggestion.assignment,
+                stage: Stage::Ended,
+                loss: Some(loss),
+            });
         }
         let best = log.iter().filter_map(|o| o.loss).fold(f64::INFINITY, f64::min);
         assert!(best < 1e-4, "{best}");
@@ -213,21 +256,38 @@ fn a_warm_start_begins_with_the_earlier_best_and_learns_from_the_rest() {
         let values = [("x".to_string(), Value::Float(x)), ("z".to_string(), Value::Int(3))];
         (values.into_iter().collect::<Assignment>(), Some(loss))
     };
-    let results: Vec<(Assignment, Option<f64>)> =
-        (0..40).map(|i| earlier(1e-3 * f64::from(1 << (i % 14)), 100.0 - f64::from(i % 14))).collect();
+    let results: Vec<(Assignment, Option<f64>)> = (0..40)
+        .map(|i| earlier(1e-3 * f64::from(1 << (i % 14)), 100.0 - f64::from(i % 14)))
+        .collect();
     let warm = WarmStart { results };
     let mut sampler = build(&spec, std::slice::from_ref(&warm));
     let first = asked(&mut sampler, 0, &[], &[]).unwrap();
     assert_eq!(first.reason.source, Source::WarmStart);
-    assert_eq!(first.assignment.get("x"), Some(&Value::Float(1.0)), "clipped to the range of this sweep");
+    assert_eq!(
+        first.assignment.get("x"),
+        Some(&Value::Float(1.0)),
+        "clipped to the range of this sweep"
+    );
     let mut log = Vec::new();
     for trial in 0..30 {
         let suggestion = asked(&mut sampler, trial, &log, &[]).unwrap();
         assert!(spec.space.contains(&suggestion.assignment), "{suggestion:?}");
-        assert_eq!(Some(&suggestion), asked(&mut build(&spec, std::slice::from_ref(&warm)), trial, &log, &[]).as_ref());
-        assert_eq!(suggestion.reason.source == Source::Ranked, trial > 1 && trial % 8 != 7, "{trial}");
+        assert_eq!(
+            Some(&suggestion),
+            asked(&mut build(&spec, std::slice::from_ref(&warm)), trial, &log, &[]).as_ref()
+        );
+        assert_eq!(
+            suggestion.reason.source == Source::Ranked,
+            trial > 1 && trial % 8 != 7,
+            "{trial}"
+        );
         let loss = bowl(&spec.space, &suggestion.assignment);
-        log.push(Observation { trial, assignment: suggestion.assignment, stage: Stage::Ended, loss: Some(loss) });
+        log.push(Observation {
+            trial,
+            assignment: suggestion.assignment,
+            stage: Stage::Ended,
+            loss: Some(loss),
+        });
     }
     assert!(log.iter().filter_map(|o| o.loss).any(|loss| loss < 0.01));
 }

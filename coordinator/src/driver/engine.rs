@@ -1,5 +1,5 @@
-//! The driver's thread: takes what is queued, decides for a few milliseconds, commits once, and only then lets anything out; and again
-//! while there is something to decide.
+//! The driver's thread: takes what is queued, decides for a few milliseconds, commits once, and
+//! only then lets anything out; and again while there is something to decide.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -71,19 +71,34 @@ pub(super) struct Engine {
     core: Coordinator,
     store: Box<dyn Store>,
     sessions: Sessions,
-    /// Sessions that were closed while effects were carried out; the state machine hears of them in the next batch.
+    /// Sessions that were closed while effects were carried out; the state machine hears of them in
+    /// the next batch.
     lost: Vec<SessionId>,
     changes: broadcast::Sender<SweepId>,
     started: Instant,
-    /// How long samplers may think while what workers say waits; the trial that one is at is not interrupted.
+    /// How long samplers may think while what workers say waits; the trial that one is at is not
+    /// interrupted.
     thinking: Duration,
     is_all_decided: bool,
 }
 
 impl Engine {
-    pub(super) fn new(core: Coordinator, store: Box<dyn Store>, changes: broadcast::Sender<SweepId>) -> Self {
+    pub(super) fn new(
+        core: Coordinator,
+        store: Box<dyn Store>,
+        changes: broadcast::Sender<SweepId>,
+    ) -> Self {
         let (sessions, lost, started) = (Sessions::default(), Vec::new(), Instant::now());
-        Self { core, store, sessions, lost, changes, started, thinking: THINKING, is_all_decided: true }
+        Self {
+            core,
+            store,
+            sessions,
+            lost,
+            changes,
+            started,
+            thinking: THINKING,
+            is_all_decided: true,
+        }
     }
 
     /// Serves until it is told to stop, or every handle is gone.
@@ -130,7 +145,8 @@ impl Engine {
     fn take(&mut self, now: u64, command: Command, batch: &mut Batch) -> Result<(), DriverError> {
         match command {
             Command::Apply { input, reply: None } => self.hear(now, input, None, batch)?,
-            // Whoever waits for an answer hears of a state in which everything is decided, and asks for it to be changed from such a one.
+            // Whoever waits for an answer hears of a state in which everything is decided, and asks
+            // for it to be changed from such a one.
             Command::Apply { input, reply } => {
                 self.decide(&mut || true, batch)?;
                 self.hear(now, input, reply, batch)?;
@@ -154,7 +170,13 @@ impl Engine {
         Ok(())
     }
 
-    fn hear(&mut self, now: u64, input: Input, reply: Option<Answer>, batch: &mut Batch) -> Result<(), DriverError> {
+    fn hear(
+        &mut self,
+        now: u64,
+        input: Input,
+        reply: Option<Answer>,
+        batch: &mut Batch,
+    ) -> Result<(), DriverError> {
         let step = self.core.hear(now, input)?;
         self.is_all_decided = false;
         batch.events.extend(step.events);
@@ -166,7 +188,11 @@ impl Engine {
     }
 
     /// Decides what there is to decide since something was heard; nothing for those who only look.
-    fn decide(&mut self, go_on: &mut dyn FnMut() -> bool, batch: &mut Batch) -> Result<(), DriverError> {
+    fn decide(
+        &mut self,
+        go_on: &mut dyn FnMut() -> bool,
+        batch: &mut Batch,
+    ) -> Result<(), DriverError> {
         if self.is_all_decided {
             return Ok(());
         }
@@ -244,10 +270,12 @@ mod tests {
     fn what_takes_long_to_decide_is_decided_in_pieces_though_nobody_says_more() {
         let commits = Arc::default();
         let core = Coordinator::new(Config::default(), StoreId(1));
-        let mut engine = Engine::new(core, Box::new(Commits(Arc::clone(&commits))), broadcast::channel(16).0);
+        let mut engine =
+            Engine::new(core, Box::new(Commits(Arc::clone(&commits))), broadcast::channel(16).0);
         engine.thinking = Duration::ZERO;
         let text = "name = \"x\"\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 8\nparallelism = 8\n";
-        let (spec, request_id) = (Box::new(parse(text).unwrap().spec), Name::parse("name", "r").unwrap());
+        let (spec, request_id) =
+            (Box::new(parse(text).unwrap().spec), Name::parse("name", "r").unwrap());
         let input = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
         let (commands, queue) = mpsc::channel(1);
         commands.try_send(Command::Apply { input, reply: None }).unwrap();

@@ -5,8 +5,9 @@
 //!                                                        |
 //!                        Outgoing <--bounded outbox-- Sessions        broadcast of changed sweeps --> Changes
 //! ```
-//! Nothing leaves before the commit of what led to it, and nobody waits for a slow reader: an outbox that is full costs its session.
-//! A failed commit or a broken invariant ends the thread, and with it everything that waits.
+//! Nothing leaves before the commit of what led to it, and nobody waits for a slow reader: an
+//! outbox that is full costs its session. A failed commit or a broken invariant ends the thread,
+//! and with it everything that waits.
 
 mod engine;
 mod log;
@@ -112,7 +113,8 @@ pub fn start(config: Config, mut store: Box<dyn Store>) -> Result<Driver, Driver
     });
     let recovered = Coordinator::recover(config, store.id(), 0, events);
     // The event that does not fit is the last that was taken.
-    let core = recovered.map_err(|broken| StoreError::Corrupt { row, detail: broken.to_string() })?;
+    let core =
+        recovered.map_err(|broken| StoreError::Corrupt { row, detail: broken.to_string() })?;
     tracing::debug!(events = count, "recovered");
     let (commands, queue) = mpsc::channel(QUEUE);
     let (changes, _) = broadcast::channel(CHANGES);
@@ -156,7 +158,8 @@ impl DriverHandle {
         self.send(Command::Apply { input, reply: None }).await
     }
 
-    /// Looks at the state, after the commit of every input that was given before. `look` holds up everybody: it must be quick.
+    /// Looks at the state, after the commit of every input that was given before. `look` holds up
+    /// everybody: it must be quick.
     ///
     /// # Errors
     /// The driver ended.
@@ -174,12 +177,15 @@ impl DriverHandle {
         answer.await.map_err(|_| DriverGone)
     }
 
-    /// A new connection, and what is to be said on it; it is closed when more than `capacity` messages wait there. None where there are
-    /// too many connections.
+    /// A new connection, and what is to be said on it; it is closed when more than `capacity`
+    /// messages wait there. None where there are too many connections.
     ///
     /// # Errors
     /// The driver ended.
-    pub async fn open_session(&self, capacity: usize) -> Result<Option<(SessionId, mpsc::Receiver<Outgoing>)>, DriverGone> {
+    pub async fn open_session(
+        &self,
+        capacity: usize,
+    ) -> Result<Option<(SessionId, mpsc::Receiver<Outgoing>)>, DriverGone> {
         let session = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
         // One place more than for messages: the reason of a close always fits.
         let (outbox, receiver) = mpsc::channel(capacity.max(1) + 1);
@@ -193,7 +199,11 @@ impl DriverHandle {
     ///
     /// # Errors
     /// The driver ended.
-    pub async fn close_session(&self, session: SessionId, reason: Option<CloseReason>) -> Result<(), DriverGone> {
+    pub async fn close_session(
+        &self,
+        session: SessionId,
+        reason: Option<CloseReason>,
+    ) -> Result<(), DriverGone> {
         self.send(Command::Close { session, reason }).await
     }
 

@@ -71,7 +71,8 @@ impl Sessions {
         accepted
     }
 
-    /// Says something. False if the session had to be closed for it: it does not read what it is sent.
+    /// Says something. False if the session had to be closed for it: it does not read what it is
+    /// sent.
     #[must_use]
     pub(super) fn say(&mut self, session: SessionId, message: ToWorker) -> bool {
         let Some(outbox) = self.open.get(&session) else { return true };

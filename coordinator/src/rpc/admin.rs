@@ -16,12 +16,20 @@ pub(crate) struct Admin(pub(crate) Api);
 
 #[tonic::async_trait]
 impl WorkerAdminService for Admin {
-    async fn list_workers(&self, _: Request<v1::ListWorkersRequest>) -> Result<Response<v1::ListWorkersResponse>, Status> {
+    async fn list_workers(
+        &self,
+        _: Request<v1::ListWorkersRequest>,
+    ) -> Result<Response<v1::ListWorkersResponse>, Status> {
         let workers = self.0.read(caviar_core::Coordinator::workers).await?;
-        Ok(Response::new(v1::ListWorkersResponse { workers: workers.iter().map(encode_worker).collect() }))
+        Ok(Response::new(v1::ListWorkersResponse {
+            workers: workers.iter().map(encode_worker).collect(),
+        }))
     }
 
-    async fn drain_worker(&self, request: Request<v1::DrainWorkerRequest>) -> Result<Response<v1::Worker>, Status> {
+    async fn drain_worker(
+        &self,
+        request: Request<v1::DrainWorkerRequest>,
+    ) -> Result<Response<v1::Worker>, Status> {
         let name = Name::parse("worker", &request.into_inner().worker);
         let name = name.map_err(|problem| status::from_problems(&Problems::from(problem)))?;
         self.0.apply(Input::DrainWorker(name.clone())).await?;

@@ -16,7 +16,8 @@ use super::{Api, gone, refused};
 impl Api {
     /// Creates the sweep, or finds the one that the same request created before.
     pub(super) async fn create(&self, request: v1::CreateSweepRequest) -> Result<SweepId, Status> {
-        let (request_id, spec) = decode(request).map_err(|problems| status::from_problems(&problems))?;
+        let (request_id, spec) =
+            decode(request).map_err(|problems| status::from_problems(&problems))?;
         let (id, earlier) = (request_id.clone(), spec.clone());
         if let Some(known) = self.read(move |core| known(core, &id, earlier)).await? {
             return known.map_err(|refusal| refused(&refusal));
@@ -28,7 +29,9 @@ impl Api {
         let input = Input::CreateSweep { request_id, spec: Box::new(spec), data };
         match self.driver.apply(input).await.map_err(gone)? {
             Ok(Reply::Sweep(id)) => Ok(id),
-            Ok(Reply::Done) => Err(status::new(Class::Internal, "the coordinator did not say which sweep it made")),
+            Ok(Reply::Done) => {
+                Err(status::new(Class::Internal, "the coordinator did not say which sweep it made"))
+            }
             Err(refusal) => Err(refused(&refusal)),
         }
     }
@@ -39,13 +42,16 @@ impl Api {
             return Ok(DataSummary::default());
         }
         let stopping = || status::new(Class::Unavailable, "the coordinator is stopping");
-        let permit = std::sync::Arc::clone(&self.readers).acquire_owned().await.map_err(|_| stopping())?;
+        let permit =
+            std::sync::Arc::clone(&self.readers).acquire_owned().await.map_err(|_| stopping())?;
         let (data, seed) = (spec.data.clone(), spec.seed);
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             caviar_nn::data::prepare(&data, seed).map(|(_, summary)| summary)
         });
-        let read = task.await.map_err(|_| status::new(Class::Internal, "reading the data ended without a word"))?;
+        let read = task
+            .await
+            .map_err(|_| status::new(Class::Internal, "reading the data ended without a word"))?;
         read.map_err(|error| status::from_problems(&Problems::from(problem(&error, spec))))
     }
 }
@@ -64,12 +70,21 @@ fn decode(request: v1::CreateSweepRequest) -> Result<(Name, SweepSpec), Problems
     }
 }
 
-/// What can be answered without reading the data: the sweep of an earlier call with the same request id, or a refusal.
-fn known(core: &Coordinator, request_id: &Name, mut spec: SweepSpec) -> Option<Result<SweepId, Refusal>> {
+/// What can be answered without reading the data: the sweep of an earlier call with the same
+/// request id, or a refusal.
+fn known(
+    core: &Coordinator,
+    request_id: &Name,
+    mut spec: SweepSpec,
+) -> Option<Result<SweepId, Refusal>> {
     let sweeps = &core.durable().sweeps;
     if let Some(earlier) = sweeps.values().find(|s| &s.request_id == request_id) {
         spec.fill_space(&earlier.data);
-        return Some(if spec == earlier.spec { Ok(earlier.id) } else { Err(Refusal::RequestReused(request_id.clone())) });
+        return Some(if spec == earlier.spec {
+            Ok(earlier.id)
+        } else {
+            Err(Refusal::RequestReused(request_id.clone()))
+        });
     }
     let taken = sweeps.values().any(|s| s.spec.name == spec.name);
     taken.then_some(Err(Refusal::NameTaken(spec.name)))

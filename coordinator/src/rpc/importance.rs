@@ -29,14 +29,23 @@ impl Api {
     pub(super) async fn importance(&self, id: SweepId) -> Result<ImportanceView, Status> {
         // Whoever waits holds no copy of the results.
         let permit = Arc::clone(&self.growers).acquire_owned().await;
-        let permit = permit.map_err(|_| status::new(Class::Unavailable, "the coordinator is stopping"))?;
-        let results = self.read(move |core| results_of(core, id)).await?.ok_or_else(|| deleted(id))?;
+        let permit =
+            permit.map_err(|_| status::new(Class::Unavailable, "the coordinator is stopping"))?;
+        let results =
+            self.read(move |core| results_of(core, id)).await?.ok_or_else(|| deleted(id))?;
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             learn(results)
         });
-        let learnt = task.await.map_err(|_| status::new(Class::Internal, "the forest ended without a word"))?;
-        learnt.map_err(|error| status::new(error.class(), format!("{error}; hint: ask again when more trials are done")))
+        let learnt = task
+            .await
+            .map_err(|_| status::new(Class::Internal, "the forest ended without a word"))?;
+        learnt.map_err(|error| {
+            status::new(
+                error.class(),
+                format!("{error}; hint: ask again when more trials are done"),
+            )
+        })
     }
 }
 
@@ -51,13 +60,21 @@ fn results_of(core: &Coordinator, id: SweepId) -> Option<Results> {
 
 fn learn(mut results: Results) -> Result<ImportanceView, TooLittle> {
     cap(&mut results.losses);
-    let Importance { trials, parameters, pairs } = importance(&results.space, &results.losses, Measure::Scales, results.seed)?;
+    let Importance { trials, parameters, pairs } =
+        importance(&results.space, &results.losses, Measure::Scales, results.seed)?;
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Ok(ImportanceView {
         trials: number(trials),
         provisional: number(results.provisional),
-        parameters: parameters.into_iter().map(|s| ShareView { parameter: s.name, share: s.share }).collect(),
-        pairs: pairs.into_iter().take(MAX_PAIRS).map(|p| PairView { parameters: p.names, share: p.share }).collect(),
+        parameters: parameters
+            .into_iter()
+            .map(|s| ShareView { parameter: s.name, share: s.share })
+            .collect(),
+        pairs: pairs
+            .into_iter()
+            .take(MAX_PAIRS)
+            .map(|p| PairView { parameters: p.names, share: p.share })
+            .collect(),
     })
 }
 
@@ -86,13 +103,18 @@ mod tests {
         let api = Api::new(driver.handle.clone(), stopping);
         let text = "name = \"x\"\n[data]\nsource = \"external\"\n[space]\nC = { low = 0, high = 1 }\n[search]\nstrategy = \"random\"\n\
                     trials = 3\nparallelism = 3\n[objective]\nmetric = \"m\"\ngoal = \"minimize\"\n";
-        let (spec, request_id) = (Box::new(parse(text).unwrap().spec), Name::parse("name", "r").unwrap());
+        let (spec, request_id) =
+            (Box::new(parse(text).unwrap().spec), Name::parse("name", "r").unwrap());
         let create = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
-        let Ok(Reply::Sweep(sweep)) = driver.handle.apply(create).await.unwrap() else { panic!("no sweep") };
+        let Ok(Reply::Sweep(sweep)) = driver.handle.apply(create).await.unwrap() else {
+            panic!("no sweep")
+        };
         let busy = Arc::clone(&api.growers).acquire_owned().await.unwrap();
         let mut asked = Box::pin(api.importance(sweep));
         // It comes as far as it can, and waits.
-        let waits = std::future::poll_fn(|context| Poll::Ready(asked.as_mut().poll(context).is_pending())).await;
+        let waits =
+            std::future::poll_fn(|context| Poll::Ready(asked.as_mut().poll(context).is_pending()))
+                .await;
         assert!(waits);
         for input in [Input::CancelSweep(sweep), Input::DeleteSweep(sweep)] {
             driver.handle.apply(input).await.unwrap().unwrap();

@@ -21,7 +21,14 @@ impl Api {
         if let Some(id) = self.read(move |core| core.find(&name)).await? {
             return Ok(id);
         }
-        let list = |core: &Coordinator| core.durable().sweeps.values().take(MAX_LOOKED_AT).map(|s| s.spec.name.to_string()).collect();
+        let list = |core: &Coordinator| {
+            core.durable()
+                .sweeps
+                .values()
+                .take(MAX_LOOKED_AT)
+                .map(|s| s.spec.name.to_string())
+                .collect()
+        };
         let names: Vec<String> = self.read(list).await?;
         Err(no_such_sweep(&sweep, &names))
     }
@@ -30,19 +37,27 @@ impl Api {
 /// The error for a trial that is not there (yet).
 pub(super) fn no_such_trial(sweep: &str, trial: TrialNumber) -> Status {
     let sweep: String = sweep.chars().take(MAX_NAME_CHARS).collect();
-    status::new(Class::NotFound, format!("sweep {sweep} has no trial {trial}; hint: it may not be sampled yet"))
+    status::new(
+        Class::NotFound,
+        format!("sweep {sweep} has no trial {trial}; hint: it may not be sampled yet"),
+    )
 }
 
 fn no_such_sweep(asked: &str, names: &[String]) -> Status {
     let asked: String = asked.chars().take(MAX_NAME_CHARS).collect();
-    status::new(Class::NotFound, format!("there is no sweep {asked:?}; hint: {}", hint(&asked, names)))
+    status::new(
+        Class::NotFound,
+        format!("there is no sweep {asked:?}; hint: {}", hint(&asked, names)),
+    )
 }
 
 fn hint(asked: &str, names: &[String]) -> String {
     let nearest = names.iter().map(|name| (distance(asked, name), name)).min();
     match nearest {
         None => "there are no sweeps; caviar submit makes one".to_owned(),
-        Some((typos, name)) if typos <= 2 && typos < asked.chars().count() => format!("did you mean {name}?"),
+        Some((typos, name)) if typos <= 2 && typos < asked.chars().count() => {
+            format!("did you mean {name}?")
+        }
         Some(_) => {
             let listed: Vec<&str> = names.iter().take(MAX_LISTED).map(String::as_str).collect();
             let more = if names.len() > MAX_LISTED { ", ..." } else { "" };

@@ -1,4 +1,5 @@
-//! `caviar.v1` over gRPC: what comes in is decoded and checked, goes through the driver, and is encoded on its way out.
+//! `caviar.v1` over gRPC: what comes in is decoded and checked, goes through the driver, and is
+//! encoded on its way out.
 //!
 //! ```text
 //! Sweeps, Trials, Workers, Admin (the services) --> Api: driver, shutdown, limits --> DriverHandle
@@ -52,12 +53,16 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(driver: DriverHandle, stopping: signal::Receiver<bool>) -> Self {
-        let [readers, growers] = [MAX_READERS, MAX_GROWERS].map(|most| Arc::new(Semaphore::new(most)));
+        let [readers, growers] =
+            [MAX_READERS, MAX_GROWERS].map(|most| Arc::new(Semaphore::new(most)));
         Self { driver, stopping, readers, growers }
     }
 
     /// Looks at the state.
-    async fn read<T: Send + 'static>(&self, look: impl FnOnce(&Coordinator) -> T + Send + 'static) -> Result<T, Status> {
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Coordinator) -> T + Send + 'static,
+    ) -> Result<T, Status> {
         self.driver.read(look).await.map_err(gone)
     }
 

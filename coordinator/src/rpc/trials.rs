@@ -5,7 +5,9 @@ use std::time::Duration;
 use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::limits::MAX_WAIT_MS;
 use caviar_core::input::Input;
-use caviar_proto::convert::trial::{decode_ask, decode_report, decode_tell, encode_asked, verdict_to_wire};
+use caviar_proto::convert::trial::{
+    decode_ask, decode_report, decode_tell, encode_asked, verdict_to_wire,
+};
 use caviar_proto::convert::view::trial_state_to_wire;
 use caviar_proto::v1;
 use caviar_proto::v1::trial_service_server::TrialService;
@@ -20,7 +22,10 @@ pub(crate) struct Trials(pub(crate) Api);
 
 #[tonic::async_trait]
 impl TrialService for Trials {
-    async fn ask_trials(&self, request: Request<v1::AskTrialsRequest>) -> Result<Response<v1::AskTrialsResponse>, Status> {
+    async fn ask_trials(
+        &self,
+        request: Request<v1::AskTrialsRequest>,
+    ) -> Result<Response<v1::AskTrialsResponse>, Status> {
         let request = request.into_inner();
         let ask = decode_ask(&request).map_err(invalid)?;
         let deadline = Instant::now() + Duration::from_millis(request.wait_ms.min(MAX_WAIT_MS));
@@ -29,7 +34,11 @@ impl TrialService for Trials {
         loop {
             self.0.apply(Input::AskTrials(sweep, ask.clone())).await?;
             let asked = ask.clone();
-            let asked = self.0.read(move |core| core.asked(sweep, &asked)).await?.ok_or_else(|| deleted(sweep))?;
+            let asked = self
+                .0
+                .read(move |core| core.asked(sweep, &asked))
+                .await?
+                .ok_or_else(|| deleted(sweep))?;
             let answer = || Ok(Response::new(encode_asked(&asked)));
             if asked.over || !asked.trials.is_empty() {
                 return answer();
@@ -44,17 +53,27 @@ impl TrialService for Trials {
         }
     }
 
-    async fn report_trial(&self, request: Request<v1::ReportTrialRequest>) -> Result<Response<v1::ReportTrialResponse>, Status> {
+    async fn report_trial(
+        &self,
+        request: Request<v1::ReportTrialRequest>,
+    ) -> Result<Response<v1::ReportTrialResponse>, Status> {
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.sweep);
         let report = decode_report(request).map_err(invalid)?;
         let (sweep, trial) = (self.0.find(name).await?, report.trial);
         self.0.apply(Input::ReportTrial(sweep, report)).await?;
-        let verdict = self.0.read(move |core| core.verdict(sweep, trial)).await?.ok_or_else(|| deleted(sweep))?;
+        let verdict = self
+            .0
+            .read(move |core| core.verdict(sweep, trial))
+            .await?
+            .ok_or_else(|| deleted(sweep))?;
         Ok(Response::new(v1::ReportTrialResponse { verdict: verdict_to_wire(verdict) }))
     }
 
-    async fn tell_trial(&self, request: Request<v1::TellTrialRequest>) -> Result<Response<v1::TellTrialResponse>, Status> {
+    async fn tell_trial(
+        &self,
+        request: Request<v1::TellTrialRequest>,
+    ) -> Result<Response<v1::TellTrialResponse>, Status> {
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.sweep);
         let tell = decode_tell(request).map_err(invalid)?;
@@ -65,8 +84,16 @@ impl TrialService for Trials {
 }
 
 impl Trials {
-    async fn state(&self, sweep: SweepId, trial: TrialNumber) -> Result<v1::TellTrialResponse, Status> {
-        let view = self.0.read(move |core| core.trial(sweep, trial, false)).await?.ok_or_else(|| deleted(sweep))?;
+    async fn state(
+        &self,
+        sweep: SweepId,
+        trial: TrialNumber,
+    ) -> Result<v1::TellTrialResponse, Status> {
+        let view = self
+            .0
+            .read(move |core| core.trial(sweep, trial, false))
+            .await?
+            .ok_or_else(|| deleted(sweep))?;
         Ok(v1::TellTrialResponse { state: trial_state_to_wire(view.state) })
     }
 }

@@ -1,6 +1,7 @@
 //! Streams of answers: watching a sweep or a trial, and exporting.
 //!
-//! Each runs in a task of its own, which ends with its reader, with its subject, or with the server.
+//! Each runs in a task of its own, which ends with its reader, with its subject, or with the
+//! server.
 
 use std::future::Future;
 use std::time::Duration;
@@ -54,7 +55,8 @@ impl Api {
                 () = api.stopped() => Err(gone(DriverGone)),
             };
             if let Err(status) = result {
-                // A reader must not take an early end for the last answer; one that does not read gets no more time than this.
+                // A reader must not take an early end for the last answer; one that does not read
+                // gets no more time than this.
                 let _ = tokio::time::timeout(LAST_WORD, answers.send(Err(status))).await;
             }
         };
@@ -76,7 +78,12 @@ impl Api {
         })
     }
 
-    pub(super) fn watch_trial(&self, sweep: SweepId, name: String, number: TrialNumber) -> Answers<v1::Trial> {
+    pub(super) fn watch_trial(
+        &self,
+        sweep: SweepId,
+        name: String,
+        number: TrialNumber,
+    ) -> Answers<v1::Trial> {
         self.stream(move |api, reader| async move {
             let mut changes = api.driver.changes();
             let mut last: Option<v1::Trial> = None;
@@ -104,8 +111,17 @@ impl Api {
         self.stream(move |api, reader| async move {
             let mut after = None;
             loop {
-                let filter = TrialFilter { states: Vec::new(), order: TrialOrder::Number, after, limit: EXPORT_PAGE, with_curves: true };
-                let page = api.read(move |core| pages::trials(core, sweep, &filter)).await?.ok_or_else(|| deleted(sweep))?;
+                let filter = TrialFilter {
+                    states: Vec::new(),
+                    order: TrialOrder::Number,
+                    after,
+                    limit: EXPORT_PAGE,
+                    with_curves: true,
+                };
+                let page = api
+                    .read(move |core| pages::trials(core, sweep, &filter))
+                    .await?
+                    .ok_or_else(|| deleted(sweep))?;
                 let Some(last) = page.last() else { return Ok(()) };
                 after = Some(last.trial);
                 for view in page {

@@ -4,7 +4,8 @@
 //! requests --listen--> decode --> driver                    (a task per connection)
 //! answers <-- Spoken <-- outbox <-- driver                  (polled by the connection itself)
 //! ```
-//! Whatever ends a conversation from this side comes out of the outbox, behind everything that was said before it.
+//! Whatever ends a conversation from this side comes out of the outbox, behind everything that was
+//! said before it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -29,7 +30,8 @@ use crate::driver::{CloseReason, DriverGone, Outgoing};
 /// A connection without a word is closed after so long.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
-/// Messages that may wait for a worker: a grant for every slot, and an answer for every lease that it may name in one Hello.
+/// Messages that may wait for a worker: a grant for every slot, and an answer for every lease that
+/// it may name in one Hello.
 fn outbox_messages() -> usize {
     usize::try_from(MAX_SLOTS).unwrap_or(usize::MAX).saturating_mul(4)
 }
@@ -42,9 +44,17 @@ pub(crate) struct Workers(pub(crate) Api);
 impl WorkerService for Workers {
     type WorkStream = Spoken;
 
-    async fn work(&self, request: Request<Streaming<v1::WorkerMessage>>) -> Result<Response<Spoken>, Status> {
+    async fn work(
+        &self,
+        request: Request<Streaming<v1::WorkerMessage>>,
+    ) -> Result<Response<Spoken>, Status> {
         let opened = self.0.driver.open_session(outbox_messages()).await.map_err(gone)?;
-        let busy = || status::new(Class::Busy, "too many connections, or the coordinator is stopping; hint: try again later");
+        let busy = || {
+            status::new(
+                Class::Busy,
+                "too many connections, or the coordinator is stopping; hint: try again later",
+            )
+        };
         let (session, outbox) = opened.ok_or_else(busy)?;
         let (open, closed) = oneshot::channel();
         let listener = Listener { api: self.0.clone(), session, requests: request.into_inner() };
@@ -86,9 +96,10 @@ impl Stream for Spoken {
 fn closing(reason: &CloseReason) -> Status {
     match reason {
         CloseReason::Malformed(problem) => status::from_problems(&problem.clone().into()),
-        CloseReason::Refused(_) | CloseReason::Slow(_) | CloseReason::Silent(_) | CloseReason::Stopping => {
-            status::new(reason.class(), reason.to_string())
-        }
+        CloseReason::Refused(_)
+        | CloseReason::Slow(_)
+        | CloseReason::Silent(_)
+        | CloseReason::Stopping => status::new(reason.class(), reason.to_string()),
     }
 }
 

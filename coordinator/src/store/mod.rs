@@ -3,7 +3,8 @@
 //! ```text
 //! Step.events --append--> Store --load--> Coordinator::recover
 //! ```
-//! [`Store`] is what the driver needs: one durable transaction per call. [`sqlite::SqliteStore`] keeps everything in one file.
+//! [`Store`] is what the driver needs: one durable transaction per call. [`sqlite::SqliteStore`]
+//! keeps everything in one file.
 
 mod schema;
 pub mod sqlite;
@@ -26,7 +27,8 @@ pub trait Store: Send {
     /// The store cannot be read, or a row is not what was written.
     fn load(&mut self) -> Result<Vec<(i64, Event)>, StoreError>;
 
-    /// Adds events, all or none. They survive a crash of the process and of the machine once this returns.
+    /// Adds events, all or none. They survive a crash of the process and of the machine once this
+    /// returns.
     ///
     /// # Errors
     /// Nothing was added, as far as the store can tell; what it holds must be read anew.

@@ -6,14 +6,18 @@ pub(super) const APPLICATION_ID: i64 = 0x4356_4941;
 /// that an older release cannot read. What is older is brought to it when it is opened.
 pub(super) const FORMAT: i64 = 2;
 
-/// What brings the tables of format 1 to format 2, and whether it was done: some stores of format 1 have the column.
+/// What brings the tables of format 1 to format 2, and whether it was done: some stores of format 1
+/// have the column.
 pub(super) const ADD_NAMED: &str = "ALTER TABLE metrics ADD COLUMN named TEXT";
-pub(super) const HAS_NAMED: &str = "SELECT count(*) FROM pragma_table_info('metrics') WHERE name = 'named'";
+pub(super) const HAS_NAMED: &str =
+    "SELECT count(*) FROM pragma_table_info('metrics') WHERE name = 'named'";
 
-/// `store` has one row: which store this is. `events` is the truth. The others are there for people, and are written in the same transactions.
+/// `store` has one row: which store this is. `events` is the truth. The others are there for
+/// people, and are written in the same transactions.
 ///
-/// A loss that is NaN is NULL here (SQLite has no NaN); the event has it in full. `named` holds what a program measured that ran a trial by
-/// itself, as a JSON object; the other metrics are NULL then.
+/// A loss that is NaN is NULL here (SQLite has no NaN); the event has it in full. `named` holds
+/// what a program measured that ran a trial by itself, as a JSON object; the other metrics are NULL
+/// then.
 pub(super) const TABLES: &str = "
 CREATE TABLE store (
     id INTEGER NOT NULL

@@ -1,7 +1,8 @@
 //! The embedded store: SQLite in one file, owned by one process.
 //!
-//! Opening takes the file's exclusive lock and keeps it, so two coordinators can never write one history. The write-ahead log is
-//! synced at every commit (`synchronous = FULL`): what `append` returned from survives a power cut.
+//! Opening takes the file's exclusive lock and keeps it, so two coordinators can never write one
+//! history. The write-ahead log is synced at every commit (`synchronous = FULL`): what `append`
+//! returned from survives a power cut.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,18 +30,23 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the store at `path`, or creates it.
     ///
-    /// # Errors
-    /// Somebody else has it open, it is no Caviar store, it is one of a newer release, or the system refuses.
+    /// # Errors Somebody else has it open, it is no Caviar store, it is one of a newer release, or
+    /// the system refuses.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         check_place(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(|e| not_opened(path, e))?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection =
+            Connection::open_with_flags(path, flags).map_err(|e| not_opened(path, e))?;
         let mut store = Self { id: StoreId(0), connection };
         match store.prepare(path) {
             Ok(()) => Ok(store),
             Err(Unfit::Database(source)) => Err(not_opened(path, source)),
             Err(Unfit::Foreign) => Err(StoreError::Foreign(path.to_owned())),
-            Err(Unfit::Newer(found)) => Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT }),
+            Err(Unfit::Newer(found)) => {
+                Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT })
+            }
         }
     }
 
@@ -64,7 +70,8 @@ impl SqliteStore {
             }
             Some(_) => {}
         }
-        // Always a write: it takes the lock, which is then kept, and shows that the file can be written.
+        // Always a write: it takes the lock, which is then kept, and shows that the file can be
+        // written.
         transaction.pragma_update(None, "user_version", FORMAT)?;
         let id: i64 = transaction.query_row("SELECT id FROM store", [], |row| row.get(0))?;
         transaction.commit()?;
@@ -81,7 +88,8 @@ fn judge(connection: &Connection) -> Result<Option<i64>, Unfit> {
     if application == APPLICATION_ID {
         return if format > FORMAT { Err(Unfit::Newer(format)) } else { Ok(Some(format)) };
     }
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if application == 0 && format == 0 && tables == 0 { Ok(None) } else { Err(Unfit::Foreign) }
 }
 
@@ -105,13 +113,19 @@ impl Store for SqliteStore {
 
     fn load(&mut self) -> Result<Vec<(i64, Event)>, StoreError> {
         let failed = |source| StoreError::Failed { doing: "read the events", source };
-        let mut statement = self.connection.prepare("SELECT id, sweep, body FROM events ORDER BY id").map_err(failed)?;
+        let mut statement = self
+            .connection
+            .prepare("SELECT id, sweep, body FROM events ORDER BY id")
+            .map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         let mut events = Vec::new();
         while let Some(row) = rows.next().map_err(failed)? {
             let id = row.get(0).map_err(failed)?;
             let (sweep, body) = (row.get_ref(1).map_err(failed)?, row.get_ref(2).map_err(failed)?);
-            events.push((id, decode(sweep, body).map_err(|detail| StoreError::Corrupt { row: id, detail })?));
+            events.push((
+                id,
+                decode(sweep, body).map_err(|detail| StoreError::Corrupt { row: id, detail })?,
+            ));
         }
         Ok(events)
     }
@@ -121,7 +135,10 @@ impl Store for SqliteStore {
             return Ok(());
         }
         let failed = |source| StoreError::Failed { doing: "write events", source };
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
         for event in events {
             tables::write(&transaction, event)?;
         }
@@ -133,10 +150,15 @@ fn decode(sweep: ValueRef<'_>, body: ValueRef<'_>) -> Result<Event, String> {
     let text = body.as_str().map_err(|_| "the body is no text".to_owned())?;
     let event: Event = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let known = i64::try_from(event.sweep().0).ok();
-    if sweep.as_i64().ok() == known { Ok(event) } else { Err(format!("the body is about sweep {}, the row is not", event.sweep())) }
+    if sweep.as_i64().ok() == known {
+        Ok(event)
+    } else {
+        Err(format!("the body is about sweep {}, the row is not", event.sweep()))
+    }
 }
 
-/// What can be said about the place without opening the file. (Opening and closing it would drop the locks that this process has on it.)
+/// What can be said about the place without opening the file. (Opening and closing it would drop
+/// the locks that this process has on it.)
 fn check_place(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {
         return Err(StoreError::IsDirectory(path.to_owned()));
@@ -145,7 +167,11 @@ fn check_place(path: &Path) -> Result<(), StoreError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         Some(_) | None => PathBuf::from("."),
     };
-    if directory.is_dir() { Ok(()) } else { Err(StoreError::NoDirectory { path: path.to_owned(), directory }) }
+    if directory.is_dir() {
+        Ok(())
+    } else {
+        Err(StoreError::NoDirectory { path: path.to_owned(), directory })
+    }
 }
 
 fn not_opened(path: &Path, source: rusqlite::Error) -> StoreError {
@@ -153,7 +179,9 @@ fn not_opened(path: &Path, source: rusqlite::Error) -> StoreError {
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse(path),
         Some(ErrorCode::NotADatabase) => StoreError::Foreign(path),
-        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::NoAccess { path, source },
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            StoreError::NoAccess { path, source }
+        }
         _ => StoreError::Failed { doing: "open", source },
     }
 }

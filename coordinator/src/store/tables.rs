@@ -45,18 +45,29 @@ impl Tables<'_> {
             Event::SweepCancelled { sweep } => self.cancel(*sweep),
             Event::SweepDeleted { sweep, .. } => self.delete(*sweep),
             Event::TrialSampled { .. } => self.sample(event),
-            Event::LeaseGranted { sweep, trial, attempt, worker, work: Work::Train, .. } => self.begin(*sweep, *trial, *attempt, worker),
-            Event::TrialsAsked { sweep, client, granted, .. } => {
-                granted.iter().try_for_each(|granted| self.begin(*sweep, granted.trial, granted.attempt, client))
+            Event::LeaseGranted { sweep, trial, attempt, worker, work: Work::Train, .. } => {
+                self.begin(*sweep, *trial, *attempt, worker)
             }
+            Event::TrialsAsked { sweep, client, granted, .. } => granted
+                .iter()
+                .try_for_each(|granted| self.begin(*sweep, granted.trial, granted.attempt, client)),
             // A scoring shows in its result alone, and a decision in what it leads to.
-            Event::LeaseGranted { work: Work::Score, .. } | Event::TrialPassed { .. } | Event::TrialDecided { .. } => Ok(()),
+            Event::LeaseGranted { work: Work::Score, .. }
+            | Event::TrialPassed { .. }
+            | Event::TrialDecided { .. } => Ok(()),
             Event::TrialStopped { sweep, trial, rung } => self.stop(*sweep, *trial, *rung),
             Event::LeaseEnded { sweep, trial, .. } => self.requeue(*sweep, *trial),
-            Event::EpochRecorded { sweep, trial, lease, metrics } => self.measure(*sweep, *trial, *lease, metrics),
-            Event::TrialFinished { sweep, trial, outcome, seconds, .. } => self.finish(*sweep, *trial, outcome, *seconds),
+            Event::EpochRecorded { sweep, trial, lease, metrics } => {
+                self.measure(*sweep, *trial, *lease, metrics)
+            }
+            Event::TrialFinished { sweep, trial, outcome, seconds, .. } => {
+                self.finish(*sweep, *trial, outcome, *seconds)
+            }
             Event::ScoringStarted { sweep, trial } => {
-                self.run("UPDATE sweeps SET winner = ?2 WHERE id = ?1", params![id(*sweep), trial.0])?;
+                self.run(
+                    "UPDATE sweeps SET winner = ?2 WHERE id = ?1",
+                    params![id(*sweep), trial.0],
+                )?;
                 self.turn(*sweep, SweepState::Scoring)
             }
             Event::WinnerScored { sweep, score, reproduced, message, .. } => {
@@ -67,12 +78,26 @@ impl Tables<'_> {
     }
 
     fn create(&self, event: &Event) -> Result<(), StoreError> {
-        let Event::SweepCreated { sweep, request_id, spec, data, .. } = event else { return Ok(()) };
+        let Event::SweepCreated { sweep, request_id, spec, data, .. } = event else {
+            return Ok(());
+        };
         let sql = "INSERT INTO sweeps (id, name, state, request_id, metric, goal, spec, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let (metric, goal) = (spec.objective.metric.name(), spec.objective.goal.name());
         let (name, request_id) = (spec.name.as_str(), request_id.as_str());
         let (spec, data) = (serde_json::to_string(spec)?, serde_json::to_string(data)?);
-        self.run(sql, params![id(*sweep), name, SweepState::Running.name(), request_id, metric, goal, spec, data])
+        self.run(
+            sql,
+            params![
+                id(*sweep),
+                name,
+                SweepState::Running.name(),
+                request_id,
+                metric,
+                goal,
+                spec,
+                data
+            ],
+        )
     }
 
     fn turn(&self, sweep: SweepId, state: SweepState) -> Result<(), StoreError> {
@@ -80,7 +105,8 @@ impl Tables<'_> {
     }
 
     fn resume(&self, sweep: SweepId) -> Result<(), StoreError> {
-        let sql = "UPDATE sweeps SET state = CASE WHEN winner IS NULL THEN ?2 ELSE ?3 END WHERE id = ?1";
+        let sql =
+            "UPDATE sweeps SET state = CASE WHEN winner IS NULL THEN ?2 ELSE ?3 END WHERE id = ?1";
         self.run(sql, params![id(sweep), SweepState::Running.name(), SweepState::Scoring.name()])
     }
 
@@ -100,26 +126,53 @@ impl Tables<'_> {
     }
 
     fn sample(&self, event: &Event) -> Result<(), StoreError> {
-        let Event::TrialSampled { sweep, trial, assignment, reason, epochs, .. } = event else { return Ok(()) };
+        let Event::TrialSampled { sweep, trial, assignment, reason, epochs, .. } = event else {
+            return Ok(());
+        };
         let sql = "INSERT INTO trials (sweep, trial, state, assignment, reason, epochs) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let (assignment, reason) = (serde_json::to_string(assignment)?, serde_json::to_string(reason)?);
-        self.run(sql, params![id(*sweep), trial.0, TrialState::Queued.name(), assignment, reason, epochs])
+        let (assignment, reason) =
+            (serde_json::to_string(assignment)?, serde_json::to_string(reason)?);
+        self.run(
+            sql,
+            params![id(*sweep), trial.0, TrialState::Queued.name(), assignment, reason, epochs],
+        )
     }
 
     /// Another execution begins: it brings its epochs anew.
-    fn begin(&self, sweep: SweepId, trial: TrialNumber, attempt: AttemptNumber, worker: &Name) -> Result<(), StoreError> {
-        self.run("DELETE FROM metrics WHERE sweep = ?1 AND trial = ?2", params![id(sweep), trial.0])?;
+    fn begin(
+        &self,
+        sweep: SweepId,
+        trial: TrialNumber,
+        attempt: AttemptNumber,
+        worker: &Name,
+    ) -> Result<(), StoreError> {
+        self.run(
+            "DELETE FROM metrics WHERE sweep = ?1 AND trial = ?2",
+            params![id(sweep), trial.0],
+        )?;
         let sql = "UPDATE trials SET state = ?3, attempts = ?4, worker = ?5 WHERE sweep = ?1 AND trial = ?2";
-        self.run(sql, params![id(sweep), trial.0, TrialState::Running.name(), attempt.0, worker.as_str()])
+        self.run(
+            sql,
+            params![id(sweep), trial.0, TrialState::Running.name(), attempt.0, worker.as_str()],
+        )
     }
 
     /// A lease on a scoring ends too; its trial is done, and stays so.
     fn requeue(&self, sweep: SweepId, trial: TrialNumber) -> Result<(), StoreError> {
         let sql = "UPDATE trials SET state = ?3 WHERE sweep = ?1 AND trial = ?2 AND state = ?4";
-        self.run(sql, params![id(sweep), trial.0, TrialState::Queued.name(), TrialState::Running.name()])
+        self.run(
+            sql,
+            params![id(sweep), trial.0, TrialState::Queued.name(), TrialState::Running.name()],
+        )
     }
 
-    fn measure(&self, sweep: SweepId, trial: TrialNumber, lease: LeaseId, point: &Point) -> Result<(), StoreError> {
+    fn measure(
+        &self,
+        sweep: SweepId,
+        trial: TrialNumber,
+        lease: LeaseId,
+        point: &Point,
+    ) -> Result<(), StoreError> {
         match point {
             Point::Network(metrics) => self.measure_network(sweep, trial, lease, metrics),
             Point::Named(NamedMetrics { epoch, metrics }) => {
@@ -131,28 +184,58 @@ impl Tables<'_> {
         }
     }
 
-    fn measure_network(&self, sweep: SweepId, trial: TrialNumber, lease: LeaseId, metrics: &EpochMetrics) -> Result<(), StoreError> {
+    fn measure_network(
+        &self,
+        sweep: SweepId,
+        trial: TrialNumber,
+        lease: LeaseId,
+        metrics: &EpochMetrics,
+    ) -> Result<(), StoreError> {
         let sql = "INSERT OR REPLACE INTO metrics (sweep, trial, epoch, lease, train_loss, train_accuracy, validation_loss, \
                    validation_accuracy) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let EpochMetrics { epoch, train, validation } = metrics;
         let lease = int(lease.0);
-        self.run(sql, params![id(sweep), trial.0, epoch, lease, train.loss, train.accuracy, validation.loss, validation.accuracy])
+        self.run(
+            sql,
+            params![
+                id(sweep),
+                trial.0,
+                epoch,
+                lease,
+                train.loss,
+                train.accuracy,
+                validation.loss,
+                validation.accuracy
+            ],
+        )
     }
 
-    fn finish(&self, sweep: SweepId, trial: TrialNumber, outcome: &Outcome, seconds: Option<f64>) -> Result<(), StoreError> {
+    fn finish(
+        &self,
+        sweep: SweepId,
+        trial: TrialNumber,
+        outcome: &Outcome,
+        seconds: Option<f64>,
+    ) -> Result<(), StoreError> {
         let message = match outcome {
             Outcome::Failed { message } => Some(message.as_str()),
             Outcome::Completed | Outcome::Diverged => None,
         };
         if seconds.is_none() {
-            self.run("DELETE FROM metrics WHERE sweep = ?1 AND trial = ?2", params![id(sweep), trial.0])?;
+            self.run(
+                "DELETE FROM metrics WHERE sweep = ?1 AND trial = ?2",
+                params![id(sweep), trial.0],
+            )?;
         }
         self.end(sweep, trial, outcome.state(), seconds, message)
     }
 
     /// What was trained past the rung does not count.
     fn stop(&self, sweep: SweepId, trial: TrialNumber, rung: Rung) -> Result<(), StoreError> {
-        self.run("DELETE FROM metrics WHERE sweep = ?1 AND trial = ?2 AND epoch > ?3", params![id(sweep), trial.0, rung.epoch])?;
+        self.run(
+            "DELETE FROM metrics WHERE sweep = ?1 AND trial = ?2 AND epoch > ?3",
+            params![id(sweep), trial.0, rung.epoch],
+        )?;
         self.end(sweep, trial, TrialState::Stopped, None, None)
     }
 
@@ -176,7 +259,13 @@ impl Tables<'_> {
         self.run(sql, params![id(sweep), trial.0, state.name(), seconds, message])
     }
 
-    fn score(&self, sweep: SweepId, score: Option<&Score>, reproduced: bool, message: Option<&str>) -> Result<(), StoreError> {
+    fn score(
+        &self,
+        sweep: SweepId,
+        score: Option<&Score>,
+        reproduced: bool,
+        message: Option<&str>,
+    ) -> Result<(), StoreError> {
         let sql = "UPDATE sweeps SET test_loss = ?2, test_accuracy = ?3, reproduced = ?4, message = ?5 WHERE id = ?1";
         let (loss, accuracy) = (score.map(|s| s.loss), score.and_then(|s| s.accuracy));
         self.run(sql, params![id(sweep), loss, accuracy, reproduced, message])

@@ -32,7 +32,8 @@ impl Store for Gate {
 
     fn append(&mut self, events: &[Event]) -> Result<(), StoreError> {
         self.appended.send(events.len()).unwrap();
-        let failed = StoreError::Failed { doing: "write events", source: rusqlite::Error::InvalidQuery };
+        let failed =
+            StoreError::Failed { doing: "write events", source: rusqlite::Error::InvalidQuery };
         if self.verdicts.recv().unwrap_or(true) { Ok(()) } else { Err(failed) }
     }
 }
@@ -56,7 +57,11 @@ impl Store for Open {
 
 fn gated() -> (Driver, mpsc::Receiver<usize>, mpsc::Sender<bool>) {
     let ((appended, calls), (verdict, verdicts)) = (mpsc::channel(), mpsc::channel());
-    (driver::start(Config::default(), Box::new(Gate { appended, verdicts })).unwrap(), calls, verdict)
+    (
+        driver::start(Config::default(), Box::new(Gate { appended, verdicts })).unwrap(),
+        calls,
+        verdict,
+    )
 }
 
 fn create(n: u32) -> Input {
@@ -70,7 +75,10 @@ async fn a_reply_and_a_view_wait_for_the_commit() {
     let mut reply = pin!(handle.apply(create(1)));
     assert!(poll_once(reply.as_mut()).await.is_pending());
     assert!(calls.recv().unwrap() > 0, "the store has the events");
-    assert!(poll_once(reply.as_mut()).await.is_pending(), "nothing is acknowledged before the commit");
+    assert!(
+        poll_once(reply.as_mut()).await.is_pending(),
+        "nothing is acknowledged before the commit"
+    );
     let mut view = pin!(handle.read(|core| core.durable().sweeps.len()));
     assert!(poll_once(view.as_mut()).await.is_pending());
     verdict.send(true).unwrap();
@@ -106,7 +114,8 @@ async fn a_failed_commit_acknowledges_nothing_and_ends_the_driver() {
     };
     calls.recv().unwrap();
     let (first, second) = (handle.apply(create(1)), handle.apply(create(2)));
-    let said = handle.post(Input::Message { session, message: FromWorker::Hello(hello("w", 1, 1, &[])) });
+    let said =
+        handle.post(Input::Message { session, message: FromWorker::Hello(hello("w", 1, 1, &[])) });
     verdict.send(false).unwrap();
     verdict.send(false).unwrap();
     let (first, second, _) = tokio::join!(first, second, said);
@@ -120,11 +129,16 @@ async fn a_failed_commit_acknowledges_nothing_and_ends_the_driver() {
 
 #[tokio::test]
 async fn a_slow_session_is_closed_and_the_rest_goes_on() {
-    let Driver { handle, mut ended } = driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
+    let Driver { handle, mut ended } =
+        driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
     handle.apply(create(1)).await.unwrap().unwrap();
     let (session, mut outbox) = handle.open_session(3).await.unwrap().unwrap();
     // Eight grants and a welcome, for an outbox of three that nobody empties meanwhile.
-    handle.apply(Input::Message { session, message: FromWorker::Hello(hello("slow", 1, 8, &[])) }).await.unwrap().unwrap();
+    handle
+        .apply(Input::Message { session, message: FromWorker::Hello(hello("slow", 1, 8, &[])) })
+        .await
+        .unwrap()
+        .unwrap();
     handle.read(|_| ()).await.unwrap();
     assert!(matches!(outbox.recv().await, Some(Outgoing::Message(ToWorker::Welcome { .. }))));
     assert!(matches!(outbox.recv().await, Some(Outgoing::Message(ToWorker::Grant(_)))));
@@ -139,11 +153,15 @@ async fn a_slow_session_is_closed_and_the_rest_goes_on() {
 
 #[tokio::test]
 async fn sessions_end_with_the_reason_behind_what_was_said_before() {
-    let Driver { handle, .. } = driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
+    let Driver { handle, .. } =
+        driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
     let (session, mut outbox) = handle.open_session(8).await.unwrap().unwrap();
     let message = FromWorker::Hello(hello("w", 1, 1, &[]));
     handle.apply(Input::Message { session, message: message.clone() }).await.unwrap().unwrap();
-    assert_eq!(handle.apply(Input::Message { session, message }).await.unwrap(), Err(Refusal::NoHello));
+    assert_eq!(
+        handle.apply(Input::Message { session, message }).await.unwrap(),
+        Err(Refusal::NoHello)
+    );
     assert!(matches!(outbox.recv().await, Some(Outgoing::Message(ToWorker::Welcome { .. }))));
     assert_eq!(outbox.recv().await, Some(Outgoing::Close(CloseReason::Refused(Refusal::NoHello))));
     let (_, mut outbox) = handle.open_session(8).await.unwrap().unwrap();
@@ -154,14 +172,18 @@ async fn sessions_end_with_the_reason_behind_what_was_said_before() {
 
 #[tokio::test]
 async fn changes_are_told_once_they_are_stored() {
-    let Driver { handle, .. } = driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
+    let Driver { handle, .. } =
+        driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
     let mut changes = handle.changes();
     let one = handle.apply(create(1)).await.unwrap().unwrap();
     handle.apply(create(2)).await.unwrap().unwrap();
     let caviar_core::input::Reply::Sweep(one) = one else { panic!("no sweep") };
     changes.of(one).await.unwrap();
     let mut next = pin!(changes.of(one));
-    assert!(poll_once(next.as_mut()).await.is_pending(), "the other sweep's change is none of this one");
+    assert!(
+        poll_once(next.as_mut()).await.is_pending(),
+        "the other sweep's change is none of this one"
+    );
     handle.apply(Input::PauseSweep(one)).await.unwrap().unwrap();
     next.await.unwrap();
 }

@@ -31,28 +31,68 @@ pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
 pub(crate) fn sampled(sweep: u64, trial: u32) -> Event {
     let reason = Reason::of(Source::Random);
     let (sweep, trial) = (SweepId(sweep), TrialNumber(trial));
-    Event::TrialSampled { sweep, trial, assignment: Assignment::default(), reason, epochs: 2, start: 0, end: 9 }
+    Event::TrialSampled {
+        sweep,
+        trial,
+        assignment: Assignment::default(),
+        reason,
+        epochs: 2,
+        start: 0,
+        end: 9,
+    }
 }
 
 pub(crate) fn granted(sweep: u64, trial: u32, lease: u64, work: Work) -> Event {
     let (sweep, trial, lease) = (SweepId(sweep), TrialNumber(trial), LeaseId(lease));
-    Event::LeaseGranted { sweep, trial, attempt: AttemptNumber(1), lease, worker: name("w"), incarnation: Incarnation(u64::MAX), work }
+    Event::LeaseGranted {
+        sweep,
+        trial,
+        attempt: AttemptNumber(1),
+        lease,
+        worker: name("w"),
+        incarnation: Incarnation(u64::MAX),
+        work,
+    }
 }
 
 pub(crate) fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> Event {
     let (sweep, trial, lease) = (SweepId(sweep), TrialNumber(trial), LeaseId(lease));
-    Event::TrialFinished { sweep, trial, lease, outcome, seconds: Some(1.5), memory_bytes: Some(4096) }
+    Event::TrialFinished {
+        sweep,
+        trial,
+        lease,
+        outcome,
+        seconds: Some(1.5),
+        memory_bytes: Some(4096),
+    }
 }
 
 pub(crate) fn every_kind() -> Vec<Event> {
     let (sweep, trial, lease) = (SweepId(1), TrialNumber(0), LeaseId(1));
-    let recorded = |epoch, loss| Event::EpochRecorded { sweep, trial, lease, metrics: metrics(epoch, loss).into() };
+    let recorded = |epoch, loss| Event::EpochRecorded {
+        sweep,
+        trial,
+        lease,
+        metrics: metrics(epoch, loss).into(),
+    };
     let recorded_of_letters = |epoch| {
         let metrics = metrics(epoch, f64::from(epoch));
-        Event::EpochRecorded { sweep: SweepId(2), trial: TrialNumber(1), lease: LeaseId(5), metrics: metrics.into() }
+        Event::EpochRecorded {
+            sweep: SweepId(2),
+            trial: TrialNumber(1),
+            lease: LeaseId(5),
+            metrics: metrics.into(),
+        }
     };
-    let ended = |lease, cause| Event::LeaseEnded { sweep, trial: TrialNumber(1), lease: LeaseId(lease), cause, loss: None };
-    let asked = vec![Granted { trial: TrialNumber(0), attempt: AttemptNumber(1), lease: LeaseId(6) }];
+    let ended = |lease, cause| Event::LeaseEnded {
+        sweep,
+        trial: TrialNumber(1),
+        lease: LeaseId(lease),
+        cause,
+        loss: None,
+    };
+    let asked =
+        vec![Granted { trial: TrialNumber(0), attempt: AttemptNumber(1), lease: LeaseId(6) }];
     let values = [(name("train.loss"), f64::NAN), (name("f1"), 0.1 + 0.2)].into();
     let named = Point::Named(NamedMetrics { epoch: 1, metrics: values });
     vec![
@@ -69,7 +109,12 @@ pub(crate) fn every_kind() -> Vec<Event> {
         granted(1, 1, 2, Work::Train),
         ended(2, LeaseEnd::Unable { message: "no such file: \"ü\"\n".to_owned() }),
         granted(1, 1, 3, Work::Train),
-        Event::EpochRecorded { sweep, trial: TrialNumber(1), lease: LeaseId(3), metrics: metrics(1, 0.25).into() },
+        Event::EpochRecorded {
+            sweep,
+            trial: TrialNumber(1),
+            lease: LeaseId(3),
+            metrics: metrics(1, 0.25).into(),
+        },
         finished(1, 1, 3, Outcome::Completed),
         Event::TrialDecided { sweep, trial },
         Event::ScoringStarted { sweep, trial: TrialNumber(1) },
@@ -90,10 +135,29 @@ pub(crate) fn every_kind() -> Vec<Event> {
         recorded_of_letters(1),
         recorded_of_letters(2),
         recorded_of_letters(3),
-        Event::TrialPassed { sweep: SweepId(2), trial: TrialNumber(1), rung: Rung { number: 0, epoch: 1, rank: 1, of: 1 } },
-        Event::TrialStopped { sweep: SweepId(2), trial: TrialNumber(1), rung: Rung { number: 1, epoch: 2, rank: 4, of: 5 } },
-        Event::TrialsAsked { sweep: SweepId(2), request_id: name("r"), client: name("python"), lease_ms: 1_000, granted: asked },
-        Event::EpochRecorded { sweep: SweepId(2), trial: TrialNumber(0), lease: LeaseId(6), metrics: named },
+        Event::TrialPassed {
+            sweep: SweepId(2),
+            trial: TrialNumber(1),
+            rung: Rung { number: 0, epoch: 1, rank: 1, of: 1 },
+        },
+        Event::TrialStopped {
+            sweep: SweepId(2),
+            trial: TrialNumber(1),
+            rung: Rung { number: 1, epoch: 2, rank: 4, of: 5 },
+        },
+        Event::TrialsAsked {
+            sweep: SweepId(2),
+            request_id: name("r"),
+            client: name("python"),
+            lease_ms: 1_000,
+            granted: asked,
+        },
+        Event::EpochRecorded {
+            sweep: SweepId(2),
+            trial: TrialNumber(0),
+            lease: LeaseId(6),
+            metrics: named,
+        },
         Event::SweepCancelled { sweep: SweepId(2) },
         Event::SweepDeleted { sweep: SweepId(3), next_lease: LeaseId(1 << 40) },
     ]

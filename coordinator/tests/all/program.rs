@@ -40,7 +40,13 @@ fn it_says_where_it_listens_and_ends_well_when_asked() {
     let mut second = program(&store);
     let mut text = String::new();
     BufReader::new(second.0.stderr.take().unwrap()).read_line(&mut text).unwrap();
-    assert_eq!(text.trim(), format!("error: {} is in use by another coordinator; hint: ask that one with --coordinator", store.display()));
+    assert_eq!(
+        text.trim(),
+        format!(
+            "error: {} is in use by another coordinator; hint: ask that one with --coordinator",
+            store.display()
+        )
+    );
     assert_eq!(second.0.wait().unwrap().code(), Some(1));
 
     kill(Pid::from_raw(child.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();

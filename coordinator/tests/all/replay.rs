@@ -65,12 +65,17 @@ impl World {
 
     fn step(&mut self, input: Input) {
         let step = self.live.step(self.now, input).unwrap();
-        if let (Ok(Reply::Sweep(id)), Some(Event::SweepCreated { .. })) = (&step.reply, step.events.first()) {
+        if let (Ok(Reply::Sweep(id)), Some(Event::SweepCreated { .. })) =
+            (&step.reply, step.events.first())
+        {
             self.sweeps.push(*id);
         }
         for effect in step.effects {
             if let Effect::Send(session, ToWorker::Grant(grant)) = effect {
-                self.held.insert(grant.lease, Held { session, work: grant.work, epoch: 0, diverged: false });
+                self.held.insert(
+                    grant.lease,
+                    Held { session, work: grant.work, epoch: 0, diverged: false },
+                );
             }
         }
         self.kinds.extend(step.events.iter().map(kind));
@@ -83,7 +88,11 @@ impl World {
 
     /// Does something; `pick` chooses whom it is about.
     fn act(&mut self, action: u8, pick: u8) {
-        let sweep = self.sweeps.get(usize::from(pick) % self.sweeps.len().max(1)).copied().unwrap_or(SweepId(1));
+        let sweep = self
+            .sweeps
+            .get(usize::from(pick) % self.sweeps.len().max(1))
+            .copied()
+            .unwrap_or(SweepId(1));
         let worker = format!("w{}", pick % 2);
         match action {
             0 => self.create(pick),
@@ -107,7 +116,8 @@ impl World {
         let mut spec = Box::new(spec(&format!("s{}", pick % 3), 6, 2));
         spec.fixed.insert("epochs", Value::Int(EPOCHS.into()));
         spec.stopping = StoppingRule::Halving;
-        spec.search.order = if pick.is_multiple_of(2) { Order::Virtual } else { Order::AsCompleted };
+        spec.search.order =
+            if pick.is_multiple_of(2) { Order::Virtual } else { Order::AsCompleted };
         spec.objective = Objective { metric: Metric::TrainLoss, goal: Goal::Minimize };
         let request_id = name(&format!("r{pick}"));
         self.step(Input::CreateSweep { request_id, spec, data: summary() });
@@ -118,7 +128,10 @@ impl World {
         let held: Vec<u64> = self.held.keys().map(|l| l.0).filter(|l| l % 3 > 0).collect();
         self.say(
             SessionId(self.sessions),
-            FromWorker::Hello(Hello { store: Some(self.store.id()), ..hello(worker, incarnation, 2, &held) }),
+            FromWorker::Hello(Hello {
+                store: Some(self.store.id()),
+                ..hello(worker, incarnation, 2, &held)
+            }),
         );
         for held in self.held.values_mut() {
             held.session = SessionId(self.sessions);
@@ -144,21 +157,33 @@ impl World {
 
     fn finish(&mut self, pick: u8) {
         let Some(lease) = self.pick(pick) else { return };
-        let Some(Held { session, work, epoch, diverged }) = self.held.remove(&lease) else { return };
+        let Some(Held { session, work, epoch, diverged }) = self.held.remove(&lease) else {
+            return;
+        };
         let outcome = match (work, diverged) {
             (Work::Train, true) => Outcome::Diverged,
             (Work::Train, false) if epoch < EPOCHS => Outcome::Failed { message: "no".to_owned() },
             (Work::Train | Work::Score, _) => Outcome::Completed,
         };
         let test = (work == Work::Score).then_some(Score { loss: 0.1, accuracy: Some(0.9) });
-        let result = Finished { outcome, last: Some(metrics(EPOCHS, 0.1)), test, seconds: 0.5, memory_bytes: Some(4096) };
+        let result = Finished {
+            outcome,
+            last: Some(metrics(EPOCHS, 0.1)),
+            test,
+            seconds: 0.5,
+            memory_bytes: Some(4096),
+        };
         self.say(session, FromWorker::Finished { lease, result });
     }
 
     fn release(&mut self, pick: u8) {
         let Some(lease) = self.pick(pick) else { return };
         let Some(held) = self.held.remove(&lease) else { return };
-        let release = if pick.is_multiple_of(4) { Release::Drained } else { Release::Unable { message: "no data".to_owned() } };
+        let release = if pick.is_multiple_of(4) {
+            Release::Drained
+        } else {
+            Release::Unable { message: "no data".to_owned() }
+        };
         self.say(held.session, FromWorker::Released { lease, release });
     }
 
@@ -168,23 +193,37 @@ impl World {
             let mut spec = Box::new(spec("x", 6, 2));
             spec.data = DataSpec::external();
             spec.fixed = [("epochs".to_owned(), Value::Int(EPOCHS.into()))].into_iter().collect();
-            spec.objective = Objective { metric: Metric::Named(name("score")), goal: Goal::Maximize };
+            spec.objective =
+                Objective { metric: Metric::Named(name("score")), goal: Goal::Maximize };
             spec.stopping = StoppingRule::Median;
-            return self.step(Input::CreateSweep { request_id: name(&format!("x{pick}")), spec, data: DataSummary::default() });
+            return self.step(Input::CreateSweep {
+                request_id: name(&format!("x{pick}")),
+                spec,
+                data: DataSummary::default(),
+            });
         };
         let request_id = name(&format!("r{}", pick % 8));
         let ask = Ask { request_id, client: name("w0"), count: 1, lease_ms: 1_000 };
         self.step(Input::AskTrials(sweep, ask.clone()));
-        let Some(AskedTrial { trial, lease, .. }) = self.live.asked(sweep, &ask).and_then(|mut asked| asked.trials.pop()) else {
+        let Some(AskedTrial { trial, lease, .. }) =
+            self.live.asked(sweep, &ask).and_then(|mut asked| asked.trials.pop())
+        else {
             return;
         };
-        let epoch = 1 + self.live.trial(sweep, trial, false).and_then(|t| t.last).map_or(0, |last| last.epoch());
+        let epoch = 1 + self
+            .live
+            .trial(sweep, trial, false)
+            .and_then(|t| t.last)
+            .map_or(0, |last| last.epoch());
         let metrics = NamedMetrics { epoch, metrics: [(name("score"), f64::from(pick))].into() };
         if epoch <= EPOCHS && pick > 40 {
             self.step(Input::ReportTrial(sweep, Report { trial, lease, metrics }));
         } else {
             let last = (epoch <= EPOCHS).then_some(metrics);
-            self.step(Input::TellTrial(sweep, Tell { trial, lease, outcome: Outcome::Completed, last, seconds: 0.5 }));
+            self.step(Input::TellTrial(
+                sweep,
+                Tell { trial, lease, outcome: Outcome::Completed, last, seconds: 0.5 },
+            ));
         }
     }
 
@@ -201,7 +240,8 @@ impl World {
 fn replay_equals_live() {
     let kinds = RefCell::new(BTreeSet::new());
     let actions = proptest::collection::vec((0..25u8, proptest::prelude::any::<u8>()), 150..300);
-    let mut runner = TestRunner::new(Cases { cases: 40, failure_persistence: None, ..Cases::default() });
+    let mut runner =
+        TestRunner::new(Cases { cases: 40, failure_persistence: None, ..Cases::default() });
     let run = |actions: Vec<(u8, u8)>| {
         let mut world = World::new();
         world.act(0, 0);

@@ -33,7 +33,9 @@ fn text(path: &Path, sql: &str) -> String {
         rusqlite::types::Value::Text(v) => v,
         rusqlite::types::Value::Blob(_) => "blob".to_owned(),
     };
-    let line = |row: &rusqlite::Row<'_>| Ok((0..columns).map(|i| cell(row, i)).collect::<Vec<_>>().join(" "));
+    let line = |row: &rusqlite::Row<'_>| {
+        Ok((0..columns).map(|i| cell(row, i)).collect::<Vec<_>>().join(" "))
+    };
     let lines: Vec<String> = statement.query_map([], line).unwrap().map(Result::unwrap).collect();
     lines.join("\n")
 }
@@ -57,7 +59,11 @@ fn every_kind_of_event_comes_back_as_it_was() {
     let again = loaded(&mut SqliteStore::open(&path).unwrap());
     assert_eq!(format!("{again:?}"), format!("{events:?}"));
     let names: Vec<String> = events.iter().map(kind).collect();
-    assert_eq!(text(&path, "SELECT event FROM events ORDER BY id"), names.join("\n"), "the column says what the body is");
+    assert_eq!(
+        text(&path, "SELECT event FROM events ORDER BY id"),
+        names.join("\n"),
+        "the column says what the body is"
+    );
 }
 
 #[test]
@@ -73,17 +79,38 @@ fn a_store_is_the_same_one_for_as_long_as_it_exists() {
 fn the_tables_show_what_happened() {
     let (_directory, path) = place();
     written(&path, &every_kind());
-    let sweeps = text(&path, "SELECT id, name, state, winner, test_loss, test_accuracy, reproduced FROM sweeps ORDER BY id");
+    let sweeps = text(
+        &path,
+        "SELECT id, name, state, winner, test_loss, test_accuracy, reproduced FROM sweeps ORDER BY id",
+    );
     assert_eq!(sweeps, "1 digits completed 1 0.5 - 1\n2 letters cancelled - - - -");
-    let trials = text(&path, "SELECT sweep, trial, state, worker, objective, seconds FROM trials ORDER BY sweep, trial");
-    assert_eq!(trials, "1 0 diverged w 0.5 1.5\n1 1 completed w 0.5 1.5\n2 0 cancelled python - -\n2 1 stopped w 0.5 -");
-    let metrics = text(&path, "SELECT trial, epoch, lease, train_loss FROM metrics WHERE sweep = 1 ORDER BY trial, epoch");
+    let trials = text(
+        &path,
+        "SELECT sweep, trial, state, worker, objective, seconds FROM trials ORDER BY sweep, trial",
+    );
+    assert_eq!(
+        trials,
+        "1 0 diverged w 0.5 1.5\n1 1 completed w 0.5 1.5\n2 0 cancelled python - -\n2 1 stopped w 0.5 -"
+    );
+    let metrics = text(
+        &path,
+        "SELECT trial, epoch, lease, train_loss FROM metrics WHERE sweep = 1 ORDER BY trial, epoch",
+    );
     assert_eq!(metrics, "0 1 1 0.3333333333333333\n0 2 1 -\n0 3 1 inf\n1 1 3 0.25");
-    let metrics = text(&path, "SELECT trial, epoch, train_loss FROM metrics WHERE sweep = 2 AND trial = 1 ORDER BY epoch");
+    let metrics = text(
+        &path,
+        "SELECT trial, epoch, train_loss FROM metrics WHERE sweep = 2 AND trial = 1 ORDER BY epoch",
+    );
     assert_eq!(metrics, "1 1 1\n1 2 2", "a stopped trial ends at its rung");
-    let named = text(&path, "SELECT named ->> '$.\"train.loss\"', named ->> 'f1' FROM metrics WHERE sweep = 2 AND trial = 0");
+    let named = text(
+        &path,
+        "SELECT named ->> '$.\"train.loss\"', named ->> 'f1' FROM metrics WHERE sweep = 2 AND trial = 0",
+    );
     assert_eq!(named, "- 0.30000000000000004");
-    let at = text(&path, "SELECT DISTINCT at GLOB '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:*Z' FROM events");
+    let at = text(
+        &path,
+        "SELECT DISTINCT at GLOB '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:*Z' FROM events",
+    );
     assert_eq!(at, "1");
 }
 
@@ -108,7 +135,9 @@ fn events_are_appended_all_or_none() {
     let mut store = SqliteStore::open(&path).unwrap();
     store.append(&[created(1, "digits")]).unwrap();
     // The second trial 0 breaks a key, after two good events of the same group.
-    let error = store.append(&[sampled(1, 0), Event::SweepPaused { sweep: SweepId(1) }, sampled(1, 0)]).unwrap_err();
+    let error = store
+        .append(&[sampled(1, 0), Event::SweepPaused { sweep: SweepId(1) }, sampled(1, 0)])
+        .unwrap_err();
     assert!(matches!(error, StoreError::Failed { .. }), "{error}");
     assert_eq!(loaded(&mut store), [created(1, "digits")]);
     store.append(&[sampled(1, 0)]).unwrap();
@@ -120,7 +149,10 @@ fn a_store_has_one_owner() {
     let (_directory, path) = place();
     let store = SqliteStore::open(&path).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
-    let expected = format!("{} is in use by another coordinator; hint: ask that one with --coordinator", path.display());
+    let expected = format!(
+        "{} is in use by another coordinator; hint: ask that one with --coordinator",
+        path.display()
+    );
     assert_eq!(error.to_string(), expected);
     drop(store);
     SqliteStore::open(&path).unwrap();
@@ -146,7 +178,10 @@ fn a_newer_store_is_refused() {
     written(&path, &[]);
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
-    assert!(error.to_string().contains("has format 99, and this release reads up to format 2"), "{error}");
+    assert!(
+        error.to_string().contains("has format 99, and this release reads up to format 2"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -165,7 +200,10 @@ fn a_store_from_before_memory_was_counted_is_read() {
     let forget = "UPDATE events SET body = json_remove(body, '$.memory_bytes')";
     Connection::open(&path).unwrap().execute(forget, []).unwrap();
     let read = loaded(&mut SqliteStore::open(&path).unwrap());
-    let counted = read.iter().filter(|event| matches!(event, Event::TrialFinished { memory_bytes: Some(_), .. })).count();
+    let counted = read
+        .iter()
+        .filter(|event| matches!(event, Event::TrialFinished { memory_bytes: Some(_), .. }))
+        .count();
     assert_eq!((read.len(), counted), (every_kind().len(), 0));
 }
 
@@ -180,13 +218,21 @@ fn a_store_from_before_programs_measured_takes_what_they_measure() {
         }
         connection.pragma_update(None, "user_version", from).unwrap();
         drop(connection);
-        let measured = every_kind().into_iter().filter(|event| matches!(event, Event::EpochRecorded { .. }));
+        let measured =
+            every_kind().into_iter().filter(|event| matches!(event, Event::EpochRecorded { .. }));
         let measured: Vec<Event> = measured.collect();
         written(&path, &measured);
         written(&path, &[]);
-        assert_eq!(text(&path, "SELECT count(*) FROM metrics WHERE named IS NOT NULL"), "1", "{from} {drops}");
         assert_eq!(
-            (text(&path, "PRAGMA user_version").as_str(), loaded(&mut SqliteStore::open(&path).unwrap()).len()),
+            text(&path, "SELECT count(*) FROM metrics WHERE named IS NOT NULL"),
+            "1",
+            "{from} {drops}"
+        );
+        assert_eq!(
+            (
+                text(&path, "PRAGMA user_version").as_str(),
+                loaded(&mut SqliteStore::open(&path).unwrap()).len()
+            ),
             ("2", 2 + measured.len())
         );
     }
@@ -194,11 +240,22 @@ fn a_store_from_before_programs_measured_takes_what_they_measure() {
 
 #[test]
 fn a_damaged_row_is_named() {
-    let damages = ["body = '{\"event\":\"sweep_vanished\",\"sweep\":1}'", "body = substr(body, 1, 40)", "body = x'00'", "sweep = 7"];
+    let damages = [
+        "body = '{\"event\":\"sweep_vanished\",\"sweep\":1}'",
+        "body = substr(body, 1, 40)",
+        "body = x'00'",
+        "sweep = 7",
+    ];
     for damage in damages {
         let (_directory, path) = place();
-        written(&path, &[created(1, "digits"), sampled(1, 0), Event::SweepPaused { sweep: SweepId(1) }]);
-        Connection::open(&path).unwrap().execute(&format!("UPDATE events SET {damage} WHERE id = 2"), []).unwrap();
+        written(
+            &path,
+            &[created(1, "digits"), sampled(1, 0), Event::SweepPaused { sweep: SweepId(1) }],
+        );
+        Connection::open(&path)
+            .unwrap()
+            .execute(&format!("UPDATE events SET {damage} WHERE id = 2"), [])
+            .unwrap();
         let error = SqliteStore::open(&path).unwrap().load().unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { row: 2, .. }), "{damage}: {error}");
     }

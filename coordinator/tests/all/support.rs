@@ -31,7 +31,14 @@ pub(crate) fn spec(name: &str, trials: u32, parallelism: u32) -> SweepSpec {
 }
 
 pub(crate) fn summary() -> DataSummary {
-    DataSummary { train: 100, validation: 20, test: 10, features: 64, outputs: 10, digest: "00".to_owned() }
+    DataSummary {
+        train: 100,
+        validation: 20,
+        test: 10,
+        features: 64,
+        outputs: 10,
+        digest: "00".to_owned(),
+    }
 }
 
 pub(crate) fn metrics(epoch: u32, loss: f64) -> EpochMetrics {
@@ -54,7 +61,12 @@ pub(crate) fn hello(worker: &str, incarnation: u64, slots: u32, held: &[u64]) ->
 }
 
 pub(crate) fn config(store: &Path) -> ServerConfig {
-    ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), store: store.to_owned(), core: Config::default(), ticks: false }
+    ServerConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        store: store.to_owned(),
+        core: Config::default(),
+        ticks: false,
+    }
 }
 
 /// A server on a store of its own, and a client.

@@ -29,7 +29,13 @@ fn metrics(accuracy: f64) -> std::collections::BTreeMap<String, f64> {
 }
 
 fn report(of: &v1::AskedTrial, epoch: u32, accuracy: f64) -> v1::ReportTrialRequest {
-    v1::ReportTrialRequest { sweep: "svm".to_owned(), trial: of.trial, lease: of.lease, epoch, metrics: metrics(accuracy) }
+    v1::ReportTrialRequest {
+        sweep: "svm".to_owned(),
+        trial: of.trial,
+        lease: of.lease,
+        epoch,
+        metrics: metrics(accuracy),
+    }
 }
 
 fn tell(of: &v1::AskedTrial, epoch: u32, accuracy: f64) -> v1::TellTrialRequest {
@@ -58,22 +64,35 @@ async fn a_program_in_any_language_runs_a_sweep() {
     let mut trials = TrialServiceClient::new(channel.clone());
     for number in 0..3_u32 {
         let of = ask_one(&mut trials, &format!("r{number}")).await;
-        assert_eq!((of.trial, of.epochs, of.assignment.as_ref().unwrap().values.len()), (number, 9, 1));
+        assert_eq!(
+            (of.trial, of.epochs, of.assignment.as_ref().unwrap().values.len()),
+            (number, 9, 1)
+        );
         let again = ask_one(&mut trials, &format!("r{number}")).await;
         assert_eq!(of, again);
-        let verdict = trials.report_trial(report(&of, 1, 0.5)).await.unwrap().into_inner().verdict();
+        let verdict =
+            trials.report_trial(report(&of, 1, 0.5)).await.unwrap().into_inner().verdict();
         assert_eq!(verdict, v1::Verdict::Continue);
         for _ in 0..2 {
-            let told = trials.tell_trial(tell(&of, 2, 0.5 + f64::from(number) / 10.0)).await.unwrap().into_inner();
+            let told = trials
+                .tell_trial(tell(&of, 2, 0.5 + f64::from(number) / 10.0))
+                .await
+                .unwrap()
+                .into_inner();
             assert_eq!(told.state(), v1::TrialState::Completed);
         }
     }
     assert!(trials.ask_trials(ask("r3", 60_000)).await.unwrap().into_inner().over);
-    let best = sweeps.get_best(v1::GetBestRequest { sweep: "svm".to_owned() }).await.unwrap().into_inner();
+    let best =
+        sweeps.get_best(v1::GetBestRequest { sweep: "svm".to_owned() }).await.unwrap().into_inner();
     let best = best.trial.unwrap();
     assert_eq!((best.trial, best.objective, best.worker.as_deref()), (2, Some(0.7), Some("test")));
-    assert_eq!(best.curve.iter().map(|point| point.metrics.clone()).collect::<Vec<_>>(), [metrics(0.5), metrics(0.7)]);
-    let service = tonic_health::pb::HealthCheckRequest { service: "caviar.v1.TrialService".to_owned() };
+    assert_eq!(
+        best.curve.iter().map(|point| point.metrics.clone()).collect::<Vec<_>>(),
+        [metrics(0.5), metrics(0.7)]
+    );
+    let service =
+        tonic_health::pb::HealthCheckRequest { service: "caviar.v1.TrialService".to_owned() };
     let health = HealthClient::new(channel).check(service).await.unwrap().into_inner();
     assert_eq!(health.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
     server.stop().await.unwrap();
@@ -116,8 +135,15 @@ async fn a_restart_in_the_middle_changes_nothing() {
     trials.report_trial(report(&of, 1, 0.5)).await.unwrap();
     trials.tell_trial(tell(&of, 2, 0.75)).await.unwrap();
     let mut sweeps = SweepServiceClient::new(channel);
-    let trial = sweeps.get_trial(v1::GetTrialRequest { sweep: "svm".to_owned(), trial: 0 }).await.unwrap().into_inner();
-    assert_eq!((trial.state(), trial.objective, trial.curve.len()), (v1::TrialState::Completed, Some(0.75), 2));
+    let trial = sweeps
+        .get_trial(v1::GetTrialRequest { sweep: "svm".to_owned(), trial: 0 })
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        (trial.state(), trial.objective, trial.curve.len()),
+        (v1::TrialState::Completed, Some(0.75), 2)
+    );
 }
 
 #[tokio::test]
@@ -131,22 +157,49 @@ async fn wrong_words_are_told_what_is_wrong() {
         assert_eq!(error.code(), Code::InvalidArgument);
         status::problems_of(error).unwrap().iter().map(|p| p.field.clone()).collect()
     };
-    let error = trials.ask_trials(v1::AskTrialsRequest { client: "a b".to_owned(), ..ask("b", 0) }).await.unwrap_err();
+    let error = trials
+        .ask_trials(v1::AskTrialsRequest { client: "a b".to_owned(), ..ask("b", 0) })
+        .await
+        .unwrap_err();
     assert_eq!(fields(&error), ["client"]);
-    let error = trials.ask_trials(v1::AskTrialsRequest { sweep: "digits".to_owned(), ..ask("b", 0) }).await.unwrap_err();
+    let error = trials
+        .ask_trials(v1::AskTrialsRequest { sweep: "digits".to_owned(), ..ask("b", 0) })
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition, "{error}");
-    let error = trials.ask_trials(v1::AskTrialsRequest { sweep: "swm".to_owned(), ..ask("b", 0) }).await.unwrap_err();
-    assert_eq!((error.code(), error.message()), (Code::NotFound, "there is no sweep \"swm\"; hint: did you mean svm?"));
-    let error = trials.report_trial(v1::ReportTrialRequest { epoch: 0, ..report(&of, 1, 0.5) }).await.unwrap_err();
+    let error = trials
+        .ask_trials(v1::AskTrialsRequest { sweep: "swm".to_owned(), ..ask("b", 0) })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.code(), error.message()),
+        (Code::NotFound, "there is no sweep \"swm\"; hint: did you mean svm?")
+    );
+    let error = trials
+        .report_trial(v1::ReportTrialRequest { epoch: 0, ..report(&of, 1, 0.5) })
+        .await
+        .unwrap_err();
     assert_eq!(fields(&error), ["epoch"]);
     let without = [("loss".to_owned(), 1.0)].into();
-    let error = trials.report_trial(v1::ReportTrialRequest { metrics: without, ..report(&of, 1, 0.5) }).await.unwrap_err();
+    let error = trials
+        .report_trial(v1::ReportTrialRequest { metrics: without, ..report(&of, 1, 0.5) })
+        .await
+        .unwrap_err();
     assert_eq!(fields(&error), ["metrics"]);
-    let error = trials.report_trial(v1::ReportTrialRequest { trial: 9, ..report(&of, 1, 0.5) }).await.unwrap_err();
+    let error = trials
+        .report_trial(v1::ReportTrialRequest { trial: 9, ..report(&of, 1, 0.5) })
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::NotFound);
-    let error = trials.report_trial(v1::ReportTrialRequest { lease: of.lease + 99, ..report(&of, 1, 0.5) }).await.unwrap_err();
+    let error = trials
+        .report_trial(v1::ReportTrialRequest { lease: of.lease + 99, ..report(&of, 1, 0.5) })
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), stale(), "{error}");
-    let error = trials.tell_trial(v1::TellTrialRequest { outcome: 0, ..tell(&of, 1, 0.5) }).await.unwrap_err();
+    let error = trials
+        .tell_trial(v1::TellTrialRequest { outcome: 0, ..tell(&of, 1, 0.5) })
+        .await
+        .unwrap_err();
     assert_eq!(fields(&error), ["outcome"]);
 }
 

@@ -24,7 +24,11 @@ struct Line {
 impl Line {
     async fn open(channel: &Channel) -> Self {
         let (say, requests) = mpsc::channel(64);
-        let answers = WorkerServiceClient::new(channel.clone()).work(ReceiverStream::new(requests)).await.unwrap().into_inner();
+        let answers = WorkerServiceClient::new(channel.clone())
+            .work(ReceiverStream::new(requests))
+            .await
+            .unwrap()
+            .into_inner();
         Self { say, answers }
     }
 
@@ -49,15 +53,24 @@ impl Line {
 
     async fn work_on(&self, grant: &Grant) {
         let lease = grant.lease;
-        let points: Vec<_> = (1..=EPOCHS).map(|epoch| metrics(epoch, 1.0 / f64::from(grant.trial.0 + epoch))).collect();
+        let points: Vec<_> = (1..=EPOCHS)
+            .map(|epoch| metrics(epoch, 1.0 / f64::from(grant.trial.0 + epoch)))
+            .collect();
         let last = points.last().copied();
-        let test = (grant.work == Work::Score).then_some(Score { loss: 0.25, accuracy: Some(0.75) });
+        let test =
+            (grant.work == Work::Score).then_some(Score { loss: 0.25, accuracy: Some(0.75) });
         if grant.work == Work::Train {
             self.say(FromWorker::Report { lease, points }).await;
         }
         self.say(FromWorker::Finished {
             lease,
-            result: Finished { outcome: Outcome::Completed, last, test, seconds: 1.0, memory_bytes: Some(4096) },
+            result: Finished {
+                outcome: Outcome::Completed,
+                last,
+                test,
+                seconds: 1.0,
+                memory_bytes: Some(4096),
+            },
         })
         .await;
     }
@@ -65,9 +78,14 @@ impl Line {
 
 #[tokio::test]
 async fn a_sweep_runs_from_hello_to_its_test_score() {
-    let Running { mut sweeps, channel, server: _server, directory: _directory, .. } = running().await;
+    let Running { mut sweeps, channel, server: _server, directory: _directory, .. } =
+        running().await;
     sweeps.create_sweep(create("r1", &spec("digits", 4, 2))).await.unwrap();
-    let mut watching = sweeps.watch_sweep(v1::WatchSweepRequest { sweep: "digits".to_owned() }).await.unwrap().into_inner();
+    let mut watching = sweeps
+        .watch_sweep(v1::WatchSweepRequest { sweep: "digits".to_owned() })
+        .await
+        .unwrap()
+        .into_inner();
     let mut line = Line::open(&channel).await;
     line.say(FromWorker::Hello(hello("w", 1, 2, &[]))).await;
     assert!(matches!(line.hear().await, ToWorker::Welcome { lease_ttl_ms: 15_000, .. }));
@@ -90,19 +108,37 @@ async fn a_sweep_runs_from_hello_to_its_test_score() {
     }
     trained.sort_by_key(|(trial, work)| (*work == Work::Score, *trial));
     // All have the same accuracy; of equals the first wins.
-    assert_eq!(trained, [(0, Work::Train), (1, Work::Train), (2, Work::Train), (3, Work::Train), (0, Work::Score)]);
+    assert_eq!(
+        trained,
+        [(0, Work::Train), (1, Work::Train), (2, Work::Train), (3, Work::Train), (0, Work::Score)]
+    );
     let mut last = None;
     while let Some(sweep) = watching.message().await.unwrap() {
         last = Some(sweep);
     }
     let last = last.unwrap();
     assert_eq!((last.state(), last.counts.unwrap().completed), (v1::SweepState::Completed, 4));
-    let best = sweeps.get_best(v1::GetBestRequest { sweep: "digits".to_owned() }).await.unwrap().into_inner();
+    let best = sweeps
+        .get_best(v1::GetBestRequest { sweep: "digits".to_owned() })
+        .await
+        .unwrap()
+        .into_inner();
     let (trial, test) = (best.trial.unwrap(), best.test.unwrap());
-    assert_eq!((trial.trial, trial.curve.len(), test.score.unwrap().accuracy, test.reproduced), (0, 2, Some(0.75), true));
-    let filter = v1::ListTrialsRequest { sweep: "digits".to_owned(), order: 1, with_curves: true, ..v1::ListTrialsRequest::default() };
+    assert_eq!(
+        (trial.trial, trial.curve.len(), test.score.unwrap().accuracy, test.reproduced),
+        (0, 2, Some(0.75), true)
+    );
+    let filter = v1::ListTrialsRequest {
+        sweep: "digits".to_owned(),
+        order: 1,
+        with_curves: true,
+        ..v1::ListTrialsRequest::default()
+    };
     let listed = sweeps.list_trials(filter).await.unwrap().into_inner().trials;
-    assert_eq!(listed.iter().map(|t| (t.trial, t.curve.len())).collect::<Vec<_>>(), [(0, 2), (1, 2), (2, 2), (3, 2)]);
+    assert_eq!(
+        listed.iter().map(|t| (t.trial, t.curve.len())).collect::<Vec<_>>(),
+        [(0, 2), (1, 2), (2, 2), (3, 2)]
+    );
 }
 
 #[tokio::test]
@@ -130,7 +166,10 @@ async fn nonsense_gets_a_typed_error_and_costs_only_its_connection() {
     twice.say(FromWorker::Hello(hello("twice", 1, 1, &[]))).await;
     twice.say(FromWorker::Hello(hello("twice", 1, 1, &[]))).await;
     let status = twice.end().await;
-    assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "a connection begins with one Hello"));
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::InvalidArgument, "a connection begins with one Hello")
+    );
 
     let mut early = Line::open(&channel).await;
     early.say(FromWorker::Heartbeat).await;
@@ -181,13 +220,26 @@ async fn workers_are_listed_and_drained() {
     line.say(FromWorker::Hello(hello("w", 1, 3, &[]))).await;
     assert!(matches!(line.hear().await, ToWorker::Welcome { .. }));
     let workers = admin.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
-    assert_eq!((workers.len(), workers[0].slots, workers[0].connected, workers[0].draining), (1, 3, true, false));
-    let drained = admin.drain_worker(v1::DrainWorkerRequest { worker: "w".to_owned() }).await.unwrap().into_inner();
+    assert_eq!(
+        (workers.len(), workers[0].slots, workers[0].connected, workers[0].draining),
+        (1, 3, true, false)
+    );
+    let drained = admin
+        .drain_worker(v1::DrainWorkerRequest { worker: "w".to_owned() })
+        .await
+        .unwrap()
+        .into_inner();
     assert!(drained.draining);
     assert_eq!(line.hear().await, ToWorker::Drain);
-    let error = admin.drain_worker(v1::DrainWorkerRequest { worker: "nobody".to_owned() }).await.unwrap_err();
+    let error = admin
+        .drain_worker(v1::DrainWorkerRequest { worker: "nobody".to_owned() })
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::NotFound);
-    let error = admin.drain_worker(v1::DrainWorkerRequest { worker: "no good".to_owned() }).await.unwrap_err();
+    let error = admin
+        .drain_worker(v1::DrainWorkerRequest { worker: "no good".to_owned() })
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
     server.stop().await.unwrap();
     assert_eq!(line.end().await.code(), Code::Unavailable, "a stopping coordinator says so");
@@ -195,7 +247,8 @@ async fn workers_are_listed_and_drained() {
 
 #[tokio::test]
 async fn a_worker_that_hangs_up_is_disconnected_but_keeps_its_lease() {
-    let Running { mut sweeps, channel, server: _server, directory: _directory, .. } = running().await;
+    let Running { mut sweeps, channel, server: _server, directory: _directory, .. } =
+        running().await;
     sweeps.create_sweep(create("r1", &spec("digits", 1, 1))).await.unwrap();
     let mut line = Line::open(&channel).await;
     line.say(FromWorker::Hello(hello("w", 1, 1, &[]))).await;
@@ -208,9 +261,13 @@ async fn a_worker_that_hangs_up_is_disconnected_but_keeps_its_lease() {
     let workers = admin.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
     assert_eq!((workers[0].connected, workers[0].trials.len()), (false, 1));
     let mut line = Line::open(&channel).await;
-    line.say(FromWorker::Hello(Hello { store: Some(store), ..hello("w", 1, 1, &[grant.lease.0]) })).await;
+    line.say(FromWorker::Hello(Hello { store: Some(store), ..hello("w", 1, 1, &[grant.lease.0]) }))
+        .await;
     assert!(matches!(line.hear().await, ToWorker::Welcome { .. }));
     line.work_on(&grant).await;
-    assert_eq!(line.hear().await, ToWorker::Ack { lease: grant.lease, stored: Stored::Epoch(EPOCHS) });
+    assert_eq!(
+        line.hear().await,
+        ToWorker::Ack { lease: grant.lease, stored: Stored::Epoch(EPOCHS) }
+    );
     assert_eq!(line.hear().await, ToWorker::Ack { lease: grant.lease, stored: Stored::Finished });
 }

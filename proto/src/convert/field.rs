@@ -1,7 +1,8 @@
 //! Paths of fields, and the checks that many messages share.
 //!
-//! A function that reads a message reports paths inside that message; whoever reads the message around it puts its own field in front. So a path
-//! costs nothing until there is something to report.
+//! A function that reads a message reports paths inside that message; whoever reads the message
+//! around it puts its own field in front. So a path costs nothing until there is something to
+//! report.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -26,7 +27,10 @@ impl<T> Within<T> for Result<T, Problem> {
     }
 
     fn at(self, field: &str, index: usize) -> Self {
-        self.map_err(|problem| Problem { field: join(&format!("{field}[{index}]"), &problem.field), ..problem })
+        self.map_err(|problem| Problem {
+            field: join(&format!("{field}[{index}]"), &problem.field),
+            ..problem
+        })
     }
 }
 
@@ -39,23 +43,43 @@ pub(super) fn required<T>(field: &str, value: Option<T>) -> Result<T, Problem> {
     value.ok_or_else(|| Problem::new(field, "missing: it must be sent"))
 }
 
-/// The error for an enum of the wire that is unspecified, or has a number that this version does not know.
+/// The error for an enum of the wire that is unspecified, or has a number that this version does
+/// not know.
 pub(super) fn unknown_number(field: &str, number: i32) -> Problem {
-    let message = if number == 0 { "unspecified: it must be sent" } else { "unknown: is the other side newer than this one?" };
+    let message = if number == 0 {
+        "unspecified: it must be sent"
+    } else {
+        "unknown: is the other side newer than this one?"
+    };
     Problem::with_value(field, number, message)
 }
 
 /// A number in `legal`.
-pub(super) fn in_range<T: Copy + Display + PartialOrd>(field: &str, value: T, legal: RangeInclusive<T>) -> Result<T, Problem> {
+pub(super) fn in_range<T: Copy + Display + PartialOrd>(
+    field: &str,
+    value: T,
+    legal: RangeInclusive<T>,
+) -> Result<T, Problem> {
     if legal.contains(&value) {
         return Ok(value);
     }
-    Err(Problem::with_value(field, value, format!("write a number from {} to {}", legal.start(), legal.end())))
+    Err(Problem::with_value(
+        field,
+        value,
+        format!("write a number from {} to {}", legal.start(), legal.end()),
+    ))
 }
 
 /// A number from 1: 0 is what the wire says for a number that was not sent.
-pub(super) fn positive<T: Copy + Display + PartialOrd + From<u8>>(field: &str, value: T) -> Result<T, Problem> {
-    if value >= T::from(1) { Ok(value) } else { Err(Problem::with_value(field, value, "write a number from 1")) }
+pub(super) fn positive<T: Copy + Display + PartialOrd + From<u8>>(
+    field: &str,
+    value: T,
+) -> Result<T, Problem> {
+    if value >= T::from(1) {
+        Ok(value)
+    } else {
+        Err(Problem::with_value(field, value, "write a number from 1"))
+    }
 }
 
 /// A list of at most `most` elements.
@@ -66,12 +90,20 @@ pub(super) fn at_most<T>(field: &str, list: Vec<T>, most: usize) -> Result<Vec<T
 
 /// A count of at most `most`.
 pub(super) fn check_count(field: &str, count: usize, most: usize) -> Result<(), Problem> {
-    if count <= most { Ok(()) } else { Err(Problem::with_value(field, format!("{count} elements"), format!("send at most {most}"))) }
+    if count <= most {
+        Ok(())
+    } else {
+        Err(Problem::with_value(field, format!("{count} elements"), format!("send at most {most}")))
+    }
 }
 
 /// A duration in seconds.
 pub(super) fn seconds(field: &str, value: f64) -> Result<f64, Problem> {
-    if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(Problem::with_value(field, value, "write a number of seconds from 0")) }
+    if value.is_finite() && value >= 0.0 {
+        Ok(value)
+    } else {
+        Err(Problem::with_value(field, value, "write a number of seconds from 0"))
+    }
 }
 
 /// A text of bounded length.
@@ -79,7 +111,11 @@ pub(super) fn text(field: &str, value: String) -> Result<String, Problem> {
     if is_within(&value, MAX_TEXT_CHARS) {
         return Ok(value);
     }
-    Err(Problem::with_value(field, shown(&value), format!("write at most {MAX_TEXT_CHARS} characters")))
+    Err(Problem::with_value(
+        field,
+        shown(&value),
+        format!("write at most {MAX_TEXT_CHARS} characters"),
+    ))
 }
 
 /// A text of bounded length that may be absent.
@@ -87,12 +123,17 @@ pub(super) fn optional_text(field: &str, value: Option<String>) -> Result<Option
     value.map(|value| text(field, value)).transpose()
 }
 
-/// The name of a hyperparameter. Whether there is such a hyperparameter is for the checked spec to say.
+/// The name of a hyperparameter. Whether there is such a hyperparameter is for the checked spec to
+/// say.
 pub(super) fn parameter_name(field: &str, value: String) -> Result<String, Problem> {
     if !value.is_empty() && is_within(&value, MAX_NAME_CHARS) {
         return Ok(value);
     }
-    Err(Problem::with_value(field, shown(&value), format!("write the name of a hyperparameter, 1 to {MAX_NAME_CHARS} characters")))
+    Err(Problem::with_value(
+        field,
+        shown(&value),
+        format!("write the name of a hyperparameter, 1 to {MAX_NAME_CHARS} characters"),
+    ))
 }
 
 fn is_within(text: &str, most_chars: usize) -> bool {
@@ -107,7 +148,8 @@ pub(super) fn shown(text: &str) -> String {
     format!("{start:?}{dots}")
 }
 
-/// A text for people as it leaves: cut to what the other side accepts, because a long reason must not cost the connection that brings it.
+/// A text for people as it leaves: cut to what the other side accepts, because a long reason must
+/// not cost the connection that brings it.
 pub(super) fn clip(text: &str) -> String {
     if is_within(text, MAX_TEXT_CHARS) {
         return text.to_owned();

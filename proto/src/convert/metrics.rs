@@ -17,11 +17,15 @@ pub(super) fn encode_score(score: &Score) -> v1::Score {
 /// The loss may be NaN or infinite: that is how a training diverges.
 pub(super) fn decode_score(wire: v1::Score) -> Result<Score, Problem> {
     let loss = required("loss", wire.loss)?;
-    let accuracy = wire.accuracy.map(|accuracy| in_range("accuracy", accuracy, 0.0..=1.0)).transpose()?;
+    let accuracy =
+        wire.accuracy.map(|accuracy| in_range("accuracy", accuracy, 0.0..=1.0)).transpose()?;
     Ok(Score { loss, accuracy })
 }
 
-pub(super) fn decode_optional_score(field: &str, wire: Option<v1::Score>) -> Result<Option<Score>, Problem> {
+pub(super) fn decode_optional_score(
+    field: &str,
+    wire: Option<v1::Score>,
+) -> Result<Option<Score>, Problem> {
     wire.map(decode_score).transpose().within(field)
 }
 
@@ -37,12 +41,17 @@ pub(super) fn encode_epoch(metrics: &EpochMetrics) -> v1::EpochMetrics {
 pub(super) fn decode_epoch(wire: v1::EpochMetrics) -> Result<EpochMetrics, Problem> {
     Ok(EpochMetrics {
         epoch: in_range("epoch", wire.epoch, 1..=MAX_EPOCHS)?,
-        train: required("train", wire.train).and_then(|score| decode_score(score).within("train"))?,
-        validation: required("validation", wire.validation).and_then(|score| decode_score(score).within("validation"))?,
+        train: required("train", wire.train)
+            .and_then(|score| decode_score(score).within("train"))?,
+        validation: required("validation", wire.validation)
+            .and_then(|score| decode_score(score).within("validation"))?,
     })
 }
 
-pub(super) fn decode_optional_epoch(field: &str, wire: Option<v1::EpochMetrics>) -> Result<Option<EpochMetrics>, Problem> {
+pub(super) fn decode_optional_epoch(
+    field: &str,
+    wire: Option<v1::EpochMetrics>,
+) -> Result<Option<EpochMetrics>, Problem> {
     wire.map(decode_epoch).transpose().within(field)
 }
 
@@ -51,7 +60,11 @@ pub(super) fn encode_epochs(points: &[EpochMetrics]) -> Vec<v1::EpochMetrics> {
 }
 
 /// At most `most` consecutive epochs, oldest first.
-pub(super) fn decode_epochs(field: &str, wire: Vec<v1::EpochMetrics>, most: usize) -> Result<Vec<EpochMetrics>, Problem> {
+pub(super) fn decode_epochs(
+    field: &str,
+    wire: Vec<v1::EpochMetrics>,
+    most: usize,
+) -> Result<Vec<EpochMetrics>, Problem> {
     consecutive(field, wire, most, decode_epoch)
 }
 
@@ -59,7 +72,8 @@ pub(super) fn encode_point(point: &Point) -> v1::EpochMetrics {
     match point {
         Point::Network(metrics) => encode_epoch(metrics),
         Point::Named(named) => {
-            let metrics = named.metrics.iter().map(|(name, value)| (name.to_string(), *value)).collect();
+            let metrics =
+                named.metrics.iter().map(|(name, value)| (name.to_string(), *value)).collect();
             v1::EpochMetrics { epoch: named.epoch, metrics, ..v1::EpochMetrics::default() }
         }
     }
@@ -70,23 +84,38 @@ pub(super) fn encode_points(points: &[Point]) -> Vec<v1::EpochMetrics> {
 }
 
 fn decode_point(wire: v1::EpochMetrics) -> Result<Point, Problem> {
-    if wire.metrics.is_empty() { decode_epoch(wire).map(Point::Network) } else { decode_named(wire.epoch, wire.metrics).map(Point::Named) }
+    if wire.metrics.is_empty() {
+        decode_epoch(wire).map(Point::Network)
+    } else {
+        decode_named(wire.epoch, wire.metrics).map(Point::Named)
+    }
 }
 
-pub(super) fn decode_optional_point(field: &str, wire: Option<v1::EpochMetrics>) -> Result<Option<Point>, Problem> {
+pub(super) fn decode_optional_point(
+    field: &str,
+    wire: Option<v1::EpochMetrics>,
+) -> Result<Option<Point>, Problem> {
     wire.map(decode_point).transpose().within(field)
 }
 
 /// At most `most` consecutive epochs of a curve, oldest first.
-pub(super) fn decode_points(field: &str, wire: Vec<v1::EpochMetrics>, most: usize) -> Result<Vec<Point>, Problem> {
+pub(super) fn decode_points(
+    field: &str,
+    wire: Vec<v1::EpochMetrics>,
+    most: usize,
+) -> Result<Vec<Point>, Problem> {
     consecutive(field, wire, most, decode_point)
 }
 
 /// What a program measured; any value may be NaN or infinite.
-pub(super) fn decode_named(epoch: u32, metrics: BTreeMap<String, f64>) -> Result<NamedMetrics, Problem> {
+pub(super) fn decode_named(
+    epoch: u32,
+    metrics: BTreeMap<String, f64>,
+) -> Result<NamedMetrics, Problem> {
     let epoch = in_range("epoch", epoch, 1..=MAX_EPOCHS)?;
     check_count("metrics", metrics.len(), MAX_METRICS)?;
-    let metrics = metrics.into_iter().map(|(name, value)| Ok((Name::parse("metrics", &name)?, value)));
+    let metrics =
+        metrics.into_iter().map(|(name, value)| Ok((Name::parse("metrics", &name)?, value)));
     Ok(NamedMetrics { epoch, metrics: metrics.collect::<Result<_, _>>()? })
 }
 

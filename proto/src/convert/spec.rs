@@ -1,4 +1,5 @@
-//! The spec of a sweep. Problems carry the paths of the sweep file (`space.units.low`), so that they read the same wherever they are found.
+//! The spec of a sweep. Problems carry the paths of the sweep file (`space.units.low`), so that
+//! they read the same wherever they are found.
 
 use caviar_common::assignment::Value;
 use caviar_common::data::{DataSpec, Task};
@@ -7,16 +8,21 @@ use caviar_common::hyper::TABLE;
 use caviar_common::ids::Name;
 use caviar_common::limits::{MAX_LAYERS, MAX_PARAMETERS, MAX_ROUNDS};
 use caviar_common::space::{Domain, Holds, Parameter};
-use caviar_common::spec::{Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping, SearchSpec, Strategy, SweepSpec};
+use caviar_common::spec::{
+    Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping, SearchSpec,
+    Strategy, SweepSpec,
+};
 
 use super::field::{Within, at_most, check_count, elements, optional_text, parameter_name};
-use super::value::{decode_entry, decode_optional_value, decode_values, encode_map, encode_value, encode_values};
+use super::value::{
+    decode_entry, decode_optional_value, decode_values, encode_map, encode_value, encode_values,
+};
 use crate::v1;
 
 /// Reads what somebody sent, without judging it beyond its size and shape.
 ///
-/// # Errors
-/// Every field that is too large, has no value where the wire wants one, or a number that is not finite.
+/// # Errors Every field that is too large, has no value where the wire wants one, or a number that
+/// is not finite.
 pub fn decode_draft(wire: v1::SweepSpec) -> Result<Draft, Problems> {
     let mut problems = Reader::default();
     let search = wire.search.unwrap_or_default();
@@ -30,7 +36,9 @@ pub fn decode_draft(wire: v1::SweepSpec) -> Result<Draft, Problems> {
         search: DraftSearch {
             strategy: problems.keep(optional_text("search.strategy", search.strategy)),
             trials: search.trials,
-            rounds: search.rounds.and_then(|rounds| problems.keep(at_most("search.rounds", rounds.trials, MAX_ROUNDS).map(Some))),
+            rounds: search.rounds.and_then(|rounds| {
+                problems.keep(at_most("search.rounds", rounds.trials, MAX_ROUNDS).map(Some))
+            }),
             parallelism: search.parallelism,
             order: problems.keep(optional_text("search.order", search.order)),
             warm_start: problems.keep(optional_text("search.warm_start", search.warm_start)),
@@ -39,7 +47,10 @@ pub fn decode_draft(wire: v1::SweepSpec) -> Result<Draft, Problems> {
             metric: problems.keep(optional_text("objective.metric", objective.metric)),
             goal: problems.keep(optional_text("objective.goal", objective.goal)),
         },
-        stopping: DraftStopping { rule: problems.keep(optional_text("stopping.rule", wire.stopping.unwrap_or_default().rule)) },
+        stopping: DraftStopping {
+            rule: problems
+                .keep(optional_text("stopping.rule", wire.stopping.unwrap_or_default().rule)),
+        },
     };
     problems.found.into_result(draft)
 }
@@ -69,24 +80,36 @@ impl Reader {
         }
     }
 
-    fn fixed(&mut self, wire: impl IntoIterator<Item = (String, v1::Value), IntoIter: ExactSizeIterator>) -> Vec<(String, Value)> {
+    fn fixed(
+        &mut self,
+        wire: impl IntoIterator<Item = (String, v1::Value), IntoIter: ExactSizeIterator>,
+    ) -> Vec<(String, Value)> {
         let entries = wire.into_iter();
         if let Err(problem) = check_count("fixed", entries.len(), max_fixed()) {
             self.found.push(problem);
             return Vec::new();
         }
-        entries.filter_map(|(name, value)| self.keep(decode_entry(name, value).within("fixed").map(Some))).collect()
+        entries
+            .filter_map(|(name, value)| {
+                self.keep(decode_entry(name, value).within("fixed").map(Some))
+            })
+            .collect()
     }
 
     fn space(&mut self, wire: Vec<v1::Parameter>) -> Vec<DraftParameter> {
         let wire = self.keep(at_most("space", wire, MAX_PARAMETERS).map(Some)).unwrap_or_default();
-        wire.into_iter().enumerate().filter_map(|(i, parameter)| self.parameter(i, parameter)).collect()
+        wire.into_iter()
+            .enumerate()
+            .filter_map(|(i, parameter)| self.parameter(i, parameter))
+            .collect()
     }
 
     fn parameter(&mut self, index: usize, wire: v1::Parameter) -> Option<DraftParameter> {
-        let name = self.keep(parameter_name("name", wire.name).at("space.parameters", index).map(Some))?;
+        let name =
+            self.keep(parameter_name("name", wire.name).at("space.parameters", index).map(Some))?;
         let path = |key: &str| format!("space.{name}.{key}");
-        let choices = wire.choices.map(|choices| decode_values(&path("choices"), choices.values)).transpose();
+        let choices =
+            wire.choices.map(|choices| decode_values(&path("choices"), choices.values)).transpose();
         let parameter = DraftParameter {
             kind: self.keep(optional_text(&path("type"), wire.r#type)),
             scale: self.keep(optional_text(&path("scale"), wire.scale)),
@@ -114,21 +137,23 @@ fn decode_condition(wire: v1::Condition) -> Result<Vec<(String, Vec<Value>)>, Pr
 
 /// Reads and checks a spec, by the rules of the sweep file.
 ///
-/// # Errors
-/// All problems of its shape, as [`decode_draft`] finds them; where there are none, all problems of its content.
+/// # Errors All problems of its shape, as [`decode_draft`] finds them; where there are none, all
+/// problems of its content.
 pub fn decode_spec(wire: v1::SweepSpec) -> Result<SweepSpec, Problems> {
     decode_draft(wire)?.check()
 }
 
 /// A spec in full: nothing is left to a default.
 pub fn encode_spec(spec: &SweepSpec) -> v1::SweepSpec {
-    let parameters: Vec<v1::Parameter> = spec.space.parameters().iter().map(encode_parameter).collect();
+    let parameters: Vec<v1::Parameter> =
+        spec.space.parameters().iter().map(encode_parameter).collect();
     v1::SweepSpec {
         name: Some(spec.name.to_string()),
         seed: Some(spec.seed),
         data: Some(encode_data(&spec.data)),
         fixed: encode_map(&spec.fixed),
-        // An empty space is one that the data has yet to fill: on the wire as in the file, it is left out.
+        // An empty space is one that the data has yet to fill: on the wire as in the file, it is
+        // left out.
         space: (!parameters.is_empty()).then_some(v1::Space { parameters }),
         search: Some(encode_search(&spec.search)),
         objective: Some(v1::ObjectiveSpec {
@@ -152,9 +177,15 @@ fn encode_search(search: &SearchSpec) -> v1::SearchSpec {
 }
 
 fn encode_parameter(parameter: &Parameter) -> v1::Parameter {
-    let wire = v1::Parameter { name: parameter.name.clone(), points: parameter.points.map(u64::from), ..v1::Parameter::default() };
+    let wire = v1::Parameter {
+        name: parameter.name.clone(),
+        points: parameter.points.map(u64::from),
+        ..v1::Parameter::default()
+    };
     let (kind, scale, low, high) = match &parameter.domain {
-        Domain::Float { scale, low, high } => ("float", scale, Value::Float(*low), Value::Float(*high)),
+        Domain::Float { scale, low, high } => {
+            ("float", scale, Value::Float(*low), Value::Float(*high))
+        }
         Domain::Int { scale, low, high } => ("int", scale, Value::Int(*low), Value::Int(*high)),
         Domain::Choice { values } => {
             let choices = Some(v1::Values { values: encode_values(values) });
@@ -171,11 +202,15 @@ fn encode_parameter(parameter: &Parameter) -> v1::Parameter {
     }
 }
 
-/// A condition as somebody would write it: that layer N exists is said by the name `units_N`, and not a second time.
+/// A condition as somebody would write it: that layer N exists is said by the name `units_N`, and
+/// not a second time.
 fn encode_condition(parameter: &Parameter) -> Option<v1::Condition> {
     let condition = parameter.when.as_ref()?;
     match &condition.holds {
-        Holds::OneOf(values) => Some(v1::Condition { parameter: condition.parameter.clone(), values: encode_values(values) }),
+        Holds::OneOf(values) => Some(v1::Condition {
+            parameter: condition.parameter.clone(),
+            values: encode_values(values),
+        }),
         Holds::AtLeast(_) => None,
     }
 }
@@ -185,9 +220,15 @@ fn encode_condition(parameter: &Parameter) -> Option<v1::Condition> {
 /// # Errors
 /// The first problem; its path begins with `data`.
 pub fn decode_data(wire: v1::DataSpec) -> Result<DataSpec, Problem> {
-    // The rules stand with the draft. The least draft around the data lets them be asked for it alone.
+    // The rules stand with the draft. The least draft around the data lets them be asked for it
+    // alone.
     let search = v1::SearchSpec { trials: Some(1), ..v1::SearchSpec::default() };
-    let around = v1::SweepSpec { name: Some("data".to_owned()), data: Some(wire), search: Some(search), ..v1::SweepSpec::default() };
+    let around = v1::SweepSpec {
+        name: Some("data".to_owned()),
+        data: Some(wire),
+        search: Some(search),
+        ..v1::SweepSpec::default()
+    };
     decode_spec(around).map(|spec| spec.data).map_err(first)
 }
 

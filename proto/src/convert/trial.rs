@@ -20,13 +20,20 @@ pub fn decode_ask(wire: &v1::AskTrialsRequest) -> Result<Ask, Problem> {
         request_id: Name::parse("request_id", &wire.request_id)?,
         client: Name::parse("client", &wire.client)?,
         count: in_range("count", wire.count, 0..=MAX_ASKED)?.max(1),
-        lease_ms: if wire.lease_ms == 0 { DEFAULT_LEASE_MS } else { in_range("lease_ms", wire.lease_ms, MIN_LEASE_MS..=MAX_LEASE_MS)? },
+        lease_ms: if wire.lease_ms == 0 {
+            DEFAULT_LEASE_MS
+        } else {
+            in_range("lease_ms", wire.lease_ms, MIN_LEASE_MS..=MAX_LEASE_MS)?
+        },
     })
 }
 
 /// The answer, for the wire.
 pub fn encode_asked(asked: &Asked) -> v1::AskTrialsResponse {
-    v1::AskTrialsResponse { trials: asked.trials.iter().map(encode_asked_trial).collect(), over: asked.over }
+    v1::AskTrialsResponse {
+        trials: asked.trials.iter().map(encode_asked_trial).collect(),
+        over: asked.over,
+    }
 }
 
 fn encode_asked_trial(asked: &AskedTrial) -> v1::AskedTrial {
@@ -46,7 +53,11 @@ fn encode_asked_trial(asked: &AskedTrial) -> v1::AskedTrial {
 /// The first field that is wrong.
 pub fn decode_report(wire: v1::ReportTrialRequest) -> Result<Report, Problem> {
     let metrics = decode_named(wire.epoch, wire.metrics)?;
-    Ok(Report { trial: TrialNumber(wire.trial), lease: LeaseId(positive("lease", wire.lease)?), metrics })
+    Ok(Report {
+        trial: TrialNumber(wire.trial),
+        lease: LeaseId(positive("lease", wire.lease)?),
+        metrics,
+    })
 }
 
 /// What becomes of a trial, for the wire.

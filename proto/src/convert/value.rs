@@ -34,7 +34,10 @@ pub(super) fn decode_value(wire: v1::Value) -> Result<Value, Problem> {
     }
 }
 
-pub(super) fn decode_optional_value(field: &str, wire: Option<v1::Value>) -> Result<Option<Value>, Problem> {
+pub(super) fn decode_optional_value(
+    field: &str,
+    wire: Option<v1::Value>,
+) -> Result<Option<Value>, Problem> {
     wire.map(decode_value).transpose().within(field)
 }
 
@@ -51,8 +54,13 @@ pub(super) fn encode_map(assignment: &Assignment) -> BTreeMap<String, v1::Value>
     assignment.iter().map(|(name, value)| (name.to_owned(), encode_value(value))).collect()
 }
 
-/// An assignment of at most `most` parameters. An absent message is refused: nobody forgets it by mistake without harm.
-pub(super) fn decode_assignment(field: &str, wire: Option<v1::Assignment>, most: usize) -> Result<Assignment, Problem> {
+/// An assignment of at most `most` parameters. An absent message is refused: nobody forgets it by
+/// mistake without harm.
+pub(super) fn decode_assignment(
+    field: &str,
+    wire: Option<v1::Assignment>,
+    most: usize,
+) -> Result<Assignment, Problem> {
     let values = required(field, wire)?.values;
     check_count(field, values.len(), most)?;
     values.into_iter().map(|(name, value)| decode_entry(name, value).within(field)).collect()
@@ -71,13 +79,18 @@ pub(super) fn encode_box(search_box: &SearchBox) -> v1::SearchBox {
 
 fn encode_side(side: &Side) -> v1::Side {
     let (low, high, choices) = match &side.extent {
-        Extent::Range { low, high } => (Some(encode_value(low)), Some(encode_value(high)), Vec::new()),
+        Extent::Range { low, high } => {
+            (Some(encode_value(low)), Some(encode_value(high)), Vec::new())
+        }
         Extent::Choices(values) => (None, None, encode_values(values)),
     };
     v1::Side { parameter: side.parameter.clone(), low, high, choices }
 }
 
-pub(super) fn decode_optional_box(field: &str, wire: Option<v1::SearchBox>) -> Result<Option<SearchBox>, Problem> {
+pub(super) fn decode_optional_box(
+    field: &str,
+    wire: Option<v1::SearchBox>,
+) -> Result<Option<SearchBox>, Problem> {
     wire.map(decode_box).transpose().within(field)
 }
 
@@ -97,9 +110,14 @@ fn decode_side(wire: v1::Side) -> Result<Side, Problem> {
         (None, None, false) => Extent::Choices(choices),
         (Some(_), None, true) => return Err(Problem::new("high", "missing: low needs high")),
         (None, Some(_), true) => return Err(Problem::new("low", "missing: high needs low")),
-        (None, None, true) => return Err(Problem::new("low", "missing: a side has low and high, or choices")),
+        (None, None, true) => {
+            return Err(Problem::new("low", "missing: a side has low and high, or choices"));
+        }
         (Some(_), _, false) | (None, Some(_), false) => {
-            return Err(Problem::new("choices", "choices have no range: write either choices, or low and high"));
+            return Err(Problem::new(
+                "choices",
+                "choices have no range: write either choices, or low and high",
+            ));
         }
     };
     Ok(Side { parameter, extent })
@@ -118,11 +136,21 @@ pub(super) fn encode_reason(reason: &Reason) -> v1::Reason {
 pub(super) fn decode_reason(wire: v1::Reason) -> Result<Reason, Problem> {
     let Some(source) = Source::ALL.into_iter().find(|s| s.name() == wire.source) else {
         let names = Source::ALL.map(Source::name).join(", ");
-        return Err(Problem::with_value("source", shown(&wire.source), format!("write one of {names}")));
+        return Err(Problem::with_value(
+            "source",
+            shown(&wire.source),
+            format!("write one of {names}"),
+        ));
     };
     let round = wire.round.map(|round| positive("round", round)).transpose()?;
     let ranking = wire.ranking.map(decode_ranking).transpose().within("ranking")?;
-    Ok(Reason { source, round, search_box: decode_optional_box("box", wire.r#box)?, seen: wire.seen, ranking })
+    Ok(Reason {
+        source,
+        round,
+        search_box: decode_optional_box("box", wire.r#box)?,
+        seen: wire.seen,
+        ranking,
+    })
 }
 
 fn encode_ranking(ranking: &Ranking) -> v1::Ranking {

@@ -1,13 +1,22 @@
 //! The conversation between a worker and the coordinator.
 
 use caviar_common::error::Problem;
-use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber};
-use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_SLOTS};
+use caviar_common::ids::{
+    AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber,
+};
+use caviar_common::limits::{
+    MAX_EPOCHS, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_SLOTS,
+};
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
 use caviar_common::outcome::{Outcome, Work};
 
-use super::field::{Within, at_most, clip, elements, in_range, positive, required, seconds, text, unknown_number};
-use super::metrics::{decode_epochs, decode_optional_epoch, decode_optional_score, encode_epoch, encode_epochs, encode_score};
+use super::field::{
+    Within, at_most, clip, elements, in_range, positive, required, seconds, text, unknown_number,
+};
+use super::metrics::{
+    decode_epochs, decode_optional_epoch, decode_optional_score, encode_epoch, encode_epochs,
+    encode_score,
+};
 use super::spec::{decode_data, encode_data, max_fixed};
 use super::value::{decode_assignment, encode_assignment};
 use crate::v1;
@@ -15,7 +24,8 @@ use crate::v1::ack::Stored as WireStored;
 use crate::v1::coordinator_message::Kind as ToKind;
 use crate::v1::worker_message::Kind as FromKind;
 
-/// Leases that one worker can hold: those it trains, as many whose end is not acknowledged yet, and those that are parked.
+/// Leases that one worker can hold: those it trains, as many whose end is not acknowledged yet, and
+/// those that are parked.
 pub(super) fn max_held() -> usize {
     elements(MAX_SLOTS).saturating_mul(2).saturating_add(elements(MAX_PARKED))
 }
@@ -67,7 +77,11 @@ pub(super) fn decode_outcome(number: i32, message: Option<String>) -> Result<Out
     let outcome = match v1::Outcome::try_from(number) {
         Ok(v1::Outcome::Completed) => Outcome::Completed,
         Ok(v1::Outcome::Diverged) => Outcome::Diverged,
-        Ok(v1::Outcome::Failed) => return Ok(Outcome::Failed { message: text("message", required("message", message)?)? }),
+        Ok(v1::Outcome::Failed) => {
+            return Ok(Outcome::Failed {
+                message: text("message", required("message", message)?)?,
+            });
+        }
         Ok(v1::Outcome::Unspecified) | Err(_) => return Err(unknown_number("outcome", number)),
     };
     match message {
@@ -89,11 +103,15 @@ fn decode_released(wire: v1::Released) -> Result<FromWorker, Problem> {
             let message = text("message", required("message", wire.message)?)?;
             return Ok(FromWorker::Released { lease, release: Release::TooLarge { message } });
         }
-        Ok(v1::Release::Unspecified) | Err(_) => return Err(unknown_number("release", wire.release)),
+        Ok(v1::Release::Unspecified) | Err(_) => {
+            return Err(unknown_number("release", wire.release));
+        }
     };
     match wire.message {
         None => Ok(FromWorker::Released { lease, release }),
-        Some(_) => Err(Problem::new("message", "only what cannot be trained has one: leave it out")),
+        Some(_) => {
+            Err(Problem::new("message", "only what cannot be trained has one: leave it out"))
+        }
     }
 }
 
@@ -101,9 +119,15 @@ fn decode_released(wire: v1::Released) -> Result<FromWorker, Problem> {
 pub fn encode_from_worker(message: &FromWorker) -> v1::WorkerMessage {
     let kind = match message {
         FromWorker::Hello(hello) => FromKind::Hello(encode_hello(hello)),
-        FromWorker::Report { lease, points } => FromKind::Report(v1::Report { lease: lease.0, points: encode_epochs(points) }),
-        FromWorker::Finished { lease, result } => FromKind::Finished(encode_finished(*lease, result)),
-        FromWorker::Released { lease, release } => FromKind::Released(encode_released(*lease, release)),
+        FromWorker::Report { lease, points } => {
+            FromKind::Report(v1::Report { lease: lease.0, points: encode_epochs(points) })
+        }
+        FromWorker::Finished { lease, result } => {
+            FromKind::Finished(encode_finished(*lease, result))
+        }
+        FromWorker::Released { lease, release } => {
+            FromKind::Released(encode_released(*lease, release))
+        }
         FromWorker::Heartbeat => FromKind::Heartbeat(v1::Heartbeat {}),
     };
     v1::WorkerMessage { kind: Some(kind) }
@@ -156,7 +180,9 @@ fn encode_released(lease: LeaseId, release: &Release) -> v1::Released {
 pub fn decode_to_worker(wire: v1::CoordinatorMessage) -> Result<ToWorker, Problem> {
     match required("kind", wire.kind)? {
         ToKind::Welcome(welcome) => decode_welcome(&welcome).within("welcome"),
-        ToKind::Grant(grant) => decode_grant(grant).map(|grant| ToWorker::Grant(Box::new(grant))).within("grant"),
+        ToKind::Grant(grant) => {
+            decode_grant(grant).map(|grant| ToWorker::Grant(Box::new(grant))).within("grant")
+        }
         ToKind::Ack(ack) => decode_ack(&ack).within("ack"),
         ToKind::Revoke(revoke) => decode_revoke(revoke).within("revoke"),
         ToKind::Stop(stop) => decode_stop(stop).within("stop"),
@@ -202,7 +228,9 @@ fn decode_ack(wire: &v1::Ack) -> Result<ToWorker, Problem> {
     let stored = match required("stored", wire.stored)? {
         WireStored::Epoch(epoch) => Stored::Epoch(in_range("epoch", epoch, 0..=MAX_EPOCHS)?),
         WireStored::Finished(true) => Stored::Finished,
-        WireStored::Finished(false) => return Err(Problem::with_value("finished", false, "write true, or an epoch")),
+        WireStored::Finished(false) => {
+            return Err(Problem::with_value("finished", false, "write true, or an epoch"));
+        }
     };
     Ok(ToWorker::Ack { lease: LeaseId(wire.lease), stored })
 }
@@ -218,13 +246,21 @@ fn decode_stop(wire: v1::Stop) -> Result<ToWorker, Problem> {
 /// What the coordinator says, for the wire.
 pub fn encode_to_worker(message: &ToWorker) -> v1::CoordinatorMessage {
     let kind = match message {
-        ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, store } => {
-            ToKind::Welcome(v1::Welcome { heartbeat_ms: *heartbeat_ms, lease_ttl_ms: *lease_ttl_ms, store: store.0 })
-        }
+        ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, store } => ToKind::Welcome(v1::Welcome {
+            heartbeat_ms: *heartbeat_ms,
+            lease_ttl_ms: *lease_ttl_ms,
+            store: store.0,
+        }),
         ToWorker::Grant(grant) => ToKind::Grant(encode_grant(grant)),
-        ToWorker::Ack { lease, stored } => ToKind::Ack(v1::Ack { lease: lease.0, stored: Some(encode_stored(*stored)) }),
-        ToWorker::Revoke { lease, reason } => ToKind::Revoke(v1::Revoke { lease: lease.0, reason: clip(reason) }),
-        ToWorker::Stop { lease, reason } => ToKind::Stop(v1::Stop { lease: lease.0, reason: clip(reason) }),
+        ToWorker::Ack { lease, stored } => {
+            ToKind::Ack(v1::Ack { lease: lease.0, stored: Some(encode_stored(*stored)) })
+        }
+        ToWorker::Revoke { lease, reason } => {
+            ToKind::Revoke(v1::Revoke { lease: lease.0, reason: clip(reason) })
+        }
+        ToWorker::Stop { lease, reason } => {
+            ToKind::Stop(v1::Stop { lease: lease.0, reason: clip(reason) })
+        }
         ToWorker::Park { lease } => ToKind::Park(v1::Park { lease: lease.0 }),
         ToWorker::Unpark { lease } => ToKind::Unpark(v1::Unpark { lease: lease.0 }),
         ToWorker::Drain => ToKind::Drain(v1::Drain {}),

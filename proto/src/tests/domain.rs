@@ -1,16 +1,22 @@
-//! Generators of domain values: everything that a worker, the coordinator or a view may legally say.
+//! Generators of domain values: everything that a worker, the coordinator or a view may legally
+//! say.
 //!
-//! They are boxed: a generated value lies inside its generator's, and a sweep with everything in it is too much for a test's stack.
+//! They are boxed: a generated value lies inside its generator's, and a sweep with everything in it
+//! is too much for a test's stack.
 
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::data::{DataSpec, DataSummary, Task};
-use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber};
+use caviar_common::ids::{
+    AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber,
+};
 use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS};
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
 use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
 use caviar_common::outcome::{Outcome, SweepState, TrialState, Work};
 use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
-use caviar_common::view::{BoxView, Counts, MAX_BOXES, RoundView, StoppedView, SweepView, TestView, TrialView, WorkerView};
+use caviar_common::view::{
+    BoxView, Counts, MAX_BOXES, RoundView, StoppedView, SweepView, TestView, TrialView, WorkerView,
+};
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
@@ -31,23 +37,33 @@ fn finite() -> impl Strategy<Value = f64> {
 }
 
 fn value() -> BoxedStrategy<Value> {
-    prop_oneof![any::<i64>().prop_map(Value::Int), finite().prop_map(Value::Float), text().prop_map(Value::Text)].boxed()
+    prop_oneof![
+        any::<i64>().prop_map(Value::Int),
+        finite().prop_map(Value::Float),
+        text().prop_map(Value::Text)
+    ]
+    .boxed()
 }
 
 fn assignment() -> BoxedStrategy<Assignment> {
     let size = prop_oneof![9 => 0..8usize, 1 => Just(MAX_PARAMETERS)];
-    size.prop_flat_map(|n| btree_map("[a-z_0-9]{1,64}", value(), n)).prop_map(|values| values.into_iter().collect()).boxed()
+    size.prop_flat_map(|n| btree_map("[a-z_0-9]{1,64}", value(), n))
+        .prop_map(|values| values.into_iter().collect())
+        .boxed()
 }
 
 /// Any bits are a loss: infinities, both zeros, and NaNs.
 fn score() -> BoxedStrategy<Score> {
     let loss = any::<u64>().prop_map(f64::from_bits);
-    let loss = prop_oneof![6 => loss, 1 => Just(-0.0), 1 => Just(f64::NAN), 1 => Just(f64::NEG_INFINITY)];
+    let loss =
+        prop_oneof![6 => loss, 1 => Just(-0.0), 1 => Just(f64::NAN), 1 => Just(f64::NEG_INFINITY)];
     (loss, of(0.0..=1.0f64)).prop_map(|(loss, accuracy)| Score { loss, accuracy }).boxed()
 }
 
 fn epoch() -> BoxedStrategy<EpochMetrics> {
-    (1..=MAX_EPOCHS, score(), score()).prop_map(|(epoch, train, validation)| EpochMetrics { epoch, train, validation }).boxed()
+    (1..=MAX_EPOCHS, score(), score())
+        .prop_map(|(epoch, train, validation)| EpochMetrics { epoch, train, validation })
+        .boxed()
 }
 
 fn epochs() -> BoxedStrategy<Vec<EpochMetrics>> {
@@ -82,8 +98,20 @@ fn search_box() -> BoxedStrategy<SearchBox> {
 }
 
 fn reason() -> BoxedStrategy<Reason> {
-    (select(Source::ALL.as_slice()), of(1..=u32::MAX), of(search_box()), any::<u32>(), of(ranking()))
-        .prop_map(|(source, round, search_box, seen, ranking)| Reason { source, round, search_box, seen, ranking })
+    (
+        select(Source::ALL.as_slice()),
+        of(1..=u32::MAX),
+        of(search_box()),
+        any::<u32>(),
+        of(ranking()),
+    )
+        .prop_map(|(source, round, search_box, seen, ranking)| Reason {
+            source,
+            round,
+            search_box,
+            seen,
+            ranking,
+        })
         .boxed()
 }
 
@@ -93,23 +121,40 @@ fn real() -> impl Strategy<Value = f64> {
 }
 
 fn ranking() -> BoxedStrategy<Ranking> {
-    (any::<u32>(), vec(real(), 0..=MAX_PARAMETERS), [real(), real(), real(), real(), real()], 1..=u32::MAX, any::<u32>())
-        .prop_map(|(centre, length_scales, [side, score, worse, middle, better], rank, candidates)| Ranking {
-            centre,
-            side,
-            length_scales,
-            expected: Expected { worse, middle, better },
-            score,
-            rank,
-            candidates,
-        })
+    (
+        any::<u32>(),
+        vec(real(), 0..=MAX_PARAMETERS),
+        [real(), real(), real(), real(), real()],
+        1..=u32::MAX,
+        any::<u32>(),
+    )
+        .prop_map(
+            |(centre, length_scales, [side, score, worse, middle, better], rank, candidates)| {
+                Ranking {
+                    centre,
+                    side,
+                    length_scales,
+                    expected: Expected { worse, middle, better },
+                    score,
+                    rank,
+                    candidates,
+                }
+            },
+        )
         .boxed()
 }
 
 pub(super) fn data() -> BoxedStrategy<DataSpec> {
     let task = select(vec![Task::Classification, Task::Regression]);
     (text(), of(text()), of(text()), task, 0.01..0.6, 0.0..0.4)
-        .prop_map(|(source, label, labels, task, validation, test)| DataSpec { source, label, labels, task, validation, test })
+        .prop_map(|(source, label, labels, task, validation, test)| DataSpec {
+            source,
+            label,
+            labels,
+            task,
+            validation,
+            test,
+        })
         .boxed()
 }
 
@@ -127,16 +172,26 @@ pub(super) fn summary() -> BoxedStrategy<DataSummary> {
 }
 
 fn hello() -> BoxedStrategy<Hello> {
-    (any::<u32>(), name(), any::<u64>(), 1..=MAX_SLOTS, any::<[bool; 2]>(), of(any::<u64>()), vec(any::<u64>(), 0..10))
-        .prop_map(|(protocol, worker, incarnation, slots, [draining, can_park], store, held)| Hello {
-            protocol,
-            worker,
-            incarnation: Incarnation(incarnation),
-            slots,
-            draining,
-            can_park,
-            store: store.map(StoreId),
-            held: held.into_iter().map(LeaseId).collect(),
+    (
+        any::<u32>(),
+        name(),
+        any::<u64>(),
+        1..=MAX_SLOTS,
+        any::<[bool; 2]>(),
+        of(any::<u64>()),
+        vec(any::<u64>(), 0..10),
+    )
+        .prop_map(|(protocol, worker, incarnation, slots, [draining, can_park], store, held)| {
+            Hello {
+                protocol,
+                worker,
+                incarnation: Incarnation(incarnation),
+                slots,
+                draining,
+                can_park,
+                store: store.map(StoreId),
+                held: held.into_iter().map(LeaseId).collect(),
+            }
         })
         .boxed()
 }
@@ -145,7 +200,13 @@ fn finished() -> BoxedStrategy<Finished> {
     let failed = text().prop_map(|message| Outcome::Failed { message });
     let outcome = prop_oneof![Just(Outcome::Completed), Just(Outcome::Diverged), failed];
     (outcome, of(epoch()), of(score()), seconds(), of(any::<u64>()))
-        .prop_map(|(outcome, last, test, seconds, memory_bytes)| Finished { outcome, last, test, seconds, memory_bytes })
+        .prop_map(|(outcome, last, test, seconds, memory_bytes)| Finished {
+            outcome,
+            last,
+            test,
+            seconds,
+            memory_bytes,
+        })
         .boxed()
 }
 
@@ -171,19 +232,29 @@ fn grant() -> BoxedStrategy<Grant> {
     let numbers = (any::<u64>(), 1..=u64::MAX, any::<u32>(), 1..=u32::MAX, any::<u64>());
     let work = select(vec![Work::Train, Work::Score]);
     (numbers, name(), work, data(), text(), assignment(), assignment())
-        .prop_map(|((lease, sweep, trial, attempt, seed), sweep_name, work, data, digest, fixed, assignment)| Grant {
-            lease: LeaseId(lease),
-            sweep: SweepId(sweep),
-            sweep_name,
-            trial: TrialNumber(trial),
-            attempt: AttemptNumber(attempt),
-            work,
-            seed,
-            data,
-            digest,
-            fixed,
-            assignment,
-        })
+        .prop_map(
+            |(
+                (lease, sweep, trial, attempt, seed),
+                sweep_name,
+                work,
+                data,
+                digest,
+                fixed,
+                assignment,
+            )| Grant {
+                lease: LeaseId(lease),
+                sweep: SweepId(sweep),
+                sweep_name,
+                trial: TrialNumber(trial),
+                attempt: AttemptNumber(attempt),
+                work,
+                seed,
+                data,
+                digest,
+                fixed,
+                assignment,
+            },
+        )
         .boxed()
 }
 
@@ -192,7 +263,11 @@ pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
     let stored = prop_oneof![(0..=MAX_EPOCHS).prop_map(Stored::Epoch), Just(Stored::Finished)];
     let welcome = (1..=u64::MAX, 1..=u64::MAX, any::<u64>().prop_map(StoreId));
     prop_oneof![
-        welcome.prop_map(|(heartbeat_ms, lease_ttl_ms, store)| ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, store }),
+        welcome.prop_map(|(heartbeat_ms, lease_ttl_ms, store)| ToWorker::Welcome {
+            heartbeat_ms,
+            lease_ttl_ms,
+            store
+        }),
         grant().prop_map(|grant| ToWorker::Grant(Box::new(grant))),
         (lease(), stored).prop_map(|(lease, stored)| ToWorker::Ack { lease, stored }),
         (lease(), text()).prop_map(|(lease, reason)| ToWorker::Revoke { lease, reason }),
@@ -214,7 +289,9 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
     let what = (any::<u32>(), select(TrialState::ALL.as_slice()), assignment(), reason());
     let how = (any::<u32>(), of(name()), 0..=MAX_EPOCHS, of(any::<f64>()));
     let result = (
-        of(points().prop_filter_map("a curve without an epoch has no last", |points| points.last().cloned())),
+        of(points().prop_filter_map("a curve without an epoch has no last", |points| {
+            points.last().cloned()
+        })),
         points(),
         (of(seconds()), of(any::<u64>())),
         (of(text()), of(stopped())),
@@ -249,7 +326,12 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
 
 pub(super) fn test() -> BoxedStrategy<TestView> {
     (any::<u32>(), of(score()), any::<bool>(), of(text()))
-        .prop_map(|(trial, score, reproduced, message)| TestView { trial: TrialNumber(trial), score, reproduced, message })
+        .prop_map(|(trial, score, reproduced, message)| TestView {
+            trial: TrialNumber(trial),
+            score,
+            reproduced,
+            message,
+        })
         .boxed()
 }
 
@@ -265,33 +347,53 @@ fn counts() -> BoxedStrategy<Counts> {
 
 fn round() -> BoxedStrategy<RoundView> {
     (1..=u32::MAX, 0..=MAX_TRIALS, 0..=MAX_TRIALS, of(search_box()), of(any::<f64>()))
-        .prop_map(|(round, trials, done, search_box, best)| RoundView { round, trials, done, search_box, best })
+        .prop_map(|(round, trials, done, search_box, best)| RoundView {
+            round,
+            trials,
+            done,
+            search_box,
+            best,
+        })
         .boxed()
 }
 
 fn box_of_trial() -> BoxedStrategy<BoxView> {
-    (any::<u32>(), search_box()).prop_map(|(trial, search_box)| BoxView { trial: TrialNumber(trial), search_box }).boxed()
+    (any::<u32>(), search_box())
+        .prop_map(|(trial, search_box)| BoxView { trial: TrialNumber(trial), search_box })
+        .boxed()
 }
 
 pub(super) fn sweep() -> BoxedStrategy<SweepView> {
     let what = (1..=u64::MAX, name(), select(SweepState::ALL.as_slice()), spec(), summary());
-    let how =
-        (counts(), vec(round(), 0..4), vec(box_of_trial(), 0..=MAX_BOXES), of(trial()), of(test()), of(any::<u32>()), vec(text(), 0..4));
+    let how = (
+        counts(),
+        vec(round(), 0..4),
+        vec(box_of_trial(), 0..=MAX_BOXES),
+        of(trial()),
+        of(test()),
+        of(any::<u32>()),
+        vec(text(), 0..4),
+    );
     (what, how)
-        .prop_map(|((id, name, state, spec, data), (counts, rounds, boxes, best, test, waits_for, notes))| SweepView {
-            id: SweepId(id),
-            name,
-            state,
-            spec,
-            data,
-            counts,
-            rounds,
-            best,
-            test,
-            boxes,
-            waits_for: waits_for.map(TrialNumber),
-            notes,
-        })
+        .prop_map(
+            |(
+                (id, name, state, spec, data),
+                (counts, rounds, boxes, best, test, waits_for, notes),
+            )| SweepView {
+                id: SweepId(id),
+                name,
+                state,
+                spec,
+                data,
+                counts,
+                rounds,
+                best,
+                test,
+                boxes,
+                waits_for: waits_for.map(TrialNumber),
+                notes,
+            },
+        )
         .boxed()
 }
 

@@ -12,7 +12,8 @@ use super::{domain, limits, specs};
 use crate::convert::{spec, view, worker};
 use crate::v1;
 
-/// What became of the bytes that were tried: a test that never gets past the first check would prove nothing.
+/// What became of the bytes that were tried: a test that never gets past the first check would
+/// prove nothing.
 #[derive(Debug, Default)]
 struct Seen {
     garbled: u32,
@@ -21,31 +22,42 @@ struct Seen {
 }
 
 /// Bytes of a legal message, some of them changed, and the end perhaps missing; or any bytes.
-fn damaged<M: Message + 'static>(legal: impl Strategy<Value = M> + 'static) -> impl Strategy<Value = Vec<u8>> {
+fn damaged<M: Message + 'static>(
+    legal: impl Strategy<Value = M> + 'static,
+) -> impl Strategy<Value = Vec<u8>> {
     // Bytes that make lengths, tags and numbers extreme, beside any.
     let byte = prop_oneof![any::<u8>(), select(vec![0, 1, 0x7f, 0xf0, 0xff])];
     let changes = vec((any::<Index>(), byte), 0..4);
-    let changed = (legal, changes, prop_oneof![5 => 0..1usize, 1 => 0..40usize]).prop_map(|(message, changes, missing)| {
-        let mut bytes = message.encode_to_vec();
-        bytes.truncate(bytes.len().saturating_sub(missing));
-        for (at, byte) in changes {
-            let len = bytes.len();
-            if len > 0 {
-                bytes[at.index(len)] = byte;
+    let changed = (legal, changes, prop_oneof![5 => 0..1usize, 1 => 0..40usize]).prop_map(
+        |(message, changes, missing)| {
+            let mut bytes = message.encode_to_vec();
+            bytes.truncate(bytes.len().saturating_sub(missing));
+            for (at, byte) in changes {
+                let len = bytes.len();
+                if len > 0 {
+                    bytes[at.index(len)] = byte;
+                }
             }
-        }
-        bytes
-    });
+            bytes
+        },
+    );
     prop_oneof![8 => changed, 1 => vec(any::<u8>(), 0..200)].boxed()
 }
 
-/// Converts damaged bytes of one kind of message. Always the same bytes, so that the counts are a fact and not a matter of luck.
-fn attack<M, T, E>(legal: impl Strategy<Value = M> + 'static, convert: impl Fn(M) -> Result<T, E>, using: impl Fn(T))
-where
+/// Converts damaged bytes of one kind of message. Always the same bytes, so that the counts are a
+/// fact and not a matter of luck.
+fn attack<M, T, E>(
+    legal: impl Strategy<Value = M> + 'static,
+    convert: impl Fn(M) -> Result<T, E>,
+    using: impl Fn(T),
+) where
     M: Message + Default + 'static,
     E: Debug,
 {
-    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let mut runner = TestRunner::new_with_rng(
+        Config::default(),
+        TestRng::deterministic_rng(RngAlgorithm::ChaCha),
+    );
     let bytes = damaged(legal);
     let mut seen = Seen::default();
     for _ in 0..2_000 {
@@ -84,9 +96,15 @@ fn damaged_specs() {
 
 #[test]
 fn damaged_views() {
-    attack(domain::trial().prop_map(|v| view::encode_trial(&v)), view::decode_trial, |v| drop(view::encode_trial(&v)));
-    attack(domain::test().prop_map(|v| view::encode_test(&v)), view::decode_test, |v| drop(view::encode_test(&v)));
-    attack(domain::worker().prop_map(|v| view::encode_worker(&v)), view::decode_worker, |v| drop(view::encode_worker(&v)));
+    attack(domain::trial().prop_map(|v| view::encode_trial(&v)), view::decode_trial, |v| {
+        drop(view::encode_trial(&v))
+    });
+    attack(domain::test().prop_map(|v| view::encode_test(&v)), view::decode_test, |v| {
+        drop(view::encode_test(&v))
+    });
+    attack(domain::worker().prop_map(|v| view::encode_worker(&v)), view::decode_worker, |v| {
+        drop(view::encode_worker(&v))
+    });
     attack(domain::sweep().prop_map(|v| view::encode_sweep(&v)), view::decode_sweep, |v| {
         // Adds the counts: it overflows where they are not bounded.
         v.counts.done();
@@ -97,7 +115,15 @@ fn damaged_views() {
 #[test]
 fn huge_counts_are_refused_before_they_are_added() {
     let most = u32::MAX;
-    let counts = v1::Counts { queued: 0, running: 0, completed: most, stopped: most, diverged: most, failed: most, cancelled: most };
+    let counts = v1::Counts {
+        queued: 0,
+        running: 0,
+        completed: most,
+        stopped: most,
+        diverged: most,
+        failed: most,
+        cancelled: most,
+    };
     let mut wire = limits::sweep();
     wire.counts = Some(counts);
     assert_eq!(view::decode_sweep(wire).unwrap_err().field, "counts.completed");

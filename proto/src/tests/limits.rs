@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use caviar_common::error::Problem;
 use caviar_common::limits::{
-    DEFAULT_LEASE_MS, MAX_ASKED, MAX_CHOICES, MAX_EPOCHS, MAX_LEASE_MS, MAX_METRICS, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT,
-    MAX_ROUNDS, MAX_SLOTS, MAX_TEXT_CHARS, MAX_TRIALS, MAX_WORKERS, MIN_LEASE_MS,
+    DEFAULT_LEASE_MS, MAX_ASKED, MAX_CHOICES, MAX_EPOCHS, MAX_LEASE_MS, MAX_METRICS,
+    MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_ROUNDS, MAX_SLOTS, MAX_TEXT_CHARS,
+    MAX_TRIALS, MAX_WORKERS, MIN_LEASE_MS,
 };
 use caviar_common::message::FromWorker;
 
@@ -40,7 +41,12 @@ fn score() -> v1::Score {
 }
 
 fn point(epoch: u32) -> v1::EpochMetrics {
-    v1::EpochMetrics { epoch, train: Some(score()), validation: Some(score()), ..v1::EpochMetrics::default() }
+    v1::EpochMetrics {
+        epoch,
+        train: Some(score()),
+        validation: Some(score()),
+        ..v1::EpochMetrics::default()
+    }
 }
 
 fn hello() -> v1::Hello {
@@ -62,7 +68,15 @@ fn report(points: Vec<v1::EpochMetrics>) -> From {
 
 fn finished() -> v1::Finished {
     let outcome = v1::Outcome::Completed.into();
-    v1::Finished { lease: 1, outcome, message: None, last: Some(point(1)), test: None, seconds: 1.0, memory_bytes: None }
+    v1::Finished {
+        lease: 1,
+        outcome,
+        message: None,
+        last: Some(point(1)),
+        test: None,
+        seconds: 1.0,
+        memory_bytes: None,
+    }
 }
 
 fn data() -> v1::DataSpec {
@@ -105,7 +119,12 @@ pub(super) fn sweep() -> v1::Sweep {
 
 fn sweep_spec() -> v1::SweepSpec {
     let search = v1::SearchSpec { trials: Some(10), ..v1::SearchSpec::default() };
-    v1::SweepSpec { name: Some("s".to_owned()), data: Some(data()), search: Some(search), ..v1::SweepSpec::default() }
+    v1::SweepSpec {
+        name: Some("s".to_owned()),
+        data: Some(data()),
+        search: Some(search),
+        ..v1::SweepSpec::default()
+    }
 }
 
 fn from_worker(kind: From) -> Result<FromWorker, Problem> {
@@ -113,7 +132,11 @@ fn from_worker(kind: From) -> Result<FromWorker, Problem> {
 }
 
 /// The field that is refused after `change` to a legal message.
-fn refused<M, T: std::fmt::Debug>(legal: M, change: impl FnOnce(&mut M), decode: impl FnOnce(M) -> Result<T, Problem>) -> String {
+fn refused<M, T: std::fmt::Debug>(
+    legal: M,
+    change: impl FnOnce(&mut M),
+    decode: impl FnOnce(M) -> Result<T, Problem>,
+) -> String {
     let mut message = legal;
     change(&mut message);
     decode(message).unwrap_err().field
@@ -132,7 +155,9 @@ fn bad_point(change: impl FnOnce(&mut v1::EpochMetrics)) -> String {
 }
 
 fn bad_grant(change: impl FnOnce(&mut v1::Grant)) -> String {
-    refused(grant(), change, |grant| worker::decode_to_worker(v1::CoordinatorMessage { kind: Some(To::Grant(grant)) }))
+    refused(grant(), change, |grant| {
+        worker::decode_to_worker(v1::CoordinatorMessage { kind: Some(To::Grant(grant)) })
+    })
 }
 
 fn bad_trial(change: impl FnOnce(&mut v1::Trial)) -> String {
@@ -148,7 +173,9 @@ fn the_messages_that_are_changed_here_are_legal() {
     assert!(from_worker(From::Hello(hello())).is_ok());
     assert!(from_worker(From::Finished(finished())).is_ok());
     assert!(from_worker(report(vec![point(1), point(2)])).is_ok());
-    assert!(worker::decode_to_worker(v1::CoordinatorMessage { kind: Some(To::Grant(grant())) }).is_ok());
+    assert!(
+        worker::decode_to_worker(v1::CoordinatorMessage { kind: Some(To::Grant(grant())) }).is_ok()
+    );
     assert!(view::decode_trial(trial()).is_ok());
     assert!(view::decode_sweep(sweep()).is_ok());
     assert!(spec::decode_spec(sweep_spec()).is_ok());
@@ -161,21 +188,36 @@ fn hellos() {
     assert_eq!(bad_hello(|h| h.slots = 0), "hello.slots");
     assert_eq!(bad_hello(|h| h.slots = MAX_SLOTS + 1), "hello.slots");
     assert_eq!(bad_hello(|h| h.held = vec![1; held() + 1]), "hello.held");
-    assert!(from_worker(From::Hello(v1::Hello { slots: MAX_SLOTS, held: vec![1; held()], ..hello() })).is_ok());
+    assert!(
+        from_worker(From::Hello(v1::Hello { slots: MAX_SLOTS, held: vec![1; held()], ..hello() }))
+            .is_ok()
+    );
 }
 
 #[test]
 fn reports() {
-    assert_eq!(bad_point(|p| p.validation.as_mut().unwrap().loss = None), "report.points[1].validation.loss");
-    assert_eq!(bad_point(|p| p.train.as_mut().unwrap().accuracy = Some(1.01)), "report.points[1].train.accuracy");
-    assert_eq!(bad_point(|p| p.train.as_mut().unwrap().accuracy = Some(f64::NAN)), "report.points[1].train.accuracy");
+    assert_eq!(
+        bad_point(|p| p.validation.as_mut().unwrap().loss = None),
+        "report.points[1].validation.loss"
+    );
+    assert_eq!(
+        bad_point(|p| p.train.as_mut().unwrap().accuracy = Some(1.01)),
+        "report.points[1].train.accuracy"
+    );
+    assert_eq!(
+        bad_point(|p| p.train.as_mut().unwrap().accuracy = Some(f64::NAN)),
+        "report.points[1].train.accuracy"
+    );
     assert_eq!(bad_point(|p| p.train = None), "report.points[1].train");
     for epoch in [0, 1, 3, MAX_EPOCHS + 1] {
         assert_eq!(bad_point(|p| p.epoch = epoch), "report.points[1].epoch", "{epoch}");
     }
     let most = u32::try_from(MAX_POINTS_PER_REPORT).unwrap();
     assert!(from_worker(report((1..=most).map(point).collect())).is_ok());
-    assert_eq!(from_worker(report((1..=most + 1).map(point).collect())).unwrap_err().field, "report.points");
+    assert_eq!(
+        from_worker(report((1..=most + 1).map(point).collect())).unwrap_err().field,
+        "report.points"
+    );
 }
 
 #[test]
@@ -188,17 +230,28 @@ fn ends_of_attempts() {
         assert_eq!(bad_finished(|f| f.seconds = seconds), "finished.seconds", "{seconds}");
     }
     assert_eq!(bad_finished(|f| f.last = Some(point(0))), "finished.last.epoch");
-    assert_eq!(bad_finished(|f| f.test = Some(v1::Score { accuracy: Some(-0.1), ..score() })), "finished.test.accuracy");
-    let failed = |message: String| v1::Finished { outcome: v1::Outcome::Failed.into(), message: Some(message), ..finished() };
+    assert_eq!(
+        bad_finished(|f| f.test = Some(v1::Score { accuracy: Some(-0.1), ..score() })),
+        "finished.test.accuracy"
+    );
+    let failed = |message: String| v1::Finished {
+        outcome: v1::Outcome::Failed.into(),
+        message: Some(message),
+        ..finished()
+    };
     assert_eq!(from_worker(From::Finished(failed(long()))).unwrap_err().field, "finished.message");
-    let unable = v1::Released { lease: 1, release: v1::Release::Unable.into(), message: Some(long()) };
+    let unable =
+        v1::Released { lease: 1, release: v1::Release::Unable.into(), message: Some(long()) };
     assert_eq!(from_worker(From::Released(unable)).unwrap_err().field, "released.message");
 }
 
 #[test]
 fn messages_of_no_kind() {
     assert_eq!(worker::decode_from_worker(v1::WorkerMessage::default()).unwrap_err().field, "kind");
-    assert_eq!(worker::decode_to_worker(v1::CoordinatorMessage::default()).unwrap_err().field, "kind");
+    assert_eq!(
+        worker::decode_to_worker(v1::CoordinatorMessage::default()).unwrap_err().field,
+        "kind"
+    );
 }
 
 #[test]
@@ -210,12 +263,18 @@ fn grants() {
     assert_eq!(bad_grant(|g| g.work = 3), "grant.work");
     assert_eq!(bad_grant(|g| g.data = None), "grant.data");
     assert_eq!(bad_grant(|g| g.data.as_mut().unwrap().source = None), "grant.data.source");
-    assert_eq!(bad_grant(|g| g.data.as_mut().unwrap().validation = Some(1.0)), "grant.data.validation");
+    assert_eq!(
+        bad_grant(|g| g.data.as_mut().unwrap().validation = Some(1.0)),
+        "grant.data.validation"
+    );
     assert_eq!(bad_grant(|g| g.digest = long()), "grant.digest");
     assert_eq!(bad_grant(|g| g.fixed = None), "grant.fixed");
     assert_eq!(bad_grant(|g| g.fixed = assignment(numbered(100))), "grant.fixed");
     assert_eq!(bad_grant(|g| g.assignment = None), "grant.assignment");
-    assert_eq!(bad_grant(|g| g.assignment = assignment(numbered(MAX_PARAMETERS + 1))), "grant.assignment");
+    assert_eq!(
+        bad_grant(|g| g.assignment = assignment(numbered(MAX_PARAMETERS + 1))),
+        "grant.assignment"
+    );
 }
 
 #[test]
@@ -234,12 +293,26 @@ fn values() {
 
 #[test]
 fn the_rest_of_what_the_coordinator_says() {
-    let to = |kind| worker::decode_to_worker(v1::CoordinatorMessage { kind: Some(kind) }).unwrap_err().field;
-    assert_eq!(to(To::Welcome(v1::Welcome { heartbeat_ms: 0, lease_ttl_ms: 1, store: 1 })), "welcome.heartbeat_ms");
-    assert_eq!(to(To::Welcome(v1::Welcome { heartbeat_ms: 1, lease_ttl_ms: 0, store: 1 })), "welcome.lease_ttl_ms");
+    let to = |kind| {
+        worker::decode_to_worker(v1::CoordinatorMessage { kind: Some(kind) }).unwrap_err().field
+    };
+    assert_eq!(
+        to(To::Welcome(v1::Welcome { heartbeat_ms: 0, lease_ttl_ms: 1, store: 1 })),
+        "welcome.heartbeat_ms"
+    );
+    assert_eq!(
+        to(To::Welcome(v1::Welcome { heartbeat_ms: 1, lease_ttl_ms: 0, store: 1 })),
+        "welcome.lease_ttl_ms"
+    );
     assert_eq!(to(To::Ack(v1::Ack { lease: 1, stored: None })), "ack.stored");
-    assert_eq!(to(To::Ack(v1::Ack { lease: 1, stored: Some(v1::ack::Stored::Finished(false)) })), "ack.finished");
-    assert_eq!(to(To::Ack(v1::Ack { lease: 1, stored: Some(v1::ack::Stored::Epoch(MAX_EPOCHS + 1)) })), "ack.epoch");
+    assert_eq!(
+        to(To::Ack(v1::Ack { lease: 1, stored: Some(v1::ack::Stored::Finished(false)) })),
+        "ack.finished"
+    );
+    assert_eq!(
+        to(To::Ack(v1::Ack { lease: 1, stored: Some(v1::ack::Stored::Epoch(MAX_EPOCHS + 1)) })),
+        "ack.epoch"
+    );
     assert_eq!(to(To::Revoke(v1::Revoke { lease: 1, reason: long() })), "revoke.reason");
 }
 
@@ -248,7 +321,10 @@ fn trials() {
     assert_eq!(bad_trial(|t| t.state = 0), "state");
     assert_eq!(bad_trial(|t| t.state = 99), "state");
     assert_eq!(bad_trial(|t| t.reason = None), "reason");
-    assert_eq!(bad_trial(|t| t.reason.as_mut().unwrap().source = "guess".to_owned()), "reason.source");
+    assert_eq!(
+        bad_trial(|t| t.reason.as_mut().unwrap().source = "guess".to_owned()),
+        "reason.source"
+    );
     assert_eq!(bad_trial(|t| t.reason.as_mut().unwrap().round = Some(0)), "reason.round");
     assert_eq!(bad_trial(|t| t.worker = Some("a b".to_owned())), "worker");
     assert_eq!(bad_trial(|t| t.epochs = MAX_EPOCHS + 1), "epochs");
@@ -261,19 +337,35 @@ fn trials() {
 fn boxes() {
     let bad = |change: fn(&mut v1::Side)| {
         let low = Some(value(Kind::Int(1)));
-        let mut side = v1::Side { parameter: "units".to_owned(), low, high: Some(value(Kind::Int(2))), choices: Vec::new() };
+        let mut side = v1::Side {
+            parameter: "units".to_owned(),
+            low,
+            high: Some(value(Kind::Int(2))),
+            choices: Vec::new(),
+        };
         change(&mut side);
-        bad_trial(move |t| t.reason.as_mut().unwrap().r#box = Some(v1::SearchBox { sides: vec![side] }))
+        bad_trial(move |t| {
+            t.reason.as_mut().unwrap().r#box = Some(v1::SearchBox { sides: vec![side] })
+        })
     };
     assert_eq!(bad(|s| s.parameter.clear()), "reason.box.sides[0].parameter");
     assert_eq!(bad(|s| s.low = None), "reason.box.sides[0].low");
     assert_eq!(bad(|s| s.high = None), "reason.box.sides[0].high");
     assert_eq!(bad(|s| (s.low, s.high) = (None, None)), "reason.box.sides[0].low");
     assert_eq!(bad(|s| s.choices = vec![value(Kind::Int(1))]), "reason.box.sides[0].choices");
-    assert_eq!(bad(|s| s.choices = vec![value(Kind::Int(1)); MAX_CHOICES + 1]), "reason.box.sides[0].choices");
-    assert_eq!(bad(|s| s.choices = vec![v1::Value { kind: None }]), "reason.box.sides[0].choices[0]");
+    assert_eq!(
+        bad(|s| s.choices = vec![value(Kind::Int(1)); MAX_CHOICES + 1]),
+        "reason.box.sides[0].choices"
+    );
+    assert_eq!(
+        bad(|s| s.choices = vec![v1::Value { kind: None }]),
+        "reason.box.sides[0].choices[0]"
+    );
     let sides = vec![v1::Side::default(); MAX_PARAMETERS + 1];
-    assert_eq!(bad_trial(|t| t.reason.as_mut().unwrap().r#box = Some(v1::SearchBox { sides })), "reason.box.sides");
+    assert_eq!(
+        bad_trial(|t| t.reason.as_mut().unwrap().r#box = Some(v1::SearchBox { sides })),
+        "reason.box.sides"
+    );
 }
 
 #[test]
@@ -286,13 +378,26 @@ fn sweeps() {
     assert_eq!(bad_sweep(|s| s.data = None), "data");
     assert_eq!(bad_sweep(|s| s.data.as_mut().unwrap().digest = long()), "data.digest");
     assert_eq!(bad_sweep(|s| s.counts = None), "counts");
-    assert_eq!(bad_sweep(|s| s.counts.as_mut().unwrap().running = MAX_TRIALS + 1), "counts.running");
-    assert_eq!(bad_sweep(|s| s.rounds = vec![v1::Round { round: 1, ..v1::Round::default() }; MAX_ROUNDS + 1]), "rounds");
+    assert_eq!(
+        bad_sweep(|s| s.counts.as_mut().unwrap().running = MAX_TRIALS + 1),
+        "counts.running"
+    );
+    assert_eq!(
+        bad_sweep(
+            |s| s.rounds = vec![v1::Round { round: 1, ..v1::Round::default() }; MAX_ROUNDS + 1]
+        ),
+        "rounds"
+    );
     assert_eq!(bad_sweep(|s| s.rounds = vec![v1::Round::default()]), "rounds[0].round");
     assert_eq!(bad_sweep(|s| s.notes = vec![String::new(); MAX_WORKERS + 1]), "notes");
     assert_eq!(bad_sweep(|s| s.notes = vec![String::new(), long()]), "notes[1]");
     assert_eq!(bad_sweep(|s| s.best = Some(v1::Trial { state: 0, ..trial() })), "best.state");
-    assert_eq!(bad_sweep(|s| s.test = Some(v1::TestScore { message: Some(long()), ..v1::TestScore::default() })), "test.message");
+    assert_eq!(
+        bad_sweep(
+            |s| s.test = Some(v1::TestScore { message: Some(long()), ..v1::TestScore::default() })
+        ),
+        "test.message"
+    );
 }
 
 #[test]
@@ -302,8 +407,14 @@ fn workers() {
     assert!(view::decode_worker(legal()).is_ok());
     assert_eq!(bad(|w| w.worker.clear()), "worker");
     assert_eq!(bad(|w| w.slots = 0), "slots");
-    assert_eq!(bad(|w| w.trials = vec![v1::HeldTrial { sweep: "s".to_owned(), trial: 0 }; held() + 1]), "trials");
-    assert_eq!(bad(|w| w.trials = vec![v1::HeldTrial { sweep: "a b".to_owned(), trial: 0 }]), "trials[0].sweep");
+    assert_eq!(
+        bad(|w| w.trials = vec![v1::HeldTrial { sweep: "s".to_owned(), trial: 0 }; held() + 1]),
+        "trials"
+    );
+    assert_eq!(
+        bad(|w| w.trials = vec![v1::HeldTrial { sweep: "a b".to_owned(), trial: 0 }]),
+        "trials[0].sweep"
+    );
 }
 
 fn bad_spec(change: impl FnOnce(&mut v1::SweepSpec)) -> Vec<String> {
@@ -323,10 +434,19 @@ fn drafts() {
     assert_eq!(bad_spec(|s| s.name = Some(long())), ["name"]);
     assert_eq!(bad_spec(|s| s.data.as_mut().unwrap().label = Some(long())), ["data.label"]);
     assert_eq!(bad_spec(|s| s.fixed = numbered(100).collect()), ["fixed"]);
-    assert_eq!(bad_spec(|s| s.fixed = BTreeMap::from([("units".to_owned(), v1::Value { kind: None })])), ["fixed.units"]);
+    assert_eq!(
+        bad_spec(|s| s.fixed = BTreeMap::from([("units".to_owned(), v1::Value { kind: None })])),
+        ["fixed.units"]
+    );
     let rounds = |count| Some(v1::Rounds { trials: vec![1; count] });
-    assert_eq!(bad_spec(|s| s.search.as_mut().unwrap().rounds = rounds(MAX_ROUNDS + 1)), ["search.rounds"]);
-    assert_eq!(bad_spec(|s| s.search.as_mut().unwrap().strategy = Some(long())), ["search.strategy"]);
+    assert_eq!(
+        bad_spec(|s| s.search.as_mut().unwrap().rounds = rounds(MAX_ROUNDS + 1)),
+        ["search.rounds"]
+    );
+    assert_eq!(
+        bad_spec(|s| s.search.as_mut().unwrap().strategy = Some(long())),
+        ["search.strategy"]
+    );
     let objective = v1::ObjectiveSpec { metric: Some(long()), goal: Some(long()) };
     assert_eq!(bad_spec(|s| s.objective = Some(objective)), ["objective.metric", "objective.goal"]);
     let parameters = vec![v1::Parameter::default(); MAX_PARAMETERS + 1];
@@ -338,19 +458,39 @@ fn parameters() {
     let infinite = || Some(value(Kind::Float(f64::INFINITY)));
     assert_eq!(bad_parameter(|p| p.name.clear()), ["space.parameters[0].name"]);
     assert_eq!(bad_parameter(|p| p.name = "x".repeat(65)), ["space.parameters[0].name"]);
-    assert_eq!(bad_parameter(|p| (p.low, p.high) = (infinite(), infinite())), ["space.units.low", "space.units.high"]);
-    assert_eq!(bad_parameter(|p| (p.r#type, p.scale) = (Some(long()), Some(long()))), ["space.units.type", "space.units.scale"]);
+    assert_eq!(
+        bad_parameter(|p| (p.low, p.high) = (infinite(), infinite())),
+        ["space.units.low", "space.units.high"]
+    );
+    assert_eq!(
+        bad_parameter(|p| (p.r#type, p.scale) = (Some(long()), Some(long()))),
+        ["space.units.type", "space.units.scale"]
+    );
     let choices = |values| Some(v1::Values { values });
-    assert_eq!(bad_parameter(|p| p.choices = choices(vec![v1::Value { kind: None }])), ["space.units.choices[0]"]);
-    assert_eq!(bad_parameter(|p| p.choices = choices(vec![value(Kind::Int(1)); MAX_CHOICES + 1])), ["space.units.choices"]);
-    let when = |parameter: &str, values| Some(v1::Condition { parameter: parameter.to_owned(), values });
+    assert_eq!(
+        bad_parameter(|p| p.choices = choices(vec![v1::Value { kind: None }])),
+        ["space.units.choices[0]"]
+    );
+    assert_eq!(
+        bad_parameter(|p| p.choices = choices(vec![value(Kind::Int(1)); MAX_CHOICES + 1])),
+        ["space.units.choices"]
+    );
+    let when =
+        |parameter: &str, values| Some(v1::Condition { parameter: parameter.to_owned(), values });
     assert_eq!(bad_parameter(|p| p.when = when("", Vec::new())), ["space.units.when.parameter"]);
-    assert_eq!(bad_parameter(|p| p.when = when("optimizer", vec![v1::Value { kind: None }])), ["space.units.when.optimizer[0]"]);
+    assert_eq!(
+        bad_parameter(|p| p.when = when("optimizer", vec![v1::Value { kind: None }])),
+        ["space.units.when.optimizer[0]"]
+    );
 }
 
 #[test]
 fn what_programs_ask_and_tell_is_limited() {
-    let ask = v1::AskTrialsRequest { request_id: "r".to_owned(), client: "c".to_owned(), ..v1::AskTrialsRequest::default() };
+    let ask = v1::AskTrialsRequest {
+        request_id: "r".to_owned(),
+        client: "c".to_owned(),
+        ..v1::AskTrialsRequest::default()
+    };
     let read = trial::decode_ask(&ask).unwrap();
     assert_eq!((read.count, read.lease_ms), (1, DEFAULT_LEASE_MS));
     let bad_ask = |change: fn(&mut v1::AskTrialsRequest)| {
@@ -364,14 +504,20 @@ fn what_programs_ask_and_tell_is_limited() {
     assert_eq!(bad_ask(|a| a.lease_ms = MIN_LEASE_MS - 1), "lease_ms");
     assert_eq!(bad_ask(|a| a.lease_ms = MAX_LEASE_MS + 1), "lease_ms");
     let metrics = |count: usize| (0..count).map(|i| (format!("m{i}"), f64::NAN)).collect();
-    let report = |lease, epoch, metrics| trial::decode_report(v1::ReportTrialRequest { lease, epoch, metrics, ..Default::default() });
+    let report = |lease, epoch, metrics| {
+        trial::decode_report(v1::ReportTrialRequest { lease, epoch, metrics, ..Default::default() })
+    };
     assert!(report(1, 1, metrics(MAX_METRICS)).is_ok());
     assert_eq!(report(0, 1, metrics(1)).unwrap_err().field, "lease");
     assert_eq!(report(1, 0, metrics(1)).unwrap_err().field, "epoch");
     assert_eq!(report(1, MAX_EPOCHS + 1, metrics(1)).unwrap_err().field, "epoch");
     assert_eq!(report(1, 1, metrics(MAX_METRICS + 1)).unwrap_err().field, "metrics");
     assert_eq!(report(1, 1, [("a b".to_owned(), 1.0)].into()).unwrap_err().field, "metrics");
-    let tell = v1::TellTrialRequest { lease: 1, outcome: v1::Outcome::Completed.into(), ..v1::TellTrialRequest::default() };
+    let tell = v1::TellTrialRequest {
+        lease: 1,
+        outcome: v1::Outcome::Completed.into(),
+        ..v1::TellTrialRequest::default()
+    };
     assert_eq!(trial::decode_tell(tell.clone()).unwrap().last, None);
     let bad_tell = |change: fn(&mut v1::TellTrialRequest)| {
         let mut wire = tell.clone();

@@ -1,4 +1,5 @@
-//! Tests of the wire: everything that leaves comes back as it was, and nothing that arrives can do harm.
+//! Tests of the wire: everything that leaves comes back as it was, and nothing that arrives can do
+//! harm.
 
 mod domain;
 mod hostile;

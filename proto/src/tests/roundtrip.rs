@@ -17,7 +17,8 @@ pub(super) fn over_the_wire<M: prost::Message + Default>(message: &M) -> M {
     M::decode(message.encode_to_vec().as_slice()).unwrap()
 }
 
-/// As text, because a NaN is not equal to itself. The text has every digit and the sign of zero, but not the bits of a NaN.
+/// As text, because a NaN is not equal to itself. The text has every digit and the sign of zero,
+/// but not the bits of a NaN.
 fn same(left: &impl Debug, right: &impl Debug) -> bool {
     format!("{left:?}") == format!("{right:?}")
 }
@@ -68,10 +69,22 @@ proptest! {
 
 #[test]
 fn losses_keep_every_bit() {
-    for loss in [0.0, -0.0, f64::MIN_POSITIVE / 2.0, f64::INFINITY, f64::NAN, -f64::NAN, f64::from_bits(0x7ff0_0000_0000_0001)] {
+    for loss in [
+        0.0,
+        -0.0,
+        f64::MIN_POSITIVE / 2.0,
+        f64::INFINITY,
+        f64::NAN,
+        -f64::NAN,
+        f64::from_bits(0x7ff0_0000_0000_0001),
+    ] {
         let score = Score { loss, accuracy: Some(1.0) };
-        let sent = FromWorker::Report { lease: LeaseId(1), points: vec![EpochMetrics { epoch: 1, train: score, validation: score }] };
-        let back = worker::decode_from_worker(over_the_wire(&worker::encode_from_worker(&sent))).unwrap();
+        let sent = FromWorker::Report {
+            lease: LeaseId(1),
+            points: vec![EpochMetrics { epoch: 1, train: score, validation: score }],
+        };
+        let back =
+            worker::decode_from_worker(over_the_wire(&worker::encode_from_worker(&sent))).unwrap();
         let FromWorker::Report { points, .. } = back else { panic!("{back:?}") };
         assert_eq!(points[0].validation.loss.to_bits(), loss.to_bits());
     }
@@ -91,22 +104,32 @@ fn states_have_a_number_each() {
     assert_eq!(view::trial_state_from_wire(-1).unwrap_err().field, "state");
 }
 
-/// A worker whose failure has a long story must be able to report it: refused, it would come back and say the same for ever.
+/// A worker whose failure has a long story must be able to report it: refused, it would come back
+/// and say the same for ever.
 #[test]
 fn long_texts_for_people_are_cut_and_arrive() {
     let message = "é".repeat(MAX_TEXT_CHARS + 1);
     let cut = format!("{}...", "é".repeat(MAX_TEXT_CHARS - 3));
     let lease = LeaseId(1);
-    let result =
-        Finished { outcome: Outcome::Failed { message: message.clone() }, last: None, test: None, seconds: 0.0, memory_bytes: None };
-    let failed = worker::encode_from_worker(&FromWorker::Finished { lease, result: result.clone() });
+    let result = Finished {
+        outcome: Outcome::Failed { message: message.clone() },
+        last: None,
+        test: None,
+        seconds: 0.0,
+        memory_bytes: None,
+    };
+    let failed =
+        worker::encode_from_worker(&FromWorker::Finished { lease, result: result.clone() });
     let result = Finished { outcome: Outcome::Failed { message: cut.clone() }, ..result };
     assert_eq!(worker::decode_from_worker(failed).unwrap(), FromWorker::Finished { lease, result });
 
     let release = Release::Unable { message: message.clone() };
     let unable = worker::encode_from_worker(&FromWorker::Released { lease, release });
     let release = Release::Unable { message: cut.clone() };
-    assert_eq!(worker::decode_from_worker(unable).unwrap(), FromWorker::Released { lease, release });
+    assert_eq!(
+        worker::decode_from_worker(unable).unwrap(),
+        FromWorker::Released { lease, release }
+    );
 
     let revoke = worker::encode_to_worker(&ToWorker::Revoke { lease, reason: message });
     assert_eq!(worker::decode_to_worker(revoke).unwrap(), ToWorker::Revoke { lease, reason: cut });

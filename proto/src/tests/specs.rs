@@ -12,7 +12,8 @@ use super::roundtrip::over_the_wire;
 use crate::convert::spec::{decode_spec, encode_spec};
 use crate::v1;
 
-/// Entries of `[space]` that go together in any selection, so long as what a later one needs comes with it.
+/// Entries of `[space]` that go together in any selection, so long as what a later one needs comes
+/// with it.
 const SPACE: [&str; 9] = [
     "layers = { low = 1, high = 4 }",
     "units_3 = { scale = \"log\", low = 8, high = 16 }",
@@ -25,7 +26,8 @@ const SPACE: [&str; 9] = [
     "momentum = { low = 0.8, high = 0.999, when = { optimizer = [\"momentum\"] } }",
 ];
 
-const FIXED: [&str; 4] = ["epochs = 30", "dropout = 0.25", "weight_decay = 1e-5", "normalization = \"after\""];
+const FIXED: [&str; 4] =
+    ["epochs = 30", "dropout = 0.25", "weight_decay = 1e-5", "normalization = \"after\""];
 
 const SEARCH: [&str; 7] = [
     "strategy = \"random\"\ntrials = 60\norder = \"as_completed\"",
@@ -37,10 +39,12 @@ const SEARCH: [&str; 7] = [
     "strategy = \"rounds\"\ntrials = 60\nrounds = [30, 20, 10]\nparallelism = 8",
 ];
 
-const OBJECTIVE: [&str; 3] = ["", "metric = \"train_loss\"", "metric = \"validation_accuracy\"\ngoal = \"minimize\""];
+const OBJECTIVE: [&str; 3] =
+    ["", "metric = \"train_loss\"", "metric = \"validation_accuracy\"\ngoal = \"minimize\""];
 
 pub(super) fn sweep_file(space: &[&str], fixed: &[&str], search: &str, objective: &str) -> String {
-    let space = if space.is_empty() { String::new() } else { format!("[space]\n{}\n", space.join("\n")) };
+    let space =
+        if space.is_empty() { String::new() } else { format!("[space]\n{}\n", space.join("\n")) };
     let fixed = fixed.join("\n");
     format!(
         "name = \"s\"\nseed = 11\n[data]\nsource = \"d.csv\"\nlabel = \"y\"\n[fixed]\n{fixed}\n{space}[search]\n{search}\n[objective]\n{objective}\n"
@@ -52,10 +56,13 @@ pub(super) fn spec() -> BoxedStrategy<SweepSpec> {
     let space = subsequence(SPACE.to_vec(), 0..=SPACE.len());
     let fixed = subsequence(FIXED.to_vec(), 0..=FIXED.len());
     (space, fixed, select(SEARCH.as_slice()), select(OBJECTIVE.as_slice()), any::<u64>())
-        .prop_filter_map("momentum needs an optimizer in the space", |(space, fixed, search, objective, seed)| {
-            let parsed = file::parse(&sweep_file(&space, &fixed, search, objective)).ok()?;
-            Some(SweepSpec { seed, ..parsed.spec })
-        })
+        .prop_filter_map(
+            "momentum needs an optimizer in the space",
+            |(space, fixed, search, objective, seed)| {
+                let parsed = file::parse(&sweep_file(&space, &fixed, search, objective)).ok()?;
+                Some(SweepSpec { seed, ..parsed.spec })
+            },
+        )
         .boxed()
 }
 
@@ -77,7 +84,10 @@ fn a_sweep_file_with_everything_comes_back() {
 fn every_entry_of_the_tables_is_legal_by_itself_or_with_all() {
     for (i, search) in SEARCH.iter().enumerate() {
         for objective in OBJECTIVE {
-            assert!(file::parse(&sweep_file(&SPACE, &FIXED, search, objective)).is_ok(), "{i} {objective}");
+            assert!(
+                file::parse(&sweep_file(&SPACE, &FIXED, search, objective)).is_ok(),
+                "{i} {objective}"
+            );
         }
     }
 }
@@ -86,7 +96,8 @@ fn every_entry_of_the_tables_is_legal_by_itself_or_with_all() {
 fn what_a_name_implies_is_not_written() {
     let spec = file::parse(&sweep_file(&SPACE, &[], SEARCH[3], "")).unwrap().spec;
     let parameters = encode_spec(&spec).space.unwrap().parameters;
-    let conditional: Vec<&str> = parameters.iter().filter(|p| p.when.is_some()).map(|p| p.name.as_str()).collect();
+    let conditional: Vec<&str> =
+        parameters.iter().filter(|p| p.when.is_some()).map(|p| p.name.as_str()).collect();
     assert_eq!(conditional, ["momentum"]);
 }
 
@@ -94,7 +105,10 @@ fn what_a_name_implies_is_not_written() {
 fn what_a_client_leaves_out_has_the_default_of_the_file() {
     let wire = v1::SweepSpec {
         name: Some("d".to_owned()),
-        data: Some(v1::DataSpec { source: Some("builtin:digits".to_owned()), ..v1::DataSpec::default() }),
+        data: Some(v1::DataSpec {
+            source: Some("builtin:digits".to_owned()),
+            ..v1::DataSpec::default()
+        }),
         search: Some(v1::SearchSpec { trials: Some(10), ..v1::SearchSpec::default() }),
         ..v1::SweepSpec::default()
     };
@@ -119,8 +133,12 @@ fn problems_have_the_paths_of_the_file() {
         }
     }
     let from_wire = decode_spec(wire).unwrap_err();
-    let from_file = file::parse(&text.replace("low = 1e-4", "low = 2.0").replace("high = 1 }", "high = 1.0 }")).unwrap_err();
-    let said = |problems: &Problems| -> Vec<(String, String)> { problems.iter().map(|p| (p.field.clone(), p.message.clone())).collect() };
+    let from_file =
+        file::parse(&text.replace("low = 1e-4", "low = 2.0").replace("high = 1 }", "high = 1.0 }"))
+            .unwrap_err();
+    let said = |problems: &Problems| -> Vec<(String, String)> {
+        problems.iter().map(|p| (p.field.clone(), p.message.clone())).collect()
+    };
     assert_eq!(said(&from_wire), said(&from_file));
     assert_eq!(from_wire.iter().next().unwrap().field, "space.learning_rate.low");
 }

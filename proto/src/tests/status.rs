@@ -35,18 +35,25 @@ fn header_bytes(status: &Status) -> usize {
 
 /// Texts full of what the encoding must keep apart.
 fn tricky() -> impl Strategy<Value = String> {
-    proptest::sample::select(vec!["=", "= ", ":", ": ", "%", "%3A", "%25", "a", " ", "\"", "é", "3"])
-        .prop_flat_map(|first| vec(proptest::sample::select(vec![first, ":", " ", "%", "=", "x", "3A", "25"]), 0..8))
-        .prop_map(|parts| parts.concat())
+    proptest::sample::select(vec![
+        "=", "= ", ":", ": ", "%", "%3A", "%25", "a", " ", "\"", "é", "3",
+    ])
+    .prop_flat_map(|first| {
+        vec(proptest::sample::select(vec![first, ":", " ", "%", "=", "x", "3A", "25"]), 0..8)
+    })
+    .prop_map(|parts| parts.concat())
 }
 
 fn problem() -> impl Strategy<Value = Problem> {
-    ("[a-z.]{1,12}", of(tricky()), tricky()).prop_map(|(field, value, message)| Problem { value, ..Problem::new(field, message) })
+    ("[a-z.]{1,12}", of(tricky()), tricky())
+        .prop_map(|(field, value, message)| Problem { value, ..Problem::new(field, message) })
 }
 
-/// Texts of every length, of characters that take one to four bytes, or three times as many in a header.
+/// Texts of every length, of characters that take one to four bytes, or three times as many in a
+/// header.
 fn repeated(length: Range<usize>) -> impl Strategy<Value = String> {
-    (proptest::sample::select(vec!["a", " ", "%", ":", "\n", "é", "\u{1f980}"]), length).prop_map(|(text, n)| text.repeat(n))
+    (proptest::sample::select(vec!["a", " ", "%", ":", "\n", "é", "\u{1f980}"]), length)
+        .prop_map(|(text, n)| text.repeat(n))
 }
 
 fn there_and_back(problems: &Problems) -> Problems {
@@ -76,7 +83,10 @@ fn classes_come_back() {
     for class in CLASSES {
         assert_eq!(status::class_of(&status::new(class, "why")), class);
     }
-    assert_eq!(status::class_of(&Status::new(Code::Unknown, "transport error")), Class::Unavailable);
+    assert_eq!(
+        status::class_of(&Status::new(Code::Unknown, "transport error")),
+        Class::Unavailable
+    );
 }
 
 #[test]
@@ -92,7 +102,8 @@ fn a_person_and_another_client_can_read_it() {
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(status.message(), problems.to_string());
     let violations = status.get_details_bad_request().unwrap().field_violations;
-    let said: Vec<(&str, &str)> = violations.iter().map(|v| (v.field.as_str(), v.description.as_str())).collect();
+    let said: Vec<(&str, &str)> =
+        violations.iter().map(|v| (v.field.as_str(), v.description.as_str())).collect();
     let expected = [
         ("data.source", "= 3: write a text in quotes"),
         ("name", "= \"a%3A b\": write letters"),
@@ -104,7 +115,8 @@ fn a_person_and_another_client_can_read_it() {
 
 #[test]
 fn a_long_list_ends_with_what_is_left_out() {
-    let problems: Problems = (0..100).map(|i| Problem::new(format!("fixed.x{i}"), "no such hyperparameter")).collect();
+    let problems: Problems =
+        (0..100).map(|i| Problem::new(format!("fixed.x{i}"), "no such hyperparameter")).collect();
     let shown = there_and_back(&problems);
     let last = shown.iter().last().unwrap();
     let listed = shown.iter().len() - 1;
@@ -128,9 +140,17 @@ fn the_worst_problem_fits_alone() {
 #[test]
 fn statuses_of_others_are_understood() {
     assert_eq!(status::problems_of(&Status::new(Code::InvalidArgument, "no")), None);
-    let empty = Status::with_error_details(Code::InvalidArgument, "no", ErrorDetails::with_bad_request(Vec::new()));
+    let empty = Status::with_error_details(
+        Code::InvalidArgument,
+        "no",
+        ErrorDetails::with_bad_request(Vec::new()),
+    );
     assert_eq!(status::problems_of(&empty), None);
-    let other = Status::with_error_details(Code::InvalidArgument, "no", ErrorDetails::with_bad_request_violation("x", "= nothing"));
+    let other = Status::with_error_details(
+        Code::InvalidArgument,
+        "no",
+        ErrorDetails::with_bad_request_violation("x", "= nothing"),
+    );
     assert_eq!(status::problems_of(&other), Some(Problems::from(Problem::new("x", "= nothing"))));
     let broken = Status::with_details(Code::InvalidArgument, "no", vec![0xff; 9].into());
     assert_eq!(status::problems_of(&broken), None);

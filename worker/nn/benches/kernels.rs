@@ -1,6 +1,11 @@
-//! `cargo bench -p caviar-nn --bench kernels`: what a step consists of, on layers of the nets of docs/performance.md: mini-batch x inputs x
-//! outputs. Items are multiply-adds of a product, floats of a pass, parameters of an update. `CAVIAR_KERNELS` chooses the kernels.
-#![allow(clippy::unwrap_used, clippy::as_conversions, reason = "a measuring program with made-up data")]
+//! `cargo bench -p caviar-nn --bench kernels`: what a step consists of, on layers of the nets of
+//! docs/performance.md: mini-batch x inputs x outputs. Items are multiply-adds of a product, floats
+//! of a pass, parameters of an update. `CAVIAR_KERNELS` chooses the kernels.
+#![allow(
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    reason = "a measuring program with made-up data"
+)]
 
 #[path = "../examples/support/nets.rs"]
 #[allow(dead_code, reason = "of the nets, the defaults are needed here")]
@@ -16,7 +21,8 @@ fn main() {
 }
 
 /// Of tiny, small, medium and wide, and an odd one.
-const LAYERS: [[usize; 3]; 5] = [[32, 64, 32], [64, 128, 128], [128, 784, 256], [256, 1024, 1024], [63, 99, 99]];
+const LAYERS: [[usize; 3]; 5] =
+    [[32, 64, 32], [64, 128, 128], [128, 784, 256], [256, 1024, 1024], [63, 99, 99]];
 
 fn bench(bencher: Bencher, kernel: Kernel, layer: [usize; 3], items: usize) {
     bencher.counter(ItemsCount::new(items)).bench_local(kernel.prepare(layer).unwrap());

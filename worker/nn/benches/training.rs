@@ -1,6 +1,11 @@
-//! `cargo bench -p caviar-nn`: steps of the four nets of docs/performance.md, an epoch, and an evaluation. `CAVIAR_KERNELS` chooses the
-//! kernels. Figures of one run compare with each other, not with those of another machine or hour.
-#![allow(clippy::unwrap_used, clippy::as_conversions, reason = "a measuring program with made-up data")]
+//! `cargo bench -p caviar-nn`: steps of the four nets of docs/performance.md, an epoch, and an
+//! evaluation. `CAVIAR_KERNELS` chooses the kernels. Figures of one run compare with each other,
+//! not with those of another machine or hour.
+#![allow(
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    reason = "a measuring program with made-up data"
+)]
 
 #[path = "../examples/support/nets.rs"]
 mod nets;
@@ -57,6 +62,7 @@ fn steps_of_odd_widths(bencher: Bencher, net: &str) {
 #[divan::bench(args = [0, 8], sample_count = 20)]
 fn epochs_with_batches_to_evaluate(bencher: Bencher, batches: usize) {
     let spec = TrainSpec { epochs: u32::MAX, ..nets::spec("small").unwrap() };
-    let mut trainer = nets::trainer("small", &spec, (batches * spec.batch_size as usize).max(1)).unwrap();
+    let mut trainer =
+        nets::trainer("small", &spec, (batches * spec.batch_size as usize).max(1)).unwrap();
     bencher.bench_local(|| trainer.epoch(&|| true).unwrap());
 }

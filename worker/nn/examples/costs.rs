@@ -1,6 +1,10 @@
-//! How well the stated cost of an epoch ranks real times: 200 random assignments on the bundled digits, and the rank correlation
-//! (Spearman's) of their costs with their CPU times.
-#![allow(clippy::print_stdout, clippy::as_conversions, reason = "a measuring program: it prints, and its sizes are small")]
+//! How well the stated cost of an epoch ranks real times: 200 random assignments on the bundled
+//! digits, and the rank correlation (Spearman's) of their costs with their CPU times.
+#![allow(
+    clippy::print_stdout,
+    clippy::as_conversions,
+    reason = "a measuring program: it prints, and its sizes are small"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +24,20 @@ const ASSIGNMENTS: usize = 200;
 
 fn draw(random: &mut ChaCha8Rng) -> anyhow::Result<TrainSpec> {
     use {Activation as A, Normalization as N, Optimizer as O};
-    let defaults = train_spec(&Assignment::default(), &Assignment::default()).map_err(|problem| anyhow::anyhow!("{problem}"))?;
+    let defaults = train_spec(&Assignment::default(), &Assignment::default())
+        .map_err(|problem| anyhow::anyhow!("{problem}"))?;
     let hidden = (0..random.random_range(1..=4)).map(|_| random.random_range(8..=256)).collect();
     Ok(TrainSpec {
         hidden,
         epochs: 5,
         batch_size: 2f64.powf(random.random_range(4.0..9.0)) as u32,
-        activation: *[A::Relu, A::LeakyRelu, A::Tanh, A::Sigmoid, A::Gelu].choose(random).unwrap_or(&A::Relu),
+        activation: *[A::Relu, A::LeakyRelu, A::Tanh, A::Sigmoid, A::Gelu]
+            .choose(random)
+            .unwrap_or(&A::Relu),
         normalization: *[N::Before, N::After, N::None].choose(random).unwrap_or(&N::Before),
-        optimizer: *[O::Sgd, O::Momentum, O::Nesterov, O::Rmsprop, O::Adam, O::Adamw].choose(random).unwrap_or(&O::Sgd),
+        optimizer: *[O::Sgd, O::Momentum, O::Nesterov, O::Rmsprop, O::Adam, O::Adamw]
+            .choose(random)
+            .unwrap_or(&O::Sgd),
         dropout: if random.random_bool(0.5) { 0.3 } else { 0.0 },
         learning_rate: 1e-3,
         ..defaults
@@ -53,13 +62,21 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let (mean_a, mean_b) = (mean(a), mean(b));
     let product: f64 = a.iter().zip(b).map(|(a, b)| (a - mean_a) * (b - mean_b)).sum();
-    let size = |values: &[f64], mean: f64| values.iter().map(|value| (value - mean).powi(2)).sum::<f64>().sqrt();
+    let size = |values: &[f64], mean: f64| {
+        values.iter().map(|value| (value - mean).powi(2)).sum::<f64>().sqrt()
+    };
     product / (size(a, mean_a) * size(b, mean_b))
 }
 
 fn main() -> anyhow::Result<()> {
-    let data =
-        DataSpec { source: "builtin:digits".into(), label: None, labels: None, task: Task::Classification, validation: 0.2, test: 0.1 };
+    let data = DataSpec {
+        source: "builtin:digits".into(),
+        label: None,
+        labels: None,
+        task: Task::Classification,
+        validation: 0.2,
+        test: 0.1,
+    };
     let (splits, summary) = caviar_nn::data::prepare(&data, 1)?;
     let splits = Arc::new(splits);
     let mut random = ChaCha8Rng::seed_from_u64(1);
@@ -79,6 +96,9 @@ fn main() -> anyhow::Result<()> {
             println!("{} {fastest:.6} {spec:?}", epoch_units(&spec, &summary));
         }
     }
-    println!("Spearman's correlation of cost and time over {ASSIGNMENTS} assignments: {:.4}", correlation(&ranks(&costs), &ranks(&times)));
+    println!(
+        "Spearman's correlation of cost and time over {ASSIGNMENTS} assignments: {:.4}",
+        correlation(&ranks(&costs), &ranks(&times))
+    );
     Ok(())
 }

@@ -1,9 +1,16 @@
-//! Training steps per second of CPU time, and their share of the machine's peak in f32: `steps --net small --optimizer adam`.
+//! Training steps per second of CPU time, and their share of the machine's peak in f32: `steps
+//! --net small --optimizer adam`.
 //!
-//! The nets are those of docs/performance.md, or any other, as `--net 64-99-99-10@32`. With `--serve` it prints `ready` and the number of
-//! the net's parameters; then every line on standard input asks for so many steps, and is answered with their rate: so a program can run
-//! it in turn with others. With `--steps 2000` too it prints `ready` alone, and every line asks for 2000 steps.
-#![allow(clippy::print_stdout, clippy::as_conversions, reason = "a measuring program: it prints, and its sizes are small")]
+//! The nets are those of docs/performance.md, or any other, as `--net 64-99-99-10@32`. With
+//! `--serve` it prints `ready` and the number of the net's parameters; then every line on standard
+//! input asks for so many steps, and is answered with their rate: so a program can run it in turn
+//! with others. With `--steps 2000` too it prints `ready` alone, and every line asks for 2000
+//! steps.
+#![allow(
+    clippy::print_stdout,
+    clippy::as_conversions,
+    reason = "a measuring program: it prints, and its sizes are small"
+)]
 
 #[path = "support/nets.rs"]
 mod nets;
@@ -30,8 +37,13 @@ struct Options {
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Options> {
-    let mut options =
-        Options { net: "small".to_owned(), optimizer: Optimizer::Adam, precision: Precision::F32, is_served: false, steps: None };
+    let mut options = Options {
+        net: "small".to_owned(),
+        optimizer: Optimizer::Adam,
+        precision: Precision::F32,
+        is_served: false,
+        steps: None,
+    };
     while let Some(name) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{name} needs a value"));
         match name.as_str() {
@@ -40,7 +52,9 @@ fn options(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Option
             "--precision" => options.precision = precision(&value()?)?,
             "--serve" => options.is_served = true,
             "--steps" => options.steps = Some(value()?.parse().context("--steps: a number")?),
-            _ => anyhow::bail!("{name}: there are --net, --optimizer, --precision, --serve and --steps"),
+            _ => anyhow::bail!(
+                "{name}: there are --net, --optimizer, --precision, --serve and --steps"
+            ),
         }
     }
     Ok(options)
@@ -66,7 +80,8 @@ fn cpu_time() -> anyhow::Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 
-/// What `work` says that it did, per second of CPU time, when it is repeated for `at_least` so long.
+/// What `work` says that it did, per second of CPU time, when it is repeated for `at_least` so
+/// long.
 fn rate(at_least: Duration, mut work: impl FnMut() -> anyhow::Result<u64>) -> anyhow::Result<f64> {
     let start = cpu_time()?;
     let mut done = work()?;
@@ -83,8 +98,8 @@ fn rate_of_steps(trainer: &mut Trainer, at_least: Duration, steps: u64) -> anyho
     })
 }
 
-/// Floating-point operations of the matrix products of one step, two a multiply-add: forward, by the weights and, except in the first
-/// layer, by the inputs.
+/// Floating-point operations of the matrix products of one step, two a multiply-add: forward, by
+/// the weights and, except in the first layer, by the inputs.
 fn operations(net: &str) -> anyhow::Result<f64> {
     let (widths, batch) = nets::sizes(net)?;
     let layers = widths.iter().zip(widths.iter().skip(1)).enumerate();
@@ -130,8 +145,10 @@ fn serve(trainer: &mut Trainer, steps: Option<u64>) -> anyhow::Result<()> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Options { net, optimizer, precision, is_served, steps } = options(std::env::args().skip(1))?;
-    let mut spec = nets::spec(&net).context("--net: tiny, small, medium, wide, or 64-99-99-10@32")?;
+    let Options { net, optimizer, precision, is_served, steps } =
+        options(std::env::args().skip(1))?;
+    let mut spec =
+        nets::spec(&net).context("--net: tiny, small, medium, wide, or 64-99-99-10@32")?;
     (spec.optimizer, spec.precision) = (optimizer, precision);
     let mut trainer = nets::trainer(&net, &spec, 1)?;
     // So many that what is touched first is, and always as many: callgrind counts them.

@@ -1,9 +1,10 @@
 //! Trains assignments one after the other, for a program that compares: `train DATA SEED`.
 //!
-//! DATA is the `data` of an exported sweep as JSON, and SEED what draws its splits:
-//! `train '{"source": "builtin:digits", "task": "classification", "validation": 0.2, "test": 0.1}' 7`.
-//! Each line on standard input is `{"assignment": {"epochs": 5, "units": 32}, "seed": 1}`; each line on standard output the metrics of
-//! the last epoch, which is the first whose loss is not finite. With `--examples` it prints the splits instead, as the trainer sees them.
+//! DATA is the `data` of an exported sweep as JSON, and SEED what draws its splits: `train
+//! '{"source": "builtin:digits", "task": "classification", "validation": 0.2, "test": 0.1}' 7`.
+//! Each line on standard input is `{"assignment": {"epochs": 5, "units": 32}, "seed": 1}`; each
+//! line on standard output the metrics of the last epoch, which is the first whose loss is not
+//! finite. With `--examples` it prints the splits instead, as the trainer sees them.
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
 use std::io::BufRead;
@@ -28,7 +29,8 @@ struct Request {
 
 /// Trains as a worker does.
 fn train(request: &Request, splits: &Arc<Splits>) -> anyhow::Result<EpochMetrics> {
-    let spec = train_spec(&Assignment::default(), &request.assignment).map_err(|problem| anyhow::anyhow!("{problem}"))?;
+    let spec = train_spec(&Assignment::default(), &request.assignment)
+        .map_err(|problem| anyhow::anyhow!("{problem}"))?;
     let mut trainer = Trainer::new(&spec, Arc::clone(splits), request.seed, 0)?;
     loop {
         let metrics = trainer.epoch(&|| true)?.context("abandoned")?;
@@ -39,7 +41,8 @@ fn train(request: &Request, splits: &Arc<Splits>) -> anyhow::Result<EpochMetrics
 }
 
 fn as_json(examples: &Examples) -> Value {
-    let rows: Vec<Vec<f32>> = examples.features.rows().into_iter().map(|row| row.to_vec()).collect();
+    let rows: Vec<Vec<f32>> =
+        examples.features.rows().into_iter().map(|row| row.to_vec()).collect();
     match &examples.targets {
         Targets::Classes(classes) => json!({"features": rows, "classes": classes}),
         Targets::Values(values) => json!({"features": rows, "values": values}),
@@ -48,11 +51,16 @@ fn as_json(examples: &Examples) -> Value {
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let data: DataSpec = serde_json::from_str(&arguments.next().context("DATA: missing")?).context("DATA")?;
-    let seed = arguments.next().context("SEED: missing")?.parse().context("SEED: write a whole number")?;
+    let data: DataSpec =
+        serde_json::from_str(&arguments.next().context("DATA: missing")?).context("DATA")?;
+    let seed =
+        arguments.next().context("SEED: missing")?.parse().context("SEED: write a whole number")?;
     let (splits, _) = caviar_nn::data::prepare(&data, seed)?;
     if arguments.next().as_deref() == Some("--examples") {
-        println!("{}", json!({"train": as_json(&splits.train), "validation": as_json(&splits.validation)}));
+        println!(
+            "{}",
+            json!({"train": as_json(&splits.train), "validation": as_json(&splits.validation)})
+        );
         return Ok(());
     }
     let splits = Arc::new(splits);

@@ -1,9 +1,12 @@
-//! Batch normalisation (Ioffe and Szegedy 2015), a strip at a time, with the activation that follows.
+//! Batch normalisation (Ioffe and Szegedy 2015), a strip at a time, with the activation that
+//! follows.
 #![allow(clippy::indexing_slicing, reason = "strips of the layer they belong to, and chains")]
 
 use crate::activation::Curve;
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Lanes, Pass, Simd, Strip, panels_of, panels_of_mut, vectors, vectors_mut};
+use crate::kernels::{
+    Buffer, Lanes, Pass, Simd, Strip, panels_of, panels_of_mut, vectors, vectors_mut,
+};
 use crate::passes::{CHAINS, sum_rows, total};
 
 /// Added to the variance before the square root.
@@ -31,7 +34,11 @@ impl Statistics {
     pub(crate) fn new(units: usize) -> Result<Self, TrainError> {
         let mut running_variance = Buffer::new(units)?;
         running_variance.fill(1.0);
-        Ok(Self { inverse_deviation: Buffer::new(units)?, running_mean: Buffer::new(units)?, running_variance })
+        Ok(Self {
+            inverse_deviation: Buffer::new(units)?,
+            running_mean: Buffer::new(units)?,
+            running_variance,
+        })
     }
 
     pub(crate) fn of_strip(&mut self, strip: Strip) -> StripStatistics<'_> {
@@ -44,8 +51,9 @@ impl Statistics {
     }
 }
 
-/// Normalises by the mini-batch: `z` becomes zhat = (z - mean) / sqrt(variance + epsilon), and `out` g(gamma zhat + beta). The running
-/// statistics move: running = momentum running + (1 - momentum) batch, with the unbiased variance. There are at least 2 rows.
+/// Normalises by the mini-batch: `z` becomes zhat = (z - mean) / sqrt(variance + epsilon), and
+/// `out` g(gamma zhat + beta). The running statistics move: running = momentum running + (1 -
+/// momentum) batch, with the unbiased variance. There are at least 2 rows.
 pub(crate) struct Normalise<'a, A> {
     pub(crate) curve: A,
     pub(crate) rows: usize,
@@ -62,11 +70,18 @@ impl<A: Curve> Pass for Normalise<'_, A> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { curve, momentum, statistics: StripStatistics { inverse_deviation, running_mean, running_variance }, .. } = self;
+        let Self {
+            curve,
+            momentum,
+            statistics: StripStatistics { inverse_deviation, running_mean, running_variance },
+            ..
+        } = self;
         let averages = vectors_mut(running_mean).iter_mut().zip(vectors_mut(running_variance));
         let learnt = vectors(self.gamma).iter().zip(vectors(self.beta));
         let panels = panels_of_mut(self.z, self.rows).zip(panels_of_mut(self.out, self.rows));
-        for (((panel, averages), inverse_deviation), learnt) in panels.zip(averages).zip(vectors_mut(inverse_deviation)).zip(learnt) {
+        for (((panel, averages), inverse_deviation), learnt) in
+            panels.zip(averages).zip(vectors_mut(inverse_deviation)).zip(learnt)
+        {
             let (z, out) = panel;
             let (mean, squares) = mean_and_squares(s, z);
             let inverse = inverse_of(s, s.div(squares, count(s, z.len())));
@@ -86,8 +101,8 @@ impl<A: Curve> Pass for Normalise<'_, A> {
     }
 }
 
-/// The mean of a column and the sum of its squared deviations, in two passes: the mean of squares less the square of the mean would
-/// cancel.
+/// The mean of a column and the sum of its squared deviations, in two passes: the mean of squares
+/// less the square of the mean would cancel.
 #[inline(always)]
 fn mean_and_squares<S: Simd>(s: S, z: &[Lanes]) -> (S::F, S::F) {
     let sum = sum_rows(
@@ -120,7 +135,8 @@ fn inverse_of<S: Simd>(s: S, variance: S::F) -> S::F {
     s.div(s.splat(1.0), s.sqrt(s.add(variance, s.splat(EPSILON))))
 }
 
-/// Normalises by the running statistics, which are folded into one scale and one shift a column: out = g(scale z + shift).
+/// Normalises by the running statistics, which are folded into one scale and one shift a column:
+/// out = g(scale z + shift).
 pub(crate) struct Fold<'a, A> {
     pub(crate) curve: A,
     pub(crate) rows: usize,
@@ -136,7 +152,9 @@ impl<A: Curve> Pass for Fold<'_, A> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let running = vectors(self.statistics.running_mean).iter().zip(vectors(self.statistics.running_variance));
+        let running = vectors(self.statistics.running_mean)
+            .iter()
+            .zip(vectors(self.statistics.running_variance));
         let learnt = vectors(self.gamma).iter().zip(vectors(self.beta));
         let panels = panels_of(self.z, self.rows).zip(panels_of_mut(self.out, self.rows));
         for (((z, out), (mean, variance)), (gamma, beta)) in panels.zip(running).zip(learnt) {
@@ -149,8 +167,9 @@ impl<A: Curve> Pass for Fold<'_, A> {
     }
 }
 
-/// Backwards through [`Normalise`]: `d`, the gradient by its out, becomes the gradient by its z, which also moved the mean and the
-/// variance; `d_gamma` and `d_beta` are written. `normal` is zhat.
+/// Backwards through [`Normalise`]: `d`, the gradient by its out, becomes the gradient by its z,
+/// which also moved the mean and the variance; `d_gamma` and `d_beta` are written. `normal` is
+/// zhat.
 pub(crate) struct BackNormalise<'a, A> {
     pub(crate) curve: A,
     pub(crate) rows: usize,
@@ -171,7 +190,9 @@ impl<A: Curve> Pass for BackNormalise<'_, A> {
         let learnt = vectors(self.gamma).iter().zip(vectors(self.beta));
         let panels = panels_of(self.normal, self.rows).zip(panels_of_mut(self.d, self.rows));
         let sums = vectors_mut(self.d_gamma).iter_mut().zip(vectors_mut(self.d_beta));
-        for (((panel, sums), inverse), learnt) in panels.zip(sums).zip(vectors(self.inverse_deviation)).zip(learnt) {
+        for (((panel, sums), inverse), learnt) in
+            panels.zip(sums).zip(vectors(self.inverse_deviation)).zip(learnt)
+        {
             let (normal, d) = panel;
             let (gamma, beta) = (s.load(learnt.0), s.load(learnt.1));
             let none = [s.splat(0.0); CHAINS];
@@ -204,7 +225,8 @@ impl<S: Simd, A: Curve> Back<S, A> {
     /// `d` becomes the gradient by gamma zhat + beta; gives the sums of d zhat and of d.
     #[inline(always)]
     fn through_curve(mut self, s: S, normal: &[Lanes], d: &mut [Lanes]) -> [S::F; 2] {
-        let ((normal, normal_rest), (d, d_rest)) = (normal.as_chunks::<CHAINS>(), d.as_chunks_mut::<CHAINS>());
+        let ((normal, normal_rest), (d, d_rest)) =
+            (normal.as_chunks::<CHAINS>(), d.as_chunks_mut::<CHAINS>());
         // Two chains at a time: AVX2 has no registers for the sums of four.
         self.add_chains::<0>(s, normal, d);
         self.add_chains::<2>(s, normal, d);
@@ -216,7 +238,12 @@ impl<S: Simd, A: Curve> Back<S, A> {
 
     /// Chains `FIRST` and the next.
     #[inline(always)]
-    fn add_chains<const FIRST: usize>(&mut self, s: S, normal: &[[Lanes; CHAINS]], d: &mut [[Lanes; CHAINS]]) {
+    fn add_chains<const FIRST: usize>(
+        &mut self,
+        s: S,
+        normal: &[[Lanes; CHAINS]],
+        d: &mut [[Lanes; CHAINS]],
+    ) {
         for (normal, d) in normal.iter().zip(d) {
             self.add(s, FIRST, &normal[FIRST], &mut d[FIRST]);
             self.add(s, FIRST + 1, &normal[FIRST + 1], &mut d[FIRST + 1]);

@@ -65,7 +65,8 @@ impl Kernel {
     /// No memory, or `CAVIAR_KERNELS` is wrong.
     pub fn prepare(self, [rows, inputs, outputs]: [usize; 3]) -> Result<impl FnMut(), TrainError> {
         let shape = Shape { rows, inputs, outputs };
-        let (a_len, w_len, z_len) = (rows * padded(inputs), padded(inputs) * padded(outputs), rows * padded(outputs));
+        let (a_len, w_len, z_len) =
+            (rows * padded(inputs), padded(inputs) * padded(outputs), rows * padded(outputs));
         let mut ones = Buffer::new(padded(outputs))?;
         ones.fill(1.0);
         let mut room = Room {
@@ -91,18 +92,40 @@ impl Room {
         let Self { family, shape, a, w, z, d, e, g, out, scratch, .. } = self;
         let Shape { rows, inputs, outputs } = *shape;
         match kernel {
-            Kernel::Forward => strips(outputs).for_each(|strip| family.forward(*shape, strip, a, w, &mut z[strip.range(rows)])),
+            Kernel::Forward => strips(outputs)
+                .for_each(|strip| family.forward(*shape, strip, a, w, &mut z[strip.range(rows)])),
             Kernel::WeightGradient => family.weight_gradient(*shape, a, d, g),
             Kernel::InputGradient => {
-                strips(inputs).for_each(|strip| family.input_gradient(*shape, strip, d, w, scratch, &mut e[strip.range(rows)]));
+                strips(inputs).for_each(|strip| {
+                    family.input_gradient(*shape, strip, d, w, scratch, &mut e[strip.range(rows)])
+                });
             }
             Kernel::Normalise => strips(outputs).for_each(|strip| self.normalise(strip)),
             Kernel::BackNormalise => strips(outputs).for_each(|strip| self.normalise_back(strip)),
             Kernel::Softmax => {
-                family.run(CrossEntropy { rows, outputs, bias: &self.ones, z, scratch, class_of: |row| row % outputs });
+                family.run(CrossEntropy {
+                    rows,
+                    outputs,
+                    bias: &self.ones,
+                    z,
+                    scratch,
+                    class_of: |row| row % outputs,
+                });
             }
-            Kernel::Mask => family.run(DrawMask { key: [1, 2], dropout: 0.3, rows, columns: outputs, mask: out }),
-            Kernel::Gather => family.run(Gather { features: e, width: inputs, rows, row_at: |row| rows - 1 - row, input: a }),
+            Kernel::Mask => family.run(DrawMask {
+                key: [1, 2],
+                dropout: 0.3,
+                rows,
+                columns: outputs,
+                mask: out,
+            }),
+            Kernel::Gather => family.run(Gather {
+                features: e,
+                width: inputs,
+                rows,
+                row_at: |row| rows - 1 - row,
+                input: a,
+            }),
         }
     }
 
@@ -127,7 +150,10 @@ impl Room {
         let (range, columns) = (strip.range(self.shape.rows), strip.columns());
         let ones = &self.ones[columns.clone()];
         let (normal, d) = (&self.z[range.clone()], &mut self.d[range]);
-        let (d_gamma, d_beta) = (&mut self.statistics.running_mean[columns.clone()], &mut self.statistics.running_variance[columns]);
+        let (d_gamma, d_beta) = (
+            &mut self.statistics.running_mean[columns.clone()],
+            &mut self.statistics.running_variance[columns],
+        );
         let pass = BackNormalise {
             curve: Relu,
             rows: self.shape.rows,
@@ -147,7 +173,10 @@ impl Room {
 ///
 /// # Errors
 /// No memory, or `CAVIAR_KERNELS` is wrong.
-pub fn prepare_update(spec: TrainSpec, [inputs, outputs]: [usize; 2]) -> Result<impl FnMut(), TrainError> {
+pub fn prepare_update(
+    spec: TrainSpec,
+    [inputs, outputs]: [usize; 2],
+) -> Result<impl FnMut(), TrainError> {
     let family = Family::of_process()?;
     let spec = TrainSpec { hidden: Vec::new(), ..spec };
     let mut network = Network::new(family, &spec, inputs, outputs, 2)?;

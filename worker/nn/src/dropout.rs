@@ -1,10 +1,11 @@
-//! Dropout masks (Srivastava et al. 2014) from a counter-based generator, so that a mask is a function of a key and of where it is, and
-//! is drawn sixteen at a time.
+//! Dropout masks (Srivastava et al. 2014) from a counter-based generator, so that a mask is a
+//! function of a key and of where it is, and is drawn sixteen at a time.
 #![allow(clippy::indexing_slicing, reason = "three keys and two rows of rotations")]
 
 use crate::kernels::{LANES, Pass, Simd, padded, panels, panels_of_mut};
 
-/// Writes a mask of `rows` rows and `columns` columns in panels: 0 with probability `dropout`, else 1 / (1 - dropout).
+/// Writes a mask of `rows` rows and `columns` columns in panels: 0 with probability `dropout`, else
+/// 1 / (1 - dropout).
 pub(crate) struct DrawMask<'a> {
     pub(crate) key: [u32; 2],
     pub(crate) dropout: f32,
@@ -37,7 +38,11 @@ impl Pass for DrawMask<'_> {
 }
 
 #[inline(always)]
-#[allow(clippy::as_conversions, clippy::cast_possible_truncation, reason = "a place in a mini-batch; beyond 2^32 it would begin anew")]
+#[allow(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "a place in a mini-batch; beyond 2^32 it would begin anew"
+)]
 fn words(place: usize) -> u32 {
     place as u32
 }
@@ -48,7 +53,8 @@ fn uniform<S: Simd>(s: S, bits: S::U) -> S::F {
     s.of_bits(s.add_words(s.shift_right(bits, 9), s.splat_word(0x3f80_0000)))
 }
 
-/// Threefry 2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw 2011), of the counters (`place` + lane, 0).
+/// Threefry 2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw 2011), of the counters (`place` +
+/// lane, 0).
 #[inline(always)]
 fn threefry<S: Simd>(s: S, key: [u32; 2], place: u32) -> [S::U; 2] {
     const COUNT: [u32; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -68,7 +74,9 @@ fn threefry_of<S: Simd>(s: S, key: [u32; 2], [mut a, mut b]: [S::U; 2]) -> [S::U
             // The halves share no bit, so adding them joins them.
             b = s.xor(a, s.add_words(s.shift_left(b, rotation), s.shift_right(b, 32 - rotation)));
         }
-        let at = |offset: u32| keys[[0, 1, 2, 0, 1, 2, 0][usize::from((group + offset).to_le_bytes()[0])]];
+        let at = |offset: u32| {
+            keys[[0, 1, 2, 0, 1, 2, 0][usize::from((group + offset).to_le_bytes()[0])]]
+        };
         a = s.add_words(a, s.splat_word(at(1)));
         b = s.add_words(b, s.splat_word(at(2).wrapping_add(group + 1)));
     }
@@ -76,7 +84,11 @@ fn threefry_of<S: Simd>(s: S, key: [u32; 2], [mut a, mut b]: [S::U; 2]) -> [S::U
 }
 
 #[cfg(test)]
-#[allow(clippy::as_conversions, clippy::float_cmp, reason = "counts, and values that are meant to be exact")]
+#[allow(
+    clippy::as_conversions,
+    clippy::float_cmp,
+    reason = "counts, and values that are meant to be exact"
+)]
 mod tests {
     use super::{DrawMask, threefry_of};
     use crate::kernels::{Buffer, Family, LANES, Pass, Simd, offset, padded};
@@ -116,14 +128,17 @@ mod tests {
     fn mask(family: Family, rows: usize, columns: usize, key: [u32; 2]) -> Vec<f32> {
         let mut mask = Buffer::new(rows * padded(columns)).unwrap();
         family.run(DrawMask { key, dropout: 0.3, rows, columns, mask: &mut mask });
-        (0..rows * columns).map(|index| mask[offset(rows, index / columns, index % columns)]).collect()
+        (0..rows * columns)
+            .map(|index| mask[offset(rows, index / columns, index % columns)])
+            .collect()
     }
 
     #[test]
     fn a_mask_drops_its_share_and_keeps_the_mean() {
         let family = Family::available()[0];
         let values = mask(family, 401, 250, [1, 2]);
-        let dropped = values.iter().filter(|&&value| value == 0.0).count() as f64 / values.len() as f64;
+        let dropped =
+            values.iter().filter(|&&value| value == 0.0).count() as f64 / values.len() as f64;
         assert!((dropped - 0.3).abs() < 0.006, "{dropped}");
         assert!(values.iter().all(|&value| value == 0.0 || value == 1.0 / 0.7));
         assert_ne!(values, mask(family, 401, 250, [2, 2]));

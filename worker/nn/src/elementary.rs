@@ -1,5 +1,5 @@
-//! Elementary functions of vectors, the same bits on every machine: operations that IEEE 754 fixes, in one order, each rounded once.
-//! NaN stays NaN.
+//! Elementary functions of vectors, the same bits on every machine: operations that IEEE 754 fixes,
+//! in one order, each rounded once. NaN stays NaN.
 
 use crate::kernels::Simd;
 
@@ -16,7 +16,11 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     // ln 2 in two parts, the first exact in few bits.
     let r = s.neg_mul_add(n, s.splat(0.693_359_4), x);
     let r = s.mul_add(n, s.splat(2.121_944_4e-4), r);
-    let p = polynomial(s, r, &[1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
+    let p = polynomial(
+        s,
+        r,
+        &[1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5],
+    );
     let p = s.add(s.mul_add(p, s.mul(r, r), r), s.splat(1.0));
     let power_of_two = s.add_words(s.shift_left(s.bits(shifted), 23), s.splat_word(0x3f80_0000));
     s.mul(p, s.of_bits(power_of_two))
@@ -26,7 +30,11 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
 #[inline(always)]
 pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
     let square = s.mul(x, x);
-    let p = polynomial(s, square, &[-5.704_988_7e-3, 2.063_909e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328_3e-1]);
+    let p = polynomial(
+        s,
+        square,
+        &[-5.704_988_7e-3, 2.063_909e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328_3e-1],
+    );
     let near = s.mul_add(s.mul(p, square), x, x);
     let size = s.max(x, s.sub(s.splat(0.0), x));
     // Beyond 10 the result is 1 and e^2x would leave the range.
@@ -48,15 +56,25 @@ pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
 pub(crate) fn erf<S: Simd>(s: S, x: S::F) -> S::F {
     let x = s.max(s.splat(-4.0), s.min(s.splat(4.0), x));
     let square = s.mul(x, x);
-    let above = [-2.726_142_3e-10, 2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906_3e-4, -2.954_6e-3, -1.609_603_3e-2];
+    let above = [
+        -2.726_142_3e-10,
+        2.770_681_4e-8,
+        -2.101_024e-6,
+        -5.692_506_4e-5,
+        -7.349_906_3e-4,
+        -2.954_6e-3,
+        -1.609_603_3e-2,
+    ];
     let below = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
     s.div(s.mul(x, polynomial(s, square, &above)), polynomial(s, square, &below))
 }
 
-/// The least x whose root [`sqrt`] gives: from here on x less the square of its root so far is exactly a float, if sometimes one below the normal ones.
+/// The least x whose root [`sqrt`] gives: from here on x less the square of its root so far is
+/// exactly a float, if sometimes one below the normal ones.
 pub(crate) const LEAST_SQUARE: f32 = 1e-30;
 
-/// The root of x >= [`LEAST_SQUARE`], correctly rounded, for a quotient: by the divider, or without it where both would take it too long.
+/// The root of x >= [`LEAST_SQUARE`], correctly rounded, for a quotient: by the divider, or without
+/// it where both would take it too long.
 #[inline(always)]
 pub(crate) fn sqrt<S: Simd>(s: S, x: S::F) -> S::F {
     if S::DIVIDES_SLOWLY { sqrt_by_multiplying(s, x) } else { s.sqrt(x) }
@@ -64,8 +82,9 @@ pub(crate) fn sqrt<S: Simd>(s: S, x: S::F) -> S::F {
 
 /// [`sqrt`] without the divider, of which there is one.
 ///
-/// The float's bits give y, near 1 / sqrt(x). With e = 1 - x y^2, below 0.07 in size, sqrt(x) = x y (1 - e)^(-1/2): a polynomial in e, with
-/// the largest error least. What x then is more than the square of that is known exactly, and corrects the last place (Markstein 1990).
+/// The float's bits give y, near 1 / sqrt(x). With e = 1 - x y^2, below 0.07 in size, sqrt(x) = x y
+/// (1 - e)^(-1/2): a polynomial in e, with the largest error least. What x then is more than the
+/// square of that is known exactly, and corrects the last place (Markstein 1990).
 #[inline(always)]
 fn sqrt_by_multiplying<S: Simd>(s: S, x: S::F) -> S::F {
     let half = s.shift_right(s.bits(x), 1);
@@ -85,7 +104,11 @@ fn sqrt_by_multiplying<S: Simd>(s: S, x: S::F) -> S::F {
 fn polynomial<S: Simd>(s: S, x: S::F, coefficients: &[f32]) -> S::F {
     let mut value = s.splat(0.0);
     for (index, &coefficient) in coefficients.iter().enumerate() {
-        value = if index == 0 { s.splat(coefficient) } else { s.mul_add(value, x, s.splat(coefficient)) };
+        value = if index == 0 {
+            s.splat(coefficient)
+        } else {
+            s.mul_add(value, x, s.splat(coefficient))
+        };
     }
     value
 }
@@ -125,9 +148,14 @@ mod tests {
 
     /// On every family, which must agree to the bit.
     fn apply(function: Function, x: f32) -> f32 {
-        let mut values = Family::available().into_iter().map(|family| family.run(Apply(function, [x; LANES])));
+        let mut values =
+            Family::available().into_iter().map(|family| family.run(Apply(function, [x; LANES])));
         let first = values.next().unwrap();
-        assert!(values.all(|other| other.map(f32::to_bits) == first.map(f32::to_bits)) || first[0].is_nan(), "{function:?} {x}");
+        assert!(
+            values.all(|other| other.map(f32::to_bits) == first.map(f32::to_bits))
+                || first[0].is_nan(),
+            "{function:?} {x}"
+        );
         first[3]
     }
 
@@ -146,11 +174,27 @@ mod tests {
     #[test]
     fn elementary_functions_are_exact_to_a_few_units() {
         let of = |function, exact, range: f32| worst(function, exact, -range, range);
-        assert!(of(Function::Exp, libm::exp, 86.0) < 2.5e-7, "exp {}", of(Function::Exp, libm::exp, 86.0));
-        assert!(of(Function::Tanh, libm::tanh, 12.0) < 2.5e-7, "tanh {}", of(Function::Tanh, libm::tanh, 12.0));
-        assert!(of(Function::Erf, libm::erf, 6.0) < 5e-7, "erf {}", of(Function::Erf, libm::erf, 6.0));
+        assert!(
+            of(Function::Exp, libm::exp, 86.0) < 2.5e-7,
+            "exp {}",
+            of(Function::Exp, libm::exp, 86.0)
+        );
+        assert!(
+            of(Function::Tanh, libm::tanh, 12.0) < 2.5e-7,
+            "tanh {}",
+            of(Function::Tanh, libm::tanh, 12.0)
+        );
+        assert!(
+            of(Function::Erf, libm::erf, 6.0) < 5e-7,
+            "erf {}",
+            of(Function::Erf, libm::erf, 6.0)
+        );
         let exact = |x: f64| 1.0 / (1.0 + libm::exp(-x));
-        assert!(of(Function::Sigmoid, exact, 30.0) < 2.5e-7, "sigmoid {}", of(Function::Sigmoid, exact, 30.0));
+        assert!(
+            of(Function::Sigmoid, exact, 30.0) < 2.5e-7,
+            "sigmoid {}",
+            of(Function::Sigmoid, exact, 30.0)
+        );
     }
 
     /// Roots of sixteen floats, by the processor and by multiplying.
@@ -170,7 +214,8 @@ mod tests {
         }
     }
 
-    /// Of the floats from `first` on sixteen of every 16 `step`, over two binades: other exponents only scale them.
+    /// Of the floats from `first` on sixteen of every 16 `step`, over two binades: other exponents
+    /// only scale them.
     fn check_roots(family: Family, first: f32, step: usize) {
         for index in (0..1u32 << 24).step_by(LANES * step) {
             let x = each_lane(|lane| f32::from_bits(first.to_bits() + index + lane));
@@ -192,7 +237,15 @@ mod tests {
                 check_roots(family, first, 1009);
             }
             assert_eq!(family.run(Roots([f32::INFINITY; LANES])), [[f32::INFINITY; LANES]; 2]);
-            assert!(family.run(Roots([f32::NAN; LANES])).as_flattened().iter().all(|root| root.is_nan()), "{}", family.name());
+            assert!(
+                family
+                    .run(Roots([f32::NAN; LANES]))
+                    .as_flattened()
+                    .iter()
+                    .all(|root| root.is_nan()),
+                "{}",
+                family.name()
+            );
         }
     }
 
@@ -200,7 +253,11 @@ mod tests {
     fn ends_and_nan() {
         for function in [Function::Exp, Function::Tanh, Function::Sigmoid, Function::Erf] {
             assert!(apply(function, f32::NAN).is_nan(), "{function:?}");
-            assert!(apply(function, f32::INFINITY).is_finite() && apply(function, f32::NEG_INFINITY).is_finite(), "{function:?}");
+            assert!(
+                apply(function, f32::INFINITY).is_finite()
+                    && apply(function, f32::NEG_INFINITY).is_finite(),
+                "{function:?}"
+            );
         }
         assert_eq!((apply(Function::Tanh, 50.0), apply(Function::Tanh, -50.0)), (1.0, -1.0));
         assert_eq!((apply(Function::Sigmoid, 50.0), apply(Function::Exp, 0.0)), (1.0, 1.0));

@@ -1,4 +1,5 @@
-//! What can go wrong before or around a training. A loss that diverges is not among it: that is a result.
+//! What can go wrong before or around a training. A loss that diverges is not among it: that is a
+//! result.
 
 use caviar_common::error::Class;
 
@@ -38,7 +39,9 @@ pub enum TrainError {
         floats: usize,
     },
     /// `CAVIAR_KERNELS` is wrong.
-    #[error("CAVIAR_KERNELS is {value:?}, must be avx512bf16, avx512, avx2 or portable, and what this machine has")]
+    #[error(
+        "CAVIAR_KERNELS is {value:?}, must be avx512bf16, avx512, avx2 or portable, and what this machine has"
+    )]
     Kernels {
         /// Its value.
         value: String,
@@ -65,7 +68,10 @@ impl TrainError {
     #[must_use]
     pub const fn class(&self) -> Class {
         match self {
-            Self::Spec { .. } | Self::Data { .. } | Self::TooLarge { .. } | Self::Kernels { .. } => Class::Invalid,
+            Self::Spec { .. }
+            | Self::Data { .. }
+            | Self::TooLarge { .. }
+            | Self::Kernels { .. } => Class::Invalid,
             Self::OutOfMemory { .. } => Class::Busy,
             Self::Checkpoint { .. } => Class::Corrupt,
             Self::Abandoned | Self::Finished { .. } => Class::Refused,

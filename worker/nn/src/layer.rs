@@ -1,8 +1,12 @@
-//! One layer: its parameters' places, its activations, and its share of the forward and the backward pass.
+//! One layer: its parameters' places, its activations, and its share of the forward and the
+//! backward pass.
 //!
-//! Both go strip by strip: a product writes 32 columns, and the passes that follow (statistics, normalisation, activation,
-//! or their way back) find it in the nearest cache.
-#![allow(clippy::indexing_slicing, reason = "buffers are made for the largest mini-batch, and strips lie inside them")]
+//! Both go strip by strip: a product writes 32 columns, and the passes that follow (statistics,
+//! normalisation, activation, or their way back) find it in the nearest cache.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "buffers are made for the largest mini-batch, and strips lie inside them"
+)]
 
 use caviar_common::train::{Activation, Normalization};
 
@@ -40,16 +44,18 @@ pub(crate) struct Layer {
     pub(crate) bias: Option<Tensor>,
     pub(crate) gamma_beta: Option<[Tensor; 2]>,
     pub(crate) statistics: Option<Statistics>,
-    /// What the activation reads, unless that can be told from `normal`. Empty in the output layer, and where the normalisation stands
-    /// before the activation.
+    /// What the activation reads, unless that can be told from `normal`. Empty in the output layer,
+    /// and where the normalisation stands before the activation.
     z: Buffer,
     /// What is normalised; after the forward pass, zhat. Empty without normalisation.
     normal: Buffer,
-    /// 0 where an output is dropped, else 1 / (1 - dropout), written by the network before each training step. Empty without dropout.
+    /// 0 where an output is dropped, else 1 / (1 - dropout), written by the network before each
+    /// training step. Empty without dropout.
     pub(crate) mask: Buffer,
     /// What the next layer reads; of the output layer, the logits and then their gradient.
     pub(crate) out: Buffer,
-    /// The gradient by `out`, then by the product. Empty in the output layer, where `out` becomes it.
+    /// The gradient by `out`, then by the product. Empty in the output layer, where `out` becomes
+    /// it.
     pub(crate) gradient: Buffer,
 }
 
@@ -65,7 +71,8 @@ impl Layer {
         let normalization = hidden.map_or(Normalization::None, |hidden| hidden.normalization);
         let is_normalised = normalization != Normalization::None;
         let has_dropout = hidden.is_some_and(|hidden| hidden.has_dropout);
-        let matrix_if = |is_used: bool| Buffer::new(if is_used { capacity * padded(outputs) } else { 0 });
+        let matrix_if =
+            |is_used: bool| Buffer::new(if is_used { capacity * padded(outputs) } else { 0 });
         Ok(Self {
             inputs,
             outputs,
@@ -82,9 +89,13 @@ impl Layer {
         })
     }
 
-    /// Its parameters in the order in which they are kept: W, b, gamma, beta, as far as it has them.
+    /// Its parameters in the order in which they are kept: W, b, gamma, beta, as far as it has
+    /// them.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = Tensor> {
-        [Some(self.weights), self.bias].into_iter().chain(self.gamma_beta.map(|pair| pair.map(Some)).into_iter().flatten()).flatten()
+        [Some(self.weights), self.bias]
+            .into_iter()
+            .chain(self.gamma_beta.map(|pair| pair.map(Some)).into_iter().flatten())
+            .flatten()
     }
 
     pub(crate) fn shape(&self, rows: usize) -> Shape {
@@ -92,7 +103,15 @@ impl Layer {
     }
 
     /// Computes `out` from the layer below's, `a`.
-    pub(crate) fn forward(&mut self, family: Family, products: &mut Products, rows: usize, parameters: &[f32], a: &[f32], mode: Mode) {
+    pub(crate) fn forward(
+        &mut self,
+        family: Family,
+        products: &mut Products,
+        rows: usize,
+        parameters: &[f32],
+        a: &[f32],
+        mode: Mode,
+    ) {
         let (shape, w) = (self.shape(rows), self.weights.of(parameters));
         products.take(rows, self.inputs, a);
         for strip in strips(self.outputs) {
@@ -101,7 +120,11 @@ impl Layer {
                 products.forward(shape, strip, a, w, &mut self.out[range]);
                 continue;
             };
-            let product = if hidden.normalization == Normalization::Before { &mut self.normal } else { &mut self.z };
+            let product = if hidden.normalization == Normalization::Before {
+                &mut self.normal
+            } else {
+                &mut self.z
+            };
             products.forward(shape, strip, a, w, &mut product[range.clone()]);
             match hidden.normalization {
                 Normalization::Before => {
@@ -114,24 +137,48 @@ impl Layer {
                 Normalization::None => self.activate(family, strip, rows, parameters, hidden),
             }
             if mode != Mode::Evaluate && !self.mask.is_empty() {
-                family.run(Multiply { values: &mut self.out[range.clone()], factors: &self.mask[range] });
+                family.run(Multiply {
+                    values: &mut self.out[range.clone()],
+                    factors: &self.mask[range],
+                });
             }
         }
     }
 
     /// Bias and activation: from `z` to what is normalised next, or to `out`.
-    fn activate(&mut self, family: Family, strip: Strip, rows: usize, parameters: &[f32], hidden: Hidden) {
+    fn activate(
+        &mut self,
+        family: Family,
+        strip: Strip,
+        rows: usize,
+        parameters: &[f32],
+        hidden: Hidden,
+    ) {
         let Some(bias) = self.bias else { return };
         let range = strip.range(rows);
         let bias = &bias.of(parameters)[strip.columns()];
-        let to = if hidden.normalization == Normalization::After { &mut self.normal } else { &mut self.out };
+        let to = if hidden.normalization == Normalization::After {
+            &mut self.normal
+        } else {
+            &mut self.out
+        };
         let (z, out) = (&mut self.z[range.clone()], &mut to[range]);
         with_curve!(hidden.activation, curve => family.run(Activate { curve, rows, bias, z, out }));
     }
 
     /// Normalisation and what follows it: from `normal` to `out`.
-    fn normalise(&mut self, family: Family, strip: Strip, rows: usize, parameters: &[f32], mode: Mode, curve: impl Curve) {
-        let (Some(statistics), Some(gamma_beta)) = (&mut self.statistics, self.gamma_beta) else { return };
+    fn normalise(
+        &mut self,
+        family: Family,
+        strip: Strip,
+        rows: usize,
+        parameters: &[f32],
+        mode: Mode,
+        curve: impl Curve,
+    ) {
+        let (Some(statistics), Some(gamma_beta)) = (&mut self.statistics, self.gamma_beta) else {
+            return;
+        };
         let [gamma, beta] = gamma_beta.map(|tensor| &tensor.of(parameters)[strip.columns()]);
         let (statistics, range) = (statistics.of_strip(strip), strip.range(rows));
         let (z, out) = (&mut self.normal[range.clone()], &mut self.out[range]);
@@ -144,21 +191,37 @@ impl Layer {
     }
 
     /// Turns the output layer's gradient into that of its bias.
-    pub(crate) fn backward_of_output(&mut self, family: Family, rows: usize, gradients: &mut [f32]) {
+    pub(crate) fn backward_of_output(
+        &mut self,
+        family: Family,
+        rows: usize,
+        gradients: &mut [f32],
+    ) {
         let Some(bias) = self.bias else { return };
         for strip in strips(self.outputs) {
-            let (matrix, sums) = (&self.out[strip.range(rows)], &mut bias.of_mut(gradients)[strip.columns()]);
+            let (matrix, sums) =
+                (&self.out[strip.range(rows)], &mut bias.of_mut(gradients)[strip.columns()]);
             family.run(ColumnSums { rows, matrix, sums });
         }
     }
 
-    /// Turns one strip of the gradient by `out` into the gradient by the product, and writes those of b, gamma and beta into
-    /// `gradients`.
-    pub(crate) fn backward(&mut self, family: Family, strip: Strip, rows: usize, parameters: &[f32], gradients: &mut [f32]) {
+    /// Turns one strip of the gradient by `out` into the gradient by the product, and writes those
+    /// of b, gamma and beta into `gradients`.
+    pub(crate) fn backward(
+        &mut self,
+        family: Family,
+        strip: Strip,
+        rows: usize,
+        parameters: &[f32],
+        gradients: &mut [f32],
+    ) {
         let Some(hidden) = self.hidden else { return };
         if !self.mask.is_empty() {
             let range = strip.range(rows);
-            family.run(Multiply { values: &mut self.gradient[range.clone()], factors: &self.mask[range] });
+            family.run(Multiply {
+                values: &mut self.gradient[range.clone()],
+                factors: &self.mask[range],
+            });
         }
         match hidden.normalization {
             Normalization::Before => {
@@ -168,14 +231,27 @@ impl Layer {
                 self.backward_of_normalise(family, strip, rows, parameters, gradients, Identity);
                 self.backward_of_activate(family, strip, rows, gradients, hidden.activation);
             }
-            Normalization::None => self.backward_of_activate(family, strip, rows, gradients, hidden.activation),
+            Normalization::None => {
+                self.backward_of_activate(family, strip, rows, gradients, hidden.activation)
+            }
         }
     }
 
-    fn backward_of_activate(&mut self, family: Family, strip: Strip, rows: usize, gradients: &mut [f32], activation: Activation) {
+    fn backward_of_activate(
+        &mut self,
+        family: Family,
+        strip: Strip,
+        rows: usize,
+        gradients: &mut [f32],
+        activation: Activation,
+    ) {
         let Some(bias) = self.bias else { return };
         let range = strip.range(rows);
-        let (z, d, d_bias) = (&self.z[range.clone()], &mut self.gradient[range], &mut bias.of_mut(gradients)[strip.columns()]);
+        let (z, d, d_bias) = (
+            &self.z[range.clone()],
+            &mut self.gradient[range],
+            &mut bias.of_mut(gradients)[strip.columns()],
+        );
         with_curve!(activation, curve => family.run(BackActivate { curve, rows, z, d, d_bias }));
     }
 
@@ -188,15 +264,28 @@ impl Layer {
         gradients: &mut [f32],
         curve: impl Curve,
     ) {
-        let (Some(statistics), Some(gamma_beta)) = (&self.statistics, self.gamma_beta) else { return };
+        let (Some(statistics), Some(gamma_beta)) = (&self.statistics, self.gamma_beta) else {
+            return;
+        };
         let [gamma, beta] = gamma_beta.map(|tensor| &tensor.of(parameters)[strip.columns()]);
         // gamma and beta lie side by side.
         let (by_gamma, by_beta) = gradients.split_at_mut(gamma_beta[1].range().start);
-        let (d_gamma, d_beta) = (&mut gamma_beta[0].of_mut(by_gamma)[strip.columns()], &mut by_beta[strip.columns()]);
+        let (d_gamma, d_beta) =
+            (&mut gamma_beta[0].of_mut(by_gamma)[strip.columns()], &mut by_beta[strip.columns()]);
         let range = strip.range(rows);
         let inverse_deviation = &statistics.inverse_deviation[strip.columns()];
         let (normal, d) = (&self.normal[range.clone()], &mut self.gradient[range]);
-        let pass = BackNormalise { curve, rows, inverse_deviation, gamma, beta, normal, d, d_gamma, d_beta };
+        let pass = BackNormalise {
+            curve,
+            rows,
+            inverse_deviation,
+            gamma,
+            beta,
+            normal,
+            d,
+            d_gamma,
+            d_beta,
+        };
         family.run(pass);
     }
 

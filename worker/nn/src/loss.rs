@@ -1,5 +1,9 @@
-//! The two losses: softmax with cross-entropy, and squared error. Each turns a mini-batch's outputs into their gradient in place.
-#![allow(clippy::indexing_slicing, reason = "rows and classes were checked against the outputs when the trainer was made")]
+//! The two losses: softmax with cross-entropy, and squared error. Each turns a mini-batch's outputs
+//! into their gradient in place.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "rows and classes were checked against the outputs when the trainer was made"
+)]
 #![allow(
     clippy::as_conversions,
     reason = "a row count is far below 2^24, and there are at most 2^24 classes: the output layer stores sixteen weights for each, at most 2^28 in all"
@@ -10,7 +14,9 @@ use std::ops::Range;
 use caviar_common::metric::Score;
 
 use crate::elementary::exp;
-use crate::kernels::{LANES, Lanes, Pass, Simd, offset, padded, panels_of, panels_of_mut, vectors_mut};
+use crate::kernels::{
+    LANES, Lanes, Pass, Simd, offset, padded, panels_of, panels_of_mut, vectors_mut,
+};
 
 /// Loss and hits over some examples, not yet divided by their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,14 +45,16 @@ impl Tally {
     }
 }
 
-/// Softmax outputs below e^-60 of the largest are 0: they change no sum, and their products would leave the range of normal floats.
+/// Softmax outputs below e^-60 of the largest are 0: they change no sum, and their products would
+/// leave the range of normal floats.
 const FAINTEST: f32 = -60.0;
 
-/// Mean cross-entropy of softmax(z + bias), z [rows, outputs] in panels: z becomes its gradient, (softmax - onehot) / rows, 0 in the
-/// padding. `class_of` gives a row's class. Of equal outputs the lower class counts; a row with NaN is no hit.
+/// Mean cross-entropy of softmax(z + bias), z [rows, outputs] in panels: z becomes its gradient,
+/// (softmax - onehot) / rows, 0 in the padding. `class_of` gives a row's class. Of equal outputs
+/// the lower class counts; a row with NaN is no hit.
 ///
-/// Sixteen rows at a time are turned over, so that a vector holds one class of sixteen rows: then no lane waits for another, and padding
-/// costs nothing.
+/// Sixteen rows at a time are turned over, so that a vector holds one class of sixteen rows: then
+/// no lane waits for another, and padding costs nothing.
 pub(crate) struct CrossEntropy<'a, C> {
     pub(crate) rows: usize,
     pub(crate) outputs: usize,
@@ -80,7 +88,10 @@ impl<C: Fn(usize) -> usize> Pass for CrossEntropy<'_, C> {
             let sum = exponentials(s, classes, largest);
             // NaN in the sum shows NaN in the row.
             let hit = s.select(s.equal(predicted, right), s.sub(sum, sum), s.splat(1.0));
-            let counts = lanes(s, s.sub(of_right, largest)).into_iter().zip(lanes(s, sum)).zip(lanes(s, hit));
+            let counts = lanes(s, s.sub(of_right, largest))
+                .into_iter()
+                .zip(lanes(s, sum))
+                .zip(lanes(s, hit));
             for ((logarithm_of_share, sum), hit) in counts.take(block.len()) {
                 tally.loss -= f64::from(logarithm_of_share);
                 logarithm.add(f64::from(sum));
@@ -93,10 +104,16 @@ impl<C: Fn(usize) -> usize> Pass for CrossEntropy<'_, C> {
     }
 }
 
-/// Rows `block` of z [rows, 16 squares], at most sixteen of them, as columns: row i of a square becomes one class. Behind the last row it
-/// stands again.
+/// Rows `block` of z [rows, 16 squares], at most sixteen of them, as columns: row i of a square
+/// becomes one class. Behind the last row it stands again.
 #[inline(always)]
-fn turn_over<S: Simd>(s: S, z: &[f32], rows: usize, block: Range<usize>, squares: &mut [[Lanes; LANES]]) {
+fn turn_over<S: Simd>(
+    s: S,
+    z: &[f32],
+    rows: usize,
+    block: Range<usize>,
+    squares: &mut [[Lanes; LANES]],
+) {
     for (square, panel) in squares.iter_mut().zip(panels_of(z, rows)) {
         let panel = &panel[block.clone()];
         s.transpose(
@@ -109,7 +126,13 @@ fn turn_over<S: Simd>(s: S, z: &[f32], rows: usize, block: Range<usize>, squares
 
 /// The way back from [`turn_over`].
 #[inline(always)]
-fn turn_back<S: Simd>(s: S, squares: &[[Lanes; LANES]], z: &mut [f32], rows: usize, block: Range<usize>) {
+fn turn_back<S: Simd>(
+    s: S,
+    squares: &[[Lanes; LANES]],
+    z: &mut [f32],
+    rows: usize,
+    block: Range<usize>,
+) {
     for (square, panel) in squares.iter().zip(panels_of_mut(z, rows)) {
         let mut turned = [[0.0; LANES]; LANES];
         s.transpose(
@@ -123,10 +146,12 @@ fn turn_back<S: Simd>(s: S, squares: &[[Lanes; LANES]], z: &mut [f32], rows: usi
     }
 }
 
-/// Adds its bias to each class; gives every row's largest, its value at the `right` class, and which class the largest is.
+/// Adds its bias to each class; gives every row's largest, its value at the `right` class, and
+/// which class the largest is.
 #[inline(always)]
 fn add_bias<S: Simd>(s: S, classes: &mut [Lanes], bias: &[f32], right: S::F) -> [S::F; 3] {
-    let (mut largest, mut of_right, mut predicted) = (s.splat(f32::NEG_INFINITY), s.splat(0.0), s.splat(0.0));
+    let (mut largest, mut of_right, mut predicted) =
+        (s.splat(f32::NEG_INFINITY), s.splat(0.0), s.splat(0.0));
     for (index, (class, &bias)) in classes.iter_mut().zip(bias).enumerate() {
         let (value, index) = (s.add(s.load(class), s.splat(bias)), s.splat(index as f32));
         s.store(value, class);
@@ -172,7 +197,8 @@ fn lanes<S: Simd>(s: S, x: S::F) -> Lanes {
     lanes
 }
 
-/// The sum of logarithms of numbers from 1 on, as few logarithms of products: one costs more than a row of a small softmax.
+/// The sum of logarithms of numbers from 1 on, as few logarithms of products: one costs more than a
+/// row of a small softmax.
 struct LogOfProduct {
     product: f64,
     sum: f64,
@@ -200,8 +226,14 @@ impl LogOfProduct {
     }
 }
 
-/// Mean squared error of z + bias, one output a row: z becomes its gradient, 2 (z + bias - target) / rows.
-pub(crate) fn squared_error(rows: usize, bias: &[f32], z: &mut [f32], target_of: impl Fn(usize) -> f32) -> Tally {
+/// Mean squared error of z + bias, one output a row: z becomes its gradient, 2 (z + bias - target)
+/// / rows.
+pub(crate) fn squared_error(
+    rows: usize,
+    bias: &[f32],
+    z: &mut [f32],
+    target_of: impl Fn(usize) -> f32,
+) -> Tally {
     let share = 2.0 / rows as f32;
     let mut tally = Tally { examples: rows as u64, ..Tally::default() };
     for row in 0..rows {
@@ -226,7 +258,14 @@ mod tests {
         }
         let bias = vec![0.0; z.len()];
         let mut scratch = Buffer::new(16 * z.len()).unwrap();
-        let pass = CrossEntropy { rows: 1, outputs: outputs.len(), bias: &bias, z: &mut z, scratch: &mut scratch, class_of: |_| class };
+        let pass = CrossEntropy {
+            rows: 1,
+            outputs: outputs.len(),
+            bias: &bias,
+            z: &mut z,
+            scratch: &mut scratch,
+            class_of: |_| class,
+        };
         let tally = Family::named(None).unwrap().run(pass);
         (tally.loss, tally.correct)
     }

@@ -1,6 +1,12 @@
 //! The network: its layers over flat buffers of parameters and gradients.
-#![allow(clippy::indexing_slicing, reason = "layers and rows were counted when the trainer was made")]
-#![allow(clippy::as_conversions, reason = "sizes below 2^32, and initial values rounded to the f32 that the trainer computes in")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "layers and rows were counted when the trainer was made"
+)]
+#![allow(
+    clippy::as_conversions,
+    reason = "sizes below 2^32, and initial values rounded to the f32 that the trainer computes in"
+)]
 
 use caviar_common::limits::MAX_WEIGHTS;
 use caviar_common::seed::{Seed, Stream};
@@ -34,18 +40,41 @@ impl Network {
     ///
     /// # Errors
     /// More weights than allowed, or no memory.
-    pub(crate) fn new(family: Family, spec: &TrainSpec, features: usize, outputs: usize, capacity: usize) -> Result<Self, TrainError> {
+    pub(crate) fn new(
+        family: Family,
+        spec: &TrainSpec,
+        features: usize,
+        outputs: usize,
+        capacity: usize,
+    ) -> Result<Self, TrainError> {
         let hidden_widths = || spec.hidden.iter().map(|&units| units as usize);
-        let widths: Vec<usize> = std::iter::once(features).chain(hidden_widths()).chain([outputs]).collect();
+        let widths: Vec<usize> =
+            std::iter::once(features).chain(hidden_widths()).chain([outputs]).collect();
         check_size(&widths)?;
-        let hidden = Hidden { activation: spec.activation, normalization: spec.normalization, has_dropout: spec.dropout > 0.0 };
+        let hidden = Hidden {
+            activation: spec.activation,
+            normalization: spec.normalization,
+            has_dropout: spec.dropout > 0.0,
+        };
         let mut layout = Layout::default();
         let layers = widths
             .windows(2)
             .enumerate()
-            .map(|(index, ends)| Layer::new(&mut layout, ends[0], ends[1], (index < spec.hidden.len()).then_some(hidden), capacity))
+            .map(|(index, ends)| {
+                Layer::new(
+                    &mut layout,
+                    ends[0],
+                    ends[1],
+                    (index < spec.hidden.len()).then_some(hidden),
+                    capacity,
+                )
+            })
             .collect::<Result<Vec<_>, _>>()?;
-        let products = Products::new(family, spec.precision, layers.iter().map(|layer| layer.shape(capacity)))?;
+        let products = Products::new(
+            family,
+            spec.precision,
+            layers.iter().map(|layer| layer.shape(capacity)),
+        )?;
         Ok(Self {
             family,
             layers,
@@ -58,13 +87,15 @@ impl Network {
         })
     }
 
-    /// Draws the initial weights as [`Init`] says, layer i from stream i of `seed`; gamma becomes 1, beta and b 0.
+    /// Draws the initial weights as [`Init`] says, layer i from stream i of `seed`; gamma becomes
+    /// 1, beta and b 0.
     pub(crate) fn initialise(&mut self, spec: &TrainSpec, seed: Seed) {
         self.parameters.fill(0.0);
         let last = self.layers.len() - 1;
         for (index, layer) in self.layers.iter().enumerate() {
             let (fan_in, fan_out) = (layer.inputs as f64, layer.outputs as f64);
-            let variance = if index < last && uses_he(spec) { 2.0 / fan_in } else { 2.0 / (fan_in + fan_out) };
+            let variance =
+                if index < last && uses_he(spec) { 2.0 / fan_in } else { 2.0 / (fan_in + fan_out) };
             let deviation = variance.sqrt();
             let mut stream = seed.stream(index as u64);
             for position in layer.weights.positions() {
@@ -82,8 +113,14 @@ impl Network {
     }
 
     /// Trains forward and backward on the examples at `rows` (at least 2): the gradient of the
-    /// mini-batch's mean loss is in `gradients`, and the running statistics have moved. `draws` decides what is dropped.
-    pub(crate) fn backpropagate(&mut self, examples: &Examples, rows: &[u32], draws: &mut Stream) -> Tally {
+    /// mini-batch's mean loss is in `gradients`, and the running statistics have moved. `draws`
+    /// decides what is dropped.
+    pub(crate) fn backpropagate(
+        &mut self,
+        examples: &Examples,
+        rows: &[u32],
+        draws: &mut Stream,
+    ) -> Tally {
         let row_at = |index: usize| rows[index] as usize;
         self.draw_masks(rows.len(), draws);
         self.forward(examples, rows.len(), row_at, Mode::Train { momentum: self.momentum });
@@ -99,9 +136,21 @@ impl Network {
         self.loss(&examples.targets, rows.len(), row_at)
     }
 
-    fn forward(&mut self, examples: &Examples, rows: usize, row_at: impl Fn(usize) -> usize, mode: Mode) {
+    fn forward(
+        &mut self,
+        examples: &Examples,
+        rows: usize,
+        row_at: impl Fn(usize) -> usize,
+        mode: Mode,
+    ) {
         let Some(features) = examples.features.as_slice() else { return };
-        self.family.run(Gather { features, width: examples.features.ncols(), rows, row_at, input: &mut self.input });
+        self.family.run(Gather {
+            features,
+            width: examples.features.ncols(),
+            rows,
+            row_at,
+            input: &mut self.input,
+        });
         let mut below: &[f32] = &self.input;
         for layer in &mut self.layers {
             layer.forward(self.family, &mut self.products, rows, &self.parameters, below, mode);
@@ -117,9 +166,18 @@ impl Network {
             Targets::Classes(classes) => {
                 let class_of = |row| classes[row_at(row)] as usize;
                 let scratch = self.products.scratch();
-                self.family.run(CrossEntropy { rows, outputs: last.outputs, bias, z: &mut last.out, scratch, class_of })
+                self.family.run(CrossEntropy {
+                    rows,
+                    outputs: last.outputs,
+                    bias,
+                    z: &mut last.out,
+                    scratch,
+                    class_of,
+                })
             }
-            Targets::Values(values) => squared_error(rows, bias, &mut last.out, |row| values[row_at(row)]),
+            Targets::Values(values) => {
+                squared_error(rows, bias, &mut last.out, |row| values[row_at(row)])
+            }
         }
     }
 
@@ -136,12 +194,23 @@ impl Network {
                 let (d, w) = (layer.gradient_by_product(), layer.weights.of(parameters));
                 products.take(rows, layer.outputs, d);
                 for strip in strips(layer.inputs) {
-                    products.input_gradient(shape, strip, d, w, &mut below.gradient[strip.range(rows)]);
+                    products.input_gradient(
+                        shape,
+                        strip,
+                        d,
+                        w,
+                        &mut below.gradient[strip.range(rows)],
+                    );
                     below.backward(*family, strip, rows, parameters, gradients);
                 }
             }
             let a = below.last().map_or(&**input, |below| &below.out);
-            products.weight_gradient(shape, a, layer.gradient_by_product(), layer.weights.of_mut(gradients));
+            products.weight_gradient(
+                shape,
+                a,
+                layer.gradient_by_product(),
+                layer.weights.of_mut(gradients),
+            );
         }
     }
 
@@ -150,7 +219,13 @@ impl Network {
         for layer in self.layers.iter_mut().filter(|layer| !layer.mask.is_empty()) {
             let word = draws.word();
             let key = [word as u32, (word >> 32) as u32];
-            self.family.run(DrawMask { key, dropout: self.dropout, rows, columns: layer.outputs, mask: &mut layer.mask });
+            self.family.run(DrawMask {
+                key,
+                dropout: self.dropout,
+                rows,
+                columns: layer.outputs,
+                mask: &mut layer.mask,
+            });
         }
     }
 }
@@ -171,12 +246,15 @@ impl<R: Fn(usize) -> usize> Pass for Gather<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { features, width, rows, row_at, input } = self;
-        // Panels that are written side by side: their lines may all compete for one set of the nearest cache.
+        // Panels that are written side by side: their lines may all compete for one set of the
+        // nearest cache.
         const GROUP: usize = 4;
         let input = vectors_mut(input);
         for first in (0..width.div_ceil(LANES)).step_by(GROUP) {
             for row in 0..rows {
-                let (vectors, rest) = features[row_at(row) * width..][first * LANES..width.min((first + GROUP) * LANES)].as_chunks();
+                let (vectors, rest) = features[row_at(row) * width..]
+                    [first * LANES..width.min((first + GROUP) * LANES)]
+                    .as_chunks();
                 for (panel, from) in (first..).zip(vectors) {
                     s.store(s.load(from), &mut input[panel * rows + row]);
                     s.prefetch(from.as_ptr().wrapping_add(GROUP * LANES));
@@ -193,14 +271,21 @@ fn uses_he(spec: &TrainSpec) -> bool {
     match spec.init {
         Init::He => true,
         Init::Xavier => false,
-        Init::Auto => matches!(spec.activation, Activation::Relu | Activation::LeakyRelu | Activation::Gelu),
+        Init::Auto => {
+            matches!(spec.activation, Activation::Relu | Activation::LeakyRelu | Activation::Gelu)
+        }
     }
 }
 
 fn check_size(widths: &[usize]) -> Result<(), TrainError> {
     let mut weights = 0u64;
     for ends in widths.windows(2) {
-        weights = weights.saturating_add((padded(ends[0]) as u64).saturating_mul(padded(ends[1]) as u64));
+        weights =
+            weights.saturating_add((padded(ends[0]) as u64).saturating_mul(padded(ends[1]) as u64));
     }
-    if weights > MAX_WEIGHTS { Err(TrainError::TooLarge { weights, limit: MAX_WEIGHTS }) } else { Ok(()) }
+    if weights > MAX_WEIGHTS {
+        Err(TrainError::TooLarge { weights, limit: MAX_WEIGHTS })
+    } else {
+        Ok(())
+    }
 }

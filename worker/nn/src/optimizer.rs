@@ -15,7 +15,8 @@ use crate::network::Network;
 pub(crate) struct Updater {
     family: Family,
     rule: Optimizer,
-    /// The velocity of momentum and nesterov, the [sum of gradients](Moments) of adam and adamw; else empty.
+    /// The velocity of momentum and nesterov, the [sum of gradients](Moments) of adam and adamw;
+    /// else empty.
     pub(crate) first: Buffer,
     /// The [sum of squares](Moments) of rmsprop, adam and adamw; else empty.
     pub(crate) second: Buffer,
@@ -44,7 +45,10 @@ impl Updater {
     /// The rule of `spec`, for `len` parameters.
     pub(crate) fn new(family: Family, spec: &TrainSpec, len: usize) -> Result<Self, TrainError> {
         let rule = spec.optimizer;
-        let has_first = matches!(rule, Optimizer::Momentum | Optimizer::Nesterov | Optimizer::Adam | Optimizer::Adamw);
+        let has_first = matches!(
+            rule,
+            Optimizer::Momentum | Optimizer::Nesterov | Optimizer::Adam | Optimizer::Adamw
+        );
         let has_second = matches!(rule, Optimizer::Rmsprop | Optimizer::Adam | Optimizer::Adamw);
         Ok(Self {
             family,
@@ -62,14 +66,24 @@ impl Updater {
         })
     }
 
-    /// Updates the network's parameters by its gradients. Weight decay is for the weight matrices alone.
+    /// Updates the network's parameters by its gradients. Weight decay is for the weight matrices
+    /// alone.
     pub(crate) fn step(&mut self, network: &mut Network, rate: f64) {
         self.steps += 1;
         let (clip, moments) = (self.clip_factor(&network.gradients), self.moments(rate));
-        let decay = if self.rule == Optimizer::Adamw { rate * self.weight_decay } else { self.weight_decay };
+        let decay = if self.rule == Optimizer::Adamw {
+            rate * self.weight_decay
+        } else {
+            self.weight_decay
+        };
         let step = Step { rate: rate as f32, clip, decay: decay as f32, moments };
         if decay <= 0.0 {
-            return self.update(step, 0..network.parameters.len(), &mut network.parameters, &network.gradients);
+            return self.update(
+                step,
+                0..network.parameters.len(),
+                &mut network.parameters,
+                &network.gradients,
+            );
         }
         for layer in &network.layers {
             for tensor in layer.tensors() {
@@ -79,8 +93,8 @@ impl Updater {
         }
     }
 
-    /// The factor that brings the gradient's global norm down to the limit (Pascanu, Mikolov and Bengio 2013), as
-    /// PyTorch's clip_grad_norm_.
+    /// The factor that brings the gradient's global norm down to the limit (Pascanu, Mikolov and
+    /// Bengio 2013), as PyTorch's clip_grad_norm_.
     fn clip_factor(&self, gradients: &[f32]) -> f32 {
         if self.gradient_clip == 0.0 {
             return 1.0;
@@ -90,14 +104,25 @@ impl Updater {
     }
 
     /// Updates the parameters at `range`.
-    fn update(&mut self, step: Step, range: Range<usize>, parameters: &mut [f32], gradients: &[f32]) {
-        let (first, second) = (part(&mut self.first, range.clone()), part(&mut self.second, range.clone()));
+    fn update(
+        &mut self,
+        step: Step,
+        range: Range<usize>,
+        parameters: &mut [f32],
+        gradients: &[f32],
+    ) {
+        let (first, second) =
+            (part(&mut self.first, range.clone()), part(&mut self.second, range.clone()));
         let (w, g) = (vectors_mut(&mut parameters[range.clone()]), vectors(&gradients[range]));
         let (family, momentum) = (self.family, self.momentum);
         match self.rule {
             Optimizer::Sgd => family.run(Sgd { step, w, g }),
-            Optimizer::Momentum => family.run(Momentum { step, momentum, looks_ahead: false, w, g, velocity: first }),
-            Optimizer::Nesterov => family.run(Momentum { step, momentum, looks_ahead: true, w, g, velocity: first }),
+            Optimizer::Momentum => {
+                family.run(Momentum { step, momentum, looks_ahead: false, w, g, velocity: first })
+            }
+            Optimizer::Nesterov => {
+                family.run(Momentum { step, momentum, looks_ahead: true, w, g, velocity: first })
+            }
             Optimizer::Rmsprop => family.run(Rmsprop { step, w, g, squares: second }),
             Optimizer::Adam => family.run(Adam { step, is_decoupled: false, w, g, first, second }),
             Optimizer::Adamw => family.run(Adam { step, is_decoupled: true, w, g, first, second }),
@@ -109,7 +134,10 @@ impl Updater {
         let (scale, bias) = if self.rule == Optimizer::Rmsprop {
             (1.0, 1.0)
         } else {
-            (rate * (1.0 - self.beta1) / (1.0 - power(self.beta1, self.steps)), 1.0 - power(self.beta2, self.steps))
+            (
+                rate * (1.0 - self.beta1) / (1.0 - power(self.beta1, self.steps)),
+                1.0 - power(self.beta2, self.steps),
+            )
         };
         Moments {
             beta1: self.beta1 as f32,
@@ -142,10 +170,11 @@ fn part(state: &mut Buffer, range: Range<usize>) -> &mut [Lanes] {
     if state.is_empty() { &mut [] } else { vectors_mut(&mut state[range]) }
 }
 
-/// The constants of Adam (Kingma and Ba 2015, with PyTorch's meaning) and of rmsprop in one step: w -= m / (deviation sqrt(v) + epsilon).
+/// The constants of Adam (Kingma and Ba 2015, with PyTorch's meaning) and of rmsprop in one step: w
+/// -= m / (deviation sqrt(v) + epsilon).
 ///
-/// The sums m = beta1 m + g and v = beta2 v + g^2 are the moments divided by 1 - beta. That factor, the learning rate and the bias
-/// corrections are in the two constants.
+/// The sums m = beta1 m + g and v = beta2 v + g^2 are the moments divided by 1 - beta. That factor,
+/// the learning rate and the bias corrections are in the two constants.
 #[derive(Clone, Copy)]
 struct Moments {
     beta1: f32,
@@ -168,15 +197,20 @@ impl Step {
         self.clip >= 1.0 && self.decay <= 0.0
     }
 
-    /// The gradient, clipped, with the weight decay; where the step [is plain](Self::is_plain), the gradient.
+    /// The gradient, clipped, with the weight decay; where the step [is plain](Self::is_plain), the
+    /// gradient.
     #[inline(always)]
     fn gradient<S: Simd, const PLAIN: bool>(self, s: S, w: S::F, g: &Lanes) -> S::F {
-        if PLAIN { s.load(g) } else { s.mul_add(s.splat(self.decay), w, s.mul(s.splat(self.clip), s.load(g))) }
+        if PLAIN {
+            s.load(g)
+        } else {
+            s.mul_add(s.splat(self.decay), w, s.mul(s.splat(self.clip), s.load(g)))
+        }
     }
 }
 
-/// keep sum + new, with values below 1e-31 rounded to 0: a sum without gradients decays, and below the normal floats arithmetic is a
-/// hundred times slower.
+/// keep sum + new, with values below 1e-31 rounded to 0: a sum without gradients decays, and below
+/// the normal floats arithmetic is a hundred times slower.
 #[inline(always)]
 fn accumulate<S: Simd>(s: S, keep: f32, sum: S::F, new: S::F) -> S::F {
     let grain = s.splat(1e-24);
@@ -281,9 +315,12 @@ impl Adam<'_> {
     #[inline(always)]
     fn update<S: Simd, const PLAIN: bool>(self, s: S) {
         let moments = self.step.moments;
-        let coupled = Step { decay: if self.is_decoupled { 0.0 } else { self.step.decay }, ..self.step };
+        let coupled =
+            Step { decay: if self.is_decoupled { 0.0 } else { self.step.decay }, ..self.step };
         let decoupled = s.splat(if self.is_decoupled { self.step.decay } else { 0.0 });
-        for (((w, g), first), second) in self.w.iter_mut().zip(self.g).zip(self.first).zip(self.second) {
+        for (((w, g), first), second) in
+            self.w.iter_mut().zip(self.g).zip(self.first).zip(self.second)
+        {
             let weight = s.load(w);
             let g = coupled.gradient::<S, PLAIN>(s, weight, g);
             let m = accumulate(s, moments.beta1, s.load(first), g);
@@ -296,7 +333,8 @@ impl Adam<'_> {
     }
 }
 
-/// The Euclidean norm, summed in f64 and lane by lane: it is the same on every machine, and too rare to be worth vectors of doubles.
+/// The Euclidean norm, summed in f64 and lane by lane: it is the same on every machine, and too
+/// rare to be worth vectors of doubles.
 fn norm(values: &[f32]) -> f64 {
     let mut sums = [0.0f64; LANES];
     for vector in vectors(values) {

@@ -1,7 +1,8 @@
-//! Passes over a strip of a layer, while the product that wrote it has it in the cache: bias and activation, masks, column sums.
+//! Passes over a strip of a layer, while the product that wrote it has it in the cache: bias and
+//! activation, masks, column sums.
 //!
-//! What runs down the rows is summed in [`CHAINS`] chains, row i in chain i mod [`CHAINS`], whatever the machine: one chain would wait
-//! for every addition.
+//! What runs down the rows is summed in [`CHAINS`] chains, row i in chain i mod [`CHAINS`],
+//! whatever the machine: one chain would wait for every addition.
 
 use crate::activation::Curve;
 use crate::kernels::{Lanes, Pass, Simd, panels_of, panels_of_mut, vectors, vectors_mut};
@@ -46,7 +47,9 @@ impl<A: Curve> Pass for Activate<'_, A> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { curve, rows, bias, z, out } = self;
-        for ((z, out), bias) in panels_of_mut(z, rows).zip(panels_of_mut(out, rows)).zip(vectors(bias)) {
+        for ((z, out), bias) in
+            panels_of_mut(z, rows).zip(panels_of_mut(out, rows)).zip(vectors(bias))
+        {
             for (z, out) in z.iter_mut().zip(out) {
                 let value = s.add(s.load(z), s.load(bias));
                 s.store(value, z);
@@ -56,7 +59,8 @@ impl<A: Curve> Pass for Activate<'_, A> {
     }
 }
 
-/// Backwards through [`Activate`]: `d`, the gradient by out, becomes the gradient by z, and its sum that by b. `z` is z + b.
+/// Backwards through [`Activate`]: `d`, the gradient by out, becomes the gradient by z, and its sum
+/// that by b. `z` is z + b.
 pub(crate) struct BackActivate<'a, A> {
     pub(crate) curve: A,
     pub(crate) rows: usize,

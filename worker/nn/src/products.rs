@@ -1,6 +1,7 @@
 //! A network's three products, in the precision that its spec asks for, and the scratch they need.
 //!
-//! In bf16 both factors are rounded, and the sums are f32; what is stored (weights, activations, gradients) stays f32.
+//! In bf16 both factors are rounded, and the sums are f32; what is stored (weights, activations,
+//! gradients) stays f32.
 
 #![allow(clippy::indexing_slicing, reason = "arrays of four, indexed by from_fn")]
 
@@ -22,10 +23,17 @@ pub(crate) struct Products {
 }
 
 /// Floats of each of the buffers.
-pub(crate) fn scratch_lens(precision: Precision, shapes: impl Iterator<Item = Shape>) -> [usize; 4] {
+pub(crate) fn scratch_lens(
+    precision: Precision,
+    shapes: impl Iterator<Item = Shape>,
+) -> [usize; 4] {
     shapes.fold([0; 4], |largest: [usize; 4], shape| {
         let Shape { rows, inputs, outputs } = shape;
-        let of_pairs = [rows * padded(words(inputs.max(outputs))), words(rows) * padded(inputs), words(rows) * padded(outputs)];
+        let of_pairs = [
+            rows * padded(words(inputs.max(outputs))),
+            words(rows) * padded(inputs),
+            words(rows) * padded(outputs),
+        ];
         let [columns, a, d] = if precision == Precision::Bf16 { of_pairs } else { [0; 3] };
         let lens = [shape.scratch_len(), columns, a, d];
         std::array::from_fn(|index| largest[index].max(lens[index]))
@@ -37,7 +45,11 @@ impl Products {
     ///
     /// # Errors
     /// No memory.
-    pub(crate) fn new(family: Family, precision: Precision, shapes: impl Iterator<Item = Shape>) -> Result<Self, TrainError> {
+    pub(crate) fn new(
+        family: Family,
+        precision: Precision,
+        shapes: impl Iterator<Item = Shape>,
+    ) -> Result<Self, TrainError> {
         let [scratch, columns, a, d] = scratch_lens(precision, shapes);
         Ok(Self {
             family,
@@ -48,12 +60,14 @@ impl Products {
         })
     }
 
-    /// Room that is free between products: more than sixteen floats for every output of a layer, padding included.
+    /// Room that is free between products: more than sixteen floats for every output of a layer,
+    /// padding included.
     pub(crate) fn scratch(&mut self) -> &mut [f32] {
         &mut self.scratch
     }
 
-    /// Takes the factor that the next strips of [`Products::forward`] or [`Products::input_gradient`] share: a or d [rows, columns].
+    /// Takes the factor that the next strips of [`Products::forward`] or
+    /// [`Products::input_gradient`] share: a or d [rows, columns].
     pub(crate) fn take(&mut self, rows: usize, columns: usize, factor: &[f32]) {
         if self.precision == Precision::Bf16 {
             self.family.pair_columns(rows, columns, factor, &mut self.columns);
@@ -61,18 +75,41 @@ impl Products {
     }
 
     /// One strip of z = a W, after [`Products::take`] of a.
-    pub(crate) fn forward(&mut self, shape: Shape, strip: Strip, a: &[f32], w: &[f32], z: &mut [f32]) {
+    pub(crate) fn forward(
+        &mut self,
+        shape: Shape,
+        strip: Strip,
+        a: &[f32],
+        w: &[f32],
+        z: &mut [f32],
+    ) {
         match self.precision {
             Precision::F32 => self.family.forward(shape, strip, a, w, z),
-            Precision::Bf16 => self.family.forward_of_pairs(shape, strip, &self.columns, w, &mut self.scratch, z),
+            Precision::Bf16 => {
+                self.family.forward_of_pairs(shape, strip, &self.columns, w, &mut self.scratch, z)
+            }
         }
     }
 
     /// One strip of e = d W^T, the gradient by a, after [`Products::take`] of d.
-    pub(crate) fn input_gradient(&mut self, shape: Shape, strip: Strip, d: &[f32], w: &[f32], e: &mut [f32]) {
+    pub(crate) fn input_gradient(
+        &mut self,
+        shape: Shape,
+        strip: Strip,
+        d: &[f32],
+        w: &[f32],
+        e: &mut [f32],
+    ) {
         match self.precision {
             Precision::F32 => self.family.input_gradient(shape, strip, d, w, &mut self.scratch, e),
-            Precision::Bf16 => self.family.input_gradient_of_pairs(shape, strip, &self.columns, w, &mut self.scratch, e),
+            Precision::Bf16 => self.family.input_gradient_of_pairs(
+                shape,
+                strip,
+                &self.columns,
+                w,
+                &mut self.scratch,
+                e,
+            ),
         }
     }
 

@@ -1,5 +1,8 @@
 //! Where a weight matrix or a vector lies in a flat buffer of parameters, gradients or moments.
-#![allow(clippy::indexing_slicing, reason = "ranges are laid out by Layout over buffers of its length")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "ranges are laid out by Layout over buffers of its length"
+)]
 
 use std::ops::Range;
 
@@ -52,7 +55,9 @@ impl Tensor {
 
     /// Where its elements lie in the flat buffer, in row-major order and without padding.
     pub(crate) fn positions(self) -> impl Iterator<Item = usize> {
-        (0..self.rows).flat_map(move |row| (0..self.columns).map(move |column| self.start + offset(self.stored_rows, row, column)))
+        (0..self.rows).flat_map(move |row| {
+            (0..self.columns).map(move |column| self.start + offset(self.stored_rows, row, column))
+        })
     }
 
     /// Its part of `flat`.

@@ -1,4 +1,5 @@
-//! One training: a function of the spec, the data, the sweep's seed and the trial's number, and of nothing else.
+//! One training: a function of the spec, the data, the sweep's seed and the trial's number, and of
+//! nothing else.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ const EVALUATION_BLOCK: usize = 256;
 
 /// A training, between two epochs. All its memory is allocated when it is made.
 ///
-/// Mini-batches are drawn without replacement in an order that is shuffled anew each epoch. The last may be smaller; one of a
-/// single example is merged into the one before it.
+/// Mini-batches are drawn without replacement in an order that is shuffled anew each epoch. The
+/// last may be smaller; one of a single example is merged into the one before it.
 pub struct Trainer {
     spec: TrainSpec,
     data: Arc<Splits>,
@@ -40,17 +41,29 @@ pub struct Trainer {
 impl Trainer {
     /// A training before its first epoch, with the family of [`crate::kernel_family`].
     ///
-    /// # Errors
-    /// A hyperparameter out of range, data that cannot be trained on, a network that is too large, or `CAVIAR_KERNELS` wrong.
-    pub fn new(spec: &TrainSpec, data: Arc<Splits>, sweep_seed: u64, trial: u64) -> Result<Self, TrainError> {
+    /// # Errors A hyperparameter out of range, data that cannot be trained on, a network that is
+    /// too large, or `CAVIAR_KERNELS` wrong.
+    pub fn new(
+        spec: &TrainSpec,
+        data: Arc<Splits>,
+        sweep_seed: u64,
+        trial: u64,
+    ) -> Result<Self, TrainError> {
         Self::with_family(Family::of_process()?, spec, data, sweep_seed, trial)
     }
 
-    /// The training from which `checkpoint` was taken, to go on bit for bit. The other arguments must be what they were then.
+    /// The training from which `checkpoint` was taken, to go on bit for bit. The other arguments
+    /// must be what they were then.
     ///
     /// # Errors
     /// As [`Self::new`], or the checkpoint is damaged or of another training.
-    pub fn resume(spec: &TrainSpec, data: Arc<Splits>, sweep_seed: u64, trial: u64, checkpoint: &[u8]) -> Result<Self, TrainError> {
+    pub fn resume(
+        spec: &TrainSpec,
+        data: Arc<Splits>,
+        sweep_seed: u64,
+        trial: u64,
+        checkpoint: &[u8],
+    ) -> Result<Self, TrainError> {
         let mut trainer = Self::new(spec, data, sweep_seed, trial)?;
         trainer.restore(checkpoint)?;
         Ok(trainer)
@@ -71,11 +84,22 @@ impl Trainer {
         network.initialise(spec, Seed::derive(sweep_seed, trial, Purpose::Init));
         let updater = Updater::new(family, spec, network.parameters.len())?;
         let order = (0..).take(rows).collect();
-        Ok(Self { spec: spec.clone(), data, sweep_seed, trial, network, updater, order, epochs_done: 0, is_abandoned: false })
+        Ok(Self {
+            spec: spec.clone(),
+            data,
+            sweep_seed,
+            trial,
+            network,
+            updater,
+            order,
+            epochs_done: 0,
+            is_abandoned: false,
+        })
     }
 
-    /// Trains one epoch and validates. `go_on` is asked before every mini-batch; when it says no, the epoch is abandoned with
-    /// `None`, and nothing more can be done with this trainer. A loss that is not finite is a result, not an error.
+    /// Trains one epoch and validates. `go_on` is asked before every mini-batch; when it says no,
+    /// the epoch is abandoned with `None`, and nothing more can be done with this trainer. A loss
+    /// that is not finite is a result, not an error.
     ///
     /// # Errors
     /// All epochs of the spec are done, or an epoch was abandoned before.
@@ -93,7 +117,8 @@ impl Trainer {
         Ok(Some(EpochMetrics { epoch: self.epochs_done, train, validation }))
     }
 
-    /// Trains `steps` mini-batches, those of an unshuffled epoch again and again, and evaluates nothing: to measure the speed of a step.
+    /// Trains `steps` mini-batches, those of an unshuffled epoch again and again, and evaluates
+    /// nothing: to measure the speed of a step.
     ///
     /// # Errors
     /// An epoch was abandoned before.
@@ -135,13 +160,20 @@ impl Trainer {
     /// An epoch was abandoned before.
     pub fn checkpoint(&self) -> Result<Vec<u8>, TrainError> {
         self.check_usable()?;
-        let state = State { epochs_done: self.epochs_done, network: &self.network, updater: &self.updater };
+        let state =
+            State { epochs_done: self.epochs_done, network: &self.network, updater: &self.updater };
         Ok(checkpoint::write(&self.identity(), state))
     }
 
     /// Takes over the state in a checkpoint.
     pub(crate) fn restore(&mut self, checkpoint: &[u8]) -> Result<(), TrainError> {
-        self.epochs_done = checkpoint::read(checkpoint, &self.identity(), self.spec.epochs, &mut self.network, &mut self.updater)?;
+        self.epochs_done = checkpoint::read(
+            checkpoint,
+            &self.identity(),
+            self.spec.epochs,
+            &mut self.network,
+            &mut self.updater,
+        )?;
         Ok(())
     }
 
@@ -177,10 +209,12 @@ impl Trainer {
     }
 }
 
-/// Cuts `rows` rows into mini-batches of `size`. A last one of a single row goes to the one before it.
+/// Cuts `rows` rows into mini-batches of `size`. A last one of a single row goes to the one before
+/// it.
 pub(crate) fn batches(rows: usize, size: usize) -> impl Iterator<Item = Range<usize>> + Clone {
     let count = if rows % size == 1 && rows > 1 { rows / size } else { rows.div_ceil(size) };
-    (0..count).map(move |index| index * size..if index + 1 == count { rows } else { (index + 1) * size })
+    (0..count)
+        .map(move |index| index * size..if index + 1 == count { rows } else { (index + 1) * size })
 }
 
 fn evaluate(network: &mut Network, examples: &Examples) -> Score {

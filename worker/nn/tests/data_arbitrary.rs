@@ -9,7 +9,12 @@ use proptest::prelude::{Strategy, any, prop_assert, proptest};
 use proptest::sample::select;
 use proptest::test_runner::TestCaseError;
 
-fn read(name: &str, content: &[u8], labels: Option<&[u8]>, task: Task) -> Result<(), TestCaseError> {
+fn read(
+    name: &str,
+    content: &[u8],
+    labels: Option<&[u8]>,
+    task: Task,
+) -> Result<(), TestCaseError> {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(path(name), content).unwrap();
@@ -17,7 +22,14 @@ fn read(name: &str, content: &[u8], labels: Option<&[u8]>, task: Task) -> Result
         std::fs::write(path("labels"), labels).unwrap();
     }
     let label = labels.is_none().then(|| "k".to_owned());
-    let spec = DataSpec { source: path(name), label, labels: labels.map(|_| path("labels")), task, validation: 0.3, test: 0.2 };
+    let spec = DataSpec {
+        source: path(name),
+        label,
+        labels: labels.map(|_| path("labels")),
+        task,
+        validation: 0.3,
+        test: 0.2,
+    };
     if let Err(error) = load(&spec) {
         prop_assert!(error.field().starts_with("data."));
         prop_assert!(error.to_string().contains(&path("")), "{}", error);
@@ -34,17 +46,21 @@ fn task() -> impl Strategy<Value = Task> {
 
 /// Text that is nearly a CSV file.
 fn nearly_csv() -> impl Strategy<Value = String> {
-    let cell = select(vec!["1", "2.5", "-3", "a", "", "k", "\"", "NaN", "1e99", "\u{e9}", ",", "\r"]);
+    let cell =
+        select(vec!["1", "2.5", "-3", "a", "", "k", "\"", "NaN", "1e99", "\u{e9}", ",", "\r"]);
     let row = vec(cell, 1..4).prop_map(|cells| cells.join(","));
-    (select(vec!["x,k", "k,x", "x,y,k", "k"]), vec(row, 0..12)).prop_map(|(header, rows)| format!("{header}\n{}", rows.join("\n")))
+    (select(vec!["x,k", "k,x", "x,y,k", "k"]), vec(row, 0..12))
+        .prop_map(|(header, rows)| format!("{header}\n{}", rows.join("\n")))
 }
 
 /// A header with small sizes, and any content.
 fn nearly_idx(dimensions: u8) -> impl Strategy<Value = Vec<u8>> {
-    (vec(0u8..6, usize::from(dimensions)), vec(any::<u8>(), 0..130)).prop_map(move |(sizes, content)| {
-        let sizes = sizes.into_iter().flat_map(|size| [0, 0, 0, size]);
-        [0, 0, 8, dimensions].into_iter().chain(sizes).chain(content).collect()
-    })
+    (vec(0u8..6, usize::from(dimensions)), vec(any::<u8>(), 0..130)).prop_map(
+        move |(sizes, content)| {
+            let sizes = sizes.into_iter().flat_map(|size| [0, 0, 0, size]);
+            [0, 0, 8, dimensions].into_iter().chain(sizes).chain(content).collect()
+        },
+    )
 }
 
 proptest! {

@@ -8,11 +8,22 @@ use caviar_nn::examples::Targets;
 use ndarray::array;
 
 fn spec(source: &str, label: Option<&str>, task: Task) -> DataSpec {
-    DataSpec { source: source.to_owned(), label: label.map(str::to_owned), labels: None, task, validation: 0.25, test: 0.0 }
+    DataSpec {
+        source: source.to_owned(),
+        label: label.map(str::to_owned),
+        labels: None,
+        task,
+        validation: 0.25,
+        test: 0.0,
+    }
 }
 
 /// Loads `text` as the file `data.csv` of an empty directory.
-fn load_text(text: impl AsRef<[u8]>, label: Option<&str>, task: Task) -> Result<Dataset, DataError> {
+fn load_text(
+    text: impl AsRef<[u8]>,
+    label: Option<&str>,
+    task: Task,
+) -> Result<Dataset, DataError> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.csv");
     std::fs::write(&path, text).unwrap();
@@ -35,7 +46,12 @@ fn rejects(text: impl AsRef<[u8]>, label: &str, field: &str, message: &str) {
 
 #[test]
 fn text_labels_and_numbers() {
-    let data = load_text("x,kind,y\n1,b,2.5\n-3e1,a, 4 \n0,\"b\",.5\n\n7,a,8", Some("kind"), Task::Classification).unwrap();
+    let data = load_text(
+        "x,kind,y\n1,b,2.5\n-3e1,a, 4 \n0,\"b\",.5\n\n7,a,8",
+        Some("kind"),
+        Task::Classification,
+    )
+    .unwrap();
     assert_eq!(data.features(), array![[1.0, 2.5], [-30.0, 4.0], [0.0, 0.5], [7.0, 8.0]]);
     assert_eq!(data.targets(), &Targets::Classes(vec![1, 0, 1, 0]));
     assert_eq!(data.classes(), ["a", "b"]);
@@ -44,7 +60,8 @@ fn text_labels_and_numbers() {
 
 #[test]
 fn the_digest_is_of_the_values_and_not_of_the_spelling() {
-    let digest = |text: &str| load_text(text, Some("k"), Task::Classification).unwrap().digest().to_owned();
+    let digest =
+        |text: &str| load_text(text, Some("k"), Task::Classification).unwrap().digest().to_owned();
     let plain = digest("x,k\n1,a\n2,b\n3,a\n4,b\n");
     assert_eq!(plain, digest("\u{feff}x,k\r\n1.0,a\r\n\"2\" ,\"b\"\r\n\r\n3e0,a\r\n4,b"));
     assert_eq!(plain.len(), 64);
@@ -60,7 +77,10 @@ fn regression_takes_numbers_as_they_are() {
     assert!(data.classes().is_empty());
     let (field, message) = error_of("x,y\n1,2.5\n2,high\n3,4\n", Some("y"), Task::Regression);
     assert_eq!(field, "data.label");
-    assert_eq!(message, "data.csv, line 3, column \"y\": \"high\" is not a number; write it as one, like 1.5 or 2e-3");
+    assert_eq!(
+        message,
+        "data.csv, line 3, column \"y\": \"high\" is not a number; write it as one, like 1.5 or 2e-3"
+    );
     assert_eq!(
         error_of("x,y\n1,5\n2,5\n3,5\n", Some("y"), Task::Regression).1,
         "data.csv: every row has the label \"5\"; at least two different labels are needed"
@@ -72,11 +92,38 @@ fn headers_that_will_not_do() {
     rejects("", "k", "data.source", "data.csv: is empty");
     rejects("\n\r\n", "k", "data.source", "data.csv: is empty");
     let missing = "data.csv, line 1: no column is called";
-    rejects("x,Kind\n", "kind", "data.label", &format!("{missing} \"kind\"; the columns are \"x\", \"Kind\"; did you mean \"Kind\"?"));
-    rejects("x,k\n", "target", "data.label", &format!("{missing} \"target\"; the columns are \"x\", \"k\"; the last one is \"k\""));
-    rejects("x;k\n", "k", "data.label", &format!("{missing} \"k\"; the columns are \"x;k\"; separate columns by commas"));
-    rejects("5,7\n", "k", "data.label", &format!("{missing} \"k\"; the columns are \"5\", \"7\"; the first line must name the columns"));
-    rejects("k,k,x\n", "k", "data.label", "data.csv, line 1: 2 columns are called \"k\"; the label column needs a name of its own");
+    rejects(
+        "x,Kind\n",
+        "kind",
+        "data.label",
+        &format!("{missing} \"kind\"; the columns are \"x\", \"Kind\"; did you mean \"Kind\"?"),
+    );
+    rejects(
+        "x,k\n",
+        "target",
+        "data.label",
+        &format!("{missing} \"target\"; the columns are \"x\", \"k\"; the last one is \"k\""),
+    );
+    rejects(
+        "x;k\n",
+        "k",
+        "data.label",
+        &format!("{missing} \"k\"; the columns are \"x;k\"; separate columns by commas"),
+    );
+    rejects(
+        "5,7\n",
+        "k",
+        "data.label",
+        &format!(
+            "{missing} \"k\"; the columns are \"5\", \"7\"; the first line must name the columns"
+        ),
+    );
+    rejects(
+        "k,k,x\n",
+        "k",
+        "data.label",
+        "data.csv, line 1: 2 columns are called \"k\"; the label column needs a name of its own",
+    );
     let twice = "data.csv, line 1: column 3 is called \"x\" as one before it; give each column a name of its own";
     rejects("x,k,x\n", "k", "data.source", twice);
     rejects(
@@ -85,7 +132,8 @@ fn headers_that_will_not_do() {
         "data.source",
         "data.csv: has no features; a CSV file needs a column beside the label, an image at least one pixel",
     );
-    let unnamed = "data.csv, line 1: column 1 has no name; name it, or remove it if it only numbers the rows";
+    let unnamed =
+        "data.csv, line 1: column 1 has no name; name it, or remove it if it only numbers the rows";
     rejects(",x,k\n", "k", "data.source", unnamed);
     let (field, message) = error_of("x,k\n1,a\n", None, Task::Classification);
     assert_eq!(
@@ -98,12 +146,37 @@ fn headers_that_will_not_do() {
 fn rows_that_will_not_do() {
     let row = "data.csv, line 3";
     rejects("x,k\n1,a\n2\n", "k", "data.source", &format!("{row}: has 1 cell; the header has 2"));
-    rejects("x,k\r\n1,a\r\n2,b,c\r\n", "k", "data.source", &format!("{row}: has 3 cells; the header has 2"));
-    rejects("x,k\n\n,a\n2,b", "k", "data.source", &format!("{row}, column \"x\": \"\" is empty; every row needs a value here"));
-    rejects("x,k\n1,a\n2,\n", "k", "data.label", &format!("{row}, column \"k\": \"\" is empty; every row needs a value here"));
+    rejects(
+        "x,k\r\n1,a\r\n2,b,c\r\n",
+        "k",
+        "data.source",
+        &format!("{row}: has 3 cells; the header has 2"),
+    );
+    rejects(
+        "x,k\n\n,a\n2,b",
+        "k",
+        "data.source",
+        &format!("{row}, column \"x\": \"\" is empty; every row needs a value here"),
+    );
+    rejects(
+        "x,k\n1,a\n2,\n",
+        "k",
+        "data.label",
+        &format!("{row}, column \"k\": \"\" is empty; every row needs a value here"),
+    );
     let number = "is not a number; write it as one, like 1.5 or 2e-3";
-    rejects("x,k\n1,a\nred,b\nblue,b\n", "k", "data.source", &format!("{row}, column \"x\": \"red\" {number} (and 1 more such cell)"));
-    rejects("x,k\n1,a\nred,b\n,\n3\n", "k", "data.source", &format!("{row}, column \"x\": \"red\" {number} (and 2 more such cells)"));
+    rejects(
+        "x,k\n1,a\nred,b\nblue,b\n",
+        "k",
+        "data.source",
+        &format!("{row}, column \"x\": \"red\" {number} (and 1 more such cell)"),
+    );
+    rejects(
+        "x,k\n1,a\nred,b\n,\n3\n",
+        "k",
+        "data.source",
+        &format!("{row}, column \"x\": \"red\" {number} (and 2 more such cells)"),
+    );
     rejects(
         "x,k\n1,a\nNaN,b",
         "k",
@@ -114,7 +187,9 @@ fn rows_that_will_not_do() {
         "x,k\n1,a\n1e39,b",
         "k",
         "data.source",
-        &format!("{row}, column \"x\": \"1e39\" is too large for a 32-bit float; stay within 3.4e38"),
+        &format!(
+            "{row}, column \"x\": \"1e39\" is too large for a 32-bit float; stay within 3.4e38"
+        ),
     );
     rejects(
         b"x,k\n1,a\n2,\xe9\n",
@@ -126,35 +201,77 @@ fn rows_that_will_not_do() {
 
 #[test]
 fn files_that_teach_nothing() {
-    rejects("x,k\n", "k", "data.source", "data.csv: has 0 rows; at least 3 are needed, 2 to train and 1 to validate");
-    rejects("x,k\n1,a\n", "k", "data.source", "data.csv: has 1 row; at least 3 are needed, 2 to train and 1 to validate");
-    rejects("x,k\n1,a\n2,a\n3,a\n", "k", "data.label", "data.csv: every row has the label \"a\"; at least two different labels are needed");
-    let many =
-        "data.csv: 3 classes in 4 rows are too many to learn; to predict a number say task = \"regression\", or choose another label";
+    rejects(
+        "x,k\n",
+        "k",
+        "data.source",
+        "data.csv: has 0 rows; at least 3 are needed, 2 to train and 1 to validate",
+    );
+    rejects(
+        "x,k\n1,a\n",
+        "k",
+        "data.source",
+        "data.csv: has 1 row; at least 3 are needed, 2 to train and 1 to validate",
+    );
+    rejects(
+        "x,k\n1,a\n2,a\n3,a\n",
+        "k",
+        "data.label",
+        "data.csv: every row has the label \"a\"; at least two different labels are needed",
+    );
+    let many = "data.csv: 3 classes in 4 rows are too many to learn; to predict a number say task = \"regression\", or choose another label";
     rejects("x,k\n1,1.5\n2,2.5\n3,3.5\n4,2.5\n", "k", "data.label", many);
 }
 
 #[test]
 fn a_stray_quote_swallows_no_rows() {
-    let rows =
-        |from: usize, to: usize| (from..=to).map(|row| format!("{row},{}\n", if row % 2 == 0 { "a" } else { "b" })).collect::<String>();
+    let rows = |from: usize, to: usize| {
+        (from..=to)
+            .map(|row| format!("{row},{}\n", if row % 2 == 0 { "a" } else { "b" }))
+            .collect::<String>()
+    };
     let open = "a quote is opened here and never closed";
     let stray = format!("x,k\n{}80,\"a\n{}", rows(1, 79), rows(81, 100));
     rejects(&stray, "k", "data.source", &format!("data.csv, line 81: {open}"));
     rejects(format!("\n\n{stray}"), "k", "data.source", &format!("data.csv, line 83: {open}"));
-    rejects(format!("x,k\n{}100,\"b\n", rows(1, 99)), "k", "data.source", &format!("data.csv, line 101: {open}"));
-    rejects(format!("x,k\r\n{}100,\"b", rows(1, 99)), "k", "data.source", &format!("data.csv, line 101: {open}"));
+    rejects(
+        format!("x,k\n{}100,\"b\n", rows(1, 99)),
+        "k",
+        "data.source",
+        &format!("data.csv, line 101: {open}"),
+    );
+    rejects(
+        format!("x,k\r\n{}100,\"b", rows(1, 99)),
+        "k",
+        "data.source",
+        &format!("data.csv, line 101: {open}"),
+    );
     rejects("x,\"k\n1,a\n2,b\n", "k", "data.source", &format!("data.csv, line 1: {open}"));
     let broken = "a quote is opened here and closed on another line; a cell must stand on one line";
-    rejects(format!("x,k\n{}80,\"a\n81,b\n82,\"a\"\n", rows(1, 79)), "k", "data.source", &format!("data.csv, line 81: {broken}"));
-    rejects("x,k\n\n1,a\n2,\"b\n\"\n3,a\n", "k", "data.source", &format!("data.csv, line 4: {broken}"));
+    rejects(
+        format!("x,k\n{}80,\"a\n81,b\n82,\"a\"\n", rows(1, 79)),
+        "k",
+        "data.source",
+        &format!("data.csv, line 81: {broken}"),
+    );
+    rejects(
+        "x,k\n\n1,a\n2,\"b\n\"\n3,a\n",
+        "k",
+        "data.source",
+        &format!("data.csv, line 4: {broken}"),
+    );
 }
 
 #[test]
 fn a_quote_left_open_is_not_followed_to_the_end() {
     let mut text = "x,k\n1,a\n\"2,b\n".to_owned();
     text.push_str(&"3,a\n".repeat(2_000_000));
-    rejects(text, "k", "data.source", "data.csv, line 3: the row that begins here is longer than 4194304 bytes; is a quote left open?");
+    rejects(
+        text,
+        "k",
+        "data.source",
+        "data.csv, line 3: the row that begins here is longer than 4194304 bytes; is a quote left open?",
+    );
 }
 
 #[test]
@@ -164,18 +281,32 @@ fn sources_that_are_none() {
         (error.field(), error.to_string())
     };
     let file = |name: &str| fails(spec(name, Some("k"), Task::Classification));
-    assert_eq!(file("builtin:mnist").1, "there is no built-in data set \"mnist\"; there is \"builtin:digits\"");
+    assert_eq!(
+        file("builtin:mnist").1,
+        "there is no built-in data set \"mnist\"; there is \"builtin:digits\""
+    );
     assert!(
-        file("a/b.parquet").1.starts_with("a/b.parquet: name a .csv file with a header, an IDX image file"),
+        file("a/b.parquet")
+            .1
+            .starts_with("a/b.parquet: name a .csv file with a header, an IDX image file"),
         "{:?}",
         file("a/b.parquet")
     );
-    assert!(file("none/such.csv").1.starts_with("none/such.csv: cannot be opened: "), "{:?}", file("none/such.csv"));
+    assert!(
+        file("none/such.csv").1.starts_with("none/such.csv: cannot be opened: "),
+        "{:?}",
+        file("none/such.csv")
+    );
     assert_eq!(
         file("builtin:digits"),
-        ("data.label", "the label of this built-in data is called \"label\": write that, or leave `label` out".to_owned())
+        (
+            "data.label",
+            "the label of this built-in data is called \"label\": write that, or leave `label` out"
+                .to_owned()
+        )
     );
-    let labels = DataSpec { labels: Some("l".to_owned()), ..spec("a.csv", Some("k"), Task::Classification) };
+    let labels =
+        DataSpec { labels: Some("l".to_owned()), ..spec("a.csv", Some("k"), Task::Classification) };
     assert_eq!(fails(labels).0, "data.labels");
 }
 
@@ -185,8 +316,10 @@ fn the_bundled_digits_are_those_of_scikit_learn() {
     assert_eq!(data.features().dim(), (1797, 64));
     assert_eq!(data.features().iter().map(|&pixel| f64::from(pixel)).sum::<f64>(), 561_718.0);
     let first = [
-        0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0, 0, 3, 15, 2, 0, 11, 8, 0, 0, 4, 12, 0, 0, 8, 8, 0, //
-        0, 5, 8, 0, 0, 9, 8, 0, 0, 4, 11, 0, 1, 12, 7, 0, 0, 2, 14, 5, 10, 12, 0, 0, 0, 0, 6, 13, 10, 0, 0, 0,
+        0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0, 0, 3, 15, 2, 0, 11, 8, 0, 0, 4, 12, 0,
+        0, 8, 8, 0, //
+        0, 5, 8, 0, 0, 9, 8, 0, 0, 4, 11, 0, 1, 12, 7, 0, 0, 2, 14, 5, 10, 12, 0, 0, 0, 0, 6, 13,
+        10, 0, 0, 0,
     ];
     assert_eq!(data.features().row(0).to_vec(), first.map(|pixel: u8| f32::from(pixel)));
     let Targets::Classes(classes) = data.targets() else { panic!("digits are classes") };

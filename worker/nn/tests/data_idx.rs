@@ -22,7 +22,10 @@ struct Files {
 impl Files {
     fn new(images: &[u8], labels: &[u8]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (image_path, label_path) = (directory.path().join("images-idx3-ubyte"), directory.path().join("labels-idx1-ubyte"));
+        let (image_path, label_path) = (
+            directory.path().join("images-idx3-ubyte"),
+            directory.path().join("labels-idx1-ubyte"),
+        );
         std::fs::write(&image_path, images).unwrap();
         std::fs::write(&label_path, labels).unwrap();
         Self { directory, images: image_path, labels: label_path }
@@ -36,13 +39,23 @@ impl Files {
     fn rejects(&self, field: &str, message: &str) {
         let error = self.load().unwrap_err();
         let directory = format!("{}/", self.directory.path().display());
-        assert_eq!((error.field(), error.to_string().replace(&directory, "").as_str()), (field, message));
+        assert_eq!(
+            (error.field(), error.to_string().replace(&directory, "").as_str()),
+            (field, message)
+        );
     }
 }
 
 fn spec(images: &Path, labels: &Path) -> DataSpec {
     let text = |path: &Path| path.to_str().unwrap().to_owned();
-    DataSpec { source: text(images), label: None, labels: Some(text(labels)), task: Task::Classification, validation: 0.25, test: 0.1 }
+    DataSpec {
+        source: text(images),
+        label: None,
+        labels: Some(text(labels)),
+        task: Task::Classification,
+        validation: 0.25,
+        test: 0.1,
+    }
 }
 
 fn idx(sizes: &[u32], content: &[u8]) -> Vec<u8> {
@@ -91,8 +104,14 @@ fn gzip_is_told_by_its_content_and_makes_no_difference() {
 #[test]
 fn headers_that_will_not_do() {
     Files::new(&[], &labels()).rejects("data.source", "images-idx3-ubyte: is empty");
-    Files::new(&images(), &[0, 0]).rejects("data.labels", "labels-idx1-ubyte: ends after 2 of 4 bytes that its header promises");
-    Files::new(&images()[..10], &labels()).rejects("data.source", "images-idx3-ubyte: ends after 10 of 16 bytes that its header promises");
+    Files::new(&images(), &[0, 0]).rejects(
+        "data.labels",
+        "labels-idx1-ubyte: ends after 2 of 4 bytes that its header promises",
+    );
+    Files::new(&images()[..10], &labels()).rejects(
+        "data.source",
+        "images-idx3-ubyte: ends after 10 of 16 bytes that its header promises",
+    );
     Files::new(&labels(), &labels()).rejects(
         "data.source",
         "images-idx3-ubyte: begins with 00000801; an IDX file of images (unsigned bytes, 3 dimensions) begins with 00000803",
@@ -107,24 +126,38 @@ fn headers_that_will_not_do() {
 
 #[test]
 fn sizes_are_checked_before_anything_is_stored() {
-    let large =
-        "images-idx3-ubyte: is too large: at most 1048576 features, and 536870912 numbers in all (rows times features), are held in memory";
+    let large = "images-idx3-ubyte: is too large: at most 1048576 features, and 536870912 numbers in all (rows times features), are held in memory";
     for sizes in [[u32::MAX; 3], [4, 1025, 1024], [1 << 20, 32, 32]] {
         Files::new(&idx(&sizes, &[]), &labels()).rejects("data.source", large);
     }
     // Within the limit: 512 MiB are promised, and the file ends at once.
     let (images, labels) = (idx(&[1 << 19, 32, 32], &[]), idx(&[1 << 19], &[]));
-    Files::new(&images, &labels).rejects("data.source", "images-idx3-ubyte: ends after 16 of 536870928 bytes that its header promises");
+    Files::new(&images, &labels).rejects(
+        "data.source",
+        "images-idx3-ubyte: ends after 16 of 536870928 bytes that its header promises",
+    );
 }
 
 #[test]
 fn contents_that_do_not_match_their_header() {
-    Files::new(&images()[..23], &labels()).rejects("data.source", "images-idx3-ubyte: ends after 23 of 24 bytes that its header promises");
-    Files::new(&images(), &idx(&[4], &[7])).rejects("data.labels", "labels-idx1-ubyte: ends after 9 of 12 bytes that its header promises");
+    Files::new(&images()[..23], &labels()).rejects(
+        "data.source",
+        "images-idx3-ubyte: ends after 23 of 24 bytes that its header promises",
+    );
+    Files::new(&images(), &idx(&[4], &[7])).rejects(
+        "data.labels",
+        "labels-idx1-ubyte: ends after 9 of 12 bytes that its header promises",
+    );
     let long = [images(), vec![0]].concat();
-    Files::new(&long, &labels()).rejects("data.source", "images-idx3-ubyte: goes on after the 24 bytes that its header promises");
+    Files::new(&long, &labels()).rejects(
+        "data.source",
+        "images-idx3-ubyte: goes on after the 24 bytes that its header promises",
+    );
     let five = idx(&[5], &[7, 0, 7, 0, 1]);
-    Files::new(&images(), &five).rejects("data.labels", "labels-idx1-ubyte: holds 5 labels; images-idx3-ubyte holds 4 images");
+    Files::new(&images(), &five).rejects(
+        "data.labels",
+        "labels-idx1-ubyte: holds 5 labels; images-idx3-ubyte holds 4 images",
+    );
     let same = idx(&[4], &[3; 4]);
     let one = "images-idx3-ubyte: every row has the label \"3\"; at least two different labels are needed";
     Files::new(&images(), &same).rejects("data.labels", one);
@@ -151,7 +184,10 @@ fn damaged_gzip_is_an_error() {
 fn a_bomb_is_read_no_further_than_its_header() {
     let bomb = gzip(&[images(), vec![0; 1 << 26]].concat());
     assert!(bomb.len() < 1 << 17);
-    Files::new(&bomb, &labels()).rejects("data.source", "images-idx3-ubyte: goes on after the 24 bytes that its header promises");
+    Files::new(&bomb, &labels()).rejects(
+        "data.source",
+        "images-idx3-ubyte: goes on after the 24 bytes that its header promises",
+    );
 }
 
 #[test]
@@ -159,10 +195,15 @@ fn labels_must_be_named_and_be_there() {
     let files = Files::new(&images(), &labels());
     let error = load(&DataSpec { labels: None, ..spec(&files.images, &files.labels) }).unwrap_err();
     assert_eq!(error.field(), "data.labels");
-    assert!(error.to_string().ends_with("an IDX image file needs `labels`, the path of its label file"), "{error}");
+    assert!(
+        error.to_string().ends_with("an IDX image file needs `labels`, the path of its label file"),
+        "{error}"
+    );
     let error = load(&spec(&files.images, Path::new("none"))).unwrap_err();
     assert_eq!(error.field(), "data.labels");
-    let error = load(&DataSpec { label: Some("k".to_owned()), ..spec(&files.images, &files.labels) }).unwrap_err();
+    let error =
+        load(&DataSpec { label: Some("k".to_owned()), ..spec(&files.images, &files.labels) })
+            .unwrap_err();
     assert_eq!(error.field(), "data.label");
 }
 
@@ -173,7 +214,10 @@ fn mnist_is_read_where_it_lies() {
         eprintln!("skipped: {} is not there", folder.display());
         return;
     }
-    let spec = spec(&folder.join("train-images-idx3-ubyte.gz"), &folder.join("train-labels-idx1-ubyte.gz"));
+    let spec = spec(
+        &folder.join("train-images-idx3-ubyte.gz"),
+        &folder.join("train-labels-idx1-ubyte.gz"),
+    );
     let (splits, summary) = prepare(&spec, 7).unwrap();
     assert_eq!((summary.train, summary.validation, summary.test), (5200, 2000, 800));
     assert_eq!((summary.features, summary.outputs), (784, 10));

@@ -1,6 +1,11 @@
 //! Splits: what they hold, by what they are drawn, and by what they are standardised.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on should panic where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should panic where it stands"
+)]
 
 use std::collections::BTreeMap;
 
@@ -14,9 +19,15 @@ use proptest::test_runner::TestCaseError;
 fn dataset(labels: &[String], task: Task) -> Dataset {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.csv");
-    let rows: String = labels.iter().enumerate().map(|(row, label)| format!("{row},0.1,{label}\n")).collect();
+    let rows: String =
+        labels.iter().enumerate().map(|(row, label)| format!("{row},0.1,{label}\n")).collect();
     std::fs::write(&path, format!("row,same,label\n{rows}")).unwrap();
-    load(&DataSpec { source: path.to_str().unwrap().to_owned(), label: Some("label".to_owned()), ..shares(task, 0.5, 0.0) }).unwrap()
+    load(&DataSpec {
+        source: path.to_str().unwrap().to_owned(),
+        label: Some("label".to_owned()),
+        ..shares(task, 0.5, 0.0)
+    })
+    .unwrap()
 }
 
 fn shares(task: Task, validation: f64, test: f64) -> DataSpec {
@@ -24,7 +35,11 @@ fn shares(task: Task, validation: f64, test: f64) -> DataSpec {
 }
 
 fn of_classes(sizes: &[usize]) -> Dataset {
-    let labels: Vec<String> = sizes.iter().enumerate().flat_map(|(class, &size)| vec![format!("c{class}"); size]).collect();
+    let labels: Vec<String> = sizes
+        .iter()
+        .enumerate()
+        .flat_map(|(class, &size)| vec![format!("c{class}"); size])
+        .collect();
     dataset(&labels, Task::Classification)
 }
 
@@ -32,11 +47,19 @@ fn parts(splits: &Splits) -> impl Iterator<Item = &Examples> {
     [&splits.train, &splits.validation].into_iter().chain(&splits.test)
 }
 
-/// The rows of a split by their numbers, undoing the standardisation, which the whole of the rows gives away: their order is kept.
+/// The rows of a split by their numbers, undoing the standardisation, which the whole of the rows
+/// gives away: their order is kept.
 fn ranks(splits: &Splits) -> Vec<Vec<usize>> {
     let mut all: Vec<(f32, usize, usize)> = Vec::new();
     for (part, examples) in parts(splits).enumerate() {
-        all.extend(examples.features.column(0).iter().enumerate().map(|(place, &value)| (value, part, place)));
+        all.extend(
+            examples
+                .features
+                .column(0)
+                .iter()
+                .enumerate()
+                .map(|(place, &value)| (value, part, place)),
+        );
     }
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut ranks = vec![Vec::new(); parts(splits).count()];
@@ -64,13 +87,19 @@ fn near(count: usize, size: usize, share: f64) -> bool {
     (f64::from(count) - share * f64::from(size)).abs() < 1.0
 }
 
-fn check_split(sizes: &[usize], validation: f64, test: f64, seed: u64) -> Result<(), TestCaseError> {
+fn check_split(
+    sizes: &[usize],
+    validation: f64,
+    test: f64,
+    seed: u64,
+) -> Result<(), TestCaseError> {
     let data = of_classes(sizes);
     let spec = shares(Task::Classification, validation, test);
     let splits = split(&data, &spec, seed).unwrap();
     let rows: usize = sizes.iter().sum();
 
-    // Each row is in one split and keeps its label: rows are sorted by class, so a row's number gives its class away.
+    // Each row is in one split and keeps its label: rows are sorted by class, so a row's number
+    // gives its class away.
     let ranks = ranks(&splits);
     prop_assert_eq!(ranks.iter().map(Vec::len).sum::<usize>(), rows);
     let Targets::Classes(all) = data.targets() else { panic!("classes were asked for") };
@@ -79,7 +108,8 @@ fn check_split(sizes: &[usize], validation: f64, test: f64, seed: u64) -> Result
         prop_assert_eq!(&labels, classes(examples));
     }
 
-    let (of_validation, of_test) = (counts(&splits.validation), splits.test.as_ref().map(counts).unwrap_or_default());
+    let (of_validation, of_test) =
+        (counts(&splits.validation), splits.test.as_ref().map(counts).unwrap_or_default());
     for (class, &size) in sizes.iter().enumerate() {
         let class = u32::try_from(class).unwrap();
         let count = |counts: &BTreeMap<u32, usize>| counts.get(&class).copied().unwrap_or_default();
@@ -124,7 +154,8 @@ fn standardised_by_the_training_split_alone() {
         let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
         (mean, values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n)
     };
-    let standard = |(mean, variance): (f64, f64)| mean.abs() < 1e-6 && (variance - 1.0).abs() < 1e-6;
+    let standard =
+        |(mean, variance): (f64, f64)| mean.abs() < 1e-6 && (variance - 1.0).abs() < 1e-6;
     assert!(standard(moments(&splits.train.features.column(0).to_vec())));
     assert!(standard(moments(&values(&splits.train))));
     assert!(!standard(moments(&splits.validation.features.column(0).to_vec())));
@@ -132,16 +163,27 @@ fn standardised_by_the_training_split_alone() {
 
     // The same line takes the raw numbers to the standardised ones in every split.
     let ranks = ranks(&splits);
-    let train_rows: Vec<f32> = ranks[0].iter().map(|&row| f32::from(u8::try_from(row).unwrap())).collect();
+    let train_rows: Vec<f32> =
+        ranks[0].iter().map(|&row| f32::from(u8::try_from(row).unwrap())).collect();
     let (mean, variance) = moments(&train_rows);
     for (rows, examples) in ranks.iter().zip(parts(&splits)) {
         for (&row, &value) in rows.iter().zip(examples.features.column(0)) {
             let expected = (f64::from(u32::try_from(row).unwrap()) - mean) / variance.sqrt();
             assert!((expected - f64::from(value)).abs() < 1e-6);
         }
-        assert!(examples.features.column(1).iter().all(|&value| value == 0.0), "a constant column is 0");
+        assert!(
+            examples.features.column(1).iter().all(|&value| value == 0.0),
+            "a constant column is 0"
+        );
     }
-    assert_eq!((splits.outputs, splits.validation.targets.len(), splits.test.map(|test| test.targets.len())), (1, 12, Some(8)));
+    assert_eq!(
+        (
+            splits.outputs,
+            splits.validation.targets.len(),
+            splits.test.map(|test| test.targets.len())
+        ),
+        (1, 12, Some(8))
+    );
 }
 
 #[test]
@@ -164,14 +206,18 @@ fn shares_that_will_not_do() {
         (error.field(), error.to_string())
     };
     for validation in [0.0, 1.0, -0.1, f64::NAN] {
-        let message = format!("{validation} is no share of the data; it must lie between 0 and 1, like 0.2");
+        let message =
+            format!("{validation} is no share of the data; it must lie between 0 and 1, like 0.2");
         assert_eq!(fails(validation, 0.0), ("data.validation", message));
     }
     for test in [1.0, -0.1, f64::INFINITY] {
-        let message = format!("{test} is no share of the data; it must be 0 or lie between 0 and 1, like 0.2");
+        let message = format!(
+            "{test} is no share of the data; it must be 0 or lie between 0 and 1, like 0.2"
+        );
         assert_eq!(fails(0.2, test), ("data.test", message));
     }
-    let nothing = "validation 0.5 and test 0.5 leave nothing to train on; together they must stay below 1";
+    let nothing =
+        "validation 0.5 and test 0.5 leave nothing to train on; together they must stay below 1";
     assert_eq!(fails(0.5, 0.5), ("data.validation", nothing.to_owned()));
     let empty = "0.01 of 12 rows is no row at all; it must be at least 0.041667";
     assert_eq!(fails(0.01, 0.2), ("data.validation", empty.to_owned()));
@@ -180,6 +226,10 @@ fn shares_that_will_not_do() {
     assert_eq!(fails(0.45, 0.45), ("data.validation", untrained.to_owned()));
 
     let values: Vec<String> = ["1", "2", "3"].map(str::to_owned).into();
-    let error = split(&dataset(&values, Task::Regression), &shares(Task::Regression, 0.5, 0.0), 1).unwrap_err();
-    assert_eq!(error.to_string(), "of 3 rows 1 is left to train on; at least 2 are needed: lower `validation` or `test`");
+    let error = split(&dataset(&values, Task::Regression), &shares(Task::Regression, 0.5, 0.0), 1)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "of 3 rows 1 is left to train on; at least 2 are needed: lower `validation` or `test`"
+    );
 }

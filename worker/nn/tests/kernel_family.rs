@@ -1,11 +1,13 @@
-//! `CAVIAR_KERNELS` chooses the kernels of a whole process, so each value is tried in a process of its own: this very test
-//! program, told to run one of the tests below that are ignored otherwise.
+//! `CAVIAR_KERNELS` chooses the kernels of a whole process, so each value is tried in a process of
+//! its own: this very test program, told to run one of the tests below that are ignored otherwise.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use caviar_common::train::{Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec};
+use caviar_common::train::{
+    Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec,
+};
 use caviar_nn::examples::{Examples, Splits, Targets};
 use caviar_nn::{Trainer, kernel_family};
 use ndarray::Array2;
@@ -40,9 +42,15 @@ fn trained(kernels: &str, processes: usize) -> Vec<String> {
 #[test]
 fn every_family_trains_the_same_weights_alone_and_beside_others() {
     let wanted = trained("portable", 1);
-    for family in ["avx512", "avx2", "portable"].into_iter().filter(|family| sees(Some(family), family)) {
+    for family in
+        ["avx512", "avx2", "portable"].into_iter().filter(|family| sees(Some(family), family))
+    {
         assert_eq!(trained(family, 1), wanted, "{family}");
-        assert_eq!(trained(family, 2), [wanted.clone(), wanted.clone()].concat(), "two processes with {family}");
+        assert_eq!(
+            trained(family, 2),
+            [wanted.clone(), wanted.clone()].concat(),
+            "two processes with {family}"
+        );
     }
 }
 
@@ -52,7 +60,13 @@ fn the_environment_forces_a_family_or_is_an_error() {
     assert!(sees(None, kernel_family().unwrap()));
     assert!(!sees(Some("portable"), "avx1024"));
     for bad in ["avx1024", "", "AVX2"] {
-        assert!(sees(Some(bad), &format!("CAVIAR_KERNELS is {bad:?}, must be avx512bf16, avx512, avx2 or portable")), "{bad:?}");
+        assert!(
+            sees(
+                Some(bad),
+                &format!("CAVIAR_KERNELS is {bad:?}, must be avx512bf16, avx512, avx2 or portable")
+            ),
+            "{bad:?}"
+        );
     }
 }
 
@@ -60,11 +74,20 @@ fn the_environment_forces_a_family_or_is_an_error() {
 #[ignore = "run by a test above, in a process of its own"]
 fn train() {
     let examples = |rows: usize| Examples {
-        features: Array2::from_shape_fn((rows, 10), |(row, column)| f32::from(u8::try_from((row * 7 + column * 3) % 11).unwrap()) - 5.0),
+        features: Array2::from_shape_fn((rows, 10), |(row, column)| {
+            f32::from(u8::try_from((row * 7 + column * 3) % 11).unwrap()) - 5.0
+        }),
         targets: Targets::Classes((0..3).cycle().take(rows).collect()),
     };
     let data = Splits { train: examples(65), validation: examples(30), test: None, outputs: 3 };
-    let spec = TrainSpec { epochs: 3, batch_size: 16, hidden: vec![40, 33], dropout: 0.2, optimizer: Optimizer::Adam, ..spec() };
+    let spec = TrainSpec {
+        epochs: 3,
+        batch_size: 16,
+        hidden: vec![40, 33],
+        dropout: 0.2,
+        optimizer: Optimizer::Adam,
+        ..spec()
+    };
     let mut trainer = Trainer::new(&spec, Arc::new(data), 1, 1).unwrap();
     while trainer.epochs_done() < spec.epochs {
         trainer.epoch(&|| true).unwrap();
@@ -77,7 +100,10 @@ fn train() {
 #[test]
 #[ignore = "run by a test above, in a process of its own"]
 fn look() {
-    let examples = || Examples { features: Array2::zeros((4, 2)), targets: Targets::Classes(vec![0, 1, 0, 1]) };
+    let examples = || Examples {
+        features: Array2::zeros((4, 2)),
+        targets: Targets::Classes(vec![0, 1, 0, 1]),
+    };
     let data = Splits { train: examples(), validation: examples(), test: None, outputs: 2 };
     let seen = match Trainer::new(&spec(), Arc::new(data), 1, 1) {
         Ok(_) => kernel_family().unwrap().to_owned(),

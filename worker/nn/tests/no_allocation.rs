@@ -7,7 +7,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use caviar_common::data::{DataSpec, Task};
-use caviar_common::train::{Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec};
+use caviar_common::train::{
+    Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec,
+};
 use caviar_nn::data::prepare;
 use caviar_nn::examples::{Examples, Splits, Targets};
 use caviar_nn::{Trainer, data_bytes, trial_bytes};
@@ -29,7 +31,8 @@ fn count(bytes: usize) {
 }
 
 fn live(more: usize, less: usize) {
-    let _ = LIVE.try_with(|all| all.set(all.get().wrapping_add(more as u64).wrapping_sub(less as u64)));
+    let _ =
+        LIVE.try_with(|all| all.set(all.get().wrapping_add(more as u64).wrapping_sub(less as u64)));
 }
 
 // SAFETY: all is passed on to the system's allocator; counting does not allocate.
@@ -60,13 +63,20 @@ static ALLOCATOR: Counting = Counting;
 
 fn data(has_classes: bool) -> Arc<Splits> {
     let examples = |rows: usize| Examples {
-        features: Array2::from_shape_fn((rows, 10), |(row, column)| ((row * 7 + column * 3) % 11) as f32 / 5.0 - 1.0),
+        features: Array2::from_shape_fn((rows, 10), |(row, column)| {
+            ((row * 7 + column * 3) % 11) as f32 / 5.0 - 1.0
+        }),
         targets: match has_classes {
             true => Targets::Classes((0..rows).map(|row| (row % 3) as u32).collect()),
             false => Targets::Values((0..rows).map(|row| (row % 3) as f32).collect()),
         },
     };
-    Arc::new(Splits { train: examples(65), validation: examples(300), test: Some(examples(20)), outputs: if has_classes { 3 } else { 1 } })
+    Arc::new(Splits {
+        train: examples(65),
+        validation: examples(300),
+        test: Some(examples(20)),
+        outputs: if has_classes { 3 } else { 1 },
+    })
 }
 
 fn spec(optimizer: Optimizer, normalization: Normalization) -> TrainSpec {
@@ -99,8 +109,19 @@ fn data_takes_the_memory_that_is_counted() {
     let file = directory.path().join("narrow.csv").to_str().unwrap().to_owned();
     let rows: String = (0..40_000).map(|row| format!("{},{}\n", row % 17, row % 5)).collect();
     std::fs::write(&file, format!("x,y\n{rows}")).unwrap();
-    let of_file = |task| DataSpec { source: file.clone(), label: Some("y".to_owned()), labels: None, task, validation: 0.2, test: 0.1 };
-    let digits = DataSpec { source: "builtin:digits".to_owned(), label: None, ..of_file(Task::Classification) };
+    let of_file = |task| DataSpec {
+        source: file.clone(),
+        label: Some("y".to_owned()),
+        labels: None,
+        task,
+        validation: 0.2,
+        test: 0.1,
+    };
+    let digits = DataSpec {
+        source: "builtin:digits".to_owned(),
+        label: None,
+        ..of_file(Task::Classification)
+    };
     for spec in [digits, of_file(Task::Classification), of_file(Task::Regression)] {
         let before = LIVE.get();
         let splits = prepare(&spec, 7).unwrap().0;
@@ -114,17 +135,24 @@ fn a_training_takes_the_memory_that_was_foretold() {
     for optimizer in [Optimizer::Sgd, Optimizer::Momentum, Optimizer::Adam] {
         for normalization in [Normalization::Before, Normalization::After, Normalization::None] {
             let (f32, bf16) = (Precision::F32, Precision::Bf16);
-            for (dropout, hidden, precision) in
-                [(0.0, vec![300, 150], f32), (0.2, vec![700], f32), (0.2, vec![99, 201, 33], f32), (0.0, vec![99, 201, 33], bf16)]
-            {
-                let spec = TrainSpec { dropout, hidden, precision, ..spec(optimizer, normalization) };
+            for (dropout, hidden, precision) in [
+                (0.0, vec![300, 150], f32),
+                (0.2, vec![700], f32),
+                (0.2, vec![99, 201, 33], f32),
+                (0.0, vec![99, 201, 33], bf16),
+            ] {
+                let spec =
+                    TrainSpec { dropout, hidden, precision, ..spec(optimizer, normalization) };
                 let data = data(true);
                 let foretold = trial_bytes(&spec, &data);
                 let before = BYTES.get();
                 let _trainer = Trainer::new(&spec, data, 1, 2).unwrap();
                 let taken = BYTES.get() - before;
                 // What is not buffers is small and does not grow.
-                assert!(taken >= foretold && taken < foretold + 8_192, "{optimizer:?} {normalization:?}: {taken}, foretold {foretold}");
+                assert!(
+                    taken >= foretold && taken < foretold + 8_192,
+                    "{optimizer:?} {normalization:?}: {taken}, foretold {foretold}"
+                );
             }
         }
     }
@@ -133,10 +161,13 @@ fn a_training_takes_the_memory_that_was_foretold() {
 #[test]
 fn epochs_and_tests_allocate_nothing() {
     for has_classes in [true, false] {
-        for optimizer in [Optimizer::Sgd, Optimizer::Nesterov, Optimizer::Rmsprop, Optimizer::Adamw] {
-            for normalization in [Normalization::Before, Normalization::After, Normalization::None] {
+        for optimizer in [Optimizer::Sgd, Optimizer::Nesterov, Optimizer::Rmsprop, Optimizer::Adamw]
+        {
+            for normalization in [Normalization::Before, Normalization::After, Normalization::None]
+            {
                 // One of the rules is enough for the other precision.
-                let precision = if optimizer == Optimizer::Adamw { Precision::Bf16 } else { Precision::F32 };
+                let precision =
+                    if optimizer == Optimizer::Adamw { Precision::Bf16 } else { Precision::F32 };
                 let spec = TrainSpec { precision, ..spec(optimizer, normalization) };
                 let mut trainer = Trainer::new(&spec, data(has_classes), 1, 2).unwrap();
                 let before = ALLOCATIONS.get();

@@ -10,13 +10,24 @@ use caviar_worker::agent::{Agent, Identity};
 
 /// An agent that holds nothing and is not connected.
 pub(crate) fn agent(slots: u32) -> Agent {
-    Agent::new(Identity { worker: Name::parse("name", "w").unwrap(), incarnation: Incarnation(9), slots, can_park: true })
+    Agent::new(Identity {
+        worker: Name::parse("name", "w").unwrap(),
+        incarnation: Incarnation(9),
+        slots,
+        can_park: true,
+    })
 }
 
 /// A grant of that lease; what is trained plays no part.
 pub(crate) fn grant(lease: LeaseId) -> ToWorker {
-    let data =
-        DataSpec { source: "builtin:digits".into(), label: None, labels: None, task: Task::Classification, validation: 0.2, test: 0.0 };
+    let data = DataSpec {
+        source: "builtin:digits".into(),
+        label: None,
+        labels: None,
+        task: Task::Classification,
+        validation: 0.2,
+        test: 0.0,
+    };
     ToWorker::Grant(Box::new(Grant {
         lease,
         sweep: SweepId(1),

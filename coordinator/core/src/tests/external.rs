@@ -23,7 +23,13 @@ fn metrics(epoch: u32, error: f64) -> NamedMetrics {
 impl Bench {
     fn with_external(spec: SweepSpec) -> Self {
         let mut bench = Self::new();
-        bench.step(Input::CreateSweep { request_id: name("make"), spec: Box::new(spec), data: DataSummary::default() }).unwrap();
+        bench
+            .step(Input::CreateSweep {
+                request_id: name("make"),
+                spec: Box::new(spec),
+                data: DataSummary::default(),
+            })
+            .unwrap();
         bench
     }
 
@@ -47,8 +53,16 @@ impl Bench {
         Ok(self.core.verdict(SWEEP, of.trial).unwrap())
     }
 
-    fn tells(&mut self, of: &AskedTrial, outcome: Outcome, last: Option<NamedMetrics>) -> Result<Reply, Refusal> {
-        self.step(Input::TellTrial(SWEEP, Tell { trial: of.trial, lease: of.lease, outcome, last, seconds: 2.5 }))
+    fn tells(
+        &mut self,
+        of: &AskedTrial,
+        outcome: Outcome,
+        last: Option<NamedMetrics>,
+    ) -> Result<Reply, Refusal> {
+        self.step(Input::TellTrial(
+            SWEEP,
+            Tell { trial: of.trial, lease: of.lease, outcome, last, seconds: 2.5 },
+        ))
     }
 
     fn completes(&mut self, of: &AskedTrial, error: f64) {
@@ -90,7 +104,10 @@ fn a_sweep_is_asked_and_told_to_its_end_and_the_budget_is_exact() {
     let view = bench.core.sweep(SWEEP).unwrap();
     assert_eq!((view.state, view.counts.completed, view.test), (SweepState::Completed, 7, None));
     let best = view.best.unwrap();
-    assert_eq!((best.trial, best.objective, best.seconds, best.worker), (TrialNumber(0), Some(0.0), Some(2.5), Some(name("python"))));
+    assert_eq!(
+        (best.trial, best.objective, best.seconds, best.worker),
+        (TrialNumber(0), Some(0.0), Some(2.5), Some(name("python")))
+    );
     assert!(!view.notes.iter().any(|note| note.contains("worker")), "{:?}", view.notes);
 }
 
@@ -119,9 +136,17 @@ fn what_is_said_again_changes_nothing() {
     bench.reports(&of, 2, 0.5).unwrap();
     assert_eq!(bench.events.len(), events);
     for (epoch, error, expected) in [
-        (2, 0.25, "epoch = 2: other metrics were reported for this epoch before: report the same, or the next one"),
+        (
+            2,
+            0.25,
+            "epoch = 2: other metrics were reported for this epoch before: report the same, or the next one",
+        ),
         (4, 0.5, "epoch = 4: report epoch 3 first: epochs come one after the other"),
-        (6, 0.5, "epoch = 6: a trial of this sweep makes 5 reports at most, as [fixed] epochs says"),
+        (
+            6,
+            0.5,
+            "epoch = 6: a trial of this sweep makes 5 reports at most, as [fixed] epochs says",
+        ),
     ] {
         let refusal = bench.reports(&of, epoch, error).unwrap_err();
         assert_eq!((refusal.to_string().as_str(), refusal.class()), (expected, Class::Invalid));
@@ -132,7 +157,10 @@ fn what_is_said_again_changes_nothing() {
     bench.tells(&of, Outcome::Completed, Some(metrics(3, 0.125))).unwrap();
     assert_eq!(bench.events.len(), events);
     let refusal = bench.tells(&of, Outcome::Diverged, None).unwrap_err();
-    assert_eq!(refusal.to_string(), "outcome = diverged: the trial was told to be completed before: tell the same, or nothing");
+    assert_eq!(
+        refusal.to_string(),
+        "outcome = diverged: the trial was told to be completed before: tell the same, or nothing"
+    );
     assert_eq!(bench.core.sweep(SWEEP).unwrap().best.unwrap().objective, Some(0.125));
     assert!(is_stale(bench.reports(&of, 4, 0.5)));
 }
@@ -149,15 +177,21 @@ fn an_answer_is_for_whoever_asked() {
 #[test]
 fn what_a_trial_keeps_is_bounded_over_all_its_epochs() {
     let report = |bench: &mut Bench, of: &AskedTrial, epoch, count| {
-        let metrics = (1..count).map(|i| (name(&format!("m{i}")), 1.0)).chain([(name("error"), 1.0)]).collect();
-        bench.step(Input::ReportTrial(SWEEP, Report { trial: of.trial, lease: of.lease, metrics: NamedMetrics { epoch, metrics } }))
+        let metrics = (1..count)
+            .map(|i| (name(&format!("m{i}")), 1.0))
+            .chain([(name("error"), 1.0)])
+            .collect();
+        bench.step(Input::ReportTrial(
+            SWEEP,
+            Report { trial: of.trial, lease: of.lease, metrics: NamedMetrics { epoch, metrics } },
+        ))
     };
     let mut bench = Bench::with_external(external(3, 100_000, ""));
     let of = bench.ask_one("a");
-    // 64 values in each of the first epochs, and 4 in each of the others, would be more than any one of them says.
+    // 64 values in each of the first epochs, and 4 in each of the others, would be more than any
+    // one of them says.
     let refusal = report(&mut bench, &of, 1, 64).unwrap_err();
-    let expected =
-        "metrics = 64 values: a trial keeps 400000, so 4 in each of 100000 reports: report fewer, or write fewer epochs in [fixed]";
+    let expected = "metrics = 64 values: a trial keeps 400000, so 4 in each of 100000 reports: report fewer, or write fewer epochs in [fixed]";
     assert_eq!((refusal.to_string().as_str(), refusal.class()), (expected, Class::Invalid));
     report(&mut bench, &of, 1, 4).unwrap();
     let mut bench = Bench::with_external(external(3, 6_250, ""));
@@ -174,7 +208,11 @@ fn an_answer_is_the_same_after_a_restart_and_the_trial_goes_on() {
     assert_eq!(bench.asks("a", 2), asked);
     bench.reports(&asked.trials[0], 2, 0.25).unwrap();
     bench.wait(LEASE - TTL);
-    assert_eq!((bench.state(0), bench.state(1)), (TrialState::Running, TrialState::Running), "a full lease of grace");
+    assert_eq!(
+        (bench.state(0), bench.state(1)),
+        (TrialState::Running, TrialState::Running),
+        "a full lease of grace"
+    );
     bench.tells(&asked.trials[0], Outcome::Completed, None).unwrap();
     bench.restart();
     bench.tells(&asked.trials[0], Outcome::Completed, None).unwrap();
@@ -198,11 +236,18 @@ fn a_silent_program_loses_its_trial_to_the_next_and_is_fenced_off() {
     assert_eq!(bench.state(0), TrialState::Queued);
     assert!(is_stale(bench.reports(&lost, 2, 0.5)), "even before another has it");
     let next = bench.ask_one("b");
-    assert_eq!((next.trial, next.attempt.0, next.assignment == lost.assignment), (lost.trial, 2, true));
+    assert_eq!(
+        (next.trial, next.attempt.0, next.assignment == lost.assignment),
+        (lost.trial, 2, true)
+    );
     assert_ne!(next.lease, lost.lease);
     assert!(is_stale(bench.reports(&lost, 2, 0.5)));
     assert!(is_stale(bench.tells(&lost, Outcome::Completed, None)));
-    assert_eq!(bench.core.trial(SWEEP, TrialNumber(0), true).unwrap().curve, [], "the next begins anew");
+    assert_eq!(
+        bench.core.trial(SWEEP, TrialNumber(0), true).unwrap().curve,
+        [],
+        "the next begins anew"
+    );
     bench.completes(&next, 0.25);
     assert!(is_stale(bench.tells(&lost, Outcome::Completed, None)));
 }
@@ -214,7 +259,10 @@ fn a_lease_is_good_for_its_own_trial() {
     let crossed = AskedTrial { lease: trials[1].lease, ..trials[0].clone() };
     assert!(is_stale(bench.reports(&crossed, 1, 0.5)));
     assert!(is_stale(bench.tells(&crossed, Outcome::Completed, Some(metrics(1, 0.5)))));
-    assert_eq!([0, 1].map(|trial| bench.core.trial(SWEEP, TrialNumber(trial), true).unwrap().curve.len()), [0, 0]);
+    assert_eq!(
+        [0, 1].map(|trial| bench.core.trial(SWEEP, TrialNumber(trial), true).unwrap().curve.len()),
+        [0, 0]
+    );
 }
 
 #[test]
@@ -225,7 +273,10 @@ fn a_trial_that_silences_every_program_fails() {
         bench.wait(LEASE + TTL);
     }
     let trial = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap();
-    assert_eq!((trial.state, trial.message.as_deref()), (TrialState::Failed, Some("given up: 3 programs that ran it fell silent")));
+    assert_eq!(
+        (trial.state, trial.message.as_deref()),
+        (TrialState::Failed, Some("given up: 3 programs that ran it fell silent"))
+    );
     assert!(bench.asks("r4", 1).over);
 }
 
@@ -268,15 +319,27 @@ fn a_trial_without_a_value_at_its_rung_is_the_worst_there_and_holds_nobody_up() 
         bench.reports(of, 1, 2.0).unwrap();
         bench.reports(of, 2, error).unwrap();
     }
-    assert_eq!([0, 1, 2].map(|trial| bench.state(trial)), [TrialState::Running, TrialState::Running, TrialState::Stopped]);
+    assert_eq!(
+        [0, 1, 2].map(|trial| bench.state(trial)),
+        [TrialState::Running, TrialState::Running, TrialState::Stopped]
+    );
     let rungs = bench.events.iter().filter_map(|event| {
-        let (Event::TrialPassed { rung, .. } | Event::TrialStopped { rung, .. }) = event else { return None };
+        let (Event::TrialPassed { rung, .. } | Event::TrialStopped { rung, .. }) = event else {
+            return None;
+        };
         Some((matches!(event, Event::TrialPassed { .. }), rung.rank, rung.of))
     });
-    assert_eq!(rungs.collect::<Vec<_>>(), [(true, 1, 1), (true, 1, 2), (false, 2, 3)], "the first to come goes on in any case");
+    assert_eq!(
+        rungs.collect::<Vec<_>>(),
+        [(true, 1, 1), (true, 1, 2), (false, 2, 3)],
+        "the first to come goes on in any case"
+    );
     // What it comes to later counts.
     bench.tells(&trials[0], Outcome::Completed, Some(metrics(3, 0.5))).unwrap();
-    assert_eq!(bench.core.sweep(SWEEP).unwrap().best.map(|best| (best.trial, best.objective)), Some((TrialNumber(0), Some(0.5))));
+    assert_eq!(
+        bench.core.sweep(SWEEP).unwrap().best.map(|best| (best.trial, best.objective)),
+        Some((TrialNumber(0), Some(0.5)))
+    );
     // The record holds no number that JSON has not.
     let log = &bench.core.durable().sweeps[&SWEEP].log;
     assert!(log.iter().all(|entry| entry.loss.is_none_or(f64::is_finite)), "{log:?}");
@@ -290,7 +353,8 @@ fn any_nan_is_the_same_as_any_other_after_a_restart_too() {
     let nan = f64::from_bits(f64::NAN.to_bits() | 1);
     bench.reports(&of, 1, nan).unwrap();
     // A store writes JSON.
-    let through_json = |event: &Event| serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
+    let through_json =
+        |event: &Event| serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
     let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
     let stored: Vec<Event> = bench.events.iter().map(through_json).collect();
     bench.core = Coordinator::recover(config, STORE, 0, stored).unwrap();
@@ -306,10 +370,18 @@ fn a_completed_trial_has_an_objective() {
     let mut bench = Bench::with_external(external(3, 2, ""));
     let trials = bench.asks("a", 3).trials;
     let refusal = bench.tells(&trials[0], Outcome::Completed, None).unwrap_err();
-    assert!(refusal.to_string().starts_with("metrics: missing: a completed trial has at least one epoch"), "{refusal}");
+    assert!(
+        refusal
+            .to_string()
+            .starts_with("metrics: missing: a completed trial has at least one epoch"),
+        "{refusal}"
+    );
     let other = NamedMetrics { epoch: 1, metrics: [(name("loss"), 1.0)].into() };
     let refusal = bench.tells(&trials[0], Outcome::Completed, Some(other)).unwrap_err();
-    assert_eq!(refusal.to_string(), "metrics: error is missing: report what is optimised under its name");
+    assert_eq!(
+        refusal.to_string(),
+        "metrics: error is missing: report what is optimised under its name"
+    );
     bench.completes(&trials[0], f64::INFINITY);
     bench.completes(&trials[0], f64::INFINITY);
     bench.tells(&trials[1], Outcome::Failed { message: "out of memory".to_owned() }, None).unwrap();
@@ -323,10 +395,18 @@ fn a_completed_trial_has_an_objective() {
 fn only_external_sweeps_are_asked_and_only_while_they_go_on() {
     let mut bench = Bench::with_external(external(4, 1, ""));
     bench.create("s", 2, 0).unwrap();
-    let ask = |request: &str| Ask { request_id: name(request), client: name("python"), count: 1, lease_ms: LEASE };
+    let ask = |request: &str| Ask {
+        request_id: name(request),
+        client: name("python"),
+        count: 1,
+        lease_ms: LEASE,
+    };
     let refusal = bench.step(Input::AskTrials(SweepId(2), ask("a"))).unwrap_err();
     assert_eq!((refusal.class(), &refusal), (Class::Refused, &Refusal::NotExternal(name("s"))));
-    assert_eq!(bench.step(Input::AskTrials(SweepId(9), ask("a"))).unwrap_err().class(), Class::NotFound);
+    assert_eq!(
+        bench.step(Input::AskTrials(SweepId(9), ask("a"))).unwrap_err().class(),
+        Class::NotFound
+    );
     bench.step(Input::PauseSweep(SWEEP)).unwrap();
     let asked = bench.asks("a", 1);
     assert!(asked.trials.is_empty() && !asked.over);

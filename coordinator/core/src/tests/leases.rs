@@ -33,7 +33,8 @@ fn any_message_renews_the_lease() {
 fn time_in_which_the_coordinator_stood_still_costs_no_lease() {
     let mut bench = Bench::with_sweep(4, 2);
     bench.wait(700);
-    // Stopped and woken: the timer may be the first to run, before the heartbeats that lie in the socket.
+    // Stopped and woken: the timer may be the first to run, before the heartbeats that lie in the
+    // socket.
     for _ in 0..3 {
         bench.now += 20 * TTL;
         bench.step(Input::Tick).unwrap();
@@ -63,7 +64,10 @@ fn of_two_processes_with_one_name_the_second_is_refused_while_the_first_is_alive
         bench.wait(100);
         bench.say(1, FromWorker::Heartbeat).unwrap();
         let refusal = bench.try_hello(session, "w", 2, 1, &[]).unwrap_err();
-        assert_eq!((refusal.class(), bench.closes(session), bench.closes(1)), (Class::Busy, true, false));
+        assert_eq!(
+            (refusal.class(), bench.closes(session), bench.closes(1)),
+            (Class::Busy, true, false)
+        );
     }
     assert_eq!(bench.state(0), TrialState::Running);
     bench.train(1, LeaseId(1));
@@ -95,9 +99,16 @@ fn what_a_worker_holds_from_another_store_is_passed_over() {
             held: vec![lease, LeaseId(9)],
         };
         bench.say(2, FromWorker::Hello(hello)).unwrap();
-        assert!(matches!(bench.effects[1], Effect::Send(_, ToWorker::Welcome { store: STORE, .. })));
+        assert!(matches!(
+            bench.effects[1],
+            Effect::Send(_, ToWorker::Welcome { store: STORE, .. })
+        ));
         assert!(!bench.revokes(LeaseId(9)));
-        assert_eq!(bench.grants()[0].trial, TrialNumber(0), "the grant of this store never arrived");
+        assert_eq!(
+            bench.grants()[0].trial,
+            TrialNumber(0),
+            "the grant of this store never arrived"
+        );
         bench.step(Input::SessionClosed(SessionId(2))).unwrap();
         bench.hello(1, "w", 1, 1, &[]);
     }
@@ -123,7 +134,10 @@ fn a_trial_that_takes_its_worker_down_again_and_again_fails_and_says_so() {
     bench.finish(4, LeaseId(3), Outcome::Completed, None).unwrap();
     assert!(bench.revokes(LeaseId(3)), "a fenced result is not acknowledged");
     let message = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap().message.unwrap();
-    assert_eq!(message, "given up after 3 executions went wrong, the last: its worker was lost while it held nothing else");
+    assert_eq!(
+        message,
+        "given up after 3 executions went wrong, the last: its worker was lost while it held nothing else"
+    );
 }
 
 #[test]
@@ -132,7 +146,13 @@ fn a_trial_that_takes_its_workers_down_fails_and_its_neighbours_do_not() {
         let mut bench = Bench::new();
         let mut spec = spec("s", 12);
         spec.search.parallelism = 8;
-        bench.step(Input::CreateSweep { request_id: name("r"), spec: Box::new(spec), data: summary(10) }).unwrap();
+        bench
+            .step(Input::CreateSweep {
+                request_id: name("r"),
+                spec: Box::new(spec),
+                data: summary(10),
+            })
+            .unwrap();
         let mut number = 1;
         bench.hello(number, "w", number, slots, &[]);
         let mut held = bench.grants();
@@ -147,7 +167,10 @@ fn a_trial_that_takes_its_workers_down_fails_and_its_neighbours_do_not() {
             let grant = held.remove(0);
             match grant.work {
                 Task::Train => bench.train(number, grant.lease),
-                Task::Score => bench.finish(number, grant.lease, Outcome::Completed, Some(point(2, 0.5).validation)).map(|_| ()).unwrap(),
+                Task::Score => bench
+                    .finish(number, grant.lease, Outcome::Completed, Some(point(2, 0.5).validation))
+                    .map(|_| ())
+                    .unwrap(),
             }
             held.extend(bench.grants());
         }
@@ -189,7 +212,10 @@ fn a_worker_that_cannot_read_the_data_is_passed_over_and_named() {
     let release = Release::Unable { message: "no such file".to_owned() };
     bench.say(1, FromWorker::Released { lease, release }).unwrap();
     assert!(bench.grants().is_empty());
-    assert_eq!(bench.core.sweep(SWEEP).unwrap().notes, ["worker w cannot train this sweep: no such file"]);
+    assert_eq!(
+        bench.core.sweep(SWEEP).unwrap().notes,
+        ["worker w cannot train this sweep: no such file"]
+    );
     bench.hello(2, "other", 1, 1, &[]);
     assert_eq!(bench.grants().len(), 1);
 }

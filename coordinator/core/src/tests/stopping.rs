@@ -1,4 +1,5 @@
-//! What is decided at rungs, who hears of it, and who is parked meanwhile. Rungs are at 2 and 6 of 10 epochs.
+//! What is decided at rungs, who hears of it, and who is parked meanwhile. Rungs are at 2 and 6 of
+//! 10 epochs.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +24,13 @@ impl Bench {
             goal: caviar_common::spec::Goal::Minimize,
         };
         change(&mut spec);
-        bench.step(Input::CreateSweep { request_id: name("r"), spec: Box::new(spec), data: summary(10) }).unwrap();
+        bench
+            .step(Input::CreateSweep {
+                request_id: name("r"),
+                spec: Box::new(spec),
+                data: summary(10),
+            })
+            .unwrap();
         bench
     }
 
@@ -37,12 +44,20 @@ impl Bench {
     }
 
     fn start_of(&self, number: u32) -> u64 {
-        let start = |e: &Event| if let Event::TrialSampled { trial, start, .. } = e { (trial.0 == number).then_some(*start) } else { None };
+        let start = |e: &Event| {
+            if let Event::TrialSampled { trial, start, .. } = e {
+                (trial.0 == number).then_some(*start)
+            } else {
+                None
+            }
+        };
         self.events.iter().find_map(start).unwrap()
     }
 
     fn stops(&self, lease: LeaseId) -> bool {
-        self.effects.iter().any(|e| matches!(e, Effect::Send(_, ToWorker::Stop { lease: l, .. }) if *l == lease))
+        self.effects
+            .iter()
+            .any(|e| matches!(e, Effect::Send(_, ToWorker::Stop { lease: l, .. }) if *l == lease))
     }
 }
 
@@ -81,17 +96,33 @@ fn what_was_trained_past_a_rung_before_it_was_decided_does_not_count() {
     let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
     bench.epochs(leases[1], 1..=2, 2.0);
     bench.epochs(leases[1], 3..=EPOCHS, 0.1);
-    let result = Finished { outcome: Outcome::Completed, last: Some(point(EPOCHS, 0.1)), test: None, seconds: 1.0, memory_bytes: Some(1) };
+    let result = Finished {
+        outcome: Outcome::Completed,
+        last: Some(point(EPOCHS, 0.1)),
+        test: None,
+        seconds: 1.0,
+        memory_bytes: Some(1),
+    };
     bench.say(1, FromWorker::Finished { lease: leases[1], result: result.clone() }).unwrap();
     let view = bench.core.sweep(SWEEP).unwrap();
-    assert_eq!((bench.state(1), view.best, view.waits_for), (TrialState::Completed, None, Some(TrialNumber(0))));
+    assert_eq!(
+        (bench.state(1), view.best, view.waits_for),
+        (TrialState::Completed, None, Some(TrialNumber(0)))
+    );
     bench.epochs(leases[0], 1..=2, 1.0);
     let view = bench.view(1);
     assert_eq!((view.state, view.curve.len(), view.objective), (TrialState::Stopped, 2, Some(2.0)));
-    assert_eq!((view.seconds, view.memory_bytes), (None, None), "neither of which another worker would have had");
+    assert_eq!(
+        (view.seconds, view.memory_bytes),
+        (None, None),
+        "neither of which another worker would have had"
+    );
     assert!(!bench.stops(leases[1]), "nobody trains it");
     bench.say(1, FromWorker::Finished { lease: leases[1], result }).unwrap();
-    assert!(bench.sends(&ToWorker::Ack { lease: leases[1], stored: Stored::Finished }), "what was stored is acknowledged again");
+    assert!(
+        bench.sends(&ToWorker::Ack { lease: leases[1], stored: Stored::Finished }),
+        "what was stored is acknowledged again"
+    );
 }
 
 #[test]
@@ -100,7 +131,13 @@ fn a_trial_that_no_rung_can_stop_any_more_is_the_best_of_a_cancelled_sweep() {
     bench.hello(1, "w", 1, 2, &[]);
     let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
     bench.epochs(leases[1], 1..=EPOCHS, 0.1);
-    let result = Finished { outcome: Outcome::Completed, last: Some(point(EPOCHS, 0.1)), test: None, seconds: 1.0, memory_bytes: Some(1) };
+    let result = Finished {
+        outcome: Outcome::Completed,
+        last: Some(point(EPOCHS, 0.1)),
+        test: None,
+        seconds: 1.0,
+        memory_bytes: Some(1),
+    };
     bench.say(1, FromWorker::Finished { lease: leases[1], result }).unwrap();
     assert_eq!(bench.core.sweep(SWEEP).unwrap().best, None, "its rung is not decided");
     bench.step(Input::CancelSweep(SWEEP)).unwrap();
@@ -113,14 +150,22 @@ fn a_trial_that_diverged_ends_where_its_next_rung_would_have_been() {
     bench.hello(1, "w", 1, 2, &[]);
     let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
     bench.epochs(leases[0], 1..=2, f64::NAN);
-    let result = Finished { outcome: Outcome::Diverged, last: None, test: None, seconds: 1.0, memory_bytes: None };
+    let result = Finished {
+        outcome: Outcome::Diverged,
+        last: None,
+        test: None,
+        seconds: 1.0,
+        memory_bytes: None,
+    };
     bench.say(1, FromWorker::Finished { lease: leases[0], result }).unwrap();
     assert_eq!(bench.state(0), TrialState::Diverged);
     assert_eq!(bench.start_of(2), 2 * epoch_cost(&bench));
     // It was never at the rung: the other one is the first there.
     bench.epochs(leases[1], 1..=2, 5.0);
     let passed = bench.events.iter().rev().find(|e| matches!(e, Event::TrialPassed { .. }));
-    assert!(matches!(passed, Some(Event::TrialPassed { trial: TrialNumber(1), rung, .. }) if (rung.rank, rung.of) == (1, 1)));
+    assert!(
+        matches!(passed, Some(Event::TrialPassed { trial: TrialNumber(1), rung, .. }) if (rung.rank, rung.of) == (1, 1))
+    );
 }
 
 #[test]
@@ -134,7 +179,10 @@ fn a_trial_that_completed_without_a_value_at_its_rung_counts() {
     let best = bench.core.sweep(SWEEP).unwrap().best.map(|t| (t.trial, t.objective));
     assert_eq!(best, Some((TrialNumber(0), Some(0.1))));
     let log = &bench.core.durable().sweeps[&SWEEP].log;
-    assert_eq!(log.iter().map(|entry| (entry.trial, entry.loss)).collect::<Vec<_>>(), [(0, Some(0.1))]);
+    assert_eq!(
+        log.iter().map(|entry| (entry.trial, entry.loss)).collect::<Vec<_>>(),
+        [(0, Some(0.1))]
+    );
 }
 
 #[test]
@@ -148,7 +196,11 @@ fn a_trial_that_waits_for_another_worker_can_be_stopped() {
     bench.epochs(leases[0], 1..=2, 1.0);
     assert_eq!(bench.state(1), TrialState::Stopped);
     bench.hello(2, "other", 2, 2, &[]);
-    assert_eq!(bench.grants().iter().map(|g| g.trial.0).collect::<Vec<_>>(), [2], "nothing of it is trained again");
+    assert_eq!(
+        bench.grants().iter().map(|g| g.trial.0).collect::<Vec<_>>(),
+        [2],
+        "nothing of it is trained again"
+    );
 }
 
 #[test]
@@ -157,14 +209,19 @@ fn in_the_order_of_arrival_nothing_waits() {
     bench.hello(1, "w", 1, 2, &[]);
     let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
     bench.epochs(leases[1], 1..=6, 2.0);
-    let passed = bench.events.iter().filter(|e| matches!(e, Event::TrialPassed { trial: TrialNumber(1), .. })).count();
+    let passed = bench
+        .events
+        .iter()
+        .filter(|e| matches!(e, Event::TrialPassed { trial: TrialNumber(1), .. }))
+        .count();
     assert_eq!(passed, 2, "both rungs, as the first there");
     bench.epochs(leases[0], 1..=2, 3.0);
     assert!(bench.stops(leases[0]));
     assert_eq!(crate::replay_decisions(&bench.events), Ok(Vec::new()));
 }
 
-/// One slot and two trials: the first has passed the rung at 2 and comes to that at 6, while the second has not begun.
+/// One slot and two trials: the first has passed the rung at 2 and comes to that at 6, while the
+/// second has not begun.
 fn one_ahead() -> (Bench, LeaseId) {
     let mut bench = Bench::with_rungs(2, 2, |_| {});
     bench.hello(1, "w", 1, 1, &[]);
@@ -201,8 +258,12 @@ fn a_worker_that_has_parked_all_it_may_goes_on_with_one_before_it_parks_another(
         bench.epochs(lease, 1..=6, 100.0 - f64::from(number));
         for effect in &bench.effects {
             match effect {
-                Effect::Send(_, ToWorker::Park { lease }) => assert!(parked.len() < most && parked.insert(*lease)),
-                Effect::Send(_, ToWorker::Unpark { lease }) => exchanges += u32::from(parked.remove(lease)),
+                Effect::Send(_, ToWorker::Park { lease }) => {
+                    assert!(parked.len() < most && parked.insert(*lease))
+                }
+                Effect::Send(_, ToWorker::Unpark { lease }) => {
+                    exchanges += u32::from(parked.remove(lease))
+                }
                 Effect::Send(..) | Effect::Close(..) | Effect::Changed(_) => {}
             }
         }
@@ -235,12 +296,18 @@ fn a_connection_begins_without_anything_parked_and_what_is_needed_last_is_parked
     bench.epochs(ahead, 6..=6, 1.0);
     let needed = bench.grants()[0].lease;
     bench.hello(2, "w", 1, 1, &[ahead.0, needed.0]);
-    assert!(bench.sends(&ToWorker::Park { lease: ahead }) && !bench.sends(&ToWorker::Park { lease: needed }));
+    assert!(
+        bench.sends(&ToWorker::Park { lease: ahead })
+            && !bench.sends(&ToWorker::Park { lease: needed })
+    );
     // The same after a restart of the coordinator, which has forgotten what was parked.
     let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
     bench.core = Coordinator::recover(config, STORE, 0, bench.events.clone()).unwrap();
     bench.hello(3, "w", 1, 1, &[ahead.0, needed.0]);
-    assert!(bench.sends(&ToWorker::Park { lease: ahead }) && !bench.sends(&ToWorker::Park { lease: needed }));
+    assert!(
+        bench.sends(&ToWorker::Park { lease: ahead })
+            && !bench.sends(&ToWorker::Park { lease: needed })
+    );
     // A parked trial whose worker is gone waits like any other.
     bench.replace(4, 1);
     assert_eq!(bench.grants().len(), 1);
@@ -256,6 +323,9 @@ fn a_draining_worker_holds_nothing_parked() {
     bench.epochs(needed, 1..=2, 0.5);
     assert!(!bench.sends(&ToWorker::Unpark { lease: ahead }), "it knows by itself");
     bench.epochs(needed, 3..=6, 0.4);
-    assert!(!bench.sends(&ToWorker::Park { lease: needed }) && !bench.sends(&ToWorker::Park { lease: ahead }));
+    assert!(
+        !bench.sends(&ToWorker::Park { lease: needed })
+            && !bench.sends(&ToWorker::Park { lease: ahead })
+    );
     assert_eq!((bench.state(0), bench.state(1)), (TrialState::Running, TrialState::Running));
 }

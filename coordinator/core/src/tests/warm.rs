@@ -18,7 +18,11 @@ fn learning_from(earlier: &str, rest: &str) -> SweepSpec {
 
 impl Bench {
     fn learn(&mut self, spec: SweepSpec) -> Result<Reply, Refusal> {
-        self.step(Input::CreateSweep { request_id: name("learn"), spec: Box::new(spec), data: summary(0) })
+        self.step(Input::CreateSweep {
+            request_id: name("learn"),
+            spec: Box::new(spec),
+            data: summary(0),
+        })
     }
 }
 
@@ -39,20 +43,25 @@ fn with_results() -> Bench {
 #[test]
 fn the_results_are_taken_along_and_outlive_the_earlier_sweep() {
     let mut bench = with_results();
-    let learning_rate = |bench: &Bench, trial| bench.core.trial(SWEEP, TrialNumber(trial), false).unwrap().assignment;
+    let learning_rate = |bench: &Bench, trial| {
+        bench.core.trial(SWEEP, TrialNumber(trial), false).unwrap().assignment
+    };
     let values = [learning_rate(&bench, 0), learning_rate(&bench, 1)];
     let reply = bench.learn(learning_from("s", "")).unwrap();
     bench.step(Input::DeleteSweep(SWEEP)).unwrap();
     let taken = bench.core.durable().sweeps[&SweepId(2)].warm_start.clone();
     assert_eq!(taken.len(), 2);
     // The accuracy of a loss of 0.5 is 0.95, and more is better; the diverged trial has none.
-    let losses: BTreeMap<String, Option<f64>> =
-        taken.iter().map(|(a, loss)| (a.get("learning_rate").unwrap().to_string(), *loss)).collect();
+    let losses: BTreeMap<String, Option<f64>> = taken
+        .iter()
+        .map(|(a, loss)| (a.get("learning_rate").unwrap().to_string(), *loss))
+        .collect();
     let of = |i: usize| losses[&values[i].get("learning_rate").unwrap().to_string()];
     assert_eq!((of(0), of(1)), (Some(-0.95), None));
     // The later sweep searches epochs, which the earlier one had fixed.
     assert!(taken.iter().all(|(a, _)| a.len() == 2 && a.get("epochs") == Some(&Value::Int(2))));
-    let restarted = Coordinator::recover(Config::default(), STORE, 0, bench.events.clone()).unwrap();
+    let restarted =
+        Coordinator::recover(Config::default(), STORE, 0, bench.events.clone()).unwrap();
     assert_eq!(restarted.durable(), bench.core.durable());
     // The same request again finds the sweep, though there is nothing to learn from any more.
     assert_eq!(bench.learn(learning_from("s", "")).unwrap(), reply);
@@ -75,13 +84,25 @@ fn of_many_results_the_best_are_taken_and_some_of_all_others() {
     bench.learn(learning_from("s", "")).unwrap();
     let taken = &bench.core.durable().sweeps[&SweepId(2)].warm_start;
     // The objective is the accuracy, 1 - loss / 10.
-    let rank = |loss: &Option<f64>| ((loss.unwrap() + 1.0) * 10.0 * f64::from(trials)).round() as u32;
+    let rank =
+        |loss: &Option<f64>| ((loss.unwrap() + 1.0) * 10.0 * f64::from(trials)).round() as u32;
     let in_order: Vec<u32> = taken.iter().map(|(_, loss)| rank(loss)).collect();
     let mut ranks = in_order.clone();
     ranks.sort_unstable();
-    assert_eq!((ranks.len(), ranks.last()), (MAX_EARLIER, Some(&(trials - 1))), "the worst is among them");
-    assert_eq!(ranks[..MAX_EARLIER / 2], (0..most / 2).collect::<Vec<u32>>(), "and so is the best half");
-    assert!(ranks.windows(2).all(|pair| (1..=6).contains(&(pair[1] - pair[0]))), "the others lie evenly: {ranks:?}");
+    assert_eq!(
+        (ranks.len(), ranks.last()),
+        (MAX_EARLIER, Some(&(trials - 1))),
+        "the worst is among them"
+    );
+    assert_eq!(
+        ranks[..MAX_EARLIER / 2],
+        (0..most / 2).collect::<Vec<u32>>(),
+        "and so is the best half"
+    );
+    assert!(
+        ranks.windows(2).all(|pair| (1..=6).contains(&(pair[1] - pair[0]))),
+        "the others lie evenly: {ranks:?}"
+    );
     let place = |rank: &u32| (0..trials).position(|i| i * 7 % trials == *rank).unwrap();
     assert!(in_order.iter().map(place).is_sorted(), "in the order of the decisions");
 }
@@ -91,7 +112,11 @@ fn there_must_be_something_to_learn() {
     let mut bench = with_results();
     bench.create("empty", 2, 0).unwrap();
     for (earlier, rest, expected) in [
-        ("t", "", "search.warm_start = \"t\": this store has no such sweep: name one that caviar list shows, or leave it out"),
+        (
+            "t",
+            "",
+            "search.warm_start = \"t\": this store has no such sweep: name one that caviar list shows, or leave it out",
+        ),
         (
             "s",
             "[objective]\nmetric = \"train_loss\"\n",

@@ -1,8 +1,9 @@
 //! The variance of a function that is constant on boxes, and of its marginals, exactly.
 //!
-//! All borders of the boxes cut an axis into cells. A marginal is constant on a cell, or on a cell of a grid of two axes: it is the sum
-//! of the boxes that lie over it, each by the part that it takes of the other axes. The sums are made of differences at the borders, so
-//! the work is one step per box and one per cell.
+//! All borders of the boxes cut an axis into cells. A marginal is constant on a cell, or on a cell
+//! of a grid of two axes: it is the sum of the boxes that lie over it, each by the part that it
+//! takes of the other axes. The sums are made of differences at the borders, so the work is one
+//! step per box and one per cell.
 
 use super::forest::{Axis, Leaf, Side};
 use crate::real;
@@ -29,16 +30,26 @@ struct Piece {
 #[derive(Debug)]
 struct Span {
     width: f64,
-    /// Runs of neighbouring cells, each from the first to before the second: one of a line, several perhaps of choices.
+    /// Runs of neighbouring cells, each from the first to before the second: one of a line, several
+    /// perhaps of choices.
     runs: Vec<(usize, usize)>,
 }
 
 impl Partition {
     pub(super) fn new(axes: &[Axis], leaves: Vec<Leaf>) -> Self {
-        let borders: Vec<Vec<f64>> = axes.iter().enumerate().map(|(axis, kind)| borders(axis, *kind, &leaves)).collect();
-        let cells = borders.iter().map(|b| b.iter().zip(b.iter().skip(1)).map(|(low, high)| high - low).collect()).collect();
+        let borders: Vec<Vec<f64>> =
+            axes.iter().enumerate().map(|(axis, kind)| borders(axis, *kind, &leaves)).collect();
+        let cells = borders
+            .iter()
+            .map(|b| b.iter().zip(b.iter().skip(1)).map(|(low, high)| high - low).collect())
+            .collect();
         let piece = |leaf: Leaf| {
-            let spans: Vec<Span> = leaf.sides.iter().zip(&borders).map(|(side, borders)| span(side, borders)).collect();
+            let spans: Vec<Span> = leaf
+                .sides
+                .iter()
+                .zip(&borders)
+                .map(|(side, borders)| span(side, borders))
+                .collect();
             Piece { value: leaf.value, volume: spans.iter().map(|s| s.width).product(), spans }
         };
         let mut boxes: Vec<Piece> = leaves.into_iter().map(piece).collect();
@@ -87,7 +98,10 @@ impl Partition {
         let stride = columns.len() + 1;
         let mut steps = vec![0.0; (rows.len() + 1) * stride];
         for piece in &self.boxes {
-            let (Some(along), Some(across)) = (piece.spans.get(first), piece.spans.get(second)) else { continue };
+            let (Some(along), Some(across)) = (piece.spans.get(first), piece.spans.get(second))
+            else {
+                continue;
+            };
             let height = piece.value * piece.volume / (along.width * across.width);
             for (top, bottom) in &along.runs {
                 for (left, right) in &across.runs {

@@ -1,11 +1,12 @@
-//! Regression trees on bootstrap samples (Breiman, "Random Forests", 2001), with every parameter looked at for every cut, as in the
-//! paper on importance.
+//! Regression trees on bootstrap samples (Breiman, "Random Forests", 2001), with every parameter
+//! looked at for every cut, as in the paper on importance.
 
 use caviar_common::seed::Stream;
 
 use crate::real;
 
-/// A tree learns from this many trials at most: what more of them would add to a share is less than its noise.
+/// A tree learns from this many trials at most: what more of them would add to a share is less than
+/// its noise.
 const SAMPLE_MOST: usize = 4096;
 const DEEPEST: u32 = 64;
 /// Two coordinates nearer than this are one: no cut fits between.
@@ -78,7 +79,9 @@ struct Node {
 pub(super) fn grow(axes: &[Axis], rows: &Rows, stream: &mut Stream) -> Vec<Leaf> {
     let all = rows.losses.len();
     let bound = u64::try_from(all).unwrap_or(u64::MAX);
-    let sample = (0..all.min(SAMPLE_MOST)).filter_map(|_| usize::try_from(stream.below(bound)).ok()).collect();
+    let sample = (0..all.min(SAMPLE_MOST))
+        .filter_map(|_| usize::try_from(stream.below(bound)).ok())
+        .collect();
     let whole = |axis: &Axis| match axis {
         Axis::Line => Side::Between(0.0, 1.0),
         Axis::Choices(count) => Side::Among(vec![true; *count]),
@@ -111,14 +114,17 @@ fn best_cut(axes: &[Axis], rows: &Rows, node: &Node, stream: &mut Stream) -> Opt
             Axis::Line => best_threshold(rows, &node.rows, axis),
             Axis::Choices(count) => best_choice(rows, &node.rows, axis, count),
         };
-        if let Some((gain, cut)) = found.filter(|(gain, _)| best.is_none_or(|(most, ..)| *gain > most)) {
+        if let Some((gain, cut)) =
+            found.filter(|(gain, _)| best.is_none_or(|(most, ..)| *gain > most))
+        {
             best = Some((gain, axis, cut));
         }
     }
     best.map(|(_, axis, cut)| (axis, cut))
 }
 
-/// The sum of squares that a cut explains, for the trials on one side of it and all of them, each as number and sum.
+/// The sum of squares that a cut explains, for the trials on one side of it and all of them, each
+/// as number and sum.
 fn explained(part: (f64, f64), all: (f64, f64)) -> f64 {
     let rest = (all.0 - part.0, all.1 - part.1);
     part.1 * part.1 / part.0 + rest.1 * rest.1 / rest.0
@@ -129,7 +135,8 @@ fn better(best: Option<(f64, Cut)>, gain: f64, cut: Cut) -> Option<(f64, Cut)> {
 }
 
 fn best_threshold(rows: &Rows, node: &[usize], axis: usize) -> Option<(f64, Cut)> {
-    let mut sorted: Vec<(f64, f64)> = node.iter().map(|row| (rows.at(*row, axis), rows.loss(*row))).collect();
+    let mut sorted: Vec<(f64, f64)> =
+        node.iter().map(|row| (rows.at(*row, axis), rows.loss(*row))).collect();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (all, mut part, mut best) = (rows.sum(node), (0.0, 0.0), None);
     for ((here, loss), (next, _)) in sorted.iter().zip(sorted.iter().skip(1)) {
@@ -166,12 +173,20 @@ fn divide(rows: &Rows, node: Node, axis: usize, cut: Cut) -> [Node; 2] {
             (Some(Side::Between(_, high)), Cut::Below(border)) if is_first => *high = border,
             (Some(Side::Between(low, _)), Cut::Below(border)) => *low = border,
             (Some(Side::Among(there)), Cut::Without(choice)) => {
-                there.iter_mut().enumerate().for_each(|(i, t)| *t = *t && (i == choice) != is_first);
+                there
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(i, t)| *t = *t && (i == choice) != is_first);
             }
-            (Some(Side::Between(..)), Cut::Without(_)) | (Some(Side::Among(_)), Cut::Below(_)) | (None, _) => {}
+            (Some(Side::Between(..)), Cut::Without(_))
+            | (Some(Side::Among(_)), Cut::Below(_))
+            | (None, _) => {}
         }
         sides
     };
     let depth = node.depth + 1;
-    [Node { rows: first, sides: part(true), depth }, Node { rows: second, sides: part(false), depth }]
+    [
+        Node { rows: first, sides: part(true), depth },
+        Node { rows: second, sides: part(false), depth },
+    ]
 }

@@ -1,9 +1,11 @@
-//! Which hyperparameters mattered: functional analysis of variance of a random forest (Hutter, Hoos and Leyton-Brown, "An Efficient
-//! Approach for Assessing Hyperparameter Importance", 2014).
+//! Which hyperparameters mattered: functional analysis of variance of a random forest (Hutter, Hoos
+//! and Leyton-Brown, "An Efficient Approach for Assessing Hyperparameter Importance", 2014).
 //!
-//! A forest is fitted to the trials. Each of its trees cuts the space into boxes of one value each, so the mean over all parameters but
-//! one is exact, and so is the variance that this one parameter makes in it: its share of the tree's variance is how much it mattered. A
-//! pair's share is what both make together beyond what each makes alone. What is left after all of them takes three or more.
+//! A forest is fitted to the trials. Each of its trees cuts the space into boxes of one value each,
+//! so the mean over all parameters but one is exact, and so is the variance that this one parameter
+//! makes in it: its share of the tree's variance is how much it mattered. A pair's share is what
+//! both make together beyond what each makes alone. What is left after all of them takes three or
+//! more.
 
 mod anova;
 mod forest;
@@ -19,11 +21,13 @@ use forest::{Axis, Rows};
 
 /// As in the paper, and in Optuna.
 const TREES: u32 = 64;
-/// Of no more trials than these, four times as many trees halve what a share changes with the seed. More trials change it less by themselves.
+/// Of no more trials than these, four times as many trees halve what a share changes with the seed.
+/// More trials change it less by themselves.
 const MANY_TRIALS: usize = 1000;
 /// Of fewer trials a forest says nothing.
 const LEAST_TRIALS: usize = 10;
-/// A loss this many times the distance between the quartiles above the upper one is an accident, not a result.
+/// A loss this many times the distance between the quartiles above the upper one is an accident,
+/// not a result.
 const FAR: f64 = 10.0;
 /// A share below this is rounding.
 const LEAST_SHARE: f64 = 1e-9;
@@ -31,10 +35,11 @@ const LEAST_SHARE: f64 = 1e-9;
 /// What all values of a parameter weigh when a mean over the space is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// As the search draws them, uniform on their scales: every decade of a learning rate weighs the same.
+    /// As the search draws them, uniform on their scales: every decade of a learning rate weighs
+    /// the same.
     Scales,
-    /// Uniform as numbers, a whole number at an end of its range half, as Optuna has it: the learning rates from 0.1 to 1 weigh nine
-    /// tenths of those from 0.0001 to 1.
+    /// Uniform as numbers, a whole number at an end of its range half, as Optuna has it: the
+    /// learning rates from 0.1 to 1 weigh nine tenths of those from 0.0001 to 1.
     Values,
 }
 
@@ -85,22 +90,32 @@ impl TooLittle {
     }
 }
 
-/// The share of every parameter and pair in the variance of the losses; those that are not finite are left out.
+/// The share of every parameter and pair in the variance of the losses; those that are not finite
+/// are left out.
 ///
-/// The losses are taken as they are: call [`cap`] before if they have no bound. A parameter that is inactive in a trial counts as in
-/// the middle of its range there.
+/// The losses are taken as they are: call [`cap`] before if they have no bound. A parameter that is
+/// inactive in a trial counts as in the middle of its range there.
 ///
 /// # Errors
 /// Where fewer than ten trials have a finite loss, or all have the same.
-pub fn importance(space: &Space, results: &[(Assignment, f64)], measure: Measure, seed: u64) -> Result<Importance, TooLittle> {
+pub fn importance(
+    space: &Space,
+    results: &[(Assignment, f64)],
+    measure: Measure,
+    seed: u64,
+) -> Result<Importance, TooLittle> {
     let axes: Vec<Axis> = space.parameters().iter().map(|p| axis(&p.domain)).collect();
-    let finite: Vec<&(Assignment, f64)> = results.iter().filter(|(_, loss)| loss.is_finite()).collect();
+    let finite: Vec<&(Assignment, f64)> =
+        results.iter().filter(|(_, loss)| loss.is_finite()).collect();
     if finite.len() < LEAST_TRIALS {
         return Err(TooLittle::Trials(finite.len()));
     }
-    let point = |assignment: &Assignment| space.parameters().iter().map(|p| coordinate(p, assignment, measure)).collect();
+    let point = |assignment: &Assignment| {
+        space.parameters().iter().map(|p| coordinate(p, assignment, measure)).collect()
+    };
     let points = finite.iter().map(|(assignment, _)| point(assignment)).collect();
-    let rows = Rows::new(points, standardised(&finite)).ok_or(TooLittle::Difference(finite.len()))?;
+    let rows =
+        Rows::new(points, standardised(&finite)).ok_or(TooLittle::Difference(finite.len()))?;
 
     let dimensions = axes.len();
     let (mut single, mut pairs) = (vec![0.0; dimensions], vec![0.0; dimensions * dimensions]);
@@ -118,17 +133,26 @@ pub fn importance(space: &Space, results: &[(Assignment, f64)], measure: Measure
     Ok(ranked(space, finite.len(), &single, &pairs, f64::from(trees.max(1))))
 }
 
-/// Makes every loss that is far above the others as high as a loss may be without being far, and says how many there were.
+/// Makes every loss that is far above the others as high as a loss may be without being far, and
+/// says how many there were.
 ///
-/// A few trials that nearly diverged would otherwise make all of the variance of a loss, and importance would tell what makes a
-/// network diverge and not what makes it good. Far is ten times the distance between the quartiles above the upper one.
+/// A few trials that nearly diverged would otherwise make all of the variance of a loss, and
+/// importance would tell what makes a network diverge and not what makes it good. Far is ten times
+/// the distance between the quartiles above the upper one.
 pub fn cap(results: &mut [(Assignment, f64)]) -> usize {
-    let mut losses: Vec<f64> = results.iter().map(|(_, loss)| *loss).filter(|loss| loss.is_finite()).collect();
+    let mut losses: Vec<f64> =
+        results.iter().map(|(_, loss)| *loss).filter(|loss| loss.is_finite()).collect();
     losses.sort_by(f64::total_cmp);
-    let (Some(lower), Some(upper)) = (losses.get(losses.len() / 4), losses.get(losses.len() * 3 / 4)) else { return 0 };
+    let (Some(lower), Some(upper)) =
+        (losses.get(losses.len() / 4), losses.get(losses.len() * 3 / 4))
+    else {
+        return 0;
+    };
     let most = upper + FAR * (upper - lower);
     let mut capped = 0;
-    for (_, loss) in results.iter_mut().filter(|(_, loss)| loss.is_finite() && *loss > most && upper > lower) {
+    for (_, loss) in
+        results.iter_mut().filter(|(_, loss)| loss.is_finite() && *loss > most && upper > lower)
+    {
         *loss = most;
         capped += 1;
     }
@@ -142,25 +166,34 @@ fn axis(domain: &Domain) -> Axis {
     }
 }
 
-/// Where an assignment lies along one axis: a point of the unit interval, or the number of a choice.
+/// Where an assignment lies along one axis: a point of the unit interval, or the number of a
+/// choice.
 fn coordinate(parameter: &Parameter, assignment: &Assignment, measure: Measure) -> f64 {
     let value = assignment.get(&parameter.name);
-    let linear = |value: &Value, low: f64, high: f64| value.as_f64().map(|v| (v - low) / (high - low));
+    let linear =
+        |value: &Value, low: f64, high: f64| value.as_f64().map(|v| (v - low) / (high - low));
     let found = match (&parameter.domain, measure) {
         (Domain::Choice { values }, _) => {
-            return value.and_then(|v| values.iter().position(|one| one == v)).map_or_else(|| real(values.len() / 2), real);
+            return value
+                .and_then(|v| values.iter().position(|one| one == v))
+                .map_or_else(|| real(values.len() / 2), real);
         }
-        (Domain::Float { low, high, .. }, Measure::Values) => value.and_then(|v| linear(v, *low, *high)),
+        (Domain::Float { low, high, .. }, Measure::Values) => {
+            value.and_then(|v| linear(v, *low, *high))
+        }
         (Domain::Int { low, high, .. }, Measure::Values) => {
             let end = |v: i64| Value::Int(v).as_f64().unwrap_or_default();
             value.and_then(|v| linear(v, end(*low), end(*high)))
         }
-        (domain @ (Domain::Float { .. } | Domain::Int { .. }), Measure::Scales) => value.and_then(|v| domain.encode(v)),
+        (domain @ (Domain::Float { .. } | Domain::Int { .. }), Measure::Scales) => {
+            value.and_then(|v| domain.encode(v))
+        }
     };
     found.filter(|unit| unit.is_finite()).map_or(0.5, |unit| unit.clamp(0.0, 1.0))
 }
 
-/// The losses with mean 0 and of at most about 1 in size, which keeps their squares finite and changes no share.
+/// The losses with mean 0 and of at most about 1 in size, which keeps their squares finite and
+/// changes no share.
 fn standardised(results: &[&(Assignment, f64)]) -> Vec<f64> {
     let most = results.iter().map(|(_, loss)| loss.abs()).fold(f64::MIN_POSITIVE, f64::max);
     let scaled: Vec<f64> = results.iter().map(|(_, loss)| loss / most).collect();
@@ -191,9 +224,12 @@ fn ranked(space: &Space, trials: usize, single: &[f64], pairs: &[f64], trees: f6
     let mut parameters: Vec<Share> = names.iter().zip(single).map(share).collect();
     parameters.sort_by(|a, b| b.share.total_cmp(&a.share));
     let couples = names.iter().flat_map(|first| names.iter().map(move |second| (*first, *second)));
-    let named =
-        |((first, second), sum): ((&String, &String), &f64)| PairShare { names: [first.clone(), second.clone()], share: sum / trees };
-    let mut pairs: Vec<PairShare> = couples.zip(pairs).filter(|(_, sum)| **sum > LEAST_SHARE * trees).map(named).collect();
+    let named = |((first, second), sum): ((&String, &String), &f64)| PairShare {
+        names: [first.clone(), second.clone()],
+        share: sum / trees,
+    };
+    let mut pairs: Vec<PairShare> =
+        couples.zip(pairs).filter(|(_, sum)| **sum > LEAST_SHARE * trees).map(named).collect();
     pairs.sort_by(|a, b| b.share.total_cmp(&a.share));
     Importance { trials, parameters, pairs }
 }

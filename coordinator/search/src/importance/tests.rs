@@ -16,7 +16,10 @@ fn unit(name: &str) -> Parameter {
 }
 
 fn choice(name: &str, values: &[&str]) -> Parameter {
-    parameter(name, Domain::Choice { values: values.iter().map(|v| Value::Text((*v).into())).collect() })
+    parameter(
+        name,
+        Domain::Choice { values: values.iter().map(|v| Value::Text((*v).into())).collect() },
+    )
 }
 
 fn stream() -> Stream {
@@ -26,7 +29,8 @@ fn stream() -> Stream {
 /// `n` random trials of a function.
 fn trials(space: &Space, n: usize, loss: impl Fn(&Assignment) -> f64) -> Vec<(Assignment, f64)> {
     let mut stream = stream();
-    let mut draw = || space.decode(&space.parameters().iter().map(|_| stream.uniform()).collect::<Vec<_>>());
+    let mut draw =
+        || space.decode(&space.parameters().iter().map(|_| stream.uniform()).collect::<Vec<_>>());
     (0..n).map(|_| draw()).map(|a| (a.clone(), loss(&a))).collect()
 }
 
@@ -46,12 +50,17 @@ fn between(sides: [(f64, f64); 2], value: f64) -> Leaf {
     Leaf { value, sides: sides.iter().map(|(low, high)| Side::Between(*low, *high)).collect() }
 }
 
-/// Below x = 0.25 the value is 0. Above it is 4 below y = 0.5 and 8 from there on. By hand: the mean is 0.75 (4 + 8) / 2 = 4.5 and the
-/// variance 0.25 * 4.5^2 + 0.375 (0.5^2 + 3.5^2) = 9.75. Over y the mean is 0 or 6, so x makes 0.25 * 4.5^2 + 0.75 * 1.5^2 = 6.75;
-/// over x it is 3 or 6, so y makes 1.5^2 = 2.25; the rest, 0.75, is the pair's.
+/// Below x = 0.25 the value is 0. Above it is 4 below y = 0.5 and 8 from there on. By hand: the
+/// mean is 0.75 (4 + 8) / 2 = 4.5 and the variance 0.25 * 4.5^2 + 0.375 (0.5^2 + 3.5^2) = 9.75.
+/// Over y the mean is 0 or 6, so x makes 0.25 * 4.5^2 + 0.75 * 1.5^2 = 6.75; over x it is 3 or 6,
+/// so y makes 1.5^2 = 2.25; the rest, 0.75, is the pair's.
 #[test]
 fn the_variances_of_three_boxes_are_those_computed_by_hand() {
-    let boxes = [between([(0.0, 0.25), (0.0, 1.0)], 0.0), between([(0.25, 1.0), (0.0, 0.5)], 4.0), between([(0.25, 1.0), (0.5, 1.0)], 8.0)];
+    let boxes = [
+        between([(0.0, 0.25), (0.0, 1.0)], 0.0),
+        between([(0.25, 1.0), (0.0, 0.5)], 4.0),
+        between([(0.25, 1.0), (0.5, 1.0)], 8.0),
+    ];
     let partition = Partition::new(&[Axis::Line, Axis::Line], boxes.to_vec());
     close(partition.variance(), 9.75);
     close(partition.variance_of(0), 6.75);
@@ -59,13 +68,21 @@ fn the_variances_of_three_boxes_are_those_computed_by_hand() {
     close(partition.variance_of_pair(0, 1), 9.75);
 }
 
-/// Of the choices a, b, c the value is 6 for b, else 0 below x = 0.5 and 3 above. By hand: the mean is (6 + 2 * 1.5) / 3 = 3, the variance
-/// (9 + 9 + 0) / 3 = 6. The choice's means are 1.5, 6, 1.5: variance (2.25 + 9 + 2.25) / 3 = 4.5. Those of x are 2 and 4: 1.
+/// Of the choices a, b, c the value is 6 for b, else 0 below x = 0.5 and 3 above. By hand: the mean
+/// is (6 + 2 * 1.5) / 3 = 3, the variance (9 + 9 + 0) / 3 = 6. The choice's means are 1.5, 6, 1.5:
+/// variance (2.25 + 9 + 2.25) / 3 = 4.5. Those of x are 2 and 4: 1.
 #[test]
 fn a_box_may_hold_choices_that_are_no_neighbours() {
-    let leaf = |among: [bool; 3], low, high, value| Leaf { value, sides: vec![Side::Among(among.to_vec()), Side::Between(low, high)] };
+    let leaf = |among: [bool; 3], low, high, value| Leaf {
+        value,
+        sides: vec![Side::Among(among.to_vec()), Side::Between(low, high)],
+    };
     let ends = [true, false, true];
-    let boxes = vec![leaf([false, true, false], 0.0, 1.0, 6.0), leaf(ends, 0.0, 0.5, 0.0), leaf(ends, 0.5, 1.0, 3.0)];
+    let boxes = vec![
+        leaf([false, true, false], 0.0, 1.0, 6.0),
+        leaf(ends, 0.0, 0.5, 0.0),
+        leaf(ends, 0.5, 1.0, 3.0),
+    ];
     let partition = Partition::new(&[Axis::Choices(3), Axis::Line], boxes);
     close(partition.variance(), 6.0);
     close(partition.variance_of(0), 4.5);
@@ -73,11 +90,19 @@ fn a_box_may_hold_choices_that_are_no_neighbours() {
     close(partition.variance_of_pair(0, 1), 6.0);
 }
 
-/// Four choices that are worth 0, 0, 0 and 2, a line and a slope: variances 3/4, 9/12 and 1/12 of a sum.
+/// Four choices that are worth 0, 0, 0 and 2, a line and a slope: variances 3/4, 9/12 and 1/12 of a
+/// sum.
 #[test]
 fn what_only_adds_up_has_the_shares_of_its_terms_and_no_pairs() {
-    let space = Space::new(vec![choice("kind", &["a", "b", "c", "d"]), unit("steep"), unit("flat"), unit("idle")]).unwrap();
-    let worth = |a: &Assignment| if a.get("kind").and_then(Value::as_str) == Some("d") { 2.0 } else { 0.0 };
+    let space = Space::new(vec![
+        choice("kind", &["a", "b", "c", "d"]),
+        unit("steep"),
+        unit("flat"),
+        unit("idle"),
+    ])
+    .unwrap();
+    let worth =
+        |a: &Assignment| if a.get("kind").and_then(Value::as_str) == Some("d") { 2.0 } else { 0.0 };
     let results = trials(&space, 2000, |a| worth(a) + 3.0 * number(a, "steep") + number(a, "flat"));
     let found = importance(&space, &results, Measure::Scales, 1).unwrap();
     let all = 0.75 + 0.75 + 1.0 / 12.0;
@@ -85,7 +110,8 @@ fn what_only_adds_up_has_the_shares_of_its_terms_and_no_pairs() {
         assert!((share(&found, name) - variance / all).abs() < 0.03, "{name} {found:?}");
     }
     assert!(found.pairs.iter().all(|p| p.share < 0.02), "{found:?}");
-    let total: f64 = found.parameters.iter().map(|p| p.share).chain(found.pairs.iter().map(|p| p.share)).sum();
+    let total: f64 =
+        found.parameters.iter().map(|p| p.share).chain(found.pairs.iter().map(|p| p.share)).sum();
     assert!(total > 0.95 && total <= 1.0 + 1e-9, "{total}");
 }
 
@@ -93,7 +119,9 @@ fn what_only_adds_up_has_the_shares_of_its_terms_and_no_pairs() {
 #[test]
 fn a_product_is_the_matter_of_a_pair() {
     let space = Space::new(vec![unit("x"), unit("y"), unit("z")]).unwrap();
-    let results = trials(&space, 1000, |a| (number(a, "x") - 0.5) * (number(a, "y") - 0.5) + 0.02 * number(a, "z"));
+    let results = trials(&space, 1000, |a| {
+        (number(a, "x") - 0.5) * (number(a, "y") - 0.5) + 0.02 * number(a, "z")
+    });
     let found = importance(&space, &results, Measure::Scales, 1).unwrap();
     let first = &found.pairs[0];
     assert_eq!(first.names, ["x", "y"]);
@@ -105,9 +133,15 @@ fn a_product_is_the_matter_of_a_pair() {
 fn the_measure_decides_which_values_weigh() {
     let rate = parameter("rate", Domain::Float { scale: Scale::Log, low: 1e-4, high: 1.0 });
     let space = Space::new(vec![rate, unit("other")]).unwrap();
-    let results = trials(&space, 500, |a| libm::log10(number(a, "rate")).abs() + 2.0 * number(a, "other"));
+    let results =
+        trials(&space, 500, |a| libm::log10(number(a, "rate")).abs() + 2.0 * number(a, "other"));
     let of = |measure| share(&importance(&space, &results, measure, 1).unwrap(), "rate");
-    assert!(of(Measure::Scales) > 0.75 && of(Measure::Values) < 0.5, "{} {}", of(Measure::Scales), of(Measure::Values));
+    assert!(
+        of(Measure::Scales) > 0.75 && of(Measure::Values) < 0.5,
+        "{} {}",
+        of(Measure::Scales),
+        of(Measure::Values)
+    );
 }
 
 #[test]
@@ -125,10 +159,14 @@ fn a_seed_gives_the_same_and_another_nearly_the_same() {
 fn shares_do_not_depend_on_the_units_of_the_loss_and_losses_that_are_none_are_left_out() {
     let space = Space::new(vec![unit("x"), unit("y")]).unwrap();
     let plain = trials(&space, 60, |a| number(a, "x") + 0.5 * number(a, "y"));
-    let mut huge: Vec<(Assignment, f64)> = plain.iter().map(|(a, loss)| (a.clone(), loss * 2f64.powi(1000) * 0.5)).collect();
+    let mut huge: Vec<(Assignment, f64)> =
+        plain.iter().map(|(a, loss)| (a.clone(), loss * 2f64.powi(1000) * 0.5)).collect();
     huge.insert(30, (plain[0].0.clone(), f64::NAN));
     huge.push((plain[1].0.clone(), f64::INFINITY));
-    let (plain, huge) = (importance(&space, &plain, Measure::Scales, 4).unwrap(), importance(&space, &huge, Measure::Scales, 4).unwrap());
+    let (plain, huge) = (
+        importance(&space, &plain, Measure::Scales, 4).unwrap(),
+        importance(&space, &huge, Measure::Scales, 4).unwrap(),
+    );
     assert_eq!(huge.trials, 60);
     assert!((share(&plain, "x") - share(&huge, "x")).abs() < 1e-6, "{plain:?} {huge:?}");
 }
@@ -136,9 +174,11 @@ fn shares_do_not_depend_on_the_units_of_the_loss_and_losses_that_are_none_are_le
 #[test]
 fn inactive_parameters_and_single_values_are_no_obstacle() {
     let a = Holds::OneOf(vec![Value::Text("a".into())]);
-    let of_a = Parameter { when: Some(Condition { parameter: "kind".into(), holds: a }), ..unit("of_a") };
+    let of_a =
+        Parameter { when: Some(Condition { parameter: "kind".into(), holds: a }), ..unit("of_a") };
     let one = parameter("one", Domain::Int { scale: Scale::Linear, low: 3, high: 3 });
-    let space = Space::new(vec![choice("kind", &["a", "b"]), of_a, one, choice("only", &["x"])]).unwrap();
+    let space =
+        Space::new(vec![choice("kind", &["a", "b"]), of_a, one, choice("only", &["x"])]).unwrap();
     let results = trials(&space, 200, |a| a.get("of_a").and_then(Value::as_f64).unwrap_or(3.0));
     for measure in [Measure::Scales, Measure::Values] {
         let found = importance(&space, &results, measure, 1).unwrap();
@@ -153,18 +193,25 @@ fn too_little_is_said_to_be_too_little() {
     let few = trials(&space, 9, |a| number(a, "x"));
     assert_eq!(importance(&space, &few, Measure::Scales, 1), Err(TooLittle::Trials(9)));
     for loss in [0.1, 0.0, -1e300] {
-        assert_eq!(importance(&space, &trials(&space, 30, |_| loss), Measure::Scales, 1), Err(TooLittle::Difference(30)));
+        assert_eq!(
+            importance(&space, &trials(&space, 30, |_| loss), Measure::Scales, 1),
+            Err(TooLittle::Difference(30))
+        );
     }
 }
 
-/// Three of a hundred trials came near to diverging where y is above 0.9. Not capped, they are all there is.
+/// Three of a hundred trials came near to diverging where y is above 0.9. Not capped, they are all
+/// there is.
 #[test]
 fn a_few_accidents_are_capped() {
     let space = Space::new(vec![unit("x"), unit("y")]).unwrap();
     let mut results = trials(&space, 100, |a| number(a, "x"));
-    let accidents: Vec<usize> = (0..100).filter(|i| number(&results[*i].0, "y") > 0.9).take(3).collect();
+    let accidents: Vec<usize> =
+        (0..100).filter(|i| number(&results[*i].0, "y") > 0.9).take(3).collect();
     accidents.iter().for_each(|i| results[*i].1 = 1e9);
-    let share_of_x = |results: &[(Assignment, f64)]| share(&importance(&space, results, Measure::Scales, 1).unwrap(), "x");
+    let share_of_x = |results: &[(Assignment, f64)]| {
+        share(&importance(&space, results, Measure::Scales, 1).unwrap(), "x")
+    };
     let raw = share_of_x(&results);
     assert_eq!(cap(&mut results), 3);
     assert!(results.iter().all(|(_, loss)| *loss < 10.0));

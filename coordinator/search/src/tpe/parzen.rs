@@ -1,4 +1,5 @@
-//! A Parzen estimator on the unit cube: a mixture of one product of kernels per trial, and one wide product for what is not known yet.
+//! A Parzen estimator on the unit cube: a mixture of one product of kernels per trial, and one wide
+//! product for what is not known yet.
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI, SQRT_2};
 
@@ -9,15 +10,19 @@ use caviar_common::space::{Domain, Space};
 use crate::coded::{level, number};
 use crate::real;
 
-/// So many of the newest trials count in full; the weight of those before falls to `1 / n` at the oldest.
+/// So many of the newest trials count in full; the weight of those before falls to `1 / n` at the
+/// oldest.
 const FRESH: usize = 25;
-/// No kernel is narrower than the unit interval over this, so that a cluster of trials does not end the search there.
+/// No kernel is narrower than the unit interval over this, so that a cluster of trials does not end
+/// the search there.
 const NARROWEST_ONE_IN: usize = 100;
 /// Centre and width of the wide kernel.
 const WIDE: (f64, f64) = (0.5, 1.0);
-/// A third of a kernel at least lies inside the unit interval: its density there grows by no more than this logarithm.
+/// A third of a kernel at least lies inside the unit interval: its density there grows by no more
+/// than this logarithm.
 const LN_INSIDE: f64 = 1.1;
-/// A kernel whose logarithm is so far below another's adds nothing to their sum that a number could hold.
+/// A kernel whose logarithm is so far below another's adds nothing to their sum that a number could
+/// hold.
 const NOTHING: f64 = 45.0;
 
 /// A density over the values of some parameters: for whole numbers and choices a probability.
@@ -48,7 +53,8 @@ enum Kernels {
 struct Bells {
     centres: Vec<f64>,
     widths: Vec<f64>,
-    /// What the distance from the centre is multiplied by before it is squared and taken from `ln_peaks`.
+    /// What the distance from the centre is multiplied by before it is squared and taken from
+    /// `ln_peaks`.
     slopes: Vec<f64>,
     /// How much of each lies in the unit interval.
     insides: Vec<f64>,
@@ -77,21 +83,33 @@ impl Bells {
         }
     }
 
-    /// Adds the logarithms of their shares of a cell to those that are above `floor`. What cannot stay above it becomes nothing.
+    /// Adds the logarithms of their shares of a cell to those that are above `floor`. What cannot
+    /// stay above it becomes nothing.
     fn add_of(&self, cell: (f64, f64), floor: f64, logs: &mut [f64]) {
         let bells = self.centres.iter().zip(&self.widths).zip(&self.slopes).zip(&self.insides);
-        for (log, (((centre, width), slope), inside)) in logs.iter_mut().zip(bells).filter(|(log, _)| **log > floor) {
-            // The share beyond z widths is less than exp(-z z / 2): most kernels need no error function.
+        for (log, (((centre, width), slope), inside)) in
+            logs.iter_mut().zip(bells).filter(|(log, _)| **log > floor)
+        {
+            // The share beyond z widths is less than exp(-z z / 2): most kernels need no error
+            // function.
             let z = (cell.0 - centre).max(centre - cell.1).max(0.0) * slope;
             let may_count = *log - z * z + LN_INSIDE > floor;
-            *log = if may_count { *log + ln_share(*centre, *width, *inside, cell) } else { f64::NEG_INFINITY };
+            *log = if may_count {
+                *log + ln_share(*centre, *width, *inside, cell)
+            } else {
+                f64::NEG_INFINITY
+            };
         }
     }
 
     /// A third of it at least lies inside, so that a few attempts are enough.
     fn sample(&self, kernel: usize, stream: &mut Stream) -> f64 {
-        let (Some(centre), Some(width)) = (self.centres.get(kernel), self.widths.get(kernel)) else { return 0.5 };
-        let inside = (0..64).map(|_| centre + width * stream.normal()).find(|u| (0.0..=1.0).contains(u));
+        let (Some(centre), Some(width)) = (self.centres.get(kernel), self.widths.get(kernel))
+        else {
+            return 0.5;
+        };
+        let inside =
+            (0..64).map(|_| centre + width * stream.normal()).find(|u| (0.0..=1.0).contains(u));
         inside.unwrap_or(*centre)
     }
 }
@@ -100,11 +118,16 @@ impl<'a> Density<'a> {
     /// Over the parameters of these numbers, of trials given as points of the space, oldest first.
     pub(super) fn new(space: &'a Space, numbers: &[usize], points: &[&[f64]]) -> Self {
         let axis = |j: &usize| {
-            let units: Vec<f64> = points.iter().filter_map(|point| point.get(*j).copied()).collect();
+            let units: Vec<f64> =
+                points.iter().filter_map(|point| point.get(*j).copied()).collect();
             Some(Axis::new(&space.parameters().get(*j)?.domain, &units))
         };
         let weights = weights(points.len());
-        Self { ln_weights: weights.iter().map(|w| libm::log(*w)).collect(), weights, axes: numbers.iter().filter_map(axis).collect() }
+        Self {
+            ln_weights: weights.iter().map(|w| libm::log(*w)).collect(),
+            weights,
+            axes: numbers.iter().filter_map(axis).collect(),
+        }
     }
 
     /// A point of the unit cube.
@@ -124,10 +147,15 @@ impl<'a> Density<'a> {
         let mut logs = self.ln_weights.clone();
         let axes = || self.axes.iter().zip(point);
         axes().for_each(|(axis, unit)| axis.add(*unit, &mut logs));
-        // Shares of cells are dear, and at most 1: what is far below the wide kernel, its shares included, stays there.
-        let cells: Vec<(&Bells, (f64, f64))> = axes().filter_map(|(axis, unit)| axis.cell(*unit)).collect();
+        // Shares of cells are dear, and at most 1: what is far below the wide kernel, its shares
+        // included, stays there.
+        let cells: Vec<(&Bells, (f64, f64))> =
+            axes().filter_map(|(axis, unit)| axis.cell(*unit)).collect();
         if let Some((wide, others)) = logs.split_last_mut() {
-            *wide += cells.iter().map(|(_, cell)| ln_share(WIDE.0, WIDE.1, mass(WIDE.0, WIDE.1, 0.0, 1.0), *cell)).sum::<f64>();
+            *wide += cells
+                .iter()
+                .map(|(_, cell)| ln_share(WIDE.0, WIDE.1, mass(WIDE.0, WIDE.1, 0.0, 1.0), *cell))
+                .sum::<f64>();
             for (bells, cell) in &cells {
                 bells.add_of(*cell, *wide - NOTHING, others);
             }
@@ -142,7 +170,9 @@ impl<'a> Axis<'a> {
     fn new(domain: &'a Domain, units: &[f64]) -> Self {
         let kernels = match domain {
             _ if domain.cardinality() == Some(1) => Kernels::One,
-            Domain::Choice { .. } => Kernels::Picks(units.iter().map(|unit| Some(number(domain, *unit))).chain([None]).collect()),
+            Domain::Choice { .. } => Kernels::Picks(
+                units.iter().map(|unit| Some(number(domain, *unit))).chain([None]).collect(),
+            ),
             Domain::Float { .. } | Domain::Int { .. } => {
                 let mut bells = Bells::default();
                 units.iter().zip(widths(units)).for_each(|(unit, width)| bells.push(*unit, width));
@@ -157,7 +187,11 @@ impl<'a> Axis<'a> {
         match &self.kernels {
             Kernels::Bells(bells) => bells.sample(kernel, stream),
             Kernels::Picks(picks) => {
-                let picked = picks.get(kernel).copied().flatten().filter(|_| stream.uniform() < self.kept(kernels));
+                let picked = picks
+                    .get(kernel)
+                    .copied()
+                    .flatten()
+                    .filter(|_| stream.uniform() < self.kept(kernels));
                 picked.map_or_else(|| stream.uniform(), |index| level(self.domain, index))
             }
             Kernels::One => 0.5,
@@ -175,11 +209,14 @@ impl<'a> Axis<'a> {
     /// Adds the logarithm of every kernel at a point, but for those of whole numbers.
     fn add(&self, unit: f64, logs: &mut [f64]) {
         match (&self.kernels, self.domain) {
-            (Kernels::Bells(bells), Domain::Float { .. } | Domain::Choice { .. }) => bells.add_at(unit, logs),
+            (Kernels::Bells(bells), Domain::Float { .. } | Domain::Choice { .. }) => {
+                bells.add_at(unit, logs)
+            }
             (Kernels::Picks(picks), _) => {
                 let (at, kept) = (number(self.domain, unit), self.kept(picks.len()));
                 let any = libm::log(1.0 / self.choices());
-                let (same, other) = (libm::log(kept + (1.0 - kept) / self.choices()), any + libm::log(1.0 - kept));
+                let (same, other) =
+                    (libm::log(kept + (1.0 - kept) / self.choices()), any + libm::log(1.0 - kept));
                 for (log, pick) in logs.iter_mut().zip(picks) {
                     *log += pick.map_or(any, |pick| if pick == at { same } else { other });
                 }
@@ -188,8 +225,9 @@ impl<'a> Axis<'a> {
         }
     }
 
-    /// The share of a choice's kernel that stays on its value; the rest is spread over all values alike. With few trials little stays:
-    /// one among `n` kernels weighs 1 on its own value beside `1 / n` on each.
+    /// The share of a choice's kernel that stays on its value; the rest is spread over all values
+    /// alike. With few trials little stays: one among `n` kernels weighs 1 on its own value beside
+    /// `1 / n` on each.
     fn kept(&self, kernels: usize) -> f64 {
         real(kernels) / (real(kernels) + self.choices())
     }
@@ -208,7 +246,8 @@ fn mass(centre: f64, width: f64, low: f64, high: f64) -> f64 {
     0.5 * (below(high) - below(low))
 }
 
-/// The logarithm of a bell's share of a cell. The least positive number stands for a share too small to tell.
+/// The logarithm of a bell's share of a cell. The least positive number stands for a share too
+/// small to tell.
 fn ln_share(centre: f64, width: f64, inside: f64, (low, high): (f64, f64)) -> f64 {
     libm::log((mass(centre, width, low, high) / inside).max(f64::MIN_POSITIVE))
 }
@@ -228,13 +267,20 @@ fn cell(domain: &Domain, unit: f64) -> (f64, f64) {
 /// The weights of `n` trials, oldest first, and of the wide kernel, which counts as one.
 fn weights(n: usize) -> Vec<f64> {
     let old = n.saturating_sub(FRESH);
-    let faded = |i: usize| if old > 1 { (1.0 + real(i) * (real(n) - 1.0) / (real(old) - 1.0)) / real(n) } else { 1.0 / real(n) };
+    let faded = |i: usize| {
+        if old > 1 {
+            (1.0 + real(i) * (real(n) - 1.0) / (real(old) - 1.0)) / real(n)
+        } else {
+            1.0 / real(n)
+        }
+    };
     let raw: Vec<f64> = (0..old).map(faded).chain(std::iter::repeat_n(1.0, n - old + 1)).collect();
     let sum: f64 = raw.iter().sum();
     raw.into_iter().map(|w| w / sum).collect()
 }
 
-/// The width of each trial's kernel: the distance to the farther of its two neighbours (Bergstra 2011).
+/// The width of each trial's kernel: the distance to the farther of its two neighbours (Bergstra
+/// 2011).
 fn widths(units: &[f64]) -> Vec<f64> {
     let mut order: Vec<(f64, usize)> = units.iter().copied().zip(0..).collect();
     // The bits of numbers that are not negative are in their order.
@@ -243,7 +289,8 @@ fn widths(units: &[f64]) -> Vec<f64> {
     let at = |place: Option<usize>| place.and_then(|p| order.get(p)).map(|(unit, _)| *unit);
     let mut widths = vec![0.0; units.len()];
     for (place, (unit, index)) in order.iter().enumerate() {
-        // The ends of the interval are no neighbours: a kernel there would be wide for no reason but its place.
+        // The ends of the interval are no neighbours: a kernel there would be wide for no reason
+        // but its place.
         let gap = match (at(place.checked_sub(1)), at(Some(place + 1))) {
             (Some(before), Some(after)) => (unit - before).max(after - unit),
             (Some(before), None) => unit - before,

@@ -21,14 +21,18 @@ fn int(name: &str, low: i64, high: i64) -> Parameter {
 }
 
 fn choice(name: &str, values: &[&str]) -> Parameter {
-    parameter(name, Domain::Choice { values: values.iter().map(|v| Value::Text((*v).into())).collect() })
+    parameter(
+        name,
+        Domain::Choice { values: values.iter().map(|v| Value::Text((*v).into())).collect() },
+    )
 }
 
 fn when(parameter: Parameter, parent: &str, holds: Holds) -> Parameter {
     Parameter { when: Some(Condition { parameter: parent.into(), holds }), ..parameter }
 }
 
-/// A rate, a count, a choice, two parameters of one condition, and one that can only have one value.
+/// A rate, a count, a choice, two parameters of one condition, and one that can only have one
+/// value.
 fn mixed() -> Space {
     let sgd = || Holds::OneOf(vec![Value::Text("sgd".into())]);
     Space::new(vec![
@@ -46,7 +50,13 @@ fn mixed() -> Space {
 /// (1 + 2) * 2 = 6 points.
 fn small() -> Space {
     let b = Holds::OneOf(vec![Value::Text("b".into())]);
-    Space::new(vec![choice("kind", &["a", "b"]), when(choice("of_b", &["x", "y"]), "kind", b), int("n", 1, 2), int("one", 5, 5)]).unwrap()
+    Space::new(vec![
+        choice("kind", &["a", "b"]),
+        when(choice("of_b", &["x", "y"]), "kind", b),
+        int("n", 1, 2),
+        int("one", 5, 5),
+    ])
+    .unwrap()
 }
 
 fn points(space: &Space) -> usize {
@@ -69,7 +79,12 @@ fn suggested(answer: Ask) -> Suggestion {
 }
 
 /// A search of `trials` one after the other; the log at its end.
-fn search(space: &Space, seed: u64, trials: u32, loss: impl Fn(&Assignment) -> Option<f64>) -> Vec<Observation> {
+fn search(
+    space: &Space,
+    seed: u64,
+    trials: u32,
+    loss: impl Fn(&Assignment) -> Option<f64>,
+) -> Vec<Observation> {
     let mut log = Vec::new();
     for trial in 0..trials {
         let assignment = suggested(ask(space, seed, trial, &log, &[])).assignment;
@@ -89,18 +104,22 @@ fn loss(assignment: &Assignment) -> f64 {
         Some(momentum) => (libm::log10(1.0 - momentum.as_f64().unwrap()) + 2.0).powi(2),
         None => 1.0,
     };
-    (libm::log10(number(assignment, "rate")) + 2.0).powi(2) + (number(assignment, "layers") - 3.0).powi(2) / 4.0 + optimizer
+    (libm::log10(number(assignment, "rate")) + 2.0).powi(2)
+        + (number(assignment, "layers") - 3.0).powi(2) / 4.0
+        + optimizer
 }
 
 #[test]
 fn it_beats_random_by_a_wide_margin() {
     let space = mixed();
-    let best = |log: &[Observation]| log.iter().filter_map(|o| o.loss).fold(f64::INFINITY, f64::min);
+    let best =
+        |log: &[Observation]| log.iter().filter_map(|o| o.loss).fold(f64::INFINITY, f64::min);
     let whole = Region::whole(&space);
     let mut pairs: Vec<(f64, f64)> = Vec::new();
     for seed in 0..11 {
         let tpe = best(&search(&space, seed, 100, |a| Some(loss(a))));
-        let random = (0..100).map(|i| loss(&draw(&space, seed, i, &whole))).fold(f64::INFINITY, f64::min);
+        let random =
+            (0..100).map(|i| loss(&draw(&space, seed, i, &whole))).fold(f64::INFINITY, f64::min);
         pairs.push((tpe, random));
     }
     let wins = pairs.iter().filter(|(tpe, random)| *tpe < random / 5.0).count();
@@ -112,22 +131,30 @@ fn the_first_ten_are_random_and_every_reason_says_what_was_seen() {
     let space = mixed();
     let log = search(&space, 5, 12, |a| Some(loss(a)));
     for trial in [0, 9, 10, 12] {
-        let reason = suggested(ask(&space, 5, trial, log.get(..trial as usize).unwrap(), &[])).reason;
-        assert_eq!((reason.seen, reason.source), (trial, if trial < 10 { Source::Random } else { Source::Tpe }));
+        let reason =
+            suggested(ask(&space, 5, trial, log.get(..trial as usize).unwrap(), &[])).reason;
+        assert_eq!(
+            (reason.seen, reason.source),
+            (trial, if trial < 10 { Source::Random } else { Source::Tpe })
+        );
     }
 }
 
 /// Where the next trial would go, it goes no more once a few are on their way there.
 #[test]
 fn trials_in_flight_push_the_next_one_away() {
-    let space = Space::new(vec![float("x", Scale::Linear, 0.0, 1.0), float("y", Scale::Linear, 0.0, 1.0)]).unwrap();
+    let space =
+        Space::new(vec![float("x", Scale::Linear, 0.0, 1.0), float("y", Scale::Linear, 0.0, 1.0)])
+            .unwrap();
     let off = |a: &Assignment| (number(a, "x") - 0.3).abs().max((number(a, "y") - 0.6).abs());
     let log = search(&space, 1, 60, |a| Some(off(a)));
     let near = |pending: &[&Assignment]| {
         let next = |seed| suggested(ask(&space, seed, 60, &log, pending)).assignment;
         (0..50).filter(|seed| off(&next(*seed)) < 0.1).count()
     };
-    let there: Vec<Assignment> = (0..64).map(|i| space.decode(&[0.2 + 0.025 * f64::from(i % 8), 0.5 + 0.025 * f64::from(i / 8)])).collect();
+    let there: Vec<Assignment> = (0..64)
+        .map(|i| space.decode(&[0.2 + 0.025 * f64::from(i % 8), 0.5 + 0.025 * f64::from(i / 8)]))
+        .collect();
     let (free, crowded) = (near(&[]), near(&there.iter().collect::<Vec<_>>()));
     assert!(free >= 10 && 2 * crowded <= free, "{free} {crowded}");
 }
@@ -152,7 +179,8 @@ fn a_larger_finite_space_is_used_up_by_the_densities_too() {
     let log = search(&space, 3, 24, |a| Some(number(a, "a")));
     assert_eq!(ask(&space, 3, 24, &log, &[]), Ask::Exhausted);
     let mean = |better: bool| {
-        let modelled = log.iter().filter(|o| o.trial >= 10 && (number(&o.assignment, "a") <= 4.0) == better);
+        let modelled =
+            log.iter().filter(|o| o.trial >= 10 && (number(&o.assignment, "a") <= 4.0) == better);
         let places: Vec<f64> = modelled.map(|o| f64::from(o.trial)).collect();
         places.iter().sum::<f64>() / places.len() as f64
     };
@@ -163,7 +191,8 @@ fn a_larger_finite_space_is_used_up_by_the_densities_too() {
 fn a_choice_that_never_wins_is_tried_less_and_less() {
     let space = mixed();
     let log = search(&space, 2, 80, |a| Some(loss(a)));
-    let late = log.iter().filter(|o| o.trial >= 50 && o.assignment.get("momentum").is_some()).count();
+    let late =
+        log.iter().filter(|o| o.trial >= 50 && o.assignment.get("momentum").is_some()).count();
     assert!(late >= 20, "{late} of 30");
 }
 
@@ -171,8 +200,11 @@ fn a_choice_that_never_wins_is_tried_less_and_less() {
 fn ten_thousand_results_are_no_trouble() {
     let space = mixed();
     let whole = Region::whole(&space);
-    let log: Vec<Observation> =
-        (0..10_000).map(|i| draw(&space, 1, i, &whole)).zip(0..).map(|(a, i)| observe(i, a.clone(), Some(loss(&a)))).collect();
+    let log: Vec<Observation> = (0..10_000)
+        .map(|i| draw(&space, 1, i, &whole))
+        .zip(0..)
+        .map(|(a, i)| observe(i, a.clone(), Some(loss(&a))))
+        .collect();
     assert!(space.contains(&suggested(ask(&space, 1, 10_000, &log, &[])).assignment));
 }
 

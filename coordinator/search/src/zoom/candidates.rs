@@ -1,13 +1,17 @@
-//! What is ranked: random points in the box, changes of the best trials, and points from all over the space; then small moves of the
-//! best candidates.
-#![expect(clippy::indexing_slicing, reason = "numerical kernel: every index is bounded by the loop over the same buffer")]
+//! What is ranked: random points in the box, changes of the best trials, and points from all over
+//! the space; then small moves of the best candidates.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numerical kernel: every index is bounded by the loop over the same buffer"
+)]
 
 use caviar_common::seed::Stream;
 
 use crate::coded::Coded;
 use crate::real;
 
-/// How many candidates are drawn before any is moved, and the shares of them from the box and from changes of the best trials.
+/// How many candidates are drawn before any is moved, and the shares of them from the box and from
+/// changes of the best trials.
 const DRAWN: usize = 160;
 const IN_BOX: usize = 60;
 const CHANGED: usize = 60;
@@ -61,7 +65,13 @@ impl Ground<'_> {
     }
 
     /// Moves of the best points, appended to all of them.
-    pub(super) fn moves(&self, points: &mut Vec<f64>, scores: &[f64], size: f64, stream: &mut Stream) {
+    pub(super) fn moves(
+        &self,
+        points: &mut Vec<f64>,
+        scores: &[f64],
+        size: f64,
+        stream: &mut Stream,
+    ) {
         let d = self.coded.dimensions();
         let probability = (1.5 / real(d)).clamp(0.35, 1.0);
         let mut order: Vec<usize> = (0..scores.len()).collect();
@@ -83,7 +93,11 @@ impl Ground<'_> {
         if self.coded.choices()[j] {
             return if moves < REDRAWN_CHOICE { stream.uniform() } else { unit };
         }
-        if moves < probability { (unit + size * self.scales[j].min(1.0) * stream.normal()).clamp(0.0, 1.0) } else { unit }
+        if moves < probability {
+            (unit + size * self.scales[j].min(1.0) * stream.normal()).clamp(0.0, 1.0)
+        } else {
+            unit
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What earlier sweeps leave behind: results that stand in front of the log.
 //!
-//! Their losses are not comparable with those of this sweep (other data, other epochs), their order is: each takes the value that
-//! the result of the same rank has here.
+//! Their losses are not comparable with those of this sweep (other data, other epochs), their order
+//! is: each takes the value that the result of the same rank has here.
 
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::scale::Scale;
@@ -15,7 +15,8 @@ use crate::{WarmStart, real};
 /// A choice that is there no more lies here, and so apart from all that are.
 const ELSEWHERE: f64 = -1.0;
 
-/// The results of earlier sweeps, as points of this sweep's space. They may lie outside the unit cube: ranges can differ.
+/// The results of earlier sweeps, as points of this sweep's space. They may lie outside the unit
+/// cube: ranges can differ.
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
     points: Vec<f64>,
@@ -37,11 +38,17 @@ impl Earlier {
 
     fn add(&mut self, coded: &Coded, sweep: &WarmStart) {
         let finite = |loss: &Option<f64>| loss.filter(|loss| loss.is_finite());
-        let mut sorted: Vec<(f64, &Assignment)> =
-            sweep.results.iter().map(|(assignment, loss)| (finite(loss).unwrap_or(f64::INFINITY), assignment)).collect();
+        let mut sorted: Vec<(f64, &Assignment)> = sweep
+            .results
+            .iter()
+            .map(|(assignment, loss)| (finite(loss).unwrap_or(f64::INFINITY), assignment))
+            .collect();
         sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let losses: Vec<f64> = sorted.iter().map(|(loss, _)| *loss).filter(|loss| loss.is_finite()).collect();
-        let (Some(best), Some(worst)) = (losses.first().copied(), losses.last().copied()) else { return };
+        let losses: Vec<f64> =
+            sorted.iter().map(|(loss, _)| *loss).filter(|loss| loss.is_finite()).collect();
+        let (Some(best), Some(worst)) = (losses.first().copied(), losses.last().copied()) else {
+            return;
+        };
         let median = sorted.get(sorted.len() / 2).map_or(worst, |(loss, _)| loss.min(worst));
         let summary = Summary { best, median, worst };
         for (rank, (loss, assignment)) in sorted.iter().enumerate() {
@@ -68,13 +75,16 @@ impl Earlier {
         Some(best)
     }
 
-    /// What each result counts as beside this sweep's. Before there are enough of those, what it was worth in its own.
+    /// What each result counts as beside this sweep's. Before there are enough of those, what it
+    /// was worth in its own.
     pub(super) fn transformed(&self, ledger: &Ledger, summary: &Summary) -> Vec<f64> {
         if self.ranks.is_empty() || ledger.len() < NMIN {
             return self.own.clone();
         }
         let losses: Vec<f64> = ledger.ranked().map(|(loss, _)| loss).collect();
-        let at = |rank: &f64| losses.get(floor(rank * real(ledger.len()))).copied().unwrap_or(summary.worst);
+        let at = |rank: &f64| {
+            losses.get(floor(rank * real(ledger.len()))).copied().unwrap_or(summary.worst)
+        };
         self.ranks.iter().map(|rank| summary.transform(at(rank))).collect()
     }
 }
@@ -86,7 +96,9 @@ fn floor(v: f64) -> usize {
 
 /// Parameters that the earlier sweep lacks are parked.
 fn point(coded: &Coded, assignment: &Assignment) -> Vec<f64> {
-    let unit = |p: &caviar_common::space::Parameter| assignment.get(&p.name).map_or(PARKED, |value| unit(&p.domain, value));
+    let unit = |p: &caviar_common::space::Parameter| {
+        assignment.get(&p.name).map_or(PARKED, |value| unit(&p.domain, value))
+    };
     coded.space().parameters().iter().map(unit).collect()
 }
 
@@ -94,10 +106,16 @@ fn point(coded: &Coded, assignment: &Assignment) -> Vec<f64> {
 fn unit(domain: &Domain, value: &Value) -> f64 {
     match domain {
         Domain::Choice { .. } => domain.encode(value).unwrap_or(ELSEWHERE),
-        Domain::Float { scale, low, high } => value.as_f64().map_or(PARKED, |v| on_scale(*scale, v, *low, *high)),
+        Domain::Float { scale, low, high } => {
+            value.as_f64().map_or(PARKED, |v| on_scale(*scale, v, *low, *high))
+        }
         Domain::Int { scale, low, high } => {
             let ends = (Value::Int(*low).as_f64(), Value::Int(*high).as_f64(), value.as_f64());
-            if let (Some(low), Some(high), Some(v)) = ends { on_scale(*scale, v, low - 0.5, high + 0.5) } else { PARKED }
+            if let (Some(low), Some(high), Some(v)) = ends {
+                on_scale(*scale, v, low - 0.5, high + 0.5)
+            } else {
+                PARKED
+            }
         }
     }
 }
@@ -109,7 +127,11 @@ fn on_scale(scale: Scale, value: f64, low: f64, high: f64) -> f64 {
         Scale::OneMinusLog => -libm::log(1.0 - v),
     };
     let unit = (forward(value) - forward(low)) / (forward(high) - forward(low));
-    // No such number on this scale, or an empty range: the nearest end says as much as there is to say. A point far outside says
-    // nothing more than one that is a whole range away.
-    if unit.is_finite() { unit.clamp(-1.0, 2.0) } else { scale.encode(value.clamp(low, high), low, high) }
+    // No such number on this scale, or an empty range: the nearest end says as much as there is to
+    // say. A point far outside says nothing more than one that is a whole range away.
+    if unit.is_finite() {
+        unit.clamp(-1.0, 2.0)
+    } else {
+        scale.encode(value.clamp(low, high), low, high)
+    }
 }

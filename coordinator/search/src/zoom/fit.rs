@@ -1,11 +1,16 @@
-//! The fit of the model: the most probable length scales and noise given the results, with the amplitude profiled out, by Rprop
-//! (Riedmiller and Braun, "A direct adaptive method for faster backpropagation learning", 1993).
-#![expect(clippy::indexing_slicing, reason = "numerical kernel: every index is bounded by the loop over the same buffer")]
+//! The fit of the model: the most probable length scales and noise given the results, with the
+//! amplitude profiled out, by Rprop (Riedmiller and Braun, "A direct adaptive method for faster
+//! backpropagation learning", 1993).
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numerical kernel: every index is bounded by the loop over the same buffer"
+)]
 
 use super::gp::{Theta, decay, solve, solve_transposed};
 use crate::real;
 
-/// Of the logarithm of a length scale: that of a half for three parameters, more for more, because distances grow with their number.
+/// Of the logarithm of a length scale: that of a half for three parameters, more for more, because
+/// distances grow with their number.
 fn scale_prior(dimensions: usize) -> (f64, f64) {
     (libm::log(0.5) + 0.5 * libm::log(real(dimensions) / 3.0), 1.0)
 }
@@ -22,7 +27,10 @@ const BOUNDS: (f64, f64) = (-12.0, 6.0);
 
 /// Where every fit begins, and what holds before there is anything to fit.
 pub(super) fn prior(dimensions: usize) -> Theta {
-    Theta { scales: vec![libm::exp(scale_prior(dimensions).0); dimensions], noise: libm::exp(NOISE_PRIOR.0) }
+    Theta {
+        scales: vec![libm::exp(scale_prior(dimensions).0); dimensions],
+        noise: libm::exp(NOISE_PRIOR.0),
+    }
 }
 
 /// The best of 25 steps from the prior. Equal results say nothing: the prior stays.
@@ -61,14 +69,16 @@ pub(super) fn fit(choices: &[bool], points: &[f64], y: &[f64], factors: &[f64]) 
     Theta { scales: exponentials[..d].to_vec(), noise: exponentials[d] }
 }
 
-/// The squared difference in each parameter, for every pair of points: row i of the lower triangle holds the pairs (i, k < i).
+/// The squared difference in each parameter, for every pair of points: row i of the lower triangle
+/// holds the pairs (i, k < i).
 fn squares(choices: &[bool], points: &[f64]) -> Vec<f64> {
     let d = choices.len();
     let mut squares = Vec::new();
     for (i, a) in points.chunks_exact(d).enumerate() {
         for b in points.chunks_exact(d).take(i) {
             squares.extend((0..d).map(|j| {
-                let difference = if choices[j] { f64::from(u8::from(a[j] != b[j])) } else { a[j] - b[j] };
+                let difference =
+                    if choices[j] { f64::from(u8::from(a[j] != b[j])) } else { a[j] - b[j] };
                 difference * difference
             }));
         }
@@ -84,7 +94,8 @@ struct Problem<'a> {
 }
 
 impl Problem<'_> {
-    /// The logarithm of the posterior up to a constant, and its gradient, at logarithms `x` of the length scales and the noise.
+    /// The logarithm of the posterior up to a constant, and its gradient, at logarithms `x` of the
+    /// length scales and the noise.
     fn evaluate(&self, x: &[f64]) -> (f64, Vec<f64>) {
         let (d, n) = (self.dimensions, self.y.len());
         let inverse: Vec<f64> = x[..d].iter().map(|v| libm::exp(-2.0 * v)).collect();
@@ -102,13 +113,17 @@ impl Problem<'_> {
         for i in 0..n {
             let start = i * (i + 1) / 2;
             for k in 0..i {
-                let weight = (weights[i] * weights[k] / amplitude - precision[start + k]) * slopes[pair];
+                let weight =
+                    (weights[i] * weights[k] / amplitude - precision[start + k]) * slopes[pair];
                 for (g, s) in gradient.iter_mut().zip(&self.squares[pair * d..(pair + 1) * d]) {
                     *g += weight * s;
                 }
                 pair += 1;
             }
-            gradient[d] += 0.5 * noise * self.factors[i] * (weights[i] * weights[i] / amplitude - precision[start + i]);
+            gradient[d] += 0.5
+                * noise
+                * self.factors[i]
+                * (weights[i] * weights[i] / amplitude - precision[start + i]);
         }
         for j in 0..d {
             gradient[j] *= inverse[j];
@@ -121,8 +136,8 @@ impl Problem<'_> {
         (value, gradient)
     }
 
-    /// The packed factor, and for every pair the derivative of its correlation by the logarithm of a length scale, over the squared
-    /// difference in that parameter on the model's scale.
+    /// The packed factor, and for every pair the derivative of its correlation by the logarithm of
+    /// a length scale, over the squared difference in that parameter on the model's scale.
     fn factor(&self, inverse: &[f64], noise: f64) -> (Vec<f64>, Vec<f64>) {
         let n = self.y.len();
         let mut slopes = Vec::with_capacity(n * n / 2);
@@ -131,7 +146,8 @@ impl Problem<'_> {
         for i in 0..n {
             let start = factor.len();
             for squares in pairs.by_ref().take(i) {
-                let squared: f64 = squares.iter().zip(inverse).map(|(s, inverse)| s * inverse).sum();
+                let squared: f64 =
+                    squares.iter().zip(inverse).map(|(s, inverse)| s * inverse).sum();
                 let a = (5.0 * squared).sqrt();
                 let decay = decay(a);
                 factor.push((1.0 + a + a * a / 3.0) * decay);
@@ -148,14 +164,16 @@ impl Problem<'_> {
 
 /// The inverse of `L L^T`, its lower triangle packed.
 fn precision(factor: &[f64], n: usize) -> Vec<f64> {
-    // Row j of the inverse of the factor, transposed: column by column it is a solve that begins at the diagonal.
+    // Row j of the inverse of the factor, transposed: column by column it is a solve that begins at
+    // the diagonal.
     let mut columns: Vec<Vec<f64>> = Vec::with_capacity(n);
     for j in 0..n {
         let mut column = vec![0.0; n];
         column[j] = 1.0 / factor[j * (j + 3) / 2];
         for i in j + 1..n {
             let start = i * (i + 1) / 2;
-            column[i] = -super::gp::dot(&factor[start + j..start + i], &column[j..i]) / factor[start + i];
+            column[i] =
+                -super::gp::dot(&factor[start + j..start + i], &column[j..i]) / factor[start + i];
         }
         columns.push(column);
     }

@@ -1,9 +1,13 @@
-//! The local model: a Gaussian process with the Matern-5/2 kernel and a length scale per parameter (Rasmussen and Williams,
-//! "Gaussian Processes for Machine Learning", 2006, chapters 2 and 4).
+//! The local model: a Gaussian process with the Matern-5/2 kernel and a length scale per parameter
+//! (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, chapters 2 and 4).
 //!
-//! The covariance is `amplitude * (R + noise I)`. The Cholesky factor of the bracket grows by one row per point, so that the
-//! assignments in flight are added to the factor of the results without beginning anew.
-#![expect(clippy::indexing_slicing, reason = "numerical kernel: every index is bounded by the loop over the same buffer")]
+//! The covariance is `amplitude * (R + noise I)`. The Cholesky factor of the bracket grows by one
+//! row per point, so that the assignments in flight are added to the factor of the results without
+//! beginning anew.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numerical kernel: every index is bounded by the loop over the same buffer"
+)]
 
 use crate::real;
 
@@ -51,31 +55,49 @@ struct Metric {
 }
 
 impl Metric {
-    /// Appends the point on the model's scale: a choice keeps its place, because only equality counts.
+    /// Appends the point on the model's scale: a choice keeps its place, because only equality
+    /// counts.
     fn scale(&self, point: &[f64], out: &mut Vec<f64>) {
-        out.extend(point.iter().zip(&self.inverse).zip(&self.choices).map(|((u, inverse), choice)| if *choice { *u } else { u * inverse }));
+        out.extend(
+            point
+                .iter()
+                .zip(&self.inverse)
+                .zip(&self.choices)
+                .map(|((u, inverse), choice)| if *choice { *u } else { u * inverse }),
+        );
     }
 
     fn squared(&self, a: &[f64], b: &[f64]) -> f64 {
         let pairs = a.iter().zip(b).zip(&self.inverse).zip(&self.choices);
-        let difference = |(((a, b), inverse), choice): (((&f64, &f64), &f64), &bool)| match (choice, a == b) {
-            (false, _) => a - b,
-            (true, same) => {
-                if same {
-                    0.0
-                } else {
-                    *inverse
+        let difference =
+            |(((a, b), inverse), choice): (((&f64, &f64), &f64), &bool)| match (choice, a == b) {
+                (false, _) => a - b,
+                (true, same) => {
+                    if same {
+                        0.0
+                    } else {
+                        *inverse
+                    }
                 }
-            }
-        };
+            };
         pairs.map(difference).map(|difference| difference * difference).sum()
     }
 }
 
 impl Model {
-    /// The model of results `y` at `points` (row after row), the noise of each multiplied by its factor.
-    pub(super) fn new(theta: &Theta, choices: &[bool], points: &[f64], y: &[f64], factors: &[f64]) -> Self {
-        let metric = Metric { inverse: theta.scales.iter().map(|s| 1.0 / s).collect(), choices: choices.to_vec() };
+    /// The model of results `y` at `points` (row after row), the noise of each multiplied by its
+    /// factor.
+    pub(super) fn new(
+        theta: &Theta,
+        choices: &[bool],
+        points: &[f64],
+        y: &[f64],
+        factors: &[f64],
+    ) -> Self {
+        let metric = Metric {
+            inverse: theta.scales.iter().map(|s| 1.0 / s).collect(),
+            choices: choices.to_vec(),
+        };
         let mut model = Self {
             metric,
             noise: theta.noise,
@@ -96,12 +118,14 @@ impl Model {
         model
     }
 
-    /// Believes a result at `point`: the mean there, which is returned. That changes no mean, only how sure the model is.
+    /// Believes a result at `point`: the mean there, which is returned. That changes no mean, only
+    /// how sure the model is.
     pub(super) fn believe(&mut self, point: &[f64]) -> f64 {
         self.extend(point, 1.0)
     }
 
-    /// Adds a row to the factor. Returns the mean at `point` by the results' weights, if there are any yet.
+    /// Adds a row to the factor. Returns the mean at `point` by the results' weights, if there are
+    /// any yet.
     fn extend(&mut self, point: &[f64], noise_factor: f64) -> f64 {
         let d = self.metric.choices.len();
         let known = self.points.len() / d;
@@ -112,7 +136,8 @@ impl Model {
         let (rows, row) = self.factor.split_at_mut(start);
         // In a pass of its own, of which the compiler makes vectors.
         row.iter_mut().for_each(|value| *value = matern(*value));
-        let mean = row.iter().zip(&self.weights).map(|(correlation, weight)| correlation * weight).sum();
+        let mean =
+            row.iter().zip(&self.weights).map(|(correlation, weight)| correlation * weight).sum();
         solve(rows, row);
         let rest = 1.0 + self.noise * noise_factor - row.iter().map(|l| l * l).sum::<f64>();
         // Rounding can make it negative where points coincide and there is next to no noise.
@@ -122,7 +147,11 @@ impl Model {
 
     /// The least posterior mean at the results: what was observed without its share of noise.
     pub(super) fn least(&self, y: &[f64], factors: &[f64]) -> f64 {
-        let smoothed = y.iter().zip(&self.weights).zip(factors).map(|((y, weight), factor)| y - self.noise * factor * weight);
+        let smoothed = y
+            .iter()
+            .zip(&self.weights)
+            .zip(factors)
+            .map(|((y, weight), factor)| y - self.noise * factor * weight);
         smoothed.fold(f64::INFINITY, f64::min)
     }
 
@@ -151,7 +180,11 @@ impl Model {
         let mut columns = vec![[0.0; LANES]; d];
         for (lane, point) in block.chunks_exact(d).enumerate() {
             for j in 0..d {
-                columns[j][lane] = if self.metric.choices[j] { point[j] } else { point[j] * self.metric.inverse[j] };
+                columns[j][lane] = if self.metric.choices[j] {
+                    point[j]
+                } else {
+                    point[j] * self.metric.inverse[j]
+                };
             }
         }
         columns
@@ -218,8 +251,9 @@ pub(super) fn matern(squared: f64) -> f64 {
     (1.0 + a + a * a / 3.0) * decay(a)
 }
 
-/// exp(-a) for a >= 0, to two units in the last place; 0 above 700. Written out, so that it is the same on every machine and the
-/// compiler can do several at once, which it cannot with a call of `libm`. By Cody and Waite's reduction and a Taylor polynomial.
+/// exp(-a) for a >= 0, to two units in the last place; 0 above 700. Written out, so that it is the
+/// same on every machine and the compiler can do several at once, which it cannot with a call of
+/// `libm`. By Cody and Waite's reduction and a Taylor polynomial.
 #[inline]
 pub(super) fn decay(a: f64) -> f64 {
     const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
@@ -231,8 +265,13 @@ pub(super) fn decay(a: f64) -> f64 {
     let k = shifted - ROUND;
     let r = -((a - k * LN2_HIGH) - k * LN2_LOW);
     let tail = 1.0 / 39_916_800.0 + r * (1.0 / 479_001_600.0 + r * (1.0 / 6_227_020_800.0));
-    let high = 1.0 / 5_040.0 + r * (1.0 / 40_320.0 + r * (1.0 / 362_880.0 + r * (1.0 / 3_628_800.0 + r * tail)));
-    let low = 1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * high))))));
+    let high = 1.0 / 5_040.0
+        + r * (1.0 / 40_320.0 + r * (1.0 / 362_880.0 + r * (1.0 / 3_628_800.0 + r * tail)));
+    let low = 1.0
+        + r * (1.0
+            + r * (0.5
+                + r * (1.0 / 6.0
+                    + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * high))))));
     low * f64::from_bits((1023u64.wrapping_sub(shifted.to_bits() & 0xfff)) << 52)
 }
 

@@ -1,4 +1,5 @@
-//! What an ask needs of the results: the box, and the model of those in and near it. A function of the log alone.
+//! What an ask needs of the results: the box, and the model of those in and near it. A function of
+//! the log alone.
 
 use super::earlier::Earlier;
 use super::gp::{Model, Theta};
@@ -26,7 +27,13 @@ pub(super) struct Record<'a> {
 impl<'a> Record<'a> {
     pub(super) fn new(coded: &Coded, ledger: &'a Ledger, earlier: &'a Earlier) -> Self {
         let summary = ledger.summary();
-        Self { ledger, earlier, before: earlier.transformed(ledger, &summary), summary, d: coded.dimensions() }
+        Self {
+            ledger,
+            earlier,
+            before: earlier.transformed(ledger, &summary),
+            summary,
+            d: coded.dimensions(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -38,7 +45,9 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn point(&self, index: usize) -> &'a [f64] {
-        let row = |points: &'a [f64], i: usize| points.get(i * self.d..(i + 1) * self.d).unwrap_or_default();
+        let row = |points: &'a [f64], i: usize| {
+            points.get(i * self.d..(i + 1) * self.d).unwrap_or_default()
+        };
         match index.checked_sub(self.earlier.len()) {
             Some(place) => row(self.ledger.points(), place),
             None => row(self.earlier.points(), index),
@@ -47,7 +56,9 @@ impl<'a> Record<'a> {
 
     fn transformed(&self, index: usize) -> f64 {
         match index.checked_sub(self.earlier.len()) {
-            Some(place) => self.summary.transform(self.ledger.loss(place).unwrap_or(self.summary.worst)),
+            Some(place) => {
+                self.summary.transform(self.ledger.loss(place).unwrap_or(self.summary.worst))
+            }
             None => self.before.get(index).copied().unwrap_or_default(),
         }
     }
@@ -56,9 +67,14 @@ impl<'a> Record<'a> {
         if index < self.earlier.len() { EARLIER_NOISE } else { 1.0 }
     }
 
-    /// The best results of this sweep, and those of earlier ones that would be among them, best first.
+    /// The best results of this sweep, and those of earlier ones that would be among them, best
+    /// first.
     pub(super) fn best(&self, count: usize) -> Vec<usize> {
-        let here = self.ledger.ranked().take(count).map(|(loss, place)| (self.summary.transform(loss), place + self.earlier.len()));
+        let here = self
+            .ledger
+            .ranked()
+            .take(count)
+            .map(|(loss, place)| (self.summary.transform(loss), place + self.earlier.len()));
         let mut best: Vec<(f64, usize)> = here.collect();
         best.extend(self.before.iter().enumerate().map(|(i, t)| (*t, i)));
         // Stable: what is equal keeps its order, and this sweep stands in front.
@@ -72,7 +88,8 @@ impl<'a> Record<'a> {
         here.or_else(|| self.best(1).first().copied()).unwrap_or(0)
     }
 
-    /// The trial whose result stands at `index`. The first trial of a sweep stands for the earlier best, which it repeats.
+    /// The trial whose result stands at `index`. The first trial of a sweep stands for the earlier
+    /// best, which it repeats.
     fn trial(&self, index: usize) -> u32 {
         index.checked_sub(self.earlier.len()).map_or(0, |place| self.ledger.trial(place))
     }
@@ -99,7 +116,13 @@ impl Training {
         let scale = if deviation > 1e-9 { 1.0 / deviation } else { 0.0 };
         y.iter_mut().for_each(|v| *v = (*v - mean) * scale);
         let points = chosen.iter().flat_map(|i| record.point(*i)).copied().collect();
-        Self { points, y, factors: chosen.iter().map(|i| record.noise_factor(*i)).collect(), mean, deviation }
+        Self {
+            points,
+            y,
+            factors: chosen.iter().map(|i| record.noise_factor(*i)).collect(),
+            mean,
+            deviation,
+        }
     }
 }
 
@@ -137,9 +160,16 @@ pub(super) struct Local {
 }
 
 impl Local {
-    pub(super) fn new(coded: &Coded, record: &Record<'_>, theta: Theta, chosen: &[usize], side: f64) -> Self {
+    pub(super) fn new(
+        coded: &Coded,
+        record: &Record<'_>,
+        theta: Theta,
+        chosen: &[usize],
+        side: f64,
+    ) -> Self {
         let training = Training::new(record, chosen);
-        let model = Model::new(&theta, coded.choices(), &training.points, &training.y, &training.factors);
+        let model =
+            Model::new(&theta, coded.choices(), &training.points, &training.y, &training.factors);
         let centre = record.centre();
         let middle = record.point(centre).to_vec();
         Self {
@@ -167,7 +197,11 @@ fn sides(coded: &Coded, middle: &[f64], side: f64, scales: &[f64]) -> Vec<(f64, 
     let mean = libm::exp(scales.iter().map(|s| libm::log(*s)).sum::<f64>() / real(scales.len()));
     let side = |((unit, scale), choice): ((&f64, &f64), &bool)| {
         let half = side / 2.0 * (scale / mean).clamp(STRETCH.0, STRETCH.1);
-        if *choice { (0.0, 1.0) } else { ((unit - half).clamp(0.0, 1.0), (unit + half).clamp(0.0, 1.0)) }
+        if *choice {
+            (0.0, 1.0)
+        } else {
+            ((unit - half).clamp(0.0, 1.0), (unit + half).clamp(0.0, 1.0))
+        }
     };
     middle.iter().zip(scales).zip(coded.choices()).map(side).collect()
 }
@@ -184,7 +218,14 @@ pub(super) struct Nearest {
 
 impl Nearest {
     /// The nearest `count` results to that at `middle`, itself included, by the length scales.
-    pub(super) fn of(&mut self, coded: &Coded, record: &Record<'_>, middle: usize, scales: &[f64], count: usize) -> Vec<usize> {
+    pub(super) fn of(
+        &mut self,
+        coded: &Coded,
+        record: &Record<'_>,
+        middle: usize,
+        scales: &[f64],
+        count: usize,
+    ) -> Vec<usize> {
         let inverse: Vec<f64> = scales.iter().map(|s| 1.0 / s).collect();
         if self.middle != middle || self.inverse != inverse || self.seen > record.len() {
             *self = Self { middle, inverse, seen: 0, nearest: Vec::new() };
@@ -207,7 +248,9 @@ impl Nearest {
 
 /// The squared distance on the model's scale.
 pub(super) fn squared(a: &[f64], b: &[f64], inverse: &[f64], choices: &[bool]) -> f64 {
-    let difference = |((a, b), choice): ((&f64, &f64), &bool)| if *choice { f64::from(u8::from(a != b)) } else { a - b };
+    let difference = |((a, b), choice): ((&f64, &f64), &bool)| {
+        if *choice { f64::from(u8::from(a != b)) } else { a - b }
+    };
     let differences = a.iter().zip(b).zip(choices).map(difference).zip(inverse);
     differences.map(|(difference, inverse)| (difference * inverse) * (difference * inverse)).sum()
 }

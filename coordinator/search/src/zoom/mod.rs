@@ -1,19 +1,23 @@
-//! Coarse to fine, one trial at a time: the best of many random candidates in and around a moving box, by a small local model.
+//! Coarse to fine, one trial at a time: the best of many random candidates in and around a moving
+//! box, by a small local model.
 //!
-//! The box stands around the best trial. It halves when results stop getting better and doubles when they do, as the trust region of
-//! Eriksson et al. ("Scalable Global Optimization via Local Bayesian Optimization", 2019); it is wide along parameters that matter
-//! little. Candidates are ranked by the improvement that a Gaussian process of the results in and near the box expects ([`gp`]).
-//! Trials in flight are believed to come out as that model expects (Ginsbourger et al., "Kriging is well-suited to parallelize
-//! optimization", 2010), so that slots asked one after the other do not get the same answer. A quarter of the candidates come from
-//! the whole space, and every eighth trial trusts no model: it is a plain random draw in the range of the best ones.
+//! The box stands around the best trial. It halves when results stop getting better and doubles
+//! when they do, as the trust region of Eriksson et al. ("Scalable Global Optimization via Local
+//! Bayesian Optimization", 2019); it is wide along parameters that matter little. Candidates are
+//! ranked by the improvement that a Gaussian process of the results in and near the box expects
+//! ([`gp`]). Trials in flight are believed to come out as that model expects (Ginsbourger et al.,
+//! "Kriging is well-suited to parallelize optimization", 2010), so that slots asked one after the
+//! other do not get the same answer. A quarter of the candidates come from the whole space, and
+//! every eighth trial trusts no model: it is a plain random draw in the range of the best ones.
 //!
 //! ```text
 //! log --Ledger--> sorted results, side L --fit at milestones--> length scales --Local--> box, model
 //!                                               pending --believe--> model --rank--> candidates --> the best that is not used
 //! ```
 //!
-//! An answer is a function of the space, the seed, the log and the assignments in flight. What is kept between two questions are
-//! the log's entries in sorted form, the last fit, which sees the log up to a milestone only, and what follows from the two.
+//! An answer is a function of the space, the seed, the log and the assignments in flight. What is
+//! kept between two questions are the log's entries in sorted form, the last fit, which sees the
+//! log up to a milestone only, and what follows from the two.
 
 mod candidates;
 mod earlier;
@@ -39,7 +43,8 @@ use crate::ledger::{self, Ledger};
 use crate::unused;
 use crate::{Ask, Interval, Observation, Question, Region, Sampler, Suggestion, WarmStart};
 
-/// Trials before the search begins: the centre of the space and a Sobol sequence. Fewer where there is an earlier sweep.
+/// Trials before the search begins: the centre of the space and a Sobol sequence. Fewer where there
+/// is an earlier sweep.
 const INITIAL: u32 = 6;
 const INITIAL_WARM: u32 = 2;
 /// Results that a model needs.
@@ -123,25 +128,39 @@ impl Zoom {
         })
     }
 
-    /// A uniform draw in the range of the best trials, a little widened. Of a choice it keeps the values that they use.
+    /// A uniform draw in the range of the best trials, a little widened. Of a choice it keeps the
+    /// values that they use.
     fn plain(&self, stream: &mut Stream) -> Found {
         let record = Record::new(&self.coded, &self.ledger, &self.earlier);
         let best = record.best(ledger::root(record.len()).max(4));
         let points: Vec<&[f64]> = best.iter().map(|index| record.point(*index)).collect();
         let parameters = self.coded.space().parameters().iter().enumerate();
-        let sides = parameters.map(|(j, parameter)| plain_side(&parameter.domain, j, &points)).collect();
+        let sides =
+            parameters.map(|(j, parameter)| plain_side(&parameter.domain, j, &points)).collect();
         let region = Region { sides };
         let draw = |(side, parameter): (&Interval, &caviar_common::space::Parameter)| match side {
             Interval::Between(low, high) => candidates::between((*low, *high), stream),
             Interval::Among(chosen) => {
-                let pick = u64::try_from(chosen.len()).ok().and_then(|n| usize::try_from(stream.below(n)).ok());
-                let value = pick.and_then(|i| chosen.get(i)).and_then(|i| u64::try_from(*i).ok()).unwrap_or(0);
+                let pick = u64::try_from(chosen.len())
+                    .ok()
+                    .and_then(|n| usize::try_from(stream.below(n)).ok());
+                let value = pick
+                    .and_then(|i| chosen.get(i))
+                    .and_then(|i| u64::try_from(*i).ok())
+                    .unwrap_or(0);
                 coded::level(&parameter.domain, value)
             }
         };
-        let mut point: Vec<f64> = region.sides.iter().zip(self.coded.space().parameters()).map(draw).collect();
+        let mut point: Vec<f64> =
+            region.sides.iter().zip(self.coded.space().parameters()).map(draw).collect();
         self.coded.snap(&mut point);
-        Found { point, reason: Reason { search_box: Some(region.to_box(self.coded.space())), ..Reason::of(Source::Plain) } }
+        Found {
+            point,
+            reason: Reason {
+                search_box: Some(region.to_box(self.coded.space())),
+                ..Reason::of(Source::Plain)
+            },
+        }
     }
 
     /// The best of the candidates that `free` allows.
@@ -159,7 +178,12 @@ impl Zoom {
         for point in self.believed(local, pending) {
             least = least.min(model.believe(point));
         }
-        let ground = Ground { coded: &self.coded, sides: &local.sides, top: &local.top, scales: &local.theta.scales };
+        let ground = Ground {
+            coded: &self.coded,
+            sides: &local.sides,
+            top: &local.top,
+            scales: &local.theta.scales,
+        };
         let d = self.coded.dimensions();
         let mut points = ground.draw(stream);
         let mut beliefs = model.beliefs(&points);
@@ -175,7 +199,9 @@ impl Zoom {
         let mut order: Vec<(f64, usize)> = scores.iter().copied().zip(0..).collect();
         order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let rows: Vec<&[f64]> = points.chunks_exact(d).collect();
-        let allowed = |(_, (_, i)): &(usize, &(f64, usize))| rows.get(*i).is_some_and(|point| free(self, point));
+        let allowed = |(_, (_, i)): &(usize, &(f64, usize))| {
+            rows.get(*i).is_some_and(|point| free(self, point))
+        };
         let (rank, (score, i)) = order.iter().enumerate().find(allowed)?;
         let ranking = Ranking {
             centre: local.centre,
@@ -191,12 +217,15 @@ impl Zoom {
         Some(Found { point: rows.get(*i)?.to_vec(), reason })
     }
 
-    /// The assignments in flight that the model hears of: with thousands of them, those far away would only take time.
+    /// The assignments in flight that the model hears of: with thousands of them, those far away
+    /// would only take time.
     fn believed<'a>(&self, local: &Local, pending: &'a [Vec<f64>]) -> Vec<&'a [f64]> {
         let inverse: Vec<f64> = local.theta.scales.iter().map(|s| 1.0 / s).collect();
         let mut points: Vec<&[f64]> = pending.iter().map(Vec::as_slice).collect();
         if points.len() > BELIEVED {
-            let distance = |point: &[f64]| local::squared(&local.middle, point, &inverse, self.coded.choices());
+            let distance = |point: &[f64]| {
+                local::squared(&local.middle, point, &inverse, self.coded.choices())
+            };
             points.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
             points.truncate(BELIEVED);
         }
@@ -204,7 +233,9 @@ impl Zoom {
     }
 
     fn expected(&self, local: &Local, belief: Belief) -> Expected {
-        let value = |deviations: f64| recorded(self.goal.as_loss(local.loss(belief.mean + deviations * belief.deviation)));
+        let value = |deviations: f64| {
+            recorded(self.goal.as_loss(local.loss(belief.mean + deviations * belief.deviation)))
+        };
         Expected { worse: value(1.0), middle: value(0.0), better: value(-1.0) }
     }
 
@@ -255,17 +286,23 @@ impl Zoom {
 impl Sampler for Zoom {
     fn ask(&mut self, question: &Question<'_>) -> Ask {
         self.absorb(question.log);
-        let pending: Vec<Vec<f64>> = question.pending.iter().map(|a| self.coded.encode(a)).collect();
+        let pending: Vec<Vec<f64>> =
+            question.pending.iter().map(|a| self.coded.encode(a)).collect();
         let keys: Vec<Key> = pending.iter().map(|point| self.coded.key(point)).collect();
         let free = |zoom: &Self, point: &[f64]| {
             let key = zoom.coded.key(point);
             !keys.contains(&key) && !zoom.ledger.is_used(&key)
         };
-        let mut stream = Seed::derive(self.seed, u64::from(question.trial), Purpose::Candidates).stream(0);
+        let mut stream =
+            Seed::derive(self.seed, u64::from(question.trial), Purpose::Candidates).stream(0);
         let results = self.earlier.len() + self.ledger.len();
         let first = question.trial == 0 || question.trial < self.initial || results < NMIN;
         let found = if first {
-            let source = if question.trial == 0 && self.earlier.len() > 0 { Source::WarmStart } else { Source::Initial };
+            let source = if question.trial == 0 && self.earlier.len() > 0 {
+                Source::WarmStart
+            } else {
+                Source::Initial
+            };
             Some(Found { point: self.first(question.trial), reason: Reason::of(source) })
         } else if question.trial % PLAIN == PLAIN - 1 {
             Some(self.plain(&mut stream))
@@ -277,9 +314,14 @@ impl Sampler for Zoom {
             let point = unused::next(&self.coded, self.scramble, question.trial, &free)?;
             Some(Found { point, reason: Reason::of(Source::Sobol) })
         };
-        let Some(found) = found.filter(|found| free(self, &found.point)).or_else(next) else { return Ask::Exhausted };
+        let Some(found) = found.filter(|found| free(self, &found.point)).or_else(next) else {
+            return Ask::Exhausted;
+        };
         let seen = u32::try_from(question.log.len()).unwrap_or(u32::MAX);
-        Ask::Suggest(Suggestion { assignment: self.coded.decode(&found.point), reason: Reason { seen, ..found.reason } })
+        Ask::Suggest(Suggestion {
+            assignment: self.coded.decode(&found.point),
+            reason: Reason { seen, ..found.reason },
+        })
     }
 }
 
@@ -295,17 +337,25 @@ fn milestone(n: usize) -> usize {
 
 /// The range of some points along parameter `j`, widened; the values that they use of a choice.
 fn plain_side(domain: &Domain, j: usize, points: &[&[f64]]) -> Interval {
-    let units: Vec<f64> = points.iter().filter_map(|point| point.get(j)).map(|unit| unit.clamp(0.0, 1.0)).collect();
+    let units: Vec<f64> =
+        points.iter().filter_map(|point| point.get(j)).map(|unit| unit.clamp(0.0, 1.0)).collect();
     if let Domain::Choice { values } = domain {
-        let used = |i: &usize| u64::try_from(*i).is_ok_and(|i| units.contains(&coded::level(domain, i)));
+        let used =
+            |i: &usize| u64::try_from(*i).is_ok_and(|i| units.contains(&coded::level(domain, i)));
         let used: Vec<usize> = (0..values.len()).filter(used).collect();
         return Interval::Among(if used.is_empty() { (0..values.len()).collect() } else { used });
     }
-    let (low, high) = units.iter().fold((1.0f64, 0.0f64), |(low, high), unit| (low.min(*unit), high.max(*unit)));
+    let (low, high) =
+        units.iter().fold((1.0f64, 0.0f64), |(low, high), unit| (low.min(*unit), high.max(*unit)));
     let margin = 0.15 * (high - low) + 0.03;
-    if units.is_empty() { Interval::Between(0.0, 1.0) } else { Interval::Between((low - margin).max(0.0), (high + margin).min(1.0)) }
+    if units.is_empty() {
+        Interval::Between(0.0, 1.0)
+    } else {
+        Interval::Between((low - margin).max(0.0), (high + margin).min(1.0))
+    }
 }
-/// As a record can hold it: there is no infinity in JSON, and an improvement that is not to be expected has the logarithm of nothing.
+/// As a record can hold it: there is no infinity in JSON, and an improvement that is not to be
+/// expected has the logarithm of nothing.
 const fn recorded(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) }
 }

@@ -1,5 +1,6 @@
-//! Expected improvement (Jones et al. 1998), its logarithm as Ament et al. ("Unexpected Improvements to Expected Improvement", 2023)
-//! keep it from vanishing where an improvement is next to impossible.
+//! Expected improvement (Jones et al. 1998), its logarithm as Ament et al. ("Unexpected
+//! Improvements to Expected Improvement", 2023) keep it from vanishing where an improvement is next
+//! to impossible.
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
@@ -41,6 +42,11 @@ mod tests {
         let values: Vec<f64> = (-400..100).map(|i| log_tail(f64::from(i) * 0.1)).collect();
         assert!(values.windows(2).all(|pair| matches!(pair, [a, b] if a < b)));
         // A candidate that is sure to be better by 2 promises 2.
-        assert!((log_expected_improvement(1.0, Belief { mean: -1.0, deviation: 1e-3 }) - libm::log(2.0)).abs() < 1e-12);
+        assert!(
+            (log_expected_improvement(1.0, Belief { mean: -1.0, deviation: 1e-3 })
+                - libm::log(2.0))
+            .abs()
+                < 1e-12
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The side of the box: halved after failures, doubled after successes (Eriksson et al., "Scalable Global Optimization via Local
-//! Bayesian Optimization", 2019).
+//! The side of the box: halved after failures, doubled after successes (Eriksson et al., "Scalable
+//! Global Optimization via Local Bayesian Optimization", 2019).
 
 use crate::{Observation, Stage, real};
 
@@ -41,9 +41,11 @@ impl SideReplay {
         }
     }
 
-    /// A trial is over, with its final loss; none if it failed or was stopped, which says that others were better.
+    /// A trial is over, with its final loss; none if it failed or was stopped, which says that
+    /// others were better.
     fn take(&mut self, loss: Option<f64>) {
-        let better = loss.is_some_and(|loss| self.best.is_none_or(|best| loss < best - BETTER * best.abs()));
+        let better =
+            loss.is_some_and(|loss| self.best.is_none_or(|best| loss < best - BETTER * best.abs()));
         self.best = match (self.best, loss) {
             (Some(best), Some(loss)) => Some(best.min(loss)),
             (best, loss) => best.or(loss),

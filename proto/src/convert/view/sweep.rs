@@ -8,7 +8,9 @@ use caviar_common::view::{BoxView, Counts, MAX_BOXES, RoundView, SweepView, Test
 
 use super::state::{sweep_state_from_wire, sweep_state_to_wire};
 use super::trial::{decode_trial, encode_trial};
-use crate::convert::field::{Within, at_most, clip, in_range, optional_text, positive, required, text, unknown_number};
+use crate::convert::field::{
+    Within, at_most, clip, in_range, optional_text, positive, required, text, unknown_number,
+};
 use crate::convert::metrics::{decode_optional_score, encode_score};
 use crate::convert::spec::{decode_spec, encode_spec, first};
 use crate::convert::value::{decode_optional_box, encode_box};
@@ -44,12 +46,19 @@ pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
     Ok(SweepView {
         id: SweepId(positive("id", wire.id)?),
         name: Name::parse("name", &wire.name)?,
-        state: sweep_state_from_wire(wire.state)?.ok_or_else(|| unknown_number("state", wire.state))?,
-        spec: required("spec", wire.spec).and_then(|spec| decode_spec(spec).map_err(first).within("spec"))?,
+        state: sweep_state_from_wire(wire.state)?
+            .ok_or_else(|| unknown_number("state", wire.state))?,
+        spec: required("spec", wire.spec)
+            .and_then(|spec| decode_spec(spec).map_err(first).within("spec"))?,
         data: required("data", wire.data).and_then(|data| decode_summary(data).within("data"))?,
-        counts: required("counts", wire.counts).and_then(|counts| decode_counts(counts).within("counts"))?,
-        rounds: rounds.map(|(i, round)| decode_round(round).at("rounds", i)).collect::<Result<_, _>>()?,
-        boxes: boxes.map(|(i, of)| decode_box_of_trial(of).at("boxes", i)).collect::<Result<_, _>>()?,
+        counts: required("counts", wire.counts)
+            .and_then(|counts| decode_counts(counts).within("counts"))?,
+        rounds: rounds
+            .map(|(i, round)| decode_round(round).at("rounds", i))
+            .collect::<Result<_, _>>()?,
+        boxes: boxes
+            .map(|(i, of)| decode_box_of_trial(of).at("boxes", i))
+            .collect::<Result<_, _>>()?,
         best: wire.best.map(decode_trial).transpose().within("best")?,
         test: wire.test.map(decode_test).transpose().within("test")?,
         waits_for: wire.waits_for.map(TrialNumber),
@@ -62,7 +71,8 @@ fn encode_box_of_trial(view: &BoxView) -> v1::TrialBox {
 }
 
 fn decode_box_of_trial(wire: v1::TrialBox) -> Result<BoxView, Problem> {
-    let search_box = decode_optional_box("box", wire.r#box)?.ok_or_else(|| Problem::new("box", "missing: it must be sent"))?;
+    let search_box = decode_optional_box("box", wire.r#box)?
+        .ok_or_else(|| Problem::new("box", "missing: it must be sent"))?;
     Ok(BoxView { trial: TrialNumber(wire.trial), search_box })
 }
 
@@ -108,7 +118,13 @@ fn decode_counts(wire: v1::Counts) -> Result<Counts, Problem> {
 }
 
 fn encode_round(view: &RoundView) -> v1::Round {
-    v1::Round { round: view.round, trials: view.trials, done: view.done, r#box: view.search_box.as_ref().map(encode_box), best: view.best }
+    v1::Round {
+        round: view.round,
+        trials: view.trials,
+        done: view.done,
+        r#box: view.search_box.as_ref().map(encode_box),
+        best: view.best,
+    }
 }
 
 fn decode_round(wire: v1::Round) -> Result<RoundView, Problem> {

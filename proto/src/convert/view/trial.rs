@@ -6,7 +6,9 @@ use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS};
 use caviar_common::view::{StoppedView, TrialView};
 
 use super::state::{trial_state_from_wire, trial_state_to_wire};
-use crate::convert::field::{Within, clip, elements, in_range, optional_text, positive, required, seconds, unknown_number};
+use crate::convert::field::{
+    Within, clip, elements, in_range, optional_text, positive, required, seconds, unknown_number,
+};
 use crate::convert::metrics::{decode_optional_point, decode_points, encode_point, encode_points};
 use crate::convert::value::{decode_assignment, decode_reason, encode_assignment, encode_reason};
 use crate::v1;
@@ -27,7 +29,11 @@ pub fn encode_trial(view: &TrialView) -> v1::Trial {
         seconds: view.seconds,
         memory_bytes: view.memory_bytes,
         message: view.message.as_deref().map(clip),
-        stopped: view.stopped.map(|StoppedView { epoch, rank, of }| v1::Stopped { epoch, rank, of }),
+        stopped: view.stopped.map(|StoppedView { epoch, rank, of }| v1::Stopped {
+            epoch,
+            rank,
+            of,
+        }),
     }
 }
 
@@ -38,9 +44,11 @@ pub fn encode_trial(view: &TrialView) -> v1::Trial {
 pub fn decode_trial(wire: v1::Trial) -> Result<TrialView, Problem> {
     Ok(TrialView {
         trial: TrialNumber(wire.trial),
-        state: trial_state_from_wire(wire.state)?.ok_or_else(|| unknown_number("state", wire.state))?,
+        state: trial_state_from_wire(wire.state)?
+            .ok_or_else(|| unknown_number("state", wire.state))?,
         assignment: decode_assignment("assignment", wire.assignment, MAX_PARAMETERS)?,
-        reason: required("reason", wire.reason).and_then(|reason| decode_reason(reason).within("reason"))?,
+        reason: required("reason", wire.reason)
+            .and_then(|reason| decode_reason(reason).within("reason"))?,
         attempts: AttemptNumber(wire.attempts),
         worker: wire.worker.map(|name| Name::parse("worker", &name)).transpose()?,
         epochs: in_range("epochs", wire.epochs, 0..=MAX_EPOCHS)?,
@@ -50,7 +58,11 @@ pub fn decode_trial(wire: v1::Trial) -> Result<TrialView, Problem> {
         seconds: wire.seconds.map(|value| seconds("seconds", value)).transpose()?,
         memory_bytes: wire.memory_bytes,
         message: optional_text("message", wire.message)?,
-        stopped: wire.stopped.map(|stopped| decode_stopped(&stopped)).transpose().within("stopped")?,
+        stopped: wire
+            .stopped
+            .map(|stopped| decode_stopped(&stopped))
+            .transpose()
+            .within("stopped")?,
     })
 }
 

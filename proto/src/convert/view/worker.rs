@@ -11,7 +11,10 @@ use crate::v1;
 
 /// A worker, for the wire.
 pub fn encode_worker(view: &WorkerView) -> v1::Worker {
-    let held = view.trials.iter().map(|(sweep, trial)| v1::HeldTrial { sweep: sweep.to_string(), trial: trial.0 });
+    let held = view
+        .trials
+        .iter()
+        .map(|(sweep, trial)| v1::HeldTrial { sweep: sweep.to_string(), trial: trial.0 });
     v1::Worker {
         worker: view.worker.to_string(),
         slots: view.slots,
@@ -33,7 +36,9 @@ pub fn decode_worker(wire: v1::Worker) -> Result<WorkerView, Problem> {
         slots: in_range("slots", wire.slots, 1..=MAX_SLOTS)?,
         connected: wire.connected,
         draining: wire.draining,
-        trials: held.map(|(i, held)| decode_held(&held).at("trials", i)).collect::<Result<_, _>>()?,
+        trials: held
+            .map(|(i, held)| decode_held(&held).at("trials", i))
+            .collect::<Result<_, _>>()?,
         silent_ms: wire.silent_ms,
     })
 }

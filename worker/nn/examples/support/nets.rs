@@ -37,20 +37,28 @@ pub(crate) fn sizes(net: &str) -> anyhow::Result<(Vec<u32>, u32)> {
 /// The net's units and batch size with Adam at 0.001, and the defaults.
 pub(crate) fn spec(net: &str) -> anyhow::Result<TrainSpec> {
     let (widths, batch_size) = sizes(net)?;
-    let [_, hidden @ .., _] = widths.as_slice() else { anyhow::bail!("a net has features and classes") };
-    let defaults = train_spec(&Assignment::default(), &Assignment::default()).map_err(|problem| anyhow::anyhow!("{problem}"))?;
+    let [_, hidden @ .., _] = widths.as_slice() else {
+        anyhow::bail!("a net has features and classes")
+    };
+    let defaults = train_spec(&Assignment::default(), &Assignment::default())
+        .map_err(|problem| anyhow::anyhow!("{problem}"))?;
     Ok(TrainSpec { hidden: hidden.to_vec(), batch_size, learning_rate: 1e-3, ..defaults })
 }
 /// A trainer on random data, with so many examples to evaluate.
 pub(crate) fn trainer(net: &str, spec: &TrainSpec, validation: usize) -> anyhow::Result<Trainer> {
     let (widths, _) = sizes(net)?;
-    let [features, .., outputs] = *widths.as_slice() else { anyhow::bail!("a net has features and classes") };
+    let [features, .., outputs] = *widths.as_slice() else {
+        anyhow::bail!("a net has features and classes")
+    };
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let mut examples = |rows: usize| {
         // The sum of four uniforms is close enough to a normal.
         let normal = || (0..4).map(|_| random.random::<f32>() - 0.5).sum::<f32>() * 1.7;
         let features = Array2::from_shape_simple_fn((rows, features as usize), normal);
-        Examples { features, targets: Targets::Classes((0..rows).map(|_| random.random_range(0..outputs)).collect()) }
+        Examples {
+            features,
+            targets: Targets::Classes((0..rows).map(|_| random.random_range(0..outputs)).collect()),
+        }
     };
     let train = examples(BATCHES * spec.batch_size as usize);
     let data = Splits { train, validation: examples(validation), test: None, outputs };

@@ -14,9 +14,14 @@ const LISTED_COLUMNS: usize = 20;
 
 const LINE_FEED: &[u8] = b"\n";
 
-/// Reads a file whose first line names the columns. Cells are trimmed and stand on one line, blank lines are
-/// skipped, and lines may end in CR LF.
-pub(super) fn read(input: impl Read, path: &str, label: Option<&str>, task: Task) -> Result<Raw, DataError> {
+/// Reads a file whose first line names the columns. Cells are trimmed and stand on one line, blank
+/// lines are skipped, and lines may end in CR LF.
+pub(super) fn read(
+    input: impl Read,
+    path: &str,
+    label: Option<&str>,
+    task: Task,
+) -> Result<Raw, DataError> {
     let mut rows = Rows::new(input, path);
     if !rows.advance()? {
         return Err(DataError::Empty { field: SOURCE, path: path.to_owned() });
@@ -44,9 +49,11 @@ struct Rows<'a, R> {
 
 impl<'a, R: Read> Rows<'a, io::Chain<R, &'static [u8]>> {
     fn new(input: R, path: &'a str) -> Self {
-        // The line count is exact only where a record ends with the line feed itself. So that alone ends a record (a carriage
-        // return before it falls to the trimming) and the last line gets one, too.
-        let input = Rationed { input: input.chain(LINE_FEED), left: MAX_RECORD_BYTES, is_at_end: false };
+        // The line count is exact only where a record ends with the line feed itself. So that alone
+        // ends a record (a carriage return before it falls to the trimming) and the last line gets
+        // one, too.
+        let input =
+            Rationed { input: input.chain(LINE_FEED), left: MAX_RECORD_BYTES, is_at_end: false };
         let mut builder = ReaderBuilder::new();
         builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n'));
         Self { reader: builder.from_reader(input), record: ByteRecord::new(), path }
@@ -67,29 +74,43 @@ impl<'a, R: Read> Rows<'a, io::Chain<R, &'static [u8]>> {
                     }
                 }
                 Err(_) if self.reader.get_ref().left == 0 => {
-                    return Err(DataError::LongRow { path: self.path.to_owned(), line: start.line() });
+                    return Err(DataError::LongRow {
+                        path: self.path.to_owned(),
+                        line: start.line(),
+                    });
                 }
                 Err(error) => {
                     let (at, source) = (self.reader.position().byte(), io::Error::from(error));
-                    return Err(DataError::Read { field: SOURCE, path: self.path.to_owned(), at, source });
+                    return Err(DataError::Read {
+                        field: SOURCE,
+                        path: self.path.to_owned(),
+                        at,
+                        source,
+                    });
                 }
             }
         }
     }
 
-    /// Only a quoted cell can hold a line break, and in a table of data that is a quote too many or too few: it would swallow the
-    /// rows below it. The check comes before the trimming, which may take the line break away.
+    /// Only a quoted cell can hold a line break, and in a table of data that is a quote too many or
+    /// too few: it would swallow the rows below it. The check comes before the trimming, which may
+    /// take the line break away.
     fn check_quotes(&self) -> Result<(), DataError> {
         let breaks = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count();
         if breaks == 0 {
             return Ok(());
         }
-        // A closed quote leaves the line feed that ends its record; one that is never closed takes every byte there is.
+        // A closed quote leaves the line feed that ends its record; one that is never closed takes
+        // every byte there is.
         let is_closed = !self.reader.get_ref().is_at_end;
         let last = self.reader.position().line().saturating_sub(u64::from(is_closed));
         let line = last.saturating_sub(u64::try_from(breaks).unwrap_or(u64::MAX));
         let path = self.path.to_owned();
-        Err(if is_closed { DataError::BrokenCell { path, line } } else { DataError::OpenQuote { path, line } })
+        Err(if is_closed {
+            DataError::BrokenCell { path, line }
+        } else {
+            DataError::OpenQuote { path, line }
+        })
     }
 
     /// The line of the record.
@@ -98,7 +119,8 @@ impl<'a, R: Read> Rows<'a, io::Chain<R, &'static [u8]>> {
     }
 }
 
-/// Gives out a limited number of bytes between refills: a quote that is never closed must not swallow all memory.
+/// Gives out a limited number of bytes between refills: a quote that is never closed must not
+/// swallow all memory.
 struct Rationed<R> {
     input: R,
     left: usize,
@@ -127,9 +149,15 @@ struct Header {
 }
 
 impl Header {
-    fn check(record: &ByteRecord, path: &str, line: u64, label: Option<&str>) -> Result<Self, DataError> {
+    fn check(
+        record: &ByteRecord,
+        path: &str,
+        line: u64,
+        label: Option<&str>,
+    ) -> Result<Self, DataError> {
         let path = || path.to_owned();
-        let names: Vec<String> = record.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        let names: Vec<String> =
+            record.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         let Some(wanted) = label.map(str::trim) else {
             return Err(DataError::LabelNotGiven { path: path(), columns: listed(&names) });
         };
@@ -140,12 +168,24 @@ impl Header {
         };
         let others = found.count();
         if others > 0 {
-            return Err(DataError::LabelTwice { path: path(), line, label: wanted.to_owned(), count: others + 1 });
+            return Err(DataError::LabelTwice {
+                path: path(),
+                line,
+                label: wanted.to_owned(),
+                count: others + 1,
+            });
         }
-        if let Some((column, name)) =
-            names.iter().enumerate().find(|(i, name)| !name.is_empty() && names.iter().take(*i).any(|n| n == *name))
+        if let Some((column, name)) = names
+            .iter()
+            .enumerate()
+            .find(|(i, name)| !name.is_empty() && names.iter().take(*i).any(|n| n == *name))
         {
-            return Err(DataError::NameTwice { path: path(), line, name: shorten(name), column: column + 1 });
+            return Err(DataError::NameTwice {
+                path: path(),
+                line,
+                name: shorten(name),
+                column: column + 1,
+            });
         }
         if names.len() < 2 {
             return Err(DataError::NoFeatures { path: path() });
@@ -178,7 +218,12 @@ impl<'a> Table<'a> {
     fn push(&mut self, record: &ByteRecord, line: u64) -> Result<(), DataError> {
         let expected = self.header.names.len();
         if record.len() != expected {
-            return Err(DataError::Ragged { path: self.path.to_owned(), line, found: record.len(), expected });
+            return Err(DataError::Ragged {
+                path: self.path.to_owned(),
+                line,
+                found: record.len(),
+                expected,
+            });
         }
         if self.values.len() + expected - 1 > MAX_VALUES {
             return Err(DataError::TooLarge { path: self.path.to_owned() });
@@ -231,7 +276,8 @@ impl<'a> Table<'a> {
 
 /// Names of columns for an error, shortened where they are many.
 fn listed(names: &[String]) -> String {
-    let shown: Vec<String> = names.iter().take(LISTED_COLUMNS).map(|name| format!("{:?}", shorten(name))).collect();
+    let shown: Vec<String> =
+        names.iter().take(LISTED_COLUMNS).map(|name| format!("{:?}", shorten(name))).collect();
     match names.len().saturating_sub(LISTED_COLUMNS) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
@@ -248,9 +294,12 @@ fn hint(names: &[String], wanted: &str) -> String {
     if names.iter().all(|name| name.parse::<f64>().is_ok()) {
         return "the first line must name the columns".to_owned();
     }
-    let near = names.iter().map(|name| (edits(&name.to_lowercase(), &wanted.to_lowercase()), name)).min();
+    let near =
+        names.iter().map(|name| (edits(&name.to_lowercase(), &wanted.to_lowercase()), name)).min();
     match (near, names.last()) {
-        (Some((edits, name)), _) if edits <= wanted.len() / 3 => format!("did you mean {:?}?", shorten(name)),
+        (Some((edits, name)), _) if edits <= wanted.len() / 3 => {
+            format!("did you mean {:?}?", shorten(name))
+        }
         (_, Some(last)) => format!("the last one is {:?}", shorten(last)),
         (_, None) => String::new(),
     }
@@ -258,7 +307,8 @@ fn hint(names: &[String], wanted: &str) -> String {
 
 /// Levenshtein's distance, of the first characters of what is too long for a name.
 fn edits(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut costs: Vec<usize> = (0..=b.len()).collect();
     for (row, x) in a.iter().enumerate() {
         let mut left = row + 1;

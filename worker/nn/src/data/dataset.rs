@@ -7,7 +7,8 @@ use super::error::{DataError, shorten};
 use super::{MIN_ROWS, Raw};
 use crate::examples::{Splits, Targets};
 
-/// Data as it was read: finite features, one target a row, at least [`MIN_ROWS`] rows and two different targets.
+/// Data as it was read: finite features, one target a row, at least [`MIN_ROWS`] rows and two
+/// different targets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     features: Array2<f32>,
@@ -19,7 +20,11 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    pub(super) fn check(raw: Raw, path: &str, label_field: &'static str) -> Result<Self, DataError> {
+    pub(super) fn check(
+        raw: Raw,
+        path: &str,
+        label_field: &'static str,
+    ) -> Result<Self, DataError> {
         let path = || path.to_owned();
         let (rows, width) = (raw.labels.len(), raw.feature_names.len());
         if rows < MIN_ROWS {
@@ -27,15 +32,33 @@ impl Dataset {
         }
         let (targets, classes) = raw.labels.finish();
         if let Some(value) = only_label(&targets, &classes) {
-            return Err(DataError::OneLabel { field: label_field, path: path(), value: shorten(&value) });
+            return Err(DataError::OneLabel {
+                field: label_field,
+                path: path(),
+                value: shorten(&value),
+            });
         }
-        // With fewer than two rows a class there is nothing to learn from; most often the label is a number to predict.
+        // With fewer than two rows a class there is nothing to learn from; most often the label is
+        // a number to predict.
         if classes.len() * 2 > rows {
-            return Err(DataError::ManyClasses { field: label_field, path: path(), classes: classes.len(), rows });
+            return Err(DataError::ManyClasses {
+                field: label_field,
+                path: path(),
+                classes: classes.len(),
+                rows,
+            });
         }
-        let features = Array2::from_shape_vec((rows, width), raw.values).map_err(|source| DataError::Shape { path: path(), source })?;
+        let features = Array2::from_shape_vec((rows, width), raw.values)
+            .map_err(|source| DataError::Shape { path: path(), source })?;
         let digest = digest(&features, &targets, &classes);
-        Ok(Self { features, targets, classes, feature_names: raw.feature_names, digest, pixels: raw.pixels })
+        Ok(Self {
+            features,
+            targets,
+            classes,
+            feature_names: raw.feature_names,
+            digest,
+            pixels: raw.pixels,
+        })
     }
 
     /// The features as read, `[rows, features]`; all are finite.
@@ -48,8 +71,9 @@ impl Dataset {
         &self.targets
     }
 
-    /// The names of the classes: by value if all are numbers (`2` before `10`; spellings of one number, as `1` and `1.0`,
-    /// are one class), else by the bytes of their UTF-8 text. None for regression.
+    /// The names of the classes: by value if all are numbers (`2` before `10`; spellings of one
+    /// number, as `1` and `1.0`, are one class), else by the bytes of their UTF-8 text. None for
+    /// regression.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
@@ -59,12 +83,14 @@ impl Dataset {
         &self.feature_names
     }
 
-    /// Whether the features are the pixels of an image file, which share one unit and so one deviation.
+    /// Whether the features are the pixels of an image file, which share one unit and so one
+    /// deviation.
     pub(super) fn has_pixels(&self) -> bool {
         self.pixels
     }
 
-    /// BLAKE3, in hexadecimal, of the sizes, the features and targets bit by bit, and the names of the classes.
+    /// BLAKE3, in hexadecimal, of the sizes, the features and targets bit by bit, and the names of
+    /// the classes.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -94,7 +120,8 @@ fn only_label(targets: &Targets, classes: &[String]) -> Option<String> {
     }
 }
 
-/// Little-endian throughout; lengths come before what they measure, so that no two data sets are the same bytes.
+/// Little-endian throughout; lengths come before what they measure, so that no two data sets are
+/// the same bytes.
 fn digest(features: &Array2<f32>, targets: &Targets, classes: &[String]) -> String {
     let mut hasher = blake3::Hasher::new();
     for size in features.shape() {

@@ -13,7 +13,8 @@ pub(super) const LABELS: &str = "data.labels";
 pub(super) const VALIDATION: &str = "data.validation";
 pub(super) const TEST: &str = "data.test";
 
-/// Why data cannot be loaded or split. The text names the file, the place, the value, and what would be right.
+/// Why data cannot be loaded or split. The text names the file, the place, the value, and what
+/// would be right.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// `builtin:` with a name that nothing has.
@@ -102,7 +103,9 @@ pub enum DataError {
         columns: String,
     },
     /// The header lacks the label column.
-    #[error("{path}, line {line}: no column is called {label:?}; the columns are {columns}; {hint}")]
+    #[error(
+        "{path}, line {line}: no column is called {label:?}; the columns are {columns}; {hint}"
+    )]
     NoSuchColumn {
         /// The file.
         path: String,
@@ -116,7 +119,9 @@ pub enum DataError {
         hint: String,
     },
     /// Two columns by the label's name.
-    #[error("{path}, line {line}: {count} columns are called {label:?}; the label column needs a name of its own")]
+    #[error(
+        "{path}, line {line}: {count} columns are called {label:?}; the label column needs a name of its own"
+    )]
     LabelTwice {
         /// The file.
         path: String,
@@ -128,7 +133,9 @@ pub enum DataError {
         count: usize,
     },
     /// Two features by one name: one of them is most often there by mistake.
-    #[error("{path}, line {line}: column {column} is called {name:?} as one before it; give each column a name of its own")]
+    #[error(
+        "{path}, line {line}: column {column} is called {name:?} as one before it; give each column a name of its own"
+    )]
     NameTwice {
         /// The file.
         path: String,
@@ -140,7 +147,9 @@ pub enum DataError {
         column: usize,
     },
     /// A column without a name, most often a row number, which must not become a feature unseen.
-    #[error("{path}, line {line}: column {column} has no name; name it, or remove it if it only numbers the rows")]
+    #[error(
+        "{path}, line {line}: column {column} has no name; name it, or remove it if it only numbers the rows"
+    )]
     UnnamedColumn {
         /// The file.
         path: String,
@@ -150,7 +159,9 @@ pub enum DataError {
         column: usize,
     },
     /// Nothing to predict from.
-    #[error("{path}: has no features; a CSV file needs a column beside the label, an image at least one pixel")]
+    #[error(
+        "{path}: has no features; a CSV file needs a column beside the label, an image at least one pixel"
+    )]
     NoFeatures {
         /// The file.
         path: String,
@@ -176,7 +187,9 @@ pub enum DataError {
         line: u64,
     },
     /// A quote that is closed on another line: most often one of two that were forgotten.
-    #[error("{path}, line {line}: a quote is opened here and closed on another line; a cell must stand on one line")]
+    #[error(
+        "{path}, line {line}: a quote is opened here and closed on another line; a cell must stand on one line"
+    )]
     BrokenCell {
         /// The file.
         path: String,
@@ -184,7 +197,9 @@ pub enum DataError {
         line: u64,
     },
     /// A row too long to be one.
-    #[error("{path}, line {line}: the row that begins here is longer than {MAX_RECORD_BYTES} bytes; is a quote left open?")]
+    #[error(
+        "{path}, line {line}: the row that begins here is longer than {MAX_RECORD_BYTES} bytes; is a quote left open?"
+    )]
     LongRow {
         /// The file.
         path: String,
@@ -291,7 +306,9 @@ pub enum DataError {
         right: &'static str,
     },
     /// Shares that leave nothing to train on.
-    #[error("validation {validation} and test {test} leave nothing to train on; together they must stay below 1")]
+    #[error(
+        "validation {validation} and test {test} leave nothing to train on; together they must stay below 1"
+    )]
     SharesTooLarge {
         /// Share of the validation split.
         validation: f64,
@@ -329,7 +346,8 @@ pub enum DataError {
 }
 
 impl DataError {
-    /// What a caller can do about it: mend the file or the sweep, unless the system did not give it.
+    /// What a caller can do about it: mend the file or the sweep, unless the system did not give
+    /// it.
     #[must_use]
     pub fn class(&self) -> Class {
         if let Self::Open { source, .. } = self
@@ -345,7 +363,8 @@ impl DataError {
         }
     }
 
-    /// The field of the sweep file that is at fault: `data.source`, `data.label`, `data.labels`, `data.validation` or `data.test`.
+    /// The field of the sweep file that is at fault: `data.source`, `data.label`, `data.labels`,
+    /// `data.validation` or `data.test`.
     pub fn field(&self) -> &'static str {
         match self {
             Self::UnknownBuiltin { .. }
@@ -360,9 +379,13 @@ impl DataError {
             | Self::OpenQuote { .. }
             | Self::BrokenCell { .. }
             | Self::LongRow { .. } => SOURCE,
-            Self::LabelNotGiven { .. } | Self::NoSuchColumn { .. } | Self::LabelTwice { .. } => LABEL,
+            Self::LabelNotGiven { .. } | Self::NoSuchColumn { .. } | Self::LabelTwice { .. } => {
+                LABEL
+            }
             Self::LabelsNotGiven { .. } | Self::CountMismatch { .. } => LABELS,
-            Self::SharesTooLarge { .. } | Self::SmallTraining { .. } | Self::UntrainedClass { .. } => VALIDATION,
+            Self::SharesTooLarge { .. }
+            | Self::SmallTraining { .. }
+            | Self::UntrainedClass { .. } => VALIDATION,
             Self::Superfluous { field, .. }
             | Self::Open { field, .. }
             | Self::Read { field, .. }
@@ -422,7 +445,9 @@ pub enum Fault {
     #[error("is too large for a 32-bit float; stay within 3.4e38")]
     OutOfRange,
     /// One class more than there may be.
-    #[error("is one class too many after {MAX_CLASSES}; to predict a number say task = \"regression\"")]
+    #[error(
+        "is one class too many after {MAX_CLASSES}; to predict a number say task = \"regression\""
+    )]
     TooManyClasses,
     /// A class with a name that is no name.
     #[error("is no name of a class; at most {MAX_LABEL_BYTES} bytes are")]

@@ -1,4 +1,5 @@
-//! IDX, the format of MNIST: a magic number, one big-endian size for each dimension, then one byte for each value.
+//! IDX, the format of MNIST: a magic number, one big-endian size for each dimension, then one byte
+//! for each value.
 
 use std::io::{ErrorKind, Read};
 
@@ -17,28 +18,49 @@ pub(super) struct Input<'a, R> {
     pub(super) path: &'a str,
 }
 
-/// Reads images (3 dimensions: image, row, column) and their labels (1 dimension). Features are the pixels, row by row.
-pub(super) fn read<R: Read>(images: Input<'_, R>, labels: Input<'_, R>, task: Task) -> Result<Raw, DataError> {
+/// Reads images (3 dimensions: image, row, column) and their labels (1 dimension). Features are the
+/// pixels, row by row.
+pub(super) fn read<R: Read>(
+    images: Input<'_, R>,
+    labels: Input<'_, R>,
+    task: Task,
+) -> Result<Raw, DataError> {
     let (images_path, labels_path) = (images.path, labels.path);
     let mut images = File { input: images, field: SOURCE, read: 0 };
     let mut labels = File { input: labels, field: LABELS, read: 0 };
-    let [count, height, width] = images.sizes("an IDX file of images (unsigned bytes, 3 dimensions)")?;
+    let [count, height, width] =
+        images.sizes("an IDX file of images (unsigned bytes, 3 dimensions)")?;
     let [label_count] = labels.sizes("an IDX file of labels (unsigned bytes, 1 dimension)")?;
 
     // Checked before a byte is stored: what a header promises costs nothing until it is kept.
     let pixels = u64::from(height) * u64::from(width);
-    let values = pixels.checked_mul(count.into()).filter(|&values| within(pixels, MAX_FEATURES) && within(values, MAX_VALUES));
-    let Some(values) = values else { return Err(DataError::TooLarge { path: images_path.to_owned() }) };
+    let values = pixels
+        .checked_mul(count.into())
+        .filter(|&values| within(pixels, MAX_FEATURES) && within(values, MAX_VALUES));
+    let Some(values) = values else {
+        return Err(DataError::TooLarge { path: images_path.to_owned() });
+    };
     if pixels == 0 {
         return Err(DataError::NoFeatures { path: images_path.to_owned() });
     }
     if count != label_count {
         let (path, images_path) = (labels_path.to_owned(), images_path.to_owned());
-        return Err(DataError::CountMismatch { path, labels: label_count.into(), images_path, images: count.into() });
+        return Err(DataError::CountMismatch {
+            path,
+            labels: label_count.into(),
+            images_path,
+            images: count.into(),
+        });
     }
 
-    let names = (0..height).flat_map(|row| (0..width).map(move |column| format!("pixel_{row}_{column}")));
-    let mut raw = Raw { values: Vec::new(), feature_names: Vec::new(), labels: Labels::new(task), pixels: true };
+    let names =
+        (0..height).flat_map(|row| (0..width).map(move |column| format!("pixel_{row}_{column}")));
+    let mut raw = Raw {
+        values: Vec::new(),
+        feature_names: Vec::new(),
+        labels: Labels::new(task),
+        pixels: true,
+    };
     images.content(values, |bytes| raw.values.extend(bytes.iter().map(|&byte| f32::from(byte))))?;
     raw.feature_names = names.collect();
     let texts: Vec<String> = (0..=u8::MAX).map(|label| label.to_string()).collect();
@@ -73,7 +95,9 @@ impl<R: Read> File<'_, R> {
         }
         let mut sizes = [0; D];
         for size in &mut sizes {
-            let Some(word) = self.word()? else { return Err(self.short(4 + 4 * u64::from(expected - UNSIGNED_BYTES))) };
+            let Some(word) = self.word()? else {
+                return Err(self.short(4 + 4 * u64::from(expected - UNSIGNED_BYTES)));
+            };
             *size = word;
         }
         Ok(sizes)
@@ -89,7 +113,8 @@ impl<R: Read> File<'_, R> {
         let expected = self.read + count;
         let mut buffer = [0; 1 << 14];
         while self.read < expected {
-            let size = usize::try_from(expected - self.read).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let size = usize::try_from(expected - self.read)
+                .map_or(buffer.len(), |left| left.min(buffer.len()));
             let Some(part) = buffer.get_mut(..size) else { break };
             if self.fill(part)? < size {
                 return Err(self.short(expected));
@@ -98,7 +123,11 @@ impl<R: Read> File<'_, R> {
         }
         match self.fill(&mut [0])? {
             0 => Ok(()),
-            _ => Err(DataError::Trailing { field: self.field, path: self.input.path.to_owned(), expected }),
+            _ => Err(DataError::Trailing {
+                field: self.field,
+                path: self.input.path.to_owned(),
+                expected,
+            }),
         }
     }
 
@@ -111,7 +140,10 @@ impl<R: Read> File<'_, R> {
                 Ok(got) => filled += got,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(source) => {
-                    let (path, at) = (self.input.path.to_owned(), self.read + u64::try_from(filled).unwrap_or_default());
+                    let (path, at) = (
+                        self.input.path.to_owned(),
+                        self.read + u64::try_from(filled).unwrap_or_default(),
+                    );
                     return Err(DataError::Read { field: self.field, path, at, source });
                 }
             }

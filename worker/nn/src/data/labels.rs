@@ -46,7 +46,8 @@ impl Labels {
         match self {
             Self::Classes { numbers, rows } => {
                 let (names, order) = in_order(&numbers);
-                let classes = rows.iter().filter_map(|&first| order.get(index(first)).copied()).collect();
+                let classes =
+                    rows.iter().filter_map(|&first| order.get(index(first)).copied()).collect();
                 (Targets::Classes(classes), names)
             }
             Self::Values(values) => (Targets::Values(values), Vec::new()),
@@ -88,8 +89,8 @@ fn class(numbers: &mut BTreeMap<String, u32>, text: &str) -> Result<u32, Fault> 
 
 /// The classes' names in order, and by order of appearance each one's place in that order.
 ///
-/// If all names are numbers their values decide, and spellings of one value (1, 1.0) are one class; else the bytes of
-/// the text do. Either way the order of the rows has no part in it.
+/// If all names are numbers their values decide, and spellings of one value (1, 1.0) are one class;
+/// else the bytes of the text do. Either way the order of the rows has no part in it.
 fn in_order(numbers: &BTreeMap<String, u32>) -> (Vec<String>, Vec<u32>) {
     let mut names = Vec::new();
     let mut order = vec![0; numbers.len()];
@@ -108,12 +109,15 @@ fn in_order(numbers: &BTreeMap<String, u32>) -> (Vec<String>, Vec<u32>) {
 fn groups(numbers: &BTreeMap<String, u32>) -> Vec<(String, Vec<u32>)> {
     // Adding 0 makes -0 and 0 one value.
     let value = |text: &str| text.parse().ok().filter(|v: &f64| v.is_finite()).map(|v| v + 0.0);
-    let values: Option<Vec<(f64, u32)>> = numbers.iter().map(|(text, &first)| Some((value(text)?, first))).collect();
+    let values: Option<Vec<(f64, u32)>> =
+        numbers.iter().map(|(text, &first)| Some((value(text)?, first))).collect();
     let Some(mut values) = values else {
         return numbers.iter().map(|(text, &first)| (text.clone(), vec![first])).collect();
     };
     values.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let group = |same: &[(f64, u32)]| Some((same.first()?.0.to_string(), same.iter().map(|&(_, first)| first).collect()));
+    let group = |same: &[(f64, u32)]| {
+        Some((same.first()?.0.to_string(), same.iter().map(|&(_, first)| first).collect()))
+    };
     values.chunk_by(|a, b| a.0 == b.0).filter_map(group).collect()
 }
 
@@ -126,20 +130,35 @@ mod tests {
         for text in texts {
             labels.push(text).unwrap();
         }
-        let (Targets::Classes(rows), names) = labels.finish() else { panic!("classes were asked for") };
+        let (Targets::Classes(rows), names) = labels.finish() else {
+            panic!("classes were asked for")
+        };
         (rows, names)
     }
 
     #[test]
     fn numbers_are_ordered_by_value_and_text_by_its_bytes() {
-        assert_eq!(classes(&["10", "9", "-1", "9"]), (vec![2, 1, 0, 1], vec!["-1".into(), "9".into(), "10".into()]));
-        assert_eq!(classes(&["b10", "b9", "a"]), (vec![1, 2, 0], vec!["a".into(), "b10".into(), "b9".into()]));
-        assert_eq!(classes(&["10", "9", "nan"]).1, ["10", "9", "nan"], "one text among them and all are text");
+        assert_eq!(
+            classes(&["10", "9", "-1", "9"]),
+            (vec![2, 1, 0, 1], vec!["-1".into(), "9".into(), "10".into()])
+        );
+        assert_eq!(
+            classes(&["b10", "b9", "a"]),
+            (vec![1, 2, 0], vec!["a".into(), "b10".into(), "b9".into()])
+        );
+        assert_eq!(
+            classes(&["10", "9", "nan"]).1,
+            ["10", "9", "nan"],
+            "one text among them and all are text"
+        );
     }
 
     #[test]
     fn spellings_of_one_number_are_one_class() {
-        assert_eq!(classes(&["1.0", "0", "1", "-0.0", "01"]), (vec![1, 0, 1, 0, 1], vec!["0".into(), "1".into()]));
+        assert_eq!(
+            classes(&["1.0", "0", "1", "-0.0", "01"]),
+            (vec![1, 0, 1, 0, 1], vec!["0".into(), "1".into()])
+        );
     }
 
     #[test]
@@ -165,6 +184,9 @@ mod tests {
         }
         assert_eq!(labels.push("one more"), Err(Fault::TooManyClasses));
         assert_eq!(labels.push("7"), Ok(()));
-        assert_eq!(Labels::new(Task::Classification).push(&"x".repeat(MAX_LABEL_BYTES + 1)), Err(Fault::LongLabel));
+        assert_eq!(
+            Labels::new(Task::Classification).push(&"x".repeat(MAX_LABEL_BYTES + 1)),
+            Err(Fault::LongLabel)
+        );
     }
 }

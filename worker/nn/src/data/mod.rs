@@ -1,8 +1,9 @@
 //! The data of a sweep: reading it, splitting it, standardising it.
 //!
-//! [`load`] reads what a [`DataSpec`] names and checks every value; [`split()`] draws the splits from the sweep's seed and
-//! standardises them by what the training split alone shows. Both are functions of their arguments, so every worker
-//! arrives at the same examples, and the [digest](Dataset::digest) tells whether it read the same data.
+//! [`load`] reads what a [`DataSpec`] names and checks every value; [`split()`] draws the splits
+//! from the sweep's seed and standardises them by what the training split alone shows. Both are
+//! functions of their arguments, so every worker arrives at the same examples, and the
+//! [digest](Dataset::digest) tells whether it read the same data.
 
 mod csv;
 mod dataset;
@@ -43,7 +44,8 @@ pub const MIN_ROWS: usize = 3;
 const DIGITS: &[u8] = include_bytes!("digits.csv.gz");
 const DIGITS_LABEL: &str = "digit";
 
-/// What the readers hand over: row-major values, as many to a row as there are names, and the labels.
+/// What the readers hand over: row-major values, as many to a row as there are names, and the
+/// labels.
 struct Raw {
     values: Vec<f32>,
     feature_names: Vec<String>,
@@ -52,7 +54,8 @@ struct Raw {
     pixels: bool,
 }
 
-/// Reads the data that `spec` names, from the bundled digits or from files; relative paths are relative to the process.
+/// Reads the data that `spec` names, from the bundled digits or from files; relative paths are
+/// relative to the process.
 ///
 /// # Errors
 /// Whatever is wrong with the source, its files or their contents; see [`DataError`].
@@ -81,26 +84,44 @@ pub fn prepare(spec: &DataSpec, sweep_seed: u64) -> Result<(Splits, DataSummary)
 
 fn digits(spec: &DataSpec) -> Result<Raw, DataError> {
     let other_label = spec.label.clone().filter(|label| label != "label");
-    forbid(&other_label, LABEL, "the label of this built-in data is called \"label\": write that, or leave `label` out")?;
+    forbid(
+        &other_label,
+        LABEL,
+        "the label of this built-in data is called \"label\": write that, or leave `label` out",
+    )?;
     forbid(&spec.labels, LABELS, "built-in data has its labels: leave out `labels`")?;
     csv::read(MultiGzDecoder::new(DIGITS), &spec.source, Some(DIGITS_LABEL), spec.task)
 }
 
 fn csv_file(spec: &DataSpec) -> Result<Raw, DataError> {
-    forbid(&spec.labels, LABELS, "`labels` is for IDX files: name the label column of a CSV file with `label`")?;
+    forbid(
+        &spec.labels,
+        LABELS,
+        "`labels` is for IDX files: name the label column of a CSV file with `label`",
+    )?;
     csv::read(open(&spec.source, SOURCE)?, &spec.source, spec.label.as_deref(), spec.task)
 }
 
 fn idx_files(spec: &DataSpec) -> Result<Raw, DataError> {
-    forbid(&spec.label, LABEL, "`label` is for CSV files: name the label file of an IDX file with `labels`")?;
-    let Some(labels) = &spec.labels else { return Err(DataError::LabelsNotGiven { path: spec.source.clone() }) };
+    forbid(
+        &spec.label,
+        LABEL,
+        "`label` is for CSV files: name the label file of an IDX file with `labels`",
+    )?;
+    let Some(labels) = &spec.labels else {
+        return Err(DataError::LabelsNotGiven { path: spec.source.clone() });
+    };
     let images = idx::Input { reader: open(&spec.source, SOURCE)?, path: &spec.source };
     let labels = idx::Input { reader: open(labels, LABELS)?, path: labels };
     idx::read(images, labels, spec.task)
 }
 
 /// A field without a use here is a misunderstanding, better cleared up than passed over.
-fn forbid(value: &Option<String>, field: &'static str, right: &'static str) -> Result<(), DataError> {
+fn forbid(
+    value: &Option<String>,
+    field: &'static str,
+    right: &'static str,
+) -> Result<(), DataError> {
     value.as_ref().map_or(Ok(()), |_| Err(DataError::Superfluous { field, right }))
 }
 
@@ -109,7 +130,10 @@ fn open(path: &str, field: &'static str) -> Result<Box<dyn Read>, DataError> {
     let failed = |source| DataError::Open { field, path: path.to_owned(), source };
     // Before it is opened: a pipe that nobody writes to would keep the reader for ever.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file, but a directory, a pipe or a device")));
+        return Err(failed(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is no regular file, but a directory, a pipe or a device",
+        )));
     }
     let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
     let compressed = file.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
@@ -123,7 +147,8 @@ fn is_csv(path: &str) -> bool {
 /// The names in use are `train-images-idx3-ubyte`, `train-images.idx3-ubyte` and `train.idx`.
 fn is_idx(path: &str) -> bool {
     let name = plain_name(path);
-    name.ends_with("ubyte") || name.rsplit_once('.').is_some_and(|(_, extension)| extension.starts_with("idx"))
+    name.ends_with("ubyte")
+        || name.rsplit_once('.').is_some_and(|(_, extension)| extension.starts_with("idx"))
 }
 
 fn plain_name(path: &str) -> String {

@@ -10,25 +10,35 @@ use super::numbers::{index, real, whole};
 use super::standard::Standard;
 use crate::examples::{Examples, Splits, Targets};
 
-/// Draws the splits of `dataset` by the shares in `spec` and the sweep's seed, and standardises them.
+/// Draws the splits of `dataset` by the shares in `spec` and the sweep's seed, and standardises
+/// them.
 ///
-/// Classes are split each by the same shares: validation and test have the rounded share of all rows, and of every class
-/// its share give or take less than one row. Regression is split at random. Rows keep their order within a split. Inputs,
-/// and the targets of regression, are standardised by the training split's mean and standard deviation; a column that
-/// is constant there becomes 0. Pixels of an image file keep their contrast: each has its own mean, and all have one deviation.
+/// Classes are split each by the same shares: validation and test have the rounded share of all
+/// rows, and of every class its share give or take less than one row. Regression is split at
+/// random. Rows keep their order within a split. Inputs, and the targets of regression, are
+/// standardised by the training split's mean and standard deviation; a column that is constant
+/// there becomes 0. Pixels of an image file keep their contrast: each has its own mean, and all
+/// have one deviation.
 ///
-/// # Errors
-/// Shares out of range; a split without a row; a training split of fewer than 2 rows, or without any row of some class.
+/// # Errors Shares out of range; a split without a row; a training split of fewer than 2 rows, or
+/// without any row of some class.
 pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
     check_shares(spec.validation, spec.test)?;
     let parts = draw(dataset, spec, sweep_seed)?;
     if parts.train.len() < 2 {
-        return Err(DataError::SmallTraining { rows: dataset.targets().len(), train: parts.train.len() });
+        return Err(DataError::SmallTraining {
+            rows: dataset.targets().len(),
+            train: parts.train.len(),
+        });
     }
     let mut train = select(dataset, &parts.train);
     let mut validation = select(dataset, &parts.validation);
     let mut test = (!parts.test.is_empty()).then(|| select(dataset, &parts.test));
-    let inputs = if dataset.has_pixels() { Standard::of_pixels(&train.features) } else { Standard::of(&train.features) };
+    let inputs = if dataset.has_pixels() {
+        Standard::of_pixels(&train.features)
+    } else {
+        Standard::of(&train.features)
+    };
     let outputs = Standard::of(&column(&train.targets));
     for examples in [&mut train, &mut validation].into_iter().chain(&mut test) {
         inputs.apply(&mut examples.features);
@@ -44,10 +54,18 @@ pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Spli
 
 fn check_shares(validation: f64, test: f64) -> Result<(), DataError> {
     if !(validation > 0.0 && validation < 1.0) {
-        return Err(DataError::Share { field: VALIDATION, value: validation, right: "lie between 0 and 1, like 0.2" });
+        return Err(DataError::Share {
+            field: VALIDATION,
+            value: validation,
+            right: "lie between 0 and 1, like 0.2",
+        });
     }
     if !(0.0..1.0).contains(&test) {
-        return Err(DataError::Share { field: TEST, value: test, right: "be 0 or lie between 0 and 1, like 0.2" });
+        return Err(DataError::Share {
+            field: TEST,
+            value: test,
+            right: "be 0 or lie between 0 and 1, like 0.2",
+        });
     }
     if validation + test >= 1.0 {
         return Err(DataError::SharesTooLarge { validation, test });
@@ -62,7 +80,8 @@ struct Parts {
     test: Vec<usize>,
 }
 
-/// Deals the rows out in random order: each to validation while its class has a place there, then to test, then to training.
+/// Deals the rows out in random order: each to validation while its class has a place there, then
+/// to test, then to training.
 fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Parts, DataError> {
     let classes = class_of_rows(dataset.targets());
     let mut sizes = vec![0; dataset.classes().len().max(1)];
@@ -72,7 +91,8 @@ fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Parts, Da
         }
     }
     let mut validation = places(&sizes, spec.validation, VALIDATION)?;
-    let mut test = if spec.test > 0.0 { places(&sizes, spec.test, TEST)? } else { vec![0; sizes.len()] };
+    let mut test =
+        if spec.test > 0.0 { places(&sizes, spec.test, TEST)? } else { vec![0; sizes.len()] };
     check_training(dataset.classes(), &sizes, &validation, &test)?;
 
     let mut rows: Vec<(usize, usize)> = classes.into_iter().enumerate().collect();
@@ -103,8 +123,8 @@ fn class_of_rows(targets: &Targets) -> Vec<usize> {
 
 /// How many rows of each class go into a split of that share of all rows, by largest remainders.
 ///
-/// The places add up to the rounded share of all rows, and each class has its own share rounded up or down. Of equal
-/// remainders the larger class gives a row first, as it can spare one.
+/// The places add up to the rounded share of all rows, and each class has its own share rounded up
+/// or down. Of equal remainders the larger class gives a row first, as it can spare one.
 fn places(sizes: &[usize], share: f64, field: &'static str) -> Result<Vec<usize>, DataError> {
     let rows: usize = sizes.iter().sum();
     let total = whole((share * real(rows)).round());
@@ -114,8 +134,11 @@ fn places(sizes: &[usize], share: f64, field: &'static str) -> Result<Vec<usize>
         return Err(DataError::EmptySplit { field, share, rows, least });
     }
     let mut places: Vec<usize> = sizes.iter().map(|&size| whole(share * real(size))).collect();
-    let mut order: Vec<(f64, usize, usize)> =
-        sizes.iter().enumerate().map(|(class, &size)| ((share * real(size)).fract(), size, class)).collect();
+    let mut order: Vec<(f64, usize, usize)> = sizes
+        .iter()
+        .enumerate()
+        .map(|(class, &size)| ((share * real(size)).fract(), size, class))
+        .collect();
     order.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
     let missing = total.saturating_sub(places.iter().sum());
     for (_, _, class) in order.into_iter().take(missing) {
@@ -126,7 +149,12 @@ fn places(sizes: &[usize], share: f64, field: &'static str) -> Result<Vec<usize>
     Ok(places)
 }
 
-fn check_training(names: &[String], sizes: &[usize], validation: &[usize], test: &[usize]) -> Result<(), DataError> {
+fn check_training(
+    names: &[String],
+    sizes: &[usize],
+    validation: &[usize],
+    test: &[usize],
+) -> Result<(), DataError> {
     for (((name, &rows), validation), test) in names.iter().zip(sizes).zip(validation).zip(test) {
         if validation + test >= rows {
             return Err(DataError::UntrainedClass { class: shorten(name), rows });

@@ -11,8 +11,8 @@ pub(super) struct Standard {
 }
 
 impl Standard {
-    /// Of the columns of the training split, `[rows, columns]`. Sums run in f64 in the order of the rows, so they are the
-    /// same on every machine. The variance is the biased one.
+    /// Of the columns of the training split, `[rows, columns]`. Sums run in f64 in the order of the
+    /// rows, so they are the same on every machine. The variance is the biased one.
     pub(super) fn of(train: &Array2<f32>) -> Self {
         let rows = real(train.nrows());
         let mut means = vec![0.0; train.ncols()];
@@ -30,18 +30,20 @@ impl Standard {
                 *sum += distance * distance;
             }
         }
-        // The sum of up to 2^29 equal f32 is exact in an f64 (24 + 29 bits), so a constant column has a variance of exactly 0.
+        // The sum of up to 2^29 equal f32 is exact in an f64 (24 + 29 bits), so a constant column
+        // has a variance of exactly 0.
         for scale in &mut scales {
             *scale = if *scale > 0.0 { (*scale / rows).sqrt().recip() } else { 0.0 };
         }
         Self { means, scales }
     }
 
-    /// Of pixels, which share a unit: one deviation for all of them. A deviation each would blow up the pixels at the rim, which are
-    /// dark in nearly every image.
+    /// Of pixels, which share a unit: one deviation for all of them. A deviation each would blow up
+    /// the pixels at the rim, which are dark in nearly every image.
     pub(super) fn of_pixels(train: &Array2<f32>) -> Self {
         let mut standard = Self::of(train);
-        let variances = standard.scales.iter().filter(|scale| **scale > 0.0).map(|scale| 1.0 / (scale * scale));
+        let variances =
+            standard.scales.iter().filter(|scale| **scale > 0.0).map(|scale| 1.0 / (scale * scale));
         let mean = variances.sum::<f64>() / real(train.ncols());
         let shared = if mean > 0.0 { mean.sqrt().recip() } else { 0.0 };
         standard.scales.fill(shared);
@@ -76,7 +78,8 @@ mod tests {
 
     #[test]
     fn pixels_keep_their_contrast() {
-        let mut values = array![[0.0, 0.0, 5.0], [0.0, 200.0, 5.0], [2.0, 0.0, 5.0], [0.0, 200.0, 5.0]];
+        let mut values =
+            array![[0.0, 0.0, 5.0], [0.0, 200.0, 5.0], [2.0, 0.0, 5.0], [0.0, 200.0, 5.0]];
         Standard::of_pixels(&values).apply(&mut values);
         let (dim, bright) = (values[[2, 0]] - values[[0, 0]], values[[1, 1]] - values[[0, 1]]);
         assert!((bright / dim - 100.0).abs() < 1e-3, "{values}");

@@ -1,4 +1,5 @@
-//! What a register tile multiplies: a word of a with a block of neighbouring words of b, added to a block of sums.
+//! What a register tile multiplies: a word of a with a block of neighbouring words of b, added to a
+//! block of sums.
 //!
 //! A word is a float, or a pair of bf16 (see [`super::pairs`]).
 
@@ -42,8 +43,9 @@ pub(super) struct Whole<S>(pub(super) S);
 #[derive(Clone, Copy)]
 pub(super) struct Half<S>(pub(super) S);
 
-/// A vector of pairs of bf16. Of each pair first the high halves are multiplied and added, then the low ones, each rounded once to f32:
-/// what Intel's and AMD's dot product does (but for sums below the normal floats, which it makes 0).
+/// A vector of pairs of bf16. Of each pair first the high halves are multiplied and added, then the
+/// low ones, each rounded once to f32: what Intel's and AMD's dot product does (but for sums below
+/// the normal floats, which it makes 0).
 #[derive(Clone, Copy)]
 pub(super) struct Pairs<S>(pub(super) S);
 

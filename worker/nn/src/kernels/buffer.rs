@@ -33,8 +33,9 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: Line is repr(C) around 16 floats without padding (64 bytes, alignment 64), so the lines are 16 times as many
-        // floats in one allocation, all initialised, and borrowed as long as self.
+        // SAFETY: Line is repr(C) around 16 floats without padding (64 bytes, alignment 64), so the
+        // lines are 16 times as many floats in one allocation, all initialised, and borrowed as
+        // long as self.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * 16) }
     }
 }
@@ -42,12 +43,14 @@ impl Deref for Buffer {
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: as in deref, and the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * 16) }
+        unsafe {
+            std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * 16)
+        }
     }
 }
 
-/// Asks for large pages under a large allocation: with small ones, a product that walks a matrix of some megabytes waits for address
-/// translation. A hint, and only Linux takes it.
+/// Asks for large pages under a large allocation: with small ones, a product that walks a matrix of
+/// some megabytes waits for address translation. A hint, and only Linux takes it.
 fn advise_huge_pages<T>(room: &mut [std::mem::MaybeUninit<T>]) {
     const HUGE_PAGE_BYTES: usize = 2 << 20;
     let range = room.as_mut_ptr_range();
@@ -55,7 +58,8 @@ fn advise_huge_pages<T>(room: &mut [std::mem::MaybeUninit<T>]) {
     let len = range.end.addr().saturating_sub(start) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
     #[cfg(target_os = "linux")]
     if len > 0 {
-        // SAFETY: the pages lie inside the allocation, and advice changes no content. That it may be refused does not matter.
+        // SAFETY: the pages lie inside the allocation, and advice changes no content. That it may
+        // be refused does not matter.
         unsafe { libc::madvise(range.start.with_addr(start).cast(), len, libc::MADV_HUGEPAGE) };
     }
 }

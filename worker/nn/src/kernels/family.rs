@@ -10,7 +10,8 @@ use super::tile::{self, Tiles};
 use super::x86::{Avx2, Avx512};
 use crate::error::TrainError;
 
-/// A set of vector instructions. All but `Portable` exist only as values made by [`Family::available`], after detection.
+/// A set of vector instructions. All but `Portable` exist only as values made by
+/// [`Family::available`], after detection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Family(Instructions);
 
@@ -25,7 +26,8 @@ enum Instructions {
     Portable,
 }
 
-/// The family that trainers of this process use, by name: `avx512bf16`, `avx512`, `avx2` or `portable`.
+/// The family that trainers of this process use, by name: `avx512bf16`, `avx512`, `avx2` or
+/// `portable`.
 ///
 /// # Errors
 /// `CAVIAR_KERNELS` names none that this machine has, so no trainer starts.
@@ -69,7 +71,10 @@ impl Family {
     pub(crate) fn of_process() -> Result<Self, TrainError> {
         static CHOSEN: OnceLock<Result<Family, String>> = OnceLock::new();
         let forced = || std::env::var("CAVIAR_KERNELS").ok();
-        CHOSEN.get_or_init(|| Self::named(forced())).clone().map_err(|value| TrainError::Kernels { value })
+        CHOSEN
+            .get_or_init(|| Self::named(forced()))
+            .clone()
+            .map_err(|value| TrainError::Kernels { value })
     }
 
     /// The family of that name, the best one if none is named; else the name.
@@ -114,7 +119,8 @@ impl Family {
         }
     }
 
-    /// Does multiply-adds in as many chains as its registers hold, and returns how many operations they were.
+    /// Does multiply-adds in as many chains as its registers hold, and returns how many operations
+    /// they were.
     pub(super) fn multiply_add(self, rounds: u64) -> u64 {
         match self.0 {
             #[cfg(target_arch = "x86_64")]

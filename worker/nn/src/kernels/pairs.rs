@@ -1,7 +1,8 @@
 //! Matrices of bf16 for products: two in a word of 32 bits, neighbours along the depth.
 //!
-//! Along the depth, n values become [`words`]`(n)` words: of every 32, word i holds value i (its low half) and value i + 16 (its high half,
-//! 0 where there is none). So a word is made of whole vectors, lane by lane. A matrix of words has the same layout as a matrix of floats
+//! Along the depth, n values become [`words`]`(n)` words: of every 32, word i holds value i (its
+//! low half) and value i + 16 (its high half, 0 where there is none). So a word is made of whole
+//! vectors, lane by lane. A matrix of words has the same layout as a matrix of floats
 //! ([`mod@super::panels`]); its bits are kept in floats.
 
 use super::Shape;
@@ -15,8 +16,8 @@ pub(crate) const fn words(values: usize) -> usize {
     values / (2 * LANES) * LANES + if rest < LANES { rest } else { LANES }
 }
 
-/// Rounds to bf16, ties to even: the bits, in the lower half of each word. Below the normal floats everything is 0, as in the processors'
-/// own dot products; NaN stays NaN.
+/// Rounds to bf16, ties to even: the bits, in the lower half of each word. Below the normal floats
+/// everything is 0, as in the processors' own dot products; NaN stays NaN.
 #[inline(always)]
 fn round<S: Simd>(s: S, x: S::F) -> S::U {
     let bits = s.bits(x);
@@ -34,7 +35,8 @@ fn pair<S: Simd>(s: S, low: S::F, high: S::F) -> S::F {
     s.of_bits(s.add_words(round(s, low), s.shift_left(round(s, high), 16)))
 }
 
-/// Pairs along the columns: `to` becomes [rows, words(columns)]. Two panels of floats make one of words.
+/// Pairs along the columns: `to` becomes [rows, words(columns)]. Two panels of floats make one of
+/// words.
 pub(super) struct PairColumns<'a> {
     pub(super) rows: usize,
     pub(super) columns: usize,
@@ -91,7 +93,8 @@ fn pair_vectors<S: Simd>(s: S, low: &[Lanes], high: &[Lanes], to: &mut [Lanes]) 
     }
 }
 
-/// Rows `strip` of W [padded inputs, outputs] as columns of pairs: `to` becomes [padded words(outputs), strip.width].
+/// Rows `strip` of W [padded inputs, outputs] as columns of pairs: `to` becomes [padded
+/// words(outputs), strip.width].
 pub(super) struct PairTransposed<'a> {
     pub(super) shape: Shape,
     pub(super) strip: Strip,
@@ -107,11 +110,19 @@ impl Pass for PairTransposed<'_> {
         let Self { shape, strip, w, to } = self;
         let panel_len = padded(shape.inputs) * LANES;
         for panel in panels(strip.width) {
-            let to = vectors_mut(&mut to[panel * padded(words(shape.outputs))..]).as_chunks_mut::<LANES>().0;
+            let to = vectors_mut(&mut to[panel * padded(words(shape.outputs))..])
+                .as_chunks_mut::<LANES>()
+                .0;
             let square = (strip.first + panel) * LANES..(strip.first + panel + LANES) * LANES;
-            for (from, to) in w[..panel_len * padded(shape.outputs) / LANES].chunks(2 * panel_len).zip(to) {
+            for (from, to) in
+                w[..panel_len * padded(shape.outputs) / LANES].chunks(2 * panel_len).zip(to)
+            {
                 let (low, high) = from.split_at(panel_len);
-                let square = pairs_of_rows(s, vectors(&low[square.clone()]), high.get(square.clone()).map_or(&[], vectors));
+                let square = pairs_of_rows(
+                    s,
+                    vectors(&low[square.clone()]),
+                    high.get(square.clone()).map_or(&[], vectors),
+                );
                 for (vector, to) in transpose(s, square).into_iter().zip(to) {
                     s.store(vector, to);
                 }

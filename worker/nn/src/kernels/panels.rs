@@ -1,14 +1,17 @@
-//! The layout of every matrix: columns padded to [`LANES`] and cut into panels of so many columns, one after the other, each row-major. So a
-//! panel is one vector a row, a product streams both operands in order, and nothing is packed in a step.
+//! The layout of every matrix: columns padded to [`LANES`] and cut into panels of so many columns,
+//! one after the other, each row-major. So a panel is one vector a row, a product streams both
+//! operands in order, and nothing is packed in a step.
 
 use std::ops::Range;
 
 use super::simd::{LANES, Lanes, vectors, vectors_mut};
 
-/// Columns of a strip: a register tile of AVX-512 needs two vectors across for enough independent sums.
+/// Columns of a strip: a register tile of AVX-512 needs two vectors across for enough independent
+/// sums.
 pub(super) const STRIP: usize = 2 * LANES;
 
-/// Some neighbouring panels of a matrix, which a product writes at once: two of them, or one at the right edge.
+/// Some neighbouring panels of a matrix, which a product writes at once: two of them, or one at the
+/// right edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Strip {
     /// The first column. The strip starts at `first * rows` floats.
@@ -55,8 +58,8 @@ pub(crate) const fn offset(rows: usize, row: usize, column: usize) -> usize {
     column / LANES * LANES * rows + row * LANES + column % LANES
 }
 
-/// The panels of a strip of `rows` rows, at least one. `chunks_exact` would divide integers to count them, which takes longer than some of
-/// what is done with a small panel.
+/// The panels of a strip of `rows` rows, at least one. `chunks_exact` would divide integers to
+/// count them, which takes longer than some of what is done with a small panel.
 #[inline(always)]
 pub(crate) fn panels_of(strip: &[f32], rows: usize) -> impl Iterator<Item = &[Lanes]> {
     debug_assert!(rows > 0, "panels without rows");

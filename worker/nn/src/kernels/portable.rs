@@ -1,7 +1,7 @@
 //! Arrays, which the compiler makes into whatever vectors the build targets: on 64-bit ARM, NEON.
 //!
-//! The multiply-add rounds once here too: in hardware where the target has it (every 64-bit ARM), else in software, slowly but with
-//! the same bits.
+//! The multiply-add rounds once here too: in hardware where the target has it (every 64-bit ARM),
+//! else in software, slowly but with the same bits.
 
 use super::simd::{HALF, LANES, Lanes, Simd};
 

@@ -1,15 +1,17 @@
 //! Sixteen floats at a time, on every family of instructions.
 //!
-//! A pass over data is written once, generic over [`Simd`], and compiled for each family. A vector always has [`LANES`] floats: one
-//! AVX-512 register, two of AVX2, or an array. So a pass does the same operations on the same floats whatever the registers' width,
-//! each rounded once as IEEE 754 says, and its results are the same bits.
+//! A pass over data is written once, generic over [`Simd`], and compiled for each family. A vector
+//! always has [`LANES`] floats: one AVX-512 register, two of AVX2, or an array. So a pass does the
+//! same operations on the same floats whatever the registers' width, each rounded once as IEEE 754
+//! says, and its results are the same bits.
 //!
-//! No vector operation may stand in a closure or function given to anything that is not `#[inline(always)]` (so no `std::array::from_fn`, no
-//! `map`): that may stay a function of its own, compiled without the family's instructions, and every operation in it is a call. `.ci/run`
+//! No vector operation may stand in a closure or function given to anything that is not
+//! `#[inline(always)]` (so no `std::array::from_fn`, no `map`): that may stay a function of its
+//! own, compiled without the family's instructions, and every operation in it is a call. `.ci/run`
 //! looks for such calls on x86.
 //!
-//! A value that implements [`Simd`] is the proof that its instructions are there (only [`super::Family`] makes one, after
-//! detection), so all methods are safe.
+//! A value that implements [`Simd`] is the proof that its instructions are there (only
+//! [`super::Family`] makes one, after detection), so all methods are safe.
 
 use super::transpose::transpose;
 
@@ -43,7 +45,8 @@ pub(crate) trait Simd: Copy {
     /// A yes or no for every lane.
     type Mask: Copy;
 
-    /// Whether a root and a division occupy the divider longer than all else beside them takes, see [`crate::elementary::sqrt`].
+    /// Whether a root and a division occupy the divider longer than all else beside them takes, see
+    /// [`crate::elementary::sqrt`].
     const DIVIDES_SLOWLY: bool;
 
     /// `x` in every lane.
@@ -78,7 +81,8 @@ pub(crate) trait Simd: Copy {
     fn equal(self, a: Self::F, b: Self::F) -> Self::Mask;
     /// `yes` where the mask says yes, else `no`.
     fn select(self, mask: Self::Mask, yes: Self::F, no: Self::F) -> Self::F;
-    /// In every quarter the lanes of both in turn: of its first two (a's 0, b's 0, a's 1, b's 1), then of its last two.
+    /// In every quarter the lanes of both in turn: of its first two (a's 0, b's 0, a's 1, b's 1),
+    /// then of its last two.
     fn interleave_quarters(self, a: Self::F, b: Self::F) -> [Self::F; 2];
     /// The even quarters (a's 0 and 2, b's 0 and 2), then the odd ones.
     fn deal_quarters(self, a: Self::F, b: Self::F) -> [Self::F; 2];
@@ -129,6 +133,7 @@ pub(crate) trait Pass {
     /// What it gives.
     type Output;
 
-    /// Does it. Must be `#[inline(always)]`, calling functions so marked, or it is compiled for the baseline.
+    /// Does it. Must be `#[inline(always)]`, calling functions so marked, or it is compiled for the
+    /// baseline.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }

@@ -1,20 +1,26 @@
-//! Register tiles: a block of the product stays in registers while the depth runs, so each step of the depth costs one load of
-//! b a vector and one broadcast of a a row, and no store (the micro-kernel of Goto and van de Geijn 2008).
+//! Register tiles: a block of the product stays in registers while the depth runs, so each step of
+//! the depth costs one load of b a vector and one broadcast of a a row, and no store (the
+//! micro-kernel of Goto and van de Geijn 2008).
 //!
-//! Every element of a product is one chain of multiply-adds from 0, in the order of the depth: neither the tile's height nor
-//! the vector's width shows in the result.
+//! Every element of a product is one chain of multiply-adds from 0, in the order of the depth:
+//! neither the tile's height nor the vector's width shows in the result.
 
-#![allow(clippy::needless_range_loop, reason = "with iterators some heights of tile are not unrolled, and their sums live in memory")]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "with iterators some heights of tile are not unrolled, and their sums live in memory"
+)]
 
 use super::block::Block;
 use super::simd::{HALF, LANES};
 
-/// One strip of a product: c [rows, columns] = a b, with b [depth, columns]. The depth counts words: floats, or pairs of bf16.
+/// One strip of a product: c [rows, columns] = a b, with b [depth, columns]. The depth counts
+/// words: floats, or pairs of bf16.
 #[derive(Clone, Copy)]
 pub(super) struct StripProduct {
     pub(super) rows: usize,
     pub(super) depth: usize,
-    /// Columns of c that are no padding. What lies behind them becomes 0, or what the product is there.
+    /// Columns of c that are no padding. What lies behind them becomes 0, or what the product is
+    /// there.
     pub(super) columns: usize,
     /// All panels of a: [rows, depth], or [depth, rows] where the product is by its transpose.
     pub(super) a: *const f32,
@@ -30,9 +36,8 @@ pub(super) struct StripProduct {
 
 /// The products of one family.
 ///
-/// # Safety
-/// Both need the family's instructions, and pointers to as many floats as [`StripProduct`] says; what is written lies apart from what
-/// is read.
+/// # Safety Both need the family's instructions, and pointers to as many floats as [`StripProduct`]
+/// says; what is written lies apart from what is read.
 pub(super) struct Tiles {
     /// a is [rows, depth].
     pub(super) rows: unsafe fn(StripProduct),
@@ -54,7 +59,13 @@ struct Operands {
 /// # Safety
 /// `ROWS` rows of a and `VECTORS` vectors of b can be read for all steps.
 #[inline(always)]
-unsafe fn accumulate<T: Block, const ROWS: usize, const VECTORS: usize, const ROW: usize, const STEP: usize>(
+unsafe fn accumulate<
+    T: Block,
+    const ROWS: usize,
+    const VECTORS: usize,
+    const ROW: usize,
+    const STEP: usize,
+>(
     block: T,
     mut sums: [[T::Sums; VECTORS]; ROWS],
     depth: usize,
@@ -64,14 +75,30 @@ unsafe fn accumulate<T: Block, const ROWS: usize, const VECTORS: usize, const RO
     for _ in 0..depth / 4 {
         for step in 0..4 {
             // SAFETY: the caller's promise.
-            sums = unsafe { add_step::<T, ROWS, VECTORS, ROW>(block, sums, a.add(step * STEP), b.add(step * LANES), b_panel) };
+            sums = unsafe {
+                add_step::<T, ROWS, VECTORS, ROW>(
+                    block,
+                    sums,
+                    a.add(step * STEP),
+                    b.add(step * LANES),
+                    b_panel,
+                )
+            };
         }
         // These may end up behind the last word; then nothing is read there.
         (a, b) = (a.wrapping_add(4 * STEP), b.wrapping_add(4 * LANES));
     }
     for step in 0..depth % 4 {
         // SAFETY: the caller's promise.
-        sums = unsafe { add_step::<T, ROWS, VECTORS, ROW>(block, sums, a.add(step * STEP), b.add(step * LANES), b_panel) };
+        sums = unsafe {
+            add_step::<T, ROWS, VECTORS, ROW>(
+                block,
+                sums,
+                a.add(step * STEP),
+                b.add(step * LANES),
+                b_panel,
+            )
+        };
     }
     sums
 }
@@ -109,12 +136,18 @@ unsafe fn add_step<T: Block, const ROWS: usize, const VECTORS: usize, const ROW:
 /// # Safety
 /// As [`Tiles`]; the tile lies inside c.
 #[inline(always)]
-unsafe fn tile_of_rows<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, product: StripProduct, row: usize, panel: usize) {
+unsafe fn tile_of_rows<T: Block, const ROWS: usize, const VECTORS: usize>(
+    block: T,
+    product: StripProduct,
+    row: usize,
+    panel: usize,
+) {
     let StripProduct { rows, depth, b_panel, .. } = product;
     let mut sums = [[block.zero(); VECTORS]; ROWS];
     // SAFETY: the caller's promise.
     unsafe {
-        let mut operands = Operands { a: product.a.add(row * LANES), b: product.b.add(panel * b_panel), b_panel };
+        let mut operands =
+            Operands { a: product.a.add(row * LANES), b: product.b.add(panel * b_panel), b_panel };
         for _ in 0..depth / LANES {
             let next = operands.a.wrapping_add(rows * LANES);
             for line in 0..ROWS {
@@ -129,18 +162,28 @@ unsafe fn tile_of_rows<T: Block, const ROWS: usize, const VECTORS: usize>(block:
     }
 }
 
-/// Rows `row` to `row + ROWS`, `VECTORS` panels from `panel` on of c, for a [depth, rows]; the rows lie in one panel of a.
+/// Rows `row` to `row + ROWS`, `VECTORS` panels from `panel` on of c, for a [depth, rows]; the rows
+/// lie in one panel of a.
 ///
 /// # Safety
 /// As [`Tiles`]; the tile lies inside c and its rows inside one panel of a.
 #[inline(always)]
-unsafe fn tile_of_columns<T: Block, const ROWS: usize, const VECTORS: usize>(block: T, product: StripProduct, row: usize, panel: usize) {
+unsafe fn tile_of_columns<T: Block, const ROWS: usize, const VECTORS: usize>(
+    block: T,
+    product: StripProduct,
+    row: usize,
+    panel: usize,
+) {
     let StripProduct { depth, b_panel, .. } = product;
     let (first, column) = (row / LANES * LANES, row % LANES);
     let sums = [[block.zero(); VECTORS]; ROWS];
     // SAFETY: the caller's promise.
     unsafe {
-        let operands = Operands { a: product.a.add(first * depth + column), b: product.b.add(panel * b_panel), b_panel };
+        let operands = Operands {
+            a: product.a.add(first * depth + column),
+            b: product.b.add(panel * b_panel),
+            b_panel,
+        };
         let sums = accumulate::<T, ROWS, VECTORS, 1, LANES>(block, sums, depth, operands);
         store(block, sums, product, row, panel);
     }
@@ -159,7 +202,12 @@ unsafe fn store<T: Block, const ROWS: usize, const VECTORS: usize>(
     for tile_row in 0..ROWS {
         for v in 0..VECTORS {
             // SAFETY: the caller's promise.
-            unsafe { block.store(sums[tile_row][v], product.c.add((panel + v) * product.c_panel + (row + tile_row) * LANES)) };
+            unsafe {
+                block.store(
+                    sums[tile_row][v],
+                    product.c.add((panel + v) * product.c_panel + (row + tile_row) * LANES),
+                )
+            };
         }
     }
 }
@@ -172,8 +220,8 @@ struct Run {
     count: usize,
 }
 
-/// Cuts `rows` rows from `row` on into the fewest tiles of at most `most` rows and sizes that differ by at most one, and calls
-/// `run(tiles, height)` for those of either height.
+/// Cuts `rows` rows from `row` on into the fewest tiles of at most `most` rows and sizes that
+/// differ by at most one, and calls `run(tiles, height)` for those of either height.
 #[inline(always)]
 fn for_each_height(row: usize, rows: usize, most: usize, mut run: impl FnMut(Run, usize)) {
     let count = rows.div_ceil(most);
@@ -184,7 +232,8 @@ fn for_each_height(row: usize, rows: usize, most: usize, mut run: impl FnMut(Run
     run(Run { row: row + taller * (height + 1), count: count - taller }, height);
 }
 
-/// Cuts the columns of a strip into tiles, and calls `tile(panel, kind)` with kind 0 for half a vector, else how many vectors.
+/// Cuts the columns of a strip into tiles, and calls `tile(panel, kind)` with kind 0 for half a
+/// vector, else how many vectors.
 #[inline(always)]
 fn for_each_width(columns: usize, most: usize, mut tile: impl FnMut(usize, usize)) {
     let mut panel = 0;
@@ -197,8 +246,8 @@ fn for_each_width(columns: usize, most: usize, mut tile: impl FnMut(usize, usize
     }
 }
 
-/// The tiles of a family and a kind of words: its instructions, the block of a whole and of half a vector, the vectors across a tile, and the
-/// heights of its tiles (what its registers hold).
+/// The tiles of a family and a kind of words: its instructions, the block of a whole and of half a
+/// vector, the vectors across a tile, and the heights of its tiles (what its registers hold).
 macro_rules! tiles {
     ($(#[$meta:meta])* $name:ident, [$($features:literal)?], $whole:expr, $half:expr, $vectors:literal, [$($height:literal)*]) => {
         $(#[$meta])*
@@ -252,7 +301,8 @@ macro_rules! tiles {
             unsafe fn strip_of_rows(product: StripProduct) {
                 for_each_width(product.columns, $vectors, |panel, kind| {
                     for_each_height(0, product.rows, OF_ROWS[0].len(), |run, height| {
-                        // SAFETY: the caller's promise; the tiles cover rows and columns, and no more than the width.
+                        // SAFETY: the caller's promise; the tiles cover rows and columns, and no
+                        // more than the width.
                         unsafe { OF_ROWS[kind][height - 1](&product, run, panel) };
                     });
                 });
@@ -308,7 +358,8 @@ tiles!(
     portable, [], Whole(crate::kernels::portable::Portable), Half(crate::kernels::portable::Portable), 1, [1 2 3 4]
 );
 tiles!(
-    /// Two vectors across, as AVX-512: on x86 this family is for tests, and so every x86 machine tests that.
+    /// Two vectors across, as AVX-512: on x86 this family is for tests, and so every x86 machine
+    /// tests that.
     #[cfg(not(target_arch = "aarch64"))]
     portable, [], Whole(crate::kernels::portable::Portable), Half(crate::kernels::portable::Portable), 2, [1 2 3 4]
 );

@@ -194,8 +194,15 @@ impl Block for Dot {
 
     #[inline(always)]
     fn mul_add(self, a: __m512i, b: __m512i, c: __m512) -> __m512 {
-        // SAFETY: the value exists, so the instructions were detected. A __m512bh is 32 bf16 in as many bits.
-        unsafe { _mm512_dpbf16_ps(c, std::mem::transmute::<__m512i, __m512bh>(a), std::mem::transmute::<__m512i, __m512bh>(b)) }
+        // SAFETY: the value exists, so the instructions were detected. A __m512bh is 32 bf16 in as
+        // many bits.
+        unsafe {
+            _mm512_dpbf16_ps(
+                c,
+                std::mem::transmute::<__m512i, __m512bh>(a),
+                std::mem::transmute::<__m512i, __m512bh>(b),
+            )
+        }
     }
 
     #[inline(always)]
@@ -303,8 +310,14 @@ impl Simd for Avx2 {
         // SAFETY: as in splat.
         unsafe {
             [
-                [_mm256_permute2f128_ps::<0x20>(a[0], a[1]), _mm256_permute2f128_ps::<0x20>(b[0], b[1])],
-                [_mm256_permute2f128_ps::<0x31>(a[0], a[1]), _mm256_permute2f128_ps::<0x31>(b[0], b[1])],
+                [
+                    _mm256_permute2f128_ps::<0x20>(a[0], a[1]),
+                    _mm256_permute2f128_ps::<0x20>(b[0], b[1]),
+                ],
+                [
+                    _mm256_permute2f128_ps::<0x31>(a[0], a[1]),
+                    _mm256_permute2f128_ps::<0x31>(b[0], b[1]),
+                ],
             ]
         }
     }
@@ -314,8 +327,8 @@ impl Simd for Avx2 {
     fn transpose<'a>(self, from: impl Fn(usize) -> &'a Lanes, mut to: [&mut Lanes; LANES]) {
         for top in [0, 8] {
             for left in [0, 4, 8, 12] {
-                // Written out: what the constructor of an array calls may stay a call, and without AVX2.
-                // SAFETY: as in splat.
+                // Written out: what the constructor of an array calls may stay a call, and without
+                // AVX2. SAFETY: as in splat.
                 let columns = unsafe {
                     columns_of_8([
                         four_of_rows([from(top), from(top + 4)], left),
@@ -341,7 +354,12 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn load_words(self, from: &[u32; LANES]) -> [__m256i; 2] {
         // SAFETY: as in load.
-        unsafe { [_mm256_loadu_si256(from.as_ptr().cast()), _mm256_loadu_si256(from.as_ptr().add(8).cast())] }
+        unsafe {
+            [
+                _mm256_loadu_si256(from.as_ptr().cast()),
+                _mm256_loadu_si256(from.as_ptr().add(8).cast()),
+            ]
+        }
     }
 
     #[inline(always)]
@@ -375,7 +393,8 @@ unsafe fn equal_of_8(a: __m256, b: __m256) -> __m256 {
     unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
 }
 
-/// Not a blend: the compiler makes a blend with what lies in memory, stored there again, into a masked store, which is microcode on AMD.
+/// Not a blend: the compiler makes a blend with what lies in memory, stored there again, into a
+/// masked store, which is microcode on AMD.
 ///
 /// # Safety
 /// Needs AVX2.
@@ -393,7 +412,9 @@ unsafe fn select_of_8(mask: __m256, yes: __m256, no: __m256) -> __m256 {
 unsafe fn four_of_rows([low, high]: [&Lanes; 2], left: usize) -> __m256 {
     let (low, high) = (low[left..left + 4].as_ptr(), high[left..left + 4].as_ptr());
     // SAFETY: four floats lie at each place, and the caller has the instructions.
-    unsafe { _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high)) }
+    unsafe {
+        _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high))
+    }
 }
 
 /// Four columns of eight rows, of vectors that hold four columns of row i and of row i + 4.

@@ -31,7 +31,10 @@ fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
 }
 
-fn named<T: serde_json::value::Index, R: for<'de> serde::Deserialize<'de>>(golden: &Value, key: T) -> R {
+fn named<T: serde_json::value::Index, R: for<'de> serde::Deserialize<'de>>(
+    golden: &Value,
+    key: T,
+) -> R {
     serde_json::from_value(golden[key].clone()).unwrap()
 }
 
@@ -57,7 +60,13 @@ fn case(golden: Value) -> Case {
     };
     let hidden = spec.hidden.iter().map(|&units| units as usize);
     let widths = [features].into_iter().chain(hidden).chain([named(&golden, "outputs")]).collect();
-    Case { spec, widths, examples: Examples { features: x, targets }, batch: named(&golden, "batch"), golden }
+    Case {
+        spec,
+        widths,
+        examples: Examples { features: x, targets },
+        batch: named(&golden, "batch"),
+        golden,
+    }
 }
 
 /// The parameters at the start, all f32 values.
@@ -67,7 +76,8 @@ fn start(case: &Case) -> Vec<f64> {
 
 fn network(case: &Case, family: Family) -> Network {
     let outputs = *case.widths.last().unwrap();
-    let mut network = Network::new(family, &case.spec, case.widths[0], outputs, case.batch).unwrap();
+    let mut network =
+        Network::new(family, &case.spec, case.widths[0], outputs, case.batch).unwrap();
     let start = start(case);
     let positions: Vec<usize> = network.tensors().flat_map(|tensor| tensor.positions()).collect();
     assert_eq!(positions.len(), start.len());
@@ -85,10 +95,14 @@ fn of_pytorch(case: &Case, precision: &str) -> Vec<Quantity> {
     let mut quantities = vec![
         ("loss".to_owned(), vec![vec![golden["loss"].as_f64().unwrap()]]),
         ("gradients".to_owned(), vec![numbers(&golden["gradients"])]),
-        ("running statistics".to_owned(), golden["running"].as_array().unwrap().iter().map(numbers).collect()),
+        (
+            "running statistics".to_owned(),
+            golden["running"].as_array().unwrap().iter().map(numbers).collect(),
+        ),
         ("evaluated loss".to_owned(), vec![vec![golden["evaluated_loss"].as_f64().unwrap()]]),
     ];
-    for (training, parameters) in trainings(case).iter().zip(golden["trained"].as_array().unwrap()) {
+    for (training, parameters) in trainings(case).iter().zip(golden["trained"].as_array().unwrap())
+    {
         quantities.push((name_of(training), vec![numbers(parameters)]));
     }
     quantities
@@ -119,8 +133,18 @@ fn trainings(case: &Case) -> Vec<TrainSpec> {
             Optimizer::Sgd | Optimizer::Momentum | Optimizer::Nesterov => (0.0, 0.05),
             Optimizer::Rmsprop | Optimizer::Adam | Optimizer::Adamw => (0.95, 0.01),
         };
-        let (weight_decay, gradient_clip) = (named(training, "weight_decay"), named(training, "gradient_clip"));
-        TrainSpec { optimizer, beta1: 0.8, beta2, epsilon: 1e-3, learning_rate, weight_decay, gradient_clip, ..case.spec.clone() }
+        let (weight_decay, gradient_clip) =
+            (named(training, "weight_decay"), named(training, "gradient_clip"));
+        TrainSpec {
+            optimizer,
+            beta1: 0.8,
+            beta2,
+            epsilon: 1e-3,
+            learning_rate,
+            weight_decay,
+            gradient_clip,
+            ..case.spec.clone()
+        }
     };
     case.golden["trainings"].as_array().unwrap().iter().map(spec_of).collect()
 }
@@ -147,12 +171,18 @@ fn halves(case: &Case) -> impl Iterator<Item = Vec<u32>> {
 }
 
 fn in_order(network: &Network, flat: &[f32]) -> Vec<f64> {
-    network.tensors().flat_map(|tensor| tensor.positions()).map(|position| f64::from(flat[position])).collect()
+    network
+        .tensors()
+        .flat_map(|tensor| tensor.positions())
+        .map(|position| f64::from(flat[position]))
+        .collect()
 }
 
 fn running(network: &Network) -> Vec<Vec<f64>> {
-    let layers = network.layers.iter().filter_map(|layer| Some((layer.outputs, layer.statistics.as_ref()?)));
-    let lists = layers.flat_map(|(units, of)| [&of.running_mean[..units], &of.running_variance[..units]]);
+    let layers =
+        network.layers.iter().filter_map(|layer| Some((layer.outputs, layer.statistics.as_ref()?)));
+    let lists =
+        layers.flat_map(|(units, of)| [&of.running_mean[..units], &of.running_variance[..units]]);
     lists.map(|list| list.iter().copied().map(f64::from).collect()).collect()
 }
 
@@ -168,7 +198,8 @@ fn plain_network_is_pytorch() {
         let golden = &case.golden["f64"];
         let x = case.examples.features.mapv(f64::from);
         let x = x.slice_move(ndarray::s![..case.batch, ..]);
-        let outcome = train_pass(&case.spec, &case.widths, &start(&case), &x, &case.examples.targets);
+        let outcome =
+            train_pass(&case.spec, &case.widths, &start(&case), &x, &case.examples.targets);
         let near = |got: &[f64], want: &[f64]| error_of_list(got, want, 1.0) < EXACT;
         assert!(near(&[outcome.loss], &[golden["loss"].as_f64().unwrap()]));
         assert!(near(&outcome.gradients, &numbers(&golden["gradients"])));
@@ -177,8 +208,12 @@ fn plain_network_is_pytorch() {
         let mut means = means.map(|mean| (1.0 - keep) * mean);
         let mut variances = variances.map(|variance| keep + (1.0 - keep) * variance);
         for (index, want) in golden["running"].as_array().unwrap().iter().map(numbers).enumerate() {
-            let values: &mut dyn Iterator<Item = f64> = if index % 2 == 0 { &mut means } else { &mut variances };
-            assert!(near(&values.take(want.len()).collect::<Vec<f64>>(), &want), "running statistics {index}");
+            let values: &mut dyn Iterator<Item = f64> =
+                if index % 2 == 0 { &mut means } else { &mut variances };
+            assert!(
+                near(&values.take(want.len()).collect::<Vec<f64>>(), &want),
+                "running statistics {index}"
+            );
         }
     }
 }
@@ -186,9 +221,12 @@ fn plain_network_is_pytorch() {
 #[test]
 fn plain_optimizers_are_pytorch() {
     for case in cases() {
-        for (spec, want) in trainings(&case).iter().zip(case.golden["f64"]["trained"].as_array().unwrap()) {
+        for (spec, want) in
+            trainings(&case).iter().zip(case.golden["f64"]["trained"].as_array().unwrap())
+        {
             let mut parameters = start(&case);
-            let mut updater = PlainUpdater::new(spec, is_weight(&network(&case, Family::available()[0])));
+            let mut updater =
+                PlainUpdater::new(spec, is_weight(&network(&case, Family::available()[0])));
             for rows in halves(&case) {
                 let rows: Vec<usize> = rows.into_iter().map(|row| row as usize).collect();
                 let x = case.examples.features.select(ndarray::Axis(0), &rows).mapv(f64::from);
@@ -208,18 +246,29 @@ fn the_trainer_is_pytorch_to_a_hundred_thousandth() {
     for family in Family::available() {
         for case in cases() {
             let (exact, rounded) = (of_pytorch(&case, "f64"), of_pytorch(&case, "f32"));
-            for ((ours, exact), rounded) in of_trainer(&case, family).iter().zip(&exact).zip(&rounded) {
+            for ((ours, exact), rounded) in
+                of_trainer(&case, family).iter().zip(&exact).zip(&rounded)
+            {
                 assert_eq!((&ours.0, &ours.0), (&exact.0, &rounded.0));
-                let errors = [scaled_error(&ours.1, &exact.1), scaled_error(&rounded.1, &exact.1), scaled_error(&ours.1, &rounded.1)];
+                let errors = [
+                    scaled_error(&ours.1, &exact.1),
+                    scaled_error(&rounded.1, &exact.1),
+                    scaled_error(&ours.1, &rounded.1),
+                ];
                 match table.iter_mut().find(|(name, _)| *name == ours.0) {
-                    Some((_, worst)) => *worst = std::array::from_fn(|index| worst[index].max(errors[index])),
+                    Some((_, worst)) => {
+                        *worst = std::array::from_fn(|index| worst[index].max(errors[index]))
+                    }
                     None => table.push((ours.0.clone(), errors)),
                 }
             }
         }
     }
     table.sort_by(|(a, _), (b, _)| a.cmp(b));
-    println!("{:<42} {:>15} {:>15} {:>15}", "worst error, scaled", "ours to f64", "torch f32 to f64", "ours to torch f32");
+    println!(
+        "{:<42} {:>15} {:>15} {:>15}",
+        "worst error, scaled", "ours to f64", "torch f32 to f64", "ours to torch f32"
+    );
     for (name, [ours, torch, apart]) in &table {
         println!("{name:<42} {ours:>15.1e} {torch:>15.1e} {apart:>15.1e}");
     }

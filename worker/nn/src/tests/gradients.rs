@@ -10,8 +10,14 @@ use crate::kernels::{Family, offset};
 use crate::network::Network;
 
 /// Rows of the mini-batch, features, hidden units, outputs (0: regression).
-const SHAPES: [(usize, usize, &[u32], u32); 6] =
-    [(2, 3, &[4], 3), (7, 1, &[1], 2), (5, 5, &[3, 1, 6], 4), (9, 17, &[33, 16], 0), (33, 40, &[47], 35), (6, 4, &[], 3)];
+const SHAPES: [(usize, usize, &[u32], u32); 6] = [
+    (2, 3, &[4], 3),
+    (7, 1, &[1], 2),
+    (5, 5, &[3, 1, 6], 4),
+    (9, 17, &[33, 16], 0),
+    (33, 40, &[47], 35),
+    (6, 4, &[], 3),
+];
 
 struct Case {
     spec: TrainSpec,
@@ -28,7 +34,11 @@ fn case(family: Family, spec: TrainSpec, shape: (usize, usize, &[u32], u32)) -> 
     let mut stream = draws(rows as u64);
     let examples = examples(rows, features, outputs, &mut stream);
     let outputs = outputs.max(1) as usize;
-    let widths = [features].into_iter().chain(hidden.iter().map(|&units| units as usize)).chain([outputs]).collect();
+    let widths = [features]
+        .into_iter()
+        .chain(hidden.iter().map(|&units| units as usize))
+        .chain([outputs])
+        .collect();
     let mut network = Network::new(family, &spec, features, outputs, rows + 3).unwrap();
     let positions: Vec<usize> = network.tensors().flat_map(|tensor| tensor.positions()).collect();
     let mut parameters = Vec::new();
@@ -53,14 +63,21 @@ fn all_cases(family: Family) -> Vec<Case> {
 }
 
 fn label(case: &Case) -> String {
-    format!("{:?} {:?} {:?} batch {}", case.spec.activation, case.spec.normalization, case.widths, case.examples.targets.len())
+    format!(
+        "{:?} {:?} {:?} batch {}",
+        case.spec.activation,
+        case.spec.normalization,
+        case.widths,
+        case.examples.targets.len()
+    )
 }
 
 fn wide(examples: &Examples) -> Array2<f64> {
     examples.features.mapv(f64::from)
 }
 
-/// Gradients that flow through the batch statistics of two examples nearly vanish: then errors are relative to this.
+/// Gradients that flow through the batch statistics of two examples nearly vanish: then errors are
+/// relative to this.
 fn scale(gradients: &[f64]) -> f64 {
     gradients.iter().fold(1e-2, |most, g| most.max(g.abs()))
 }
@@ -70,7 +87,9 @@ fn plain_gradients_are_the_slopes_of_the_loss() {
     let family = *Family::available().last().unwrap();
     for case in all_cases(family) {
         let x = wide(&case.examples);
-        let pass = |parameters: &[f64]| train_pass(&case.spec, &case.widths, parameters, &x, &case.examples.targets);
+        let pass = |parameters: &[f64]| {
+            train_pass(&case.spec, &case.widths, parameters, &x, &case.examples.targets)
+        };
         let gradients = pass(&case.parameters).gradients;
         let step = 1e-6;
         let mut moved = case.parameters.clone();
@@ -82,7 +101,12 @@ fn plain_gradients_are_the_slopes_of_the_loss() {
             let slope = (right - pass(&moved).loss) / (2.0 * step);
             moved[index] = case.parameters[index];
             let error = (slope - gradients[index]).abs() / scale(&gradients);
-            assert!(error < 1e-6, "{}: parameter {index}: {slope} but {}", label(&case), gradients[index]);
+            assert!(
+                error < 1e-6,
+                "{}: parameter {index}: {slope} but {}",
+                label(&case),
+                gradients[index]
+            );
         }
     }
 }
@@ -91,16 +115,29 @@ fn plain_gradients_are_the_slopes_of_the_loss() {
 fn fast_gradients_are_the_plain_ones() {
     for family in Family::available() {
         for mut case in all_cases(family) {
-            let want = train_pass(&case.spec, &case.widths, &case.parameters, &wide(&case.examples), &case.examples.targets);
+            let want = train_pass(
+                &case.spec,
+                &case.widths,
+                &case.parameters,
+                &wide(&case.examples),
+                &case.examples.targets,
+            );
             let rows: Vec<u32> = (0..).take(case.examples.targets.len()).collect();
             let tally = case.network.backpropagate(&case.examples, &rows, &mut draws(0));
             let loss = tally.score(false).loss;
-            assert!((loss - want.loss).abs() < 1e-5 * want.loss.max(1.0), "{}: {loss} but {}", label(&case), want.loss);
-            let positions: Vec<usize> = case.network.tensors().flat_map(|tensor| tensor.positions()).collect();
+            assert!(
+                (loss - want.loss).abs() < 1e-5 * want.loss.max(1.0),
+                "{}: {loss} but {}",
+                label(&case),
+                want.loss
+            );
+            let positions: Vec<usize> =
+                case.network.tensors().flat_map(|tensor| tensor.positions()).collect();
             assert_eq!(positions.len(), want.gradients.len());
             let tolerance = 2e-5 + 30.0 * sensitivity(&case, &want.gradients);
             assert!(tolerance < 0.05, "{}: tests nothing", label(&case));
-            for (index, (&position, want_one)) in positions.iter().zip(&want.gradients).enumerate() {
+            for (index, (&position, want_one)) in positions.iter().zip(&want.gradients).enumerate()
+            {
                 let got = f64::from(case.network.gradients[position]);
                 let error = (got - want_one).abs() / scale(&want.gradients);
                 assert!(
@@ -116,13 +153,20 @@ fn fast_gradients_are_the_plain_ones() {
     }
 }
 
-/// How far the gradients move when the activations alone are rounded to f32: where batch normalisation divides by a small
-/// deviation, rounding errors are multiplied likewise.
+/// How far the gradients move when the activations alone are rounded to f32: where batch
+/// normalisation divides by a small deviation, rounding errors are multiplied likewise.
 fn sensitivity(case: &Case, gradients: &[f64]) -> f64 {
     let round = |value: f64| f64::from(value as f32);
     let x = wide(&case.examples);
-    let pass =
-        Pass { spec: &case.spec, widths: &case.widths, x: &x, targets: &case.examples.targets, masks: &[], round, round_back: round };
+    let pass = Pass {
+        spec: &case.spec,
+        widths: &case.widths,
+        x: &x,
+        targets: &case.examples.targets,
+        masks: &[],
+        round,
+        round_back: round,
+    };
     let rounded = pass.run(&case.parameters).gradients;
     rounded.iter().zip(gradients).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / scale(gradients)
 }
@@ -139,10 +183,17 @@ fn check_running(case: &Case, means: &[f64], variances: &[f64]) {
         return;
     }
     let statistics = |pick: fn(&crate::batch_norm::Statistics) -> &[f32]| {
-        let layers = case.network.layers.iter().filter_map(|layer| Some((layer.outputs, layer.statistics.as_ref()?)));
-        layers.flat_map(|(units, statistics)| pick(statistics)[..units].to_vec()).collect::<Vec<f32>>()
+        let layers = case
+            .network
+            .layers
+            .iter()
+            .filter_map(|layer| Some((layer.outputs, layer.statistics.as_ref()?)));
+        layers
+            .flat_map(|(units, statistics)| pick(statistics)[..units].to_vec())
+            .collect::<Vec<f32>>()
     };
-    let (got_means, got_variances) = (statistics(|s| &s.running_mean), statistics(|s| &s.running_variance));
+    let (got_means, got_variances) =
+        (statistics(|s| &s.running_mean), statistics(|s| &s.running_variance));
     assert_eq!((got_means.len(), got_variances.len()), (means.len(), variances.len()));
     let near = |got: f32, want: f64| (f64::from(got) - want).abs() < 2e-5 * want.abs().max(1.0);
     for (&got, mean) in got_means.iter().zip(means) {
@@ -163,17 +214,30 @@ fn dropped_outputs_pass_no_gradient() {
         case.network.backpropagate(&case.examples, &rows, &mut draws(0));
         let hidden = &case.network.layers[..2];
         let mask = |layer: &crate::layer::Layer| {
-            Array2::from_shape_fn((33, layer.outputs), |(row, unit)| f64::from(layer.mask[offset(33, row, unit)]))
+            Array2::from_shape_fn((33, layer.outputs), |(row, unit)| {
+                f64::from(layer.mask[offset(33, row, unit)])
+            })
         };
         let masks: Vec<Array2<f64>> = hidden.iter().map(mask).collect();
         let (x, targets) = (wide(&case.examples), &case.examples.targets);
-        let pass =
-            Pass { spec: &case.spec, widths: &case.widths, x: &x, targets, masks: &masks, round: |value| value, round_back: |value| value };
+        let pass = Pass {
+            spec: &case.spec,
+            widths: &case.widths,
+            x: &x,
+            targets,
+            masks: &masks,
+            round: |value| value,
+            round_back: |value| value,
+        };
         let want = pass.run(&case.parameters).gradients;
         let positions = case.network.tensors().flat_map(|tensor| tensor.positions());
         for (position, want_one) in positions.zip(&want) {
             let got = f64::from(case.network.gradients[position]);
-            assert!((got - want_one).abs() < 2e-5 * scale(&want), "{}: {got} but {want_one}", label(&case));
+            assert!(
+                (got - want_one).abs() < 2e-5 * scale(&want),
+                "{}: {got} but {want_one}",
+                label(&case)
+            );
         }
     }
 }

@@ -14,15 +14,30 @@ mod training;
 use std::sync::Arc;
 
 use caviar_common::seed::{Purpose, Seed, Stream};
-use caviar_common::train::{Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec};
+use caviar_common::train::{
+    Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec,
+};
 use ndarray::Array2;
 
 use crate::examples::{Examples, Splits, Targets};
 
-const ACTIVATIONS: [Activation; 5] = [Activation::Relu, Activation::LeakyRelu, Activation::Tanh, Activation::Sigmoid, Activation::Gelu];
-const NORMALIZATIONS: [Normalization; 3] = [Normalization::Before, Normalization::After, Normalization::None];
-const OPTIMIZERS: [Optimizer; 6] =
-    [Optimizer::Sgd, Optimizer::Momentum, Optimizer::Nesterov, Optimizer::Rmsprop, Optimizer::Adam, Optimizer::Adamw];
+const ACTIVATIONS: [Activation; 5] = [
+    Activation::Relu,
+    Activation::LeakyRelu,
+    Activation::Tanh,
+    Activation::Sigmoid,
+    Activation::Gelu,
+];
+const NORMALIZATIONS: [Normalization; 3] =
+    [Normalization::Before, Normalization::After, Normalization::None];
+const OPTIMIZERS: [Optimizer; 6] = [
+    Optimizer::Sgd,
+    Optimizer::Momentum,
+    Optimizer::Nesterov,
+    Optimizer::Rmsprop,
+    Optimizer::Adam,
+    Optimizer::Adamw,
+];
 
 fn spec() -> TrainSpec {
     TrainSpec {
@@ -52,7 +67,8 @@ fn draws(index: u64) -> Stream {
     Seed::derive(99, 0, Purpose::Sample).stream(index)
 }
 
-/// Random examples; of each class (or around each value) the first feature lies elsewhere. `outputs` 0 is regression.
+/// Random examples; of each class (or around each value) the first feature lies elsewhere.
+/// `outputs` 0 is regression.
 fn examples(rows: usize, features: usize, outputs: u32, stream: &mut Stream) -> Examples {
     let mut x = Array2::from_shape_simple_fn((rows, features), || stream.normal() as f32);
     let classes_of = if outputs == 0 { 3 } else { u64::from(outputs) };
@@ -70,10 +86,16 @@ fn examples(rows: usize, features: usize, outputs: u32, stream: &mut Stream) -> 
 fn splits(rows: usize, features: usize, outputs: u32) -> Arc<Splits> {
     let mut stream = draws(1);
     let mut make = |rows| examples(rows, features, outputs, &mut stream);
-    Arc::new(Splits { train: make(rows), validation: make(19), test: Some(make(7)), outputs: outputs.max(1) })
+    Arc::new(Splits {
+        train: make(rows),
+        validation: make(19),
+        test: Some(make(7)),
+        outputs: outputs.max(1),
+    })
 }
 
-/// The largest error, relative to the largest value of `want` or to `least`; infinite for what is not a number.
+/// The largest error, relative to the largest value of `want` or to `least`; infinite for what is
+/// not a number.
 fn error_of_list(got: &[f64], want: &[f64], least: f64) -> f64 {
     assert_eq!(got.len(), want.len());
     let scale = want.iter().fold(least, |most, value| most.max(value.abs()));
@@ -83,7 +105,9 @@ fn error_of_list(got: &[f64], want: &[f64], least: f64) -> f64 {
 
 fn targets_at(targets: &Targets, rows: &[usize]) -> Targets {
     match targets {
-        Targets::Classes(classes) => Targets::Classes(rows.iter().map(|&row| classes[row]).collect()),
+        Targets::Classes(classes) => {
+            Targets::Classes(rows.iter().map(|&row| classes[row]).collect())
+        }
         Targets::Values(values) => Targets::Values(rows.iter().map(|&row| values[row]).collect()),
     }
 }

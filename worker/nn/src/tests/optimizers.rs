@@ -1,4 +1,5 @@
-//! The update rules written plainly, in f64 and one parameter at a time, as PyTorch's documentation states them.
+//! The update rules written plainly, in f64 and one parameter at a time, as PyTorch's documentation
+//! states them.
 
 use caviar_common::train::{Optimizer, TrainSpec};
 
@@ -16,7 +17,10 @@ pub(super) struct PlainUpdater {
 pub(super) fn is_weight(network: &Network) -> Vec<bool> {
     let of_layer = |layer: &crate::layer::Layer| {
         let weights = layer.weights;
-        layer.tensors().flat_map(move |tensor| tensor.positions().map(move |_| tensor == weights)).collect::<Vec<bool>>()
+        layer
+            .tensors()
+            .flat_map(move |tensor| tensor.positions().map(move |_| tensor == weights))
+            .collect::<Vec<bool>>()
     };
     network.layers.iter().flat_map(of_layer).collect()
 }
@@ -38,15 +42,21 @@ impl PlainUpdater {
     }
 
     fn updated(&mut self, index: usize, w: f64, g: f64) -> f64 {
-        let TrainSpec { optimizer, learning_rate: rate, momentum, beta1, beta2, epsilon, .. } = self.spec;
+        let TrainSpec { optimizer, learning_rate: rate, momentum, beta1, beta2, epsilon, .. } =
+            self.spec;
         let decay = if self.is_weight[index] { self.spec.weight_decay } else { 0.0 };
-        let (w, g) = if optimizer == Optimizer::Adamw { (w - rate * decay * w, g) } else { (w, g + decay * w) };
+        let (w, g) = if optimizer == Optimizer::Adamw {
+            (w - rate * decay * w, g)
+        } else {
+            (w, g + decay * w)
+        };
         let (first, second) = (&mut self.first[index], &mut self.second[index]);
         match optimizer {
             Optimizer::Sgd => w - rate * g,
             Optimizer::Momentum | Optimizer::Nesterov => {
                 *first = momentum * *first + g;
-                w - rate * if optimizer == Optimizer::Nesterov { g + momentum * *first } else { *first }
+                w - rate
+                    * if optimizer == Optimizer::Nesterov { g + momentum * *first } else { *first }
             }
             Optimizer::Rmsprop => {
                 *second = beta2 * *second + (1.0 - beta2) * g * g;

@@ -1,4 +1,5 @@
-//! The three products of every family that the machine has: against a plain product in f64, and against each other bit for bit.
+//! The three products of every family that the machine has: against a plain product in f64, and
+//! against each other bit for bit.
 
 use caviar_common::train::Precision;
 use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
@@ -65,7 +66,8 @@ fn to_bf16(x: f32) -> f32 {
 /// Runs the three products of one shape on every family, and compares.
 fn check(shape: Shape, precision: Precision) -> Result<(), String> {
     let Shape { rows, inputs, outputs } = shape;
-    // What lies in the padding of a, and of z's columns in the forward product, must not matter; for pairs it must be finite.
+    // What lies in the padding of a, and of z's columns in the forward product, must not matter;
+    // for pairs it must be finite.
     let padding = if precision == Precision::F32 { f32::NAN } else { 7.0 };
     let a = Matrix::random(rows, inputs, rows, padding, 1);
     let w = Matrix::random(inputs, outputs, padded(inputs), 0.0, 2);
@@ -93,15 +95,24 @@ fn check(shape: Shape, precision: Precision) -> Result<(), String> {
             |i: usize, o: usize| f64::from(factor_w[i * outputs + o]),
             |r: usize, o: usize| f64::from(factor_d[r * outputs + o]),
         );
-        let z_error = d.error(&z, inputs, |r, o| (0..inputs).map(|i| at_a(r, i) * at_w(i, o)).sum());
+        let z_error =
+            d.error(&z, inputs, |r, o| (0..inputs).map(|i| at_a(r, i) * at_w(i, o)).sum());
         let g_error = w.error(&g, rows, |i, o| (0..rows).map(|r| at_a(r, i) * at_d(r, o)).sum());
-        let e_error = a.error(&e, outputs, |r, i| (0..outputs).map(|o| at_d(r, o) * at_w(i, o)).sum());
+        let e_error =
+            a.error(&e, outputs, |r, i| (0..outputs).map(|o| at_d(r, o) * at_w(i, o)).sum());
         if !(z_error < 2e-6 && g_error < 2e-6 && e_error < 2e-6) {
-            return Err(format!("{} {precision:?} {shape:?}: errors {z_error} {g_error} {e_error}", family.name()));
+            return Err(format!(
+                "{} {precision:?} {shape:?}: errors {z_error} {g_error} {e_error}",
+                family.name()
+            ));
         }
         let results = [bits(&z), bits(&g), bits(&e)];
         if first.get_or_insert_with(|| results.clone()) != &results {
-            return Err(format!("{} {precision:?} {shape:?}: other bits than {}", family.name(), Family::available()[0].name()));
+            return Err(format!(
+                "{} {precision:?} {shape:?}: other bits than {}",
+                family.name(),
+                Family::available()[0].name()
+            ));
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
-//! The same network written plainly, in f64 over ndarray: no panels, no fused passes, no cleverness. What the fast path must
-//! agree with, and itself checked by finite differences and by PyTorch's numbers.
+//! The same network written plainly, in f64 over ndarray: no panels, no fused passes, no
+//! cleverness. What the fast path must agree with, and itself checked by finite differences and by
+//! PyTorch's numbers.
 
 use caviar_common::train::{Activation, Normalization, TrainSpec};
 use ndarray::{Array1, Array2, Axis};
@@ -35,7 +36,9 @@ struct Trace {
 fn value_and_slope(activation: Activation, z: f64) -> (f64, f64) {
     match activation {
         Activation::Relu => (z.max(0.0), if z > 0.0 { 1.0 } else { 0.0 }),
-        Activation::LeakyRelu => (if z > 0.0 { z } else { 0.01 * z }, if z > 0.0 { 1.0 } else { 0.01 }),
+        Activation::LeakyRelu => {
+            (if z > 0.0 { z } else { 0.01 * z }, if z > 0.0 { 1.0 } else { 0.01 })
+        }
         Activation::Tanh => (libm::tanh(z), 1.0 - libm::tanh(z).powi(2)),
         Activation::Sigmoid => {
             let value = 1.0 / (1.0 + libm::exp(-z));
@@ -57,7 +60,8 @@ fn unpack(spec: &TrainSpec, widths: &[usize], parameters: &[f64]) -> Vec<Layer> 
         Layer {
             weights: vector(ends[0] * ends[1]).into_shape_with_order((ends[0], ends[1])).unwrap(),
             bias: (normalization != Normalization::Before).then(|| vector(ends[1])),
-            gamma_beta: (normalization != Normalization::None).then(|| [vector(ends[1]), vector(ends[1])]),
+            gamma_beta: (normalization != Normalization::None)
+                .then(|| [vector(ends[1]), vector(ends[1])]),
         }
     });
     let layers = unpacked.collect();
@@ -83,12 +87,18 @@ fn normalise(
     &trace.normal * gamma + beta
 }
 
-fn backward_of_normalise(d: &Array2<f64>, gamma: &Array1<f64>, trace: &Trace, round: fn(f64) -> f64) -> (Array2<f64>, [Array1<f64>; 2]) {
+fn backward_of_normalise(
+    d: &Array2<f64>,
+    gamma: &Array1<f64>,
+    trace: &Trace,
+    round: fn(f64) -> f64,
+) -> (Array2<f64>, [Array1<f64>; 2]) {
     let by_gamma = (d * &trace.normal).sum_axis(Axis(0));
     let by_beta = d.sum_axis(Axis(0));
     let rows = d.nrows() as f64;
     // These nearly cancel where there are few rows.
-    let (constant, slope) = ((&by_beta / rows).mapv(round), (&trace.normal * &(&by_gamma / rows)).mapv(round));
+    let (constant, slope) =
+        ((&by_beta / rows).mapv(round), (&trace.normal * &(&by_gamma / rows)).mapv(round));
     let centred = d - &constant - &slope;
     (centred * &(gamma * &trace.inverse_deviation), [by_gamma, by_beta])
 }
@@ -118,8 +128,15 @@ fn loss(z: &Array2<f64>, targets: &Targets, round: fn(f64) -> f64) -> (f64, Arra
 }
 
 /// One training pass, forward and backward, without dropout. `widths`: features, hidden, outputs.
-pub(super) fn train_pass(spec: &TrainSpec, widths: &[usize], parameters: &[f64], x: &Array2<f64>, targets: &Targets) -> Outcome {
-    Pass { spec, widths, x, targets, masks: &[], round: |value| value, round_back: |value| value }.run(parameters)
+pub(super) fn train_pass(
+    spec: &TrainSpec,
+    widths: &[usize],
+    parameters: &[f64],
+    x: &Array2<f64>,
+    targets: &Targets,
+) -> Outcome {
+    Pass { spec, widths, x, targets, masks: &[], round: |value| value, round_back: |value| value }
+        .run(parameters)
 }
 
 /// A training pass with all that may vary.
@@ -140,8 +157,13 @@ impl Pass<'_> {
     pub(super) fn run(&self, parameters: &[f64]) -> Outcome {
         let &Self { spec, widths, x, targets, masks, round, round_back } = self;
         let layers = unpack(spec, widths, parameters);
-        let mut outcome =
-            Outcome { loss: 0.0, gradients: Vec::new(), means: Vec::new(), unbiased_variances: Vec::new(), activated: Vec::new() };
+        let mut outcome = Outcome {
+            loss: 0.0,
+            gradients: Vec::new(),
+            means: Vec::new(),
+            unbiased_variances: Vec::new(),
+            activated: Vec::new(),
+        };
         let mut traces = Vec::new();
         let mut a = x.clone();
         for (index, layer) in layers.iter().enumerate() {
@@ -152,13 +174,15 @@ impl Pass<'_> {
             }
             z.mapv_inplace(round);
             if index + 1 < layers.len() {
-                if let (Normalization::Before, Some(pair)) = (spec.normalization, &layer.gamma_beta) {
+                if let (Normalization::Before, Some(pair)) = (spec.normalization, &layer.gamma_beta)
+                {
                     z = normalise(&z, pair, &mut trace, &mut outcome, round);
                 }
                 outcome.activated.extend(&z);
                 trace.slopes = z.mapv(|z| round(value_and_slope(spec.activation, z).1));
                 z.mapv_inplace(|z| round(value_and_slope(spec.activation, z).0));
-                if let (Normalization::After, Some(pair)) = (spec.normalization, &layer.gamma_beta) {
+                if let (Normalization::After, Some(pair)) = (spec.normalization, &layer.gamma_beta)
+                {
                     z = normalise(&z, pair, &mut trace, &mut outcome, round);
                 }
                 if let Some(mask) = masks.get(index) {
@@ -182,13 +206,17 @@ impl Pass<'_> {
                 if let Some(mask) = masks.get(index) {
                     d *= mask;
                 }
-                if let (Normalization::After, Some([gamma, _])) = (spec.normalization, &layer.gamma_beta) {
+                if let (Normalization::After, Some([gamma, _])) =
+                    (spec.normalization, &layer.gamma_beta)
+                {
                     let (by_input, pair) = backward_of_normalise(&d, gamma, trace, round);
                     (d, by_gamma_beta) = (by_input, Some(pair));
                 }
                 d *= &trace.slopes;
                 d.mapv_inplace(round);
-                if let (Normalization::Before, Some([gamma, _])) = (spec.normalization, &layer.gamma_beta) {
+                if let (Normalization::Before, Some([gamma, _])) =
+                    (spec.normalization, &layer.gamma_beta)
+                {
                     let (by_input, pair) = backward_of_normalise(&d, gamma, trace, round);
                     (d, by_gamma_beta) = (by_input, Some(pair));
                 }

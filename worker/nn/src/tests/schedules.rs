@@ -6,7 +6,8 @@ use super::spec;
 use crate::schedule::learning_rate;
 
 fn rates(schedule: Schedule, decay: f64, epochs: u32) -> Vec<f64> {
-    let spec = TrainSpec { schedule, learning_rate: 0.8, learning_rate_decay: decay, epochs, ..spec() };
+    let spec =
+        TrainSpec { schedule, learning_rate: 0.8, learning_rate_decay: decay, epochs, ..spec() };
     (0..epochs).map(|t| learning_rate(&spec, t)).collect()
 }
 
@@ -28,7 +29,13 @@ fn schedules_fall_as_documented() {
 
 #[test]
 fn without_decay_every_schedule_is_constant() {
-    for schedule in [Schedule::Constant, Schedule::InverseTime, Schedule::Exponential, Schedule::Step, Schedule::Cosine] {
+    for schedule in [
+        Schedule::Constant,
+        Schedule::InverseTime,
+        Schedule::Exponential,
+        Schedule::Step,
+        Schedule::Cosine,
+    ] {
         assert_eq!(rates(schedule, 0.0, 3), [0.8, 0.8, 0.8], "{schedule:?}");
     }
 }

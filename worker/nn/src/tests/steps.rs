@@ -1,21 +1,28 @@
-//! Whole training steps on random networks: of every family against the plain network, and of all families against each other bit for bit.
+//! Whole training steps on random networks: of every family against the plain network, and of all
+//! families against each other bit for bit.
 
 use caviar_common::train::{Activation, Optimizer, TrainSpec};
 use ndarray::{Array2, Axis};
-use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{
+    Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
+};
 
 use super::optimizers::{PlainUpdater, is_weight};
 use super::reference::{Outcome, Pass};
-use super::{ACTIVATIONS, NORMALIZATIONS, OPTIMIZERS, draws, error_of_list, examples, spec, targets_at};
+use super::{
+    ACTIVATIONS, NORMALIZATIONS, OPTIMIZERS, draws, error_of_list, examples, spec, targets_at,
+};
 use crate::examples::Examples;
 use crate::kernels::{Family, offset};
 use crate::network::Network;
 use crate::optimizer::Updater;
 
 const STEPS: u64 = 3;
-/// Of the trainer's f32, relative to the largest of all values of a kind, where the step itself is well-conditioned.
+/// Of the trainer's f32, relative to the largest of all values of a kind, where the step itself is
+/// well-conditioned.
 const ROUNDED: f64 = 1e-5;
-/// How much more than by one rounding error each the values of a pass may move. The worst of 6,000 passes moved by 6.2 times as much.
+/// How much more than by one rounding error each the values of a pass may move. The worst of 6,000
+/// passes moved by 6.2 times as much.
 const SLACK: f64 = 20.0;
 /// Beyond this a step multiplies rounding errors so much that it says nothing.
 const ILL_CONDITIONED: f64 = 0.01;
@@ -48,11 +55,14 @@ impl Case {
         // The mini-batch is every second row.
         let examples = examples(2 * self.rows, self.features, self.outputs, &mut stream);
         let outputs = self.outputs.max(1) as usize;
-        let mut network = Network::new(family, &self.spec, self.features, outputs, self.rows + 1).unwrap();
+        let mut network =
+            Network::new(family, &self.spec, self.features, outputs, self.rows + 1).unwrap();
         let places: Vec<_> = network.tensors().collect();
         for tensor in places {
             let scale = (1.0 / tensor.rows as f64).sqrt();
-            tensor.positions().for_each(|position| network.parameters[position] = (scale * stream.normal()) as f32);
+            tensor.positions().for_each(|position| {
+                network.parameters[position] = (scale * stream.normal()) as f32
+            });
         }
         let updater = Updater::new(family, &self.spec, network.parameters.len()).unwrap();
         Training { network, updater, examples }
@@ -74,12 +84,21 @@ impl Training {
     }
 
     fn in_order(&self, flat: &[f32]) -> Vec<f64> {
-        self.network.tensors().flat_map(|tensor| tensor.positions()).map(|position| f64::from(flat[position])).collect()
+        self.network
+            .tensors()
+            .flat_map(|tensor| tensor.positions())
+            .map(|position| f64::from(flat[position]))
+            .collect()
     }
 
     /// Running means and variances.
     fn running(&self) -> [Vec<f64>; 2] {
-        let statistics = || self.network.layers.iter().filter_map(|layer| Some((layer.outputs, layer.statistics.as_ref()?)));
+        let statistics = || {
+            self.network
+                .layers
+                .iter()
+                .filter_map(|layer| Some((layer.outputs, layer.statistics.as_ref()?)))
+        };
         let wide = |values: &[f32]| values.iter().copied().map(f64::from).collect::<Vec<f64>>();
         [
             statistics().flat_map(|(units, of)| wide(&of.running_mean[..units])).collect(),
@@ -91,7 +110,9 @@ impl Training {
     fn masks(&self, rows: usize) -> Vec<Array2<f64>> {
         let hidden = self.network.layers.iter().filter(|layer| !layer.mask.is_empty());
         let mask = |layer: &crate::layer::Layer| {
-            Array2::from_shape_fn((rows, layer.outputs), |(row, unit)| f64::from(layer.mask[offset(rows, row, unit)]))
+            Array2::from_shape_fn((rows, layer.outputs), |(row, unit)| {
+                f64::from(layer.mask[offset(rows, row, unit)])
+            })
         };
         hidden.map(mask).collect()
     }
@@ -99,9 +120,19 @@ impl Training {
     /// Every float that the steps to come depend on, and the padding.
     fn bits(&self) -> Vec<u32> {
         let statistics = self.network.layers.iter().filter_map(|layer| layer.statistics.as_ref());
-        let running = statistics.flat_map(|of| of.running_mean.iter().chain(of.running_variance.iter()));
-        let flat = [&self.network.parameters, &self.network.gradients, &self.updater.first, &self.updater.second];
-        flat.into_iter().flat_map(|buffer| buffer.iter()).chain(running).map(|value| value.to_bits()).collect()
+        let running =
+            statistics.flat_map(|of| of.running_mean.iter().chain(of.running_variance.iter()));
+        let flat = [
+            &self.network.parameters,
+            &self.network.gradients,
+            &self.updater.first,
+            &self.updater.second,
+        ];
+        flat.into_iter()
+            .flat_map(|buffer| buffer.iter())
+            .chain(running)
+            .map(|value| value.to_bits())
+            .collect()
     }
 }
 
@@ -115,7 +146,8 @@ fn jolt<const BIT: u32>(value: f64) -> f64 {
     value + unit::<BIT>(value) * value.abs()
 }
 
-/// The same, of a value whose error does not vanish with it: a sum of larger ones, or an activation.
+/// The same, of a value whose error does not vanish with it: a sum of larger ones, or an
+/// activation.
 fn jolt_of_sum<const BIT: u32>(value: f64) -> f64 {
     value + unit::<BIT>(value) * value.abs().max(1.0)
 }
@@ -127,7 +159,16 @@ fn plain_passes(case: &Case, training: &Training, parameters: &[f64]) -> (Outcom
     let targets = targets_at(&training.examples.targets, &rows);
     let (widths, masks) = (case.widths(), training.masks(case.rows));
     let pass = |round, round_back| {
-        Pass { spec: &case.spec, widths: &widths, x: &x, targets: &targets, masks: &masks, round, round_back }.run(parameters)
+        Pass {
+            spec: &case.spec,
+            widths: &widths,
+            x: &x,
+            targets: &targets,
+            masks: &masks,
+            round,
+            round_back,
+        }
+        .run(parameters)
     };
     let jolted = [
         pass(jolt_of_sum::<3>, jolt::<3>),
@@ -139,21 +180,44 @@ fn plain_passes(case: &Case, training: &Training, parameters: &[f64]) -> (Outcom
 }
 
 /// Checks `got` against what the plain pass gave, as exactly as its rounded passes do.
-fn check(what: &str, got: &[f64], want: &[f64], least: f64, rounded: [&[f64]; 4]) -> Result<(), String> {
-    let sensitivity = rounded.map(|rounded| error_of_list(rounded, want, least)).into_iter().fold(0.0, f64::max);
+fn check(
+    what: &str,
+    got: &[f64],
+    want: &[f64],
+    least: f64,
+    rounded: [&[f64]; 4],
+) -> Result<(), String> {
+    let sensitivity =
+        rounded.map(|rounded| error_of_list(rounded, want, least)).into_iter().fold(0.0, f64::max);
     let (error, tolerance) = (error_of_list(got, want, least), ROUNDED + SLACK * sensitivity);
-    if tolerance > ILL_CONDITIONED || error < tolerance { Ok(()) } else { Err(format!("{what}: error {error:e}, tolerance {tolerance:e}")) }
+    if tolerance > ILL_CONDITIONED || error < tolerance {
+        Ok(())
+    } else {
+        Err(format!("{what}: error {error:e}, tolerance {tolerance:e}"))
+    }
 }
 
 /// Whether a rounding error may move an activation over its kink, where its slope jumps.
 fn is_on_a_kink(activation: Activation, exact: &Outcome, rounded: &[Outcome; 4]) -> bool {
-    let moves = |index: usize| rounded.iter().map(|other| (other.activated[index] - exact.activated[index]).abs()).fold(0.0, f64::max);
+    let moves = |index: usize| {
+        rounded
+            .iter()
+            .map(|other| (other.activated[index] - exact.activated[index]).abs())
+            .fold(0.0, f64::max)
+    };
     let is_near = |(index, z): (usize, &f64)| z.abs() < ROUNDED + 10.0 * moves(index);
-    matches!(activation, Activation::Relu | Activation::LeakyRelu) && exact.activated.iter().enumerate().any(is_near)
+    matches!(activation, Activation::Relu | Activation::LeakyRelu)
+        && exact.activated.iter().enumerate().any(is_near)
 }
 
-/// Loss, gradients and running statistics of a pass that has just been done, from `running` before it.
-fn check_pass(case: &Case, training: &Training, loss: f64, running: [Vec<f64>; 2]) -> Result<(), String> {
+/// Loss, gradients and running statistics of a pass that has just been done, from `running` before
+/// it.
+fn check_pass(
+    case: &Case,
+    training: &Training,
+    loss: f64,
+    running: [Vec<f64>; 2],
+) -> Result<(), String> {
     let parameters = training.in_order(&training.network.parameters);
     let (exact, rounded) = plain_passes(case, training, &parameters);
     let of = |pick: fn(&Outcome) -> &[f64]| rounded.each_ref().map(pick);
@@ -165,11 +229,20 @@ fn check_pass(case: &Case, training: &Training, loss: f64, running: [Vec<f64>; 2
     }
     let keep = case.spec.batch_norm_momentum;
     // What the mini-batch brought, so that what was there before hides nothing.
-    let brought = |now: &[f64], before: &[f64]| now.iter().zip(before).map(|(now, old)| (now - keep * old) / (1.0 - keep)).collect();
+    let brought = |now: &[f64], before: &[f64]| {
+        now.iter().zip(before).map(|(now, old)| (now - keep * old) / (1.0 - keep)).collect()
+    };
     let ([means, variances], [old_means, old_variances]) = (training.running(), running);
-    let (means, variances): (Vec<f64>, Vec<f64>) = (brought(&means, &old_means), brought(&variances, &old_variances));
+    let (means, variances): (Vec<f64>, Vec<f64>) =
+        (brought(&means, &old_means), brought(&variances, &old_variances));
     check("means", &means, &exact.means, 1.0, of(|outcome| &outcome.means))?;
-    check("variances", &variances, &exact.unbiased_variances, 1.0, of(|outcome| &outcome.unbiased_variances))
+    check(
+        "variances",
+        &variances,
+        &exact.unbiased_variances,
+        1.0,
+        of(|outcome| &outcome.unbiased_variances),
+    )
 }
 
 /// Steps of the family; gives all that they left.
@@ -206,24 +279,32 @@ fn train_and_check(case: &Case, family: Family) -> Result<Vec<u32>, String> {
 fn cases() -> impl Strategy<Value = Case> {
     let width = || prop_oneof![1 => Just(1u32), 6 => 1u32..70];
     let rows = prop_oneof![1 => Just(2usize), 3 => 2usize..40];
-    let shape = (rows, width(), prop::collection::vec(width(), 0..4), prop_oneof![1 => Just(0u32), 1 => Just(1), 4 => 2u32..40]);
+    let shape = (
+        rows,
+        width(),
+        prop::collection::vec(width(), 0..4),
+        prop_oneof![1 => Just(0u32), 1 => Just(1), 4 => 2u32..40],
+    );
     let kinds = (0..ACTIVATIONS.len(), 0..NORMALIZATIONS.len(), 0..OPTIMIZERS.len());
-    (shape, kinds, any::<[bool; 2]>(), any::<u64>()).prop_map(|(shape, kinds, [has_dropout, has_extras], seed)| {
-        let (rows, features, hidden, outputs) = shape;
-        let spec = TrainSpec {
-            hidden,
-            activation: ACTIVATIONS[kinds.0],
-            normalization: NORMALIZATIONS[kinds.1],
-            optimizer: OPTIMIZERS[kinds.2],
-            dropout: if has_dropout { 0.3 } else { 0.0 },
-            weight_decay: if has_extras { 0.01 } else { 0.0 },
-            gradient_clip: if has_extras { 0.5 } else { 0.0 },
-            // With a smaller one, what rounding leaves of a gradient that vanishes may decide the direction.
-            epsilon: 1e-3,
-            ..spec()
-        };
-        Case { spec, rows, features: features as usize, outputs, seed }
-    })
+    (shape, kinds, any::<[bool; 2]>(), any::<u64>()).prop_map(
+        |(shape, kinds, [has_dropout, has_extras], seed)| {
+            let (rows, features, hidden, outputs) = shape;
+            let spec = TrainSpec {
+                hidden,
+                activation: ACTIVATIONS[kinds.0],
+                normalization: NORMALIZATIONS[kinds.1],
+                optimizer: OPTIMIZERS[kinds.2],
+                dropout: if has_dropout { 0.3 } else { 0.0 },
+                weight_decay: if has_extras { 0.01 } else { 0.0 },
+                gradient_clip: if has_extras { 0.5 } else { 0.0 },
+                // With a smaller one, what rounding leaves of a gradient that vanishes may decide
+                // the direction.
+                epsilon: 1e-3,
+                ..spec()
+            };
+            Case { spec, rows, features: features as usize, outputs, seed }
+        },
+    )
 }
 
 proptest! {
@@ -249,7 +330,12 @@ fn after_an_infinite_square(family: Family, optimizer: Optimizer, beta2: f64) ->
         training.network.gradients.fill(gradient);
         training.update(&case);
     }
-    training.network.parameters.iter().map(|w| if w.is_nan() { f32::NAN.to_bits() } else { w.to_bits() }).collect()
+    training
+        .network
+        .parameters
+        .iter()
+        .map(|w| if w.is_nan() { f32::NAN.to_bits() } else { w.to_bits() })
+        .collect()
 }
 
 #[test]
@@ -258,9 +344,16 @@ fn divergence_is_the_same_on_every_family() {
         // Without memory of squares, infinity times 0 is not a number, and that must show.
         for (beta2, is_lost) in [(0.0, true), (0.999, false)] {
             let parameters = after_an_infinite_square(Family::available()[0], optimizer, beta2);
-            assert!(parameters.iter().all(|&bits| f32::from_bits(bits).is_nan() == is_lost), "{optimizer:?} {beta2}");
+            assert!(
+                parameters.iter().all(|&bits| f32::from_bits(bits).is_nan() == is_lost),
+                "{optimizer:?} {beta2}"
+            );
             for family in Family::available() {
-                assert!(parameters == after_an_infinite_square(family, optimizer, beta2), "{optimizer:?} {beta2} {}", family.name());
+                assert!(
+                    parameters == after_an_infinite_square(family, optimizer, beta2),
+                    "{optimizer:?} {beta2} {}",
+                    family.name()
+                );
             }
         }
     }

@@ -17,13 +17,17 @@ fn go_on() -> bool {
 
 /// Bits of what an epoch measured.
 fn bits(metrics: &EpochMetrics) -> [u64; 4] {
-    let score = |score: caviar_common::metric::Score| [score.loss.to_bits(), score.accuracy.unwrap_or(-1.0).to_bits()];
+    let score = |score: caviar_common::metric::Score| {
+        [score.loss.to_bits(), score.accuracy.unwrap_or(-1.0).to_bits()]
+    };
     let ([a, b], [c, d]) = (score(metrics.train), score(metrics.validation));
     [a, b, c, d]
 }
 
 fn rest(trainer: &mut Trainer, epochs: u32) -> Vec<[u64; 4]> {
-    (trainer.epochs_done()..epochs).map(|_| bits(&trainer.epoch(&go_on).unwrap().unwrap())).collect()
+    (trainer.epochs_done()..epochs)
+        .map(|_| bits(&trainer.epoch(&go_on).unwrap().unwrap()))
+        .collect()
 }
 
 /// Specs that between them reach every branch, with dropout and clipping in most.
@@ -64,10 +68,17 @@ fn a_trial_is_the_same_bits_twice_and_on_every_family() {
             let mut first: Option<(Vec<[u64; 4]>, Vec<u8>)> = None;
             let families = Family::available();
             for family in families.iter().chain(&families[..1]) {
-                let mut trainer = Trainer::with_family(*family, &spec, splits(41, 20, outputs), 5, 6).unwrap();
+                let mut trainer =
+                    Trainer::with_family(*family, &spec, splits(41, 20, outputs), 5, 6).unwrap();
                 let run = (rest(&mut trainer, spec.epochs), trainer.checkpoint().unwrap());
                 let first = first.get_or_insert_with(|| run.clone());
-                assert!(*first == run, "{} {:?} differs from {}", family.name(), spec.optimizer, families[0].name());
+                assert!(
+                    *first == run,
+                    "{} {:?} differs from {}",
+                    family.name(),
+                    spec.optimizer,
+                    families[0].name()
+                );
             }
         }
     }
@@ -98,7 +109,10 @@ fn a_trial_is_the_same_bits_alone_and_beside_others() {
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });
     for (skipped, runs) in beside.iter().enumerate() {
-        assert!(runs.iter().eq(alone.iter().cycle().skip(skipped).take(specs.len())), "worker {skipped}");
+        assert!(
+            runs.iter().eq(alone.iter().cycle().skip(skipped).take(specs.len())),
+            "worker {skipped}"
+        );
     }
 }
 
@@ -113,7 +127,8 @@ fn a_checkpoint_of_any_epoch_resumes_bit_for_bit_on_every_family() {
             metrics.push(bits(&whole.epoch(&go_on).unwrap().unwrap()));
             checkpoints.push(whole.checkpoint().unwrap());
         }
-        let last = (checkpoints.last().unwrap().clone(), whole.test().unwrap().unwrap().loss.to_bits());
+        let last =
+            (checkpoints.last().unwrap().clone(), whole.test().unwrap().unwrap().loss.to_bits());
         for (epoch, checkpoint) in checkpoints.iter().enumerate() {
             for family in Family::available() {
                 let mut resumed = Trainer::with_family(family, &spec, data.clone(), 5, 6).unwrap();
@@ -121,7 +136,13 @@ fn a_checkpoint_of_any_epoch_resumes_bit_for_bit_on_every_family() {
                 let label = format!("{} {:?} from epoch {epoch}", family.name(), spec.optimizer);
                 assert_eq!(resumed.epochs_done() as usize, epoch);
                 assert_eq!(rest(&mut resumed, spec.epochs), metrics[epoch..], "{label}");
-                assert!((resumed.checkpoint().unwrap(), resumed.test().unwrap().unwrap().loss.to_bits()) == last, "{label}");
+                assert!(
+                    (
+                        resumed.checkpoint().unwrap(),
+                        resumed.test().unwrap().unwrap().loss.to_bits()
+                    ) == last,
+                    "{label}"
+                );
             }
         }
     }
@@ -130,7 +151,8 @@ fn a_checkpoint_of_any_epoch_resumes_bit_for_bit_on_every_family() {
 #[test]
 fn seed_and_trial_and_epoch_matter() {
     let spec = TrainSpec { dropout: 0.2, ..spec() };
-    let run = |seed, trial| rest(&mut Trainer::new(&spec, splits(41, 20, 3), seed, trial).unwrap(), 2);
+    let run =
+        |seed, trial| rest(&mut Trainer::new(&spec, splits(41, 20, 3), seed, trial).unwrap(), 2);
     assert_ne!(run(5, 6), run(5, 7));
     assert_ne!(run(5, 6), run(6, 6));
 }
@@ -150,24 +172,35 @@ fn every_epoch_has_its_own_order() {
 fn all_optimizers_and_placements_learn() {
     for optimizer in OPTIMIZERS {
         for normalization in NORMALIZATIONS {
-            let spec = TrainSpec { optimizer, normalization, epochs: 30, learning_rate: 0.03, ..spec() };
+            let spec =
+                TrainSpec { optimizer, normalization, epochs: 30, learning_rate: 0.03, ..spec() };
             let mut trainer = Trainer::new(&spec, splits(300, 4, 3), 1, 1).unwrap();
             let metrics = (0..30).map(|_| trainer.epoch(&go_on).unwrap().unwrap()).last().unwrap();
             let accuracy = metrics.train.accuracy.unwrap();
             assert!(accuracy > 0.7, "{optimizer:?} {normalization:?}: {accuracy}");
-            assert!(metrics.validation.accuracy.unwrap() > 0.5, "{optimizer:?} {normalization:?}: {metrics:?}");
+            assert!(
+                metrics.validation.accuracy.unwrap() > 0.5,
+                "{optimizer:?} {normalization:?}: {metrics:?}"
+            );
         }
     }
 }
 
 #[test]
 fn divergence_is_a_result() {
-    let spec = TrainSpec { learning_rate: 1e30, optimizer: Optimizer::Sgd, normalization: Normalization::None, ..spec() };
+    let spec = TrainSpec {
+        learning_rate: 1e30,
+        optimizer: Optimizer::Sgd,
+        normalization: Normalization::None,
+        ..spec()
+    };
     for outputs in [3, 0] {
         let mut trainer = Trainer::new(&spec, splits(41, 20, outputs), 5, 6).unwrap();
         let metrics = trainer.epoch(&go_on).unwrap().unwrap();
         assert!(!metrics.is_finite(), "{metrics:?}");
-        let resumed = Trainer::resume(&spec, splits(41, 20, outputs), 5, 6, &trainer.checkpoint().unwrap()).unwrap();
+        let resumed =
+            Trainer::resume(&spec, splits(41, 20, outputs), 5, 6, &trainer.checkpoint().unwrap())
+                .unwrap();
         assert_eq!(resumed.epochs_done(), 1);
     }
 }
@@ -200,8 +233,15 @@ fn mini_batches_cover_the_rows_and_none_has_one() {
     for rows in 2..60 {
         for size in 2..20 {
             let all: Vec<_> = batches(rows, size).collect();
-            assert_eq!(all.iter().cloned().flatten().collect::<Vec<_>>(), (0..rows).collect::<Vec<_>>(), "{rows} by {size}");
-            assert!(all.iter().all(|batch| (2..=size + 1).contains(&batch.len())), "{rows} by {size}: {all:?}");
+            assert_eq!(
+                all.iter().cloned().flatten().collect::<Vec<_>>(),
+                (0..rows).collect::<Vec<_>>(),
+                "{rows} by {size}"
+            );
+            assert!(
+                all.iter().all(|batch| (2..=size + 1).contains(&batch.len())),
+                "{rows} by {size}: {all:?}"
+            );
         }
     }
     assert_eq!(batches(9, 4).collect::<Vec<_>>(), [0..4, 4..9]);
@@ -210,13 +250,19 @@ fn mini_batches_cover_the_rows_and_none_has_one() {
 
 #[test]
 fn initial_weights_have_the_documented_spread() {
-    for (init, want) in [(Init::Auto, 2.0 / 400.0), (Init::He, 2.0 / 400.0), (Init::Xavier, 2.0 / 1000.0)] {
+    for (init, want) in
+        [(Init::Auto, 2.0 / 400.0), (Init::He, 2.0 / 400.0), (Init::Xavier, 2.0 / 1000.0)]
+    {
         let spec = TrainSpec { hidden: vec![600], init, ..spec() };
-        let mut network = crate::network::Network::new(Family::available()[0], &spec, 400, 200, 2).unwrap();
+        let mut network =
+            crate::network::Network::new(Family::available()[0], &spec, 400, 200, 2).unwrap();
         let seed = caviar_common::seed::Seed::derive(1, 1, caviar_common::seed::Purpose::Init);
         network.initialise(&spec, seed);
         let variance = |layer: &crate::layer::Layer| {
-            let squares = layer.weights.positions().map(|position| f64::from(network.parameters[position]).powi(2));
+            let squares = layer
+                .weights
+                .positions()
+                .map(|position| f64::from(network.parameters[position]).powi(2));
             squares.sum::<f64>() / (layer.inputs * layer.outputs) as f64
         };
         let (hidden, output) = (variance(&network.layers[0]), variance(&network.layers[1]));
@@ -233,7 +279,8 @@ fn dropout_drops_its_share_and_keeps_the_mean() {
     let spec = TrainSpec { hidden: vec![200], dropout: 0.25, ..spec() };
     let mut stream = super::draws(3);
     let examples = super::examples(100, 4, 3, &mut stream);
-    let mut network = crate::network::Network::new(Family::available()[0], &spec, 4, 3, 100).unwrap();
+    let mut network =
+        crate::network::Network::new(Family::available()[0], &spec, 4, 3, 100).unwrap();
     let rows: Vec<u32> = (0..100).collect();
     network.backpropagate(&examples, &rows, &mut stream);
     let mask = &network.layers[0].mask[..100 * 208];
