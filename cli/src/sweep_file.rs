@@ -14,7 +14,7 @@ use caviar_common::limits::MAX_SWEEP_FILE_BYTES;
 use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::{SweepFile, parse};
 use caviar_common::view::SweepView;
-use caviar_nn::data::{DataError, prepare};
+use caviar_data::{DataError, prepare};
 use caviar_proto::status::problems_of;
 use toml::de::DeTable;
 use tonic::Code;

@@ -83,7 +83,7 @@ fn a_sweep_that_was_paused_is_resumed_only_by_name() {
     let store = directory.join("caviar.db");
     let spec = |name: &str| {
         let spec = caviar_common::spec::file::parse(&SWEEP.replace("small", name)).unwrap().spec;
-        let data = caviar_nn::data::prepare(&spec.data, spec.seed).unwrap().1;
+        let data = caviar_data::prepare(&spec.data, spec.seed).unwrap().1;
         let request_id = caviar_common::ids::Name::parse("name", name).unwrap();
         caviar_core::input::Input::CreateSweep { request_id, spec: Box::new(spec), data }
     };

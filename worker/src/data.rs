@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caviar_common::data::DataSpec;
-use caviar_nn::data::{DataError, prepare};
+use caviar_data::Splits;
+use caviar_data::{DataError, prepare};
 use caviar_nn::data_bytes;
-use caviar_nn::examples::Splits;
 
 /// Data sets that stay in memory between two trials. What a trial uses stays in any case, so that
 /// it is never read twice.

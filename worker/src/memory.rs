@@ -12,8 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytesize::ByteSize;
 use caviar_common::ids::LeaseId;
+use caviar_data::Splits;
 use caviar_nn::data_bytes;
-use caviar_nn::examples::Splits;
 
 use crate::data::{DataCache, LoadError, Wanted};
 

@@ -33,7 +33,7 @@ impl Digits {
             validation: 0.2,
             test: 0.1,
         };
-        let digest = caviar_nn::data::prepare(&spec, seed).unwrap().1.digest;
+        let digest = caviar_data::prepare(&spec, seed).unwrap().1.digest;
         Self { spec, seed, digest }
     }
 
@@ -42,7 +42,7 @@ impl Digits {
     }
 
     fn bytes(&self) -> u64 {
-        data_bytes(&caviar_nn::data::prepare(&self.spec, self.seed).unwrap().0)
+        data_bytes(&caviar_data::prepare(&self.spec, self.seed).unwrap().0)
     }
 }
 

@@ -18,7 +18,7 @@ fn grant(lease: u64, epochs: i64, drawn: &[(&str, Value)]) -> Box<Grant> {
         validation: 0.2,
         test: 0.1,
     };
-    let digest = caviar_nn::data::prepare(&data, 7).unwrap().1.digest;
+    let digest = caviar_data::prepare(&data, 7).unwrap().1.digest;
     let fixed =
         [("epochs", Value::Int(epochs)), ("units", Value::Int(8)), ("layers", Value::Int(1))];
     let assignment = |values: &[(&str, Value)]| {
@@ -241,7 +241,7 @@ fn wide(lease: u64, epochs: i64, units: i64) -> Box<Grant> {
 
 /// What such a trial allocates, and its data.
 fn sizes(grant: &Grant) -> (u64, u64) {
-    let splits = caviar_nn::data::prepare(&grant.data, grant.seed).unwrap().0;
+    let splits = caviar_data::prepare(&grant.data, grant.seed).unwrap().0;
     (
         trial_bytes(&train_spec(&grant.fixed, &grant.assignment).unwrap(), &splits),
         caviar_nn::data_bytes(&splits),

@@ -220,7 +220,7 @@ fn grant(lease: u64, epochs: i64) -> ToWorker {
         validation: 0.2,
         test: 0.1,
     };
-    let digest = caviar_nn::data::prepare(&data, 7).unwrap().1.digest;
+    let digest = caviar_data::prepare(&data, 7).unwrap().1.digest;
     let fixed =
         [("epochs", Value::Int(epochs)), ("units", Value::Int(8)), ("layers", Value::Int(1))];
     ToWorker::Grant(Box::new(Grant {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::data::{DataSpec, Task};
 use caviar_common::hyper::train_spec;
+use caviar_data::{load, prepare};
 use caviar_nn::Trainer;
-use caviar_nn::data::{load, prepare};
 
 #[test]
 fn a_pipe_or_a_directory_is_refused_at_once() {

@@ -34,7 +34,8 @@ impl SweepFile {
 
 /// Reads and checks a sweep file.
 ///
-/// # Errors Every problem of the file, with its line, in the order of the file. Where the text is
+/// # Errors
+/// Every problem of the file, with its line, in the order of the file. Where the text is
 /// no TOML, the places where it is not.
 pub fn parse(text: &str) -> Result<SweepFile, Problems> {
     let (draft, lines, mut problems) = read(text)?;

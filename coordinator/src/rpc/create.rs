@@ -6,7 +6,7 @@ use caviar_common::ids::{Name, SweepId};
 use caviar_common::spec::SweepSpec;
 use caviar_core::Coordinator;
 use caviar_core::input::{Input, Refusal, Reply};
-use caviar_nn::data::DataError;
+use caviar_data::DataError;
 use caviar_proto::convert::spec::decode_spec;
 use caviar_proto::{status, v1};
 use tonic::Status;
@@ -47,7 +47,7 @@ impl Api {
         let (data, seed) = (spec.data.clone(), spec.seed);
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            caviar_nn::data::prepare(&data, seed).map(|(_, summary)| summary)
+            caviar_data::prepare(&data, seed).map(|(_, summary)| summary)
         });
         let read = task
             .await

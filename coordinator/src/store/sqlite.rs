@@ -30,7 +30,8 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the store at `path`, or creates it.
     ///
-    /// # Errors Somebody else has it open, it is no Caviar store, it is one of a newer release, or
+    /// # Errors
+    /// Somebody else has it open, it is no Caviar store, it is one of a newer release, or
     /// the system refuses.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         check_place(path)?;

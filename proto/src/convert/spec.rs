@@ -21,7 +21,8 @@ use crate::v1;
 
 /// Reads what somebody sent, without judging it beyond its size and shape.
 ///
-/// # Errors Every field that is too large, has no value where the wire wants one, or a number that
+/// # Errors
+/// Every field that is too large, has no value where the wire wants one, or a number that
 /// is not finite.
 pub fn decode_draft(wire: v1::SweepSpec) -> Result<Draft, Problems> {
     let mut problems = Reader::default();
@@ -137,7 +138,8 @@ fn decode_condition(wire: v1::Condition) -> Result<Vec<(String, Vec<Value>)>, Pr
 
 /// Reads and checks a spec, by the rules of the sweep file.
 ///
-/// # Errors All problems of its shape, as [`decode_draft`] finds them; where there are none, all
+/// # Errors
+/// All problems of its shape, as [`decode_draft`] finds them; where there are none, all
 /// problems of its content.
 pub fn decode_spec(wire: v1::SweepSpec) -> Result<SweepSpec, Problems> {
     decode_draft(wire)?.check()

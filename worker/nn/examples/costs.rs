@@ -77,7 +77,7 @@ fn main() -> anyhow::Result<()> {
         validation: 0.2,
         test: 0.1,
     };
-    let (splits, summary) = caviar_nn::data::prepare(&data, 1)?;
+    let (splits, summary) = caviar_data::prepare(&data, 1)?;
     let splits = Arc::new(splits);
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let (mut costs, mut times) = (Vec::new(), Vec::new());

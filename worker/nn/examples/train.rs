@@ -15,8 +15,8 @@ use caviar_common::assignment::Assignment;
 use caviar_common::data::DataSpec;
 use caviar_common::hyper::train_spec;
 use caviar_common::metric::EpochMetrics;
+use caviar_data::{Examples, Splits, Targets};
 use caviar_nn::Trainer;
-use caviar_nn::examples::{Examples, Splits, Targets};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -55,7 +55,7 @@ fn main() -> anyhow::Result<()> {
         serde_json::from_str(&arguments.next().context("DATA: missing")?).context("DATA")?;
     let seed =
         arguments.next().context("SEED: missing")?.parse().context("SEED: write a whole number")?;
-    let (splits, _) = caviar_nn::data::prepare(&data, seed)?;
+    let (splits, _) = caviar_data::prepare(&data, seed)?;
     if arguments.next().as_deref() == Some("--examples") {
         println!(
             "{}",

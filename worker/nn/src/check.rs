@@ -7,7 +7,7 @@ use std::ops::Range;
 use caviar_common::train::{Schedule, TrainSpec};
 
 use crate::error::TrainError;
-use crate::examples::{Examples, Splits, Targets};
+use caviar_data::{Examples, Splits, Targets};
 
 /// Checks every hyperparameter.
 ///

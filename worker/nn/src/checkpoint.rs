@@ -77,7 +77,8 @@ pub(crate) fn write(identity: &[u8; 32], state: State<'_>) -> Vec<u8> {
 
 /// Restores the state and gives the epochs done.
 ///
-/// # Errors The bytes are no checkpoint, damaged, or of another training; network and updater may
+/// # Errors
+/// The bytes are no checkpoint, damaged, or of another training; network and updater may
 /// then be half restored.
 pub(crate) fn read(
     bytes: &[u8],

@@ -6,10 +6,10 @@
 
 use caviar_common::train::{Normalization, Optimizer, TrainSpec};
 
-use crate::examples::{Examples, Splits};
 use crate::kernels::{LANES, Shape, padded};
 use crate::products::scratch_lens;
 use crate::trainer::capacity;
+use caviar_data::{Examples, Splits};
 
 /// Bytes of the examples, of all splits together.
 pub fn data_bytes(data: &Splits) -> u64 {

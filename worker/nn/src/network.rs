@@ -14,12 +14,12 @@ use caviar_common::train::{Activation, Init, TrainSpec};
 
 use crate::dropout::DrawMask;
 use crate::error::TrainError;
-use crate::examples::{Examples, Targets};
 use crate::kernels::{Buffer, Family, LANES, Pass, Simd, padded, strips, vectors_mut};
 use crate::layer::{Hidden, Layer, Mode};
 use crate::loss::{CrossEntropy, Tally, squared_error};
 use crate::products::Products;
 use crate::tensor::{Layout, Tensor};
+use caviar_data::{Examples, Targets};
 
 /// A network, and room for `capacity` examples in it.
 pub(crate) struct Network {

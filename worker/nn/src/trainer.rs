@@ -11,12 +11,12 @@ use caviar_common::train::TrainSpec;
 use crate::check::{check_data, check_spec};
 use crate::checkpoint::{self, State};
 use crate::error::TrainError;
-use crate::examples::{Examples, Splits, Targets};
 use crate::kernels::Family;
 use crate::loss::Tally;
 use crate::network::Network;
 use crate::optimizer::Updater;
 use crate::schedule::learning_rate;
+use caviar_data::{Examples, Splits, Targets};
 
 /// Examples that are evaluated at once; more would not be faster.
 const EVALUATION_BLOCK: usize = 256;
@@ -41,7 +41,8 @@ pub struct Trainer {
 impl Trainer {
     /// A training before its first epoch, with the family of [`crate::kernel_family`].
     ///
-    /// # Errors A hyperparameter out of range, data that cannot be trained on, a network that is
+    /// # Errors
+    /// A hyperparameter out of range, data that cannot be trained on, a network that is
     /// too large, or `CAVIAR_KERNELS` wrong.
     pub fn new(
         spec: &TrainSpec,

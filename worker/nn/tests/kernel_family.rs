@@ -8,7 +8,7 @@ use std::sync::Arc;
 use caviar_common::train::{
     Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec,
 };
-use caviar_nn::examples::{Examples, Splits, Targets};
+use caviar_data::{Examples, Splits, Targets};
 use caviar_nn::{Trainer, kernel_family};
 use ndarray::Array2;
 

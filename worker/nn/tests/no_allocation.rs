@@ -10,8 +10,8 @@ use caviar_common::data::{DataSpec, Task};
 use caviar_common::train::{
     Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec,
 };
-use caviar_nn::data::prepare;
-use caviar_nn::examples::{Examples, Splits, Targets};
+use caviar_data::prepare;
+use caviar_data::{Examples, Splits, Targets};
 use caviar_nn::{Trainer, data_bytes, trial_bytes};
 use ndarray::Array2;
 

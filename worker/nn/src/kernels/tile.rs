@@ -36,7 +36,8 @@ pub(super) struct StripProduct {
 
 /// The products of one family.
 ///
-/// # Safety Both need the family's instructions, and pointers to as many floats as [`StripProduct`]
+/// # Safety
+/// Both need the family's instructions, and pointers to as many floats as [`StripProduct`]
 /// says; what is written lies apart from what is read.
 pub(super) struct Tiles {
     /// a is [rows, depth].

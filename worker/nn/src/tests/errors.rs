@@ -8,8 +8,8 @@ use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 
 use super::{spec, splits};
 use crate::error::TrainError;
-use crate::examples::{Examples, Splits, Targets};
 use crate::trainer::Trainer;
+use caviar_data::{Examples, Splits, Targets};
 
 fn error_of(spec: &TrainSpec, data: Splits) -> String {
     Trainer::new(spec, Arc::new(data), 1, 1)

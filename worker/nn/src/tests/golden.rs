@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::optimizers::{PlainUpdater, is_weight};
 use super::reference::train_pass;
 use super::{draws, error_of_list, spec, targets_at};
-use crate::examples::{Examples, Targets};
 use crate::kernels::Family;
 use crate::network::Network;
 use crate::optimizer::Updater;
+use caviar_data::{Examples, Targets};
 
 const GOLDEN: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/golden.json"));
 /// Of the plain network, which computes in f64 as PyTorch did.

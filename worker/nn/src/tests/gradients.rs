@@ -5,9 +5,9 @@ use ndarray::Array2;
 
 use super::reference::{Pass, train_pass};
 use super::{ACTIVATIONS, NORMALIZATIONS, draws, examples, spec};
-use crate::examples::Examples;
 use crate::kernels::{Family, offset};
 use crate::network::Network;
+use caviar_data::Examples;
 
 /// Rows of the mini-batch, features, hidden units, outputs (0: regression).
 const SHAPES: [(usize, usize, &[u32], u32); 6] = [

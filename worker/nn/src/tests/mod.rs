@@ -19,7 +19,7 @@ use caviar_common::train::{
 };
 use ndarray::Array2;
 
-use crate::examples::{Examples, Splits, Targets};
+use caviar_data::{Examples, Splits, Targets};
 
 const ACTIVATIONS: [Activation; 5] = [
     Activation::Relu,

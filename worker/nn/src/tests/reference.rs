@@ -5,7 +5,7 @@
 use caviar_common::train::{Activation, Normalization, TrainSpec};
 use ndarray::{Array1, Array2, Axis};
 
-use crate::examples::Targets;
+use caviar_data::Targets;
 
 pub(super) struct Outcome {
     pub(super) loss: f64,

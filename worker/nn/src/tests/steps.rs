@@ -12,10 +12,10 @@ use super::reference::{Outcome, Pass};
 use super::{
     ACTIVATIONS, NORMALIZATIONS, OPTIMIZERS, draws, error_of_list, examples, spec, targets_at,
 };
-use crate::examples::Examples;
 use crate::kernels::{Family, offset};
 use crate::network::Network;
 use crate::optimizer::Updater;
+use caviar_data::Examples;
 
 const STEPS: u64 = 3;
 /// Of the trainer's f32, relative to the largest of all values of a kind, where the step itself is

@@ -2,10 +2,10 @@
 
 use ndarray::Array2;
 
-use super::numbers::{real, single};
+use crate::numbers::{real, single};
 
 /// What is subtracted from each column, and what it is then multiplied by.
-pub(super) struct Standard {
+pub(crate) struct Standard {
     means: Vec<f64>,
     scales: Vec<f64>,
 }
@@ -13,7 +13,7 @@ pub(super) struct Standard {
 impl Standard {
     /// Of the columns of the training split, `[rows, columns]`. Sums run in f64 in the order of the
     /// rows, so they are the same on every machine. The variance is the biased one.
-    pub(super) fn of(train: &Array2<f32>) -> Self {
+    pub(crate) fn of(train: &Array2<f32>) -> Self {
         let rows = real(train.nrows());
         let mut means = vec![0.0; train.ncols()];
         for row in train.rows() {
@@ -40,7 +40,7 @@ impl Standard {
 
     /// Of pixels, which share a unit: one deviation for all of them. A deviation each would blow up
     /// the pixels at the rim, which are dark in nearly every image.
-    pub(super) fn of_pixels(train: &Array2<f32>) -> Self {
+    pub(crate) fn of_pixels(train: &Array2<f32>) -> Self {
         let mut standard = Self::of(train);
         let variances =
             standard.scales.iter().filter(|scale| **scale > 0.0).map(|scale| 1.0 / (scale * scale));
@@ -51,7 +51,7 @@ impl Standard {
     }
 
     /// Standardises every row in place; what is constant in the training split becomes 0.
-    pub(super) fn apply(&self, values: &mut Array2<f32>) {
+    pub(crate) fn apply(&self, values: &mut Array2<f32>) {
         for mut row in values.rows_mut() {
             for ((value, mean), scale) in row.iter_mut().zip(&self.means).zip(&self.scales) {
                 *value = single((f64::from(*value) - mean) * scale);

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
 
 use caviar_common::data::{DataSpec, Task};
-use caviar_nn::data::{DataError, Dataset, load, prepare};
-use caviar_nn::examples::Targets;
+use caviar_data::Targets;
+use caviar_data::{DataError, Dataset, load, prepare};
 use ndarray::array;
 
 fn spec(source: &str, label: Option<&str>, task: Task) -> DataSpec {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use caviar_common::data::Task;
 
-use super::error::Fault;
-use super::numbers::index;
-use super::{MAX_CLASSES, MAX_LABEL_BYTES};
+use crate::error::Fault;
 use crate::examples::Targets;
+use crate::numbers::index;
+use crate::{MAX_CLASSES, MAX_LABEL_BYTES};
 
 /// The targets read so far.
-pub(super) enum Labels {
+pub(crate) enum Labels {
     /// Each row's class, numbered in the order in which the classes first appear.
     Classes { numbers: BTreeMap<String, u32>, rows: Vec<u32> },
     /// Each row's number.
@@ -18,7 +18,7 @@ pub(super) enum Labels {
 }
 
 impl Labels {
-    pub(super) fn new(task: Task) -> Self {
+    pub(crate) fn new(task: Task) -> Self {
         match task {
             Task::Classification => Self::Classes { numbers: BTreeMap::new(), rows: Vec::new() },
             Task::Regression => Self::Values(Vec::new()),
@@ -26,7 +26,7 @@ impl Labels {
     }
 
     /// Takes the label of the next row.
-    pub(super) fn push(&mut self, text: &str) -> Result<(), Fault> {
+    pub(crate) fn push(&mut self, text: &str) -> Result<(), Fault> {
         match self {
             Self::Classes { numbers, rows } => rows.push(class(numbers, text)?),
             Self::Values(values) => values.push(number(text)?),
@@ -34,7 +34,7 @@ impl Labels {
         Ok(())
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Classes { rows, .. } => rows.len(),
             Self::Values(values) => values.len(),
@@ -42,7 +42,7 @@ impl Labels {
     }
 
     /// The targets, and the names of the classes in their order (none for regression).
-    pub(super) fn finish(self) -> (Targets, Vec<String>) {
+    pub(crate) fn finish(self) -> (Targets, Vec<String>) {
         match self {
             Self::Classes { numbers, rows } => {
                 let (names, order) = in_order(&numbers);
@@ -56,7 +56,7 @@ impl Labels {
 }
 
 /// A finite f32.
-pub(super) fn number(text: &str) -> Result<f32, Fault> {
+pub(crate) fn number(text: &str) -> Result<f32, Fault> {
     if text.is_empty() {
         return Err(Fault::Empty);
     }

@@ -10,8 +10,8 @@
 use std::collections::BTreeMap;
 
 use caviar_common::data::{DataSpec, Task};
-use caviar_nn::data::{Dataset, load, split};
-use caviar_nn::examples::{Examples, Splits, Targets};
+use caviar_data::{Dataset, load, split};
+use caviar_data::{Examples, Splits, Targets};
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use proptest::test_runner::TestCaseError;
 

@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use caviar_common::data::Task;
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
-use super::error::{BadCell, DataError, Fault, LABEL, SOURCE, shorten};
-use super::labels::{Labels, number};
-use super::{MAX_FEATURES, MAX_RECORD_BYTES, MAX_VALUES, Raw};
+use crate::error::{BadCell, DataError, Fault, LABEL, SOURCE, shorten};
+use crate::labels::{Labels, number};
+use crate::{MAX_FEATURES, MAX_RECORD_BYTES, MAX_VALUES, Raw};
 
 /// Columns that an error lists.
 const LISTED_COLUMNS: usize = 20;
@@ -16,7 +16,7 @@ const LINE_FEED: &[u8] = b"\n";
 
 /// Reads a file whose first line names the columns. Cells are trimmed and stand on one line, blank
 /// lines are skipped, and lines may end in CR LF.
-pub(super) fn read(
+pub(crate) fn read(
     input: impl Read,
     path: &str,
     label: Option<&str>,

@@ -3,9 +3,9 @@
 use caviar_common::data::DataSummary;
 use ndarray::Array2;
 
-use super::error::{DataError, shorten};
-use super::{MIN_ROWS, Raw};
+use crate::error::{DataError, shorten};
 use crate::examples::{Splits, Targets};
+use crate::{MIN_ROWS, Raw};
 
 /// Data as it was read: finite features, one target a row, at least [`MIN_ROWS`] rows and two
 /// different targets.
@@ -20,7 +20,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    pub(super) fn check(
+    pub(crate) fn check(
         raw: Raw,
         path: &str,
         label_field: &'static str,
@@ -85,7 +85,7 @@ impl Dataset {
 
     /// Whether the features are the pixels of an image file, which share one unit and so one
     /// deviation.
-    pub(super) fn has_pixels(&self) -> bool {
+    pub(crate) fn has_pixels(&self) -> bool {
         self.pixels
     }
 

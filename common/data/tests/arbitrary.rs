@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
 
 use caviar_common::data::{DataSpec, Task};
-use caviar_nn::data::{load, prepare};
+use caviar_data::{load, prepare};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_assert, proptest};
 use proptest::sample::select;

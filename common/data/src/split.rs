@@ -4,11 +4,11 @@ use caviar_common::data::DataSpec;
 use caviar_common::seed::{Purpose, Seed};
 use ndarray::{Array1, Array2, Axis};
 
-use super::Dataset;
-use super::error::{DataError, TEST, VALIDATION, shorten};
-use super::numbers::{index, real, whole};
-use super::standard::Standard;
+use crate::Dataset;
+use crate::error::{DataError, TEST, VALIDATION, shorten};
 use crate::examples::{Examples, Splits, Targets};
+use crate::numbers::{index, real, whole};
+use crate::standard::Standard;
 
 /// Draws the splits of `dataset` by the shares in `spec` and the sweep's seed, and standardises
 /// them.
@@ -20,7 +20,8 @@ use crate::examples::{Examples, Splits, Targets};
 /// there becomes 0. Pixels of an image file keep their contrast: each has its own mean, and all
 /// have one deviation.
 ///
-/// # Errors Shares out of range; a split without a row; a training split of fewer than 2 rows, or
+/// # Errors
+/// Shares out of range; a split without a row; a training split of fewer than 2 rows, or
 /// without any row of some class.
 pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
     check_shares(spec.validation, spec.test)?;

@@ -5,22 +5,22 @@ use std::io::{ErrorKind, Read};
 
 use caviar_common::data::Task;
 
-use super::error::{DataError, LABELS, SOURCE};
-use super::labels::Labels;
-use super::{MAX_FEATURES, MAX_VALUES, Raw};
+use crate::error::{DataError, LABELS, SOURCE};
+use crate::labels::Labels;
+use crate::{MAX_FEATURES, MAX_VALUES, Raw};
 
 /// The magic number of unsigned bytes; the number of dimensions is its last byte.
 const UNSIGNED_BYTES: u32 = 0x0800;
 
 /// An open file, with the name that errors give it.
-pub(super) struct Input<'a, R> {
-    pub(super) reader: R,
-    pub(super) path: &'a str,
+pub(crate) struct Input<'a, R> {
+    pub(crate) reader: R,
+    pub(crate) path: &'a str,
 }
 
 /// Reads images (3 dimensions: image, row, column) and their labels (1 dimension). Features are the
 /// pixels, row by row.
-pub(super) fn read<R: Read>(
+pub(crate) fn read<R: Read>(
     images: Input<'_, R>,
     labels: Input<'_, R>,
     task: Task,

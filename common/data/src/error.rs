@@ -5,13 +5,13 @@ use std::io;
 
 use caviar_common::error::Class;
 
-use super::{MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
+use crate::{MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
 
-pub(super) const SOURCE: &str = "data.source";
-pub(super) const LABEL: &str = "data.label";
-pub(super) const LABELS: &str = "data.labels";
-pub(super) const VALIDATION: &str = "data.validation";
-pub(super) const TEST: &str = "data.test";
+pub(crate) const SOURCE: &str = "data.source";
+pub(crate) const LABEL: &str = "data.label";
+pub(crate) const LABELS: &str = "data.labels";
+pub(crate) const VALIDATION: &str = "data.validation";
+pub(crate) const TEST: &str = "data.test";
 
 /// Why data cannot be loaded or split. The text names the file, the place, the value, and what
 /// would be right.
@@ -463,7 +463,7 @@ fn further(more: u64) -> String {
 }
 
 /// At most 40 characters of `text`, for an error.
-pub(super) fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     match text.char_indices().nth(40) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),

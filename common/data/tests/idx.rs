@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use caviar_common::data::{DataSpec, Task};
-use caviar_nn::data::{DataError, Dataset, load, prepare};
-use caviar_nn::examples::Targets;
+use caviar_data::Targets;
+use caviar_data::{DataError, Dataset, load, prepare};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use ndarray::array;

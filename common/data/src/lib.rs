@@ -1,13 +1,32 @@
-//! The data of a sweep: reading it, splitting it, standardising it.
+//! The data of a sweep: readers, splits and standardisation.
 //!
-//! [`load`] reads what a [`DataSpec`] names and checks every value; [`split()`] draws the splits
-//! from the sweep's seed and standardises them by what the training split alone shows. Both are
-//! functions of their arguments, so every worker arrives at the same examples, and the
-//! [digest](Dataset::digest) tells whether it read the same data.
+//! [`load`] reads what a [`DataSpec`] names and checks every value. [`split()`] draws the splits
+//! from the sweep's seed and standardises them with the statistics of the training split only.
+//! Both are functions of their arguments, so every worker arrives at the same examples. The
+//! [digest](Dataset::digest) tells whether two machines read the same data.
+//!
+//! ```
+//! use caviar_common::data::{DataSpec, Task};
+//!
+//! let spec = DataSpec {
+//!     source: "builtin:digits".to_owned(),
+//!     label: None,
+//!     labels: None,
+//!     task: Task::Classification,
+//!     validation: 0.2,
+//!     test: 0.1,
+//! };
+//! let (splits, summary) = caviar_data::prepare(&spec, 7)?;
+//! assert_eq!((summary.features, summary.outputs), (64, 10));
+//! assert_eq!(splits.train.features.ncols(), 64);
+//! # Ok::<(), caviar_data::DataError>(())
+//! ```
+#![forbid(unsafe_code)]
 
 mod csv;
 mod dataset;
 mod error;
+mod examples;
 mod idx;
 mod labels;
 mod numbers;
@@ -23,9 +42,9 @@ use flate2::bufread::MultiGzDecoder;
 pub use self::dataset::Dataset;
 pub use self::error::{BadCell, DataError, Fault};
 use self::error::{LABEL, LABELS, SOURCE};
+pub use self::examples::{Examples, Splits, Targets};
 use self::labels::Labels;
 pub use self::split::split;
-use crate::examples::Splits;
 
 /// Most numbers (rows times features) that are held: 2 GiB of f32.
 pub const MAX_VALUES: usize = 1 << 29;
