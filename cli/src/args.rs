@@ -319,7 +319,7 @@ pub(crate) struct Drain {
 }
 
 fn name(text: &str) -> Result<Name, String> {
-    Name::of_sweep("name", text).map_err(|problem| problem.message)
+    Name::parse_sweep("name", text).map_err(|problem| problem.message)
 }
 
 #[cfg(test)]

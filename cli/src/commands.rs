@@ -144,7 +144,7 @@ async fn trials(args: &Trials) -> anyhow::Result<()> {
         let value = |t: &TrialView| {
             t.objective.filter(|v| v.is_finite() && t.state == TrialState::Completed)
         };
-        let loss = |t: &TrialView| value(t).map_or(f64::INFINITY, |v| goal.as_loss(v));
+        let loss = |t: &TrialView| value(t).map_or(f64::INFINITY, |v| goal.as_cost(v));
         trials.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
     }
     let mut out = show::stdout();

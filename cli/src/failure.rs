@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use caviar_common::error::{Class, Problems};
+use caviar_common::error::{ErrorClass, Problems};
 use caviar_proto::status::{class_of, problems_of};
 use tonic::Status;
 
@@ -56,7 +56,7 @@ impl Failure {
         let (class, mut failure) = (class_of(status), Self::of_text(status.message()));
         if let Self::Hinted { hints, .. } = &mut failure
             && hints.is_empty()
-            && matches!(class, Class::Unavailable | Class::Busy)
+            && matches!(class, ErrorClass::Unavailable | ErrorClass::Busy)
         {
             hints.push(format!("the coordinator at {url} went away or is too busy: try again"));
         }
@@ -120,14 +120,14 @@ mod tests {
     fn other_errors_bring_hints() {
         assert_eq!(text(&Failure::hinted("no", "yes")), "error: no\nhint: yes\n");
         let status = caviar_proto::status::new(
-            Class::NotFound,
+            ErrorClass::NotFound,
             "there is no sweep \"x\"; hint: there is digits",
         );
         assert_eq!(
             text(&Failure::of_status(&status, "http://a")),
             "error: there is no sweep \"x\"\nhint: there is digits\n"
         );
-        let status = caviar_proto::status::new(Class::Unavailable, "broken");
+        let status = caviar_proto::status::new(ErrorClass::Unavailable, "broken");
         assert!(
             text(&Failure::of_status(&status, "http://a"))
                 .contains("hint: the coordinator at http://a went away")

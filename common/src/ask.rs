@@ -65,7 +65,7 @@ pub struct AskedTrial {
 
 /// The answer to [`Ask`].
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Asked {
+pub struct AskReply {
     /// Trials to run; none where nothing can be sampled before others report.
     pub trials: Vec<AskedTrial>,
     /// Whether the sweep is completed or cancelled: there is nothing more to ask for.

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What a caller can do about an error. Every error enum of Caviar has a `class()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub enum ErrorClass {
     /// The request is wrong and stays wrong: mend it.
     Invalid,
     /// What is named does not exist.

@@ -40,7 +40,7 @@ pub enum Kind {
 
 /// What a hyperparameter is when neither the space nor `[fixed]` says.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Default {
+pub enum DefaultValue {
     /// A number.
     Real(f64),
     /// A whole number.
@@ -64,7 +64,7 @@ pub struct Hyperparameter {
     /// The scale it is searched on unless the file says another.
     pub scale: Scale,
     /// Its value when nothing is said.
-    pub default: Default,
+    pub default: DefaultValue,
     /// It has an effect only where this other hyperparameter has one of these values.
     pub needs: Option<(&'static str, &'static [&'static str])>,
 }
@@ -79,7 +79,7 @@ const fn real(
     default: f64,
 ) -> Hyperparameter {
     let kind = Kind::Real { low, low_included, high, high_included };
-    Hyperparameter { name, kind, scale, default: Default::Real(default), needs: None }
+    Hyperparameter { name, kind, scale, default: DefaultValue::Real(default), needs: None }
 }
 
 const fn whole(
@@ -93,7 +93,7 @@ const fn whole(
         name,
         kind: Kind::Whole { low, high },
         scale,
-        default: Default::Whole(default),
+        default: DefaultValue::Whole(default),
         needs: None,
     }
 }
@@ -107,7 +107,7 @@ const fn names(
         name,
         kind: Kind::Names(values),
         scale: Scale::Linear,
-        default: Default::Name(default),
+        default: DefaultValue::Name(default),
         needs: None,
     }
 }
@@ -117,7 +117,7 @@ impl Hyperparameter {
         Self { needs: Some((other, values)), ..self }
     }
 
-    const fn default(self, default: Default) -> Self {
+    const fn default(self, default: DefaultValue) -> Self {
         Self { default, ..self }
     }
 }
@@ -133,11 +133,11 @@ pub static TABLE: [Hyperparameter; 21] = [
     real("momentum", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.9)
         .needs("optimizer", &["momentum", "nesterov"]),
     whole("units", 1, limit(MAX_UNITS), Scale::Linear, 64),
-    whole("units_1", 1, limit(MAX_UNITS), Scale::Linear, 64).default(Default::Units),
+    whole("units_1", 1, limit(MAX_UNITS), Scale::Linear, 64).default(DefaultValue::Units),
     whole("batch_size", 2, limit(MAX_BATCH_SIZE), Scale::Log, 64),
     whole("layers", 0, limit(MAX_LAYERS), Scale::Linear, 2),
     real("learning_rate_decay", 0.0, true, 100.0, true, Scale::Linear, 0.0)
-        .default(Default::BySchedule)
+        .default(DefaultValue::BySchedule)
         .needs("schedule", &["inverse_time", "exponential", "step", "cosine"]),
     names(
         "schedule",
@@ -177,33 +177,6 @@ pub fn unit_layer(name: &str) -> Option<u32> {
     ((1..=MAX_LAYERS).contains(&layer) && layer.to_string() == digits).then_some(layer)
 }
 
-/// The known name nearest to a misspelt one, if one is near.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Of equals the one that begins alike: "unit" means units, not init.
-    let begins_alike = |k: &str| k.chars().next() == name.chars().next();
-    let best = known.into_iter().map(|k| (edit_distance(name, k), !begins_alike(k), k)).min()?;
-    (best.0 <= 1 + name.len() / 4).then_some(best.2)
-}
-
-/// Levenshtein's distance between two short texts.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
-            let above = *cell;
-            left = (left + 1).min(above + 1).min(diagonal + usize::from(x != y));
-            diagonal = above;
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
-}
-
 impl Hyperparameter {
     /// What is wrong with `value` for this hyperparameter, in words that say what would be right.
     pub fn objection(&self, value: &Value) -> Option<String> {
@@ -237,13 +210,13 @@ impl Hyperparameter {
     /// The default, in words.
     pub fn default_text(&self) -> String {
         match self.default {
-            Default::Real(v) => Value::Float(v).to_string(),
-            Default::Whole(v) => v.to_string(),
-            Default::Name(v) => v.to_owned(),
-            Default::BySchedule => {
+            DefaultValue::Real(v) => Value::Float(v).to_string(),
+            DefaultValue::Whole(v) => v.to_string(),
+            DefaultValue::Name(v) => v.to_owned(),
+            DefaultValue::BySchedule => {
                 "0 (constant, inverse_time), 0.05 (exponential), 0.1 (step), 1 (cosine)".to_owned()
             }
-            Default::Units => "as units".to_owned(),
+            DefaultValue::Units => "as units".to_owned(),
         }
     }
 }
@@ -265,13 +238,13 @@ impl Lookup<'_> {
             };
         }
         match row.default {
-            Default::Real(v) => Ok(Value::Float(v)),
-            Default::Whole(v) => Ok(Value::Int(v)),
-            Default::Name(v) => Ok(Value::Text(v.to_owned())),
-            Default::BySchedule => Ok(Value::Float(default_decay(
+            DefaultValue::Real(v) => Ok(Value::Float(v)),
+            DefaultValue::Whole(v) => Ok(Value::Int(v)),
+            DefaultValue::Name(v) => Ok(Value::Text(v.to_owned())),
+            DefaultValue::BySchedule => Ok(Value::Float(default_decay(
                 self.value("schedule")?.as_str().unwrap_or_default(),
             ))),
-            Default::Units => self.value("units"),
+            DefaultValue::Units => self.value("units"),
         }
     }
 
@@ -407,14 +380,5 @@ mod tests {
             train_spec(&Assignment::default(), &assignment(&[("units_65", Value::Int(1))]))
                 .is_err()
         );
-    }
-
-    #[test]
-    fn misspelt_names_find_their_neighbour() {
-        let known = || TABLE.iter().map(|h| h.name);
-        assert_eq!(nearest("learning_rat", known()), Some("learning_rate"));
-        assert_eq!(nearest("batchsize", known()), Some("batch_size"));
-        assert_eq!(nearest("unit", known()), Some("units"));
-        assert_eq!(nearest("zzz", known()), None);
     }
 }

@@ -79,7 +79,7 @@ impl Name {
     ///
     /// # Errors
     /// As [`Name::parse`], and a problem with a name of digits alone.
-    pub fn of_sweep(field: &str, text: &str) -> Result<Self, Problem> {
+    pub fn parse_sweep(field: &str, text: &str) -> Result<Self, Problem> {
         let name = Self::parse(field, text)?;
         if text.chars().all(|c| c.is_ascii_digit()) {
             let message = "every sweep has a number too, and this would be taken for one: write a name with a letter in it";
@@ -117,10 +117,10 @@ mod tests {
     #[test]
     fn no_sweep_is_named_by_a_number() {
         for good in ["digits", "7a", "1-2", "2.1"] {
-            assert!(Name::of_sweep("name", good).is_ok(), "{good}");
+            assert!(Name::parse_sweep("name", good).is_ok(), "{good}");
         }
         for bad in ["7", "007", "é"] {
-            assert!(Name::of_sweep("name", bad).is_err(), "{bad}");
+            assert!(Name::parse_sweep("name", bad).is_err(), "{bad}");
         }
     }
 }

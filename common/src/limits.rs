@@ -36,7 +36,7 @@ pub const MAX_POINTS_PER_REPORT: usize = 1_024;
 /// Sweeps or trials in one page of a listing.
 pub const MAX_PAGE: usize = 1_000;
 /// Results of an earlier sweep that one which learns from it takes along.
-pub const MAX_EARLIER: usize = 1_000;
+pub const MAX_EARLIER_RESULTS: usize = 1_000;
 /// Sweeps in one store.
 pub const MAX_SWEEPS: usize = 10_000;
 /// Connected workers.
@@ -47,7 +47,7 @@ pub const MAX_METRICS: usize = 64;
 /// message. Every report has its share.
 pub const MAX_VALUES: u64 = 400_000;
 /// Trials in one answer to such a program.
-pub const MAX_ASKED: u32 = 1_000;
+pub const MAX_TRIALS_PER_ASK: u32 = 1_000;
 /// How long such a program may be silent about a trial, in milliseconds: at least a second.
 pub const MIN_LEASE_MS: u64 = 1_000;
 /// And at most a week.
@@ -58,4 +58,4 @@ pub const DEFAULT_LEASE_MS: u64 = 3_600_000;
 pub const MAX_WAIT_MS: u64 = 60_000;
 /// Answers to such questions that a sweep remembers, the latest: a question that is asked again has
 /// the same answer.
-pub const MAX_ANSWERS: usize = 1_024;
+pub const MAX_ASK_REPLIES: usize = 1_024;

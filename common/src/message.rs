@@ -7,7 +7,7 @@ use crate::assignment::Assignment;
 use crate::data::DataSpec;
 use crate::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber};
 use crate::metric::{EpochMetrics, Score};
-use crate::outcome::{Outcome, Work};
+use crate::outcome::{Job, Outcome};
 
 /// The version of this conversation. A coordinator refuses a worker that speaks another.
 pub const PROTOCOL: u32 = 2;
@@ -40,7 +40,7 @@ pub struct Finished {
     pub outcome: Outcome,
     /// The metrics of the last epoch; the same as its report's. None where it failed before one.
     pub last: Option<EpochMetrics>,
-    /// The score on the test split, for [`Work::Score`] alone.
+    /// The score on the test split, for [`Job::Score`] alone.
     pub test: Option<Score>,
     /// Time spent training and evaluating, in seconds; for people, never for a decision.
     pub seconds: f64,
@@ -113,7 +113,7 @@ pub struct Grant {
     /// The attempt.
     pub attempt: AttemptNumber,
     /// Train, or score the winner.
-    pub work: Work,
+    pub job: Job,
     /// The sweep's seed.
     pub seed: u64,
     /// The data.

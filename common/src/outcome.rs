@@ -147,7 +147,7 @@ impl Outcome {
 /// What an execution is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Work {
+pub enum Job {
     /// Train the trial and report every epoch.
     Train,
     /// Train the winner once more, which gives the same weights bit for bit, and score the test

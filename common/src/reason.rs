@@ -142,7 +142,7 @@ pub struct Reason {
 
 impl Reason {
     /// A reason that says no more than where the assignment came from.
-    pub const fn of(source: Source) -> Self {
+    pub const fn from_source(source: Source) -> Self {
         Self { source, round: None, search_box: None, seen: 0, ranking: None }
     }
 }

@@ -34,7 +34,7 @@ pub struct Counts {
 
 impl Counts {
     /// The counter of a state.
-    pub const fn of(&mut self, state: TrialState) -> &mut u32 {
+    pub const fn counter_mut(&mut self, state: TrialState) -> &mut u32 {
         match state {
             TrialState::Queued => &mut self.queued,
             TrialState::Running => &mut self.running,

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
-use caviar_common::error::Class;
+use caviar_common::error::ErrorClass;
 use caviar_core::input::{Config, Input};
 use caviar_proto::v1::sweep_service_server::SweepServiceServer;
 use caviar_proto::v1::trial_service_server::TrialServiceServer;
@@ -88,13 +88,13 @@ pub enum ServerError {
 
 impl ServerError {
     /// What a caller can do about it.
-    pub const fn class(&self) -> Class {
+    pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::NotLoopback(_) => Class::Refused,
-            Self::Listen { .. } => Class::Busy,
+            Self::NotLoopback(_) => ErrorClass::Refused,
+            Self::Listen { .. } => ErrorClass::Busy,
             Self::Driver(error) => error.class(),
-            Self::Transport(_) => Class::Unavailable,
-            Self::Reflection(_) | Self::Ended => Class::Internal,
+            Self::Transport(_) => ErrorClass::Unavailable,
+            Self::Reflection(_) | Self::Ended => ErrorClass::Internal,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A status travels in HTTP/2 headers, of which a client accepts 16 KiB by default: everything here
 //! is cut to fit.
 
-use caviar_common::error::{Class, Problem, Problems};
+use caviar_common::error::{ErrorClass, Problem, Problems};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -20,39 +20,41 @@ const MAX_PART_BYTES: (usize, usize, usize) = (256, 256, 1_024);
 const MORE: &str = "...";
 
 /// The status for an error of that class.
-pub fn new(class: Class, message: impl Into<String>) -> Status {
+pub fn new(class: ErrorClass, message: impl Into<String>) -> Status {
     Status::new(code_of(class), clip(&message.into(), MAX_MESSAGE_BYTES))
 }
 
-const fn code_of(class: Class) -> Code {
+const fn code_of(class: ErrorClass) -> Code {
     match class {
-        Class::Invalid => Code::InvalidArgument,
-        Class::NotFound => Code::NotFound,
-        Class::Exists => Code::AlreadyExists,
-        Class::Refused => Code::FailedPrecondition,
-        Class::Stale => Code::Aborted,
-        Class::Busy => Code::ResourceExhausted,
-        Class::Unavailable => Code::Unavailable,
-        Class::Corrupt => Code::DataLoss,
-        Class::Internal => Code::Internal,
+        ErrorClass::Invalid => Code::InvalidArgument,
+        ErrorClass::NotFound => Code::NotFound,
+        ErrorClass::Exists => Code::AlreadyExists,
+        ErrorClass::Refused => Code::FailedPrecondition,
+        ErrorClass::Stale => Code::Aborted,
+        ErrorClass::Busy => Code::ResourceExhausted,
+        ErrorClass::Unavailable => Code::Unavailable,
+        ErrorClass::Corrupt => Code::DataLoss,
+        ErrorClass::Internal => Code::Internal,
     }
 }
 
 /// What a caller can do about a status, also one that Caviar did not make.
-pub fn class_of(status: &Status) -> Class {
+pub fn class_of(status: &Status) -> ErrorClass {
     match status.code() {
-        Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => Class::Invalid,
-        Code::NotFound => Class::NotFound,
-        Code::AlreadyExists => Class::Exists,
-        Code::FailedPrecondition | Code::PermissionDenied | Code::Unauthenticated => Class::Refused,
-        Code::Aborted => Class::Stale,
-        Code::ResourceExhausted => Class::Busy,
+        Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => ErrorClass::Invalid,
+        Code::NotFound => ErrorClass::NotFound,
+        Code::AlreadyExists => ErrorClass::Exists,
+        Code::FailedPrecondition | Code::PermissionDenied | Code::Unauthenticated => {
+            ErrorClass::Refused
+        }
+        Code::Aborted => ErrorClass::Stale,
+        Code::ResourceExhausted => ErrorClass::Busy,
         // Caviar never answers Unknown: tonic does, where a connection broke.
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
-            Class::Unavailable
+            ErrorClass::Unavailable
         }
-        Code::DataLoss => Class::Corrupt,
-        Code::Internal | Code::Ok => Class::Internal,
+        Code::DataLoss => ErrorClass::Corrupt,
+        Code::Internal | Code::Ok => ErrorClass::Internal,
     }
 }
 

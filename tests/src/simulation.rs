@@ -11,7 +11,7 @@ use caviar_common::data::DataSummary;
 use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, StoreId, SweepId};
 use caviar_common::message::{Finished, FromWorker, Grant, ToWorker};
 use caviar_common::metric::{EpochMetrics, Score};
-use caviar_common::outcome::{Outcome, SweepState, Work};
+use caviar_common::outcome::{Job, Outcome, SweepState};
 use caviar_common::seed::{Purpose, Seed, Stream};
 use caviar_common::spec::SweepSpec;
 use caviar_common::view::TrialView;
@@ -55,10 +55,10 @@ impl Faults {
 
 /// A training under way.
 #[derive(Debug)]
-struct Job {
+struct Execution {
     grant: Grant,
     epoch: u32,
-    is_held: bool,
+    is_parked: bool,
     /// It advances in one of so many turns.
     slowness: u64,
 }
@@ -70,7 +70,7 @@ struct Node {
     slots: u32,
     incarnation: Incarnation,
     agent: Agent,
-    jobs: BTreeMap<LeaseId, Job>,
+    jobs: BTreeMap<LeaseId, Execution>,
     /// How often it was told to hold a trial.
     holds: u64,
     session: Option<SessionId>,
@@ -115,15 +115,15 @@ impl Node {
                             .below(5);
                     self.jobs.insert(
                         grant.lease,
-                        Job { grant: *grant, epoch: 0, is_held: false, slowness },
+                        Execution { grant: *grant, epoch: 0, is_parked: false, slowness },
                     );
                 }
                 Command::Hold(lease) => {
-                    self.jobs.get_mut(&lease).expect("it trains").is_held = true;
+                    self.jobs.get_mut(&lease).expect("it trains").is_parked = true;
                     self.holds += 1;
                 }
                 Command::Continue(lease) => {
-                    self.jobs.get_mut(&lease).expect("it trains").is_held = false
+                    self.jobs.get_mut(&lease).expect("it trains").is_parked = false
                 }
                 Command::Cancel(lease) => {
                     if self.jobs.remove(&lease).is_some() {
@@ -385,7 +385,7 @@ impl Simulation {
             node.obey();
         }
         assert!(
-            node.jobs.values().filter(|job| !job.is_held).count() <= node.slots as usize,
+            node.jobs.values().filter(|job| !job.is_parked).count() <= node.slots as usize,
             "{} trains more than it has slots",
             node.name
         );
@@ -393,30 +393,30 @@ impl Simulation {
 
     /// One epoch of one of the worker's trainings.
     fn train(&mut self, at: usize) {
-        let jobs = self.nodes[at].jobs.values().filter(|job| !job.is_held).count() as u64;
+        let jobs = self.nodes[at].jobs.values().filter(|job| !job.is_parked).count() as u64;
         let pick = self.chance.below(jobs) as usize;
         let node = &mut self.nodes[at];
-        let Some((lease, job)) = node.jobs.iter_mut().filter(|(_, job)| !job.is_held).nth(pick)
+        let Some((lease, job)) = node.jobs.iter_mut().filter(|(_, job)| !job.is_parked).nth(pick)
         else {
             return;
         };
         if self.faults.uneven && self.chance.below(job.slowness) > 0 {
             return;
         }
-        if job.grant.work == Work::Train && Some(job.grant.trial.0) == self.faults.poison {
+        if job.grant.job == Job::Train && Some(job.grant.trial.0) == self.faults.poison {
             return self.crash(at);
         }
         let lease = *lease;
         job.epoch += 1;
         let metrics = measure(&job.grant, job.epoch);
-        self.trained += u64::from(job.grant.work == Work::Train);
+        self.trained += u64::from(job.grant.job == Job::Train);
         let is_over = job.epoch == epochs(&job.grant) || !metrics.is_finite();
-        if job.grant.work == Work::Train {
+        if job.grant.job == Job::Train {
             node.agent.on_event(RunnerEvent::Epoch { lease, metrics });
         }
         if is_over {
             let outcome = if metrics.is_finite() { Outcome::Completed } else { Outcome::Diverged };
-            let test = (job.grant.work == Work::Score).then_some(metrics.validation);
+            let test = (job.grant.job == Job::Score).then_some(metrics.validation);
             node.jobs.remove(&lease);
             let result = Finished {
                 outcome,

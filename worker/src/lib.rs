@@ -23,7 +23,7 @@ mod pace;
 mod probe;
 mod runner;
 
-use caviar_common::error::Class;
+use caviar_common::error::ErrorClass;
 use caviar_common::ids::{Incarnation, Name};
 use caviar_common::limits::MAX_SLOTS;
 use tokio::sync::mpsc;
@@ -74,9 +74,9 @@ pub enum WorkerError {
 
 impl WorkerError {
     /// What a caller can do about it.
-    pub const fn class(&self) -> Class {
+    pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::Coordinator { .. } | Self::Slots { .. } => Class::Invalid,
+            Self::Coordinator { .. } | Self::Slots { .. } => ErrorClass::Invalid,
         }
     }
 

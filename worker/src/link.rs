@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use caviar_common::error::Class;
+use caviar_common::error::ErrorClass;
 use caviar_common::message::{FromWorker, Hello, ToWorker};
 use caviar_proto::convert::worker::{decode_to_worker, encode_from_worker};
 use caviar_proto::status::class_of;
@@ -50,13 +50,15 @@ impl From<Status> for Loss {
             status.message().to_owned()
         };
         match class_of(&status) {
-            Class::Invalid | Class::NotFound | Class::Exists | Class::Refused => {
-                Self::Refused(text)
-            }
-            Class::Busy => Self::Postponed(text),
-            Class::Stale | Class::Unavailable | Class::Corrupt | Class::Internal => {
-                Self::Broken(text)
-            }
+            ErrorClass::Invalid
+            | ErrorClass::NotFound
+            | ErrorClass::Exists
+            | ErrorClass::Refused => Self::Refused(text),
+            ErrorClass::Busy => Self::Postponed(text),
+            ErrorClass::Stale
+            | ErrorClass::Unavailable
+            | ErrorClass::Corrupt
+            | ErrorClass::Internal => Self::Broken(text),
         }
     }
 }

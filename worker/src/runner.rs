@@ -18,7 +18,7 @@ use caviar_common::hyper::train_spec;
 use caviar_common::ids::LeaseId;
 use caviar_common::message::{Finished, Grant};
 use caviar_common::metric::{EpochMetrics, Score};
-use caviar_common::outcome::{Outcome, Work};
+use caviar_common::outcome::{Job, Outcome};
 use caviar_nn::{TrainError, Trainer, trial_bytes};
 use tokio::sync::mpsc;
 
@@ -163,14 +163,14 @@ impl Slot {
         while trainer.epochs_done() < spec.epochs {
             let Some(metrics) = trainer.epoch(&go_on)? else { return Ok(None) };
             self.last.set(Some(metrics));
-            if grant.work == Work::Train && !self.report(grant.lease, metrics) {
+            if grant.job == Job::Train && !self.report(grant.lease, metrics) {
                 return Ok(None);
             }
             if !metrics.is_finite() {
                 return Ok(Some((Outcome::Diverged, None)));
             }
         }
-        let test = if grant.work == Work::Score { trainer.test()? } else { None };
+        let test = if grant.job == Job::Score { trainer.test()? } else { None };
         Ok(Some((Outcome::Completed, test)))
     }
 

@@ -30,7 +30,7 @@ fn grant(lease: u64, epochs: i64, drawn: &[(&str, Value)]) -> Box<Grant> {
         sweep_name: Name::parse("name", "digits").unwrap(),
         trial: TrialNumber(3),
         attempt: AttemptNumber(1),
-        work: Work::Train,
+        job: Job::Train,
         seed: 7,
         data,
         digest,
@@ -79,7 +79,7 @@ fn every_epoch_is_reported_and_the_last_once_more_with_the_end() {
 #[test]
 fn the_score_of_a_winner_comes_from_the_same_training_without_reports() {
     let (epochs, _) = run(grant(1, 3, &[]));
-    let (none, end) = run(Box::new(Grant { work: Work::Score, ..*grant(2, 3, &[]) }));
+    let (none, end) = run(Box::new(Grant { job: Job::Score, ..*grant(2, 3, &[]) }));
     let result = finished(end);
     assert_eq!(none, []);
     assert_eq!((result.outcome, result.last), (Outcome::Completed, epochs.last().copied()));

@@ -16,7 +16,7 @@ use caviar_common::data::{DataSpec, Task};
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, StoreId, SweepId, TrialNumber};
 use caviar_common::message::{FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker};
 use caviar_common::metric::EpochMetrics;
-use caviar_common::outcome::{Outcome, Work};
+use caviar_common::outcome::{Job, Outcome};
 use caviar_proto::convert::worker::{decode_from_worker, encode_to_worker};
 use caviar_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use caviar_proto::v1::{CoordinatorMessage, WorkerMessage};
@@ -229,7 +229,7 @@ fn grant(lease: u64, epochs: i64) -> ToWorker {
         sweep_name: Name::parse("name", "digits").unwrap(),
         trial: TrialNumber(0),
         attempt: AttemptNumber(1),
-        work: Work::Train,
+        job: Job::Train,
         seed: 7,
         data,
         digest,

@@ -30,7 +30,7 @@ impl<'a> Explanation<'a> {
         let loss = |t: &TrialView| {
             t.objective.filter(|v| v.is_finite() && t.state == TrialState::Completed)
         };
-        let loss = |t: &TrialView| loss(t).map(|value| sweep.spec.objective.goal.as_loss(value));
+        let loss = |t: &TrialView| loss(t).map(|value| sweep.spec.objective.goal.as_cost(value));
         let losses: Vec<(f64, u32)> =
             trials.iter().filter_map(|t| Some((loss(t)?, t.trial.0))).collect();
         // Of equals the lowest number is the best.
@@ -219,7 +219,7 @@ mod tests {
             search_box: box_of_round,
             seen: 2,
             ranking: Some(ranking),
-            ..Reason::of(Source::Ranked)
+            ..Reason::from_source(Source::Ranked)
         };
         let text = explained(&trials[2], &trials);
         let lines: Vec<&str> = text.lines().collect();

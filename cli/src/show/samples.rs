@@ -108,7 +108,7 @@ fn trial(
         trial: TrialNumber(number),
         state,
         assignment: values.into_iter().collect::<Assignment>(),
-        reason: Reason { round: Some(round), ..Reason::of(Source::Round) },
+        reason: Reason { round: Some(round), ..Reason::from_source(Source::Round) },
         attempts: AttemptNumber(1),
         worker: Some(Name::parse("worker", "local").unwrap()),
         epochs: 2,

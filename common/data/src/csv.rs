@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use caviar_common::data::Task;
+use caviar_common::text::edit_distance;
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use crate::error::{BadCell, DataError, Fault, LABEL, SOURCE, shorten};
@@ -294,8 +295,10 @@ fn hint(names: &[String], wanted: &str) -> String {
     if names.iter().all(|name| name.parse::<f64>().is_ok()) {
         return "the first line must name the columns".to_owned();
     }
-    let near =
-        names.iter().map(|name| (edits(&name.to_lowercase(), &wanted.to_lowercase()), name)).min();
+    let near = names
+        .iter()
+        .map(|name| (edit_distance(&name.to_lowercase(), &wanted.to_lowercase()), name))
+        .min();
     match (near, names.last()) {
         (Some((edits, name)), _) if edits <= wanted.len() / 3 => {
             format!("did you mean {:?}?", shorten(name))
@@ -303,22 +306,4 @@ fn hint(names: &[String], wanted: &str) -> String {
         (_, Some(last)) => format!("the last one is {:?}", shorten(last)),
         (_, None) => String::new(),
     }
-}
-
-/// Levenshtein's distance, of the first characters of what is too long for a name.
-fn edits(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) =
-        (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let mut costs: Vec<usize> = (0..=b.len()).collect();
-    for (row, x) in a.iter().enumerate() {
-        let mut left = row + 1;
-        let mut next = vec![left];
-        for (y, above) in b.iter().zip(costs.windows(2)) {
-            let [diagonal, up] = above else { continue };
-            left = (left + 1).min(up + 1).min(diagonal + usize::from(x != y));
-            next.push(left);
-        }
-        costs = next;
-    }
-    costs.last().copied().unwrap_or_default()
 }

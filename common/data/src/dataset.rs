@@ -1,6 +1,7 @@
 //! Data as it was read.
 
 use caviar_common::data::DataSummary;
+use caviar_common::numbers::to_u64;
 use ndarray::Array2;
 
 use crate::error::{DataError, shorten};
@@ -98,9 +99,9 @@ impl Dataset {
     /// What a sweep must know of this data once it is split into `splits`.
     pub fn summary(&self, splits: &Splits) -> DataSummary {
         DataSummary {
-            train: wide(splits.train.targets.len()),
-            validation: wide(splits.validation.targets.len()),
-            test: splits.test.as_ref().map_or(0, |test| wide(test.targets.len())),
+            train: to_u64(splits.train.targets.len()),
+            validation: to_u64(splits.validation.targets.len()),
+            test: splits.test.as_ref().map_or(0, |test| to_u64(test.targets.len())),
             features: u32::try_from(self.features.ncols()).unwrap_or(u32::MAX),
             outputs: splits.outputs,
             digest: self.digest.clone(),
@@ -125,7 +126,7 @@ fn only_label(targets: &Targets, classes: &[String]) -> Option<String> {
 fn digest(features: &Array2<f32>, targets: &Targets, classes: &[String]) -> String {
     let mut hasher = blake3::Hasher::new();
     for size in features.shape() {
-        hasher.update(&wide(*size).to_le_bytes());
+        hasher.update(&to_u64(*size).to_le_bytes());
     }
     update(&mut hasher, features.iter().map(|value| value.to_bits()));
     match targets {
@@ -138,9 +139,9 @@ fn digest(features: &Array2<f32>, targets: &Targets, classes: &[String]) -> Stri
             update(&mut hasher, values.iter().map(|value| value.to_bits()));
         }
     }
-    hasher.update(&wide(classes.len()).to_le_bytes());
+    hasher.update(&to_u64(classes.len()).to_le_bytes());
     for name in classes {
-        hasher.update(&wide(name.len()).to_le_bytes());
+        hasher.update(&to_u64(name.len()).to_le_bytes());
         hasher.update(name.as_bytes());
     }
     hasher.finalize().to_hex().to_string()
@@ -158,8 +159,4 @@ fn update(hasher: &mut blake3::Hasher, words: impl Iterator<Item = u32>) {
         }
     }
     hasher.update(&piece);
-}
-
-fn wide(size: usize) -> u64 {
-    u64::try_from(size).unwrap_or(u64::MAX)
 }

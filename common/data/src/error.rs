@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use caviar_common::error::Class;
+use caviar_common::error::ErrorClass;
 
 use crate::{MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
 
@@ -349,17 +349,17 @@ impl DataError {
     /// What a caller can do about it: mend the file or the sweep, unless the system did not give
     /// it.
     #[must_use]
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> ErrorClass {
         if let Self::Open { source, .. } = self
             && source.kind() == io::ErrorKind::NotFound
         {
-            Class::NotFound
+            ErrorClass::NotFound
         } else if matches!(self, Self::Open { .. } | Self::Read { .. }) {
-            Class::Unavailable
+            ErrorClass::Unavailable
         } else if matches!(self, Self::Shape { .. }) {
-            Class::Internal
+            ErrorClass::Internal
         } else {
-            Class::Invalid
+            ErrorClass::Invalid
         }
     }
 

@@ -6,8 +6,8 @@ use caviar_common::data::Task;
 
 use crate::error::Fault;
 use crate::examples::Targets;
-use crate::numbers::index;
 use crate::{MAX_CLASSES, MAX_LABEL_BYTES};
+use caviar_common::numbers::index;
 
 /// The targets read so far.
 pub(crate) enum Labels {

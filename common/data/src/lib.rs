@@ -29,7 +29,6 @@ mod error;
 mod examples;
 mod idx;
 mod labels;
-mod numbers;
 mod split;
 mod standard;
 

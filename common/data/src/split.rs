@@ -7,8 +7,8 @@ use ndarray::{Array1, Array2, Axis};
 use crate::Dataset;
 use crate::error::{DataError, TEST, VALIDATION, shorten};
 use crate::examples::{Examples, Splits, Targets};
-use crate::numbers::{index, real, whole};
 use crate::standard::Standard;
+use caviar_common::numbers::{floor_to_usize, index, real};
 
 /// Draws the splits of `dataset` by the shares in `spec` and the sweep's seed, and standardises
 /// them.
@@ -128,13 +128,14 @@ fn class_of_rows(targets: &Targets) -> Vec<usize> {
 /// or down. Of equal remainders the larger class gives a row first, as it can spare one.
 fn places(sizes: &[usize], share: f64, field: &'static str) -> Result<Vec<usize>, DataError> {
     let rows: usize = sizes.iter().sum();
-    let total = whole((share * real(rows)).round());
+    let total = floor_to_usize((share * real(rows)).round());
     if total == 0 {
         // Rounded up to the six digits that are shown, so that what is shown will do.
         let least = (0.5e6 / real(rows)).ceil() / 1e6;
         return Err(DataError::EmptySplit { field, share, rows, least });
     }
-    let mut places: Vec<usize> = sizes.iter().map(|&size| whole(share * real(size))).collect();
+    let mut places: Vec<usize> =
+        sizes.iter().map(|&size| floor_to_usize(share * real(size))).collect();
     let mut order: Vec<(f64, usize, usize)> = sizes
         .iter()
         .enumerate()

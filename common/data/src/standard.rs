@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use crate::numbers::{real, single};
+use caviar_common::numbers::{real, single};
 
 /// What is subtracted from each column, and what it is then multiplied by.
 pub(crate) struct Standard {

@@ -14,6 +14,7 @@ use crate::ids::Name;
 use crate::limits::{MAX_PARALLELISM, MAX_ROUNDS, MAX_TEXT_CHARS, MAX_TRIALS};
 use crate::metric::Metric;
 use crate::space::Space;
+use crate::text;
 
 /// Parallelism unless the file says another: docs/decisions/0010-stopping.md.
 const DEFAULT_PARALLELISM: u32 = 8;
@@ -187,7 +188,7 @@ fn check_fixed(draft: &Draft, problems: &mut Problems) -> Assignment {
 
 pub(super) fn unknown_hyperparameter(field: &str, name: &str) -> Problem {
     let known = || TABLE.iter().map(|h| h.name);
-    let message = match hyper::nearest(name, known()) {
+    let message = match text::nearest(name, known()) {
         Some(near) => format!("no such hyperparameter: did you mean {near}?"),
         None => format!(
             "no such hyperparameter: write one of {}",

@@ -10,9 +10,9 @@ use super::SweepSpec;
 use super::draft::{Draft, DraftParameter};
 use crate::assignment::Value;
 use crate::error::{Problem, Problems};
-use crate::hyper;
 use crate::ids::Name;
 use crate::limits::{MAX_PARALLELISM, MAX_TRIALS};
+use crate::text;
 
 /// What is said of a value that is no number.
 const NUMBER: &str = "write a number";
@@ -40,7 +40,7 @@ impl SweepFile {
 pub fn parse(text: &str) -> Result<SweepFile, Problems> {
     let (draft, lines, mut problems) = read(text)?;
     // A number for a name is shown beside the other mistakes.
-    if let Some(Err(problem)) = draft.name.as_deref().map(|name| Name::of_sweep("name", name)) {
+    if let Some(Err(problem)) = draft.name.as_deref().map(|name| Name::parse_sweep("name", name)) {
         problems.push(problem);
     }
     match draft.check_after(problems).and_then(|spec| spec.check_new(None).map(|()| spec)) {
@@ -200,7 +200,7 @@ impl Reader<'_> {
         for (key, _) in section.table.into_iter().flatten() {
             let key: &str = key.get_ref();
             if !section.known.contains(&key) {
-                let message = match hyper::nearest(key, section.known.iter().copied()) {
+                let message = match text::nearest(key, section.known.iter().copied()) {
                     Some(near) => format!("unknown key: did you mean {near}?"),
                     None => format!("unknown key: write one of {}", section.known.join(", ")),
                 };

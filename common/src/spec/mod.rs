@@ -163,7 +163,7 @@ impl Goal {
     }
 
     /// `value` turned so that less is better.
-    pub fn as_loss(self, value: f64) -> f64 {
+    pub fn as_cost(self, value: f64) -> f64 {
         match self {
             Self::Minimize => value,
             Self::Maximize => -value,
@@ -216,7 +216,7 @@ impl SweepSpec {
         let row = lookup("epochs").map(|row| &row.default);
         let default = match row {
             _ if self.data.is_external() => 1,
-            Some(hyper::Default::Whole(epochs)) => *epochs,
+            Some(hyper::DefaultValue::Whole(epochs)) => *epochs,
             Some(_) | None => 0,
         };
         let otherwise = self.fixed.get("epochs").and_then(Value::as_i64).unwrap_or(default);

@@ -5,7 +5,7 @@ use super::SweepSpec;
 use crate::assignment::{Assignment, Value};
 use crate::data::DataSummary;
 use crate::error::{Problem, Problems};
-use crate::hyper::{self, Default};
+use crate::hyper::{self, DefaultValue};
 use crate::ids::Name;
 use crate::limits::MAX_WEIGHTS;
 use crate::space::{Domain, Parameter};
@@ -27,7 +27,7 @@ impl SweepSpec {
     /// What is wrong with it.
     pub fn check_new(&self, data: Option<&DataSummary>) -> Result<(), Problems> {
         let problems =
-            [Name::of_sweep("name", self.name.as_str()).map(|_| ()), self.check_size(data)];
+            [Name::parse_sweep("name", self.name.as_str()).map(|_| ()), self.check_size(data)];
         problems.into_iter().filter_map(Result::err).collect::<Problems>().into_result(())
     }
 
@@ -144,7 +144,7 @@ impl SweepSpec {
 
 fn default(name: &str) -> i64 {
     match hyper::lookup(name).map(|row| row.default) {
-        Some(Default::Whole(value)) => value,
+        Some(DefaultValue::Whole(value)) => value,
         _ => 0,
     }
 }

@@ -21,7 +21,7 @@ use crate::event::{Event, Rung};
 use crate::input::Effect;
 use crate::state::{Phase, Sweep};
 use crate::volatile::Volatile;
-use crate::{Broken, Coordinator, Work};
+use crate::{Broken, Changes, Coordinator};
 
 impl Coordinator {
     /// Takes every decision that can be taken, or those until `go_on` says no, which it is asked
@@ -29,14 +29,16 @@ impl Coordinator {
     pub(crate) fn advance(
         &mut self,
         go_on: &mut dyn FnMut() -> bool,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Result<bool, Broken> {
         while let Some(id) = self.next_dirty() {
             while let Some(event) = self.next_decision(id) {
                 let told = self.stop_message(&event);
                 let was_asked = matches!(event, Event::TrialSampled { .. });
-                self.record(event, work)?;
-                work.effects.extend(told.map(|(session, message)| Effect::Send(session, message)));
+                self.record(event, changes)?;
+                changes
+                    .effects
+                    .extend(told.map(|(session, message)| Effect::Send(session, message)));
                 if was_asked && !go_on() {
                     self.volatile.cut = Some(id);
                     return Ok(false);
@@ -172,7 +174,7 @@ fn decide(sweep: &Sweep, number: TrialNumber) -> Option<Event> {
         .log
         .iter()
         .filter(|entry| came_here(entry.stage))
-        .map(|entry| entry.loss.unwrap_or(f64::INFINITY));
+        .map(|entry| entry.cost.unwrap_or(f64::INFINITY));
     let Standing { rank, of, goes_on } = standing(sweep.spec.stopping, before, loss);
     let rung = Rung { number: trial.passed, epoch, rank, of };
     Some(if goes_on {

@@ -2,8 +2,8 @@
 //! equals live.
 
 use caviar_common::ids::{Incarnation, LeaseId, Name, SweepId, TrialNumber};
-use caviar_common::limits::MAX_ANSWERS;
-use caviar_common::outcome::{Outcome, TrialState, Work};
+use caviar_common::limits::MAX_ASK_REPLIES;
+use caviar_common::outcome::{Job, Outcome, TrialState};
 use caviar_search::stopping::rungs;
 use caviar_search::{Observation, Stage};
 
@@ -189,7 +189,7 @@ fn sample(state: &mut Durable, event: &Event) -> Result<(), Broken> {
 }
 
 fn grant(state: &mut Durable, event: &Event) -> Result<(), Broken> {
-    let Event::LeaseGranted { sweep: id, trial, attempt, lease, worker, incarnation, work } = event
+    let Event::LeaseGranted { sweep: id, trial, attempt, lease, worker, incarnation, job } = event
     else {
         return Ok(());
     };
@@ -197,9 +197,9 @@ fn grant(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         return Err(Broken(format!("lease {lease} was used before")));
     }
     let sweep = sweep_mut(state, *id)?;
-    match work {
-        Work::Train => begin(sweep, *trial, *lease, worker)?,
-        Work::Score => {
+    match job {
+        Job::Train => begin(sweep, *trial, *lease, worker)?,
+        Job::Score => {
             let scoring = scoring_mut(sweep)?;
             scoring.lease = Some(*lease);
             scoring.attempts += 1;
@@ -213,7 +213,7 @@ fn grant(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         attempt: *attempt,
         worker: worker.clone(),
         incarnation: *incarnation,
-        work: *work,
+        job: *job,
         program_ms: None,
     };
     state.leases.insert(*lease, record);
@@ -257,13 +257,13 @@ fn answer(state: &mut Durable, event: &Event) -> Result<(), Broken> {
             attempt: *attempt,
             worker,
             incarnation,
-            work: Work::Train,
+            job: Job::Train,
             program_ms: Some(*lease_ms),
         };
         state.leases.insert(*lease, record);
     }
     let answers = &mut sweep_mut(state, *id)?.answers;
-    if answers.len() >= MAX_ANSWERS {
+    if answers.len() >= MAX_ASK_REPLIES {
         answers.pop_front();
     }
     answers.push_back(Answer {
@@ -292,8 +292,8 @@ fn take_lease(state: &mut Durable, lease: LeaseId) -> Result<Lease, Broken> {
 fn end_lease(state: &mut Durable, lease: LeaseId, loss: Option<Loss>) -> Result<(), Broken> {
     let record = take_lease(state, lease)?;
     let sweep = sweep_mut(state, record.sweep)?;
-    match record.work {
-        Work::Train => {
+    match record.job {
+        Job::Train => {
             let trial = trial_mut(sweep, record.trial)?;
             turn(trial, TrialState::Queued)?;
             trial.lease = None;
@@ -301,7 +301,7 @@ fn end_lease(state: &mut Durable, lease: LeaseId, loss: Option<Loss>) -> Result<
             let place = (trial.due, trial.number);
             sweep.queue.insert(place);
         }
-        Work::Score => {
+        Job::Score => {
             let scoring = scoring_mut(sweep)?;
             scoring.lease = None;
             loss.into_iter().for_each(|loss| scoring.losses.add(loss));
@@ -404,7 +404,7 @@ fn log(
         return Err(Broken(format!("trial {number} is not in flight")));
     }
     sweep.clock = sweep.clock.max(due);
-    sweep.log.push(Observation { trial: number.0, assignment, stage, loss });
+    sweep.log.push(Observation { trial: number.0, assignment, stage, cost: loss });
     Ok(())
 }
 

@@ -5,9 +5,9 @@ use caviar_common::assignment::Assignment;
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
 #[cfg(doc)]
-use caviar_common::limits::MAX_EARLIER;
+use caviar_common::limits::MAX_EARLIER_RESULTS;
 use caviar_common::metric::{Point, Score};
-use caviar_common::outcome::{Outcome, Work};
+use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::Reason;
 use caviar_common::spec::SweepSpec;
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ impl LeaseEnd {
 
 /// The results of an earlier sweep, in the order of its decisions: the values of the parameters
 /// that the later sweep searches, and the loss; none of a trial that diverged or failed.
-/// [`MAX_EARLIER`] at most: of more, the best half of so many and a spread of the others.
+/// [`MAX_EARLIER_RESULTS`] at most: of more, the best half of so many and a spread of the others.
 pub type EarlierResults = Vec<(Assignment, Option<f64>)>;
 
 /// How a trial stood at a rung when it was decided there.
@@ -163,7 +163,8 @@ pub enum Event {
         /// Its process.
         incarnation: Incarnation,
         /// What for.
-        work: Work,
+        #[serde(rename = "work")]
+        job: Job,
     },
     /// A program that runs trials by itself has some.
     TrialsAsked {

@@ -5,7 +5,7 @@
 //! the trial then waits for whoever asks next. An answer is part of the durable state, so a
 //! question that is asked again has it again; reports and ends are known by their lease and epoch.
 
-use caviar_common::ask::{Ask, Asked, AskedTrial, Report, Tell, Verdict};
+use caviar_common::ask::{Ask, AskReply, AskedTrial, Report, Tell, Verdict};
 use caviar_common::error::Problem;
 use caviar_common::ids::{AttemptNumber, LeaseId, SweepId, TrialNumber};
 use caviar_common::limits::MAX_VALUES;
@@ -15,7 +15,7 @@ use caviar_common::outcome::{Outcome, TrialState};
 use crate::event::{Event, Granted, LeaseEnd, Loss};
 use crate::input::{Refusal, Reply};
 use crate::state::{Lease, Phase, Sweep, Trial};
-use crate::{Broken, Coordinator, Work};
+use crate::{Broken, Changes, Coordinator};
 
 type Answer = Result<Result<Reply, Refusal>, Broken>;
 
@@ -25,7 +25,7 @@ impl Coordinator {
         now: u64,
         id: SweepId,
         ask: &Ask,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Answer {
         self.volatile.now = now;
         let sweep = match self.external(id) {
@@ -58,12 +58,15 @@ impl Coordinator {
         }
         self.volatile.heard.extend(granted.iter().map(|g| (g.lease, now)));
         let Ask { request_id, client, lease_ms, .. } = ask.clone();
-        self.record(Event::TrialsAsked { sweep: id, request_id, client, lease_ms, granted }, work)?;
+        self.record(
+            Event::TrialsAsked { sweep: id, request_id, client, lease_ms, granted },
+            changes,
+        )?;
         Ok(Ok(Reply::Done))
     }
 
     /// What the program was given that asked so; none where the sweep is not there.
-    pub fn asked(&self, id: SweepId, ask: &Ask) -> Option<Asked> {
+    pub fn asked(&self, id: SweepId, ask: &Ask) -> Option<AskReply> {
         let sweep = self.durable.sweeps.get(&id)?;
         let granted = sweep.answer(ask).map_or(&[][..], |a| &a.granted);
         let trial = |Granted { trial, attempt, lease }: &Granted| {
@@ -78,7 +81,7 @@ impl Coordinator {
                 reason,
             })
         };
-        Some(Asked {
+        Some(AskReply {
             trials: granted.iter().filter_map(trial).collect(),
             over: sweep.state().is_final(),
         })
@@ -89,7 +92,7 @@ impl Coordinator {
         now: u64,
         id: SweepId,
         report: Report,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Answer {
         let Report { trial, lease, metrics } = report;
         match self.said_of(now, id, trial, lease) {
@@ -97,7 +100,7 @@ impl Coordinator {
             // It hears the verdict.
             Ok(Standing::Stopped) => Ok(Ok(Reply::Done)),
             Ok(Standing::Over(_)) => Ok(Err(Refusal::StaleLease { trial, lease })),
-            Ok(Standing::Running(record)) => self.measured(lease, &record, metrics, work),
+            Ok(Standing::Running(record)) => self.measured(lease, &record, metrics, changes),
         }
     }
 
@@ -112,7 +115,7 @@ impl Coordinator {
         now: u64,
         id: SweepId,
         tell: Tell,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Answer {
         let Tell { trial: number, lease, outcome, last, seconds } = tell;
         let record = match self.said_of(now, id, number, lease) {
@@ -122,7 +125,7 @@ impl Coordinator {
             Ok(Standing::Running(record)) => record,
         };
         if let Some(metrics) = last
-            && let Err(refusal) = self.measured(lease, &record, metrics, work)?
+            && let Err(refusal) = self.measured(lease, &record, metrics, changes)?
         {
             return Ok(Err(refusal));
         }
@@ -146,13 +149,17 @@ impl Coordinator {
             seconds: Some(seconds),
             memory_bytes: None,
         };
-        self.record(event, work)?;
+        self.record(event, changes)?;
         Ok(Ok(Reply::Done))
     }
 
     /// The leases end of which nothing was heard for their time. Time in which the coordinator
     /// stood still does not count.
-    pub(crate) fn expire_programs(&mut self, now: u64, work: &mut Work) -> Result<(), Broken> {
+    pub(crate) fn expire_programs(
+        &mut self,
+        now: u64,
+        changes: &mut Changes,
+    ) -> Result<(), Broken> {
         let still = now
             .saturating_sub(self.volatile.last_tick)
             .saturating_sub(self.config.lease_ttl_ms / 4);
@@ -170,14 +177,16 @@ impl Coordinator {
             .filter(|(lease, record)| record.program_ms.is_some_and(|ttl| silent(lease, ttl)));
         let expired: Vec<(LeaseId, Lease)> =
             expired.map(|(lease, record)| (*lease, record.clone())).collect();
-        expired.into_iter().try_for_each(|(lease, record)| self.fell_silent(lease, &record, work))
+        expired
+            .into_iter()
+            .try_for_each(|(lease, record)| self.fell_silent(lease, &record, changes))
     }
 
     fn fell_silent(
         &mut self,
         lease: LeaseId,
         record: &Lease,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Result<(), Broken> {
         let (sweep, trial) = (record.sweep, record.trial);
         let losses = 1 + self.durable.sweeps.get(&sweep).map_or(0, |s| s.losses(record).alone);
@@ -196,7 +205,7 @@ impl Coordinator {
             };
             Event::TrialFinished { sweep, trial, lease, outcome, seconds: None, memory_bytes: None }
         };
-        self.record(event, work)
+        self.record(event, changes)
     }
 
     fn external(&self, id: SweepId) -> Result<&Sweep, Refusal> {
@@ -247,7 +256,7 @@ impl Coordinator {
         lease: LeaseId,
         record: &Lease,
         metrics: NamedMetrics,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Answer {
         let sweep = self.durable.sweeps.get(&record.sweep);
         let Some((sweep, trial)) = sweep.and_then(|s| Some((s, s.trial(record.trial)?))) else {
@@ -265,7 +274,7 @@ impl Coordinator {
                         lease,
                         metrics,
                     },
-                    work,
+                    changes,
                 )?;
                 Ok(Ok(Reply::Done))
             }

@@ -2,7 +2,7 @@
 
 use caviar_common::ask::{Ask, Report, Tell};
 use caviar_common::data::DataSummary;
-use caviar_common::error::{Class, Problem};
+use caviar_common::error::{ErrorClass, Problem};
 use caviar_common::ids::{LeaseId, Name, SessionId, SweepId, TrialNumber};
 use caviar_common::limits::{MAX_SWEEPS, MAX_WORKERS};
 use caviar_common::message::{FromWorker, PROTOCOL, ToWorker};
@@ -180,19 +180,19 @@ pub enum Refusal {
 
 impl Refusal {
     /// What a caller can do about it.
-    pub const fn class(&self) -> Class {
+    pub const fn class(&self) -> ErrorClass {
         match self {
             Self::NoSuchSweep(_) | Self::NoSuchTrial { .. } | Self::NoSuchWorker(_) => {
-                Class::NotFound
+                ErrorClass::NotFound
             }
-            Self::NameTaken(_) | Self::RequestReused(_) => Class::Exists,
+            Self::NameTaken(_) | Self::RequestReused(_) => ErrorClass::Exists,
             Self::WrongState { .. } | Self::WrongProtocol(_) | Self::NotExternal(_) => {
-                Class::Refused
+                ErrorClass::Refused
             }
-            Self::TooManySweeps | Self::TooManyWorkers | Self::Connected(_) => Class::Busy,
-            Self::Replaced(_) | Self::StaleLease { .. } => Class::Stale,
-            Self::Silent { .. } | Self::Away(_) => Class::Unavailable,
-            Self::NoHello | Self::Nonsense(_) | Self::Wrong(_) => Class::Invalid,
+            Self::TooManySweeps | Self::TooManyWorkers | Self::Connected(_) => ErrorClass::Busy,
+            Self::Replaced(_) | Self::StaleLease { .. } => ErrorClass::Stale,
+            Self::Silent { .. } | Self::Away(_) => ErrorClass::Unavailable,
+            Self::NoHello | Self::Nonsense(_) | Self::Wrong(_) => ErrorClass::Invalid,
         }
     }
 }

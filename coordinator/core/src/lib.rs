@@ -56,7 +56,7 @@ pub struct Coordinator {
 
 /// What is being collected during one step.
 #[derive(Debug, Default)]
-struct Work {
+struct Changes {
     events: Vec<Event>,
     effects: Vec<Effect>,
 }
@@ -105,9 +105,9 @@ impl Coordinator {
     /// # Errors
     /// A broken invariant: the process must end without writing.
     pub fn hear(&mut self, now: u64, input: Input) -> Result<Step, Broken> {
-        let mut work = Work::default();
-        let reply = self.handle(now, input, &mut work)?;
-        let Work { events, effects } = work;
+        let mut changes = Changes::default();
+        let reply = self.handle(now, input, &mut changes)?;
+        let Changes { events, effects } = changes;
         Ok(Step { reply, events, effects })
     }
 
@@ -118,13 +118,13 @@ impl Coordinator {
     /// # Errors
     /// A broken invariant: the process must end without writing.
     pub fn decide(&mut self, go_on: &mut dyn FnMut() -> bool) -> Result<Decided, Broken> {
-        let mut work = Work::default();
-        let is_all = self.advance(go_on, &mut work)?;
-        self.place(&mut work)?;
+        let mut changes = Changes::default();
+        let is_all = self.advance(go_on, &mut changes)?;
+        self.place(&mut changes)?;
         for sweep in std::mem::take(&mut self.volatile.changed) {
-            work.effects.push(Effect::Changed(sweep));
+            changes.effects.push(Effect::Changed(sweep));
         }
-        Ok(Decided { events: work.events, effects: work.effects, is_all })
+        Ok(Decided { events: changes.events, effects: changes.effects, is_all })
     }
 
     /// What the events have made.
@@ -136,41 +136,41 @@ impl Coordinator {
         &mut self,
         now: u64,
         input: Input,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Result<Result<Reply, Refusal>, Broken> {
         match input {
             Input::CreateSweep { request_id, spec, data } => {
-                self.create_sweep(request_id, *spec, data, work)
+                self.create_sweep(request_id, *spec, data, changes)
             }
-            Input::PauseSweep(sweep) => self.pause_sweep(sweep, work),
-            Input::ResumeSweep(sweep) => self.resume_sweep(sweep, work),
-            Input::CancelSweep(sweep) => self.cancel_sweep(sweep, work),
-            Input::DeleteSweep(sweep) => self.delete_sweep(sweep, work),
-            Input::Message { session, message } => self.on_message(now, session, message, work),
-            Input::AskTrials(sweep, ask) => self.ask_trials(now, sweep, &ask, work),
-            Input::ReportTrial(sweep, report) => self.report_trial(now, sweep, report, work),
-            Input::TellTrial(sweep, tell) => self.tell_trial(now, sweep, tell, work),
+            Input::PauseSweep(sweep) => self.pause_sweep(sweep, changes),
+            Input::ResumeSweep(sweep) => self.resume_sweep(sweep, changes),
+            Input::CancelSweep(sweep) => self.cancel_sweep(sweep, changes),
+            Input::DeleteSweep(sweep) => self.delete_sweep(sweep, changes),
+            Input::Message { session, message } => self.on_message(now, session, message, changes),
+            Input::AskTrials(sweep, ask) => self.ask_trials(now, sweep, &ask, changes),
+            Input::ReportTrial(sweep, report) => self.report_trial(now, sweep, report, changes),
+            Input::TellTrial(sweep, tell) => self.tell_trial(now, sweep, tell, changes),
             Input::SessionClosed(session) => {
                 self.on_session_closed(session);
                 Ok(Ok(Reply::Done))
             }
-            Input::DrainWorker(worker) => Ok(self.drain_worker(&worker, work)),
+            Input::DrainWorker(worker) => Ok(self.drain_worker(&worker, changes)),
             Input::Tick => {
-                self.expire_programs(now, work)?;
-                self.on_tick(now, work)?;
+                self.expire_programs(now, changes)?;
+                self.on_tick(now, changes)?;
                 Ok(Ok(Reply::Done))
             }
         }
     }
 
     /// Makes an event part of the state and of the step.
-    fn record(&mut self, event: Event, work: &mut Work) -> Result<(), Broken> {
+    fn record(&mut self, event: Event, changes: &mut Changes) -> Result<(), Broken> {
         apply::apply(&mut self.durable, &event)?;
         self.volatile.touch(event.sweep());
         if matches!(event, Event::SweepCompleted { .. } | Event::SweepCancelled { .. }) {
             self.volatile.samplers.remove(&event.sweep());
         }
-        work.events.push(event);
+        changes.events.push(event);
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use caviar_common::outcome::TrialState;
 use crate::input::Effect;
 use crate::place::{Free, Next, first_of, waiting};
 use crate::state::{Lease, Phase, Sweep, Trial};
-use crate::{Broken, Coordinator, Work};
+use crate::{Broken, Changes, Coordinator};
 
 /// What is due earlier goes first; of equals, the lower number.
 pub(crate) type Urgency = (u64, TrialNumber);
@@ -86,7 +86,11 @@ impl Coordinator {
     }
 
     /// A worker has come with more than it has slots for: what is needed last of it waits.
-    pub(crate) fn park_excess(&mut self, worker: &Name, work: &mut Work) -> Result<(), Broken> {
+    pub(crate) fn park_excess(
+        &mut self,
+        worker: &Name,
+        changes: &mut Changes,
+    ) -> Result<(), Broken> {
         let Some(known) = self.volatile.workers.get(worker).filter(|w| w.can_park && !w.draining)
         else {
             return Ok(());
@@ -106,17 +110,17 @@ impl Coordinator {
         let scorings = all.saturating_sub(mine.len());
         mine.into_iter()
             .skip(slots.saturating_sub(scorings))
-            .try_for_each(|(_, _, lease)| self.park(lease, work))
+            .try_for_each(|(_, _, lease)| self.park(lease, changes))
     }
 
-    pub(crate) fn park(&mut self, lease: LeaseId, work: &mut Work) -> Result<(), Broken> {
+    pub(crate) fn park(&mut self, lease: LeaseId, changes: &mut Changes) -> Result<(), Broken> {
         self.volatile.parked.insert(lease);
-        self.tell(lease, ToWorker::Park { lease }, work)
+        self.tell(lease, ToWorker::Park { lease }, changes)
     }
 
-    pub(crate) fn unpark(&mut self, lease: LeaseId, work: &mut Work) -> Result<(), Broken> {
+    pub(crate) fn unpark(&mut self, lease: LeaseId, changes: &mut Changes) -> Result<(), Broken> {
         self.volatile.parked.remove(&lease);
-        self.tell(lease, ToWorker::Unpark { lease }, work)
+        self.tell(lease, ToWorker::Unpark { lease }, changes)
     }
 
     /// What this worker holds is parked no more, as it knows by itself.
@@ -126,7 +130,7 @@ impl Coordinator {
         }
     }
 
-    fn tell(&self, lease: LeaseId, message: ToWorker, work: &mut Work) -> Result<(), Broken> {
+    fn tell(&self, lease: LeaseId, message: ToWorker, changes: &mut Changes) -> Result<(), Broken> {
         let holder = self
             .durable
             .leases
@@ -135,7 +139,7 @@ impl Coordinator {
         let session = holder
             .and_then(|w| w.session)
             .ok_or_else(|| Broken(format!("nobody to tell of lease {lease}")))?;
-        work.effects.push(Effect::Send(session, message));
+        changes.effects.push(Effect::Send(session, message));
         Ok(())
     }
 

@@ -6,20 +6,20 @@ use std::collections::BTreeSet;
 
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, SessionId, SweepId, TrialNumber};
 use caviar_common::message::{Grant, ToWorker};
-use caviar_common::outcome::Work as Task;
+use caviar_common::outcome::Job;
 
 use crate::event::Event;
 use crate::input::Effect;
 use crate::park::Urgency;
 use crate::state::{Losses, Phase, Sweep};
 use crate::volatile::Worker;
-use crate::{Broken, Coordinator, Work};
+use crate::{Broken, Changes, Coordinator};
 
 /// Something that waits for a worker.
 pub(crate) struct Waiting {
     sweep: SweepId,
     trial: TrialNumber,
-    work: Task,
+    job: Job,
     /// Virtual time at which its result is due.
     due: u64,
     /// How often it was begun before.
@@ -60,7 +60,7 @@ pub(crate) struct Free<'a> {
 impl Coordinator {
     /// Hands out slots until none is free or nothing waits, and those of trials that run ahead to
     /// what is needed before them.
-    pub(crate) fn place(&mut self, work: &mut Work) -> Result<(), Broken> {
+    pub(crate) fn place(&mut self, changes: &mut Changes) -> Result<(), Broken> {
         let leases = &self.durable.leases;
         self.volatile.parked.retain(|lease| leases.contains_key(lease));
         if self.volatile.parked.is_empty()
@@ -69,26 +69,26 @@ impl Coordinator {
             return Ok(());
         }
         while let Some(next) = self.match_up() {
-            self.give(next, work)?;
+            self.give(next, changes)?;
         }
         while let Some((ahead, next)) = self.displace() {
             // A worker takes a grant when it has a slot, and parks while it has not parked all it
             // may.
             if matches!(next, Next::Resume(_)) {
-                self.give(next, work)?;
-                self.park(ahead, work)?;
+                self.give(next, changes)?;
+                self.park(ahead, changes)?;
             } else {
-                self.park(ahead, work)?;
-                self.give(next, work)?;
+                self.park(ahead, changes)?;
+                self.give(next, changes)?;
             }
         }
         Ok(())
     }
 
-    fn give(&mut self, next: Next, work: &mut Work) -> Result<(), Broken> {
+    fn give(&mut self, next: Next, changes: &mut Changes) -> Result<(), Broken> {
         match next {
-            Next::Begin { session, worker, task } => self.grant(session, &worker, &task, work),
-            Next::Resume(lease) => self.unpark(lease, work),
+            Next::Begin { session, worker, task } => self.grant(session, &worker, &task, changes),
+            Next::Resume(lease) => self.unpark(lease, changes),
         }
     }
 
@@ -196,9 +196,9 @@ impl Coordinator {
         session: SessionId,
         worker: &Name,
         task: &Waiting,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Result<(), Broken> {
-        let Waiting { sweep: id, trial, work: kind, attempts, .. } = *task;
+        let Waiting { sweep: id, trial, job: kind, attempts, .. } = *task;
         let missing = || Broken(format!("nothing to grant in sweep {id} to worker {worker}"));
         let sweep = self.durable.sweeps.get(&id).ok_or_else(missing)?;
         let incarnation = self.volatile.workers.get(worker).ok_or_else(missing)?.incarnation;
@@ -211,10 +211,10 @@ impl Coordinator {
             lease,
             worker: worker.clone(),
             incarnation,
-            work: kind,
+            job: kind,
         };
-        self.record(event, work)?;
-        work.effects.push(Effect::Send(session, ToWorker::Grant(Box::new(grant))));
+        self.record(event, changes)?;
+        changes.effects.push(Effect::Send(session, ToWorker::Grant(Box::new(grant))));
         Ok(())
     }
 }
@@ -252,7 +252,7 @@ pub(crate) fn waiting(sweep: &Sweep) -> impl Iterator<Item = Waiting> {
     let train = trials.map(|t| Waiting {
         sweep: sweep.id,
         trial: t.number,
-        work: Task::Train,
+        job: Job::Train,
         due: t.due,
         attempts: t.attempts,
         losses: t.losses,
@@ -263,7 +263,7 @@ pub(crate) fn waiting(sweep: &Sweep) -> impl Iterator<Item = Waiting> {
     let score = scoring.map(|s| Waiting {
         sweep: sweep.id,
         trial: s.trial,
-        work: Task::Score,
+        job: Job::Score,
         due: 0,
         attempts: s.attempts,
         losses: s.losses,
@@ -276,7 +276,7 @@ fn grant_message(
     lease: LeaseId,
     number: TrialNumber,
     attempt: AttemptNumber,
-    work: Task,
+    job: Job,
 ) -> Option<Grant> {
     let trial = sweep.trial(number)?;
     Some(Grant {
@@ -285,7 +285,7 @@ fn grant_message(
         sweep_name: sweep.spec.name.clone(),
         trial: number,
         attempt,
-        work,
+        job,
         seed: sweep.spec.seed,
         data: sweep.spec.data.clone(),
         digest: sweep.data.digest.clone(),

@@ -53,7 +53,7 @@ impl Coordinator {
         let sweep = self.durable.sweeps.get(&id)?;
         let mut counts = Counts::default();
         for trial in &sweep.trials {
-            *counts.of(trial.state) += 1;
+            *counts.counter_mut(trial.state) += 1;
         }
         Some(SweepView {
             id,

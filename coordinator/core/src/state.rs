@@ -7,9 +7,9 @@ use caviar_common::assignment::Assignment;
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
 #[cfg(doc)]
-use caviar_common::limits::MAX_ANSWERS;
+use caviar_common::limits::MAX_ASK_REPLIES;
 use caviar_common::metric::{Point, Score};
-use caviar_common::outcome::{SweepState, TrialState, Work};
+use caviar_common::outcome::{Job, SweepState, TrialState};
 use caviar_common::reason::Reason;
 use caviar_common::spec::SweepSpec;
 use caviar_search::Observation;
@@ -61,7 +61,7 @@ pub struct Lease {
     /// The worker's process.
     pub incarnation: Incarnation,
     /// What for.
-    pub work: Work,
+    pub job: Job,
     /// Where a program holds it that runs trials by itself, and no worker: how long it may be
     /// silent, in milliseconds.
     pub program_ms: Option<u64>,
@@ -112,7 +112,7 @@ pub struct Sweep {
     pub log: Vec<Observation>,
     /// The scoring of the winner.
     pub scoring: Option<Scoring>,
-    /// The latest answers to programs that asked for trials, oldest first; [`MAX_ANSWERS`] at most.
+    /// The latest answers to programs that asked for trials, oldest first; [`MAX_ASK_REPLIES`] at most.
     pub answers: VecDeque<Answer>,
 }
 
@@ -261,9 +261,9 @@ impl Sweep {
 
     /// The losses of what a lease is for.
     pub fn losses(&self, lease: &Lease) -> Losses {
-        match lease.work {
-            Work::Train => self.trial(lease.trial).map_or_else(Losses::default, |t| t.losses),
-            Work::Score => self.scoring.as_ref().map_or_else(Losses::default, |s| s.losses),
+        match lease.job {
+            Job::Train => self.trial(lease.trial).map_or_else(Losses::default, |t| t.losses),
+            Job::Score => self.scoring.as_ref().map_or_else(Losses::default, |s| s.losses),
         }
     }
 
@@ -280,7 +280,7 @@ impl Sweep {
         let may_stop = self.phase == Phase::Searching && self.rung_loss(trial).is_some();
         let is_complete = trial.state == TrialState::Completed && !may_stop;
         let value = self.objective(trial).filter(|v| v.is_finite() && is_complete)?;
-        Some(self.spec.objective.goal.as_loss(value))
+        Some(self.spec.objective.goal.as_cost(value))
     }
 
     /// The epoch of the rung that is decided next of the trial; none where that is its end.
@@ -312,7 +312,7 @@ impl Sweep {
         let metrics =
             trial.curve.get(epoch.checked_sub(1)?).filter(|metrics| metrics.is_finite())?;
         let value = metrics.get(&self.spec.objective.metric).filter(|v| v.is_finite());
-        Some(value.map_or(f64::INFINITY, |value| self.spec.objective.goal.as_loss(value)))
+        Some(value.map_or(f64::INFINITY, |value| self.spec.objective.goal.as_cost(value)))
     }
 
     /// Whether what is decided next of the trial can be, as far as its own results go.

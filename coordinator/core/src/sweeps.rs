@@ -10,7 +10,7 @@ use caviar_common::spec::SweepSpec;
 use crate::event::Event;
 use crate::input::{Effect, Refusal, Reply};
 use crate::state::Sweep;
-use crate::{Broken, Coordinator, Work};
+use crate::{Broken, Changes, Coordinator};
 
 /// A broken invariant outside, a refusal inside.
 type Answer = Result<Result<Reply, Refusal>, Broken>;
@@ -21,7 +21,7 @@ impl Coordinator {
         request_id: Name,
         mut spec: SweepSpec,
         data: DataSummary,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Answer {
         spec.fill_space(&data);
         let mut sweeps = self.durable.sweeps.values();
@@ -46,17 +46,17 @@ impl Coordinator {
         let sweep = self.durable.next_sweep;
         self.record(
             Event::SweepCreated { sweep, request_id, spec: Box::new(spec), data, warm_start },
-            work,
+            changes,
         )?;
         Ok(Ok(Reply::Sweep(sweep)))
     }
 
-    pub(crate) fn pause_sweep(&mut self, id: SweepId, work: &mut Work) -> Answer {
+    pub(crate) fn pause_sweep(&mut self, id: SweepId, changes: &mut Changes) -> Answer {
         let Some(sweep) = self.durable.sweeps.get(&id) else { return Ok(Err(no_such(id))) };
         match sweep.state() {
             SweepState::Paused => Ok(Ok(Reply::Sweep(id))),
             SweepState::Running | SweepState::Scoring => {
-                self.recorded(id, Event::SweepPaused { sweep: id }, work)
+                self.recorded(id, Event::SweepPaused { sweep: id }, changes)
             }
             SweepState::Completed | SweepState::Cancelled => {
                 Ok(Err(wrong_state(sweep, "nothing of it runs any more")))
@@ -64,10 +64,10 @@ impl Coordinator {
         }
     }
 
-    pub(crate) fn resume_sweep(&mut self, id: SweepId, work: &mut Work) -> Answer {
+    pub(crate) fn resume_sweep(&mut self, id: SweepId, changes: &mut Changes) -> Answer {
         let Some(sweep) = self.durable.sweeps.get(&id) else { return Ok(Err(no_such(id))) };
         match sweep.state() {
-            SweepState::Paused => self.recorded(id, Event::SweepResumed { sweep: id }, work),
+            SweepState::Paused => self.recorded(id, Event::SweepResumed { sweep: id }, changes),
             SweepState::Running | SweepState::Scoring => Ok(Ok(Reply::Sweep(id))),
             SweepState::Completed | SweepState::Cancelled => Ok(Err(wrong_state(
                 sweep,
@@ -76,7 +76,7 @@ impl Coordinator {
         }
     }
 
-    pub(crate) fn cancel_sweep(&mut self, id: SweepId, work: &mut Work) -> Answer {
+    pub(crate) fn cancel_sweep(&mut self, id: SweepId, changes: &mut Changes) -> Answer {
         let Some(sweep) = self.durable.sweeps.get(&id) else { return Ok(Err(no_such(id))) };
         match sweep.state() {
             SweepState::Cancelled => return Ok(Ok(Reply::Sweep(id))),
@@ -89,17 +89,17 @@ impl Coordinator {
             self.durable.leases.iter().filter(|(_, l)| l.sweep == id && l.program_ms.is_none());
         let held: Vec<(LeaseId, Name)> =
             leases.map(|(lease, l)| (*lease, l.worker.clone())).collect();
-        let reply = self.recorded(id, Event::SweepCancelled { sweep: id }, work);
+        let reply = self.recorded(id, Event::SweepCancelled { sweep: id }, changes);
         for (lease, worker) in held {
             if let Some(session) = self.volatile.workers.get(&worker).and_then(|w| w.session) {
                 let reason = "the sweep was cancelled".to_owned();
-                work.effects.push(Effect::Send(session, ToWorker::Revoke { lease, reason }));
+                changes.effects.push(Effect::Send(session, ToWorker::Revoke { lease, reason }));
             }
         }
         reply
     }
 
-    pub(crate) fn delete_sweep(&mut self, id: SweepId, work: &mut Work) -> Answer {
+    pub(crate) fn delete_sweep(&mut self, id: SweepId, changes: &mut Changes) -> Answer {
         let Some(sweep) = self.durable.sweeps.get(&id) else { return Ok(Err(no_such(id))) };
         if !sweep.state().is_final() {
             return Ok(Err(wrong_state(sweep, "cancel it first")));
@@ -108,11 +108,11 @@ impl Coordinator {
             w.unable.retain(|(sweep, _), _| *sweep != id);
         });
         let next_lease = self.durable.next_lease;
-        self.recorded(id, Event::SweepDeleted { sweep: id, next_lease }, work)
+        self.recorded(id, Event::SweepDeleted { sweep: id, next_lease }, changes)
     }
 
-    fn recorded(&mut self, id: SweepId, event: Event, work: &mut Work) -> Answer {
-        self.record(event, work)?;
+    fn recorded(&mut self, id: SweepId, event: Event, changes: &mut Changes) -> Answer {
+        self.record(event, changes)?;
         Ok(Ok(Reply::Sweep(id)))
     }
 }

@@ -1,13 +1,13 @@
 //! One behaviour at a time. What faults do to a whole sweep is tested by simulation, in `tests/`.
 
 use caviar_common::data::DataSummary;
-use caviar_common::error::Class;
+use caviar_common::error::ErrorClass;
 use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, StoreId, SweepId, TrialNumber};
 use caviar_common::message::{
     Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker,
 };
 use caviar_common::metric::{EpochMetrics, Score};
-use caviar_common::outcome::{Outcome, SweepState, TrialState, Work as Task};
+use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
 use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
 
@@ -216,7 +216,7 @@ fn a_sweep_runs_to_its_winner_and_the_winner_is_scored_once() {
     assert_ne!(first.trial, second.trial);
     bench.train(1, second.lease);
     let scoring = bench.grants().remove(0);
-    assert_eq!((scoring.work, bench.sweep_state()), (Task::Score, SweepState::Scoring));
+    assert_eq!((scoring.job, bench.sweep_state()), (Job::Score, SweepState::Scoring));
     // Both trials have the same objective: the lower number wins.
     assert_eq!(scoring.trial, TrialNumber(0));
     bench
@@ -300,7 +300,7 @@ fn a_paused_sweep_starts_nothing_and_takes_what_comes() {
 fn cancelling_revokes_deleting_forgets_and_numbers_are_never_used_twice() {
     let mut bench = Bench::with_sweep(4, 1);
     let lease = bench.grants()[0].lease;
-    assert_eq!(bench.step(Input::DeleteSweep(SWEEP)).unwrap_err().class(), Class::Refused);
+    assert_eq!(bench.step(Input::DeleteSweep(SWEEP)).unwrap_err().class(), ErrorClass::Refused);
     bench.step(Input::CancelSweep(SWEEP)).unwrap();
     assert!(bench.revokes(lease));
     assert_eq!(
@@ -376,7 +376,11 @@ fn nonsense_costs_the_connection_and_the_lease_and_ends_after_a_few_times() {
     for (what, message) in cases {
         let mut bench = Bench::with_sweep(4, 1);
         let lease = bench.grants()[0].lease;
-        assert_eq!(bench.say(1, message(lease)).unwrap_err().class(), Class::Invalid, "{what}");
+        assert_eq!(
+            bench.say(1, message(lease)).unwrap_err().class(),
+            ErrorClass::Invalid,
+            "{what}"
+        );
         assert!(bench.closes(1), "{what}");
         assert_eq!((bench.state(0), bench.grants().len()), (TrialState::Queued, 0), "{what}");
         // Said again and again, it ends the trial, and the worker's other leases stay.
@@ -398,7 +402,7 @@ fn a_training_that_ends_without_a_finite_loss_is_not_completed() {
     bench.report(1, lease, vec![point(1, 1.0), point(2, f64::NAN)]).unwrap();
     assert_eq!(
         bench.finish(1, lease, Outcome::Completed, None).unwrap_err().class(),
-        Class::Invalid
+        ErrorClass::Invalid
     );
 }
 
@@ -484,7 +488,10 @@ fn events_survive_json() {
 fn a_worker_that_is_away_cannot_be_drained() {
     let mut bench = Bench::with_sweep(4, 1);
     bench.step(Input::SessionClosed(SessionId(1))).unwrap();
-    assert_eq!(bench.step(Input::DrainWorker(name("w"))).unwrap_err().class(), Class::Unavailable);
+    assert_eq!(
+        bench.step(Input::DrainWorker(name("w"))).unwrap_err().class(),
+        ErrorClass::Unavailable
+    );
     assert!(!bench.core.workers()[0].draining);
 }
 

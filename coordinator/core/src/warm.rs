@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use caviar_common::assignment::Assignment;
 use caviar_common::error::Problem;
-use caviar_common::limits::MAX_EARLIER;
+use caviar_common::limits::MAX_EARLIER_RESULTS;
 use caviar_common::spec::SweepSpec;
 use caviar_search::results;
 
@@ -52,25 +52,29 @@ fn results_of(earlier: &Sweep, later: &SweepSpec) -> EarlierResults {
             |name: &String| assignment.get(name).or_else(|| earlier.spec.fixed.get(name)).cloned();
         names.filter_map(|name| Some((name.clone(), value(name)?))).collect()
     };
-    some_of(over.map(|result| (values(&result.latest.assignment), result.loss)).collect())
+    some_of(over.map(|result| (values(&result.latest.assignment), result.cost)).collect())
 }
 
-/// Of more than [`MAX_EARLIER`] results the best half of so many, of which models are made, and as
+/// Of more than [`MAX_EARLIER_RESULTS`] results the best half of so many, of which models are made, and as
 /// many that lie evenly among the ranks of the others, down to the worst, so that the later search
 /// knows where not to look.
 fn some_of(results: EarlierResults) -> EarlierResults {
-    let Some(others) =
-        results.len().checked_sub(MAX_EARLIER / 2).filter(|_| results.len() > MAX_EARLIER)
+    let Some(others) = results
+        .len()
+        .checked_sub(MAX_EARLIER_RESULTS / 2)
+        .filter(|_| results.len() > MAX_EARLIER_RESULTS)
     else {
         return results;
     };
     let mut ranked: Vec<usize> = (0..results.len()).collect();
     let loss = |i: &usize| results.get(*i).and_then(|(_, loss)| *loss).unwrap_or(f64::INFINITY);
     ranked.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
-    let spread =
-        (0..MAX_EARLIER / 2).map(|i| MAX_EARLIER / 2 + i * (others - 1) / (MAX_EARLIER / 2 - 1));
-    let taken: BTreeSet<usize> =
-        (0..MAX_EARLIER / 2).chain(spread).filter_map(|rank| ranked.get(rank).copied()).collect();
+    let spread = (0..MAX_EARLIER_RESULTS / 2)
+        .map(|i| MAX_EARLIER_RESULTS / 2 + i * (others - 1) / (MAX_EARLIER_RESULTS / 2 - 1));
+    let taken: BTreeSet<usize> = (0..MAX_EARLIER_RESULTS / 2)
+        .chain(spread)
+        .filter_map(|rank| ranked.get(rank).copied())
+        .collect();
     let all = results.into_iter().enumerate();
     all.filter(|(i, _)| taken.contains(i)).map(|(_, result)| result).collect()
 }

@@ -11,13 +11,13 @@ use caviar_common::ids::{LeaseId, Name, SessionId};
 use caviar_common::limits::MAX_WORKERS;
 use caviar_common::message::{Finished, FromWorker, Hello, PROTOCOL, Release, Stored, ToWorker};
 use caviar_common::metric::{EpochMetrics, Point, Score};
-use caviar_common::outcome::{Outcome, Work as Task};
+use caviar_common::outcome::{Job, Outcome};
 
 use crate::event::{Event, LeaseEnd, Loss};
 use crate::input::{Effect, Refusal, Reply};
 use crate::state::{Lease, Trial};
 use crate::volatile::{Unable, Worker};
-use crate::{Broken, Coordinator, Work};
+use crate::{Broken, Changes, Coordinator};
 
 /// A worker that cannot train a sweep is asked again after so long, in milliseconds.
 const UNABLE_MS: u64 = 300_000;
@@ -30,22 +30,22 @@ impl Coordinator {
         now: u64,
         session: SessionId,
         message: FromWorker,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Answer {
         self.volatile.now = now;
         let answer = match message {
-            FromWorker::Hello(hello) => self.on_hello(now, session, &hello, work)?,
+            FromWorker::Hello(hello) => self.on_hello(now, session, &hello, changes)?,
             other @ (FromWorker::Report { .. }
             | FromWorker::Finished { .. }
             | FromWorker::Released { .. }
             | FromWorker::Heartbeat) => match self.volatile.sessions.get(&session).cloned() {
                 None => Err(Refusal::NoHello),
-                Some(worker) => self.on_work(now, session, &worker, other, work)?,
+                Some(worker) => self.on_work(now, session, &worker, other, changes)?,
             },
         };
         if let Err(refusal) = &answer {
             self.on_session_closed(session);
-            work.effects.push(Effect::Close(session, refusal.clone()));
+            changes.effects.push(Effect::Close(session, refusal.clone()));
         }
         Ok(answer)
     }
@@ -56,7 +56,7 @@ impl Coordinator {
         session: SessionId,
         worker: &Name,
         message: FromWorker,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Answer {
         if let Some(known) = self.volatile.workers.get_mut(worker) {
             known.last_heard = now;
@@ -79,24 +79,30 @@ impl Coordinator {
                     reason: "the lease is no longer in force".to_owned(),
                 }
             };
-            work.effects.push(Effect::Send(session, reply));
+            changes.effects.push(Effect::Send(session, reply));
             return Ok(Ok(Reply::Done));
         };
         let answer = match message {
             FromWorker::Report { points, .. } => {
-                self.on_report(session, about, &record, &points, work)
+                self.on_report(session, about, &record, &points, changes)
             }
             FromWorker::Finished { result, .. } => {
-                self.on_finished(session, about, &record, result, work)
+                self.on_finished(session, about, &record, result, changes)
             }
             FromWorker::Released { release, .. } => {
-                self.on_released(now, worker, about, &record, release, work)
+                self.on_released(now, worker, about, &record, release, changes)
             }
             FromWorker::Hello(_) | FromWorker::Heartbeat => Ok(Ok(Reply::Done)),
         }?;
         if let Err(Refusal::Nonsense(message)) = &answer {
             // Whoever says it once says it again: it must count, or the two would go on for ever.
-            self.lose(about, &record, LeaseEnd::Nonsense { message: message.clone() }, true, work)?;
+            self.lose(
+                about,
+                &record,
+                LeaseEnd::Nonsense { message: message.clone() },
+                true,
+                changes,
+            )?;
         }
         Ok(answer)
     }
@@ -120,7 +126,13 @@ impl Coordinator {
         self.volatile.changed.extend(unfinished.map(|s| s.id));
     }
 
-    fn on_hello(&mut self, now: u64, session: SessionId, hello: &Hello, work: &mut Work) -> Answer {
+    fn on_hello(
+        &mut self,
+        now: u64,
+        session: SessionId,
+        hello: &Hello,
+        changes: &mut Changes,
+    ) -> Answer {
         if hello.protocol != PROTOCOL {
             return Ok(Err(Refusal::WrongProtocol(hello.protocol)));
         }
@@ -143,7 +155,7 @@ impl Coordinator {
         let earlier = self.volatile.workers.remove(&hello.worker);
         if let Some(old) = earlier.as_ref().and_then(|w| w.session) {
             self.volatile.sessions.remove(&old);
-            work.effects.push(Effect::Close(old, Refusal::Replaced(hello.worker.clone())));
+            changes.effects.push(Effect::Close(old, Refusal::Replaced(hello.worker.clone())));
         }
         let same_process = earlier.filter(|w| w.incarnation == hello.incarnation);
         let draining = hello.draining || same_process.is_some_and(|w| w.draining);
@@ -162,7 +174,7 @@ impl Coordinator {
         self.volatile.workers.insert(hello.worker.clone(), worker);
         self.volatile.sessions.insert(session, hello.worker.clone());
         let ttl = self.config.lease_ttl_ms;
-        work.effects.push(Effect::Send(
+        changes.effects.push(Effect::Send(
             session,
             ToWorker::Welcome {
                 heartbeat_ms: (ttl / 4).max(1),
@@ -171,11 +183,11 @@ impl Coordinator {
             },
         ));
         if draining && !hello.draining {
-            work.effects.push(Effect::Send(session, ToWorker::Drain));
+            changes.effects.push(Effect::Send(session, ToWorker::Drain));
         }
         self.workers_changed();
-        self.reconcile(session, hello, work)?;
-        self.park_excess(&hello.worker, work)?;
+        self.reconcile(session, hello, changes)?;
+        self.park_excess(&hello.worker, changes)?;
         Ok(Ok(Reply::Done))
     }
 
@@ -185,7 +197,7 @@ impl Coordinator {
         &mut self,
         session: SessionId,
         hello: &Hello,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Result<(), Broken> {
         let held: &[LeaseId] = if hello.store == Some(self.store) { &hello.held } else { &[] };
         let recorded: Vec<LeaseId> =
@@ -194,16 +206,17 @@ impl Coordinator {
         for lease in recorded {
             let Some(record) = self.durable.leases.get(&lease).cloned() else { continue };
             if record.incarnation != hello.incarnation {
-                self.lose(lease, &record, LeaseEnd::WorkerRestarted, alone, work)?;
+                self.lose(lease, &record, LeaseEnd::WorkerRestarted, alone, changes)?;
             } else if !held.contains(&lease) {
-                self.lose(lease, &record, LeaseEnd::NotHeld, alone, work)?;
+                self.lose(lease, &record, LeaseEnd::NotHeld, alone, changes)?;
             }
         }
         for lease in held {
             // One whose result is stored is acknowledged when the worker says it again.
             if self.lease_of(&hello.worker, *lease).is_none() && !self.brought_result(*lease) {
                 let reason = "the lease is no longer in force".to_owned();
-                work.effects
+                changes
+                    .effects
                     .push(Effect::Send(session, ToWorker::Revoke { lease: *lease, reason }));
             }
         }
@@ -216,9 +229,9 @@ impl Coordinator {
         lease: LeaseId,
         record: &Lease,
         points: &[EpochMetrics],
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Answer {
-        if record.work == Task::Score {
+        if record.job == Job::Score {
             return Ok(Err(Refusal::Nonsense("a scoring has no epochs to report".to_owned())));
         }
         for metrics in points {
@@ -243,11 +256,12 @@ impl Coordinator {
                 lease,
                 metrics: Point::Network(*metrics),
             };
-            self.record(event, work)?;
+            self.record(event, changes)?;
         }
         let epochs =
             self.trial_of(record).map_or(0, |t| u32::try_from(t.curve.len()).unwrap_or(u32::MAX));
-        work.effects
+        changes
+            .effects
             .push(Effect::Send(session, ToWorker::Ack { lease, stored: Stored::Epoch(epochs) }));
         Ok(Ok(Reply::Done))
     }
@@ -262,14 +276,14 @@ impl Coordinator {
         lease: LeaseId,
         record: &Lease,
         result: Finished,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Answer {
         let Some(trial) = self.trial_of(record) else {
             return Err(Broken(format!("lease {lease} has no trial")));
         };
         let (sweep, number) = (record.sweep, record.trial);
-        let event = match record.work {
-            Task::Train => {
+        let event = match record.job {
+            Job::Train => {
                 if let Some(objection) = objection(trial, &result.outcome) {
                     return Ok(Err(Refusal::Nonsense(objection)));
                 }
@@ -283,7 +297,7 @@ impl Coordinator {
                     memory_bytes,
                 }
             }
-            Task::Score => {
+            Job::Score => {
                 let reproduced = match (trial.curve.last(), &result.last) {
                     (Some(Point::Network(first)), Some(second)) => same_bits(first, second),
                     _ => false,
@@ -304,8 +318,10 @@ impl Coordinator {
                 }
             }
         };
-        self.record(event, work)?;
-        work.effects.push(Effect::Send(session, ToWorker::Ack { lease, stored: Stored::Finished }));
+        self.record(event, changes)?;
+        changes
+            .effects
+            .push(Effect::Send(session, ToWorker::Ack { lease, stored: Stored::Finished }));
         Ok(Ok(Reply::Done))
     }
 
@@ -316,7 +332,7 @@ impl Coordinator {
         lease: LeaseId,
         record: &Lease,
         release: Release,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Answer {
         let Some(known) = self.volatile.workers.get_mut(worker) else {
             return Err(Broken(format!("worker {worker} is not there")));
@@ -348,7 +364,7 @@ impl Coordinator {
         if cause == LeaseEnd::Drained {
             self.unpark_all(worker);
         }
-        self.lose(lease, record, cause, false, work)?;
+        self.lose(lease, record, cause, false, changes)?;
         Ok(Ok(Reply::Done))
     }
 
@@ -360,13 +376,13 @@ impl Coordinator {
         record: &Lease,
         cause: LeaseEnd,
         alone: bool,
-        work: &mut Work,
+        changes: &mut Changes,
     ) -> Result<(), Broken> {
         let (sweep, trial) = (record.sweep, record.trial);
         let losses = self.durable.sweeps.get(&sweep).map_or(0, |s| s.losses(record).alone);
         let loss = cause.loss(alone);
         if loss != Some(Loss::Alone) || losses + 1 < self.config.max_losses {
-            return self.record(Event::LeaseEnded { sweep, trial, lease, cause, loss }, work);
+            return self.record(Event::LeaseEnded { sweep, trial, lease, cause, loss }, changes);
         }
         let message = match cause {
             LeaseEnd::Nonsense { message } => {
@@ -383,8 +399,8 @@ impl Coordinator {
                 )
             }
         };
-        let event = match record.work {
-            Task::Train => Event::TrialFinished {
+        let event = match record.job {
+            Job::Train => Event::TrialFinished {
                 sweep,
                 trial,
                 lease,
@@ -392,7 +408,7 @@ impl Coordinator {
                 seconds: None,
                 memory_bytes: None,
             },
-            Task::Score => Event::WinnerScored {
+            Job::Score => Event::WinnerScored {
                 sweep,
                 trial,
                 lease,
@@ -401,7 +417,7 @@ impl Coordinator {
                 message: Some(message),
             },
         };
-        self.record(event, work)
+        self.record(event, changes)
     }
 
     /// A connection is gone. Its leases stay: the worker trains on and comes back, or it stays
@@ -423,7 +439,7 @@ impl Coordinator {
     }
 
     /// Time has passed: the leases of silent workers end, and workers that are gone are forgotten.
-    pub(crate) fn on_tick(&mut self, now: u64, work: &mut Work) -> Result<(), Broken> {
+    pub(crate) fn on_tick(&mut self, now: u64, changes: &mut Changes) -> Result<(), Broken> {
         self.volatile.now = now;
         let ttl = self.config.lease_ttl_ms;
         // One tick makes a worker a quarter of a lease more silent at most: where more time went
@@ -456,14 +472,15 @@ impl Coordinator {
             let alone = leases.len() == 1;
             for lease in leases {
                 if let Some(record) = self.durable.leases.get(&lease).cloned() {
-                    self.lose(lease, &record, LeaseEnd::Expired, alone, work)?;
+                    self.lose(lease, &record, LeaseEnd::Expired, alone, changes)?;
                 }
             }
             if let Some(worker) = self.volatile.workers.remove(&name)
                 && let Some(session) = worker.session
             {
                 self.volatile.sessions.remove(&session);
-                work.effects
+                changes
+                    .effects
                     .push(Effect::Close(session, Refusal::Silent { worker: name, ttl_ms: ttl }));
                 self.workers_changed();
             }
@@ -471,7 +488,11 @@ impl Coordinator {
         Ok(())
     }
 
-    pub(crate) fn drain_worker(&mut self, name: &Name, work: &mut Work) -> Result<Reply, Refusal> {
+    pub(crate) fn drain_worker(
+        &mut self,
+        name: &Name,
+        changes: &mut Changes,
+    ) -> Result<Reply, Refusal> {
         let Some(worker) = self.volatile.workers.get_mut(name) else {
             return Err(Refusal::NoSuchWorker(name.clone()));
         };
@@ -480,7 +501,7 @@ impl Coordinator {
         let Some(session) = worker.session else { return Err(Refusal::Away(name.clone())) };
         if !worker.draining {
             worker.draining = true;
-            work.effects.push(Effect::Send(session, ToWorker::Drain));
+            changes.effects.push(Effect::Send(session, ToWorker::Drain));
             self.unpark_all(name);
         }
         Ok(Reply::Done)

@@ -48,9 +48,9 @@ fn draw(space: &Space, stream: &mut Stream) -> Assignment {
 
 fn observe(space: &Space, trial: u32, assignment: Assignment) -> Observation {
     let point = space.encode(&assignment);
-    let loss =
+    let cost =
         point.iter().enumerate().map(|(j, u)| (u - 0.3) * (u - 0.3) * (1.0 + j as f64)).sum();
-    Observation { trial, assignment, stage: Stage::Ended, loss: Some(loss) }
+    Observation { trial, assignment, stage: Stage::Ended, cost: Some(cost) }
 }
 
 /// Nanoseconds of CPU that this process has used; of any time, where the system does not say.

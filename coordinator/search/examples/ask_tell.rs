@@ -97,8 +97,8 @@ impl Session {
         if let Stage::Passed(_) = stage {
             self.going_on.insert(trial, assignment.clone());
         }
-        let loss = message["value"].as_f64().map(|value| self.goal.as_loss(value));
-        self.log.push(Observation { trial, assignment, stage, loss });
+        let cost = message["value"].as_f64().map(|value| self.goal.as_cost(value));
+        self.log.push(Observation { trial, assignment, stage, cost });
     }
 }
 

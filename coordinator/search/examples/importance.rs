@@ -1,7 +1,7 @@
 //! Which hyperparameters mattered in the trials on standard input; `peers/importance.py` compares
 //! the answer with Optuna's.
 //!
-//! In: `{"space": [as in the spec of caviar export], "trials": [{"assignment": {...}, "loss":
+//! In: `{"space": [as in the spec of caviar export], "trials": [{"assignment": {...}, "cost":
 //! 0.1}], "measure": "scales" or "values", "seed": 0}`. Out: `{"parameters": {name: share},
 //! "pairs": [[name, name, share]]}`.
 #![forbid(unsafe_code)]
@@ -26,7 +26,7 @@ struct Input {
 #[derive(Deserialize)]
 struct Trial {
     assignment: Assignment,
-    loss: Option<f64>,
+    cost: Option<f64>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         other => return Err(format!("measure is {other:?}: scales or values").into()),
     };
     let results: Vec<(Assignment, f64)> =
-        input.trials.into_iter().filter_map(|t| Some((t.assignment, t.loss?))).collect();
+        input.trials.into_iter().filter_map(|t| Some((t.assignment, t.cost?))).collect();
     let found = importance(&input.space, &results, measure, input.seed)?;
     let parameters: Map<String, Value> =
         found.parameters.iter().map(|p| (p.name.clone(), json!(p.share))).collect();

@@ -116,7 +116,7 @@ def ours(space, trials, measure):
     answers = []
     for seed in range(SEEDS):
         question = {"space": [{"when": None, "points": None, **p} for p in space], "measure": measure, "seed": seed,
-                    "trials": [{"assignment": a, "loss": loss} for a, loss in trials]}
+                    "trials": [{"assignment": a, "cost": loss} for a, loss in trials]}
         done = subprocess.run(EXAMPLE, input=json.dumps(question), capture_output=True, text=True, check=True)
         answers.append(json.loads(done.stdout))
     return answers

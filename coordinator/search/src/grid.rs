@@ -41,7 +41,7 @@ impl Sampler for Grid {
         match usize::try_from(question.trial).ok().and_then(|i| self.points.get(i)) {
             Some(assignment) => Ask::Suggest(Suggestion {
                 assignment: assignment.clone(),
-                reason: Reason::of(Source::Grid),
+                reason: Reason::from_source(Source::Grid),
             }),
             None => Ask::Exhausted,
         }

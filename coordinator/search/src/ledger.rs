@@ -27,13 +27,13 @@ pub(super) struct Ledger {
     /// Entries of the log up to and with the first of each trial.
     entered: Vec<usize>,
     used: BTreeSet<Key>,
-    /// Losses and places, sorted, by the number of the last rung.
+    /// Costs and places, sorted, by the number of the last rung.
     classes: BTreeMap<u32, Vec<(f64, usize)>>,
     /// Gains from each rung to the next, sorted.
     gains: BTreeMap<u32, Vec<f64>>,
 }
 
-/// What turns losses into what the model learns from.
+/// What turns costs into what the model learns from.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Summary {
     pub(super) best: f64,
@@ -44,8 +44,8 @@ pub(super) struct Summary {
 impl Summary {
     /// A logarithm, because what matters is how far a result is from the best one, and how far by
     /// orders of magnitude.
-    pub(super) fn transform(&self, loss: f64) -> f64 {
-        let ratio = (loss - self.best) / (self.median - self.best);
+    pub(super) fn transform(&self, cost: f64) -> f64 {
+        let ratio = (cost - self.best) / (self.median - self.best);
         if self.median == self.best {
             0.0
         } else {
@@ -53,7 +53,7 @@ impl Summary {
         }
     }
 
-    /// The loss that is transformed to `t`.
+    /// The cost that is transformed to `t`.
     pub(super) fn restore(&self, t: f64) -> f64 {
         self.best + (libm::exp(t) - 0.1) * (self.median - self.best)
     }
@@ -69,19 +69,19 @@ impl Ledger {
     pub(super) fn absorb(&mut self, coded: &Coded, log: &[Observation]) {
         for observation in log.get(self.absorbed..).unwrap_or_default() {
             self.absorbed += 1;
-            let loss = observation.loss.filter(|loss| loss.is_finite());
+            let cost = observation.cost.filter(|cost| cost.is_finite());
             let class = match observation.stage {
                 Stage::Passed(rung) | Stage::Stopped(rung) => rung,
                 Stage::Ended => ENDED,
             };
             match self.places.get(&observation.trial) {
-                Some(place) => self.advance(*place, class, loss),
-                None => self.enter(coded, observation, class, loss),
+                Some(place) => self.advance(*place, class, cost),
+                None => self.enter(coded, observation, class, cost),
             }
         }
     }
 
-    fn enter(&mut self, coded: &Coded, observation: &Observation, class: u32, loss: Option<f64>) {
+    fn enter(&mut self, coded: &Coded, observation: &Observation, class: u32, cost: Option<f64>) {
         let place = self.trials.len();
         let point = coded.encode(&observation.assignment);
         self.places.insert(observation.trial, place);
@@ -89,27 +89,27 @@ impl Ledger {
         self.used.insert(coded.key(&point));
         self.points.extend(point);
         self.entered.push(self.absorbed);
-        self.latest.push(loss.map(|loss| (class, loss)));
-        if let Some(loss) = loss {
-            insert(self.classes.entry(class).or_default(), (loss, place));
+        self.latest.push(cost.map(|cost| (class, cost)));
+        if let Some(cost) = cost {
+            insert(self.classes.entry(class).or_default(), (cost, place));
         }
     }
 
-    fn advance(&mut self, place: usize, class: u32, loss: Option<f64>) {
+    fn advance(&mut self, place: usize, class: u32, cost: Option<f64>) {
         let Some(latest) = self.latest.get_mut(place) else { return };
-        let before = std::mem::replace(latest, loss.map(|loss| (class, loss)));
+        let before = std::mem::replace(latest, cost.map(|cost| (class, cost)));
         if let Some((rung, value)) = before {
             if let Some(members) = self.classes.get_mut(&rung) {
                 let at = members.partition_point(|old| order(old, &(value, place)).is_lt());
                 members.remove(at);
             }
-            if let Some(loss) = loss {
+            if let Some(cost) = cost {
                 let gains = self.gains.entry(rung).or_default();
-                gains.insert(gains.partition_point(|gain| *gain < loss - value), loss - value);
+                gains.insert(gains.partition_point(|gain| *gain < cost - value), cost - value);
             }
         }
-        if let Some(loss) = loss {
-            insert(self.classes.entry(class).or_default(), (loss, place));
+        if let Some(cost) = cost {
+            insert(self.classes.entry(class).or_default(), (cost, place));
         }
     }
 
@@ -141,7 +141,7 @@ impl Ledger {
         self.used.contains(key)
     }
 
-    /// The losses that are known or expected, and the places of their trials, best first; equal
+    /// The costs that are known or expected, and the places of their trials, best first; equal
     /// ones in the order of the log.
     pub(super) fn ranked(&self) -> Ranked<'_> {
         let heads = self.classes.iter().map(|(class, members)| {
@@ -151,14 +151,14 @@ impl Ledger {
         Ranked { heads: heads.filter(|(_, members): &(f64, &[_])| !members.is_empty()).collect() }
     }
 
-    /// The loss of one trial, known or expected; none if it failed.
-    pub(super) fn loss(&self, place: usize) -> Option<f64> {
-        let (class, loss) = (*self.latest.get(place)?)?;
+    /// The cost of one trial, known or expected; none if it failed.
+    pub(super) fn cost(&self, place: usize) -> Option<f64> {
+        let (class, cost) = (*self.latest.get(place)?)?;
         let later = self.gains.iter().filter(|(rung, _)| class != ENDED && **rung >= class);
-        Some(loss + later.map(|(_, gains)| middle(gains)).sum::<f64>())
+        Some(cost + later.map(|(_, gains)| middle(gains)).sum::<f64>())
     }
 
-    /// The best, the middle and the worst loss; a trial that failed counts as the worst.
+    /// The best, the middle and the worst cost; a trial that failed counts as the worst.
     pub(super) fn summary(&self) -> Summary {
         let mut ranked = self.ranked();
         let finite: usize = ranked.heads.iter().map(|(_, members)| members.len()).sum();
@@ -179,7 +179,7 @@ impl Ledger {
         let (low, high) = (self.len().saturating_sub(1) / 2, self.len() / 2);
         let mut at = |index: usize, skipped: usize| {
             if index < finite {
-                ranked.nth(index - skipped).map_or(worst, |(loss, _)| loss)
+                ranked.nth(index - skipped).map_or(worst, |(cost, _)| cost)
             } else {
                 worst
             }
@@ -211,7 +211,7 @@ fn middle(sorted: &[f64]) -> f64 {
     below.map_or(above, |below| (below + above) / 2.0)
 }
 
-/// Losses and places, best first.
+/// Costs and places, best first.
 #[derive(Debug)]
 pub(super) struct Ranked<'a> {
     /// What is still to come of each class, and what its members gain.
@@ -223,7 +223,7 @@ impl Iterator for Ranked<'_> {
 
     fn next(&mut self) -> Option<(f64, usize)> {
         let first = |(gain, members): &(f64, &[(f64, usize)])| {
-            members.first().map(|(loss, place)| (loss + gain, *place))
+            members.first().map(|(cost, place)| (cost + gain, *place))
         };
         let heads = self.heads.iter().enumerate().filter_map(|(i, head)| Some((i, first(head)?)));
         let (i, item) = heads.min_by(|(_, a), (_, b)| order(a, b))?;

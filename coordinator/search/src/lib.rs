@@ -56,7 +56,7 @@ pub struct Observation {
     pub stage: Stage,
     /// Its objective there, turned so that less is better; none for a trial that diverged or
     /// failed, or measured no finite value there, which counts as worse than any other.
-    pub loss: Option<f64>,
+    pub cost: Option<f64>,
 }
 
 /// What a sampler is asked.
@@ -100,7 +100,7 @@ pub trait Sampler: std::fmt::Debug + Send {
 /// What an earlier sweep found, for one that begins with it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WarmStart {
-    /// Its trials' values, in its own ranges, and losses (less is better; none for a trial that
+    /// Its trials' values, in its own ranges, and costs (less is better; none for a trial that
     /// diverged or failed), in any order.
     pub results: Vec<(Assignment, Option<f64>)>,
 }

@@ -26,7 +26,7 @@ impl Random {
 impl Sampler for Random {
     fn ask(&mut self, question: &Question<'_>) -> Ask {
         let assignment = draw(&self.space, self.seed, question.trial, &self.whole);
-        Ask::Suggest(Suggestion { assignment, reason: Reason::of(Source::Random) })
+        Ask::Suggest(Suggestion { assignment, reason: Reason::from_source(Source::Random) })
     }
 }
 

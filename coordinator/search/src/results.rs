@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::{Observation, Stage};
 
-/// What is known of a trial's final loss.
+/// What is known of a trial's final cost.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrialResult<'a> {
     /// The trial's latest entry in the log.
     pub latest: &'a Observation,
-    /// Its final loss, or what it is expected to become; none for a trial that diverged, failed, or
+    /// Its final cost, or what it is expected to become; none for a trial that diverged, failed, or
     /// had no finite value at its last rung.
-    pub loss: Option<f64>,
+    pub cost: Option<f64>,
 }
 
 impl TrialResult<'_> {
@@ -20,7 +20,7 @@ impl TrialResult<'_> {
         !matches!(self.latest.stage, Stage::Passed(_))
     }
 
-    /// Whether its loss is an expectation: the trial was not trained to its end.
+    /// Whether its cost is an expectation: the trial was not trained to its end.
     pub const fn is_provisional(&self) -> bool {
         !matches!(self.latest.stage, Stage::Ended)
     }
@@ -28,7 +28,7 @@ impl TrialResult<'_> {
 
 /// The trials of the log in the order of their first entries.
 ///
-/// The provisional loss of a trial that was not trained to its end is its loss at its last rung,
+/// The provisional cost of a trial that was not trained to its end is its cost at its last rung,
 /// plus for each later rung (the last of which is the end) the median gain from the rung before, of
 /// the trials that passed both.
 pub fn results(log: &[Observation]) -> Vec<TrialResult<'_>> {
@@ -39,7 +39,7 @@ pub fn results(log: &[Observation]) -> Vec<TrialResult<'_>> {
         match places.get(&observation.trial).and_then(|place| latest.get_mut(*place)) {
             Some(known) => {
                 if let (Stage::Passed(rung), Some(before), Some(after)) =
-                    (known.stage, known.loss, observation.loss)
+                    (known.stage, known.cost, observation.cost)
                 {
                     gains.entry(rung).or_default().push(after - before);
                 }
@@ -56,16 +56,16 @@ pub fn results(log: &[Observation]) -> Vec<TrialResult<'_>> {
     let from = |rung: u32| {
         gains.iter().filter(|(from, _)| *from >= rung).map(|(_, gain)| gain).sum::<f64>()
     };
-    let result = |latest| TrialResult { latest, loss: expected(latest, from) };
+    let result = |latest| TrialResult { latest, cost: expected(latest, from) };
     latest.into_iter().map(result).collect()
 }
 
 fn expected(latest: &Observation, gain_from: impl Fn(u32) -> f64) -> Option<f64> {
     match latest.stage {
         Stage::Passed(rung) | Stage::Stopped(rung) => {
-            latest.loss.map(|loss| loss + gain_from(rung))
+            latest.cost.map(|cost| cost + gain_from(rung))
         }
-        Stage::Ended => latest.loss,
+        Stage::Ended => latest.cost,
     }
 }
 
@@ -88,12 +88,12 @@ mod tests {
 
     use super::*;
 
-    fn entry(trial: u32, stage: Stage, loss: f64) -> Observation {
+    fn entry(trial: u32, stage: Stage, cost: f64) -> Observation {
         Observation {
             trial,
             assignment: Assignment::default(),
             stage,
-            loss: loss.is_finite().then_some(loss),
+            cost: cost.is_finite().then_some(cost),
         }
     }
 
@@ -110,9 +110,9 @@ mod tests {
             entry(3, Ended, f64::NAN),
         ];
         let results = results(&log);
-        let losses: Vec<Option<f64>> = results.iter().map(|r| r.loss).collect();
+        let costs: Vec<Option<f64>> = results.iter().map(|r| r.cost).collect();
         // From rung 0 to 1 the gains are -3 and -1, from there to the end -1.
-        assert_eq!(losses, [Some(4.0), Some(4.0), Some(6.0), None]);
+        assert_eq!(costs, [Some(4.0), Some(4.0), Some(6.0), None]);
         assert_eq!(
             results.iter().map(TrialResult::is_provisional).collect::<Vec<_>>(),
             [false, true, true, false]

@@ -45,8 +45,8 @@ impl Rounds {
 
     fn region(&self, seen: &[TrialResult<'_>]) -> Region {
         let mut best: Vec<(f64, &Observation)> =
-            seen.iter().filter_map(|r| Some((r.loss?, r.latest))).collect();
-        // Stable, so that equal losses keep the order of their decisions.
+            seen.iter().filter_map(|r| Some((r.cost?, r.latest))).collect();
+        // Stable, so that equal costs keep the order of their decisions.
         best.sort_by(|a, b| a.0.total_cmp(&b.0));
         best.truncate(kept(seen.len()));
         let best: Vec<&Observation> = best.into_iter().map(|(_, o)| o).collect();
@@ -72,7 +72,7 @@ impl Sampler for Rounds {
         let reason = Reason {
             round: Some(round),
             search_box: Some(region.to_box(&self.space)),
-            ..Reason::of(Source::Round)
+            ..Reason::from_source(Source::Round)
         };
         Ask::Suggest(Suggestion {
             assignment: draw(&self.space, self.seed, question.trial, &region),

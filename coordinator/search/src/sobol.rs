@@ -29,6 +29,6 @@ impl Sampler for Sobol {
             .map(|d| f64::from(sobol_burley::sample(question.trial, d, self.scramble)))
             .collect();
         let assignment = self.space.decode(&point);
-        Ask::Suggest(Suggestion { assignment, reason: Reason::of(Source::Sobol) })
+        Ask::Suggest(Suggestion { assignment, reason: Reason::from_source(Source::Sobol) })
     }
 }

@@ -39,16 +39,16 @@ pub struct Standing {
     pub goes_on: bool,
 }
 
-/// How a trial with this `loss` stands among those that came to the rung `before` it. One that has
-/// no finite loss there has infinity.
+/// How a trial with this `cost` stands among those that came to the rung `before` it. One that has
+/// no finite cost there has infinity.
 ///
 /// Halving: it goes on if it is in the best third. Median (after Golovin et al., "Google Vizier",
 /// 2017): if it is not worse than the median. The first to come goes on in any case.
-pub fn standing(rule: StoppingRule, before: impl IntoIterator<Item = f64>, loss: f64) -> Standing {
+pub fn standing(rule: StoppingRule, before: impl IntoIterator<Item = f64>, cost: f64) -> Standing {
     let (mut of, mut better) = (1_u32, 0_u32);
     for earlier in before {
         of = of.saturating_add(1);
-        better = better.saturating_add(u32::from(earlier < loss));
+        better = better.saturating_add(u32::from(earlier < cost));
     }
     let goes_on = match rule {
         StoppingRule::None => true,
@@ -82,17 +82,16 @@ mod tests {
         assert!(super::rungs(StoppingRule::None, 100).is_empty());
     }
 
-    /// Which of these losses go on, in the order in which they come.
-    fn survivors(rule: StoppingRule, losses: &[f64]) -> Vec<f64> {
-        let goes_on = |(i, loss): &(usize, &f64)| {
-            standing(rule, losses[..*i].iter().copied(), **loss).goes_on
-        };
-        losses.iter().enumerate().filter(goes_on).map(|(_, loss)| *loss).collect()
+    /// Which of these costs go on, in the order in which they come.
+    fn survivors(rule: StoppingRule, costs: &[f64]) -> Vec<f64> {
+        let goes_on =
+            |(i, cost): &(usize, &f64)| standing(rule, costs[..*i].iter().copied(), **cost).goes_on;
+        costs.iter().enumerate().filter(goes_on).map(|(_, cost)| *cost).collect()
     }
 
     #[test]
     fn halving_keeps_the_best_third_of_what_came_so_far() {
-        let halving = |losses: &[f64]| survivors(StoppingRule::Halving, losses);
+        let halving = |costs: &[f64]| survivors(StoppingRule::Halving, costs);
         assert_eq!(
             halving(&[5.0, 4.0, 3.0, 2.0, 1.0]),
             [5.0, 4.0, 3.0, 2.0, 1.0],
@@ -112,17 +111,17 @@ mod tests {
     fn the_median_keeps_what_is_not_worse_than_it() {
         for n in 1..9_usize {
             for place in 0..n {
-                // Every place among n different losses, and among losses of which two are equal.
-                for losses in [(0..n).collect::<Vec<_>>(), (0..n).map(|i| i / 2).collect()] {
-                    let losses: Vec<f64> = losses.into_iter().map(crate::real).collect();
-                    let median = (losses[(n - 1) / 2] + losses[n / 2]) / 2.0;
-                    let others = losses
+                // Every place among n different costs, and among costs of which two are equal.
+                for costs in [(0..n).collect::<Vec<_>>(), (0..n).map(|i| i / 2).collect()] {
+                    let costs: Vec<f64> = costs.into_iter().map(crate::real).collect();
+                    let median = (costs[(n - 1) / 2] + costs[n / 2]) / 2.0;
+                    let others = costs
                         .iter()
                         .enumerate()
                         .filter(|(i, _)| *i != place)
-                        .map(|(_, loss)| *loss);
-                    let goes_on = standing(StoppingRule::Median, others, losses[place]).goes_on;
-                    assert_eq!(goes_on, losses[place] <= median, "{place} of {losses:?}");
+                        .map(|(_, cost)| *cost);
+                    let goes_on = standing(StoppingRule::Median, others, costs[place]).goes_on;
+                    assert_eq!(goes_on, costs[place] <= median, "{place} of {costs:?}");
                 }
             }
         }

@@ -32,7 +32,7 @@ fn ask(sampler: &mut Box<dyn Sampler>, trial: u32, log: &[Observation]) -> Ask {
 /// A bowl with its least value at a learning rate of 0.01.
 fn observe(trial: u32, assignment: Assignment) -> Observation {
     let rate = assignment.get("learning_rate").unwrap().as_f64().unwrap();
-    Observation { trial, loss: Some((rate.log10() + 2.0).abs()), stage: Stage::Ended, assignment }
+    Observation { trial, cost: Some((rate.log10() + 2.0).abs()), stage: Stage::Ended, assignment }
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn rounds_survive_logs_of_nothing_but_failures() {
         trial: i,
         stage: Stage::Ended,
         assignment: suggested(ask(&mut sampler, i, &[])).assignment,
-        loss: None,
+        cost: None,
     };
     let log = [failed(0), failed(1)];
     assert_eq!(suggested(ask(&mut sampler, 2, &log)).reason.round, Some(2));
@@ -124,15 +124,15 @@ const GOLDEN: [&str; 2] = [
 proptest! {
     #[test]
     fn every_suggestion_lies_in_the_space_and_is_a_function_of_the_log(
-        losses in prop::collection::vec(prop::option::of(-1.0..1.0f64), 0..40), strategy in 0usize..4, trial in 0u32..40,
+        costs in prop::collection::vec(prop::option::of(-1.0..1.0f64), 0..40), strategy in 0usize..4, trial in 0u32..40,
     ) {
         let search = ["strategy = \"random\"\ntrials = 40", "strategy = \"sobol\"\ntrials = 40", "strategy = \"grid\"\ntrials = 40",
             "strategy = \"rounds\"\ntrials = 40\nrounds = [10, 10, 20]"][strategy];
         let spec = spec(search);
         let mut sampler = build(&spec, &[]);
         let mut random = build(&self::spec("strategy = \"random\"\ntrials = 40"), &[]);
-        let log: Vec<Observation> = losses.iter().enumerate()
-            .map(|(i, loss)| Observation { trial: i as u32, stage: Stage::Ended, assignment: suggested(ask(&mut random, i as u32, &[])).assignment, loss: *loss }).collect();
+        let log: Vec<Observation> = costs.iter().enumerate()
+            .map(|(i, cost)| Observation { trial: i as u32, stage: Stage::Ended, assignment: suggested(ask(&mut random, i as u32, &[])).assignment, cost: *cost }).collect();
         let answer = ask(&mut sampler, trial, &log);
         prop_assert_eq!(&answer, &ask(&mut build(&spec, &[]), trial, &log));
         if let Ask::Suggest(suggestion) = answer {

@@ -28,7 +28,7 @@ fn spec() -> SweepSpec {
 }
 
 /// Something to optimise, rough enough that the box shrinks and grows.
-fn loss(space: &Space, assignment: &Assignment) -> f64 {
+fn cost(space: &Space, assignment: &Assignment) -> f64 {
     let u = space.encode(assignment);
     let bowl: f64 =
         u.iter().enumerate().map(|(j, u)| (1.0 + j as f64) * (u - 0.3) * (u - 0.3)).sum();
@@ -50,9 +50,9 @@ fn record(spec: &SweepSpec, trials: u32, rungs: bool) -> Vec<Observation> {
     let mut log = Vec::new();
     for trial in 0..trials {
         let assignment = zoom(spec, trial, &log, &[]).assignment;
-        let last = loss(&spec.space, &assignment);
-        let mut enter = |stage, loss| {
-            log.push(Observation { trial, assignment: assignment.clone(), stage, loss })
+        let last = cost(&spec.space, &assignment);
+        let mut enter = |stage, cost| {
+            log.push(Observation { trial, assignment: assignment.clone(), stage, cost })
         };
         if trial % 13 == 9 {
             enter(Stage::Ended, None);
@@ -101,21 +101,21 @@ impl Plain<'_> {
         (1.0 + r + r * r / 3.0) * libm::exp(-r)
     }
 
-    /// Points and losses of the first entries of the log; who failed is as bad as the worst.
+    /// Points and costs of the first entries of the log; who failed is as bad as the worst.
     fn values(&self, log: &[Observation]) -> (Vec<Point>, Vec<f64>) {
         let results = results(log);
-        let worst = results.iter().filter_map(|r| r.loss).fold(f64::NEG_INFINITY, f64::max);
-        let losses = results.iter().map(|r| r.loss.unwrap_or(worst)).collect();
-        (results.iter().map(|r| self.spec.space.encode(&r.latest.assignment)).collect(), losses)
+        let worst = results.iter().filter_map(|r| r.cost).fold(f64::NEG_INFINITY, f64::max);
+        let costs = results.iter().map(|r| r.cost.unwrap_or(worst)).collect();
+        (results.iter().map(|r| self.spec.space.encode(&r.latest.assignment)).collect(), costs)
     }
 
     /// T: indices, the best first; all of them in order if there are few.
-    fn chosen(&self, points: &[Point], losses: &[f64], scales: &[f64]) -> Vec<usize> {
+    fn chosen(&self, points: &[Point], costs: &[f64], scales: &[f64]) -> Vec<usize> {
         if points.len() <= 80 {
             return (0..points.len()).collect();
         }
         let mut order: Vec<usize> = (0..points.len()).collect();
-        order.sort_by(|a, b| losses[*a].total_cmp(&losses[*b]));
+        order.sort_by(|a, b| costs[*a].total_cmp(&costs[*b]));
         let middle = order[0];
         let mut chosen = order[..40].to_vec();
         let mut rest: Vec<usize> = (0..points.len()).filter(|i| !chosen.contains(i)).collect();
@@ -125,13 +125,13 @@ impl Plain<'_> {
         chosen
     }
 
-    fn standardised(&self, losses: &[f64], chosen: &[usize]) -> Vec<f64> {
-        let mut sorted = losses.to_vec();
+    fn standardised(&self, costs: &[f64], chosen: &[usize]) -> Vec<f64> {
+        let mut sorted = costs.to_vec();
         sorted.sort_by(f64::total_cmp);
         let (n, best) = (sorted.len(), sorted[0]);
         let median = f64::midpoint(sorted[(n - 1) / 2], sorted[n / 2]);
         let t: Vec<f64> =
-            chosen.iter().map(|i| libm::log((losses[*i] - best) / (median - best) + 0.1)).collect();
+            chosen.iter().map(|i| libm::log((costs[*i] - best) / (median - best) + 0.1)).collect();
         let mean = t.iter().sum::<f64>() / t.len() as f64;
         let deviation =
             (t.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / t.len() as f64).sqrt();
@@ -146,9 +146,9 @@ impl Plain<'_> {
         let entries = (1..=self.log.len())
             .find(|entries| results(&self.log[..*entries]).len() == milestone)
             .unwrap();
-        let (points, losses) = self.values(&self.log[..entries]);
-        let chosen = self.chosen(&points, &losses, &vec![1.0; self.dimensions()]);
-        let y = self.standardised(&losses, &chosen);
+        let (points, costs) = self.values(&self.log[..entries]);
+        let chosen = self.chosen(&points, &costs, &vec![1.0; self.dimensions()]);
+        let y = self.standardised(&costs, &chosen);
         let points: Vec<&Point> = chosen.iter().map(|i| &points[*i]).collect();
         self.rprop(&points, &y)
     }
@@ -232,14 +232,14 @@ impl Plain<'_> {
             .log
             .iter()
             .filter(|o| !matches!(o.stage, Stage::Passed(_)))
-            .map(|o| if o.stage == Stage::Ended { o.loss } else { None })
+            .map(|o| if o.stage == Stage::Ended { o.cost } else { None })
             .collect();
         let patience = 5.max(self.dimensions()) as f64
             * (f64::from(self.spec.search.parallelism) / 8.0).clamp(1.0, 4.0);
         let (mut side, mut good, mut bad) = (0.8, 0, 0.0);
         for i in 6..over.len() {
             let best = over[..i].iter().flatten().fold(f64::INFINITY, |a, b| a.min(*b));
-            if over[i].is_some_and(|loss| loss < best - 1e-3 * best.abs()) {
+            if over[i].is_some_and(|cost| cost < best - 1e-3 * best.abs()) {
                 (good, bad) = (good + 1, 0.0);
             } else {
                 (good, bad) = (0, bad + 1.0);
@@ -297,9 +297,9 @@ struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     fn new(plain: &'a Plain<'a>, theta: Theta, pending: &[&Assignment]) -> Self {
-        let (points, losses) = plain.values(plain.log);
-        let chosen = plain.chosen(&points, &losses, &theta.scales);
-        let y = plain.standardised(&losses, &chosen);
+        let (points, costs) = plain.values(plain.log);
+        let chosen = plain.chosen(&points, &costs, &theta.scales);
+        let y = plain.standardised(&costs, &chosen);
         let results: Vec<Point> = chosen.iter().map(|i| points[*i].clone()).collect();
         let (inverse, _) = invert(&plain.covariance(&results.iter().collect::<Vec<_>>(), &theta));
         let alpha: Vec<f64> = inverse.iter().map(|row| product(row, &y)).collect();
@@ -416,9 +416,9 @@ fn compare(spec: &SweepSpec, log: &[Observation], trial: u32, pending: &[&Assign
         ranking.length_scales
     );
     assert!(close(plain.side(), ranking.side), "{} {}", plain.side(), ranking.side);
-    let (points, losses) = plain.values(log);
+    let (points, costs) = plain.values(log);
     let mut order: Vec<usize> = (0..points.len()).collect();
-    order.sort_by(|a, b| losses[*a].total_cmp(&losses[*b]));
+    order.sort_by(|a, b| costs[*a].total_cmp(&costs[*b]));
     assert_eq!(results(log)[order[0]].latest.trial, ranking.centre);
     let sides = sides(&plain, &points[order[0]], plain.side(), &theta.scales);
     for (j, (p, told)) in

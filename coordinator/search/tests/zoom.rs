@@ -135,11 +135,11 @@ fn sweep(
         }
         let (trial, assignment) = flying.remove(0);
         let entry =
-            |stage, loss| Observation { trial, assignment: assignment.clone(), stage, loss };
+            |stage, cost| Observation { trial, assignment: assignment.clone(), stage, cost };
         match fate {
-            Fate::Ends(loss) => log.push(entry(Stage::Ended, Some(*loss))),
+            Fate::Ends(cost) => log.push(entry(Stage::Ended, Some(*cost))),
             Fate::Fails => log.push(entry(Stage::Ended, None)),
-            Fate::Stops(loss) => log.push(entry(Stage::Stopped(0), Some(*loss))),
+            Fate::Stops(cost) => log.push(entry(Stage::Stopped(0), Some(*cost))),
             Fate::PassesAndEnds(first, last) => {
                 log.push(entry(Stage::Passed(0), Some(*first)));
                 going_on.push(entry(Stage::Ended, Some(*last)));
@@ -227,21 +227,21 @@ fn it_finds_the_bottom_of_a_bowl_and_expects_it_in_units_of_the_objective() {
         let (mut sampler, mut log, mut expected) = (build(&spec, &[]), Vec::new(), Vec::new());
         for trial in 0..60 {
             let suggestion = asked(&mut sampler, trial, &log, &[]).unwrap();
-            let loss = bowl(&spec.space, &suggestion.assignment);
+            let cost = bowl(&spec.space, &suggestion.assignment);
             if let (true, Some(ranking)) = (trial >= 40, &suggestion.reason.ranking) {
-                let sign = goal.as_loss(1.0);
+                let sign = goal.as_cost(1.0);
                 assert!(sign * ranking.expected.better <= sign * ranking.expected.worse);
-                expected.push((goal.as_loss(ranking.expected.middle) - loss).abs());
+                expected.push((goal.as_cost(ranking.expected.middle) - cost).abs());
             }
             assert_eq!(suggestion.reason.seen, trial);
             log.push(Observation {
                 trial,
                 assignment: suggestion.assignment,
                 stage: Stage::Ended,
-                loss: Some(loss),
+                cost: Some(cost),
             });
         }
-        let best = log.iter().filter_map(|o| o.loss).fold(f64::INFINITY, f64::min);
+        let best = log.iter().filter_map(|o| o.cost).fold(f64::INFINITY, f64::min);
         assert!(best < 1e-4, "{best}");
         expected.sort_by(f64::total_cmp);
         assert!(expected[expected.len() / 2] < 0.02, "{expected:?}");
@@ -252,9 +252,9 @@ fn it_finds_the_bottom_of_a_bowl_and_expects_it_in_units_of_the_objective() {
 fn a_warm_start_begins_with_the_earlier_best_and_learns_from_the_rest() {
     let spec = spec(plane());
     // The earlier sweep had a wider range for x, none for y, and something else.
-    let earlier = |x: f64, loss: f64| {
+    let earlier = |x: f64, cost: f64| {
         let values = [("x".to_string(), Value::Float(x)), ("z".to_string(), Value::Int(3))];
-        (values.into_iter().collect::<Assignment>(), Some(loss))
+        (values.into_iter().collect::<Assignment>(), Some(cost))
     };
     let results: Vec<(Assignment, Option<f64>)> = (0..40)
         .map(|i| earlier(1e-3 * f64::from(1 << (i % 14)), 100.0 - f64::from(i % 14)))
@@ -281,13 +281,13 @@ fn a_warm_start_begins_with_the_earlier_best_and_learns_from_the_rest() {
             trial > 1 && trial % 8 != 7,
             "{trial}"
         );
-        let loss = bowl(&spec.space, &suggestion.assignment);
+        let cost = bowl(&spec.space, &suggestion.assignment);
         log.push(Observation {
             trial,
             assignment: suggestion.assignment,
             stage: Stage::Ended,
-            loss: Some(loss),
+            cost: Some(cost),
         });
     }
-    assert!(log.iter().filter_map(|o| o.loss).any(|loss| loss < 0.01));
+    assert!(log.iter().filter_map(|o| o.cost).any(|cost| cost < 0.01));
 }

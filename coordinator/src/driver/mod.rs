@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use caviar_common::error::Class;
+use caviar_common::error::ErrorClass;
 use caviar_common::ids::{SessionId, SweepId};
 use caviar_core::input::{Config, Input, Refusal, Reply};
 use caviar_core::{Broken, Coordinator};
@@ -40,8 +40,8 @@ pub struct DriverGone;
 
 impl DriverGone {
     /// What a caller can do about it.
-    pub const fn class(self) -> Class {
-        Class::Unavailable
+    pub const fn class(self) -> ErrorClass {
+        ErrorClass::Unavailable
     }
 }
 
@@ -64,11 +64,11 @@ pub enum DriverError {
 
 impl DriverError {
     /// What a caller can do about it.
-    pub const fn class(&self) -> Class {
+    pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Store(error) => error.class(),
-            Self::Thread(_) => Class::Unavailable,
-            Self::Broken(_) | Self::Died => Class::Internal,
+            Self::Thread(_) => ErrorClass::Unavailable,
+            Self::Broken(_) | Self::Died => ErrorClass::Internal,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use caviar_common::error::{Class, Problem};
+use caviar_common::error::{ErrorClass, Problem};
 use caviar_common::ids::SessionId;
 use caviar_common::limits::MAX_WORKERS;
 use caviar_common::message::ToWorker;
@@ -43,13 +43,13 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// What the other side can do about it.
-    pub const fn class(&self) -> Class {
+    pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Refused(refusal) => refusal.class(),
-            Self::Malformed(_) => Class::Invalid,
-            Self::Slow(_) => Class::Busy,
-            Self::Silent(_) => Class::Refused,
-            Self::Stopping => Class::Unavailable,
+            Self::Malformed(_) => ErrorClass::Invalid,
+            Self::Slow(_) => ErrorClass::Busy,
+            Self::Silent(_) => ErrorClass::Refused,
+            Self::Stopping => ErrorClass::Unavailable,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! CreateSweep: decode, check, read the data, and only then begin.
 
 use caviar_common::data::DataSummary;
-use caviar_common::error::{Class, Problem, Problems};
+use caviar_common::error::{ErrorClass, Problem, Problems};
 use caviar_common::ids::{Name, SweepId};
 use caviar_common::spec::SweepSpec;
 use caviar_core::Coordinator;
@@ -29,9 +29,10 @@ impl Api {
         let input = Input::CreateSweep { request_id, spec: Box::new(spec), data };
         match self.driver.apply(input).await.map_err(gone)? {
             Ok(Reply::Sweep(id)) => Ok(id),
-            Ok(Reply::Done) => {
-                Err(status::new(Class::Internal, "the coordinator did not say which sweep it made"))
-            }
+            Ok(Reply::Done) => Err(status::new(
+                ErrorClass::Internal,
+                "the coordinator did not say which sweep it made",
+            )),
             Err(refusal) => Err(refused(&refusal)),
         }
     }
@@ -41,7 +42,7 @@ impl Api {
         if spec.data.is_external() {
             return Ok(DataSummary::default());
         }
-        let stopping = || status::new(Class::Unavailable, "the coordinator is stopping");
+        let stopping = || status::new(ErrorClass::Unavailable, "the coordinator is stopping");
         let permit =
             std::sync::Arc::clone(&self.readers).acquire_owned().await.map_err(|_| stopping())?;
         let (data, seed) = (spec.data.clone(), spec.seed);
@@ -49,9 +50,9 @@ impl Api {
             let _permit = permit;
             caviar_data::prepare(&data, seed).map(|(_, summary)| summary)
         });
-        let read = task
-            .await
-            .map_err(|_| status::new(Class::Internal, "reading the data ended without a word"))?;
+        let read = task.await.map_err(|_| {
+            status::new(ErrorClass::Internal, "reading the data ended without a word")
+        })?;
         read.map_err(|error| status::from_problems(&Problems::from(problem(&error, spec))))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use caviar_common::assignment::Assignment;
-use caviar_common::error::Class;
+use caviar_common::error::ErrorClass;
 use caviar_common::ids::SweepId;
 use caviar_common::space::Space;
 use caviar_common::view::{ImportanceView, PairView, ShareView};
@@ -20,7 +20,7 @@ use super::{Api, deleted};
 struct Results {
     space: Space,
     seed: u64,
-    losses: Vec<(Assignment, f64)>,
+    costs: Vec<(Assignment, f64)>,
     provisional: usize,
 }
 
@@ -29,8 +29,8 @@ impl Api {
     pub(super) async fn importance(&self, id: SweepId) -> Result<ImportanceView, Status> {
         // Whoever waits holds no copy of the results.
         let permit = Arc::clone(&self.growers).acquire_owned().await;
-        let permit =
-            permit.map_err(|_| status::new(Class::Unavailable, "the coordinator is stopping"))?;
+        let permit = permit
+            .map_err(|_| status::new(ErrorClass::Unavailable, "the coordinator is stopping"))?;
         let results =
             self.read(move |core| results_of(core, id)).await?.ok_or_else(|| deleted(id))?;
         let task = tokio::task::spawn_blocking(move || {
@@ -39,7 +39,7 @@ impl Api {
         });
         let learnt = task
             .await
-            .map_err(|_| status::new(Class::Internal, "the forest ended without a word"))?;
+            .map_err(|_| status::new(ErrorClass::Internal, "the forest ended without a word"))?;
         learnt.map_err(|error| {
             status::new(
                 error.class(),
@@ -52,16 +52,16 @@ impl Api {
 fn results_of(core: &Coordinator, id: SweepId) -> Option<Results> {
     let sweep = core.durable().sweeps.get(&id)?;
     let results = results(&sweep.log);
-    let with_loss = || results.iter().filter(|r| r.loss.is_some());
-    let losses = with_loss().filter_map(|r| Some((r.latest.assignment.clone(), r.loss?))).collect();
-    let provisional = with_loss().filter(|r| r.is_provisional()).count();
-    Some(Results { space: sweep.spec.space.clone(), seed: sweep.spec.seed, losses, provisional })
+    let with_cost = || results.iter().filter(|r| r.cost.is_some());
+    let costs = with_cost().filter_map(|r| Some((r.latest.assignment.clone(), r.cost?))).collect();
+    let provisional = with_cost().filter(|r| r.is_provisional()).count();
+    Some(Results { space: sweep.spec.space.clone(), seed: sweep.spec.seed, costs, provisional })
 }
 
 fn learn(mut results: Results) -> Result<ImportanceView, TooLittle> {
-    cap(&mut results.losses);
+    cap(&mut results.costs);
     let Importance { trials, parameters, pairs } =
-        importance(&results.space, &results.losses, Measure::Scales, results.seed)?;
+        importance(&results.space, &results.costs, Measure::Scales, results.seed)?;
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Ok(ImportanceView {
         trials: number(trials),

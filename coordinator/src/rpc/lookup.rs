@@ -1,8 +1,9 @@
 //! Finding what a caller named, and saying what may have been meant where there is no such thing.
 
-use caviar_common::error::Class;
+use caviar_common::error::ErrorClass;
 use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::limits::MAX_NAME_CHARS;
+use caviar_common::text::edit_distance;
 use caviar_core::Coordinator;
 use caviar_proto::status;
 use tonic::Status;
@@ -38,7 +39,7 @@ impl Api {
 pub(super) fn no_such_trial(sweep: &str, trial: TrialNumber) -> Status {
     let sweep: String = sweep.chars().take(MAX_NAME_CHARS).collect();
     status::new(
-        Class::NotFound,
+        ErrorClass::NotFound,
         format!("sweep {sweep} has no trial {trial}; hint: it may not be sampled yet"),
     )
 }
@@ -46,13 +47,13 @@ pub(super) fn no_such_trial(sweep: &str, trial: TrialNumber) -> Status {
 fn no_such_sweep(asked: &str, names: &[String]) -> Status {
     let asked: String = asked.chars().take(MAX_NAME_CHARS).collect();
     status::new(
-        Class::NotFound,
+        ErrorClass::NotFound,
         format!("there is no sweep {asked:?}; hint: {}", hint(&asked, names)),
     )
 }
 
 fn hint(asked: &str, names: &[String]) -> String {
-    let nearest = names.iter().map(|name| (distance(asked, name), name)).min();
+    let nearest = names.iter().map(|name| (edit_distance(asked, name), name)).min();
     match nearest {
         None => "there are no sweeps; caviar submit makes one".to_owned(),
         Some((typos, name)) if typos <= 2 && typos < asked.chars().count() => {
@@ -66,21 +67,6 @@ fn hint(asked: &str, names: &[String]) -> String {
     }
 }
 
-/// Characters to insert, remove or replace to get from one text to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut next = vec![i + 1];
-        for ((to, replace), remove) in b.iter().zip(&row).zip(row.iter().skip(1)) {
-            let insert = next.last().copied().unwrap_or_default() + 1;
-            next.push(insert.min(remove + 1).min(replace + usize::from(*to != from)));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,7 +77,5 @@ mod tests {
         assert_eq!(hint("digts", &names), "did you mean digits?");
         assert_eq!(hint("mnist", &names), "there is digits, letters");
         assert_eq!(hint("mnist", &[]), "there are no sweeps; caviar submit makes one");
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
     }
 }

@@ -1,6 +1,6 @@
 //! Pages: of bounded length, of bounded size, and with a token that belongs to one listing.
 
-use caviar_common::error::{Class, Problem, Problems};
+use caviar_common::error::{ErrorClass, Problem, Problems};
 use caviar_common::ids::SweepId;
 use caviar_common::limits::MAX_PAGE;
 use caviar_common::metric::Point;
@@ -56,7 +56,7 @@ impl Listing {
         match parsed {
             Some((listing, place)) if listing == self.0 => Ok(place),
             Some(_) => Err(status::new(
-                Class::Stale,
+                ErrorClass::Stale,
                 "page_token belongs to another listing; hint: begin without one",
             )),
             None => {

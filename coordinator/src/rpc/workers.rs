@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use caviar_common::error::Class;
+use caviar_common::error::ErrorClass;
 use caviar_common::ids::SessionId;
 use caviar_common::limits::MAX_SLOTS;
 use caviar_common::message::FromWorker;
@@ -51,7 +51,7 @@ impl WorkerService for Workers {
         let opened = self.0.driver.open_session(outbox_messages()).await.map_err(gone)?;
         let busy = || {
             status::new(
-                Class::Busy,
+                ErrorClass::Busy,
                 "too many connections, or the coordinator is stopping; hint: try again later",
             )
         };

@@ -12,7 +12,7 @@ mod tables;
 
 use std::path::PathBuf;
 
-use caviar_common::error::Class;
+use caviar_common::error::ErrorClass;
 use caviar_common::ids::StoreId;
 use caviar_core::event::Event;
 
@@ -96,15 +96,15 @@ pub enum StoreError {
 
 impl StoreError {
     /// What a caller can do about it.
-    pub const fn class(&self) -> Class {
+    pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::InUse(_) => Class::Busy,
-            Self::IsDirectory(_) | Self::Foreign(_) | Self::Newer { .. } => Class::Invalid,
-            Self::NoDirectory { .. } => Class::NotFound,
-            Self::NoAccess { .. } => Class::Refused,
-            Self::Corrupt { .. } => Class::Corrupt,
-            Self::Encode(_) => Class::Internal,
-            Self::Failed { .. } => Class::Unavailable,
+            Self::InUse(_) => ErrorClass::Busy,
+            Self::IsDirectory(_) | Self::Foreign(_) | Self::Newer { .. } => ErrorClass::Invalid,
+            Self::NoDirectory { .. } => ErrorClass::NotFound,
+            Self::NoAccess { .. } => ErrorClass::Refused,
+            Self::Corrupt { .. } => ErrorClass::Corrupt,
+            Self::Encode(_) => ErrorClass::Internal,
+            Self::Failed { .. } => ErrorClass::Unavailable,
         }
     }
 }

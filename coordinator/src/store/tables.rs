@@ -2,7 +2,7 @@
 
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
-use caviar_common::outcome::{Outcome, SweepState, TrialState, Work};
+use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
 use caviar_core::event::{Event, Rung};
 use rusqlite::{Params, Transaction, params};
 
@@ -45,14 +45,14 @@ impl Tables<'_> {
             Event::SweepCancelled { sweep } => self.cancel(*sweep),
             Event::SweepDeleted { sweep, .. } => self.delete(*sweep),
             Event::TrialSampled { .. } => self.sample(event),
-            Event::LeaseGranted { sweep, trial, attempt, worker, work: Work::Train, .. } => {
+            Event::LeaseGranted { sweep, trial, attempt, worker, job: Job::Train, .. } => {
                 self.begin(*sweep, *trial, *attempt, worker)
             }
             Event::TrialsAsked { sweep, client, granted, .. } => granted
                 .iter()
                 .try_for_each(|granted| self.begin(*sweep, granted.trial, granted.attempt, client)),
             // A scoring shows in its result alone, and a decision in what it leads to.
-            Event::LeaseGranted { work: Work::Score, .. }
+            Event::LeaseGranted { job: Job::Score, .. }
             | Event::TrialPassed { .. }
             | Event::TrialDecided { .. } => Ok(()),
             Event::TrialStopped { sweep, trial, rung } => self.stop(*sweep, *trial, *rung),

@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use caviar_common::ids::StoreId;
 use caviar_common::message::{FromWorker, ToWorker};
-use caviar_common::outcome::Work;
+use caviar_common::outcome::Job;
 use caviar_coordinator::driver::{self, CloseReason, Driver, DriverError, DriverGone, Outgoing};
 use caviar_coordinator::store::{Store, StoreError};
 use caviar_core::event::Event;
@@ -190,7 +190,7 @@ async fn changes_are_told_once_they_are_stored() {
 
 #[test]
 fn events_that_do_not_fit_stop_the_start() {
-    let events = vec![created(1, "digits"), granted(1, 0, 1, Work::Train)];
+    let events = vec![created(1, "digits"), granted(1, 0, 1, Job::Train)];
     let error = driver::start(Config::default(), Box::new(Open(events))).unwrap_err();
     assert!(matches!(error, DriverError::Store(StoreError::Corrupt { row: 2, .. })), "{error}");
 }

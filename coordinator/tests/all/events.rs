@@ -3,7 +3,7 @@
 use caviar_common::assignment::Assignment;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, SweepId, TrialNumber};
 use caviar_common::metric::{NamedMetrics, Point, Score};
-use caviar_common::outcome::{Outcome, Work};
+use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::{Reason, Source};
 use caviar_core::event::{Event, Granted, LeaseEnd, Rung};
 
@@ -29,7 +29,7 @@ pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
 }
 
 pub(crate) fn sampled(sweep: u64, trial: u32) -> Event {
-    let reason = Reason::of(Source::Random);
+    let reason = Reason::from_source(Source::Random);
     let (sweep, trial) = (SweepId(sweep), TrialNumber(trial));
     Event::TrialSampled {
         sweep,
@@ -42,7 +42,7 @@ pub(crate) fn sampled(sweep: u64, trial: u32) -> Event {
     }
 }
 
-pub(crate) fn granted(sweep: u64, trial: u32, lease: u64, work: Work) -> Event {
+pub(crate) fn granted(sweep: u64, trial: u32, lease: u64, job: Job) -> Event {
     let (sweep, trial, lease) = (SweepId(sweep), TrialNumber(trial), LeaseId(lease));
     Event::LeaseGranted {
         sweep,
@@ -101,14 +101,14 @@ pub(crate) fn every_kind() -> Vec<Event> {
         Event::SweepResumed { sweep },
         sampled(1, 0),
         sampled(1, 1),
-        granted(1, 0, 1, Work::Train),
+        granted(1, 0, 1, Job::Train),
         recorded(1, 1.0 / 3.0),
         recorded(2, f64::NAN),
         recorded(3, f64::INFINITY),
         finished(1, 0, 1, Outcome::Diverged),
-        granted(1, 1, 2, Work::Train),
+        granted(1, 1, 2, Job::Train),
         ended(2, LeaseEnd::Unable { message: "no such file: \"ü\"\n".to_owned() }),
-        granted(1, 1, 3, Work::Train),
+        granted(1, 1, 3, Job::Train),
         Event::EpochRecorded {
             sweep,
             trial: TrialNumber(1),
@@ -118,7 +118,7 @@ pub(crate) fn every_kind() -> Vec<Event> {
         finished(1, 1, 3, Outcome::Completed),
         Event::TrialDecided { sweep, trial },
         Event::ScoringStarted { sweep, trial: TrialNumber(1) },
-        granted(1, 1, 4, Work::Score),
+        granted(1, 1, 4, Job::Score),
         Event::WinnerScored {
             sweep,
             trial: TrialNumber(1),
@@ -131,7 +131,7 @@ pub(crate) fn every_kind() -> Vec<Event> {
         created(2, "letters"),
         sampled(2, 0),
         sampled(2, 1),
-        granted(2, 1, 5, Work::Train),
+        granted(2, 1, 5, Job::Train),
         recorded_of_letters(1),
         recorded_of_letters(2),
         recorded_of_letters(3),

@@ -9,7 +9,7 @@ use caviar_common::data::{DataSpec, DataSummary};
 use caviar_common::ids::{LeaseId, SessionId, SweepId};
 use caviar_common::message::{Finished, FromWorker, Hello, Release, ToWorker};
 use caviar_common::metric::{Metric, NamedMetrics, Score};
-use caviar_common::outcome::{Outcome, Work};
+use caviar_common::outcome::{Job, Outcome};
 use caviar_common::spec::{Goal, Objective, Order, StoppingRule};
 use caviar_coordinator::store::Store;
 use caviar_coordinator::store::sqlite::SqliteStore;
@@ -28,7 +28,7 @@ const CONFIG: Config = Config { lease_ttl_ms: 100, max_losses: 2 };
 /// A lease, as its worker sees it.
 struct Held {
     session: SessionId,
-    work: Work,
+    job: Job,
     epoch: u32,
     diverged: bool,
 }
@@ -74,7 +74,7 @@ impl World {
             if let Effect::Send(session, ToWorker::Grant(grant)) = effect {
                 self.held.insert(
                     grant.lease,
-                    Held { session, work: grant.work, epoch: 0, diverged: false },
+                    Held { session, work: grant.job, epoch: 0, diverged: false },
                 );
             }
         }
@@ -145,7 +145,7 @@ impl World {
     fn train(&mut self, pick: u8, diverges: bool) {
         let Some(lease) = self.pick(pick) else { return };
         let held = self.held.get_mut(&lease).unwrap();
-        if held.work == Work::Score || held.diverged || held.epoch == EPOCHS {
+        if held.job == Job::Score || held.diverged || held.epoch == EPOCHS {
             return self.finish(pick);
         }
         held.epoch += 1;
@@ -161,11 +161,11 @@ impl World {
             return;
         };
         let outcome = match (work, diverged) {
-            (Work::Train, true) => Outcome::Diverged,
-            (Work::Train, false) if epoch < EPOCHS => Outcome::Failed { message: "no".to_owned() },
-            (Work::Train | Work::Score, _) => Outcome::Completed,
+            (Job::Train, true) => Outcome::Diverged,
+            (Job::Train, false) if epoch < EPOCHS => Outcome::Failed { message: "no".to_owned() },
+            (Job::Train | Job::Score, _) => Outcome::Completed,
         };
-        let test = (work == Work::Score).then_some(Score { loss: 0.1, accuracy: Some(0.9) });
+        let test = (work == Job::Score).then_some(Score { loss: 0.1, accuracy: Some(0.9) });
         let result = Finished {
             outcome,
             last: Some(metrics(EPOCHS, 0.1)),

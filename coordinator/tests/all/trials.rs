@@ -204,5 +204,5 @@ async fn wrong_words_are_told_what_is_wrong() {
 }
 
 fn stale() -> Code {
-    status::new(caviar_common::error::Class::Stale, "").code()
+    status::new(caviar_common::error::ErrorClass::Stale, "").code()
 }

@@ -3,7 +3,7 @@
 use caviar_common::ids::LeaseId;
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Stored, ToWorker};
 use caviar_common::metric::Score;
-use caviar_common::outcome::{Outcome, Work};
+use caviar_common::outcome::{Job, Outcome};
 use caviar_proto::convert::worker::{decode_to_worker, encode_from_worker};
 use caviar_proto::v1::worker_admin_service_client::WorkerAdminServiceClient;
 use caviar_proto::v1::worker_service_client::WorkerServiceClient;
@@ -57,9 +57,8 @@ impl Line {
             .map(|epoch| metrics(epoch, 1.0 / f64::from(grant.trial.0 + epoch)))
             .collect();
         let last = points.last().copied();
-        let test =
-            (grant.work == Work::Score).then_some(Score { loss: 0.25, accuracy: Some(0.75) });
-        if grant.work == Work::Train {
+        let test = (grant.job == Job::Score).then_some(Score { loss: 0.25, accuracy: Some(0.75) });
+        if grant.job == Job::Train {
             self.say(FromWorker::Report { lease, points }).await;
         }
         self.say(FromWorker::Finished {
@@ -93,7 +92,7 @@ async fn a_sweep_runs_from_hello_to_its_test_score() {
     while acknowledged.len() < 5 {
         match line.hear().await {
             ToWorker::Grant(grant) => {
-                trained.push((grant.trial.0, grant.work));
+                trained.push((grant.trial.0, grant.job));
                 line.work_on(&grant).await;
             }
             ToWorker::Ack { lease, stored: Stored::Finished } => acknowledged.push(lease),
@@ -106,11 +105,11 @@ async fn a_sweep_runs_from_hello_to_its_test_score() {
             | ToWorker::Drain) => panic!("{other:?}"),
         }
     }
-    trained.sort_by_key(|(trial, work)| (*work == Work::Score, *trial));
+    trained.sort_by_key(|(trial, work)| (*work == Job::Score, *trial));
     // All have the same accuracy; of equals the first wins.
     assert_eq!(
         trained,
-        [(0, Work::Train), (1, Work::Train), (2, Work::Train), (3, Work::Train), (0, Work::Score)]
+        [(0, Job::Train), (1, Job::Train), (2, Job::Train), (3, Job::Train), (0, Job::Score)]
     );
     let mut last = None;
     while let Some(sweep) = watching.message().await.unwrap() {

@@ -1,9 +1,9 @@
 //! Ask and tell.
 
-use caviar_common::ask::{Ask, Asked, AskedTrial, Report, Tell, Verdict};
+use caviar_common::ask::{Ask, AskReply, AskedTrial, Report, Tell, Verdict};
 use caviar_common::error::Problem;
 use caviar_common::ids::{LeaseId, Name, TrialNumber};
-use caviar_common::limits::{DEFAULT_LEASE_MS, MAX_ASKED, MAX_LEASE_MS, MIN_LEASE_MS};
+use caviar_common::limits::{DEFAULT_LEASE_MS, MAX_LEASE_MS, MAX_TRIALS_PER_ASK, MIN_LEASE_MS};
 
 use super::field::{in_range, positive, seconds};
 use super::metrics::decode_named;
@@ -19,7 +19,7 @@ pub fn decode_ask(wire: &v1::AskTrialsRequest) -> Result<Ask, Problem> {
     Ok(Ask {
         request_id: Name::parse("request_id", &wire.request_id)?,
         client: Name::parse("client", &wire.client)?,
-        count: in_range("count", wire.count, 0..=MAX_ASKED)?.max(1),
+        count: in_range("count", wire.count, 0..=MAX_TRIALS_PER_ASK)?.max(1),
         lease_ms: if wire.lease_ms == 0 {
             DEFAULT_LEASE_MS
         } else {
@@ -29,7 +29,7 @@ pub fn decode_ask(wire: &v1::AskTrialsRequest) -> Result<Ask, Problem> {
 }
 
 /// The answer, for the wire.
-pub fn encode_asked(asked: &Asked) -> v1::AskTrialsResponse {
+pub fn encode_asked(asked: &AskReply) -> v1::AskTrialsResponse {
     v1::AskTrialsResponse {
         trials: asked.trials.iter().map(encode_asked_trial).collect(),
         over: asked.over,

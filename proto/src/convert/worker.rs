@@ -8,7 +8,7 @@ use caviar_common::limits::{
     MAX_EPOCHS, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_SLOTS,
 };
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
-use caviar_common::outcome::{Outcome, Work};
+use caviar_common::outcome::{Job, Outcome};
 
 use super::field::{
     Within, at_most, clip, elements, in_range, positive, required, seconds, text, unknown_number,
@@ -207,7 +207,7 @@ fn decode_grant(wire: v1::Grant) -> Result<Grant, Problem> {
         sweep_name: Name::parse("sweep_name", &wire.sweep_name)?,
         trial: TrialNumber(wire.trial),
         attempt: AttemptNumber(positive("attempt", wire.attempt)?),
-        work: decode_work(wire.work)?,
+        job: decode_work(wire.work)?,
         seed: wire.seed,
         data: decode_data(required("data", wire.data)?)?,
         digest: text("digest", wire.digest)?,
@@ -216,10 +216,10 @@ fn decode_grant(wire: v1::Grant) -> Result<Grant, Problem> {
     })
 }
 
-fn decode_work(number: i32) -> Result<Work, Problem> {
+fn decode_work(number: i32) -> Result<Job, Problem> {
     match v1::Work::try_from(number) {
-        Ok(v1::Work::Train) => Ok(Work::Train),
-        Ok(v1::Work::Score) => Ok(Work::Score),
+        Ok(v1::Work::Train) => Ok(Job::Train),
+        Ok(v1::Work::Score) => Ok(Job::Score),
         Ok(v1::Work::Unspecified) | Err(_) => Err(unknown_number("work", number)),
     }
 }
@@ -276,9 +276,9 @@ const fn encode_stored(stored: Stored) -> WireStored {
 }
 
 fn encode_grant(grant: &Grant) -> v1::Grant {
-    let work = match grant.work {
-        Work::Train => v1::Work::Train,
-        Work::Score => v1::Work::Score,
+    let work = match grant.job {
+        Job::Train => v1::Work::Train,
+        Job::Score => v1::Work::Score,
     };
     v1::Grant {
         lease: grant.lease.0,

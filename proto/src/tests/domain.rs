@@ -12,7 +12,7 @@ use caviar_common::ids::{
 use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS};
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
 use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
-use caviar_common::outcome::{Outcome, SweepState, TrialState, Work};
+use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
 use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
 use caviar_common::view::{
     BoxView, Counts, MAX_BOXES, RoundView, StoppedView, SweepView, TestView, TrialView, WorkerView,
@@ -230,7 +230,7 @@ pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
 
 fn grant() -> BoxedStrategy<Grant> {
     let numbers = (any::<u64>(), 1..=u64::MAX, any::<u32>(), 1..=u32::MAX, any::<u64>());
-    let work = select(vec![Work::Train, Work::Score]);
+    let work = select(vec![Job::Train, Job::Score]);
     (numbers, name(), work, data(), text(), assignment(), assignment())
         .prop_map(
             |(
@@ -339,7 +339,10 @@ fn counts() -> BoxedStrategy<Counts> {
     vec(0..=MAX_TRIALS, TrialState::ALL.len())
         .prop_map(|numbers| {
             let mut counts = Counts::default();
-            TrialState::ALL.into_iter().zip(numbers).for_each(|(state, n)| *counts.of(state) = n);
+            TrialState::ALL
+                .into_iter()
+                .zip(numbers)
+                .for_each(|(state, n)| *counts.counter_mut(state) = n);
             counts
         })
         .boxed()

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use caviar_common::error::Problem;
 use caviar_common::limits::{
-    DEFAULT_LEASE_MS, MAX_ASKED, MAX_CHOICES, MAX_EPOCHS, MAX_LEASE_MS, MAX_METRICS,
-    MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_ROUNDS, MAX_SLOTS, MAX_TEXT_CHARS,
-    MAX_TRIALS, MAX_WORKERS, MIN_LEASE_MS,
+    DEFAULT_LEASE_MS, MAX_CHOICES, MAX_EPOCHS, MAX_LEASE_MS, MAX_METRICS, MAX_PARAMETERS,
+    MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_ROUNDS, MAX_SLOTS, MAX_TEXT_CHARS, MAX_TRIALS,
+    MAX_TRIALS_PER_ASK, MAX_WORKERS, MIN_LEASE_MS,
 };
 use caviar_common::message::FromWorker;
 
@@ -259,8 +259,8 @@ fn grants() {
     assert_eq!(bad_grant(|g| g.sweep = 0), "grant.sweep");
     assert_eq!(bad_grant(|g| g.sweep_name.clear()), "grant.sweep_name");
     assert_eq!(bad_grant(|g| g.attempt = 0), "grant.attempt");
-    assert_eq!(bad_grant(|g| g.work = 0), "grant.work");
-    assert_eq!(bad_grant(|g| g.work = 3), "grant.work");
+    assert_eq!(bad_grant(|g| g.work = 0), "grant.job");
+    assert_eq!(bad_grant(|g| g.work = 3), "grant.job");
     assert_eq!(bad_grant(|g| g.data = None), "grant.data");
     assert_eq!(bad_grant(|g| g.data.as_mut().unwrap().source = None), "grant.data.source");
     assert_eq!(
@@ -500,7 +500,7 @@ fn what_programs_ask_and_tell_is_limited() {
     };
     assert_eq!(bad_ask(|a| a.request_id.clear()), "request_id");
     assert_eq!(bad_ask(|a| a.client = "a b".to_owned()), "client");
-    assert_eq!(bad_ask(|a| a.count = MAX_ASKED + 1), "count");
+    assert_eq!(bad_ask(|a| a.count = MAX_TRIALS_PER_ASK + 1), "count");
     assert_eq!(bad_ask(|a| a.lease_ms = MIN_LEASE_MS - 1), "lease_ms");
     assert_eq!(bad_ask(|a| a.lease_ms = MAX_LEASE_MS + 1), "lease_ms");
     let metrics = |count: usize| (0..count).map(|i| (format!("m{i}"), f64::NAN)).collect();

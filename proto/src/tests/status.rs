@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use caviar_common::error::{Class, Problem, Problems};
+use caviar_common::error::{ErrorClass, Problem, Problems};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::{ProptestConfig, Strategy, prop_assert, prop_assert_eq, proptest};
@@ -11,16 +11,16 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::status;
 
-const CLASSES: [Class; 9] = [
-    Class::Invalid,
-    Class::NotFound,
-    Class::Exists,
-    Class::Refused,
-    Class::Stale,
-    Class::Busy,
-    Class::Unavailable,
-    Class::Corrupt,
-    Class::Internal,
+const CLASSES: [ErrorClass; 9] = [
+    ErrorClass::Invalid,
+    ErrorClass::NotFound,
+    ErrorClass::Exists,
+    ErrorClass::Refused,
+    ErrorClass::Stale,
+    ErrorClass::Busy,
+    ErrorClass::Unavailable,
+    ErrorClass::Corrupt,
+    ErrorClass::Internal,
 ];
 
 /// Header lists longer than this are refused by a client with default settings.
@@ -85,7 +85,7 @@ fn classes_come_back() {
     }
     assert_eq!(
         status::class_of(&Status::new(Code::Unknown, "transport error")),
-        Class::Unavailable
+        ErrorClass::Unavailable
     );
 }
 
@@ -134,7 +134,7 @@ fn the_worst_problem_fits_alone() {
     assert!(header_bytes(&status) < HEADER_LIMIT, "{}", header_bytes(&status));
     let shown = status::problems_of(&status).unwrap();
     assert!(shown.iter().next().unwrap().message.starts_with("éé"));
-    assert!(header_bytes(&status::new(Class::Internal, text)) < HEADER_LIMIT);
+    assert!(header_bytes(&status::new(ErrorClass::Internal, text)) < HEADER_LIMIT);
 }
 
 #[test]

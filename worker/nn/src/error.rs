@@ -1,7 +1,7 @@
 //! What can go wrong before or around a training. A loss that diverges is not among it: that is a
 //! result.
 
-use caviar_common::error::Class;
+use caviar_common::error::ErrorClass;
 
 /// Why a training cannot start, go on or be resumed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,15 +66,15 @@ pub enum TrainError {
 impl TrainError {
     /// What a caller can do about it.
     #[must_use]
-    pub const fn class(&self) -> Class {
+    pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Spec { .. }
             | Self::Data { .. }
             | Self::TooLarge { .. }
-            | Self::Kernels { .. } => Class::Invalid,
-            Self::OutOfMemory { .. } => Class::Busy,
-            Self::Checkpoint { .. } => Class::Corrupt,
-            Self::Abandoned | Self::Finished { .. } => Class::Refused,
+            | Self::Kernels { .. } => ErrorClass::Invalid,
+            Self::OutOfMemory { .. } => ErrorClass::Busy,
+            Self::Checkpoint { .. } => ErrorClass::Corrupt,
+            Self::Abandoned | Self::Finished { .. } => ErrorClass::Refused,
         }
     }
 }

@@ -5,7 +5,7 @@ use caviar_common::data::{DataSpec, Task};
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::message::{Grant, ToWorker};
 use caviar_common::metric::{EpochMetrics, Score};
-use caviar_common::outcome::Work;
+use caviar_common::outcome::Job;
 use caviar_worker::agent::{Agent, Identity};
 
 /// An agent that holds nothing and is not connected.
@@ -34,7 +34,7 @@ pub(crate) fn grant(lease: LeaseId) -> ToWorker {
         sweep_name: Name::parse("name", "digits").unwrap(),
         trial: TrialNumber(0),
         attempt: AttemptNumber(1),
-        work: Work::Train,
+        job: Job::Train,
         seed: 7,
         data,
         digest: String::new(),

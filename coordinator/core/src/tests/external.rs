@@ -1,6 +1,6 @@
 //! Programs that run the trials of an external sweep by themselves.
 
-use caviar_common::ask::{Ask, Asked, AskedTrial, Report, Tell, Verdict};
+use caviar_common::ask::{Ask, AskReply, AskedTrial, Report, Tell, Verdict};
 use caviar_common::metric::NamedMetrics;
 
 use super::*;
@@ -33,11 +33,11 @@ impl Bench {
         bench
     }
 
-    fn asks(&mut self, request: &str, count: u32) -> Asked {
+    fn asks(&mut self, request: &str, count: u32) -> AskReply {
         self.asks_as("python", request, count)
     }
 
-    fn asks_as(&mut self, client: &str, request: &str, count: u32) -> Asked {
+    fn asks_as(&mut self, client: &str, request: &str, count: u32) -> AskReply {
         let ask = Ask { request_id: name(request), client: name(client), count, lease_ms: LEASE };
         self.step(Input::AskTrials(SWEEP, ask.clone())).unwrap();
         self.core.asked(SWEEP, &ask).unwrap()
@@ -149,7 +149,10 @@ fn what_is_said_again_changes_nothing() {
         ),
     ] {
         let refusal = bench.reports(&of, epoch, error).unwrap_err();
-        assert_eq!((refusal.to_string().as_str(), refusal.class()), (expected, Class::Invalid));
+        assert_eq!(
+            (refusal.to_string().as_str(), refusal.class()),
+            (expected, ErrorClass::Invalid)
+        );
     }
     // It ends early, and says so twice.
     bench.tells(&of, Outcome::Completed, Some(metrics(3, 0.125))).unwrap();
@@ -192,7 +195,7 @@ fn what_a_trial_keeps_is_bounded_over_all_its_epochs() {
     // one of them says.
     let refusal = report(&mut bench, &of, 1, 64).unwrap_err();
     let expected = "metrics = 64 values: a trial keeps 400000, so 4 in each of 100000 reports: report fewer, or write fewer epochs in [fixed]";
-    assert_eq!((refusal.to_string().as_str(), refusal.class()), (expected, Class::Invalid));
+    assert_eq!((refusal.to_string().as_str(), refusal.class()), (expected, ErrorClass::Invalid));
     report(&mut bench, &of, 1, 4).unwrap();
     let mut bench = Bench::with_external(external(3, 6_250, ""));
     let of = bench.ask_one("a");
@@ -402,10 +405,13 @@ fn only_external_sweeps_are_asked_and_only_while_they_go_on() {
         lease_ms: LEASE,
     };
     let refusal = bench.step(Input::AskTrials(SweepId(2), ask("a"))).unwrap_err();
-    assert_eq!((refusal.class(), &refusal), (Class::Refused, &Refusal::NotExternal(name("s"))));
+    assert_eq!(
+        (refusal.class(), &refusal),
+        (ErrorClass::Refused, &Refusal::NotExternal(name("s")))
+    );
     assert_eq!(
         bench.step(Input::AskTrials(SweepId(9), ask("a"))).unwrap_err().class(),
-        Class::NotFound
+        ErrorClass::NotFound
     );
     bench.step(Input::PauseSweep(SWEEP)).unwrap();
     let asked = bench.asks("a", 1);
@@ -413,7 +419,7 @@ fn only_external_sweeps_are_asked_and_only_while_they_go_on() {
     bench.step(Input::ResumeSweep(SWEEP)).unwrap();
     let of = bench.ask_one("a");
     let unknown = AskedTrial { trial: TrialNumber(99), ..of.clone() };
-    assert_eq!(bench.reports(&unknown, 1, 1.0).unwrap_err().class(), Class::NotFound);
+    assert_eq!(bench.reports(&unknown, 1, 1.0).unwrap_err().class(), ErrorClass::NotFound);
     bench.step(Input::CancelSweep(SWEEP)).unwrap();
     assert!(is_stale(bench.reports(&of, 1, 1.0)));
     assert!(bench.asks("b", 1).over);

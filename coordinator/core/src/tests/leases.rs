@@ -66,7 +66,7 @@ fn of_two_processes_with_one_name_the_second_is_refused_while_the_first_is_alive
         let refusal = bench.try_hello(session, "w", 2, 1, &[]).unwrap_err();
         assert_eq!(
             (refusal.class(), bench.closes(session), bench.closes(1)),
-            (Class::Busy, true, false)
+            (ErrorClass::Busy, true, false)
         );
     }
     assert_eq!(bench.state(0), TrialState::Running);
@@ -76,7 +76,7 @@ fn of_two_processes_with_one_name_the_second_is_refused_while_the_first_is_alive
     bench.hello(30, "w", 2, 1, &[]);
     // A connection whose other end is gone without a word holds the name for the life of a lease.
     bench.wait(TTL);
-    assert_eq!(bench.try_hello(31, "w", 3, 1, &[]).unwrap_err().class(), Class::Busy);
+    assert_eq!(bench.try_hello(31, "w", 3, 1, &[]).unwrap_err().class(), ErrorClass::Busy);
     bench.now += 1;
     bench.hello(32, "w", 3, 1, &[]);
     assert!(bench.closes(30));
@@ -157,7 +157,7 @@ fn a_trial_that_takes_its_workers_down_fails_and_its_neighbours_do_not() {
         bench.hello(number, "w", number, slots, &[]);
         let mut held = bench.grants();
         while bench.sweep_state() != SweepState::Completed {
-            if held.iter().any(|g| g.trial == TrialNumber(0) && g.work == Task::Train) {
+            if held.iter().any(|g| g.trial == TrialNumber(0) && g.job == Job::Train) {
                 number += 1;
                 assert!(number < 20, "{slots} slots: {:?}", bench.core.durable());
                 bench.replace(number, slots);
@@ -165,9 +165,9 @@ fn a_trial_that_takes_its_workers_down_fails_and_its_neighbours_do_not() {
                 continue;
             }
             let grant = held.remove(0);
-            match grant.work {
-                Task::Train => bench.train(number, grant.lease),
-                Task::Score => bench
+            match grant.job {
+                Job::Train => bench.train(number, grant.lease),
+                Job::Score => bench
                     .finish(number, grant.lease, Outcome::Completed, Some(point(2, 0.5).validation))
                     .map(|_| ())
                     .unwrap(),
@@ -266,7 +266,10 @@ fn a_drained_worker_keeps_what_it_has_and_gets_nothing_new() {
     bench.train(1, lease);
     assert!(bench.grants().is_empty());
     assert_eq!(bench.state(0), TrialState::Completed);
-    assert_eq!(bench.step(Input::DrainWorker(name("x"))).unwrap_err().class(), Class::NotFound);
+    assert_eq!(
+        bench.step(Input::DrainWorker(name("x"))).unwrap_err().class(),
+        ErrorClass::NotFound
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use caviar_common::assignment::Value;
-use caviar_common::limits::MAX_EARLIER;
+use caviar_common::limits::MAX_EARLIER_RESULTS;
 
 use super::*;
 
@@ -69,7 +69,7 @@ fn the_results_are_taken_along_and_outlive_the_earlier_sweep() {
 
 #[test]
 fn of_many_results_the_best_are_taken_and_some_of_all_others() {
-    let most = u32::try_from(MAX_EARLIER).unwrap();
+    let most = u32::try_from(MAX_EARLIER_RESULTS).unwrap();
     let trials = 3 * most;
     let mut bench = Bench::new();
     bench.create("s", trials, 0).unwrap();
@@ -91,11 +91,11 @@ fn of_many_results_the_best_are_taken_and_some_of_all_others() {
     ranks.sort_unstable();
     assert_eq!(
         (ranks.len(), ranks.last()),
-        (MAX_EARLIER, Some(&(trials - 1))),
+        (MAX_EARLIER_RESULTS, Some(&(trials - 1))),
         "the worst is among them"
     );
     assert_eq!(
-        ranks[..MAX_EARLIER / 2],
+        ranks[..MAX_EARLIER_RESULTS / 2],
         (0..most / 2).collect::<Vec<u32>>(),
         "and so is the best half"
     );
@@ -130,6 +130,9 @@ fn there_must_be_something_to_learn() {
         ),
     ] {
         let refusal = bench.learn(learning_from(earlier, rest)).unwrap_err();
-        assert_eq!((refusal.class(), refusal.to_string().as_str()), (Class::Invalid, expected));
+        assert_eq!(
+            (refusal.class(), refusal.to_string().as_str()),
+            (ErrorClass::Invalid, expected)
+        );
     }
 }

@@ -29,37 +29,37 @@ pub(super) enum Side {
     Among(Vec<bool>),
 }
 
-/// A box of a tree and the mean loss of its trials.
+/// A box of a tree and the mean cost of its trials.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Leaf {
     pub(super) value: f64,
     pub(super) sides: Vec<Side>,
 }
 
-/// What the trees learn from: one point and one loss per trial.
+/// What the trees learn from: one point and one cost per trial.
 #[derive(Debug)]
 pub(super) struct Rows {
     points: Vec<Vec<f64>>,
-    losses: Vec<f64>,
+    costs: Vec<f64>,
 }
 
 impl Rows {
-    /// None where all losses are 0: they have been centred.
-    pub(super) fn new(points: Vec<Vec<f64>>, losses: Vec<f64>) -> Option<Self> {
-        losses.iter().any(|loss| *loss != 0.0).then_some(Self { points, losses })
+    /// None where all costs are 0: they have been centred.
+    pub(super) fn new(points: Vec<Vec<f64>>, costs: Vec<f64>) -> Option<Self> {
+        costs.iter().any(|cost| *cost != 0.0).then_some(Self { points, costs })
     }
 
     fn at(&self, row: usize, axis: usize) -> f64 {
         self.points.get(row).and_then(|point| point.get(axis)).copied().unwrap_or_default()
     }
 
-    fn loss(&self, row: usize) -> f64 {
-        self.losses.get(row).copied().unwrap_or_default()
+    fn cost(&self, row: usize) -> f64 {
+        self.costs.get(row).copied().unwrap_or_default()
     }
 
-    /// The number of some trials and the sum of their losses.
+    /// The number of some trials and the sum of their costs.
     fn sum(&self, rows: &[usize]) -> (f64, f64) {
-        (real(rows.len()), rows.iter().map(|row| self.loss(*row)).sum())
+        (real(rows.len()), rows.iter().map(|row| self.cost(*row)).sum())
     }
 }
 
@@ -77,7 +77,7 @@ struct Node {
 
 /// The boxes of one tree.
 pub(super) fn grow(axes: &[Axis], rows: &Rows, stream: &mut Stream) -> Vec<Leaf> {
-    let all = rows.losses.len();
+    let all = rows.costs.len();
     let bound = u64::try_from(all).unwrap_or(u64::MAX);
     let sample = (0..all.min(SAMPLE_MOST))
         .filter_map(|_| usize::try_from(stream.below(bound)).ok())
@@ -102,8 +102,8 @@ pub(super) fn grow(axes: &[Axis], rows: &Rows, stream: &mut Stream) -> Vec<Leaf>
 
 /// The cut that leaves the least squared error; between equals that of an axis drawn at random.
 fn best_cut(axes: &[Axis], rows: &Rows, node: &Node, stream: &mut Stream) -> Option<(usize, Cut)> {
-    let first = rows.loss(*node.rows.first()?);
-    if node.depth == DEEPEST || node.rows.iter().all(|row| rows.loss(*row) == first) {
+    let first = rows.cost(*node.rows.first()?);
+    if node.depth == DEEPEST || node.rows.iter().all(|row| rows.cost(*row) == first) {
         return None;
     }
     let mut order: Vec<(usize, Axis)> = axes.iter().copied().enumerate().collect();
@@ -136,11 +136,11 @@ fn better(best: Option<(f64, Cut)>, gain: f64, cut: Cut) -> Option<(f64, Cut)> {
 
 fn best_threshold(rows: &Rows, node: &[usize], axis: usize) -> Option<(f64, Cut)> {
     let mut sorted: Vec<(f64, f64)> =
-        node.iter().map(|row| (rows.at(*row, axis), rows.loss(*row))).collect();
+        node.iter().map(|row| (rows.at(*row, axis), rows.cost(*row))).collect();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (all, mut part, mut best) = (rows.sum(node), (0.0, 0.0), None);
-    for ((here, loss), (next, _)) in sorted.iter().zip(sorted.iter().skip(1)) {
-        part = (part.0 + 1.0, part.1 + loss);
+    for ((here, cost), (next, _)) in sorted.iter().zip(sorted.iter().skip(1)) {
+        part = (part.0 + 1.0, part.1 + cost);
         if next - here > NEAREST {
             best = better(best, explained(part, all), Cut::Below(0.5 * (here + next)));
         }
@@ -153,7 +153,7 @@ fn best_choice(rows: &Rows, node: &[usize], axis: usize, choices: usize) -> Opti
     let mut best = None;
     for choice in 0..choices {
         let with = node.iter().filter(|row| rows.at(**row, axis) == real(choice));
-        let part = with.fold((0.0, 0.0), |(count, sum), row| (count + 1.0, sum + rows.loss(*row)));
+        let part = with.fold((0.0, 0.0), |(count, sum), row| (count + 1.0, sum + rows.cost(*row)));
         if part.0 > 0.0 && part.0 < all.0 {
             best = better(best, explained(part, all), Cut::Without(choice));
         }

@@ -11,7 +11,7 @@ mod anova;
 mod forest;
 
 use caviar_common::assignment::{Assignment, Value};
-use caviar_common::error::Class;
+use caviar_common::error::ErrorClass;
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::space::{Domain, Parameter, Space};
 
@@ -26,7 +26,7 @@ const TREES: u32 = 64;
 const MANY_TRIALS: usize = 1000;
 /// Of fewer trials a forest says nothing.
 const LEAST_TRIALS: usize = 10;
-/// A loss this many times the distance between the quartiles above the upper one is an accident,
+/// A cost this many times the distance between the quartiles above the upper one is an accident,
 /// not a result.
 const FAR: f64 = 10.0;
 /// A share below this is rounding.
@@ -59,7 +59,7 @@ pub struct Importance {
 pub struct Share {
     /// The parameter.
     pub name: String,
-    /// Of the variance of the loss over the space, from 0 to 1.
+    /// Of the variance of the cost over the space, from 0 to 1.
     pub share: f64,
 }
 
@@ -68,14 +68,14 @@ pub struct Share {
 pub struct PairShare {
     /// The parameters, in the order of the space.
     pub names: [String; 2],
-    /// Of the variance of the loss over the space, from 0 to 1.
+    /// Of the variance of the cost over the space, from 0 to 1.
     pub share: f64,
 }
 
 /// Why there is nothing to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooLittle {
-    /// Too few trials have a loss.
+    /// Too few trials have a cost.
     #[error("importance needs {LEAST_TRIALS} trials with a result, there are {0}")]
     Trials(usize),
     /// Nothing varies.
@@ -85,19 +85,19 @@ pub enum TooLittle {
 
 impl TooLittle {
     /// What a caller can do: ask again when more trials are in.
-    pub const fn class(self) -> Class {
-        Class::Refused
+    pub const fn class(self) -> ErrorClass {
+        ErrorClass::Refused
     }
 }
 
-/// The share of every parameter and pair in the variance of the losses; those that are not finite
+/// The share of every parameter and pair in the variance of the costs; those that are not finite
 /// are left out.
 ///
-/// The losses are taken as they are: call [`cap`] before if they have no bound. A parameter that is
+/// The costs are taken as they are: call [`cap`] before if they have no bound. A parameter that is
 /// inactive in a trial counts as in the middle of its range there.
 ///
 /// # Errors
-/// Where fewer than ten trials have a finite loss, or all have the same.
+/// Where fewer than ten trials have a finite cost, or all have the same.
 pub fn importance(
     space: &Space,
     results: &[(Assignment, f64)],
@@ -106,7 +106,7 @@ pub fn importance(
 ) -> Result<Importance, TooLittle> {
     let axes: Vec<Axis> = space.parameters().iter().map(|p| axis(&p.domain)).collect();
     let finite: Vec<&(Assignment, f64)> =
-        results.iter().filter(|(_, loss)| loss.is_finite()).collect();
+        results.iter().filter(|(_, cost)| cost.is_finite()).collect();
     if finite.len() < LEAST_TRIALS {
         return Err(TooLittle::Trials(finite.len()));
     }
@@ -133,27 +133,26 @@ pub fn importance(
     Ok(ranked(space, finite.len(), &single, &pairs, f64::from(trees.max(1))))
 }
 
-/// Makes every loss that is far above the others as high as a loss may be without being far, and
+/// Makes every cost that is far above the others as high as a cost may be without being far, and
 /// says how many there were.
 ///
-/// A few trials that nearly diverged would otherwise make all of the variance of a loss, and
+/// A few trials that nearly diverged would otherwise make all of the variance of a cost, and
 /// importance would tell what makes a network diverge and not what makes it good. Far is ten times
 /// the distance between the quartiles above the upper one.
 pub fn cap(results: &mut [(Assignment, f64)]) -> usize {
-    let mut losses: Vec<f64> =
-        results.iter().map(|(_, loss)| *loss).filter(|loss| loss.is_finite()).collect();
-    losses.sort_by(f64::total_cmp);
-    let (Some(lower), Some(upper)) =
-        (losses.get(losses.len() / 4), losses.get(losses.len() * 3 / 4))
+    let mut costs: Vec<f64> =
+        results.iter().map(|(_, cost)| *cost).filter(|cost| cost.is_finite()).collect();
+    costs.sort_by(f64::total_cmp);
+    let (Some(lower), Some(upper)) = (costs.get(costs.len() / 4), costs.get(costs.len() * 3 / 4))
     else {
         return 0;
     };
     let most = upper + FAR * (upper - lower);
     let mut capped = 0;
-    for (_, loss) in
-        results.iter_mut().filter(|(_, loss)| loss.is_finite() && *loss > most && upper > lower)
+    for (_, cost) in
+        results.iter_mut().filter(|(_, cost)| cost.is_finite() && *cost > most && upper > lower)
     {
-        *loss = most;
+        *cost = most;
         capped += 1;
     }
     capped
@@ -192,17 +191,17 @@ fn coordinate(parameter: &Parameter, assignment: &Assignment, measure: Measure) 
     found.filter(|unit| unit.is_finite()).map_or(0.5, |unit| unit.clamp(0.0, 1.0))
 }
 
-/// The losses with mean 0 and of at most about 1 in size, which keeps their squares finite and
+/// The costs with mean 0 and of at most about 1 in size, which keeps their squares finite and
 /// changes no share.
 fn standardised(results: &[&(Assignment, f64)]) -> Vec<f64> {
-    let most = results.iter().map(|(_, loss)| loss.abs()).fold(f64::MIN_POSITIVE, f64::max);
-    let scaled: Vec<f64> = results.iter().map(|(_, loss)| loss / most).collect();
+    let most = results.iter().map(|(_, cost)| cost.abs()).fold(f64::MIN_POSITIVE, f64::max);
+    let scaled: Vec<f64> = results.iter().map(|(_, cost)| cost / most).collect();
     let mean = scaled.iter().sum::<f64>() / real(scaled.len());
-    let centred: Vec<f64> = scaled.iter().map(|loss| loss - mean).collect();
-    let spread = centred.iter().map(|loss| loss.abs()).fold(0.0, f64::max);
-    // What rounding alone can make of equal losses is no difference.
+    let centred: Vec<f64> = scaled.iter().map(|cost| cost - mean).collect();
+    let spread = centred.iter().map(|cost| cost.abs()).fold(0.0, f64::max);
+    // What rounding alone can make of equal costs is no difference.
     let spread = if spread > 1e-13 { spread } else { f64::INFINITY };
-    centred.into_iter().map(|loss| loss / spread).collect()
+    centred.into_iter().map(|cost| cost / spread).collect()
 }
 
 fn add_shares(partition: &Partition, single: &mut [f64], pairs: &mut [f64]) {

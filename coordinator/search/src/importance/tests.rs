@@ -27,11 +27,11 @@ fn stream() -> Stream {
 }
 
 /// `n` random trials of a function.
-fn trials(space: &Space, n: usize, loss: impl Fn(&Assignment) -> f64) -> Vec<(Assignment, f64)> {
+fn trials(space: &Space, n: usize, cost: impl Fn(&Assignment) -> f64) -> Vec<(Assignment, f64)> {
     let mut stream = stream();
     let mut draw =
         || space.decode(&space.parameters().iter().map(|_| stream.uniform()).collect::<Vec<_>>());
-    (0..n).map(|_| draw()).map(|a| (a.clone(), loss(&a))).collect()
+    (0..n).map(|_| draw()).map(|a| (a.clone(), cost(&a))).collect()
 }
 
 fn number(assignment: &Assignment, name: &str) -> f64 {
@@ -160,7 +160,7 @@ fn shares_do_not_depend_on_the_units_of_the_loss_and_losses_that_are_none_are_le
     let space = Space::new(vec![unit("x"), unit("y")]).unwrap();
     let plain = trials(&space, 60, |a| number(a, "x") + 0.5 * number(a, "y"));
     let mut huge: Vec<(Assignment, f64)> =
-        plain.iter().map(|(a, loss)| (a.clone(), loss * 2f64.powi(1000) * 0.5)).collect();
+        plain.iter().map(|(a, cost)| (a.clone(), cost * 2f64.powi(1000) * 0.5)).collect();
     huge.insert(30, (plain[0].0.clone(), f64::NAN));
     huge.push((plain[1].0.clone(), f64::INFINITY));
     let (plain, huge) = (
@@ -192,9 +192,9 @@ fn too_little_is_said_to_be_too_little() {
     let space = Space::new(vec![unit("x")]).unwrap();
     let few = trials(&space, 9, |a| number(a, "x"));
     assert_eq!(importance(&space, &few, Measure::Scales, 1), Err(TooLittle::Trials(9)));
-    for loss in [0.1, 0.0, -1e300] {
+    for cost in [0.1, 0.0, -1e300] {
         assert_eq!(
-            importance(&space, &trials(&space, 30, |_| loss), Measure::Scales, 1),
+            importance(&space, &trials(&space, 30, |_| cost), Measure::Scales, 1),
             Err(TooLittle::Difference(30))
         );
     }
@@ -214,7 +214,7 @@ fn a_few_accidents_are_capped() {
     };
     let raw = share_of_x(&results);
     assert_eq!(cap(&mut results), 3);
-    assert!(results.iter().all(|(_, loss)| *loss < 10.0));
+    assert!(results.iter().all(|(_, cost)| *cost < 10.0));
     assert!(raw < 0.3 && share_of_x(&results) > raw, "{raw} {}", share_of_x(&results));
     assert_eq!(cap(&mut results), 0);
 }

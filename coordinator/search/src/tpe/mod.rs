@@ -106,7 +106,7 @@ impl Tpe {
     }
 
     /// The points of the good trials and of the others, each in the order of the log. A trial
-    /// without a loss is never good.
+    /// without a cost is never good.
     fn split<'a>(&'a self, pending: &'a [Vec<f64>]) -> (Vec<&'a [f64]>, Vec<&'a [f64]>) {
         let count = self.ledger.len().div_ceil(GOOD_ONE_IN).min(GOOD_MOST);
         let good: BTreeSet<usize> =
@@ -156,7 +156,7 @@ impl Sampler for Tpe {
         found.or_else(next).map_or(Ask::Exhausted, |(point, source)| {
             Ask::Suggest(Suggestion {
                 assignment: self.coded.decode(&point),
-                reason: Reason { seen, ..Reason::of(source) },
+                reason: Reason { seen, ..Reason::from_source(source) },
             })
         })
     }

@@ -63,8 +63,8 @@ fn points(space: &Space) -> usize {
     if space.get("kind").is_some() { 6 } else { usize::MAX }
 }
 
-fn observe(trial: u32, assignment: Assignment, loss: Option<f64>) -> Observation {
-    Observation { trial, assignment, stage: Stage::Ended, loss }
+fn observe(trial: u32, assignment: Assignment, cost: Option<f64>) -> Observation {
+    Observation { trial, assignment, stage: Stage::Ended, cost }
 }
 
 fn ask(space: &Space, seed: u64, trial: u32, log: &[Observation], pending: &[&Assignment]) -> Ask {
@@ -83,13 +83,13 @@ fn search(
     space: &Space,
     seed: u64,
     trials: u32,
-    loss: impl Fn(&Assignment) -> Option<f64>,
+    cost: impl Fn(&Assignment) -> Option<f64>,
 ) -> Vec<Observation> {
     let mut log = Vec::new();
     for trial in 0..trials {
         let assignment = suggested(ask(space, seed, trial, &log, &[])).assignment;
-        let loss = loss(&assignment);
-        log.push(observe(trial, assignment, loss));
+        let cost = cost(&assignment);
+        log.push(observe(trial, assignment, cost));
     }
     log
 }
@@ -99,7 +99,7 @@ fn number(assignment: &Assignment, name: &str) -> f64 {
 }
 
 /// The least at a rate of 0.01, three layers, sgd and a momentum of 0.99.
-fn loss(assignment: &Assignment) -> f64 {
+fn cost(assignment: &Assignment) -> f64 {
     let optimizer = match assignment.get("momentum") {
         Some(momentum) => (libm::log10(1.0 - momentum.as_f64().unwrap()) + 2.0).powi(2),
         None => 1.0,
@@ -113,13 +113,13 @@ fn loss(assignment: &Assignment) -> f64 {
 fn it_beats_random_by_a_wide_margin() {
     let space = mixed();
     let best =
-        |log: &[Observation]| log.iter().filter_map(|o| o.loss).fold(f64::INFINITY, f64::min);
+        |log: &[Observation]| log.iter().filter_map(|o| o.cost).fold(f64::INFINITY, f64::min);
     let whole = Region::whole(&space);
     let mut pairs: Vec<(f64, f64)> = Vec::new();
     for seed in 0..11 {
-        let tpe = best(&search(&space, seed, 100, |a| Some(loss(a))));
+        let tpe = best(&search(&space, seed, 100, |a| Some(cost(a))));
         let random =
-            (0..100).map(|i| loss(&draw(&space, seed, i, &whole))).fold(f64::INFINITY, f64::min);
+            (0..100).map(|i| cost(&draw(&space, seed, i, &whole))).fold(f64::INFINITY, f64::min);
         pairs.push((tpe, random));
     }
     let wins = pairs.iter().filter(|(tpe, random)| *tpe < random / 5.0).count();
@@ -129,7 +129,7 @@ fn it_beats_random_by_a_wide_margin() {
 #[test]
 fn the_first_ten_are_random_and_every_reason_says_what_was_seen() {
     let space = mixed();
-    let log = search(&space, 5, 12, |a| Some(loss(a)));
+    let log = search(&space, 5, 12, |a| Some(cost(a)));
     for trial in [0, 9, 10, 12] {
         let reason =
             suggested(ask(&space, 5, trial, log.get(..trial as usize).unwrap(), &[])).reason;
@@ -190,7 +190,7 @@ fn a_larger_finite_space_is_used_up_by_the_densities_too() {
 #[test]
 fn a_choice_that_never_wins_is_tried_less_and_less() {
     let space = mixed();
-    let log = search(&space, 2, 80, |a| Some(loss(a)));
+    let log = search(&space, 2, 80, |a| Some(cost(a)));
     let late =
         log.iter().filter(|o| o.trial >= 50 && o.assignment.get("momentum").is_some()).count();
     assert!(late >= 20, "{late} of 30");
@@ -203,7 +203,7 @@ fn ten_thousand_results_are_no_trouble() {
     let log: Vec<Observation> = (0..10_000)
         .map(|i| draw(&space, 1, i, &whole))
         .zip(0..)
-        .map(|(a, i)| observe(i, a.clone(), Some(loss(&a))))
+        .map(|(a, i)| observe(i, a.clone(), Some(cost(&a))))
         .collect();
     assert!(space.contains(&suggested(ask(&space, 1, 10_000, &log, &[])).assignment));
 }
@@ -212,14 +212,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn every_suggestion_is_new_lies_in_the_space_and_is_a_function_of_the_question(
-        losses in prop::collection::vec(prop_oneof![Just(None), Just(Some(1.0)), (-1e300..1e300f64).prop_map(Some)], 0..40),
+        costs in prop::collection::vec(prop_oneof![Just(None), Just(Some(1.0)), (-1e300..1e300f64).prop_map(Some)], 0..40),
         pending in 0usize..4, seed in 0u64..50, finite: bool, alike: bool,
     ) {
         let space = if finite { small() } else { mixed() };
         let mut sampler = Tpe::new(space.clone(), seed);
         let mut log: Vec<Observation> = Vec::new();
         let mut flying: Vec<Assignment> = Vec::new();
-        for (i, loss) in losses.iter().enumerate() {
+        for (i, cost) in costs.iter().enumerate() {
             let question = Question { trial: i as u32, log: &log, pending: &flying.iter().collect::<Vec<_>>() };
             let answer = sampler.ask(&question);
             prop_assert_eq!(&answer, &Tpe::new(space.clone(), seed).ask(&question));
@@ -232,7 +232,7 @@ proptest! {
             prop_assert!(log.iter().all(|o| o.assignment != suggestion.assignment) && !flying.contains(&suggestion.assignment));
             flying.push(suggestion.assignment);
             if flying.len() > pending {
-                log.push(observe(i as u32, flying.remove(0), if alike { losses[0] } else { *loss }));
+                log.push(observe(i as u32, flying.remove(0), if alike { costs[0] } else { *cost }));
             }
         }
     }

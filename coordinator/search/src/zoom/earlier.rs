@@ -1,6 +1,6 @@
 //! What earlier sweeps leave behind: results that stand in front of the log.
 //!
-//! Their losses are not comparable with those of this sweep (other data, other epochs), their order
+//! Their costs are not comparable with those of this sweep (other data, other epochs), their order
 //! is: each takes the value that the result of the same rank has here.
 
 use caviar_common::assignment::{Assignment, Value};
@@ -22,7 +22,7 @@ pub(super) struct Earlier {
     points: Vec<f64>,
     /// Of each result, its rank in its sweep as a number between 0 and 1.
     ranks: Vec<f64>,
-    /// Of each result, its loss, transformed by what its own sweep found.
+    /// Of each result, its cost, transformed by what its own sweep found.
     own: Vec<f64>,
     best: Option<Vec<f64>>,
 }
@@ -37,26 +37,26 @@ impl Earlier {
     }
 
     fn add(&mut self, coded: &Coded, sweep: &WarmStart) {
-        let finite = |loss: &Option<f64>| loss.filter(|loss| loss.is_finite());
+        let finite = |cost: &Option<f64>| cost.filter(|cost| cost.is_finite());
         let mut sorted: Vec<(f64, &Assignment)> = sweep
             .results
             .iter()
-            .map(|(assignment, loss)| (finite(loss).unwrap_or(f64::INFINITY), assignment))
+            .map(|(assignment, cost)| (finite(cost).unwrap_or(f64::INFINITY), assignment))
             .collect();
         sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let losses: Vec<f64> =
-            sorted.iter().map(|(loss, _)| *loss).filter(|loss| loss.is_finite()).collect();
-        let (Some(best), Some(worst)) = (losses.first().copied(), losses.last().copied()) else {
+        let costs: Vec<f64> =
+            sorted.iter().map(|(cost, _)| *cost).filter(|cost| cost.is_finite()).collect();
+        let (Some(best), Some(worst)) = (costs.first().copied(), costs.last().copied()) else {
             return;
         };
-        let median = sorted.get(sorted.len() / 2).map_or(worst, |(loss, _)| loss.min(worst));
+        let median = sorted.get(sorted.len() / 2).map_or(worst, |(cost, _)| cost.min(worst));
         let summary = Summary { best, median, worst };
-        for (rank, (loss, assignment)) in sorted.iter().enumerate() {
+        for (rank, (cost, assignment)) in sorted.iter().enumerate() {
             let point = point(coded, assignment);
             self.best.get_or_insert_with(|| point.clone());
             self.points.extend(point);
             self.ranks.push((real(rank) + 0.5) / real(sorted.len()));
-            self.own.push(summary.transform(loss.min(worst)));
+            self.own.push(summary.transform(cost.min(worst)));
         }
     }
 
@@ -81,9 +81,9 @@ impl Earlier {
         if self.ranks.is_empty() || ledger.len() < NMIN {
             return self.own.clone();
         }
-        let losses: Vec<f64> = ledger.ranked().map(|(loss, _)| loss).collect();
+        let costs: Vec<f64> = ledger.ranked().map(|(cost, _)| cost).collect();
         let at = |rank: &f64| {
-            losses.get(floor(rank * real(ledger.len()))).copied().unwrap_or(summary.worst)
+            costs.get(floor(rank * real(ledger.len()))).copied().unwrap_or(summary.worst)
         };
         self.ranks.iter().map(|rank| summary.transform(at(rank))).collect()
     }

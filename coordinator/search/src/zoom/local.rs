@@ -57,7 +57,7 @@ impl<'a> Record<'a> {
     fn transformed(&self, index: usize) -> f64 {
         match index.checked_sub(self.earlier.len()) {
             Some(place) => {
-                self.summary.transform(self.ledger.loss(place).unwrap_or(self.summary.worst))
+                self.summary.transform(self.ledger.cost(place).unwrap_or(self.summary.worst))
             }
             None => self.before.get(index).copied().unwrap_or_default(),
         }
@@ -74,7 +74,7 @@ impl<'a> Record<'a> {
             .ledger
             .ranked()
             .take(count)
-            .map(|(loss, place)| (self.summary.transform(loss), place + self.earlier.len()));
+            .map(|(cost, place)| (self.summary.transform(cost), place + self.earlier.len()));
         let mut best: Vec<(f64, usize)> = here.collect();
         best.extend(self.before.iter().enumerate().map(|(i, t)| (*t, i)));
         // Stable: what is equal keeps its order, and this sweep stands in front.
@@ -187,8 +187,8 @@ impl Local {
         }
     }
 
-    /// The loss that stands behind a value of the model.
-    pub(super) fn loss(&self, value: f64) -> f64 {
+    /// The cost that stands behind a value of the model.
+    pub(super) fn cost(&self, value: f64) -> f64 {
         self.summary.restore(value * self.deviation + self.mean)
     }
 }

@@ -158,7 +158,7 @@ impl Zoom {
             point,
             reason: Reason {
                 search_box: Some(region.to_box(self.coded.space())),
-                ..Reason::of(Source::Plain)
+                ..Reason::from_source(Source::Plain)
             },
         }
     }
@@ -213,7 +213,8 @@ impl Zoom {
             candidates: u32::try_from(order.len()).unwrap_or(u32::MAX),
         };
         let search_box = Some(self.region(&local.sides).to_box(self.coded.space()));
-        let reason = Reason { search_box, ranking: Some(ranking), ..Reason::of(Source::Ranked) };
+        let reason =
+            Reason { search_box, ranking: Some(ranking), ..Reason::from_source(Source::Ranked) };
         Some(Found { point: rows.get(*i)?.to_vec(), reason })
     }
 
@@ -234,7 +235,7 @@ impl Zoom {
 
     fn expected(&self, local: &Local, belief: Belief) -> Expected {
         let value = |deviations: f64| {
-            recorded(self.goal.as_loss(local.loss(belief.mean + deviations * belief.deviation)))
+            recorded(self.goal.as_cost(local.cost(belief.mean + deviations * belief.deviation)))
         };
         Expected { worse: value(1.0), middle: value(0.0), better: value(-1.0) }
     }
@@ -303,7 +304,7 @@ impl Sampler for Zoom {
             } else {
                 Source::Initial
             };
-            Some(Found { point: self.first(question.trial), reason: Reason::of(source) })
+            Some(Found { point: self.first(question.trial), reason: Reason::from_source(source) })
         } else if question.trial % PLAIN == PLAIN - 1 {
             Some(self.plain(&mut stream))
         } else {
@@ -312,7 +313,7 @@ impl Sampler for Zoom {
         let next = || {
             let free = |point: &[f64]| free(self, point);
             let point = unused::next(&self.coded, self.scramble, question.trial, &free)?;
-            Some(Found { point, reason: Reason::of(Source::Sobol) })
+            Some(Found { point, reason: Reason::from_source(Source::Sobol) })
         };
         let Some(found) = found.filter(|found| free(self, &found.point)).or_else(next) else {
             return Ask::Exhausted;

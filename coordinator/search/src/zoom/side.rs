@@ -36,19 +36,19 @@ impl SideReplay {
             match observation.stage {
                 Stage::Passed(_) => {}
                 Stage::Stopped(_) => self.take(None),
-                Stage::Ended => self.take(observation.loss.filter(|loss| loss.is_finite())),
+                Stage::Ended => self.take(observation.cost.filter(|cost| cost.is_finite())),
             }
         }
     }
 
-    /// A trial is over, with its final loss; none if it failed or was stopped, which says that
+    /// A trial is over, with its final cost; none if it failed or was stopped, which says that
     /// others were better.
-    fn take(&mut self, loss: Option<f64>) {
+    fn take(&mut self, cost: Option<f64>) {
         let better =
-            loss.is_some_and(|loss| self.best.is_none_or(|best| loss < best - BETTER * best.abs()));
-        self.best = match (self.best, loss) {
-            (Some(best), Some(loss)) => Some(best.min(loss)),
-            (best, loss) => best.or(loss),
+            cost.is_some_and(|cost| self.best.is_none_or(|best| cost < best - BETTER * best.abs()));
+        self.best = match (self.best, cost) {
+            (Some(best), Some(cost)) => Some(best.min(cost)),
+            (best, cost) => best.or(cost),
         };
         if self.free > 0 {
             self.free -= 1;
