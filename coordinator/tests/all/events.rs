@@ -51,7 +51,7 @@ pub(crate) fn granted(sweep: u64, trial: u32, lease: u64, job: Job) -> Event {
         lease,
         worker: name("w"),
         incarnation: Incarnation(u64::MAX),
-        work,
+        job,
     }
 }
 

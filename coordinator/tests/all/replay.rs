@@ -74,7 +74,7 @@ impl World {
             if let Effect::Send(session, ToWorker::Grant(grant)) = effect {
                 self.held.insert(
                     grant.lease,
-                    Held { session, work: grant.job, epoch: 0, diverged: false },
+                    Held { session, job: grant.job, epoch: 0, diverged: false },
                 );
             }
         }
@@ -157,15 +157,15 @@ impl World {
 
     fn finish(&mut self, pick: u8) {
         let Some(lease) = self.pick(pick) else { return };
-        let Some(Held { session, work, epoch, diverged }) = self.held.remove(&lease) else {
+        let Some(Held { session, job, epoch, diverged }) = self.held.remove(&lease) else {
             return;
         };
-        let outcome = match (work, diverged) {
+        let outcome = match (job, diverged) {
             (Job::Train, true) => Outcome::Diverged,
             (Job::Train, false) if epoch < EPOCHS => Outcome::Failed { message: "no".to_owned() },
             (Job::Train | Job::Score, _) => Outcome::Completed,
         };
-        let test = (work == Job::Score).then_some(Score { loss: 0.1, accuracy: Some(0.9) });
+        let test = (job == Job::Score).then_some(Score { loss: 0.1, accuracy: Some(0.9) });
         let result = Finished {
             outcome,
             last: Some(metrics(EPOCHS, 0.1)),

@@ -247,7 +247,7 @@ fn grant() -> BoxedStrategy<Grant> {
                 sweep_name,
                 trial: TrialNumber(trial),
                 attempt: AttemptNumber(attempt),
-                work,
+                job: work,
                 seed,
                 data,
                 digest,

@@ -345,7 +345,7 @@ fn a_trial_without_a_value_at_its_rung_is_the_worst_there_and_holds_nobody_up() 
     );
     // The record holds no number that JSON has not.
     let log = &bench.core.durable().sweeps[&SWEEP].log;
-    assert!(log.iter().all(|entry| entry.loss.is_none_or(f64::is_finite)), "{log:?}");
+    assert!(log.iter().all(|entry| entry.cost.is_none_or(f64::is_finite)), "{log:?}");
     assert_eq!(crate::replay_decisions(&bench.events), Ok(Vec::new()));
 }
 

@@ -180,7 +180,7 @@ fn a_trial_that_completed_without_a_value_at_its_rung_counts() {
     assert_eq!(best, Some((TrialNumber(0), Some(0.1))));
     let log = &bench.core.durable().sweeps[&SWEEP].log;
     assert_eq!(
-        log.iter().map(|entry| (entry.trial, entry.loss)).collect::<Vec<_>>(),
+        log.iter().map(|entry| (entry.trial, entry.cost)).collect::<Vec<_>>(),
         [(0, Some(0.1))]
     );
 }
