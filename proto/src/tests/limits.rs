@@ -259,8 +259,8 @@ fn grants() {
     assert_eq!(bad_grant(|g| g.sweep = 0), "grant.sweep");
     assert_eq!(bad_grant(|g| g.sweep_name.clear()), "grant.sweep_name");
     assert_eq!(bad_grant(|g| g.attempt = 0), "grant.attempt");
-    assert_eq!(bad_grant(|g| g.work = 0), "grant.job");
-    assert_eq!(bad_grant(|g| g.work = 3), "grant.job");
+    assert_eq!(bad_grant(|g| g.work = 0), "grant.work");
+    assert_eq!(bad_grant(|g| g.work = 3), "grant.work");
     assert_eq!(bad_grant(|g| g.data = None), "grant.data");
     assert_eq!(bad_grant(|g| g.data.as_mut().unwrap().source = None), "grant.data.source");
     assert_eq!(
