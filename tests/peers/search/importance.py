@@ -1,6 +1,6 @@
 """Compares Caviar's importance of hyperparameters with Optuna's fANOVA evaluator on the same trials.
 
-    python coordinator/search/peers/importance.py [SWEEP.json ...]         # each a file of: caviar export NAME --json
+    python tests/peers/search/importance.py [SWEEP.json ...]         # each a file of: caviar export NAME --json
 
 Needs optuna and scikit-learn, and builds the example `importance` with cargo. Without files it compares on one function.
 Every set of trials is compared twice:

@@ -1,6 +1,9 @@
-"""Caviar's search against its peers, on the problems and in the simulator of ../shared/search-bench. See README.md.
+"""Compares Caviar's search with its peers on the problems and in the simulator of search-bench.
 
-    python coordinator/search/peers/bench.py            everything: builds, runs what was not run yet, prints the table of targets
+    python tests/peers/search/bench.py SEARCH_BENCH
+
+SEARCH_BENCH is the folder that contains search-bench's problems.py. The command builds the sampler,
+does the runs that are missing, and prints the table of targets. See README.md.
 """
 import argparse
 import json
@@ -14,38 +17,48 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.normpath(os.path.join(HERE, "..", "..", ".."))
-# At these numbers of trials the regret is kept.
+# The regret is kept after these numbers of trials.
 KEPT = sorted({10, 25, 50, 75, 100, 150, 200} | set(range(5, 201, 5)))
 
 
 def common_arguments(a, methods, workers):
-    a.add_argument("--search-bench", default=os.environ.get("SEARCH_BENCH", os.path.join(ROOT, "..", "shared", "search-bench")))
-    a.add_argument("--set", default="open", help="open, held_out, or names of problems with commas")
+    a.add_argument("search_bench", help="folder of search-bench, with problems.py in it")
+    a.add_argument("--set", default="open", help="open, held_out, or problem names with commas")
     a.add_argument("--seeds", type=int, default=20)
-    a.add_argument("--workers", default=workers, help="trials in flight")
-    a.add_argument("--methods", default=methods)
-    a.add_argument("--cache", default=os.path.join(ROOT, "target", "search-bench"), help="directory of results that need not be run again")
-    a.add_argument("--also", action="append", default=[], help="more files of results to read")
-    a.add_argument("--label", default="zoom", help="the name under which our results are kept: another for another variant")
-    a.add_argument("--program", help="the example ask_tell, built; by default it is built first")
+    a.add_argument("--workers", default=workers, help="numbers of trials in flight, with commas")
+    a.add_argument("--methods", default=methods, help="names of methods, with commas")
+    a.add_argument("--cache", default=os.path.join(ROOT, "target", "search-bench"),
+                   help="folder of the results of earlier runs, which are not run again")
+    a.add_argument("--also", action="append", default=[], help="another file of results to read")
+    a.add_argument("--label", default="zoom",
+                   help="name of our results; give each variant of the search its own")
+    a.add_argument("--program", help="path of the built example ask_tell; the default builds it")
 
 
 def parse():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    # One in flight runs 100 trials, others 200.
+    a = argument_parser(__doc__)
+    # A run with one trial in flight has 100 trials, the others have 200.
     common_arguments(a, methods="random,sobol,tpe,tpe_classic,gp,zoom", workers="8,64,1")
-    a.add_argument("--gp-seeds", type=int, default=3, help="seeds of the global Gaussian process, which is slow")
+    a.add_argument("--gp-seeds", type=int, default=3,
+                   help="number of seeds for the global Gaussian process, which is slow")
     return a.parse_args()
 
 
+def argument_parser(text):
+    return argparse.ArgumentParser(
+        description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
 class Caviar:
-    """The coordinator's own sampler, in a process of its own."""
+    """The coordinator's sampler, run as a separate process."""
 
     def __init__(self, program, problem, strategy, workers, seed, trials):
         self.space = problem.space
-        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([program], stdin=pipe, stdout=pipe, text=True)
         parameters = [parameter(problem.space, j) for j in range(problem.d)]
-        first = dict(strategy=strategy, seed=seed, parallelism=workers, goal="minimize", trials=trials, parameters=parameters)
+        first = dict(strategy=strategy, seed=seed, parallelism=workers, goal="minimize",
+                     trials=trials, parameters=parameters)
         self.process.stdin.write(json.dumps(first) + "\n")
 
     def send(self, message):
@@ -56,7 +69,8 @@ class Caviar:
     def ask(self, trial):
         import numpy as np
 
-        values, point = self.send({"ask": trial})["assignment"], np.full(len(self.space), 0.5)
+        values = self.send({"ask": trial})["assignment"]
+        point = np.full(len(self.space), 0.5)
         for j, p in enumerate(self.space):
             if name(j) in values:
                 point[j] = min(max(p.to_unit(values[name(j)]), 0.0), 1 - 1e-9)
@@ -75,9 +89,11 @@ def name(j):
 
 
 def parameter(space, j):
-    """Parameter j as the coordinator writes it."""
+    """Parameter j in the coordinator's JSON form."""
     p, when = space[j], None
-    scale = {"lin": "linear", "log": "log", "oml": "one_minus_log", "int": "linear", "logint": "log"}.get(p.kind)
+    scales = {"lin": "linear", "log": "log", "oml": "one_minus_log", "int": "linear",
+              "logint": "log"}
+    scale = scales.get(p.kind)
     if p.kind == "cat":
         domain = {"choice": {"values": list(range(len(p.choices)))}}
     else:
@@ -91,16 +107,16 @@ def parameter(space, j):
 def build(program):
     if program:
         return program
-    subprocess.run(["cargo", "build", "-q", "--release", "-p", "caviar-search", "--example", "ask_tell"], cwd=ROOT, check=True)
+    command = ["cargo", "build", "--quiet", "--release", "--package", "caviar-search"]
+    subprocess.run([*command, "--example", "ask_tell"], cwd=ROOT, check=True)
     target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
     return os.path.join(target, "release", "examples", "ask_tell")
 
 
 def load(a):
-    """The modules of search-bench, and ours beside them; builds our sampler if it takes part. Nothing without search-bench, which it says."""
+    """Imports search-bench's modules and held_out, and builds our sampler if it takes part."""
     if not os.path.exists(os.path.join(a.search_bench, "problems.py")):
-        print(f"no search-bench at {os.path.normpath(a.search_bench)}: nothing to run (give its place with --search-bench)")
-        return None, None, None
+        sys.exit(f"{a.search_bench}: expected the folder of search-bench, with problems.py in it")
     sys.path[:0] = [a.search_bench, HERE]
     os.makedirs(a.cache, exist_ok=True)
     import baselines
@@ -113,16 +129,21 @@ def load(a):
 
 
 def run_missing(a, file_name, tasks, run, is_whole, problems, held_out):
-    """Results of all tasks (method, problem, workers, seed, ...): those kept of earlier runs, and then what is missing, run and kept."""
+    """Returns the results of all tasks (method, problem, workers, seed, ...).
+
+    Results of earlier runs are read from the cache. Missing ones are run and added to it.
+    """
     kept = os.path.join(a.cache, file_name)
-    results = [r for path in a.also + [kept] if os.path.exists(path) for r in map(json.loads, open(path))]
+    paths = [path for path in a.also + [kept] if os.path.exists(path)]
+    results = [r for path in paths for r in map(json.loads, open(path))]
     done = {(r["m"], r["p"], r["W"], r["s"]) for r in results if is_whole(r)}
     todo = [task for task in tasks if task[:4] not in done]
     ready = {}
     with open(kept, "a") as file:
         for number, task in enumerate(todo):
             if task[1] not in ready:
-                ready[task[1]] = held_out.get(problems, task[1], os.path.join(a.cache, "references.json"))
+                references = os.path.join(a.cache, "references.json")
+                ready[task[1]] = held_out.get(problems, task[1], references)
             results.append(run(task, ready[task[1]]))
             file.write(json.dumps(results[-1]) + "\n")
             file.flush()
@@ -143,7 +164,8 @@ def run(a, task, problem, simulator, baselines):
     if ours:
         sampler.close()
     kept = {str(k): round(float(curve[k - 1]), 6) for k in KEPT if k <= trials}
-    return dict(m=method, p=task[1], W=workers, s=seed, n=trials, r=kept, t=round(time.process_time() - start, 2))
+    seconds = round(time.process_time() - start, 2)
+    return dict(m=method, p=task[1], W=workers, s=seed, n=trials, r=kept, t=seconds)
 
 
 def tasks(a, names):
@@ -158,15 +180,18 @@ def tasks(a, names):
                     yield method, problem, workers, seed, 100 if workers == 1 else 200
 
 
+def names_of(which, problems, held_out):
+    """The names of the problems of a set: open, held_out, or a list with commas."""
+    return {"open": problems.OPEN, "held_out": held_out.HELD_OUT}.get(which, which.split(","))
+
+
 def main():
     a = parse()
     problems, baselines, held_out = load(a)
-    if problems is None:
-        return
     import report
     import sim
 
-    names = problems.OPEN if a.set == "open" else held_out.HELD_OUT if a.set == "held_out" else a.set.split(",")
+    names = names_of(a.set, problems, held_out)
     is_whole = lambda r: max(map(int, r["r"])) >= (100 if r["W"] == 1 else 200)
     go = lambda task, problem: run(a, task, problem, sim, baselines)
     results = run_missing(a, "runs.jsonl", tasks(a, names), go, is_whole, problems, held_out)

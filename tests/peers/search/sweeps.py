@@ -1,7 +1,7 @@
 """Real sweeps in equal time: the best validation accuracy of Caviar's strategies and of Optuna's TPE, on the same worker with two slots.
 
     cargo build --release --bins
-    python coordinator/search/peers/sweeps.py                     runs what was not run yet, prints the tables, draws docs/sweeps.svg
+    python tests/peers/search/sweeps.py                     runs what was not run yet, prints the tables, draws docs/sweeps.svg
 
 Needs: pip install grpcio grpcio-tools optuna matplotlib; for letters also ../shared/data/letter.csv (or --letters).
 
