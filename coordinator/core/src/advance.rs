@@ -14,8 +14,8 @@ use caviar_common::ids::{SessionId, SweepId, TrialNumber};
 use caviar_common::message::ToWorker;
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::Order;
-use caviar_search::stopping::{Standing, standing};
-use caviar_search::{Ask, Question, Sampler, Stage, Suggestion, WarmStart, build};
+use caviar_search::stopping::rank_at_rung;
+use caviar_search::{Question, Sampler, SamplerReply, Stage, Suggestion, WarmStart, build};
 
 use crate::event::{Event, Rung};
 use crate::input::Effect;
@@ -124,11 +124,11 @@ pub(crate) fn ask(sweep: &Sweep, sampler: &mut dyn Sampler) -> Option<Suggestion
         unseen.into_iter().filter_map(|number| sweep.trial(number)).filter(|t| t.passed == 0);
     let pending: Vec<&Assignment> = unseen.map(|t| &t.assignment).collect();
     match sampler.ask(&Question { trial, log: &sweep.log, pending: &pending }) {
-        Ask::Suggest(mut suggestion) => {
+        SamplerReply::Suggest(mut suggestion) => {
             suggestion.reason.seen = u32::try_from(sweep.log.len()).unwrap_or(u32::MAX);
             Some(suggestion)
         }
-        Ask::Wait | Ask::Exhausted => None,
+        SamplerReply::Wait | SamplerReply::Exhausted => None,
     }
 }
 
@@ -175,9 +175,9 @@ fn decide(sweep: &Sweep, number: TrialNumber) -> Option<Event> {
         .iter()
         .filter(|entry| came_here(entry.stage))
         .map(|entry| entry.cost.unwrap_or(f64::INFINITY));
-    let Standing { rank, of, goes_on } = standing(sweep.spec.stopping, before, loss);
-    let rung = Rung { number: trial.passed, epoch, rank, of };
-    Some(if goes_on {
+    let rank = rank_at_rung(sweep.spec.stopping, before, loss);
+    let rung = Rung { number: trial.passed, epoch, rank: rank.rank, of: rank.reached };
+    Some(if rank.continues {
         Event::TrialPassed { sweep: sweep.id, trial: number, rung }
     } else {
         Event::TrialStopped { sweep: sweep.id, trial: number, rung }

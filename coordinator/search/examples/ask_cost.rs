@@ -19,7 +19,7 @@ use caviar_common::seed::{Purpose, Seed, Stream};
 use caviar_common::space::{Domain, Parameter, Space};
 use caviar_common::spec::file::parse;
 use caviar_common::spec::{Strategy, SweepSpec};
-use caviar_search::{Ask, Observation, Question, Stage, build};
+use caviar_search::{Observation, Question, SamplerReply, Stage, build};
 
 /// Six numbers, two whole numbers, two choices.
 fn spec(strategy: Strategy) -> SweepSpec {
@@ -89,7 +89,7 @@ fn measure(strategy: Strategy) {
                     log: &log,
                     pending: &pending.iter().collect::<Vec<_>>(),
                 };
-                let Ask::Suggest(suggestion) = sampler.ask(&question) else { return };
+                let SamplerReply::Suggest(suggestion) = sampler.ask(&question) else { return };
                 spent += if i == 0 { 0.0 } else { cpu_ns() - before };
                 pending.push(suggestion.assignment);
                 let done = pending.remove(0);

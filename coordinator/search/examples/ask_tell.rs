@@ -29,7 +29,7 @@ use caviar_common::assignment::Assignment;
 use caviar_common::space::{Parameter, Space};
 use caviar_common::spec::file::parse;
 use caviar_common::spec::{Goal, Strategy, SweepSpec};
-use caviar_search::{Ask, Observation, Question, Sampler, Stage, build};
+use caviar_search::{Observation, Question, Sampler, SamplerReply, Stage, build};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -71,14 +71,14 @@ impl Session {
     fn ask(&mut self, trial: u32) -> Value {
         let pending: Vec<&Assignment> = self.pending.values().collect();
         match self.sampler.ask(&Question { trial, log: &self.log, pending: &pending }) {
-            Ask::Suggest(suggestion) => {
+            SamplerReply::Suggest(suggestion) => {
                 let answer =
                     json!({ "assignment": suggestion.assignment, "reason": suggestion.reason });
                 self.pending.insert(trial, suggestion.assignment);
                 answer
             }
-            Ask::Wait => json!({ "wait": true }),
-            Ask::Exhausted => json!({ "exhausted": true }),
+            SamplerReply::Wait => json!({ "wait": true }),
+            SamplerReply::Exhausted => json!({ "exhausted": true }),
         }
     }
 

@@ -7,7 +7,7 @@ use caviar_common::grid::{axis, count};
 use caviar_common::reason::{Reason, Source};
 use caviar_common::space::{Parameter, Space};
 
-use crate::{Ask, Question, Sampler, Suggestion};
+use crate::{Question, Sampler, SamplerReply, Suggestion};
 
 /// The points of a grid in order, the last parameter fastest. Points that differ in inactive
 /// parameters alone are one point.
@@ -37,13 +37,13 @@ impl Grid {
 }
 
 impl Sampler for Grid {
-    fn ask(&mut self, question: &Question<'_>) -> Ask {
+    fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
         match usize::try_from(question.trial).ok().and_then(|i| self.points.get(i)) {
-            Some(assignment) => Ask::Suggest(Suggestion {
+            Some(assignment) => SamplerReply::Suggest(Suggestion {
                 assignment: assignment.clone(),
                 reason: Reason::from_source(Source::Grid),
             }),
-            None => Ask::Exhausted,
+            None => SamplerReply::Exhausted,
         }
     }
 }

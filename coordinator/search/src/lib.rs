@@ -73,7 +73,7 @@ pub struct Question<'a> {
 
 /// What a sampler answers.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Ask {
+pub enum SamplerReply {
     /// Try this.
     Suggest(Suggestion),
     /// Ask again when another trial has finished.
@@ -94,7 +94,7 @@ pub struct Suggestion {
 /// Chooses assignments.
 pub trait Sampler: std::fmt::Debug + Send {
     /// What the trial should try.
-    fn ask(&mut self, question: &Question<'_>) -> Ask;
+    fn ask(&mut self, question: &Question<'_>) -> SamplerReply;
 }
 
 /// What an earlier sweep found, for one that begins with it.

@@ -6,7 +6,7 @@ use caviar_common::reason::{Reason, Source};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::space::{Domain, Space};
 
-use crate::{Ask, Interval, Question, Region, Sampler, Suggestion, real};
+use crate::{Interval, Question, Region, Sampler, SamplerReply, Suggestion, real};
 
 /// Draws every trial from the whole space.
 #[derive(Debug)]
@@ -24,9 +24,12 @@ impl Random {
 }
 
 impl Sampler for Random {
-    fn ask(&mut self, question: &Question<'_>) -> Ask {
+    fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
         let assignment = draw(&self.space, self.seed, question.trial, &self.whole);
-        Ask::Suggest(Suggestion { assignment, reason: Reason::from_source(Source::Random) })
+        SamplerReply::Suggest(Suggestion {
+            assignment,
+            reason: Reason::from_source(Source::Random),
+        })
     }
 }
 

@@ -10,7 +10,8 @@ use caviar_common::space::{Domain, Parameter, Space};
 
 use crate::random::draw;
 use crate::{
-    Ask, Interval, Observation, Question, Region, Sampler, Suggestion, TrialResult, real, results,
+    Interval, Observation, Question, Region, Sampler, SamplerReply, Suggestion, TrialResult, real,
+    results,
 };
 
 /// A box is at least this wide on every scale: a round that happens to agree with itself does not
@@ -60,13 +61,13 @@ fn kept(n: usize) -> usize {
 }
 
 impl Sampler for Rounds {
-    fn ask(&mut self, question: &Question<'_>) -> Ask {
+    fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
         let (round, before) = self.round_of(question.trial);
         let earlier: Vec<TrialResult<'_>> =
             results(question.log).into_iter().filter(|r| r.latest.trial < before).collect();
         let over = earlier.iter().filter(|r| r.is_over()).count();
         if u32::try_from(over) != Ok(before) {
-            return Ask::Wait;
+            return SamplerReply::Wait;
         }
         let region = if before == 0 { Region::whole(&self.space) } else { self.region(&earlier) };
         let reason = Reason {
@@ -74,7 +75,7 @@ impl Sampler for Rounds {
             search_box: Some(region.to_box(&self.space)),
             ..Reason::from_source(Source::Round)
         };
-        Ask::Suggest(Suggestion {
+        SamplerReply::Suggest(Suggestion {
             assignment: draw(&self.space, self.seed, question.trial, &region),
             reason,
         })

@@ -5,7 +5,7 @@ use caviar_common::reason::{Reason, Source};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::space::Space;
 
-use crate::{Ask, Question, Sampler, Suggestion};
+use crate::{Question, Sampler, SamplerReply, Suggestion};
 
 /// Trial `i` is point `i` of the sequence.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl Sobol {
 }
 
 impl Sampler for Sobol {
-    fn ask(&mut self, question: &Question<'_>) -> Ask {
+    fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
         // The spec's limits on trials and parameters are those of the library: 65,536 points of 256
         // dimensions.
         let dimensions = (0u32..).take(self.space.dimensions());
@@ -29,6 +29,6 @@ impl Sampler for Sobol {
             .map(|d| f64::from(sobol_burley::sample(question.trial, d, self.scramble)))
             .collect();
         let assignment = self.space.decode(&point);
-        Ask::Suggest(Suggestion { assignment, reason: Reason::from_source(Source::Sobol) })
+        SamplerReply::Suggest(Suggestion { assignment, reason: Reason::from_source(Source::Sobol) })
     }
 }

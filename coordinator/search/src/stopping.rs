@@ -28,36 +28,37 @@ pub fn rungs(rule: StoppingRule, epochs: u32) -> Vec<u32> {
         .collect()
 }
 
-/// How a trial stands at a rung.
+/// The rank of a trial at a rung, and what the stopping rule makes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Its rank, from 1; equals share one.
+pub struct RungRank {
+    /// From 1, the best. Trials of equal cost share a rank.
     pub rank: u32,
-    /// Trials that came to the rung so far, this one included.
-    pub of: u32,
-    /// Whether it trains on.
-    pub goes_on: bool,
+    /// How many trials have reached the rung so far, including this one.
+    pub reached: u32,
+    /// True if the trial trains past the rung, false if it is stopped there.
+    pub continues: bool,
 }
 
-/// How a trial with this `cost` stands among those that came to the rung `before` it. One that has
-/// no finite cost there has infinity.
-///
-/// Halving: it goes on if it is in the best third. Median (after Golovin et al., "Google Vizier",
-/// 2017): if it is not worse than the median. The first to come goes on in any case.
-pub fn standing(rule: StoppingRule, before: impl IntoIterator<Item = f64>, cost: f64) -> Standing {
-    let (mut of, mut better) = (1_u32, 0_u32);
-    for earlier in before {
-        of = of.saturating_add(1);
-        better = better.saturating_add(u32::from(earlier < cost));
+/// Ranks a trial of this `cost` among the trials that reached the rung earlier, whose costs are
+/// `earlier`. A trial without a finite cost at the rung has the cost infinity.
+pub fn rank_at_rung(
+    rule: StoppingRule,
+    earlier: impl IntoIterator<Item = f64>,
+    cost: f64,
+) -> RungRank {
+    let (mut reached, mut better) = (1_u32, 0_u32);
+    for other in earlier {
+        reached = reached.saturating_add(1);
+        better = better.saturating_add(u32::from(other < cost));
     }
-    let goes_on = match rule {
+    let continues = match rule {
         StoppingRule::None => true,
-        StoppingRule::Halving => better < of.div_ceil(REDUCTION),
-        // A value is at most the median, the mean of the middle two where there are two, exactly if
-        // fewer than half are below it.
-        StoppingRule::Median => better < of.div_ceil(2),
+        StoppingRule::Halving => better < reached.div_ceil(REDUCTION),
+        // The median of an even number of costs is the mean of the middle two. A cost is at most
+        // the median exactly if fewer than half of the costs, rounded up, are below it.
+        StoppingRule::Median => better < reached.div_ceil(2),
     };
-    Standing { rank: better.saturating_add(1), of, goes_on }
+    RungRank { rank: better.saturating_add(1), reached, continues }
 }
 
 #[cfg(test)]
@@ -84,9 +85,10 @@ mod tests {
 
     /// Which of these costs go on, in the order in which they come.
     fn survivors(rule: StoppingRule, costs: &[f64]) -> Vec<f64> {
-        let goes_on =
-            |(i, cost): &(usize, &f64)| standing(rule, costs[..*i].iter().copied(), **cost).goes_on;
-        costs.iter().enumerate().filter(goes_on).map(|(_, cost)| *cost).collect()
+        let continues = |(i, cost): &(usize, &f64)| {
+            rank_at_rung(rule, costs[..*i].iter().copied(), **cost).continues
+        };
+        costs.iter().enumerate().filter(continues).map(|(_, cost)| *cost).collect()
     }
 
     #[test]
@@ -103,8 +105,8 @@ mod tests {
             "of 4 the second goes on, of 6 the third does not"
         );
         assert_eq!(halving(&[1.0, 1.0, 1.0]), [1.0, 1.0, 1.0], "equals are not better");
-        let standing = standing(StoppingRule::Halving, [1.0, 2.0, 3.0], 2.5);
-        assert_eq!(standing, Standing { rank: 3, of: 4, goes_on: false });
+        let rank = rank_at_rung(StoppingRule::Halving, [1.0, 2.0, 3.0], 2.5);
+        assert_eq!(rank, RungRank { rank: 3, reached: 4, continues: false });
     }
 
     #[test]
@@ -120,8 +122,9 @@ mod tests {
                         .enumerate()
                         .filter(|(i, _)| *i != place)
                         .map(|(_, cost)| *cost);
-                    let goes_on = standing(StoppingRule::Median, others, costs[place]).goes_on;
-                    assert_eq!(goes_on, costs[place] <= median, "{place} of {costs:?}");
+                    let continues =
+                        rank_at_rung(StoppingRule::Median, others, costs[place]).continues;
+                    assert_eq!(continues, costs[place] <= median, "{place} of {costs:?}");
                 }
             }
         }

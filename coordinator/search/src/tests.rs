@@ -18,14 +18,14 @@ fn spec(search: &str) -> SweepSpec {
     parse(&text).unwrap().spec
 }
 
-fn suggested(ask: Ask) -> Suggestion {
+fn suggested(ask: SamplerReply) -> Suggestion {
     match ask {
-        Ask::Suggest(suggestion) => suggestion,
-        Ask::Wait | Ask::Exhausted => panic!("{ask:?}"),
+        SamplerReply::Suggest(suggestion) => suggestion,
+        SamplerReply::Wait | SamplerReply::Exhausted => panic!("{ask:?}"),
     }
 }
 
-fn ask(sampler: &mut Box<dyn Sampler>, trial: u32, log: &[Observation]) -> Ask {
+fn ask(sampler: &mut Box<dyn Sampler>, trial: u32, log: &[Observation]) -> SamplerReply {
     sampler.ask(&Question { trial, log, pending: &[] })
 }
 
@@ -40,10 +40,10 @@ fn random_tries_as_many_learning_rates_as_trials_and_a_grid_does_not() {
     let rates = |search: &str| {
         let mut sampler = build(&spec(search), &[]);
         let mut rate = |i| match ask(&mut sampler, i, &[]) {
-            Ask::Suggest(suggestion) => {
+            SamplerReply::Suggest(suggestion) => {
                 suggestion.assignment.get("learning_rate").map(Value::to_string)
             }
-            Ask::Wait | Ask::Exhausted => None,
+            SamplerReply::Wait | SamplerReply::Exhausted => None,
         };
         (0..48).filter_map(&mut rate).collect::<BTreeSet<_>>().len()
     };
@@ -68,7 +68,7 @@ fn a_grid_takes_the_points_it_is_told_and_then_is_exhausted() {
         .collect();
     assert_eq!(rates[0], "1e-4");
     assert_eq!(rates[4], "1.0");
-    assert_eq!(ask(&mut sampler, 6, &[]), Ask::Exhausted);
+    assert_eq!(ask(&mut sampler, 6, &[]), SamplerReply::Exhausted);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_round_waits_for_the_rounds_before_and_then_looks_around_their_best() {
     for i in 0..30 {
         let suggestion = suggested(ask(&mut sampler, i, &log));
         assert_eq!((suggestion.reason.source, suggestion.reason.round), (Source::Round, Some(1)));
-        assert_eq!(ask(&mut sampler, 30, &log), Ask::Wait);
+        assert_eq!(ask(&mut sampler, 30, &log), SamplerReply::Wait);
         log.push(observe(i, suggestion.assignment));
     }
     let second = suggested(ask(&mut sampler, 30, &log));
@@ -135,7 +135,7 @@ proptest! {
             .map(|(i, cost)| Observation { trial: i as u32, stage: Stage::Ended, assignment: suggested(ask(&mut random, i as u32, &[])).assignment, cost: *cost }).collect();
         let answer = ask(&mut sampler, trial, &log);
         prop_assert_eq!(&answer, &ask(&mut build(&spec, &[]), trial, &log));
-        if let Ask::Suggest(suggestion) = answer {
+        if let SamplerReply::Suggest(suggestion) = answer {
             prop_assert!(spec.space.contains(&suggestion.assignment), "{:?}", suggestion);
             let layers = suggestion.assignment.get("layers").and_then(Value::as_i64).unwrap();
             prop_assert_eq!(suggestion.assignment.get("units_3").is_some(), layers >= 3);

@@ -16,7 +16,7 @@ use caviar_common::seed::{Purpose, Seed, Stream};
 use caviar_common::space::{Domain, Space};
 use caviar_common::spec::file::parse;
 use caviar_common::spec::{Strategy, SweepSpec};
-use caviar_search::{Ask, Observation, Question, Stage, Suggestion, build, results};
+use caviar_search::{Observation, Question, SamplerReply, Stage, Suggestion, build, results};
 
 type Point = Vec<f64>;
 
@@ -39,7 +39,7 @@ fn zoom(spec: &SweepSpec, trial: u32, log: &[Observation], pending: &[&Assignmen
     let mut spec = spec.clone();
     spec.search.strategy = Strategy::Zoom;
     match build(&spec, &[]).ask(&Question { trial, log, pending }) {
-        Ask::Suggest(suggestion) => suggestion,
+        SamplerReply::Suggest(suggestion) => suggestion,
         other => panic!("{other:?}"),
     }
 }

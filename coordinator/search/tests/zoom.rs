@@ -13,7 +13,9 @@ use caviar_common::scale::Scale;
 use caviar_common::space::{Condition, Domain, Holds, Parameter, Space};
 use caviar_common::spec::file::parse;
 use caviar_common::spec::{Goal, SweepSpec};
-use caviar_search::{Ask, Observation, Question, Sampler, Stage, Suggestion, WarmStart, build};
+use caviar_search::{
+    Observation, Question, Sampler, SamplerReply, Stage, Suggestion, WarmStart, build,
+};
 use proptest::prelude::*;
 
 fn spec(parameters: Vec<Parameter>) -> SweepSpec {
@@ -86,9 +88,9 @@ fn asked(
     pending: &[&Assignment],
 ) -> Option<Suggestion> {
     match sampler.ask(&Question { trial, log, pending }) {
-        Ask::Suggest(suggestion) => Some(suggestion),
-        Ask::Exhausted => None,
-        Ask::Wait => panic!("zoom never waits"),
+        SamplerReply::Suggest(suggestion) => Some(suggestion),
+        SamplerReply::Exhausted => None,
+        SamplerReply::Wait => panic!("zoom never waits"),
     }
 }
 

@@ -23,7 +23,7 @@ use caviar_common::space::Space;
 use crate::coded::{Coded, Key, PARKED};
 use crate::ledger::Ledger;
 use crate::random::draw;
-use crate::{Ask, Question, Region, Sampler, Suggestion, unused};
+use crate::{Question, Region, Sampler, SamplerReply, Suggestion, unused};
 use parzen::Density;
 
 /// So many results are waited for: until then every trial is random.
@@ -123,7 +123,7 @@ impl Tpe {
 }
 
 impl Sampler for Tpe {
-    fn ask(&mut self, question: &Question<'_>) -> Ask {
+    fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
         if question.log.len() < self.ledger.absorbed() {
             // A shorter log is another one.
             self.ledger = Ledger::default();
@@ -153,8 +153,8 @@ impl Sampler for Tpe {
             Some((unused::next(&self.coded, self.scramble, question.trial, &free)?, Source::Sobol))
         };
         let seen = u32::try_from(question.log.len()).unwrap_or(u32::MAX);
-        found.or_else(next).map_or(Ask::Exhausted, |(point, source)| {
-            Ask::Suggest(Suggestion {
+        found.or_else(next).map_or(SamplerReply::Exhausted, |(point, source)| {
+            SamplerReply::Suggest(Suggestion {
                 assignment: self.coded.decode(&point),
                 reason: Reason { seen, ..Reason::from_source(source) },
             })

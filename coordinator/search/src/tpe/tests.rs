@@ -67,14 +67,20 @@ fn observe(trial: u32, assignment: Assignment, cost: Option<f64>) -> Observation
     Observation { trial, assignment, stage: Stage::Ended, cost }
 }
 
-fn ask(space: &Space, seed: u64, trial: u32, log: &[Observation], pending: &[&Assignment]) -> Ask {
+fn ask(
+    space: &Space,
+    seed: u64,
+    trial: u32,
+    log: &[Observation],
+    pending: &[&Assignment],
+) -> SamplerReply {
     Tpe::new(space.clone(), seed).ask(&Question { trial, log, pending })
 }
 
-fn suggested(answer: Ask) -> Suggestion {
+fn suggested(answer: SamplerReply) -> Suggestion {
     match answer {
-        Ask::Suggest(suggestion) => suggestion,
-        Ask::Wait | Ask::Exhausted => panic!("{answer:?}"),
+        SamplerReply::Suggest(suggestion) => suggestion,
+        SamplerReply::Wait | SamplerReply::Exhausted => panic!("{answer:?}"),
     }
 }
 
@@ -166,9 +172,9 @@ fn a_small_space_is_used_up_once_each_and_then_exhausted() {
         let log = search(&space, seed, 6, |_| (!failing).then_some(1.0));
         let all: Vec<&Assignment> = log.iter().map(|o| &o.assignment).collect();
         assert!(all.iter().enumerate().all(|(i, a)| !all[..i].contains(a)), "{all:?}");
-        assert_eq!(ask(&space, seed, 6, &log, &[]), Ask::Exhausted);
+        assert_eq!(ask(&space, seed, 6, &log, &[]), SamplerReply::Exhausted);
         // In flight is used too.
-        assert_eq!(ask(&space, seed, 3, &log[..3], &all[3..]), Ask::Exhausted);
+        assert_eq!(ask(&space, seed, 3, &log[..3], &all[3..]), SamplerReply::Exhausted);
         assert_eq!(suggested(ask(&space, seed, 3, &log[..3], &all[4..])).assignment, *all[3]);
     }
 }
@@ -177,7 +183,7 @@ fn a_small_space_is_used_up_once_each_and_then_exhausted() {
 fn a_larger_finite_space_is_used_up_by_the_densities_too() {
     let space = Space::new(vec![int("a", 1, 8), choice("b", &["x", "y", "z"])]).unwrap();
     let log = search(&space, 3, 24, |a| Some(number(a, "a")));
-    assert_eq!(ask(&space, 3, 24, &log, &[]), Ask::Exhausted);
+    assert_eq!(ask(&space, 3, 24, &log, &[]), SamplerReply::Exhausted);
     let mean = |better: bool| {
         let modelled =
             log.iter().filter(|o| o.trial >= 10 && (number(&o.assignment, "a") <= 4.0) == better);
@@ -224,8 +230,8 @@ proptest! {
             let answer = sampler.ask(&question);
             prop_assert_eq!(&answer, &Tpe::new(space.clone(), seed).ask(&question));
             let used = log.len() + flying.len();
-            let Ask::Suggest(suggestion) = answer else {
-                prop_assert_eq!((answer, used), (Ask::Exhausted, points(&space)));
+            let SamplerReply::Suggest(suggestion) = answer else {
+                prop_assert_eq!((answer, used), (SamplerReply::Exhausted, points(&space)));
                 break;
             };
             prop_assert!(space.contains(&suggestion.assignment), "{:?}", suggestion);

@@ -41,7 +41,9 @@ use side::SideReplay;
 use crate::coded::{self, Coded, Key};
 use crate::ledger::{self, Ledger};
 use crate::unused;
-use crate::{Ask, Interval, Observation, Question, Region, Sampler, Suggestion, WarmStart};
+use crate::{
+    Interval, Observation, Question, Region, Sampler, SamplerReply, Suggestion, WarmStart,
+};
 
 /// Trials before the search begins: the centre of the space and a Sobol sequence. Fewer where there
 /// is an earlier sweep.
@@ -285,7 +287,7 @@ impl Zoom {
 }
 
 impl Sampler for Zoom {
-    fn ask(&mut self, question: &Question<'_>) -> Ask {
+    fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
         self.absorb(question.log);
         let pending: Vec<Vec<f64>> =
             question.pending.iter().map(|a| self.coded.encode(a)).collect();
@@ -316,10 +318,10 @@ impl Sampler for Zoom {
             Some(Found { point, reason: Reason::from_source(Source::Sobol) })
         };
         let Some(found) = found.filter(|found| free(self, &found.point)).or_else(next) else {
-            return Ask::Exhausted;
+            return SamplerReply::Exhausted;
         };
         let seen = u32::try_from(question.log.len()).unwrap_or(u32::MAX);
-        Ask::Suggest(Suggestion {
+        SamplerReply::Suggest(Suggestion {
             assignment: self.coded.decode(&found.point),
             reason: Reason { seen, ..found.reason },
         })
