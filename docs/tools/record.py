@@ -12,6 +12,7 @@ time, shows the final screen for eight seconds, and begins again.
 
 import argparse
 import pathlib
+import re
 import shlex
 import shutil
 import sys
@@ -64,16 +65,20 @@ def with_prompt(frames, command):
 
 
 def line_svg(line):
-    """One line of the terminal: a <text> for each run, stretched to the width of its cells."""
+    """One line of the terminal: a <text> for each group of words, stretched to its cells.
+
+    Wide gaps are not part of any <text>, because renderers disagree about spaces in SVG.
+    """
     parts, column = [], 0
     for text, (colour, bold, dim) in line:
-        if text.strip():
-            fill = f' fill="{COLOURS[colour]}"' if colour in COLOURS else ""
-            weight = ' font-weight="bold"' if bold else ""
-            opacity = ' opacity="0.6"' if dim else ""
-            width = round(len(text) * CELL_WIDTH, 1)
-            parts.append(f'<text x="{round(column * CELL_WIDTH, 1)}" textLength="{width}"'
-                         f'{fill}{weight}{opacity}>{escape(text)}</text>')
+        fill = f' fill="{COLOURS[colour]}"' if colour in COLOURS else ""
+        weight = ' font-weight="bold"' if bold else ""
+        opacity = ' opacity="0.6"' if dim else ""
+        for words in re.finditer(r"\S+(?: \S+)*", text):
+            x = round((column + words.start()) * CELL_WIDTH, 1)
+            width = round(len(words.group()) * CELL_WIDTH, 1)
+            parts.append(f'<text x="{x}" textLength="{width}"{fill}{weight}{opacity}>'
+                         f'{escape(words.group())}</text>')
         column += len(text)
     return "".join(parts)
 
@@ -97,9 +102,7 @@ def svg(frames, columns):
     return f"""<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" \
 viewBox="0 0 {width:.0f} {height:.0f}">
 <style>
-text{{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;\
-white-space:pre;fill:{FOREGROUND}}}
-{"".join(f'text[fill="{c}"]{{fill:{c}}}' for c in sorted(set(COLOURS.values())))}
+text{{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}}
 .strip{{transform:translateY({last}px);animation:play {total:.2f}s step-end infinite}}
 @keyframes play{{{"".join(steps)}100%{{transform:translateY({last}px)}}}}
 @media (prefers-reduced-motion:reduce){{.strip{{animation:none}}}}
@@ -108,7 +111,7 @@ white-space:pre;fill:{FOREGROUND}}}
 {lines}
 </defs>
 <rect width="100%" height="100%" rx="8" fill="{BACKGROUND}"/>
-<g class="strip">
+<g class="strip" fill="{FOREGROUND}">
 {"".join(uses)}
 </g>
 </svg>
