@@ -18,7 +18,8 @@ use crate::progress::talk;
 use crate::run;
 use crate::show;
 use crate::show::explain::Explanation;
-use crate::show::sweep::{Standing, View};
+use crate::show::page::Page;
+use crate::show::sweep::{Origin, View};
 use crate::sweep_file::{Checked, DataIs};
 
 /// Carries out a command.
@@ -88,13 +89,13 @@ async fn list(args: &List) -> anyhow::Result<()> {
     let mut reader = Reader::open(&args.source).await?;
     let sweeps: Vec<SweepView> =
         reader.client.list().await?.into_iter().map(|sweep| reader.seen(sweep)).collect();
-    let standing = reader.standing();
+    let origin = reader.origin();
     reader.close().await?;
     let mut out = show::stdout();
     if args.json {
         show::json(&mut out, &sweeps)?;
     } else {
-        show::sweep::list(&mut out, &sweeps, View::on_stdout(standing))?;
+        show::sweeps::list(&mut out, &sweeps, View::on_stdout(origin))?;
     }
     Ok(out.flush()?)
 }
@@ -102,18 +103,14 @@ async fn list(args: &List) -> anyhow::Result<()> {
 async fn status(args: &Status) -> anyhow::Result<()> {
     let mut reader = Reader::open(&args.source).await?;
     let sweep = reader.client.sweep(&args.sweep).await?;
-    let (sweep, standing) = (reader.seen(sweep), reader.standing());
+    let (sweep, origin) = (reader.seen(sweep), reader.origin());
     let running = if args.json { Vec::new() } else { reader.client.running(&args.sweep).await? };
     reader.close().await?;
     let mut out = show::stdout();
     if args.json {
         show::json(&mut out, &sweep)?;
     } else {
-        show::sweep::status(&mut out, &sweep, View::on_stdout(standing))?;
-        if !running.is_empty() {
-            writeln!(out)?;
-            show::trials::table(&mut out, &sweep, &running, show::columns())?;
-        }
+        show::sweep::status(&mut out, &sweep, &running, View::on_stdout(origin))?;
     }
     Ok(out.flush()?)
 }
@@ -129,7 +126,7 @@ async fn watch(sweep: &str, json: bool, connection: &Connection) -> anyhow::Resu
         return Ok(());
     }
     let last = follow(&mut client, sweep, None).await?;
-    show::sweep::status(&mut out, &last, View::on_stdout(Standing::Live))?;
+    show::sweep::status(&mut out, &last, &[], View::on_stdout(Origin::Coordinator))?;
     Ok(out.flush()?)
 }
 
@@ -153,7 +150,7 @@ async fn trials(args: &Trials) -> anyhow::Result<()> {
     } else if args.csv {
         show::trials::csv(&mut out, &sweep, &trials)?;
     } else {
-        show::trials::table(&mut out, &sweep, &trials, show::columns())?;
+        show::trials::table(&mut out, &sweep, &trials, Page::of_stdout())?;
     }
     Ok(out.flush()?)
 }
@@ -171,7 +168,7 @@ async fn best(args: &Best) -> anyhow::Result<()> {
     } else if args.toml {
         show::best::toml(&mut out, &sweep, best)?;
     } else {
-        show::best::text(&mut out, &sweep, best)?;
+        show::best::text(&mut out, &sweep, best, Page::of_stdout())?;
     }
     Ok(out.flush()?)
 }
@@ -200,7 +197,7 @@ async fn importance(args: &Importance) -> anyhow::Result<()> {
     if args.json {
         show::json(&mut out, &view)?;
     } else {
-        show::importance::text(&mut out, &sweep, &view, show::columns())?;
+        show::importance::text(&mut out, &sweep, &view, Page::of_stdout())?;
     }
     Ok(out.flush()?)
 }
@@ -223,7 +220,7 @@ async fn explain(args: &Explain) -> anyhow::Result<()> {
     if args.json {
         show::json(&mut out, &explanation)?;
     } else {
-        explanation.text(&mut out, &sweep, show::columns())?;
+        explanation.text(&mut out, &sweep, Page::of_stdout())?;
     }
     Ok(out.flush()?)
 }
@@ -260,7 +257,7 @@ async fn workers(args: &Workers) -> anyhow::Result<()> {
     if args.json {
         show::json(&mut out, &workers)?;
     } else {
-        show::workers::table(&mut out, &workers, show::columns())?;
+        show::workers::table(&mut out, &workers, Page::of_stdout())?;
     }
     Ok(out.flush()?)
 }

@@ -11,7 +11,7 @@ use caviar_core::input::Config;
 use crate::args::Source;
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::show::sweep::Standing;
+use crate::show::sweep::Origin;
 
 /// A coordinator inside this process.
 #[derive(Debug)]
@@ -107,9 +107,9 @@ impl Reader {
         }
     }
 
-    /// Whether what is read can go on at all.
-    pub(crate) const fn standing(&self) -> Standing {
-        if self.stored.is_some() { Standing::Stored } else { Standing::Live }
+    /// Whether the answers come from a coordinator that runs the sweeps, or only from their store.
+    pub(crate) const fn origin(&self) -> Origin {
+        if self.stored.is_some() { Origin::Store } else { Origin::Coordinator }
     }
 
     /// A sweep as the reader should see it: of a store, that no worker is connected is no news, but

@@ -53,7 +53,7 @@ async fn follow_with(
                 // The stream ends with the sweep, so this is another look at its end.
                 None => return client.sweep(sweep).await,
             },
-            _ = looks.tick() => if progress.wants_trials() {
+            _ = looks.tick() => if progress.shows_trials() {
                 running = client.running(sweep).await?;
             },
         }

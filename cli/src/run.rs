@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::follow::follow;
 use crate::progress::talk;
 use crate::show;
-use crate::show::sweep::{Standing, View};
+use crate::show::sweep::{Origin, View};
 use crate::show::text;
 use crate::sweep_file::{Checked, DataIs};
 
@@ -229,7 +229,7 @@ fn write_result(
         return show::json(out, sweep);
     }
     let (name, store) = (&sweep.name, args.store.display());
-    show::sweep::status(out, sweep, View::on_stdout(Standing::Live))?;
+    show::sweep::status(out, sweep, &[], View::on_stdout(Origin::Coordinator))?;
     writeln!(
         out,
         "\ntook {} with {}; every trial is kept in {store}:",

@@ -60,7 +60,7 @@ fn a_sweep_is_run_and_its_store_is_read() {
 
     let read =
         |arguments: &[&str]| stdout(directory, &[arguments, &["--store", "caviar.db"]].concat());
-    assert!(read(&["list"]).contains("small  completed  6/6"));
+    assert!(read(&["list"]).contains("small  completed  6/6 "));
     assert_eq!(read(&["export", "1"]), read(&["export", "small", "--csv"]));
     assert!(read(&["status", "small"]).contains("best trial"));
     assert_eq!(read(&["trials", "small", "--csv"]).lines().count(), 7);

@@ -174,6 +174,9 @@ pub struct TrialView {
     pub message: Option<String>,
     /// Where it was stopped, if it was.
     pub stopped: Option<StoppedView>,
+    /// Whether it is running but parked: its worker holds it without a slot.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub parked: bool,
 }
 
 /// A worker.

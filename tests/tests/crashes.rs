@@ -123,7 +123,7 @@ fn an_interrupted_run_is_resumed() {
     assert!(!left.exists(), "{} is left: a store at rest is one file", left.display());
     let seen = caviar_ok(&["status", "crash", "--store", &store]);
     assert!(
-        seen.starts_with("sweep crash (number 1) is interrupted: ")
+        seen.starts_with("sweep crash (number 1) is interrupted\n")
             && seen.contains("note  nobody runs it now; to go on: "),
         "{seen}"
     );

@@ -1,4 +1,4 @@
-//! The best trial of a sweep.
+//! The best completed trial of a sweep, for people, as JSON, and as TOML for another sweep file.
 
 use std::io::{self, Write};
 
@@ -7,6 +7,7 @@ use caviar_common::ids::Name;
 use caviar_common::view::{SweepView, TestView, TrialView};
 use serde::Serialize;
 
+use super::page::Page;
 use super::{sweep, text};
 
 #[derive(Serialize)]
@@ -18,12 +19,17 @@ struct Best<'a> {
     test: Option<&'a TestView>,
 }
 
-/// For people.
-pub(crate) fn text(out: &mut impl Write, view: &SweepView, best: &TrialView) -> io::Result<()> {
-    sweep::winner(out, view, best, view.test.as_ref())
+/// Writes the trial for people.
+pub(crate) fn text(
+    out: &mut impl Write,
+    view: &SweepView,
+    best: &TrialView,
+    page: Page,
+) -> io::Result<()> {
+    sweep::winner(out, view, best, page)
 }
 
-/// One object.
+/// Writes one JSON object.
 pub(crate) fn json(out: &mut impl Write, view: &SweepView, best: &TrialView) -> io::Result<()> {
     let best = Best {
         sweep: &view.name,
@@ -35,8 +41,8 @@ pub(crate) fn json(out: &mut impl Write, view: &SweepView, best: &TrialView) -> 
     super::json(out, &best)
 }
 
-/// A `[fixed]` section that trains the same network: what the sweep held fixed, and the values of
-/// the trial.
+/// Writes a `[fixed]` section that trains the same network. It holds the fixed values of the sweep
+/// and the values of the trial.
 pub(crate) fn toml(out: &mut impl Write, view: &SweepView, best: &TrialView) -> io::Result<()> {
     let objective = sweep::objective(&view.spec, best);
     writeln!(
@@ -56,19 +62,19 @@ pub(crate) fn toml(out: &mut impl Write, view: &SweepView, best: &TrialView) -> 
     values.into_iter().try_for_each(|(name, value)| writeln!(out, "{} = {value}", key(name)))
 }
 
-/// A key as TOML has it: a dot would begin another table.
+/// A key of a TOML table, quoted if it has a dot, which would otherwise begin another table.
 fn key(name: &str) -> String {
     if name.contains('.') { format!("{name:?}") } else { name.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
+    use super::super::tests::samples;
     use super::*;
     use caviar_common::spec::file::parse;
 
     #[test]
-    fn the_fixed_section_is_one_of_a_sweep_file() {
+    fn the_fixed_section_can_be_used_in_a_sweep_file() {
         let sweep = samples::sweep();
         let mut out = Vec::new();
         toml(&mut out, &sweep, sweep.best.as_ref().unwrap()).unwrap();
@@ -92,7 +98,7 @@ optimizer = \"momentum\"
     }
 
     #[test]
-    fn programs_get_one_object() {
+    fn json_is_one_object() {
         let sweep = samples::sweep();
         let mut out = Vec::new();
         json(&mut out, &sweep, sweep.best.as_ref().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Why a trial was chosen, what became of it, and what came of that.
+//! Why a trial was chosen, how it ended, and which later trials followed from it.
 
 use std::io::{self, Write};
 
@@ -9,62 +9,70 @@ use caviar_common::spec::StoppingRule;
 use caviar_common::view::{StoppedView, SweepView, TrialView};
 use serde::Serialize;
 
+use super::page::{Page, Tone};
 use super::sweep::objective;
-use super::table::Table;
-use super::text;
+use super::table::{Cell, Column, Table};
+use super::{text, trials};
 
-/// Everything there is to say of one trial.
+/// Width of the names at the beginning of the lines.
+const INDENT: usize = 9;
+
+/// Why a trial was chosen, how it ended, and which later trials followed from it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Explanation<'a> {
     trial: &'a TrialView,
-    /// Its place among the completed trials, from 1.
+    /// Its place among the completed trials, from 1; `None` unless it is completed.
     place: Option<usize>,
     completed: usize,
-    /// Trials whose box was laid around this one.
+    /// Later trials that were drawn from a box around this one.
     centre_of: Vec<u32>,
 }
 
 impl<'a> Explanation<'a> {
-    /// From all trials of the sweep.
+    /// Compares the trial with all trials of its sweep.
     pub(crate) fn new(sweep: &SweepView, trial: &'a TrialView, trials: &[TrialView]) -> Self {
-        let loss = |t: &TrialView| {
-            t.objective.filter(|v| v.is_finite() && t.state == TrialState::Completed)
+        let goal = sweep.spec.objective.goal;
+        let cost = |trial: &TrialView| {
+            let value = trial.objective.filter(|value| value.is_finite())?;
+            (trial.state == TrialState::Completed).then(|| goal.as_cost(value))
         };
-        let loss = |t: &TrialView| loss(t).map(|value| sweep.spec.objective.goal.as_cost(value));
-        let losses: Vec<(f64, u32)> =
-            trials.iter().filter_map(|t| Some((loss(t)?, t.trial.0))).collect();
-        // Of equals the lowest number is the best.
-        let place = loss(trial)
-            .map(|own| 1 + losses.iter().filter(|other| **other < (own, trial.trial.0)).count());
-        let around = |t: &&TrialView| {
-            t.reason.ranking.as_ref().is_some_and(|ranking| ranking.centre == trial.trial.0)
+        let costs: Vec<(f64, u32)> =
+            trials.iter().filter_map(|other| Some((cost(other)?, other.trial.0))).collect();
+        // Among equals, the lowest number is the best.
+        let place = cost(trial)
+            .map(|own| 1 + costs.iter().filter(|other| **other < (own, trial.trial.0)).count());
+        let is_around = |other: &&TrialView| {
+            let ranking = other.reason.ranking.as_ref();
+            ranking.is_some_and(|ranking| ranking.centre == trial.trial.0)
         };
-        let centre_of = trials.iter().filter(around).map(|t| t.trial.0).collect();
-        Self { trial, place, completed: losses.len(), centre_of }
+        let centre_of = trials.iter().filter(is_around).map(|other| other.trial.0).collect();
+        Self { trial, place, completed: costs.len(), centre_of }
     }
 
-    /// For people.
+    /// Writes the explanation for people: a line for each question, and a table of the values.
     pub(crate) fn text(
         &self,
         out: &mut impl Write,
         sweep: &SweepView,
-        columns: Option<usize>,
+        page: Page,
     ) -> io::Result<()> {
-        let Reason { ranking, .. } = &self.trial.reason;
-        writeln!(out, "{}", self.headline(sweep))?;
-        writeln!(out, "chosen   {}", chosen(sweep, &self.trial.reason))?;
-        if let Some(ranking) = ranking {
-            writeln!(out, "expected {}", expected(sweep, ranking))?;
+        page.write(out, Tone::Strong, 2, &self.headline(sweep))?;
+        let mut line = |name: &str, text: &str| {
+            page.write(out, Tone::Plain, INDENT, &format!("{name:<INDENT$}{text}"))
+        };
+        line("chosen", &chosen(sweep, &self.trial.reason))?;
+        if let Some(ranking) = &self.trial.reason.ranking {
+            line("expected", &expected(sweep, ranking))?;
         }
         if let Some(stopped) = &self.trial.stopped {
-            writeln!(out, "stopped  {}", why_stopped(sweep, *stopped))?;
+            line("stopped", &why_stopped(sweep, *stopped))?;
         }
         if let Some(message) = &self.trial.message {
-            writeln!(out, "failed   {message}")?;
+            line("failed", message)?;
         }
-        writeln!(out, "changed  {}", self.changed())?;
+        line("followed", &self.followed())?;
         writeln!(out)?;
-        self.values(sweep).write(out, columns)
+        self.values(sweep).write(out, page)
     }
 
     fn headline(&self, sweep: &SweepView) -> String {
@@ -74,78 +82,83 @@ impl<'a> Explanation<'a> {
         let place = self.place.map_or_else(String::new, |place| {
             format!(", place {place} of {} completed", self.completed)
         });
-        format!(
-            "trial {} of {} is {}{result}{place}",
-            self.trial.trial,
-            sweep.name,
-            self.trial.state.name()
-        )
+        let (state, _) = trials::state(self.trial);
+        format!("trial {} of {} is {state}{result}{place}", self.trial.trial, sweep.name)
     }
 
-    fn changed(&self) -> String {
+    fn followed(&self) -> String {
         match self.centre_of.as_slice() {
-            [] => "no box was laid around it".to_owned(),
-            [one] => format!("the box of trial {one} was laid around it"),
-            [first, .., last] => {
-                format!(
-                    "the boxes of {} trials, {first} to {last}, were laid around it",
-                    self.centre_of.len()
-                )
-            }
+            [] => "no later trial was drawn from a box around it".to_owned(),
+            [one] => format!("trial {one} was drawn from a box around it"),
+            [first, .., last] => format!(
+                "{} trials, from {first} to {last}, were drawn from boxes around it",
+                self.centre_of.len()
+            ),
         }
     }
 
-    /// A row for each parameter: its value, where it was looked for, and how far the model thinks
-    /// that a change of it matters.
+    /// A row for each parameter: its value, its range, the range of the box, and the length scale,
+    /// which is the distance over which the model expects the objective to change. On a narrow page
+    /// the length scale is left out first, then the range.
     fn values(&self, sweep: &SweepView) -> Table {
         let Reason { search_box, ranking, .. } = &self.trial.reason;
-        let mut headings = vec!["parameter", "value", "space"];
-        headings.extend(search_box.as_ref().map(|_| "box"));
-        headings.extend(ranking.as_ref().map(|_| "length scale"));
-        let mut table = Table::with_headings(headings);
+        let mut columns = vec![
+            Column::new("parameter").shortened_to(10),
+            Column::new("value").ended_at(10),
+            Column::new("space").ranked(2).ended_at(10),
+        ];
+        columns.extend(search_box.as_ref().map(|_| Column::new("box").ranked(1).ended_at(10)));
+        columns.extend(ranking.as_ref().map(|_| Column::new("length scale").ranked(3)));
+        let mut table = Table::new(columns);
         for (place, parameter) in sweep.spec.space.parameters().iter().enumerate() {
-            let value = self
-                .trial
-                .assignment
-                .get(&parameter.name)
-                .map_or_else(|| "inactive".to_owned(), text::value);
-            let mut row = vec![parameter.name.clone(), value, range(parameter)];
-            row.extend(
-                search_box.as_ref().map(|search_box| text::side(search_box, &parameter.name)),
-            );
-            row.extend(
-                ranking
-                    .as_ref()
-                    .and_then(|r| r.length_scales.get(place))
-                    .map(|scale| text::number(*scale)),
-            );
+            let value = self.trial.assignment.get(&parameter.name);
+            let value = value.map_or_else(|| "inactive".to_owned(), text::value);
+            let mut row = vec![
+                parameter.name.clone().into(),
+                Cell::new(Tone::Strong, value),
+                range(parameter).into(),
+            ];
+            let side = search_box.as_ref().map(|it| text::side(it, &parameter.name));
+            row.extend(side.map(Cell::from));
+            let scale = ranking.as_ref().and_then(|it| it.length_scales.get(place));
+            row.extend(scale.map(|scale| Cell::from(text::number(*scale))));
             table.row(row);
         }
         table
     }
 }
 
+/// How the strategy chose the point.
 fn chosen(sweep: &SweepView, reason: &Reason) -> String {
-    let seen =
-        format!("after {}", text::count(reason.seen.into(), "entry").replace("entrys", "entries"));
+    let seen = match reason.seen {
+        1 => "after 1 result".to_owned(),
+        seen => format!("after {seen} results"),
+    };
     match (reason.source, &reason.ranking) {
         (Source::Random, _) => "at random from the whole space".to_owned(),
-        (Source::Sobol, _) => "the next point of the Sobol sequence".to_owned(),
-        (Source::Grid, _) => "the next point of the grid".to_owned(),
+        (Source::Sobol, _) => "as the next point of the Sobol sequence".to_owned(),
+        (Source::Grid, _) => "as the next point of the grid".to_owned(),
         (Source::Round, _) => {
             let round = reason.round.map_or_else(String::new, |round| format!(" of round {round}"));
             format!("at random in the box{round}")
         }
-        (Source::Initial, _) => "one of the first points, spread over the whole space before there was enough to learn from".to_owned(),
-        (Source::Plain, _) => format!("at random in the range of the best trials, {seen} in the log: the share that trusts no model"),
+        (Source::Initial, _) => "as one of the first points, which cover the whole space until \
+                                 there are results to learn from"
+            .to_owned(),
+        (Source::Plain, _) => format!(
+            "at random in the range of the best trials, {seen}: a part of the trials does not \
+             use the model"
+        ),
         (Source::WarmStart, _) => {
-            let earlier = sweep.spec.search.warm_start.as_ref().map_or_else(String::new, |name| format!(" {name}"));
-            format!("the best of the earlier sweep{earlier}")
+            let earlier = sweep.spec.search.warm_start.as_ref();
+            let earlier = earlier.map_or_else(String::new, |name| format!(" {name}"));
+            format!("as the best trial of the earlier sweep{earlier}")
         }
-        (Source::Tpe, _) => format!("by trees of Parzen estimators, {seen} in the log"),
-        (Source::Ranked, None) => format!("ranked by a local model, {seen} in the log"),
+        (Source::Tpe, _) => format!("by a tree-structured Parzen estimator, {seen}"),
+        (Source::Ranked, None) => format!("as the best candidate of a local model, {seen}"),
         (Source::Ranked, Some(ranking)) => format!(
-            "number {} of {} candidates by expected improvement, {seen} in the log, most of them in a box of side {} around trial {}",
+            "as number {} of {} candidates by expected improvement, {seen}; most candidates were \
+             in a box of side {} around trial {}",
             ranking.rank,
             ranking.candidates,
             text::number(ranking.side),
@@ -154,30 +167,30 @@ fn chosen(sweep: &SweepView, reason: &Reason) -> String {
     }
 }
 
+/// What the model predicted for the point.
 fn expected(sweep: &SweepView, ranking: &Ranking) -> String {
     let metric = |value| text::metric(&sweep.spec.objective.metric, value);
     let expected = ranking.expected;
     format!(
-        "{}, one deviation to each side {} and {}",
+        "{}, within one standard deviation {} to {}",
         metric(expected.middle),
         metric(expected.worse),
         metric(expected.better)
     )
 }
 
+/// Where a trial was stopped, and by which rule.
 fn why_stopped(sweep: &SweepView, stopped: StoppedView) -> String {
     let StoppedView { epoch, rank, of } = stopped;
-    let go_on = match sweep.spec.stopping {
-        StoppingRule::Halving => "the best third goes on",
-        StoppingRule::Median => "those not worse than the median go on",
-        StoppingRule::None => "all go on",
+    let rule = match sweep.spec.stopping {
+        StoppingRule::Halving => "; only the best third continues",
+        StoppingRule::Median => "; only trials not worse than the median continue",
+        StoppingRule::None => "",
     };
-    format!(
-        "at epoch {epoch}, where it was number {rank} of the {of} that had come so far: {go_on}"
-    )
+    format!("at epoch {epoch}, with rank {rank} of the {of} trials that had reached it{rule}")
 }
 
-/// All values of a parameter.
+/// All values that a parameter may take.
 fn range(parameter: &Parameter) -> String {
     match &parameter.domain {
         Domain::Choice { values } => values.iter().map(text::value).collect::<Vec<_>>().join(" | "),
@@ -189,61 +202,50 @@ fn range(parameter: &Parameter) -> String {
 
 #[cfg(test)]
 mod tests {
-    use caviar_common::reason::Expected;
-
-    use super::super::samples;
+    use super::super::tests::samples;
     use super::*;
 
     fn explained(trial: &TrialView, trials: &[TrialView]) -> String {
         let sweep = samples::sweep();
         let mut out = Vec::new();
-        Explanation::new(&sweep, trial, trials).text(&mut out, &sweep, None).unwrap();
+        Explanation::new(&sweep, trial, trials).text(&mut out, &sweep, Page::default()).unwrap();
         String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn a_ranked_trial_says_what_the_model_expected_and_a_centre_what_lies_around_it() {
-        let mut trials = samples::trials();
-        let box_of_round = samples::sweep().rounds.remove(1).search_box;
-        let expected = Expected { worse: 0.91, middle: 0.93, better: 0.95 };
-        let ranking = Ranking {
-            centre: 0,
-            side: 0.4,
-            length_scales: vec![0.3, 1.25],
-            expected,
-            score: -1.5,
-            rank: 1,
-            candidates: 256,
-        };
-        trials[2].reason = Reason {
-            search_box: box_of_round,
-            seen: 2,
-            ranking: Some(ranking),
-            ..Reason::from_source(Source::Ranked)
-        };
+    fn a_ranked_trial_says_what_the_model_expected() {
+        let trials = samples::ranked_trials();
         let text = explained(&trials[2], &trials);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines,
             [
-                "trial 2 of digits is completed: validation_accuracy 0.9778, place 1 of 2 completed",
-                "chosen   number 1 of 256 candidates by expected improvement, after 2 entries in the log, most of them in a box of side 0.4 around trial 0",
-                "expected 0.9300, one deviation to each side 0.9100 and 0.9500",
-                "changed  no box was laid around it",
+                "trial 2 of digits is completed: validation_accuracy 0.9778, place 1 of 2 \
+                 completed",
+                "chosen   as number 1 of 256 candidates by expected improvement, after 2 results; \
+                 most candidates were in a box of side 0.4 around trial 0",
+                "expected 0.9300, within one standard deviation 0.9100 to 0.9500",
+                "followed no later trial was drawn from a box around it",
                 "",
                 "parameter      value  space      box          length scale",
                 "learning_rate  0.05   1e-4 .. 1  0.01 .. 0.2  0.3",
                 "layers         2      1 .. 4     2            1.25",
             ]
         );
+    }
+
+    #[test]
+    fn a_stopped_trial_says_where_and_a_centre_names_the_trials_around_it() {
+        let trials = samples::ranked_trials();
         let mut stopped = trials[2].clone();
         stopped.stopped = Some(StoppedView { epoch: 2, rank: 4, of: 9 });
-        assert!(explained(&stopped, &trials).contains(
-            "\nstopped  at epoch 2, where it was number 4 of the 9 that had come so far: "
-        ));
+        assert!(
+            explained(&stopped, &trials)
+                .contains("\nstopped  at epoch 2, with rank 4 of the 9 trials that had reached it")
+        );
         assert!(
             explained(&trials[0], &trials)
-                .contains("changed  the box of trial 2 was laid around it")
+                .contains("\nfollowed trial 2 was drawn from a box around it\n")
         );
         assert!(explained(&trials[1], &trials).starts_with(
             "trial 1 of digits is diverged\nchosen   at random in the box of round 1\n"

@@ -1,8 +1,8 @@
-//! Everything that a sweep found, for another program.
+//! The whole result of a sweep, for another program.
 //!
-//! The order and the form of every number are fixed: two runs with the same results give the same
-//! bytes, but for `seconds`, `worker` and `attempts`, which say how the work was done and not what
-//! came out.
+//! The order and the form of every number are fixed. Two runs of the same sweep give the same bytes
+//! except for `seconds`, `worker` and `attempts`, which describe how the work was done and not what
+//! it found.
 
 use std::io::{self, Write};
 
@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::output_error;
 use super::trials::{head, metrics, optional, parameters, tail, values};
 
-/// CSV: a row for every epoch of every trial; a trial without an epoch has one row.
+/// Writes CSV with a row for every epoch of every trial. A trial without an epoch has one row.
 pub(crate) struct Csv<'a, W: Write> {
     writer: csv::Writer<W>,
     parameters: Vec<&'a str>,
@@ -26,7 +26,7 @@ pub(crate) struct Csv<'a, W: Write> {
 }
 
 impl<'a, W: Write> Csv<'a, W> {
-    /// Writes the headings.
+    /// Creates the writer and writes the line of headings.
     pub(crate) fn new(out: W, sweep: &'a SweepView) -> io::Result<Self> {
         let parameters = parameters(sweep);
         let first = [
@@ -50,7 +50,7 @@ impl<'a, W: Write> Csv<'a, W> {
         Ok(Self { writer, parameters, metrics, sweep })
     }
 
-    /// Writes a trial.
+    /// Writes the rows of one trial.
     pub(crate) fn trial(&mut self, trial: &TrialView) -> io::Result<()> {
         if trial.curve.is_empty() {
             return self.row(trial, None);
@@ -81,7 +81,7 @@ impl<'a, W: Write> Csv<'a, W> {
         self.writer.write_record(&cells).map_err(output_error)
     }
 
-    /// Writes what is left.
+    /// Flushes the rows that are still buffered.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.writer.flush()
     }
@@ -99,7 +99,7 @@ struct Export<'a> {
     trials: &'a [TrialView],
 }
 
-/// One object: the sweep, the winner and every trial with its curve.
+/// Writes one JSON object: the sweep, the winner and every trial with its curve.
 pub(crate) fn json(
     out: &mut impl Write,
     sweep: &SweepView,
@@ -120,7 +120,7 @@ pub(crate) fn json(
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
+    use super::super::tests::samples;
     use super::*;
 
     #[test]
@@ -133,12 +133,15 @@ mod tests {
         trials.iter().try_for_each(|trial| csv.trial(trial)).unwrap();
         csv.finish().unwrap();
         let expected = "\
-trial,state,source,round,epochs,objective,winner,test_loss,test_accuracy,learning_rate,layers,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,worker,attempts,message
+trial,state,source,round,epochs,objective,winner,test_loss,test_accuracy,learning_rate,layers,\
+epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,worker,attempts,message
 0,completed,round,1,2,0.95,false,,,0.01,2,1,0.5,0.9,0.5,0.9,1.5,local,1,
 0,completed,round,1,2,0.95,false,,,0.01,2,2,0.25,0.95,0.25,0.95,1.5,local,1,
 1,diverged,round,1,2,,false,,,0.9,2,,,,,,1.5,local,1,
-2,completed,round,2,2,0.9777777777777777,true,0.125,0.9666666666666667,0.05,2,1,0.2,0.96,0.2,0.96,1.5,local,1,
-2,completed,round,2,2,0.9777777777777777,true,0.125,0.9666666666666667,0.05,2,2,0.1,0.9777777777777777,0.1,0.9777777777777777,1.5,local,1,
+2,completed,round,2,2,0.9777777777777777,true,0.125,0.9666666666666667,0.05,2,\
+1,0.2,0.96,0.2,0.96,1.5,local,1,
+2,completed,round,2,2,0.9777777777777777,true,0.125,0.9666666666666667,0.05,2,\
+2,0.1,0.9777777777777777,0.1,0.9777777777777777,1.5,local,1,
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -1,10 +1,13 @@
-//! What is written on standard output.
+//! What the commands write to standard output.
 
 pub(crate) mod best;
+mod boxes;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod importance;
+pub(crate) mod page;
 pub(crate) mod sweep;
+pub(crate) mod sweeps;
 pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod trials;
@@ -19,31 +22,19 @@ pub(crate) fn stdout() -> BufWriter<StdoutLock<'static>> {
     BufWriter::new(io::stdout().lock())
 }
 
-/// Columns of the terminal that standard output is; none where it is no terminal, and lines may be
-/// as long as they are.
-pub(crate) fn columns() -> Option<usize> {
-    columns_of(&console::Term::stdout())
-}
-
-/// Columns of a terminal.
-pub(crate) fn columns_of(terminal: &console::Term) -> Option<usize> {
-    let (_, columns) = terminal.size_checked().filter(|_| terminal.is_term())?;
-    Some(usize::from(columns))
-}
-
-/// The error of the output below a CSV writer, so that one sees whether its reader went away.
+/// The I/O error inside an error of a CSV writer, which shows whether the reader closed the pipe.
 fn output_error(error: csv::Error) -> io::Error {
     let shown = error.to_string();
     if let csv::ErrorKind::Io(error) = error.into_kind() { error } else { io::Error::other(shown) }
 }
 
-/// Writes one object, indented.
+/// Writes one JSON value, indented.
 pub(crate) fn json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
 }
 
-/// Writes one object on one line, at once.
+/// Writes one JSON value on one line and flushes it.
 pub(crate) fn json_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     writeln!(out)?;
@@ -51,4 +42,4 @@ pub(crate) fn json_line(out: &mut impl Write, value: &impl Serialize) -> io::Res
 }
 
 #[cfg(test)]
-pub(crate) mod samples;
+pub(crate) mod tests;

@@ -1,8 +1,8 @@
-//! Numbers, durations and values as people read them.
+//! Numbers, durations and values in the form in which people read them.
 
 use std::time::Duration;
 
-use caviar_common::assignment::{Assignment, Value};
+use caviar_common::assignment::Value;
 use caviar_common::metric::{Metric, Score};
 use caviar_common::reason::{Extent, SearchBox};
 
@@ -33,7 +33,7 @@ fn without_zeros(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
-/// A value of a hyperparameter.
+/// A hyperparameter's value, with floats rounded.
 pub(crate) fn value(value: &Value) -> String {
     match value {
         Value::Int(v) => v.to_string(),
@@ -42,17 +42,12 @@ pub(crate) fn value(value: &Value) -> String {
     }
 }
 
-/// A value of a metric: shares with four decimals, so that they stand below each other.
+/// A value of a metric. Accuracies have four decimals, so that their digits align in a column.
 pub(crate) fn metric(metric: &Metric, value: f64) -> String {
     if metric.needs_classes() { format!("{value:.4}") } else { number(value) }
 }
 
-/// Every value of an assignment: `layers 2, units 96`.
-pub(crate) fn assignment(assignment: &Assignment) -> String {
-    assignment.iter().map(|(name, v)| format!("{name} {}", value(v))).collect::<Vec<_>>().join(", ")
-}
-
-/// A score: the accuracy, where there is one, and the loss.
+/// A score: the accuracy, which only a classification has, and the loss.
 pub(crate) fn score(score: &Score) -> String {
     match score.accuracy {
         Some(accuracy) => format!("accuracy {accuracy:.4}, loss {}", number(score.loss)),
@@ -60,7 +55,7 @@ pub(crate) fn score(score: &Score) -> String {
     }
 }
 
-/// Where a box lies along `parameter`.
+/// The range of `parameter` in a box, or an empty text if the box has no such side.
 pub(crate) fn side(search_box: &SearchBox, parameter: &str) -> String {
     match search_box.sides.iter().find(|side| side.parameter == parameter).map(|side| &side.extent)
     {
@@ -82,7 +77,7 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// A duration in seconds.
+/// A duration given in seconds, or `?` if it is not a duration, such as NaN.
 pub(crate) fn seconds(seconds: f64) -> String {
     Duration::try_from_secs_f64(seconds).map_or_else(|_| "?".to_owned(), duration)
 }
@@ -98,7 +93,7 @@ mod tests {
     use caviar_common::reason::Side;
 
     #[test]
-    fn numbers_keep_four_digits() {
+    fn numbers_keep_four_significant_digits() {
         for (value, text) in [
             (0.0, "0"),
             (1.0, "1"),
@@ -119,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_two_units_at_most() {
+    fn durations_have_at_most_two_units() {
         for (seconds, text) in
             [(4.24, "4.2 s"), (59.9, "59 s"), (200.0, "3 min 20 s"), (7_500.0, "2 h 5 min")]
         {
@@ -129,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes_are_shown_side_by_side() {
+    fn a_side_is_a_value_a_range_or_a_list() {
         let range = |low, high| Extent::Range { low, high };
         let sides = vec![
             Side {

@@ -1,24 +1,26 @@
-//! The trials of a sweep.
+//! The trials of a sweep, as a table for people and as CSV for programs.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use caviar_common::assignment::Value;
 use caviar_common::metric::{Metric, Point};
+use caviar_common::outcome::TrialState;
 use caviar_common::view::{SweepView, TrialView};
 
 use super::output_error;
+use super::page::{Page, Tone};
 use super::sweep::objective;
-use super::table::Table;
+use super::table::{Cell, Column, Table};
 use super::text;
 
-/// The parameters that are searched, in the order of the space.
+/// The names of the searched parameters, in the order of the space.
 pub(super) fn parameters(sweep: &SweepView) -> Vec<&str> {
     sweep.spec.space.parameters().iter().map(|p| p.name.as_str()).collect()
 }
 
-/// The metrics that have a column: those of networks; of other programs, the objective and what
-/// else the best trial brought.
+/// The metrics that have a column. A sweep of networks has all of theirs; an external sweep has its
+/// objective and whatever else its best trial reported.
 pub(super) fn metrics(sweep: &SweepView) -> Vec<Metric> {
     if !sweep.spec.data.is_external() {
         return Metric::ALL.to_vec();
@@ -34,41 +36,71 @@ pub(super) fn metrics(sweep: &SweepView) -> Vec<Metric> {
     std::iter::once(objective.clone()).chain(others.into_iter().map(Metric::Named)).collect()
 }
 
-/// A table for people.
+/// The rank of the first parameter's column. On a narrow page the worker is left out first, then the
+/// time, the round, and the parameters from the last to the second.
+const FIRST_PARAMETER: usize = 2;
+
+/// Writes a table for people. Numbers are rounded.
 pub(crate) fn table(
     out: &mut impl Write,
     sweep: &SweepView,
     trials: &[TrialView],
-    columns: Option<usize>,
+    page: Page,
 ) -> io::Result<()> {
     let parameters = parameters(sweep);
-    let first = ["trial", "state", "round", "epoch", sweep.spec.objective.metric.name()];
-    let mut table =
-        Table::with_headings(first.iter().chain(&parameters).copied().chain(["time", "worker"]));
+    let has_rounds = trials.iter().any(|trial| trial.reason.round.is_some());
+    let last = FIRST_PARAMETER + parameters.len();
+    let mut columns = vec![Column::new("trial"), Column::new("state")];
+    columns.extend(has_rounds.then(|| Column::new("round").ranked(last)));
+    columns.push(Column::new("epoch").ranked(1));
+    columns.push(Column::new(sweep.spec.objective.metric.name()));
+    columns.extend(
+        parameters.iter().enumerate().map(|(place, name)| {
+            Column::new(*name).ranked(FIRST_PARAMETER + place).shortened_to(10)
+        }),
+    );
+    columns.push(Column::new("time").ranked(last + 1));
+    columns.push(Column::new("worker").ranked(last + 2).shortened_to(8));
+    let mut table = Table::new(columns);
     for trial in trials {
-        let epoch = format!("{}/{}", trial.last.as_ref().map_or(0, Point::epoch), trial.epochs);
-        let round = trial.reason.round.map_or_else(String::new, |round| round.to_string());
-        let mut cells = vec![
-            trial.trial.to_string(),
-            trial.state.name().to_owned(),
-            round,
-            epoch,
-            objective(&sweep.spec, trial),
-        ];
-        cells.extend(
-            parameters
-                .iter()
-                .map(|name| trial.assignment.get(name).map_or_else(|| "-".to_owned(), text::value)),
-        );
-        cells.push(trial.seconds.map_or_else(String::new, time));
-        cells.push(trial.worker.as_ref().map_or_else(String::new, ToString::to_string));
-        table.row(cells);
+        table.row(row(sweep, trial, &parameters, has_rounds));
     }
-    table.write(out, columns)?;
-    failures(out, trials)
+    table.write(out, page)?;
+    failures(out, trials, page)
 }
 
-/// Trials are short: their times are told apart by tenths of a second.
+fn row(sweep: &SweepView, trial: &TrialView, parameters: &[&str], has_rounds: bool) -> Vec<Cell> {
+    let (state, tone) = state(trial);
+    let is_best = sweep.best.as_ref().is_some_and(|best| best.trial == trial.trial);
+    let value = if is_best { Tone::Strong } else { Tone::Plain };
+    let round = trial.reason.round.map_or_else(String::new, |round| round.to_string());
+    let epoch = trial.last.as_ref().map_or(0, Point::epoch);
+    let mut cells = vec![trial.trial.to_string().into(), Cell::new(tone, state)];
+    cells.extend(has_rounds.then(|| round.into()));
+    cells.push(format!("{epoch}/{}", trial.epochs).into());
+    cells.push(Cell::new(value, objective(&sweep.spec, trial)));
+    cells.extend(parameters.iter().map(|name| {
+        Cell::from(trial.assignment.get(name).map_or_else(|| "-".to_owned(), text::value))
+    }));
+    cells.push(trial.seconds.map_or_else(String::new, time).into());
+    cells.push(trial.worker.as_ref().map_or_else(String::new, ToString::to_string).into());
+    cells
+}
+
+/// The state in a word, and its tone. A parked trial counts as running, but has no slot.
+pub(crate) fn state(trial: &TrialView) -> (&'static str, Tone) {
+    match trial.state {
+        TrialState::Running if trial.parked => ("parked", Tone::Waiting),
+        state @ TrialState::Running => (state.name(), Tone::Busy),
+        state @ TrialState::Completed => (state.name(), Tone::Good),
+        state @ (TrialState::Queued | TrialState::Stopped) => (state.name(), Tone::Faint),
+        state @ (TrialState::Diverged | TrialState::Failed | TrialState::Cancelled) => {
+            (state.name(), Tone::Bad)
+        }
+    }
+}
+
+/// A duration to a tenth of a second, because many trials are shorter than a minute.
 fn time(seconds: f64) -> String {
     match Duration::try_from_secs_f64(seconds) {
         Ok(short) if short < Duration::from_mins(1) => format!("{seconds:.1} s"),
@@ -76,14 +108,13 @@ fn time(seconds: f64) -> String {
     }
 }
 
-fn failures(out: &mut impl Write, trials: &[TrialView]) -> io::Result<()> {
-    trials
-        .iter()
-        .filter_map(|t| Some((t.trial, t.message.as_ref()?)))
-        .try_for_each(|(trial, why)| writeln!(out, "trial {trial}: {why}"))
+fn failures(out: &mut impl Write, trials: &[TrialView], page: Page) -> io::Result<()> {
+    trials.iter().filter_map(|trial| Some((trial.trial, trial.message.as_ref()?))).try_for_each(
+        |(trial, why)| page.write(out, Tone::Bad, 2, &format!("trial {trial}: {why}")),
+    )
 }
 
-/// CSV: a row for every trial.
+/// Writes CSV with a row for every trial and numbers in full.
 pub(crate) fn csv(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView]) -> io::Result<()> {
     let parameters = parameters(sweep);
     let mut writer = csv::Writer::from_writer(out);
@@ -115,7 +146,7 @@ pub(crate) fn csv(out: &mut impl Write, sweep: &SweepView, trials: &[TrialView])
     writer.flush()
 }
 
-/// Number, state, source, round, epochs and objective.
+/// The first cells of a row: number, state, source, round, epochs and objective.
 pub(super) fn head(trial: &TrialView) -> Vec<String> {
     vec![
         trial.trial.to_string(),
@@ -127,7 +158,7 @@ pub(super) fn head(trial: &TrialView) -> Vec<String> {
     ]
 }
 
-/// The values of the assignment in full; nothing for what is not active.
+/// The values of the assignment in full, and an empty cell for an inactive parameter.
 pub(super) fn values<'a>(
     trial: &'a TrialView,
     parameters: &'a [&str],
@@ -135,7 +166,8 @@ pub(super) fn values<'a>(
     parameters.iter().map(|name| trial.assignment.get(name).map_or_else(String::new, full))
 }
 
-/// What differs between two runs that are otherwise the same, and why a trial failed.
+/// The last cells of a row: what may differ between two runs of the same sweep, and the message of
+/// a failed trial.
 pub(super) fn tail(trial: &TrialView) -> [String; 4] {
     [
         optional(trial.seconds),
@@ -152,20 +184,20 @@ fn full(value: &Value) -> String {
     }
 }
 
-/// A number in full, as it can be read back.
+/// A number with all its digits, so that a program reads the same value back.
 pub(super) fn optional(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
+    use super::super::tests::samples;
     use super::*;
 
     #[test]
-    fn people_get_a_table() {
+    fn the_table_rounds_numbers() {
         let mut out = Vec::new();
-        table(&mut out, &samples::sweep(), &samples::trials(), None).unwrap();
+        table(&mut out, &samples::sweep(), &samples::trials(), Page::default()).unwrap();
         let expected = "\
 trial  state      round  epoch  validation_accuracy  learning_rate  layers  time   worker
 0      completed  1      2/2    0.9500               0.01           2       1.5 s  local
@@ -176,14 +208,16 @@ trial  state      round  epoch  validation_accuracy  learning_rate  layers  time
     }
 
     #[test]
-    fn programs_get_full_numbers() {
+    fn csv_has_numbers_in_full() {
         let mut out = Vec::new();
         csv(&mut out, &samples::sweep(), &samples::trials()).unwrap();
         let expected = "\
-trial,state,source,round,epochs,objective,epoch,learning_rate,layers,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,worker,attempts,message
+trial,state,source,round,epochs,objective,epoch,learning_rate,layers,\
+train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,worker,attempts,message
 0,completed,round,1,2,0.95,2,0.01,2,0.25,0.95,0.25,0.95,1.5,local,1,
 1,diverged,round,1,2,,1,0.9,2,NaN,0.1,NaN,0.1,1.5,local,1,
-2,completed,round,2,2,0.9777777777777777,2,0.05,2,0.1,0.9777777777777777,0.1,0.9777777777777777,1.5,local,1,
+2,completed,round,2,2,0.9777777777777777,2,0.05,2,\
+0.1,0.9777777777777777,0.1,0.9777777777777777,1.5,local,1,
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -1,72 +1,62 @@
-//! The workers.
+//! The workers of a coordinator, one line each.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use caviar_common::view::WorkerView;
 
-use super::table::Table;
+use super::page::{Page, Tone};
+use super::table::{Cell, Column, Table};
 use super::text;
 
-/// A table for people.
-pub(crate) fn table(
-    out: &mut impl Write,
-    workers: &[WorkerView],
-    columns: Option<usize>,
-) -> io::Result<()> {
-    let mut table = Table::with_headings(["worker", "state", "slots", "heard", "trials"]);
+/// Writes a line for every worker. On a narrow page the time since its last message is left out
+/// first, then the trials, then the number of slots.
+pub(crate) fn table(out: &mut impl Write, workers: &[WorkerView], page: Page) -> io::Result<()> {
+    let mut table = Table::new([
+        Column::new("worker").shortened_to(10),
+        Column::new("state"),
+        Column::new("slots").ranked(1),
+        Column::new("last heard").ranked(3),
+        Column::new("trials").ranked(2).ended_at(16),
+    ]);
     for worker in workers {
         let trials: Vec<String> =
             worker.trials.iter().map(|(sweep, trial)| format!("{sweep}/{trial}")).collect();
         let heard = format!("{} ago", text::duration(Duration::from_millis(worker.silent_ms)));
+        let (state, tone) = state(worker);
         table.row([
-            worker.worker.to_string(),
-            state(worker).to_owned(),
-            worker.slots.to_string(),
-            heard,
-            trials.join(" "),
+            Cell::new(Tone::Strong, worker.worker.to_string()),
+            Cell::new(tone, state),
+            worker.slots.to_string().into(),
+            heard.into(),
+            trials.join(" ").into(),
         ]);
     }
-    table.write(out, columns)
+    table.write(out, page)
 }
 
-const fn state(worker: &WorkerView) -> &'static str {
+const fn state(worker: &WorkerView) -> (&'static str, Tone) {
     match (worker.connected, worker.draining) {
-        (false, _) => "away",
-        (true, true) => "draining",
-        (true, false) => "connected",
+        (false, _) => ("away", Tone::Bad),
+        (true, true) => ("draining", Tone::Waiting),
+        (true, false) => ("connected", Tone::Good),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::samples;
     use super::*;
-    use caviar_common::ids::{Name, TrialNumber};
 
     #[test]
     fn every_worker_has_a_line() {
-        let name = |text| Name::parse("name", text).unwrap();
-        let worker = WorkerView {
-            worker: name("node-1"),
-            slots: 2,
-            connected: true,
-            draining: false,
-            trials: vec![(name("digits"), TrialNumber(3)), (name("digits"), TrialNumber(4))],
-            silent_ms: 1_240,
-        };
-        let away = WorkerView {
-            worker: name("node-2"),
-            connected: false,
-            trials: Vec::new(),
-            silent_ms: 70_000,
-            ..worker.clone()
-        };
         let mut out = Vec::new();
-        table(&mut out, &[worker, away], None).unwrap();
+        table(&mut out, &samples::workers(), Page::default()).unwrap();
         let expected = "\
-worker  state      slots  heard           trials
-node-1  connected  2      1.2 s ago       digits/3 digits/4
-node-2  away       2      1 min 10 s ago
+worker                        state      slots  last heard      trials
+node-1                        connected  2      1.2 s ago       letters/27 letters/29
+node-2                        away       2      1 min 10 s ago
+gpu-free-partition-node-0317  draining   64     0.3 s ago       letters/25
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -64,7 +64,7 @@ impl Coordinator {
             counts,
             rounds: rounds(sweep),
             boxes: boxes(sweep),
-            best: sweep.best().map(|t| view(sweep, t, false)),
+            best: sweep.best().map(|t| self.trial_view(sweep, t, false)),
             test: test(sweep),
             waits_for: waits_for(sweep),
             notes: self.notes(sweep),
@@ -74,7 +74,7 @@ impl Coordinator {
     /// A trial.
     pub fn trial(&self, id: SweepId, number: TrialNumber, with_curve: bool) -> Option<TrialView> {
         let sweep = self.durable.sweeps.get(&id)?;
-        Some(view(sweep, sweep.trial(number)?, with_curve))
+        Some(self.trial_view(sweep, sweep.trial(number)?, with_curve))
     }
 
     /// Some trials of a sweep.
@@ -97,7 +97,7 @@ impl Coordinator {
         let mut trials: Vec<&Trial> = sweep.trials.iter().filter(wanted).filter(is_later).collect();
         trials.sort_by(|a, b| compare(a, b));
         let page = trials.into_iter().take(filter.limit);
-        Some(page.map(|t| view(sweep, t, filter.with_curves)).collect())
+        Some(page.map(|t| self.trial_view(sweep, t, filter.with_curves)).collect())
     }
 
     /// The workers that are connected or hold leases.
@@ -124,6 +124,11 @@ impl Coordinator {
         leases
             .filter_map(|l| Some((self.durable.sweeps.get(&l.sweep)?.spec.name.clone(), l.trial)))
             .collect()
+    }
+
+    fn trial_view(&self, sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
+        let parked = trial.lease.is_some_and(|lease| self.volatile.parked.contains(&lease));
+        TrialView { parked, ..view(sweep, trial, with_curve) }
     }
 
     fn notes(&self, sweep: &Sweep) -> Vec<String> {
@@ -169,6 +174,7 @@ fn view(sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
             rank: rung.rank,
             of: rung.of,
         }),
+        parked: false,
     }
 }
 

@@ -294,14 +294,14 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
         })),
         points(),
         (of(seconds()), of(any::<u64>())),
-        (of(text()), of(stopped())),
+        (of(text()), of(stopped()), any::<bool>()),
     );
     (what, how, result)
         .prop_map(
             |(
                 (trial, state, assignment, reason),
                 (attempts, worker, epochs, objective),
-                (last, curve, (seconds, memory_bytes), (message, stopped)),
+                (last, curve, (seconds, memory_bytes), (message, stopped, parked)),
             )| {
                 TrialView {
                     trial: TrialNumber(trial),
@@ -318,6 +318,7 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
                     memory_bytes,
                     message,
                     stopped,
+                    parked,
                 }
             },
         )

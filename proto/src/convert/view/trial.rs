@@ -34,6 +34,7 @@ pub fn encode_trial(view: &TrialView) -> v1::Trial {
             rank,
             of,
         }),
+        parked: view.parked,
     }
 }
 
@@ -63,6 +64,7 @@ pub fn decode_trial(wire: v1::Trial) -> Result<TrialView, Problem> {
             .map(|stopped| decode_stopped(&stopped))
             .transpose()
             .within("stopped")?,
+        parked: wire.parked,
     })
 }
 

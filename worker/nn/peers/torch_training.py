@@ -1,0 +1,111 @@
+"""The training of caviar-nn, in PyTorch: every hyperparameter as docs/sweep-file.md defines it."""
+import json
+import math
+import subprocess
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch_net import net, parameter_groups
+
+PROJECT = Path(__file__).resolve().parents[3]
+DEFAULTS = {
+    "learning_rate": 0.01, "momentum": 0.9, "units": 64, "batch_size": 64, "layers": 2, "schedule": "inverse_time",
+    "optimizer": "momentum", "activation": "relu", "normalization": "before", "epochs": 30, "dropout": 0.0, "weight_decay": 0.0,
+    "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "batch_norm_momentum": 0.9, "gradient_clip": 0.0,
+}
+DECAYS = {"constant": 0.0, "inverse_time": 0.0, "exponential": 0.05, "step": 0.1, "cosine": 1.0}
+
+
+def complete(assignment):
+    """The assignment with the defaults for what it leaves out."""
+    h = DEFAULTS | assignment
+    return {"learning_rate_decay": DECAYS[h["schedule"]]} | h
+
+
+def examples(train_program, data, seed):
+    """The splits as caviar's trainer sees them: {"train": (features, classes), "validation": (features, classes)}."""
+    command = [train_program, json.dumps(data), str(seed), "--examples"]
+    splits = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return {name: (torch.tensor(split["features"]), torch.tensor(split["classes"])) for name, split in splits.items()}
+
+
+def model_of(h, data):
+    (rows, classes), hidden = data["train"], [h.get(f"units_{layer}", h["units"]) for layer in range(1, h["layers"] + 1)]
+    return net(rows.shape[1], hidden, int(classes.max()) + 1, h["activation"], h["normalization"], h["dropout"], h["batch_norm_momentum"])
+
+
+def optimizer_of(h, model, **options):
+    groups, name, options = parameter_groups(model, h["weight_decay"]), h["optimizer"], {"lr": h["learning_rate"]} | options
+    if name in ("sgd", "momentum", "nesterov"):
+        momentum = 0.0 if name == "sgd" else h["momentum"]
+        return torch.optim.SGD(groups, momentum=momentum, nesterov=name == "nesterov", **options)
+    if name == "rmsprop":
+        return torch.optim.RMSprop(groups, alpha=h["beta2"], eps=h["epsilon"], **options)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    return kind(groups, betas=(h["beta1"], h["beta2"]), eps=h["epsilon"], **options)
+
+
+def rate_of(h, t):
+    """The learning rate of epoch t = 0, 1, ..."""
+    rate, d = h["learning_rate"], h["learning_rate_decay"]
+    return {
+        "constant": lambda: rate,
+        "inverse_time": lambda: rate / (1 + d * t),
+        "exponential": lambda: rate * math.exp(-d * t),
+        "step": lambda: rate * 0.5 ** math.floor(d * t),
+        "cosine": lambda: rate * (1 - d * (1 - math.cos(math.pi * t / h["epochs"])) / 2),
+    }[h["schedule"]]()
+
+
+def batches(rows, size):
+    """The ends of the mini-batches; a last one of a single row joins the one before."""
+    count = rows // size if rows % size == 1 and rows > 1 else math.ceil(rows / size)
+    return [(i * size, rows if i + 1 == count else (i + 1) * size) for i in range(count)]
+
+
+def train_epoch(h, t, model, optimizer, loss_of, data):
+    """The mean loss over the mini-batches of epoch t. `loss_of(x, y)` is the model's loss, compiled or not."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate_of(h, t)
+    order = torch.randperm(len(data["train"][0]))
+    features, classes = (part[order] for part in data["train"])
+    total = torch.zeros(())
+    model.train()
+    for first, end in batches(len(order), h["batch_size"]):
+        optimizer.zero_grad()
+        loss = loss_of(features[first:end], classes[first:end])
+        loss.backward()
+        if h["gradient_clip"] > 0:
+            nn.utils.clip_grad_norm_(model.parameters(), h["gradient_clip"])
+        optimizer.step()
+        total += loss.detach() * (end - first)
+    return total.item() / len(order)
+
+
+@torch.no_grad()
+def validate(model, data):
+    """Loss and accuracy on the validation split."""
+    model.eval()
+    features, classes = data["validation"]
+    outputs = model(features)
+    return cross_entropy(outputs, classes).item(), (outputs.argmax(1) == classes).double().mean().item()
+
+
+def train_all(h, model, optimizer, loss_of, data):
+    """Trains and validates up to the last epoch, or the first whose loss is not finite; gives its loss (then NaN) and accuracy."""
+    for t in range(h["epochs"]):
+        train_loss = train_epoch(h, t, model, optimizer, loss_of, data)
+        loss, accuracy = validate(model, data)
+        if not math.isfinite(train_loss) or not math.isfinite(loss):
+            return math.nan, accuracy
+    return loss, accuracy
+
+
+def train(assignment, data, seed):
+    """Validation loss and accuracy at the end of a training in PyTorch's plain way."""
+    torch.manual_seed(seed)
+    h = complete(assignment)
+    model = model_of(h, data)
+    return train_all(h, model, optimizer_of(h, model), lambda x, y: cross_entropy(model(x), y), data)
