@@ -1,7 +1,7 @@
-//! The hyperparameters that Caviar knows: one table with their ranges, proper scales and defaults.
+//! The hyperparameters that Caviar knows: one table of their legal values, scales and defaults.
 //!
-//! The table is what the sweep file is checked against, what the documentation lists, and what
-//! [`train_spec`] reads.
+//! [`TABLE`] is the only statement of what is legal. The sweep file is checked against it, the
+//! documentation lists it, and [`train_spec`] reads it. [`check`] applies it to one value.
 
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -11,41 +11,78 @@ use crate::assignment::{Assignment, Value};
 use crate::error::Problem;
 use crate::limits::{MAX_BATCH_SIZE, MAX_EPOCHS, MAX_LAYERS, MAX_UNITS};
 use crate::scale::Scale;
+use crate::text;
 use crate::train::TrainSpec;
 
-/// The values a hyperparameter can have.
+/// The legal values of a hyperparameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// Numbers above (or from, if `low_included`) `low` and below (or up to) `high`.
+    /// Numbers between two ends. NaN and the infinities are never legal.
     Real {
-        /// Lower end.
+        /// The lower end.
         low: f64,
-        /// Whether `low` itself is allowed.
+        /// True if `low` itself is legal.
         low_included: bool,
-        /// Upper end.
+        /// The upper end.
         high: f64,
-        /// Whether `high` itself is allowed.
+        /// True if `high` itself is legal.
         high_included: bool,
     },
-    /// Whole numbers from `low` to `high`.
+    /// Whole numbers from `low` to `high`, both included.
     Whole {
-        /// Least value.
+        /// The smallest legal value.
         low: i64,
-        /// Greatest value.
+        /// The largest legal value.
         high: i64,
     },
     /// One of these names.
     Names(&'static [&'static str]),
 }
 
-/// What a hyperparameter is when neither the space nor `[fixed]` says.
+impl Kind {
+    /// low < x <= high
+    const fn above(low: f64, high: f64) -> Self {
+        Self::Real { low, low_included: false, high, high_included: true }
+    }
+
+    /// low <= x < high
+    const fn below(low: f64, high: f64) -> Self {
+        Self::Real { low, low_included: true, high, high_included: false }
+    }
+
+    /// low <= x <= high
+    const fn between(low: f64, high: f64) -> Self {
+        Self::Real { low, low_included: true, high, high_included: true }
+    }
+
+    #[expect(clippy::as_conversions, reason = "a const context has no From; u32 fits i64")]
+    const fn whole(low: u32, high: u32) -> Self {
+        Self::Whole { low: low as i64, high: high as i64 }
+    }
+
+    fn allows(self, value: &Value) -> bool {
+        match self {
+            Self::Real { low, low_included, high, high_included } => {
+                value.as_f64().is_some_and(|v| {
+                    let reaches_low = if low_included { v >= low } else { v > low };
+                    let stays_in_high = if high_included { v <= high } else { v < high };
+                    reaches_low && stays_in_high
+                })
+            }
+            Self::Whole { low, high } => value.as_i64().is_some_and(|v| (low..=high).contains(&v)),
+            Self::Names(names) => value.as_str().is_some_and(|v| names.contains(&v)),
+        }
+    }
+}
+
+/// The value of a hyperparameter that neither the space nor `[fixed]` gives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum DefaultValue {
-    /// A number.
+    /// This real number.
     Real(f64),
-    /// A whole number.
+    /// This whole number.
     Whole(i64),
-    /// A name.
+    /// This name.
     Name(&'static str),
     /// For `learning_rate_decay`: 0 for constant and inverse_time, 0.05 for exponential, 0.1 for
     /// step, 1 for cosine.
@@ -57,157 +94,68 @@ pub enum DefaultValue {
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hyperparameter {
-    /// Its name; for the table's `units_1`, any `units_N`.
+    /// The name in sweep files. `units_1` represents every `units_N`.
     pub name: &'static str,
-    /// Its values.
+    /// The legal values.
     pub kind: Kind,
-    /// The scale it is searched on unless the file says another.
+    /// The scale on which it is searched unless the sweep file gives another.
     pub scale: Scale,
-    /// Its value when nothing is said.
+    /// The value if the sweep file gives none.
     pub default: DefaultValue,
-    /// It has an effect only where this other hyperparameter has one of these values.
+    /// If given, the hyperparameter has an effect only while this other one has one of these
+    /// values.
     pub needs: Option<(&'static str, &'static [&'static str])>,
 }
 
-const fn real(
-    name: &'static str,
-    low: f64,
-    low_included: bool,
-    high: f64,
-    high_included: bool,
-    scale: Scale,
-    default: f64,
-) -> Hyperparameter {
-    let kind = Kind::Real { low, low_included, high, high_included };
-    Hyperparameter { name, kind, scale, default: DefaultValue::Real(default), needs: None }
-}
-
-const fn whole(
-    name: &'static str,
-    low: i64,
-    high: i64,
-    scale: Scale,
-    default: i64,
-) -> Hyperparameter {
-    Hyperparameter {
-        name,
-        kind: Kind::Whole { low, high },
-        scale,
-        default: DefaultValue::Whole(default),
-        needs: None,
-    }
-}
-
-const fn names(
-    name: &'static str,
-    values: &'static [&'static str],
-    default: &'static str,
-) -> Hyperparameter {
-    Hyperparameter {
-        name,
-        kind: Kind::Names(values),
-        scale: Scale::Linear,
-        default: DefaultValue::Name(default),
-        needs: None,
-    }
-}
-
 impl Hyperparameter {
-    const fn needs(self, other: &'static str, values: &'static [&'static str]) -> Self {
+    const fn real(name: &'static str, kind: Kind, scale: Scale, default: f64) -> Self {
+        Self { name, kind, scale, default: DefaultValue::Real(default), needs: None }
+    }
+
+    const fn whole(name: &'static str, kind: Kind, scale: Scale, default: i64) -> Self {
+        Self { name, kind, scale, default: DefaultValue::Whole(default), needs: None }
+    }
+
+    const fn names(
+        name: &'static str,
+        values: &'static [&'static str],
+        default: &'static str,
+    ) -> Self {
+        let (kind, default) = (Kind::Names(values), DefaultValue::Name(default));
+        Self { name, kind, scale: Scale::Linear, default, needs: None }
+    }
+
+    const fn with_needs(self, other: &'static str, values: &'static [&'static str]) -> Self {
         Self { needs: Some((other, values)), ..self }
     }
 
-    const fn default(self, default: DefaultValue) -> Self {
+    const fn with_default(self, default: DefaultValue) -> Self {
         Self { default, ..self }
     }
-}
 
-#[expect(clippy::as_conversions, reason = "a const context has no From; u32 fits i64")]
-const fn limit(value: u32) -> i64 {
-    value as i64
-}
-
-/// Every hyperparameter, by importance.
-pub static TABLE: [Hyperparameter; 21] = [
-    real("learning_rate", 0.0, false, 1000.0, true, Scale::Log, 0.01),
-    real("momentum", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.9)
-        .needs("optimizer", &["momentum", "nesterov"]),
-    whole("units", 1, limit(MAX_UNITS), Scale::Linear, 64),
-    whole("units_1", 1, limit(MAX_UNITS), Scale::Linear, 64).default(DefaultValue::Units),
-    whole("batch_size", 2, limit(MAX_BATCH_SIZE), Scale::Log, 64),
-    whole("layers", 0, limit(MAX_LAYERS), Scale::Linear, 2),
-    real("learning_rate_decay", 0.0, true, 100.0, true, Scale::Linear, 0.0)
-        .default(DefaultValue::BySchedule)
-        .needs("schedule", &["inverse_time", "exponential", "step", "cosine"]),
-    names(
-        "schedule",
-        &["constant", "inverse_time", "exponential", "step", "cosine"],
-        "inverse_time",
-    ),
-    names("optimizer", &["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"], "momentum"),
-    names("activation", &["relu", "leaky_relu", "tanh", "sigmoid", "gelu"], "relu"),
-    names("normalization", &["before", "after", "none"], "before"),
-    whole("epochs", 1, limit(MAX_EPOCHS), Scale::Linear, 30),
-    real("dropout", 0.0, true, 1.0, false, Scale::Linear, 0.0),
-    real("weight_decay", 0.0, true, 100.0, true, Scale::Log, 0.0),
-    real("beta1", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.9)
-        .needs("optimizer", &["adam", "adamw"]),
-    real("beta2", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.999)
-        .needs("optimizer", &["rmsprop", "adam", "adamw"]),
-    real("epsilon", 0.0, false, 1.0, true, Scale::Log, 1e-8)
-        .needs("optimizer", &["rmsprop", "adam", "adamw"]),
-    real("batch_norm_momentum", 0.0, true, 1.0, false, Scale::OneMinusLog, 0.9)
-        .needs("normalization", &["before", "after"]),
-    names("init", &["auto", "he", "xavier"], "auto"),
-    real("gradient_clip", 0.0, true, 1e6, true, Scale::Log, 0.0),
-    names("precision", &["f32", "bf16"], "f32"),
-];
-
-/// The row for `name`; `units_N` finds the row of `units_1` for every N up to the limit on layers.
-pub fn lookup(name: &str) -> Option<&'static Hyperparameter> {
-    let name = if unit_layer(name).is_some() { "units_1" } else { name };
-    TABLE.iter().find(|h| h.name == name)
-}
-
-/// The N of `units_N`, from 1 to the limit on layers.
-pub fn unit_layer(name: &str) -> Option<u32> {
-    let digits = name.strip_prefix("units_")?;
-    let layer: u32 = digits.parse().ok()?;
-    // Only the plain spelling: units_01 and units_+1 are other names.
-    ((1..=MAX_LAYERS).contains(&layer) && layer.to_string() == digits).then_some(layer)
-}
-
-impl Hyperparameter {
-    /// What is wrong with `value` for this hyperparameter, in words that say what would be right.
+    /// Why `value` is not legal, as `expected a number of at least 0 and below 1`; `None` if it is
+    /// legal.
     pub fn objection(&self, value: &Value) -> Option<String> {
-        let legal = match self.kind {
-            Kind::Real { low, low_included, high, high_included } => {
-                value.as_f64().is_some_and(|v| {
-                    let above = if low_included { v >= low } else { v > low };
-                    let below = if high_included { v <= high } else { v < high };
-                    above && below
-                })
-            }
-            Kind::Whole { low, high } => value.as_i64().is_some_and(|v| (low..=high).contains(&v)),
-            Kind::Names(names) => value.as_str().is_some_and(|v| names.contains(&v)),
-        };
-        (!legal).then(|| format!("write {}", self.legal()))
+        (!self.kind.allows(value)).then(|| format!("expected {}", self.legal_text()))
     }
 
-    /// The legal values, in words: "a number above 0 and up to 1000".
-    pub fn legal(&self) -> String {
+    /// The legal values in words, such as `a number above 0 and at most 1000`.
+    pub fn legal_text(&self) -> String {
         match self.kind {
+            Kind::Real { low, low_included: true, high, high_included: true } => {
+                format!("a number from {low} to {high}")
+            }
             Kind::Real { low, low_included, high, high_included } => format!(
                 "a number {} {low} and {} {high}",
-                if low_included { "from" } else { "above" },
-                if high_included { "up to" } else { "below" }
+                if low_included { "of at least" } else { "above" },
+                if high_included { "at most" } else { "below" }
             ),
             Kind::Whole { low, high } => format!("a whole number from {low} to {high}"),
-            Kind::Names(names) => format!("one of {}", names.join(", ")),
+            Kind::Names(names) => text::one_of(names.iter().copied()),
         }
     }
 
-    /// The default, in words.
+    /// The default in words, such as `64` or `the value of units`.
     pub fn default_text(&self) -> String {
         match self.default {
             DefaultValue::Real(v) => Value::Float(v).to_string(),
@@ -216,9 +164,96 @@ impl Hyperparameter {
             DefaultValue::BySchedule => {
                 "0 (constant, inverse_time), 0.05 (exponential), 0.1 (step), 1 (cosine)".to_owned()
             }
-            DefaultValue::Units => "as units".to_owned(),
+            DefaultValue::Units => "the value of units".to_owned(),
         }
     }
+}
+
+/// Every hyperparameter, the most important first.
+pub static TABLE: [Hyperparameter; 21] = [
+    Hyperparameter::real("learning_rate", Kind::above(0.0, 1000.0), Scale::Log, 0.01),
+    Hyperparameter::real("momentum", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.9)
+        .with_needs("optimizer", &["momentum", "nesterov"]),
+    Hyperparameter::whole("units", Kind::whole(1, MAX_UNITS), Scale::Linear, 64),
+    Hyperparameter::whole("units_1", Kind::whole(1, MAX_UNITS), Scale::Linear, 64)
+        .with_default(DefaultValue::Units),
+    Hyperparameter::whole("batch_size", Kind::whole(2, MAX_BATCH_SIZE), Scale::Log, 64),
+    Hyperparameter::whole("layers", Kind::whole(0, MAX_LAYERS), Scale::Linear, 2),
+    Hyperparameter::real("learning_rate_decay", Kind::between(0.0, 100.0), Scale::Linear, 0.0)
+        .with_default(DefaultValue::BySchedule)
+        .with_needs("schedule", &["inverse_time", "exponential", "step", "cosine"]),
+    Hyperparameter::names(
+        "schedule",
+        &["constant", "inverse_time", "exponential", "step", "cosine"],
+        "inverse_time",
+    ),
+    Hyperparameter::names(
+        "optimizer",
+        &["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"],
+        "momentum",
+    ),
+    Hyperparameter::names("activation", &["relu", "leaky_relu", "tanh", "sigmoid", "gelu"], "relu"),
+    Hyperparameter::names("normalization", &["before", "after", "none"], "before"),
+    Hyperparameter::whole("epochs", Kind::whole(1, MAX_EPOCHS), Scale::Linear, 30),
+    Hyperparameter::real("dropout", Kind::below(0.0, 1.0), Scale::Linear, 0.0),
+    Hyperparameter::real("weight_decay", Kind::between(0.0, 100.0), Scale::Log, 0.0),
+    Hyperparameter::real("beta1", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.9)
+        .with_needs("optimizer", &["adam", "adamw"]),
+    Hyperparameter::real("beta2", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.999)
+        .with_needs("optimizer", &["rmsprop", "adam", "adamw"]),
+    Hyperparameter::real("epsilon", Kind::above(0.0, 1.0), Scale::Log, 1e-8)
+        .with_needs("optimizer", &["rmsprop", "adam", "adamw"]),
+    Hyperparameter::real("batch_norm_momentum", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.9)
+        .with_needs("normalization", &["before", "after"]),
+    Hyperparameter::names("init", &["auto", "he", "xavier"], "auto"),
+    Hyperparameter::real("gradient_clip", Kind::between(0.0, 1e6), Scale::Log, 0.0),
+    Hyperparameter::names("precision", &["f32", "bf16"], "f32"),
+];
+
+/// The row for `name`. `units_N` finds the row of `units_1` for every N from 1 to [`MAX_LAYERS`].
+pub fn lookup(name: &str) -> Option<&'static Hyperparameter> {
+    let name = if unit_layer(name).is_some() { "units_1" } else { name };
+    TABLE.iter().find(|h| h.name == name)
+}
+
+/// The N of `units_N`, from 1 to [`MAX_LAYERS`]; `None` for any other name.
+pub fn unit_layer(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("units_")?;
+    let layer: u32 = digits.parse().ok()?;
+    // Only the plain spelling counts: units_01 and units_+1 are other names.
+    ((1..=MAX_LAYERS).contains(&layer) && layer.to_string() == digits).then_some(layer)
+}
+
+/// Checks one value against the table, as every value of a sweep file is checked.
+///
+/// ```
+/// use caviar_common::assignment::Value;
+/// use caviar_common::hyper;
+///
+/// assert!(hyper::check("dropout", &Value::Float(0.5)).is_ok());
+/// let problem = hyper::check("dropout", &Value::Float(1.0)).unwrap_err();
+/// assert_eq!(problem.to_string(), "dropout = 1.0: expected a number of at least 0 and below 1");
+/// ```
+///
+/// # Errors
+/// A problem that names the hyperparameter, its value and the legal values, or says that there is
+/// no hyperparameter called `name`.
+pub fn check(name: &str, value: &Value) -> Result<(), Problem> {
+    let row = lookup(name).ok_or_else(|| unknown(name, name))?;
+    row.objection(value).map_or(Ok(()), |message| Err(Problem::with_value(name, value, message)))
+}
+
+/// The problem of a `field` that names a hyperparameter that does not exist.
+pub(crate) fn unknown(field: &str, name: &str) -> Problem {
+    let known = || TABLE.iter().map(|h| h.name);
+    let message = match text::nearest(name, known()) {
+        Some(near) => format!("unknown hyperparameter: did you mean {near}?"),
+        None => format!(
+            "unknown hyperparameter: expected one of {}",
+            known().collect::<Vec<_>>().join(", ")
+        ),
+    };
+    Problem::new(field, message)
 }
 
 /// The values of one trial by name: the assignment first, then `[fixed]`, then the defaults.
@@ -375,7 +410,10 @@ mod tests {
         let problem =
             train_spec(&assignment(&[("batch_size", Value::Int(1))]), &Assignment::default())
                 .unwrap_err();
-        assert_eq!(problem.to_string(), "batch_size = 1: write a whole number from 2 to 1048576");
+        assert_eq!(
+            problem.to_string(),
+            "batch_size = 1: expected a whole number from 2 to 1048576"
+        );
         assert!(
             train_spec(&Assignment::default(), &assignment(&[("units_65", Value::Int(1))]))
                 .is_err()

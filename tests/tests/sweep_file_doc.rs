@@ -156,9 +156,12 @@ fn hyperparameters() -> String {
         let needs = row
             .needs
             .map_or(String::new(), |(other, values)| format!("{other} {}", values.join(", ")));
-        let scale = if row.legal().starts_with("one of") { "" } else { scale(row.scale) };
-        table +=
-            &format!("| {name} | {} | {} | {scale} | {needs} |\n", row.legal(), row.default_text());
+        let scale = if row.legal_text().starts_with("one of") { "" } else { scale(row.scale) };
+        table += &format!(
+            "| {name} | {} | {} | {scale} | {needs} |\n",
+            row.legal_text(),
+            row.default_text()
+        );
     }
     table
 }

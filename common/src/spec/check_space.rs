@@ -142,7 +142,7 @@ fn check_choices(
     }
     if choices.is_empty() || choices.len() > MAX_CHOICES {
         let legal =
-            row.map_or_else(String::new, |row| format!("; {} is {}", draft.name, row.legal()));
+            row.map_or_else(String::new, |row| format!("; {} is {}", draft.name, row.legal_text()));
         problems.push(Problem::new(&field, format!("write 1 to {MAX_CHOICES} choices{legal}")));
         return None;
     }
@@ -185,7 +185,7 @@ fn check_range(
         let message = format!(
             "{} is {}: write type = \"{natural}\", or leave it out",
             draft.name,
-            row.legal()
+            row.legal_text()
         );
         problems.push(Problem::with_value(format!("{field}.type"), format!("{kind:?}"), message));
     }
@@ -264,7 +264,7 @@ fn check_end(
             format!(
                 "missing: {} needs low and high, or choices; it is {}",
                 draft.name,
-                row.legal()
+                row.legal_text()
             ),
         ));
         return None;

@@ -61,7 +61,7 @@ fn each_mistake_names_what_would_be_right() {
         (
             "epochs = 10",
             "epochs = 0",
-            "line 5: fixed.epochs = 0: write a whole number from 1 to 100000",
+            "line 5: fixed.epochs = 0: expected a whole number from 1 to 100000",
         ),
         (
             "[fixed]",

@@ -1,7 +1,7 @@
 """Real sweeps in equal time: the best validation accuracy of Caviar's strategies and of Optuna's TPE, on the same worker with two slots.
 
     cargo build --release --bins
-    python tests/peers/search/sweeps.py                     runs what was not run yet, prints the tables, draws docs/sweeps.svg
+    python tests/peers/search/sweeps.py                     runs what was not run yet, prints the tables, draws docs/images/sweeps.svg
 
 Needs: pip install grpcio grpcio-tools optuna matplotlib; for letters also ../shared/data/letter.csv (or --letters).
 
@@ -66,7 +66,7 @@ def parse():
     a.add_argument("--letters", type=pathlib.Path, default=ROOT / "../shared/data/letter.csv")
     a.add_argument("--programs", type=pathlib.Path, default=ROOT / "target/release", help="where the release build is")
     a.add_argument("--cache", type=pathlib.Path, default=ROOT / "target/sweeps.jsonl", help="results that need not be run again, one a line")
-    a.add_argument("--plot", type=pathlib.Path, default=ROOT / "docs/sweeps.svg")
+    a.add_argument("--plot", type=pathlib.Path, default=ROOT / "docs/images/sweeps.svg")
     return a.parse_args()
 
 

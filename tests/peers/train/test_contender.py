@@ -1,30 +1,35 @@
-"""python -m unittest test_contender: the contenders train what they say that they train. Compiling takes a minute or two."""
+"""Tests of the contenders: python -m unittest test_contender.
+
+Compiling takes one or two minutes.
+"""
 import unittest
 
 from contender import CONTENDERS
 from steps import OPTIMIZERS, package, with_packages
 
 NET = "20-16-12-5@32"
-# Weights and gamma and beta of the hidden layers; weights and biases of the last.
+# The weights, gamma and beta of the hidden layers; the weights and biases of the output layer.
 PARAMETERS = 20 * 16 + 2 * 16 + 16 * 12 + 2 * 12 + 12 * 5 + 5
-WITH_BIASES = 20 * 16 + 16 + 16 * 12 + 12 + 12 * 5 + 5
+PARAMETERS_WITH_BIASES = 20 * 16 + 16 + 16 * 12 + 12 + 12 * 5 + 5
 INSTALLED = with_packages(CONTENDERS)
+HAS_TORCH = any(package(name) == "torch" for name in INSTALLED)
 
 
 class Contenders(unittest.TestCase):
-    def test_train_this_net(self):
+    def test_every_contender_trains_the_same_net_and_its_loss_falls(self):
         for name in INSTALLED:
             for optimizer in OPTIMIZERS:
                 with self.subTest(name=name, optimizer=optimizer):
                     parameters, train = CONTENDERS[name](NET, optimizer)
-                    self.assertEqual(parameters, WITH_BIASES if name == "sklearn" else PARAMETERS)
+                    expected = PARAMETERS_WITH_BIASES if name == "sklearn" else PARAMETERS
+                    self.assertEqual(parameters, expected)
                     _, before = train(8)
                     steps, after = train(800)
                     self.assertGreaterEqual(steps, 800)
                     self.assertLess(after, before)
 
-    @unittest.skipUnless(any(package(name) == "torch" for name in INSTALLED), "torch is not installed")
-    def test_take_the_same_steps_compiled_or_not(self):
+    @unittest.skipUnless(HAS_TORCH, "torch is not installed")
+    def test_compiled_torch_takes_the_steps_of_eager_torch(self):
         for optimizer in OPTIMIZERS:
             losses = {}
             for name in filter(lambda name: package(name) == "torch", INSTALLED):

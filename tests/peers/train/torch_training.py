@@ -2,42 +2,48 @@
 import json
 import math
 import subprocess
-from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch_net import net, parameter_groups
 
-PROJECT = Path(__file__).resolve().parents[3]
 DEFAULTS = {
-    "learning_rate": 0.01, "momentum": 0.9, "units": 64, "batch_size": 64, "layers": 2, "schedule": "inverse_time",
-    "optimizer": "momentum", "activation": "relu", "normalization": "before", "epochs": 30, "dropout": 0.0, "weight_decay": 0.0,
-    "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "batch_norm_momentum": 0.9, "gradient_clip": 0.0,
+    "learning_rate": 0.01, "momentum": 0.9, "units": 64, "batch_size": 64, "layers": 2,
+    "schedule": "inverse_time", "optimizer": "momentum", "activation": "relu",
+    "normalization": "before", "epochs": 30, "dropout": 0.0, "weight_decay": 0.0,
+    "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "batch_norm_momentum": 0.9,
+    "gradient_clip": 0.0,
 }
 DECAYS = {"constant": 0.0, "inverse_time": 0.0, "exponential": 0.05, "step": 0.1, "cosine": 1.0}
 
 
 def complete(assignment):
-    """The assignment with the defaults for what it leaves out."""
+    """Returns the assignment with the defaults of the hyperparameters that it does not name."""
     h = DEFAULTS | assignment
     return {"learning_rate_decay": DECAYS[h["schedule"]]} | h
 
 
 def examples(train_program, data, seed):
-    """The splits as caviar's trainer sees them: {"train": (features, classes), "validation": (features, classes)}."""
+    """The splits that Caviar's trainer sees: by "train" and "validation", (features, classes)."""
     command = [train_program, json.dumps(data), str(seed), "--examples"]
-    splits = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return {name: (torch.tensor(split["features"]), torch.tensor(split["classes"])) for name, split in splits.items()}
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return {
+        name: (torch.tensor(split["features"]), torch.tensor(split["classes"]))
+        for name, split in json.loads(output).items()
+    }
 
 
 def model_of(h, data):
-    (rows, classes), hidden = data["train"], [h.get(f"units_{layer}", h["units"]) for layer in range(1, h["layers"] + 1)]
-    return net(rows.shape[1], hidden, int(classes.max()) + 1, h["activation"], h["normalization"], h["dropout"], h["batch_norm_momentum"])
+    rows, classes = data["train"]
+    hidden = [h.get(f"units_{layer}", h["units"]) for layer in range(1, h["layers"] + 1)]
+    return net(rows.shape[1], hidden, int(classes.max()) + 1, h["activation"],
+               h["normalization"], h["dropout"], h["batch_norm_momentum"])
 
 
 def optimizer_of(h, model, **options):
-    groups, name, options = parameter_groups(model, h["weight_decay"]), h["optimizer"], {"lr": h["learning_rate"]} | options
+    groups, name = parameter_groups(model, h["weight_decay"]), h["optimizer"]
+    options = {"lr": h["learning_rate"]} | options
     if name in ("sgd", "momentum", "nesterov"):
         momentum = 0.0 if name == "sgd" else h["momentum"]
         return torch.optim.SGD(groups, momentum=momentum, nesterov=name == "nesterov", **options)
@@ -60,13 +66,17 @@ def rate_of(h, t):
 
 
 def batches(rows, size):
-    """The ends of the mini-batches; a last one of a single row joins the one before."""
+    """The (first, end) rows of the mini-batches; a last one of a single row is merged into the one
+    before it."""
     count = rows // size if rows % size == 1 and rows > 1 else math.ceil(rows / size)
     return [(i * size, rows if i + 1 == count else (i + 1) * size) for i in range(count)]
 
 
 def train_epoch(h, t, model, optimizer, loss_of, data):
-    """The mean loss over the mini-batches of epoch t. `loss_of(x, y)` is the model's loss, compiled or not."""
+    """Trains epoch t and returns the mean loss of its mini-batches.
+
+    `loss_of(x, y)` is the model's loss, compiled or not.
+    """
     for group in optimizer.param_groups:
         group["lr"] = rate_of(h, t)
     order = torch.randperm(len(data["train"][0]))
@@ -90,11 +100,15 @@ def validate(model, data):
     model.eval()
     features, classes = data["validation"]
     outputs = model(features)
-    return cross_entropy(outputs, classes).item(), (outputs.argmax(1) == classes).double().mean().item()
+    accuracy = (outputs.argmax(1) == classes).double().mean().item()
+    return cross_entropy(outputs, classes).item(), accuracy
 
 
 def train_all(h, model, optimizer, loss_of, data):
-    """Trains and validates up to the last epoch, or the first whose loss is not finite; gives its loss (then NaN) and accuracy."""
+    """Trains and validates every epoch, and returns the last validation loss and accuracy.
+
+    Stops after the first epoch with a loss that is not finite; the returned loss is then NaN.
+    """
     for t in range(h["epochs"]):
         train_loss = train_epoch(h, t, model, optimizer, loss_of, data)
         loss, accuracy = validate(model, data)
@@ -104,8 +118,9 @@ def train_all(h, model, optimizer, loss_of, data):
 
 
 def train(assignment, data, seed):
-    """Validation loss and accuracy at the end of a training in PyTorch's plain way."""
+    """Trains an assignment in eager PyTorch; returns its final validation loss and accuracy."""
     torch.manual_seed(seed)
     h = complete(assignment)
     model = model_of(h, data)
-    return train_all(h, model, optimizer_of(h, model), lambda x, y: cross_entropy(model(x), y), data)
+    loss_of = lambda x, y: cross_entropy(model(x), y)
+    return train_all(h, model, optimizer_of(h, model), loss_of, data)

@@ -1,10 +1,11 @@
-"""One contender of steps.py: a library that trains a net, as many steps as it is asked for.
+"""One contender of steps.py: a library that trains a net, by the requested numbers of steps.
 
     python contender.py torch-eager 64-128-128-10@64 adam
 
-Prints `ready` and the number of the net's parameters; then every line on its input asks for so many steps, and is answered with their
-rate per second of CPU time. Each library is used as its manual tells those who want it fast: one thread, mini-batches cut and in memory
-beforehand, and no figure read back before the block ends.
+Prints `ready` and the number of the net's parameters. After that, each line on standard input is a
+number of steps; the reply is the rate in steps per second of CPU time. Each library is used as its
+manual recommends for speed: one thread, mini-batches cut and in memory beforehand, and no value
+read back before the block ends.
 """
 import os
 import sys
@@ -27,12 +28,14 @@ def torch_optimizer(model, optimizer):
     import torch
 
     if optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, fused=True)
-    return torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
+        return torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM,
+                               fused=True)
+    return torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, betas=(BETA1, BETA2),
+                            eps=EPSILON, fused=True)
 
 
 def torch_update(model, optimizer):
-    """The same as a plain function of the gradients, since `torch.optim` breaks a compiled graph."""
+    """The same as a function of the gradients, because `torch.optim` breaks a compiled graph."""
     import torch
 
     parameters = list(model.parameters())
@@ -58,7 +61,7 @@ def torch_update(model, optimizer):
 
 
 def torch_step(model, optimizer, compiled):
-    """One step, with nothing compiled, or `loss` (forward and backward), or all of it in one graph (`step`)."""
+    """One step. `compiled` is None, "loss" (forward and backward) or "step" (all in one graph)."""
     import torch
 
     def loss_of(x, y):
@@ -115,7 +118,7 @@ def with_torch(compiled=None):
 
 
 def jax_state(key, net, optimizer):
-    """A net's layers, running statistics and moments."""
+    """The layers, running statistics and moments of a net."""
     import jax
     import jax.numpy as jnp
 
@@ -133,7 +136,7 @@ def jax_state(key, net, optimizer):
 
 
 def jax_loss(layers, running, x, y):
-    """The mean cross-entropy, and the running statistics moved."""
+    """The mean cross-entropy, and the updated running statistics."""
     import jax
     import jax.numpy as jnp
 
@@ -143,18 +146,23 @@ def jax_loss(layers, running, x, y):
         mean = z.mean(0)
         variance = jnp.square(z - mean).mean(0)
         unbiased = variance * (rows / (rows - 1))
-        moved.append({"mean": 0.9 * old["mean"] + 0.1 * mean, "variance": 0.9 * old["variance"] + 0.1 * unbiased})
-        x = jax.nn.relu((z - mean) * (jax.lax.rsqrt(variance + 1e-5) * layer["gamma"]) + layer["beta"])
+        moved.append({
+            "mean": 0.9 * old["mean"] + 0.1 * mean,
+            "variance": 0.9 * old["variance"] + 0.1 * unbiased,
+        })
+        scale = jax.lax.rsqrt(variance + 1e-5) * layer["gamma"]
+        x = jax.nn.relu((z - mean) * scale + layer["beta"])
     scores = jax.nn.log_softmax(x @ layers[-1]["weights"] + layers[-1]["bias"])
     return -jnp.take_along_axis(scores, y[:, None], 1).mean(), moved
 
 
 def jax_step(state, x, y):
-    """One step of SGD with momentum if there is one moment, of Adam if there are two."""
+    """One step of SGD with momentum if there is one moment, or of Adam if there are two."""
     import jax
     import jax.numpy as jnp
 
-    (loss, running), gradients = jax.value_and_grad(jax_loss, has_aux=True)(state["layers"], state["running"], x, y)
+    gradient = jax.value_and_grad(jax_loss, has_aux=True)
+    (loss, running), gradients = gradient(state["layers"], state["running"], x, y)
     steps = state["steps"] + 1
     if len(state["moments"]) == 1:
         moments = [jax.tree.map(lambda m, g: MOMENTUM * m + g, state["moments"][0], gradients)]
@@ -165,16 +173,21 @@ def jax_step(state, x, y):
         second = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, second, gradients)
         moments = [first, second]
         rate, scale = LEARNING_RATE / (1 - BETA1**steps), 1 / (1 - BETA2**steps)
-        layers = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v * scale) + EPSILON), state["layers"], *moments)
+        layers = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v * scale) + EPSILON),
+                              state["layers"], *moments)
     return {"layers": layers, "running": running, "moments": moments, "steps": steps}, loss
 
 
 def with_jax(models=1, is_looped=False):
-    """A call of a compiled step for each, or, looped, one call for all; `models` nets of one shape side by side."""
+    """One call of a compiled step per step, or one call for all steps if `is_looped`.
+
+    Trains `models` nets of the same shape at once.
+    """
 
     def start(net, optimizer):
         os.environ["JAX_PLATFORMS"] = "cpu"
-        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        os.environ["XLA_FLAGS"] = ("--xla_cpu_multi_thread_eigen=false"
+                                   " intra_op_parallelism_threads=1")
         import jax
         import jax.numpy as jnp
 
@@ -186,13 +199,15 @@ def with_jax(models=1, is_looped=False):
             inputs, targets = inputs[:, 0], targets[:, 0]
             state, step = jax_state(keys[0], net, optimizer), jax_step
         else:
-            state, step = jax.vmap(lambda key: jax_state(key, net, optimizer))(keys), jax.vmap(jax_step)
+            state = jax.vmap(lambda key: jax_state(key, net, optimizer))(keys)
+            step = jax.vmap(jax_step)
 
         def many(state, inputs, targets, count):
             def body(index, carried):
                 return step(carried[0], inputs[index % BATCHES], targets[index % BATCHES])
 
-            return jax.lax.fori_loop(0, count, body, (state, jnp.zeros(() if models == 1 else models)))
+            losses = jnp.zeros(() if models == 1 else models)
+            return jax.lax.fori_loop(0, count, body, (state, losses))
 
         one, many = (jax.jit(function, donate_argnums=0) for function in (step, many))
         batches = list(zip(inputs, targets))
@@ -214,20 +229,25 @@ def with_jax(models=1, is_looped=False):
 
 
 def with_sklearn(net, optimizer):
-    """Of whole epochs, in one call of `fit`; it has no batch normalisation, but biases."""
+    """Trains whole epochs in one call of `fit`, with biases instead of batch normalisation."""
     import numpy
     from sklearn.neural_network import MLPClassifier
 
-    warnings.filterwarnings("ignore")  # it would say that it has not converged
+    warnings.filterwarnings("ignore")  # such as "has not converged"
     features, hidden, classes, batch = sizes(net)
     random = numpy.random.default_rng(1)
     inputs = random.standard_normal((BATCHES * batch, features)).astype(numpy.float32)
     targets = random.integers(classes, size=BATCHES * batch)
-    solver = {"solver": "sgd", "momentum": MOMENTUM, "nesterovs_momentum": False} if optimizer == "sgd" else {"solver": "adam"}
+    solver = {"solver": "adam"}
+    if optimizer == "sgd":
+        solver = {"solver": "sgd", "momentum": MOMENTUM, "nesterovs_momentum": False}
 
     def fitted(epochs):
-        return MLPClassifier(hidden, batch_size=batch, learning_rate_init=LEARNING_RATE, alpha=0, max_iter=epochs, shuffle=False,
-                             tol=0, n_iter_no_change=epochs + 1, random_state=1, **solver).fit(inputs, targets)
+        model = MLPClassifier(
+            hidden, batch_size=batch, learning_rate_init=LEARNING_RATE, alpha=0,
+            max_iter=epochs, shuffle=False, tol=0, n_iter_no_change=epochs + 1,
+            random_state=1, **solver)
+        return model.fit(inputs, targets)
 
     def train(steps):
         epochs = -(-steps // BATCHES)
@@ -249,15 +269,15 @@ CONTENDERS = {
 
 
 def main():
-    answers, sys.stdout = sys.stdout, sys.stderr  # compilers may print
+    replies, sys.stdout = sys.stdout, sys.stderr  # compilers may print to standard output
     name, net, optimizer = sys.argv[1:]
     parameters, train = CONTENDERS[name](net, optimizer)
     train(3)  # compiles
-    print("ready", parameters, file=answers, flush=True)
+    print("ready", parameters, file=replies, flush=True)
     for line in sys.stdin:
         start = time.process_time()
         steps, _ = train(int(line))
-        print(steps / (time.process_time() - start), file=answers, flush=True)
+        print(steps / (time.process_time() - start), file=replies, flush=True)
 
 
 if __name__ == "__main__":
