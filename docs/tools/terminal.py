@@ -1,8 +1,7 @@
 """A small terminal emulator: runs a command in a pseudo-terminal and interprets what it writes.
 
-Used by record.py (an animated picture) and captures.py (text for the book). It knows the control
-sequences that Caviar's output uses: carriage return, line feed, cursor movement, erasing and
-colours. An unknown sequence is ignored.
+Used by record.py. It knows the control sequences that Caviar's output uses: carriage return, line
+feed, cursor movement, erasing and colours. It ignores any other sequence.
 """
 
 import fcntl
@@ -10,7 +9,6 @@ import os
 import pty
 import re
 import select
-import signal
 import struct
 import termios
 import time
@@ -150,12 +148,11 @@ class Screen:
         return "\n".join("".join(text for text, _ in line) for line in self.snapshot())
 
 
-def run(command, columns=80, rows=50, folder=None, path=None, stop_after=None):
+def run(command, columns=80, rows=50, folder=None, path=None):
     """Runs a command in a pseudo-terminal.
 
     Returns its exit code, the final screen, and the frames: (seconds since the start, snapshot)
-    for each change of the screen. With `stop_after` the command gets SIGINT after that many
-    seconds.
+    for each change of the screen.
     """
     size = struct.pack("HHHH", rows, columns, 0, 0)
     pid, terminal = pty.fork()
@@ -171,9 +168,6 @@ def run(command, columns=80, rows=50, folder=None, path=None, stop_after=None):
     while True:
         ready, _, _ = select.select([terminal], [], [], 0.05)
         elapsed = time.monotonic() - start
-        if stop_after is not None and elapsed > stop_after:
-            os.kill(pid, signal.SIGINT)
-            stop_after = None
         if not ready:
             continue
         try:
