@@ -1,16 +1,18 @@
-//! What an ask costs late in a sweep: CPU time per ask of the strategies that learn, ten
-//! parameters, each ask after one more result, averaged over asks in a row, the fits among them.
+//! Measures the CPU time of an ask late in a sweep, for the strategies with a model.
+//!
+//! The space has ten parameters. Each ask comes after one more result. The figure is the mean over
+//! consecutive asks, and includes the fits among them.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::as_conversions,
     clippy::indexing_slicing,
-    reason = "a program for measuring"
+    reason = "a measuring program"
 )]
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
-    reason = "a program, not part of the pure library"
+    reason = "a program, which is not part of the pure library"
 )]
 
 use caviar_common::assignment::{Assignment, Value};
@@ -21,9 +23,17 @@ use caviar_common::spec::file::parse;
 use caviar_common::spec::{Strategy, SweepSpec};
 use caviar_search::{Observation, Question, SamplerReply, Stage, build};
 
-/// Six numbers, two whole numbers, two choices.
+/// A space of six floats, two whole numbers and two choices.
 fn spec(strategy: Strategy) -> SweepSpec {
-    let text = "name = \"t\"\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 1\nparallelism = 8\n";
+    let text = r#"
+        name = "t"
+        [data]
+        source = "builtin:digits"
+        [search]
+        strategy = "random"
+        trials = 1
+        parallelism = 8
+        "#;
     let mut spec = parse(text).unwrap().spec;
     let domain = |i: usize| match i {
         0..6 => Domain::Float {
@@ -53,11 +63,12 @@ fn observe(space: &Space, trial: u32, assignment: Assignment) -> Observation {
     Observation { trial, assignment, stage: Stage::Ended, cost: Some(cost) }
 }
 
-/// Nanoseconds of CPU that this process has used; of any time, where the system does not say.
+/// The CPU time of this process in nanoseconds. Where the system does not report it, the time of
+/// day.
 fn cpu_ns() -> f64 {
-    let said = std::fs::read_to_string("/proc/self/schedstat").ok();
-    let first =
-        said.and_then(|text| text.split_whitespace().next().and_then(|word| word.parse().ok()));
+    let statistics = std::fs::read_to_string("/proc/self/schedstat").ok();
+    let first = statistics
+        .and_then(|text| text.split_whitespace().next().and_then(|word| word.parse().ok()));
     first.unwrap_or_else(|| std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as f64)
 }
 
@@ -71,21 +82,21 @@ fn main() {
 fn measure(strategy: Strategy) {
     let spec = spec(strategy);
     for finished in [100u32, 1_000, 10_000] {
-        for flying in [8, 64] {
+        for in_flight in [8, 64] {
             let mut stream = Seed::derive(5, 0, Purpose::Sample).stream(0);
             let mut sampler = build(&spec, &[]);
             let mut log: Vec<Observation> = (0..finished)
                 .map(|i| observe(&spec.space, i, draw(&spec.space, &mut stream)))
                 .collect();
             let mut pending: Vec<Assignment> =
-                (0..flying).map(|_| draw(&spec.space, &mut stream)).collect();
+                (0..in_flight).map(|_| draw(&spec.space, &mut stream)).collect();
             let asks = finished.clamp(200, 1_300);
             let mut spent = 0.0;
-            // The first ask takes in the whole log, as after a restart: it is not counted.
+            // The first ask reads the whole log, as after a restart, and is not counted.
             for i in 0..=asks {
                 let before = cpu_ns();
                 let question = Question {
-                    trial: finished + flying + i,
+                    trial: finished + in_flight + i,
                     log: &log,
                     pending: &pending.iter().collect::<Vec<_>>(),
                 };
@@ -96,7 +107,7 @@ fn measure(strategy: Strategy) {
                 log.push(observe(&spec.space, finished + i, done));
             }
             println!(
-                "{:8}  {finished:8}  {flying:7}  {asks:4}  {:.3}",
+                "{:8}  {finished:8}  {in_flight:7}  {asks:4}  {:.3}",
                 strategy.name(),
                 spent / f64::from(asks) / 1e6
             );

@@ -1,12 +1,16 @@
-//! The coordinator's search as a program: one JSON object a line in, one out. It drives the same
-//! sampler as a sweep does, and keeps what a sweep keeps: the assignments in flight, and the log of
-//! results in the order in which they come.
+//! A sampler as a program: it reads one JSON object per line, and writes one.
+//!
+//! It asks the same sampler as a sweep does. It keeps what a sweep keeps: the assignments in
+//! flight, and the log of decisions in the order in which they were told.
 //!
 //! ```text
-//! {"strategy": "zoom", "seed": 1, "parallelism": 8, "goal": "minimize", "trials": 200, "parameters": [...]}   the sweep, first
-//! {"ask": 0}                                       --> {"assignment": {...}, "reason": {...}} | {"wait": true} | {"exhausted": true}
-//! {"tell": 0, "value": 0.25}                       --> {}     null, or nothing, for a trial that diverged
-//! {"tell": 0, "value": 0.5, "passed": 0}           --> {}     it passed rung 0 and goes on; "stopped" instead if it does not
+//! {"strategy": "zoom", "seed": 1, "parallelism": 8, "goal": "minimize", "trials": 200,
+//!  "parameters": [...]}                       the first line (one line), which has no reply
+//! {"ask": 0}                                  reply {"assignment": {...}, "reason": {...}},
+//!                                             {"wait": true} or {"exhausted": true}
+//! {"tell": 0, "value": 0.25}                  the trial has ended, without a value if it diverged
+//! {"tell": 0, "value": 0.5, "passed": 0}      the trial has passed rung 0 and continues
+//! {"tell": 0, "value": 0.5, "stopped": 0}     the trial was stopped at rung 0; each reply is {}
 //! ```
 #![allow(
     clippy::unwrap_used,
@@ -14,12 +18,12 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "a program for benches: bad input may end it"
+    reason = "a program for benchmarks: bad input may end it"
 )]
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
-    reason = "a program, not part of the pure library"
+    reason = "a program, which is not part of the pure library"
 )]
 
 use std::collections::BTreeMap;
@@ -46,9 +50,16 @@ struct Sweep {
 
 impl Sweep {
     fn spec(self) -> SweepSpec {
-        let text = "name = \"bench\"\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 1\n";
+        let text = r#"
+            name = "bench"
+            [data]
+            source = "builtin:digits"
+            [search]
+            strategy = "random"
+            trials = 1
+            "#;
         let mut spec = parse(text).unwrap().spec;
-        spec.space = Space::new(self.parameters).expect("conditions that run in a circle");
+        spec.space = Space::new(self.parameters).expect("conditions without a circle");
         spec.seed = self.seed;
         spec.objective.goal = self.goal;
         spec.search.strategy = self.strategy;
@@ -63,8 +74,8 @@ struct Session {
     goal: Goal,
     log: Vec<Observation>,
     pending: BTreeMap<u32, Assignment>,
-    /// Trials that the log knows and that go on.
-    going_on: BTreeMap<u32, Assignment>,
+    /// Trials in flight that have passed a rung.
+    passed: BTreeMap<u32, Assignment>,
 }
 
 impl Session {
@@ -72,10 +83,10 @@ impl Session {
         let pending: Vec<&Assignment> = self.pending.values().collect();
         match self.sampler.ask(&Question { trial, log: &self.log, pending: &pending }) {
             SamplerReply::Suggest(suggestion) => {
-                let answer =
+                let reply =
                     json!({ "assignment": suggestion.assignment, "reason": suggestion.reason });
                 self.pending.insert(trial, suggestion.assignment);
-                answer
+                reply
             }
             SamplerReply::Wait => json!({ "wait": true }),
             SamplerReply::Exhausted => json!({ "exhausted": true }),
@@ -92,10 +103,10 @@ impl Session {
         let assignment = self
             .pending
             .remove(&trial)
-            .or_else(|| self.going_on.remove(&trial))
-            .expect("a trial that is not in flight");
+            .or_else(|| self.passed.remove(&trial))
+            .expect("a trial in flight");
         if let Stage::Passed(_) = stage {
-            self.going_on.insert(trial, assignment.clone());
+            self.passed.insert(trial, assignment.clone());
         }
         let cost = message["value"].as_f64().map(|value| self.goal.as_cost(value));
         self.log.push(Observation { trial, assignment, stage, cost });
@@ -112,12 +123,12 @@ fn main() {
         goal: spec.objective.goal,
         log: Vec::new(),
         pending: BTreeMap::new(),
-        going_on: BTreeMap::new(),
+        passed: BTreeMap::new(),
     };
     for line in lines {
         let message: Value = serde_json::from_str(&line.unwrap()).unwrap();
         let number = |name: &str| message[name].as_u64().map(|trial| u32::try_from(trial).unwrap());
-        let answer = match (number("ask"), number("tell")) {
+        let reply = match (number("ask"), number("tell")) {
             (Some(trial), _) => session.ask(trial),
             (None, Some(trial)) => {
                 session.tell(trial, &message);
@@ -125,7 +136,7 @@ fn main() {
             }
             (None, None) => panic!("neither ask nor tell: {message}"),
         };
-        println!("{answer}");
+        println!("{reply}");
         std::io::stdout().flush().unwrap();
     }
 }

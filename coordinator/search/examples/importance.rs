@@ -1,9 +1,12 @@
-//! Which hyperparameters mattered in the trials on standard input; `peers/importance.py` compares
-//! the answer with Optuna's.
+//! Computes the importance of the hyperparameters for the trials on standard input.
+//! `tests/peers/search/importance.py` compares the result with Optuna's.
 //!
-//! In: `{"space": [as in the spec of caviar export], "trials": [{"assignment": {...}, "cost":
-//! 0.1}], "measure": "scales" or "values", "seed": 0}`. Out: `{"parameters": {name: share},
-//! "pairs": [[name, name, share]]}`.
+//! Input and output are one JSON object each. `space` is as in `caviar export NAME --json`.
+//!
+//! ```text
+//! {"space": [...], "trials": [{"assignment": {...}, "cost": 0.1}], "measure": "scales", "seed": 0}
+//! {"parameters": {name: share}, "pairs": [[name, name, share]]}
+//! ```
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -36,7 +39,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let measure = match input.measure.as_str() {
         "scales" => Measure::Scales,
         "values" => Measure::Values,
-        other => return Err(format!("measure is {other:?}: scales or values").into()),
+        other => {
+            return Err(format!("measure = {other:?}: expected \"scales\" or \"values\"").into());
+        }
     };
     let results: Vec<(Assignment, f64)> =
         input.trials.into_iter().filter_map(|t| Some((t.assignment, t.cost?))).collect();

@@ -1,50 +1,72 @@
-//! The log, kept in the form that the search reads it: every entry is taken in once, so that an ask
-//! costs the same late in a sweep.
+//! The log in a sorted form, which is updated entry by entry, so that an ask costs the same early
+//! and late in a sweep.
 //!
-//! It agrees with [`crate::results()`], entry for entry; what it adds is that the results are
-//! always sorted. A trial that was not trained to its end is in a class of its last rung, and every
-//! member of a class has the same gain to come: the classes are sorted, and reading them side by
-//! side sorts all.
+//! A [`Ledger`] gives the same expected costs as [`results()`](crate::results()), and it keeps them
+//! sorted. The trials whose last entry is at the same rung form a class. All members of a class
+//! have the same expected change until their end, so a new median change moves a whole class
+//! without sorting it again. Each class is a sorted list, and merging the lists sorts all trials.
+//!
+//! Example: trials 0 and 1 have ended with costs 4 and 7, and trials 2 and 3 were stopped at rung 0
+//! with costs 6 and 9, where the expected change is -3. The classes are (4, 7) and (6, 9) - 3, and
+//! merging them gives 3, 4, 6, 7. If the expected change becomes -1, the second list stays as it is
+//! and the merged order becomes 4, 5, 7, 8.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::coded::{Coded, Key};
-use crate::{Observation, Stage};
+use crate::cube::{Cube, Key};
+use crate::observation::{Observation, Stage};
+use crate::results::median_of_sorted;
 
-/// The class of trials that are over.
+/// The class of the trials that have ended. Rung numbers are smaller.
 const ENDED: u32 = u32::MAX;
 
-/// What is known of the log so far.
+/// A cost, and the place of its trial: the trial's index in the order of first entries.
+type Member = (f64, usize);
+
+/// The results in a log, sorted by cost.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
+    /// How many entries of the log are included.
     absorbed: usize,
-    /// Where each trial stands in the order of first entries.
+    /// The place of each trial, by trial number.
     places: BTreeMap<u32, usize>,
+    /// The trial number at each place.
     trials: Vec<u32>,
-    /// Encoded points in that order, row after row.
+    /// The point of the unit cube at each place, in rows.
     points: Vec<f64>,
+    /// The class and the cost at each place; `None` for a trial without a cost.
     latest: Vec<Option<(u32, f64)>>,
-    /// Entries of the log up to and with the first of each trial.
+    /// For each place, how many entries the log had with the first entry of that trial.
     entered: Vec<usize>,
     used: BTreeSet<Key>,
-    /// Costs and places, sorted, by the number of the last rung.
-    classes: BTreeMap<u32, Vec<(f64, usize)>>,
-    /// Gains from each rung to the next, sorted.
+    /// The members of each class, sorted, by rung number.
+    classes: BTreeMap<u32, Vec<Member>>,
+    /// The changes of cost from each rung to the next entry, sorted, by rung number.
     gains: BTreeMap<u32, Vec<f64>>,
 }
 
-/// What turns costs into what the model learns from.
+/// The best, median and worst cost of a log. They define the scale on which the model of
+/// [`zoom`](crate::zoom) sees costs.
+///
+/// The scale is a logarithm of the distance to the best cost, because that distance matters by
+/// orders of magnitude:
+///
+/// ```text
+/// t = ln((cost - best) / (median - best) + 0.1)
+/// ```
+///
+/// Example: with best 1 and median 3, the cost 1 becomes ln 0.1 = -2.3, the cost 3 becomes
+/// ln 1.1 = 0.1, and the cost 201 becomes ln 100.1 = 4.6.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Summary {
-    pub(super) best: f64,
-    pub(super) median: f64,
-    pub(super) worst: f64,
+pub(crate) struct Summary {
+    pub(crate) best: f64,
+    pub(crate) median: f64,
+    pub(crate) worst: f64,
 }
 
 impl Summary {
-    /// A logarithm, because what matters is how far a result is from the best one, and how far by
-    /// orders of magnitude.
-    pub(super) fn transform(&self, cost: f64) -> f64 {
+    /// The value of a cost on the model's scale; 0 if all costs up to the median are equal.
+    pub(crate) fn transform(&self, cost: f64) -> f64 {
         let ratio = (cost - self.best) / (self.median - self.best);
         if self.median == self.best {
             0.0
@@ -53,20 +75,20 @@ impl Summary {
         }
     }
 
-    /// The cost that is transformed to `t`.
-    pub(super) fn restore(&self, t: f64) -> f64 {
-        self.best + (libm::exp(t) - 0.1) * (self.median - self.best)
+    /// The cost whose value on the model's scale is `transformed`.
+    pub(crate) fn restore(&self, transformed: f64) -> f64 {
+        self.best + (libm::exp(transformed) - 0.1) * (self.median - self.best)
     }
 }
 
 impl Ledger {
-    /// Entries taken in.
-    pub(super) const fn absorbed(&self) -> usize {
+    /// How many entries of the log are included.
+    pub(crate) const fn absorbed(&self) -> usize {
         self.absorbed
     }
 
-    /// Takes in what the log has beyond what is known.
-    pub(super) fn absorb(&mut self, coded: &Coded, log: &[Observation]) {
+    /// Adds the entries of the log that are not included yet.
+    pub(crate) fn absorb(&mut self, cube: &Cube, log: &[Observation]) {
         for observation in log.get(self.absorbed..).unwrap_or_default() {
             self.absorbed += 1;
             let cost = observation.cost.filter(|cost| cost.is_finite());
@@ -76,17 +98,17 @@ impl Ledger {
             };
             match self.places.get(&observation.trial) {
                 Some(place) => self.advance(*place, class, cost),
-                None => self.enter(coded, observation, class, cost),
+                None => self.enter(cube, observation, class, cost),
             }
         }
     }
 
-    fn enter(&mut self, coded: &Coded, observation: &Observation, class: u32, cost: Option<f64>) {
+    fn enter(&mut self, cube: &Cube, observation: &Observation, class: u32, cost: Option<f64>) {
         let place = self.trials.len();
-        let point = coded.encode(&observation.assignment);
+        let point = cube.encode(&observation.assignment);
         self.places.insert(observation.trial, place);
         self.trials.push(observation.trial);
-        self.used.insert(coded.key(&point));
+        self.used.insert(cube.key(&point));
         self.points.extend(point);
         self.entered.push(self.absorbed);
         self.latest.push(cost.map(|cost| (class, cost)));
@@ -95,6 +117,7 @@ impl Ledger {
         }
     }
 
+    /// Moves a trial to the class of its new entry.
     fn advance(&mut self, place: usize, class: u32, cost: Option<f64>) {
         let Some(latest) = self.latest.get_mut(place) else { return };
         let before = std::mem::replace(latest, cost.map(|cost| (class, cost)));
@@ -113,72 +136,73 @@ impl Ledger {
         }
     }
 
-    /// How many trials there are.
-    pub(super) fn len(&self) -> usize {
+    /// The number of trials.
+    pub(crate) fn len(&self) -> usize {
         self.trials.len()
     }
 
-    pub(super) fn points(&self) -> &[f64] {
+    /// The points of all trials, in rows.
+    pub(crate) fn points(&self) -> &[f64] {
         &self.points
     }
 
-    /// The point of a trial; empty where there is none.
-    pub(super) fn point(&self, place: usize) -> &[f64] {
-        let d = self.points.len() / self.len().max(1);
-        self.points.get(place * d..(place + 1) * d).unwrap_or_default()
+    /// The point of the trial at a place, or an empty slice if the place does not exist.
+    pub(crate) fn point(&self, place: usize) -> &[f64] {
+        let dimensions = self.points.len() / self.len().max(1);
+        self.points.get(place * dimensions..(place + 1) * dimensions).unwrap_or_default()
     }
 
-    pub(super) fn trial(&self, place: usize) -> u32 {
+    /// The number of the trial at a place, or 0 if the place does not exist.
+    pub(crate) fn trial(&self, place: usize) -> u32 {
         self.trials.get(place).copied().unwrap_or_default()
     }
 
-    /// How many entries the log had when trial number `count` entered.
-    pub(super) fn entered(&self, count: usize) -> usize {
+    /// How many entries the log had when it first had `count` trials.
+    pub(crate) fn entered(&self, count: usize) -> usize {
         count.checked_sub(1).and_then(|last| self.entered.get(last)).copied().unwrap_or_default()
     }
 
-    pub(super) fn is_used(&self, key: &Key) -> bool {
+    /// True if a trial of the log has the point with this key.
+    pub(crate) fn is_used(&self, key: &Key) -> bool {
         self.used.contains(key)
     }
 
-    /// The costs that are known or expected, and the places of their trials, best first; equal
-    /// ones in the order of the log.
-    pub(super) fn ranked(&self) -> Ranked<'_> {
-        let heads = self.classes.iter().map(|(class, members)| {
-            let later = self.gains.iter().filter(|(rung, _)| *class != ENDED && *rung >= class);
-            (later.map(|(_, gains)| middle(gains)).sum(), members.as_slice())
-        });
-        Ranked { heads: heads.filter(|(_, members): &(f64, &[_])| !members.is_empty()).collect() }
+    /// The final or expected costs and the places of their trials, in ascending order. Equal costs
+    /// are in the order of the log.
+    pub(crate) fn ranked(&self) -> Ranked<'_> {
+        let lists = self.classes.iter().filter(|(_, members)| !members.is_empty());
+        let lists = lists.map(|(class, members)| (self.gain_from(*class), members.as_slice()));
+        Ranked { lists: lists.collect() }
     }
 
-    /// The cost of one trial, known or expected; none if it failed.
-    pub(super) fn cost(&self, place: usize) -> Option<f64> {
+    /// The final or expected cost of the trial at a place; `None` if the trial failed.
+    pub(crate) fn cost(&self, place: usize) -> Option<f64> {
         let (class, cost) = (*self.latest.get(place)?)?;
-        let later = self.gains.iter().filter(|(rung, _)| class != ENDED && **rung >= class);
-        Some(cost + later.map(|(_, gains)| middle(gains)).sum::<f64>())
+        Some(cost + self.gain_from(class))
     }
 
-    /// The best, the middle and the worst cost; a trial that failed counts as the worst.
-    pub(super) fn summary(&self) -> Summary {
+    /// The expected change of cost from a class to the end.
+    fn gain_from(&self, class: u32) -> f64 {
+        let later = self.gains.iter().filter(|(rung, _)| class != ENDED && **rung >= class);
+        later.map(|(_, gains)| median_of_sorted(gains)).sum()
+    }
+
+    /// The best, median and worst cost. A trial that failed counts as the worst.
+    pub(crate) fn summary(&self) -> Summary {
         let mut ranked = self.ranked();
-        let finite: usize = ranked.heads.iter().map(|(_, members)| members.len()).sum();
-        let worst = ranked
-            .heads
-            .iter()
-            .filter_map(|(gain, m)| Some(m.last()?.0 + gain))
-            .max_by(f64::total_cmp)
-            .unwrap_or_default();
-        let Some((best, _)) = ranked
-            .heads
-            .iter()
-            .map(|(gain, m)| (m.first().map_or(worst, |m| m.0 + gain), 0))
-            .min_by(|a, b| a.0.total_cmp(&b.0))
+        let with_cost: usize = ranked.lists.iter().map(|(_, members)| members.len()).sum();
+        let ends = |(gain, members): &(f64, &[Member])| {
+            Some((members.first()?.0 + gain, members.last()?.0 + gain))
+        };
+        let best = ranked.lists.iter().filter_map(ends).map(|(best, _)| best);
+        let worst = ranked.lists.iter().filter_map(ends).map(|(_, worst)| worst);
+        let (Some(best), Some(worst)) = (best.min_by(f64::total_cmp), worst.max_by(f64::total_cmp))
         else {
             return Summary::default();
         };
         let (low, high) = (self.len().saturating_sub(1) / 2, self.len() / 2);
         let mut at = |index: usize, skipped: usize| {
-            if index < finite {
+            if index < with_cost {
                 ranked.nth(index - skipped).map_or(worst, |(cost, _)| cost)
             } else {
                 worst
@@ -190,51 +214,39 @@ impl Ledger {
     }
 }
 
-fn insert(members: &mut Vec<(f64, usize)>, new: (f64, usize)) {
+fn insert(members: &mut Vec<Member>, new: Member) {
     let at = members.partition_point(|old| order(old, &new).is_lt());
     members.insert(at, new);
 }
 
-fn order(a: &(f64, usize), b: &(f64, usize)) -> std::cmp::Ordering {
+fn order(a: &Member, b: &Member) -> std::cmp::Ordering {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
 }
 
-/// The middle of a sorted list, or the mean of the two in the middle, as [`crate::results()`] takes
-/// it; 0 of none.
-fn middle(sorted: &[f64]) -> f64 {
-    let above = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
-    let below = if sorted.len().is_multiple_of(2) {
-        (sorted.len() / 2).checked_sub(1).and_then(|i| sorted.get(i)).copied()
-    } else {
-        None
-    };
-    below.map_or(above, |below| (below + above) / 2.0)
-}
-
-/// Costs and places, best first.
+/// Merges the classes of a [`Ledger`]: costs and places in ascending order.
 #[derive(Debug)]
-pub(super) struct Ranked<'a> {
-    /// What is still to come of each class, and what its members gain.
-    heads: Vec<(f64, &'a [(f64, usize)])>,
+pub(crate) struct Ranked<'a> {
+    /// For each class, the expected change of its members and those of its members that are left.
+    lists: Vec<(f64, &'a [Member])>,
 }
 
 impl Iterator for Ranked<'_> {
-    type Item = (f64, usize);
+    type Item = Member;
 
-    fn next(&mut self) -> Option<(f64, usize)> {
-        let first = |(gain, members): &(f64, &[(f64, usize)])| {
+    fn next(&mut self) -> Option<Member> {
+        let first = |(gain, members): &(f64, &[Member])| {
             members.first().map(|(cost, place)| (cost + gain, *place))
         };
-        let heads = self.heads.iter().enumerate().filter_map(|(i, head)| Some((i, first(head)?)));
+        let heads = self.lists.iter().enumerate().filter_map(|(i, list)| Some((i, first(list)?)));
         let (i, item) = heads.min_by(|(_, a), (_, b)| order(a, b))?;
-        let (_, members) = self.heads.get_mut(i)?;
+        let (_, members) = self.lists.get_mut(i)?;
         *members = members.get(1..).unwrap_or_default();
         Some(item)
     }
 
-    fn nth(&mut self, n: usize) -> Option<(f64, usize)> {
-        // Without early stopping there is one class, and nothing to merge.
-        if let [(_, members)] = self.heads.as_mut_slice() {
+    fn nth(&mut self, n: usize) -> Option<Member> {
+        // Without early stopping there is only one class, and nothing to merge.
+        if let [(_, members)] = self.lists.as_mut_slice() {
             *members = members.get(n..).unwrap_or_default();
         } else {
             for _ in 0..n {
@@ -243,13 +255,4 @@ impl Iterator for Ranked<'_> {
         }
         self.next()
     }
-}
-
-/// The square root of `n`, rounded up.
-pub(super) fn root(n: usize) -> usize {
-    let mut root = n.isqrt();
-    if root * root < n {
-        root += 1;
-    }
-    root
 }

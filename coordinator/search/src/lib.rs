@@ -1,112 +1,120 @@
-//! Samplers: what to try next, and why.
+//! Samplers, stopping rules and importance: what a sweep tries next, and why.
 //!
-//! A [`Sampler`] is a pure function: what it answers for trial `i` depends on the space, the
-//! sweep's seed, the log of results in the order in which they were decided, and the assignments in
-//! flight. What it keeps between two questions are shortcuts to the same answer, so a restarted
-//! coordinator asks it again and hears the same. The log is in virtual time, which no machine's
-//! speed can change.
+//! The crate is pure: it reads no clock, file or environment, and starts no thread. The core
+//! (`caviar-core`) asks it questions, and writes the replies into the sweep's events.
+//!
+//! - [`build`] makes the [`Sampler`] that a sweep's spec names. [`Sampler::ask`] chooses the
+//!   hyperparameters of one trial.
+//! - [`stopping`] says at which epochs trials are compared, and which trials continue.
+//! - [`results()`] makes one result per trial of the log of decisions.
+//! - [`importance`] says which hyperparameters mattered.
 //!
 //! ```text
-//! SweepSpec, earlier sweeps --build()--> dyn Sampler        ask(Question { trial, log, pending }) --> Suggest { assignment, reason } | Wait | Exhausted
+//! SweepSpec, earlier sweeps -- build() --> Sampler
+//! Question { trial, log, pending } -- ask() --> Suggest { assignment, reason } | Wait | Exhausted
 //! ```
 //!
-//! A trial enters the log when its first rung is decided, once more at every later rung, and when
-//! it ends; [`results()`] makes one value per trial of that.
+//! A reply is a function of the space, the seed, the trial's number, the log of decisions, and the
+//! assignments in flight. So a restarted coordinator asks again and gets the same reply. The log is
+//! in the order of virtual time, which does not depend on the speed of any machine. A trial has one
+//! entry for each rung that it reached, and one for its end.
+//!
+//! # Example
+//!
+//! Ask for the first trial of a sweep, tell the result, and ask for the second one.
+//!
+//! ```
+//! use caviar_common::spec::file::parse;
+//! use caviar_search::{Observation, Question, SamplerReply, Stage, build};
+//!
+//! let text = r#"
+//!     name = "example"
+//!     seed = 1
+//!     [data]
+//!     source = "builtin:digits"
+//!     [space]
+//!     learning_rate = { low = 1e-4, high = 1.0 }
+//!     layers = { low = 1, high = 4 }
+//!     [search]
+//!     trials = 20
+//! "#;
+//! let spec = parse(text).map_err(|error| format!("{error:?}"))?.spec;
+//! let mut sampler = build(&spec, &[]);
+//! let mut log = Vec::new();
+//!
+//! let reply = sampler.ask(&Question { trial: 0, log: &log, pending: &[] });
+//! let SamplerReply::Suggest(first) = reply else { return Err("no trial".into()) };
+//! assert!(spec.space.contains(&first.assignment));
+//!
+//! // The trial ended with an accuracy of 0.95. The objective is to be maximised, and a cost is
+//! // lower for a better trial.
+//! let cost = Some(spec.objective.goal.as_cost(0.95));
+//! let assignment = first.assignment.clone();
+//! log.push(Observation { trial: 0, assignment, stage: Stage::Ended, cost });
+//!
+//! let reply = sampler.ask(&Question { trial: 1, log: &log, pending: &[] });
+//! let SamplerReply::Suggest(second) = reply else { return Err("no trial".into()) };
+//! assert_ne!(first.assignment, second.assignment);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Adding a strategy
+//!
+//! The compiler finds most places, because the matches on [`Strategy`] have no wildcard arm. The
+//! strategy `tpe` is an example of each step: search the repository for `Tpe` and `"tpe"`.
+//!
+//! 1. **Name it.** Add a variant to [`Strategy`], to `Strategy::ALL`, `name` and
+//!    `default_stopping` in `common/src/spec/mod.rs`. The sweep file, the wire and the command line
+//!    use this name, so no `.proto` file has an enum of strategies.
+//! 2. **Check its keys.** `common/src/spec/check.rs` refuses `rounds`, `points` and `warm_start`
+//!    for strategies that do not use them. A new key of `[search]` also needs a field in
+//!    `SearchSpec`, in `common/src/spec/draft.rs`, in `SearchSpec` of
+//!    `proto/caviar/v1/types.proto`, and both conversions in `proto/src/convert/spec.rs`.
+//! 3. **Give its trials a reason.** If no `Source` in `common/src/reason.rs` fits, add one to the
+//!    enum, to `ALL` and to `name`. Add its name to the comment of `Reason.source` in
+//!    `proto/caviar/v1/types.proto`, and its sentence to `cli/src/show/explain.rs`.
+//! 4. **Write the sampler.** Add a module to `coordinator/search/src` with a type that implements
+//!    [`Sampler`], and its arm to [`build`]. The reply may only depend on what is listed above.
+//!    Take random numbers from `Seed::derive` in `common/src/seed.rs`, with the trial's number and
+//!    `Purpose::Candidates`.
+//! 5. **Test it.** In `coordinator/search/tests`, add the strategy to `recorded.rs`, and to the
+//!    property test of `strategies.rs` or to one of its own, as `tpe` has in `src/tpe/tests.rs`.
+//!    Add it to the list of strategies in `tests/tests/stopping.rs`, to the test of the default
+//!    stopping rules in `common/src/spec/tests.rs`, and to the round trips in
+//!    `proto/src/tests/specs.rs`.
+//! 6. **Describe it.** `docs/sweep-file.md` describes every strategy, names the strategies under
+//!    each default stopping rule, and quotes the error for an unknown strategy. `ARCHITECTURE.md`
+//!    lists the strategies, and `CHANGELOG.md` announces the new one.
+//!
+//! To compare it with the others, run `tests/peers/search/bench.py`, whose README says how.
+//!
+//! [`Strategy`]: caviar_common::spec::Strategy
 #![forbid(unsafe_code)]
 
-mod coded;
+mod cube;
 mod grid;
 pub mod importance;
 mod ledger;
+mod observation;
 mod random;
+mod region;
 mod results;
 mod rounds;
+mod sampler;
 mod sobol;
 pub mod stopping;
 mod tpe;
 mod unused;
 mod zoom;
 
+pub use observation::{Observation, Stage};
 pub use results::{TrialResult, results};
+pub use sampler::{Question, Sampler, SamplerReply, Suggestion, WarmStart};
 
-use caviar_common::assignment::Assignment;
-use caviar_common::reason::{Extent, Reason, SearchBox, Side};
-use caviar_common::space::{Domain, Space};
 use caviar_common::spec::{Strategy, SweepSpec};
 
-/// How far a trial was when it entered the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// It passed the rung of that number, from 0, and goes on.
-    Passed(u32),
-    /// It was stopped at the rung of that number.
-    Stopped(u32),
-    /// It is over: trained to its last epoch, diverged or failed.
-    Ended,
-}
-
-/// One entry of the log.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Observation {
-    /// The trial.
-    pub trial: u32,
-    /// Its values.
-    pub assignment: Assignment,
-    /// How far it was.
-    pub stage: Stage,
-    /// Its objective there, turned so that less is better; none for a trial that diverged or
-    /// failed, or measured no finite value there, which counts as worse than any other.
-    pub cost: Option<f64>,
-}
-
-/// What a sampler is asked.
-#[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
-    /// The trial that is to begin.
-    pub trial: u32,
-    /// The results so far, in the order of their decisions. Between two questions to one sampler it
-    /// only grows.
-    pub log: &'a [Observation],
-    /// The assignments of trials in flight of which the log has nothing yet, by number.
-    pub pending: &'a [&'a Assignment],
-}
-
-/// What a sampler answers.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SamplerReply {
-    /// Try this.
-    Suggest(Suggestion),
-    /// Ask again when another trial has finished.
-    Wait,
-    /// Every point of the space was tried.
-    Exhausted,
-}
-
-/// An assignment to try.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Suggestion {
-    /// A value for every active parameter.
-    pub assignment: Assignment,
-    /// Why.
-    pub reason: Reason,
-}
-
-/// Chooses assignments.
-pub trait Sampler: std::fmt::Debug + Send {
-    /// What the trial should try.
-    fn ask(&mut self, question: &Question<'_>) -> SamplerReply;
-}
-
-/// What an earlier sweep found, for one that begins with it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct WarmStart {
-    /// Its trials' values, in its own ranges, and costs (less is better; none for a trial that
-    /// diverged or failed), in any order.
-    pub results: Vec<(Assignment, Option<f64>)>,
-}
-
-/// The sampler that a spec asks for. [`Strategy::Zoom`] learns from `earlier` sweeps too; the
-/// others begin anew.
+/// Builds the sampler of a sweep. Only [`Strategy::Zoom`] learns from `earlier` sweeps; the other
+/// strategies ignore them.
 pub fn build(spec: &SweepSpec, earlier: &[WarmStart]) -> Box<dyn Sampler> {
     let (space, seed) = (spec.space.clone(), spec.seed);
     match spec.search.strategy {
@@ -118,62 +126,3 @@ pub fn build(spec: &SweepSpec, earlier: &[WarmStart]) -> Box<dyn Sampler> {
         Strategy::Rounds => Box::new(rounds::Rounds::new(space, seed, spec.search.rounds.clone())),
     }
 }
-
-/// Part of the unit cube of a space: an interval per range, some of the values per choice.
-#[derive(Clone, Debug, PartialEq)]
-struct Region {
-    sides: Vec<Interval>,
-}
-
-/// One side of a [`Region`].
-#[derive(Clone, Debug, PartialEq)]
-enum Interval {
-    /// From the first to the second, within [0, 1].
-    Between(f64, f64),
-    /// The choices with these numbers.
-    Among(Vec<usize>),
-}
-
-impl Region {
-    /// All of the space.
-    fn whole(space: &Space) -> Self {
-        let side = |domain: &Domain| match domain {
-            Domain::Choice { values } => Interval::Among((0..values.len()).collect()),
-            Domain::Float { .. } | Domain::Int { .. } => Interval::Between(0.0, 1.0),
-        };
-        Self { sides: space.parameters().iter().map(|p| side(&p.domain)).collect() }
-    }
-
-    /// The region in the values of its space.
-    fn to_box(&self, space: &Space) -> SearchBox {
-        let extent = |domain: &Domain, side: &Interval| match (domain, side) {
-            (Domain::Choice { values }, Interval::Among(chosen)) => {
-                Extent::Choices(chosen.iter().filter_map(|i| values.get(*i).cloned()).collect())
-            }
-            (Domain::Choice { values }, Interval::Between(..)) => Extent::Choices(values.clone()),
-            (Domain::Float { .. } | Domain::Int { .. }, Interval::Between(low, high)) => {
-                Extent::Range { low: domain.decode(*low), high: domain.decode(*high) }
-            }
-            (Domain::Float { .. } | Domain::Int { .. }, Interval::Among(_)) => {
-                Extent::Range { low: domain.decode(0.0), high: domain.decode(1.0) }
-            }
-        };
-        let sides = space.parameters().iter().zip(&self.sides);
-        SearchBox {
-            sides: sides
-                .map(|(p, side)| Side {
-                    parameter: p.name.clone(),
-                    extent: extent(&p.domain, side),
-                })
-                .collect(),
-        }
-    }
-}
-
-#[expect(clippy::as_conversions, reason = "counts of trials and choices are far below 2^53")]
-const fn real(count: usize) -> f64 {
-    count as f64
-}
-
-#[cfg(test)]
-mod tests;

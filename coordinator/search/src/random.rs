@@ -1,14 +1,22 @@
-//! Uniform draws on the scales of the space (Bergstra and Bengio, "Random Search for
-//! Hyper-Parameter Optimization", 2012).
+//! The strategy `random`: every trial is a uniform draw from the whole space.
+//!
+//! A coordinate u is drawn uniformly from [0, 1] and mapped to the parameter's scale. Where only a
+//! few hyperparameters matter, this tries more values of these than a grid does (Bergstra and
+//! Bengio, "Random Search for Hyper-Parameter Optimization", 2012).
+//!
+//! Example: for a learning rate between 1e-4 and 1 on a log scale, u = 0.25 is
+//! 1e-4 * (1 / 1e-4)^0.25 = 1e-3.
 
 use caviar_common::assignment::Assignment;
+use caviar_common::numbers::{real, to_usize};
 use caviar_common::reason::{Reason, Source};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::space::{Domain, Space};
 
-use crate::{Interval, Question, Region, Sampler, SamplerReply, Suggestion, real};
+use crate::region::{Interval, Region};
+use crate::sampler::{Question, Sampler, SamplerReply, Suggestion};
 
-/// Draws every trial from the whole space.
+/// The sampler of `strategy = "random"`.
 #[derive(Debug)]
 pub(crate) struct Random {
     space: Space,
@@ -26,15 +34,14 @@ impl Random {
 impl Sampler for Random {
     fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
         let assignment = draw(&self.space, self.seed, question.trial, &self.whole);
-        SamplerReply::Suggest(Suggestion {
-            assignment,
-            reason: Reason::from_source(Source::Random),
-        })
+        let reason = Reason::from_source(Source::Random);
+        SamplerReply::Suggest(Suggestion { assignment, reason })
     }
 }
 
-/// One uniform draw of `region` for a trial. Every parameter uses one number of the trial's stream,
-/// active or not, so that a condition on one of them does not change the draws of the others.
+/// Draws the assignment of a trial uniformly from a region. Every parameter uses one random number
+/// of the trial's stream even if it is inactive, so a condition on one parameter does not change
+/// the draws of the others.
 pub(crate) fn draw(space: &Space, seed: u64, trial: u32, region: &Region) -> Assignment {
     let mut stream = Seed::derive(seed, u64::from(trial), Purpose::Sample).stream(0);
     let point: Vec<f64> = space
@@ -45,21 +52,18 @@ pub(crate) fn draw(space: &Space, seed: u64, trial: u32, region: &Region) -> Ass
             let uniform = stream.uniform();
             match side {
                 Interval::Between(low, high) => low + uniform * (high - low),
-                Interval::Among(chosen) => centre(&parameter.domain, chosen, uniform),
+                Interval::Among(chosen) => centre_among(&parameter.domain, chosen, uniform),
             }
         })
         .collect();
     space.decode(&point)
 }
 
-/// The point of the unit interval at which one of the chosen values lies, each with the same share
-/// of `uniform`.
-fn centre(domain: &Domain, chosen: &[usize], uniform: f64) -> f64 {
-    let all = domain.cardinality().and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
-    let pick = chosen
-        .iter()
-        .enumerate()
-        .take_while(|(i, _)| real(*i) <= uniform * real(chosen.len()))
-        .last();
-    pick.map_or(0.5, |(_, number)| (real(*number) + 0.5) / real(all))
+/// The coordinate of one of the chosen values. All have the same probability if `uniform` is a
+/// uniform number from [0, 1).
+fn centre_among(domain: &Domain, chosen: &[usize], uniform: f64) -> f64 {
+    let all = domain.cardinality().map_or(1, to_usize);
+    let is_reached = |(i, _): &(usize, &usize)| real(*i) <= uniform * real(chosen.len());
+    let pick = chosen.iter().enumerate().take_while(is_reached).last();
+    pick.map_or(0.5, |(_, index)| (real(*index) + 0.5) / real(all))
 }

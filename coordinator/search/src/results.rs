@@ -1,37 +1,58 @@
-//! From the log to one result per trial.
+//! From the log to one result per trial, with an expected final cost for trials that are not
+//! trained to their end.
+//!
+//! A trial at a rung is expected to change from there to its end as other trials did.
+//! Let c be its cost at its last rung k, and let g(i) be the median, over the trials that have
+//! passed rung i and were measured after it, of the change of cost from rung i to the next rung or
+//! the end. The expected final cost is
+//!
+//! ```text
+//! c + g(k) + g(k + 1) + ...
+//! ```
+//!
+//! Example: two trials fell from 8 to 5 and from 6 to 5 between rung 0 and rung 1, so g(0) is the
+//! median of -3 and -1, which is -2. One of them ended at 4, so g(1) = -1. A third trial was
+//! stopped at rung 0 with cost 9. Its expected final cost is 9 - 2 - 1 = 6.
 
 use std::collections::BTreeMap;
 
-use crate::{Observation, Stage};
+use crate::observation::{Observation, Stage};
 
-/// What is known of a trial's final cost.
+/// The latest decision on a trial, and the final cost that follows from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrialResult<'a> {
     /// The trial's latest entry in the log.
     pub latest: &'a Observation,
-    /// Its final cost, or what it is expected to become; none for a trial that diverged, failed, or
-    /// had no finite value at its last rung.
+    /// The trial's final cost, or the expected one if [`Self::is_provisional`]. It is `None` for a
+    /// trial that diverged, failed, or has no finite cost at its last rung.
     pub cost: Option<f64>,
 }
 
 impl TrialResult<'_> {
-    /// Whether nothing more comes of the trial.
+    /// True if the log gets no further entry for the trial.
     pub const fn is_over(&self) -> bool {
         !matches!(self.latest.stage, Stage::Passed(_))
     }
 
-    /// Whether its cost is an expectation: the trial was not trained to its end.
+    /// True if the cost is an expectation because the trial was not trained to its end.
     pub const fn is_provisional(&self) -> bool {
         !matches!(self.latest.stage, Stage::Ended)
     }
 }
 
-/// The trials of the log in the order of their first entries.
-///
-/// The provisional cost of a trial that was not trained to its end is its cost at its last rung,
-/// plus for each later rung (the last of which is the end) the median gain from the rung before, of
-/// the trials that passed both.
+/// The results of the trials in the log, in the order of their first entries. See the
+/// [module's description](self) for the expected cost. The time is O(n log n) for n entries.
 pub fn results(log: &[Observation]) -> Vec<TrialResult<'_>> {
+    let (latest, gains) = latest_and_gains(log);
+    let gain_from = |rung: u32| {
+        gains.iter().filter(|(from, _)| *from >= rung).map(|(_, gain)| gain).sum::<f64>()
+    };
+    let result = |latest| TrialResult { latest, cost: expected_cost(latest, gain_from) };
+    latest.into_iter().map(result).collect()
+}
+
+/// The latest entry of each trial, and the median change of cost from each rung to the next entry.
+fn latest_and_gains(log: &[Observation]) -> (Vec<&Observation>, Vec<(u32, f64)>) {
     let mut places: BTreeMap<u32, usize> = BTreeMap::new();
     let mut latest: Vec<&Observation> = Vec::new();
     let mut gains: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
@@ -51,16 +72,14 @@ pub fn results(log: &[Observation]) -> Vec<TrialResult<'_>> {
             }
         }
     }
-    let gains: Vec<(u32, f64)> =
-        gains.into_iter().map(|(rung, gains)| (rung, median(gains))).collect();
-    let from = |rung: u32| {
-        gains.iter().filter(|(from, _)| *from >= rung).map(|(_, gain)| gain).sum::<f64>()
+    let median = |mut gains: Vec<f64>| {
+        gains.sort_by(f64::total_cmp);
+        median_of_sorted(&gains)
     };
-    let result = |latest| TrialResult { latest, cost: expected(latest, from) };
-    latest.into_iter().map(result).collect()
+    (latest, gains.into_iter().map(|(rung, gains)| (rung, median(gains))).collect())
 }
 
-fn expected(latest: &Observation, gain_from: impl Fn(u32) -> f64) -> Option<f64> {
+fn expected_cost(latest: &Observation, gain_from: impl Fn(u32) -> f64) -> Option<f64> {
     match latest.stage {
         Stage::Passed(rung) | Stage::Stopped(rung) => {
             latest.cost.map(|cost| cost + gain_from(rung))
@@ -69,13 +88,13 @@ fn expected(latest: &Observation, gain_from: impl Fn(u32) -> f64) -> Option<f64>
     }
 }
 
-/// The middle value, or the mean of the two in the middle; 0 of none.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let above = values.get(middle).copied().unwrap_or_default();
-    let below = if values.len().is_multiple_of(2) {
-        middle.checked_sub(1).and_then(|i| values.get(i)).copied()
+/// The median of a sorted list: the middle value, or the mean of the middle two. The median of an
+/// empty list is 0.
+pub(crate) fn median_of_sorted(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    let above = sorted.get(middle).copied().unwrap_or_default();
+    let below = if sorted.len().is_multiple_of(2) {
+        middle.checked_sub(1).and_then(|i| sorted.get(i)).copied()
     } else {
         None
     };
@@ -98,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_is_not_over_is_expected_to_gain_what_others_gained() {
+    fn a_trial_at_a_rung_is_expected_to_change_as_other_trials_did() {
         use Stage::{Ended, Passed, Stopped};
         let log = [
             entry(0, Passed(0), 8.0),
@@ -111,7 +130,7 @@ mod tests {
         ];
         let results = results(&log);
         let costs: Vec<Option<f64>> = results.iter().map(|r| r.cost).collect();
-        // From rung 0 to 1 the gains are -3 and -1, from there to the end -1.
+        // The changes from rung 0 to rung 1 are -3 and -1, and from rung 1 to the end -1.
         assert_eq!(costs, [Some(4.0), Some(4.0), Some(6.0), None]);
         assert_eq!(
             results.iter().map(TrialResult::is_provisional).collect::<Vec<_>>(),

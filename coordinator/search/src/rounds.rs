@@ -1,28 +1,47 @@
-//! Coarse to fine: rounds of random draws, each in a box around the best of all rounds before.
+//! The strategy `rounds`: rounds of random draws, each in a box around the best trials so far.
 //!
-//! The first round looks everywhere. A later one begins when every trial of the rounds before is
-//! decided, so that it has one box, which `status` can show: the range of the best trials on each
-//! scale, widened a little so that the optimum may lie at its edge. Of a choice it keeps the values
-//! that the best trials use.
+//! The first round draws from the whole space. A later round starts when every trial of the earlier
+//! rounds is over. All its trials are drawn from one box, which `caviar status` can show: the range
+//! of the best trials on each scale, widened on both sides so that the optimum may lie just
+//! outside. For a choice, the box keeps the values that the best trials use.
+//!
+//! With n trials over, the best k = max(4, ⌊√n⌋ + 1) count. If their coordinates range from a to b,
+//! the side of the box is [a - m, b + m] within [0, 1], with the margin
+//!
+//! ```text
+//! m = max((b - a) / (k + 1), (w - (b - a)) / 2)        w = 0.05, the least width
+//! ```
+//!
+//! The first term corrects a bias: the range of k uniform draws from an interval is on average
+//! shorter than the interval by 1 / (k + 1) of its length on each side.
+//!
+//! Example: after 30 trials, k = 6. If the best six lie between 0.4 and 0.54, m = 0.14 / 7 = 0.02,
+//! and the next round draws from [0.38, 0.56].
+//!
+//! The rule is Caviar's own. docs/search.md compares it with the other strategies.
 
+use caviar_common::numbers::{real, to_u32};
 use caviar_common::reason::{Reason, Source};
 use caviar_common::space::{Domain, Parameter, Space};
 
+use crate::observation::Observation;
 use crate::random::draw;
-use crate::{
-    Interval, Observation, Question, Region, Sampler, SamplerReply, Suggestion, TrialResult, real,
-    results,
-};
+use crate::region::{Interval, Region};
+use crate::results::{TrialResult, results};
+use crate::sampler::{Question, Sampler, SamplerReply, Suggestion};
 
-/// A box is at least this wide on every scale: a round that happens to agree with itself does not
-/// end the search.
+/// The least width of a box on every scale, so that a round whose best trials happen to agree does
+/// not end the search.
 const LEAST_WIDTH: f64 = 0.05;
+/// The least number of best trials from which a box is made.
+const LEAST_BEST: usize = 4;
 
 /// The sampler of `strategy = "rounds"`.
 #[derive(Debug)]
 pub(crate) struct Rounds {
     space: Space,
     seed: u64,
+    /// The number of trials in each round.
     sizes: Vec<u32>,
 }
 
@@ -31,7 +50,7 @@ impl Rounds {
         Self { space, seed, sizes }
     }
 
-    /// The round of a trial, from 1, and the number of trials before that round.
+    /// The round of a trial, counted from 1, and the number of trials in the earlier rounds.
     fn round_of(&self, trial: u32) -> (u32, u32) {
         let (mut round, mut before) = (1, 0);
         for size in &self.sizes {
@@ -44,20 +63,16 @@ impl Rounds {
         (round, before)
     }
 
+    /// The box around the best trials.
     fn region(&self, seen: &[TrialResult<'_>]) -> Region {
         let mut best: Vec<(f64, &Observation)> =
             seen.iter().filter_map(|r| Some((r.cost?, r.latest))).collect();
-        // Stable, so that equal costs keep the order of their decisions.
+        // The sort is stable, so equal costs keep the order of their decisions.
         best.sort_by(|a, b| a.0.total_cmp(&b.0));
-        best.truncate(kept(seen.len()));
+        best.truncate(LEAST_BEST.max(seen.len().isqrt() + 1));
         let best: Vec<&Observation> = best.into_iter().map(|(_, o)| o).collect();
         Region { sides: self.space.parameters().iter().map(|p| side(p, &best)).collect() }
     }
-}
-
-/// How many of `n` trials count as the best: a few more than the square root, at least 4.
-fn kept(n: usize) -> usize {
-    4.max((1..).take_while(|k| k * k <= n).count() + 1)
 }
 
 impl Sampler for Rounds {
@@ -66,7 +81,7 @@ impl Sampler for Rounds {
         let earlier: Vec<TrialResult<'_>> =
             results(question.log).into_iter().filter(|r| r.latest.trial < before).collect();
         let over = earlier.iter().filter(|r| r.is_over()).count();
-        if u32::try_from(over) != Ok(before) {
+        if to_u32(over) != before {
             return SamplerReply::Wait;
         }
         let region = if before == 0 { Region::whole(&self.space) } else { self.region(&earlier) };
@@ -82,8 +97,8 @@ impl Sampler for Rounds {
     }
 }
 
-/// The side of the box along one parameter. Where none of the best trials has the parameter, all of
-/// it.
+/// The side of the box along one parameter. It is the whole side if none of the best trials has a
+/// value for the parameter.
 fn side(parameter: &Parameter, best: &[&Observation]) -> Interval {
     let values = best.iter().filter_map(|o| o.assignment.get(&parameter.name));
     if let Domain::Choice { values: all } = &parameter.domain {
@@ -93,13 +108,11 @@ fn side(parameter: &Parameter, best: &[&Observation]) -> Interval {
         return Interval::Among(if used.is_empty() { (0..all.len()).collect() } else { used });
     }
     let units: Vec<f64> = values.filter_map(|v| parameter.domain.encode(v)).collect();
-    let (low, high) =
-        units.iter().fold((1.0f64, 0.0f64), |(low, high), u| (low.min(*u), high.max(*u)));
     if units.is_empty() {
         return Interval::Between(0.0, 1.0);
     }
-    // The range of k uniform draws falls short of what they were drawn from by 1 / (k + 1) on each
-    // side, roughly.
+    let (low, high) =
+        units.iter().fold((1.0f64, 0.0f64), |(low, high), u| (low.min(*u), high.max(*u)));
     let margin = ((high - low) / (real(units.len()) + 1.0)).max((LEAST_WIDTH - (high - low)) / 2.0);
     Interval::Between((low - margin).max(0.0), (high + margin).min(1.0))
 }

@@ -1,13 +1,21 @@
-//! An Owen-scrambled Sobol sequence on the scales of the space (Owen 1995; Burley, "Practical
-//! Hash-based Owen Scrambling", 2020).
+//! The strategy `sobol`: a scrambled Sobol sequence, which covers the space more evenly than random
+//! points.
+//!
+//! Trial i is point i of the sequence, on the scales of the parameters. Any first 2^k points have
+//! exactly one point in each of 2^k equal intervals of every coordinate. The digits of the points
+//! are scrambled with a seed so that sweeps differ but keep this property (Owen, "Randomly Permuted
+//! (t,m,s)-Nets and (t,s)-Sequences", 1995; Burley, "Practical Hash-based Owen Scrambling", 2020).
+//!
+//! Example: of the first four points, one has a learning rate in each quarter of its log scale.
+//! With the range 1e-4 to 1 that is one per decade.
 
 use caviar_common::reason::{Reason, Source};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::space::Space;
 
-use crate::{Question, Sampler, SamplerReply, Suggestion};
+use crate::sampler::{Question, Sampler, SamplerReply, Suggestion};
 
-/// Trial `i` is point `i` of the sequence.
+/// The sampler of `strategy = "sobol"`.
 #[derive(Debug)]
 pub(crate) struct Sobol {
     space: Space,
@@ -22,8 +30,8 @@ impl Sobol {
 
 impl Sampler for Sobol {
     fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
-        // The spec's limits on trials and parameters are those of the library: 65,536 points of 256
-        // dimensions.
+        // The limits of a spec on trials and parameters are within those of the library: 65,536
+        // points of 256 dimensions.
         let dimensions = (0u32..).take(self.space.dimensions());
         let point: Vec<f64> = dimensions
             .map(|d| f64::from(sobol_burley::sample(question.trial, d, self.scramble)))

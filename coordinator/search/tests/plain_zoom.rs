@@ -1,5 +1,5 @@
-//! Zoom, once more and plainly: dense algebra, nothing kept, nothing clever. What the sampler says
-//! of its trials must agree.
+//! A second, plain implementation of zoom: dense algebra, and nothing kept between asks. The
+//! sampler must suggest the same trials for the same reasons.
 #![allow(
     clippy::needless_range_loop,
     clippy::unwrap_used,
@@ -21,13 +21,27 @@ use caviar_search::{Observation, Question, SamplerReply, Stage, Suggestion, buil
 type Point = Vec<f64>;
 
 fn spec() -> SweepSpec {
-    let text = "name = \"t\"\nseed = 11\n[data]\nsource = \"builtin:digits\"\n[space]\nlearning_rate = { low = 1e-4, high = 1 }\n\
-                momentum = { low = 0.9, high = 0.999 }\nlayers = { low = 1, high = 4 }\nactivation = { choices = [\"relu\", \"tanh\", \"gelu\"] }\n\
-                units_3 = { low = 16, high = 64 }\ndropout = { low = 0.0, high = 0.6 }\n[search]\nstrategy = \"random\"\ntrials = 300\nparallelism = 8\n";
+    let text = r#"
+        name = "t"
+        seed = 11
+        [data]
+        source = "builtin:digits"
+        [space]
+        learning_rate = { low = 1e-4, high = 1 }
+        momentum = { low = 0.9, high = 0.999 }
+        layers = { low = 1, high = 4 }
+        activation = { choices = ["relu", "tanh", "gelu"] }
+        units_3 = { low = 16, high = 64 }
+        dropout = { low = 0.0, high = 0.6 }
+        [search]
+        strategy = "random"
+        trials = 300
+        parallelism = 8
+        "#;
     parse(text).unwrap().spec
 }
 
-/// Something to optimise, rough enough that the box shrinks and grows.
+/// A function to minimise, rough enough that the box shrinks and grows.
 fn cost(space: &Space, assignment: &Assignment) -> f64 {
     let u = space.encode(assignment);
     let bowl: f64 =
@@ -44,8 +58,8 @@ fn zoom(spec: &SweepSpec, trial: u32, log: &[Observation], pending: &[&Assignmen
     }
 }
 
-/// A log as a sweep leaves it: some trials fail, some are stopped at a rung, the rest go through
-/// two of them.
+/// The log of a sweep. Some trials fail. With rungs, some are stopped at the first one, and the
+/// others pass two.
 fn record(spec: &SweepSpec, trials: u32, rungs: bool) -> Vec<Observation> {
     let mut log = Vec::new();
     for trial in 0..trials {
@@ -101,7 +115,7 @@ impl Plain<'_> {
         (1.0 + r + r * r / 3.0) * libm::exp(-r)
     }
 
-    /// Points and costs of the first entries of the log; who failed is as bad as the worst.
+    /// The points and the costs of the trials in a log. A trial that failed has the worst cost.
     fn values(&self, log: &[Observation]) -> (Vec<Point>, Vec<f64>) {
         let results = results(log);
         let worst = results.iter().filter_map(|r| r.cost).fold(f64::NEG_INFINITY, f64::max);
@@ -109,7 +123,7 @@ impl Plain<'_> {
         (results.iter().map(|r| self.spec.space.encode(&r.latest.assignment)).collect(), costs)
     }
 
-    /// T: indices, the best first; all of them in order if there are few.
+    /// The indices of the results that a model is made of.
     fn chosen(&self, points: &[Point], costs: &[f64], scales: &[f64]) -> Vec<usize> {
         if points.len() <= 80 {
             return (0..points.len()).collect();
@@ -226,7 +240,7 @@ impl Plain<'_> {
         (0..points.len()).map(row).collect()
     }
 
-    /// L, from the trials that are over.
+    /// The side of the box.
     fn side(&self) -> f64 {
         let over: Vec<Option<f64>> = self
             .log
@@ -259,7 +273,7 @@ fn product(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The inverse and the logarithm of the determinant, by Gauss and Jordan.
+/// The inverse and the logarithm of the determinant, by Gauss-Jordan elimination.
 fn invert(matrix: &[Vec<f64>]) -> (Vec<Vec<f64>>, f64) {
     let n = matrix.len();
     let mut rows: Vec<Vec<f64>> = (0..n)
@@ -282,8 +296,7 @@ fn invert(matrix: &[Vec<f64>]) -> (Vec<Vec<f64>>, f64) {
     (rows.into_iter().map(|row| row[n..].to_vec()).collect(), log_det)
 }
 
-/// What is believed of one point after the results and the assignments in flight, and the least
-/// value to beat.
+/// Scores points, given the results and the assignments in flight.
 struct Judge<'a> {
     plain: &'a Plain<'a>,
     theta: Theta,
@@ -402,9 +415,9 @@ fn close(a: f64, b: f64) -> bool {
 
 fn compare(spec: &SweepSpec, log: &[Observation], trial: u32, pending: &[&Assignment]) {
     let space = &spec.space;
-    let said = zoom(spec, trial, log, pending);
-    assert_eq!(said.reason.source, Source::Ranked);
-    let ranking = said.reason.ranking.unwrap();
+    let suggestion = zoom(spec, trial, log, pending);
+    assert_eq!(suggestion.reason.source, Source::Ranked);
+    let ranking = suggestion.reason.ranking.unwrap();
     let categorical: Vec<bool> =
         space.parameters().iter().map(|p| matches!(p.domain, Domain::Choice { .. })).collect();
     let plain = Plain { spec, log, categorical };
@@ -421,12 +434,12 @@ fn compare(spec: &SweepSpec, log: &[Observation], trial: u32, pending: &[&Assign
     order.sort_by(|a, b| costs[*a].total_cmp(&costs[*b]));
     assert_eq!(results(log)[order[0]].latest.trial, ranking.centre);
     let sides = sides(&plain, &points[order[0]], plain.side(), &theta.scales);
-    for (j, (p, told)) in
-        space.parameters().iter().zip(said.reason.search_box.unwrap().sides).enumerate()
+    for (j, (p, recorded)) in
+        space.parameters().iter().zip(suggestion.reason.search_box.unwrap().sides).enumerate()
     {
-        let Extent::Range { low, high } = told.extent else { continue };
-        let same = |told: &Value, unit: f64| {
-            close(told.as_f64().unwrap(), p.domain.decode(unit).as_f64().unwrap())
+        let Extent::Range { low, high } = recorded.extent else { continue };
+        let same = |recorded: &Value, unit: f64| {
+            close(recorded.as_f64().unwrap(), p.domain.decode(unit).as_f64().unwrap())
         };
         assert!(
             same(&low, sides[j].0) && same(&high, sides[j].1),
@@ -436,7 +449,7 @@ fn compare(spec: &SweepSpec, log: &[Observation], trial: u32, pending: &[&Assign
         );
     }
     let judge = Judge::new(&plain, theta, pending);
-    let score = judge.score(&space.encode(&said.assignment));
+    let score = judge.score(&space.encode(&suggestion.assignment));
     assert!(close(score, ranking.score), "{score} {}", ranking.score);
     let top: Vec<Point> = order[..5].iter().map(|i| points[*i].clone()).collect();
     let candidates = candidates(
@@ -456,18 +469,18 @@ fn compare(spec: &SweepSpec, log: &[Observation], trial: u32, pending: &[&Assign
         .filter(|p| !used(p))
         .max_by(|a, b| judge.score(a).total_cmp(&judge.score(b)))
         .unwrap();
-    let chosen = space.encode(&said.assignment);
+    let chosen = space.encode(&suggestion.assignment);
     assert!(best.iter().zip(&chosen).all(|(a, b)| (a - b).abs() < 1e-6), "{best:?} {chosen:?}");
 }
 
 #[test]
-fn a_plain_zoom_makes_the_same_of_a_recorded_log() {
+fn a_plain_implementation_suggests_the_same_trials() {
     for (rungs, trials) in [(false, 130), (true, 110)] {
         let spec = spec();
         let log = record(&spec, trials, rungs);
-        let flying: Vec<Assignment> =
+        let in_flight: Vec<Assignment> =
             (0..6).map(|i| zoom(&spec, 1000 + 8 * i, &log[..30], &[]).assignment).collect();
-        let pending: Vec<&Assignment> = flying.iter().collect();
+        let pending: Vec<&Assignment> = in_flight.iter().collect();
         for entries in [20, 40, 90, log.len()] {
             compare(&spec, &log[..entries], 1001, &pending);
             compare(&spec, &log[..entries], 1002, &[]);

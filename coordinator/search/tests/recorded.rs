@@ -16,11 +16,22 @@ use caviar_search::{Observation, Question, SamplerReply, Stage, WarmStart, build
 
 fn spec(search: &str) -> SweepSpec {
     let text = format!(
-        "name = \"t\"\nseed = 7\n[data]\nsource = \"builtin:digits\"\n[space]\n\
-         learning_rate = {{ low = 1e-4, high = 1 }}\nmomentum = {{ low = 0.9, high = 0.999 }}\n\
-         layers = {{ low = 1, high = 4 }}\nactivation = {{ choices = [\"relu\", \"tanh\", \"gelu\"] }}\n\
-         units_3 = {{ low = 16, high = 64 }}\ndropout = {{ low = 0.0, high = 0.6 }}\n[search]\n\
-         parallelism = 4\n{search}\n"
+        r#"
+        name = "t"
+        seed = 7
+        [data]
+        source = "builtin:digits"
+        [space]
+        learning_rate = {{ low = 1e-4, high = 1 }}
+        momentum = {{ low = 0.9, high = 0.999 }}
+        layers = {{ low = 1, high = 4 }}
+        activation = {{ choices = ["relu", "tanh", "gelu"] }}
+        units_3 = {{ low = 16, high = 64 }}
+        dropout = {{ low = 0.0, high = 0.6 }}
+        [search]
+        parallelism = 4
+        {search}
+        "#
     );
     parse(&text).unwrap().spec
 }
@@ -40,7 +51,7 @@ fn hash(text: &str) -> u64 {
 }
 
 /// Runs a sweep with four trials in flight in which some trials fail and some are stopped at a
-/// rung. Returns everything that the sampler said.
+/// rung. Returns all assignments and reasons as text.
 fn transcript(spec: &SweepSpec, earlier: &[WarmStart], trials: u32) -> String {
     let mut sampler = build(spec, earlier);
     let (mut log, mut in_flight, mut text) = (Vec::new(), Vec::new(), String::new());
@@ -48,9 +59,9 @@ fn transcript(spec: &SweepSpec, earlier: &[WarmStart], trials: u32) -> String {
     while trial < trials {
         let pending: Vec<&Assignment> =
             in_flight.iter().map(|(_, assignment)| assignment).collect();
-        let answer = sampler.ask(&Question { trial, log: &log, pending: &pending });
-        let is_waiting = answer == SamplerReply::Wait;
-        match answer {
+        let reply = sampler.ask(&Question { trial, log: &log, pending: &pending });
+        let is_waiting = reply == SamplerReply::Wait;
+        match reply {
             SamplerReply::Suggest(suggestion) => {
                 text += &serde_json::to_string(&suggestion.assignment).unwrap();
                 text += &serde_json::to_string(&suggestion.reason).unwrap();
@@ -116,10 +127,10 @@ fn trials(spec: &SweepSpec, count: u32) -> Vec<(Assignment, f64)> {
     let mut next = |trial| match sampler.ask(&Question { trial, log: &[], pending: &[] }) {
         SamplerReply::Suggest(suggestion) => suggestion.assignment,
         SamplerReply::Wait | SamplerReply::Exhausted => {
-            panic!("random search has an assignment for every trial")
+            panic!("random search suggests every trial")
         }
     };
-    (0..count).map(|trial| next(trial)).map(|a| (a.clone(), cost(spec, &a))).collect()
+    (0..count).map(&mut next).map(|a| (a.clone(), cost(spec, &a))).collect()
 }
 
 #[test]

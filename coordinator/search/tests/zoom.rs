@@ -1,4 +1,4 @@
-//! What zoom promises, whatever the space, the log and the assignments in flight.
+//! Promises of zoom for any space, any log and any assignments in flight.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -19,7 +19,16 @@ use caviar_search::{
 use proptest::prelude::*;
 
 fn spec(parameters: Vec<Parameter>) -> SweepSpec {
-    let text = "name = \"t\"\nseed = 5\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 1\nparallelism = 4\n";
+    let text = r#"
+        name = "t"
+        seed = 5
+        [data]
+        source = "builtin:digits"
+        [search]
+        strategy = "random"
+        trials = 1
+        parallelism = 4
+        "#;
     let mut spec = parse(text).unwrap().spec;
     spec.search.strategy = caviar_common::spec::Strategy::Zoom;
     spec.space = Space::new(parameters).unwrap();
@@ -46,7 +55,7 @@ fn when(parameter: &str, holds: Holds) -> Option<Condition> {
     Some(Condition { parameter: parameter.into(), holds })
 }
 
-/// Every kind of parameter, and conditions two deep.
+/// Every kind of parameter, and a condition on a parameter that has a condition itself.
 fn mixed() -> Vec<Parameter> {
     vec![
         parameter("rate", float(Scale::Log, 1e-5, 1.0), None),
@@ -68,7 +77,7 @@ fn mixed() -> Vec<Parameter> {
     ]
 }
 
-/// Twelve points: a choice, a number beside one of its values, and a value that is always the same.
+/// Twelve points: a choice, a number that only one of its values has, and a constant.
 fn finite() -> Vec<Parameter> {
     vec![
         parameter("kind", choice(&["a", "b", "c"]), None),
@@ -94,7 +103,7 @@ fn asked(
     }
 }
 
-/// What becomes of a trial.
+/// How a trial goes.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Ends(f64),
@@ -113,29 +122,29 @@ fn fates() -> impl proptest::strategy::Strategy<Value = Fate> {
     ]
 }
 
-/// A sweep with four trials in flight: an ask, then a report of the trial that is longest in
-/// flight, and so on. Calls `check` at every ask with the sampler that is asked all along.
+/// Runs a sweep with four trials in flight. After each ask, the oldest trial in flight is decided.
+/// Calls `check` with each question and its reply. All questions go to the same sampler.
 fn sweep(
     spec: &SweepSpec,
     fates: &[Fate],
     mut check: impl FnMut(u32, &[Observation], &[&Assignment], Option<&Suggestion>),
 ) {
     let mut sampler = build(spec, &[]);
-    let (mut log, mut flying, mut going_on): (
+    let (mut log, mut in_flight, mut passed): (
         Vec<Observation>,
         Vec<(u32, Assignment)>,
         Vec<Observation>,
     ) = Default::default();
     for (trial, fate) in (0u32..).zip(fates) {
-        let pending: Vec<&Assignment> = flying.iter().map(|(_, a)| a).collect();
-        let answer = asked(&mut sampler, trial, &log, &pending);
-        check(trial, &log, &pending, answer.as_ref());
-        let Some(suggestion) = answer else { return };
-        flying.push((trial, suggestion.assignment));
-        if flying.len() < 4 {
+        let pending: Vec<&Assignment> = in_flight.iter().map(|(_, a)| a).collect();
+        let reply = asked(&mut sampler, trial, &log, &pending);
+        check(trial, &log, &pending, reply.as_ref());
+        let Some(suggestion) = reply else { return };
+        in_flight.push((trial, suggestion.assignment));
+        if in_flight.len() < 4 {
             continue;
         }
-        let (trial, assignment) = flying.remove(0);
+        let (trial, assignment) = in_flight.remove(0);
         let entry =
             |stage, cost| Observation { trial, assignment: assignment.clone(), stage, cost };
         match fate {
@@ -144,11 +153,11 @@ fn sweep(
             Fate::Stops(cost) => log.push(entry(Stage::Stopped(0), Some(*cost))),
             Fate::PassesAndEnds(first, last) => {
                 log.push(entry(Stage::Passed(0), Some(*first)));
-                going_on.push(entry(Stage::Ended, Some(*last)));
+                passed.push(entry(Stage::Ended, Some(*last)));
             }
         }
         if trial % 3 == 0 {
-            log.append(&mut going_on);
+            log.append(&mut passed);
         }
     }
 }
@@ -161,59 +170,73 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn an_answer_is_a_function_of_the_log_and_lies_in_the_space_and_is_new(fates in prop::collection::vec(fates(), 10..120)) {
+    fn a_suggestion_is_new_lies_in_the_space_and_is_a_function_of_the_log(
+        fates in prop::collection::vec(fates(), 10..120),
+    ) {
         let spec = spec(mixed());
         let mut seen = std::collections::BTreeSet::new();
-        sweep(&spec, &fates, |trial, log, pending, answer| {
-            let suggestion = answer.unwrap();
-            // Legal values for the active parameters, and none for any other.
+        sweep(&spec, &fates, |trial, log, pending, reply| {
+            let suggestion = reply.unwrap();
+            // The space contains an assignment if exactly its active parameters have legal values.
             assert!(spec.space.contains(&suggestion.assignment), "{suggestion:?}");
             assert!(seen.insert(key(&suggestion.assignment)), "{trial} again: {suggestion:?}");
             if trial % 7 == 0 || trial == 30 {
-                assert_eq!(asked(&mut build(&spec, &[]), trial, log, pending).as_ref(), answer);
+                assert_eq!(asked(&mut build(&spec, &[]), trial, log, pending).as_ref(), reply);
             }
         });
     }
 
     #[test]
-    fn a_finite_space_is_exhausted_when_every_point_was_used(fates in prop::collection::vec(fates(), 40)) {
+    fn a_finite_space_is_exhausted_when_every_point_has_been_used(
+        fates in prop::collection::vec(fates(), 40),
+    ) {
         let mut seen = std::collections::BTreeSet::new();
-        let mut exhausted = false;
-        sweep(&spec(finite()), &fates, |_, _, _, answer| match answer {
+        let mut is_exhausted = false;
+        sweep(&spec(finite()), &fates, |_, _, _, reply| match reply {
             Some(suggestion) => assert!(seen.insert(key(&suggestion.assignment)), "{suggestion:?}"),
-            None => exhausted = true,
+            None => is_exhausted = true,
         });
-        prop_assert!(exhausted);
+        prop_assert!(is_exhausted);
         prop_assert_eq!(seen.len(), 12);
     }
 
     #[test]
-    fn equal_and_failed_results_are_survived(fate in prop_oneof![Just(Fate::Fails), Just(Fate::Ends(0.25)), Just(Fate::Ends(1e300)), Just(Fate::Stops(-1e300))]) {
+    fn it_suggests_trials_even_if_all_results_are_equal_extreme_or_missing(
+        fate in prop_oneof![
+            Just(Fate::Fails),
+            Just(Fate::Ends(0.25)),
+            Just(Fate::Ends(1e300)),
+            Just(Fate::Stops(-1e300)),
+        ],
+    ) {
         let spec = spec(mixed());
-        let mut answers = 0;
-        sweep(&spec, &[fate; 100], |_, _, _, answer| answers += u32::from(spec.space.contains(&answer.unwrap().assignment)));
-        prop_assert_eq!(answers, 100);
+        let mut legal = 0;
+        sweep(&spec, &[fate; 100], |_, _, _, reply| {
+            legal += u32::from(spec.space.contains(&reply.unwrap().assignment));
+        });
+        prop_assert_eq!(legal, 100);
     }
 }
 
 #[test]
-fn a_space_of_a_single_value_has_one_trial() {
+fn a_space_with_one_point_has_one_trial() {
     for domain in [float(Scale::Linear, 2.0, 2.0), int(Scale::Log, 7, 7), choice(&["only"])] {
-        let mut answers = Vec::new();
+        let mut suggested = Vec::new();
         sweep(
             &spec(vec![parameter("p", domain, None)]),
             &[Fate::Ends(1.0); 5],
-            |_, _, _, answer| answers.push(answer.is_some()),
+            |_, _, _, reply| suggested.push(reply.is_some()),
         );
-        assert_eq!(answers, [true, false]);
+        assert_eq!(suggested, [true, false]);
     }
 }
 
+/// A cost that is lowest at 0.7 of every scale.
 fn bowl(space: &Space, assignment: &Assignment) -> f64 {
     space.encode(assignment).iter().map(|u| (u - 0.7) * (u - 0.7)).sum()
 }
 
-/// Ranges for numbers only.
+/// Two numbers without conditions.
 fn plane() -> Vec<Parameter> {
     vec![
         parameter("x", float(Scale::Log, 1e-4, 1.0), None),
@@ -222,7 +245,7 @@ fn plane() -> Vec<Parameter> {
 }
 
 #[test]
-fn it_finds_the_bottom_of_a_bowl_and_expects_it_in_units_of_the_objective() {
+fn it_finds_the_minimum_of_a_bowl_and_predicts_results_in_units_of_the_objective() {
     for goal in [Goal::Minimize, Goal::Maximize] {
         let mut spec = spec(plane());
         spec.objective.goal = goal;
@@ -251,9 +274,9 @@ fn it_finds_the_bottom_of_a_bowl_and_expects_it_in_units_of_the_objective() {
 }
 
 #[test]
-fn a_warm_start_begins_with_the_earlier_best_and_learns_from_the_rest() {
+fn a_warm_start_repeats_the_best_earlier_trial_and_learns_from_the_others() {
     let spec = spec(plane());
-    // The earlier sweep had a wider range for x, none for y, and something else.
+    // The earlier sweep had a wider range for x, no y, and another parameter.
     let earlier = |x: f64, cost: f64| {
         let values = [("x".to_string(), Value::Float(x)), ("z".to_string(), Value::Int(3))];
         (values.into_iter().collect::<Assignment>(), Some(cost))
@@ -268,7 +291,7 @@ fn a_warm_start_begins_with_the_earlier_best_and_learns_from_the_rest() {
     assert_eq!(
         first.assignment.get("x"),
         Some(&Value::Float(1.0)),
-        "clipped to the range of this sweep"
+        "moved into the range of this sweep"
     );
     let mut log = Vec::new();
     for trial in 0..30 {

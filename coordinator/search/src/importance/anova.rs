@@ -1,37 +1,47 @@
-//! The variance of a function that is constant on boxes, and of its marginals, exactly.
+//! The exact variance of a function that is constant on boxes, and of its marginals.
 //!
-//! All borders of the boxes cut an axis into cells. A marginal is constant on a cell, or on a cell
-//! of a grid of two axes: it is the sum of the boxes that lie over it, each by the part that it
-//! takes of the other axes. The sums are made of differences at the borders, so the work is one
-//! step per box and one per cell.
+//! The marginal of an axis is the mean of the function over all other axes. All borders of the
+//! boxes divide an axis into cells, and a marginal is constant on each cell: it is the sum of the
+//! boxes above the cell, each weighted by its share of the other axes. The marginal of two axes
+//! is constant on the cells of a grid in the same way.
+//!
+//! A box is added at the first of its cells and subtracted after the last one, and running sums
+//! then give the marginal. So the work is one step per box and one per cell, instead of one per box
+//! in each cell.
+//!
+//! Example: a function is 0 for x < 1/4 and 4 elsewhere, with no other axis. Its mean is 3, the
+//! boxes less the mean are -3 and 1, and the variance is 1/4 * 9 + 3/4 * 1 = 3.
+
+use caviar_common::numbers::real;
 
 use super::forest::{Axis, Leaf, Side};
-use crate::real;
 
 /// Boxes that fill the unit cube without overlap.
 #[derive(Debug)]
 pub(super) struct Partition {
-    /// The widths of the cells of every axis, which add up to 1.
+    /// The widths of the cells of each axis. They add up to 1.
     cells: Vec<Vec<f64>>,
-    boxes: Vec<Piece>,
+    boxes: Vec<CentredBox>,
     variance: f64,
 }
 
-/// One box.
+/// One box of a [`Partition`].
 #[derive(Debug)]
-struct Piece {
-    /// Its value less the mean over the cube.
+struct CentredBox {
+    /// The function's value less its mean over the cube.
     value: f64,
     volume: f64,
+    /// One per axis.
     spans: Vec<Span>,
 }
 
-/// What a box takes of one axis.
+/// The part of one axis that a box covers.
 #[derive(Debug)]
 struct Span {
+    /// The covered share of the axis.
     width: f64,
-    /// Runs of neighbouring cells, each from the first to before the second: one of a line, several
-    /// perhaps of choices.
+    /// Runs of adjacent cells, each from the first cell to after the last one. A line has one run,
+    /// and choices may have several.
     runs: Vec<(usize, usize)>,
 }
 
@@ -43,23 +53,19 @@ impl Partition {
             .iter()
             .map(|b| b.iter().zip(b.iter().skip(1)).map(|(low, high)| high - low).collect())
             .collect();
-        let piece = |leaf: Leaf| {
-            let spans: Vec<Span> = leaf
-                .sides
-                .iter()
-                .zip(&borders)
-                .map(|(side, borders)| span(side, borders))
-                .collect();
-            Piece { value: leaf.value, volume: spans.iter().map(|s| s.width).product(), spans }
+        let to_box = |leaf: Leaf| {
+            let sides = leaf.sides.iter().zip(&borders);
+            let spans: Vec<Span> = sides.map(|(side, borders)| span(side, borders)).collect();
+            CentredBox { value: leaf.value, volume: spans.iter().map(|s| s.width).product(), spans }
         };
-        let mut boxes: Vec<Piece> = leaves.into_iter().map(piece).collect();
+        let mut boxes: Vec<CentredBox> = leaves.into_iter().map(to_box).collect();
         let mean: f64 = boxes.iter().map(|b| b.volume * b.value).sum();
         boxes.iter_mut().for_each(|b| b.value -= mean);
         let variance = boxes.iter().map(|b| b.volume * b.value * b.value).sum();
         Self { cells, boxes, variance }
     }
 
-    /// Of the function over the cube.
+    /// The variance of the function over the cube.
     pub(super) const fn variance(&self) -> f64 {
         self.variance
     }
@@ -68,7 +74,7 @@ impl Partition {
         self.cells.get(axis).map_or(&[], Vec::as_slice)
     }
 
-    /// Of its mean over all axes but one.
+    /// The variance of the marginal of one axis.
     pub(super) fn variance_of(&self, axis: usize) -> f64 {
         let cells = self.cells(axis);
         if cells.len() <= 1 {
@@ -83,10 +89,10 @@ impl Partition {
                 add(&mut steps, *end, -height);
             }
         }
-        square(&steps, cells)
+        mean_square(&steps, cells)
     }
 
-    /// Of its mean over all axes but two.
+    /// The variance of the marginal of two axes.
     pub(super) fn variance_of_pair(&self, first: usize, second: usize) -> f64 {
         let (rows, columns) = (self.cells(first), self.cells(second));
         if rows.len() <= 1 {
@@ -96,7 +102,19 @@ impl Partition {
             return self.variance_of(first);
         }
         let stride = columns.len() + 1;
-        let mut steps = vec![0.0; (rows.len() + 1) * stride];
+        let steps = self.pair_steps(first, second, stride);
+        let mut row = vec![0.0; stride];
+        let mut variance = 0.0;
+        for (width, more) in rows.iter().zip(steps.chunks(stride)) {
+            row.iter_mut().zip(more).for_each(|(sum, step)| *sum += step);
+            variance += width * mean_square(&row, columns);
+        }
+        variance
+    }
+
+    /// The steps of the marginal of two axes at the borders of its cells, in rows of `stride`.
+    fn pair_steps(&self, first: usize, second: usize, stride: usize) -> Vec<f64> {
+        let mut steps = vec![0.0; (self.cells(first).len() + 1) * stride];
         for piece in &self.boxes {
             let (Some(along), Some(across)) = (piece.spans.get(first), piece.spans.get(second))
             else {
@@ -112,13 +130,7 @@ impl Partition {
                 }
             }
         }
-        let mut row = vec![0.0; stride];
-        let mut variance = 0.0;
-        for (width, more) in rows.iter().zip(steps.chunks(stride)) {
-            row.iter_mut().zip(more).for_each(|(sum, step)| *sum += step);
-            variance += width * square(&row, columns);
-        }
-        variance
+        steps
     }
 }
 
@@ -128,8 +140,8 @@ fn add(steps: &mut [f64], place: usize, height: f64) {
     }
 }
 
-/// The mean square of a function with mean 0, given by its steps at the borders of the cells.
-fn square(steps: &[f64], cells: &[f64]) -> f64 {
+/// The mean square of a function on cells of these widths, given by its steps at their borders.
+fn mean_square(steps: &[f64], cells: &[f64]) -> f64 {
     let mut value = 0.0;
     let term = |(step, width): (&f64, &f64)| {
         value += step;
@@ -138,7 +150,7 @@ fn square(steps: &[f64], cells: &[f64]) -> f64 {
     steps.iter().zip(cells).map(term).sum()
 }
 
-/// The borders of the cells of an axis, both ends included.
+/// The borders of the cells of an axis, including both ends.
 fn borders(axis: usize, kind: Axis, leaves: &[Leaf]) -> Vec<f64> {
     if let Axis::Choices(count) = kind {
         return (0..=count).map(|i| real(i) / real(count.max(1))).collect();
@@ -159,16 +171,16 @@ fn span(side: &Side, borders: &[f64]) -> Span {
             let place = |border: f64| borders.partition_point(|b| *b < border);
             Span { width: high - low, runs: vec![(place(*low), place(*high))] }
         }
-        Side::Among(there) => {
+        Side::Among(is_included) => {
             let mut runs: Vec<(usize, usize)> = Vec::new();
-            for (index, _) in there.iter().enumerate().filter(|(_, there)| **there) {
+            for (index, _) in is_included.iter().enumerate().filter(|(_, included)| **included) {
                 match runs.last_mut() {
                     Some((_, end)) if *end == index => *end += 1,
                     Some(_) | None => runs.push((index, index + 1)),
                 }
             }
-            let count = there.iter().filter(|there| **there).count();
-            Span { width: real(count) / real(there.len().max(1)), runs }
+            let count = is_included.iter().filter(|included| **included).count();
+            Span { width: real(count) / real(is_included.len().max(1)), runs }
         }
     }
 }

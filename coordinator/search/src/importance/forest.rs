@@ -1,42 +1,61 @@
-//! Regression trees on bootstrap samples (Breiman, "Random Forests", 2001), with every parameter
-//! looked at for every cut, as in the paper on importance.
+//! A random forest: regression trees on bootstrap samples (Breiman, "Random Forests", 2001).
+//!
+//! A tree divides the unit cube into boxes. It cuts a box where this reduces the squared error
+//! most, until all trials of a box have the same cost. If S is the sum of the costs of
+//! its n trials, and S1 that of the n1 trials on one side of the cut, the reduction is, up to a
+//! constant,
+//!
+//! ```text
+//! S1² / n1 + (S - S1)² / (n - n1)
+//! ```
+//!
+//! Every cut may use every parameter, as in Hutter, Hoos and Leyton-Brown, 2014. A tree differs
+//! from the next one in the trials drawn for it, and in which of several equally good cuts it
+//! takes.
+//!
+//! Example: four trials at x = 0.1, 0.2, 0.7, 0.9 with the costs -1, -1, 1, 1. The cut between 0.2
+//! and 0.7 gives (-2)² / 2 + 2² / 2 = 4, and the other two cuts give 1 / 1 + 1 / 3 = 1.33. So the
+//! first cut is at 0.45, and both boxes are leaves.
 
+use caviar_common::numbers::{real, to_u64, to_usize};
 use caviar_common::seed::Stream;
 
-use crate::real;
-
-/// A tree learns from this many trials at most: what more of them would add to a share is less than
-/// its noise.
+/// The most trials that a tree is grown on. More of them would change a share by less than it
+/// differs between seeds. The time for 1,000 and 10,000 trials is in
+/// docs/internals/search.md.
 const SAMPLE_MOST: usize = 4096;
 const DEEPEST: u32 = 64;
-/// Two coordinates nearer than this are one: no cut fits between.
+/// Coordinates that are nearer to each other than this count as equal, so no cut lies between them.
 const NEAREST: f64 = 1e-9;
 
-/// What the values of a parameter are to a tree.
+/// The kind of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Axis {
-    /// The unit interval, cut at a point.
+    /// A number in the unit interval. A cut divides it at a point.
     Line,
-    /// So many choices, of which a cut takes out one.
+    /// A choice with this many values. A cut separates one value from the others.
     Choices(usize),
 }
 
-/// The part of an axis that a box takes.
+/// The part of an axis that a box covers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Side {
+    /// From the first number to the second.
     Between(f64, f64),
-    /// For each choice, whether it is there.
+    /// For each value of a choice, whether it is included.
     Among(Vec<bool>),
 }
 
-/// A box of a tree and the mean cost of its trials.
+/// A box of a tree.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Leaf {
+    /// The mean cost of the trials in the box.
     pub(super) value: f64,
+    /// One per axis.
     pub(super) sides: Vec<Side>,
 }
 
-/// What the trees learn from: one point and one cost per trial.
+/// The trials that the trees are grown on.
 #[derive(Debug)]
 pub(super) struct Rows {
     points: Vec<Vec<f64>>,
@@ -44,7 +63,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// None where all costs are 0: they have been centred.
+    /// The costs have mean 0. Returns `None` if all of them are 0, that is, equal.
     pub(super) fn new(points: Vec<Vec<f64>>, costs: Vec<f64>) -> Option<Self> {
         costs.iter().any(|cost| *cost != 0.0).then_some(Self { points, costs })
     }
@@ -57,31 +76,44 @@ impl Rows {
         self.costs.get(row).copied().unwrap_or_default()
     }
 
-    /// The number of some trials and the sum of their costs.
-    fn sum(&self, rows: &[usize]) -> (f64, f64) {
-        (real(rows.len()), rows.iter().map(|row| self.cost(*row)).sum())
+    fn total(&self, rows: &[usize]) -> Total {
+        Total { count: real(rows.len()), sum: rows.iter().map(|row| self.cost(*row)).sum() }
+    }
+}
+
+/// The number of some trials, and the sum of their costs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Total {
+    count: f64,
+    sum: f64,
+}
+
+impl Total {
+    fn plus(self, cost: f64) -> Self {
+        Self { count: self.count + 1.0, sum: self.sum + cost }
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Cut {
-    Below(f64),
+    /// Numbers up to this one on the first side, greater ones on the second.
+    At(f64),
+    /// This value of a choice on the second side, all others on the first.
     Without(usize),
 }
 
+/// A box that may be cut further.
 struct Node {
     rows: Vec<usize>,
     sides: Vec<Side>,
     depth: u32,
 }
 
-/// The boxes of one tree.
+/// Grows a tree. Returns its boxes.
 pub(super) fn grow(axes: &[Axis], rows: &Rows, stream: &mut Stream) -> Vec<Leaf> {
     let all = rows.costs.len();
-    let bound = u64::try_from(all).unwrap_or(u64::MAX);
-    let sample = (0..all.min(SAMPLE_MOST))
-        .filter_map(|_| usize::try_from(stream.below(bound)).ok())
-        .collect();
+    let draw = |_| to_usize(stream.below(to_u64(all)));
+    let sample = (0..all.min(SAMPLE_MOST)).map(draw).collect();
     let whole = |axis: &Axis| match axis {
         Axis::Line => Side::Between(0.0, 1.0),
         Axis::Choices(count) => Side::Among(vec![true; *count]),
@@ -92,15 +124,16 @@ pub(super) fn grow(axes: &[Axis], rows: &Rows, stream: &mut Stream) -> Vec<Leaf>
         match best_cut(axes, rows, &node, stream) {
             Some((axis, cut)) => open.extend(divide(rows, node, axis, cut)),
             None => {
-                let (count, sum) = rows.sum(&node.rows);
-                leaves.push(Leaf { value: sum / count.max(1.0), sides: node.sides });
+                let total = rows.total(&node.rows);
+                leaves.push(Leaf { value: total.sum / total.count.max(1.0), sides: node.sides });
             }
         }
     }
     leaves
 }
 
-/// The cut that leaves the least squared error; between equals that of an axis drawn at random.
+/// The cut that reduces the squared error most. Of equally good cuts on several axes, a random one
+/// is taken. Returns `None` for a leaf.
 fn best_cut(axes: &[Axis], rows: &Rows, node: &Node, stream: &mut Stream) -> Option<(usize, Cut)> {
     let first = rows.cost(*node.rows.first()?);
     if node.depth == DEEPEST || node.rows.iter().all(|row| rows.cost(*row) == first) {
@@ -123,63 +156,64 @@ fn best_cut(axes: &[Axis], rows: &Rows, node: &Node, stream: &mut Stream) -> Opt
     best.map(|(_, axis, cut)| (axis, cut))
 }
 
-/// The sum of squares that a cut explains, for the trials on one side of it and all of them, each
-/// as number and sum.
-fn explained(part: (f64, f64), all: (f64, f64)) -> f64 {
-    let rest = (all.0 - part.0, all.1 - part.1);
-    part.1 * part.1 / part.0 + rest.1 * rest.1 / rest.0
+/// The reduction of the squared error by a cut, up to a constant: see the module's description.
+fn reduction(part: Total, all: Total) -> f64 {
+    let rest = Total { count: all.count - part.count, sum: all.sum - part.sum };
+    part.sum * part.sum / part.count + rest.sum * rest.sum / rest.count
 }
 
 fn better(best: Option<(f64, Cut)>, gain: f64, cut: Cut) -> Option<(f64, Cut)> {
     if best.is_none_or(|(most, _)| gain > most) { Some((gain, cut)) } else { best }
 }
 
+/// The best cut of a number: halfway between two trials.
 fn best_threshold(rows: &Rows, node: &[usize], axis: usize) -> Option<(f64, Cut)> {
     let mut sorted: Vec<(f64, f64)> =
         node.iter().map(|row| (rows.at(*row, axis), rows.cost(*row))).collect();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (all, mut part, mut best) = (rows.sum(node), (0.0, 0.0), None);
-    for ((here, cost), (next, _)) in sorted.iter().zip(sorted.iter().skip(1)) {
-        part = (part.0 + 1.0, part.1 + cost);
-        if next - here > NEAREST {
-            best = better(best, explained(part, all), Cut::Below(0.5 * (here + next)));
+    let (all, mut part, mut best) = (rows.total(node), Total::default(), None);
+    for ((left, cost), (right, _)) in sorted.iter().zip(sorted.iter().skip(1)) {
+        part = part.plus(*cost);
+        if right - left > NEAREST {
+            best = better(best, reduction(part, all), Cut::At(0.5 * (left + right)));
         }
     }
     best
 }
 
+/// The best cut of a choice: one value against the others.
 fn best_choice(rows: &Rows, node: &[usize], axis: usize, choices: usize) -> Option<(f64, Cut)> {
-    let all = rows.sum(node);
+    let all = rows.total(node);
     let mut best = None;
     for choice in 0..choices {
         let with = node.iter().filter(|row| rows.at(**row, axis) == real(choice));
-        let part = with.fold((0.0, 0.0), |(count, sum), row| (count + 1.0, sum + rows.cost(*row)));
-        if part.0 > 0.0 && part.0 < all.0 {
-            best = better(best, explained(part, all), Cut::Without(choice));
+        let part = with.fold(Total::default(), |part, row| part.plus(rows.cost(*row)));
+        if part.count > 0.0 && part.count < all.count {
+            best = better(best, reduction(part, all), Cut::Without(choice));
         }
     }
     best
 }
 
+/// Divides a node at a cut.
 fn divide(rows: &Rows, node: Node, axis: usize, cut: Cut) -> [Node; 2] {
     let goes_first = |row: &usize| match cut {
-        Cut::Below(border) => rows.at(*row, axis) <= border,
+        Cut::At(border) => rows.at(*row, axis) <= border,
         Cut::Without(choice) => rows.at(*row, axis) != real(choice),
     };
     let (first, second) = node.rows.into_iter().partition(goes_first);
     let part = |is_first: bool| {
         let mut sides = node.sides.clone();
         match (sides.get_mut(axis), cut) {
-            (Some(Side::Between(_, high)), Cut::Below(border)) if is_first => *high = border,
-            (Some(Side::Between(low, _)), Cut::Below(border)) => *low = border,
-            (Some(Side::Among(there)), Cut::Without(choice)) => {
-                there
-                    .iter_mut()
-                    .enumerate()
-                    .for_each(|(i, t)| *t = *t && (i == choice) != is_first);
+            (Some(Side::Between(_, high)), Cut::At(border)) if is_first => *high = border,
+            (Some(Side::Between(low, _)), Cut::At(border)) => *low = border,
+            (Some(Side::Among(is_included)), Cut::Without(choice)) => {
+                for (i, included) in is_included.iter_mut().enumerate() {
+                    *included = *included && (i == choice) != is_first;
+                }
             }
             (Some(Side::Between(..)), Cut::Without(_))
-            | (Some(Side::Among(_)), Cut::Below(_))
+            | (Some(Side::Among(_)), Cut::At(_))
             | (None, _) => {}
         }
         sides

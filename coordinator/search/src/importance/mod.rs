@@ -1,103 +1,121 @@
-//! Which hyperparameters mattered: functional analysis of variance of a random forest (Hutter, Hoos
-//! and Leyton-Brown, "An Efficient Approach for Assessing Hyperparameter Importance", 2014).
+//! Which hyperparameters mattered: the functional analysis of variance of a random forest.
 //!
-//! A forest is fitted to the trials. Each of its trees cuts the space into boxes of one value each,
-//! so the mean over all parameters but one is exact, and so is the variance that this one parameter
-//! makes in it: its share of the tree's variance is how much it mattered. A pair's share is what
-//! both make together beyond what each makes alone. What is left after all of them takes three or
-//! more.
+//! A forest of regression trees is fitted to the trials. A tree is constant on boxes, so the mean
+//! of its function over all parameters but one is known exactly. The share of parameter j is the
+//! variance V_j of that mean, as a part of the variance V of the function over the space. The share
+//! of a pair is what both parameters do together beyond what each of them does by itself:
+//!
+//! ```text
+//! share of j = V_j / V            share of (j, k) = (V_jk - V_j - V_k) / V
+//! ```
+//!
+//! Each share is the mean over the trees. What is missing to 1 is due to three or more parameters
+//! together (Hutter, Hoos and Leyton-Brown, "An Efficient Approach for Assessing Hyperparameter
+//! Importance", 2014). docs/decisions/0009-importance.md compares the shares with Optuna's.
+//!
+//! Example: the cost is 0 for x < 1/4, and elsewhere 4 for y < 1/2 and 8 for y >= 1/2. Its mean is
+//! 4.5 and its variance V = 9.75. The mean over y is 0 or 6, so V_x = 6.75; the mean over x is 3 or
+//! 6, so V_y = 2.25. The shares are x 69 %, y 23 % and the pair (x, y) 8 %.
+//!
+//! [`cap`] lowers the costs of trials that nearly diverged, which would otherwise determine every
+//! share.
 
 mod anova;
 mod forest;
 
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::error::ErrorClass;
+use caviar_common::numbers::real;
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::space::{Domain, Parameter, Space};
 
-use crate::real;
 use anova::Partition;
 use forest::{Axis, Rows};
 
-/// As in the paper, and in Optuna.
+/// The number of trees for many trials, as in the paper and in Optuna.
 const TREES: u32 = 64;
-/// Of no more trials than these, four times as many trees halve what a share changes with the seed.
-/// More trials change it less by themselves.
+/// Up to this many trials there are four times as many trees, which halves how much a share differs
+/// between seeds. With more trials it differs less anyway. docs/internals/search.md has the
+/// comparison over ten seeds, and the time that the trees take.
 const MANY_TRIALS: usize = 1000;
-/// Of fewer trials a forest says nothing.
+/// The least number of trials with a cost.
 const LEAST_TRIALS: usize = 10;
-/// A cost this many times the distance between the quartiles above the upper one is an accident,
-/// not a result.
+/// A cost that is more than this many interquartile ranges above the upper quartile is capped
+/// (docs/decisions/0009-importance.md).
 const FAR: f64 = 10.0;
-/// A share below this is rounding.
+/// A pair whose share is below this is left out: the share is only rounding.
 const LEAST_SHARE: f64 = 1e-9;
+/// Costs whose relative differences are below this are equal up to rounding.
+const LEAST_SPREAD: f64 = 1e-13;
 
-/// What all values of a parameter weigh when a mean over the space is taken.
+/// How the values of a parameter are weighted in a mean over the space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// As the search draws them, uniform on their scales: every decade of a learning rate weighs
-    /// the same.
+    /// Uniform on the parameters' scales, from which the search draws: each decade of a learning
+    /// rate has the same weight.
     Scales,
-    /// Uniform as numbers, a whole number at an end of its range half, as Optuna has it: the
-    /// learning rates from 0.1 to 1 weigh nine tenths of those from 0.0001 to 1.
+    /// Uniform as numbers, which is Optuna's measure: of the learning rates from 0.0001 to 1, those
+    /// above 0.1 have nine tenths of the weight. Whole numbers at an end of their range have half
+    /// the weight of the others.
     Values,
 }
 
-/// Which hyperparameters mattered.
+/// The shares of the parameters and of their pairs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Importance {
-    /// How many trials were told.
+    /// How many trials were used.
     pub trials: usize,
-    /// Every parameter of the space, the most important first.
+    /// The share of every parameter of the space, in descending order.
     pub parameters: Vec<Share>,
-    /// The pairs that matter beyond what their parameters do alone, the strongest first.
+    /// The shares of the pairs, in descending order. Pairs without an effect of their own are left
+    /// out.
     pub pairs: Vec<PairShare>,
 }
 
-/// What one parameter makes alone.
+/// The effect of one parameter by itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Share {
-    /// The parameter.
+    /// The parameter's name.
     pub name: String,
-    /// Of the variance of the cost over the space, from 0 to 1.
+    /// Its part of the variance of the cost over the space, from 0 to 1.
     pub share: f64,
 }
 
-/// What two parameters make together and neither makes alone.
+/// The joint effect of two parameters, without the effects of each by itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PairShare {
-    /// The parameters, in the order of the space.
+    /// The parameters' names, in the order of the space.
     pub names: [String; 2],
-    /// Of the variance of the cost over the space, from 0 to 1.
+    /// The pair's part of the variance of the cost over the space, from 0 to 1.
     pub share: f64,
 }
 
-/// Why there is nothing to say.
+/// Why the importance cannot be computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooLittle {
-    /// Too few trials have a cost.
+    /// This number of trials have a cost, which is too few.
     #[error("importance needs {LEAST_TRIALS} trials with a result, there are {0}")]
     Trials(usize),
-    /// Nothing varies.
+    /// This number of trials have a cost, and all costs are equal.
     #[error("all {0} trials have the same result, so no parameter made a difference")]
     Difference(usize),
 }
 
 impl TooLittle {
-    /// What a caller can do: ask again when more trials are in.
+    /// The request was refused: it may succeed when more trials are finished.
     pub const fn class(self) -> ErrorClass {
         ErrorClass::Refused
     }
 }
 
-/// The share of every parameter and pair in the variance of the costs; those that are not finite
-/// are left out.
+/// Computes the share of every parameter and of every pair of parameters in the variance of the
+/// costs. Trials without a finite cost are ignored.
 ///
-/// The costs are taken as they are: call [`cap`] before if they have no bound. A parameter that is
-/// inactive in a trial counts as in the middle of its range there.
+/// If the costs have no upper bound, call [`cap`] first. A parameter that is inactive in a trial is
+/// filled in at the middle of its range.
 ///
 /// # Errors
-/// Where fewer than ten trials have a finite cost, or all have the same.
+/// If fewer than ten trials have a finite cost, or if all costs are equal.
 pub fn importance(
     space: &Space,
     results: &[(Assignment, f64)],
@@ -124,7 +142,7 @@ pub fn importance(
     for tree in 0..most {
         let mut stream = Seed::derive(seed, u64::from(tree), Purpose::Forest).stream(0);
         let partition = Partition::new(&axes, forest::grow(&axes, &rows, &mut stream));
-        // A tree of a few trials that are all alike has nothing to share.
+        // All trials drawn for a tree may have the same cost. Such a tree has no variance to share.
         if partition.variance() > 0.0 {
             trees += 1;
             add_shares(&partition, &mut single, &mut pairs);
@@ -133,12 +151,12 @@ pub fn importance(
     Ok(ranked(space, finite.len(), &single, &pairs, f64::from(trees.max(1))))
 }
 
-/// Makes every cost that is far above the others as high as a cost may be without being far, and
-/// says how many there were.
+/// Lowers every cost that is far above the others to the greatest cost that is not far. Returns how
+/// many costs were lowered.
 ///
-/// A few trials that nearly diverged would otherwise make all of the variance of a cost, and
-/// importance would tell what makes a network diverge and not what makes it good. Far is ten times
-/// the distance between the quartiles above the upper one.
+/// A few trials that nearly diverged would otherwise determine almost all of the variance, and the
+/// importance would describe what makes a network diverge. A cost is far if it is more than ten
+/// interquartile ranges above the upper quartile.
 pub fn cap(results: &mut [(Assignment, f64)]) -> usize {
     let mut costs: Vec<f64> =
         results.iter().map(|(_, cost)| *cost).filter(|cost| cost.is_finite()).collect();
@@ -165,7 +183,7 @@ fn axis(domain: &Domain) -> Axis {
     }
 }
 
-/// Where an assignment lies along one axis: a point of the unit interval, or the number of a
+/// The coordinate of an assignment along one axis: a number in the unit interval, or the index of a
 /// choice.
 fn coordinate(parameter: &Parameter, assignment: &Assignment, measure: Measure) -> f64 {
     let value = assignment.get(&parameter.name);
@@ -191,32 +209,35 @@ fn coordinate(parameter: &Parameter, assignment: &Assignment, measure: Measure) 
     found.filter(|unit| unit.is_finite()).map_or(0.5, |unit| unit.clamp(0.0, 1.0))
 }
 
-/// The costs with mean 0 and of at most about 1 in size, which keeps their squares finite and
-/// changes no share.
+/// The costs, shifted to mean 0 and scaled to absolute values of at most 1. This changes no share
+/// and keeps their squares finite. Costs that are equal up to rounding all become 0.
 fn standardised(results: &[&(Assignment, f64)]) -> Vec<f64> {
     let most = results.iter().map(|(_, cost)| cost.abs()).fold(f64::MIN_POSITIVE, f64::max);
     let scaled: Vec<f64> = results.iter().map(|(_, cost)| cost / most).collect();
     let mean = scaled.iter().sum::<f64>() / real(scaled.len());
     let centred: Vec<f64> = scaled.iter().map(|cost| cost - mean).collect();
     let spread = centred.iter().map(|cost| cost.abs()).fold(0.0, f64::max);
-    // What rounding alone can make of equal costs is no difference.
-    let spread = if spread > 1e-13 { spread } else { f64::INFINITY };
+    let spread = if spread > LEAST_SPREAD { spread } else { f64::INFINITY };
     centred.into_iter().map(|cost| cost / spread).collect()
 }
 
+/// Adds the shares of one tree to the sums over the trees.
 fn add_shares(partition: &Partition, single: &mut [f64], pairs: &mut [f64]) {
     let (total, dimensions) = (partition.variance(), single.len());
-    let alone: Vec<f64> = (0..dimensions).map(|i| partition.variance_of(i)).collect();
-    for (sum, variance) in single.iter_mut().zip(&alone) {
+    let variances: Vec<f64> = (0..dimensions).map(|i| partition.variance_of(i)).collect();
+    for (sum, variance) in single.iter_mut().zip(&variances) {
         *sum += variance / total;
     }
-    for (first, (sums, variance)) in pairs.chunks_mut(dimensions.max(1)).zip(&alone).enumerate() {
-        for (second, (sum, other)) in sums.iter_mut().zip(&alone).enumerate().skip(first + 1) {
-            *sum += (partition.variance_of_pair(first, second) - variance - other).max(0.0) / total;
+    let rows = pairs.chunks_mut(dimensions.max(1)).zip(&variances).enumerate();
+    for (first, (sums, variance)) in rows {
+        for (second, (sum, other)) in sums.iter_mut().zip(&variances).enumerate().skip(first + 1) {
+            let joint = partition.variance_of_pair(first, second) - variance - other;
+            *sum += joint.max(0.0) / total;
         }
     }
 }
 
+/// Divides the sums by the number of trees, and sorts the shares.
 fn ranked(space: &Space, trials: usize, single: &[f64], pairs: &[f64], trees: f64) -> Importance {
     let names: Vec<&String> = space.parameters().iter().map(|p| &p.name).collect();
     let share = |(name, sum): (&&String, &f64)| Share { name: (*name).clone(), share: sum / trees };

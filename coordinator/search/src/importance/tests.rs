@@ -1,4 +1,4 @@
-#![allow(clippy::as_conversions, reason = "small numbers, made here")]
+#![allow(clippy::as_conversions, reason = "the numbers are small")]
 
 use caviar_common::scale::Scale;
 use caviar_common::seed::Stream;
@@ -26,7 +26,7 @@ fn stream() -> Stream {
     Seed::derive(9, 0, Purpose::Sample).stream(0)
 }
 
-/// `n` random trials of a function.
+/// The costs of `n` random trials.
 fn trials(space: &Space, n: usize, cost: impl Fn(&Assignment) -> f64) -> Vec<(Assignment, f64)> {
     let mut stream = stream();
     let mut draw =
@@ -50,10 +50,10 @@ fn between(sides: [(f64, f64); 2], value: f64) -> Leaf {
     Leaf { value, sides: sides.iter().map(|(low, high)| Side::Between(*low, *high)).collect() }
 }
 
-/// Below x = 0.25 the value is 0. Above it is 4 below y = 0.5 and 8 from there on. By hand: the
-/// mean is 0.75 (4 + 8) / 2 = 4.5 and the variance 0.25 * 4.5^2 + 0.375 (0.5^2 + 3.5^2) = 9.75.
-/// Over y the mean is 0 or 6, so x makes 0.25 * 4.5^2 + 0.75 * 1.5^2 = 6.75; over x it is 3 or 6,
-/// so y makes 1.5^2 = 2.25; the rest, 0.75, is the pair's.
+/// The value is 0 below x = 0.25. Above, it is 4 below y = 0.5 and 8 elsewhere. By hand: the mean
+/// is 0.75 (4 + 8) / 2 = 4.5, and the variance 0.25 * 4.5^2 + 0.375 (0.5^2 + 3.5^2) = 9.75. The
+/// mean over y is 0 or 6, so the variance of x is 0.25 * 4.5^2 + 0.75 * 1.5^2 = 6.75. The mean over
+/// x is 3 or 6, so the variance of y is 1.5^2 = 2.25. The rest, 0.75, is that of the pair.
 #[test]
 fn the_variances_of_three_boxes_are_those_computed_by_hand() {
     let boxes = [
@@ -68,11 +68,12 @@ fn the_variances_of_three_boxes_are_those_computed_by_hand() {
     close(partition.variance_of_pair(0, 1), 9.75);
 }
 
-/// Of the choices a, b, c the value is 6 for b, else 0 below x = 0.5 and 3 above. By hand: the mean
-/// is (6 + 2 * 1.5) / 3 = 3, the variance (9 + 9 + 0) / 3 = 6. The choice's means are 1.5, 6, 1.5:
-/// variance (2.25 + 9 + 2.25) / 3 = 4.5. Those of x are 2 and 4: 1.
+/// Of the choices a, b and c, the value of b is 6. The others have 0 below x = 0.5 and 3 above. By
+/// hand: the mean is (6 + 2 * 1.5) / 3 = 3, and the variance (9 + 9 + 0) / 3 = 6. The means over x
+/// are 1.5, 6 and 1.5, so the choice's variance is (2.25 + 9 + 2.25) / 3 = 4.5. The means over the
+/// choice are 2 and 4, so the variance of x is 1.
 #[test]
-fn a_box_may_hold_choices_that_are_no_neighbours() {
+fn a_box_may_include_choices_that_are_not_adjacent() {
     let leaf = |among: [bool; 3], low, high, value| Leaf {
         value,
         sides: vec![Side::Among(among.to_vec()), Side::Between(low, high)],
@@ -90,10 +91,9 @@ fn a_box_may_hold_choices_that_are_no_neighbours() {
     close(partition.variance_of_pair(0, 1), 6.0);
 }
 
-/// Four choices that are worth 0, 0, 0 and 2, a line and a slope: variances 3/4, 9/12 and 1/12 of a
-/// sum.
+/// The cost is a sum of three terms with the variances 3/4, 9/12 and 1/12.
 #[test]
-fn what_only_adds_up_has_the_shares_of_its_terms_and_no_pairs() {
+fn the_shares_of_a_sum_are_those_of_its_terms_and_no_pair_has_one() {
     let space = Space::new(vec![
         choice("kind", &["a", "b", "c", "d"]),
         unit("steep"),
@@ -101,9 +101,10 @@ fn what_only_adds_up_has_the_shares_of_its_terms_and_no_pairs() {
         unit("idle"),
     ])
     .unwrap();
-    let worth =
+    let of_kind =
         |a: &Assignment| if a.get("kind").and_then(Value::as_str) == Some("d") { 2.0 } else { 0.0 };
-    let results = trials(&space, 2000, |a| worth(a) + 3.0 * number(a, "steep") + number(a, "flat"));
+    let results =
+        trials(&space, 2000, |a| of_kind(a) + 3.0 * number(a, "steep") + number(a, "flat"));
     let found = importance(&space, &results, Measure::Scales, 1).unwrap();
     let all = 0.75 + 0.75 + 1.0 / 12.0;
     for (name, variance) in [("kind", 0.75), ("steep", 0.75), ("flat", 1.0 / 12.0), ("idle", 0.0)] {
@@ -115,9 +116,9 @@ fn what_only_adds_up_has_the_shares_of_its_terms_and_no_pairs() {
     assert!(total > 0.95 && total <= 1.0 + 1e-9, "{total}");
 }
 
-/// The variance of x * y with both uniform on [-1, 1] is the pair's alone.
+/// All of the variance of x * y is the pair's if both are uniform around 0.
 #[test]
-fn a_product_is_the_matter_of_a_pair() {
+fn the_share_of_a_product_belongs_to_the_pair() {
     let space = Space::new(vec![unit("x"), unit("y"), unit("z")]).unwrap();
     let results = trials(&space, 1000, |a| {
         (number(a, "x") - 0.5) * (number(a, "y") - 0.5) + 0.02 * number(a, "z")
@@ -128,24 +129,25 @@ fn a_product_is_the_matter_of_a_pair() {
     assert!(first.share > 0.7 && share(&found, "x") < 0.1 && share(&found, "y") < 0.1, "{found:?}");
 }
 
-/// Every decade of the rate is worth one; as numbers, nine tenths of the rates lie in the last.
+/// Every decade of the rate changes the cost by 1. As numbers, nine tenths of the rates lie in the
+/// last decade.
 #[test]
-fn the_measure_decides_which_values_weigh() {
+fn the_measure_says_which_values_have_weight() {
     let rate = parameter("rate", Domain::Float { scale: Scale::Log, low: 1e-4, high: 1.0 });
     let space = Space::new(vec![rate, unit("other")]).unwrap();
     let results =
         trials(&space, 500, |a| libm::log10(number(a, "rate")).abs() + 2.0 * number(a, "other"));
-    let of = |measure| share(&importance(&space, &results, measure, 1).unwrap(), "rate");
+    let share_under = |measure| share(&importance(&space, &results, measure, 1).unwrap(), "rate");
     assert!(
-        of(Measure::Scales) > 0.75 && of(Measure::Values) < 0.5,
+        share_under(Measure::Scales) > 0.75 && share_under(Measure::Values) < 0.5,
         "{} {}",
-        of(Measure::Scales),
-        of(Measure::Values)
+        share_under(Measure::Scales),
+        share_under(Measure::Values)
     );
 }
 
 #[test]
-fn a_seed_gives_the_same_and_another_nearly_the_same() {
+fn equal_seeds_give_equal_shares_and_other_seeds_similar_ones() {
     let space = Space::new(vec![unit("x"), choice("kind", &["a", "b"]), unit("y")]).unwrap();
     let results = trials(&space, 100, |a| number(a, "x") + 0.3 * number(a, "y"));
     let found = |seed| importance(&space, &results, Measure::Scales, seed).unwrap();
@@ -156,7 +158,7 @@ fn a_seed_gives_the_same_and_another_nearly_the_same() {
 }
 
 #[test]
-fn shares_do_not_depend_on_the_units_of_the_loss_and_losses_that_are_none_are_left_out() {
+fn shares_do_not_depend_on_the_unit_of_the_cost_and_ignore_costs_that_are_not_finite() {
     let space = Space::new(vec![unit("x"), unit("y")]).unwrap();
     let plain = trials(&space, 60, |a| number(a, "x") + 0.5 * number(a, "y"));
     let mut huge: Vec<(Assignment, f64)> =
@@ -172,7 +174,7 @@ fn shares_do_not_depend_on_the_units_of_the_loss_and_losses_that_are_none_are_le
 }
 
 #[test]
-fn inactive_parameters_and_single_values_are_no_obstacle() {
+fn inactive_parameters_have_a_share_and_parameters_with_one_value_have_none() {
     let a = Holds::OneOf(vec![Value::Text("a".into())]);
     let of_a =
         Parameter { when: Some(Condition { parameter: "kind".into(), holds: a }), ..unit("of_a") };
@@ -188,7 +190,7 @@ fn inactive_parameters_and_single_values_are_no_obstacle() {
 }
 
 #[test]
-fn too_little_is_said_to_be_too_little() {
+fn too_few_trials_and_equal_costs_are_refused() {
     let space = Space::new(vec![unit("x")]).unwrap();
     let few = trials(&space, 9, |a| number(a, "x"));
     assert_eq!(importance(&space, &few, Measure::Scales, 1), Err(TooLittle::Trials(9)));
@@ -200,15 +202,15 @@ fn too_little_is_said_to_be_too_little() {
     }
 }
 
-/// Three of a hundred trials came near to diverging where y is above 0.9. Not capped, they are all
-/// there is.
+/// Three of a hundred trials with y above 0.9 nearly diverged. If they are not capped, they
+/// determine the shares.
 #[test]
-fn a_few_accidents_are_capped() {
+fn the_costs_of_trials_that_nearly_diverged_are_capped() {
     let space = Space::new(vec![unit("x"), unit("y")]).unwrap();
     let mut results = trials(&space, 100, |a| number(a, "x"));
-    let accidents: Vec<usize> =
+    let outliers: Vec<usize> =
         (0..100).filter(|i| number(&results[*i].0, "y") > 0.9).take(3).collect();
-    accidents.iter().for_each(|i| results[*i].1 = 1e9);
+    outliers.iter().for_each(|i| results[*i].1 = 1e9);
     let share_of_x = |results: &[(Assignment, f64)]| {
         share(&importance(&space, results, Measure::Scales, 1).unwrap(), "x")
     };

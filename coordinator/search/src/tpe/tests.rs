@@ -1,4 +1,4 @@
-#![allow(clippy::as_conversions, reason = "small numbers, made here")]
+#![allow(clippy::as_conversions, reason = "the numbers are small")]
 
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::scale::Scale;
@@ -6,7 +6,7 @@ use caviar_common::space::{Condition, Domain, Holds, Parameter};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Observation, Stage};
+use crate::observation::{Observation, Stage};
 
 fn parameter(name: &str, domain: Domain) -> Parameter {
     Parameter { name: name.into(), domain, when: None, points: None }
@@ -31,8 +31,8 @@ fn when(parameter: Parameter, parent: &str, holds: Holds) -> Parameter {
     Parameter { when: Some(Condition { parameter: parent.into(), holds }), ..parameter }
 }
 
-/// A rate, a count, a choice, two parameters of one condition, and one that can only have one
-/// value.
+/// A space with every kind of parameter, two parameters that share a condition, and one that has
+/// only one value.
 fn mixed() -> Space {
     let sgd = || Holds::OneOf(vec![Value::Text("sgd".into())]);
     Space::new(vec![
@@ -47,7 +47,7 @@ fn mixed() -> Space {
     .unwrap()
 }
 
-/// (1 + 2) * 2 = 6 points.
+/// A space of (1 + 2) * 2 = 6 points.
 fn small() -> Space {
     let b = Holds::OneOf(vec![Value::Text("b".into())]);
     Space::new(vec![
@@ -59,6 +59,7 @@ fn small() -> Space {
     .unwrap()
 }
 
+/// The number of points of [`small`] or [`mixed`].
 fn points(space: &Space) -> usize {
     if space.get("kind").is_some() { 6 } else { usize::MAX }
 }
@@ -77,14 +78,14 @@ fn ask(
     Tpe::new(space.clone(), seed).ask(&Question { trial, log, pending })
 }
 
-fn suggested(answer: SamplerReply) -> Suggestion {
-    match answer {
+fn suggested(reply: SamplerReply) -> Suggestion {
+    match reply {
         SamplerReply::Suggest(suggestion) => suggestion,
-        SamplerReply::Wait | SamplerReply::Exhausted => panic!("{answer:?}"),
+        SamplerReply::Wait | SamplerReply::Exhausted => panic!("{reply:?}"),
     }
 }
 
-/// A search of `trials` one after the other; the log at its end.
+/// Runs trials one after the other. Returns the log.
 fn search(
     space: &Space,
     seed: u64,
@@ -104,7 +105,7 @@ fn number(assignment: &Assignment, name: &str) -> f64 {
     assignment.get(name).and_then(Value::as_f64).unwrap()
 }
 
-/// The least at a rate of 0.01, three layers, sgd and a momentum of 0.99.
+/// A cost that is lowest at a rate of 0.01, three layers, sgd and a momentum of 0.99.
 fn cost(assignment: &Assignment) -> f64 {
     let optimizer = match assignment.get("momentum") {
         Some(momentum) => (libm::log10(1.0 - momentum.as_f64().unwrap()) + 2.0).powi(2),
@@ -116,7 +117,7 @@ fn cost(assignment: &Assignment) -> f64 {
 }
 
 #[test]
-fn it_beats_random_by_a_wide_margin() {
+fn its_best_cost_is_at_most_a_fifth_of_that_of_random_search() {
     let space = mixed();
     let best =
         |log: &[Observation]| log.iter().filter_map(|o| o.cost).fold(f64::INFINITY, f64::min);
@@ -129,11 +130,11 @@ fn it_beats_random_by_a_wide_margin() {
         pairs.push((tpe, random));
     }
     let wins = pairs.iter().filter(|(tpe, random)| *tpe < random / 5.0).count();
-    assert!(wins >= 9, "{wins} of 11 by a factor of five: {pairs:?}");
+    assert!(wins >= 9, "{wins} of 11: {pairs:?}");
 }
 
 #[test]
-fn the_first_ten_are_random_and_every_reason_says_what_was_seen() {
+fn the_first_ten_trials_are_random_and_every_reason_says_how_much_log_was_seen() {
     let space = mixed();
     let log = search(&space, 5, 12, |a| Some(cost(a)));
     for trial in [0, 9, 10, 12] {
@@ -146,41 +147,41 @@ fn the_first_ten_are_random_and_every_reason_says_what_was_seen() {
     }
 }
 
-/// Where the next trial would go, it goes no more once a few are on their way there.
+/// The next trial goes near the minimum less often when many trials in flight are near it.
 #[test]
-fn trials_in_flight_push_the_next_one_away() {
+fn trials_in_flight_push_the_next_trial_away() {
     let space =
         Space::new(vec![float("x", Scale::Linear, 0.0, 1.0), float("y", Scale::Linear, 0.0, 1.0)])
             .unwrap();
-    let off = |a: &Assignment| (number(a, "x") - 0.3).abs().max((number(a, "y") - 0.6).abs());
-    let log = search(&space, 1, 60, |a| Some(off(a)));
+    let distance = |a: &Assignment| (number(a, "x") - 0.3).abs().max((number(a, "y") - 0.6).abs());
+    let log = search(&space, 1, 60, |a| Some(distance(a)));
     let near = |pending: &[&Assignment]| {
         let next = |seed| suggested(ask(&space, seed, 60, &log, pending)).assignment;
-        (0..50).filter(|seed| off(&next(*seed)) < 0.1).count()
+        (0..50).filter(|seed| distance(&next(*seed)) < 0.1).count()
     };
-    let there: Vec<Assignment> = (0..64)
+    let crowd: Vec<Assignment> = (0..64)
         .map(|i| space.decode(&[0.2 + 0.025 * f64::from(i % 8), 0.5 + 0.025 * f64::from(i / 8)]))
         .collect();
-    let (free, crowded) = (near(&[]), near(&there.iter().collect::<Vec<_>>()));
+    let (free, crowded) = (near(&[]), near(&crowd.iter().collect::<Vec<_>>()));
     assert!(free >= 10 && 2 * crowded <= free, "{free} {crowded}");
 }
 
 #[test]
-fn a_small_space_is_used_up_once_each_and_then_exhausted() {
+fn every_point_of_a_small_space_is_suggested_once_before_it_is_exhausted() {
     let space = small();
     for (seed, failing) in [(0, false), (1, true), (2, false)] {
         let log = search(&space, seed, 6, |_| (!failing).then_some(1.0));
         let all: Vec<&Assignment> = log.iter().map(|o| &o.assignment).collect();
         assert!(all.iter().enumerate().all(|(i, a)| !all[..i].contains(a)), "{all:?}");
         assert_eq!(ask(&space, seed, 6, &log, &[]), SamplerReply::Exhausted);
-        // In flight is used too.
+        // A point in flight counts as used.
         assert_eq!(ask(&space, seed, 3, &log[..3], &all[3..]), SamplerReply::Exhausted);
         assert_eq!(suggested(ask(&space, seed, 3, &log[..3], &all[4..])).assignment, *all[3]);
     }
 }
 
 #[test]
-fn a_larger_finite_space_is_used_up_by_the_densities_too() {
+fn the_better_half_of_a_finite_space_is_tried_first() {
     let space = Space::new(vec![int("a", 1, 8), choice("b", &["x", "y", "z"])]).unwrap();
     let log = search(&space, 3, 24, |a| Some(number(a, "a")));
     assert_eq!(ask(&space, 3, 24, &log, &[]), SamplerReply::Exhausted);
@@ -190,11 +191,11 @@ fn a_larger_finite_space_is_used_up_by_the_densities_too() {
         let places: Vec<f64> = modelled.map(|o| f64::from(o.trial)).collect();
         places.iter().sum::<f64>() / places.len() as f64
     };
-    assert!(mean(true) + 3.0 < mean(false), "the better half comes first: {log:?}");
+    assert!(mean(true) + 3.0 < mean(false), "{log:?}");
 }
 
 #[test]
-fn a_choice_that_never_wins_is_tried_less_and_less() {
+fn a_worse_choice_is_tried_less_often_later() {
     let space = mixed();
     let log = search(&space, 2, 80, |a| Some(cost(a)));
     let late =
@@ -203,7 +204,7 @@ fn a_choice_that_never_wins_is_tried_less_and_less() {
 }
 
 #[test]
-fn ten_thousand_results_are_no_trouble() {
+fn it_suggests_a_trial_after_ten_thousand_results() {
     let space = mixed();
     let whole = Region::whole(&space);
     let log: Vec<Observation> = (0..10_000)
@@ -218,28 +219,38 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn every_suggestion_is_new_lies_in_the_space_and_is_a_function_of_the_question(
-        costs in prop::collection::vec(prop_oneof![Just(None), Just(Some(1.0)), (-1e300..1e300f64).prop_map(Some)], 0..40),
-        pending in 0usize..4, seed in 0u64..50, finite: bool, alike: bool,
+        costs in prop::collection::vec(cost_strategy(), 0..40),
+        pending in 0usize..4,
+        seed in 0u64..50,
+        is_finite: bool,
+        is_constant: bool,
     ) {
-        let space = if finite { small() } else { mixed() };
+        let space = if is_finite { small() } else { mixed() };
         let mut sampler = Tpe::new(space.clone(), seed);
         let mut log: Vec<Observation> = Vec::new();
-        let mut flying: Vec<Assignment> = Vec::new();
-        for (i, cost) in costs.iter().enumerate() {
-            let question = Question { trial: i as u32, log: &log, pending: &flying.iter().collect::<Vec<_>>() };
-            let answer = sampler.ask(&question);
-            prop_assert_eq!(&answer, &Tpe::new(space.clone(), seed).ask(&question));
-            let used = log.len() + flying.len();
-            let SamplerReply::Suggest(suggestion) = answer else {
-                prop_assert_eq!((answer, used), (SamplerReply::Exhausted, points(&space)));
+        let mut in_flight: Vec<Assignment> = Vec::new();
+        for (trial, cost) in (0u32..).zip(&costs) {
+            let pending_now: Vec<&Assignment> = in_flight.iter().collect();
+            let question = Question { trial, log: &log, pending: &pending_now };
+            let reply = sampler.ask(&question);
+            prop_assert_eq!(&reply, &Tpe::new(space.clone(), seed).ask(&question));
+            let used = log.len() + in_flight.len();
+            let SamplerReply::Suggest(Suggestion { assignment, .. }) = reply else {
+                prop_assert_eq!((reply, used), (SamplerReply::Exhausted, points(&space)));
                 break;
             };
-            prop_assert!(space.contains(&suggestion.assignment), "{:?}", suggestion);
-            prop_assert!(log.iter().all(|o| o.assignment != suggestion.assignment) && !flying.contains(&suggestion.assignment));
-            flying.push(suggestion.assignment);
-            if flying.len() > pending {
-                log.push(observe(i as u32, flying.remove(0), if alike { costs[0] } else { *cost }));
+            prop_assert!(space.contains(&assignment), "{:?}", assignment);
+            prop_assert!(log.iter().all(|o| o.assignment != assignment));
+            prop_assert!(!in_flight.contains(&assignment));
+            in_flight.push(assignment);
+            if in_flight.len() > pending {
+                let cost = if is_constant { costs[0] } else { *cost };
+                log.push(observe(trial, in_flight.remove(0), cost));
             }
         }
     }
+}
+
+fn cost_strategy() -> impl Strategy<Value = Option<f64>> {
+    prop_oneof![Just(None), Just(Some(1.0)), (-1e300..1e300f64).prop_map(Some)]
 }

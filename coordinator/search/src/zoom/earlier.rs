@@ -1,42 +1,57 @@
-//! What earlier sweeps leave behind: results that stand in front of the log.
+//! The results of earlier sweeps, which a sweep with `warm_start` puts in front of its own.
 //!
-//! Their costs are not comparable with those of this sweep (other data, other epochs), their order
-//! is: each takes the value that the result of the same rank has here.
+//! The costs of an earlier sweep are not comparable with those of this one: it may have had other
+//! data or more epochs. Their order is. So an earlier result gets the cost of the result that has
+//! the same rank in this sweep:
+//!
+//! ```text
+//! cost = c[⌊(rank + 0.5) / m * n⌋]
+//! ```
+//!
+//! for the earlier rank from 0 among m results, and the n sorted costs c of this sweep. Before this
+//! sweep has enough results, an earlier result keeps its value on its own sweep's scale
+//! ([`Summary::transform`]). The rule is Caviar's own.
+//!
+//! Example: the best of 20 earlier results has the relative rank 0.5 / 20 = 0.025. With 100 results
+//! in this sweep it gets the third best cost, `c[2]`.
 
 use caviar_common::assignment::{Assignment, Value};
+use caviar_common::numbers::{floor_to_usize, real};
 use caviar_common::scale::Scale;
-use caviar_common::space::Domain;
+use caviar_common::space::{Domain, Parameter};
 
-use super::NMIN;
-use crate::coded::{Coded, PARKED};
+use super::limits::LEAST_RESULTS;
+use crate::cube::{Cube, INACTIVE};
 use crate::ledger::{Ledger, Summary};
-use crate::{WarmStart, real};
+use crate::sampler::WarmStart;
 
-/// A choice that is there no more lies here, and so apart from all that are.
-const ELSEWHERE: f64 = -1.0;
+/// The coordinate of a choice that this sweep no longer has. It differs from every present choice.
+const REMOVED_CHOICE: f64 = -1.0;
 
 /// The results of earlier sweeps, as points of this sweep's space. They may lie outside the unit
-/// cube: ranges can differ.
+/// cube, because the earlier ranges may have been wider.
 #[derive(Debug, Default)]
-pub(super) struct Earlier {
+pub(super) struct EarlierResults {
+    /// In rows.
     points: Vec<f64>,
-    /// Of each result, its rank in its sweep as a number between 0 and 1.
+    /// The rank of each result in its sweep, as a number between 0 and 1.
     ranks: Vec<f64>,
-    /// Of each result, its cost, transformed by what its own sweep found.
-    own: Vec<f64>,
+    /// The value of each result on its own sweep's scale.
+    own_values: Vec<f64>,
+    /// The best point of the first sweep that has a cost.
     best: Option<Vec<f64>>,
 }
 
-impl Earlier {
-    pub(super) fn new(coded: &Coded, sweeps: &[WarmStart]) -> Self {
+impl EarlierResults {
+    pub(super) fn new(cube: &Cube, sweeps: &[WarmStart]) -> Self {
         let mut earlier = Self::default();
         for sweep in sweeps {
-            earlier.add(coded, sweep);
+            earlier.add(cube, sweep);
         }
         earlier
     }
 
-    fn add(&mut self, coded: &Coded, sweep: &WarmStart) {
+    fn add(&mut self, cube: &Cube, sweep: &WarmStart) {
         let finite = |cost: &Option<f64>| cost.filter(|cost| cost.is_finite());
         let mut sorted: Vec<(f64, &Assignment)> = sweep
             .results
@@ -52,11 +67,11 @@ impl Earlier {
         let median = sorted.get(sorted.len() / 2).map_or(worst, |(cost, _)| cost.min(worst));
         let summary = Summary { best, median, worst };
         for (rank, (cost, assignment)) in sorted.iter().enumerate() {
-            let point = point(coded, assignment);
+            let point = point(cube, assignment);
             self.best.get_or_insert_with(|| point.clone());
             self.points.extend(point);
             self.ranks.push((real(rank) + 0.5) / real(sorted.len()));
-            self.own.push(summary.transform(cost.min(worst)));
+            self.own_values.push(summary.transform(cost.min(worst)));
         }
     }
 
@@ -64,57 +79,53 @@ impl Earlier {
         self.ranks.len()
     }
 
+    /// The points of all results, in rows.
     pub(super) fn points(&self) -> &[f64] {
         &self.points
     }
 
-    /// The best result of the first sweep that has one, clipped to this sweep's ranges.
-    pub(super) fn best(&self, coded: &Coded) -> Option<Vec<f64>> {
+    /// The best result of the first sweep that has one, moved into this sweep's ranges.
+    pub(super) fn best(&self, cube: &Cube) -> Option<Vec<f64>> {
         let mut best = self.best.clone()?;
-        coded.snap(&mut best);
+        cube.snap(&mut best);
         Some(best)
     }
 
-    /// What each result counts as beside this sweep's. Before there are enough of those, what it
-    /// was worth in its own.
+    /// The value of each result on this sweep's scale.
     pub(super) fn transformed(&self, ledger: &Ledger, summary: &Summary) -> Vec<f64> {
-        if self.ranks.is_empty() || ledger.len() < NMIN {
-            return self.own.clone();
+        if self.ranks.is_empty() || ledger.len() < LEAST_RESULTS {
+            return self.own_values.clone();
         }
         let costs: Vec<f64> = ledger.ranked().map(|(cost, _)| cost).collect();
-        let at = |rank: &f64| {
-            costs.get(floor(rank * real(ledger.len()))).copied().unwrap_or(summary.worst)
+        let cost_at = |rank: &f64| {
+            let place = floor_to_usize(rank * real(ledger.len()));
+            costs.get(place).copied().unwrap_or(summary.worst)
         };
-        self.ranks.iter().map(|rank| summary.transform(at(rank))).collect()
+        self.ranks.iter().map(|rank| summary.transform(cost_at(rank))).collect()
     }
 }
 
-#[expect(clippy::as_conversions, reason = "truncation is meant; the conversion saturates")]
-fn floor(v: f64) -> usize {
-    v as usize
-}
-
-/// Parameters that the earlier sweep lacks are parked.
-fn point(coded: &Coded, assignment: &Assignment) -> Vec<f64> {
-    let unit = |p: &caviar_common::space::Parameter| {
-        assignment.get(&p.name).map_or(PARKED, |value| unit(&p.domain, value))
+/// The point of an earlier assignment. A parameter without a value is filled in as inactive.
+fn point(cube: &Cube, assignment: &Assignment) -> Vec<f64> {
+    let unit = |p: &Parameter| {
+        assignment.get(&p.name).map_or(INACTIVE, |value| coordinate(&p.domain, value))
     };
-    coded.space().parameters().iter().map(unit).collect()
+    cube.space().parameters().iter().map(unit).collect()
 }
 
-/// Where a value lies on the scale of a domain that need not contain it.
-fn unit(domain: &Domain, value: &Value) -> f64 {
+/// The coordinate of a value that may lie outside the domain.
+fn coordinate(domain: &Domain, value: &Value) -> f64 {
     match domain {
-        Domain::Choice { .. } => domain.encode(value).unwrap_or(ELSEWHERE),
+        Domain::Choice { .. } => domain.encode(value).unwrap_or(REMOVED_CHOICE),
         Domain::Float { scale, low, high } => {
-            value.as_f64().map_or(PARKED, |v| on_scale(*scale, v, *low, *high))
+            value.as_f64().map_or(INACTIVE, |v| on_scale(*scale, v, *low, *high))
         }
         Domain::Int { scale, low, high } => {
             let ends = (Value::Int(*low).as_f64(), Value::Int(*high).as_f64(), value.as_f64());
             if let (Some(low), Some(high), Some(v)) = ends {
                 on_scale(*scale, v, low - 0.5, high + 0.5)
             } else {
-                PARKED
+                INACTIVE
             }
         }
     }
@@ -127,11 +138,11 @@ fn on_scale(scale: Scale, value: f64, low: f64, high: f64) -> f64 {
         Scale::OneMinusLog => -libm::log(1.0 - v),
     };
     let unit = (forward(value) - forward(low)) / (forward(high) - forward(low));
-    // No such number on this scale, or an empty range: the nearest end says as much as there is to
-    // say. A point far outside says nothing more than one that is a whole range away.
     if unit.is_finite() {
+        // A point that is farther outside than the length of the range tells the model no more.
         unit.clamp(-1.0, 2.0)
     } else {
+        // The value does not exist on this scale, or the range is empty: take the nearest end.
         scale.encode(value.clamp(low, high), low, high)
     }
 }

@@ -1,256 +1,126 @@
-//! What an ask needs of the results: the box, and the model of those in and near it. A function of
-//! the log alone.
+//! What an ask needs of the results: the box, and the model of the results in and near it.
+//!
+//! The box is centred on the best result. Its width along parameter j is
+//!
+//! ```text
+//! L * clamp(l_j / g, 0.3, 3)
+//! ```
+//!
+//! with the side L ([`side`](super::side)), the length scale l_j, and the geometric mean g of all
+//! length scales, and it is cut to [0, 1]. So it is wide along parameters that matter little, as in
+//! Eriksson et al., "Scalable Global Optimization via Local Bayesian Optimization", 2019. A choice
+//! keeps its whole side.
+//!
+//! Example: with L = 0.4 and the length scales 0.2 and 0.8, g = 0.4. The box is 0.4 * 0.5 = 0.2
+//! wide along the first parameter and 0.4 * 2 = 0.8 wide along the second.
 
-use super::earlier::Earlier;
-use super::gp::{Model, Theta};
-use super::{NMAX, TOP};
-use crate::coded::Coded;
-use crate::ledger::{Ledger, Summary};
-use crate::real;
+use caviar_common::numbers::real;
 
-/// Results of an earlier sweep are this much noisier.
-const EARLIER_NOISE: f64 = 4.0;
-/// How much the box may be stretched along a parameter that matters less than others.
+use super::all_results::{AllResults, TrainingSet, squared_distance};
+use super::gp::{KernelParameters, Model, Prediction};
+use super::limits::TOP;
+use crate::cube::Cube;
+use crate::ledger::Summary;
+
+/// The bounds of the factor by which the box is stretched along a parameter.
 const STRETCH: (f64, f64) = (0.3, 3.0);
+/// The most assignments in flight that a model believes. With thousands of them, those far from the
+/// box would only take time.
+const BELIEVED_MOST: usize = 128;
 
-/// All results that there are, earlier sweeps first.
+/// The box, and the model of the results in and near it.
 #[derive(Debug)]
-pub(super) struct Record<'a> {
-    ledger: &'a Ledger,
-    earlier: &'a Earlier,
-    /// What the earlier results count as.
-    before: Vec<f64>,
-    summary: Summary,
-    d: usize,
-}
-
-impl<'a> Record<'a> {
-    pub(super) fn new(coded: &Coded, ledger: &'a Ledger, earlier: &'a Earlier) -> Self {
-        let summary = ledger.summary();
-        Self {
-            ledger,
-            earlier,
-            before: earlier.transformed(ledger, &summary),
-            summary,
-            d: coded.dimensions(),
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.earlier.len() + self.ledger.len()
-    }
-
-    pub(super) const fn summary(&self) -> &Summary {
-        &self.summary
-    }
-
-    pub(super) fn point(&self, index: usize) -> &'a [f64] {
-        let row = |points: &'a [f64], i: usize| {
-            points.get(i * self.d..(i + 1) * self.d).unwrap_or_default()
-        };
-        match index.checked_sub(self.earlier.len()) {
-            Some(place) => row(self.ledger.points(), place),
-            None => row(self.earlier.points(), index),
-        }
-    }
-
-    fn transformed(&self, index: usize) -> f64 {
-        match index.checked_sub(self.earlier.len()) {
-            Some(place) => {
-                self.summary.transform(self.ledger.cost(place).unwrap_or(self.summary.worst))
-            }
-            None => self.before.get(index).copied().unwrap_or_default(),
-        }
-    }
-
-    fn noise_factor(&self, index: usize) -> f64 {
-        if index < self.earlier.len() { EARLIER_NOISE } else { 1.0 }
-    }
-
-    /// The best results of this sweep, and those of earlier ones that would be among them, best
-    /// first.
-    pub(super) fn best(&self, count: usize) -> Vec<usize> {
-        let here = self
-            .ledger
-            .ranked()
-            .take(count)
-            .map(|(cost, place)| (self.summary.transform(cost), place + self.earlier.len()));
-        let mut best: Vec<(f64, usize)> = here.collect();
-        best.extend(self.before.iter().enumerate().map(|(i, t)| (*t, i)));
-        // Stable: what is equal keeps its order, and this sweep stands in front.
-        best.sort_by(|a, b| a.0.total_cmp(&b.0));
-        best.into_iter().map(|(_, index)| index).take(count).collect()
-    }
-
-    /// The middle of the box: the best result, of this sweep if it has any.
-    pub(super) fn centre(&self) -> usize {
-        let here = self.ledger.ranked().next().map(|(_, place)| place + self.earlier.len());
-        here.or_else(|| self.best(1).first().copied()).unwrap_or(0)
-    }
-
-    /// The trial whose result stands at `index`. The first trial of a sweep stands for the earlier
-    /// best, which it repeats.
-    fn trial(&self, index: usize) -> u32 {
-        index.checked_sub(self.earlier.len()).map_or(0, |place| self.ledger.trial(place))
-    }
-}
-
-/// What a model is made of.
-#[derive(Debug)]
-pub(super) struct Training {
-    pub(super) points: Vec<f64>,
-    /// Standardised.
-    pub(super) y: Vec<f64>,
-    pub(super) factors: Vec<f64>,
-    mean: f64,
-    deviation: f64,
-}
-
-impl Training {
-    pub(super) fn new(record: &Record<'_>, chosen: &[usize]) -> Self {
-        let mut y: Vec<f64> = chosen.iter().map(|i| record.transformed(*i)).collect();
-        let n = real(y.len());
-        let mean = y.iter().sum::<f64>() / n;
-        let deviation = (y.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n).sqrt();
-        // Results that differ by rounding alone are equal.
-        let scale = if deviation > 1e-9 { 1.0 / deviation } else { 0.0 };
-        y.iter_mut().for_each(|v| *v = (*v - mean) * scale);
-        let points = chosen.iter().flat_map(|i| record.point(*i)).copied().collect();
-        Self {
-            points,
-            y,
-            factors: chosen.iter().map(|i| record.noise_factor(*i)).collect(),
-            mean,
-            deviation,
-        }
-    }
-}
-
-/// The results that a model takes: all, or the best and the nearest to the best.
-pub(super) fn chosen(record: &Record<'_>, nearest: impl FnOnce(usize) -> Vec<usize>) -> Vec<usize> {
-    if record.len() <= NMAX {
-        return (0..record.len()).collect();
-    }
-    let mut chosen = record.best(NMAX / 2);
-    let mut taken = chosen.clone();
-    taken.sort_unstable();
-    let new = nearest(NMAX).into_iter().filter(|index| taken.binary_search(index).is_err());
-    chosen.extend(new.take(NMAX / 2));
-    chosen
-}
-
-/// The search's view of its results.
-#[derive(Debug)]
-pub(super) struct Local {
-    pub(super) theta: Theta,
+pub(super) struct LocalModel {
+    pub(super) kernel: KernelParameters,
+    /// The side L.
     pub(super) side: f64,
-    /// The trial in the middle.
-    pub(super) centre: u32,
-    pub(super) middle: Vec<f64>,
-    /// Low and high end of the box.
+    /// The number of the trial in the centre of the box.
+    pub(super) centre_trial: u32,
+    centre: Vec<f64>,
+    /// Low and high end of the box along each parameter.
     pub(super) sides: Vec<(f64, f64)>,
-    /// Points of the best trials, row after row.
+    /// The points of the best trials, in rows.
     pub(super) top: Vec<f64>,
-    pub(super) model: Model,
-    /// The least smoothed result.
-    pub(super) least: f64,
+    model: Model,
+    /// The least predicted mean at the results.
+    least: f64,
     summary: Summary,
     mean: f64,
     deviation: f64,
 }
 
-impl Local {
+impl LocalModel {
+    /// Makes the model of the results with the indices `chosen`.
     pub(super) fn new(
-        coded: &Coded,
-        record: &Record<'_>,
-        theta: Theta,
+        cube: &Cube,
+        results: &AllResults<'_>,
+        kernel: KernelParameters,
         chosen: &[usize],
         side: f64,
     ) -> Self {
-        let training = Training::new(record, chosen);
-        let model =
-            Model::new(&theta, coded.choices(), &training.points, &training.y, &training.factors);
-        let centre = record.centre();
-        let middle = record.point(centre).to_vec();
+        let training = TrainingSet::new(results, chosen);
+        let sample = training.sample(cube);
+        let model = Model::new(&kernel, &sample);
+        let centre = results.point(results.centre()).to_vec();
         Self {
             side,
-            centre: record.trial(centre),
-            sides: sides(coded, &middle, side, &theta.scales),
-            middle,
-            top: record.best(TOP).into_iter().flat_map(|i| record.point(i)).copied().collect(),
-            least: model.least(&training.y, &training.factors),
+            centre_trial: results.trial(results.centre()),
+            sides: sides(cube, &centre, side, &kernel.length_scales),
+            centre,
+            top: results.points(&results.best(TOP)),
+            least: model.least(&sample),
             model,
-            theta,
-            summary: *record.summary(),
+            kernel,
+            summary: *results.summary(),
             mean: training.mean,
             deviation: training.deviation,
         }
     }
 
-    /// The cost that stands behind a value of the model.
-    pub(super) fn cost(&self, value: f64) -> f64 {
+    /// The model after it has been told to believe the assignments in flight, and the value that a
+    /// candidate has to beat.
+    pub(super) fn believing(&self, cube: &Cube, pending: &[Vec<f64>]) -> (Model, f64) {
+        let mut model = self.model.clone();
+        let mut least = self.least;
+        for point in self.nearest_pending(cube, pending) {
+            least = least.min(model.believe(point));
+        }
+        (model, least)
+    }
+
+    /// The assignments in flight that are nearest to the centre of the box, at most
+    /// [`BELIEVED_MOST`].
+    fn nearest_pending<'a>(&self, cube: &Cube, pending: &'a [Vec<f64>]) -> Vec<&'a [f64]> {
+        let mut points: Vec<&[f64]> = pending.iter().map(Vec::as_slice).collect();
+        if points.len() > BELIEVED_MOST {
+            let inverse: Vec<f64> =
+                self.kernel.length_scales.iter().map(|scale| 1.0 / scale).collect();
+            let distance =
+                |point: &[f64]| squared_distance(&self.centre, point, &inverse, cube.is_choice());
+            points.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+            points.truncate(BELIEVED_MOST);
+        }
+        points
+    }
+
+    /// The cost at a number of deviations above the predicted mean.
+    pub(super) fn cost(&self, prediction: Prediction, deviations: f64) -> f64 {
+        let value = prediction.mean + deviations * prediction.deviation;
         self.summary.restore(value * self.deviation + self.mean)
     }
 }
 
-fn sides(coded: &Coded, middle: &[f64], side: f64, scales: &[f64]) -> Vec<(f64, f64)> {
-    let mean = libm::exp(scales.iter().map(|s| libm::log(*s)).sum::<f64>() / real(scales.len()));
-    let side = |((unit, scale), choice): ((&f64, &f64), &bool)| {
+/// Low and high end of the box along each parameter.
+fn sides(cube: &Cube, centre: &[f64], side: f64, length_scales: &[f64]) -> Vec<(f64, f64)> {
+    let logs = length_scales.iter().map(|scale| libm::log(*scale)).sum::<f64>();
+    let mean = libm::exp(logs / real(length_scales.len()));
+    let ends = |((unit, scale), is_choice): ((&f64, &f64), &bool)| {
         let half = side / 2.0 * (scale / mean).clamp(STRETCH.0, STRETCH.1);
-        if *choice {
+        if *is_choice {
             (0.0, 1.0)
         } else {
             ((unit - half).clamp(0.0, 1.0), (unit + half).clamp(0.0, 1.0))
         }
     };
-    middle.iter().zip(scales).zip(coded.choices()).map(side).collect()
-}
-
-/// The results nearest to the middle of the box, kept while that stays where it is.
-#[derive(Debug, Default)]
-pub(super) struct Nearest {
-    middle: usize,
-    inverse: Vec<f64>,
-    seen: usize,
-    /// Squared distances and indices, sorted.
-    nearest: Vec<(f64, usize)>,
-}
-
-impl Nearest {
-    /// The nearest `count` results to that at `middle`, itself included, by the length scales.
-    pub(super) fn of(
-        &mut self,
-        coded: &Coded,
-        record: &Record<'_>,
-        middle: usize,
-        scales: &[f64],
-        count: usize,
-    ) -> Vec<usize> {
-        let inverse: Vec<f64> = scales.iter().map(|s| 1.0 / s).collect();
-        if self.middle != middle || self.inverse != inverse || self.seen > record.len() {
-            *self = Self { middle, inverse, seen: 0, nearest: Vec::new() };
-        }
-        let centre = record.point(middle);
-        for index in self.seen..record.len() {
-            let distance = squared(centre, record.point(index), &self.inverse, coded.choices());
-            let full = self.nearest.len() >= count;
-            if full && self.nearest.last().is_some_and(|last| last.0 <= distance) {
-                continue;
-            }
-            let at = self.nearest.partition_point(|near| near.0 <= distance);
-            self.nearest.insert(at, (distance, index));
-            self.nearest.truncate(count);
-        }
-        self.seen = record.len();
-        self.nearest.iter().map(|(_, index)| *index).collect()
-    }
-}
-
-/// The squared distance on the model's scale.
-pub(super) fn squared(a: &[f64], b: &[f64], inverse: &[f64], choices: &[bool]) -> f64 {
-    let difference = |((a, b), choice): ((&f64, &f64), &bool)| {
-        if *choice { f64::from(u8::from(a != b)) } else { a - b }
-    };
-    let differences = a.iter().zip(b).zip(choices).map(difference).zip(inverse);
-    differences.map(|(difference, inverse)| (difference * inverse) * (difference * inverse)).sum()
+    centre.iter().zip(length_scales).zip(cube.is_choice()).map(ends).collect()
 }

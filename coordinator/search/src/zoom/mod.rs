@@ -1,98 +1,116 @@
-//! Coarse to fine, one trial at a time: the best of many random candidates in and around a moving
-//! box, by a small local model.
+//! The strategy `zoom`, the default: from coarse to fine, one trial at a time.
 //!
-//! The box stands around the best trial. It halves when results stop getting better and doubles
-//! when they do, as the trust region of Eriksson et al. ("Scalable Global Optimization via Local
-//! Bayesian Optimization", 2019); it is wide along parameters that matter little. Candidates are
-//! ranked by the improvement that a Gaussian process of the results in and near the box expects
-//! ([`gp`]). Trials in flight are believed to come out as that model expects (Ginsbourger et al.,
-//! "Kriging is well-suited to parallelize optimization", 2010), so that slots asked one after the
-//! other do not get the same answer. A quarter of the candidates come from the whole space, and
-//! every eighth trial trusts no model: it is a plain random draw in the range of the best ones.
+//! Every trial is the best of 256 random candidates. Most candidates lie in a box around the best
+//! trial so far. A Gaussian process of the results in and near the box ranks the candidates by
+//! their expected improvement. The box is the trust region of Eriksson et al., "Scalable Global
+//! Optimization via Local Bayesian Optimization", 2019: it shrinks while results do not get better,
+//! grows when they do, and is wide along parameters that matter little.
 //!
 //! ```text
-//! log --Ledger--> sorted results, side L --fit at milestones--> length scales --Local--> box, model
-//!                                               pending --believe--> model --rank--> candidates --> the best that is not used
+//! log -- Ledger --> sorted results, side L of the box
+//!     -- fit at milestones --> length scales and noise
+//!     -- LocalModel --> box, model of up to 80 results
+//!     -- believe the assignments in flight --> model
+//!     -- rank the candidates --> the best one that is not used
 //! ```
 //!
-//! An answer is a function of the space, the seed, the log and the assignments in flight. What is
-//! kept between two questions are the log's entries in sorted form, the last fit, which sees the
-//! log up to a milestone only, and what follows from the two.
+//! Each submodule describes its step with its formulas and an example: `side` and `local` the box,
+//! `gp` the model, `fit` the fit of its parameters, `candidates` and `score` the ranking, `earlier`
+//! the warm start, and `plain` the trials that trust no model. docs/decisions/0008-zoom.md explains
+//! the design, and docs/internals/search.md has the measurements, also of the rejected variants.
+//!
+//! Example: a sweep with 8 trials in flight. Trial 0 is the centre of the space, and trials 1 to 5
+//! are Sobol points. From trial 6 on, a trial with a number 7, 15, 23, … is a plain one, and the
+//! others are the best candidates, as soon as there are five results. The parameters of the model
+//! are fitted when the sweep has 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 19, 21, … results.
+//!
+//! A suggestion is a function of the space, the seed, the log and the assignments in flight. What
+//! the sampler keeps between two asks (the sorted log, the last fit, the last model) follows from
+//! these.
 
+mod all_results;
 mod candidates;
 mod earlier;
 mod fit;
 mod gp;
+mod limits;
 mod local;
+mod plain;
 mod score;
 mod side;
 
+use caviar_common::numbers::to_u32;
 use caviar_common::reason::{Expected, Ranking, Reason, Source};
 use caviar_common::seed::{Purpose, Seed, Stream};
-use caviar_common::space::Domain;
 use caviar_common::spec::{Goal, SweepSpec};
 
-use candidates::{Ground, ROUNDS};
-use earlier::Earlier;
-use gp::{Belief, Theta};
-use local::{Local, Nearest, Record, Training};
-use side::SideReplay;
+use crate::cube::{Cube, Key};
+use crate::ledger::Ledger;
+use crate::observation::Observation;
+use crate::region::{Interval, Region};
+use crate::sampler::{Question, Sampler, SamplerReply, Suggestion, WarmStart};
+use crate::unused::{next_unused, sobol_point};
+use all_results::{AllResults, Nearest, TrainingSet};
+use candidates::{CandidateSource, MOVE_SIZES};
+use earlier::EarlierResults;
+use gp::{KernelParameters, Prediction};
+use limits::LEAST_RESULTS;
+use local::LocalModel;
+use score::log_expected_improvement;
+use side::BoxSide;
 
-use crate::coded::{self, Coded, Key};
-use crate::ledger::{self, Ledger};
-use crate::unused;
-use crate::{
-    Interval, Observation, Question, Region, Sampler, SamplerReply, Suggestion, WarmStart,
-};
-
-/// Trials before the search begins: the centre of the space and a Sobol sequence. Fewer where there
-/// is an earlier sweep.
+/// Trials before the search starts: the centre of the space, and points of a Sobol sequence.
 const INITIAL: u32 = 6;
+/// The same for a sweep with a warm start, whose first trial is the best earlier one.
 const INITIAL_WARM: u32 = 2;
-/// Results that a model needs.
-const NMIN: usize = 5;
-/// Results that a model takes.
-const NMAX: usize = 80;
-/// Every so many trials, one is a plain draw.
-const PLAIN: u32 = 8;
-/// Best trials that candidates are changes of.
-const TOP: usize = 5;
-/// Assignments in flight that are believed: those nearest to the middle of the box.
-const BELIEVED: usize = 128;
+/// One trial in this many is a plain one. With one in 32 and 64 trials in flight the regret was .91
+/// ± .05 times as high on the problems where this was found, but 1.04 ± .09 times on held-out ones
+/// (docs/internals/search.md, "What was tried and rejected").
+const PLAIN_ONE_IN: u32 = 8;
 
 /// The sampler of `strategy = "zoom"`.
 #[derive(Debug)]
 pub(crate) struct Zoom {
-    coded: Coded,
+    cube: Cube,
     seed: u64,
     scramble: u32,
     goal: Goal,
-    /// Trials before the search begins.
+    /// The number of trials before the search starts.
     initial: u32,
-    earlier: Earlier,
+    earlier: EarlierResults,
     ledger: Ledger,
-    /// The side of the box after the log, and before it.
-    side: SideReplay,
-    first_side: SideReplay,
-    /// The last fit, and how many results it saw.
-    fitted: Option<(usize, Theta)>,
+    /// The side of the box after the log.
+    side: BoxSide,
+    /// The side of the box before the log.
+    first_side: BoxSide,
+    /// The last fit, and the number of results that it has seen.
+    fitted: Option<(usize, KernelParameters)>,
     nearest: Nearest,
-    /// What follows from so many entries of the log.
-    local: Option<(usize, Local)>,
+    /// The last model, and the number of log entries that it has seen.
+    local: Option<(usize, LocalModel)>,
 }
 
-/// What became of an ask: a point, and why.
-struct Found {
+/// A point, and why it is suggested.
+struct Proposal {
     point: Vec<f64>,
     reason: Reason,
 }
 
+/// Scored candidates.
+struct Scored {
+    /// In rows.
+    points: Vec<f64>,
+    predictions: Vec<Prediction>,
+    /// The logarithm of each candidate's expected improvement.
+    scores: Vec<f64>,
+}
+
 impl Zoom {
     pub(crate) fn new(spec: &SweepSpec, earlier: &[WarmStart]) -> Self {
-        let coded = Coded::new(spec.space.clone());
-        let earlier = Earlier::new(&coded, earlier);
+        let cube = Cube::new(spec.space.clone());
+        let earlier = EarlierResults::new(&cube, earlier);
         let initial = if earlier.len() == 0 { INITIAL } else { INITIAL_WARM };
-        let first_side = SideReplay::new(coded.dimensions(), spec.search.parallelism, initial);
+        let first_side = BoxSide::new(cube.dimensions(), spec.search.parallelism, initial);
         Self {
             seed: spec.seed,
             scramble: Seed::derive(spec.seed, 0, Purpose::Scramble).word(),
@@ -102,148 +120,116 @@ impl Zoom {
             ledger: Ledger::default(),
             side: first_side.clone(),
             first_side,
-            coded,
+            cube,
             fitted: None,
             nearest: Nearest::default(),
             local: None,
         }
     }
 
-    /// Takes in what is new. A shorter log is another one.
+    /// Adds the new entries of the log. A log that is shorter than before is a different log.
     fn absorb(&mut self, log: &[Observation]) {
         if log.len() < self.ledger.absorbed() {
             (self.ledger, self.side) = (Ledger::default(), self.first_side.clone());
             (self.fitted, self.local, self.nearest) = (None, None, Nearest::default());
         }
         self.side.absorb(log.get(self.ledger.absorbed()..).unwrap_or_default());
-        self.ledger.absorb(&self.coded, log);
+        self.ledger.absorb(&self.cube, log);
     }
 
-    fn first(&self, trial: u32) -> Vec<f64> {
+    /// One of the trials before the search starts.
+    fn initial_proposal(&self, trial: u32) -> Proposal {
         if trial > 0 {
-            return unused::sobol(&self.coded, self.scramble, trial);
+            let point = sobol_point(&self.cube, self.scramble, trial);
+            return Proposal { point, reason: Reason::from_source(Source::Initial) };
         }
-        self.earlier.best(&self.coded).unwrap_or_else(|| {
-            let mut centre = vec![0.5; self.coded.dimensions()];
-            self.coded.snap(&mut centre);
-            centre
-        })
+        if let Some(point) = self.earlier.best(&self.cube) {
+            return Proposal { point, reason: Reason::from_source(Source::WarmStart) };
+        }
+        let mut point = vec![0.5; self.cube.dimensions()];
+        self.cube.snap(&mut point);
+        Proposal { point, reason: Reason::from_source(Source::Initial) }
     }
 
-    /// A uniform draw in the range of the best trials, a little widened. Of a choice it keeps the
-    /// values that they use.
-    fn plain(&self, stream: &mut Stream) -> Found {
-        let record = Record::new(&self.coded, &self.ledger, &self.earlier);
-        let best = record.best(ledger::root(record.len()).max(4));
-        let points: Vec<&[f64]> = best.iter().map(|index| record.point(*index)).collect();
-        let parameters = self.coded.space().parameters().iter().enumerate();
-        let sides =
-            parameters.map(|(j, parameter)| plain_side(&parameter.domain, j, &points)).collect();
-        let region = Region { sides };
-        let draw = |(side, parameter): (&Interval, &caviar_common::space::Parameter)| match side {
-            Interval::Between(low, high) => candidates::between((*low, *high), stream),
-            Interval::Among(chosen) => {
-                let pick = u64::try_from(chosen.len())
-                    .ok()
-                    .and_then(|n| usize::try_from(stream.below(n)).ok());
-                let value = pick
-                    .and_then(|i| chosen.get(i))
-                    .and_then(|i| u64::try_from(*i).ok())
-                    .unwrap_or(0);
-                coded::level(&parameter.domain, value)
-            }
-        };
-        let mut point: Vec<f64> =
-            region.sides.iter().zip(self.coded.space().parameters()).map(draw).collect();
-        self.coded.snap(&mut point);
-        Found {
-            point,
-            reason: Reason {
-                search_box: Some(region.to_box(self.coded.space())),
-                ..Reason::from_source(Source::Plain)
-            },
-        }
+    fn plain_proposal(&self, stream: &mut Stream) -> Proposal {
+        let space = self.cube.space();
+        let results = AllResults::new(&self.cube, &self.ledger, &self.earlier);
+        let best = results.best(plain::best_count(results.len()));
+        let points: Vec<&[f64]> = best.iter().map(|index| results.point(*index)).collect();
+        let region = plain::region(space, &points);
+        let mut point = plain::draw(space, &region, stream);
+        self.cube.snap(&mut point);
+        let search_box = Some(region.to_box(space));
+        Proposal { point, reason: Reason { search_box, ..Reason::from_source(Source::Plain) } }
     }
 
-    /// The best of the candidates that `free` allows.
-    fn ranked(
-        &mut self,
+    /// The best of the candidates that are free; `None` if none is.
+    fn ranked_proposal(
+        &self,
         stream: &mut Stream,
-        log: &[Observation],
         pending: &[Vec<f64>],
-        free: &dyn Fn(&Self, &[f64]) -> bool,
-    ) -> Option<Found> {
-        self.prepare(log);
+        is_free: &dyn Fn(&[f64]) -> bool,
+    ) -> Option<Proposal> {
         let (_, local) = self.local.as_ref()?;
-        let mut model = local.model.clone();
-        let mut least = local.least;
-        for point in self.believed(local, pending) {
-            least = least.min(model.believe(point));
-        }
-        let ground = Ground {
-            coded: &self.coded,
-            sides: &local.sides,
-            top: &local.top,
-            scales: &local.theta.scales,
-        };
-        let d = self.coded.dimensions();
-        let mut points = ground.draw(stream);
-        let mut beliefs = model.beliefs(&points);
-        let score = |belief: &Belief| score::log_expected_improvement(least, *belief);
-        let mut scores: Vec<f64> = beliefs.iter().map(score).collect();
-        for size in ROUNDS {
-            let known = points.len();
-            ground.moves(&mut points, &scores, size, stream);
-            let new = model.beliefs(points.get(known..).unwrap_or_default());
-            scores.extend(new.iter().map(score));
-            beliefs.extend(new);
-        }
-        let mut order: Vec<(f64, usize)> = scores.iter().copied().zip(0..).collect();
+        let candidates = self.score_candidates(local, pending, stream);
+        let mut order: Vec<(f64, usize)> = candidates.scores.iter().copied().zip(0..).collect();
         order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let rows: Vec<&[f64]> = points.chunks_exact(d).collect();
-        let allowed = |(_, (_, i)): &(usize, &(f64, usize))| {
-            rows.get(*i).is_some_and(|point| free(self, point))
-        };
-        let (rank, (score, i)) = order.iter().enumerate().find(allowed)?;
+        let rows: Vec<&[f64]> = candidates.points.chunks_exact(self.cube.dimensions()).collect();
+        let is_allowed =
+            |(_, (_, i)): &(usize, &(f64, usize))| rows.get(*i).is_some_and(|point| is_free(point));
+        let (rank, (score, i)) = order.iter().enumerate().find(is_allowed)?;
+        let prediction = candidates.predictions.get(*i).copied().unwrap_or_default();
         let ranking = Ranking {
-            centre: local.centre,
+            centre: local.centre_trial,
             side: local.side,
-            length_scales: local.theta.scales.clone(),
-            expected: self.expected(local, beliefs.get(*i).copied().unwrap_or_default()),
-            score: recorded(*score),
-            rank: u32::try_from(rank).unwrap_or(u32::MAX).saturating_add(1),
-            candidates: u32::try_from(order.len()).unwrap_or(u32::MAX),
+            length_scales: local.kernel.length_scales.clone(),
+            expected: self.expected(local, prediction),
+            score: recordable(*score),
+            rank: to_u32(rank).saturating_add(1),
+            candidates: to_u32(order.len()),
         };
-        let search_box = Some(self.region(&local.sides).to_box(self.coded.space()));
+        let search_box = Some(self.region(&local.sides).to_box(self.cube.space()));
         let reason =
             Reason { search_box, ranking: Some(ranking), ..Reason::from_source(Source::Ranked) };
-        Some(Found { point: rows.get(*i)?.to_vec(), reason })
+        Some(Proposal { point: rows.get(*i)?.to_vec(), reason })
     }
 
-    /// The assignments in flight that the model hears of: with thousands of them, those far away
-    /// would only take time.
-    fn believed<'a>(&self, local: &Local, pending: &'a [Vec<f64>]) -> Vec<&'a [f64]> {
-        let inverse: Vec<f64> = local.theta.scales.iter().map(|s| 1.0 / s).collect();
-        let mut points: Vec<&[f64]> = pending.iter().map(Vec::as_slice).collect();
-        if points.len() > BELIEVED {
-            let distance = |point: &[f64]| {
-                local::squared(&local.middle, point, &inverse, self.coded.choices())
-            };
-            points.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
-            points.truncate(BELIEVED);
-        }
-        points
-    }
-
-    fn expected(&self, local: &Local, belief: Belief) -> Expected {
-        let value = |deviations: f64| {
-            recorded(self.goal.as_cost(local.cost(belief.mean + deviations * belief.deviation)))
+    /// Draws candidates, and moves the best ones.
+    fn score_candidates(
+        &self,
+        local: &LocalModel,
+        pending: &[Vec<f64>],
+        stream: &mut Stream,
+    ) -> Scored {
+        let (model, least) = local.believing(&self.cube, pending);
+        let source = CandidateSource {
+            cube: &self.cube,
+            sides: &local.sides,
+            top: &local.top,
+            length_scales: &local.kernel.length_scales,
         };
+        let mut points = source.draw(stream);
+        let mut predictions = model.predict(&points);
+        let score = |prediction: &Prediction| log_expected_improvement(least, *prediction);
+        let mut scores: Vec<f64> = predictions.iter().map(score).collect();
+        for size in MOVE_SIZES {
+            let known = points.len();
+            source.add_moves(&mut points, &scores, size, stream);
+            let new = model.predict(points.get(known..).unwrap_or_default());
+            scores.extend(new.iter().map(score));
+            predictions.extend(new);
+        }
+        Scored { points, predictions, scores }
+    }
+
+    /// A prediction in units of the objective.
+    fn expected(&self, local: &LocalModel, prediction: Prediction) -> Expected {
+        let value = |deviations| recordable(self.goal.as_cost(local.cost(prediction, deviations)));
         Expected { worse: value(1.0), middle: value(0.0), better: value(-1.0) }
     }
 
     fn region(&self, sides: &[(f64, f64)]) -> Region {
-        let mut region = Region::whole(self.coded.space());
+        let mut region = Region::whole(self.cube.space());
         for (side, (low, high)) in region.sides.iter_mut().zip(sides) {
             if let Interval::Between(..) = side {
                 *side = Interval::Between(*low, *high);
@@ -252,85 +238,88 @@ impl Zoom {
         region
     }
 
-    /// Sees to it that `local` belongs to the log as it is now.
-    fn prepare(&mut self, log: &[Observation]) {
+    /// Makes the model of the log, unless the last one is.
+    fn update_model(&mut self, log: &[Observation]) {
         if self.local.as_ref().is_some_and(|(entries, _)| *entries == self.ledger.absorbed()) {
             return;
         }
-        let record = Record::new(&self.coded, &self.ledger, &self.earlier);
-        let fit = milestone(record.len());
-        let theta = match self.fitted.take() {
-            Some((seen, theta)) if seen == fit => theta,
-            _ => self.fit(fit, log),
+        let results = AllResults::new(&self.cube, &self.ledger, &self.earlier);
+        let count = milestone(results.len());
+        let kernel = match self.fitted.take() {
+            Some((seen, kernel)) if seen == count => kernel,
+            _ => self.fit(count, log),
         };
-        let centre = record.centre();
-        let near = |count| self.nearest.of(&self.coded, &record, centre, &theta.scales, count);
-        let chosen = local::chosen(&record, near);
-        let local = Local::new(&self.coded, &record, theta.clone(), &chosen, self.side.side());
-        self.fitted = Some((fit, theta));
+        let scales = &kernel.length_scales;
+        let nearest = || self.nearest.update(&self.cube, &results, results.centre(), scales);
+        let chosen = results.choose(nearest);
+        let local =
+            LocalModel::new(&self.cube, &results, kernel.clone(), &chosen, self.side.side());
+        self.fitted = Some((count, kernel));
         self.local = Some((self.ledger.absorbed(), local));
     }
 
-    /// The fit to the first `count` results, as the log was when the last of them entered.
-    fn fit(&self, count: usize, log: &[Observation]) -> Theta {
-        // The entries after that are not looked at: the fit is the same whenever it is made.
+    /// Fits the model to the first `count` results, with the log as it was when the last of them
+    /// entered. Later entries are ignored, so the fit does not depend on when it is made.
+    fn fit(&self, count: usize, log: &[Observation]) -> KernelParameters {
         let entries = self.ledger.entered(count.saturating_sub(self.earlier.len()));
         let mut ledger = Ledger::default();
-        ledger.absorb(&self.coded, log.get(..entries).unwrap_or(log));
-        let record = Record::new(&self.coded, &ledger, &self.earlier);
-        let even = vec![1.0; self.coded.dimensions()];
-        let centre = record.centre();
-        let near = |count| Nearest::default().of(&self.coded, &record, centre, &even, count);
-        let training = Training::new(&record, &local::chosen(&record, near));
-        fit::fit(self.coded.choices(), &training.points, &training.y, &training.factors)
+        ledger.absorb(&self.cube, log.get(..entries).unwrap_or(log));
+        let results = AllResults::new(&self.cube, &ledger, &self.earlier);
+        // There are no length scales yet, so distances are those on the unit cube.
+        let even = vec![1.0; self.cube.dimensions()];
+        let nearest = || Nearest::default().update(&self.cube, &results, results.centre(), &even);
+        let training = TrainingSet::new(&results, &results.choose(nearest));
+        fit::fit(&training.sample(&self.cube))
+    }
+
+    /// True for the trials before the search starts.
+    fn is_initial(&self, trial: u32) -> bool {
+        let results = self.earlier.len() + self.ledger.len();
+        trial == 0 || trial < self.initial || results < LEAST_RESULTS
     }
 }
 
 impl Sampler for Zoom {
     fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
+        let trial = question.trial;
         self.absorb(question.log);
-        let pending: Vec<Vec<f64>> =
-            question.pending.iter().map(|a| self.coded.encode(a)).collect();
-        let keys: Vec<Key> = pending.iter().map(|point| self.coded.key(point)).collect();
-        let free = |zoom: &Self, point: &[f64]| {
-            let key = zoom.coded.key(point);
-            !keys.contains(&key) && !zoom.ledger.is_used(&key)
+        let is_ranked = !self.is_initial(trial) && trial % PLAIN_ONE_IN != PLAIN_ONE_IN - 1;
+        if is_ranked {
+            self.update_model(question.log);
+        }
+        let pending: Vec<Vec<f64>> = question.pending.iter().map(|a| self.cube.encode(a)).collect();
+        let keys: Vec<Key> = pending.iter().map(|point| self.cube.key(point)).collect();
+        let is_free = |point: &[f64]| {
+            let key = self.cube.key(point);
+            !keys.contains(&key) && !self.ledger.is_used(&key)
         };
-        let mut stream =
-            Seed::derive(self.seed, u64::from(question.trial), Purpose::Candidates).stream(0);
-        let results = self.earlier.len() + self.ledger.len();
-        let first = question.trial == 0 || question.trial < self.initial || results < NMIN;
-        let found = if first {
-            let source = if question.trial == 0 && self.earlier.len() > 0 {
-                Source::WarmStart
-            } else {
-                Source::Initial
-            };
-            Some(Found { point: self.first(question.trial), reason: Reason::from_source(source) })
-        } else if question.trial % PLAIN == PLAIN - 1 {
-            Some(self.plain(&mut stream))
+        let mut stream = Seed::derive(self.seed, u64::from(trial), Purpose::Candidates).stream(0);
+        let found = if self.is_initial(trial) {
+            Some(self.initial_proposal(trial))
+        } else if is_ranked {
+            self.ranked_proposal(&mut stream, &pending, &is_free)
         } else {
-            self.ranked(&mut stream, question.log, &pending, &free)
+            Some(self.plain_proposal(&mut stream))
         };
         let next = || {
-            let free = |point: &[f64]| free(self, point);
-            let point = unused::next(&self.coded, self.scramble, question.trial, &free)?;
-            Some(Found { point, reason: Reason::from_source(Source::Sobol) })
+            let point = next_unused(&self.cube, self.scramble, trial, &is_free)?;
+            Some(Proposal { point, reason: Reason::from_source(Source::Sobol) })
         };
-        let Some(found) = found.filter(|found| free(self, &found.point)).or_else(next) else {
-            return SamplerReply::Exhausted;
-        };
-        let seen = u32::try_from(question.log.len()).unwrap_or(u32::MAX);
-        SamplerReply::Suggest(Suggestion {
-            assignment: self.coded.decode(&found.point),
-            reason: Reason { seen, ..found.reason },
+        let found = found.filter(|found| is_free(&found.point)).or_else(next);
+        found.map_or(SamplerReply::Exhausted, |found| {
+            SamplerReply::Suggest(Suggestion {
+                assignment: self.cube.decode(&found.point),
+                reason: Reason { seen: to_u32(question.log.len()), ..found.reason },
+            })
         })
     }
 }
 
-/// The last milestone of `n` results: 5, then 12 % more each time.
+/// The last milestone up to `n` results. The first one is 5, and each further one is 12 % greater,
+/// rounded down, but at least by 1. So a sweep has a number of fits that grows like the logarithm
+/// of its results.
 fn milestone(n: usize) -> usize {
-    let (mut last, mut next) = (NMIN, NMIN);
+    let (mut last, mut next) = (LEAST_RESULTS, LEAST_RESULTS);
     while next <= n {
         last = next;
         next = (next + 1).max(next * 112 / 100);
@@ -338,27 +327,8 @@ fn milestone(n: usize) -> usize {
     last
 }
 
-/// The range of some points along parameter `j`, widened; the values that they use of a choice.
-fn plain_side(domain: &Domain, j: usize, points: &[&[f64]]) -> Interval {
-    let units: Vec<f64> =
-        points.iter().filter_map(|point| point.get(j)).map(|unit| unit.clamp(0.0, 1.0)).collect();
-    if let Domain::Choice { values } = domain {
-        let used =
-            |i: &usize| u64::try_from(*i).is_ok_and(|i| units.contains(&coded::level(domain, i)));
-        let used: Vec<usize> = (0..values.len()).filter(used).collect();
-        return Interval::Among(if used.is_empty() { (0..values.len()).collect() } else { used });
-    }
-    let (low, high) =
-        units.iter().fold((1.0f64, 0.0f64), |(low, high), unit| (low.min(*unit), high.max(*unit)));
-    let margin = 0.15 * (high - low) + 0.03;
-    if units.is_empty() {
-        Interval::Between(0.0, 1.0)
-    } else {
-        Interval::Between((low - margin).max(0.0), (high + margin).min(1.0))
-    }
-}
-/// As a record can hold it: there is no infinity in JSON, and an improvement that is not to be
-/// expected has the logarithm of nothing.
-const fn recorded(value: f64) -> f64 {
+/// A value that JSON can hold: infinities become the greatest numbers, and a value that is not a
+/// number becomes 0. The logarithm of an improvement that rounds to 0 is minus infinity.
+const fn recordable(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) }
 }
