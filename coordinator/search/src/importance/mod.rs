@@ -226,13 +226,14 @@ fn add_shares(partition: &Partition, single: &mut [f64], pairs: &mut [f64]) {
     let (total, dimensions) = (partition.variance(), single.len());
     let variances: Vec<f64> = (0..dimensions).map(|i| partition.variance_of(i)).collect();
     for (sum, variance) in single.iter_mut().zip(&variances) {
-        *sum += variance / total;
+        // Rounding can make the variance of a marginal greater than the total.
+        *sum += (variance / total).min(1.0);
     }
     let rows = pairs.chunks_mut(dimensions.max(1)).zip(&variances).enumerate();
     for (first, (sums, variance)) in rows {
         for (second, (sum, other)) in sums.iter_mut().zip(&variances).enumerate().skip(first + 1) {
             let joint = partition.variance_of_pair(first, second) - variance - other;
-            *sum += joint.max(0.0) / total;
+            *sum += (joint.max(0.0) / total).min(1.0);
         }
     }
 }
