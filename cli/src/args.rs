@@ -1,4 +1,4 @@
-//! The arguments.
+//! The command line: commands, arguments and their help.
 
 use std::path::PathBuf;
 
@@ -6,257 +6,384 @@ use caviar_common::ids::Name;
 use caviar_common::limits::MAX_SLOTS;
 use caviar_worker::MemoryLimit;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 /// Distributed hyperparameter search for batch-normalised networks
 ///
-/// One TOML file is a sweep. `caviar run FILE` runs it on this machine; `caviar submit FILE` gives
-/// it to a coordinator. Standard output is data, standard error is talk.
+/// A sweep is one TOML file. `caviar run FILE` runs it on this machine, and `caviar submit FILE`
+/// sends it to a coordinator. Results go to standard output. Progress, hints and errors go to
+/// standard error.
+///
+/// Commands that read a sweep ask the coordinator of --coordinator, or read the store of --store.
+/// Without either they read the store in this folder that was written last, and if there is none,
+/// they ask the coordinator at 127.0.0.1:7070.
+///
+/// With --json, an error is one JSON object on one line of standard error.
 #[derive(Debug, Parser)]
-#[command(name = "caviar", version)]
+#[command(
+    name = "caviar",
+    version,
+    after_help = "\
+Examples:
+  caviar run examples/digits.toml    Tune a network on bundled data, on this machine
+  caviar best digits                 Show the best trial of that sweep
+  caviar init iris.csv               Write a sweep file for your own data"
+)]
 pub(crate) struct Arguments {
-    /// What to do.
+    /// The command to carry out.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The commands, in the order of the help.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a sweep on this machine, with a coordinator and a worker inside this process
     Run(Run),
-    /// Give a sweep to a coordinator
+    /// Write a sweep file for a CSV file
+    Init(Init),
+    /// Validate a sweep file and its data without running anything
+    Check(Check),
+    /// Send a sweep to a coordinator
     Submit(Submit),
-    /// List the sweeps
+    /// List the sweeps of a coordinator or of a store
     List(List),
-    /// Show how a sweep is going
+    /// Show the state, the best trial and the running trials of a sweep
     Status(Status),
-    /// Follow a sweep until it ends: status --watch
+    /// Follow a sweep until it ends (same as status --watch)
     Watch(Watch),
     /// List the trials of a sweep
     Trials(Trials),
-    /// Show the best trial of a sweep
+    /// Show the best completed trial of a sweep
     Best(Best),
     /// Show which hyperparameters of a sweep mattered
     Importance(Importance),
-    /// Say why a trial was chosen, what was expected of it, and what came of it
+    /// Explain why a trial was chosen, how it ended, and what followed from it
     Explain(Explain),
-    /// Write every trial of a sweep with its metrics of every epoch, for another program
+    /// Write every trial with the metrics of every epoch, for another program
     Export(Export),
-    /// Start no more trials of a sweep; those that run go on
-    Pause(Turn),
-    /// Go on with a paused sweep
-    Resume(Turn),
-    /// End a sweep: its running trials stop, its results stay
-    Cancel(Turn),
-    /// Remove a completed or cancelled sweep with all its results
+    /// Start no more trials of a sweep; running trials continue
+    #[command(after_help = "Example:\n  caviar pause digits")]
+    Pause(Change),
+    /// Continue a paused sweep
+    #[command(after_help = "Example:\n  caviar resume digits")]
+    Resume(Change),
+    /// End a sweep: stop its running trials and keep its results
+    #[command(after_help = "Example:\n  caviar cancel digits")]
+    Cancel(Change),
+    /// Remove a completed or cancelled sweep and all its results
     Delete(Delete),
-    /// List the workers
+    /// List the workers of a coordinator
     Workers(Workers),
-    /// Let a worker finish what it holds, take nothing new, and leave
+    /// Let a worker finish its trials, accept no new ones, and leave
     Drain(Drain),
+    /// Print a completion script for a shell
+    Completions(Completions),
+    /// Write the manual pages into a folder
+    Man(Man),
 }
 
-/// The coordinator that is asked.
+impl Command {
+    /// Whether the command was asked for JSON, so that errors are JSON too.
+    pub(crate) const fn is_json(&self) -> bool {
+        match self {
+            Self::Run(args) => args.json,
+            Self::Check(args) => args.json,
+            Self::Submit(args) => args.json,
+            Self::List(args) => args.json,
+            Self::Status(args) => args.json,
+            Self::Watch(args) => args.json,
+            Self::Trials(args) => args.json,
+            Self::Best(args) => args.json,
+            Self::Importance(args) => args.json,
+            Self::Explain(args) => args.json,
+            Self::Export(args) => matches!(args.format(), Format::Json),
+            Self::Pause(args) | Self::Resume(args) | Self::Cancel(args) => args.json,
+            Self::Delete(args) => args.json,
+            Self::Workers(args) => args.json,
+            Self::Drain(args) => args.json,
+            Self::Init(_) | Self::Completions(_) | Self::Man(_) => false,
+        }
+    }
+}
+
+/// The coordinator to ask.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Connection {
-    /// The coordinator
-    #[arg(
-        long,
-        env = "CAVIAR_COORDINATOR",
-        default_value = "http://127.0.0.1:7070",
-        value_name = "URL"
-    )]
-    pub(crate) coordinator: String,
+    /// Address of the coordinator [default: http://127.0.0.1:7070]
+    #[arg(long, env = "CAVIAR_COORDINATOR", value_name = "ADDRESS")]
+    pub(crate) coordinator: Option<String>,
 }
 
-/// Where to read from.
+impl Connection {
+    /// The address that was given, or the default.
+    pub(crate) fn url(&self) -> &str {
+        self.coordinator.as_deref().unwrap_or("http://127.0.0.1:7070")
+    }
+}
+
+/// Where a command reads from.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Source {
-    /// The coordinator, unless a store is read.
+    /// The coordinator to ask, unless a store is read.
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Read this store, on which no coordinator runs, instead of asking a coordinator
-    #[arg(long, value_name = "PATH")]
+    /// Read this store instead of asking a coordinator. If a coordinator has it open, ask that one
+    #[arg(long, env = "CAVIAR_STORE", value_name = "PATH")]
     pub(crate) store: Option<PathBuf>,
 }
 
-/// `run`
+/// Arguments of `run`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar run examples/digits.toml
+  caviar run examples/digits.toml --slots 4 --memory 8GiB
+  caviar run --resume                        Continue what was interrupted
+  caviar run digits.toml --name digits-2     Run an edited file as another sweep")]
 pub(crate) struct Run {
     /// The sweep file
     #[arg(required_unless_present = "resume")]
     pub(crate) file: Option<PathBuf>,
-    /// Trials to train at once [default: the number of cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS)))]
+    /// Trials to train at the same time [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = slots())]
     pub(crate) slots: Option<u32>,
-    /// Memory that all trials and their data may take together, such as 4GiB; a trial waits until
-    /// it fits [default: no limit]
+    /// Memory limit for all trials and their data together, such as 4GiB. A trial waits until it
+    /// fits [default: no limit]
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<MemoryLimit>,
-    /// Where everything is kept
-    #[arg(long, value_name = "PATH", default_value = "caviar.db")]
+    /// The file that keeps the sweep and its results
+    #[arg(long, env = "CAVIAR_STORE", value_name = "PATH", default_value = "caviar.db")]
     pub(crate) store: PathBuf,
-    /// The sweep's name, instead of the one in the file
+    /// Name of the sweep, instead of the name in the file
     #[arg(long, value_parser = name)]
     pub(crate) name: Option<Name>,
-    /// Go on with what is unfinished and not paused in the store; with FILE or --name, with that
-    /// sweep alone
+    /// Continue the unfinished sweeps of the store that are not paused, or only the sweep of FILE
+    /// or --name
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Delete an earlier sweep of the same name and its results, and start again
+    #[arg(long, requires = "file", conflicts_with = "resume")]
+    pub(crate) replace: bool,
     /// Write the result as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// `submit`
+/// Arguments of `init`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar init iris.csv                       Writes iris.toml
+  caviar init houses.csv --label price --output sweeps/houses.toml")]
+pub(crate) struct Init {
+    /// The CSV file with a header; it may be compressed with gzip
+    pub(crate) data: PathBuf,
+    /// The column to predict [default: a column called label, target, class or y, or else the last
+    /// column]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label: Option<String>,
+    /// The file to write [default: the name of the data with .toml, in this folder]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+    /// Number of trials
+    #[arg(long, value_name = "N", default_value_t = 30,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) trials: u32,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  caviar check examples/digits.toml")]
+pub(crate) struct Check {
+    /// The sweep file
+    pub(crate) file: PathBuf,
+    /// Write what would be run as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `submit`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar submit examples/digits.toml
+  caviar submit digits.toml --name digits-2 --coordinator http://login1:7070")]
 pub(crate) struct Submit {
     /// The sweep file
     pub(crate) file: PathBuf,
-    /// The sweep's name, instead of the one in the file
+    /// Name of the sweep, instead of the name in the file
     #[arg(long, value_parser = name)]
     pub(crate) name: Option<Name>,
     /// Write the sweep as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// Whom to ask.
+    /// The coordinator that gets the sweep.
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
 
-/// `list`
+/// Arguments of `list`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar list
+  caviar list --store caviar.db --json")]
 pub(crate) struct List {
     /// Write a JSON array
     #[arg(long)]
     pub(crate) json: bool,
-    /// Where to read.
+    /// Where to read from.
     #[command(flatten)]
     pub(crate) source: Source,
 }
 
-/// `status`
+/// Arguments of `status`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar status digits
+  caviar status digits --watch")]
 pub(crate) struct Status {
-    /// The sweep, by name or number
+    /// Name or number of the sweep
     pub(crate) sweep: String,
-    /// Follow it until it ends
-    #[arg(long, conflicts_with = "store")]
+    /// Follow the sweep until it ends
+    #[arg(long)]
     pub(crate) watch: bool,
-    /// Write one JSON object; with --watch one for every change, each on its line
+    /// Write one JSON object; with --watch, one per line for every change
     #[arg(long)]
     pub(crate) json: bool,
-    /// Where to read.
+    /// Where to read from.
     #[command(flatten)]
     pub(crate) source: Source,
 }
 
-/// `watch`
+/// Arguments of `watch`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  caviar watch digits")]
 pub(crate) struct Watch {
-    /// The sweep, by name or number
+    /// Name or number of the sweep
     pub(crate) sweep: String,
-    /// Write one JSON object for every change, each on its line
+    /// Write one JSON object per line for every change
     #[arg(long)]
     pub(crate) json: bool,
-    /// Whom to ask.
+    /// Where to read from.
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) source: Source,
 }
 
-/// `trials`
+/// Arguments of `trials`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar trials digits
+  caviar trials digits --top 10              The ten best completed trials
+  caviar trials digits --csv > trials.csv")]
 pub(crate) struct Trials {
-    /// The sweep, by name or number
+    /// Name or number of the sweep
     pub(crate) sweep: String,
-    /// The order
+    /// Order of the trials
     #[arg(long, value_enum, default_value_t = Sort::Number)]
     pub(crate) sort: Sort,
+    /// Show only the N best completed trials, best first
+    #[arg(long, value_name = "N", conflicts_with = "sort",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) top: Option<u32>,
     /// Write CSV
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
     /// Write a JSON array
     #[arg(long)]
     pub(crate) json: bool,
-    /// Where to read.
+    /// Where to read from.
     #[command(flatten)]
     pub(crate) source: Source,
 }
 
-/// The order of trials.
+/// The order of a list of trials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sort {
-    /// As they were sampled
+    /// In the order in which they were sampled
     Number,
     /// Best first
     Objective,
 }
 
-/// `best`
+/// Arguments of `best`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar best digits
+  caviar best digits --toml                  The values as a section of a sweep file")]
 pub(crate) struct Best {
-    /// The sweep, by name or number
+    /// Name or number of the sweep
     pub(crate) sweep: String,
-    /// Write TOML, for the `fixed` section of a sweep file
+    /// Write TOML for the `fixed` section of a sweep file
     #[arg(long, conflicts_with = "json")]
     pub(crate) toml: bool,
     /// Write a JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// Where to read.
+    /// Where to read from.
     #[command(flatten)]
     pub(crate) source: Source,
 }
 
-/// `importance`
+/// Arguments of `importance`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  caviar importance digits")]
 pub(crate) struct Importance {
-    /// The sweep, by name or number
+    /// Name or number of the sweep
     pub(crate) sweep: String,
     /// Write a JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// Where to read.
+    /// Where to read from.
     #[command(flatten)]
     pub(crate) source: Source,
 }
 
-/// `explain`
+/// Arguments of `explain`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  caviar explain digits 46")]
 pub(crate) struct Explain {
-    /// The sweep, by name or number
+    /// Name or number of the sweep
     pub(crate) sweep: String,
-    /// The trial's number
+    /// Number of the trial
     pub(crate) trial: u32,
     /// Write a JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// Where to read.
+    /// Where to read from.
     #[command(flatten)]
     pub(crate) source: Source,
 }
 
-/// `export`
+/// Arguments of `export`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar export digits > digits.csv
+  caviar export digits --json > digits.json")]
 pub(crate) struct Export {
-    /// The sweep, by name or number
+    /// Name or number of the sweep
     pub(crate) sweep: String,
-    /// The format
+    /// Format of the output
     #[arg(long, value_enum, default_value_t = Format::Csv, conflicts_with_all = ["csv", "json"])]
     pub(crate) format: Format,
-    /// Write CSV: --format csv
+    /// Write CSV (same as --format csv)
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
-    /// Write a JSON object: --format json
+    /// Write a JSON object (same as --format json)
     #[arg(long)]
     pub(crate) json: bool,
-    /// Where to read.
+    /// Where to read from.
     #[command(flatten)]
     pub(crate) source: Source,
 }
 
 impl Export {
-    /// The format, whichever way it was asked for.
+    /// The format, from either way of asking for it.
     pub(crate) const fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format }
     }
@@ -271,51 +398,85 @@ pub(crate) enum Format {
     Json,
 }
 
-/// `pause`, `resume` and `cancel`
+/// Arguments of `pause`, `resume` and `cancel`.
 #[derive(Debug, Args)]
-pub(crate) struct Turn {
-    /// The sweep, by name or number
+pub(crate) struct Change {
+    /// Name or number of the sweep
     pub(crate) sweep: String,
     /// Write the sweep as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// Whom to ask.
+    /// The coordinator of the sweep.
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
 
-/// `delete`
+/// Arguments of `delete`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar delete digits
+  caviar delete digits --store caviar.db")]
 pub(crate) struct Delete {
-    /// The sweep, by name or number
+    /// Name or number of the sweep
     pub(crate) sweep: String,
-    /// Whom to ask.
+    /// Write the deleted sweep as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where to delete it.
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) source: Source,
 }
 
-/// `workers`
+/// Arguments of `workers`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  caviar workers --coordinator http://login1:7070")]
 pub(crate) struct Workers {
     /// Write a JSON array
     #[arg(long)]
     pub(crate) json: bool,
-    /// Whom to ask.
+    /// The coordinator to ask.
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
 
-/// `drain`
+/// Arguments of `drain`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  caviar drain node-17")]
 pub(crate) struct Drain {
-    /// The worker's name
+    /// Name of the worker
     pub(crate) worker: String,
     /// Write the worker as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// Whom to ask.
+    /// The coordinator of the worker.
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar completions bash > ~/.local/share/bash-completion/completions/caviar
+  caviar completions zsh > ~/.zfunc/_caviar
+  caviar completions fish > ~/.config/fish/completions/caviar.fish")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  caviar man ~/.local/share/man/man1")]
+pub(crate) struct Man {
+    /// The folder, which is created if it is missing
+    pub(crate) directory: PathBuf,
+}
+
+fn slots() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS))
 }
 
 fn name(text: &str) -> Result<Name, String> {
@@ -323,58 +484,4 @@ fn name(text: &str) -> Result<Name, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn accepts(words: &str) -> bool {
-        Arguments::try_parse_from(words.split(' ')).is_ok()
-    }
-
-    #[test]
-    fn the_documented_commands_are_understood() {
-        for words in [
-            "caviar run examples/digits.toml",
-            "caviar run --resume --store caviar.db",
-            "caviar run examples/digits.toml --slots 2 --memory 4GiB",
-            "caviar submit examples/digits.toml",
-            "caviar list --store caviar.db",
-            "caviar status digits --watch --json",
-            "caviar trials digits --sort objective --csv",
-            "caviar best digits --toml",
-            "caviar importance digits",
-            "caviar importance digits --json --store caviar.db",
-            "caviar explain digits 46",
-            "caviar explain digits 46 --json --store caviar.db",
-            "caviar export digits",
-            "caviar export digits --format csv",
-            "caviar export digits --json",
-            "caviar export digits --csv --store caviar.db",
-            "caviar submit examples/digits.toml --json",
-            "caviar cancel digits --json",
-            "caviar pause digits --coordinator http://127.0.0.1:1",
-            "caviar drain w1",
-        ] {
-            assert!(accepts(words), "{words}");
-        }
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        for words in [
-            "caviar run",
-            "caviar run a.toml --slots 0",
-            "caviar run a.toml --memory abc",
-            "caviar run a.toml --memory 5",
-            "caviar run a.toml --name é",
-            "caviar run a.toml --name 7",
-            "caviar trials digits --csv --json",
-            "caviar explain digits",
-            "caviar explain digits best",
-            "caviar export digits --format csv --json",
-            "caviar export digits --csv --json",
-            "caviar pause digits --store caviar.db",
-        ] {
-            assert!(!accepts(words), "{words}");
-        }
-    }
-}
+mod tests;

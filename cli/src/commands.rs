@@ -1,73 +1,73 @@
-//! The commands that ask a coordinator, or a store through a coordinator of their own.
+//! The commands: each asks a coordinator, or a coordinator of its own on a store, and writes what it
+//! answers.
 
 use std::io::Write;
 
 use caviar_common::outcome::TrialState;
+use caviar_common::spec::Goal;
 use caviar_common::view::{SweepView, TrialView};
 use serde::Serialize;
 
 use crate::args::{
-    Best, Command, Connection, Drain, Explain, Export, Format, Importance, List, Sort, Status,
-    Submit, Trials, Watch, Workers,
+    Best, Command, Connection, Delete, Drain, Explain, Export, Format, Importance, List, Sort,
+    Source, Status, Submit, Trials, Watch, Workers,
 };
 use crate::client::Client;
 use crate::embedded::Reader;
 use crate::failure::Failure;
 use crate::follow::follow;
 use crate::progress::talk;
-use crate::run;
 use crate::show;
 use crate::show::explain::Explanation;
 use crate::show::page::Page;
 use crate::show::sweep::{Origin, View};
-use crate::sweep_file::{Checked, DataIs};
+use crate::sweep_file::{Purpose, SweepSource};
+use crate::{check, init, manual, run};
 
 /// Carries out a command.
 pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(args) => run::run(&args).await,
+        Command::Init(args) => init::init(&args),
+        Command::Check(args) => check::check(&args),
         Command::Submit(args) => submit(&args).await,
         Command::List(args) => list(&args).await,
-        Command::Status(args) if args.watch => {
-            watch(&args.sweep, args.json, &args.source.connection).await
-        }
+        Command::Status(args) if args.watch => watch(&args.sweep, args.json, &args.source).await,
         Command::Status(args) => status(&args).await,
-        Command::Watch(Watch { sweep, json, connection }) => watch(&sweep, json, &connection).await,
+        Command::Watch(Watch { sweep, json, source }) => watch(&sweep, json, &source).await,
         Command::Trials(args) => trials(&args).await,
         Command::Best(args) => best(&args).await,
         Command::Importance(args) => importance(&args).await,
         Command::Explain(args) => explain(&args).await,
         Command::Export(args) => export(&args).await,
         Command::Pause(args) => {
-            tell(&connect(&args.connection).await?.pause(&args.sweep).await?, args.json)
+            report_state(&connect(&args.connection).await?.pause(&args.sweep).await?, args.json)
         }
         Command::Resume(args) => {
-            tell(&connect(&args.connection).await?.resume(&args.sweep).await?, args.json)
+            report_state(&connect(&args.connection).await?.resume(&args.sweep).await?, args.json)
         }
         Command::Cancel(args) => {
-            tell(&connect(&args.connection).await?.cancel(&args.sweep).await?, args.json)
+            report_state(&connect(&args.connection).await?.cancel(&args.sweep).await?, args.json)
         }
-        Command::Delete(args) => {
-            connect(&args.connection).await?.delete(&args.sweep).await?;
-            talk(&format!("sweep {} is deleted", args.sweep));
-            Ok(())
-        }
+        Command::Delete(args) => delete(&args).await,
         Command::Workers(args) => workers(&args).await,
         Command::Drain(args) => drain(&args).await,
+        Command::Completions(args) => manual::completions(args.shell),
+        Command::Man(args) => manual::pages(&args),
     }
 }
 
 async fn connect(connection: &Connection) -> anyhow::Result<Client> {
-    Client::connect(&connection.coordinator).await
+    Client::connect(connection.url()).await
 }
 
-/// Says what became of a sweep, and gives it to a program that asks for it.
-fn tell(sweep: &SweepView, json: bool) -> anyhow::Result<()> {
+/// Reports the new state of a sweep to the user and, with `--json`, the sweep to a program.
+fn report_state(sweep: &SweepView, json: bool) -> anyhow::Result<()> {
     talk(&format!("sweep {} is {}", sweep.name, sweep.state.name()));
-    object(sweep, json)
+    write_if_json(sweep, json)
 }
 
-fn object(value: &impl Serialize, json: bool) -> anyhow::Result<()> {
+fn write_if_json(value: &impl Serialize, json: bool) -> anyhow::Result<()> {
     if json {
         let mut out = show::stdout();
         show::json(&mut out, value)?;
@@ -77,11 +77,12 @@ fn object(value: &impl Serialize, json: bool) -> anyhow::Result<()> {
 }
 
 async fn submit(args: &Submit) -> anyhow::Result<()> {
-    let checked = Checked::read(&args.file, args.name.as_ref(), DataIs::Elsewhere)?;
+    let source = SweepSource::read(&args.file, args.name.as_ref(), Purpose::Submit)?;
     let mut client = connect(&args.connection).await?;
-    let sweep = checked.create(&mut client, &["to begin another: --name NAME".to_owned()]).await?;
-    tell(&sweep, args.json)?;
-    talk(&format!("hint: caviar status {} --watch", sweep.name));
+    let hints = ["to create another sweep: --name NAME".to_owned()];
+    let sweep = source.create(&mut client, &hints).await?;
+    report_state(&sweep, args.json)?;
+    talk(&format!("hint: to follow it: caviar watch {}", sweep.name));
     Ok(())
 }
 
@@ -115,18 +116,41 @@ async fn status(args: &Status) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-async fn watch(sweep: &str, json: bool, connection: &Connection) -> anyhow::Result<()> {
-    let mut client = connect(connection).await?;
+async fn watch(sweep: &str, json: bool, source: &Source) -> anyhow::Result<()> {
+    let mut reader = Reader::open(source).await?;
     let mut out = show::stdout();
+    if reader.origin() == Origin::Store {
+        let view = reader.client.sweep(sweep).await?;
+        let view = reader.seen(view);
+        reader.close().await?;
+        return finished(&view, json);
+    }
     if json {
-        let mut changes = client.watch(sweep).await?;
+        let mut changes = reader.client.watch(sweep).await?;
         while let Some(view) = changes.next().await? {
             show::json_line(&mut out, &view)?;
         }
         return Ok(());
     }
-    let last = follow(&mut client, sweep, None).await?;
+    let last = follow(&mut reader.client, sweep, None).await?;
     show::sweep::status(&mut out, &last, &[], View::on_stdout(Origin::Coordinator))?;
+    Ok(out.flush()?)
+}
+
+/// Shows a sweep of a store that no coordinator has open. Following it would never end unless it
+/// has ended already.
+fn finished(sweep: &SweepView, json: bool) -> anyhow::Result<()> {
+    if !sweep.state.is_final() {
+        let message = format!("no coordinator runs {}, so it makes no progress", sweep.name);
+        let hint = format!("to continue it: caviar run --resume --name {}", sweep.name);
+        return Err(Failure::hinted(message, hint).into());
+    }
+    let mut out = show::stdout();
+    if json {
+        show::json_line(&mut out, sweep)?;
+    } else {
+        show::sweep::status(&mut out, sweep, &[], View::on_stdout(Origin::Store))?;
+    }
     Ok(out.flush()?)
 }
 
@@ -135,14 +159,13 @@ async fn trials(args: &Trials) -> anyhow::Result<()> {
     let sweep = reader.client.sweep(&args.sweep).await?;
     let mut trials = reader.client.trials(&args.sweep, &[]).await?;
     reader.close().await?;
-    if args.sort == Sort::Objective {
-        // Not as pages in that order, in which trials that end meanwhile move from page to page.
-        let goal = sweep.spec.objective.goal;
-        let value = |t: &TrialView| {
-            t.objective.filter(|v| v.is_finite() && t.state == TrialState::Completed)
-        };
-        let loss = |t: &TrialView| value(t).map_or(f64::INFINITY, |v| goal.as_cost(v));
-        trials.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
+    // The coordinator can sort too, but a trial that ends between two of its pages may be missing.
+    if args.sort == Sort::Objective || args.top.is_some() {
+        sort_by_objective(&mut trials, sweep.spec.objective.goal);
+    }
+    if let Some(top) = args.top {
+        trials.retain(is_ranked);
+        trials.truncate(usize::try_from(top).unwrap_or(usize::MAX));
     }
     let mut out = show::stdout();
     if args.json {
@@ -153,6 +176,20 @@ async fn trials(args: &Trials) -> anyhow::Result<()> {
         show::trials::table(&mut out, &sweep, &trials, Page::of_stdout())?;
     }
     Ok(out.flush()?)
+}
+
+/// Whether a trial takes part in a ranking: it is completed, with a finite objective.
+fn is_ranked(trial: &TrialView) -> bool {
+    trial.state == TrialState::Completed && trial.objective.is_some_and(f64::is_finite)
+}
+
+/// Sorts completed trials by their objective, the best first, and puts all others last.
+fn sort_by_objective(trials: &mut [TrialView], goal: Goal) {
+    let cost = |trial: &TrialView| match trial.objective {
+        Some(value) if is_ranked(trial) => goal.as_cost(value),
+        _ => f64::INFINITY,
+    };
+    trials.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
 }
 
 async fn best(args: &Best) -> anyhow::Result<()> {
@@ -177,13 +214,13 @@ fn no_best(sweep: &SweepView) -> Failure {
     let name = &sweep.name;
     if sweep.state.is_final() {
         Failure::hinted(
-            format!("no trial of {name} was completed, and it is {}", sweep.state.name()),
-            format!("caviar trials {name} shows what became of them"),
+            format!("sweep {name} is {} without a completed trial", sweep.state.name()),
+            format!("to see how its trials ended: caviar trials {name}"),
         )
     } else {
         Failure::hinted(
-            format!("no trial of {name} is completed yet"),
-            format!("caviar status {name} shows how it is going"),
+            format!("sweep {name} has no completed trial yet"),
+            format!("to see its progress: caviar status {name}"),
         )
     }
 }
@@ -191,7 +228,10 @@ fn no_best(sweep: &SweepView) -> Failure {
 async fn importance(args: &Importance) -> anyhow::Result<()> {
     let mut reader = Reader::open(&args.source).await?;
     let sweep = reader.client.sweep(&args.sweep).await?;
-    let view = reader.client.importance(&args.sweep).await?;
+    let view = match reader.client.importance(&args.sweep).await {
+        Err(error) if sweep.state.is_final() => return Err(without_waiting(error)),
+        view => view?,
+    };
     reader.close().await?;
     let mut out = show::stdout();
     if args.json {
@@ -202,15 +242,28 @@ async fn importance(args: &Importance) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
+/// The error without the hint to ask again later, because a sweep that has ended gets no more
+/// results.
+fn without_waiting(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Failure>() {
+        Ok(Failure::Hinted { message, mut hints }) => {
+            hints.retain(|hint| !hint.starts_with("ask again"));
+            Failure::Hinted { message, hints }.into()
+        }
+        Ok(other) => other.into(),
+        Err(error) => error,
+    }
+}
+
 async fn explain(args: &Explain) -> anyhow::Result<()> {
     let mut reader = Reader::open(&args.source).await?;
     let sweep = reader.client.sweep(&args.sweep).await?;
     let trials = reader.client.trials(&args.sweep, &[]).await?;
     reader.close().await?;
-    let Some(trial) = trials.iter().find(|t| t.trial.0 == args.trial) else {
+    let Some(trial) = trials.iter().find(|trial| trial.trial.0 == args.trial) else {
         let message = format!("sweep {} has no trial {}", sweep.name, args.trial);
         let numbers = match trials.last() {
-            Some(last) => format!("its trials so far are 0 to {}", last.trial),
+            Some(last) => format!("its trials are numbered from 0 to {}", last.trial),
             None => "it has no trials yet".to_owned(),
         };
         return Err(Failure::hinted(message, numbers).into());
@@ -251,6 +304,15 @@ async fn export(args: &Export) -> anyhow::Result<()> {
     reader.close().await
 }
 
+async fn delete(args: &Delete) -> anyhow::Result<()> {
+    let mut reader = Reader::open(&args.source).await?;
+    let sweep = reader.client.sweep(&args.sweep).await?;
+    reader.client.delete(&args.sweep).await?;
+    reader.close().await?;
+    talk(&format!("sweep {} is deleted", sweep.name));
+    write_if_json(&sweep, args.json)
+}
+
 async fn workers(args: &Workers) -> anyhow::Result<()> {
     let workers = connect(&args.connection).await?.workers().await?;
     let mut out = show::stdout();
@@ -266,5 +328,5 @@ async fn drain(args: &Drain) -> anyhow::Result<()> {
     let worker = connect(&args.connection).await?.drain(&args.worker).await?;
     let held = show::text::count(u64::try_from(worker.trials.len())?, "trial");
     talk(&format!("worker {} finishes {held} and leaves", worker.worker));
-    object(&worker, args.json)
+    write_if_json(&worker, args.json)
 }

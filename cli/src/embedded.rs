@@ -11,6 +11,7 @@ use caviar_core::input::Config;
 use crate::args::Source;
 use crate::client::Client;
 use crate::failure::Failure;
+use crate::place::Place;
 use crate::show::sweep::Origin;
 
 /// A coordinator inside this process.
@@ -92,17 +93,14 @@ pub(crate) struct Reader {
 impl Reader {
     /// Connects to the coordinator, or opens the store.
     pub(crate) async fn open(source: &Source) -> anyhow::Result<Self> {
-        match &source.store {
-            None => Ok(Self {
-                client: Client::connect(&source.connection.coordinator).await?,
-                stored: None,
-            }),
-            Some(store) => {
-                let embedded = Embedded::read(store).await?;
-                Ok(Self {
-                    client: Client::connect(embedded.url()).await?,
-                    stored: Some((embedded, store.clone())),
-                })
+        match source.place() {
+            Place::Coordinator(address) => {
+                Ok(Self { client: Client::connect(&address).await?, stored: None })
+            }
+            Place::Store(store) => {
+                let embedded = Embedded::read(&store).await?;
+                let client = Client::connect(embedded.url()).await?;
+                Ok(Self { client, stored: Some((embedded, store)) })
             }
         }
     }
@@ -120,7 +118,7 @@ impl Reader {
         {
             sweep.notes.retain(|note| note != NO_WORKER);
             sweep.notes.push(format!(
-                "nobody runs it now; to go on: caviar run --resume --name {} --store {}",
+                "no coordinator runs it; to continue: caviar run --resume --name {} --store {}",
                 sweep.name,
                 store.display()
             ));

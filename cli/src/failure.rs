@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use caviar_common::error::{ErrorClass, Problems};
 use caviar_proto::status::{class_of, problems_of};
+use serde::Serialize;
 use tonic::Status;
 
 /// An error with a form of its own. Everything else is printed as `error: ...`.
@@ -63,6 +64,31 @@ impl Failure {
         failure
     }
 
+    /// Writes it as one JSON object on one line.
+    pub(crate) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
+        let (hints, problems): (&[String], Vec<ProblemObject<'_>>) = match self {
+            Self::Hinted { hints, .. } => (hints, Vec::new()),
+            Self::Interrupted { hint, .. } => (std::slice::from_ref(hint), Vec::new()),
+            Self::File { file, problems } => {
+                let objects = problems.iter().map(|problem| ProblemObject {
+                    file,
+                    line: problem.line,
+                    field: &problem.field,
+                    value: problem.value.as_deref(),
+                    message: &problem.message,
+                });
+                (&[], objects.collect())
+            }
+        };
+        let message = match self {
+            Self::Interrupted { kept, .. } => kept.join("; "),
+            Self::Hinted { .. } | Self::File { .. } => self.to_string(),
+        };
+        let object = ErrorObject { error: ErrorBody { message, hints, problems } };
+        serde_json::to_writer(&mut *out, &object)?;
+        writeln!(out)
+    }
+
     /// Writes it in its own form.
     pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         match self {
@@ -82,6 +108,31 @@ impl Failure {
             }
         }
     }
+}
+
+/// The form of an error with `--json`: one object, on one line of standard error.
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    error: ErrorBody<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    message: String,
+    hints: &'a [String],
+    /// Mistakes in a sweep file; absent for other errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<ProblemObject<'a>>,
+}
+
+#[derive(Serialize)]
+struct ProblemObject<'a> {
+    file: &'a str,
+    /// From 1; `null` if the mistake has no place in the file.
+    line: Option<usize>,
+    field: &'a str,
+    value: Option<&'a str>,
+    message: &'a str,
 }
 
 /// Whether the reader of standard output went away.
@@ -114,6 +165,26 @@ mod tests {
             text(&failure),
             "digits.toml:12: space.learning_rate.low = 0.0: a log scale needs low > 0\ndigits.toml: name: missing\n"
         );
+    }
+
+    #[test]
+    fn an_error_can_be_one_json_object() {
+        let json = |failure: &Failure| -> serde_json::Value {
+            let mut out = Vec::new();
+            failure.write_json(&mut out).unwrap();
+            assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
+            serde_json::from_slice(&out).unwrap()
+        };
+        assert_eq!(
+            json(&Failure::hinted("no", "yes")),
+            serde_json::json!({ "error": { "message": "no", "hints": ["yes"] } })
+        );
+        let problem = Problem { line: Some(2), ..Problem::with_value("seed", "\"x\"", "wrong") };
+        let problems: Problems = [problem].into_iter().collect();
+        let value = json(&Failure::File { file: "a.toml".to_owned(), problems });
+        assert_eq!(value["error"]["message"], "a.toml cannot be used");
+        assert_eq!(value["error"]["problems"][0]["line"], 2);
+        assert_eq!(value["error"]["problems"][0]["field"], "seed");
     }
 
     #[test]

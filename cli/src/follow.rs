@@ -9,11 +9,12 @@ use crate::client::Client;
 use crate::failure::Failure;
 use crate::progress::Progress;
 
-/// How often the running trials are looked at.
+/// How often the running trials are requested while they are shown.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
-/// Shows a sweep until it ends, and returns it as it was last. Where one worker of the caller's own
-/// is all there is, a sweep that it cannot train is an error: it would stand still.
+/// Shows a sweep until it ends, and returns its last state. `only_worker` is the caller's worker if
+/// there can be no other: then a sweep that it cannot train is an error, because the sweep would
+/// make no progress.
 pub(crate) async fn follow(
     client: &mut Client,
     sweep: &str,
@@ -45,12 +46,12 @@ async fn follow_with(
             return Ok(last);
         }
         if let Some(worker) = only_worker {
-            can_go_on(&last, worker)?;
+            check_worker(&last, worker)?;
         }
         tokio::select! {
             change = changes.next() => match change? {
                 Some(view) => last = view,
-                // The stream ends with the sweep, so this is another look at its end.
+                // The stream ends with the sweep, so this is its final state.
                 None => return client.sweep(sweep).await,
             },
             _ = looks.tick() => if progress.shows_trials() {
@@ -60,7 +61,7 @@ async fn follow_with(
     }
 }
 
-fn can_go_on(sweep: &SweepView, worker: &str) -> anyhow::Result<()> {
+fn check_worker(sweep: &SweepView, worker: &str) -> anyhow::Result<()> {
     let unable = format!("worker {worker} cannot");
     match sweep
         .notes
@@ -70,7 +71,7 @@ fn can_go_on(sweep: &SweepView, worker: &str) -> anyhow::Result<()> {
     {
         Some(note) => Err(Failure::hinted(
             note.clone(),
-            "put that right and go on with: caviar run --resume --store PATH",
+            "fix that, then continue with: caviar run --resume --store PATH",
         )
         .into()),
         None => Ok(()),

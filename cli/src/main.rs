@@ -2,11 +2,15 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod check;
 mod client;
 mod commands;
 mod embedded;
 mod failure;
 mod follow;
+mod init;
+mod manual;
+mod place;
 mod progress;
 mod run;
 mod show;
@@ -24,12 +28,13 @@ use crate::failure::{Failure, is_broken_pipe};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let json = arguments.command.is_json();
     match execute(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has read enough of it.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&error);
+            report(&error, json);
             let interrupted = matches!(error.downcast_ref(), Some(Failure::Interrupted { .. }));
             ExitCode::from(if interrupted { 130 } else { 1 })
         }
@@ -53,12 +58,17 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// Nobody is left to hear of a failure to write on standard error.
-fn report(error: &anyhow::Error) {
+fn report(error: &anyhow::Error, json: bool) {
     let mut stderr = std::io::stderr().lock();
-    let _unheard = match error.downcast_ref::<Failure>() {
-        Some(failure) => failure.write(&mut stderr),
-        None => Failure::of_text(&text_of(error)).write(&mut stderr),
+    let other;
+    let failure = match error.downcast_ref::<Failure>() {
+        Some(failure) => failure,
+        None => {
+            other = Failure::of_text(&text_of(error));
+            &other
+        }
     };
+    let _unheard = if json { failure.write_json(&mut stderr) } else { failure.write(&mut stderr) };
 }
 
 /// An error with its causes, each said once: an error that quotes its cause has said it all.

@@ -1,5 +1,5 @@
-//! `caviar run`: a coordinator and a worker in this process, which speak to each other and to this
-//! command over gRPC on loopback.
+//! `caviar run`: a coordinator and a worker in this process. They talk to each other and to this
+//! command over gRPC on the loopback interface.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -22,28 +22,28 @@ use crate::progress::talk;
 use crate::show;
 use crate::show::sweep::{Origin, View};
 use crate::show::text;
-use crate::sweep_file::{Checked, DataIs};
+use crate::sweep_file::{Purpose, SweepSource};
 
 /// The name of the worker in this process.
 const WORKER: &str = "local";
 
-/// Runs a sweep, or goes on with what is unfinished, and shows what came out.
+/// Runs a sweep or continues unfinished ones, and shows the result.
 pub(crate) async fn run(args: &Run) -> anyhow::Result<()> {
     let began = Instant::now();
-    let checked = args
+    let source = args
         .file
         .as_deref()
-        .map(|file| Checked::read(file, args.name.as_ref(), DataIs::Here))
+        .map(|file| SweepSource::read(file, args.name.as_ref(), Purpose::Run))
         .transpose()?;
-    if checked.is_none() && !args.store.is_file() {
+    if source.is_none() && !args.store.is_file() {
         return Err(Failure::hinted(
             format!("there is no store {}", args.store.display()),
-            "name the one to go on with: --store PATH",
+            "name the store to continue: --store PATH",
         )
         .into());
     }
     let mut embedded = Embedded::start(&args.store).await?;
-    let outcome = work(args, checked.as_ref(), &mut embedded).await;
+    let outcome = work(args, source.as_ref(), &mut embedded).await;
     let stopped = embedded.stop().await;
     let sweeps = outcome?;
     stopped?;
@@ -52,17 +52,24 @@ pub(crate) async fn run(args: &Run) -> anyhow::Result<()> {
         write_result(&mut out, args, sweep, began.elapsed())?;
     }
     out.flush()?;
-    sweeps.iter().try_for_each(|sweep| has_winner(args, sweep))
+    sweeps.iter().try_for_each(|sweep| check_winner(args, sweep))
 }
 
 async fn work(
     args: &Run,
-    checked: Option<&Checked>,
+    source: Option<&SweepSource>,
     embedded: &mut Embedded,
 ) -> anyhow::Result<Vec<SweepView>> {
     let mut client = Client::connect(embedded.url()).await?;
     let mut interrupts = Interrupts::listen()?;
-    let names = begin(args, checked, &mut client).await?;
+    let names = begin(args, source, &mut client).await?;
+    talk(&format!(
+        "coordinator at {} with store {}; to see the state from another terminal: \
+         caviar list --coordinator {}",
+        embedded.url(),
+        args.store.display(),
+        embedded.url()
+    ));
     let worker = LocalWorker::start(embedded.url(), args)?;
     let outcome = tokio::select! {
         outcome = follow_all(&mut client, &names) => outcome.map(Some),
@@ -79,7 +86,7 @@ async fn work(
     }
 }
 
-/// What a person who ends a run wants to know.
+/// The report of an interrupted run: what is kept, and how to continue.
 async fn interrupted(args: &Run, client: &mut Client, names: &[Name]) -> Failure {
     let store = args.store.display();
     let mut kept = Vec::new();
@@ -87,71 +94,42 @@ async fn interrupted(args: &Run, client: &mut Client, names: &[Name]) -> Failure
         let line = match client.sweep(name.as_str()).await {
             Ok(sweep) => {
                 format!(
-                    "{name}: interrupted; {} of {} trials are done and kept in {store}",
+                    "{name}: interrupted; {} of {} trials are finished and kept in {store}",
                     sweep.counts.done(),
                     show::sweep::total(&sweep)
                 )
             }
-            Err(_) => format!("{name}: interrupted; what is done is kept in {store}"),
+            Err(_) => format!("{name}: interrupted; finished trials are kept in {store}"),
         };
         kept.push(line);
     }
-    Failure::Interrupted { kept, hint: format!("to go on: {}", resume_hint(args, names)) }
+    Failure::Interrupted { kept, hint: format!("to continue: {}", resume_command(args, names)) }
 }
 
-/// Begins or finds the sweeps to run.
+/// Creates or finds the sweeps to run.
 async fn begin(
     args: &Run,
-    checked: Option<&Checked>,
+    source: Option<&SweepSource>,
     client: &mut Client,
 ) -> anyhow::Result<Vec<Name>> {
     let known = client.list().await?;
-    let named = |name: &Name| known.iter().find(|sweep| sweep.name == *name);
-    let names = match (checked, &args.name) {
-        (Some(checked), _) => match named(&checked.spec.name).filter(|_| args.resume) {
-            Some(sweep) => {
-                note_changes(checked, sweep);
-                vec![go_on(client, sweep).await?]
-            }
-            None => vec![checked.create(client, &taken_hints(args)).await?.name],
-        },
-        (None, Some(name)) => {
-            let absent = || {
-                Failure::hinted(
+    let names = match (source, &args.name) {
+        (Some(source), _) => vec![begin_file(args, source, client, &known).await?],
+        (None, Some(name)) => match known.iter().find(|sweep| sweep.name == *name) {
+            Some(sweep) => vec![continue_sweep(client, sweep).await?],
+            None => {
+                return Err(Failure::hinted(
                     format!("there is no sweep {name} in {}", args.store.display()),
                     list_hint(args),
                 )
-            };
-            vec![go_on(client, named(name).ok_or_else(absent)?).await?]
-        }
-        (None, None) => {
-            let mut names = Vec::new();
-            for sweep in known.iter().filter(|sweep| !sweep.state.is_final()) {
-                if sweep.state == SweepState::Paused {
-                    // Somebody meant it to rest.
-                    talk(&format!(
-                        "note: {} stays paused; to go on with it: {}",
-                        sweep.name,
-                        resume_hint(args, std::slice::from_ref(&sweep.name))
-                    ));
-                    continue;
-                }
-                if sweep.spec.data.is_external() {
-                    let store = args.store.display();
-                    talk(&format!(
-                        "note: {} is run by other programs; start a coordinator for them: caviar-coordinator --store {store}",
-                        sweep.name
-                    ));
-                    continue;
-                }
-                names.push(go_on(client, sweep).await?);
+                .into());
             }
-            names
-        }
+        },
+        (None, None) => continue_unfinished(args, client, &known).await?,
     };
     if names.is_empty() {
         return Err(Failure::hinted(
-            format!("nothing in {} is unfinished", args.store.display()),
+            format!("no sweep in {} is unfinished", args.store.display()),
             list_hint(args),
         )
         .into());
@@ -161,52 +139,126 @@ async fn begin(
         .filter(|sweep| sweep.state == SweepState::Running && !names.contains(&sweep.name))
     {
         talk(&format!(
-            "note: {} also holds the unfinished sweep {}, which goes on beside",
-            args.store.display(),
-            other.name
+            "note: the unfinished sweep {} in {} continues at the same time",
+            other.name,
+            args.store.display()
         ));
     }
     Ok(names)
 }
 
-/// How to go on with these, and with nothing else where it is one.
-fn resume_hint(args: &Run, names: &[Name]) -> String {
+/// Creates the sweep of a file, or continues or replaces an earlier sweep of its name.
+async fn begin_file(
+    args: &Run,
+    source: &SweepSource,
+    client: &mut Client,
+    known: &[SweepView],
+) -> anyhow::Result<Name> {
+    let Some(sweep) = known.iter().find(|sweep| sweep.name == source.spec.name) else {
+        return Ok(source.create(client, &[]).await?.name);
+    };
+    if args.replace {
+        if !sweep.state.is_final() {
+            client.cancel(sweep.name.as_str()).await?;
+        }
+        client.delete(sweep.name.as_str()).await?;
+        talk(&format!("note: the earlier sweep {} is deleted", sweep.name));
+        return Ok(source.create(client, &[]).await?.name);
+    }
+    let has_changed = has_changed(source, sweep);
+    if args.resume {
+        if has_changed {
+            talk(&format!(
+                "note: {} continues with the settings that it started with, although its file has \
+                 changed (--name NAME runs the new file as another sweep)",
+                sweep.name
+            ));
+        }
+        return continue_sweep(client, sweep).await;
+    }
+    Err(name_is_taken(args, sweep, has_changed).into())
+}
+
+/// Whether the file asks for something else than the sweep that was created from it.
+fn has_changed(source: &SweepSource, sweep: &SweepView) -> bool {
+    let mut spec = source.spec.clone();
+    spec.fill_space(&sweep.data);
+    spec != sweep.spec
+}
+
+fn name_is_taken(args: &Run, sweep: &SweepView, has_changed: bool) -> Failure {
+    let file = args.file.as_ref().map_or_else(String::new, |file| format!(" {}", file.display()));
+    let run = format!("caviar run{file} --store {}", args.store.display());
+    let (store, name) = (args.store.display(), &sweep.name);
+    let replace = format!("to delete it and its results and start again: {run} --replace");
+    let rename = format!("to keep both: {run} --name NAME");
+    let show = format!("to see its result: caviar status {name} --store {store}");
+    let resume = format!("to continue it: {run} --resume");
+    let state = sweep.state.name();
+    let (message, hints) = match (has_changed, sweep.state.is_final()) {
+        (true, _) => (
+            format!("{store} has a {state} sweep {name}, and its file has changed since"),
+            vec![replace, rename],
+        ),
+        (false, true) => {
+            (format!("{store} has a {state} sweep {name}"), vec![show, replace, rename])
+        }
+        (false, false) => {
+            (format!("{store} has an unfinished sweep {name}"), vec![resume, replace, rename])
+        }
+    };
+    Failure::Hinted { message, hints }
+}
+
+/// Continues every unfinished sweep that a worker can train and that nobody has paused.
+async fn continue_unfinished(
+    args: &Run,
+    client: &mut Client,
+    known: &[SweepView],
+) -> anyhow::Result<Vec<Name>> {
+    let mut names = Vec::new();
+    for sweep in known.iter().filter(|sweep| !sweep.state.is_final()) {
+        if sweep.state == SweepState::Paused {
+            talk(&format!(
+                "note: {} stays paused; to continue it: {}",
+                sweep.name,
+                resume_command(args, std::slice::from_ref(&sweep.name))
+            ));
+        } else if sweep.spec.data.is_external() {
+            talk(&format!(
+                "note: external programs run the trials of {}; to start a coordinator for them: \
+                 caviar coordinator --store {}",
+                sweep.name,
+                args.store.display()
+            ));
+        } else {
+            names.push(continue_sweep(client, sweep).await?);
+        }
+    }
+    Ok(names)
+}
+
+/// The command that continues these sweeps. It names the sweep if there is one.
+fn resume_command(args: &Run, names: &[Name]) -> String {
     let name = if let [name] = names { format!(" --name {name}") } else { String::new() };
     format!("caviar run --resume{name} --store {}", args.store.display())
 }
 
 fn list_hint(args: &Run) -> String {
-    format!("caviar list --store {} shows what is there", args.store.display())
+    format!("to see its sweeps: caviar list --store {}", args.store.display())
 }
 
-fn taken_hints(args: &Run) -> Vec<String> {
-    let file = args.file.as_ref().map_or_else(String::new, |file| format!(" {}", file.display()));
-    vec![
-        format!("to go on with it: caviar run{file} --resume --store {}", args.store.display()),
-        "to begin another: --name NAME".to_owned(),
-    ]
-}
-
-/// A sweep goes on as it was begun, whatever its file says by now.
-fn note_changes(checked: &Checked, sweep: &SweepView) {
-    let mut spec = checked.spec.clone();
-    spec.fill_space(&sweep.data);
-    if spec != sweep.spec {
-        talk(&format!(
-            "note: {} goes on as it was begun; its file says something else now (--name NAME begins another)",
-            sweep.name
-        ));
-    }
-}
-
-async fn go_on(client: &mut Client, sweep: &SweepView) -> anyhow::Result<Name> {
+async fn continue_sweep(client: &mut Client, sweep: &SweepView) -> anyhow::Result<Name> {
     match sweep.state {
         SweepState::Paused => Ok(client.resume(sweep.name.as_str()).await?.name),
         SweepState::Running | SweepState::Scoring | SweepState::Completed => Ok(sweep.name.clone()),
-        SweepState::Cancelled => Err(Failure::hinted(
-            format!("the sweep {} was cancelled", sweep.name),
-            "to begin another: --name NAME",
-        )
+        SweepState::Cancelled => Err(Failure::Hinted {
+            message: format!("sweep {} was cancelled and cannot continue", sweep.name),
+            hints: vec![
+                "to delete it and start again: --replace".to_owned(),
+                "to run the file as another sweep: --name NAME".to_owned(),
+            ],
+        }
         .into()),
     }
 }
@@ -232,20 +284,27 @@ fn write_result(
     show::sweep::status(out, sweep, &[], View::on_stdout(Origin::Coordinator))?;
     writeln!(
         out,
-        "\ntook {} with {}; every trial is kept in {store}:",
+        "\nIt took {} with {}. All trials are kept in {store}:",
         text::duration(took),
         text::count(slots(args).into(), "slot")
     )?;
-    writeln!(out, "  caviar trials {name} --sort objective --store {store}")?;
-    writeln!(out, "  caviar best {name} --toml --store {store}")?;
-    writeln!(out, "  caviar export {name} --format csv --store {store}")
+    // A command in this folder finds the store by itself, unless another store is newer.
+    let store = if args.store.components().count() == 1 {
+        String::new()
+    } else {
+        format!(" --store {store}")
+    };
+    writeln!(out, "  caviar trials {name} --top 10{store}")?;
+    writeln!(out, "  caviar best {name} --toml{store}")?;
+    writeln!(out, "  caviar export {name}{store}")
 }
 
-fn has_winner(args: &Run, sweep: &SweepView) -> anyhow::Result<()> {
+fn check_winner(args: &Run, sweep: &SweepView) -> anyhow::Result<()> {
     if sweep.best.is_some() {
         return Ok(());
     }
-    let hint = format!("caviar trials {} --store {} says why", sweep.name, args.store.display());
+    let store = args.store.display();
+    let hint = format!("to see why: caviar trials {} --store {store}", sweep.name);
     Err(Failure::hinted(format!("no trial of {} was completed", sweep.name), hint).into())
 }
 
@@ -256,7 +315,7 @@ fn slots(args: &Run) -> u32 {
     })
 }
 
-/// The worker in this process.
+/// The worker that trains inside this process.
 #[derive(Debug)]
 struct LocalWorker {
     stop: oneshot::Sender<()>,
@@ -284,14 +343,14 @@ impl LocalWorker {
         Ok(Self { stop, task })
     }
 
-    /// Gives back what is unfinished and ends.
+    /// Releases the unfinished trials and ends.
     async fn stop(self) {
         let _already_gone = self.stop.send(());
         let _panicked = self.task.await;
     }
 }
 
-/// Ctrl-C and SIGTERM.
+/// SIGINT, which is Ctrl-C, and SIGTERM.
 #[derive(Debug)]
 struct Interrupts {
     interrupt: Signal,

@@ -1,4 +1,4 @@
-//! A sweep file as a person names it: read, checked together with its data, its paths made
+//! A sweep file on disk: it is read and checked together with its data, and its paths are made
 //! absolute.
 
 use std::fs::File;
@@ -22,33 +22,40 @@ use tonic::Code;
 use crate::client::Client;
 use crate::failure::Failure;
 
-/// Whether the data must be readable on this machine.
+/// What a sweep file is read for, which decides where its data must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DataIs {
-    /// It is trained on here.
-    Here,
-    /// The coordinator and the workers read it; if it is here too, it is checked.
-    Elsewhere,
+pub(crate) enum Purpose {
+    /// To train on this machine: the data must be readable, and external sweeps are refused.
+    Run,
+    /// To validate the file and its data: the data must be readable.
+    Check,
+    /// To send it to a coordinator, which reads the data itself: data that exists only on its
+    /// machine is not an error.
+    Submit,
 }
 
-/// A sweep file that was read and found good.
+/// A sweep file without mistakes.
 #[derive(Debug)]
-pub(crate) struct Checked {
+pub(crate) struct SweepSource {
     shown: String,
     file: SweepFile,
-    /// What it asks for, with absolute paths.
+    data: Option<DataSummary>,
+    /// The sweep, with absolute paths.
     pub(crate) spec: SweepSpec,
 }
 
-impl Checked {
+impl SweepSource {
     /// Reads and checks a sweep file and its data.
-    pub(crate) fn read(path: &Path, name: Option<&Name>, data_is: DataIs) -> anyhow::Result<Self> {
+    pub(crate) fn read(path: &Path, name: Option<&Name>, purpose: Purpose) -> anyhow::Result<Self> {
+        if is_data(path) {
+            return Err(not_a_sweep_file(path).into());
+        }
         let shown = path.display().to_string();
         let text = text_of(path)?;
         let mut file = match parse(&text) {
             Ok(file) => file,
             Err(mut problems) => {
-                data_problem_beside(&text, path, data_is, &mut problems);
+                add_data_problem(&text, path, purpose, &mut problems);
                 return Err(Failure::File { file: shown, problems }.into());
             }
         };
@@ -57,56 +64,89 @@ impl Checked {
         }
         let mut spec = file.spec.clone();
         make_absolute(&mut spec.data, path)?;
-        let checked = Self { shown, file, spec };
-        match checked.data_problem(data_is) {
-            Some(problems) => Err(checked.refused(problems).into()),
-            None => Ok(checked),
+        let mut source = Self { shown, file, data: None, spec };
+        match source.check_data(purpose) {
+            Ok(data) => Ok(Self { data, ..source }),
+            Err(problems) => Err(source.failure(problems).into()),
         }
     }
 
-    /// What is wrong with the data, or with the sweep on this data.
-    fn data_problem(&self, data_is: DataIs) -> Option<Problems> {
-        match data_of(&self.spec.data, &self.file.spec.data, self.spec.seed, data_is) {
-            Ok(None) => None,
-            Ok(Some(data)) => {
-                let mut spec = self.spec.clone();
-                spec.fill_space(&data);
-                spec.check_new(Some(&data)).err()
-            }
-            Err(problem) => Some(problem.into()),
-        }
+    /// The data, or `None` for an external sweep and for data that is not on this machine.
+    pub(crate) const fn data(&self) -> Option<&DataSummary> {
+        self.data.as_ref()
     }
 
-    /// Gives the sweep to a coordinator. `taken` is what can be done if there is one of that name.
+    /// The sweep with the default space of its data filled in.
+    pub(crate) fn filled_spec(&self) -> SweepSpec {
+        let mut spec = self.spec.clone();
+        if let Some(data) = &self.data {
+            spec.fill_space(data);
+        }
+        spec
+    }
+
+    /// Reads the data and checks the sweep on it.
+    fn check_data(&mut self, purpose: Purpose) -> Result<Option<DataSummary>, Problems> {
+        let written = &self.file.spec.data;
+        let data = data_of(&self.spec.data, written, self.spec.seed, purpose)?;
+        if let Some(data) = &data {
+            let mut spec = self.spec.clone();
+            spec.fill_space(data);
+            spec.check_new(Some(data))?;
+        }
+        Ok(data)
+    }
+
+    /// Creates the sweep on a coordinator. `taken_hints` are the hints if the name is taken.
     pub(crate) async fn create(
         &self,
         client: &mut Client,
-        taken: &[String],
+        taken_hints: &[String],
     ) -> anyhow::Result<SweepView> {
         let status = match client.create(&request_id(), &self.spec).await? {
             Ok(view) => return Ok(view),
             Err(status) => status,
         };
         Err(match problems_of(&status) {
-            Some(problems) => self.refused(problems),
+            Some(problems) => self.failure(problems),
             None if status.code() == Code::AlreadyExists => Failure::Hinted {
-                message: format!("there is a sweep {} already", self.spec.name),
-                hints: taken.to_vec(),
+                message: format!("a sweep with the name {} already exists", self.spec.name),
+                hints: taken_hints.to_vec(),
             },
             None => client.failure(&status),
         }
         .into())
     }
 
-    /// The error for problems that were found after the file was read, shown where they are in the
-    /// file.
-    fn refused(&self, mut problems: Problems) -> Failure {
+    /// The error for problems that were found after the file was parsed, with their lines.
+    fn failure(&self, mut problems: Problems) -> Failure {
         self.file.locate(&mut problems);
         Failure::File { file: self.shown.clone(), problems }
     }
 }
 
-/// A mark that no other request has: this process, now.
+/// Whether a path looks like a data set, which some users pass instead of a sweep file.
+fn is_data(path: &Path) -> bool {
+    let name = path.to_string_lossy().to_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    [".csv", ".tsv", "ubyte", ".idx", ".npy", ".parquet"].iter().any(|end| name.ends_with(end))
+}
+
+fn not_a_sweep_file(path: &Path) -> Failure {
+    let shown = path.display();
+    Failure::Hinted {
+        message: format!(
+            "{shown} is data and not a sweep file; a sweep file is a short TOML file that names \
+             the data, the column to predict, and the number of trials"
+        ),
+        hints: vec![
+            format!("to write a sweep file for it: caviar init {shown}"),
+            "to see an example: examples/letters.toml".to_owned(),
+        ],
+    }
+}
+
+/// A request id that no other request has, from the process id and the time.
 fn request_id() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
     format!("cli-{}-{now}", std::process::id())
@@ -122,13 +162,13 @@ fn text_of(path: &Path) -> anyhow::Result<String> {
         .with_context(|| format!("cannot read {shown}"))?;
     anyhow::ensure!(
         u64::try_from(read).is_ok_and(|read| read <= MAX_SWEEP_FILE_BYTES),
-        "{shown} is no sweep file: it is larger than 1 MiB"
+        "{shown} is too large for a sweep file: expected at most 1 MiB"
     );
     Ok(text)
 }
 
-/// Paths in a sweep file are relative to it. The coordinator and the workers run elsewhere, so they
-/// are told absolute ones.
+/// Makes the paths of a sweep file absolute. They are relative to the file, but the coordinator and
+/// the workers run in other folders.
 fn make_absolute(data: &mut DataSpec, sweep_file: &Path) -> anyhow::Result<()> {
     let directory = sweep_file.parent().unwrap_or(Path::new(""));
     let absolute = |path: &str| -> anyhow::Result<String> {
@@ -136,7 +176,7 @@ fn make_absolute(data: &mut DataSpec, sweep_file: &Path) -> anyhow::Result<()> {
             .with_context(|| format!("the path {path:?}"))?;
         path.into_os_string()
             .into_string()
-            .map_err(|path| anyhow::anyhow!("the path {} is no text", path.display()))
+            .map_err(|path| anyhow::anyhow!("the path {} is not UTF-8", path.display()))
     };
     if !data.source.is_empty() && !data.source.starts_with("builtin:") && !data.is_external() {
         data.source = absolute(&data.source)?;
@@ -147,22 +187,22 @@ fn make_absolute(data: &mut DataSpec, sweep_file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The data, unless it is elsewhere; or what is wrong with it, in terms of the file: `written` is
-/// what stands there.
+/// Reads the data. `written` is the data section as the file has it, for the error.
 fn data_of(
     data: &DataSpec,
     written: &DataSpec,
     seed: u64,
-    data_is: DataIs,
+    purpose: Purpose,
 ) -> Result<Option<DataSummary>, Problem> {
     if data.is_external() {
-        let message = "its trials are run by other programs, and caviar run has none: start a coordinator and caviar submit it";
+        let message = "external programs run the trials of this sweep, but caviar run has none: \
+                       start a coordinator and use caviar submit";
         let problem = Problem::with_value("data.source", format!("{:?}", written.source), message);
-        return if data_is == DataIs::Here { Err(problem) } else { Ok(None) };
+        return if purpose == Purpose::Run { Err(problem) } else { Ok(None) };
     }
     let error = match prepare(data, seed) {
         Ok((_, summary)) => return Ok(Some(summary)),
-        Err(DataError::Open { .. }) if data_is == DataIs::Elsewhere => return Ok(None),
+        Err(DataError::Open { .. }) if purpose == Purpose::Submit => return Ok(None),
         Err(error) => error,
     };
     let field = error.field();
@@ -177,26 +217,26 @@ fn data_of(
     Err(Problem { value, ..Problem::new(field, error.to_string()) })
 }
 
-/// Adds what is wrong with the data to the other problems of a file, if its data section can be
-/// understood at all.
-fn data_problem_beside(text: &str, path: &Path, data_is: DataIs, problems: &mut Problems) {
+/// Adds the problem of the data to the other problems of a file, so that all are reported at once.
+/// This needs a data section that can be parsed on its own.
+fn add_data_problem(text: &str, path: &Path, purpose: Purpose, problems: &mut Problems) {
     if problems.touches("data") {
         return;
     }
-    let Some((mut data, seed)) = data_alone(text) else { return };
+    let Some((mut data, seed)) = data_section(text) else { return };
     let written = data.clone();
     if make_absolute(&mut data, path).is_err() {
         return;
     }
-    if let Err(problem) = data_of(&data, &written, seed, data_is) {
+    if let Err(problem) = data_of(&data, &written, seed, purpose) {
         let line = line_in_data(text, &problem.field);
         problems.push(Problem { line, ..problem });
         problems.locate(|_| None);
     }
 }
 
-/// The data section of a file whose other sections are wrong, and its seed.
-fn data_alone(text: &str) -> Option<(DataSpec, u64)> {
+/// The data section and the seed of a file whose other sections have mistakes.
+fn data_section(text: &str) -> Option<(DataSpec, u64)> {
     let whole: toml::Table = text.parse().ok()?;
     let seed = whole
         .get("seed")
@@ -205,14 +245,14 @@ fn data_alone(text: &str) -> Option<(DataSpec, u64)> {
         .unwrap_or(0);
     let search: toml::Table =
         [("trials".to_owned(), toml::Value::Integer(1))].into_iter().collect();
-    let mut least = toml::Table::new();
-    least.insert("name".to_owned(), "data".into());
-    least.insert("data".to_owned(), whole.get("data")?.clone());
-    least.insert("search".to_owned(), search.into());
-    parse(&least.to_string()).ok().map(|file| (file.spec.data, seed))
+    let mut smallest = toml::Table::new();
+    smallest.insert("name".to_owned(), "data".into());
+    smallest.insert("data".to_owned(), whole.get("data")?.clone());
+    smallest.insert("search".to_owned(), search.into());
+    parse(&smallest.to_string()).ok().map(|file| (file.spec.data, seed))
 }
 
-/// The line of `data.KEY`, or of `[data]`.
+/// The line of the key of `data.KEY`, or the line of `[data]` if the key is missing.
 fn line_in_data(text: &str, field: &str) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
     let (section, data) = root.get_ref().iter().find(|(key, _)| *key.get_ref() == "data")?;
@@ -231,7 +271,7 @@ mod tests {
         std::fs::write(directory.path().join("own.csv"), "x,y\n1,a\n2,b\n3,a\nNaN,b\n").unwrap();
         let path = directory.path().join("own.toml");
         std::fs::write(&path, text).unwrap();
-        let error = Checked::read(&path, None, DataIs::Here).unwrap_err();
+        let error = SweepSource::read(&path, None, Purpose::Run).unwrap_err();
         let mut out = Vec::new();
         error.downcast_ref::<Failure>().unwrap().write(&mut out).unwrap();
         let prefix = format!("{}/", directory.path().display());
@@ -239,8 +279,10 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_the_data_stand_beside_those_of_the_file() {
-        let text = "name = \"own\"\n[data]\nsource = \"own.csv\"\nlabel = \"z\"\n[space]\nlearning_rate = { scale = \"log\", low = 0.0, high = 1.0 }\n[search]\ntrials = 4\n";
+    fn errors_of_the_data_are_reported_together_with_those_of_the_file() {
+        let text = "name = \"own\"\n[data]\nsource = \"own.csv\"\nlabel = \"z\"\n[space]\n\
+                    learning_rate = { scale = \"log\", low = 0.0, high = 1.0 }\n\
+                    [search]\ntrials = 4\n";
         let lines = refusal(text);
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("own.toml:4: data.label = \"z\": "), "{lines:?}");
@@ -253,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_the_data_are_found_in_a_file_that_is_right() {
+    fn errors_of_the_data_are_found_in_a_valid_file() {
         let text =
             "name = \"own\"\n[data]\nsource = \"own.csv\"\nlabel = \"y\"\n[search]\ntrials = 4\n";
         let lines = refusal(text);
@@ -268,16 +310,18 @@ mod tests {
     }
 
     #[test]
-    fn what_other_programs_run_is_submitted_and_not_run() {
-        let text = "name = \"own\"\n[data]\nsource = \"external\"\n[space]\nC = { low = 0.1, high = 1 }\n[search]\ntrials = 4\n\
+    fn external_sweeps_can_be_submitted_but_not_run() {
+        let text = "name = \"own\"\n[data]\nsource = \"external\"\n\
+                    [space]\nC = { low = 0.1, high = 1 }\n[search]\ntrials = 4\n\
                     [objective]\nmetric = \"f1\"\ngoal = \"maximize\"\n";
-        let expected = "own.toml:3: data.source = \"external\": its trials are run by other programs, and caviar run has none";
+        let expected = "own.toml:3: data.source = \"external\": external programs run the \
+                        trials of this sweep, but caviar run has none: ";
         assert!(refusal(text)[0].starts_with(expected), "{:?}", refusal(text));
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("own.toml");
         std::fs::write(&path, text).unwrap();
         assert_eq!(
-            Checked::read(&path, None, DataIs::Elsewhere).unwrap().spec.data.source,
+            SweepSource::read(&path, None, Purpose::Submit).unwrap().spec.data.source,
             "external"
         );
     }
@@ -295,5 +339,18 @@ mod tests {
         data.source = "builtin:digits".to_owned();
         make_absolute(&mut data, Path::new("/sweeps/own.toml")).unwrap();
         assert_eq!(data.source, "builtin:digits");
+    }
+
+    #[test]
+    fn data_in_place_of_a_sweep_file_is_explained() {
+        for name in ["iris.csv", "iris.CSV.gz", "train-images-idx3-ubyte"] {
+            let error = SweepSource::read(Path::new(name), None, Purpose::Run).unwrap_err();
+            let mut out = Vec::new();
+            error.downcast_ref::<Failure>().unwrap().write(&mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.starts_with(&format!("error: {name} is data and not a sweep file;")));
+            let hint = format!("\nhint: to write a sweep file for it: caviar init {name}\n");
+            assert!(text.contains(&hint), "{text}");
+        }
     }
 }

@@ -14,6 +14,7 @@ fn caviar(directory: &Path, arguments: &[&str]) -> Output {
         .current_dir(directory)
         .env_remove("RUST_LOG")
         .env_remove("CAVIAR_COORDINATOR")
+        .env_remove("CAVIAR_STORE")
         .output()
         .unwrap()
 }
@@ -47,13 +48,13 @@ fn a_sweep_is_run_and_its_store_is_read() {
 
     let again = refusal(directory, &["run", "small.toml"]);
     assert!(
-        again.starts_with("error: there is a sweep small already\nhint: ")
-            && again.contains("--resume")
+        again.starts_with("error: caviar.db has a completed sweep small\nhint: ")
+            && again.contains("--replace")
             && again.contains("--name")
     );
     assert!(
         refusal(directory, &["run", "--resume"])
-            .starts_with("error: nothing in caviar.db is unfinished\nhint: ")
+            .starts_with("error: no sweep in caviar.db is unfinished\nhint: ")
     );
     let resumed = stdout(directory, &["run", "small.toml", "--resume", "--json"]);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&resumed).unwrap(), result);
@@ -97,7 +98,7 @@ fn a_sweep_that_was_paused_is_resumed_only_by_name() {
     );
     let output = caviar(directory, &["run", "--resume", "--json"]);
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("note: rests stays paused; to go on with it: caviar run --resume --name rests --store caviar.db"), "{said}");
+    assert!(said.contains("note: rests stays paused; to continue it: caviar run --resume --name rests --store caviar.db"), "{said}");
     assert!(output.status.success(), "{said}");
     assert!(stdout(directory, &["list", "--store", "caviar.db"]).contains("paused"));
     stdout(directory, &["run", "--resume", "--name", "rests", "--json"]);
@@ -185,4 +186,89 @@ fn another_server_is_told_from_a_coordinator() {
         )),
         "{text}"
     );
+}
+
+#[test]
+fn the_store_of_the_last_run_is_read_without_being_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("small.toml"), SWEEP).unwrap();
+    let run = ["run", "small.toml", "--store", "results.db", "--slots", "2"];
+    let output = caviar(directory, &run);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("coordinator at http://127.0.0.1:"), "{said}");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.starts_with("sweep small (number 1) is completed\n6 trials finished: "));
+    assert!(shown.contains("\n  caviar best small --toml\n"), "{shown}");
+
+    assert!(stdout(directory, &["best", "small"]).starts_with("best trial "));
+    let top: serde_json::Value =
+        serde_json::from_str(&stdout(directory, &["trials", "small", "--top", "2", "--json"]))
+            .unwrap();
+    let values: Vec<f64> =
+        top.as_array().unwrap().iter().map(|t| t["objective"].as_f64().unwrap()).collect();
+    assert!(values.len() == 2 && values[0] >= values[1], "{values:?}");
+    assert!(stdout(directory, &["watch", "small"]).starts_with("sweep small (number 1)"));
+
+    stdout(directory, &["delete", "small", "--store", "results.db"]);
+    assert!(refusal(directory, &["best", "small"]).starts_with("error: there is no sweep"));
+}
+
+#[test]
+fn an_edited_file_can_replace_its_earlier_sweep() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("small.toml"), SWEEP).unwrap();
+    stdout(directory, &["run", "small.toml", "--json"]);
+    std::fs::write(directory.join("small.toml"), SWEEP.replace("seed = 3", "seed = 4")).unwrap();
+    let text = refusal(directory, &["run", "small.toml"]);
+    assert!(
+        text.starts_with(
+            "error: caviar.db has a completed sweep small, and its file has changed since\nhint: "
+        ) && text.contains("--replace\n")
+            && text.contains("--name NAME\n"),
+        "{text}"
+    );
+    let result: serde_json::Value =
+        serde_json::from_str(&stdout(directory, &["run", "small.toml", "--replace", "--json"]))
+            .unwrap();
+    assert_eq!(result["spec"]["seed"], 4);
+    assert_eq!(result["id"], 2);
+}
+
+#[test]
+fn a_csv_file_becomes_a_sweep_file_that_is_valid() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let rows: String = (0..90)
+        .map(|n| format!("{},{},{}\n", n % 7, f64::from(n) * 0.5, ["a", "b", "c"][n as usize % 3]))
+        .collect();
+    std::fs::write(directory.join("own.csv"), format!("x,y2,kind\n{rows}")).unwrap();
+    let text = refusal(directory, &["run", "own.csv"]);
+    assert!(text.starts_with("error: own.csv is data and not a sweep file"), "{text}");
+    assert!(text.contains("caviar init own.csv"), "{text}");
+    stdout(directory, &["init", "own.csv", "--trials", "3"]);
+    let valid = stdout(directory, &["check", "own.toml"]);
+    assert!(valid.starts_with("own.toml is valid\n") && valid.contains(", 3 classes\n"), "{valid}");
+    assert_eq!(refusal(directory, &["init", "own.csv"]).lines().count(), 2);
+    stdout(directory, &["run", "own.toml", "--json"]);
+}
+
+#[test]
+fn errors_are_json_for_a_command_that_writes_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = refusal(directory.path(), &["status", "x", "--json", "--store", "absent.db"]);
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["error"]["message"], "there is no store absent.db");
+    assert!(value["error"]["hints"][0].is_string());
+}
+
+#[test]
+fn completions_and_manual_pages_name_every_command() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(stdout(directory.path(), &["completions", "bash"]).contains("importance"));
+    stdout(directory.path(), &["man", "pages"]);
+    for page in ["caviar.1", "caviar-run.1", "caviar-trials.1"] {
+        assert!(directory.path().join("pages").join(page).is_file(), "{page}");
+    }
 }

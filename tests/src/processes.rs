@@ -47,7 +47,7 @@ pub fn programs() -> &'static Path {
 /// A program of the project, quiet unless `RUST_LOG` says otherwise.
 pub fn program(name: &str) -> Command {
     let mut command = Command::new(programs().join(name));
-    command.env_remove("CAVIAR_COORDINATOR").stdin(Stdio::null());
+    command.env_remove("CAVIAR_COORDINATOR").env_remove("CAVIAR_STORE").stdin(Stdio::null());
     command
 }
 

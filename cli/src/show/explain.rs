@@ -191,7 +191,7 @@ fn why_stopped(sweep: &SweepView, stopped: StoppedView) -> String {
 }
 
 /// All values that a parameter may take.
-fn range(parameter: &Parameter) -> String {
+pub(crate) fn range(parameter: &Parameter) -> String {
     match &parameter.domain {
         Domain::Choice { values } => values.iter().map(text::value).collect::<Vec<_>>().join(" | "),
         domain @ (Domain::Float { .. } | Domain::Int { .. }) => {

@@ -1,0 +1,84 @@
+//! Which command lines are accepted.
+
+use super::*;
+
+fn accepts(words: &str) -> bool {
+    Arguments::try_parse_from(words.split(' ')).is_ok()
+}
+
+#[test]
+fn documented_commands_are_accepted() {
+    for words in [
+        "caviar run examples/digits.toml",
+        "caviar run --resume --store caviar.db",
+        "caviar run examples/digits.toml --slots 2 --memory 4GiB",
+        "caviar submit examples/digits.toml",
+        "caviar list --store caviar.db",
+        "caviar status digits --watch --json",
+        "caviar trials digits --sort objective --csv",
+        "caviar trials digits --top 5 --json",
+        "caviar run digits.toml --replace",
+        "caviar check examples/digits.toml --json",
+        "caviar init iris.csv --label species --output a.toml --trials 5",
+        "caviar delete digits --store caviar.db",
+        "caviar completions bash",
+        "caviar man man1",
+        "caviar best digits --toml",
+        "caviar importance digits",
+        "caviar importance digits --json --store caviar.db",
+        "caviar explain digits 46",
+        "caviar explain digits 46 --json --store caviar.db",
+        "caviar export digits",
+        "caviar export digits --format csv",
+        "caviar export digits --json",
+        "caviar export digits --csv --store caviar.db",
+        "caviar submit examples/digits.toml --json",
+        "caviar cancel digits --json",
+        "caviar pause digits --coordinator http://127.0.0.1:1",
+        "caviar drain w1",
+    ] {
+        assert!(accepts(words), "{words}");
+    }
+}
+
+#[test]
+fn wrong_commands_are_refused() {
+    for words in [
+        "caviar run",
+        "caviar run a.toml --slots 0",
+        "caviar run a.toml --memory abc",
+        "caviar run a.toml --memory 5",
+        "caviar run a.toml --name é",
+        "caviar run a.toml --name 7",
+        "caviar trials digits --csv --json",
+        "caviar trials digits --top 0",
+        "caviar trials digits --top 5 --sort number",
+        "caviar run --replace",
+        "caviar run digits.toml --resume --replace",
+        "caviar explain digits",
+        "caviar explain digits best",
+        "caviar export digits --format csv --json",
+        "caviar export digits --csv --json",
+        "caviar pause digits --store caviar.db",
+    ] {
+        assert!(!accepts(words), "{words}");
+    }
+}
+
+#[test]
+fn the_definition_of_every_command_is_consistent() {
+    use clap::CommandFactory;
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn every_command_shows_an_example_and_no_line_passes_the_edge() {
+    use clap::CommandFactory;
+    let mut command = Arguments::command().term_width(80);
+    command.build();
+    for command in command.get_subcommands_mut().filter(|it| it.get_name() != "help") {
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("Example"), "{}", command.get_name());
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Where a command reads from: a coordinator or a store.
+//!
+//! What the command line names comes first, then the environment. If neither names anything, the
+//! store in this folder that was written last is read, so that `caviar best digits` works after
+//! `caviar run digits.toml`. In a folder without a store, the default coordinator is asked.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::args::Source;
+
+/// The first bytes of an SQLite file.
+const SQLITE: &[u8] = b"SQLite format 3\0";
+/// Where an SQLite file has its application id, and the id of a Caviar store.
+const APPLICATION: (usize, &[u8]) = (68, b"CVIA");
+/// Bytes of the header of an SQLite file.
+const HEADER_BYTES: usize = 100;
+
+/// A coordinator or a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The coordinator at this address.
+    Coordinator(String),
+    /// The store at this path.
+    Store(PathBuf),
+}
+
+impl Source {
+    /// Where to read from.
+    pub(crate) fn place(&self) -> Place {
+        let coordinator = self.connection.coordinator.as_deref();
+        let is_named = |name: &str, value: &str| std::env::var(name).is_ok_and(|it| it == value);
+        match (coordinator, &self.store) {
+            // An address on the command line counts more than a store in the environment.
+            (Some(address), Some(store))
+                if !is_named("CAVIAR_COORDINATOR", address)
+                    && is_named("CAVIAR_STORE", &store.to_string_lossy()) =>
+            {
+                Place::Coordinator(address.to_owned())
+            }
+            (_, Some(store)) => Place::Store(store.clone()),
+            (Some(address), None) => Place::Coordinator(address.to_owned()),
+            (None, None) => match last_store(Path::new(".")) {
+                Some(store) => Place::Store(store),
+                None => Place::Coordinator(self.connection.url().to_owned()),
+            },
+        }
+    }
+}
+
+/// The Caviar store in this folder that was written last, by its name in the folder.
+fn last_store(folder: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    let stores = entries.map(|entry| entry.path()).filter(|path| is_store(path));
+    let last = stores.max_by_key(|path| written(path))?;
+    last.file_name().map(PathBuf::from)
+}
+
+fn is_store(path: &Path) -> bool {
+    if !path.is_file() {
+        return false;
+    }
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    let read = File::open(path).map(|file| {
+        file.take(u64::try_from(HEADER_BYTES).unwrap_or(u64::MAX)).read_to_end(&mut header)
+    });
+    let (start, id) = APPLICATION;
+    matches!(read, Ok(Ok(HEADER_BYTES)))
+        && header.starts_with(SQLITE)
+        && header.get(start..start + id.len()) == Some(id)
+}
+
+/// When a store was written last. What is not yet in the file itself is in its write-ahead log.
+fn written(store: &Path) -> Option<SystemTime> {
+    let mut log = store.as_os_str().to_owned();
+    log.push("-wal");
+    let modified = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
+    modified(store).max(modified(Path::new(&log)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::args::Connection;
+
+    fn header(id: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER_BYTES];
+        bytes[..SQLITE.len()].copy_from_slice(SQLITE);
+        bytes[68..72].copy_from_slice(id);
+        bytes
+    }
+
+    #[test]
+    fn the_store_that_was_written_last_is_found_among_other_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("notes.txt"), "nothing").unwrap();
+        fs::write(path("other.db"), header(b"OTHR")).unwrap();
+        assert_eq!(last_store(folder.path()), None);
+        for (name, age) in [("old.db", 60), ("new.db", 5), ("oldest.db", 90)] {
+            fs::write(path(name), header(b"CVIA")).unwrap();
+            let file = File::options().append(true).open(path(name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        }
+        assert_eq!(last_store(folder.path()), Some(PathBuf::from("new.db")));
+        // A store that is in use may have its latest changes only in its log.
+        fs::write(path("oldest.db-wal"), "").unwrap();
+        assert_eq!(last_store(folder.path()), Some(PathBuf::from("oldest.db")));
+    }
+
+    #[test]
+    fn what_is_named_comes_before_the_folder() {
+        let source = |coordinator: Option<&str>, store: Option<&str>| Source {
+            connection: Connection { coordinator: coordinator.map(str::to_owned) },
+            store: store.map(PathBuf::from),
+        };
+        assert_eq!(source(Some("a"), None).place(), Place::Coordinator("a".to_owned()));
+        assert_eq!(source(None, Some("s")).place(), Place::Store(PathBuf::from("s")));
+        assert_eq!(source(Some("a"), Some("s")).place(), Place::Store(PathBuf::from("s")));
+    }
+}
