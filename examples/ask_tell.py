@@ -1,8 +1,8 @@
-"""Tunes scikit-learn's MLPClassifier on digits: Caviar chooses what to try and whom to stop, this program does the training.
+"""Tunes scikit-learn's MLPClassifier on digits: Caviar searches, and this program trains.
 
-    caviar-coordinator --store caviar.db --listen 127.0.0.1:7070
-    python examples/ask_tell.py 127.0.0.1:7070 mlp            (as often as there are cores; each takes other trials)
-    caviar best mlp
+    caviar coordinator --store caviar.db --listen 127.0.0.1:7070
+    python examples/ask_tell.py 127.0.0.1:7070 mlp   (one for each core; they share the sweep)
+    caviar best mlp --coordinator 127.0.0.1:7070
 
 Needs: pip install grpcio grpcio-tools scikit-learn
 """
@@ -26,10 +26,11 @@ EPOCHS, TRIALS = 18, 24
 
 
 def generated():
-    """The client, generated from the .proto files into a temporary folder."""
+    """Generates the client from the .proto files into a temporary folder, and imports it."""
     out = tempfile.mkdtemp()
     files = [str(path) for path in PROTO.glob("caviar/v1/*.proto")]
-    assert protoc.main(["protoc", f"-I{PROTO}", f"--python_out={out}", f"--grpc_python_out={out}", *files]) == 0
+    options = [f"-I{PROTO}", f"--python_out={out}", f"--grpc_python_out={out}"]
+    assert protoc.main(["protoc", *options, *files]) == 0
     sys.path.insert(0, out)
     from caviar.v1 import sweep_pb2, sweep_pb2_grpc, trial_pb2, trial_pb2_grpc, types_pb2
 
@@ -40,7 +41,7 @@ sweep_pb2, sweep_pb2_grpc, trial_pb2, trial_pb2_grpc, types_pb2 = generated()
 
 
 def spec(name):
-    """The sweep. A file with the same words, given to `caviar submit`, would do as well."""
+    """Describes the sweep. A sweep file for `caviar submit` could say the same."""
     number = lambda v: types_pb2.Value(float=v) if isinstance(v, float) else types_pb2.Value(int=v)
     spec = types_pb2.SweepSpec(name=name, seed=7)
     spec.data.source = "external"
@@ -60,27 +61,34 @@ def spec(name):
 
 
 def run(trials, sweep, asked, data):
-    """Trains one trial epoch by epoch, until it is done or was stopped."""
+    """Trains one trial, epoch by epoch, until it ends or is stopped; returns what happened."""
     values = {name: getattr(v, v.WhichOneof("kind")) for name, v in asked.assignment.values.items()}
-    model = MLPClassifier(hidden_layer_sizes=(values.pop("hidden"),), random_state=asked.trial, **values)
+    layers = (values.pop("hidden"),)
+    model = MLPClassifier(hidden_layer_sizes=layers, random_state=asked.trial, **values)
     x, x_validation, y, y_validation = data
     about = dict(sweep=sweep, trial=asked.trial, lease=asked.lease)
     began = time.monotonic()
     for epoch in range(1, asked.epochs + 1):
         try:
             model.partial_fit(x, y, classes=range(10))
-        except ValueError as error:  # the weights are not finite any more
-            trials.TellTrial(trial_pb2.TellTrialRequest(**about, outcome=types_pb2.OUTCOME_DIVERGED))
+        except ValueError as error:  # the weights have become infinite or NaN
+            outcome = types_pb2.OUTCOME_DIVERGED
+            trials.TellTrial(trial_pb2.TellTrialRequest(**about, outcome=outcome))
             return f"diverged in epoch {epoch}: {error}"
         shares = model.predict_proba(x_validation)
-        metrics = {"accuracy": float((shares.argmax(axis=1) == y_validation).mean()), "loss": float(log_loss(y_validation, shares))}
-        answer = trials.ReportTrial(trial_pb2.ReportTrialRequest(**about, epoch=epoch, metrics=metrics))
-        if answer.verdict == trial_pb2.VERDICT_STOP:
+        accuracy = float((shares.argmax(axis=1) == y_validation).mean())
+        metrics = {"accuracy": accuracy, "loss": float(log_loss(y_validation, shares))}
+        request = trial_pb2.ReportTrialRequest(**about, epoch=epoch, metrics=metrics)
+        reply = trials.ReportTrial(request)
+        if reply.verdict == trial_pb2.VERDICT_STOP:
             return f"stopped after epoch {epoch}"
     seconds = time.monotonic() - began
-    told = trials.TellTrial(trial_pb2.TellTrialRequest(**about, outcome=types_pb2.OUTCOME_COMPLETED, seconds=seconds))
-    # A rung is decided once the trials before this one have come there: then it may have been stopped there, and counts with what it had.
-    stopped = ", but it was stopped at an earlier epoch" if told.state == types_pb2.TRIAL_STATE_STOPPED else ""
+    outcome = types_pb2.OUTCOME_COMPLETED
+    told = trials.TellTrial(trial_pb2.TellTrialRequest(**about, outcome=outcome, seconds=seconds))
+    # A rung is decided when all trials before this one have reached it. That can be later than the
+    # end of this trial, which then counts with its value at the rung.
+    was_stopped = told.state == types_pb2.TRIAL_STATE_STOPPED
+    stopped = ", but it was stopped at an earlier epoch" if was_stopped else ""
     return f"accuracy {metrics['accuracy']:.4f}{stopped}"
 
 
@@ -90,21 +98,29 @@ def main():
     address, name = sys.argv[1].removeprefix("http://"), sys.argv[2]
     warnings.filterwarnings("ignore", module="sklearn")
     channel = grpc.insecure_channel(address)
-    sweeps, trials = sweep_pb2_grpc.SweepServiceStub(channel), trial_pb2_grpc.TrialServiceStub(channel)
-    # The same request again, from another copy of this program, finds the same sweep.
+    sweeps = sweep_pb2_grpc.SweepServiceStub(channel)
+    trials = trial_pb2_grpc.TrialServiceStub(channel)
+    # The same request from another copy of this program returns the same sweep.
+    create = sweep_pb2.CreateSweepRequest(request_id=f"ask-tell-{name}", spec=spec(name))
     try:
-        sweeps.CreateSweep(sweep_pb2.CreateSweepRequest(request_id=f"ask-tell-{name}", spec=spec(name)))
+        sweeps.CreateSweep(create)
     except grpc.RpcError as error:
         sys.exit(f"error: {error.details()}")
     x, y = load_digits(return_X_y=True)
     data = train_test_split(x / 16, y, test_size=0.25, stratify=y, random_state=0)
     client = f"python-{uuid.uuid4().hex[:8]}"
     while True:
-        request = trial_pb2.AskTrialsRequest(sweep=name, request_id=uuid.uuid4().hex, client=client, lease_ms=600_000, wait_ms=30_000)
-        answer = trials.AskTrials(request)
-        for asked in answer.trials:
+        request = trial_pb2.AskTrialsRequest(
+            sweep=name,
+            request_id=uuid.uuid4().hex,
+            client=client,
+            lease_ms=600_000,
+            wait_ms=30_000,
+        )
+        reply = trials.AskTrials(request)
+        for asked in reply.trials:
             print(f"trial {asked.trial}: {run(trials, name, asked, data)}", flush=True)
-        if answer.over:
+        if reply.over:
             break
     best = sweeps.GetBest(sweep_pb2.GetBestRequest(sweep=name)).trial
     print(f"best trial {best.trial}: accuracy {best.objective:.4f}")
