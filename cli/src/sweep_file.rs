@@ -172,7 +172,7 @@ fn text_of(path: &Path) -> anyhow::Result<String> {
 fn make_absolute(data: &mut DataSpec, sweep_file: &Path) -> anyhow::Result<()> {
     let directory = sweep_file.parent().unwrap_or(Path::new(""));
     let absolute = |path: &str| -> anyhow::Result<String> {
-        let path: PathBuf = std::path::absolute(directory.join(path))
+        let path: PathBuf = std::path::absolute(directory.join(expand_home(path)?))
             .with_context(|| format!("the path {path:?}"))?;
         path.into_os_string()
             .into_string()
@@ -185,6 +185,15 @@ fn make_absolute(data: &mut DataSpec, sweep_file: &Path) -> anyhow::Result<()> {
         *labels = absolute(labels)?;
     }
     Ok(())
+}
+
+/// The path with a leading `~` replaced by the home directory, as a shell does it. `~user` stays.
+fn expand_home(path: &str) -> anyhow::Result<PathBuf> {
+    let below_home = path.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let Some(rest) = below_home else { return Ok(PathBuf::from(path)) };
+    let home = std::env::home_dir()
+        .with_context(|| format!("the path {path:?}: HOME is not set: give the path in full"))?;
+    Ok(home.join(rest.trim_start_matches('/')))
 }
 
 /// Reads the data. `written` is the data section as the file has it, for the error.
@@ -336,6 +345,12 @@ mod tests {
         .data;
         make_absolute(&mut data, Path::new("/sweeps/own.toml")).unwrap();
         assert_eq!(data.source, "/sweeps/a/b.csv");
+        data.source = "~/b.csv".to_owned();
+        make_absolute(&mut data, Path::new("/sweeps/own.toml")).unwrap();
+        assert_eq!(Path::new(&data.source), std::env::home_dir().unwrap().join("b.csv"));
+        data.source = "~b.csv".to_owned();
+        make_absolute(&mut data, Path::new("/sweeps/own.toml")).unwrap();
+        assert_eq!(data.source, "/sweeps/~b.csv");
         data.source = "builtin:digits".to_owned();
         make_absolute(&mut data, Path::new("/sweeps/own.toml")).unwrap();
         assert_eq!(data.source, "builtin:digits");

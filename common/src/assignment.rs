@@ -1,47 +1,44 @@
-//! Values of hyperparameters.
+//! Values of hyperparameters, and the assignment of a trial.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::numbers::{floor_to_i64, real_from_i64};
+
 /// One value of a hyperparameter.
 #[derive(Clone, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
-    /// A whole number.
+    /// A whole number, between -2^53 and 2^53.
     Int(i64),
-    /// A number.
+    /// A finite real number.
     Float(f64),
-    /// One of the named alternatives.
+    /// A name among several, such as `adam`.
     Text(String),
 }
 
 impl Value {
-    /// The value as a number, if it is one.
-    #[expect(
-        clippy::as_conversions,
-        reason = "whole numbers here are within the limits, far below 2^53"
-    )]
+    /// The value as a real number; `None` for a name.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
-            Self::Int(v) => Some(*v as f64),
+            Self::Int(v) => Some(real_from_i64(*v)),
             Self::Float(v) => Some(*v),
             Self::Text(_) => None,
         }
     }
 
-    /// The value as a whole number, if it is one (2.0 is).
-    #[expect(clippy::as_conversions, reason = "checked to be whole and small just before")]
+    /// The value as a whole number, which 2.0 is too; `None` for other numbers and for names.
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Self::Int(v) => Some(*v),
-            Self::Float(v) if v.fract() == 0.0 && v.abs() < 9e15 => Some(*v as i64),
+            Self::Float(v) if v.fract() == 0.0 && v.abs() < 9e15 => Some(floor_to_i64(*v)),
             Self::Float(_) | Self::Text(_) => None,
         }
     }
 
-    /// The value as a name, if it is one.
+    /// The value as a name; `None` for a number.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(v) => Some(v),
@@ -51,7 +48,7 @@ impl Value {
 }
 
 impl fmt::Display for Value {
-    /// As TOML writes it.
+    /// Writes the value as TOML: names in quotes, very small and large numbers with an exponent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Int(v) => write!(f, "{v}"),
@@ -62,7 +59,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// One value per active parameter, by name.
+/// The values of one trial: one per active parameter, by name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Assignment {
@@ -70,12 +67,12 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// The value of `name`, if it is active.
+    /// The value of `name`; `None` if it is inactive.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.values.get(name)
     }
 
-    /// Sets a value; returns the one it replaces.
+    /// Sets a value and returns the one that it replaces.
     pub fn insert(&mut self, name: impl Into<String>, value: Value) -> Option<Value> {
         self.values.insert(name.into(), value)
     }
@@ -85,12 +82,12 @@ impl Assignment {
         self.values.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// How many parameters are active.
+    /// The number of active parameters.
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether none is.
+    /// Whether no parameter is active.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
@@ -107,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_keep_their_kind_through_json() {
+    fn a_value_keeps_its_kind_through_json() {
         for value in
             [Value::Int(2), Value::Float(2.0), Value::Float(1e-8), Value::Text("adam".into())]
         {
@@ -117,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn values_print_as_toml() {
+    fn a_value_prints_as_toml() {
         assert_eq!(Value::Float(1e-5).to_string(), "1e-5");
         assert_eq!(Value::Float(0.5).to_string(), "0.5");
         assert_eq!(Value::Float(2.0).to_string(), "2.0");

@@ -1,42 +1,52 @@
-//! Which data a sweep trains on, and what is known of it before anything runs.
+//! Which data a sweep trains on, and the facts about it that the search needs.
 
 use serde::{Deserialize, Serialize};
 
-/// What is predicted.
+/// The kind of prediction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// One of several classes: softmax and cross-entropy.
     #[default]
     Classification,
-    /// A number: a linear output and squared error, of the target standardised by the training
-    /// split.
+    /// A number: a linear output and the squared error of the target, which is standardised by the
+    /// training split.
     Regression,
 }
 
-/// Where the data lies and how it is split.
+impl Task {
+    /// The name in files and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Classification => "classification",
+            Self::Regression => "regression",
+        }
+    }
+}
+
+/// Where the data is, and how it is split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataSpec {
-    /// `builtin:digits`, or the path of a `.csv` file with a header, or of an IDX image file (`.gz`
-    /// too); or [`EXTERNAL`].
+    /// `builtin:digits`; the path of a `.csv` file with a header or of an IDX image file, either
+    /// also gzipped; or [`EXTERNAL`].
     pub source: String,
-    /// CSV: the label column, by name.
+    /// The name of the label column of a CSV file.
     pub label: Option<String>,
-    /// IDX: the path of the label file.
+    /// The path of the label file of an IDX image file.
     pub labels: Option<String>,
-    /// What is predicted.
+    /// The kind of prediction.
     pub task: Task,
-    /// Share of the examples in the validation split, in (0, 1).
+    /// Share of the rows in the validation split, above 0 and below 1.
     pub validation: f64,
-    /// Share of the examples in the test split, in [0, 1); 0 for none.
+    /// Share of the rows in the test split, at least 0 and below 1; 0 for no test split.
     pub test: f64,
 }
 
-/// The source of a sweep whose trials other programs run: they ask for them, and nothing is read.
+/// The source of a sweep whose trials external clients run. No data is read.
 pub const EXTERNAL: &str = "external";
 
 impl DataSpec {
-    /// Of an external sweep.
+    /// The data of an external sweep.
     pub fn external() -> Self {
         let task = Task::Classification;
         Self {
@@ -49,25 +59,25 @@ impl DataSpec {
         }
     }
 
-    /// Whether other programs run the trials.
+    /// Whether external clients run the trials.
     pub fn is_external(&self) -> bool {
         self.source == EXTERNAL
     }
 }
 
-/// What a sweep must know of its data: the network's ends, the arithmetic of an epoch, and whether
-/// it is still the same data.
+/// What the coordinator stores of the data: the shape of the network's ends, the number of
+/// examples in an epoch, and a digest that tells whether a worker has the same data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataSummary {
-    /// Examples in the training split.
+    /// Rows in the training split.
     pub train: u64,
-    /// Examples in the validation split.
+    /// Rows in the validation split.
     pub validation: u64,
-    /// Examples in the test split.
+    /// Rows in the test split.
     pub test: u64,
     /// Inputs of the network.
     pub features: u32,
-    /// Outputs of the network: the classes, or 1 for regression.
+    /// Outputs of the network: the number of classes, or 1 for regression.
     pub outputs: u32,
     /// BLAKE3 of the features and labels as read, in hexadecimal.
     pub digest: String,

@@ -1,50 +1,51 @@
-//! What can be wrong, in words that a caller can act on.
+//! Errors in words that a caller can act on: the class of an error, and the problems of an input.
 
 use std::fmt;
 
-/// What a caller can do about an error. Every error enum of Caviar has a `class()`.
+/// What a caller can do about an error. Every public error enum of Caviar has a `class()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// The request is wrong and stays wrong: mend it.
+    /// The request is wrong and stays wrong. Fix it.
     Invalid,
-    /// What is named does not exist.
+    /// The request names something that does not exist.
     NotFound,
-    /// What is named exists already.
+    /// The request creates something that already exists.
     Exists,
-    /// The request is well formed, but not now: the state forbids it.
+    /// The request is well formed, but the current state does not allow it.
     Refused,
-    /// The lease, session or page is no longer the current one.
+    /// The request names a lease, session or page that is not the current one.
     Stale,
-    /// A limit is reached: try later.
+    /// A limit is reached. Retry later.
     Busy,
-    /// The other side cannot be reached: try again.
+    /// The other side cannot be reached. Retry.
     Unavailable,
-    /// Stored data is not what was written.
+    /// Stored data differs from what was written.
     Corrupt,
     /// A bug in Caviar.
     Internal,
 }
 
-/// One thing that is wrong with one field of an input.
+/// One mistake in one field of an input. Prints as `FIELD = VALUE: MESSAGE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The path of the field: `space.learning_rate.low`.
+    /// The path of the field, such as `space.learning_rate.low`.
     pub field: String,
-    /// The offending value as it was written, where there is one.
+    /// The value as it was written; `None` if the field is absent or the fault is not its value.
     pub value: Option<String>,
-    /// What is wrong, and what would be right.
+    /// What would be right, and where that is not enough, what is wrong.
     pub message: String,
-    /// The line in the file, from 1, where the input is a file.
+    /// The line in the file, from 1; `None` if the input is not a file.
     pub line: Option<usize>,
 }
 
 impl Problem {
-    /// A problem with a field that has no value.
+    /// A problem that shows no value.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), value: None, message: message.into(), line: None }
     }
 
-    /// A problem with the value of a field.
+    /// A problem with the value of a field. Texts are passed in quotes, see
+    /// [`quoted`](crate::text::quoted).
     pub fn with_value(
         field: impl Into<String>,
         value: impl fmt::Display,
@@ -63,38 +64,39 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with an input, in the order of the input.
+/// Every mistake in an input, in the order of the input, at most one per field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     list: Vec<Problem>,
 }
 
 impl Problems {
-    /// Adds a problem, unless the field has one already: one mistake is reported once.
+    /// Adds a problem unless its field has one already, so that one mistake is reported once.
     pub fn push(&mut self, problem: Problem) {
         if !self.list.iter().any(|p| p.field == problem.field) {
             self.list.push(problem);
         }
     }
 
-    /// Whether nothing is wrong.
+    /// Whether no problem was found.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Whether `field`, or a field inside it, has a problem.
+    /// Whether `field` or a field inside it has a problem.
     pub fn touches(&self, field: &str) -> bool {
         self.list.iter().any(|p| {
             p.field.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
     }
 
-    /// The problems.
+    /// The problems, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.list.iter()
     }
 
-    /// Gives every problem the line that `line_of` knows for its field, and orders them by line.
+    /// Gives each problem without a line the line that `line_of` returns for its field. Then sorts
+    /// the problems by line, those without one last.
     pub fn locate(&mut self, line_of: impl Fn(&str) -> Option<usize>) {
         for problem in &mut self.list {
             problem.line = problem.line.or_else(|| line_of(&problem.field));
@@ -102,7 +104,7 @@ impl Problems {
         self.list.sort_by_key(|p| p.line.unwrap_or(usize::MAX));
     }
 
-    /// `Ok(value)` if nothing is wrong, else the problems.
+    /// `Ok(value)` if no problem was found.
     ///
     /// # Errors
     /// The problems themselves.
@@ -134,6 +136,7 @@ impl IntoIterator for Problems {
 }
 
 impl fmt::Display for Problems {
+    /// One line per problem, which starts with `line N: ` if the line is known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, problem) in self.list.iter().enumerate() {
             if i > 0 {

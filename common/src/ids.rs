@@ -1,4 +1,4 @@
-//! Names and numbers of things.
+//! Names and numbers that identify sweeps, trials, workers and the like.
 
 use std::fmt;
 
@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 use crate::limits::MAX_NAME_CHARS;
+use crate::text::quoted;
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
@@ -23,74 +24,96 @@ macro_rules! number {
 }
 
 number! {
-    /// A sweep, from 1 in its store; never used twice.
+    /// The number of a sweep in its store, from 1. Never used twice.
     SweepId(u64)
 }
 number! {
-    /// A trial, from 0 in its sweep.
+    /// The number of a trial in its sweep, from 0.
     TrialNumber(u32)
 }
 number! {
-    /// An execution of a trial, from 1.
+    /// The number of an execution of a trial, from 1.
     AttemptNumber(u32)
 }
 number! {
-    /// A store: drawn at random when it is made. Leases are numbered within one.
+    /// Identifies a store. Drawn at random when the store is created.
     StoreId(u64)
 }
 number! {
-    /// A worker's right to one attempt; grows over the life of a store and is never used twice.
+    /// The number of a lease in its store, which is a holder's right to one attempt. Numbers only
+    /// grow and are never used twice.
     LeaseId(u64)
 }
 number! {
-    /// One process of a worker: drawn at random when it starts.
+    /// Identifies one process of a worker. Drawn at random when the process starts.
     Incarnation(u64)
 }
 number! {
-    /// One connection of a worker, as the coordinator numbers them since it started.
+    /// The number of a worker's connection since the coordinator started.
     SessionId(u64)
 }
 
-/// A name that people type: 1 to 64 letters, digits, `-`, `_` and `.`, beginning with a letter or
-/// digit.
+/// A name that people type: 1 to 64 ASCII letters, digits, `-`, `_` and `.`, starting with a letter
+/// or a digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Name(String);
 
 impl Name {
-    /// Checks a name. `field` is its path, for the error.
+    /// Checks a name. `field` is the path that the error names.
+    ///
+    /// ```
+    /// use caviar_common::ids::Name;
+    ///
+    /// assert_eq!(Name::parse("name", "digits-2")?.as_str(), "digits-2");
+    /// let problem = Name::parse("name", "größe").unwrap_err();
+    /// assert!(problem.message.ends_with("'ö' is not allowed"));
+    /// # Ok::<(), caviar_common::error::Problem>(())
+    /// ```
     ///
     /// # Errors
-    /// A problem that says which characters a name may have.
+    /// A problem that says which characters a name may have, and what is wrong with this one.
     pub fn parse(field: &str, text: &str) -> Result<Self, Problem> {
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let starts_well = text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
-        if starts_well && text.len() <= MAX_NAME_CHARS && text.chars().all(legal) {
-            return Ok(Self(text.to_owned()));
-        }
-        let shown: String = text.chars().take(MAX_NAME_CHARS).collect();
+        let Some(fault) = fault(text) else { return Ok(Self(text.to_owned())) };
         let message = format!(
-            "write 1 to {MAX_NAME_CHARS} letters, digits, '-', '_' or '.', beginning with a letter or a digit"
+            "expected 1 to {MAX_NAME_CHARS} ASCII letters, digits, '-', '_' or '.', starting with \
+             a letter or a digit; {fault}"
         );
-        Err(Problem::with_value(field, format!("{shown:?}"), message))
+        Err(Problem::with_value(field, quoted(text), message))
     }
 
-    /// Checks the name of a sweep. Sweeps are also asked for by number, so no name is one.
+    /// Checks the name of a sweep. Users also refer to sweeps by number, so a sweep's name must
+    /// not be a number.
     ///
     /// # Errors
-    /// As [`Name::parse`], and a problem with a name of digits alone.
+    /// As [`Name::parse`], and a problem for a name of only digits.
     pub fn parse_sweep(field: &str, text: &str) -> Result<Self, Problem> {
         let name = Self::parse(field, text)?;
         if text.chars().all(|c| c.is_ascii_digit()) {
-            let message = "every sweep has a number too, and this would be taken for one: write a name with a letter in it";
-            return Err(Problem::with_value(field, format!("{text:?}"), message));
+            let message = "a name of only digits would be taken for the number of a sweep: \
+                           expected a name with a letter, such as run-7";
+            return Err(Problem::with_value(field, quoted(text), message));
         }
         Ok(name)
     }
 
-    /// The text.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// What is wrong with a name; `None` if it is legal.
+fn fault(text: &str) -> Option<String> {
+    let is_legal = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let length = text.chars().count();
+    match (text.chars().next(), text.chars().find(|c| !is_legal(c))) {
+        (None, _) => Some("it is empty".to_owned()),
+        (_, Some(other)) => Some(format!("{other:?} is not allowed")),
+        (Some(first), None) if !first.is_ascii_alphanumeric() => {
+            Some(format!("it starts with {first:?}"))
+        }
+        _ => (length > MAX_NAME_CHARS).then(|| format!("it has {length} characters")),
     }
 }
 
@@ -104,18 +127,43 @@ impl fmt::Display for Name {
 mod tests {
     use super::*;
 
+    fn error(name: &str) -> String {
+        Name::parse("name", name).unwrap_err().to_string()
+    }
+
     #[test]
-    fn names_have_an_alphabet_and_a_length() {
-        for good in ["a", "digits", "run-2.1_b", "7"] {
+    fn a_name_has_few_characters_and_a_bounded_length() {
+        for good in ["a", "digits", "run-2.1_b", "7", &"x".repeat(64)] {
             assert!(Name::parse("name", good).is_ok(), "{good}");
         }
-        for bad in ["", "-a", "a b", "é", &"x".repeat(65)] {
-            assert!(Name::parse("name", bad).is_err(), "{bad}");
+        for (bad, fault) in [
+            ("", "it is empty"),
+            ("-a", "it starts with '-'"),
+            ("a b", "' ' is not allowed"),
+            ("größe", "'ö' is not allowed"),
+        ] {
+            assert_eq!(
+                error(bad),
+                format!(
+                    "name = {bad:?}: expected 1 to 64 ASCII letters, digits, '-', '_' or '.', \
+                     starting with a letter or a digit; {fault}"
+                )
+            );
         }
     }
 
     #[test]
-    fn no_sweep_is_named_by_a_number() {
+    fn a_name_that_is_too_long_is_shown_in_full() {
+        let long = "a".repeat(65);
+        assert!(error(&long).starts_with(&format!("name = \"{long}\": ")), "{}", error(&long));
+        assert!(error(&long).ends_with("it has 65 characters"), "{}", error(&long));
+        let endless = error(&"a".repeat(201));
+        let shown = format!("name = \"{}...\" (201 characters): ", "a".repeat(200));
+        assert!(endless.starts_with(&shown), "{endless}");
+    }
+
+    #[test]
+    fn the_name_of_a_sweep_is_not_a_number() {
         for good in ["digits", "7a", "1-2", "2.1"] {
             assert!(Name::parse_sweep("name", good).is_ok(), "{good}");
         }

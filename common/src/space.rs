@@ -1,43 +1,44 @@
-//! The space of a sweep: parameters on scales, some of them active only where another parameter
-//! allows it.
+//! The search space of a sweep: parameters with domains and scales. A parameter can be active only
+//! for some values of another one.
 
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::{Assignment, Value};
+use crate::numbers::{floor_to_i64, floor_to_usize, real, real_from_i64};
 use crate::scale::Scale;
 
-/// The values a parameter can take.
+/// The values that a parameter can have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Domain {
-    /// Numbers from `low` to `high`.
+    /// Numbers from `low` to `high`, both included.
     Float {
-        /// How they are spread.
+        /// The scale on which draws are uniform.
         scale: Scale,
-        /// Least value.
+        /// The smallest value.
         low: f64,
-        /// Greatest value.
+        /// The largest value.
         high: f64,
     },
-    /// Whole numbers from `low` to `high`, both included with an equal share of their scale.
+    /// Whole numbers from `low` to `high`, both included, each with an equal share of the scale.
     Int {
-        /// How they are spread: linear or log.
+        /// The scale on which draws are uniform: linear or log.
         scale: Scale,
-        /// Least value.
+        /// The smallest value.
         low: i64,
-        /// Greatest value.
+        /// The largest value.
         high: i64,
     },
-    /// One of several values, all alike.
+    /// One of several values, all equally likely.
     Choice {
-        /// The values, none twice.
+        /// The values, all different.
         values: Vec<Value>,
     },
 }
 
 impl Domain {
-    /// The value at `unit` in [0, 1]. A whole number owns a cell of the unit interval, a choice an
-    /// equal part of it.
+    /// The value at `unit` in [0, 1]. Each whole number and each choice owns a cell of the unit
+    /// interval; the cells of choices are equally wide.
     pub fn decode(&self, unit: f64) -> Value {
         let unit = unit.clamp(0.0, 1.0);
         match self {
@@ -49,9 +50,11 @@ impl Domain {
         }
     }
 
-    /// The point of [0, 1] for `value`: the centre of its cell for whole numbers on a linear scale
-    /// and for choices (SEARCH: "cell centre; log-integer: (ln v - ln(lo-.5)) / (ln(hi+.5) -
-    /// ln(lo-.5))"). None if it is not of this domain.
+    /// The point of [0, 1] for `value`, or `None` if the domain does not have it.
+    ///
+    /// For a choice it is the centre of the value's cell. For whole numbers it is
+    /// (f(v) - f(low - 1/2)) / (f(high + 1/2) - f(low - 1/2)), where f is the identity or the
+    /// logarithm: the centre of the cell on a linear scale.
     pub fn encode(&self, value: &Value) -> Option<f64> {
         match self {
             Self::Float { scale, low, high } => {
@@ -60,17 +63,16 @@ impl Domain {
             }
             Self::Int { scale, low, high } => {
                 let v = value.as_i64()?;
-                (*low <= v && v <= *high)
-                    .then(|| scale.encode(int(v), int(*low) - 0.5, int(*high) + 0.5))
+                let (a, b) = (real_from_i64(*low) - 0.5, real_from_i64(*high) + 0.5);
+                (*low <= v && v <= *high).then(|| scale.encode(real_from_i64(v), a, b))
             }
-            Self::Choice { values } => values
-                .iter()
-                .position(|v| v == value)
-                .map(|i| (count(i) + 0.5) / count(values.len())),
+            Self::Choice { values } => {
+                values.iter().position(|v| v == value).map(|i| (real(i) + 0.5) / real(values.len()))
+            }
         }
     }
 
-    /// How many values there are; none for a range of numbers.
+    /// The number of values, or `None` for a range of real numbers.
     pub fn cardinality(&self) -> Option<u64> {
         match self {
             Self::Float { low, high, .. } => (low == high).then_some(1),
@@ -78,47 +80,34 @@ impl Domain {
             Self::Choice { values } => u64::try_from(values.len()).ok(),
         }
     }
+
+    /// The largest whole number among the values, or `None` for a range of real numbers and for
+    /// choices of names.
+    pub fn max_whole(&self) -> Option<i64> {
+        match self {
+            Self::Float { .. } => None,
+            Self::Int { high, .. } => Some(*high),
+            Self::Choice { values } => values.iter().filter_map(Value::as_i64).max(),
+        }
+    }
 }
 
 fn decode_int(scale: Scale, unit: f64, low: i64, high: i64) -> i64 {
-    let cell_value = scale.decode(unit, int(low) - 0.5, int(high) + 0.5);
+    let value = scale.decode(unit, real_from_i64(low) - 0.5, real_from_i64(high) + 0.5);
     // The boundary between two cells belongs to the upper one, and 1.0 to the last.
-    whole((cell_value + 0.5).floor()).clamp(low, high)
+    floor_to_i64(value + 0.5).clamp(low, high)
 }
 
 fn cell(unit: f64, cells: usize) -> usize {
-    index(unit * count(cells)).min(cells.saturating_sub(1))
-}
-
-#[expect(clippy::as_conversions, reason = "limits keep whole hyperparameters far below 2^53")]
-fn int(v: i64) -> f64 {
-    v as f64
-}
-
-#[expect(clippy::as_conversions, reason = "counts here are far below 2^53")]
-fn count(v: usize) -> f64 {
-    v as f64
-}
-
-#[expect(
-    clippy::as_conversions,
-    reason = "a whole number within the limits; the conversion saturates"
-)]
-fn whole(v: f64) -> i64 {
-    v as i64
-}
-
-#[expect(clippy::as_conversions, reason = "truncation is meant; the conversion saturates")]
-fn index(v: f64) -> usize {
-    v as usize
+    floor_to_usize(unit * real(cells)).min(cells.saturating_sub(1))
 }
 
 /// When a parameter is active.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Condition {
-    /// The parameter it depends on.
+    /// The other parameter, on whose value it depends.
     pub parameter: String,
-    /// The values of that parameter for which it is active.
+    /// The values of the other parameter for which this one is active.
     pub holds: Holds,
 }
 
@@ -126,14 +115,14 @@ pub struct Condition {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Holds {
-    /// Any of these.
+    /// Any of these values.
     OneOf(Vec<Value>),
-    /// This number or more: `units_3` is active where there are at least 3 layers.
+    /// This number or a larger one: `units_3` is active with at least 3 layers.
     AtLeast(i64),
 }
 
 impl Holds {
-    pub(crate) fn by(&self, value: &Value) -> bool {
+    pub(crate) fn is_met_by(&self, value: &Value) -> bool {
         match self {
             Self::OneOf(values) => values.contains(value),
             Self::AtLeast(least) => value.as_i64().is_some_and(|v| v >= *least),
@@ -144,17 +133,17 @@ impl Holds {
 /// One searched hyperparameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
-    /// Its name.
+    /// Unique in its space.
     pub name: String,
-    /// Its values.
+    /// The values that it can have.
     pub domain: Domain,
-    /// When it is active; none means always.
+    /// When it is active; `None` if it always is.
     pub when: Option<Condition>,
-    /// How many points a grid takes of it; none lets the grid choose.
+    /// How many points a grid takes of a range; `None` lets the grid choose.
     pub points: Option<u32>,
 }
 
-/// The parameters of a sweep. A parameter stands after the one that its condition names.
+/// The parameters of a sweep. Each comes after the one that its condition names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Space {
@@ -162,8 +151,9 @@ pub struct Space {
 }
 
 impl Space {
-    /// Orders the parameters so that each stands after the one its condition names, otherwise as
-    /// given. None where conditions run in a circle or name a parameter that is not there.
+    /// Orders the parameters so that each comes after the one that its condition names, and keeps
+    /// the given order otherwise. Returns `None` if conditions form a circle or name a parameter
+    /// that the space does not have.
     pub fn new(parameters: Vec<Parameter>) -> Option<Self> {
         let mut ordered: Vec<Parameter> = Vec::with_capacity(parameters.len());
         let mut rest = parameters;
@@ -178,12 +168,12 @@ impl Space {
         Some(Self { parameters: ordered })
     }
 
-    /// The parameters.
+    /// The parameters, in the order of the coordinates of [`Space::encode`].
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
     }
 
-    /// The parameter of that name.
+    /// The parameter called `name`.
     pub fn get(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|p| p.name == name)
     }
@@ -193,17 +183,17 @@ impl Space {
         self.parameters.len()
     }
 
-    /// Whether `parameter` is active beside the values in `assignment`, which must hold its
-    /// ancestors.
+    /// Whether `parameter` is active for the values in `assignment`, which must include the
+    /// parameter that its condition names if that one is active.
     pub fn is_active(&self, parameter: &Parameter, assignment: &Assignment) -> bool {
         parameter
             .when
             .as_ref()
-            .is_none_or(|c| assignment.get(&c.parameter).is_some_and(|v| c.holds.by(v)))
+            .is_none_or(|c| assignment.get(&c.parameter).is_some_and(|v| c.holds.is_met_by(v)))
     }
 
-    /// The assignment at a point of the unit cube (one coordinate per parameter, in order);
-    /// inactive parameters are left out.
+    /// The assignment at a point of the unit cube, which has one coordinate per parameter, in
+    /// order. Inactive parameters are left out.
     pub fn decode(&self, point: &[f64]) -> Assignment {
         let mut assignment = Assignment::default();
         for (parameter, unit) in self.parameters.iter().zip(point) {
@@ -214,23 +204,24 @@ impl Space {
         assignment
     }
 
-    /// The point of the unit cube for an assignment; inactive parameters are parked at 0.5.
+    /// The point of the unit cube for an assignment. The coordinate of an inactive parameter is
+    /// filled in with 0.5.
     pub fn encode(&self, assignment: &Assignment) -> Vec<f64> {
         let unit =
             |p: &Parameter| assignment.get(&p.name).and_then(|v| p.domain.encode(v)).unwrap_or(0.5);
         self.parameters.iter().map(unit).collect()
     }
 
-    /// Whether `assignment` has a legal value for every active parameter and none for any other.
+    /// Whether `assignment` has a legal value for every active parameter and none for any other
+    /// name.
     pub fn contains(&self, assignment: &Assignment) -> bool {
         let active: Vec<&Parameter> =
             self.parameters.iter().filter(|p| self.is_active(p, assignment)).collect();
-        let legal =
+        let is_legal =
             |p: &&Parameter| assignment.get(&p.name).is_some_and(|v| p.domain.encode(v).is_some());
-        active.len() == assignment.len() && active.iter().all(legal)
+        active.len() == assignment.len() && active.iter().all(is_legal)
     }
 }
 
 #[cfg(test)]
-#[path = "space_tests.rs"]
 mod tests;

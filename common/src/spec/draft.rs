@@ -1,96 +1,104 @@
-//! What somebody wrote, before it is checked. Everything absent is `None`, names are still text,
-//! numbers may be anything.
+//! A sweep as its author wrote it, before any check. Everything absent is `None`, names are still
+//! text, and numbers can have any value.
 
 use crate::assignment::Value;
 
-/// A sweep as written.
+/// A sweep as written. The fields have the names of the sweep file's keys.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Draft {
-    /// `name`
+    /// Required.
     pub name: Option<String>,
-    /// `seed`
+    /// Default 0.
     pub seed: Option<u64>,
-    /// `[data]`
+    /// `[data]`, empty if the section is absent.
     pub data: DraftData,
-    /// `[fixed]`
+    /// `[fixed]`, in the order of the file.
     pub fixed: Vec<(String, Value)>,
-    /// `[space]`; none asks for the default space.
+    /// `[space]`; `None` asks for the default space.
     pub space: Option<Vec<DraftParameter>>,
-    /// `[search]`
+    /// `[search]`, empty if the section is absent.
     pub search: DraftSearch,
-    /// `[objective]`
+    /// `[objective]`, empty if the section is absent.
     pub objective: DraftObjective,
-    /// `[stopping]`
+    /// `[stopping]`, empty if the section is absent.
     pub stopping: DraftStopping,
 }
 
 /// `[data]` as written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DraftData {
-    /// `source`
+    /// Required: `builtin:digits`, a path, or `external`.
     pub source: Option<String>,
-    /// `label`
+    /// The label column of a CSV file.
     pub label: Option<String>,
-    /// `labels`
+    /// The path of an IDX label file.
     pub labels: Option<String>,
-    /// `task`
+    /// `classification` (the default) or `regression`.
     pub task: Option<String>,
-    /// `validation`
+    /// Share of the validation split, default 0.2.
     pub validation: Option<f64>,
-    /// `test`
+    /// Share of the test split, default 0.1.
     pub test: Option<f64>,
 }
 
 /// One entry of `[space]` as written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DraftParameter {
-    /// The key.
+    /// The key of the entry.
     pub name: String,
-    /// `type`: int or float
+    /// The key `type`: `int` or `float`.
     pub kind: Option<String>,
-    /// `scale`
+    /// `linear`, `log` or `one_minus_log`.
     pub scale: Option<String>,
-    /// `low`
+    /// Lower end of a range.
     pub low: Option<Value>,
-    /// `high`
+    /// Upper end of a range.
     pub high: Option<Value>,
-    /// `choices`
+    /// The alternatives, instead of a range.
     pub choices: Option<Vec<Value>>,
-    /// `when`: parameters and the values for which this one is active
+    /// Other parameters, and the values for which this one is active. A legal condition names one.
     pub when: Option<Vec<(String, Vec<Value>)>>,
-    /// `points`
+    /// How many points a grid takes of a range.
     pub points: Option<u64>,
+}
+
+impl DraftParameter {
+    /// The path of `key` in this entry, such as `space.units.low`; of the entry for an empty key.
+    pub(super) fn path(&self, key: &str) -> String {
+        let dot = if key.is_empty() { "" } else { "." };
+        format!("space.{}{dot}{key}", self.name)
+    }
 }
 
 /// `[search]` as written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DraftSearch {
-    /// `strategy`
+    /// The name of a strategy, default `zoom`.
     pub strategy: Option<String>,
-    /// `trials`
+    /// Required: the number of trials.
     pub trials: Option<u64>,
-    /// `rounds`
+    /// The trials of each round.
     pub rounds: Option<Vec<u64>>,
-    /// `parallelism`
+    /// Trials in flight, default 8.
     pub parallelism: Option<u64>,
-    /// `order`
+    /// `virtual` (the default) or `as_completed`.
     pub order: Option<String>,
-    /// `warm_start`
+    /// The name of an earlier sweep.
     pub warm_start: Option<String>,
 }
 
 /// `[objective]` as written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DraftObjective {
-    /// `metric`
+    /// The name of a metric; the default follows from the task.
     pub metric: Option<String>,
-    /// `goal`
+    /// `minimize` or `maximize`; the default follows from the metric.
     pub goal: Option<String>,
 }
 
 /// `[stopping]` as written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DraftStopping {
-    /// `rule`
+    /// `halving`, `median` or `none`; the default follows from the strategy.
     pub rule: Option<String>,
 }

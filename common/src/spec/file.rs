@@ -1,5 +1,5 @@
-//! The sweep file: TOML, read into a [`Draft`] with the line of every field, so that each mistake
-//! is shown where it was made.
+//! The sweep file: TOML, read into a [`Draft`]. The line of every field is kept, so that each
+//! mistake is reported with its line.
 
 use std::collections::BTreeMap;
 
@@ -8,45 +8,50 @@ use toml::de::{DeTable, DeValue};
 
 use super::SweepSpec;
 use super::draft::{Draft, DraftParameter};
+use super::rules::{EXPECTED_TEST, EXPECTED_VALIDATION, expected_whole};
 use crate::assignment::Value;
 use crate::error::{Problem, Problems};
 use crate::ids::Name;
 use crate::limits::{MAX_PARALLELISM, MAX_TRIALS};
 use crate::text;
 
-/// What is said of a value that is no number.
-const NUMBER: &str = "write a number";
+/// The legal values of a number without a range of its own.
+const EXPECTED_NUMBER: &str = "expected a number";
+/// The same for NaN and the infinities, which TOML calls numbers.
+const EXPECTED_FINITE: &str = "expected a finite number";
+/// Longest value that an error shows, in characters.
+const SHOWN_CHARS: usize = 60;
 
-/// A sweep file that was read: the spec, and where its fields stand.
+/// A sweep file that passed every check: its spec, and the lines of its fields.
 #[derive(Clone, Debug)]
 pub struct SweepFile {
-    /// The checked spec.
+    /// The checked spec. Its space is empty if the file has none.
     pub spec: SweepSpec,
     lines: Lines,
 }
 
 impl SweepFile {
-    /// Adds the lines of this file to problems that were found later, in the data, say.
+    /// Adds the lines of this file to problems that a later check found, for example in the data.
     pub fn locate(&self, problems: &mut Problems) {
-        problems.locate(|field| self.lines.of(field));
+        problems.locate(|field| self.lines.line_of(field));
     }
 }
 
-/// Reads and checks a sweep file.
+/// Reads and checks a sweep file. Reads no data.
 ///
 /// # Errors
-/// Every problem of the file, with its line, in the order of the file. Where the text is
-/// no TOML, the places where it is not.
+/// Every problem of the file, with its line, in the order of the file. If the text is not TOML,
+/// only the syntax errors.
 pub fn parse(text: &str) -> Result<SweepFile, Problems> {
     let (draft, lines, mut problems) = read(text)?;
-    // A number for a name is shown beside the other mistakes.
+    // Checked here and not only in check_new, so that it is reported along with other mistakes.
     if let Some(Err(problem)) = draft.name.as_deref().map(|name| Name::parse_sweep("name", name)) {
         problems.push(problem);
     }
     match draft.check_after(problems).and_then(|spec| spec.check_new(None).map(|()| spec)) {
         Ok(spec) => Ok(SweepFile { spec, lines }),
         Err(mut problems) => {
-            problems.locate(|field| lines.of(field));
+            problems.locate(|field| lines.line_of(field));
             Err(problems)
         }
     }
@@ -55,15 +60,13 @@ pub fn parse(text: &str) -> Result<SweepFile, Problems> {
 fn read(text: &str) -> Result<(Draft, Lines, Problems), Problems> {
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        let problem = |(i, e): (usize, &toml::de::Error)| Problem {
-            line: e.span().map(|span| line_at(text, span.start)),
-            ..Problem::new(
-                format!(
-                    "TOML syntax{}",
-                    if i == 0 { String::new() } else { format!(" ({})", i + 1) }
-                ),
-                e.message().to_owned(),
-            )
+        let problem = |(i, e): (usize, &toml::de::Error)| {
+            // Problems of one field are merged, so every error after the first has a number.
+            let number = if i == 0 { String::new() } else { format!(" ({})", i + 1) };
+            Problem {
+                line: e.span().map(|span| line_at(text, span.start)),
+                ..Problem::new(format!("TOML syntax{number}"), e.message().to_owned())
+            }
         };
         return Err(errors.iter().enumerate().map(problem).collect());
     }
@@ -72,18 +75,18 @@ fn read(text: &str) -> Result<(Draft, Lines, Problems), Problems> {
     Ok((draft, reader.lines, reader.problems))
 }
 
-/// The line of every field of a file.
+/// The line of every field of a file, by its path.
 #[derive(Clone, Debug, Default)]
 struct Lines {
-    of: BTreeMap<String, usize>,
+    by_field: BTreeMap<String, usize>,
 }
 
 impl Lines {
-    /// The line of `field`, or of the innermost table around it that the file has.
-    fn of(&self, field: &str) -> Option<usize> {
+    /// The line of `field`, or of the innermost table around it that is in the file.
+    fn line_of(&self, field: &str) -> Option<usize> {
         let mut path = field;
         loop {
-            if let Some(line) = self.of.get(path) {
+            if let Some(line) = self.by_field.get(path) {
                 return Some(*line);
             }
             path = path.rsplit_once('.')?.0;
@@ -91,21 +94,24 @@ impl Lines {
     }
 }
 
+/// The line, from 1, of the byte at `offset`.
 fn line_at(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|b| *b == b'\n').count()
 }
 
-/// Walks the file, noting lines and mistakes of type.
+/// Walks the parsed file. Collects the line of each key, and a problem for each unknown key and
+/// each value of the wrong type.
 struct Reader<'a> {
     text: &'a str,
     lines: Lines,
     problems: Problems,
 }
 
-/// One table of the file: its path, and its entries that nobody has asked for yet.
+/// One table of the file, and the keys that the reader has asked for.
 struct Section<'t, 'i> {
     path: String,
     known: Vec<&'static str>,
+    /// `None` if the file does not have this table.
     table: Option<&'t DeTable<'i>>,
 }
 
@@ -124,61 +130,61 @@ impl Reader<'_> {
     fn draft(&mut self, root: &DeTable<'_>) -> Draft {
         let mut top = self.open(String::new(), Some(root));
         let mut draft = Draft {
-            name: self.text_of(&mut top, "name"),
-            seed: self.whole_of(&mut top, "seed", 0, u64::MAX),
+            name: self.text(&mut top, "name"),
+            seed: self.whole(&mut top, "seed", 0, u64::MAX),
             ..Draft::default()
         };
 
         let mut data = self.section(&mut top, "data");
-        draft.data.source = self.text_of(&mut data, "source");
-        draft.data.label = self.text_of(&mut data, "label");
-        draft.data.labels = self.text_of(&mut data, "labels");
-        draft.data.task = self.text_of(&mut data, "task");
-        draft.data.validation = self.number_of(&mut data, "validation");
-        draft.data.test = self.number_of(&mut data, "test");
+        draft.data.source = self.text(&mut data, "source");
+        draft.data.label = self.text(&mut data, "label");
+        draft.data.labels = self.text(&mut data, "labels");
+        draft.data.task = self.text(&mut data, "task");
+        draft.data.validation = self.number(&mut data, "validation", EXPECTED_VALIDATION);
+        draft.data.test = self.number(&mut data, "test", EXPECTED_TEST);
         self.close(&data);
 
         let fixed = self.section(&mut top, "fixed");
-        draft.fixed = self.values_of(&fixed);
+        draft.fixed = self.values(&fixed);
         if top.table.is_some_and(|t| t.contains_key("space")) {
             let space = self.section(&mut top, "space");
-            draft.space = Some(self.parameters_of(&space));
+            draft.space = Some(self.parameters(&space));
         } else {
             top.known.push("space");
         }
 
         let mut search = self.section(&mut top, "search");
-        draft.search.strategy = self.text_of(&mut search, "strategy");
-        draft.search.trials = self.whole_of(&mut search, "trials", 1, MAX_TRIALS);
-        draft.search.rounds = self.wholes_of(&mut search, "rounds");
-        draft.search.parallelism = self.whole_of(&mut search, "parallelism", 1, MAX_PARALLELISM);
-        draft.search.order = self.text_of(&mut search, "order");
-        draft.search.warm_start = self.text_of(&mut search, "warm_start");
+        draft.search.strategy = self.text(&mut search, "strategy");
+        draft.search.trials = self.whole(&mut search, "trials", 1, MAX_TRIALS);
+        draft.search.rounds = self.wholes(&mut search, "rounds");
+        draft.search.parallelism = self.whole(&mut search, "parallelism", 1, MAX_PARALLELISM);
+        draft.search.order = self.text(&mut search, "order");
+        draft.search.warm_start = self.text(&mut search, "warm_start");
         self.close(&search);
 
         let mut objective = self.section(&mut top, "objective");
-        draft.objective.metric = self.text_of(&mut objective, "metric");
-        draft.objective.goal = self.text_of(&mut objective, "goal");
+        draft.objective.metric = self.text(&mut objective, "metric");
+        draft.objective.goal = self.text(&mut objective, "goal");
         self.close(&objective);
 
         let mut stopping = self.section(&mut top, "stopping");
-        draft.stopping.rule = self.text_of(&mut stopping, "rule");
+        draft.stopping.rule = self.text(&mut stopping, "rule");
         self.close(&stopping);
         self.close(&top);
         draft
     }
 
-    /// Begins a table and notes the line of each of its keys.
+    /// Starts a table and notes the line of each of its keys.
     fn open<'t, 'i>(&mut self, path: String, table: Option<&'t DeTable<'i>>) -> Section<'t, 'i> {
         let section = Section { path, known: Vec::new(), table };
         for (key, _) in table.into_iter().flatten() {
             let line = line_at(self.text, key.span().start);
-            self.lines.of.insert(section.field(key.get_ref()), line);
+            self.lines.by_field.insert(section.field(key.get_ref()), line);
         }
         section
     }
 
-    /// Begins the table `key` of `parent`; an absent one has no entries.
+    /// Starts the table `key` of `parent`. An absent table has no entries.
     fn section<'t, 'i>(
         &mut self,
         parent: &mut Section<'t, 'i>,
@@ -188,108 +194,107 @@ impl Reader<'_> {
         let table = parent.take(key).and_then(|value| {
             let table = value.get_ref().as_table();
             if table.is_none() {
-                self.mistake(&field, value, &format!("write a section: [{key}]"));
+                self.mistake(&field, value, &format!("expected a section: [{key}]"));
             }
             table
         });
         self.open(field, table)
     }
 
-    /// Ends a table: what nobody asked for is unknown.
+    /// Ends a table. Reports every key that the reader did not ask for as unknown.
     fn close(&mut self, section: &Section<'_, '_>) {
         for (key, _) in section.table.into_iter().flatten() {
             let key: &str = key.get_ref();
             if !section.known.contains(&key) {
                 let message = match text::nearest(key, section.known.iter().copied()) {
                     Some(near) => format!("unknown key: did you mean {near}?"),
-                    None => format!("unknown key: write one of {}", section.known.join(", ")),
+                    None => format!("unknown key: expected one of {}", section.known.join(", ")),
                 };
                 self.problems.push(Problem::new(section.field(key), message));
             }
         }
     }
 
-    fn mistake(&mut self, field: &str, value: &Spanned<DeValue<'_>>, right: &str) {
-        self.problems.push(Problem::with_value(field, shown(self.text, value), right));
+    fn mistake(&mut self, field: &str, value: &Spanned<DeValue<'_>>, expected: &str) {
+        self.problems.push(Problem::with_value(field, shown(self.text, value), expected));
     }
 
-    /// The entry `key` as `read` understands it; what it does not understand is a mistake, and
-    /// `right` says what would do.
+    /// The entry `key`, converted by `convert`. Where `convert` returns `None` the value is
+    /// reported, with `expected` as what would be right.
     fn entry<'t, 'i, T>(
         &mut self,
         section: &mut Section<'t, 'i>,
         key: &'static str,
-        right: &str,
-        read: impl Fn(&'t DeValue<'i>) -> Option<T>,
+        expected: &str,
+        convert: impl Fn(&'t DeValue<'i>) -> Option<T>,
     ) -> Option<T> {
         let value = section.take(key)?;
-        let result = read(value.get_ref());
+        let result = convert(value.get_ref());
         if result.is_none() {
-            // A number that is refused as a number is NaN or infinite.
-            let is_endless = right == NUMBER && matches!(value.get_ref(), DeValue::Float(_));
-            self.mistake(
-                &section.field(key),
-                value,
-                if is_endless { "write a finite number" } else { right },
-            );
+            // A TOML number that was refused as a number is NaN or infinite.
+            let is_endless =
+                expected == EXPECTED_NUMBER && matches!(value.get_ref(), DeValue::Float(_));
+            let expected = if is_endless { EXPECTED_FINITE } else { expected };
+            self.mistake(&section.field(key), value, expected);
         }
         result
     }
 
-    fn text_of(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
-        self.entry(section, key, "write a text in quotes", |v| v.as_str().map(str::to_owned))
+    fn text(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
+        self.entry(section, key, "expected text in quotes", |v| v.as_str().map(str::to_owned))
     }
 
-    fn number_of(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<f64> {
-        self.entry(section, key, NUMBER, |v| scalar(v).and_then(|v| v.as_f64()))
+    fn number(
+        &mut self,
+        section: &mut Section<'_, '_>,
+        key: &'static str,
+        expected: &str,
+    ) -> Option<f64> {
+        self.entry(section, key, expected, |v| scalar(v).and_then(|v| v.as_f64()))
     }
 
-    fn whole_of(
+    fn whole(
         &mut self,
         section: &mut Section<'_, '_>,
         key: &'static str,
         least: u64,
         most: impl Into<u64>,
     ) -> Option<u64> {
-        self.entry(
-            section,
-            key,
-            &format!("write a whole number from {least} to {}", most.into()),
-            whole,
-        )
+        self.entry(section, key, &expected_whole(least, most), whole)
     }
 
-    fn wholes_of(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<u64>> {
-        self.entry(section, key, "write a list of whole numbers, such as [30, 20, 10]", |v| {
+    fn wholes(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<u64>> {
+        let expected = "expected a list of whole numbers, such as [30, 20, 10]";
+        self.entry(section, key, expected, |v| {
             v.as_array()?.iter().map(|v| whole(v.get_ref())).collect()
         })
     }
 
-    fn scalar_of(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<Value> {
-        self.entry(section, key, NUMBER, scalar)
+    /// An end of a range. A text is accepted here and refused by the check of the range, which
+    /// knows the legal values.
+    fn scalar(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<Value> {
+        self.entry(section, key, EXPECTED_NUMBER, scalar)
     }
 
     /// Every entry of `[fixed]`.
-    fn values_of(&mut self, section: &Section<'_, '_>) -> Vec<(String, Value)> {
+    fn values(&mut self, section: &Section<'_, '_>) -> Vec<(String, Value)> {
         let mut values = Vec::new();
         for (key, value) in section.table.into_iter().flatten() {
+            let is_float = matches!(value.get_ref(), DeValue::Float(_));
             match scalar(value.get_ref()) {
                 Some(v) => values.push((key.get_ref().to_string(), v)),
-                None if matches!(value.get_ref(), DeValue::Float(_)) => {
-                    self.mistake(&section.field(key.get_ref()), value, "write a finite number");
+                None => {
+                    let expected =
+                        if is_float { EXPECTED_FINITE } else { "expected a number or quoted text" };
+                    self.mistake(&section.field(key.get_ref()), value, expected);
                 }
-                None => self.mistake(
-                    &section.field(key.get_ref()),
-                    value,
-                    "write one number or one text in quotes",
-                ),
             }
         }
         values
     }
 
     /// Every entry of `[space]`.
-    fn parameters_of(&mut self, section: &Section<'_, '_>) -> Vec<DraftParameter> {
+    fn parameters(&mut self, section: &Section<'_, '_>) -> Vec<DraftParameter> {
         let mut parameters = Vec::new();
         for (key, value) in section.table.into_iter().flatten() {
             let field = section.field(key.get_ref());
@@ -299,7 +304,9 @@ impl Reader<'_> {
                     parameters.push(self.parameter(key.get_ref(), entry));
                 }
                 None => {
-                    self.mistake(&field, value, "write a range { low = ..., high = ... } or { choices = [...] }; one value goes in [fixed]")
+                    let expected = "expected a range { low = ..., high = ... } or \
+                                    { choices = [...] }; a single value belongs in [fixed]";
+                    self.mistake(&field, value, expected);
                 }
             }
         }
@@ -307,25 +314,18 @@ impl Reader<'_> {
     }
 
     fn parameter(&mut self, name: &str, mut entry: Section<'_, '_>) -> DraftParameter {
+        let expected_choices = "expected a list, such as [\"relu\", \"tanh\"]";
+        let expected_when =
+            "expected a parameter and its values, such as { optimizer = [\"adam\"] }";
         let draft = DraftParameter {
             name: name.to_owned(),
-            kind: self.text_of(&mut entry, "type"),
-            scale: self.text_of(&mut entry, "scale"),
-            low: self.scalar_of(&mut entry, "low"),
-            high: self.scalar_of(&mut entry, "high"),
-            choices: self.entry(
-                &mut entry,
-                "choices",
-                "write a list, such as [\"relu\", \"tanh\"]",
-                list,
-            ),
-            when: self.entry(
-                &mut entry,
-                "when",
-                "write the values it is active for: { optimizer = [\"adam\"] }",
-                condition,
-            ),
-            points: self.whole_of(&mut entry, "points", 1, MAX_TRIALS),
+            kind: self.text(&mut entry, "type"),
+            scale: self.text(&mut entry, "scale"),
+            low: self.scalar(&mut entry, "low"),
+            high: self.scalar(&mut entry, "high"),
+            choices: self.entry(&mut entry, "choices", expected_choices, list),
+            when: self.entry(&mut entry, "when", expected_when, condition),
+            points: self.whole(&mut entry, "points", 1, MAX_TRIALS),
         };
         self.close(&entry);
         draft
@@ -352,21 +352,16 @@ fn list(value: &DeValue<'_>) -> Option<Vec<Value>> {
 }
 
 fn condition(value: &DeValue<'_>) -> Option<Vec<(String, Vec<Value>)>> {
-    let one = |v: &DeValue<'_>| list(v).or_else(|| scalar(v).map(|v| vec![v]));
+    let one_or_more = |v: &DeValue<'_>| list(v).or_else(|| scalar(v).map(|v| vec![v]));
     value
         .as_table()?
         .iter()
-        .map(|(key, v)| Some((key.get_ref().to_string(), one(v.get_ref())?)))
+        .map(|(key, v)| Some((key.get_ref().to_string(), one_or_more(v.get_ref())?)))
         .collect()
 }
 
-/// The value as it stands in the file, cut where it is long.
+/// The value as the file has it: its first line, cut if it is long.
 fn shown(text: &str, value: &Spanned<DeValue<'_>>) -> String {
-    const MOST_CHARS: usize = 60;
     let written = text.get(value.span()).unwrap_or("?").lines().next().unwrap_or("?");
-    if written.chars().count() > MOST_CHARS {
-        let start: String = written.chars().take(MOST_CHARS).collect();
-        return format!("{start}...");
-    }
-    written.to_owned()
+    text::shortened(written, SHOWN_CHARS)
 }

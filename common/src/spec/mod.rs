@@ -1,15 +1,14 @@
 //! The specification of a sweep.
 //!
-//! There is one road to a [`SweepSpec`]: a [`Draft`], which holds what somebody wrote, is checked
-//! field by field, and every mistake is reported at once. The sweep file ([`mod@file`]) and the
-//! wire both make a draft, so a spec is the same whoever wrote it.
+//! Every [`SweepSpec`] is made the same way: a [`Draft`] holds what the author wrote, and
+//! [`Draft::check`] checks it field by field and reports every mistake at once. The sweep file
+//! ([`mod@file`]) and the wire both make a draft, so both follow the same rules.
 
 mod check;
-mod check_external;
-mod check_space;
 mod default_space;
 mod draft;
 pub mod file;
+mod rules;
 mod size;
 
 use serde::{Deserialize, Serialize};
@@ -21,33 +20,34 @@ use crate::data::{DataSpec, DataSummary};
 use crate::hyper::{self, lookup};
 use crate::ids::Name;
 use crate::metric::Metric;
-use crate::space::{Domain, Space};
+use crate::space::Space;
 
-/// How assignments are chosen.
+/// How the assignments of trials are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
-    /// Uniform on the scales (Bergstra and Bengio 2012).
+    /// Uniform draws on the parameters' scales (Bergstra and Bengio 2012).
     Random,
-    /// A scrambled Sobol sequence on the scales.
+    /// A scrambled Sobol sequence on the parameters' scales.
     Sobol,
-    /// Every combination of a few points per parameter; here to compare, not to use.
+    /// Every combination of a few points per parameter. Meant for comparisons.
     Grid,
-    /// Coarse to fine: rounds of random draws, each in a box around the best of all rounds before.
+    /// Coarse to fine: rounds of random draws, each in a box around the best trials of all earlier
+    /// rounds.
     Rounds,
-    /// Coarse to fine: the best of many candidates in and around a moving box, by a small local
-    /// model.
+    /// Coarse to fine: the best of many candidates in and around a moving box, ranked by a small
+    /// local model.
     Zoom,
-    /// Trees of Parzen estimators (Bergstra et al. 2011).
+    /// Tree-structured Parzen estimators (Bergstra et al. 2011).
     Tpe,
 }
 
 impl Strategy {
-    /// All strategies.
+    /// All strategies, in the order in which errors list them.
     pub const ALL: [Self; 6] =
         [Self::Zoom, Self::Rounds, Self::Random, Self::Sobol, Self::Grid, Self::Tpe];
 
-    /// The name used in files, on the wire and on the command line.
+    /// The name in files, on the wire and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Random => "random",
@@ -59,8 +59,8 @@ impl Strategy {
         }
     }
 
-    /// The stopping rule unless the sweep says another. Rounds and a grid are looked at whole, and
-    /// trees of Parzen estimators are there for those who want what they know.
+    /// The stopping rule unless the sweep gives another. Rounds and grids compare completed trials;
+    /// TPE behaves as published.
     pub const fn default_stopping(self) -> StoppingRule {
         match self {
             Self::Zoom | Self::Random | Self::Sobol => StoppingRule::Halving,
@@ -73,19 +73,19 @@ impl Strategy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// In virtual time: the same decisions whatever the workers do.
+    /// In virtual time: the decisions do not depend on which worker is faster.
     #[default]
     Virtual,
-    /// As they come: no slot waits for a slow trial, and another run of the sweep decides
-    /// otherwise. What each decision saw is on record.
+    /// As results arrive: no slot waits for a slow trial, but a second run of the sweep decides
+    /// differently. The store records which results each decision saw.
     AsCompleted,
 }
 
 impl Order {
-    /// All orders.
+    /// Both orders, the default first.
     pub const ALL: [Self; 2] = [Self::Virtual, Self::AsCompleted];
 
-    /// The name used in files and on the wire.
+    /// The name in files and on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Virtual => "virtual",
@@ -98,22 +98,22 @@ impl Order {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoppingRule {
-    /// None.
+    /// No trial ends early.
     #[default]
     None,
-    /// At every rung, those outside the best third of what that rung has seen (Li et al. 2020,
-    /// asynchronous successive halving).
+    /// At every rung, trials outside the best third of those that the rung has seen (asynchronous
+    /// successive halving, Li et al. 2020).
     Halving,
-    /// At every rung, those worse than the median of what that rung has seen (after Golovin et al.
-    /// 2017).
+    /// At every rung, trials worse than the median of those that the rung has seen (after Golovin
+    /// et al. 2017).
     Median,
 }
 
 impl StoppingRule {
-    /// All rules.
+    /// All rules, in the order in which errors list them.
     pub const ALL: [Self; 3] = [Self::Halving, Self::Median, Self::None];
 
-    /// The name used in files and on the wire.
+    /// The name in files and on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -123,38 +123,40 @@ impl StoppingRule {
     }
 }
 
-/// How long and in what way to search.
+/// How many trials to run, and how to choose them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SearchSpec {
     /// How assignments are chosen.
     pub strategy: Strategy,
-    /// The budget: exactly so many trials (fewer only where a grid has fewer points).
+    /// The budget, from 1 to [`MAX_TRIALS`](crate::limits::MAX_TRIALS). The sweep runs exactly this
+    /// many trials, or fewer if a grid has fewer points.
     pub trials: u32,
-    /// For [`Strategy::Rounds`], the trials of each round; they add up to `trials`. Empty
-    /// otherwise.
+    /// For [`Strategy::Rounds`], the trials of each round, which add up to `trials`; empty for the
+    /// other strategies.
     pub rounds: Vec<u32>,
-    /// Trials in flight in virtual time.
+    /// How many trials are in flight in virtual time, from 1 to
+    /// [`MAX_PARALLELISM`](crate::limits::MAX_PARALLELISM).
     pub parallelism: u32,
     /// The order in which results take part in decisions.
     #[serde(default)]
     pub order: Order,
-    /// An earlier sweep of the same store to learn from.
+    /// The earlier sweep in the same store whose results the search starts from.
     #[serde(default)]
     pub warm_start: Option<Name>,
 }
 
-/// Which way is better.
+/// Whether smaller or larger values of the objective are better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
-    /// Less is better.
+    /// Smaller is better.
     Minimize,
-    /// More is better.
+    /// Larger is better.
     Maximize,
 }
 
 impl Goal {
-    /// The name used in files, on the wire and on the command line.
+    /// The name in files, on the wire and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Minimize => "minimize",
@@ -162,7 +164,7 @@ impl Goal {
         }
     }
 
-    /// `value` turned so that less is better.
+    /// The cost of an objective value: the value with the sign for which smaller is better.
     pub fn as_cost(self, value: f64) -> f64 {
         match self {
             Self::Minimize => value,
@@ -171,48 +173,48 @@ impl Goal {
     }
 }
 
-/// What is optimised: the value of a metric after the last epoch.
+/// The value to optimise: a metric after a trial's last epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Objective {
-    /// The metric.
+    /// The metric, which every completed trial has.
     pub metric: Metric,
-    /// Which way is better.
+    /// Whether smaller or larger values are better.
     pub goal: Goal,
 }
 
-/// A checked sweep.
+/// A sweep that passed every check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepSpec {
     /// Unique in its store.
     pub name: Name,
-    /// All randomness of the sweep comes from it.
+    /// The seed of every random number of the sweep.
     pub seed: u64,
     /// What it trains on.
     pub data: DataSpec,
     /// Hyperparameters that are not searched.
     pub fixed: Assignment,
-    /// Hyperparameters that are searched; empty until [`SweepSpec::fill_space`] gives the default
+    /// Hyperparameters that are searched. Empty until [`SweepSpec::fill_space`] sets the default
     /// space.
     pub space: Space,
-    /// How they are searched.
+    /// The budget and the strategy.
     pub search: SearchSpec,
-    /// What is optimised.
+    /// The value to optimise.
     pub objective: Objective,
-    /// Which trials end early.
+    /// Which trials end before their last epoch.
     #[serde(default)]
     pub stopping: StoppingRule,
 }
 
 impl SweepSpec {
-    /// Gives a spec without a space the default one for the size of its data.
+    /// Sets the default space for the size of the data if the spec has no space.
     pub fn fill_space(&mut self, data: &DataSummary) {
         if self.space.dimensions() == 0 {
-            self.space = default_space::for_data(&self.fixed, data);
+            self.space = default_space::default_space(&self.fixed, data);
         }
     }
 
-    /// The most epochs that any of its trials trains.
-    pub fn most_epochs(&self) -> u32 {
+    /// The largest number of epochs that a trial of this sweep can have, at least 1.
+    pub fn max_epochs(&self) -> u32 {
         let row = lookup("epochs").map(|row| &row.default);
         let default = match row {
             _ if self.data.is_external() => 1,
@@ -221,12 +223,8 @@ impl SweepSpec {
         };
         let otherwise = self.fixed.get("epochs").and_then(Value::as_i64).unwrap_or(default);
         let searched = self.space.get("epochs");
-        let most = searched.and_then(|parameter| match &parameter.domain {
-            Domain::Int { high, .. } => Some(*high),
-            Domain::Choice { values } => values.iter().filter_map(Value::as_i64).max(),
-            Domain::Float { .. } => None,
-        });
-        // Where a condition makes it inactive, a trial has the other number.
+        let most = searched.and_then(|parameter| parameter.domain.max_whole());
+        // A trial in which a conditional `epochs` is inactive has the other number.
         let is_conditional = searched.is_some_and(|parameter| parameter.when.is_some());
         let most =
             most.map_or(otherwise, |most| if is_conditional { most.max(otherwise) } else { most });
@@ -234,7 +232,5 @@ impl SweepSpec {
     }
 }
 
-#[cfg(test)]
-mod external_tests;
 #[cfg(test)]
 mod tests;

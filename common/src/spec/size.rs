@@ -1,5 +1,5 @@
-//! The largest network that a sweep can draw: one that no worker trains is refused before anything
-//! runs.
+//! The largest network that a sweep can draw. A sweep whose largest network exceeds
+//! [`MAX_WEIGHTS`] is refused before anything runs.
 
 use super::SweepSpec;
 use crate::assignment::{Assignment, Value};
@@ -10,37 +10,40 @@ use crate::ids::Name;
 use crate::limits::MAX_WEIGHTS;
 use crate::space::{Domain, Parameter};
 
-/// Widths are stored in multiples of this, and count so.
+/// The trainer pads widths to a multiple of this many units, so they count as that wide.
 const WIDTH_STEP: u64 = 16;
 
-/// A network, as wide as it can be with so many layers.
+/// The widest network with a given number of hidden layers.
 struct Network {
+    /// Units of each hidden layer.
     hidden: Vec<u64>,
+    /// Weights of all layers, with padded widths.
     weights: u64,
 }
 
 impl SweepSpec {
-    /// What is asked of a sweep that is about to begin, and not of one that was begun before the
-    /// rule was there: a name that is no number, and networks within the limit.
+    /// Checks what a new sweep must meet and a stored one need not, because stores hold sweeps that
+    /// are older than the rule: the name is not a number, and networks stay within the limit.
+    /// Without `data`, networks are checked as if they had one input and one output.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Each rule that the sweep breaks.
     pub fn check_new(&self, data: Option<&DataSummary>) -> Result<(), Problems> {
         let problems =
             [Name::parse_sweep("name", self.name.as_str()).map(|_| ()), self.check_size(data)];
         problems.into_iter().filter_map(Result::err).collect::<Problems>().into_result(())
     }
 
-    /// Whether the largest network of the sweep is within the limit; without the data, whatever the
-    /// data is.
     fn check_size(&self, data: Option<&DataSummary>) -> Result<(), Problem> {
         if self.data.is_external() {
             return Ok(());
         }
         let (features, outputs) =
             data.map_or((1, 1), |data| (u64::from(data.features), u64::from(data.outputs)));
-        let networks =
-            self.layers().into_iter().map(|layers| self.widest_network(&layers, features, outputs));
+        let networks = self
+            .layer_counts()
+            .into_iter()
+            .map(|layers| self.widest_network(&layers, features, outputs));
         let Some(largest) = networks
             .max_by_key(|network| network.weights)
             .filter(|network| network.weights > MAX_WEIGHTS)
@@ -51,15 +54,16 @@ impl SweepSpec {
             format!(" on {features} features and {} outputs", data.outputs)
         });
         let message = format!(
-            "the largest network, {}{on}, has {} weights: at most {MAX_WEIGHTS} are allowed; lower units or layers",
+            "the largest network, {}{on}, has {} weights: expected at most {MAX_WEIGHTS}; reduce \
+             units or layers",
             described(&largest.hidden),
             largest.weights
         );
-        Err(Problem::new(self.to_blame(), message))
+        Err(Problem::new(self.field_at_fault(), message))
     }
 
-    /// Every number of layers that there may be.
-    fn layers(&self) -> Vec<Value> {
+    /// Every number of hidden layers that a trial can have.
+    fn layer_counts(&self) -> Vec<Value> {
         let given =
             self.fixed.get("layers").cloned().unwrap_or_else(|| Value::Int(default("layers")));
         let Some(parameter) = self.space.get("layers") else { return vec![given] };
@@ -75,32 +79,27 @@ impl SweepSpec {
     }
 
     fn widest_network(&self, layers: &Value, features: u64, outputs: u64) -> Network {
-        let units = self.most("units", layers, default("units"));
-        let width =
-            |layer| u64::try_from(self.most(&format!("units_{layer}"), layers, units)).unwrap_or(0);
+        let units = self.max_value("units", layers, default("units"));
+        let width = |layer| {
+            u64::try_from(self.max_value(&format!("units_{layer}"), layers, units)).unwrap_or(0)
+        };
         let hidden: Vec<u64> = (1..=layers.as_i64().unwrap_or(0)).map(width).collect();
         let widths: Vec<u64> =
             std::iter::once(features).chain(hidden.iter().copied()).chain([outputs]).collect();
-        let step = |width: u64| width.next_multiple_of(WIDTH_STEP);
+        let padded = |width: u64| width.next_multiple_of(WIDTH_STEP);
         let products = widths
             .iter()
             .zip(widths.iter().skip(1))
-            .map(|(inputs, outputs)| step(*inputs).saturating_mul(step(*outputs)));
+            .map(|(inputs, outputs)| padded(*inputs).saturating_mul(padded(*outputs)));
         Network { hidden, weights: products.fold(0, u64::saturating_add) }
     }
 
-    /// The most that a whole hyperparameter can be beside so many layers: its highest value where
-    /// it is searched and active, else the fixed one, else `otherwise`.
-    fn most(&self, name: &str, layers: &Value, otherwise: i64) -> i64 {
+    /// The largest value of a whole hyperparameter in a network with `layers` hidden layers: its
+    /// highest searched value if it is active, else the fixed value, else `otherwise`.
+    fn max_value(&self, name: &str, layers: &Value, otherwise: i64) -> i64 {
         let otherwise = self.fixed.get(name).and_then(Value::as_i64).unwrap_or(otherwise);
         let Some(parameter) = self.space.get(name) else { return otherwise };
-        let highest = match &parameter.domain {
-            Domain::Int { high, .. } => *high,
-            Domain::Choice { values } => {
-                values.iter().filter_map(Value::as_i64).max().unwrap_or(otherwise)
-            }
-            Domain::Float { .. } => otherwise,
-        };
+        let highest = parameter.domain.max_whole().unwrap_or(otherwise);
         match self.is_active(parameter, layers) {
             Some(true) => highest,
             Some(false) => otherwise,
@@ -108,8 +107,8 @@ impl SweepSpec {
         }
     }
 
-    /// Whether a parameter is active beside so many layers; none where that depends on something
-    /// else.
+    /// Whether a parameter is active in a network with `layers` hidden layers; `None` if its
+    /// condition names another parameter.
     fn is_active(&self, parameter: &Parameter, layers: &Value) -> Option<bool> {
         match &parameter.when {
             None => Some(true),
@@ -122,9 +121,8 @@ impl SweepSpec {
         }
     }
 
-    /// The field that makes the network large: what is searched before what is fixed, and units
-    /// before layers.
-    fn to_blame(&self) -> String {
+    /// The field to report: units before layers, `[space]` before `[fixed]`, else the data.
+    fn field_at_fault(&self) -> String {
         let is_units = |name: &&str| *name == "units" || hyper::unit_layer(name).is_some();
         let searched: Vec<&str> = self.space.parameters().iter().map(|p| p.name.as_str()).collect();
         let fixed: Vec<&str> = self.fixed.iter().map(|(name, _)| name).collect();
@@ -149,7 +147,7 @@ fn default(name: &str) -> i64 {
     }
 }
 
-/// `64 layers of 8192 units`, or the units of each.
+/// `64 layers of 8192 units` if all are equally wide, else `2 layers of 64, 32 units`.
 fn described(hidden: &[u64]) -> String {
     let layers =
         if hidden.len() == 1 { "1 layer".to_owned() } else { format!("{} layers", hidden.len()) };

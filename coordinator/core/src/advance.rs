@@ -138,7 +138,7 @@ fn sampled(sweep: &Sweep, trial: TrialNumber, suggestion: Suggestion) -> Event {
     // it; it costs one unit.
     let (epochs, cost) = match train_spec(&sweep.spec.fixed, &assignment) {
         _ if sweep.spec.data.is_external() => {
-            (sweep.spec.most_epochs(), u64::from(sweep.spec.most_epochs()))
+            (sweep.spec.max_epochs(), u64::from(sweep.spec.max_epochs()))
         }
         Ok(spec) => {
             (spec.epochs, epoch_units(&spec, &sweep.data).saturating_mul(u64::from(spec.epochs)))

@@ -109,7 +109,7 @@ fn create(state: &mut Durable, event: &Event) -> Result<(), Broken> {
         phase: Phase::Searching,
         paused: false,
         trials: Vec::new(),
-        rungs: rungs(spec.stopping, spec.most_epochs()),
+        rungs: rungs(spec.stopping, spec.max_epochs()),
         clock: 0,
         in_flight: std::collections::BTreeSet::new(),
         queue: std::collections::BTreeSet::new(),

@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use caviar_common::assignment::{Assignment, Value};
-use caviar_common::grid::{axis, count};
+use caviar_common::grid::{axis, point_count};
 use caviar_common::numbers::index;
 use caviar_common::reason::{Reason, Source};
 use caviar_common::space::{Parameter, Space};
@@ -79,7 +79,7 @@ fn extend(
 /// the grid has at most `budget` points, and at least 1.
 fn points_each(space: &Space, budget: u64) -> u64 {
     let mut points = 1;
-    while points < budget && count(space, points + 1) <= budget {
+    while points < budget && point_count(space, points + 1) <= budget {
         points += 1;
     }
     points

@@ -1,10 +1,7 @@
-//! The rules of a sweep whose trials other programs run: its parameters and metrics have any names,
+//! The checks of a sweep whose trials external clients run: parameters and metrics have any name,
 //! and no data is read.
 
-use super::check::{check_goal, check_stopping, named};
-use super::check_space::{path, span};
-use super::draft::DraftParameter;
-use super::{Draft, Goal, Objective, StoppingRule, Strategy};
+use super::range::check_span;
 use crate::assignment::{Assignment, Value};
 use crate::data::DataSpec;
 use crate::error::{Problem, Problems};
@@ -14,11 +11,13 @@ use crate::limits::{MAX_NAME_CHARS, MAX_PARAMETERS};
 use crate::metric::Metric;
 use crate::scale::Scale;
 use crate::space::Domain;
+use crate::spec::rules::{GIVEN_TWICE, check_goal, check_scale, check_stopping, named};
+use crate::spec::{Draft, DraftParameter, Goal, Objective, StoppingRule, Strategy};
 
-/// Whole numbers to here have exact floating-point values.
-const MOST_WHOLE: i64 = 1 << 53;
-/// Numbers to here can be drawn between without overflow.
-const MOST_REAL: f64 = 1e100;
+/// Largest whole number up to which every whole number is an exact `f64`.
+const MAX_WHOLE: i64 = 1 << 53;
+/// Largest end of a range, small enough that the width of no range overflows.
+const MAX_REAL: f64 = 1e100;
 
 pub(super) fn check_external_data(draft: &Draft, problems: &mut Problems) -> DataSpec {
     let data = &draft.data;
@@ -30,10 +29,8 @@ pub(super) fn check_external_data(draft: &Draft, problems: &mut Problems) -> Dat
         ("test", data.test.is_some()),
     ] {
         if given {
-            problems.push(Problem::new(
-                format!("data.{key}"),
-                "with source = \"external\" no data is read: leave it out",
-            ));
+            let message = format!("source = \"external\" reads no data: remove {key}");
+            problems.push(Problem::new(format!("data.{key}"), message));
         }
     }
     DataSpec::external()
@@ -42,11 +39,9 @@ pub(super) fn check_external_data(draft: &Draft, problems: &mut Problems) -> Dat
 pub(super) fn check_external_fixed(draft: &Draft, problems: &mut Problems) -> Assignment {
     let mut fixed = Assignment::default();
     if draft.fixed.len() > MAX_PARAMETERS {
-        problems.push(Problem::with_value(
-            "fixed",
-            draft.fixed.len(),
-            format!("write at most {MAX_PARAMETERS} values"),
-        ));
+        let message =
+            format!("has {} values: expected at most {MAX_PARAMETERS}", draft.fixed.len());
+        problems.push(Problem::new("fixed", message));
         return fixed;
     }
     for (name, value) in &draft.fixed {
@@ -61,7 +56,7 @@ pub(super) fn check_external_fixed(draft: &Draft, problems: &mut Problems) -> As
         } else if !is_legal_name(name) {
             problems.push(Problem::new(&field, legal_names()));
         } else if fixed.get(name).is_some() {
-            problems.push(Problem::new(&field, "given twice: write it once"));
+            problems.push(Problem::new(&field, GIVEN_TWICE));
         } else {
             fixed.insert(name.clone(), value.clone());
         }
@@ -70,49 +65,44 @@ pub(super) fn check_external_fixed(draft: &Draft, problems: &mut Problems) -> As
 }
 
 fn is_legal_name(name: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    (1..=MAX_NAME_CHARS).contains(&name.len()) && name.chars().all(legal)
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=MAX_NAME_CHARS).contains(&name.len()) && name.chars().all(is_legal)
 }
 
 fn legal_names() -> String {
-    format!("a name has 1 to {MAX_NAME_CHARS} letters, digits, '-', '_' or '.'")
+    format!("expected a name of 1 to {MAX_NAME_CHARS} ASCII letters, digits, '-', '_' or '.'")
 }
 
 pub(super) fn check_external_name(draft: &DraftParameter, problems: &mut Problems) -> Option<()> {
     let message = if draft.name == "epochs" {
-        "it says how many reports a trial makes at most, and all make as many: write it in [fixed]"
+        "the number of reports is the same for all trials and cannot be searched: set it in [fixed]"
             .to_owned()
     } else if is_legal_name(&draft.name) {
         return Some(());
     } else {
         legal_names()
     };
-    problems.push(Problem::new(path(draft), message));
+    problems.push(Problem::new(draft.path(""), message));
     None
 }
 
-/// A range: of whole numbers if both ends are written so, unless `type` says otherwise.
+/// A range. It is one of whole numbers if both ends are, unless `type` says otherwise.
 pub(super) fn check_external_range(
     draft: &DraftParameter,
     problems: &mut Problems,
 ) -> Option<Domain> {
-    let field = path(draft);
     let ends = [("low", draft.low.as_ref()), ("high", draft.high.as_ref())];
     let is_whole = ends.iter().all(|(_, value)| matches!(value, None | Some(Value::Int(_))));
     let is_int = named(
-        &format!("{field}.type"),
+        &draft.path("type"),
         draft.kind.as_deref(),
         &[("int", true), ("float", false)],
         is_whole,
         problems,
     );
-    let scales =
-        [("linear", Scale::Linear), ("log", Scale::Log), ("one_minus_log", Scale::OneMinusLog)];
-    let usable = if is_int { &scales[..2] } else { &scales[..] };
-    let scale =
-        named(&format!("{field}.scale"), draft.scale.as_deref(), usable, Scale::Linear, problems);
+    let scale = check_scale(draft, is_int, Scale::Linear, problems);
     let [low, high] = ends.map(|(key, value)| check_end(draft, key, value, is_int, problems));
-    span(draft, is_int, scale, (low?, high?), problems)
+    check_span(draft, is_int, scale, (low?, high?), problems)
 }
 
 fn check_end(
@@ -122,29 +112,26 @@ fn check_end(
     is_int: bool,
     problems: &mut Problems,
 ) -> Option<Value> {
-    let field = format!("{}.{key}", path(draft));
     let Some(value) = value else {
-        problems.push(Problem::new(
-            &field,
-            format!("missing: {} needs low and high, or choices", draft.name),
-        ));
+        let message = "missing: expected low and high, or choices";
+        problems.push(Problem::new(draft.path(key), message));
         return None;
     };
     let is_legal = if is_int {
-        value.as_i64().is_some_and(|v| (-MOST_WHOLE..=MOST_WHOLE).contains(&v))
+        value.as_i64().is_some_and(|v| (-MAX_WHOLE..=MAX_WHOLE).contains(&v))
     } else {
-        value.as_f64().is_some_and(|v| v.abs() <= MOST_REAL)
+        value.as_f64().is_some_and(|v| v.abs() <= MAX_REAL)
     };
     if !is_legal {
         let message = if is_int {
             format!(
-                "write a whole number from {} to {MOST_WHOLE}, or type = \"float\"",
-                -MOST_WHOLE
+                "expected a whole number from {} to {MAX_WHOLE}, or type = \"float\"",
+                -MAX_WHOLE
             )
         } else {
-            format!("write a number from -{MOST_REAL:e} to {MOST_REAL:e}")
+            format!("expected a number from -{MAX_REAL:e} to {MAX_REAL:e}")
         };
-        problems.push(Problem::with_value(&field, value, message));
+        problems.push(Problem::with_value(draft.path(key), value, message));
         return None;
     }
     Some(value.clone())
@@ -156,12 +143,12 @@ pub(super) fn check_external_objective(draft: &Draft, problems: &mut Problems) -
             .and_then(|name| Metric::try_from(name.to_string())),
         None => Err(Problem::new(
             "objective.metric",
-            "missing: write the name under which the program reports what is optimised",
+            "missing: expected the name of the reported metric to optimise",
         )),
     };
     if draft.objective.goal.is_none() {
-        problems
-            .push(Problem::new("objective.goal", "missing: write \"minimize\" or \"maximize\""));
+        let message = "missing: expected \"minimize\" or \"maximize\"";
+        problems.push(Problem::new("objective.goal", message));
     }
     let goal = check_goal(draft, Goal::Minimize, problems);
     let metric = metric.unwrap_or_else(|problem| {
@@ -171,7 +158,7 @@ pub(super) fn check_external_objective(draft: &Draft, problems: &mut Problems) -
     Objective { metric, goal }
 }
 
-/// Trials of one report have no rung to stop at.
+/// Without `epochs` a trial makes one report, so there is no rung at which it could be stopped.
 pub(super) fn check_external_stopping(
     draft: &Draft,
     strategy: Strategy,
@@ -179,9 +166,9 @@ pub(super) fn check_external_stopping(
     problems: &mut Problems,
 ) -> StoppingRule {
     let has_rungs = fixed.get("epochs").is_some();
-    check_stopping(
-        draft,
-        if has_rungs { strategy.default_stopping() } else { StoppingRule::None },
-        problems,
-    )
+    let default = if has_rungs { strategy.default_stopping() } else { StoppingRule::None };
+    check_stopping(draft, default, problems)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,49 +1,60 @@
-//! From a draft to a spec: every rule of the sweep file but those of `[space]`, which stand in
-//! [`super::check_space`].
+//! The checks that turn a draft into a spec, section by section. [`space`] has those of `[space]`,
+//! [`external`] those that differ when external clients run the trials.
 
-use super::check_external::{
+mod condition;
+mod external;
+mod range;
+mod space;
+
+use self::external::{
     check_external_data, check_external_fixed, check_external_objective, check_external_stopping,
 };
-use super::check_space::{Subject, check_space};
-use super::{Draft, Goal, Objective, Order, SearchSpec, StoppingRule, Strategy, SweepSpec};
+use self::space::{Subject, check_space};
+use super::rules::{
+    EXPECTED_TEST, EXPECTED_VALIDATION, GIVEN_TWICE, check_goal, check_stopping, expected_whole,
+    named,
+};
+use super::{Draft, Goal, Objective, Order, SearchSpec, Strategy, SweepSpec};
 use crate::assignment::Assignment;
 use crate::data::{DataSpec, EXTERNAL, Task};
 use crate::error::{Problem, Problems};
-use crate::hyper::{self, TABLE};
+use crate::grid;
+use crate::hyper;
 use crate::ids::Name;
 use crate::limits::{MAX_PARALLELISM, MAX_ROUNDS, MAX_TEXT_CHARS, MAX_TRIALS};
 use crate::metric::Metric;
 use crate::space::Space;
-use crate::text;
 
-/// Parallelism unless the file says another: docs/decisions/0010-stopping.md.
+use crate::text::quoted;
+
+/// Parallelism unless the sweep file gives another, chosen in docs/decisions/0010-stopping.md.
 const DEFAULT_PARALLELISM: u32 = 8;
-/// Share of the validation split unless the file says another.
+/// Share of the validation split unless the sweep file gives another.
 const DEFAULT_VALIDATION: f64 = 0.2;
-/// Share of the test split unless the file says another.
+/// Share of the test split unless the sweep file gives another.
 const DEFAULT_TEST: f64 = 0.1;
 
 impl Draft {
-    /// Checks everything that can be checked without the data.
+    /// Checks everything that can be checked without reading the data.
     ///
     /// # Errors
-    /// All problems of the draft.
+    /// Every problem of the draft.
     pub fn check(&self) -> Result<SweepSpec, Problems> {
         self.check_after(Problems::default())
     }
 
-    /// As [`Draft::check`], after `problems` were found in reading the draft: a field that has one
-    /// gets no second.
+    /// Like [`Draft::check`], for a draft whose reading already found `problems`. A field that has
+    /// a problem gets no second one.
     ///
     /// # Errors
-    /// All problems, those given included.
+    /// Every problem, including those given.
     pub fn check_after(&self, mut problems: Problems) -> Result<SweepSpec, Problems> {
         let name = check_name(self, &mut problems);
         let (data, fixed, space, search, objective, stopping);
         if self.data.source.as_deref() == Some(EXTERNAL) {
             data = check_external_data(self, &mut problems);
             fixed = check_external_fixed(self, &mut problems);
-            space = check_space(self.space.as_deref(), &fixed, Subject::Program, &mut problems);
+            space = check_space(self.space.as_deref(), &fixed, Subject::External, &mut problems);
             search = check_search(self, &space, &mut problems);
             objective = check_external_objective(self, &mut problems);
             stopping = check_external_stopping(self, search.strategy, &fixed, &mut problems);
@@ -55,56 +66,28 @@ impl Draft {
             objective = check_objective(self, data.task, &mut problems);
             stopping = check_stopping(self, search.strategy.default_stopping(), &mut problems);
         }
-        match name {
-            Some(name) => {
-                let seed = self.seed.unwrap_or(0);
-                problems.into_result(SweepSpec {
-                    name,
-                    seed,
-                    data,
-                    fixed,
-                    space,
-                    search,
-                    objective,
-                    stopping,
-                })
-            }
-            None => Err(problems),
-        }
+        let Some(name) = name else { return Err(problems) };
+        let seed = self.seed.unwrap_or(0);
+        problems.into_result(SweepSpec {
+            name,
+            seed,
+            data,
+            fixed,
+            space,
+            search,
+            objective,
+            stopping,
+        })
     }
 }
 
 fn check_name(draft: &Draft, problems: &mut Problems) -> Option<Name> {
     let Some(text) = &draft.name else {
-        problems.push(Problem::new(
-            "name",
-            "missing: give the sweep a name, such as name = \"digits\"",
-        ));
+        let message = "missing: expected a name for the sweep, such as name = \"digits\"";
+        problems.push(Problem::new("name", message));
         return None;
     };
     Name::parse("name", text).map_err(|p| problems.push(p)).ok()
-}
-
-/// The value named by `text`, or `default` where it is absent or wrong; a wrong one is reported
-/// with the names that would be right.
-pub(super) fn named<T: Copy>(
-    field: &str,
-    text: Option<&str>,
-    known: &[(&str, T)],
-    default: T,
-    problems: &mut Problems,
-) -> T {
-    let Some(text) = text else { return default };
-    if let Some((_, value)) = known.iter().find(|(name, _)| *name == text) {
-        return *value;
-    }
-    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-    problems.push(Problem::with_value(
-        field,
-        format!("{text:?}"),
-        format!("write one of {}", names.join(", ")),
-    ));
-    default
 }
 
 fn check_data(draft: &Draft, problems: &mut Problems) -> DataSpec {
@@ -113,46 +96,19 @@ fn check_data(draft: &Draft, problems: &mut Problems) -> DataSpec {
     if data.source.is_none() {
         problems.push(Problem::new(
             "data.source",
-            "missing: write \"builtin:digits\", or the path of a .csv or IDX file; or \"external\"",
+            "missing: expected \"builtin:digits\", the path of a .csv or IDX file, or \"external\"",
         ));
     }
-    for (field, text) in [
-        ("data.source", Some(&source)),
-        ("data.label", data.label.as_ref()),
-        ("data.labels", data.labels.as_ref()),
-    ] {
-        if let Some(text) = text.filter(|t| t.chars().count() > MAX_TEXT_CHARS) {
-            let shown: String = text.chars().take(40).collect();
-            problems.push(Problem::with_value(
-                field,
-                format!("{shown:?}..."),
-                format!("write at most {MAX_TEXT_CHARS} characters"),
-            ));
-        }
-    }
-    let tasks = [("classification", Task::Classification), ("regression", Task::Regression)];
+    check_data_text("data.source", Some(&source), problems);
+    check_data_text("data.label", data.label.as_deref(), problems);
+    check_data_text("data.labels", data.labels.as_deref(), problems);
+    check_path("data.source", Some(&source), problems);
+    check_path("data.labels", data.labels.as_deref(), problems);
+    let tasks = [Task::Classification, Task::Regression].map(|task| (task.name(), task));
     let task = named("data.task", data.task.as_deref(), &tasks, Task::Classification, problems);
     let validation = data.validation.unwrap_or(DEFAULT_VALIDATION);
     let test = data.test.unwrap_or(DEFAULT_TEST);
-    if !(validation > 0.0 && validation < 1.0) {
-        problems.push(Problem::with_value(
-            "data.validation",
-            validation,
-            "write a share above 0 and below 1, such as 0.2",
-        ));
-    }
-    if !(0.0..1.0).contains(&test) {
-        problems.push(Problem::with_value(
-            "data.test",
-            test,
-            "write a share from 0 and below 1, such as 0.1",
-        ));
-    } else if validation + test >= 1.0 && !problems.touches("data.validation") {
-        let message = format!(
-            "with validation = {validation} nothing is left to train on: the two must add up to less than 1"
-        );
-        problems.push(Problem::with_value("data.test", test, message));
-    }
+    check_shares(validation, test, problems);
     DataSpec {
         source,
         label: data.label.clone(),
@@ -163,16 +119,49 @@ fn check_data(draft: &Draft, problems: &mut Problems) -> DataSpec {
     }
 }
 
+fn check_data_text(field: &str, text: Option<&str>, problems: &mut Problems) {
+    if let Some(text) = text.filter(|t| t.chars().count() > MAX_TEXT_CHARS) {
+        let message = format!("expected at most {MAX_TEXT_CHARS} characters");
+        problems.push(Problem::with_value(field, quoted(text), message));
+    }
+}
+
+/// Refuses a URL: it would be taken for a relative path and reported as a file that does not exist.
+fn check_path(field: &str, path: Option<&str>, problems: &mut Problems) {
+    let scheme = path.and_then(|path| path.split_once("://")).map(|(scheme, _)| scheme);
+    let is_url = scheme.is_some_and(|scheme| {
+        !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    });
+    if is_url {
+        let message = "a URL: download the file first and give its path";
+        problems.push(Problem::with_value(field, quoted(path.unwrap_or_default()), message));
+    }
+}
+
+fn check_shares(validation: f64, test: f64, problems: &mut Problems) {
+    if !(validation > 0.0 && validation < 1.0) {
+        problems.push(Problem::with_value("data.validation", validation, EXPECTED_VALIDATION));
+    }
+    if !(0.0..1.0).contains(&test) {
+        problems.push(Problem::with_value("data.test", test, EXPECTED_TEST));
+    } else if validation + test >= 1.0 && !problems.touches("data.validation") {
+        let message = format!(
+            "with validation = {validation} no rows are left to train on: expected a sum below 1"
+        );
+        problems.push(Problem::with_value("data.test", test, message));
+    }
+}
+
 fn check_fixed(draft: &Draft, problems: &mut Problems) -> Assignment {
     let mut fixed = Assignment::default();
     for (name, value) in &draft.fixed {
         let field = format!("fixed.{name}");
         match hyper::lookup(name) {
-            None => problems.push(unknown_hyperparameter(&field, name)),
+            None => problems.push(hyper::unknown(&field, name)),
             Some(row) => match row.objection(value) {
                 Some(message) => problems.push(Problem::with_value(&field, value, message)),
                 None if fixed.get(name).is_some() => {
-                    problems.push(Problem::new(&field, "given twice: write it once"))
+                    problems.push(Problem::new(&field, GIVEN_TWICE))
                 }
                 None => {
                     fixed.insert(name.clone(), value.clone());
@@ -186,20 +175,9 @@ fn check_fixed(draft: &Draft, problems: &mut Problems) -> Assignment {
     fixed
 }
 
-pub(super) fn unknown_hyperparameter(field: &str, name: &str) -> Problem {
-    let known = || TABLE.iter().map(|h| h.name);
-    let message = match text::nearest(name, known()) {
-        Some(near) => format!("no such hyperparameter: did you mean {near}?"),
-        None => format!(
-            "no such hyperparameter: write one of {}",
-            known().collect::<Vec<_>>().join(", ")
-        ),
-    };
-    Problem::new(field, message)
-}
-
-/// A whole number from 1 to `limit`; `default` where it is absent or wrong.
-fn count(
+/// A whole number from 1 to `limit`. Where it is absent it is `default`, and so is a number outside
+/// the range, which is also reported.
+fn check_count(
     field: &str,
     given: Option<u64>,
     limit: u32,
@@ -210,11 +188,7 @@ fn count(
     match u32::try_from(given) {
         Ok(value) if (1..=limit).contains(&value) => value,
         _ => {
-            problems.push(Problem::with_value(
-                field,
-                given,
-                format!("write a whole number from 1 to {limit}"),
-            ));
+            problems.push(Problem::with_value(field, given, expected_whole(1, limit)));
             default
         }
     }
@@ -226,11 +200,11 @@ fn check_search(draft: &Draft, space: &Space, problems: &mut Problems) -> Search
     let strategy =
         named("search.strategy", search.strategy.as_deref(), &known, Strategy::Zoom, problems);
     if search.trials.is_none() {
-        problems
-            .push(Problem::new("search.trials", "missing: write the number of trials, such as 60"));
+        let message = "missing: expected the number of trials, such as trials = 60";
+        problems.push(Problem::new("search.trials", message));
     }
-    let trials = count("search.trials", search.trials, MAX_TRIALS, 1, problems);
-    let parallelism = count(
+    let trials = check_count("search.trials", search.trials, MAX_TRIALS, 1, problems);
+    let parallelism = check_count(
         "search.parallelism",
         search.parallelism,
         MAX_PARALLELISM,
@@ -242,54 +216,37 @@ fn check_search(draft: &Draft, space: &Space, problems: &mut Problems) -> Search
         check_grid(space, trials, problems);
     } else {
         for parameter in space.parameters().iter().filter(|p| p.points.is_some()) {
-            let message = format!(
-                "only a grid has points: leave it out, or write strategy = \"grid\" instead of {:?}",
-                strategy.name()
-            );
-            problems.push(Problem::new(format!("space.{}.points", parameter.name), message));
+            let field = format!("space.{}.points", parameter.name);
+            let message =
+                "only strategy = \"grid\" uses points: remove points, or set that strategy";
+            problems.push(Problem::new(field, message));
         }
     }
-    let order = named(
-        "search.order",
-        search.order.as_deref(),
-        &Order::ALL.map(|o| (o.name(), o)),
-        Order::default(),
-        problems,
-    );
+    let orders = Order::ALL.map(|order| (order.name(), order));
+    let order = named("search.order", search.order.as_deref(), &orders, Order::default(), problems);
     let warm_start = check_warm_start(draft, strategy, problems);
     SearchSpec { strategy, trials, rounds, parallelism, order, warm_start }
 }
 
-/// The earlier sweep to learn from. Whether there is one is for the coordinator to say, who has the
-/// store.
+/// The earlier sweep to learn from. Only the coordinator, which has the store, can tell whether it
+/// exists.
 fn check_warm_start(draft: &Draft, strategy: Strategy, problems: &mut Problems) -> Option<Name> {
     let (field, text) = ("search.warm_start", draft.search.warm_start.as_ref()?);
     if draft.name.as_ref() == Some(text) {
-        problems.push(Problem::with_value(
-            field,
-            format!("{text:?}"),
-            "a sweep cannot learn from itself: name an earlier one",
-        ));
+        let message = "a sweep cannot learn from itself: expected the name of an earlier sweep";
+        problems.push(Problem::with_value(field, quoted(text), message));
         return None;
     }
     if strategy != Strategy::Zoom {
         let message = format!(
-            "strategy {:?} learns from no other sweep: leave it out, or write strategy = \"zoom\"",
+            "strategy = {:?} does not learn from earlier sweeps: remove warm_start, or set \
+             strategy = \"zoom\"",
             strategy.name()
         );
         problems.push(Problem::new(field, message));
         return None;
     }
     Name::parse(field, text).map_err(|p| problems.push(p)).ok()
-}
-
-pub(super) fn check_stopping(
-    draft: &Draft,
-    default: StoppingRule,
-    problems: &mut Problems,
-) -> StoppingRule {
-    let known = StoppingRule::ALL.map(|rule| (rule.name(), rule));
-    named("stopping.rule", draft.stopping.rule.as_deref(), &known, default, problems)
 }
 
 fn check_rounds(
@@ -300,10 +257,10 @@ fn check_rounds(
 ) -> Vec<u32> {
     let field = "search.rounds";
     if strategy != Strategy::Rounds {
-        // An unknown strategy may have rounds.
+        // Of an unknown strategy it is not known whether it has rounds.
         if given.is_some() && !problems.touches("search.strategy") {
             let message = format!(
-                "strategy {:?} has no rounds: leave it out, or write strategy = \"rounds\"",
+                "strategy = {:?} has no rounds: remove rounds, or set strategy = \"rounds\"",
                 strategy.name()
             );
             problems.push(Problem::new(field, message));
@@ -314,7 +271,7 @@ fn check_rounds(
     let shown = format!("{given:?}");
     if given.is_empty() || given.len() > MAX_ROUNDS || given.contains(&0) {
         let message = format!(
-            "write 1 to {MAX_ROUNDS} rounds of at least 1 trial each, such as [30, 20, 10]"
+            "expected 1 to {MAX_ROUNDS} rounds of at least 1 trial each, such as [30, 20, 10]"
         );
         problems.push(Problem::with_value(field, shown, message));
         return Vec::new();
@@ -328,19 +285,20 @@ fn check_rounds(
     given.iter().filter_map(|n| u32::try_from(*n).ok()).collect()
 }
 
-/// Half of the trials, then a third, then the rest; a small budget has fewer rounds.
+/// Half of the trials, then a third, then the rest. A round of zero trials is left out.
 fn default_rounds(trials: u32) -> Vec<u32> {
     let (first, second) = (trials.div_ceil(2), trials / 3);
     [first, second, trials - first - second].into_iter().filter(|n| *n > 0).collect()
 }
 
-/// A grid whose points are all given must fit the budget; otherwise the grid chooses its points so
-/// that it does.
+/// A grid must fit the budget. Ranges without `points` count as one point here, because the grid
+/// chooses how many it takes of them.
 fn check_grid(space: &Space, trials: u32, problems: &mut Problems) {
-    let points = crate::grid::count(space, 1);
+    let points = grid::point_count(space, 1);
     if points > u64::from(trials) && !problems.touches("search.trials") {
         let message = format!(
-            "the grid has {points} points: write trials = {points}, or fewer points or choices"
+            "the grid has {points} points: expected at least {points} trials, or fewer points or \
+             choices"
         );
         problems.push(Problem::with_value("search.trials", trials, message));
     }
@@ -362,9 +320,4 @@ fn check_objective(draft: &Draft, task: Task, problems: &mut Problems) -> Object
     let natural = if metric.needs_classes() { Goal::Maximize } else { Goal::Minimize };
     let goal = check_goal(draft, natural, problems);
     Objective { metric: metric.clone(), goal }
-}
-
-pub(super) fn check_goal(draft: &Draft, default: Goal, problems: &mut Problems) -> Goal {
-    let goals = [("minimize", Goal::Minimize), ("maximize", Goal::Maximize)];
-    named("objective.goal", draft.objective.goal.as_deref(), &goals, default, problems)
 }
