@@ -3,6 +3,7 @@
 
 use std::io::Write;
 
+use caviar_client::{Client, Error};
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::Goal;
 use caviar_common::view::{SweepView, TrialView};
@@ -12,7 +13,6 @@ use crate::args::{
     Best, Command, Connection, Delete, Drain, Explain, Export, Format, Importance, List, Sort,
     Source, Status, Submit, Trials, Watch, Workers,
 };
-use crate::client::Client;
 use crate::embedded::Reader;
 use crate::failure::Failure;
 use crate::follow::follow;
@@ -40,15 +40,18 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Importance(args) => importance(&args).await,
         Command::Explain(args) => explain(&args).await,
         Command::Export(args) => export(&args).await,
-        Command::Pause(args) => {
-            report_state(&connect(&args.connection).await?.pause(&args.sweep).await?, args.json)
-        }
-        Command::Resume(args) => {
-            report_state(&connect(&args.connection).await?.resume(&args.sweep).await?, args.json)
-        }
-        Command::Cancel(args) => {
-            report_state(&connect(&args.connection).await?.cancel(&args.sweep).await?, args.json)
-        }
+        Command::Pause(args) => report_state(
+            &connect(&args.connection).await?.pause_sweep(&args.sweep).await?,
+            args.json,
+        ),
+        Command::Resume(args) => report_state(
+            &connect(&args.connection).await?.resume_sweep(&args.sweep).await?,
+            args.json,
+        ),
+        Command::Cancel(args) => report_state(
+            &connect(&args.connection).await?.cancel_sweep(&args.sweep).await?,
+            args.json,
+        ),
         Command::Delete(args) => delete(&args).await,
         Command::Workers(args) => workers(&args).await,
         Command::Drain(args) => drain(&args).await,
@@ -58,7 +61,7 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
 }
 
 async fn connect(connection: &Connection) -> anyhow::Result<Client> {
-    Client::connect(connection.url()).await
+    Ok(Client::connect(connection.url()).await?)
 }
 
 /// Reports the new state of a sweep to the user and, with `--json`, the sweep to a program.
@@ -78,18 +81,18 @@ fn write_if_json(value: &impl Serialize, json: bool) -> anyhow::Result<()> {
 
 async fn submit(args: &Submit) -> anyhow::Result<()> {
     let source = SweepSource::read(&args.file, args.name.as_ref(), Purpose::Submit)?;
-    let mut client = connect(&args.connection).await?;
+    let client = connect(&args.connection).await?;
     let hints = ["to create another sweep: --name NAME".to_owned()];
-    let sweep = source.create(&mut client, &hints).await?;
+    let sweep = source.create(&client, &hints).await?;
     report_state(&sweep, args.json)?;
     talk(&format!("hint: to follow it: caviar watch {}", sweep.name));
     Ok(())
 }
 
 async fn list(args: &List) -> anyhow::Result<()> {
-    let mut reader = Reader::open(&args.source).await?;
+    let reader = Reader::open(&args.source).await?;
     let sweeps: Vec<SweepView> =
-        reader.client.list().await?.into_iter().map(|sweep| reader.seen(sweep)).collect();
+        reader.client.list_sweeps().await?.into_iter().map(|sweep| reader.seen(sweep)).collect();
     let origin = reader.origin();
     reader.close().await?;
     let mut out = show::stdout();
@@ -102,10 +105,14 @@ async fn list(args: &List) -> anyhow::Result<()> {
 }
 
 async fn status(args: &Status) -> anyhow::Result<()> {
-    let mut reader = Reader::open(&args.source).await?;
+    let reader = Reader::open(&args.source).await?;
     let sweep = reader.client.sweep(&args.sweep).await?;
     let (sweep, origin) = (reader.seen(sweep), reader.origin());
-    let running = if args.json { Vec::new() } else { reader.client.running(&args.sweep).await? };
+    let running = if args.json {
+        Vec::new()
+    } else {
+        reader.client.list_trials(&args.sweep, &[TrialState::Running]).await?
+    };
     reader.close().await?;
     let mut out = show::stdout();
     if args.json {
@@ -117,7 +124,7 @@ async fn status(args: &Status) -> anyhow::Result<()> {
 }
 
 async fn watch(sweep: &str, json: bool, source: &Source) -> anyhow::Result<()> {
-    let mut reader = Reader::open(source).await?;
+    let reader = Reader::open(source).await?;
     let mut out = show::stdout();
     if reader.origin() == Origin::Store {
         let view = reader.client.sweep(sweep).await?;
@@ -126,13 +133,13 @@ async fn watch(sweep: &str, json: bool, source: &Source) -> anyhow::Result<()> {
         return finished(&view, json);
     }
     if json {
-        let mut changes = reader.client.watch(sweep).await?;
+        let mut changes = reader.client.watch_sweep(sweep).await?;
         while let Some(view) = changes.next().await? {
             show::json_line(&mut out, &view)?;
         }
         return Ok(());
     }
-    let last = follow(&mut reader.client, sweep, None).await?;
+    let last = follow(&reader.client, sweep, None).await?;
     show::sweep::status(&mut out, &last, &[], View::on_stdout(Origin::Coordinator))?;
     Ok(out.flush()?)
 }
@@ -155,9 +162,9 @@ fn finished(sweep: &SweepView, json: bool) -> anyhow::Result<()> {
 }
 
 async fn trials(args: &Trials) -> anyhow::Result<()> {
-    let mut reader = Reader::open(&args.source).await?;
+    let reader = Reader::open(&args.source).await?;
     let sweep = reader.client.sweep(&args.sweep).await?;
-    let mut trials = reader.client.trials(&args.sweep, &[]).await?;
+    let mut trials = reader.client.list_trials(&args.sweep, &[]).await?;
     reader.close().await?;
     // The coordinator can sort too, but a trial that ends between two of its pages may be missing.
     if args.sort == Sort::Objective || args.top.is_some() {
@@ -193,7 +200,7 @@ fn sort_by_objective(trials: &mut [TrialView], goal: Goal) {
 }
 
 async fn best(args: &Best) -> anyhow::Result<()> {
-    let mut reader = Reader::open(&args.source).await?;
+    let reader = Reader::open(&args.source).await?;
     let sweep = reader.client.sweep(&args.sweep).await?;
     reader.close().await?;
     let Some(best) = &sweep.best else {
@@ -226,10 +233,10 @@ fn no_best(sweep: &SweepView) -> Failure {
 }
 
 async fn importance(args: &Importance) -> anyhow::Result<()> {
-    let mut reader = Reader::open(&args.source).await?;
+    let reader = Reader::open(&args.source).await?;
     let sweep = reader.client.sweep(&args.sweep).await?;
     let view = match reader.client.importance(&args.sweep).await {
-        Err(error) if sweep.state.is_final() => return Err(without_waiting(error)),
+        Err(error) if sweep.state.is_final() => return Err(without_waiting(&error)),
         view => view?,
     };
     reader.close().await?;
@@ -244,21 +251,18 @@ async fn importance(args: &Importance) -> anyhow::Result<()> {
 
 /// The error without the hint to ask again later, because a sweep that has ended gets no more
 /// results.
-fn without_waiting(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast::<Failure>() {
-        Ok(Failure::Hinted { message, mut hints }) => {
-            hints.retain(|hint| !hint.starts_with("ask again"));
-            Failure::Hinted { message, hints }.into()
-        }
-        Ok(other) => other.into(),
-        Err(error) => error,
+fn without_waiting(error: &Error) -> anyhow::Error {
+    let mut failure = Failure::from(error);
+    if let Failure::Hinted { hints, .. } = &mut failure {
+        hints.retain(|hint| !hint.starts_with("ask again"));
     }
+    failure.into()
 }
 
 async fn explain(args: &Explain) -> anyhow::Result<()> {
-    let mut reader = Reader::open(&args.source).await?;
+    let reader = Reader::open(&args.source).await?;
     let sweep = reader.client.sweep(&args.sweep).await?;
-    let trials = reader.client.trials(&args.sweep, &[]).await?;
+    let trials = reader.client.list_trials(&args.sweep, &[]).await?;
     reader.close().await?;
     let Some(trial) = trials.iter().find(|trial| trial.trial.0 == args.trial) else {
         let message = format!("sweep {} has no trial {}", sweep.name, args.trial);
@@ -279,9 +283,9 @@ async fn explain(args: &Explain) -> anyhow::Result<()> {
 }
 
 async fn export(args: &Export) -> anyhow::Result<()> {
-    let mut reader = Reader::open(&args.source).await?;
+    let reader = Reader::open(&args.source).await?;
     let sweep = reader.client.sweep(&args.sweep).await?;
-    let mut incoming = reader.client.export(&args.sweep).await?;
+    let mut incoming = reader.client.export_trials(&args.sweep).await?;
     let mut out = show::stdout();
     match args.format() {
         Format::Csv => {
@@ -305,16 +309,16 @@ async fn export(args: &Export) -> anyhow::Result<()> {
 }
 
 async fn delete(args: &Delete) -> anyhow::Result<()> {
-    let mut reader = Reader::open(&args.source).await?;
+    let reader = Reader::open(&args.source).await?;
     let sweep = reader.client.sweep(&args.sweep).await?;
-    reader.client.delete(&args.sweep).await?;
+    reader.client.delete_sweep(&args.sweep).await?;
     reader.close().await?;
     talk(&format!("sweep {} is deleted", sweep.name));
     write_if_json(&sweep, args.json)
 }
 
 async fn workers(args: &Workers) -> anyhow::Result<()> {
-    let workers = connect(&args.connection).await?.workers().await?;
+    let workers = connect(&args.connection).await?.list_workers().await?;
     let mut out = show::stdout();
     if args.json {
         show::json(&mut out, &workers)?;
@@ -325,7 +329,7 @@ async fn workers(args: &Workers) -> anyhow::Result<()> {
 }
 
 async fn drain(args: &Drain) -> anyhow::Result<()> {
-    let worker = connect(&args.connection).await?.drain(&args.worker).await?;
+    let worker = connect(&args.connection).await?.drain_worker(&args.worker).await?;
     let held = show::text::count(u64::try_from(worker.trials.len())?, "trial");
     talk(&format!("worker {} finishes {held} and leaves", worker.worker));
     write_if_json(&worker, args.json)

@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use caviar_client::Client;
 use caviar_common::view::{NO_WORKER, SweepView};
 use caviar_coordinator::{Server, ServerConfig, start};
 use caviar_core::input::Config;
 
 use crate::args::Source;
-use crate::client::Client;
 use crate::failure::Failure;
 use crate::place::Place;
 use crate::show::sweep::Origin;

@@ -1,67 +1,70 @@
-//! What the command line says when something is wrong.
+//! Errors of the command line, and how they are written.
 
 use std::io::{self, Write};
 
+use caviar_client::{Address, Error};
 use caviar_common::error::{ErrorClass, Problems};
-use caviar_proto::status::{class_of, problems_of};
 use serde::Serialize;
-use tonic::Status;
 
-/// An error with a form of its own. Everything else is printed as `error: ...`.
+/// An error with a form of its own. Every other error is written as `error: ...`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// Something is wrong, and this is what can be done about it.
+    /// An error with advice.
     #[error("{message}")]
     Hinted {
         /// What is wrong.
         message: String,
-        /// What to do.
+        /// What to do about it, one sentence each.
         hints: Vec<String>,
     },
     /// A sweep file with mistakes.
     #[error("{file} cannot be used")]
     File {
-        /// The file as it was named.
+        /// The file's path as the user wrote it.
         file: String,
-        /// The mistakes.
+        /// The mistakes, by line.
         problems: Problems,
     },
-    /// Ctrl-C.
+    /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted {
-        /// What is kept.
+        /// What is kept, one line for each sweep.
         kept: Vec<String>,
-        /// How to go on.
+        /// How to continue.
         hint: String,
     },
 }
 
 impl Failure {
-    /// An error with a hint.
+    /// An error with one hint.
     pub(crate) fn hinted(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Hinted { message: message.into(), hints: vec![hint.into()] }
     }
 
-    /// An error whose text may end with hints of its own, as those of the coordinator do.
-    pub(crate) fn of_text(text: &str) -> Self {
+    /// An error whose text may end with hints of its own: `it failed; hint: try again`.
+    pub(crate) fn from_text(text: &str) -> Self {
         let mut parts = text.split("; hint: ").map(str::to_owned);
         Self::Hinted { message: parts.next().unwrap_or_default(), hints: parts.collect() }
     }
 
-    /// What a coordinator's refusal means to a person.
-    pub(crate) fn of_status(status: &Status, url: &str) -> Self {
-        if let Some(problems) = problems_of(status) {
-            let message = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            return Self::Hinted { message, hints: Vec::new() };
+    /// Writes the error in its form: `error: ...` and its hints, or the lines of a sweep file.
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::Hinted { message, hints } => {
+                writeln!(out, "error: {message}")?;
+                hints.iter().try_for_each(|hint| writeln!(out, "hint: {hint}"))
+            }
+            Self::File { file, problems } => {
+                problems.iter().try_for_each(|problem| match problem.line {
+                    Some(line) => writeln!(out, "{file}:{line}: {problem}"),
+                    None => writeln!(out, "{file}: {problem}"),
+                })
+            }
+            Self::Interrupted { kept, hint } => {
+                kept.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+                writeln!(out, "hint: {hint}")
+            }
         }
-        let (class, mut failure) = (class_of(status), Self::of_text(status.message()));
-        if let Self::Hinted { hints, .. } = &mut failure
-            && hints.is_empty()
-            && matches!(class, ErrorClass::Unavailable | ErrorClass::Busy)
-        {
-            hints.push(format!("the coordinator at {url} went away or is too busy: try again"));
-        }
-        failure
     }
 
     /// Writes it as one JSON object on one line.
@@ -88,25 +91,60 @@ impl Failure {
         serde_json::to_writer(&mut *out, &object)?;
         writeln!(out)
     }
+}
 
-    /// Writes it in its own form.
-    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        match self {
-            Self::Hinted { message, hints } => {
-                writeln!(out, "error: {message}")?;
-                hints.iter().try_for_each(|hint| writeln!(out, "hint: {hint}"))
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let message = match error {
+            Error::Invalid { problems, .. } => {
+                problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
             }
-            Self::File { file, problems } => {
-                problems.iter().try_for_each(|problem| match problem.line {
-                    Some(line) => writeln!(out, "{file}:{line}: {problem}"),
-                    None => writeln!(out, "{file}: {problem}"),
-                })
-            }
-            Self::Interrupted { kept, hint } => {
-                kept.iter().try_for_each(|line| writeln!(out, "{line}"))?;
-                writeln!(out, "hint: {hint}")
+            _ => error.to_string(),
+        };
+        Self::Hinted { message, hints: hints(error) }
+    }
+}
+
+fn hints(error: &Error) -> Vec<String> {
+    let elsewhere = "name the coordinator with --coordinator HOST:PORT or CAVIAR_COORDINATOR";
+    match error {
+        Error::Address(_) => {
+            vec!["write HOST:PORT, for example 127.0.0.1:7070".to_owned()]
+        }
+        Error::Unreachable { url, .. } => {
+            vec![
+                how_to_reach(url),
+                format!("or {elsewhere}; to read a store without a coordinator: --store PATH"),
+            ]
+        }
+        Error::NoReply { .. } | Error::NotACoordinator { .. } => {
+            vec![format!("{elsewhere}; it listens on port 7070 unless it is told otherwise")]
+        }
+        Error::Refused { url, class, hints, .. } => {
+            if hints.is_empty() && matches!(class, ErrorClass::Unavailable | ErrorClass::Busy) {
+                vec![format!("the coordinator at {url} stopped or is overloaded: try again")]
+            } else {
+                hints.clone()
             }
         }
+        Error::Unreadable { .. } => vec!["use the same version on both sides".to_owned()],
+        // A new kind of error has no hint until it gets one here.
+        _ => Vec::new(),
+    }
+}
+
+/// What to do where nothing listens: a coordinator listens on loopback addresses only.
+fn how_to_reach(url: &str) -> String {
+    let Ok(address) = url.parse::<Address>() else { return String::new() };
+    let (host, port) = (address.host(), address.port());
+    let is_loopback = host == "localhost" || host == "::1" || host.starts_with("127.");
+    if is_loopback {
+        format!("start one with: caviar coordinator --listen {address}")
+    } else {
+        format!(
+            "a coordinator listens on its own host only: ssh -L {port}:127.0.0.1:{port} {host} \
+             makes it reachable at 127.0.0.1:{port}"
+        )
     }
 }
 
@@ -135,7 +173,7 @@ struct ProblemObject<'a> {
     message: &'a str,
 }
 
-/// Whether the reader of standard output went away.
+/// True if the reader of standard output closed it, as `head` does.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
@@ -154,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_of_a_file_are_shown_where_they_are() {
+    fn mistakes_in_a_sweep_file_are_shown_with_their_lines() {
         let low = Problem {
             line: Some(12),
             ..Problem::with_value("space.learning_rate.low", "0.0", "a log scale needs low > 0")
@@ -163,8 +201,45 @@ mod tests {
         let failure = Failure::File { file: "digits.toml".to_owned(), problems };
         assert_eq!(
             text(&failure),
-            "digits.toml:12: space.learning_rate.low = 0.0: a log scale needs low > 0\ndigits.toml: name: missing\n"
+            "digits.toml:12: space.learning_rate.low = 0.0: a log scale needs low > 0\n\
+             digits.toml: name: missing\n"
         );
+    }
+
+    #[test]
+    fn other_errors_are_followed_by_hints() {
+        assert_eq!(text(&Failure::hinted("no", "yes")), "error: no\nhint: yes\n");
+        assert_eq!(text(&Failure::from_text("no; hint: yes")), "error: no\nhint: yes\n");
+        let refused = |class, hints: &[&str]| Error::Refused {
+            url: "http://a:1".to_owned(),
+            class,
+            message: "no".to_owned(),
+            hints: hints.iter().map(|hint| (*hint).to_owned()).collect(),
+        };
+        let known = Failure::from(&refused(ErrorClass::NotFound, &["did you mean x?"]));
+        assert_eq!(text(&known), "error: no\nhint: did you mean x?\n");
+        let gone = Failure::from(&refused(ErrorClass::Unavailable, &[]));
+        assert!(text(&gone).contains("hint: the coordinator at http://a:1 stopped"));
+    }
+
+    #[test]
+    fn the_hint_names_the_address_that_was_tried() {
+        for (url, hint) in [
+            ("http://[::1]:7071", "start one with: caviar coordinator --listen [::1]:7071\n"),
+            ("http://a:7071", "ssh -L 7071:127.0.0.1:7071 a makes"),
+        ] {
+            let error = Error::Unreachable { url: url.to_owned(), cause: "no".to_owned() };
+            let text = text(&Failure::from(&error));
+            assert!(text.contains(hint), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_broken_pipe_is_found_below_other_errors() {
+        let error =
+            anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
+        assert!(is_broken_pipe(&error));
+        assert!(!is_broken_pipe(&anyhow::anyhow!("other")));
     }
 
     #[test]
@@ -185,31 +260,5 @@ mod tests {
         assert_eq!(value["error"]["message"], "a.toml cannot be used");
         assert_eq!(value["error"]["problems"][0]["line"], 2);
         assert_eq!(value["error"]["problems"][0]["field"], "seed");
-    }
-
-    #[test]
-    fn other_errors_bring_hints() {
-        assert_eq!(text(&Failure::hinted("no", "yes")), "error: no\nhint: yes\n");
-        let status = caviar_proto::status::new(
-            ErrorClass::NotFound,
-            "there is no sweep \"x\"; hint: there is digits",
-        );
-        assert_eq!(
-            text(&Failure::of_status(&status, "http://a")),
-            "error: there is no sweep \"x\"\nhint: there is digits\n"
-        );
-        let status = caviar_proto::status::new(ErrorClass::Unavailable, "broken");
-        assert!(
-            text(&Failure::of_status(&status, "http://a"))
-                .contains("hint: the coordinator at http://a went away")
-        );
-    }
-
-    #[test]
-    fn a_broken_pipe_is_found_below_other_errors() {
-        let error =
-            anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
-        assert!(is_broken_pipe(&error));
-        assert!(!is_broken_pipe(&anyhow::anyhow!("other")));
     }
 }

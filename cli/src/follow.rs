@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use caviar_client::Client;
+use caviar_common::outcome::TrialState;
 use caviar_common::view::{SweepView, TrialView};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::client::Client;
 use crate::failure::Failure;
 use crate::progress::Progress;
 
@@ -16,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// there can be no other: then a sweep that it cannot train is an error, because the sweep would
 /// make no progress.
 pub(crate) async fn follow(
-    client: &mut Client,
+    client: &Client,
     sweep: &str,
     only_worker: Option<&str>,
 ) -> anyhow::Result<SweepView> {
@@ -27,12 +28,12 @@ pub(crate) async fn follow(
 }
 
 async fn follow_with(
-    client: &mut Client,
+    client: &Client,
     sweep: &str,
     only_worker: Option<&str>,
     progress: &mut Progress,
 ) -> anyhow::Result<SweepView> {
-    let mut changes = client.watch(sweep).await?;
+    let mut changes = client.watch_sweep(sweep).await?;
     let mut last = match changes.next().await? {
         Some(first) => first,
         None => client.sweep(sweep).await?,
@@ -52,10 +53,10 @@ async fn follow_with(
             change = changes.next() => match change? {
                 Some(view) => last = view,
                 // The stream ends with the sweep, so this is its final state.
-                None => return client.sweep(sweep).await,
+                None => return Ok(client.sweep(sweep).await?),
             },
             _ = looks.tick() => if progress.shows_trials() {
-                running = client.running(sweep).await?;
+                running = client.list_trials(sweep, &[TrialState::Running]).await?;
             },
         }
     }

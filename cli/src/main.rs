@@ -3,7 +3,6 @@
 
 mod args;
 mod check;
-mod client;
 mod commands;
 mod embedded;
 mod failure;
@@ -64,7 +63,10 @@ fn report(error: &anyhow::Error, json: bool) {
     let failure = match error.downcast_ref::<Failure>() {
         Some(failure) => failure,
         None => {
-            other = Failure::of_text(&text_of(error));
+            other = match error.downcast_ref::<caviar_client::Error>() {
+                Some(error) => Failure::from(error),
+                None => Failure::from_text(&text_of(error)),
+            };
             &other
         }
     };

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use caviar_client::Client;
 use caviar_common::ids::Name;
 use caviar_common::limits::MAX_SLOTS;
 use caviar_common::outcome::SweepState;
@@ -14,7 +15,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::args::Run;
-use crate::client::Client;
 use crate::embedded::Embedded;
 use crate::failure::Failure;
 use crate::follow::follow;
@@ -60,9 +60,9 @@ async fn work(
     source: Option<&SweepSource>,
     embedded: &mut Embedded,
 ) -> anyhow::Result<Vec<SweepView>> {
-    let mut client = Client::connect(embedded.url()).await?;
+    let client = Client::connect(embedded.url()).await?;
     let mut interrupts = Interrupts::listen()?;
-    let names = begin(args, source, &mut client).await?;
+    let names = begin(args, source, &client).await?;
     talk(&format!(
         "coordinator at {} with store {}; to see the state from another terminal: \
          caviar list --coordinator {}",
@@ -72,7 +72,7 @@ async fn work(
     ));
     let worker = LocalWorker::start(embedded.url(), args)?;
     let outcome = tokio::select! {
-        outcome = follow_all(&mut client, &names) => outcome.map(Some),
+        outcome = follow_all(&client, &names) => outcome.map(Some),
         error = embedded.ended() => Err(error),
         () = interrupts.next() => Ok(None),
     };
@@ -82,12 +82,12 @@ async fn work(
     }
     match outcome? {
         Some(sweeps) => Ok(sweeps),
-        None => Err(interrupted(args, &mut client, &names).await.into()),
+        None => Err(interrupted(args, &client, &names).await.into()),
     }
 }
 
 /// The report of an interrupted run: what is kept, and how to continue.
-async fn interrupted(args: &Run, client: &mut Client, names: &[Name]) -> Failure {
+async fn interrupted(args: &Run, client: &Client, names: &[Name]) -> Failure {
     let store = args.store.display();
     let mut kept = Vec::new();
     for name in names {
@@ -110,9 +110,9 @@ async fn interrupted(args: &Run, client: &mut Client, names: &[Name]) -> Failure
 async fn begin(
     args: &Run,
     source: Option<&SweepSource>,
-    client: &mut Client,
+    client: &Client,
 ) -> anyhow::Result<Vec<Name>> {
-    let known = client.list().await?;
+    let known = client.list_sweeps().await?;
     let names = match (source, &args.name) {
         (Some(source), _) => vec![begin_file(args, source, client, &known).await?],
         (None, Some(name)) => match known.iter().find(|sweep| sweep.name == *name) {
@@ -151,7 +151,7 @@ async fn begin(
 async fn begin_file(
     args: &Run,
     source: &SweepSource,
-    client: &mut Client,
+    client: &Client,
     known: &[SweepView],
 ) -> anyhow::Result<Name> {
     let Some(sweep) = known.iter().find(|sweep| sweep.name == source.spec.name) else {
@@ -159,9 +159,9 @@ async fn begin_file(
     };
     if args.replace {
         if !sweep.state.is_final() {
-            client.cancel(sweep.name.as_str()).await?;
+            client.cancel_sweep(sweep.name.as_str()).await?;
         }
-        client.delete(sweep.name.as_str()).await?;
+        client.delete_sweep(sweep.name.as_str()).await?;
         talk(&format!("note: the earlier sweep {} is deleted", sweep.name));
         return Ok(source.create(client, &[]).await?.name);
     }
@@ -213,7 +213,7 @@ fn name_is_taken(args: &Run, sweep: &SweepView, has_changed: bool) -> Failure {
 /// Continues every unfinished sweep that a worker can train and that nobody has paused.
 async fn continue_unfinished(
     args: &Run,
-    client: &mut Client,
+    client: &Client,
     known: &[SweepView],
 ) -> anyhow::Result<Vec<Name>> {
     let mut names = Vec::new();
@@ -248,9 +248,9 @@ fn list_hint(args: &Run) -> String {
     format!("to see its sweeps: caviar list --store {}", args.store.display())
 }
 
-async fn continue_sweep(client: &mut Client, sweep: &SweepView) -> anyhow::Result<Name> {
+async fn continue_sweep(client: &Client, sweep: &SweepView) -> anyhow::Result<Name> {
     match sweep.state {
-        SweepState::Paused => Ok(client.resume(sweep.name.as_str()).await?.name),
+        SweepState::Paused => Ok(client.resume_sweep(sweep.name.as_str()).await?.name),
         SweepState::Running | SweepState::Scoring | SweepState::Completed => Ok(sweep.name.clone()),
         SweepState::Cancelled => Err(Failure::Hinted {
             message: format!("sweep {} was cancelled and cannot continue", sweep.name),
@@ -263,7 +263,7 @@ async fn continue_sweep(client: &mut Client, sweep: &SweepView) -> anyhow::Resul
     }
 }
 
-async fn follow_all(client: &mut Client, names: &[Name]) -> anyhow::Result<Vec<SweepView>> {
+async fn follow_all(client: &Client, names: &[Name]) -> anyhow::Result<Vec<SweepView>> {
     let mut sweeps = Vec::new();
     for name in names {
         sweeps.push(follow(client, name.as_str(), Some(WORKER)).await?);

@@ -7,19 +7,17 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use caviar_client::{Client, Error};
 use caviar_common::data::{DataSpec, DataSummary};
-use caviar_common::error::{Problem, Problems};
+use caviar_common::error::{ErrorClass, Problem, Problems};
 use caviar_common::ids::Name;
 use caviar_common::limits::MAX_SWEEP_FILE_BYTES;
 use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::{SweepFile, parse};
 use caviar_common::view::SweepView;
 use caviar_data::{DataError, prepare};
-use caviar_proto::status::problems_of;
 use toml::de::DeTable;
-use tonic::Code;
 
-use crate::client::Client;
 use crate::failure::Failure;
 
 /// What a sweep file is read for, which decides where its data must be.
@@ -100,22 +98,19 @@ impl SweepSource {
     /// Creates the sweep on a coordinator. `taken_hints` are the hints if the name is taken.
     pub(crate) async fn create(
         &self,
-        client: &mut Client,
+        client: &Client,
         taken_hints: &[String],
     ) -> anyhow::Result<SweepView> {
-        let status = match client.create(&request_id(), &self.spec).await? {
-            Ok(view) => return Ok(view),
-            Err(status) => status,
-        };
-        Err(match problems_of(&status) {
-            Some(problems) => self.failure(problems),
-            None if status.code() == Code::AlreadyExists => Failure::Hinted {
+        match client.create_sweep(&request_id(), &self.spec).await {
+            Ok(view) => Ok(view),
+            Err(Error::Invalid { problems, .. }) => Err(self.failure(problems).into()),
+            Err(error) if error.class() == ErrorClass::Exists => Err(Failure::Hinted {
                 message: format!("a sweep with the name {} already exists", self.spec.name),
                 hints: taken_hints.to_vec(),
-            },
-            None => client.failure(&status),
+            }
+            .into()),
+            Err(error) => Err(error.into()),
         }
-        .into())
     }
 
     /// The error for problems that were found after the file was parsed, with their lines.

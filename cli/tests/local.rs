@@ -151,16 +151,17 @@ fn an_absent_coordinator_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let text = refusal(directory.path(), &["list", "--coordinator", "http://127.0.0.1:1"]);
     assert!(text.starts_with("error: no coordinator answers at http://127.0.0.1:1: "), "{text}");
-    assert!(text.contains("hint: start one with: caviar-coordinator"), "{text}");
+    assert!(
+        text.contains("hint: start one with: caviar coordinator --listen 127.0.0.1:1\n"),
+        "{text}"
+    );
     for (url, what) in [
-        ("127.0.0.1:7070", "it does not begin with http://"),
-        ("https://127.0.0.1:7070", "TLS is not supported yet"),
+        ("ftp://127.0.0.1", "expected HOST:PORT or http://HOST:PORT, not ftp://"),
+        ("https://127.0.0.1:7070", "TLS is not supported yet: write http:// or leave it out"),
     ] {
         let text = refusal(directory.path(), &["list", "--coordinator", url]);
         assert!(
-            text.starts_with(&format!(
-                "error: coordinator {url:?}: {what}\nhint: write the address as http://HOST:PORT"
-            )),
+            text.starts_with(&format!("error: coordinator {url:?}: {what}\nhint: write HOST:PORT")),
             "{text}"
         );
     }
@@ -182,7 +183,7 @@ fn another_server_is_told_from_a_coordinator() {
     let text = refusal(directory.path(), &["list", "--coordinator", &url]);
     assert!(
         text.starts_with(&format!(
-            "error: what answers at {url} is no Caviar coordinator\nhint: say where"
+            "error: the server at {url} is not a Caviar coordinator\nhint: name the"
         )),
         "{text}"
     );

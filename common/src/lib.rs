@@ -3,6 +3,7 @@
 //! Nothing here does I/O, and nothing here knows of tokio, tonic or prost.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod ask;
 pub mod assignment;
 pub mod backoff;

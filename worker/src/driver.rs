@@ -8,12 +8,12 @@
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use caviar_client::Dialer;
 use caviar_common::ids::LeaseId;
 use caviar_common::message::{FromWorker, ToWorker};
 use caviar_proto::convert::worker::encode_from_worker;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
-use tonic::transport::Endpoint;
 
 use crate::agent::{Agent, Command, End, RunnerEvent};
 use crate::link::{Connection, Loss};
@@ -32,7 +32,7 @@ pub(crate) struct Driver<S> {
     agent: Agent,
     runners: Runners,
     events: mpsc::Receiver<RunnerEvent>,
-    endpoint: Endpoint,
+    dialer: Dialer,
     stop: Pin<Box<S>>,
     /// Set by the stop signal: when to leave, whatever is not handed in.
     leave_by: Option<Instant>,
@@ -46,14 +46,14 @@ impl<S: Future<Output = ()>> Driver<S> {
         agent: Agent,
         runners: Runners,
         events: mpsc::Receiver<RunnerEvent>,
-        endpoint: Endpoint,
+        dialer: Dialer,
         stop: S,
     ) -> Self {
         Self {
             agent,
             runners,
             events,
-            endpoint,
+            dialer,
             stop: Box::pin(stop),
             leave_by: None,
             pace: Pace::new(),
@@ -80,8 +80,8 @@ impl<S: Future<Output = ()>> Driver<S> {
     /// None if it is time to leave.
     async fn connect(&mut self) -> Option<Result<Connection, Loss>> {
         let hello = self.agent.hello();
-        self.meanwhile(Connection::open(self.endpoint.clone(), hello, self.pace.dial_timeout()))
-            .await
+        let dialer = self.dialer.clone();
+        self.meanwhile(Connection::open(&dialer, hello, self.pace.dial_timeout())).await
     }
 
     /// Speaks and listens until the connection is lost, or it is time to leave.
@@ -259,7 +259,7 @@ impl<S: Future<Output = ()>> Driver<S> {
     }
 
     fn url(&self) -> String {
-        self.endpoint.uri().to_string().trim_end_matches('/').to_owned()
+        self.dialer.url().to_owned()
     }
 
     fn log_leave(&self) {

@@ -20,17 +20,15 @@ mod link;
 mod memory;
 mod outbox;
 mod pace;
-mod probe;
 mod runner;
 
+use caviar_client::{AddressError, Dialer};
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::{Incarnation, Name};
 use caviar_common::limits::MAX_SLOTS;
 use tokio::sync::mpsc;
 
-pub use crate::link::endpoint;
 pub use crate::memory::{BadMemoryLimit, MemoryLimit};
-pub use crate::probe::is_other_server;
 
 use crate::agent::{Agent, Identity};
 use crate::driver::Driver;
@@ -43,7 +41,7 @@ const EVENTS: usize = 256;
 /// Who a worker is and whom it works for.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
-    /// The coordinator: `http://host:port`.
+    /// The coordinator's address in any form that [`Dialer::new`] understands.
     pub coordinator: String,
     /// The worker's name, unique among the workers of a coordinator.
     pub name: Name,
@@ -56,14 +54,9 @@ pub struct WorkerConfig {
 /// Why a worker cannot even begin. Later there is nothing that it does not get over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkerError {
-    /// The coordinator's address is none.
-    #[error("coordinator {url:?}: {what}")]
-    Coordinator {
-        /// The address.
-        url: String,
-        /// What is wrong with it.
-        what: String,
-    },
+    /// The coordinator's address is not an address.
+    #[error("coordinator {0}")]
+    Address(#[from] AddressError),
     /// The number of slots is out of range.
     #[error("slots = {slots}: write 1 to {MAX_SLOTS}")]
     Slots {
@@ -76,16 +69,14 @@ impl WorkerError {
     /// What a caller can do about it.
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::Coordinator { .. } | Self::Slots { .. } => ErrorClass::Invalid,
+            Self::Address(_) | Self::Slots { .. } => ErrorClass::Invalid,
         }
     }
 
     /// What would be right, for people.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::Coordinator { .. } => {
-                "write the address as http://HOST:PORT, for example http://127.0.0.1:7070"
-            }
+            Self::Address(_) => "write HOST:PORT, for example 127.0.0.1:7070",
             Self::Slots { .. } => "one slot per core is a good number",
         }
     }
@@ -100,7 +91,7 @@ impl WorkerError {
 /// # Errors
 /// The configuration is wrong; nothing was begun.
 pub async fn run(config: WorkerConfig, stop: impl Future<Output = ()>) -> Result<(), WorkerError> {
-    let endpoint = link::endpoint(&config.coordinator)?;
+    let dialer = Dialer::new(&config.coordinator)?;
     if !(1..=MAX_SLOTS).contains(&config.slots) {
         return Err(WorkerError::Slots { slots: config.slots });
     }
@@ -116,7 +107,7 @@ pub async fn run(config: WorkerConfig, stop: impl Future<Output = ()>) -> Result
         Agent::new(identity),
         Runners::new(sender, config.memory),
         events,
-        endpoint,
+        dialer,
         stop,
     );
     tracing::Instrument::instrument(driver.run(), span).await;

@@ -1,8 +1,8 @@
 //! One connection to the coordinator: dialling it, what goes over it, and why it ended.
 
-use std::error::Error;
 use std::time::Duration;
 
+use caviar_client::{DialError, Dialer};
 use caviar_common::error::ErrorClass;
 use caviar_common::message::{FromWorker, Hello, ToWorker};
 use caviar_proto::convert::worker::{decode_to_worker, encode_from_worker};
@@ -12,15 +12,8 @@ use caviar_proto::v1::{CoordinatorMessage, WorkerMessage};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
 
-use crate::WorkerError;
-use crate::probe::is_other_server;
-
-/// A coordinator whose host is gone is noticed after the two of them.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages that are encoded and not yet on their way. What waits longer waits in the agent, where
 /// it is put together.
 const OUTGOING: usize = 8;
@@ -40,6 +33,12 @@ pub(crate) enum Loss {
     /// replaced.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<DialError> for Loss {
+    fn from(error: DialError) -> Self {
+        Self::Broken(error.to_string())
+    }
 }
 
 impl From<Status> for Loss {
@@ -63,29 +62,6 @@ impl From<Status> for Loss {
     }
 }
 
-/// How the coordinator at `url` is reached.
-///
-/// # Errors
-/// The URL is not `http://host:port`.
-pub fn endpoint(url: &str) -> Result<Endpoint, WorkerError> {
-    let wrong =
-        |what: &str| WorkerError::Coordinator { url: url.to_owned(), what: what.to_owned() };
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| wrong("it is not a URL"))?;
-    match endpoint.uri().scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err(wrong("TLS is not supported yet")),
-        Some(_) | None => return Err(wrong("it does not begin with http://")),
-    }
-    if endpoint.uri().host().is_none_or(str::is_empty) {
-        return Err(wrong("it names no host"));
-    }
-    Ok(endpoint
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true))
-}
-
 /// An open connection. Hello is said.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -96,27 +72,27 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects and says Hello.
     pub(crate) async fn open(
-        endpoint: Endpoint,
+        dialer: &Dialer,
         hello: Hello,
         within: Duration,
     ) -> Result<Self, Loss> {
-        let dialled = timeout(within, Self::dial(endpoint, hello)).await;
-        dialled.unwrap_or_else(|_| Err(Loss::Broken(format!("no answer within {within:?}"))))
+        let opened = timeout(within, Self::greet(dialer, hello, within)).await;
+        opened.unwrap_or_else(|_| Err(DialError::TimedOut(within).into()))
     }
 
-    async fn dial(endpoint: Endpoint, hello: Hello) -> Result<Self, Loss> {
-        let url = endpoint.uri().to_string();
-        let channel =
-            endpoint.connect().await.map_err(|error| Loss::Broken(with_sources(&error)))?;
+    async fn greet(dialer: &Dialer, hello: Hello, within: Duration) -> Result<Self, Loss> {
+        let channel = dialer.dial(within).await?;
         let (outgoing, requests) = mpsc::channel(OUTGOING);
         // Hello is in the channel before the call: a coordinator may read it before it answers.
         let hello = encode_from_worker(&FromWorker::Hello(hello));
         outgoing.send(hello).await.map_err(|_| Loss::Broken("the connection closed".to_owned()))?;
         match WorkerServiceClient::new(channel).work(ReceiverStream::new(requests)).await {
             Ok(response) => Ok(Self { outgoing, incoming: response.into_inner() }),
-            Err(status) if status.code() == Code::Unimplemented || is_other_server(&url).await => {
+            Err(status)
+                if status.code() == Code::Unimplemented || dialer.is_other_server().await =>
+            {
                 Err(Loss::Refused(
-                    "what answers there is no Caviar coordinator; hint: check --coordinator"
+                    "the server there is not a Caviar coordinator; hint: check --coordinator"
                         .to_owned(),
                 ))
             }
@@ -174,20 +150,6 @@ impl Incoming<'_> {
     }
 }
 
-/// tonic says no more than "transport error"; what happened is in the sources.
-fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,30 +198,15 @@ mod tests {
             can_park: true,
             store: None,
         };
-        let loss = Connection::open(endpoint(&url).unwrap(), hello, Duration::from_secs(30))
+        let loss = Connection::open(&Dialer::new(&url).unwrap(), hello, Duration::from_secs(30))
             .await
             .unwrap_err();
         assert_eq!(
             loss,
             Loss::Refused(
-                "what answers there is no Caviar coordinator; hint: check --coordinator".to_owned()
+                "the server there is not a Caviar coordinator; hint: check --coordinator"
+                    .to_owned()
             )
         );
-    }
-
-    #[test]
-    fn only_plain_http_urls_are_taken() {
-        assert!(endpoint("http://127.0.0.1:7070").is_ok());
-        assert!(endpoint("http://[::1]:7070").is_ok());
-        for (url, what) in [
-            ("https://caviar.example:7070", "TLS is not supported yet"),
-            ("127.0.0.1:7070", "it does not begin with http://"),
-            ("ftp://somewhere", "it does not begin with http://"),
-            ("not a url", "it is not a URL"),
-            ("", "it is not a URL"),
-        ] {
-            let error = endpoint(url).unwrap_err();
-            assert!(error.to_string().ends_with(what), "{url}: {error}");
-        }
     }
 }

@@ -481,15 +481,12 @@ async fn a_worker_that_is_refused_stays_and_can_be_stopped() {
 async fn a_wrong_configuration_is_refused_at_once() {
     let name = Name::parse("name", "w1").unwrap();
     let config = WorkerConfig {
-        coordinator: "127.0.0.1:7070".into(),
+        coordinator: "https://127.0.0.1:7070".into(),
         name: name.clone(),
         slots: 1,
         memory: None,
     };
-    assert!(matches!(
-        run(config, std::future::pending()).await,
-        Err(WorkerError::Coordinator { .. })
-    ));
+    assert!(matches!(run(config, std::future::pending()).await, Err(WorkerError::Address(_))));
     for slots in [0, 5_000] {
         let config = WorkerConfig {
             coordinator: "http://127.0.0.1:7070".into(),

@@ -1,0 +1,106 @@
+//! Connecting, and what every request has in common.
+
+use std::time::Duration;
+
+use caviar_common::error::Problem;
+use caviar_proto::v1::sweep_service_client::SweepServiceClient;
+use caviar_proto::v1::sweep_service_server::SERVICE_NAME;
+use caviar_proto::v1::worker_admin_service_client::WorkerAdminServiceClient;
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::dial::Dialer;
+use crate::error::Error;
+
+/// How long to wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for the first reply. A coordinator that recovers a large store, or that runs on
+/// an overloaded machine, is slow to answer.
+const FIRST_REPLY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Largest message that is accepted, in bytes. A trial with the longest curve that a coordinator
+/// keeps takes a few megabytes.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
+/// Sweeps or trials that one request asks for.
+pub(crate) const PAGE_SIZE: u32 = 500;
+
+/// A connection to a coordinator.
+///
+/// Clones share the connection, and any number of requests can be in flight on it. Requests have no
+/// timeout of their own: a coordinator that vanishes is noticed within 15 s. Where a sweep is named,
+/// its number in decimal digits does as well.
+#[derive(Clone, Debug)]
+pub struct Client {
+    url: String,
+    pub(crate) sweeps: SweepServiceClient<Channel>,
+    pub(crate) workers: WorkerAdminServiceClient<Channel>,
+}
+
+impl Client {
+    /// Connects, and checks that a coordinator answers. See [`Dialer::new`] for the forms of an
+    /// address.
+    ///
+    /// # Errors
+    /// [`Error::Address`], [`Error::Unreachable`], [`Error::NoReply`] or
+    /// [`Error::NotACoordinator`].
+    pub async fn connect(address: &str) -> Result<Self, Error> {
+        Self::connect_within(&Dialer::new(address)?, CONNECT_TIMEOUT, FIRST_REPLY_TIMEOUT).await
+    }
+
+    pub(crate) async fn connect_within(
+        dialer: &Dialer,
+        connect: Duration,
+        first_reply: Duration,
+    ) -> Result<Self, Error> {
+        let url = dialer.url();
+        let dialled = dialer.dial(connect).await;
+        let channel = dialled.map_err(|error| Error::from_dial(error, url))?;
+        let checked = tokio::time::timeout(first_reply, check(channel.clone(), dialer)).await;
+        checked
+            .unwrap_or_else(|_| Err(Error::NoReply { url: url.to_owned(), after: first_reply }))?;
+        Ok(Self {
+            url: url.to_owned(),
+            sweeps: SweepServiceClient::new(channel.clone())
+                .max_decoding_message_size(MAX_MESSAGE_BYTES),
+            workers: WorkerAdminServiceClient::new(channel)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES),
+        })
+    }
+
+    /// The coordinator's address as a URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The reply itself, or the error that the coordinator's status stands for.
+    pub(crate) fn reply<T>(&self, reply: Result<Response<T>, Status>) -> Result<T, Error> {
+        reply.map(Response::into_inner).map_err(|status| Error::from_status(&status, &self.url))
+    }
+
+    /// The checked value of a reply.
+    pub(crate) fn decoded<W, V>(
+        &self,
+        reply: Result<Response<W>, Status>,
+        decode: fn(W) -> Result<V, Problem>,
+    ) -> Result<V, Error> {
+        decode(self.reply(reply)?).map_err(|problem| self.unreadable(problem))
+    }
+
+    pub(crate) fn unreadable(&self, problem: Problem) -> Error {
+        Error::Unreadable { url: self.url.clone(), problem }
+    }
+}
+
+/// Asks whether the service is there. Any other server that listens at the address would fail later
+/// in ways that tell a caller nothing.
+async fn check(channel: Channel, dialer: &Dialer) -> Result<(), Error> {
+    let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
+    let Err(status) = HealthClient::new(channel).check(request).await else { return Ok(()) };
+    let url = dialer.url();
+    let is_unknown = matches!(status.code(), Code::NotFound | Code::Unimplemented);
+    if is_unknown || dialer.is_other_server().await {
+        return Err(Error::NotACoordinator { url: url.to_owned() });
+    }
+    Err(Error::from_status(&status, url))
+}

@@ -1,0 +1,151 @@
+//! Requests about sweeps.
+
+use caviar_common::spec::SweepSpec;
+use caviar_common::view::{ImportanceView, SweepView};
+use caviar_proto::convert::spec::encode_spec;
+use caviar_proto::convert::view::{decode_importance, decode_sweep};
+use caviar_proto::v1;
+
+use crate::client::{Client, PAGE_SIZE};
+use crate::error::Error;
+use crate::stream::{Replies, SweepChanges};
+
+impl Client {
+    /// Starts a sweep and returns it as it begins.
+    ///
+    /// `request_id` is a name that the caller makes up: 1 to 64 ASCII letters, digits, `-`, `_` or
+    /// `.`, starting with a letter or a digit. A request that is sent again with the same id, for
+    /// example because the reply was lost, returns the sweep that the first one started.
+    ///
+    /// The coordinator reads the sweep's data before it replies. Paths in `spec` are paths on its
+    /// machine.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names every field of `spec` that is wrong. A taken name is an
+    /// [`Error::Refused`] of the class `Exists`.
+    pub async fn create_sweep(
+        &self,
+        request_id: &str,
+        spec: &SweepSpec,
+    ) -> Result<SweepView, Error> {
+        let request = v1::CreateSweepRequest {
+            request_id: request_id.to_owned(),
+            spec: Some(encode_spec(spec)),
+        };
+        self.decoded(self.sweeps.clone().create_sweep(request).await, decode_sweep)
+    }
+
+    /// One sweep as it is now.
+    ///
+    /// # Errors
+    /// The sweep does not exist, or the request failed.
+    pub async fn sweep(&self, sweep: &str) -> Result<SweepView, Error> {
+        let request = v1::GetSweepRequest { sweep: sweep.to_owned() };
+        self.decoded(self.sweeps.clone().get_sweep(request).await, decode_sweep)
+    }
+
+    /// All sweeps, in the order in which they were created.
+    ///
+    /// # Errors
+    /// The request failed.
+    pub async fn list_sweeps(&self) -> Result<Vec<SweepView>, Error> {
+        let mut sweeps = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request =
+                v1::ListSweepsRequest { page_size: PAGE_SIZE, page_token, states: Vec::new() };
+            let page = self.reply(self.sweeps.clone().list_sweeps(request).await)?;
+            for wire in page.sweeps {
+                sweeps.push(decode_sweep(wire).map_err(|problem| self.unreadable(problem))?);
+            }
+            if page.next_page_token.is_empty() {
+                return Ok(sweeps);
+            }
+            page_token = page.next_page_token;
+        }
+    }
+
+    /// The sweep as it is now, and again after its changes, until it is completed or cancelled.
+    /// Changes that follow each other within 100 ms arrive as one.
+    ///
+    /// ```
+    /// # use caviar_client::Client;
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let server = caviar_coordinator::start(caviar_coordinator::ServerConfig {
+    /// #     listen: "127.0.0.1:0".parse()?,
+    /// #     store: folder.path().join("caviar.db"),
+    /// #     core: caviar_core::input::Config::default(),
+    /// #     ticks: true,
+    /// # })
+    /// # .await?;
+    /// # let client = Client::connect(&server.address().to_string()).await?;
+    /// # let text = "name = \"digits\"\n[data]\nsource = \"builtin:digits\"\n[search]\ntrials = 2";
+    /// # let sweep = caviar_client::caviar_common::spec::file::parse(text)?;
+    /// # client.create_sweep("request", &sweep.spec).await?;
+    /// # client.cancel_sweep("digits").await?;
+    /// let mut changes = client.watch_sweep("digits").await?;
+    /// while let Some(sweep) = changes.next().await? {
+    ///     println!("{}: {} of {} trials", sweep.name, sweep.counts.done(), sweep.spec.search.trials);
+    /// }
+    /// # drop((changes, client));
+    /// # server.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The sweep does not exist, or the request failed.
+    pub async fn watch_sweep(&self, sweep: &str) -> Result<SweepChanges, Error> {
+        let request = v1::WatchSweepRequest { sweep: sweep.to_owned() };
+        let stream = self.reply(self.sweeps.clone().watch_sweep(request).await)?;
+        Ok(Replies::new(stream, decode_sweep, self.url()))
+    }
+
+    /// Starts no more trials of a sweep; running trials continue.
+    ///
+    /// # Errors
+    /// The sweep does not exist or has ended, or the request failed.
+    pub async fn pause_sweep(&self, sweep: &str) -> Result<SweepView, Error> {
+        let request = v1::PauseSweepRequest { sweep: sweep.to_owned() };
+        self.decoded(self.sweeps.clone().pause_sweep(request).await, decode_sweep)
+    }
+
+    /// Continues a paused sweep.
+    ///
+    /// # Errors
+    /// The sweep does not exist or has ended, or the request failed.
+    pub async fn resume_sweep(&self, sweep: &str) -> Result<SweepView, Error> {
+        let request = v1::ResumeSweepRequest { sweep: sweep.to_owned() };
+        self.decoded(self.sweeps.clone().resume_sweep(request).await, decode_sweep)
+    }
+
+    /// Ends a sweep: its running trials stop, its results stay.
+    ///
+    /// # Errors
+    /// The sweep does not exist or is completed, or the request failed.
+    pub async fn cancel_sweep(&self, sweep: &str) -> Result<SweepView, Error> {
+        let request = v1::CancelSweepRequest { sweep: sweep.to_owned() };
+        self.decoded(self.sweeps.clone().cancel_sweep(request).await, decode_sweep)
+    }
+
+    /// Removes a completed or cancelled sweep with all its results.
+    ///
+    /// # Errors
+    /// The sweep does not exist or has not ended, or the request failed.
+    pub async fn delete_sweep(&self, sweep: &str) -> Result<(), Error> {
+        let request = v1::DeleteSweepRequest { sweep: sweep.to_owned() };
+        self.reply(self.sweeps.clone().delete_sweep(request).await).map(|_| ())
+    }
+
+    /// How much each hyperparameter of a sweep contributes to the variance of the objective. The
+    /// coordinator learns it from the results so far, which takes it up to a few seconds.
+    ///
+    /// # Errors
+    /// The sweep does not exist or has too few results, or the request failed.
+    pub async fn importance(&self, sweep: &str) -> Result<ImportanceView, Error> {
+        let request = v1::GetImportanceRequest { sweep: sweep.to_owned() };
+        self.decoded(self.sweeps.clone().get_importance(request).await, decode_importance)
+    }
+}

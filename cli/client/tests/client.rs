@@ -1,0 +1,131 @@
+//! The client against a coordinator in this process.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it fails")]
+#![expect(clippy::panic, reason = "a test that cannot go on should panic where it fails")]
+
+use std::io::{Read, Write};
+
+use caviar_client::caviar_common::error::ErrorClass;
+use caviar_client::caviar_common::ids::TrialNumber;
+use caviar_client::caviar_common::outcome::{SweepState, TrialState};
+use caviar_client::caviar_common::spec::{SweepSpec, file};
+use caviar_client::{Client, Error};
+use caviar_coordinator::{Server, ServerConfig, start};
+use caviar_core::input::Config;
+
+struct Running {
+    server: Server,
+    client: Client,
+    _folder: tempfile::TempDir,
+}
+
+async fn running() -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let config = ServerConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        store: folder.path().join("caviar.db"),
+        core: Config::default(),
+        ticks: true,
+    };
+    let server = start(config).await.unwrap();
+    let client = Client::connect(&server.address().to_string()).await.unwrap();
+    Running { server, client, _folder: folder }
+}
+
+fn spec(name: &str) -> SweepSpec {
+    let text = format!(
+        "name = \"{name}\"\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = 2\n\
+         [search]\nstrategy = \"random\"\ntrials = 2\n"
+    );
+    file::parse(&text).unwrap().spec
+}
+
+#[tokio::test]
+async fn a_sweep_is_created_read_controlled_and_deleted() {
+    let Running { server, client, .. } = running().await;
+    assert_eq!(client.url(), format!("http://{}", server.address()));
+    assert_eq!(client.list_sweeps().await.unwrap(), []);
+    assert_eq!(client.list_workers().await.unwrap(), []);
+
+    let created = client.create_sweep("r1", &spec("first")).await.unwrap();
+    let again = client.create_sweep("r1", &spec("first")).await.unwrap();
+    assert_eq!(again.id, created.id, "a repeated request starts nothing");
+    assert_eq!(client.sweep("first").await.unwrap().id, created.id);
+    assert_eq!(client.sweep("1").await.unwrap().id, created.id);
+
+    assert_eq!(client.pause_sweep("first").await.unwrap().state, SweepState::Paused);
+    assert_eq!(client.resume_sweep("first").await.unwrap().state, SweepState::Running);
+    let mut changes = client.watch_sweep("first").await.unwrap();
+    assert_eq!(changes.next().await.unwrap().unwrap().state, SweepState::Running);
+    assert_eq!(client.cancel_sweep("first").await.unwrap().state, SweepState::Cancelled);
+    assert_eq!(changes.next().await.unwrap().unwrap().state, SweepState::Cancelled);
+    assert_eq!(changes.next().await.unwrap(), None);
+
+    client.delete_sweep("first").await.unwrap();
+    assert_eq!(client.list_sweeps().await.unwrap(), []);
+    drop((changes, client));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn trials_are_listed_watched_and_exported() {
+    let Running { server, client, .. } = running().await;
+    client.create_sweep("r1", &spec("first")).await.unwrap();
+    let listed = client.list_trials("first", &[]).await.unwrap();
+    assert!(listed.iter().all(|trial| trial.state == TrialState::Queued), "{listed:?}");
+    assert_eq!(client.list_trials("first", &[TrialState::Running]).await.unwrap(), []);
+    for trial in &listed {
+        assert_eq!(&client.trial("first", trial.trial).await.unwrap(), trial);
+    }
+    let error = client.trial("first", TrialNumber(9)).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::NotFound);
+
+    let mut exported = client.export_trials("first").await.unwrap();
+    for trial in &listed {
+        assert_eq!(exported.next().await.unwrap().as_ref(), Some(trial));
+    }
+    assert_eq!(exported.next().await.unwrap(), None);
+    drop((exported, client));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_has_a_class_a_message_and_hints() {
+    let Running { server, client, .. } = running().await;
+    client.create_sweep("r1", &spec("digits")).await.unwrap();
+    let error = client.sweep("digts").await.unwrap_err();
+    let Error::Refused { class, message, hints, .. } = error else { panic!("{error:?}") };
+    assert_eq!(class, ErrorClass::NotFound);
+    assert!(message.contains("\"digts\"") && hints == ["did you mean digits?"], "{message}");
+
+    let taken = client.create_sweep("r2", &spec("digits")).await.unwrap_err();
+    assert_eq!(taken.class(), ErrorClass::Exists);
+
+    let mut wrong = spec("wrong");
+    wrong.data.source = "/nowhere/absent.csv".to_owned();
+    let error = client.create_sweep("r3", &wrong).await.unwrap_err();
+    let Error::Invalid { problems, .. } = error else { panic!("{error:?}") };
+    assert!(problems.touches("data.source"), "{problems}");
+    drop(client);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_not_a_coordinator_is_named_as_such() {
+    let absent = Client::connect("127.0.0.1:1").await.unwrap_err();
+    assert!(matches!(absent, Error::Unreachable { .. }), "{absent:?}");
+    assert_eq!(absent.class(), ErrorClass::Unavailable);
+    let malformed = Client::connect("ftp://somewhere").await.unwrap_err();
+    assert!(matches!(malformed, Error::Address(_)), "{malformed:?}");
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _request = stream.read(&mut [0; 256]).unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+        }
+    });
+    let error = Client::connect(&address.to_string()).await.unwrap_err();
+    assert_eq!(error, Error::NotACoordinator { url: format!("http://{address}") });
+}
