@@ -95,7 +95,7 @@ async fn interrupted(args: &Run, client: &Client, names: &[Name]) -> Failure {
             Ok(sweep) => {
                 format!(
                     "{name}: interrupted; {} of {} trials are finished and kept in {store}",
-                    sweep.counts.done(),
+                    sweep.counts.finished(),
                     show::sweep::total(&sweep)
                 )
             }

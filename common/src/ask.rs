@@ -1,4 +1,4 @@
-//! Ask and tell: what a program that runs trials by itself says to the coordinator, and hears.
+//! Ask and tell: the requests of an external client, which runs trials itself, and the replies.
 
 use crate::assignment::Assignment;
 use crate::ids::{AttemptNumber, LeaseId, Name, TrialNumber};
@@ -6,77 +6,78 @@ use crate::metric::NamedMetrics;
 use crate::outcome::Outcome;
 use crate::reason::Reason;
 
-/// A wish for trials.
+/// A request for trials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// The program's mark of the request: the same one again has the same answer.
+    /// Chosen by the client. A repeated request with the same id gets the same reply.
     pub request_id: Name,
-    /// The program. Two of them may use the same mark.
+    /// The client that asks. Request ids of different clients are independent.
     pub client: Name,
-    /// So many at most, at least 1.
+    /// Most trials in the reply, at least 1.
     pub count: u32,
-    /// How long the program may be silent about one of them before it is given to another, in
-    /// milliseconds.
+    /// How long the client may be silent about a trial before its lease ends, in milliseconds, from
+    /// [`MIN_LEASE_MS`](crate::limits::MIN_LEASE_MS) to
+    /// [`MAX_LEASE_MS`](crate::limits::MAX_LEASE_MS).
     pub lease_ms: u64,
 }
 
-/// What one epoch of a trial measured.
+/// The metrics of one epoch of a trial.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// The trial.
+    /// The trial that was measured.
     pub trial: TrialNumber,
-    /// The lease under which it runs.
+    /// The lease under which the client runs it.
     pub lease: LeaseId,
-    /// The measurements.
+    /// The epoch and its metrics.
     pub metrics: NamedMetrics,
 }
 
 /// The end of a trial.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tell {
-    /// The trial.
+    /// The trial that ended.
     pub trial: TrialNumber,
-    /// The lease under which it ran.
+    /// The lease under which the client ran it.
     pub lease: LeaseId,
     /// How it ended.
     pub outcome: Outcome,
-    /// Its last epoch, unless that was reported.
+    /// Its last epoch; `None` if that was reported before.
     pub last: Option<NamedMetrics>,
-    /// How long it took, in seconds; for people, never for a decision.
+    /// How long it took, in seconds. Shown to users and never used for a decision.
     pub seconds: f64,
 }
 
-/// A trial to run.
+/// A trial that the client is to run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AskedTrial {
-    /// Its number.
+    /// The number of the trial in its sweep.
     pub trial: TrialNumber,
-    /// Which execution of it.
+    /// The number of this execution of the trial, from 1.
     pub attempt: AttemptNumber,
-    /// To be said with every report.
+    /// The lease, which every report must name.
     pub lease: LeaseId,
-    /// Its values.
+    /// The values of its active parameters.
     pub assignment: Assignment,
-    /// Reports that it makes at most.
+    /// Most reports that the client makes of it, at least 1.
     pub epochs: u32,
     /// Why it was chosen.
     pub reason: Reason,
 }
 
-/// The answer to [`Ask`].
+/// The reply to an [`Ask`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AskReply {
-    /// Trials to run; none where nothing can be sampled before others report.
+    /// The trials to run. Empty if no trial can be sampled before other trials report.
     pub trials: Vec<AskedTrial>,
-    /// Whether the sweep is completed or cancelled: there is nothing more to ask for.
+    /// Whether the sweep is completed or cancelled, so that no further trial will come.
     pub over: bool,
 }
 
-/// What becomes of a trial after a report.
+/// The reply to a [`Report`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Go on.
+    /// Continue training.
     Continue,
-    /// It was stopped at a rung: end it, and ask for another.
+    /// The trial was stopped at a rung. End it and ask for another one.
     Stop,
 }

@@ -1,9 +1,10 @@
-//! How long to wait before trying again: exponential backoff with full jitter (Brooker 2015,
-//! "Exponential Backoff And Jitter").
+//! The delay before a retry: exponential backoff with full jitter (Brooker 2015, "Exponential
+//! Backoff And Jitter").
 
 use std::time::Duration;
 
-/// The waits of one connection: doubling up to a limit, each drawn at random below its bound.
+/// The delays of one connection. Their bound doubles with each failure up to a limit, and each
+/// delay is drawn at random below its bound.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
@@ -12,13 +13,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The first wait is at most `first`, no wait is above `limit`.
+    /// The first delay is at most `first`, and no delay is longer than `limit`.
     pub fn new(first: Duration, limit: Duration) -> Self {
         Self { first, limit, failures: 0 }
     }
 
-    /// The next wait; `uniform` is a random number in [0, 1). Never below a tenth of its bound, so
-    /// that a failure never spins.
+    /// The next delay; `uniform` is a random number in [0, 1). A delay is at least a tenth of its
+    /// bound, so that a client does not retry in a busy loop.
     pub fn next(&mut self, uniform: f64) -> Duration {
         let bound = self
             .first
@@ -28,7 +29,7 @@ impl Backoff {
         bound.mul_f64(0.1 + 0.9 * uniform.clamp(0.0, 1.0))
     }
 
-    /// After a success the waits begin anew.
+    /// Resets the bound to the first one after a success.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_limit_and_begin_anew() {
+    fn delays_double_up_to_the_limit_and_start_again_after_a_success() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         let waits: Vec<u128> = (0..6).map(|_| backoff.next(1.0).as_millis()).collect();
         assert_eq!(waits, [100, 200, 400, 800, 1000, 1000]);

@@ -1,5 +1,5 @@
-//! What a worker and the coordinator say to each other. The wire's messages are converted to these
-//! and back in one place.
+//! The conversation between a worker and the coordinator. `caviar-proto` converts these messages to
+//! those of the wire and back.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, Tr
 use crate::metric::{EpochMetrics, Score};
 use crate::outcome::{Job, Outcome};
 
-/// The version of this conversation. A coordinator refuses a worker that speaks another.
+/// The version of this conversation. A coordinator refuses a worker of another version.
 pub const PROTOCOL: u32 = 2;
 
 /// The first message of a connection.
@@ -19,17 +19,17 @@ pub struct Hello {
     pub protocol: u32,
     /// The worker's name, unique among the workers of a coordinator.
     pub worker: Name,
-    /// Its process.
+    /// The worker's process.
     pub incarnation: Incarnation,
-    /// Trials it can train at once, at least 1.
+    /// How many trials it can train at once, from 1 to [`MAX_SLOTS`](crate::limits::MAX_SLOTS).
     pub slots: u32,
-    /// It takes no new work.
+    /// Whether it is draining and takes no new jobs.
     pub draining: bool,
-    /// It may be asked to park trials, which keep their memory meanwhile.
+    /// Whether it can park trials, which then keep their memory.
     pub can_park: bool,
-    /// The store that granted what it holds; none before its first Welcome.
+    /// The store that granted its leases; `None` before its first Welcome.
     pub store: Option<StoreId>,
-    /// Every lease with something left to do or to acknowledge.
+    /// Its leases: every one with an epoch to train or a message that is not acknowledged.
     pub held: Vec<LeaseId>,
 }
 
@@ -38,14 +38,16 @@ pub struct Hello {
 pub struct Finished {
     /// How it ended.
     pub outcome: Outcome,
-    /// The metrics of the last epoch; the same as its report's. None where it failed before one.
+    /// The metrics of the last epoch, the same as in its report; `None` if it failed before the
+    /// end of the first epoch.
     pub last: Option<EpochMetrics>,
-    /// The score on the test split, for [`Job::Score`] alone.
+    /// The score on the test split; only for [`Job::Score`].
     pub test: Option<Score>,
-    /// Time spent training and evaluating, in seconds; for people, never for a decision.
+    /// Time spent on training and evaluation, in seconds. Shown to users and never used for a
+    /// decision.
     pub seconds: f64,
-    /// Bytes that the training allocated for itself, beside the data; for people too. None where it
-    /// did not begin.
+    /// Bytes that the training allocated, without the data; `None` if it did not begin. Shown to
+    /// users and never used for a decision.
     pub memory_bytes: Option<u64>,
 }
 
@@ -53,134 +55,135 @@ pub struct Finished {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Release {
-    /// The worker is asked to leave, and takes nothing more.
+    /// The worker is draining.
     Drained,
-    /// It has no room for it now, and did not begin.
+    /// The worker has no room for the job now and did not begin it.
     Declined,
-    /// The machine has no memory for this trial.
+    /// The machine does not have the memory for this trial.
     TooLarge {
-        /// What it lacks.
+        /// How much memory is missing, for the user.
         message: String,
     },
-    /// It cannot train this sweep here: the data is not where the spec says, for example.
+    /// The worker cannot train this sweep, for example because the data is not at its path.
     Unable {
-        /// Why, for people.
+        /// Why, for the user.
         message: String,
     },
 }
 
-/// What a worker says.
+/// A message of a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromWorker {
-    /// First message of a connection, and never later.
+    /// The first message of a connection; not sent again.
     Hello(Hello),
     /// Metrics of consecutive epochs of an attempt.
     Report {
-        /// The attempt's lease.
+        /// The lease of the attempt.
         lease: LeaseId,
-        /// Oldest first; may begin with epochs that were reported before.
+        /// The epochs, the oldest first. They can include epochs that were reported before.
         points: Vec<EpochMetrics>,
     },
-    /// The attempt is over; every epoch was reported before.
+    /// The attempt is over, and all of its epochs are reported.
     Finished {
-        /// The attempt's lease.
+        /// The lease of the attempt.
         lease: LeaseId,
-        /// The result.
+        /// How it ended.
         result: Finished,
     },
-    /// The lease is given back.
+    /// The worker gives the lease back.
     Released {
-        /// The lease.
+        /// The lease that ends.
         lease: LeaseId,
-        /// Why.
+        /// Why it gives the lease back.
         release: Release,
     },
-    /// Still here. Any message says so; this one says nothing else.
+    /// Shows that the worker is alive when it has nothing else to send.
     Heartbeat,
 }
 
-/// A right to one attempt, with everything that is needed for it.
+/// The right to one attempt, with everything that the attempt needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
-    /// Says it on every report.
+    /// The lease, which every report must name.
     pub lease: LeaseId,
-    /// The sweep.
+    /// The number of the sweep.
     pub sweep: SweepId,
-    /// Its name, for logs.
+    /// The name of the sweep, for logs.
     pub sweep_name: Name,
-    /// The trial.
+    /// The number of the trial.
     pub trial: TrialNumber,
-    /// The attempt.
+    /// The number of this execution of the trial.
     pub attempt: AttemptNumber,
-    /// Train, or score the winner.
+    /// Whether to train the trial or to score the winner.
     pub job: Job,
-    /// The sweep's seed.
+    /// The seed of the sweep.
     pub seed: u64,
-    /// The data.
+    /// Where the data is, and how it is split.
     pub data: DataSpec,
-    /// The digest that the data must have.
+    /// The digest of the data. A worker whose data has another digest refuses the job.
     pub digest: String,
     /// Hyperparameters that are not searched.
     pub fixed: Assignment,
-    /// Hyperparameters of this trial.
+    /// The searched hyperparameters of this trial.
     pub assignment: Assignment,
 }
 
-/// How far a coordinator has stored what a worker said of a lease.
+/// How much of what a worker sent under a lease the coordinator has stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
     /// Every epoch up to this one.
     Epoch(u32),
-    /// Everything: the lease is over.
+    /// Everything. The lease is over.
     Finished,
 }
 
-/// What the coordinator says.
+/// A message of the coordinator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToWorker {
-    /// Answers `Hello`.
+    /// The reply to `Hello`.
     Welcome {
-        /// Say something at least this often.
+        /// The longest time between two messages of the worker, in milliseconds.
         heartbeat_ms: u64,
-        /// A worker that is silent for longer loses its leases.
+        /// A worker that is silent for longer than this loses its leases, in milliseconds.
         lease_ttl_ms: u64,
-        /// Whose leases these will be: a worker forgets what it holds from another store.
+        /// The store that grants the leases. A worker forgets its leases of another store.
         store: StoreId,
     },
-    /// Work to do.
+    /// A job.
     Grant(Box<Grant>),
-    /// What was stored, durably: the worker may forget it.
+    /// What is stored durably, so that the worker need not send it again.
     Ack {
-        /// The lease.
+        /// The lease of the attempt.
         lease: LeaseId,
-        /// How far.
+        /// How much is stored.
         stored: Stored,
     },
-    /// The lease is no longer this worker's: stop at once, and forget it.
+    /// The lease has ended. The worker stops at once and forgets it.
     Revoke {
-        /// The lease.
+        /// The lease that has ended.
         lease: LeaseId,
         /// Why, for the log.
         reason: String,
     },
-    /// The trial ends here, at a rung that it had reported: stop at once, and forget the lease.
+    /// The trial was stopped at a rung whose epoch it had reported. The worker stops at once and
+    /// forgets the lease.
     Stop {
-        /// The lease.
+        /// The lease of the trial.
         lease: LeaseId,
         /// Why, for the log.
         reason: String,
     },
-    /// Others need the slot more: hold the training at the next mini-batch, and keep the lease.
-    /// Lasts as long as the connection.
+    /// A more urgent trial needs the slot. The worker parks this one at the next mini-batch and
+    /// keeps the lease. Ends with the connection.
     Park {
-        /// The lease.
+        /// The lease of the trial to park.
         lease: LeaseId,
     },
-    /// Go on with what was parked.
+    /// Continue a parked trial.
     Unpark {
-        /// The lease.
+        /// The lease of the parked trial.
         lease: LeaseId,
     },
-    /// Finish what is held, take nothing new, and leave. Nothing stays parked.
+    /// Finish the jobs at hand, take no new ones, and leave. Parked trials continue.
     Drain,
 }

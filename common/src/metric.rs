@@ -1,4 +1,7 @@
-//! What is measured of a training.
+//! Metrics: what is measured of a training, and how it is stored.
+//!
+//! Stored events hold NaN and the infinities as text (`"NaN"`, `"inf"`), so that they are read back
+//! as they were. What users see has `null` instead, see [`crate::view`].
 
 use std::collections::BTreeMap;
 
@@ -7,28 +10,29 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::error::Problem;
 use crate::ids::Name;
 
-/// A number that is measured after every epoch (or, of the test split, once for the winner).
+/// A number that is measured after every epoch.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Metric {
-    /// Mean loss over the epoch's mini-batches, as they were trained.
+    /// The mean loss over the epoch's mini-batches, each at the time it was trained on.
     TrainLoss,
-    /// Share classified correctly over the epoch's mini-batches, as they were trained.
+    /// The share classified correctly over the epoch's mini-batches, each at the time it was
+    /// trained on.
     TrainAccuracy,
-    /// Mean loss over the validation split, with running statistics.
+    /// The mean loss over the validation split, with running statistics.
     ValidationLoss,
-    /// Share of the validation split classified correctly.
+    /// The share of the validation split that is classified correctly, with running statistics.
     ValidationAccuracy,
-    /// What a program that trains by itself calls by this name.
+    /// A metric that an external client reports under this name.
     Named(Name),
 }
 
 impl Metric {
-    /// All metrics of networks, in the order in which they are shown.
+    /// The metrics of networks, in the order in which they are shown.
     pub const ALL: [Self; 4] =
         [Self::TrainLoss, Self::TrainAccuracy, Self::ValidationLoss, Self::ValidationAccuracy];
 
-    /// The name used in files, on the wire and on the command line.
+    /// The name in files, on the wire and on the command line.
     pub fn name(&self) -> &str {
         match self {
             Self::TrainLoss => "train_loss",
@@ -39,12 +43,12 @@ impl Metric {
         }
     }
 
-    /// The metric of networks of that name.
+    /// The metric of networks called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|m| m.name() == name)
     }
 
-    /// Whether only classification has it.
+    /// Whether only classification has this metric.
     pub const fn needs_classes(&self) -> bool {
         matches!(self, Self::TrainAccuracy | Self::ValidationAccuracy)
     }
@@ -64,21 +68,21 @@ impl TryFrom<String> for Metric {
     }
 }
 
-/// Loss and accuracy over one split. The loss is mean cross-entropy in nats, or mean squared error
-/// for regression.
+/// Loss and accuracy over one split. The loss is the mean cross-entropy in nats, or for regression
+/// the mean squared error of the standardised target.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Mean loss; NaN or infinite where the training diverged.
+    /// The mean loss; NaN or infinite if the training diverged.
     #[serde(serialize_with = "finite_or_text", deserialize_with = "number_or_text")]
     pub loss: f64,
-    /// Share classified correctly in [0, 1]; none for regression.
+    /// The share classified correctly, from 0 to 1; `None` for regression.
     pub accuracy: Option<f64>,
 }
 
 /// What one epoch of one trial measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
-    /// The epoch, from 1.
+    /// The number of the epoch, from 1.
     pub epoch: u32,
     /// Over the training mini-batches of this epoch.
     pub train: Score,
@@ -87,7 +91,7 @@ pub struct EpochMetrics {
 }
 
 impl EpochMetrics {
-    /// The value of `metric`, or none where the task has no such metric.
+    /// The value of `metric`; `None` if the task does not have it.
     pub fn get(&self, metric: &Metric) -> Option<f64> {
         match metric {
             Metric::TrainLoss => Some(self.train.loss),
@@ -98,18 +102,18 @@ impl EpochMetrics {
         }
     }
 
-    /// Whether both losses are finite: a training whose loss is not has diverged.
+    /// Whether both losses are finite. If one is not, the training has diverged.
     pub fn is_finite(&self) -> bool {
         self.train.loss.is_finite() && self.validation.loss.is_finite()
     }
 }
 
-/// What a program that trains by itself measured after one epoch.
+/// What an external client measured after one epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NamedMetrics {
-    /// The epoch, from 1.
+    /// The number of the epoch, from 1.
     pub epoch: u32,
-    /// The values; any may be NaN or infinite.
+    /// The values by name. Each can be NaN or infinite.
     #[serde(with = "numbers")]
     pub metrics: BTreeMap<Name, f64>,
 }
@@ -118,14 +122,14 @@ pub struct NamedMetrics {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Point {
-    /// Of a network that a worker trained.
+    /// An epoch of a network that a worker trained.
     Network(EpochMetrics),
-    /// Of something that a program trained by itself.
+    /// An epoch that an external client reported.
     Named(NamedMetrics),
 }
 
 impl Point {
-    /// The epoch, from 1.
+    /// The number of the epoch, from 1.
     pub const fn epoch(&self) -> u32 {
         match self {
             Self::Network(metrics) => metrics.epoch,
@@ -133,7 +137,7 @@ impl Point {
         }
     }
 
-    /// The value of `metric`, or none where there is no such metric.
+    /// The value of `metric`; `None` if the epoch does not have it.
     pub fn get(&self, metric: &Metric) -> Option<f64> {
         match self {
             Self::Network(metrics) => metrics.get(metric),
@@ -145,16 +149,16 @@ impl Point {
         }
     }
 
-    /// How many values it has; those that a network may lack count too.
-    pub fn values(&self) -> usize {
+    /// The number of values that it stores. A network counts as four, also for regression.
+    pub fn value_count(&self) -> usize {
         match self {
             Self::Network(_) => Metric::ALL.len(),
             Self::Named(named) => named.metrics.len(),
         }
     }
 
-    /// Whether the training goes on from here: a network does not whose loss is infinite or NaN,
-    /// and a program says itself.
+    /// Whether training can continue after this epoch: false for a network whose loss is infinite
+    /// or NaN. An external client decides itself whether to continue.
     pub fn is_finite(&self) -> bool {
         match self {
             Self::Network(metrics) => metrics.is_finite(),
@@ -169,7 +173,7 @@ impl From<EpochMetrics> for Point {
     }
 }
 
-/// Numbers by name, in JSON.
+/// The stored form of a map of numbers.
 mod numbers {
     use super::{
         BTreeMap, Deserialize, Deserializer, Name, Serialize, Serializer, finite_or_text,
@@ -197,7 +201,7 @@ mod numbers {
     }
 }
 
-/// JSON has no NaN and no infinity: they are written as the text that Rust prints.
+/// Writes NaN and the infinities, which JSON does not have, as the text that Rust prints.
 fn finite_or_text<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if value.is_finite() {
         serializer.serialize_f64(*value)
@@ -215,9 +219,9 @@ fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::
     }
     match Number::deserialize(deserializer)? {
         Number::Value(value) => Ok(value),
-        Number::Text(text) => {
-            text.parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is no number")))
-        }
+        Number::Text(text) => text
+            .parse()
+            .map_err(|_| serde::de::Error::custom(format!("expected a number, found {text:?}"))),
     }
 }
 
@@ -226,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scores_survive_json_whatever_their_value() {
+    fn a_stored_score_is_read_back_whatever_its_value() {
         for loss in [0.1 + 0.2, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let text = serde_json::to_string(&Score { loss, accuracy: None }).unwrap();
             let back: Score = serde_json::from_str(&text).unwrap();
@@ -235,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn points_of_both_kinds_survive_json() {
+    fn a_stored_point_of_either_kind_is_read_back() {
         let metrics = [("score", 0.1 + 0.2), ("train.time", f64::NEG_INFINITY)];
         let metrics =
             metrics.into_iter().map(|(name, v)| (Name::parse("name", name).unwrap(), v)).collect();
@@ -251,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_is_its_name() {
+    fn a_metric_is_stored_as_its_name() {
         for name in ["validation_loss", "f1-score"] {
             let metric = Metric::try_from(name.to_owned()).unwrap();
             assert_eq!(

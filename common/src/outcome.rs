@@ -1,4 +1,4 @@
-//! How things end, and the states on the way.
+//! The states of trials and sweeps, and how an execution of a trial ends.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrialState {
-    /// Sampled, and waiting for a slot.
+    /// It is sampled and waits for a slot.
     Queued,
-    /// A worker holds a lease on it.
+    /// A worker or an external client holds a lease on it.
     Running,
-    /// Trained to its last epoch.
+    /// It was trained to its last epoch.
     Completed,
-    /// It was weaker than others at a rung, and ended there.
+    /// It was worse than other trials at a rung and was stopped there.
     Stopped,
-    /// Its loss became infinite or NaN: a result, and a bad one.
+    /// Its loss became infinite or NaN. That is a result, worse than any other.
     Diverged,
-    /// It could not be trained; the trial says why.
+    /// It could not be trained. Its message says why.
     Failed,
-    /// Its sweep was cancelled.
+    /// Its sweep was cancelled before it finished.
     Cancelled,
 }
 
@@ -34,8 +34,8 @@ impl TrialState {
         Self::Cancelled,
     ];
 
-    /// Every legal transition. Nothing else ever happens to a trial. A trial whose worker was past
-    /// a rung before the rung was decided may be stopped there after it came to another end.
+    /// Every legal transition. A worker can train past a rung before the rung is decided, so a
+    /// trial can be stopped there after it has already completed, diverged or failed.
     pub const TRANSITIONS: [(Self, Self); 12] = [
         (Self::Queued, Self::Running),
         (Self::Running, Self::Queued),
@@ -51,12 +51,12 @@ impl TrialState {
         (Self::Failed, Self::Stopped),
     ];
 
-    /// Whether `self` may become `next`.
+    /// Whether a trial in this state can change to `next`.
     pub fn may_become(self, next: Self) -> bool {
         Self::TRANSITIONS.contains(&(self, next))
     }
 
-    /// Whether nothing more is trained of it.
+    /// Whether the trial will not be trained any further.
     pub const fn is_final(self) -> bool {
         match self {
             Self::Queued | Self::Running => false,
@@ -66,7 +66,7 @@ impl TrialState {
         }
     }
 
-    /// The name used in files, on the wire and on the command line.
+    /// The name in files, on the wire and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -84,29 +84,29 @@ impl TrialState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SweepState {
-    /// Trials are sampled and trained.
+    /// Trials are being sampled and trained.
     Running,
-    /// Nothing new starts; what runs goes on.
+    /// No further trial starts. Trials that run continue.
     Paused,
-    /// Every trial is done; the winner is being scored on the test split.
+    /// Every trial is finished, and the winner is being scored on the test split.
     Scoring,
-    /// Done.
+    /// Every trial is finished, and the winner is scored.
     Completed,
-    /// Ended by request.
+    /// A client ended it before it completed.
     Cancelled,
 }
 
 impl SweepState {
-    /// All states.
+    /// All states, in the order in which they are shown.
     pub const ALL: [Self; 5] =
         [Self::Running, Self::Paused, Self::Scoring, Self::Completed, Self::Cancelled];
 
-    /// Whether nothing can happen to it any more.
+    /// Whether the sweep will not change any more.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Cancelled)
     }
 
-    /// The name used in files, on the wire and on the command line.
+    /// The name in files, on the wire and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -118,7 +118,7 @@ impl SweepState {
     }
 }
 
-/// How a worker's execution of a trial ended.
+/// How an execution of a trial ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -126,9 +126,9 @@ pub enum Outcome {
     Completed,
     /// The loss became infinite or NaN in the last reported epoch.
     Diverged,
-    /// It cannot be trained, here or elsewhere.
+    /// The trial cannot be trained, on this worker or any other.
     Failed {
-        /// Why.
+        /// Why, for the user.
         message: String,
     },
 }
@@ -144,14 +144,14 @@ impl Outcome {
     }
 }
 
-/// What an execution is for.
+/// What a lease is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Job {
     /// Train the trial and report every epoch.
     Train,
-    /// Train the winner once more, which gives the same weights bit for bit, and score the test
-    /// split with them.
+    /// Train the winner again, which gives the same weights bit for bit, and score them on the
+    /// test split.
     Score,
 }
 
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn final_states_are_those_without_a_way_out() {
+    fn a_final_state_can_only_change_to_stopped() {
         let ends: Vec<TrialState> = TrialState::ALL.into_iter().filter(|s| s.is_final()).collect();
         let expected = [
             TrialState::Completed,
@@ -170,7 +170,7 @@ mod tests {
             TrialState::Cancelled,
         ];
         assert_eq!(ends, expected);
-        // What ended may turn out to have been stopped before, and nothing else.
+        // A trial that ended can turn out to have been stopped at an earlier rung.
         let from_ends = TrialState::TRANSITIONS.iter().filter(|(from, _)| from.is_final());
         assert!(
             from_ends.clone().all(|(_, to)| *to == TrialState::Stopped) && from_ends.count() == 3

@@ -1,10 +1,10 @@
-//! Why a trial was chosen.
+//! Why a trial was chosen: what proposed it, where the search looked, and what a model expected.
 
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::Value;
 
-/// What proposed an assignment.
+/// The method that proposed an assignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -16,21 +16,21 @@ pub enum Source {
     Grid,
     /// A uniform draw in the box of a round.
     Round,
-    /// One of the first points, before there is enough to learn from: the centre of the space, then
-    /// a Sobol sequence.
+    /// One of the first points, before there are enough results for a model: the centre of the
+    /// space, then a Sobol sequence.
     Initial,
-    /// The best of many candidates in and around a moving box, by a local model.
+    /// The best of many candidates in and around a moving box, ranked by a local model.
     Ranked,
-    /// A uniform draw in the range of the best trials: the share that trusts no model.
+    /// A uniform draw in the range of the best trials: the part of the search that uses no model.
     Plain,
-    /// The best of an earlier sweep.
+    /// The best assignment of an earlier sweep.
     WarmStart,
-    /// The best of some candidates by trees of Parzen estimators.
+    /// The best of several candidates, ranked by tree-structured Parzen estimators.
     Tpe,
 }
 
 impl Source {
-    /// All sources.
+    /// Every source, as the wire's decoder accepts them.
     pub const ALL: [Self; 9] = [
         Self::Random,
         Self::Sobol,
@@ -43,7 +43,7 @@ impl Source {
         Self::Tpe,
     ];
 
-    /// The name used in files, on the wire and on the command line.
+    /// The name in files, on the wire and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Random => "random",
@@ -59,89 +59,90 @@ impl Source {
     }
 }
 
-/// Where the search looks along one parameter.
+/// The values of one parameter inside a box.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Extent {
-    /// From `low` to `high`, on the parameter's scale.
+    /// The values from `low` to `high`.
     Range {
-        /// Least value.
+        /// The smallest value.
         low: Value,
-        /// Greatest value.
+        /// The largest value.
         high: Value,
     },
-    /// Among these.
+    /// Only these choices.
     Choices(Vec<Value>),
 }
 
-/// One side of a box.
+/// One side of a box: a parameter and its values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Side {
-    /// The parameter.
+    /// The name of the parameter.
     pub parameter: String,
-    /// Where it is looked for.
+    /// The values that the box includes.
     pub extent: Extent,
 }
 
-/// Where the search looks now: one side per parameter of the space, in its order.
+/// A part of the space: one side per parameter, in the order of the space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SearchBox {
-    /// The sides.
+    /// One side per parameter.
     pub sides: Vec<Side>,
 }
 
-/// What a model expected of a trial: the middle and one standard deviation to either side, in units
-/// of the objective.
+/// The objective that a model expected of a trial: the middle of its prediction and one standard
+/// deviation to either side.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Expected {
-    /// One deviation worse.
+    /// One standard deviation worse than the middle.
     pub worse: f64,
-    /// The middle.
+    /// The middle of the prediction.
     pub middle: f64,
-    /// One deviation better.
+    /// One standard deviation better than the middle.
     pub better: f64,
 }
 
-/// How a trial came out first among candidates.
+/// How a trial ranked among the candidates that a model compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranking {
-    /// The trial in the middle of the box: the best one then known.
+    /// The trial at the centre of the box, the best one at that time.
     pub centre: u32,
-    /// The side of the box on the unit interval, before it is stretched by the length scales.
+    /// The side of the box on the unit interval, before the length scales stretch it.
     pub side: f64,
     /// The model's length scale of each parameter of the space, in its order, on the unit interval.
     pub length_scales: Vec<f64>,
-    /// What the model expected.
+    /// The objective that the model expected.
     pub expected: Expected,
-    /// The natural logarithm of the expected improvement, in the model's units.
+    /// The natural logarithm of the expected improvement, in the units of the model.
     pub score: f64,
-    /// Its rank by that score, from 1: better ones were tried before or are in flight.
+    /// Its rank by that score, from 1. Candidates with a better rank were tried before or are in
+    /// flight.
     pub rank: u32,
-    /// Out of so many candidates.
+    /// How many candidates the model ranked.
     pub candidates: u32,
 }
 
 /// Why a trial was chosen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reason {
-    /// What proposed it.
+    /// The method that proposed it.
     pub source: Source,
-    /// The round, from 1, for strategies that have rounds.
+    /// The round, from 1; `None` for strategies without rounds.
     pub round: Option<u32>,
-    /// Where the search looked; none where it looked everywhere without a box.
+    /// The box in which the search looked; `None` if it looked everywhere.
     #[serde(rename = "box")]
     pub search_box: Option<SearchBox>,
-    /// Entries of the sweep's log of results that the decision saw.
+    /// How many entries of the sweep's log of results the decision took into account.
     #[serde(default)]
     pub seen: u32,
-    /// For a [`Source::Ranked`] trial, what the model made of it.
+    /// How the model ranked it, for a trial of [`Source::Ranked`].
     #[serde(default)]
     pub ranking: Option<Ranking>,
 }
 
 impl Reason {
-    /// A reason that says no more than where the assignment came from.
+    /// A reason with only a source, for methods that use neither rounds, boxes nor results.
     pub const fn from_source(source: Source) -> Self {
         Self { source, round: None, search_box: None, seen: 0, ranking: None }
     }

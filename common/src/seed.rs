@@ -1,16 +1,16 @@
 //! Random numbers that are the same in every release and on every machine.
 //!
-//! [`Seed::derive`] is the only seed arithmetic of Caviar: it names what a stream of random numbers
-//! is for. A [`Stream`] is ChaCha8 under that name. What is built from its bits (uniform, normal,
-//! shuffles) is written out here and not taken from a library, because a library may change its
-//! draws from one release to the next; the golden tests hold them fixed.
+//! [`Seed::derive`] is the only seed arithmetic of Caviar: it makes a key from the sweep's seed, a
+//! trial and a purpose. A [`Stream`] is ChaCha8 with that key. Uniform draws, normal draws and
+//! shuffles are written out here, because a library may change its draws from one release to the
+//! next. Golden tests keep them fixed.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// What a stream of random numbers is for. The discriminants are part of every recorded result:
-/// never change one.
+/// What a stream of random numbers is used for. Every recorded result depends on the
+/// discriminants, so they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Purpose {
@@ -18,29 +18,29 @@ pub enum Purpose {
     Sample = 1,
     /// Splitting the data into training, validation and test parts.
     Split = 2,
-    /// Initial weights.
+    /// Drawing the initial weights.
     Init = 3,
-    /// The order of the examples in every epoch.
+    /// Ordering the examples of each epoch.
     Shuffle = 4,
-    /// Dropout masks.
+    /// Drawing dropout masks.
     Dropout = 5,
-    /// The scrambling of a Sobol sequence.
+    /// Scrambling a Sobol sequence.
     Scramble = 6,
-    /// Candidates of a model-based sampler, and its choice among them.
+    /// Drawing the candidates of a model-based sampler and choosing among them.
     Candidates = 7,
-    /// The trees of a random forest.
+    /// Growing the trees of a random forest.
     Forest = 8,
 }
 
-/// The key of one purpose of one trial of one sweep.
+/// The key of the random numbers for one purpose in one trial of one sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed([u8; 32]);
 
 impl Seed {
-    /// Names the stream for `purpose` in trial `trial` of the sweep with seed `sweep`. What
+    /// The key for `purpose` in trial `trial` of the sweep with seed `sweep`. A purpose that
     /// concerns the whole sweep uses trial 0.
     ///
-    /// The three are laid side by side in the key, so different names never share a stream.
+    /// The key holds the three next to each other, so different arguments never share a stream.
     pub fn derive(sweep: u64, trial: u64, purpose: Purpose) -> Self {
         let mut key = [0; 32];
         let (a, rest) = key.split_at_mut(8);
@@ -53,14 +53,14 @@ impl Seed {
         Self(key)
     }
 
-    /// Stream number `index` (an epoch, say) under this name, from its beginning.
+    /// The stream with number `index` (for example an epoch) of this key, from its start.
     pub fn stream(self, index: u64) -> Stream {
         let mut rng = ChaCha8Rng::from_seed(self.0);
         rng.set_stream(index);
         Stream { rng }
     }
 
-    /// 32 bits of this name, for generators that take no more.
+    /// The first 32 bits of stream 0, for generators whose seed is that short.
     pub fn word(self) -> u32 {
         self.stream(0).rng.next_u32()
     }
@@ -71,21 +71,21 @@ fn purpose_tag(purpose: Purpose) -> u8 {
     purpose as u8
 }
 
-/// A stream of random numbers.
+/// A deterministic stream of random numbers.
 #[derive(Clone, Debug)]
 pub struct Stream {
     rng: ChaCha8Rng,
 }
 
 impl Stream {
-    /// Uniform on [0, 1), a multiple of 2^-53.
+    /// A uniform draw from [0, 1), a multiple of 2^-53.
     #[expect(clippy::as_conversions, reason = "53 bits fit an f64 exactly")]
     pub fn uniform(&mut self) -> f64 {
         (self.rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Uniform on 0, 1, ..., `n` - 1 without bias; 0 for `n` = 0. Rejection, so the number of words
-    /// used varies.
+    /// A uniform draw from 0, 1, ..., `n` - 1 without bias; 0 for `n` = 0. It rejects draws, so the
+    /// number of words that it uses varies.
     pub fn below(&mut self, n: u64) -> u64 {
         if n == 0 {
             return 0;
@@ -99,7 +99,8 @@ impl Stream {
         }
     }
 
-    /// Standard normal by Marsaglia's polar method (Marsaglia and Bray 1964), one value a call.
+    /// A standard normal draw by the polar method (Marsaglia and Bray 1964). It discards the second
+    /// of the two values that the method makes.
     pub fn normal(&mut self) -> f64 {
         loop {
             let (u, v) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
@@ -110,12 +111,12 @@ impl Stream {
         }
     }
 
-    /// 64 random bits.
+    /// The next 64 random bits.
     pub fn word(&mut self) -> u64 {
         self.rng.next_u64()
     }
 
-    /// Shuffles in place (Fisher and Yates, from the end).
+    /// Shuffles in place, by the Fisher-Yates method from the end.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for end in (1..items.len()).rev() {
             let Ok(bound) = u64::try_from(end + 1) else { return };
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_differ_in_one_part_give_different_streams() {
+    fn keys_that_differ_in_one_part_give_different_streams() {
         let base = Seed::derive(7, 3, Purpose::Init).word();
         assert_ne!(base, Seed::derive(8, 3, Purpose::Init).word());
         assert_ne!(base, Seed::derive(7, 4, Purpose::Init).word());
@@ -138,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn streams_of_one_name_differ_and_repeat() {
+    fn the_streams_of_one_key_differ_and_repeat() {
         let seed = Seed::derive(1, 2, Purpose::Shuffle);
         assert_eq!(seed.stream(5).word(), seed.stream(5).word());
         assert_ne!(seed.stream(5).word(), seed.stream(6).word());
     }
 
     #[test]
-    fn below_reaches_both_ends_evenly() {
+    fn below_draws_every_number_equally_often() {
         let mut stream = Seed::derive(1, 0, Purpose::Sample).stream(0);
         let mut counts = [0; 3];
         for _ in 0..9000 {
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn normal_has_mean_zero_and_variance_one() {
+    fn normal_draws_have_mean_0_and_variance_1() {
         let mut stream = Seed::derive(1, 0, Purpose::Init).stream(0);
         let draws: Vec<f64> = (0..20_000).map(|_| stream.normal()).collect();
         let mean = draws.iter().sum::<f64>() / 20_000.0;

@@ -1,4 +1,10 @@
-//! What people and programs see of a coordinator. The shapes are those of `--json`.
+//! What a coordinator shows of its sweeps, trials and workers. The JSON forms are those of
+//! `--json`.
+//!
+//! JSON has no NaN and no infinity: such a number is `null`, and the object around it has
+//! `"diverged": true`, which is left out otherwise.
+
+mod json;
 
 use serde::Serialize;
 
@@ -10,30 +16,30 @@ use crate::outcome::{SweepState, TrialState};
 use crate::reason::{Reason, SearchBox};
 use crate::spec::SweepSpec;
 
-/// The note of a sweep that nobody trains.
+/// The note of a sweep that waits because no worker is connected.
 pub const NO_WORKER: &str = "no worker is connected";
 
 /// How many trials are in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Waiting for a slot.
+    /// Trials that wait for a slot.
     pub queued: u32,
-    /// Being trained.
+    /// Trials with a lease, including those that are parked.
     pub running: u32,
-    /// Trained to the end.
+    /// Trials that were trained to the end.
     pub completed: u32,
-    /// Ended at a rung.
+    /// Trials that were stopped at a rung.
     pub stopped: u32,
-    /// Ended with an infinite or NaN loss.
+    /// Trials that ended with an infinite or NaN loss.
     pub diverged: u32,
-    /// Could not be trained.
+    /// Trials that could not be trained.
     pub failed: u32,
-    /// Cancelled with their sweep.
+    /// Trials that were cancelled with their sweep.
     pub cancelled: u32,
 }
 
 impl Counts {
-    /// The counter of a state.
+    /// The counter of the trials in `state`.
     pub const fn counter_mut(&mut self, state: TrialState) -> &mut u32 {
         match state {
             TrialState::Queued => &mut self.queued,
@@ -46,184 +52,186 @@ impl Counts {
         }
     }
 
-    /// Trials that came to an end of their own. Those that were cancelled did not.
-    pub const fn done(&self) -> u32 {
+    /// The number of finished trials: completed, stopped early, diverged or failed. Cancelled
+    /// trials did not finish.
+    pub const fn finished(&self) -> u32 {
         self.completed + self.stopped + self.diverged + self.failed
     }
 }
 
-/// One round of a coarse-to-fine search.
+/// One round of the strategy `rounds`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RoundView {
-    /// From 1.
+    /// The number of the round, from 1.
     pub round: u32,
-    /// Trials it was given.
+    /// How many trials the round has in all.
     pub trials: u32,
-    /// Trials of it that are done.
+    /// How many of its trials are finished.
     pub done: u32,
-    /// Where it looks; none before it begins.
+    /// The box in which it searches; `None` before it begins.
     #[serde(rename = "box")]
     pub search_box: Option<SearchBox>,
-    /// Its best objective so far.
+    /// Its best objective so far; `None` before a trial of it is completed.
+    #[serde(serialize_with = "json::finite_or_null")]
     pub best: Option<f64>,
 }
 
-/// Where a search without rounds looked when it chose a trial.
+/// The box in which a search without rounds looked for one of its trials.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BoxView {
-    /// The trial.
+    /// The trial that was chosen.
     pub trial: TrialNumber,
-    /// Where it was looked for.
+    /// The box from which it was chosen.
     #[serde(rename = "box")]
     pub search_box: SearchBox,
 }
 
-/// Boxes of a sweep that are shown: enough to see how it zooms in.
+/// Most boxes of a sweep that are shown: enough to see how the search zooms in.
 pub const MAX_BOXES: usize = 4;
 
 /// The winner's score on the test split.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TestView {
-    /// The trial that was scored.
+    /// The winner.
     pub trial: TrialNumber,
-    /// The score; none where scoring failed.
+    /// The score; `None` if scoring failed.
+    #[serde(serialize_with = "json::optional_score")]
     pub score: Option<Score>,
-    /// Whether training the winner once more gave the same metrics, bit for bit.
+    /// Whether training the winner again gave the same metrics, bit for bit.
     pub reproduced: bool,
     /// Why there is no score.
     pub message: Option<String>,
 }
 
-/// A sweep.
+/// A sweep as its clients see it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SweepView {
-    /// Its number in the store.
+    /// The number of the sweep in its store.
     pub id: SweepId,
-    /// Its name.
+    /// Unique in its store.
     pub name: Name,
-    /// Its state.
+    /// Whether it runs, is paused, or is over.
     pub state: SweepState,
-    /// What was asked for, with the default space filled in.
+    /// The spec, with the default space filled in.
     pub spec: SweepSpec,
-    /// The data it runs on.
+    /// The size and digest of its data.
     pub data: DataSummary,
-    /// Trials by state. Trials that are not sampled yet are in none.
+    /// Trials by state. Trials that are not sampled yet are in no state.
     pub counts: Counts,
-    /// The rounds, of a strategy that has rounds.
+    /// Every round of the strategy `rounds`; empty for other strategies.
     pub rounds: Vec<RoundView>,
-    /// Of a strategy without rounds that looks in boxes, up to [`MAX_BOXES`] evenly from the first
-    /// to the latest.
+    /// For a strategy that searches in boxes but not in rounds, up to [`MAX_BOXES`] of its boxes,
+    /// evenly spaced from the first to the latest.
     pub boxes: Vec<BoxView>,
-    /// The best completed trial so far; the winner, once the sweep is completed.
+    /// The best completed trial so far, without its curve. The winner if the sweep is completed.
     pub best: Option<TrialView>,
-    /// The winner's test score, once the sweep is completed.
+    /// The winner's test score; `None` until the sweep is completed, and without a test split.
     pub test: Option<TestView>,
-    /// The trial whose result the next decision waits for, while others are idle.
+    /// The trial whose result the next decision waits for; `None` while no slot is idle.
     pub waits_for: Option<TrialNumber>,
-    /// What a person should know: workers that cannot train this sweep, for example.
+    /// Notes for the user, such as workers that cannot train this sweep.
     pub notes: Vec<String>,
 }
 
 impl SweepView {
-    /// Whether it stands still because no worker is there.
+    /// Whether the sweep waits because no worker is connected.
     pub fn has_no_worker(&self) -> bool {
         self.notes.iter().any(|note| note == NO_WORKER)
     }
 }
 
-/// Where and why a trial was stopped.
+/// The rung at which a trial was stopped, and its rank there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct StoppedView {
     /// The epoch of the rung, from 1.
     pub epoch: u32,
-    /// Its rank there by the objective, from 1.
+    /// Its rank by the objective among the trials that the rung had seen, from 1.
     pub rank: u32,
-    /// Trials that the rung had seen by then, this one included.
+    /// How many trials the rung had seen, this one included.
     pub of: u32,
 }
 
-/// A trial.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// A trial as its clients see it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct TrialView {
-    /// Its number in the sweep.
+    /// The number of the trial in its sweep, from 0.
     pub trial: TrialNumber,
-    /// Its state.
+    /// Whether it waits, runs, or how it ended.
     pub state: TrialState,
-    /// Its values.
+    /// The values of its active parameters.
     pub assignment: Assignment,
     /// Why it was chosen.
     pub reason: Reason,
-    /// Executions so far.
+    /// How many times it was started; 0 while it waits for its first slot.
     pub attempts: AttemptNumber,
-    /// The worker that trains it or trained it last.
+    /// The worker or external client that runs it or ran it last.
     pub worker: Option<Name>,
-    /// Epochs it was asked for.
+    /// How many epochs it is to train, at least 1.
     pub epochs: u32,
-    /// The objective after the last epoch so far; final once the trial is done. Of a stopped trial,
-    /// that at its rung.
+    /// The objective after its latest epoch, which is final once the trial is finished. For a
+    /// stopped trial, the objective at its rung. `None` before the first epoch.
     pub objective: Option<f64>,
-    /// Its last epoch.
+    /// The metrics of its latest epoch.
     pub last: Option<Point>,
-    /// Every epoch, where that was asked for.
+    /// The metrics of every epoch; empty unless the request asks for curves.
     pub curve: Vec<Point>,
-    /// Training time in seconds, once done.
+    /// Training time in seconds; `None` until the trial is finished.
     pub seconds: Option<f64>,
-    /// Bytes that its training allocated beside the data, once done.
+    /// Bytes that its training allocated, without the data; `None` until the trial is finished.
     pub memory_bytes: Option<u64>,
     /// Why it failed.
     pub message: Option<String>,
-    /// Where it was stopped, if it was.
+    /// The rung at which it was stopped; `None` if it was not.
     pub stopped: Option<StoppedView>,
-    /// Whether it is running but parked: its worker holds it without a slot.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    /// Whether it is running but parked: its worker keeps it without a slot.
     pub parked: bool,
 }
 
-/// A worker.
+/// A worker as clients see it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WorkerView {
-    /// Its name.
+    /// Unique in its coordinator.
     pub worker: Name,
-    /// Trials it can train at once.
+    /// How many trials it can train at once.
     pub slots: u32,
     /// Whether it is connected now.
     pub connected: bool,
-    /// Whether it takes no new work.
+    /// Whether it is draining and takes no new jobs.
     pub draining: bool,
-    /// What it holds: sweep and trial.
+    /// The trials whose leases it holds: the name of the sweep and the number of the trial.
     pub trials: Vec<(Name, TrialNumber)>,
-    /// Milliseconds since it last said something.
+    /// Milliseconds since its latest message.
     pub silent_ms: u64,
 }
 
-/// What one hyperparameter makes alone.
+/// The effect of one hyperparameter by itself.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ShareView {
-    /// The hyperparameter.
+    /// The name of the hyperparameter.
     pub parameter: String,
-    /// Of the variance of the objective over the space, from 0 to 1.
+    /// Share of the variance of the objective over the space, from 0 to 1.
     pub share: f64,
 }
 
-/// What two hyperparameters make together and neither makes alone.
+/// The interaction of two hyperparameters: the effect that neither has by itself.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PairView {
-    /// The hyperparameters, in the order of the space.
+    /// The names of the two, in the order of the space.
     pub parameters: [String; 2],
-    /// Of the variance of the objective over the space, from 0 to 1.
+    /// Share of the variance of the objective over the space, from 0 to 1.
     pub share: f64,
 }
 
-/// Which hyperparameters of a sweep mattered.
+/// How much each hyperparameter of a sweep mattered.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ImportanceView {
-    /// Trials it was learnt from.
+    /// How many trials it was computed from.
     pub trials: u32,
-    /// Of these, trials that were stopped early or still run, with the objective that they are
-    /// expected to reach.
+    /// How many of them were stopped early or are still running. They count with the objective that
+    /// they are expected to reach.
     pub provisional: u32,
     /// Every hyperparameter of the space, the most important first.
     pub parameters: Vec<ShareView>,
-    /// The strongest pairs, the strongest first.
+    /// The pairs with the largest interactions, the largest first.
     pub pairs: Vec<PairView>,
 }

@@ -76,7 +76,7 @@ fn stopping_stops_and_the_winner_was_trained_to_its_end() {
             view.counts
         );
         assert!(
-            view.counts.diverged > 0 && view.counts.done() == TRIALS,
+            view.counts.diverged > 0 && view.counts.finished() == TRIALS,
             "{rule:?}: {:?}",
             view.counts
         );
@@ -153,7 +153,11 @@ fn decisions_in_the_order_of_arrival_can_be_taken_again_from_the_record() {
             let (simulation, sweep) =
                 run(seed, &spec, &[2, 4], if seed % 2 == 0 { uneven() } else { stormy() });
             let view = simulation.core().sweep(sweep).expect("the sweep is there");
-            assert!(view.counts.stopped > 0 && view.counts.done() == TRIALS, "{:?}", view.counts);
+            assert!(
+                view.counts.stopped > 0 && view.counts.finished() == TRIALS,
+                "{:?}",
+                view.counts
+            );
             assert_eq!(replay_decisions(&simulation.events), Ok(Vec::new()), "{strategy:?} {seed}");
             orders.insert(format!("{:?}", decisions(&simulation.events)));
         }

@@ -32,7 +32,7 @@ impl Lines {
 
     /// The line to write now, if any. A sweep that is idle is reported once.
     pub(super) fn next(&mut self, sweep: &SweepView, now: Instant) -> Option<String> {
-        let done = sweep.counts.done();
+        let done = sweep.counts.finished();
         let rounds_done = sweep.rounds.iter().filter(|round| round.done == round.trials).count();
         let is_new_round = rounds_done > self.rounds_done;
         let is_silent = self.last.is_none_or(|last| now.duration_since(last) >= SILENCE);

@@ -96,7 +96,7 @@ impl Bars {
         if is_idle(sweep) {
             self.pace = Pace::default();
         }
-        let done = sweep.counts.done();
+        let done = sweep.counts.finished();
         let left = self.pace.left(done, work(done, running), total(sweep), now);
         let shown;
         let sweep = if self.has_notes {

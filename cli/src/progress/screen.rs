@@ -132,7 +132,7 @@ fn draw(done: u32, total: u32, length: usize) -> String {
 }
 
 fn sweep_line(sweep: &SweepView, running: &[TrialView], left: Option<Duration>) -> BarLine {
-    let (done, total) = (sweep.counts.done(), total(sweep));
+    let (done, total) = (sweep.counts.finished(), total(sweep));
     let parked = running.iter().filter(|trial| trial.parked).count();
     let active = running.len() - parked;
     let detail = match (sweep.state, active, parked) {

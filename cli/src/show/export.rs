@@ -153,7 +153,7 @@ epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,work
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["winner"], 2);
         assert_eq!(value["trials"][0]["curve"].as_array().unwrap().len(), 2);
-        assert_eq!(value["trials"][1]["curve"][0]["train"]["loss"], "NaN");
+        assert_eq!(value["trials"][1]["curve"][0]["train"]["loss"], serde_json::Value::Null);
         assert_eq!(value["rounds"][0]["box"][0]["parameter"], "learning_rate");
     }
 }

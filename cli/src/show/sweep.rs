@@ -54,7 +54,7 @@ pub(super) fn state(sweep: &SweepView, origin: Origin) -> (&'static str, Tone) {
 /// shows when it ends.
 pub(crate) fn total(sweep: &SweepView) -> u32 {
     match sweep.state {
-        SweepState::Completed | SweepState::Scoring => sweep.counts.done(),
+        SweepState::Completed | SweepState::Scoring => sweep.counts.finished(),
         SweepState::Running | SweepState::Paused | SweepState::Cancelled => {
             sweep.spec.search.trials
         }
@@ -172,7 +172,7 @@ pub(crate) fn counts(counts: Counts, total: u32, parked: u32) -> String {
         (counts.queued, "waiting"),
         (counts.cancelled, "cancelled"),
     ]);
-    let done = counts.done();
+    let done = counts.finished();
     let mut line = if done == total {
         format!("{} finished", text::count(total.into(), "trial"))
     } else {

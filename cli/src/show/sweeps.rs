@@ -31,7 +31,7 @@ pub(crate) fn list(out: &mut impl Write, sweeps: &[SweepView], view: View) -> io
             sweep.id.to_string().into(),
             Cell::new(Tone::Strong, sweep.name.to_string()),
             Cell::new(tone, state),
-            format!("{}/{}", sweep.counts.done(), total(sweep)).into(),
+            format!("{}/{}", sweep.counts.finished(), total(sweep)).into(),
             best.into(),
             sweep.spec.objective.metric.name().into(),
             score.map_or_else(String::new, one_value).into(),

@@ -309,7 +309,7 @@ fn cancelling_revokes_deleting_forgets_and_numbers_are_never_used_twice() {
     );
     let view = bench.core.sweep(SWEEP).unwrap();
     assert_eq!(
-        (view.counts.done(), view.counts.cancelled),
+        (view.counts.finished(), view.counts.cancelled),
         (0, 2),
         "what was cancelled is not done"
     );

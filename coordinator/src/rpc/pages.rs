@@ -95,8 +95,9 @@ pub(super) fn trials(
     let mut values = 0;
     let mut page = Vec::new();
     for view in bare {
-        values +=
-            kept.trial(view.trial).map_or(0, |trial| trial.curve.iter().map(Point::values).sum());
+        values += kept
+            .trial(view.trial)
+            .map_or(0, |trial| trial.curve.iter().map(Point::value_count).sum());
         if values > MAX_PAGE_VALUES && !page.is_empty() {
             break;
         }

@@ -107,7 +107,7 @@ fn damaged_views() {
     });
     attack(domain::sweep().prop_map(|v| view::encode_sweep(&v)), view::decode_sweep, |v| {
         // Adds the counts: it overflows where they are not bounded.
-        v.counts.done();
+        v.counts.finished();
         drop(view::encode_sweep(&v));
     });
 }
