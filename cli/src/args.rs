@@ -8,6 +8,9 @@ use caviar_worker::MemoryLimit;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+/// The store of `caviar run`, in the current folder.
+pub(crate) const DEFAULT_STORE: &str = "caviar.db";
+
 /// Distributed hyperparameter search for batch-normalised networks
 ///
 /// A sweep is one TOML file. `caviar run FILE` runs it on this machine, and `caviar submit FILE`
@@ -153,7 +156,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<MemoryLimit>,
     /// The file that keeps the sweep and its results
-    #[arg(long, env = "CAVIAR_STORE", value_name = "PATH", default_value = "caviar.db")]
+    #[arg(long, env = "CAVIAR_STORE", value_name = "PATH", default_value = DEFAULT_STORE)]
     pub(crate) store: PathBuf,
     /// Name of the sweep, instead of the name in the file
     #[arg(long, value_parser = name)]

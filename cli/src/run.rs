@@ -2,6 +2,7 @@
 //! command over gRPC on the loopback interface.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use caviar_client::Client;
@@ -14,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::args::Run;
+use crate::args::{DEFAULT_STORE, Run};
 use crate::embedded::Embedded;
 use crate::failure::Failure;
 use crate::follow::follow;
@@ -63,13 +64,8 @@ async fn work(
     let client = Client::connect(embedded.url()).await?;
     let mut interrupts = Interrupts::listen()?;
     let names = begin(args, source, &client).await?;
-    talk(&format!(
-        "coordinator at {} with store {}; to see the state from another terminal: \
-         caviar list --coordinator {}",
-        embedded.url(),
-        args.store.display(),
-        embedded.url()
-    ));
+    let store = args.store.display();
+    talk(&format!("coordinator at {} with store {store}", embedded.url()));
     let worker = LocalWorker::start(embedded.url(), args)?;
     let outcome = tokio::select! {
         outcome = follow_all(&client, &names) => outcome.map(Some),
@@ -188,11 +184,11 @@ fn has_changed(source: &SweepSource, sweep: &SweepView) -> bool {
 
 fn name_is_taken(args: &Run, sweep: &SweepView, has_changed: bool) -> Failure {
     let file = args.file.as_ref().map_or_else(String::new, |file| format!(" {}", file.display()));
-    let run = format!("caviar run{file} --store {}", args.store.display());
+    let run = format!("caviar run{file}{}", store_flag(args));
     let (store, name) = (args.store.display(), &sweep.name);
     let replace = format!("to delete it and its results and start again: {run} --replace");
     let rename = format!("to keep both: {run} --name NAME");
-    let show = format!("to see its result: caviar status {name} --store {store}");
+    let show = format!("to see its result: caviar status {name}{}", store_flag(args));
     let resume = format!("to continue it: {run} --resume");
     let state = sweep.state.name();
     let (message, hints) = match (has_changed, sweep.state.is_final()) {
@@ -241,11 +237,20 @@ async fn continue_unfinished(
 /// The command that continues these sweeps. It names the sweep if there is one.
 fn resume_command(args: &Run, names: &[Name]) -> String {
     let name = if let [name] = names { format!(" --name {name}") } else { String::new() };
-    format!("caviar run --resume{name} --store {}", args.store.display())
+    format!("caviar run --resume{name}{}", store_flag(args))
+}
+
+/// The option that names the store in a command for the user; empty for the default store.
+fn store_flag(args: &Run) -> String {
+    if args.store == Path::new(DEFAULT_STORE) {
+        String::new()
+    } else {
+        format!(" --store {}", args.store.display())
+    }
 }
 
 fn list_hint(args: &Run) -> String {
-    format!("to see its sweeps: caviar list --store {}", args.store.display())
+    format!("to see its sweeps: caviar list{}", store_flag(args))
 }
 
 async fn continue_sweep(client: &Client, sweep: &SweepView) -> anyhow::Result<Name> {
@@ -288,12 +293,7 @@ fn write_result(
         text::duration(took),
         text::count(slots(args).into(), "slot")
     )?;
-    // A command in this folder finds the store by itself, unless another store is newer.
-    let store = if args.store.components().count() == 1 {
-        String::new()
-    } else {
-        format!(" --store {store}")
-    };
+    let store = store_flag(args);
     writeln!(out, "  caviar trials {name} --top 10{store}")?;
     writeln!(out, "  caviar best {name} --toml{store}")?;
     writeln!(out, "  caviar export {name}{store}")
@@ -303,8 +303,7 @@ fn check_winner(args: &Run, sweep: &SweepView) -> anyhow::Result<()> {
     if sweep.best.is_some() {
         return Ok(());
     }
-    let store = args.store.display();
-    let hint = format!("to see why: caviar trials {} --store {store}", sweep.name);
+    let hint = format!("to see why: caviar trials {}{}", sweep.name, store_flag(args));
     Err(Failure::hinted(format!("no trial of {} was completed", sweep.name), hint).into())
 }
 

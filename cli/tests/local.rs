@@ -98,7 +98,12 @@ fn a_sweep_that_was_paused_is_resumed_only_by_name() {
     );
     let output = caviar(directory, &["run", "--resume", "--json"]);
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("note: rests stays paused; to continue it: caviar run --resume --name rests --store caviar.db"), "{said}");
+    assert!(
+        said.contains(
+            "note: rests stays paused; to continue it: caviar run --resume --name rests\n"
+        ),
+        "{said}"
+    );
     assert!(output.status.success(), "{said}");
     assert!(stdout(directory, &["list", "--store", "caviar.db"]).contains("paused"));
     stdout(directory, &["run", "--resume", "--name", "rests", "--json"]);
@@ -200,7 +205,7 @@ fn the_store_of_the_last_run_is_read_without_being_named() {
     assert!(said.contains("coordinator at http://127.0.0.1:"), "{said}");
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(shown.starts_with("sweep small (number 1) is completed\n6 trials finished: "));
-    assert!(shown.contains("\n  caviar best small --toml\n"), "{shown}");
+    assert!(shown.contains("\n  caviar best small --toml --store results.db\n"), "{shown}");
 
     assert!(stdout(directory, &["best", "small"]).starts_with("best trial "));
     let top: serde_json::Value =

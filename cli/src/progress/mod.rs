@@ -22,7 +22,8 @@ use crate::show::sweep::total;
 /// Lines of running trials; a taller terminal shows no more.
 const MOST_TRIALS: usize = 16;
 
-/// Writes a line to standard error. If that fails, there is no other place for the failure.
+/// Writes a line to standard error. If that fails, there is no other place for the failure. The
+/// line is not broken at the width of the terminal, so that commands in it can be copied.
 pub(crate) fn talk(line: &str) {
     let _unwritten = writeln!(io::stderr().lock(), "{line}");
 }

@@ -13,14 +13,17 @@ use super::text;
 /// nothing for a strategy that searches the whole space.
 pub(super) fn write(out: &mut impl Write, sweep: &SweepView, page: Page) -> io::Result<()> {
     let (what, table) = if sweep.spec.search.strategy == Strategy::Rounds {
-        ("in each round", rounds_table(sweep))
+        ("the range of each hyperparameter in each round", rounds_table(sweep, page))
     } else if sweep.boxes.is_empty() {
         return Ok(());
     } else {
-        ("from the first box to the latest", boxes_table(sweep))
+        (
+            "the box from which a trial was drawn, from the first to the latest",
+            boxes_table(sweep, page),
+        )
     };
     writeln!(out)?;
-    let line = format!("Where it searched: the range of each hyperparameter {what}.");
+    let line = format!("Where it searched: {what}.");
     page.write(out, Tone::Faint, 2, &line)?;
     table.write(out, page)
 }
@@ -37,11 +40,11 @@ fn side_by_side(headings: Vec<String>) -> Table {
     let columns = headings
         .into_iter()
         .enumerate()
-        .map(|(place, heading)| Column::new(heading).ranked(rank(place)).ended_at(10));
+        .map(|(place, heading)| Column::new(heading).ranked(rank(place)));
     Table::new(std::iter::once(Column::new("").shortened_to(12)).chain(columns))
 }
 
-fn rounds_table(sweep: &SweepView) -> Table {
+fn rounds_table(sweep: &SweepView, page: Page) -> Table {
     let line = |name: &str, cell: &dyn Fn(&RoundView) -> String| -> Vec<String> {
         std::iter::once(name.to_owned()).chain(sweep.rounds.iter().map(cell)).collect()
     };
@@ -57,7 +60,7 @@ fn rounds_table(sweep: &SweepView) -> Table {
     }));
     for parameter in sweep.spec.space.parameters() {
         table.row(line(&parameter.name, &|round| match &round.search_box {
-            Some(search_box) => text::side(search_box, &parameter.name),
+            Some(search_box) => page.list(text::side(search_box, &parameter.name)),
             None => "-".to_owned(),
         }));
     }
@@ -68,11 +71,12 @@ fn rounds_table(sweep: &SweepView) -> Table {
     table
 }
 
-fn boxes_table(sweep: &SweepView) -> Table {
-    let headings = sweep.boxes.iter().map(|view| format!("box of trial {}", view.trial));
+fn boxes_table(sweep: &SweepView, page: Page) -> Table {
+    let headings = sweep.boxes.iter().map(|view| format!("trial {}", view.trial));
     let mut table = side_by_side(headings.collect());
     for parameter in sweep.spec.space.parameters() {
-        let sides = sweep.boxes.iter().map(|view| text::side(&view.search_box, &parameter.name));
+        let sides =
+            sweep.boxes.iter().map(|view| page.list(text::side(&view.search_box, &parameter.name)));
         table.row(std::iter::once(parameter.name.clone()).chain(sides));
     }
     table
@@ -92,10 +96,10 @@ mod tests {
     #[test]
     fn boxes_are_shown_from_the_first_to_the_latest() {
         let expected = "
-Where it searched: the range of each hyperparameter from the first box to the latest.
-               box of trial 10  box of trial 20
-learning_rate  1e-4 .. 1        0.01 .. 0.2
-layers         1 .. 4           2
+Where it searched: the box from which a trial was drawn, from the first to the latest.
+               trial 10   trial 20
+learning_rate  1e-4 .. 1  0.01 .. 0.2
+layers         1 .. 4     2
 ";
         assert_eq!(shown(&samples::with_boxes(), Page::default()), expected);
     }

@@ -72,7 +72,7 @@ impl<'a> Explanation<'a> {
         }
         line("followed", &self.followed())?;
         writeln!(out)?;
-        self.values(sweep).write(out, page)
+        self.values(sweep, page).write(out, page)
     }
 
     fn headline(&self, sweep: &SweepView) -> String {
@@ -100,14 +100,14 @@ impl<'a> Explanation<'a> {
     /// A row for each parameter: its value, its range, the range of the box, and the length scale,
     /// which is the distance over which the model expects the objective to change. On a narrow page
     /// the length scale is left out first, then the range.
-    fn values(&self, sweep: &SweepView) -> Table {
+    fn values(&self, sweep: &SweepView, page: Page) -> Table {
         let Reason { search_box, ranking, .. } = &self.trial.reason;
         let mut columns = vec![
             Column::new("parameter").shortened_to(10),
             Column::new("value").ended_at(10),
-            Column::new("space").ranked(2).ended_at(10),
+            Column::new("space").ranked(2),
         ];
-        columns.extend(search_box.as_ref().map(|_| Column::new("box").ranked(1).ended_at(10)));
+        columns.extend(search_box.as_ref().map(|_| Column::new("box").ranked(1)));
         columns.extend(ranking.as_ref().map(|_| Column::new("length scale").ranked(3)));
         let mut table = Table::new(columns);
         for (place, parameter) in sweep.spec.space.parameters().iter().enumerate() {
@@ -116,9 +116,9 @@ impl<'a> Explanation<'a> {
             let mut row = vec![
                 parameter.name.clone().into(),
                 Cell::new(Tone::Strong, value),
-                range(parameter).into(),
+                page.list(range(parameter)).into(),
             ];
-            let side = search_box.as_ref().map(|it| text::side(it, &parameter.name));
+            let side = search_box.as_ref().map(|it| page.list(text::side(it, &parameter.name)));
             row.extend(side.map(Cell::from));
             let scale = ranking.as_ref().and_then(|it| it.length_scales.get(place));
             row.extend(scale.map(|scale| Cell::from(text::number(*scale))));

@@ -10,6 +10,8 @@ use std::io::{self, Write};
 use console::{Style, Term};
 use unicode_width::UnicodeWidthStr;
 
+/// Characters of a list of choices in a table on a terminal.
+const LONGEST_LIST: usize = 20;
 /// Replaces what was cut from a text.
 const ELLIPSIS: char = '…';
 
@@ -80,6 +82,15 @@ impl Page {
             Tone::Bad => Style::new().red(),
         };
         style.force_styling(true).apply_to(text).to_string()
+    }
+
+    /// A list of choices, which may lose its end on a page with a width. A range never does: half a
+    /// number is worse than none.
+    pub(crate) fn list(self, text: String) -> String {
+        match self.columns {
+            Some(_) if text.contains(" | ") => shorten_end(&text, LONGEST_LIST),
+            _ => text,
+        }
     }
 
     /// Writes a text, broken between words where it is wider than the page. The lines after the
