@@ -1,23 +1,29 @@
-"""Compares Caviar's importance of hyperparameters with Optuna's fANOVA evaluator on the same trials.
+"""Compares Caviar's importance of hyperparameters with Optuna's fANOVA evaluator.
 
-    python tests/peers/search/importance.py [SWEEP.json ...]         # each a file of: caviar export NAME --json
+    python tests/peers/search/importance.py [SWEEP.json ...]
 
-Needs optuna and scikit-learn, and builds the example `importance` with cargo. Without files it compares on one function.
-Every set of trials is compared twice:
+Each SWEEP.json is the output of `caviar export NAME --json`. Without files, the comparison is on
+one function. It needs optuna and scikit-learn, and builds the example `importance` with cargo.
 
-  scales   both see every number on the unit interval of its scale, which is what Caviar's shares are of
-  values   both see the numbers themselves; Optuna gets the space as its users write it. It has no scale for momentum, and the measure
-           is uniform in the numbers whatever the scale
+Every set of trials is compared under two measures:
 
-A difference counts against the seed-to-seed spread of Optuna's answer: `off` is how many of its standard deviations lie between its mean
-over the seeds and ours over as many seeds (`first`: of our first seed alone). The last line says whether all means lie within 2.5.
+  scales   Both get each number on the unit interval of its scale. Caviar's shares are of this.
+  values   Both get the numbers themselves, and Optuna gets the space as its users write it. It has
+           no scale for momentum. The measure is uniform in the numbers whatever the scale.
 
-Optuna makes a column per choice and takes means over all corners of these columns, also those that are several choices or none. With two
-choices that makes no difference that could be seen; with many it may. Conditional parameters are left out, for Optuna cannot have them.
+Optuna's answer differs between seeds. `off` is the difference between the mean over its seeds and
+the mean over ours, in standard deviations of its answers. `first` is the same with our first seed
+instead of our mean. The last line says whether every `off` is at most 2.5.
+
+Optuna makes one column per value of a choice. It takes means over all corners of these columns,
+also those that stand for several values or for none. With two values this made no visible
+difference; with many values it may. Conditional parameters are left out, because Optuna's evaluator
+has no conditions.
 """
 
 import json
 import math
+import pathlib
 import random
 import statistics
 import subprocess
@@ -30,7 +36,8 @@ from optuna.importance import FanovaImportanceEvaluator
 
 SEEDS = 10
 WITHIN = 2.5
-EXAMPLE = ["cargo", "run", "--quiet", "--package", "caviar-search", "--example", "importance"]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+CARGO = ["cargo", "run", "--quiet", "--package", "caviar-search", "--example", "importance"]
 
 
 def main(files):
@@ -45,16 +52,24 @@ def main(files):
 
 
 def function():
-    """Three scales, whole numbers, an interaction and a parameter that does nothing."""
-    number = lambda name, kind, scale, low, high: {"name": name, "domain": {kind: {"scale": scale, "low": low, "high": high}}}
-    space = [number("rate", "float", "log", 1e-4, 1.0), number("decay", "float", "one_minus_log", 0.9, 0.999),
-             number("layers", "int", "linear", 1, 4), number("units", "int", "log", 16, 256), number("idle", "float", "linear", 0.0, 1.0)]
+    """Three scales, whole numbers, an interaction, and a parameter without an effect."""
+    def number(name, kind, scale, low, high):
+        return {"name": name, "domain": {kind: {"scale": scale, "low": low, "high": high}}}
+
+    space = [
+        number("rate", "float", "log", 1e-4, 1.0),
+        number("decay", "float", "one_minus_log", 0.9, 0.999),
+        number("layers", "int", "linear", 1, 4),
+        number("units", "int", "log", 16, 256),
+        number("idle", "float", "linear", 0.0, 1.0),
+    ]
     draws, trials = random.Random(7), []
     for _ in range(150):
         a = {p["name"]: decode(p["domain"], draws.random()) for p in space}
         rate, decay = math.log10(a["rate"]), math.log10(1 - a["decay"])
-        loss = (rate + 2) ** 2 + (decay + 2) * (rate + 2) + 0.5 * abs(a["layers"] - 3) - 0.3 * math.log(a["units"])
-        trials.append((a, loss))
+        cost = (rate + 2) ** 2 + (decay + 2) * (rate + 2)
+        cost += 0.5 * abs(a["layers"] - 3) - 0.3 * math.log(a["units"])
+        trials.append((a, cost))
     return space, trials
 
 
@@ -65,7 +80,8 @@ def sweep(name):
     finished = [t for t in export["trials"] if t["objective"] is not None]
     space = [p for p in export["spec"]["space"] if not p.get("when")]
     names = [p["name"] for p in space]
-    return space, [({n: t["assignment"][n] for n in names}, sign * t["objective"]) for t in finished]
+    values = lambda trial: {name: trial["assignment"][name] for name in names}
+    return space, [(values(trial), sign * trial["objective"]) for trial in finished]
 
 
 SCALES = {"linear": (lambda v: v, lambda u: u), "log": (math.log, math.exp),
@@ -98,26 +114,30 @@ def distribution(domain, measure):
         return CategoricalDistribution(d["values"])
     if measure == "scales":
         return FloatDistribution(0.0, 1.0)
-    log = d["scale"] == "log"
-    return IntDistribution(d["low"], d["high"], log=log) if which == "int" else FloatDistribution(d["low"], d["high"], log=log)
+    kind = IntDistribution if which == "int" else FloatDistribution
+    return kind(d["low"], d["high"], log=d["scale"] == "log")
 
 
 def optunas(space, trials, measure):
     distributions = {p["name"]: distribution(p["domain"], measure) for p in space}
     shown = lambda p, value: encode(p["domain"], value) if measure == "scales" else value
     study = optuna.create_study()
-    for a, loss in trials:
+    for a, cost in trials:
         params = {p["name"]: shown(p, a[p["name"]]) for p in space}
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=loss))
+        trial = optuna.trial.create_trial(
+            params=params, distributions=distributions, value=cost)
+        study.add_trial(trial)
     return [FanovaImportanceEvaluator(seed=seed).evaluate(study) for seed in range(SEEDS)]
 
 
 def ours(space, trials, measure):
     answers = []
     for seed in range(SEEDS):
-        question = {"space": [{"when": None, "points": None, **p} for p in space], "measure": measure, "seed": seed,
-                    "trials": [{"assignment": a, "cost": loss} for a, loss in trials]}
-        done = subprocess.run(EXAMPLE, input=json.dumps(question), capture_output=True, text=True, check=True)
+        question = {"space": [{"when": None, "points": None, **p} for p in space],
+                    "trials": [{"assignment": a, "cost": cost} for a, cost in trials],
+                    "measure": measure, "seed": seed}
+        done = subprocess.run(CARGO, input=json.dumps(question), capture_output=True, text=True,
+                              check=True, cwd=ROOT)
         answers.append(json.loads(done.stdout))
     return answers
 
@@ -125,15 +145,18 @@ def ours(space, trials, measure):
 def compare(name, space, trials):
     agree = []
     for measure in ("scales", "values"):
-        print(f"{name}: {len(trials)} trials, {measure}\n{'':24}{'Optuna':>8}{'sd':>8}{'ours':>8}{'sd':>8}{'off':>8}{'first':>8}")
+        print(f"{name}: {len(trials)} trials, {measure}")
+        print(" " * 24 + "".join(f"{c:>8}" for c in ("Optuna", "sd", "ours", "sd", "off", "first")))
         theirs, mine = optunas(space, trials, measure), ours(space, trials, measure)
-        for parameter in sorted((p["name"] for p in space), key=lambda n: -mine[0]["parameters"][n]):
-            a, b = [t[parameter] for t in theirs], [m["parameters"][parameter] for m in mine]
+        names = sorted((p["name"] for p in space), key=lambda n: -mine[0]["parameters"][n])
+        for parameter in names:
+            a = [t[parameter] for t in theirs]
+            b = [m["parameters"][parameter] for m in mine]
             sd = max(statistics.stdev(a), 1e-9)
             off, first = (abs(x - statistics.mean(a)) / sd for x in (statistics.mean(b), b[0]))
             agree.append(off <= WITHIN)
-            print(f"  {parameter:22}{statistics.mean(a):8.4f}{sd:8.4f}{statistics.mean(b):8.4f}{statistics.stdev(b):8.4f}"
-                  f"{off:8.2f}{first:8.2f}")
+            print(f"  {parameter:22}{statistics.mean(a):8.4f}{sd:8.4f}{statistics.mean(b):8.4f}"
+                  f"{statistics.stdev(b):8.4f}{off:8.2f}{first:8.2f}")
         pairs = ", ".join(f"{a} x {b} {share:.3f}" for a, b, share in mine[0]["pairs"][:3])
         print(f"  pairs: {pairs}\n", flush=True)
     return agree

@@ -1,4 +1,4 @@
-"""The targets' table: how the search compares with its peers, in numbers."""
+"""The table of targets: how the search compares with its peers."""
 import math
 from collections import defaultdict
 
@@ -13,17 +13,20 @@ def collect(results, names):
 
 
 def pairs(a, b, k):
-    """Regrets of two methods after k trials, where both have run."""
-    return {key: (a[key][k], b[key][k]) for key in a.keys() & b.keys() if k in a[key] and k in b[key]}
+    """The regrets of two methods after k trials, for the runs that both have."""
+    shared = [key for key in a.keys() & b.keys() if k in a[key] and k in b[key]]
+    return {key: (a[key][k], b[key][k]) for key in shared}
 
 
 def won(a, b, k):
+    """The share of pairs in which a has the lower regret. An equal regret counts as half."""
     found = pairs(a, b, k).values()
-    return sum(1.0 if x < y else 0.5 if x == y else 0.0 for x, y in found) / len(found) if found else math.nan
+    wins = sum(1.0 if x < y else 0.5 if x == y else 0.0 for x, y in found)
+    return wins / len(found) if found else math.nan
 
 
 def means(pairs_of):
-    """The mean of the logarithm over seeds, then over problems, for both sides."""
+    """The geometric means of both methods over seeds and then over problems."""
     by_problem = defaultdict(list)
     for (problem, _), (x, y) in pairs_of.items():
         by_problem[problem].append((math.log(x), math.log(y)))
@@ -39,10 +42,10 @@ def ratio(a, b, k):
 
 
 def reach(a, b):
-    """Trials after which a's mean regret is at most b's after 200."""
+    """The number of trials after which a's mean regret is at most b's after 200 trials."""
     for k in sorted({k for run in a.values() for k in run}):
-        shared = {key: (a[key][k], b[key][200]) for key in a.keys() & b.keys() if k in a[key] and 200 in b[key]}
-        x, y = means(shared)
+        shared = [key for key in a.keys() & b.keys() if k in a[key] and 200 in b[key]]
+        x, y = means({key: (a[key][k], b[key][200]) for key in shared})
         if x <= y:
             return k
     return math.nan
@@ -56,31 +59,50 @@ def is_rough(problem):
     return problem.startswith(("xgbnn_", "rough_"))
 
 
-def table(results, names, ours):
-    runs = collect(results, names)
-    mine, tpe, classic, rand, gp = (runs.get((m, 8), {}) for m in (ours, "tpe", "tpe_classic", "random", "gp"))
-    wide, wide_tpe, one, one_tpe = runs.get((ours, 64), {}), runs.get(("tpe", 64), {}), runs.get((ours, 1), {}), runs.get(("tpe", 1), {})
+def mean_at(runs, k):
+    """The mean regret of a method after k trials."""
+    return means({key: (run[k], run[k]) for key, run in runs.items() if k in run})[0]
+
+
+def join(values):
+    return " / ".join("-" if math.isnan(v) else f"{v:.3g}" for v in values)
+
+
+def targets(runs, ours):
+    """The rows of the table: the measure, our values, the target and the goal beyond it."""
+    methods = (ours, "tpe", "tpe_classic", "random", "gp")
+    mine, tpe, classic, rand, gp = (runs.get((method, 8), {}) for method in methods)
+    wide, wide_tpe = runs.get((ours, 64), {}), runs.get(("tpe", 64), {})
+    one, one_tpe = runs.get((ours, 1), {}), runs.get(("tpe", 1), {})
     rough, rough_random = only(mine, is_rough), only(rand, is_rough)
     better = max(ratio(mine, tpe, 200), ratio(mine, classic, 200))
-    join = lambda values: " / ".join("-" if math.isnan(v) else f"{v:.3g}" for v in values)
-    rows = [
-        ("won against tpe, W=8, at 50 / 100 / 200", [won(mine, tpe, k) for k in (50, 100, 200)], ".75", ".85"),
-        ("regret to tpe's, W=8, at 100 / 200", [ratio(mine, tpe, k) for k in (100, 200)], ".55", ".35"),
-        ("regret to the better of its defaults', W=8, at 200", [better], ".65", ".45"),
+    return [
+        ("won against tpe, W=8, at 50 / 100 / 200",
+         [won(mine, tpe, k) for k in (50, 100, 200)], ".75", ".85"),
+        ("regret relative to tpe, W=8, at 100 / 200",
+         [ratio(mine, tpe, k) for k in (100, 200)], ".55", ".35"),
+        ("regret relative to the better of its defaults, W=8, at 200", [better], ".65", ".45"),
         ("trials to reach tpe's regret at 200, W=8", [reach(mine, tpe)], "75", "45"),
-        ("W=64 at 200: won / ratio", [won(wide, wide_tpe, 200), ratio(wide, wide_tpe, 200)], ".75 / .6", ".85 / .4"),
-        ("W=1 at 100: won / ratio", [won(one, one_tpe, 100), ratio(one, one_tpe, 100)], ".65 / .6", ".75 / .4"),
+        ("W=64 at 200: won / ratio",
+         [won(wide, wide_tpe, 200), ratio(wide, wide_tpe, 200)], ".75 / .6", ".85 / .4"),
+        ("W=1 at 100: won / ratio",
+         [won(one, one_tpe, 100), ratio(one, one_tpe, 100)], ".65 / .6", ".75 / .4"),
         ("rough tables: ratio to random at 200", [ratio(rough, rough_random, 200)], "1.25", "1"),
         ("ratio to the global GP at 200", [ratio(mine, gp, 200)], "1.15", ".95"),
     ]
-    print(f"\n| measure | {ours} | must | aim |\n|---|---|---|---|")
-    for measure, values, must, aim in rows:
-        print(f"| {measure} | {join(values)} | {must} | {aim} |")
+
+
+def table(results, names, ours):
+    runs = collect(results, names)
+    print(f"\n| measure | {ours} | target | goal |\n|---|---|---|---|")
+    for measure, values, target, goal in targets(runs, ours):
+        print(f"| {measure} | {join(values)} | {target} | {goal} |")
     print("\nregret at 25 / 50 / 100 / 200, and runs")
-    for (method, workers), found in sorted(runs.items(), key=lambda item: (item[0][1], item[0][0])):
-        regrets = [means({key: (run[k], run[k]) for key, run in found.items() if k in run})[0] for k in (25, 50, 100, 200)]
+    for (method, workers), found in sorted(runs.items(), key=lambda i: (i[0][1], i[0][0])):
+        regrets = [mean_at(found, k) for k in (25, 50, 100, 200)]
         print(f"W={workers:<3} {method:<14} {join(regrets)}  ({len(found)})")
-    print(f"\nby problem at 200, W=8: {ours} / tpe / tpe_classic / random / gp")
+    methods = (ours, "tpe", "tpe_classic", "random", "gp")
+    print(f"\nby problem at 200, W=8: {' / '.join(methods)}")
     for problem in sorted(names):
-        of = [only(m, lambda p: p == problem) for m in (mine, tpe, classic, rand, gp)]
-        print(f"{problem:<40} {join([means({k: (r[200], r[200]) for k, r in m.items() if 200 in r})[0] for m in of])}")
+        at_8 = [only(runs.get((m, 8), {}), lambda p: p == problem) for m in methods]
+        print(f"{problem:<40} {join([mean_at(found, 200) for found in at_8])}")

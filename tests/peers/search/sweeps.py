@@ -1,23 +1,37 @@
-"""Real sweeps in equal time: the best validation accuracy of Caviar's strategies and of Optuna's TPE, on the same worker with two slots.
+"""Compares real sweeps in equal time: Caviar's strategies and Optuna's TPE on the same worker.
 
+    pip install grpcio grpcio-tools optuna matplotlib
     cargo build --release --bins
-    python tests/peers/search/sweeps.py                     runs what was not run yet, prints the tables, draws docs/images/sweeps.svg
+    python tests/peers/search/sweeps.py --letters LETTER_CSV
 
-Needs: pip install grpcio grpcio-tools optuna matplotlib; for letters also ../shared/data/letter.csv (or --letters).
+It does the runs that are missing, prints tables of the best validation accuracy over time, and
+draws docs/images/sweeps.svg. Without --letters, only the built-in digits are run.
 
-zoom, random   a coordinator and a worker, two programs, more trials than fit; stopping as is the default (halving), cancelled when the time is over
-rounds         the same, without stopping, as is its default. It has to know its number of trials beforehand: it gets the number that TPE brought
-               to their end with this seed
-tpe            Optuna's TPESampler(seed) as it is, two trials in flight, by ask and tell; it drives the same worker through the workers' protocol
-               (driver.py), without a store. Momentum is drawn as 1 - momentum on a log scale
-More, by --methods: tpe-pruned (tpe with Optuna's default pruner, which hears of every epoch), zoom-none, random-none (without stopping).
+zoom, random
+    A coordinator and a worker as two programs, and more trials than fit into the time. Stopping is
+    the default, halving. The sweep is cut off when the time is over.
+rounds
+    The same, without stopping, which is its default. It has to know its number of trials, so it
+    gets the number that TPE completed with the same seed.
+tpe
+    Optuna's TPESampler(seed) with its defaults and two trials in flight, by ask and tell. It drives
+    the same worker through driver.py. Momentum is drawn as 1 - momentum on a log scale.
+tpe-pruned, zoom-none, random-none
+    Further methods for --methods: tpe with Optuna's default pruner, which is told every epoch, and
+    zoom and random without stopping.
 
-A seed means the same split, and the same first weights for the same number of a trial, to every method. Methods take turns, seed by seed.
-The clock begins when the sweep is handed in with the worker connected: reading the data counts, starting the programs does not. What counts
-is what the stream of the sweep (or the worker, before Optuna) says, when it says so. Afterwards the winner is trained again, with other first
-weights: the best of many is partly luck, and more so where more trials come to their end.
+A seed means the same split for every method, and the same first weights for trials of the same
+number. Methods take turns, seed by seed.
+
+The clock starts when the sweep is submitted and the worker is connected, so reading the data counts
+and starting the programs does not. An accuracy counts from the time at which the stream of the
+sweep (for Optuna: the worker) reports it.
+
+Afterwards the winner is trained again with other first weights. The best of many trials is partly
+luck, and more so for a method that completes more trials.
 """
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -35,12 +49,11 @@ try:
     import sweeps_report
     from driver import sweep_pb2, sweep_pb2_grpc, types_pb2, worker_pb2, worker_pb2_grpc
 except ImportError as error:
-    print(f"skipped: {error}: pip install grpcio grpcio-tools optuna matplotlib")
-    sys.exit()
+    sys.exit(f"{error}: pip install grpcio grpcio-tools optuna matplotlib")
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SLOTS = 2
-# The parameters of examples/digits.toml, and epochs and seconds with which random search without stopping trains some hundred times.
+# The parameters of examples/digits.toml.
 SPACE = [
     ("learning_rate", "log", 1e-4, 1.0),
     ("momentum", "one_minus_log", 0.9, 0.999),
@@ -49,25 +62,42 @@ SPACE = [
     ("batch_size", "log", 16, 256),
     ("activation", None, "relu", "tanh"),
 ]
+# Epochs and seconds with which random search without stopping trains 100 to 200 times.
 DATA = {"digits": dict(epochs=30, seconds=10), "letters": dict(epochs=10, seconds=20)}
-# Strategy and rule; a rule of None is the strategy's default.
-OURS = {"zoom": ("zoom", None), "rounds": ("rounds", None), "random": ("random", None), "zoom-none": ("zoom", "none"), "random-none": ("random", "none")}
+# Strategy and stopping rule. A rule of None is the strategy's default.
+OURS = {
+    "zoom": ("zoom", None),
+    "rounds": ("rounds", None),
+    "random": ("random", None),
+    "zoom-none": ("zoom", "none"),
+    "random-none": ("random", "none"),
+}
 MANY = 20_000
-OTHERS = 8  # trainings of each winner with other first weights
+OTHERS = 8  # Trainings of each winner with other first weights.
 
 
 def parse():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("--data", default="digits,letters")
+    a = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--letters", type=pathlib.Path,
+                   help="the UCI letter data as CSV, with the label in the column Letter")
+    a.add_argument("--data", help="digits, letters, or both with a comma "
+                   "(default: digits, and letters if --letters is given)")
     a.add_argument("--methods", default="tpe,rounds,random,zoom")
     a.add_argument("--seeds", type=int, default=10)
-    a.add_argument("--seconds", type=float, help="of each run, in place of what is set for the data")
-    a.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after so many, so that a long measurement can be had in parts")
-    a.add_argument("--letters", type=pathlib.Path, default=ROOT / "../shared/data/letter.csv")
-    a.add_argument("--programs", type=pathlib.Path, default=ROOT / "target/release", help="where the release build is")
-    a.add_argument("--cache", type=pathlib.Path, default=ROOT / "target/sweeps.jsonl", help="results that need not be run again, one a line")
+    a.add_argument("--seconds", type=float, help="duration of each run (default: by data set)")
+    a.add_argument("--minutes", type=float, default=float("inf"),
+                   help="start no run after this time, to divide a long measurement into parts")
+    a.add_argument("--programs", type=pathlib.Path, default=ROOT / "target/release",
+                   help="folder of the release build")
+    a.add_argument("--cache", type=pathlib.Path, default=ROOT / "target/sweeps.jsonl",
+                   help="results of earlier runs, one per line, which are not run again")
     a.add_argument("--plot", type=pathlib.Path, default=ROOT / "docs/images/sweeps.svg")
-    return a.parse_args()
+    a = a.parse_args()
+    a.data = (a.data or ("digits,letters" if a.letters else "digits")).split(",")
+    if "letters" in a.data and not a.letters:
+        sys.exit("--data letters: give the file with --letters")
+    return a
 
 
 def spec_of(a, data, seed, strategy, rule, trials):
@@ -83,7 +113,8 @@ def spec_of(a, data, seed, strategy, rule, trials):
         if scale:
             spec.space.parameters.add(name=name, scale=scale, low=number(low), high=number(high))
         else:
-            spec.space.parameters.add(name=name).choices.values.extend(types_pb2.Value(text=text) for text in (low, high))
+            choices = spec.space.parameters.add(name=name).choices
+            choices.values.extend(types_pb2.Value(text=text) for text in (low, high))
     spec.search.strategy, spec.search.trials = strategy, trials
     if rule:
         spec.stopping.rule = rule
@@ -91,15 +122,17 @@ def spec_of(a, data, seed, strategy, rule, trials):
 
 
 class Coordinator:
-    """A coordinator with a store of its own."""
+    """A coordinator with its own store."""
 
     def __init__(self, a):
         self.folder = tempfile.TemporaryDirectory()
-        command = [a.programs / "caviar-coordinator", "--listen", "127.0.0.1:0", "--store", f"{self.folder.name}/sweeps.db"]
-        self.process = subprocess.Popen(command, env={"RUST_LOG": "info"}, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        said = next(line for line in self.process.stderr if "http://" in line)
-        self.address = said.split("http://")[1].split()[0].rstrip(",")
-        # It would wait for whoever should read the rest.
+        options = ["--listen", "127.0.0.1:0", "--store", f"{self.folder.name}/sweeps.db"]
+        self.process = subprocess.Popen(
+            [a.programs / "caviar-coordinator", *options], env={"RUST_LOG": "info"},
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        line = next(line for line in self.process.stderr if "http://" in line)
+        self.address = line.split("http://")[1].split()[0].rstrip(",")
+        # A thread reads the rest, so that the pipe never fills up.
         self.reader = threading.Thread(target=self.process.stderr.read)
         self.reader.start()
         self.channel = grpc.insecure_channel(self.address)
@@ -107,7 +140,8 @@ class Coordinator:
         self.workers = worker_pb2_grpc.WorkerAdminServiceStub(self.channel)
 
     def create(self, spec):
-        return self.sweeps.CreateSweep(sweep_pb2.CreateSweepRequest(request_id="sweeps", spec=spec))
+        request = sweep_pb2.CreateSweepRequest(request_id="sweeps", spec=spec)
+        return self.sweeps.CreateSweep(request)
 
     def __enter__(self):
         return self
@@ -122,7 +156,10 @@ class Coordinator:
 
 
 def run_ours(a, spec, seconds):
-    """Runs a sweep of the coordinator's own; what became better and when, and the last that was seen of it."""
+    """Runs a sweep with one of Caviar's strategies.
+
+    Returns the sweep as it was last seen, its best trial and assignment, and the measurements.
+    """
     with Coordinator(a) as coordinator:
         worker = driver.start_worker(a.programs, coordinator.address, SLOTS)
         while not coordinator.workers.ListWorkers(worker_pb2.ListWorkersRequest()).workers:
@@ -131,7 +168,8 @@ def run_ours(a, spec, seconds):
         sweep = coordinator.create(spec)
         created = time.perf_counter() - began
         try:
-            for sweep in coordinator.sweeps.WatchSweep(sweep_pb2.WatchSweepRequest(sweep=spec.name), timeout=seconds - created):
+            request = sweep_pb2.WatchSweepRequest(sweep=spec.name)
+            for sweep in coordinator.sweeps.WatchSweep(request, timeout=seconds - created):
                 if sweep.HasField("best") and (not curve or sweep.best.objective > curve[-1][1]):
                     curve.append((time.perf_counter() - began, sweep.best.objective))
         except grpc.RpcError as error:
@@ -139,106 +177,149 @@ def run_ours(a, spec, seconds):
                 raise
         worker.kill()
         worker.wait()
-    counts = {state: getattr(sweep.counts, state) for state in ("completed", "stopped", "diverged")}
-    return sweep, sweep.best.trial, sweep.best.assignment, dict(curve=curve, created=round(created, 4), **counts)
+    states = ("completed", "stopped", "diverged")
+    counts = {state: getattr(sweep.counts, state) for state in states}
+    result = dict(curve=curve, created=round(created, 4), **counts)
+    return sweep, sweep.best.trial, sweep.best.assignment, result
 
 
 def suggest(trial):
-    """Optuna's choice, as the worker hears it."""
+    """Optuna's suggestion as an assignment."""
     assignment = types_pb2.Assignment()
     for name, scale, low, high in SPACE:
         if scale is None:
             assignment.values[name].text = trial.suggest_categorical(name, [low, high])
         elif scale == "one_minus_log":
-            assignment.values[name].float = 1 - trial.suggest_float(name, 1 - high, 1 - low, log=True)
+            value = 1 - trial.suggest_float(name, 1 - high, 1 - low, log=True)
+            assignment.values[name].float = value
         elif isinstance(low, float):
-            assignment.values[name].float = trial.suggest_float(name, low, high, log=scale == "log")
+            value = trial.suggest_float(name, low, high, log=scale == "log")
+            assignment.values[name].float = value
         else:
             assignment.values[name].int = trial.suggest_int(name, low, high, log=scale == "log")
     return assignment
 
 
-def run_optuna(a, spec, seconds, is_pruned):
-    """The same with Optuna in the coordinator's place. A diverged trial is told with the accuracy that it had, which says more than a failure."""
-    with Coordinator(a) as coordinator:
-        sweep = coordinator.create(spec)
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=spec.seed))
-    running, curve, best, counts, times = {}, [], None, dict(completed=0, stopped=0, diverged=0), dict(deciding=0.0, training=0.0)
+class OptunaRun:
+    """A run in which Optuna decides what the worker trains."""
 
-    def decide(call, *arguments, **named):
+    def __init__(self, sweep, is_pruned):
+        sampler = optuna.samplers.TPESampler(seed=sweep.spec.seed)
+        self.study = optuna.create_study(direction="maximize", sampler=sampler)
+        self.sweep, self.is_pruned = sweep, is_pruned
+        self.running, self.curve, self.best = {}, [], None
+        self.counts = dict(completed=0, stopped=0, diverged=0)
+        self.times = dict(deciding=0.0, training=0.0)
+
+    def decide(self, call, *arguments, **named):
+        """Calls Optuna and measures the time."""
         before = time.perf_counter()
-        answer = call(*arguments, **named)
-        times["deciding"] += time.perf_counter() - before
-        return answer
+        result = call(*arguments, **named)
+        self.times["deciding"] += time.perf_counter() - before
+        return result
 
+    def start_trials(self, worker):
+        while len(self.running) < SLOTS:
+            trial = self.decide(self.study.ask)
+            assignment = self.decide(suggest, trial)
+            lease = worker.grant(self.sweep, trial.number, assignment)
+            self.running[lease] = trial, assignment
+
+    def report(self, worker, report):
+        """Tells the pruner of the epochs of a trial, and stops the trial if it says so."""
+        trial, _ = self.running[report.lease]
+        for point in report.points:
+            self.decide(trial.report, point.validation.accuracy, point.epoch)
+        if self.decide(trial.should_prune):
+            self.decide(self.study.tell, trial, state=optuna.trial.TrialState.PRUNED)
+            worker.stop(report.lease)
+            del self.running[report.lease]
+            self.counts["stopped"] += 1
+
+    def finish(self, finished, seconds):
+        """Tells Optuna of a finished trial.
+
+        A diverged trial is told with its last accuracy, which says more than a failure.
+        """
+        trial, assignment = self.running.pop(finished.lease)
+        accuracy = finished.last.validation.accuracy
+        is_diverged = finished.outcome == types_pb2.OUTCOME_DIVERGED
+        self.decide(self.study.tell, trial, accuracy)
+        self.times["training"] += finished.seconds
+        self.counts["diverged" if is_diverged else "completed"] += 1
+        if not is_diverged and (not self.curve or accuracy > self.curve[-1][1]):
+            self.curve.append((seconds(), accuracy))
+            self.best = trial.number, assignment
+
+
+def run_optuna(a, spec, seconds, is_pruned):
+    """Runs a sweep with Optuna in the coordinator's place. Returns what run_ours returns."""
+    with Coordinator(a) as coordinator:
+        run = OptunaRun(coordinator.create(spec), is_pruned)
     with driver.Driver(a.programs, SLOTS) as worker:
         began = time.perf_counter()
-        left = lambda: began + seconds - time.perf_counter()
-        while left() > 0:
-            while len(running) < SLOTS:
-                trial = decide(study.ask)
-                assignment = decide(suggest, trial)
-                running[worker.grant(sweep, trial.number, assignment)] = trial, assignment
-            kind, said = worker.next(left())
-            trial, assignment = running.get(said.lease, (None, None)) if kind in ("report", "finished") else (None, None)
-            if trial and kind == "report" and is_pruned:
-                for point in said.points:
-                    decide(trial.report, point.validation.accuracy, point.epoch)
-                if decide(trial.should_prune):
-                    decide(study.tell, trial, state=optuna.trial.TrialState.PRUNED)
-                    worker.stop(said.lease)
-                    del running[said.lease]
-                    counts["stopped"] += 1
-            elif trial and kind == "finished":
-                del running[said.lease]
-                accuracy, diverged = said.last.validation.accuracy, said.outcome == types_pb2.OUTCOME_DIVERGED
-                decide(study.tell, trial, accuracy)
-                times["training"] += said.seconds
-                counts["diverged" if diverged else "completed"] += 1
-                if not diverged and (not curve or accuracy > curve[-1][1]):
-                    curve.append((time.perf_counter() - began, accuracy))
-                    best = trial.number, assignment
-    return sweep, *best, dict(curve=curve, **counts, **{name: round(seconds, 3) for name, seconds in times.items()})
+        passed = lambda: time.perf_counter() - began
+        while passed() < seconds:
+            run.start_trials(worker)
+            kind, message = worker.next(seconds - passed())
+            if kind not in ("report", "finished") or message.lease not in run.running:
+                continue
+            if kind == "finished":
+                run.finish(message, passed)
+            elif is_pruned:
+                run.report(worker, message)
+    times = {name: round(value, 3) for name, value in run.times.items()}
+    return run.sweep, *run.best, dict(curve=run.curve, **run.counts, **times)
 
 
 def again(a, sweep, trial, assignment, expected):
-    """Trains the winner once more, which must give the same bits whoever had it trained, and then with other first weights: the means of their
-    accuracies, which nobody had picked."""
+    """Trains the winner again, and returns its mean accuracies with other first weights.
+
+    With the same first weights it must have the same accuracy, whichever method trained it.
+    """
     with driver.Driver(a.programs, SLOTS) as worker:
         def score(trials):
             leases = {worker.grant(sweep, t, assignment, "WORK_SCORE") for t in trials}
             while leases:
-                kind, said = worker.next(60)
+                kind, message = worker.next(60)
                 if kind == "finished":
-                    leases.remove(said.lease)
-                    yield said
+                    leases.remove(message.lease)
+                    yield message
 
         (same,) = score([trial])
         assert same.last.validation.accuracy == expected, (same, expected)
-        others = [said for first in range(0, OTHERS, SLOTS) for said in score(range(MANY + first, MANY + first + SLOTS))]
+        pairs = [range(MANY + first, MANY + first + SLOTS) for first in range(0, OTHERS, SLOTS)]
+        others = [message for pair in pairs for message in score(pair)]
     mean = lambda values: round(sum(values) / len(others), 5)
-    return dict(again=mean(o.last.validation.accuracy for o in others), again_test=mean(o.test.accuracy for o in others))
+    return dict(again=mean(other.last.validation.accuracy for other in others),
+                again_test=mean(other.test.accuracy for other in others))
 
 
 def cpu_seconds():
-    """Of this process, and of those that it started and saw end."""
+    """The CPU time of this process and of its children that have ended."""
     return sum(os.times()[:4])
 
 
+def trials_of_tpe(results, data, seed, seconds):
+    key = (data, "tpe", seed, seconds)
+    for r in results:
+        if (r["data"], r["method"], r["seed"], r["seconds"]) == key:
+            return r["completed"]
+    sys.exit("rounds needs the number of trials of tpe: run tpe before it (--methods tpe,rounds)")
+
+
 def run(a, data, method, seed, seconds, results):
-    trials = MANY
-    if method == "rounds":
-        trials = next((r["completed"] for r in results if (r["data"], r["method"], r["seed"], r["seconds"]) == (data, "tpe", seed, seconds)), None)
-        if trials is None:
-            sys.exit("rounds is given as many trials as tpe had: run tpe too, and before it (--methods tpe,rounds)")
+    trials = trials_of_tpe(results, data, seed, seconds) if method == "rounds" else MANY
     began, before = time.perf_counter(), cpu_seconds()
     if method in OURS:
         found = run_ours(a, spec_of(a, data, seed, *OURS[method], trials), seconds)
     else:
-        found = run_optuna(a, spec_of(a, data, seed, "random", "none", trials), seconds, method == "tpe-pruned")
+        spec = spec_of(a, data, seed, "random", "none", trials)
+        found = run_optuna(a, spec, seconds, method == "tpe-pruned")
     *winner, result = found
-    # Less than 0.8 or so: something else ran on the machine.
-    result["cpu"] = round((cpu_seconds() - before) / (SLOTS * (time.perf_counter() - began)), 3)
+    # If this is below about 0.8, something else ran on the machine.
+    elapsed = time.perf_counter() - began
+    result["cpu"] = round((cpu_seconds() - before) / (SLOTS * elapsed), 3)
     result |= again(a, *winner, result["curve"][-1][1])
     result["curve"] = [(round(t, 3), v) for t, v in result["curve"]]
     return dict(data=data, method=method, seed=seed, seconds=seconds, **result)
@@ -246,31 +327,29 @@ def run(a, data, method, seed, seconds, results):
 
 def main():
     a = parse()
-    absent = [name for name in ("caviar-coordinator", "caviar-worker") if not (a.programs / name).exists()]
-    if absent:
-        print(f"skipped: no {absent[0]} in {a.programs}: cargo build --release --bins")
-        return
+    programs = ("caviar-coordinator", "caviar-worker")
+    missing = [name for name in programs if not (a.programs / name).exists()]
+    if missing:
+        sys.exit(f"{a.programs}: {missing[0]} is missing: run cargo build --release --bins")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    datas = a.data.split(",")
-    if "letters" in datas and not a.letters.exists():
-        print(f"skipped: letters, as there is no {a.letters} (--letters)")
-        datas.remove("letters")
     end = time.monotonic() + 60 * a.minutes
     a.cache.parent.mkdir(exist_ok=True)
-    results = [json.loads(line) for line in a.cache.read_text().splitlines()] if a.cache.exists() else []
-    length = {data: a.seconds or DATA[data]["seconds"] for data in datas}
+    lines = a.cache.read_text().splitlines() if a.cache.exists() else []
+    results = [json.loads(line) for line in lines]
+    length = {data: a.seconds or DATA[data]["seconds"] for data in a.data}
+    methods = a.methods.split(",")
     done = {(r["data"], r["method"], r["seed"], r["seconds"]) for r in results}
     for seed in range(a.seeds):
-        for data in datas:
-            for method in a.methods.split(","):
-                if (data, method, seed, length[data]) in done or time.monotonic() > end:
-                    continue
-                result = run(a, data, method, seed, length[data], results)
-                results.append(result)
-                with a.cache.open("a") as file:
-                    file.write(json.dumps(result) + "\n")
-                print(f"{data} {method} {seed}: {result['curve'][-1][1]:.4f}", file=sys.stderr)
-    wanted = [r for r in results if length.get(r["data"]) == r["seconds"] and r["method"] in a.methods.split(",")]
+        for data, method in itertools.product(a.data, methods):
+            if (data, method, seed, length[data]) in done or time.monotonic() > end:
+                continue
+            result = run(a, data, method, seed, length[data], results)
+            results.append(result)
+            with a.cache.open("a") as file:
+                file.write(json.dumps(result) + "\n")
+            print(f"{data} {method} {seed}: {result['curve'][-1][1]:.4f}", file=sys.stderr)
+    is_wanted = lambda r: length.get(r["data"]) == r["seconds"] and r["method"] in methods
+    wanted = [r for r in results if is_wanted(r)]
     sweeps_report.tables(wanted)
     sweeps_report.plot(wanted, a.plot)
 
