@@ -26,7 +26,7 @@ struct Arguments {
     #[arg(long, value_name = "MS", default_value_t = Config::default().lease_ttl_ms, value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
     lease_ttl_ms: u64,
     /// A trial whose worker is lost so many times fails
-    #[arg(long, value_name = "N", default_value_t = Config::default().max_losses, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = Config::default().max_lost_workers, value_parser = clap::value_parser!(u32).range(1..))]
     max_losses: u32,
 }
 
@@ -57,7 +57,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut server = start(ServerConfig {
         listen,
         store,
-        core: Config { lease_ttl_ms, max_losses },
+        core: Config { lease_ttl_ms, max_lost_workers: max_losses },
         ticks: true,
     })
     .await?;

@@ -16,7 +16,7 @@ use caviar_common::seed::{Purpose, Seed, Stream};
 use caviar_common::spec::SweepSpec;
 use caviar_common::view::TrialView;
 use caviar_core::Coordinator;
-use caviar_core::event::Event;
+use caviar_core::event::{Event, Payload};
 use caviar_core::input::{Config, Effect, Input, Reply};
 use caviar_core::query::TrialFilter;
 use caviar_worker::agent::{Agent, Command, End, Identity, RunnerEvent};
@@ -160,7 +160,7 @@ pub struct Simulation {
 impl Simulation {
     /// A cluster with one worker for every entry of `slots`; with twins, two.
     pub fn new(seed: u64, slots: &[u32], faults: Faults) -> Self {
-        let config = Config { lease_ttl_ms: 1_000, max_losses: 5 };
+        let config = Config { lease_ttl_ms: 1_000, max_lost_workers: 5 };
         let name = |i: usize| {
             Name::parse("worker", &format!("worker-{}", i % slots.len())).expect("a legal name")
         };
@@ -307,12 +307,14 @@ impl Simulation {
     /// Whether a few more losses would fail a trial that takes nothing down: those that are under
     /// way still come.
     fn is_on_the_edge(&self) -> bool {
-        let last = self.config.max_losses - 3;
-        let mut trials = self.core.durable().sweeps.values().flat_map(|s| &s.trials);
-        let mut scorings = self.core.durable().sweeps.values().filter_map(|s| s.scoring.as_ref());
+        let last = self.config.max_lost_workers - 3;
+        let mut trials = self.core.record().sweeps().values().flat_map(|s| s.trials());
+        let mut scorings = self.core.record().sweeps().values().filter_map(|s| s.scoring());
         trials.any(|t| {
-            t.losses.alone >= last && !t.state.is_final() && Some(t.number.0) != self.faults.poison
-        }) || scorings.any(|s| s.losses.alone >= last)
+            t.lost_workers().alone() >= last
+                && !t.state().is_final()
+                && Some(t.number().0) != self.faults.poison
+        }) || scorings.any(|s| s.lost_workers().alone() >= last)
     }
 
     /// The coordinator hears something and decides what it can, a part of that, as if it had
@@ -454,7 +456,7 @@ impl Simulation {
             Coordinator::recover(self.config, STORE, self.now, self.events.iter().cloned())
                 .expect("the events fit");
         // As text, because a diverged loss is NaN, which equals nothing.
-        let same = format!("{:?}", recovered.durable()) == format!("{:?}", self.core.durable());
+        let same = format!("{:?}", recovered.record()) == format!("{:?}", self.core.record());
         assert!(same, "replay differs from live after {} events", self.events.len());
         self.core = recovered;
     }
@@ -464,13 +466,13 @@ impl Simulation {
 pub fn decisions(events: &[Event]) -> Vec<&Event> {
     let is_decision = |e: &&Event| {
         matches!(
-            e,
-            Event::TrialSampled { .. }
-                | Event::TrialPassed { .. }
-                | Event::TrialStopped { .. }
-                | Event::TrialDecided { .. }
-                | Event::ScoringStarted { .. }
-                | Event::SweepCompleted { .. }
+            e.payload,
+            Payload::TrialSampled(_)
+                | Payload::TrialPassed(_)
+                | Payload::TrialStopped(_)
+                | Payload::TrialDecided(_)
+                | Payload::ScoringStarted(_)
+                | Payload::SweepCompleted
         )
     };
     events.iter().filter(is_decision).collect()

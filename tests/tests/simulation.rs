@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
-use caviar_core::event::{Event, LeaseEnd};
+use caviar_core::event::{Event, LeaseEnd, Payload};
 use caviar_tests::simulation::{EPOCHS, Faults, Simulation, decisions};
 use proptest::prelude::*;
 
@@ -61,21 +61,21 @@ fn check_events(events: &[Event], trials: u32) {
         (BTreeMap::new(), BTreeSet::new());
     let (mut sampled, mut decided, mut last_lease) = (0, 0, 0);
     for event in events {
-        match event {
-            Event::TrialSampled { trial, .. } => {
-                assert_eq!(trial.0, sampled, "trials are numbered in order");
+        match &event.payload {
+            Payload::TrialSampled(new) => {
+                assert_eq!(new.trial.0, sampled, "trials are numbered in order");
                 sampled += 1;
                 assert!(sampled - decided <= 4, "more trials in flight than the parallelism");
             }
-            Event::TrialDecided { .. } => decided += 1,
-            Event::TrialStopped { trial, .. } => {
+            Payload::TrialDecided(_) => decided += 1,
+            Payload::TrialStopped(end) => {
                 decided += 1;
-                assert!(stopped.insert(trial.0), "a trial is stopped once");
+                assert!(stopped.insert(end.trial.0), "a trial is stopped once");
             }
-            Event::TrialFinished { trial, .. } => *finished.entry(trial.0).or_default() += 1,
-            Event::LeaseGranted { lease, .. } => {
-                assert!(lease.0 > last_lease, "lease ids grow");
-                last_lease = lease.0;
+            Payload::TrialFinished(end) => *finished.entry(end.trial.0).or_default() += 1,
+            Payload::LeaseGranted(granted) => {
+                assert!(granted.lease.0 > last_lease, "lease ids grow");
+                last_lease = granted.lease.0;
             }
             _ => {}
         }
@@ -106,8 +106,8 @@ fn the_storm_reaches_every_way_to_lose_a_lease() {
         let sweep = simulation.submit(&spec(ROUNDS));
         simulation.run(sweep, 20_000);
         for event in &simulation.events {
-            if let Event::LeaseEnded { cause, .. } = event {
-                causes.insert(format!("{cause:?}"));
+            if let Payload::LeaseEnded(ended) = &event.payload {
+                causes.insert(format!("{:?}", ended.cause));
             }
         }
     }
@@ -126,7 +126,7 @@ fn broken_connections_alone_cost_no_training() {
         simulation.run(sweep, 20_000);
         // No time passes here, so nothing but saying it again can bring back what a broken
         // connection swallowed.
-        let lost = |e: &&Event| matches!(e, Event::LeaseEnded { cause, .. } if *cause != LeaseEnd::NotHeld);
+        let lost = |e: &&Event| matches!(&e.payload, Payload::LeaseEnded(end) if end.cause != LeaseEnd::NotHeld);
         assert_eq!(simulation.events.iter().find(lost), None);
         assert_eq!(outcome(&simulation, sweep), expected);
     }

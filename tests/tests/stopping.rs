@@ -14,7 +14,7 @@ use caviar_common::metric::Metric;
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::file::parse;
 use caviar_common::spec::{Order, StoppingRule, Strategy, SweepSpec};
-use caviar_core::event::Event;
+use caviar_core::event::Payload;
 use caviar_core::replay_decisions;
 use caviar_tests::simulation::{Faults, Simulation, decisions};
 use proptest::prelude::*;
@@ -170,8 +170,8 @@ fn a_decision_that_saw_something_else_is_found() {
     let (simulation, _) = run(1, &spec(Strategy::Random, StoppingRule::Halving), &[4], uneven());
     assert_eq!(replay_decisions(&simulation.events), Ok(Vec::new()));
     let mut events = simulation.events.clone();
-    let last = events.iter_mut().rev().find_map(|event| match event {
-        Event::TrialSampled { trial, reason, .. } => Some((*trial, reason)),
+    let last = events.iter_mut().rev().find_map(|event| match &mut event.payload {
+        Payload::TrialSampled(sampled) => Some((sampled.trial, &mut sampled.reason)),
         _ => None,
     });
     let (trial, reason) = last.expect("a trial was sampled");

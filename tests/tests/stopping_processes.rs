@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use caviar_common::reason::Reason;
 use caviar_coordinator::store::Store;
 use caviar_coordinator::store::sqlite::SqliteStore;
-use caviar_core::event::Event;
+use caviar_core::event::{Event, Payload};
 use caviar_core::replay_decisions;
 use caviar_proto::v1;
 use caviar_tests::processes::{Place, worker};
@@ -107,8 +107,9 @@ fn what_was_decided_in_the_order_of_arrival_is_decided_again_from_the_record() {
         store.load().expect("the store can be read").into_iter().map(|(_, event)| event).collect();
     assert_eq!(replay_decisions(&events), Ok(Vec::new()));
     // A record of something else is found out: one result less was seen.
-    let sampled = events.iter_mut().filter_map(|event| {
-        if let Event::TrialSampled { reason, .. } = event { Some(reason) } else { None }
+    let sampled = events.iter_mut().filter_map(|event| match &mut event.payload {
+        Payload::TrialSampled(sampled) => Some(&mut sampled.reason),
+        _ => None,
     });
     let mut sampled: Vec<&mut Reason> = sampled.collect();
     assert_eq!(sampled.len(), TRIALS);

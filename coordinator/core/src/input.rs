@@ -1,4 +1,4 @@
-//! What goes into a step and what comes out of it.
+//! What goes into a step of the coordinator, and what comes out of it.
 
 use caviar_common::ask::{Ask, Report, Tell};
 use caviar_common::data::DataSummary;
@@ -9,177 +9,184 @@ use caviar_common::message::{FromWorker, PROTOCOL, ToWorker};
 use caviar_common::outcome::SweepState;
 use caviar_common::spec::SweepSpec;
 
-use crate::event::Event;
+use crate::record::event::Event;
 
-/// What an operator can choose.
+/// What an operator can configure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// A worker that is silent for longer loses its leases, in milliseconds.
+    /// How long a worker may be silent before it loses its leases, in milliseconds.
     pub lease_ttl_ms: u64,
-    /// A trial whose worker is lost so many times fails.
-    pub max_losses: u32,
+    /// Number of lost workers after which a trial fails. Only workers that held no other lease
+    /// count, because any of several trials may be the cause.
+    pub max_lost_workers: u32,
 }
 
 impl Default for Config {
+    /// Workers send four heartbeats per lease duration, so with 15 s a pause of a loaded host or
+    /// network may last 11 s. Five workers are rarely lost by coincidence. Neither was measured.
     fn default() -> Self {
-        Self { lease_ttl_ms: 15_000, max_losses: 5 }
+        Self { lease_ttl_ms: 15_000, max_lost_workers: 5 }
     }
 }
 
 /// Something that reaches the coordinator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// A new sweep, checked, with its data read.
+    /// Creates a sweep. The spec was checked, and its data was read.
     CreateSweep {
-        /// The caller's mark of the request.
+        /// The client's identifier of the request. A repeated request finds the same sweep.
         request_id: Name,
-        /// What is asked for.
+        /// The requested sweep.
         spec: Box<SweepSpec>,
-        /// What was read of its data.
+        /// The data set that the sweep trains on.
         data: DataSummary,
     },
-    /// Start nothing new.
+    /// Starts no new trial of a sweep. Running trials continue.
     PauseSweep(SweepId),
-    /// Go on.
+    /// Starts trials of a paused sweep again.
     ResumeSweep(SweepId),
-    /// End it.
+    /// Ends a sweep, cancels its unfinished trials and revokes their leases.
     CancelSweep(SweepId),
-    /// Remove it.
+    /// Removes a sweep that has ended.
     DeleteSweep(SweepId),
-    /// A program wants trials of an external sweep; [`crate::Coordinator::asked`] has the answer.
+    /// An external client asks for trials; [`crate::Coordinator::asked`] returns them.
     AskTrials(SweepId, Ask),
-    /// A program measured an epoch; [`crate::Coordinator::verdict`] says whether it goes on.
+    /// An external client measured an epoch; [`crate::Coordinator::verdict`] says whether the trial
+    /// continues.
     ReportTrial(SweepId, Report),
-    /// A program is done with a trial.
+    /// An external client finished a trial.
     TellTrial(SweepId, Tell),
-    /// A worker said something on its connection.
+    /// A worker sent a message.
     Message {
-        /// The connection.
+        /// The worker's connection.
         session: SessionId,
-        /// What it said.
+        /// The message.
         message: FromWorker,
     },
-    /// A connection is gone.
+    /// A worker's connection is closed.
     SessionClosed(SessionId),
-    /// A worker is to finish what it holds and leave.
+    /// Asks a worker to finish the trials that it holds and to exit.
     DrainWorker(Name),
-    /// Time has passed.
+    /// Time has passed: silent workers and clients lose their leases. The driver sends it several
+    /// times per lease duration.
     Tick,
 }
 
 /// Something to do once the events are stored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Say this on a connection.
+    /// Send a message to a worker.
     Send(SessionId, ToWorker),
-    /// End a connection.
+    /// Close a worker's connection for this reason.
     Close(SessionId, Refusal),
-    /// A sweep looks different now: tell those who watch it.
+    /// A sweep's view has changed: notify its watchers.
     Changed(SweepId),
 }
 
-/// The answer to a request that was carried out.
+/// The reply to a request that was carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Nothing to say.
+    /// The request needs no data in reply.
     Done,
-    /// The sweep it is about.
+    /// The sweep that the request was about.
     Sweep(SweepId),
 }
 
-/// Why a request was not carried out.
+/// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The sweep is not there.
+    /// The sweep does not exist.
     #[error("there is no sweep {0}")]
     NoSuchSweep(String),
-    /// The name is in use.
-    #[error("there is a sweep {0} already: choose another name, or delete that one first")]
+    /// Another sweep has the name.
+    #[error("a sweep named {0} exists already: choose another name, or delete that sweep first")]
     NameTaken(Name),
-    /// The request id is in use for another spec.
-    #[error("request_id {0} was used for another sweep: make up a new one for every new request")]
+    /// The request id belongs to a request for another sweep.
+    #[error("request_id {0} belongs to another sweep: use a new one for every new request")]
     RequestReused(Name),
-    /// The state forbids it.
+    /// The sweep's state does not allow the request.
     #[error("sweep {name} is {}: {hint}", state.name())]
     WrongState {
-        /// The sweep.
+        /// The sweep's name.
         name: Name,
-        /// Its state.
+        /// The sweep's state.
         state: SweepState,
-        /// What can be done.
+        /// What the client can do.
         hint: &'static str,
     },
-    /// The trial is not there.
+    /// The trial does not exist.
     #[error("sweep {sweep} has no trial {trial}; hint: it may not be sampled yet")]
     NoSuchTrial {
-        /// The sweep.
+        /// The sweep's name.
         sweep: Name,
-        /// The trial.
+        /// The trial that the client named.
         trial: TrialNumber,
     },
-    /// Workers run the sweep's trials.
+    /// Only workers can run the sweep's trials.
     #[error(
-        "the trials of sweep {0} are run by workers; hint: only a sweep with the data source \"external\" can be asked for trials"
+        "the trials of sweep {0} are run by workers; hint: a client can ask for trials only of a \
+         sweep whose data source is \"external\""
     )]
     NotExternal(Name),
-    /// The lease is over.
+    /// The lease is not in force any more.
     #[error(
-        "lease {lease} on trial {trial} is no longer in force: the trial was given to another, or is done; hint: ask for another one"
+        "lease {lease} on trial {trial} has ended: the trial is finished, or another client may \
+         run it; hint: ask for another trial"
     )]
     StaleLease {
-        /// The trial.
+        /// The trial that the client named.
         trial: TrialNumber,
-        /// The lease.
+        /// The lease that the client named.
         lease: LeaseId,
     },
-    /// A field of the request that the state makes wrong.
+    /// A field of the request does not fit the state.
     #[error("{0}")]
     Wrong(Problem),
-    /// The store is full.
-    #[error("there are {MAX_SWEEPS} sweeps: delete some first")]
+    /// The store holds as many sweeps as it can.
+    #[error("the store holds {MAX_SWEEPS} sweeps, the most it can: delete some first")]
     TooManySweeps,
-    /// Too many workers.
-    #[error("there are {MAX_WORKERS} workers: no more can connect")]
+    /// As many workers are known as can be.
+    #[error("{MAX_WORKERS} workers are connected, the most that can be: stop some first")]
     TooManyWorkers,
-    /// The worker is not there.
+    /// No worker of that name is connected or holds leases.
     #[error("there is no worker {0}")]
     NoSuchWorker(Name),
-    /// The worker has no connection over which it could be asked.
+    /// The worker has no connection on which it could be asked.
     #[error(
-        "worker {0} is not connected, and cannot be asked; hint: try again when it is back, or stop its process"
+        "worker {0} is not connected and cannot be asked; hint: try again when it has \
+         reconnected, or stop its process"
     )]
     Away(Name),
-    /// The worker speaks another version.
+    /// The worker uses another version of the protocol.
     #[error(
-        "the worker speaks protocol {0}, this coordinator {PROTOCOL}: run the same release on both sides"
+        "the worker speaks protocol {0}, and this coordinator speaks {PROTOCOL}: run the same \
+         release on both sides"
     )]
     WrongProtocol(u32),
-    /// The first message must be Hello, and only the first.
+    /// The first message of a connection was not a Hello, or a later one was.
     #[error("a connection begins with one Hello")]
     NoHello,
-    /// The same process connected again.
+    /// The same process has connected again.
     #[error("worker {0} has connected again; this connection is closed")]
     Replaced(Name),
-    /// Another process has the name.
-    #[error(
-        "worker {0} is connected already, from another process: give every worker a name of its own"
-    )]
+    /// Another process has the worker's name.
+    #[error("another process is connected as worker {0}: give every worker its own name")]
     Connected(Name),
     /// The worker was silent for too long.
     #[error("worker {worker} was silent for more than {ttl_ms} ms; it may connect again")]
     Silent {
-        /// The worker.
+        /// The worker's name.
         worker: Name,
-        /// The life of a lease.
+        /// How long a worker may be silent.
         ttl_ms: u64,
     },
-    /// A message that no honest worker sends.
+    /// A message that a correct worker never sends.
     #[error("{0}")]
-    Nonsense(String),
+    InvalidReport(String),
 }
 
 impl Refusal {
-    /// What a caller can do about it.
+    /// The error class, which tells a client what it can do.
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::NoSuchSweep(_) | Self::NoSuchTrial { .. } | Self::NoSuchWorker(_) => {
@@ -192,26 +199,26 @@ impl Refusal {
             Self::TooManySweeps | Self::TooManyWorkers | Self::Connected(_) => ErrorClass::Busy,
             Self::Replaced(_) | Self::StaleLease { .. } => ErrorClass::Stale,
             Self::Silent { .. } | Self::Away(_) => ErrorClass::Unavailable,
-            Self::NoHello | Self::Nonsense(_) | Self::Wrong(_) => ErrorClass::Invalid,
+            Self::NoHello | Self::InvalidReport(_) | Self::Wrong(_) => ErrorClass::Invalid,
         }
     }
 }
 
-/// What was decided.
+/// What [`crate::Coordinator::decide`] decided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decided {
     /// To be stored in this order, all or none.
     pub events: Vec<Event>,
     /// To be carried out in this order, once the events are stored.
     pub effects: Vec<Effect>,
-    /// Whether nothing is left to decide until the next input.
+    /// True if nothing is left to decide until the next input.
     pub is_all: bool,
 }
 
 /// What one input led to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// For whoever asked, once the events are stored.
+    /// The reply to the request, to be sent once the events are stored.
     pub reply: Result<Reply, Refusal>,
     /// To be stored in this order, all or none.
     pub events: Vec<Event>,

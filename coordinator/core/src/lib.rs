@@ -1,77 +1,113 @@
 //! The coordinator as a pure state machine: no I/O, no clock, no threads.
 //!
 //! ```text
-//! Input --step(now)--> decide (reads) -> Event -> apply (writes) -+
-//!                          ^                                      |     until there is nothing left to decide
-//!                          +--------------------------------------+
-//!                      --> Step { reply, events, effects }
+//! Input --hear(now)--> handlers (read) --> Event --> apply (writes)
+//!          decide() --> decisions, placement (read) --> Event --> apply (writes)
+//!                  --> events to store, then effects to carry out and replies to send
 //! ```
-//! The driver stores the events durably, and only then carries out the effects and gives the reply.
-//! After a restart [`Coordinator::recover`] applies the stored events with the same `apply`.
+//! The driver stores the events durably, and only then carries out the effects and sends the reply.
+//! After a restart, [`Coordinator::recover`] applies the stored events with the same code.
 //!
-//! [`state::Durable`] is what the events make; only `apply` writes it. [`volatile::Volatile`] is
-//! what a restart may forget: who is connected, and when each worker was last heard. One step is:
-//! handle the input ([`sweeps`], [`workers`]), then take the decisions whose results have arrived
-//! ([`advance`], virtual time), then hand waiting trials to free slots ([`place`]).
+//! # Modules
+//! - [`record`]: the events, and the state that they make. Only its `apply` changes that state.
+//! - `volatile`: the state that a restart may forget, such as connections.
+//! - `requests`: handlers of inputs from clients and workers, and of the tick.
+//! - `decisions`: new trials, rungs and ends, in virtual time.
+//! - `placement`: which worker executes which waiting trial, and which trials are parked.
+//! - [`query`]: the views that clients see.
+//!
+//! # Example
+//! A sweep whose trials an external client runs. A driver would store the events of every step
+//! before it acts on the rest of it.
+//!
+//! ```
+//! use caviar_common::ask::{Ask, Tell};
+//! use caviar_common::data::DataSummary;
+//! use caviar_common::ids::{Name, StoreId};
+//! use caviar_common::metric::NamedMetrics;
+//! use caviar_common::outcome::{Outcome, SweepState};
+//! use caviar_common::spec::file::parse;
+//! use caviar_core::Coordinator;
+//! use caviar_core::input::{Config, Input, Reply};
+//!
+//! let file = r#"
+//!     name = "tiny"
+//!     data = { source = "external" }
+//!     fixed = { epochs = 1 }
+//!     space.x = { low = 0.0, high = 1.0 }
+//!     search = { strategy = "random", trials = 2, parallelism = 1 }
+//!     objective = { metric = "error", goal = "minimize" }
+//! "#;
+//! let spec = Box::new(parse(file).expect("a correct sweep file").spec);
+//! let name = |text| Name::parse("name", text).expect("a legal name");
+//!
+//! let mut core = Coordinator::new(Config::default(), StoreId(1));
+//! let data = DataSummary::default();
+//! let step = core.step(0, Input::CreateSweep { request_id: name("create"), spec, data })?;
+//! let Ok(Reply::Sweep(sweep)) = step.reply else { panic!("{:?}", step.reply) };
+//! assert_eq!(step.events[0].name(), "sweep_created");
+//!
+//! for request in ["first", "second"] {
+//!     let ask =
+//!         Ask { request_id: name(request), client: name("me"), count: 1, lease_ms: 60_000 };
+//!     core.step(1, Input::AskTrials(sweep, ask.clone()))?;
+//!     let asked = core.asked(sweep, &ask).expect("the sweep exists").trials.remove(0);
+//!     let error = asked.assignment.get("x").and_then(|x| x.as_f64()).expect("x is searched");
+//!     let last = NamedMetrics { epoch: 1, metrics: [(name("error"), error)].into() };
+//!     let (trial, lease, outcome) = (asked.trial, asked.lease, Outcome::Completed);
+//!     let tell = Tell { trial, lease, outcome, last: Some(last), seconds: 0.1 };
+//!     core.step(2, Input::TellTrial(sweep, tell))?;
+//! }
+//! let view = core.sweep(sweep).expect("the sweep exists");
+//! assert_eq!(view.state, SweepState::Completed);
+//! assert!(view.best.is_some());
+//! # Ok::<(), caviar_core::Broken>(())
+//! ```
 #![forbid(unsafe_code)]
 
-mod advance;
-mod apply;
-pub mod event;
-mod external;
+mod changes;
+mod decisions;
+mod halt;
 pub mod input;
-mod park;
-mod place;
+mod placement;
 pub mod query;
-mod replay;
-pub mod state;
-mod sweeps;
+pub mod record;
+mod requests;
 mod volatile;
-mod warm;
-mod workers;
 
-pub use replay::{Difference, replay_decisions};
+pub use record::{Broken, Difference, event, replay_decisions, state};
 
-use caviar_common::ids::StoreId;
+use caviar_common::ids::{StoreId, SweepId};
 
-use event::Event;
-use input::{Config, Decided, Effect, Input, Refusal, Reply, Step};
-use state::Durable;
+use changes::Changes;
+use event::{Event, Payload};
+use halt::Halt;
+use input::{Config, Decided, Effect, Input, Reply, Step};
+use state::Record;
 use volatile::Volatile;
-
-/// An event that the state does not allow: a bug, or a damaged store. Nothing of the step may be
-/// written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the event does not fit the state: {0}")]
-pub struct Broken(pub String);
 
 /// The coordinator.
 #[derive(Debug)]
 pub struct Coordinator {
     config: Config,
     store: StoreId,
-    durable: Durable,
+    record: Record,
     volatile: Volatile,
-}
-
-/// What is being collected during one step.
-#[derive(Debug, Default)]
-struct Changes {
-    events: Vec<Event>,
-    effects: Vec<Effect>,
+    changes: Changes,
 }
 
 impl Coordinator {
-    /// An empty coordinator, whose leases are those of `store`.
+    /// An empty coordinator for the leases of `store`.
     pub fn new(config: Config, store: StoreId) -> Self {
-        Self { config, store, durable: Durable::default(), volatile: Volatile::default() }
+        let (record, volatile) = (Record::default(), Volatile::default());
+        Self { config, store, record, volatile, changes: Changes::default() }
     }
 
     /// The coordinator that wrote `events`, restarted at `now` (milliseconds on any monotonic
-    /// clock): every worker with a lease has one full lease of grace to come back.
+    /// clock). Every worker with a lease has one full lease duration to reconnect.
     ///
     /// # Errors
-    /// The first event that does not fit what came before it.
+    /// The first event that does not fit the events before it.
     pub fn recover(
         config: Config,
         store: StoreId,
@@ -80,17 +116,17 @@ impl Coordinator {
     ) -> Result<Self, Broken> {
         let mut coordinator = Self::new(config, store);
         for event in events {
-            apply::apply(&mut coordinator.durable, &event)?;
+            record::apply(&mut coordinator.record, &event)?;
         }
-        coordinator.volatile = Volatile::after_restart(&coordinator.durable, now);
+        coordinator.volatile = Volatile::after_restart(&coordinator.record, now);
         Ok(coordinator)
     }
 
-    /// Takes one input at time `now`, and every decision that can be taken after it:
+    /// Takes one input at time `now`, and every decision that is possible after it:
     /// [`Coordinator::hear`] and [`Coordinator::decide`].
     ///
     /// # Errors
-    /// A broken invariant: the process must end without writing.
+    /// A broken invariant: the process must end without storing anything of the step.
     pub fn step(&mut self, now: u64, input: Input) -> Result<Step, Broken> {
         let mut step = self.hear(now, input)?;
         let decided = self.decide(&mut || true)?;
@@ -99,81 +135,101 @@ impl Coordinator {
         Ok(step)
     }
 
-    /// Takes one input at time `now` and decides nothing, which takes no time to speak of. Events
-    /// are to be stored, in order, before any effect is carried out or reply given.
+    /// Takes one input at time `now` without taking decisions, so it never waits for a sampler. The
+    /// caller stores the events, in order, before it carries out an effect or sends the reply.
     ///
     /// # Errors
-    /// A broken invariant: the process must end without writing.
+    /// A broken invariant: the process must end without storing anything of the step.
     pub fn hear(&mut self, now: u64, input: Input) -> Result<Step, Broken> {
-        let mut changes = Changes::default();
-        let reply = self.handle(now, input, &mut changes)?;
-        let Changes { events, effects } = changes;
+        self.volatile.now = now;
+        let reply = match self.handle(input) {
+            Ok(reply) => Ok(reply),
+            Err(Halt::Refused(refusal)) => Err(refusal),
+            Err(Halt::Broken(broken)) => return Err(broken),
+        };
+        let Changes { events, effects } = std::mem::take(&mut self.changes);
         Ok(Step { reply, events, effects })
     }
 
-    /// Takes the decisions that can be taken, and hands out what waits. A sampler may think for
-    /// milliseconds over one trial: after each, `go_on` says whether to decide more now. When is
-    /// all the same to the result in virtual time.
+    /// Takes the possible decisions and places waiting trials on workers. A sampler may take
+    /// milliseconds for one trial: after each new trial, `may_continue` says whether to decide more
+    /// now. In virtual time the result does not depend on when decisions are taken.
     ///
     /// # Errors
-    /// A broken invariant: the process must end without writing.
-    pub fn decide(&mut self, go_on: &mut dyn FnMut() -> bool) -> Result<Decided, Broken> {
-        let mut changes = Changes::default();
-        let is_all = self.advance(go_on, &mut changes)?;
-        self.place(&mut changes)?;
-        for sweep in std::mem::take(&mut self.volatile.changed) {
-            changes.effects.push(Effect::Changed(sweep));
-        }
-        Ok(Decided { events: changes.events, effects: changes.effects, is_all })
+    /// A broken invariant: the process must end without storing anything of the step.
+    pub fn decide(&mut self, may_continue: &mut dyn FnMut() -> bool) -> Result<Decided, Broken> {
+        let is_all = self.take_decisions(may_continue)?;
+        self.place()?;
+        let changed = std::mem::take(&mut self.volatile.changed);
+        self.changes.effects.extend(changed.into_iter().map(Effect::Changed));
+        let Changes { events, effects } = std::mem::take(&mut self.changes);
+        Ok(Decided { events, effects, is_all })
     }
 
-    /// What the events have made.
-    pub fn durable(&self) -> &Durable {
-        &self.durable
+    /// The state that the events made.
+    pub const fn record(&self) -> &Record {
+        &self.record
     }
 
-    fn handle(
-        &mut self,
-        now: u64,
-        input: Input,
-        changes: &mut Changes,
-    ) -> Result<Result<Reply, Refusal>, Broken> {
+    fn handle(&mut self, input: Input) -> Result<Reply, Halt> {
         match input {
             Input::CreateSweep { request_id, spec, data } => {
-                self.create_sweep(request_id, *spec, data, changes)
+                self.create_sweep(request_id, *spec, data)
             }
-            Input::PauseSweep(sweep) => self.pause_sweep(sweep, changes),
-            Input::ResumeSweep(sweep) => self.resume_sweep(sweep, changes),
-            Input::CancelSweep(sweep) => self.cancel_sweep(sweep, changes),
-            Input::DeleteSweep(sweep) => self.delete_sweep(sweep, changes),
-            Input::Message { session, message } => self.on_message(now, session, message, changes),
-            Input::AskTrials(sweep, ask) => self.ask_trials(now, sweep, &ask, changes),
-            Input::ReportTrial(sweep, report) => self.report_trial(now, sweep, report, changes),
-            Input::TellTrial(sweep, tell) => self.tell_trial(now, sweep, tell, changes),
+            Input::PauseSweep(sweep) => self.pause_sweep(sweep),
+            Input::ResumeSweep(sweep) => self.resume_sweep(sweep),
+            Input::CancelSweep(sweep) => self.cancel_sweep(sweep),
+            Input::DeleteSweep(sweep) => self.delete_sweep(sweep),
+            Input::Message { session, message } => self.receive(session, message),
+            Input::AskTrials(sweep, ask) => self.ask_trials(sweep, &ask),
+            Input::ReportTrial(sweep, report) => self.report_trial(sweep, report),
+            Input::TellTrial(sweep, tell) => self.tell_trial(sweep, tell),
             Input::SessionClosed(session) => {
-                self.on_session_closed(session);
-                Ok(Ok(Reply::Done))
+                self.forget_session(session);
+                Ok(Reply::Done)
             }
-            Input::DrainWorker(worker) => Ok(self.drain_worker(&worker, changes)),
+            Input::DrainWorker(worker) => self.drain_worker(&worker),
             Input::Tick => {
-                self.expire_programs(now, changes)?;
-                self.on_tick(now, changes)?;
-                Ok(Ok(Reply::Done))
+                self.expire_client_leases()?;
+                self.expire_workers()?;
+                Ok(Reply::Done)
             }
         }
     }
 
-    /// Makes an event part of the state and of the step.
-    fn record(&mut self, event: Event, changes: &mut Changes) -> Result<(), Broken> {
-        apply::apply(&mut self.durable, &event)?;
-        self.volatile.touch(event.sweep());
-        if matches!(event, Event::SweepCompleted { .. } | Event::SweepCancelled { .. }) {
-            self.volatile.samplers.remove(&event.sweep());
+    /// Applies an event to the record and adds it to the step.
+    fn emit(&mut self, sweep: SweepId, payload: impl Into<Payload>) -> Result<(), Broken> {
+        let event = Event::new(sweep, payload);
+        record::apply(&mut self.record, &event)?;
+        self.volatile.mark_changed(sweep);
+        if matches!(event.payload, Payload::SweepCompleted | Payload::SweepCancelled) {
+            self.volatile.samplers.remove(&sweep);
         }
-        changes.events.push(event);
+        self.changes.events.push(event);
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sampler_of_a_sweep_that_ended_is_dropped() {
+        let mut core = Coordinator::new(Config::default(), StoreId(1));
+        for sweep in ["s", "t"] {
+            let text = format!(
+                "name = \"{sweep}\"\ndata = {{ source = \"builtin:digits\" }}\n\
+                 search = {{ strategy = \"random\", trials = 1 }}\n"
+            );
+            let spec = Box::new(caviar_common::spec::file::parse(&text).unwrap().spec);
+            let request_id = caviar_common::ids::Name::parse("name", sweep).unwrap();
+            let data = caviar_common::data::DataSummary::default();
+            core.step(0, Input::CreateSweep { request_id, spec, data }).unwrap().reply.unwrap();
+        }
+        assert_eq!(core.volatile.samplers.len(), 2);
+        core.step(0, Input::CancelSweep(SweepId(2))).unwrap().reply.unwrap();
+        let left: Vec<&SweepId> = core.volatile.samplers.keys().collect();
+        assert_eq!(left, [&SweepId(1)]);
+    }
+}

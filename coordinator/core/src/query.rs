@@ -1,4 +1,4 @@
-//! What people and programs see: views made of the state, on demand.
+//! The views that clients see. They are made from the state on demand.
 
 use std::cmp::Ordering;
 
@@ -11,12 +11,12 @@ use caviar_common::view::{
 };
 
 use crate::Coordinator;
-use crate::state::{Sweep, Trial};
+use crate::record::state::{FinalAttempt, Sweep, Trial};
 
-/// The order of a listing of trials.
+/// The order of a list of trials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TrialOrder {
-    /// By number.
+    /// By trial number, ascending.
     #[default]
     Number,
     /// Best first; trials without a value last.
@@ -26,41 +26,45 @@ pub enum TrialOrder {
 /// Which trials to list.
 #[derive(Clone, Debug, Default)]
 pub struct TrialFilter {
-    /// Only these states; empty for all.
+    /// Only trials in these states; empty for all states.
     pub states: Vec<TrialState>,
-    /// In this order.
+    /// The order of the list.
     pub order: TrialOrder,
-    /// Only those after this one, in this order.
+    /// Only the trials after this one, in `order`; `None` begins with the first.
     pub after: Option<TrialNumber>,
-    /// So many.
+    /// At most this many trials.
     pub limit: usize,
-    /// Whether each brings its curve.
+    /// True if each view includes the trial's curve.
     pub with_curves: bool,
 }
 
 impl Coordinator {
-    /// The sweep of that name, or of that number.
+    /// The number of the sweep with that name or number. O(sweeps).
     pub fn find(&self, name_or_id: &str) -> Option<SweepId> {
-        let by_name =
-            self.durable.sweeps.values().find(|s| s.spec.name.as_str() == name_or_id).map(|s| s.id);
+        let by_name = self
+            .record
+            .sweeps()
+            .values()
+            .find(|s| s.spec().name.as_str() == name_or_id)
+            .map(|s| s.id());
         by_name.or_else(|| {
-            name_or_id.parse().ok().map(SweepId).filter(|id| self.durable.sweeps.contains_key(id))
+            name_or_id.parse().ok().map(SweepId).filter(|id| self.record.sweep(*id).is_some())
         })
     }
 
-    /// A sweep.
+    /// The view of a sweep; `None` if it does not exist. O(trials).
     pub fn sweep(&self, id: SweepId) -> Option<SweepView> {
-        let sweep = self.durable.sweeps.get(&id)?;
+        let sweep = self.record.sweep(id)?;
         let mut counts = Counts::default();
-        for trial in &sweep.trials {
-            *counts.counter_mut(trial.state) += 1;
+        for trial in sweep.trials() {
+            *counts.counter_mut(trial.state()) += 1;
         }
         Some(SweepView {
             id,
-            name: sweep.spec.name.clone(),
+            name: sweep.spec().name.clone(),
             state: sweep.state(),
-            spec: sweep.spec.clone(),
-            data: sweep.data.clone(),
+            spec: sweep.spec().clone(),
+            data: sweep.data().clone(),
             counts,
             rounds: rounds(sweep),
             boxes: boxes(sweep),
@@ -71,63 +75,62 @@ impl Coordinator {
         })
     }
 
-    /// A trial.
+    /// The view of a trial; `None` if it does not exist.
     pub fn trial(&self, id: SweepId, number: TrialNumber, with_curve: bool) -> Option<TrialView> {
-        let sweep = self.durable.sweeps.get(&id)?;
+        let sweep = self.record.sweep(id)?;
         Some(self.trial_view(sweep, sweep.trial(number)?, with_curve))
     }
 
-    /// Some trials of a sweep.
+    /// The views of the trials that `filter` selects; `None` if the sweep does not exist.
     pub fn trials(&self, id: SweepId, filter: &TrialFilter) -> Option<Vec<TrialView>> {
-        let sweep = self.durable.sweeps.get(&id)?;
-        let wanted = |t: &&Trial| filter.states.is_empty() || filter.states.contains(&t.state);
-        let loss = |t: &Trial| sweep.loss(t).unwrap_or(f64::INFINITY);
+        let sweep = self.record.sweep(id)?;
+        let wanted = |t: &&Trial| filter.states.is_empty() || filter.states.contains(&t.state());
+        let cost = |t: &Trial| sweep.cost(t).unwrap_or(f64::INFINITY);
         let compare = |a: &Trial, b: &Trial| {
-            let by_loss = if filter.order == TrialOrder::Objective {
-                loss(a).total_cmp(&loss(b))
+            let by_cost = if filter.order == TrialOrder::Objective {
+                cost(a).total_cmp(&cost(b))
             } else {
                 Ordering::Equal
             };
-            by_loss.then(a.number.cmp(&b.number))
+            by_cost.then(a.number().cmp(&b.number()))
         };
-        // The trial itself may not be wanted any more; its place in the order stays.
+        // The trial itself may have left the wanted states; its place in the order stays.
         let after = filter.after.and_then(|number| sweep.trial(number));
         let is_later =
             |t: &&Trial| after.is_none_or(|after| compare(t, after) == Ordering::Greater);
-        let mut trials: Vec<&Trial> = sweep.trials.iter().filter(wanted).filter(is_later).collect();
+        let mut trials: Vec<&Trial> =
+            sweep.trials().iter().filter(wanted).filter(is_later).collect();
         trials.sort_by(|a, b| compare(a, b));
         let page = trials.into_iter().take(filter.limit);
         Some(page.map(|t| self.trial_view(sweep, t, filter.with_curves)).collect())
     }
 
-    /// The workers that are connected or hold leases.
+    /// The views of the workers that are connected or hold leases.
     pub fn workers(&self) -> Vec<WorkerView> {
         let view = |(name, worker): (&Name, &crate::volatile::Worker)| WorkerView {
             worker: name.clone(),
             slots: worker.slots,
             connected: worker.session.is_some(),
-            draining: worker.draining,
-            trials: self.held_trials(name),
+            draining: worker.is_draining,
+            trials: self.trials_of_worker(name),
             silent_ms: self.volatile.now.saturating_sub(worker.last_heard),
         };
         self.volatile.workers.iter().map(view).collect()
     }
 
-    fn held_trials(&self, worker: &Name) -> Vec<(Name, TrialNumber)> {
-        let leases = self
-            .durable
-            .held
-            .get(worker)
-            .into_iter()
-            .flatten()
-            .filter_map(|lease| self.durable.leases.get(lease));
+    fn trials_of_worker(&self, worker: &Name) -> Vec<(Name, TrialNumber)> {
+        let leases = self.record.held_leases(worker).filter_map(|lease| self.record.lease(lease));
         leases
-            .filter_map(|l| Some((self.durable.sweeps.get(&l.sweep)?.spec.name.clone(), l.trial)))
+            .filter_map(|lease| {
+                let sweep = self.record.sweep(lease.sweep())?;
+                Some((sweep.spec().name.clone(), lease.trial()))
+            })
             .collect()
     }
 
     fn trial_view(&self, sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
-        let parked = trial.lease.is_some_and(|lease| self.volatile.parked.contains(&lease));
+        let parked =
+            trial.running_lease().is_some_and(|lease| self.volatile.parked.contains(&lease));
         TrialView { parked, ..view(sweep, trial, with_curve) }
     }
 
@@ -141,13 +144,13 @@ impl Coordinator {
             .flat_map(|(name, worker)| {
                 worker.unable.iter().map(move |(what, why)| (name, what, why))
             })
-            .filter(|(_, (of, _), _)| *of == sweep.id)
+            .filter(|(_, (of, _), _)| *of == sweep.id())
             .map(|(name, (_, trial), why)| match trial {
                 None => format!("worker {name} cannot train this sweep: {}", why.message),
                 Some(trial) => format!("worker {name} cannot train trial {trial}: {}", why.message),
             })
             .collect();
-        if !sweep.spec.data.is_external() && !workers.values().any(|w| w.session.is_some()) {
+        if !sweep.spec().data.is_external() && !workers.values().any(|w| w.session.is_some()) {
             notes.push(NO_WORKER.to_owned());
         }
         notes
@@ -155,24 +158,25 @@ impl Coordinator {
 }
 
 fn view(sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
+    let attempt = trial.final_attempt();
     TrialView {
-        trial: trial.number,
-        state: trial.state,
-        assignment: trial.assignment.clone(),
-        reason: trial.reason.clone(),
-        attempts: AttemptNumber(trial.attempts),
-        worker: trial.worker.clone(),
-        epochs: trial.epochs,
+        trial: trial.number(),
+        state: trial.state(),
+        assignment: trial.assignment().clone(),
+        reason: trial.reason().clone(),
+        attempts: AttemptNumber(trial.attempts()),
+        worker: trial.worker().cloned(),
+        epochs: trial.epochs(),
         objective: sweep.objective(trial),
-        last: trial.curve.last().cloned(),
-        curve: if with_curve { trial.curve.clone() } else { Vec::new() },
-        seconds: trial.seconds,
-        memory_bytes: trial.memory_bytes,
-        message: trial.message.clone(),
-        stopped: trial.stopped.map(|rung| StoppedView {
+        last: trial.curve().last().cloned(),
+        curve: if with_curve { trial.curve().to_vec() } else { Vec::new() },
+        seconds: attempt.map(FinalAttempt::seconds),
+        memory_bytes: attempt.and_then(FinalAttempt::memory_bytes),
+        message: trial.message().cloned(),
+        stopped: trial.stopped_at().map(|rung| StoppedView {
             epoch: rung.epoch,
             rank: rung.rank,
-            of: rung.of,
+            of: rung.reached,
         }),
         parked: false,
     }
@@ -180,20 +184,20 @@ fn view(sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
 
 fn rounds(sweep: &Sweep) -> Vec<RoundView> {
     let number = |i: usize| u32::try_from(i + 1).unwrap_or(u32::MAX);
-    let sizes = sweep.spec.search.rounds.iter().enumerate();
+    let sizes = sweep.spec().search.rounds.iter().enumerate();
     sizes.map(|(i, size)| round(sweep, number(i), *size)).collect()
 }
 
-/// Some of the boxes, from the first to the latest.
+/// At most [`MAX_BOXES`] of the search boxes, evenly spaced from the first to the latest.
 fn boxes(sweep: &Sweep) -> Vec<BoxView> {
     let in_box = |t: &Trial| {
-        t.reason.search_box.clone().map(|search_box| BoxView { trial: t.number, search_box })
+        t.reason().search_box.clone().map(|search_box| BoxView { trial: t.number(), search_box })
     };
     let mut places: Vec<usize> = Vec::new();
     let with_box: Vec<&Trial> = sweep
-        .trials
+        .trials()
         .iter()
-        .filter(|t| t.reason.round.is_none() && t.reason.search_box.is_some())
+        .filter(|t| t.reason().round.is_none() && t.reason().search_box.is_some())
         .collect();
     if let Some(last) = with_box.len().checked_sub(1) {
         places.extend((0..MAX_BOXES).map(|i| i * last / (MAX_BOXES - 1)));
@@ -203,40 +207,42 @@ fn boxes(sweep: &Sweep) -> Vec<BoxView> {
 }
 
 fn round(sweep: &Sweep, round: u32, trials: u32) -> RoundView {
-    let of_round = || sweep.trials.iter().filter(|t| t.reason.round == Some(round));
+    let of_round = || sweep.trials().iter().filter(|t| t.reason().round == Some(round));
     let best = of_round()
-        .filter_map(|t| Some((sweep.loss(t)?, sweep.objective(t)?)))
+        .filter_map(|t| Some((sweep.cost(t)?, sweep.objective(t)?)))
         .min_by(|a, b| a.0.total_cmp(&b.0));
     RoundView {
         round,
         trials,
         done: u32::try_from(
-            of_round().filter(|t| t.state.is_final() && t.state != TrialState::Cancelled).count(),
+            of_round()
+                .filter(|t| t.state().is_final() && t.state() != TrialState::Cancelled)
+                .count(),
         )
         .unwrap_or(u32::MAX),
-        search_box: of_round().next().and_then(|t| t.reason.search_box.clone()),
+        search_box: of_round().next().and_then(|t| t.reason().search_box.clone()),
         best: best.map(|(_, objective)| objective),
     }
 }
 
 fn test(sweep: &Sweep) -> Option<TestView> {
-    let scoring = sweep.scoring.as_ref()?;
-    let result = scoring.result.as_ref()?;
+    let scoring = sweep.scoring()?;
+    let result = scoring.result()?;
     Some(TestView {
-        trial: scoring.trial,
-        score: result.score,
-        reproduced: result.reproduced,
-        message: result.message.clone(),
+        trial: scoring.trial(),
+        score: result.score(),
+        reproduced: result.is_reproduced(),
+        message: result.message().cloned(),
     })
 }
 
-/// The trial on which the next decision in virtual time is taken, if its result is not here and
-/// others, whose slots are idle, are done.
+/// The trial of the next decision in virtual time, if its result is missing and other trials in
+/// flight have ended, so that virtual slots are idle.
 fn waits_for(sweep: &Sweep) -> Option<TrialNumber> {
-    if sweep.spec.search.order == Order::AsCompleted {
+    if sweep.spec().search.order == Order::AsCompleted {
         return None;
     }
-    let trials = || sweep.in_flight.iter().filter_map(|(_, number)| sweep.trial(*number));
-    let first = trials().next().filter(|t| !sweep.is_ready(t))?;
-    trials().any(|t| t.state.is_final()).then_some(first.number)
+    let trials = || sweep.in_flight().iter().filter_map(|(_, number)| sweep.trial(*number));
+    let first = trials().next().filter(|t| !sweep.is_decidable(t))?;
+    trials().any(|t| t.state().is_final()).then_some(first.number())
 }

@@ -1,105 +1,108 @@
-//! What a restart may forget: connections, silence, samplers at hand.
+//! The state that a restart may forget: connections, silence, parked trials, samplers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId, TrialNumber};
+use caviar_common::numbers::to_u32;
 use caviar_search::Sampler;
 
-use crate::state::Durable;
+use crate::record::state::{Holder, Record};
 
-/// What is known of a worker beside its leases.
+/// What is known of a worker, besides its leases.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    /// Its connection, if it has one.
-    pub session: Option<SessionId>,
-    /// Its process.
-    pub incarnation: Incarnation,
-    /// Trials it can train at once.
-    pub slots: u32,
-    /// It takes no new work.
-    pub draining: bool,
-    /// It may be asked to park trials.
-    pub can_park: bool,
-    /// It had no room for what it was given: it gets nothing more before the next tick, or the two
-    /// would say so for ever.
-    pub resting: bool,
-    /// When it last said something, in the driver's milliseconds.
-    pub last_heard: u64,
-    /// Sweeps that it cannot train, and single trials, and why.
-    pub unable: BTreeMap<(SweepId, Option<TrialNumber>), Unable>,
+    /// The worker's connection; `None` while it is not connected.
+    pub(crate) session: Option<SessionId>,
+    /// The worker's process.
+    pub(crate) incarnation: Incarnation,
+    /// Trials that the worker can train at the same time.
+    pub(crate) slots: u32,
+    /// True if the worker is to finish what it holds and exit.
+    pub(crate) is_draining: bool,
+    /// True if the worker understands Park and Unpark.
+    pub(crate) can_park: bool,
+    /// True if the worker declined a grant since the last tick. Until the next one it gets no new
+    /// grant, because it would decline that too.
+    pub(crate) has_declined: bool,
+    /// When the worker last sent a message, in the driver's milliseconds.
+    pub(crate) last_heard: u64,
+    /// Sweeps that the worker cannot train, and single trials (`Some`) that it has no memory for.
+    pub(crate) unable: BTreeMap<(SweepId, Option<TrialNumber>), Unable>,
 }
 
 impl Worker {
-    /// Whether nothing is known that keeps it from this trial.
-    pub(crate) fn can(&self, sweep: SweepId, trial: TrialNumber) -> bool {
+    /// True if the worker has not said that it cannot train this trial.
+    pub(crate) fn can_train(&self, sweep: SweepId, trial: TrialNumber) -> bool {
         !self.unable.contains_key(&(sweep, None))
             && !self.unable.contains_key(&(sweep, Some(trial)))
     }
 }
 
-/// What a worker cannot train.
+/// Why a worker cannot train something.
 #[derive(Debug)]
 pub(crate) struct Unable {
-    /// Why, for people.
-    pub message: String,
-    /// When it said so.
-    pub since: u64,
+    /// The worker's explanation.
+    pub(crate) message: String,
+    /// When the worker said so, in the driver's milliseconds.
+    pub(crate) since: u64,
 }
 
-/// The volatile state.
+/// The state that a restart may forget.
 #[derive(Debug, Default)]
 pub(crate) struct Volatile {
-    pub workers: BTreeMap<Name, Worker>,
-    /// Whose connection it is.
-    pub sessions: BTreeMap<SessionId, Name>,
-    /// When something was last heard of each lease that a program holds.
-    pub heard: BTreeMap<LeaseId, u64>,
-    /// Leases whose trials are parked; a connection begins without any.
-    pub parked: BTreeSet<LeaseId>,
-    /// The sampler of every sweep that was asked for one.
-    pub samplers: BTreeMap<SweepId, Box<dyn Sampler>>,
-    /// Sweeps with decisions to take.
-    pub dirty: BTreeSet<SweepId>,
-    /// Where deciding was broken off last.
-    pub cut: Option<SweepId>,
-    /// Sweeps that look different since the last step.
-    pub changed: BTreeSet<SweepId>,
-    /// The time of the latest input.
-    pub now: u64,
-    /// The time of the latest tick.
-    pub last_tick: u64,
+    /// The workers that are connected or hold leases.
+    pub(crate) workers: BTreeMap<Name, Worker>,
+    /// The worker of each connection.
+    pub(crate) sessions: BTreeMap<SessionId, Name>,
+    /// When an external client last named each of its leases, in the driver's milliseconds.
+    pub(crate) client_leases_heard: BTreeMap<LeaseId, u64>,
+    /// The leases whose trials are parked. A new connection begins without any.
+    pub(crate) parked: BTreeSet<LeaseId>,
+    /// The samplers of sweeps that were asked for a trial since the start.
+    pub(crate) samplers: BTreeMap<SweepId, Box<dyn Sampler>>,
+    /// Sweeps that may have decisions to take.
+    pub(crate) undecided: BTreeSet<SweepId>,
+    /// The sweep at which the last decisions were interrupted.
+    pub(crate) interrupted_at: Option<SweepId>,
+    /// Sweeps whose view has changed since the last step.
+    pub(crate) changed: BTreeSet<SweepId>,
+    /// The time of the latest input, in the driver's milliseconds.
+    pub(crate) now: u64,
+    /// The time of the latest tick, in the driver's milliseconds.
+    pub(crate) last_tick: u64,
 }
 
 impl Volatile {
-    pub(crate) fn after_restart(durable: &Durable, now: u64) -> Self {
+    /// The state after a restart at `now`: every holder of a lease counts as heard at this time.
+    pub(crate) fn after_restart(record: &Record, now: u64) -> Self {
         let mut volatile = Self { now, last_tick: now, ..Self::default() };
-        volatile.heard.extend(
-            durable
-                .leases
-                .iter()
-                .filter(|(_, l)| l.program_ms.is_some())
-                .map(|(lease, _)| (*lease, now)),
-        );
-        for lease in durable.leases.values().filter(|l| l.program_ms.is_none()) {
-            let held = durable.held.get(&lease.worker).map_or(1, BTreeSet::len);
-            volatile.workers.entry(lease.worker.clone()).or_insert_with(|| Worker {
-                session: None,
-                incarnation: lease.incarnation,
-                // At least so many, as it seems; its Hello will say.
-                slots: u32::try_from(held).unwrap_or(u32::MAX),
-                draining: false,
-                can_park: false,
-                resting: false,
-                last_heard: now,
-                unable: BTreeMap::new(),
-            });
+        for (id, lease) in record.leases() {
+            match lease.holder() {
+                Holder::Client { .. } => {
+                    volatile.client_leases_heard.insert(*id, now);
+                }
+                Holder::Worker { name, incarnation } => {
+                    volatile.workers.entry(name.clone()).or_insert_with(|| Worker {
+                        session: None,
+                        incarnation: *incarnation,
+                        // The worker has at least as many; its Hello will say how many.
+                        slots: to_u32(record.held_count(name)),
+                        is_draining: false,
+                        can_park: false,
+                        has_declined: false,
+                        last_heard: now,
+                        unable: BTreeMap::new(),
+                    });
+                }
+            }
         }
-        volatile.dirty.extend(durable.sweeps.keys());
+        volatile.undecided.extend(record.sweeps().keys());
         volatile
     }
 
-    pub(crate) fn touch(&mut self, sweep: SweepId) {
-        self.dirty.insert(sweep);
+    /// Notes that an event happened to `sweep`.
+    pub(crate) fn mark_changed(&mut self, sweep: SweepId) {
+        self.undecided.insert(sweep);
         self.changed.insert(sweep);
     }
 }

@@ -1,50 +1,55 @@
-//! One line of the log for every event: what people follow at INFO, the bulk at DEBUG.
+//! The log lines of events: what an operator follows at INFO, the rest at DEBUG.
 
-use caviar_core::event::Event;
+use caviar_core::event::{Event, Payload};
 
-use crate::store::name;
-
-/// Says that `event` happened. It is stored by then.
+/// Logs an event that was stored.
 pub(super) fn log(event: &Event) {
-    let (name, sweep) = (name(event), event.sweep().0);
-    match event {
-        Event::SweepCreated { spec, .. } => tracing::info!(sweep, name = %spec.name, "{name}"),
-        Event::TrialFinished { trial, outcome, .. } => {
-            tracing::info!(sweep, trial = trial.0, state = outcome.state().name(), "{name}")
+    let (name, sweep) = (event.name(), event.sweep.0);
+    match &event.payload {
+        Payload::SweepCreated(created) => {
+            tracing::info!(sweep, name = %created.spec.name, "{name}");
         }
-        Event::LeaseEnded { trial, lease, cause, .. } => {
-            tracing::info!(sweep, trial = trial.0, lease = lease.0, ?cause, "{name}")
+        Payload::TrialFinished(finished) => {
+            let state = finished.outcome.state().name();
+            tracing::info!(sweep, trial = finished.trial.0, state, "{name}");
         }
-        Event::LeaseGranted { trial, attempt, lease, worker, .. } => {
-            tracing::debug!(sweep, trial = trial.0, attempt = attempt.0, lease = lease.0, %worker, "{name}");
+        Payload::LeaseEnded(ended) => {
+            let (trial, lease) = (ended.trial.0, ended.lease.0);
+            tracing::info!(sweep, trial, lease, cause = ?ended.cause, "{name}");
         }
-        Event::TrialStopped { trial, rung, .. } => {
-            tracing::info!(
-                sweep,
-                trial = trial.0,
-                epoch = rung.epoch,
-                rank = rung.rank,
-                of = rung.of,
-                "{name}"
-            );
+        Payload::LeaseGranted(granted) => {
+            let (trial, attempt, lease) = (granted.trial.0, granted.attempt.0, granted.lease.0);
+            tracing::debug!(sweep, trial, attempt, lease, worker = %granted.worker, "{name}");
         }
-        Event::TrialsAsked { request_id, client, granted, .. } => {
-            tracing::debug!(sweep, %request_id, %client, trials = granted.len(), "{name}");
+        Payload::TrialStopped(stopped) => {
+            let (trial, rung) = (stopped.trial.0, stopped.rung);
+            let (epoch, rank, reached) = (rung.epoch, rung.rank, rung.reached);
+            tracing::info!(sweep, trial, epoch, rank, reached, "{name}");
         }
-        Event::TrialSampled { trial, .. }
-        | Event::TrialPassed { trial, .. }
-        | Event::EpochRecorded { trial, .. }
-        | Event::TrialDecided { trial, .. } => {
-            tracing::debug!(sweep, trial = trial.0, "{name}");
+        Payload::TrialsAsked(asked) => {
+            let trials = asked.granted.len();
+            let (request_id, client) = (&asked.request_id, &asked.client);
+            tracing::debug!(sweep, %request_id, %client, trials, "{name}");
         }
-        Event::ScoringStarted { trial, .. } => tracing::info!(sweep, trial = trial.0, "{name}"),
-        Event::WinnerScored { trial, reproduced, .. } => {
-            tracing::info!(sweep, trial = trial.0, reproduced, "{name}")
+        Payload::TrialSampled(sampled) => debug(event, sampled.trial.0),
+        Payload::TrialPassed(passed) => debug(event, passed.trial.0),
+        Payload::EpochRecorded(recorded) => debug(event, recorded.trial.0),
+        Payload::TrialDecided(decided) => debug(event, decided.trial.0),
+        Payload::ScoringStarted(started) => {
+            tracing::info!(sweep, trial = started.trial.0, "{name}");
         }
-        Event::SweepPaused { .. }
-        | Event::SweepResumed { .. }
-        | Event::SweepCancelled { .. }
-        | Event::SweepDeleted { .. }
-        | Event::SweepCompleted { .. } => tracing::info!(sweep, "{name}"),
+        Payload::WinnerScored(scored) => {
+            let (trial, reproduced) = (scored.trial.0, scored.reproduced);
+            tracing::info!(sweep, trial, reproduced, "{name}");
+        }
+        Payload::SweepPaused
+        | Payload::SweepResumed
+        | Payload::SweepCancelled
+        | Payload::SweepDeleted(_)
+        | Payload::SweepCompleted => tracing::info!(sweep, "{name}"),
     }
+}
+
+fn debug(event: &Event, trial: u32) {
+    tracing::debug!(sweep = event.sweep.0, trial, "{}", event.name());
 }

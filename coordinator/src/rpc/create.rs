@@ -78,16 +78,16 @@ fn known(
     request_id: &Name,
     mut spec: SweepSpec,
 ) -> Option<Result<SweepId, Refusal>> {
-    let sweeps = &core.durable().sweeps;
-    if let Some(earlier) = sweeps.values().find(|s| &s.request_id == request_id) {
-        spec.fill_space(&earlier.data);
-        return Some(if spec == earlier.spec {
-            Ok(earlier.id)
+    let sweeps = core.record().sweeps();
+    if let Some(earlier) = sweeps.values().find(|s| s.request_id() == request_id) {
+        spec.fill_space(earlier.data());
+        return Some(if spec == *earlier.spec() {
+            Ok(earlier.id())
         } else {
             Err(Refusal::RequestReused(request_id.clone()))
         });
     }
-    let taken = sweeps.values().any(|s| s.spec.name == spec.name);
+    let taken = sweeps.values().any(|s| s.spec().name == spec.name);
     taken.then_some(Err(Refusal::NameTaken(spec.name)))
 }
 

@@ -50,12 +50,12 @@ impl Api {
 }
 
 fn results_of(core: &Coordinator, id: SweepId) -> Option<Results> {
-    let sweep = core.durable().sweeps.get(&id)?;
-    let results = results(&sweep.log);
+    let sweep = core.record().sweep(id)?;
+    let results = results(sweep.log());
     let with_cost = || results.iter().filter(|r| r.cost.is_some());
     let costs = with_cost().filter_map(|r| Some((r.latest.assignment.clone(), r.cost?))).collect();
     let provisional = with_cost().filter(|r| r.is_provisional()).count();
-    Some(Results { space: sweep.spec.space.clone(), seed: sweep.spec.seed, costs, provisional })
+    Some(Results { space: sweep.spec().space.clone(), seed: sweep.spec().seed, costs, provisional })
 }
 
 fn learn(mut results: Results) -> Result<ImportanceView, TooLittle> {

@@ -23,11 +23,11 @@ impl Api {
             return Ok(id);
         }
         let list = |core: &Coordinator| {
-            core.durable()
-                .sweeps
+            core.record()
+                .sweeps()
                 .values()
                 .take(MAX_LOOKED_AT)
-                .map(|s| s.spec.name.to_string())
+                .map(|s| s.spec().name.to_string())
                 .collect()
         };
         let names: Vec<String> = self.read(list).await?;

@@ -91,13 +91,13 @@ pub(super) fn trials(
     if !filter.with_curves {
         return Some(bare);
     }
-    let kept = core.durable().sweeps.get(&sweep)?;
+    let kept = core.record().sweep(sweep)?;
     let mut values = 0;
     let mut page = Vec::new();
     for view in bare {
         values += kept
             .trial(view.trial)
-            .map_or(0, |trial| trial.curve.iter().map(Point::value_count).sum());
+            .map_or(0, |trial| trial.curve().iter().map(Point::value_count).sum());
         if values > MAX_PAGE_VALUES && !page.is_empty() {
             break;
         }

@@ -232,7 +232,7 @@ fn sweeps_after(
     states: &[SweepState],
     length: usize,
 ) -> Vec<SweepId> {
-    let sweeps = core.durable().sweeps.range((Bound::Excluded(after), Bound::Unbounded));
+    let sweeps = core.record().sweeps().range((Bound::Excluded(after), Bound::Unbounded));
     sweeps
         .filter(|(_, s)| states.is_empty() || states.contains(&s.state()))
         .map(|(id, _)| *id)

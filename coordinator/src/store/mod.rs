@@ -108,26 +108,3 @@ impl StoreError {
         }
     }
 }
-
-/// The name of an event, as its JSON has it.
-pub(crate) const fn name(event: &Event) -> &'static str {
-    match event {
-        Event::SweepCreated { .. } => "sweep_created",
-        Event::SweepPaused { .. } => "sweep_paused",
-        Event::SweepResumed { .. } => "sweep_resumed",
-        Event::SweepCancelled { .. } => "sweep_cancelled",
-        Event::SweepDeleted { .. } => "sweep_deleted",
-        Event::TrialSampled { .. } => "trial_sampled",
-        Event::LeaseGranted { .. } => "lease_granted",
-        Event::TrialsAsked { .. } => "trials_asked",
-        Event::LeaseEnded { .. } => "lease_ended",
-        Event::EpochRecorded { .. } => "epoch_recorded",
-        Event::TrialFinished { .. } => "trial_finished",
-        Event::TrialPassed { .. } => "trial_passed",
-        Event::TrialStopped { .. } => "trial_stopped",
-        Event::TrialDecided { .. } => "trial_decided",
-        Event::ScoringStarted { .. } => "scoring_started",
-        Event::WinnerScored { .. } => "winner_scored",
-        Event::SweepCompleted { .. } => "sweep_completed",
-    }
-}

@@ -150,11 +150,11 @@ impl Store for SqliteStore {
 fn decode(sweep: ValueRef<'_>, body: ValueRef<'_>) -> Result<Event, String> {
     let text = body.as_str().map_err(|_| "the body is no text".to_owned())?;
     let event: Event = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    let known = i64::try_from(event.sweep().0).ok();
+    let known = i64::try_from(event.sweep.0).ok();
     if sweep.as_i64().ok() == known {
         Ok(event)
     } else {
-        Err(format!("the body is about sweep {}, the row is not", event.sweep()))
+        Err(format!("the body is about sweep {}, the row is not", event.sweep))
     }
 }
 

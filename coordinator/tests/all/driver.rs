@@ -79,7 +79,7 @@ async fn a_reply_and_a_view_wait_for_the_commit() {
         poll_once(reply.as_mut()).await.is_pending(),
         "nothing is acknowledged before the commit"
     );
-    let mut view = pin!(handle.read(|core| core.durable().sweeps.len()));
+    let mut view = pin!(handle.read(|core| core.record().sweeps().len()));
     assert!(poll_once(view.as_mut()).await.is_pending());
     verdict.send(true).unwrap();
     reply.await.unwrap().unwrap();

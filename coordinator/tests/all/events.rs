@@ -5,160 +5,149 @@ use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, SweepId, TrialNumb
 use caviar_common::metric::{NamedMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::{Reason, Source};
-use caviar_core::event::{Event, Granted, LeaseEnd, Rung};
+use caviar_core::event::{
+    EpochRecorded, Event, GrantedTrial, LeaseEnd, LeaseEnded, LeaseGranted, Payload, Rung,
+    ScoringStarted, SweepCreated, SweepDeleted, TrialDecided, TrialFinished, TrialPassed,
+    TrialSampled, TrialStopped, TrialsAsked, WinnerScored,
+};
 
 use crate::support::{metrics, name, spec, summary};
 
-/// Kinds of events that there are.
+/// How many kinds of events there are.
 pub(crate) const KINDS: usize = 17;
 
-pub(crate) fn kind(event: &Event) -> String {
-    let json = serde_json::to_value(event).unwrap();
-    json["event"].as_str().unwrap().to_owned()
-}
-
 pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
-    let request_id = name(&format!("request-{id}"));
-    Event::SweepCreated {
-        sweep: SweepId(id),
-        request_id,
-        spec: Box::new(spec(name_of_sweep, 4, 2)),
+    let created = SweepCreated {
+        request_id: name(&format!("request-{id}")),
+        spec: spec(name_of_sweep, 4, 2),
         data: summary(),
         warm_start: Vec::new(),
-    }
+    };
+    Event::new(SweepId(id), Box::new(created))
 }
 
 pub(crate) fn sampled(sweep: u64, trial: u32) -> Event {
-    let reason = Reason::from_source(Source::Random);
-    let (sweep, trial) = (SweepId(sweep), TrialNumber(trial));
-    Event::TrialSampled {
-        sweep,
-        trial,
+    let sampled = TrialSampled {
+        trial: TrialNumber(trial),
         assignment: Assignment::default(),
-        reason,
+        reason: Reason::from_source(Source::Random),
         epochs: 2,
         start: 0,
         end: 9,
-    }
+    };
+    Event::new(SweepId(sweep), sampled)
 }
 
 pub(crate) fn granted(sweep: u64, trial: u32, lease: u64, job: Job) -> Event {
-    let (sweep, trial, lease) = (SweepId(sweep), TrialNumber(trial), LeaseId(lease));
-    Event::LeaseGranted {
-        sweep,
-        trial,
+    let granted = LeaseGranted {
+        trial: TrialNumber(trial),
         attempt: AttemptNumber(1),
-        lease,
+        lease: LeaseId(lease),
         worker: name("w"),
         incarnation: Incarnation(u64::MAX),
         job,
-    }
+    };
+    Event::new(SweepId(sweep), granted)
 }
 
-pub(crate) fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> Event {
-    let (sweep, trial, lease) = (SweepId(sweep), TrialNumber(trial), LeaseId(lease));
-    Event::TrialFinished {
-        sweep,
-        trial,
-        lease,
+fn recorded(sweep: u64, trial: u32, lease: u64, metrics: impl Into<Point>) -> Event {
+    let (trial, lease) = (TrialNumber(trial), LeaseId(lease));
+    Event::new(SweepId(sweep), EpochRecorded { trial, lease, metrics: metrics.into() })
+}
+
+fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> Event {
+    let finished = TrialFinished {
+        trial: TrialNumber(trial),
+        lease: LeaseId(lease),
         outcome,
         seconds: Some(1.5),
         memory_bytes: Some(4096),
-    }
+    };
+    Event::new(SweepId(sweep), finished)
+}
+
+fn unable(sweep: u64, trial: u32, lease: u64) -> Event {
+    let cause = LeaseEnd::Unable { message: "no such file: \"ü\"\n".to_owned() };
+    let (trial, lease) = (TrialNumber(trial), LeaseId(lease));
+    Event::new(SweepId(sweep), LeaseEnded { trial, lease, cause, lost_worker: None })
 }
 
 pub(crate) fn every_kind() -> Vec<Event> {
-    let (sweep, trial, lease) = (SweepId(1), TrialNumber(0), LeaseId(1));
-    let recorded = |epoch, loss| Event::EpochRecorded {
-        sweep,
-        trial,
-        lease,
-        metrics: metrics(epoch, loss).into(),
+    let mut events = completed_sweep();
+    events.extend(cancelled_sweep());
+    let next_lease = LeaseId(1 << 40);
+    events.push(Event::new(SweepId(3), SweepDeleted { next_lease }));
+    events
+}
+
+/// Sweep 1: one trial diverges, the other one wins and is scored.
+fn completed_sweep() -> Vec<Event> {
+    let sweep = SweepId(1);
+    let winner = TrialNumber(1);
+    let score = Score { loss: 0.5, accuracy: None };
+    let scored = WinnerScored {
+        trial: winner,
+        lease: LeaseId(4),
+        score: Some(score),
+        reproduced: true,
+        message: None,
     };
-    let recorded_of_letters = |epoch| {
-        let metrics = metrics(epoch, f64::from(epoch));
-        Event::EpochRecorded {
-            sweep: SweepId(2),
-            trial: TrialNumber(1),
-            lease: LeaseId(5),
-            metrics: metrics.into(),
-        }
-    };
-    let ended = |lease, cause| Event::LeaseEnded {
-        sweep,
-        trial: TrialNumber(1),
-        lease: LeaseId(lease),
-        cause,
-        loss: None,
-    };
-    let asked =
-        vec![Granted { trial: TrialNumber(0), attempt: AttemptNumber(1), lease: LeaseId(6) }];
-    let values = [(name("train.loss"), f64::NAN), (name("f1"), 0.1 + 0.2)].into();
-    let named = Point::Named(NamedMetrics { epoch: 1, metrics: values });
     vec![
         created(1, "digits"),
-        Event::SweepPaused { sweep },
-        Event::SweepResumed { sweep },
+        Event::new(sweep, Payload::SweepPaused),
+        Event::new(sweep, Payload::SweepResumed),
         sampled(1, 0),
         sampled(1, 1),
         granted(1, 0, 1, Job::Train),
-        recorded(1, 1.0 / 3.0),
-        recorded(2, f64::NAN),
-        recorded(3, f64::INFINITY),
+        recorded(1, 0, 1, metrics(1, 1.0 / 3.0)),
+        recorded(1, 0, 1, metrics(2, f64::NAN)),
+        recorded(1, 0, 1, metrics(3, f64::INFINITY)),
         finished(1, 0, 1, Outcome::Diverged),
         granted(1, 1, 2, Job::Train),
-        ended(2, LeaseEnd::Unable { message: "no such file: \"ü\"\n".to_owned() }),
+        unable(1, 1, 2),
         granted(1, 1, 3, Job::Train),
-        Event::EpochRecorded {
-            sweep,
-            trial: TrialNumber(1),
-            lease: LeaseId(3),
-            metrics: metrics(1, 0.25).into(),
-        },
+        recorded(1, 1, 3, metrics(1, 0.25)),
         finished(1, 1, 3, Outcome::Completed),
-        Event::TrialDecided { sweep, trial },
-        Event::ScoringStarted { sweep, trial: TrialNumber(1) },
+        Event::new(sweep, TrialDecided { trial: TrialNumber(0) }),
+        Event::new(sweep, ScoringStarted { trial: winner }),
         granted(1, 1, 4, Job::Score),
-        Event::WinnerScored {
-            sweep,
-            trial: TrialNumber(1),
-            lease: LeaseId(4),
-            score: Some(Score { loss: 0.5, accuracy: None }),
-            reproduced: true,
-            message: None,
-        },
-        Event::SweepCompleted { sweep },
+        Event::new(sweep, scored),
+        Event::new(sweep, Payload::SweepCompleted),
+    ]
+}
+
+/// Sweep 2: one trial is stopped at a rung, and an external client runs the other one when the
+/// sweep is cancelled.
+fn cancelled_sweep() -> Vec<Event> {
+    let (sweep, trial) = (SweepId(2), TrialNumber(1));
+    let (passed, stopped) = (
+        Rung { number: 0, epoch: 1, rank: 1, reached: 1 },
+        Rung { number: 1, epoch: 2, rank: 4, reached: 5 },
+    );
+    let asked = TrialsAsked {
+        request_id: name("r"),
+        client: name("python"),
+        lease_ms: 1_000,
+        granted: vec![GrantedTrial {
+            trial: TrialNumber(0),
+            attempt: AttemptNumber(1),
+            lease: LeaseId(6),
+        }],
+    };
+    let values = [(name("train.loss"), f64::NAN), (name("f1"), 0.1 + 0.2)].into();
+    let named = Point::Named(NamedMetrics { epoch: 1, metrics: values });
+    vec![
         created(2, "letters"),
         sampled(2, 0),
         sampled(2, 1),
         granted(2, 1, 5, Job::Train),
-        recorded_of_letters(1),
-        recorded_of_letters(2),
-        recorded_of_letters(3),
-        Event::TrialPassed {
-            sweep: SweepId(2),
-            trial: TrialNumber(1),
-            rung: Rung { number: 0, epoch: 1, rank: 1, of: 1 },
-        },
-        Event::TrialStopped {
-            sweep: SweepId(2),
-            trial: TrialNumber(1),
-            rung: Rung { number: 1, epoch: 2, rank: 4, of: 5 },
-        },
-        Event::TrialsAsked {
-            sweep: SweepId(2),
-            request_id: name("r"),
-            client: name("python"),
-            lease_ms: 1_000,
-            granted: asked,
-        },
-        Event::EpochRecorded {
-            sweep: SweepId(2),
-            trial: TrialNumber(0),
-            lease: LeaseId(6),
-            metrics: named,
-        },
-        Event::SweepCancelled { sweep: SweepId(2) },
-        Event::SweepDeleted { sweep: SweepId(3), next_lease: LeaseId(1 << 40) },
+        recorded(2, 1, 5, metrics(1, 1.0)),
+        recorded(2, 1, 5, metrics(2, 2.0)),
+        recorded(2, 1, 5, metrics(3, 3.0)),
+        Event::new(sweep, TrialPassed { trial, rung: passed }),
+        Event::new(sweep, TrialStopped { trial, rung: stopped }),
+        Event::new(sweep, asked),
+        recorded(2, 0, 6, named),
+        Event::new(sweep, Payload::SweepCancelled),
     ]
 }

@@ -14,16 +14,16 @@ use caviar_common::spec::{Goal, Objective, Order, StoppingRule};
 use caviar_coordinator::store::Store;
 use caviar_coordinator::store::sqlite::SqliteStore;
 use caviar_core::Coordinator;
-use caviar_core::event::Event;
+use caviar_core::event::{Event, Payload};
 use caviar_core::input::{Config, Effect, Input, Reply};
 use proptest::test_runner::{Config as Cases, TestRunner};
 
-use crate::events::{KINDS, kind};
+use crate::events::KINDS;
 use crate::support::{hello, metrics, name, spec, summary};
 
 /// Enough for a rung.
 const EPOCHS: u32 = 4;
-const CONFIG: Config = Config { lease_ttl_ms: 100, max_losses: 2 };
+const CONFIG: Config = Config { lease_ttl_ms: 100, max_lost_workers: 2 };
 
 /// A lease, as its worker sees it.
 struct Held {
@@ -38,7 +38,7 @@ struct World {
     live: Coordinator,
     store: SqliteStore,
     unwritten: Vec<Event>,
-    kinds: BTreeSet<String>,
+    kinds: BTreeSet<&'static str>,
     now: u64,
     sessions: u64,
     held: BTreeMap<LeaseId, Held>,
@@ -65,8 +65,8 @@ impl World {
 
     fn step(&mut self, input: Input) {
         let step = self.live.step(self.now, input).unwrap();
-        if let (Ok(Reply::Sweep(id)), Some(Event::SweepCreated { .. })) =
-            (&step.reply, step.events.first())
+        if let (Ok(Reply::Sweep(id)), Some(Payload::SweepCreated(_))) =
+            (&step.reply, step.events.first().map(|event| &event.payload))
         {
             self.sweeps.push(*id);
         }
@@ -78,7 +78,7 @@ impl World {
                 );
             }
         }
-        self.kinds.extend(step.events.iter().map(kind));
+        self.kinds.extend(step.events.iter().map(Event::name));
         self.unwritten.extend(step.events);
     }
 
@@ -232,7 +232,7 @@ impl World {
         let events = self.store.load().unwrap().into_iter().map(|(_, event)| event);
         let again = Coordinator::recover(CONFIG, self.store.id(), 0, events).unwrap();
         // As text, because NaN equals nothing.
-        assert_eq!(format!("{:#?}", again.durable()), format!("{:#?}", self.live.durable()));
+        assert_eq!(format!("{:#?}", again.record()), format!("{:#?}", self.live.record()));
     }
 }
 

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use caviar_common::ids::{LeaseId, SweepId};
 use caviar_coordinator::store::sqlite::SqliteStore;
 use caviar_coordinator::store::{Store, StoreError};
-use caviar_core::event::Event;
+use caviar_core::event::{Event, Payload, SweepDeleted};
 use rusqlite::Connection;
 
-use crate::events::{KINDS, created, every_kind, kind, sampled};
+use crate::events::{KINDS, created, every_kind, sampled};
 
 fn place() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -48,7 +48,11 @@ fn loaded(store: &mut SqliteStore) -> Vec<Event> {
 fn every_kind_of_event_comes_back_as_it_was() {
     let (_directory, path) = place();
     let events = every_kind();
-    assert_eq!(events.iter().map(kind).collect::<BTreeSet<_>>().len(), KINDS, "one of every kind");
+    assert_eq!(
+        events.iter().map(Event::name).collect::<BTreeSet<_>>().len(),
+        KINDS,
+        "one of every kind"
+    );
     let mut store = SqliteStore::open(&path).unwrap();
     store.append(&events[..7]).unwrap();
     store.append(&[]).unwrap();
@@ -58,7 +62,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
     drop(store);
     let again = loaded(&mut SqliteStore::open(&path).unwrap());
     assert_eq!(format!("{again:?}"), format!("{events:?}"));
-    let names: Vec<String> = events.iter().map(kind).collect();
+    let names: Vec<&str> = events.iter().map(Event::name).collect();
     assert_eq!(
         text(&path, "SELECT event FROM events ORDER BY id"),
         names.join("\n"),
@@ -117,13 +121,13 @@ fn the_tables_show_what_happened() {
 #[test]
 fn a_deleted_sweep_leaves_only_the_event_that_says_so() {
     let (_directory, path) = place();
-    let deleted = Event::SweepDeleted { sweep: SweepId(1), next_lease: LeaseId(5) };
+    let deleted = Event::new(SweepId(1), SweepDeleted { next_lease: LeaseId(5) });
     written(&path, &every_kind());
     written(&path, std::slice::from_ref(&deleted));
     let left = loaded(&mut SqliteStore::open(&path).unwrap());
-    let of_it: Vec<&Event> = left.iter().filter(|e| e.sweep() == SweepId(1)).collect();
+    let of_it: Vec<&Event> = left.iter().filter(|e| e.sweep == SweepId(1)).collect();
     assert_eq!(of_it, [&deleted]);
-    assert!(left.iter().any(|e| e.sweep() == SweepId(2)), "others stay");
+    assert!(left.iter().any(|e| e.sweep == SweepId(2)), "others stay");
     for table in ["sweeps WHERE id = 1", "trials WHERE sweep = 1", "metrics WHERE sweep = 1"] {
         assert_eq!(text(&path, &format!("SELECT count(*) FROM {table}")), "0", "{table}");
     }
@@ -136,7 +140,7 @@ fn events_are_appended_all_or_none() {
     store.append(&[created(1, "digits")]).unwrap();
     // The second trial 0 breaks a key, after two good events of the same group.
     let error = store
-        .append(&[sampled(1, 0), Event::SweepPaused { sweep: SweepId(1) }, sampled(1, 0)])
+        .append(&[sampled(1, 0), Event::new(SweepId(1), Payload::SweepPaused), sampled(1, 0)])
         .unwrap_err();
     assert!(matches!(error, StoreError::Failed { .. }), "{error}");
     assert_eq!(loaded(&mut store), [created(1, "digits")]);
@@ -202,7 +206,9 @@ fn a_store_from_before_memory_was_counted_is_read() {
     let read = loaded(&mut SqliteStore::open(&path).unwrap());
     let counted = read
         .iter()
-        .filter(|event| matches!(event, Event::TrialFinished { memory_bytes: Some(_), .. }))
+        .filter(|event| {
+            matches!(&event.payload, Payload::TrialFinished(end) if end.memory_bytes.is_some())
+        })
         .count();
     assert_eq!((read.len(), counted), (every_kind().len(), 0));
 }
@@ -218,8 +224,9 @@ fn a_store_from_before_programs_measured_takes_what_they_measure() {
         }
         connection.pragma_update(None, "user_version", from).unwrap();
         drop(connection);
-        let measured =
-            every_kind().into_iter().filter(|event| matches!(event, Event::EpochRecorded { .. }));
+        let measured = every_kind()
+            .into_iter()
+            .filter(|event| matches!(event.payload, Payload::EpochRecorded(_)));
         let measured: Vec<Event> = measured.collect();
         written(&path, &measured);
         written(&path, &[]);
@@ -250,7 +257,7 @@ fn a_damaged_row_is_named() {
         let (_directory, path) = place();
         written(
             &path,
-            &[created(1, "digits"), sampled(1, 0), Event::SweepPaused { sweep: SweepId(1) }],
+            &[created(1, "digits"), sampled(1, 0), Event::new(SweepId(1), Payload::SweepPaused)],
         );
         Connection::open(&path)
             .unwrap()

@@ -27,7 +27,7 @@ async fn creating_is_idempotent_and_names_are_unique() {
     assert!(reused.message().contains("request_id r1"), "{reused}");
     let taken = sweeps.create_sweep(create("r2", &spec("digits", 4, 2))).await.unwrap_err();
     assert_eq!(taken.code(), Code::AlreadyExists);
-    assert!(taken.message().contains("there is a sweep digits already"), "{taken}");
+    assert!(taken.message().contains("a sweep named digits exists already"), "{taken}");
     server.stop().await.unwrap();
 }
 

@@ -4,9 +4,16 @@
 use std::collections::BTreeMap;
 
 use caviar_common::assignment::Value;
+use caviar_common::error::ErrorClass;
+use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::limits::MAX_EARLIER_RESULTS;
+use caviar_common::outcome::{Outcome, SweepState};
+use caviar_common::spec::SweepSpec;
+use caviar_common::spec::file::parse;
+use caviar_core::Coordinator;
+use caviar_core::input::{Config, Input, Refusal, Reply};
 
-use super::*;
+use crate::support::{Bench, STORE, SWEEP, name, point, summary};
 
 fn learning_from(earlier: &str, rest: &str) -> SweepSpec {
     let text = format!(
@@ -49,7 +56,7 @@ fn the_results_are_taken_along_and_outlive_the_earlier_sweep() {
     let values = [learning_rate(&bench, 0), learning_rate(&bench, 1)];
     let reply = bench.learn(learning_from("s", "")).unwrap();
     bench.step(Input::DeleteSweep(SWEEP)).unwrap();
-    let taken = bench.core.durable().sweeps[&SweepId(2)].warm_start.clone();
+    let taken = bench.core.record().sweep(SweepId(2)).unwrap().warm_start().clone();
     assert_eq!(taken.len(), 2);
     // The accuracy of a loss of 0.5 is 0.95, and more is better; the diverged trial has none.
     let losses: BTreeMap<String, Option<f64>> = taken
@@ -62,7 +69,7 @@ fn the_results_are_taken_along_and_outlive_the_earlier_sweep() {
     assert!(taken.iter().all(|(a, _)| a.len() == 2 && a.get("epochs") == Some(&Value::Int(2))));
     let restarted =
         Coordinator::recover(Config::default(), STORE, 0, bench.events.clone()).unwrap();
-    assert_eq!(restarted.durable(), bench.core.durable());
+    assert_eq!(restarted.record(), bench.core.record());
     // The same request again finds the sweep, though there is nothing to learn from any more.
     assert_eq!(bench.learn(learning_from("s", "")).unwrap(), reply);
 }
@@ -82,7 +89,7 @@ fn of_many_results_the_best_are_taken_and_some_of_all_others() {
         bench.finish(1, lease, Outcome::Completed, None).unwrap();
     }
     bench.learn(learning_from("s", "")).unwrap();
-    let taken = &bench.core.durable().sweeps[&SweepId(2)].warm_start;
+    let taken = bench.core.record().sweep(SweepId(2)).unwrap().warm_start();
     // The objective is the accuracy, 1 - loss / 10.
     let rank =
         |loss: &Option<f64>| ((loss.unwrap() + 1.0) * 10.0 * f64::from(trials)).round() as u32;
@@ -120,13 +127,13 @@ fn there_must_be_something_to_learn() {
         (
             "s",
             "[objective]\nmetric = \"train_loss\"\n",
-            "search.warm_start = \"s\": its objective is another: write metric = \"validation_accuracy\" and goal = \"maximize\" in \
-             [objective], or name another sweep",
+            "search.warm_start = \"s\": that sweep has another objective: write metric = \"validation_accuracy\" and \
+             goal = \"maximize\" in [objective], or name another sweep",
         ),
         (
             "empty",
             "",
-            "search.warm_start = \"empty\": it has no result yet: wait until one of its trials is completed, or name another sweep",
+            "search.warm_start = \"empty\": that sweep has no result yet: wait until one of its trials is completed, or name another sweep",
         ),
     ] {
         let refusal = bench.learn(learning_from(earlier, rest)).unwrap_err();

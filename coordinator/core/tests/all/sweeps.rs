@@ -1,209 +1,17 @@
-//! One behaviour at a time. What faults do to a whole sweep is tested by simulation, in `tests/`.
+//! One behaviour of a sweep at a time. What faults do to a whole sweep is tested by simulation, in
+//! the workspace's `tests/`.
 
-use caviar_common::data::DataSummary;
 use caviar_common::error::ErrorClass;
-use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, StoreId, SweepId, TrialNumber};
-use caviar_common::message::{
-    Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker,
-};
-use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::ids::{LeaseId, SessionId, SweepId, TrialNumber};
+use caviar_common::message::{Finished, FromWorker, Stored, ToWorker};
+use caviar_common::metric::Score;
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
-use caviar_common::spec::SweepSpec;
-use caviar_common::spec::file::parse;
+use caviar_core::Coordinator;
+use caviar_core::event::{Event, LeaseGranted, Payload, SweepDeleted};
+use caviar_core::input::{Config, Effect, Input, Refusal, Reply};
+use caviar_core::query::{TrialFilter, TrialOrder};
 
-use super::*;
-use crate::query::{TrialFilter, TrialOrder};
-
-mod external;
-mod leases;
-mod stopping;
-mod warm;
-
-const TTL: u64 = 1_000;
-const SWEEP: SweepId = SweepId(1);
-const STORE: StoreId = StoreId(77);
-
-fn name(text: &str) -> Name {
-    Name::parse("name", text).unwrap()
-}
-
-fn spec(sweep: &str, trials: u32) -> SweepSpec {
-    let text = format!(
-        "name = \"{sweep}\"\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = 2\n[space]\nlearning_rate = {{ low = 1e-4, high = 1 }}\n\
-         [search]\nstrategy = \"random\"\ntrials = {trials}\nparallelism = 2\n"
-    );
-    parse(&text).unwrap().spec
-}
-
-fn summary(test: u64) -> DataSummary {
-    DataSummary {
-        train: 100,
-        validation: 20,
-        test,
-        features: 4,
-        outputs: 3,
-        digest: "00".to_owned(),
-    }
-}
-
-fn point(epoch: u32, loss: f64) -> EpochMetrics {
-    let score =
-        Score { loss, accuracy: Some(if loss.is_finite() { 1.0 - loss / 10.0 } else { 0.1 }) };
-    EpochMetrics { epoch, train: score, validation: score }
-}
-
-/// A coordinator and the effects of its latest step.
-struct Bench {
-    core: Coordinator,
-    now: u64,
-    effects: Vec<Effect>,
-    events: Vec<Event>,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
-        Self {
-            core: Coordinator::new(config, STORE),
-            now: 0,
-            effects: Vec::new(),
-            events: Vec::new(),
-        }
-    }
-
-    /// With a sweep of `trials` trials, and one connected worker.
-    fn with_sweep(trials: u32, slots: u32) -> Self {
-        let mut bench = Self::new();
-        bench.create("s", trials, 10).unwrap();
-        bench.hello(1, "w", 1, slots, &[]);
-        bench
-    }
-
-    fn step(&mut self, input: Input) -> Result<Reply, Refusal> {
-        let step = self.core.step(self.now, input).unwrap();
-        self.effects = step.effects;
-        self.events.extend(step.events);
-        step.reply
-    }
-
-    fn create(&mut self, sweep: &str, trials: u32, test: u64) -> Result<Reply, Refusal> {
-        let spec = Box::new(spec(sweep, trials));
-        self.step(Input::CreateSweep {
-            request_id: name(&format!("request-{sweep}")),
-            spec,
-            data: summary(test),
-        })
-    }
-
-    fn say(&mut self, session: u64, message: FromWorker) -> Result<Reply, Refusal> {
-        self.step(Input::Message { session: SessionId(session), message })
-    }
-
-    fn hello(&mut self, session: u64, worker: &str, incarnation: u64, slots: u32, held: &[u64]) {
-        self.try_hello(session, worker, incarnation, slots, held).unwrap();
-    }
-
-    fn try_hello(
-        &mut self,
-        session: u64,
-        worker: &str,
-        incarnation: u64,
-        slots: u32,
-        held: &[u64],
-    ) -> Result<Reply, Refusal> {
-        let held = held.iter().map(|l| LeaseId(*l)).collect();
-        let incarnation = Incarnation(incarnation);
-        let hello = Hello {
-            protocol: PROTOCOL,
-            worker: name(worker),
-            incarnation,
-            slots,
-            draining: false,
-            can_park: true,
-            store: Some(STORE),
-            held,
-        };
-        self.say(session, FromWorker::Hello(hello))
-    }
-
-    /// Time passes, and the coordinator runs.
-    fn wait(&mut self, ms: u64) {
-        for _ in 0..ms / (TTL / 8) {
-            self.now += TTL / 8;
-            self.step(Input::Tick).unwrap();
-        }
-        self.now += ms % (TTL / 8);
-        self.step(Input::Tick).unwrap();
-    }
-
-    /// Worker `w` is killed, its connection breaks, and another process of it connects; both are
-    /// numbered `number`.
-    fn replace(&mut self, number: u64, slots: u32) {
-        self.step(Input::SessionClosed(SessionId(number - 1))).unwrap();
-        self.hello(number, "w", number, slots, &[]);
-    }
-
-    fn grants(&self) -> Vec<Grant> {
-        let grant = |e: &Effect| match e {
-            Effect::Send(_, ToWorker::Grant(grant)) => Some((**grant).clone()),
-            Effect::Send(..) | Effect::Close(..) | Effect::Changed(_) => None,
-        };
-        self.effects.iter().filter_map(grant).collect()
-    }
-
-    fn sends(&self, message: &ToWorker) -> bool {
-        self.effects.iter().any(|e| matches!(e, Effect::Send(_, sent) if sent == message))
-    }
-
-    fn revokes(&self, lease: LeaseId) -> bool {
-        self.effects
-            .iter()
-            .any(|e| matches!(e, Effect::Send(_, ToWorker::Revoke { lease: l, .. }) if *l == lease))
-    }
-
-    fn closes(&self, session: u64) -> bool {
-        self.effects.iter().any(|e| matches!(e, Effect::Close(s, _) if *s == SessionId(session)))
-    }
-
-    fn report(
-        &mut self,
-        session: u64,
-        lease: LeaseId,
-        points: Vec<EpochMetrics>,
-    ) -> Result<Reply, Refusal> {
-        self.say(session, FromWorker::Report { lease, points })
-    }
-
-    fn finish(
-        &mut self,
-        session: u64,
-        lease: LeaseId,
-        outcome: Outcome,
-        test: Option<Score>,
-    ) -> Result<Reply, Refusal> {
-        let result = Finished {
-            outcome,
-            last: Some(point(2, 0.5)),
-            test,
-            seconds: 1.0,
-            memory_bytes: Some(4096),
-        };
-        self.say(session, FromWorker::Finished { lease, result })
-    }
-
-    fn train(&mut self, session: u64, lease: LeaseId) {
-        self.report(session, lease, vec![point(1, 1.0), point(2, 0.5)]).unwrap();
-        self.finish(session, lease, Outcome::Completed, None).unwrap();
-    }
-
-    fn state(&self, trial: u32) -> TrialState {
-        self.core.trial(SWEEP, TrialNumber(trial), false).unwrap().state
-    }
-
-    fn sweep_state(&self) -> SweepState {
-        self.core.sweep(SWEEP).unwrap().state
-    }
-}
+use crate::support::{Bench, STORE, SWEEP, name, point, spec, summary};
 
 #[test]
 fn a_sweep_runs_to_its_winner_and_the_winner_is_scored_once() {
@@ -280,7 +88,8 @@ fn what_is_said_twice_is_acknowledged_twice_and_counted_once() {
     bench.finish(1, lease, Outcome::Completed, None).unwrap();
     bench.finish(1, lease, Outcome::Completed, None).unwrap();
     assert!(bench.sends(&ToWorker::Ack { lease, stored: Stored::Finished }));
-    let finished = bench.events.iter().filter(|e| matches!(e, Event::TrialFinished { .. })).count();
+    let finished =
+        bench.events.iter().filter(|e| matches!(e.payload, Payload::TrialFinished(_))).count();
     assert_eq!(finished, 1);
 }
 
@@ -316,10 +125,14 @@ fn cancelling_revokes_deleting_forgets_and_numbers_are_never_used_twice() {
     bench.step(Input::DeleteSweep(SWEEP)).unwrap();
     assert!(bench.core.sweep(SWEEP).is_none());
     // A store keeps nothing of a deleted sweep but the event that says so.
-    let kept: Vec<Event> =
-        bench.events.iter().filter(|e| matches!(e, Event::SweepDeleted { .. })).cloned().collect();
+    let kept: Vec<Event> = bench
+        .events
+        .iter()
+        .filter(|e| matches!(e.payload, Payload::SweepDeleted(_)))
+        .cloned()
+        .collect();
     let core = Coordinator::recover(Config::default(), STORE, 0, kept).unwrap();
-    assert_eq!((core.durable().next_sweep, core.durable().next_lease), (SweepId(2), LeaseId(2)));
+    assert_eq!((core.record().next_sweep(), core.record().next_lease()), (SweepId(2), LeaseId(2)));
 }
 
 #[test]
@@ -466,7 +279,8 @@ fn listings_are_filtered_ordered_and_cut() {
 fn events_that_do_not_fit_are_refused() {
     let bench = Bench::with_sweep(3, 1);
     let mut events = bench.events.clone();
-    let granted = events.iter().find(|e| matches!(e, Event::LeaseGranted { .. })).unwrap().clone();
+    let granted =
+        events.iter().find(|e| matches!(e.payload, Payload::LeaseGranted(_))).unwrap().clone();
     events.push(granted);
     assert!(Coordinator::recover(Config::default(), STORE, 0, events).is_err());
 }
@@ -503,17 +317,17 @@ fn numbers_without_a_next_one_are_damage_and_no_panic() {
     bench.step(Input::DeleteSweep(SWEEP)).unwrap();
     let damage: [fn(&mut Event); 3] = [
         |event| {
-            if let Event::LeaseGranted { lease, .. } = event {
+            if let Payload::LeaseGranted(LeaseGranted { lease, .. }) = &mut event.payload {
                 *lease = LeaseId(u64::MAX)
             }
         },
         |event| {
-            if let Event::SweepCreated { sweep, .. } = event {
-                *sweep = SweepId(u64::MAX)
+            if matches!(event.payload, Payload::SweepCreated(_)) {
+                event.sweep = SweepId(u64::MAX)
             }
         },
         |event| {
-            if let Event::SweepDeleted { next_lease, .. } = event {
+            if let Payload::SweepDeleted(SweepDeleted { next_lease }) = &mut event.payload {
                 *next_lease = LeaseId(u64::MAX)
             }
         },
@@ -524,20 +338,6 @@ fn numbers_without_a_next_one_are_damage_and_no_panic() {
         let error = Coordinator::recover(Config::default(), STORE, 0, events).unwrap_err();
         assert!(error.to_string().contains(&last.to_string()), "{error}");
     }
-}
-
-#[test]
-fn the_sampler_of_a_sweep_that_ended_is_dropped() {
-    let mut bench = Bench::new();
-    bench.create("s", 1, 0).unwrap();
-    bench.create("t", 1, 0).unwrap();
-    assert_eq!(bench.core.volatile.samplers.len(), 2);
-    bench.hello(1, "w", 1, 1, &[]);
-    let lease = bench.grants()[0].lease;
-    bench.train(1, lease);
-    assert_eq!(bench.core.volatile.samplers.len(), 1);
-    bench.step(Input::CancelSweep(SweepId(2))).unwrap();
-    assert!(bench.core.volatile.samplers.is_empty());
 }
 
 #[test]
@@ -576,11 +376,11 @@ fn deciding_in_pieces_keeps_no_sweep_waiting_and_decides_what_it_would_at_once()
     loop {
         let piece = bench.core.decide(&mut || false).unwrap();
         assert!(piece.events.len() <= 1, "a trial at a time");
-        sampled.extend(piece.events.iter().map(Event::sweep));
+        sampled.extend(piece.events.iter().map(|event| event.sweep));
         if piece.is_all {
             break;
         }
     }
     assert_eq!(sampled, [SweepId(1), SweepId(2), SweepId(1), SweepId(2)], "in turn");
-    assert_eq!(bench.core.durable(), at_once.core.durable());
+    assert_eq!(bench.core.record(), at_once.core.record());
 }

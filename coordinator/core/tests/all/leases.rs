@@ -1,6 +1,13 @@
 //! Workers that come, go, and are lost; and what becomes of their leases.
 
-use super::*;
+use caviar_common::error::ErrorClass;
+use caviar_common::ids::{LeaseId, SessionId, TrialNumber};
+use caviar_common::message::{FromWorker, Hello, Release, ToWorker};
+use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
+use caviar_core::Coordinator;
+use caviar_core::input::{Effect, Input};
+
+use crate::support::{Bench, CONFIG, STORE, SWEEP, TTL, hello, name, point, spec, summary};
 
 #[test]
 fn silence_costs_the_lease_and_the_late_result_is_fenced_off() {
@@ -48,8 +55,7 @@ fn time_in_which_the_coordinator_stood_still_costs_no_lease() {
 #[test]
 fn after_a_restart_a_worker_has_one_full_lease_of_grace() {
     let bench = Bench::with_sweep(3, 1);
-    let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
-    let core = Coordinator::recover(config, STORE, 50_000, bench.events.clone()).unwrap();
+    let core = Coordinator::recover(CONFIG, STORE, 50_000, bench.events.clone()).unwrap();
     let mut bench = Bench { core, now: 50_000, effects: Vec::new(), events: Vec::new() };
     bench.wait(TTL);
     assert_eq!(bench.state(0), TrialState::Running);
@@ -86,18 +92,8 @@ fn of_two_processes_with_one_name_the_second_is_refused_while_the_first_is_alive
 fn what_a_worker_holds_from_another_store_is_passed_over() {
     let mut bench = Bench::with_sweep(3, 1);
     let lease = bench.grants()[0].lease;
-    for store in [None, Some(StoreId(78))] {
-        let (worker, incarnation) = (name("w"), Incarnation(1));
-        let hello = Hello {
-            protocol: PROTOCOL,
-            worker,
-            incarnation,
-            slots: 1,
-            draining: false,
-            can_park: true,
-            store,
-            held: vec![lease, LeaseId(9)],
-        };
+    for store in [None, Some(caviar_common::ids::StoreId(78))] {
+        let hello = Hello { store, ..hello("w", 1, 1, &[lease.0, 9]) };
         bench.say(2, FromWorker::Hello(hello)).unwrap();
         assert!(matches!(
             bench.effects[1],
@@ -136,7 +132,7 @@ fn a_trial_that_takes_its_worker_down_again_and_again_fails_and_says_so() {
     let message = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap().message.unwrap();
     assert_eq!(
         message,
-        "given up after 3 executions went wrong, the last: its worker was lost while it held nothing else"
+        "given up after 3 failed attempts; the last: its worker was lost while it held no other trial"
     );
 }
 
@@ -159,7 +155,7 @@ fn a_trial_that_takes_its_workers_down_fails_and_its_neighbours_do_not() {
         while bench.sweep_state() != SweepState::Completed {
             if held.iter().any(|g| g.trial == TrialNumber(0) && g.job == Job::Train) {
                 number += 1;
-                assert!(number < 20, "{slots} slots: {:?}", bench.core.durable());
+                assert!(number < 20, "{slots} slots: {:?}", bench.core.record());
                 bench.replace(number, slots);
                 held = bench.grants();
                 continue;

@@ -1,9 +1,18 @@
 //! Programs that run the trials of an external sweep by themselves.
 
 use caviar_common::ask::{Ask, AskReply, AskedTrial, Report, Tell, Verdict};
+use caviar_common::data::DataSummary;
+use caviar_common::error::ErrorClass;
+use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::metric::NamedMetrics;
+use caviar_common::outcome::{Outcome, SweepState, TrialState};
+use caviar_common::spec::SweepSpec;
+use caviar_common::spec::file::parse;
+use caviar_core::Coordinator;
+use caviar_core::event::{Event, Payload};
+use caviar_core::input::{Input, Refusal, Reply};
 
-use super::*;
+use crate::support::{Bench, CONFIG, STORE, SWEEP, TTL, name, point};
 
 /// How long a program may be silent here.
 const LEASE: u64 = 10 * TTL;
@@ -71,11 +80,10 @@ impl Bench {
 
     /// The process ends, and another one reads the events.
     fn restart(&mut self) {
-        let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
-        let before = self.core.durable().clone();
-        self.core = Coordinator::recover(config, STORE, 0, self.events.clone()).unwrap();
+        let before = self.core.record().clone();
+        self.core = Coordinator::recover(CONFIG, STORE, 0, self.events.clone()).unwrap();
         self.now = 0;
-        assert_eq!(self.core.durable(), &before);
+        assert_eq!(self.core.record(), &before);
     }
 }
 
@@ -139,13 +147,13 @@ fn what_is_said_again_changes_nothing() {
         (
             2,
             0.25,
-            "epoch = 2: other metrics were reported for this epoch before: report the same, or the next one",
+            "epoch = 2: other metrics were reported for this epoch before: report the same ones, or the next epoch",
         ),
-        (4, 0.5, "epoch = 4: report epoch 3 first: epochs come one after the other"),
+        (4, 0.5, "epoch = 4: report epoch 3 first: epochs are reported in order"),
         (
             6,
             0.5,
-            "epoch = 6: a trial of this sweep makes 5 reports at most, as [fixed] epochs says",
+            "epoch = 6: a trial of this sweep makes at most 5 reports, as [fixed] epochs says",
         ),
     ] {
         let refusal = bench.reports(&of, epoch, error).unwrap_err();
@@ -162,7 +170,7 @@ fn what_is_said_again_changes_nothing() {
     let refusal = bench.tells(&of, Outcome::Diverged, None).unwrap_err();
     assert_eq!(
         refusal.to_string(),
-        "outcome = diverged: the trial was told to be completed before: tell the same, or nothing"
+        "outcome = diverged: the outcome was completed before: tell the same one, or nothing"
     );
     assert_eq!(bench.core.sweep(SWEEP).unwrap().best.unwrap().objective, Some(0.125));
     assert!(is_stale(bench.reports(&of, 4, 0.5)));
@@ -194,7 +202,7 @@ fn what_a_trial_keeps_is_bounded_over_all_its_epochs() {
     // 64 values in each of the first epochs, and 4 in each of the others, would be more than any
     // one of them says.
     let refusal = report(&mut bench, &of, 1, 64).unwrap_err();
-    let expected = "metrics = 64 values: a trial keeps 400000, so 4 in each of 100000 reports: report fewer, or write fewer epochs in [fixed]";
+    let expected = "metrics = 64 values: a trial keeps 400000, which is 4 in each of 100000 reports: report fewer, or write fewer epochs in [fixed]";
     assert_eq!((refusal.to_string().as_str(), refusal.class()), (expected, ErrorClass::Invalid));
     report(&mut bench, &of, 1, 4).unwrap();
     let mut bench = Bench::with_external(external(3, 6_250, ""));
@@ -278,7 +286,10 @@ fn a_trial_that_silences_every_program_fails() {
     let trial = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap();
     assert_eq!(
         (trial.state, trial.message.as_deref()),
-        (TrialState::Failed, Some("given up: 3 programs that ran it fell silent"))
+        (
+            TrialState::Failed,
+            Some("given up after 3 failed attempts; the last: its client was silent for too long")
+        )
     );
     assert!(bench.asks("r4", 1).over);
 }
@@ -326,11 +337,10 @@ fn a_trial_without_a_value_at_its_rung_is_the_worst_there_and_holds_nobody_up() 
         [0, 1, 2].map(|trial| bench.state(trial)),
         [TrialState::Running, TrialState::Running, TrialState::Stopped]
     );
-    let rungs = bench.events.iter().filter_map(|event| {
-        let (Event::TrialPassed { rung, .. } | Event::TrialStopped { rung, .. }) = event else {
-            return None;
-        };
-        Some((matches!(event, Event::TrialPassed { .. }), rung.rank, rung.of))
+    let rungs = bench.events.iter().filter_map(|event| match &event.payload {
+        Payload::TrialPassed(passed) => Some((true, passed.rung.rank, passed.rung.reached)),
+        Payload::TrialStopped(stopped) => Some((false, stopped.rung.rank, stopped.rung.reached)),
+        _ => None,
     });
     assert_eq!(
         rungs.collect::<Vec<_>>(),
@@ -344,9 +354,9 @@ fn a_trial_without_a_value_at_its_rung_is_the_worst_there_and_holds_nobody_up() 
         Some((TrialNumber(0), Some(0.5)))
     );
     // The record holds no number that JSON has not.
-    let log = &bench.core.durable().sweeps[&SWEEP].log;
+    let log = bench.core.record().sweep(SWEEP).unwrap().log();
     assert!(log.iter().all(|entry| entry.cost.is_none_or(f64::is_finite)), "{log:?}");
-    assert_eq!(crate::replay_decisions(&bench.events), Ok(Vec::new()));
+    assert_eq!(caviar_core::replay_decisions(&bench.events), Ok(Vec::new()));
 }
 
 #[test]
@@ -358,9 +368,8 @@ fn any_nan_is_the_same_as_any_other_after_a_restart_too() {
     // A store writes JSON.
     let through_json =
         |event: &Event| serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
-    let config = Config { lease_ttl_ms: TTL, max_losses: 3 };
     let stored: Vec<Event> = bench.events.iter().map(through_json).collect();
-    bench.core = Coordinator::recover(config, STORE, 0, stored).unwrap();
+    bench.core = Coordinator::recover(CONFIG, STORE, 0, stored).unwrap();
     let events = bench.events.len();
     for nan in [nan, f64::NAN, -f64::NAN] {
         bench.reports(&of, 1, nan).unwrap();
@@ -383,7 +392,7 @@ fn a_completed_trial_has_an_objective() {
     let refusal = bench.tells(&trials[0], Outcome::Completed, Some(other)).unwrap_err();
     assert_eq!(
         refusal.to_string(),
-        "metrics: error is missing: report what is optimised under its name"
+        "metrics: error is missing: report the optimised metric under its name"
     );
     bench.completes(&trials[0], f64::INFINITY);
     bench.completes(&trials[0], f64::INFINITY);
@@ -449,6 +458,6 @@ fn the_answers_that_are_remembered_are_bounded() {
         let of = bench.ask_one(&format!("r{request}"));
         bench.completes(&of, 1.0);
     }
-    assert_eq!(bench.core.durable().sweeps[&SWEEP].answers.len(), 1_024);
+    assert_eq!(bench.core.record().sweep(SWEEP).unwrap().asks().len(), 1_024);
     assert_ne!(bench.ask_one("r0").trial, first.trial, "forgotten");
 }

@@ -1,0 +1,28 @@
+//! The events and effects that one step collects.
+
+use caviar_common::ids::SessionId;
+use caviar_common::message::ToWorker;
+
+use crate::input::{Effect, Refusal};
+use crate::record::event::Event;
+
+/// What happened since the driver last took events and effects from the coordinator.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Already part of the record, in this order.
+    pub(crate) events: Vec<Event>,
+    /// To be carried out in this order, once the events are stored.
+    pub(crate) effects: Vec<Effect>,
+}
+
+impl Changes {
+    /// Sends `message` once the events so far are stored.
+    pub(crate) fn send(&mut self, session: SessionId, message: ToWorker) {
+        self.effects.push(Effect::Send(session, message));
+    }
+
+    /// Closes `session` once the events so far are stored.
+    pub(crate) fn close(&mut self, session: SessionId, refusal: Refusal) {
+        self.effects.push(Effect::Close(session, refusal));
+    }
+}

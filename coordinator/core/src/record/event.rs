@@ -1,0 +1,372 @@
+//! Events: what happened to sweeps. The stored log of events is the truth; nothing in it is sampled
+//! or decided again when it is replayed.
+//!
+//! An event is stored as one JSON object, with its name in `event`, its sweep in `sweep`, and the
+//! fields of its payload after them:
+//!
+//! ```json
+//! {"event":"trial_decided","sweep":1,"trial":7}
+//! ```
+//! Stores of earlier releases hold such objects, so names of events and fields never change. A
+//! field whose name in the code is another one keeps its stored name with `#[serde(rename)]`.
+//!
+//! A new event needs a struct and a line in [`Payload`], and an arm in each of the places that the
+//! compiler then names: the record's `apply`, the store's tables and the driver's log.
+
+use caviar_common::assignment::Assignment;
+use caviar_common::data::DataSummary;
+use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
+#[cfg(doc)]
+use caviar_common::limits::MAX_EARLIER_RESULTS;
+use caviar_common::metric::{Point, Score};
+use caviar_common::outcome::{Job, Outcome};
+use caviar_common::reason::Reason;
+use caviar_common::spec::SweepSpec;
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Something that happened to a sweep.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Event {
+    /// The sweep that it happened to.
+    pub sweep: SweepId,
+    /// What happened.
+    #[serde(flatten)]
+    pub payload: Payload,
+}
+
+impl Event {
+    /// The event of `payload`, which happened to `sweep`.
+    pub fn new(sweep: SweepId, payload: impl Into<Payload>) -> Self {
+        Self { sweep, payload: payload.into() }
+    }
+
+    /// The event's name in the store and in the log, such as `trial_sampled`.
+    pub const fn name(&self) -> &'static str {
+        self.payload.name()
+    }
+}
+
+/// The stored form of an event, in the order of its JSON fields.
+#[derive(Serialize)]
+struct Stored<'a, F> {
+    event: &'static str,
+    sweep: SweepId,
+    #[serde(flatten)]
+    fields: &'a F,
+}
+
+/// Defines [`Payload`] from lines of stored name, variant and fields; the names would otherwise be
+/// written once for reading, once for writing and once for [`Payload::name`].
+macro_rules! payloads {
+    ($($(#[$doc:meta])* $name:literal => $variant:ident $(($fields:ident: $body:ty))?,)*) => {
+        /// What happened, with its details.
+        #[derive(Clone, Debug, PartialEq, Deserialize)]
+        #[serde(tag = "event")]
+        pub enum Payload {
+            $($(#[$doc])* #[serde(rename = $name)] $variant $(($body))?,)*
+        }
+
+        impl Payload {
+            /// The event's name in the store and in the log, such as `trial_sampled`.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $name,)*
+                }
+            }
+        }
+
+        $($(impl From<$body> for Payload {
+            fn from(fields: $body) -> Self {
+                Self::$variant(fields)
+            }
+        })?)*
+
+        impl Serialize for Event {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let (event, sweep) = (self.payload.name(), self.sweep);
+                match &self.payload {
+                    $(Payload::$variant $(($fields))? => {
+                        Stored { event, sweep, fields: &($($fields)?) }.serialize(serializer)
+                    })*
+                }
+            }
+        }
+    };
+}
+
+payloads! {
+    /// A client submitted the sweep.
+    "sweep_created" => SweepCreated(fields: Box<SweepCreated>),
+    /// No new trial starts until the sweep is resumed. Running trials continue.
+    "sweep_paused" => SweepPaused,
+    /// New trials may start again.
+    "sweep_resumed" => SweepResumed,
+    /// A client ended the sweep: its unfinished trials are cancelled and its leases end.
+    "sweep_cancelled" => SweepCancelled,
+    /// A client removed the sweep.
+    "sweep_deleted" => SweepDeleted(fields: SweepDeleted),
+    /// The sampler chose a trial for a free slot of the virtual cluster.
+    "trial_sampled" => TrialSampled(fields: TrialSampled),
+    /// The coordinator granted a worker the right to execute a trial.
+    "lease_granted" => LeaseGranted(fields: LeaseGranted),
+    /// An external client asked for trials and got some.
+    "trials_asked" => TrialsAsked(fields: TrialsAsked),
+    /// A lease ended without a result; the trial waits again.
+    "lease_ended" => LeaseEnded(fields: LeaseEnded),
+    /// A worker or an external client measured an epoch.
+    "epoch_recorded" => EpochRecorded(fields: EpochRecorded),
+    /// A trial was trained to an end: its one accepted outcome.
+    "trial_finished" => TrialFinished(fields: TrialFinished),
+    /// A trial continues past a rung. Later decisions see its objective at the rung.
+    "trial_passed" => TrialPassed(fields: TrialPassed),
+    /// A trial was stopped at a rung, and its lease ended. Epochs past the rung do not count.
+    "trial_stopped" => TrialStopped(fields: TrialStopped),
+    /// The end of a trial was reached in virtual time. Later decisions see its result.
+    "trial_decided" => TrialDecided(fields: TrialDecided),
+    /// The search is over, and its winner is to be scored on the test split.
+    "scoring_started" => ScoringStarted(fields: ScoringStarted),
+    /// The scoring of the winner ended.
+    "winner_scored" => WinnerScored(fields: WinnerScored),
+    /// The search and the scoring, if there is one, are done.
+    "sweep_completed" => SweepCompleted,
+}
+
+/// Details of [`Payload::SweepCreated`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepCreated {
+    /// The client's identifier of the request. A repeated request has the same one.
+    pub request_id: Name,
+    /// The requested sweep, with the default space filled in.
+    pub spec: SweepSpec,
+    /// The data set that the sweep trains on.
+    pub data: DataSummary,
+    /// The results of an earlier sweep that the sampler learns from, as they were at this time.
+    #[serde(default)]
+    pub warm_start: EarlierResults,
+}
+
+/// The results of an earlier sweep, in the order of its decisions: the values of the parameters
+/// that the later sweep searches, and the cost (lower is better). The cost is `None` for a trial
+/// that diverged or failed. There are at most [`MAX_EARLIER_RESULTS`]: of a longer list, the better
+/// half of that number, and as many spread evenly over the ranks of the rest.
+pub type EarlierResults = Vec<(Assignment, Option<f64>)>;
+
+/// Details of [`Payload::SweepDeleted`]. The event stays in the log when the sweep's other events
+/// are gone, so that no number is used twice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepDeleted {
+    /// The lowest lease number that was not used yet.
+    pub next_lease: LeaseId,
+}
+
+/// Details of [`Payload::TrialSampled`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialSampled {
+    /// The trial's number, which is the next one of its sweep.
+    pub trial: TrialNumber,
+    /// The hyperparameters that the sampler chose.
+    pub assignment: Assignment,
+    /// Why the sampler chose them.
+    pub reason: Reason,
+    /// Epochs to train.
+    pub epochs: u32,
+    /// Virtual time at which the trial starts.
+    pub start: u64,
+    /// Virtual time at which the trial ends unless a rung stops it.
+    pub end: u64,
+}
+
+/// Details of [`Payload::LeaseGranted`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeaseGranted {
+    /// The trial to execute.
+    pub trial: TrialNumber,
+    /// The number of this execution of the trial.
+    pub attempt: AttemptNumber,
+    /// The new lease. Lease numbers only grow.
+    pub lease: LeaseId,
+    /// The worker that holds the lease.
+    pub worker: Name,
+    /// The worker's process.
+    pub incarnation: Incarnation,
+    /// What the lease is for.
+    #[serde(rename = "work")]
+    pub job: Job,
+}
+
+/// Details of [`Payload::TrialsAsked`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialsAsked {
+    /// The client's identifier of the request. A repeated request gets the same trials.
+    pub request_id: Name,
+    /// The external client.
+    pub client: Name,
+    /// How long the client may be silent about one of the trials, in milliseconds.
+    pub lease_ms: u64,
+    /// The trials that the client may run now; at least one.
+    pub granted: Vec<GrantedTrial>,
+}
+
+/// A trial that an external client may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantedTrial {
+    /// The trial's number in its sweep.
+    pub trial: TrialNumber,
+    /// The number of this execution of the trial.
+    pub attempt: AttemptNumber,
+    /// The lease that the client names in its reports.
+    pub lease: LeaseId,
+}
+
+/// Details of [`Payload::LeaseEnded`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeaseEnded {
+    /// The trial that waits again.
+    pub trial: TrialNumber,
+    /// The lease that ended.
+    pub lease: LeaseId,
+    /// Why the lease ended.
+    pub cause: LeaseEnd,
+    /// How the end counts against the trial; `None` if the trial cannot be the cause.
+    #[serde(rename = "loss")]
+    pub lost_worker: Option<WorkerLost>,
+}
+
+/// Why a lease ended without a result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaseEnd {
+    /// The holder was silent for longer than the lease lasts.
+    Expired,
+    /// Another process of the same name replaced the worker's process.
+    WorkerRestarted,
+    /// The worker reconnected without the lease: it never received the grant, or declined it.
+    NotHeld,
+    /// The worker is shutting down and returned the lease.
+    Drained,
+    /// The worker reported something impossible about the lease.
+    #[serde(rename = "nonsense")]
+    InvalidReport {
+        /// What was wrong with the report.
+        message: String,
+    },
+    /// The worker cannot train the trial.
+    Unable {
+        /// Why it cannot.
+        message: String,
+    },
+}
+
+/// How a lost worker counts against a trial that it held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerLost {
+    /// The worker held no other lease, so the trial is the likely cause. A trial that loses several
+    /// workers in this way fails.
+    Alone,
+    /// The worker held other leases too, and any of their trials may be the cause.
+    Shared,
+}
+
+impl LeaseEnd {
+    /// How this end counts against the trial. `was_alone` says whether the worker held no other
+    /// lease. `None` if the trial cannot be the cause.
+    pub const fn lost_worker(&self, was_alone: bool) -> Option<WorkerLost> {
+        match self {
+            Self::Expired | Self::WorkerRestarted if was_alone => Some(WorkerLost::Alone),
+            Self::Expired | Self::WorkerRestarted => Some(WorkerLost::Shared),
+            // The report was about this lease and no other.
+            Self::InvalidReport { .. } => Some(WorkerLost::Alone),
+            Self::NotHeld | Self::Drained | Self::Unable { .. } => None,
+        }
+    }
+}
+
+/// Details of [`Payload::EpochRecorded`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecorded {
+    /// The trial that was trained.
+    pub trial: TrialNumber,
+    /// The lease under which it was trained.
+    pub lease: LeaseId,
+    /// The measurements after the epoch.
+    pub metrics: Point,
+}
+
+/// Details of [`Payload::TrialFinished`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialFinished {
+    /// The trial that ended.
+    pub trial: TrialNumber,
+    /// The lease of its last execution.
+    pub lease: LeaseId,
+    /// How the trial ended.
+    pub outcome: Outcome,
+    /// Training time in seconds; `None` if the coordinator gave the trial up after it had lost too
+    /// many workers.
+    pub seconds: Option<f64>,
+    /// Bytes that the training allocated. `None` for an external client, and in stores from before
+    /// memory was counted.
+    pub memory_bytes: Option<u64>,
+}
+
+/// How a trial ranked at a rung when it was decided there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rung {
+    /// The rung's number, from 0.
+    pub number: u32,
+    /// The epoch of the rung, from 1.
+    pub epoch: u32,
+    /// The trial's rank by its objective at the rung, from 1.
+    pub rank: u32,
+    /// Trials that had reached the rung, this one included.
+    #[serde(rename = "of")]
+    pub reached: u32,
+}
+
+/// Details of [`Payload::TrialPassed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialPassed {
+    /// The trial that continues.
+    pub trial: TrialNumber,
+    /// The rung that it passed, and its rank there.
+    pub rung: Rung,
+}
+
+/// Details of [`Payload::TrialStopped`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialStopped {
+    /// The trial that ended.
+    pub trial: TrialNumber,
+    /// The rung that stopped it, and its rank there.
+    pub rung: Rung,
+}
+
+/// Details of [`Payload::TrialDecided`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialDecided {
+    /// The trial whose end was decided.
+    pub trial: TrialNumber,
+}
+
+/// Details of [`Payload::ScoringStarted`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoringStarted {
+    /// The winner of the search.
+    pub trial: TrialNumber,
+}
+
+/// Details of [`Payload::WinnerScored`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WinnerScored {
+    /// The winner of the search.
+    pub trial: TrialNumber,
+    /// The lease of the scoring.
+    pub lease: LeaseId,
+    /// The score on the test split; `None` if scoring failed.
+    pub score: Option<Score>,
+    /// True if the second training gave the same metrics, bit for bit.
+    pub reproduced: bool,
+    /// Why there is no score.
+    pub message: Option<String>,
+}

@@ -1,0 +1,96 @@
+//! The state that the events make. Everything in it survives a restart of the coordinator.
+
+mod lease;
+mod sweep;
+mod trial;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use caviar_common::ids::{LeaseId, Name, SweepId};
+
+pub use lease::{Holder, Lease, LostWorkers};
+pub use sweep::{AskRecord, Phase, Scoring, ScoringResult, ScoringStatus, Sweep};
+pub use trial::{FinalAttempt, Trial, TrialStatus};
+
+/// When something about a trial is needed: the virtual time, then the trial number. A lower value
+/// is more urgent.
+pub type Urgency = (u64, caviar_common::ids::TrialNumber);
+
+/// The sweeps, and the leases in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub(in crate::record) sweeps: BTreeMap<SweepId, Sweep>,
+    pub(in crate::record) leases: BTreeMap<LeaseId, Lease>,
+    /// The leases in force, by the worker that holds them; no external client is in it.
+    pub(in crate::record) held: BTreeMap<Name, BTreeSet<LeaseId>>,
+    /// The leases that led to a result, with their sweeps. A repeated report of such a result is
+    /// acknowledged again.
+    pub(in crate::record) results: BTreeMap<LeaseId, SweepId>,
+    pub(in crate::record) next_sweep: SweepId,
+    pub(in crate::record) next_lease: LeaseId,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            sweeps: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            held: BTreeMap::new(),
+            results: BTreeMap::new(),
+            next_sweep: SweepId(1),
+            next_lease: LeaseId(1),
+        }
+    }
+}
+
+impl Record {
+    /// All sweeps that were not deleted.
+    pub const fn sweeps(&self) -> &BTreeMap<SweepId, Sweep> {
+        &self.sweeps
+    }
+
+    /// The sweep of that number, unless it was deleted.
+    pub fn sweep(&self, id: SweepId) -> Option<&Sweep> {
+        self.sweeps.get(&id)
+    }
+
+    /// All leases in force.
+    pub const fn leases(&self) -> &BTreeMap<LeaseId, Lease> {
+        &self.leases
+    }
+
+    /// The lease of that number, if it is in force.
+    pub fn lease(&self, id: LeaseId) -> Option<&Lease> {
+        self.leases.get(&id)
+    }
+
+    /// The leases that a worker holds, in ascending order.
+    pub fn held_leases(&self, worker: &Name) -> impl Iterator<Item = LeaseId> {
+        self.held.get(worker).into_iter().flatten().copied()
+    }
+
+    /// How many leases a worker holds.
+    pub fn held_count(&self, worker: &Name) -> usize {
+        self.held.get(worker).map_or(0, BTreeSet::len)
+    }
+
+    /// True if a result was accepted under this lease.
+    pub fn has_result(&self, lease: LeaseId) -> bool {
+        self.results.contains_key(&lease)
+    }
+
+    /// How many workers were lost during the job of `lease`.
+    pub fn lost_workers(&self, lease: &Lease) -> LostWorkers {
+        self.sweep(lease.sweep).map_or_else(LostWorkers::default, |sweep| sweep.lost_workers(lease))
+    }
+
+    /// The number that the next sweep gets.
+    pub const fn next_sweep(&self) -> SweepId {
+        self.next_sweep
+    }
+
+    /// The number that the next lease gets.
+    pub const fn next_lease(&self) -> LeaseId {
+        self.next_lease
+    }
+}

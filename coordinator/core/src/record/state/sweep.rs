@@ -1,0 +1,314 @@
+//! The state of one sweep.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use caviar_common::ask::Ask;
+use caviar_common::data::DataSummary;
+use caviar_common::ids::{LeaseId, Name, SweepId, TrialNumber};
+#[cfg(doc)]
+use caviar_common::limits::MAX_ASK_REPLIES;
+use caviar_common::metric::Score;
+use caviar_common::numbers::index;
+use caviar_common::outcome::{Job, SweepState, TrialState};
+use caviar_common::spec::SweepSpec;
+use caviar_search::Observation;
+
+use super::{Lease, LostWorkers, Trial, Urgency};
+use crate::record::event::{EarlierResults, GrantedTrial};
+
+/// How far a sweep is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Trials are sampled and trained.
+    Searching,
+    /// The winner is being scored on the test split.
+    Scoring,
+    /// The search and the scoring are done.
+    Completed,
+    /// A client ended the sweep.
+    Cancelled,
+}
+
+/// A sweep.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sweep {
+    pub(in crate::record) id: SweepId,
+    pub(in crate::record) request_id: Name,
+    pub(in crate::record) spec: SweepSpec,
+    pub(in crate::record) data: DataSummary,
+    pub(in crate::record) warm_start: EarlierResults,
+    pub(in crate::record) phase: Phase,
+    pub(in crate::record) is_paused: bool,
+    pub(in crate::record) trials: Vec<Trial>,
+    pub(in crate::record) rungs: Vec<u32>,
+    pub(in crate::record) clock: u64,
+    pub(in crate::record) in_flight: BTreeSet<Urgency>,
+    pub(in crate::record) queue: BTreeSet<Urgency>,
+    pub(in crate::record) log: Vec<Observation>,
+    pub(in crate::record) scoring: Option<Scoring>,
+    pub(in crate::record) asks: VecDeque<AskRecord>,
+}
+
+/// What an external client got when it asked for trials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskRecord {
+    pub(in crate::record) client: Name,
+    pub(in crate::record) request_id: Name,
+    pub(in crate::record) granted: Vec<GrantedTrial>,
+}
+
+impl AskRecord {
+    /// The trials that the client got.
+    pub fn granted(&self) -> &[GrantedTrial] {
+        &self.granted
+    }
+}
+
+/// The scoring of the winner on the test split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scoring {
+    pub(in crate::record) trial: TrialNumber,
+    pub(in crate::record) attempts: u32,
+    pub(in crate::record) lost_workers: LostWorkers,
+    pub(in crate::record) status: ScoringStatus,
+}
+
+/// How far the scoring of the winner is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ScoringStatus {
+    /// Waits for a worker.
+    Waiting,
+    /// A worker scores the winner.
+    Running {
+        /// The lease in force.
+        lease: LeaseId,
+    },
+    /// The scoring ended, with a score or a message.
+    Finished(ScoringResult),
+}
+
+/// How a scoring ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoringResult {
+    pub(in crate::record) score: Option<Score>,
+    pub(in crate::record) reproduced: bool,
+    pub(in crate::record) message: Option<String>,
+}
+
+impl Scoring {
+    /// The winner of the search.
+    pub const fn trial(&self) -> TrialNumber {
+        self.trial
+    }
+
+    /// Executions so far, the current one included.
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Workers that were lost while they scored.
+    pub const fn lost_workers(&self) -> LostWorkers {
+        self.lost_workers
+    }
+
+    /// How far the scoring is.
+    pub const fn status(&self) -> &ScoringStatus {
+        &self.status
+    }
+
+    /// The result; `None` while the scoring has not ended.
+    pub const fn result(&self) -> Option<&ScoringResult> {
+        match &self.status {
+            ScoringStatus::Finished(result) => Some(result),
+            ScoringStatus::Waiting | ScoringStatus::Running { .. } => None,
+        }
+    }
+}
+
+impl ScoringResult {
+    /// The score on the test split; `None` if scoring failed.
+    pub const fn score(&self) -> Option<Score> {
+        self.score
+    }
+
+    /// True if the second training gave the same metrics, bit for bit.
+    pub const fn is_reproduced(&self) -> bool {
+        self.reproduced
+    }
+
+    /// Why scoring failed.
+    pub const fn message(&self) -> Option<&String> {
+        self.message.as_ref()
+    }
+}
+
+/// The fields of the state.
+impl Sweep {
+    /// The sweep's number in its store, from 1.
+    pub const fn id(&self) -> SweepId {
+        self.id
+    }
+
+    /// The client's identifier of the request that created the sweep.
+    pub const fn request_id(&self) -> &Name {
+        &self.request_id
+    }
+
+    /// The requested sweep, with the default space filled in.
+    pub const fn spec(&self) -> &SweepSpec {
+        &self.spec
+    }
+
+    /// The data set that the sweep trains on.
+    pub const fn data(&self) -> &DataSummary {
+        &self.data
+    }
+
+    /// The results of an earlier sweep that the sampler learns from.
+    pub const fn warm_start(&self) -> &EarlierResults {
+        &self.warm_start
+    }
+
+    /// How far the sweep is, whether it is paused or not.
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// True if no new trial may start until a client resumes the sweep.
+    pub const fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
+    /// The sampled trials, by number.
+    pub fn trials(&self) -> &[Trial] {
+        &self.trials
+    }
+
+    /// The epochs of the rungs, ascending; empty without a stopping rule.
+    pub fn rungs(&self) -> &[u32] {
+        &self.rungs
+    }
+
+    /// Virtual time of the latest decision.
+    pub const fn clock(&self) -> u64 {
+        self.clock
+    }
+
+    /// The trials in the slots of the virtual cluster, by the time of their next decision.
+    pub const fn in_flight(&self) -> &BTreeSet<Urgency> {
+        &self.in_flight
+    }
+
+    /// The trials that wait to be executed, by the time of their next decision.
+    pub const fn queue(&self) -> &BTreeSet<Urgency> {
+        &self.queue
+    }
+
+    /// The decisions on trials at rungs and ends, in the order in which they were taken.
+    pub fn log(&self) -> &[Observation] {
+        &self.log
+    }
+
+    /// The scoring of the winner; `None` until it starts.
+    pub const fn scoring(&self) -> Option<&Scoring> {
+        self.scoring.as_ref()
+    }
+
+    /// The latest asks of external clients, oldest first; at most [`MAX_ASK_REPLIES`].
+    pub const fn asks(&self) -> &VecDeque<AskRecord> {
+        &self.asks
+    }
+}
+
+/// What follows from the fields.
+impl Sweep {
+    /// The state that users see.
+    pub const fn state(&self) -> SweepState {
+        match self.phase {
+            Phase::Completed => SweepState::Completed,
+            Phase::Cancelled => SweepState::Cancelled,
+            Phase::Searching | Phase::Scoring if self.is_paused => SweepState::Paused,
+            Phase::Searching => SweepState::Running,
+            Phase::Scoring => SweepState::Scoring,
+        }
+    }
+
+    /// The trial of that number, if it was sampled.
+    pub fn trial(&self, number: TrialNumber) -> Option<&Trial> {
+        self.trials.get(index(number.0))
+    }
+
+    /// What the same client got when it sent the same request before.
+    pub fn earlier_ask(&self, ask: &Ask) -> Option<&AskRecord> {
+        self.asks
+            .iter()
+            .find(|earlier| earlier.request_id == ask.request_id && earlier.client == ask.client)
+    }
+
+    /// How many workers were lost during the job of `lease`.
+    pub fn lost_workers(&self, lease: &Lease) -> LostWorkers {
+        match lease.job {
+            Job::Train => self.trial(lease.trial).map(|trial| trial.lost_workers),
+            Job::Score => self.scoring.as_ref().map(|scoring| scoring.lost_workers),
+        }
+        .unwrap_or_default()
+    }
+
+    /// The objective of a trial after its last recorded epoch.
+    pub fn objective(&self, trial: &Trial) -> Option<f64> {
+        trial.curve.last()?.get(&self.spec.objective.metric)
+    }
+
+    /// The final cost of a trial. `None` unless the trial is completed and no rung can stop it any
+    /// more.
+    pub fn cost(&self, trial: &Trial) -> Option<f64> {
+        // A trial that ended before the rung, or diverged there, is not decided at it; nor is any
+        // once the search is over.
+        let may_stop = self.phase == Phase::Searching && self.rung_cost(trial).is_some();
+        let is_complete = trial.state() == TrialState::Completed && !may_stop;
+        let value = self.objective(trial).filter(|v| v.is_finite() && is_complete)?;
+        Some(self.spec.objective.goal.as_cost(value))
+    }
+
+    /// The epoch of the trial's next rung; `None` if its next decision is its end.
+    pub fn next_rung(&self, trial: &Trial) -> Option<u32> {
+        let rung = self.rungs.get(index(trial.passed_rungs)).copied();
+        rung.filter(|epoch| *epoch < trial.epochs)
+    }
+
+    /// Virtual time of the trial's next decision.
+    pub fn next_due(&self, trial: &Trial) -> u64 {
+        self.next_rung(trial).map_or(trial.end, |epoch| trial.time_of_epoch(epoch))
+    }
+
+    /// Virtual time of the first decision on the trial for which its worker has not reported enough
+    /// yet.
+    pub fn next_unreported(&self, trial: &Trial) -> u64 {
+        let recorded = trial.recorded_epochs();
+        let ahead = self.rungs.iter().skip(index(trial.passed_rungs));
+        let rung = ahead.copied().find(|epoch| recorded < *epoch);
+        rung.map_or(trial.end, |epoch| trial.time_of_epoch(epoch))
+    }
+
+    /// The trial's cost at its next rung; `None` while the trial has not reached the rung.
+    ///
+    /// A network that diverges never reaches a later rung. A value of an external client that is
+    /// not finite counts as worse than any other.
+    pub fn rung_cost(&self, trial: &Trial) -> Option<f64> {
+        let before = self.next_rung(trial)?.checked_sub(1)?;
+        let metrics = trial.curve.get(index(before)).filter(|metrics| metrics.is_finite())?;
+        let value = metrics.get(&self.spec.objective.metric).filter(|v| v.is_finite());
+        Some(value.map_or(f64::INFINITY, |value| self.spec.objective.goal.as_cost(value)))
+    }
+
+    /// True if the trial's own results are enough for its next decision.
+    pub fn is_decidable(&self, trial: &Trial) -> bool {
+        trial.state().is_final() || self.rung_cost(trial).is_some()
+    }
+
+    /// The completed trial with the lowest cost, and of equal ones the lowest number. O(trials).
+    pub fn best(&self) -> Option<&Trial> {
+        let ranked = self.trials.iter().filter_map(|t| Some((self.cost(t)?, t)));
+        ranked.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, trial)| trial)
+    }
+}

@@ -1,0 +1,242 @@
+//! The state of one trial.
+
+use caviar_common::assignment::Assignment;
+use caviar_common::ids::{LeaseId, Name, TrialNumber};
+use caviar_common::metric::Point;
+use caviar_common::numbers::to_u32;
+use caviar_common::outcome::TrialState;
+use caviar_common::reason::Reason;
+
+use super::LostWorkers;
+use crate::record::event::Rung;
+
+/// A trial.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    pub(in crate::record) number: TrialNumber,
+    pub(in crate::record) status: TrialStatus,
+    pub(in crate::record) assignment: Assignment,
+    pub(in crate::record) reason: Reason,
+    pub(in crate::record) epochs: u32,
+    pub(in crate::record) start: u64,
+    pub(in crate::record) end: u64,
+    pub(in crate::record) passed_rungs: u32,
+    pub(in crate::record) due: u64,
+    pub(in crate::record) attempts: u32,
+    pub(in crate::record) lost_workers: LostWorkers,
+    pub(in crate::record) worker: Option<Name>,
+    pub(in crate::record) curve: Vec<Point>,
+}
+
+/// How far a trial is, with what is known only then.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TrialStatus {
+    /// Waits for a worker or an external client.
+    Waiting,
+    /// A worker or an external client executes it.
+    Running {
+        /// The lease in force.
+        lease: LeaseId,
+    },
+    /// Trained to the end.
+    Completed(FinalAttempt),
+    /// Ended because its loss became infinite or NaN.
+    Diverged(FinalAttempt),
+    /// Could not be trained.
+    Failed {
+        /// Why the trial failed.
+        message: String,
+        /// The execution that reported the failure; `None` if the coordinator gave the trial up.
+        last_attempt: Option<FinalAttempt>,
+    },
+    /// Stopped early at a rung.
+    Stopped {
+        /// The rung, and the trial's rank there.
+        rung: Rung,
+    },
+    /// Not finished when its sweep was cancelled.
+    Cancelled,
+}
+
+/// The execution whose outcome was accepted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FinalAttempt {
+    pub(in crate::record) lease: LeaseId,
+    pub(in crate::record) seconds: f64,
+    pub(in crate::record) memory_bytes: Option<u64>,
+}
+
+impl FinalAttempt {
+    /// The lease under which the outcome was reported. It is not in force any more.
+    pub const fn lease(&self) -> LeaseId {
+        self.lease
+    }
+
+    /// Training time in seconds.
+    pub const fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    /// Bytes that the training allocated. `None` for an external client, and in stores from before
+    /// memory was counted.
+    pub const fn memory_bytes(&self) -> Option<u64> {
+        self.memory_bytes
+    }
+}
+
+impl TrialStatus {
+    /// The kind of status, without its data.
+    pub const fn state(&self) -> TrialState {
+        match self {
+            Self::Waiting => TrialState::Queued,
+            Self::Running { .. } => TrialState::Running,
+            Self::Completed(_) => TrialState::Completed,
+            Self::Diverged(_) => TrialState::Diverged,
+            Self::Failed { .. } => TrialState::Failed,
+            Self::Stopped { .. } => TrialState::Stopped,
+            Self::Cancelled => TrialState::Cancelled,
+        }
+    }
+}
+
+impl Trial {
+    /// The trial's number in its sweep, from 0.
+    pub const fn number(&self) -> TrialNumber {
+        self.number
+    }
+
+    /// How far the trial is, with the data of that status.
+    pub const fn status(&self) -> &TrialStatus {
+        &self.status
+    }
+
+    /// The kind of the trial's status.
+    pub const fn state(&self) -> TrialState {
+        self.status.state()
+    }
+
+    /// The hyperparameters that the sampler chose.
+    pub const fn assignment(&self) -> &Assignment {
+        &self.assignment
+    }
+
+    /// Why the sampler chose them.
+    pub const fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// Epochs to train.
+    pub const fn epochs(&self) -> u32 {
+        self.epochs
+    }
+
+    /// Virtual time at which the trial starts.
+    pub const fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Virtual time at which the trial ends unless a rung stops it.
+    pub const fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// How many rungs the trial has passed.
+    pub const fn passed_rungs(&self) -> u32 {
+        self.passed_rungs
+    }
+
+    /// Virtual time of the trial's next decision, at its next rung or its end.
+    pub const fn due(&self) -> u64 {
+        self.due
+    }
+
+    /// Executions so far, the current one included.
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Workers that were lost while they executed the trial.
+    pub const fn lost_workers(&self) -> LostWorkers {
+        self.lost_workers
+    }
+
+    /// The worker or external client of the latest execution; `None` before the first one.
+    pub const fn worker(&self) -> Option<&Name> {
+        self.worker.as_ref()
+    }
+
+    /// The epochs of the latest execution that count, in order.
+    pub fn curve(&self) -> &[Point] {
+        &self.curve
+    }
+
+    /// How many epochs of the latest execution count.
+    pub fn recorded_epochs(&self) -> u32 {
+        to_u32(self.curve.len())
+    }
+
+    /// The lease under which the trial runs; `None` unless it runs.
+    pub const fn running_lease(&self) -> Option<LeaseId> {
+        match self.status {
+            TrialStatus::Running { lease } => Some(lease),
+            TrialStatus::Waiting
+            | TrialStatus::Completed(_)
+            | TrialStatus::Diverged(_)
+            | TrialStatus::Failed { .. }
+            | TrialStatus::Stopped { .. }
+            | TrialStatus::Cancelled => None,
+        }
+    }
+
+    /// The execution whose outcome was accepted; `None` if there is no such execution.
+    pub const fn final_attempt(&self) -> Option<&FinalAttempt> {
+        match &self.status {
+            TrialStatus::Completed(attempt) | TrialStatus::Diverged(attempt) => Some(attempt),
+            TrialStatus::Failed { last_attempt, .. } => last_attempt.as_ref(),
+            TrialStatus::Waiting
+            | TrialStatus::Running { .. }
+            | TrialStatus::Stopped { .. }
+            | TrialStatus::Cancelled => None,
+        }
+    }
+
+    /// The lease in force, or the one under which the outcome was reported.
+    pub fn latest_lease(&self) -> Option<LeaseId> {
+        self.running_lease().or_else(|| self.final_attempt().map(FinalAttempt::lease))
+    }
+
+    /// Why the trial failed; `None` unless it failed.
+    pub const fn message(&self) -> Option<&String> {
+        match &self.status {
+            TrialStatus::Failed { message, .. } => Some(message),
+            TrialStatus::Waiting
+            | TrialStatus::Running { .. }
+            | TrialStatus::Completed(_)
+            | TrialStatus::Diverged(_)
+            | TrialStatus::Stopped { .. }
+            | TrialStatus::Cancelled => None,
+        }
+    }
+
+    /// The rung at which the trial was stopped; `None` unless it was stopped.
+    pub const fn stopped_at(&self) -> Option<&Rung> {
+        match &self.status {
+            TrialStatus::Stopped { rung } => Some(rung),
+            TrialStatus::Waiting
+            | TrialStatus::Running { .. }
+            | TrialStatus::Completed(_)
+            | TrialStatus::Diverged(_)
+            | TrialStatus::Failed { .. }
+            | TrialStatus::Cancelled => None,
+        }
+    }
+
+    /// Virtual time at which `epoch`, from 1, is trained. Every epoch takes the same virtual time.
+    pub fn time_of_epoch(&self, epoch: u32) -> u64 {
+        if epoch >= self.epochs {
+            return self.end;
+        }
+        let epoch_time = self.end.saturating_sub(self.start) / u64::from(self.epochs);
+        self.start.saturating_add(epoch_time.saturating_mul(u64::from(epoch)))
+    }
+}

@@ -1,0 +1,302 @@
+//! External clients: programs that run the trials of an external sweep themselves.
+//!
+//! An external client has no connection. The coordinator knows it by its leases: each report names
+//! a lease and renews it. A lease whose client is silent for longer than the lease duration
+//! expires, and the trial waits for the next client that asks. The trials that a client got are part of
+//! the record, so a repeated ask gets them again. Repeated reports and results are recognised by
+//! their lease and epoch.
+
+use caviar_common::ask::{Ask, AskReply, AskedTrial, Report, Tell, Verdict};
+use caviar_common::error::Problem;
+use caviar_common::ids::{AttemptNumber, LeaseId, SweepId, TrialNumber};
+use caviar_common::limits::MAX_VALUES;
+use caviar_common::metric::{NamedMetrics, Point};
+use caviar_common::numbers::{index, to_u64};
+use caviar_common::outcome::{Outcome, TrialState};
+
+use crate::Coordinator;
+use crate::halt::Halt;
+use crate::input::{Refusal, Reply};
+use crate::record::Broken;
+use crate::record::event::{EpochRecorded, GrantedTrial, LeaseEnd, TrialFinished, TrialsAsked};
+use crate::record::state::{Lease, Phase, Sweep, Trial};
+
+/// What a lease that an external client names gives it a right to.
+enum ClientLease {
+    /// The lease is in force.
+    InForce(Lease),
+    /// The trial was stopped at a rung, which ended the lease.
+    TrialStopped,
+    /// The client told the end of the trial before.
+    TrialFinished(TrialState),
+}
+
+impl Coordinator {
+    pub(crate) fn ask_trials(&mut self, id: SweepId, ask: &Ask) -> Result<Reply, Halt> {
+        let now = self.volatile.now;
+        let sweep = self.external_sweep(id)?;
+        if let Some(earlier) = sweep.earlier_ask(ask) {
+            let granted = earlier.granted().iter().map(|granted| granted.lease);
+            let in_force = granted.filter(|lease| self.record.lease(*lease).is_some());
+            let renewed: Vec<(LeaseId, u64)> = in_force.map(|lease| (lease, now)).collect();
+            self.volatile.client_leases_heard.extend(renewed);
+            return Ok(Reply::Done);
+        }
+        let granted = self.grantable_trials(sweep, ask.count);
+        if granted.is_empty() {
+            // An empty reply is not recorded, because the same ask may get trials later.
+            return Ok(Reply::Done);
+        }
+        self.volatile.client_leases_heard.extend(granted.iter().map(|g| (g.lease, now)));
+        let Ask { request_id, client, lease_ms, .. } = ask.clone();
+        self.emit(id, TrialsAsked { request_id, client, lease_ms, granted })?;
+        Ok(Reply::Done)
+    }
+
+    /// The most urgent trials that wait, at most `count`, with new leases.
+    fn grantable_trials(&self, sweep: &Sweep, count: u32) -> Vec<GrantedTrial> {
+        if sweep.phase() != Phase::Searching || sweep.is_paused() {
+            return Vec::new();
+        }
+        let trials = sweep.queue().iter().take(index(count));
+        trials
+            .filter_map(|(_, number)| sweep.trial(*number))
+            .zip(self.record.next_lease().0..)
+            .map(|(trial, lease)| GrantedTrial {
+                trial: trial.number(),
+                attempt: AttemptNumber(trial.attempts() + 1),
+                lease: LeaseId(lease),
+            })
+            .collect()
+    }
+
+    /// The reply to an ask that [`Coordinator::step`] took: the granted trials, none if there are
+    /// none yet. `None` if the sweep does not exist.
+    pub fn asked(&self, id: SweepId, ask: &Ask) -> Option<AskReply> {
+        let sweep = self.record.sweep(id)?;
+        let granted = sweep.earlier_ask(ask).map_or(&[][..], |earlier| earlier.granted());
+        let asked_trial = |granted: &GrantedTrial| {
+            let trial = sweep.trial(granted.trial)?;
+            Some(AskedTrial {
+                trial: granted.trial,
+                attempt: granted.attempt,
+                lease: granted.lease,
+                assignment: trial.assignment().clone(),
+                epochs: trial.epochs(),
+                reason: trial.reason().clone(),
+            })
+        };
+        Some(AskReply {
+            trials: granted.iter().filter_map(asked_trial).collect(),
+            over: sweep.state().is_final(),
+        })
+    }
+
+    pub(crate) fn report_trial(&mut self, id: SweepId, report: Report) -> Result<Reply, Halt> {
+        let Report { trial, lease, metrics } = report;
+        match self.check_client_lease(id, trial, lease)? {
+            // The client learns from the verdict that the trial was stopped.
+            ClientLease::TrialStopped => {}
+            ClientLease::TrialFinished(_) => {
+                return Err(Refusal::StaleLease { trial, lease }.into());
+            }
+            ClientLease::InForce(held) => self.record_metrics(lease, &held, metrics)?,
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Whether an external client should continue a trial; `None` if the trial does not exist.
+    pub fn verdict(&self, id: SweepId, trial: TrialNumber) -> Option<Verdict> {
+        let is_stopped = self.record.sweep(id)?.trial(trial)?.state() == TrialState::Stopped;
+        Some(if is_stopped { Verdict::Stop } else { Verdict::Continue })
+    }
+
+    pub(crate) fn tell_trial(&mut self, id: SweepId, tell: Tell) -> Result<Reply, Halt> {
+        let Tell { trial, lease, outcome, last, seconds } = tell;
+        let held = match self.check_client_lease(id, trial, lease)? {
+            ClientLease::TrialStopped => return Ok(Reply::Done),
+            ClientLease::TrialFinished(state) => {
+                check_repeated_outcome(state, &outcome)?;
+                return Ok(Reply::Done);
+            }
+            ClientLease::InForce(held) => held,
+        };
+        if let Some(metrics) = last {
+            self.record_metrics(lease, &held, metrics)?;
+        }
+        let sweep = self.record.sweep(id).ok_or_else(|| Broken::no_sweep(id))?;
+        let objective = sweep.trial(trial).and_then(|trial| sweep.objective(trial));
+        let outcome = match (outcome, objective) {
+            (Outcome::Completed, None) => {
+                let message = "missing: a completed trial has at least one epoch; report it, or \
+                               tell it with the outcome";
+                return Err(Refusal::Wrong(Problem::new("metrics", message)).into());
+            }
+            (Outcome::Completed, Some(value)) if !value.is_finite() => Outcome::Diverged,
+            (outcome, _) => outcome,
+        };
+        let (seconds, memory_bytes) = (Some(seconds), None);
+        self.emit(id, TrialFinished { trial, lease, outcome, seconds, memory_bytes })?;
+        Ok(Reply::Done)
+    }
+
+    /// Expires external leases whose client has been silent for longer than the lease duration.
+    /// Part of every tick.
+    pub(crate) fn expire_client_leases(&mut self) -> Result<(), Broken> {
+        let (now, stalled_ms) = (self.volatile.now, self.stalled_ms());
+        let leases = self.record.leases();
+        let heard = &mut self.volatile.client_leases_heard;
+        heard.retain(|lease, _| leases.contains_key(lease));
+        for heard in heard.values_mut() {
+            *heard = heard.saturating_add(stalled_ms).min(now);
+        }
+        let is_silent = |lease: &LeaseId, lease_ms: u64| {
+            heard.get(lease).is_none_or(|heard| now.saturating_sub(*heard) > lease_ms)
+        };
+        let expired = leases.iter().filter(|(id, lease)| {
+            lease.client_lease_ms().is_some_and(|lease_ms| is_silent(id, lease_ms))
+        });
+        let expired: Vec<(LeaseId, Lease)> =
+            expired.map(|(id, lease)| (*id, lease.clone())).collect();
+        // The trial may be what crashes the clients, so each silence counts against it.
+        expired
+            .into_iter()
+            .try_for_each(|(id, lease)| self.lose_lease(id, &lease, LeaseEnd::Expired, true))
+    }
+
+    fn external_sweep(&self, id: SweepId) -> Result<&Sweep, Refusal> {
+        let sweep = self.sweep_of(id)?;
+        if sweep.spec().data.is_external() {
+            Ok(sweep)
+        } else {
+            Err(Refusal::NotExternal(sweep.spec().name.clone()))
+        }
+    }
+
+    /// Checks and renews the lease that an external client names.
+    fn check_client_lease(
+        &mut self,
+        id: SweepId,
+        number: TrialNumber,
+        lease: LeaseId,
+    ) -> Result<ClientLease, Refusal> {
+        let sweep = self.external_sweep(id)?;
+        let trial = sweep.trial(number).ok_or_else(|| Refusal::NoSuchTrial {
+            sweep: sweep.spec().name.clone(),
+            trial: number,
+        })?;
+        if trial.state() == TrialState::Stopped {
+            return Ok(ClientLease::TrialStopped);
+        }
+        let stale = Refusal::StaleLease { trial: number, lease };
+        if trial.latest_lease() != Some(lease) {
+            return Err(stale);
+        }
+        if let Some(held) = self.record.lease(lease).cloned() {
+            self.volatile.client_leases_heard.insert(lease, self.volatile.now);
+            return Ok(ClientLease::InForce(held));
+        }
+        if self.record.has_result(lease) {
+            Ok(ClientLease::TrialFinished(trial.state()))
+        } else {
+            Err(stale)
+        }
+    }
+
+    /// Records the metrics of an epoch. Metrics that were recorded before change nothing.
+    fn record_metrics(
+        &mut self,
+        id: LeaseId,
+        lease: &Lease,
+        metrics: NamedMetrics,
+    ) -> Result<(), Halt> {
+        let sweep = self.record.sweep(lease.sweep());
+        let sweep = sweep.ok_or_else(|| Broken::no_sweep(lease.sweep()))?;
+        let trial = self.trial_of(lease)?;
+        check_objective(sweep, &metrics)?;
+        if is_new_epoch(trial, &metrics).map_err(Refusal::Wrong)? {
+            let metrics = Point::Named(metrics);
+            self.emit(lease.sweep(), EpochRecorded { trial: lease.trial(), lease: id, metrics })?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses an outcome that differs from the one that was told before.
+fn check_repeated_outcome(told: TrialState, outcome: &Outcome) -> Result<(), Refusal> {
+    // A completed trial whose objective is not finite counts as diverged.
+    let is_diverged = told == TrialState::Diverged && *outcome == Outcome::Completed;
+    if outcome.state() == told || is_diverged {
+        return Ok(());
+    }
+    let message = format!("the outcome was {} before: tell the same one, or nothing", told.name());
+    Err(Refusal::Wrong(Problem::with_value("outcome", outcome.state().name(), message)))
+}
+
+/// Refuses metrics without the one that the sweep optimises.
+fn check_objective(sweep: &Sweep, metrics: &NamedMetrics) -> Result<(), Refusal> {
+    let objective = sweep.spec().objective.metric.name();
+    if metrics.metrics.keys().any(|name| name.as_str() == objective) {
+        return Ok(());
+    }
+    let message = format!("{objective} is missing: report the optimised metric under its name");
+    Err(Refusal::Wrong(Problem::new("metrics", message)))
+}
+
+/// True if the metrics are those of the trial's next epoch, and false if they were recorded before.
+///
+/// # Errors
+/// The metrics are of another epoch, differ from the recorded ones, or are too many.
+fn is_new_epoch(trial: &Trial, metrics: &NamedMetrics) -> Result<bool, Problem> {
+    let (epoch, epochs) = (metrics.epoch, trial.epochs());
+    let wrong_epoch = |message: String| Err(Problem::with_value("epoch", epoch, message));
+    if epoch > epochs {
+        return wrong_epoch(format!(
+            "a trial of this sweep makes at most {epochs} reports, as [fixed] epochs says"
+        ));
+    }
+    let recorded = epoch.checked_sub(1).and_then(|before| trial.curve().get(index(before)));
+    if let Some(recorded) = recorded {
+        let is_repeated = matches!(recorded, Point::Named(recorded) if is_same(recorded, metrics));
+        return if is_repeated {
+            Ok(false)
+        } else {
+            wrong_epoch(
+                "other metrics were reported for this epoch before: report the same ones, or \
+                 the next epoch"
+                    .to_owned(),
+            )
+        };
+    }
+    check_metric_count(metrics, epochs)?;
+    let next = trial.curve().last().map_or(0, Point::epoch) + 1;
+    if epoch == next {
+        Ok(true)
+    } else {
+        wrong_epoch(format!("report epoch {next} first: epochs are reported in order"))
+    }
+}
+
+/// Refuses more metrics than a report's share of what a trial may keep. Each report has the same
+/// share, so that no trial finds at its end that its earlier reports were too large.
+fn check_metric_count(metrics: &NamedMetrics, epochs: u32) -> Result<(), Problem> {
+    let count = metrics.metrics.len();
+    let share = MAX_VALUES / u64::from(epochs.max(1));
+    if to_u64(count) <= share {
+        return Ok(());
+    }
+    let message = format!(
+        "a trial keeps {MAX_VALUES}, which is {share} in each of {epochs} reports: report fewer, \
+         or write fewer epochs in [fixed]"
+    );
+    Err(Problem::with_value("metrics", format!("{count} values"), message))
+}
+
+/// True if both are the same, bit for bit. Any NaN equals any other, because a store does not keep
+/// the bits of a NaN.
+fn is_same(a: &NamedMetrics, b: &NamedMetrics) -> bool {
+    let bits = |value: f64| if value.is_nan() { f64::NAN } else { value }.to_bits();
+    let mut pairs = a.metrics.iter().zip(&b.metrics);
+    a.metrics.len() == b.metrics.len()
+        && pairs.all(|((name_a, a), (name_b, b))| name_a == name_b && bits(*a) == bits(*b))
+}

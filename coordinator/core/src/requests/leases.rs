@@ -1,0 +1,227 @@
+//! What workers report about a lease that they hold, and the end of leases without a result.
+
+use caviar_common::ids::{LeaseId, Name, SessionId};
+use caviar_common::message::{Finished, Release, Stored, ToWorker};
+use caviar_common::metric::{EpochMetrics, Point, Score};
+use caviar_common::outcome::{Job, Outcome};
+
+use crate::Coordinator;
+use crate::halt::Halt;
+use crate::input::Refusal;
+use crate::record::Broken;
+use crate::record::event::{
+    EpochRecorded, LeaseEnd, LeaseEnded, TrialFinished, WinnerScored, WorkerLost,
+};
+use crate::record::state::{Holder, Lease, Trial};
+use crate::volatile::Unable;
+
+/// A lease in force that the sender of a message holds.
+pub(super) struct HeldLease {
+    pub(super) id: LeaseId,
+    pub(super) lease: Lease,
+    pub(super) worker: Name,
+    /// The worker's connection.
+    pub(super) session: SessionId,
+}
+
+impl Coordinator {
+    /// The lease, if it is in force and this process of the worker holds it.
+    pub(super) fn lease_held_by(&self, worker: &Name, id: LeaseId) -> Option<&Lease> {
+        let incarnation = self.volatile.workers.get(worker)?.incarnation;
+        self.record.lease(id).filter(|lease| {
+            lease.worker() == Some(worker) && lease.incarnation() == Some(incarnation)
+        })
+    }
+
+    /// The trial of a lease in force.
+    pub(super) fn trial_of(&self, lease: &Lease) -> Result<&Trial, Broken> {
+        let sweep = self.record.sweep(lease.sweep());
+        let trial = sweep.and_then(|sweep| sweep.trial(lease.trial()));
+        trial.ok_or_else(|| Broken::no_trial(lease.sweep(), lease.trial()))
+    }
+
+    /// Records reported epochs. Those that were recorded before are acknowledged again.
+    pub(super) fn record_epochs(
+        &mut self,
+        held: &HeldLease,
+        points: &[EpochMetrics],
+    ) -> Result<(), Halt> {
+        let HeldLease { id, lease, session, .. } = held;
+        if lease.job() == Job::Score {
+            let message = "a scoring reports no epochs".to_owned();
+            return Err(Refusal::InvalidReport(message).into());
+        }
+        let number = lease.trial();
+        for metrics in points {
+            let trial = self.trial_of(lease)?;
+            let (epoch, recorded, epochs) =
+                (metrics.epoch, trial.recorded_epochs(), trial.epochs());
+            if epoch <= recorded {
+                continue;
+            }
+            if epoch != recorded + 1 || epoch > epochs {
+                let message = format!(
+                    "epoch {epoch} of trial {number} was reported after epoch {recorded} of {epochs}"
+                );
+                return Err(Refusal::InvalidReport(message).into());
+            }
+            let metrics = Point::Network(*metrics);
+            self.emit(lease.sweep(), EpochRecorded { trial: number, lease: *id, metrics })?;
+        }
+        let stored = Stored::Epoch(self.trial_of(lease)?.recorded_epochs());
+        self.changes.send(*session, ToWorker::Ack { lease: *id, stored });
+        Ok(())
+    }
+
+    /// Accepts the result of a training or a scoring.
+    pub(super) fn finish_job(&mut self, held: &HeldLease, result: Finished) -> Result<(), Halt> {
+        let HeldLease { id, lease, session, .. } = held;
+        let trial = self.trial_of(lease)?;
+        match lease.job() {
+            Job::Train => {
+                if let Some(objection) = objection(trial, &result.outcome) {
+                    return Err(Refusal::InvalidReport(objection).into());
+                }
+                let finished = TrialFinished {
+                    trial: lease.trial(),
+                    lease: *id,
+                    outcome: result.outcome,
+                    seconds: Some(result.seconds),
+                    memory_bytes: result.memory_bytes,
+                };
+                self.emit(lease.sweep(), finished)?;
+            }
+            Job::Score => {
+                let scored = scored_winner(*id, trial, result);
+                self.emit(lease.sweep(), scored)?;
+            }
+        }
+        self.changes.send(*session, ToWorker::Ack { lease: *id, stored: Stored::Finished });
+        Ok(())
+    }
+
+    /// A worker returns a lease without a result.
+    pub(super) fn release_lease(
+        &mut self,
+        held: &HeldLease,
+        release: Release,
+    ) -> Result<(), Broken> {
+        let HeldLease { id, lease, worker, .. } = held;
+        let now = self.volatile.now;
+        let known = self.volatile.workers.get_mut(worker);
+        let known = known.ok_or_else(|| Broken(format!("worker {worker} is not known")))?;
+        let cause = match release {
+            Release::Drained => {
+                // A worker that returns a lease because it exits gets no new one.
+                known.is_draining = true;
+                LeaseEnd::Drained
+            }
+            Release::Declined => {
+                known.has_declined = true;
+                LeaseEnd::NotHeld
+            }
+            Release::Unable { message } => {
+                let unable = Unable { message: message.clone(), since: now };
+                known.unable.insert((lease.sweep(), None), unable);
+                LeaseEnd::Unable { message }
+            }
+            Release::TooLarge { message } => {
+                let unable = Unable { message: message.clone(), since: now };
+                known.unable.insert((lease.sweep(), Some(lease.trial())), unable);
+                LeaseEnd::Unable { message }
+            }
+        };
+        if cause == LeaseEnd::Drained {
+            self.forget_parked(worker);
+        }
+        self.lose_lease(*id, lease, cause, false)
+    }
+
+    /// Ends a lease without a result. The trial waits again, or fails if it has now lost
+    /// `max_lost_workers` workers that held no other lease. `was_alone` says whether the worker held
+    /// no other lease.
+    pub(super) fn lose_lease(
+        &mut self,
+        id: LeaseId,
+        lease: &Lease,
+        cause: LeaseEnd,
+        was_alone: bool,
+    ) -> Result<(), Broken> {
+        let lost_worker = cause.lost_worker(was_alone);
+        let failures = self.record.lost_workers(lease).alone() + 1;
+        let is_given_up =
+            lost_worker == Some(WorkerLost::Alone) && failures >= self.config.max_lost_workers;
+        let (sweep, trial) = (lease.sweep(), lease.trial());
+        if !is_given_up {
+            return self.emit(sweep, LeaseEnded { trial, lease: id, cause, lost_worker });
+        }
+        let last = match (cause, lease.holder()) {
+            (LeaseEnd::InvalidReport { message }, _) => message,
+            (_, Holder::Worker { .. }) => {
+                "its worker was lost while it held no other trial".to_owned()
+            }
+            (_, Holder::Client { .. }) => "its client was silent for too long".to_owned(),
+        };
+        let message = format!("given up after {failures} failed attempts; the last: {last}");
+        self.give_up(id, lease, message)
+    }
+
+    /// Fails the job of a lease, whose holder is gone or cannot be trusted with it.
+    fn give_up(&mut self, id: LeaseId, lease: &Lease, message: String) -> Result<(), Broken> {
+        let trial = lease.trial();
+        match lease.job() {
+            Job::Train => {
+                let outcome = Outcome::Failed { message };
+                let (seconds, memory_bytes) = (None, None);
+                let finished = TrialFinished { trial, lease: id, outcome, seconds, memory_bytes };
+                self.emit(lease.sweep(), finished)
+            }
+            Job::Score => {
+                let (reproduced, message) = (false, Some(message));
+                let scored = WinnerScored { trial, lease: id, score: None, reproduced, message };
+                self.emit(lease.sweep(), scored)
+            }
+        }
+    }
+}
+
+/// Why an outcome cannot be accepted; `None` if the reported epochs agree with it.
+fn objection(trial: &Trial, outcome: &Outcome) -> Option<String> {
+    let (number, recorded, epochs) = (trial.number(), trial.recorded_epochs(), trial.epochs());
+    let last = trial.curve().last();
+    match outcome {
+        Outcome::Completed if recorded != epochs => Some(format!(
+            "trial {number} was reported as completed after {recorded} of {epochs} epochs"
+        )),
+        Outcome::Completed if last.is_some_and(|last| !last.is_finite()) => Some(format!(
+            "trial {number} was reported as completed, but its last loss is not finite"
+        )),
+        Outcome::Diverged if last.is_none_or(Point::is_finite) => {
+            Some(format!("trial {number} was reported as diverged, but its last loss is finite"))
+        }
+        Outcome::Completed | Outcome::Diverged | Outcome::Failed { .. } => None,
+    }
+}
+
+/// The result of a scoring, compared with the first training of the winner.
+fn scored_winner(lease: LeaseId, winner: &Trial, result: Finished) -> WinnerScored {
+    let reproduced = match (winner.curve().last(), &result.last) {
+        (Some(Point::Network(first)), Some(second)) => has_same_bits(first, second),
+        _ => false,
+    };
+    let message = match (result.outcome, result.test) {
+        (Outcome::Failed { message }, _) => Some(message),
+        (Outcome::Diverged, _) => Some("the second training diverged".to_owned()),
+        (Outcome::Completed, None) => Some("the worker sent no score".to_owned()),
+        (Outcome::Completed, Some(_)) => None,
+    };
+    let (trial, score) = (winner.number(), result.test);
+    WinnerScored { trial, lease, score, reproduced, message }
+}
+
+fn has_same_bits(a: &EpochMetrics, b: &EpochMetrics) -> bool {
+    let bits = |score: &Score| (score.loss.to_bits(), score.accuracy.map(f64::to_bits));
+    a.epoch == b.epoch
+        && bits(&a.train) == bits(&b.train)
+        && bits(&a.validation) == bits(&b.validation)
+}

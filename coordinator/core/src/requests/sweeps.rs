@@ -1,0 +1,118 @@
+//! Requests about whole sweeps.
+
+use caviar_common::data::DataSummary;
+use caviar_common::ids::{LeaseId, Name, SweepId};
+use caviar_common::limits::MAX_SWEEPS;
+use caviar_common::message::ToWorker;
+use caviar_common::outcome::SweepState;
+use caviar_common::spec::SweepSpec;
+
+use crate::Coordinator;
+use crate::halt::Halt;
+use crate::input::{Refusal, Reply};
+use crate::record::event::{Payload, SweepCreated, SweepDeleted};
+use crate::record::state::Sweep;
+
+impl Coordinator {
+    pub(crate) fn create_sweep(
+        &mut self,
+        request_id: Name,
+        mut spec: SweepSpec,
+        data: DataSummary,
+    ) -> Result<Reply, Halt> {
+        spec.fill_space(&data);
+        let sweeps = self.record.sweeps();
+        if let Some(earlier) = sweeps.values().find(|sweep| *sweep.request_id() == request_id) {
+            let is_same = *earlier.spec() == spec && *earlier.data() == data;
+            return if is_same {
+                Ok(Reply::Sweep(earlier.id()))
+            } else {
+                Err(Refusal::RequestReused(request_id).into())
+            };
+        }
+        if sweeps.values().any(|sweep| sweep.spec().name == spec.name) {
+            return Err(Refusal::NameTaken(spec.name).into());
+        }
+        if sweeps.len() >= MAX_SWEEPS {
+            return Err(Refusal::TooManySweeps.into());
+        }
+        let warm_start = self.earlier_results(&spec).map_err(Refusal::Wrong)?;
+        let id = self.record.next_sweep();
+        self.emit(id, Box::new(SweepCreated { request_id, spec, data, warm_start }))?;
+        Ok(Reply::Sweep(id))
+    }
+
+    pub(crate) fn pause_sweep(&mut self, id: SweepId) -> Result<Reply, Halt> {
+        let sweep = self.sweep_of(id)?;
+        match sweep.state() {
+            SweepState::Paused => Ok(Reply::Sweep(id)),
+            SweepState::Running | SweepState::Scoring => {
+                self.emit(id, Payload::SweepPaused)?;
+                Ok(Reply::Sweep(id))
+            }
+            SweepState::Completed | SweepState::Cancelled => {
+                Err(wrong_state(sweep, "it has ended, so there is nothing to pause"))
+            }
+        }
+    }
+
+    pub(crate) fn resume_sweep(&mut self, id: SweepId) -> Result<Reply, Halt> {
+        let sweep = self.sweep_of(id)?;
+        match sweep.state() {
+            SweepState::Paused => {
+                self.emit(id, Payload::SweepResumed)?;
+                Ok(Reply::Sweep(id))
+            }
+            SweepState::Running | SweepState::Scoring => Ok(Reply::Sweep(id)),
+            SweepState::Completed | SweepState::Cancelled => Err(wrong_state(
+                sweep,
+                "it cannot be resumed; submit a new sweep under another name",
+            )),
+        }
+    }
+
+    pub(crate) fn cancel_sweep(&mut self, id: SweepId) -> Result<Reply, Halt> {
+        let sweep = self.sweep_of(id)?;
+        match sweep.state() {
+            SweepState::Cancelled => return Ok(Reply::Sweep(id)),
+            SweepState::Completed => {
+                return Err(wrong_state(sweep, "there is nothing left to cancel"));
+            }
+            SweepState::Running | SweepState::Paused | SweepState::Scoring => {}
+        }
+        // The leases end with the event, so their holders must be found before.
+        let leases = self.record.leases().iter().filter(|(_, lease)| lease.sweep() == id);
+        let held: Vec<(LeaseId, Name)> =
+            leases.filter_map(|(lease, held)| Some((*lease, held.worker()?.clone()))).collect();
+        self.emit(id, Payload::SweepCancelled)?;
+        for (lease, worker) in held {
+            if let Some(session) = self.volatile.workers.get(&worker).and_then(|w| w.session) {
+                let reason = "the sweep was cancelled".to_owned();
+                self.changes.send(session, ToWorker::Revoke { lease, reason });
+            }
+        }
+        Ok(Reply::Sweep(id))
+    }
+
+    pub(crate) fn delete_sweep(&mut self, id: SweepId) -> Result<Reply, Halt> {
+        let sweep = self.sweep_of(id)?;
+        if !sweep.state().is_final() {
+            return Err(wrong_state(sweep, "cancel it first"));
+        }
+        for worker in self.volatile.workers.values_mut() {
+            worker.unable.retain(|(sweep, _), _| *sweep != id);
+        }
+        let next_lease = self.record.next_lease();
+        self.emit(id, SweepDeleted { next_lease })?;
+        Ok(Reply::Sweep(id))
+    }
+
+    /// The sweep of that number.
+    pub(super) fn sweep_of(&self, id: SweepId) -> Result<&Sweep, Refusal> {
+        self.record.sweep(id).ok_or_else(|| Refusal::NoSuchSweep(id.to_string()))
+    }
+}
+
+fn wrong_state(sweep: &Sweep, hint: &'static str) -> Halt {
+    Refusal::WrongState { name: sweep.spec().name.clone(), state: sweep.state(), hint }.into()
+}

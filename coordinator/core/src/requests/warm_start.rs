@@ -1,0 +1,80 @@
+//! Warm starts: a sweep that learns from an earlier one keeps a copy of its results, so that later
+//! changes of the earlier sweep have no effect.
+
+use std::collections::BTreeSet;
+
+use caviar_common::assignment::Assignment;
+use caviar_common::error::Problem;
+use caviar_common::limits::MAX_EARLIER_RESULTS;
+use caviar_common::spec::SweepSpec;
+use caviar_search::results;
+
+use crate::Coordinator;
+use crate::record::event::EarlierResults;
+use crate::record::state::Sweep;
+
+impl Coordinator {
+    /// The results of the earlier sweep that `spec` names; empty if it names none.
+    pub(super) fn earlier_results(&self, spec: &SweepSpec) -> Result<EarlierResults, Problem> {
+        let Some(name) = &spec.search.warm_start else { return Ok(EarlierResults::new()) };
+        let problem = |message: String| {
+            Problem::with_value("search.warm_start", format!("{:?}", name.as_str()), message)
+        };
+        let mut sweeps = self.record.sweeps().values();
+        let earlier = sweeps.find(|sweep| &sweep.spec().name == name).ok_or_else(|| {
+            problem(
+                "this store has no such sweep: name one that caviar list shows, or leave it out"
+                    .to_owned(),
+            )
+        })?;
+        let found = &earlier.spec().objective;
+        if spec.objective != *found {
+            let (metric, goal) = (found.metric.name(), found.goal.name());
+            return Err(problem(format!(
+                "that sweep has another objective: write metric = \"{metric}\" and \
+                 goal = \"{goal}\" in [objective], or name another sweep"
+            )));
+        }
+        let results = results_of(earlier, spec);
+        if results.iter().all(|(_, cost)| cost.is_none()) {
+            return Err(problem(
+                "that sweep has no result yet: wait until one of its trials is completed, or name \
+                 another sweep"
+                    .to_owned(),
+            ));
+        }
+        Ok(results)
+    }
+}
+
+/// The final results of `earlier`, in the parameters of `later`. A parameter that `earlier` did not
+/// search has its fixed value.
+fn results_of(earlier: &Sweep, later: &SweepSpec) -> EarlierResults {
+    let fixed = &earlier.spec().fixed;
+    let values = |assignment: &Assignment| -> Assignment {
+        let names = later.space.parameters().iter().map(|parameter| &parameter.name);
+        let value = |name: &String| assignment.get(name).or_else(|| fixed.get(name)).cloned();
+        names.filter_map(|name| Some((name.clone(), value(name)?))).collect()
+    };
+    let results = results(earlier.log()).into_iter().filter(|result| result.is_over());
+    limit(results.map(|result| (values(&result.latest.assignment), result.cost)).collect())
+}
+
+/// At most [`MAX_EARLIER_RESULTS`] of the results, in their order. The better half of that number is
+/// kept for the models. As many are spread evenly over the ranks of the rest, down to the
+/// worst, so that the later search knows which regions to avoid.
+fn limit(results: EarlierResults) -> EarlierResults {
+    const HALF: usize = MAX_EARLIER_RESULTS / 2;
+    if results.len() <= MAX_EARLIER_RESULTS {
+        return results;
+    }
+    let rest = results.len() - HALF;
+    let mut ranked: Vec<usize> = (0..results.len()).collect();
+    let cost = |i: &usize| results.get(*i).and_then(|(_, cost)| *cost).unwrap_or(f64::INFINITY);
+    ranked.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
+    let spread = (0..HALF).map(|i| HALF + i * (rest - 1) / (HALF - 1));
+    let kept: BTreeSet<usize> =
+        (0..HALF).chain(spread).filter_map(|rank| ranked.get(rank).copied()).collect();
+    let numbered = results.into_iter().enumerate();
+    numbered.filter(|(i, _)| kept.contains(i)).map(|(_, result)| result).collect()
+}

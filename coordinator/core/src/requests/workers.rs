@@ -1,0 +1,278 @@
+//! Connections of workers: hello, messages, drain, silence.
+//!
+//! A worker's leases stay in force while it is disconnected: it trains on and reconnects, or it
+//! stays silent and they expire. The coordinator takes a lease from a worker in four cases: the
+//! worker is silent for too long, its process was replaced, it reconnects without the lease, or it
+//! reports something impossible about it. Any later message about the lease gets a `Revoke` in
+//! reply, so that only the new holder's reports count.
+
+use std::collections::BTreeMap;
+
+use caviar_common::ids::{LeaseId, Name, SessionId};
+use caviar_common::limits::MAX_WORKERS;
+use caviar_common::message::{FromWorker, Hello, PROTOCOL, Stored, ToWorker};
+
+use super::leases::HeldLease;
+use crate::Coordinator;
+use crate::halt::Halt;
+use crate::input::{Refusal, Reply};
+use crate::record::Broken;
+use crate::record::event::LeaseEnd;
+use crate::volatile::Worker;
+
+/// How long a worker that could not train something gets no job of that kind, in milliseconds. A
+/// missing file or a lack of memory rarely disappears sooner; chosen, not measured.
+const UNABLE_MS: u64 = 300_000;
+
+impl Coordinator {
+    /// Handles a message of a worker. A refusal closes the connection.
+    pub(crate) fn receive(
+        &mut self,
+        session: SessionId,
+        message: FromWorker,
+    ) -> Result<Reply, Halt> {
+        let result = self.dispatch(session, message);
+        if let Err(Halt::Refused(refusal)) = &result {
+            self.forget_session(session);
+            self.changes.close(session, refusal.clone());
+        }
+        result.map(|()| Reply::Done)
+    }
+
+    fn dispatch(&mut self, session: SessionId, message: FromWorker) -> Result<(), Halt> {
+        match message {
+            FromWorker::Hello(hello) => self.welcome(session, &hello),
+            FromWorker::Heartbeat => self.renew(session).map(|_| ()).map_err(Halt::from),
+            FromWorker::Report { lease, points } => {
+                self.with_lease(session, lease, |core, held| core.record_epochs(held, &points))
+            }
+            FromWorker::Finished { lease, .. } if self.record.has_result(lease) => {
+                // The worker repeats a result because it never received the acknowledgement.
+                self.renew(session)?;
+                self.changes.send(session, ToWorker::Ack { lease, stored: Stored::Finished });
+                Ok(())
+            }
+            FromWorker::Finished { lease, result } => {
+                self.with_lease(session, lease, |core, held| core.finish_job(held, result))
+            }
+            FromWorker::Released { lease, release } => {
+                self.with_lease(session, lease, |core, held| Ok(core.release_lease(held, release)?))
+            }
+        }
+    }
+
+    /// Renews the leases of the worker on this connection and returns its name.
+    fn renew(&mut self, session: SessionId) -> Result<Name, Refusal> {
+        let worker = self.volatile.sessions.get(&session).ok_or(Refusal::NoHello)?.clone();
+        if let Some(known) = self.volatile.workers.get_mut(&worker) {
+            known.last_heard = self.volatile.now;
+        }
+        Ok(worker)
+    }
+
+    /// Handles a message about a lease with `handler`, or revokes the lease if this process of the
+    /// worker does not hold it.
+    fn with_lease(
+        &mut self,
+        session: SessionId,
+        id: LeaseId,
+        handler: impl FnOnce(&mut Self, &HeldLease) -> Result<(), Halt>,
+    ) -> Result<(), Halt> {
+        let worker = self.renew(session)?;
+        let Some(lease) = self.lease_held_by(&worker, id).cloned() else {
+            self.revoke(session, id);
+            return Ok(());
+        };
+        let held = HeldLease { id, lease, worker, session };
+        let result = handler(self, &held);
+        if let Err(Halt::Refused(Refusal::InvalidReport(message))) = &result {
+            // The worker would report the same after it reconnects. The report counts against the
+            // trial, so that this ends.
+            let cause = LeaseEnd::InvalidReport { message: message.clone() };
+            self.lose_lease(id, &held.lease, cause, true)?;
+        }
+        result
+    }
+
+    /// Notes in the views of all unfinished sweeps that the connected workers have changed.
+    fn mark_workers_changed(&mut self) {
+        let unfinished = self.record.sweeps().values().filter(|s| !s.state().is_final());
+        self.volatile.changed.extend(unfinished.map(|sweep| sweep.id()));
+    }
+
+    /// Accepts a new connection of a worker and compares what both sides know of its leases.
+    fn welcome(&mut self, session: SessionId, hello: &Hello) -> Result<(), Halt> {
+        self.check_hello(session, hello)?;
+        let earlier = self.volatile.workers.remove(&hello.worker);
+        if let Some(old) = earlier.as_ref().and_then(|worker| worker.session) {
+            self.volatile.sessions.remove(&old);
+            self.changes.close(old, Refusal::Replaced(hello.worker.clone()));
+        }
+        let same_process = earlier.filter(|worker| worker.incarnation == hello.incarnation);
+        let is_draining = hello.draining || same_process.is_some_and(|worker| worker.is_draining);
+        let worker = Worker {
+            session: Some(session),
+            incarnation: hello.incarnation,
+            slots: hello.slots,
+            is_draining,
+            can_park: hello.can_park,
+            has_declined: false,
+            last_heard: self.volatile.now,
+            unable: BTreeMap::new(),
+        };
+        self.forget_parked(&hello.worker);
+        self.volatile.workers.insert(hello.worker.clone(), worker);
+        self.volatile.sessions.insert(session, hello.worker.clone());
+        let lease_ttl_ms = self.config.lease_ttl_ms;
+        let heartbeat_ms = (lease_ttl_ms / 4).max(1);
+        let welcome = ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, store: self.store };
+        self.changes.send(session, welcome);
+        if is_draining && !hello.draining {
+            self.changes.send(session, ToWorker::Drain);
+        }
+        self.mark_workers_changed();
+        self.reconcile_leases(session, hello)?;
+        self.park_excess(&hello.worker)?;
+        Ok(())
+    }
+
+    fn check_hello(&self, session: SessionId, hello: &Hello) -> Result<(), Refusal> {
+        if hello.protocol != PROTOCOL {
+            return Err(Refusal::WrongProtocol(hello.protocol));
+        }
+        if self.volatile.sessions.contains_key(&session) {
+            return Err(Refusal::NoHello);
+        }
+        let workers = &self.volatile.workers;
+        let known = workers.get(&hello.worker);
+        if workers.len() >= MAX_WORKERS && known.is_none() {
+            return Err(Refusal::TooManyWorkers);
+        }
+        // Two live processes of one name would take each other's leases indefinitely. A process
+        // that was killed has no connection any more.
+        let is_other_process = known.is_some_and(|worker| {
+            worker.session.is_some()
+                && worker.incarnation != hello.incarnation
+                && !self.is_silent(worker)
+        });
+        if is_other_process {
+            return Err(Refusal::Connected(hello.worker.clone()));
+        }
+        Ok(())
+    }
+
+    /// Ends the leases that the record has and the worker does not hold, and revokes those that the
+    /// worker holds and the record does not have. Leases of another store have other numbers; the
+    /// worker forgets them itself.
+    fn reconcile_leases(&mut self, session: SessionId, hello: &Hello) -> Result<(), Broken> {
+        let held: &[LeaseId] = if hello.store == Some(self.store) { &hello.held } else { &[] };
+        let recorded: Vec<LeaseId> = self.record.held_leases(&hello.worker).collect();
+        let was_alone = recorded.len() == 1;
+        for id in recorded {
+            let Some(lease) = self.record.lease(id).cloned() else { continue };
+            if lease.incarnation() != Some(hello.incarnation) {
+                self.lose_lease(id, &lease, LeaseEnd::WorkerRestarted, was_alone)?;
+            } else if !held.contains(&id) {
+                self.lose_lease(id, &lease, LeaseEnd::NotHeld, was_alone)?;
+            }
+        }
+        for id in held {
+            // A lease whose result is stored is acknowledged when the worker repeats the result.
+            if self.lease_held_by(&hello.worker, *id).is_none() && !self.record.has_result(*id) {
+                self.revoke(session, *id);
+            }
+        }
+        Ok(())
+    }
+
+    fn revoke(&mut self, session: SessionId, lease: LeaseId) {
+        let reason = "the lease is no longer in force".to_owned();
+        self.changes.send(session, ToWorker::Revoke { lease, reason });
+    }
+
+    /// Forgets a closed connection. The worker keeps its leases.
+    pub(crate) fn forget_session(&mut self, session: SessionId) {
+        if let Some(worker) = self.volatile.sessions.remove(&session)
+            && let Some(known) = self.volatile.workers.get_mut(&worker)
+            && known.session == Some(session)
+        {
+            known.session = None;
+            self.mark_workers_changed();
+        }
+    }
+
+    /// True if the worker was silent for longer than a lease lasts. Time in which the coordinator
+    /// itself was stopped does not count, see [`Self::stalled_ms`].
+    fn is_silent(&self, worker: &Worker) -> bool {
+        let limit = self.volatile.last_tick.saturating_add(self.config.lease_ttl_ms / 4);
+        let now = self.volatile.now.min(limit);
+        now.saturating_sub(worker.last_heard) > self.config.lease_ttl_ms
+    }
+
+    /// How long the coordinator itself was stopped before this tick, in milliseconds.
+    ///
+    /// Ticks come several times per lease duration. If more than a quarter of it has passed since
+    /// the last one, a signal, a frozen host or a slow disk stopped the coordinator, and messages
+    /// of the workers may still wait in the sockets.
+    pub(super) fn stalled_ms(&self) -> u64 {
+        let passed = self.volatile.now.saturating_sub(self.volatile.last_tick);
+        passed.saturating_sub(self.config.lease_ttl_ms / 4)
+    }
+
+    /// Ends the leases of silent workers, forgets those workers, and gives the other workers another
+    /// chance at what they could not train. Part of every tick, and the last part of it.
+    pub(crate) fn expire_workers(&mut self) -> Result<(), Broken> {
+        let (now, stalled_ms) = (self.volatile.now, self.stalled_ms());
+        self.volatile.last_tick = now;
+        for worker in self.volatile.workers.values_mut() {
+            worker.has_declined = false;
+            worker.last_heard = worker.last_heard.saturating_add(stalled_ms).min(now);
+            worker.unable.retain(|(sweep, _), unable| {
+                let is_recent = now.saturating_sub(unable.since) <= UNABLE_MS;
+                if !is_recent {
+                    self.volatile.changed.insert(*sweep);
+                }
+                is_recent
+            });
+        }
+        let workers = self.volatile.workers.iter();
+        let silent: Vec<Name> = workers
+            .filter(|(_, worker)| self.is_silent(worker))
+            .map(|(name, _)| name.clone())
+            .collect();
+        silent.into_iter().try_for_each(|name| self.expire_worker(name))
+    }
+
+    fn expire_worker(&mut self, name: Name) -> Result<(), Broken> {
+        let leases: Vec<LeaseId> = self.record.held_leases(&name).collect();
+        let was_alone = leases.len() == 1;
+        for id in leases {
+            if let Some(lease) = self.record.lease(id).cloned() {
+                self.lose_lease(id, &lease, LeaseEnd::Expired, was_alone)?;
+            }
+        }
+        if let Some(worker) = self.volatile.workers.remove(&name)
+            && let Some(session) = worker.session
+        {
+            self.volatile.sessions.remove(&session);
+            let ttl_ms = self.config.lease_ttl_ms;
+            self.changes.close(session, Refusal::Silent { worker: name, ttl_ms });
+            self.mark_workers_changed();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn drain_worker(&mut self, name: &Name) -> Result<Reply, Halt> {
+        let worker = self.volatile.workers.get_mut(name);
+        let worker = worker.ok_or_else(|| Refusal::NoSuchWorker(name.clone()))?;
+        // A worker that received the message says in every later Hello that it drains. Without a
+        // connection, a restart of the coordinator would forget the request.
+        let session = worker.session.ok_or_else(|| Refusal::Away(name.clone()))?;
+        if !worker.is_draining {
+            worker.is_draining = true;
+            self.changes.send(session, ToWorker::Drain);
+            self.forget_parked(name);
+        }
+        Ok(Reply::Done)
+    }
+}

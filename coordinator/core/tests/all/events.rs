@@ -1,0 +1,57 @@
+//! The stored form of events. Stores of earlier releases hold it, so it never changes.
+
+use std::collections::BTreeSet;
+
+use caviar_common::ids::{LeaseId, SweepId};
+use caviar_core::event::{Event, Payload, SweepDeleted};
+
+/// Events of every kind as the release of format 2 wrote them, one a line.
+const STORED: &str = include_str!("events.jsonl");
+
+fn decode(line: &str) -> Event {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))
+}
+
+#[test]
+fn stored_events_are_read_and_written_again_byte_for_byte() {
+    let mut names = BTreeSet::new();
+    for line in STORED.lines() {
+        let event = decode(line);
+        names.insert(event.name());
+        assert_eq!(serde_json::to_string(&event).unwrap(), line);
+    }
+    assert_eq!(names.len(), 17, "every kind of event is tried: {names:?}");
+}
+
+#[test]
+fn an_event_is_read_whatever_the_order_of_its_fields() {
+    let event = decode(r#"{"next_lease":5,"sweep":3,"event":"sweep_deleted"}"#);
+    assert_eq!(event, Event::new(SweepId(3), SweepDeleted { next_lease: LeaseId(5) }));
+    let event = decode(r#"{"sweep":3,"event":"sweep_paused"}"#);
+    assert_eq!(event, Event::new(SweepId(3), Payload::SweepPaused));
+}
+
+#[test]
+fn an_event_of_an_earlier_release_may_lack_the_fields_that_were_added_since() {
+    let created = STORED.lines().find(|line| line.contains("sweep_created")).unwrap();
+    let earlier = created.replace(",\"warm_start\":[]", "");
+    assert!(earlier.len() < created.len());
+    assert_eq!(decode(&earlier), decode(created));
+    let finished =
+        r#"{"event":"trial_finished","sweep":1,"trial":0,"lease":1,"outcome":"diverged","#;
+    let event = decode(&format!("{finished}\"seconds\":1.5}}"));
+    let Payload::TrialFinished(finished) = event.payload else { panic!("{event:?}") };
+    assert_eq!((finished.seconds, finished.memory_bytes), (Some(1.5), None));
+}
+
+#[test]
+fn an_unknown_event_or_a_missing_field_is_an_error() {
+    for line in [
+        r#"{"event":"sweep_vanished","sweep":1}"#,
+        r#"{"event":"sweep_paused"}"#,
+        r#"{"event":"trial_decided","sweep":1}"#,
+        r#"{"sweep":1}"#,
+    ] {
+        assert!(serde_json::from_str::<Event>(line).is_err(), "{line}");
+    }
+}

@@ -1,0 +1,18 @@
+//! The coordinator's state machine, through its public interface.
+
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod external;
+#[cfg(test)]
+mod leases;
+#[cfg(test)]
+mod parking;
+#[cfg(test)]
+mod stopping;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod sweeps;
+#[cfg(test)]
+mod warm_start;
