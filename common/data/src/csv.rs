@@ -1,22 +1,24 @@
-//! CSV files with a header: a label column, and numbers in all others.
+//! The reader of CSV files: a header, one label column, and numbers in all other columns.
 
 use std::io::{self, Read};
 
 use caviar_common::data::Task;
+use caviar_common::numbers::to_u64;
 use caviar_common::text::edit_distance;
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
-use crate::error::{BadCell, DataError, Fault, LABEL, SOURCE, shorten};
-use crate::labels::{Labels, number};
-use crate::{MAX_FEATURES, MAX_RECORD_BYTES, MAX_VALUES, Raw};
+use crate::error::{BadCell, DataError, Fault, LABEL, SOURCE, shown};
+use crate::labels::{Labels, parse_number};
+use crate::limits::{MAX_FEATURES, MAX_RECORD_BYTES, MAX_VALUES};
+use crate::raw::Raw;
 
-/// Columns that an error lists.
+/// Most columns that an error lists.
 const LISTED_COLUMNS: usize = 20;
 
 const LINE_FEED: &[u8] = b"\n";
 
-/// Reads a file whose first line names the columns. Cells are trimmed and stand on one line, blank
-/// lines are skipped, and lines may end in CR LF.
+/// Reads a file whose first line names the columns. Cells are trimmed and must not span lines, blank
+/// lines are skipped, and lines can end in CR LF.
 pub(crate) fn read(
     input: impl Read,
     path: &str,
@@ -41,7 +43,7 @@ pub(crate) fn read(
     }
 }
 
-/// The records of a file, with their lines and a limit on their length.
+/// The records of a file and their lines. Limits the length of a record.
 struct Rows<'a, R> {
     reader: Reader<Rationed<R>>,
     record: ByteRecord,
@@ -50,9 +52,9 @@ struct Rows<'a, R> {
 
 impl<'a, R: Read> Rows<'a, io::Chain<R, &'static [u8]>> {
     fn new(input: R, path: &'a str) -> Self {
-        // The line count is exact only where a record ends with the line feed itself. So that alone
-        // ends a record (a carriage return before it falls to the trimming) and the last line gets
-        // one, too.
+        // The reader counts lines exactly only if every record ends with the line feed itself. So
+        // only a line feed ends a record (trimming removes a carriage return before it), and the
+        // last line gets one if it has none.
         let input =
             Rationed { input: input.chain(LINE_FEED), left: MAX_RECORD_BYTES, is_at_end: false };
         let mut builder = ReaderBuilder::new();
@@ -60,7 +62,7 @@ impl<'a, R: Read> Rows<'a, io::Chain<R, &'static [u8]>> {
         Self { reader: builder.from_reader(input), record: ByteRecord::new(), path }
     }
 
-    /// Reads the next record that is not blank, and trims its cells; false at the end.
+    /// Reads the next record that is not blank and trims its cells. False at the end of the file.
     fn advance(&mut self) -> Result<bool, DataError> {
         loop {
             self.reader.get_mut().left = MAX_RECORD_BYTES;
@@ -93,19 +95,19 @@ impl<'a, R: Read> Rows<'a, io::Chain<R, &'static [u8]>> {
         }
     }
 
-    /// Only a quoted cell can hold a line break, and in a table of data that is a quote too many or
-    /// too few: it would swallow the rows below it. The check comes before the trimming, which may
-    /// take the line break away.
+    /// Refuses a line break in a quoted cell. In a table of numbers it means that a quote is missing
+    /// or superfluous, and the rows below would become part of the cell. Must run before trimming,
+    /// which can remove the line break.
     fn check_quotes(&self) -> Result<(), DataError> {
         let breaks = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count();
         if breaks == 0 {
             return Ok(());
         }
-        // A closed quote leaves the line feed that ends its record; one that is never closed takes
-        // every byte there is.
+        // If the quote is closed, the line feed that ends the record is still counted; if it is
+        // never closed, the cell extends to the end of the file.
         let is_closed = !self.reader.get_ref().is_at_end;
         let last = self.reader.position().line().saturating_sub(u64::from(is_closed));
-        let line = last.saturating_sub(u64::try_from(breaks).unwrap_or(u64::MAX));
+        let line = last.saturating_sub(to_u64(breaks));
         let path = self.path.to_owned();
         Err(if is_closed {
             DataError::BrokenCell { path, line }
@@ -114,18 +116,19 @@ impl<'a, R: Read> Rows<'a, io::Chain<R, &'static [u8]>> {
         })
     }
 
-    /// The line of the record.
+    /// The line of the current record, from 1.
     fn line(&self) -> u64 {
         self.reader.position().line().saturating_sub(1)
     }
 }
 
-/// Gives out a limited number of bytes between refills: a quote that is never closed must not
-/// swallow all memory.
+/// A reader with an allowance of bytes, which [`Rows::advance`] renews for each record. A quote that
+/// is never closed then cannot fill the memory.
 struct Rationed<R> {
     input: R,
+    /// What is left of the allowance, in bytes.
     left: usize,
-    /// Whether somebody asked for more than there is.
+    /// Whether the end of the input was reached.
     is_at_end: bool,
 }
 
@@ -142,10 +145,10 @@ impl<R: Read> Read for Rationed<R> {
     }
 }
 
-/// The names of the columns.
+/// The first line of the file.
 struct Header {
     names: Vec<String>,
-    /// Which of them is the label.
+    /// The index of the label column.
     label: usize,
 }
 
@@ -156,9 +159,9 @@ impl Header {
         line: u64,
         label: Option<&str>,
     ) -> Result<Self, DataError> {
-        let path = || path.to_owned();
         let names: Vec<String> =
             record.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        let path = || path.to_owned();
         let Some(wanted) = label.map(str::trim) else {
             return Err(DataError::LabelNotGiven { path: path(), columns: listed(&names) });
         };
@@ -169,24 +172,15 @@ impl Header {
         };
         let others = found.count();
         if others > 0 {
-            return Err(DataError::LabelTwice {
-                path: path(),
-                line,
-                label: wanted.to_owned(),
-                count: others + 1,
-            });
+            let (label, count) = (wanted.to_owned(), others + 1);
+            return Err(DataError::LabelTwice { path: path(), line, label, count });
         }
-        if let Some((column, name)) = names
-            .iter()
-            .enumerate()
-            .find(|(i, name)| !name.is_empty() && names.iter().take(*i).any(|n| n == *name))
-        {
-            return Err(DataError::NameTwice {
-                path: path(),
-                line,
-                name: shorten(name),
-                column: column + 1,
-            });
+        let is_repeated = |i: usize, name: &String| {
+            !name.is_empty() && names.iter().take(i).any(|earlier| earlier == name)
+        };
+        if let Some((i, name)) = names.iter().enumerate().find(|(i, name)| is_repeated(*i, name)) {
+            let (name, column) = (shown(name), i + 1);
+            return Err(DataError::NameTwice { path: path(), line, name, column });
         }
         if names.len() < 2 {
             return Err(DataError::NoFeatures { path: path() });
@@ -201,13 +195,14 @@ impl Header {
     }
 }
 
-/// The values read so far, or the first bad cell.
+/// The values read so far, and the first bad cell.
 struct Table<'a> {
     header: &'a Header,
     path: &'a str,
     values: Vec<f32>,
     labels: Labels,
     bad: Option<BadCell>,
+    /// How many bad cells follow the first one.
     more_bad: u64,
 }
 
@@ -242,7 +237,7 @@ impl<'a> Table<'a> {
         if column == self.header.label {
             return self.labels.push(text);
         }
-        self.values.push(number(text)?);
+        self.values.push(parse_number(text)?);
         Ok(())
     }
 
@@ -252,12 +247,12 @@ impl<'a> Table<'a> {
             return;
         }
         let field = if column == self.header.label { LABEL } else { SOURCE };
-        let column = self.header.names.get(column).map(|name| shorten(name)).unwrap_or_default();
-        let value = shorten(&String::from_utf8_lossy(cell));
+        let column = self.header.names.get(column).map(|name| shown(name)).unwrap_or_default();
+        let value = shown(&String::from_utf8_lossy(cell));
         self.bad = Some(BadCell { field, path: self.path.to_owned(), line, column, value, fault });
     }
 
-    /// What is wrong first: a bad cell before this, or this.
+    /// The error that comes first in the file: a bad cell before `error`, or `error`.
     fn fail<T>(self, error: DataError) -> Result<T, DataError> {
         match self.bad {
             Some(cell) => Err(DataError::Cell { cell: Box::new(cell), more: self.more_bad }),
@@ -271,26 +266,26 @@ impl<'a> Table<'a> {
         }
         let mut feature_names = self.header.names.clone();
         feature_names.remove(self.header.label);
-        Ok(Raw { values: self.values, feature_names, labels: self.labels, pixels: false })
+        Ok(Raw { values: self.values, feature_names, labels: self.labels, has_pixels: false })
     }
 }
 
-/// Names of columns for an error, shortened where they are many.
+/// The names of the columns as an error lists them, at most 20.
 fn listed(names: &[String]) -> String {
     let shown: Vec<String> =
-        names.iter().take(LISTED_COLUMNS).map(|name| format!("{:?}", shorten(name))).collect();
+        names.iter().take(LISTED_COLUMNS).map(|name| format!("{:?}", shown(name))).collect();
     match names.len().saturating_sub(LISTED_COLUMNS) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
-/// What may have been meant by a label that no column has.
+/// A likely cause of a label that no column has, or a likely correction.
 fn hint(names: &[String], wanted: &str) -> String {
     if let [only] = names
         && only.contains([';', '\t'])
     {
-        return "separate columns by commas".to_owned();
+        return "columns must be separated by commas".to_owned();
     }
     if names.iter().all(|name| name.parse::<f64>().is_ok()) {
         return "the first line must name the columns".to_owned();
@@ -301,9 +296,9 @@ fn hint(names: &[String], wanted: &str) -> String {
         .min();
     match (near, names.last()) {
         (Some((edits, name)), _) if edits <= wanted.len() / 3 => {
-            format!("did you mean {:?}?", shorten(name))
+            format!("did you mean {:?}?", shown(name))
         }
-        (_, Some(last)) => format!("the last one is {:?}", shorten(last)),
+        (_, Some(last)) => format!("the last column is {:?}", shown(last)),
         (_, None) => String::new(),
     }
 }

@@ -1,15 +1,16 @@
-//! Data as it was read.
+//! Data as it was read and checked, before it is split.
 
 use caviar_common::data::DataSummary;
-use caviar_common::numbers::to_u64;
+use caviar_common::numbers::{to_u32, to_u64};
 use ndarray::Array2;
 
-use crate::error::{DataError, shorten};
+use crate::error::{DataError, shown};
 use crate::examples::{Splits, Targets};
-use crate::{MIN_ROWS, Raw};
+use crate::limits::MIN_ROWS;
+use crate::raw::Raw;
 
-/// Data as it was read: finite features, one target a row, at least [`MIN_ROWS`] rows and two
-/// different targets.
+/// Data as it was read: finite features, one target per row, at least [`MIN_ROWS`] rows and at least
+/// two different targets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     features: Array2<f32>,
@@ -17,11 +18,13 @@ pub struct Dataset {
     classes: Vec<String>,
     feature_names: Vec<String>,
     digest: String,
-    pixels: bool,
+    has_pixels: bool,
 }
 
 impl Dataset {
-    pub(crate) fn check(
+    /// Checks the data as a whole. `label_field` is the field of the sweep file that names the
+    /// labels.
+    pub(crate) fn from_raw(
         raw: Raw,
         path: &str,
         label_field: &'static str,
@@ -36,11 +39,11 @@ impl Dataset {
             return Err(DataError::OneLabel {
                 field: label_field,
                 path: path(),
-                value: shorten(&value),
+                value: shown(&value),
             });
         }
-        // With fewer than two rows a class there is nothing to learn from; most often the label is
-        // a number to predict.
+        // With fewer than two rows per class nothing can be learnt. Usually the label is a number,
+        // and the task is regression.
         if classes.len() * 2 > rows {
             return Err(DataError::ManyClasses {
                 field: label_field,
@@ -58,58 +61,61 @@ impl Dataset {
             classes,
             feature_names: raw.feature_names,
             digest,
-            pixels: raw.pixels,
+            has_pixels: raw.has_pixels,
         })
     }
 
-    /// The features as read, `[rows, features]`; all are finite.
+    /// The features as read, `[rows, features]`. All are finite.
     pub fn features(&self) -> &Array2<f32> {
         &self.features
     }
 
-    /// The targets as read: each row's place in [`classes`](Self::classes), or its number.
+    /// The targets as read: for each row an index into [`classes`](Self::classes), or for regression
+    /// its number.
     pub fn targets(&self) -> &Targets {
         &self.targets
     }
 
-    /// The names of the classes: by value if all are numbers (`2` before `10`; spellings of one
-    /// number, as `1` and `1.0`, are one class), else by the bytes of their UTF-8 text. None for
-    /// regression.
+    /// The names of the classes, in order; empty for regression.
+    ///
+    /// If all names are numbers they are sorted by value (`2` before `10`), and spellings of one
+    /// number (`1` and `1.0`) are one class. Otherwise they are sorted by the bytes of their UTF-8
+    /// text.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
 
-    /// The names of the features.
+    /// One name per column of [`features`](Self::features).
     pub fn feature_names(&self) -> &[String] {
         &self.feature_names
     }
 
-    /// Whether the features are the pixels of an image file, which share one unit and so one
-    /// deviation.
+    /// Whether the features are the pixels of an image file. Pixels share one unit and are
+    /// standardised with one standard deviation.
     pub(crate) fn has_pixels(&self) -> bool {
-        self.pixels
+        self.has_pixels
     }
 
-    /// BLAKE3, in hexadecimal, of the sizes, the features and targets bit by bit, and the names of
-    /// the classes.
+    /// The BLAKE3 hash, in hexadecimal, of the sizes, the bits of the features and targets, and the
+    /// names of the classes.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// What a sweep must know of this data once it is split into `splits`.
+    /// The sizes and the digest that a sweep stores, for this data split into `splits`.
     pub fn summary(&self, splits: &Splits) -> DataSummary {
         DataSummary {
             train: to_u64(splits.train.targets.len()),
             validation: to_u64(splits.validation.targets.len()),
             test: splits.test.as_ref().map_or(0, |test| to_u64(test.targets.len())),
-            features: u32::try_from(self.features.ncols()).unwrap_or(u32::MAX),
+            features: to_u32(self.features.ncols()),
             outputs: splits.outputs,
             digest: self.digest.clone(),
         }
     }
 }
 
-/// The label that all rows share, if they do.
+/// The label of every row if all rows have the same one.
 fn only_label(targets: &Targets, classes: &[String]) -> Option<String> {
     match (targets, classes) {
         (Targets::Classes(_), [only]) => Some(only.clone()),
@@ -121,8 +127,8 @@ fn only_label(targets: &Targets, classes: &[String]) -> Option<String> {
     }
 }
 
-/// Little-endian throughout; lengths come before what they measure, so that no two data sets are
-/// the same bytes.
+/// Hashes little-endian numbers. Each length comes before the items that it counts, so that two
+/// different data sets never give the same bytes.
 fn digest(features: &Array2<f32>, targets: &Targets, classes: &[String]) -> String {
     let mut hasher = blake3::Hasher::new();
     for size in features.shape() {
@@ -147,7 +153,7 @@ fn digest(features: &Array2<f32>, targets: &Targets, classes: &[String]) -> Stri
     hasher.finalize().to_hex().to_string()
 }
 
-/// Hashes in large pieces, which BLAKE3 takes several times faster than single words.
+/// Hashes words in pieces of 64 KiB, because BLAKE3 is much slower with single words.
 fn update(hasher: &mut blake3::Hasher, words: impl Iterator<Item = u32>) {
     const PIECE: usize = 1 << 16;
     let mut piece = Vec::with_capacity(PIECE);

@@ -4,8 +4,11 @@ use std::fmt;
 use std::io;
 
 use caviar_common::error::ErrorClass;
+use caviar_common::text::shortened;
 
-use crate::{MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
+use crate::limits::{
+    MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS,
+};
 
 pub(crate) const SOURCE: &str = "data.source";
 pub(crate) const LABEL: &str = "data.label";
@@ -13,200 +16,214 @@ pub(crate) const LABELS: &str = "data.labels";
 pub(crate) const VALIDATION: &str = "data.validation";
 pub(crate) const TEST: &str = "data.test";
 
-/// Why data cannot be loaded or split. The text names the file, the place, the value, and what
-/// would be right.
+/// Longest text from a file that an error shows, in characters.
+const SHOWN_CHARS: usize = 40;
+
+/// Why data cannot be loaded or split. The text names the file, the place in it and the value, and
+/// says what is expected.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// `builtin:` with a name that nothing has.
-    #[error("there is no built-in data set {name:?}; there is \"builtin:digits\"")]
+    /// `builtin:` followed by an unknown name.
+    #[error("there is no built-in data set {name:?}: expected \"builtin:digits\"")]
     UnknownBuiltin {
-        /// What follows `builtin:`.
+        /// The text after `builtin:`.
         name: String,
     },
-    /// A file name that is neither that of a CSV file nor that of an IDX file.
+    /// A file whose name is neither that of a CSV file nor that of an IDX file.
     #[error(
-        "{path}: name a .csv file with a header, an IDX image file (its name ends in ubyte or .idx), either with .gz, or \"builtin:digits\""
+        "{path}: unknown format: expected a .csv file with a header or an IDX image file (its \
+         name ends in ubyte or .idx), each also with .gz, or \"builtin:digits\""
     )]
     UnknownFormat {
         /// The source as given.
         path: String,
     },
-    /// A field that this kind of source has no use for.
-    #[error("{right}")]
+    /// A field that does not apply to this kind of source.
+    #[error("{remedy}")]
     Superfluous {
-        /// The field that should be left out.
+        /// The field to remove.
         field: &'static str,
-        /// What to do instead.
-        right: &'static str,
+        /// Why it does not apply, and what to do.
+        remedy: &'static str,
     },
     /// The file cannot be opened.
     #[error("{path}: cannot be opened: {source}")]
     Open {
-        /// The field that names the file.
+        /// The field of the sweep file that names the file.
         field: &'static str,
-        /// The file.
+        /// The file that was asked for.
         path: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The file cannot be read to its end: a failing disk, or damaged gzip data.
-    #[error("{path}: cannot be read beyond byte {at}: {source}")]
+    /// The file cannot be read to its end: the disk fails, or the gzip data is damaged.
+    #[error("{path}: cannot be read after byte {at}: {source}")]
     Read {
-        /// The field that names the file.
+        /// The field of the sweep file that names the file.
         field: &'static str,
-        /// The file.
+        /// The file that was being read.
         path: String,
-        /// Bytes read well, after decompression.
+        /// How many bytes were read before the error, after decompression.
         at: u64,
-        /// What the system or the decompressor said.
+        /// The error of the operating system or the decompressor.
         source: io::Error,
     },
-    /// The file holds nothing.
-    #[error("{path}: is empty")]
+    /// The file has no content.
+    #[error("{path}: the file is empty")]
     Empty {
-        /// The field that names the file.
+        /// The field of the sweep file that names the file.
         field: &'static str,
-        /// The file.
+        /// The empty file.
         path: String,
     },
-    /// More values than are held in memory.
+    /// More values than the limit for data in memory.
     #[error(
-        "{path}: is too large: at most {MAX_FEATURES} features, and {MAX_VALUES} numbers in all (rows times features), are held in memory"
+        "{path}: too large: expected at most {MAX_FEATURES} features and {MAX_VALUES} numbers \
+         (rows times features)"
     )]
     TooLarge {
-        /// The file.
+        /// The file that exceeds a limit.
         path: String,
     },
     /// Fewer rows than any training needs.
-    #[error("{path}: has {rows} row{}; at least {MIN_ROWS} are needed, 2 to train and 1 to validate", if *.rows == 1 { "" } else { "s" })]
+    #[error(
+        "{path}: has {rows} row{}: expected at least {MIN_ROWS}, 2 to train on and 1 to validate on",
+        plural(*.rows)
+    )]
     TooFewRows {
-        /// The file.
+        /// The file that has them.
         path: String,
-        /// Its rows.
+        /// The number of its rows.
         rows: usize,
     },
-    /// Features and rows that do not multiply: a fault of the reader, not of the file.
-    #[error("{path}: its values do not fill whole rows: {source}")]
+    /// The number of values is not rows times features. The reader is wrong, not the file.
+    #[error("{path}: the values do not fill whole rows, which is a bug in Caviar: {source}")]
     Shape {
-        /// The file.
+        /// The file that was read.
         path: String,
-        /// What does not fit.
+        /// The mismatch.
         source: ndarray::ShapeError,
     },
 
-    /// A CSV file without `label`.
-    #[error("{path}: `label` must name the column to predict, one of {columns}")]
+    /// A CSV file without `label` in the sweep file.
+    #[error("missing: expected the name of the column of {path} to predict, one of {columns}")]
     LabelNotGiven {
-        /// The file.
+        /// The CSV file.
         path: String,
-        /// Its columns.
+        /// The names of its columns.
         columns: String,
     },
-    /// The header lacks the label column.
+    /// The header does not have the label column.
     #[error(
-        "{path}, line {line}: no column is called {label:?}; the columns are {columns}; {hint}"
+        "{path}, line {line}: no column is called {label:?}: expected one of {columns}; {hint}"
     )]
     NoSuchColumn {
-        /// The file.
+        /// The CSV file.
         path: String,
-        /// The header's line.
+        /// The line of the header.
         line: u64,
-        /// The column that was asked for.
+        /// The name that was asked for.
         label: String,
-        /// The columns that there are.
+        /// The names of the columns.
         columns: String,
-        /// What may have been meant.
+        /// A likely cause or correction.
         hint: String,
     },
-    /// Two columns by the label's name.
+    /// Several columns have the name of the label column.
     #[error(
-        "{path}, line {line}: {count} columns are called {label:?}; the label column needs a name of its own"
+        "{path}, line {line}: {count} columns are called {label:?}: expected only one label column"
     )]
     LabelTwice {
-        /// The file.
+        /// The CSV file.
         path: String,
-        /// The header's line.
+        /// The line of the header.
         line: u64,
-        /// The name.
+        /// The name of the label column.
         label: String,
-        /// How many columns have it.
+        /// How many columns have this name.
         count: usize,
     },
-    /// Two features by one name: one of them is most often there by mistake.
+    /// Two features have the same name, which is usually a mistake.
     #[error(
-        "{path}, line {line}: column {column} is called {name:?} as one before it; give each column a name of its own"
+        "{path}, line {line}: column {column} is called {name:?} like an earlier one: expected a \
+         different name for each column"
     )]
     NameTwice {
-        /// The file.
+        /// The CSV file.
         path: String,
-        /// The header's line.
+        /// The line of the header.
         line: u64,
-        /// The name.
+        /// The name that occurs twice.
         name: String,
         /// The second column of that name, from 1.
         column: usize,
     },
-    /// A column without a name, most often a row number, which must not become a feature unseen.
+    /// A column without a name. It usually numbers the rows and must not become a feature by
+    /// accident.
     #[error(
-        "{path}, line {line}: column {column} has no name; name it, or remove it if it only numbers the rows"
+        "{path}, line {line}: column {column} has no name: name it, or remove it if it only \
+         numbers the rows"
     )]
     UnnamedColumn {
-        /// The file.
+        /// The CSV file.
         path: String,
-        /// The header's line.
+        /// The line of the header.
         line: u64,
         /// The column, from 1.
         column: usize,
     },
-    /// Nothing to predict from.
+    /// No column or pixel to predict from.
     #[error(
-        "{path}: has no features; a CSV file needs a column beside the label, an image at least one pixel"
+        "{path}: has no features: expected a CSV file with at least one column in addition to the \
+         label, or images of at least one pixel"
     )]
     NoFeatures {
-        /// The file.
+        /// The file without features.
         path: String,
     },
     /// A row with more or fewer cells than the header.
-    #[error("{path}, line {line}: has {found} cell{}; the header has {expected}", if *.found == 1 { "" } else { "s" })]
+    #[error("{path}, line {line}: has {found} cell{}: expected {expected}, as in the header", plural(*.found))]
     Ragged {
-        /// The file.
+        /// The CSV file.
         path: String,
-        /// The row's line.
+        /// The line of the row.
         line: u64,
-        /// Cells in the row.
+        /// How many cells the row has.
         found: usize,
-        /// Cells in the header.
+        /// How many cells the header has.
         expected: usize,
     },
-    /// A quote that is open at the end of the file.
+    /// A quote that is still open at the end of the file.
     #[error("{path}, line {line}: a quote is opened here and never closed")]
     OpenQuote {
-        /// The file.
+        /// The CSV file.
         path: String,
         /// The line of the quote.
         line: u64,
     },
-    /// A quote that is closed on another line: most often one of two that were forgotten.
+    /// A quote that closes on another line. Usually the closing quotes of two cells are missing.
     #[error(
-        "{path}, line {line}: a quote is opened here and closed on another line; a cell must stand on one line"
+        "{path}, line {line}: a quote is opened here and closed on another line: expected every \
+         cell on one line"
     )]
     BrokenCell {
-        /// The file.
+        /// The CSV file.
         path: String,
-        /// The line where the quote is opened.
+        /// The line on which the quote opens.
         line: u64,
     },
-    /// A row too long to be one.
+    /// A row above the limit.
     #[error(
-        "{path}, line {line}: the row that begins here is longer than {MAX_RECORD_BYTES} bytes; is a quote left open?"
+        "{path}, line {line}: the row that starts here is too long: expected at most \
+         {MAX_RECORD_BYTES} bytes; is a quote left open?"
     )]
     LongRow {
-        /// The file.
+        /// The CSV file.
         path: String,
-        /// The row's first line.
+        /// The first line of the row.
         line: u64,
     },
-    /// The first cell that does not hold what its column needs.
+    /// A cell that does not fit its column. The first one is described.
     #[error("{cell}{}", further(*.more))]
     Cell {
         /// The first bad cell.
@@ -215,99 +232,101 @@ pub enum DataError {
         more: u64,
     },
 
-    /// An IDX image file without `labels`.
-    #[error("{path}: an IDX image file needs `labels`, the path of its label file")]
+    /// An IDX image file without `labels` in the sweep file.
+    #[error("missing: expected the path of the label file of {path}")]
     LabelsNotGiven {
         /// The image file.
         path: String,
     },
-    /// The file does not begin as the IDX file that is needed here.
-    #[error("{path}: begins with {found:08x}; {what} begins with {expected:08x}")]
+    /// A file that is not the kind of IDX file that is needed.
+    #[error("{path}: starts with {found:08x}: expected {expected:08x}, {what}")]
     Magic {
-        /// The field that names the file.
+        /// The field of the sweep file that names the file.
         field: &'static str,
-        /// The file.
+        /// The file with the wrong start.
         path: String,
         /// Its first four bytes.
         found: u32,
-        /// What they should be.
+        /// The four bytes of the kind that is needed.
         expected: u32,
-        /// The kind of file that is needed.
+        /// The kind that is needed.
         what: &'static str,
     },
-    /// The file ends before what its header promises.
-    #[error("{path}: ends after {found} of {expected} bytes that its header promises")]
+    /// A file that is shorter than its header says.
+    #[error("{path}: ends after {found} bytes: expected {expected}, as its header says")]
     Truncated {
-        /// The field that names the file.
+        /// The field of the sweep file that names the file.
         field: &'static str,
-        /// The file.
+        /// The file that is too short.
         path: String,
-        /// Bytes that there are, after decompression.
+        /// Its length in bytes, after decompression.
         found: u64,
-        /// Bytes that there should be.
+        /// The length in bytes that its header implies.
         expected: u64,
     },
-    /// The file goes on after what its header promises.
-    #[error("{path}: goes on after the {expected} bytes that its header promises")]
+    /// A file that is longer than its header says.
+    #[error("{path}: continues after byte {expected}: expected its end there, as its header says")]
     Trailing {
-        /// The field that names the file.
+        /// The field of the sweep file that names the file.
         field: &'static str,
-        /// The file.
+        /// The file that is too long.
         path: String,
-        /// Bytes that there should be.
+        /// The length in bytes that its header implies.
         expected: u64,
     },
-    /// Images and labels that are not as many.
-    #[error("{path}: holds {labels} labels; {images_path} holds {images} images")]
+    /// The number of labels differs from the number of images.
+    #[error("{path}: has {labels} labels: expected {images}, one for each image of {images_path}")]
     CountMismatch {
         /// The label file.
         path: String,
-        /// Its labels.
+        /// How many labels it has.
         labels: u64,
         /// The image file.
         images_path: String,
-        /// Its images.
+        /// How many images it has.
         images: u64,
     },
 
     /// All rows have the same label.
-    #[error("{path}: every row has the label {value:?}; at least two different labels are needed")]
+    #[error("{path}: every row has the label {value:?}: expected at least two different labels")]
     OneLabel {
-        /// The field that names the labels.
+        /// The field of the sweep file that names the labels.
         field: &'static str,
-        /// The file.
+        /// The file with the labels.
         path: String,
-        /// The label.
+        /// The label of every row.
         value: String,
     },
-    /// So many classes that most have a single example.
+    /// Fewer than two rows per class on average.
     #[error(
-        "{path}: {classes} classes in {rows} rows are too many to learn; to predict a number say task = \"regression\", or choose another label"
+        "{path}: {classes} classes in {rows} rows are too many to learn: set task = \"regression\" \
+         to predict a number, or choose another label"
     )]
     ManyClasses {
-        /// The field that names the labels.
+        /// The field of the sweep file that names the labels.
         field: &'static str,
-        /// The file.
+        /// The file with the labels.
         path: String,
-        /// Different labels.
+        /// The number of different labels.
         classes: usize,
-        /// Rows.
+        /// The number of rows.
         rows: usize,
     },
 
     /// A share outside its range.
-    #[error("{value} is no share of the data; it must {right}")]
+    #[error("{value} is out of range: expected {expected}")]
     Share {
-        /// The field.
+        /// The field with the share.
         field: &'static str,
-        /// Its value.
+        /// The share as given.
         value: f64,
-        /// Its range.
-        right: &'static str,
+        /// The range of this field.
+        expected: &'static str,
     },
-    /// Shares that leave nothing to train on.
+    /// Shares that leave no rows to train on.
     #[error(
-        "validation {validation} and test {test} leave nothing to train on; together they must stay below 1"
+        "validation = {validation} and test = {test} leave no rows to train on: expected a sum \
+         below 1"
     )]
     SharesTooLarge {
         /// Share of the validation split.
@@ -315,39 +334,45 @@ pub enum DataError {
         /// Share of the test split.
         test: f64,
     },
-    /// A share so small that its split would be empty.
-    #[error("{share} of {rows} rows is no row at all; it must be at least {least:.6}")]
+    /// A share so small that its split has no row.
+    #[error("{share} of {rows} rows is less than one row: expected at least {least:.6}")]
     EmptySplit {
-        /// The field.
+        /// The field with the share.
         field: &'static str,
-        /// Its value.
+        /// The share as given.
         share: f64,
-        /// Rows of the data.
+        /// The number of rows of the data.
         rows: usize,
         /// The smallest share that gives a row.
         least: f64,
     },
-    /// A training split that batch normalisation cannot train on.
-    #[error("of {rows} rows {train} {} left to train on; at least 2 are needed: lower `validation` or `test`", if *.train == 1 { "is" } else { "are" })]
+    /// A training split too small for batch normalisation.
+    #[error(
+        "{train} of {rows} rows {} left to train on: expected at least 2; lower validation or test",
+        if *.train == 1 { "is" } else { "are" }
+    )]
     SmallTraining {
-        /// Rows of the data.
+        /// The number of rows of the data.
         rows: usize,
-        /// Rows of the training split.
+        /// The number of rows of the training split.
         train: usize,
     },
-    /// A class that the training split would not see.
-    #[error("class {class:?} has {rows} row{} and none would be left to train on; add rows, or lower `validation` or `test`", if *.rows == 1 { "" } else { "s" })]
+    /// A class without a row in the training split.
+    #[error(
+        "class {class:?} has {rows} row{}, and none is left to train on: add rows, or lower \
+         validation or test",
+        plural(*.rows)
+    )]
     UntrainedClass {
-        /// The class.
+        /// The name of the class.
         class: String,
-        /// Its rows.
+        /// How many rows it has.
         rows: usize,
     },
 }
 
 impl DataError {
-    /// What a caller can do about it: mend the file or the sweep, unless the system did not give
-    /// it.
+    /// What a caller can do about it. Usually that is to fix the file or the sweep.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         if let Self::Open { source, .. } = self
@@ -363,7 +388,7 @@ impl DataError {
         }
     }
 
-    /// The field of the sweep file that is at fault: `data.source`, `data.label`, `data.labels`,
+    /// The field of the sweep file to change: `data.source`, `data.label`, `data.labels`,
     /// `data.validation` or `data.test`.
     pub fn field(&self) -> &'static str {
         match self {
@@ -402,20 +427,20 @@ impl DataError {
     }
 }
 
-/// A cell of a CSV file that does not hold what its column needs.
+/// A cell of a CSV file that does not fit its column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadCell {
-    /// `data.label` in the label column, else `data.source`.
+    /// `data.label` for the label column, otherwise `data.source`.
     pub field: &'static str,
-    /// The file.
+    /// The CSV file.
     pub path: String,
-    /// The row's line, from 1.
+    /// The line of the row, from 1.
     pub line: u64,
-    /// The column.
+    /// The name of the column, at most 40 characters of it.
     pub column: String,
-    /// What the cell holds, shortened.
+    /// The content of the cell, at most 40 characters of it.
     pub value: String,
-    /// What is wrong with it.
+    /// Why it does not fit.
     pub fault: Fault,
 }
 
@@ -426,46 +451,48 @@ impl fmt::Display for BadCell {
     }
 }
 
-/// What is wrong with a cell.
+/// Why a cell does not fit its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// Nothing but blanks.
-    #[error("is empty; every row needs a value here")]
+    /// The cell is empty or has only blanks.
+    #[error("is empty: expected a value in every row")]
     Empty,
-    /// Bytes that are no text.
-    #[error("is not UTF-8; save the file in that encoding")]
+    /// The bytes are not UTF-8 text.
+    #[error("is not UTF-8: save the file in that encoding")]
     NotUtf8,
-    /// Text where a number belongs.
-    #[error("is not a number; write it as one, like 1.5 or 2e-3")]
+    /// Text in a column of numbers.
+    #[error("is not a number: expected one such as 1.5 or 2e-3")]
     NotNumber,
-    /// NaN or infinity.
-    #[error("is not finite; write a number, or remove the row")]
+    /// NaN or an infinity, in words.
+    #[error("is not finite: give a number, or remove the row")]
     NotFinite,
-    /// A number beyond the reach of an f32.
-    #[error("is too large for a 32-bit float; stay within 3.4e38")]
+    /// A number that is infinite as an f32.
+    #[error("is too large for a 32-bit float: expected a number from -3.4e38 to 3.4e38")]
     OutOfRange,
-    /// One class more than there may be.
+    /// One class more than the limit.
     #[error(
-        "is one class too many after {MAX_CLASSES}; to predict a number say task = \"regression\""
+        "is one class too many: expected at most {MAX_CLASSES}; set task = \"regression\" to \
+         predict a number"
     )]
     TooManyClasses,
-    /// A class with a name that is no name.
-    #[error("is no name of a class; at most {MAX_LABEL_BYTES} bytes are")]
+    /// A class whose name exceeds the limit.
+    #[error("is too long for the name of a class: expected at most {MAX_LABEL_BYTES} bytes")]
     LongLabel,
+}
+
+const fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 fn further(more: u64) -> String {
     match more {
         0 => String::new(),
-        1 => " (and 1 more such cell)".to_owned(),
-        _ => format!(" (and {more} more such cells)"),
+        1 => " (and 1 more bad cell)".to_owned(),
+        _ => format!(" (and {more} more bad cells)"),
     }
 }
 
-/// At most 40 characters of `text`, for an error.
-pub(crate) fn shorten(text: &str) -> String {
-    match text.char_indices().nth(40) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
+/// At most 40 characters of a text from a file.
+pub(crate) fn shown(text: &str) -> String {
+    shortened(text, SHOWN_CHARS)
 }

@@ -1,40 +1,40 @@
-//! What the trainer reads: examples, already split and standardised.
+//! The input of the trainer: examples that are split and standardised.
 
 use ndarray::Array2;
 
 /// The examples of one split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Examples {
-    /// Standardised inputs, [rows, features], row-major.
+    /// The standardised inputs, `[rows, features]`, row-major.
     pub features: Array2<f32>,
-    /// One target a row.
+    /// One target per row.
     pub targets: Targets,
 }
 
-/// What is to be predicted.
+/// The values to predict.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
-    /// The class of every row, from 0.
+    /// The class of each row, from 0.
     Classes(Vec<u32>),
-    /// The value of every row.
+    /// The standardised value of each row.
     Values(Vec<f32>),
 }
 
 /// The splits of one data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Splits {
-    /// What is trained on.
+    /// The rows to train on.
     pub train: Examples,
-    /// What the search decides by.
+    /// The rows whose metrics the search optimises.
     pub validation: Examples,
-    /// What only the winner is measured on.
+    /// The rows on which only the winner is scored; `None` if the share is 0.
     pub test: Option<Examples>,
-    /// Outputs of the network: the classes, or 1 for regression.
+    /// Outputs of the network: the number of classes, or 1 for regression.
     pub outputs: u32,
 }
 
 impl Targets {
-    /// Number of targets.
+    /// The number of targets.
     pub fn len(&self) -> usize {
         match self {
             Self::Classes(classes) => classes.len(),
@@ -42,7 +42,7 @@ impl Targets {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no targets.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,25 +1,27 @@
-//! IDX, the format of MNIST: a magic number, one big-endian size for each dimension, then one byte
-//! for each value.
+//! The reader of IDX files, the format of MNIST: a magic number, one big-endian size for each
+//! dimension, then one byte for each value.
 
 use std::io::{ErrorKind, Read};
 
 use caviar_common::data::Task;
+use caviar_common::numbers::{to_u32, to_u64};
 
 use crate::error::{DataError, LABELS, SOURCE};
 use crate::labels::Labels;
-use crate::{MAX_FEATURES, MAX_VALUES, Raw};
+use crate::limits::{MAX_FEATURES, MAX_VALUES};
+use crate::raw::Raw;
 
-/// The magic number of unsigned bytes; the number of dimensions is its last byte.
+/// The magic number of a file of unsigned bytes, without the number of dimensions in its last byte.
 const UNSIGNED_BYTES: u32 = 0x0800;
 
-/// An open file, with the name that errors give it.
+/// An open file, and the path that errors show.
 pub(crate) struct Input<'a, R> {
     pub(crate) reader: R,
     pub(crate) path: &'a str,
 }
 
-/// Reads images (3 dimensions: image, row, column) and their labels (1 dimension). Features are the
-/// pixels, row by row.
+/// Reads images (3 dimensions: image, row, column) and their labels (1 dimension). The features are
+/// the pixels, row by row.
 pub(crate) fn read<R: Read>(
     images: Input<'_, R>,
     labels: Input<'_, R>,
@@ -32,7 +34,7 @@ pub(crate) fn read<R: Read>(
         images.sizes("an IDX file of images (unsigned bytes, 3 dimensions)")?;
     let [label_count] = labels.sizes("an IDX file of labels (unsigned bytes, 1 dimension)")?;
 
-    // Checked before a byte is stored: what a header promises costs nothing until it is kept.
+    // Checked before any pixel is stored, so that a header with huge sizes costs no memory.
     let pixels = u64::from(height) * u64::from(width);
     let values = pixels
         .checked_mul(count.into())
@@ -59,14 +61,14 @@ pub(crate) fn read<R: Read>(
         values: Vec::new(),
         feature_names: Vec::new(),
         labels: Labels::new(task),
-        pixels: true,
+        has_pixels: true,
     };
     images.content(values, |bytes| raw.values.extend(bytes.iter().map(|&byte| f32::from(byte))))?;
     raw.feature_names = names.collect();
     let texts: Vec<String> = (0..=u8::MAX).map(|label| label.to_string()).collect();
     labels.content(label_count.into(), |bytes| {
         for text in bytes.iter().filter_map(|&label| texts.get(usize::from(label))) {
-            // A byte in decimal is a valid class as well as a valid number.
+            // A byte in decimal is always a valid class and a valid number.
             let _ = raw.labels.push(text);
         }
     })?;
@@ -80,15 +82,15 @@ fn within(count: u64, limit: usize) -> bool {
 struct File<'a, R> {
     input: Input<'a, R>,
     field: &'static str,
-    /// Bytes read so far.
+    /// How many bytes were read so far, after decompression.
     read: u64,
 }
 
 impl<R: Read> File<'_, R> {
-    /// The header: the size of each of `D` dimensions.
+    /// Reads the header, and returns the size of each of `D` dimensions.
     fn sizes<const D: usize>(&mut self, what: &'static str) -> Result<[u32; D], DataError> {
         let Some(found) = self.word()? else { return Err(self.short(4)) };
-        let expected = UNSIGNED_BYTES + u32::try_from(D).unwrap_or_default();
+        let expected = UNSIGNED_BYTES + to_u32(D);
         if found != expected {
             let path = self.input.path.to_owned();
             return Err(DataError::Magic { field: self.field, path, found, expected, what });
@@ -103,12 +105,13 @@ impl<R: Read> File<'_, R> {
         Ok(sizes)
     }
 
+    /// The next big-endian number; `None` if the file ends before it.
     fn word(&mut self) -> Result<Option<u32>, DataError> {
         let mut word = [0; 4];
         Ok((self.fill(&mut word)? == word.len()).then_some(u32::from_be_bytes(word)))
     }
 
-    /// Hands the `count` bytes after the header to `keep`, and sees to it that nothing follows.
+    /// Passes the `count` bytes after the header to `keep`, in pieces, and fails if more follow.
     fn content(&mut self, count: u64, mut keep: impl FnMut(&[u8])) -> Result<(), DataError> {
         let expected = self.read + count;
         let mut buffer = [0; 1 << 14];
@@ -131,7 +134,7 @@ impl<R: Read> File<'_, R> {
         }
     }
 
-    /// Reads until the buffer is full or the file ends.
+    /// Reads until the buffer is full or the file ends, and returns the number of bytes read.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, DataError> {
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -140,18 +143,16 @@ impl<R: Read> File<'_, R> {
                 Ok(got) => filled += got,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(source) => {
-                    let (path, at) = (
-                        self.input.path.to_owned(),
-                        self.read + u64::try_from(filled).unwrap_or_default(),
-                    );
+                    let (path, at) = (self.input.path.to_owned(), self.read + to_u64(filled));
                     return Err(DataError::Read { field: self.field, path, at, source });
                 }
             }
         }
-        self.read += u64::try_from(filled).unwrap_or(u64::MAX);
+        self.read += to_u64(filled);
         Ok(filled)
     }
 
+    /// The error for a file that ends too early.
     fn short(&self, expected: u64) -> DataError {
         let (field, path) = (self.field, self.input.path.to_owned());
         match self.read {

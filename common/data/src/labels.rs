@@ -1,19 +1,19 @@
-//! The column that is predicted, as it is read.
+//! The labels of a data set as they are read.
 
 use std::collections::BTreeMap;
 
 use caviar_common::data::Task;
+use caviar_common::numbers::{index, to_u32};
 
 use crate::error::Fault;
 use crate::examples::Targets;
-use crate::{MAX_CLASSES, MAX_LABEL_BYTES};
-use caviar_common::numbers::index;
+use crate::limits::{MAX_CLASSES, MAX_LABEL_BYTES};
 
-/// The targets read so far.
+/// The labels read so far.
 pub(crate) enum Labels {
-    /// Each row's class, numbered in the order in which the classes first appear.
+    /// The class of each row. Classes are numbered in the order in which they first appear.
     Classes { numbers: BTreeMap<String, u32>, rows: Vec<u32> },
-    /// Each row's number.
+    /// The number of each row.
     Values(Vec<f32>),
 }
 
@@ -25,11 +25,11 @@ impl Labels {
         }
     }
 
-    /// Takes the label of the next row.
+    /// Adds the label of the next row.
     pub(crate) fn push(&mut self, text: &str) -> Result<(), Fault> {
         match self {
             Self::Classes { numbers, rows } => rows.push(class(numbers, text)?),
-            Self::Values(values) => values.push(number(text)?),
+            Self::Values(values) => values.push(parse_number(text)?),
         }
         Ok(())
     }
@@ -41,7 +41,7 @@ impl Labels {
         }
     }
 
-    /// The targets, and the names of the classes in their order (none for regression).
+    /// The targets, and the names of the classes in order (empty for regression).
     pub(crate) fn finish(self) -> (Targets, Vec<String>) {
         match self {
             Self::Classes { numbers, rows } => {
@@ -55,15 +55,15 @@ impl Labels {
     }
 }
 
-/// A finite f32.
-pub(crate) fn number(text: &str) -> Result<f32, Fault> {
+/// A finite number as an f32.
+pub(crate) fn parse_number(text: &str) -> Result<f32, Fault> {
     if text.is_empty() {
         return Err(Fault::Empty);
     }
     let value: f32 = text.parse().map_err(|_| Fault::NotNumber)?;
     match value.is_finite() {
         true => Ok(value),
-        // Infinity was either written in words or reached by too many digits.
+        // An infinity is either written in words, or it is a number beyond the range of f32.
         false if text.bytes().any(|b| b.is_ascii_digit()) => Err(Fault::OutOfRange),
         false => Err(Fault::NotFinite),
     }
@@ -87,15 +87,16 @@ fn class(numbers: &mut BTreeMap<String, u32>, text: &str) -> Result<u32, Fault> 
     Ok(next)
 }
 
-/// The classes' names in order, and by order of appearance each one's place in that order.
+/// The names of the classes in order, and for each class by order of appearance its index in that
+/// order.
 ///
-/// If all names are numbers their values decide, and spellings of one value (1, 1.0) are one class;
-/// else the bytes of the text do. Either way the order of the rows has no part in it.
+/// If all names are numbers they are sorted by value, and spellings of one value (1, 1.0) are one
+/// class. Otherwise they are sorted by the bytes of the text. The order of the rows never matters.
 fn in_order(numbers: &BTreeMap<String, u32>) -> (Vec<String>, Vec<u32>) {
     let mut names = Vec::new();
     let mut order = vec![0; numbers.len()];
     for (name, spellings) in groups(numbers) {
-        let place = u32::try_from(names.len()).unwrap_or(u32::MAX);
+        let place = to_u32(names.len());
         names.push(name);
         for first in spellings {
             if let Some(slot) = order.get_mut(index(first)) {
@@ -106,8 +107,9 @@ fn in_order(numbers: &BTreeMap<String, u32>) -> (Vec<String>, Vec<u32>) {
     (names, order)
 }
 
+/// The classes in order: the name of each, and the numbers of its spellings.
 fn groups(numbers: &BTreeMap<String, u32>) -> Vec<(String, Vec<u32>)> {
-    // Adding 0 makes -0 and 0 one value.
+    // Adding 0 turns -0 into 0.
     let value = |text: &str| text.parse().ok().filter(|v: &f64| v.is_finite()).map(|v| v + 0.0);
     let values: Option<Vec<(f64, u32)>> =
         numbers.iter().map(|(text, &first)| Some((value(text)?, first))).collect();
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_ordered_by_value_and_text_by_its_bytes() {
+    fn numbers_are_sorted_by_value_and_text_by_its_bytes() {
         assert_eq!(
             classes(&["10", "9", "-1", "9"]),
             (vec![2, 1, 0, 1], vec!["-1".into(), "9".into(), "10".into()])
@@ -149,7 +151,7 @@ mod tests {
         assert_eq!(
             classes(&["10", "9", "nan"]).1,
             ["10", "9", "nan"],
-            "one text among them and all are text"
+            "with one text among them all are text"
         );
     }
 
@@ -162,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn cells_that_are_no_number_say_why() {
-        assert_eq!(number("-1.5e2"), Ok(-150.0));
+    fn a_cell_that_is_not_a_number_says_why() {
+        assert_eq!(parse_number("-1.5e2"), Ok(-150.0));
         for (text, fault) in [
             ("", Fault::Empty),
             ("x", Fault::NotNumber),
@@ -172,12 +174,12 @@ mod tests {
             ("-inf", Fault::NotFinite),
             ("1e39", Fault::OutOfRange),
         ] {
-            assert_eq!(number(text), Err(fault), "{text:?}");
+            assert_eq!(parse_number(text), Err(fault), "{text:?}");
         }
     }
 
     #[test]
-    fn classes_are_limited_in_number_and_length() {
+    fn the_number_of_classes_and_the_length_of_their_names_are_limited() {
         let mut labels = Labels::new(Task::Classification);
         for i in 0..MAX_CLASSES {
             labels.push(&i.to_string()).unwrap();

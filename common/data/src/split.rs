@@ -1,28 +1,28 @@
-//! Training, validation and test splits.
+//! The training, validation and test splits of a data set.
 
 use caviar_common::data::DataSpec;
+use caviar_common::numbers::{floor_to_usize, index, real, to_u32};
 use caviar_common::seed::{Purpose, Seed};
 use ndarray::{Array1, Array2, Axis};
 
-use crate::Dataset;
-use crate::error::{DataError, TEST, VALIDATION, shorten};
+use crate::dataset::Dataset;
+use crate::error::{DataError, TEST, VALIDATION, shown};
 use crate::examples::{Examples, Splits, Targets};
 use crate::standard::Standard;
-use caviar_common::numbers::{floor_to_usize, index, real};
 
 /// Draws the splits of `dataset` by the shares in `spec` and the sweep's seed, and standardises
 /// them.
 ///
-/// Classes are split each by the same shares: validation and test have the rounded share of all
-/// rows, and of every class its share give or take less than one row. Regression is split at
-/// random. Rows keep their order within a split. Inputs, and the targets of regression, are
-/// standardised by the training split's mean and standard deviation; a column that is constant
-/// there becomes 0. Pixels of an image file keep their contrast: each has its own mean, and all
-/// have one deviation.
+/// The validation and test splits have the rounded share of all rows, and of every class its exact
+/// share rounded up or down. Regression is split at random. Rows keep their order within a split.
+///
+/// The inputs, and for regression the targets, are standardised by the mean and standard deviation
+/// of the training split. A column that is constant in the training split becomes 0. Pixels of an
+/// image file keep their contrast: each has its own mean, and all share one standard deviation.
 ///
 /// # Errors
-/// Shares out of range; a split without a row; a training split of fewer than 2 rows, or
-/// without any row of some class.
+/// A share out of range, a split without a row, a training split of fewer than 2 rows, or a class
+/// without a row in the training split.
 pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
     check_shares(spec.validation, spec.test)?;
     let parts = draw(dataset, spec, sweep_seed)?;
@@ -36,11 +36,11 @@ pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Spli
     let mut validation = select(dataset, &parts.validation);
     let mut test = (!parts.test.is_empty()).then(|| select(dataset, &parts.test));
     let inputs = if dataset.has_pixels() {
-        Standard::of_pixels(&train.features)
+        Standard::from_pixels(&train.features)
     } else {
-        Standard::of(&train.features)
+        Standard::from_columns(&train.features)
     };
-    let outputs = Standard::of(&column(&train.targets));
+    let outputs = Standard::from_columns(&column(&train.targets));
     for examples in [&mut train, &mut validation].into_iter().chain(&mut test) {
         inputs.apply(&mut examples.features);
         if let Targets::Values(values) = &mut examples.targets {
@@ -49,7 +49,7 @@ pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Spli
             *values = column.into_iter().collect();
         }
     }
-    let outputs = u32::try_from(dataset.classes().len()).unwrap_or(u32::MAX).max(1);
+    let outputs = to_u32(dataset.classes().len()).max(1);
     Ok(Splits { train, validation, test, outputs })
 }
 
@@ -58,14 +58,14 @@ fn check_shares(validation: f64, test: f64) -> Result<(), DataError> {
         return Err(DataError::Share {
             field: VALIDATION,
             value: validation,
-            right: "lie between 0 and 1, like 0.2",
+            expected: "a number between 0 and 1, such as 0.2",
         });
     }
     if !(0.0..1.0).contains(&test) {
         return Err(DataError::Share {
             field: TEST,
             value: test,
-            right: "be 0 or lie between 0 and 1, like 0.2",
+            expected: "0 or a number between 0 and 1, such as 0.1",
         });
     }
     if validation + test >= 1.0 {
@@ -81,8 +81,8 @@ struct Parts {
     test: Vec<usize>,
 }
 
-/// Deals the rows out in random order: each to validation while its class has a place there, then
-/// to test, then to training.
+/// Assigns the rows in random order: each to validation while its class has a place there, then to
+/// test, then to training.
 fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Parts, DataError> {
     let classes = class_of_rows(dataset.targets());
     let mut sizes = vec![0; dataset.classes().len().max(1)];
@@ -114,7 +114,7 @@ fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Parts, Da
     Ok(parts)
 }
 
-/// The class of every row; for regression all rows are of one.
+/// The class of each row. For regression all rows are in one class.
 fn class_of_rows(targets: &Targets) -> Vec<usize> {
     match targets {
         Targets::Classes(classes) => classes.iter().map(|&class| index(class)).collect(),
@@ -122,15 +122,16 @@ fn class_of_rows(targets: &Targets) -> Vec<usize> {
     }
 }
 
-/// How many rows of each class go into a split of that share of all rows, by largest remainders.
+/// How many rows of each class go into a split with this share of all rows, by the method of
+/// largest remainders.
 ///
-/// The places add up to the rounded share of all rows, and each class has its own share rounded up
-/// or down. Of equal remainders the larger class gives a row first, as it can spare one.
+/// The places add up to the rounded share of all rows, and each class has its exact share rounded up
+/// or down. Of equal remainders the larger class gives a row first, because it has more.
 fn places(sizes: &[usize], share: f64, field: &'static str) -> Result<Vec<usize>, DataError> {
     let rows: usize = sizes.iter().sum();
     let total = floor_to_usize((share * real(rows)).round());
     if total == 0 {
-        // Rounded up to the six digits that are shown, so that what is shown will do.
+        // Rounded up to the six digits of the message, so that the share it shows is accepted.
         let least = (0.5e6 / real(rows)).ceil() / 1e6;
         return Err(DataError::EmptySplit { field, share, rows, least });
     }
@@ -151,6 +152,7 @@ fn places(sizes: &[usize], share: f64, field: &'static str) -> Result<Vec<usize>
     Ok(places)
 }
 
+/// Refuses splits that leave a class without a row to train on.
 fn check_training(
     names: &[String],
     sizes: &[usize],
@@ -159,12 +161,13 @@ fn check_training(
 ) -> Result<(), DataError> {
     for (((name, &rows), validation), test) in names.iter().zip(sizes).zip(validation).zip(test) {
         if validation + test >= rows {
-            return Err(DataError::UntrainedClass { class: shorten(name), rows });
+            return Err(DataError::UntrainedClass { class: shown(name), rows });
         }
     }
     Ok(())
 }
 
+/// Takes a place of the class; false if none is left.
 fn take_place(places: &mut [usize], class: usize) -> bool {
     let Some(left) = places.get_mut(class).filter(|left| **left > 0) else { return false };
     *left -= 1;
@@ -185,7 +188,7 @@ fn pick<T: Copy>(all: &[T], rows: &[usize]) -> Vec<T> {
     picked
 }
 
-/// The values of regression as one column; nothing for classes.
+/// The targets of regression as one column; no column for classes.
 fn column(targets: &Targets) -> Array2<f32> {
     match targets {
         Targets::Classes(_) => Array2::zeros((1, 0)),

@@ -1,19 +1,19 @@
-//! Standardising: mean 0 and variance 1, as the training split has them.
-
-use ndarray::Array2;
+//! Standardisation: x' = (x - mean) / deviation, with the statistics of the training split.
 
 use caviar_common::numbers::{real, single};
+use ndarray::Array2;
 
-/// What is subtracted from each column, and what it is then multiplied by.
+/// The statistics of the columns of a training split.
 pub(crate) struct Standard {
     means: Vec<f64>,
+    /// The reciprocal of the standard deviation; 0 for a constant column.
     scales: Vec<f64>,
 }
 
 impl Standard {
-    /// Of the columns of the training split, `[rows, columns]`. Sums run in f64 in the order of the
-    /// rows, so they are the same on every machine. The variance is the biased one.
-    pub(crate) fn of(train: &Array2<f32>) -> Self {
+    /// The mean and the biased variance of each column of `train`, `[rows, columns]`. Sums run in
+    /// f64 in the order of the rows, so they are the same on every machine.
+    pub(crate) fn from_columns(train: &Array2<f32>) -> Self {
         let rows = real(train.nrows());
         let mut means = vec![0.0; train.ncols()];
         for row in train.rows() {
@@ -30,18 +30,18 @@ impl Standard {
                 *sum += distance * distance;
             }
         }
-        // The sum of up to 2^29 equal f32 is exact in an f64 (24 + 29 bits), so a constant column
-        // has a variance of exactly 0.
+        // The sum of up to 2^29 equal f32 is exact in an f64 (24 + 29 bits), so the variance of a
+        // constant column is exactly 0.
         for scale in &mut scales {
             *scale = if *scale > 0.0 { (*scale / rows).sqrt().recip() } else { 0.0 };
         }
         Self { means, scales }
     }
 
-    /// Of pixels, which share a unit: one deviation for all of them. A deviation each would blow up
-    /// the pixels at the rim, which are dark in nearly every image.
-    pub(crate) fn of_pixels(train: &Array2<f32>) -> Self {
-        let mut standard = Self::of(train);
+    /// The mean of each pixel, and one standard deviation for all. With a deviation each, pixels at
+    /// the border, which are dark in nearly every image, would dominate.
+    pub(crate) fn from_pixels(train: &Array2<f32>) -> Self {
+        let mut standard = Self::from_columns(train);
         let variances =
             standard.scales.iter().filter(|scale| **scale > 0.0).map(|scale| 1.0 / (scale * scale));
         let mean = variances.sum::<f64>() / real(train.ncols());
@@ -50,7 +50,7 @@ impl Standard {
         standard
     }
 
-    /// Standardises every row in place; what is constant in the training split becomes 0.
+    /// Standardises every row in place. A column that is constant in the training split becomes 0.
     pub(crate) fn apply(&self, values: &mut Array2<f32>) {
         for mut row in values.rows_mut() {
             for ((value, mean), scale) in row.iter_mut().zip(&self.means).zip(&self.scales) {
@@ -67,9 +67,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_become_mean_0_and_variance_1() {
+    fn every_column_gets_mean_0_and_variance_1() {
         let mut values = array![[1.0, 10.0], [2.0, 30.0], [3.0, 20.0], [6.0, 40.0]];
-        Standard::of(&values).apply(&mut values);
+        Standard::from_columns(&values).apply(&mut values);
         for column in values.columns() {
             let (sum, squares): (f32, f32) = (column.sum(), column.iter().map(|x| x * x).sum());
             assert!(sum.abs() < 1e-5 && (squares - 4.0).abs() < 1e-5, "{column}");
@@ -80,7 +80,7 @@ mod tests {
     fn pixels_keep_their_contrast() {
         let mut values =
             array![[0.0, 0.0, 5.0], [0.0, 200.0, 5.0], [2.0, 0.0, 5.0], [0.0, 200.0, 5.0]];
-        Standard::of_pixels(&values).apply(&mut values);
+        Standard::from_pixels(&values).apply(&mut values);
         let (dim, bright) = (values[[2, 0]] - values[[0, 0]], values[[1, 1]] - values[[0, 1]]);
         assert!((bright / dim - 100.0).abs() < 1e-3, "{values}");
         assert_eq!(values.column(2).to_vec(), [0.0; 4]);
@@ -89,17 +89,17 @@ mod tests {
     }
 
     #[test]
-    fn constant_columns_become_0_also_where_others_differ() {
-        let standard = Standard::of(&Array2::from_elem((1_000_003, 1), 0.1));
+    fn a_constant_column_becomes_0_also_in_other_splits() {
+        let standard = Standard::from_columns(&Array2::from_elem((1_000_003, 1), 0.1));
         let mut values = array![[0.1], [7.0]];
         standard.apply(&mut values);
         assert_eq!(values, array![[0.0], [0.0]]);
     }
 
     #[test]
-    fn extreme_columns_stay_finite() {
+    fn columns_of_extreme_numbers_stay_finite() {
         let mut values = array![[f32::MAX, 1e-40], [f32::MIN, 2e-40]];
-        Standard::of(&values).apply(&mut values);
+        Standard::from_columns(&values).apply(&mut values);
         assert_eq!(values.mapv(|value| value.round()), array![[1.0, -1.0], [-1.0, 1.0]]);
     }
 }

@@ -1,6 +1,6 @@
-//! Whatever bytes a file holds, reading it ends in data or in an error that names a field.
+//! Reading any bytes gives data or an error that names a field.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue should panic")]
 
 use caviar_common::data::{DataSpec, Task};
 use caviar_data::{load, prepare};
@@ -44,7 +44,7 @@ fn task() -> impl Strategy<Value = Task> {
     select(vec![Task::Classification, Task::Regression])
 }
 
-/// Text that is nearly a CSV file.
+/// Text that resembles a CSV file.
 fn nearly_csv() -> impl Strategy<Value = String> {
     let cell =
         select(vec!["1", "2.5", "-3", "a", "", "k", "\"", "NaN", "1e99", "\u{e9}", ",", "\r"]);
@@ -53,7 +53,7 @@ fn nearly_csv() -> impl Strategy<Value = String> {
         .prop_map(|(header, rows)| format!("{header}\n{}", rows.join("\n")))
 }
 
-/// A header with small sizes, and any content.
+/// An IDX header with small sizes, and any content.
 fn nearly_idx(dimensions: u8) -> impl Strategy<Value = Vec<u8>> {
     (vec(0u8..6, usize::from(dimensions)), vec(any::<u8>(), 0..130)).prop_map(
         move |(sizes, content)| {
@@ -65,27 +65,27 @@ fn nearly_idx(dimensions: u8) -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn any_bytes_as_csv(content in vec(any::<u8>(), 0..300), task in task()) {
+    fn any_bytes_as_csv_give_data_or_an_error(content in vec(any::<u8>(), 0..300), task in task()) {
         read("data.csv", &content, None, task)?;
     }
 
     #[test]
-    fn near_misses_as_csv(content in nearly_csv(), task in task()) {
+    fn damaged_csv_gives_data_or_an_error(content in nearly_csv(), task in task()) {
         read("data.csv", content.as_bytes(), None, task)?;
     }
 
     #[test]
-    fn any_bytes_as_idx(images in vec(any::<u8>(), 0..100), labels in vec(any::<u8>(), 0..100), task in task()) {
+    fn any_bytes_as_idx_give_data_or_an_error(images in vec(any::<u8>(), 0..100), labels in vec(any::<u8>(), 0..100), task in task()) {
         read("images.idx", &images, Some(&labels), task)?;
     }
 
     #[test]
-    fn near_misses_as_idx(images in nearly_idx(3), labels in nearly_idx(1), task in task()) {
+    fn damaged_idx_gives_data_or_an_error(images in nearly_idx(3), labels in nearly_idx(1), task in task()) {
         read("images.idx", &images, Some(&labels), task)?;
     }
 
     #[test]
-    fn any_bytes_as_gzip(tail in vec(any::<u8>(), 0..100), task in task()) {
+    fn any_bytes_as_gzip_give_data_or_an_error(tail in vec(any::<u8>(), 0..100), task in task()) {
         let content: Vec<u8> = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0].into_iter().chain(tail).collect();
         read("data.csv.gz", &content, None, task)?;
         read("images.idx.gz", &content, Some(&content), task)?;

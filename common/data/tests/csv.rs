@@ -1,6 +1,6 @@
-//! CSV files, good and bad, and the bundled digits.
+//! CSV files, correct and faulty, and the bundled digits.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue should panic")]
 
 use caviar_common::data::{DataSpec, Task};
 use caviar_data::Targets;
@@ -30,12 +30,13 @@ fn load_text(
     load(&spec(path.to_str().unwrap(), label, task))
 }
 
-/// The field and the text of the error, without the directory.
+/// The field and the text of the error, without the directory of the file.
 fn error_of(text: impl AsRef<[u8]>, label: Option<&str>, task: Task) -> (String, String) {
     let error = load_text(text, label, task).unwrap_err();
     let message = error.to_string();
-    let message = message.find("data.csv").map_or(message.as_str(), |at| &message[at..]);
-    (error.field().to_owned(), message.to_owned())
+    let path = message.split(' ').find(|word| word.contains("data.csv")).unwrap_or_default();
+    let directory = path.split("data.csv").next().unwrap_or_default();
+    (error.field().to_owned(), message.replace(directory, ""))
 }
 
 #[track_caller]
@@ -45,7 +46,7 @@ fn rejects(text: impl AsRef<[u8]>, label: &str, field: &str, message: &str) {
 }
 
 #[test]
-fn text_labels_and_numbers() {
+fn numbers_and_text_labels_are_read() {
     let data = load_text(
         "x,kind,y\n1,b,2.5\n-3e1,a, 4 \n0,\"b\",.5\n\n7,a,8",
         Some("kind"),
@@ -59,7 +60,7 @@ fn text_labels_and_numbers() {
 }
 
 #[test]
-fn the_digest_is_of_the_values_and_not_of_the_spelling() {
+fn the_digest_depends_on_the_values_and_not_on_their_spelling() {
     let digest =
         |text: &str| load_text(text, Some("k"), Task::Classification).unwrap().digest().to_owned();
     let plain = digest("x,k\n1,a\n2,b\n3,a\n4,b\n");
@@ -71,7 +72,7 @@ fn the_digest_is_of_the_values_and_not_of_the_spelling() {
 }
 
 #[test]
-fn regression_takes_numbers_as_they_are() {
+fn regression_reads_labels_as_numbers() {
     let data = load_text("x,y\n1,2.5\n2,-1\n3,1e3\n", Some("y"), Task::Regression).unwrap();
     assert_eq!(data.targets(), &Targets::Values(vec![2.5, -1.0, 1000.0]));
     assert!(data.classes().is_empty());
@@ -79,152 +80,164 @@ fn regression_takes_numbers_as_they_are() {
     assert_eq!(field, "data.label");
     assert_eq!(
         message,
-        "data.csv, line 3, column \"y\": \"high\" is not a number; write it as one, like 1.5 or 2e-3"
+        "data.csv, line 3, column \"y\": \"high\" is not a number: expected one such as 1.5 or 2e-3"
     );
     assert_eq!(
         error_of("x,y\n1,5\n2,5\n3,5\n", Some("y"), Task::Regression).1,
-        "data.csv: every row has the label \"5\"; at least two different labels are needed"
+        "data.csv: every row has the label \"5\": expected at least two different labels"
     );
 }
 
 #[test]
-fn headers_that_will_not_do() {
-    rejects("", "k", "data.source", "data.csv: is empty");
-    rejects("\n\r\n", "k", "data.source", "data.csv: is empty");
+fn a_faulty_header_is_refused() {
+    rejects("", "k", "data.source", "data.csv: the file is empty");
+    rejects("\n\r\n", "k", "data.source", "data.csv: the file is empty");
     let missing = "data.csv, line 1: no column is called";
     rejects(
         "x,Kind\n",
         "kind",
         "data.label",
-        &format!("{missing} \"kind\"; the columns are \"x\", \"Kind\"; did you mean \"Kind\"?"),
+        &format!("{missing} \"kind\": expected one of \"x\", \"Kind\"; did you mean \"Kind\"?"),
     );
     rejects(
         "x,k\n",
         "target",
         "data.label",
-        &format!("{missing} \"target\"; the columns are \"x\", \"k\"; the last one is \"k\""),
+        &format!("{missing} \"target\": expected one of \"x\", \"k\"; the last column is \"k\""),
     );
     rejects(
         "x;k\n",
         "k",
         "data.label",
-        &format!("{missing} \"k\"; the columns are \"x;k\"; separate columns by commas"),
+        &format!("{missing} \"k\": expected one of \"x;k\"; columns must be separated by commas"),
     );
     rejects(
         "5,7\n",
         "k",
         "data.label",
         &format!(
-            "{missing} \"k\"; the columns are \"5\", \"7\"; the first line must name the columns"
+            "{missing} \"k\": expected one of \"5\", \"7\"; the first line must name the columns"
         ),
     );
     rejects(
         "k,k,x\n",
         "k",
         "data.label",
-        "data.csv, line 1: 2 columns are called \"k\"; the label column needs a name of its own",
+        "data.csv, line 1: 2 columns are called \"k\": expected only one label column",
     );
-    let twice = "data.csv, line 1: column 3 is called \"x\" as one before it; give each column a name of its own";
+    let twice = "data.csv, line 1: column 3 is called \"x\" like an earlier one: \
+                 expected a different name for each column";
     rejects("x,k,x\n", "k", "data.source", twice);
     rejects(
         "k\na\n",
         "k",
         "data.source",
-        "data.csv: has no features; a CSV file needs a column beside the label, an image at least one pixel",
+        "data.csv: has no features: expected a CSV file with at least one column in addition to the \
+         label, or images of at least one pixel",
     );
-    let unnamed =
-        "data.csv, line 1: column 1 has no name; name it, or remove it if it only numbers the rows";
+    let unnamed = "data.csv, line 1: column 1 has no name: name it, or remove it if it only numbers \
+                   the rows";
     rejects(",x,k\n", "k", "data.source", unnamed);
     let (field, message) = error_of("x,k\n1,a\n", None, Task::Classification);
     assert_eq!(
         (field.as_str(), message.as_str()),
-        ("data.label", "data.csv: `label` must name the column to predict, one of \"x\", \"k\"")
+        (
+            "data.label",
+            "missing: expected the name of the column of data.csv to predict, one of \"x\", \"k\""
+        )
     );
 }
 
 #[test]
-fn rows_that_will_not_do() {
+fn a_faulty_row_is_refused() {
     let row = "data.csv, line 3";
-    rejects("x,k\n1,a\n2\n", "k", "data.source", &format!("{row}: has 1 cell; the header has 2"));
+    rejects(
+        "x,k\n1,a\n2\n",
+        "k",
+        "data.source",
+        &format!("{row}: has 1 cell: expected 2, as in the header"),
+    );
     rejects(
         "x,k\r\n1,a\r\n2,b,c\r\n",
         "k",
         "data.source",
-        &format!("{row}: has 3 cells; the header has 2"),
+        &format!("{row}: has 3 cells: expected 2, as in the header"),
     );
     rejects(
         "x,k\n\n,a\n2,b",
         "k",
         "data.source",
-        &format!("{row}, column \"x\": \"\" is empty; every row needs a value here"),
+        &format!("{row}, column \"x\": \"\" is empty: expected a value in every row"),
     );
     rejects(
         "x,k\n1,a\n2,\n",
         "k",
         "data.label",
-        &format!("{row}, column \"k\": \"\" is empty; every row needs a value here"),
+        &format!("{row}, column \"k\": \"\" is empty: expected a value in every row"),
     );
-    let number = "is not a number; write it as one, like 1.5 or 2e-3";
+    let number = "is not a number: expected one such as 1.5 or 2e-3";
     rejects(
         "x,k\n1,a\nred,b\nblue,b\n",
         "k",
         "data.source",
-        &format!("{row}, column \"x\": \"red\" {number} (and 1 more such cell)"),
+        &format!("{row}, column \"x\": \"red\" {number} (and 1 more bad cell)"),
     );
     rejects(
         "x,k\n1,a\nred,b\n,\n3\n",
         "k",
         "data.source",
-        &format!("{row}, column \"x\": \"red\" {number} (and 2 more such cells)"),
+        &format!("{row}, column \"x\": \"red\" {number} (and 2 more bad cells)"),
     );
     rejects(
         "x,k\n1,a\nNaN,b",
         "k",
         "data.source",
-        &format!("{row}, column \"x\": \"NaN\" is not finite; write a number, or remove the row"),
+        &format!("{row}, column \"x\": \"NaN\" is not finite: give a number, or remove the row"),
     );
     rejects(
         "x,k\n1,a\n1e39,b",
         "k",
         "data.source",
         &format!(
-            "{row}, column \"x\": \"1e39\" is too large for a 32-bit float; stay within 3.4e38"
+            "{row}, column \"x\": \"1e39\" is too large for a 32-bit float: expected a number \
+             from -3.4e38 to 3.4e38"
         ),
     );
     rejects(
         b"x,k\n1,a\n2,\xe9\n",
         "k",
         "data.label",
-        &format!("{row}, column \"k\": \"\u{fffd}\" is not UTF-8; save the file in that encoding"),
+        &format!("{row}, column \"k\": \"\u{fffd}\" is not UTF-8: save the file in that encoding"),
     );
 }
 
 #[test]
-fn files_that_teach_nothing() {
+fn a_file_without_enough_rows_or_labels_is_refused() {
     rejects(
         "x,k\n",
         "k",
         "data.source",
-        "data.csv: has 0 rows; at least 3 are needed, 2 to train and 1 to validate",
+        "data.csv: has 0 rows: expected at least 3, 2 to train on and 1 to validate on",
     );
     rejects(
         "x,k\n1,a\n",
         "k",
         "data.source",
-        "data.csv: has 1 row; at least 3 are needed, 2 to train and 1 to validate",
+        "data.csv: has 1 row: expected at least 3, 2 to train on and 1 to validate on",
     );
     rejects(
         "x,k\n1,a\n2,a\n3,a\n",
         "k",
         "data.label",
-        "data.csv: every row has the label \"a\"; at least two different labels are needed",
+        "data.csv: every row has the label \"a\": expected at least two different labels",
     );
-    let many = "data.csv: 3 classes in 4 rows are too many to learn; to predict a number say task = \"regression\", or choose another label";
+    let many = "data.csv: 3 classes in 4 rows are too many to learn: set task = \"regression\" to predict \
+                a number, or choose another label";
     rejects("x,k\n1,1.5\n2,2.5\n3,3.5\n4,2.5\n", "k", "data.label", many);
 }
 
 #[test]
-fn a_stray_quote_swallows_no_rows() {
+fn a_stray_quote_is_an_error_and_hides_no_rows() {
     let rows = |from: usize, to: usize| {
         (from..=to)
             .map(|row| format!("{row},{}\n", if row % 2 == 0 { "a" } else { "b" }))
@@ -247,7 +260,8 @@ fn a_stray_quote_swallows_no_rows() {
         &format!("data.csv, line 101: {open}"),
     );
     rejects("x,\"k\n1,a\n2,b\n", "k", "data.source", &format!("data.csv, line 1: {open}"));
-    let broken = "a quote is opened here and closed on another line; a cell must stand on one line";
+    let broken = "a quote is opened here and closed on another line: expected every cell on one \
+                  line";
     rejects(
         format!("x,k\n{}80,\"a\n81,b\n82,\"a\"\n", rows(1, 79)),
         "k",
@@ -263,19 +277,20 @@ fn a_stray_quote_swallows_no_rows() {
 }
 
 #[test]
-fn a_quote_left_open_is_not_followed_to_the_end() {
+fn an_open_quote_is_an_error_at_the_limit_of_a_row() {
     let mut text = "x,k\n1,a\n\"2,b\n".to_owned();
     text.push_str(&"3,a\n".repeat(2_000_000));
     rejects(
         text,
         "k",
         "data.source",
-        "data.csv, line 3: the row that begins here is longer than 4194304 bytes; is a quote left open?",
+        "data.csv, line 3: the row that starts here is too long: expected at most 4194304 \
+         bytes; is a quote left open?",
     );
 }
 
 #[test]
-fn sources_that_are_none() {
+fn a_source_that_cannot_be_read_is_refused() {
     let fails = |spec: DataSpec| {
         let error = load(&spec).unwrap_err();
         (error.field(), error.to_string())
@@ -283,12 +298,12 @@ fn sources_that_are_none() {
     let file = |name: &str| fails(spec(name, Some("k"), Task::Classification));
     assert_eq!(
         file("builtin:mnist").1,
-        "there is no built-in data set \"mnist\"; there is \"builtin:digits\""
+        "there is no built-in data set \"mnist\": expected \"builtin:digits\""
     );
     assert!(
         file("a/b.parquet")
             .1
-            .starts_with("a/b.parquet: name a .csv file with a header, an IDX image file"),
+            .starts_with("a/b.parquet: unknown format: expected a .csv file with a header"),
         "{:?}",
         file("a/b.parquet")
     );
@@ -301,7 +316,7 @@ fn sources_that_are_none() {
         file("builtin:digits"),
         (
             "data.label",
-            "the label of this built-in data is called \"label\": write that, or leave `label` out"
+            "the label column of builtin:digits is called \"label\": expected that, or remove label"
                 .to_owned()
         )
     );
@@ -331,15 +346,15 @@ fn the_bundled_digits_are_those_of_scikit_learn() {
     assert_eq!(data.classes(), ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
     assert_eq!(classes.first(), Some(&0));
     assert_eq!(classes.last(), Some(&8));
-    // Every recorded sweep names this digest: were it to change, none could be resumed.
+    // Every stored sweep has this digest. If it changed, none of them could be resumed.
     assert_eq!(data.digest(), "6ad0248f932f303df6226c6c301c5bcc259b861aaf81c8d26b63f43cacba58a7");
 }
 
 #[test]
-fn the_letters_are_read_where_they_lie() {
+fn the_letters_data_set_is_read_where_it_exists() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/letter.csv");
     if !std::path::Path::new(path).exists() {
-        eprintln!("skipped: {path} is not there");
+        eprintln!("skipped: {path} does not exist");
         return;
     }
     let (splits, summary) = prepare(&spec(path, Some("Letter"), Task::Classification), 7).unwrap();

@@ -1,6 +1,6 @@
-//! IDX files, good and bad.
+//! IDX files, correct and faulty.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue should panic")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ fn images_become_rows_of_pixels() {
 }
 
 #[test]
-fn gzip_is_told_by_its_content_and_makes_no_difference() {
+fn gzip_is_recognised_by_its_content_and_changes_nothing() {
     let plain = Files::new(&images(), &labels()).load().unwrap();
     assert_eq!(Files::new(&gzip(&images()), &gzip(&labels())).load().unwrap(), plain);
     let files = Files::new(&images(), &labels());
@@ -102,64 +102,70 @@ fn gzip_is_told_by_its_content_and_makes_no_difference() {
 }
 
 #[test]
-fn headers_that_will_not_do() {
-    Files::new(&[], &labels()).rejects("data.source", "images-idx3-ubyte: is empty");
+fn a_faulty_header_is_refused() {
+    Files::new(&[], &labels()).rejects("data.source", "images-idx3-ubyte: the file is empty");
     Files::new(&images(), &[0, 0]).rejects(
         "data.labels",
-        "labels-idx1-ubyte: ends after 2 of 4 bytes that its header promises",
+        "labels-idx1-ubyte: ends after 2 bytes: expected 4, as its header says",
     );
     Files::new(&images()[..10], &labels()).rejects(
         "data.source",
-        "images-idx3-ubyte: ends after 10 of 16 bytes that its header promises",
+        "images-idx3-ubyte: ends after 10 bytes: expected 16, as its header says",
     );
     Files::new(&labels(), &labels()).rejects(
         "data.source",
-        "images-idx3-ubyte: begins with 00000801; an IDX file of images (unsigned bytes, 3 dimensions) begins with 00000803",
+        "images-idx3-ubyte: starts with 00000801: expected 00000803, an IDX file of images \
+         (unsigned bytes, 3 dimensions)",
     );
     Files::new(&images(), &images()).rejects(
         "data.labels",
-        "labels-idx1-ubyte: begins with 00000803; an IDX file of labels (unsigned bytes, 1 dimension) begins with 00000801",
+        "labels-idx1-ubyte: starts with 00000803: expected 00000801, an IDX file of labels \
+         (unsigned bytes, 1 dimension)",
     );
-    let nothing = "images-idx3-ubyte: has no features; a CSV file needs a column beside the label, an image at least one pixel";
+    let nothing = "images-idx3-ubyte: has no features: expected a CSV file with at least one \
+                   column in addition to the label, or images of at least one pixel";
     Files::new(&idx(&[4, 0, 2], &[]), &labels()).rejects("data.source", nothing);
 }
 
 #[test]
 fn sizes_are_checked_before_anything_is_stored() {
-    let large = "images-idx3-ubyte: is too large: at most 1048576 features, and 536870912 numbers in all (rows times features), are held in memory";
+    let large = "images-idx3-ubyte: too large: expected at most 1048576 features and \
+                 536870912 numbers (rows times features)";
     for sizes in [[u32::MAX; 3], [4, 1025, 1024], [1 << 20, 32, 32]] {
         Files::new(&idx(&sizes, &[]), &labels()).rejects("data.source", large);
     }
-    // Within the limit: 512 MiB are promised, and the file ends at once.
+    // Within the limit: the header gives 512 MiB, and the file ends after the header.
     let (images, labels) = (idx(&[1 << 19, 32, 32], &[]), idx(&[1 << 19], &[]));
     Files::new(&images, &labels).rejects(
         "data.source",
-        "images-idx3-ubyte: ends after 16 of 536870928 bytes that its header promises",
+        "images-idx3-ubyte: ends after 16 bytes: expected 536870928, as its header says",
     );
 }
 
 #[test]
-fn contents_that_do_not_match_their_header() {
+fn a_content_that_does_not_match_its_header_is_refused() {
     Files::new(&images()[..23], &labels()).rejects(
         "data.source",
-        "images-idx3-ubyte: ends after 23 of 24 bytes that its header promises",
+        "images-idx3-ubyte: ends after 23 bytes: expected 24, as its header says",
     );
     Files::new(&images(), &idx(&[4], &[7])).rejects(
         "data.labels",
-        "labels-idx1-ubyte: ends after 9 of 12 bytes that its header promises",
+        "labels-idx1-ubyte: ends after 9 bytes: expected 12, as its header says",
     );
     let long = [images(), vec![0]].concat();
     Files::new(&long, &labels()).rejects(
         "data.source",
-        "images-idx3-ubyte: goes on after the 24 bytes that its header promises",
+        "images-idx3-ubyte: continues after byte 24: expected its end there, as its header \
+         says",
     );
     let five = idx(&[5], &[7, 0, 7, 0, 1]);
     Files::new(&images(), &five).rejects(
         "data.labels",
-        "labels-idx1-ubyte: holds 5 labels; images-idx3-ubyte holds 4 images",
+        "labels-idx1-ubyte: has 5 labels: expected 4, one for each image of images-idx3-ubyte",
     );
     let same = idx(&[4], &[3; 4]);
-    let one = "images-idx3-ubyte: every row has the label \"3\"; at least two different labels are needed";
+    let one = "images-idx3-ubyte: every row has the label \"3\": expected at least two different \
+               labels";
     Files::new(&images(), &same).rejects("data.labels", one);
 }
 
@@ -168,35 +174,36 @@ fn damaged_gzip_is_an_error() {
     let packed = gzip(&images());
     for end in [5, packed.len() - 12, packed.len() - 1] {
         let error = Files::new(&packed[..end], &labels()).load().unwrap_err();
-        assert!(error.to_string().contains("cannot be read beyond byte"), "{end}: {error}");
+        assert!(error.to_string().contains("cannot be read after byte"), "{end}: {error}");
     }
     let followed = [packed.clone(), b"garbage".to_vec()].concat();
     let error = Files::new(&followed, &labels()).load().unwrap_err();
-    assert!(error.to_string().contains("cannot be read beyond byte 24"), "{error}");
+    assert!(error.to_string().contains("cannot be read after byte 24"), "{error}");
     let mut wrong_sum = packed;
     let at = wrong_sum.len() - 6;
     wrong_sum[at] ^= 1;
     let error = Files::new(&wrong_sum, &labels()).load().unwrap_err();
-    assert!(error.to_string().contains("cannot be read beyond byte 24"), "{error}");
+    assert!(error.to_string().contains("cannot be read after byte 24"), "{error}");
 }
 
 #[test]
-fn a_bomb_is_read_no_further_than_its_header() {
+fn a_gzip_bomb_is_not_read_beyond_the_size_in_its_header() {
     let bomb = gzip(&[images(), vec![0; 1 << 26]].concat());
     assert!(bomb.len() < 1 << 17);
     Files::new(&bomb, &labels()).rejects(
         "data.source",
-        "images-idx3-ubyte: goes on after the 24 bytes that its header promises",
+        "images-idx3-ubyte: continues after byte 24: expected its end there, as its header \
+         says",
     );
 }
 
 #[test]
-fn labels_must_be_named_and_be_there() {
+fn the_label_file_must_be_given_and_exist() {
     let files = Files::new(&images(), &labels());
     let error = load(&DataSpec { labels: None, ..spec(&files.images, &files.labels) }).unwrap_err();
     assert_eq!(error.field(), "data.labels");
     assert!(
-        error.to_string().ends_with("an IDX image file needs `labels`, the path of its label file"),
+        error.to_string().starts_with("missing: expected the path of the label file of /"),
         "{error}"
     );
     let error = load(&spec(&files.images, Path::new("none"))).unwrap_err();
@@ -208,10 +215,10 @@ fn labels_must_be_named_and_be_there() {
 }
 
 #[test]
-fn mnist_is_read_where_it_lies() {
+fn mnist_is_read_where_it_exists() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/mnist10k"));
     if !folder.exists() {
-        eprintln!("skipped: {} is not there", folder.display());
+        eprintln!("skipped: {} does not exist", folder.display());
         return;
     }
     let spec = spec(

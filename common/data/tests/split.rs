@@ -1,10 +1,10 @@
-//! Splits: what they hold, by what they are drawn, and by what they are standardised.
+//! Splits: which rows they have, how they are drawn, and how they are standardised.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on should panic where it stands"
+    reason = "a test that cannot continue should panic"
 )]
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use caviar_data::{Examples, Splits, Targets};
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use proptest::test_runner::TestCaseError;
 
-/// Features are the row's number (so that rows can be told apart again) and a constant.
+/// The features are the number of the row, which identifies it after the split, and a constant.
 fn dataset(labels: &[String], task: Task) -> Dataset {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.csv");
@@ -47,8 +47,8 @@ fn parts(splits: &Splits) -> impl Iterator<Item = &Examples> {
     [&splits.train, &splits.validation].into_iter().chain(&splits.test)
 }
 
-/// The rows of a split by their numbers, undoing the standardisation, which the whole of the rows
-/// gives away: their order is kept.
+/// The numbers of the rows of each split. Standardisation keeps the order of the first feature, so
+/// the rank of its value among all rows is the number of the row.
 fn ranks(splits: &Splits) -> Vec<Vec<usize>> {
     let mut all: Vec<(f32, usize, usize)> = Vec::new();
     for (part, examples) in parts(splits).enumerate() {
@@ -98,8 +98,8 @@ fn check_split(
     let splits = split(&data, &spec, seed).unwrap();
     let rows: usize = sizes.iter().sum();
 
-    // Each row is in one split and keeps its label: rows are sorted by class, so a row's number
-    // gives its class away.
+    // Each row is in one split and keeps its label. Rows are sorted by class, so the number of a
+    // row determines its class.
     let ranks = ranks(&splits);
     prop_assert_eq!(ranks.iter().map(Vec::len).sum::<usize>(), rows);
     let Targets::Classes(all) = data.targets() else { panic!("classes were asked for") };
@@ -141,7 +141,7 @@ proptest! {
 }
 
 #[test]
-fn standardised_by_the_training_split_alone() {
+fn data_is_standardised_by_the_training_split_only() {
     let labels: Vec<String> = (0..40).map(|row| format!("{}", row * row)).collect();
     let data = dataset(&labels, Task::Regression);
     let splits = split(&data, &shares(Task::Regression, 0.3, 0.2), 3).unwrap();
@@ -161,7 +161,7 @@ fn standardised_by_the_training_split_alone() {
     assert!(!standard(moments(&splits.validation.features.column(0).to_vec())));
     assert!(!standard(moments(&values(&splits.validation))));
 
-    // The same line takes the raw numbers to the standardised ones in every split.
+    // The same linear function maps the raw numbers to the standardised ones in every split.
     let ranks = ranks(&splits);
     let train_rows: Vec<f32> =
         ranks[0].iter().map(|&row| f32::from(u8::try_from(row).unwrap())).collect();
@@ -199,7 +199,7 @@ fn rare_classes_stay_in_training() {
 }
 
 #[test]
-fn shares_that_will_not_do() {
+fn a_share_that_leaves_a_split_empty_is_refused() {
     let data = of_classes(&[2, 10]);
     let fails = |validation, test| {
         let error = split(&data, &shares(Task::Classification, validation, test), 1).unwrap_err();
@@ -207,22 +207,22 @@ fn shares_that_will_not_do() {
     };
     for validation in [0.0, 1.0, -0.1, f64::NAN] {
         let message =
-            format!("{validation} is no share of the data; it must lie between 0 and 1, like 0.2");
+            format!("{validation} is out of range: expected a number between 0 and 1, such as 0.2");
         assert_eq!(fails(validation, 0.0), ("data.validation", message));
     }
     for test in [1.0, -0.1, f64::INFINITY] {
-        let message = format!(
-            "{test} is no share of the data; it must be 0 or lie between 0 and 1, like 0.2"
-        );
+        let message =
+            format!("{test} is out of range: expected 0 or a number between 0 and 1, such as 0.1");
         assert_eq!(fails(0.2, test), ("data.test", message));
     }
     let nothing =
-        "validation 0.5 and test 0.5 leave nothing to train on; together they must stay below 1";
+        "validation = 0.5 and test = 0.5 leave no rows to train on: expected a sum below 1";
     assert_eq!(fails(0.5, 0.5), ("data.validation", nothing.to_owned()));
-    let empty = "0.01 of 12 rows is no row at all; it must be at least 0.041667";
+    let empty = "0.01 of 12 rows is less than one row: expected at least 0.041667";
     assert_eq!(fails(0.01, 0.2), ("data.validation", empty.to_owned()));
     assert_eq!(fails(0.2, 0.01), ("data.test", empty.to_owned()));
-    let untrained = "class \"c0\" has 2 rows and none would be left to train on; add rows, or lower `validation` or `test`";
+    let untrained = "class \"c0\" has 2 rows, and none is left to train on: add rows, or lower \
+                     validation or test";
     assert_eq!(fails(0.45, 0.45), ("data.validation", untrained.to_owned()));
 
     let values: Vec<String> = ["1", "2", "3"].map(str::to_owned).into();
@@ -230,6 +230,6 @@ fn shares_that_will_not_do() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "of 3 rows 1 is left to train on; at least 2 are needed: lower `validation` or `test`"
+        "1 of 3 rows is left to train on: expected at least 2; lower validation or test"
     );
 }

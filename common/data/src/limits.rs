@@ -1,0 +1,14 @@
+//! The limits of every data set.
+
+/// Most numbers (rows times features) in memory: 2 GiB of f32.
+pub const MAX_VALUES: usize = 1 << 29;
+/// Most features of a row.
+pub const MAX_FEATURES: usize = 1 << 20;
+/// Most classes of a label.
+pub const MAX_CLASSES: usize = 1 << 16;
+/// Longest name of a class, in bytes.
+pub const MAX_LABEL_BYTES: usize = 1 << 10;
+/// Longest row of a CSV file, in bytes.
+pub const MAX_RECORD_BYTES: usize = 1 << 22;
+/// Fewest rows: 2 to train on, because batch normalisation needs them, and 1 to validate on.
+pub const MIN_ROWS: usize = 3;
