@@ -33,9 +33,27 @@ Examples:
   caviar init iris.csv               Write a sweep file for your own data"
 )]
 pub(crate) struct Arguments {
-    /// The command to carry out.
+    /// What this process does.
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) role: Role,
+}
+
+/// What a process does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Role {
+    /// Carries out one command.
+    #[command(flatten)]
+    Command(Command),
+    /// Run a coordinator: it keeps sweeps and hands their trials to workers
+    ///
+    /// SIGTERM or Ctrl-C stops it in order; a second one ends it at once.
+    #[command(after_help = "Example:\n  caviar coordinator --listen :7070 --store caviar.db")]
+    Coordinator(caviar_coordinator::program::Arguments),
+    /// Run a worker: it trains the trials of a coordinator on this machine's cores
+    ///
+    /// SIGTERM or Ctrl-C gives unfinished trials back and exits; a second one ends it at once.
+    #[command(after_help = "Example:\n  caviar worker --coordinator localhost:7070 --slots 8")]
+    Worker(caviar_worker::program::Arguments),
 }
 
 /// The commands, in the order of the help.

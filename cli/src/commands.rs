@@ -13,7 +13,7 @@ use crate::args::{
     Best, Command, Connection, Delete, Drain, Explain, Export, Format, Importance, List, Sort,
     Source, Status, Submit, Trials, Watch, Workers,
 };
-use crate::embedded::Reader;
+use crate::embedded::{Reader, object};
 use crate::failure::Failure;
 use crate::follow::follow;
 use crate::progress::talk;
@@ -97,7 +97,8 @@ async fn list(args: &List) -> anyhow::Result<()> {
     reader.close().await?;
     let mut out = show::stdout();
     if args.json {
-        show::json(&mut out, &sweeps)?;
+        let objects: Result<Vec<_>, _> = sweeps.iter().map(|it| object(it, origin)).collect();
+        show::json(&mut out, &objects?)?;
     } else {
         show::sweeps::list(&mut out, &sweeps, View::on_stdout(origin))?;
     }
@@ -116,7 +117,7 @@ async fn status(args: &Status) -> anyhow::Result<()> {
     reader.close().await?;
     let mut out = show::stdout();
     if args.json {
-        show::json(&mut out, &sweep)?;
+        show::json(&mut out, &object(&sweep, origin)?)?;
     } else {
         show::sweep::status(&mut out, &sweep, &running, View::on_stdout(origin))?;
     }

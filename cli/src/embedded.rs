@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use caviar_client::Client;
+use caviar_common::error::ErrorClass;
 use caviar_common::view::{NO_WORKER, SweepView};
-use caviar_coordinator::{Server, ServerConfig, start};
+use caviar_coordinator::{Server, ServerConfig, ServerError, start};
 use caviar_core::input::Config;
+use serde_json::Value;
 
 use crate::args::Source;
 use crate::failure::Failure;
 use crate::place::Place;
-use crate::show::sweep::Origin;
+use crate::show::sweep::{Origin, state as shown_state};
 
 /// A coordinator inside this process.
 #[derive(Debug)]
@@ -24,7 +26,9 @@ pub(crate) struct Embedded {
 impl Embedded {
     /// Starts a coordinator that runs sweeps; the store is made if there is none.
     pub(crate) async fn start(store: &Path) -> anyhow::Result<Self> {
-        Self::start_with(store, true).await
+        let mut embedded = Self::start_with(store, true).await?;
+        embedded.server.publish_address(store);
+        Ok(embedded)
     }
 
     /// Starts a coordinator that only answers questions about a store.
@@ -81,6 +85,21 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// True if another process holds the store.
+fn is_busy(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<ServerError>().is_some_and(|error| error.class() == ErrorClass::Busy)
+}
+
+/// A sweep for `--json`, with the state that the tables show: a sweep that no coordinator runs is
+/// interrupted, although its store has it as running.
+pub(crate) fn object(sweep: &SweepView, origin: Origin) -> serde_json::Result<Value> {
+    let mut object = serde_json::to_value(sweep)?;
+    if let Some(state) = object.get_mut("state") {
+        *state = shown_state(sweep, origin).0.into();
+    }
+    Ok(object)
+}
+
 /// A client of what a reading command asks, and the coordinator behind it where that is in this
 /// process.
 #[derive(Debug)]
@@ -98,7 +117,15 @@ impl Reader {
                 Ok(Self { client: Client::connect(&address).await?, stored: None })
             }
             Place::Store(store) => {
-                let embedded = Embedded::read(&store).await?;
+                let embedded = match Embedded::read(&store).await {
+                    Ok(embedded) => embedded,
+                    // A process that holds the store answers for it.
+                    Err(error) if is_busy(&error) => {
+                        let client = caviar_client::holder_of(&store).await.ok_or(error)?;
+                        return Ok(Self { client, stored: None });
+                    }
+                    Err(error) => return Err(error),
+                };
                 let client = Client::connect(embedded.url()).await?;
                 Ok(Self { client, stored: Some((embedded, store)) })
             }
@@ -126,7 +153,7 @@ impl Reader {
         sweep
     }
 
-    /// Lets go of the store.
+    /// Releases the store.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
         drop(self.client);
         match self.stored {

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use caviar_client::{Address, Error};
 use caviar_common::error::{ErrorClass, Problems};
+use caviar_coordinator::ServerError;
+use caviar_process::{Exit, Report, text_with_causes};
 use serde::Serialize;
 
 /// An error with a form of its own. Every other error is written as `error: ...`.
@@ -45,6 +47,15 @@ impl Failure {
     pub(crate) fn from_text(text: &str) -> Self {
         let mut parts = text.split("; hint: ").map(str::to_owned);
         Self::Hinted { message: parts.next().unwrap_or_default(), hints: parts.collect() }
+    }
+
+    /// The exit code if nothing else is known of the error.
+    const fn exit(&self) -> Exit {
+        match self {
+            Self::Hinted { .. } => Exit::Failure,
+            Self::File { .. } => Exit::Usage,
+            Self::Interrupted { .. } => Exit::Interrupted,
+        }
     }
 
     /// Writes the error in its form: `error: ...` and its hints, or the lines of a sweep file.
@@ -173,6 +184,31 @@ struct ProblemObject<'a> {
     message: &'a str,
 }
 
+/// What `caviar` writes when a command fails, and its exit code.
+pub(crate) fn report(error: &anyhow::Error, json: bool) -> Report {
+    let (failure, exit) = if let Some(failure) = error.downcast_ref::<Failure>() {
+        return rendered(failure, failure.exit(), json);
+    } else if let Some(error) = error.downcast_ref::<Error>() {
+        (Failure::from(error), error.class().into())
+    } else {
+        let class = error.downcast_ref::<ServerError>().map(ServerError::class);
+        let exit = class.map_or(Exit::Failure, Exit::from);
+        (Failure::from_text(&text_with_causes(error.as_ref())), exit)
+    };
+    rendered(&failure, exit, json)
+}
+
+fn rendered(failure: &Failure, exit: Exit, json: bool) -> Report {
+    let mut text = Vec::new();
+    let written = if json { failure.write_json(&mut text) } else { failure.write(&mut text) };
+    // Writing to memory cannot fail, and JSON of texts always has a form.
+    let lines = written.map_or_else(
+        |error| format!("error: {error}\n"),
+        |()| String::from_utf8_lossy(&text).into_owned(),
+    );
+    Report::from_lines(exit, lines)
+}
+
 /// True if the reader of standard output closed it, as `head` does.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
@@ -232,6 +268,18 @@ mod tests {
             let text = text(&Failure::from(&error));
             assert!(text.contains(hint), "{text}");
         }
+    }
+
+    #[test]
+    fn a_mistake_in_the_input_exits_with_2_and_an_interruption_with_130() {
+        let exit = |error: anyhow::Error| report(&error, false).exit().code();
+        let problems = Problems::from(Problem::new("name", "missing"));
+        assert_eq!(exit(Failure::File { file: "a.toml".to_owned(), problems }.into()), 2);
+        assert_eq!(exit(Error::from("ftp://a".parse::<Address>().unwrap_err()).into()), 2);
+        let interrupted = Failure::Interrupted { kept: Vec::new(), hint: String::new() };
+        assert_eq!(exit(interrupted.into()), 130);
+        assert_eq!(exit(Failure::hinted("no", "yes").into()), 1);
+        assert_eq!(exit(anyhow::anyhow!("no")), 1);
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! `caviar`: the command line. Standard output is data, standard error is talk.
+//! `caviar`: the command line, and every other program of Caviar in one binary.
+//!
+//! Results go to standard output. Progress, hints, errors and the log go to standard error.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -15,87 +17,30 @@ mod run;
 mod show;
 mod sweep_file;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use caviar_process::{Exit, Options, Report};
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
-use crate::args::Arguments;
-use crate::failure::{Failure, is_broken_pipe};
+use crate::args::{Arguments, Command, Role};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let json = arguments.command.is_json();
-    match execute(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        // Whoever read the output has read enough of it.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(&error, json);
-            let interrupted = matches!(error.downcast_ref(), Some(Failure::Interrupted { .. }));
-            ExitCode::from(if interrupted { 130 } else { 1 })
+    match Arguments::parse().role {
+        Role::Coordinator(arguments) => caviar_coordinator::program::main(arguments),
+        Role::Worker(arguments) => caviar_worker::program::main(arguments),
+        Role::Command(command) => {
+            let options = Options { level: caviar_process::LevelFilter::ERROR, threads: None };
+            caviar_process::main(options, execute(command))
         }
     }
 }
 
-fn execute(arguments: Arguments) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder()
-        .with_default_directive(tracing_subscriber::filter::LevelFilter::ERROR.into())
-        .from_env();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.context("RUST_LOG")?)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
-    let result = runtime.block_on(commands::execute(arguments.command));
-    runtime.shutdown_background();
-    result
-}
-
-/// Nobody is left to hear of a failure to write on standard error.
-fn report(error: &anyhow::Error, json: bool) {
-    let mut stderr = std::io::stderr().lock();
-    let other;
-    let failure = match error.downcast_ref::<Failure>() {
-        Some(failure) => failure,
-        None => {
-            other = match error.downcast_ref::<caviar_client::Error>() {
-                Some(error) => Failure::from(error),
-                None => Failure::from_text(&text_of(error)),
-            };
-            &other
-        }
-    };
-    let _unheard = if json { failure.write_json(&mut stderr) } else { failure.write(&mut stderr) };
-}
-
-/// An error with its causes, each said once: an error that quotes its cause has said it all.
-fn text_of(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if text.contains(&cause) {
-            break;
-        }
-        text = format!("{text}: {cause}");
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_cause_is_said_once() {
-        let io = || std::io::Error::other("disk gone");
-        let quoting = anyhow::Error::new(std::fmt::Error)
-            .context(io())
-            .context("cannot write (disk gone); hint: buy one");
-        assert_eq!(text_of(&quoting), "cannot write (disk gone); hint: buy one");
-        assert_eq!(text_of(&anyhow::Error::new(io()).context("writing")), "writing: disk gone");
+async fn execute(command: Command) -> Result<Exit, Report> {
+    let json = command.is_json();
+    match commands::execute(command).await {
+        Ok(()) => Ok(Exit::Success),
+        // The reader of standard output has read enough.
+        Err(error) if failure::is_broken_pipe(&error) => Ok(Exit::Success),
+        Err(error) => Err(failure::report(&error, json)),
     }
 }

@@ -10,8 +10,8 @@ use caviar_common::ids::Name;
 use caviar_common::limits::MAX_SLOTS;
 use caviar_common::outcome::SweepState;
 use caviar_common::view::SweepView;
+use caviar_process::Signals;
 use caviar_worker::WorkerConfig;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -62,7 +62,7 @@ async fn work(
     embedded: &mut Embedded,
 ) -> anyhow::Result<Vec<SweepView>> {
     let client = Client::connect(embedded.url()).await?;
-    let mut interrupts = Interrupts::listen()?;
+    let signals = Signals::listen()?;
     let names = begin(args, source, &client).await?;
     let store = args.store.display();
     talk(&format!("coordinator at {} with store {store}", embedded.url()));
@@ -70,11 +70,11 @@ async fn work(
     let outcome = tokio::select! {
         outcome = follow_all(&client, &names) => outcome.map(Some),
         error = embedded.ended() => Err(error),
-        () = interrupts.next() => Ok(None),
+        _ = signals.first() => Ok(None),
     };
     tokio::select! {
         () = worker.stop() => {}
-        () = interrupts.next() => {}
+        _ = signals.second() => {}
     }
     match outcome? {
         Some(sweeps) => Ok(sweeps),
@@ -346,28 +346,5 @@ impl LocalWorker {
     async fn stop(self) {
         let _already_gone = self.stop.send(());
         let _panicked = self.task.await;
-    }
-}
-
-/// SIGINT, which is Ctrl-C, and SIGTERM.
-#[derive(Debug)]
-struct Interrupts {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Interrupts {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }

@@ -26,8 +26,13 @@ fn stdout(directory: &Path, arguments: &[&str]) -> String {
 }
 
 fn refusal(directory: &Path, arguments: &[&str]) -> String {
+    refusal_with(1, directory, arguments)
+}
+
+/// The text of a refusal with that exit code: 2 for mistakes in the arguments or in a sweep file.
+fn refusal_with(code: i32, directory: &Path, arguments: &[&str]) -> String {
     let output = caviar(directory, arguments);
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}");
     assert!(output.stdout.is_empty());
     String::from_utf8(output.stderr).unwrap()
 }
@@ -131,7 +136,7 @@ fn mistakes_are_shown_before_anything_is_made() {
         SWEEP.replace("seed = 3", "sed = 3").replace("builtin:digits", "absent.csv"),
     )
     .unwrap();
-    let text = refusal(directory, &["run", "bad.toml"]);
+    let text = refusal_with(2, directory, &["run", "bad.toml"]);
     assert!(text.starts_with("bad.toml:2: sed: unknown key: did you mean seed?\n"), "{text}");
     assert!(text.contains("\nbad.toml:4: data.source = \"absent.csv\": "), "{text}");
     assert!(
@@ -164,7 +169,7 @@ fn an_absent_coordinator_is_named() {
         ("ftp://127.0.0.1", "expected HOST:PORT or http://HOST:PORT, not ftp://"),
         ("https://127.0.0.1:7070", "TLS is not supported yet: write http:// or leave it out"),
     ] {
-        let text = refusal(directory.path(), &["list", "--coordinator", url]);
+        let text = refusal_with(2, directory.path(), &["list", "--coordinator", url]);
         assert!(
             text.starts_with(&format!("error: coordinator {url:?}: {what}\nhint: write HOST:PORT")),
             "{text}"

@@ -12,7 +12,9 @@
 //! keeps the events, [`driver`] owns both, and the services speak `caviar.v1`.
 #![forbid(unsafe_code)]
 
+mod address_file;
 pub mod driver;
+pub mod program;
 mod rpc;
 mod server;
 pub mod store;

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::server::{Router, TcpIncoming};
 
+use crate::address_file::AddressFile;
 use crate::driver::{self, Driver, DriverError, DriverHandle, Ended};
 use crate::rpc::{Admin, Api, Sweeps, Trials, Workers};
 use crate::store::sqlite::SqliteStore;
@@ -58,18 +59,27 @@ pub struct ServerConfig {
 pub enum ServerError {
     /// An address that others can reach.
     #[error(
-        "will not listen on {0}: whoever reaches it controls every sweep, as there are no tokens and no TLS yet; \
-         hint: listen on 127.0.0.1 and bring other hosts in through a tunnel (ssh -L 7070:127.0.0.1:7070 HOST)"
+        "cannot listen on {0}: only loopback addresses are allowed, because connections are neither \
+         authenticated nor encrypted yet; hint: listen on 127.0.0.1 and let other hosts in \
+         through a tunnel: ssh -L 7070:127.0.0.1:7070 HOST"
     )]
     NotLoopback(SocketAddr),
-    /// The address cannot be had.
+    /// The name of the host has no address.
+    #[error("cannot listen on {host:?}: {source}")]
+    UnknownHost {
+        /// The name.
+        host: String,
+        /// What the system reports.
+        source: io::Error,
+    },
+    /// The address is in use, or is not an address of this machine.
     #[error(
         "cannot listen on {address}: {source}; hint: choose another port with --listen, or port 0 for any"
     )]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// What the system reports.
         source: io::Error,
     },
     /// The driver could not start, or failed.
@@ -90,7 +100,8 @@ impl ServerError {
     /// What a caller can do about it.
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::NotLoopback(_) => ErrorClass::Refused,
+            Self::NotLoopback(_) => ErrorClass::Invalid,
+            Self::UnknownHost { .. } => ErrorClass::NotFound,
             Self::Listen { .. } => ErrorClass::Busy,
             Self::Driver(error) => error.class(),
             Self::Transport(_) => ErrorClass::Unavailable,
@@ -107,6 +118,7 @@ pub struct Server {
     ended: Ended,
     stopping: watch::Sender<bool>,
     serving: Serving,
+    published: Option<AddressFile>,
 }
 
 /// Opens the store, recovers, and serves.
@@ -133,13 +145,28 @@ pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
         tokio::spawn(tick(handle.clone(), config.core.lease_ttl_ms, stopping.subscribe()));
     }
     tracing::info!("listening on http://{address}, store {}", config.store.display());
-    Ok(Server { address, driver: handle, ended, stopping, serving })
+    Ok(Server { address, driver: handle, ended, stopping, serving, published: None })
 }
 
 impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Writes the address to a file next to `store`, from which
+    /// [`address_file`](caviar_common::address::address_file) tells other programs on this machine
+    /// where the coordinator of the store listens. The file is removed when the server stops.
+    ///
+    /// It is a convenience: if the file cannot be written, a warning is logged.
+    pub fn publish_address(&mut self, store: &Path) {
+        match AddressFile::publish(store, self.address) {
+            Ok(file) => self.published = Some(file),
+            Err(error) => tracing::warn!(
+                "cannot write the address next to {}, so status --store finds no coordinator: {error}",
+                store.display()
+            ),
+        }
     }
 
     /// Waits until the server ends by itself, which it does only when something failed.
@@ -156,6 +183,8 @@ impl Server {
     /// # Errors
     /// The driver failed before or meanwhile.
     pub async fn stop(mut self) -> Result<(), ServerError> {
+        // Before the store is released: the file of the next coordinator must not be removed.
+        self.published = None;
         self.stopping.send_replace(true);
         // A driver that is gone has neither sessions nor anything to end; its own end says why.
         let _ = self.driver.close_sessions().await;

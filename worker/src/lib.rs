@@ -20,6 +20,7 @@ mod link;
 mod memory;
 mod outbox;
 mod pace;
+pub mod program;
 mod runner;
 
 use caviar_client::{AddressError, Dialer};

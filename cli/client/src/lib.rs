@@ -52,6 +52,7 @@
 mod client;
 mod dial;
 mod error;
+mod holder;
 mod probe;
 mod stream;
 mod sweeps;
@@ -64,4 +65,5 @@ pub use caviar_common::address::{Address, AddressError};
 pub use crate::client::Client;
 pub use crate::dial::{DialError, Dialer};
 pub use crate::error::Error;
+pub use crate::holder::holder_of;
 pub use crate::stream::{Replies, SweepChanges, TrialReplies};

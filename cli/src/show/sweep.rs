@@ -40,7 +40,7 @@ impl View {
 
 /// The state in a word, and its tone. A sweep that no coordinator has open is interrupted,
 /// whatever it did last.
-pub(super) fn state(sweep: &SweepView, origin: Origin) -> (&'static str, Tone) {
+pub(crate) fn state(sweep: &SweepView, origin: Origin) -> (&'static str, Tone) {
     match (origin, sweep.state) {
         (Origin::Store, SweepState::Running | SweepState::Scoring) => ("interrupted", Tone::Bad),
         (_, state @ (SweepState::Running | SweepState::Scoring)) => (state.name(), Tone::Busy),

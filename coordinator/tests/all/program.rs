@@ -1,4 +1,4 @@
-//! The program itself: what it prints, and how it ends.
+//! The program as a process: what it prints, and how it ends.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -25,7 +25,7 @@ fn program(store: &Path) -> Running {
 }
 
 #[test]
-fn it_says_where_it_listens_and_ends_well_when_asked() {
+fn it_logs_its_address_and_a_second_one_on_its_store_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("caviar.db");
     let mut child = program(&store);
@@ -39,14 +39,12 @@ fn it_says_where_it_listens_and_ends_well_when_asked() {
 
     let mut second = program(&store);
     let mut text = String::new();
-    BufReader::new(second.0.stderr.take().unwrap()).read_line(&mut text).unwrap();
-    assert_eq!(
-        text.trim(),
-        format!(
-            "error: {} is in use by another coordinator; hint: ask that one with --coordinator",
-            store.display()
-        )
+    second.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    let expected = format!(
+        "error: {} is in use by another coordinator\nhint: ask that one with --coordinator\n",
+        store.display()
     );
+    assert_eq!(text, expected);
     assert_eq!(second.0.wait().unwrap().code(), Some(1));
 
     kill(Pid::from_raw(child.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();

@@ -1,0 +1,53 @@
+//! Finding the coordinator that holds a store.
+
+use std::path::Path;
+use std::time::Duration;
+
+use caviar_common::address::address_file;
+use tokio::io::AsyncReadExt;
+
+use crate::client::Client;
+use crate::dial::Dialer;
+
+/// How long the coordinator may take to accept the connection, and then to reply. It runs on this
+/// machine.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest text in an address file, in bytes.
+const MAX_FILE_BYTES: u64 = 1_024;
+
+/// Connects to the coordinator that published its address next to `store`, as coordinators and
+/// `caviar run` do. Returns `None` if there is no such file or no coordinator answers there.
+///
+/// A process that was killed leaves its file behind, and another coordinator may listen at the
+/// address in it by now. Use this only for a store that is known to be in use.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let store = folder.path().join("caviar.db");
+/// # let mut server = caviar_coordinator::start(caviar_coordinator::ServerConfig {
+/// #     listen: "127.0.0.1:0".parse()?,
+/// #     store: store.clone(),
+/// #     core: caviar_core::input::Config::default(),
+/// #     ticks: true,
+/// # })
+/// # .await?;
+/// # server.publish_address(&store);
+/// // `store` is the path of a store in use, such as "caviar.db".
+/// if let Some(client) = caviar_client::holder_of(&store).await {
+///     println!("{} sweeps at {}", client.list_sweeps().await?.len(), client.url());
+/// }
+/// # assert!(caviar_client::holder_of(&store).await.is_some());
+/// # server.stop().await?;
+/// # assert!(caviar_client::holder_of(&store).await.is_none());
+/// # Ok(())
+/// # }
+/// ```
+pub async fn holder_of(store: &Path) -> Option<Client> {
+    let mut text = String::new();
+    let file = tokio::fs::File::open(address_file(store)).await.ok()?;
+    file.take(MAX_FILE_BYTES).read_to_string(&mut text).await.ok()?;
+    let dialer = Dialer::new(text.trim()).ok()?;
+    Client::connect_within(&dialer, TIMEOUT, TIMEOUT).await.ok()
+}

@@ -1,0 +1,98 @@
+//! What a program writes when it fails.
+
+use std::error::Error;
+
+use crate::exit::Exit;
+
+/// What separates the hints in an error's text.
+const HINT: &str = "; hint: ";
+
+/// A failure: the text for standard error, and the exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    exit: Exit,
+    text: String,
+}
+
+impl Report {
+    /// Reports an error with its causes, as one line `error: ...` and a line `hint: ...` for each
+    /// hint that its text ends with: `it failed; hint: try again`.
+    pub fn new(exit: Exit, error: &(dyn Error + 'static)) -> Self {
+        let text = text_with_causes(error);
+        let mut parts = text.split(HINT);
+        let message = parts.next().unwrap_or_default();
+        let report = Self { exit, text: format!("error: {message}\n") };
+        parts.fold(report, Self::with_hint)
+    }
+
+    /// Reports these lines as they are.
+    pub const fn from_lines(exit: Exit, lines: String) -> Self {
+        Self { exit, text: lines }
+    }
+
+    /// The report with one more hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: &str) -> Self {
+        self.text.push_str(&format!("hint: {hint}\n"));
+        self
+    }
+
+    /// The exit code.
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The lines for standard error, each ended by a newline.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The text of an error followed by its causes, as in `writing: disk full`. A cause whose text is
+/// part of what precedes it is left out.
+pub fn text_with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if text.contains(&more) {
+            break;
+        }
+        text = format!("{text}: {more}");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Failed {
+        text: &'static str,
+        source: Option<std::io::Error>,
+    }
+
+    fn reported(text: &'static str, source: Option<&str>) -> String {
+        let source = source.map(std::io::Error::other);
+        Report::new(Exit::Failure, &Failed { text, source }).text().to_owned()
+    }
+
+    #[test]
+    fn every_cause_is_written_once() {
+        assert_eq!(reported("writing", Some("disk gone")), "error: writing: disk gone\n");
+        assert_eq!(
+            reported("writing (disk gone)", Some("disk gone")),
+            "error: writing (disk gone)\n"
+        );
+        assert_eq!(reported("writing", None), "error: writing\n");
+    }
+
+    #[test]
+    fn hints_have_lines_of_their_own() {
+        let text = reported("full; hint: delete something; hint: or buy a disk", None);
+        assert_eq!(text, "error: full\nhint: delete something\nhint: or buy a disk\n");
+    }
+}

@@ -1,0 +1,37 @@
+//! The file next to a store that says where the coordinator of the store listens.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use caviar_common::address::address_file;
+
+/// The published file. Dropping it removes the file.
+///
+/// Only the process that holds the store publishes, so two never write at once. A process that was
+/// killed leaves the file behind, and the next one replaces it: a reader must check that a
+/// coordinator answers at the address.
+#[derive(Debug)]
+pub(crate) struct AddressFile {
+    path: PathBuf,
+}
+
+impl AddressFile {
+    /// Writes the address as a URL. A reader sees the whole text or none.
+    pub(crate) fn publish(store: &Path, address: SocketAddr) -> io::Result<Self> {
+        let path = address_file(store);
+        let mut new = OsString::from(&path);
+        new.push(".new");
+        fs::write(&new, format!("http://{address}\n"))?;
+        fs::rename(&new, &path)?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for AddressFile {
+    fn drop(&mut self) {
+        // A file that cannot be removed misleads nobody who dials the address.
+        let _removed = fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,164 @@
+//! The program: `caviar-worker`, and `caviar worker`.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use caviar_common::ids::Name;
+use caviar_common::limits::{MAX_NAME_CHARS, MAX_SLOTS};
+use caviar_common::numbers::to_u32;
+use caviar_process::{Exit, Options, Report, Signals};
+use clap::Args;
+
+use crate::{MemoryLimit, WorkerConfig, WorkerError};
+
+/// Threads of the runtime. It only carries messages; every trial has a thread of its own.
+const RUNTIME_THREADS: usize = 2;
+
+/// The program's options.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    /// The coordinator: HOST:PORT, HOST, :PORT or http://HOST:PORT
+    #[arg(
+        long,
+        env = "CAVIAR_COORDINATOR",
+        default_value = "http://127.0.0.1:7070",
+        value_name = "ADDRESS"
+    )]
+    coordinator: String,
+    /// Trials to train at once [default: the number of cores]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS))
+    )]
+    slots: Option<u32>,
+    /// Memory for all trials and their data together, such as 4GiB; a trial waits until it fits
+    /// [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<MemoryLimit>,
+    /// This worker's name, unique among the workers of the coordinator [default: HOST-PID]
+    #[arg(long, value_parser = name)]
+    name: Option<Name>,
+    /// Print the instruction set that trials use on this machine (avx512bf16, avx512, avx2 or
+    /// portable), and exit
+    #[arg(long)]
+    kernels: bool,
+}
+
+fn name(text: &str) -> Result<Name, String> {
+    Name::parse("name", text).map_err(|problem| problem.message)
+}
+
+/// Runs a worker until it is drained, or until SIGINT or SIGTERM. A second signal ends it at once.
+pub fn main(arguments: Arguments) -> ExitCode {
+    let options = Options { threads: Some(RUNTIME_THREADS), ..Options::default() };
+    caviar_process::main(options, run(arguments))
+}
+
+async fn run(arguments: Arguments) -> Result<Exit, Report> {
+    if arguments.kernels {
+        return print_kernels();
+    }
+    let config = WorkerConfig {
+        coordinator: arguments.coordinator,
+        name: match arguments.name {
+            Some(name) => name,
+            None => default_name()?,
+        },
+        slots: arguments.slots.unwrap_or_else(cores),
+        memory: arguments.memory,
+    };
+    let signals = Signals::listen().map_err(|error| Report::new(Exit::Failure, &error))?;
+    let stop = async {
+        signals.first().await;
+    };
+    tokio::select! {
+        worked = crate::run(config, stop) => match worked {
+            Ok(()) => Ok(Exit::Success),
+            Err(error) => Err(refused(&error)),
+        },
+        name = signals.second() => {
+            tracing::warn!("{name} again: exiting at once");
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+fn refused(error: &WorkerError) -> Report {
+    Report::new(error.class().into(), error).with_hint(error.hint())
+}
+
+fn print_kernels() -> Result<Exit, Report> {
+    let family = caviar_nn::kernel_family().map_err(|error| Report::new(Exit::Usage, &error))?;
+    let written = writeln!(std::io::stdout(), "{family}");
+    written.map(|()| Exit::Success).map_err(|error| Report::new(Exit::Failure, &error))
+}
+
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| to_u32(cores.get())).min(MAX_SLOTS)
+}
+
+/// The host's name and the process's number: unique, and it tells where to look.
+fn default_name() -> Result<Name, Report> {
+    let host = nix::unistd::gethostname()
+        .map(|host| host.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let name = legal_name(&host, std::process::id());
+    Name::parse("name", &name).map_err(|problem| {
+        Report::from_lines(Exit::Failure, format!("error: no name for this worker: {problem}\n"))
+    })
+}
+
+/// A legal worker name from any host name.
+fn legal_name(host: &str, pid: u32) -> String {
+    let pid = pid.to_string();
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let host: String = host
+        .trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
+        .chars()
+        .map(|c| if is_legal(c) { c } else { '-' })
+        .take(MAX_NAME_CHARS.saturating_sub(1 + pid.len()))
+        .collect();
+    if host.is_empty() { format!("worker-{pid}") } else { format!("{host}-{pid}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parsed(words: &[&str]) -> Result<Arguments, String> {
+        Program::try_parse_from([&["caviar-worker"], words].concat())
+            .map(|program| program.arguments)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_host_name_makes_a_legal_worker_name() {
+        for host in ["node-17.cluster", "", "---", "Jörg's MacBook", &"x".repeat(300), "\u{fffd}a"]
+        {
+            let name = legal_name(host, u32::MAX);
+            assert!(Name::parse("name", &name).is_ok(), "{host:?}: {name:?}");
+        }
+        assert_eq!(legal_name("node-17", 42), "node-17-42");
+    }
+
+    #[test]
+    fn options_out_of_range_are_refused() {
+        assert_eq!(parsed(&["--slots", "2", "--name", "a"]).unwrap().slots, Some(2));
+        assert!(parsed(&["--memory", "4GiB"]).unwrap().memory.is_some());
+        let error = parsed(&["--memory", "5"]).unwrap_err();
+        assert!(error.starts_with("error: invalid value '5' for '--memory <SIZE>': "), "{error}");
+        assert!(error.contains("write at least 1MiB"), "{error}");
+        for wrong in [["--slots", "0"], ["--slots", "5000"], ["--name", "a b"], ["--name", ""]] {
+            assert!(parsed(&wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
