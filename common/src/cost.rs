@@ -1,19 +1,25 @@
-//! What an epoch costs, in arithmetic: the unit of virtual time.
+//! The arithmetic cost of an epoch, which virtual time counts.
 //!
-//! A function of the assignment and the data alone, so that every coordinator sees the same virtual
-//! times whatever its workers do.
+//! It is a function of the assignment and the data only, so virtual times do not depend on the
+//! speed of the workers.
 
 use crate::data::DataSummary;
 use crate::train::{Normalization, Optimizer, TrainSpec};
 
-/// Floating-point operations in one unit of virtual time.
+/// Floating-point operations per unit of virtual time.
 const FLOPS_PER_UNIT: u64 = 1_000_000;
 
 /// The cost of one epoch in units of a million floating-point operations, at least 1.
 ///
-/// Counts the three products of every layer (the first has no input gradient), a dozen operations
-/// per activation, the optimiser's pass over the weights per mini-batch, and the forward product
-/// over the validation split.
+/// It counts
+///
+/// - two operations per multiply-add of the three products of each layer, and of the two products
+///   of the first layer, which needs no gradient by its inputs,
+/// - 20 operations per activation with batch normalisation, or 8 without,
+/// - the optimiser's operations per weight and mini-batch,
+/// - the forward products of the validation split.
+///
+/// Sums saturate, so no size overflows.
 pub fn epoch_units(spec: &TrainSpec, data: &DataSummary) -> u64 {
     let batch = u64::from(spec.batch_size).min(data.train.max(1));
     let steps = data.train.div_ceil(batch);
@@ -39,6 +45,7 @@ pub fn epoch_units(spec: &TrainSpec, data: &DataSummary) -> u64 {
     training.saturating_add(evaluation).div_ceil(FLOPS_PER_UNIT).max(1)
 }
 
+/// Operations per activation, forward and backward.
 const fn activation_flops(spec: &TrainSpec) -> u64 {
     match spec.normalization {
         Normalization::Before | Normalization::After => 20,
@@ -46,12 +53,13 @@ const fn activation_flops(spec: &TrainSpec) -> u64 {
     }
 }
 
+/// Operations per weight of one update.
 const fn update_flops(spec: &TrainSpec) -> u64 {
     match spec.optimizer {
         Optimizer::Sgd => 2,
-        Optimizer::Momentum | Optimizer::Nesterov => 4,
-        Optimizer::Rmsprop => 8,
-        Optimizer::Adam | Optimizer::Adamw => 12,
+        Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } => 4,
+        Optimizer::Rmsprop { .. } => 8,
+        Optimizer::Adam { .. } | Optimizer::Adamw { .. } => 12,
     }
 }
 
@@ -85,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn no_size_overflows() {
+    fn the_largest_sizes_do_not_overflow() {
         let huge = units(&[("units", 8192), ("layers", 64), ("batch_size", 2)], u64::MAX / 8);
         assert!(huge > 0);
     }

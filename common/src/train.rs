@@ -1,64 +1,107 @@
-//! What a worker trains: every hyperparameter of one training, typed and in range.
+//! What a worker trains: the hyperparameters of one training, typed and in range.
 //!
-//! A [`TrainSpec`] is made from an assignment and the fixed hyperparameters by [`crate::hyper`],
-//! which also holds the defaults and the allowed ranges. From here on nothing is looked up by name
-//! any more.
+//! [`crate::hyper::train_spec`] makes a [`TrainSpec`] from an assignment and the fixed
+//! hyperparameters. [`crate::hyper::TABLE`] states the defaults and the legal ranges. After that,
+//! nothing is looked up by name. A choice carries the hyperparameters that only it has: SGD has no
+//! beta2, and a constant learning rate has no decay.
 
 use serde::{Deserialize, Serialize};
 
-/// The update rule. `g` is the gradient, `w` a weight, `rate` the current learning rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The update rule of the parameters.
+///
+/// In the formulas, `g` is the gradient, `w` a parameter, and `rate` the learning rate of the
+/// epoch. Every hyperparameter means what it means in PyTorch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimizer {
     /// w -= rate g
     Sgd,
-    /// v = momentum v + g; w -= rate v (Polyak 1964, as in PyTorch)
-    Momentum,
-    /// v = momentum v + g; w -= rate (g + momentum v) (Nesterov's, as in PyTorch)
-    Nesterov,
-    /// s = beta2 s + (1 - beta2) g^2; w -= rate g / (sqrt(s) + epsilon) (Hinton's lecture 6e)
-    Rmsprop,
-    /// Kingma and Ba 2015, with bias correction; weight decay is added to the gradient
-    Adam,
-    /// Loshchilov and Hutter 2019: Adam with decoupled weight decay, w -= rate weight_decay w
-    Adamw,
+    /// v = momentum v + g; w -= rate v (Polyak 1964)
+    Momentum {
+        /// The weight of the old velocity, in [0, 1).
+        momentum: f64,
+    },
+    /// v = momentum v + g; w -= rate (g + momentum v) (Nesterov 1983)
+    Nesterov {
+        /// The weight of the old velocity, in [0, 1).
+        momentum: f64,
+    },
+    /// s = beta2 s + (1 - beta2) g^2; w -= rate g / (sqrt(s) + epsilon) (Tieleman and Hinton 2012)
+    Rmsprop {
+        /// The weight of the old mean of squares, in [0, 1).
+        beta2: f64,
+        /// Added to the root of the mean of squares, above 0.
+        epsilon: f64,
+    },
+    /// Adam (Kingma and Ba 2015) with bias correction. Weight decay is added to the gradient.
+    Adam {
+        /// The weight of the old mean of gradients, in [0, 1).
+        beta1: f64,
+        /// The weight of the old mean of squares, in [0, 1).
+        beta2: f64,
+        /// Added to the root of the corrected mean of squares, above 0.
+        epsilon: f64,
+    },
+    /// Adam with decoupled weight decay, w -= rate weight_decay w (Loshchilov and Hutter 2019).
+    Adamw {
+        /// The weight of the old mean of gradients, in [0, 1).
+        beta1: f64,
+        /// The weight of the old mean of squares, in [0, 1).
+        beta2: f64,
+        /// Added to the root of the corrected mean of squares, above 0.
+        epsilon: f64,
+    },
 }
 
-/// How the learning rate falls with the epoch t = 0, 1, ... of T. At `learning_rate_decay` d = 0
-/// every schedule is constant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The learning rate as a function of the epoch.
+///
+/// In the formulas, t = 0, 1, ... is the epoch, T the number of epochs, `rate` the
+/// [`TrainSpec::learning_rate`], and d the `decay`, which is the hyperparameter
+/// `learning_rate_decay`. With d = 0 every schedule is constant.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
-    /// rate
+    /// The rate is the same in every epoch.
     Constant,
     /// rate / (1 + d t)
-    InverseTime,
-    /// rate exp(-d t)
-    Exponential,
-    /// rate 0.5^floor(d t): d halvings an epoch
-    Step,
-    /// rate (1 - d (1 - cos(pi t / T)) / 2), d in [0, 1]: the share of the rate that is lost by the
-    /// end
-    Cosine,
+    InverseTime {
+        /// The d of the formula, at least 0.
+        decay: f64,
+    },
+    /// rate exp(-d t), the same factor in every epoch.
+    Exponential {
+        /// The d of the formula, at least 0.
+        decay: f64,
+    },
+    /// rate 0.5^floor(d t): d halvings per epoch.
+    Step {
+        /// The d of the formula, at least 0.
+        decay: f64,
+    },
+    /// rate (1 - d (1 - cos(pi t / T)) / 2) (Loshchilov and Hutter 2017, without restarts)
+    Cosine {
+        /// The d of the formula: the share of the rate that is lost by the end, in [0, 1].
+        decay: f64,
+    },
 }
 
-/// The non-linearity of the hidden layers.
+/// The activation function g of the hidden layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
-    /// max(0, z)
+    /// max(0, z), the rectified linear unit.
     Relu,
     /// z for z > 0, else 0.01 z
     LeakyRelu,
-    /// tanh z
+    /// tanh z, the hyperbolic tangent.
     Tanh,
     /// 1 / (1 + exp(-z))
     Sigmoid,
-    /// z Phi(z), by the error function (not the tanh approximation)
+    /// z Phi(z), computed with the error function, not with the tanh approximation.
     Gelu,
 }
 
-/// Where batch normalisation stands in a hidden layer.
+/// The place of batch normalisation (BN) in a hidden layer a = g(x W + b).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalization {
@@ -70,71 +113,61 @@ pub enum Normalization {
     None,
 }
 
-/// What the factors of the products are rounded to; everything else is f32.
+/// The precision of the factors of matrix products. Everything else is computed in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// Not at all
+    /// The factors are not rounded.
     F32,
-    /// 8 significant bits in the range of f32: faster where the processor multiplies them itself
+    /// 8 significant bits in the range of f32; faster on processors that multiply bf16.
     Bf16,
 }
 
-/// Spread of the initial weights. Weights are normal with mean 0; gamma starts at 1, beta and b at
-/// 0.
+/// The variance of the initial weights, which are normal with mean 0.
+///
+/// gamma starts at 1, beta and b at 0. The output layer always uses Xavier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Init {
-    /// He for relu, leaky_relu and gelu; Xavier for tanh and sigmoid
+    /// He for relu, leaky_relu and gelu; Xavier for tanh and sigmoid.
     Auto,
-    /// variance 2 / fan_in (He et al. 2015)
+    /// 2 / fan_in (He et al. 2015)
     He,
-    /// variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)
+    /// 2 / (fan_in + fan_out) (Glorot and Bengio 2010)
     Xavier,
 }
 
-/// All that a training is a function of, besides the data and the seed. The output layer always
-/// starts at Xavier with b = 0.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The hyperparameters of a training. Together with the data and the seed they determine it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainSpec {
     /// Passes over the training split, at least 1.
     pub epochs: u32,
     /// Examples per mini-batch, at least 2.
     pub batch_size: u32,
-    /// Units of each hidden layer, input side first; may be empty (softmax regression).
+    /// Units of each hidden layer, input side first. Empty for softmax regression.
     pub hidden: Vec<u32>,
-    /// Non-linearity of the hidden layers.
+    /// The activation function of the hidden layers.
     pub activation: Activation,
-    /// Place of batch normalisation.
+    /// The place of batch normalisation in the hidden layers.
     pub normalization: Normalization,
-    /// Weight of the old value in the running mean and variance, in [0, 1): running = m running +
-    /// (1 - m) batch.
+    /// The weight m of the old value in the running mean and variance, in [0, 1):
+    /// running = m running + (1 - m) batch. Without effect if there is no normalisation.
     pub batch_norm_momentum: f64,
-    /// Share of the hidden activations set to 0 in training, in [0, 1); the rest is divided by 1 -
-    /// dropout.
+    /// The probability that a hidden activation is set to 0 in training, in [0, 1). The others are
+    /// divided by 1 - dropout.
     pub dropout: f64,
-    /// L2 coefficient on weight matrices alone (not on gamma, beta, b), at least 0.
+    /// The L2 coefficient of the weight matrices, at least 0. gamma, beta and b do not decay.
     pub weight_decay: f64,
-    /// Spread of the initial weights.
+    /// The variance of the initial weights.
     pub init: Init,
-    /// Largest global L2 norm of the gradient; 0 does not clip.
+    /// The largest global L2 norm of the gradient; 0 does not clip.
     pub gradient_clip: f64,
-    /// Update rule.
+    /// The update rule with its own hyperparameters.
     pub optimizer: Optimizer,
-    /// Rate of the first epoch, above 0.
+    /// The learning rate of the first epoch, above 0.
     pub learning_rate: f64,
-    /// How the rate falls.
+    /// How the learning rate falls from epoch to epoch.
     pub schedule: Schedule,
-    /// The d of [`Schedule`].
-    pub learning_rate_decay: f64,
-    /// For momentum and nesterov, in [0, 1).
-    pub momentum: f64,
-    /// For adam and adamw, in [0, 1).
-    pub beta1: f64,
-    /// For rmsprop, adam and adamw, in [0, 1).
-    pub beta2: f64,
-    /// For rmsprop, adam and adamw, above 0.
-    pub epsilon: f64,
-    /// Of the products.
+    /// The precision of the factors of matrix products.
     pub precision: Precision,
 }

@@ -1,6 +1,8 @@
-//! `cargo bench -p caviar-nn --bench kernels`: what a step consists of, on layers of the nets of
-//! docs/performance.md: mini-batch x inputs x outputs. Items are multiply-adds of a product, floats
-//! of a pass, parameters of an update. `CAVIAR_KERNELS` chooses the kernels.
+//! Measures the parts of a training step: `cargo bench -p caviar-nn --bench kernels`.
+//!
+//! The layers are those of the nets of docs/performance.md, written [mini-batch, inputs, outputs].
+//! Items are the multiply-adds of a product, the floats of a pass, or the parameters of an update.
+//! `CAVIAR_KERNELS` chooses the kernels.
 #![allow(
     clippy::unwrap_used,
     clippy::as_conversions,
@@ -8,10 +10,12 @@
 )]
 
 #[path = "../examples/support/nets.rs"]
-#[allow(dead_code, reason = "of the nets, the defaults are needed here")]
+#[allow(dead_code, reason = "this bench needs only the spec of a net")]
 mod nets;
 
-use caviar_common::train::{Optimizer, TrainSpec};
+use caviar_common::assignment::{Assignment, Value};
+use caviar_common::hyper::train_spec;
+use caviar_common::train::TrainSpec;
 use caviar_nn::bench::{Kernel, prepare_update};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -20,7 +24,7 @@ fn main() {
     divan::main();
 }
 
-/// Of tiny, small, medium and wide, and an odd one.
+/// A layer of tiny, of small, of medium and of wide, and one with odd widths.
 const LAYERS: [[usize; 3]; 5] =
     [[32, 64, 32], [64, 128, 128], [128, 784, 256], [256, 1024, 1024], [63, 99, 99]];
 
@@ -43,7 +47,7 @@ fn product_input_gradient(bencher: Bencher, layer: [usize; 3]) {
     bench(bencher, Kernel::InputGradient, layer, layer.iter().product());
 }
 
-/// With one row, an input gradient does little but transpose W.
+/// With one row, the time of an input gradient is that of transposing W.
 #[divan::bench(args = LAYERS)]
 fn transpose(bencher: Bencher, [_, inputs, outputs]: [usize; 3]) {
     bench(bencher, Kernel::InputGradient, [1, inputs, outputs], inputs * outputs);
@@ -74,24 +78,27 @@ fn gather(bencher: Bencher, layer: [usize; 3]) {
     bench(bencher, Kernel::Gather, layer, layer[0] * layer[1]);
 }
 
-use Optimizer::{Adam, Adamw, Momentum, Nesterov, Rmsprop, Sgd};
+const OPTIMIZERS: [&str; 6] = ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"];
 
-#[divan::bench(args = [Sgd, Momentum, Nesterov, Rmsprop, Adam, Adamw])]
-fn update_of_tiny(bencher: Bencher, optimizer: Optimizer) {
+#[divan::bench(args = OPTIMIZERS)]
+fn update_of_tiny(bencher: Bencher, optimizer: &str) {
     update(bencher, optimizer, [32, 32]);
 }
 
-#[divan::bench(args = [Sgd, Momentum, Nesterov, Rmsprop, Adam, Adamw])]
-fn update_of_small(bencher: Bencher, optimizer: Optimizer) {
+#[divan::bench(args = OPTIMIZERS)]
+fn update_of_small(bencher: Bencher, optimizer: &str) {
     update(bencher, optimizer, [128, 128]);
 }
 
-#[divan::bench(args = [Sgd, Momentum, Nesterov, Rmsprop, Adam, Adamw])]
-fn update_of_wide(bencher: Bencher, optimizer: Optimizer) {
+#[divan::bench(args = OPTIMIZERS)]
+fn update_of_wide(bencher: Bencher, optimizer: &str) {
     update(bencher, optimizer, [1024, 1024]);
 }
 
-fn update(bencher: Bencher, optimizer: Optimizer, [inputs, outputs]: [usize; 2]) {
+fn update(bencher: Bencher, optimizer: &str, [inputs, outputs]: [usize; 2]) {
+    let mut fixed = Assignment::default();
+    fixed.insert("optimizer", Value::Text(optimizer.to_owned()));
+    let optimizer = train_spec(&fixed, &Assignment::default()).unwrap().optimizer;
     let spec = TrainSpec { optimizer, ..nets::spec("small").unwrap() };
     let update = prepare_update(spec, [inputs, outputs]).unwrap();
     bencher.counter(ItemsCount::new((inputs + 1) * outputs)).bench_local(update);

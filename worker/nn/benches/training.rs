@@ -1,6 +1,8 @@
-//! `cargo bench -p caviar-nn`: steps of the four nets of docs/performance.md, an epoch, and an
-//! evaluation. `CAVIAR_KERNELS` chooses the kernels. Figures of one run compare with each other,
-//! not with those of another machine or hour.
+//! Measures steps of the four nets of docs/performance.md, an epoch, and an evaluation:
+//! `cargo bench -p caviar-nn --bench training`.
+//!
+//! `CAVIAR_KERNELS` chooses the kernels. Compare only figures of the same run: machines change from
+//! hour to hour.
 #![allow(
     clippy::unwrap_used,
     clippy::as_conversions,
@@ -10,6 +12,7 @@
 #[path = "../examples/support/nets.rs"]
 mod nets;
 
+use caviar_common::limits::MAX_EPOCHS;
 use caviar_common::train::{Normalization, Optimizer, TrainSpec};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -18,7 +21,7 @@ fn main() {
     divan::main();
 }
 
-/// Steps in one sample.
+/// Steps per sample.
 const STEPS: u64 = 20;
 
 fn bench_steps(bencher: Bencher, net: &str, change: impl Fn(&mut TrainSpec)) {
@@ -30,12 +33,12 @@ fn bench_steps(bencher: Bencher, net: &str, change: impl Fn(&mut TrainSpec)) {
 
 #[divan::bench(args = ["tiny", "small", "medium", "wide"], sample_count = 20)]
 fn steps_with_adam(bencher: Bencher, net: &str) {
-    bench_steps(bencher, net, |spec| spec.optimizer = Optimizer::Adam);
+    bench_steps(bencher, net, |spec| spec.optimizer = nets::ADAM);
 }
 
 #[divan::bench(args = ["tiny", "small", "medium", "wide"], sample_count = 20)]
 fn steps_with_momentum(bencher: Bencher, net: &str) {
-    bench_steps(bencher, net, |spec| spec.optimizer = Optimizer::Momentum);
+    bench_steps(bencher, net, |spec| spec.optimizer = Optimizer::Momentum { momentum: 0.9 });
 }
 
 #[divan::bench(sample_count = 20)]
@@ -58,10 +61,10 @@ fn steps_of_odd_widths(bencher: Bencher, net: &str) {
     bench_steps(bencher, net, |_| {});
 }
 
-/// An epoch of 16 mini-batches; its evaluation is of as many examples as half of them.
+/// An epoch of 16 mini-batches, which evaluates as many examples as `batches` mini-batches have.
 #[divan::bench(args = [0, 8], sample_count = 20)]
 fn epochs_with_batches_to_evaluate(bencher: Bencher, batches: usize) {
-    let spec = TrainSpec { epochs: u32::MAX, ..nets::spec("small").unwrap() };
+    let spec = TrainSpec { epochs: MAX_EPOCHS, ..nets::spec("small").unwrap() };
     let mut trainer =
         nets::trainer("small", &spec, (batches * spec.batch_size as usize).max(1)).unwrap();
     bencher.bench_local(|| trainer.epoch(&|| true).unwrap());

@@ -1,11 +1,11 @@
-//! Training steps per second of CPU time, and their share of the machine's peak in f32: `steps
-//! --net small --optimizer adam`.
+//! Measures training steps per second of CPU time, and their share of the machine's peak in f32:
+//! `steps --net small --optimizer adam`.
 //!
-//! The nets are those of docs/performance.md, or any other, as `--net 64-99-99-10@32`. With
-//! `--serve` it prints `ready` and the number of the net's parameters; then every line on standard
-//! input asks for so many steps, and is answered with their rate: so a program can run it in turn
-//! with others. With `--steps 2000` too it prints `ready` alone, and every line asks for 2000
-//! steps.
+//! The nets are those of docs/performance.md, or any other, such as `--net 64-99-99-10@32`. With
+//! `--serve` it prints `ready` and the number of the net's parameters. After that, each line on
+//! standard input is a number of steps, and the reply is their rate, so another program can
+//! alternate it with other contenders. With `--serve --steps 2000` it prints only `ready`, and
+//! each line asks for 2000 steps.
 #![allow(
     clippy::print_stdout,
     clippy::as_conversions,
@@ -23,9 +23,9 @@ use caviar_common::train::{Optimizer, Precision};
 use caviar_nn::Trainer;
 use nix::time::{ClockId, clock_gettime};
 
-/// Of CPU time, for one figure.
+/// The CPU time of one figure.
 const BLOCK: Duration = Duration::from_millis(200);
-/// Figures, of which the median counts.
+/// The number of figures whose median is printed.
 const BLOCKS: usize = 9;
 
 struct Options {
@@ -39,7 +39,7 @@ struct Options {
 fn options(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Options> {
     let mut options = Options {
         net: "small".to_owned(),
-        optimizer: Optimizer::Adam,
+        optimizer: nets::ADAM,
         precision: Precision::F32,
         is_served: false,
         steps: None,
@@ -51,9 +51,11 @@ fn options(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Option
             "--optimizer" => options.optimizer = optimizer(&value()?)?,
             "--precision" => options.precision = precision(&value()?)?,
             "--serve" => options.is_served = true,
-            "--steps" => options.steps = Some(value()?.parse().context("--steps: a number")?),
+            "--steps" => {
+                options.steps = Some(value()?.parse().context("--steps: expected a number")?)
+            }
             _ => anyhow::bail!(
-                "{name}: there are --net, --optimizer, --precision, --serve and --steps"
+                "{name}: expected --net, --optimizer, --precision, --serve or --steps"
             ),
         }
     }
@@ -62,9 +64,9 @@ fn options(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Option
 
 fn optimizer(name: &str) -> anyhow::Result<Optimizer> {
     match name {
-        "adam" => Ok(Optimizer::Adam),
-        "sgd" => Ok(Optimizer::Momentum),
-        _ => anyhow::bail!("--optimizer {name}: adam, or sgd (with momentum)"),
+        "adam" => Ok(nets::ADAM),
+        "sgd" => Ok(Optimizer::Momentum { momentum: 0.9 }),
+        _ => anyhow::bail!("--optimizer {name}: expected adam or sgd (with momentum)"),
     }
 }
 
@@ -72,7 +74,7 @@ fn precision(name: &str) -> anyhow::Result<Precision> {
     match name {
         "f32" => Ok(Precision::F32),
         "bf16" => Ok(Precision::Bf16),
-        _ => anyhow::bail!("--precision {name}: f32 or bf16"),
+        _ => anyhow::bail!("--precision {name}: expected f32 or bf16"),
     }
 }
 
@@ -80,8 +82,7 @@ fn cpu_time() -> anyhow::Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 
-/// What `work` says that it did, per second of CPU time, when it is repeated for `at_least` so
-/// long.
+/// The sum of what `work` returns per second of CPU time, repeated for at least `at_least`.
 fn rate(at_least: Duration, mut work: impl FnMut() -> anyhow::Result<u64>) -> anyhow::Result<f64> {
     let start = cpu_time()?;
     let mut done = work()?;
@@ -98,8 +99,8 @@ fn rate_of_steps(trainer: &mut Trainer, at_least: Duration, steps: u64) -> anyho
     })
 }
 
-/// Floating-point operations of the matrix products of one step, two a multiply-add: forward, by
-/// the weights and, except in the first layer, by the inputs.
+/// Floating-point operations of the matrix products of one step, two per multiply-add: the forward
+/// product, the gradient by the weights and, except in the first layer, the gradient by the inputs.
 fn operations(net: &str) -> anyhow::Result<f64> {
     let (widths, batch) = nets::sizes(net)?;
     let layers = widths.iter().zip(widths.iter().skip(1)).enumerate();
@@ -116,7 +117,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// Blocks of steps and of bare multiply-adds in turn, since a processor's clock changes.
+/// Prints the rate and the share of the peak. Blocks of steps and of bare multiply-adds alternate,
+/// because a processor's clock changes.
 fn print_share(net: &str, trainer: &mut Trainer) -> anyhow::Result<()> {
     let (mut rates, mut peaks) = (Vec::new(), Vec::new());
     for _ in 0..BLOCKS {
@@ -130,6 +132,7 @@ fn print_share(net: &str, trainer: &mut Trainer) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Replies to each line with a rate of steps, until standard input ends.
 fn serve(trainer: &mut Trainer, steps: Option<u64>) -> anyhow::Result<()> {
     match steps {
         Some(_) => println!("ready"),
@@ -137,8 +140,8 @@ fn serve(trainer: &mut Trainer, steps: Option<u64>) -> anyhow::Result<()> {
     }
     for line in std::io::stdin().lock().lines() {
         let line = line?;
-        let asked = || line.parse().with_context(|| format!("asked for {line:?} steps: a number"));
-        let steps = steps.map_or_else(asked, Ok)?;
+        let parse = || line.parse().with_context(|| format!("steps = {line:?}: expected a number"));
+        let steps = steps.map_or_else(parse, Ok)?;
         println!("{}", rate_of_steps(trainer, Duration::ZERO, steps)?);
     }
     Ok(())
@@ -148,10 +151,10 @@ fn main() -> anyhow::Result<()> {
     let Options { net, optimizer, precision, is_served, steps } =
         options(std::env::args().skip(1))?;
     let mut spec =
-        nets::spec(&net).context("--net: tiny, small, medium, wide, or 64-99-99-10@32")?;
+        nets::spec(&net).context("--net: expected tiny, small, medium, wide or 64-99-99-10@32")?;
     (spec.optimizer, spec.precision) = (optimizer, precision);
     let mut trainer = nets::trainer(&net, &spec, 1)?;
-    // So many that what is touched first is, and always as many: callgrind counts them.
+    // Touches all memory. The number is fixed, because callgrind counts these steps too.
     trainer.repeat_steps(16)?;
     if is_served { serve(&mut trainer, steps) } else { print_share(&net, &mut trainer) }
 }

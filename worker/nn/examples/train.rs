@@ -1,11 +1,11 @@
-//! Trains assignments one after the other, for a program that compares: `train DATA SEED`.
+//! Trains assignments one after the other, for comparisons with other programs: `train DATA SEED`.
 //!
-//! DATA is the `data` of an exported sweep as JSON, and SEED what draws its splits: `train
+//! DATA is the `data` of an exported sweep as JSON, and SEED draws its splits: `train
 //! '{"source": "builtin:digits", "task": "classification", "validation": 0.2, "test": 0.1}' 7`.
-//! Each line on standard input is `{"assignment": {"epochs": 5, "units": 32}, "seed": 1}`; each
-//! line on standard output the metrics of the last epoch, which is the first whose loss is not
-//! finite. With `--examples` it prints the splits instead, as the trainer sees them.
-#![allow(clippy::print_stdout, reason = "its output is what it is for")]
+//! Each line on standard input is `{"assignment": {"epochs": 5, "units": 32}, "seed": 1}`. Each
+//! line on standard output has the metrics of the last epoch, or of the first whose loss is not
+//! finite. With `--examples` it prints the splits as the trainer sees them.
+#![allow(clippy::print_stdout, reason = "the program's output")]
 
 use std::io::BufRead;
 use std::sync::Arc;
@@ -27,13 +27,13 @@ struct Request {
     seed: u64,
 }
 
-/// Trains as a worker does.
+/// Trains a trial as a worker does; the metrics of its last epoch.
 fn train(request: &Request, splits: &Arc<Splits>) -> anyhow::Result<EpochMetrics> {
     let spec = train_spec(&Assignment::default(), &request.assignment)
         .map_err(|problem| anyhow::anyhow!("{problem}"))?;
     let mut trainer = Trainer::new(&spec, Arc::clone(splits), request.seed, 0)?;
     loop {
-        let metrics = trainer.epoch(&|| true)?.context("abandoned")?;
+        let metrics = trainer.epoch(&|| true)?.context("the epoch was abandoned")?;
         if metrics.epoch == spec.epochs || !metrics.is_finite() {
             return Ok(metrics);
         }
@@ -52,9 +52,10 @@ fn as_json(examples: &Examples) -> Value {
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let data: DataSpec =
-        serde_json::from_str(&arguments.next().context("DATA: missing")?).context("DATA")?;
+        serde_json::from_str(&arguments.next().context("DATA is missing: expected JSON")?)
+            .context("DATA")?;
     let seed =
-        arguments.next().context("SEED: missing")?.parse().context("SEED: write a whole number")?;
+        arguments.next().context("SEED is missing")?.parse().context("SEED: expected a number")?;
     let (splits, _) = caviar_data::prepare(&data, seed)?;
     if arguments.next().as_deref() == Some("--examples") {
         println!(

@@ -1,39 +1,40 @@
-//! The non-linearities of the hidden layers, and what the backward pass needs of them.
+//! The activation functions of the hidden layers and their derivatives.
 
 use crate::elementary::{erf, exp, sigmoid, tanh};
 use crate::kernels::Simd;
 
-/// Slope of leaky relu left of 0.
+/// The slope of leaky relu for z < 0.
 const LEAK: f32 = 0.01;
 
-/// A function of one variable, and its derivative.
+/// A function g of one variable and its derivative g'.
 pub(crate) trait Curve: Copy {
-    /// g(z)
+    /// The value g(z) in each lane.
     fn value<S: Simd>(self, s: S, z: S::F) -> S::F;
-    /// d g'(z)
+    /// The gradient d g'(z) in each lane, from d, the gradient by g(z).
     fn back<S: Simd>(self, s: S, z: S::F, d: S::F) -> S::F;
 }
 
-/// z itself: where a layer normalises after its activation.
+/// g(z) = z, for a layer that normalises after its activation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Identity;
-/// max(0, z); at the kink the slope is the left one.
+/// g(z) = max(0, z). The slope at 0 is 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Relu;
-/// z right of 0, `LEAK` z left of it.
+/// g(z) = z for z > 0, else [`LEAK`] z.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LeakyRelu;
-/// tanh z
+/// g(z) = tanh z
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tanh;
-/// 1 / (1 + e^-z)
+/// g(z) = 1 / (1 + e^-z)
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sigmoid;
-/// z Phi(z) (Hendrycks and Gimpel 2016)
+/// g(z) = z Phi(z), where Phi is the standard normal distribution function (Hendrycks and Gimpel
+/// 2016)
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gelu;
 
-/// Evaluates `$body` with `$curve` bound to the curve of an activation.
+/// Evaluates `$body` with `$curve` bound to the [`Curve`] of an activation.
 macro_rules! with_curve {
     ($activation:expr, $curve:ident => $body:expr) => {
         match $activation {
@@ -77,7 +78,7 @@ impl Curve for Identity {
 impl Curve for Relu {
     #[inline(always)]
     fn value<S: Simd>(self, s: S, z: S::F) -> S::F {
-        // In this order NaN passes through: a diverged training must show.
+        // In this order NaN passes through, so a diverged training is visible.
         s.max(s.splat(0.0), z)
     }
 
@@ -126,9 +127,9 @@ impl Curve for Sigmoid {
 }
 
 impl Gelu {
-    /// Phi(z), the normal distribution below z.
+    /// Phi(z), the probability that a standard normal variable is below z.
     #[inline(always)]
-    fn below<S: Simd>(s: S, z: S::F) -> S::F {
+    fn phi<S: Simd>(s: S, z: S::F) -> S::F {
         let half = s.splat(0.5);
         s.mul_add(half, erf(s, s.mul(z, s.splat(std::f32::consts::FRAC_1_SQRT_2))), half)
     }
@@ -137,13 +138,13 @@ impl Gelu {
 impl Curve for Gelu {
     #[inline(always)]
     fn value<S: Simd>(self, s: S, z: S::F) -> S::F {
-        s.mul(z, Self::below(s, z))
+        s.mul(z, Self::phi(s, z))
     }
 
     #[inline(always)]
     fn back<S: Simd>(self, s: S, z: S::F, d: S::F) -> S::F {
         const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
         let density = s.mul(s.splat(INVERSE_SQRT_2PI), exp(s, s.mul(s.mul(s.splat(-0.5), z), z)));
-        s.mul(d, s.mul_add(z, density, Self::below(s, z)))
+        s.mul(d, s.mul_add(z, density, Self::phi(s, z)))
     }
 }

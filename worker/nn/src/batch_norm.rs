@@ -1,6 +1,18 @@
-//! Batch normalisation (Ioffe and Szegedy 2015), a strip at a time, with the activation that
-//! follows.
-#![allow(clippy::indexing_slicing, reason = "strips of the layer they belong to, and chains")]
+//! Batch normalisation (Ioffe and Szegedy 2015) of a strip, with the activation that follows.
+//!
+//! For each column z of a mini-batch of n rows:
+//!
+//! - mean = sum(z) / n and variance = sum((z - mean)^2) / n,
+//! - zhat = (z - mean) / sqrt(variance + epsilon), with epsilon = [`EPSILON`],
+//! - out = g(gamma zhat + beta), where g is the activation, and gamma and beta are learnt,
+//! - running = momentum running + (1 - momentum) batch, for the mean and for the unbiased variance
+//!   sum((z - mean)^2) / (n - 1).
+//!
+//! Evaluation uses the running mean and variance instead of those of the mini-batch.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "strips lie inside their layer, and there are four chains"
+)]
 
 use crate::activation::Curve;
 use crate::error::TrainError;
@@ -9,20 +21,20 @@ use crate::kernels::{
 };
 use crate::passes::{CHAINS, sum_rows, total};
 
-/// Added to the variance before the square root.
+/// Added to the variance before the square root. PyTorch has the same default.
 pub(crate) const EPSILON: f32 = 1e-5;
 
-/// What one batch-normalised layer remembers, beside gamma and beta. One value a unit, padded.
+/// The statistics of a batch-normalised layer: one value per unit, padded.
 pub(crate) struct Statistics {
-    /// 1 / sqrt(variance + epsilon) of the last mini-batch.
+    /// 1 / sqrt(variance + epsilon) of the last mini-batch, for the backward pass.
     pub(crate) inverse_deviation: Buffer,
-    /// Exponential average of the means; serves at test time.
+    /// The exponential average of the means.
     pub(crate) running_mean: Buffer,
-    /// Exponential average of the unbiased variances.
+    /// The exponential average of the unbiased variances.
     pub(crate) running_variance: Buffer,
 }
 
-/// The part of [`Statistics`] that belongs to a strip.
+/// The statistics of a strip's columns.
 pub(crate) struct StripStatistics<'a> {
     inverse_deviation: &'a mut [f32],
     running_mean: &'a mut [f32],
@@ -30,7 +42,7 @@ pub(crate) struct StripStatistics<'a> {
 }
 
 impl Statistics {
-    /// At the start of a training: running mean 0 and variance 1.
+    /// The statistics at the start of a training: running mean 0 and running variance 1.
     pub(crate) fn new(units: usize) -> Result<Self, TrainError> {
         let mut running_variance = Buffer::new(units)?;
         running_variance.fill(1.0);
@@ -41,7 +53,8 @@ impl Statistics {
         })
     }
 
-    pub(crate) fn of_strip(&mut self, strip: Strip) -> StripStatistics<'_> {
+    /// The statistics of the columns of `strip`.
+    pub(crate) fn strip_mut(&mut self, strip: Strip) -> StripStatistics<'_> {
         let columns = strip.columns();
         StripStatistics {
             inverse_deviation: &mut self.inverse_deviation[columns.clone()],
@@ -51,9 +64,8 @@ impl Statistics {
     }
 }
 
-/// Normalises by the mini-batch: `z` becomes zhat = (z - mean) / sqrt(variance + epsilon), and
-/// `out` g(gamma zhat + beta). The running statistics move: running = momentum running + (1 -
-/// momentum) batch, with the unbiased variance. There are at least 2 rows.
+/// Normalises by the mini-batch: `z` becomes zhat, and `out` g(gamma zhat + beta). Updates the
+/// running statistics. There are at least 2 rows.
 pub(crate) struct Normalise<'a, A> {
     pub(crate) curve: A,
     pub(crate) rows: usize,
@@ -101,8 +113,8 @@ impl<A: Curve> Pass for Normalise<'_, A> {
     }
 }
 
-/// The mean of a column and the sum of its squared deviations, in two passes: the mean of squares
-/// less the square of the mean would cancel.
+/// The mean of a column and the sum of its squared deviations, in two passes. The mean of squares
+/// minus the square of the mean would lose digits by cancellation.
 #[inline(always)]
 fn mean_and_squares<S: Simd>(s: S, z: &[Lanes]) -> (S::F, S::F) {
     let sum = sum_rows(
@@ -135,8 +147,9 @@ fn inverse_of<S: Simd>(s: S, variance: S::F) -> S::F {
     s.div(s.splat(1.0), s.sqrt(s.add(variance, s.splat(EPSILON))))
 }
 
-/// Normalises by the running statistics, which are folded into one scale and one shift a column:
-/// out = g(scale z + shift).
+/// Normalises by the running statistics, folded into one scale and one shift per column:
+/// out = g(scale z + shift), where scale = gamma / sqrt(variance + epsilon) and
+/// shift = beta - mean scale.
 pub(crate) struct Fold<'a, A> {
     pub(crate) curve: A,
     pub(crate) rows: usize,
@@ -167,9 +180,11 @@ impl<A: Curve> Pass for Fold<'_, A> {
     }
 }
 
-/// Backwards through [`Normalise`]: `d`, the gradient by its out, becomes the gradient by its z,
-/// which also moved the mean and the variance; `d_gamma` and `d_beta` are written. `normal` is
-/// zhat.
+/// The gradient of [`Normalise`]: `d`, the gradient by out, becomes the gradient by z, which
+/// includes the effect of z on mean and variance.
+///
+/// With d' = d g'(gamma zhat + beta), d_gamma = sum(d' zhat) and d_beta = sum(d'), the gradient by
+/// z is gamma / sqrt(variance + epsilon) (d' - d_beta / n - zhat d_gamma / n). `normal` is zhat.
 pub(crate) struct BackNormalise<'a, A> {
     pub(crate) curve: A,
     pub(crate) rows: usize,
@@ -200,7 +215,7 @@ impl<A: Curve> Pass for BackNormalise<'_, A> {
             let [by_gamma, by_beta] = back.through_curve(s, normal, d);
             s.store(by_gamma, sums.0);
             s.store(by_beta, sums.1);
-            // d = scale (d - mean(d) - zhat mean(d zhat)), with scale = gamma / deviation.
+            // d = scale d' + slope zhat + constant: the formula above, multiplied out.
             let scale = s.mul(gamma, s.load(inverse));
             let share = s.div(s.sub(s.splat(0.0), scale), count(s, d.len()));
             let (constant, slope) = (s.mul(share, by_beta), s.mul(share, by_gamma));
@@ -212,7 +227,7 @@ impl<A: Curve> Pass for BackNormalise<'_, A> {
     }
 }
 
-/// The first half of [`BackNormalise`] on a panel: back through the curve, and the sums on the way.
+/// The first half of [`BackNormalise`] on a panel: the gradient of the curve, and the sums.
 struct Back<S: Simd, A> {
     curve: A,
     gamma: S::F,
@@ -222,12 +237,14 @@ struct Back<S: Simd, A> {
 }
 
 impl<S: Simd, A: Curve> Back<S, A> {
-    /// `d` becomes the gradient by gamma zhat + beta; gives the sums of d zhat and of d.
+    /// Turns `d` into the gradient d' by gamma zhat + beta, and returns the sums of d' zhat and of
+    /// d'.
     #[inline(always)]
     fn through_curve(mut self, s: S, normal: &[Lanes], d: &mut [Lanes]) -> [S::F; 2] {
         let ((normal, normal_rest), (d, d_rest)) =
             (normal.as_chunks::<CHAINS>(), d.as_chunks_mut::<CHAINS>());
-        // Two chains at a time: AVX2 has no registers for the sums of four.
+        // Two chains at a time, because AVX2 has too few registers for the sums of four (commit
+        // 6034a61).
         self.add_chains::<0>(s, normal, d);
         self.add_chains::<2>(s, normal, d);
         for (chain, (normal, d)) in normal_rest.iter().zip(d_rest).enumerate() {
@@ -236,7 +253,7 @@ impl<S: Simd, A: Curve> Back<S, A> {
         [total(s, self.by_gamma), total(s, self.by_beta)]
     }
 
-    /// Chains `FIRST` and the next.
+    /// Adds the rows of chains `FIRST` and `FIRST + 1`.
     #[inline(always)]
     fn add_chains<const FIRST: usize>(
         &mut self,

@@ -1,49 +1,53 @@
-//! The kernels, for `benches/kernels.rs` alone: no part of the library's interface.
-#![allow(clippy::indexing_slicing, clippy::as_conversions, reason = "sizes that a benchmark chose")]
+//! The kernels as `benches/kernels.rs` measures them. Not part of the library's interface.
+#![allow(clippy::indexing_slicing, reason = "a benchmark chooses the sizes")]
 
+use caviar_common::numbers::{real, single};
 use caviar_common::train::TrainSpec;
 
 use crate::activation::Relu;
 use crate::batch_norm::{BackNormalise, Normalise, Statistics};
 use crate::dropout::DrawMask;
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Family, Shape, Strip, padded, strips};
+use crate::kernels::{Buffer, Family, Piece, Shape, Strip, padded, strips};
 use crate::loss::CrossEntropy;
 use crate::network::{Gather, Network};
 use crate::optimizer::Updater;
 
-/// What a step consists of.
+/// A part of a training step.
 #[derive(Clone, Copy, Debug)]
 pub enum Kernel {
-    /// z = a W
+    /// The product z = a W.
     Forward,
-    /// a^T d
+    /// The product g = a^T d.
     WeightGradient,
-    /// d W^T, transposing W on the way: with one row, little else.
+    /// The product e = d W^T. It transposes W, which takes most of the time with one row.
     InputGradient,
-    /// Batch statistics, normalisation and relu of z.
+    /// The batch statistics, normalisation and relu of z.
     Normalise,
-    /// The way back through them.
+    /// The gradient of [`Kernel::Normalise`].
     BackNormalise,
-    /// Softmax and cross-entropy of z.
+    /// The softmax and cross-entropy of z.
     Softmax,
-    /// Drawing a dropout mask for z.
+    /// Drawing a dropout mask with the size of z.
     Mask,
-    /// Copying a mini-batch of a out of the examples.
+    /// Copying a mini-batch a from the examples.
     Gather,
 }
 
-/// Buffers of one layer: a [rows, inputs] times W [inputs, outputs] is z.
-struct Room {
+/// The buffers of one layer, whose product is a [rows, inputs] times W [inputs, outputs].
+struct Workspace {
     family: Family,
     shape: Shape,
     a: Buffer,
     w: Buffer,
     z: Buffer,
-    /// Like z, a, W and z.
+    /// The gradient by z, with the size of z.
     d: Buffer,
+    /// The gradient by a, with the size of a.
     e: Buffer,
+    /// The gradient by W, with the size of W.
     g: Buffer,
+    /// The outputs, with the size of z.
     out: Buffer,
     scratch: Buffer,
     ones: Buffer,
@@ -53,24 +57,24 @@ struct Room {
 fn filled(len: usize) -> Result<Buffer, TrainError> {
     let mut buffer = Buffer::new(len)?;
     for (index, value) in buffer.iter_mut().enumerate() {
-        *value = (index * 37 % 101) as f32 / 50.0 - 1.0;
+        *value = single(real(index * 37 % 101)) / 50.0 - 1.0;
     }
     Ok(buffer)
 }
 
 impl Kernel {
-    /// The kernel on a layer of [rows, inputs, outputs], ready to be run again and again.
+    /// A function that runs the kernel once, on a layer of [rows, inputs, outputs].
     ///
     /// # Errors
-    /// No memory, or `CAVIAR_KERNELS` is wrong.
+    /// There is not enough memory, or `CAVIAR_KERNELS` is wrong.
     pub fn prepare(self, [rows, inputs, outputs]: [usize; 3]) -> Result<impl FnMut(), TrainError> {
         let shape = Shape { rows, inputs, outputs };
         let (a_len, w_len, z_len) =
             (rows * padded(inputs), padded(inputs) * padded(outputs), rows * padded(outputs));
         let mut ones = Buffer::new(padded(outputs))?;
         ones.fill(1.0);
-        let mut room = Room {
-            family: Family::of_process()?,
+        let mut workspace = Workspace {
+            family: Family::for_process()?,
             shape,
             a: filled(a_len)?,
             w: filled(w_len)?,
@@ -83,23 +87,24 @@ impl Kernel {
             ones,
             statistics: Statistics::new(outputs)?,
         };
-        Ok(move || room.run(self))
+        Ok(move || workspace.run(self))
     }
 }
 
-impl Room {
+impl Workspace {
     fn run(&mut self, kernel: Kernel) {
         let Self { family, shape, a, w, z, d, e, g, out, scratch, .. } = self;
-        let Shape { rows, inputs, outputs } = *shape;
+        let (family, shape) = (*family, *shape);
+        let Shape { rows, inputs, outputs } = shape;
         match kernel {
-            Kernel::Forward => strips(outputs)
-                .for_each(|strip| family.forward(*shape, strip, a, w, &mut z[strip.range(rows)])),
-            Kernel::WeightGradient => family.weight_gradient(*shape, a, d, g),
-            Kernel::InputGradient => {
-                strips(inputs).for_each(|strip| {
-                    family.input_gradient(*shape, strip, d, w, scratch, &mut e[strip.range(rows)])
-                });
-            }
+            Kernel::Forward => strips(outputs).for_each(|strip| {
+                family.forward(Piece { shape, strip }, a, w, &mut z[strip.range(rows)])
+            }),
+            Kernel::WeightGradient => family.weight_gradient(shape, a, d, g),
+            Kernel::InputGradient => strips(inputs).for_each(|strip| {
+                let e = &mut e[strip.range(rows)];
+                family.input_gradient(Piece { shape, strip }, d, w, scratch, e)
+            }),
             Kernel::Normalise => strips(outputs).for_each(|strip| self.normalise(strip)),
             Kernel::BackNormalise => strips(outputs).for_each(|strip| self.normalise_back(strip)),
             Kernel::Softmax => {
@@ -137,7 +142,7 @@ impl Room {
             curve: Relu,
             rows: self.shape.rows,
             momentum: 0.9,
-            statistics: self.statistics.of_strip(strip),
+            statistics: self.statistics.strip_mut(strip),
             gamma,
             beta,
             z,
@@ -169,15 +174,15 @@ impl Room {
     }
 }
 
-/// The update of a layer's W [inputs, outputs] and bias, ready to be run again and again.
+/// A function that updates a layer's W [inputs, outputs] and bias once.
 ///
 /// # Errors
-/// No memory, or `CAVIAR_KERNELS` is wrong.
+/// There is not enough memory, or `CAVIAR_KERNELS` is wrong.
 pub fn prepare_update(
     spec: TrainSpec,
     [inputs, outputs]: [usize; 2],
 ) -> Result<impl FnMut(), TrainError> {
-    let family = Family::of_process()?;
+    let family = Family::for_process()?;
     let spec = TrainSpec { hidden: Vec::new(), ..spec };
     let mut network = Network::new(family, &spec, inputs, outputs, 2)?;
     let mut updater = Updater::new(family, &spec, network.parameters.len())?;

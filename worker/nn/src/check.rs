@@ -1,110 +1,114 @@
-//! Whether a spec and its data can be trained. A spec comes from checked hyperparameters, but
-//! nothing here relies on that.
+//! Checks that a spec and its data can be trained.
+//!
+//! A spec usually comes from [`hyper::train_spec`], which has checked it, and data from
+//! `caviar-data`. The kernels index by these sizes without further checks, so they are checked
+//! here again. The legal ranges are those of [`hyper::TABLE`].
 
-use std::fmt::Display;
-use std::ops::Range;
-
-use caviar_common::train::{Schedule, TrainSpec};
-
-use crate::error::TrainError;
+use caviar_common::assignment::Value;
+use caviar_common::error::Problem;
+use caviar_common::hyper;
+use caviar_common::numbers::to_u32;
+use caviar_common::train::{Optimizer, TrainSpec};
 use caviar_data::{Examples, Splits, Targets};
 
-/// Checks every hyperparameter.
+use crate::error::TrainError;
+
+/// Checks every hyperparameter of `spec`.
 ///
 /// # Errors
-/// The first that is out of its range.
+/// The first hyperparameter that is outside its range.
 pub(crate) fn check_spec(spec: &TrainSpec) -> Result<(), TrainError> {
-    check("epochs", spec.epochs, spec.epochs >= 1, "at least 1")?;
-    check("batch_size", spec.batch_size, spec.batch_size >= 2, "at least 2")?;
-    for &units in &spec.hidden {
-        check("hidden", units, units >= 1, "layers of at least 1 unit")?;
-    }
-    for (field, value) in [
-        ("batch_norm_momentum", spec.batch_norm_momentum),
-        ("dropout", spec.dropout),
-        ("momentum", spec.momentum),
-        ("beta1", spec.beta1),
-        ("beta2", spec.beta2),
-    ] {
-        let unit: Range<f64> = 0.0..1.0;
-        check(field, value, unit.contains(&value), "in [0, 1)")?;
-    }
-    for (field, value) in [
-        ("weight_decay", spec.weight_decay),
-        ("gradient_clip", spec.gradient_clip),
-        ("learning_rate_decay", spec.learning_rate_decay),
-    ] {
-        check(field, value, value >= 0.0 && value.is_finite(), "finite and at least 0")?;
-    }
-    for (field, value) in [("learning_rate", spec.learning_rate), ("epsilon", spec.epsilon)] {
-        check(field, value, value > 0.0 && value.is_finite(), "finite and above 0")?;
-    }
-    let decay = spec.learning_rate_decay;
-    check(
-        "learning_rate_decay",
-        decay,
-        spec.schedule != Schedule::Cosine || decay <= 1.0,
-        "in [0, 1] with schedule cosine",
-    )
+    check_numbers(spec).map_err(TrainError::Spec)
 }
 
-fn check(
-    field: &'static str,
-    value: impl Display,
-    is_allowed: bool,
-    allowed: &'static str,
-) -> Result<(), TrainError> {
-    if is_allowed {
-        Ok(())
-    } else {
-        Err(TrainError::Spec { field, value: value.to_string(), allowed })
+fn check_numbers(spec: &TrainSpec) -> Result<(), Problem> {
+    whole("epochs", spec.epochs)?;
+    whole("batch_size", spec.batch_size)?;
+    whole("layers", to_u32(spec.hidden.len()))?;
+    for (layer, &units) in (1..).zip(&spec.hidden) {
+        whole(&format!("units_{layer}"), units)?;
+    }
+    real("batch_norm_momentum", spec.batch_norm_momentum)?;
+    real("dropout", spec.dropout)?;
+    real("weight_decay", spec.weight_decay)?;
+    real("gradient_clip", spec.gradient_clip)?;
+    real("learning_rate", spec.learning_rate)?;
+    hyper::check_schedule(spec.schedule)?;
+    check_optimizer(spec.optimizer)
+}
+
+fn check_optimizer(optimizer: Optimizer) -> Result<(), Problem> {
+    match optimizer {
+        Optimizer::Sgd => Ok(()),
+        Optimizer::Momentum { momentum } | Optimizer::Nesterov { momentum } => {
+            real("momentum", momentum)
+        }
+        Optimizer::Rmsprop { beta2, epsilon } => {
+            real("beta2", beta2)?;
+            real("epsilon", epsilon)
+        }
+        Optimizer::Adam { beta1, beta2, epsilon } | Optimizer::Adamw { beta1, beta2, epsilon } => {
+            real("beta1", beta1)?;
+            real("beta2", beta2)?;
+            real("epsilon", epsilon)
+        }
     }
 }
 
-/// Checks that the splits agree with each other and with the number of outputs.
+fn whole(name: &str, value: u32) -> Result<(), Problem> {
+    hyper::check(name, &Value::Int(i64::from(value)))
+}
+
+fn real(name: &str, value: f64) -> Result<(), Problem> {
+    hyper::check(name, &Value::Float(value))
+}
+
+/// Checks that each split agrees with the others and with the number of outputs.
 ///
 /// # Errors
 /// The first split that does not, and why.
 pub(crate) fn check_data(data: &Splits) -> Result<(), TrainError> {
-    let features = data.train.features.ncols();
-    let splits = [
-        ("train", Some(&data.train), 2),
-        ("validation", Some(&data.validation), 1),
-        ("test", data.test.as_ref(), 1),
-    ];
-    for (split, examples, fewest) in splits {
-        let Some(examples) = examples else { continue };
-        check_split(examples, features, fewest, data)
-            .map_err(|what| TrainError::Data { split, what })?;
-    }
-    Ok(())
+    // Batch normalisation needs two training examples.
+    check_split("train", &data.train, 2, data)?;
+    check_split("validation", &data.validation, 1, data)?;
+    data.test.as_ref().map_or(Ok(()), |test| check_split("test", test, 1, data))
 }
 
+/// Checks the split of that name, which must have at least `min_rows` examples.
 fn check_split(
+    split: &'static str,
     examples: &Examples,
-    features: usize,
-    fewest: usize,
+    min_rows: usize,
     data: &Splits,
-) -> Result<(), String> {
+) -> Result<(), TrainError> {
+    check_features(examples, min_rows, data)
+        .and_then(|()| check_targets(&examples.targets, data))
+        .map_err(|what| TrainError::Data { split, what })
+}
+
+fn check_features(examples: &Examples, min_rows: usize, data: &Splits) -> Result<(), String> {
     let (rows, columns) = examples.features.dim();
-    if rows < fewest {
-        return Err(format!("{rows} examples, must be at least {fewest}"));
+    if rows < min_rows {
+        return Err(format!("examples = {rows}: expected at least {min_rows}"));
     }
     if u32::try_from(rows).is_err() {
-        return Err(format!("{rows} examples, must be below 2^32"));
+        return Err(format!("examples = {rows}: expected fewer than 2^32"));
     }
-    if columns != features || columns == 0 {
-        return Err(format!(
-            "{columns} features, must be as many as in the train split, at least 1"
-        ));
+    if columns == 0 {
+        return Err("features = 0: expected at least 1".to_owned());
+    }
+    let expected = data.train.features.ncols();
+    if columns != expected {
+        return Err(format!("features = {columns}: expected {expected}, as in the train split"));
     }
     if !examples.features.is_standard_layout() {
-        return Err("features are not row-major".to_owned());
+        return Err("features: expected a row-major array".to_owned());
     }
     if examples.targets.len() != rows {
-        return Err(format!("{} targets for {rows} examples", examples.targets.len()));
+        let targets = examples.targets.len();
+        return Err(format!("targets = {targets}: expected {rows}, one per example"));
     }
-    check_targets(&examples.targets, data)
+    Ok(())
 }
 
 fn check_targets(targets: &Targets, data: &Splits) -> Result<(), String> {
@@ -112,16 +116,21 @@ fn check_targets(targets: &Targets, data: &Splits) -> Result<(), String> {
     match (targets, &data.train.targets) {
         (Targets::Classes(classes), Targets::Classes(_)) => {
             match classes.iter().find(|&&class| class >= outputs) {
-                Some(class) => Err(format!("class {class}, must be below the {outputs} outputs")),
+                Some(class) => Err(format!(
+                    "class = {class}: expected less than {outputs}, the number of outputs"
+                )),
                 None => Ok(()),
             }
         }
         (Targets::Values(_), Targets::Values(_)) if outputs != 1 => {
-            Err(format!("{outputs} outputs, must be 1 for regression"))
+            Err(format!("outputs = {outputs}: expected 1 for regression"))
         }
         (Targets::Values(_), Targets::Values(_)) => Ok(()),
-        (Targets::Classes(_), Targets::Values(_)) | (Targets::Values(_), Targets::Classes(_)) => {
-            Err("targets of another kind than in the train split".to_owned())
+        (Targets::Classes(_), Targets::Values(_)) => {
+            Err("targets are classes: expected values, as in the train split".to_owned())
+        }
+        (Targets::Values(_), Targets::Classes(_)) => {
+            Err("targets are values: expected classes, as in the train split".to_owned())
         }
     }
 }

@@ -1,13 +1,21 @@
-//! The bytes of a checkpoint: all that the epochs to come depend on, and nothing that depends on
-//! the machine.
+//! The bytes of a checkpoint: the state that later epochs depend on, the same on every machine.
 //!
-//! Little-endian: magic, version (u32), identity of the training (32 bytes), epochs done (u32),
-//! steps done (u64); then f32s in row-major order without padding: parameters, first state, second
-//! state (as far as the update rule has them), running means and variances; last the BLAKE3 of all
-//! before it.
+//! All numbers are little-endian:
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 8 | magic, `caviarnn` |
+//! | 4 | version (u32) |
+//! | 32 | identity of the training |
+//! | 4 | epochs done (u32) |
+//! | 8 | steps done (u64) |
+//! | 4 each | f32s: parameters, the states of the update rule, running means and variances |
+//! | 32 | BLAKE3 of everything before |
+//!
+//! The floats are in row-major order without padding.
 #![allow(
     clippy::indexing_slicing,
-    reason = "positions come from the layout of the very buffers they index"
+    reason = "positions come from the layout of the same buffers that they index"
 )]
 
 use caviar_common::train::TrainSpec;
@@ -17,13 +25,14 @@ use crate::network::Network;
 use crate::optimizer::Updater;
 
 const MAGIC: &[u8; 8] = b"caviarnn";
-const VERSION: u32 = 1;
-/// More than the longest training on the most rows takes; the rest of it can be counted on from
-/// here.
+/// Version 1 had another identity: the spec was written with every hyperparameter of every
+/// optimiser. No checkpoint of it was ever stored, so it is not read.
+const VERSION: u32 = 2;
+/// More steps than the longest training has. Below it, the count of steps cannot overflow.
 const MAX_STEPS: u64 = 1 << 53;
 const DIGEST_LEN: usize = 32;
 
-/// What is written.
+/// The state of a training between two epochs.
 #[derive(Clone, Copy)]
 pub(crate) struct State<'a> {
     pub(crate) epochs_done: u32,
@@ -31,43 +40,34 @@ pub(crate) struct State<'a> {
     pub(crate) updater: &'a Updater,
 }
 
-/// Names a training by its spec, its seed, trial and outputs (`numbers`), and the rows and features
-/// it trains on (`sizes`).
+/// A digest that differs between trainings: of the spec, of seed, trial and outputs (`numbers`),
+/// and of the rows and features of the train split (`sizes`).
 pub(crate) fn identity(spec: &TrainSpec, numbers: [u64; 3], sizes: [usize; 2]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
-    // A checked spec is finite, so it always serialises.
+    // Serialising fails only for maps with keys that are not text, which a spec does not have.
     hasher.update(&serde_json::to_vec(spec).unwrap_or_default());
     hasher.update(format!("{numbers:?} {sizes:?}").as_bytes());
     *hasher.finalize().as_bytes()
 }
 
-/// The checkpoint of a training.
+/// The checkpoint of the training with that [`identity`].
 pub(crate) fn write(identity: &[u8; 32], state: State<'_>) -> Vec<u8> {
+    let State { epochs_done, network, updater } = state;
     let mut bytes = Vec::new();
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(identity);
-    bytes.extend_from_slice(&state.epochs_done.to_le_bytes());
-    bytes.extend_from_slice(&state.updater.steps.to_le_bytes());
-    let positions: Vec<usize> =
-        state.network.tensors().flat_map(|tensor| tensor.positions()).collect();
-    for buffer in [&state.network.parameters, &state.updater.first, &state.updater.second] {
-        if !buffer.is_empty() {
-            positions
-                .iter()
-                .for_each(|&position| bytes.extend_from_slice(&buffer[position].to_le_bytes()));
-        }
+    bytes.extend_from_slice(&epochs_done.to_le_bytes());
+    bytes.extend_from_slice(&updater.steps.to_le_bytes());
+    let mut push = |value: f32| bytes.extend_from_slice(&value.to_le_bytes());
+    let positions: Vec<usize> = network.tensors().flat_map(|tensor| tensor.positions()).collect();
+    for buffer in [&network.parameters].into_iter().chain(updater.states()) {
+        positions.iter().for_each(|&position| push(buffer[position]));
     }
-    for layer in &state.network.layers {
-        for running in layer
-            .statistics
-            .iter()
-            .flat_map(|statistics| [&statistics.running_mean, &statistics.running_variance])
-        {
-            running
-                .iter()
-                .take(layer.outputs)
-                .for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+    for layer in &network.layers {
+        let running = layer.statistics().map(|of| [&of.running_mean, &of.running_variance]);
+        for values in running.into_iter().flatten() {
+            values.iter().take(layer.outputs).for_each(|&value| push(value));
         }
     }
     let digest = blake3::hash(&bytes);
@@ -75,11 +75,11 @@ pub(crate) fn write(identity: &[u8; 32], state: State<'_>) -> Vec<u8> {
     bytes
 }
 
-/// Restores the state and gives the epochs done.
+/// Restores the state of the training with that [`identity`] and returns the epochs done.
 ///
 /// # Errors
-/// The bytes are no checkpoint, damaged, or of another training; network and updater may
-/// then be half restored.
+/// The bytes are not a checkpoint, are damaged, or belong to another training. The network and the
+/// updater may then be partly restored.
 pub(crate) fn read(
     bytes: &[u8],
     identity: &[u8; 32],
@@ -89,33 +89,28 @@ pub(crate) fn read(
 ) -> Result<u32, TrainError> {
     let mut reader = Reader { rest: check_digest(bytes)? };
     if u32::from_le_bytes(reader.take()?) != VERSION {
-        return Err(TrainError::Checkpoint { what: "of another version" });
+        return Err(error("it has another version, written by another release"));
     }
     if reader.take::<32>()? != *identity {
-        return Err(TrainError::Checkpoint {
-            what: "of another training (spec, data, seed or trial differ)",
-        });
+        return Err(error("it is of another training: the spec, data, seed or trial differ"));
     }
     let epochs_done = u32::from_le_bytes(reader.take()?);
     updater.steps = u64::from_le_bytes(reader.take()?);
     if updater.steps > MAX_STEPS {
-        return Err(TrainError::Checkpoint { what: "of more steps than any training takes" });
+        return Err(error("it has more steps than any training"));
     }
     let positions: Vec<usize> = network.tensors().flat_map(|tensor| tensor.positions()).collect();
-    for buffer in [&mut network.parameters, &mut updater.first, &mut updater.second] {
-        if !buffer.is_empty() {
-            for &position in &positions {
-                buffer[position] = reader.float()?;
-            }
+    for buffer in [&mut network.parameters].into_iter().chain(updater.states_mut()) {
+        for &position in &positions {
+            buffer[position] = reader.float()?;
         }
     }
     for layer in &mut network.layers {
-        for running in layer
-            .statistics
-            .iter_mut()
-            .flat_map(|statistics| [&mut statistics.running_mean, &mut statistics.running_variance])
-        {
-            for value in running.iter_mut().take(layer.outputs) {
+        let outputs = layer.outputs;
+        let running =
+            layer.statistics_mut().map(|of| [&mut of.running_mean, &mut of.running_variance]);
+        for values in running.into_iter().flatten() {
+            for value in values.iter_mut().take(outputs) {
                 *value = reader.float()?;
             }
         }
@@ -127,24 +122,26 @@ pub(crate) fn read(
     }
 }
 
-const WRONG_LENGTH: TrainError =
-    TrainError::Checkpoint { what: "of another length than this training's" };
+const WRONG_LENGTH: TrainError = error("its length is not that of this training's checkpoints");
 
-/// The bytes between magic and digest.
-fn check_digest(bytes: &[u8]) -> Result<&[u8], TrainError> {
-    if !bytes.starts_with(MAGIC) {
-        return Err(TrainError::Checkpoint { what: "not one of this program's" });
-    }
-    let damaged = TrainError::Checkpoint { what: "damaged (its BLAKE3 digest differs)" };
-    let Some((content, digest)) = bytes.split_last_chunk::<DIGEST_LEN>() else {
-        return Err(damaged);
-    };
-    if blake3::hash(content) != *digest {
-        return Err(damaged);
-    }
-    content.strip_prefix(MAGIC.as_slice()).ok_or(damaged)
+const fn error(what: &'static str) -> TrainError {
+    TrainError::Checkpoint { what }
 }
 
+/// Checks magic and digest, and returns the bytes between them.
+fn check_digest(bytes: &[u8]) -> Result<&[u8], TrainError> {
+    if !bytes.starts_with(MAGIC) {
+        return Err(error("it does not begin like a checkpoint"));
+    }
+    let damaged = || error("it is damaged: its BLAKE3 digest differs");
+    let (content, digest) = bytes.split_last_chunk::<DIGEST_LEN>().ok_or_else(damaged)?;
+    if blake3::hash(content) != *digest {
+        return Err(damaged());
+    }
+    content.strip_prefix(MAGIC.as_slice()).ok_or_else(damaged)
+}
+
+/// Reads numbers from the front of the remaining bytes.
 struct Reader<'a> {
     rest: &'a [u8],
 }

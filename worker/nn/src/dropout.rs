@@ -1,10 +1,12 @@
-//! Dropout masks (Srivastava et al. 2014) from a counter-based generator, so that a mask is a
-//! function of a key and of where it is, and is drawn sixteen at a time.
+//! Dropout masks (Srivastava et al. 2014) from a counter-based random number generator.
+//!
+//! An element of a mask is a function of a key and of the element's position, so sixteen elements
+//! are drawn at a time, and every family of instructions draws the same mask.
 #![allow(clippy::indexing_slicing, reason = "three keys and two rows of rotations")]
 
 use crate::kernels::{LANES, Pass, Simd, padded, panels, panels_of_mut};
 
-/// Writes a mask of `rows` rows and `columns` columns in panels: 0 with probability `dropout`, else
+/// Writes a mask [rows, columns] in panels: each element is 0 with probability `dropout`, else
 /// 1 / (1 - dropout).
 pub(crate) struct DrawMask<'a> {
     pub(crate) key: [u32; 2],
@@ -20,12 +22,12 @@ impl Pass for DrawMask<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { key, dropout, rows, columns, mask } = self;
-        // Uniform on [1, 2), so the threshold is one higher too.
+        // The random numbers are uniform on [1, 2), so the threshold is one higher too.
         let threshold = s.splat(1.0 + dropout);
         let (kept, dropped) = (s.splat(1.0 / (1.0 - dropout)), s.splat(0.0));
         let row_length = words(padded(columns));
         for (first, mask) in panels(columns).zip(panels_of_mut(mask, rows)) {
-            // Two words come at once: one for each of two rows.
+            // The generator returns two words per lane: one for each of two rows.
             for (pair, two_rows) in mask.chunks_mut(2).enumerate() {
                 let place = words(pair).wrapping_mul(row_length).wrapping_add(words(first));
                 for (bits, to) in threefry(s, key, place).into_iter().zip(two_rows) {
@@ -41,20 +43,19 @@ impl Pass for DrawMask<'_> {
 #[allow(
     clippy::as_conversions,
     clippy::cast_possible_truncation,
-    reason = "a place in a mini-batch; beyond 2^32 it would begin anew"
+    reason = "a position in a mini-batch; beyond 2^32 positions the counters repeat"
 )]
 fn words(place: usize) -> u32 {
     place as u32
 }
 
-/// 23 of the bits as a float in [1, 2).
+/// The upper 23 bits as a float in [1, 2).
 #[inline(always)]
 fn uniform<S: Simd>(s: S, bits: S::U) -> S::F {
-    s.of_bits(s.add_words(s.shift_right(bits, 9), s.splat_word(0x3f80_0000)))
+    s.from_bits(s.add_words(s.shift_right(bits, 9), s.splat_word(0x3f80_0000)))
 }
 
-/// Threefry 2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw 2011), of the counters (`place` +
-/// lane, 0).
+/// [`threefry_of`] the counters (`place` + lane, 0), one per lane.
 #[inline(always)]
 fn threefry<S: Simd>(s: S, key: [u32; 2], place: u32) -> [S::U; 2] {
     const COUNT: [u32; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -62,6 +63,8 @@ fn threefry<S: Simd>(s: S, key: [u32; 2], place: u32) -> [S::U; 2] {
     threefry_of(s, key, [first, s.splat_word(0)])
 }
 
+/// Threefry 2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw 2011): two random words per lane,
+/// from a key and a counter (a, b).
 #[inline(always)]
 fn threefry_of<S: Simd>(s: S, key: [u32; 2], [mut a, mut b]: [S::U; 2]) -> [S::U; 2] {
     const ROTATIONS: [[u32; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
@@ -71,7 +74,7 @@ fn threefry_of<S: Simd>(s: S, key: [u32; 2], [mut a, mut b]: [S::U; 2]) -> [S::U
     for group in 0..5u32 {
         for rotation in ROTATIONS[usize::from(group % 2 == 1)] {
             a = s.add_words(a, b);
-            // The halves share no bit, so adding them joins them.
+            // The two shifted halves have no bit in common, so their sum is a rotation.
             b = s.xor(a, s.add_words(s.shift_left(b, rotation), s.shift_right(b, 32 - rotation)));
         }
         let at = |offset: u32| {
@@ -84,14 +87,15 @@ fn threefry_of<S: Simd>(s: S, key: [u32; 2], [mut a, mut b]: [S::U; 2]) -> [S::U
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::as_conversions,
-    clippy::float_cmp,
-    reason = "counts, and values that are meant to be exact"
-)]
 mod tests {
-    use super::{DrawMask, threefry_of};
-    use crate::kernels::{Buffer, Family, LANES, Pass, Simd, offset, padded};
+    #![allow(
+        clippy::as_conversions,
+        clippy::float_cmp,
+        reason = "counts, and values that must be exact"
+    )]
+
+    use super::*;
+    use crate::kernels::{Buffer, Family, offset};
 
     struct Words {
         key: [u32; 2],
@@ -105,15 +109,15 @@ mod tests {
         fn run<S: Simd>(self, s: S) -> [u32; 2] {
             threefry_of(s, self.key, self.counter.map(|word| s.splat_word(word))).map(|word| {
                 let mut lanes = [0.0; LANES];
-                s.store(s.of_bits(word), &mut lanes);
+                s.store(s.from_bits(word), &mut lanes);
                 lanes[LANES - 1].to_bits()
             })
         }
     }
 
     #[test]
-    fn the_generator_gives_the_published_words() {
-        // The known answers of Random123, threefry2x32 with 20 rounds.
+    fn the_generator_returns_the_published_words() {
+        // The known-answer tests of the library Random123, threefry2x32 with 20 rounds.
         for (key, counter, words) in [
             ([0, 0], [0, 0], [0x6b20_0159, 0x99ba_4efe]),
             ([u32::MAX; 2], [u32::MAX; 2], [0x1cb9_96fc, 0xbb00_2be7]),
@@ -142,7 +146,7 @@ mod tests {
         assert!((dropped - 0.3).abs() < 0.006, "{dropped}");
         assert!(values.iter().all(|&value| value == 0.0 || value == 1.0 / 0.7));
         assert_ne!(values, mask(family, 401, 250, [2, 2]));
-        // No row repeats another one.
+        // No later row equals the first.
         let row = |index: usize| &values[index * 250..][..250];
         assert!((1..401).all(|index| row(index) != row(0)));
     }

@@ -1,19 +1,22 @@
-//! Elementary functions of vectors, the same bits on every machine: operations that IEEE 754 fixes,
-//! in one order, each rounded once. NaN stays NaN.
+//! Elementary functions of vectors, with the same bits on every machine.
+//!
+//! They consist of operations that IEEE 754 defines exactly, each rounded once, in a fixed order.
+//! NaN stays NaN. "A unit" is a unit in the last place of an f32.
 
 use crate::kernels::Simd;
 
-/// e^x, to 2 units in the last place. Below e^-87 it stays there, and above e^88.
+/// e^x, with an error of at most 2 units. The argument is clamped to [-87, 88].
 ///
-/// Reduction by powers of two and a polynomial of degree 7, after Moshier's Cephes library (expf).
+/// With n = round(x / ln 2) and r = x - n ln 2, e^x = 2^n e^r. A polynomial of degree 7
+/// approximates e^r (expf of Moshier's Cephes library).
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     let x = s.min(s.splat(88.0), s.max(s.splat(-87.0), x));
-    // Adding 1.5 x 2^23 rounds to an integer and leaves it in the low bits.
+    // Adding 1.5 x 2^23 rounds to an integer and leaves that integer in the low bits.
     let magic = s.splat(12_582_912.0);
     let shifted = s.mul_add(x, s.splat(std::f32::consts::LOG2_E), magic);
     let n = s.sub(shifted, magic);
-    // ln 2 in two parts, the first exact in few bits.
+    // ln 2 in two parts. The first has few bits, so its product with n is exact.
     let r = s.neg_mul_add(n, s.splat(0.693_359_4), x);
     let r = s.mul_add(n, s.splat(2.121_944_4e-4), r);
     let p = polynomial(
@@ -23,10 +26,11 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     );
     let p = s.add(s.mul_add(p, s.mul(r, r), r), s.splat(1.0));
     let power_of_two = s.add_words(s.shift_left(s.bits(shifted), 23), s.splat_word(0x3f80_0000));
-    s.mul(p, s.of_bits(power_of_two))
+    s.mul(p, s.from_bits(power_of_two))
 }
 
-/// tanh x, to 3 units in the last place; Cephes' polynomial near 0, 1 - 2 / (e^2x + 1) elsewhere.
+/// tanh x, with an error of at most 3 units: Cephes' polynomial for |x| < 0.625, else
+/// 1 - 2 / (e^2x + 1).
 #[inline(always)]
 pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
     let square = s.mul(x, x);
@@ -37,21 +41,22 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
     );
     let near = s.mul_add(s.mul(p, square), x, x);
     let size = s.max(x, s.sub(s.splat(0.0), x));
-    // Beyond 10 the result is 1 and e^2x would leave the range.
+    // Beyond 10 the result is 1, and e^2x could overflow.
     let power = exp(s, s.mul(s.splat(2.0), s.min(s.splat(10.0), size)));
     let far = s.sub(s.splat(1.0), s.div(s.splat(2.0), s.add(power, s.splat(1.0))));
     let far = s.select(s.less(x, s.splat(0.0)), s.sub(s.splat(0.0), far), far);
     s.select(s.less(size, s.splat(0.625)), near, far)
 }
 
-/// 1 / (1 + e^-x).
+/// The logistic function 1 / (1 + e^-x).
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
     let power = exp(s, s.sub(s.splat(0.0), x));
     s.div(s.splat(1.0), s.add(power, s.splat(1.0)))
 }
 
-/// The error function, to 5e-7: a ratio of polynomials in x^2, fitted on [-4, 4] (as in Eigen).
+/// The error function, with an absolute error of at most 5e-7: x times a ratio of polynomials in
+/// x^2, fitted on [-4, 4] (coefficients of the library Eigen).
 #[inline(always)]
 pub(crate) fn erf<S: Simd>(s: S, x: S::F) -> S::F {
     let x = s.max(s.splat(-4.0), s.min(s.splat(4.0), x));
@@ -69,37 +74,39 @@ pub(crate) fn erf<S: Simd>(s: S, x: S::F) -> S::F {
     s.div(s.mul(x, polynomial(s, square, &above)), polynomial(s, square, &below))
 }
 
-/// The least x whose root [`sqrt`] gives: from here on x less the square of its root so far is
-/// exactly a float, if sometimes one below the normal ones.
+/// The smallest argument of [`sqrt`]. From here on, the remainder x - root^2 of the approximate
+/// root is exactly a float, possibly one below the normal floats.
 pub(crate) const LEAST_SQUARE: f32 = 1e-30;
 
-/// The root of x >= [`LEAST_SQUARE`], correctly rounded, for a quotient: by the divider, or without
-/// it where both would take it too long.
+/// The square root of x >= [`LEAST_SQUARE`], correctly rounded, for use in a quotient.
+///
+/// Families with [`Simd::DIVIDES_SLOWLY`] compute it without the divider, which the quotient needs
+/// too. With AVX2, Adam is 1.2 to 1.5 times as fast with the divider (docs/internals/kernels.md).
 #[inline(always)]
 pub(crate) fn sqrt<S: Simd>(s: S, x: S::F) -> S::F {
     if S::DIVIDES_SLOWLY { sqrt_by_multiplying(s, x) } else { s.sqrt(x) }
 }
 
-/// [`sqrt`] without the divider, of which there is one.
+/// [`sqrt`] without the divider.
 ///
-/// The float's bits give y, near 1 / sqrt(x). With e = 1 - x y^2, below 0.07 in size, sqrt(x) = x y
-/// (1 - e)^(-1/2): a polynomial in e, with the largest error least. What x then is more than the
-/// square of that is known exactly, and corrects the last place (Markstein 1990).
+/// The bits of x give y, near 1 / sqrt(x), with e = 1 - x y^2 below 0.07 in size. Then sqrt(x) =
+/// x y (1 - e)^(-1/2), which a minimax polynomial in e approximates. The remainder x - root^2 is
+/// exact, and corrects the last place (Markstein 1990).
 #[inline(always)]
 fn sqrt_by_multiplying<S: Simd>(s: S, x: S::F) -> S::F {
     let half = s.shift_right(s.bits(x), 1);
-    let y = s.of_bits(s.sub_words(s.splat_word(0x5f37_5000), half));
-    let half_y = s.of_bits(s.sub_words(s.splat_word(0x5eb7_5000), half));
+    let y = s.from_bits(s.sub_words(s.splat_word(0x5f37_5000), half));
+    let half_y = s.from_bits(s.sub_words(s.splat_word(0x5eb7_5000), half));
     let root = s.mul(x, y);
     let e = s.neg_mul_add(root, y, s.splat(1.0));
     let more = s.mul(e, polynomial(s, e, &[0.274_555_56, 0.313_936_4, 0.374_998_9, 0.499_998_33]));
     let (root, half_inverse) = (s.mul_add(root, more, root), s.mul_add(half_y, more, half_y));
     let rest = s.neg_mul_add(root, root, x);
-    // Infinity has become NaN on the way; NaN stays.
+    // For infinity the formula gives NaN, so x itself is the root. The same is right for NaN.
     s.select(s.less(x, s.splat(f32::INFINITY)), s.mul_add(rest, half_inverse, root), x)
 }
 
-/// Horner's rule, highest coefficient first.
+/// A polynomial by Horner's rule, highest coefficient first.
 #[inline(always)]
 fn polynomial<S: Simd>(s: S, x: S::F, coefficients: &[f32]) -> S::F {
     let mut value = s.splat(0.0);
@@ -115,8 +122,8 @@ fn polynomial<S: Simd>(s: S, x: S::F, coefficients: &[f32]) -> S::F {
 
 #[cfg(test)]
 mod tests {
-    use super::{LEAST_SQUARE, erf, exp, sigmoid, sqrt_by_multiplying, tanh};
-    use crate::kernels::{Family, LANES, Lanes, Pass, Simd};
+    use super::*;
+    use crate::kernels::{Family, LANES, Lanes, Pass};
 
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Function {
@@ -146,7 +153,7 @@ mod tests {
         }
     }
 
-    /// On every family, which must agree to the bit.
+    /// The function's value, which must have the same bits on every family.
     fn apply(function: Function, x: f32) -> f32 {
         let mut values =
             Family::available().into_iter().map(|family| family.run(Apply(function, [x; LANES])));
@@ -159,13 +166,15 @@ mod tests {
         first[3]
     }
 
-    /// The largest error on [from, to], relative to the value or absolute, whichever is less.
+    /// The largest error on [from, to]: of each value the smaller of its absolute and relative
+    /// error.
     fn worst(function: Function, exact: fn(f64) -> f64, from: f32, to: f32) -> f64 {
         let mut worst = 0.0f64;
         for step in 0..=20_000u16 {
             let x = from + f32::from(step) / 20_000.0 * (to - from);
             let (got, want) = (f64::from(apply(function, x)), exact(f64::from(x)));
             let error = (got - want).abs().min(((got - want) / want).abs());
+            // Written so that NaN counts as an error.
             worst = if error <= worst { worst } else { error };
         }
         worst
@@ -173,31 +182,20 @@ mod tests {
 
     #[test]
     fn elementary_functions_are_exact_to_a_few_units() {
-        let of = |function, exact, range: f32| worst(function, exact, -range, range);
-        assert!(
-            of(Function::Exp, libm::exp, 86.0) < 2.5e-7,
-            "exp {}",
-            of(Function::Exp, libm::exp, 86.0)
-        );
-        assert!(
-            of(Function::Tanh, libm::tanh, 12.0) < 2.5e-7,
-            "tanh {}",
-            of(Function::Tanh, libm::tanh, 12.0)
-        );
-        assert!(
-            of(Function::Erf, libm::erf, 6.0) < 5e-7,
-            "erf {}",
-            of(Function::Erf, libm::erf, 6.0)
-        );
-        let exact = |x: f64| 1.0 / (1.0 + libm::exp(-x));
-        assert!(
-            of(Function::Sigmoid, exact, 30.0) < 2.5e-7,
-            "sigmoid {}",
-            of(Function::Sigmoid, exact, 30.0)
-        );
+        let exact_sigmoid = |x: f64| 1.0 / (1.0 + libm::exp(-x));
+        let cases: [(Function, fn(f64) -> f64, f32, f64); 4] = [
+            (Function::Exp, libm::exp, 86.0, 2.5e-7),
+            (Function::Tanh, libm::tanh, 12.0, 2.5e-7),
+            (Function::Erf, libm::erf, 6.0, 5e-7),
+            (Function::Sigmoid, exact_sigmoid, 30.0, 2.5e-7),
+        ];
+        for (function, exact, range, limit) in cases {
+            let error = worst(function, exact, -range, range);
+            assert!(error < limit, "{function:?}: error {error}");
+        }
     }
 
-    /// Roots of sixteen floats, by the processor and by multiplying.
+    /// The roots of sixteen floats, by the processor and by multiplying.
     struct Roots(Lanes);
 
     impl Pass for Roots {
@@ -214,8 +212,8 @@ mod tests {
         }
     }
 
-    /// Of the floats from `first` on sixteen of every 16 `step`, over two binades: other exponents
-    /// only scale them.
+    /// Checks sixteen of every 16 `step` floats from `first` on, over two binades. Other exponents
+    /// only scale these roots.
     fn check_roots(family: Family, first: f32, step: usize) {
         for index in (0..1u32 << 24).step_by(LANES * step) {
             let x = each_lane(|lane| f32::from_bits(first.to_bits() + index + lane));
@@ -225,8 +223,8 @@ mod tests {
         }
     }
 
-    fn each_lane(of: impl Fn(u32) -> f32) -> Lanes {
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15].map(of)
+    fn each_lane(value: impl Fn(u32) -> f32) -> Lanes {
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15].map(value)
     }
 
     #[test]
@@ -250,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_and_nan() {
+    fn functions_are_finite_at_infinity_and_keep_nan() {
         for function in [Function::Exp, Function::Tanh, Function::Sigmoid, Function::Erf] {
             assert!(apply(function, f32::NAN).is_nan(), "{function:?}");
             assert!(

@@ -1,80 +1,78 @@
-//! What can go wrong before or around a training. A loss that diverges is not among it: that is a
-//! result.
+//! What can go wrong before and during a training. A loss that diverges is a result, not an error.
 
-use caviar_common::error::ErrorClass;
+use caviar_common::error::{ErrorClass, Problem};
 
-/// Why a training cannot start, go on or be resumed.
+/// Why a training cannot start, continue or be resumed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrainError {
-    /// A hyperparameter is out of its range.
-    #[error("{field} is {value}, must be {allowed}")]
-    Spec {
-        /// Its name.
-        field: &'static str,
-        /// What it was.
-        value: String,
-        /// What it may be.
-        allowed: &'static str,
-    },
-    /// The data cannot be trained on.
+    /// A hyperparameter is outside the range that [`caviar_common::hyper::TABLE`] states.
+    #[error("{0}")]
+    Spec(Problem),
+    /// A split cannot be trained on.
     #[error("{split} split: {what}")]
     Data {
-        /// Which of `train`, `validation` and `test`.
+        /// `train`, `validation` or `test`.
         split: &'static str,
-        /// What is wrong with it.
+        /// The field, its value, and what was expected.
         what: String,
     },
     /// The network has more weights than are allowed.
-    #[error("the network has {weights} weights, must be at most {limit}")]
+    #[error("weights = {weights}: expected at most {limit}; reduce units or layers")]
     TooLarge {
-        /// What it would have, or the largest number if that overflows.
+        /// The weights that it would store, with padding; `u64::MAX` if the number overflows.
         weights: u64,
-        /// What it may have.
+        /// The largest number that is allowed.
         limit: u64,
     },
-    /// The machine's memory does not suffice.
-    #[error("no memory for {floats} more floats; a smaller batch_size or hidden needs less")]
+    /// The machine has too little memory.
+    #[error("not enough memory for {floats} more floats: reduce batch_size, units or layers")]
     OutOfMemory {
-        /// What was asked for last.
+        /// The floats of the allocation that failed.
         floats: usize,
     },
-    /// `CAVIAR_KERNELS` is wrong.
-    #[error(
-        "CAVIAR_KERNELS is {value:?}, must be avx512bf16, avx512, avx2 or portable, and what this machine has"
-    )]
+    /// The environment variable `CAVIAR_KERNELS` is wrong.
+    #[error("CAVIAR_KERNELS = {value:?}: expected {available}, which this machine has")]
     Kernels {
-        /// Its value.
+        /// The value of the variable.
         value: String,
+        /// The families of this machine, such as `avx2 or portable`.
+        available: String,
     },
     /// A checkpoint cannot be resumed from.
-    #[error("checkpoint: {what}")]
+    #[error("the checkpoint cannot be resumed: {what}")]
     Checkpoint {
-        /// What is wrong with it.
+        /// What is wrong with the checkpoint.
         what: &'static str,
     },
-    /// An epoch was abandoned half-way: only a checkpoint leads back.
-    #[error("an epoch was abandoned; resume from a checkpoint")]
+    /// An epoch was abandoned halfway, so the state between two epochs is lost.
+    #[error("an epoch was abandoned: resume from a checkpoint")]
     Abandoned,
     /// All epochs of the spec are done.
-    #[error("all {epochs} epochs are done")]
+    #[error("all {epochs} epochs are done: expected a spec with more epochs")]
     Finished {
         /// The epochs of the spec.
         epochs: u32,
     },
+    /// A step lacks something that was checked or allocated before: a bug in this crate.
+    #[error("internal error: a training step has no {what}")]
+    Missing {
+        /// What the step lacks.
+        what: &'static str,
+    },
 }
 
 impl TrainError {
-    /// What a caller can do about it.
+    /// What a caller can do about the error.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::Spec { .. }
-            | Self::Data { .. }
-            | Self::TooLarge { .. }
-            | Self::Kernels { .. } => ErrorClass::Invalid,
+            Self::Spec(_) | Self::Data { .. } | Self::TooLarge { .. } | Self::Kernels { .. } => {
+                ErrorClass::Invalid
+            }
             Self::OutOfMemory { .. } => ErrorClass::Busy,
             Self::Checkpoint { .. } => ErrorClass::Corrupt,
             Self::Abandoned | Self::Finished { .. } => ErrorClass::Refused,
+            Self::Missing { .. } => ErrorClass::Internal,
         }
     }
 }

@@ -1,8 +1,8 @@
-//! One layer: its parameters' places, its activations, and its share of the forward and the
+//! One layer: the places of its parameters, its activations, and its part of the forward and the
 //! backward pass.
 //!
-//! Both go strip by strip: a product writes 32 columns, and the passes that follow (statistics,
-//! normalisation, activation, or their way back) find it in the nearest cache.
+//! Both passes go strip by strip: a product writes a strip of 32 columns, and the passes that
+//! follow (statistics, normalisation, activation, or their gradients) find it in the L1 cache.
 #![allow(
     clippy::indexing_slicing,
     reason = "buffers are made for the largest mini-batch, and strips lie inside them"
@@ -13,23 +13,45 @@ use caviar_common::train::{Activation, Normalization};
 use crate::activation::{Curve, Identity, with_curve};
 use crate::batch_norm::{BackNormalise, Fold, Normalise, Statistics};
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Family, Shape, Strip, padded, strips};
+use crate::kernels::{Buffer, Family, Piece, Shape, Strip, padded, strips};
 use crate::passes::{Activate, BackActivate, ColumnSums, Multiply};
 use crate::products::Products;
 use crate::tensor::{Layout, Tensor};
 
-/// What a forward pass is for.
+/// What a pass through the network is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Mode {
-    /// Normalise by the mini-batch, move the running statistics with this momentum, drop out.
-    Train { momentum: f32 },
-    /// Normalise by the running statistics, drop nothing.
+    /// Normalise by the mini-batch, update the running statistics, and drop outputs.
+    Train {
+        /// The weight of the old running statistics, in [0, 1).
+        momentum: f32,
+    },
+    /// Normalise by the running statistics, and drop nothing.
     Evaluate,
 }
 
-/// What a hidden layer does beside its product.
+/// The context that all layers share in one forward or backward pass.
+#[derive(Clone, Copy)]
+pub(crate) struct Step<'a> {
+    pub(crate) family: Family,
+    /// Examples of the mini-batch.
+    pub(crate) rows: usize,
+    /// The parameters of the whole network.
+    pub(crate) parameters: &'a [f32],
+    pub(crate) mode: Mode,
+}
+
+/// The gradients that the backward pass of a strip reads and writes.
+struct Gradients<'a> {
+    /// The gradient by the strip's values, from the outputs back to the product.
+    d: &'a mut [f32],
+    /// The gradients by the parameters of the whole network.
+    parameters: &'a mut [f32],
+}
+
+/// What all hidden layers have in common.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Hidden {
+pub(crate) struct HiddenSpec {
     pub(crate) activation: Activation,
     pub(crate) normalization: Normalization,
     pub(crate) has_dropout: bool,
@@ -39,258 +61,382 @@ pub(crate) struct Hidden {
 pub(crate) struct Layer {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
-    hidden: Option<Hidden>,
+    /// The weight matrix W [inputs, outputs].
     pub(crate) weights: Tensor,
-    pub(crate) bias: Option<Tensor>,
-    pub(crate) gamma_beta: Option<[Tensor; 2]>,
-    pub(crate) statistics: Option<Statistics>,
-    /// What the activation reads, unless that can be told from `normal`. Empty in the output layer,
-    /// and where the normalisation stands before the activation.
-    z: Buffer,
-    /// What is normalised; after the forward pass, zhat. Empty without normalisation.
-    normal: Buffer,
-    /// 0 where an output is dropped, else 1 / (1 - dropout), written by the network before each
-    /// training step. Empty without dropout.
-    pub(crate) mask: Buffer,
-    /// What the next layer reads; of the output layer, the logits and then their gradient.
+    stage: Stage,
+    /// The input of the next layer. In the output layer, the logits and then their gradient.
     pub(crate) out: Buffer,
-    /// The gradient by `out`, then by the product. Empty in the output layer, where `out` becomes
-    /// it.
+}
+
+/// What follows the product of a layer.
+enum Stage {
+    /// The loss adds the bias itself.
+    Output {
+        bias: Tensor,
+    },
+    Hidden(Hidden),
+}
+
+/// What only a hidden layer has.
+pub(crate) struct Hidden {
+    form: Form,
+    /// 0 where an output is dropped, else 1 / (1 - dropout). The network writes it before each
+    /// training step. `None` without dropout.
+    mask: Option<Buffer>,
+    /// The gradient by the layer's outputs; [`Hidden::backward`] turns it into that by the product.
     pub(crate) gradient: Buffer,
 }
 
+/// The order of activation g and batch normalisation BN in out = f(a W).
+enum Form {
+    /// out = g(BN(a W))
+    NormaliseFirst { activation: Activation, normal: Normal },
+    /// out = BN(g(a W + b))
+    ActivateFirst { activated: Activated, normal: Normal },
+    /// out = g(a W + b)
+    ActivateOnly { activated: Activated },
+}
+
+/// Bias and activation, g(z + b).
+struct Activated {
+    activation: Activation,
+    /// The bias b [outputs].
+    bias: Tensor,
+    /// The product; after the forward pass, z + b, which the backward pass reads.
+    z: Buffer,
+}
+
+/// Batch normalisation, gamma zhat + beta.
+struct Normal {
+    /// The scale gamma [outputs].
+    gamma: Tensor,
+    /// The shift beta [outputs], which lies directly after gamma.
+    beta: Tensor,
+    statistics: Statistics,
+    /// What is normalised; after the forward pass, zhat, which the backward pass reads.
+    values: Buffer,
+}
+
 impl Layer {
-    /// A layer with places from `layout`; `hidden` is none for the output layer.
+    /// A layer with places from `layout`, for up to `capacity` rows. `hidden` is `None` for the
+    /// output layer.
     pub(crate) fn new(
         layout: &mut Layout,
         inputs: usize,
         outputs: usize,
-        hidden: Option<Hidden>,
+        hidden: Option<HiddenSpec>,
         capacity: usize,
     ) -> Result<Self, TrainError> {
-        let normalization = hidden.map_or(Normalization::None, |hidden| hidden.normalization);
-        let is_normalised = normalization != Normalization::None;
-        let has_dropout = hidden.is_some_and(|hidden| hidden.has_dropout);
-        let matrix_if =
-            |is_used: bool| Buffer::new(if is_used { capacity * padded(outputs) } else { 0 });
-        Ok(Self {
-            inputs,
-            outputs,
-            hidden,
-            weights: layout.matrix(inputs, outputs),
-            bias: (normalization != Normalization::Before).then(|| layout.vector(outputs)),
-            gamma_beta: is_normalised.then(|| [layout.vector(outputs), layout.vector(outputs)]),
-            statistics: is_normalised.then(|| Statistics::new(outputs)).transpose()?,
-            z: matrix_if(hidden.is_some() && normalization != Normalization::Before)?,
-            normal: matrix_if(is_normalised)?,
-            mask: matrix_if(has_dropout)?,
-            out: matrix_if(true)?,
-            gradient: matrix_if(hidden.is_some())?,
-        })
+        let weights = layout.matrix(inputs, outputs);
+        let stage = match hidden {
+            None => Stage::Output { bias: layout.vector(outputs) },
+            Some(spec) => Stage::Hidden(Hidden::new(layout, outputs, spec, capacity)?),
+        };
+        let out = Buffer::new(capacity * padded(outputs))?;
+        Ok(Self { inputs, outputs, weights, stage, out })
     }
 
-    /// Its parameters in the order in which they are kept: W, b, gamma, beta, as far as it has
-    /// them.
+    /// The layer's parameters in the order in which they are stored: W, then those of b, gamma and
+    /// beta that it has.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = Tensor> {
-        [Some(self.weights), self.bias]
+        [Some(self.weights), self.bias()]
             .into_iter()
-            .chain(self.gamma_beta.map(|pair| pair.map(Some)).into_iter().flatten())
+            .chain(self.gamma_beta().map(|pair| pair.map(Some)).into_iter().flatten())
             .flatten()
     }
 
+    fn bias(&self) -> Option<Tensor> {
+        match &self.stage {
+            Stage::Output { bias } => Some(*bias),
+            Stage::Hidden(hidden) => hidden.activated().map(|activated| activated.bias),
+        }
+    }
+
+    /// gamma and beta, if the layer is normalised.
+    pub(crate) fn gamma_beta(&self) -> Option<[Tensor; 2]> {
+        self.hidden()?.normal().map(|normal| [normal.gamma, normal.beta])
+    }
+
+    /// The statistics, if the layer is normalised.
+    pub(crate) fn statistics(&self) -> Option<&Statistics> {
+        self.hidden()?.normal().map(|normal| &normal.statistics)
+    }
+
+    /// The same as [`Layer::statistics`], to write.
+    pub(crate) fn statistics_mut(&mut self) -> Option<&mut Statistics> {
+        let Stage::Hidden(hidden) = &mut self.stage else { return None };
+        match &mut hidden.form {
+            Form::NormaliseFirst { normal, .. } | Form::ActivateFirst { normal, .. } => {
+                Some(&mut normal.statistics)
+            }
+            Form::ActivateOnly { .. } => None,
+        }
+    }
+
+    fn hidden(&self) -> Option<&Hidden> {
+        match &self.stage {
+            Stage::Output { .. } => None,
+            Stage::Hidden(hidden) => Some(hidden),
+        }
+    }
+
+    /// The dropout mask; `None` in the output layer and without dropout.
+    #[cfg(test)]
+    pub(crate) fn mask(&self) -> Option<&Buffer> {
+        self.hidden()?.mask.as_ref()
+    }
+
+    /// The dropout mask, to write; `None` in the output layer and without dropout.
+    pub(crate) fn mask_mut(&mut self) -> Option<&mut Buffer> {
+        match &mut self.stage {
+            Stage::Output { .. } => None,
+            Stage::Hidden(hidden) => hidden.mask.as_mut(),
+        }
+    }
+
+    /// What only a hidden layer has.
+    ///
+    /// # Errors
+    /// This is the output layer.
+    pub(crate) fn hidden_mut(&mut self) -> Result<&mut Hidden, TrainError> {
+        match &mut self.stage {
+            Stage::Output { .. } => Err(TrainError::Missing { what: "hidden layer" }),
+            Stage::Hidden(hidden) => Ok(hidden),
+        }
+    }
+
+    /// The bias of the output layer, with which the loss starts.
+    ///
+    /// # Errors
+    /// This is a hidden layer.
+    pub(crate) fn output_bias(&self) -> Result<Tensor, TrainError> {
+        match &self.stage {
+            Stage::Output { bias } => Ok(*bias),
+            Stage::Hidden(_) => Err(TrainError::Missing { what: "output layer" }),
+        }
+    }
+
+    /// The sizes of the layer's products.
     pub(crate) fn shape(&self, rows: usize) -> Shape {
         Shape { rows, inputs: self.inputs, outputs: self.outputs }
     }
 
-    /// Computes `out` from the layer below's, `a`.
-    pub(crate) fn forward(
-        &mut self,
-        family: Family,
-        products: &mut Products,
-        rows: usize,
-        parameters: &[f32],
-        a: &[f32],
-        mode: Mode,
-    ) {
-        let (shape, w) = (self.shape(rows), self.weights.of(parameters));
-        products.take(rows, self.inputs, a);
+    /// Computes `out` from `a`, the outputs of the layer below.
+    pub(crate) fn forward(&mut self, step: Step<'_>, products: &mut Products, a: &[f32]) {
+        let (shape, w) = (self.shape(step.rows), self.weights.of(step.parameters));
+        products.take(step.rows, self.inputs, a);
         for strip in strips(self.outputs) {
-            let range = strip.range(rows);
-            let Some(hidden) = self.hidden else {
-                products.forward(shape, strip, a, w, &mut self.out[range]);
-                continue;
-            };
-            let product = if hidden.normalization == Normalization::Before {
-                &mut self.normal
-            } else {
-                &mut self.z
-            };
-            products.forward(shape, strip, a, w, &mut product[range.clone()]);
-            match hidden.normalization {
-                Normalization::Before => {
-                    with_curve!(hidden.activation, curve => self.normalise(family, strip, rows, parameters, mode, curve))
+            let (piece, range) = (Piece { shape, strip }, strip.range(step.rows));
+            let out = &mut self.out[range.clone()];
+            match &mut self.stage {
+                Stage::Output { .. } => products.forward(piece, a, w, out),
+                Stage::Hidden(hidden) => {
+                    products.forward(piece, a, w, &mut hidden.product_mut()[range]);
+                    hidden.forward(step, strip, out);
                 }
-                Normalization::After => {
-                    self.activate(family, strip, rows, parameters, hidden);
-                    self.normalise(family, strip, rows, parameters, mode, Identity);
-                }
-                Normalization::None => self.activate(family, strip, rows, parameters, hidden),
-            }
-            if mode != Mode::Evaluate && !self.mask.is_empty() {
-                family.run(Multiply {
-                    values: &mut self.out[range.clone()],
-                    factors: &self.mask[range],
-                });
             }
         }
     }
 
-    /// Bias and activation: from `z` to what is normalised next, or to `out`.
-    fn activate(
+    /// Writes the gradient by the bias of the output layer, once `out` is the gradient by its
+    /// outputs.
+    ///
+    /// # Errors
+    /// This is a hidden layer.
+    pub(crate) fn backward_output(
         &mut self,
-        family: Family,
-        strip: Strip,
-        rows: usize,
-        parameters: &[f32],
-        hidden: Hidden,
-    ) {
-        let Some(bias) = self.bias else { return };
-        let range = strip.range(rows);
-        let bias = &bias.of(parameters)[strip.columns()];
-        let to = if hidden.normalization == Normalization::After {
-            &mut self.normal
-        } else {
-            &mut self.out
-        };
-        let (z, out) = (&mut self.z[range.clone()], &mut to[range]);
-        with_curve!(hidden.activation, curve => family.run(Activate { curve, rows, bias, z, out }));
-    }
-
-    /// Normalisation and what follows it: from `normal` to `out`.
-    fn normalise(
-        &mut self,
-        family: Family,
-        strip: Strip,
-        rows: usize,
-        parameters: &[f32],
-        mode: Mode,
-        curve: impl Curve,
-    ) {
-        let (Some(statistics), Some(gamma_beta)) = (&mut self.statistics, self.gamma_beta) else {
-            return;
-        };
-        let [gamma, beta] = gamma_beta.map(|tensor| &tensor.of(parameters)[strip.columns()]);
-        let (statistics, range) = (statistics.of_strip(strip), strip.range(rows));
-        let (z, out) = (&mut self.normal[range.clone()], &mut self.out[range]);
-        match mode {
-            Mode::Train { momentum } => {
-                family.run(Normalise { curve, rows, momentum, statistics, gamma, beta, z, out });
-            }
-            Mode::Evaluate => family.run(Fold { curve, rows, statistics, gamma, beta, z, out }),
-        }
-    }
-
-    /// Turns the output layer's gradient into that of its bias.
-    pub(crate) fn backward_of_output(
-        &mut self,
-        family: Family,
-        rows: usize,
+        step: Step<'_>,
         gradients: &mut [f32],
-    ) {
-        let Some(bias) = self.bias else { return };
+    ) -> Result<(), TrainError> {
+        let d_bias = self.output_bias()?.of_mut(gradients);
         for strip in strips(self.outputs) {
-            let (matrix, sums) =
-                (&self.out[strip.range(rows)], &mut bias.of_mut(gradients)[strip.columns()]);
-            family.run(ColumnSums { rows, matrix, sums });
+            let matrix = &self.out[strip.range(step.rows)];
+            let sums = &mut d_bias[strip.columns()];
+            step.family.run(ColumnSums { rows: step.rows, matrix, sums });
         }
+        Ok(())
     }
 
-    /// Turns one strip of the gradient by `out` into the gradient by the product, and writes those
-    /// of b, gamma and beta into `gradients`.
-    pub(crate) fn backward(
-        &mut self,
-        family: Family,
-        strip: Strip,
-        rows: usize,
-        parameters: &[f32],
-        gradients: &mut [f32],
-    ) {
-        let Some(hidden) = self.hidden else { return };
-        if !self.mask.is_empty() {
-            let range = strip.range(rows);
-            family.run(Multiply {
-                values: &mut self.gradient[range.clone()],
-                factors: &self.mask[range],
-            });
-        }
-        match hidden.normalization {
-            Normalization::Before => {
-                with_curve!(hidden.activation, curve => self.backward_of_normalise(family, strip, rows, parameters, gradients, curve));
-            }
-            Normalization::After => {
-                self.backward_of_normalise(family, strip, rows, parameters, gradients, Identity);
-                self.backward_of_activate(family, strip, rows, gradients, hidden.activation);
-            }
-            Normalization::None => {
-                self.backward_of_activate(family, strip, rows, gradients, hidden.activation)
-            }
-        }
-    }
-
-    fn backward_of_activate(
-        &mut self,
-        family: Family,
-        strip: Strip,
-        rows: usize,
-        gradients: &mut [f32],
-        activation: Activation,
-    ) {
-        let Some(bias) = self.bias else { return };
-        let range = strip.range(rows);
-        let (z, d, d_bias) = (
-            &self.z[range.clone()],
-            &mut self.gradient[range],
-            &mut bias.of_mut(gradients)[strip.columns()],
-        );
-        with_curve!(activation, curve => family.run(BackActivate { curve, rows, z, d, d_bias }));
-    }
-
-    fn backward_of_normalise(
-        &mut self,
-        family: Family,
-        strip: Strip,
-        rows: usize,
-        parameters: &[f32],
-        gradients: &mut [f32],
-        curve: impl Curve,
-    ) {
-        let (Some(statistics), Some(gamma_beta)) = (&self.statistics, self.gamma_beta) else {
-            return;
-        };
-        let [gamma, beta] = gamma_beta.map(|tensor| &tensor.of(parameters)[strip.columns()]);
-        // gamma and beta lie side by side.
-        let (by_gamma, by_beta) = gradients.split_at_mut(gamma_beta[1].range().start);
-        let (d_gamma, d_beta) =
-            (&mut gamma_beta[0].of_mut(by_gamma)[strip.columns()], &mut by_beta[strip.columns()]);
-        let range = strip.range(rows);
-        let inverse_deviation = &statistics.inverse_deviation[strip.columns()];
-        let (normal, d) = (&self.normal[range.clone()], &mut self.gradient[range]);
-        let pass = BackNormalise {
-            curve,
-            rows,
-            inverse_deviation,
-            gamma,
-            beta,
-            normal,
-            d,
-            d_gamma,
-            d_beta,
-        };
-        family.run(pass);
-    }
-
-    /// The gradient by the product, after the backward pass (in the output layer, after the loss).
+    /// The gradient by the product a W: valid after [`Hidden::backward`], or in the output layer
+    /// after the loss.
     pub(crate) fn gradient_by_product(&self) -> &[f32] {
-        if self.hidden.is_some() { &self.gradient } else { &self.out }
+        self.hidden().map_or(&*self.out, |hidden| &hidden.gradient)
+    }
+}
+
+impl Hidden {
+    fn new(
+        layout: &mut Layout,
+        outputs: usize,
+        spec: HiddenSpec,
+        capacity: usize,
+    ) -> Result<Self, TrainError> {
+        let activation = spec.activation;
+        let form = match spec.normalization {
+            Normalization::Before => {
+                Form::NormaliseFirst { activation, normal: Normal::new(layout, outputs, capacity)? }
+            }
+            Normalization::After => Form::ActivateFirst {
+                activated: Activated::new(layout, outputs, activation, capacity)?,
+                normal: Normal::new(layout, outputs, capacity)?,
+            },
+            Normalization::None => Form::ActivateOnly {
+                activated: Activated::new(layout, outputs, activation, capacity)?,
+            },
+        };
+        let len = capacity * padded(outputs);
+        let mask = spec.has_dropout.then(|| Buffer::new(len)).transpose()?;
+        Ok(Self { form, mask, gradient: Buffer::new(len)? })
+    }
+
+    fn activated(&self) -> Option<&Activated> {
+        match &self.form {
+            Form::NormaliseFirst { .. } => None,
+            Form::ActivateFirst { activated, .. } | Form::ActivateOnly { activated } => {
+                Some(activated)
+            }
+        }
+    }
+
+    fn normal(&self) -> Option<&Normal> {
+        match &self.form {
+            Form::NormaliseFirst { normal, .. } | Form::ActivateFirst { normal, .. } => {
+                Some(normal)
+            }
+            Form::ActivateOnly { .. } => None,
+        }
+    }
+
+    /// Where the product a W is written.
+    fn product_mut(&mut self) -> &mut Buffer {
+        match &mut self.form {
+            Form::NormaliseFirst { normal, .. } => &mut normal.values,
+            Form::ActivateFirst { activated, .. } | Form::ActivateOnly { activated } => {
+                &mut activated.z
+            }
+        }
+    }
+
+    /// Computes one strip of the layer's outputs from the product.
+    fn forward(&mut self, step: Step<'_>, strip: Strip, out: &mut [f32]) {
+        let range = strip.range(step.rows);
+        match &mut self.form {
+            Form::NormaliseFirst { activation, normal } => {
+                with_curve!(*activation, curve => normal.forward(step, strip, curve, out))
+            }
+            Form::ActivateFirst { activated, normal } => {
+                activated.forward(step, strip, &mut normal.values[range.clone()]);
+                normal.forward(step, strip, Identity, out);
+            }
+            Form::ActivateOnly { activated } => activated.forward(step, strip, out),
+        }
+        if let (Mode::Train { .. }, Some(mask)) = (step.mode, &self.mask) {
+            step.family.run(Multiply { values: out, factors: &mask[range] });
+        }
+    }
+
+    /// Turns one strip of `gradient` from the gradient by the outputs into that by the product, and
+    /// writes the gradients by b, gamma and beta into `gradients`.
+    pub(crate) fn backward(&mut self, step: Step<'_>, strip: Strip, gradients: &mut [f32]) {
+        let range = strip.range(step.rows);
+        let d = &mut self.gradient[range.clone()];
+        if let Some(mask) = &self.mask {
+            step.family.run(Multiply { values: d, factors: &mask[range] });
+        }
+        let by = Gradients { d, parameters: gradients };
+        match &mut self.form {
+            Form::NormaliseFirst { activation, normal } => {
+                with_curve!(*activation, curve => { normal.backward(step, strip, curve, by); })
+            }
+            Form::ActivateFirst { activated, normal } => {
+                let by = normal.backward(step, strip, Identity, by);
+                activated.backward(step, strip, by);
+            }
+            Form::ActivateOnly { activated } => activated.backward(step, strip, by),
+        }
+    }
+}
+
+impl Activated {
+    fn new(
+        layout: &mut Layout,
+        outputs: usize,
+        activation: Activation,
+        capacity: usize,
+    ) -> Result<Self, TrainError> {
+        let bias = layout.vector(outputs);
+        Ok(Self { activation, bias, z: Buffer::new(capacity * padded(outputs))? })
+    }
+
+    /// One strip of out = g(z + b).
+    fn forward(&mut self, step: Step<'_>, strip: Strip, out: &mut [f32]) {
+        let rows = step.rows;
+        let bias = &self.bias.of(step.parameters)[strip.columns()];
+        let z = &mut self.z[strip.range(rows)];
+        with_curve!(self.activation, curve => {
+            step.family.run(Activate { curve, rows, bias, z, out })
+        });
+    }
+
+    /// One strip of the gradient: `by.d` becomes the gradient by z, and its column sums that by b.
+    fn backward(&self, step: Step<'_>, strip: Strip, by: Gradients<'_>) {
+        let (rows, d) = (step.rows, by.d);
+        let d_bias = &mut self.bias.of_mut(by.parameters)[strip.columns()];
+        let z = &self.z[strip.range(rows)];
+        with_curve!(self.activation, curve => {
+            step.family.run(BackActivate { curve, rows, z, d, d_bias })
+        });
+    }
+}
+
+impl Normal {
+    fn new(layout: &mut Layout, outputs: usize, capacity: usize) -> Result<Self, TrainError> {
+        let (gamma, beta) = (layout.vector(outputs), layout.vector(outputs));
+        let statistics = Statistics::new(outputs)?;
+        Ok(Self { gamma, beta, statistics, values: Buffer::new(capacity * padded(outputs))? })
+    }
+
+    /// One strip of out = curve(gamma zhat + beta).
+    fn forward(&mut self, step: Step<'_>, strip: Strip, curve: impl Curve, out: &mut [f32]) {
+        let (rows, columns) = (step.rows, strip.columns());
+        let gamma = &self.gamma.of(step.parameters)[columns.clone()];
+        let beta = &self.beta.of(step.parameters)[columns];
+        let statistics = self.statistics.strip_mut(strip);
+        let z = &mut self.values[strip.range(rows)];
+        match step.mode {
+            Mode::Train { momentum } => {
+                let pass = Normalise { curve, rows, momentum, statistics, gamma, beta, z, out };
+                step.family.run(pass);
+            }
+            Mode::Evaluate => {
+                step.family.run(Fold { curve, rows, statistics, gamma, beta, z, out });
+            }
+        }
+    }
+
+    /// One strip of the gradient: `by.d` becomes the gradient by z. Also writes the gradients by
+    /// gamma and beta.
+    fn backward<'a>(
+        &self,
+        step: Step<'_>,
+        strip: Strip,
+        curve: impl Curve,
+        by: Gradients<'a>,
+    ) -> Gradients<'a> {
+        let columns = strip.columns();
+        // beta lies directly after gamma, so both can be borrowed at once.
+        let (by_gamma, by_beta) = by.parameters.split_at_mut(self.beta.range().start);
+        step.family.run(BackNormalise {
+            curve,
+            rows: step.rows,
+            inverse_deviation: &self.statistics.inverse_deviation[columns.clone()],
+            gamma: &self.gamma.of(step.parameters)[columns.clone()],
+            beta: &self.beta.of(step.parameters)[columns.clone()],
+            normal: &self.values[strip.range(step.rows)],
+            d: by.d,
+            d_gamma: &mut self.gamma.of_mut(by_gamma)[columns.clone()],
+            d_beta: &mut by_beta[columns],
+        });
+        by
     }
 }

@@ -1,4 +1,66 @@
-//! Batch-normalised networks on CPUs: data, layers, optimisers, the trainer. No async, no RPC.
+//! Training of batch-normalised networks on one CPU core, with the same bits on every machine.
+//!
+//! A [`Trainer`] trains one trial: a multilayer perceptron for classification or regression. It is
+//! a function of the spec, the data, the sweep's seed and the trial's number. It trains on one
+//! thread, epoch by epoch, and can be stopped before any mini-batch, saved between two epochs, and
+//! resumed on another machine.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use caviar_common::assignment::{Assignment, Value};
+//! use caviar_common::data::{DataSpec, Task};
+//! use caviar_common::hyper::train_spec;
+//! use caviar_nn::Trainer;
+//!
+//! // The data: the built-in digits, 20 % for validation and 10 % for the test.
+//! let data = DataSpec {
+//!     source: "builtin:digits".to_owned(),
+//!     label: None,
+//!     labels: None,
+//!     task: Task::Classification,
+//!     validation: 0.2,
+//!     test: 0.1,
+//! };
+//! let (splits, _) = caviar_data::prepare(&data, 1)?;
+//!
+//! // The hyperparameters: two hidden layers of 64 units trained by Adam; the rest are defaults.
+//! let mut fixed = Assignment::default();
+//! fixed.insert("epochs", Value::Int(2));
+//! fixed.insert("optimizer", Value::Text("adam".to_owned()));
+//! let spec = train_spec(&fixed, &Assignment::default())?;
+//!
+//! // The training of trial 0 of the sweep with seed 1.
+//! let mut trainer = Trainer::new(&spec, Arc::new(splits), 1, 0)?;
+//! while trainer.epochs_done() < spec.epochs {
+//!     if let Some(epoch) = trainer.epoch(&|| true)? {
+//!         println!("epoch {}: loss {}", epoch.epoch, epoch.validation.loss);
+//!     }
+//! }
+//! let accuracy = trainer.test()?.and_then(|score| score.accuracy);
+//! assert!(accuracy > Some(0.9), "{accuracy:?}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How the parts fit together
+//!
+//! Each line uses only the lines below it.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`trainer`] | epochs, mini-batches, evaluation, checkpoints |
+//! | `checkpoint` | the bytes of a checkpoint |
+//! | `optimizer`, `schedule` | the update rules and the learning rate |
+//! | `network` | the layers over flat buffers of parameters; forward, loss, backward |
+//! | `layer` | one layer: product, normalisation, activation, dropout, and gradients |
+//! | `products` | the three matrix products in the precision of the spec |
+//! | `batch_norm`, `passes`, `loss`, `dropout` | passes over activations, made of vectors |
+//! | `activation`, `elementary` | activation functions; exp, tanh, erf and sqrt of vectors |
+//! | `tensor` | the places of weights and vectors in a flat buffer |
+//! | `kernels` | vectors, matrix layout and register tiles for AVX-512, AVX2 and NEON |
+//!
+//! `memory` computes the memory of a training beforehand ([`trial_bytes`]), and `check` refuses
+//! specs and data that cannot be trained. All memory is allocated when a trainer is made.
 mod activation;
 mod batch_norm;
 #[doc(hidden)]

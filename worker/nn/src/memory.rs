@@ -1,68 +1,80 @@
-//! What data and a training need of memory, known before a training starts.
-#![allow(
-    clippy::as_conversions,
-    reason = "sizes below 2^64; a usize of every supported machine fits a u64"
-)]
+//! The memory of the data and of a training, known before the training starts.
 
-use caviar_common::train::{Normalization, Optimizer, TrainSpec};
-
-use crate::kernels::{LANES, Shape, padded};
-use crate::products::scratch_lens;
-use crate::trainer::capacity;
+use caviar_common::numbers::{index, to_u64};
+use caviar_common::train::{Normalization, TrainSpec};
 use caviar_data::{Examples, Splits};
 
-/// Bytes of the examples, of all splits together.
+use crate::kernels::{LANES, Shape, padded};
+use crate::optimizer::state_count;
+use crate::products::scratch_lens;
+use crate::trainer::capacity;
+
+/// The size of an f32 in bytes.
+const FLOAT_BYTES: u64 = 4;
+
+/// Bytes of the examples of all splits.
 pub fn data_bytes(data: &Splits) -> u64 {
-    let numbers = |examples: &Examples| (examples.features.len() + examples.targets.len()) as u64;
+    // A feature and a target have four bytes each.
+    let numbers = |examples: &Examples| to_u64(examples.features.len() + examples.targets.len());
     let splits = [&data.train, &data.validation].into_iter().chain(&data.test);
-    // A feature and a target have 4 bytes each.
-    4 * splits.map(numbers).sum::<u64>()
+    FLOAT_BYTES * splits.map(numbers).sum::<u64>()
 }
 
-/// Bytes that a [`crate::Trainer`] of `spec` allocates for itself, beside the data, which all
-/// trainers of a process share. All of it is allocated when the trainer is made.
+/// Bytes that a [`crate::Trainer`] of `spec` allocates when it is made; it allocates nothing later.
+///
+/// The data, which all trainers of a process share, is not included. Sums saturate.
 pub fn trial_bytes(spec: &TrainSpec, data: &Splits) -> u64 {
     let (rows, features) = data.train.features.dim();
-    let capacity = capacity(spec, data) as u64;
+    let capacity = capacity(spec, data);
     let mut inputs = features;
-    let (mut parameters, mut activations, mut shapes) =
-        (0u64, capacity * padded(features) as u64, Vec::new());
-    for (index, units) in spec.hidden.iter().chain([&data.outputs]).enumerate() {
-        let outputs = *units as usize;
-        let (width, depth) = (padded(outputs) as u64, padded(inputs) as u64);
-        let [vectors, statistics, matrices] =
-            if index < spec.hidden.len() { of_hidden(spec) } else { [1, 0, 1] };
-        parameters = parameters.saturating_add(width.saturating_mul(depth + vectors));
-        activations =
-            activations.saturating_add((capacity * matrices + statistics).saturating_mul(width));
-        shapes.push(Shape { rows: capacity as usize, inputs, outputs });
+    let (mut parameters, mut shapes) = (0u64, Vec::new());
+    let mut activations = to_u64(capacity) * to_u64(padded(features));
+    for (layer, &units) in spec.hidden.iter().chain([&data.outputs]).enumerate() {
+        let outputs = index(units);
+        let (width, depth) = (to_u64(padded(outputs)), to_u64(padded(inputs)));
+        let is_hidden = layer < spec.hidden.len();
+        let counts = if is_hidden { Counts::of_hidden(spec) } else { Counts::OUTPUT };
+        parameters = parameters.saturating_add(width.saturating_mul(depth + counts.vectors));
+        let floats_per_unit = to_u64(capacity) * counts.matrices + counts.statistics;
+        activations = activations.saturating_add(floats_per_unit.saturating_mul(width));
+        shapes.push(Shape { rows: capacity, inputs, outputs });
         inputs = outputs;
     }
-    let states = match spec.optimizer {
-        Optimizer::Sgd => 0,
-        Optimizer::Momentum | Optimizer::Nesterov | Optimizer::Rmsprop => 1,
-        Optimizer::Adam | Optimizer::Adamw => 2,
-    };
     let scratch = scratch_lens(spec.precision, shapes.into_iter())
         .into_iter()
-        .map(|len| len.next_multiple_of(LANES) as u64)
+        .map(|len| to_u64(len.next_multiple_of(LANES)))
         .sum();
+    // The parameters, their gradients, and the states of the update rule.
     let floats = parameters
-        .saturating_mul(2 + states)
+        .saturating_mul(2 + state_count(spec.optimizer))
         .saturating_add(activations)
         .saturating_add(scratch)
-        .saturating_add(rows as u64);
-    floats.saturating_mul(4)
+        .saturating_add(to_u64(rows));
+    floats.saturating_mul(FLOAT_BYTES)
 }
 
-/// Of a hidden layer: parameters and statistics with one value a unit, and buffers with one value a
-/// unit and row.
-const fn of_hidden(spec: &TrainSpec) -> [u64; 3] {
-    // W's outputs and their gradient, what the way back needs, and the mask.
-    let mask = if spec.dropout > 0.0 { 1 } else { 0 };
-    match spec.normalization {
-        Normalization::Before => [2, 3, 3 + mask],
-        Normalization::After => [3, 3, 4 + mask],
-        Normalization::None => [1, 0, 3 + mask],
+/// How many buffers a layer has.
+struct Counts {
+    /// Parameters with one value per unit: b, gamma and beta.
+    vectors: u64,
+    /// Statistics of batch normalisation with one value per unit.
+    statistics: u64,
+    /// Buffers with one value per unit and row.
+    matrices: u64,
+}
+
+impl Counts {
+    /// The bias; the logits.
+    const OUTPUT: Self = Self { vectors: 1, statistics: 0, matrices: 1 };
+
+    /// The matrices are the outputs, their gradient, what the backward pass reads, and the mask.
+    const fn of_hidden(spec: &TrainSpec) -> Self {
+        let mask = if spec.dropout > 0.0 { 1 } else { 0 };
+        let [vectors, statistics, matrices] = match spec.normalization {
+            Normalization::Before => [2, 3, 3],
+            Normalization::After => [3, 3, 4],
+            Normalization::None => [1, 0, 3],
+        };
+        Self { vectors, statistics, matrices: matrices + mask }
     }
 }

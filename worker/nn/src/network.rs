@@ -1,36 +1,37 @@
 //! The network: its layers over flat buffers of parameters and gradients.
 #![allow(
     clippy::indexing_slicing,
-    reason = "layers and rows were counted when the trainer was made"
+    reason = "layers and rows were checked when the trainer was made"
 )]
-#![allow(
-    clippy::as_conversions,
-    reason = "sizes below 2^32, and initial values rounded to the f32 that the trainer computes in"
-)]
+#![allow(clippy::as_conversions, reason = "a 64-bit random word is split into its two halves")]
 
 use caviar_common::limits::MAX_WEIGHTS;
+use caviar_common::numbers::{index, real, single, to_u64};
 use caviar_common::seed::{Seed, Stream};
 use caviar_common::train::{Activation, Init, TrainSpec};
+use caviar_data::{Examples, Targets};
 
 use crate::dropout::DrawMask;
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Family, LANES, Pass, Simd, padded, strips, vectors_mut};
-use crate::layer::{Hidden, Layer, Mode};
+use crate::kernels::{Buffer, Family, LANES, Pass, Piece, Simd, padded, strips, vectors_mut};
+use crate::layer::{HiddenSpec, Layer, Mode, Step};
 use crate::loss::{CrossEntropy, Tally, squared_error};
 use crate::products::Products;
 use crate::tensor::{Layout, Tensor};
-use caviar_data::{Examples, Targets};
 
-/// A network, and room for `capacity` examples in it.
+/// A network, with buffers for `capacity` examples at once.
 pub(crate) struct Network {
     family: Family,
-    /// The hidden ones and the output layer, input side first.
+    /// The hidden layers and then the output layer, input side first.
     pub(crate) layers: Vec<Layer>,
+    /// All parameters, in the places that [`Layout`] gave to the layers' tensors.
     pub(crate) parameters: Buffer,
+    /// The gradients by the parameters, in the same places.
     pub(crate) gradients: Buffer,
     /// The mini-batch [rows, features] in panels.
     input: Buffer,
     products: Products,
+    /// The weight of the old running statistics, in [0, 1).
     momentum: f32,
     dropout: f32,
 }
@@ -39,7 +40,7 @@ impl Network {
     /// The network of `spec` with all parameters 0, for up to `capacity` examples at once.
     ///
     /// # Errors
-    /// More weights than allowed, or no memory.
+    /// The network has more weights than allowed, or there is not enough memory.
     pub(crate) fn new(
         family: Family,
         spec: &TrainSpec,
@@ -47,11 +48,11 @@ impl Network {
         outputs: usize,
         capacity: usize,
     ) -> Result<Self, TrainError> {
-        let hidden_widths = || spec.hidden.iter().map(|&units| units as usize);
+        let hidden_widths = spec.hidden.iter().map(|&units| index(units));
         let widths: Vec<usize> =
-            std::iter::once(features).chain(hidden_widths()).chain([outputs]).collect();
+            std::iter::once(features).chain(hidden_widths).chain([outputs]).collect();
         check_size(&widths)?;
-        let hidden = Hidden {
+        let hidden = HiddenSpec {
             activation: spec.activation,
             normalization: spec.normalization,
             has_dropout: spec.dropout > 0.0,
@@ -60,21 +61,13 @@ impl Network {
         let layers = widths
             .windows(2)
             .enumerate()
-            .map(|(index, ends)| {
-                Layer::new(
-                    &mut layout,
-                    ends[0],
-                    ends[1],
-                    (index < spec.hidden.len()).then_some(hidden),
-                    capacity,
-                )
+            .map(|(number, ends)| {
+                let hidden = (number < spec.hidden.len()).then_some(hidden);
+                Layer::new(&mut layout, ends[0], ends[1], hidden, capacity)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let products = Products::new(
-            family,
-            spec.precision,
-            layers.iter().map(|layer| layer.shape(capacity)),
-        )?;
+        let shapes = layers.iter().map(|layer| layer.shape(capacity));
+        let products = Products::new(family, spec.precision, shapes)?;
         Ok(Self {
             family,
             layers,
@@ -82,57 +75,62 @@ impl Network {
             gradients: Buffer::new(layout.len())?,
             input: Buffer::new(capacity * padded(features))?,
             products,
-            momentum: spec.batch_norm_momentum as f32,
-            dropout: spec.dropout as f32,
+            momentum: single(spec.batch_norm_momentum),
+            dropout: single(spec.dropout),
         })
     }
 
-    /// Draws the initial weights as [`Init`] says, layer i from stream i of `seed`; gamma becomes
-    /// 1, beta and b 0.
+    /// Draws the initial weights with the variance of [`Init`]: layer i from stream i of `seed`.
+    /// Sets gamma to 1, beta and b to 0.
     pub(crate) fn initialise(&mut self, spec: &TrainSpec, seed: Seed) {
         self.parameters.fill(0.0);
-        let last = self.layers.len() - 1;
-        for (index, layer) in self.layers.iter().enumerate() {
-            let (fan_in, fan_out) = (layer.inputs as f64, layer.outputs as f64);
+        for ((number, layer), stream_index) in self.layers.iter().enumerate().zip(0u64..) {
+            let is_hidden = number < spec.hidden.len();
+            let (fan_in, fan_out) = (real(layer.inputs), real(layer.outputs));
             let variance =
-                if index < last && uses_he(spec) { 2.0 / fan_in } else { 2.0 / (fan_in + fan_out) };
+                if is_hidden && uses_he(spec) { 2.0 / fan_in } else { 2.0 / (fan_in + fan_out) };
             let deviation = variance.sqrt();
-            let mut stream = seed.stream(index as u64);
+            let mut stream = seed.stream(stream_index);
             for position in layer.weights.positions() {
-                self.parameters[position] = (deviation * stream.normal()) as f32;
+                self.parameters[position] = single(deviation * stream.normal());
             }
-            for position in layer.gamma_beta.iter().flat_map(|[gamma, _]| gamma.positions()) {
+            for position in layer.gamma_beta().iter().flat_map(|[gamma, _]| gamma.positions()) {
                 self.parameters[position] = 1.0;
             }
         }
     }
 
-    /// All parameters' places, layer by layer: the order of a checkpoint.
+    /// The places of all parameters, layer by layer: the order of a checkpoint.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = Tensor> {
         self.layers.iter().flat_map(Layer::tensors)
     }
 
-    /// Trains forward and backward on the examples at `rows` (at least 2): the gradient of the
-    /// mini-batch's mean loss is in `gradients`, and the running statistics have moved. `draws`
-    /// decides what is dropped.
+    /// One forward and backward pass on the examples at `rows`, of which there are at least 2.
+    ///
+    /// Writes the gradient of the mini-batch's mean loss into `gradients`, updates the running
+    /// statistics, and returns the loss and hits. `draws` decides which outputs are dropped.
     pub(crate) fn backpropagate(
         &mut self,
         examples: &Examples,
         rows: &[u32],
         draws: &mut Stream,
-    ) -> Tally {
-        let row_at = |index: usize| rows[index] as usize;
+    ) -> Result<Tally, TrainError> {
+        let row_at = |row: usize| index(rows[row]);
         self.draw_masks(rows.len(), draws);
-        self.forward(examples, rows.len(), row_at, Mode::Train { momentum: self.momentum });
-        let tally = self.loss(&examples.targets, rows.len(), row_at);
-        self.backward(rows.len());
-        tally
+        self.forward(examples, rows.len(), row_at, Mode::Train { momentum: self.momentum })?;
+        let tally = self.loss(&examples.targets, rows.len(), row_at)?;
+        self.backward(rows.len())?;
+        Ok(tally)
     }
 
     /// Loss and hits on `rows` of the examples, with running statistics and without dropout.
-    pub(crate) fn evaluate(&mut self, examples: &Examples, rows: std::ops::Range<usize>) -> Tally {
-        let row_at = |index: usize| rows.start + index;
-        self.forward(examples, rows.len(), row_at, Mode::Evaluate);
+    pub(crate) fn evaluate(
+        &mut self,
+        examples: &Examples,
+        rows: std::ops::Range<usize>,
+    ) -> Result<Tally, TrainError> {
+        let row_at = |row: usize| rows.start + row;
+        self.forward(examples, rows.len(), row_at, Mode::Evaluate)?;
         self.loss(&examples.targets, rows.len(), row_at)
     }
 
@@ -142,101 +140,90 @@ impl Network {
         rows: usize,
         row_at: impl Fn(usize) -> usize,
         mode: Mode,
-    ) {
-        let Some(features) = examples.features.as_slice() else { return };
-        self.family.run(Gather {
-            features,
-            width: examples.features.ncols(),
-            rows,
-            row_at,
-            input: &mut self.input,
-        });
-        let mut below: &[f32] = &self.input;
-        for layer in &mut self.layers {
-            layer.forward(self.family, &mut self.products, rows, &self.parameters, below, mode);
+    ) -> Result<(), TrainError> {
+        let Self { family, layers, parameters, input, products, .. } = self;
+        let features = examples.features.as_slice();
+        let features = features.ok_or(TrainError::Missing { what: "row-major features" })?;
+        let width = examples.features.ncols();
+        family.run(Gather { features, width, rows, row_at, input });
+        let step = Step { family: *family, rows, parameters, mode };
+        let mut below: &[f32] = input;
+        for layer in layers {
+            layer.forward(step, products, below);
             below = &layer.out;
         }
+        Ok(())
     }
 
     /// The loss of the outputs, which become its gradient.
-    fn loss(&mut self, targets: &Targets, rows: usize, row_at: impl Fn(usize) -> usize) -> Tally {
-        let Some(last) = self.layers.last_mut() else { return Tally::default() };
-        let bias = last.bias.map_or(&[][..], |bias| bias.of(&self.parameters));
-        match targets {
+    fn loss(
+        &mut self,
+        targets: &Targets,
+        rows: usize,
+        row_at: impl Fn(usize) -> usize,
+    ) -> Result<Tally, TrainError> {
+        let last = self.layers.last_mut().ok_or(TrainError::Missing { what: "output layer" })?;
+        let bias = last.output_bias()?.of(&self.parameters);
+        let (outputs, z) = (last.outputs, &mut last.out);
+        Ok(match targets {
             Targets::Classes(classes) => {
-                let class_of = |row| classes[row_at(row)] as usize;
+                let class_of = |row| index(classes[row_at(row)]);
                 let scratch = self.products.scratch();
-                self.family.run(CrossEntropy {
-                    rows,
-                    outputs: last.outputs,
-                    bias,
-                    z: &mut last.out,
-                    scratch,
-                    class_of,
-                })
+                self.family.run(CrossEntropy { rows, outputs, bias, z, scratch, class_of })
             }
-            Targets::Values(values) => {
-                squared_error(rows, bias, &mut last.out, |row| values[row_at(row)])
-            }
-        }
+            Targets::Values(values) => squared_error(rows, bias, z, |row| values[row_at(row)]),
+        })
     }
 
-    fn backward(&mut self, rows: usize) {
-        let Self { family, layers, parameters, gradients, input, products, .. } = self;
-        if let Some(output) = layers.last_mut() {
-            output.backward_of_output(*family, rows, gradients);
-        }
-        for index in (0..layers.len()).rev() {
-            let (below, above) = layers.split_at_mut(index);
-            let Some(layer) = above.first_mut() else { return };
-            let shape = layer.shape(rows);
+    /// The backward pass: from the gradient by the outputs, which [`Network::loss`] wrote, to
+    /// `gradients`.
+    fn backward(&mut self, rows: usize) -> Result<(), TrainError> {
+        let Self { family, layers, parameters, gradients, input, products, momentum, .. } = self;
+        let mode = Mode::Train { momentum: *momentum };
+        let step = Step { family: *family, rows, parameters, mode };
+        let output = layers.last_mut().ok_or(TrainError::Missing { what: "output layer" })?;
+        output.backward_output(step, gradients)?;
+        let mut rest = &mut layers[..];
+        while let Some((layer, below)) = rest.split_last_mut() {
+            let (shape, d) = (layer.shape(rows), layer.gradient_by_product());
             if let Some(below) = below.last_mut() {
-                let (d, w) = (layer.gradient_by_product(), layer.weights.of(parameters));
+                let (w, below) = (layer.weights.of(parameters), below.hidden_mut()?);
                 products.take(rows, layer.outputs, d);
                 for strip in strips(layer.inputs) {
-                    products.input_gradient(
-                        shape,
-                        strip,
-                        d,
-                        w,
-                        &mut below.gradient[strip.range(rows)],
-                    );
-                    below.backward(*family, strip, rows, parameters, gradients);
+                    let e = &mut below.gradient[strip.range(rows)];
+                    products.input_gradient(Piece { shape, strip }, d, w, e);
+                    below.backward(step, strip, gradients);
                 }
             }
             let a = below.last().map_or(&**input, |below| &below.out);
-            products.weight_gradient(
-                shape,
-                a,
-                layer.gradient_by_product(),
-                layer.weights.of_mut(gradients),
-            );
+            products.weight_gradient(shape, a, d, layer.weights.of_mut(gradients));
+            rest = below;
         }
+        Ok(())
     }
 
-    /// Draws which outputs are dropped: each layer's mask from a key of its own.
+    /// Draws which outputs are dropped: the mask of each layer from its own key.
     fn draw_masks(&mut self, rows: usize, draws: &mut Stream) {
-        for layer in self.layers.iter_mut().filter(|layer| !layer.mask.is_empty()) {
+        for layer in &mut self.layers {
+            let columns = layer.outputs;
+            let Some(mask) = layer.mask_mut() else { continue };
             let word = draws.word();
             let key = [word as u32, (word >> 32) as u32];
-            self.family.run(DrawMask {
-                key,
-                dropout: self.dropout,
-                rows,
-                columns: layer.outputs,
-                mask: &mut layer.mask,
-            });
+            self.family.run(DrawMask { key, dropout: self.dropout, rows, columns, mask });
         }
     }
 }
 
 /// Copies rows of the examples into panels.
 pub(crate) struct Gather<'a, R> {
-    /// All examples' features, row-major.
+    /// The features of all examples, row-major.
     pub(crate) features: &'a [f32],
+    /// The number of features.
     pub(crate) width: usize,
     pub(crate) rows: usize,
+    /// Which example becomes a row.
     pub(crate) row_at: R,
+    /// Becomes [rows, width] in panels. The padding is not written.
     pub(crate) input: &'a mut [f32],
 }
 
@@ -246,8 +233,8 @@ impl<R: Fn(usize) -> usize> Pass for Gather<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { features, width, rows, row_at, input } = self;
-        // Panels that are written side by side: their lines may all compete for one set of the
-        // nearest cache.
+        // Panels that are written at once: the lines of more panels can compete for one set of the
+        // L1 cache. Four were chosen in commit bafcacc (docs/internals/kernels.md).
         const GROUP: usize = 4;
         let input = vectors_mut(input);
         for first in (0..width.div_ceil(LANES)).step_by(GROUP) {
@@ -277,12 +264,10 @@ fn uses_he(spec: &TrainSpec) -> bool {
     }
 }
 
+/// Refuses a network whose weights, with padding, exceed [`MAX_WEIGHTS`].
 fn check_size(widths: &[usize]) -> Result<(), TrainError> {
-    let mut weights = 0u64;
-    for ends in widths.windows(2) {
-        weights =
-            weights.saturating_add((padded(ends[0]) as u64).saturating_mul(padded(ends[1]) as u64));
-    }
+    let of_layer = |ends: &[usize]| to_u64(padded(ends[0])).saturating_mul(to_u64(padded(ends[1])));
+    let weights = widths.windows(2).map(of_layer).fold(0, u64::saturating_add);
     if weights > MAX_WEIGHTS {
         Err(TrainError::TooLarge { weights, limit: MAX_WEIGHTS })
     } else {

@@ -1,9 +1,9 @@
-//! The update rules, with PyTorch's meaning of every hyperparameter (see [`Optimizer`]).
-#![allow(clippy::as_conversions, reason = "hyperparameters are f64, the trainer computes in f32")]
+//! The update rules of [`Optimizer`], with PyTorch's meaning of every hyperparameter.
 #![allow(clippy::indexing_slicing, reason = "states have the layout of the parameters")]
 
 use std::ops::Range;
 
+use caviar_common::numbers::single;
 use caviar_common::train::{Optimizer, TrainSpec};
 
 use crate::elementary::{LEAST_SQUARE, sqrt};
@@ -11,96 +11,199 @@ use crate::error::TrainError;
 use crate::kernels::{Buffer, Family, LANES, Lanes, Pass, Simd, vectors, vectors_mut};
 use crate::network::Network;
 
-/// An update rule and its state: up to two values a parameter, in the layout of the parameters.
+/// An update rule with its state.
 pub(crate) struct Updater {
     family: Family,
-    rule: Optimizer,
-    /// The velocity of momentum and nesterov, the [sum of gradients](Moments) of adam and adamw;
-    /// else empty.
-    pub(crate) first: Buffer,
-    /// The [sum of squares](Moments) of rmsprop, adam and adamw; else empty.
-    pub(crate) second: Buffer,
-    /// Steps done.
+    rule: Rule,
+    /// Updates done so far.
     pub(crate) steps: u64,
     weight_decay: f64,
     gradient_clip: f64,
-    momentum: f32,
-    beta1: f64,
-    beta2: f64,
-    epsilon: f32,
 }
 
-/// What the parameters of one tensor share in one step.
-#[derive(Clone, Copy)]
-struct Step {
-    rate: f32,
-    /// Factor of the gradient, 1 unless it is clipped.
-    clip: f32,
-    /// Weight decay: added to the gradient, or by adamw taken from the weight.
-    decay: f32,
-    moments: Moments,
+/// An [`Optimizer`] with its state: buffers in the layout of the parameters.
+enum Rule {
+    Sgd,
+    Momentum {
+        momentum: f32,
+        /// Nesterov's rule: the step goes along the velocity after the next one.
+        looks_ahead: bool,
+        velocity: Buffer,
+    },
+    Rmsprop {
+        beta2: f64,
+        epsilon: f64,
+        squares: Buffer,
+    },
+    Adam {
+        beta1: f64,
+        beta2: f64,
+        epsilon: f64,
+        /// Weight decay is taken from the weight (adamw) instead of added to the gradient.
+        is_decoupled: bool,
+        gradients: Buffer,
+        squares: Buffer,
+    },
 }
 
-impl Updater {
-    /// The rule of `spec`, for `len` parameters.
-    pub(crate) fn new(family: Family, spec: &TrainSpec, len: usize) -> Result<Self, TrainError> {
-        let rule = spec.optimizer;
-        let has_first = matches!(
-            rule,
-            Optimizer::Momentum | Optimizer::Nesterov | Optimizer::Adam | Optimizer::Adamw
-        );
-        let has_second = matches!(rule, Optimizer::Rmsprop | Optimizer::Adam | Optimizer::Adamw);
-        Ok(Self {
-            family,
-            rule,
-            first: Buffer::new(if has_first { len } else { 0 })?,
-            second: Buffer::new(if has_second { len } else { 0 })?,
-            steps: 0,
-            weight_decay: spec.weight_decay,
-            gradient_clip: spec.gradient_clip,
-            momentum: spec.momentum as f32,
-            beta1: spec.beta1,
-            beta2: spec.beta2,
-            // An epsilon that f32 rounds to 0 would make 0 / 0 of a parameter whose gradient is 0.
-            epsilon: (spec.epsilon as f32).max(f32::MIN_POSITIVE),
+/// The number of values that a rule stores per parameter.
+pub(crate) const fn state_count(optimizer: Optimizer) -> u64 {
+    match optimizer {
+        Optimizer::Sgd => 0,
+        Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } | Optimizer::Rmsprop { .. } => 1,
+        Optimizer::Adam { .. } | Optimizer::Adamw { .. } => 2,
+    }
+}
+
+impl Rule {
+    /// The rule of `optimizer` with zero state, for `len` parameters.
+    fn new(optimizer: Optimizer, len: usize) -> Result<Self, TrainError> {
+        let state = || Buffer::new(len);
+        Ok(match optimizer {
+            Optimizer::Sgd => Self::Sgd,
+            Optimizer::Momentum { momentum } => Self::Momentum {
+                momentum: single(momentum),
+                looks_ahead: false,
+                velocity: state()?,
+            },
+            Optimizer::Nesterov { momentum } => {
+                Self::Momentum { momentum: single(momentum), looks_ahead: true, velocity: state()? }
+            }
+            Optimizer::Rmsprop { beta2, epsilon } => {
+                Self::Rmsprop { beta2, epsilon: rounded_epsilon(epsilon), squares: state()? }
+            }
+            Optimizer::Adam { beta1, beta2, epsilon } => Self::Adam {
+                beta1,
+                beta2,
+                epsilon: rounded_epsilon(epsilon),
+                is_decoupled: false,
+                gradients: state()?,
+                squares: state()?,
+            },
+            Optimizer::Adamw { beta1, beta2, epsilon } => Self::Adam {
+                beta1,
+                beta2,
+                epsilon: rounded_epsilon(epsilon),
+                is_decoupled: true,
+                gradients: state()?,
+                squares: state()?,
+            },
         })
     }
 
-    /// Updates the network's parameters by its gradients. Weight decay is for the weight matrices
-    /// alone.
-    pub(crate) fn step(&mut self, network: &mut Network, rate: f64) {
-        self.steps += 1;
-        let (clip, moments) = (self.clip_factor(&network.gradients), self.moments(rate));
-        let decay = if self.rule == Optimizer::Adamw {
-            rate * self.weight_decay
-        } else {
-            self.weight_decay
-        };
-        let step = Step { rate: rate as f32, clip, decay: decay as f32, moments };
-        if decay <= 0.0 {
-            return self.update(
-                step,
-                0..network.parameters.len(),
-                &mut network.parameters,
-                &network.gradients,
-            );
-        }
-        for layer in &network.layers {
-            for tensor in layer.tensors() {
-                let step = if tensor == layer.weights { step } else { Step { decay: 0.0, ..step } };
-                self.update(step, tensor.range(), &mut network.parameters, &network.gradients);
+    /// The constants of step number `steps`, from 1, at a learning rate.
+    fn moments(&self, rate: f64, steps: u64) -> Moments {
+        match *self {
+            Self::Sgd | Self::Momentum { .. } => Moments::default(),
+            Self::Rmsprop { beta2, epsilon, .. } => Moments {
+                beta1: 0.0,
+                beta2: single(beta2),
+                deviation: single((1.0 - beta2).sqrt()),
+                epsilon: single(epsilon),
+            },
+            Self::Adam { beta1, beta2, epsilon, .. } => {
+                let scale = rate * (1.0 - beta1) / (1.0 - power(beta1, steps));
+                let bias = 1.0 - power(beta2, steps);
+                Moments {
+                    beta1: single(beta1),
+                    beta2: single(beta2),
+                    deviation: single(((1.0 - beta2) / bias).sqrt() / scale),
+                    epsilon: single(epsilon / scale),
+                }
             }
         }
     }
 
-    /// The factor that brings the gradient's global norm down to the limit (Pascanu, Mikolov and
-    /// Bengio 2013), as PyTorch's clip_grad_norm_.
+    /// True if weight decay is taken from the weight instead of added to the gradient.
+    const fn is_decoupled(&self) -> bool {
+        matches!(self, Self::Adam { is_decoupled: true, .. })
+    }
+}
+
+/// The nearest f32, but at least the smallest normal one: an epsilon of 0 would divide 0 by 0 where
+/// a gradient is 0.
+fn rounded_epsilon(epsilon: f64) -> f64 {
+    f64::from(single(epsilon).max(f32::MIN_POSITIVE))
+}
+
+/// What all parameters of one tensor have in common in one step.
+#[derive(Clone, Copy)]
+struct Step {
+    /// The learning rate of the epoch.
+    rate: f32,
+    /// The factor of the gradient: 1 unless it is clipped.
+    clip: f32,
+    /// Weight decay: added to the gradient, or by adamw taken from the weight.
+    decay: f32,
+    /// All 0 for the rules that have no moments.
+    moments: Moments,
+}
+
+impl Updater {
+    /// The update rule of `spec` for `len` parameters.
+    ///
+    /// # Errors
+    /// There is not enough memory.
+    pub(crate) fn new(family: Family, spec: &TrainSpec, len: usize) -> Result<Self, TrainError> {
+        Ok(Self {
+            family,
+            rule: Rule::new(spec.optimizer, len)?,
+            steps: 0,
+            weight_decay: spec.weight_decay,
+            gradient_clip: spec.gradient_clip,
+        })
+    }
+
+    /// The rule's state, in the order of a checkpoint: of Adam the gradients, then the squares.
+    pub(crate) fn states(&self) -> impl Iterator<Item = &Buffer> {
+        let states = match &self.rule {
+            Rule::Sgd => [None, None],
+            Rule::Momentum { velocity, .. } => [Some(velocity), None],
+            Rule::Rmsprop { squares, .. } => [Some(squares), None],
+            Rule::Adam { gradients, squares, .. } => [Some(gradients), Some(squares)],
+        };
+        states.into_iter().flatten()
+    }
+
+    /// The same as [`Updater::states`], to write.
+    pub(crate) fn states_mut(&mut self) -> impl Iterator<Item = &mut Buffer> {
+        let states = match &mut self.rule {
+            Rule::Sgd => [None, None],
+            Rule::Momentum { velocity, .. } => [Some(velocity), None],
+            Rule::Rmsprop { squares, .. } => [Some(squares), None],
+            Rule::Adam { gradients, squares, .. } => [Some(gradients), Some(squares)],
+        };
+        states.into_iter().flatten()
+    }
+
+    /// Updates the network's parameters by its gradients. Only the weight matrices decay.
+    pub(crate) fn step(&mut self, network: &mut Network, rate: f64) {
+        self.steps += 1;
+        let Network { layers, parameters, gradients, .. } = network;
+        let clip = self.clip_factor(gradients);
+        let is_decoupled = self.rule.is_decoupled();
+        let decay = if is_decoupled { rate * self.weight_decay } else { self.weight_decay };
+        let moments = self.rule.moments(rate, self.steps);
+        let step = Step { rate: single(rate), clip, decay: single(decay), moments };
+        if decay <= 0.0 {
+            return self.update(step, 0..parameters.len(), parameters, gradients);
+        }
+        for layer in layers {
+            for tensor in layer.tensors() {
+                let step = if tensor == layer.weights { step } else { Step { decay: 0.0, ..step } };
+                self.update(step, tensor.range(), parameters, gradients);
+            }
+        }
+    }
+
+    /// The factor that reduces the gradient's global norm to the limit (Pascanu, Mikolov and Bengio
+    /// 2013), computed as PyTorch's `clip_grad_norm_` does.
     fn clip_factor(&self, gradients: &[f32]) -> f32 {
         if self.gradient_clip == 0.0 {
             return 1.0;
         }
         let factor = self.gradient_clip / (norm(gradients) + 1e-6);
-        if factor > 1.0 { 1.0 } else { factor as f32 }
+        if factor > 1.0 { 1.0 } else { single(factor) }
     }
 
     /// Updates the parameters at `range`.
@@ -111,48 +214,35 @@ impl Updater {
         parameters: &mut [f32],
         gradients: &[f32],
     ) {
-        let (first, second) =
-            (part(&mut self.first, range.clone()), part(&mut self.second, range.clone()));
-        let (w, g) = (vectors_mut(&mut parameters[range.clone()]), vectors(&gradients[range]));
-        let (family, momentum) = (self.family, self.momentum);
-        match self.rule {
-            Optimizer::Sgd => family.run(Sgd { step, w, g }),
-            Optimizer::Momentum => {
-                family.run(Momentum { step, momentum, looks_ahead: false, w, g, velocity: first })
+        let family = self.family;
+        let (w, g) =
+            (vectors_mut(&mut parameters[range.clone()]), vectors(&gradients[range.clone()]));
+        match &mut self.rule {
+            Rule::Sgd => family.run(Sgd { step, w, g }),
+            Rule::Momentum { momentum, looks_ahead, velocity } => {
+                let velocity = vectors_mut(&mut velocity[range]);
+                let (momentum, looks_ahead) = (*momentum, *looks_ahead);
+                family.run(Momentum { step, momentum, looks_ahead, w, g, velocity });
             }
-            Optimizer::Nesterov => {
-                family.run(Momentum { step, momentum, looks_ahead: true, w, g, velocity: first })
+            Rule::Rmsprop { squares, .. } => {
+                let squares = vectors_mut(&mut squares[range]);
+                family.run(Rmsprop { step, w, g, squares });
             }
-            Optimizer::Rmsprop => family.run(Rmsprop { step, w, g, squares: second }),
-            Optimizer::Adam => family.run(Adam { step, is_decoupled: false, w, g, first, second }),
-            Optimizer::Adamw => family.run(Adam { step, is_decoupled: true, w, g, first, second }),
-        }
-    }
-
-    fn moments(&self, rate: f64) -> Moments {
-        // Rmsprop corrects no bias, and multiplies by the gradient and the rate themselves.
-        let (scale, bias) = if self.rule == Optimizer::Rmsprop {
-            (1.0, 1.0)
-        } else {
-            (
-                rate * (1.0 - self.beta1) / (1.0 - power(self.beta1, self.steps)),
-                1.0 - power(self.beta2, self.steps),
-            )
-        };
-        Moments {
-            beta1: self.beta1 as f32,
-            beta2: self.beta2 as f32,
-            deviation: (((1.0 - self.beta2) / bias).sqrt() / scale) as f32,
-            epsilon: (f64::from(self.epsilon) / scale) as f32,
+            Rule::Adam { is_decoupled, gradients, squares, .. } => {
+                let first = vectors_mut(&mut gradients[range.clone()]);
+                let second = vectors_mut(&mut squares[range]);
+                let is_decoupled = *is_decoupled;
+                family.run(Adam { step, is_decoupled, w, g, first, second });
+            }
         }
     }
 }
 
-/// base^exponent by squaring: the same bits everywhere, and cheaper than a general power.
+/// base^exponent by squaring: the same bits on every machine, and faster than a general power.
 fn power(mut base: f64, mut exponent: u64) -> f64 {
     let mut product = 1.0;
     while exponent > 0 {
-        // Beside 1, what it is taken from, it is nothing from here on.
+        // The result is subtracted from 1, where anything below 1e-20 changes nothing.
         if base < 1e-20 {
             return 0.0;
         }
@@ -165,17 +255,16 @@ fn power(mut base: f64, mut exponent: u64) -> f64 {
     product
 }
 
-/// A state's values at `range`, nothing of one that the rule does not have.
-fn part(state: &mut Buffer, range: Range<usize>) -> &mut [Lanes] {
-    if state.is_empty() { &mut [] } else { vectors_mut(&mut state[range]) }
-}
-
-/// The constants of Adam (Kingma and Ba 2015, with PyTorch's meaning) and of rmsprop in one step: w
-/// -= m / (deviation sqrt(v) + epsilon).
+/// The constants of one step of Adam (Kingma and Ba 2015, with PyTorch's meaning) or of rmsprop.
 ///
-/// The sums m = beta1 m + g and v = beta2 v + g^2 are the moments divided by 1 - beta. That factor,
-/// the learning rate and the bias corrections are in the two constants.
-#[derive(Clone, Copy)]
+/// The state holds sums instead of means: m = beta1 m + g and v = beta2 v + g^2, which are the
+/// moments divided by 1 - beta. The factors 1 - beta, the learning rate and the bias corrections
+/// are all in the two constants of the update
+///
+/// w -= m / (deviation sqrt(v) + epsilon).
+///
+/// Rmsprop corrects no bias, and multiplies by the gradient and the rate themselves.
+#[derive(Clone, Copy, Default)]
 struct Moments {
     beta1: f32,
     beta2: f32,
@@ -184,21 +273,21 @@ struct Moments {
 }
 
 impl Moments {
-    /// What a gradient is divided by.
+    /// The divisor deviation sqrt(v) + epsilon.
     #[inline(always)]
-    fn size<S: Simd>(self, s: S, squares: S::F) -> S::F {
+    fn divisor<S: Simd>(self, s: S, squares: S::F) -> S::F {
         s.mul_add(sqrt(s, squares), s.splat(self.deviation), s.splat(self.epsilon))
     }
 }
 
 impl Step {
-    /// Whether the gradient is taken as it is.
+    /// True if the gradient is used unchanged.
     fn is_plain(self) -> bool {
         self.clip >= 1.0 && self.decay <= 0.0
     }
 
-    /// The gradient, clipped, with the weight decay; where the step [is plain](Self::is_plain), the
-    /// gradient.
+    /// The gradient, clipped and with the weight decay. `PLAIN` steps use it unchanged and must
+    /// satisfy [`Step::is_plain`].
     #[inline(always)]
     fn gradient<S: Simd, const PLAIN: bool>(self, s: S, w: S::F, g: &Lanes) -> S::F {
         if PLAIN {
@@ -209,20 +298,23 @@ impl Step {
     }
 }
 
-/// keep sum + new, with values below 1e-31 rounded to 0: a sum without gradients decays, and below
-/// the normal floats arithmetic is a hundred times slower.
+/// keep sum + new, with results below 1e-31 rounded to 0.
+///
+/// The sum of a parameter without gradients decays, and arithmetic on numbers below the normal
+/// floats is about a hundred times slower.
 #[inline(always)]
 fn accumulate<S: Simd>(s: S, keep: f32, sum: S::F, new: S::F) -> S::F {
     let grain = s.splat(1e-24);
     s.sub(s.mul_add(s.splat(keep), sum, s.add(new, grain)), grain)
 }
 
-/// keep sum + g^2, and a little that keeps the root normal.
+/// keep sum + g^2 + [`LEAST_SQUARE`], which keeps the root a normal float.
 #[inline(always)]
 fn accumulate_square<S: Simd>(s: S, keep: f32, sum: S::F, g: S::F) -> S::F {
     s.mul_add(g, g, s.mul_add(s.splat(keep), sum, s.splat(LEAST_SQUARE)))
 }
 
+/// w -= rate g
 struct Sgd<'a> {
     step: Step,
     w: &'a mut [Lanes],
@@ -242,10 +334,10 @@ impl Pass for Sgd<'_> {
     }
 }
 
+/// v = momentum v + g; w -= rate v, or if it looks ahead w -= rate (g + momentum v)
 struct Momentum<'a> {
     step: Step,
     momentum: f32,
-    /// Nesterov's.
     looks_ahead: bool,
     w: &'a mut [Lanes],
     g: &'a [Lanes],
@@ -269,6 +361,7 @@ impl Pass for Momentum<'_> {
     }
 }
 
+/// v = beta2 v + g^2; w -= rate g / (deviation sqrt(v) + epsilon)
 struct Rmsprop<'a> {
     step: Step,
     w: &'a mut [Lanes],
@@ -287,14 +380,15 @@ impl Pass for Rmsprop<'_> {
             let g = self.step.gradient::<S, false>(s, weight, g);
             let v = accumulate_square(s, moments.beta2, s.load(squares), g);
             s.store(v, squares);
-            s.store(s.sub(weight, s.div(s.mul(s.splat(self.step.rate), g), moments.size(s, v))), w);
+            let scaled = s.mul(s.splat(self.step.rate), g);
+            s.store(s.sub(weight, s.div(scaled, moments.divisor(s, v))), w);
         }
     }
 }
 
+/// The update of [`Moments`]; with decoupled weight decay first w -= rate weight_decay w.
 struct Adam<'a> {
     step: Step,
-    /// Weight decay is taken from the weight (adamw), not added to the gradient.
     is_decoupled: bool,
     w: &'a mut [Lanes],
     g: &'a [Lanes],
@@ -328,13 +422,13 @@ impl Adam<'_> {
             s.store(m, first);
             s.store(v, second);
             let decayed = if PLAIN { weight } else { s.neg_mul_add(decoupled, weight, weight) };
-            s.store(s.sub(decayed, s.div(m, moments.size(s, v))), w);
+            s.store(s.sub(decayed, s.div(m, moments.divisor(s, v))), w);
         }
     }
 }
 
-/// The Euclidean norm, summed in f64 and lane by lane: it is the same on every machine, and too
-/// rare to be worth vectors of doubles.
+/// The Euclidean norm, summed in f64 and per lane, so it has the same bits on every machine. It is
+/// computed once per step, and only with clipping: not worth vectors of f64.
 fn norm(values: &[f32]) -> f64 {
     let mut sums = [0.0f64; LANES];
     for vector in vectors(values) {

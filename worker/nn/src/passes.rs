@@ -1,22 +1,22 @@
-//! Passes over a strip of a layer, while the product that wrote it has it in the cache: bias and
-//! activation, masks, column sums.
+//! Passes over a strip of a layer while it is in the L1 cache: bias and activation, dropout masks,
+//! column sums.
 //!
-//! What runs down the rows is summed in [`CHAINS`] chains, row i in chain i mod [`CHAINS`],
-//! whatever the machine: one chain would wait for every addition.
+//! Sums over the rows run in [`CHAINS`] chains on every machine, row i in chain i mod [`CHAINS`]. A
+//! single chain would wait for the latency of each addition.
 
 use crate::activation::Curve;
 use crate::kernels::{Lanes, Pass, Simd, panels_of, panels_of_mut, vectors, vectors_mut};
 
-/// Sums that run side by side.
+/// The number of independent sums over the rows.
 pub(crate) const CHAINS: usize = 4;
 
-/// The chains' total.
+/// The sum of the chains, in a fixed order.
 #[inline(always)]
 pub(crate) fn total<S: Simd>(s: S, [a, b, c, d]: [S::F; CHAINS]) -> S::F {
     s.add(s.add(a, b), s.add(c, d))
 }
 
-/// Takes `add` down the rows of a panel, in chains.
+/// Folds the rows of a panel with `add`, in chains; `add` gets the sum so far and a row.
 #[inline(always)]
 pub(crate) fn sum_rows<S: Simd>(s: S, rows: &[Lanes], add: impl Fn(S::F, S::F) -> S::F) -> S::F {
     let mut sums = [s.splat(0.0); CHAINS];
@@ -32,7 +32,7 @@ pub(crate) fn sum_rows<S: Simd>(s: S, rows: &[Lanes], add: impl Fn(S::F, S::F) -
     total(s, sums)
 }
 
-/// out = g(z + b); z becomes z + b.
+/// The activation out = g(z + b) of a strip; z becomes z + b.
 pub(crate) struct Activate<'a, A> {
     pub(crate) curve: A,
     pub(crate) rows: usize,
@@ -59,8 +59,8 @@ impl<A: Curve> Pass for Activate<'_, A> {
     }
 }
 
-/// Backwards through [`Activate`]: `d`, the gradient by out, becomes the gradient by z, and its sum
-/// that by b. `z` is z + b.
+/// The gradient of [`Activate`]: `d`, the gradient by out, becomes the gradient by z, and its
+/// column sums are the gradient by b. `z` is z + b.
 pub(crate) struct BackActivate<'a, A> {
     pub(crate) curve: A,
     pub(crate) rows: usize,
@@ -81,7 +81,7 @@ impl<A: Curve> Pass for BackActivate<'_, A> {
     }
 }
 
-/// The sums over the rows: the gradient by a bias.
+/// The sums of a strip over its rows: the gradient by a bias.
 pub(crate) struct ColumnSums<'a> {
     pub(crate) rows: usize,
     pub(crate) matrix: &'a [f32],
@@ -105,7 +105,7 @@ impl Pass for ColumnSums<'_> {
     }
 }
 
-/// Multiplies each of `values` by its factor: dropout, forward and backward.
+/// Multiplies each value by its factor: dropout, forward and backward.
 pub(crate) struct Multiply<'a> {
     pub(crate) values: &'a mut [f32],
     pub(crate) factors: &'a [f32],

@@ -1,28 +1,27 @@
-//! A network's three products, in the precision that its spec asks for, and the scratch they need.
+//! The three matrix products of a layer, in the precision of the spec, and their scratch memory.
 //!
-//! In bf16 both factors are rounded, and the sums are f32; what is stored (weights, activations,
+//! With bf16 both factors are rounded and the sums are f32. What is stored (weights, activations,
 //! gradients) stays f32.
-
 #![allow(clippy::indexing_slicing, reason = "arrays of four, indexed by from_fn")]
 
 use caviar_common::train::Precision;
 
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Family, Shape, Strip, padded, words};
+use crate::kernels::{Buffer, Family, Piece, Shape, padded, words};
 
-/// Does the products of all layers.
+/// Computes the products of all layers.
 pub(crate) struct Products {
     family: Family,
     precision: Precision,
-    /// A strip of a weight matrix, in another order.
+    /// A strip of a weight matrix, transposed or as pairs of bf16.
     scratch: Buffer,
-    /// In bf16, a factor [rows, words(columns)].
+    /// A factor [rows, words(columns)] as pairs of bf16. Empty with f32.
     columns: Buffer,
-    /// In bf16, the factors [words(rows), columns] of the gradient by the weights.
+    /// The factors [words(rows), columns] of the gradient by the weights. Empty with f32.
     rows: [Buffer; 2],
 }
 
-/// Floats of each of the buffers.
+/// The lengths, in floats, of the scratch buffers for layers of these shapes.
 pub(crate) fn scratch_lens(
     precision: Precision,
     shapes: impl Iterator<Item = Shape>,
@@ -41,10 +40,10 @@ pub(crate) fn scratch_lens(
 }
 
 impl Products {
-    /// For layers of these shapes, with as many rows as there will ever be.
+    /// The products of layers of these shapes, whose rows are those of the largest mini-batch.
     ///
     /// # Errors
-    /// No memory.
+    /// There is not enough memory.
     pub(crate) fn new(
         family: Family,
         precision: Precision,
@@ -60,13 +59,13 @@ impl Products {
         })
     }
 
-    /// Room that is free between products: more than sixteen floats for every output of a layer,
+    /// Memory that is free between products: at least sixteen floats per output of each layer,
     /// padding included.
     pub(crate) fn scratch(&mut self) -> &mut [f32] {
         &mut self.scratch
     }
 
-    /// Takes the factor that the next strips of [`Products::forward`] or
+    /// Prepares the factor that the next strips of [`Products::forward`] or
     /// [`Products::input_gradient`] share: a or d [rows, columns].
     pub(crate) fn take(&mut self, rows: usize, columns: usize, factor: &[f32]) {
         if self.precision == Precision::Bf16 {
@@ -75,45 +74,31 @@ impl Products {
     }
 
     /// One strip of z = a W, after [`Products::take`] of a.
-    pub(crate) fn forward(
-        &mut self,
-        shape: Shape,
-        strip: Strip,
-        a: &[f32],
-        w: &[f32],
-        z: &mut [f32],
-    ) {
+    ///
+    /// a is [rows, inputs], W [inputs, outputs], and z the strip of [rows, outputs].
+    pub(crate) fn forward(&mut self, piece: Piece, a: &[f32], w: &[f32], z: &mut [f32]) {
         match self.precision {
-            Precision::F32 => self.family.forward(shape, strip, a, w, z),
+            Precision::F32 => self.family.forward(piece, a, w, z),
             Precision::Bf16 => {
-                self.family.forward_of_pairs(shape, strip, &self.columns, w, &mut self.scratch, z)
+                self.family.forward_of_pairs(piece, &self.columns, w, &mut self.scratch, z)
             }
         }
     }
 
     /// One strip of e = d W^T, the gradient by a, after [`Products::take`] of d.
-    pub(crate) fn input_gradient(
-        &mut self,
-        shape: Shape,
-        strip: Strip,
-        d: &[f32],
-        w: &[f32],
-        e: &mut [f32],
-    ) {
+    ///
+    /// d is [rows, outputs], W [inputs, outputs], and e the strip of [rows, inputs].
+    pub(crate) fn input_gradient(&mut self, piece: Piece, d: &[f32], w: &[f32], e: &mut [f32]) {
+        let Self { family, columns, scratch, .. } = self;
         match self.precision {
-            Precision::F32 => self.family.input_gradient(shape, strip, d, w, &mut self.scratch, e),
-            Precision::Bf16 => self.family.input_gradient_of_pairs(
-                shape,
-                strip,
-                &self.columns,
-                w,
-                &mut self.scratch,
-                e,
-            ),
+            Precision::F32 => family.input_gradient(piece, d, w, scratch, e),
+            Precision::Bf16 => family.input_gradient_of_pairs(piece, columns, w, scratch, e),
         }
     }
 
     /// g = a^T d, the gradient by W.
+    ///
+    /// a is [rows, inputs], d [rows, outputs], and g [inputs, outputs].
     pub(crate) fn weight_gradient(&mut self, shape: Shape, a: &[f32], d: &[f32], g: &mut [f32]) {
         match self.precision {
             Precision::F32 => self.family.weight_gradient(shape, a, d, g),

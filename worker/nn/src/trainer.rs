@@ -1,12 +1,13 @@
-//! One training: a function of the spec, the data, the sweep's seed and the trial's number, and of
-//! nothing else.
+//! One training: a function of the spec, the data, the sweep's seed and the trial's number.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::numbers::index;
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::train::TrainSpec;
+use caviar_data::{Examples, Splits, Targets};
 
 use crate::check::{check_data, check_spec};
 use crate::checkpoint::{self, State};
@@ -16,15 +17,16 @@ use crate::loss::Tally;
 use crate::network::Network;
 use crate::optimizer::Updater;
 use crate::schedule::learning_rate;
-use caviar_data::{Examples, Splits, Targets};
 
-/// Examples that are evaluated at once; more would not be faster.
+/// Examples that are evaluated at once. A product of 256 rows already runs at the peak
+/// (docs/performance.md: wide), so more rows would only need more memory.
 const EVALUATION_BLOCK: usize = 256;
 
-/// A training, between two epochs. All its memory is allocated when it is made.
+/// A training between two epochs. It allocates all its memory when it is made.
 ///
-/// Mini-batches are drawn without replacement in an order that is shuffled anew each epoch. The
-/// last may be smaller; one of a single example is merged into the one before it.
+/// Each epoch shuffles the train split and cuts it into mini-batches. The last mini-batch may be
+/// smaller; one of a single example is merged into the one before it. See the [crate] for an
+/// example.
 pub struct Trainer {
     spec: TrainSpec,
     data: Arc<Splits>,
@@ -32,32 +34,32 @@ pub struct Trainer {
     trial: u64,
     network: Network,
     updater: Updater,
-    /// The rows of the train split, in this epoch's order.
+    /// The rows of the train split in the order of this epoch.
     order: Vec<u32>,
     epochs_done: u32,
     is_abandoned: bool,
 }
 
 impl Trainer {
-    /// A training before its first epoch, with the family of [`crate::kernel_family`].
+    /// A training before its first epoch, with the kernels of [`crate::kernel_family`].
     ///
     /// # Errors
-    /// A hyperparameter out of range, data that cannot be trained on, a network that is
-    /// too large, or `CAVIAR_KERNELS` wrong.
+    /// A hyperparameter is out of range, the data cannot be trained on, the network is too large,
+    /// there is not enough memory, or `CAVIAR_KERNELS` is wrong.
     pub fn new(
         spec: &TrainSpec,
         data: Arc<Splits>,
         sweep_seed: u64,
         trial: u64,
     ) -> Result<Self, TrainError> {
-        Self::with_family(Family::of_process()?, spec, data, sweep_seed, trial)
+        Self::with_family(Family::for_process()?, spec, data, sweep_seed, trial)
     }
 
-    /// The training from which `checkpoint` was taken, to go on bit for bit. The other arguments
-    /// must be what they were then.
+    /// Resumes the training that wrote `checkpoint`; later epochs have the same bits. The other
+    /// arguments must be those of that training.
     ///
     /// # Errors
-    /// As [`Self::new`], or the checkpoint is damaged or of another training.
+    /// Those of [`Self::new`], or the checkpoint is damaged or belongs to another training.
     pub fn resume(
         spec: &TrainSpec,
         data: Arc<Splits>,
@@ -80,7 +82,7 @@ impl Trainer {
         check_spec(spec)?;
         check_data(&data)?;
         let (rows, features) = data.train.features.dim();
-        let outputs = usize_of(data.outputs);
+        let outputs = index(data.outputs);
         let mut network = Network::new(family, spec, features, outputs, capacity(spec, &data))?;
         network.initialise(spec, Seed::derive(sweep_seed, trial, Purpose::Init));
         let updater = Updater::new(family, spec, network.parameters.len())?;
@@ -98,9 +100,11 @@ impl Trainer {
         })
     }
 
-    /// Trains one epoch and validates. `go_on` is asked before every mini-batch; when it says no,
-    /// the epoch is abandoned with `None`, and nothing more can be done with this trainer. A loss
-    /// that is not finite is a result, not an error.
+    /// Trains one epoch and validates.
+    ///
+    /// `go_on` is asked before every mini-batch. If it returns false, the epoch is abandoned and
+    /// the result is `None`; after that every method returns [`TrainError::Abandoned`]. A loss that
+    /// is not finite is a result, not an error.
     ///
     /// # Errors
     /// All epochs of the spec are done, or an epoch was abandoned before.
@@ -109,53 +113,50 @@ impl Trainer {
         if self.epochs_done >= self.spec.epochs {
             return Err(TrainError::Finished { epochs: self.spec.epochs });
         }
-        let Some(train) = self.train(go_on) else {
+        let Some(train) = self.train(go_on)? else {
             self.is_abandoned = true;
             return Ok(None);
         };
         self.epochs_done += 1;
-        let validation = evaluate(&mut self.network, &self.data.validation);
+        let validation = evaluate(&mut self.network, &self.data.validation)?;
         Ok(Some(EpochMetrics { epoch: self.epochs_done, train, validation }))
     }
 
-    /// Trains `steps` mini-batches, those of an unshuffled epoch again and again, and evaluates
-    /// nothing: to measure the speed of a step.
+    /// Trains `steps` mini-batches without evaluation, to measure the speed of a step. It cycles
+    /// through the mini-batches of an epoch that is not shuffled.
     ///
     /// # Errors
     /// An epoch was abandoned before.
     pub fn repeat_steps(&mut self, steps: u64) -> Result<(), TrainError> {
         self.check_usable()?;
         let dropout = Seed::derive(self.sweep_seed, self.trial, Purpose::Dropout);
-        let batches = batches(self.order.len(), usize_of(self.spec.batch_size)).cycle();
+        let batches = batches(self.order.len(), index(self.spec.batch_size)).cycle();
         for (batch, _) in batches.zip(0..steps) {
-            let Some(rows) = self.order.get(batch) else { return Ok(()) };
-            let mut draws = dropout.stream(self.updater.steps);
-            self.network.backpropagate(&self.data.train, rows, &mut draws);
-            self.updater.step(&mut self.network, self.spec.learning_rate);
+            self.step(batch, dropout, self.spec.learning_rate)?;
         }
         Ok(())
     }
 
-    /// Parameters that are learnt: weights, biases, gamma and beta.
+    /// The number of learnt parameters: weights, biases, gamma and beta, without padding.
     pub fn parameters(&self) -> usize {
         self.network.tensors().map(|tensor| tensor.rows * tensor.columns).sum()
     }
 
-    /// Epochs done, those before the checkpoint it was resumed from included.
+    /// The epochs done, with those before the checkpoint that the training was resumed from.
     pub fn epochs_done(&self) -> u32 {
         self.epochs_done
     }
 
-    /// Scores the test split, if there is one, with running statistics.
+    /// The score on the test split with running statistics; `None` without a test split.
     ///
     /// # Errors
     /// An epoch was abandoned before.
     pub fn test(&mut self) -> Result<Option<Score>, TrainError> {
         self.check_usable()?;
-        Ok(self.data.test.as_ref().map(|examples| evaluate(&mut self.network, examples)))
+        self.data.test.as_ref().map(|examples| evaluate(&mut self.network, examples)).transpose()
     }
 
-    /// All that the epochs to come depend on, for [`Self::resume`].
+    /// The state that later epochs depend on, for [`Self::resume`] on any machine.
     ///
     /// # Errors
     /// An epoch was abandoned before.
@@ -166,7 +167,7 @@ impl Trainer {
         Ok(checkpoint::write(&self.identity(), state))
     }
 
-    /// Takes over the state in a checkpoint.
+    /// Replaces the state by that of a checkpoint.
     pub(crate) fn restore(&mut self, checkpoint: &[u8]) -> Result<(), TrainError> {
         self.epochs_done = checkpoint::read(
             checkpoint,
@@ -182,69 +183,71 @@ impl Trainer {
         if self.is_abandoned { Err(TrainError::Abandoned) } else { Ok(()) }
     }
 
-    /// Names the training: a checkpoint of another one must not be taken for its own.
+    /// A digest of all arguments of the training, which its checkpoints contain.
     fn identity(&self) -> [u8; 32] {
         let (rows, features) = self.data.train.features.dim();
-        let sizes = [self.sweep_seed, self.trial, u64::from(self.data.outputs)];
-        checkpoint::identity(&self.spec, sizes, [rows, features])
+        let numbers = [self.sweep_seed, self.trial, u64::from(self.data.outputs)];
+        checkpoint::identity(&self.spec, numbers, [rows, features])
     }
 
-    /// One pass over the train split; none if it was abandoned.
-    fn train(&mut self, go_on: &dyn Fn() -> bool) -> Option<Score> {
+    /// One pass over the train split; `None` if it was abandoned.
+    fn train(&mut self, go_on: &dyn Fn() -> bool) -> Result<Option<Score>, TrainError> {
         let rate = learning_rate(&self.spec, self.epochs_done);
         let seed = |purpose| Seed::derive(self.sweep_seed, self.trial, purpose);
         self.order.iter_mut().zip(0..).for_each(|(slot, row)| *slot = row);
         seed(Purpose::Shuffle).stream(u64::from(self.epochs_done)).shuffle(&mut self.order);
         let dropout = seed(Purpose::Dropout);
         let mut tally = Tally::default();
-        for batch in batches(self.order.len(), usize_of(self.spec.batch_size)) {
+        for batch in batches(self.order.len(), index(self.spec.batch_size)) {
             if !go_on() {
-                return None;
+                return Ok(None);
             }
-            let rows = self.order.get(batch)?;
-            let mut draws = dropout.stream(self.updater.steps);
-            tally.add(self.network.backpropagate(&self.data.train, rows, &mut draws));
-            self.updater.step(&mut self.network, rate);
+            tally.add(self.step(batch, dropout, rate)?);
         }
-        Some(tally.score(has_classes(&self.data.train)))
+        Ok(Some(tally.score(has_classes(&self.data.train))))
+    }
+
+    /// One step on the mini-batch at `batch` in the epoch's order. Each step draws what is dropped
+    /// from its own stream of `dropout`.
+    fn step(&mut self, batch: Range<usize>, dropout: Seed, rate: f64) -> Result<Tally, TrainError> {
+        let rows = self.order.get(batch).ok_or(TrainError::Missing { what: "mini-batch" })?;
+        let mut draws = dropout.stream(self.updater.steps);
+        let tally = self.network.backpropagate(&self.data.train, rows, &mut draws)?;
+        self.updater.step(&mut self.network, rate);
+        Ok(tally)
     }
 }
 
-/// Cuts `rows` rows into mini-batches of `size`. A last one of a single row goes to the one before
-/// it.
+/// Cuts `rows` rows into mini-batches of `size`. A last one of a single row is merged into the one
+/// before it.
 pub(crate) fn batches(rows: usize, size: usize) -> impl Iterator<Item = Range<usize>> + Clone {
     let count = if rows % size == 1 && rows > 1 { rows / size } else { rows.div_ceil(size) };
     (0..count)
-        .map(move |index| index * size..if index + 1 == count { rows } else { (index + 1) * size })
+        .map(move |batch| batch * size..if batch + 1 == count { rows } else { (batch + 1) * size })
 }
 
-fn evaluate(network: &mut Network, examples: &Examples) -> Score {
+fn evaluate(network: &mut Network, examples: &Examples) -> Result<Score, TrainError> {
     let rows = examples.features.nrows();
     let mut tally = Tally::default();
     for first in (0..rows).step_by(EVALUATION_BLOCK) {
-        tally.add(network.evaluate(examples, first..rows.min(first + EVALUATION_BLOCK)));
+        tally.add(network.evaluate(examples, first..rows.min(first + EVALUATION_BLOCK))?);
     }
-    tally.score(has_classes(examples))
+    Ok(tally.score(has_classes(examples)))
 }
 
 fn has_classes(examples: &Examples) -> bool {
     matches!(examples.targets, Targets::Classes(_))
 }
 
-/// Examples that the network must hold at once.
+/// The examples that the network must hold at once.
 pub(crate) fn capacity(spec: &TrainSpec, data: &Splits) -> usize {
-    // One more than a mini-batch, for the merged one.
-    let batch = usize_of(spec.batch_size).saturating_add(1).min(data.train.features.nrows());
-    batch.max(EVALUATION_BLOCK.min(largest_split(data)))
+    // One more than a mini-batch, for a merged example.
+    let batch = index(spec.batch_size).saturating_add(1).min(data.train.features.nrows());
+    batch.max(EVALUATION_BLOCK.min(largest_evaluated(data)))
 }
 
-fn largest_split(data: &Splits) -> usize {
+/// The examples of the larger of the validation and the test split.
+fn largest_evaluated(data: &Splits) -> usize {
     let test_rows = data.test.as_ref().map_or(0, |test| test.features.nrows());
     data.validation.features.nrows().max(test_rows)
-}
-
-/// Exact wherever the trainer runs: it needs addresses of at least 32 bits.
-#[allow(clippy::as_conversions, reason = "a u32 fits the usize of every supported machine")]
-pub(crate) fn usize_of(value: u32) -> usize {
-    value as usize
 }

@@ -1,20 +1,22 @@
-//! `CAVIAR_KERNELS` chooses the kernels of a whole process, so each value is tried in a process of
-//! its own: this very test program, told to run one of the tests below that are ignored otherwise.
-#![allow(clippy::unwrap_used, reason = "a test")]
+//! `CAVIAR_KERNELS` chooses the kernels of a whole process. Each value is tested in its own
+//! process: this test program, which then runs one of the tests that are ignored otherwise.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use caviar_common::train::{
-    Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec,
-};
+use caviar_common::train::TrainSpec;
 use caviar_data::{Examples, Splits, Targets};
 use caviar_nn::{Trainer, kernel_family};
 use ndarray::Array2;
 
-/// What the environment says that [`look`] must see: a family, or the start of an error.
+use support::spec;
+
+/// The environment variable that tells [`look`] what to expect: a family, or the start of an error.
 const WANTED: &str = "CAVIAR_TEST_WANTED";
-/// What stands before the digest of a training's last checkpoint.
+/// The text before the digest of a training's last checkpoint.
 const DIGEST: &str = "digest of the weights: ";
 
 fn process(test: &str, kernels: Option<&str>) -> Command {
@@ -28,7 +30,7 @@ fn sees(kernels: Option<&str>, wanted: &str) -> bool {
     process("look", kernels).env(WANTED, wanted).output().unwrap().status.success()
 }
 
-/// The digest that [`train`] prints, alone or in two processes at once.
+/// The digests that [`train`] prints in `processes` processes at once.
 fn trained(kernels: &str, processes: usize) -> Vec<String> {
     let start = |_| process("train", Some(kernels)).stdout(Stdio::piped()).spawn().unwrap();
     let running: Vec<_> = (0..processes).map(start).collect();
@@ -40,11 +42,10 @@ fn trained(kernels: &str, processes: usize) -> Vec<String> {
 }
 
 #[test]
-fn every_family_trains_the_same_weights_alone_and_beside_others() {
+fn every_family_trains_the_same_weights_also_next_to_another_process() {
     let wanted = trained("portable", 1);
-    for family in
-        ["avx512", "avx2", "portable"].into_iter().filter(|family| sees(Some(family), family))
-    {
+    let families = ["avx512", "avx2", "portable"];
+    for family in families.into_iter().filter(|family| sees(Some(family), family)) {
         assert_eq!(trained(family, 1), wanted, "{family}");
         assert_eq!(
             trained(family, 2),
@@ -55,23 +56,18 @@ fn every_family_trains_the_same_weights_alone_and_beside_others() {
 }
 
 #[test]
-fn the_environment_forces_a_family_or_is_an_error() {
+fn the_environment_variable_forces_a_family_or_is_an_error() {
     assert!(sees(Some("portable"), "portable"));
     assert!(sees(None, kernel_family().unwrap()));
     assert!(!sees(Some("portable"), "avx1024"));
     for bad in ["avx1024", "", "AVX2"] {
-        assert!(
-            sees(
-                Some(bad),
-                &format!("CAVIAR_KERNELS is {bad:?}, must be avx512bf16, avx512, avx2 or portable")
-            ),
-            "{bad:?}"
-        );
+        let error = format!("CAVIAR_KERNELS = {bad:?}: expected one of ");
+        assert!(sees(Some(bad), &error), "{bad:?}");
     }
 }
 
 #[test]
-#[ignore = "run by a test above, in a process of its own"]
+#[ignore = "a test above runs it in its own process"]
 fn train() {
     let examples = |rows: usize| Examples {
         features: Array2::from_shape_fn((rows, 10), |(row, column)| {
@@ -80,14 +76,8 @@ fn train() {
         targets: Targets::Classes((0..3).cycle().take(rows).collect()),
     };
     let data = Splits { train: examples(65), validation: examples(30), test: None, outputs: 3 };
-    let spec = TrainSpec {
-        epochs: 3,
-        batch_size: 16,
-        hidden: vec![40, 33],
-        dropout: 0.2,
-        optimizer: Optimizer::Adam,
-        ..spec()
-    };
+    let spec =
+        TrainSpec { epochs: 3, batch_size: 16, hidden: vec![40, 33], dropout: 0.2, ..spec() };
     let mut trainer = Trainer::new(&spec, Arc::new(data), 1, 1).unwrap();
     while trainer.epochs_done() < spec.epochs {
         trainer.epoch(&|| true).unwrap();
@@ -98,7 +88,7 @@ fn train() {
 }
 
 #[test]
-#[ignore = "run by a test above, in a process of its own"]
+#[ignore = "a test above runs it in its own process"]
 fn look() {
     let examples = || Examples {
         features: Array2::zeros((4, 2)),
@@ -111,28 +101,4 @@ fn look() {
     };
     let wanted = std::env::var(WANTED).unwrap_or_else(|_| seen.clone());
     assert!(seen.starts_with(&wanted), "{seen}");
-}
-
-fn spec() -> TrainSpec {
-    TrainSpec {
-        epochs: 1,
-        batch_size: 2,
-        hidden: Vec::new(),
-        activation: Activation::Relu,
-        normalization: Normalization::Before,
-        batch_norm_momentum: 0.9,
-        dropout: 0.0,
-        weight_decay: 0.0,
-        init: Init::Auto,
-        gradient_clip: 0.0,
-        optimizer: Optimizer::Sgd,
-        learning_rate: 0.1,
-        schedule: Schedule::Constant,
-        learning_rate_decay: 0.0,
-        momentum: 0.9,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
-        precision: Precision::F32,
-    }
 }

@@ -1,31 +1,33 @@
-//! A training allocates when it is made, and never again.
-#![allow(unsafe_code, reason = "a global allocator that counts is an unsafe trait")]
-#![allow(clippy::unwrap_used, clippy::as_conversions, reason = "a test with made-up data")]
+//! A training allocates all its memory when it is made.
+#![allow(unsafe_code, reason = "the trait of a global allocator is unsafe")]
+#![allow(clippy::unwrap_used, clippy::as_conversions, reason = "tests with made-up data")]
+
+mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
 use caviar_common::data::{DataSpec, Task};
-use caviar_common::train::{
-    Activation, Init, Normalization, Optimizer, Precision, Schedule, TrainSpec,
-};
-use caviar_data::prepare;
-use caviar_data::{Examples, Splits, Targets};
+use caviar_common::train::{Activation, Normalization, Optimizer, Precision, Schedule, TrainSpec};
+use caviar_data::{Examples, Splits, Targets, prepare};
 use caviar_nn::{Trainer, data_bytes, trial_bytes};
 use ndarray::Array2;
 
+use support::optimizers;
+
+/// The system's allocator, which counts what the current thread allocates.
 struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static BYTES: Cell<u64> = const { Cell::new(0) };
-    /// What is allocated and not given back.
+    /// Bytes that are allocated and not yet freed.
     static LIVE: Cell<u64> = const { Cell::new(0) };
 }
 
 fn count(bytes: usize) {
-    // A thread that is ending has no counter any more.
+    // A thread that is ending no longer has a counter.
     let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
     let _ = BYTES.try_with(|all| all.set(all.get() + bytes as u64));
 }
@@ -35,7 +37,7 @@ fn live(more: usize, less: usize) {
         LIVE.try_with(|all| all.set(all.get().wrapping_add(more as u64).wrapping_sub(less as u64)));
 }
 
-// SAFETY: all is passed on to the system's allocator; counting does not allocate.
+// SAFETY: every call is passed to the system's allocator, and counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
@@ -86,25 +88,17 @@ fn spec(optimizer: Optimizer, normalization: Normalization) -> TrainSpec {
         hidden: vec![40, 20],
         activation: Activation::Gelu,
         normalization,
-        batch_norm_momentum: 0.9,
         dropout: 0.2,
         weight_decay: 0.01,
-        init: Init::Auto,
         gradient_clip: 1.0,
         optimizer,
-        learning_rate: 0.01,
-        schedule: Schedule::Cosine,
-        learning_rate_decay: 0.5,
-        momentum: 0.9,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
-        precision: Precision::F32,
+        schedule: Schedule::Cosine { decay: 0.5 },
+        ..support::spec()
     }
 }
 
 #[test]
-fn data_takes_the_memory_that_is_counted() {
+fn data_takes_the_memory_that_data_bytes_reports() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("narrow.csv").to_str().unwrap().to_owned();
     let rows: String = (0..40_000).map(|row| format!("{},{}\n", row % 17, row % 5)).collect();
@@ -131,8 +125,8 @@ fn data_takes_the_memory_that_is_counted() {
 }
 
 #[test]
-fn a_training_takes_the_memory_that_was_foretold() {
-    for optimizer in [Optimizer::Sgd, Optimizer::Momentum, Optimizer::Adam] {
+fn a_training_takes_the_memory_that_trial_bytes_reports() {
+    for optimizer in optimizers(1e-8) {
         for normalization in [Normalization::Before, Normalization::After, Normalization::None] {
             let (f32, bf16) = (Precision::F32, Precision::Bf16);
             for (dropout, hidden, precision) in [
@@ -144,14 +138,14 @@ fn a_training_takes_the_memory_that_was_foretold() {
                 let spec =
                     TrainSpec { dropout, hidden, precision, ..spec(optimizer, normalization) };
                 let data = data(true);
-                let foretold = trial_bytes(&spec, &data);
+                let expected = trial_bytes(&spec, &data);
                 let before = BYTES.get();
                 let _trainer = Trainer::new(&spec, data, 1, 2).unwrap();
                 let taken = BYTES.get() - before;
-                // What is not buffers is small and does not grow.
+                // Everything besides buffers is small and of constant size.
                 assert!(
-                    taken >= foretold && taken < foretold + 8_192,
-                    "{optimizer:?} {normalization:?}: {taken}, foretold {foretold}"
+                    taken >= expected && taken < expected + 8_192,
+                    "{optimizer:?} {normalization:?}: {taken}, expected {expected}"
                 );
             }
         }
@@ -161,13 +155,12 @@ fn a_training_takes_the_memory_that_was_foretold() {
 #[test]
 fn epochs_and_tests_allocate_nothing() {
     for has_classes in [true, false] {
-        for optimizer in [Optimizer::Sgd, Optimizer::Nesterov, Optimizer::Rmsprop, Optimizer::Adamw]
-        {
+        for optimizer in optimizers(1e-8) {
             for normalization in [Normalization::Before, Normalization::After, Normalization::None]
             {
-                // One of the rules is enough for the other precision.
-                let precision =
-                    if optimizer == Optimizer::Adamw { Precision::Bf16 } else { Precision::F32 };
+                // One optimiser is enough for the other precision.
+                let is_adamw = matches!(optimizer, Optimizer::Adamw { .. });
+                let precision = if is_adamw { Precision::Bf16 } else { Precision::F32 };
                 let spec = TrainSpec { precision, ..spec(optimizer, normalization) };
                 let mut trainer = Trainer::new(&spec, data(has_classes), 1, 2).unwrap();
                 let before = ALLOCATIONS.get();
@@ -176,7 +169,7 @@ fn epochs_and_tests_allocate_nothing() {
                 }
                 trainer.test().unwrap();
                 assert_eq!(ALLOCATIONS.get() - before, 0, "{optimizer:?} {normalization:?}");
-                // The counter counts.
+                // The counter works.
                 assert!(!trainer.checkpoint().unwrap().is_empty());
                 assert_ne!(ALLOCATIONS.get() - before, 0);
             }

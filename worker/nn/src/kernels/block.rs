@@ -1,51 +1,54 @@
-//! What a register tile multiplies: a word of a with a block of neighbouring words of b, added to a
-//! block of sums.
+//! The operation of a register tile: a word of a times a block of neighbouring words of b, added to
+//! a block of sums.
 //!
 //! A word is a float, or a pair of bf16 (see [`super::pairs`]).
 
-use super::simd::{HALF, LANES, Lanes, Simd};
+use super::lanes::{HALF, LANES, Lanes};
+use super::simd::Simd;
 
 /// How a block of columns is loaded, multiplied and stored.
 pub(super) trait Block: Copy {
-    /// Words of a or b.
+    /// One word of a or b per column.
     type Words: Copy;
-    /// Sums of products.
+    /// One sum of products per column.
     type Sums: Copy;
 
-    /// Sums of 0.
+    /// A block of sums that are 0.
     fn zero(self) -> Self::Sums;
     /// The word at `from`, for every column.
     ///
     /// # Safety
-    /// It can be read.
+    /// One word can be read at `from`.
     unsafe fn broadcast(self, from: *const f32) -> Self::Words;
-    /// The words of the block's columns.
+    /// The words of the block's columns, which start at `from`.
     ///
     /// # Safety
-    /// They can be read.
+    /// One word per column can be read.
     unsafe fn load(self, from: *const f32) -> Self::Words;
     /// a b + c
     fn mul_add(self, a: Self::Words, b: Self::Words, c: Self::Sums) -> Self::Sums;
-    /// Writes the sums, and 0 for what the block lacks of a vector.
+    /// Writes a vector: the sums, and 0 in the lanes that the block does not have.
     ///
     /// # Safety
-    /// [`LANES`] floats can be written.
+    /// [`LANES`] floats can be written at `to`.
     unsafe fn store(self, sums: Self::Sums, to: *mut f32);
-    /// As [`Simd::prefetch`].
+    /// Prefetches the cache line at `at`, which need not be readable.
     fn prefetch(self, at: *const f32);
 }
 
-/// A vector of floats.
+/// Blocks of one vector of floats.
 #[derive(Clone, Copy)]
 pub(super) struct Whole<S>(pub(super) S);
 
-/// Half a vector of floats, where the other half would be padding.
+/// Blocks of half a vector of floats, where the other half would be padding.
 #[derive(Clone, Copy)]
 pub(super) struct Half<S>(pub(super) S);
 
-/// A vector of pairs of bf16. Of each pair first the high halves are multiplied and added, then the
-/// low ones, each rounded once to f32: what Intel's and AMD's dot product does (but for sums below
-/// the normal floats, which it makes 0).
+/// Blocks of one vector of pairs of bf16.
+///
+/// The high halves of each pair are multiplied and added first, then the low halves, each rounded
+/// once to f32. The dot product of Intel and AMD does the same, except that it turns sums below the
+/// normal floats into 0.
 #[derive(Clone, Copy)]
 pub(super) struct Pairs<S>(pub(super) S);
 
@@ -167,10 +170,10 @@ impl<S: Simd> Block for Pairs<S> {
 
 #[inline(always)]
 fn high<S: Simd>(s: S, pairs: S::U) -> S::F {
-    s.of_bits(s.shift_left(s.shift_right(pairs, 16), 16))
+    s.from_bits(s.shift_left(s.shift_right(pairs, 16), 16))
 }
 
 #[inline(always)]
 fn low<S: Simd>(s: S, pairs: S::U) -> S::F {
-    s.of_bits(s.shift_left(pairs, 16))
+    s.from_bits(s.shift_left(pairs, 16))
 }

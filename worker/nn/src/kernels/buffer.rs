@@ -1,24 +1,24 @@
-//! Memory for the inner loops.
+//! Aligned memory for the inner loops.
 
 use std::ops::{Deref, DerefMut};
 
 use crate::error::TrainError;
 
-/// One cache line: a vector that starts on one is never split over two.
+/// One cache line. A vector that starts on a cache line is never split over two.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([f32; 16]);
 
-/// Floats that start on a cache line, at first 0. The length is rounded up to whole lines.
+/// Floats that start on a cache line and are 0 at first. The length is rounded up to whole lines.
 pub(crate) struct Buffer {
     lines: Vec<Line>,
 }
 
 impl Buffer {
-    /// Room for `len` floats.
+    /// A buffer of at least `len` floats.
     ///
     /// # Errors
-    /// The memory is not there.
+    /// There is not enough memory.
     pub(crate) fn new(len: usize) -> Result<Self, TrainError> {
         let count = len.div_ceil(16);
         let mut lines = Vec::new();
@@ -34,8 +34,8 @@ impl Deref for Buffer {
 
     fn deref(&self) -> &[f32] {
         // SAFETY: Line is repr(C) around 16 floats without padding (64 bytes, alignment 64), so the
-        // lines are 16 times as many floats in one allocation, all initialised, and borrowed as
-        // long as self.
+        // lines are 16 times as many floats in one allocation. All are initialised, and they are
+        // borrowed as long as self.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * 16) }
     }
 }
@@ -49,8 +49,10 @@ impl DerefMut for Buffer {
     }
 }
 
-/// Asks for large pages under a large allocation: with small ones, a product that walks a matrix of
-/// some megabytes waits for address translation. A hint, and only Linux takes it.
+/// Requests huge pages for a large allocation; a hint that only Linux uses.
+///
+/// With small pages, a product that walks a matrix of some megabytes waits for address translation
+/// (commit 7992d36).
 fn advise_huge_pages<T>(room: &mut [std::mem::MaybeUninit<T>]) {
     const HUGE_PAGE_BYTES: usize = 2 << 20;
     let range = room.as_mut_ptr_range();
@@ -58,8 +60,8 @@ fn advise_huge_pages<T>(room: &mut [std::mem::MaybeUninit<T>]) {
     let len = range.end.addr().saturating_sub(start) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
     #[cfg(target_os = "linux")]
     if len > 0 {
-        // SAFETY: the pages lie inside the allocation, and advice changes no content. That it may
-        // be refused does not matter.
+        // SAFETY: the pages lie inside the allocation, and advice changes no content. A refusal has
+        // no effect.
         unsafe { libc::madvise(range.start.with_addr(start).cast(), len, libc::MADV_HUGEPAGE) };
     }
 }

@@ -1,6 +1,8 @@
-//! Which vector instructions this process uses.
+//! The vector instructions that this process uses.
 
 use std::sync::OnceLock;
+
+use caviar_common::text;
 
 use super::peak::Chains;
 use super::portable::Portable;
@@ -10,8 +12,9 @@ use super::tile::{self, Tiles};
 use super::x86::{Avx2, Avx512};
 use crate::error::TrainError;
 
-/// A set of vector instructions. All but `Portable` exist only as values made by
-/// [`Family::available`], after detection.
+/// A set of vector instructions.
+///
+/// Only [`Family::available`] makes values of families other than `portable`, after detection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Family(Instructions);
 
@@ -26,17 +29,33 @@ enum Instructions {
     Portable,
 }
 
-/// The family that trainers of this process use, by name: `avx512bf16`, `avx512`, `avx2` or
+/// The kernels that the trainers of this process use: `avx512bf16`, `avx512`, `avx2` or
 /// `portable`.
 ///
+/// ```
+/// assert!(["avx512bf16", "avx512", "avx2", "portable"].contains(&caviar_nn::kernel_family()?));
+/// # Ok::<(), caviar_nn::TrainError>(())
+/// ```
+///
 /// # Errors
-/// `CAVIAR_KERNELS` names none that this machine has, so no trainer starts.
+/// `CAVIAR_KERNELS` does not name a family of this machine, so no trainer can be made.
 pub fn kernel_family() -> Result<&'static str, TrainError> {
-    Family::of_process().map(Family::name)
+    Family::for_process().map(Family::name)
+}
+
+/// Does `rounds` rounds of multiply-adds of vectors in registers, and returns the number of
+/// floating-point operations: two per lane and multiply-add.
+///
+/// Its speed is the peak that a training's products are compared with.
+///
+/// # Errors
+/// Those of [`kernel_family`].
+pub fn multiply_add(rounds: u64) -> Result<u64, TrainError> {
+    Ok(Family::for_process()?.multiply_add(rounds))
 }
 
 impl Family {
-    /// The families that this machine has, best first; `portable` is always the last.
+    /// The families that this machine has, fastest first; `portable` is always the last.
     pub(crate) fn available() -> Vec<Self> {
         let mut families = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -64,25 +83,30 @@ impl Family {
         Self::available().first().copied().unwrap_or(Self(Instructions::Portable))
     }
 
-    /// The family of this process, detected once.
+    /// The family of this process, chosen once.
     ///
     /// # Errors
-    /// `CAVIAR_KERNELS` names no family of this machine.
-    pub(crate) fn of_process() -> Result<Self, TrainError> {
-        static CHOSEN: OnceLock<Result<Family, String>> = OnceLock::new();
-        let forced = || std::env::var("CAVIAR_KERNELS").ok();
-        CHOSEN
-            .get_or_init(|| Self::named(forced()))
-            .clone()
-            .map_err(|value| TrainError::Kernels { value })
+    /// `CAVIAR_KERNELS` does not name a family of this machine.
+    pub(crate) fn for_process() -> Result<Self, TrainError> {
+        static CHOSEN: OnceLock<Result<Family, TrainError>> = OnceLock::new();
+        CHOSEN.get_or_init(|| Self::from_name(std::env::var("CAVIAR_KERNELS").ok())).clone()
     }
 
-    /// The family of that name, the best one if none is named; else the name.
-    pub(crate) fn named(name: Option<String>) -> Result<Self, String> {
+    /// The family of this machine with that name, or the fastest one for `None`.
+    ///
+    /// # Errors
+    /// The machine has no such family.
+    pub(crate) fn from_name(name: Option<String>) -> Result<Self, TrainError> {
         let Some(name) = name else { return Ok(Self::best()) };
-        Self::available().into_iter().find(|family| family.name() == name).ok_or(name)
+        let families = Self::available();
+        let found = families.iter().copied().find(|family| family.name() == name);
+        found.ok_or_else(|| TrainError::Kernels {
+            value: name,
+            available: text::one_of(families.iter().map(|family| family.name())),
+        })
     }
 
+    /// The name that `CAVIAR_KERNELS` uses.
     pub(crate) fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -95,7 +119,7 @@ impl Family {
         }
     }
 
-    /// Its products of floats.
+    /// The family's products of floats.
     pub(super) fn tiles(self) -> &'static Tiles {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -106,7 +130,7 @@ impl Family {
         }
     }
 
-    /// Its products of [pairs](super::pairs) of bf16.
+    /// The family's products of [pairs](super::pairs) of bf16.
     pub(super) fn tiles_of_pairs(self) -> &'static Tiles {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -119,8 +143,7 @@ impl Family {
         }
     }
 
-    /// Does multiply-adds in as many chains as its registers hold, and returns how many operations
-    /// they were.
+    /// [`multiply_add`] with as many chains as the registers hold.
     pub(super) fn multiply_add(self, rounds: u64) -> u64 {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -131,7 +154,7 @@ impl Family {
         }
     }
 
-    /// Runs `pass` with this family's instructions.
+    /// Runs `pass`, compiled with this family's instructions.
     #[inline]
     pub(crate) fn run<P: Pass>(self, pass: P) -> P::Output {
         match self.0 {

@@ -1,23 +1,18 @@
-//! Matrices of bf16 for products: two in a word of 32 bits, neighbours along the depth.
+//! Matrices of bf16 for products: pairs of values in words of 32 bits, along the depth.
 //!
-//! Along the depth, n values become [`words`]`(n)` words: of every 32, word i holds value i (its
-//! low half) and value i + 16 (its high half, 0 where there is none). So a word is made of whole
-//! vectors, lane by lane. A matrix of words has the same layout as a matrix of floats
-//! ([`mod@super::panels`]); its bits are kept in floats.
+//! n values become [`words`]`(n)` words. Of every 32 values, word i holds value i in its low half
+//! and value i + 16 in its high half, or 0 if there is no such value. So a word is made of two
+//! whole vectors, lane by lane. A matrix of words has the layout of a matrix of floats
+//! ([`mod@super::panels`]), and its bits are stored as floats.
 
-use super::Shape;
-use super::panels::{Strip, padded, panels, panels_of, panels_of_mut};
-use super::simd::{LANES, Lanes, Pass, Simd, vectors, vectors_mut};
-use super::transpose::{Square, transpose};
+use super::lanes::{LANES, Lanes, vectors, vectors_mut};
+use super::panels::{Piece, padded, panels, panels_of, panels_of_mut, words};
+use super::simd::{Pass, Simd};
+use super::square::{Square, transpose};
 
-/// The words that hold `values` values along the depth.
-pub(crate) const fn words(values: usize) -> usize {
-    let rest = values % (2 * LANES);
-    values / (2 * LANES) * LANES + if rest < LANES { rest } else { LANES }
-}
-
-/// Rounds to bf16, ties to even: the bits, in the lower half of each word. Below the normal floats
-/// everything is 0, as in the processors' own dot products; NaN stays NaN.
+/// Rounds to bf16, ties to even. The result is in the lower half of each word.
+///
+/// Values below the normal floats become 0, as in the processors' own dot products. NaN stays NaN.
 #[inline(always)]
 fn round<S: Simd>(s: S, x: S::F) -> S::U {
     let bits = s.bits(x);
@@ -25,14 +20,14 @@ fn round<S: Simd>(s: S, x: S::F) -> S::U {
     let rounded = s.shift_right(s.add_words(s.add_words(bits, s.splat_word(0x7fff)), last_bit), 16);
     let size = s.max(x, s.sub(s.splat(0.0), x));
     let is_small = s.less(size, s.splat(f32::MIN_POSITIVE));
-    let rounded = s.select(is_small, s.splat(0.0), s.of_bits(rounded));
-    s.bits(s.select(s.equal(x, x), rounded, s.of_bits(s.splat_word(0x7fc0))))
+    let rounded = s.select(is_small, s.splat(0.0), s.from_bits(rounded));
+    s.bits(s.select(s.equal(x, x), rounded, s.from_bits(s.splat_word(0x7fc0))))
 }
 
-/// A word of two values a lane, as floats' bits.
+/// A word of two values per lane, with its bits in a float.
 #[inline(always)]
 fn pair<S: Simd>(s: S, low: S::F, high: S::F) -> S::F {
-    s.of_bits(s.add_words(round(s, low), s.shift_left(round(s, high), 16)))
+    s.from_bits(s.add_words(round(s, low), s.shift_left(round(s, high), 16)))
 }
 
 /// Pairs along the columns: `to` becomes [rows, words(columns)]. Two panels of floats make one of
@@ -80,24 +75,24 @@ impl Pass for PairRows<'_> {
     }
 }
 
-/// Each vector with its partner, or with 0 where `high` has no more.
+/// Pairs each vector of `low` with that of `high`, or with 0 where `high` is shorter.
 #[inline(always)]
 fn pair_vectors<S: Simd>(s: S, low: &[Lanes], high: &[Lanes], to: &mut [Lanes]) {
-    let (paired, alone) = low.split_at(high.len());
-    let (to_paired, to_alone) = to.split_at_mut(high.len());
+    let (paired, single) = low.split_at(high.len());
+    let (to_paired, to_single) = to.split_at_mut(high.len());
     for ((low, high), to) in paired.iter().zip(high).zip(to_paired) {
         s.store(pair(s, s.load(low), s.load(high)), to);
     }
-    for (low, to) in alone.iter().zip(to_alone) {
+    for (low, to) in single.iter().zip(to_single) {
         s.store(pair(s, s.load(low), s.splat(0.0)), to);
     }
 }
 
-/// Rows `strip` of W [padded inputs, outputs] as columns of pairs: `to` becomes [padded
-/// words(outputs), strip.width].
+/// Writes the rows `strip` of W [padded inputs, outputs] as columns of pairs: `to` becomes
+/// [padded words(outputs), strip.width].
 pub(super) struct PairTransposed<'a> {
-    pub(super) shape: Shape,
-    pub(super) strip: Strip,
+    /// The strip of the input gradient, whose columns are rows of W.
+    pub(super) piece: Piece,
     pub(super) w: &'a [f32],
     pub(super) to: &'a mut [f32],
 }
@@ -107,7 +102,7 @@ impl Pass for PairTransposed<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { shape, strip, w, to } = self;
+        let Self { piece: Piece { shape, strip }, w, to } = self;
         let panel_len = padded(shape.inputs) * LANES;
         for panel in panels(strip.width) {
             let to = vectors_mut(&mut to[panel * padded(words(shape.outputs))..])
@@ -131,7 +126,7 @@ impl Pass for PairTransposed<'_> {
     }
 }
 
-/// Sixteen rows of one panel and of the next, if there is one, as pairs.
+/// Pairs sixteen rows of a panel with those of the next panel, or with 0 after the last panel.
 #[inline(always)]
 fn pairs_of_rows<S: Simd>(s: S, low: &[Lanes], high: &[Lanes]) -> Square<S> {
     let mut square = [s.splat(0.0); LANES];

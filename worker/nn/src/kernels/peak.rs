@@ -1,36 +1,26 @@
-//! Multiply-adds and nothing else: the most arithmetic that a family can do, to measure the rest
-//! against.
-#![allow(clippy::as_conversions, reason = "a number of chains fits a u64")]
+//! The peak of a machine: multiply-adds and nothing else, to compare a training with.
 
 use std::hint::black_box;
 
-use super::Family;
-use super::simd::{LANES, Lanes, Pass, Simd};
-use crate::error::TrainError;
+use caviar_common::numbers::to_u64;
 
-/// Does `rounds` times a few multiply-adds of vectors in registers, and returns how many
-/// floating-point operations that were: two for each lane of a multiply-add. Timed, it is the peak
-/// that a training's products are measured against.
-///
-/// # Errors
-/// As [`super::kernel_family`].
-pub fn multiply_add(rounds: u64) -> Result<u64, TrainError> {
-    Ok(Family::of_process()?.multiply_add(rounds))
-}
+use super::lanes::{LANES, Lanes};
+use super::simd::{Pass, Simd};
 
-/// `COUNT` chains of multiply-adds, independent of each other: enough of them to hide how long one
-/// takes, and few enough to stay in registers.
+/// `COUNT` independent chains of multiply-adds: enough to hide the latency of one, and few enough
+/// to stay in registers.
 pub(super) struct Chains<const COUNT: usize> {
     pub(super) rounds: u64,
 }
 
 impl<const COUNT: usize> Pass for Chains<COUNT> {
+    /// The number of floating-point operations.
     type Output = u64;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> u64 {
-        // Opaque, and towards 1: nothing is known beforehand, and nothing becomes infinite or
-        // denormal.
+        // Opaque, so the compiler computes nothing beforehand. The values go towards 1, so they
+        // do not become infinite or denormal.
         let (factor, addend) = (s.splat(black_box(0.5)), s.splat(black_box(0.5)));
         let mut values: [Lanes; COUNT] = black_box([[0.0; LANES]; COUNT]);
         let mut chains = [s.splat(0.0); COUNT];
@@ -46,6 +36,6 @@ impl<const COUNT: usize> Pass for Chains<COUNT> {
             s.store(chain, value);
         }
         black_box(values);
-        self.rounds * (COUNT * LANES * 2) as u64
+        self.rounds * to_u64(COUNT * LANES * 2)
     }
 }

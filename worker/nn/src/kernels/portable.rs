@@ -1,11 +1,13 @@
-//! Arrays, which the compiler makes into whatever vectors the build targets: on 64-bit ARM, NEON.
+//! Arrays, which the compiler turns into the vectors of the build target: on 64-bit ARM, NEON.
 //!
-//! The multiply-add rounds once here too: in hardware where the target has it (every 64-bit ARM),
-//! else in software, slowly but with the same bits.
+//! The multiply-add is rounded once: in hardware where the target has it (on all 64-bit ARM), else
+//! in software, which is slow but gives the same bits.
 
-use super::simd::{HALF, LANES, Lanes, Simd};
+use super::lanes::{HALF, LANES, Lanes};
+use super::simd::Simd;
+use super::square::transpose_rows;
 
-/// No instructions beyond the baseline.
+/// The family without instructions beyond the baseline of the build target.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portable;
 
@@ -91,7 +93,7 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn equal(self, a: Lanes, b: Lanes) -> [bool; LANES] {
-        #[allow(clippy::float_cmp, reason = "it is what is asked for")]
+        #[allow(clippy::float_cmp, reason = "exact equality is the operation")]
         each(|lane| a[lane] == b[lane])
     }
 
@@ -122,14 +124,25 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn interleave_quarters(self, a: Lanes, b: Lanes) -> [Lanes; 2] {
-        let from = |lane: usize, half: usize| if lane.is_multiple_of(2) { &a } else { &b }[lane / 4 * 4 + half + lane % 4 / 2];
+        let from = |lane: usize, half: usize| {
+            let source = if lane.is_multiple_of(2) { &a } else { &b };
+            source[lane / 4 * 4 + half + lane % 4 / 2]
+        };
         [each(|lane| from(lane, 0)), each(|lane| from(lane, 2))]
     }
 
     #[inline(always)]
     fn deal_quarters(self, a: Lanes, b: Lanes) -> [Lanes; 2] {
-        let from = |lane: usize, odd: usize| if lane < LANES / 2 { &a } else { &b }[lane % 8 / 4 * 8 + odd * 4 + lane % 4];
+        let from = |lane: usize, odd: usize| {
+            let source = if lane < LANES / 2 { &a } else { &b };
+            source[lane % 8 / 4 * 8 + odd * 4 + lane % 4]
+        };
         [each(|lane| from(lane, 0)), each(|lane| from(lane, 1))]
+    }
+
+    #[inline(always)]
+    fn transpose<'a>(self, from: impl Fn(usize) -> &'a Lanes, to: [&mut Lanes; LANES]) {
+        transpose_rows(self, from, to);
     }
 
     #[inline(always)]
@@ -138,7 +151,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn of_bits(self, x: [u32; LANES]) -> Lanes {
+    fn from_bits(self, x: [u32; LANES]) -> Lanes {
         each(|lane| f32::from_bits(x[lane]))
     }
 

@@ -1,39 +1,23 @@
 //! The three products of a layer, of floats or of pairs of bf16.
 
 use super::family::Family;
-use super::pairs::{PairColumns, PairRows, PairTransposed, words};
-use super::panels::{STRIP, Strip, padded, panels, strips};
-use super::simd::LANES;
+use super::lanes::LANES;
+use super::pairs::{PairColumns, PairRows, PairTransposed};
+use super::panels::{Piece, Shape, padded, panels, strips, words};
 use super::tile::{StripProduct, Tiles};
 use super::transpose::Transpose;
 
-/// Sizes of a layer's products: a [rows, inputs] times W [inputs, outputs]. All matrices are in
-/// [`mod@super::panels`] layout; W and its gradient have their rows padded like columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
-    pub(crate) rows: usize,
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
-}
-
-impl Shape {
-    /// Length of the scratch of [`Family::input_gradient`], and of the products of pairs.
-    pub(crate) fn scratch_len(self) -> usize {
-        STRIP * padded(self.outputs).max(words(self.inputs))
-    }
-}
-
-/// Sizes of one strip of a product: c [rows, columns] = a b, for a [rows, depth] (or its transpose)
-/// and b [depth, columns].
+/// The sizes of one strip of a product c = a b: a is [rows, depth] or its transpose, b is
+/// [depth, columns], and c [rows, columns].
 #[derive(Clone, Copy, Debug)]
 struct Sizes {
     rows: usize,
-    /// In words.
+    /// The depth in words: floats, or pairs of bf16.
     depth: usize,
     columns: usize,
-    /// Rows that are stored of b.
+    /// The stored rows of b.
     b_rows: usize,
-    /// Rows that are stored of c.
+    /// The stored rows of c.
     c_rows: usize,
 }
 
@@ -45,7 +29,13 @@ impl Sizes {
         let (b_panel, c_panel) = (self.b_rows * LANES, self.c_rows * LANES);
         let others = columns.div_ceil(LANES) - 1;
         let (b_len, c_len) = (others * b_panel + depth * LANES, others * c_panel + rows * LANES);
-        assert!(a.len() >= a_len && b.len() >= b_len && c.len() >= c_len, "buffers of {self:?}");
+        assert!(
+            a.len() >= a_len && b.len() >= b_len && c.len() >= c_len,
+            "buffers of {}, {} and {} floats: expected {a_len}, {b_len} and {c_len} for {self:?}",
+            a.len(),
+            b.len(),
+            c.len()
+        );
         StripProduct {
             rows,
             depth,
@@ -58,14 +48,14 @@ impl Sizes {
         }
     }
 
-    /// For a [rows, depth].
+    /// Computes the strip for a [rows, depth].
     fn by_rows(self, tiles: &Tiles, a: &[f32], b: &[f32], c: &mut [f32]) {
         let product = self.product(a, self.rows * padded(self.depth), b, c);
-        // SAFETY: the lengths were checked; the tiles are of a family that was detected.
+        // SAFETY: the lengths were checked, and the tiles are of a family that was detected.
         unsafe { (tiles.rows)(product) };
     }
 
-    /// For a [depth, rows].
+    /// Computes the strip for a [depth, rows].
     fn by_columns(self, tiles: &Tiles, a: &[f32], b: &[f32], c: &mut [f32]) {
         let product = self.product(a, self.depth * padded(self.rows), b, c);
         // SAFETY: as in by_rows.
@@ -75,8 +65,8 @@ impl Sizes {
 
 impl Family {
     /// One strip of z = a W, for all of a and W.
-    pub(crate) fn forward(self, shape: Shape, strip: Strip, a: &[f32], w: &[f32], z: &mut [f32]) {
-        let Shape { rows, inputs, outputs } = shape;
+    pub(crate) fn forward(self, piece: Piece, a: &[f32], w: &[f32], z: &mut [f32]) {
+        let Piece { shape: Shape { rows, inputs, outputs }, strip } = piece;
         let sizes = Sizes {
             rows,
             depth: inputs,
@@ -87,13 +77,13 @@ impl Family {
         sizes.by_rows(self.tiles(), a, &w[strip.range(padded(inputs))], z);
     }
 
-    /// g = a^T d, the gradient by W, for d [rows, outputs] the gradient by z. The padding rows of g
-    /// are left alone.
+    /// g = a^T d, the gradient by W, for d [rows, outputs], the gradient by z. Does not write the
+    /// padding rows of g.
     pub(crate) fn weight_gradient(self, shape: Shape, a: &[f32], d: &[f32], g: &mut [f32]) {
         self.weight_gradient_of_words(self.tiles(), shape, shape.rows, [a, d], g);
     }
 
-    /// By factors whose rows are so many words.
+    /// g = a^T d for factors with `words` rows of words.
     fn weight_gradient_of_words(
         self,
         tiles: &Tiles,
@@ -116,19 +106,18 @@ impl Family {
         }
     }
 
-    /// One strip of e = d W^T [rows, inputs], the gradient by a. `scratch` ([`Shape::scratch_len`])
-    /// takes a transposed strip of W.
+    /// One strip of e = d W^T [rows, inputs], the gradient by a. `scratch`, of
+    /// [`Shape::scratch_len`] floats, receives a transposed strip of W.
     pub(crate) fn input_gradient(
         self,
-        shape: Shape,
-        strip: Strip,
+        piece: Piece,
         d: &[f32],
         w: &[f32],
         scratch: &mut [f32],
         e: &mut [f32],
     ) {
-        let Shape { rows, inputs, outputs } = shape;
-        self.run(Transpose { shape, w, strip, to: scratch });
+        let Piece { shape: Shape { rows, inputs, outputs }, strip } = piece;
+        self.run(Transpose { piece, w, to: scratch });
         let sizes = Sizes {
             rows,
             depth: outputs,
@@ -139,46 +128,41 @@ impl Family {
         sizes.by_rows(self.tiles(), d, scratch, e);
     }
 
-    /// A matrix [rows, columns] as pairs along its columns: what [`Family::forward_of_pairs`] takes
-    /// for a, and [`Family::input_gradient_of_pairs`] for d.
+    /// Rounds a matrix [rows, columns] to pairs along its columns: the factor a of
+    /// [`Family::forward_of_pairs`], or d of [`Family::input_gradient_of_pairs`].
     pub(crate) fn pair_columns(self, rows: usize, columns: usize, from: &[f32], to: &mut [f32]) {
         self.run(PairColumns { rows, columns, from, to });
     }
 
-    /// A matrix [rows, columns] as pairs along its rows: what [`Family::weight_gradient_of_pairs`]
-    /// takes.
+    /// Rounds a matrix [rows, columns] to pairs along its rows: the factors of
+    /// [`Family::weight_gradient_of_pairs`].
     pub(crate) fn pair_rows(self, rows: usize, columns: usize, from: &[f32], to: &mut [f32]) {
         self.run(PairRows { rows, columns, from, to });
     }
 
-    /// As [`Family::forward`], of bf16. `scratch` takes a strip of W.
+    /// The same as [`Family::forward`], of bf16. `scratch` receives a strip of W as pairs.
     pub(crate) fn forward_of_pairs(
         self,
-        shape: Shape,
-        strip: Strip,
+        piece: Piece,
         a: &[f32],
         w: &[f32],
         scratch: &mut [f32],
         z: &mut [f32],
     ) {
-        let Shape { rows, inputs, outputs } = shape;
+        let Piece { shape: Shape { rows, inputs, outputs }, strip } = piece;
         let depth = words(inputs);
-        // Its padding rows come in no word: the depth ends before them.
+        // The padding rows of W are in no word, because the depth ends before them.
         for panel in panels(strip.width) {
             let from = &w[(strip.first + panel) * padded(inputs)..];
-            self.run(PairRows {
-                rows: inputs,
-                columns: LANES,
-                from,
-                to: &mut scratch[panel * depth..],
-            });
+            let to = &mut scratch[panel * depth..];
+            self.run(PairRows { rows: inputs, columns: LANES, from, to });
         }
-        let sizes =
-            Sizes { rows, depth, columns: strip.columns_of(outputs), b_rows: depth, c_rows: rows };
+        let columns = strip.columns_of(outputs);
+        let sizes = Sizes { rows, depth, columns, b_rows: depth, c_rows: rows };
         sizes.by_rows(self.tiles_of_pairs(), a, scratch, z);
     }
 
-    /// As [`Family::weight_gradient`], of bf16.
+    /// The same as [`Family::weight_gradient`], of bf16.
     pub(crate) fn weight_gradient_of_pairs(
         self,
         shape: Shape,
@@ -189,19 +173,18 @@ impl Family {
         self.weight_gradient_of_words(self.tiles_of_pairs(), shape, words(shape.rows), [a, d], g);
     }
 
-    /// As [`Family::input_gradient`], of bf16.
+    /// The same as [`Family::input_gradient`], of bf16.
     pub(crate) fn input_gradient_of_pairs(
         self,
-        shape: Shape,
-        strip: Strip,
+        piece: Piece,
         d: &[f32],
         w: &[f32],
         scratch: &mut [f32],
         e: &mut [f32],
     ) {
-        let Shape { rows, inputs, outputs } = shape;
+        let Piece { shape: Shape { rows, inputs, outputs }, strip } = piece;
         let depth = words(outputs);
-        self.run(PairTransposed { shape, strip, w, to: scratch });
+        self.run(PairTransposed { piece, w, to: scratch });
         let sizes = Sizes {
             rows,
             depth,

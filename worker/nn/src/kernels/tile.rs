@@ -1,61 +1,63 @@
-//! Register tiles: a block of the product stays in registers while the depth runs, so each step of
-//! the depth costs one load of b a vector and one broadcast of a a row, and no store (the
-//! micro-kernel of Goto and van de Geijn 2008).
+//! Register tiles, the inner loops of the products.
 //!
-//! Every element of a product is one chain of multiply-adds from 0, in the order of the depth:
-//! neither the tile's height nor the vector's width shows in the result.
+//! A tile is a block of the product that stays in registers for the whole depth (the micro-kernel
+//! of Goto and van de Geijn 2008). Each step of the depth costs one load of b per vector and one
+//! broadcast of a per row, and no store.
+//!
+//! Every element of a product is one chain of multiply-adds from 0 in the order of the depth. So
+//! neither the height of the tile nor the width of the vectors changes the result.
 
 #![allow(
     clippy::needless_range_loop,
-    reason = "with iterators some heights of tile are not unrolled, and their sums live in memory"
+    reason = "with iterators some heights of tile are not unrolled, and their sums go to memory"
 )]
 
 use super::block::Block;
-use super::simd::{HALF, LANES};
+use super::lanes::{HALF, LANES};
 
-/// One strip of a product: c [rows, columns] = a b, with b [depth, columns]. The depth counts
-/// words: floats, or pairs of bf16.
+/// One strip of a product: c [rows, columns] = a b, with b [depth, columns].
+///
+/// The depth counts words: floats, or pairs of bf16.
 #[derive(Clone, Copy)]
 pub(super) struct StripProduct {
     pub(super) rows: usize,
     pub(super) depth: usize,
-    /// Columns of c that are no padding. What lies behind them becomes 0, or what the product is
-    /// there.
+    /// The columns of c without padding. The padding becomes 0 or the product of b's padding.
     pub(super) columns: usize,
-    /// All panels of a: [rows, depth], or [depth, rows] where the product is by its transpose.
+    /// All panels of a: [rows, depth], or [depth, rows] if the product takes its transpose.
     pub(super) a: *const f32,
-    /// The first panel of the strip.
+    /// The first panel of b in the strip.
     pub(super) b: *const f32,
-    /// From one panel of b to the next.
+    /// The distance of b's panels, in words.
     pub(super) b_panel: usize,
-    /// The first panel of the strip, written.
+    /// The first panel of c in the strip, which is written.
     pub(super) c: *mut f32,
-    /// From one panel of c to the next.
+    /// The distance of c's panels, in floats.
     pub(super) c_panel: usize,
 }
 
 /// The products of one family.
 ///
 /// # Safety
-/// Both need the family's instructions, and pointers to as many floats as [`StripProduct`]
-/// says; what is written lies apart from what is read.
+/// Both functions need the family's instructions and pointers to as many words as [`StripProduct`]
+/// says. What they write must not overlap what they read.
 pub(super) struct Tiles {
-    /// a is [rows, depth].
+    /// The product for a [rows, depth].
     pub(super) rows: unsafe fn(StripProduct),
-    /// a is [depth, rows].
+    /// The product for a [depth, rows].
     pub(super) columns: unsafe fn(StripProduct),
 }
 
-/// What a tile reads along the depth, one row of b a step.
+/// What a tile reads along the depth. Each step reads one row of b.
 #[derive(Clone, Copy)]
 struct Operands {
     a: *const f32,
     b: *const f32,
-    /// From one vector of b's row to the next.
+    /// The distance of the vectors of a row of b, in words.
     b_panel: usize,
 }
 
-/// Adds `depth` steps to a tile. In a, rows are `ROW` words apart and steps `STEP`.
+/// Adds `depth` steps to a tile. In a, rows are `ROW` words apart and steps are `STEP` words apart.
 ///
 /// # Safety
 /// `ROWS` rows of a and `VECTORS` vectors of b can be read for all steps.
@@ -72,7 +74,8 @@ unsafe fn accumulate<
     depth: usize,
     Operands { mut a, mut b, b_panel }: Operands,
 ) -> [[T::Sums; VECTORS]; ROWS] {
-    // Four at a time, so that the loop's own instructions do not show.
+    // Unrolled four times to hide the instructions of the loop. Sixteen were 1 to 2 % slower with
+    // AVX2 (docs/internals/kernels.md).
     for _ in 0..depth / 4 {
         for step in 0..4 {
             // SAFETY: the caller's promise.
@@ -86,7 +89,7 @@ unsafe fn accumulate<
                 )
             };
         }
-        // These may end up behind the last word; then nothing is read there.
+        // After the last step these may point past the last word; then nothing is read there.
         (a, b) = (a.wrapping_add(4 * STEP), b.wrapping_add(4 * LANES));
     }
     for step in 0..depth % 4 {
@@ -132,10 +135,11 @@ unsafe fn add_step<T: Block, const ROWS: usize, const VECTORS: usize, const ROW:
     sums
 }
 
-/// Rows `row` to `row + ROWS`, `VECTORS` panels from `panel` on of c, for a [rows, depth].
+/// Computes rows `row` to `row + ROWS` of `VECTORS` panels of c, starting at `panel`, for a
+/// [rows, depth].
 ///
 /// # Safety
-/// As [`Tiles`]; the tile lies inside c.
+/// As in [`Tiles`], and the tile lies inside c.
 #[inline(always)]
 unsafe fn tile_of_rows<T: Block, const ROWS: usize, const VECTORS: usize>(
     block: T,
@@ -152,7 +156,9 @@ unsafe fn tile_of_rows<T: Block, const ROWS: usize, const VECTORS: usize>(
         for _ in 0..depth / LANES {
             let next = operands.a.wrapping_add(rows * LANES);
             for line in 0..ROWS {
-                // The same rows of the next panel of a lie far away: no hardware guesses that.
+                // The rows' words in the next panel of a lie too far away for the hardware
+                // prefetcher. Without this, wide is 5 to 7 % slower with AVX2
+                // (docs/internals/kernels.md).
                 block.prefetch(next.wrapping_add(line * LANES));
             }
             sums = accumulate::<T, ROWS, VECTORS, LANES, 1>(block, sums, LANES, operands);
@@ -163,11 +169,11 @@ unsafe fn tile_of_rows<T: Block, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
-/// Rows `row` to `row + ROWS`, `VECTORS` panels from `panel` on of c, for a [depth, rows]; the rows
-/// lie in one panel of a.
+/// Computes rows `row` to `row + ROWS` of `VECTORS` panels of c, starting at `panel`, for a
+/// [depth, rows].
 ///
 /// # Safety
-/// As [`Tiles`]; the tile lies inside c and its rows inside one panel of a.
+/// As in [`Tiles`], and the tile lies inside c and its rows inside one panel of a.
 #[inline(always)]
 unsafe fn tile_of_columns<T: Block, const ROWS: usize, const VECTORS: usize>(
     block: T,
@@ -190,6 +196,8 @@ unsafe fn tile_of_columns<T: Block, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
+/// Writes the sums of a tile to c.
+///
 /// # Safety
 /// The tile lies inside c.
 #[inline(always)]
@@ -216,13 +224,13 @@ unsafe fn store<T: Block, const ROWS: usize, const VECTORS: usize>(
 /// Tiles of one height, one below the other.
 #[derive(Clone, Copy)]
 struct Run {
-    /// The first row of the first.
+    /// The first row of the first tile.
     row: usize,
     count: usize,
 }
 
-/// Cuts `rows` rows from `row` on into the fewest tiles of at most `most` rows and sizes that
-/// differ by at most one, and calls `run(tiles, height)` for those of either height.
+/// Cuts `rows` rows, starting at `row`, into as few tiles of at most `most` rows as possible, with
+/// heights that differ by at most one. Calls `run(tiles, height)` for the tiles of each height.
 #[inline(always)]
 fn for_each_height(row: usize, rows: usize, most: usize, mut run: impl FnMut(Run, usize)) {
     let count = rows.div_ceil(most);
@@ -233,88 +241,127 @@ fn for_each_height(row: usize, rows: usize, most: usize, mut run: impl FnMut(Run
     run(Run { row: row + taller * (height + 1), count: count - taller }, height);
 }
 
-/// Cuts the columns of a strip into tiles, and calls `tile(panel, kind)` with kind 0 for half a
-/// vector, else how many vectors.
+/// Cuts the columns of a strip into tiles, and calls `tile(panel, kind)`. The kind is 0 for half a
+/// vector, else the number of vectors.
 #[inline(always)]
 fn for_each_width(columns: usize, most: usize, mut tile: impl FnMut(usize, usize)) {
     let mut panel = 0;
     while panel * LANES < columns {
         let halves = (columns - panel * LANES).div_ceil(HALF);
-        // Three halves are one vector and a half.
+        // Three halves are a tile of one vector and a tile of half a vector.
         let kind = if halves == 1 { 0 } else { (halves / 2).max(1).min(most) };
         tile(panel, kind);
         panel += kind.max(1);
     }
 }
 
-/// The tiles of a family and a kind of words: its instructions, the block of a whole and of half a
-/// vector, the vectors across a tile, and the heights of its tiles (what its registers hold).
+/// Defines the tiles of a family and a kind of words: the instructions, the block of a whole and of
+/// half a vector, the vectors across a tile, and the heights of the tiles (as many as the registers
+/// hold sums for).
 macro_rules! tiles {
-    ($(#[$meta:meta])* $name:ident, [$($features:literal)?], $whole:expr, $half:expr, $vectors:literal, [$($height:literal)*]) => {
+    (
+        $(#[$meta:meta])*
+        $name:ident, [$($features:literal)?], $whole:expr, $half:expr,
+        $vectors:literal, [$($height:literal)*]
+    ) => {
         $(#[$meta])*
         pub(super) mod $name {
-            use super::{LANES, Run, StripProduct, Tiles, for_each_height, for_each_width, tile_of_columns, tile_of_rows};
-            #[allow(unused_imports, reason = "each needs one or two of them")]
+            use super::{
+                LANES, Run, StripProduct, Tiles, for_each_height, for_each_width,
+                tile_of_columns, tile_of_rows,
+            };
+            #[allow(unused_imports, reason = "each family needs one or two of them")]
             use crate::kernels::block::{Half, Pairs, Whole};
 
-            /// A call for each tile would cost as much as some steps of its depth.
+            /// Computes a run of tiles. A call for each tile would cost as much as some steps of
+            /// its depth (commit 6034a61).
             type Tile = unsafe fn(&StripProduct, Run, usize);
-            /// By kind of [`for_each_width`], then by height - 1.
+            /// The functions by kind of [`for_each_width`], then by height - 1.
             type Table = [[Tile; [$($height),*].len()]; 3];
-            static OF_ROWS: Table =
-                [[$(half_of_rows::<$height>),*], [$(of_rows::<$height, 1>),*], [$(of_rows::<$height, $vectors>),*]];
-            static OF_COLUMNS: Table =
-                [[$(half_of_columns::<$height>),*], [$(of_columns::<$height, 1>),*], [$(of_columns::<$height, $vectors>),*]];
-            pub(in crate::kernels) static TILES: Tiles = Tiles { rows: strip_of_rows, columns: strip_of_columns };
+            static OF_ROWS: Table = [
+                [$(half_of_rows::<$height>),*],
+                [$(of_rows::<$height, 1>),*],
+                [$(of_rows::<$height, $vectors>),*],
+            ];
+            static OF_COLUMNS: Table = [
+                [$(half_of_columns::<$height>),*],
+                [$(of_columns::<$height, 1>),*],
+                [$(of_columns::<$height, $vectors>),*],
+            ];
+            pub(in crate::kernels) static TILES: Tiles =
+                Tiles { rows: strip_of_rows, columns: strip_of_columns };
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn of_rows<const ROWS: usize, const VECTORS: usize>(product: &StripProduct, run: Run, panel: usize) {
+            unsafe fn of_rows<const ROWS: usize, const VECTORS: usize>(
+                product: &StripProduct,
+                run: Run,
+                panel: usize,
+            ) {
                 for tile in 0..run.count {
+                    let row = run.row + tile * ROWS;
                     // SAFETY: the caller's promise, with the instructions enabled here.
-                    unsafe { tile_of_rows::<_, ROWS, VECTORS>($whole, *product, run.row + tile * ROWS, panel) }
+                    unsafe { tile_of_rows::<_, ROWS, VECTORS>($whole, *product, row, panel) }
                 }
             }
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn half_of_rows<const ROWS: usize>(product: &StripProduct, run: Run, panel: usize) {
+            unsafe fn half_of_rows<const ROWS: usize>(
+                product: &StripProduct,
+                run: Run,
+                panel: usize,
+            ) {
                 for tile in 0..run.count {
+                    let row = run.row + tile * ROWS;
                     // SAFETY: as in of_rows.
-                    unsafe { tile_of_rows::<_, ROWS, 1>($half, *product, run.row + tile * ROWS, panel) }
+                    unsafe { tile_of_rows::<_, ROWS, 1>($half, *product, row, panel) }
                 }
             }
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn of_columns<const ROWS: usize, const VECTORS: usize>(product: &StripProduct, run: Run, panel: usize) {
+            unsafe fn of_columns<const ROWS: usize, const VECTORS: usize>(
+                product: &StripProduct,
+                run: Run,
+                panel: usize,
+            ) {
                 for tile in 0..run.count {
+                    let row = run.row + tile * ROWS;
                     // SAFETY: as in of_rows.
-                    unsafe { tile_of_columns::<_, ROWS, VECTORS>($whole, *product, run.row + tile * ROWS, panel) }
+                    unsafe { tile_of_columns::<_, ROWS, VECTORS>($whole, *product, row, panel) }
                 }
             }
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn half_of_columns<const ROWS: usize>(product: &StripProduct, run: Run, panel: usize) {
+            unsafe fn half_of_columns<const ROWS: usize>(
+                product: &StripProduct,
+                run: Run,
+                panel: usize,
+            ) {
                 for tile in 0..run.count {
+                    let row = run.row + tile * ROWS;
                     // SAFETY: as in of_rows.
-                    unsafe { tile_of_columns::<_, ROWS, 1>($half, *product, run.row + tile * ROWS, panel) }
+                    unsafe { tile_of_columns::<_, ROWS, 1>($half, *product, row, panel) }
                 }
             }
 
             unsafe fn strip_of_rows(product: StripProduct) {
                 for_each_width(product.columns, $vectors, |panel, kind| {
                     for_each_height(0, product.rows, OF_ROWS[0].len(), |run, height| {
-                        // SAFETY: the caller's promise; the tiles cover rows and columns, and no
-                        // more than the width.
+                        // SAFETY: the caller's promise; the tiles cover rows and columns, and
+                        // nothing beyond the width.
                         unsafe { OF_ROWS[kind][height - 1](&product, run, panel) };
                     });
                 });
             }
 
             unsafe fn strip_of_columns(product: StripProduct) {
-                // Whole panels apart: the heights of their tiles are constants.
+                // Whole panels of rows are separate, because the heights of their tiles are
+                // constants.
                 let (whole, rest) = (product.rows / LANES * LANES, product.rows % LANES);
                 for_each_width(product.columns, $vectors, |panel, kind| {
-                    // SAFETY: as in strip_of_rows, and none leaves a panel of a.
-                    let of_height = |run, height: usize| unsafe { OF_COLUMNS[kind][height - 1](&product, run, panel) };
+                    // SAFETY: as in strip_of_rows, and no tile leaves its panel of a.
+                    let of_height = |run, height: usize| unsafe {
+                        OF_COLUMNS[kind][height - 1](&product, run, panel)
+                    };
                     for first in (0..whole).step_by(LANES) {
                         for_each_height(first, LANES, OF_COLUMNS[0].len(), of_height);
                     }
@@ -332,36 +379,75 @@ use super::x86::{Avx2, Avx512, Dot};
 
 tiles!(
     #[cfg(target_arch = "x86_64")]
-    avx512, ["avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"], Whole(super::Avx512::detected()), Half(super::Avx512::detected()),
-    2, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
+    avx512,
+    ["avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"],
+    Whole(super::Avx512::detected()),
+    Half(super::Avx512::detected()),
+    2,
+    [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
 );
 tiles!(
     #[cfg(target_arch = "x86_64")]
-    avx512_dot, ["avx512bf16,avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"], super::Dot::detected(), super::Dot::detected(),
-    2, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
+    avx512_dot,
+    ["avx512bf16,avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"],
+    super::Dot::detected(),
+    super::Dot::detected(),
+    2,
+    [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
 );
 tiles!(
     #[cfg(target_arch = "x86_64")]
-    avx512_pairs, ["avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"], Pairs(super::Avx512::detected()), Pairs(super::Avx512::detected()),
-    1, [1 2 3 4 5 6 7 8]
+    avx512_pairs,
+    ["avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"],
+    Pairs(super::Avx512::detected()),
+    Pairs(super::Avx512::detected()),
+    1,
+    [1 2 3 4 5 6 7 8]
 );
 tiles!(
     #[cfg(target_arch = "x86_64")]
-    avx2, ["avx2,fma"], Whole(super::Avx2::detected()), Half(super::Avx2::detected()), 1, [1 2 3 4 5 6]
+    avx2,
+    ["avx2,fma"],
+    Whole(super::Avx2::detected()),
+    Half(super::Avx2::detected()),
+    1,
+    [1 2 3 4 5 6]
 );
 tiles!(
     #[cfg(target_arch = "x86_64")]
-    avx2_pairs, ["avx2,fma"], Pairs(super::Avx2::detected()), Pairs(super::Avx2::detected()), 1, [1 2 3 4]
+    avx2_pairs,
+    ["avx2,fma"],
+    Pairs(super::Avx2::detected()),
+    Pairs(super::Avx2::detected()),
+    1,
+    [1 2 3 4]
 );
 tiles!(
     /// NEON's registers hold the sums of four vectors.
     #[cfg(target_arch = "aarch64")]
-    portable, [], Whole(crate::kernels::portable::Portable), Half(crate::kernels::portable::Portable), 1, [1 2 3 4]
+    portable,
+    [],
+    Whole(crate::kernels::portable::Portable),
+    Half(crate::kernels::portable::Portable),
+    1,
+    [1 2 3 4]
 );
 tiles!(
-    /// Two vectors across, as AVX-512: on x86 this family is for tests, and so every x86 machine
-    /// tests that.
+    /// Two vectors across, like AVX-512. On x86 this family is for tests, so every x86 machine
+    /// tests that width.
     #[cfg(not(target_arch = "aarch64"))]
-    portable, [], Whole(crate::kernels::portable::Portable), Half(crate::kernels::portable::Portable), 2, [1 2 3 4]
+    portable,
+    [],
+    Whole(crate::kernels::portable::Portable),
+    Half(crate::kernels::portable::Portable),
+    2,
+    [1 2 3 4]
 );
-tiles!(portable_pairs, [], Pairs(crate::kernels::portable::Portable), Pairs(crate::kernels::portable::Portable), 1, [1 2 3 4]);
+tiles!(
+    portable_pairs,
+    [],
+    Pairs(crate::kernels::portable::Portable),
+    Pairs(crate::kernels::portable::Portable),
+    1,
+    [1 2 3 4]
+);

@@ -3,7 +3,14 @@
 use std::arch::x86_64::*;
 
 use super::block::Block;
-use super::simd::{HALF, LANES, Lanes, Simd};
+use super::lanes::{HALF, LANES, Lanes};
+use super::simd::Simd;
+use super::square::transpose_rows;
+
+/// The halves of a vector of AVX2.
+type Halves = [__m256; 2];
+/// The halves of a vector of words of AVX2.
+type WordHalves = [__m256i; 2];
 
 /// AVX-512: a vector is one register.
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +28,13 @@ impl Avx512 {
     }
 }
 
-/// AVX-512 with the dot product of bf16.
+/// The dot product of pairs of bf16 of AVX-512.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dot(Avx512);
 
 impl Dot {
     /// # Safety
-    /// The processor has avx512bf16, and what [`Avx512`] needs.
+    /// The processor has avx512bf16 and the instructions of [`Avx512`].
     pub(super) unsafe fn detected() -> Self {
         // SAFETY: the caller's promise.
         Self(unsafe { Avx512::detected() })
@@ -53,7 +60,7 @@ macro_rules! one_register {
     };
 }
 
-/// Methods of [`Simd`] that are one instruction of AVX2 for each half.
+/// Methods of [`Simd`] that are one instruction of AVX2 per half.
 macro_rules! two_registers {
     ($($method:ident($($x:ident: $of:ty),*) -> $to:ty = $intrinsic:ident;)*) => {
         $(#[inline(always)]
@@ -83,7 +90,7 @@ impl Simd for Avx512 {
         max(a: __m512, b: __m512) -> __m512 = _mm512_max_ps;
         min(a: __m512, b: __m512) -> __m512 = _mm512_min_ps;
         bits(x: __m512) -> __m512i = _mm512_castps_si512;
-        of_bits(x: __m512i) -> __m512 = _mm512_castsi512_ps;
+        from_bits(x: __m512i) -> __m512 = _mm512_castsi512_ps;
         add_words(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32;
         sub_words(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32;
         xor(a: __m512i, b: __m512i) -> __m512i = _mm512_xor_si512;
@@ -144,6 +151,11 @@ impl Simd for Avx512 {
     fn deal_quarters(self, a: __m512, b: __m512) -> [__m512; 2] {
         // SAFETY: as in less.
         unsafe { [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)] }
+    }
+
+    #[inline(always)]
+    fn transpose<'a>(self, from: impl Fn(usize) -> &'a Lanes, to: [&mut Lanes; LANES]) {
+        transpose_rows(self, from, to);
     }
 
     #[inline(always)]
@@ -218,34 +230,34 @@ impl Block for Dot {
 }
 
 impl Simd for Avx2 {
-    type F = [__m256; 2];
+    type F = Halves;
     type Half = __m256;
-    type U = [__m256i; 2];
-    type Mask = [__m256; 2];
+    type U = WordHalves;
+    type Mask = Halves;
     const DIVIDES_SLOWLY: bool = false;
 
     two_registers! {
-        add(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = _mm256_add_ps;
-        sub(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = _mm256_sub_ps;
-        mul(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = _mm256_mul_ps;
-        div(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = _mm256_div_ps;
-        mul_add(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] = _mm256_fmadd_ps;
-        neg_mul_add(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] = _mm256_fnmadd_ps;
-        sqrt(x: [__m256; 2]) -> [__m256; 2] = _mm256_sqrt_ps;
-        max(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = _mm256_max_ps;
-        min(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = _mm256_min_ps;
-        less(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = less_of_8;
-        equal(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] = equal_of_8;
-        select(mask: [__m256; 2], yes: [__m256; 2], no: [__m256; 2]) -> [__m256; 2] = select_of_8;
-        bits(x: [__m256; 2]) -> [__m256i; 2] = _mm256_castps_si256;
-        of_bits(x: [__m256i; 2]) -> [__m256; 2] = _mm256_castsi256_ps;
-        add_words(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] = _mm256_add_epi32;
-        sub_words(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] = _mm256_sub_epi32;
-        xor(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] = _mm256_xor_si256;
+        add(a: Halves, b: Halves) -> Halves = _mm256_add_ps;
+        sub(a: Halves, b: Halves) -> Halves = _mm256_sub_ps;
+        mul(a: Halves, b: Halves) -> Halves = _mm256_mul_ps;
+        div(a: Halves, b: Halves) -> Halves = _mm256_div_ps;
+        mul_add(a: Halves, b: Halves, c: Halves) -> Halves = _mm256_fmadd_ps;
+        neg_mul_add(a: Halves, b: Halves, c: Halves) -> Halves = _mm256_fnmadd_ps;
+        sqrt(x: Halves) -> Halves = _mm256_sqrt_ps;
+        max(a: Halves, b: Halves) -> Halves = _mm256_max_ps;
+        min(a: Halves, b: Halves) -> Halves = _mm256_min_ps;
+        less(a: Halves, b: Halves) -> Halves = less_of_8;
+        equal(a: Halves, b: Halves) -> Halves = equal_of_8;
+        select(mask: Halves, yes: Halves, no: Halves) -> Halves = select_of_8;
+        bits(x: Halves) -> WordHalves = _mm256_castps_si256;
+        from_bits(x: WordHalves) -> Halves = _mm256_castsi256_ps;
+        add_words(a: WordHalves, b: WordHalves) -> WordHalves = _mm256_add_epi32;
+        sub_words(a: WordHalves, b: WordHalves) -> WordHalves = _mm256_sub_epi32;
+        xor(a: WordHalves, b: WordHalves) -> WordHalves = _mm256_xor_si256;
     }
 
     #[inline(always)]
-    fn splat(self, x: f32) -> [__m256; 2] {
+    fn splat(self, x: f32) -> Halves {
         // SAFETY: the value exists, so the instructions were detected.
         unsafe { [_mm256_set1_ps(x); 2] }
     }
@@ -257,13 +269,13 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn load(self, from: &Lanes) -> [__m256; 2] {
+    fn load(self, from: &Lanes) -> Halves {
         // SAFETY: as in splat; 16 floats lie at from.
         unsafe { [_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))] }
     }
 
     #[inline(always)]
-    fn store(self, x: [__m256; 2], to: &mut Lanes) {
+    fn store(self, x: Halves, to: &mut Lanes) {
         // SAFETY: as in load.
         unsafe {
             _mm256_storeu_ps(to.as_mut_ptr(), x[0]);
@@ -290,12 +302,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn widen(self, half: __m256) -> [__m256; 2] {
+    fn widen(self, half: __m256) -> Halves {
         [half, self.splat_half(0.0)]
     }
 
     #[inline(always)]
-    fn interleave_quarters(self, a: [__m256; 2], b: [__m256; 2]) -> [[__m256; 2]; 2] {
+    fn interleave_quarters(self, a: Halves, b: Halves) -> [Halves; 2] {
         // SAFETY: as in splat.
         unsafe {
             [
@@ -306,7 +318,7 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn deal_quarters(self, a: [__m256; 2], b: [__m256; 2]) -> [[__m256; 2]; 2] {
+    fn deal_quarters(self, a: Halves, b: Halves) -> [Halves; 2] {
         // SAFETY: as in splat.
         unsafe {
             [
@@ -322,13 +334,13 @@ impl Simd for Avx2 {
         }
     }
 
-    /// A quarter of the square at a time: a whole one is twice what the registers hold.
+    /// One quarter of the square at a time: the registers hold half a square (commit 2ec6e14).
     #[inline(always)]
     fn transpose<'a>(self, from: impl Fn(usize) -> &'a Lanes, mut to: [&mut Lanes; LANES]) {
         for top in [0, 8] {
             for left in [0, 4, 8, 12] {
-                // Written out: what the constructor of an array calls may stay a call, and without
-                // AVX2. SAFETY: as in splat.
+                // Written out: a function that an array's constructor calls may stay a call,
+                // compiled without AVX2. SAFETY: as in splat.
                 let columns = unsafe {
                     columns_of_8([
                         four_of_rows([from(top), from(top + 4)], left),
@@ -338,7 +350,7 @@ impl Simd for Avx2 {
                     ])
                 };
                 for (column, to) in columns.into_iter().zip(&mut to[left..]) {
-                    // SAFETY: as in splat; eight floats lie behind `top`.
+                    // SAFETY: as in splat; eight floats lie at `top`.
                     unsafe { _mm256_storeu_ps(to[top..top + 8].as_mut_ptr(), column) };
                 }
             }
@@ -346,13 +358,13 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn splat_word(self, x: u32) -> [__m256i; 2] {
+    fn splat_word(self, x: u32) -> WordHalves {
         // SAFETY: as in splat.
         unsafe { [_mm256_set1_epi32(x.cast_signed()); 2] }
     }
 
     #[inline(always)]
-    fn load_words(self, from: &[u32; LANES]) -> [__m256i; 2] {
+    fn load_words(self, from: &[u32; LANES]) -> WordHalves {
         // SAFETY: as in load.
         unsafe {
             [
@@ -363,14 +375,14 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn shift_left(self, x: [__m256i; 2], by: u32) -> [__m256i; 2] {
+    fn shift_left(self, x: WordHalves, by: u32) -> WordHalves {
         let [by, _] = self.splat_word(by);
         // SAFETY: as in splat.
         unsafe { [_mm256_sllv_epi32(x[0], by), _mm256_sllv_epi32(x[1], by)] }
     }
 
     #[inline(always)]
-    fn shift_right(self, x: [__m256i; 2], by: u32) -> [__m256i; 2] {
+    fn shift_right(self, x: WordHalves, by: u32) -> WordHalves {
         let [by, _] = self.splat_word(by);
         // SAFETY: as in splat.
         unsafe { [_mm256_srlv_epi32(x[0], by), _mm256_srlv_epi32(x[1], by)] }
@@ -378,7 +390,7 @@ impl Simd for Avx2 {
 }
 
 /// # Safety
-/// Needs AVX2.
+/// The processor has AVX2.
 #[inline(always)]
 unsafe fn less_of_8(a: __m256, b: __m256) -> __m256 {
     // SAFETY: the caller has the instructions.
@@ -386,28 +398,28 @@ unsafe fn less_of_8(a: __m256, b: __m256) -> __m256 {
 }
 
 /// # Safety
-/// Needs AVX2.
+/// The processor has AVX2.
 #[inline(always)]
 unsafe fn equal_of_8(a: __m256, b: __m256) -> __m256 {
     // SAFETY: the caller has the instructions.
     unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
 }
 
-/// Not a blend: the compiler makes a blend with what lies in memory, stored there again, into a
-/// masked store, which is microcode on AMD.
+/// Not a blend: the compiler turns a blend with memory that is stored back into a masked store,
+/// which is microcode on AMD (commit 669b743).
 ///
 /// # Safety
-/// Needs AVX2.
+/// The processor has AVX2.
 #[inline(always)]
 unsafe fn select_of_8(mask: __m256, yes: __m256, no: __m256) -> __m256 {
     // SAFETY: the caller has the instructions.
     unsafe { _mm256_or_ps(_mm256_and_ps(mask, yes), _mm256_andnot_ps(mask, no)) }
 }
 
-/// Four floats of each of two rows, from column `left` on.
+/// Four floats of each of two rows, starting at column `left`.
 ///
 /// # Safety
-/// Needs AVX2.
+/// The processor has AVX2.
 #[inline(always)]
 unsafe fn four_of_rows([low, high]: [&Lanes; 2], left: usize) -> __m256 {
     let (low, high) = (low[left..left + 4].as_ptr(), high[left..left + 4].as_ptr());
@@ -417,10 +429,11 @@ unsafe fn four_of_rows([low, high]: [&Lanes; 2], left: usize) -> __m256 {
     }
 }
 
-/// Four columns of eight rows, of vectors that hold four columns of row i and of row i + 4.
+/// Four columns of eight rows, from four vectors: vector i holds four columns of row i and of row
+/// i + 4.
 ///
 /// # Safety
-/// Needs AVX2.
+/// The processor has AVX2.
 #[inline(always)]
 unsafe fn columns_of_8([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
     // SAFETY: the caller has the instructions.

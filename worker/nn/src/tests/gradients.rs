@@ -1,13 +1,15 @@
-//! Gradients: the plain network's by finite differences, the fast one's by the plain one.
+//! Gradients: finite differences check the plain network, which checks the fast one.
 
 use caviar_common::train::{Normalization, TrainSpec};
+use caviar_data::Examples;
 use ndarray::Array2;
 
-use super::reference::{Pass, train_pass};
-use super::{ACTIVATIONS, NORMALIZATIONS, draws, examples, spec};
+use super::plain_network::{Pass, train_pass};
+use super::support::{ACTIVATIONS, NORMALIZATIONS, draws, examples, spec};
+use crate::batch_norm::Statistics;
 use crate::kernels::{Family, offset};
+use crate::layer::Layer;
 use crate::network::Network;
-use caviar_data::Examples;
 
 /// Rows of the mini-batch, features, hidden units, outputs (0: regression).
 const SHAPES: [(usize, usize, &[u32], u32); 6] = [
@@ -23,7 +25,7 @@ struct Case {
     spec: TrainSpec,
     widths: Vec<usize>,
     examples: Examples,
-    /// In the order of a checkpoint, all f32 values.
+    /// In the order of a checkpoint; every value is an f32.
     parameters: Vec<f64>,
     network: Network,
 }
@@ -76,8 +78,8 @@ fn wide(examples: &Examples) -> Array2<f64> {
     examples.features.mapv(f64::from)
 }
 
-/// Gradients that flow through the batch statistics of two examples nearly vanish: then errors are
-/// relative to this.
+/// The scale of errors: the largest gradient, but at least 0.01, because gradients through the
+/// batch statistics of two examples nearly vanish.
 fn scale(gradients: &[f64]) -> f64 {
     gradients.iter().fold(1e-2, |most, g| most.max(g.abs()))
 }
@@ -93,7 +95,7 @@ fn plain_gradients_are_the_slopes_of_the_loss() {
         let gradients = pass(&case.parameters).gradients;
         let step = 1e-6;
         let mut moved = case.parameters.clone();
-        // Of the larger networks, a spread of the parameters.
+        // About 150 parameters, spread over the network.
         for index in (0..moved.len()).step_by(moved.len().div_ceil(150)) {
             moved[index] = case.parameters[index] + step;
             let right = pass(&moved).loss;
@@ -112,7 +114,7 @@ fn plain_gradients_are_the_slopes_of_the_loss() {
 }
 
 #[test]
-fn fast_gradients_are_the_plain_ones() {
+fn fast_gradients_equal_plain_gradients() {
     for family in Family::available() {
         for mut case in all_cases(family) {
             let want = train_pass(
@@ -123,7 +125,7 @@ fn fast_gradients_are_the_plain_ones() {
                 &case.examples.targets,
             );
             let rows: Vec<u32> = (0..).take(case.examples.targets.len()).collect();
-            let tally = case.network.backpropagate(&case.examples, &rows, &mut draws(0));
+            let tally = case.network.backpropagate(&case.examples, &rows, &mut draws(0)).unwrap();
             let loss = tally.score(false).loss;
             assert!(
                 (loss - want.loss).abs() < 1e-5 * want.loss.max(1.0),
@@ -135,7 +137,11 @@ fn fast_gradients_are_the_plain_ones() {
                 case.network.tensors().flat_map(|tensor| tensor.positions()).collect();
             assert_eq!(positions.len(), want.gradients.len());
             let tolerance = 2e-5 + 30.0 * sensitivity(&case, &want.gradients);
-            assert!(tolerance < 0.05, "{}: tests nothing", label(&case));
+            assert!(
+                tolerance < 0.05,
+                "{}: the tolerance is too large to test anything",
+                label(&case)
+            );
             for (index, (&position, want_one)) in positions.iter().zip(&want.gradients).enumerate()
             {
                 let got = f64::from(case.network.gradients[position]);
@@ -153,8 +159,8 @@ fn fast_gradients_are_the_plain_ones() {
     }
 }
 
-/// How far the gradients move when the activations alone are rounded to f32: where batch
-/// normalisation divides by a small deviation, rounding errors are multiplied likewise.
+/// The change of the gradients when only the activations are rounded to f32. Batch normalisation
+/// divides by the deviation, so a small deviation amplifies rounding errors.
 fn sensitivity(case: &Case, gradients: &[f64]) -> f64 {
     let round = |value: f64| f64::from(value as f32);
     let x = wide(&case.examples);
@@ -171,7 +177,7 @@ fn sensitivity(case: &Case, gradients: &[f64]) -> f64 {
     rounded.iter().zip(gradients).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / scale(gradients)
 }
 
-/// The padding's gradients are 0, so the padding stays 0.
+/// Checks that the gradients by the padding are 0, so the padding stays 0.
 fn check_padding(network: &Network, positions: &[usize], label: &str) {
     let mut gradients = network.gradients.to_vec();
     positions.iter().for_each(|&position| gradients[position] = 0.0);
@@ -182,12 +188,12 @@ fn check_running(case: &Case, means: &[f64], variances: &[f64]) {
     if case.spec.normalization == Normalization::None {
         return;
     }
-    let statistics = |pick: fn(&crate::batch_norm::Statistics) -> &[f32]| {
+    let statistics = |pick: fn(&Statistics) -> &[f32]| {
         let layers = case
             .network
             .layers
             .iter()
-            .filter_map(|layer| Some((layer.outputs, layer.statistics.as_ref()?)));
+            .filter_map(|layer| Some((layer.outputs, layer.statistics()?)));
         layers
             .flat_map(|(units, statistics)| pick(statistics)[..units].to_vec())
             .collect::<Vec<f32>>()
@@ -211,11 +217,12 @@ fn dropped_outputs_pass_no_gradient() {
         let spec = TrainSpec { normalization, dropout: 0.4, ..spec() };
         let mut case = case(family, spec, (33, 6, &[20, 35], 3));
         let rows: Vec<u32> = (0..33).collect();
-        case.network.backpropagate(&case.examples, &rows, &mut draws(0));
+        case.network.backpropagate(&case.examples, &rows, &mut draws(0)).unwrap();
         let hidden = &case.network.layers[..2];
-        let mask = |layer: &crate::layer::Layer| {
+        let mask = |layer: &Layer| {
+            let mask = layer.mask().unwrap();
             Array2::from_shape_fn((33, layer.outputs), |(row, unit)| {
-                f64::from(layer.mask[offset(33, row, unit)])
+                f64::from(mask[offset(33, row, unit)])
             })
         };
         let masks: Vec<Array2<f64>> = hidden.iter().map(mask).collect();

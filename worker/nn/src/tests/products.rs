@@ -1,14 +1,14 @@
-//! The three products of every family that the machine has: against a plain product in f64, and
-//! against each other bit for bit.
+//! The three products of every family of the machine: against a plain product in f64, and against
+//! each other bit for bit.
 
 use caviar_common::train::Precision;
 use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
 
-use super::draws;
-use crate::kernels::{Buffer, Family, Shape, offset, padded, strips};
+use super::support::draws;
+use crate::kernels::{Buffer, Family, Piece, Shape, offset, padded, strips};
 use crate::products::Products;
 
-/// Row-major matrices of random values, and the panels that hold them.
+/// A row-major matrix of random values, and the same values in panels.
 struct Matrix {
     rows: usize,
     columns: usize,
@@ -18,7 +18,8 @@ struct Matrix {
 }
 
 impl Matrix {
-    /// `stored_rows` counts the padding. All padding of the columns is NaN unless it must be 0.
+    /// A random matrix with `stored_rows` rows, padding included. Every padding element is
+    /// `padding`.
     fn random(rows: usize, columns: usize, stored_rows: usize, padding: f32, index: u64) -> Self {
         let mut stream = draws(index);
         let values: Vec<f32> = (0..rows * columns).map(|_| stream.normal() as f32).collect();
@@ -32,13 +33,13 @@ impl Matrix {
         Self { rows, columns, stored_rows, values, panels }
     }
 
-    /// Its values as a product of that precision sees them.
+    /// The values as a product of that precision uses them.
     fn rounded(&self, precision: Precision) -> Vec<f32> {
         let round = |&x: &f32| if precision == Precision::F32 { x } else { to_bf16(x) };
         self.values.iter().map(round).collect()
     }
 
-    /// The largest error of `panels` against `exact`, relative to the sum's length.
+    /// The largest error of `panels` against `exact`, divided by the length of the sums.
     fn error(&self, panels: &[f32], depth: usize, exact: impl Fn(usize, usize) -> f64) -> f64 {
         let mut worst = 0.0f64;
         for row in 0..self.rows {
@@ -57,17 +58,16 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// To bf16, ties to even: 8 significant bits.
+/// Rounds to bf16, which has 8 significant bits, with ties to even.
 fn to_bf16(x: f32) -> f32 {
     let step = (f64::from(x).abs().log2().floor() - 7.0).exp2();
     ((f64::from(x) / step).round_ties_even() * step) as f32
 }
 
-/// Runs the three products of one shape on every family, and compares.
+/// Runs the three products of one shape on every family and compares them.
 fn check(shape: Shape, precision: Precision) -> Result<(), String> {
     let Shape { rows, inputs, outputs } = shape;
-    // What lies in the padding of a, and of z's columns in the forward product, must not matter;
-    // for pairs it must be finite.
+    // The padding of a must have no effect. For pairs it must be finite.
     let padding = if precision == Precision::F32 { f32::NAN } else { 7.0 };
     let a = Matrix::random(rows, inputs, rows, padding, 1);
     let w = Matrix::random(inputs, outputs, padded(inputs), 0.0, 2);
@@ -83,12 +83,14 @@ fn check(shape: Shape, precision: Precision) -> Result<(), String> {
         let mut products = Products::new(family, precision, [shape].into_iter()).unwrap();
         products.take(rows, inputs, &a.panels);
         for strip in strips(outputs) {
-            products.forward(shape, strip, &a.panels, &w.panels, &mut z[strip.range(rows)]);
+            let z = &mut z[strip.range(rows)];
+            products.forward(Piece { shape, strip }, &a.panels, &w.panels, z);
         }
         products.weight_gradient(shape, &a.panels, &d.panels, &mut g);
         products.take(rows, outputs, &d.panels);
         for strip in strips(inputs) {
-            products.input_gradient(shape, strip, &d.panels, &w.panels, &mut e[strip.range(rows)]);
+            let e = &mut e[strip.range(rows)];
+            products.input_gradient(Piece { shape, strip }, &d.panels, &w.panels, e);
         }
         let (at_a, at_w, at_d) = (
             |r: usize, i: usize| f64::from(factor_a[r * inputs + i]),
@@ -109,7 +111,7 @@ fn check(shape: Shape, precision: Precision) -> Result<(), String> {
         let results = [bits(&z), bits(&g), bits(&e)];
         if first.get_or_insert_with(|| results.clone()) != &results {
             return Err(format!(
-                "{} {precision:?} {shape:?}: other bits than {}",
+                "{} {precision:?} {shape:?}: the bits differ from those of {}",
                 family.name(),
                 Family::available()[0].name()
             ));
@@ -119,19 +121,27 @@ fn check(shape: Shape, precision: Precision) -> Result<(), String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 150,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn products_of_any_shape(rows in 1usize..70, inputs in 1usize..100, outputs in 1usize..100) {
+    fn products_of_any_shape_are_right(
+        rows in 1usize..70,
+        inputs in 1usize..100,
+        outputs in 1usize..100,
+    ) {
         for precision in [Precision::F32, Precision::Bf16] {
             prop_assert_eq!(check(Shape { rows, inputs, outputs }, precision), Ok(()));
         }
     }
 
     #[test]
-    fn elements_of_a_matrix_lie_apart(rows in 1usize..20, columns in 1usize..100) {
-        let mut places: Vec<usize> =
-            (0..rows * columns).map(|index| offset(rows, index / columns, index % columns)).collect();
+    fn elements_of_a_matrix_do_not_overlap(rows in 1usize..20, columns in 1usize..100) {
+        let place = |index: usize| offset(rows, index / columns, index % columns);
+        let mut places: Vec<usize> = (0..rows * columns).map(place).collect();
         places.sort_unstable();
         places.dedup();
         prop_assert_eq!(places.len(), rows * columns);
@@ -140,7 +150,7 @@ proptest! {
 }
 
 #[test]
-fn products_at_the_edges_of_tiles_and_strips() {
+fn products_at_the_edges_of_tiles_and_strips_are_right() {
     for rows in [1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 28, 29] {
         for inputs in [1, 8, 15, 16, 17, 24, 25, 31, 32, 33, 40, 48, 49, 64] {
             for outputs in [1, 8, 16, 17, 24, 25, 32, 33, 40] {
@@ -158,16 +168,6 @@ fn a_buffer_that_is_too_short_is_refused() {
     let (a, w) = (Buffer::new(4 * 16).unwrap(), Buffer::new(16 * 32).unwrap());
     let mut z = Buffer::new(4 * 32 - 16).unwrap();
     for strip in strips(shape.outputs) {
-        Family::available()[0].forward(shape, strip, &a, &w, &mut z);
+        Family::available()[0].forward(Piece { shape, strip }, &a, &w, &mut z);
     }
-}
-
-#[test]
-fn families_are_found_by_name() {
-    for family in Family::available() {
-        assert_eq!(Family::named(Some(family.name().to_owned())), Ok(family));
-    }
-    assert_eq!(Family::named(None), Ok(Family::available()[0]));
-    assert_eq!(Family::named(Some("avx1024".to_owned())), Err("avx1024".to_owned()));
-    assert_eq!(Family::available().last().unwrap().name(), "portable");
 }

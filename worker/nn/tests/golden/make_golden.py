@@ -3,8 +3,9 @@
 
 usage: make_golden.py > golden.json      (pip install torch numpy)
 
-Parameters, gradients and updated parameters are flat lists, layer by layer: W [inputs][outputs], b, gamma, beta, as far as
-the layer has them. Mini-batches are the halves of the examples in turn.
+Parameters, gradients and updated parameters are flat lists, layer by layer: W [inputs][outputs],
+then those of b, gamma and beta that the layer has. Steps use the two halves of the examples in
+turn.
 """
 import json
 
@@ -15,13 +16,20 @@ from torch.nn import functional as F
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
 STEPS = 20
-ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
-# features, hidden, outputs, whether they are classes (else regression), examples a mini-batch
-SHAPES = [(5, [6, 4], 3, True, 9), (3, [17], 1, False, 6), (4, [5, 3], 4, True, 8), (2, [7], 1, False, 7)]
-# normalisation and activation, with the shapes in turn
+ACTIVATIONS = {
+    "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+}
+NORMALIZATIONS = ["before", "after", "none"]
+# Features, hidden units, outputs, True for classes (else regression), examples per mini-batch.
+SHAPES = [
+    (5, [6, 4], 3, True, 9), (3, [17], 1, False, 6), (4, [5, 3], 4, True, 8), (2, [7], 1, False, 7),
+]
+# Each normalisation with each activation; the shapes take turns.
 NETS = [
     (normalization, activation, *SHAPES[(3 * i + j) % len(SHAPES)])
-    for i, activation in enumerate(ACTIVATIONS) for j, normalization in enumerate(["before", "after", "none"])
+    for i, activation in enumerate(ACTIVATIONS)
+    for j, normalization in enumerate(NORMALIZATIONS)
 ]
 OPTIMIZERS = {
     "sgd": lambda groups: torch.optim.SGD(groups, lr=0.05),
@@ -42,7 +50,8 @@ class Net(nn.Module):
         self.linears, self.norms = nn.ModuleList(), nn.ModuleList()
         for i, (fan_in, fan_out) in enumerate(zip(widths, widths[1:])):
             is_output = i == len(hidden)
-            self.linears.append(nn.Linear(fan_in, fan_out, bias=is_output or normalization != "before"))
+            has_bias = is_output or normalization != "before"
+            self.linears.append(nn.Linear(fan_in, fan_out, bias=has_bias))
             if not is_output and normalization != "none":
                 # PyTorch's momentum is the weight of the new value.
                 self.norms.append(nn.BatchNorm1d(fan_out, eps=1e-5, momentum=1 - MOMENTUM))
@@ -60,7 +69,7 @@ class Net(nn.Module):
                 x = self.activation(x)
 
     def tensors(self):
-        """(tensor, is it a weight matrix), in the order of the file."""
+        """Pairs of a tensor and True for a weight matrix, in the order of the file."""
         for i, linear in enumerate(self.linears):
             yield linear.weight, True
             if linear.bias is not None:
@@ -74,8 +83,10 @@ class Net(nn.Module):
 
     def groups(self, decay):
         return [
-            {"params": [t for t, is_weight in self.tensors() if is_weight], "weight_decay": decay},
-            {"params": [t for t, is_weight in self.tensors() if not is_weight], "weight_decay": 0.0},
+            {"params": [t for t, is_weight in self.tensors() if is_weight],
+             "weight_decay": decay},
+            {"params": [t for t, is_weight in self.tensors() if not is_weight],
+             "weight_decay": 0.0},
         ]
 
 
@@ -85,12 +96,13 @@ def make(net, seed, dtype):
     model = Net(normalization, activation, features, hidden, outputs)
     with torch.no_grad():
         for t, _ in model.tensors():
-            # Values that an f32 has, so that both sides start alike.
+            # Only values of an f32, so that both programs start alike.
             t.copy_((t + 0.3 * torch.randn_like(t)).float().double())
     x = torch.randn(2 * batch, features).float().double()
-    y = torch.randint(outputs, (2 * batch,)) if has_classes else torch.randn(2 * batch).float().double()
-    loss_of = (lambda z, t: F.cross_entropy(z, t)) if has_classes else (lambda z, t: F.mse_loss(z[:, 0], t))
-    return model.to(dtype), x.to(dtype), y if has_classes else y.to(dtype), loss_of
+    if has_classes:
+        return model.to(dtype), x.to(dtype), torch.randint(outputs, (2 * batch,)), F.cross_entropy
+    y = torch.randn(2 * batch).float().double()
+    return model.to(dtype), x.to(dtype), y.to(dtype), lambda z, t: F.mse_loss(z[:, 0], t)
 
 
 def train(net, seed, dtype, training):
@@ -113,7 +125,9 @@ def computed(net, seed, dtype, trainings):
     loss = loss_of(model(x[:batch]), y[:batch])
     loss.backward()
     result = {"loss": loss.item(), "gradients": model.flat(lambda t: t.grad)}
-    result["running"] = [v.tolist() for norm in model.norms for v in (norm.running_mean, norm.running_var)]
+    result["running"] = [
+        v.tolist() for norm in model.norms for v in (norm.running_mean, norm.running_var)
+    ]
     model.eval()
     result["evaluated_loss"] = loss_of(model(x[batch:]), y[batch:]).item()
     result["trained"] = [train(net, seed, dtype, training) for training in trainings]
@@ -125,23 +139,34 @@ def rounded(value, digits):
         return float(f"{value:.{digits}g}")
     if isinstance(value, list):
         return [rounded(v, digits) for v in value]
-    return {k: rounded(v, digits) for k, v in value.items()} if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return {k: rounded(v, digits) for k, v in value.items()}
+    return value
 
 
 def case(net, seed):
     normalization, activation, features, hidden, outputs, has_classes, batch = net
     model, x, y, _ = make(net, seed, torch.float64)
-    # Every optimiser as it is on half of the nets, with weight decay and clipping on the others.
-    trainings = [
-        {"optimizer": name, "weight_decay": DECAY * ((seed + i) % 2), "gradient_clip": CLIP * ((seed + i) % 2)}
-        for i, name in enumerate(OPTIMIZERS)
-    ]
+    # Half of the nets use an optimiser without weight decay and clipping, the others with both.
+    trainings = []
+    for i, name in enumerate(OPTIMIZERS):
+        has_extras = (seed + i) % 2
+        trainings.append({"optimizer": name, "weight_decay": DECAY * has_extras,
+                          "gradient_clip": CLIP * has_extras})
     return {
-        "normalization": normalization, "activation": activation, "hidden": hidden, "outputs": outputs, "batch": batch,
-        "batch_norm_momentum": MOMENTUM, "features": rounded(x.tolist(), 9), "parameters": rounded(model.flat(), 9),
-        "classes": y.tolist() if has_classes else None, "values": None if has_classes else rounded(y.tolist(), 9),
+        "normalization": normalization,
+        "activation": activation,
+        "hidden": hidden,
+        "outputs": outputs,
+        "batch": batch,
+        "batch_norm_momentum": MOMENTUM,
+        "features": rounded(x.tolist(), 9),
+        "parameters": rounded(model.flat(), 9),
+        "classes": y.tolist() if has_classes else None,
+        "values": None if has_classes else rounded(y.tolist(), 9),
         "trainings": trainings,
-        "f64": computed(net, seed, torch.float64, trainings), "f32": computed(net, seed, torch.float32, trainings),
+        "f64": computed(net, seed, torch.float64, trainings),
+        "f32": computed(net, seed, torch.float32, trainings),
     }
 
 

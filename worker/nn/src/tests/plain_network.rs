@@ -1,20 +1,20 @@
-//! The same network written plainly, in f64 over ndarray: no panels, no fused passes, no
-//! cleverness. What the fast path must agree with, and itself checked by finite differences and by
-//! PyTorch's numbers.
+//! The same network in f64 over ndarray, without panels and fused passes.
+//!
+//! The fast path must agree with it. Finite differences and PyTorch's numbers check the plain
+//! network itself.
 
 use caviar_common::train::{Activation, Normalization, TrainSpec};
-use ndarray::{Array1, Array2, Axis};
-
 use caviar_data::Targets;
+use ndarray::{Array1, Array2, Axis};
 
 pub(super) struct Outcome {
     pub(super) loss: f64,
     /// In the order of a checkpoint: layer by layer W [inputs, outputs], b, gamma, beta.
     pub(super) gradients: Vec<f64>,
-    /// Of each normalised layer.
+    /// The batch means of the normalised layers, layer by layer.
     pub(super) means: Vec<f64>,
     pub(super) unbiased_variances: Vec<f64>,
-    /// What the activations read.
+    /// The arguments of the activation functions, layer by layer.
     pub(super) activated: Vec<f64>,
 }
 
@@ -45,8 +45,8 @@ fn value_and_slope(activation: Activation, z: f64) -> (f64, f64) {
             (value, value * (1.0 - value))
         }
         Activation::Gelu => {
-            let below = 0.5 * (1.0 + libm::erf(z / 2f64.sqrt()));
-            (z * below, below + z * libm::exp(-z * z / 2.0) / (2.0 * std::f64::consts::PI).sqrt())
+            let phi = 0.5 * (1.0 + libm::erf(z / 2f64.sqrt()));
+            (z * phi, phi + z * libm::exp(-z * z / 2.0) / (2.0 * std::f64::consts::PI).sqrt())
         }
     }
 }
@@ -77,7 +77,7 @@ fn normalise(
     round: fn(f64) -> f64,
 ) -> Array2<f64> {
     let rows = z.nrows() as f64;
-    // Where the rows hardly differ, an error of the mean is large beside their deviations from it.
+    // If the rows hardly differ, an error of the mean is large relative to their deviations.
     let mean = z.mean_axis(Axis(0)).unwrap().mapv(round);
     let variance = z.var_axis(Axis(0), 0.0);
     outcome.means.extend(&mean);
@@ -96,14 +96,14 @@ fn backward_of_normalise(
     let by_gamma = (d * &trace.normal).sum_axis(Axis(0));
     let by_beta = d.sum_axis(Axis(0));
     let rows = d.nrows() as f64;
-    // These nearly cancel where there are few rows.
+    // With few rows these terms nearly cancel.
     let (constant, slope) =
         ((&by_beta / rows).mapv(round), (&trace.normal * &(&by_gamma / rows)).mapv(round));
     let centred = d - &constant - &slope;
     (centred * &(gamma * &trace.inverse_deviation), [by_gamma, by_beta])
 }
 
-/// The mean loss and its gradient by the outputs.
+/// The mean loss and its gradient by the outputs z [rows, outputs].
 fn loss(z: &Array2<f64>, targets: &Targets, round: fn(f64) -> f64) -> (f64, Array2<f64>) {
     let rows = z.nrows() as f64;
     let (mut total, mut gradient) = (0.0, Array2::zeros(z.dim()));
@@ -127,7 +127,7 @@ fn loss(z: &Array2<f64>, targets: &Targets, round: fn(f64) -> f64) -> (f64, Arra
     (total / rows, gradient / rows)
 }
 
-/// One training pass, forward and backward, without dropout. `widths`: features, hidden, outputs.
+/// One forward and backward pass without dropout. `widths` are features, hidden units and outputs.
 pub(super) fn train_pass(
     spec: &TrainSpec,
     widths: &[usize],
@@ -139,17 +139,17 @@ pub(super) fn train_pass(
         .run(parameters)
 }
 
-/// A training pass with all that may vary.
+/// A forward and backward pass with dropout and rounding.
 pub(super) struct Pass<'a> {
     pub(super) spec: &'a TrainSpec,
     pub(super) widths: &'a [usize],
     pub(super) x: &'a Array2<f64>,
     pub(super) targets: &'a Targets,
-    /// The factors of each hidden layer's outputs; empty without dropout.
+    /// The dropout factors of each hidden layer's outputs; empty without dropout.
     pub(super) masks: &'a [Array2<f64>],
-    /// What every product, mean and activation passes through.
+    /// Applied to every product, mean and activation.
     pub(super) round: fn(f64) -> f64,
-    /// The same on the way back, from the softmax on.
+    /// Applied to the same values of the backward pass, from the softmax on.
     pub(super) round_back: fn(f64) -> f64,
 }
 
@@ -197,6 +197,7 @@ impl Pass<'_> {
         outcome.gradients = self.backward(&layers, &traces, gradient);
         outcome
     }
+
     fn backward(&self, layers: &[Layer], traces: &[Trace], mut d: Array2<f64>) -> Vec<f64> {
         let &Self { spec, masks, round_back: round, .. } = self;
         let mut by_layer = Vec::new();

@@ -1,8 +1,8 @@
-//! The update rules written plainly, in f64 and one parameter at a time, as PyTorch's documentation
-//! states them.
+//! The update rules in f64, one parameter at a time, as PyTorch's documentation states them.
 
 use caviar_common::train::{Optimizer, TrainSpec};
 
+use crate::layer::Layer;
 use crate::network::Network;
 
 pub(super) struct PlainUpdater {
@@ -13,9 +13,9 @@ pub(super) struct PlainUpdater {
     steps: i32,
 }
 
-/// Whether each parameter belongs to a weight matrix, in the order of a checkpoint.
+/// For each parameter, in the order of a checkpoint, true if it belongs to a weight matrix.
 pub(super) fn is_weight(network: &Network) -> Vec<bool> {
-    let of_layer = |layer: &crate::layer::Layer| {
+    let of_layer = |layer: &Layer| {
         let weights = layer.weights;
         layer
             .tensors()
@@ -42,27 +42,27 @@ impl PlainUpdater {
     }
 
     fn updated(&mut self, index: usize, w: f64, g: f64) -> f64 {
-        let TrainSpec { optimizer, learning_rate: rate, momentum, beta1, beta2, epsilon, .. } =
-            self.spec;
+        let (optimizer, rate) = (self.spec.optimizer, self.spec.learning_rate);
         let decay = if self.is_weight[index] { self.spec.weight_decay } else { 0.0 };
-        let (w, g) = if optimizer == Optimizer::Adamw {
-            (w - rate * decay * w, g)
-        } else {
-            (w, g + decay * w)
-        };
+        let is_decoupled = matches!(optimizer, Optimizer::Adamw { .. });
+        let (w, g) = if is_decoupled { (w - rate * decay * w, g) } else { (w, g + decay * w) };
         let (first, second) = (&mut self.first[index], &mut self.second[index]);
         match optimizer {
             Optimizer::Sgd => w - rate * g,
-            Optimizer::Momentum | Optimizer::Nesterov => {
+            Optimizer::Momentum { momentum } => {
                 *first = momentum * *first + g;
-                w - rate
-                    * if optimizer == Optimizer::Nesterov { g + momentum * *first } else { *first }
+                w - rate * *first
             }
-            Optimizer::Rmsprop => {
+            Optimizer::Nesterov { momentum } => {
+                *first = momentum * *first + g;
+                w - rate * (g + momentum * *first)
+            }
+            Optimizer::Rmsprop { beta2, epsilon } => {
                 *second = beta2 * *second + (1.0 - beta2) * g * g;
                 w - rate * g / (second.sqrt() + epsilon)
             }
-            Optimizer::Adam | Optimizer::Adamw => {
+            Optimizer::Adam { beta1, beta2, epsilon }
+            | Optimizer::Adamw { beta1, beta2, epsilon } => {
                 *first = beta1 * *first + (1.0 - beta1) * g;
                 *second = beta2 * *second + (1.0 - beta2) * g * g;
                 let mean = *first / (1.0 - beta1.powi(self.steps));

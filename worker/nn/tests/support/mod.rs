@@ -1,0 +1,102 @@
+//! Specs and random data that the tests share, also those in `src/tests`.
+#![allow(dead_code, reason = "each test program uses a part of this module")]
+#![allow(clippy::as_conversions, clippy::indexing_slicing, reason = "small random data")]
+
+use std::sync::Arc;
+
+use caviar_common::assignment::Assignment;
+use caviar_common::hyper::train_spec;
+use caviar_common::seed::{Purpose, Seed, Stream};
+use caviar_common::train::{Activation, Normalization, Optimizer, Schedule, TrainSpec};
+use caviar_data::{Examples, Splits, Targets};
+use ndarray::Array2;
+
+pub(crate) const ACTIVATIONS: [Activation; 5] = [
+    Activation::Relu,
+    Activation::LeakyRelu,
+    Activation::Tanh,
+    Activation::Sigmoid,
+    Activation::Gelu,
+];
+pub(crate) const NORMALIZATIONS: [Normalization; 3] =
+    [Normalization::Before, Normalization::After, Normalization::None];
+
+pub(crate) const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+
+/// Every optimiser with its default hyperparameters, except for `epsilon`.
+pub(crate) fn optimizers(epsilon: f64) -> [Optimizer; 6] {
+    let (momentum, beta1, beta2) = (0.9, 0.9, 0.999);
+    [
+        Optimizer::Sgd,
+        Optimizer::Momentum { momentum },
+        Optimizer::Nesterov { momentum },
+        Optimizer::Rmsprop { beta2, epsilon },
+        Optimizer::Adam { beta1, beta2, epsilon },
+        Optimizer::Adamw { beta1, beta2, epsilon },
+    ]
+}
+
+/// The defaults, but a small network, few epochs, a constant learning rate, and Adam.
+pub(crate) fn spec() -> TrainSpec {
+    let defaults = train_spec(&Assignment::default(), &Assignment::default());
+    TrainSpec {
+        epochs: 4,
+        batch_size: 8,
+        hidden: vec![12, 9],
+        optimizer: ADAM,
+        schedule: Schedule::Constant,
+        ..defaults.expect("the defaults are legal")
+    }
+}
+
+/// Specs that reach every branch of a training between them, with dropout and clipping in most.
+pub(crate) fn specs_of_every_branch() -> Vec<TrainSpec> {
+    let spec_of = |(index, optimizer): (usize, Optimizer)| TrainSpec {
+        optimizer,
+        activation: ACTIVATIONS[index % 5],
+        normalization: NORMALIZATIONS[index % 3],
+        dropout: if index == 0 { 0.0 } else { 0.3 },
+        gradient_clip: if index == 1 { 0.0 } else { 0.5 },
+        weight_decay: 0.01,
+        schedule: Schedule::Cosine { decay: 0.9 },
+        ..spec()
+    };
+    optimizers(1e-8).into_iter().enumerate().map(spec_of).collect()
+}
+
+/// The random stream of that number.
+pub(crate) fn draws(index: u64) -> Stream {
+    Seed::derive(99, 0, Purpose::Sample).stream(index)
+}
+
+/// Random examples whose first feature depends on the class or value. `outputs` 0 is regression.
+pub(crate) fn examples(
+    rows: usize,
+    features: usize,
+    outputs: u32,
+    stream: &mut Stream,
+) -> Examples {
+    let mut x = Array2::from_shape_simple_fn((rows, features), || stream.normal() as f32);
+    let class_count = if outputs == 0 { 3 } else { u64::from(outputs) };
+    let classes: Vec<u32> = (0..rows).map(|_| stream.below(class_count) as u32).collect();
+    for (row, &class) in classes.iter().enumerate() {
+        x[[row, 0]] += 3.0 * (class.min(2) as f32 - 1.0);
+    }
+    let targets = match outputs {
+        0 => Targets::Values(classes.iter().map(|&class| class as f32 - 1.0).collect()),
+        _ => Targets::Classes(classes),
+    };
+    Examples { features: x, targets }
+}
+
+/// Splits with `rows` random training examples. `outputs` 0 is regression.
+pub(crate) fn splits(rows: usize, features: usize, outputs: u32) -> Arc<Splits> {
+    let mut stream = draws(1);
+    let mut make = |rows| examples(rows, features, outputs, &mut stream);
+    Arc::new(Splits {
+        train: make(rows),
+        validation: make(19),
+        test: Some(make(7)),
+        outputs: outputs.max(1),
+    })
+}

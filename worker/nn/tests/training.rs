@@ -1,0 +1,176 @@
+//! Whole trainings: they repeat with the same bits, resume from checkpoints, and learn.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::cell::Cell;
+use std::sync::Barrier;
+
+use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::train::{Normalization, Optimizer, TrainSpec};
+use caviar_nn::{TrainError, Trainer};
+
+use support::{NORMALIZATIONS, optimizers, spec, specs_of_every_branch, splits};
+
+fn go_on() -> bool {
+    true
+}
+
+/// The bits of an epoch's metrics.
+fn bits(metrics: &EpochMetrics) -> [u64; 4] {
+    let score = |score: Score| [score.loss.to_bits(), score.accuracy.unwrap_or(-1.0).to_bits()];
+    let ([a, b], [c, d]) = (score(metrics.train), score(metrics.validation));
+    [a, b, c, d]
+}
+
+/// Trains up to epoch `epochs`; the bits of each epoch's metrics.
+fn rest(trainer: &mut Trainer, epochs: u32) -> Vec<[u64; 4]> {
+    (trainer.epochs_done()..epochs)
+        .map(|_| bits(&trainer.epoch(&go_on).unwrap().unwrap()))
+        .collect()
+}
+
+#[test]
+fn the_number_of_parameters_has_no_padding() {
+    let count = |normalization| {
+        let spec = TrainSpec { hidden: vec![17, 5], normalization, ..spec() };
+        Trainer::new(&spec, splits(41, 20, 3), 5, 6).unwrap().parameters()
+    };
+    let weights = 20 * 17 + 17 * 5 + 5 * 3;
+    assert_eq!(count(Normalization::Before), weights + 2 * (17 + 5) + 3);
+    assert_eq!(count(Normalization::After), weights + 3 * (17 + 5) + 3);
+    assert_eq!(count(Normalization::None), weights + (17 + 5) + 3);
+}
+
+#[test]
+fn a_trial_has_the_same_bits_next_to_other_trials() {
+    let data = splits(41, 20, 3);
+    // The metrics, and everything that the next epoch would depend on.
+    let run = |(trial, spec): (u64, &TrainSpec)| {
+        let mut trainer = Trainer::new(spec, data.clone(), 5, trial).unwrap();
+        (rest(&mut trainer, spec.epochs), trainer.checkpoint().unwrap())
+    };
+    let specs = specs_of_every_branch();
+    let trials = || (0..).zip(&specs);
+    let first: Vec<_> = trials().map(run).collect();
+    let start = Barrier::new(4);
+    let others: Vec<Vec<_>> = std::thread::scope(|scope| {
+        let worker = |skipped: usize| {
+            let mine = trials().cycle().skip(skipped).take(specs.len());
+            let start = &start;
+            scope.spawn(move || {
+                start.wait();
+                mine.map(run).collect()
+            })
+        };
+        let workers: Vec<_> = (0..4).map(worker).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    for (skipped, runs) in others.iter().enumerate() {
+        let expected = first.iter().cycle().skip(skipped).take(specs.len());
+        assert!(runs.iter().eq(expected), "worker {skipped}");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_any_epoch_resumes_with_the_same_bits() {
+    for (spec, outputs) in
+        specs_of_every_branch().into_iter().flat_map(|spec| [(spec.clone(), 3), (spec, 0)])
+    {
+        let data = splits(41, 20, outputs);
+        let mut whole = Trainer::new(&spec, data.clone(), 5, 6).unwrap();
+        let mut checkpoints = vec![whole.checkpoint().unwrap()];
+        let mut metrics = Vec::new();
+        for _ in 0..spec.epochs {
+            metrics.push(bits(&whole.epoch(&go_on).unwrap().unwrap()));
+            checkpoints.push(whole.checkpoint().unwrap());
+        }
+        let test_loss = whole.test().unwrap().unwrap().loss.to_bits();
+        for (epoch, checkpoint) in checkpoints.iter().enumerate() {
+            let label = format!("{:?} from epoch {epoch}", spec.optimizer);
+            let mut resumed = Trainer::resume(&spec, data.clone(), 5, 6, checkpoint).unwrap();
+            assert_eq!(resumed.epochs_done() as usize, epoch);
+            assert_eq!(rest(&mut resumed, spec.epochs), metrics[epoch..], "{label}");
+            assert!(&resumed.checkpoint().unwrap() == checkpoints.last().unwrap(), "{label}");
+            assert_eq!(resumed.test().unwrap().unwrap().loss.to_bits(), test_loss, "{label}");
+        }
+    }
+}
+
+#[test]
+fn seed_and_trial_change_the_training() {
+    let spec = TrainSpec { dropout: 0.2, ..spec() };
+    let run =
+        |seed, trial| rest(&mut Trainer::new(&spec, splits(41, 20, 3), seed, trial).unwrap(), 2);
+    assert_ne!(run(5, 6), run(5, 7));
+    assert_ne!(run(5, 6), run(6, 6));
+}
+
+#[test]
+fn every_epoch_has_its_own_order() {
+    // Nothing is learnt, so the losses differ only by which examples share a mini-batch.
+    let spec = TrainSpec { optimizer: Optimizer::Sgd, learning_rate: 1e-30, ..spec() };
+    let epochs = rest(&mut Trainer::new(&spec, splits(41, 20, 3), 5, 6).unwrap(), 4);
+    let mut losses: Vec<u64> = epochs.iter().map(|[train_loss, ..]| *train_loss).collect();
+    losses.sort_unstable();
+    losses.dedup();
+    assert_eq!(losses.len(), 4);
+}
+
+#[test]
+fn every_optimizer_and_placement_of_the_normalisation_learns() {
+    for optimizer in optimizers(1e-8) {
+        for normalization in NORMALIZATIONS {
+            let spec =
+                TrainSpec { optimizer, normalization, epochs: 30, learning_rate: 0.03, ..spec() };
+            let mut trainer = Trainer::new(&spec, splits(300, 4, 3), 1, 1).unwrap();
+            let metrics = (0..30).map(|_| trainer.epoch(&go_on).unwrap().unwrap()).last().unwrap();
+            let label = format!("{optimizer:?} {normalization:?}: {metrics:?}");
+            assert!(metrics.train.accuracy.unwrap() > 0.7, "{label}");
+            assert!(metrics.validation.accuracy.unwrap() > 0.5, "{label}");
+        }
+    }
+}
+
+#[test]
+fn a_loss_that_diverges_is_a_result() {
+    let spec = TrainSpec {
+        learning_rate: 1000.0,
+        hidden: vec![30; 8],
+        optimizer: Optimizer::Sgd,
+        normalization: Normalization::None,
+        ..spec()
+    };
+    for outputs in [3, 0] {
+        let mut trainer = Trainer::new(&spec, splits(41, 20, outputs), 5, 6).unwrap();
+        let metrics = trainer.epoch(&go_on).unwrap().unwrap();
+        assert!(!metrics.is_finite(), "{metrics:?}");
+        let checkpoint = trainer.checkpoint().unwrap();
+        let resumed = Trainer::resume(&spec, splits(41, 20, outputs), 5, 6, &checkpoint).unwrap();
+        assert_eq!(resumed.epochs_done(), 1);
+    }
+}
+
+#[test]
+fn an_abandoned_epoch_ends_the_trainer() {
+    let mut trainer = Trainer::new(&spec(), splits(41, 20, 3), 5, 6).unwrap();
+    let asked = Cell::new(0);
+    let twice = || {
+        asked.set(asked.get() + 1);
+        asked.get() <= 2
+    };
+    assert_eq!(trainer.epoch(&twice), Ok(None));
+    assert_eq!((asked.get(), trainer.epochs_done()), (3, 0));
+    assert_eq!(trainer.epoch(&go_on), Err(TrainError::Abandoned));
+    assert_eq!(trainer.checkpoint(), Err(TrainError::Abandoned));
+    assert_eq!(trainer.test(), Err(TrainError::Abandoned));
+    assert_eq!(trainer.repeat_steps(1), Err(TrainError::Abandoned));
+}
+
+#[test]
+fn no_epoch_follows_the_last() {
+    let mut trainer = Trainer::new(&spec(), splits(41, 20, 3), 5, 6).unwrap();
+    rest(&mut trainer, 4);
+    assert_eq!(trainer.epoch(&go_on), Err(TrainError::Finished { epochs: 4 }));
+    assert!(trainer.test().unwrap().unwrap().loss.is_finite());
+}
