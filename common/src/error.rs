@@ -64,6 +64,8 @@ impl fmt::Display for Problem {
     }
 }
 
+impl std::error::Error for Problem {}
+
 /// Every mistake in an input, in the order of the input, at most one per field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
