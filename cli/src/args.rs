@@ -18,8 +18,8 @@ pub(crate) const DEFAULT_STORE: &str = "caviar.db";
 /// standard error.
 ///
 /// Commands that read a sweep ask the coordinator of --coordinator, or read the store of --store.
-/// Without either they read the store in this folder that was written last, and if there is none,
-/// they ask the coordinator at 127.0.0.1:7070.
+/// Without either they read the store in this folder that was written last. In a folder without a
+/// store they ask the coordinator at 127.0.0.1:7070.
 ///
 /// With --json, an error is one JSON object on one line of standard error.
 #[derive(Debug, Parser)]
@@ -154,7 +154,6 @@ pub(crate) struct Source {
     pub(crate) store: Option<PathBuf>,
 }
 
-/// Arguments of `run`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -163,7 +162,7 @@ Examples:
   caviar run --resume                        Continue what was interrupted
   caviar run digits.toml --name digits-2     Run an edited file as another sweep")]
 pub(crate) struct Run {
-    /// The sweep file
+    /// Path of the sweep file
     #[arg(required_unless_present = "resume")]
     pub(crate) file: Option<PathBuf>,
     /// Trials to train at the same time [default: the number of cores]
@@ -191,7 +190,6 @@ pub(crate) struct Run {
     pub(crate) json: bool,
 }
 
-/// Arguments of `init`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -207,31 +205,29 @@ pub(crate) struct Init {
     /// The file to write [default: the name of the data with .toml, in this folder]
     #[arg(long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
-    /// Number of trials
+    /// Number of trials to run
     #[arg(long, value_name = "N", default_value_t = 30,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) trials: u32,
 }
 
-/// Arguments of `check`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  caviar check examples/digits.toml")]
 pub(crate) struct Check {
-    /// The sweep file
+    /// Path of the sweep file
     pub(crate) file: PathBuf,
     /// Write what would be run as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Arguments of `submit`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   caviar submit examples/digits.toml
   caviar submit digits.toml --name digits-2 --coordinator http://login1:7070")]
 pub(crate) struct Submit {
-    /// The sweep file
+    /// Path of the sweep file
     pub(crate) file: PathBuf,
     /// Name of the sweep, instead of the name in the file
     #[arg(long, value_parser = name)]
@@ -244,7 +240,6 @@ pub(crate) struct Submit {
     pub(crate) connection: Connection,
 }
 
-/// Arguments of `list`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -259,7 +254,6 @@ pub(crate) struct List {
     pub(crate) source: Source,
 }
 
-/// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -279,7 +273,6 @@ pub(crate) struct Status {
     pub(crate) source: Source,
 }
 
-/// Arguments of `watch`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  caviar watch digits")]
 pub(crate) struct Watch {
@@ -293,7 +286,6 @@ pub(crate) struct Watch {
     pub(crate) source: Source,
 }
 
-/// Arguments of `trials`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -310,7 +302,7 @@ pub(crate) struct Trials {
     #[arg(long, value_name = "N", conflicts_with = "sort",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) top: Option<u32>,
-    /// Write CSV
+    /// Write CSV with all digits
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
     /// Write a JSON array
@@ -326,11 +318,10 @@ pub(crate) struct Trials {
 pub(crate) enum Sort {
     /// In the order in which they were sampled
     Number,
-    /// Best first
+    /// The best first, unfinished trials last
     Objective,
 }
 
-/// Arguments of `best`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -350,7 +341,6 @@ pub(crate) struct Best {
     pub(crate) source: Source,
 }
 
-/// Arguments of `importance`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  caviar importance digits")]
 pub(crate) struct Importance {
@@ -364,7 +354,6 @@ pub(crate) struct Importance {
     pub(crate) source: Source,
 }
 
-/// Arguments of `explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  caviar explain digits 46")]
 pub(crate) struct Explain {
@@ -380,7 +369,6 @@ pub(crate) struct Explain {
     pub(crate) source: Source,
 }
 
-/// Arguments of `export`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -415,11 +403,10 @@ impl Export {
 pub(crate) enum Format {
     /// One row for every epoch of every trial
     Csv,
-    /// One object
+    /// One object with all trials
     Json,
 }
 
-/// Arguments of `pause`, `resume` and `cancel`.
 #[derive(Debug, Args)]
 pub(crate) struct Change {
     /// Name or number of the sweep
@@ -432,7 +419,6 @@ pub(crate) struct Change {
     pub(crate) connection: Connection,
 }
 
-/// Arguments of `delete`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -449,7 +435,6 @@ pub(crate) struct Delete {
     pub(crate) source: Source,
 }
 
-/// Arguments of `workers`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  caviar workers --coordinator http://login1:7070")]
 pub(crate) struct Workers {
@@ -461,7 +446,6 @@ pub(crate) struct Workers {
     pub(crate) connection: Connection,
 }
 
-/// Arguments of `drain`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  caviar drain node-17")]
 pub(crate) struct Drain {
@@ -475,7 +459,6 @@ pub(crate) struct Drain {
     pub(crate) connection: Connection,
 }
 
-/// Arguments of `completions`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -483,12 +466,11 @@ Examples:
   caviar completions zsh > ~/.zfunc/_caviar
   caviar completions fish > ~/.config/fish/completions/caviar.fish")]
 pub(crate) struct Completions {
-    /// The shell
+    /// The shell that reads the script
     #[arg(value_enum)]
     pub(crate) shell: Shell,
 }
 
-/// Arguments of `man`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  caviar man ~/.local/share/man/man1")]
 pub(crate) struct Man {

@@ -14,7 +14,7 @@ use crate::show::table::{Column, Table};
 use crate::show::text;
 use crate::sweep_file::{Purpose, SweepSource};
 
-/// What `--json` writes.
+/// The object that `--json` writes.
 #[derive(Serialize)]
 struct Checked<'a> {
     valid: bool,

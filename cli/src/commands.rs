@@ -1,5 +1,5 @@
-//! The commands: each asks a coordinator, or a coordinator of its own on a store, and writes what it
-//! answers.
+//! The commands. Each asks a coordinator, or a coordinator inside this process that has opened a
+//! store, and writes the reply.
 
 use std::io::Write;
 

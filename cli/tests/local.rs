@@ -1,11 +1,21 @@
-//! The program itself: a small sweep on this machine, and what the reading commands say of its
+//! The program as a user starts it: a small sweep on this machine, and the commands that read its
 //! store.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-const SWEEP: &str = "name = \"small\"\nseed = 3\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = 2\n[search]\nstrategy = \"rounds\"\ntrials = 6\nrounds = [4, 2]\n";
+const SWEEP: &str = r#"name = "small"
+seed = 3
+[data]
+source = "builtin:digits"
+[fixed]
+epochs = 2
+[search]
+strategy = "rounds"
+trials = 6
+rounds = [4, 2]
+"#;
 
 fn caviar(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_caviar"));
@@ -38,7 +48,7 @@ fn refusal_with(code: i32, directory: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_sweep_is_run_and_its_store_is_read() {
+fn a_sweep_runs_and_its_store_can_be_read() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     std::fs::write(directory.join("small.toml"), SWEEP).unwrap();
@@ -83,7 +93,7 @@ fn a_sweep_is_run_and_its_store_is_read() {
 }
 
 #[test]
-fn a_sweep_that_was_paused_is_resumed_only_by_name() {
+fn a_paused_sweep_continues_only_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let store = directory.join("caviar.db");
@@ -97,7 +107,7 @@ fn a_sweep_that_was_paused_is_resumed_only_by_name() {
         &store,
         vec![
             spec("rests"),
-            spec("goes-on"),
+            spec("continues"),
             caviar_core::input::Input::PauseSweep(caviar_common::ids::SweepId(1)),
         ],
     );
@@ -115,7 +125,7 @@ fn a_sweep_that_was_paused_is_resumed_only_by_name() {
     assert!(!stdout(directory, &["list", "--store", "caviar.db"]).contains("paused"));
 }
 
-/// A store in which these things happened.
+/// Creates a store that holds the events of these inputs.
 fn make(store: &Path, inputs: Vec<caviar_core::input::Input>) {
     use caviar_coordinator::store::Store;
     let mut store = caviar_coordinator::store::sqlite::SqliteStore::open(store).unwrap();
@@ -128,7 +138,7 @@ fn make(store: &Path, inputs: Vec<caviar_core::input::Input>) {
 }
 
 #[test]
-fn mistakes_are_shown_before_anything_is_made() {
+fn mistakes_are_reported_before_a_store_is_created() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     std::fs::write(
@@ -157,7 +167,7 @@ fn mistakes_are_shown_before_anything_is_made() {
 }
 
 #[test]
-fn an_absent_coordinator_is_named() {
+fn an_unreachable_coordinator_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let text = refusal(directory.path(), &["list", "--coordinator", "http://127.0.0.1:1"]);
     assert!(text.starts_with("error: no coordinator answers at http://127.0.0.1:1: "), "{text}");
@@ -178,7 +188,7 @@ fn an_absent_coordinator_is_named() {
 }
 
 #[test]
-fn another_server_is_told_from_a_coordinator() {
+fn another_server_is_recognised() {
     use std::io::{Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -22,8 +22,8 @@ use crate::show::sweep::total;
 /// Lines of running trials; a taller terminal shows no more.
 const MOST_TRIALS: usize = 16;
 
-/// Writes a line to standard error. If that fails, there is no other place for the failure. The
-/// line is not broken at the width of the terminal, so that commands in it can be copied.
+/// Writes a line to standard error. A failure to do so cannot be reported anywhere. The line is
+/// not broken at the width of the terminal, so that commands in it can be copied.
 pub(crate) fn talk(line: &str) {
     let _unwritten = writeln!(io::stderr().lock(), "{line}");
 }
@@ -31,9 +31,9 @@ pub(crate) fn talk(line: &str) {
 /// Shows how a sweep makes progress.
 #[derive(Debug)]
 pub(crate) enum Progress {
-    /// On a terminal.
+    /// Bars, on a terminal.
     Bars(Box<Bars>),
-    /// Elsewhere.
+    /// Lines, in a log or a pipe.
     Lines(Lines),
 }
 
@@ -66,7 +66,7 @@ impl Progress {
         }
     }
 
-    /// Removes the bars.
+    /// Removes the bars, so that the result follows the last line.
     pub(crate) fn clear(&mut self) {
         if let Self::Bars(bars) = self {
             let _unseen = bars.all.clear();

@@ -76,7 +76,7 @@ struct BarLine {
     bar: (usize, usize),
     done: u32,
     total: u32,
-    /// Parts that stay.
+    /// Parts that never give way.
     figures: Vec<String>,
     /// A part that gives way after the bar.
     detail: String,

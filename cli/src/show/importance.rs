@@ -12,7 +12,7 @@ use super::text;
 const PAIRS: usize = 5;
 /// Characters of the bar for a share of 100 % where there is room for it.
 const LONGEST_BAR: usize = 40;
-/// A bar shorter than this shows nothing, so there is none.
+/// A bar shorter than this is left out, because it could show hardly any share.
 const SHORTEST_BAR: usize = 8;
 /// Characters of a share with the gaps on both sides.
 const SHARE_WIDTH: usize = 11;

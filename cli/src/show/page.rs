@@ -18,20 +18,19 @@ const ELLIPSIS: char = '…';
 /// What a piece of text means, from which its colour and weight follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Tone {
-    /// Ordinary text.
     #[default]
     Plain,
     /// The answer that the reader looks for.
     Strong,
-    /// Headings and remarks.
+    /// Headings and remarks, which may stay in the background.
     Faint,
-    /// A good end.
+    /// A sweep, a trial or a worker in good order.
     Good,
-    /// Something that works now.
+    /// A trial that makes progress now.
     Busy,
-    /// Something that waits.
+    /// A trial that waits, and notes.
     Waiting,
-    /// A failure.
+    /// A failure or a lost worker.
     Bad,
 }
 

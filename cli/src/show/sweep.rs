@@ -32,7 +32,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// On standard output.
+    /// The view for standard output, as it is now.
     pub(crate) fn on_stdout(origin: Origin) -> Self {
         Self { origin, page: Page::of_stdout() }
     }

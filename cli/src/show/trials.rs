@@ -36,8 +36,8 @@ pub(super) fn metrics(sweep: &SweepView) -> Vec<Metric> {
     std::iter::once(objective.clone()).chain(others.into_iter().map(Metric::Named)).collect()
 }
 
-/// The rank of the first parameter's column. On a narrow page the worker is left out first, then the
-/// time, the round, and the parameters from the last to the second.
+/// The rank of the first parameter's column. On a narrow page the worker is left out first, then
+/// the time, the round, the parameters from the last to the first, and the epoch.
 const FIRST_PARAMETER: usize = 2;
 
 /// Writes a table for people. Numbers are rounded.

@@ -223,7 +223,7 @@ pub(crate) fn importance() -> ImportanceView {
     }
 }
 
-/// The trials of the small sweep, the last of which was chosen by a model around the first.
+/// The trials of the small sweep. A model chose the last one, from a box around the first.
 pub(crate) fn ranked_trials() -> Vec<TrialView> {
     let mut trials = trials();
     let ranking = Ranking {
