@@ -236,6 +236,26 @@ fn the_store_of_the_last_run_is_read_without_being_named() {
 }
 
 #[test]
+fn an_export_says_when_every_trial_started_and_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let sweep = SWEEP.replace("rounds = [4, 2]\n", "").replace("\"rounds\"", "\"random\"");
+    let sweep = sweep.replace("epochs = 2", "epochs = 9").replace("trials = 6", "trials = 12");
+    std::fs::write(directory.join("small.toml"), sweep).unwrap();
+    stdout(directory, &["run", "small.toml", "--json"]);
+    let export: serde_json::Value =
+        serde_json::from_str(&stdout(directory, &["export", "small", "--json"])).unwrap();
+    let trials = export["trials"].as_array().unwrap();
+    assert!(trials.iter().any(|trial| trial["state"] == "stopped"), "no trial was stopped");
+    for trial in trials {
+        let time = |key: &str| trial[key].as_str().unwrap().to_owned();
+        assert!(time("started_at").starts_with("20") && time("started_at") <= time("ended_at"));
+    }
+    let csv = stdout(directory, &["export", "small"]);
+    assert!(csv.lines().next().unwrap().ends_with(",message,started_at,ended_at"), "{csv}");
+}
+
+#[test]
 fn an_edited_file_can_replace_its_earlier_sweep() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();

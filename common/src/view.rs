@@ -185,6 +185,25 @@ pub struct TrialView {
     pub stopped: Option<StoppedView>,
     /// Whether it is running but parked: its worker keeps it without a slot.
     pub parked: bool,
+    /// When it started and ended; only an export has these.
+    pub times: TrialTimes,
+}
+
+/// When a trial started and ended, as UTC times such as `2026-05-04T10:11:12.345Z`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrialTimes {
+    /// When its first attempt got a slot; `None` before that.
+    pub started_at: Option<String>,
+    /// When its result was stored; `None` before that, and for a cancelled trial.
+    pub ended_at: Option<String>,
+}
+
+impl TrialTimes {
+    /// Adds what is known from later events: the first start and the last end count.
+    pub fn update(&mut self, later: Self) {
+        self.started_at = self.started_at.take().or(later.started_at);
+        self.ended_at = later.ended_at.or(self.ended_at.take());
+    }
 }
 
 /// A worker as clients see it.

@@ -9,6 +9,9 @@ import pathlib
 VARYING = {"address", "attempts", "memory_bytes", "seconds", "worker"}
 MASK = "(varies)"
 
+# Times that older builds did not export. They are left out, so that old and new can be compared.
+ADDED = {"started_at", "ended_at"}
+
 # Where a measured number stands that may be NaN or infinite.
 LOSSES = {"loss", "train_loss", "validation_loss"}
 NOT_FINITE_TEXTS = {"nan", "inf", "-inf", "infinity", "-infinity"}
@@ -36,7 +39,7 @@ def _normalised_fields(fields, folders):
     "diverged": true beside it. An objective that is NaN is the same as none."""
     result = {}
     for key, value in fields.items():
-        if key == "diverged" and isinstance(value, bool):
+        if key in ADDED or (key == "diverged" and isinstance(value, bool)):
             continue
         if key in VARYING:
             result[key] = MASK

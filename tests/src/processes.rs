@@ -227,7 +227,7 @@ pub fn export(sweep: &str, place: &[&str]) -> Value {
 fn forget(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            for key in ["seconds", "worker", "attempts"] {
+            for key in ["seconds", "worker", "attempts", "started_at", "ended_at"] {
                 map.remove(key);
             }
             map.values_mut().for_each(forget);

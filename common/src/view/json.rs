@@ -98,6 +98,10 @@ struct TrialJson<'a> {
     stopped: Option<StoppedView>,
     #[serde(skip_serializing_if = "is_false")]
     parked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<&'a str>,
 }
 
 const fn is_false(value: &bool) -> bool {
@@ -123,6 +127,7 @@ impl Serialize for TrialView {
             message,
             stopped,
             parked,
+            times,
         } = self;
         let has_diverged =
             *state == TrialState::Diverged || objective.is_some_and(|value| !value.is_finite());
@@ -143,6 +148,8 @@ impl Serialize for TrialView {
             message,
             stopped: *stopped,
             parked: *parked,
+            started_at: times.started_at.as_deref(),
+            ended_at: times.ended_at.as_deref(),
         };
         json.serialize(serializer)
     }
@@ -154,7 +161,7 @@ mod tests {
 
     use super::*;
     use crate::reason::Source;
-    use crate::view::{RoundView, TestView};
+    use crate::view::{RoundView, TestView, TrialTimes};
 
     fn trial(state: TrialState, objective: Option<f64>, last: Point) -> Value {
         let view = TrialView {
@@ -173,6 +180,7 @@ mod tests {
             message: None,
             stopped: None,
             parked: false,
+            times: TrialTimes::default(),
         };
         serde_json::to_value(&view).unwrap()
     }

@@ -6,8 +6,8 @@ use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::Order;
 use caviar_common::view::{
-    BoxView, Counts, MAX_BOXES, NO_WORKER, RoundView, StoppedView, SweepView, TestView, TrialView,
-    WorkerView,
+    BoxView, Counts, MAX_BOXES, NO_WORKER, RoundView, StoppedView, SweepView, TestView, TrialTimes,
+    TrialView, WorkerView,
 };
 
 use crate::Coordinator;
@@ -179,6 +179,7 @@ fn view(sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
             of: rung.reached,
         }),
         parked: false,
+        times: TrialTimes::default(),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::DriverError;
 use super::log::log;
 use super::sessions::{CloseReason, Outgoing, Sessions};
-use crate::store::Store;
+use crate::store::{Store, StoreError, TimesPage};
 
 /// Commands that share a commit at most.
 const MAX_BATCH: usize = 1_024;
@@ -25,11 +25,13 @@ const THINKING: Duration = Duration::from_millis(5);
 /// A look at the state, which sends its result itself.
 type Look = Box<dyn FnOnce(&Coordinator) + Send>;
 type Answer = oneshot::Sender<Result<Reply, Refusal>>;
+type TimesReply = oneshot::Sender<Result<TimesPage, StoreError>>;
 
 /// What can be asked of the driver.
 pub(super) enum Command {
     Apply { input: Input, reply: Option<Answer> },
     Read(Look),
+    Times { sweep: SweepId, after: i64, reply: TimesReply },
     Open { session: SessionId, outbox: mpsc::Sender<Outgoing>, reply: oneshot::Sender<bool> },
     Close { session: SessionId, reason: Option<CloseReason> },
     CloseAll,
@@ -41,6 +43,7 @@ impl fmt::Debug for Command {
         f.write_str(match self {
             Self::Apply { .. } => "Apply",
             Self::Read(_) => "Read",
+            Self::Times { .. } => "Times",
             Self::Open { .. } => "Open",
             Self::Close { .. } => "Close",
             Self::CloseAll => "CloseAll",
@@ -54,6 +57,7 @@ enum After {
     Reply(Answer, Result<Reply, Refusal>),
     Effect(Effect),
     Read(Look),
+    Times(SweepId, i64, TimesReply),
     Close(SessionId, Option<CloseReason>),
     CloseAll,
 }
@@ -153,6 +157,9 @@ impl Engine {
                 self.decide(&mut || true, batch)?;
             }
             Command::Read(look) => batch.after.push(After::Read(look)),
+            Command::Times { sweep, after, reply } => {
+                batch.after.push(After::Times(sweep, after, reply));
+            }
             Command::Open { session, outbox, reply } => {
                 let accepted = self.sessions.insert(session, outbox);
                 if reply.send(accepted).is_err() {
@@ -211,6 +218,10 @@ impl Engine {
                 // Whoever asked may have gone away.
                 After::Reply(reply, answer) => drop(reply.send(answer)),
                 After::Read(look) => look(&self.core),
+                // The client may have gone away.
+                After::Times(sweep, after, reply) => {
+                    drop(reply.send(self.store.trial_times(sweep, after)));
+                }
                 After::Effect(Effect::Changed(sweep)) => drop(changed.insert(sweep)),
                 After::Effect(Effect::Send(session, message)) => {
                     if !self.sessions.say(session, message) {

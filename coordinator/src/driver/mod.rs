@@ -13,18 +13,20 @@ mod engine;
 mod log;
 mod sessions;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use caviar_common::error::ErrorClass;
-use caviar_common::ids::{SessionId, SweepId};
+use caviar_common::ids::{SessionId, SweepId, TrialNumber};
+use caviar_common::view::TrialTimes;
 use caviar_core::input::{Config, Input, Refusal, Reply};
 use caviar_core::{Broken, Coordinator};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, TimesPage};
 use engine::{Command, Engine};
 pub use sessions::{CloseReason, Outgoing};
 
@@ -175,6 +177,33 @@ impl DriverHandle {
         };
         self.send(Command::Read(Box::new(look))).await?;
         answer.await.map_err(|_| DriverGone)
+    }
+
+    /// When the trials of a sweep started and ended. The rows are read in pages, between which the
+    /// driver serves others. A store that cannot be read has no times.
+    ///
+    /// # Errors
+    /// The driver ended.
+    pub async fn trial_times(
+        &self,
+        sweep: SweepId,
+    ) -> Result<BTreeMap<TrialNumber, TrialTimes>, DriverGone> {
+        let (mut all, mut after) = (TimesPage::default(), 0);
+        loop {
+            let (reply, answer) = oneshot::channel();
+            self.send(Command::Times { sweep, after, reply }).await?;
+            match answer.await.map_err(|_| DriverGone)? {
+                Ok(page) => all.extend(page),
+                Err(error) => {
+                    tracing::warn!(sweep = sweep.0, %error, "the export has no times");
+                    return Ok(BTreeMap::new());
+                }
+            }
+            match all.next {
+                Some(next) => after = next,
+                None => return Ok(all.times),
+            }
+        }
     }
 
     /// A new connection, and what is to be said on it; it is closed when more than `capacity`

@@ -110,6 +110,7 @@ impl Api {
     pub(super) fn export(&self, sweep: SweepId) -> Answers<v1::Trial> {
         self.stream(move |api, reader| async move {
             let mut after = None;
+            let mut times = api.driver.trial_times(sweep).await.map_err(gone)?;
             loop {
                 let filter = TrialFilter {
                     states: Vec::new(),
@@ -124,7 +125,8 @@ impl Api {
                     .ok_or_else(|| deleted(sweep))?;
                 let Some(last) = page.last() else { return Ok(()) };
                 after = Some(last.trial);
-                for view in page {
+                for mut view in page {
+                    view.times = times.remove(&view.trial).unwrap_or_default();
                     if reader.send(encode_trial(&view)).await.is_err() {
                         return Ok(());
                     }

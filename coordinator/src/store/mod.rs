@@ -9,12 +9,15 @@
 mod schema;
 pub mod sqlite;
 mod tables;
+mod times;
 
 use std::path::PathBuf;
 
 use caviar_common::error::ErrorClass;
-use caviar_common::ids::StoreId;
+use caviar_common::ids::{StoreId, SweepId};
 use caviar_core::event::Event;
+
+pub use self::times::TimesPage;
 
 /// A durable log of events.
 pub trait Store: Send {
@@ -33,6 +36,15 @@ pub trait Store: Send {
     /// # Errors
     /// Nothing was added, as far as the store can tell; what it holds must be read anew.
     fn append(&mut self, events: &[Event]) -> Result<(), StoreError>;
+
+    /// When the trials of a sweep started and ended, from some of its rows after the row `after`.
+    /// A store that does not keep times has none.
+    ///
+    /// # Errors
+    /// The store cannot be read, or a row is not what was written.
+    fn trial_times(&mut self, _sweep: SweepId, _after: i64) -> Result<TimesPage, StoreError> {
+        Ok(TimesPage::default())
+    }
 }
 
 /// Why a store cannot be used.

@@ -7,13 +7,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use caviar_common::ids::StoreId;
+use caviar_common::ids::{StoreId, SweepId};
 use caviar_core::event::Event;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::schema::{ADD_NAMED, APPLICATION_ID, FORMAT, HAS_NAMED, TABLES};
-use super::{Store, StoreError, tables};
+use super::{Store, StoreError, TimesPage, tables, times};
 
 /// How long to wait for a lock that a process may be about to give up.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
@@ -144,6 +144,10 @@ impl Store for SqliteStore {
             tables::write(&transaction, event)?;
         }
         transaction.commit().map_err(failed)
+    }
+
+    fn trial_times(&mut self, sweep: SweepId, after: i64) -> Result<TimesPage, StoreError> {
+        times::read(&self.connection, sweep, after)
     }
 }
 

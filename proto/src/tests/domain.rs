@@ -15,7 +15,8 @@ use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
 use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
 use caviar_common::view::{
-    BoxView, Counts, MAX_BOXES, RoundView, StoppedView, SweepView, TestView, TrialView, WorkerView,
+    BoxView, Counts, MAX_BOXES, RoundView, StoppedView, SweepView, TestView, TrialTimes, TrialView,
+    WorkerView,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -294,14 +295,19 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
         })),
         points(),
         (of(seconds()), of(any::<u64>())),
-        (of(text()), of(stopped()), any::<bool>()),
+        (of(text()), of(stopped()), any::<bool>(), of(text()), of(text())),
     );
     (what, how, result)
         .prop_map(
             |(
                 (trial, state, assignment, reason),
                 (attempts, worker, epochs, objective),
-                (last, curve, (seconds, memory_bytes), (message, stopped, parked)),
+                (
+                    last,
+                    curve,
+                    (seconds, memory_bytes),
+                    (message, stopped, parked, started_at, ended_at),
+                ),
             )| {
                 TrialView {
                     trial: TrialNumber(trial),
@@ -319,6 +325,7 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
                     message,
                     stopped,
                     parked,
+                    times: TrialTimes { started_at, ended_at },
                 }
             },
         )

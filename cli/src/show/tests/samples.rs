@@ -10,7 +10,7 @@ use caviar_common::spec::Strategy;
 use caviar_common::spec::file::parse;
 use caviar_common::view::{
     BoxView, Counts, ImportanceView, PairView, RoundView, ShareView, SweepView, TestView,
-    TrialView, WorkerView,
+    TrialTimes, TrialView, WorkerView,
 };
 
 /// The sweep file of the small, completed sweep.
@@ -294,6 +294,7 @@ fn trial(
         message: None,
         stopped: None,
         parked: false,
+        times: TrialTimes::default(),
     }
 }
 

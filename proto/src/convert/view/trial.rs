@@ -3,7 +3,7 @@
 use caviar_common::error::Problem;
 use caviar_common::ids::{AttemptNumber, Name, TrialNumber};
 use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS};
-use caviar_common::view::{StoppedView, TrialView};
+use caviar_common::view::{StoppedView, TrialTimes, TrialView};
 
 use super::state::{trial_state_from_wire, trial_state_to_wire};
 use crate::convert::field::{
@@ -35,6 +35,8 @@ pub fn encode_trial(view: &TrialView) -> v1::Trial {
             of,
         }),
         parked: view.parked,
+        started_at: view.times.started_at.clone(),
+        ended_at: view.times.ended_at.clone(),
     }
 }
 
@@ -65,6 +67,10 @@ pub fn decode_trial(wire: v1::Trial) -> Result<TrialView, Problem> {
             .transpose()
             .within("stopped")?,
         parked: wire.parked,
+        times: TrialTimes {
+            started_at: optional_text("started_at", wire.started_at)?,
+            ended_at: optional_text("ended_at", wire.ended_at)?,
+        },
     })
 }
 
