@@ -67,8 +67,8 @@
 //!    `default_stopping` in `common/src/spec/mod.rs`. The sweep file, the wire and the command line
 //!    use this name, so no `.proto` file has an enum of strategies.
 //! 2. **Check its keys.** `common/src/spec/check/mod.rs` refuses `rounds`, `points` and
-//!    `warm_start` for strategies that do not use them. A new key of `[search]` also needs a field in
-//!    `SearchSpec`, in `DraftSearch` of `common/src/spec/draft.rs` and in `SearchSpec` of
+//!    `warm_start` for strategies that do not use them. A new key of `[search]` also needs a field
+//!    in `SearchSpec`, in `DraftSearch` of `common/src/spec/draft.rs` and in `SearchSpec` of
 //!    `proto/caviar/v1/types.proto`, and both conversions in `proto/src/convert/spec.rs`.
 //! 3. **Give its trials a reason.** If no `Source` in `common/src/reason.rs` fits, add one to the
 //!    enum, to `ALL` and to `name`. Add its name to the comment of `Reason.source` in
