@@ -118,11 +118,11 @@ impl Node {
                         Execution { grant: *grant, epoch: 0, is_parked: false, slowness },
                     );
                 }
-                Command::Hold(lease) => {
+                Command::Park(lease) => {
                     self.jobs.get_mut(&lease).expect("it trains").is_parked = true;
                     self.holds += 1;
                 }
-                Command::Continue(lease) => {
+                Command::Unpark(lease) => {
                     self.jobs.get_mut(&lease).expect("it trains").is_parked = false
                 }
                 Command::Cancel(lease) => {

@@ -94,9 +94,9 @@ fn a_run_that_can_go_no_further_says_which_memory_would_do() {
         caviar(&["run", &file, "--store", text(&store), "--slots", "1", "--memory", "2MiB"]);
     let said = String::from_utf8_lossy(&output.stderr);
     let enough = said
-        .split("and --memory is 2.0 MiB: --memory ")
+        .split("but --memory is 2.0 MiB: use --memory ")
         .nth(1)
-        .and_then(|rest| rest.split(' ').next());
+        .and_then(|rest| rest.split(',').next());
     let enough = enough.unwrap_or_else(|| panic!("it does not say what would do: {said}"));
     assert!(!output.status.success());
     caviar_ok(&["run", "--resume", "--store", text(&store), "--memory", enough]);

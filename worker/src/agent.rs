@@ -1,5 +1,5 @@
-//! What a worker holds and what it still has to say: a pure state machine, without tokio, a clock
-//! or I/O.
+//! The leases that a worker holds and what it has not reported yet: a pure state machine, without
+//! tokio, a clock or I/O.
 //!
 //! ```text
 //!              hello / disconnected / on_message                on_event
@@ -8,10 +8,11 @@
 //!                        next_message                        next_command
 //! ```
 //!
-//! A lease is [`Stage::Waiting`] for a slot, then [`Stage::Running`], now and then [`Stage::Held`]
-//! for others, then [`Stage::Finished`] until the coordinator says that its end is stored. What is
-//! not acknowledged is kept, and said again on the next connection. Messages are made when the link
-//! asks for one, so everything that has come together by then goes out in one report.
+//! A lease is [`Stage::Waiting`] for a slot, then [`Stage::Running`], at times [`Stage::Parked`] in
+//! favour of other trials, and then [`Stage::Finished`] until the coordinator acknowledges that it
+//! has stored the result. The agent keeps everything that is not acknowledged and sends it again on
+//! the next connection. It creates a message only when the link asks for one, so that all epochs
+//! that have arrived by then go into one report.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -22,66 +23,68 @@ use caviar_common::message::{
     Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker,
 };
 use caviar_common::metric::EpochMetrics;
+use caviar_common::numbers;
 
 use crate::outbox::Outbox;
 
-/// Releases that may wait to be sent before nothing more is read: a peer that grants without end
-/// and never reads meets this limit.
+/// Most unsent releases before the worker stops reading messages. Only a peer that sends grants
+/// without reading replies reaches this limit.
 const MAX_RELEASES: usize = 4_096;
 
-/// Who the worker is.
+/// How the worker introduces itself to a coordinator.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// Its name, unique among the workers of a coordinator.
+    /// The worker's name, unique among the workers of a coordinator.
     pub worker: Name,
-    /// Its process.
+    /// A random number that tells two processes of the same name apart.
     pub incarnation: Incarnation,
-    /// Trials it trains at once, at least 1.
+    /// Number of trials that the worker trains at once, 1 to [`MAX_SLOTS`].
     pub slots: u32,
-    /// Whether it may be asked to park trials: what is parked keeps its memory.
+    /// True if the coordinator may park trials on this worker. A parked trial keeps its memory, so
+    /// this is false for a worker with a memory limit.
     pub can_park: bool,
 }
 
-/// What a lease is for, in words for the log.
+/// One execution of a trial, as log lines name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Task {
-    /// The sweep's name.
+pub struct Attempt {
+    /// The name of the sweep that the trial belongs to.
     pub sweep: Name,
-    /// The trial.
+    /// The trial's number in its sweep.
     pub trial: TrialNumber,
-    /// The attempt.
-    pub attempt: AttemptNumber,
+    /// Which execution of the trial this is.
+    pub number: AttemptNumber,
 }
 
-/// What the agent wants of the runners. Every `Start` is answered by one [`RunnerEvent::Ended`],
-/// cancelled or not.
+/// What the runners have to do. Each `Start` results in exactly one [`RunnerEvent::Ended`], whether
+/// or not it is cancelled.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Train this.
+    /// Start to train this grant.
     Start(Box<Grant>),
     /// Stop training for this lease at the next mini-batch.
     Cancel(LeaseId),
-    /// Wait at the next mini-batch.
-    Hold(LeaseId),
-    /// Go on after that.
-    Continue(LeaseId),
+    /// Park the runner of this lease at the next mini-batch.
+    Park(LeaseId),
+    /// Let a parked runner continue.
+    Unpark(LeaseId),
 }
 
-/// What a runner has to say.
+/// A report of a runner to the agent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunnerEvent {
-    /// An epoch is done.
+    /// The runner completed an epoch.
     Epoch {
-        /// The attempt's lease.
+        /// The lease that the runner trains for.
         lease: LeaseId,
-        /// What was measured.
+        /// The metrics of the epoch.
         metrics: EpochMetrics,
     },
-    /// The runner is through, and its slot is free.
+    /// The runner ended and its slot is free.
     Ended {
-        /// The attempt's lease.
+        /// The lease that the runner trained for.
         lease: LeaseId,
-        /// How it ended.
+        /// How the runner ended.
         end: End,
     },
 }
@@ -89,54 +92,56 @@ pub enum RunnerEvent {
 /// How a runner ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum End {
-    /// With a result.
+    /// The attempt has an outcome, which may be a failure of the trial itself.
     Finished(Finished),
-    /// This sweep cannot be trained here.
+    /// This worker cannot train the sweep; another one may.
     Unable {
-        /// Why, for people.
+        /// The reason, for people.
         message: String,
     },
-    /// The machine has no memory for this trial.
+    /// This worker does not have enough memory for the trial.
     TooLarge {
-        /// What it lacks.
+        /// How much memory is missing, for people.
         message: String,
     },
-    /// It was told to stop.
+    /// The runner was told to stop.
     Cancelled,
 }
 
-/// Where a held lease stands.
+/// The stage of a held lease.
 #[derive(Debug)]
 enum Stage {
-    /// Every slot is still taken, by a runner that was told to stop.
+    /// Waits for a slot: a runner that was told to stop still uses it, or the trial was parked
+    /// before it started.
     Waiting(Box<Grant>),
-    /// A runner has it.
+    /// A runner trains it in a slot.
     Running,
-    /// A runner has it and waits, without a slot.
-    Held,
-    /// It is over; the coordinator has not said yet that it has stored this.
+    /// Its runner waits at a mini-batch and uses no slot.
+    Parked,
+    /// It has ended. The coordinator has not acknowledged the result yet.
     Finished { result: Box<Finished>, is_sent: bool },
 }
 
 #[derive(Debug)]
-struct Held {
-    task: Task,
+struct HeldLease {
+    attempt: Attempt,
     stage: Stage,
-    /// The coordinator wants others to have its slot.
-    is_parked: bool,
+    /// The coordinator wants the trial parked. After it was unparked, its stage remains `Parked`
+    /// until a slot is free.
+    should_park: bool,
     outbox: Outbox,
 }
 
-impl Held {
+impl HeldLease {
     fn is_active(&self) -> bool {
-        matches!(self.stage, Stage::Waiting(_) | Stage::Running | Stage::Held)
+        matches!(self.stage, Stage::Waiting(_) | Stage::Running | Stage::Parked)
     }
 
     fn has_unsent(&self) -> bool {
         self.outbox.has_unsent() || matches!(self.stage, Stage::Finished { is_sent: false, .. })
     }
 
-    /// The epochs first, then the end.
+    /// The next unsent message: first the epochs, then the result.
     fn next_message(&mut self, lease: LeaseId) -> Option<FromWorker> {
         if let Some(points) = self.outbox.next_report() {
             return Some(FromWorker::Report { lease, points });
@@ -146,10 +151,11 @@ impl Held {
                 *is_sent = true;
                 Some(FromWorker::Finished { lease, result: Finished::clone(result) })
             }
-            Stage::Finished { .. } | Stage::Waiting(_) | Stage::Running | Stage::Held => None,
+            Stage::Finished { .. } | Stage::Waiting(_) | Stage::Running | Stage::Parked => None,
         }
     }
 
+    /// Marks everything unacknowledged as unsent, for a new connection.
     fn rewind(&mut self) {
         self.outbox.rewind();
         if let Stage::Finished { is_sent, .. } = &mut self.stage {
@@ -158,21 +164,21 @@ impl Held {
     }
 }
 
-/// Whether new work is taken.
+/// Whether the worker accepts grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Serving,
-    /// What is held is finished, nothing new is taken.
+    /// Trains the held leases to their ends and declines new grants.
     Draining,
-    /// What is unfinished is given back.
+    /// Gives unfinished leases back and declines new grants.
     Stopping,
 }
 
-/// How far the connection is.
+/// The state of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
     Down,
-    /// Hello is said and not answered yet: nothing else may be said.
+    /// Hello was sent and no Welcome has arrived. Nothing else may be sent until then.
     Greeting,
     Up,
 }
@@ -183,22 +189,23 @@ pub struct Agent {
     identity: Identity,
     mode: Mode,
     link: Link,
-    /// The store that granted `leases`; none before the first Welcome.
+    /// The store that granted `leases`; `None` before the first Welcome.
     store: Option<StoreId>,
-    leases: BTreeMap<LeaseId, Held>,
-    /// Runners that were told to stop and have not ended yet. They hold no lease any more, but
-    /// still a slot.
+    leases: BTreeMap<LeaseId, HeldLease>,
+    /// Runners that were told to stop and have not ended yet. Their leases are no longer held, but
+    /// they still use their slots.
     ending: BTreeSet<LeaseId>,
-    /// Given back and not said yet. A release needs no acknowledgement: what the next Hello does
-    /// not list is given back too.
+    /// Releases that are not sent yet. They need no acknowledgement: a lease that the next Hello
+    /// does not list is released too.
     releases: VecDeque<(LeaseId, Release)>,
     commands: VecDeque<Command>,
-    /// The lease that spoke last; the others are asked first, so that none speaks alone.
-    last_speaker: LeaseId,
+    /// The lease that sent the last message. The search for the next message starts after it, so
+    /// that one lease cannot keep the others from reporting.
+    last_sender: LeaseId,
 }
 
 impl Agent {
-    /// A worker that holds nothing and is not connected.
+    /// A worker without leases and without a connection.
     pub fn new(identity: Identity) -> Self {
         Self {
             identity,
@@ -209,16 +216,16 @@ impl Agent {
             ending: BTreeSet::new(),
             releases: VecDeque::new(),
             commands: VecDeque::new(),
-            last_speaker: LeaseId(0),
+            last_sender: LeaseId(0),
         }
     }
 
-    /// A connection begins: what to say first. Everything unacknowledged is due again, once the
-    /// coordinator has answered.
+    /// Starts a connection and returns its first message. After the coordinator's Welcome, the
+    /// agent sends everything unacknowledged again.
     pub fn hello(&mut self) -> Hello {
         self.disconnected();
         self.link = Link::Greeting;
-        self.leases.values_mut().for_each(Held::rewind);
+        self.leases.values_mut().for_each(HeldLease::rewind);
         Hello {
             protocol: PROTOCOL,
             worker: self.identity.worker.clone(),
@@ -231,20 +238,20 @@ impl Agent {
         }
     }
 
-    /// The connection is lost. Runners go on, parked ones as soon as there is a slot: nobody could
-    /// say when they are to.
+    /// Notes that the connection is lost. Runners continue. Parked ones continue as soon as a slot
+    /// is free, because no message could unpark them.
     pub fn disconnected(&mut self) {
         self.link = Link::Down;
         self.releases.clear();
         self.unpark_all();
     }
 
-    /// The coordinator said something.
+    /// Handles a message of the coordinator.
     pub fn on_message(&mut self, message: ToWorker) {
         match message {
             ToWorker::Welcome { store, .. } => {
                 if self.link == Link::Greeting {
-                    self.serve(store);
+                    self.serve_store(store);
                     self.link = Link::Up;
                 }
             }
@@ -262,7 +269,7 @@ impl Agent {
             ToWorker::Park { lease } => self.park(lease),
             ToWorker::Unpark { lease } => {
                 if let Some(held) = self.leases.get_mut(&lease) {
-                    held.is_parked = false;
+                    held.should_park = false;
                 }
                 self.fill_slots();
             }
@@ -270,8 +277,8 @@ impl Agent {
         }
     }
 
-    /// A runner said something. What it says of a lease that is no longer held has no value any
-    /// more.
+    /// Handles an event of a runner. Ignores the metrics and the result of a lease that is no
+    /// longer held.
     pub fn on_event(&mut self, event: RunnerEvent) {
         match event {
             RunnerEvent::Epoch { lease, metrics } => {
@@ -288,7 +295,7 @@ impl Agent {
         }
     }
 
-    /// Finish what is held, take nothing new.
+    /// Trains the held leases to their ends, and declines new grants from now on.
     pub fn drain(&mut self) {
         if self.mode == Mode::Serving {
             self.mode = Mode::Draining;
@@ -296,7 +303,8 @@ impl Agent {
         self.unpark_all();
     }
 
-    /// Give back what is unfinished, hand in what is finished, take nothing new.
+    /// Gives unfinished leases back, keeps finished results until they are acknowledged, and
+    /// declines new grants from now on.
     pub fn stop(&mut self) {
         self.mode = Mode::Stopping;
         let active: Vec<LeaseId> = self
@@ -311,7 +319,7 @@ impl Agent {
         }
     }
 
-    /// The next thing to say, if the connection is up and there is something.
+    /// The next message to send; `None` without a connection or if everything was sent.
     pub fn next_message(&mut self) -> Option<FromWorker> {
         if self.link != Link::Up {
             return None;
@@ -319,35 +327,35 @@ impl Agent {
         if let Some((lease, release)) = self.releases.pop_front() {
             return Some(FromWorker::Released { lease, release });
         }
-        let after = (Bound::Excluded(self.last_speaker), Bound::Unbounded);
-        let up_to = (Bound::Unbounded, Bound::Included(self.last_speaker));
-        let mut speaker = self
+        let after = (Bound::Excluded(self.last_sender), Bound::Unbounded);
+        let up_to = (Bound::Unbounded, Bound::Included(self.last_sender));
+        let mut senders = self
             .leases
             .range(after)
             .chain(self.leases.range(up_to))
             .filter(|(_, held)| held.has_unsent());
-        let lease = *speaker.next()?.0;
-        self.last_speaker = lease;
+        let lease = *senders.next()?.0;
+        self.last_sender = lease;
         self.leases.get_mut(&lease)?.next_message(lease)
     }
 
-    /// Whether [`Self::next_message`] has something to say.
+    /// True if [`Self::next_message`] would return a message.
     pub fn has_message(&self) -> bool {
         self.link == Link::Up
-            && (!self.releases.is_empty() || self.leases.values().any(Held::has_unsent))
+            && (!self.releases.is_empty() || self.leases.values().any(HeldLease::has_unsent))
     }
 
-    /// Whether more of what the coordinator says may be read.
+    /// True if the worker may read more messages. False while too many releases are unsent.
     pub fn accepts_messages(&self) -> bool {
         self.releases.len() < MAX_RELEASES
     }
 
-    /// The next thing for the runners to do.
+    /// The next command for the runners, in the order in which they must be carried out.
     pub fn next_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
     }
 
-    /// Whether the worker has been asked to leave, holds nothing, and has said so.
+    /// True if the worker drains or stops, holds no lease, has no runner and has sent all releases.
     pub fn may_exit(&self) -> bool {
         self.mode != Mode::Serving
             && self.leases.is_empty()
@@ -355,21 +363,22 @@ impl Agent {
             && self.releases.is_empty()
     }
 
-    /// What a held lease is for.
-    pub fn task(&self, lease: LeaseId) -> Option<&Task> {
-        self.leases.get(&lease).map(|held| &held.task)
+    /// The attempt that a held lease is for; `None` if the lease is not held.
+    pub fn attempt(&self, lease: LeaseId) -> Option<&Attempt> {
+        self.leases.get(&lease).map(|held| &held.attempt)
     }
 
-    /// How many leases are held: those in training, and those whose end is not acknowledged.
-    pub fn held(&self) -> usize {
+    /// Number of held leases, including those whose result is not acknowledged yet.
+    pub fn held_leases(&self) -> usize {
         self.leases.len()
     }
 
-    /// Numbers of leases mean something within one store: nothing may be said of those of another.
-    fn serve(&mut self, store: StoreId) {
+    /// Forgets every lease if the coordinator's store is another one than before: lease ids are
+    /// unique only within one store.
+    fn serve_store(&mut self, store: StoreId) {
         if self.store.replace(store) != Some(store) {
-            let strange: Vec<LeaseId> = self.leases.keys().copied().collect();
-            strange.into_iter().for_each(|lease| self.forget(lease));
+            let foreign: Vec<LeaseId> = self.leases.keys().copied().collect();
+            foreign.into_iter().for_each(|lease| self.forget(lease));
             self.releases.clear();
         }
     }
@@ -382,69 +391,80 @@ impl Agent {
         if self.mode != Mode::Serving {
             return self.release(lease, Release::Drained);
         }
-        // A runner that is still stopping for a lease of this number, from another store, could not
-        // be told from a new one.
+        // A runner may still be stopping for a lease with the same id of another store. Its events
+        // could not be told from those of the new runner.
         if !self.has_room() || self.ending.contains(&lease) {
             return self.release(lease, Release::Declined);
         }
-        let task =
-            Task { sweep: grant.sweep_name.clone(), trial: grant.trial, attempt: grant.attempt };
+        let attempt =
+            Attempt { sweep: grant.sweep_name.clone(), trial: grant.trial, number: grant.attempt };
         self.leases.insert(
             lease,
-            Held {
-                task,
+            HeldLease {
+                attempt,
                 stage: Stage::Waiting(grant),
-                is_parked: false,
+                should_park: false,
                 outbox: Outbox::default(),
             },
         );
         self.fill_slots();
     }
 
-    /// A slot is free, or will be once its runner has stopped; and the ends that nobody
-    /// acknowledges do not pile up.
+    /// Number of slots as an index type. Limited, so that a wrong configuration cannot make the
+    /// bounds below meaningless.
+    fn slots(&self) -> usize {
+        numbers::index(self.identity.slots.min(MAX_SLOTS))
+    }
+
+    /// True if a slot is free or will be once its runner has stopped. The number of unacknowledged
+    /// results is limited too.
     fn has_room(&self) -> bool {
-        let slots = usize_of(self.identity.slots);
+        let slots = self.slots();
         let active =
-            self.leases.values().filter(|held| held.is_active() && !held.is_parked).count();
-        active < slots && self.leases.len().saturating_sub(self.parked()) < slots.saturating_mul(2)
+            self.leases.values().filter(|held| held.is_active() && !held.should_park).count();
+        active < slots
+            && self.leases.len().saturating_sub(self.parked_count()) < slots.saturating_mul(2)
     }
 
-    fn parked(&self) -> usize {
-        self.leases.values().filter(|held| held.is_active() && held.is_parked).count()
+    fn parked_count(&self) -> usize {
+        self.leases.values().filter(|held| held.is_active() && held.should_park).count()
     }
 
-    /// Starts what waits, and lets go on what was held and is parked no more.
+    /// Starts waiting leases and unparks runners, in the order of their lease ids, until no slot is
+    /// free.
     fn fill_slots(&mut self) {
         let running =
             self.leases.values().filter(|held| matches!(held.stage, Stage::Running)).count();
-        let free =
-            usize_of(self.identity.slots).saturating_sub(running.saturating_add(self.ending.len()));
-        let wants =
-            |held: &Held| !held.is_parked && matches!(held.stage, Stage::Waiting(_) | Stage::Held);
-        for (lease, held) in self.leases.iter_mut().filter(|(_, held)| wants(held)).take(free) {
+        let free = self.slots().saturating_sub(running.saturating_add(self.ending.len()));
+        let needs_slot = |held: &HeldLease| {
+            !held.should_park && matches!(held.stage, Stage::Waiting(_) | Stage::Parked)
+        };
+        let next = self.leases.iter_mut().filter(|(_, held)| needs_slot(held)).take(free);
+        for (lease, held) in next {
             let command = match std::mem::replace(&mut held.stage, Stage::Running) {
                 Stage::Waiting(grant) => Command::Start(grant),
-                Stage::Running | Stage::Held | Stage::Finished { .. } => Command::Continue(*lease),
+                Stage::Running | Stage::Parked | Stage::Finished { .. } => Command::Unpark(*lease),
             };
             self.commands.push_back(command);
         }
     }
 
-    /// Its slot is free for another at once, a mini-batch before the runner waits.
+    /// Parks a trial and gives its slot to another one at once. For the rest of a mini-batch both
+    /// trials run.
     fn park(&mut self, lease: LeaseId) {
-        let may_park = self.mode == Mode::Serving && self.parked() < usize_of(MAX_PARKED);
+        let may_park =
+            self.mode == Mode::Serving && self.parked_count() < numbers::index(MAX_PARKED);
         let Some(held) = self.leases.get_mut(&lease).filter(|_| may_park) else { return };
-        held.is_parked = true;
+        held.should_park = true;
         if matches!(held.stage, Stage::Running) {
-            held.stage = Stage::Held;
-            self.commands.push_back(Command::Hold(lease));
+            held.stage = Stage::Parked;
+            self.commands.push_back(Command::Park(lease));
         }
         self.fill_slots();
     }
 
     fn unpark_all(&mut self) {
-        self.leases.values_mut().for_each(|held| held.is_parked = false);
+        self.leases.values_mut().for_each(|held| held.should_park = false);
         self.fill_slots();
     }
 
@@ -469,24 +489,21 @@ impl Agent {
         }
     }
 
-    /// The lease is over for this worker, whatever its runner does.
+    /// Removes a lease and cancels its runner, which uses its slot until it ends.
     fn forget(&mut self, lease: LeaseId) {
-        if let Some(Held { stage: Stage::Running | Stage::Held, .. }) = self.leases.remove(&lease) {
+        if let Some(HeldLease { stage: Stage::Running | Stage::Parked, .. }) =
+            self.leases.remove(&lease)
+        {
             self.ending.insert(lease);
             self.commands.push_back(Command::Cancel(lease));
         }
     }
 
-    /// Gives back a lease that is no longer among `leases`. Without a connection there is nothing
-    /// to say: the next Hello does not list it.
+    /// Queues the release of a lease that was removed from `leases`. No-op without a connection,
+    /// because the next Hello does not list the lease.
     fn release(&mut self, lease: LeaseId, release: Release) {
         if self.link != Link::Down {
             self.releases.push_back((lease, release));
         }
     }
-}
-
-/// Slots as a count of things in memory.
-fn usize_of(slots: u32) -> usize {
-    usize::try_from(slots.min(MAX_SLOTS)).unwrap_or(usize::MAX)
 }

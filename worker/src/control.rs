@@ -1,47 +1,50 @@
-//! What a runner is told while it trains.
+//! The switches of one runner: stop, and park.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Whether a runner may go on; shared by its thread and whoever commands it.
+/// Whether a runner may continue to train. The runner's thread reads it between mini-batches, and
+/// the driver sets it.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     stopped: AtomicBool,
-    held: Mutex<bool>,
+    parked: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Control {
-    /// It is to stop, at the next look, and for good.
+    /// Stops the runner at its next mini-batch. This cannot be undone.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
-        // Nobody is between a look and the sleep after it while this has the lock.
+        // The runner holds this lock from its check of `stopped` until it sleeps, so it cannot
+        // miss the notification in between.
         drop(self.lock());
         self.changed.notify_all();
     }
 
-    /// For those who sleep on something else.
+    /// The flag that [`Self::stop`] sets, for a runner that waits on another condition variable.
     pub(crate) const fn stopped(&self) -> &AtomicBool {
         &self.stopped
     }
 
-    /// It is to wait at the next look, or to wait no longer.
-    pub(crate) fn hold(&self, held: bool) {
-        *self.lock() = held;
+    /// Parks the runner at its next mini-batch, or lets a parked runner continue.
+    pub(crate) fn set_parked(&self, parked: bool) {
+        *self.lock() = parked;
         self.changed.notify_all();
     }
 
-    /// Waits while it is held. How long that was; none if it was stopped.
-    pub(crate) fn wait(&self) -> Option<Duration> {
+    /// Blocks while the runner is parked and returns for how long. Returns `None` if the runner was
+    /// stopped.
+    pub(crate) fn wait_while_parked(&self) -> Option<Duration> {
         let is_stopped = || self.stopped.load(Ordering::Relaxed);
-        let held = self.lock();
+        let parked = self.lock();
         let mut waited = Duration::ZERO;
-        if *held && !is_stopped() {
+        if *parked && !is_stopped() {
             let since = Instant::now();
             drop(
                 self.changed
-                    .wait_while(held, |held| *held && !is_stopped())
+                    .wait_while(parked, |parked| *parked && !is_stopped())
                     .unwrap_or_else(PoisonError::into_inner),
             );
             waited = since.elapsed();
@@ -50,6 +53,6 @@ impl Control {
     }
 
     fn lock(&self) -> MutexGuard<'_, bool> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! The data of the sweeps in work, read once and shared by all slots.
+//! The data sets of the running trials. Each is read once and shared by all slots.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,35 +7,37 @@ use caviar_data::Splits;
 use caviar_data::{DataError, prepare};
 use caviar_nn::data_bytes;
 
-/// Data sets that stay in memory between two trials. What a trial uses stays in any case, so that
-/// it is never read twice.
+/// Most data sets that the cache keeps when no trial uses them. A data set in use always stays, so
+/// that it is not read a second time.
 const MAX_CACHED: usize = 4;
 
-/// Why there is no data to train on.
+/// Why a worker cannot get the data of a trial.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    /// It cannot be read here.
-    #[error("the data cannot be read here: {0}")]
+    /// The source cannot be read on this worker.
+    #[error("this worker cannot read the data: {0}")]
     Data(#[from] DataError),
-    /// It is other data than the sweep's.
+    /// The source contains other data than the coordinator read for the sweep.
     #[error(
-        "data.source {source_name:?} differs from what the coordinator read: its digest here is {found}, the sweep's is {expected}"
+        "data.source {source_name:?} differs from the data that the coordinator read: \
+         its digest on this worker is {found}, expected {expected}"
     )]
     Differs {
-        /// Where it was read.
+        /// `data.source` of the sweep.
         source_name: String,
-        /// Its digest.
+        /// The digest of the data on this worker.
         found: String,
-        /// The digest it must have.
+        /// The digest that the coordinator computed.
         expected: String,
     },
 }
 
-/// What names one data set. The digest is part of it: a file may be replaced while the worker
-/// lives.
+/// Identifies one data set. The digest is part of the key because a file may be replaced while the
+/// worker runs.
 #[derive(Clone, Copy)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct DataKey<'a> {
     pub(crate) data: &'a DataSpec,
+    /// The sweep's seed, which determines the split.
     pub(crate) seed: u64,
     pub(crate) digest: &'a str,
 }
@@ -45,61 +47,62 @@ struct Entry {
     data: DataSpec,
     seed: u64,
     digest: String,
-    /// Locked while it is read, so that slots that want the same data wait for the one that reads
-    /// it.
+    /// Locked while one slot reads the data. Slots that need the same data wait for that slot.
     cell: Arc<Mutex<Option<Arc<Splits>>>>,
 }
 
 impl Entry {
-    fn new(wanted: Wanted<'_>) -> Self {
+    fn new(key: DataKey<'_>) -> Self {
         Self {
-            data: wanted.data.clone(),
-            seed: wanted.seed,
-            digest: wanted.digest.to_owned(),
+            data: key.data.clone(),
+            seed: key.seed,
+            digest: key.digest.to_owned(),
             cell: Arc::default(),
         }
     }
 
-    fn is(&self, wanted: Wanted<'_>) -> bool {
-        self.seed == wanted.seed && self.digest == wanted.digest && self.data == *wanted.data
+    fn matches(&self, key: DataKey<'_>) -> bool {
+        self.seed == key.seed && self.digest == key.digest && self.data == *key.data
     }
 
-    /// Whether it is being read, or a trial has it.
+    /// Whether a slot reads the data now or a trial uses it.
     fn is_used(&self) -> bool {
         Arc::strong_count(&self.cell) > 1
             || lock(&self.cell).as_ref().is_some_and(|splits| Arc::strong_count(splits) > 1)
     }
 }
 
-/// The data sets that were used last.
+/// The data sets in use and the last few that were used.
 #[derive(Debug, Default)]
 pub(crate) struct DataCache {
-    /// The latest used first.
+    /// The most recently used entry first.
     entries: Mutex<Vec<Entry>>,
 }
 
 impl DataCache {
-    /// The splits of the data, read if no slot has read them yet. A failure is not remembered: the
-    /// next trial tries again.
-    pub(crate) fn get(&self, wanted: Wanted<'_>) -> Result<Arc<Splits>, LoadError> {
-        let cell = self.cell(wanted);
+    /// The splits of the data. Reads them unless another slot has read them already.
+    ///
+    /// # Errors
+    /// The data cannot be read, or differs from the coordinator's. Errors are not cached: the next
+    /// trial tries again.
+    pub(crate) fn get(&self, key: DataKey<'_>) -> Result<Arc<Splits>, LoadError> {
+        let cell = self.cell(key);
         let mut cell = lock(&cell);
         if let Some(splits) = &*cell {
             return Ok(Arc::clone(splits));
         }
-        let (splits, summary) = prepare(wanted.data, wanted.seed)?;
-        if summary.digest != wanted.digest {
-            let source_name = wanted.data.source.clone();
+        let (splits, summary) = prepare(key.data, key.seed)?;
+        if summary.digest != key.digest {
             return Err(LoadError::Differs {
-                source_name,
+                source_name: key.data.source.clone(),
                 found: summary.digest,
-                expected: wanted.digest.to_owned(),
+                expected: key.digest.to_owned(),
             });
         }
         Ok(Arc::clone(cell.insert(Arc::new(splits))))
     }
 
-    /// Bytes of all data that is here. Waits for data that is being read.
+    /// Bytes of all cached data sets. Blocks while a data set is being read.
     pub(crate) fn bytes(&self) -> u64 {
         lock(&self.entries)
             .iter()
@@ -107,28 +110,29 @@ impl DataCache {
             .sum()
     }
 
-    /// Drops what no trial has.
-    pub(crate) fn forget_unused(&self) {
+    /// Drops every data set that no trial uses.
+    pub(crate) fn drop_unused(&self) {
         lock(&self.entries).retain(Entry::is_used);
     }
 
-    fn cell(&self, wanted: Wanted<'_>) -> Arc<Mutex<Option<Arc<Splits>>>> {
+    /// Moves the entry of the data set to the front, or adds an empty one, and returns its cell.
+    fn cell(&self, key: DataKey<'_>) -> Arc<Mutex<Option<Arc<Splits>>>> {
         let mut entries = lock(&self.entries);
-        let known = entries.iter().position(|entry| entry.is(wanted));
-        let entry = known.map_or_else(|| Entry::new(wanted), |index| entries.remove(index));
+        let known = entries.iter().position(|entry| entry.matches(key));
+        let entry = known.map_or_else(|| Entry::new(key), |index| entries.remove(index));
         let cell = Arc::clone(&entry.cell);
         entries.insert(0, entry);
-        let mut place = 0;
+        let mut position = 0;
         entries.retain(|entry| {
-            place += 1;
-            place <= MAX_CACHED || entry.is_used()
+            position += 1;
+            position <= MAX_CACHED || entry.is_used()
         });
         cell
     }
 }
 
-/// A slot that panicked while it held the lock left nothing half-done: there is data, or there is
-/// none.
+/// Locks a mutex even if it is poisoned. A slot that panicked left no partial change: a cell either
+/// has data or is empty.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -149,58 +153,57 @@ mod tests {
     }
 
     #[test]
-    fn the_same_data_is_read_once_even_at_the_same_time() {
+    fn slots_that_need_the_same_data_at_the_same_time_read_it_once() {
         let data = digits(0.2);
         let digest = prepare(&data, 7).unwrap().1.digest;
-        let wanted = Wanted { data: &data, seed: 7, digest: &digest };
+        let key = DataKey { data: &data, seed: 7, digest: &digest };
         let cache = DataCache::default();
         let all: Vec<Arc<Splits>> = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..4).map(|_| scope.spawn(|| cache.get(wanted).unwrap())).collect();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| cache.get(key).unwrap())).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(all.iter().all(|splits| Arc::ptr_eq(splits, &all[0])));
-        let other = cache.get(Wanted { seed: 8, ..wanted }).unwrap();
+        let other = cache.get(DataKey { seed: 8, ..key }).unwrap();
         assert!(!Arc::ptr_eq(&other, &all[0]));
     }
 
     #[test]
-    fn other_data_is_refused_by_name_and_not_remembered() {
+    fn data_that_differs_is_refused_by_name_and_the_error_is_not_cached() {
         let data = digits(0.2);
         let cache = DataCache::default();
-        let error = cache.get(Wanted { data: &data, seed: 7, digest: "0123" }).unwrap_err();
+        let error = cache.get(DataKey { data: &data, seed: 7, digest: "0123" }).unwrap_err();
         assert!(
             error.to_string().starts_with(
-                "data.source \"builtin:digits\" differs from what the coordinator read"
+                "data.source \"builtin:digits\" differs from the data that the coordinator read"
             ),
             "{error}"
         );
         let absent = DataSpec { source: "/nowhere/at-all.csv".to_owned(), ..data };
-        let error = cache.get(Wanted { data: &absent, seed: 7, digest: "0123" }).unwrap_err();
+        let error = cache.get(DataKey { data: &absent, seed: 7, digest: "0123" }).unwrap_err();
         assert!(error.to_string().contains("/nowhere/at-all.csv"), "{error}");
     }
 
     #[test]
-    fn what_is_used_is_never_read_again_however_much_else_is() {
+    fn data_in_use_is_never_read_again_however_much_other_data_is_read() {
         let data = digits(0.2);
         let digest = prepare(&data, 0).unwrap().1.digest;
         let cache = DataCache::default();
-        let get = |seed| cache.get(Wanted { data: &data, seed, digest: &digest }).unwrap();
+        let get = |seed| cache.get(DataKey { data: &data, seed, digest: &digest }).unwrap();
         let used: Vec<Arc<Splits>> = (0..6).map(get).collect();
         assert!(used.iter().zip(0..).all(|(splits, seed)| Arc::ptr_eq(splits, &get(seed))));
         assert_eq!(cache.bytes(), used.iter().map(|splits| data_bytes(splits)).sum::<u64>());
         drop(used);
         let last = get(9);
         assert_eq!(lock(&cache.entries).len(), MAX_CACHED);
-        cache.forget_unused();
+        cache.drop_unused();
         assert_eq!(cache.bytes(), data_bytes(&last));
     }
 
     #[test]
-    fn the_cache_is_bounded() {
+    fn the_cache_keeps_a_limited_number_of_data_sets() {
         let cache = DataCache::default();
         for tenths in 1..=9u32 {
-            cache.cell(Wanted { data: &digits(f64::from(tenths) / 10.0), seed: 7, digest: "" });
+            cache.cell(DataKey { data: &digits(f64::from(tenths) / 10.0), seed: 7, digest: "" });
         }
         assert_eq!(lock(&cache.entries).len(), MAX_CACHED);
     }

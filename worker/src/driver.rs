@@ -1,8 +1,9 @@
-//! The one task of a worker: it carries messages between the agent, the runners and the connection,
-//! and keeps the connection up.
+//! The single task of a worker. It passes messages between the agent, the runners and the
+//! connection, and reconnects after a loss.
 //!
 //! ```text
-//! loop: dial -> converse until the connection is lost -> pause      meanwhile: runner events, the stop signal
+//! loop: connect -> exchange messages until the connection is lost -> wait
+//!       (in each phase it also handles runner events and the stop signal)
 //! ```
 
 use std::pin::{Pin, pin};
@@ -20,24 +21,25 @@ use crate::link::{Connection, Loss};
 use crate::pace::Pace;
 use crate::runner::Runners;
 
-/// How long a worker that is told to stop tries to hand in what it has.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the coordinator may take to hear the last words of a worker.
+/// How long a stopping worker tries to deliver its results and releases.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the coordinator may take to read the last messages of a worker that exits.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// A coordinator may ask for a heartbeat, but not for a flood of them, nor for none.
-const HEARTBEATS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3_600));
+/// Shortest and longest heartbeat interval that a worker accepts from a coordinator.
+const HEARTBEAT_INTERVALS: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_secs(3_600));
 
-/// All that lives as long as the worker does.
+/// Everything that exists for the lifetime of the worker. `S` is the stop signal.
 pub(crate) struct Driver<S> {
     agent: Agent,
     runners: Runners,
     events: mpsc::Receiver<RunnerEvent>,
     dialer: Dialer,
     stop: Pin<Box<S>>,
-    /// Set by the stop signal: when to leave, whatever is not handed in.
-    leave_by: Option<Instant>,
+    /// When to exit even if results are undelivered; `None` before the stop signal.
+    exit_deadline: Option<Instant>,
     pace: Pace,
-    /// The loss that was logged last, until the coordinator is back.
+    /// The loss that was logged last; `None` while the coordinator is connected.
     logged: Option<Loss>,
 }
 
@@ -55,128 +57,130 @@ impl<S: Future<Output = ()>> Driver<S> {
             events,
             dialer,
             stop: Box::pin(stop),
-            leave_by: None,
+            exit_deadline: None,
             pace: Pace::new(),
             logged: None,
         }
     }
 
-    /// Works until it is told to leave.
+    /// Serves the coordinator, across any number of connections, until the worker may exit.
     pub(crate) async fn run(mut self) {
-        while !self.is_over() {
+        while !self.should_exit() {
             let loss = match self.connect().await {
-                Some(Ok(connection)) => self.converse(connection).await,
+                Some(Ok(connection)) => self.serve_connection(connection).await,
                 Some(Err(loss)) => Err(loss),
                 None => break,
             };
             self.agent.disconnected();
             if let Err(loss) = loss {
-                self.pause(loss).await;
+                self.wait_after(loss).await;
             }
         }
-        self.log_leave();
+        self.log_exit();
     }
 
-    /// None if it is time to leave.
+    /// Dials and sends Hello; `None` if the worker should exit first.
     async fn connect(&mut self) -> Option<Result<Connection, Loss>> {
         let hello = self.agent.hello();
         let dialer = self.dialer.clone();
-        self.meanwhile(Connection::open(&dialer, hello, self.pace.dial_timeout())).await
+        self.run_until(Connection::open(&dialer, hello, self.pace.dial_timeout())).await
     }
 
-    /// Speaks and listens until the connection is lost, or it is time to leave.
-    async fn converse(&mut self, mut connection: Connection) -> Result<(), Loss> {
+    /// Sends and receives messages until the connection is lost or the worker should exit.
+    async fn serve_connection(&mut self, mut connection: Connection) -> Result<(), Loss> {
         let welcome_by = Instant::now() + self.pace.dial_timeout();
         let mut heartbeat: Option<Interval> = None;
         let (outgoing, mut incoming) = connection.halves();
-        while !self.is_over() {
-            let (speaks, listens) = (self.agent.has_message(), self.agent.accepts_messages());
+        while !self.should_exit() {
+            let (sends, receives) = (self.agent.has_message(), self.agent.accepts_messages());
             tokio::select! {
-                message = incoming.next(), if listens => self.on_message(message?, &mut heartbeat),
-                permit = outgoing.reserve(), if speaks => match permit {
+                message = incoming.next(), if receives => self.on_message(message?, &mut heartbeat),
+                permit = outgoing.reserve(), if sends => match permit {
                     Ok(permit) => if let Some(message) = self.agent.next_message() {
                         permit.send(encode_from_worker(&message));
                     },
                     Err(_) => return Err(incoming.reason().await),
                 },
-                () = beat(&mut heartbeat) => {
-                    self.pace.lived();
-                    // A full channel says that the worker is here as well as a heartbeat does.
+                () = heartbeat_due(&mut heartbeat) => {
+                    self.pace.on_heartbeat();
+                    // If the channel is full, the messages in it renew the leases as well.
                     let _full = outgoing.try_send(encode_from_worker(&FromWorker::Heartbeat));
                 }
-                () = sleep_until(welcome_by), if heartbeat.is_none() => return Err(Loss::Broken("no answer to Hello".to_owned())),
-                () = self.tend() => {}
+                () = sleep_until(welcome_by), if heartbeat.is_none() => {
+                    let reason = "the coordinator did not answer Hello in time".to_owned();
+                    return Err(Loss::Broken(reason));
+                }
+                () = self.handle_local_event() => {}
             }
         }
-        connection.close(self.leave_by.unwrap_or_else(Instant::now) + CLOSE_TIMEOUT).await;
+        connection.close(self.exit_deadline.unwrap_or_else(Instant::now) + CLOSE_TIMEOUT).await;
         Ok(())
     }
 
-    /// Waits for `work` and does whatever else there is to do; none if it is time to leave.
-    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+    /// Waits for `work` and handles local events until it is done; `None` if the worker should exit
+    /// first.
+    async fn run_until<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         let mut work = pin!(work);
-        while !self.is_over() {
+        while !self.should_exit() {
             tokio::select! {
                 done = &mut work => return Some(done),
-                () = self.tend() => {}
+                () = self.handle_local_event() => {}
             }
         }
         None
     }
 
-    /// One thing that has nothing to do with the connection. Nothing is lost when the future is
-    /// dropped.
-    async fn tend(&mut self) {
-        let leave_by = self.leave_by;
+    /// Handles one event that does not come from the connection. Dropping the future loses no
+    /// event.
+    async fn handle_local_event(&mut self) {
+        let deadline = self.exit_deadline;
         tokio::select! {
             Some(event) = self.events.recv() => self.on_event(event),
-            () = self.stop.as_mut(), if leave_by.is_none() => self.on_stop(),
-            // The caller looks whether it is over.
-            () = sleep_until(leave_by.unwrap_or_else(Instant::now)), if leave_by.is_some() => {}
+            () = self.stop.as_mut(), if deadline.is_none() => self.on_stop(),
+            // The caller checks `should_exit`.
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
         }
     }
 
-    fn is_over(&self) -> bool {
-        self.agent.may_exit() || self.leave_by.is_some_and(|leave_by| Instant::now() >= leave_by)
+    fn should_exit(&self) -> bool {
+        self.agent.may_exit()
+            || self.exit_deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    async fn pause(&mut self, loss: Loss) {
+    async fn wait_after(&mut self, loss: Loss) {
         let wait = self.pace.wait(&loss, rand::random());
         self.log_loss(loss);
-        self.meanwhile(sleep(wait)).await;
+        self.run_until(sleep(wait)).await;
     }
 
     fn on_message(&mut self, message: ToWorker, heartbeat: &mut Option<Interval>) {
         match &message {
             ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, .. } => {
-                *heartbeat = Some(heartbeats(*heartbeat_ms));
-                self.pace.welcomed(*lease_ttl_ms);
+                *heartbeat = Some(heartbeat_interval(*heartbeat_ms));
+                self.pace.on_welcome(*lease_ttl_ms);
                 self.logged = None;
-                tracing::info!(held = self.agent.held(), "connected to {}", self.url());
+                tracing::info!(held = self.agent.held_leases(), "connected to {}", self.url());
             }
             ToWorker::Revoke { lease, reason } => {
-                if let Some(task) = self.agent.task(*lease) {
-                    tracing::info!(sweep = %task.sweep, trial = %task.trial, attempt = %task.attempt, "trial revoked: {reason}");
-                }
+                self.in_trial_span(*lease, || tracing::info!("trial revoked: {reason}"));
             }
             ToWorker::Stop { lease, reason } => {
-                if let Some(task) = self.agent.task(*lease) {
-                    tracing::info!(sweep = %task.sweep, trial = %task.trial, attempt = %task.attempt, "trial stopped: {reason}");
-                }
+                self.in_trial_span(*lease, || tracing::info!("trial stopped: {reason}"));
             }
-            ToWorker::Park { lease } | ToWorker::Unpark { lease } => {
-                let parks = matches!(message, ToWorker::Park { .. });
-                if let Some(task) = self.agent.task(*lease) {
-                    tracing::debug!(sweep = %task.sweep, trial = %task.trial, attempt = %task.attempt, parks, "trial parked, or goes on");
-                }
+            ToWorker::Park { lease } => {
+                self.in_trial_span(*lease, || tracing::debug!("trial parked"));
+            }
+            ToWorker::Unpark { lease } => {
+                self.in_trial_span(*lease, || tracing::debug!("trial unparked"));
             }
             ToWorker::Drain => {
-                tracing::info!(held = self.agent.held(), "draining: finishing what is held")
+                let held = self.agent.held_leases();
+                tracing::info!(held, "draining: training the held trials to their ends")
             }
             ToWorker::Grant(_) | ToWorker::Ack { .. } => {}
         }
         self.agent.on_message(message);
-        self.obey();
+        self.run_commands();
     }
 
     fn on_event(&mut self, event: RunnerEvent) {
@@ -185,28 +189,29 @@ impl<S: Future<Output = ()>> Driver<S> {
             self.log_end(*lease, end);
         }
         self.agent.on_event(event);
-        self.obey();
+        self.run_commands();
     }
 
     fn on_stop(&mut self) {
-        tracing::info!(held = self.agent.held(), "stopping: giving back what is unfinished");
-        self.leave_by = Some(Instant::now() + LEAVE_TIMEOUT);
+        let held = self.agent.held_leases();
+        tracing::info!(held, "stopping: giving unfinished trials back");
+        self.exit_deadline = Some(Instant::now() + EXIT_TIMEOUT);
         self.agent.stop();
-        self.obey();
+        self.run_commands();
     }
 
-    /// Does what the agent wants of the runners.
-    fn obey(&mut self) {
+    /// Carries out the agent's commands to the runners.
+    fn run_commands(&mut self) {
         while let Some(command) = self.agent.next_command() {
             match command {
                 Command::Cancel(lease) => self.runners.cancel(lease),
-                Command::Hold(lease) => self.runners.hold(lease, true),
-                Command::Continue(lease) => self.runners.hold(lease, false),
+                Command::Park(lease) => self.runners.set_parked(lease, true),
+                Command::Unpark(lease) => self.runners.set_parked(lease, false),
                 Command::Start(grant) => {
                     let lease = grant.lease;
                     if let Err(error) = self.runners.start(grant) {
-                        let end =
-                            End::Unable { message: format!("no thread to train in: {error}") };
+                        let message = format!("cannot start a thread for training: {error}");
+                        let end = End::Unable { message };
                         self.log_end(lease, &end);
                         self.agent.on_event(RunnerEvent::Ended { lease, end });
                     }
@@ -215,41 +220,54 @@ impl<S: Future<Output = ()>> Driver<S> {
         }
     }
 
-    /// A runner whose lease is gone was revoked or given back, which is logged already.
+    /// Logs how an attempt ended. If the lease is no longer held, its revocation or release was
+    /// logged before.
     fn log_end(&self, lease: LeaseId, end: &End) {
-        let Some(task) = self.agent.task(lease) else { return };
-        match end {
+        self.in_trial_span(lease, || match end {
             End::Finished(result) => {
                 let outcome = result.outcome.state().name();
                 let (seconds, epochs) = (result.seconds, result.last.map_or(0, |last| last.epoch));
-                tracing::info!(sweep = %task.sweep, trial = %task.trial, attempt = %task.attempt, outcome, epochs, seconds, "trial finished");
+                tracing::info!(outcome, epochs, seconds, "trial finished");
             }
             End::Unable { message } | End::TooLarge { message } => {
-                tracing::warn!(sweep = %task.sweep, trial = %task.trial, attempt = %task.attempt, "trial given back: {message}");
+                tracing::warn!("trial given back: {message}");
             }
-            End::Cancelled => {
-                tracing::info!(sweep = %task.sweep, trial = %task.trial, attempt = %task.attempt, "trial given back");
-            }
-        }
+            End::Cancelled => tracing::info!("trial given back"),
+        });
     }
 
-    /// Once for every loss, not for every attempt to mend it.
+    /// Calls `log` in a span that names the attempt of a held lease. No-op if the lease is not
+    /// held.
+    fn in_trial_span(&self, lease: LeaseId, log: impl FnOnce()) {
+        let Some(attempt) = self.agent.attempt(lease) else { return };
+        // A span of a lower level would be disabled together with the logs of that level, and the
+        // warnings inside would no longer name the trial.
+        let span = tracing::error_span!(
+            "trial",
+            sweep = %attempt.sweep,
+            trial = %attempt.trial,
+            attempt = %attempt.number,
+        );
+        span.in_scope(log);
+    }
+
+    /// Logs a loss once, and not again for each failed attempt to reconnect.
     fn log_loss(&mut self, loss: Loss) {
         let url = self.url();
-        let is_news = match (&self.logged, &loss) {
+        let is_new = match (&self.logged, &loss) {
             (Some(Loss::Broken(_)), Loss::Broken(_)) => false,
             (before, now) => before.as_ref() != Some(now),
         };
-        if !is_news {
+        if !is_new {
             return;
         }
         match &loss {
             Loss::Broken(why) => tracing::warn!(
-                held = self.agent.held(),
-                "no connection to {url}, trying again until there is: {why}"
+                held = self.agent.held_leases(),
+                "no connection to {url}, trying again until it is back: {why}"
             ),
             Loss::Postponed(why) => {
-                tracing::warn!("{url} does not take this worker yet, trying again: {why}")
+                tracing::warn!("{url} does not accept this worker yet, trying again: {why}")
             }
             Loss::Refused(why) => {
                 tracing::error!("{url} refuses this worker, trying again every few seconds: {why}");
@@ -262,27 +280,27 @@ impl<S: Future<Output = ()>> Driver<S> {
         self.dialer.url().to_owned()
     }
 
-    fn log_leave(&self) {
-        match self.agent.held() {
-            0 => tracing::info!("left"),
+    fn log_exit(&self) {
+        match self.agent.held_leases() {
+            0 => tracing::info!("exiting"),
             held => tracing::warn!(
                 held,
-                "left; results that could not be handed in in time will be trained again"
+                "exiting; results that were not delivered in time will be trained again"
             ),
         }
     }
 }
 
-fn heartbeats(interval_ms: u64) -> Interval {
-    let (least, most) = HEARTBEATS;
-    let every = Duration::from_millis(interval_ms).clamp(least, most);
+fn heartbeat_interval(interval_ms: u64) -> Interval {
+    let (shortest, longest) = HEARTBEAT_INTERVALS;
+    let every = Duration::from_millis(interval_ms).clamp(shortest, longest);
     let mut interval = interval_at(Instant::now() + every, every);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }
 
-/// The next heartbeat; never before the coordinator has said how often.
-async fn beat(heartbeat: &mut Option<Interval>) {
+/// Waits for the next heartbeat. Never returns before the Welcome, which sets the interval.
+async fn heartbeat_due(heartbeat: &mut Option<Interval>) {
     match heartbeat {
         Some(interval) => {
             interval.tick().await;

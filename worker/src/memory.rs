@@ -1,9 +1,17 @@
-//! Memory: a trial takes its own only when it fits beside what is there.
+//! The memory limit of a worker: a trial is admitted only when it fits into the memory that is
+//! left.
 //!
-//! What is there is the data, which all slots share and which counts once, and the trials that run.
-//! A trial that fits only alone waits until others end. First come, first served: a large trial is
-//! not passed over for ever by small ones. An equal share for every slot would need no waiting, but
-//! it would refuse trials that fit, and would not hold once a sweep with other data begins.
+//! The limit covers the data sets, which all slots share and which count once, and the running
+//! trials. A trial that does not fit waits until others end. Trials are admitted in the order of
+//! their arrival, so that small trials cannot delay a large one indefinitely.
+//!
+//! An equal share for every slot would need no waiting. But it would refuse trials that fit, and it
+//! would no longer hold once a sweep with other data begins.
+//!
+//! ```text
+//! admit = wait for permission to start -> read the data -> reserve bytes (may wait) -> train
+//!         `StartPermit`                                    `Reservation`
+//! ```
 
 use std::collections::VecDeque;
 use std::str::FromStr;
@@ -15,219 +23,238 @@ use caviar_common::ids::LeaseId;
 use caviar_data::Splits;
 use caviar_nn::data_bytes;
 
-use crate::data::{DataCache, LoadError, Wanted};
+use crate::data::{DataCache, DataKey, LoadError};
 
-/// Less holds no trial: who asks for it forgot the unit.
-const LEAST: ByteSize = ByteSize::mib(1);
+/// The smallest limit. No trial fits into less, so a smaller number most likely lacks its unit.
+const MIN_LIMIT: ByteSize = ByteSize::mib(1);
 
-/// The bytes that the trials of a worker and their data may take together.
+/// The bytes that the trials of a worker and their data may use together; at least 1 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimit(ByteSize);
 
-/// Why a text is no [`MemoryLimit`].
+/// Why a text is not a [`MemoryLimit`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadMemoryLimit {
-    /// It is no size.
-    #[error("write a number and its unit, such as 4GiB, 512MiB or 2GB")]
+    /// The text is not a size.
+    #[error("expected a number and its unit, such as 4GiB, 512MiB or 2GB")]
     NoSize,
-    /// It is too small for any trial.
-    #[error("{0} hold no trial: write at least 1MiB, with the unit, such as 4GiB, 512MiB or 2GB")]
+    /// The size is too small for any trial.
+    #[error(
+        "{0} is too small for any trial: expected at least 1MiB, with the unit, such as 4GiB, \
+         512MiB or 2GB"
+    )]
     TooSmall(ByteSize),
 }
 
 impl FromStr for MemoryLimit {
     type Err = BadMemoryLimit;
 
-    /// `4GiB` has 4 x 1024^3 bytes, `4GB` and `4G` 4 x 1000^3; a number without a unit is in bytes.
+    /// `4GiB` is 4 x 1024^3 bytes; `4GB` and `4G` are 4 x 1000^3 bytes. A number without a unit is
+    /// in bytes.
     fn from_str(text: &str) -> Result<Self, BadMemoryLimit> {
         let size: ByteSize = text.trim().parse().map_err(|_| BadMemoryLimit::NoSize)?;
-        if size < LEAST { Err(BadMemoryLimit::TooSmall(size)) } else { Ok(Self(size)) }
+        if size < MIN_LIMIT { Err(BadMemoryLimit::TooSmall(size)) } else { Ok(Self(size)) }
     }
 }
 
-/// Why a trial is not let in.
+/// Why a worker does not admit a trial.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
-    /// There is no data for it.
+pub(crate) enum AdmissionError {
+    /// The data cannot be loaded.
     #[error(transparent)]
     Data(#[from] LoadError),
-    /// It would not fit even alone.
+    /// The trial would not fit even if no other trial ran.
     #[error(
-        "it needs {trial} beside {data} of data, and --memory is {limit}: --memory {} would do, or a smaller batch_size, units or layers",
+        "it needs {trial} in addition to {data} of data, but --memory is {limit}: \
+         use --memory {}, or a smaller batch_size, units or layers",
         .trial.as_u64().saturating_add(.data.as_u64())
     )]
     TooLarge {
-        /// What it needs.
+        /// What the trial would allocate.
         trial: ByteSize,
-        /// What its data takes.
+        /// The size of its data.
         data: ByteSize,
-        /// What both may take.
+        /// The limit for both together.
         limit: ByteSize,
     },
 }
 
-/// The memory of a worker, and its data.
+/// Admits trials to the memory of a worker, and holds the data that they share.
 #[derive(Debug)]
 pub(crate) struct Memory {
+    /// `None` for no limit.
     limit: Option<MemoryLimit>,
     data: DataCache,
-    book: Mutex<Book>,
-    /// Somebody may come in, or was told to stop.
+    ledger: Mutex<Ledger>,
+    /// Notified when a waiting trial may be admitted or was stopped.
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Book {
-    /// Bytes of the trials that are in, without their data.
-    trials: u64,
-    /// Who wants to come in, the longest first.
+struct Ledger {
+    /// Bytes that admitted trials may allocate, without their data.
+    reserved_bytes: u64,
+    /// Trials that wait for permission to start, and the one that has it; in order of arrival.
     queue: VecDeque<LeaseId>,
 }
 
 impl Memory {
     pub(crate) fn new(limit: Option<MemoryLimit>) -> Self {
-        Self { limit, data: DataCache::default(), book: Mutex::default(), changed: Condvar::new() }
+        Self {
+            limit,
+            data: DataCache::default(),
+            ledger: Mutex::default(),
+            changed: Condvar::new(),
+        }
     }
 
-    /// Reads the data, and waits until a trial fits that needs as many bytes beside it as
-    /// `bytes_of` says; none if it is `stopped` first.
+    /// Reads the data of a trial, then blocks until `bytes_of(data)` more bytes fit. Returns `None`
+    /// if the trial is `stopped` first.
     ///
-    /// With a limit, one comes in after the other, because the size of data is known only once it
-    /// is read: beyond the limit there can be the data of the one that comes next, and nothing
-    /// else.
+    /// With a limit, trials are admitted one at a time, because the size of data is known only
+    /// after it was read. At most the data of the trial that is being admitted exceeds the limit.
     ///
     /// # Errors
-    /// There is no data, or it would not fit even alone.
-    pub(crate) fn enter(
+    /// The data cannot be loaded, or the trial would not fit even if no other trial ran.
+    pub(crate) fn admit(
         &self,
         lease: LeaseId,
         stopped: &AtomicBool,
-        wanted: Wanted<'_>,
+        key: DataKey<'_>,
         bytes_of: impl FnOnce(&Splits) -> u64,
-    ) -> Result<Option<Place<'_>>, Refused> {
-        let Some(_turn) = self.turn(lease, stopped) else { return Ok(None) };
-        // Declared after the turn, and so let go before it: the next one counts what is there.
-        let data = self.data.get(wanted)?;
-        let room = self.room(bytes_of(&data), &data, stopped)?;
-        Ok(room.map(|room| Place { data, room }))
+    ) -> Result<Option<Admission<'_>>, AdmissionError> {
+        let Some(_permit) = self.wait_for_permit(lease, stopped) else { return Ok(None) };
+        // If the trial is refused or stopped, `data` is dropped before the permit, which is
+        // declared first. The next trial then no longer counts this data as used.
+        let data = self.data.get(key)?;
+        let reservation = self.reserve(bytes_of(&data), &data, stopped)?;
+        Ok(reservation.map(|reservation| Admission { data, reservation }))
     }
 
-    /// Those who wait look again whether they were stopped.
+    /// Makes waiting trials check again whether they were stopped.
     pub(crate) fn wake(&self) {
-        // Nobody is between a look and the sleep after it while this has the book.
-        drop(self.book());
+        // A waiting trial holds this lock from its check until it sleeps, so it cannot miss the
+        // notification in between.
+        drop(self.lock());
         self.changed.notify_all();
     }
 
-    fn turn(&self, lease: LeaseId, stopped: &AtomicBool) -> Option<Turn<'_>> {
-        let mut book = self.book();
-        book.queue.push_back(lease);
-        let turn = Turn { memory: self, lease };
-        let is_first = |book: &Book| self.limit.is_none() || book.queue.front() == Some(&lease);
-        let is_let_in = self.wait(book, stopped, is_first).is_some();
-        is_let_in.then_some(turn)
+    /// Blocks until the trial is the first in the queue; `None` if it is stopped first.
+    fn wait_for_permit(&self, lease: LeaseId, stopped: &AtomicBool) -> Option<StartPermit<'_>> {
+        let mut ledger = self.lock();
+        ledger.queue.push_back(lease);
+        // Created before the wait, so that its drop removes the trial from the queue also when the
+        // trial is stopped.
+        let permit = StartPermit { memory: self, lease };
+        let is_first =
+            |ledger: &Ledger| self.limit.is_none() || ledger.queue.front() == Some(&lease);
+        let is_granted = self.wait_until(ledger, stopped, is_first).is_some();
+        is_granted.then_some(permit)
     }
 
-    fn room(
+    /// Blocks until `bytes` fit next to all data, and reserves them; `None` if the trial is stopped
+    /// first.
+    fn reserve(
         &self,
         bytes: u64,
         data: &Splits,
         stopped: &AtomicBool,
-    ) -> Result<Option<Room<'_>>, Refused> {
+    ) -> Result<Option<Reservation<'_>>, AdmissionError> {
         let (trial, data) = (ByteSize(bytes), ByteSize(data_bytes(data)));
         if let Some(MemoryLimit(limit)) = self.limit
             && bytes.saturating_add(data.as_u64()) > limit.as_u64()
         {
-            return Err(Refused::TooLarge { trial, data, limit });
+            return Err(AdmissionError::TooLarge { trial, data, limit });
         }
-        let book = self.book();
-        if !self.fits(book.trials, bytes) {
+        let ledger = self.lock();
+        if !self.fits(ledger.reserved_bytes, bytes) {
             tracing::info!(memory = %trial, "trial waits for memory that others use");
         }
-        let Some(mut book) = self.wait(book, stopped, |book| self.fits(book.trials, bytes)) else {
-            return Ok(None);
-        };
-        book.trials = book.trials.saturating_add(bytes);
-        Ok(Some(Room { memory: self, bytes }))
+        let fits = |ledger: &Ledger| self.fits(ledger.reserved_bytes, bytes);
+        let Some(mut ledger) = self.wait_until(ledger, stopped, fits) else { return Ok(None) };
+        ledger.reserved_bytes = ledger.reserved_bytes.saturating_add(bytes);
+        Ok(Some(Reservation { memory: self, bytes }))
     }
 
-    /// Waits for something; none if it is stopped first.
-    fn wait<'a>(
+    /// Blocks until `ready`; `None` if the trial is stopped first.
+    fn wait_until<'a>(
         &self,
-        book: MutexGuard<'a, Book>,
+        ledger: MutexGuard<'a, Ledger>,
         stopped: &AtomicBool,
-        ready: impl Fn(&Book) -> bool,
-    ) -> Option<MutexGuard<'a, Book>> {
-        let must_wait = |book: &mut Book| !ready(book) && !stopped.load(Ordering::Relaxed);
-        let book = self.changed.wait_while(book, must_wait).unwrap_or_else(PoisonError::into_inner);
-        ready(&book).then_some(book)
+        ready: impl Fn(&Ledger) -> bool,
+    ) -> Option<MutexGuard<'a, Ledger>> {
+        let must_wait = |ledger: &mut Ledger| !ready(ledger) && !stopped.load(Ordering::Relaxed);
+        let ledger =
+            self.changed.wait_while(ledger, must_wait).unwrap_or_else(PoisonError::into_inner);
+        ready(&ledger).then_some(ledger)
     }
 
-    /// Whether so many bytes fit beside the `trials` that are in and all data. Data that nobody
-    /// uses gives way.
-    fn fits(&self, trials: u64, bytes: u64) -> bool {
+    /// Whether `bytes` more fit next to the `reserved` bytes and all data. Drops unused data if
+    /// they would not fit otherwise.
+    fn fits(&self, reserved: u64, bytes: u64) -> bool {
         let Some(MemoryLimit(limit)) = self.limit else { return true };
         let fits =
-            || trials.saturating_add(bytes).saturating_add(self.data.bytes()) <= limit.as_u64();
+            || reserved.saturating_add(bytes).saturating_add(self.data.bytes()) <= limit.as_u64();
         fits() || {
-            self.data.forget_unused();
+            self.data.drop_unused();
             fits()
         }
     }
 
-    /// Every change of it is a single step: a panic leaves nothing half-done.
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the ledger even if it is poisoned: every change is one step, so a panic leaves no
+    /// partial change.
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A trial's place: its data, and room for what it allocates. To be dropped after that.
+/// The memory of an admitted trial: its data, and the bytes reserved for what it allocates. Drop it
+/// only after the trial has freed its memory.
 #[derive(Debug)]
-pub(crate) struct Place<'a> {
-    /// What it trains on; let go before the room.
+pub(crate) struct Admission<'a> {
+    /// Declared first, so that it is dropped before the reservation ends and wakes other trials.
     data: Arc<Splits>,
-    room: Room<'a>,
+    reservation: Reservation<'a>,
 }
 
-impl Place<'_> {
-    /// What it trains on.
+impl Admission<'_> {
+    /// The data to train on.
     pub(crate) fn data(&self) -> Arc<Splits> {
         Arc::clone(&self.data)
     }
 
-    /// Bytes that it may allocate.
+    /// The bytes that the trial may allocate, without its data.
     pub(crate) const fn bytes(&self) -> u64 {
-        self.room.bytes
+        self.reservation.bytes
     }
 }
 
-/// The right to be the next that comes in.
-struct Turn<'a> {
+/// A place in the queue and, once it is the first, the permission to read data and reserve memory.
+struct StartPermit<'a> {
     memory: &'a Memory,
     lease: LeaseId,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for StartPermit<'_> {
     fn drop(&mut self) {
-        self.memory.book().queue.retain(|lease| *lease != self.lease);
+        self.memory.lock().queue.retain(|lease| *lease != self.lease);
         self.memory.changed.notify_all();
     }
 }
 
 #[derive(Debug)]
-struct Room<'a> {
+struct Reservation<'a> {
     memory: &'a Memory,
     bytes: u64,
 }
 
-impl Drop for Room<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        let mut book = self.memory.book();
-        book.trials = book.trials.saturating_sub(self.bytes);
+        let mut ledger = self.memory.lock();
+        ledger.reserved_bytes = ledger.reserved_bytes.saturating_sub(self.bytes);
         self.memory.changed.notify_all();
     }
 }
 
 #[cfg(test)]
-#[path = "memory_tests.rs"]
 mod tests;

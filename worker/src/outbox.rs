@@ -1,42 +1,43 @@
-//! The epochs of one lease that the coordinator has not acknowledged yet.
+//! The epochs of one lease that the coordinator has not acknowledged yet. After a reconnect they
+//! are sent again.
 
 use std::collections::VecDeque;
 
 use caviar_common::limits::MAX_POINTS_PER_REPORT;
 use caviar_common::metric::EpochMetrics;
 
-/// Unacknowledged epochs, oldest first, and how many of them this connection has carried.
+/// A queue of unacknowledged epochs, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     points: VecDeque<EpochMetrics>,
-    /// The last epoch that went out on the present connection.
+    /// The last epoch that was sent on the current connection; 0 if none was.
     sent: u32,
 }
 
 impl Outbox {
-    /// Keeps an epoch until it is acknowledged.
+    /// Adds an epoch, which stays until it is acknowledged.
     pub(crate) fn push(&mut self, point: EpochMetrics) {
         self.points.push_back(point);
     }
 
-    /// The coordinator has stored every epoch up to `epoch`.
+    /// Drops every epoch up to and including `epoch`, which the coordinator has stored.
     pub(crate) fn acknowledge(&mut self, epoch: u32) {
         while self.points.front().is_some_and(|point| point.epoch <= epoch) {
             self.points.pop_front();
         }
     }
 
-    /// A new connection knows nothing of what the old one carried.
+    /// Marks all epochs as unsent, for a new connection.
     pub(crate) fn rewind(&mut self) {
         self.sent = 0;
     }
 
-    /// Whether an epoch waits for [`Self::next_report`].
+    /// True if an epoch has not been sent on the current connection.
     pub(crate) fn has_unsent(&self) -> bool {
         self.points.back().is_some_and(|point| point.epoch > self.sent)
     }
 
-    /// All epochs that wait, up to the limit of one report; none if none does.
+    /// Takes all unsent epochs, at most [`MAX_POINTS_PER_REPORT`]; `None` if all were sent.
     pub(crate) fn next_report(&mut self) -> Option<Vec<EpochMetrics>> {
         let first = self.points.partition_point(|point| point.epoch <= self.sent);
         let points: Vec<EpochMetrics> =
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_holds_all_that_waits_and_no_more_than_the_limit() {
+    fn a_report_contains_all_unsent_epochs_up_to_the_limit() {
         let mut outbox = outbox(1_500);
         assert_eq!(epochs(outbox.next_report()), (1..=1_024).collect::<Vec<_>>());
         assert!(outbox.has_unsent());
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_unacknowledged_is_sent_again() {
+    fn only_unacknowledged_epochs_are_sent_again() {
         let mut outbox = outbox(5);
         assert_eq!(epochs(outbox.next_report()).len(), 5);
         outbox.acknowledge(3);

@@ -1,8 +1,8 @@
-//! Training: one thread for every trial in work.
+//! Training: one thread for each running or parked trial.
 //!
-//! [`Runners`] does what the agent commands and answers over a bounded channel: a
-//! [`RunnerEvent::Epoch`] for every epoch, and one [`RunnerEvent::Ended`] for every start, whatever
-//! happens in the thread.
+//! [`Runners`] carries out the agent's commands and reports over a bounded channel. It sends one
+//! [`RunnerEvent::Epoch`] per epoch and exactly one [`RunnerEvent::Ended`] per start, even if the
+//! thread panics.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -24,10 +24,10 @@ use tokio::sync::mpsc;
 
 use crate::agent::{End, RunnerEvent};
 use crate::control::Control;
-use crate::data::Wanted;
-use crate::memory::{Memory, MemoryLimit, Refused};
+use crate::data::DataKey;
+use crate::memory::{AdmissionError, Memory, MemoryLimit};
 
-/// The runners of a worker. Dropping it tells all of them to stop.
+/// The runners of a worker. Dropping this stops all of them at their next mini-batch.
 #[derive(Debug)]
 pub(crate) struct Runners {
     memory: Arc<Memory>,
@@ -36,27 +36,27 @@ pub(crate) struct Runners {
 }
 
 impl Runners {
-    /// No runner yet; what they will say goes to `events`. A runner waits while that channel is
-    /// full, and while there is no `memory` left.
+    /// Without any runner yet. Runners report to `events`, and wait while that channel is full. A
+    /// runner that would exceed `memory` waits until it fits; `None` is no limit.
     pub(crate) fn new(events: mpsc::Sender<RunnerEvent>, memory: Option<MemoryLimit>) -> Self {
         Self { memory: Arc::new(Memory::new(memory)), events, controls: BTreeMap::new() }
     }
 
-    /// Starts to train.
+    /// Starts a thread that trains the grant.
     ///
     /// # Errors
-    /// The system refuses another thread. Nothing more will be heard of this start.
+    /// The system refuses another thread. No event follows for this start.
     pub(crate) fn start(&mut self, grant: Box<Grant>) -> std::io::Result<()> {
         let lease = grant.lease;
         let control = Arc::new(Control::default());
-        let slot = Slot::new(self, &control);
+        let runner = Runner::new(self, &control);
         let name = format!("trial-{}", grant.trial);
-        thread::Builder::new().name(name).spawn(move || slot.work(&grant))?;
+        thread::Builder::new().name(name).spawn(move || runner.run(&grant))?;
         self.controls.insert(lease, control);
         Ok(())
     }
 
-    /// Tells a runner to stop at the next mini-batch.
+    /// Stops a runner at its next mini-batch. No-op if the lease has no runner.
     pub(crate) fn cancel(&self, lease: LeaseId) {
         if let Some(control) = self.controls.get(&lease) {
             control.stop();
@@ -64,14 +64,15 @@ impl Runners {
         }
     }
 
-    /// Tells a runner to wait at the next mini-batch, or to wait no longer.
-    pub(crate) fn hold(&self, lease: LeaseId, held: bool) {
+    /// Parks a runner at its next mini-batch, or lets a parked runner continue. No-op if the lease
+    /// has no runner.
+    pub(crate) fn set_parked(&self, lease: LeaseId, parked: bool) {
         if let Some(control) = self.controls.get(&lease) {
-            control.hold(held);
+            control.set_parked(parked);
         }
     }
 
-    /// A runner has ended.
+    /// Drops the controls of a runner that has ended.
     pub(crate) fn forget(&mut self, lease: LeaseId) {
         self.controls.remove(&lease);
     }
@@ -84,20 +85,21 @@ impl Drop for Runners {
     }
 }
 
-/// What one thread has at hand.
-struct Slot {
+/// The state of one runner's thread.
+struct Runner {
     memory: Arc<Memory>,
     events: mpsc::Sender<RunnerEvent>,
     control: Arc<Control>,
-    /// When it began to train; reading the data, waiting for memory and being held do not count.
+    /// When training began. It is moved forward by the time spent parked, so that the training
+    /// time excludes that, reading the data and waiting for memory.
     began: Cell<Instant>,
-    /// The last epoch done. It is kept here because a training that fails has to say it too.
+    /// The last completed epoch. It is kept here because a failed training reports it too.
     last: Cell<Option<EpochMetrics>>,
-    /// Bytes that the training may allocate, once it has begun.
+    /// The bytes that the training may allocate; `None` before it begins.
     bytes: Cell<Option<u64>>,
 }
 
-impl Slot {
+impl Runner {
     fn new(runners: &Runners, control: &Arc<Control>) -> Self {
         Self {
             memory: Arc::clone(&runners.memory),
@@ -109,16 +111,22 @@ impl Slot {
         }
     }
 
-    fn work(&self, grant: &Grant) {
+    fn run(&self, grant: &Grant) {
         let lease = grant.lease;
-        let span = tracing::info_span!("trial", sweep = %grant.sweep_name, trial = %grant.trial, attempt = %grant.attempt);
-        let end = span.in_scope(|| self.guarded(|| self.end(self.train(grant))));
-        // The receiver is gone only when the worker is.
-        let _gone = self.events.blocking_send(RunnerEvent::Ended { lease, end });
+        let span = tracing::info_span!(
+            "trial",
+            sweep = %grant.sweep_name,
+            trial = %grant.trial,
+            attempt = %grant.attempt,
+        );
+        let end = span.in_scope(|| self.catch_panic(|| self.end(self.train(grant))));
+        // The receiver is closed only when the worker exits.
+        let _closed = self.events.blocking_send(RunnerEvent::Ended { lease, end });
     }
 
-    /// A bug in a training must cost this trial alone, and must be heard of.
-    fn guarded(&self, work: impl FnOnce() -> End) -> End {
+    /// Turns a panic into a failed trial, so that a bug in the training is reported and costs only
+    /// this trial.
+    fn catch_panic(&self, work: impl FnOnce() -> End) -> End {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
             let message =
                 format!("the training panicked, which is a bug in Caviar: {}", panic_text(&*panic));
@@ -130,14 +138,15 @@ impl Slot {
         match trained {
             Ok(Some((outcome, test))) => self.finished(outcome, test),
             Ok(None) => End::Cancelled,
-            // This machine is to blame, not the trial: its settings, its data, or its memory.
+            // These are faults of this machine and not of the trial: its settings, its data or its
+            // memory. The trial is given back, so that another worker can train it.
             Err(TrialError::Train(error @ TrainError::Kernels { .. })) => {
                 End::Unable { message: error.to_string() }
             }
-            Err(TrialError::Refused(error @ Refused::Data(_))) => {
+            Err(TrialError::Admission(error @ AdmissionError::Data(_))) => {
                 End::Unable { message: error.to_string() }
             }
-            Err(TrialError::Refused(error @ Refused::TooLarge { .. })) => {
+            Err(TrialError::Admission(error @ AdmissionError::TooLarge { .. })) => {
                 End::TooLarge { message: error.to_string() }
             }
             Err(TrialError::Train(error @ TrainError::OutOfMemory { .. })) => {
@@ -147,21 +156,23 @@ impl Slot {
         }
     }
 
-    /// Trains to the end; none if it was told to stop.
+    /// Trains to the end and returns the outcome and, for [`Job::Score`], the score on the test
+    /// split. Returns `None` if the runner was stopped.
     fn train(&self, grant: &Grant) -> Result<Option<(Outcome, Option<Score>)>, TrialError> {
         let spec = train_spec(&grant.fixed, &grant.assignment).map_err(TrialError::Spec)?;
-        let wanted = Wanted { data: &grant.data, seed: grant.seed, digest: &grant.digest };
-        let place = self
+        let key = DataKey { data: &grant.data, seed: grant.seed, digest: &grant.digest };
+        let admission = self
             .memory
-            .enter(grant.lease, self.control.stopped(), wanted, |data| trial_bytes(&spec, data))?;
-        let Some(place) = place else { return Ok(None) };
+            .admit(grant.lease, self.control.stopped(), key, |data| trial_bytes(&spec, data))?;
+        let Some(admission) = admission else { return Ok(None) };
         self.began.set(Instant::now());
-        self.bytes.set(Some(place.bytes()));
-        tracing::info!(memory = %ByteSize(place.bytes()), "trial started");
-        let mut trainer = Trainer::new(&spec, place.data(), grant.seed, u64::from(grant.trial.0))?;
-        let go_on = || self.go_on();
+        self.bytes.set(Some(admission.bytes()));
+        tracing::info!(memory = %ByteSize(admission.bytes()), "trial started");
+        let trial = u64::from(grant.trial.0);
+        let mut trainer = Trainer::new(&spec, admission.data(), grant.seed, trial)?;
+        let may_continue = || self.wait_while_parked();
         while trainer.epochs_done() < spec.epochs {
-            let Some(metrics) = trainer.epoch(&go_on)? else { return Ok(None) };
+            let Some(metrics) = trainer.epoch(&may_continue)? else { return Ok(None) };
             self.last.set(Some(metrics));
             if grant.job == Job::Train && !self.report(grant.lease, metrics) {
                 return Ok(None);
@@ -174,14 +185,14 @@ impl Slot {
         Ok(Some((Outcome::Completed, test)))
     }
 
-    /// Waits while it is held; whether it may train on.
-    fn go_on(&self) -> bool {
-        let waited = self.control.wait();
+    /// Blocks while the runner is parked. False if it was stopped.
+    fn wait_while_parked(&self) -> bool {
+        let waited = self.control.wait_while_parked();
         self.began.set(self.began.get() + waited.unwrap_or_default());
         waited.is_some()
     }
 
-    /// Whether anybody listens still.
+    /// Sends the metrics of an epoch to the driver. False if the driver no longer receives events.
     fn report(&self, lease: LeaseId, metrics: EpochMetrics) -> bool {
         tracing::debug!(
             epoch = metrics.epoch,
@@ -204,22 +215,23 @@ impl Slot {
     }
 }
 
-/// Why a trial cannot be trained.
+/// Why a trial could not be trained to an outcome.
 #[derive(Debug, thiserror::Error)]
 enum TrialError {
     #[error("{0}")]
     Spec(Problem),
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Admission(#[from] AdmissionError),
     #[error(transparent)]
     Train(#[from] TrainError),
 }
 
+/// The message of a panic. Panics with a formatted text carry a `String`, those with a literal a
+/// `&str`.
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it left no message")
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 #[cfg(test)]
-#[path = "runner_tests.rs"]
 mod tests;

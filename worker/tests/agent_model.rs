@@ -1,16 +1,19 @@
-//! The agent against a model of the coordinator, over a wire that may break at any message, in
-//! random order.
+//! The agent against a model of the coordinator: random steps, over a connection that may break at
+//! any message.
 //!
-//! Whatever happens: a result that a runner finished is stored exactly once unless its lease was
-//! revoked, with every epoch before it; what is known to be acknowledged is not said again; no more
-//! runners run than there are slots, and none for a lease that is known to be revoked or stopped;
-//! and every slot is used while anything that is not parked waits for one.
+//! These properties hold in every order of steps:
+//! - A result that a runner finished is stored exactly once, after all its epochs, unless its lease
+//!   was revoked.
+//! - A message that the agent knows to be acknowledged is not sent again.
+//! - At most as many runners run as there are slots, and none for a lease that the agent knows to
+//!   be revoked or stopped.
+//! - No slot is free while a trial that is not parked waits for one.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test that cannot go on should panic where it stands"
+    reason = "a test that cannot continue should panic at the place of the fault"
 )]
 
 mod support;
@@ -31,14 +34,16 @@ use support::{agent, grant, point};
 #[derive(Clone, Debug)]
 enum Step {
     Dial,
-    Lose,
-    /// The worker puts a message on the wire, or the coordinator takes one off, or the worker does.
-    Speak,
-    Hear,
-    Listen,
+    Disconnect,
+    /// The worker sends a message.
+    WorkerSends,
+    /// The coordinator receives a message.
+    CoordinatorReceives,
+    /// The worker receives a message.
+    WorkerReceives,
     Grant,
     Revoke(usize),
-    /// As the coordinator does at a rung.
+    /// The coordinator stops a trial at a rung.
     Stop(usize),
     Park(usize),
     Unpark(usize),
@@ -51,10 +56,10 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => Just(Step::Dial),
-        2 => Just(Step::Lose),
-        12 => Just(Step::Speak),
-        12 => Just(Step::Hear),
-        14 => Just(Step::Listen),
+        2 => Just(Step::Disconnect),
+        12 => Just(Step::WorkerSends),
+        12 => Just(Step::CoordinatorReceives),
+        14 => Just(Step::WorkerReceives),
         8 => Just(Step::Grant),
         2 => any::<usize>().prop_map(Step::Revoke),
         2 => any::<usize>().prop_map(Step::Stop),
@@ -67,14 +72,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// How a lease stands with the coordinator.
+/// The state of a lease as the coordinator sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
     Finished,
     Revoked,
     Released,
-    /// A Hello did not list it: its trial is queued again.
+    /// A Hello did not list it, so the coordinator queued its trial again.
     Lost,
 }
 
@@ -89,35 +94,36 @@ struct Lease {
 struct Runner {
     epochs: u32,
     is_cancelled: bool,
-    is_held: bool,
+    is_parked: bool,
 }
 
-/// How often the paths that matter were taken.
+/// How often the random steps reached each case that matters.
 #[derive(Debug, Default)]
 struct Reached {
-    results_said_again: u32,
-    epochs_said_again: u32,
+    results_sent_again: u32,
+    epochs_sent_again: u32,
     grants_lost: u32,
     runners_cancelled: u32,
-    slots_awaited: u32,
+    grants_while_a_runner_stops: u32,
     releases: u32,
-    runners_held: u32,
-    runners_continued: u32,
-    ends_while_held: u32,
+    runners_parked: u32,
+    runners_unparked: u32,
+    ends_while_parked: u32,
 }
 
 struct World<'a> {
     agent: Agent,
     slots: usize,
     runners: BTreeMap<LeaseId, Runner>,
-    /// What the worker has been told.
+    /// The last acknowledged epoch of each lease, as the worker was told.
     acknowledged: BTreeMap<LeaseId, u32>,
+    /// Leases that the worker knows to be finished, revoked or stopped.
     over: BTreeSet<LeaseId>,
-    /// What the worker has been told to park.
+    /// Leases that the worker was told to park.
     parked: BTreeSet<LeaseId>,
     is_draining: bool,
     started: BTreeSet<LeaseId>,
-    /// Epochs of every result that a runner came to before it was cancelled.
+    /// Number of epochs of each result that a runner finished before it was cancelled.
     results: BTreeMap<LeaseId, u32>,
     is_connected: bool,
     to_worker: VecDeque<ToWorker>,
@@ -148,13 +154,13 @@ impl<'a> World<'a> {
         }
     }
 
-    fn take(&mut self, step: &Step) {
+    fn perform(&mut self, step: &Step) {
         match step {
             Step::Dial => self.dial(),
-            Step::Lose => self.lose(),
-            Step::Speak => self.speak(),
-            Step::Hear => self.hear(),
-            Step::Listen => self.listen(),
+            Step::Disconnect => self.disconnect(),
+            Step::WorkerSends => self.worker_sends(),
+            Step::CoordinatorReceives => self.coordinator_receives(),
+            Step::WorkerReceives => self.worker_receives(),
             Step::Grant => self.grant(),
             Step::Revoke(index) => {
                 self.revoke(*index, |lease| ToWorker::Revoke { lease, reason: "taken away".into() })
@@ -162,8 +168,8 @@ impl<'a> World<'a> {
             Step::Stop(index) => {
                 self.revoke(*index, |lease| ToWorker::Stop { lease, reason: "weak".into() })
             }
-            Step::Park(index) => self.say_of_open(*index, |lease| ToWorker::Park { lease }),
-            Step::Unpark(index) => self.say_of_open(*index, |lease| ToWorker::Unpark { lease }),
+            Step::Park(index) => self.send_about_open(*index, |lease| ToWorker::Park { lease }),
+            Step::Unpark(index) => self.send_about_open(*index, |lease| ToWorker::Unpark { lease }),
             Step::Epoch(index) => self.epoch(*index),
             Step::Finish(index) => self.end(*index, false),
             Step::Unable(index) => self.end(*index, true),
@@ -173,21 +179,21 @@ impl<'a> World<'a> {
         for (lease, runner) in &self.runners {
             assert!(
                 runner.is_cancelled || !self.over.contains(lease),
-                "lease {lease} is over and trained on"
+                "lease {lease} is over and still trains"
             );
         }
         let waits = self.runners.iter().any(|(lease, runner)| {
-            runner.is_held && !runner.is_cancelled && !self.parked.contains(lease)
+            runner.is_parked && !runner.is_cancelled && !self.parked.contains(lease)
         });
         assert!(
-            !waits || self.busy() >= self.slots,
+            !waits || self.slots_in_use() >= self.slots,
             "a slot is free, and a trial that is not parked waits"
         );
     }
 
-    /// Slots in use: one that was told to stop may still train.
-    fn busy(&self) -> usize {
-        self.runners.values().filter(|runner| !runner.is_held || runner.is_cancelled).count()
+    /// Number of slots in use. A runner that was told to stop may still train.
+    fn slots_in_use(&self) -> usize {
+        self.runners.values().filter(|runner| !runner.is_parked || runner.is_cancelled).count()
     }
 
     fn dial(&mut self) {
@@ -195,46 +201,46 @@ impl<'a> World<'a> {
             self.is_connected = true;
             let hello = self.agent.hello();
             self.parked.clear();
-            self.obey();
+            self.run_commands();
             self.to_coordinator.push_back(FromWorker::Hello(hello));
         }
     }
 
-    fn lose(&mut self) {
+    fn disconnect(&mut self) {
         self.is_connected = false;
         self.has_session = false;
         self.to_worker.clear();
         self.to_coordinator.clear();
         self.agent.disconnected();
         self.parked.clear();
-        self.obey();
+        self.run_commands();
     }
 
-    fn speak(&mut self) {
+    fn worker_sends(&mut self) {
         let has_message = self.agent.has_message();
         let message = self.agent.next_message();
         assert_eq!(message.is_some(), has_message);
         let Some(message) = message else { return };
-        assert!(self.is_connected, "said without a connection: {message:?}");
+        assert!(self.is_connected, "sent without a connection: {message:?}");
         match &message {
             FromWorker::Report { lease, points } => {
                 let known = self.acknowledged.get(lease).copied().unwrap_or(0);
                 assert!(
                     points[0].epoch > known,
-                    "lease {lease}: epoch {} said again, {known} acknowledged",
+                    "lease {lease}: epoch {} sent again, but {known} is acknowledged",
                     points[0].epoch
                 );
                 assert!(!self.over.contains(lease));
             }
             FromWorker::Finished { lease, .. } => {
-                assert!(!self.over.contains(lease), "the end of {lease} said again")
+                assert!(!self.over.contains(lease), "the result of lease {lease} sent again")
             }
             FromWorker::Released { .. } | FromWorker::Hello(_) | FromWorker::Heartbeat => {}
         }
         self.to_coordinator.push_back(message);
     }
 
-    fn listen(&mut self) {
+    fn worker_receives(&mut self) {
         let Some(message) = self.to_worker.pop_front() else { return };
         match &message {
             ToWorker::Ack { lease, stored: Stored::Epoch(epoch) } => {
@@ -258,10 +264,10 @@ impl<'a> World<'a> {
             ToWorker::Welcome { .. } | ToWorker::Grant(_) | ToWorker::Park { .. } => {}
         }
         self.agent.on_message(message);
-        self.obey();
+        self.run_commands();
     }
 
-    fn obey(&mut self) {
+    fn run_commands(&mut self) {
         while let Some(command) = self.agent.next_command() {
             match command {
                 Command::Start(grant) => {
@@ -272,28 +278,35 @@ impl<'a> World<'a> {
                     );
                     assert!(
                         !self.over.contains(&grant.lease),
-                        "lease {} started when it was over",
+                        "lease {} started after it was over",
                         grant.lease
                     );
                     self.runners.insert(grant.lease, Runner::default());
-                    assert!(self.busy() <= self.slots, "more runners than slots");
+                    assert!(self.slots_in_use() <= self.slots, "more runners than slots");
                 }
-                Command::Hold(lease) => {
-                    let runner = self.runners.get_mut(&lease).expect("only a runner can be held");
+                Command::Park(lease) => {
+                    let runner = self.runners.get_mut(&lease).expect("only a runner can be parked");
                     assert!(
-                        !runner.is_held && !runner.is_cancelled,
-                        "lease {lease} held twice, or after its end"
+                        !runner.is_parked && !runner.is_cancelled,
+                        "lease {lease} parked twice, or after it was cancelled"
                     );
-                    runner.is_held = true;
-                    self.reached.borrow_mut().runners_held += 1;
+                    runner.is_parked = true;
+                    self.reached.borrow_mut().runners_parked += 1;
                 }
-                Command::Continue(lease) => {
-                    let runner = self.runners.get_mut(&lease).expect("only a runner can go on");
-                    assert!(runner.is_held && !runner.is_cancelled, "lease {lease} was not held");
-                    assert!(!self.parked.contains(&lease), "lease {lease} is parked and goes on");
-                    runner.is_held = false;
-                    assert!(self.busy() <= self.slots, "more runners than slots");
-                    self.reached.borrow_mut().runners_continued += 1;
+                Command::Unpark(lease) => {
+                    let runner =
+                        self.runners.get_mut(&lease).expect("only a runner can be unparked");
+                    assert!(
+                        runner.is_parked && !runner.is_cancelled,
+                        "lease {lease} unparked without being parked"
+                    );
+                    assert!(
+                        !self.parked.contains(&lease),
+                        "lease {lease} unparked against the coordinator's request"
+                    );
+                    runner.is_parked = false;
+                    assert!(self.slots_in_use() <= self.slots, "more runners than slots");
+                    self.reached.borrow_mut().runners_unparked += 1;
                 }
                 Command::Cancel(lease) => {
                     self.runners
@@ -305,9 +318,9 @@ impl<'a> World<'a> {
             }
         }
         if self.runners.values().any(|runner| runner.is_cancelled)
-            && self.agent.held() >= self.slots
+            && self.agent.held_leases() >= self.slots
         {
-            self.reached.borrow_mut().slots_awaited += 1;
+            self.reached.borrow_mut().grants_while_a_runner_stops += 1;
         }
     }
 
@@ -318,7 +331,7 @@ impl<'a> World<'a> {
     fn epoch(&mut self, index: usize) {
         let Some(lease) = self.pick(index) else { return };
         let runner = self.runners.get_mut(&lease).unwrap();
-        // The one that was under way when it was told to wait may still come.
+        // A parked runner may still report the epoch that it was about to complete.
         runner.epochs += 1;
         let metrics = point(runner.epochs);
         self.agent.on_event(RunnerEvent::Epoch { lease, metrics });
@@ -327,7 +340,7 @@ impl<'a> World<'a> {
     fn end(&mut self, index: usize, is_unable: bool) {
         let Some(lease) = self.pick(index) else { return };
         let runner = self.runners.remove(&lease).unwrap();
-        self.reached.borrow_mut().ends_while_held += u32::from(runner.is_held);
+        self.reached.borrow_mut().ends_while_parked += u32::from(runner.is_parked);
         let last = (runner.epochs > 0).then(|| point(runner.epochs));
         let end = if is_unable {
             End::Unable { message: "no such file".into() }
@@ -346,7 +359,7 @@ impl<'a> World<'a> {
             self.results.insert(lease, runner.epochs);
         }
         self.agent.on_event(RunnerEvent::Ended { lease, end });
-        self.obey();
+        self.run_commands();
     }
 
     fn grant(&mut self) {
@@ -375,20 +388,20 @@ impl<'a> World<'a> {
         }
     }
 
-    fn say_of_open(&mut self, index: usize, message: fn(LeaseId) -> ToWorker) {
+    fn send_about_open(&mut self, index: usize, message: fn(LeaseId) -> ToWorker) {
         if let Some(lease) = self.open(index).filter(|_| self.has_session) {
             self.to_worker.push_back(message(lease));
         }
     }
 
-    fn hear(&mut self) {
+    fn coordinator_receives(&mut self) {
         match self.to_coordinator.pop_front() {
-            Some(FromWorker::Hello(hello)) => self.hear_hello(&hello.held),
-            Some(FromWorker::Report { lease, points }) => self.hear_report(lease, &points),
-            Some(FromWorker::Finished { lease, result }) => self.hear_finished(lease, &result),
+            Some(FromWorker::Hello(hello)) => self.on_hello(&hello.held),
+            Some(FromWorker::Report { lease, points }) => self.on_report(lease, &points),
+            Some(FromWorker::Finished { lease, result }) => self.on_finished(lease, &result),
             Some(FromWorker::Released { lease, release }) => {
                 let known =
-                    self.leases.get_mut(&lease).expect("only what was granted can be given back");
+                    self.leases.get_mut(&lease).expect("only a granted lease can be released");
                 if known.state == State::Open {
                     known.state = State::Released;
                 }
@@ -400,7 +413,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn hear_hello(&mut self, held: &[LeaseId]) {
+    fn on_hello(&mut self, held: &[LeaseId]) {
         self.has_session = true;
         self.to_worker.push_back(ToWorker::Welcome {
             heartbeat_ms: 1_000,
@@ -414,7 +427,7 @@ impl<'a> World<'a> {
             }
         }
         for lease in held {
-            match self.leases.get(lease).expect("only what was granted can be held").state {
+            match self.leases.get(lease).expect("only a granted lease can be held").state {
                 State::Open | State::Finished => {}
                 State::Revoked | State::Released | State::Lost => {
                     self.to_worker
@@ -424,8 +437,8 @@ impl<'a> World<'a> {
         }
     }
 
-    fn hear_report(&mut self, id: LeaseId, points: &[EpochMetrics]) {
-        let lease = self.leases.get_mut(&id).expect("only what was granted is reported");
+    fn on_report(&mut self, id: LeaseId, points: &[EpochMetrics]) {
+        let lease = self.leases.get_mut(&id).expect("only a granted lease can report");
         let first = points[0].epoch;
         let consecutive = points.iter().zip(first..).all(|(point, epoch)| point.epoch == epoch);
         assert!(consecutive, "{points:?}");
@@ -439,14 +452,14 @@ impl<'a> World<'a> {
             lease.stored
         );
         if first <= lease.stored {
-            self.reached.borrow_mut().epochs_said_again += 1;
+            self.reached.borrow_mut().epochs_sent_again += 1;
         }
         lease.stored = lease.stored.max(points[points.len() - 1].epoch);
         self.to_worker.push_back(ToWorker::Ack { lease: id, stored: Stored::Epoch(lease.stored) });
     }
 
-    fn hear_finished(&mut self, id: LeaseId, result: &Finished) {
-        let lease = self.leases.get_mut(&id).expect("only what was granted ends");
+    fn on_finished(&mut self, id: LeaseId, result: &Finished) {
+        let lease = self.leases.get_mut(&id).expect("only a granted lease can finish");
         match lease.state {
             State::Open => {
                 assert_eq!(
@@ -457,7 +470,7 @@ impl<'a> World<'a> {
                 lease.state = State::Finished;
                 lease.results += 1;
             }
-            State::Finished => self.reached.borrow_mut().results_said_again += 1,
+            State::Finished => self.reached.borrow_mut().results_sent_again += 1,
             State::Revoked | State::Released | State::Lost => {
                 self.to_worker.push_back(ToWorker::Revoke { lease: id, reason: "stale".into() });
                 return;
@@ -466,46 +479,55 @@ impl<'a> World<'a> {
         self.to_worker.push_back(ToWorker::Ack { lease: id, stored: Stored::Finished });
     }
 
-    /// Lets everything come to its end on a wire that holds.
+    /// Lets every trial end on a connection that no longer breaks.
     fn settle(&mut self) {
-        // What is parked would wait for ever.
-        (0..self.leases.len()).for_each(|index| self.take(&Step::Unpark(index)));
+        // A trial that remains parked would never end.
+        (0..self.leases.len()).for_each(|index| self.perform(&Step::Unpark(index)));
         for _ in 0..10_000 {
             self.dial();
-            for step in [Step::Speak, Step::Hear, Step::Listen, Step::Finish(0)] {
-                self.take(&step);
+            for step in [
+                Step::WorkerSends,
+                Step::CoordinatorReceives,
+                Step::WorkerReceives,
+                Step::Finish(0),
+            ] {
+                self.perform(&step);
             }
-            let is_quiet = self.to_worker.is_empty()
+            let is_idle = self.to_worker.is_empty()
                 && self.to_coordinator.is_empty()
                 && !self.agent.has_message();
-            if is_quiet && self.runners.is_empty() && self.has_session && self.agent.held() == 0 {
+            if is_idle
+                && self.runners.is_empty()
+                && self.has_session
+                && self.agent.held_leases() == 0
+            {
                 return;
             }
         }
-        panic!("it never comes to rest: {:?}", self.agent);
+        panic!("the agent never becomes idle: {:?}", self.agent);
     }
 
     fn check(&self) {
         for (id, lease) in &self.leases {
-            assert_ne!(lease.state, State::Open, "lease {id} is open for ever");
+            assert_ne!(lease.state, State::Open, "lease {id} never ended");
             assert_eq!(lease.results, u32::from(lease.state == State::Finished));
         }
         for (id, epochs) in &self.results {
             let lease = &self.leases[id];
             assert!(
                 matches!(lease.state, State::Finished | State::Revoked),
-                "the result of lease {id} got lost: {lease:?}"
+                "the result of lease {id} was lost: {lease:?}"
             );
             assert!(
                 lease.state == State::Revoked || lease.stored == *epochs,
-                "lease {id}: {lease:?}, not {epochs} epochs"
+                "lease {id}: {lease:?}, expected {epochs} stored epochs"
             );
         }
     }
 }
 
 #[test]
-fn nothing_is_lost_and_nothing_counts_twice_in_any_order() {
+fn no_result_is_lost_or_counted_twice_in_any_order_of_steps() {
     let reached = RefCell::new(Reached::default());
     let config = Config { cases: 600, failure_persistence: None, ..Config::default() };
     let mut runner =
@@ -513,7 +535,7 @@ fn nothing_is_lost_and_nothing_counts_twice_in_any_order() {
     let cases = (1u32..4, proptest::collection::vec(step(), 1..200));
     let tried = runner.run(&cases, |(slots, steps)| {
         let mut world = World::new(slots, &reached);
-        steps.iter().for_each(|step| world.take(step));
+        steps.iter().for_each(|step| world.perform(step));
         world.settle();
         world.check();
         Ok(())
@@ -523,17 +545,17 @@ fn nothing_is_lost_and_nothing_counts_twice_in_any_order() {
     }
     let reached = reached.into_inner();
     let counts = [
-        reached.results_said_again,
-        reached.epochs_said_again,
+        reached.results_sent_again,
+        reached.epochs_sent_again,
         reached.grants_lost,
         reached.runners_cancelled,
     ];
-    let held = [reached.runners_held, reached.runners_continued, reached.ends_while_held];
+    let parking = [reached.runners_parked, reached.runners_unparked, reached.ends_while_parked];
     assert!(
         counts
             .iter()
-            .chain(&held)
-            .chain(&[reached.slots_awaited, reached.releases])
+            .chain(&parking)
+            .chain(&[reached.grants_while_a_runner_stops, reached.releases])
             .all(|count| *count > 20),
         "{reached:?}"
     );

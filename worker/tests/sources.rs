@@ -1,5 +1,5 @@
-//! What is read from elsewhere and cannot be right: data sources that are no files, checkpoints
-//! that were made up.
+//! Invalid inputs that a worker reads: data sources that are not regular files, and forged
+//! checkpoints.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -50,8 +50,8 @@ fn a_checkpoint_of_impossibly_many_steps_is_refused() {
     trainer.epoch(&|| true).unwrap();
     let mut bytes = trainer.checkpoint().unwrap();
     assert!(Trainer::resume(&spec, Arc::clone(&splits), 7, 0, &bytes).is_ok());
-    // Magic, version, identity and epochs come before the steps, and whoever can compute BLAKE3 can
-    // make the digest fit.
+    // The magic, version, identity and epochs precede the number of steps. The digest is not a
+    // secret, so a forger can compute a matching one.
     bytes[48..56].copy_from_slice(&u64::MAX.to_le_bytes());
     let content = bytes.len() - 32;
     let digest = blake3::hash(&bytes[..content]);

@@ -1,4 +1,4 @@
-//! What the tests of the agent have in common.
+//! Helpers that the tests of the agent share.
 
 use caviar_common::assignment::Assignment;
 use caviar_common::data::{DataSpec, Task};
@@ -8,7 +8,7 @@ use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::Job;
 use caviar_worker::agent::{Agent, Identity};
 
-/// An agent that holds nothing and is not connected.
+/// An agent without leases and without a connection.
 pub(crate) fn agent(slots: u32) -> Agent {
     Agent::new(Identity {
         worker: Name::parse("name", "w").unwrap(),
@@ -18,7 +18,7 @@ pub(crate) fn agent(slots: u32) -> Agent {
     })
 }
 
-/// A grant of that lease; what is trained plays no part.
+/// A grant with this lease id. The agent does not read the other fields, except for log lines.
 pub(crate) fn grant(lease: LeaseId) -> ToWorker {
     let data = DataSpec {
         source: "builtin:digits".into(),
@@ -43,7 +43,7 @@ pub(crate) fn grant(lease: LeaseId) -> ToWorker {
     }))
 }
 
-/// Some measurement of that epoch.
+/// Metrics of an epoch, with arbitrary values.
 pub(crate) fn point(epoch: u32) -> EpochMetrics {
     let score = Score { loss: f64::from(epoch), accuracy: None };
     EpochMetrics { epoch, train: score, validation: score }

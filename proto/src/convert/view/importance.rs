@@ -1,4 +1,4 @@
-//! The importance of hyperparameters, as clients see it.
+//! Which hyperparameters mattered, as people see it.
 
 use caviar_common::error::Problem;
 use caviar_common::limits::{MAX_PARAMETERS, MAX_TRIALS};
@@ -7,23 +7,15 @@ use caviar_common::view::{ImportanceView, PairView, ShareView};
 use crate::convert::field::{Within, at_most, in_range};
 use crate::v1;
 
-/// Most pairs in one message.
+/// Pairs that are listed at most.
 pub const MAX_PAIRS: usize = 10;
 
-/// How far a share can be outside 0 to 1 by rounding. Shares of one parameter, or from very many
-/// trials, were 1.0000000000000002.
-const ROUNDING: f64 = 1e-9;
-
-/// Converts importance to the wire.
+/// Importance, for the wire.
 pub fn encode_importance(view: &ImportanceView) -> v1::Importance {
-    let share = |share: &ShareView| v1::Share {
-        parameter: share.parameter.clone(),
-        share: share.share.clamp(0.0, 1.0),
-    };
-    let pair = |pair: &PairView| v1::PairShare {
-        parameters: pair.parameters.to_vec(),
-        share: pair.share.clamp(0.0, 1.0),
-    };
+    let share =
+        |share: &ShareView| v1::Share { parameter: share.parameter.clone(), share: share.share };
+    let pair =
+        |pair: &PairView| v1::PairShare { parameters: pair.parameters.to_vec(), share: pair.share };
     v1::Importance {
         trials: view.trials,
         provisional: view.provisional,
@@ -32,10 +24,10 @@ pub fn encode_importance(view: &ImportanceView) -> v1::Importance {
     }
 }
 
-/// Reads importance. A share that rounding has taken outside 0 to 1 becomes 0 or 1.
+/// Reads importance.
 ///
 /// # Errors
-/// The first field that is wrong, such as `parameters[0].share`.
+/// The first field that is wrong.
 pub fn decode_importance(wire: v1::Importance) -> Result<ImportanceView, Problem> {
     let parameters =
         at_most("parameters", wire.parameters, MAX_PARAMETERS)?.into_iter().enumerate();
@@ -57,16 +49,14 @@ fn decode_share(wire: v1::Share) -> Result<ShareView, Problem> {
 fn decode_pair(wire: v1::PairShare) -> Result<PairView, Problem> {
     let two = <[String; 2]>::try_from(wire.parameters);
     let parameters = two.map_err(|given| {
-        let message = format!("has {} elements: expected 2", given.len());
-        Problem::new("parameters", message)
+        Problem::with_value("parameters", given.len(), "a pair has two parameters")
     })?;
     Ok(PairView { parameters, share: share(wire.share)? })
 }
 
 fn share(value: f64) -> Result<f64, Problem> {
-    if (-ROUNDING..=1.0 + ROUNDING).contains(&value) {
-        Ok(value.clamp(0.0, 1.0))
-    } else {
-        Err(Problem::with_value("share", value, "expected a number from 0 to 1"))
-    }
+    let is_share = (0.0..=1.0).contains(&value);
+    is_share
+        .then_some(value)
+        .ok_or_else(|| Problem::with_value("share", value, "must lie between 0 and 1"))
 }

@@ -1,4 +1,4 @@
-//! The views of sweeps, trials and workers that clients get.
+//! What people and programs see of a coordinator.
 
 mod importance;
 mod state;

@@ -1,4 +1,4 @@
-//! The runners train the bundled digits, a few epochs of a small network each.
+//! Runners that train a small network on the bundled digits for a few epochs each.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -39,18 +39,18 @@ fn grant(lease: u64, epochs: i64, drawn: &[(&str, Value)]) -> Box<Grant> {
     })
 }
 
-/// Runs a grant to its end: the epochs it reported, and the end.
+/// Runs a grant to its end. Returns the epochs that it reported, and the end.
 fn run(grant: Box<Grant>) -> (Vec<EpochMetrics>, End) {
-    let (events, mut heard) = mpsc::channel(4);
+    let (events, mut received) = mpsc::channel(4);
     let mut runners = Runners::new(events, None);
     runners.start(grant).unwrap();
-    to_end(&mut heard)
+    until_end(&mut received)
 }
 
-fn to_end(heard: &mut mpsc::Receiver<RunnerEvent>) -> (Vec<EpochMetrics>, End) {
+fn until_end(received: &mut mpsc::Receiver<RunnerEvent>) -> (Vec<EpochMetrics>, End) {
     let mut epochs = Vec::new();
     loop {
-        match heard.blocking_recv().unwrap() {
+        match received.blocking_recv().unwrap() {
             RunnerEvent::Epoch { metrics, .. } => epochs.push(metrics),
             RunnerEvent::Ended { end, .. } => return (epochs, end),
         }
@@ -65,7 +65,7 @@ fn finished(end: End) -> Finished {
 }
 
 #[test]
-fn every_epoch_is_reported_and_the_last_once_more_with_the_end() {
+fn every_epoch_is_reported_and_the_end_repeats_the_last_one() {
     let (epochs, end) = run(grant(1, 4, &[]));
     assert_eq!(epochs.iter().map(|point| point.epoch).collect::<Vec<_>>(), [1, 2, 3, 4]);
     let result = finished(end);
@@ -77,7 +77,7 @@ fn every_epoch_is_reported_and_the_last_once_more_with_the_end() {
 }
 
 #[test]
-fn the_score_of_a_winner_comes_from_the_same_training_without_reports() {
+fn scoring_the_winner_repeats_its_training_without_reports() {
     let (epochs, _) = run(grant(1, 3, &[]));
     let (none, end) = run(Box::new(Grant { job: Job::Score, ..*grant(2, 3, &[]) }));
     let result = finished(end);
@@ -87,7 +87,7 @@ fn the_score_of_a_winner_comes_from_the_same_training_without_reports() {
 }
 
 #[test]
-fn a_loss_that_is_not_finite_ends_the_trial_after_its_report() {
+fn a_loss_that_is_not_finite_is_reported_and_ends_the_trial() {
     let wild = [
         ("learning_rate", Value::Float(1000.0)),
         ("optimizer", Value::Text("sgd".to_owned())),
@@ -103,7 +103,7 @@ fn a_loss_that_is_not_finite_ends_the_trial_after_its_report() {
 }
 
 #[test]
-fn a_value_out_of_range_fails_the_trial_by_name() {
+fn a_value_out_of_range_fails_the_trial_and_the_message_names_the_field() {
     let (epochs, end) = run(grant(1, 3, &[("learning_rate", Value::Float(-1.0))]));
     let Outcome::Failed { message } = finished(end).outcome else { panic!("not refused") };
     assert!(message.contains("learning_rate"), "{message}");
@@ -111,20 +111,20 @@ fn a_value_out_of_range_fails_the_trial_by_name() {
 }
 
 #[test]
-fn other_data_than_the_coordinator_read_is_not_trained_on() {
+fn data_that_differs_from_the_coordinators_is_not_trained_on() {
     let (epochs, end) = run(Box::new(Grant { digest: "0123".to_owned(), ..*grant(1, 3, &[]) }));
     let End::Unable { message } = end else { panic!("{end:?}") };
-    assert!(message.contains("differs from what the coordinator read"), "{message}");
+    assert!(message.contains("differs from the data that the coordinator read"), "{message}");
     assert_eq!(epochs, []);
 }
 
 #[test]
-fn a_cancelled_runner_ends_at_the_next_mini_batch_and_dropping_them_cancels_all() {
+fn a_runner_ends_at_the_next_mini_batch_when_it_is_cancelled_or_the_runners_are_dropped() {
     for by_drop in [false, true] {
-        let (events, mut heard) = mpsc::channel(1);
+        let (events, mut received) = mpsc::channel(1);
         let mut runners = Runners::new(events, None);
         runners.start(grant(1, 100_000, &[])).unwrap();
-        assert!(matches!(heard.blocking_recv(), Some(RunnerEvent::Epoch { .. })));
+        assert!(matches!(received.blocking_recv(), Some(RunnerEvent::Epoch { .. })));
         let kept = if by_drop {
             drop(runners);
             None
@@ -132,10 +132,10 @@ fn a_cancelled_runner_ends_at_the_next_mini_batch_and_dropping_them_cancels_all(
             runners.cancel(LeaseId(1));
             Some(runners)
         };
-        // What was in the channel already, and the epoch that was being handed over.
+        // One epoch may be in the channel already, and one more on its way into it.
         let mut others = 0;
         let end = loop {
-            match heard.blocking_recv() {
+            match received.blocking_recv() {
                 Some(RunnerEvent::Epoch { .. }) => others += 1,
                 Some(RunnerEvent::Ended { end, .. }) => break end,
                 None => panic!("no end"),
@@ -148,14 +148,15 @@ fn a_cancelled_runner_ends_at_the_next_mini_batch_and_dropping_them_cancels_all(
 }
 
 #[test]
-fn a_runner_that_nobody_hears_stops_by_itself() {
-    let (events, heard) = mpsc::channel(1);
+fn a_runner_stops_when_its_events_are_no_longer_received() {
+    let (events, received) = mpsc::channel(1);
     let watch = events.clone();
     let mut runners = Runners::new(events, None);
     runners.start(grant(1, 100_000, &[])).unwrap();
-    drop(heard);
+    drop(received);
     let control = Arc::clone(runners.controls.get(&LeaseId(1)).unwrap());
-    // The thread holds one of three references to it, until it ends.
+    // The thread holds one of three references until it ends; the map and this test hold the
+    // others.
     let began = Instant::now();
     while Arc::strong_count(&control) > 2 {
         assert!(began.elapsed() < Duration::from_secs(60), "still training");
@@ -165,81 +166,83 @@ fn a_runner_that_nobody_hears_stops_by_itself() {
 }
 
 #[test]
-fn a_held_runner_waits_and_goes_on_where_it_was() {
+fn a_parked_runner_waits_and_continues_where_it_was() {
     let (expected, _) = run(grant(1, 40, &[]));
-    let (events, mut heard) = mpsc::channel(1);
+    let (events, mut received) = mpsc::channel(1);
     let mut runners = Runners::new(events, None);
     runners.start(grant(1, 40, &[])).unwrap();
     runners.start(grant(2, 3, &[])).unwrap();
     let mut epochs = Vec::new();
-    let mut hear = |heard: &mut mpsc::Receiver<RunnerEvent>| match heard.blocking_recv().unwrap() {
-        RunnerEvent::Epoch { lease: LeaseId(1), metrics } => {
-            epochs.push(metrics);
-            None
-        }
-        RunnerEvent::Epoch { .. } => None,
-        RunnerEvent::Ended { lease, end } => Some((lease, end)),
-    };
-    runners.hold(LeaseId(1), true);
-    // The other one ends meanwhile, and the held one does not.
-    let other = std::iter::repeat_with(|| hear(&mut heard)).find_map(|end| end).unwrap();
+    let mut receive =
+        |received: &mut mpsc::Receiver<RunnerEvent>| match received.blocking_recv().unwrap() {
+            RunnerEvent::Epoch { lease: LeaseId(1), metrics } => {
+                epochs.push(metrics);
+                None
+            }
+            RunnerEvent::Epoch { .. } => None,
+            RunnerEvent::Ended { lease, end } => Some((lease, end)),
+        };
+    runners.set_parked(LeaseId(1), true);
+    // The other runner ends while the first is parked, and the first does not.
+    let other = std::iter::repeat_with(|| receive(&mut received)).find_map(|end| end).unwrap();
     assert_eq!(other.0, LeaseId(2));
-    runners.hold(LeaseId(1), false);
-    let (lease, end) = std::iter::repeat_with(|| hear(&mut heard)).find_map(|end| end).unwrap();
+    runners.set_parked(LeaseId(1), false);
+    let (lease, end) =
+        std::iter::repeat_with(|| receive(&mut received)).find_map(|end| end).unwrap();
     assert_eq!((lease, finished(end).outcome), (LeaseId(1), Outcome::Completed));
-    assert_eq!(epochs, expected, "not a bit differs");
+    assert_eq!(epochs, expected, "parking must not change a bit of the result");
 }
 
 #[test]
-fn a_held_runner_can_be_cancelled_and_being_held_is_no_training() {
+fn a_parked_runner_can_be_stopped_and_one_that_is_not_parked_does_not_wait() {
     let control = Arc::new(Control::default());
-    assert_eq!(control.wait(), Some(Duration::ZERO));
-    control.hold(true);
+    assert_eq!(control.wait_while_parked(), Some(Duration::ZERO));
+    control.set_parked(true);
     let waiter = thread::spawn({
         let control = Arc::clone(&control);
-        move || control.wait()
+        move || control.wait_while_parked()
     });
     control.stop();
     assert_eq!(waiter.join().unwrap(), None);
-    assert_eq!(control.wait(), None, "for good");
+    assert_eq!(control.wait_while_parked(), None, "a stop is final");
 }
 
 #[test]
-fn a_panic_costs_its_trial_alone_and_says_so() {
-    let (events, _heard) = mpsc::channel(1);
-    let slot = Slot::new(&Runners::new(events, None), &Arc::default());
+fn a_panic_fails_only_its_trial_and_the_message_reports_it() {
+    let (events, _received) = mpsc::channel(1);
+    let runner = Runner::new(&Runners::new(events, None), &Arc::default());
     let point = EpochMetrics {
         epoch: 2,
         train: Score { loss: 1.0, accuracy: None },
         validation: Score { loss: 1.0, accuracy: None },
     };
-    slot.last.set(Some(point));
-    let result = finished(slot.guarded(|| panic!("index {} out of range", 7)));
+    runner.last.set(Some(point));
+    let result = finished(runner.catch_panic(|| panic!("index {} out of range", 7)));
     let Outcome::Failed { message } = &result.outcome else { panic!("{result:?}") };
     assert!(message.ends_with("which is a bug in Caviar: index 7 out of range"), "{message}");
     assert_eq!(result.last, Some(point));
     assert_eq!(
-        finished(slot.guarded(|| panic!("plain"))).outcome.state(),
+        finished(runner.catch_panic(|| panic!("plain"))).outcome.state(),
         caviar_common::outcome::TrialState::Failed
     );
 }
 
 #[test]
-fn what_this_machine_has_no_memory_for_is_given_back_and_not_failed() {
-    let (events, _heard) = mpsc::channel(4);
-    let slot = Slot::new(&Runners::new(events, None), &Arc::default());
-    let end = slot.end(Err(TrialError::Train(TrainError::OutOfMemory { floats: 1 << 40 })));
+fn a_trial_that_this_machine_has_no_memory_for_is_given_back_instead_of_failed() {
+    let (events, _received) = mpsc::channel(4);
+    let runner = Runner::new(&Runners::new(events, None), &Arc::default());
+    let end = runner.end(Err(TrialError::Train(TrainError::OutOfMemory { floats: 1 << 40 })));
     assert!(matches!(end, End::TooLarge { .. }), "{end:?}");
-    let end = slot.end(Err(TrialError::Train(TrainError::TooLarge { weights: 2, limit: 1 })));
+    let end = runner.end(Err(TrialError::Train(TrainError::TooLarge { weights: 2, limit: 1 })));
     assert!(matches!(finished(end).outcome, Outcome::Failed { .. }));
 }
 
-/// A network of one hidden layer with so many units.
+/// A grant of a network of one hidden layer with `units` units.
 fn wide(lease: u64, epochs: i64, units: i64) -> Box<Grant> {
     grant(lease, epochs, &[("units", Value::Int(units))])
 }
 
-/// What such a trial allocates, and its data.
+/// The bytes that the trial of a grant allocates, and the bytes of its data.
 fn sizes(grant: &Grant) -> (u64, u64) {
     let splits = caviar_data::prepare(&grant.data, grant.seed).unwrap().0;
     (
@@ -253,52 +256,55 @@ fn limit(bytes: u64) -> Option<MemoryLimit> {
 }
 
 #[test]
-fn a_limited_worker_trains_what_fits_and_gives_back_what_never_does() {
+fn a_worker_with_a_memory_limit_trains_what_fits_and_gives_back_what_never_does() {
     let (bytes, data) = sizes(&wide(1, 2, 1024));
-    let (events, mut heard) = mpsc::channel(4);
+    let (events, mut received) = mpsc::channel(4);
     let mut runners = Runners::new(events, limit(bytes + data - 1));
     runners.start(wide(1, 2, 1024)).unwrap();
-    let Some(RunnerEvent::Ended { end: End::TooLarge { message }, .. }) = heard.blocking_recv()
+    let Some(RunnerEvent::Ended { end: End::TooLarge { message }, .. }) = received.blocking_recv()
     else {
         panic!("not refused")
     };
-    assert!(message.contains(&format!("--memory {} would do", bytes + data)), "{message}");
+    assert!(message.contains(&format!("use --memory {},", bytes + data)), "{message}");
     let expected = run(wide(2, 2, 992));
     runners.start(wide(2, 2, 992)).unwrap();
-    let found = to_end(&mut heard);
+    let actual = until_end(&mut received);
     assert_eq!(
-        (found.0, finished(found.1).memory_bytes),
+        (actual.0, finished(actual.1).memory_bytes),
         (expected.0, finished(expected.1).memory_bytes)
     );
-    assert_eq!(finished(run(wide(3, 1, 1024)).1).memory_bytes, Some(bytes), "it is reported");
+    assert_eq!(finished(run(wide(3, 1, 1024)).1).memory_bytes, Some(bytes));
 }
 
 #[test]
-fn a_trial_waits_for_the_memory_of_another_and_can_be_told_to_stop_meanwhile() {
+fn a_trial_waits_for_the_memory_of_another_and_can_be_cancelled_while_it_waits() {
     let (bytes, data) = sizes(&wide(1, 1, 1024));
-    let (events, mut heard) = mpsc::channel(1);
+    let (events, mut received) = mpsc::channel(1);
     let mut runners = Runners::new(events, limit(2 * bytes + data - 1));
     runners.start(wide(1, 100_000, 1024)).unwrap();
-    assert!(matches!(heard.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })));
+    assert!(matches!(received.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })));
     runners.start(wide(2, 1, 1024)).unwrap();
     for _ in 0..5 {
         assert!(
-            matches!(heard.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })),
-            "the second has to wait"
+            matches!(received.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })),
+            "the second trial has to wait"
         );
     }
     runners.cancel(LeaseId(2));
-    let of_first =
+    let is_of_first =
         |event: &RunnerEvent| matches!(event, RunnerEvent::Epoch { lease: LeaseId(1), .. });
     let mut next = || {
         (0..1_000)
-            .map(|_| heard.blocking_recv().unwrap())
-            .find(|event| !of_first(event))
-            .expect("nothing but the first")
+            .map(|_| received.blocking_recv().unwrap())
+            .find(|event| !is_of_first(event))
+            .expect("only events of the first trial arrive")
     };
     assert_eq!(next(), RunnerEvent::Ended { lease: LeaseId(2), end: End::Cancelled });
     runners.start(wide(3, 1, 1024)).unwrap();
     runners.cancel(LeaseId(1));
     assert_eq!(next(), RunnerEvent::Ended { lease: LeaseId(1), end: End::Cancelled });
-    assert!(matches!(next(), RunnerEvent::Epoch { lease: LeaseId(3), .. }), "its turn has come");
+    assert!(
+        matches!(next(), RunnerEvent::Epoch { lease: LeaseId(3), .. }),
+        "the third trial fits now"
+    );
 }

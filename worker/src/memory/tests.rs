@@ -1,5 +1,5 @@
-//! Who is let in, and when. A trial that is stopped already does not wait: it shows whether there
-//! is room now.
+//! Which trials are admitted, and when. A trial that is already stopped does not wait, so admitting
+//! one tells whether a trial of its size fits now.
 
 use std::sync::mpsc;
 use std::thread;
@@ -9,13 +9,13 @@ use caviar_common::data::{DataSpec, Task};
 
 use super::*;
 
-static GO: AtomicBool = AtomicBool::new(false);
+static RUNNING: AtomicBool = AtomicBool::new(false);
 static STOPPED: AtomicBool = AtomicBool::new(true);
 const MIB: u64 = 1 << 20;
-/// A test that waits so long has failed.
+/// A test that waits for longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The bundled digits, split by some seed.
+/// The bundled digits data set, split with `seed`.
 struct Digits {
     spec: DataSpec,
     seed: u64,
@@ -37,8 +37,8 @@ impl Digits {
         Self { spec, seed, digest }
     }
 
-    fn wanted(&self) -> Wanted<'_> {
-        Wanted { data: &self.spec, seed: self.seed, digest: &self.digest }
+    fn key(&self) -> DataKey<'_> {
+        DataKey { data: &self.spec, seed: self.seed, digest: &self.digest }
     }
 
     fn bytes(&self) -> u64 {
@@ -46,59 +46,60 @@ impl Digits {
     }
 }
 
-/// The memory of a worker that has so much for its trials beside one data set.
+/// The memory of a worker that has `for_trials` bytes in addition to one data set.
 fn memory(for_trials: u64, digits: &Digits) -> Memory {
     Memory::new(Some(MemoryLimit(ByteSize(for_trials + digits.bytes()))))
 }
 
-fn enter<'a>(
+fn admit<'a>(
     memory: &'a Memory,
     lease: u64,
     stopped: &AtomicBool,
     digits: &Digits,
     bytes: u64,
-) -> Option<Place<'a>> {
-    memory.enter(LeaseId(lease), stopped, digits.wanted(), |_| bytes).unwrap()
+) -> Option<Admission<'a>> {
+    memory.admit(LeaseId(lease), stopped, digits.key(), |_| bytes).unwrap()
 }
 
-/// Whether a trial would be let in now.
+/// Whether a trial of this size would be admitted now.
 fn fits(memory: &Memory, digits: &Digits, bytes: u64) -> bool {
-    enter(memory, 99, &STOPPED, digits, bytes).is_some()
+    admit(memory, 99, &STOPPED, digits, bytes).is_some()
 }
 
-/// What becomes of a trial that comes in a thread of its own.
+/// What happens to a trial that arrives in a thread of its own: its lease, and one of the texts
+/// below.
 type News = mpsc::Sender<(u64, &'static str)>;
-const WAITS: &str = "waits for room, and sleeps or has the book";
-const IS_IN: &str = "is in";
+const WAITS: &str = "waits for memory, and sleeps or holds the ledger's lock";
+const ADMITTED: &str = "was admitted";
 const STOPS: &str = "stops";
 
-struct Comer {
+struct Arrival {
     stopped: Arc<AtomicBool>,
     thread: thread::JoinHandle<()>,
 }
 
-impl Comer {
+impl Arrival {
     fn join(self) -> thread::Result<()> {
         self.thread.join()
     }
 }
 
-/// A trial that wants so many bytes beside the data of seed 7, and leaves as soon as it is in.
-fn comes(memory: &Arc<Memory>, lease: u64, bytes: u64, news: &News) -> Comer {
+/// A trial that needs `bytes` in addition to the data of seed 7, and ends when it is admitted.
+fn arrive(memory: &Arc<Memory>, lease: u64, bytes: u64, news: &News) -> Arrival {
     let (memory, news, stopped) = (Arc::clone(memory), news.clone(), Arc::<AtomicBool>::default());
     let flag = Arc::clone(&stopped);
     let log = Log { lease, news: news.clone() };
     let thread = thread::spawn(move || {
         let logs = tracing_subscriber::fmt().with_writer(move || log.clone()).finish();
-        let place = tracing::subscriber::with_default(logs, || {
-            enter(&memory, lease, &flag, &Digits::new(7), bytes)
+        let admission = tracing::subscriber::with_default(logs, || {
+            admit(&memory, lease, &flag, &Digits::new(7), bytes)
         });
-        news.send((lease, if place.is_some() { IS_IN } else { STOPS })).unwrap();
+        news.send((lease, if admission.is_some() { ADMITTED } else { STOPS })).unwrap();
     });
-    Comer { stopped, thread }
+    Arrival { stopped, thread }
 }
 
-/// Hears that a trial waits: what is logged is logged with the book in hand, just before the sleep.
+/// Notices that a trial waits: the trial logs it just before it sleeps, while it holds the ledger.
 #[derive(Clone)]
 struct Log {
     lease: u64,
@@ -118,7 +119,7 @@ impl std::io::Write for Log {
 }
 
 #[test]
-fn sizes_are_read_as_people_write_them() {
+fn sizes_are_parsed_in_the_forms_that_people_write() {
     let bytes = |text: &str| text.parse::<MemoryLimit>().map(|limit| limit.0.as_u64());
     for (text, expected) in [
         ("4GiB", 4 << 30),
@@ -135,24 +136,25 @@ fn sizes_are_read_as_people_write_them() {
         let error = bytes(text).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "write a number and its unit, such as 4GiB, 512MiB or 2GB",
+            "expected a number and its unit, such as 4GiB, 512MiB or 2GB",
             "{text}"
         );
     }
     let error = bytes("5").unwrap_err().to_string();
     assert_eq!(
         error,
-        "5 B hold no trial: write at least 1MiB, with the unit, such as 4GiB, 512MiB or 2GB"
+        "5 B is too small for any trial: expected at least 1MiB, with the unit, such as 4GiB, \
+         512MiB or 2GB"
     );
     assert!(bytes("1048575").is_err() && bytes("0GiB").is_err());
 }
 
 #[test]
-fn trials_share_what_the_data_leaves_and_give_it_back() {
+fn trials_share_the_memory_that_the_data_leaves_and_return_it_when_they_end() {
     let digits = Digits::new(7);
     let memory = memory(10 * MIB, &digits);
-    let first = enter(&memory, 1, &GO, &digits, 4 * MIB).unwrap();
-    let second = enter(&memory, 2, &GO, &digits, 4 * MIB).unwrap();
+    let first = admit(&memory, 1, &RUNNING, &digits, 4 * MIB).unwrap();
+    let second = admit(&memory, 2, &RUNNING, &digits, 4 * MIB).unwrap();
     assert!(Arc::ptr_eq(&first.data(), &second.data()), "the data is shared");
     assert!(fits(&memory, &digits, 2 * MIB) && !fits(&memory, &digits, 2 * MIB + 1));
     drop(second);
@@ -162,106 +164,110 @@ fn trials_share_what_the_data_leaves_and_give_it_back() {
 }
 
 #[test]
-fn what_does_not_fit_alone_is_refused_at_once_with_what_would_do() {
+fn a_trial_that_can_never_fit_is_refused_at_once_with_the_limit_that_would_suffice() {
     let digits = Digits::new(7);
     let memory = memory(4 * MIB, &digits);
-    let _place = enter(&memory, 1, &GO, &digits, 4 * MIB).unwrap();
-    let refused = memory.enter(LeaseId(2), &GO, digits.wanted(), |_| 4 * MIB + 1).unwrap_err();
+    let _admission = admit(&memory, 1, &RUNNING, &digits, 4 * MIB).unwrap();
+    let refused = memory.admit(LeaseId(2), &RUNNING, digits.key(), |_| 4 * MIB + 1).unwrap_err();
     let (limit, enough) = (ByteSize(4 * MIB + digits.bytes()), 4 * MIB + digits.bytes() + 1);
     let data = ByteSize(digits.bytes());
     assert_eq!(
         refused.to_string(),
         format!(
-            "it needs 4.0 MiB beside {data} of data, and --memory is {limit}: --memory {enough} would do, or a smaller batch_size, units or layers"
+            "it needs 4.0 MiB in addition to {data} of data, but --memory is {limit}: \
+             use --memory {enough}, or a smaller batch_size, units or layers"
         )
     );
     assert!(enough.to_string().parse::<MemoryLimit>().is_ok());
-    let endless = memory.enter(LeaseId(2), &GO, digits.wanted(), |_| u64::MAX).unwrap_err();
-    assert!(matches!(endless, Refused::TooLarge { .. }));
+    let endless = memory.admit(LeaseId(2), &RUNNING, digits.key(), |_| u64::MAX).unwrap_err();
+    assert!(matches!(endless, AdmissionError::TooLarge { .. }));
 }
 
 #[test]
-fn without_a_limit_everything_is_let_in_at_once() {
+fn without_a_limit_every_trial_is_admitted_at_once() {
     let digits = Digits::new(7);
     let memory = Memory::new(None);
-    let _turn = memory.turn(LeaseId(1), &STOPPED).unwrap();
-    let places: Vec<_> = (2..6)
-        .map(|lease| enter(&memory, lease, &STOPPED, &digits, u64::MAX / 2).unwrap())
+    let _permit = memory.wait_for_permit(LeaseId(1), &STOPPED).unwrap();
+    let admissions: Vec<_> = (2..6)
+        .map(|lease| admit(&memory, lease, &STOPPED, &digits, u64::MAX / 2).unwrap())
         .collect();
-    assert_eq!(places.len(), 4);
+    assert_eq!(admissions.len(), 4);
 }
 
 #[test]
-fn other_data_counts_while_it_is_used_and_gives_way_when_it_is_not() {
+fn other_data_counts_while_it_is_used_and_is_dropped_when_it_is_not() {
     let (digits, others) = (Digits::new(7), Digits::new(8));
     let memory = memory(4 * MIB + others.bytes(), &digits);
-    let place = enter(&memory, 1, &GO, &digits, MIB).unwrap();
-    let other = enter(&memory, 2, &GO, &others, MIB).unwrap();
+    let admission = admit(&memory, 1, &RUNNING, &digits, MIB).unwrap();
+    let other = admit(&memory, 2, &RUNNING, &others, MIB).unwrap();
     assert!(fits(&memory, &digits, 2 * MIB) && !fits(&memory, &digits, 2 * MIB + 1));
     drop(other);
     assert!(fits(&memory, &digits, 3 * MIB));
     assert_eq!(
         memory.data.bytes(),
         digits.bytes() + others.bytes(),
-        "it stays as long as there is room"
+        "it stays while there is memory for it"
     );
     assert!(fits(&memory, &digits, 3 * MIB + others.bytes()));
     assert_eq!(memory.data.bytes(), digits.bytes());
-    drop(place);
+    drop(admission);
 }
 
 #[test]
-fn who_waits_is_let_in_when_others_end_and_nobody_passes_it() {
+fn a_waiting_trial_is_admitted_when_others_end_and_later_trials_do_not_overtake_it() {
     let digits = Digits::new(7);
     let memory = Arc::new(memory(4 * MIB, &digits));
-    let running = enter(&memory, 1, &GO, &digits, MIB).unwrap();
+    let running = admit(&memory, 1, &RUNNING, &digits, MIB).unwrap();
     let (say, heard) = mpsc::channel();
-    let large = comes(&memory, 2, 4 * MIB, &say);
+    let large = arrive(&memory, 2, 4 * MIB, &say);
     assert_eq!(heard.recv_timeout(PATIENCE), Ok((2, WAITS)));
-    assert!(!fits(&memory, &digits, MIB), "it would fit, but another came first");
-    assert!(heard.try_recv().is_err(), "there is no room yet");
+    assert!(!fits(&memory, &digits, MIB), "it would fit, but another trial came first");
+    assert!(heard.try_recv().is_err(), "there is no memory for it yet");
     drop(running);
-    assert_eq!(heard.recv_timeout(PATIENCE), Ok((2, IS_IN)));
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok((2, ADMITTED)));
     large.join().unwrap();
     assert!(fits(&memory, &digits, 4 * MIB));
 }
 
 #[test]
-fn who_waits_can_be_stopped_and_lets_the_next_one_in() {
+fn a_waiting_trial_can_be_stopped_and_lets_the_next_one_in() {
     let digits = Digits::new(7);
     let memory = Arc::new(memory(4 * MIB, &digits));
-    let _running = enter(&memory, 1, &GO, &digits, MIB).unwrap();
+    let _running = admit(&memory, 1, &RUNNING, &digits, MIB).unwrap();
     let (say, heard) = mpsc::channel();
-    let first = comes(&memory, 2, 4 * MIB, &say);
+    let first = arrive(&memory, 2, 4 * MIB, &say);
     assert_eq!(heard.recv_timeout(PATIENCE), Ok((2, WAITS)));
     let [second, _third] =
-        [(3, 4 * MIB), (4, 2 * MIB)].map(|(lease, bytes)| comes(&memory, lease, bytes, &say));
-    // Who is in the queue sleeps, or has the book.
-    while memory.book().queue.len() < 3 {
-        assert!(heard.try_recv().is_err(), "one after the other");
+        [(3, 4 * MIB), (4, 2 * MIB)].map(|(lease, bytes)| arrive(&memory, lease, bytes, &say));
+    // A trial in the queue sleeps or holds the ledger's lock.
+    while memory.lock().queue.len() < 3 {
+        assert!(heard.try_recv().is_err(), "trials are admitted one at a time");
         thread::yield_now();
     }
-    let stop = |comer: &Comer| {
-        comer.stopped.store(true, Ordering::Relaxed);
+    let stop = |arrival: &Arrival| {
+        arrival.stopped.store(true, Ordering::Relaxed);
         memory.wake();
     };
     stop(&second);
     assert_eq!(heard.recv_timeout(PATIENCE), Ok((3, STOPS)));
     stop(&first);
-    // The next one may be in before the first has said that it stopped.
+    // The next trial may be admitted before the first has reported that it stopped.
     let mut both = [heard.recv_timeout(PATIENCE).unwrap(), heard.recv_timeout(PATIENCE).unwrap()];
     both.sort_unstable();
-    assert_eq!(both, [(2, STOPS), (4, IS_IN)]);
+    assert_eq!(both, [(2, STOPS), (4, ADMITTED)]);
 }
 
 #[test]
-fn a_refused_trial_does_not_stand_in_the_way_of_the_next() {
+fn a_refused_trial_does_not_block_the_next_one() {
     let (digits, others) = (Digits::new(7), Digits::new(8));
-    // Room for one of the two data sets.
+    // There is memory for only one of the two data sets.
     let memory = memory(4 * MIB, &digits);
-    let refused = memory.enter(LeaseId(1), &GO, others.wanted(), |_| 5 * MIB);
-    assert!(matches!(refused, Err(Refused::TooLarge { .. })));
-    let unread = Wanted { digest: "0123", ..digits.wanted() };
-    assert!(matches!(memory.enter(LeaseId(2), &GO, unread, |_| MIB), Err(Refused::Data(_))));
+    let refused = memory.admit(LeaseId(1), &RUNNING, others.key(), |_| 5 * MIB);
+    assert!(matches!(refused, Err(AdmissionError::TooLarge { .. })));
+    let unread = DataKey { digest: "0123", ..digits.key() };
+    assert!(matches!(
+        memory.admit(LeaseId(2), &RUNNING, unread, |_| MIB),
+        Err(AdmissionError::Data(_))
+    ));
     assert!(fits(&memory, &digits, 4 * MIB));
 }
