@@ -31,8 +31,8 @@ COLOURS = {"30": "#4c566a", "31": "#e06c75", "32": "#98c379", "33": "#e5c07b", "
            "97": "#ffffff"}
 # Seconds that the prompt is shown before the run, and the final screen after it.
 BEFORE, AFTER = 0.8, 8.0
-# Frames closer together than this many seconds are shown as one.
-SHORTEST = 0.09
+# Frames closer together than this many seconds are shown as one, and so are more than this number.
+SHORTEST, MOST = 0.09, 60
 
 
 def arguments():
@@ -47,10 +47,10 @@ def arguments():
 
 
 def thinned(frames):
-    """Leaves out frames that are followed by another one within SHORTEST, but never the last."""
-    kept = []
+    """Leaves out frames that are soon followed by another one, but never the last."""
+    kept, shortest = [], max(SHORTEST, frames[-1][0] / MOST)
     for moment, frame in frames:
-        if kept and moment - kept[-1][0] < SHORTEST:
+        if kept and moment - kept[-1][0] < shortest:
             kept[-1] = (kept[-1][0], frame)
         else:
             kept.append((moment, frame))
