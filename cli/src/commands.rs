@@ -2,8 +2,9 @@
 //! store, and writes the reply.
 
 use std::io::Write;
+use std::path::Path;
 
-use caviar_client::{Client, Error};
+use caviar_client::{Client, Error, holder_of};
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::Goal;
 use caviar_common::view::{SweepView, TrialView};
@@ -16,6 +17,7 @@ use crate::args::{
 use crate::embedded::{Reader, object};
 use crate::failure::Failure;
 use crate::follow::follow;
+use crate::place::last_store;
 use crate::progress::talk;
 use crate::show;
 use crate::show::explain::Explanation;
@@ -60,7 +62,15 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
     }
 }
 
+/// Connects to the coordinator that was named. If none was, connects to the one that has the last
+/// store of this folder open, such as a `caviar run` in another terminal, or to the default one.
 async fn connect(connection: &Connection) -> anyhow::Result<Client> {
+    if connection.coordinator.is_none()
+        && let Some(store) = last_store(Path::new("."))
+        && let Some(client) = holder_of(&store).await
+    {
+        return Ok(client);
+    }
     Ok(Client::connect(connection.url()).await?)
 }
 
@@ -81,7 +91,8 @@ fn write_if_json(value: &impl Serialize, json: bool) -> anyhow::Result<()> {
 
 async fn submit(args: &Submit) -> anyhow::Result<()> {
     let source = SweepSource::read(&args.file, args.name.as_ref(), Purpose::Submit)?;
-    let client = connect(&args.connection).await?;
+    // Not to a `caviar run` in this folder, which ends with its own sweep.
+    let client = Client::connect(args.connection.url()).await?;
     let hints = ["to create another sweep: --name NAME".to_owned()];
     let sweep = source.create(&client, &hints).await?;
     report_state(&sweep, args.json)?;

@@ -9,6 +9,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use caviar_common::address::address_file;
+
 use crate::args::Source;
 
 /// The first bytes of an SQLite file.
@@ -51,7 +53,7 @@ impl Source {
 }
 
 /// The Caviar store in this folder that was written last, by its name in the folder.
-fn last_store(folder: &Path) -> Option<PathBuf> {
+pub(crate) fn last_store(folder: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
     let stores = entries.map(|entry| entry.path()).filter(|path| is_store(path));
     let last = stores.max_by_key(|path| written(path))?;
@@ -67,9 +69,14 @@ fn is_store(path: &Path) -> bool {
         file.take(u64::try_from(HEADER_BYTES).unwrap_or(u64::MAX)).read_to_end(&mut header)
     });
     let (start, id) = APPLICATION;
-    matches!(read, Ok(Ok(HEADER_BYTES)))
-        && header.starts_with(SQLITE)
-        && header.get(start..start + id.len()) == Some(id)
+    if !matches!(read, Ok(Ok(HEADER_BYTES))) || !header.starts_with(SQLITE) {
+        return false;
+    }
+    // The id of a new store is only in its write-ahead log until the first checkpoint.
+    match header.get(start..start + id.len()) {
+        Some([0, 0, 0, 0]) => address_file(path).exists(),
+        found => found == Some(id),
+    }
 }
 
 /// When a store was written last. What is not yet in the file itself is in its write-ahead log.
@@ -108,6 +115,12 @@ mod tests {
             file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
         }
         assert_eq!(last_store(folder.path()), Some(PathBuf::from("new.db")));
+        // The id of a new store is not in its file yet.
+        fs::write(path("young.db"), header(&[0; 4])).unwrap();
+        assert_eq!(last_store(folder.path()), Some(PathBuf::from("new.db")));
+        fs::write(address_file(&path("young.db")), "http://127.0.0.1:1").unwrap();
+        assert_eq!(last_store(folder.path()), Some(PathBuf::from("young.db")));
+        fs::remove_file(path("young.db")).unwrap();
         // A store that is in use may have its latest changes only in its log.
         fs::write(path("oldest.db-wal"), "").unwrap();
         assert_eq!(last_store(folder.path()), Some(PathBuf::from("oldest.db")));

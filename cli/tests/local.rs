@@ -236,6 +236,34 @@ fn the_store_of_the_last_run_is_read_without_being_named() {
 }
 
 #[test]
+fn a_run_answers_for_its_store_from_another_terminal() {
+    use std::io::{BufRead, BufReader};
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let sweep = SWEEP.replace("epochs = 2", "epochs = 2000");
+    std::fs::write(directory.join("small.toml"), sweep).unwrap();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_caviar"))
+        .args(["run", "small.toml", "--slots", "1"])
+        .current_dir(directory)
+        .env_remove("CAVIAR_STORE")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(run.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.starts_with("small: ")), "the run shows no progress");
+
+    let status = stdout(directory, &["status", "small"]);
+    assert!(status.starts_with("sweep small (number 1) is running\n"), "{status}");
+    assert!(stdout(directory, &["list", "--store", "caviar.db"]).contains("small  running"));
+    assert!(stdout(directory, &["workers"]).contains("\nlocal "));
+    stdout(directory, &["cancel", "small"]);
+    said.for_each(drop);
+    assert_eq!(run.wait().unwrap().code(), Some(1), "a run without a result fails");
+    assert!(stdout(directory, &["status", "small"]).starts_with("sweep small (number 1) is canc"));
+}
+
+#[test]
 fn an_export_says_when_every_trial_started_and_ended() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
