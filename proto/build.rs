@@ -1,5 +1,5 @@
-//! Compiles the `.proto` files without a `protoc` on the machine: protox reads them,
-//! tonic-prost-build writes Rust.
+//! Compiles the `.proto` files. Needs no `protoc`: protox parses them and
+//! tonic-prost-build generates Rust.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(FILES, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("caviar_descriptor.bin"), descriptors.encode_to_vec())?;
-    // Ordered maps: the same message always has the same bytes, and nothing walks a hash table.
+    // Ordered maps, so that equal messages have equal bytes.
     let builder = tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)

@@ -50,7 +50,8 @@ pub struct ServerConfig {
     pub store: PathBuf,
     /// The state machine's options.
     pub core: Config,
-    /// Whether time passes: without it no lease ever expires. Off for those who only read a store.
+    /// True for a coordinator that runs sweeps. False for one that only answers questions about a
+    /// store: no lease expires, and a store that cannot be written is opened for reading only.
     pub ticks: bool,
 }
 
@@ -133,7 +134,8 @@ pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let (core, path) = (config.core, config.store.clone());
-    let open = move || driver::start(core, Box::new(SqliteStore::open(&path)?));
+    let open_store = if config.ticks { SqliteStore::open } else { SqliteStore::open_for_reading };
+    let open = move || driver::start(core, Box::new(open_store(&path)?));
     let Driver { handle, ended } =
         tokio::task::spawn_blocking(open).await.map_err(|_| ServerError::Ended)??;
     let (stopping, stop) = watch::channel(false);

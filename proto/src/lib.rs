@@ -1,31 +1,106 @@
-//! The wire of Caviar: `caviar.v1`, generated code and conversions.
+//! The wire of Caviar: the package `caviar.v1`, its generated code, and conversions.
 //!
-//! [`v1`] is what the `.proto` files say, [`convert`] turns it into the words of `caviar-common`
-//! and back, and [`status`] makes every error that leaves over gRPC. No other code sees wire types
-//! and domain types together.
+//! - [`v1`] is generated from the `.proto` files.
+//! - [`convert`] converts its messages to the types of `caviar-common` and back. Every message that
+//!   a peer sends is checked there, field by field.
+//! - [`status`] makes every error that leaves over gRPC, and reads it on the other side.
+//!
+//! No other code uses wire types and domain types together.
+//!
+//! ```
+//! use caviar_common::ids::LeaseId;
+//! use caviar_common::message::{FromWorker, Release};
+//! use caviar_proto::convert::worker::{decode_from_worker, encode_from_worker};
+//!
+//! let message = FromWorker::Released { lease: LeaseId(7), release: Release::Drained };
+//! let mut wire = encode_from_worker(&message);
+//! assert_eq!(decode_from_worker(wire.clone())?, message);
+//!
+//! // What a peer sends is checked, and a problem has the path of its field.
+//! if let Some(caviar_proto::v1::worker_message::Kind::Released(released)) = &mut wire.kind {
+//!     released.release = 0;
+//! }
+//! let problem = decode_from_worker(wire).unwrap_err();
+//! assert_eq!(
+//!     problem.to_string(),
+//!     "released.release = 0: unspecified: this field is required"
+//! );
+//! # Ok::<(), caviar_common::error::Problem>(())
+//! ```
+//!
+//! # Adding a wire message
+//!
+//! Numbers and names of existing fields never change, and a removed number is reserved. A new field
+//! needs a meaning for 0 or absence, because an older peer does not send it. The compiler finds most
+//! of these places: a match on an enum has no wildcard arm, and a view is converted field by field.
+//!
+//! ## A message between the coordinator and its workers
+//!
+//! 1. **The message.** Add it to `proto/caviar/v1/worker.proto`, with the next number in the `oneof`
+//!    of `WorkerMessage` or `CoordinatorMessage`.
+//! 2. **The domain type.** Add a variant to `FromWorker` or `ToWorker` in `common/src/message.rs`.
+//!    Increase `PROTOCOL` there if an older peer would misunderstand the change.
+//! 3. **The limits.** A text or list needs a limit. Use one of `common/src/limits.rs` or add one.
+//! 4. **The conversions.** Add an arm to both the `encode_` and the `decode_` function in
+//!    `proto/src/convert/worker.rs`. Check every field with the functions of `convert/field.rs`.
+//! 5. **The tests of the wire.** Add the variant to the generators `from_worker` or `to_worker` in
+//!    `proto/src/tests/domain.rs`; the round trips and the damaged messages then include it. Add
+//!    each limit to `proto/src/tests/limits.rs`.
+//! 6. **The coordinator.** Handle a `FromWorker` in `coordinator/core/src/requests/workers.rs`. To
+//!    send a `ToWorker`, call `changes.send` in a handler of the core.
+//! 7. **The worker.** Handle a `ToWorker` in `worker/src/agent.rs`, and in `worker/src/driver.rs` if
+//!    it concerns the process. Add it to the model in `worker/tests/agent_model.rs`.
+//! 8. **The document.** Add a row to the table of messages in `docs/protocol.md`.
+//!
+//! ## A call for clients
+//!
+//! 1. **The call.** Add the `rpc` and its request and response to the service in
+//!    `proto/caviar/v1/sweep.proto`, `trial.proto` or `worker.proto`.
+//! 2. **The domain types.** What a client sees is a view in `common/src/view.rs`. What it sends is
+//!    a type of its own, such as those of `common/src/ask.rs`.
+//! 3. **The conversions.** Add `encode_` and `decode_` functions in `proto/src/convert/view` or
+//!    `proto/src/convert/trial.rs`.
+//! 4. **The tests of the wire.** Add a generator in `proto/src/tests/domain.rs`, a round trip in
+//!    `roundtrip.rs`, damaged messages in `hostile.rs`, and limits in `limits.rs`.
+//! 5. **The status.** An error of the handler has a class of
+//!    [`ErrorClass`](caviar_common::error::ErrorClass), and [`status`] chooses the code. A new class
+//!    needs an arm there and in `proto/src/tests/status.rs`.
+//! 6. **The server.** Implement the call in `coordinator/src/rpc`. A call that changes something
+//!    goes through an `Input` of the core and is tested in `coordinator/core/tests`; every call is
+//!    tested in `coordinator/tests/all`. A new service is added to `coordinator/src/server.rs`.
+//! 7. **The client.** Add a method to the client in `cli/client/src`.
+//! 8. **The documents.** Describe the call in `docs/protocol.md`, and add a line to `CHANGELOG.md`.
+//!
+//! ## A field of an existing message
+//!
+//! Add it to the `.proto` file with a new number, to the domain type, to both conversions, and to
+//! the generator in `proto/src/tests/domain.rs`. For a view, also add it to the JSON form in
+//! `common/src/view/json.rs` if the view has one there. For the sweep's spec, also add it to the
+//! draft and its checks in `common/src/spec`, to the reader of the sweep file in
+//! `common/src/spec/file.rs`, and to `docs/sweep-file.md`.
 #![forbid(unsafe_code)]
 
 pub mod convert;
 pub mod status;
 
-/// The messages and services of `caviar.v1`, as generated.
+/// The generated messages, clients and servers of `caviar.v1`. The `.proto` files document them.
 #[allow(
     missing_docs,
     unreachable_pub,
-    reason = "generated: the documentation stands in the .proto files"
+    reason = "generated; the .proto files have the documentation"
 )]
 #[allow(
     clippy::all,
     clippy::allow_attributes_without_reason,
     clippy::as_conversions,
     clippy::too_many_lines,
-    reason = "generated: nobody edits it"
+    reason = "generated and never edited"
 )]
 pub mod v1 {
     tonic::include_proto!("caviar.v1");
 }
 
-/// The `.proto` files, compiled: for reflection.
+/// The compiled `.proto` files, for server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/caviar_descriptor.bin"));
 

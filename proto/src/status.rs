@@ -1,25 +1,25 @@
-//! The only place that makes a [`Status`], and the only one that takes one apart.
+//! The only code that makes a [`Status`] or reads one.
 //!
-//! A status travels in HTTP/2 headers, of which a client accepts 16 KiB by default: everything here
-//! is cut to fit.
+//! A status is sent in HTTP/2 headers, and a client accepts 16 KiB of them by default. So messages
+//! and lists of problems are cut to fit.
 
 use caviar_common::error::{ErrorClass, Problem, Problems};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-/// Bytes of the message of a plain status.
+/// Longest message of a status without problems, in bytes.
 const MAX_MESSAGE_BYTES: usize = 2_048;
-/// Problems that a status lists.
+/// Most problems that a status lists.
 const MAX_VIOLATIONS: usize = 32;
-/// Bytes of headers that a status with problems may take.
+/// Most bytes of headers for a status with problems.
 const MAX_HEADER_BYTES: usize = 12_000;
-/// Bytes of a problem's field, value and message: so much that one problem always fits, whatever
-/// its characters.
+/// Longest field, value and message of a problem, in bytes: short enough that one problem always
+/// fits, whatever its characters.
 const MAX_PART_BYTES: (usize, usize, usize) = (256, 256, 1_024);
-/// The field of the last violation, which says how many are left out.
+/// The field of the last violation, which tells how many are left out.
 const MORE: &str = "...";
 
-/// The status for an error of that class.
+/// The status for an error of this class. A long message is cut.
 pub fn new(class: ErrorClass, message: impl Into<String>) -> Status {
     Status::new(code_of(class), clip(&message.into(), MAX_MESSAGE_BYTES))
 }
@@ -38,7 +38,7 @@ const fn code_of(class: ErrorClass) -> Code {
     }
 }
 
-/// What a caller can do about a status, also one that Caviar did not make.
+/// What a caller can do about a status, including one that Caviar did not make.
 pub fn class_of(status: &Status) -> ErrorClass {
     match status.code() {
         Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => ErrorClass::Invalid,
@@ -49,7 +49,7 @@ pub fn class_of(status: &Status) -> ErrorClass {
         }
         Code::Aborted => ErrorClass::Stale,
         Code::ResourceExhausted => ErrorClass::Busy,
-        // Caviar never answers Unknown: tonic does, where a connection broke.
+        // Caviar never returns Unknown. Tonic does when a connection breaks.
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
             ErrorClass::Unavailable
         }
@@ -58,8 +58,8 @@ pub fn class_of(status: &Status) -> ErrorClass {
     }
 }
 
-/// The status for a request that is wrong: its message lists the problems for people, its details
-/// (`google.rpc.BadRequest`) for programs.
+/// The status for an invalid request. Its message lists the problems for people, its details
+/// (`google.rpc.BadRequest`) list them for programs.
 pub fn from_problems(problems: &Problems) -> Status {
     let mut listed: Vec<Problem> = Vec::new();
     let mut header_bytes = 0;
@@ -72,7 +72,7 @@ pub fn from_problems(problems: &Problems) -> Status {
     }
     let left_out = problems.iter().len().saturating_sub(listed.len());
     if left_out > 0 {
-        listed.push(Problem::new(MORE, format!("and {left_out} more: mend these first")));
+        listed.push(Problem::new(MORE, format!("and {left_out} more: fix these first")));
     }
     let violations: Vec<FieldViolation> =
         listed.iter().map(|p| FieldViolation::new(&p.field, describe(p))).collect();
@@ -84,15 +84,15 @@ pub fn from_problems(problems: &Problems) -> Status {
     )
 }
 
-/// The problems that [`from_problems`] put in; none where a status has no such details.
+/// The problems that [`from_problems`] put into a status; `None` if it has no such details.
 pub fn problems_of(status: &Status) -> Option<Problems> {
     let violations = status.get_details_bad_request()?.field_violations;
     let problems: Problems =
-        violations.into_iter().map(|v| understand(v.field, &v.description)).collect();
+        violations.into_iter().map(|v| parse(v.field, &v.description)).collect();
     (!problems.is_empty()).then_some(problems)
 }
 
-/// The problem with long parts cut.
+/// The problem with each part cut to its limit.
 fn cut(problem: &Problem) -> Problem {
     let (field, value, message) = MAX_PART_BYTES;
     Problem {
@@ -111,10 +111,10 @@ fn clip(text: &str, most_bytes: usize) -> String {
     text.char_indices().take_while(fits).map(|(_, c)| c).chain(MORE.chars()).collect()
 }
 
-/// What a problem takes of the headers: once percent-encoded in the message, and twice in base64 in
-/// the details, which repeat the message.
+/// How many bytes of headers a problem takes: once percent-encoded in the message, and twice in
+/// base64 in the details, which repeat the message.
 fn header_bytes_of(problem: &Problem) -> usize {
-    /// Tags and lengths of a violation, "line 123: " and a newline.
+    /// The tags and lengths of a violation, "line 123: " and a newline.
     const OVERHEAD: usize = 48;
     let text = problem.to_string();
     let percent_encoded: usize =
@@ -122,9 +122,9 @@ fn header_bytes_of(problem: &Problem) -> usize {
     percent_encoded + text.len() * 8 / 3 + OVERHEAD
 }
 
-/// A problem without its field: `= 3: write a text in quotes`, or the message alone. What would
-/// make the two ambiguous is written in percent (a colon before a space in the value, a message
-/// that begins with `=`): it is rare, and then still readable.
+/// A problem without its field: `= 3: expected text in quotes`, or only the message if there is no
+/// value. What would make the two ambiguous is percent-encoded: a colon before a space in the value,
+/// and `=` or `%` at the start of a message. That is rare, and still readable.
 fn describe(problem: &Problem) -> String {
     match &problem.value {
         Some(value) => {
@@ -139,8 +139,8 @@ fn describe(problem: &Problem) -> String {
     }
 }
 
-/// The inverse of [`describe`]; of what others wrote, the description is the message.
-fn understand(field: String, description: &str) -> Problem {
+/// The inverse of [`describe`]. A description that Caviar did not write becomes the message.
+fn parse(field: String, description: &str) -> Problem {
     if let Some((value, message)) =
         description.strip_prefix("= ").and_then(|rest| rest.split_once(": "))
     {

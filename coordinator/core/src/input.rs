@@ -180,6 +180,12 @@ pub enum Refusal {
         /// How long a worker may be silent.
         ttl_ms: u64,
     },
+    /// The store can only be read, and carrying the request out would write to it.
+    #[error(
+        "the store {0} cannot be written; hint: check the owner and permissions of the file and of \
+         its directory, and the space on the disk"
+    )]
+    ReadOnlyStore(String),
     /// A message that a correct worker never sends.
     #[error("{0}")]
     InvalidReport(String),
@@ -193,9 +199,10 @@ impl Refusal {
                 ErrorClass::NotFound
             }
             Self::NameTaken(_) | Self::RequestReused(_) => ErrorClass::Exists,
-            Self::WrongState { .. } | Self::WrongProtocol(_) | Self::NotExternal(_) => {
-                ErrorClass::Refused
-            }
+            Self::WrongState { .. }
+            | Self::WrongProtocol(_)
+            | Self::NotExternal(_)
+            | Self::ReadOnlyStore(_) => ErrorClass::Refused,
             Self::TooManySweeps | Self::TooManyWorkers | Self::Connected(_) => ErrorClass::Busy,
             Self::Replaced(_) | Self::StaleLease { .. } => ErrorClass::Stale,
             Self::Silent { .. } | Self::Away(_) => ErrorClass::Unavailable,

@@ -66,19 +66,19 @@
 //! 1. **Name it.** Add a variant to [`Strategy`], to `Strategy::ALL`, `name` and
 //!    `default_stopping` in `common/src/spec/mod.rs`. The sweep file, the wire and the command line
 //!    use this name, so no `.proto` file has an enum of strategies.
-//! 2. **Check its keys.** `common/src/spec/check.rs` refuses `rounds`, `points` and `warm_start`
-//!    for strategies that do not use them. A new key of `[search]` also needs a field in
-//!    `SearchSpec`, in `common/src/spec/draft.rs`, in `SearchSpec` of
+//! 2. **Check its keys.** `common/src/spec/check/mod.rs` refuses `rounds`, `points` and
+//!    `warm_start` for strategies that do not use them. A new key of `[search]` also needs a field
+//!    in `SearchSpec`, in `DraftSearch` of `common/src/spec/draft.rs` and in `SearchSpec` of
 //!    `proto/caviar/v1/types.proto`, and both conversions in `proto/src/convert/spec.rs`.
 //! 3. **Give its trials a reason.** If no `Source` in `common/src/reason.rs` fits, add one to the
 //!    enum, to `ALL` and to `name`. Add its name to the comment of `Reason.source` in
 //!    `proto/caviar/v1/types.proto`, and its sentence to `cli/src/show/explain.rs`.
 //! 4. **Write the sampler.** Add a module to `coordinator/search/src` with a type that implements
-//!    [`Sampler`], and its arm to [`build`]. The reply may only depend on what is listed above.
+//!    [`Sampler`], and its arm to [`build`]. A reply may only depend on what this page lists above.
 //!    Take random numbers from `Seed::derive` in `common/src/seed.rs`, with the trial's number and
 //!    `Purpose::Candidates`.
 //! 5. **Test it.** In `coordinator/search/tests`, add the strategy to `recorded.rs`, and to the
-//!    property test of `strategies.rs` or to one of its own, as `tpe` has in `src/tpe/tests.rs`.
+//!    property test of `strategies.rs` or to one of its own, as `tpe` has one in its module.
 //!    Add it to the list of strategies in `tests/tests/stopping.rs`, to the test of the default
 //!    stopping rules in `common/src/spec/tests.rs`, and to the round trips in
 //!    `proto/src/tests/specs.rs`.
@@ -86,7 +86,8 @@
 //!    each default stopping rule, and quotes the error for an unknown strategy. `ARCHITECTURE.md`
 //!    lists the strategies, and `CHANGELOG.md` announces the new one.
 //!
-//! To compare it with the others, run `tests/peers/search/bench.py`, whose README says how.
+//! To compare it with the others, run `tests/peers/search/bench.py --strategy NAME`. The README in
+//! that folder says how.
 //!
 //! [`Strategy`]: caviar_common::spec::Strategy
 #![forbid(unsafe_code)]

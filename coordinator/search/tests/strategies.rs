@@ -158,6 +158,18 @@ fn the_second_trial_of_every_strategy_without_a_model_never_changes() {
     assert_eq!(second("strategy = \"rounds\"\ntrials = 8"), random);
 }
 
+#[test]
+fn the_places_that_a_new_strategy_touches_exist() {
+    let page = include_str!("../src/lib.rs");
+    let (_, section) = page.split_once("# Adding a strategy").unwrap();
+    let (section, _) = section.split_once("#![forbid").unwrap();
+    let quoted = section.split('`').skip(1).step_by(2);
+    let paths = quoted.filter(|text| text.contains('/')).filter_map(|text| text.split(' ').next());
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let missing: Vec<&str> = paths.clone().filter(|path| !root.join(path).exists()).collect();
+    assert!(paths.count() > 10 && missing.is_empty(), "{missing:?}");
+}
+
 const STRATEGIES: [&str; 4] = [
     "strategy = \"random\"\ntrials = 40",
     "strategy = \"sobol\"\ntrials = 40",

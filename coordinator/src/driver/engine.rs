@@ -1,8 +1,9 @@
-//! The driver's thread: takes what is queued, decides for a few milliseconds, commits once, and
-//! only then lets anything out; and again while there is something to decide.
+//! The driver's thread: it hears what is queued, decides for a few milliseconds, commits once, and
+//! only then sends replies, effects and views. It repeats this while there is something to decide.
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use caviar_common::ids::{SessionId, SweepId};
@@ -16,22 +17,24 @@ use super::log::log;
 use super::sessions::{CloseReason, Outgoing, Sessions};
 use crate::store::{Store, StoreError, TimesPage};
 
-/// Commands that share a commit at most.
+/// How many commands share a commit at most. It bounds how long the first of them waits; chosen,
+/// not measured.
 const MAX_BATCH: usize = 1_024;
 
-/// A worker that reports does not notice so long a wait.
-const THINKING: Duration = Duration::from_millis(5);
+/// How long samplers may think while messages of workers wait. A worker does not notice a wait of
+/// this length, because it sends a report and trains on; chosen, not measured.
+const THINKING_TIME: Duration = Duration::from_millis(5);
 
-/// A look at the state, which sends its result itself.
-type Look = Box<dyn FnOnce(&Coordinator) + Send>;
-type Answer = oneshot::Sender<Result<Reply, Refusal>>;
-type TimesReply = oneshot::Sender<Result<TimesPage, StoreError>>;
+/// Reads the state and sends its own result.
+type View = Box<dyn FnOnce(&Coordinator) + Send>;
+type ReplySender = oneshot::Sender<Result<Reply, Refusal>>;
+type TimesSender = oneshot::Sender<Result<TimesPage, StoreError>>;
 
 /// What can be asked of the driver.
 pub(super) enum Command {
-    Apply { input: Input, reply: Option<Answer> },
-    Read(Look),
-    Times { sweep: SweepId, after: i64, reply: TimesReply },
+    Apply { input: Input, reply: Option<ReplySender> },
+    Read(View),
+    Times { sweep: SweepId, after: i64, reply: TimesSender },
     Open { session: SessionId, outbox: mpsc::Sender<Outgoing>, reply: oneshot::Sender<bool> },
     Close { session: SessionId, reason: Option<CloseReason> },
     CloseAll,
@@ -53,36 +56,35 @@ impl fmt::Debug for Command {
 }
 
 /// What waits for the commit.
-enum After {
-    Reply(Answer, Result<Reply, Refusal>),
+enum AfterCommit {
+    Reply(ReplySender, Result<Reply, Refusal>),
     Effect(Effect),
-    Read(Look),
-    Times(SweepId, i64, TimesReply),
+    Read(View),
+    Times(SweepId, i64, TimesSender),
     Close(SessionId, Option<CloseReason>),
     CloseAll,
 }
 
-/// A batch on its way to the store.
+/// The events of one commit, and what waits for it.
 #[derive(Default)]
 struct Batch {
     events: Vec<Event>,
-    after: Vec<After>,
+    after: Vec<AfterCommit>,
     stop: bool,
 }
 
-/// The state machine, the store, and those who listen.
+/// The state machine, the store, the sessions of workers and the watchers of sweeps.
 pub(super) struct Engine {
     core: Coordinator,
     store: Box<dyn Store>,
     sessions: Sessions,
-    /// Sessions that were closed while effects were carried out; the state machine hears of them in
+    /// Sessions that were closed while effects were carried out. The state machine hears of them in
     /// the next batch.
     lost: Vec<SessionId>,
     changes: broadcast::Sender<SweepId>,
     started: Instant,
-    /// How long samplers may think while what workers say waits; the trial that one is at is not
-    /// interrupted.
-    thinking: Duration,
+    /// See [`THINKING_TIME`]. A sampler that is at work on a trial is not interrupted.
+    thinking_time: Duration,
     is_all_decided: bool,
 }
 
@@ -93,24 +95,16 @@ impl Engine {
         changes: broadcast::Sender<SweepId>,
     ) -> Self {
         let (sessions, lost, started) = (Sessions::default(), Vec::new(), Instant::now());
-        Self {
-            core,
-            store,
-            sessions,
-            lost,
-            changes,
-            started,
-            thinking: THINKING,
-            is_all_decided: true,
-        }
+        let (thinking_time, is_all_decided) = (THINKING_TIME, true);
+        Self { core, store, sessions, lost, changes, started, thinking_time, is_all_decided }
     }
 
-    /// Serves until it is told to stop, or every handle is gone.
+    /// Serves until a command stops it, or every handle is gone.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) -> Result<(), DriverError> {
         let mut stop = false;
         while !stop {
             let mut commands = Vec::new();
-            // With decisions left to take, there is no waiting.
+            // While there are decisions to take, the thread does not wait for a command.
             if self.is_all_decided {
                 let Some(first) = queue.blocking_recv() else { break };
                 commands.push(first);
@@ -125,122 +119,144 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether to stop.
+    /// Serves some commands with one commit. Returns true if one of them stops the driver.
     fn serve(&mut self, commands: Vec<Command>) -> Result<bool, DriverError> {
-        let (began, thinking) = (Instant::now(), self.thinking);
+        let (began, thinking_time) = (Instant::now(), self.thinking_time);
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut batch = Batch::default();
         for session in std::mem::take(&mut self.lost) {
             self.hear(now, Input::SessionClosed(session), None, &mut batch)?;
         }
         for command in commands {
-            self.take(now, command, &mut batch)?;
+            match self.store.read_only_path().map(Path::to_owned) {
+                Some(store) => self.take_read_only(&store, command, &mut batch),
+                None => self.take(now, command, &mut batch)?,
+            }
             if batch.stop {
                 break;
             }
         }
-        self.decide(&mut || began.elapsed() < thinking, &mut batch)?;
+        self.decide(&mut || began.elapsed() < thinking_time, &mut batch)?;
         self.store.append(&batch.events)?;
         batch.events.iter().for_each(log);
-        self.let_out(batch.after);
+        self.finish(batch.after);
         Ok(batch.stop)
     }
 
     fn take(&mut self, now: u64, command: Command, batch: &mut Batch) -> Result<(), DriverError> {
         match command {
             Command::Apply { input, reply: None } => self.hear(now, input, None, batch)?,
-            // Whoever waits for an answer hears of a state in which everything is decided, and asks
-            // for it to be changed from such a one.
+            // A client that waits for a reply sees a state in which everything is decided, before
+            // its request and after it.
             Command::Apply { input, reply } => {
                 self.decide(&mut || true, batch)?;
                 self.hear(now, input, reply, batch)?;
                 self.decide(&mut || true, batch)?;
             }
-            Command::Read(look) => batch.after.push(After::Read(look)),
+            Command::Read(view) => batch.after.push(AfterCommit::Read(view)),
             Command::Times { sweep, after, reply } => {
-                batch.after.push(After::Times(sweep, after, reply));
+                batch.after.push(AfterCommit::Times(sweep, after, reply));
             }
             Command::Open { session, outbox, reply } => {
-                let accepted = self.sessions.insert(session, outbox);
-                if reply.send(accepted).is_err() {
-                    // Whoever asked went away before it knew of the session.
+                let is_accepted = self.sessions.insert(session, outbox);
+                if reply.send(is_accepted).is_err() {
+                    // The requester is gone and will never close the session.
                     self.sessions.close(session, None);
                 }
             }
             Command::Close { session, reason } => {
                 self.hear(now, Input::SessionClosed(session), None, batch)?;
-                batch.after.push(After::Close(session, reason));
+                batch.after.push(AfterCommit::Close(session, reason));
             }
-            Command::CloseAll => batch.after.push(After::CloseAll),
+            Command::CloseAll => batch.after.push(AfterCommit::CloseAll),
             Command::Stop => batch.stop = true,
         }
         Ok(())
+    }
+
+    /// Takes a command of a client of a store that can only be read: views, but no inputs and no
+    /// sessions of workers.
+    fn take_read_only(&mut self, store: &Path, command: Command, batch: &mut Batch) {
+        match command {
+            Command::Apply { input: _, reply: Some(reply) } => {
+                let refusal = Refusal::ReadOnlyStore(store.display().to_string());
+                batch.after.push(AfterCommit::Reply(reply, Err(refusal)));
+            }
+            Command::Apply { input: _, reply: None } | Command::Close { .. } => {}
+            Command::Read(view) => batch.after.push(AfterCommit::Read(view)),
+            Command::Times { sweep, after, reply } => {
+                batch.after.push(AfterCommit::Times(sweep, after, reply));
+            }
+            // The requester may be gone.
+            Command::Open { reply, .. } => drop(reply.send(false)),
+            Command::CloseAll => batch.after.push(AfterCommit::CloseAll),
+            Command::Stop => batch.stop = true,
+        }
     }
 
     fn hear(
         &mut self,
         now: u64,
         input: Input,
-        reply: Option<Answer>,
+        reply: Option<ReplySender>,
         batch: &mut Batch,
     ) -> Result<(), DriverError> {
         let step = self.core.hear(now, input)?;
         self.is_all_decided = false;
         batch.events.extend(step.events);
         if let Some(reply) = reply {
-            batch.after.push(After::Reply(reply, step.reply));
+            batch.after.push(AfterCommit::Reply(reply, step.reply));
         }
-        batch.after.extend(step.effects.into_iter().map(After::Effect));
+        batch.after.extend(step.effects.into_iter().map(AfterCommit::Effect));
         Ok(())
     }
 
-    /// Decides what there is to decide since something was heard; nothing for those who only look.
+    /// Takes the decisions that are possible since the last input. A no-op after views only.
     fn decide(
         &mut self,
-        go_on: &mut dyn FnMut() -> bool,
+        may_continue: &mut dyn FnMut() -> bool,
         batch: &mut Batch,
     ) -> Result<(), DriverError> {
         if self.is_all_decided {
             return Ok(());
         }
-        let decided = self.core.decide(go_on)?;
+        let decided = self.core.decide(may_continue)?;
         batch.events.extend(decided.events);
-        batch.after.extend(decided.effects.into_iter().map(After::Effect));
+        batch.after.extend(decided.effects.into_iter().map(AfterCommit::Effect));
         self.is_all_decided = decided.is_all;
         Ok(())
     }
 
     /// Carries out what waited for the commit, in order.
-    fn let_out(&mut self, after: Vec<After>) {
+    fn finish(&mut self, after: Vec<AfterCommit>) {
         let mut changed = BTreeSet::new();
         for item in after {
             match item {
-                // Whoever asked may have gone away.
-                After::Reply(reply, answer) => drop(reply.send(answer)),
-                After::Read(look) => look(&self.core),
-                // The client may have gone away.
-                After::Times(sweep, after, reply) => {
+                // The requesters of this and of the times may be gone.
+                AfterCommit::Reply(sender, reply) => drop(sender.send(reply)),
+                AfterCommit::Read(view) => view(&self.core),
+                AfterCommit::Times(sweep, after, reply) => {
                     drop(reply.send(self.store.trial_times(sweep, after)));
                 }
-                After::Effect(Effect::Changed(sweep)) => drop(changed.insert(sweep)),
-                After::Effect(Effect::Send(session, message)) => {
-                    if !self.sessions.say(session, message) {
+                AfterCommit::Effect(Effect::Changed(sweep)) => drop(changed.insert(sweep)),
+                AfterCommit::Effect(Effect::Send(session, message)) => {
+                    if !self.sessions.send(session, message) {
                         tracing::warn!(session = session.0, "closed a session that does not read");
                         self.lost.push(session);
                     }
                 }
-                After::Effect(Effect::Close(session, refusal)) => {
+                AfterCommit::Effect(Effect::Close(session, refusal)) => {
                     tracing::warn!(session = session.0, %refusal, "closed a session");
                     self.sessions.close(session, Some(CloseReason::Refused(refusal)));
                 }
-                After::Close(session, reason) => {
+                AfterCommit::Close(session, reason) => {
                     self.sessions.close(session, reason);
                 }
-                After::CloseAll => self.sessions.close_all(),
+                AfterCommit::CloseAll => self.sessions.close_all(),
             }
         }
         for sweep in changed {
-            // Nobody may be watching.
+            // There may be no watcher.
             let _ = self.changes.send(sweep);
         }
     }
@@ -258,7 +274,7 @@ mod tests {
     use super::*;
     use crate::store::StoreError;
 
-    /// How many events each commit had.
+    /// A store that counts the events of each commit.
     #[derive(Debug, Default)]
     struct Commits(Arc<Mutex<Vec<usize>>>);
 
@@ -278,12 +294,12 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_long_to_decide_is_decided_in_pieces_though_nobody_says_more() {
+    fn decisions_that_take_long_are_taken_in_several_commits_without_further_input() {
         let commits = Arc::default();
         let core = Coordinator::new(Config::default(), StoreId(1));
         let mut engine =
             Engine::new(core, Box::new(Commits(Arc::clone(&commits))), broadcast::channel(16).0);
-        engine.thinking = Duration::ZERO;
+        engine.thinking_time = Duration::ZERO;
         let text = "name = \"x\"\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 8\nparallelism = 8\n";
         let (spec, request_id) =
             (Box::new(parse(text).unwrap().spec), Name::parse("name", "r").unwrap());
@@ -292,7 +308,7 @@ mod tests {
         commands.try_send(Command::Apply { input, reply: None }).unwrap();
         drop(commands);
         engine.run(queue).unwrap();
-        // The sweep and a trial, one trial at a time, and that there is no more.
+        // The sweep with the first trial, seven more trials, and the search for a ninth.
         assert_eq!(*commits.lock().unwrap(), [2, 1, 1, 1, 1, 1, 1, 1, 0]);
     }
 }

@@ -1,13 +1,14 @@
 //! The one thread that owns the state machine and the store.
 //!
 //! ```text
-//! DriverHandle::{apply, post, read} --bounded queue--> Engine: step, step, step; commit once; then replies, effects and reads
-//!                                                        |
-//!                        Outgoing <--bounded outbox-- Sessions        broadcast of changed sweeps --> Changes
+//! DriverHandle::{apply, post, read}
+//!     --bounded queue--> Engine: several steps, one commit, then replies, effects and views
+//!     Outgoing <--bounded outbox-- Sessions
+//!     Changes <--broadcast of changed sweeps--
 //! ```
-//! Nothing leaves before the commit of what led to it, and nobody waits for a slow reader: an
-//! outbox that is full costs its session. A failed commit or a broken invariant ends the thread,
-//! and with it everything that waits.
+//! Nothing is sent before the commit of the events that led to it. The driver never waits for a slow
+//! reader: a session whose outbox is full is closed. A failed commit or a broken invariant ends the
+//! thread, and every waiting request fails.
 
 mod engine;
 mod log;
@@ -30,9 +31,9 @@ use crate::store::{Store, StoreError, TimesPage};
 use engine::{Command, Engine};
 pub use sessions::{CloseReason, Outgoing};
 
-/// Commands that wait at most.
+/// Commands that may wait in the queue; a sender of more waits. Chosen, not measured.
 const QUEUE: usize = 4_096;
-/// Changes that a watcher may be behind before it is told that it missed some.
+/// How many changes a watcher may be behind. A watcher that is further behind reads its sweep again.
 const CHANGES: usize = 1_024;
 
 /// The driver has ended: it is stopping, or it failed.
@@ -41,31 +42,31 @@ const CHANGES: usize = 1_024;
 pub struct DriverGone;
 
 impl DriverGone {
-    /// What a caller can do about it.
+    /// The error class, which tells a caller what it can do.
     pub const fn class(self) -> ErrorClass {
         ErrorClass::Unavailable
     }
 }
 
-/// Why a driver could not start, or ended.
+/// Why a driver could not start, or why it ended.
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
-    /// The store failed.
+    /// The store cannot be opened, read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A bug: nothing of the step was written.
+    /// A bug. Nothing of the step was stored.
     #[error("internal error: {0}")]
     Broken(#[from] Broken),
-    /// No thread could be started.
-    #[error("no thread for the driver: {0}")]
+    /// The system did not start a thread.
+    #[error("the driver's thread cannot be started: {0}")]
     Thread(#[source] io::Error),
     /// A bug: the thread panicked.
-    #[error("internal error: the driver's thread ended without a word")]
+    #[error("internal error: the driver's thread panicked")]
     Died,
 }
 
 impl DriverError {
-    /// What a caller can do about it.
+    /// The error class, which tells a caller what it can do.
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Store(error) => error.class(),
@@ -78,21 +79,21 @@ impl DriverError {
 /// A running driver.
 #[derive(Debug)]
 pub struct Driver {
-    /// To speak to it.
+    /// Sends commands to the driver.
     pub handle: DriverHandle,
-    /// How it ends.
+    /// Waits for the driver's end.
     pub ended: Ended,
 }
 
-/// The end of a driver. Its store is released by then.
+/// The end of a driver, after which its store is released.
 #[derive(Debug)]
 pub struct Ended(Option<oneshot::Receiver<Result<(), DriverError>>>);
 
 impl Ended {
-    /// Waits for the end. Later calls say that it ended well.
+    /// Waits for the end. Later calls return `Ok`.
     ///
     /// # Errors
-    /// Why it ended, unless it was asked to.
+    /// Why the driver ended, unless a command stopped it.
     pub async fn wait(&mut self) -> Result<(), DriverError> {
         let Some(end) = &mut self.0 else { return Ok(()) };
         let result = end.await.unwrap_or(Err(DriverError::Died));
@@ -101,7 +102,7 @@ impl Ended {
     }
 }
 
-/// Reads the store, recovers the state and starts the thread. Blocks while it reads.
+/// Reads the store, recovers the state and starts the thread. Blocks while it reads the store.
 ///
 /// # Errors
 /// The store cannot be read, or its events do not fit together.
@@ -114,7 +115,7 @@ pub fn start(config: Config, mut store: Box<dyn Store>) -> Result<Driver, Driver
         event
     });
     let recovered = Coordinator::recover(config, store.id(), 0, events);
-    // The event that does not fit is the last that was taken.
+    // Recovery stops at the event that does not fit, so it is the last one that was taken.
     let core =
         recovered.map_err(|broken| StoreError::Corrupt { row, detail: broken.to_string() })?;
     tracing::debug!(events = count, "recovered");
@@ -123,9 +124,9 @@ pub fn start(config: Config, mut store: Box<dyn Store>) -> Result<Driver, Driver
     let (end, ended) = oneshot::channel();
     let engine = Engine::new(core, store, changes.clone());
     let body = move || {
-        // The engine, and the store in it, are gone before anyone hears of the end.
+        // This drops the engine and its store before the end is reported.
         let result = engine.run(queue);
-        // Nobody may be waiting for it.
+        // The receiver may be gone.
         let _ = end.send(result);
     };
     thread::Builder::new().name("driver".to_owned()).spawn(body).map_err(DriverError::Thread)?;
@@ -133,7 +134,7 @@ pub fn start(config: Config, mut store: Box<dyn Store>) -> Result<Driver, Driver
     Ok(Driver { handle, ended: Ended(Some(ended)) })
 }
 
-/// A way to speak to the driver; clones speak to the same one.
+/// Sends commands to the driver. Clones send to the same driver.
 #[derive(Clone, Debug)]
 pub struct DriverHandle {
     commands: mpsc::Sender<Command>,
@@ -142,17 +143,18 @@ pub struct DriverHandle {
 }
 
 impl DriverHandle {
-    /// Gives an input to the state machine. The answer comes once everything it led to is stored.
+    /// Sends an input to the state machine. Returns its reply once all events that follow from it
+    /// are stored.
     ///
     /// # Errors
-    /// The driver ended: whether the input took effect is not known.
+    /// The driver ended. The input may have taken effect or not.
     pub async fn apply(&self, input: Input) -> Result<Result<Reply, Refusal>, DriverGone> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, received) = oneshot::channel();
         self.send(Command::Apply { input, reply: Some(reply) }).await?;
-        answer.await.map_err(|_| DriverGone)
+        received.await.map_err(|_| DriverGone)
     }
 
-    /// Gives an input whose answer nobody needs: what there is to say comes over the session.
+    /// Sends an input whose reply is not needed. Messages to a worker arrive over its session.
     ///
     /// # Errors
     /// The driver ended.
@@ -160,23 +162,23 @@ impl DriverHandle {
         self.send(Command::Apply { input, reply: None }).await
     }
 
-    /// Looks at the state, after the commit of every input that was given before. `look` holds up
-    /// everybody: it must be quick.
+    /// Reads the state after the commit of every input that was sent before. All other requests wait
+    /// for `view`, so it must be quick.
     ///
     /// # Errors
     /// The driver ended.
-    pub async fn read<T, F>(&self, look: F) -> Result<T, DriverGone>
+    pub async fn read<T, F>(&self, view: F) -> Result<T, DriverGone>
     where
         T: Send + 'static,
         F: FnOnce(&Coordinator) -> T + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let look = move |core: &Coordinator| {
-            // The asker may have gone away.
-            let _ = reply.send(look(core));
+        let (reply, received) = oneshot::channel();
+        let view = move |core: &Coordinator| {
+            // The requester may be gone.
+            let _ = reply.send(view(core));
         };
-        self.send(Command::Read(Box::new(look))).await?;
-        answer.await.map_err(|_| DriverGone)
+        self.send(Command::Read(Box::new(view))).await?;
+        received.await.map_err(|_| DriverGone)
     }
 
     /// When the trials of a sweep started and ended. The rows are read in pages, between which the
@@ -190,9 +192,9 @@ impl DriverHandle {
     ) -> Result<BTreeMap<TrialNumber, TrialTimes>, DriverGone> {
         let (mut all, mut after) = (TimesPage::default(), 0);
         loop {
-            let (reply, answer) = oneshot::channel();
+            let (reply, received) = oneshot::channel();
             self.send(Command::Times { sweep, after, reply }).await?;
-            match answer.await.map_err(|_| DriverGone)? {
+            match received.await.map_err(|_| DriverGone)? {
                 Ok(page) => all.extend(page),
                 Err(error) => {
                     tracing::warn!(sweep = sweep.0, %error, "the export has no times");
@@ -206,8 +208,9 @@ impl DriverHandle {
         }
     }
 
-    /// A new connection, and what is to be said on it; it is closed when more than `capacity`
-    /// messages wait there. None where there are too many connections.
+    /// Opens a session and returns what is to be sent on its connection. The session is closed when
+    /// more than `capacity` messages wait. `None` if there are too many sessions, or the store can
+    /// only be read.
     ///
     /// # Errors
     /// The driver ended.
@@ -216,15 +219,15 @@ impl DriverHandle {
         capacity: usize,
     ) -> Result<Option<(SessionId, mpsc::Receiver<Outgoing>)>, DriverGone> {
         let session = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
-        // One place more than for messages: the reason of a close always fits.
+        // With one more place than for messages, the reason of the close always fits.
         let (outbox, receiver) = mpsc::channel(capacity.max(1) + 1);
-        let (reply, answer) = oneshot::channel();
+        let (reply, received) = oneshot::channel();
         self.send(Command::Open { session, outbox, reply }).await?;
-        let accepted = answer.await.map_err(|_| DriverGone)?;
-        Ok(accepted.then_some((session, receiver)))
+        let is_accepted = received.await.map_err(|_| DriverGone)?;
+        Ok(is_accepted.then_some((session, receiver)))
     }
 
-    /// Ends a connection from this side; with a reason, if the other side is to hear one.
+    /// Closes a session. With a `reason`, the worker is told it.
     ///
     /// # Errors
     /// The driver ended.
@@ -236,7 +239,7 @@ impl DriverHandle {
         self.send(Command::Close { session, reason }).await
     }
 
-    /// Closes every connection and takes no new ones.
+    /// Closes all sessions, and accepts no more.
     ///
     /// # Errors
     /// The driver ended.
@@ -244,7 +247,7 @@ impl DriverHandle {
         self.send(Command::CloseAll).await
     }
 
-    /// Ends the driver after everything that was given before.
+    /// Ends the driver after everything that was sent before.
     ///
     /// # Errors
     /// The driver ended already.
@@ -257,7 +260,7 @@ impl DriverHandle {
         self.commands.closed().await;
     }
 
-    /// The changes of sweeps from now on.
+    /// Watches the changes of sweeps from now on.
     pub fn changes(&self) -> Changes {
         Changes(self.changes.subscribe())
     }
@@ -267,16 +270,16 @@ impl DriverHandle {
     }
 }
 
-/// Says when sweeps change.
+/// A watcher of changes of sweeps.
 #[derive(Debug)]
 pub struct Changes(broadcast::Receiver<SweepId>);
 
 impl Changes {
-    /// Waits until `sweep` may have changed since the last call; several changes count as one.
+    /// Waits until `sweep` may have changed since the last call. Several changes count as one.
     ///
     /// # Errors
     /// The driver ended.
-    pub async fn of(&mut self, sweep: SweepId) -> Result<(), DriverGone> {
+    pub async fn wait_for(&mut self, sweep: SweepId) -> Result<(), DriverGone> {
         loop {
             match self.0.recv().await {
                 Ok(changed) if changed != sweep => {}
@@ -288,7 +291,7 @@ impl Changes {
         Ok(())
     }
 
-    /// Everything said so far is known to the caller, who is about to look.
+    /// Drops the changes so far, because the caller is about to read the sweep.
     fn forget(&mut self) {
         self.0 = self.0.resubscribe();
     }

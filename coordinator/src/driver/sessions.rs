@@ -1,4 +1,4 @@
-//! The connections of workers, as the driver sees them: one bounded outbox each.
+//! The connections of workers, as the driver sees them: a bounded outbox for each.
 
 use std::collections::BTreeMap;
 
@@ -9,40 +9,40 @@ use caviar_common::message::ToWorker;
 use caviar_core::input::Refusal;
 use tokio::sync::mpsc;
 
-/// Connections at once: every worker's, and some that are being replaced.
+/// Connections at a time: one for each worker, and some that are being replaced.
 const MAX_SESSIONS: usize = MAX_WORKERS + 1_000;
 
-/// Something to say on a connection.
+/// Something to send on a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outgoing {
-    /// A message.
+    /// A message to the worker.
     Message(ToWorker),
-    /// The end of the connection, and why.
+    /// The end of the connection, with the reason for it.
     Close(CloseReason),
 }
 
-/// Why this side ends a connection.
+/// Why the coordinator closes a connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {
-    /// The state machine does not take what was said.
+    /// The state machine refused a message.
     #[error("{0}")]
     Refused(Refusal),
-    /// What was said is no message.
+    /// The worker sent something that is not a message.
     #[error("{0}")]
     Malformed(Problem),
-    /// The other side does not read what it is sent.
+    /// The worker does not read what it is sent.
     #[error("the worker reads too slowly: {0} messages wait for it; hint: it may connect again")]
     Slow(usize),
-    /// The other side said nothing after connecting.
-    #[error("no Hello came within {0} s of connecting")]
+    /// The worker sent nothing after it had connected.
+    #[error("no Hello arrived within {0} s of connecting")]
     Silent(u64),
-    /// This side is shutting down.
+    /// The coordinator is shutting down.
     #[error("the coordinator is stopping; hint: connect again when it is back")]
     Stopping,
 }
 
 impl CloseReason {
-    /// What the other side can do about it.
+    /// The error class, which tells the worker what it can do.
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Refused(refusal) => refusal.class(),
@@ -62,7 +62,7 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Whether there was room for one more.
+    /// Adds a session. Returns false if there are too many.
     pub(super) fn insert(&mut self, session: SessionId, outbox: mpsc::Sender<Outgoing>) -> bool {
         let accepted = !self.stopping && self.open.len() < MAX_SESSIONS;
         if accepted {
@@ -71,12 +71,12 @@ impl Sessions {
         accepted
     }
 
-    /// Says something. False if the session had to be closed for it: it does not read what it is
-    /// sent.
+    /// Queues a message. Returns false if the session was closed instead, because its outbox is full:
+    /// the worker does not read what it is sent.
     #[must_use]
-    pub(super) fn say(&mut self, session: SessionId, message: ToWorker) -> bool {
+    pub(super) fn send(&mut self, session: SessionId, message: ToWorker) -> bool {
         let Some(outbox) = self.open.get(&session) else { return true };
-        // The driver alone sends here, and leaves the last place to the reason of the close.
+        // Only the driver sends here. It keeps the last place free for the reason of the close.
         if outbox.capacity() > 1 && outbox.try_send(Outgoing::Message(message)).is_ok() {
             return true;
         }
@@ -85,16 +85,17 @@ impl Sessions {
         false
     }
 
-    /// Ends a connection. Whether it was open.
+    /// Closes a session. Returns false if it was not open.
     pub(super) fn close(&mut self, session: SessionId, reason: Option<CloseReason>) -> bool {
         let Some(outbox) = self.open.remove(&session) else { return false };
         if let Some(reason) = reason {
-            // Where nobody listens any more, nobody needs to know.
+            // The worker's task may be gone already.
             let _ = outbox.try_send(Outgoing::Close(reason));
         }
         true
     }
 
+    /// Closes all sessions, and accepts no more.
     pub(super) fn close_all(&mut self) {
         self.stopping = true;
         for (_, outbox) in std::mem::take(&mut self.open) {

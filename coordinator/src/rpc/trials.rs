@@ -44,7 +44,7 @@ impl TrialService for Trials {
                 return answer();
             }
             tokio::select! {
-                changed = timeout_at(deadline, changes.of(sweep)) => match changed {
+                changed = timeout_at(deadline, changes.wait_for(sweep)) => match changed {
                     Ok(changed) => changed.map_err(gone)?,
                     Err(_) => return answer(),
                 },

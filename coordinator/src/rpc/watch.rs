@@ -73,7 +73,7 @@ impl Api {
                     return Ok(());
                 }
                 tokio::time::sleep(LEAST_INTERVAL).await;
-                changes.of(sweep).await.map_err(gone)?;
+                changes.wait_for(sweep).await.map_err(gone)?;
             }
         })
     }
@@ -102,7 +102,7 @@ impl Api {
                     return Ok(());
                 }
                 tokio::time::sleep(LEAST_INTERVAL).await;
-                changes.of(sweep).await.map_err(gone)?;
+                changes.wait_for(sweep).await.map_err(gone)?;
             }
         })
     }

@@ -1,23 +1,23 @@
-//! The tables, and the marks that tell a Caviar store from any other SQLite file.
+//! The tables, and the marks by which a Caviar store differs from any other SQLite file.
 
-/// `application_id` of the file: "CVIA".
+/// `application_id` of the file: "CVIA" in ASCII.
 pub(super) const APPLICATION_ID: i64 = 0x4356_4941;
-/// `user_version` of the file: raised with every change of the tables, or of the events' JSON
-/// that an older release cannot read. What is older is brought to it when it is opened.
+/// `user_version` of the file. It is raised with every change of the tables or of the events' JSON
+/// that an older release cannot read. An older store is upgraded when it is opened for writing.
 pub(super) const FORMAT: i64 = 2;
 
-/// What brings the tables of format 1 to format 2, and whether it was done: some stores of format 1
-/// have the column.
+/// Upgrades the tables from format 1 to format 2.
 pub(super) const ADD_NAMED: &str = "ALTER TABLE metrics ADD COLUMN named TEXT";
+/// Returns 1 if the tables have the column of format 2; some stores of format 1 have it too.
 pub(super) const HAS_NAMED: &str =
     "SELECT count(*) FROM pragma_table_info('metrics') WHERE name = 'named'";
 
-/// `store` has one row: which store this is. `events` is the truth. The others are there for
-/// people, and are written in the same transactions.
+/// The row of `store` has the store's number. `events` is the truth. The other tables are for
+/// people to read, and are written in the same transactions.
 ///
-/// A loss that is NaN is NULL here (SQLite has no NaN); the event has it in full. `named` holds
-/// what a program measured that ran a trial by itself, as a JSON object; the other metrics are NULL
-/// then.
+/// A loss that is NaN is NULL in these tables, because SQLite has no NaN; the event has the exact
+/// value. `named` holds the metrics of an external client as a JSON object; the other metrics are
+/// NULL then.
 pub(super) const TABLES: &str = "
 CREATE TABLE store (
     id INTEGER NOT NULL

@@ -178,8 +178,8 @@ async fn changes_are_told_once_they_are_stored() {
     let one = handle.apply(create(1)).await.unwrap().unwrap();
     handle.apply(create(2)).await.unwrap().unwrap();
     let caviar_core::input::Reply::Sweep(one) = one else { panic!("no sweep") };
-    changes.of(one).await.unwrap();
-    let mut next = pin!(changes.of(one));
+    changes.wait_for(one).await.unwrap();
+    let mut next = pin!(changes.wait_for(one));
     assert!(
         poll_once(next.as_mut()).await.is_pending(),
         "the other sweep's change is none of this one"

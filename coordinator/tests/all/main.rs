@@ -7,6 +7,8 @@ mod events;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod read_only;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod store;

@@ -1,23 +1,20 @@
 //! Paths of fields, and the checks that many messages share.
 //!
-//! A function that reads a message reports paths inside that message; whoever reads the message
-//! around it puts its own field in front. So a path costs nothing until there is something to
-//! report.
+//! A function that decodes a message reports paths inside that message. Its caller, which decodes
+//! the message around it, prepends its own field. So a path costs nothing unless there is a problem.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use caviar_common::error::Problem;
 use caviar_common::limits::{MAX_NAME_CHARS, MAX_TEXT_CHARS};
+use caviar_common::text::{quoted, shortened};
 
-/// Characters of an offending text that a problem shows.
-const SHOWN_CHARS: usize = 40;
-
-/// Puts the field around it in front of a problem's path.
+/// Prepends the enclosing field to the path of a problem.
 pub(super) trait Within<T> {
-    /// The problem lies in `field`.
+    /// Prepends `field`.
     fn within(self, field: &str) -> Result<T, Problem>;
-    /// The problem lies in element `index` of `field`.
+    /// Prepends element `index` of `field`.
     fn at(self, field: &str, index: usize) -> Result<T, Problem>;
 }
 
@@ -38,23 +35,22 @@ fn join(outer: &str, inner: &str) -> String {
     if inner.is_empty() { outer.to_owned() } else { format!("{outer}.{inner}") }
 }
 
-/// A field that must be there.
+/// The value of a field that a message must have.
 pub(super) fn required<T>(field: &str, value: Option<T>) -> Result<T, Problem> {
-    value.ok_or_else(|| Problem::new(field, "missing: it must be sent"))
+    value.ok_or_else(|| Problem::new(field, "missing: this field is required"))
 }
 
-/// The error for an enum of the wire that is unspecified, or has a number that this version does
-/// not know.
+/// The problem of an enum whose number is 0 or unknown to this version.
 pub(super) fn unknown_number(field: &str, number: i32) -> Problem {
     let message = if number == 0 {
-        "unspecified: it must be sent"
+        "unspecified: this field is required"
     } else {
-        "unknown: is the other side newer than this one?"
+        "unknown: the sender may be a newer release"
     };
     Problem::with_value(field, number, message)
 }
 
-/// A number in `legal`.
+/// The value if it is in `legal`.
 pub(super) fn in_range<T: Copy + Display + PartialOrd>(
     field: &str,
     value: T,
@@ -63,14 +59,11 @@ pub(super) fn in_range<T: Copy + Display + PartialOrd>(
     if legal.contains(&value) {
         return Ok(value);
     }
-    Err(Problem::with_value(
-        field,
-        value,
-        format!("write a number from {} to {}", legal.start(), legal.end()),
-    ))
+    let message = format!("expected a number from {} to {}", legal.start(), legal.end());
+    Err(Problem::with_value(field, value, message))
 }
 
-/// A number from 1: 0 is what the wire says for a number that was not sent.
+/// The value if it is at least 1. On the wire 0 means that the field was not sent.
 pub(super) fn positive<T: Copy + Display + PartialOrd + From<u8>>(
     field: &str,
     value: T,
@@ -78,86 +71,71 @@ pub(super) fn positive<T: Copy + Display + PartialOrd + From<u8>>(
     if value >= T::from(1) {
         Ok(value)
     } else {
-        Err(Problem::with_value(field, value, "write a number from 1"))
+        Err(Problem::with_value(field, value, "expected a number of at least 1"))
     }
 }
 
-/// A list of at most `most` elements.
+/// The list if it has at most `most` elements.
 pub(super) fn at_most<T>(field: &str, list: Vec<T>, most: usize) -> Result<Vec<T>, Problem> {
     check_count(field, list.len(), most)?;
     Ok(list)
 }
 
-/// A count of at most `most`.
+/// Checks that a list or map with `count` elements has at most `most`.
 pub(super) fn check_count(field: &str, count: usize, most: usize) -> Result<(), Problem> {
     if count <= most {
         Ok(())
     } else {
-        Err(Problem::with_value(field, format!("{count} elements"), format!("send at most {most}")))
+        let message = format!("has {count} elements: expected at most {most}");
+        Err(Problem::new(field, message))
     }
 }
 
-/// A duration in seconds.
+/// The value if it is finite and at least 0.
 pub(super) fn seconds(field: &str, value: f64) -> Result<f64, Problem> {
     if value.is_finite() && value >= 0.0 {
         Ok(value)
     } else {
-        Err(Problem::with_value(field, value, "write a number of seconds from 0"))
+        Err(Problem::with_value(field, value, "expected a number of seconds of at least 0"))
     }
 }
 
-/// A text of bounded length.
+/// The text if it has at most [`MAX_TEXT_CHARS`] characters.
 pub(super) fn text(field: &str, value: String) -> Result<String, Problem> {
     if is_within(&value, MAX_TEXT_CHARS) {
         return Ok(value);
     }
-    Err(Problem::with_value(
-        field,
-        shown(&value),
-        format!("write at most {MAX_TEXT_CHARS} characters"),
-    ))
+    let message = format!("expected at most {MAX_TEXT_CHARS} characters");
+    Err(Problem::with_value(field, quoted(&value), message))
 }
 
-/// A text of bounded length that may be absent.
+/// Like [`text`], for a field that can be absent.
 pub(super) fn optional_text(field: &str, value: Option<String>) -> Result<Option<String>, Problem> {
     value.map(|value| text(field, value)).transpose()
 }
 
-/// The name of a hyperparameter. Whether there is such a hyperparameter is for the checked spec to
-/// say.
+/// The name of a hyperparameter, by its length only. The check of the spec knows whether the
+/// hyperparameter exists.
 pub(super) fn parameter_name(field: &str, value: String) -> Result<String, Problem> {
     if !value.is_empty() && is_within(&value, MAX_NAME_CHARS) {
         return Ok(value);
     }
-    Err(Problem::with_value(
-        field,
-        shown(&value),
-        format!("write the name of a hyperparameter, 1 to {MAX_NAME_CHARS} characters"),
-    ))
+    let message =
+        format!("expected the name of a hyperparameter, of 1 to {MAX_NAME_CHARS} characters");
+    Err(Problem::with_value(field, quoted(&value), message))
 }
 
 fn is_within(text: &str, most_chars: usize) -> bool {
-    // A text has at least as many bytes as characters: most need no counting.
+    // A text has at least as many bytes as characters, so a short one need not be counted.
     text.len() <= most_chars || text.chars().nth(most_chars).is_none()
 }
 
-/// A text as a problem shows it: quoted, and cut where it is long.
-pub(super) fn shown(text: &str) -> String {
-    let start: String = text.chars().take(SHOWN_CHARS).collect();
-    let dots = if start.len() < text.len() { "..." } else { "" };
-    format!("{start:?}{dots}")
-}
-
-/// A text for people as it leaves: cut to what the other side accepts, because a long reason must
-/// not cost the connection that brings it.
+/// A text for people, cut to the length that the other side accepts. A long reason must not make
+/// the whole message invalid.
 pub(super) fn clip(text: &str) -> String {
     if is_within(text, MAX_TEXT_CHARS) {
-        return text.to_owned();
+        text.to_owned()
+    } else {
+        shortened(text, MAX_TEXT_CHARS - 3)
     }
-    text.chars().take(MAX_TEXT_CHARS - 3).chain("...".chars()).collect()
-}
-
-/// A limit as a count of elements.
-pub(super) fn elements(limit: u32) -> usize {
-    usize::try_from(limit).unwrap_or(usize::MAX)
 }

@@ -1,11 +1,11 @@
-//! Scores and the metrics of epochs.
+//! Scores, and the metrics of epochs.
+
+use std::collections::BTreeMap;
 
 use caviar_common::error::Problem;
 use caviar_common::ids::Name;
 use caviar_common::limits::{MAX_EPOCHS, MAX_METRICS};
 use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
-
-use std::collections::BTreeMap;
 
 use super::field::{Within, at_most, check_count, in_range, required};
 use crate::v1;
@@ -14,7 +14,7 @@ pub(super) fn encode_score(score: &Score) -> v1::Score {
     v1::Score { loss: Some(score.loss), accuracy: score.accuracy }
 }
 
-/// The loss may be NaN or infinite: that is how a training diverges.
+/// Accepts any loss: that of a diverged training is NaN or infinite.
 pub(super) fn decode_score(wire: v1::Score) -> Result<Score, Problem> {
     let loss = required("loss", wire.loss)?;
     let accuracy =
@@ -59,7 +59,7 @@ pub(super) fn encode_epochs(points: &[EpochMetrics]) -> Vec<v1::EpochMetrics> {
     points.iter().map(encode_epoch).collect()
 }
 
-/// At most `most` consecutive epochs, oldest first.
+/// At most `most` consecutive epochs, the oldest first.
 pub(super) fn decode_epochs(
     field: &str,
     wire: Vec<v1::EpochMetrics>,
@@ -98,7 +98,7 @@ pub(super) fn decode_optional_point(
     wire.map(decode_point).transpose().within(field)
 }
 
-/// At most `most` consecutive epochs of a curve, oldest first.
+/// At most `most` consecutive epochs of a curve, the oldest first.
 pub(super) fn decode_points(
     field: &str,
     wire: Vec<v1::EpochMetrics>,
@@ -107,7 +107,7 @@ pub(super) fn decode_points(
     consecutive(field, wire, most, decode_point)
 }
 
-/// What a program measured; any value may be NaN or infinite.
+/// The metrics that an external client measured. Each value can be NaN or infinite.
 pub(super) fn decode_named(
     epoch: u32,
     metrics: BTreeMap<String, f64>,
@@ -131,9 +131,9 @@ fn consecutive<T>(
     for (i, point) in wire.into_iter().enumerate() {
         let epoch = point.epoch;
         points.push(decode(point).at(field, i)?);
-        // Epochs are at most MAX_EPOCHS: the sum does not overflow.
+        // Epochs are at most MAX_EPOCHS, so the sum does not overflow.
         if let Some(last) = before.filter(|last| last + 1 != epoch) {
-            let message = format!("epochs are consecutive: write {} after {last}", last + 1);
+            let message = format!("expected {}, because epochs are consecutive", last + 1);
             return Err(Problem::with_value(format!("{field}[{i}].epoch"), epoch, message));
         }
         before = Some(epoch);

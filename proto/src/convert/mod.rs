@@ -1,9 +1,11 @@
-//! Between the wire and the words of `caviar-common`: the only code that sees both.
+//! Conversions between the wire and the types of `caviar-common`. No other code uses both.
 //!
-//! Every `decode_` takes what a peer sent, which may be anything, and returns a checked value or
-//! what is wrong with which field: `report.points[3].validation.loss`. Every limit of
-//! [`caviar_common::limits`] is enforced here. Every `encode_` takes a checked value and cannot
-//! fail; texts for people are cut to what the other side accepts.
+//! Every `decode_` function takes a message of a peer, whose fields can have any value, and returns a
+//! checked value or the first problem, with the path of its field, such as
+//! `report.points[3].validation.loss`. It enforces every limit of [`caviar_common::limits`].
+//!
+//! Every `encode_` function takes a checked value and cannot fail. It cuts texts for people to the
+//! length that the other side accepts.
 
 mod field;
 mod metrics;

@@ -1,29 +1,29 @@
-//! The spec of a sweep. Problems carry the paths of the sweep file (`space.units.low`), so that
-//! they read the same wherever they are found.
+//! The spec of a sweep. Its problems have the paths of the sweep file (`space.units.low`), so that
+//! they read the same on both sides.
 
 use caviar_common::assignment::Value;
-use caviar_common::data::{DataSpec, Task};
+use caviar_common::data::DataSpec;
 use caviar_common::error::{Problem, Problems};
 use caviar_common::hyper::TABLE;
 use caviar_common::ids::Name;
 use caviar_common::limits::{MAX_LAYERS, MAX_PARAMETERS, MAX_ROUNDS};
+use caviar_common::numbers::index;
 use caviar_common::space::{Domain, Holds, Parameter};
 use caviar_common::spec::{
     Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping, SearchSpec,
     Strategy, SweepSpec,
 };
 
-use super::field::{Within, at_most, check_count, elements, optional_text, parameter_name};
+use super::field::{Within, at_most, check_count, optional_text, parameter_name};
 use super::value::{
     decode_entry, decode_optional_value, decode_values, encode_map, encode_value, encode_values,
 };
 use crate::v1;
 
-/// Reads what somebody sent, without judging it beyond its size and shape.
+/// Reads a spec as a client sent it. Checks only the size and shape of the message.
 ///
 /// # Errors
-/// Every field that is too large, has no value where the wire wants one, or a number that
-/// is not finite.
+/// Every field that is too large, lacks a required value, or has a number that is not finite.
 pub fn decode_draft(wire: v1::SweepSpec) -> Result<Draft, Problems> {
     let mut problems = Reader::default();
     let search = wire.search.unwrap_or_default();
@@ -56,13 +56,14 @@ pub fn decode_draft(wire: v1::SweepSpec) -> Result<Draft, Problems> {
     problems.found.into_result(draft)
 }
 
-/// Collects what is wrong while a draft is read: what has a problem is read as absent.
+/// Collects the problems while a draft is read. A field with a problem is read as absent.
 #[derive(Default)]
 struct Reader {
     found: Problems,
 }
 
 impl Reader {
+    /// The value, or `None` after its problem is added.
     fn keep<T>(&mut self, result: Result<Option<T>, Problem>) -> Option<T> {
         result.unwrap_or_else(|problem| {
             self.found.push(problem);
@@ -125,9 +126,9 @@ impl Reader {
     }
 }
 
-/// As many hyperparameters as there are, with every layer's units: more cannot be meant.
+/// The number of hyperparameters that exist, with the units of every layer.
 pub(super) fn max_fixed() -> usize {
-    TABLE.len() + elements(MAX_LAYERS)
+    TABLE.len() + index(MAX_LAYERS)
 }
 
 fn decode_condition(wire: v1::Condition) -> Result<Vec<(String, Vec<Value>)>, Problem> {
@@ -136,16 +137,15 @@ fn decode_condition(wire: v1::Condition) -> Result<Vec<(String, Vec<Value>)>, Pr
     Ok(vec![(parameter, values)])
 }
 
-/// Reads and checks a spec, by the rules of the sweep file.
+/// Reads and checks a spec by the rules of the sweep file.
 ///
 /// # Errors
-/// All problems of its shape, as [`decode_draft`] finds them; where there are none, all
-/// problems of its content.
+/// Every problem that [`decode_draft`] finds; if it finds none, every problem of the content.
 pub fn decode_spec(wire: v1::SweepSpec) -> Result<SweepSpec, Problems> {
     decode_draft(wire)?.check()
 }
 
-/// A spec in full: nothing is left to a default.
+/// Converts a spec to the wire, with every default filled in.
 pub fn encode_spec(spec: &SweepSpec) -> v1::SweepSpec {
     let parameters: Vec<v1::Parameter> =
         spec.space.parameters().iter().map(encode_parameter).collect();
@@ -154,8 +154,8 @@ pub fn encode_spec(spec: &SweepSpec) -> v1::SweepSpec {
         seed: Some(spec.seed),
         data: Some(encode_data(&spec.data)),
         fixed: encode_map(&spec.fixed),
-        // An empty space is one that the data has yet to fill: on the wire as in the file, it is
-        // left out.
+        // The default space is not known before the data. Until then the space is empty and left
+        // out, as in the sweep file.
         space: (!parameters.is_empty()).then_some(v1::Space { parameters }),
         search: Some(encode_search(&spec.search)),
         objective: Some(v1::ObjectiveSpec {
@@ -204,8 +204,8 @@ fn encode_parameter(parameter: &Parameter) -> v1::Parameter {
     }
 }
 
-/// A condition as somebody would write it: that layer N exists is said by the name `units_N`, and
-/// not a second time.
+/// A condition as the sweep file has it. The condition of `units_N`, that layer N exists, follows
+/// from the name and is left out.
 fn encode_condition(parameter: &Parameter) -> Option<v1::Condition> {
     let condition = parameter.when.as_ref()?;
     match &condition.holds {
@@ -217,13 +217,12 @@ fn encode_condition(parameter: &Parameter) -> Option<v1::Condition> {
     }
 }
 
-/// Reads and checks where the data lies.
+/// Reads and checks where the data is.
 ///
 /// # Errors
-/// The first problem; its path begins with `data`.
+/// The first problem. Its path begins with `data`.
 pub fn decode_data(wire: v1::DataSpec) -> Result<DataSpec, Problem> {
-    // The rules stand with the draft. The least draft around the data lets them be asked for it
-    // alone.
+    // The rules are those of a draft, so the data is put into the smallest draft that is legal.
     let search = v1::SearchSpec { trials: Some(1), ..v1::SearchSpec::default() };
     let around = v1::SweepSpec {
         name: Some("data".to_owned()),
@@ -234,25 +233,24 @@ pub fn decode_data(wire: v1::DataSpec) -> Result<DataSpec, Problem> {
     decode_spec(around).map(|spec| spec.data).map_err(first)
 }
 
-/// The first of several problems, where only one can be returned.
+/// The first of several problems, for a function that returns only one.
 pub(super) fn first(problems: Problems) -> Problem {
-    problems.into_iter().next().unwrap_or_else(|| Problem::new("", "refused"))
+    problems
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| Problem::new("", "refused without a reason, which is a bug in Caviar"))
 }
 
-/// Where the data lies, in full.
+/// Converts where the data is to the wire, with every default filled in.
 pub fn encode_data(data: &DataSpec) -> v1::DataSpec {
     if data.is_external() {
         return v1::DataSpec { source: Some(data.source.clone()), ..v1::DataSpec::default() };
     }
-    let task = match data.task {
-        Task::Classification => "classification",
-        Task::Regression => "regression",
-    };
     v1::DataSpec {
         source: Some(data.source.clone()),
         label: data.label.clone(),
         labels: data.labels.clone(),
-        task: Some(task.to_owned()),
+        task: Some(data.task.name().to_owned()),
         validation: Some(data.validation),
         test: Some(data.test),
     }

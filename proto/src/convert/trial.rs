@@ -1,4 +1,4 @@
-//! Ask and tell.
+//! Ask and tell: the requests of external clients and the replies.
 
 use caviar_common::ask::{Ask, AskReply, AskedTrial, Report, Tell, Verdict};
 use caviar_common::error::Problem;
@@ -11,10 +11,10 @@ use super::value::{encode_assignment, encode_reason};
 use super::worker::decode_outcome;
 use crate::v1;
 
-/// Reads a wish for trials, but for the sweep and how long to wait.
+/// Reads a request for trials. The caller reads the sweep and the time to wait.
 ///
 /// # Errors
-/// The first field that is wrong.
+/// The first field that is wrong, such as `lease_ms`.
 pub fn decode_ask(wire: &v1::AskTrialsRequest) -> Result<Ask, Problem> {
     Ok(Ask {
         request_id: Name::parse("request_id", &wire.request_id)?,
@@ -28,7 +28,7 @@ pub fn decode_ask(wire: &v1::AskTrialsRequest) -> Result<Ask, Problem> {
     })
 }
 
-/// The answer, for the wire.
+/// Converts a reply to the wire.
 pub fn encode_asked(asked: &AskReply) -> v1::AskTrialsResponse {
     v1::AskTrialsResponse {
         trials: asked.trials.iter().map(encode_asked_trial).collect(),
@@ -47,10 +47,10 @@ fn encode_asked_trial(asked: &AskedTrial) -> v1::AskedTrial {
     }
 }
 
-/// Reads a report, but for the sweep.
+/// Reads a report. The caller reads the sweep.
 ///
 /// # Errors
-/// The first field that is wrong.
+/// The first field that is wrong, such as `epoch`.
 pub fn decode_report(wire: v1::ReportTrialRequest) -> Result<Report, Problem> {
     let metrics = decode_named(wire.epoch, wire.metrics)?;
     Ok(Report {
@@ -60,7 +60,7 @@ pub fn decode_report(wire: v1::ReportTrialRequest) -> Result<Report, Problem> {
     })
 }
 
-/// What becomes of a trial, for the wire.
+/// The number of a verdict on the wire.
 pub fn verdict_to_wire(verdict: Verdict) -> i32 {
     match verdict {
         Verdict::Continue => v1::Verdict::Continue,
@@ -69,10 +69,10 @@ pub fn verdict_to_wire(verdict: Verdict) -> i32 {
     .into()
 }
 
-/// Reads the end of a trial, but for the sweep.
+/// Reads the end of a trial. The caller reads the sweep.
 ///
 /// # Errors
-/// The first field that is wrong.
+/// The first field that is wrong, such as `outcome`.
 pub fn decode_tell(wire: v1::TellTrialRequest) -> Result<Tell, Problem> {
     let has_last = wire.epoch != 0 || !wire.metrics.is_empty();
     Ok(Tell {

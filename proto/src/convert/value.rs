@@ -1,4 +1,4 @@
-//! Values, assignments, boxes and reasons.
+//! Values, assignments, boxes, and the reasons why trials were chosen.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,9 @@ use caviar_common::assignment::{Assignment, Value};
 use caviar_common::error::Problem;
 use caviar_common::limits::{MAX_CHOICES, MAX_PARAMETERS};
 use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
+use caviar_common::text::{one_of, quoted};
 
-use super::field::{Within, at_most, check_count, parameter_name, positive, required, shown, text};
+use super::field::{Within, at_most, check_count, parameter_name, positive, required, text};
 use crate::v1;
 use crate::v1::value::Kind;
 
@@ -24,12 +25,12 @@ pub(super) fn encode_values(values: &[Value]) -> Vec<v1::Value> {
     values.iter().map(encode_value).collect()
 }
 
-/// One value. Problems have an empty path: the value has no name of its own.
+/// One value. Its problems have an empty path, to which the caller prepends the field.
 pub(super) fn decode_value(wire: v1::Value) -> Result<Value, Problem> {
     match required("", wire.kind)? {
         Kind::Int(v) => Ok(Value::Int(v)),
         Kind::Float(v) if v.is_finite() => Ok(Value::Float(v)),
-        Kind::Float(v) => Err(Problem::with_value("", v, "write a finite number")),
+        Kind::Float(v) => Err(Problem::with_value("", v, "expected a finite number")),
         Kind::Text(v) => Ok(Value::Text(text("", v)?)),
     }
 }
@@ -54,8 +55,8 @@ pub(super) fn encode_map(assignment: &Assignment) -> BTreeMap<String, v1::Value>
     assignment.iter().map(|(name, value)| (name.to_owned(), encode_value(value))).collect()
 }
 
-/// An assignment of at most `most` parameters. An absent message is refused: nobody forgets it by
-/// mistake without harm.
+/// An assignment of at most `most` parameters. An absent message is refused, because a forgotten
+/// assignment would be read as one without parameters.
 pub(super) fn decode_assignment(
     field: &str,
     wire: Option<v1::Assignment>,
@@ -66,7 +67,7 @@ pub(super) fn decode_assignment(
     values.into_iter().map(|(name, value)| decode_entry(name, value).within(field)).collect()
 }
 
-/// One entry of a map from hyperparameters to values.
+/// One entry of a map from the names of hyperparameters to values.
 pub(super) fn decode_entry(name: String, wire: v1::Value) -> Result<(String, Value), Problem> {
     let name = parameter_name("", name)?;
     let value = decode_value(wire).within(&name)?;
@@ -108,15 +109,19 @@ fn decode_side(wire: v1::Side) -> Result<Side, Problem> {
     let extent = match (low, high, choices.is_empty()) {
         (Some(low), Some(high), true) => Extent::Range { low, high },
         (None, None, false) => Extent::Choices(choices),
-        (Some(_), None, true) => return Err(Problem::new("high", "missing: low needs high")),
-        (None, Some(_), true) => return Err(Problem::new("low", "missing: high needs low")),
+        (Some(_), None, true) => {
+            return Err(Problem::new("high", "missing: expected high together with low"));
+        }
+        (None, Some(_), true) => {
+            return Err(Problem::new("low", "missing: expected low together with high"));
+        }
         (None, None, true) => {
-            return Err(Problem::new("low", "missing: a side has low and high, or choices"));
+            return Err(Problem::new("low", "missing: expected low and high, or choices"));
         }
         (Some(_), _, false) | (None, Some(_), false) => {
             return Err(Problem::new(
                 "choices",
-                "choices have no range: write either choices, or low and high",
+                "not allowed together with low or high: expected either choices, or low and high",
             ));
         }
     };
@@ -135,12 +140,8 @@ pub(super) fn encode_reason(reason: &Reason) -> v1::Reason {
 
 pub(super) fn decode_reason(wire: v1::Reason) -> Result<Reason, Problem> {
     let Some(source) = Source::ALL.into_iter().find(|s| s.name() == wire.source) else {
-        let names = Source::ALL.map(Source::name).join(", ");
-        return Err(Problem::with_value(
-            "source",
-            shown(&wire.source),
-            format!("write one of {names}"),
-        ));
+        let message = format!("expected {}", one_of(Source::ALL.map(Source::name)));
+        return Err(Problem::with_value("source", quoted(&wire.source), message));
     };
     let round = wire.round.map(|round| positive("round", round)).transpose()?;
     let ranking = wire.ranking.map(decode_ranking).transpose().within("ranking")?;

@@ -1,4 +1,4 @@
-//! The conversation between a worker and the coordinator.
+//! The messages between workers and the coordinator.
 
 use caviar_common::error::Problem;
 use caviar_common::ids::{
@@ -8,10 +8,11 @@ use caviar_common::limits::{
     MAX_EPOCHS, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_SLOTS,
 };
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
+use caviar_common::numbers::index;
 use caviar_common::outcome::{Job, Outcome};
 
 use super::field::{
-    Within, at_most, clip, elements, in_range, positive, required, seconds, text, unknown_number,
+    Within, at_most, clip, in_range, positive, required, seconds, text, unknown_number,
 };
 use super::metrics::{
     decode_epochs, decode_optional_epoch, decode_optional_score, encode_epoch, encode_epochs,
@@ -24,16 +25,16 @@ use crate::v1::ack::Stored as WireStored;
 use crate::v1::coordinator_message::Kind as ToKind;
 use crate::v1::worker_message::Kind as FromKind;
 
-/// Leases that one worker can hold: those it trains, as many whose end is not acknowledged yet, and
-/// those that are parked.
+/// Most leases that one worker holds: those that it trains, as many whose end is not acknowledged
+/// yet, and those that are parked.
 pub(super) fn max_held() -> usize {
-    elements(MAX_SLOTS).saturating_mul(2).saturating_add(elements(MAX_PARKED))
+    index(MAX_SLOTS).saturating_mul(2).saturating_add(index(MAX_PARKED))
 }
 
-/// Reads what a worker said.
+/// Reads a message of a worker.
 ///
 /// # Errors
-/// The first field that is wrong: `report.points[3].validation.loss`.
+/// The first field that is wrong, such as `report.points[3].validation.loss`.
 pub fn decode_from_worker(wire: v1::WorkerMessage) -> Result<FromWorker, Problem> {
     match required("kind", wire.kind)? {
         FromKind::Hello(hello) => decode_hello(hello).map(FromWorker::Hello).within("hello"),
@@ -86,7 +87,7 @@ pub(super) fn decode_outcome(number: i32, message: Option<String>) -> Result<Out
     };
     match message {
         None => Ok(outcome),
-        Some(_) => Err(Problem::new("message", "only a failed attempt has one: leave it out")),
+        Some(_) => Err(Problem::new("message", "only a failed attempt has a message: remove it")),
     }
 }
 
@@ -110,12 +111,12 @@ fn decode_released(wire: v1::Released) -> Result<FromWorker, Problem> {
     match wire.message {
         None => Ok(FromWorker::Released { lease, release }),
         Some(_) => {
-            Err(Problem::new("message", "only what cannot be trained has one: leave it out"))
+            Err(Problem::new("message", "only UNABLE and TOO_LARGE have a message: remove it"))
         }
     }
 }
 
-/// What a worker says, for the wire.
+/// Converts a message of a worker to the wire.
 pub fn encode_from_worker(message: &FromWorker) -> v1::WorkerMessage {
     let kind = match message {
         FromWorker::Hello(hello) => FromKind::Hello(encode_hello(hello)),
@@ -173,10 +174,10 @@ fn encode_released(lease: LeaseId, release: &Release) -> v1::Released {
     v1::Released { lease: lease.0, release: release.into(), message }
 }
 
-/// Reads what the coordinator said.
+/// Reads a message of the coordinator.
 ///
 /// # Errors
-/// The first field that is wrong: `grant.assignment.learning_rate`.
+/// The first field that is wrong, such as `grant.assignment.learning_rate`.
 pub fn decode_to_worker(wire: v1::CoordinatorMessage) -> Result<ToWorker, Problem> {
     match required("kind", wire.kind)? {
         ToKind::Welcome(welcome) => decode_welcome(&welcome).within("welcome"),
@@ -207,7 +208,7 @@ fn decode_grant(wire: v1::Grant) -> Result<Grant, Problem> {
         sweep_name: Name::parse("sweep_name", &wire.sweep_name)?,
         trial: TrialNumber(wire.trial),
         attempt: AttemptNumber(positive("attempt", wire.attempt)?),
-        job: decode_work(wire.work)?,
+        job: decode_job(wire.work)?,
         seed: wire.seed,
         data: decode_data(required("data", wire.data)?)?,
         digest: text("digest", wire.digest)?,
@@ -216,7 +217,7 @@ fn decode_grant(wire: v1::Grant) -> Result<Grant, Problem> {
     })
 }
 
-fn decode_work(number: i32) -> Result<Job, Problem> {
+fn decode_job(number: i32) -> Result<Job, Problem> {
     match v1::Work::try_from(number) {
         Ok(v1::Work::Train) => Ok(Job::Train),
         Ok(v1::Work::Score) => Ok(Job::Score),
@@ -229,7 +230,7 @@ fn decode_ack(wire: &v1::Ack) -> Result<ToWorker, Problem> {
         WireStored::Epoch(epoch) => Stored::Epoch(in_range("epoch", epoch, 0..=MAX_EPOCHS)?),
         WireStored::Finished(true) => Stored::Finished,
         WireStored::Finished(false) => {
-            return Err(Problem::with_value("finished", false, "write true, or an epoch"));
+            return Err(Problem::with_value("finished", false, "expected true, or epoch instead"));
         }
     };
     Ok(ToWorker::Ack { lease: LeaseId(wire.lease), stored })
@@ -243,7 +244,7 @@ fn decode_stop(wire: v1::Stop) -> Result<ToWorker, Problem> {
     Ok(ToWorker::Stop { lease: LeaseId(wire.lease), reason: text("reason", wire.reason)? })
 }
 
-/// What the coordinator says, for the wire.
+/// Converts a message of the coordinator to the wire.
 pub fn encode_to_worker(message: &ToWorker) -> v1::CoordinatorMessage {
     let kind = match message {
         ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, store } => ToKind::Welcome(v1::Welcome {

@@ -1,8 +1,7 @@
-//! Generators of domain values: everything that a worker, the coordinator or a view may legally
-//! say.
+//! Generators of domain values: every legal message of a worker or the coordinator, and every view.
 //!
-//! They are boxed: a generated value lies inside its generator's, and a sweep with everything in it
-//! is too much for a test's stack.
+//! They are boxed, because a generator contains the generators of its fields, and that of a whole
+//! sweep is too large for the stack of a test.
 
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::data::{DataSpec, DataSummary, Task};
@@ -53,7 +52,7 @@ fn assignment() -> BoxedStrategy<Assignment> {
         .boxed()
 }
 
-/// Any bits are a loss: infinities, both zeros, and NaNs.
+/// A loss can have any bits: infinities, both zeros, and NaNs.
 fn score() -> BoxedStrategy<Score> {
     let loss = any::<u64>().prop_map(f64::from_bits);
     let loss =
@@ -76,7 +75,7 @@ fn epochs() -> BoxedStrategy<Vec<EpochMetrics>> {
         .boxed()
 }
 
-/// The curve of a network, or of something else.
+/// The curve of a network or of an external client.
 fn points() -> BoxedStrategy<Vec<Point>> {
     let networks = epochs().prop_map(|points| points.into_iter().map(Point::Network).collect());
     let values = btree_map(name(), any::<u64>().prop_map(f64::from_bits), 1..4);
@@ -116,7 +115,7 @@ fn reason() -> BoxedStrategy<Reason> {
         .boxed()
 }
 
-/// A number that the wire leaves out where it is zero, and with it the zero's sign.
+/// A finite number except -0, whose sign the wire does not send in a plain field.
 fn real() -> impl Strategy<Value = f64> {
     finite().prop_map(|v| v + 0.0)
 }
@@ -231,13 +230,13 @@ pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
 
 fn grant() -> BoxedStrategy<Grant> {
     let numbers = (any::<u64>(), 1..=u64::MAX, any::<u32>(), 1..=u32::MAX, any::<u64>());
-    let work = select(vec![Job::Train, Job::Score]);
-    (numbers, name(), work, data(), text(), assignment(), assignment())
+    let job = select(vec![Job::Train, Job::Score]);
+    (numbers, name(), job, data(), text(), assignment(), assignment())
         .prop_map(
             |(
                 (lease, sweep, trial, attempt, seed),
                 sweep_name,
-                work,
+                job,
                 data,
                 digest,
                 fixed,
@@ -248,7 +247,7 @@ fn grant() -> BoxedStrategy<Grant> {
                 sweep_name,
                 trial: TrialNumber(trial),
                 attempt: AttemptNumber(attempt),
-                job: work,
+                job,
                 seed,
                 data,
                 digest,
@@ -290,7 +289,7 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
     let what = (any::<u32>(), select(TrialState::ALL.as_slice()), assignment(), reason());
     let how = (any::<u32>(), of(name()), 0..=MAX_EPOCHS, of(any::<f64>()));
     let result = (
-        of(points().prop_filter_map("a curve without an epoch has no last", |points| {
+        of(points().prop_filter_map("a curve without an epoch has no last one", |points| {
             points.last().cloned()
         })),
         points(),

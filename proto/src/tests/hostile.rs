@@ -1,4 +1,4 @@
-//! Bytes that nobody meant: nothing panics, and what is accepted can be used.
+//! Damaged messages: no conversion panics, and every accepted message can be used.
 
 use std::fmt::Debug;
 
@@ -12,8 +12,8 @@ use super::{domain, limits, specs};
 use crate::convert::{spec, view, worker};
 use crate::v1;
 
-/// What became of the bytes that were tried: a test that never gets past the first check would
-/// prove nothing.
+/// How often the bytes were not a message, were refused, and were accepted. A test in which one of
+/// these never happens would prove nothing.
 #[derive(Debug, Default)]
 struct Seen {
     garbled: u32,
@@ -21,11 +21,11 @@ struct Seen {
     accepted: u32,
 }
 
-/// Bytes of a legal message, some of them changed, and the end perhaps missing; or any bytes.
+/// The bytes of a legal message with a few changed and perhaps the end missing, or any bytes.
 fn damaged<M: Message + 'static>(
     legal: impl Strategy<Value = M> + 'static,
 ) -> impl Strategy<Value = Vec<u8>> {
-    // Bytes that make lengths, tags and numbers extreme, beside any.
+    // Some of the bytes make lengths, tags and numbers extreme.
     let byte = prop_oneof![any::<u8>(), select(vec![0, 1, 0x7f, 0xf0, 0xff])];
     let changes = vec((any::<Index>(), byte), 0..4);
     let changed = (legal, changes, prop_oneof![5 => 0..1usize, 1 => 0..40usize]).prop_map(
@@ -44,8 +44,8 @@ fn damaged<M: Message + 'static>(
     prop_oneof![8 => changed, 1 => vec(any::<u8>(), 0..200)].boxed()
 }
 
-/// Converts damaged bytes of one kind of message. Always the same bytes, so that the counts are a
-/// fact and not a matter of luck.
+/// Converts damaged bytes of one kind of message. The bytes are the same in every run, so the counts
+/// are, too.
 fn attack<M, T, E>(
     legal: impl Strategy<Value = M> + 'static,
     convert: impl Fn(M) -> Result<T, E>,
@@ -75,19 +75,19 @@ fn attack<M, T, E>(
 }
 
 #[test]
-fn damaged_words_of_workers() {
+fn damaged_messages_of_workers_do_no_harm() {
     let encode = |message| worker::encode_from_worker(&message);
     attack(domain::from_worker().prop_map(encode), worker::decode_from_worker, |m| drop(encode(m)));
 }
 
 #[test]
-fn damaged_words_of_the_coordinator() {
+fn damaged_messages_of_the_coordinator_do_no_harm() {
     let encode = |message| worker::encode_to_worker(&message);
     attack(domain::to_worker().prop_map(encode), worker::decode_to_worker, |m| drop(encode(m)));
 }
 
 #[test]
-fn damaged_specs() {
+fn damaged_specs_do_no_harm() {
     let encode = |spec| spec::encode_spec(&spec);
     attack(specs::spec().prop_map(encode), spec::decode_spec, |s| drop(encode(s)));
     attack(specs::spec().prop_map(encode), spec::decode_draft, |draft| drop(draft.check()));
@@ -95,7 +95,7 @@ fn damaged_specs() {
 }
 
 #[test]
-fn damaged_views() {
+fn damaged_views_do_no_harm() {
     attack(domain::trial().prop_map(|v| view::encode_trial(&v)), view::decode_trial, |v| {
         drop(view::encode_trial(&v))
     });
@@ -106,7 +106,7 @@ fn damaged_views() {
         drop(view::encode_worker(&v))
     });
     attack(domain::sweep().prop_map(|v| view::encode_sweep(&v)), view::decode_sweep, |v| {
-        // Adds the counts: it overflows where they are not bounded.
+        // Adds the counts, which would overflow if they were not bounded.
         v.counts.finished();
         drop(view::encode_sweep(&v));
     });

@@ -1,4 +1,4 @@
-//! Each limit refuses what is beyond it, and says which field it was.
+//! Each limit is enforced, and its problem has the path of the field.
 
 use std::collections::BTreeMap;
 
@@ -131,7 +131,7 @@ fn from_worker(kind: From) -> Result<FromWorker, Problem> {
     worker::decode_from_worker(v1::WorkerMessage { kind: Some(kind) })
 }
 
-/// The field that is refused after `change` to a legal message.
+/// The field of the problem after `change` to a legal message.
 fn refused<M, T: std::fmt::Debug>(
     legal: M,
     change: impl FnOnce(&mut M),
@@ -169,7 +169,7 @@ fn bad_sweep(change: impl FnOnce(&mut v1::Sweep)) -> String {
 }
 
 #[test]
-fn the_messages_that_are_changed_here_are_legal() {
+fn the_messages_before_their_change_are_legal() {
     assert!(from_worker(From::Hello(hello())).is_ok());
     assert!(from_worker(From::Finished(finished())).is_ok());
     assert!(from_worker(report(vec![point(1), point(2)])).is_ok());
@@ -182,7 +182,7 @@ fn the_messages_that_are_changed_here_are_legal() {
 }
 
 #[test]
-fn hellos() {
+fn hellos_are_limited() {
     assert_eq!(bad_hello(|h| h.worker = "a b".to_owned()), "hello.worker");
     assert_eq!(bad_hello(|h| h.worker = "x".repeat(65)), "hello.worker");
     assert_eq!(bad_hello(|h| h.slots = 0), "hello.slots");
@@ -195,7 +195,7 @@ fn hellos() {
 }
 
 #[test]
-fn reports() {
+fn reports_are_limited() {
     assert_eq!(
         bad_point(|p| p.validation.as_mut().unwrap().loss = None),
         "report.points[1].validation.loss"
@@ -221,7 +221,7 @@ fn reports() {
 }
 
 #[test]
-fn ends_of_attempts() {
+fn ends_of_attempts_are_limited() {
     assert_eq!(bad_finished(|f| f.outcome = 0), "finished.outcome");
     assert_eq!(bad_finished(|f| f.outcome = 4), "finished.outcome");
     assert_eq!(bad_finished(|f| f.message = Some(String::new())), "finished.message");
@@ -246,7 +246,7 @@ fn ends_of_attempts() {
 }
 
 #[test]
-fn messages_of_no_kind() {
+fn a_message_without_a_kind_is_refused() {
     assert_eq!(worker::decode_from_worker(v1::WorkerMessage::default()).unwrap_err().field, "kind");
     assert_eq!(
         worker::decode_to_worker(v1::CoordinatorMessage::default()).unwrap_err().field,
@@ -255,7 +255,7 @@ fn messages_of_no_kind() {
 }
 
 #[test]
-fn grants() {
+fn grants_are_limited() {
     assert_eq!(bad_grant(|g| g.sweep = 0), "grant.sweep");
     assert_eq!(bad_grant(|g| g.sweep_name.clear()), "grant.sweep_name");
     assert_eq!(bad_grant(|g| g.attempt = 0), "grant.attempt");
@@ -278,7 +278,7 @@ fn grants() {
 }
 
 #[test]
-fn values() {
+fn values_are_limited() {
     let with = |name: &str, v| {
         let name = name.to_owned();
         bad_grant(move |g| g.assignment = assignment([(name, v)]))
@@ -292,7 +292,7 @@ fn values() {
 }
 
 #[test]
-fn the_rest_of_what_the_coordinator_says() {
+fn the_other_messages_of_the_coordinator_are_limited() {
     let to = |kind| {
         worker::decode_to_worker(v1::CoordinatorMessage { kind: Some(kind) }).unwrap_err().field
     };
@@ -317,7 +317,7 @@ fn the_rest_of_what_the_coordinator_says() {
 }
 
 #[test]
-fn trials() {
+fn trials_are_limited() {
     assert_eq!(bad_trial(|t| t.state = 0), "state");
     assert_eq!(bad_trial(|t| t.state = 99), "state");
     assert_eq!(bad_trial(|t| t.reason = None), "reason");
@@ -334,7 +334,7 @@ fn trials() {
 }
 
 #[test]
-fn boxes() {
+fn boxes_are_limited() {
     let bad = |change: fn(&mut v1::Side)| {
         let low = Some(value(Kind::Int(1)));
         let mut side = v1::Side {
@@ -369,7 +369,7 @@ fn boxes() {
 }
 
 #[test]
-fn sweeps() {
+fn sweeps_are_limited() {
     assert_eq!(bad_sweep(|s| s.id = 0), "id");
     assert_eq!(bad_sweep(|s| s.name.clear()), "name");
     assert_eq!(bad_sweep(|s| s.state = 0), "state");
@@ -401,7 +401,7 @@ fn sweeps() {
 }
 
 #[test]
-fn workers() {
+fn workers_are_limited() {
     let legal = || v1::Worker { worker: "w".to_owned(), slots: 1, ..v1::Worker::default() };
     let bad = |change: fn(&mut v1::Worker)| refused(legal(), change, view::decode_worker);
     assert!(view::decode_worker(legal()).is_ok());
@@ -430,7 +430,7 @@ fn bad_parameter(change: impl FnOnce(&mut v1::Parameter)) -> Vec<String> {
 }
 
 #[test]
-fn drafts() {
+fn drafts_are_limited() {
     assert_eq!(bad_spec(|s| s.name = Some(long())), ["name"]);
     assert_eq!(bad_spec(|s| s.data.as_mut().unwrap().label = Some(long())), ["data.label"]);
     assert_eq!(bad_spec(|s| s.fixed = numbered(100).collect()), ["fixed"]);
@@ -454,7 +454,7 @@ fn drafts() {
 }
 
 #[test]
-fn parameters() {
+fn parameters_are_limited() {
     let infinite = || Some(value(Kind::Float(f64::INFINITY)));
     assert_eq!(bad_parameter(|p| p.name.clear()), ["space.parameters[0].name"]);
     assert_eq!(bad_parameter(|p| p.name = "x".repeat(65)), ["space.parameters[0].name"]);
@@ -485,7 +485,7 @@ fn parameters() {
 }
 
 #[test]
-fn what_programs_ask_and_tell_is_limited() {
+fn the_requests_of_external_clients_are_limited() {
     let ask = v1::AskTrialsRequest {
         request_id: "r".to_owned(),
         client: "c".to_owned(),
@@ -528,4 +528,39 @@ fn what_programs_ask_and_tell_is_limited() {
     assert_eq!(bad_tell(|t| t.outcome = v1::Outcome::Failed.into()), "message");
     assert_eq!(bad_tell(|t| t.seconds = -1.0), "seconds");
     assert_eq!(bad_tell(|t| t.metrics = [("a".to_owned(), 1.0)].into()), "epoch");
+}
+
+fn importance(shares: [f64; 2]) -> v1::Importance {
+    let [share, pair] = shares;
+    let parameters = ["units".to_owned(), "layers".to_owned()];
+    v1::Importance {
+        trials: 12,
+        provisional: 3,
+        parameters: vec![v1::Share { parameter: "units".to_owned(), share }],
+        pairs: vec![v1::PairShare { parameters: parameters.to_vec(), share: pair }],
+    }
+}
+
+#[test]
+fn a_share_above_1_by_rounding_is_accepted_as_1() {
+    // The share of the only parameter of a sweep with 300 trials.
+    let view = view::decode_importance(importance([1.000_000_000_000_000_2, -1e-17])).unwrap();
+    assert_eq!((view.parameters[0].share, view.pairs[0].share), (1.0, 0.0));
+}
+
+#[test]
+fn importance_is_limited() {
+    for share in [1.001, -0.001, f64::NAN, f64::INFINITY] {
+        let problem = view::decode_importance(importance([share, 0.5])).unwrap_err();
+        let expected = format!("parameters[0].share = {share}: expected a number from 0 to 1");
+        assert_eq!(problem.to_string(), expected);
+        let problem = view::decode_importance(importance([0.5, share])).unwrap_err();
+        assert_eq!(problem.field, "pairs[0].share");
+    }
+    let bad = |change: fn(&mut v1::Importance)| {
+        refused(importance([0.5, 0.5]), change, view::decode_importance)
+    };
+    assert_eq!(bad(|i| i.provisional = 13), "provisional");
+    assert_eq!(bad(|i| i.pairs[0].parameters.truncate(1)), "pairs[0].parameters");
+    assert_eq!(bad(|i| i.pairs = vec![i.pairs[0].clone(); view::MAX_PAIRS + 1]), "pairs");
 }

@@ -1,5 +1,5 @@
-//! Tests of the wire: everything that leaves comes back as it was, and nothing that arrives can do
-//! harm.
+//! Tests of the wire: every message is the same after a round trip, and no received message can
+//! cause a panic or exceed a limit.
 
 mod domain;
 mod hostile;

@@ -1,4 +1,4 @@
-//! Everything that is encoded comes back from its bytes as it was.
+//! Round trips: every message is the same after it is encoded to bytes and decoded.
 
 use std::fmt::Debug;
 
@@ -12,13 +12,13 @@ use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 use super::domain;
 use crate::convert::{spec, view, worker};
 
-/// The message after a journey as bytes.
+/// The message after it is encoded to bytes and decoded from them.
 pub(super) fn over_the_wire<M: prost::Message + Default>(message: &M) -> M {
     M::decode(message.encode_to_vec().as_slice()).unwrap()
 }
 
-/// As text, because a NaN is not equal to itself. The text has every digit and the sign of zero,
-/// but not the bits of a NaN.
+/// Compares as text, because a NaN is not equal to itself. The text has every digit and the sign of
+/// zero, but not the bits of a NaN.
 fn same(left: &impl Debug, right: &impl Debug) -> bool {
     format!("{left:?}") == format!("{right:?}")
 }
@@ -27,48 +27,48 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_workers_say(message in domain::from_worker()) {
+    fn messages_of_workers_are_the_same_after_a_round_trip(message in domain::from_worker()) {
         let back = worker::decode_from_worker(over_the_wire(&worker::encode_from_worker(&message))).unwrap();
         assert!(same(&back, &message), "{back:?}\n{message:?}");
     }
 
     #[test]
-    fn what_the_coordinator_says(message in domain::to_worker()) {
+    fn messages_of_the_coordinator_are_the_same_after_a_round_trip(message in domain::to_worker()) {
         let back = worker::decode_to_worker(over_the_wire(&worker::encode_to_worker(&message))).unwrap();
         prop_assert_eq!(back, message);
     }
 
     #[test]
-    fn sweeps(sweep in domain::sweep()) {
+    fn sweeps_are_the_same_after_a_round_trip(sweep in domain::sweep()) {
         let back = view::decode_sweep(over_the_wire(&view::encode_sweep(&sweep))).unwrap();
         assert!(same(&back, &sweep), "{back:?}\n{sweep:?}");
     }
 
     #[test]
-    fn trials(trial in domain::trial()) {
+    fn trials_are_the_same_after_a_round_trip(trial in domain::trial()) {
         let back = view::decode_trial(over_the_wire(&view::encode_trial(&trial))).unwrap();
         assert!(same(&back, &trial), "{back:?}\n{trial:?}");
     }
 
     #[test]
-    fn test_scores(test in domain::test()) {
+    fn test_scores_are_the_same_after_a_round_trip(test in domain::test()) {
         let back = view::decode_test(over_the_wire(&view::encode_test(&test))).unwrap();
         assert!(same(&back, &test), "{back:?}\n{test:?}");
     }
 
     #[test]
-    fn workers(seen in domain::worker()) {
+    fn workers_are_the_same_after_a_round_trip(seen in domain::worker()) {
         prop_assert_eq!(view::decode_worker(over_the_wire(&view::encode_worker(&seen))).unwrap(), seen);
     }
 
     #[test]
-    fn data(data in domain::data()) {
+    fn data_specs_are_the_same_after_a_round_trip(data in domain::data()) {
         prop_assert_eq!(spec::decode_data(over_the_wire(&spec::encode_data(&data))).unwrap(), data);
     }
 }
 
 #[test]
-fn losses_keep_every_bit() {
+fn a_loss_keeps_every_bit() {
     for loss in [
         0.0,
         -0.0,
@@ -91,7 +91,7 @@ fn losses_keep_every_bit() {
 }
 
 #[test]
-fn states_have_a_number_each() {
+fn every_state_has_a_number() {
     for state in SweepState::ALL {
         assert_eq!(view::sweep_state_from_wire(view::sweep_state_to_wire(state)), Ok(Some(state)));
     }
@@ -104,10 +104,10 @@ fn states_have_a_number_each() {
     assert_eq!(view::trial_state_from_wire(-1).unwrap_err().field, "state");
 }
 
-/// A worker whose failure has a long story must be able to report it: refused, it would come back
-/// and say the same for ever.
+/// A worker must be able to report a failure with a long message. If the message were refused, the
+/// worker would reconnect and send it again, indefinitely.
 #[test]
-fn long_texts_for_people_are_cut_and_arrive() {
+fn a_long_text_for_people_is_cut_and_accepted() {
     let message = "é".repeat(MAX_TEXT_CHARS + 1);
     let cut = format!("{}...", "é".repeat(MAX_TEXT_CHARS - 3));
     let lease = LeaseId(1);

@@ -1,4 +1,4 @@
-//! Specs: those of sweep files, and generated ones, come back as they were.
+//! Specs, both of sweep files and generated ones, are the same after a round trip.
 
 use caviar_common::data::DataSummary;
 use caviar_common::error::Problems;
@@ -12,8 +12,8 @@ use super::roundtrip::over_the_wire;
 use crate::convert::spec::{decode_spec, encode_spec};
 use crate::v1;
 
-/// Entries of `[space]` that go together in any selection, so long as what a later one needs comes
-/// with it.
+/// Entries of `[space]`. Any selection is legal if it includes what the conditions of its entries
+/// name.
 const SPACE: [&str; 9] = [
     "layers = { low = 1, high = 4 }",
     "units_3 = { scale = \"log\", low = 8, high = 16 }",
@@ -71,7 +71,7 @@ fn there_and_back(spec: &SweepSpec) -> Result<SweepSpec, Problems> {
 }
 
 #[test]
-fn a_sweep_file_with_everything_comes_back() {
+fn a_sweep_file_with_everything_is_the_same_after_a_round_trip() {
     let spec = file::parse(&sweep_file(&SPACE, &FIXED, SEARCH[6], OBJECTIVE[2])).unwrap().spec;
     assert_eq!(spec.space.dimensions(), SPACE.len());
     let holds = |name| spec.space.get(name).unwrap().when.as_ref().map(|c| c.holds.clone());
@@ -81,7 +81,7 @@ fn a_sweep_file_with_everything_comes_back() {
 }
 
 #[test]
-fn every_entry_of_the_tables_is_legal_by_itself_or_with_all() {
+fn every_search_and_objective_of_the_tables_is_legal() {
     for (i, search) in SEARCH.iter().enumerate() {
         for objective in OBJECTIVE {
             assert!(
@@ -93,7 +93,7 @@ fn every_entry_of_the_tables_is_legal_by_itself_or_with_all() {
 }
 
 #[test]
-fn what_a_name_implies_is_not_written() {
+fn a_condition_that_follows_from_the_name_is_not_sent() {
     let spec = file::parse(&sweep_file(&SPACE, &[], SEARCH[3], "")).unwrap().spec;
     let parameters = encode_spec(&spec).space.unwrap().parameters;
     let conditional: Vec<&str> =
@@ -102,7 +102,7 @@ fn what_a_name_implies_is_not_written() {
 }
 
 #[test]
-fn what_a_client_leaves_out_has_the_default_of_the_file() {
+fn a_field_that_a_client_leaves_out_has_the_default_of_the_sweep_file() {
     let wire = v1::SweepSpec {
         name: Some("d".to_owned()),
         data: Some(v1::DataSpec {
@@ -117,14 +117,14 @@ fn what_a_client_leaves_out_has_the_default_of_the_file() {
 }
 
 #[test]
-fn an_empty_message_is_told_what_it_needs() {
+fn an_empty_message_is_refused_with_every_required_field() {
     let problems = decode_spec(v1::SweepSpec::default()).unwrap_err();
     let fields: Vec<&str> = problems.iter().map(|p| p.field.as_str()).collect();
     assert_eq!(fields, ["name", "data.source", "search.trials"]);
 }
 
 #[test]
-fn problems_have_the_paths_of_the_file() {
+fn problems_have_the_paths_of_the_sweep_file() {
     let text = sweep_file(&SPACE, &FIXED, SEARCH[6], "");
     let mut wire = encode_spec(&file::parse(&text).unwrap().spec);
     for parameter in &mut wire.space.as_mut().unwrap().parameters {
@@ -147,7 +147,7 @@ const EXTERNAL: &str = "name = \"s\"\n[data]\nsource = \"external\"\n[fixed]\nep
      kernel = { choices = [\"rbf\", \"poly\"] }\ndegree = { low = 2, high = 5, when = { kernel = [\"poly\"] } }\n[search]\ntrials = 7\n[objective]\nmetric = \"f1-macro\"\ngoal = \"maximize\"\n";
 
 #[test]
-fn a_spec_for_other_programs_comes_back() {
+fn an_external_spec_is_the_same_after_a_round_trip() {
     let spec = file::parse(&EXTERNAL.replace("fold.number", "\"fold.number\"")).unwrap().spec;
     assert_eq!(there_and_back(&spec).unwrap(), spec);
 }
@@ -156,12 +156,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn specs_come_back(spec in spec()) {
+    fn specs_are_the_same_after_a_round_trip(spec in spec()) {
         prop_assert_eq!(there_and_back(&spec).unwrap(), spec);
     }
 
     #[test]
-    fn specs_with_the_default_space_come_back(mut spec in spec(), data in summary(), train in 1..100_000u64) {
+    fn specs_with_the_default_space_are_the_same_after_a_round_trip(mut spec in spec(), data in summary(), train in 1..100_000u64) {
         spec.fill_space(&DataSummary { train, ..data });
         prop_assert_eq!(there_and_back(&spec).unwrap(), spec);
     }

@@ -1,4 +1,4 @@
-//! Statuses: classes and problems survive them, and their size is bounded.
+//! Statuses keep the class and the problems of an error, and their size is bounded.
 
 use std::ops::Range;
 
@@ -23,17 +23,17 @@ const CLASSES: [ErrorClass; 9] = [
     ErrorClass::Internal,
 ];
 
-/// Header lists longer than this are refused by a client with default settings.
+/// A client with default settings refuses longer header lists, in bytes.
 const HEADER_LIMIT: usize = 16 * 1024;
 
-/// The names and values of the headers that carry a status.
+/// The size of the headers of a status, as HTTP/2 counts it.
 fn header_bytes(status: &Status) -> usize {
     let mut headers = tonic::codegen::http::HeaderMap::new();
     status.add_header(&mut headers).unwrap();
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
-/// Texts full of what the encoding must keep apart.
+/// Texts of the characters that the encoding of a problem must distinguish.
 fn tricky() -> impl Strategy<Value = String> {
     proptest::sample::select(vec![
         "=", "= ", ":", ": ", "%", "%3A", "%25", "a", " ", "\"", "é", "3",
@@ -49,8 +49,8 @@ fn problem() -> impl Strategy<Value = Problem> {
         .prop_map(|(field, value, message)| Problem { value, ..Problem::new(field, message) })
 }
 
-/// Texts of every length, of characters that take one to four bytes, or three times as many in a
-/// header.
+/// Texts of any length, of characters that take one to four bytes, and up to three times as many in
+/// a header.
 fn repeated(length: Range<usize>) -> impl Strategy<Value = String> {
     (proptest::sample::select(vec!["a", " ", "%", ":", "\n", "é", "\u{1f980}"]), length)
         .prop_map(|(text, n)| text.repeat(n))
@@ -64,13 +64,13 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn problems_come_back(list in vec(problem(), 1..6)) {
+    fn problems_are_the_same_after_a_round_trip(list in vec(problem(), 1..6)) {
         let problems: Problems = list.into_iter().collect();
         prop_assert_eq!(there_and_back(&problems), problems);
     }
 
     #[test]
-    fn headers_are_bounded(list in vec((repeated(1..400), of(repeated(0..400)), repeated(0..2000)), 1..50)) {
+    fn the_size_of_the_headers_is_bounded(list in vec((repeated(1..400), of(repeated(0..400)), repeated(0..2000)), 1..50)) {
         let problems: Problems = list.into_iter().map(|(field, value, message)| Problem { value, ..Problem::new(field, message) }).collect();
         let status = status::from_problems(&problems);
         prop_assert!(header_bytes(&status) < HEADER_LIMIT, "{}", header_bytes(&status));
@@ -79,7 +79,7 @@ proptest! {
 }
 
 #[test]
-fn classes_come_back() {
+fn every_class_is_the_same_after_a_round_trip() {
     for class in CLASSES {
         assert_eq!(status::class_of(&status::new(class, "why")), class);
     }
@@ -90,11 +90,14 @@ fn classes_come_back() {
 }
 
 #[test]
-fn a_person_and_another_client_can_read_it() {
+fn people_and_other_clients_can_read_a_status() {
     let problems: Problems = [
-        Problem::with_value("data.source", 3, "write a text in quotes"),
-        Problem::with_value("name", "\"a: b\"", "write letters"),
-        Problem::new("search.trials", "missing: write the number of trials, such as 60"),
+        Problem::with_value("data.source", 3, "expected text in quotes"),
+        Problem::with_value("name", "\"a: b\"", "expected letters"),
+        Problem::new(
+            "search.trials",
+            "missing: expected the number of trials, such as trials = 60",
+        ),
     ]
     .into_iter()
     .collect();
@@ -105,29 +108,29 @@ fn a_person_and_another_client_can_read_it() {
     let said: Vec<(&str, &str)> =
         violations.iter().map(|v| (v.field.as_str(), v.description.as_str())).collect();
     let expected = [
-        ("data.source", "= 3: write a text in quotes"),
-        ("name", "= \"a%3A b\": write letters"),
-        ("search.trials", "missing: write the number of trials, such as 60"),
+        ("data.source", "= 3: expected text in quotes"),
+        ("name", "= \"a%3A b\": expected letters"),
+        ("search.trials", "missing: expected the number of trials, such as trials = 60"),
     ];
     assert_eq!(said, expected);
     assert_eq!(there_and_back(&problems), problems);
 }
 
 #[test]
-fn a_long_list_ends_with_what_is_left_out() {
+fn a_long_list_ends_with_the_number_of_problems_left_out() {
     let problems: Problems =
-        (0..100).map(|i| Problem::new(format!("fixed.x{i}"), "no such hyperparameter")).collect();
+        (0..100).map(|i| Problem::new(format!("fixed.x{i}"), "unknown hyperparameter")).collect();
     let shown = there_and_back(&problems);
     let last = shown.iter().last().unwrap();
     let listed = shown.iter().len() - 1;
     assert_eq!(listed, 32);
-    assert_eq!(last.message, "and 68 more: mend these first");
-    assert!(status::from_problems(&problems).message().ends_with("and 68 more: mend these first"));
+    assert_eq!(last.message, "and 68 more: fix these first");
+    assert!(status::from_problems(&problems).message().ends_with("and 68 more: fix these first"));
 }
 
 #[test]
-fn the_worst_problem_fits_alone() {
-    // Three bytes each in percent, and all of the length that is kept.
+fn the_largest_problem_fits_into_a_status() {
+    // Every byte becomes three when percent-encoded, and every part is longer than its limit.
     let text = "é".repeat(5_000);
     let problems = Problems::from(Problem::with_value(text.clone(), &text, &text));
     let status = status::from_problems(&problems);
@@ -138,7 +141,7 @@ fn the_worst_problem_fits_alone() {
 }
 
 #[test]
-fn statuses_of_others_are_understood() {
+fn a_status_of_another_server_is_read() {
     assert_eq!(status::problems_of(&Status::new(Code::InvalidArgument, "no")), None);
     let empty = Status::with_error_details(
         Code::InvalidArgument,

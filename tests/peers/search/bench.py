@@ -30,6 +30,8 @@ def common_arguments(a, methods, workers):
     a.add_argument("--cache", default=os.path.join(ROOT, "target", "search-bench"),
                    help="folder of the results of earlier runs, which are not run again")
     a.add_argument("--also", action="append", default=[], help="another file of results to read")
+    a.add_argument("--strategy", default="zoom",
+                   help="Caviar's strategy that the method zoom stands for")
     a.add_argument("--label", default="zoom",
                    help="name of our results; give each variant of the search its own")
     a.add_argument("--program", help="path of the built example ask_tell; the default builds it")
@@ -157,7 +159,7 @@ def run(a, task, problem, simulator, baselines):
     start = time.process_time()
     ours = method == a.label
     if ours:
-        sampler = Caviar(a.program, problem, "zoom", workers, seed, trials)
+        sampler = Caviar(a.program, problem, a.strategy, workers, seed, trials)
     else:
         sampler = baselines.make(method, problem, workers, seed)
     curve = simulator.regret(problem, simulator.run(sampler, problem, workers, trials, seed))

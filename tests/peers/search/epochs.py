@@ -129,7 +129,7 @@ def run(a, task, problem, baselines):
     start = time.process_time()
     if method == a.label:
         # The budget is in epochs. The number of trials is not known beforehand.
-        sampler = Caviar(a.program, problem, "zoom", workers, seed, 1_000_000)
+        sampler = Caviar(a.program, problem, a.strategy, workers, seed, 1_000_000)
     else:
         sampler = Peer(baselines, method, problem, workers, seed)
     history = simulate(sampler, problem, workers, seed)

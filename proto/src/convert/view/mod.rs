@@ -1,4 +1,4 @@
-//! What people and programs see of a coordinator.
+//! The views of sweeps, trials and workers that clients get.
 
 mod importance;
 mod state;

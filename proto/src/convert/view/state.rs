@@ -1,4 +1,4 @@
-//! States, as the numbers they are on the wire.
+//! The numbers of states on the wire.
 
 use caviar_common::error::Problem;
 use caviar_common::outcome::{SweepState, TrialState};
@@ -6,10 +6,10 @@ use caviar_common::outcome::{SweepState, TrialState};
 use crate::convert::field::unknown_number;
 use crate::v1;
 
-/// The state of a sweep with that number; none for the unspecified one.
+/// The state of a sweep with this number; `None` for 0, which is unspecified.
 ///
 /// # Errors
-/// A number that stands for no state.
+/// A number that no state has.
 pub fn sweep_state_from_wire(number: i32) -> Result<Option<SweepState>, Problem> {
     match v1::SweepState::try_from(number) {
         Ok(v1::SweepState::Unspecified) => Ok(None),
@@ -22,7 +22,7 @@ pub fn sweep_state_from_wire(number: i32) -> Result<Option<SweepState>, Problem>
     }
 }
 
-/// The number of a sweep's state.
+/// The number of a sweep's state on the wire.
 pub fn sweep_state_to_wire(state: SweepState) -> i32 {
     let wire = match state {
         SweepState::Running => v1::SweepState::Running,
@@ -34,10 +34,10 @@ pub fn sweep_state_to_wire(state: SweepState) -> i32 {
     wire.into()
 }
 
-/// The state of a trial with that number; none for the unspecified one.
+/// The state of a trial with this number; `None` for 0, which is unspecified.
 ///
 /// # Errors
-/// A number that stands for no state.
+/// A number that no state has.
 pub fn trial_state_from_wire(number: i32) -> Result<Option<TrialState>, Problem> {
     match v1::TrialState::try_from(number) {
         Ok(v1::TrialState::Unspecified) => Ok(None),
@@ -52,7 +52,7 @@ pub fn trial_state_from_wire(number: i32) -> Result<Option<TrialState>, Problem>
     }
 }
 
-/// The number of a trial's state.
+/// The number of a trial's state on the wire.
 pub fn trial_state_to_wire(state: TrialState) -> i32 {
     let wire = match state {
         TrialState::Queued => v1::TrialState::Queued,

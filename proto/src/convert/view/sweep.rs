@@ -1,4 +1,4 @@
-//! Sweeps as people see them.
+//! Sweeps as clients see them.
 
 use caviar_common::data::DataSummary;
 use caviar_common::error::Problem;
@@ -16,7 +16,7 @@ use crate::convert::spec::{decode_spec, encode_spec, first};
 use crate::convert::value::{decode_optional_box, encode_box};
 use crate::v1;
 
-/// A sweep, for the wire.
+/// Converts a sweep to the wire.
 pub fn encode_sweep(view: &SweepView) -> v1::Sweep {
     v1::Sweep {
         id: view.id.0,
@@ -34,14 +34,14 @@ pub fn encode_sweep(view: &SweepView) -> v1::Sweep {
     }
 }
 
-/// Reads a sweep.
+/// Reads a sweep from the wire.
 ///
 /// # Errors
-/// The first field that is wrong: `spec.space.units.low`.
+/// The first field that is wrong, such as `spec.space.units.low`.
 pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
     let rounds = at_most("rounds", wire.rounds, MAX_ROUNDS)?.into_iter().enumerate();
     let boxes = at_most("boxes", wire.boxes, MAX_BOXES)?.into_iter().enumerate();
-    // At most one note per worker that cannot train it.
+    // There is at most one note per worker that cannot train the sweep.
     let notes = at_most("notes", wire.notes, MAX_WORKERS)?.into_iter().enumerate();
     Ok(SweepView {
         id: SweepId(positive("id", wire.id)?),
@@ -71,8 +71,7 @@ fn encode_box_of_trial(view: &BoxView) -> v1::TrialBox {
 }
 
 fn decode_box_of_trial(wire: v1::TrialBox) -> Result<BoxView, Problem> {
-    let search_box = decode_optional_box("box", wire.r#box)?
-        .ok_or_else(|| Problem::new("box", "missing: it must be sent"))?;
+    let search_box = required("box", decode_optional_box("box", wire.r#box)?)?;
     Ok(BoxView { trial: TrialNumber(wire.trial), search_box })
 }
 
@@ -103,7 +102,7 @@ const fn encode_counts(counts: Counts) -> v1::Counts {
     v1::Counts { queued, running, completed, stopped, diverged, failed, cancelled }
 }
 
-/// Each count is bounded, so that their sum cannot overflow.
+/// Each count is bounded, so that the sum of all cannot overflow.
 fn decode_counts(wire: v1::Counts) -> Result<Counts, Problem> {
     let trials = |field, value| in_range(field, value, 0..=MAX_TRIALS);
     Ok(Counts {
@@ -137,7 +136,7 @@ fn decode_round(wire: v1::Round) -> Result<RoundView, Problem> {
     })
 }
 
-/// A test score, for the wire.
+/// Converts a test score to the wire.
 pub fn encode_test(view: &TestView) -> v1::TestScore {
     v1::TestScore {
         trial: view.trial.0,
@@ -147,10 +146,10 @@ pub fn encode_test(view: &TestView) -> v1::TestScore {
     }
 }
 
-/// Reads a test score.
+/// Reads a test score from the wire.
 ///
 /// # Errors
-/// The first field that is wrong.
+/// The first field that is wrong, such as `score.loss`.
 pub fn decode_test(wire: v1::TestScore) -> Result<TestView, Problem> {
     Ok(TestView {
         trial: TrialNumber(wire.trial),

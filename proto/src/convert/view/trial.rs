@@ -1,19 +1,20 @@
-//! Trials as people see them.
+//! Trials as clients see them.
 
 use caviar_common::error::Problem;
 use caviar_common::ids::{AttemptNumber, Name, TrialNumber};
 use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS};
+use caviar_common::numbers::index;
 use caviar_common::view::{StoppedView, TrialTimes, TrialView};
 
 use super::state::{trial_state_from_wire, trial_state_to_wire};
 use crate::convert::field::{
-    Within, clip, elements, in_range, optional_text, positive, required, seconds, unknown_number,
+    Within, clip, in_range, optional_text, positive, required, seconds, unknown_number,
 };
 use crate::convert::metrics::{decode_optional_point, decode_points, encode_point, encode_points};
 use crate::convert::value::{decode_assignment, decode_reason, encode_assignment, encode_reason};
 use crate::v1;
 
-/// A trial, for the wire.
+/// Converts a trial to the wire.
 pub fn encode_trial(view: &TrialView) -> v1::Trial {
     v1::Trial {
         trial: view.trial.0,
@@ -40,10 +41,10 @@ pub fn encode_trial(view: &TrialView) -> v1::Trial {
     }
 }
 
-/// Reads a trial.
+/// Reads a trial from the wire.
 ///
 /// # Errors
-/// The first field that is wrong.
+/// The first field that is wrong, such as `curve[2].epoch`.
 pub fn decode_trial(wire: v1::Trial) -> Result<TrialView, Problem> {
     Ok(TrialView {
         trial: TrialNumber(wire.trial),
@@ -57,7 +58,7 @@ pub fn decode_trial(wire: v1::Trial) -> Result<TrialView, Problem> {
         epochs: in_range("epochs", wire.epochs, 0..=MAX_EPOCHS)?,
         objective: wire.objective,
         last: decode_optional_point("last", wire.last)?,
-        curve: decode_points("curve", wire.curve, elements(MAX_EPOCHS))?,
+        curve: decode_points("curve", wire.curve, index(MAX_EPOCHS))?,
         seconds: wire.seconds.map(|value| seconds("seconds", value)).transpose()?,
         memory_bytes: wire.memory_bytes,
         message: optional_text("message", wire.message)?,

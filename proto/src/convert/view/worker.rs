@@ -1,4 +1,4 @@
-//! Workers as people see them.
+//! Workers as clients see them.
 
 use caviar_common::error::Problem;
 use caviar_common::ids::{Name, TrialNumber};
@@ -9,7 +9,7 @@ use crate::convert::field::{Within, at_most, in_range};
 use crate::convert::worker::max_held;
 use crate::v1;
 
-/// A worker, for the wire.
+/// Converts a worker to the wire.
 pub fn encode_worker(view: &WorkerView) -> v1::Worker {
     let held = view
         .trials
@@ -25,10 +25,10 @@ pub fn encode_worker(view: &WorkerView) -> v1::Worker {
     }
 }
 
-/// Reads a worker.
+/// Reads a worker from the wire.
 ///
 /// # Errors
-/// The first field that is wrong.
+/// The first field that is wrong, such as `trials[0].sweep`.
 pub fn decode_worker(wire: v1::Worker) -> Result<WorkerView, Problem> {
     let held = at_most("trials", wire.trials, max_held())?.into_iter().enumerate();
     Ok(WorkerView {
