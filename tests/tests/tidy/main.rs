@@ -10,6 +10,7 @@
     reason = "tests say at once what failed"
 )]
 
+mod documents;
 mod imports;
 mod links;
 mod measures;
