@@ -1,6 +1,7 @@
 //! The wire of Caviar: the package `caviar.v1`, its generated code, and conversions.
 //!
-//! - [`v1`] is generated from the `.proto` files.
+//! - [`v1`] is generated from the `.proto` files. The generated code is kept in `proto/generated`,
+//!   so that a build needs no compiler for them; a test compares the two.
 //! - [`convert`] converts its messages to the types of `caviar-common` and back. Every message that
 //!   a peer sends is checked there, field by field.
 //! - [`status`] makes every error that leaves over gRPC, and reads it on the other side.
@@ -38,6 +39,8 @@
 //!
 //! 1. **The message.** Add it to `proto/caviar/v1/worker.proto`, with the next number in the `oneof`
 //!    of `WorkerMessage` or `CoordinatorMessage`.
+//!    Then write the generated code again: `CAVIAR_UPDATE_PROTO=1 cargo test -p caviar-proto --test
+//!    generated`.
 //! 2. **The domain type.** Add a variant to `FromWorker` or `ToWorker` in `common/src/message.rs`.
 //!    Increase `PROTOCOL` there if an older peer would misunderstand the change.
 //! 3. **The limits.** A text or list needs a limit. Use one of `common/src/limits.rs` or add one.
@@ -55,7 +58,8 @@
 //! ## A call for clients
 //!
 //! 1. **The call.** Add the `rpc` and its request and response to the service in
-//!    `proto/caviar/v1/sweep.proto`, `trial.proto` or `worker.proto`.
+//!    `proto/caviar/v1/sweep.proto`, `trial.proto` or `worker.proto`, and write the generated code
+//!    again as above.
 //! 2. **The domain types.** What a client sees is a view in `common/src/view.rs`. What it sends is
 //!    a type of its own, such as those of `common/src/ask.rs`.
 //! 3. **The conversions.** Add `encode_` and `decode_` functions in `proto/src/convert/view` or
@@ -73,7 +77,7 @@
 //!
 //! ## A field of an existing message
 //!
-//! Add it to the `.proto` file with a new number, to the domain type, to both conversions, and to
+//! Add it to the `.proto` file with a new number, to the generated code, to the domain type, to both conversions, and to
 //! the generator in `proto/src/tests/domain.rs`. For a view, also add it to the JSON form in
 //! `common/src/view/json.rs` if the view has one there. For the sweep's spec, also add it to the
 //! draft and its checks in `common/src/spec`, to the reader of the sweep file in
@@ -97,12 +101,11 @@ pub mod status;
     reason = "generated and never edited"
 )]
 pub mod v1 {
-    tonic::include_proto!("caviar.v1");
+    include!("../generated/caviar.v1.inc");
 }
 
 /// The compiled `.proto` files, for server reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/caviar_descriptor.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("../generated/caviar.v1.bin");
 
 #[cfg(test)]
 mod tests;

@@ -19,9 +19,7 @@ const FILES: [&str; 4] = [
 
 /// The Rust code and the encoded descriptors of the `.proto` files.
 fn generate() -> (Vec<u8>, Vec<u8>) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = FILES.map(|file| root.join(file));
-    let descriptors = protox::compile(files, [root]).unwrap();
+    let descriptors = protox::compile(FILES, [env!("CARGO_MANIFEST_DIR")]).unwrap();
     let encoded = descriptors.encode_to_vec();
     let folder = tempfile::tempdir().unwrap();
     // Ordered maps: the same message always has the same bytes, and nothing iterates over a hash
