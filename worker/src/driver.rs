@@ -1,5 +1,5 @@
 //! The single task of a worker. It passes messages between the agent, the runners and the
-//! connection, and reconnects after a loss.
+//! connection, and reconnects after a disconnect.
 //!
 //! ```text
 //! loop: connect -> exchange messages until the connection is lost -> wait
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use crate::agent::{Agent, Command, End, RunnerEvent};
-use crate::link::{Connection, Loss};
+use crate::link::{Connection, Disconnect};
 use crate::pace::Pace;
 use crate::runner::Runners;
 
@@ -39,8 +39,8 @@ pub(crate) struct Driver<S> {
     /// When to exit even if results are undelivered; `None` before the stop signal.
     exit_deadline: Option<Instant>,
     pace: Pace,
-    /// The loss that was logged last; `None` while the coordinator is connected.
-    logged: Option<Loss>,
+    /// The disconnect that was logged last; `None` while the coordinator is connected.
+    logged: Option<Disconnect>,
 }
 
 impl<S: Future<Output = ()>> Driver<S> {
@@ -66,28 +66,28 @@ impl<S: Future<Output = ()>> Driver<S> {
     /// Serves the coordinator, across any number of connections, until the worker may exit.
     pub(crate) async fn run(mut self) {
         while !self.should_exit() {
-            let loss = match self.connect().await {
+            let ended = match self.connect().await {
                 Some(Ok(connection)) => self.serve_connection(connection).await,
-                Some(Err(loss)) => Err(loss),
+                Some(Err(disconnect)) => Err(disconnect),
                 None => break,
             };
             self.agent.disconnected();
-            if let Err(loss) = loss {
-                self.wait_after(loss).await;
+            if let Err(disconnect) = ended {
+                self.wait_after(disconnect).await;
             }
         }
         self.log_exit();
     }
 
     /// Dials and sends Hello; `None` if the worker should exit first.
-    async fn connect(&mut self) -> Option<Result<Connection, Loss>> {
+    async fn connect(&mut self) -> Option<Result<Connection, Disconnect>> {
         let hello = self.agent.hello();
         let dialer = self.dialer.clone();
         self.run_until(Connection::open(&dialer, hello, self.pace.dial_timeout())).await
     }
 
     /// Sends and receives messages until the connection is lost or the worker should exit.
-    async fn serve_connection(&mut self, mut connection: Connection) -> Result<(), Loss> {
+    async fn serve_connection(&mut self, mut connection: Connection) -> Result<(), Disconnect> {
         let welcome_by = Instant::now() + self.pace.dial_timeout();
         let mut heartbeat: Option<Interval> = None;
         let (outgoing, mut incoming) = connection.halves();
@@ -108,7 +108,7 @@ impl<S: Future<Output = ()>> Driver<S> {
                 }
                 () = sleep_until(welcome_by), if heartbeat.is_none() => {
                     let reason = "the coordinator did not answer Hello in time".to_owned();
-                    return Err(Loss::Broken(reason));
+                    return Err(Disconnect::Broken(reason));
                 }
                 () = self.handle_local_event() => {}
             }
@@ -147,9 +147,9 @@ impl<S: Future<Output = ()>> Driver<S> {
             || self.exit_deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    async fn wait_after(&mut self, loss: Loss) {
-        let wait = self.pace.wait(&loss, rand::random());
-        self.log_loss(loss);
+    async fn wait_after(&mut self, disconnect: Disconnect) {
+        let wait = self.pace.wait(&disconnect, rand::random());
+        self.log_disconnect(disconnect);
         self.run_until(sleep(wait)).await;
     }
 
@@ -251,29 +251,29 @@ impl<S: Future<Output = ()>> Driver<S> {
         span.in_scope(log);
     }
 
-    /// Logs a loss once, and not again for each failed attempt to reconnect.
-    fn log_loss(&mut self, loss: Loss) {
+    /// Logs a disconnect once, and not again for each failed attempt to reconnect.
+    fn log_disconnect(&mut self, disconnect: Disconnect) {
         let url = self.url();
-        let is_new = match (&self.logged, &loss) {
-            (Some(Loss::Broken(_)), Loss::Broken(_)) => false,
+        let is_new = match (&self.logged, &disconnect) {
+            (Some(Disconnect::Broken(_)), Disconnect::Broken(_)) => false,
             (before, now) => before.as_ref() != Some(now),
         };
         if !is_new {
             return;
         }
-        match &loss {
-            Loss::Broken(why) => tracing::warn!(
+        match &disconnect {
+            Disconnect::Broken(why) => tracing::warn!(
                 held = self.agent.held_leases(),
                 "no connection to {url}, trying again until it is back: {why}"
             ),
-            Loss::Postponed(why) => {
+            Disconnect::Postponed(why) => {
                 tracing::warn!("{url} does not accept this worker yet, trying again: {why}")
             }
-            Loss::Refused(why) => {
+            Disconnect::Refused(why) => {
                 tracing::error!("{url} refuses this worker, trying again every few seconds: {why}");
             }
         }
-        self.logged = Some(loss);
+        self.logged = Some(disconnect);
     }
 
     fn url(&self) -> String {

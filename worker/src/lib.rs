@@ -1,15 +1,36 @@
-//! The worker: holds leases, trains, reports.
+//! The worker: it holds leases, trains their trials, and reports the results.
 //!
 //! ```text
 //! Driver (one task)
-//!   |-- Agent     pure: the leases it holds, what the coordinator has not acknowledged yet
-//!   |-- Runners   one thread for every trial in work; the data is read once for all of them, and they share the memory
-//!   `-- link      one gRPC stream to the coordinator, dialled again for ever
+//!   |-- Agent     pure: the held leases, and what the coordinator has not acknowledged
+//!   |-- Runners   one thread per trial; all share the data, which is read once, and the memory
+//!   `-- link      one gRPC stream to the coordinator, opened again whenever it breaks
 //! ```
 //!
-//! A grant comes over the link, the agent records the lease, a runner trains. Every epoch and the
-//! end go back the same way, and the agent keeps them until the coordinator says that they are
-//! stored. Without a connection the runners train on.
+//! A grant arrives over the link, the agent records its lease, and a runner trains it. Epochs and
+//! results go back the same way. The agent keeps them until the coordinator acknowledges that they
+//! are stored. The runners continue while there is no connection.
+//!
+//! [`run`] is a worker inside any program:
+//!
+//! ```
+//! use caviar_worker::caviar_common::ids::Name;
+//! use caviar_worker::{WorkerConfig, run};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = WorkerConfig {
+//!     coordinator: "127.0.0.1:7070".to_owned(),
+//!     name: Name::parse("name", "my-worker")?,
+//!     slots: 2,
+//!     memory: Some("4GiB".parse()?),
+//! };
+//! // It works until `stop` is ready. A coordinator that is not there yet is waited for.
+//! let stop = tokio::time::sleep(std::time::Duration::from_millis(50));
+//! run(config, stop).await?;
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod agent;
@@ -29,39 +50,41 @@ use caviar_common::ids::{Incarnation, Name};
 use caviar_common::limits::MAX_SLOTS;
 use tokio::sync::mpsc;
 
+pub use caviar_common;
+
 pub use crate::memory::{BadMemoryLimit, MemoryLimit};
 
 use crate::agent::{Agent, Identity};
 use crate::driver::Driver;
 use crate::runner::Runners;
 
-/// Events of runners that the driver has not taken yet. It takes them at once; a runner waits only
-/// if it does not.
+/// Events of runners that may wait for the driver. It handles them at once, so a runner rarely waits
+/// for room.
 const EVENTS: usize = 256;
 
-/// Who a worker is and whom it works for.
+/// The settings of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
     /// The coordinator's address in any form that [`Dialer::new`] understands.
     pub coordinator: String,
-    /// The worker's name, unique among the workers of a coordinator.
+    /// The name, unique among the workers of a coordinator.
     pub name: Name,
-    /// Trials trained at once, 1 to [`MAX_SLOTS`].
+    /// Number of trials to train at once, 1 to [`MAX_SLOTS`].
     pub slots: u32,
-    /// What all of them and their data may take together; none for no limit.
+    /// Memory for all trials and their data together; `None` for no limit.
     pub memory: Option<MemoryLimit>,
 }
 
-/// Why a worker cannot even begin. Later there is nothing that it does not get over.
+/// Why a worker cannot start. Once it has started, it retries after every failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkerError {
     /// The coordinator's address is not an address.
     #[error("coordinator {0}")]
     Address(#[from] AddressError),
     /// The number of slots is out of range.
-    #[error("slots = {slots}: write 1 to {MAX_SLOTS}")]
+    #[error("slots = {slots}: expected a number from 1 to {MAX_SLOTS}")]
     Slots {
-        /// The number.
+        /// The number that was given.
         slots: u32,
     },
 }
@@ -74,23 +97,23 @@ impl WorkerError {
         }
     }
 
-    /// What would be right, for people.
+    /// Advice for people.
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Address(_) => "write HOST:PORT, for example 127.0.0.1:7070",
-            Self::Slots { .. } => "one slot per core is a good number",
+            Self::Slots { .. } => "one slot per core is a good choice",
         }
     }
 }
 
 /// Works for a coordinator until `stop` is ready or the coordinator drains the worker.
 ///
-/// On `stop` every training ends at its next mini-batch and is given back; what is finished is
-/// handed in, for at most some two seconds. When drained, the worker first finishes what it holds.
-/// A coordinator that is away, or goes away, is waited for.
+/// On `stop`, every training ends at its next mini-batch and its lease is released. The worker then
+/// takes up to two seconds to deliver finished results. A drained worker first finishes the trials
+/// that it holds. While the coordinator cannot be reached, the worker keeps trying to connect.
 ///
 /// # Errors
-/// The configuration is wrong; nothing was begun.
+/// The configuration is wrong; nothing was started.
 pub async fn run(config: WorkerConfig, stop: impl Future<Output = ()>) -> Result<(), WorkerError> {
     let dialer = Dialer::new(&config.coordinator)?;
     if !(1..=MAX_SLOTS).contains(&config.slots) {

@@ -1,4 +1,4 @@
-//! One connection to the coordinator: dialling it, what goes over it, and why it ended.
+//! One connection to the coordinator: how it opens, carries messages and ends.
 
 use std::time::Duration;
 
@@ -14,34 +14,34 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-/// Messages that are encoded and not yet on their way. What waits longer waits in the agent, where
-/// it is put together.
+/// Encoded messages that may wait to be sent. All others wait in the agent, which can still combine
+/// them.
 const OUTGOING: usize = 8;
-/// How long to wait for the reason of a connection that refuses what is said.
+/// How long to wait for the status of a connection that accepts no more messages.
 const REASON_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why there is no connection any more.
+/// Why a connection ended, or could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Loss {
-    /// The other side is not there, or went away: it may be back at any time.
+pub(crate) enum Disconnect {
+    /// The coordinator cannot be reached, or went away. It may be back at any time.
     #[error("{0}")]
     Broken(String),
-    /// It is there, and does not take this worker yet.
+    /// The coordinator does not accept this worker yet.
     #[error("{0}")]
     Postponed(String),
-    /// The two cannot talk as they are. Trying again makes sense only because one of them may be
-    /// replaced.
+    /// The coordinator refuses this worker, or is not a coordinator. Another attempt makes sense only
+    /// because either of them may be replaced.
     #[error("{0}")]
     Refused(String),
 }
 
-impl From<DialError> for Loss {
+impl From<DialError> for Disconnect {
     fn from(error: DialError) -> Self {
         Self::Broken(error.to_string())
     }
 }
 
-impl From<Status> for Loss {
+impl From<Status> for Disconnect {
     fn from(status: Status) -> Self {
         let text = if status.message().is_empty() {
             status.code().to_string()
@@ -62,7 +62,7 @@ impl From<Status> for Loss {
     }
 }
 
-/// An open connection. Hello is said.
+/// An open connection, on which Hello was sent.
 #[derive(Debug)]
 pub(crate) struct Connection {
     outgoing: mpsc::Sender<WorkerMessage>,
@@ -70,28 +70,32 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects and says Hello.
+    /// Connects and sends Hello.
     pub(crate) async fn open(
         dialer: &Dialer,
         hello: Hello,
         within: Duration,
-    ) -> Result<Self, Loss> {
+    ) -> Result<Self, Disconnect> {
         let opened = timeout(within, Self::greet(dialer, hello, within)).await;
         opened.unwrap_or_else(|_| Err(DialError::TimedOut(within).into()))
     }
 
-    async fn greet(dialer: &Dialer, hello: Hello, within: Duration) -> Result<Self, Loss> {
+    async fn greet(dialer: &Dialer, hello: Hello, within: Duration) -> Result<Self, Disconnect> {
         let channel = dialer.dial(within).await?;
         let (outgoing, requests) = mpsc::channel(OUTGOING);
-        // Hello is in the channel before the call: a coordinator may read it before it answers.
+        // Hello is in the channel before the call, because a coordinator may wait for it before it
+        // answers.
         let hello = encode_from_worker(&FromWorker::Hello(hello));
-        outgoing.send(hello).await.map_err(|_| Loss::Broken("the connection closed".to_owned()))?;
+        outgoing
+            .send(hello)
+            .await
+            .map_err(|_| Disconnect::Broken("the connection closed".to_owned()))?;
         match WorkerServiceClient::new(channel).work(ReceiverStream::new(requests)).await {
             Ok(response) => Ok(Self { outgoing, incoming: response.into_inner() }),
             Err(status)
                 if status.code() == Code::Unimplemented || dialer.is_other_server().await =>
             {
-                Err(Loss::Refused(
+                Err(Disconnect::Refused(
                     "the server there is not a Caviar coordinator; hint: check --coordinator"
                         .to_owned(),
                 ))
@@ -100,12 +104,12 @@ impl Connection {
         }
     }
 
-    /// The two halves: for what is said, and for what is heard.
+    /// The half that sends and the half that receives.
     pub(crate) fn halves(&mut self) -> (&mpsc::Sender<WorkerMessage>, Incoming<'_>) {
         (&self.outgoing, Incoming { stream: &mut self.incoming })
     }
 
-    /// Says no more, and waits until the coordinator has heard the rest and closes too.
+    /// Sends what is queued, and waits until the coordinator has read it and closes its side.
     pub(crate) async fn close(self, by: Instant) {
         let Self { outgoing, mut incoming } = self;
         drop(outgoing);
@@ -116,37 +120,38 @@ impl Connection {
     }
 }
 
-/// The half of a connection that is heard.
+/// The receiving half of a connection.
 #[derive(Debug)]
 pub(crate) struct Incoming<'a> {
     stream: &'a mut Streaming<CoordinatorMessage>,
 }
 
 impl Incoming<'_> {
-    /// The next message. Nothing is lost when the future is dropped.
-    pub(crate) async fn next(&mut self) -> Result<ToWorker, Loss> {
+    /// Waits for the next message. Dropping the future loses no message.
+    pub(crate) async fn next(&mut self) -> Result<ToWorker, Disconnect> {
         let Some(message) = self.stream.message().await? else {
-            return Err(Loss::Broken("the coordinator closed the connection".to_owned()));
+            return Err(Disconnect::Broken("the coordinator closed the connection".to_owned()));
         };
-        // To pass over what cannot be read might leave a lease that both sides think the other one
-        // has.
+        // Skipping the message could leave a lease that each side believes the other one to have.
         decode_to_worker(message).map_err(|problem| {
-            Loss::Refused(format!("the coordinator said what this worker cannot read: {problem}"))
+            Disconnect::Refused(format!(
+                "the coordinator sent a message that this worker does not understand: {problem}"
+            ))
         })
     }
 
-    /// Why nothing can be said any more.
-    pub(crate) async fn reason(&mut self) -> Loss {
+    /// Why the connection accepts no more messages.
+    pub(crate) async fn reason(&mut self) -> Disconnect {
         let closed = async {
             loop {
-                if let Err(loss) = self.next().await {
-                    return loss;
+                if let Err(disconnect) = self.next().await {
+                    return disconnect;
                 }
             }
         };
         timeout(REASON_TIMEOUT, closed)
             .await
-            .unwrap_or_else(|_| Loss::Broken("the connection closed".to_owned()))
+            .unwrap_or_else(|_| Disconnect::Broken("the connection closed".to_owned()))
     }
 }
 
@@ -155,13 +160,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_told_from_a_loss() {
+    fn a_refusal_differs_from_a_broken_connection() {
         for status in [
             Status::invalid_argument("no"),
             Status::failed_precondition("no"),
             Status::unimplemented("no"),
         ] {
-            assert_eq!(Loss::from(status), Loss::Refused("no".to_owned()));
+            assert_eq!(Disconnect::from(status), Disconnect::Refused("no".to_owned()));
         }
         for status in [
             Status::unavailable("gone"),
@@ -169,12 +174,12 @@ mod tests {
             Status::unknown("gone"),
             Status::internal("gone"),
         ] {
-            assert_eq!(Loss::from(status), Loss::Broken("gone".to_owned()));
+            assert_eq!(Disconnect::from(status), Disconnect::Broken("gone".to_owned()));
         }
     }
 
     #[tokio::test]
-    async fn another_server_is_no_broken_coordinator() {
+    async fn another_server_is_refused_as_not_a_coordinator() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -198,12 +203,13 @@ mod tests {
             can_park: true,
             store: None,
         };
-        let loss = Connection::open(&Dialer::new(&url).unwrap(), hello, Duration::from_secs(30))
-            .await
-            .unwrap_err();
+        let disconnect =
+            Connection::open(&Dialer::new(&url).unwrap(), hello, Duration::from_secs(30))
+                .await
+                .unwrap_err();
         assert_eq!(
-            loss,
-            Loss::Refused(
+            disconnect,
+            Disconnect::Refused(
                 "the server there is not a Caviar coordinator; hint: check --coordinator"
                     .to_owned()
             )

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use caviar_common::backoff::Backoff;
 
-use crate::link::Loss;
+use crate::link::Disconnect;
 
 /// Upper bound of the first wait; the bound doubles with every failed attempt.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -46,10 +46,12 @@ impl Pace {
 
     /// The wait before the next attempt; `uniform` is a random number in [0, 1). A refusal
     /// uses the largest bound at once, because only replacing one of the two programs can help.
-    pub(crate) fn wait(&mut self, loss: &Loss, uniform: f64) -> Duration {
-        match loss {
-            Loss::Broken(_) | Loss::Postponed(_) => self.backoff.next(uniform).min(self.longest),
-            Loss::Refused(_) => Backoff::new(self.longest, self.longest).next(uniform),
+    pub(crate) fn wait(&mut self, disconnect: &Disconnect, uniform: f64) -> Duration {
+        match disconnect {
+            Disconnect::Broken(_) | Disconnect::Postponed(_) => {
+                self.backoff.next(uniform).min(self.longest)
+            }
+            Disconnect::Refused(_) => Backoff::new(self.longest, self.longest).next(uniform),
         }
     }
 }
@@ -58,8 +60,8 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn broken() -> Loss {
-        Loss::Broken("gone".to_owned())
+    fn broken() -> Disconnect {
+        Disconnect::Broken("gone".to_owned())
     }
 
     #[test]
@@ -79,7 +81,7 @@ mod tests {
         let most = Duration::from_millis(500);
         assert!((0..20).all(|_| pace.wait(&broken(), 1.0) <= most));
         assert_eq!(
-            (pace.wait(&Loss::Refused("no".to_owned()), 1.0), pace.dial_timeout()),
+            (pace.wait(&Disconnect::Refused("no".to_owned()), 1.0), pace.dial_timeout()),
             (most, DIAL_TIMEOUTS.0)
         );
         pace.on_welcome(u64::MAX);
@@ -91,6 +93,6 @@ mod tests {
 
     #[test]
     fn a_refused_worker_waits_long_before_it_tries_again() {
-        assert_eq!(Pace::new().wait(&Loss::Refused("no".to_owned()), 1.0), LONGEST_WAIT);
+        assert_eq!(Pace::new().wait(&Disconnect::Refused("no".to_owned()), 1.0), LONGEST_WAIT);
     }
 }

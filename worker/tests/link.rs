@@ -1,10 +1,10 @@
-//! A whole worker, training the bundled digits, against a coordinator that the test plays over real
-//! gRPC. Nothing sleeps: every step waits for what the other side says.
+//! A whole worker that trains the bundled digits, against a coordinator that the test plays over
+//! real gRPC. No test sleeps: every step waits for a message of the other side.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that cannot go on should panic where it stands"
+    reason = "a test that cannot go on should panic where it fails"
 )]
 
 use std::pin::Pin;
@@ -31,44 +31,44 @@ use tonic::{Request, Response, Status, Streaming};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Hands every call to the test.
-struct Door {
+/// Passes every call of `Work` to the test.
+struct Service {
     sessions: mpsc::Sender<Session>,
 }
 
 /// One call of `Work`, played by the test.
 struct Session {
-    heard: Streaming<WorkerMessage>,
-    say: mpsc::Sender<Result<CoordinatorMessage, Status>>,
+    received: Streaming<WorkerMessage>,
+    sender: mpsc::Sender<Result<CoordinatorMessage, Status>>,
 }
 
 #[tonic::async_trait]
-impl WorkerService for Door {
+impl WorkerService for Service {
     type WorkStream = Pin<Box<dyn Stream<Item = Result<CoordinatorMessage, Status>> + Send>>;
 
     async fn work(
         &self,
         request: Request<Streaming<WorkerMessage>>,
     ) -> Result<Response<Self::WorkStream>, Status> {
-        let (say, said) = mpsc::channel(16);
-        let session = Session { heard: request.into_inner(), say };
+        let (sender, sent) = mpsc::channel(16);
+        let session = Session { received: request.into_inner(), sender };
         self.sessions.send(session).await.map_err(|_| Status::unavailable("the test is over"))?;
-        Ok(Response::new(Box::pin(ReceiverStream::new(said))))
+        Ok(Response::new(Box::pin(ReceiverStream::new(sent))))
     }
 }
 
 impl Session {
-    async fn say(&self, message: ToWorker) {
-        self.say.send(Ok(encode_to_worker(&message))).await.unwrap();
+    async fn send(&self, message: ToWorker) {
+        self.sender.send(Ok(encode_to_worker(&message))).await.unwrap();
     }
 
     async fn ack(&self, lease: u64, stored: Stored) {
-        self.say(ToWorker::Ack { lease: LeaseId(lease), stored }).await;
+        self.send(ToWorker::Ack { lease: LeaseId(lease), stored }).await;
     }
 
-    /// Whatever comes next, heartbeats too; none once the worker has closed.
-    async fn anything(&mut self) -> Option<FromWorker> {
-        let message = tokio::time::timeout(PATIENCE, self.heard.message())
+    /// The next message, even a heartbeat; `None` once the worker has closed its side.
+    async fn next_or_heartbeat(&mut self) -> Option<FromWorker> {
+        let message = tokio::time::timeout(PATIENCE, self.received.message())
             .await
             .expect("the worker is silent")
             .unwrap();
@@ -77,21 +77,21 @@ impl Session {
 
     async fn next(&mut self) -> Option<FromWorker> {
         loop {
-            match self.anything().await {
+            match self.next_or_heartbeat().await {
                 Some(FromWorker::Heartbeat) => {}
                 other => return other,
             }
         }
     }
 
-    /// The worker's Hello, answered.
+    /// Answers the worker's Hello and returns it.
     async fn greet(&mut self) -> Hello {
         self.greet_with(5_000).await
     }
 
     async fn greet_with(&mut self, lease_ttl_ms: u64) -> Hello {
         let Some(FromWorker::Hello(hello)) = self.next().await else { panic!("no Hello") };
-        self.say(ToWorker::Welcome { heartbeat_ms: 20, lease_ttl_ms, store: StoreId(1) }).await;
+        self.send(ToWorker::Welcome { heartbeat_ms: 20, lease_ttl_ms, store: StoreId(1) }).await;
         hello
     }
 
@@ -102,7 +102,7 @@ impl Session {
         }
     }
 
-    /// The epochs that are reported until the end, and the end, which is acknowledged.
+    /// Acknowledges the result, and returns it with the epochs that were reported before it.
     async fn until_finished(&mut self, lease: u64) -> (Vec<EpochMetrics>, Outcome) {
         let mut all = Vec::new();
         loop {
@@ -133,7 +133,7 @@ impl Coordinator {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, sessions) = mpsc::channel(4);
-        let service = WorkerServiceServer::new(Door { sessions: sender });
+        let service = WorkerServiceServer::new(Service { sessions: sender });
         let server = tokio::spawn(async move {
             Server::builder()
                 .add_service(service)
@@ -145,11 +145,15 @@ impl Coordinator {
     }
 
     async fn session(&mut self) -> Session {
-        tokio::time::timeout(PATIENCE, self.sessions.recv()).await.expect("nobody calls").unwrap()
+        tokio::time::timeout(PATIENCE, self.sessions.recv())
+            .await
+            .expect("the worker does not connect")
+            .unwrap()
     }
 }
 
-/// A wire that the test can cut: what is written to it, on either side, is lost from then on.
+/// A connection that the test can cut. What either side has sent and the other has not received is
+/// lost then.
 struct Wire {
     address: std::net::SocketAddr,
     listener: Arc<TcpListener>,
@@ -164,7 +168,7 @@ impl Wire {
         Self { address: listener.local_addr().unwrap(), listener, carrying, target }
     }
 
-    /// One connection at a time.
+    /// Carries one connection at a time.
     fn carry(listener: Arc<TcpListener>, target: std::net::SocketAddr) -> JoinHandle<()> {
         tokio::spawn(async move {
             loop {
@@ -198,7 +202,7 @@ impl Worker {
             memory: None,
         };
         let run = tokio::spawn(run(config, async move {
-            // A test that drops the sender wants the worker to go on.
+            // A test that drops the sender wants the worker to continue.
             if stopped.await.is_err() {
                 std::future::pending().await
             }
@@ -207,7 +211,11 @@ impl Worker {
     }
 
     async fn left(self) {
-        tokio::time::timeout(PATIENCE, self.run).await.expect("the worker stays").unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, self.run)
+            .await
+            .expect("the worker does not leave")
+            .unwrap()
+            .unwrap();
     }
 }
 
@@ -243,7 +251,7 @@ fn epochs(points: &[EpochMetrics]) -> Vec<u32> {
 }
 
 #[tokio::test]
-async fn a_trial_outlives_a_connection_that_breaks_in_the_middle() {
+async fn a_trial_continues_when_its_connection_breaks() {
     let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
     let mut wire = Wire::to(coordinator.address).await;
     let worker = Worker::start(wire.address, 2);
@@ -254,7 +262,7 @@ async fn a_trial_outlives_a_connection_that_breaks_in_the_middle() {
         (PROTOCOL, "w1", 2, false)
     );
     assert_eq!(hello.held, []);
-    session.say(grant(5, 400)).await;
+    session.send(grant(5, 400)).await;
     let stored = session.report(5).await.last().unwrap().epoch;
     session.ack(5, Stored::Epoch(stored)).await;
     wire.cut().await;
@@ -263,29 +271,29 @@ async fn a_trial_outlives_a_connection_that_breaks_in_the_middle() {
     let again = session.greet().await;
     assert_eq!((again.incarnation, again.held), (hello.incarnation, vec![LeaseId(5)]));
     let (points, outcome) = session.until_finished(5).await;
-    // The acknowledgement may have been lost with the wire, but no epoch was.
+    // The acknowledgement may have been lost with the connection, but no epoch was.
     assert!(
         points[0].epoch <= stored + 1,
-        "{stored} epochs are stored, and then came {}",
+        "{stored} epochs are stored, but the next report starts at {}",
         points[0].epoch
     );
     assert_eq!(epochs(&points), (points[0].epoch..=400).collect::<Vec<_>>());
     assert_eq!(outcome, Outcome::Completed);
 
-    session.say(ToWorker::Drain).await;
+    session.send(ToWorker::Drain).await;
     assert_eq!(session.next().await, None);
     drop(session);
     worker.left().await;
 }
 
 #[tokio::test]
-async fn a_worker_trains_on_while_the_coordinator_is_gone_and_hands_in_all_of_it() {
+async fn a_worker_trains_without_a_coordinator_and_delivers_everything_later() {
     let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
     let address = coordinator.address;
     let worker = Worker::start(address, 1);
     let mut session = coordinator.session().await;
     session.greet().await;
-    session.say(grant(5, 40)).await;
+    session.send(grant(5, 40)).await;
     session.report(5).await;
     drop(session);
     coordinator.server.abort();
@@ -295,7 +303,7 @@ async fn a_worker_trains_on_while_the_coordinator_is_gone_and_hands_in_all_of_it
     let mut session = coordinator.session().await;
     assert_eq!(session.greet().await.held, [LeaseId(5)]);
     let (points, outcome) = session.until_finished(5).await;
-    // Nothing was acknowledged, so everything comes.
+    // Nothing was acknowledged, so everything is sent again.
     assert_eq!(epochs(&points), (1..=40).collect::<Vec<_>>());
     assert_eq!(outcome, Outcome::Completed);
     worker.stop.send(()).unwrap();
@@ -309,7 +317,7 @@ async fn a_worker_waits_for_a_coordinator_that_is_not_there_yet() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let worker = Worker::start(address, 1);
-    // It tries, and is turned away.
+    // The first attempt fails.
     drop(listener.accept().await.unwrap());
     drop(listener);
     let mut coordinator = Coordinator::listen(&address.to_string()).await;
@@ -322,12 +330,12 @@ async fn a_worker_waits_for_a_coordinator_that_is_not_there_yet() {
 }
 
 #[tokio::test]
-async fn a_stopped_worker_gives_back_what_is_unfinished_and_leaves() {
+async fn a_stopped_worker_releases_unfinished_trials_and_leaves() {
     let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
     let worker = Worker::start(coordinator.address, 1);
     let mut session = coordinator.session().await;
     session.greet().await;
-    session.say(grant(5, 100_000)).await;
+    session.send(grant(5, 100_000)).await;
     session.report(5).await;
     worker.stop.send(()).unwrap();
     let released = loop {
@@ -346,29 +354,33 @@ async fn a_stopped_worker_gives_back_what_is_unfinished_and_leaves() {
 }
 
 #[tokio::test]
-async fn a_stopped_worker_does_not_wait_for_ever_for_an_acknowledgement() {
+async fn a_stopped_worker_does_not_wait_indefinitely_for_an_acknowledgement() {
     let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
     let worker = Worker::start(coordinator.address, 1);
     let mut session = coordinator.session().await;
     session.greet().await;
-    session.say(grant(5, 1)).await;
+    session.send(grant(5, 1)).await;
     session.report(5).await;
     assert!(matches!(session.next().await, Some(FromWorker::Finished { .. })));
     worker.stop.send(()).unwrap();
-    tokio::time::timeout(PATIENCE, worker.run).await.expect("the worker stays").unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, worker.run)
+        .await
+        .expect("the worker does not leave")
+        .unwrap()
+        .unwrap();
     assert_eq!(session.next().await, None);
 }
 
 #[tokio::test]
-async fn a_revoked_trial_stops_and_its_slot_is_free_again() {
+async fn a_revoked_trial_ends_and_frees_its_slot() {
     let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
     let worker = Worker::start(coordinator.address, 1);
     let mut session = coordinator.session().await;
     session.greet().await;
-    session.say(grant(5, 100_000)).await;
+    session.send(grant(5, 100_000)).await;
     session.report(5).await;
-    session.say(ToWorker::Revoke { lease: LeaseId(5), reason: "stopped".into() }).await;
-    session.say(grant(6, 3)).await;
+    session.send(ToWorker::Revoke { lease: LeaseId(5), reason: "stopped".into() }).await;
+    session.send(grant(6, 3)).await;
     let first = loop {
         match session.next().await {
             Some(FromWorker::Report { lease: LeaseId(5), .. }) => {}
@@ -377,7 +389,7 @@ async fn a_revoked_trial_stops_and_its_slot_is_free_again() {
         }
     };
     assert_eq!(first[0].epoch, 1);
-    session.say(ToWorker::Drain).await;
+    session.send(ToWorker::Drain).await;
     drop(session);
     let mut session = coordinator.session().await;
     let hello = session.greet().await;
@@ -389,15 +401,15 @@ async fn a_revoked_trial_stops_and_its_slot_is_free_again() {
 }
 
 #[tokio::test]
-async fn a_stopped_trial_leaves_its_slot_and_a_parked_one_lends_it() {
+async fn stopped_and_parked_trials_free_their_slots() {
     let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
     let worker = Worker::start(coordinator.address, 1);
     let mut session = coordinator.session().await;
     assert!(session.greet().await.can_park);
-    session.say(grant(5, 100_000)).await;
+    session.send(grant(5, 100_000)).await;
     session.report(5).await;
-    session.say(ToWorker::Stop { lease: LeaseId(5), reason: "2 of 2".into() }).await;
-    session.say(grant(6, 300)).await;
+    session.send(ToWorker::Stop { lease: LeaseId(5), reason: "2 of 2".into() }).await;
+    session.send(grant(6, 300)).await;
     let mut before = loop {
         match session.next().await {
             Some(FromWorker::Report { lease: LeaseId(5), .. }) => {}
@@ -405,11 +417,11 @@ async fn a_stopped_trial_leaves_its_slot_and_a_parked_one_lends_it() {
             other => panic!("{other:?}"),
         }
     };
-    session.say(ToWorker::Park { lease: LeaseId(6) }).await;
-    session.say(grant(7, 3)).await;
+    session.send(ToWorker::Park { lease: LeaseId(6) }).await;
+    session.send(grant(7, 3)).await;
     loop {
         match session.next().await {
-            // What was under way; the one slot is the other's.
+            // The epoch that was in progress. The only slot belongs to the other trial now.
             Some(FromWorker::Report { lease: LeaseId(6), points }) => before.extend(points),
             Some(FromWorker::Report { lease: LeaseId(7), .. }) => {}
             Some(FromWorker::Finished { lease: LeaseId(7), .. }) => break,
@@ -417,7 +429,7 @@ async fn a_stopped_trial_leaves_its_slot_and_a_parked_one_lends_it() {
         }
     }
     session.ack(7, Stored::Finished).await;
-    session.say(ToWorker::Unpark { lease: LeaseId(6) }).await;
+    session.send(ToWorker::Unpark { lease: LeaseId(6) }).await;
     let (after, outcome) = loop {
         match session.next().await {
             Some(FromWorker::Report { lease: LeaseId(6), points }) => before.extend(points),
@@ -430,20 +442,20 @@ async fn a_stopped_trial_leaves_its_slot_and_a_parked_one_lends_it() {
     assert_eq!((epochs(&before), after), ((1..=300).collect::<Vec<_>>(), before.last().copied()));
     assert_eq!(outcome, Outcome::Completed);
     session.ack(6, Stored::Finished).await;
-    session.say(ToWorker::Drain).await;
+    session.send(ToWorker::Drain).await;
     assert_eq!(session.next().await, None);
     drop(session);
     worker.left().await;
 }
 
 #[tokio::test]
-async fn heartbeats_come_at_the_pace_that_the_coordinator_asks_for() {
+async fn heartbeats_follow_the_interval_of_the_coordinator() {
     let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
     let worker = Worker::start(coordinator.address, 1);
     let mut session = coordinator.session().await;
     session.greet().await;
     for _ in 0..5 {
-        assert_eq!(session.anything().await, Some(FromWorker::Heartbeat));
+        assert_eq!(session.next_or_heartbeat().await, Some(FromWorker::Heartbeat));
     }
     worker.stop.send(()).unwrap();
     assert_eq!(session.next().await, None);
@@ -452,19 +464,19 @@ async fn heartbeats_come_at_the_pace_that_the_coordinator_asks_for() {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_refused_stays_and_can_be_stopped() {
+async fn a_refused_worker_keeps_trying_and_can_be_stopped() {
     let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
     let worker = Worker::start(coordinator.address, 1);
     let mut session = coordinator.session().await;
-    // Short leases make the pace of a refusal a fast one.
+    // With short leases, the worker retries soon after a refusal.
     session.greet_with(400).await;
     drop(session);
     for _ in 0..3 {
         let mut session = coordinator.session().await;
         assert!(matches!(session.next().await, Some(FromWorker::Hello(_))));
         session
-            .say
-            .send(Err(Status::failed_precondition("protocol 1 is not spoken here")))
+            .sender
+            .send(Err(Status::failed_precondition("protocol 1 is not supported")))
             .await
             .unwrap();
     }

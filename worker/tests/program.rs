@@ -1,5 +1,5 @@
-//! The program itself: how it begins and how it ends.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
+//! The program as a process: how it starts and how it ends.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it fails")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -30,7 +30,7 @@ fn signal(child: &Child, signal: Signal) {
 }
 
 #[test]
-fn a_wrong_address_ends_it_at_once_with_a_hint() {
+fn a_wrong_address_is_refused_at_once_with_a_hint() {
     let output = program(&["--coordinator", "https://127.0.0.1:7070"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let expected = "error: coordinator \"https://127.0.0.1:7070\": TLS is not supported yet";
@@ -41,7 +41,7 @@ fn a_wrong_address_ends_it_at_once_with_a_hint() {
 }
 
 #[test]
-fn it_says_which_kernels_it_uses() {
+fn it_prints_the_instruction_set_of_its_kernels() {
     for kernels in ["portable", "avx1024"] {
         let output = program(&["--kernels"]).env("CAVIAR_KERNELS", kernels).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -59,25 +59,25 @@ fn it_says_which_kernels_it_uses() {
 }
 
 #[test]
-fn no_slots_are_refused() {
+fn zero_slots_are_refused() {
     let output = program(&["--slots", "0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output).contains("--slots"), "{}", text(&output));
 }
 
-/// A coordinator that hangs up on every caller, and counts them.
-fn hangs_up() -> (String, mpsc::Receiver<()>) {
+/// A server that closes every connection at once and reports each.
+fn closing_server() -> (String, mpsc::Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (call, calls) = mpsc::channel();
-    thread::spawn(move || while listener.accept().is_ok() && call.send(()).is_ok() {});
-    (url, calls)
+    let (report, connections) = mpsc::channel();
+    thread::spawn(move || while listener.accept().is_ok() && report.send(()).is_ok() {});
+    (url, connections)
 }
 
 #[test]
-fn it_waits_for_a_coordinator_and_leaves_on_a_signal() {
+fn it_retries_until_a_signal_ends_it() {
     for asked in [Signal::SIGTERM, Signal::SIGINT] {
-        let (url, calls) = hangs_up();
+        let (url, connections) = closing_server();
         let mut child = program(&["--coordinator", &url, "--slots", "1"]).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
@@ -87,14 +87,14 @@ fn it_waits_for_a_coordinator_and_leaves_on_a_signal() {
                 && line.contains(&format!("no connection to {url}, trying again")),
             "{line}"
         );
-        // One attempt may call more than once, but not so often: it comes again and again.
-        assert_eq!(calls.iter().take(8).count(), 8);
+        // One attempt may connect more than once, but not eight times: the worker retries.
+        assert_eq!(connections.iter().take(8).count(), 8);
         assert_eq!(child.try_wait().unwrap(), None);
         signal(&child, asked);
         assert_eq!(child.wait().unwrap().code(), Some(0));
         let mut rest = String::new();
         log.read_to_string(&mut rest).unwrap();
-        // The stop, and the leave: not a line for every attempt.
+        // One line about the signal and one about the end, and none for each failed attempt.
         assert_eq!(rest.lines().count(), 2, "{rest}");
     }
 }

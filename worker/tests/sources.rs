@@ -57,5 +57,5 @@ fn a_checkpoint_of_impossibly_many_steps_is_refused() {
     let digest = blake3::hash(&bytes[..content]);
     bytes[content..].copy_from_slice(digest.as_bytes());
     let error = Trainer::resume(&spec, splits, 7, 0, &bytes).err().unwrap().to_string();
-    assert_eq!(error, "checkpoint: of more steps than any training takes");
+    assert_eq!(error, "checkpoint: it has more steps than any training");
 }
