@@ -156,7 +156,7 @@ mod tests {
         assert!(parsed(&["--memory", "4GiB"]).unwrap().memory.is_some());
         let error = parsed(&["--memory", "5"]).unwrap_err();
         assert!(error.starts_with("error: invalid value '5' for '--memory <SIZE>': "), "{error}");
-        assert!(error.contains("write at least 1MiB"), "{error}");
+        assert!(error.contains("expected at least 1MiB"), "{error}");
         for wrong in [["--slots", "0"], ["--slots", "5000"], ["--name", "a b"], ["--name", ""]] {
             assert!(parsed(&wrong).is_err(), "{wrong:?}");
         }
