@@ -5,14 +5,18 @@ use std::io::{self, IsTerminal, Write, stderr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::queue::Queue;
 
 /// How long the end of the program waits for its last lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where programs find the filter.
+const FILTER_VARIABLE: &str = "RUST_LOG";
 
 /// The value of `RUST_LOG` is not a filter.
 #[derive(Debug, thiserror::Error)]
@@ -44,28 +48,21 @@ impl Log {
     /// # Errors
     /// `RUST_LOG` is not a filter.
     pub fn start(level: LevelFilter) -> Result<Self, FilterError> {
-        let refused = |reason: String| FilterError {
-            value: std::env::var_os(EnvFilter::DEFAULT_ENV)
-                .map(|value| value.to_string_lossy().into_owned())
-                .unwrap_or_default(),
-            reason,
-        };
-        let filter = EnvFilter::builder()
-            .with_default_directive(level.into())
-            .from_env()
-            .map_err(|error| refused(error.to_string()))?;
+        let value = std::env::var_os(FILTER_VARIABLE).unwrap_or_default();
+        let value = value.to_string_lossy().into_owned();
+        let refused = |reason: String| FilterError { value: value.clone(), reason };
+        let filter = filter(&value, level).map_err(|error| refused(error.to_string()))?;
         let queue = Queue::start(standard_error(), |lost| {
             tracing::warn!(lost, "log lines were lost: standard error was not read in time");
         })
         .map_err(|error| refused(format!("no thread for the log: {error}")))?;
         // A subscriber that exists already, in a test for example, stays.
-        let _started = tracing_subscriber::fmt()
-            .with_env_filter(filter)
+        let lines = tracing_subscriber::fmt::layer()
             .with_writer(Lines(queue.clone()))
             .with_ansi(stderr().is_terminal())
             // It would write its own errors to standard error, and panic if that is closed.
-            .log_internal_errors(false)
-            .try_init();
+            .log_internal_errors(false);
+        let _started = tracing_subscriber::registry().with(lines).with(filter).try_init();
         // The default hook writes to standard error itself and waits for whoever reads it.
         std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
         Ok(Self { queue })
@@ -81,6 +78,17 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.queue.flush(FLUSH_TIMEOUT);
     }
+}
+
+/// The filter that `text` describes; what it does not mention is logged at `level`.
+fn filter(text: &str, level: LevelFilter) -> Result<Targets, impl std::fmt::Display> {
+    if text.trim().is_empty() {
+        return Ok(Targets::new().with_default(level));
+    }
+    text.parse().map(|targets: Targets| match targets.default_level() {
+        Some(_) => targets,
+        None => targets.with_default(level),
+    })
 }
 
 /// Standard error without its lock: the thread that writes the log may be stuck, and others must
@@ -114,5 +122,25 @@ impl Write for Line<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_has_levels_of_modules_and_a_default() {
+        let parse = |text| filter(text, LevelFilter::WARN).map_err(|e| e.to_string());
+        let enabled = |text, target: &str, level| parse(text).unwrap().would_enable(target, &level);
+        assert!(enabled("", "caviar_worker", Level::WARN));
+        assert!(!enabled("", "caviar_worker", Level::INFO));
+        assert!(enabled("debug", "caviar_worker::link", Level::DEBUG));
+        assert!(enabled("caviar_worker=debug", "caviar_worker::link", Level::DEBUG));
+        assert!(enabled("caviar_worker=debug", "h2", Level::WARN));
+        assert!(!enabled("caviar_worker=debug", "h2", Level::INFO));
+        assert!(parse("caviar_worker=loud").is_err());
     }
 }
