@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use caviar_common::ids::Name;
 use caviar_common::limits::MAX_SLOTS;
 use caviar_worker::MemoryLimit;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -150,7 +151,7 @@ pub(crate) struct Source {
     #[command(flatten)]
     pub(crate) connection: Connection,
     /// Read this store instead of asking a coordinator. If a coordinator has it open, ask that one
-    #[arg(long, env = "CAVIAR_STORE", value_name = "PATH")]
+    #[arg(long, env = "CAVIAR_STORE", value_name = "PATH", value_parser = path())]
     pub(crate) store: Option<PathBuf>,
 }
 
@@ -163,7 +164,7 @@ Examples:
   caviar run digits.toml --name digits-2     Run an edited file as another sweep")]
 pub(crate) struct Run {
     /// Path of the sweep file
-    #[arg(required_unless_present = "resume")]
+    #[arg(required_unless_present = "resume", value_parser = path())]
     pub(crate) file: Option<PathBuf>,
     /// Trials to train at the same time [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = slots())]
@@ -173,7 +174,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<MemoryLimit>,
     /// The file that keeps the sweep and its results
-    #[arg(long, env = "CAVIAR_STORE", value_name = "PATH", default_value = DEFAULT_STORE)]
+    #[arg(long, env = "CAVIAR_STORE", value_name = "PATH", default_value = DEFAULT_STORE,
+        value_parser = path())]
     pub(crate) store: PathBuf,
     /// Name of the sweep, instead of the name in the file
     #[arg(long, value_parser = name)]
@@ -197,13 +199,14 @@ Examples:
   caviar init houses.csv --label price --output sweeps/houses.toml")]
 pub(crate) struct Init {
     /// The CSV file with a header; it may be compressed with gzip
+    #[arg(value_parser = path())]
     pub(crate) data: PathBuf,
     /// The column to predict [default: a column called label, target, class or y, or else the last
     /// column]
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
     /// The file to write [default: the name of the data with .toml, in this folder]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path())]
     pub(crate) output: Option<PathBuf>,
     /// Number of trials to run
     #[arg(long, value_name = "N", default_value_t = 30,
@@ -215,6 +218,7 @@ pub(crate) struct Init {
 #[command(after_help = "Example:\n  caviar check examples/digits.toml")]
 pub(crate) struct Check {
     /// Path of the sweep file
+    #[arg(value_parser = path())]
     pub(crate) file: PathBuf,
     /// Write what would be run as one JSON object
     #[arg(long)]
@@ -228,6 +232,7 @@ Examples:
   caviar submit digits.toml --name digits-2 --coordinator http://login1:7070")]
 pub(crate) struct Submit {
     /// Path of the sweep file
+    #[arg(value_parser = path())]
     pub(crate) file: PathBuf,
     /// Name of the sweep, instead of the name in the file
     #[arg(long, value_parser = name)]
@@ -475,11 +480,28 @@ pub(crate) struct Completions {
 #[command(after_help = "Example:\n  caviar man ~/.local/share/man/man1")]
 pub(crate) struct Man {
     /// The folder, which is created if it is missing
+    #[arg(value_parser = path())]
     pub(crate) directory: PathBuf,
 }
 
 fn slots() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS))
+}
+
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(expand)
+}
+
+/// Expands `~` at the beginning of a path, which a shell does not do in `--store=~/caviar.db`, and
+/// refuses a URL.
+fn expand(path: PathBuf) -> Result<PathBuf, String> {
+    if path.to_str().is_some_and(|text| text.contains("://")) {
+        return Err("expected a path, but this is a URL".to_owned());
+    }
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => Ok(home.join(rest)),
+        _ => Ok(path),
+    }
 }
 
 fn name(text: &str) -> Result<Name, String> {

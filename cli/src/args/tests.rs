@@ -60,9 +60,18 @@ fn wrong_commands_are_refused() {
         "caviar export digits --format csv --json",
         "caviar export digits --csv --json",
         "caviar pause digits --store caviar.db",
+        "caviar check https://a/b.toml",
+        "caviar list --store http://127.0.0.1:7070",
     ] {
         assert!(!accepts(words), "{words}");
     }
+}
+
+#[test]
+fn a_tilde_at_the_beginning_of_a_path_is_the_home_folder() {
+    let home = std::env::home_dir().unwrap();
+    assert_eq!(expand("~/a.db".into()).unwrap(), home.join("a.db"));
+    assert_eq!(expand("a/~b.db".into()).unwrap(), PathBuf::from("a/~b.db"));
 }
 
 #[test]

@@ -136,8 +136,8 @@ mod tests {
         csv.finish().unwrap();
         let expected = "\
 trial,state,source,round,epochs,objective,winner,test_loss,test_accuracy,learning_rate,layers,\
-epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,worker,attempts,message,\
-started_at,ended_at
+epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,worker,attempts,\
+message,started_at,ended_at
 0,completed,round,1,2,0.95,false,,,0.01,2,1,0.5,0.9,0.5,0.9,1.5,local,1,,,
 0,completed,round,1,2,0.95,false,,,0.01,2,2,0.25,0.95,0.25,0.95,1.5,local,1,,,
 1,diverged,round,1,2,,false,,,0.9,2,,,,,,1.5,local,1,,,
