@@ -1,9 +1,9 @@
-//! A cluster in one thread: the real coordinator's core, real agents, and everything between and
-//! around them made up.
+//! A simulated cluster in one thread: the real state machines of the coordinator and of workers,
+//! with simulated connections, trainings and time.
 //!
-//! A run is a function of its seed: which message arrives next, whose training advances, which
-//! connection breaks, who crashes, and when the coordinator restarts from its events. What comes
-//! out must not depend on any of it.
+//! A run is a function of its seed, which decides the message that arrives next, the training that
+//! advances, the connection that breaks, the worker that crashes, and when the coordinator restarts
+//! from its events. The result of a sweep must not depend on the seed.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,27 +21,27 @@ use caviar_core::input::{Config, Effect, Input, Reply};
 use caviar_core::query::TrialFilter;
 use caviar_worker::agent::{Agent, Command, End, Identity, RunnerEvent};
 
-/// How often things go wrong, of 1,000 actions.
+/// How often each fault happens, per 1,000 actions.
 #[derive(Clone, Copy, Debug)]
 pub struct Faults {
-    /// A connection breaks, with all that was under way on it.
+    /// A connection breaks, and the messages on it are lost.
     pub breaks: u64,
-    /// A worker's process is replaced by another.
+    /// A worker crashes, and a new process takes its name.
     pub crashes: u64,
     /// The coordinator restarts from its events.
     pub restarts: u64,
-    /// Much time passes.
+    /// No worker is heard for a while, or the coordinator is stopped for a while.
     pub silences: u64,
-    /// This trial takes down the process that trains it, every time.
+    /// The trial that crashes every worker that trains it.
     pub poison: Option<u32>,
-    /// Whether every worker has a twin: another process of the same name, alive at the same time.
+    /// True if every worker has a twin: another process of the same name at the same time.
     pub twins: bool,
-    /// Whether trials differ in speed, by up to a factor of 16, and otherwise on every worker.
+    /// True if trials differ in speed by up to a factor of 16, and in another way on each worker.
     pub uneven: bool,
 }
 
 impl Faults {
-    /// Nothing goes wrong.
+    /// No faults, and equal speeds.
     pub const NONE: Self = Self {
         breaks: 0,
         crashes: 0,
@@ -53,17 +53,17 @@ impl Faults {
     };
 }
 
-/// A training under way.
+/// A running training or scoring.
 #[derive(Debug)]
 struct Execution {
     grant: Grant,
     epoch: u32,
     is_parked: bool,
-    /// It advances in one of so many turns.
+    /// It advances in one of this many actions.
     slowness: u64,
 }
 
-/// A worker process and its connection.
+/// A worker's process and its connection.
 #[derive(Debug)]
 struct Node {
     name: Name,
@@ -71,8 +71,8 @@ struct Node {
     incarnation: Incarnation,
     agent: Agent,
     jobs: BTreeMap<LeaseId, Execution>,
-    /// How often it was told to hold a trial.
-    holds: u64,
+    /// How often the worker was told to park a trial.
+    parkings: u64,
     session: Option<SessionId>,
     to_coordinator: VecDeque<FromWorker>,
     to_worker: VecDeque<ToWorker>,
@@ -90,7 +90,7 @@ impl Node {
             incarnation,
             agent,
             jobs: BTreeMap::new(),
-            holds: 0,
+            parkings: 0,
             session: None,
             to_coordinator,
             to_worker,
@@ -120,7 +120,7 @@ impl Node {
                 }
                 Command::Park(lease) => {
                     self.jobs.get_mut(&lease).expect("it trains").is_parked = true;
-                    self.holds += 1;
+                    self.parkings += 1;
                 }
                 Command::Unpark(lease) => {
                     self.jobs.get_mut(&lease).expect("it trains").is_parked = false
@@ -141,12 +141,12 @@ impl Node {
     }
 }
 
-/// The cluster.
+/// The simulated cluster.
 #[derive(Debug)]
 pub struct Simulation {
     core: Coordinator,
     config: Config,
-    /// Every event that was stored, in order.
+    /// All stored events, in order.
     pub events: Vec<Event>,
     now: u64,
     nodes: Vec<Node>,
@@ -158,7 +158,7 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// A cluster with one worker for every entry of `slots`; with twins, two.
+    /// A cluster with one worker for every entry of `slots`, or two with twins.
     pub fn new(seed: u64, slots: &[u32], faults: Faults) -> Self {
         let config = Config { lease_ttl_ms: 1_000, max_lost_workers: 5 };
         let name = |i: usize| {
@@ -186,7 +186,7 @@ impl Simulation {
         }
     }
 
-    /// Submits a sweep on made-up data.
+    /// Submits a sweep on invented data.
     pub fn submit(&mut self, spec: &SweepSpec) -> SweepId {
         let data = DataSummary {
             train: 1_000,
@@ -203,8 +203,8 @@ impl Simulation {
         }
     }
 
-    /// Lets things happen until the sweep is completed. After `patience` actions nothing goes wrong
-    /// any more.
+    /// Takes actions until the sweep is completed. After `patience` actions there are no more
+    /// faults.
     pub fn run(&mut self, sweep: SweepId, patience: usize) {
         for action in 0.. {
             if self.core.sweep(sweep).expect("the sweep is there").state == SweepState::Completed {
@@ -226,7 +226,8 @@ impl Simulation {
         }
     }
 
-    /// Every trial with its curve, without what may differ: times, workers, attempts.
+    /// All trials with their curves, without what may differ between runs: training times, workers
+    /// and attempts.
     pub fn result(&self, sweep: SweepId) -> Vec<TrialView> {
         let filter = TrialFilter { limit: usize::MAX, with_curves: true, ..TrialFilter::default() };
         let mut trials = self.core.trials(sweep, &filter).expect("the sweep is there");
@@ -238,24 +239,24 @@ impl Simulation {
         trials
     }
 
-    /// Epochs that workers have trained so far, whether they counted or not.
+    /// Epochs that workers have trained so far, whether they count or not.
     pub const fn trained(&self) -> u64 {
         self.trained
     }
 
-    /// How often a worker that is there still was told to hold a trial.
-    pub fn holds(&self) -> u64 {
-        self.nodes.iter().map(|node| node.holds).sum()
+    /// How often the workers that are alive now were told to park a trial.
+    pub fn parkings(&self) -> u64 {
+        self.nodes.iter().map(|node| node.parkings).sum()
     }
 
-    /// The coordinator.
+    /// The coordinator's state machine.
     pub fn core(&self) -> &Coordinator {
         &self.core
     }
 
     fn act(&mut self) {
-        // What is no trial's fault must not be the end of one: as in life, it happens now and then,
-        // but not to the same one every time.
+        // Faults must not fail a trial that causes none. In practice too, they rarely hit the same
+        // trial every time.
         let fault = if self.is_on_the_edge() { u64::MAX } else { self.chance.below(1_000) };
         let node = self.chance.below(self.nodes.len() as u64) as usize;
         let mut bound = self.faults.breaks;
@@ -279,15 +280,15 @@ impl Simulation {
             self.step(Input::Tick);
         }
         match self.chance.below(4) {
-            0 => self.connect_or_tick(node),
+            0 => self.connect_or_beat(node),
             1 => self.deliver_to_coordinator(node),
             2 => self.deliver_to_worker(node),
             _ => self.train(node),
         }
     }
 
-    /// Nobody is heard for some time, in which the coordinator runs; or it stands still itself, for
-    /// much longer.
+    /// No worker is heard for some time while the coordinator runs, or the coordinator itself is
+    /// stopped for much longer.
     fn fall_silent(&mut self) {
         let ttl = self.config.lease_ttl_ms;
         if self.chance.below(4) == 0 {
@@ -304,8 +305,8 @@ impl Simulation {
         }
     }
 
-    /// Whether a few more losses would fail a trial that takes nothing down: those that are under
-    /// way still come.
+    /// True if a few more lost workers would fail a trial that crashes none. Workers that are
+    /// silent already may still be lost.
     fn is_on_the_edge(&self) -> bool {
         let last = self.config.max_lost_workers - 3;
         let mut trials = self.core.record().sweeps().values().flat_map(|s| s.trials());
@@ -317,8 +318,8 @@ impl Simulation {
         }) || scorings.any(|s| s.lost_workers().alone() >= last)
     }
 
-    /// The coordinator hears something and decides what it can, a part of that, as if it had
-    /// thought too long, or nothing before it hears more.
+    /// The coordinator takes an input and all decisions, or only some of them, as if a sampler took
+    /// too long, or none before the next input.
     fn step(&mut self, input: Input) -> Option<Reply> {
         let step = self.core.hear(self.now, input).expect("no invariant is broken");
         let (mut events, mut effects) = (step.events, step.effects);
@@ -348,7 +349,7 @@ impl Simulation {
         step.reply.ok()
     }
 
-    fn connect_or_tick(&mut self, node: usize) {
+    fn connect_or_beat(&mut self, node: usize) {
         if self.nodes[node].session.is_some() {
             let session = self.nodes[node].session;
             if let Some(session) = session {
@@ -393,7 +394,7 @@ impl Simulation {
         );
     }
 
-    /// One epoch of one of the worker's trainings.
+    /// Trains one epoch of one of the worker's trials.
     fn train(&mut self, at: usize) {
         let jobs = self.nodes[at].jobs.values().filter(|job| !job.is_parked).count() as u64;
         let pick = self.chance.below(jobs) as usize;
@@ -447,7 +448,7 @@ impl Simulation {
         self.nodes[node] = Node::new(&old.name.clone(), old.slots, self.next_incarnation);
     }
 
-    /// The coordinator dies and comes back with nothing but its events.
+    /// The coordinator crashes and restarts from its events.
     fn restart(&mut self) {
         for node in &mut self.nodes {
             node.disconnect();
@@ -455,14 +456,14 @@ impl Simulation {
         let recovered =
             Coordinator::recover(self.config, STORE, self.now, self.events.iter().cloned())
                 .expect("the events fit");
-        // As text, because a diverged loss is NaN, which equals nothing.
+        // As text, because the loss of a diverged trial is NaN, which equals nothing.
         let same = format!("{:?}", recovered.record()) == format!("{:?}", self.core.record());
         assert!(same, "replay differs from live after {} events", self.events.len());
         self.core = recovered;
     }
 }
 
-/// What was decided, in order: in virtual time nothing else may matter.
+/// The decisions, in order. In virtual time they must not depend on anything else.
 pub fn decisions(events: &[Event]) -> Vec<&Event> {
     let is_decision = |e: &&Event| {
         matches!(
@@ -480,7 +481,7 @@ pub fn decisions(events: &[Event]) -> Vec<&Event> {
 
 const STORE: StoreId = StoreId(7);
 
-/// Epochs of a simulated training, unless its sweep says otherwise.
+/// Epochs of a simulated training unless its sweep has others.
 pub const EPOCHS: u32 = 3;
 
 fn epochs(grant: &Grant) -> u32 {
@@ -492,8 +493,8 @@ fn epochs(grant: &Grant) -> u32 {
     epochs.and_then(|epochs| u32::try_from(epochs).ok()).expect("the spec has epochs")
 }
 
-/// A training that is a function of its assignment: best at a learning rate of 0.01, diverging
-/// above 0.3.
+/// The metrics of a simulated training. They depend on the learning rate only: best at 0.01, and
+/// diverging above 0.3.
 fn measure(grant: &Grant, epoch: u32) -> EpochMetrics {
     let rate = grant
         .assignment

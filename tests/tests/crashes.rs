@@ -1,10 +1,10 @@
-//! One or many slots, one process or five, calm or `kill -9`: the same export. With the programs
-//! that users start.
+//! One or many slots, one process or five, with `kill -9` or without: the same export. These tests
+//! run the programs that users start.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stderr,
-    reason = "tests say at once what failed"
+    reason = "a test fails with the reason at once"
 )]
 
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 const TRIALS: usize = 14;
 
-/// Small enough for a test, large enough to be killed in the middle of.
+/// A sweep that is short enough for a test and long enough to be killed while it runs.
 const SWEEP: &str = r#"
 name = "crash"
 seed = 11
@@ -40,12 +40,12 @@ fn place() -> Place {
     Place::new("crash", SWEEP)
 }
 
-/// What SQLite keeps beside a store that is in use.
+/// The log that SQLite keeps next to a store in use.
 fn wal(store: &str) -> PathBuf {
     PathBuf::from(format!("{store}-wal"))
 }
 
-/// What one process with one slot finds; everything else must find the same.
+/// The export of one process with one slot, to which all others must be equal.
 fn expected() -> &'static Value {
     static EXPECTED: OnceLock<Value> = OnceLock::new();
     EXPECTED.get_or_init(|| {
@@ -56,12 +56,12 @@ fn expected() -> &'static Value {
 }
 
 #[test]
-fn two_slots_give_what_one_slot_gives() {
+fn two_slots_give_the_result_of_one() {
     assert_eq!(&place().run("2"), expected());
 }
 
 #[test]
-fn three_programs_give_what_one_gives() {
+fn three_programs_give_the_result_of_one() {
     let place = place();
     let coordinator = place.submit();
     let _workers = [worker(&coordinator.url, "a", 2), worker(&coordinator.url, "b", 2)];
@@ -69,7 +69,7 @@ fn three_programs_give_what_one_gives() {
 }
 
 #[test]
-fn a_worker_killed_in_the_middle_of_a_trial_changes_nothing() {
+fn a_worker_killed_during_a_trial_changes_nothing() {
     let place = place();
     let coordinator = place.submit();
     let mut killed = worker(&coordinator.url, "a", 2);
@@ -83,7 +83,7 @@ fn a_worker_killed_in_the_middle_of_a_trial_changes_nothing() {
 }
 
 #[test]
-fn a_coordinator_killed_in_the_middle_of_a_sweep_changes_nothing() {
+fn a_coordinator_killed_during_a_sweep_changes_nothing() {
     let place = place();
     let mut coordinator = place.submit();
     let _workers = [worker(&coordinator.url, "a", 1), worker(&coordinator.url, "b", 1)];
@@ -97,14 +97,14 @@ fn a_coordinator_killed_in_the_middle_of_a_sweep_changes_nothing() {
 }
 
 #[test]
-fn both_killed_and_the_sweep_goes_on_where_it_was() {
+fn a_sweep_continues_after_coordinator_and_worker_were_killed() {
     let place = place();
     let mut coordinator = place.submit();
     let mut killed = worker(&coordinator.url, "a", 2);
     until(&coordinator.url, "crash", |s| done(s) >= 3);
     coordinator.process.kill();
     killed.kill();
-    // One program on the same file is enough to go on.
+    // One program on the same store is enough to finish the sweep.
     caviar_ok(&["run", "--resume", "--slots", "2", "--store", &place.store()]);
     assert_eq!(&place.stored(), expected());
 }

@@ -1,11 +1,11 @@
-//! The same sweep gives the same result, whatever goes wrong; what was stored is never lost; the
+//! The same sweep gives the same result under any faults, stored events are never lost, and the
 //! budget is exact.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::as_conversions,
     clippy::wildcard_enum_match_arm,
-    reason = "tests say at once what failed"
+    reason = "a test fails with the reason at once"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,15 +19,17 @@ use proptest::prelude::*;
 
 fn spec(search: &str) -> SweepSpec {
     let text = format!(
-        "name = \"s\"\nseed = 5\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = {EPOCHS}\n[space]\n\
-         learning_rate = {{ low = 1e-4, high = 1 }}\nunits = {{ low = 8, high = 512 }}\n[search]\n{search}\n"
+        "name = \"s\"\nseed = 5\n[data]\nsource = \"builtin:digits\"\n\
+         [fixed]\nepochs = {EPOCHS}\n\
+         [space]\nlearning_rate = {{ low = 1e-4, high = 1 }}\nunits = {{ low = 8, high = 512 }}\n\
+         [search]\n{search}\n"
     );
     parse(&text).expect("the spec is right").spec
 }
 
 const ROUNDS: &str = "strategy = \"rounds\"\ntrials = 20\nrounds = [10, 6, 4]\nparallelism = 4";
 
-/// Everything a user can compare: the trials, and the winner with its test score.
+/// Everything that a user can compare: the trials, and the winner with its test score.
 fn outcome(simulation: &Simulation, sweep: caviar_common::ids::SweepId) -> String {
     let view = simulation.core().sweep(sweep).expect("the sweep is there");
     let best = view.best.map(|t| (t.trial, t.objective));
@@ -55,7 +57,7 @@ fn stormy() -> Faults {
     Faults { breaks: 15, crashes: 6, restarts: 6, silences: 15, ..Faults::NONE }
 }
 
-/// What must hold of every log of events.
+/// Checks what must hold for every log of events.
 fn check_events(events: &[Event], trials: u32) {
     let (mut finished, mut stopped): (BTreeMap<u32, usize>, BTreeSet<u32>) =
         (BTreeMap::new(), BTreeSet::new());
@@ -99,7 +101,7 @@ fn one_slot_or_many_give_the_same_trials_and_the_same_winner() {
 }
 
 #[test]
-fn the_storm_reaches_every_way_to_lose_a_lease() {
+fn the_stormy_faults_reach_every_cause_of_a_lost_lease() {
     let mut causes = BTreeSet::new();
     for seed in 0..20 {
         let mut simulation = Simulation::new(seed, &[2, 2], stormy());
@@ -117,24 +119,26 @@ fn the_storm_reaches_every_way_to_lose_a_lease() {
 }
 
 #[test]
-fn broken_connections_alone_cost_no_training() {
+fn broken_connections_cost_no_training() {
     let spec = spec(ROUNDS);
     let expected = calm(&spec, &[1]);
     for seed in 0..20 {
         let mut simulation = Simulation::new(seed, &[2, 1], Faults { breaks: 30, ..Faults::NONE });
         let sweep = simulation.submit(&spec);
         simulation.run(sweep, 20_000);
-        // No time passes here, so nothing but saying it again can bring back what a broken
-        // connection swallowed.
-        let lost = |e: &&Event| matches!(&e.payload, Payload::LeaseEnded(end) if end.cause != LeaseEnd::NotHeld);
+        // No lease expires in this test, so only a repeated message replaces one that a broken
+        // connection lost.
+        let lost = |e: &&Event| match &e.payload {
+            Payload::LeaseEnded(ended) => ended.cause != LeaseEnd::NotHeld,
+            _ => false,
+        };
         assert_eq!(simulation.events.iter().find(lost), None);
         assert_eq!(outcome(&simulation, sweep), expected);
     }
 }
 
 #[test]
-fn a_trial_that_takes_its_workers_down_fails_alone_whatever_the_slots_and_whatever_else_goes_wrong()
-{
+fn only_the_trial_that_crashes_its_workers_fails_for_any_slots_and_faults() {
     let spec = spec(ROUNDS);
     for poison in [0, 3, 17] {
         let poisoned = Faults { poison: Some(poison), ..Faults::NONE };
@@ -191,9 +195,15 @@ proptest! {
 
     #[test]
     fn no_fault_changes_the_result(
-        seed in any::<u64>(), slots in prop::collection::vec(1u32..4, 1..4), strategy in 0usize..3,
+        seed in any::<u64>(),
+        slots in prop::collection::vec(1u32..4, 1..4),
+        strategy in 0usize..3,
     ) {
-        let search = [ROUNDS, "strategy = \"random\"\ntrials = 20\nparallelism = 4", "strategy = \"sobol\"\ntrials = 20\nparallelism = 4"];
+        let search = [
+            ROUNDS,
+            "strategy = \"random\"\ntrials = 20\nparallelism = 4",
+            "strategy = \"sobol\"\ntrials = 20\nparallelism = 4",
+        ];
         let spec = spec(search[strategy]);
         let mut simulation = Simulation::new(seed, &slots, stormy());
         let sweep = simulation.submit(&spec);

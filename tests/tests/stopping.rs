@@ -1,10 +1,10 @@
-//! Stopping in virtual time: the same trials end at the same epochs, whatever the workers do; and
-//! in the order of arrival, the record tells how every decision came about.
+//! Early stopping. In virtual time the same trials end at the same epochs for any workers and
+//! faults. In the order of arrival, every decision can be taken again from the record.
 #![allow(
     clippy::expect_used,
     clippy::as_conversions,
     clippy::wildcard_enum_match_arm,
-    reason = "tests say at once what failed"
+    reason = "a test fails with the reason at once"
 )]
 
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use caviar_core::replay_decisions;
 use caviar_tests::simulation::{Faults, Simulation, decisions};
 use proptest::prelude::*;
 
-/// Rungs at 2, 6 and 18.
+/// The most epochs of a trial; the rungs are at epochs 2, 6 and 18.
 const EPOCHS: u32 = 20;
 const TRIALS: u32 = 30;
 const STRATEGIES: [Strategy; 4] =
@@ -28,9 +28,11 @@ const RULES: [StoppingRule; 2] = [StoppingRule::Halving, StoppingRule::Median];
 
 fn spec(strategy: Strategy, stopping: StoppingRule) -> SweepSpec {
     let text = format!(
-        "name = \"s\"\nseed = 5\n[data]\nsource = \"builtin:digits\"\n[space]\nlearning_rate = {{ low = 1e-4, high = 1 }}\n\
-         units = {{ low = 8, high = 512 }}\nepochs = {{ low = 5, high = {EPOCHS} }}\n[search]\nstrategy = \"{}\"\ntrials = {TRIALS}\n\
-         parallelism = 8\n[objective]\nmetric = \"validation_loss\"\ngoal = \"minimize\"\n",
+        "name = \"s\"\nseed = 5\n[data]\nsource = \"builtin:digits\"\n\
+         [space]\nlearning_rate = {{ low = 1e-4, high = 1 }}\nunits = {{ low = 8, high = 512 }}\n\
+         epochs = {{ low = 5, high = {EPOCHS} }}\n\
+         [search]\nstrategy = \"{}\"\ntrials = {TRIALS}\nparallelism = 8\n\
+         [objective]\nmetric = \"validation_loss\"\ngoal = \"minimize\"\n",
         strategy.name()
     );
     let mut spec = parse(&text).expect("the spec is right").spec;
@@ -45,7 +47,7 @@ fn run(seed: u64, spec: &SweepSpec, slots: &[u32], faults: Faults) -> (Simulatio
     (simulation, sweep)
 }
 
-/// Everything a user can compare: every trial with its curve, the winner, and the decisions.
+/// Everything that a user can compare: all trials with their curves, the winner, the decisions.
 fn outcome((simulation, sweep): &(Simulation, SweepId)) -> String {
     let view = simulation.core().sweep(*sweep).expect("the sweep is there");
     let best = view.best.map(|t| (t.trial, t.objective));
@@ -126,22 +128,22 @@ fn the_same_trials_stop_at_the_same_epochs_on_one_two_or_eight_slots() {
 }
 
 #[test]
-fn with_few_slots_what_is_needed_is_trained_first_and_little_is_wasted() {
+fn with_few_slots_trials_are_parked_and_few_epochs_are_wasted() {
     let spec = spec(Strategy::Random, StoppingRule::Halving);
-    let (mut holds, mut trained, mut counted) = (0, 0, 0);
+    let (mut parkings, mut trained, mut counted) = (0, 0, 0);
     for seed in 0..10 {
         let (simulation, sweep) = run(seed, &spec, &[2], uneven());
-        holds += simulation.holds();
+        parkings += simulation.parkings();
         trained += simulation.trained();
         counted +=
             simulation.result(sweep).iter().map(|trial| trial.curve.len() as u64).sum::<u64>();
     }
-    assert!(holds > 0, "nothing was ever parked");
+    assert!(parkings > 0, "nothing was ever parked");
     assert!(trained * 4 < counted * 5, "{trained} epochs were trained, and {counted} counted");
 }
 
 #[test]
-fn decisions_in_the_order_of_arrival_can_be_taken_again_from_the_record() {
+fn decisions_in_the_order_of_arrival_can_be_replayed_from_the_record() {
     let mut orders = BTreeSet::new();
     for strategy in [Strategy::Random, Strategy::Sobol, Strategy::Rounds] {
         let mut spec = spec(strategy, StoppingRule::Halving);
@@ -166,7 +168,7 @@ fn decisions_in_the_order_of_arrival_can_be_taken_again_from_the_record() {
 }
 
 #[test]
-fn a_decision_that_saw_something_else_is_found() {
+fn a_changed_decision_is_found() {
     let (simulation, _) = run(1, &spec(Strategy::Random, StoppingRule::Halving), &[4], uneven());
     assert_eq!(replay_decisions(&simulation.events), Ok(Vec::new()));
     let mut events = simulation.events.clone();
@@ -185,7 +187,10 @@ proptest! {
 
     #[test]
     fn no_fault_and_no_speed_changes_a_virtual_decision(
-        seed in any::<u64>(), slots in prop::collection::vec(1u32..6, 1..4), strategy in 0..STRATEGIES.len(), rule in 0..RULES.len(),
+        seed in any::<u64>(),
+        slots in prop::collection::vec(1u32..6, 1..4),
+        strategy in 0..STRATEGIES.len(),
+        rule in 0..RULES.len(),
     ) {
         let spec = spec(STRATEGIES[strategy], RULES[rule]);
         let stormy = run(seed, &spec, &slots, stormy());

@@ -107,9 +107,12 @@ fn what_was_decided_in_the_order_of_arrival_is_decided_again_from_the_record() {
         store.load().expect("the store can be read").into_iter().map(|(_, event)| event).collect();
     assert_eq!(replay_decisions(&events), Ok(Vec::new()));
     // A record of something else is found out: one result less was seen.
-    let sampled = events.iter_mut().filter_map(|event| match &mut event.payload {
-        Payload::TrialSampled(sampled) => Some(&mut sampled.reason),
-        _ => None,
+    let sampled = events.iter_mut().filter_map(|event| {
+        if let Payload::TrialSampled(sampled) = &mut event.payload {
+            Some(&mut sampled.reason)
+        } else {
+            None
+        }
     });
     let mut sampled: Vec<&mut Reason> = sampled.collect();
     assert_eq!(sampled.len(), TRIALS);

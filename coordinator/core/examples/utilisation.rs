@@ -1,5 +1,5 @@
-//! How well slots are used when run times have a tail, and what more trials in flight cost the
-//! search.
+//! Measures how well slots are used when training times vary, and how much more trials in flight
+//! cost the search.
 //!
 //! `cargo run --release -p caviar-core --example utilisation -- [STRATEGY] [RULE] [SEEDS]`
 //!
@@ -10,7 +10,7 @@
     clippy::print_stdout,
     clippy::as_conversions,
     clippy::expect_used,
-    reason = "a table for people, made of small numbers"
+    reason = "prints a table of small numbers"
 )]
 
 use std::collections::BTreeMap;
@@ -29,33 +29,33 @@ use caviar_core::query::TrialFilter;
 
 const SLOTS: u32 = 8;
 const TRIALS: u32 = 200;
-/// Rungs at 2, 6 and 18.
+/// Epochs of every trial; the rungs are at epochs 2, 6 and 18.
 const EPOCHS: u32 = 27;
 const SWEEP: SweepId = SweepId(1);
 const SESSION: SessionId = SessionId(1);
-/// What the best trial has left to learn at its end.
+/// The best point of the bowl, in the unit cube.
 const CENTRE: [f64; 5] = [0.62, 0.31, 0.45, 0.7, 0.2];
 const WEIGHTS: [f64; 5] = [1.0, 0.5, 0.3, 0.15, 0.05];
 
-/// A training.
+/// A trial that the worker holds.
 struct Job {
     grant: Grant,
     epoch: u32,
-    /// What an epoch takes.
+    /// How long an epoch takes, in mean times of a full training.
     epoch_time: f64,
-    /// What the present epoch still takes.
+    /// How long the current epoch still takes.
     left: f64,
-    is_held: bool,
+    is_parked: bool,
 }
 
-/// What one run came to.
+/// The result of one run.
 #[derive(Clone, Copy, Default)]
 struct Figures {
-    /// Share of slot time in which something was trained.
+    /// Share of slot time in which the slot trained a trial.
     used: f64,
-    /// Share of slot time that brought epochs that count.
+    /// Share of slot time that was spent on epochs that count.
     useful: f64,
-    /// In mean times of a full training.
+    /// How long the sweep took, in mean times of a full training.
     time: f64,
     regret: f64,
 }
@@ -76,10 +76,14 @@ fn spec(
     seed: u64,
 ) -> SweepSpec {
     let text = format!(
-        "name = \"s\"\nseed = {seed}\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = {EPOCHS}\n[space]\n\
-         learning_rate = {{ low = 1e-4, high = 1 }}\nmomentum = {{ low = 0.5, high = 0.999 }}\nweight_decay = {{ low = 1e-6, high = 1e-2 }}\n\
-         dropout = {{ low = 0.0, high = 0.5 }}\nbatch_norm_momentum = {{ low = 0.5, high = 0.99 }}\n[search]\nstrategy = \"{}\"\n\
-         trials = {TRIALS}\nparallelism = {parallelism}\n[objective]\nmetric = \"validation_loss\"\ngoal = \"minimize\"\n",
+        "name = \"s\"\nseed = {seed}\n[data]\nsource = \"builtin:digits\"\n\
+         [fixed]\nepochs = {EPOCHS}\n\
+         [space]\nlearning_rate = {{ low = 1e-4, high = 1 }}\n\
+         momentum = {{ low = 0.5, high = 0.999 }}\nweight_decay = {{ low = 1e-6, high = 1e-2 }}\n\
+         dropout = {{ low = 0.0, high = 0.5 }}\n\
+         batch_norm_momentum = {{ low = 0.5, high = 0.99 }}\n\
+         [search]\nstrategy = \"{}\"\ntrials = {TRIALS}\nparallelism = {parallelism}\n\
+         [objective]\nmetric = \"validation_loss\"\ngoal = \"minimize\"\n",
         strategy.name()
     );
     let mut spec = parse(&text).expect("the spec is right").spec;
@@ -129,8 +133,8 @@ impl Cluster {
                 ToWorker::Stop { lease, .. } | ToWorker::Revoke { lease, .. } => {
                     drop(self.jobs.remove(&lease))
                 }
-                ToWorker::Park { lease } => self.hold(lease, true),
-                ToWorker::Unpark { lease } => self.hold(lease, false),
+                ToWorker::Park { lease } => self.set_parked(lease, true),
+                ToWorker::Unpark { lease } => self.set_parked(lease, false),
                 ToWorker::Welcome { .. } | ToWorker::Ack { .. } | ToWorker::Drain => {}
             }
         }
@@ -142,25 +146,25 @@ impl Cluster {
         let epoch_time = (seed.stream(0).normal() - 0.5).exp() / f64::from(EPOCHS);
         self.jobs.insert(
             grant.lease,
-            Job { grant, epoch: 0, epoch_time, left: epoch_time, is_held: false },
+            Job { grant, epoch: 0, epoch_time, left: epoch_time, is_parked: false },
         );
     }
 
-    fn hold(&mut self, lease: LeaseId, is_held: bool) {
+    fn set_parked(&mut self, lease: LeaseId, is_parked: bool) {
         if let Some(job) = self.jobs.get_mut(&lease) {
-            job.is_held = is_held;
+            job.is_parked = is_parked;
         }
     }
 
-    /// The next epoch that is done.
+    /// Trains until the next epoch ends, and reports it.
     fn train(&mut self) {
-        let running = self.jobs.iter().filter(|(_, job)| !job.is_held);
+        let running = self.jobs.iter().filter(|(_, job)| !job.is_parked);
         let (lease, passes) = running
             .map(|(lease, job)| (*lease, job.left))
             .min_by(|a, b| a.1.total_cmp(&b.1))
             .expect("something runs");
         self.now += passes;
-        for job in self.jobs.values_mut().filter(|job| !job.is_held) {
+        for job in self.jobs.values_mut().filter(|job| !job.is_parked) {
             job.left -= passes;
             self.busy += passes;
         }
@@ -213,7 +217,7 @@ impl Cluster {
     }
 }
 
-/// What the objective comes to in the end; 0 at best.
+/// The objective after the last epoch; 0 at best.
 fn value(spec: &SweepSpec, grant: &Grant) -> f64 {
     let point = spec.space.encode(&grant.assignment);
     let side = |((x, c), w): ((&f64, &f64), &f64)| {
@@ -222,8 +226,8 @@ fn value(spec: &SweepSpec, grant: &Grant) -> f64 {
     point.iter().zip(&CENTRE).zip(&WEIGHTS).map(side).sum()
 }
 
-/// What is still to be learnt after an epoch: slow learners cross others on their way, and nothing
-/// is left at the end.
+/// What a trial still has to learn after an epoch, 0 after the last one. Slow learners rank worse
+/// at early rungs than at their end.
 fn left_to_learn(spec: &SweepSpec, grant: &Grant, epoch: u32) -> f64 {
     let pace = spec.space.encode(&grant.assignment).first().copied().unwrap_or_default();
     (0.1 + 0.4 * pace) * (1.0 / f64::from(epoch) - 1.0 / f64::from(EPOCHS))

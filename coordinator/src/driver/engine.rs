@@ -300,7 +300,8 @@ mod tests {
         let mut engine =
             Engine::new(core, Box::new(Commits(Arc::clone(&commits))), broadcast::channel(16).0);
         engine.thinking_time = Duration::ZERO;
-        let text = "name = \"x\"\n[data]\nsource = \"builtin:digits\"\n[search]\nstrategy = \"random\"\ntrials = 8\nparallelism = 8\n";
+        let text = "name = \"x\"\n[data]\nsource = \"builtin:digits\"\n\
+                    [search]\nstrategy = \"random\"\ntrials = 8\nparallelism = 8\n";
         let (spec, request_id) =
             (Box::new(parse(text).unwrap().spec), Name::parse("name", "r").unwrap());
         let input = Input::CreateSweep { request_id, spec, data: DataSummary::default() };

@@ -6,9 +6,9 @@
 //!     Outgoing <--bounded outbox-- Sessions
 //!     Changes <--broadcast of changed sweeps--
 //! ```
-//! Nothing is sent before the commit of the events that led to it. The driver never waits for a slow
-//! reader: a session whose outbox is full is closed. A failed commit or a broken invariant ends the
-//! thread, and every waiting request fails.
+//! Nothing is sent before the commit of the events that led to it. The driver never waits for a
+//! slow reader: a session whose outbox is full is closed. A failed commit or a broken invariant
+//! ends the thread, and every waiting request fails.
 
 mod engine;
 mod log;
@@ -33,7 +33,8 @@ pub use sessions::{CloseReason, Outgoing};
 
 /// Commands that may wait in the queue; a sender of more waits. Chosen, not measured.
 const QUEUE: usize = 4_096;
-/// How many changes a watcher may be behind. A watcher that is further behind reads its sweep again.
+/// How many changes a watcher may be behind. A watcher that is further behind reads its sweep
+/// again.
 const CHANGES: usize = 1_024;
 
 /// The driver has ended: it is stopping, or it failed.
@@ -162,8 +163,8 @@ impl DriverHandle {
         self.send(Command::Apply { input, reply: None }).await
     }
 
-    /// Reads the state after the commit of every input that was sent before. All other requests wait
-    /// for `view`, so it must be quick.
+    /// Reads the state after the commit of every input that was sent before. All other requests
+    /// wait for `view`, so it must be quick.
     ///
     /// # Errors
     /// The driver ended.

@@ -71,8 +71,8 @@ impl Sessions {
         accepted
     }
 
-    /// Queues a message. Returns false if the session was closed instead, because its outbox is full:
-    /// the worker does not read what it is sent.
+    /// Queues a message. Returns false if the session was closed instead, because its outbox is
+    /// full: the worker does not read what it is sent.
     #[must_use]
     pub(super) fn send(&mut self, session: SessionId, message: ToWorker) -> bool {
         let Some(outbox) = self.open.get(&session) else { return true };

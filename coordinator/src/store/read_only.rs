@@ -1,7 +1,8 @@
 //! Opening a database file that this process cannot write, or whose directory it cannot write.
 //!
 //! SQLite creates a write-ahead log next to a database even to read it, and takes a lock for which
-//! the file must be writable. Neither is possible here, so a read-only connection goes without both.
+//! the file must be writable. Neither is possible here, so a read-only connection goes without
+//! both.
 
 use std::ffi::OsString;
 use std::fmt::Write;

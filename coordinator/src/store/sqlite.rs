@@ -77,8 +77,8 @@ impl SqliteStore {
     }
 }
 
-/// Takes the file's lock, creates the tables or upgrades them, and returns the store's number. A file
-/// of another program stays as it was.
+/// Takes the file's lock, creates the tables or upgrades them, and returns the store's number. A
+/// file of another program stays as it was.
 fn prepare(connection: &mut Connection, path: &Path) -> Result<StoreId, Unfit> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);

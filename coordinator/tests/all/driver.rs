@@ -1,4 +1,4 @@
-//! The driver: nothing leaves before its commit, and nobody is waited for.
+//! The driver: it sends nothing before the commit, and waits for no reader.
 
 use std::pin::pin;
 use std::sync::mpsc;
@@ -15,7 +15,7 @@ use caviar_core::input::{Config, Input, Refusal};
 use crate::events::{created, granted};
 use crate::support::{hello, name, spec, summary};
 
-/// A store that does as it is told: every append waits for its verdict.
+/// A store in which every append waits for the test's verdict.
 struct Gate {
     appended: mpsc::Sender<usize>,
     verdicts: mpsc::Receiver<bool>,
@@ -38,7 +38,7 @@ impl Store for Gate {
     }
 }
 
-/// A store that holds nothing and keeps nothing.
+/// A store that loads these events and keeps nothing.
 struct Open(Vec<Event>);
 
 impl Store for Open {
@@ -92,11 +92,11 @@ async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Poll<F::Outp
 }
 
 #[tokio::test]
-async fn what_is_queued_shares_a_commit() {
+async fn queued_inputs_share_a_commit() {
     let (Driver { handle, .. }, calls, verdict) = gated();
     handle.post(create(0)).await.unwrap();
-    let alone = calls.recv().unwrap();
-    assert!((1..20).contains(&alone), "a sweep and its first trials");
+    let first = calls.recv().unwrap();
+    assert!((1..20).contains(&first), "a sweep and its first trials");
     for n in 1..=20 {
         handle.post(create(n)).await.unwrap();
     }
@@ -120,7 +120,7 @@ async fn a_failed_commit_acknowledges_nothing_and_ends_the_driver() {
     verdict.send(false).unwrap();
     let (first, second, _) = tokio::join!(first, second, said);
     assert_eq!((first, second), (Err(DriverGone), Err(DriverGone)));
-    assert_eq!(outbox.recv().await, None, "not a word to the worker");
+    assert_eq!(outbox.recv().await, None, "no message to the worker");
     let error = ended.wait().await.unwrap_err();
     assert!(matches!(error, DriverError::Store(StoreError::Failed { .. })), "{error}");
     assert_eq!(handle.read(|_| ()).await, Err(DriverGone));
@@ -128,12 +128,12 @@ async fn a_failed_commit_acknowledges_nothing_and_ends_the_driver() {
 }
 
 #[tokio::test]
-async fn a_slow_session_is_closed_and_the_rest_goes_on() {
+async fn a_slow_session_is_closed_and_the_driver_continues() {
     let Driver { handle, mut ended } =
         driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
     handle.apply(create(1)).await.unwrap().unwrap();
     let (session, mut outbox) = handle.open_session(3).await.unwrap().unwrap();
-    // Eight grants and a welcome, for an outbox of three that nobody empties meanwhile.
+    // Eight grants and a welcome for an outbox of three, which is not read in the meantime.
     handle
         .apply(Input::Message { session, message: FromWorker::Hello(hello("slow", 1, 8, &[])) })
         .await
@@ -152,7 +152,7 @@ async fn a_slow_session_is_closed_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
-async fn sessions_end_with_the_reason_behind_what_was_said_before() {
+async fn a_session_ends_with_its_reason_after_the_messages_before_it() {
     let Driver { handle, .. } =
         driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
     let (session, mut outbox) = handle.open_session(8).await.unwrap().unwrap();
@@ -171,7 +171,7 @@ async fn sessions_end_with_the_reason_behind_what_was_said_before() {
 }
 
 #[tokio::test]
-async fn changes_are_told_once_they_are_stored() {
+async fn changes_are_announced_once_they_are_stored() {
     let Driver { handle, .. } =
         driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
     let mut changes = handle.changes();
@@ -182,7 +182,7 @@ async fn changes_are_told_once_they_are_stored() {
     let mut next = pin!(changes.wait_for(one));
     assert!(
         poll_once(next.as_mut()).await.is_pending(),
-        "the other sweep's change is none of this one"
+        "a change of the other sweep does not count"
     );
     handle.apply(Input::PauseSweep(one)).await.unwrap().unwrap();
     next.await.unwrap();

@@ -1,4 +1,4 @@
-//! The coordinator, from its store to its wire.
+//! The coordinator's store, driver and gRPC services.
 
 #[cfg(test)]
 mod driver;

@@ -1,4 +1,5 @@
-//! Whatever happens, what is stored gives the state that was live.
+//! After any sequence of inputs, the stored events make the state of the coordinator that wrote
+//! them.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,11 +22,11 @@ use proptest::test_runner::{Config as Cases, TestRunner};
 use crate::events::KINDS;
 use crate::support::{hello, metrics, name, spec, summary};
 
-/// Enough for a rung.
+/// Epochs of every trial: enough for one rung.
 const EPOCHS: u32 = 4;
 const CONFIG: Config = Config { lease_ttl_ms: 100, max_lost_workers: 2 };
 
-/// A lease, as its worker sees it.
+/// A lease as its worker knows it.
 struct Held {
     session: SessionId,
     job: Job,
@@ -33,7 +34,7 @@ struct Held {
     diverged: bool,
 }
 
-/// A live coordinator, its store, and workers that do as they are told, or not.
+/// A live coordinator, its store, and workers that follow its messages or not.
 struct World {
     live: Coordinator,
     store: SqliteStore,
@@ -86,7 +87,7 @@ impl World {
         self.step(Input::Message { session, message });
     }
 
-    /// Does something; `pick` chooses whom it is about.
+    /// Does something. `pick` chooses the sweep, worker or lease.
     fn act(&mut self, action: u8, pick: u8) {
         let sweep = self
             .sweeps
@@ -107,7 +108,7 @@ impl World {
             18 => self.step(Input::DeleteSweep(sweep)),
             19 if pick < 32 => self.step(Input::DrainWorker(name(&worker))),
             20 => self.compare(),
-            22..=24 => self.run_program(pick),
+            22..=24 => self.run_client(pick),
             _ => self.step(Input::Tick),
         }
     }
@@ -187,8 +188,8 @@ impl World {
         self.say(held.session, FromWorker::Released { lease, release });
     }
 
-    /// A program asks for a trial of an external sweep, and reports an epoch or tells the end.
-    fn run_program(&mut self, pick: u8) {
+    /// An external client asks for a trial, and reports an epoch or tells the end.
+    fn run_client(&mut self, pick: u8) {
         let Some(sweep) = self.live.find("x") else {
             let mut spec = Box::new(spec("x", 6, 2));
             spec.data = DataSpec::external();
@@ -237,7 +238,7 @@ impl World {
 }
 
 #[test]
-fn replay_equals_live() {
+fn a_replayed_log_makes_the_live_state() {
     let kinds = RefCell::new(BTreeSet::new());
     let actions = proptest::collection::vec((0..25u8, proptest::prelude::any::<u8>()), 150..300);
     let mut runner =
@@ -253,5 +254,5 @@ fn replay_equals_live() {
     };
     runner.run(&actions, run).unwrap();
     let kinds = kinds.into_inner();
-    assert_eq!(kinds.len(), KINDS, "every kind of event was reached: {kinds:?}");
+    assert_eq!(kinds.len(), KINDS, "every kind of event must be reached: {kinds:?}");
 }

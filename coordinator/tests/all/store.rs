@@ -1,4 +1,4 @@
-//! The store: what comes back, what people can read, and what it refuses.
+//! The store: what it loads, what its tables show, and what it refuses.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-/// A store that was written and closed.
+/// Writes events to a store and closes it.
 fn written(path: &Path, events: &[Event]) {
     SqliteStore::open(path).unwrap().append(events).unwrap();
 }
@@ -45,7 +45,7 @@ fn loaded(store: &mut SqliteStore) -> Vec<Event> {
 }
 
 #[test]
-fn every_kind_of_event_comes_back_as_it_was() {
+fn every_kind_of_event_is_loaded_as_it_was_written() {
     let (_directory, path) = place();
     let events = every_kind();
     assert_eq!(
@@ -66,12 +66,12 @@ fn every_kind_of_event_comes_back_as_it_was() {
     assert_eq!(
         text(&path, "SELECT event FROM events ORDER BY id"),
         names.join("\n"),
-        "the column says what the body is"
+        "the column repeats the name in the body"
     );
 }
 
 #[test]
-fn a_store_is_the_same_one_for_as_long_as_it_exists() {
+fn a_store_keeps_its_number() {
     let directory = tempfile::tempdir().unwrap();
     let open = |name: &str| SqliteStore::open(&directory.path().join(name)).unwrap().id();
     let first = open("a.db");
@@ -85,35 +85,42 @@ fn the_tables_show_what_happened() {
     written(&path, &every_kind());
     let sweeps = text(
         &path,
-        "SELECT id, name, state, winner, test_loss, test_accuracy, reproduced FROM sweeps ORDER BY id",
+        "SELECT id, name, state, winner, test_loss, test_accuracy, reproduced FROM sweeps \
+         ORDER BY id",
     );
     assert_eq!(sweeps, "1 digits completed 1 0.5 - 1\n2 letters cancelled - - - -");
     let trials = text(
         &path,
-        "SELECT sweep, trial, state, worker, objective, seconds FROM trials ORDER BY sweep, trial",
+        "SELECT sweep, trial, state, worker, objective, seconds FROM trials \
+         ORDER BY sweep, trial",
     );
     assert_eq!(
         trials,
-        "1 0 diverged w 0.5 1.5\n1 1 completed w 0.5 1.5\n2 0 cancelled python - -\n2 1 stopped w 0.5 -"
+        "1 0 diverged w 0.5 1.5\n1 1 completed w 0.5 1.5\n\
+         2 0 cancelled python - -\n2 1 stopped w 0.5 -"
     );
     let metrics = text(
         &path,
-        "SELECT trial, epoch, lease, train_loss FROM metrics WHERE sweep = 1 ORDER BY trial, epoch",
+        "SELECT trial, epoch, lease, train_loss FROM metrics WHERE sweep = 1 \
+         ORDER BY trial, epoch",
     );
     assert_eq!(metrics, "0 1 1 0.3333333333333333\n0 2 1 -\n0 3 1 inf\n1 1 3 0.25");
     let metrics = text(
         &path,
-        "SELECT trial, epoch, train_loss FROM metrics WHERE sweep = 2 AND trial = 1 ORDER BY epoch",
+        "SELECT trial, epoch, train_loss FROM metrics WHERE sweep = 2 AND trial = 1 \
+         ORDER BY epoch",
     );
     assert_eq!(metrics, "1 1 1\n1 2 2", "a stopped trial ends at its rung");
     let named = text(
         &path,
-        "SELECT named ->> '$.\"train.loss\"', named ->> 'f1' FROM metrics WHERE sweep = 2 AND trial = 0",
+        "SELECT named ->> '$.\"train.loss\"', named ->> 'f1' FROM metrics \
+         WHERE sweep = 2 AND trial = 0",
     );
     assert_eq!(named, "- 0.30000000000000004");
     let at = text(
         &path,
-        "SELECT DISTINCT at GLOB '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:*Z' FROM events",
+        "SELECT DISTINCT at GLOB '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:*Z' \
+         FROM events",
     );
     assert_eq!(at, "1");
 }
@@ -145,7 +152,7 @@ fn events_are_appended_all_or_none() {
     assert!(matches!(error, StoreError::Failed { .. }), "{error}");
     assert_eq!(loaded(&mut store), [created(1, "digits")]);
     store.append(&[sampled(1, 0)]).unwrap();
-    assert_eq!(loaded(&mut store).len(), 2, "and the store goes on");
+    assert_eq!(loaded(&mut store).len(), 2, "the store continues");
 }
 
 #[test]
@@ -163,7 +170,7 @@ fn a_store_has_one_owner() {
 }
 
 #[test]
-fn files_of_something_else_are_left_alone() {
+fn files_of_other_programs_are_not_changed() {
     let (directory, path) = place();
     let prose = directory.path().join("notes.txt");
     std::fs::write(&prose, "dear diary, ".repeat(200)).unwrap();
@@ -189,7 +196,7 @@ fn a_newer_store_is_refused() {
 }
 
 #[test]
-fn places_without_a_file_are_named() {
+fn a_directory_and_a_missing_directory_are_named_in_the_error() {
     let (directory, _) = place();
     let error = SqliteStore::open(directory.path()).unwrap_err();
     assert!(error.to_string().contains("is a directory; hint: name a file"), "{error}");
@@ -214,7 +221,7 @@ fn a_store_from_before_memory_was_counted_is_read() {
 }
 
 #[test]
-fn a_store_from_before_programs_measured_takes_what_they_measure() {
+fn a_store_from_before_external_clients_is_upgraded() {
     for (from, drops) in [(1, true), (1, false), (2, false)] {
         let (_directory, path) = place();
         written(&path, &[created(1, "digits"), sampled(1, 0)]);

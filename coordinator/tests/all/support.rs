@@ -14,7 +14,7 @@ use caviar_proto::v1;
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
 use tonic::transport::Channel;
 
-/// Epochs of every trial here.
+/// Epochs of every trial in these tests.
 pub(crate) const EPOCHS: u32 = 2;
 
 pub(crate) fn name(text: &str) -> Name {
@@ -23,7 +23,8 @@ pub(crate) fn name(text: &str) -> Name {
 
 pub(crate) fn spec(name: &str, trials: u32, parallelism: u32) -> SweepSpec {
     let text = format!(
-        "name = \"{name}\"\nseed = 7\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = {EPOCHS}\nlayers = 1\nunits = 8\n\
+        "name = \"{name}\"\nseed = 7\n[data]\nsource = \"builtin:digits\"\n\
+         [fixed]\nepochs = {EPOCHS}\nlayers = 1\nunits = 8\n\
          [space]\nlearning_rate = {{ scale = \"log\", low = 1e-4, high = 1.0 }}\n\
          [search]\nstrategy = \"random\"\ntrials = {trials}\nparallelism = {parallelism}\n"
     );
@@ -69,7 +70,7 @@ pub(crate) fn config(store: &Path) -> ServerConfig {
     }
 }
 
-/// A server on a store of its own, and a client.
+/// A server on its own store, and a client of it.
 pub(crate) struct Running {
     pub(crate) server: Server,
     pub(crate) sweeps: SweepServiceClient<Channel>,

@@ -13,8 +13,10 @@ use crate::support::{Running, config, connect, create, running, spec};
 
 fn external(trials: u32) -> SweepSpec {
     let text = format!(
-        "name = \"svm\"\n[data]\nsource = \"external\"\n[fixed]\nepochs = 9\n[space]\nC = {{ scale = \"log\", low = 1e-3, high = 1e3 }}\n\
-         [search]\nstrategy = \"random\"\ntrials = {trials}\nparallelism = 2\n[objective]\nmetric = \"accuracy\"\ngoal = \"maximize\"\n"
+        "name = \"svm\"\n[data]\nsource = \"external\"\n[fixed]\nepochs = 9\n\
+         [space]\nC = {{ scale = \"log\", low = 1e-3, high = 1e3 }}\n\
+         [search]\nstrategy = \"random\"\ntrials = {trials}\nparallelism = 2\n\
+         [objective]\nmetric = \"accuracy\"\ngoal = \"maximize\"\n"
     );
     file::parse(&text).unwrap().spec
 }

@@ -11,8 +11,8 @@
 //! **Assigning** (`assign`). Free slots go to the sweep with the fewest busy slots, and within a
 //! sweep to the most urgent trial.
 //!
-//! **Parking** (`park`). A worker does not wait at a rung: it trains on, and what it trains past the
-//! rung is wasted if the trial is then stopped. So if no slot is free, a running trial that has
+//! **Parking** (`park`). A worker does not wait at a rung: it trains on, and these epochs are
+//! wasted if the trial is then stopped at the rung. So if no slot is free, a running trial that has
 //! reported enough for its next decision is exchanged for a more urgent one. It is *parked*: its
 //! worker keeps it in memory with its lease and gives the slot to the other. No decision depends on
 //! what is parked, so it is not in the record, and a new connection begins without parked trials.
@@ -24,7 +24,7 @@
 //! |---|---|---|
 //! | Trial 0 begins: of equal urgencies the lower number goes first. | trains, 2 | waits, 2 |
 //! | Trial 0 reports epoch 2, is first at the rung, and passes. | trains, 6 | waits, 2 |
-//! | Trial 0 reports epoch 6. Its decision at time 6 waits for trial 1 at time 2. | parked, 10 | trains, 2 |
+//! | Trial 0 reports epoch 6. Its decision waits for that of trial 1. | parked, 10 | trains, 2 |
 //! | Trial 1 reports epoch 2 and is stopped there. | trains, 10 | stopped |
 //!
 //! Before its report of epoch 6, trial 0 keeps its slot although trial 1 is more urgent: it still

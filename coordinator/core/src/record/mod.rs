@@ -3,11 +3,12 @@
 //! ```text
 //! Event { sweep, payload } --apply--> Record { sweeps, leases, .. }
 //! ```
-//! [`apply()`] is the only function that changes a [`Record`]. Live operation and recovery both call
-//! it, so a coordinator that replays its events has the state of the one that wrote them. The
-//! fields of the state are visible in this module only; the rest of the crate reads them through
-//! getters. [`event`] defines what happened, [`state`] what follows from it. [`sampling`] asks a
-//! sampler for the next trial, and [`replay`] does so again for every trial of a stored log.
+//! [`apply()`] is the only function that changes a [`Record`](state::Record). Live operation and
+//! recovery both call it, so a coordinator that replays its events has the state of the one that
+//! wrote them. The fields of the state are visible in this module only; the rest of the crate reads
+//! them through getters. [`event`] defines what happened, [`state`] what follows from it.
+//! [`sampling`] asks a sampler for the next trial, and [`replay`] does so again for every trial of
+//! a stored log.
 
 mod apply;
 mod broken;

@@ -2,9 +2,9 @@
 //!
 //! An external client has no connection. The coordinator knows it by its leases: each report names
 //! a lease and renews it. A lease whose client is silent for longer than the lease duration
-//! expires, and the trial waits for the next client that asks. The trials that a client got are part of
-//! the record, so a repeated ask gets them again. Repeated reports and results are recognised by
-//! their lease and epoch.
+//! expires, and the trial waits for the next client that asks. The trials that a client got are
+//! part of the record, so a repeated ask gets them again. Repeated reports and results are
+//! recognised by their lease and epoch.
 
 use caviar_common::ask::{Ask, AskReply, AskedTrial, Report, Tell, Verdict};
 use caviar_common::error::Problem;

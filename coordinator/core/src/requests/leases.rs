@@ -61,7 +61,8 @@ impl Coordinator {
             }
             if epoch != recorded + 1 || epoch > epochs {
                 let message = format!(
-                    "epoch {epoch} of trial {number} was reported after epoch {recorded} of {epochs}"
+                    "epoch {epoch} of trial {number} was reported after epoch {recorded} \
+                     of {epochs}"
                 );
                 return Err(Refusal::InvalidReport(message).into());
             }
@@ -138,8 +139,8 @@ impl Coordinator {
     }
 
     /// Ends a lease without a result. The trial waits again, or fails if it has now lost
-    /// `max_lost_workers` workers that held no other lease. `was_alone` says whether the worker held
-    /// no other lease.
+    /// `max_lost_workers` workers that held no other lease. `was_alone` says whether the worker
+    /// held no other lease.
     pub(super) fn lose_lease(
         &mut self,
         id: LeaseId,

@@ -1,5 +1,5 @@
-//! Handlers of the inputs: requests about sweeps, messages of workers, requests of external clients,
-//! and the passing of time.
+//! Handlers of the inputs: requests about sweeps, messages of workers, requests of external
+//! clients, and the passing of time.
 //!
 //! A handler reads the state and emits events. It refuses a request by returning a refusal, with
 //! which the events emitted before remain part of the step.

@@ -60,9 +60,9 @@ fn results_of(earlier: &Sweep, later: &SweepSpec) -> EarlierResults {
     limit(results.map(|result| (values(&result.latest.assignment), result.cost)).collect())
 }
 
-/// At most [`MAX_EARLIER_RESULTS`] of the results, in their order. The better half of that number is
-/// kept for the models. As many are spread evenly over the ranks of the rest, down to the
-/// worst, so that the later search knows which regions to avoid.
+/// At most [`MAX_EARLIER_RESULTS`] of the results, in their order. The better half of that number
+/// is kept for the models. As many are spread evenly over the ranks of the rest, down to the worst,
+/// so that the later search knows which regions to avoid.
 fn limit(results: EarlierResults) -> EarlierResults {
     const HALF: usize = MAX_EARLIER_RESULTS / 2;
     if results.len() <= MAX_EARLIER_RESULTS {

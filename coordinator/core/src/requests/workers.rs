@@ -219,8 +219,8 @@ impl Coordinator {
         passed.saturating_sub(self.config.lease_ttl_ms / 4)
     }
 
-    /// Ends the leases of silent workers, forgets those workers, and gives the other workers another
-    /// chance at what they could not train. Part of every tick, and the last part of it.
+    /// Ends the leases of silent workers, forgets those workers, and gives the other workers
+    /// another chance at what they could not train. Part of every tick, and the last part of it.
     pub(crate) fn expire_workers(&mut self) -> Result<(), Broken> {
         let (now, stalled_ms) = (self.volatile.now, self.stalled_ms());
         self.volatile.last_tick = now;

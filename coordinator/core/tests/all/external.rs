@@ -1,4 +1,4 @@
-//! Programs that run the trials of an external sweep by themselves.
+//! External clients, which run the trials of a sweep themselves.
 
 use caviar_common::ask::{Ask, AskReply, AskedTrial, Report, Tell, Verdict};
 use caviar_common::data::DataSummary;
@@ -14,13 +14,15 @@ use caviar_core::input::{Input, Refusal, Reply};
 
 use crate::support::{Bench, CONFIG, STORE, SWEEP, TTL, name, point};
 
-/// How long a program may be silent here.
+/// How long an external client may be silent in these tests, in milliseconds.
 const LEASE: u64 = 10 * TTL;
 
 fn external(trials: u32, epochs: u32, rest: &str) -> SweepSpec {
     let text = format!(
-        "name = \"x\"\n[data]\nsource = \"external\"\n[fixed]\nepochs = {epochs}\n[space]\nC = {{ scale = \"log\", low = 1e-3, high = 1e3 }}\n\
-         [search]\nstrategy = \"random\"\ntrials = {trials}\nparallelism = 3\n{rest}\n[objective]\nmetric = \"error\"\ngoal = \"minimize\"\n"
+        "name = \"x\"\n[data]\nsource = \"external\"\n[fixed]\nepochs = {epochs}\n\
+         [space]\nC = {{ scale = \"log\", low = 1e-3, high = 1e3 }}\n\
+         [search]\nstrategy = \"random\"\ntrials = {trials}\nparallelism = 3\n{rest}\n\
+         [objective]\nmetric = \"error\"\ngoal = \"minimize\"\n"
     );
     parse(&text).unwrap().spec
 }
@@ -78,7 +80,7 @@ impl Bench {
         self.tells(of, Outcome::Completed, Some(metrics(1, error))).unwrap();
     }
 
-    /// The process ends, and another one reads the events.
+    /// Replaces the coordinator by one that reads the events.
     fn restart(&mut self) {
         let before = self.core.record().clone();
         self.core = Coordinator::recover(CONFIG, STORE, 0, self.events.clone()).unwrap();
@@ -92,10 +94,10 @@ fn is_stale(answer: Result<impl std::fmt::Debug, Refusal>) -> bool {
 }
 
 #[test]
-fn a_sweep_is_asked_and_told_to_its_end_and_the_budget_is_exact() {
+fn a_client_runs_a_sweep_to_its_end_and_the_budget_is_exact() {
     let mut bench = Bench::with_external(external(7, 1, ""));
     bench.hello(1, "w", 1, 4, &[]);
-    assert!(bench.grants().is_empty(), "no worker gets a trial that is not for it");
+    assert!(bench.grants().is_empty(), "no worker gets a trial of an external sweep");
     let mut seen = Vec::new();
     for round in 0.. {
         let asked = bench.asks(&format!("r{round}"), 2);
@@ -120,18 +122,18 @@ fn a_sweep_is_asked_and_told_to_its_end_and_the_budget_is_exact() {
 }
 
 #[test]
-fn no_more_are_given_than_are_in_flight() {
+fn a_client_gets_no_more_trials_than_are_in_flight() {
     let mut bench = Bench::with_external(external(9, 1, ""));
     let first = bench.asks("a", 100);
     assert_eq!(first.trials.len(), 3, "parallelism");
     let none = bench.asks("b", 1);
     assert!(none.trials.is_empty() && !none.over);
     bench.completes(&first.trials[0], 1.0);
-    assert_eq!(bench.asks("b", 5).trials.len(), 1, "an empty answer is not remembered");
+    assert_eq!(bench.asks("b", 5).trials.len(), 1, "an empty reply is not recorded");
 }
 
 #[test]
-fn what_is_said_again_changes_nothing() {
+fn repeated_requests_change_nothing() {
     let mut bench = Bench::with_external(external(9, 5, ""));
     let of = bench.ask_one("a");
     let again = bench.ask_one("a");
@@ -147,7 +149,8 @@ fn what_is_said_again_changes_nothing() {
         (
             2,
             0.25,
-            "epoch = 2: other metrics were reported for this epoch before: report the same ones, or the next epoch",
+            "epoch = 2: other metrics were reported for this epoch before: report the same ones, \
+             or the next epoch",
         ),
         (4, 0.5, "epoch = 4: report epoch 3 first: epochs are reported in order"),
         (
@@ -162,7 +165,7 @@ fn what_is_said_again_changes_nothing() {
             (expected, ErrorClass::Invalid)
         );
     }
-    // It ends early, and says so twice.
+    // The client ends the trial early, and repeats that.
     bench.tells(&of, Outcome::Completed, Some(metrics(3, 0.125))).unwrap();
     let events = bench.events.len();
     bench.tells(&of, Outcome::Completed, Some(metrics(3, 0.125))).unwrap();
@@ -177,7 +180,7 @@ fn what_is_said_again_changes_nothing() {
 }
 
 #[test]
-fn an_answer_is_for_whoever_asked() {
+fn the_same_request_of_another_client_gets_other_trials() {
     let mut bench = Bench::with_external(external(9, 1, ""));
     let first = bench.asks_as("one", "a", 1);
     let second = bench.asks_as("two", "a", 1);
@@ -186,7 +189,7 @@ fn an_answer_is_for_whoever_asked() {
 }
 
 #[test]
-fn what_a_trial_keeps_is_bounded_over_all_its_epochs() {
+fn the_metrics_of_all_epochs_of_a_trial_are_limited() {
     let report = |bench: &mut Bench, of: &AskedTrial, epoch, count| {
         let metrics = (1..count)
             .map(|i| (name(&format!("m{i}")), 1.0))
@@ -199,10 +202,11 @@ fn what_a_trial_keeps_is_bounded_over_all_its_epochs() {
     };
     let mut bench = Bench::with_external(external(3, 100_000, ""));
     let of = bench.ask_one("a");
-    // 64 values in each of the first epochs, and 4 in each of the others, would be more than any
-    // one of them says.
+    // Each report has the same share. Without it, large reports in the first epochs would leave
+    // nothing for the others.
     let refusal = report(&mut bench, &of, 1, 64).unwrap_err();
-    let expected = "metrics = 64 values: a trial keeps 400000, which is 4 in each of 100000 reports: report fewer, or write fewer epochs in [fixed]";
+    let expected = "metrics = 64 values: a trial keeps 400000, which is 4 in each of 100000 \
+                    reports: report fewer, or write fewer epochs in [fixed]";
     assert_eq!((refusal.to_string().as_str(), refusal.class()), (expected, ErrorClass::Invalid));
     report(&mut bench, &of, 1, 4).unwrap();
     let mut bench = Bench::with_external(external(3, 6_250, ""));
@@ -211,7 +215,7 @@ fn what_a_trial_keeps_is_bounded_over_all_its_epochs() {
 }
 
 #[test]
-fn an_answer_is_the_same_after_a_restart_and_the_trial_goes_on() {
+fn a_repeated_ask_gets_the_same_trials_after_a_restart_and_they_continue() {
     let mut bench = Bench::with_external(external(4, 3, ""));
     let asked = bench.asks("a", 2);
     bench.reports(&asked.trials[0], 1, 0.5).unwrap();
@@ -231,7 +235,7 @@ fn an_answer_is_the_same_after_a_restart_and_the_trial_goes_on() {
 }
 
 #[test]
-fn a_silent_program_loses_its_trial_to_the_next_and_is_fenced_off() {
+fn a_silent_client_loses_its_trial_and_its_later_reports_are_refused() {
     let mut bench = Bench::with_external(external(4, 3, ""));
     let lost = bench.ask_one("a");
     bench.reports(&lost, 1, 0.5).unwrap();
@@ -245,7 +249,7 @@ fn a_silent_program_loses_its_trial_to_the_next_and_is_fenced_off() {
     assert_eq!(bench.state(0), TrialState::Running, "so does asking again");
     bench.wait(TTL);
     assert_eq!(bench.state(0), TrialState::Queued);
-    assert!(is_stale(bench.reports(&lost, 2, 0.5)), "even before another has it");
+    assert!(is_stale(bench.reports(&lost, 2, 0.5)), "even before another client has the trial");
     let next = bench.ask_one("b");
     assert_eq!(
         (next.trial, next.attempt.0, next.assignment == lost.assignment),
@@ -257,14 +261,14 @@ fn a_silent_program_loses_its_trial_to_the_next_and_is_fenced_off() {
     assert_eq!(
         bench.core.trial(SWEEP, TrialNumber(0), true).unwrap().curve,
         [],
-        "the next begins anew"
+        "the next attempt starts at epoch 1"
     );
     bench.completes(&next, 0.25);
     assert!(is_stale(bench.tells(&lost, Outcome::Completed, None)));
 }
 
 #[test]
-fn a_lease_is_good_for_its_own_trial() {
+fn a_lease_is_valid_only_for_its_own_trial() {
     let mut bench = Bench::with_external(external(4, 3, ""));
     let trials = bench.asks("a", 2).trials;
     let crossed = AskedTrial { lease: trials[1].lease, ..trials[0].clone() };
@@ -277,7 +281,7 @@ fn a_lease_is_good_for_its_own_trial() {
 }
 
 #[test]
-fn a_trial_that_silences_every_program_fails() {
+fn a_trial_whose_clients_all_fall_silent_fails() {
     let mut bench = Bench::with_external(external(1, 3, ""));
     for attempt in 1..=3 {
         assert_eq!(bench.ask_one(&format!("r{attempt}")).attempt.0, attempt);
@@ -295,7 +299,7 @@ fn a_trial_that_silences_every_program_fails() {
 }
 
 #[test]
-fn time_in_which_the_coordinator_stood_still_ends_no_lease() {
+fn time_in_which_the_coordinator_was_stopped_expires_no_lease() {
     let mut bench = Bench::with_external(external(1, 3, ""));
     bench.wait(TTL);
     bench.ask_one("a");
@@ -305,13 +309,17 @@ fn time_in_which_the_coordinator_stood_still_ends_no_lease() {
 }
 
 #[test]
-fn weak_trials_hear_that_they_stop() {
+fn clients_of_weak_trials_are_told_to_stop() {
     let mut bench = Bench::with_external(external(6, 9, "[stopping]\nrule = \"halving\""));
     let trials = bench.asks("a", 3).trials;
-    // The rungs are epochs 2 and 6. In virtual time the first trial comes to a rung first.
+    // The rungs are at epochs 2 and 6. In virtual time trial 0 reaches a rung first.
     for of in &trials[1..] {
         bench.reports(of, 1, 2.0).unwrap();
-        assert_eq!(bench.reports(of, 2, 1.0), Ok(Verdict::Continue), "there is no decision yet");
+        assert_eq!(
+            bench.reports(of, 2, 1.0),
+            Ok(Verdict::Continue),
+            "the decision waits for trial 0"
+        );
     }
     bench.reports(&trials[0], 1, 2.0).unwrap();
     assert_eq!(bench.reports(&trials[0], 2, 0.5), Ok(Verdict::Continue));
@@ -321,12 +329,12 @@ fn weak_trials_hear_that_they_stop() {
     bench.tells(&trials[1], Outcome::Completed, None).unwrap();
     let view = bench.core.trial(SWEEP, TrialNumber(1), true).unwrap();
     assert_eq!((view.state, view.curve.len(), view.objective), (TrialState::Stopped, 2, Some(1.0)));
-    // Their places are free.
+    // Their slots are free.
     assert_eq!(bench.asks("b", 3).trials.len(), 2);
 }
 
 #[test]
-fn a_trial_without_a_value_at_its_rung_is_the_worst_there_and_holds_nobody_up() {
+fn a_trial_without_a_finite_value_at_its_rung_ranks_last_and_delays_no_other() {
     let mut bench = Bench::with_external(external(6, 9, "[stopping]\nrule = \"halving\""));
     let trials = bench.asks("a", 3).trials;
     for (of, error) in trials.iter().zip([f64::NAN, 1.0, f64::INFINITY]) {
@@ -337,35 +345,40 @@ fn a_trial_without_a_value_at_its_rung_is_the_worst_there_and_holds_nobody_up() 
         [0, 1, 2].map(|trial| bench.state(trial)),
         [TrialState::Running, TrialState::Running, TrialState::Stopped]
     );
-    let rungs = bench.events.iter().filter_map(|event| match &event.payload {
-        Payload::TrialPassed(passed) => Some((true, passed.rung.rank, passed.rung.reached)),
-        Payload::TrialStopped(stopped) => Some((false, stopped.rung.rank, stopped.rung.reached)),
-        _ => None,
+    let rungs = bench.events.iter().filter_map(|event| {
+        let (continues, rung) = if let Payload::TrialPassed(passed) = &event.payload {
+            (true, passed.rung)
+        } else if let Payload::TrialStopped(stopped) = &event.payload {
+            (false, stopped.rung)
+        } else {
+            return None;
+        };
+        Some((continues, rung.rank, rung.reached))
     });
     assert_eq!(
         rungs.collect::<Vec<_>>(),
         [(true, 1, 1), (true, 1, 2), (false, 2, 3)],
-        "the first to come goes on in any case"
+        "the first trial at a rung always continues"
     );
-    // What it comes to later counts.
+    // Its later epochs count.
     bench.tells(&trials[0], Outcome::Completed, Some(metrics(3, 0.5))).unwrap();
     assert_eq!(
         bench.core.sweep(SWEEP).unwrap().best.map(|best| (best.trial, best.objective)),
         Some((TrialNumber(0), Some(0.5)))
     );
-    // The record holds no number that JSON has not.
+    // The log holds no number that JSON cannot express.
     let log = bench.core.record().sweep(SWEEP).unwrap().log();
     assert!(log.iter().all(|entry| entry.cost.is_none_or(f64::is_finite)), "{log:?}");
     assert_eq!(caviar_core::replay_decisions(&bench.events), Ok(Vec::new()));
 }
 
 #[test]
-fn any_nan_is_the_same_as_any_other_after_a_restart_too() {
+fn any_nan_equals_any_other_even_after_a_restart() {
     let mut bench = Bench::with_external(external(4, 5, ""));
     let of = bench.ask_one("a");
     let nan = f64::from_bits(f64::NAN.to_bits() | 1);
     bench.reports(&of, 1, nan).unwrap();
-    // A store writes JSON.
+    // As a store writes and reads the event.
     let through_json =
         |event: &Event| serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
     let stored: Vec<Event> = bench.events.iter().map(through_json).collect();
@@ -374,11 +387,11 @@ fn any_nan_is_the_same_as_any_other_after_a_restart_too() {
     for nan in [nan, f64::NAN, -f64::NAN] {
         bench.reports(&of, 1, nan).unwrap();
     }
-    assert_eq!(bench.events.len(), events, "it was there already");
+    assert_eq!(bench.events.len(), events, "the epoch was recorded before");
 }
 
 #[test]
-fn a_completed_trial_has_an_objective() {
+fn a_completed_trial_must_have_an_objective() {
     let mut bench = Bench::with_external(external(3, 2, ""));
     let trials = bench.asks("a", 3).trials;
     let refusal = bench.tells(&trials[0], Outcome::Completed, None).unwrap_err();
@@ -404,7 +417,7 @@ fn a_completed_trial_has_an_objective() {
 }
 
 #[test]
-fn only_external_sweeps_are_asked_and_only_while_they_go_on() {
+fn only_external_sweeps_that_are_running_give_trials() {
     let mut bench = Bench::with_external(external(4, 1, ""));
     bench.create("s", 2, 0).unwrap();
     let ask = |request: &str| Ask {
@@ -437,7 +450,7 @@ fn only_external_sweeps_are_asked_and_only_while_they_go_on() {
 }
 
 #[test]
-fn a_worker_of_the_same_name_is_another() {
+fn a_worker_with_the_name_of_a_client_does_not_hold_its_leases() {
     let mut bench = Bench::with_external(external(4, 3, ""));
     bench.hello(1, "python", 0, 1, &[]);
     let of = bench.ask_one("a");
@@ -450,7 +463,7 @@ fn a_worker_of_the_same_name_is_another() {
 }
 
 #[test]
-fn the_answers_that_are_remembered_are_bounded() {
+fn the_number_of_recorded_asks_is_limited() {
     let mut bench = Bench::with_external(external(65_536, 1, ""));
     let first = bench.ask_one("r0");
     bench.completes(&first, 1.0);

@@ -1,4 +1,4 @@
-//! Workers that come, go, and are lost; and what becomes of their leases.
+//! Leases of workers that connect, disconnect and are lost.
 
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::{LeaseId, SessionId, TrialNumber};
@@ -10,7 +10,7 @@ use caviar_core::input::{Effect, Input};
 use crate::support::{Bench, CONFIG, STORE, SWEEP, TTL, hello, name, point, spec, summary};
 
 #[test]
-fn silence_costs_the_lease_and_the_late_result_is_fenced_off() {
+fn a_silent_worker_loses_its_lease_and_its_late_result_is_refused() {
     let mut bench = Bench::with_sweep(3, 1);
     let old = bench.grants()[0].lease;
     bench.wait(TTL);
@@ -37,11 +37,11 @@ fn any_message_renews_the_lease() {
 }
 
 #[test]
-fn time_in_which_the_coordinator_stood_still_costs_no_lease() {
+fn time_in_which_the_coordinator_was_stopped_expires_no_lease() {
     let mut bench = Bench::with_sweep(4, 2);
     bench.wait(700);
-    // Stopped and woken: the timer may be the first to run, before the heartbeats that lie in the
-    // socket.
+    // After the coordinator was stopped and continued, the timer may run before it reads the
+    // heartbeats that wait in the sockets.
     for _ in 0..3 {
         bench.now += 20 * TTL;
         bench.step(Input::Tick).unwrap();
@@ -49,11 +49,15 @@ fn time_in_which_the_coordinator_stood_still_costs_no_lease() {
     }
     assert_eq!((bench.state(0), bench.state(1)), (TrialState::Running, TrialState::Running));
     bench.wait(TTL + 1);
-    assert_eq!(bench.state(0), TrialState::Queued, "silence while it runs still costs it");
+    assert_eq!(
+        bench.state(0),
+        TrialState::Queued,
+        "silence while the coordinator runs still expires it"
+    );
 }
 
 #[test]
-fn after_a_restart_a_worker_has_one_full_lease_of_grace() {
+fn after_a_restart_a_worker_has_one_full_lease_duration_to_reconnect() {
     let bench = Bench::with_sweep(3, 1);
     let core = Coordinator::recover(CONFIG, STORE, 50_000, bench.events.clone()).unwrap();
     let mut bench = Bench { core, now: 50_000, effects: Vec::new(), events: Vec::new() };
@@ -64,7 +68,7 @@ fn after_a_restart_a_worker_has_one_full_lease_of_grace() {
 }
 
 #[test]
-fn of_two_processes_with_one_name_the_second_is_refused_while_the_first_is_alive() {
+fn a_second_process_of_the_same_name_is_refused_while_the_first_is_alive() {
     let mut bench = Bench::with_sweep(3, 1);
     for session in 2..20 {
         bench.wait(100);
@@ -77,10 +81,10 @@ fn of_two_processes_with_one_name_the_second_is_refused_while_the_first_is_alive
     }
     assert_eq!(bench.state(0), TrialState::Running);
     bench.train(1, LeaseId(1));
-    // Killed, its connection breaks at once, and the next process gets in.
+    // When the first is killed, its connection breaks at once, and the next process is accepted.
     bench.step(Input::SessionClosed(SessionId(1))).unwrap();
     bench.hello(30, "w", 2, 1, &[]);
-    // A connection whose other end is gone without a word holds the name for the life of a lease.
+    // A connection that breaks silently keeps the name for one lease duration.
     bench.wait(TTL);
     assert_eq!(bench.try_hello(31, "w", 3, 1, &[]).unwrap_err().class(), ErrorClass::Busy);
     bench.now += 1;
@@ -89,7 +93,7 @@ fn of_two_processes_with_one_name_the_second_is_refused_while_the_first_is_alive
 }
 
 #[test]
-fn what_a_worker_holds_from_another_store_is_passed_over() {
+fn leases_of_another_store_are_ignored() {
     let mut bench = Bench::with_sweep(3, 1);
     let lease = bench.grants()[0].lease;
     for store in [None, Some(caviar_common::ids::StoreId(78))] {
@@ -111,7 +115,7 @@ fn what_a_worker_holds_from_another_store_is_passed_over() {
 }
 
 #[test]
-fn a_grant_that_never_arrived_is_given_again_and_is_no_loss() {
+fn a_grant_that_never_arrived_is_granted_again_and_counts_no_lost_worker() {
     let mut bench = Bench::with_sweep(3, 1);
     for session in 2..10 {
         bench.step(Input::SessionClosed(SessionId(session - 1))).unwrap();
@@ -121,23 +125,24 @@ fn a_grant_that_never_arrived_is_given_again_and_is_no_loss() {
 }
 
 #[test]
-fn a_trial_that_takes_its_worker_down_again_and_again_fails_and_says_so() {
+fn a_trial_that_crashes_its_worker_several_times_fails_with_a_message() {
     let mut bench = Bench::with_sweep(3, 1);
     for incarnation in 2..=4 {
         bench.replace(incarnation, 1);
     }
     assert_eq!(bench.state(0), TrialState::Failed);
     bench.finish(4, LeaseId(3), Outcome::Completed, None).unwrap();
-    assert!(bench.revokes(LeaseId(3)), "a fenced result is not acknowledged");
+    assert!(bench.revokes(LeaseId(3)), "the result of a lost lease is not acknowledged");
     let message = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap().message.unwrap();
     assert_eq!(
         message,
-        "given up after 3 failed attempts; the last: its worker was lost while it held no other trial"
+        "given up after 3 failed attempts; the last: its worker was lost while it held no other \
+         trial"
     );
 }
 
 #[test]
-fn a_trial_that_takes_its_workers_down_fails_and_its_neighbours_do_not() {
+fn a_trial_that_crashes_its_workers_fails_and_the_others_on_them_do_not() {
     for slots in [1, 2, 4, 8] {
         let mut bench = Bench::new();
         let mut spec = spec("s", 12);
@@ -176,7 +181,7 @@ fn a_trial_that_takes_its_workers_down_fails_and_its_neighbours_do_not() {
 }
 
 #[test]
-fn a_trial_that_must_be_alone_gets_a_worker_to_itself_however_much_else_waits() {
+fn a_suspect_gets_a_worker_of_its_own_even_if_much_else_waits() {
     let mut bench = Bench::new();
     bench.create("s", 1, 0).unwrap();
     bench.hello(1, "w", 1, 1, &[]);
@@ -202,7 +207,7 @@ fn a_trial_that_must_be_alone_gets_a_worker_to_itself_however_much_else_waits() 
 }
 
 #[test]
-fn a_worker_that_cannot_read_the_data_is_passed_over_and_named() {
+fn a_worker_that_cannot_read_the_data_gets_no_trial_and_is_named_in_a_note() {
     let mut bench = Bench::with_sweep(3, 1);
     let lease = bench.grants()[0].lease;
     let release = Release::Unable { message: "no such file".to_owned() };
@@ -217,7 +222,7 @@ fn a_worker_that_cannot_read_the_data_is_passed_over_and_named() {
 }
 
 #[test]
-fn a_trial_that_a_worker_has_no_memory_for_keeps_it_from_no_other() {
+fn a_worker_without_memory_for_one_trial_still_gets_others() {
     let mut bench = Bench::with_sweep(3, 1);
     let first = bench.grants()[0].clone();
     let release = Release::TooLarge { message: "no memory for 9 more floats".to_owned() };
@@ -231,7 +236,7 @@ fn a_trial_that_a_worker_has_no_memory_for_keeps_it_from_no_other() {
 }
 
 #[test]
-fn a_worker_that_was_unable_is_asked_again_after_some_minutes_or_when_it_comes_back() {
+fn an_unable_worker_gets_trials_again_after_some_minutes_or_when_it_reconnects() {
     let unable = |bench: &mut Bench, session, lease| {
         let release = Release::Unable { message: "no thread to train in".to_owned() };
         bench.say(session, FromWorker::Released { lease, release }).unwrap();
@@ -254,7 +259,7 @@ fn a_worker_that_was_unable_is_asked_again_after_some_minutes_or_when_it_comes_b
 }
 
 #[test]
-fn a_drained_worker_keeps_what_it_has_and_gets_nothing_new() {
+fn a_draining_worker_keeps_its_leases_and_gets_no_new_ones() {
     let mut bench = Bench::with_sweep(4, 1);
     let lease = bench.grants()[0].lease;
     bench.step(Input::DrainWorker(name("w"))).unwrap();
@@ -269,7 +274,7 @@ fn a_drained_worker_keeps_what_it_has_and_gets_nothing_new() {
 }
 
 #[test]
-fn a_worker_that_declines_is_not_taken_for_one_that_leaves() {
+fn a_worker_that_declines_a_grant_gets_another_after_the_next_tick() {
     let mut bench = Bench::with_sweep(4, 1);
     let lease = bench.grants()[0].lease;
     bench.say(1, FromWorker::Released { lease, release: Release::Declined }).unwrap();

@@ -17,21 +17,25 @@ fn epoch_cost(bench: &Bench) -> u64 {
 }
 
 #[test]
-fn a_weak_trial_stops_at_its_rung_and_its_slot_is_the_next_ones_in_the_same_step() {
+fn a_weak_trial_is_stopped_at_its_rung_and_its_slot_goes_to_the_next_one_at_once() {
     let mut bench = Bench::with_rungs(4, 2, |_| {});
     bench.hello(1, "w", 1, 2, &[]);
     let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
     bench.epochs(leases[0], 1..=2, 1.0);
-    assert_eq!(bench.state(0), TrialState::Running, "the first to come goes on");
+    assert_eq!(bench.state(0), TrialState::Running, "the first trial at a rung continues");
     bench.epochs(leases[1], 1..=2, 2.0);
     assert!(bench.stops(leases[1]));
     assert_eq!(bench.grants()[0].trial, TrialNumber(2));
     let view = bench.view(1);
     assert_eq!((view.state, view.objective), (TrialState::Stopped, Some(2.0)));
     assert_eq!(view.stopped, Some(StoppedView { epoch: 2, rank: 2, of: 2 }));
-    assert_eq!(bench.start_of(2), 2 * epoch_cost(&bench), "its virtual slot is free at its rung");
-    assert_eq!(bench.view(2).reason.seen, 2, "what passed and what stopped");
-    // What crossed the message on its way says nothing any more.
+    assert_eq!(
+        bench.start_of(2),
+        2 * epoch_cost(&bench),
+        "its virtual slot is free at the time of its rung"
+    );
+    assert_eq!(bench.view(2).reason.seen, 2, "the passed and the stopped trial");
+    // A report that the worker sent before it received the message has no effect.
     bench.epochs(leases[1], 3..=3, 0.1);
     assert!(bench.revokes(leases[1]));
     assert_eq!(bench.view(1).curve.len(), 2);
@@ -39,7 +43,7 @@ fn a_weak_trial_stops_at_its_rung_and_its_slot_is_the_next_ones_in_the_same_step
 }
 
 #[test]
-fn what_was_trained_past_a_rung_before_it_was_decided_does_not_count() {
+fn epochs_past_a_rung_do_not_count_if_the_trial_is_stopped_there() {
     let mut bench = Bench::with_rungs(3, 2, |_| {});
     bench.hello(1, "w", 1, 2, &[]);
     let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
@@ -58,31 +62,35 @@ fn what_was_trained_past_a_rung_before_it_was_decided_does_not_count() {
     assert_eq!(
         (view.seconds, view.memory_bytes),
         (None, None),
-        "neither of which another worker would have had"
+        "both depend on how fast the worker was"
     );
-    assert!(!bench.stops(leases[1]), "nobody trains it");
+    assert!(!bench.stops(leases[1]), "no worker trains it any more");
     bench.say(1, FromWorker::Finished { lease: leases[1], result }).unwrap();
     assert!(
         bench.sends(&ToWorker::Ack { lease: leases[1], stored: Stored::Finished }),
-        "what was stored is acknowledged again"
+        "a repeated result is acknowledged again"
     );
 }
 
 #[test]
-fn a_trial_that_no_rung_can_stop_any_more_is_the_best_of_a_cancelled_sweep() {
+fn after_a_cancellation_an_undecided_trial_can_be_the_best() {
     let mut bench = Bench::with_rungs(3, 2, |_| {});
     bench.hello(1, "w", 1, 2, &[]);
     let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
     bench.epochs(leases[1], 1..=RUNG_EPOCHS, 0.1);
     let result = completed(Some(point(RUNG_EPOCHS, 0.1)));
     bench.say(1, FromWorker::Finished { lease: leases[1], result }).unwrap();
-    assert_eq!(bench.core.sweep(SWEEP).unwrap().best, None, "its rung is not decided");
+    assert_eq!(
+        bench.core.sweep(SWEEP).unwrap().best,
+        None,
+        "the decision at its rung waits for trial 0"
+    );
     bench.step(Input::CancelSweep(SWEEP)).unwrap();
     assert_eq!(bench.core.sweep(SWEEP).unwrap().best.map(|t| t.trial), Some(TrialNumber(1)));
 }
 
 #[test]
-fn a_trial_that_diverged_ends_where_its_next_rung_would_have_been() {
+fn a_diverged_trial_ends_at_the_time_of_its_next_rung() {
     let mut bench = Bench::with_rungs(4, 2, |_| {});
     bench.hello(1, "w", 1, 2, &[]);
     let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
@@ -97,7 +105,7 @@ fn a_trial_that_diverged_ends_where_its_next_rung_would_have_been() {
     bench.say(1, FromWorker::Finished { lease: leases[0], result }).unwrap();
     assert_eq!(bench.state(0), TrialState::Diverged);
     assert_eq!(bench.start_of(2), 2 * epoch_cost(&bench));
-    // It was never at the rung: the other one is the first there.
+    // It never reached the rung, so the other trial is the first there.
     bench.epochs(leases[1], 1..=2, 5.0);
     let passed = bench.events.iter().rev().find(|e| matches!(e.payload, Payload::TrialPassed(_)));
     assert!(matches!(passed.map(|e| &e.payload), Some(Payload::TrialPassed(passed))
@@ -105,7 +113,7 @@ fn a_trial_that_diverged_ends_where_its_next_rung_would_have_been() {
 }
 
 #[test]
-fn a_trial_that_completed_without_a_value_at_its_rung_counts() {
+fn a_completed_trial_counts_even_without_a_finite_value_at_its_rung() {
     let mut bench = Bench::with_rungs(2, 2, |_| {});
     bench.hello(1, "w", 1, 2, &[]);
     let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
@@ -122,7 +130,7 @@ fn a_trial_that_completed_without_a_value_at_its_rung_counts() {
 }
 
 #[test]
-fn a_trial_that_waits_for_another_worker_can_be_stopped() {
+fn a_trial_that_waits_for_a_worker_can_be_stopped() {
     let mut bench = Bench::with_rungs(3, 2, |_| {});
     bench.hello(1, "w", 1, 2, &[]);
     let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
@@ -135,12 +143,12 @@ fn a_trial_that_waits_for_another_worker_can_be_stopped() {
     assert_eq!(
         bench.grants().iter().map(|g| g.trial.0).collect::<Vec<_>>(),
         [2],
-        "nothing of it is trained again"
+        "a stopped trial is not trained again"
     );
 }
 
 #[test]
-fn in_the_order_of_arrival_nothing_waits() {
+fn in_the_order_of_arrival_no_decision_waits() {
     let mut bench = Bench::with_rungs(4, 2, |spec| spec.search.order = Order::AsCompleted);
     bench.hello(1, "w", 1, 2, &[]);
     let leases: Vec<LeaseId> = bench.grants().iter().map(|g| g.lease).collect();
@@ -150,7 +158,7 @@ fn in_the_order_of_arrival_nothing_waits() {
         .iter()
         .filter(|e| matches!(&e.payload, Payload::TrialPassed(passed) if passed.trial.0 == 1))
         .count();
-    assert_eq!(passed, 2, "both rungs, as the first there");
+    assert_eq!(passed, 2, "trial 1 is the first at both rungs");
     bench.epochs(leases[0], 1..=2, 3.0);
     assert!(bench.stops(leases[0]));
     assert_eq!(caviar_core::replay_decisions(&bench.events), Ok(Vec::new()));

@@ -26,7 +26,8 @@ pub(crate) fn name(text: &str) -> Name {
 
 pub(crate) fn spec(sweep: &str, trials: u32) -> SweepSpec {
     let text = format!(
-        "name = \"{sweep}\"\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = 2\n[space]\nlearning_rate = {{ low = 1e-4, high = 1 }}\n\
+        "name = \"{sweep}\"\n[data]\nsource = \"builtin:digits\"\n[fixed]\nepochs = 2\n\
+         [space]\nlearning_rate = {{ low = 1e-4, high = 1 }}\n\
          [search]\nstrategy = \"random\"\ntrials = {trials}\nparallelism = 2\n"
     );
     parse(&text).unwrap().spec
@@ -89,7 +90,7 @@ impl Bench {
         }
     }
 
-    /// With a sweep of `trials` trials, and one connected worker.
+    /// A coordinator with a sweep of `trials` trials and one connected worker.
     pub(crate) fn with_sweep(trials: u32, slots: u32) -> Self {
         let mut bench = Self::new();
         bench.create("s", trials, 10).unwrap();
@@ -139,7 +140,7 @@ impl Bench {
         self.say(session, FromWorker::Hello(hello(worker, incarnation, slots, held)))
     }
 
-    /// Time passes, and the coordinator runs.
+    /// Lets `ms` milliseconds pass, with the ticks of a running coordinator.
     pub(crate) fn wait(&mut self, ms: u64) {
         for _ in 0..ms / (TTL / 8) {
             self.now += TTL / 8;
@@ -149,8 +150,8 @@ impl Bench {
         self.step(Input::Tick).unwrap();
     }
 
-    /// Worker `w` is killed, its connection breaks, and another process of it connects; both are
-    /// numbered `number`.
+    /// Kills worker `w`, closes its session, and connects another process of it as session and
+    /// incarnation `number`.
     pub(crate) fn replace(&mut self, number: u64, slots: u32) {
         self.step(Input::SessionClosed(SessionId(number - 1))).unwrap();
         self.hello(number, "w", number, slots, &[]);
@@ -220,7 +221,7 @@ impl Bench {
 
 /// Sweeps with rungs.
 impl Bench {
-    /// With a sweep whose trials all cost the same, under halving.
+    /// A coordinator with a sweep under halving, whose trials all take the same virtual time.
     pub(crate) fn with_rungs(
         trials: u32,
         parallelism: u32,
@@ -243,7 +244,7 @@ impl Bench {
         bench
     }
 
-    /// Epochs of a trial, all with this loss.
+    /// Reports epochs of a trial, all with this loss.
     pub(crate) fn epochs(
         &mut self,
         lease: LeaseId,

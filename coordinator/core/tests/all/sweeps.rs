@@ -11,7 +11,7 @@ use caviar_core::event::{Event, LeaseGranted, Payload, SweepDeleted};
 use caviar_core::input::{Config, Effect, Input, Refusal, Reply};
 use caviar_core::query::{TrialFilter, TrialOrder};
 
-use crate::support::{Bench, STORE, SWEEP, name, point, spec, summary};
+use crate::support::{Bench, STORE, SWEEP, completed, name, point, spec, summary};
 
 #[test]
 fn a_sweep_runs_to_its_winner_and_the_winner_is_scored_once() {
@@ -25,7 +25,7 @@ fn a_sweep_runs_to_its_winner_and_the_winner_is_scored_once() {
     bench.train(1, second.lease);
     let scoring = bench.grants().remove(0);
     assert_eq!((scoring.job, bench.sweep_state()), (Job::Score, SweepState::Scoring));
-    // Both trials have the same objective: the lower number wins.
+    // Both trials have the same objective, so the lower number wins.
     assert_eq!(scoring.trial, TrialNumber(0));
     bench
         .finish(
@@ -43,7 +43,7 @@ fn a_sweep_runs_to_its_winner_and_the_winner_is_scored_once() {
 }
 
 #[test]
-fn a_winner_that_trains_to_other_metrics_is_called_not_reproduced() {
+fn a_winner_whose_second_training_differs_is_not_reproduced() {
     let mut bench = Bench::with_sweep(1, 1);
     let lease = bench.grants()[0].lease;
     bench.train(1, lease);
@@ -70,7 +70,7 @@ fn without_a_test_split_nothing_is_scored() {
 }
 
 #[test]
-fn slots_and_parallelism_bound_what_runs() {
+fn slots_and_parallelism_limit_the_running_trials() {
     let bench = Bench::with_sweep(10, 8);
     assert_eq!(bench.grants().len(), 2, "parallelism is 2");
     let bench = Bench::with_sweep(10, 1);
@@ -78,7 +78,7 @@ fn slots_and_parallelism_bound_what_runs() {
 }
 
 #[test]
-fn what_is_said_twice_is_acknowledged_twice_and_counted_once() {
+fn repeated_reports_are_acknowledged_again_and_counted_once() {
     let mut bench = Bench::with_sweep(3, 1);
     let lease = bench.grants()[0].lease;
     bench.report(1, lease, vec![point(1, 1.0)]).unwrap();
@@ -94,7 +94,7 @@ fn what_is_said_twice_is_acknowledged_twice_and_counted_once() {
 }
 
 #[test]
-fn a_paused_sweep_starts_nothing_and_takes_what_comes() {
+fn a_paused_sweep_starts_no_trial_and_accepts_results() {
     let mut bench = Bench::with_sweep(4, 1);
     let lease = bench.grants()[0].lease;
     bench.step(Input::PauseSweep(SWEEP)).unwrap();
@@ -106,7 +106,7 @@ fn a_paused_sweep_starts_nothing_and_takes_what_comes() {
 }
 
 #[test]
-fn cancelling_revokes_deleting_forgets_and_numbers_are_never_used_twice() {
+fn cancelling_revokes_leases_and_no_number_is_used_again_after_deleting() {
     let mut bench = Bench::with_sweep(4, 1);
     let lease = bench.grants()[0].lease;
     assert_eq!(bench.step(Input::DeleteSweep(SWEEP)).unwrap_err().class(), ErrorClass::Refused);
@@ -120,11 +120,11 @@ fn cancelling_revokes_deleting_forgets_and_numbers_are_never_used_twice() {
     assert_eq!(
         (view.counts.finished(), view.counts.cancelled),
         (0, 2),
-        "what was cancelled is not done"
+        "cancelled trials are not finished"
     );
     bench.step(Input::DeleteSweep(SWEEP)).unwrap();
     assert!(bench.core.sweep(SWEEP).is_none());
-    // A store keeps nothing of a deleted sweep but the event that says so.
+    // Of a deleted sweep, a store keeps only the event of the deletion.
     let kept: Vec<Event> = bench
         .events
         .iter()
@@ -136,7 +136,7 @@ fn cancelling_revokes_deleting_forgets_and_numbers_are_never_used_twice() {
 }
 
 #[test]
-fn creating_is_idempotent_by_request_and_unique_by_name() {
+fn a_repeated_request_finds_its_sweep_and_names_are_unique() {
     let mut bench = Bench::new();
     assert_eq!(bench.create("s", 4, 10), Ok(Reply::Sweep(SWEEP)));
     assert_eq!(bench.create("s", 4, 10), Ok(Reply::Sweep(SWEEP)));
@@ -157,24 +157,15 @@ fn two_sweeps_share_the_slots() {
 }
 
 #[test]
-fn nonsense_costs_the_connection_and_the_lease_and_ends_after_a_few_times() {
-    type Nonsense = fn(LeaseId) -> FromWorker;
-    let cases: [(&str, Nonsense); 4] = [
+fn an_impossible_report_ends_connection_and_lease_and_the_third_fails_the_trial() {
+    type Report = fn(LeaseId) -> FromWorker;
+    let cases: [(&str, Report); 4] = [
         ("an epoch is skipped", |lease| FromWorker::Report { lease, points: vec![point(2, 0.5)] }),
         ("more epochs than asked for", |lease| FromWorker::Report {
             lease,
             points: (1..4).map(|e| point(e, 0.5)).collect(),
         }),
-        ("completed too early", |lease| FromWorker::Finished {
-            lease,
-            result: Finished {
-                outcome: Outcome::Completed,
-                last: None,
-                test: None,
-                seconds: 0.0,
-                memory_bytes: None,
-            },
-        }),
+        ("completed too early", |lease| FromWorker::Finished { lease, result: completed(None) }),
         ("diverged with a finite loss", |lease| FromWorker::Finished {
             lease,
             result: Finished {
@@ -196,7 +187,7 @@ fn nonsense_costs_the_connection_and_the_lease_and_ends_after_a_few_times() {
         );
         assert!(bench.closes(1), "{what}");
         assert_eq!((bench.state(0), bench.grants().len()), (TrialState::Queued, 0), "{what}");
-        // Said again and again, it ends the trial, and the worker's other leases stay.
+        // Repeated, the report fails the trial.
         for session in 2..4 {
             bench.hello(session, "w", 1, 1, &[]);
             let lease = bench.grants()[0].lease;
@@ -209,7 +200,7 @@ fn nonsense_costs_the_connection_and_the_lease_and_ends_after_a_few_times() {
 }
 
 #[test]
-fn a_training_that_ends_without_a_finite_loss_is_not_completed() {
+fn a_trial_without_a_finite_last_loss_cannot_be_completed() {
     let mut bench = Bench::with_sweep(4, 1);
     let lease = bench.grants()[0].lease;
     bench.report(1, lease, vec![point(1, 1.0), point(2, f64::NAN)]).unwrap();
@@ -220,7 +211,7 @@ fn a_training_that_ends_without_a_finite_loss_is_not_completed() {
 }
 
 #[test]
-fn after_a_restart_the_workers_can_be_listed_and_a_connection_shows() {
+fn after_a_restart_workers_are_listed_and_a_new_connection_changes_the_views() {
     let bench = Bench::with_sweep(3, 2);
     let core = Coordinator::recover(Config::default(), STORE, 0, bench.events.clone()).unwrap();
     assert_eq!(core.workers()[0].slots, 2);
@@ -231,7 +222,7 @@ fn after_a_restart_the_workers_can_be_listed_and_a_connection_shows() {
 }
 
 #[test]
-fn a_worker_cannot_speak_for_the_lease_of_another() {
+fn a_worker_cannot_report_for_the_lease_of_another() {
     let mut bench = Bench::with_sweep(4, 1);
     let lease = bench.grants()[0].lease;
     bench.hello(2, "thief", 1, 1, &[]);
@@ -241,7 +232,7 @@ fn a_worker_cannot_speak_for_the_lease_of_another() {
 }
 
 #[test]
-fn listings_are_filtered_ordered_and_cut() {
+fn lists_are_filtered_ordered_and_limited() {
     let mut bench = Bench::with_sweep(4, 1);
     let first = bench.grants()[0].lease;
     bench.report(1, first, vec![point(1, 1.0), point(2, 0.9)]).unwrap();
@@ -261,7 +252,7 @@ fn listings_are_filtered_ordered_and_cut() {
         1
     );
     assert_eq!(numbers(TrialFilter { after: Some(TrialNumber(0)), limit: 1, ..all() }), [1]);
-    // A place in a listing of states stays where it was, though its trial has left that state.
+    // A list continues after a trial even if that trial has left the wanted states.
     let queued = TrialFilter {
         after: Some(TrialNumber(1)),
         states: vec![TrialState::Queued, TrialState::Running],
@@ -286,7 +277,7 @@ fn events_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn events_survive_json() {
+fn events_survive_json_with_a_nan() {
     let mut bench = Bench::with_sweep(2, 1);
     let lease = bench.grants()[0].lease;
     bench.report(1, lease, vec![point(1, f64::NAN)]).unwrap();
@@ -310,7 +301,7 @@ fn a_worker_that_is_away_cannot_be_drained() {
 }
 
 #[test]
-fn numbers_without_a_next_one_are_damage_and_no_panic() {
+fn the_largest_number_is_reported_as_damage_without_a_panic() {
     let last = LeaseId(u64::MAX);
     let mut bench = Bench::with_sweep(2, 1);
     bench.step(Input::CancelSweep(SWEEP)).unwrap();
@@ -341,7 +332,7 @@ fn numbers_without_a_next_one_are_damage_and_no_panic() {
 }
 
 #[test]
-fn a_trial_whose_workers_were_lost_keeps_nothing_of_how_far_they_came() {
+fn a_trial_that_was_given_up_keeps_no_epochs_of_its_lost_workers() {
     let mut bench = Bench::with_sweep(3, 1);
     for number in 2..=4 {
         let lease = bench.grants()[0].lease;
@@ -353,7 +344,7 @@ fn a_trial_whose_workers_were_lost_keeps_nothing_of_how_far_they_came() {
 }
 
 #[test]
-fn deciding_in_pieces_keeps_no_sweep_waiting_and_decides_what_it_would_at_once() {
+fn deciding_in_pieces_delays_no_sweep_and_decides_the_same() {
     let mut at_once = Bench::new();
     let mut bench = Bench::new();
     for sweep in ["a", "b"] {

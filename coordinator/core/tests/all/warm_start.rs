@@ -17,7 +17,8 @@ use crate::support::{Bench, STORE, SWEEP, name, point, summary};
 
 fn learning_from(earlier: &str, rest: &str) -> SweepSpec {
     let text = format!(
-        "name = \"later\"\n[data]\nsource = \"builtin:digits\"\n[space]\nlearning_rate = {{ low = 1e-3, high = 1 }}\nepochs = {{ low = 1, high = 3 }}\n\
+        "name = \"later\"\n[data]\nsource = \"builtin:digits\"\n\
+         [space]\nlearning_rate = {{ low = 1e-3, high = 1 }}\nepochs = {{ low = 1, high = 3 }}\n\
          [search]\nstrategy = \"zoom\"\ntrials = 2\nwarm_start = \"{earlier}\"\n{rest}"
     );
     parse(&text).unwrap().spec
@@ -33,7 +34,7 @@ impl Bench {
     }
 }
 
-/// With the completed sweep `s`: one trial completed, one diverged.
+/// A coordinator with the finished sweep `s`, of which one trial completed and one diverged.
 fn with_results() -> Bench {
     let mut bench = Bench::new();
     bench.create("s", 2, 0).unwrap();
@@ -48,7 +49,7 @@ fn with_results() -> Bench {
 }
 
 #[test]
-fn the_results_are_taken_along_and_outlive_the_earlier_sweep() {
+fn the_results_are_copied_and_outlive_the_earlier_sweep() {
     let mut bench = with_results();
     let learning_rate = |bench: &Bench, trial| {
         bench.core.trial(SWEEP, TrialNumber(trial), false).unwrap().assignment
@@ -58,24 +59,24 @@ fn the_results_are_taken_along_and_outlive_the_earlier_sweep() {
     bench.step(Input::DeleteSweep(SWEEP)).unwrap();
     let taken = bench.core.record().sweep(SweepId(2)).unwrap().warm_start().clone();
     assert_eq!(taken.len(), 2);
-    // The accuracy of a loss of 0.5 is 0.95, and more is better; the diverged trial has none.
+    // The accuracy of a loss of 0.5 is 0.95, and its cost is -0.95; the diverged trial has none.
     let losses: BTreeMap<String, Option<f64>> = taken
         .iter()
         .map(|(a, loss)| (a.get("learning_rate").unwrap().to_string(), *loss))
         .collect();
     let of = |i: usize| losses[&values[i].get("learning_rate").unwrap().to_string()];
     assert_eq!((of(0), of(1)), (Some(-0.95), None));
-    // The later sweep searches epochs, which the earlier one had fixed.
+    // The later sweep searches epochs, which were fixed in the earlier one.
     assert!(taken.iter().all(|(a, _)| a.len() == 2 && a.get("epochs") == Some(&Value::Int(2))));
     let restarted =
         Coordinator::recover(Config::default(), STORE, 0, bench.events.clone()).unwrap();
     assert_eq!(restarted.record(), bench.core.record());
-    // The same request again finds the sweep, though there is nothing to learn from any more.
+    // The repeated request finds the sweep, although the earlier one is gone.
     assert_eq!(bench.learn(learning_from("s", "")).unwrap(), reply);
 }
 
 #[test]
-fn of_many_results_the_best_are_taken_and_some_of_all_others() {
+fn of_many_results_the_best_are_kept_and_some_of_all_ranks() {
     let most = u32::try_from(MAX_EARLIER_RESULTS).unwrap();
     let trials = 3 * most;
     let mut bench = Bench::new();
@@ -83,7 +84,7 @@ fn of_many_results_the_best_are_taken_and_some_of_all_others() {
     bench.hello(1, "w", 1, 1, &[]);
     for i in 0..trials {
         let lease = bench.grants()[0].lease;
-        // Every rank once, in no order.
+        // Every rank once, in mixed order.
         let loss = f64::from(i * 7 % trials) / f64::from(trials);
         bench.report(1, lease, vec![point(1, loss), point(2, loss)]).unwrap();
         bench.finish(1, lease, Outcome::Completed, None).unwrap();
@@ -115,25 +116,28 @@ fn of_many_results_the_best_are_taken_and_some_of_all_others() {
 }
 
 #[test]
-fn there_must_be_something_to_learn() {
+fn a_warm_start_needs_results_of_a_sweep_with_the_same_objective() {
     let mut bench = with_results();
     bench.create("empty", 2, 0).unwrap();
     for (earlier, rest, expected) in [
         (
             "t",
             "",
-            "search.warm_start = \"t\": this store has no such sweep: name one that caviar list shows, or leave it out",
+            "search.warm_start = \"t\": this store has no such sweep: name one that caviar list \
+             shows, or leave it out",
         ),
         (
             "s",
             "[objective]\nmetric = \"train_loss\"\n",
-            "search.warm_start = \"s\": that sweep has another objective: write metric = \"validation_accuracy\" and \
-             goal = \"maximize\" in [objective], or name another sweep",
+            "search.warm_start = \"s\": that sweep has another objective: write \
+             metric = \"validation_accuracy\" and goal = \"maximize\" in [objective], or name \
+             another sweep",
         ),
         (
             "empty",
             "",
-            "search.warm_start = \"empty\": that sweep has no result yet: wait until one of its trials is completed, or name another sweep",
+            "search.warm_start = \"empty\": that sweep has no result yet: wait until one of its \
+             trials is completed, or name another sweep",
         ),
     ] {
         let refusal = bench.learn(learning_from(earlier, rest)).unwrap_err();
