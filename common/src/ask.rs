@@ -39,7 +39,7 @@ pub struct Tell {
     pub trial: TrialNumber,
     /// The lease under which the client ran it.
     pub lease: LeaseId,
-    /// How it ended.
+    /// How the trial ended.
     pub outcome: Outcome,
     /// Its last epoch; `None` if that was reported before.
     pub last: Option<NamedMetrics>,
@@ -76,7 +76,7 @@ pub struct AskReply {
 /// The reply to a [`Report`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Continue training.
+    /// Continue with the next epoch.
     Continue,
     /// The trial was stopped at a rung. End it and ask for another one.
     Stop,

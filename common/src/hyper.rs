@@ -19,11 +19,11 @@ use crate::train::{Optimizer, Schedule, TrainSpec};
 pub enum Kind {
     /// Numbers between two ends. NaN and the infinities are never legal.
     Real {
-        /// The lower end.
+        /// The lower end of the range.
         low: f64,
         /// True if `low` itself is legal.
         low_included: bool,
-        /// The upper end.
+        /// The upper end of the range.
         high: f64,
         /// True if `high` itself is legal.
         high_included: bool,
@@ -78,11 +78,11 @@ impl Kind {
 /// The value of a hyperparameter that neither the space nor `[fixed]` gives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum DefaultValue {
-    /// This real number.
+    /// Always this real number.
     Real(f64),
-    /// This whole number.
+    /// Always this whole number.
     Whole(i64),
-    /// This name.
+    /// Always this one of the names.
     Name(&'static str),
     /// For `learning_rate_decay`: 0 for constant and inverse_time, 0.05 for exponential, 0.1 for
     /// step, 1 for cosine.
@@ -96,7 +96,7 @@ pub enum DefaultValue {
 pub struct Hyperparameter {
     /// The name in sweep files. `units_1` represents every `units_N`.
     pub name: &'static str,
-    /// The legal values.
+    /// The values that are legal.
     pub kind: Kind,
     /// The scale on which it is searched unless the sweep file gives another.
     pub scale: Scale,

@@ -2,8 +2,8 @@
 //!
 //! - A sweep begins as text: [`spec::file::parse`] reads a sweep file into a [`spec::SweepSpec`].
 //!   The table of [`hyper`] has every hyperparameter with its legal values.
-//! - [`space`], [`scale`] and [`grid`] describe what is searched; [`assignment`] holds the values of
-//!   one trial, and [`hyper::train_spec`] turns them into a [`train::TrainSpec`].
+//! - [`space`], [`scale`] and [`grid`] describe what is searched; [`assignment`] holds the values
+//!   of one trial, and [`hyper::train_spec`] turns them into a [`train::TrainSpec`].
 //! - [`message`] and [`ask`] are the conversations with workers and external clients;
 //!   [`view`] is what clients see.
 //! - [`error`] has the problems that a user reads, [`limits`] the limit of every input.

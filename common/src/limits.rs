@@ -39,7 +39,7 @@ pub const MAX_PAGE: usize = 1_000;
 pub const MAX_EARLIER_RESULTS: usize = 1_000;
 /// Most sweeps in one store.
 pub const MAX_SWEEPS: usize = 10_000;
-/// Most connected workers.
+/// Most workers connected at once.
 pub const MAX_WORKERS: usize = 10_000;
 /// Most metrics in one report of an external client.
 pub const MAX_METRICS: usize = 64;

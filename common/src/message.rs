@@ -15,11 +15,11 @@ pub const PROTOCOL: u32 = 2;
 /// The first message of a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hello {
-    /// Must be [`PROTOCOL`].
+    /// The version that the worker speaks; must be [`PROTOCOL`].
     pub protocol: u32,
     /// The worker's name, unique among the workers of a coordinator.
     pub worker: Name,
-    /// The worker's process.
+    /// Identifies the worker's process.
     pub incarnation: Incarnation,
     /// How many trials it can train at once, from 1 to [`MAX_SLOTS`](crate::limits::MAX_SLOTS).
     pub slots: u32,
@@ -36,7 +36,7 @@ pub struct Hello {
 /// The end of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
-    /// How it ended.
+    /// How the attempt ended.
     pub outcome: Outcome,
     /// The metrics of the last epoch, the same as in its report; `None` if it failed before the
     /// end of the first epoch.
@@ -87,7 +87,7 @@ pub enum FromWorker {
     Finished {
         /// The lease of the attempt.
         lease: LeaseId,
-        /// How it ended.
+        /// The outcome and its metrics.
         result: Finished,
     },
     /// The worker gives the lease back.
@@ -149,7 +149,7 @@ pub enum ToWorker {
         /// The store that grants the leases. A worker forgets its leases of another store.
         store: StoreId,
     },
-    /// A job.
+    /// A lease on a job.
     Grant(Box<Grant>),
     /// What is stored durably, so that the worker need not send it again.
     Ack {

@@ -37,7 +37,7 @@ pub const fn real_from_i64(number: i64) -> f64 {
     number as f64
 }
 
-/// The nearest f32.
+/// The f32 nearest to `value`.
 #[expect(clippy::as_conversions, reason = "rounding to f32 is the purpose")]
 pub const fn single(value: f64) -> f32 {
     value as f32

@@ -65,12 +65,12 @@ impl Source {
 pub enum Extent {
     /// The values from `low` to `high`.
     Range {
-        /// The smallest value.
+        /// The smallest value of the side.
         low: Value,
-        /// The largest value.
+        /// The largest value of the side.
         high: Value,
     },
-    /// Only these choices.
+    /// Only these of the choices.
     Choices(Vec<Value>),
 }
 

@@ -22,7 +22,7 @@ pub enum Purpose {
     Init = 3,
     /// Ordering the examples of each epoch.
     Shuffle = 4,
-    /// Drawing dropout masks.
+    /// Drawing the masks of dropout.
     Dropout = 5,
     /// Scrambling a Sobol sequence.
     Scramble = 6,

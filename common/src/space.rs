@@ -15,18 +15,18 @@ pub enum Domain {
     Float {
         /// The scale on which draws are uniform.
         scale: Scale,
-        /// The smallest value.
+        /// The smallest value of the domain.
         low: f64,
-        /// The largest value.
+        /// The largest value of the domain.
         high: f64,
     },
     /// Whole numbers from `low` to `high`, both included, each with an equal share of the scale.
     Int {
         /// The scale on which draws are uniform: linear or log.
         scale: Scale,
-        /// The smallest value.
+        /// The smallest value of the domain.
         low: i64,
-        /// The largest value.
+        /// The largest value of the domain.
         high: i64,
     },
     /// One of several values, all equally likely.
@@ -130,7 +130,7 @@ impl Holds {
     }
 }
 
-/// One searched hyperparameter.
+/// A hyperparameter that the sweep searches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
     /// Unique in its space.

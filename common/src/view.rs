@@ -6,7 +6,7 @@
 
 mod json;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::assignment::Assignment;
 use crate::data::DataSummary;
@@ -92,14 +92,14 @@ pub const MAX_BOXES: usize = 4;
 /// The winner's score on the test split.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TestView {
-    /// The winner.
+    /// The trial that won.
     pub trial: TrialNumber,
     /// The score; `None` if scoring failed.
     #[serde(serialize_with = "json::optional_score")]
     pub score: Option<Score>,
     /// Whether training the winner again gave the same metrics, bit for bit.
     pub reproduced: bool,
-    /// Why there is no score.
+    /// Why the winner could not be scored.
     pub message: Option<String>,
 }
 
@@ -179,7 +179,7 @@ pub struct TrialView {
     pub seconds: Option<f64>,
     /// Bytes that its training allocated, without the data; `None` until the trial is finished.
     pub memory_bytes: Option<u64>,
-    /// Why it failed.
+    /// Why the trial failed.
     pub message: Option<String>,
     /// The rung at which it was stopped; `None` if it was not.
     pub stopped: Option<StoppedView>,
@@ -203,6 +203,80 @@ impl TrialTimes {
     pub fn update(&mut self, later: Self) {
         self.started_at = self.started_at.take().or(later.started_at);
         self.ended_at = later.ended_at.or(self.ended_at.take());
+    }
+}
+
+/// The JSON form of a [`TrialView`].
+#[derive(Serialize)]
+struct TrialJson<'a> {
+    trial: TrialNumber,
+    state: TrialState,
+    assignment: &'a Assignment,
+    reason: &'a Reason,
+    attempts: AttemptNumber,
+    worker: &'a Option<Name>,
+    epochs: u32,
+    objective: Option<f64>,
+    #[serde(skip_serializing_if = "json::is_false")]
+    diverged: bool,
+    last: Option<json::PointJson<'a>>,
+    curve: Vec<json::PointJson<'a>>,
+    seconds: Option<f64>,
+    memory_bytes: Option<u64>,
+    message: &'a Option<String>,
+    stopped: Option<StoppedView>,
+    #[serde(skip_serializing_if = "json::is_false")]
+    parked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<&'a str>,
+}
+
+impl Serialize for TrialView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Without `..`, so that a new field cannot be forgotten here.
+        let Self {
+            trial,
+            state,
+            assignment,
+            reason,
+            attempts,
+            worker,
+            epochs,
+            objective,
+            last,
+            curve,
+            seconds,
+            memory_bytes,
+            message,
+            stopped,
+            parked,
+            times,
+        } = self;
+        let has_diverged =
+            *state == TrialState::Diverged || objective.is_some_and(|value| !value.is_finite());
+        let json = TrialJson {
+            trial: *trial,
+            state: *state,
+            assignment,
+            reason,
+            attempts: *attempts,
+            worker,
+            epochs: *epochs,
+            objective: objective.and_then(json::finite),
+            diverged: has_diverged,
+            last: last.as_ref().map(json::PointJson::from),
+            curve: curve.iter().map(json::PointJson::from).collect(),
+            seconds: *seconds,
+            memory_bytes: *memory_bytes,
+            message,
+            stopped: *stopped,
+            parked: *parked,
+            started_at: times.started_at.as_deref(),
+            ended_at: times.ended_at.as_deref(),
+        };
+        json.serialize(serializer)
     }
 }
 
@@ -254,3 +328,6 @@ pub struct ImportanceView {
     /// The pairs with the largest interactions, the largest first.
     pub pairs: Vec<PairView>,
 }
+
+#[cfg(test)]
+mod tests;

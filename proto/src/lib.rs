@@ -32,15 +32,15 @@
 //! # Adding a wire message
 //!
 //! Numbers and names of existing fields never change, and a removed number is reserved. A new field
-//! needs a meaning for 0 or absence, because an older peer does not send it. The compiler finds most
-//! of these places: a match on an enum has no wildcard arm, and a view is converted field by field.
+//! needs a meaning for 0 or absence, because an older peer does not send it. The compiler finds
+//! most of these places: a match on an enum has no wildcard arm, and a view is converted field by
+//! field.
 //!
 //! ## A message between the coordinator and its workers
 //!
-//! 1. **The message.** Add it to `proto/caviar/v1/worker.proto`, with the next number in the `oneof`
-//!    of `WorkerMessage` or `CoordinatorMessage`.
-//!    Then write the generated code again: `CAVIAR_UPDATE_PROTO=1 cargo test -p caviar-proto --test
-//!    generated`.
+//! 1. **The message.** Add it to `proto/caviar/v1/worker.proto`, with the next number in the
+//!    `oneof` of `WorkerMessage` or `CoordinatorMessage`. Then write the generated code again:
+//!    `CAVIAR_UPDATE_PROTO=1 cargo test -p caviar-proto --test generated`.
 //! 2. **The domain type.** Add a variant to `FromWorker` or `ToWorker` in `common/src/message.rs`.
 //!    Increase `PROTOCOL` there if an older peer would misunderstand the change.
 //! 3. **The limits.** A text or list needs a limit. Use one of `common/src/limits.rs` or add one.
@@ -51,8 +51,8 @@
 //!    each limit to `proto/src/tests/limits.rs`.
 //! 6. **The coordinator.** Handle a `FromWorker` in `coordinator/core/src/requests/workers.rs`. To
 //!    send a `ToWorker`, call `changes.send` in a handler of the core.
-//! 7. **The worker.** Handle a `ToWorker` in `worker/src/agent.rs`, and in `worker/src/driver.rs` if
-//!    it concerns the process. Add it to the model in `worker/tests/agent_model.rs`.
+//! 7. **The worker.** Handle a `ToWorker` in `worker/src/agent.rs`, and in `worker/src/driver.rs`
+//!    if it concerns the process. Add it to the model in `worker/tests/agent_model.rs`.
 //! 8. **The document.** Add a row to the table of messages in `docs/protocol.md`.
 //!
 //! ## A call for clients
@@ -67,8 +67,8 @@
 //! 4. **The tests of the wire.** Add a generator in `proto/src/tests/domain.rs`, a round trip in
 //!    `roundtrip.rs`, damaged messages in `hostile.rs`, and limits in `limits.rs`.
 //! 5. **The status.** An error of the handler has a class of
-//!    [`ErrorClass`](caviar_common::error::ErrorClass), and [`status`] chooses the code. A new class
-//!    needs an arm there and in `proto/src/tests/status.rs`.
+//!    [`ErrorClass`](caviar_common::error::ErrorClass), and [`status`] chooses the code. A new
+//!    class needs an arm there and in `proto/src/tests/status.rs`.
 //! 6. **The server.** Implement the call in `coordinator/src/rpc`. A call that changes something
 //!    goes through an `Input` of the core and is tested in `coordinator/core/tests`; every call is
 //!    tested in `coordinator/tests/all`. A new service is added to `coordinator/src/server.rs`.
@@ -77,11 +77,12 @@
 //!
 //! ## A field of an existing message
 //!
-//! Add it to the `.proto` file with a new number, to the generated code, to the domain type, to both conversions, and to
-//! the generator in `proto/src/tests/domain.rs`. For a view, also add it to the JSON form in
-//! `common/src/view/json.rs` if the view has one there. For the sweep's spec, also add it to the
-//! draft and its checks in `common/src/spec`, to the reader of the sweep file in
-//! `common/src/spec/file.rs`, and to `docs/sweep-file.md`.
+//! Add it to the `.proto` file with a new number, write the generated code again, and add the field
+//! to the domain type, to both conversions, and to the generator in `proto/src/tests/domain.rs`. A
+//! field of a trial is also added to `TrialJson` in `common/src/view.rs`, for `--json`.
+//!
+//! A key of the sweep file is also added to the draft, its checks and its reader: `draft.rs`,
+//! `check/mod.rs` and `file.rs` in `common/src/spec`. `docs/sweep-file.md` explains it.
 #![forbid(unsafe_code)]
 
 pub mod convert;

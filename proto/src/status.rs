@@ -123,8 +123,8 @@ fn header_bytes_of(problem: &Problem) -> usize {
 }
 
 /// A problem without its field: `= 3: expected text in quotes`, or only the message if there is no
-/// value. What would make the two ambiguous is percent-encoded: a colon before a space in the value,
-/// and `=` or `%` at the start of a message. That is rare, and still readable.
+/// value. What would make the two ambiguous is percent-encoded: a colon before a space in the
+/// value, and `=` or `%` at the start of a message. That is rare, and still readable.
 fn describe(problem: &Problem) -> String {
     match &problem.value {
         Some(value) => {

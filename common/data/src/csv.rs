@@ -17,8 +17,8 @@ const LISTED_COLUMNS: usize = 20;
 
 const LINE_FEED: &[u8] = b"\n";
 
-/// Reads a file whose first line names the columns. Cells are trimmed and must not span lines, blank
-/// lines are skipped, and lines can end in CR LF.
+/// Reads a file whose first line names the columns. Cells are trimmed and must not span lines,
+/// blank lines are skipped, and lines can end in CR LF.
 pub(crate) fn read(
     input: impl Read,
     path: &str,
@@ -95,9 +95,9 @@ impl<'a, R: Read> Rows<'a, io::Chain<R, &'static [u8]>> {
         }
     }
 
-    /// Refuses a line break in a quoted cell. In a table of numbers it means that a quote is missing
-    /// or superfluous, and the rows below would become part of the cell. Must run before trimming,
-    /// which can remove the line break.
+    /// Refuses a line break in a quoted cell. In a table of numbers it means that a quote is
+    /// missing or superfluous, and the rows below would become part of the cell. Must run before
+    /// trimming, which can remove the line break.
     fn check_quotes(&self) -> Result<(), DataError> {
         let breaks = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count();
         if breaks == 0 {
@@ -122,8 +122,8 @@ impl<'a, R: Read> Rows<'a, io::Chain<R, &'static [u8]>> {
     }
 }
 
-/// A reader with an allowance of bytes, which [`Rows::advance`] renews for each record. A quote that
-/// is never closed then cannot fill the memory.
+/// A reader with an allowance of bytes, which [`Rows::advance`] renews for each record. A quote
+/// that is never closed then cannot fill the memory.
 struct Rationed<R> {
     input: R,
     /// What is left of the allowance, in bytes.

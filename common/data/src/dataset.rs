@@ -9,8 +9,8 @@ use crate::examples::{Splits, Targets};
 use crate::limits::MIN_ROWS;
 use crate::raw::Raw;
 
-/// Data as it was read: finite features, one target per row, at least [`MIN_ROWS`] rows and at least
-/// two different targets.
+/// Data as it was read: finite features, one target per row, at least [`MIN_ROWS`] rows and at
+/// least two different targets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     features: Array2<f32>,
@@ -70,8 +70,8 @@ impl Dataset {
         &self.features
     }
 
-    /// The targets as read: for each row an index into [`classes`](Self::classes), or for regression
-    /// its number.
+    /// The targets as read: for each row an index into [`classes`](Self::classes), or for
+    /// regression its number.
     pub fn targets(&self) -> &Targets {
         &self.targets
     }

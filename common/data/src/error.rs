@@ -73,7 +73,7 @@ pub enum DataError {
     Empty {
         /// The field of the sweep file that names the file.
         field: &'static str,
-        /// The empty file.
+        /// The path of the empty file.
         path: String,
     },
     /// More values than the limit for data in memory.
@@ -87,7 +87,8 @@ pub enum DataError {
     },
     /// Fewer rows than any training needs.
     #[error(
-        "{path}: has {rows} row{}: expected at least {MIN_ROWS}, 2 to train on and 1 to validate on",
+        "{path}: has {rows} row{}: expected at least {MIN_ROWS}, 2 to train on and 1 to validate \
+         on",
         plural(*.rows)
     )]
     TooFewRows {
@@ -101,14 +102,14 @@ pub enum DataError {
     Shape {
         /// The file that was read.
         path: String,
-        /// The mismatch.
+        /// How the sizes differ.
         source: ndarray::ShapeError,
     },
 
     /// A CSV file without `label` in the sweep file.
     #[error("missing: expected the name of the column of {path} to predict, one of {columns}")]
     LabelNotGiven {
-        /// The CSV file.
+        /// The path of the CSV file.
         path: String,
         /// The names of its columns.
         columns: String,
@@ -118,7 +119,7 @@ pub enum DataError {
         "{path}, line {line}: no column is called {label:?}: expected one of {columns}; {hint}"
     )]
     NoSuchColumn {
-        /// The CSV file.
+        /// The path of the CSV file.
         path: String,
         /// The line of the header.
         line: u64,
@@ -134,7 +135,7 @@ pub enum DataError {
         "{path}, line {line}: {count} columns are called {label:?}: expected only one label column"
     )]
     LabelTwice {
-        /// The CSV file.
+        /// The path of the CSV file.
         path: String,
         /// The line of the header.
         line: u64,
@@ -149,7 +150,7 @@ pub enum DataError {
          different name for each column"
     )]
     NameTwice {
-        /// The CSV file.
+        /// The path of the CSV file.
         path: String,
         /// The line of the header.
         line: u64,
@@ -165,7 +166,7 @@ pub enum DataError {
          numbers the rows"
     )]
     UnnamedColumn {
-        /// The CSV file.
+        /// The path of the CSV file.
         path: String,
         /// The line of the header.
         line: u64,
@@ -182,9 +183,12 @@ pub enum DataError {
         path: String,
     },
     /// A row with more or fewer cells than the header.
-    #[error("{path}, line {line}: has {found} cell{}: expected {expected}, as in the header", plural(*.found))]
+    #[error(
+        "{path}, line {line}: has {found} cell{}: expected {expected}, as in the header",
+        plural(*.found)
+    )]
     Ragged {
-        /// The CSV file.
+        /// The path of the CSV file.
         path: String,
         /// The line of the row.
         line: u64,
@@ -196,7 +200,7 @@ pub enum DataError {
     /// A quote that is still open at the end of the file.
     #[error("{path}, line {line}: a quote is opened here and never closed")]
     OpenQuote {
-        /// The CSV file.
+        /// The path of the CSV file.
         path: String,
         /// The line of the quote.
         line: u64,
@@ -207,7 +211,7 @@ pub enum DataError {
          cell on one line"
     )]
     BrokenCell {
-        /// The CSV file.
+        /// The path of the CSV file.
         path: String,
         /// The line on which the quote opens.
         line: u64,
@@ -218,7 +222,7 @@ pub enum DataError {
          {MAX_RECORD_BYTES} bytes; is a quote left open?"
     )]
     LongRow {
-        /// The CSV file.
+        /// The path of the CSV file.
         path: String,
         /// The first line of the row.
         line: u64,
@@ -235,7 +239,7 @@ pub enum DataError {
     /// An IDX image file without `labels` in the sweep file.
     #[error("missing: expected the path of the label file of {path}")]
     LabelsNotGiven {
-        /// The image file.
+        /// The path of the image file.
         path: String,
     },
     /// A file that is not the kind of IDX file that is needed.
@@ -277,11 +281,11 @@ pub enum DataError {
     /// The number of labels differs from the number of images.
     #[error("{path}: has {labels} labels: expected {images}, one for each image of {images_path}")]
     CountMismatch {
-        /// The label file.
+        /// The path of the label file.
         path: String,
         /// How many labels it has.
         labels: u64,
-        /// The image file.
+        /// The path of the image file.
         images_path: String,
         /// How many images it has.
         images: u64,
@@ -432,7 +436,7 @@ impl DataError {
 pub struct BadCell {
     /// `data.label` for the label column, otherwise `data.source`.
     pub field: &'static str,
-    /// The CSV file.
+    /// The path of the CSV file.
     pub path: String,
     /// The line of the row, from 1.
     pub line: u64,

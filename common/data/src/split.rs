@@ -125,8 +125,8 @@ fn class_of_rows(targets: &Targets) -> Vec<usize> {
 /// How many rows of each class go into a split with this share of all rows, by the method of
 /// largest remainders.
 ///
-/// The places add up to the rounded share of all rows, and each class has its exact share rounded up
-/// or down. Of equal remainders the larger class gives a row first, because it has more.
+/// The places add up to the rounded share of all rows, and each class has its exact share rounded
+/// up or down. Of equal remainders the larger class gives a row first, because it has more.
 fn places(sizes: &[usize], share: f64, field: &'static str) -> Result<Vec<usize>, DataError> {
     let rows: usize = sizes.iter().sum();
     let total = floor_to_usize((share * real(rows)).round());

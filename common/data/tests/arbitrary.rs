@@ -75,18 +75,27 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_as_idx_give_data_or_an_error(images in vec(any::<u8>(), 0..100), labels in vec(any::<u8>(), 0..100), task in task()) {
+    fn any_bytes_as_idx_give_data_or_an_error(
+        images in vec(any::<u8>(), 0..100),
+        labels in vec(any::<u8>(), 0..100),
+        task in task(),
+    ) {
         read("images.idx", &images, Some(&labels), task)?;
     }
 
     #[test]
-    fn damaged_idx_gives_data_or_an_error(images in nearly_idx(3), labels in nearly_idx(1), task in task()) {
+    fn damaged_idx_gives_data_or_an_error(
+        images in nearly_idx(3),
+        labels in nearly_idx(1),
+        task in task(),
+    ) {
         read("images.idx", &images, Some(&labels), task)?;
     }
 
     #[test]
     fn any_bytes_as_gzip_give_data_or_an_error(tail in vec(any::<u8>(), 0..100), task in task()) {
-        let content: Vec<u8> = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0].into_iter().chain(tail).collect();
+        let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0];
+        let content: Vec<u8> = header.into_iter().chain(tail).collect();
         read("data.csv.gz", &content, None, task)?;
         read("images.idx.gz", &content, Some(&content), task)?;
     }

@@ -132,11 +132,11 @@ fn a_faulty_header_is_refused() {
         "k\na\n",
         "k",
         "data.source",
-        "data.csv: has no features: expected a CSV file with at least one column in addition to the \
-         label, or images of at least one pixel",
+        "data.csv: has no features: expected a CSV file with at least one column in addition to \
+         the label, or images of at least one pixel",
     );
-    let unnamed = "data.csv, line 1: column 1 has no name: name it, or remove it if it only numbers \
-                   the rows";
+    let unnamed = "data.csv, line 1: column 1 has no name: name it, or remove it if it only \
+                   numbers the rows";
     rejects(",x,k\n", "k", "data.source", unnamed);
     let (field, message) = error_of("x,k\n1,a\n", None, Task::Classification);
     assert_eq!(
@@ -231,8 +231,8 @@ fn a_file_without_enough_rows_or_labels_is_refused() {
         "data.label",
         "data.csv: every row has the label \"a\": expected at least two different labels",
     );
-    let many = "data.csv: 3 classes in 4 rows are too many to learn: set task = \"regression\" to predict \
-                a number, or choose another label";
+    let many = "data.csv: 3 classes in 4 rows are too many to learn: set task = \"regression\" \
+                to predict a number, or choose another label";
     rejects("x,k\n1,1.5\n2,2.5\n3,3.5\n4,2.5\n", "k", "data.label", many);
 }
 

@@ -1,4 +1,4 @@
-#![allow(clippy::as_conversions, reason = "small numbers, made here")]
+#![allow(clippy::as_conversions, reason = "the numbers of the tests are small")]
 
 use proptest::prelude::*;
 
@@ -14,14 +14,14 @@ fn draws(domain: &Domain, n: u64) -> Vec<Value> {
 }
 
 #[test]
-fn half_of_the_momenta_on_09_to_0999_lie_above_099() {
+fn half_of_the_momenta_from_09_to_0999_are_above_099() {
     let values = draws(&float(Scale::OneMinusLog, 0.9, 0.999), 10_000);
     let above = values.iter().filter(|v| v.as_f64().unwrap() > 0.99).count();
     assert!((4_800..5_200).contains(&above), "{above}");
 }
 
 #[test]
-fn a_quarter_of_the_learning_rates_on_1e4_to_1_lies_in_each_decade() {
+fn a_quarter_of_the_learning_rates_from_1e4_to_1_is_in_each_decade() {
     let mut decades = [0; 4];
     for value in draws(&float(Scale::Log, 1e-4, 1.0), 10_000) {
         let decade = (value.as_f64().unwrap().log10() + 4.0).floor().min(3.0);
@@ -87,7 +87,7 @@ fn conditional() -> Space {
 }
 
 #[test]
-fn a_condition_switches_its_parameter() {
+fn a_parameter_is_active_only_if_its_condition_holds() {
     let space = conditional();
     assert_eq!(space.parameters()[0].name, "optimizer");
     assert_eq!(space.decode(&[0.2, 0.5]).len(), 2);
@@ -98,7 +98,7 @@ fn a_condition_switches_its_parameter() {
 }
 
 #[test]
-fn conditions_in_a_circle_are_no_space() {
+fn conditions_that_form_a_circle_are_refused() {
     let a = Parameter {
         name: "a".into(),
         domain: float(Scale::Linear, 0.0, 1.0),
@@ -115,7 +115,11 @@ fn conditions_in_a_circle_are_no_space() {
 
 proptest! {
     #[test]
-    fn every_point_decodes_into_the_space_and_back(unit in 0.0..=1.0f64, low in 1i64..500, width in 0i64..500) {
+    fn every_point_decodes_into_the_space_and_back(
+        unit in 0.0..=1.0f64,
+        low in 1i64..500,
+        width in 0i64..500,
+    ) {
         let domains = [
             float(Scale::Linear, low as f64, (low + width) as f64),
             float(Scale::Log, low as f64 * 1e-5, (low + width) as f64 * 1e-5),

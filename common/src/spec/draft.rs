@@ -6,9 +6,9 @@ use crate::assignment::Value;
 /// A sweep as written. The fields have the names of the sweep file's keys.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Draft {
-    /// Required.
+    /// Required; unique in its store.
     pub name: Option<String>,
-    /// Default 0.
+    /// Any number; the default is 0.
     pub seed: Option<u64>,
     /// `[data]`, empty if the section is absent.
     pub data: DraftData,
@@ -24,7 +24,7 @@ pub struct Draft {
     pub stopping: DraftStopping,
 }
 
-/// `[data]` as written.
+/// The section `[data]` as written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DraftData {
     /// Required: `builtin:digits`, a path, or `external`.
@@ -70,7 +70,7 @@ impl DraftParameter {
     }
 }
 
-/// `[search]` as written.
+/// The section `[search]` as written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DraftSearch {
     /// The name of a strategy, default `zoom`.
@@ -87,7 +87,7 @@ pub struct DraftSearch {
     pub warm_start: Option<String>,
 }
 
-/// `[objective]` as written.
+/// The section `[objective]` as written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DraftObjective {
     /// The name of a metric; the default follows from the task.
@@ -96,7 +96,7 @@ pub struct DraftObjective {
     pub goal: Option<String>,
 }
 
-/// `[stopping]` as written.
+/// The section `[stopping]` as written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DraftStopping {
     /// `halving`, `median` or `none`; the default follows from the strategy.

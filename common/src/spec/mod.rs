@@ -149,9 +149,9 @@ pub struct SearchSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
-    /// Smaller is better.
+    /// Smaller values are better.
     Minimize,
-    /// Larger is better.
+    /// Larger values are better.
     Maximize,
 }
 

@@ -84,7 +84,8 @@ fn absent_keys_have_their_defaults() {
 
 fn with(strategy: &str, rest: &str) -> Result<SweepSpec, String> {
     let text = format!(
-        "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[search]\ntrials = 10\nstrategy = \"{strategy}\"\n{rest}\n"
+        "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n\
+         [search]\ntrials = 10\nstrategy = \"{strategy}\"\n{rest}\n"
     );
     file::parse(&text).map(|f| f.spec).map_err(|problems| problems.to_string())
 }
@@ -154,7 +155,8 @@ fn order_and_warm_start_are_read_and_checked() {
 
 #[test]
 fn the_scale_follows_from_the_hyperparameter_unless_the_file_gives_one() {
-    let text = "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[space]\nlearning_rate = { low = 1e-3, high = 1 }\n[search]\ntrials = 10\n";
+    let text = "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n\
+                [space]\nlearning_rate = { low = 1e-3, high = 1 }\n[search]\ntrials = 10\n";
     let spec = file::parse(text).unwrap().spec;
     assert_eq!(
         spec.space.get("learning_rate").unwrap().domain,
@@ -162,78 +164,80 @@ fn the_scale_follows_from_the_hyperparameter_unless_the_file_gives_one() {
     );
 }
 
+/// What is replaced in the file, by what, and the problem.
+const MISTAKES: [(&str, &str, &str); 15] = [
+    (
+        "name = \"digits\"",
+        "name = \"7\"",
+        "line 2: name = \"7\": a name of only digits would be taken for the number of a sweep: \
+             expected a name with a letter, such as run-7",
+    ),
+    ("seed = 7", "sede = 7", "line 3: sede: unknown key: did you mean seed?"),
+    (
+        "low = 32, high = 128",
+        "low = 129, high = 128",
+        "line 14: space.units.low = 129: low is above high = 128: swap the two",
+    ),
+    (
+        "low = 1e-4",
+        "low = 0.0",
+        "line 12: space.learning_rate.low = 0.0: a log scale needs low > 0: expected a \
+             small number such as 1e-5, or scale = \"linear\"",
+    ),
+    (
+        "high = 0.999",
+        "high = 1.0",
+        "line 13: space.momentum.high = 1.0: a one_minus_log scale needs high < 1: \
+             expected a number such as 0.999, or scale = \"linear\"",
+    ),
+    (
+        "trials = 60",
+        "trials = \"60\"",
+        "line 20: search.trials = \"60\": expected a whole number from 1 to 65536",
+    ),
+    (
+        "trials = 60",
+        "trials = -4",
+        "line 20: search.trials = -4: expected a whole number from 1 to 65536",
+    ),
+    (
+        "trials = 60",
+        "trials = 4.5",
+        "line 20: search.trials = 4.5: expected a whole number from 1 to 65536",
+    ),
+    (
+        "trials = 60",
+        "trials = 70000",
+        "line 20: search.trials = 70000: expected a whole number from 1 to 65536",
+    ),
+    (
+        "parallelism = 4",
+        "parallelism = -1",
+        "line 22: search.parallelism = -1: expected a whole number from 1 to 4096",
+    ),
+    (
+        "validation = 0.2",
+        "validation = nan",
+        "line 6: data.validation = nan: expected a number between 0 and 1, such as 0.2",
+    ),
+    (
+        "high = 1.0",
+        "high = inf",
+        "line 12: space.learning_rate.high = inf: expected a finite number",
+    ),
+    ("epochs = 30", "epochs = nan", "line 9: fixed.epochs = nan: expected a finite number"),
+    (
+        "rounds = [30, 20, 10]",
+        "rounds = [30, 20]",
+        "line 21: search.rounds = [30, 20]: the rounds add up to 50, but trials = 60: \
+             make the two equal",
+    ),
+    ("\"builtin:digits\"", "3", "line 5: data.source = 3: expected text in quotes"),
+];
+
 #[test]
 fn each_mistake_names_the_line_the_field_the_value_and_what_is_expected() {
-    let cases = [
-        (
-            "name = \"digits\"",
-            "name = \"7\"",
-            "line 2: name = \"7\": a name of only digits would be taken for the number of a sweep: \
-             expected a name with a letter, such as run-7",
-        ),
-        ("seed = 7", "sede = 7", "line 3: sede: unknown key: did you mean seed?"),
-        (
-            "low = 32, high = 128",
-            "low = 129, high = 128",
-            "line 14: space.units.low = 129: low is above high = 128: swap the two",
-        ),
-        (
-            "low = 1e-4",
-            "low = 0.0",
-            "line 12: space.learning_rate.low = 0.0: a log scale needs low > 0: expected a \
-             small number such as 1e-5, or scale = \"linear\"",
-        ),
-        (
-            "high = 0.999",
-            "high = 1.0",
-            "line 13: space.momentum.high = 1.0: a one_minus_log scale needs high < 1: \
-             expected a number such as 0.999, or scale = \"linear\"",
-        ),
-        (
-            "trials = 60",
-            "trials = \"60\"",
-            "line 20: search.trials = \"60\": expected a whole number from 1 to 65536",
-        ),
-        (
-            "trials = 60",
-            "trials = -4",
-            "line 20: search.trials = -4: expected a whole number from 1 to 65536",
-        ),
-        (
-            "trials = 60",
-            "trials = 4.5",
-            "line 20: search.trials = 4.5: expected a whole number from 1 to 65536",
-        ),
-        (
-            "trials = 60",
-            "trials = 70000",
-            "line 20: search.trials = 70000: expected a whole number from 1 to 65536",
-        ),
-        (
-            "parallelism = 4",
-            "parallelism = -1",
-            "line 22: search.parallelism = -1: expected a whole number from 1 to 4096",
-        ),
-        (
-            "validation = 0.2",
-            "validation = nan",
-            "line 6: data.validation = nan: expected a number between 0 and 1, such as 0.2",
-        ),
-        (
-            "high = 1.0",
-            "high = inf",
-            "line 12: space.learning_rate.high = inf: expected a finite number",
-        ),
-        ("epochs = 30", "epochs = nan", "line 9: fixed.epochs = nan: expected a finite number"),
-        (
-            "rounds = [30, 20, 10]",
-            "rounds = [30, 20]",
-            "line 21: search.rounds = [30, 20]: the rounds add up to 50, but trials = 60: \
-             make the two equal",
-        ),
-        ("\"builtin:digits\"", "3", "line 5: data.source = 3: expected text in quotes"),
-    ];
-    for (from, to, expected) in cases {
+    for (from, to, expected) in MISTAKES {
         assert_eq!(changed(from, to), [expected]);
     }
 }
@@ -253,7 +257,8 @@ fn conditions_are_checked() {
     );
     let text = DIGITS.replace("optimizer = \"momentum\"\n", "").replace(
         "[search]",
-        "optimizer = { choices = [\"adam\", \"momentum\"] }\nbeta2 = { low = 0.9, high = 0.9999, when = { optimizer = \"adam\" } }\n[search]",
+        "optimizer = { choices = [\"adam\", \"momentum\"] }\n\
+         beta2 = { low = 0.9, high = 0.9999, when = { optimizer = \"adam\" } }\n[search]",
     );
     let spec = file::parse(&text).unwrap().spec;
     assert!(spec.space.get("beta2").unwrap().when.is_some());
@@ -278,7 +283,8 @@ fn every_mistake_is_reported_at_once_and_only_once() {
 
 #[test]
 fn a_space_whose_only_entry_is_wrong_is_not_called_empty() {
-    let text = "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n[space]\nunits = 64\n[search]\ntrials = 10\n";
+    let text = "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n\
+                [space]\nunits = 64\n[search]\ntrials = 10\n";
     let found = errors(text);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("line 5: space.units = 64: expected a range"), "{found:?}");
@@ -342,7 +348,10 @@ fn a_sweep_whose_largest_network_exceeds_the_limit_is_refused() {
     assert_eq!(spec.check_new(Some(&summary(64))), Ok(()));
     let message = spec.check_new(Some(&summary(10_000))).unwrap_err().to_string();
     assert!(
-        message.starts_with("space.units: the largest network, 4 layers of 8190 units on 10000 features and 10 outputs, has 283"),
+        message.starts_with(
+            "space.units: the largest network, 4 layers of 8190 units on 10000 features and 10 \
+             outputs, has 283"
+        ),
         "{message}"
     );
     // With narrow second and fourth layers even five layers stay within the limit.
@@ -392,9 +401,11 @@ const RANDOM: &str = "[search]\nstrategy = \"random\"\ntrials = 4\n";
 #[test]
 fn a_condition_matches_drawn_values_whatever_the_spelling() {
     let space = "layers = { low = 1, high = 4 }\nbatch_size = { choices = [32, 64] }\n\
-                 momentum = { low = 0.5, high = 0.9, when = { layers = [2.0] } }\ndropout = { low = 0.1, high = 0.2, when = { batch_size = [64.0] } }\n";
+                 momentum = { low = 0.5, high = 0.9, when = { layers = [2.0] } }\n\
+                 dropout = { low = 0.1, high = 0.2, when = { batch_size = [64.0] } }\n";
     let text = format!(
-        "name = \"s\"\n[data]\nsource = \"builtin:digits\"\n[fixed]\noptimizer = \"momentum\"\n[space]\n{space}{RANDOM}"
+        "name = \"s\"\n[data]\nsource = \"builtin:digits\"\n\
+         [fixed]\noptimizer = \"momentum\"\n[space]\n{space}{RANDOM}"
     );
     let space = file::parse(&text).unwrap().spec.space;
     let drawn = |layers: f64, batch: f64| {
@@ -453,7 +464,8 @@ fn a_decay_above_1_is_refused_with_a_fixed_cosine_schedule() {
 
 #[test]
 fn a_grid_counts_a_conditional_parameter_only_where_it_is_active() {
-    let space = "optimizer = { choices = [\"sgd\", \"adam\"] }\nbeta2 = { low = 0.9, high = 0.99, points = 3, when = { optimizer = [\"adam\"] } }\n";
+    let space = "optimizer = { choices = [\"sgd\", \"adam\"] }\n\
+                 beta2 = { low = 0.9, high = 0.99, points = 3, when = { optimizer = \"adam\" } }\n";
     let grid = |trials: u32| {
         problem(&format!("{space}[search]\nstrategy = \"grid\"\ntrials = {trials}\n"), "")
     };

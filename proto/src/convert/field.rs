@@ -1,7 +1,8 @@
 //! Paths of fields, and the checks that many messages share.
 //!
 //! A function that decodes a message reports paths inside that message. Its caller, which decodes
-//! the message around it, prepends its own field. So a path costs nothing unless there is a problem.
+//! the message around it, prepends its own field. So a path costs nothing unless there is a
+//! problem.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -12,7 +13,7 @@ use caviar_common::text::{quoted, shortened};
 
 /// Prepends the enclosing field to the path of a problem.
 pub(super) trait Within<T> {
-    /// Prepends `field`.
+    /// Prepends `field` to the path.
     fn within(self, field: &str) -> Result<T, Problem>;
     /// Prepends element `index` of `field`.
     fn at(self, field: &str, index: usize) -> Result<T, Problem>;

@@ -44,8 +44,8 @@ fn damaged<M: Message + 'static>(
     prop_oneof![8 => changed, 1 => vec(any::<u8>(), 0..200)].boxed()
 }
 
-/// Converts damaged bytes of one kind of message. The bytes are the same in every run, so the counts
-/// are, too.
+/// Converts damaged bytes of one kind of message. The bytes are the same in every run, so the
+/// counts are, too.
 fn attack<M, T, E>(
     legal: impl Strategy<Value = M> + 'static,
     convert: impl Fn(M) -> Result<T, E>,

@@ -28,13 +28,15 @@ proptest! {
 
     #[test]
     fn messages_of_workers_are_the_same_after_a_round_trip(message in domain::from_worker()) {
-        let back = worker::decode_from_worker(over_the_wire(&worker::encode_from_worker(&message))).unwrap();
+        let wire = over_the_wire(&worker::encode_from_worker(&message));
+        let back = worker::decode_from_worker(wire).unwrap();
         assert!(same(&back, &message), "{back:?}\n{message:?}");
     }
 
     #[test]
     fn messages_of_the_coordinator_are_the_same_after_a_round_trip(message in domain::to_worker()) {
-        let back = worker::decode_to_worker(over_the_wire(&worker::encode_to_worker(&message))).unwrap();
+        let wire = over_the_wire(&worker::encode_to_worker(&message));
+        let back = worker::decode_to_worker(wire).unwrap();
         prop_assert_eq!(back, message);
     }
 
@@ -58,7 +60,8 @@ proptest! {
 
     #[test]
     fn workers_are_the_same_after_a_round_trip(seen in domain::worker()) {
-        prop_assert_eq!(view::decode_worker(over_the_wire(&view::encode_worker(&seen))).unwrap(), seen);
+        let wire = over_the_wire(&view::encode_worker(&seen));
+        prop_assert_eq!(view::decode_worker(wire).unwrap(), seen);
     }
 
     #[test]

@@ -61,7 +61,11 @@ fn there_and_back(problems: &Problems) -> Problems {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        cases: 2_000,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn problems_are_the_same_after_a_round_trip(list in vec(problem(), 1..6)) {
@@ -70,8 +74,13 @@ proptest! {
     }
 
     #[test]
-    fn the_size_of_the_headers_is_bounded(list in vec((repeated(1..400), of(repeated(0..400)), repeated(0..2000)), 1..50)) {
-        let problems: Problems = list.into_iter().map(|(field, value, message)| Problem { value, ..Problem::new(field, message) }).collect();
+    fn the_size_of_the_headers_is_bounded(
+        list in vec((repeated(1..400), of(repeated(0..400)), repeated(0..2000)), 1..50),
+    ) {
+        let problem = |(field, value, message): (String, Option<String>, String)| {
+            Problem { value, ..Problem::new(field, message) }
+        };
+        let problems: Problems = list.into_iter().map(problem).collect();
         let status = status::from_problems(&problems);
         prop_assert!(header_bytes(&status) < HEADER_LIMIT, "{}", header_bytes(&status));
         prop_assert!(status::problems_of(&status).is_some());

@@ -13,7 +13,7 @@ use crate::spec::DraftParameter;
 pub(super) struct Scope<'a> {
     /// Every entry of `[space]`, including those that were refused.
     pub(super) drafts: &'a [DraftParameter],
-    /// `[fixed]`.
+    /// Hyperparameters that are not searched.
     pub(super) fixed: &'a Assignment,
     /// The entries of `[space]` that were accepted.
     pub(super) parameters: &'a [Parameter],

@@ -158,7 +158,7 @@ pub(super) fn check_external_objective(draft: &Draft, problems: &mut Problems) -
     Objective { metric, goal }
 }
 
-/// Without `epochs` a trial makes one report, so there is no rung at which it could be stopped.
+/// Without `epochs` a trial makes only one report, so it has no rungs.
 pub(super) fn check_external_stopping(
     draft: &Draft,
     strategy: Strategy,

@@ -82,7 +82,7 @@ pub(super) fn check_range(
     check_span(draft, is_int, scale, (low?, high?), problems)
 }
 
-/// The range between two ends, each of which is legal.
+/// The range between two ends that are legal by themselves.
 pub(super) fn check_span(
     draft: &DraftParameter,
     is_int: bool,

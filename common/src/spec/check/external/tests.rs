@@ -50,80 +50,85 @@ fn without_epochs_a_trial_makes_one_report_and_is_not_stopped_early() {
     assert!(spec("[fixed]\nepochs = 10\n", "").is_ok());
 }
 
+/// What is replaced in the file, by what, and the problem.
+const MISTAKES: [(&str, &str, &str); 15] = [
+    (
+        "source = \"external\"",
+        "source = \"external\"\ntest = 0.1",
+        "line 4: data.test: source = \"external\" reads no data: remove test",
+    ),
+    (
+        "epochs = 10",
+        "epochs = 0",
+        "line 5: fixed.epochs = 0: expected a whole number from 1 to 100000",
+    ),
+    (
+        "[fixed]",
+        "[fixed]\n\"a b\" = 1",
+        "line 5: fixed.a b: expected a name of 1 to 64 ASCII letters, digits, '-', '_' or '.'",
+    ),
+    (
+        "degree =",
+        "\"d/e\" =",
+        "line 9: space.d/e: expected a name of 1 to 64 ASCII letters, digits, '-', '_' or '.'",
+    ),
+    (
+        "[fixed]\nepochs = 10\n[space]\n",
+        "[space]\nepochs = { low = 1, high = 9 }\n",
+        "line 5: space.epochs: the number of reports is the same for all trials and cannot be \
+             searched: set it in [fixed]",
+    ),
+    (
+        "low = 2,",
+        "low = \"a\",",
+        "line 9: space.degree.low = \"a\": expected a number from -1e100 to 1e100",
+    ),
+    (
+        "low = 2,",
+        "type = \"int\", low = 2.5,",
+        "line 9: space.degree.low = 2.5: expected a whole number from -9007199254740992 to \
+             9007199254740992, or type = \"float\"",
+    ),
+    ("low = 2, ", "", "line 9: space.degree.low: missing: expected low and high, or choices"),
+    ("low = 2,", "low = 6,", "line 9: space.degree.low = 6: low is above high = 5: swap the two"),
+    (
+        "low = 2,",
+        "scale = \"one_minus_log\", low = 2,",
+        "line 9: space.degree.scale = \"one_minus_log\": expected one of \"linear\", \"log\"",
+    ),
+    (
+        "[\"rbf\", \"poly\"] }",
+        "[] }",
+        "line 8: space.kernel.choices: has 0 choices: expected 1 to 256",
+    ),
+    (
+        "[\"poly\"] }",
+        "[\"linear\"] }",
+        "line 9: space.degree.when.kernel = \"linear\": kernel never has this value: expected \
+             one of \"rbf\", \"poly\"",
+    ),
+    (
+        "metric = \"accuracy\"\n",
+        "",
+        "line 14: objective.metric: missing: expected the name of the reported metric to \
+             optimise",
+    ),
+    (
+        "\"accuracy\"",
+        "\"a b\"",
+        "line 15: objective.metric = \"a b\": expected 1 to 64 ASCII letters, digits, '-', '_' \
+             or '.', starting with a letter or a digit; ' ' is not allowed",
+    ),
+    (
+        "goal = \"maximize\"\n",
+        "",
+        "line 14: objective.goal: missing: expected \"minimize\" or \"maximize\"",
+    ),
+];
+
 #[test]
 fn each_mistake_names_the_field_the_value_and_what_is_expected() {
-    let legal_name = "expected a name of 1 to 64 ASCII letters, digits, '-', '_' or '.'";
-    let cases = [
-        (
-            "source = \"external\"",
-            "source = \"external\"\ntest = 0.1",
-            "line 4: data.test: source = \"external\" reads no data: remove test",
-        ),
-        (
-            "epochs = 10",
-            "epochs = 0",
-            "line 5: fixed.epochs = 0: expected a whole number from 1 to 100000",
-        ),
-        ("[fixed]", "[fixed]\n\"a b\" = 1", &format!("line 5: fixed.a b: {legal_name}")),
-        ("degree =", "\"d/e\" =", &format!("line 9: space.d/e: {legal_name}")),
-        (
-            "[fixed]\nepochs = 10\n[space]\n",
-            "[space]\nepochs = { low = 1, high = 9 }\n",
-            "line 5: space.epochs: the number of reports is the same for all trials and cannot be \
-             searched: set it in [fixed]",
-        ),
-        (
-            "low = 2,",
-            "low = \"a\",",
-            "line 9: space.degree.low = \"a\": expected a number from -1e100 to 1e100",
-        ),
-        (
-            "low = 2,",
-            "type = \"int\", low = 2.5,",
-            "line 9: space.degree.low = 2.5: expected a whole number from -9007199254740992 to \
-             9007199254740992, or type = \"float\"",
-        ),
-        ("low = 2, ", "", "line 9: space.degree.low: missing: expected low and high, or choices"),
-        (
-            "low = 2,",
-            "low = 6,",
-            "line 9: space.degree.low = 6: low is above high = 5: swap the two",
-        ),
-        (
-            "low = 2,",
-            "scale = \"one_minus_log\", low = 2,",
-            "line 9: space.degree.scale = \"one_minus_log\": expected one of \"linear\", \"log\"",
-        ),
-        (
-            "[\"rbf\", \"poly\"] }",
-            "[] }",
-            "line 8: space.kernel.choices: has 0 choices: expected 1 to 256",
-        ),
-        (
-            "[\"poly\"] }",
-            "[\"linear\"] }",
-            "line 9: space.degree.when.kernel = \"linear\": kernel never has this value: expected \
-             one of \"rbf\", \"poly\"",
-        ),
-        (
-            "metric = \"accuracy\"\n",
-            "",
-            "line 14: objective.metric: missing: expected the name of the reported metric to \
-             optimise",
-        ),
-        (
-            "\"accuracy\"",
-            "\"a b\"",
-            "line 15: objective.metric = \"a b\": expected 1 to 64 ASCII letters, digits, '-', '_' \
-             or '.', starting with a letter or a digit; ' ' is not allowed",
-        ),
-        (
-            "goal = \"maximize\"\n",
-            "",
-            "line 14: objective.goal: missing: expected \"minimize\" or \"maximize\"",
-        ),
-    ];
-    for (from, to, expected) in cases {
+    for (from, to, expected) in MISTAKES {
         assert_eq!(spec(from, to).unwrap_err(), expected);
     }
 }
