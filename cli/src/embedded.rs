@@ -1,4 +1,5 @@
-//! A coordinator inside this process. It is spoken to over gRPC on loopback, as any other.
+//! A coordinator inside this process. Commands call it over gRPC on loopback, like any other
+//! coordinator.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -7,6 +8,8 @@ use anyhow::Context;
 use caviar_client::Client;
 use caviar_common::error::ErrorClass;
 use caviar_common::view::{NO_WORKER, SweepView};
+use caviar_coordinator::driver::DriverError;
+use caviar_coordinator::store::StoreError;
 use caviar_coordinator::{Server, ServerConfig, ServerError, start};
 use caviar_core::input::Config;
 use serde_json::Value;
@@ -24,7 +27,8 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    /// Starts a coordinator that runs sweeps; the store is made if there is none.
+    /// Starts a coordinator that runs sweeps. It creates the store if that does not exist, and
+    /// publishes its address next to the store.
     pub(crate) async fn start(store: &Path) -> anyhow::Result<Self> {
         let mut embedded = Self::start_with(store, true).await?;
         embedded.server.publish_address(store);
@@ -45,11 +49,8 @@ impl Embedded {
         let is_empty = store.metadata().is_ok_and(|data| data.len() == 0)
             && !with_suffix(store, "-wal").exists();
         if is_empty {
-            return Err(Failure::hinted(
-                format!("{} is no Caviar store: it is empty", store.display()),
-                "name another file",
-            )
-            .into());
+            let foreign = StoreError::Foreign(store.to_owned());
+            return Err(ServerError::from(DriverError::from(foreign)).into());
         }
         Self::start_with(store, false).await
     }
@@ -63,17 +64,17 @@ impl Embedded {
         Ok(Self { server, url })
     }
 
-    /// Where it is.
+    /// The URL at which it listens, with a port of the system's choice.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Waits until it ends by itself, which it does only when its store fails.
+    /// Waits until it ends on its own, which happens only when its store fails.
     pub(crate) async fn ended(&mut self) -> anyhow::Error {
         anyhow::Error::new(self.server.stopped().await)
     }
 
-    /// Ends it. Everything acknowledged is stored already.
+    /// Stops it in order. Everything that it has acknowledged is stored already.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.server.stop().await.context("stopping")
     }
@@ -100,17 +101,18 @@ pub(crate) fn object(sweep: &SweepView, origin: Origin) -> serde_json::Result<Va
     Ok(object)
 }
 
-/// A client of what a reading command asks, and the coordinator behind it where that is in this
-/// process.
+/// Where a command reads from: a coordinator elsewhere, or one in this process that has opened a
+/// store.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    /// Ask this.
+    /// The connection to the coordinator, in either case.
     pub(crate) client: Client,
     stored: Option<(Embedded, PathBuf)>,
 }
 
 impl Reader {
-    /// Connects to the coordinator, or opens the store.
+    /// Connects to the coordinator, or opens the store. If another process has the store open, it
+    /// connects to that process.
     pub(crate) async fn open(source: &Source) -> anyhow::Result<Self> {
         match source.place() {
             Place::Coordinator(address) => {
@@ -137,8 +139,8 @@ impl Reader {
         if self.stored.is_some() { Origin::Store } else { Origin::Coordinator }
     }
 
-    /// A sweep as the reader should see it: of a store, that no worker is connected is no news, but
-    /// how to go on is.
+    /// The sweep with notes that fit the source. A sweep in a store never has a worker, so the note
+    /// about that gives way to one that says how to continue.
     pub(crate) fn seen(&self, mut sweep: SweepView) -> SweepView {
         if let Some((_, store)) = &self.stored
             && !sweep.state.is_final()
@@ -153,7 +155,7 @@ impl Reader {
         sweep
     }
 
-    /// Releases the store.
+    /// Closes the connection, and releases the store if one is open.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
         drop(self.client);
         match self.stored {

@@ -14,7 +14,7 @@ pub(crate) enum Failure {
     /// An error with advice.
     #[error("{message}")]
     Hinted {
-        /// What is wrong.
+        /// What is wrong, without a full stop.
         message: String,
         /// What to do about it, one sentence each.
         hints: Vec<String>,
@@ -27,12 +27,12 @@ pub(crate) enum Failure {
         /// The mistakes, by line.
         problems: Problems,
     },
-    /// Ctrl-C or SIGTERM.
+    /// A run that SIGINT or SIGTERM ended.
     #[error("interrupted")]
     Interrupted {
         /// What is kept, one line for each sweep.
         kept: Vec<String>,
-        /// How to continue.
+        /// The command that continues the run.
         hint: String,
     },
 }

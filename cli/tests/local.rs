@@ -159,8 +159,8 @@ fn mistakes_are_reported_before_a_store_is_created() {
     );
     std::fs::write(directory.join("empty.db"), "").unwrap();
     assert!(
-        refusal(directory, &["list", "--store", "empty.db"])
-            .starts_with("error: empty.db is no Caviar store: it is empty\nhint: ")
+        refusal_with(2, directory, &["list", "--store", "empty.db"])
+            .starts_with("error: empty.db is not a Caviar store\nhint: ")
     );
     assert_eq!(std::fs::metadata(directory.join("empty.db")).unwrap().len(), 0);
     assert!(!directory.join("absent.db").exists() && !directory.join("caviar.db").exists());

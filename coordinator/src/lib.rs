@@ -1,4 +1,4 @@
-//! The coordinator: driver, store, gRPC.
+//! The coordinator: it keeps sweeps, hands their trials to workers, and stores every result.
 //!
 //! ```text
 //! client, worker --gRPC--> rpc --Input--> driver (one thread) --step--> caviar_core::Coordinator
@@ -7,9 +7,33 @@
 //!                                              |                              v
 //!                                              +------ once committed ---- store
 //! ```
-//! [`start`] gives a [`Server`], whether for the program `caviar-coordinator` or inside of another
-//! one. The state machine itself is in `caviar-core`; here is what touches the world: [`store`]
-//! keeps the events, [`driver`] owns both, and the services speak `caviar.v1`.
+//! The state machine itself is in `caviar-core`, which does no I/O. This crate adds the I/O:
+//! [`store`] keeps the events, [`driver`] owns the state machine and the store, and the services
+//! translate between them and `caviar.v1`. [`program`] is the command line.
+//!
+//! [`start`] runs a coordinator inside any program:
+//!
+//! ```
+//! use caviar_coordinator::{ServerConfig, start};
+//! use caviar_core::input::Config;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let store = folder.path().join("caviar.db");
+//! // `store` is the path of a file that is created if it does not exist, such as "caviar.db".
+//! let server = start(ServerConfig {
+//!     listen: "127.0.0.1:0".parse()?, // port 0: any free port
+//!     store,
+//!     core: Config::default(),
+//!     ticks: true,
+//! })
+//! .await?;
+//! println!("workers and clients connect to http://{}", server.address());
+//! server.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod address_file;

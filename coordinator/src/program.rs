@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::server::{ServerConfig, ServerError, start};
 
-/// The program's options.
+/// The options of a coordinator on the command line.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     /// Where to listen: HOST:PORT, :PORT or PORT, on a loopback address; port 0 takes any free port

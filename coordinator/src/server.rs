@@ -1,8 +1,9 @@
-//! Putting it together: driver, services, health, reflection, timer.
+//! The server: driver, services, health checks, reflection and timer together.
 //!
 //! ```text
-//! start(ServerConfig) -> Server --stopped--> ServerError          (the driver failed)
-//!                               --stop-----> Ok                   (streams end, everything is committed, the store is released)
+//! start(ServerConfig) -> Server --stopped--> ServerError  (the driver or the transport failed)
+//!                               --stop-----> Ok           (streams have ended, everything is
+//!                                                          committed, the store is released)
 //! ```
 
 use std::io;
@@ -27,28 +28,28 @@ use crate::driver::{self, Driver, DriverError, DriverHandle, Ended};
 use crate::rpc::{Admin, Api, Sweeps, Trials, Workers};
 use crate::store::sqlite::SqliteStore;
 
-/// Bytes of one request about sweeps: a sweep file of the largest size fits.
+/// Largest request about sweeps, in bytes. The largest sweep file fits.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
-/// Bytes of one message of a worker: far more than the longest report has.
+/// Largest message of a worker, in bytes: far more than the longest report takes.
 const MAX_WORKER_MESSAGE_BYTES: usize = 1 << 20;
-/// Requests that one connection may have under way.
+/// Requests that one connection may have in flight.
 const MAX_STREAMS: u32 = 1_024;
-/// Requests of one connection that are worked on at once.
+/// Requests of one connection that are handled at once. The others wait.
 const MAX_REQUESTS: usize = 256;
-/// A connection that is silent for so long is asked whether it is still there, and closed if it
-/// does not answer.
+/// Silence on a connection before it is checked with an HTTP/2 ping, and again the time that the
+/// ping may stay unanswered before the connection is closed.
 const KEEPALIVE: Duration = Duration::from_secs(20);
-/// How long connections may take to end when the server stops.
+/// How long open connections may delay the end of the server.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What to serve, and where.
+/// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// Where to listen: a loopback address; port 0 for any free one.
+    /// Where to listen: a loopback address. Port 0 takes any free port.
     pub listen: SocketAddr,
-    /// The store's file.
+    /// The path of the store, which is one file.
     pub store: PathBuf,
-    /// The state machine's options.
+    /// The options of the state machine.
     pub core: Config,
     /// True for a coordinator that runs sweeps. False for one that only answers questions about a
     /// store: no lease expires, and a store that cannot be written is opened for reading only.
@@ -58,27 +59,28 @@ pub struct ServerConfig {
 /// Why a server could not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// An address that others can reach.
+    /// The address is not a loopback address, so other hosts could reach it.
     #[error(
-        "cannot listen on {0}: only loopback addresses are allowed, because connections are neither \
-         authenticated nor encrypted yet; hint: listen on 127.0.0.1 and let other hosts in \
-         through a tunnel: ssh -L 7070:127.0.0.1:7070 HOST"
+        "cannot listen on {0}: only loopback addresses are allowed, because connections are \
+         neither authenticated nor encrypted yet; hint: listen on 127.0.0.1 and let other hosts \
+         in through a tunnel: ssh -L 7070:127.0.0.1:7070 HOST"
     )]
     NotLoopback(SocketAddr),
     /// The name of the host has no address.
     #[error("cannot listen on {host:?}: {source}")]
     UnknownHost {
-        /// The name.
+        /// The name of the host.
         host: String,
         /// What the system reports.
         source: io::Error,
     },
     /// The address is in use, or is not an address of this machine.
     #[error(
-        "cannot listen on {address}: {source}; hint: choose another port with --listen, or port 0 for any"
+        "cannot listen on {address}: {source}; \
+         hint: choose another port with --listen, or port 0 for any free port"
     )]
     Listen {
-        /// The address.
+        /// The address to listen on.
         address: SocketAddr,
         /// What the system reports.
         source: io::Error,
@@ -89,11 +91,11 @@ pub enum ServerError {
     /// The service descriptions cannot be served: a bug.
     #[error("internal error: reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The transport failed.
+    /// The gRPC server failed, for example because it cannot accept connections.
     #[error("the server failed: {0}")]
     Transport(#[from] tonic::transport::Error),
-    /// A task of the server ended by itself: a bug.
-    #[error("internal error: the server ended by itself")]
+    /// A task of the server ended on its own: a bug.
+    #[error("internal error: the server ended on its own")]
     Ended,
 }
 
@@ -111,7 +113,7 @@ impl ServerError {
     }
 }
 
-/// A running server. Dropping it without [`Server::stop`] ends its tasks, in no particular order.
+/// A running server. Dropping it without [`Server::stop`] ends its tasks in any order.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -122,10 +124,10 @@ pub struct Server {
     published: Option<AddressFile>,
 }
 
-/// Opens the store, recovers, and serves.
+/// Opens the store, recovers the state from it, and starts to serve.
 ///
 /// # Errors
-/// The address or the store cannot be had, or what is stored does not fit together.
+/// The address or the store is not available, or the stored events contradict each other.
 pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
     if !config.listen.ip().is_loopback() {
         return Err(ServerError::NotLoopback(config.listen));
@@ -151,27 +153,28 @@ pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
 }
 
 impl Server {
-    /// Where it listens.
+    /// The address at which it listens, with the actual port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Writes the address to a file next to `store`, from which
-    /// [`address_file`](caviar_common::address::address_file) tells other programs on this machine
-    /// where the coordinator of the store listens. The file is removed when the server stops.
+    /// Writes the address to [a file next to the store](caviar_common::address::address_file), so
+    /// that other programs on this machine find the coordinator of the store. The file is removed
+    /// when the server stops.
     ///
-    /// It is a convenience: if the file cannot be written, a warning is logged.
+    /// This is best-effort: if the file cannot be written, a warning is logged.
     pub fn publish_address(&mut self, store: &Path) {
         match AddressFile::publish(store, self.address) {
             Ok(file) => self.published = Some(file),
             Err(error) => tracing::warn!(
-                "cannot write the address next to {}, so status --store finds no coordinator: {error}",
+                "cannot write the address next to {}, so --store will not find this coordinator: \
+                 {error}",
                 store.display()
             ),
         }
     }
 
-    /// Waits until the server ends by itself, which it does only when something failed.
+    /// Waits until the server ends on its own, which happens only after a failure.
     pub async fn stopped(&mut self) -> ServerError {
         tokio::select! {
             end = self.ended.wait() => end.err().map_or(ServerError::Ended, ServerError::Driver),
@@ -179,16 +182,16 @@ impl Server {
         }
     }
 
-    /// Ends streams and sessions, lets requests finish for a moment, commits what was given, and
-    /// releases the store.
+    /// Ends streams and sessions, gives requests up to 2 s to finish, commits everything that was
+    /// received, and releases the store.
     ///
     /// # Errors
-    /// The driver failed before or meanwhile.
+    /// The driver has failed, or fails while it stops.
     pub async fn stop(mut self) -> Result<(), ServerError> {
-        // Before the store is released: the file of the next coordinator must not be removed.
+        // Removed before the store is released. Later it could be the file of the next coordinator.
         self.published = None;
         self.stopping.send_replace(true);
-        // A driver that is gone has neither sessions nor anything to end; its own end says why.
+        // A driver that is gone has no sessions to close. Its own end says why it is gone.
         let _ = self.driver.close_sessions().await;
         if tokio::time::timeout(GRACE, self.serving.end()).await.is_err() {
             tracing::warn!("some connections did not end in time");
@@ -198,7 +201,7 @@ impl Server {
     }
 }
 
-/// The task that serves connections, until its end was seen.
+/// The task that serves connections; `None` once its end was awaited.
 #[derive(Debug)]
 struct Serving(Option<JoinHandle<Result<(), tonic::transport::Error>>>);
 
@@ -224,7 +227,7 @@ fn incoming(listener: TcpListener) -> TcpIncoming {
 }
 
 async fn wait_for(mut stop: watch::Receiver<bool>) {
-    // An error says that the server was dropped: that is a stop too.
+    // An error means that the server was dropped, which counts as a stop.
     let _ = stop.wait_for(|stopping| *stopping).await;
 }
 
@@ -262,8 +265,8 @@ async fn router(api: &Api) -> Result<Router, ServerError> {
     Ok(router)
 }
 
-/// Tells the state machine that time passes, through the same queue as everything else: whoever
-/// spoke before a tick was heard before it.
+/// Tells the state machine that time passes. The ticks go through the same queue as all messages,
+/// so a message that arrives before a tick is handled before it.
 async fn tick(driver: DriverHandle, lease_ttl_ms: u64, stop: watch::Receiver<bool>) {
     let period = Duration::from_millis((lease_ttl_ms / 8).max(10));
     let mut timer = tokio::time::interval(period);

@@ -58,8 +58,8 @@ use crate::agent::{Agent, Identity};
 use crate::driver::Driver;
 use crate::runner::Runners;
 
-/// Events of runners that may wait for the driver. It handles them at once, so a runner rarely waits
-/// for room.
+/// Events of runners that may wait for the driver. The driver handles them at once, so a runner
+/// rarely has to wait until the channel has room.
 const EVENTS: usize = 256;
 
 /// The settings of a worker.
@@ -97,7 +97,7 @@ impl WorkerError {
         }
     }
 
-    /// Advice for people.
+    /// What to do about it, for people.
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Address(_) => "write HOST:PORT, for example 127.0.0.1:7070",

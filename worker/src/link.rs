@@ -29,8 +29,8 @@ pub(crate) enum Disconnect {
     /// The coordinator does not accept this worker yet.
     #[error("{0}")]
     Postponed(String),
-    /// The coordinator refuses this worker, or is not a coordinator. Another attempt makes sense only
-    /// because either of them may be replaced.
+    /// The coordinator refuses this worker, or the server there is not a coordinator. Another
+    /// attempt makes sense only because either side may be replaced.
     #[error("{0}")]
     Refused(String),
 }

@@ -14,7 +14,7 @@ use crate::{MemoryLimit, WorkerConfig, WorkerError};
 /// Threads of the runtime. It only carries messages; every trial has a thread of its own.
 const RUNTIME_THREADS: usize = 2;
 
-/// The program's options.
+/// The options of a worker on the command line.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     /// The coordinator: HOST:PORT, HOST, :PORT or http://HOST:PORT

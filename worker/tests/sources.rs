@@ -27,7 +27,7 @@ fn a_pipe_or_a_directory_is_refused_at_once() {
             test: 0.1,
         };
         let error = load(&spec).unwrap_err().to_string();
-        assert!(error.contains("it is no regular file"), "{error}");
+        assert!(error.contains("expected a regular file"), "{error}");
     }
 }
 
@@ -57,5 +57,5 @@ fn a_checkpoint_of_impossibly_many_steps_is_refused() {
     let digest = blake3::hash(&bytes[..content]);
     bytes[content..].copy_from_slice(digest.as_bytes());
     let error = Trainer::resume(&spec, splits, 7, 0, &bytes).err().unwrap().to_string();
-    assert_eq!(error, "checkpoint: it has more steps than any training");
+    assert_eq!(error, "the checkpoint cannot be resumed: it has more steps than any training");
 }

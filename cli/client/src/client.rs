@@ -28,8 +28,8 @@ pub(crate) const PAGE_SIZE: u32 = 500;
 /// A connection to a coordinator.
 ///
 /// Clones share the connection, and any number of requests can be in flight on it. Requests have no
-/// timeout of their own: a coordinator that vanishes is noticed within 15 s. Where a sweep is named,
-/// its number in decimal digits does as well.
+/// timeout of their own, but a coordinator that vanishes is noticed within 15 s. Every method that
+/// takes the name of a sweep also takes its number in decimal digits.
 #[derive(Clone, Debug)]
 pub struct Client {
     url: String,

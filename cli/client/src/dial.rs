@@ -63,7 +63,7 @@ impl Dialer {
         Ok(Self { address: parsed, url, endpoint })
     }
 
-    /// The address, parsed.
+    /// The host and the port that it dials.
     pub const fn address(&self) -> &Address {
         &self.address
     }

@@ -22,7 +22,7 @@ pub enum Error {
     /// Nothing accepts connections at the address.
     #[error("no coordinator answers at {url}: {cause}")]
     Unreachable {
-        /// Where it was looked for.
+        /// The URL that was dialled.
         url: String,
         /// What the system reports.
         cause: String,
@@ -30,21 +30,21 @@ pub enum Error {
     /// Something accepts connections, and then does not answer.
     #[error("the server at {url} does not answer within {after:?}")]
     NoReply {
-        /// Where it listens.
+        /// The URL that was dialled.
         url: String,
-        /// How long it was waited for.
+        /// How long the client waited.
         after: Duration,
     },
     /// Another server listens at the address.
     #[error("the server at {url} is not a Caviar coordinator")]
     NotACoordinator {
-        /// Where it listens.
+        /// The URL that was dialled.
         url: String,
     },
     /// Fields of the request are wrong, for example of the sweep's specification.
     #[error("{problems}")]
     Invalid {
-        /// The coordinator.
+        /// The URL of the coordinator.
         url: String,
         /// Each field that is wrong, and what would be right.
         problems: Problems,
@@ -52,11 +52,11 @@ pub enum Error {
     /// The coordinator refused the request, or went away.
     #[error("{message}")]
     Refused {
-        /// The coordinator.
+        /// The URL of the coordinator.
         url: String,
         /// What a caller can do about it.
         class: ErrorClass,
-        /// What is wrong.
+        /// The coordinator's message, without its hints.
         message: String,
         /// What the coordinator proposes to do, one sentence each.
         hints: Vec<String>,
@@ -66,7 +66,7 @@ pub enum Error {
         "the coordinator at {url} sent a reply that this version does not understand: {problem}"
     )]
     Unreadable {
-        /// The coordinator.
+        /// The URL of the coordinator.
         url: String,
         /// The field that cannot be read.
         problem: Problem,

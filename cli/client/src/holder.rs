@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_FILE_BYTES: u64 = 1_024;
 
 /// Connects to the coordinator that published its address next to `store`, as coordinators and
-/// `caviar run` do. Returns `None` if there is no such file or no coordinator answers there.
+/// `caviar run` do. Returns `None` if the file is missing or nothing answers at the address in it.
 ///
 /// A process that was killed leaves its file behind, and another coordinator may listen at the
 /// address in it by now. Use this only for a store that is known to be in use.

@@ -87,7 +87,7 @@ impl Client {
     /// # client.cancel_sweep("digits").await?;
     /// let mut changes = client.watch_sweep("digits").await?;
     /// while let Some(sweep) = changes.next().await? {
-    ///     println!("{}: {} of {} trials", sweep.name, sweep.counts.done(), sweep.spec.search.trials);
+    ///     println!("{} trials of {} are finished", sweep.counts.done(), sweep.name);
     /// }
     /// # drop((changes, client));
     /// # server.stop().await?;

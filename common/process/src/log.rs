@@ -15,7 +15,7 @@ use crate::queue::Queue;
 /// How long the end of the program waits for its last lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where programs find the filter.
+/// The environment variable with the filter.
 const FILTER_VARIABLE: &str = "RUST_LOG";
 
 /// The value of `RUST_LOG` is not a filter.
@@ -63,7 +63,7 @@ impl Log {
             // It would write its own errors to standard error, and panic if that is closed.
             .log_internal_errors(false);
         let _started = tracing_subscriber::registry().with(lines).with(filter).try_init();
-        // The default hook writes to standard error itself and waits for whoever reads it.
+        // The default hook writes to standard error itself and would wait for its reader.
         std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
         Ok(Self { queue })
     }
@@ -80,7 +80,7 @@ impl Drop for Log {
     }
 }
 
-/// The filter that `text` describes; what it does not mention is logged at `level`.
+/// The filter that `text` describes. `level` applies to every module that the text does not cover.
 fn filter(text: &str, level: LevelFilter) -> Result<Targets, impl std::fmt::Display> {
     if text.trim().is_empty() {
         return Ok(Targets::new().with_default(level));

@@ -37,7 +37,7 @@ impl Report {
         self
     }
 
-    /// The exit code.
+    /// The exit code of a program that fails with this report.
     pub const fn exit(&self) -> Exit {
         self.exit
     }

@@ -15,7 +15,7 @@ pub struct Signals {
 #[derive(Clone, Copy, Debug, Default)]
 struct Received {
     count: u32,
-    /// The latest one.
+    /// The name of the latest signal; empty before the first.
     name: &'static str,
 }
 
