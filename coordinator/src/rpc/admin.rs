@@ -1,16 +1,15 @@
-//! `WorkerAdminService`.
+//! `WorkerAdminService`: listing and draining workers.
 
-use caviar_common::error::Problems;
 use caviar_common::ids::Name;
 use caviar_core::input::{Input, Refusal};
 use caviar_proto::convert::view::encode_worker;
+use caviar_proto::v1;
 use caviar_proto::v1::worker_admin_service_server::WorkerAdminService;
-use caviar_proto::{status, v1};
 use tonic::{Request, Response, Status};
 
-use super::{Api, refused};
+use super::api::{Api, invalid, refused};
 
-/// The service.
+/// Implements `WorkerAdminService` on the driver.
 #[derive(Clone, Debug)]
 pub(crate) struct Admin(pub(crate) Api);
 
@@ -30,12 +29,11 @@ impl WorkerAdminService for Admin {
         &self,
         request: Request<v1::DrainWorkerRequest>,
     ) -> Result<Response<v1::Worker>, Status> {
-        let name = Name::parse("worker", &request.into_inner().worker);
-        let name = name.map_err(|problem| status::from_problems(&Problems::from(problem)))?;
+        let name = Name::parse("worker", &request.into_inner().worker).map_err(invalid)?;
         self.0.apply(Input::DrainWorker(name.clone())).await?;
         let workers = self.0.read(caviar_core::Coordinator::workers).await?;
         let worker = workers.iter().find(|w| w.worker == name);
-        // It may have left in the same moment.
+        // An idle worker may have left between the two calls.
         let worker = worker.ok_or_else(|| refused(&Refusal::NoSuchWorker(name)))?;
         Ok(Response::new(encode_worker(worker)))
     }

@@ -1,9 +1,12 @@
-//! CreateSweep: decode, check, read the data, and only then begin.
+//! `CreateSweep`: decodes and checks the request, reads the data, and only then creates the sweep.
+
+use std::sync::Arc;
 
 use caviar_common::data::DataSummary;
 use caviar_common::error::{ErrorClass, Problem, Problems};
 use caviar_common::ids::{Name, SweepId};
 use caviar_common::spec::SweepSpec;
+use caviar_common::text::quoted;
 use caviar_core::Coordinator;
 use caviar_core::input::{Input, Refusal, Reply};
 use caviar_data::DataError;
@@ -11,49 +14,54 @@ use caviar_proto::convert::spec::decode_spec;
 use caviar_proto::{status, v1};
 use tonic::Status;
 
-use super::{Api, gone, refused};
+use super::api::{Api, driver_gone, invalid, refused};
+use crate::driver::DriverGone;
 
 impl Api {
-    /// Creates the sweep, or finds the one that the same request created before.
+    /// Creates the sweep. If an earlier request had the same request id and spec, returns the sweep
+    /// of that request.
     pub(super) async fn create(&self, request: v1::CreateSweepRequest) -> Result<SweepId, Status> {
         let (request_id, spec) =
             decode(request).map_err(|problems| status::from_problems(&problems))?;
-        let (id, earlier) = (request_id.clone(), spec.clone());
-        if let Some(known) = self.read(move |core| known(core, &id, earlier)).await? {
-            return known.map_err(|refusal| refused(&refusal));
+        let (id, sent) = (request_id.clone(), spec.clone());
+        if let Some(result) = self.read(move |core| result_without_data(core, &id, sent)).await? {
+            return result.map_err(|refusal| refused(&refusal));
         }
         let data = self.read_data(&spec).await?;
         let mut filled = spec.clone();
         filled.fill_space(&data);
         filled.check_new(Some(&data)).map_err(|problems| status::from_problems(&problems))?;
         let input = Input::CreateSweep { request_id, spec: Box::new(spec), data };
-        match self.driver.apply(input).await.map_err(gone)? {
+        match self.driver.apply(input).await.map_err(driver_gone)? {
             Ok(Reply::Sweep(id)) => Ok(id),
             Ok(Reply::Done) => Err(status::new(
                 ErrorClass::Internal,
-                "the coordinator did not say which sweep it made",
+                "internal error: the reply to CreateSweep does not contain the sweep's id",
             )),
             Err(refusal) => Err(refused(&refusal)),
         }
     }
 
-    /// Reads the data, if there is any, on a thread of its own, a few at a time.
+    /// Reads the data of a sweep on a thread of its own, after at most a few other requests have
+    /// read theirs. The summary of external data is empty.
     async fn read_data(&self, spec: &SweepSpec) -> Result<DataSummary, Status> {
         if spec.data.is_external() {
             return Ok(DataSummary::default());
         }
-        let stopping = || status::new(ErrorClass::Unavailable, "the coordinator is stopping");
-        let permit =
-            std::sync::Arc::clone(&self.readers).acquire_owned().await.map_err(|_| stopping())?;
+        let permit = Arc::clone(&self.data_permits).acquire_owned().await;
+        let permit = permit.map_err(|_| driver_gone(DriverGone))?;
         let (data, seed) = (spec.data.clone(), spec.seed);
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             caviar_data::prepare(&data, seed).map(|(_, summary)| summary)
         });
-        let read = task.await.map_err(|_| {
-            status::new(ErrorClass::Internal, "reading the data ended without a word")
+        let result = task.await.map_err(|_| {
+            status::new(
+                ErrorClass::Internal,
+                "internal error: the thread that reads the data panicked",
+            )
         })?;
-        read.map_err(|error| status::from_problems(&Problems::from(problem(&error, spec))))
+        result.map_err(|error| invalid(data_problem(&error, spec)))
     }
 }
 
@@ -61,7 +69,7 @@ fn decode(request: v1::CreateSweepRequest) -> Result<(Name, SweepSpec), Problems
     let request_id = Name::parse("request_id", &request.request_id);
     let spec = match request.spec {
         Some(spec) => decode_spec(spec),
-        None => Err(Problems::from(Problem::new("spec", "missing: it must be sent"))),
+        None => Err(Problems::from(Problem::new("spec", "missing: expected a sweep spec"))),
     };
     match (request_id, spec) {
         (Ok(request_id), Ok(spec)) => Ok((request_id, spec)),
@@ -71,9 +79,9 @@ fn decode(request: v1::CreateSweepRequest) -> Result<(Name, SweepSpec), Problems
     }
 }
 
-/// What can be answered without reading the data: the sweep of an earlier call with the same
-/// request id, or a refusal.
-fn known(
+/// The result of a request that needs no data: the sweep that an earlier request with the same id
+/// created, or a refusal. `None` if the data must be read.
+fn result_without_data(
     core: &Coordinator,
     request_id: &Name,
     mut spec: SweepSpec,
@@ -87,17 +95,17 @@ fn known(
             Err(Refusal::RequestReused(request_id.clone()))
         });
     }
-    let taken = sweeps.values().any(|s| s.spec().name == spec.name);
-    taken.then_some(Err(Refusal::NameTaken(spec.name)))
+    let is_taken = sweeps.values().any(|s| s.spec().name == spec.name);
+    is_taken.then_some(Err(Refusal::NameTaken(spec.name)))
 }
 
-/// The error of the data as a problem with the field that is at fault.
-fn problem(error: &DataError, spec: &SweepSpec) -> Problem {
+/// An error in the data as a problem with the field that causes it.
+fn data_problem(error: &DataError, spec: &SweepSpec) -> Problem {
     let (field, data) = (error.field(), &spec.data);
     let value = match field {
-        "data.source" => Some(format!("{:?}", data.source)),
-        "data.label" => data.label.as_ref().map(|text| format!("{text:?}")),
-        "data.labels" => data.labels.as_ref().map(|text| format!("{text:?}")),
+        "data.source" => Some(quoted(&data.source)),
+        "data.label" => data.label.as_deref().map(quoted),
+        "data.labels" => data.labels.as_deref().map(quoted),
         "data.validation" => Some(data.validation.to_string()),
         "data.test" => Some(data.test.to_string()),
         _ => None,

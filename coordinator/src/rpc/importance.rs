@@ -1,10 +1,12 @@
-//! GetImportance: what the core knows is copied, and the forest grows on a thread of its own.
+//! `GetImportance`: copies the results of a sweep from the driver and grows the forest on another
+//! thread.
 
 use std::sync::Arc;
 
 use caviar_common::assignment::Assignment;
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::SweepId;
+use caviar_common::numbers::to_u32;
 use caviar_common::space::Space;
 use caviar_common::view::{ImportanceView, PairView, ShareView};
 use caviar_core::Coordinator;
@@ -14,38 +16,44 @@ use caviar_search::importance::{Importance, Measure, TooLittle, cap, importance}
 use caviar_search::results;
 use tonic::Status;
 
-use super::{Api, deleted};
+use super::api::{Api, driver_gone, sweep_deleted};
+use crate::driver::DriverGone;
 
-/// What importance is learnt from.
+/// A copy of what importance is computed from.
 struct Results {
     space: Space,
     seed: u64,
     costs: Vec<(Assignment, f64)>,
+    /// How many of the costs belong to trials that have not finished.
     provisional: usize,
+    /// True if the sweep will have no more results.
+    is_final: bool,
 }
 
 impl Api {
-    /// Which hyperparameters of a sweep mattered.
+    /// The share of each hyperparameter, and of each pair, in the variance of a sweep's results.
     pub(super) async fn importance(&self, id: SweepId) -> Result<ImportanceView, Status> {
-        // Whoever waits holds no copy of the results.
-        let permit = Arc::clone(&self.growers).acquire_owned().await;
-        let permit = permit
-            .map_err(|_| status::new(ErrorClass::Unavailable, "the coordinator is stopping"))?;
+        // The results are copied after the wait, so that waiting requests use no memory.
+        let permit = Arc::clone(&self.importance_permits).acquire_owned().await;
+        let permit = permit.map_err(|_| driver_gone(DriverGone))?;
         let results =
-            self.read(move |core| results_of(core, id)).await?.ok_or_else(|| deleted(id))?;
+            self.read(move |core| results_of(core, id)).await?.ok_or_else(|| sweep_deleted(id))?;
+        let hint = if results.is_final {
+            "the sweep has ended, so start another one with more trials"
+        } else {
+            "ask again when more trials are finished"
+        };
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            learn(results)
+            compute(results)
         });
-        let learnt = task
-            .await
-            .map_err(|_| status::new(ErrorClass::Internal, "the forest ended without a word"))?;
-        learnt.map_err(|error| {
+        let importance = task.await.map_err(|_| {
             status::new(
-                error.class(),
-                format!("{error}; hint: ask again when more trials are done"),
+                ErrorClass::Internal,
+                "internal error: the thread that computes the importance panicked",
             )
-        })
+        })?;
+        importance.map_err(|error| status::new(error.class(), format!("{error}; hint: {hint}")))
     }
 }
 
@@ -55,17 +63,18 @@ fn results_of(core: &Coordinator, id: SweepId) -> Option<Results> {
     let with_cost = || results.iter().filter(|r| r.cost.is_some());
     let costs = with_cost().filter_map(|r| Some((r.latest.assignment.clone(), r.cost?))).collect();
     let provisional = with_cost().filter(|r| r.is_provisional()).count();
-    Some(Results { space: sweep.spec().space.clone(), seed: sweep.spec().seed, costs, provisional })
+    let is_final = sweep.state().is_final();
+    let (space, seed) = (sweep.spec().space.clone(), sweep.spec().seed);
+    Some(Results { space, seed, costs, provisional, is_final })
 }
 
-fn learn(mut results: Results) -> Result<ImportanceView, TooLittle> {
+fn compute(mut results: Results) -> Result<ImportanceView, TooLittle> {
     cap(&mut results.costs);
     let Importance { trials, parameters, pairs } =
         importance(&results.space, &results.costs, Measure::Scales, results.seed)?;
-    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Ok(ImportanceView {
-        trials: number(trials),
-        provisional: number(results.provisional),
+        trials: to_u32(trials),
+        provisional: to_u32(results.provisional),
         parameters: parameters
             .into_iter()
             .map(|s| ShareView { parameter: s.name, share: s.share })
@@ -81,6 +90,7 @@ fn learn(mut results: Results) -> Result<ImportanceView, TooLittle> {
 #[cfg(test)]
 mod tests {
     use std::future::Future;
+    use std::path::Path;
     use std::task::Poll;
 
     use caviar_common::data::DataSummary;
@@ -91,36 +101,58 @@ mod tests {
     use tonic::Code;
 
     use super::*;
-    use crate::driver;
+    use crate::driver::{self, Driver};
     use crate::store::sqlite::SqliteStore;
 
-    #[tokio::test]
-    async fn whoever_waits_for_a_forest_holds_no_copy_of_the_results() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&directory.path().join("caviar.db")).unwrap();
+    /// A driver with a sweep of three trials without results.
+    async fn driver_with_sweep(folder: &Path) -> (Driver, SweepId) {
+        let store = SqliteStore::open(&folder.join("caviar.db")).unwrap();
         let driver = driver::start(Config::default(), Box::new(store)).unwrap();
-        let (_stop, stopping) = watch::channel(false);
-        let api = Api::new(driver.handle.clone(), stopping);
-        let text = "name = \"x\"\n[data]\nsource = \"external\"\n[space]\nC = { low = 0, high = 1 }\n[search]\nstrategy = \"random\"\n\
-                    trials = 3\nparallelism = 3\n[objective]\nmetric = \"m\"\ngoal = \"minimize\"\n";
+        let text = "name = \"x\"\n[data]\nsource = \"external\"\n\
+                    [space]\nC = { low = 0, high = 1 }\n\
+                    [search]\nstrategy = \"random\"\ntrials = 3\nparallelism = 3\n\
+                    [objective]\nmetric = \"m\"\ngoal = \"minimize\"\n";
         let (spec, request_id) =
             (Box::new(parse(text).unwrap().spec), Name::parse("name", "r").unwrap());
         let create = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
         let Ok(Reply::Sweep(sweep)) = driver.handle.apply(create).await.unwrap() else {
             panic!("no sweep")
         };
-        let busy = Arc::clone(&api.growers).acquire_owned().await.unwrap();
-        let mut asked = Box::pin(api.importance(sweep));
-        // It comes as far as it can, and waits.
-        let waits =
-            std::future::poll_fn(|context| Poll::Ready(asked.as_mut().poll(context).is_pending()))
-                .await;
-        assert!(waits);
+        (driver, sweep)
+    }
+
+    #[tokio::test]
+    async fn the_hint_of_a_sweep_without_enough_results_depends_on_whether_it_has_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let (driver, sweep) = driver_with_sweep(directory.path()).await;
+        let (_stop, stopping) = watch::channel(false);
+        let api = Api::new(driver.handle.clone(), stopping);
+        let running = api.importance(sweep).await.unwrap_err();
+        assert!(running.message().ends_with("hint: ask again when more trials are finished"));
+        driver.handle.apply(Input::CancelSweep(sweep)).await.unwrap().unwrap();
+        let ended = api.importance(sweep).await.unwrap_err();
+        assert!(ended.message().contains("hint: the sweep has ended"), "{ended}");
+    }
+
+    #[tokio::test]
+    async fn a_waiting_request_holds_no_copy_of_the_results() {
+        let directory = tempfile::tempdir().unwrap();
+        let (driver, sweep) = driver_with_sweep(directory.path()).await;
+        let (_stop, stopping) = watch::channel(false);
+        let api = Api::new(driver.handle.clone(), stopping);
+        let permit = Arc::clone(&api.importance_permits).acquire_owned().await.unwrap();
+        let mut request = Box::pin(api.importance(sweep));
+        // The first poll gets as far as the wait for the permit.
+        let is_waiting = std::future::poll_fn(|context| {
+            Poll::Ready(request.as_mut().poll(context).is_pending())
+        })
+        .await;
+        assert!(is_waiting);
         for input in [Input::CancelSweep(sweep), Input::DeleteSweep(sweep)] {
             driver.handle.apply(input).await.unwrap().unwrap();
         }
-        drop(busy);
-        let error = asked.await.unwrap_err();
-        assert_eq!(error.code(), Code::NotFound, "it looked once it might: {error}");
+        drop(permit);
+        let error = request.await.unwrap_err();
+        assert_eq!(error.code(), Code::NotFound, "it must read the sweep after the wait: {error}");
     }
 }

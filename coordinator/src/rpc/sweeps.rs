@@ -1,9 +1,10 @@
-//! `SweepService`.
+//! `SweepService`: creating, controlling and querying sweeps.
 
 use std::ops::Bound;
 
 use caviar_common::error::Problem;
 use caviar_common::ids::{SweepId, TrialNumber};
+use caviar_common::numbers::{to_u32, to_usize};
 use caviar_common::outcome::{SweepState, TrialState};
 use caviar_core::Coordinator;
 use caviar_core::input::Input;
@@ -16,62 +17,65 @@ use caviar_proto::v1;
 use caviar_proto::v1::sweep_service_server::SweepService;
 use tonic::{Request, Response, Status};
 
+use super::api::{Api, ResponseStream, invalid, sweep_deleted};
+use super::lookup;
 use super::pages::{self, Listing};
-use super::{Answers, Api, deleted, invalid, lookup};
 
-/// Sweeps that are looked at in one go: others get their turn in between.
+/// Most sweeps that one call to the driver reads, so that other requests are served in between.
 const SWEEPS_AT_ONCE: usize = 16;
 
-/// The service.
+/// Implements `SweepService` on the driver.
 #[derive(Clone, Debug)]
 pub(crate) struct Sweeps(pub(crate) Api);
 
 impl Sweeps {
-    async fn turn(
+    /// Carries out a request on a sweep and responds with the sweep after it.
+    async fn apply_and_respond(
         &self,
         sweep: String,
         input: impl FnOnce(SweepId) -> Input,
     ) -> Result<Response<v1::Sweep>, Status> {
         let id = self.0.find(sweep).await?;
         self.0.apply(input(id)).await?;
-        self.answer(id).await
+        self.respond(id).await
     }
 
-    async fn answer(&self, id: SweepId) -> Result<Response<v1::Sweep>, Status> {
+    /// Responds with the current view of a sweep.
+    async fn respond(&self, id: SweepId) -> Result<Response<v1::Sweep>, Status> {
         Ok(Response::new(encode_sweep(&self.0.sweep(id).await?)))
     }
 
-    /// The views of as many of these sweeps as fit on a page, and the last that was looked at;
-    /// those that were deleted meanwhile are left out.
+    /// The views of as many of these sweeps as fit on a page, and the last sweep that the page
+    /// covers. Sweeps that were deleted in the meantime are omitted.
     async fn views(&self, ids: &[SweepId]) -> Result<(Vec<v1::Sweep>, Option<SweepId>), Status> {
         let mut sweeps = Vec::with_capacity(ids.len());
-        for some in ids.chunks(SWEEPS_AT_ONCE) {
-            let some = some.to_vec();
+        for chunk in ids.chunks(SWEEPS_AT_ONCE) {
+            let chunk = chunk.to_vec();
             let views: Vec<_> = self
                 .0
-                .read(move |core| some.iter().filter_map(|id| core.sweep(*id)).collect())
+                .read(move |core| chunk.iter().filter_map(|id| core.sweep(*id)).collect())
                 .await?;
             sweeps.extend(views.iter().map(encode_sweep));
         }
         let found = sweeps.len();
         let sweeps = pages::fit(sweeps);
-        let last = last_seen(ids, found, &sweeps);
+        let last = last_covered(ids, found, &sweeps);
         Ok((sweeps, last))
     }
 }
 
 #[tonic::async_trait]
 impl SweepService for Sweeps {
-    type WatchSweepStream = Answers<v1::Sweep>;
-    type WatchTrialStream = Answers<v1::Trial>;
-    type ExportTrialsStream = Answers<v1::Trial>;
+    type WatchSweepStream = ResponseStream<v1::Sweep>;
+    type WatchTrialStream = ResponseStream<v1::Trial>;
+    type ExportTrialsStream = ResponseStream<v1::Trial>;
 
     async fn create_sweep(
         &self,
         request: Request<v1::CreateSweepRequest>,
     ) -> Result<Response<v1::Sweep>, Status> {
         let id = self.0.create(request.into_inner()).await?;
-        self.answer(id).await
+        self.respond(id).await
     }
 
     async fn get_sweep(
@@ -79,7 +83,7 @@ impl SweepService for Sweeps {
         request: Request<v1::GetSweepRequest>,
     ) -> Result<Response<v1::Sweep>, Status> {
         let id = self.0.find(request.into_inner().sweep).await?;
-        self.answer(id).await
+        self.respond(id).await
     }
 
     async fn list_sweeps(
@@ -88,8 +92,9 @@ impl SweepService for Sweeps {
     ) -> Result<Response<v1::ListSweepsResponse>, Status> {
         let v1::ListSweepsRequest { page_size, page_token, states } = request.into_inner();
         let states = sweep_states(&states)?;
-        let listing = Listing::of(states.iter().map(|s| numeric(sweep_state_to_wire(*s))));
-        let (after, length) = (SweepId(listing.place(&page_token)?), pages::length(page_size));
+        let listing =
+            Listing::from_numbers(states.iter().map(|s| numeric(sweep_state_to_wire(*s))));
+        let (after, length) = (SweepId(listing.position(&page_token)?), pages::length(page_size));
         let ids = self.0.read(move |core| sweeps_after(core, after, &states, length + 1)).await?;
         let (sweeps, last) = self.views(ids.get(..length).unwrap_or(&ids)).await?;
         let next = last.filter(|last| ids.last() != Some(last)).map(|last| listing.token(last.0));
@@ -111,21 +116,21 @@ impl SweepService for Sweeps {
         &self,
         request: Request<v1::PauseSweepRequest>,
     ) -> Result<Response<v1::Sweep>, Status> {
-        self.turn(request.into_inner().sweep, Input::PauseSweep).await
+        self.apply_and_respond(request.into_inner().sweep, Input::PauseSweep).await
     }
 
     async fn resume_sweep(
         &self,
         request: Request<v1::ResumeSweepRequest>,
     ) -> Result<Response<v1::Sweep>, Status> {
-        self.turn(request.into_inner().sweep, Input::ResumeSweep).await
+        self.apply_and_respond(request.into_inner().sweep, Input::ResumeSweep).await
     }
 
     async fn cancel_sweep(
         &self,
         request: Request<v1::CancelSweepRequest>,
     ) -> Result<Response<v1::Sweep>, Status> {
-        self.turn(request.into_inner().sweep, Input::CancelSweep).await
+        self.apply_and_respond(request.into_inner().sweep, Input::CancelSweep).await
     }
 
     async fn delete_sweep(
@@ -144,16 +149,15 @@ impl SweepService for Sweeps {
         let request = request.into_inner();
         let (states, order) = (trial_states(&request.states)?, trial_order(request.order)?);
         let sweep = self.0.find(request.sweep).await?;
-        let about = [sweep.0, numeric(request.order)].into_iter();
-        let listing =
-            Listing::of(about.chain(states.iter().map(|s| numeric(trial_state_to_wire(*s)))));
-        let (place, length) =
-            (listing.place(&request.page_token)?, pages::length(request.page_size));
-        // Zero is the beginning, so a place is one more than the number of the last trial of the
-        // page before.
-        let after = place
-            .checked_sub(1)
-            .map(|number| TrialNumber(u32::try_from(number).unwrap_or(u32::MAX)));
+        let key = [sweep.0, numeric(request.order)].into_iter();
+        let listing = Listing::from_numbers(
+            key.chain(states.iter().map(|s| numeric(trial_state_to_wire(*s)))),
+        );
+        let (position, length) =
+            (listing.position(&request.page_token)?, pages::length(request.page_size));
+        // Position 0 is the beginning. Other positions are one more than the number of the last
+        // trial on the previous page.
+        let after = position.checked_sub(1).map(|number| TrialNumber(to_u32(to_usize(number))));
         let filter = TrialFilter {
             states,
             order,
@@ -161,13 +165,13 @@ impl SweepService for Sweeps {
             limit: length + 1,
             with_curves: request.with_curves,
         };
-        // A page ends early where its curves are long, so whether more follow is asked without
-        // them.
+        // A page with long curves has fewer trials, so a query without curves tells whether more
+        // trials follow.
         let bare = TrialFilter { with_curves: false, ..filter.clone() };
-        let look = move |core: &Coordinator| {
+        let query = move |core: &Coordinator| {
             Some((pages::trials(core, sweep, &filter)?, core.trials(sweep, &bare)?.len()))
         };
-        let (views, following) = self.0.read(look).await?.ok_or_else(|| deleted(sweep))?;
+        let (views, following) = self.0.read(query).await?.ok_or_else(|| sweep_deleted(sweep))?;
         let trials = pages::fit(views.iter().take(length).map(encode_trial).collect());
         let last = trials.last().filter(|_| trials.len() < following);
         let next = last.map_or_else(String::new, |last| listing.token(u64::from(last.trial) + 1));
@@ -199,12 +203,12 @@ impl SweepService for Sweeps {
         request: Request<v1::GetBestRequest>,
     ) -> Result<Response<v1::GetBestResponse>, Status> {
         let id = self.0.find(request.into_inner().sweep).await?;
-        let look = move |core: &Coordinator| {
+        let query = move |core: &Coordinator| {
             let sweep = core.sweep(id)?;
             let trial = sweep.best.and_then(|best| core.trial(id, best.trial, true));
             Some((trial, sweep.test))
         };
-        let (trial, test) = self.0.read(look).await?.ok_or_else(|| deleted(id))?;
+        let (trial, test) = self.0.read(query).await?.ok_or_else(|| sweep_deleted(id))?;
         let (trial, test) = (trial.as_ref().map(encode_trial), test.as_ref().map(encode_test));
         Ok(Response::new(v1::GetBestResponse { trial, test }))
     }
@@ -226,6 +230,7 @@ impl SweepService for Sweeps {
     }
 }
 
+/// The first `length` sweeps after `after` in one of `states`; all states if it is empty.
 fn sweeps_after(
     core: &Coordinator,
     after: SweepId,
@@ -240,9 +245,10 @@ fn sweeps_after(
         .collect()
 }
 
-/// Where the next page goes on. Where all that was found is shown, behind everything that was
-/// looked for: a page of sweeps that were deleted a moment ago is empty, and not the last.
-fn last_seen(looked_for: &[SweepId], found: usize, shown: &[v1::Sweep]) -> Option<SweepId> {
+/// The sweep after which the next page begins. If the page shows every sweep that was found, this
+/// is the last sweep that was looked for. A page whose sweeps were all deleted in the meantime is
+/// then empty, but not the last.
+fn last_covered(looked_for: &[SweepId], found: usize, shown: &[v1::Sweep]) -> Option<SweepId> {
     if shown.len() < found {
         shown.last().map(|s| SweepId(s.id))
     } else {
@@ -271,14 +277,15 @@ fn decode_states<S: Ord>(
                 return Err(invalid(Problem::with_value(
                     field,
                     number,
-                    "unspecified: name a state, or send none for all",
+                    "expected a state; send an empty list for all states",
                 )));
             }
             Err(problem) => return Err(invalid(Problem { field, ..problem })),
         }
-        states.sort();
-        states.dedup();
     }
+    // The token of a page must not depend on the order of the states.
+    states.sort();
+    states.dedup();
     Ok(states)
 }
 
@@ -289,12 +296,13 @@ fn trial_order(number: i32) -> Result<TrialOrder, Status> {
         Err(_) => Err(invalid(Problem::with_value(
             "order",
             number,
-            "unknown: is the other side newer than this one?",
+            "expected TRIAL_ORDER_UNSPECIFIED (0) or TRIAL_ORDER_OBJECTIVE (1); the client may be \
+             newer than this coordinator",
         ))),
     }
 }
 
-/// The number of an enum of the wire; those that were decoded are not negative.
+/// The number of a protobuf enum. A decoded number is never negative.
 fn numeric(number: i32) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
@@ -304,12 +312,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_whose_sweeps_were_deleted_meanwhile_is_not_the_last() {
+    fn a_page_whose_sweeps_were_deleted_in_the_meantime_is_not_the_last() {
         let ids = [SweepId(3), SweepId(5)];
         let shown = |id| v1::Sweep { id, ..v1::Sweep::default() };
-        assert_eq!(last_seen(&ids, 0, &[]), Some(SweepId(5)));
-        assert_eq!(last_seen(&ids, 1, &[shown(3)]), Some(SweepId(5)));
-        assert_eq!(last_seen(&ids, 2, &[shown(3)]), Some(SweepId(3)), "the second did not fit");
-        assert_eq!(last_seen(&[], 0, &[]), None);
+        assert_eq!(last_covered(&ids, 0, &[]), Some(SweepId(5)));
+        assert_eq!(last_covered(&ids, 1, &[shown(3)]), Some(SweepId(5)));
+        assert_eq!(last_covered(&ids, 2, &[shown(3)]), Some(SweepId(3)), "the second did not fit");
+        assert_eq!(last_covered(&[], 0, &[]), None);
     }
 }

@@ -1,4 +1,4 @@
-//! `TrialService`: ask and tell.
+//! `TrialService`: external clients ask for trials, report epochs and tell results.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use caviar_proto::v1::trial_service_server::TrialService;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status};
 
-use super::{Api, deleted, gone, invalid};
+use super::api::{Api, driver_gone, invalid, sweep_deleted};
 
-/// The service.
+/// Implements `TrialService` on the driver.
 #[derive(Clone, Debug)]
 pub(crate) struct Trials(pub(crate) Api);
 
@@ -33,22 +33,22 @@ impl TrialService for Trials {
         let mut changes = self.0.driver.changes();
         loop {
             self.0.apply(Input::AskTrials(sweep, ask.clone())).await?;
-            let asked = ask.clone();
+            let repeated = ask.clone();
             let asked = self
                 .0
-                .read(move |core| core.asked(sweep, &asked))
+                .read(move |core| core.asked(sweep, &repeated))
                 .await?
-                .ok_or_else(|| deleted(sweep))?;
-            let answer = || Ok(Response::new(encode_asked(&asked)));
+                .ok_or_else(|| sweep_deleted(sweep))?;
+            let reply = || Ok(Response::new(encode_asked(&asked)));
             if asked.over || !asked.trials.is_empty() {
-                return answer();
+                return reply();
             }
             tokio::select! {
                 changed = timeout_at(deadline, changes.wait_for(sweep)) => match changed {
-                    Ok(changed) => changed.map_err(gone)?,
-                    Err(_) => return answer(),
+                    Ok(changed) => changed.map_err(driver_gone)?,
+                    Err(_) => return reply(),
                 },
-                () = self.0.stopped() => return answer(),
+                () = self.0.stopped() => return reply(),
             }
         }
     }
@@ -66,7 +66,7 @@ impl TrialService for Trials {
             .0
             .read(move |core| core.verdict(sweep, trial))
             .await?
-            .ok_or_else(|| deleted(sweep))?;
+            .ok_or_else(|| sweep_deleted(sweep))?;
         Ok(Response::new(v1::ReportTrialResponse { verdict: verdict_to_wire(verdict) }))
     }
 
@@ -79,12 +79,13 @@ impl TrialService for Trials {
         let tell = decode_tell(request).map_err(invalid)?;
         let (sweep, trial) = (self.0.find(name).await?, tell.trial);
         self.0.apply(Input::TellTrial(sweep, tell)).await?;
-        self.state(sweep, trial).await.map(Response::new)
+        self.tell_reply(sweep, trial).await.map(Response::new)
     }
 }
 
 impl Trials {
-    async fn state(
+    /// The reply to `TellTrial`: the state in which the trial is now.
+    async fn tell_reply(
         &self,
         sweep: SweepId,
         trial: TrialNumber,
@@ -93,7 +94,7 @@ impl Trials {
             .0
             .read(move |core| core.trial(sweep, trial, false))
             .await?
-            .ok_or_else(|| deleted(sweep))?;
+            .ok_or_else(|| sweep_deleted(sweep))?;
         Ok(v1::TellTrialResponse { state: trial_state_to_wire(view.state) })
     }
 }

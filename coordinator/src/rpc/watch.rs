@@ -1,7 +1,7 @@
-//! Streams of answers: watching a sweep or a trial, and exporting.
+//! Replies that are streams: watching a sweep or a trial, and exporting trials.
 //!
-//! Each runs in a task of its own, which ends with its reader, with its subject, or with the
-//! server.
+//! Each stream runs in a task of its own. The task ends when the client goes away, when the watched
+//! sweep or trial has ended, or when the server stops.
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,103 +14,108 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::{Answers, Api, deleted, gone, lookup, pages};
+use super::api::{Api, ResponseStream, driver_gone, sweep_deleted};
+use super::{lookup, pages};
 use crate::driver::DriverGone;
 
-/// Changes that come faster are told as one.
-const LEAST_INTERVAL: Duration = Duration::from_millis(100);
-/// Trials that an export takes from the driver at once.
+/// Shortest time between two views of the same sweep or trial. Faster changes are combined.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+/// Most trials that an export reads at once, so that it does not block the driver for long.
 const EXPORT_PAGE: usize = 500;
-/// How long an error at the end of a stream waits for room.
-const LAST_WORD: Duration = Duration::from_secs(1);
-/// Answers that wait for the reader.
-const AHEAD: usize = 4;
+/// How long the error that ends a stream waits for a client that does not read.
+const FINAL_ERROR_TIMEOUT: Duration = Duration::from_secs(1);
+/// Most messages that wait for a client to read them.
+const STREAM_BUFFER: usize = 4;
 
-/// Who gets the answers.
-struct Reader<T>(mpsc::Sender<Result<T, Status>>);
+/// The sending end of a [`ResponseStream`].
+struct Responses<T>(mpsc::Sender<Result<T, Status>>);
 
-/// The reader went away.
-struct Left;
+/// The client closed the stream.
+struct ClientGone;
 
-impl<T> Reader<T> {
-    async fn send(&self, answer: T) -> Result<(), Left> {
-        self.0.send(Ok(answer)).await.map_err(|_| Left)
+impl<T> Responses<T> {
+    async fn send(&self, message: T) -> Result<(), ClientGone> {
+        self.0.send(Ok(message)).await.map_err(|_| ClientGone)
     }
 }
 
 impl Api {
-    /// Runs `body` until it ends, fails, or nobody is there any more.
-    fn stream<T, F>(&self, body: impl FnOnce(Self, Reader<T>) -> F) -> Answers<T>
+    /// Runs `body` in a task until it returns, the client closes the stream or the server stops.
+    fn stream<T, F>(&self, body: impl FnOnce(Self, Responses<T>) -> F) -> ResponseStream<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<(), Status>> + Send + 'static,
     {
-        let (answers, stream) = mpsc::channel(AHEAD);
-        let body = body(self.clone(), Reader(answers.clone()));
+        let (sender, stream) = mpsc::channel(STREAM_BUFFER);
+        let body = body(self.clone(), Responses(sender.clone()));
         let api = self.clone();
         let task = async move {
             let result = tokio::select! {
                 result = body => result,
-                () = answers.closed() => Ok(()),
-                () = api.stopped() => Err(gone(DriverGone)),
+                () = sender.closed() => Ok(()),
+                () = api.stopped() => Err(driver_gone(DriverGone)),
             };
             if let Err(status) = result {
-                // A reader must not take an early end for the last answer; one that does not read
-                // gets no more time than this.
-                let _ = tokio::time::timeout(LAST_WORD, answers.send(Err(status))).await;
+                // The error tells the client that the stream is incomplete. A client that does not
+                // read must not keep the task alive.
+                let _ = tokio::time::timeout(FINAL_ERROR_TIMEOUT, sender.send(Err(status))).await;
             }
         };
         tokio::spawn(task);
         ReceiverStream::new(stream)
     }
 
-    pub(super) fn watch_sweep(&self, sweep: SweepId) -> Answers<v1::Sweep> {
-        self.stream(move |api, reader| async move {
+    /// Sends the current view of a sweep, then a view after each change, until the sweep has ended.
+    pub(super) fn watch_sweep(&self, sweep: SweepId) -> ResponseStream<v1::Sweep> {
+        self.stream(move |api, responses| async move {
             let mut changes = api.driver.changes();
             loop {
                 let view = api.sweep(sweep).await?;
-                if reader.send(encode_sweep(&view)).await.is_err() || view.state.is_final() {
+                if responses.send(encode_sweep(&view)).await.is_err() || view.state.is_final() {
                     return Ok(());
                 }
-                tokio::time::sleep(LEAST_INTERVAL).await;
-                changes.wait_for(sweep).await.map_err(gone)?;
+                tokio::time::sleep(MIN_INTERVAL).await;
+                changes.wait_for(sweep).await.map_err(driver_gone)?;
             }
         })
     }
 
+    /// Sends the current view of a trial, then a view after each change, until the trial has ended.
+    /// `name` is the sweep as the client named it, for errors.
     pub(super) fn watch_trial(
         &self,
         sweep: SweepId,
         name: String,
         number: TrialNumber,
-    ) -> Answers<v1::Trial> {
-        self.stream(move |api, reader| async move {
+    ) -> ResponseStream<v1::Trial> {
+        self.stream(move |api, responses| async move {
             let mut changes = api.driver.changes();
-            let mut last: Option<v1::Trial> = None;
+            let mut sent: Option<v1::Trial> = None;
             loop {
                 let view = api.read(move |core| core.trial(sweep, number, true)).await?;
                 let view = view.ok_or_else(|| lookup::no_such_trial(&name, number))?;
                 let wire = encode_trial(&view);
-                // Most changes of a sweep are changes of its other trials.
-                if last.as_ref() != Some(&wire) {
-                    last = Some(wire.clone());
-                    if reader.send(wire).await.is_err() {
+                // Most changes of a sweep concern other trials.
+                if sent.as_ref() != Some(&wire) {
+                    sent = Some(wire.clone());
+                    if responses.send(wire).await.is_err() {
                         return Ok(());
                     }
                 }
                 if view.state.is_final() {
                     return Ok(());
                 }
-                tokio::time::sleep(LEAST_INTERVAL).await;
-                changes.wait_for(sweep).await.map_err(gone)?;
+                tokio::time::sleep(MIN_INTERVAL).await;
+                changes.wait_for(sweep).await.map_err(driver_gone)?;
             }
         })
     }
 
-    pub(super) fn export(&self, sweep: SweepId) -> Answers<v1::Trial> {
-        self.stream(move |api, reader| async move {
+    /// Sends all trials of a sweep with their curves and times, in the order of their numbers.
+    pub(super) fn export(&self, sweep: SweepId) -> ResponseStream<v1::Trial> {
+        self.stream(move |api, responses| async move {
             let mut after = None;
-            let mut times = api.driver.trial_times(sweep).await.map_err(gone)?;
+            let mut times = api.driver.trial_times(sweep).await.map_err(driver_gone)?;
             loop {
                 let filter = TrialFilter {
                     states: Vec::new(),
@@ -122,12 +127,12 @@ impl Api {
                 let page = api
                     .read(move |core| pages::trials(core, sweep, &filter))
                     .await?
-                    .ok_or_else(|| deleted(sweep))?;
+                    .ok_or_else(|| sweep_deleted(sweep))?;
                 let Some(last) = page.last() else { return Ok(()) };
                 after = Some(last.trial);
                 for mut view in page {
                     view.times = times.remove(&view.trial).unwrap_or_default();
-                    if reader.send(encode_trial(&view)).await.is_err() {
+                    if responses.send(encode_trial(&view)).await.is_err() {
                         return Ok(());
                     }
                 }

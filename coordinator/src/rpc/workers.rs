@@ -1,11 +1,11 @@
-//! `WorkerService`: one conversation per worker.
+//! `WorkerService`: one connection per worker, with a stream in each direction.
 //!
 //! ```text
-//! requests --listen--> decode --> driver                    (a task per connection)
-//! answers <-- Spoken <-- outbox <-- driver                  (polled by the connection itself)
+//! worker --> Receiver: decode --> driver                    (a task per connection)
+//! worker <-- OutgoingStream <-- outbox <-- driver           (polled by the connection itself)
 //! ```
-//! Whatever ends a conversation from this side comes out of the outbox, behind everything that was
-//! said before it.
+//! When the coordinator closes a connection, the reason goes through the outbox too, after all
+//! earlier messages.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,6 +15,7 @@ use caviar_common::error::ErrorClass;
 use caviar_common::ids::SessionId;
 use caviar_common::limits::MAX_SLOTS;
 use caviar_common::message::FromWorker;
+use caviar_common::numbers::index;
 use caviar_core::input::Input;
 use caviar_proto::convert::worker::{decode_from_worker, encode_to_worker};
 use caviar_proto::v1::worker_service_server::WorkerService;
@@ -24,55 +25,53 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
-use super::{Api, gone};
+use super::api::{Api, driver_gone};
 use crate::driver::{CloseReason, DriverGone, Outgoing};
 
-/// A connection without a word is closed after so long.
-const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// How long a worker may take to send Hello after it connected.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Messages that may wait for a worker: a grant for every slot, and an answer for every lease that
-/// it may name in one Hello.
-fn outbox_messages() -> usize {
-    usize::try_from(MAX_SLOTS).unwrap_or(usize::MAX).saturating_mul(4)
-}
+/// Most messages that wait for a worker to read them: a grant for every slot, and a reply for every
+/// lease that it may list in one Hello.
+const OUTBOX_MESSAGES: usize = index(MAX_SLOTS).saturating_mul(4);
 
-/// The service.
+/// Implements `WorkerService` on the driver.
 #[derive(Clone, Debug)]
 pub(crate) struct Workers(pub(crate) Api);
 
 #[tonic::async_trait]
 impl WorkerService for Workers {
-    type WorkStream = Spoken;
+    type WorkStream = OutgoingStream;
 
     async fn work(
         &self,
         request: Request<Streaming<v1::WorkerMessage>>,
-    ) -> Result<Response<Spoken>, Status> {
-        let opened = self.0.driver.open_session(outbox_messages()).await.map_err(gone)?;
+    ) -> Result<Response<OutgoingStream>, Status> {
+        let session = self.0.driver.open_session(OUTBOX_MESSAGES).await.map_err(driver_gone)?;
         let busy = || {
             status::new(
                 ErrorClass::Busy,
                 "too many connections, or the coordinator is stopping; hint: try again later",
             )
         };
-        let (session, outbox) = opened.ok_or_else(busy)?;
+        let (session, outbox) = session.ok_or_else(busy)?;
         let (open, closed) = oneshot::channel();
-        let listener = Listener { api: self.0.clone(), session, requests: request.into_inner() };
+        let receiver = Receiver { api: self.0.clone(), session, requests: request.into_inner() };
         let span = tracing::info_span!("session", worker = tracing::field::Empty);
-        tokio::spawn(listener.listen(closed).instrument(span));
-        Ok(Response::new(Spoken { outbox, open: Some(open) }))
+        tokio::spawn(receiver.run(closed).instrument(span));
+        Ok(Response::new(OutgoingStream { outbox, open: Some(open) }))
     }
 }
 
-/// What is said to a worker.
+/// The messages to a worker. It ends with an error if the coordinator closes the connection.
 #[derive(Debug)]
-pub(crate) struct Spoken {
+pub(crate) struct OutgoingStream {
     outbox: mpsc::Receiver<Outgoing>,
-    /// Tells the listener of the end, by going away.
+    /// Dropped at the end of the stream, which tells the receiver that the connection is closed.
     open: Option<oneshot::Sender<()>>,
 }
 
-impl Stream for Spoken {
+impl Stream for OutgoingStream {
     type Item = Result<v1::CoordinatorMessage, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -83,7 +82,7 @@ impl Stream for Spoken {
             Some(Outgoing::Message(message)) => Some(Ok(encode_to_worker(&message))),
             Some(Outgoing::Close(reason)) => {
                 self.open = None;
-                Some(Err(closing(&reason)))
+                Some(Err(close_status(&reason)))
             }
             None => {
                 self.open = None;
@@ -93,7 +92,8 @@ impl Stream for Spoken {
     }
 }
 
-fn closing(reason: &CloseReason) -> Status {
+/// The status that tells a worker why the coordinator closes its connection.
+fn close_status(reason: &CloseReason) -> Status {
     match reason {
         CloseReason::Malformed(problem) => status::from_problems(&problem.clone().into()),
         CloseReason::Refused(_)
@@ -103,20 +103,20 @@ fn closing(reason: &CloseReason) -> Status {
     }
 }
 
-/// Listens to a worker.
-struct Listener {
+/// Passes the messages of one worker to the driver.
+struct Receiver {
     api: Api,
     session: SessionId,
     requests: Streaming<v1::WorkerMessage>,
 }
 
-impl Listener {
-    /// Listens until either side ends the conversation.
-    async fn listen(mut self, closed: oneshot::Receiver<()>) {
+impl Receiver {
+    /// Receives messages until either side closes the connection, then closes the session.
+    async fn run(mut self, closed: oneshot::Receiver<()>) {
         let (driver, session) = (self.api.driver.clone(), self.session);
         let reason = tokio::select! {
-            heard = self.hear() => heard,
-            // The answers ended: the driver knows why, or the connection broke.
+            result = self.receive() => result,
+            // The outgoing stream ended: the driver closed it, or the connection broke.
             _ = closed => Ok(None),
         };
         let Ok(reason) = reason else { return };
@@ -125,33 +125,34 @@ impl Listener {
         } else {
             tracing::info!("disconnected");
         }
-        // A driver that is gone has no sessions left to close.
+        // If the driver has ended, it has no sessions left to close.
         let _ = driver.close_session(session, reason).await;
     }
 
-    /// Passes on what is said until it ends; with a reason, if it ends from this side.
-    async fn hear(&mut self) -> Result<Option<CloseReason>, DriverGone> {
-        let silent = CloseReason::Silent(HELLO_WITHIN.as_secs());
-        let mut next = match tokio::time::timeout(HELLO_WITHIN, self.requests.message()).await {
+    /// Passes messages to the driver until the worker closes the connection. Returns a reason if
+    /// the coordinator has to close it.
+    async fn receive(&mut self) -> Result<Option<CloseReason>, DriverGone> {
+        let silent = CloseReason::Silent(HELLO_TIMEOUT.as_secs());
+        let mut next = match tokio::time::timeout(HELLO_TIMEOUT, self.requests.message()).await {
             Ok(first) => first,
             Err(_) => return Ok(Some(silent)),
         };
         loop {
             let Some(wire) = next.unwrap_or_else(|status| {
-                tracing::debug!(code = ?status.code(), "connection broke");
+                tracing::debug!(code = ?status.code(), "connection broken");
                 None
             }) else {
                 return Ok(None);
             };
             match decode_from_worker(wire) {
-                Ok(message) => self.pass_on(message).await?,
+                Ok(message) => self.post(message).await?,
                 Err(problem) => return Ok(Some(CloseReason::Malformed(problem))),
             }
             next = self.requests.message().await;
         }
     }
 
-    async fn pass_on(&self, message: FromWorker) -> Result<(), DriverGone> {
+    async fn post(&self, message: FromWorker) -> Result<(), DriverGone> {
         if let FromWorker::Hello(hello) = &message {
             tracing::Span::current().record("worker", hello.worker.as_str());
             tracing::info!(slots = hello.slots, held = hello.held.len(), "connected");

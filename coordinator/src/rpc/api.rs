@@ -1,0 +1,99 @@
+//! What the services share: access to the driver, limits on concurrent work, and statuses.
+
+use std::sync::Arc;
+
+use caviar_common::error::{Problem, Problems};
+use caviar_common::ids::SweepId;
+use caviar_common::view::SweepView;
+use caviar_core::Coordinator;
+use caviar_core::input::{Input, Refusal};
+use caviar_proto::status;
+use tokio::sync::{Semaphore, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use crate::driver::{DriverGone, DriverHandle};
+
+/// Most data sets that are read at once. Reading takes memory in proportion to the file.
+const MAX_DATA_READERS: usize = 2;
+/// Most requests for importance that are computed at once. Each uses a whole core.
+const MAX_IMPORTANCE_JOBS: usize = 1;
+
+/// The messages of a reply that is a stream. It ends at its first error.
+pub(super) type ResponseStream<T> = ReceiverStream<Result<T, Status>>;
+
+/// Access to the coordinator for all services. Clones share the driver and the limits.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    pub(super) driver: DriverHandle,
+    stopping: watch::Receiver<bool>,
+    /// Held by each request that reads a data set.
+    pub(super) data_permits: Arc<Semaphore>,
+    /// Held by each request that computes importance.
+    pub(super) importance_permits: Arc<Semaphore>,
+}
+
+impl Api {
+    /// `stopping` becomes true when the server starts to shut down.
+    pub(crate) fn new(driver: DriverHandle, stopping: watch::Receiver<bool>) -> Self {
+        Self {
+            driver,
+            stopping,
+            data_permits: Arc::new(Semaphore::new(MAX_DATA_READERS)),
+            importance_permits: Arc::new(Semaphore::new(MAX_IMPORTANCE_JOBS)),
+        }
+    }
+
+    /// Calls `query` with the state on the driver's thread. It blocks all other requests, so it
+    /// must be quick.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Coordinator) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        self.driver.read(query).await.map_err(driver_gone)
+    }
+
+    /// Carries out a request and returns after its effects are stored.
+    pub(super) async fn apply(&self, input: Input) -> Result<(), Status> {
+        let result = self.driver.apply(input).await.map_err(driver_gone)?;
+        result.map(|_| ()).map_err(|refusal| refused(&refusal))
+    }
+
+    /// The current view of a sweep.
+    pub(super) async fn sweep(&self, id: SweepId) -> Result<SweepView, Status> {
+        self.read(move |core| core.sweep(id)).await?.ok_or_else(|| sweep_deleted(id))
+    }
+
+    /// Waits until the server or the driver is stopping.
+    pub(super) async fn stopped(&self) {
+        let mut stopping = self.stopping.clone();
+        tokio::select! {
+            // An error means that the sender was dropped, which happens only when the server ends.
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = self.driver.gone() => {}
+        }
+    }
+}
+
+/// The status of a request that the driver did not carry out because it is stopping.
+pub(super) fn driver_gone(error: DriverGone) -> Status {
+    status::new(error.class(), error.to_string())
+}
+
+/// The status of a request that the coordinator refused.
+pub(super) fn refused(refusal: &Refusal) -> Status {
+    if let Refusal::Wrong(problem) = refusal {
+        return invalid(problem.clone());
+    }
+    status::new(refusal.class(), refusal.to_string())
+}
+
+/// The status of a request with a wrong field.
+pub(super) fn invalid(problem: Problem) -> Status {
+    status::from_problems(&Problems::from(problem))
+}
+
+/// The status for a sweep that was found by name and deleted before it could be read.
+pub(super) fn sweep_deleted(id: SweepId) -> Status {
+    refused(&Refusal::NoSuchSweep(id.to_string()))
+}
