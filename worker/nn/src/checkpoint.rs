@@ -42,12 +42,19 @@ pub(crate) struct State<'a> {
 
 /// A digest that differs between trainings: of the spec, of seed, trial and outputs (`numbers`),
 /// and of the rows and features of the train split (`sizes`).
-pub(crate) fn identity(spec: &TrainSpec, numbers: [u64; 3], sizes: [usize; 2]) -> [u8; 32] {
+///
+/// # Errors
+/// The spec cannot be serialised, which is a bug.
+pub(crate) fn identity(
+    spec: &TrainSpec,
+    numbers: [u64; 3],
+    sizes: [usize; 2],
+) -> Result<[u8; 32], TrainError> {
+    let spec = serde_json::to_vec(spec);
     let mut hasher = blake3::Hasher::new();
-    // Serialising fails only for maps with keys that are not text, which a spec does not have.
-    hasher.update(&serde_json::to_vec(spec).unwrap_or_default());
+    hasher.update(&spec.map_err(|_| TrainError::Missing { what: "JSON form of its spec" })?);
     hasher.update(format!("{numbers:?} {sizes:?}").as_bytes());
-    *hasher.finalize().as_bytes()
+    Ok(*hasher.finalize().as_bytes())
 }
 
 /// The checkpoint of the training with that [`identity`].

@@ -25,11 +25,11 @@ impl Pass for DrawMask<'_> {
         // The random numbers are uniform on [1, 2), so the threshold is one higher too.
         let threshold = s.splat(1.0 + dropout);
         let (kept, dropped) = (s.splat(1.0 / (1.0 - dropout)), s.splat(0.0));
-        let row_length = words(padded(columns));
+        let row_length = counter(padded(columns));
         for (first, mask) in panels(columns).zip(panels_of_mut(mask, rows)) {
             // The generator returns two words per lane: one for each of two rows.
             for (pair, two_rows) in mask.chunks_mut(2).enumerate() {
-                let place = words(pair).wrapping_mul(row_length).wrapping_add(words(first));
+                let place = counter(pair).wrapping_mul(row_length).wrapping_add(counter(first));
                 for (bits, to) in threefry(s, key, place).into_iter().zip(two_rows) {
                     let is_dropped = s.less(uniform(s, bits), threshold);
                     s.store(s.select(is_dropped, dropped, kept), to);
@@ -45,14 +45,14 @@ impl Pass for DrawMask<'_> {
     clippy::cast_possible_truncation,
     reason = "a position in a mini-batch; beyond 2^32 positions the counters repeat"
 )]
-fn words(place: usize) -> u32 {
+fn counter(place: usize) -> u32 {
     place as u32
 }
 
 /// The upper 23 bits as a float in [1, 2).
 #[inline(always)]
 fn uniform<S: Simd>(s: S, bits: S::U) -> S::F {
-    s.from_bits(s.add_words(s.shift_right(bits, 9), s.splat_word(0x3f80_0000)))
+    s.floats(s.add_words(s.shift_right(bits, 9), s.splat_word(0x3f80_0000)))
 }
 
 /// [`threefry_of`] the counters (`place` + lane, 0), one per lane.
@@ -109,7 +109,7 @@ mod tests {
         fn run<S: Simd>(self, s: S) -> [u32; 2] {
             threefry_of(s, self.key, self.counter.map(|word| s.splat_word(word))).map(|word| {
                 let mut lanes = [0.0; LANES];
-                s.store(s.from_bits(word), &mut lanes);
+                s.store(s.floats(word), &mut lanes);
                 lanes[LANES - 1].to_bits()
             })
         }

@@ -74,7 +74,7 @@ enum Stage {
     Output {
         bias: Tensor,
     },
-    Hidden(Hidden),
+    Hidden(Box<Hidden>),
 }
 
 /// What only a hidden layer has.
@@ -90,15 +90,15 @@ pub(crate) struct Hidden {
 /// The order of activation g and batch normalisation BN in out = f(a W).
 enum Form {
     /// out = g(BN(a W))
-    NormaliseFirst { activation: Activation, normal: Normal },
+    NormaliseFirst { activation: Activation, normal: Normalisation },
     /// out = BN(g(a W + b))
-    ActivateFirst { activated: Activated, normal: Normal },
+    ActivateFirst { activation: BiasedActivation, normal: Normalisation },
     /// out = g(a W + b)
-    ActivateOnly { activated: Activated },
+    ActivateOnly { activation: BiasedActivation },
 }
 
 /// Bias and activation, g(z + b).
-struct Activated {
+struct BiasedActivation {
     activation: Activation,
     /// The bias b [outputs].
     bias: Tensor,
@@ -107,7 +107,7 @@ struct Activated {
 }
 
 /// Batch normalisation, gamma zhat + beta.
-struct Normal {
+struct Normalisation {
     /// The scale gamma [outputs].
     gamma: Tensor,
     /// The shift beta [outputs], which lies directly after gamma.
@@ -130,7 +130,7 @@ impl Layer {
         let weights = layout.matrix(inputs, outputs);
         let stage = match hidden {
             None => Stage::Output { bias: layout.vector(outputs) },
-            Some(spec) => Stage::Hidden(Hidden::new(layout, outputs, spec, capacity)?),
+            Some(spec) => Stage::Hidden(Box::new(Hidden::new(layout, outputs, spec, capacity)?)),
         };
         let out = Buffer::new(capacity * padded(outputs))?;
         Ok(Self { inputs, outputs, weights, stage, out })
@@ -148,7 +148,7 @@ impl Layer {
     fn bias(&self) -> Option<Tensor> {
         match &self.stage {
             Stage::Output { bias } => Some(*bias),
-            Stage::Hidden(hidden) => hidden.activated().map(|activated| activated.bias),
+            Stage::Hidden(hidden) => hidden.activation().map(|activation| activation.bias),
         }
     }
 
@@ -273,15 +273,16 @@ impl Hidden {
     ) -> Result<Self, TrainError> {
         let activation = spec.activation;
         let form = match spec.normalization {
-            Normalization::Before => {
-                Form::NormaliseFirst { activation, normal: Normal::new(layout, outputs, capacity)? }
-            }
+            Normalization::Before => Form::NormaliseFirst {
+                activation,
+                normal: Normalisation::new(layout, outputs, capacity)?,
+            },
             Normalization::After => Form::ActivateFirst {
-                activated: Activated::new(layout, outputs, activation, capacity)?,
-                normal: Normal::new(layout, outputs, capacity)?,
+                activation: BiasedActivation::new(layout, outputs, activation, capacity)?,
+                normal: Normalisation::new(layout, outputs, capacity)?,
             },
             Normalization::None => Form::ActivateOnly {
-                activated: Activated::new(layout, outputs, activation, capacity)?,
+                activation: BiasedActivation::new(layout, outputs, activation, capacity)?,
             },
         };
         let len = capacity * padded(outputs);
@@ -289,16 +290,16 @@ impl Hidden {
         Ok(Self { form, mask, gradient: Buffer::new(len)? })
     }
 
-    fn activated(&self) -> Option<&Activated> {
+    fn activation(&self) -> Option<&BiasedActivation> {
         match &self.form {
             Form::NormaliseFirst { .. } => None,
-            Form::ActivateFirst { activated, .. } | Form::ActivateOnly { activated } => {
-                Some(activated)
+            Form::ActivateFirst { activation, .. } | Form::ActivateOnly { activation } => {
+                Some(activation)
             }
         }
     }
 
-    fn normal(&self) -> Option<&Normal> {
+    fn normal(&self) -> Option<&Normalisation> {
         match &self.form {
             Form::NormaliseFirst { normal, .. } | Form::ActivateFirst { normal, .. } => {
                 Some(normal)
@@ -311,8 +312,8 @@ impl Hidden {
     fn product_mut(&mut self) -> &mut Buffer {
         match &mut self.form {
             Form::NormaliseFirst { normal, .. } => &mut normal.values,
-            Form::ActivateFirst { activated, .. } | Form::ActivateOnly { activated } => {
-                &mut activated.z
+            Form::ActivateFirst { activation, .. } | Form::ActivateOnly { activation } => {
+                &mut activation.z
             }
         }
     }
@@ -324,11 +325,11 @@ impl Hidden {
             Form::NormaliseFirst { activation, normal } => {
                 with_curve!(*activation, curve => normal.forward(step, strip, curve, out))
             }
-            Form::ActivateFirst { activated, normal } => {
-                activated.forward(step, strip, &mut normal.values[range.clone()]);
+            Form::ActivateFirst { activation, normal } => {
+                activation.forward(step, strip, &mut normal.values[range.clone()]);
                 normal.forward(step, strip, Identity, out);
             }
-            Form::ActivateOnly { activated } => activated.forward(step, strip, out),
+            Form::ActivateOnly { activation } => activation.forward(step, strip, out),
         }
         if let (Mode::Train { .. }, Some(mask)) = (step.mode, &self.mask) {
             step.family.run(Multiply { values: out, factors: &mask[range] });
@@ -348,16 +349,16 @@ impl Hidden {
             Form::NormaliseFirst { activation, normal } => {
                 with_curve!(*activation, curve => { normal.backward(step, strip, curve, by); })
             }
-            Form::ActivateFirst { activated, normal } => {
+            Form::ActivateFirst { activation, normal } => {
                 let by = normal.backward(step, strip, Identity, by);
-                activated.backward(step, strip, by);
+                activation.backward(step, strip, by);
             }
-            Form::ActivateOnly { activated } => activated.backward(step, strip, by),
+            Form::ActivateOnly { activation } => activation.backward(step, strip, by),
         }
     }
 }
 
-impl Activated {
+impl BiasedActivation {
     fn new(
         layout: &mut Layout,
         outputs: usize,
@@ -389,7 +390,7 @@ impl Activated {
     }
 }
 
-impl Normal {
+impl Normalisation {
     fn new(layout: &mut Layout, outputs: usize, capacity: usize) -> Result<Self, TrainError> {
         let (gamma, beta) = (layout.vector(outputs), layout.vector(outputs));
         let statistics = Statistics::new(outputs)?;

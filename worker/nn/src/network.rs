@@ -206,10 +206,11 @@ impl Network {
     fn draw_masks(&mut self, rows: usize, draws: &mut Stream) {
         for layer in &mut self.layers {
             let columns = layer.outputs;
-            let Some(mask) = layer.mask_mut() else { continue };
-            let word = draws.word();
-            let key = [word as u32, (word >> 32) as u32];
-            self.family.run(DrawMask { key, dropout: self.dropout, rows, columns, mask });
+            if let Some(mask) = layer.mask_mut() {
+                let word = draws.word();
+                let key = [word as u32, (word >> 32) as u32];
+                self.family.run(DrawMask { key, dropout: self.dropout, rows, columns, mask });
+            }
         }
     }
 }

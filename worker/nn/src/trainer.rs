@@ -164,14 +164,14 @@ impl Trainer {
         self.check_usable()?;
         let state =
             State { epochs_done: self.epochs_done, network: &self.network, updater: &self.updater };
-        Ok(checkpoint::write(&self.identity(), state))
+        Ok(checkpoint::write(&self.identity()?, state))
     }
 
     /// Replaces the state by that of a checkpoint.
     pub(crate) fn restore(&mut self, checkpoint: &[u8]) -> Result<(), TrainError> {
         self.epochs_done = checkpoint::read(
             checkpoint,
-            &self.identity(),
+            &self.identity()?,
             self.spec.epochs,
             &mut self.network,
             &mut self.updater,
@@ -183,8 +183,8 @@ impl Trainer {
         if self.is_abandoned { Err(TrainError::Abandoned) } else { Ok(()) }
     }
 
-    /// A digest of all arguments of the training, which its checkpoints contain.
-    fn identity(&self) -> [u8; 32] {
+    /// A digest of the arguments of the training, which its checkpoints contain.
+    fn identity(&self) -> Result<[u8; 32], TrainError> {
         let (rows, features) = self.data.train.features.dim();
         let numbers = [self.sweep_seed, self.trial, u64::from(self.data.outputs)];
         checkpoint::identity(&self.spec, numbers, [rows, features])

@@ -86,10 +86,10 @@ fn a_checkpoint_of_any_epoch_resumes_with_the_same_bits() {
             checkpoints.push(whole.checkpoint().unwrap());
         }
         let test_loss = whole.test().unwrap().unwrap().loss.to_bits();
-        for (epoch, checkpoint) in checkpoints.iter().enumerate() {
+        for ((epoch, checkpoint), done) in checkpoints.iter().enumerate().zip(0..) {
             let label = format!("{:?} from epoch {epoch}", spec.optimizer);
             let mut resumed = Trainer::resume(&spec, data.clone(), 5, 6, checkpoint).unwrap();
-            assert_eq!(resumed.epochs_done() as usize, epoch);
+            assert_eq!(resumed.epochs_done(), done, "{label}");
             assert_eq!(rest(&mut resumed, spec.epochs), metrics[epoch..], "{label}");
             assert!(&resumed.checkpoint().unwrap() == checkpoints.last().unwrap(), "{label}");
             assert_eq!(resumed.test().unwrap().unwrap().loss.to_bits(), test_loss, "{label}");

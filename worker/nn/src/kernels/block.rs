@@ -170,10 +170,10 @@ impl<S: Simd> Block for Pairs<S> {
 
 #[inline(always)]
 fn high<S: Simd>(s: S, pairs: S::U) -> S::F {
-    s.from_bits(s.shift_left(s.shift_right(pairs, 16), 16))
+    s.floats(s.shift_left(s.shift_right(pairs, 16), 16))
 }
 
 #[inline(always)]
 fn low<S: Simd>(s: S, pairs: S::U) -> S::F {
-    s.from_bits(s.shift_left(pairs, 16))
+    s.floats(s.shift_left(pairs, 16))
 }

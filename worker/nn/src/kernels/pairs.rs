@@ -20,14 +20,14 @@ fn round<S: Simd>(s: S, x: S::F) -> S::U {
     let rounded = s.shift_right(s.add_words(s.add_words(bits, s.splat_word(0x7fff)), last_bit), 16);
     let size = s.max(x, s.sub(s.splat(0.0), x));
     let is_small = s.less(size, s.splat(f32::MIN_POSITIVE));
-    let rounded = s.select(is_small, s.splat(0.0), s.from_bits(rounded));
-    s.bits(s.select(s.equal(x, x), rounded, s.from_bits(s.splat_word(0x7fc0))))
+    let rounded = s.select(is_small, s.splat(0.0), s.floats(rounded));
+    s.bits(s.select(s.equal(x, x), rounded, s.floats(s.splat_word(0x7fc0))))
 }
 
 /// A word of two values per lane, with its bits in a float.
 #[inline(always)]
 fn pair<S: Simd>(s: S, low: S::F, high: S::F) -> S::F {
-    s.from_bits(s.add_words(round(s, low), s.shift_left(round(s, high), 16)))
+    s.floats(s.add_words(round(s, low), s.shift_left(round(s, high), 16)))
 }
 
 /// Pairs along the columns: `to` becomes [rows, words(columns)]. Two panels of floats make one of

@@ -151,7 +151,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn from_bits(self, x: [u32; LANES]) -> Lanes {
+    fn floats(self, x: [u32; LANES]) -> Lanes {
         each(|lane| f32::from_bits(x[lane]))
     }
 

@@ -80,7 +80,7 @@ pub(crate) trait Simd: Copy {
     /// The bits of the floats.
     fn bits(self, x: Self::F) -> Self::U;
     /// The floats with these bits.
-    fn from_bits(self, x: Self::U) -> Self::F;
+    fn floats(self, x: Self::U) -> Self::F;
     /// `x` in every lane of a vector of words.
     fn splat_word(self, x: u32) -> Self::U;
     /// The vector of words at `from`.

@@ -90,7 +90,7 @@ impl Simd for Avx512 {
         max(a: __m512, b: __m512) -> __m512 = _mm512_max_ps;
         min(a: __m512, b: __m512) -> __m512 = _mm512_min_ps;
         bits(x: __m512) -> __m512i = _mm512_castps_si512;
-        from_bits(x: __m512i) -> __m512 = _mm512_castsi512_ps;
+        floats(x: __m512i) -> __m512 = _mm512_castsi512_ps;
         add_words(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32;
         sub_words(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32;
         xor(a: __m512i, b: __m512i) -> __m512i = _mm512_xor_si512;
@@ -250,7 +250,7 @@ impl Simd for Avx2 {
         equal(a: Halves, b: Halves) -> Halves = equal_of_8;
         select(mask: Halves, yes: Halves, no: Halves) -> Halves = select_of_8;
         bits(x: Halves) -> WordHalves = _mm256_castps_si256;
-        from_bits(x: WordHalves) -> Halves = _mm256_castsi256_ps;
+        floats(x: WordHalves) -> Halves = _mm256_castsi256_ps;
         add_words(a: WordHalves, b: WordHalves) -> WordHalves = _mm256_add_epi32;
         sub_words(a: WordHalves, b: WordHalves) -> WordHalves = _mm256_sub_epi32;
         xor(a: WordHalves, b: WordHalves) -> WordHalves = _mm256_xor_si256;

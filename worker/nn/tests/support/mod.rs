@@ -1,6 +1,11 @@
 //! Specs and random data that the tests share, also those in `src/tests`.
 #![allow(dead_code, reason = "each test program uses a part of this module")]
-#![allow(clippy::as_conversions, clippy::indexing_slicing, reason = "small random data")]
+#![allow(
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "small random data, and defaults that are legal"
+)]
 
 use std::sync::Arc;
 
