@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 
 /// What a stream of random numbers is used for. Every recorded result depends on the
 /// discriminants, so they never change.
+///
+/// Two uses with the same purpose, trial and stream number get the same numbers. So a new use needs
+/// a new purpose, with the next discriminant, unless it replaces an existing use in a sweep. For
+/// example, a sweep has one strategy, so strategies share purposes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Purpose {
@@ -24,7 +28,7 @@ pub enum Purpose {
     Shuffle = 4,
     /// Drawing the masks of dropout.
     Dropout = 5,
-    /// Scrambling a Sobol sequence.
+    /// Scrambling a low-discrepancy sequence, such as the Sobol sequence.
     Scramble = 6,
     /// Drawing the candidates of a model-based sampler and choosing among them.
     Candidates = 7,

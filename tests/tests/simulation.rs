@@ -29,6 +29,13 @@ fn spec(search: &str) -> SweepSpec {
 
 const ROUNDS: &str = "strategy = \"rounds\"\ntrials = 20\nrounds = [10, 6, 4]\nparallelism = 4";
 
+/// One search for each way of choosing trials.
+const SEARCHES: [&str; 3] = [
+    ROUNDS,
+    "strategy = \"random\"\ntrials = 20\nparallelism = 4",
+    "strategy = \"sobol\"\ntrials = 20\nparallelism = 4",
+];
+
 /// Everything that a user can compare: the trials, and the winner with its test score.
 fn outcome(simulation: &Simulation, sweep: caviar_common::ids::SweepId) -> String {
     let view = simulation.core().sweep(sweep).expect("the sweep is there");
@@ -197,14 +204,9 @@ proptest! {
     fn no_fault_changes_the_result(
         seed in any::<u64>(),
         slots in prop::collection::vec(1u32..4, 1..4),
-        strategy in 0usize..3,
+        strategy in 0..SEARCHES.len(),
     ) {
-        let search = [
-            ROUNDS,
-            "strategy = \"random\"\ntrials = 20\nparallelism = 4",
-            "strategy = \"sobol\"\ntrials = 20\nparallelism = 4",
-        ];
-        let spec = spec(search[strategy]);
+        let spec = spec(SEARCHES[strategy]);
         let mut simulation = Simulation::new(seed, &slots, stormy());
         let sweep = simulation.submit(&spec);
         simulation.run(sweep, 20_000);

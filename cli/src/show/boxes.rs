@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use caviar_common::spec::Strategy;
 use caviar_common::view::{RoundView, SweepView};
 
 use super::page::{Page, Tone};
@@ -12,7 +11,7 @@ use super::text;
 /// Writes the rounds or the boxes of a sweep, side by side, with a line that explains them. Writes
 /// nothing for a strategy that searches the whole space.
 pub(super) fn write(out: &mut impl Write, sweep: &SweepView, page: Page) -> io::Result<()> {
-    let (what, table) = if sweep.spec.search.strategy == Strategy::Rounds {
+    let (what, table) = if sweep.spec.search.strategy.has_rounds() {
         ("the range of each hyperparameter in each round", rounds_table(sweep, page))
     } else if sweep.boxes.is_empty() {
         return Ok(());

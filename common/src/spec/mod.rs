@@ -59,6 +59,14 @@ impl Strategy {
         }
     }
 
+    /// True if the sweep is divided into rounds, so that `search.rounds` may be set.
+    pub const fn has_rounds(self) -> bool {
+        match self {
+            Self::Rounds => true,
+            Self::Random | Self::Sobol | Self::Grid | Self::Zoom | Self::Tpe => false,
+        }
+    }
+
     /// The stopping rule unless the sweep gives another. Rounds and grids compare completed trials;
     /// TPE behaves as published.
     pub const fn default_stopping(self) -> StoppingRule {

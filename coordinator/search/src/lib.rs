@@ -60,34 +60,54 @@
 //!
 //! # Adding a strategy
 //!
-//! The compiler finds most places, because the matches on [`Strategy`] have no wildcard arm. The
-//! strategy `tpe` is an example of each step: search the repository for `Tpe` and `"tpe"`.
+//! The compiler finds the six matches on [`Strategy`] and `Source`, because they have no wildcard
+//! arm. It finds neither `ALL`, nor comparisons such as `== Strategy::Zoom`, nor lists in tests and
+//! documents. `git grep -iw sobol` shows the places of a strategy that ignores results, and
+//! `git grep -iw tpe` those of one with a model.
 //!
-//! 1. **Name it.** Add a variant to [`Strategy`], to `Strategy::ALL`, `name` and
-//!    `default_stopping` in `common/src/spec/mod.rs`. The sweep file, the wire and the command line
-//!    use this name, so no `.proto` file has an enum of strategies.
+//! 1. **Name it.** Add a variant to [`Strategy`] in `common/src/spec/mod.rs`, and to
+//!    `Strategy::ALL`, `name`, `has_rounds` and `default_stopping`. The default is halving, unless
+//!    the strategy compares completed trials only. The sweep file, the wire and the command line
+//!    use the name, so no `.proto` file has an enum of strategies.
 //! 2. **Check its keys.** `common/src/spec/check/mod.rs` refuses `rounds`, `points` and
-//!    `warm_start` for strategies that do not use them. A new key of `[search]` also needs a field
-//!    in `SearchSpec`, in `DraftSearch` of `common/src/spec/draft.rs` and in `SearchSpec` of
+//!    `warm_start` for strategies that do not use them, so a strategy without such keys needs no
+//!    change here. With `has_rounds`, `rounds` are checked, sent over the wire and shown in
+//!    `cli/src/show/boxes.rs`. A new key of `[search]` also needs a field in `SearchSpec`, in
+//!    `DraftSearch` of `common/src/spec/draft.rs` and in `SearchSpec` of
 //!    `proto/caviar/v1/types.proto`, and both conversions in `proto/src/convert/spec.rs`.
-//! 3. **Give its trials a reason.** If no `Source` in `common/src/reason.rs` fits, add one to the
-//!    enum, to `ALL` and to `name`. Add its name to the comment of `Reason.source` in
-//!    `proto/caviar/v1/types.proto`, and its sentence to `cli/src/show/explain.rs`.
+//! 3. **Give its trials a source.** A trial's reason contains its source. If no `Source` in
+//!    `common/src/reason.rs` fits, add one to the enum, to `ALL` and to `name`. Add its name to the
+//!    comment of `Reason.source` in `proto/caviar/v1/types.proto`, and its sentence to
+//!    `cli/src/show/explain.rs`. A client of an earlier release refuses trials with a source that
+//!    it does not know, so announce the source in the changelog. `PROTOCOL` concerns workers only
+//!    and does not change.
 //! 4. **Write the sampler.** Add a module to `coordinator/search/src` with a type that implements
 //!    [`Sampler`], and its arm to [`build`]. A reply may only depend on what this page lists above.
-//!    Take random numbers from `Seed::derive` in `common/src/seed.rs`, with the trial's number and
-//!    `Purpose::Candidates`.
-//! 5. **Test it.** In `coordinator/search/tests`, add the strategy to `recorded.rs`, and to the
-//!    property test of `strategies.rs` or to one of its own, as `tpe` has one in its module.
-//!    Add it to the list of strategies in `tests/tests/stopping.rs`, to the test of the default
-//!    stopping rules in `common/src/spec/tests.rs`, and to the round trips in
-//!    `proto/src/tests/specs.rs`.
-//! 6. **Describe it.** `docs/sweep-file.md` describes every strategy, names the strategies under
-//!    each default stopping rule, and quotes the error for an unknown strategy. `ARCHITECTURE.md`
-//!    lists the strategies, and `CHANGELOG.md` announces the new one.
+//!    Take random numbers from `Seed::derive` in `common/src/seed.rs`. Uniform draws use the
+//!    trial's number and `Purpose::Sample`, and models use it with `Purpose::Candidates`. A
+//!    sequence is scrambled once for the sweep, with trial 0 and `Purpose::Scramble`. The docs of
+//!    `Purpose` say when to add one.
+//! 5. **Declare a new dependency, if it has one.** Name its version in the root `Cargo.toml`, use
+//!    it in `coordinator/search/Cargo.toml`, and commit `Cargo.lock`. `deny.toml` lists the
+//!    licences that are allowed.
+//! 6. **Test it.**
+//!    - In `coordinator/search/tests`, add it to `recorded.rs`, and to `STRATEGIES` in
+//!      `strategies.rs` or, for a model-based strategy, to a property test in its own module. Test
+//!      there what it promises about its first trials, as the tests of Sobol points do.
+//!    - In `tests/tests/stopping.rs`, add it to `STRATEGIES` and `IN_ORDER_OF_ARRIVAL`; in
+//!      `tests/tests/simulation.rs`, add it to `SEARCHES`.
+//!    - If its default is halving, add it to the test of the default stopping rules in
+//!      `common/src/spec/tests.rs`. Add it to the round trips in `proto/src/tests/specs.rs`, and to
+//!      `strategies` in `tests/compat/sweeps.py`.
+//! 7. **Describe it.** `docs/sweep-file.md` describes every strategy and names the strategies under
+//!    each default stopping rule.
+//!    `CAVIAR_UPDATE_DOCS=1 cargo test -p caviar-tests --test sweep_file_doc` updates its error for
+//!    an unknown strategy. The list in `ARCHITECTURE.md` and the comment in `examples/digits.toml`
+//!    name the strategies. `CHANGELOG.md` announces the new one under `[Unreleased]`, *Added*.
 //!
-//! To compare it with the others, run `tests/peers/search/bench.py --strategy NAME`. The README in
-//! that folder says how.
+//! To compare it with the others, run
+//! `bench.py SEARCH_BENCH --strategy halton --label caviar-halton` in `tests/peers/search`. The
+//! README there says what `SEARCH_BENCH` is. The label names the results.
 //!
 //! [`Strategy`]: caviar_common::spec::Strategy
 #![forbid(unsafe_code)]

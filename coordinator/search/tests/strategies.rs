@@ -181,7 +181,7 @@ proptest! {
     #[test]
     fn every_suggestion_lies_in_the_space_and_is_a_function_of_the_log(
         costs in prop::collection::vec(prop::option::of(-1.0..1.0f64), 0..40),
-        strategy in 0usize..4,
+        strategy in 0..STRATEGIES.len(),
         trial in 0u32..40,
     ) {
         let spec = spec(STRATEGIES[strategy]);

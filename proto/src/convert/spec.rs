@@ -11,7 +11,7 @@ use caviar_common::numbers::index;
 use caviar_common::space::{Domain, Holds, Parameter};
 use caviar_common::spec::{
     Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping, SearchSpec,
-    Strategy, SweepSpec,
+    SweepSpec,
 };
 
 use super::field::{Within, at_most, check_count, optional_text, parameter_name};
@@ -171,7 +171,7 @@ fn encode_search(search: &SearchSpec) -> v1::SearchSpec {
     v1::SearchSpec {
         strategy: Some(search.strategy.name().to_owned()),
         trials: Some(search.trials.into()),
-        rounds: (search.strategy == Strategy::Rounds).then_some(rounds),
+        rounds: search.strategy.has_rounds().then_some(rounds),
         parallelism: Some(search.parallelism.into()),
         order: Some(search.order.name().to_owned()),
         warm_start: search.warm_start.as_ref().map(Name::to_string),

@@ -256,7 +256,7 @@ fn check_rounds(
     problems: &mut Problems,
 ) -> Vec<u32> {
     let field = "search.rounds";
-    if strategy != Strategy::Rounds {
+    if !strategy.has_rounds() {
         // Of an unknown strategy it is not known whether it has rounds.
         if given.is_some() && !problems.touches("search.strategy") {
             let message = format!(
