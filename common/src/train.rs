@@ -151,7 +151,7 @@ pub struct TrainSpec {
     /// The place of batch normalisation in the hidden layers.
     pub normalization: Normalization,
     /// The weight m of the old value in the running mean and variance, in [0, 1):
-    /// running = m running + (1 - m) batch. Without effect if there is no normalisation.
+    /// running = m running + (1 - m) batch. Without effect if `normalization` is `none`.
     pub batch_norm_momentum: f64,
     /// The probability that a hidden activation is set to 0 in training, in [0, 1). The others are
     /// divided by 1 - dropout.

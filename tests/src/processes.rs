@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::watch::{is_completed, until};
 
-/// Where the programs are. They are built once, beside the running test, in its profile.
+/// Where the programs are. They are built once, next to the running test, in its profile.
 pub fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
@@ -169,7 +169,7 @@ impl Place {
         self.path("db")
     }
 
-    /// What one process with so many slots finds: the export, read from the store.
+    /// The export of a sweep that one process ran with `slots` slots, read from its store.
     pub fn run(&self, slots: &str) -> Value {
         caviar_ok(&["run", &self.sweep(), "--slots", slots, "--store", &self.store()]);
         self.stored()

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use caviar_tests::processes::{Coordinator, worker};
 
-/// A Python with these modules: `CAVIAR_PYTHON`, or the one on the path. Where there is none, it is
+/// A Python with these modules: `CAVIAR_PYTHON`, or the one on the path. If neither has them, it is
 /// said that the test is skipped.
 fn python(modules: &str) -> Option<String> {
     let python = std::env::var("CAVIAR_PYTHON").unwrap_or_else(|_| "python3".to_owned());
@@ -16,7 +16,7 @@ fn python(modules: &str) -> Option<String> {
     if probe.output().is_ok_and(|output| output.status.success()) {
         return Some(python);
     }
-    // Not by a macro, whose output is shown for tests that fail alone.
+    // Not by a macro, whose output is shown only for tests that fail.
     let _unheard =
         writeln!(std::io::stderr(), "skipped: no Python with {modules}; name one in CAVIAR_PYTHON");
     None

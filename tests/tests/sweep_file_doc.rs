@@ -145,7 +145,8 @@ fn mistakes() -> String {
 
 fn hyperparameters() -> String {
     let mut table = String::from(
-        "| name | values | default | scale when searched | has an effect with |\n|---|---|---|---|---|\n",
+        "| name | values | default | scale when searched | has an effect with |\n\
+         |---|---|---|---|---|\n",
     );
     for row in &TABLE {
         let name = if row.name == "units_1" {

@@ -37,7 +37,7 @@ pub(crate) struct Runners {
 
 impl Runners {
     /// Without any runner yet. Runners report to `events`, and wait while that channel is full. A
-    /// runner that would exceed `memory` waits until it fits; `None` is no limit.
+    /// runner that would exceed `memory` waits until it fits; `None` sets no limit.
     pub(crate) fn new(events: mpsc::Sender<RunnerEvent>, memory: Option<MemoryLimit>) -> Self {
         Self { memory: Arc::new(Memory::new(memory)), events, controls: BTreeMap::new() }
     }

@@ -50,7 +50,7 @@ impl SweepTables<'_> {
         statement.execute(values).map(|_| ()).map_err(failed)
     }
 
-    /// Brings the tables up to date with what happened.
+    /// Updates the tables with an event.
     fn show(&self, payload: &Payload) -> Result<(), StoreError> {
         match payload {
             Payload::SweepCreated(created) => self.insert_sweep(created),

@@ -105,7 +105,7 @@ impl Network {
         self.layers.iter().flat_map(Layer::tensors)
     }
 
-    /// One forward and backward pass on the examples at `rows`, of which there are at least 2.
+    /// One forward and backward pass on the examples at `rows`, at least 2.
     ///
     /// Writes the gradient of the mini-batch's mean loss into `gradients`, updates the running
     /// statistics, and returns the loss and hits. `draws` decides which outputs are dropped.

@@ -34,7 +34,7 @@ impl Bench {
     }
 }
 
-/// A coordinator with the finished sweep `s`, of which one trial completed and one diverged.
+/// A coordinator with the finished sweep `s`: one trial completed, one diverged.
 fn with_results() -> Bench {
     let mut bench = Bench::new();
     bench.create("s", 2, 0).unwrap();
