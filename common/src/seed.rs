@@ -9,6 +9,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::numbers::{to_u64, to_usize};
+
 /// What a stream of random numbers is used for. Every recorded result depends on the
 /// discriminants, so they never change.
 ///
@@ -123,8 +125,7 @@ impl Stream {
     /// Shuffles in place, by the Fisher-Yates method from the end.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for end in (1..items.len()).rev() {
-            let Ok(bound) = u64::try_from(end + 1) else { return };
-            let Ok(other) = usize::try_from(self.below(bound)) else { return };
+            let other = to_usize(self.below(to_u64(end + 1)));
             items.swap(end, other);
         }
     }

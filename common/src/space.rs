@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::{Assignment, Value};
-use crate::numbers::{floor_to_i64, floor_to_usize, real, real_from_i64};
+use crate::numbers::{floor_to_i64, floor_to_usize, real, real_from_i64, to_u64};
 use crate::scale::Scale;
 
 /// The values that a parameter can have.
@@ -77,7 +77,7 @@ impl Domain {
         match self {
             Self::Float { low, high, .. } => (low == high).then_some(1),
             Self::Int { low, high, .. } => Some(high.abs_diff(*low).saturating_add(1)),
-            Self::Choice { values } => u64::try_from(values.len()).ok(),
+            Self::Choice { values } => Some(to_u64(values.len())),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::io::{ErrorKind, Read};
 
 use caviar_common::data::Task;
-use caviar_common::numbers::{to_u32, to_u64};
+use caviar_common::numbers::{to_u32, to_u64, to_usize};
 
 use crate::error::{DataError, LABELS, SOURCE};
 use crate::labels::Labels;
@@ -38,7 +38,7 @@ pub(crate) fn read<R: Read>(
     let pixels = u64::from(height) * u64::from(width);
     let values = pixels
         .checked_mul(count.into())
-        .filter(|&values| within(pixels, MAX_FEATURES) && within(values, MAX_VALUES));
+        .filter(|&values| to_usize(pixels) <= MAX_FEATURES && to_usize(values) <= MAX_VALUES);
     let Some(values) = values else {
         return Err(DataError::TooLarge { path: images_path.to_owned() });
     };
@@ -73,10 +73,6 @@ pub(crate) fn read<R: Read>(
         }
     })?;
     Ok(raw)
-}
-
-fn within(count: u64, limit: usize) -> bool {
-    usize::try_from(count).is_ok_and(|count| count <= limit)
 }
 
 struct File<'a, R> {
@@ -116,8 +112,7 @@ impl<R: Read> File<'_, R> {
         let expected = self.read + count;
         let mut buffer = [0; 1 << 14];
         while self.read < expected {
-            let size = usize::try_from(expected - self.read)
-                .map_or(buffer.len(), |left| left.min(buffer.len()));
+            let size = to_usize(expected - self.read).min(buffer.len());
             let Some(part) = buffer.get_mut(..size) else { break };
             if self.fill(part)? < size {
                 return Err(self.short(expected));

@@ -6,6 +6,7 @@ use super::range::is_same;
 use crate::assignment::{Assignment, Value};
 use crate::error::{Problem, Problems};
 use crate::hyper;
+use crate::numbers::to_u64;
 use crate::space::{Condition, Domain, Holds, Parameter};
 use crate::spec::DraftParameter;
 
@@ -140,7 +141,7 @@ fn layer_condition(
     }
     let layers =
         hyper::train_spec(scope.fixed, &Assignment::default()).map_or(0, |spec| spec.hidden.len());
-    if u64::try_from(layers).is_ok_and(|layers| layers < u64::from(layer)) {
+    if to_u64(layers) < u64::from(layer) {
         let remedy = format!("set layers to {layer} or more in [fixed], or search layers");
         refuse(&layers, remedy);
     }
