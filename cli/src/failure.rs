@@ -110,7 +110,13 @@ impl From<&Error> for Failure {
             Error::Invalid { problems, .. } => {
                 problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
             }
-            _ => error.to_string(),
+            Error::Address(_)
+            | Error::Unreachable { .. }
+            | Error::NoReply { .. }
+            | Error::NotACoordinator { .. }
+            | Error::Refused { .. }
+            | Error::Unreadable { .. }
+            | _ => error.to_string(),
         };
         Self::Hinted { message, hints: hints(error) }
     }
@@ -140,7 +146,7 @@ fn hints(error: &Error) -> Vec<String> {
         }
         Error::Unreadable { .. } => vec!["use the same version on both sides".to_owned()],
         // A new kind of error has no hint until it gets one here.
-        _ => Vec::new(),
+        Error::Invalid { .. } | _ => Vec::new(),
     }
 }
 

@@ -326,7 +326,8 @@ mod tests {
 
     #[test]
     fn the_file_is_a_sweep_with_the_default_space() {
-        let (text, spec) = written(&rows(|n| ["x", "y"][n as usize % 2].to_owned()), Some("kind"));
+        let (text, spec) =
+            written(&rows(|n| ["x", "y"][usize::from(n % 2 == 1)].to_owned()), Some("kind"));
         assert_eq!(spec.name.as_str(), "iris-data");
         assert_eq!((spec.search.trials, spec.data.task), (5, Task::Classification));
         assert_eq!(spec.data.label.as_deref(), Some("kind"));

@@ -309,8 +309,11 @@ fn an_edited_file_can_replace_its_earlier_sweep() {
 fn a_csv_file_becomes_a_sweep_file_that_is_valid() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
-    let rows: String = (0..90)
-        .map(|n| format!("{},{},{}\n", n % 7, f64::from(n) * 0.5, ["a", "b", "c"][n as usize % 3]))
+    let rows: String = (0..90_u16)
+        .map(|n| {
+            let kind = ["a", "b", "c"][usize::from(n % 3)];
+            format!("{},{},{kind}\n", n % 7, f64::from(n) * 0.5)
+        })
         .collect();
     std::fs::write(directory.join("own.csv"), format!("x,y2,kind\n{rows}")).unwrap();
     let text = refusal(directory, &["run", "own.csv"]);

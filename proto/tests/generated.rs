@@ -5,6 +5,8 @@
 //! -p caviar-proto --test generated` writes it again. No `protoc` is needed: protox reads the files
 //! and tonic-prost-build writes Rust.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it fails")]
+
 use std::fs;
 use std::path::Path;
 

@@ -1,6 +1,5 @@
 //! The client against a coordinator in this process.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it fails")]
-#![expect(clippy::panic, reason = "a test that cannot go on should panic where it fails")]
 
 use std::io::{Read, Write};
 

@@ -70,9 +70,9 @@ impl RustFile {
 
     /// Whether the file holds tests, benchmarks or examples and nothing that users run.
     pub(crate) fn is_test(&self) -> bool {
-        let parts = self.path.split('/');
-        parts.clone().any(|part| matches!(part, "tests" | "benches" | "examples"))
-            || parts.last().is_some_and(|name| name == "tests.rs")
+        let mut parts = self.path.split('/');
+        parts.next_back() == Some("tests.rs")
+            || parts.any(|part| matches!(part, "tests" | "benches" | "examples"))
     }
 
     /// The functions outside `#[cfg(test)]`.

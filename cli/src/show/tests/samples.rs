@@ -157,7 +157,7 @@ fn large_trial(number: u32, state: TrialState, epoch: u32, accuracy: f64) -> Tri
         ("learning_rate_decay", Value::Float(0.1)),
         ("activation", Value::Text("relu".to_owned())),
     ];
-    let last = (epoch > 0).then(|| EpochMetrics {
+    let last = (epoch > 0).then_some(EpochMetrics {
         epoch,
         train: Score { loss: 0.31, accuracy: Some(accuracy) },
         validation: Score { loss: 0.35, accuracy: Some(accuracy) },
