@@ -72,7 +72,7 @@ fn what_is_too_large_for_a_worker_is_named_and_trained_by_another() {
         .env("RUST_LOG", "warn");
     let _small = Process::start(&mut command);
     let refusals = |notes: &[String]| {
-        notes.iter().filter(|note| note.contains("and --memory is 2.0 MiB: --memory ")).count()
+        notes.iter().filter(|note| note.contains("but --memory is 2.0 MiB: use --memory ")).count()
     };
     let waits =
         until(&coordinator.url, "wide", |sweep| done(sweep) == 3 && refusals(&sweep.notes) == 3);
