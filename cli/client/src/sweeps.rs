@@ -87,7 +87,7 @@ impl Client {
     /// # client.cancel_sweep("digits").await?;
     /// let mut changes = client.watch_sweep("digits").await?;
     /// while let Some(sweep) = changes.next().await? {
-    ///     println!("{} trials of {} are finished", sweep.counts.done(), sweep.name);
+    ///     println!("{} trials of {} are finished", sweep.counts.finished(), sweep.name);
     /// }
     /// # drop((changes, client));
     /// # server.stop().await?;

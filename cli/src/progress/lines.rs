@@ -7,8 +7,9 @@ use caviar_common::view::SweepView;
 
 use super::is_idle;
 use super::pace::{Pace, work};
-use crate::show::sweep::{objective, total};
+use crate::show::sweep::total;
 use crate::show::text;
+use crate::show::text::objective;
 
 /// The longest time without a line while the sweep makes progress.
 const SILENCE: Duration = Duration::from_secs(10);

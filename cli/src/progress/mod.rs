@@ -80,8 +80,8 @@ fn is_idle(sweep: &SweepView) -> bool {
     sweep.state == SweepState::Paused || (sweep.has_no_worker() && !sweep.state.is_final())
 }
 
-/// Lines on a terminal that replace each other. [`mod@screen`] lays them out; each is shown by a bar
-/// that has nothing but a message.
+/// Lines on a terminal that replace each other. [`mod@screen`] lays them out; each is shown by a
+/// bar that has nothing but a message.
 #[derive(Debug, Default)]
 pub(crate) struct Bars {
     has_notes: bool,

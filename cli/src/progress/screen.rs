@@ -19,8 +19,9 @@ use caviar_common::outcome::SweepState;
 use caviar_common::view::{SweepView, TrialView};
 
 use crate::show::page::{Page, Tone, shorten, shorten_end, width};
-use crate::show::sweep::{best_running, in_order, objective, total};
+use crate::show::sweep::{best_running, in_order, total};
 use crate::show::text;
+use crate::show::text::objective;
 
 /// Columns where the terminal does not say how many it has.
 const USUAL_COLUMNS: usize = 80;

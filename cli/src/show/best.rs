@@ -44,7 +44,7 @@ pub(crate) fn json(out: &mut impl Write, view: &SweepView, best: &TrialView) -> 
 /// Writes a `[fixed]` section that trains the same network. It holds the fixed values of the sweep
 /// and the values of the trial.
 pub(crate) fn toml(out: &mut impl Write, view: &SweepView, best: &TrialView) -> io::Result<()> {
-    let objective = sweep::objective(&view.spec, best);
+    let objective = text::objective(&view.spec, best);
     writeln!(
         out,
         "# trial {} of {}: {} {objective}",

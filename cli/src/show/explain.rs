@@ -10,8 +10,8 @@ use caviar_common::view::{StoppedView, SweepView, TrialView};
 use serde::Serialize;
 
 use super::page::{Page, Tone};
-use super::sweep::objective;
 use super::table::{Cell, Column, Table};
+use super::text::objective;
 use super::{text, trials};
 
 /// Width of the names at the beginning of the lines.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use caviar_common::metric::Point;
 use caviar_common::outcome::{SweepState, TrialState};
-use caviar_common::spec::{Goal, SweepSpec};
+use caviar_common::spec::Goal;
 use caviar_common::view::{Counts, SweepView, TestView, TrialView};
 
 use super::boxes;
@@ -59,11 +59,6 @@ pub(crate) fn total(sweep: &SweepView) -> u32 {
             sweep.spec.search.trials
         }
     }
-}
-
-/// The objective of a trial, or an empty text before it has one.
-pub(crate) fn objective(spec: &SweepSpec, trial: &TrialView) -> String {
-    trial.objective.map_or_else(String::new, |value| text::metric(&spec.objective.metric, value))
 }
 
 /// The running trial that is ahead at the moment. Its value may still change.
@@ -133,7 +128,7 @@ fn running_line(sweep: &SweepView, trial: &TrialView) -> String {
         "best running trial {}: {} {} after epoch {epoch} of {}",
         trial.trial,
         sweep.spec.objective.metric.name(),
-        objective(&sweep.spec, trial),
+        text::objective(&sweep.spec, trial),
         trial.epochs
     )
 }
@@ -201,7 +196,7 @@ pub(crate) fn winner(
     let headline = format!(
         "{which} trial {}{round}: {goal} {metric} {}",
         best.trial,
-        objective(&sweep.spec, best)
+        text::objective(&sweep.spec, best)
     );
     page.write(out, Tone::Strong, 2, &headline)?;
     let mut table = Table::new([Column::new("").shortened_to(12), Column::new("").ended_at(12)]);

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use caviar_common::metric::Score;
 use caviar_common::view::SweepView;
 
-use super::sweep::{View, objective, state, total};
+use super::sweep::{View, state, total};
 use super::table::{Cell, Column, Table};
+use super::text::objective;
 use super::{page::Tone, text};
 
 /// Writes a line for every sweep. On a narrow page the data is left out first, then the number, the

@@ -5,6 +5,8 @@ use std::time::Duration;
 use caviar_common::assignment::Value;
 use caviar_common::metric::{Metric, Score};
 use caviar_common::reason::{Extent, SearchBox};
+use caviar_common::spec::SweepSpec;
+use caviar_common::view::TrialView;
 
 /// Significant digits of a number in a table.
 const DIGITS: i32 = 4;
@@ -40,6 +42,11 @@ pub(crate) fn value(value: &Value) -> String {
         Value::Float(v) => number(*v),
         Value::Text(v) => v.clone(),
     }
+}
+
+/// The objective of a trial, or an empty text before it has one.
+pub(crate) fn objective(spec: &SweepSpec, trial: &TrialView) -> String {
+    trial.objective.map_or_else(String::new, |value| metric(&spec.objective.metric, value))
 }
 
 /// A value of a metric. Accuracies have four decimals, so that their digits align in a column.

@@ -10,9 +10,9 @@ use caviar_common::view::{SweepView, TrialView};
 
 use super::output_error;
 use super::page::{Page, Tone};
-use super::sweep::objective;
 use super::table::{Cell, Column, Table};
 use super::text;
+use super::text::objective;
 
 /// The names of the searched parameters, in the order of the space.
 pub(super) fn parameters(sweep: &SweepView) -> Vec<&str> {

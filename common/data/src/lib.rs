@@ -1,6 +1,6 @@
 //! The data of a sweep: readers, splits and standardisation.
 //!
-//! [`load`] reads the data that a [`DataSpec`](caviar_common::data::DataSpec) names and checks
+//! [`load()`] reads the data that a [`DataSpec`](caviar_common::data::DataSpec) names and checks
 //! every value. [`split()`] draws the splits from the sweep's seed and standardises them with the
 //! statistics of the training split only. [`prepare`] does both. All three are functions of their
 //! arguments and the files, so every worker gets the same examples. The [digest](Dataset::digest)

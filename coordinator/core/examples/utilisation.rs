@@ -38,7 +38,7 @@ const CENTRE: [f64; 5] = [0.62, 0.31, 0.45, 0.7, 0.2];
 const WEIGHTS: [f64; 5] = [1.0, 0.5, 0.3, 0.15, 0.05];
 
 /// A trial that the worker holds.
-struct Job {
+struct Execution {
     grant: Grant,
     epoch: u32,
     /// How long an epoch takes, in mean times of a full training.
@@ -63,7 +63,7 @@ struct Figures {
 struct Cluster {
     core: Coordinator,
     spec: SweepSpec,
-    jobs: BTreeMap<LeaseId, Job>,
+    jobs: BTreeMap<LeaseId, Execution>,
     now: f64,
     busy: f64,
 }
@@ -146,7 +146,7 @@ impl Cluster {
         let epoch_time = (seed.stream(0).normal() - 0.5).exp() / f64::from(EPOCHS);
         self.jobs.insert(
             grant.lease,
-            Job { grant, epoch: 0, epoch_time, left: epoch_time, is_parked: false },
+            Execution { grant, epoch: 0, epoch_time, left: epoch_time, is_parked: false },
         );
     }
 

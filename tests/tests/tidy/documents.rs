@@ -8,7 +8,7 @@ use std::process::Command;
 use caviar_common::spec::Strategy;
 use caviar_tests::processes::program;
 
-use crate::sources::{RustFile, read, root};
+use crate::sources::{RustFile, files, read, root};
 
 const ARCHITECTURE: &str = "ARCHITECTURE.md";
 const COMMAND_LINE: &str = "docs/command-line.md";
@@ -222,9 +222,11 @@ fn the_glossary_is_sorted_and_its_terms_are_in_use() {
     let rows = table.lines().skip(3).filter_map(|line| line.split('|').nth(1)).map(str::trim);
     let terms: Vec<&str> = rows.filter(|term| !term.is_empty()).collect();
     assert!(terms.is_sorted(), "{ARCHITECTURE}: the glossary is not in alphabetical order");
-    let code: String = RustFile::all().into_iter().map(|f| f.text.to_lowercase()).collect();
+    let code = RustFile::all().into_iter().map(|file| file.text.to_lowercase());
+    let book = files("md").into_iter().filter(|path| path.starts_with("docs/"));
+    let text: String = code.chain(book.map(|path| read(&path).to_lowercase())).collect();
     for term in terms {
         let name = term.replace([' ', '-'], "_");
-        assert!(code.contains(term) || code.contains(&name), "no code speaks of {term:?}");
+        assert!(text.contains(term) || text.contains(&name), "nothing speaks of {term:?}");
     }
 }

@@ -100,7 +100,7 @@ enum Form {
 /// Bias and activation, g(z + b).
 struct BiasedActivation {
     activation: Activation,
-    /// The bias b [outputs].
+    /// The bias b, of shape `[outputs]`.
     bias: Tensor,
     /// The product; after the forward pass, z + b, which the backward pass reads.
     z: Buffer,
@@ -108,9 +108,9 @@ struct BiasedActivation {
 
 /// Batch normalisation, gamma zhat + beta.
 struct Normalisation {
-    /// The scale gamma [outputs].
+    /// The scale gamma, of shape `[outputs]`.
     gamma: Tensor,
-    /// The shift beta [outputs], which lies directly after gamma.
+    /// The shift beta, of shape `[outputs]`, which lies directly after gamma.
     beta: Tensor,
     statistics: Statistics,
     /// What is normalised; after the forward pass, zhat, which the backward pass reads.
