@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::args::Source;
 use crate::failure::Failure;
 use crate::place::Place;
+use crate::run::coordinator_hint;
 use crate::show::sweep::{Origin, state as shown_state};
 
 /// A coordinator inside this process.
@@ -146,11 +147,15 @@ impl Reader {
             && !sweep.state.is_final()
         {
             sweep.notes.retain(|note| note != NO_WORKER);
-            sweep.notes.push(format!(
-                "no coordinator runs it; to continue: caviar run --resume --name {} --store {}",
-                sweep.name,
-                store.display()
-            ));
+            sweep.notes.push(if sweep.spec.data.is_external() {
+                format!("its clients need a coordinator; {}", coordinator_hint(store))
+            } else {
+                format!(
+                    "no coordinator runs it; to continue: caviar run --resume --name {} --store {}",
+                    sweep.name,
+                    store.display()
+                )
+            });
         }
         sweep
     }

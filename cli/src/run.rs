@@ -112,7 +112,7 @@ async fn begin(
     let names = match (source, &args.name) {
         (Some(source), _) => vec![begin_file(args, source, client, &known).await?],
         (None, Some(name)) => match known.iter().find(|sweep| sweep.name == *name) {
-            Some(sweep) => vec![continue_sweep(client, sweep).await?],
+            Some(sweep) => vec![continue_sweep(args, client, sweep).await?],
             None => {
                 return Err(Failure::hinted(
                     format!("there is no sweep {name} in {}", args.store.display()),
@@ -170,7 +170,7 @@ async fn begin_file(
                 sweep.name
             ));
         }
-        return continue_sweep(client, sweep).await;
+        return continue_sweep(args, client, sweep).await;
     }
     Err(name_is_taken(args, sweep, has_changed).into())
 }
@@ -222,13 +222,12 @@ async fn continue_unfinished(
             ));
         } else if sweep.spec.data.is_external() {
             talk(&format!(
-                "note: external programs run the trials of {}; to start a coordinator for them: \
-                 caviar coordinator --store {}",
+                "note: external programs run the trials of {}; {}",
                 sweep.name,
-                args.store.display()
+                coordinator_hint(&args.store)
             ));
         } else {
-            names.push(continue_sweep(client, sweep).await?);
+            names.push(continue_sweep(args, client, sweep).await?);
         }
     }
     Ok(names)
@@ -249,11 +248,23 @@ fn store_flag(args: &Run) -> String {
     }
 }
 
+/// How external programs get at the sweeps of a store.
+pub(crate) fn coordinator_hint(store: &Path) -> String {
+    format!("to start a coordinator for them: caviar coordinator --store {}", store.display())
+}
+
 fn list_hint(args: &Run) -> String {
     format!("to see its sweeps: caviar list{}", store_flag(args))
 }
 
-async fn continue_sweep(client: &Client, sweep: &SweepView) -> anyhow::Result<Name> {
+async fn continue_sweep(args: &Run, client: &Client, sweep: &SweepView) -> anyhow::Result<Name> {
+    if sweep.spec.data.is_external() && !sweep.state.is_final() {
+        return Err(Failure::hinted(
+            format!("external programs run the trials of {}, not a worker", sweep.name),
+            coordinator_hint(&args.store),
+        )
+        .into());
+    }
     match sweep.state {
         SweepState::Paused => Ok(client.resume_sweep(sweep.name.as_str()).await?.name),
         SweepState::Running | SweepState::Scoring | SweepState::Completed => Ok(sweep.name.clone()),

@@ -125,6 +125,30 @@ fn a_paused_sweep_continues_only_by_name() {
     assert!(!stdout(directory, &["list", "--store", "caviar.db"]).contains("paused"));
 }
 
+#[test]
+fn an_external_sweep_in_a_store_needs_a_coordinator() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let text = "name = \"own\"\n[data]\nsource = \"external\"\n\
+                [space]\nC = { low = 0.1, high = 1 }\n[search]\ntrials = 4\n\
+                [objective]\nmetric = \"f1\"\ngoal = \"maximize\"\n";
+    let spec = caviar_common::spec::file::parse(text).unwrap().spec;
+    let request_id = caviar_common::ids::Name::parse("name", "own").unwrap();
+    let create = caviar_core::input::Input::CreateSweep {
+        request_id,
+        spec: Box::new(spec),
+        data: caviar_common::data::DataSummary::default(),
+    };
+    make(&directory.join("caviar.db"), vec![create]);
+    let hint = "to start a coordinator for them: caviar coordinator --store caviar.db\n";
+    let text = refusal(directory, &["run", "--resume", "--name", "own"]);
+    let message = "error: external programs run the trials of own, not a worker\n";
+    assert_eq!(text, format!("{message}hint: {hint}"));
+    let text = refusal(directory, &["run", "--resume"]);
+    assert!(text.contains(hint), "{text}");
+    assert!(stdout(directory, &["status", "own"]).contains(hint.trim_end()));
+}
+
 /// Creates a store that holds the events of these inputs.
 fn make(store: &Path, inputs: Vec<caviar_core::input::Input>) {
     use caviar_coordinator::store::Store;

@@ -18,6 +18,7 @@ use caviar_proto::v1::sweep_service_server::SweepServiceServer;
 use caviar_proto::v1::trial_service_server::TrialServiceServer;
 use caviar_proto::v1::worker_admin_service_server::WorkerAdminServiceServer;
 use caviar_proto::v1::worker_service_server::WorkerServiceServer;
+use futures_core::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -128,7 +129,13 @@ pub struct Server {
 ///
 /// # Errors
 /// The address or the store is not available, or the stored events contradict each other.
-pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
+pub fn start(config: ServerConfig) -> BoxFuture<'static, Result<Server, ServerError>> {
+    // Boxed so that the services are compiled here. The body of an `async fn` is compiled again in
+    // each crate that awaits it, and this one holds all of gRPC's server.
+    Box::pin(open_and_serve(config))
+}
+
+async fn open_and_serve(config: ServerConfig) -> Result<Server, ServerError> {
     if !config.listen.ip().is_loopback() {
         return Err(ServerError::NotLoopback(config.listen));
     }
@@ -175,11 +182,15 @@ impl Server {
     }
 
     /// Waits until the server ends on its own, which happens only after a failure.
-    pub async fn stopped(&mut self) -> ServerError {
-        tokio::select! {
-            end = self.ended.wait() => end.err().map_or(ServerError::Ended, ServerError::Driver),
-            end = self.serving.end() => end.err().unwrap_or(ServerError::Ended),
-        }
+    pub fn stopped(&mut self) -> BoxFuture<'_, ServerError> {
+        Box::pin(async move {
+            tokio::select! {
+                end = self.ended.wait() => {
+                    end.err().map_or(ServerError::Ended, ServerError::Driver)
+                }
+                end = self.serving.end() => end.err().unwrap_or(ServerError::Ended),
+            }
+        })
     }
 
     /// Ends streams and sessions, gives requests up to 2 s to finish, commits everything that was
@@ -187,7 +198,11 @@ impl Server {
     ///
     /// # Errors
     /// The driver has failed, or fails while it stops.
-    pub async fn stop(mut self) -> Result<(), ServerError> {
+    pub fn stop(self) -> BoxFuture<'static, Result<(), ServerError>> {
+        Box::pin(self.stop_in_order())
+    }
+
+    async fn stop_in_order(mut self) -> Result<(), ServerError> {
         // Removed before the store is released. Later it could be the file of the next coordinator.
         self.published = None;
         self.stopping.send_replace(true);

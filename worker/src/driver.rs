@@ -6,13 +6,14 @@
 //!       (in each phase it also handles runner events and the stop signal)
 //! ```
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::time::Duration;
 
 use caviar_client::Dialer;
 use caviar_common::ids::LeaseId;
 use caviar_common::message::{FromWorker, ToWorker};
 use caviar_proto::convert::worker::encode_from_worker;
+use futures_core::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 
@@ -29,13 +30,16 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const HEARTBEAT_INTERVALS: (Duration, Duration) =
     (Duration::from_millis(10), Duration::from_secs(3_600));
 
-/// Everything that exists for the lifetime of the worker. `S` is the stop signal.
-pub(crate) struct Driver<S> {
+/// Ready when the worker should stop.
+pub(crate) type Stop<'a> = BoxFuture<'a, ()>;
+
+/// Everything that exists for the lifetime of the worker.
+pub(crate) struct Driver<'a> {
     agent: Agent,
     runners: Runners,
     events: mpsc::Receiver<RunnerEvent>,
     dialer: Dialer,
-    stop: Pin<Box<S>>,
+    stop: Stop<'a>,
     /// When to exit even if results are undelivered; `None` before the stop signal.
     exit_deadline: Option<Instant>,
     pace: Pace,
@@ -43,20 +47,20 @@ pub(crate) struct Driver<S> {
     logged: Option<Disconnect>,
 }
 
-impl<S: Future<Output = ()>> Driver<S> {
+impl<'a> Driver<'a> {
     pub(crate) fn new(
         agent: Agent,
         runners: Runners,
         events: mpsc::Receiver<RunnerEvent>,
         dialer: Dialer,
-        stop: S,
+        stop: Stop<'a>,
     ) -> Self {
         Self {
             agent,
             runners,
             events,
             dialer,
-            stop: Box::pin(stop),
+            stop,
             exit_deadline: None,
             pace: Pace::new(),
             logged: None,

@@ -48,6 +48,7 @@ use caviar_client::{AddressError, Dialer};
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::{Incarnation, Name};
 use caviar_common::limits::MAX_SLOTS;
+use futures_core::future::BoxFuture;
 use tokio::sync::mpsc;
 
 pub use caviar_common;
@@ -55,7 +56,7 @@ pub use caviar_common;
 pub use crate::memory::{BadMemoryLimit, MemoryLimit};
 
 use crate::agent::{Agent, Identity};
-use crate::driver::Driver;
+use crate::driver::{Driver, Stop};
 use crate::runner::Runners;
 
 /// Events of runners that may wait for the driver. The driver handles them at once, so a runner
@@ -114,7 +115,15 @@ impl WorkerError {
 ///
 /// # Errors
 /// The configuration is wrong; nothing was started.
-pub async fn run(config: WorkerConfig, stop: impl Future<Output = ()>) -> Result<(), WorkerError> {
+pub fn run<'a>(
+    config: WorkerConfig,
+    stop: impl Future<Output = ()> + Send + 'a,
+) -> BoxFuture<'a, Result<(), WorkerError>> {
+    // Boxed so that the worker is compiled here, and not again in each crate that awaits it.
+    Box::pin(work(config, Box::pin(stop)))
+}
+
+async fn work(config: WorkerConfig, stop: Stop<'_>) -> Result<(), WorkerError> {
     let dialer = Dialer::new(&config.coordinator)?;
     if !(1..=MAX_SLOTS).contains(&config.slots) {
         return Err(WorkerError::Slots { slots: config.slots });

@@ -12,7 +12,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::dial::Dialer;
-use crate::error::Error;
+use crate::error::{Error, Request};
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,8 +44,10 @@ impl Client {
     /// # Errors
     /// [`Error::Address`], [`Error::Unreachable`], [`Error::NoReply`] or
     /// [`Error::NotACoordinator`].
-    pub async fn connect(address: &str) -> Result<Self, Error> {
-        Self::connect_within(&Dialer::new(address)?, CONNECT_TIMEOUT, FIRST_REPLY_TIMEOUT).await
+    pub fn connect(address: &str) -> Request<'_, Self> {
+        Box::pin(async move {
+            Self::connect_within(&Dialer::new(address)?, CONNECT_TIMEOUT, FIRST_REPLY_TIMEOUT).await
+        })
     }
 
     pub(crate) async fn connect_within(

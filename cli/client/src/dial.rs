@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use caviar_common::address::{Address, AddressError, AddressProblem};
+use futures_core::future::BoxFuture;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::probe::answers_another_protocol;
@@ -78,20 +79,22 @@ impl Dialer {
     ///
     /// # Errors
     /// Nothing accepts the connection within `timeout`.
-    pub async fn dial(&self, timeout: Duration) -> Result<Channel, DialError> {
-        match tokio::time::timeout(timeout, self.endpoint.connect()).await {
-            Ok(Ok(channel)) => Ok(channel),
-            Ok(Err(error)) => Err(DialError::Unreachable(innermost(&error))),
-            Err(_) => Err(DialError::TimedOut(timeout)),
-        }
+    pub fn dial(&self, timeout: Duration) -> BoxFuture<'_, Result<Channel, DialError>> {
+        Box::pin(async move {
+            match tokio::time::timeout(timeout, self.endpoint.connect()).await {
+                Ok(Ok(channel)) => Ok(channel),
+                Ok(Err(error)) => Err(DialError::Unreachable(innermost(&error))),
+                Err(_) => Err(DialError::TimedOut(timeout)),
+            }
+        })
     }
 
     /// True if the server at the address answers in another protocol than HTTP/2 and so cannot be a
     /// coordinator. False if it does, if nothing answers within 2 s, or if it cannot be told.
     ///
     /// gRPC reports such a server as a broken connection. This tells the two apart.
-    pub async fn is_other_server(&self) -> bool {
-        answers_another_protocol(&self.address).await
+    pub fn is_other_server(&self) -> BoxFuture<'_, bool> {
+        Box::pin(answers_another_protocol(&self.address))
     }
 }
 

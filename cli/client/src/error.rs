@@ -5,9 +5,16 @@ use std::time::Duration;
 use caviar_common::address::AddressError;
 use caviar_common::error::{ErrorClass, Problem, Problems};
 use caviar_proto::status::{class_of, problems_of};
+use futures_core::future::BoxFuture;
 use tonic::Status;
 
 use crate::dial::DialError;
+
+/// A request to a coordinator, which is sent when it is awaited.
+///
+/// It is boxed so that gRPC's client is compiled once, in this crate: the body of an `async fn` is
+/// compiled again in each crate that awaits it.
+pub type Request<'a, T> = BoxFuture<'a, Result<T, Error>>;
 
 /// What separates the hints in a coordinator's message.
 const HINT: &str = "; hint: ";

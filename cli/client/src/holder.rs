@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use caviar_common::address::address_file;
+use futures_core::future::BoxFuture;
 use tokio::io::AsyncReadExt;
 
 use crate::client::Client;
@@ -44,10 +45,12 @@ const MAX_FILE_BYTES: u64 = 1_024;
 /// # Ok(())
 /// # }
 /// ```
-pub async fn holder_of(store: &Path) -> Option<Client> {
-    let mut text = String::new();
-    let file = tokio::fs::File::open(address_file(store)).await.ok()?;
-    file.take(MAX_FILE_BYTES).read_to_string(&mut text).await.ok()?;
-    let dialer = Dialer::new(text.trim()).ok()?;
-    Client::connect_within(&dialer, TIMEOUT, TIMEOUT).await.ok()
+pub fn holder_of(store: &Path) -> BoxFuture<'_, Option<Client>> {
+    Box::pin(async move {
+        let mut text = String::new();
+        let file = tokio::fs::File::open(address_file(store)).await.ok()?;
+        file.take(MAX_FILE_BYTES).read_to_string(&mut text).await.ok()?;
+        let dialer = Dialer::new(text.trim()).ok()?;
+        Client::connect_within(&dialer, TIMEOUT, TIMEOUT).await.ok()
+    })
 }

@@ -64,6 +64,6 @@ pub use caviar_common::address::{Address, AddressError};
 
 pub use crate::client::Client;
 pub use crate::dial::{DialError, Dialer};
-pub use crate::error::Error;
+pub use crate::error::{Error, Request};
 pub use crate::holder::holder_of;
 pub use crate::stream::{Replies, SweepChanges, TrialReplies};

@@ -1,44 +1,54 @@
 //! Replies that arrive one after the other.
 
+use std::fmt;
+
 use caviar_common::error::Problem;
 use caviar_common::view::{SweepView, TrialView};
-use caviar_proto::v1;
+use futures_core::stream::BoxStream;
+use tokio_stream::StreamExt;
 use tonic::Streaming;
 
-use crate::error::Error;
+use crate::error::{Error, Request};
 
 /// A sweep after each of its changes.
-pub type SweepChanges = Replies<v1::Sweep, SweepView>;
+pub type SweepChanges = Replies<SweepView>;
 /// Trials, or one trial after each of its changes.
-pub type TrialReplies = Replies<v1::Trial, TrialView>;
+pub type TrialReplies = Replies<TrialView>;
 
-/// A stream of replies. `W` is the type on the wire, `V` what it is turned into.
+/// A stream of replies of type `T`.
 ///
 /// Dropping it tells the coordinator to send no more.
-#[derive(Debug)]
-pub struct Replies<W, V> {
-    stream: Streaming<W>,
-    decode: fn(W) -> Result<V, Problem>,
-    url: String,
+pub struct Replies<T> {
+    stream: BoxStream<'static, Result<T, Error>>,
 }
 
-impl<W, V> Replies<W, V> {
-    pub(crate) fn new(
+impl<T: 'static> Replies<T> {
+    pub(crate) fn new<W: Send + 'static>(
         stream: Streaming<W>,
-        decode: fn(W) -> Result<V, Problem>,
+        decode: fn(W) -> Result<T, Problem>,
         url: &str,
     ) -> Self {
-        Self { stream, decode, url: url.to_owned() }
+        let url = url.to_owned();
+        let decoded = stream.map(move |received| {
+            let wire = received.map_err(|status| Error::from_status(&status, &url))?;
+            decode(wire).map_err(|problem| Error::Unreadable { url: url.clone(), problem })
+        });
+        Self { stream: Box::pin(decoded) }
     }
+}
 
+impl<T: Send> Replies<T> {
     /// Waits for the next reply; `None` after the last one. Cancelling the wait loses no reply.
     ///
     /// # Errors
     /// The connection broke, or the reply cannot be read. No more replies follow an error.
-    pub async fn next(&mut self) -> Result<Option<V>, Error> {
-        let received = self.stream.message().await;
-        let wire = received.map_err(|status| Error::from_status(&status, &self.url))?;
-        let unreadable = |problem| Error::Unreadable { url: self.url.clone(), problem };
-        wire.map(|wire| (self.decode)(wire).map_err(unreadable)).transpose()
+    pub fn next(&mut self) -> Request<'_, Option<T>> {
+        Box::pin(async move { self.stream.next().await.transpose() })
+    }
+}
+
+impl<T> fmt::Debug for Replies<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replies").finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ use caviar_proto::convert::view::{decode_importance, decode_sweep};
 use caviar_proto::v1;
 
 use crate::client::{Client, PAGE_SIZE};
-use crate::error::Error;
+use crate::error::Request;
 use crate::stream::{Replies, SweepChanges};
 
 impl Client {
@@ -23,46 +23,52 @@ impl Client {
     /// # Errors
     /// [`Error::Invalid`] names every field of `spec` that is wrong. A taken name is an
     /// [`Error::Refused`] of the class `Exists`.
-    pub async fn create_sweep(
-        &self,
-        request_id: &str,
-        spec: &SweepSpec,
-    ) -> Result<SweepView, Error> {
-        let request = v1::CreateSweepRequest {
-            request_id: request_id.to_owned(),
-            spec: Some(encode_spec(spec)),
-        };
-        self.decoded(self.sweeps.clone().create_sweep(request).await, decode_sweep)
+    pub fn create_sweep<'a>(
+        &'a self,
+        request_id: &'a str,
+        spec: &'a SweepSpec,
+    ) -> Request<'a, SweepView> {
+        Box::pin(async move {
+            let request = v1::CreateSweepRequest {
+                request_id: request_id.to_owned(),
+                spec: Some(encode_spec(spec)),
+            };
+            self.decoded(self.sweeps.clone().create_sweep(request).await, decode_sweep)
+        })
     }
 
     /// One sweep as it is now.
     ///
     /// # Errors
     /// The sweep does not exist, or the request failed.
-    pub async fn sweep(&self, sweep: &str) -> Result<SweepView, Error> {
-        let request = v1::GetSweepRequest { sweep: sweep.to_owned() };
-        self.decoded(self.sweeps.clone().get_sweep(request).await, decode_sweep)
+    pub fn sweep<'a>(&'a self, sweep: &'a str) -> Request<'a, SweepView> {
+        Box::pin(async move {
+            let request = v1::GetSweepRequest { sweep: sweep.to_owned() };
+            self.decoded(self.sweeps.clone().get_sweep(request).await, decode_sweep)
+        })
     }
 
     /// All sweeps, in the order in which they were created.
     ///
     /// # Errors
     /// The request failed.
-    pub async fn list_sweeps(&self) -> Result<Vec<SweepView>, Error> {
-        let mut sweeps = Vec::new();
-        let mut page_token = String::new();
-        loop {
-            let request =
-                v1::ListSweepsRequest { page_size: PAGE_SIZE, page_token, states: Vec::new() };
-            let page = self.reply(self.sweeps.clone().list_sweeps(request).await)?;
-            for wire in page.sweeps {
-                sweeps.push(decode_sweep(wire).map_err(|problem| self.unreadable(problem))?);
+    pub fn list_sweeps(&self) -> Request<'_, Vec<SweepView>> {
+        Box::pin(async move {
+            let mut sweeps = Vec::new();
+            let mut page_token = String::new();
+            loop {
+                let request =
+                    v1::ListSweepsRequest { page_size: PAGE_SIZE, page_token, states: Vec::new() };
+                let page = self.reply(self.sweeps.clone().list_sweeps(request).await)?;
+                for wire in page.sweeps {
+                    sweeps.push(decode_sweep(wire).map_err(|problem| self.unreadable(problem))?);
+                }
+                if page.next_page_token.is_empty() {
+                    return Ok(sweeps);
+                }
+                page_token = page.next_page_token;
             }
-            if page.next_page_token.is_empty() {
-                return Ok(sweeps);
-            }
-            page_token = page.next_page_token;
-        }
+        })
     }
 
     /// The sweep as it is now, and again after its changes, until it is completed or cancelled.
@@ -97,46 +103,56 @@ impl Client {
     ///
     /// # Errors
     /// The sweep does not exist, or the request failed.
-    pub async fn watch_sweep(&self, sweep: &str) -> Result<SweepChanges, Error> {
-        let request = v1::WatchSweepRequest { sweep: sweep.to_owned() };
-        let stream = self.reply(self.sweeps.clone().watch_sweep(request).await)?;
-        Ok(Replies::new(stream, decode_sweep, self.url()))
+    pub fn watch_sweep<'a>(&'a self, sweep: &'a str) -> Request<'a, SweepChanges> {
+        Box::pin(async move {
+            let request = v1::WatchSweepRequest { sweep: sweep.to_owned() };
+            let stream = self.reply(self.sweeps.clone().watch_sweep(request).await)?;
+            Ok(Replies::new(stream, decode_sweep, self.url()))
+        })
     }
 
     /// Starts no more trials of a sweep; running trials continue.
     ///
     /// # Errors
     /// The sweep does not exist or has ended, or the request failed.
-    pub async fn pause_sweep(&self, sweep: &str) -> Result<SweepView, Error> {
-        let request = v1::PauseSweepRequest { sweep: sweep.to_owned() };
-        self.decoded(self.sweeps.clone().pause_sweep(request).await, decode_sweep)
+    pub fn pause_sweep<'a>(&'a self, sweep: &'a str) -> Request<'a, SweepView> {
+        Box::pin(async move {
+            let request = v1::PauseSweepRequest { sweep: sweep.to_owned() };
+            self.decoded(self.sweeps.clone().pause_sweep(request).await, decode_sweep)
+        })
     }
 
     /// Continues a paused sweep.
     ///
     /// # Errors
     /// The sweep does not exist or has ended, or the request failed.
-    pub async fn resume_sweep(&self, sweep: &str) -> Result<SweepView, Error> {
-        let request = v1::ResumeSweepRequest { sweep: sweep.to_owned() };
-        self.decoded(self.sweeps.clone().resume_sweep(request).await, decode_sweep)
+    pub fn resume_sweep<'a>(&'a self, sweep: &'a str) -> Request<'a, SweepView> {
+        Box::pin(async move {
+            let request = v1::ResumeSweepRequest { sweep: sweep.to_owned() };
+            self.decoded(self.sweeps.clone().resume_sweep(request).await, decode_sweep)
+        })
     }
 
     /// Ends a sweep: its running trials stop, its results stay.
     ///
     /// # Errors
     /// The sweep does not exist or is completed, or the request failed.
-    pub async fn cancel_sweep(&self, sweep: &str) -> Result<SweepView, Error> {
-        let request = v1::CancelSweepRequest { sweep: sweep.to_owned() };
-        self.decoded(self.sweeps.clone().cancel_sweep(request).await, decode_sweep)
+    pub fn cancel_sweep<'a>(&'a self, sweep: &'a str) -> Request<'a, SweepView> {
+        Box::pin(async move {
+            let request = v1::CancelSweepRequest { sweep: sweep.to_owned() };
+            self.decoded(self.sweeps.clone().cancel_sweep(request).await, decode_sweep)
+        })
     }
 
     /// Removes a completed or cancelled sweep with all its results.
     ///
     /// # Errors
     /// The sweep does not exist or has not ended, or the request failed.
-    pub async fn delete_sweep(&self, sweep: &str) -> Result<(), Error> {
-        let request = v1::DeleteSweepRequest { sweep: sweep.to_owned() };
-        self.reply(self.sweeps.clone().delete_sweep(request).await).map(|_| ())
+    pub fn delete_sweep<'a>(&'a self, sweep: &'a str) -> Request<'a, ()> {
+        Box::pin(async move {
+            let request = v1::DeleteSweepRequest { sweep: sweep.to_owned() };
+            self.reply(self.sweeps.clone().delete_sweep(request).await).map(|_| ())
+        })
     }
 
     /// How much each hyperparameter of a sweep contributes to the variance of the objective. The
@@ -144,8 +160,10 @@ impl Client {
     ///
     /// # Errors
     /// The sweep does not exist or has too few results, or the request failed.
-    pub async fn importance(&self, sweep: &str) -> Result<ImportanceView, Error> {
-        let request = v1::GetImportanceRequest { sweep: sweep.to_owned() };
-        self.decoded(self.sweeps.clone().get_importance(request).await, decode_importance)
+    pub fn importance<'a>(&'a self, sweep: &'a str) -> Request<'a, ImportanceView> {
+        Box::pin(async move {
+            let request = v1::GetImportanceRequest { sweep: sweep.to_owned() };
+            self.decoded(self.sweeps.clone().get_importance(request).await, decode_importance)
+        })
     }
 }

@@ -44,15 +44,15 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// A page for this stream, as it is now.
+    /// A page for this stream, as it is now: 80 columns on a terminal that does not tell its size.
     pub(crate) fn of(terminal: &Term) -> Self {
         if !terminal.is_term() || is_dumb() {
             return Self::default();
         }
-        let columns = terminal.size_checked().map(|(_, columns)| usize::from(columns));
+        let columns = usize::from(terminal.size().1);
         let no_color = std::env::var_os("NO_COLOR");
         let has_colour = no_color.as_deref().is_none_or(OsStr::is_empty);
-        Self { columns: columns.filter(|columns| *columns > 0), has_colour }
+        Self { columns: Some(columns.max(1)), has_colour }
     }
 
     /// A page for standard output.

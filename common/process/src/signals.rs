@@ -55,8 +55,9 @@ impl Signals {
 
     async fn at_least(&self, count: u32) -> &'static str {
         let mut received = self.received.clone();
-        match received.wait_for(|received| received.count >= count).await {
-            Ok(received) => received.name,
+        let name = received.wait_for(|received| received.count >= count).await.map(|r| r.name);
+        match name {
+            Ok(name) => name,
             // The runtime is shutting down, and no signal will arrive.
             Err(_) => std::future::pending().await,
         }
