@@ -1,17 +1,19 @@
 //! Events: what happened to sweeps. The stored log of events is the truth; nothing in it is sampled
 //! or decided again when it is replayed.
 //!
-//! An event is stored as one JSON object, with its name in `event`, its sweep in `sweep`, and the
-//! fields of its payload after them:
+//! An event is stored as one JSON object: first its name in `event`, then its sweep in `sweep`, and
+//! then the fields of its payload.
 //!
 //! ```json
 //! {"event":"trial_decided","sweep":1,"trial":7}
 //! ```
-//! Stores of earlier releases hold such objects, so names of events and fields never change. A
-//! field whose name in the code is another one keeps its stored name with `#[serde(rename)]`.
+//! Stores of earlier releases hold such objects, so their names and order never change. A field
+//! whose name in the code is another one keeps its stored name with `#[serde(rename)]`.
 //!
 //! A new event needs a struct and a line in [`Payload`], and an arm in each of the places that the
 //! compiler then names: the record's `apply`, the store's tables and the driver's log.
+
+use std::fmt;
 
 use caviar_common::assignment::Assignment;
 use caviar_common::data::DataSummary;
@@ -22,15 +24,16 @@ use caviar_common::metric::{Point, Score};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::Reason;
 use caviar_common::spec::SweepSpec;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Something that happened to a sweep.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// The sweep that it happened to.
     pub sweep: SweepId,
     /// What happened.
-    #[serde(flatten)]
     pub payload: Payload,
 }
 
@@ -55,15 +58,33 @@ struct Stored<'a, F> {
     fields: &'a F,
 }
 
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(StoredVisitor)
+    }
+}
+
+/// Reads the next field's name, which must be `expected`.
+fn expect_key<'de, M: MapAccess<'de>>(map: &mut M, expected: &'static str) -> Result<(), M::Error> {
+    match map.next_key::<String>()? {
+        Some(key) if key == expected => Ok(()),
+        Some(key) => Err(M::Error::custom(format_args!("`{key}` where `{expected}` belongs"))),
+        None => Err(M::Error::missing_field(expected)),
+    }
+}
+
+/// Reads an event from its stored form. `event` and `sweep` come first, in this order, so that the
+/// fields after them are read straight into their struct, without a copy of the whole object.
+struct StoredVisitor;
+
 /// Defines [`Payload`] from lines of stored name, variant and fields; the names would otherwise be
 /// written once for reading, once for writing and once for [`Payload::name`].
 macro_rules! payloads {
     ($($(#[$doc:meta])* $name:literal => $variant:ident $(($fields:ident: $body:ty))?,)*) => {
         /// What happened, with its details.
-        #[derive(Clone, Debug, PartialEq, Deserialize)]
-        #[serde(tag = "event")]
+        #[derive(Clone, Debug, PartialEq)]
         pub enum Payload {
-            $($(#[$doc])* #[serde(rename = $name)] $variant $(($body))?,)*
+            $($(#[$doc])* $variant $(($body))?,)*
         }
 
         impl Payload {
@@ -80,6 +101,27 @@ macro_rules! payloads {
                 Self::$variant(fields)
             }
         })?)*
+
+        impl<'de> Visitor<'de> for StoredVisitor {
+            type Value = Event;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event: an object that starts with `event` and `sweep`")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Event, M::Error> {
+                expect_key(&mut map, "event")?;
+                let name: String = map.next_value()?;
+                expect_key(&mut map, "sweep")?;
+                let sweep = map.next_value()?;
+                let fields = MapAccessDeserializer::new(map);
+                let payload = match name.as_str() {
+                    $($name => Payload::$variant $((<$body>::deserialize(fields)?))?,)*
+                    _ => return Err(M::Error::unknown_variant(&name, &[$($name),*])),
+                };
+                Ok(Event { sweep, payload })
+            }
+        }
 
         impl Serialize for Event {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
