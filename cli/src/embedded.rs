@@ -16,8 +16,7 @@ use serde_json::Value;
 
 use crate::args::Source;
 use crate::failure::Failure;
-use crate::place::Place;
-use crate::run::coordinator_hint;
+use crate::place::{Place, coordinator_hint};
 use crate::show::sweep::{Origin, state as shown_state};
 
 /// A coordinator inside this process.

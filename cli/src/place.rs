@@ -87,6 +87,11 @@ fn written(store: &Path) -> Option<SystemTime> {
     modified(store).max(modified(Path::new(&log)))
 }
 
+/// How external programs get at the sweeps of a store.
+pub(crate) fn coordinator_hint(store: &Path) -> String {
+    format!("to start a coordinator for them: caviar coordinator --store {}", store.display())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

@@ -19,8 +19,10 @@ use crate::args::{DEFAULT_STORE, Run};
 use crate::embedded::Embedded;
 use crate::failure::Failure;
 use crate::follow::follow;
+use crate::place::coordinator_hint;
 use crate::progress::talk;
 use crate::show;
+use crate::show::page::{Page, Tone};
 use crate::show::sweep::{Origin, View};
 use crate::show::text;
 use crate::sweep_file::{Purpose, SweepSource};
@@ -248,11 +250,6 @@ fn store_flag(args: &Run) -> String {
     }
 }
 
-/// How external programs get at the sweeps of a store.
-pub(crate) fn coordinator_hint(store: &Path) -> String {
-    format!("to start a coordinator for them: caviar coordinator --store {}", store.display())
-}
-
 fn list_hint(args: &Run) -> String {
     format!("to see its sweeps: caviar list{}", store_flag(args))
 }
@@ -298,12 +295,11 @@ fn write_result(
     }
     let (name, store) = (&sweep.name, args.store.display());
     show::sweep::status(out, sweep, &[], View::on_stdout(Origin::Coordinator))?;
-    writeln!(
-        out,
-        "\nIt took {} with {}. All trials are kept in {store}:",
-        text::duration(took),
-        text::count(slots(args).into(), "slot")
-    )?;
+    let took = text::duration(took);
+    let slots = text::count(slots(args).into(), "slot");
+    let summary = format!("It took {took} with {slots}. All trials are kept in {store}:");
+    writeln!(out)?;
+    Page::of_stdout().write(out, Tone::Plain, 0, &summary)?;
     let store = store_flag(args);
     writeln!(out, "  caviar trials {name} --top 10{store}")?;
     writeln!(out, "  caviar best {name} --toml{store}")?;
