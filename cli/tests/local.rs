@@ -302,6 +302,7 @@ fn an_export_says_when_every_trial_started_and_ended() {
     for trial in trials {
         let time = |key: &str| trial[key].as_str().unwrap().to_owned();
         assert!(time("started_at").starts_with("20") && time("started_at") <= time("ended_at"));
+        assert!(trial["seconds"].as_f64().unwrap() > 0.0, "{trial}");
     }
     let csv = stdout(directory, &["export", "small"]);
     assert!(csv.lines().next().unwrap().ends_with(",message,started_at,ended_at"), "{csv}");

@@ -30,6 +30,9 @@ pub struct Report {
     pub lease: LeaseId,
     /// The epoch and its metrics.
     pub metrics: NamedMetrics,
+    /// How long the trial has taken so far, in seconds. Shown to users and never used for a
+    /// decision.
+    pub seconds: Option<f64>,
 }
 
 /// The end of a trial.
@@ -70,7 +73,7 @@ pub struct AskReply {
     /// The trials to run. Empty if no trial can be sampled before other trials report.
     pub trials: Vec<AskedTrial>,
     /// Whether the sweep is completed or cancelled, so that no further trial will come.
-    pub over: bool,
+    pub is_over: bool,
 }
 
 /// The reply to a [`Report`].

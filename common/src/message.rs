@@ -82,6 +82,9 @@ pub enum FromWorker {
         lease: LeaseId,
         /// The epochs, the oldest first. They can include epochs that were reported before.
         points: Vec<EpochMetrics>,
+        /// Training time of the attempt, in seconds, when the last of these epochs ended; `None`
+        /// from a worker of an earlier release. Shown to users and never used for a decision.
+        seconds: Option<f64>,
     },
     /// The attempt is over, and all of its epochs are reported.
     Finished {

@@ -67,7 +67,8 @@ pub struct RoundView {
     /// How many trials the round has in all.
     pub trials: u32,
     /// How many of its trials are finished.
-    pub done: u32,
+    #[serde(rename = "done")]
+    pub finished: u32,
     /// The box in which it searches; `None` before it begins.
     #[serde(rename = "box")]
     pub search_box: Option<SearchBox>,

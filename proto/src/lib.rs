@@ -96,12 +96,13 @@
 //!
 //! ## A field of an existing message
 //!
-//! Add it to the `.proto` file with a new number, and write `proto/generated` again. Then add it to
-//! the domain type, to both conversions, and to the generator in `proto/src/tests/domain.rs`.
+//! Add it to the `.proto` file with a new number, and write `proto/generated` again before the code
+//! uses the field, because the crate must compile for that. Then add it to the domain type, to both
+//! conversions, and to the generator in `proto/src/tests/domain.rs`.
 //!
-//! - For a view, also fill it in `coordinator/core/src/query.rs` and show it in `cli/src/show`. If
-//!   the view has a JSON form in `common/src/view/json.rs`, add it there. Extend the samples in
-//!   `cli/src/show/tests/samples.rs`, write the captures again with
+//! - For a view, also fill it in `coordinator/core/src/query.rs` and show it in `cli/src/show`. A
+//!   trial's JSON form is `TrialJson` in `common/src/view.rs`: add it there too. Extend the samples
+//!   in `cli/src/show/tests/samples.rs`, write the captures again with
 //!   `UPDATE_CAPTURES=1 cargo test -p caviar`, and add a line to `CHANGELOG.md`.
 //! - For the sweep's spec, also add it to the draft and its checks in `common/src/spec`, to the
 //!   reader of the sweep file in `common/src/spec/file.rs`, and to `docs/sweep-file.md`.

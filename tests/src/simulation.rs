@@ -415,7 +415,11 @@ impl Simulation {
         self.trained += u64::from(job.grant.job == Job::Train);
         let is_over = job.epoch == epochs(&job.grant) || !metrics.is_finite();
         if job.grant.job == Job::Train {
-            node.agent.on_event(RunnerEvent::Epoch { lease, metrics });
+            node.agent.on_event(RunnerEvent::Epoch {
+                lease,
+                metrics,
+                seconds: f64::from(job.epoch),
+            });
         }
         if is_over {
             let outcome = if metrics.is_finite() { Outcome::Completed } else { Outcome::Diverged };

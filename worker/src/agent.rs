@@ -25,7 +25,7 @@ use caviar_common::message::{
 use caviar_common::metric::EpochMetrics;
 use caviar_common::numbers;
 
-use crate::outbox::Outbox;
+use crate::outbox::{Epochs, Outbox};
 
 /// Most unsent releases before the worker stops reading messages. Only a peer that sends grants
 /// without reading replies reaches this limit.
@@ -79,6 +79,8 @@ pub enum RunnerEvent {
         lease: LeaseId,
         /// The metrics of the epoch.
         metrics: EpochMetrics,
+        /// Training time of the attempt, in seconds, when the epoch ended.
+        seconds: f64,
     },
     /// The runner ended and its slot is free.
     Ended {
@@ -143,8 +145,8 @@ impl HeldLease {
 
     /// The next unsent message: first the epochs, then the result.
     fn next_message(&mut self, lease: LeaseId) -> Option<FromWorker> {
-        if let Some(points) = self.outbox.next_report() {
-            return Some(FromWorker::Report { lease, points });
+        if let Some(Epochs { points, seconds }) = self.outbox.next_report() {
+            return Some(FromWorker::Report { lease, points, seconds: Some(seconds) });
         }
         match &mut self.stage {
             Stage::Finished { result, is_sent } if !*is_sent => {
@@ -281,9 +283,9 @@ impl Agent {
     /// longer held.
     pub fn on_event(&mut self, event: RunnerEvent) {
         match event {
-            RunnerEvent::Epoch { lease, metrics } => {
+            RunnerEvent::Epoch { lease, metrics, seconds } => {
                 if let Some(held) = self.leases.get_mut(&lease) {
-                    held.outbox.push(metrics);
+                    held.outbox.push(metrics, seconds);
                 }
             }
             RunnerEvent::Ended { lease, end } => {

@@ -6,24 +6,41 @@ use std::collections::VecDeque;
 use caviar_common::limits::MAX_POINTS_PER_REPORT;
 use caviar_common::metric::EpochMetrics;
 
+/// An epoch that ended.
+#[derive(Clone, Copy, Debug)]
+struct Epoch {
+    metrics: EpochMetrics,
+    /// Training time of the attempt when the epoch ended.
+    seconds: f64,
+}
+
+/// Consecutive epochs to report together.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Epochs {
+    /// The epochs, oldest first.
+    pub(crate) points: Vec<EpochMetrics>,
+    /// Training time of the attempt, in seconds, when the last of them ended.
+    pub(crate) seconds: f64,
+}
+
 /// A queue of unacknowledged epochs, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    points: VecDeque<EpochMetrics>,
+    epochs: VecDeque<Epoch>,
     /// The last epoch that was sent on the current connection; 0 if none was.
     sent: u32,
 }
 
 impl Outbox {
     /// Adds an epoch, which stays until it is acknowledged.
-    pub(crate) fn push(&mut self, point: EpochMetrics) {
-        self.points.push_back(point);
+    pub(crate) fn push(&mut self, metrics: EpochMetrics, seconds: f64) {
+        self.epochs.push_back(Epoch { metrics, seconds });
     }
 
     /// Drops every epoch up to and including `epoch`, which the coordinator has stored.
     pub(crate) fn acknowledge(&mut self, epoch: u32) {
-        while self.points.front().is_some_and(|point| point.epoch <= epoch) {
-            self.points.pop_front();
+        while self.epochs.front().is_some_and(|oldest| oldest.metrics.epoch <= epoch) {
+            self.epochs.pop_front();
         }
     }
 
@@ -34,16 +51,17 @@ impl Outbox {
 
     /// True if an epoch has not been sent on the current connection.
     pub(crate) fn has_unsent(&self) -> bool {
-        self.points.back().is_some_and(|point| point.epoch > self.sent)
+        self.epochs.back().is_some_and(|latest| latest.metrics.epoch > self.sent)
     }
 
     /// Takes all unsent epochs, at most [`MAX_POINTS_PER_REPORT`]; `None` if all were sent.
-    pub(crate) fn next_report(&mut self) -> Option<Vec<EpochMetrics>> {
-        let first = self.points.partition_point(|point| point.epoch <= self.sent);
-        let points: Vec<EpochMetrics> =
-            self.points.range(first..).take(MAX_POINTS_PER_REPORT).copied().collect();
+    pub(crate) fn next_report(&mut self) -> Option<Epochs> {
+        let first = self.epochs.partition_point(|epoch| epoch.metrics.epoch <= self.sent);
+        let unsent = self.epochs.range(first..).take(MAX_POINTS_PER_REPORT);
+        let seconds = unsent.clone().last()?.seconds;
+        let points: Vec<EpochMetrics> = unsent.map(|epoch| epoch.metrics).collect();
         self.sent = points.last()?.epoch;
-        Some(points)
+        Some(Epochs { points, seconds })
     }
 }
 
@@ -56,13 +74,15 @@ mod tests {
     fn outbox(epochs: u32) -> Outbox {
         let score = Score { loss: 1.0, accuracy: None };
         let mut outbox = Outbox::default();
-        (1..=epochs)
-            .for_each(|epoch| outbox.push(EpochMetrics { epoch, train: score, validation: score }));
+        for epoch in 1..=epochs {
+            let metrics = EpochMetrics { epoch, train: score, validation: score };
+            outbox.push(metrics, f64::from(epoch));
+        }
         outbox
     }
 
-    fn epochs(report: Option<Vec<EpochMetrics>>) -> Vec<u32> {
-        report.unwrap_or_default().iter().map(|point| point.epoch).collect()
+    fn epochs(report: Option<Epochs>) -> Vec<u32> {
+        report.map_or_else(Vec::new, |report| report.points.iter().map(|p| p.epoch).collect())
     }
 
     #[test]
@@ -78,7 +98,8 @@ mod tests {
     #[test]
     fn only_unacknowledged_epochs_are_sent_again() {
         let mut outbox = outbox(5);
-        assert_eq!(epochs(outbox.next_report()).len(), 5);
+        let report = outbox.next_report().unwrap();
+        assert_eq!((report.points.len(), report.seconds), (5, 5.0));
         outbox.acknowledge(3);
         assert!(!outbox.has_unsent());
         outbox.rewind();

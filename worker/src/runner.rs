@@ -200,18 +200,23 @@ impl Runner {
             accuracy = metrics.validation.accuracy,
             "epoch done"
         );
-        self.events.blocking_send(RunnerEvent::Epoch { lease, metrics }).is_ok()
+        let seconds = self.seconds();
+        self.events.blocking_send(RunnerEvent::Epoch { lease, metrics, seconds }).is_ok()
     }
 
     fn finished(&self, outcome: Outcome, test: Option<Score>) -> End {
-        let seconds = self.began.get().elapsed().as_secs_f64();
         End::Finished(Finished {
             outcome,
             last: self.last.get(),
             test,
-            seconds,
+            seconds: self.seconds(),
             memory_bytes: self.bytes.get(),
         })
+    }
+
+    /// Training time so far.
+    fn seconds(&self) -> f64 {
+        self.began.get().elapsed().as_secs_f64()
     }
 }
 

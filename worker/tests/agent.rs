@@ -39,7 +39,11 @@ fn welcome_from(agent: &mut Agent, store: u64) {
 
 fn epochs(agent: &mut Agent, lease: u64, epochs: std::ops::RangeInclusive<u32>) {
     for epoch in epochs {
-        agent.on_event(RunnerEvent::Epoch { lease: LeaseId(lease), metrics: point(epoch) });
+        agent.on_event(RunnerEvent::Epoch {
+            lease: LeaseId(lease),
+            metrics: point(epoch),
+            seconds: f64::from(epoch),
+        });
     }
 }
 
@@ -67,7 +71,7 @@ fn messages(agent: &mut Agent) -> Vec<String> {
     let mut all = Vec::new();
     while agent.has_message() {
         all.push(match agent.next_message().unwrap() {
-            FromWorker::Report { lease, points } => {
+            FromWorker::Report { lease, points, .. } => {
                 format!("report {lease}: {}-{}", points[0].epoch, points[points.len() - 1].epoch)
             }
             FromWorker::Finished { lease, .. } => format!("finished {lease}"),

@@ -223,7 +223,7 @@ impl<'a> World<'a> {
         let Some(message) = message else { return };
         assert!(self.is_connected, "sent without a connection: {message:?}");
         match &message {
-            FromWorker::Report { lease, points } => {
+            FromWorker::Report { lease, points, .. } => {
                 let known = self.acknowledged.get(lease).copied().unwrap_or(0);
                 assert!(
                     points[0].epoch > known,
@@ -334,7 +334,7 @@ impl<'a> World<'a> {
         // A parked runner may still report the epoch that it was about to complete.
         runner.epochs += 1;
         let metrics = point(runner.epochs);
-        self.agent.on_event(RunnerEvent::Epoch { lease, metrics });
+        self.agent.on_event(RunnerEvent::Epoch { lease, metrics, seconds: 0.0 });
     }
 
     fn end(&mut self, index: usize, is_unable: bool) {
@@ -397,7 +397,7 @@ impl<'a> World<'a> {
     fn coordinator_receives(&mut self) {
         match self.to_coordinator.pop_front() {
             Some(FromWorker::Hello(hello)) => self.on_hello(&hello.held),
-            Some(FromWorker::Report { lease, points }) => self.on_report(lease, &points),
+            Some(FromWorker::Report { lease, points, .. }) => self.on_report(lease, &points),
             Some(FromWorker::Finished { lease, result }) => self.on_finished(lease, &result),
             Some(FromWorker::Released { lease, release }) => {
                 let known =

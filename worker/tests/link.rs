@@ -97,7 +97,7 @@ impl Session {
 
     async fn report(&mut self, lease: u64) -> Vec<EpochMetrics> {
         match self.next().await {
-            Some(FromWorker::Report { lease: of, points }) if of == LeaseId(lease) => points,
+            Some(FromWorker::Report { lease: of, points, .. }) if of == LeaseId(lease) => points,
             other => panic!("{other:?}"),
         }
     }
@@ -107,7 +107,7 @@ impl Session {
         let mut all = Vec::new();
         loop {
             match self.next().await {
-                Some(FromWorker::Report { lease: of, points }) if of == LeaseId(lease) => {
+                Some(FromWorker::Report { lease: of, points, .. }) if of == LeaseId(lease) => {
                     all.extend(points)
                 }
                 Some(FromWorker::Finished { lease: of, result }) if of == LeaseId(lease) => {
@@ -384,7 +384,7 @@ async fn a_revoked_trial_ends_and_frees_its_slot() {
     let first = loop {
         match session.next().await {
             Some(FromWorker::Report { lease: LeaseId(5), .. }) => {}
-            Some(FromWorker::Report { lease: LeaseId(6), points }) => break points,
+            Some(FromWorker::Report { lease: LeaseId(6), points, .. }) => break points,
             other => panic!("{other:?}"),
         }
     };
@@ -413,7 +413,7 @@ async fn stopped_and_parked_trials_free_their_slots() {
     let mut before = loop {
         match session.next().await {
             Some(FromWorker::Report { lease: LeaseId(5), .. }) => {}
-            Some(FromWorker::Report { lease: LeaseId(6), points }) => break points,
+            Some(FromWorker::Report { lease: LeaseId(6), points, .. }) => break points,
             other => panic!("{other:?}"),
         }
     };
@@ -422,7 +422,7 @@ async fn stopped_and_parked_trials_free_their_slots() {
     loop {
         match session.next().await {
             // The epoch that was in progress. The only slot belongs to the other trial now.
-            Some(FromWorker::Report { lease: LeaseId(6), points }) => before.extend(points),
+            Some(FromWorker::Report { lease: LeaseId(6), points, .. }) => before.extend(points),
             Some(FromWorker::Report { lease: LeaseId(7), .. }) => {}
             Some(FromWorker::Finished { lease: LeaseId(7), .. }) => break,
             other => panic!("{other:?}"),
@@ -432,7 +432,7 @@ async fn stopped_and_parked_trials_free_their_slots() {
     session.send(ToWorker::Unpark { lease: LeaseId(6) }).await;
     let (after, outcome) = loop {
         match session.next().await {
-            Some(FromWorker::Report { lease: LeaseId(6), points }) => before.extend(points),
+            Some(FromWorker::Report { lease: LeaseId(6), points, .. }) => before.extend(points),
             Some(FromWorker::Finished { lease: LeaseId(6), result }) => {
                 break (result.last, result.outcome);
             }

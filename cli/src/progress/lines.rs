@@ -34,7 +34,8 @@ impl Lines {
     /// The line to write now, if any. A sweep that is idle is reported once.
     pub(super) fn next(&mut self, sweep: &SweepView, now: Instant) -> Option<String> {
         let done = sweep.counts.finished();
-        let rounds_done = sweep.rounds.iter().filter(|round| round.done == round.trials).count();
+        let rounds_done =
+            sweep.rounds.iter().filter(|round| round.finished == round.trials).count();
         let is_new_round = rounds_done > self.rounds_done;
         let is_silent = self.last.is_none_or(|last| now.duration_since(last) >= SILENCE);
         let idle = is_idle(sweep);
@@ -87,7 +88,7 @@ mod tests {
         let mut sweep = samples::sweep();
         sweep.state = SweepState::Running;
         sweep.counts.completed = 0;
-        sweep.rounds.iter_mut().for_each(|round| round.done = 0);
+        sweep.rounds.iter_mut().for_each(|round| round.finished = 0);
         let mut lines = Lines::default();
         let start = Instant::now();
         let second = |n| start + Duration::from_secs(n);
@@ -96,7 +97,7 @@ mod tests {
             "digits: 1 of 3 trials finished, best completed validation_accuracy 0.9778 (trial 2)"
         );
         assert_eq!(lines.next(&sweep, second(1)), None);
-        sweep.rounds[0].done = 2;
+        sweep.rounds[0].finished = 2;
         sweep.counts.completed = 1;
         assert_eq!(
             lines.next(&sweep, second(4)).unwrap(),

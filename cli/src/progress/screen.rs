@@ -176,10 +176,10 @@ fn best_lines(sweep: &SweepView, running: &[TrialView], columns: usize) -> Vec<S
 
 /// The round, what the sweep waits for, and its notes.
 fn remarks(sweep: &SweepView) -> Vec<String> {
-    let round = sweep.rounds.iter().find(|round| round.done < round.trials);
+    let round = sweep.rounds.iter().find(|round| round.finished < round.trials);
     let round = round.filter(|_| !sweep.state.is_final());
     let round = round.map(|round| {
-        format!("round {}: {} of {} trials finished", round.round, round.done, round.trials)
+        format!("round {}: {} of {} trials finished", round.round, round.finished, round.trials)
     });
     let waits = sweep.waits_for.map(|trial| format!("the next decision waits for trial {trial}"));
     round.into_iter().chain(waits).chain(sweep.notes.iter().cloned()).collect()

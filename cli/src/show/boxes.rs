@@ -51,10 +51,10 @@ fn rounds_table(sweep: &SweepView, page: Page) -> Table {
     let headings = sweep.rounds.iter().map(|round| format!("round {}", round.round));
     let mut table = side_by_side(headings.collect());
     table.row(line("trials", &|round| {
-        if round.done == round.trials {
-            round.done.to_string()
+        if round.finished == round.trials {
+            round.finished.to_string()
         } else {
-            format!("{} of {}", round.done, round.trials)
+            format!("{} of {}", round.finished, round.trials)
         }
     }));
     for parameter in sweep.spec.space.parameters() {

@@ -55,7 +55,7 @@ fn a_diverged_loss_is_null_with_a_flag_in_every_field() {
         assert_eq!(serde_json::to_value(&test).unwrap()["score"], score);
 
         let best = Some(loss);
-        let round = RoundView { round: 1, trials: 2, done: 2, search_box: None, best };
+        let round = RoundView { round: 1, trials: 2, finished: 2, search_box: None, best };
         assert_eq!(serde_json::to_value(&round).unwrap()["best"], Value::Null);
     }
 }

@@ -177,7 +177,7 @@ impl Cluster {
         );
         let score = Score { loss, accuracy: None };
         let metrics = EpochMetrics { epoch, train: score, validation: score };
-        self.say(FromWorker::Report { lease, points: vec![metrics] });
+        self.say(FromWorker::Report { lease, points: vec![metrics], seconds: None });
         if epoch == EPOCHS && self.jobs.remove(&lease).is_some() {
             let result = Finished {
                 outcome: Outcome::Completed,

@@ -170,7 +170,7 @@ fn view(sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
         objective: sweep.objective(trial),
         last: trial.curve().last().cloned(),
         curve: if with_curve { trial.curve().to_vec() } else { Vec::new() },
-        seconds: attempt.map(FinalAttempt::seconds),
+        seconds: trial.seconds().filter(|_| trial.state().is_final()),
         memory_bytes: attempt.and_then(FinalAttempt::memory_bytes),
         message: trial.message().cloned(),
         stopped: trial.stopped_at().map(|rung| StoppedView {
@@ -215,7 +215,7 @@ fn round(sweep: &Sweep, round: u32, trials: u32) -> RoundView {
     RoundView {
         round,
         trials,
-        done: u32::try_from(
+        finished: u32::try_from(
             of_round()
                 .filter(|t| t.state().is_final() && t.state() != TrialState::Cancelled)
                 .count(),

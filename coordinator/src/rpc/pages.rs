@@ -165,6 +165,7 @@ mod tests {
                     trial: asked.trial,
                     lease: asked.lease,
                     metrics: NamedMetrics { epoch, metrics },
+                    seconds: None,
                 };
                 core.step(0, Input::ReportTrial(sweep, report)).unwrap().reply.unwrap();
             }

@@ -40,7 +40,7 @@ impl TrialService for Trials {
                 .await?
                 .ok_or_else(|| sweep_deleted(sweep))?;
             let reply = || Ok(Response::new(encode_asked(&asked)));
-            if asked.over || !asked.trials.is_empty() {
+            if asked.is_over || !asked.trials.is_empty() {
                 return reply();
             }
             tokio::select! {

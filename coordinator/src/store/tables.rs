@@ -166,7 +166,7 @@ impl SweepTables<'_> {
     }
 
     fn insert_metrics(&self, recorded: &EpochRecorded) -> Result<(), StoreError> {
-        let EpochRecorded { trial, lease, metrics } = recorded;
+        let EpochRecorded { trial, lease, metrics, .. } = recorded;
         match metrics {
             Point::Network(metrics) => self.insert_network_metrics(*trial, *lease, metrics),
             Point::Named(NamedMetrics { epoch, metrics }) => {

@@ -52,7 +52,10 @@ pub(crate) fn granted(sweep: u64, trial: u32, lease: u64, job: Job) -> Event {
 
 fn recorded(sweep: u64, trial: u32, lease: u64, metrics: impl Into<Point>) -> Event {
     let (trial, lease) = (TrialNumber(trial), LeaseId(lease));
-    Event::new(SweepId(sweep), EpochRecorded { trial, lease, metrics: metrics.into() })
+    Event::new(
+        SweepId(sweep),
+        EpochRecorded { trial, lease, metrics: metrics.into(), seconds: Some(0.5) },
+    )
 }
 
 fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> Event {

@@ -153,7 +153,7 @@ impl World {
         held.diverged = diverges;
         let loss = if diverges { f64::NAN } else { 1.0 / f64::from(pick) };
         let (session, points) = (held.session, vec![metrics(held.epoch, loss)]);
-        self.say(session, FromWorker::Report { lease, points });
+        self.say(session, FromWorker::Report { lease, points, seconds: None });
     }
 
     fn finish(&mut self, pick: u8) {
@@ -218,7 +218,7 @@ impl World {
             .map_or(0, |last| last.epoch());
         let metrics = NamedMetrics { epoch, metrics: [(name("score"), f64::from(pick))].into() };
         if epoch <= EPOCHS && pick > 40 {
-            self.step(Input::ReportTrial(sweep, Report { trial, lease, metrics }));
+            self.step(Input::ReportTrial(sweep, Report { trial, lease, metrics, seconds: None }));
         } else {
             let last = (epoch <= EPOCHS).then_some(metrics);
             self.step(Input::TellTrial(

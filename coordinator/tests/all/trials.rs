@@ -37,6 +37,7 @@ fn report(of: &v1::AskedTrial, epoch: u32, accuracy: f64) -> v1::ReportTrialRequ
         lease: of.lease,
         epoch,
         metrics: metrics(accuracy),
+        seconds: Some(0.25),
     }
 }
 

@@ -59,7 +59,7 @@ impl Line {
         let last = points.last().copied();
         let test = (grant.job == Job::Score).then_some(Score { loss: 0.25, accuracy: Some(0.75) });
         if grant.job == Job::Train {
-            self.say(FromWorker::Report { lease, points }).await;
+            self.say(FromWorker::Report { lease, points, seconds: None }).await;
         }
         self.say(FromWorker::Finished {
             lease,
@@ -150,7 +150,12 @@ async fn results_of_no_lease_are_fenced_off() {
     line.say(FromWorker::Hello(Hello { store: Some(store), ..hello("w", 1, 1, &[77]) })).await;
     assert!(matches!(line.hear().await, ToWorker::Welcome { .. }));
     assert!(matches!(line.hear().await, ToWorker::Revoke { lease: LeaseId(77), .. }));
-    line.say(FromWorker::Report { lease: LeaseId(78), points: vec![metrics(1, 0.5)] }).await;
+    line.say(FromWorker::Report {
+        lease: LeaseId(78),
+        points: vec![metrics(1, 0.5)],
+        seconds: None,
+    })
+    .await;
     assert!(matches!(line.hear().await, ToWorker::Revoke { lease: LeaseId(78), .. }));
 }
 
@@ -202,7 +207,7 @@ async fn nonsense_gets_a_typed_error_and_costs_only_its_connection() {
 fn malformed() -> Vec<(v1::WorkerMessage, &'static str)> {
     use v1::worker_message::Kind;
     let point = v1::EpochMetrics { epoch: 1, ..v1::EpochMetrics::default() };
-    let report = v1::Report { lease: 1, points: vec![point] };
+    let report = v1::Report { lease: 1, points: vec![point], seconds: None };
     let finished = v1::Finished { lease: 1, outcome: 99, ..v1::Finished::default() };
     vec![
         (v1::WorkerMessage { kind: None }, "kind"),

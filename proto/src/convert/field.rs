@@ -101,6 +101,11 @@ pub(super) fn seconds(field: &str, value: f64) -> Result<f64, Problem> {
     }
 }
 
+/// The value, if there is one, as [`seconds`] checks it.
+pub(super) fn optional_seconds(field: &str, value: Option<f64>) -> Result<Option<f64>, Problem> {
+    value.map(|value| seconds(field, value)).transpose()
+}
+
 /// The text if it has at most [`MAX_TEXT_CHARS`] characters.
 pub(super) fn text(field: &str, value: String) -> Result<String, Problem> {
     if is_within(&value, MAX_TEXT_CHARS) {

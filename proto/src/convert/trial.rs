@@ -5,7 +5,7 @@ use caviar_common::error::Problem;
 use caviar_common::ids::{LeaseId, Name, TrialNumber};
 use caviar_common::limits::{DEFAULT_LEASE_MS, MAX_LEASE_MS, MAX_TRIALS_PER_ASK, MIN_LEASE_MS};
 
-use super::field::{in_range, positive, seconds};
+use super::field::{in_range, optional_seconds, positive, seconds};
 use super::metrics::decode_named;
 use super::value::{encode_assignment, encode_reason};
 use super::worker::decode_outcome;
@@ -32,7 +32,7 @@ pub fn decode_ask(wire: &v1::AskTrialsRequest) -> Result<Ask, Problem> {
 pub fn encode_asked(asked: &AskReply) -> v1::AskTrialsResponse {
     v1::AskTrialsResponse {
         trials: asked.trials.iter().map(encode_asked_trial).collect(),
-        over: asked.over,
+        over: asked.is_over,
     }
 }
 
@@ -57,6 +57,7 @@ pub fn decode_report(wire: v1::ReportTrialRequest) -> Result<Report, Problem> {
         trial: TrialNumber(wire.trial),
         lease: LeaseId(positive("lease", wire.lease)?),
         metrics,
+        seconds: optional_seconds("seconds", wire.seconds)?,
     })
 }
 

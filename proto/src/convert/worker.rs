@@ -12,7 +12,8 @@ use caviar_common::numbers::index;
 use caviar_common::outcome::{Job, Outcome};
 
 use super::field::{
-    Within, at_most, clip, in_range, positive, required, seconds, text, unknown_number,
+    Within, at_most, clip, in_range, optional_seconds, positive, required, seconds, text,
+    unknown_number,
 };
 use super::metrics::{
     decode_epochs, decode_optional_epoch, decode_optional_score, encode_epoch, encode_epochs,
@@ -60,7 +61,8 @@ fn decode_hello(wire: v1::Hello) -> Result<Hello, Problem> {
 
 fn decode_report(wire: v1::Report) -> Result<FromWorker, Problem> {
     let points = decode_epochs("points", wire.points, MAX_POINTS_PER_REPORT)?;
-    Ok(FromWorker::Report { lease: LeaseId(wire.lease), points })
+    let seconds = optional_seconds("seconds", wire.seconds)?;
+    Ok(FromWorker::Report { lease: LeaseId(wire.lease), points, seconds })
 }
 
 fn decode_finished(wire: v1::Finished) -> Result<FromWorker, Problem> {
@@ -120,9 +122,11 @@ fn decode_released(wire: v1::Released) -> Result<FromWorker, Problem> {
 pub fn encode_from_worker(message: &FromWorker) -> v1::WorkerMessage {
     let kind = match message {
         FromWorker::Hello(hello) => FromKind::Hello(encode_hello(hello)),
-        FromWorker::Report { lease, points } => {
-            FromKind::Report(v1::Report { lease: lease.0, points: encode_epochs(points) })
-        }
+        FromWorker::Report { lease, points, seconds } => FromKind::Report(v1::Report {
+            lease: lease.0,
+            points: encode_epochs(points),
+            seconds: *seconds,
+        }),
         FromWorker::Finished { lease, result } => {
             FromKind::Finished(encode_finished(*lease, result))
         }

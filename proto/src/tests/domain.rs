@@ -220,7 +220,8 @@ pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
     ];
     prop_oneof![
         hello().prop_map(FromWorker::Hello),
-        (lease(), epochs()).prop_map(|(lease, points)| FromWorker::Report { lease, points }),
+        (lease(), epochs(), of(0.0..1e9))
+            .prop_map(|(lease, points, seconds)| { FromWorker::Report { lease, points, seconds } }),
         (lease(), finished()).prop_map(|(lease, result)| FromWorker::Finished { lease, result }),
         (lease(), release).prop_map(|(lease, release)| FromWorker::Released { lease, release }),
         Just(FromWorker::Heartbeat),
@@ -357,10 +358,10 @@ fn counts() -> BoxedStrategy<Counts> {
 
 fn round() -> BoxedStrategy<RoundView> {
     (1..=u32::MAX, 0..=MAX_TRIALS, 0..=MAX_TRIALS, of(search_box()), of(any::<f64>()))
-        .prop_map(|(round, trials, done, search_box, best)| RoundView {
+        .prop_map(|(round, trials, finished, search_box, best)| RoundView {
             round,
             trials,
-            done,
+            finished,
             search_box,
             best,
         })

@@ -63,7 +63,7 @@ fn hello() -> v1::Hello {
 }
 
 fn report(points: Vec<v1::EpochMetrics>) -> From {
-    From::Report(v1::Report { lease: 1, points })
+    From::Report(v1::Report { lease: 1, points, seconds: None })
 }
 
 fn finished() -> v1::Finished {

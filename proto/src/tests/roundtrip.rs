@@ -85,6 +85,7 @@ fn a_loss_keeps_every_bit() {
         let sent = FromWorker::Report {
             lease: LeaseId(1),
             points: vec![EpochMetrics { epoch: 1, train: score, validation: score }],
+            seconds: None,
         };
         let back =
             worker::decode_from_worker(over_the_wire(&worker::encode_from_worker(&sent))).unwrap();

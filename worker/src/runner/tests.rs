@@ -175,7 +175,7 @@ fn a_parked_runner_waits_and_continues_where_it_was() {
     let mut epochs = Vec::new();
     let mut receive =
         |received: &mut mpsc::Receiver<RunnerEvent>| match received.blocking_recv().unwrap() {
-            RunnerEvent::Epoch { lease: LeaseId(1), metrics } => {
+            RunnerEvent::Epoch { lease: LeaseId(1), metrics, .. } => {
                 epochs.push(metrics);
                 None
             }

@@ -88,7 +88,7 @@ pub(crate) fn sweep() -> SweepView {
 }
 
 fn round(round: u32, trials: u32, search_box: SearchBox, best: f64) -> RoundView {
-    RoundView { round, trials, done: trials, search_box: Some(search_box), best: Some(best) }
+    RoundView { round, trials, finished: trials, search_box: Some(search_box), best: Some(best) }
 }
 
 fn search_box(low: f64, high: f64, fewest: i64, most: i64) -> SearchBox {

@@ -44,6 +44,7 @@ pub(crate) fn apply(record: &mut Record, event: &Event) -> Result<(), Broken> {
         Payload::EpochRecorded(recorded) => {
             let trial = trial_mut(sweep_mut(record, id)?, recorded.trial)?;
             trial.curve.push(recorded.metrics.clone());
+            trial.seconds = recorded.seconds.or(trial.seconds);
             Ok(())
         }
         Payload::TrialFinished(finished) => finish_trial(record, finished),
@@ -177,6 +178,7 @@ fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
         lost_workers: LostWorkers::default(),
         worker: None,
         curve: Vec::new(),
+        seconds: None,
     };
     trial.due = sweep.next_due(&trial);
     sweep.in_flight.insert((trial.due, *number));
@@ -224,6 +226,7 @@ fn begin_attempt(
     // There is no checkpoint: every execution starts at epoch 1, and a worker's execution repeats
     // the same epochs bit for bit.
     trial.curve.clear();
+    trial.seconds = None;
     trial.worker = Some(holder.clone());
     trial.attempts += 1;
     let place = (trial.due, trial.number);
@@ -291,8 +294,7 @@ fn end_lease(record: &mut Record, ended: &LeaseEnded) -> Result<(), Broken> {
 fn finish_trial(record: &mut Record, finished: &TrialFinished) -> Result<(), Broken> {
     let TrialFinished { lease: id, outcome, seconds, memory_bytes, .. } = finished;
     let lease = remove_lease(record, *id)?;
-    let attempt =
-        seconds.map(|seconds| FinalAttempt { lease: *id, seconds, memory_bytes: *memory_bytes });
+    let attempt = seconds.map(|_| FinalAttempt { lease: *id, memory_bytes: *memory_bytes });
     if attempt.is_some() {
         record.results.insert(*id, lease.sweep);
     }
@@ -309,6 +311,7 @@ fn finish_trial(record: &mut Record, finished: &TrialFinished) -> Result<(), Bro
         }
     };
     set_status(trial, status)?;
+    trial.seconds = *seconds;
     if attempt.is_none() {
         // The coordinator gave the trial up. How far its last worker got before it was lost depends
         // on the worker's speed, and results must not.

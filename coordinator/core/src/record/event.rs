@@ -333,6 +333,10 @@ pub struct EpochRecorded {
     pub lease: LeaseId,
     /// The measurements after the epoch.
     pub metrics: Point,
+    /// Training time of the execution so far, in seconds. `None` for an epoch that arrived with a
+    /// later one, and in stores from before it was reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
 }
 
 /// Details of [`Payload::TrialFinished`].

@@ -88,19 +88,19 @@ impl Coordinator {
         };
         Some(AskReply {
             trials: granted.iter().filter_map(asked_trial).collect(),
-            over: sweep.state().is_final(),
+            is_over: sweep.state().is_final(),
         })
     }
 
     pub(crate) fn report_trial(&mut self, id: SweepId, report: Report) -> Result<Reply, Halt> {
-        let Report { trial, lease, metrics } = report;
+        let Report { trial, lease, metrics, seconds } = report;
         match self.check_client_lease(id, trial, lease)? {
             // The client learns from the verdict that the trial was stopped.
             ClientLease::TrialStopped => {}
             ClientLease::TrialFinished(_) => {
                 return Err(Refusal::StaleLease { trial, lease }.into());
             }
-            ClientLease::InForce(held) => self.record_metrics(lease, &held, metrics)?,
+            ClientLease::InForce(held) => self.record_metrics(lease, &held, metrics, seconds)?,
         }
         Ok(Reply::Done)
     }
@@ -122,7 +122,7 @@ impl Coordinator {
             ClientLease::InForce(held) => held,
         };
         if let Some(metrics) = last {
-            self.record_metrics(lease, &held, metrics)?;
+            self.record_metrics(lease, &held, metrics, None)?;
         }
         let sweep = self.record.sweep(id).ok_or_else(|| Broken::no_sweep(id))?;
         let objective = sweep.trial(trial).and_then(|trial| sweep.objective(trial));
@@ -209,14 +209,20 @@ impl Coordinator {
         id: LeaseId,
         lease: &Lease,
         metrics: NamedMetrics,
+        seconds: Option<f64>,
     ) -> Result<(), Halt> {
         let sweep = self.record.sweep(lease.sweep());
         let sweep = sweep.ok_or_else(|| Broken::no_sweep(lease.sweep()))?;
         let trial = self.trial_of(lease)?;
         check_objective(sweep, &metrics)?;
         if is_new_epoch(trial, &metrics).map_err(Refusal::Wrong)? {
-            let metrics = Point::Named(metrics);
-            self.emit(lease.sweep(), EpochRecorded { trial: lease.trial(), lease: id, metrics })?;
+            let recorded = EpochRecorded {
+                trial: lease.trial(),
+                lease: id,
+                metrics: Point::Named(metrics),
+                seconds,
+            };
+            self.emit(lease.sweep(), recorded)?;
         }
         Ok(())
     }

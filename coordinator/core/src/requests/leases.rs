@@ -40,11 +40,13 @@ impl Coordinator {
         trial.ok_or_else(|| Broken::no_trial(lease.sweep(), lease.trial()))
     }
 
-    /// Records reported epochs. Those that were recorded before are acknowledged again.
+    /// Records reported epochs. Those that were recorded before are acknowledged again. `seconds` is
+    /// the training time at the end of the last one.
     pub(super) fn record_epochs(
         &mut self,
         held: &HeldLease,
         points: &[EpochMetrics],
+        seconds: Option<f64>,
     ) -> Result<(), Halt> {
         let HeldLease { id, lease, session, .. } = held;
         if lease.job() == Job::Score {
@@ -66,8 +68,14 @@ impl Coordinator {
                 );
                 return Err(Refusal::InvalidReport(message).into());
             }
-            let metrics = Point::Network(*metrics);
-            self.emit(lease.sweep(), EpochRecorded { trial: number, lease: *id, metrics })?;
+            let is_last = points.last().is_some_and(|last| last.epoch == epoch);
+            let recorded = EpochRecorded {
+                trial: number,
+                lease: *id,
+                metrics: Point::Network(*metrics),
+                seconds: seconds.filter(|_| is_last),
+            };
+            self.emit(lease.sweep(), recorded)?;
         }
         let stored = Stored::Epoch(self.trial_of(lease)?.recorded_epochs());
         self.changes.send(*session, ToWorker::Ack { lease: *id, stored });

@@ -43,8 +43,10 @@ impl Coordinator {
         match message {
             FromWorker::Hello(hello) => self.welcome(session, &hello),
             FromWorker::Heartbeat => self.renew(session).map(|_| ()).map_err(Halt::from),
-            FromWorker::Report { lease, points } => {
-                self.with_lease(session, lease, |core, held| core.record_epochs(held, &points))
+            FromWorker::Report { lease, points, seconds } => {
+                self.with_lease(session, lease, |core, held| {
+                    core.record_epochs(held, &points, seconds)
+                })
             }
             FromWorker::Finished { lease, .. } if self.record.has_result(lease) => {
                 // The worker repeats a result because it never received the acknowledgement.

@@ -59,7 +59,12 @@ impl Bench {
     }
 
     fn reports(&mut self, of: &AskedTrial, epoch: u32, error: f64) -> Result<Verdict, Refusal> {
-        let report = Report { trial: of.trial, lease: of.lease, metrics: metrics(epoch, error) };
+        let report = Report {
+            trial: of.trial,
+            lease: of.lease,
+            metrics: metrics(epoch, error),
+            seconds: None,
+        };
         self.step(Input::ReportTrial(SWEEP, report))?;
         Ok(self.core.verdict(SWEEP, of.trial).unwrap())
     }
@@ -101,7 +106,7 @@ fn a_client_runs_a_sweep_to_its_end_and_the_budget_is_exact() {
     let mut seen = Vec::new();
     for round in 0.. {
         let asked = bench.asks(&format!("r{round}"), 2);
-        if asked.over {
+        if asked.is_over {
             break;
         }
         assert!((1..=2).contains(&asked.trials.len()));
@@ -127,7 +132,7 @@ fn a_client_gets_no_more_trials_than_are_in_flight() {
     let first = bench.asks("a", 100);
     assert_eq!(first.trials.len(), 3, "parallelism");
     let none = bench.asks("b", 1);
-    assert!(none.trials.is_empty() && !none.over);
+    assert!(none.trials.is_empty() && !none.is_over);
     bench.completes(&first.trials[0], 1.0);
     assert_eq!(bench.asks("b", 5).trials.len(), 1, "an empty reply is not recorded");
 }
@@ -197,7 +202,12 @@ fn the_metrics_of_all_epochs_of_a_trial_are_limited() {
             .collect();
         bench.step(Input::ReportTrial(
             SWEEP,
-            Report { trial: of.trial, lease: of.lease, metrics: NamedMetrics { epoch, metrics } },
+            Report {
+                trial: of.trial,
+                lease: of.lease,
+                metrics: NamedMetrics { epoch, metrics },
+                seconds: None,
+            },
         ))
     };
     let mut bench = Bench::with_external(external(3, 100_000, ""));
@@ -295,7 +305,7 @@ fn a_trial_whose_clients_all_fall_silent_fails() {
             Some("given up after 3 failed attempts; the last: its client was silent for too long")
         )
     );
-    assert!(bench.asks("r4", 1).over);
+    assert!(bench.asks("r4", 1).is_over);
 }
 
 #[test]
@@ -437,14 +447,14 @@ fn only_external_sweeps_that_are_running_give_trials() {
     );
     bench.step(Input::PauseSweep(SWEEP)).unwrap();
     let asked = bench.asks("a", 1);
-    assert!(asked.trials.is_empty() && !asked.over);
+    assert!(asked.trials.is_empty() && !asked.is_over);
     bench.step(Input::ResumeSweep(SWEEP)).unwrap();
     let of = bench.ask_one("a");
     let unknown = AskedTrial { trial: TrialNumber(99), ..of.clone() };
     assert_eq!(bench.reports(&unknown, 1, 1.0).unwrap_err().class(), ErrorClass::NotFound);
     bench.step(Input::CancelSweep(SWEEP)).unwrap();
     assert!(is_stale(bench.reports(&of, 1, 1.0)));
-    assert!(bench.asks("b", 1).over);
+    assert!(bench.asks("b", 1).is_over);
     bench.step(Input::DeleteSweep(SWEEP)).unwrap();
     bench.restart();
 }

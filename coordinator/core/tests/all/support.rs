@@ -179,13 +179,15 @@ impl Bench {
         self.effects.iter().any(|e| matches!(e, Effect::Close(s, _) if *s == SessionId(session)))
     }
 
+    /// Reports epochs that took a second each.
     pub(crate) fn report(
         &mut self,
         session: u64,
         lease: LeaseId,
         points: Vec<EpochMetrics>,
     ) -> Result<Reply, Refusal> {
-        self.say(session, FromWorker::Report { lease, points })
+        let seconds = points.last().map(|point| f64::from(point.epoch));
+        self.say(session, FromWorker::Report { lease, points, seconds })
     }
 
     pub(crate) fn finish(

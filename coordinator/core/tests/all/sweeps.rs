@@ -160,10 +160,15 @@ fn two_sweeps_share_the_slots() {
 fn an_impossible_report_ends_connection_and_lease_and_the_third_fails_the_trial() {
     type Report = fn(LeaseId) -> FromWorker;
     let cases: [(&str, Report); 4] = [
-        ("an epoch is skipped", |lease| FromWorker::Report { lease, points: vec![point(2, 0.5)] }),
+        ("an epoch is skipped", |lease| FromWorker::Report {
+            lease,
+            points: vec![point(2, 0.5)],
+            seconds: None,
+        }),
         ("more epochs than asked for", |lease| FromWorker::Report {
             lease,
             points: (1..4).map(|e| point(e, 0.5)).collect(),
+            seconds: None,
         }),
         ("completed too early", |lease| FromWorker::Finished { lease, result: completed(None) }),
         ("diverged with a finite loss", |lease| FromWorker::Finished {

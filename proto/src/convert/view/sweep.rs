@@ -120,7 +120,7 @@ fn encode_round(view: &RoundView) -> v1::Round {
     v1::Round {
         round: view.round,
         trials: view.trials,
-        done: view.done,
+        done: view.finished,
         r#box: view.search_box.as_ref().map(encode_box),
         best: view.best,
     }
@@ -130,7 +130,7 @@ fn decode_round(wire: v1::Round) -> Result<RoundView, Problem> {
     Ok(RoundView {
         round: positive("round", wire.round)?,
         trials: in_range("trials", wire.trials, 0..=MAX_TRIALS)?,
-        done: in_range("done", wire.done, 0..=MAX_TRIALS)?,
+        finished: in_range("done", wire.done, 0..=MAX_TRIALS)?,
         search_box: decode_optional_box("box", wire.r#box)?,
         best: wire.best,
     })

@@ -8,7 +8,7 @@ use caviar_common::view::{StoppedView, TrialTimes, TrialView};
 
 use super::state::{trial_state_from_wire, trial_state_to_wire};
 use crate::convert::field::{
-    Within, clip, in_range, optional_text, positive, required, seconds, unknown_number,
+    Within, clip, in_range, optional_seconds, optional_text, positive, required, unknown_number,
 };
 use crate::convert::metrics::{decode_optional_point, decode_points, encode_point, encode_points};
 use crate::convert::value::{decode_assignment, decode_reason, encode_assignment, encode_reason};
@@ -59,7 +59,7 @@ pub fn decode_trial(wire: v1::Trial) -> Result<TrialView, Problem> {
         objective: wire.objective,
         last: decode_optional_point("last", wire.last)?,
         curve: decode_points("curve", wire.curve, index(MAX_EPOCHS))?,
-        seconds: wire.seconds.map(|value| seconds("seconds", value)).transpose()?,
+        seconds: optional_seconds("seconds", wire.seconds)?,
         memory_bytes: wire.memory_bytes,
         message: optional_text("message", wire.message)?,
         stopped: wire

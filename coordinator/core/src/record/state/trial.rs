@@ -26,6 +26,7 @@ pub struct Trial {
     pub(in crate::record) lost_workers: LostWorkers,
     pub(in crate::record) worker: Option<Name>,
     pub(in crate::record) curve: Vec<Point>,
+    pub(in crate::record) seconds: Option<f64>,
 }
 
 /// How far a trial is, with what is known only then.
@@ -59,10 +60,9 @@ pub enum TrialStatus {
 }
 
 /// The execution whose outcome was accepted.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FinalAttempt {
     pub(in crate::record) lease: LeaseId,
-    pub(in crate::record) seconds: f64,
     pub(in crate::record) memory_bytes: Option<u64>,
 }
 
@@ -70,11 +70,6 @@ impl FinalAttempt {
     /// The lease under which the outcome was reported. It is not in force any more.
     pub const fn lease(&self) -> LeaseId {
         self.lease
-    }
-
-    /// Training time in seconds.
-    pub const fn seconds(&self) -> f64 {
-        self.seconds
     }
 
     /// Bytes that the training allocated. `None` for an external client, and in stores from before
@@ -168,6 +163,12 @@ impl Trial {
     /// The epochs of the latest execution that count, in order.
     pub fn curve(&self) -> &[Point] {
         &self.curve
+    }
+
+    /// Training time of the latest execution in seconds, as last reported, with the epochs that do
+    /// not count. `None` before the first report.
+    pub const fn seconds(&self) -> Option<f64> {
+        self.seconds
     }
 
     /// How many epochs of the latest execution count.
