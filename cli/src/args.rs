@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use caviar_common::ids::Name;
-use caviar_common::limits::MAX_SLOTS;
+use caviar_common::limits::{MAX_SLOTS, MAX_TRIALS};
 use caviar_worker::MemoryLimit;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -144,13 +144,13 @@ impl Connection {
     }
 }
 
-/// Where a command reads from.
+/// Where a command finds sweeps.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Source {
-    /// The coordinator to ask, unless a store is read.
+    /// The coordinator to ask, unless it is a store.
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Read this store instead of asking a coordinator. If a coordinator has it open, ask that one
+    /// Open this store instead of asking a coordinator. If a coordinator has it open, ask that one
     #[arg(long, env = "CAVIAR_STORE", value_name = "PATH", value_parser = path())]
     pub(crate) store: Option<PathBuf>,
 }
@@ -187,7 +187,7 @@ pub(crate) struct Run {
     /// Delete an earlier sweep of the same name and its results, and start again
     #[arg(long, requires = "file", conflicts_with = "resume")]
     pub(crate) replace: bool,
-    /// Write the result as one JSON object
+    /// Write the result as one JSON object; with --resume, one per line for each sweep
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -201,8 +201,8 @@ pub(crate) struct Init {
     /// The CSV file with a header; it may be compressed with gzip
     #[arg(value_parser = path())]
     pub(crate) data: PathBuf,
-    /// The column to predict [default: a column called label, target, class or y, or else the last
-    /// column]
+    /// The column to predict [default: a column with a usual name such as label, target, class or
+    /// y; without one a terminal is asked, and elsewhere it is the last column]
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
     /// The file to write [default: the name of the data with .toml, in this folder]
@@ -210,7 +210,7 @@ pub(crate) struct Init {
     pub(crate) output: Option<PathBuf>,
     /// Number of trials to run
     #[arg(long, value_name = "N", default_value_t = 30,
-        value_parser = clap::value_parser!(u32).range(1..))]
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_TRIALS)))]
     pub(crate) trials: u32,
 }
 
@@ -419,9 +419,9 @@ pub(crate) struct Change {
     /// Write the sweep as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// The coordinator of the sweep.
+    /// Where the sweep is.
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) source: Source,
 }
 
 #[derive(Debug, Args)]
@@ -448,7 +448,7 @@ pub(crate) struct Workers {
     pub(crate) json: bool,
     /// The coordinator to ask.
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) source: Source,
 }
 
 #[derive(Debug, Args)]
@@ -461,7 +461,7 @@ pub(crate) struct Drain {
     pub(crate) json: bool,
     /// The coordinator of the worker.
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) source: Source,
 }
 
 #[derive(Debug, Args)]
@@ -489,19 +489,7 @@ fn slots() -> clap::builder::RangedI64ValueParser<u32> {
 }
 
 fn path() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(expand)
-}
-
-/// Expands `~` at the beginning of a path, which a shell does not do in `--store=~/caviar.db`, and
-/// refuses a URL.
-fn expand(path: PathBuf) -> Result<PathBuf, String> {
-    if path.to_str().is_some_and(|text| text.contains("://")) {
-        return Err("expected a path, but this is a URL".to_owned());
-    }
-    match (path.strip_prefix("~"), std::env::home_dir()) {
-        (Ok(rest), Some(home)) => Ok(home.join(rest)),
-        _ => Ok(path),
-    }
+    PathBufValueParser::new().try_map(caviar_process::expand_path)
 }
 
 fn name(text: &str) -> Result<Name, String> {

@@ -2,22 +2,20 @@
 //! store, and writes the reply.
 
 use std::io::Write;
-use std::path::Path;
 
-use caviar_client::{Client, Error, holder_of};
+use caviar_client::{Client, Error, Request};
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::Goal;
 use caviar_common::view::{SweepView, TrialView};
 use serde::Serialize;
 
 use crate::args::{
-    Best, Command, Connection, Delete, Drain, Explain, Export, Format, Importance, List, Sort,
-    Source, Status, Submit, Trials, Watch, Workers,
+    Best, Change, Command, Delete, Drain, Explain, Export, Format, Importance, List, Sort, Source,
+    Status, Submit, Trials, Watch, Workers,
 };
 use crate::embedded::{Reader, object};
 use crate::failure::Failure;
 use crate::follow::follow;
-use crate::place::last_store;
 use crate::progress::talk;
 use crate::show;
 use crate::show::explain::Explanation;
@@ -42,18 +40,9 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Importance(args) => importance(&args).await,
         Command::Explain(args) => explain(&args).await,
         Command::Export(args) => export(&args).await,
-        Command::Pause(args) => report_state(
-            &connect(&args.connection).await?.pause_sweep(&args.sweep).await?,
-            args.json,
-        ),
-        Command::Resume(args) => report_state(
-            &connect(&args.connection).await?.resume_sweep(&args.sweep).await?,
-            args.json,
-        ),
-        Command::Cancel(args) => report_state(
-            &connect(&args.connection).await?.cancel_sweep(&args.sweep).await?,
-            args.json,
-        ),
+        Command::Pause(args) => change(&args, Client::pause_sweep).await,
+        Command::Resume(args) => change(&args, Client::resume_sweep).await,
+        Command::Cancel(args) => change(&args, Client::cancel_sweep).await,
         Command::Delete(args) => delete(&args).await,
         Command::Workers(args) => workers(&args).await,
         Command::Drain(args) => drain(&args).await,
@@ -62,22 +51,21 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
     }
 }
 
-/// Connects to the coordinator that was named. If none was, connects to the one that has the last
-/// store of this folder open, such as a `caviar run` in another terminal, or to the default one.
-async fn connect(connection: &Connection) -> anyhow::Result<Client> {
-    if connection.coordinator.is_none()
-        && let Some(store) = last_store(Path::new("."))
-        && let Some(client) = holder_of(&store).await
-    {
-        return Ok(client);
-    }
-    Ok(Client::connect(connection.url()).await?)
+/// A request that changes the state of a sweep.
+type StateChange = for<'a> fn(&'a Client, &'a str) -> Request<'a, SweepView>;
+
+async fn change(args: &Change, request: StateChange) -> anyhow::Result<()> {
+    let reader = Reader::open(&args.source).await?;
+    let sweep = request(&reader.client, &args.sweep).await?;
+    let origin = reader.origin();
+    reader.close().await?;
+    report_state(&sweep, origin, args.json)
 }
 
-/// Reports the new state of a sweep to the user and, with `--json`, the sweep to a program.
-fn report_state(sweep: &SweepView, json: bool) -> anyhow::Result<()> {
-    talk(&format!("sweep {} is {}", sweep.name, sweep.state.name()));
-    write_if_json(sweep, json)
+/// Reports the state of a sweep to the user and, with `--json`, the sweep to a program.
+fn report_state(sweep: &SweepView, origin: Origin, json: bool) -> anyhow::Result<()> {
+    talk(&format!("sweep {} is {}", sweep.name, show::sweep::state(sweep, origin).0));
+    write_if_json(&object(sweep, origin)?, json)
 }
 
 fn write_if_json(value: &impl Serialize, json: bool) -> anyhow::Result<()> {
@@ -95,8 +83,9 @@ async fn submit(args: &Submit) -> anyhow::Result<()> {
     let client = Client::connect(args.connection.url()).await?;
     let hints = ["to create another sweep: --name NAME".to_owned()];
     let sweep = source.create(&client, &hints).await?;
-    report_state(&sweep, args.json)?;
-    talk(&format!("hint: to follow it: caviar watch {}", sweep.name));
+    report_state(&sweep, Origin::Coordinator, args.json)?;
+    let option = args.connection.option();
+    talk(&format!("hint: to follow it: caviar watch {}{option}", sweep.name));
     Ok(())
 }
 
@@ -140,9 +129,9 @@ async fn watch(sweep: &str, json: bool, source: &Source) -> anyhow::Result<()> {
     let mut out = show::stdout();
     if reader.origin() == Origin::Store {
         let view = reader.client.sweep(sweep).await?;
-        let view = reader.seen(view);
+        let (view, option) = (reader.seen(view), reader.store_option());
         reader.close().await?;
-        return finished(&view, json);
+        return finished(&view, &option, json);
     }
     if json {
         let mut changes = reader.client.watch_sweep(sweep).await?;
@@ -157,11 +146,11 @@ async fn watch(sweep: &str, json: bool, source: &Source) -> anyhow::Result<()> {
 }
 
 /// Shows a sweep of a store that no coordinator has open. Following it would never end unless it
-/// has ended already.
-fn finished(sweep: &SweepView, json: bool) -> anyhow::Result<()> {
+/// has ended already. `option` names the store for `caviar run`.
+fn finished(sweep: &SweepView, option: &str, json: bool) -> anyhow::Result<()> {
     if !sweep.state.is_final() {
         let message = format!("no coordinator runs {}, so it makes no progress", sweep.name);
-        let hint = format!("to continue it: caviar run --resume --name {}", sweep.name);
+        let hint = format!("to continue it: caviar run --resume --name {}{option}", sweep.name);
         return Err(Failure::hinted(message, hint).into());
     }
     let mut out = show::stdout();
@@ -214,13 +203,14 @@ fn sort_by_objective(trials: &mut [TrialView], goal: Goal) {
 async fn best(args: &Best) -> anyhow::Result<()> {
     let reader = Reader::open(&args.source).await?;
     let sweep = reader.client.sweep(&args.sweep).await?;
+    let (state, _) = show::sweep::state(&sweep, reader.origin());
     reader.close().await?;
     let Some(best) = &sweep.best else {
-        return Err(no_best(&sweep).into());
+        return Err(no_best(&sweep, &args.source.option()).into());
     };
     let mut out = show::stdout();
     if args.json {
-        show::best::json(&mut out, &sweep, best)?;
+        show::best::json(&mut out, &sweep, state, best)?;
     } else if args.toml {
         show::best::toml(&mut out, &sweep, best)?;
     } else {
@@ -229,17 +219,17 @@ async fn best(args: &Best) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-fn no_best(sweep: &SweepView) -> Failure {
+fn no_best(sweep: &SweepView, option: &str) -> Failure {
     let name = &sweep.name;
     if sweep.state.is_final() {
         Failure::hinted(
             format!("sweep {name} is {} without a completed trial", sweep.state.name()),
-            format!("to see how its trials ended: caviar trials {name}"),
+            format!("to see how its trials ended: caviar trials {name}{option}"),
         )
     } else {
         Failure::hinted(
             format!("sweep {name} has no completed trial yet"),
-            format!("to see its progress: caviar status {name}"),
+            format!("to see its progress: caviar status {name}{option}"),
         )
     }
 }
@@ -312,7 +302,8 @@ async fn export(args: &Export) -> anyhow::Result<()> {
             while let Some(trial) = incoming.next().await? {
                 trials.push(trial);
             }
-            show::export::json(&mut out, &sweep, &trials)?;
+            let (state, _) = show::sweep::state(&sweep, reader.origin());
+            show::export::json(&mut out, &sweep, state, &trials)?;
         }
     }
     drop(incoming);
@@ -330,7 +321,9 @@ async fn delete(args: &Delete) -> anyhow::Result<()> {
 }
 
 async fn workers(args: &Workers) -> anyhow::Result<()> {
-    let workers = connect(&args.connection).await?.list_workers().await?;
+    let reader = Reader::open_for_workers(&args.source).await?;
+    let workers = reader.client.list_workers().await?;
+    reader.close().await?;
     let mut out = show::stdout();
     if args.json {
         show::json(&mut out, &workers)?;
@@ -341,7 +334,9 @@ async fn workers(args: &Workers) -> anyhow::Result<()> {
 }
 
 async fn drain(args: &Drain) -> anyhow::Result<()> {
-    let worker = connect(&args.connection).await?.drain_worker(&args.worker).await?;
+    let reader = Reader::open_for_workers(&args.source).await?;
+    let worker = reader.client.drain_worker(&args.worker).await?;
+    reader.close().await?;
     let held = show::text::count(u64::try_from(worker.trials.len())?, "trial");
     talk(&format!("worker {} finishes {held} and leaves", worker.worker));
     write_if_json(&worker, args.json)

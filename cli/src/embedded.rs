@@ -41,7 +41,8 @@ impl Embedded {
             let message = format!("there is no store {}", store.display());
             return Err(Failure::hinted(
                 message,
-                "caviar run FILE --store PATH makes one; without --store a coordinator is asked",
+                "caviar run FILE --store PATH makes one; without --store, the last store of this \
+                 folder is read, or else a coordinator is asked",
             )
             .into());
         }
@@ -114,7 +115,7 @@ impl Reader {
     /// Connects to the coordinator, or opens the store. If another process has the store open, it
     /// connects to that process.
     pub(crate) async fn open(source: &Source) -> anyhow::Result<Self> {
-        match source.place() {
+        match source.place()? {
             Place::Coordinator(address) => {
                 Ok(Self { client: Client::connect(&address).await?, stored: None })
             }
@@ -132,6 +133,29 @@ impl Reader {
                 Ok(Self { client, stored: Some((embedded, store)) })
             }
         }
+    }
+
+    /// Connects to a coordinator with workers: the one that was named, or the one that has the
+    /// store open. If neither was named and nobody has the last store of this folder open, it is
+    /// the default coordinator.
+    pub(crate) async fn open_for_workers(source: &Source) -> anyhow::Result<Self> {
+        let reader = Self::open(source).await?;
+        let Some((_, store)) = &reader.stored else { return Ok(reader) };
+        if source.store.is_some() {
+            let message = format!("no coordinator has {} open", store.display());
+            let hint = format!("to start one: caviar coordinator --store {}", store.display());
+            return Err(Failure::hinted(message, hint).into());
+        }
+        reader.close().await?;
+        let client = Client::connect(source.connection.url()).await?;
+        Ok(Self { client, stored: None })
+    }
+
+    /// The option that leads `caviar run` to the store that is read, with a space before it.
+    pub(crate) fn store_option(&self) -> String {
+        self.stored
+            .as_ref()
+            .map_or_else(String::new, |(_, store)| format!(" --store {}", store.display()))
     }
 
     /// Whether the answers come from a coordinator that runs the sweeps, or only from their store.

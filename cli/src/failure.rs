@@ -18,6 +18,8 @@ pub(crate) enum Failure {
         message: String,
         /// What to do about it, one sentence each.
         hints: Vec<String>,
+        /// The exit code.
+        exit: Exit,
     },
     /// A sweep file with mistakes.
     #[error("{file} cannot be used")]
@@ -40,19 +42,53 @@ pub(crate) enum Failure {
 impl Failure {
     /// An error with one hint.
     pub(crate) fn hinted(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Hinted { message: message.into(), hints: vec![hint.into()] }
+        Self::with_hints(message, vec![hint.into()])
+    }
+
+    /// An error with any number of hints.
+    pub(crate) fn with_hints(message: impl Into<String>, hints: Vec<String>) -> Self {
+        Self::Hinted { message: message.into(), hints, exit: Exit::Failure }
+    }
+
+    /// The error as a mistake in the arguments or in a file that they name.
+    pub(crate) fn in_input(self) -> Self {
+        match self {
+            Self::Hinted { message, hints, .. } => {
+                Self::Hinted { message, hints, exit: Exit::Usage }
+            }
+            Self::File { .. } | Self::Interrupted { .. } => self,
+        }
+    }
+
+    /// Wrong arguments, without the usage of the command.
+    pub(crate) fn from_clap(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let mut parts = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>());
+        let message = parts.next().unwrap_or_default().join(" ");
+        let hints = parts.filter_map(|words| match words.as_slice() {
+            ["tip:", advice @ ..] => Some(advice.join(" ")),
+            _ => None,
+        });
+        let message = message.trim_start_matches("error: ").to_owned();
+        Self::with_hints(message, hints.collect()).in_input()
+    }
+
+    /// An error of reading a file that the arguments name.
+    pub(crate) fn unreadable(error: &anyhow::Error) -> Self {
+        Self::from_text(&text_with_causes(error.as_ref())).in_input()
     }
 
     /// An error whose text may end with hints of its own: `it failed; hint: try again`.
     pub(crate) fn from_text(text: &str) -> Self {
         let mut parts = text.split("; hint: ").map(str::to_owned);
-        Self::Hinted { message: parts.next().unwrap_or_default(), hints: parts.collect() }
+        let message = parts.next().unwrap_or_default();
+        Self::with_hints(message, parts.collect())
     }
 
     /// The exit code if nothing else is known of the error.
     const fn exit(&self) -> Exit {
         match self {
-            Self::Hinted { .. } => Exit::Failure,
+            Self::Hinted { exit, .. } => *exit,
             Self::File { .. } => Exit::Usage,
             Self::Interrupted { .. } => Exit::Interrupted,
         }
@@ -61,7 +97,7 @@ impl Failure {
     /// Writes the error in its form: `error: ...` and its hints, or the lines of a sweep file.
     pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         match self {
-            Self::Hinted { message, hints } => {
+            Self::Hinted { message, hints, .. } => {
                 writeln!(out, "error: {message}")?;
                 hints.iter().try_for_each(|hint| writeln!(out, "hint: {hint}"))
             }
@@ -118,7 +154,7 @@ impl From<&Error> for Failure {
             | Error::Unreadable { .. }
             | _ => error.to_string(),
         };
-        Self::Hinted { message, hints: hints(error) }
+        Self::with_hints(message, hints(error))
     }
 }
 
@@ -285,6 +321,7 @@ mod tests {
         let interrupted = Failure::Interrupted { kept: Vec::new(), hint: String::new() };
         assert_eq!(exit(interrupted.into()), 130);
         assert_eq!(exit(Failure::hinted("no", "yes").into()), 1);
+        assert_eq!(exit(Failure::hinted("no", "yes").in_input().into()), 2);
         assert_eq!(exit(anyhow::anyhow!("no")), 1);
     }
 

@@ -13,13 +13,21 @@ use crate::progress::Progress;
 /// How often the running trials are requested while they are shown.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
-/// Shows a sweep until it ends, and returns its last state. `only_worker` is the caller's worker if
-/// there can be no other: then a sweep that it cannot train is an error, because the sweep would
-/// make no progress.
+/// The only worker that there can be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OnlyWorker<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// The command that continues the sweep with another one.
+    pub(crate) resume: &'a str,
+}
+
+/// Shows a sweep until it ends, and returns its last state. A sweep that the only worker cannot
+/// train is an error, because it would make no progress.
 pub(crate) async fn follow(
     client: &Client,
     sweep: &str,
-    only_worker: Option<&str>,
+    only_worker: Option<OnlyWorker<'_>>,
 ) -> anyhow::Result<SweepView> {
     let mut progress = Progress::new(only_worker.is_none());
     let result = follow_with(client, sweep, only_worker, &mut progress).await;
@@ -30,7 +38,7 @@ pub(crate) async fn follow(
 async fn follow_with(
     client: &Client,
     sweep: &str,
-    only_worker: Option<&str>,
+    only_worker: Option<OnlyWorker<'_>>,
     progress: &mut Progress,
 ) -> anyhow::Result<SweepView> {
     let mut changes = client.watch_sweep(sweep).await?;
@@ -62,8 +70,8 @@ async fn follow_with(
     }
 }
 
-fn check_worker(sweep: &SweepView, worker: &str) -> anyhow::Result<()> {
-    let unable = format!("worker {worker} cannot");
+fn check_worker(sweep: &SweepView, worker: OnlyWorker<'_>) -> anyhow::Result<()> {
+    let unable = format!("worker {} cannot", worker.name);
     match sweep
         .notes
         .iter()
@@ -72,7 +80,7 @@ fn check_worker(sweep: &SweepView, worker: &str) -> anyhow::Result<()> {
     {
         Some(note) => Err(Failure::hinted(
             note.clone(),
-            "fix that, then continue with: caviar run --resume --store PATH",
+            format!("fix that, then continue with: {}", worker.resume),
         )
         .into()),
         None => Ok(()),

@@ -31,8 +31,8 @@ const MOST_INTEGER_CLASSES: usize = 20;
 /// Writes a sweep file for the data.
 pub(crate) fn init(args: &Init) -> anyhow::Result<()> {
     let shown = args.data.display().to_string();
-    let output = output(args)?;
     let header = header(&args.data)?;
+    let output = output(args)?;
     let label = match &args.label {
         Some(label) => label.clone(),
         None => match usual_label(&header) {
@@ -40,10 +40,14 @@ pub(crate) fn init(args: &Init) -> anyhow::Result<()> {
             None => ask(&shown, &header)?,
         },
     };
-    let task = match header.iter().position(|name| *name == label) {
-        Some(column) => task_of(&args.data, column)?,
-        None => Task::Classification,
+    let Some(column) = header.iter().position(|name| *name == label) else {
+        let columns = header.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let message = format!("--label {label:?}: {shown} has no such column");
+        return Err(Failure::hinted(message, format!("its columns are {columns}"))
+            .in_input()
+            .into());
     };
+    let task = task_of(&args.data, column).map_err(|error| Failure::unreadable(&error))?;
     let data = DataSpec {
         source: shown.clone(),
         label: Some(label.clone()),
@@ -52,12 +56,8 @@ pub(crate) fn init(args: &Init) -> anyhow::Result<()> {
         validation: 0.2,
         test: 0.1,
     };
-    let (_, summary) = caviar_data::prepare(&data, 0).map_err(|error| {
-        Failure::hinted(
-            error.to_string(),
-            "every column except the label must be numeric; remove or encode the others",
-        )
-    })?;
+    let (_, summary) = caviar_data::prepare(&data, 0)
+        .map_err(|error| Failure::from_text(&error.to_string()).in_input())?;
     let sweep = Draft { name: name_of(&args.data)?, source: source(args, &output)?, label, task };
     let text = sweep.text(args.trials, &summary)?;
     write_new(&output, &text)?;
@@ -89,20 +89,18 @@ impl Draft {
 
     /// The file, with the default space for the size of the data.
     fn text(&self, trials: u32, data: &DataSummary) -> anyhow::Result<String> {
-        let mut text = self.without_space(trials);
-        let mut spec: SweepSpec = parse(&text)
+        let (head, search) = (self.head(), format!("[search]\ntrials = {trials}\n"));
+        let mut spec: SweepSpec = parse(&format!("{head}{search}"))
             .map_err(|problems| Failure::File { file: "the new sweep file".to_owned(), problems })?
             .spec;
         spec.fill_space(data);
         let space: String = spec.space.parameters().iter().map(space_line).collect();
-        let section = format!(
-            "[space]                            # the hyperparameters to search\n{space}\n[search]"
-        );
-        text = text.replace("[search]", &section);
-        Ok(text)
+        let heading = "[space]                            # the hyperparameters to search";
+        Ok(format!("{head}{heading}\n{space}\n{search}"))
     }
 
-    fn without_space(&self, trials: u32) -> String {
+    /// Everything before the space.
+    fn head(&self) -> String {
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
         let name = quoted(self.name.as_str());
         let source = quoted(&self.source);
@@ -128,8 +126,6 @@ test = 0.1                         # fraction of the rows that score the winner,
 epochs = 30
 optimizer = \"momentum\"
 
-[search]
-trials = {trials}
 "
         )
     }
@@ -176,16 +172,22 @@ fn header(path: &Path) -> anyhow::Result<Vec<String>> {
             format!("{shown} is not a CSV file: expected a name that ends in .csv or .csv.gz"),
             "for images in IDX files, start from examples/mnist.toml",
         )
+        .in_input()
         .into());
     }
-    let mut reader = csv::Reader::from_reader(open(path)?);
-    let header = reader.headers().with_context(|| format!("cannot read {shown}"))?;
-    let names: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
-    anyhow::ensure!(
-        names.len() >= 2,
-        "{shown} has one column: expected a label and at least one other column"
-    );
+    let names = column_names(path).map_err(|error| Failure::unreadable(&error))?;
+    if names.len() < 2 {
+        let message = format!("{shown} has one column: expected a label and at least one other");
+        let hint = "the columns of a CSV file are separated by commas";
+        return Err(Failure::hinted(message, hint).in_input().into());
+    }
     Ok(names)
+}
+
+fn column_names(path: &Path) -> anyhow::Result<Vec<String>> {
+    let mut reader = csv::Reader::from_reader(open(path)?);
+    let header = reader.headers().with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(header.iter().map(|name| name.trim().to_owned()).collect())
 }
 
 fn usual_label(header: &[String]) -> Option<String> {

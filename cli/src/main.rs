@@ -23,9 +23,14 @@ use caviar_process::{Exit, Options, Report};
 use clap::Parser;
 
 use crate::args::{Arguments, Command, Role};
+use crate::failure::Failure;
 
 fn main() -> ExitCode {
-    match Arguments::parse().role {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
+    match arguments.role {
         Role::Coordinator(arguments) => caviar_coordinator::program::main(arguments),
         Role::Worker(arguments) => caviar_worker::program::main(arguments),
         Role::Command(command) => {
@@ -33,6 +38,18 @@ fn main() -> ExitCode {
             caviar_process::main(options, execute(command))
         }
     }
+}
+
+/// Writes help and the version to standard output, and wrong arguments to standard error.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    // If the stream is closed, the exit code is all that is left to tell.
+    let _written = if error.use_stderr() && wants_json {
+        Failure::from_clap(error).write_json(&mut std::io::stderr())
+    } else {
+        error.print()
+    };
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 async fn execute(command: Command) -> Result<Exit, Report> {

@@ -4,6 +4,7 @@
 //! store in this folder that was written last is read, so that `caviar best digits` works after
 //! `caviar run digits.toml`. In a folder without a store, the default coordinator is asked.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use std::time::SystemTime;
 
 use caviar_common::address::address_file;
 
-use crate::args::Source;
+use crate::args::{Connection, Source};
+use crate::failure::Failure;
 
 /// The first bytes of an SQLite file.
 const SQLITE: &[u8] = b"SQLite format 3\0";
@@ -29,25 +31,65 @@ pub(crate) enum Place {
     Store(PathBuf),
 }
 
+/// Whether a value was given on the command line, and not by the environment.
+fn is_argument(value: &OsStr, variable: &str) -> bool {
+    std::env::var_os(variable).is_none_or(|it| it != value)
+}
+
+impl Connection {
+    /// The address of the command line.
+    fn argument(&self) -> Option<&String> {
+        self.coordinator.as_ref().filter(|it| is_argument(it.as_ref(), "CAVIAR_COORDINATOR"))
+    }
+
+    /// The option that leads another command to the same coordinator, with a space before it.
+    /// Empty unless the command line names it.
+    pub(crate) fn option(&self) -> String {
+        self.argument().map_or_else(String::new, |address| format!(" --coordinator {address}"))
+    }
+}
+
 impl Source {
     /// Where to read from.
-    pub(crate) fn place(&self) -> Place {
-        let coordinator = self.connection.coordinator.as_deref();
-        let is_named = |name: &str, value: &str| std::env::var(name).is_ok_and(|it| it == value);
-        match (coordinator, &self.store) {
-            // An address on the command line counts more than a store in the environment.
-            (Some(address), Some(store))
-                if !is_named("CAVIAR_COORDINATOR", address)
-                    && is_named("CAVIAR_STORE", &store.to_string_lossy()) =>
-            {
-                Place::Coordinator(address.to_owned())
-            }
-            (_, Some(store)) => Place::Store(store.clone()),
-            (Some(address), None) => Place::Coordinator(address.to_owned()),
-            (None, None) => match last_store(Path::new(".")) {
-                Some(store) => Place::Store(store),
-                None => Place::Coordinator(self.connection.url().to_owned()),
+    ///
+    /// # Errors
+    /// The command line names both a coordinator and a store.
+    pub(crate) fn place(&self) -> Result<Place, Failure> {
+        let store = self.store_argument();
+        match (&self.connection.coordinator, &self.store) {
+            (Some(address), Some(path)) => match (self.connection.argument(), store) {
+                (Some(_), Some(_)) => {
+                    let path = path.display();
+                    Err(Failure::hinted(
+                        format!("--coordinator {address} and --store {path}: expected only one"),
+                        "--store alone asks the coordinator that has the store open, if one has",
+                    )
+                    .in_input())
+                }
+                // The command line counts more than the environment.
+                (Some(_), None) => Ok(Place::Coordinator(address.clone())),
+                (None, _) => Ok(Place::Store(path.clone())),
             },
+            (None, Some(path)) => Ok(Place::Store(path.clone())),
+            (Some(address), None) => Ok(Place::Coordinator(address.clone())),
+            (None, None) => Ok(match last_store(Path::new(".")) {
+                Some(path) => Place::Store(path),
+                None => Place::Coordinator(self.connection.url().to_owned()),
+            }),
+        }
+    }
+
+    /// The store of the command line.
+    pub(crate) fn store_argument(&self) -> Option<&PathBuf> {
+        self.store.as_ref().filter(|it| is_argument(it.as_os_str(), "CAVIAR_STORE"))
+    }
+
+    /// The option that leads another command to the same place, with a space before it. Empty
+    /// unless the command line names the place.
+    pub(crate) fn option(&self) -> String {
+        match self.store_argument() {
+            Some(store) => format!(" --store {}", store.display()),
+            None => self.connection.option(),
         }
     }
 }
@@ -98,7 +140,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::args::Connection;
 
     fn header(id: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; HEADER_BYTES];
@@ -137,8 +178,13 @@ mod tests {
             connection: Connection { coordinator: coordinator.map(str::to_owned) },
             store: store.map(PathBuf::from),
         };
-        assert_eq!(source(Some("a"), None).place(), Place::Coordinator("a".to_owned()));
-        assert_eq!(source(None, Some("s")).place(), Place::Store(PathBuf::from("s")));
-        assert_eq!(source(Some("a"), Some("s")).place(), Place::Store(PathBuf::from("s")));
+        let place = |it: Source| it.place().unwrap();
+        assert_eq!(place(source(Some("a"), None)), Place::Coordinator("a".to_owned()));
+        assert_eq!(place(source(None, Some("s"))), Place::Store(PathBuf::from("s")));
+        let error = source(Some("a"), Some("s")).place().unwrap_err().to_string();
+        assert_eq!(error, "--coordinator a and --store s: expected only one");
+        assert_eq!(source(Some("a"), None).option(), " --coordinator a");
+        assert_eq!(source(None, Some("s")).option(), " --store s");
+        assert_eq!(source(None, None).option(), "");
     }
 }

@@ -11,14 +11,14 @@ use caviar_common::limits::MAX_SLOTS;
 use caviar_common::outcome::SweepState;
 use caviar_common::view::SweepView;
 use caviar_process::Signals;
-use caviar_worker::WorkerConfig;
+use caviar_worker::{WorkerConfig, WorkerError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::args::{DEFAULT_STORE, Run};
 use crate::embedded::Embedded;
 use crate::failure::Failure;
-use crate::follow::follow;
+use crate::follow::{OnlyWorker, follow};
 use crate::place::coordinator_hint;
 use crate::progress::talk;
 use crate::show;
@@ -68,10 +68,14 @@ async fn work(
     let names = begin(args, source, &client).await?;
     let store = args.store.display();
     talk(&format!("coordinator at {} with store {store}", embedded.url()));
-    let worker = LocalWorker::start(embedded.url(), args)?;
+    let mut worker = LocalWorker::start(embedded.url(), args)?;
     let outcome = tokio::select! {
-        outcome = follow_all(&client, &names) => outcome.map(Some),
+        outcome = follow_all(args, &client, &names) => outcome.map(Some),
         error = embedded.ended() => Err(error),
+        why = worker.ended() => {
+            let hint = format!("to continue: {}", resume_command(args, &names));
+            Err(Failure::hinted(why, hint).into())
+        }
         _ = signals.first() => Ok(None),
     };
     tokio::select! {
@@ -185,27 +189,26 @@ fn has_changed(source: &SweepSource, sweep: &SweepView) -> bool {
 }
 
 fn name_is_taken(args: &Run, sweep: &SweepView, has_changed: bool) -> Failure {
-    let file = args.file.as_ref().map_or_else(String::new, |file| format!(" {}", file.display()));
-    let run = format!("caviar run{file}{}", store_flag(args));
+    let run = run_command(args);
     let (store, name) = (args.store.display(), &sweep.name);
     let replace = format!("to delete it and its results and start again: {run} --replace");
     let rename = format!("to keep both: {run} --name NAME");
     let show = format!("to see its result: caviar status {name}{}", store_flag(args));
     let resume = format!("to continue it: {run} --resume");
-    let state = sweep.state.name();
-    let (message, hints) = match (has_changed, sweep.state.is_final()) {
-        (true, _) => (
-            format!("{store} has a {state} sweep {name}, and its file has changed since"),
-            vec![replace, rename],
-        ),
-        (false, true) => {
-            (format!("{store} has a {state} sweep {name}"), vec![show, replace, rename])
-        }
-        (false, false) => {
-            (format!("{store} has an unfinished sweep {name}"), vec![resume, replace, rename])
-        }
+    let what = if sweep.state.is_final() {
+        format!("a {} sweep {name}", sweep.state.name())
+    } else {
+        format!("an unfinished sweep {name}")
     };
-    Failure::Hinted { message, hints }
+    let first = if sweep.state.is_final() { show } else { resume };
+    let (message, hints) = if has_changed {
+        let hints = if sweep.state.is_final() { Vec::new() } else { vec![first] };
+        let message = format!("{store} has {what}, and its file has changed since");
+        (message, [hints, vec![replace, rename]].concat())
+    } else {
+        (format!("{store} has {what}"), vec![first, replace, rename])
+    };
+    Failure::with_hints(message, hints)
 }
 
 /// Continues every unfinished sweep that a worker can train and that nobody has paused.
@@ -241,6 +244,12 @@ fn resume_command(args: &Run, names: &[Name]) -> String {
     format!("caviar run --resume{name}{}", store_flag(args))
 }
 
+/// The command that runs the same file; `FILE` stands for it where none was named.
+fn run_command(args: &Run) -> String {
+    let file = args.file.as_ref().map_or_else(|| "FILE".to_owned(), |f| f.display().to_string());
+    format!("caviar run {file}{}", store_flag(args))
+}
+
 /// The option that names the store in a command for the user; empty for the default store.
 fn store_flag(args: &Run) -> String {
     if args.store == Path::new(DEFAULT_STORE) {
@@ -265,21 +274,23 @@ async fn continue_sweep(args: &Run, client: &Client, sweep: &SweepView) -> anyho
     match sweep.state {
         SweepState::Paused => Ok(client.resume_sweep(sweep.name.as_str()).await?.name),
         SweepState::Running | SweepState::Scoring | SweepState::Completed => Ok(sweep.name.clone()),
-        SweepState::Cancelled => Err(Failure::Hinted {
-            message: format!("sweep {} was cancelled and cannot continue", sweep.name),
-            hints: vec![
-                "to delete it and start again: --replace".to_owned(),
-                "to run the file as another sweep: --name NAME".to_owned(),
+        SweepState::Cancelled => Err(Failure::with_hints(
+            format!("sweep {} was cancelled and cannot continue", sweep.name),
+            vec![
+                format!("to delete it and start again: {} --replace", run_command(args)),
+                format!("to run the file as another sweep: {} --name NAME", run_command(args)),
             ],
-        }
+        )
         .into()),
     }
 }
 
-async fn follow_all(client: &Client, names: &[Name]) -> anyhow::Result<Vec<SweepView>> {
+async fn follow_all(args: &Run, client: &Client, names: &[Name]) -> anyhow::Result<Vec<SweepView>> {
     let mut sweeps = Vec::new();
     for name in names {
-        sweeps.push(follow(client, name.as_str(), Some(WORKER)).await?);
+        let resume = resume_command(args, std::slice::from_ref(name));
+        let worker = OnlyWorker { name: WORKER, resume: &resume };
+        sweeps.push(follow(client, name.as_str(), Some(worker)).await?);
     }
     Ok(sweeps)
 }
@@ -291,7 +302,9 @@ fn write_result(
     took: Duration,
 ) -> std::io::Result<()> {
     if args.json {
-        return show::json(out, sweep);
+        // One of several sweeps.
+        let write = if args.resume { show::json_line } else { show::json };
+        return write(out, sweep);
     }
     let (name, store) = (&sweep.name, args.store.display());
     show::sweep::status(out, sweep, &[], View::on_stdout(Origin::Coordinator))?;
@@ -325,7 +338,8 @@ fn slots(args: &Run) -> u32 {
 #[derive(Debug)]
 struct LocalWorker {
     stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
+    /// `None` once its end was seen.
+    task: Option<JoinHandle<Result<(), WorkerError>>>,
 }
 
 impl LocalWorker {
@@ -338,20 +352,30 @@ impl LocalWorker {
             memory: args.memory,
         };
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(async move {
-            let until = async {
-                let _either_way = stopped.await;
-            };
-            if let Err(error) = caviar_worker::run(config, until).await {
-                talk(&format!("error: worker: {error}"));
-            }
-        });
+        let until = async {
+            let _either_way = stopped.await;
+        };
+        let task = Some(tokio::spawn(caviar_worker::run(config, until)));
         Ok(Self { stop, task })
+    }
+
+    /// Waits until it ends on its own, and says why. It does so only if it was drained or failed.
+    async fn ended(&mut self) -> String {
+        let Some(task) = &mut self.task else { return std::future::pending().await };
+        let end = task.await;
+        self.task = None;
+        match end {
+            Ok(Ok(())) => "the worker of this run was told to leave".to_owned(),
+            Ok(Err(error)) => format!("the worker of this run cannot start: {error}"),
+            Err(error) => format!("internal error: the worker of this run failed: {error}"),
+        }
     }
 
     /// Releases the unfinished trials and ends.
     async fn stop(self) {
         let _already_gone = self.stop.send(());
-        let _panicked = self.task.await;
+        if let Some(task) = self.task {
+            let _panicked = task.await;
+        }
     }
 }

@@ -49,7 +49,7 @@ impl SweepSource {
             return Err(not_a_sweep_file(path).into());
         }
         let shown = path.display().to_string();
-        let text = text_of(path)?;
+        let text = text_of(path).map_err(|error| Failure::unreadable(&error))?;
         let mut file = match parse(&text) {
             Ok(file) => file,
             Err(mut problems) => {
@@ -104,10 +104,10 @@ impl SweepSource {
         match client.create_sweep(&request_id(), &self.spec).await {
             Ok(view) => Ok(view),
             Err(Error::Invalid { problems, .. }) => Err(self.failure(problems).into()),
-            Err(error) if error.class() == ErrorClass::Exists => Err(Failure::Hinted {
-                message: format!("a sweep with the name {} already exists", self.spec.name),
-                hints: taken_hints.to_vec(),
-            }
+            Err(error) if error.class() == ErrorClass::Exists => Err(Failure::with_hints(
+                format!("a sweep with the name {} already exists", self.spec.name),
+                taken_hints.to_vec(),
+            )
             .into()),
             Err(error) => Err(error.into()),
         }
@@ -129,16 +129,17 @@ fn is_data(path: &Path) -> bool {
 
 fn not_a_sweep_file(path: &Path) -> Failure {
     let shown = path.display();
-    Failure::Hinted {
-        message: format!(
+    Failure::with_hints(
+        format!(
             "{shown} is data and not a sweep file; a sweep file is a short TOML file that names \
              the data, the column to predict, and the number of trials"
         ),
-        hints: vec![
+        vec![
             format!("to write a sweep file for it: caviar init {shown}"),
             "to see an example: examples/letters.toml".to_owned(),
         ],
-    }
+    )
+    .in_input()
 }
 
 /// A request id that no other request has, from the process id and the time.

@@ -341,14 +341,96 @@ fn a_csv_file_becomes_a_sweep_file_that_is_valid() {
         })
         .collect();
     std::fs::write(directory.join("own.csv"), format!("x,y2,kind\n{rows}")).unwrap();
-    let text = refusal(directory, &["run", "own.csv"]);
+    let text = refusal_with(2, directory, &["run", "own.csv"]);
     assert!(text.starts_with("error: own.csv is data and not a sweep file"), "{text}");
     assert!(text.contains("caviar init own.csv"), "{text}");
+    let text = refusal_with(2, directory, &["init", "own.csv", "--label", "kin"]);
+    let columns = "its columns are \"x\", \"y2\", \"kind\"";
+    let message = "error: --label \"kin\": own.csv has no such column\n";
+    assert_eq!(text, format!("{message}hint: {columns}\n"));
     stdout(directory, &["init", "own.csv", "--trials", "3"]);
     let valid = stdout(directory, &["check", "own.toml"]);
     assert!(valid.starts_with("own.toml is valid\n") && valid.contains(", 3 classes\n"), "{valid}");
     assert_eq!(refusal(directory, &["init", "own.csv"]).lines().count(), 2);
     stdout(directory, &["run", "own.toml", "--json"]);
+    // Names are not mistaken for parts of the file.
+    std::fs::write(directory.join("odd[search].csv"), format!("x,y2,[search]\n{rows}")).unwrap();
+    stdout(directory, &["init", "odd[search].csv", "--output", "odd.toml"]);
+    assert!(stdout(directory, &["check", "odd.toml"]).starts_with("odd.toml is valid\n"));
+}
+
+#[test]
+fn files_that_cannot_be_used_are_wrong_arguments() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    for (arguments, text) in [
+        (&["run", "absent.toml"][..], "error: cannot open absent.toml: "),
+        (&["check", "."], "error: cannot read .: "),
+        (&["init", "absent.csv"], "error: cannot open absent.csv: "),
+        (&["init", "a.toml"], "error: a.toml is not a CSV file"),
+        (&["list", "--store", "a.db", "--coordinator", ":1"], "error: --coordinator :1 and "),
+    ] {
+        let refusal = refusal_with(2, directory, arguments);
+        assert!(refusal.starts_with(text), "{refusal}");
+    }
+    std::fs::write(directory.join("small.toml"), SWEEP).unwrap();
+    let text = refusal_with(2, directory, &["run", "small.toml", "--store", "absent/a.db"]);
+    assert!(text.starts_with("error: absent/a.db cannot be created: there is no directory"));
+}
+
+#[test]
+fn an_interrupted_sweep_can_be_cancelled_and_deleted_without_a_coordinator() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let create = |name: &str| {
+        let spec = caviar_common::spec::file::parse(&SWEEP.replace("small", name)).unwrap().spec;
+        let data = caviar_data::prepare(&spec.data, spec.seed).unwrap().1;
+        let request_id = caviar_common::ids::Name::parse("name", name).unwrap();
+        caviar_core::input::Input::CreateSweep { request_id, spec: Box::new(spec), data }
+    };
+    make(&directory.join("caviar.db"), vec![create("one"), create("two")]);
+    let said = caviar(directory, &["pause", "two"]);
+    assert_eq!(String::from_utf8(said.stderr).unwrap(), "sweep two is paused\n");
+    let cancelled = stdout(directory, &["cancel", "one", "--json"]);
+    assert!(cancelled.contains("\"state\": \"cancelled\""), "{cancelled}");
+    let text = refusal(directory, &["workers", "--store", "caviar.db"]);
+    assert!(text.starts_with("error: no coordinator has caviar.db open\n"), "{text}");
+    stdout(directory, &["delete", "one"]);
+    assert!(!stdout(directory, &["list"]).contains("one"));
+    // One object for each sweep, one a line.
+    stdout(directory, &["resume", "two"]);
+    let lines = stdout(directory, &["run", "--resume", "--json"]);
+    let objects: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((objects.len(), &objects[0]["state"]), (1, &"completed".into()));
+}
+
+#[test]
+fn a_run_whose_worker_is_told_to_leave_ends() {
+    use std::io::{BufRead, BufReader};
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let sweep = SWEEP.replace("epochs = 2", "epochs = 200").replace("[4, 2]", "[20, 20]");
+    let sweep = sweep.replace("trials = 6", "trials = 40");
+    std::fs::write(directory.join("small.toml"), sweep).unwrap();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_caviar"))
+        .args(["run", "small.toml", "--slots", "1"])
+        .current_dir(directory)
+        .env_remove("CAVIAR_STORE")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(run.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.starts_with("small: ")), "the run shows no progress");
+    stdout(directory, &["drain", "local"]);
+    let rest: Vec<String> = said.collect();
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    let hint = "hint: to continue: caviar run --resume --name small";
+    assert_eq!(
+        rest[rest.len() - 2..],
+        ["error: the worker of this run was told to leave".to_owned(), hint.to_owned()]
+    );
 }
 
 #[test]
@@ -358,6 +440,10 @@ fn errors_are_json_for_a_command_that_writes_json() {
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["error"]["message"], "there is no store absent.db");
     assert!(value["error"]["hints"][0].is_string());
+    let text = refusal_with(2, directory.path(), &["run", "a.toml", "--json", "--sotre", "b.db"]);
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["error"]["message"], "unexpected argument '--sotre' found");
+    assert_eq!(value["error"]["hints"][0], "a similar argument exists: '--store'");
 }
 
 #[test]

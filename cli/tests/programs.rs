@@ -223,4 +223,17 @@ fn the_coordinator_that_holds_a_store_answers_for_it() {
     coordinator.wait("the killed coordinator");
     assert!(directory.join("caviar.db.address").exists());
     assert_eq!(status()["state"], "interrupted");
+
+    // Nor does another coordinator that listens there by now.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = elsewhere.path();
+    std::fs::write(elsewhere.join("small.toml"), SWEEP).unwrap();
+    let _other = Program::start(&mut command(elsewhere, &listen));
+    let other_address = address(elsewhere);
+    stdout(elsewhere, &["submit", "small.toml", "--coordinator", &other_address]);
+    std::fs::write(directory.join("caviar.db.address"), &other_address).unwrap();
+    let cancelled = json(directory, &["cancel", "small", "--json"]);
+    assert_eq!(cancelled["state"], "cancelled");
+    assert_eq!(status()["state"], "cancelled");
+    assert_eq!(json(elsewhere, &["status", "small", "--json"])["state"], "running");
 }

@@ -8,6 +8,7 @@ use caviar_common::address::{Address, AddressProblem};
 use caviar_core::input::Config;
 use caviar_process::{Exit, Options, Report, Signals};
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 
 use crate::server::{ServerConfig, ServerError, start};
 
@@ -18,7 +19,12 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070", value_parser = address)]
     listen: Address,
     /// The file that keeps all sweeps; it is created if it does not exist
-    #[arg(long, value_name = "FILE", default_value = "caviar.db")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "caviar.db",
+        value_parser = PathBufValueParser::new().try_map(caviar_process::expand_path)
+    )]
     store: PathBuf,
     /// Milliseconds of silence after which a worker loses its trials
     #[arg(

@@ -2,11 +2,10 @@
 //!
 //! - [`v1`] is generated from the `.proto` files. The generated code is kept in `proto/generated`,
 //!   so that a build needs no compiler for them; a test compares the two.
-//! - [`convert`] converts its messages to the types of `caviar-common` and back. Every message that
-//!   a peer sends is checked there, field by field.
+//! - [`convert`] converts its messages to the types of `caviar-common` and back. Messages are
+//!   checked there, field by field. Requests that only name a sweep, a trial or a page are checked
+//!   by the services in `coordinator/src/rpc`.
 //! - [`status`] makes every error that leaves over gRPC, and reads it on the other side.
-//!
-//! No other code uses wire types and domain types together.
 //!
 //! ```
 //! use caviar_common::ids::LeaseId;
@@ -67,7 +66,7 @@
 //!    `coordinator/tests/all/workers.rs`. Add the message to the model in
 //!    `worker/tests/agent_model.rs` and to the match in `worker/tests/agent.rs`. The loop `next` in
 //!    `worker/tests/link.rs` skips heartbeats only: skip any other message on a timer there too.
-//!    Check that `tests/src/simulation.rs` does with it what a worker does.
+//!    Make the simulated worker in `tests/src/simulation.rs` handle it like a real one.
 //! 9. **The view.** If `caviar workers` shows what the message says, add a field to `WorkerView`,
 //!    as described below. In `cli/src/show/workers.rs`, give its column a heading and a rank, and
 //!    name it in the comment on the order in which columns are left out.
@@ -83,16 +82,24 @@
 //!    a type of its own, such as those of `common/src/ask.rs`.
 //! 3. **The conversions.** Add `encode_` and `decode_` functions in `proto/src/convert/view` or
 //!    `proto/src/convert/trial.rs`.
+//!    A request that only names a sweep or a worker needs no type and no conversion: the service
+//!    parses it, and the next step falls away.
 //! 4. **The tests of the wire.** In `proto/src/tests`, add a generator to `domain.rs`, a round trip
 //!    to `roundtrip.rs`, damaged messages to `hostile.rs`, and limits to `limits.rs`.
 //! 5. **The status.** An error of the handler has a class of
 //!    [`ErrorClass`](caviar_common::error::ErrorClass), and [`status`] chooses the code. A new
 //!    class needs an arm there and in `proto/src/tests/status.rs`.
 //! 6. **The server.** Implement the call in `coordinator/src/rpc`. A call that changes something
-//!    goes through an `Input` of the core and is tested in `coordinator/core/tests/all`; every call
-//!    is tested in `coordinator/tests/all`. A new service is added to `coordinator/src/server.rs`.
-//! 7. **The client.** Add a method to the client in `cli/client/src`.
-//! 8. **The documents.** Describe the call in `docs/protocol.md`, and add a line to `CHANGELOG.md`.
+//!    goes through an `Input` in `coordinator/core/src/input.rs`, which `handle` in
+//!    `coordinator/core/src/lib.rs` passes to a handler in `requests/`. It is tested in
+//!    `coordinator/core/tests/all`; every call is tested in `coordinator/tests/all`. A new service
+//!    is added to `coordinator/src/server.rs`.
+//! 7. **The client.** Add a method to the client in `cli/client/src`, which returns a boxed
+//!    `Request` (`docs/internals/build.md` says why), and test it in `cli/client/tests`. The client
+//!    has no methods for the calls of external clients. "A new command" in `ARCHITECTURE.md` lists
+//!    the places of a command that uses it.
+//! 8. **The documents.** Describe the call in `docs/protocol.md`, name it in the table of services
+//!    there, and add a line to `CHANGELOG.md`. `PROTOCOL` concerns workers and does not change.
 //!
 //! ## A field of an existing message
 //!

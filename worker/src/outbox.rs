@@ -58,7 +58,7 @@ impl Outbox {
     pub(crate) fn next_report(&mut self) -> Option<Epochs> {
         let first = self.epochs.partition_point(|epoch| epoch.metrics.epoch <= self.sent);
         let unsent = self.epochs.range(first..).take(MAX_POINTS_PER_REPORT);
-        let seconds = unsent.clone().last()?.seconds;
+        let seconds = unsent.clone().next_back()?.seconds;
         let points: Vec<EpochMetrics> = unsent.map(|epoch| epoch.metrics).collect();
         self.sent = points.last()?.epoch;
         Some(Epochs { points, seconds })

@@ -8,7 +8,7 @@ use futures_core::stream::BoxStream;
 use tokio_stream::StreamExt;
 use tonic::Streaming;
 
-use crate::error::{Error, Request};
+use crate::error::Error;
 
 /// A sweep after each of its changes.
 pub type SweepChanges = Replies<SweepView>;
@@ -37,13 +37,13 @@ impl<T: 'static> Replies<T> {
     }
 }
 
-impl<T: Send> Replies<T> {
+impl<T> Replies<T> {
     /// Waits for the next reply; `None` after the last one. Cancelling the wait loses no reply.
     ///
     /// # Errors
     /// The connection broke, or the reply cannot be read. No more replies follow an error.
-    pub fn next(&mut self) -> Request<'_, Option<T>> {
-        Box::pin(async move { self.stream.next().await.transpose() })
+    pub async fn next(&mut self) -> Result<Option<T>, Error> {
+        self.stream.next().await.transpose()
     }
 }
 

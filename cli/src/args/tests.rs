@@ -35,6 +35,8 @@ fn documented_commands_are_accepted() {
         "caviar submit examples/digits.toml --json",
         "caviar cancel digits --json",
         "caviar pause digits --coordinator http://127.0.0.1:1",
+        "caviar pause digits --store caviar.db",
+        "caviar workers --store caviar.db",
         "caviar drain w1",
     ] {
         assert!(accepts(words), "{words}");
@@ -59,19 +61,12 @@ fn wrong_commands_are_refused() {
         "caviar explain digits best",
         "caviar export digits --format csv --json",
         "caviar export digits --csv --json",
-        "caviar pause digits --store caviar.db",
+        "caviar init iris.csv --trials 100000",
         "caviar check https://a/b.toml",
         "caviar list --store http://127.0.0.1:7070",
     ] {
         assert!(!accepts(words), "{words}");
     }
-}
-
-#[test]
-fn a_tilde_at_the_beginning_of_a_path_is_the_home_folder() {
-    let home = std::env::home_dir().unwrap();
-    assert_eq!(expand("~/a.db".into()).unwrap(), home.join("a.db"));
-    assert_eq!(expand("a/~b.db".into()).unwrap(), PathBuf::from("a/~b.db"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Instant;
 use caviar_common::outcome::SweepState;
 use caviar_common::view::{SweepView, TrialView};
 use console::Term;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use self::lines::Lines;
 use self::pace::{Pace, work};
@@ -43,7 +43,7 @@ impl Progress {
     pub(crate) fn new(has_notes: bool) -> Self {
         let page = Page::of(&Term::stderr());
         if page.columns.is_some() {
-            Self::Bars(Box::new(Bars { has_notes, ..Bars::default() }))
+            Self::Bars(Box::new(Bars::new(has_notes)))
         } else {
             Self::Lines(Lines::new(has_notes))
         }
@@ -69,7 +69,7 @@ impl Progress {
     /// Removes the bars, so that the result follows the last line.
     pub(crate) fn clear(&mut self) {
         if let Self::Bars(bars) = self {
-            let _unseen = bars.all.clear();
+            bars.bar.finish_and_clear();
         }
     }
 }
@@ -80,17 +80,23 @@ fn is_idle(sweep: &SweepView) -> bool {
     sweep.state == SweepState::Paused || (sweep.has_no_worker() && !sweep.state.is_final())
 }
 
-/// Lines on a terminal that replace each other. [`mod@screen`] lays them out; each is shown by a
-/// bar that has nothing but a message.
-#[derive(Debug, Default)]
+/// Lines on a terminal that replace each other. [`mod@screen`] lays them out. They are the message
+/// of one bar, so that they are drawn together.
+#[derive(Debug)]
 pub(crate) struct Bars {
     has_notes: bool,
-    all: MultiProgress,
-    lines: Vec<ProgressBar>,
+    bar: ProgressBar,
     pace: Pace,
 }
 
 impl Bars {
+    fn new(has_notes: bool) -> Self {
+        let style = ProgressStyle::with_template("{msg}");
+        let bar =
+            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { has_notes, bar, pace: Pace::default() }
+    }
+
     fn show(&mut self, sweep: &SweepView, running: &[TrialView], now: Instant) {
         let term = Term::stderr();
         let page = Page::of(&term);
@@ -109,26 +115,9 @@ impl Bars {
         let rows = term.size_checked().map_or(MOST_TRIALS, |(rows, _)| usize::from(rows));
         let above = 4 + sweep.notes.len();
         let lengths = Lengths { left, lines: rows.saturating_sub(above).clamp(1, MOST_TRIALS) };
-        self.draw(&screen(sweep, running, lengths, page));
-    }
-
-    fn draw(&mut self, lines: &[String]) {
-        while self.lines.len() > lines.len() {
-            if let Some(line) = self.lines.pop() {
-                line.finish_and_clear();
-                self.all.remove(&line);
-            }
-        }
-        while self.lines.len() < lines.len() {
-            let style = ProgressStyle::with_template("{msg}");
-            let line = ProgressBar::new(0)
-                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            self.lines.push(self.all.add(line));
-        }
-        for (bar, line) in self.lines.iter().zip(lines) {
-            if bar.message() != *line {
-                bar.set_message(line.clone());
-            }
+        let text = screen(sweep, running, lengths, page).join("\n");
+        if self.bar.message() != text {
+            self.bar.set_message(text);
         }
     }
 }

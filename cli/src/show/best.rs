@@ -30,10 +30,15 @@ pub(crate) fn text(
 }
 
 /// Writes one JSON object.
-pub(crate) fn json(out: &mut impl Write, view: &SweepView, best: &TrialView) -> io::Result<()> {
+pub(crate) fn json(
+    out: &mut impl Write,
+    view: &SweepView,
+    state: &str,
+    best: &TrialView,
+) -> io::Result<()> {
     let best = Best {
         sweep: &view.name,
-        state: view.state.name(),
+        state,
         trial: best,
         fixed: &view.spec.fixed,
         test: view.test.as_ref(),
@@ -101,7 +106,7 @@ optimizer = \"momentum\"
     fn json_is_one_object() {
         let sweep = samples::sweep();
         let mut out = Vec::new();
-        json(&mut out, &sweep, sweep.best.as_ref().unwrap()).unwrap();
+        json(&mut out, &sweep, "completed", sweep.best.as_ref().unwrap()).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["trial"]["trial"], 2);
         assert_eq!(value["trial"]["assignment"]["learning_rate"], 0.05);

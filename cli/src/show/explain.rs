@@ -130,9 +130,11 @@ impl<'a> Explanation<'a> {
 
 /// How the strategy chose the point.
 fn chosen(sweep: &SweepView, reason: &Reason) -> String {
+    // A trial has a result at each rung, too.
+    let rungs = if sweep.spec.stopping == StoppingRule::None { "" } else { " at rungs and ends" };
     let seen = match reason.seen {
         1 => "after 1 result".to_owned(),
-        seen => format!("after {seen} results"),
+        seen => format!("after {seen} results{rungs}"),
     };
     match (reason.source, &reason.ranking) {
         (Source::Random, _) => "at random from the whole space".to_owned(),

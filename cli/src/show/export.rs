@@ -9,7 +9,6 @@ use std::io::{self, Write};
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{Name, TrialNumber};
 use caviar_common::metric::{Metric, Point};
-use caviar_common::outcome::SweepState;
 use caviar_common::spec::SweepSpec;
 use caviar_common::view::{RoundView, SweepView, TestView, TrialView};
 use serde::Serialize;
@@ -92,7 +91,7 @@ impl<'a, W: Write> Csv<'a, W> {
 #[derive(Serialize)]
 struct Export<'a> {
     sweep: &'a Name,
-    state: SweepState,
+    state: &'a str,
     spec: &'a SweepSpec,
     data: &'a DataSummary,
     rounds: &'a [RoundView],
@@ -105,11 +104,12 @@ struct Export<'a> {
 pub(crate) fn json(
     out: &mut impl Write,
     sweep: &SweepView,
+    state: &str,
     trials: &[TrialView],
 ) -> io::Result<()> {
     let export = Export {
         sweep: &sweep.name,
-        state: sweep.state,
+        state,
         spec: &sweep.spec,
         data: &sweep.data,
         rounds: &sweep.rounds,
@@ -152,7 +152,7 @@ message,started_at,ended_at
     #[test]
     fn the_object_holds_the_curves_and_the_winner() {
         let mut out = Vec::new();
-        json(&mut out, &samples::sweep(), &samples::trials()).unwrap();
+        json(&mut out, &samples::sweep(), "completed", &samples::trials()).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["winner"], 2);
         assert_eq!(value["trials"][0]["curve"].as_array().unwrap().len(), 2);

@@ -8,8 +8,7 @@ use caviar_common::spec::Goal;
 use caviar_common::view::{Counts, SweepView, TestView, TrialView};
 
 use super::boxes;
-use super::page::{Page, Tone};
-use super::table::{Cell, Column, Table};
+use super::page::{Page, Tone, shorten, width};
 use super::{text, trials};
 
 /// Where a sweep was read from.
@@ -199,24 +198,46 @@ pub(crate) fn winner(
         text::objective(&sweep.spec, best)
     );
     page.write(out, Tone::Strong, 2, &headline)?;
-    let mut table = Table::new([Column::new("").shortened_to(12), Column::new("").ended_at(12)]);
+    let mut rows: Vec<(&str, Tone, String)> = Vec::new();
     match &best.last {
         Some(Point::Network(last)) => {
-            table.row(["  validation".to_owned(), text::score(&last.validation)]);
+            rows.push(("validation", Tone::Plain, text::score(&last.validation)));
         }
         Some(Point::Named(last)) => {
             let others = last.metrics.iter().filter(|(name, _)| name.as_str() != metric);
-            others.for_each(|(name, value)| table.row([format!("  {name}"), text::number(*value)]));
+            rows.extend(others.map(|(it, value)| (it.as_str(), Tone::Plain, text::number(*value))));
         }
         None => {}
     }
-    if let Some(test) = &sweep.test {
-        table.row([Cell::from("  test"), Cell::new(Tone::Strong, test_text(test))]);
+    rows.extend(sweep.test.as_ref().map(|test| ("test", Tone::Strong, test_text(test))));
+    let values = best.assignment.iter();
+    rows.extend(values.map(|(name, value)| (name, Tone::Plain, text::value(value))));
+    write_pairs(out, &rows, page)
+}
+
+/// Writes names and what belongs to them in two columns. A long text continues on further lines, so
+/// that no figure is cut.
+fn write_pairs(out: &mut impl Write, rows: &[(&str, Tone, String)], page: Page) -> io::Result<()> {
+    let most = page.columns.map_or(usize::MAX, |columns| columns / 2);
+    let widest = rows.iter().map(|(name, ..)| width(name)).max().unwrap_or(0).min(most);
+    for (name, tone, text) in rows {
+        let name = shorten(name, widest);
+        let gap = " ".repeat(widest.saturating_sub(width(&name)) + 2);
+        let lines = page.wrap(&format!("  {name}{gap}{text}"), 4);
+        // Only the text has a tone, and it may begin on any line.
+        let start = 4 + widest;
+        for (place, line) in lines.iter().enumerate() {
+            let split = if place == 0 { byte_at(line, start) } else { 0 };
+            let (before, after) = line.split_at(split);
+            writeln!(out, "{before}{}", page.paint(*tone, after))?;
+        }
     }
-    for (name, value) in best.assignment.iter() {
-        table.row([format!("  {name}"), text::value(value)]);
-    }
-    table.write(out, page)
+    Ok(())
+}
+
+/// The byte at which the column `column` of a line begins, or its end.
+fn byte_at(line: &str, column: usize) -> usize {
+    line.char_indices().nth(column).map_or(line.len(), |(byte, _)| byte)
 }
 
 fn test_text(test: &TestView) -> String {

@@ -23,6 +23,7 @@
 
 mod exit;
 mod log;
+mod path;
 mod program;
 mod queue;
 mod report;
@@ -30,6 +31,7 @@ mod signals;
 
 pub use crate::exit::Exit;
 pub use crate::log::{FilterError, Log};
+pub use crate::path::expand_path;
 pub use crate::program::{Options, main};
 pub use crate::report::{Report, text_with_causes};
 pub use crate::signals::Signals;

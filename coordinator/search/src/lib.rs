@@ -6,7 +6,7 @@
 //! - [`build`] makes the [`Sampler`] that a sweep's spec names. [`Sampler::ask`] chooses the
 //!   hyperparameters of one trial.
 //! - [`stopping`] says at which epochs trials are compared, and which trials continue.
-//! - [`results()`] makes one result per trial of the log of decisions.
+//! - [`results()`] turns the decision log into one result per trial.
 //! - [`importance`] says which hyperparameters mattered.
 //!
 //! ```text
@@ -77,30 +77,36 @@
 //!    `proto/caviar/v1/types.proto`, and both conversions in `proto/src/convert/spec.rs`.
 //! 3. **Give its trials a source.** A trial's reason contains its source. If no `Source` in
 //!    `common/src/reason.rs` fits, add one to the enum, to `ALL` and to `name`. Add its name to the
-//!    comment of `Reason.source` in `proto/caviar/v1/types.proto`, and its sentence to
-//!    `cli/src/show/explain.rs`. A client of an earlier release refuses trials with a source that
-//!    it does not know, so announce the source in the changelog. `PROTOCOL` concerns workers only
-//!    and does not change.
+//!    comment of `Reason.source` in `proto/caviar/v1/types.proto`, write `proto/generated` again
+//!    (`CAVIAR_UPDATE_PROTO=1 cargo test -p caviar-proto --test generated`), and add its sentence
+//!    to `cli/src/show/explain.rs`. An older release cannot read a store with the new names: raise
+//!    `FORMAT` in `coordinator/src/store/schema.rs`, unless it was raised since the last release. A
+//!    client of an earlier release refuses trials with a source that it does not know, so announce
+//!    the source in the changelog. `PROTOCOL` concerns workers only and does not change.
 //! 4. **Write the sampler.** Add a module to `coordinator/search/src` with a type that implements
 //!    [`Sampler`], and its arm to [`build`]. A reply may only depend on what this page lists above.
 //!    Take random numbers from `Seed::derive` in `common/src/seed.rs`. Uniform draws use the
 //!    trial's number and `Purpose::Sample`, and models use it with `Purpose::Candidates`. A
 //!    sequence is scrambled once for the sweep, with trial 0 and `Purpose::Scramble`. The docs of
-//!    `Purpose` say when to add one.
+//!    `Purpose` in `common/src/seed.rs` say when to add one. The documentation of the module begins
+//!    with the idea, the formula, the source and a worked example.
 //! 5. **Declare a new dependency, if it has one.** Name its version in the root `Cargo.toml`, use
 //!    it in `coordinator/search/Cargo.toml`, and commit `Cargo.lock`. `deny.toml` lists the
 //!    licences that are allowed.
 //! 6. **Test it.**
-//!    - In `coordinator/search/tests`, add it to `recorded.rs`, and to `STRATEGIES` in
-//!      `strategies.rs` or, for a model-based strategy, to a property test in its own module. Test
-//!      there what it promises about its first trials, as the tests of Sobol points do.
-//!    - In `tests/tests/stopping.rs`, add it to `STRATEGIES` and `IN_ORDER_OF_ARRIVAL`; in
-//!      `tests/tests/simulation.rs`, add it to `SEARCHES`.
+//!    - In `coordinator/search/tests`, add it to `recorded.rs`, which holds hashes: run the test,
+//!      and copy the new hash from its failure. The other hashes must not change.
+//!    - Add it to `STRATEGIES` in `strategies.rs` or, for a strategy with a model, to a property
+//!      test in its own module. Test in `strategies.rs` what it promises about its first trials,
+//!      and add its second trial to the test that holds those of all strategies without a model.
+//!    - A strategy that ignores results is added to `STRATEGIES` and `IN_ORDER_OF_ARRIVAL` in
+//!      `tests/tests/stopping.rs`, and to `SEARCHES` in `tests/tests/simulation.rs`; one with a
+//!      model to `STRATEGIES` only.
 //!    - If its default is halving, add it to the test of the default stopping rules in
 //!      `common/src/spec/tests.rs`. Add it to the round trips in `proto/src/tests/specs.rs`, and to
 //!      `strategies` in `tests/compat/sweeps.py`.
 //! 7. **Describe it.** `docs/sweep-file.md` describes every strategy and names the strategies under
-//!    each default stopping rule.
+//!    each default stopping rule, as `docs/concepts/rungs.md` does.
 //!    `CAVIAR_UPDATE_DOCS=1 cargo test -p caviar-tests --test sweep_file_doc` updates its error for
 //!    an unknown strategy. The list in `ARCHITECTURE.md` and the comment in `examples/digits.toml`
 //!    name the strategies. `CHANGELOG.md` announces the new one under `[Unreleased]`, *Added*.

@@ -60,7 +60,8 @@ pub trait Store: Send {
 pub enum StoreError {
     /// Another process has the store open.
     #[error(
-        "{} is in use by another coordinator; hint: ask that one with --coordinator", .0.display()
+        "{} is in use by another coordinator; hint: to give that one a sweep: caviar submit FILE \
+         --coordinator ADDRESS", .0.display()
     )]
     InUse(PathBuf),
     /// The path is that of a directory.
@@ -144,8 +145,10 @@ impl StoreError {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::InUse(_) => ErrorClass::Busy,
-            Self::IsDirectory(_) | Self::Foreign(_) | Self::Newer { .. } => ErrorClass::Invalid,
-            Self::NoDirectory { .. } => ErrorClass::NotFound,
+            Self::IsDirectory(_)
+            | Self::NoDirectory { .. }
+            | Self::Foreign(_)
+            | Self::Newer { .. } => ErrorClass::Invalid,
             Self::NotWritable { .. } | Self::NotReadable { .. } | Self::ReadOnly(_) => {
                 ErrorClass::Refused
             }

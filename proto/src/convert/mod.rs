@@ -1,4 +1,4 @@
-//! Conversions between the wire and the types of `caviar-common`. No other code uses both.
+//! Conversions between the wire and the types of `caviar-common`.
 //!
 //! Every `decode_` function takes a message of a peer, whose fields can have any value, and returns
 //! a checked value or the first problem, with the path of its field, such as

@@ -40,8 +40,8 @@ impl Coordinator {
         trial.ok_or_else(|| Broken::no_trial(lease.sweep(), lease.trial()))
     }
 
-    /// Records reported epochs. Those that were recorded before are acknowledged again. `seconds` is
-    /// the training time at the end of the last one.
+    /// Records reported epochs. Those that were recorded before are acknowledged again. `seconds`
+    /// is the training time at the end of the last one.
     pub(super) fn record_epochs(
         &mut self,
         held: &HeldLease,
