@@ -84,7 +84,7 @@ fn a_sweep_runs_and_its_store_can_be_read() {
     assert_eq!(read(&["export", "small", "--format", "csv"]).lines().count(), 13);
     assert_eq!(
         read(&["export", "small", "--format", "json"]),
-        read(&["export", "small", "--format", "json"])
+        read(&["export", "small", "--json"])
     );
     assert!(
         refusal(directory, &["status", "other", "--store", "caviar.db"])
