@@ -216,7 +216,7 @@ fn the_coordinator_that_holds_a_store_answers_for_it() {
     let listed = json(directory, &["list", "--json", "--store", "caviar.db"]);
     assert_eq!(listed[0]["state"], "interrupted");
 
-    // A killed coordinator leaves its address behind, which must mislead nobody.
+    // A killed coordinator leaves its address behind, which must not mislead clients.
     let mut coordinator = Program::start(&mut command(directory, &listen));
     address(directory);
     coordinator.signal(Signal::SIGKILL);

@@ -39,7 +39,7 @@ fn caviar(directory: &Path, columns: u16, arguments: &[&str]) -> String {
         .stdout(slave)
         .stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
-    // The terminal ends, with an error, when nobody has its other side open.
+    // The terminal ends, with an error, when no process has its other side open.
     drop(command);
     let mut written = Vec::new();
     let _closed = File::from(master).read_to_end(&mut written);

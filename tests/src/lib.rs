@@ -1,4 +1,4 @@
-//! Harness of the tests of the whole: a simulated cluster around the real coordinator and the real
+//! What the whole-system tests share: a simulated cluster of the real coordinator and the real
 //! agents, and real processes.
 #![forbid(unsafe_code)]
 #![allow(
@@ -7,7 +7,7 @@
     clippy::indexing_slicing,
     clippy::as_conversions,
     clippy::print_stderr,
-    reason = "what fails in a harness fails the test that uses it, and should say so at once"
+    reason = "a failure here fails the test that uses it, and should be reported at once"
 )]
 
 pub mod processes;

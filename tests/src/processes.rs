@@ -1,5 +1,5 @@
-//! Real programs: coordinators, workers and clients as a user starts them, killed as an operator's
-//! worst day kills them.
+//! Real programs: coordinators, workers and clients that are started as a user starts them, and
+//! killed without warning.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::watch::{is_completed, until};
 
-/// Where the programs are. They are built once, next to the running test, in its profile.
+/// The folder of the programs. They are built once, next to the running test, in its profile.
 pub fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
@@ -63,13 +63,13 @@ impl Process {
         Self { child: command.spawn().expect("the program starts") }
     }
 
-    /// Starts it, and waits until `said` finds something in a line of its standard error.
+    /// Starts it, and waits until `said` returns a value for a line of its standard error.
     pub fn start_and_hear<T>(command: &mut Command, said: impl Fn(&str) -> Option<T>) -> (Self, T) {
         let mut process = Self::start(command.stderr(Stdio::piped()));
         let stderr = process.child.stderr.take().expect("stderr is piped");
         let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
         let found = lines.find_map(|line| said(&line)).expect("the program says so before it ends");
-        // What it says from here on is read, so that it is never held up, and shown when a test
+        // The rest of its standard error is read, so that it never blocks, and shown when a test
         // fails.
         std::thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
         (process, found)
@@ -77,7 +77,7 @@ impl Process {
 
     /// `kill -9`, and waits until it is gone.
     pub fn kill(&mut self) {
-        // One that has ended already is as dead as it should be.
+        // Killing fails if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -88,7 +88,7 @@ impl Process {
         kill(Pid::from_raw(pid), signal).expect("the process is there");
     }
 
-    /// Waits for its end; whether it ended well.
+    /// Waits for its end, and returns whether it succeeded.
     pub fn wait(&mut self) -> bool {
         self.child.wait().expect("the process can be waited for").success()
     }
@@ -147,7 +147,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// A new one for the sweep of this name and file.
+    /// Writes a sweep file with this name and text into a new folder.
     pub fn new(name: &'static str, file: &str) -> Self {
         let place = Self { folder: tempfile::tempdir().expect("a temporary folder"), name };
         std::fs::write(place.path("toml"), file).expect("the folder can be written");
@@ -169,26 +169,26 @@ impl Place {
         self.path("db")
     }
 
-    /// The export of a sweep that one process ran with `slots` slots, read from its store.
+    /// Runs the sweep in one process with `slots` slots. Returns the export from its store.
     pub fn run(&self, slots: &str) -> Value {
         caviar_ok(&["run", &self.sweep(), "--slots", slots, "--store", &self.store()]);
         self.stored()
     }
 
-    /// The export, read from the store, on which no coordinator runs.
+    /// The export from the store, which no coordinator may have open.
     pub fn stored(&self) -> Value {
         export(self.name, &["--store", &self.store()])
     }
 
-    /// A coordinator on the store that was given the sweep.
+    /// Starts a coordinator on the store and submits the sweep to it.
     pub fn submit(&self) -> Coordinator {
         let coordinator = Coordinator::start(Path::new(&self.store()), None);
         caviar_ok(&["submit", &self.sweep(), "--coordinator", &coordinator.url]);
         coordinator
     }
 
-    /// The end of the sweep on a coordinator: the export, and whether any trial was executed more
-    /// than once.
+    /// Waits until the sweep is completed on a coordinator. Returns the export, and whether any
+    /// trial was executed more than once.
     pub fn finish(&self, coordinator: &Coordinator) -> (Value, bool) {
         until(&coordinator.url, self.name, is_completed);
         let place = ["--coordinator", coordinator.url.as_str()];
@@ -206,7 +206,7 @@ pub fn caviar(args: &[&str]) -> Output {
     program("caviar").args(args).output().expect("caviar runs")
 }
 
-/// Runs `caviar`, which must succeed; what it printed.
+/// Runs `caviar`, which must succeed, and returns what it printed.
 pub fn caviar_ok(args: &[&str]) -> String {
     let output = caviar(args);
     let (stdout, stderr) =
@@ -215,7 +215,7 @@ pub fn caviar_ok(args: &[&str]) -> String {
     stdout.into_owned()
 }
 
-/// The export of a sweep without what may differ between two runs: times, workers, attempts.
+/// The export of a sweep without the values that may differ between runs: times, workers, attempts.
 pub fn export(sweep: &str, place: &[&str]) -> Value {
     let mut args = vec!["export", sweep, "--format", "json"];
     args.extend(place);

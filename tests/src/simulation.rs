@@ -30,13 +30,13 @@ pub struct Faults {
     pub crashes: u64,
     /// The coordinator restarts from its events.
     pub restarts: u64,
-    /// No worker is heard for a while, or the coordinator is stopped for a while.
+    /// All workers are silent for a while, or the coordinator is stopped for a while.
     pub silences: u64,
     /// The trial that crashes every worker that trains it.
     pub poison: Option<u32>,
     /// True if every worker has a twin: another process of the same name at the same time.
     pub twins: bool,
-    /// True if trials differ in speed by up to a factor of 16, and in another way on each worker.
+    /// True if trials differ in speed by up to a factor of 16, differently on each worker.
     pub uneven: bool,
 }
 
@@ -287,8 +287,8 @@ impl Simulation {
         }
     }
 
-    /// No worker is heard for some time while the coordinator runs, or the coordinator itself is
-    /// stopped for much longer.
+    /// All workers are silent for some time while the coordinator runs, or the coordinator itself
+    /// is stopped for much longer.
     fn fall_silent(&mut self) {
         let ttl = self.config.lease_ttl_ms;
         if self.chance.below(4) == 0 {
@@ -318,8 +318,8 @@ impl Simulation {
         }) || scorings.any(|s| s.lost_workers().alone() >= last)
     }
 
-    /// The coordinator takes an input and all decisions, or only some of them, as if a sampler took
-    /// too long, or none before the next input.
+    /// The coordinator handles an input. Before the next one it takes all decisions, or none, or
+    /// only some, as if a sampler took too long.
     fn step(&mut self, input: Input) -> Option<Reply> {
         let step = self.core.hear(self.now, input).expect("no invariant is broken");
         let (mut events, mut effects) = (step.events, step.effects);
@@ -460,7 +460,7 @@ impl Simulation {
         let recovered =
             Coordinator::recover(self.config, STORE, self.now, self.events.iter().cloned())
                 .expect("the events fit");
-        // As text, because the loss of a diverged trial is NaN, which equals nothing.
+        // As text, because the loss of a diverged trial is NaN, which is not equal to itself.
         let same = format!("{:?}", recovered.record()) == format!("{:?}", self.core.record());
         assert!(same, "replay differs from live after {} events", self.events.len());
         self.core = recovered;

@@ -1,10 +1,10 @@
-//! Waiting for something to happen to a sweep, by the streams that a user would watch.
+//! Waits for changes of a sweep or a trial, on the streams that clients watch.
 
 use caviar_proto::v1;
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
-/// Runs a piece of asynchronous code to its end.
+/// Runs a future to its end.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -17,7 +17,7 @@ pub async fn client(url: &str) -> SweepServiceClient<Channel> {
     SweepServiceClient::new(endpoint.connect().await.expect("the coordinator answers"))
 }
 
-/// Waits until `done` says so of a sweep; the sweep as it is then. Fails if the sweep ends first.
+/// Waits until `done` is true for a sweep, and returns the sweep. Fails if the sweep ends first.
 pub fn until(url: &str, sweep: &str, done: impl Fn(&v1::Sweep) -> bool) -> v1::Sweep {
     block_on(async {
         let request = v1::WatchSweepRequest { sweep: sweep.to_owned() };
@@ -28,7 +28,7 @@ pub fn until(url: &str, sweep: &str, done: impl Fn(&v1::Sweep) -> bool) -> v1::S
                 return view;
             }
         }
-        panic!("sweep {sweep} ended before what was waited for");
+        panic!("sweep {sweep} ended before the condition was true");
     })
 }
 
@@ -53,7 +53,7 @@ pub fn is_completed(sweep: &v1::Sweep) -> bool {
     sweep.state() == v1::SweepState::Completed
 }
 
-/// Trials of a sweep that are done.
+/// The number of trials of a sweep that have ended.
 pub fn done(sweep: &v1::Sweep) -> u32 {
     sweep.counts.as_ref().map_or(0, |c| c.completed + c.stopped + c.diverged + c.failed)
 }

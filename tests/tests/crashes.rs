@@ -1,5 +1,5 @@
-//! One or many slots, one process or five, with `kill -9` or without: the same export. These tests
-//! run the programs that users start.
+//! The export is the same with one or many slots, one process or five, and with or without
+//! `kill -9`. These tests run the programs that users start.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

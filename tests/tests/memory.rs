@@ -1,5 +1,5 @@
-//! `--memory` with the programs that users start: what does not fit is named and left to others,
-//! and results are the same.
+//! `--memory` with the programs that users start: a trial that does not fit is reported and left to
+//! other workers, and results are the same.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests say at once what failed")]
 
 use std::path::Path;
@@ -30,7 +30,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("temporary paths are UTF-8")
 }
 
-/// A folder with the sweep file, and what it is called.
+/// A folder with the sweep file, and the path of the file.
 fn place() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("wide.toml");
@@ -39,7 +39,7 @@ fn place() -> (tempfile::TempDir, String) {
     (folder, file)
 }
 
-/// What `caviar run` with these arguments too finds.
+/// The export after `caviar run` with these additional arguments.
 fn run(args: &[&str]) -> Value {
     let (folder, file) = place();
     let store = folder.path().join("wide.db");
@@ -87,7 +87,7 @@ fn what_is_too_large_for_a_worker_is_named_and_trained_by_another() {
 }
 
 #[test]
-fn a_run_that_can_go_no_further_says_which_memory_would_do() {
+fn a_run_that_cannot_continue_says_which_limit_is_enough() {
     let (folder, file) = place();
     let store = folder.path().join("wide.db");
     let output =
@@ -97,7 +97,7 @@ fn a_run_that_can_go_no_further_says_which_memory_would_do() {
         .split("but --memory is 2.0 MiB: use --memory ")
         .nth(1)
         .and_then(|rest| rest.split(',').next());
-    let enough = enough.unwrap_or_else(|| panic!("it does not say what would do: {said}"));
+    let enough = enough.unwrap_or_else(|| panic!("it does not say which limit is enough: {said}"));
     assert!(!output.status.success());
     caviar_ok(&["run", "--resume", "--store", text(&store), "--memory", enough]);
     assert_eq!(export("wide", &["--store", text(&store)]), run(&["--slots", "1"]));

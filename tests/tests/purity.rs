@@ -1,5 +1,5 @@
-//! The search and the core cannot reach a runtime, the wire, a clock or a store: they do not depend
-//! on any.
+//! The search and the core cannot reach a runtime, the wire, a clock or a store, because they do
+//! not depend on any crate that provides one.
 #![allow(clippy::expect_used, reason = "tests say at once what failed")]
 
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! Early stopping with the programs that users start: one slot or eight, one process or three, a
-//! worker killed in the middle; the same export, and the slot of a trial that was stopped trains
+//! Early stopping with the programs that users start. The export is the same with one slot or
+//! eight, one process or three, and after a worker was killed. The slot of a stopped trial trains
 //! the next one.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests say at once what failed")]
 
@@ -18,8 +18,8 @@ use serde_json::Value;
 
 const TRIALS: usize = 20;
 
-/// Rungs at 2 and 6. With one slot for each trial in flight, nothing is parked; with one slot for
-/// all of them, much is.
+/// Rungs at 2 and 6. With one slot for each trial in flight, no trial is parked. With one slot for
+/// all of them, many trials are.
 const SWEEP: &str = r#"
 name = "rungs"
 seed = 11
@@ -44,12 +44,12 @@ fn place() -> Place {
     Place::new("rungs", SWEEP)
 }
 
-/// How often something stands in this field of a trial.
+/// The number of trials whose field has the value `what`.
 fn count(export: &Value, field: fn(&Value) -> &Value, what: &str) -> usize {
     export["trials"].as_array().into_iter().flatten().filter(|trial| field(trial) == what).count()
 }
 
-/// What one process with one slot finds; everything else must find the same.
+/// The export of one process with one slot, to which all others must be equal.
 fn expected() -> &'static Value {
     static EXPECTED: OnceLock<Value> = OnceLock::new();
     EXPECTED.get_or_init(|| {
@@ -102,11 +102,11 @@ fn what_was_decided_in_the_order_of_arrival_is_decided_again_from_the_record() {
     let place = Place::new("rungs", &file);
     let export = place.run("2");
     assert!(count(&export, |t| &t["state"], "stopped") > 0, "nothing was stopped");
-    let mut store = SqliteStore::open(Path::new(&place.store())).expect("nobody has the store");
+    let mut store = SqliteStore::open(Path::new(&place.store())).expect("no process has it open");
     let mut events: Vec<Event> =
         store.load().expect("the store can be read").into_iter().map(|(_, event)| event).collect();
     assert_eq!(replay_decisions(&events), Ok(Vec::new()));
-    // A record of something else is found out: one result less was seen.
+    // A changed record is detected: the last trial now claims to have seen one result less.
     let sampled = events.iter_mut().filter_map(|event| {
         if let Payload::TrialSampled(sampled) = &mut event.payload {
             Some(&mut sampled.reason)

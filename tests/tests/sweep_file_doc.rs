@@ -1,5 +1,5 @@
-//! `docs/sweep-file.md` tells the truth: its table of mistakes is what `caviar` says of them, and
-//! its table of hyperparameters is the one that files are checked against. With
+//! `docs/sweep-file.md` agrees with the program: its table of mistakes has the messages of
+//! `caviar`, and its table of hyperparameters is the one that files are checked against. With
 //! `CAVIAR_UPDATE_DOCS=1` the test writes the tables instead.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests say at once what failed")]
 
@@ -29,7 +29,7 @@ rounds = [30, 20, 10]
 parallelism = 4
 "#;
 
-/// What is wrong, what stands in the good file, and what is written instead. A change of `mine.csv`
+/// The mistake, the text of the good file, and the text that replaces it. A change of `mine.csv`
 /// begins with `csv:`.
 const MISTAKES: [(&str, &str, &str); 32] = [
     ("a key that does not exist", "seed = 7", "sede = 7"),
@@ -96,7 +96,7 @@ fn good_csv() -> String {
     format!("width,height,kind\n{}", (0..40).map(row).collect::<String>())
 }
 
-/// What `caviar run` says of a file with this mistake, without the folder it lies in.
+/// The message of `caviar run` for a file with this mistake, without the path of its folder.
 fn complaint(from: &str, to: &str) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (mut file, mut csv) = (GOOD.to_owned(), good_csv());
@@ -175,7 +175,8 @@ fn document() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sweep-file.md")
 }
 
-/// The text between two marks of the document is `expected`; or, when asked, becomes it.
+/// Checks that the text between two marks of the document is `expected`. With
+/// `CAVIAR_UPDATE_DOCS`, writes it instead.
 fn check(mark: &str, expected: &str) {
     let text = std::fs::read_to_string(document()).expect("the document is there");
     let (begin, end) = (format!("<!-- {mark}: begin -->\n"), format!("<!-- {mark}: end -->"));

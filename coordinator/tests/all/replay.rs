@@ -232,7 +232,7 @@ impl World {
         self.store.append(&std::mem::take(&mut self.unwritten)).unwrap();
         let events = self.store.load().unwrap().into_iter().map(|(_, event)| event);
         let again = Coordinator::recover(CONFIG, self.store.id(), 0, events).unwrap();
-        // As text, because NaN equals nothing.
+        // As text, because NaN is not equal to itself.
         assert_eq!(format!("{:#?}", again.record()), format!("{:#?}", self.live.record()));
     }
 }

@@ -57,7 +57,7 @@ fn every_kind_of_event_is_loaded_as_it_was_written() {
     store.append(&events[..7]).unwrap();
     store.append(&[]).unwrap();
     store.append(&events[7..]).unwrap();
-    // As text, because NaN equals nothing.
+    // As text, because NaN is not equal to itself.
     assert_eq!(format!("{:?}", loaded(&mut store)), format!("{events:?}"));
     drop(store);
     let again = loaded(&mut SqliteStore::open(&path).unwrap());

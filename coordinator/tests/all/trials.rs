@@ -109,14 +109,14 @@ async fn a_question_waits_for_an_answer() {
     let (first, second) = (ask_one(&mut trials, "a").await, ask_one(&mut trials, "b").await);
     let none = trials.ask_trials(ask("c", 0)).await.unwrap().into_inner();
     assert!(none.trials.is_empty() && !none.over);
-    // In virtual time, the first trial is decided first: then a place is free.
+    // In virtual time, the first trial is decided first. Then a place is free.
     let mut waiting = trials.clone();
     let waiting = tokio::spawn(async move { waiting.ask_trials(ask("c", 60_000)).await });
     trials.tell_trial(tell(&second, 1, 0.5)).await.unwrap();
     trials.tell_trial(tell(&first, 1, 0.5)).await.unwrap();
     let third = waiting.await.unwrap().unwrap().into_inner().trials.remove(0);
     assert_eq!(third.trial, 2);
-    // The sweep ends while somebody waits.
+    // The sweep ends while a client waits.
     let mut waiting = trials.clone();
     let waiting = tokio::spawn(async move { waiting.ask_trials(ask("d", 60_000)).await });
     trials.tell_trial(tell(&third, 1, 0.5)).await.unwrap();

@@ -40,7 +40,7 @@ impl Line {
         decode_to_worker(self.answers.message().await.unwrap().unwrap()).unwrap()
     }
 
-    /// The status that ends it, after whatever comes before.
+    /// The status that ends it, after any messages before it.
     async fn end(&mut self) -> Status {
         loop {
             match self.answers.message().await {
@@ -106,7 +106,7 @@ async fn a_sweep_runs_from_hello_to_its_test_score() {
         }
     }
     trained.sort_by_key(|(trial, work)| (*work == Job::Score, *trial));
-    // All have the same accuracy; of equals the first wins.
+    // All have the same accuracy, so the first one wins.
     assert_eq!(
         trained,
         [(0, Job::Train), (1, Job::Train), (2, Job::Train), (3, Job::Train), (0, Job::Score)]

@@ -61,7 +61,7 @@ fn longest_module(path: &[String], modules: &BTreeSet<Module>) -> Option<Module>
     (1..=path.len()).rev().map(|n| path[..n].to_vec()).find(|path| modules.contains(path))
 }
 
-/// One circle among siblings, if there is one.
+/// One circle among siblings, or `None`.
 fn circle(imports: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
     imports.keys().find_map(|start| {
         let mut before: BTreeMap<&String, &String> = BTreeMap::new();
@@ -103,7 +103,7 @@ struct Imports<'a> {
 }
 
 impl Imports<'_> {
-    /// Adds a path if it lies in this crate.
+    /// Adds a path if it is in this crate.
     fn add(&mut self, segments: &[String]) {
         let mut base = match segments.first().map(String::as_str) {
             Some("crate") => Vec::new(),

@@ -1,4 +1,4 @@
-//! Whether the links of the documents lead somewhere.
+//! Finds links of the documents whose target does not exist.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};

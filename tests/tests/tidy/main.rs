@@ -1,5 +1,5 @@
-//! The house is tidy: what the style asks for is counted, and what the documents state about the
-//! code is compared with the code.
+//! Measures the rules of the style, and compares what the documents state about the code with the
+//! code.
 //!
 //! `cargo test -p caviar-tests --test tidy -- --nocapture` prints the counts.
 #![allow(

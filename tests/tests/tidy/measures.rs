@@ -1,4 +1,4 @@
-//! What the style asks for, counted.
+//! Measures of the rules of the style.
 
 use crate::sources::{RustFile, files, read};
 
@@ -16,9 +16,10 @@ const MAX_PARAMETERS: usize = 5;
 const MAX_MARKERS_PER_THOUSAND: usize = 2;
 /// Doc comments of three words or fewer, in per cent.
 const MAX_SHORT_DOCS_PERCENT: usize = 3;
-/// Where the hot loops live: their functions take what a register holds, one by one.
+/// The folder of the hot loops. Their functions may have more parameters, to pass values in
+/// registers.
 const KERNELS: &str = "worker/nn/src/kernels/";
-/// Turns that read as translated word by word; each has a plain word in its place.
+/// Turns that read like a word-by-word translation. Each has a plain replacement.
 const MARKERS: [&str; 24] = [
     "so many",
     "of which",
