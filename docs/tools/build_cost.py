@@ -21,7 +21,7 @@ def user_seconds():
 
 
 def compile_one(command):
-    """Runs the compiler for cargo, and logs what it took."""
+    """Runs the compiler for cargo, and logs its CPU time."""
     code = subprocess.run(command, check=False, close_fds=False).returncode
     name = command[command.index("--crate-name") + 1] if "--crate-name" in command else ""
     with open(os.environ[LOG], "a", encoding="utf-8") as log:

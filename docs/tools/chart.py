@@ -2,10 +2,10 @@
 """Draws docs/images/results.svg from the tables of the book. Needs Python 3.9, nothing else.
 
     python3 docs/tools/chart.py            writes the picture
-    python3 docs/tools/chart.py --check    exits with 1 if the picture is not what the tables say
+    python3 docs/tools/chart.py --check    exits with 1 if the picture does not match the tables
 
 The figures come from the tables below the marks `<!-- chart: trials -->` in docs/performance.md and
-`<!-- chart: regret -->` in docs/search.md, so the picture cannot say anything else.
+`<!-- chart: regret -->` in docs/search.md.
 """
 
 import pathlib
@@ -38,7 +38,8 @@ def number(cell):
 
 
 def bar(x, y, width, colour):
-    return f'<rect x="{x}" y="{y}" width="{max(width, 1):.1f}" height="{BAR}" rx="2" fill="{colour}"/>'
+    return (f'<rect x="{x}" y="{y}" width="{max(width, 1):.1f}" height="{BAR}" rx="2" '
+            f'fill="{colour}"/>')
 
 
 def text(x, y, words, kind="", anchor="start"):

@@ -31,7 +31,7 @@ COLOURS = {"30": "#4c566a", "31": "#e06c75", "32": "#98c379", "33": "#e5c07b", "
            "97": "#ffffff"}
 # Seconds that the prompt is shown before the run, and the final screen after it.
 BEFORE, AFTER = 0.8, 8.0
-# Frames closer together than this many seconds are shown as one, and so are more than this number.
+# The least time between two frames in seconds, and the number of frames. Others are merged.
 SHORTEST, MOST = 0.09, 60
 
 
@@ -84,7 +84,7 @@ def line_svg(line):
 
 
 def svg(frames, columns):
-    """The animation: all frames below each other in one strip, of which one is in view."""
+    """The animation: a strip of all frames, one below the other, with one in view at a time."""
     rows = max(len(frame) for _, frame in frames)
     width, height = columns * CELL_WIDTH + 2 * MARGIN, rows * CELL_HEIGHT + 2 * MARGIN
     total = frames[-1][0] + AFTER

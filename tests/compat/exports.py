@@ -1,28 +1,28 @@
-"""Exports in a form that can be compared: without what differs from run to run."""
+"""Converts exports to a form without the values that differ from run to run, and compares them."""
 
 import json
 import math
 import pathlib
 
 # Values that depend on time, on the machine or on the order in which workers were served. The key
-# stays and its value becomes MASK, so that a field that is renamed or missing is still seen.
+# stays and its value becomes MASK, so that a renamed or missing field is still a difference.
 VARYING = {"address", "attempts", "memory_bytes", "seconds", "worker"}
 MASK = "(varies)"
 
 # Times that older builds did not export. They are left out, so that old and new can be compared.
 ADDED = {"started_at", "ended_at"}
 
-# Where a measured number stands that may be NaN or infinite.
+# Fields with a measured number that may be NaN or infinite.
 LOSSES = {"loss", "train_loss", "validation_loss"}
 NOT_FINITE_TEXTS = {"nan", "inf", "-inf", "infinity", "-infinity"}
 NOT_FINITE = "(not finite)"
 
-# What a user wrote is not interpreted: a choice may well be the text "inf".
+# Fields that a user wrote. They are not interpreted, because a choice may be the text "inf".
 VERBATIM = {"assignment", "fixed", "name", "space"}
 
 
 def normalised(value, folders):
-    """The export without what varies. `folders` maps folders to the names that stand for them."""
+    """The export without what varies. `folders` maps folders to the names that replace them."""
     if isinstance(value, dict):
         return _normalised_fields(value, folders)
     if isinstance(value, list):
@@ -35,8 +35,8 @@ def normalised(value, folders):
 
 
 def _normalised_fields(fields, folders):
-    """Several ways to write a diverged loss become one: the text "NaN", and null with
-    "diverged": true beside it. An objective that is NaN is the same as none."""
+    """Unifies the ways to write a diverged loss: the text "NaN", and null with "diverged": true
+    next to it. An objective that is NaN becomes None."""
     result = {}
     for key, value in fields.items():
         if key in ADDED or (key == "diverged" and isinstance(value, bool)):
@@ -110,7 +110,7 @@ def _differences(path, a, b):
         for index, pair in enumerate(zip(a, b)):
             yield from _differences(f"{path}[{index}]", *pair)
     elif _text(a) != _text(b):
-        # As text, because Python holds 1, 1.0 and True to be equal.
+        # As text, because 1, 1.0 and True are equal in Python.
         yield path, _text(a), _text(b)
 
 

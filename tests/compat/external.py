@@ -1,5 +1,5 @@
-"""A program that runs the trials of an external sweep over gRPC. What it measures is a function of
-the assignment and the epoch alone, so the sweep is the same every time."""
+"""A program that runs the trials of an external sweep over gRPC. Its metrics depend only on the
+assignment and the epoch, so the sweep is the same every time."""
 
 import functools
 import pathlib
@@ -11,18 +11,18 @@ from programs import Failure
 
 NAME = "external"
 EPOCHS, TRIALS = 9, 18
-# Trials that end otherwise than by being completed.
+# The trials that do not complete normally.
 FAILS, DIVERGES, IS_NAN = 3, 5, 7
-# A minute: longer than this program needs for all, so that it loses no trial on a busy machine.
+# One minute is longer than all trials take, so no lease expires on a busy machine.
 LEASE_MS = 60_000
 # How long a call may wait for trials, and how long any call may take.
 WAIT_MS, DEADLINE_S = 30_000, 90
-# More questions than a sweep has trials, even if some are answered with none.
+# The most requests for trials. A sweep needs fewer, even if some replies are empty.
 MOST_QUESTIONS = 3 * TRIALS
 
 
 def missing():
-    """The module of Python that is missing, if any."""
+    """The name of a Python module that is missing, or None."""
     try:
         import grpc  # noqa: F401
         import grpc_tools  # noqa: F401
@@ -32,7 +32,7 @@ def missing():
 
 
 class Client:
-    """A client made from the .proto files of a folder, connected to a coordinator."""
+    """A client generated from the .proto files of a folder, connected to a coordinator."""
 
     def __init__(self, proto, address):
         import grpc
@@ -41,18 +41,18 @@ class Client:
         channel = grpc.insecure_channel(address.removeprefix("http://"))
         self.sweeps = services["sweep"].SweepServiceStub(channel)
         self.trials = services["trial"].TrialServiceStub(channel)
-        # Another one each time: a coordinator answers a repeated request of a client as before.
+        # A new name each time, because a repeated request of one client gets the same reply.
         self.name = f"compat-{uuid.uuid4().hex[:8]}"
         self.requests = 0
 
     def create(self):
-        """Makes the sweep. The same request again finds the same sweep."""
+        """Creates the sweep. A repeated request finds the same sweep."""
         request = self.messages["sweep"].CreateSweepRequest(
             request_id="external-1", spec=_spec(self.messages["types"]))
         self.sweeps.CreateSweep(request, timeout=DEADLINE_S)
 
     def drive(self, most=None):
-        """Runs trials one after the other until the sweep is over, or `most` of them."""
+        """Runs trials one after the other until the sweep ends, or at most `most` trials."""
         done = 0
         while most is None or done < most:
             if self.requests >= MOST_QUESTIONS:
@@ -65,7 +65,7 @@ class Client:
                 return
 
     def abandon(self):
-        """Takes a trial, reports its first epoch, and says nothing more of it."""
+        """Asks for a trial, reports its first epoch, and then stays silent."""
         for asked in self._ask(count=1, lease_ms=1000).trials:
             self._report(asked, 1)
 
@@ -77,7 +77,7 @@ class Client:
             timeout=DEADLINE_S)
 
     def _report(self, asked, epoch):
-        """The verdict on the trial."""
+        """Reports an epoch and returns the verdict on the trial."""
         kinds = asked.assignment.values.items()
         values = {name: getattr(value, value.WhichOneof("kind")) for name, value in kinds}
         return self.trials.ReportTrial(self.messages["trial"].ReportTrialRequest(
@@ -101,7 +101,7 @@ class Client:
 
 @functools.cache
 def _generated(proto):
-    """The modules of messages and of services, by the names of their files."""
+    """The modules of the messages and of the services, each by the name of its file."""
     from grpc_tools import protoc
 
     out = tempfile.mkdtemp()
@@ -135,7 +135,7 @@ def _spec(types):
 
 
 def _measured(trial, values, epoch):
-    """Metrics of one epoch, by sums and products alone."""
+    """Metrics of one epoch. Only sums and products are used, so the bits are always the same."""
     if trial == IS_NAN and epoch > 1:
         return {"score": float("nan"), "cost": 1.0}
     far = (values["rate"] - 0.3) ** 2 + (values["size"] / 20 - 0.5) ** 2

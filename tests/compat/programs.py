@@ -8,12 +8,12 @@ import signal
 import subprocess
 import time
 
-# Longer than any sweep here takes on a busy machine, in seconds.
+# The timeout of a command in seconds. Each of these sweeps is faster, even on a busy machine.
 PATIENCE = 1800
 
 
 class Failure(Exception):
-    """A program did not do what was expected of it."""
+    """A program did not behave as expected."""
 
 
 class Programs:
@@ -25,7 +25,7 @@ class Programs:
         self.client_folder = pathlib.Path(client_folder or bin_folder).resolve()
 
     def caviar(self, *arguments, remote=False):
-        """Runs `caviar` to its end; its exit code, standard output and standard error."""
+        """Runs `caviar` and returns its exit code, standard output and standard error."""
         folder = self.client_folder if remote else self.folder
         command = [str(folder / "caviar"), *map(str, arguments)]
         try:
@@ -36,7 +36,7 @@ class Programs:
         return ended.returncode, ended.stdout, ended.stderr
 
     def read(self, *arguments, remote=False):
-        """Runs `caviar`, which must succeed; the JSON that it wrote."""
+        """Runs `caviar`, which must succeed, and returns the JSON that it wrote."""
         code, out, err = self.caviar(*arguments, remote=remote)
         if code != 0:
             raise Failure(f"caviar {' '.join(map(str, arguments))} ended with {code}:\n{err}")
@@ -51,8 +51,8 @@ class Programs:
         return self.read("list", "--json", "--store", store)
 
     def run(self, store, *arguments):
-        """`caviar run`. It ends with 1 where no trial was completed, so the export is what says
-        whether the sweep came to its end."""
+        """Runs `caviar run`. Its exit code is 1 if no trial completed, so only the export shows
+        whether the sweep completed."""
         return self.caviar("run", *arguments, "--store", store)
 
     def start_run(self, store, *arguments):
@@ -62,7 +62,7 @@ class Programs:
                                 stderr=subprocess.DEVNULL, env=_environment())
 
     def worker(self, url):
-        """Starts a worker of two slots."""
+        """Starts a worker with two slots."""
         command = [str(self.worker_folder / "caviar-worker"), "--coordinator", url,
                    "--name", "compat", "--slots", "2"]
         return Process(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=_environment("warn"),
@@ -119,6 +119,6 @@ class Coordinator(Process):
 
 
 def _environment(log="error"):
-    """The environment without what would change the programs."""
+    """The environment without the variables that configure the programs."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("CAVIAR_")}
     return environment | {"RUST_LOG": log}

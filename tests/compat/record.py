@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Records what sweeps come to, so that two builds of Caviar can be compared.
+"""Records the results of sweeps, so that two builds of Caviar can be compared.
 
     record.py --bin DIR --data DIR --out DIR       run all sweeps and write their exports
     record.py --bin DIR --make-stores DIR          write stores for another build to open
-    record.py --bin DIR --resume DIR --out DIR     open such stores, end their sweeps, write exports
+    record.py --bin DIR --resume DIR --out DIR     finish the sweeps of such stores, write exports
     record.py --compare DIR DIR                    print the differences of two folders of exports
 
 --bin is the folder with caviar, caviar-coordinator and caviar-worker. --data holds letter.csv and
 mnist10k/. External sweeps need the Python modules grpcio and grpcio-tools, and are skipped without.
-The exit code is 1 where something failed or differs.
+The exit code is 1 if something failed or differs.
 """
 
 import argparse
@@ -46,12 +46,12 @@ def parse():
     parser.add_argument("--data", **folder, help="letter.csv and mnist10k/")
     parser.add_argument("--out", **folder, help="where the exports are written")
     parser.add_argument("--only", metavar="NAMES", help="these sweeps, separated by commas")
-    parser.add_argument("--worker-bin", **folder, help="another build's worker, where there is one")
-    parser.add_argument("--client-bin", **folder, help="another build's client of a coordinator")
+    parser.add_argument("--worker-bin", **folder, help="the worker of another build")
+    parser.add_argument("--client-bin", **folder, help="the client of another build")
     parser.add_argument("--proto", default=PROTO, **folder,
                         help="the .proto files that the client of external sweeps is made from")
     parser.add_argument("--make-stores", **folder, help="write stores for another build to open")
-    parser.add_argument("--resume", **folder, help="open the stores in this folder, and go on")
+    parser.add_argument("--resume", **folder, help="finish the sweeps of the stores in this folder")
     parser.add_argument("--compare", nargs=2, **folder, help="two folders with exports")
     arguments = parser.parse_args()
     if not arguments.compare:
@@ -70,7 +70,7 @@ def prepared(folder):
 
 
 def show(differences):
-    """Prints the differences; the exit code."""
+    """Prints the differences; returns the exit code."""
     for file, path, a, b in differences:
         print(f"{file}  {path}  {a}  ->  {b}")
     print(f"{len(differences)} differences" if differences else "no difference", file=sys.stderr)
@@ -78,7 +78,7 @@ def show(differences):
 
 
 def record(programs, arguments, out):
-    """Runs the sweeps; the exit code. One that fails does not keep the others from running."""
+    """Runs the sweeps; returns the exit code. A sweep that fails does not stop the others."""
     only = set(arguments.only.split(",")) if arguments.only else None
     data, failed = arguments.data.resolve(), []
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +92,7 @@ def record(programs, arguments, out):
         for name, job in jobs.items():
             if only and name not in only:
                 continue
-            # What an earlier recording left must not be taken for what this one came to.
+            # The export of an earlier recording must not pass for that of this one.
             (out / f"{name}.json").unlink(missing_ok=True)
             try:
                 export = job()
@@ -107,7 +107,7 @@ def record(programs, arguments, out):
 
 
 def export_of(programs, sweep, work):
-    """Runs a sweep in a store of its own, or in that of another one."""
+    """Runs a sweep in its own store, or in that of the sweep that it follows."""
     store = work / f"{sweep.after or sweep.name}.db"
     if sweep.after and not store.exists():
         raise Failure(f"it needs the sweep {sweep.after}: record that one too")
@@ -125,7 +125,7 @@ def export_of(programs, sweep, work):
 
 
 def external_export(programs, work, proto):
-    """Runs the external sweep, or says why it is skipped."""
+    """Runs the external sweep, or reports why it is skipped."""
     if external.missing():
         print(f"{external.NAME}: skipped: the Python module {external.missing()} is not installed")
         return None

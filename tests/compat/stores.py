@@ -1,4 +1,4 @@
-"""Stores that one build writes and another opens: complete, interrupted, and of format 1."""
+"""Stores that one build writes and another opens: complete, interrupted, and in format 1."""
 
 import contextlib
 import pathlib
@@ -15,9 +15,9 @@ from programs import Failure
 
 STORE = "caviar.db"
 FINAL = {"completed", "cancelled"}
-# The sweeps of the store that holds several, all at their end.
+# The sweeps of the store with several completed sweeps.
 COMPLETE = {"zoom", "random", "diverging", "wide", "warm"}
-# The interrupted run is killed when about so many of its 60 trials have ended.
+# The interrupted run is killed when about this many of its 60 trials have ended.
 ENDED_BEFORE_KILL = 20
 
 
@@ -38,9 +38,8 @@ def make(programs, out, proto):
 
 
 def resume(programs, stores, out, proto):
-    """Opens a copy of each store below `stores`, brings its sweeps to their end, and writes what
-    is read of them before and after. The exit code: one that fails does not keep the others from
-    being opened."""
+    """Opens a copy of each store below `stores`, finishes its sweeps, and writes their exports
+    before and after. Returns the exit code. A store that fails does not stop the others."""
     failed = 0
     for folder in sorted(path for path in stores.iterdir() if (path / STORE).exists()):
         for left in out.glob(f"{folder.name}.*.json"):
@@ -56,7 +55,7 @@ def resume(programs, stores, out, proto):
 
 
 def _write_before(programs, folder, out):
-    """What is read of a store as it was left; its sweeps that are not at their end."""
+    """Writes the exports of a store as it was left; returns its unfinished sweeps."""
     with _copied(folder) as store:
         listed = programs.list(store)
         exports.write(out / f"{folder.name}.list-before.json", listed, _folders(store))
@@ -68,8 +67,8 @@ def _write_before(programs, folder, out):
 
 
 def _write_after(programs, folder, out, unfinished, proto):
-    """What is read once all sweeps are at their end. They go on in another copy, from the store
-    just as it was left."""
+    """Finishes the sweeps in another copy of the store, and writes the exports of all sweeps.
+    Returns the number of resumed sweeps and of all sweeps."""
     with _copied(folder) as store:
         resumed = sum(_resume(programs, sweep, store, proto) for sweep in unfinished)
         listed = programs.list(store)
@@ -81,7 +80,7 @@ def _write_after(programs, folder, out, unfinished, proto):
 
 
 def run_text(programs, sweep, store):
-    """Runs a sweep to its end in a store; the export."""
+    """Runs a sweep to its end in a store; returns the export."""
     with tempfile.TemporaryDirectory() as work:
         file = pathlib.Path(work) / f"{sweep.name}.toml"
         file.write_text(sweep.text, encoding="utf-8")
@@ -92,7 +91,7 @@ def run_text(programs, sweep, store):
 
 
 def completed(programs, name, store, otherwise=""):
-    """The export of a sweep that must have come to its end."""
+    """The export of a sweep, which must be completed."""
     export = programs.export(name, store)
     if export["state"] != "completed":
         raise Failure(f"{name} is {export['state']}, not completed. {otherwise}")
@@ -108,20 +107,20 @@ def _folder(out, name):
 
 @contextlib.contextmanager
 def _copied(folder):
-    """A copy of a store: who opens one, even to read it, empties its write-ahead log."""
+    """A copy of a store. Opening a store, even to read it, empties its write-ahead log."""
     with tempfile.TemporaryDirectory() as work:
         shutil.copytree(folder, work, dirs_exist_ok=True)
         yield pathlib.Path(work) / STORE
 
 
 def _interrupt(programs, store):
-    """Kills a run midway. The write-ahead log stays beside the store, as after a crash."""
+    """Kills a run midway. The write-ahead log stays next to the store, as after a crash."""
     process = programs.start_run(store, sweeps.EXAMPLES / "digits.toml", "--slots", 1)
     log = store.with_name(f"{STORE}-wal")
     end = time.monotonic() + 600
     while process.poll() is None and time.monotonic() < end:
-        # The store is locked, so its log is read as bytes. A page may be in it twice: the count
-        # is a rough one.
+        # The store is locked, so its log is read as bytes. The log may contain a page twice, so
+        # the count is approximate.
         if log.exists() and log.read_bytes().count(b'"trial_finished"') >= ENDED_BEFORE_KILL:
             break
         time.sleep(0.01)
@@ -134,7 +133,7 @@ def _interrupt(programs, store):
 
 
 def _interrupt_external(programs, store, proto):
-    """Ends a coordinator while a program runs a trial of it."""
+    """Kills a coordinator while an external client holds a trial."""
     with programs.coordinator(store) as coordinator:
         client = external.Client(proto, coordinator.url)
         client.create()
@@ -145,7 +144,7 @@ def _interrupt_external(programs, store, proto):
 
 
 def _make_format_1(source, store):
-    """Takes from a store what format 2 brought: the column `named` of the table `metrics`."""
+    """Removes what format 2 added to a store: the column `named` of the table `metrics`."""
     for path in source.iterdir():
         shutil.copy(path, store.parent)
     connection = sqlite3.connect(store)
@@ -160,7 +159,7 @@ def _folders(store):
 
 
 def _resume(programs, sweep, store, proto):
-    """Brings a sweep to its end; whether it was."""
+    """Finishes a sweep. Returns False if that was skipped."""
     name, said = sweep["name"], ""
     if sweep["spec"]["data"]["source"] != "external":
         _, _, said = programs.run(store, "--resume", "--name", name)

@@ -1,4 +1,4 @@
-"""The sweeps that are recorded. All of them are small: together some minutes of CPU time."""
+"""The sweeps that are recorded. Together they take a few minutes of CPU time."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ class Sweep:
     name: str
     text: str
     slots: int = 2
-    # The sweep whose store it shares, run before it.
+    # The sweep whose store it shares. That sweep runs first.
     after: str = ""
     # Run by a coordinator, a worker and a client as three programs instead of by one.
     processes: bool = False
@@ -57,7 +57,7 @@ def on_digits(name, search, *, fixed="epochs = 6", space=SPACE, rest=""):
 
 
 def example(name, changes):
-    """The text of an example with other values: each key stands on one line of it."""
+    """The text of an example with other values. Each key is on exactly one line of it."""
     text = (EXAMPLES / f"{name}.toml").read_text(encoding="utf-8")
     for key, value in changes.items():
         line = f"{key} = {json.dumps(str(value) if isinstance(value, pathlib.Path) else value)}"

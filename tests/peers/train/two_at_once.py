@@ -16,7 +16,7 @@ from steps import BLOCK_SECONDS, NETS, Contender, Failed, choices, row
 
 
 def rate(contenders, steps):
-    """Steps per second of all contenders together, each of which does `steps` steps."""
+    """Steps per second of all contenders together. Each contender does `steps` steps."""
     start = time.perf_counter()
     for contender in contenders:
         contender.begin(steps)
