@@ -61,7 +61,7 @@ def torch_update(model, optimizer):
 
 
 def torch_step(model, optimizer, compiled):
-    """One step. `compiled` is None, "loss" (forward and backward) or "step" (all in one graph)."""
+    """One step. `compiled`: None, "loss" (forward and backward) or "step" (all in one graph)."""
     import torch
 
     def loss_of(x, y):

@@ -42,6 +42,11 @@ fn prose_is_wrapped() {
 }
 
 #[test]
+fn scripts_have_plain_comments_and_short_lines() {
+    check(&measures::scripts());
+}
+
+#[test]
 fn comments_are_plain_and_say_something() {
     check(&measures::comments(&RustFile::all()));
 }

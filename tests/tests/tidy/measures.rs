@@ -163,6 +163,30 @@ pub(crate) fn comments(sources: &[RustFile]) -> Measure {
     Measure { name: "comments", summary, places }
 }
 
+/// Scripts and settings: turns to avoid in comments and docstrings, and long lines. Only lines of
+/// code in TOML files may be longer, because an inline table is one line.
+pub(crate) fn scripts() -> Measure {
+    let (mut places, mut comments) = (Vec::new(), 0_usize);
+    let mut paths = vec![".cargo/config.toml".to_owned(), ".ci/run".to_owned()];
+    paths.extend(["py", "sh", "toml", "yml"].into_iter().flat_map(files));
+    for path in &paths {
+        let mut is_docstring = false;
+        for (i, line) in read(path).lines().enumerate() {
+            let quotes = line.matches("\"\"\"").count();
+            let is_comment = is_docstring || quotes > 0 || line.contains('#');
+            is_docstring ^= quotes % 2 == 1;
+            comments += usize::from(is_comment);
+            let may_be_long = line.contains("://") || (path.ends_with(".toml") && !is_comment);
+            let is_marked = is_comment && MARKERS.iter().any(|marker| has_phrase(line, marker));
+            if is_marked || (!may_be_long && line.chars().count() > MAX_COLUMNS) {
+                places.push(format!("{path}:{} {}", i + 1, line.trim_start()));
+            }
+        }
+    }
+    let summary = format!("{} files, {comments} comment lines", paths.len());
+    Measure { name: "scripts", summary, places }
+}
+
 /// The text of the comment on a line, if it has one.
 fn comment(line: &str) -> Option<&str> {
     let (_, text) = line.split_once("//").filter(|_| !line.contains("://"))?;
