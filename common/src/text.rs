@@ -31,12 +31,14 @@ pub fn one_of<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// The known name with the smallest edit distance to `name`, or `None` if every known name differs
-/// in more than a quarter of the characters of `name` and one more.
+/// in more than a quarter of the characters of `name` and one more, or if `name` is longer than any
+/// name.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Of equally near names, prefer one with the same first letter: "unit" means units, not init.
     let starts_alike = |k: &str| k.chars().next() == name.chars().next();
     let best = known.into_iter().map(|k| (edit_distance(name, k), !starts_alike(k), k)).min()?;
-    (best.0 <= 1 + name.len() / 4).then_some(best.2)
+    let length = name.chars().count();
+    (length <= COMPARED_CHARS && best.0 <= 1 + length / 4).then_some(best.2)
 }
 
 /// Longest prefix of each text that [`edit_distance`] compares, in characters. Names are shorter.
@@ -73,6 +75,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_name_finds_the_nearest_known_one() {
+        assert_eq!(nearest(&"x".repeat(300), ["activation"]), None);
         let known = || ["learning_rate", "batch_size", "units", "init"].into_iter();
         assert_eq!(nearest("learning_rat", known()), Some("learning_rate"));
         assert_eq!(nearest("batchsize", known()), Some("batch_size"));

@@ -176,7 +176,7 @@ pub struct TrialView {
     pub last: Option<Point>,
     /// The metrics of every epoch; empty unless the request asks for curves.
     pub curve: Vec<Point>,
-    /// Training time in seconds; `None` until the trial is finished.
+    /// Training time in seconds. `None` until the trial has ended, and if it was not reported.
     pub seconds: Option<f64>,
     /// Bytes that its training allocated, without the data; `None` until the trial is finished.
     pub memory_bytes: Option<u64>,

@@ -15,23 +15,27 @@ use caviar_common::address::address_file;
 #[derive(Debug)]
 pub(crate) struct AddressFile {
     path: PathBuf,
+    text: String,
 }
 
 impl AddressFile {
     /// Writes the address as a URL. A reader sees the whole text or none.
     pub(crate) fn publish(store: &Path, address: SocketAddr) -> io::Result<Self> {
-        let path = address_file(store);
+        let (path, text) = (address_file(store), format!("http://{address}\n"));
         let mut new = OsString::from(&path);
         new.push(".new");
-        fs::write(&new, format!("http://{address}\n"))?;
+        fs::write(&new, &text)?;
         fs::rename(&new, &path)?;
-        Ok(Self { path })
+        Ok(Self { path, text })
     }
 }
 
 impl Drop for AddressFile {
     fn drop(&mut self) {
-        // A file that cannot be removed misleads nobody who dials the address.
-        let _removed = fs::remove_file(&self.path);
+        // After a failure the store is released first, and the file may be the next holder's.
+        if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
+            // A file that cannot be removed misleads nobody who dials the address.
+            let _removed = fs::remove_file(&self.path);
+        }
     }
 }

@@ -30,7 +30,7 @@ mod report;
 mod signals;
 
 pub use crate::exit::Exit;
-pub use crate::log::{FilterError, Log};
+pub use crate::log::{Log, LogError};
 pub use crate::path::expand_path;
 pub use crate::program::{Options, main};
 pub use crate::report::{Report, text_with_causes};

@@ -1,8 +1,10 @@
 //! Logging to standard error.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write, stderr};
 use std::os::fd::AsFd;
+use std::panic::PanicHookInfo;
 use std::time::Duration;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -10,6 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::exit::Exit;
 use crate::queue::Queue;
 
 /// How long the end of the program waits for its last lines to be written.
@@ -18,15 +21,33 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// The environment variable with the filter.
 const FILTER_VARIABLE: &str = "RUST_LOG";
 
-/// The value of `RUST_LOG` is not a filter.
+/// Why logging cannot start.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "RUST_LOG = {value:?}: {reason}; hint: write a level such as info or debug, \
-     or levels of modules such as info,caviar_worker=debug"
-)]
-pub struct FilterError {
-    value: String,
-    reason: String,
+pub enum LogError {
+    /// The value of `RUST_LOG` is not a filter.
+    #[error(
+        "RUST_LOG = {value:?}: {reason}; hint: write a level such as info or debug, \
+         or levels of modules such as info,caviar_worker=debug"
+    )]
+    Filter {
+        /// The value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system refuses another thread.
+    #[error("no thread for the log: {0}")]
+    Thread(#[from] io::Error),
+}
+
+impl LogError {
+    /// The exit code of a program that cannot log.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Filter { .. } => Exit::Usage,
+            Self::Thread(_) => Exit::Failure,
+        }
+    }
 }
 
 /// The log of a program: lines on standard error, filtered by `RUST_LOG`.
@@ -43,19 +64,18 @@ pub struct Log {
 }
 
 impl Log {
-    /// Starts logging at `level` unless `RUST_LOG` says otherwise. Panics are logged as errors.
+    /// Starts logging at `level` unless `RUST_LOG` says otherwise. Panics are always written, with
+    /// a backtrace if `RUST_BACKTRACE` asks for it.
     ///
     /// # Errors
-    /// `RUST_LOG` is not a filter.
-    pub fn start(level: LevelFilter) -> Result<Self, FilterError> {
+    /// `RUST_LOG` is not a filter, or no thread can be started.
+    pub fn start(level: LevelFilter) -> Result<Self, LogError> {
         let value = std::env::var_os(FILTER_VARIABLE).unwrap_or_default();
         let value = value.to_string_lossy().into_owned();
-        let refused = |reason: String| FilterError { value: value.clone(), reason };
-        let filter = filter(&value, level).map_err(|error| refused(error.to_string()))?;
+        let filter = filter(&value, level).map_err(|reason| LogError::Filter { value, reason })?;
         let queue = Queue::start(standard_error(), |lost| {
             tracing::warn!(lost, "log lines were lost: standard error was not read in time");
-        })
-        .map_err(|error| refused(format!("no thread for the log: {error}")))?;
+        })?;
         // A subscriber that exists already, in a test for example, stays.
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(Lines(queue.clone()))
@@ -64,7 +84,10 @@ impl Log {
             .log_internal_errors(false);
         let _started = tracing_subscriber::registry().with(lines).with(filter).try_init();
         // The default hook writes to standard error itself and would wait for its reader.
-        std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+        let panics = queue.clone();
+        std::panic::set_hook(Box::new(move |panic| {
+            panics.push_always(panic_text(panic, &Backtrace::capture()).as_bytes());
+        }));
         Ok(Self { queue })
     }
 
@@ -80,12 +103,28 @@ impl Drop for Log {
     }
 }
 
+/// What is written about a panic.
+fn panic_text(panic: &PanicHookInfo<'_>, backtrace: &Backtrace) -> String {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("without a name");
+    let is_captured = backtrace.status() == BacktraceStatus::Captured;
+    let backtrace = if is_captured { format!("{backtrace}\n") } else { String::new() };
+    format!("error: thread {name} {panic}\n{backtrace}")
+}
+
 /// The filter that `text` describes. `level` applies to every module that the text does not cover.
-fn filter(text: &str, level: LevelFilter) -> Result<Targets, impl std::fmt::Display> {
+/// Filters of spans and of texts, which other programs have, are refused.
+fn filter(text: &str, level: LevelFilter) -> Result<Targets, String> {
     if text.trim().is_empty() {
         return Ok(Targets::new().with_default(level));
     }
-    text.parse().map(|targets: Targets| match targets.default_level() {
+    let targets: Targets = text.parse().map_err(|error| format!("{error}"))?;
+    let is_module =
+        |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "_:-".contains(c));
+    if let Some((name, _)) = targets.iter().find(|(name, _)| !is_module(name)) {
+        return Err(format!("{name:?} is not a module"));
+    }
+    Ok(match targets.default_level() {
         Some(_) => targets,
         None => targets.with_default(level),
     })
@@ -133,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_filter_has_levels_of_modules_and_a_default() {
-        let parse = |text| filter(text, LevelFilter::WARN).map_err(|e| e.to_string());
+        let parse = |text| filter(text, LevelFilter::WARN);
         let enabled = |text, target: &str, level| parse(text).unwrap().would_enable(target, &level);
         assert!(enabled("", "caviar_worker", Level::WARN));
         assert!(!enabled("", "caviar_worker", Level::INFO));
@@ -142,5 +181,8 @@ mod tests {
         assert!(enabled("caviar_worker=debug", "h2", Level::WARN));
         assert!(!enabled("caviar_worker=debug", "h2", Level::INFO));
         assert!(parse("caviar_worker=loud").is_err());
+        for text in ["info,caviar_worker[trial]=debug", "[session]=debug", "warn/foo"] {
+            assert!(parse(text).unwrap_err().ends_with("is not a module"), "{text}");
+        }
     }
 }

@@ -32,7 +32,7 @@ pub fn main(options: Options, body: impl Future<Output = Result<Exit, Report>>) 
     let log = match Log::start(options.level) {
         Ok(log) => log,
         Err(error) => {
-            let report = Report::new(Exit::Usage, &error);
+            let report = Report::new(error.exit(), &error);
             write_without_log(&report);
             return report.exit().into();
         }

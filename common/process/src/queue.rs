@@ -81,20 +81,32 @@ fn write_all(
     counters: &Counters,
     on_lost: fn(u64),
 ) {
+    let report_lost = || {
+        let lost = counters.lost_lines.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            on_lost(lost);
+        }
+    };
+    let mut write = |line: &[u8]| {
+        // A closed pipe stays closed, and then every line is lost. The program continues.
+        let _written = out.write_all(line).and_then(|()| out.flush());
+        counters.queued_bytes.fetch_sub(line.len(), Ordering::Relaxed)
+    };
     for message in messages {
         match message {
             Message::Line(line) => {
-                // A closed pipe stays closed, and then every line is lost. The program continues.
-                let _written = out.write_all(&line).and_then(|()| out.flush());
-                let queued = counters.queued_bytes.fetch_sub(line.len(), Ordering::Relaxed);
-                if queued <= MAX_QUEUED_BYTES / 2 {
-                    let lost = counters.lost_lines.swap(0, Ordering::Relaxed);
-                    if lost > 0 {
-                        on_lost(lost);
-                    }
+                if write(&line) <= MAX_QUEUED_BYTES / 2 {
+                    report_lost();
                 }
             }
             Message::Flush(done) => {
+                // The report is behind this message, so what is queued by now is written first.
+                report_lost();
+                for message in messages.try_iter() {
+                    if let Message::Line(line) = message {
+                        write(&line);
+                    }
+                }
                 let _gone = done.send(());
             }
         }

@@ -55,10 +55,9 @@ pub fn text_with_causes(error: &(dyn Error + 'static)) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         let more = cause.to_string();
-        if text.contains(&more) {
-            break;
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
         }
-        text = format!("{text}: {more}");
         source = cause.source();
     }
     text

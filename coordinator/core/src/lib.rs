@@ -71,7 +71,7 @@ mod halt;
 pub mod input;
 mod placement;
 pub mod query;
-pub mod record;
+mod record;
 mod requests;
 mod volatile;
 

@@ -219,7 +219,7 @@ impl SweepTables<'_> {
 
     fn stop(&self, stopped: &TrialStopped) -> Result<(), StoreError> {
         self.delete_metrics_after(stopped.trial, stopped.rung.epoch)?;
-        let end = TrialEnd { state: TrialState::Stopped, seconds: None, message: None };
+        let end = TrialEnd { state: TrialState::Stopped, seconds: stopped.seconds, message: None };
         self.end_trial(stopped.trial, &end)
     }
 

@@ -41,7 +41,8 @@ fn it_logs_its_address_and_a_second_one_on_its_store_is_refused() {
     let mut text = String::new();
     second.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
     let expected = format!(
-        "error: {} is in use by another coordinator\nhint: ask that one with --coordinator\n",
+        "error: {} is in use by another coordinator\nhint: to give that one a sweep: \
+         caviar submit FILE --coordinator ADDRESS\n",
         store.display()
     );
     assert_eq!(text, expected);

@@ -97,7 +97,7 @@ fn the_tables_show_what_happened() {
     assert_eq!(
         trials,
         "1 0 diverged w 0.5 1.5\n1 1 completed w 0.5 1.5\n\
-         2 0 cancelled python - -\n2 1 stopped w 0.5 -"
+         2 0 cancelled python - -\n2 1 stopped w 0.5 0.5"
     );
     let metrics = text(
         &path,
@@ -161,7 +161,8 @@ fn a_store_has_one_owner() {
     let store = SqliteStore::open(&path).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
     let expected = format!(
-        "{} is in use by another coordinator; hint: ask that one with --coordinator",
+        "{} is in use by another coordinator; hint: to give that one a sweep: caviar submit \
+         FILE --coordinator ADDRESS",
         path.display()
     );
     assert_eq!(error.to_string(), expected);

@@ -25,7 +25,7 @@ use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::Reason;
 use caviar_common::spec::SweepSpec;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Something that happened to a sweep.
@@ -68,7 +68,9 @@ impl<'de> Deserialize<'de> for Event {
 fn expect_key<'de, M: MapAccess<'de>>(map: &mut M, expected: &'static str) -> Result<(), M::Error> {
     match map.next_key::<String>()? {
         Some(key) if key == expected => Ok(()),
-        Some(key) => Err(M::Error::custom(format_args!("`{key}` where `{expected}` belongs"))),
+        Some(key) => {
+            Err(M::Error::custom(format_args!("expected the field `{expected}`, found `{key}`")))
+        }
         None => Err(M::Error::missing_field(expected)),
     }
 }
@@ -76,6 +78,17 @@ fn expect_key<'de, M: MapAccess<'de>>(map: &mut M, expected: &'static str) -> Re
 /// Reads an event from its stored form. `event` and `sweep` come first, in this order, so that the
 /// fields after them are read straight into their struct, without a copy of the whole object.
 struct StoredVisitor;
+
+/// Reads the fields of a payload. Fields that this release does not know are skipped.
+macro_rules! read_payload {
+    ($fields:ident, $variant:ident) => {{
+        IgnoredAny::deserialize($fields)?;
+        Payload::$variant
+    }};
+    ($fields:ident, $variant:ident, $body:ty) => {
+        Payload::$variant(<$body>::deserialize($fields)?)
+    };
+}
 
 /// Defines [`Payload`] from lines of stored name, variant and fields; the names would otherwise be
 /// written once for reading, once for writing and once for [`Payload::name`].
@@ -116,7 +129,7 @@ macro_rules! payloads {
                 let sweep = map.next_value()?;
                 let fields = MapAccessDeserializer::new(map);
                 let payload = match name.as_str() {
-                    $($name => Payload::$variant $((<$body>::deserialize(fields)?))?,)*
+                    $($name => read_payload!(fields, $variant $(, $body)?),)*
                     _ => return Err(M::Error::unknown_variant(&name, &[$($name),*])),
                 };
                 Ok(Event { sweep, payload })
@@ -386,6 +399,10 @@ pub struct TrialStopped {
     pub trial: TrialNumber,
     /// The rung that stopped it, and its rank there.
     pub rung: Rung,
+    /// Training time that was spent on it, in seconds, for the store's tables. `None` if it was
+    /// not reported, and in stores from before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
 }
 
 /// Details of [`Payload::TrialDecided`].

@@ -69,13 +69,13 @@ impl Coordinator {
                 return Err(Refusal::InvalidReport(message).into());
             }
             let is_last = points.last().is_some_and(|last| last.epoch == epoch);
-            let recorded = EpochRecorded {
+            let event = EpochRecorded {
                 trial: number,
                 lease: *id,
                 metrics: Point::Network(*metrics),
                 seconds: seconds.filter(|_| is_last),
             };
-            self.emit(lease.sweep(), recorded)?;
+            self.emit(lease.sweep(), event)?;
         }
         let stored = Stored::Epoch(self.trial_of(lease)?.recorded_epochs());
         self.changes.send(*session, ToWorker::Ack { lease: *id, stored });

@@ -1,10 +1,12 @@
 //! Connections of workers: hello, messages, drain, silence.
 //!
 //! A worker's leases stay in force while it is disconnected: it trains on and reconnects, or it
-//! stays silent and they expire. The coordinator takes a lease from a worker in four cases: the
-//! worker is silent for too long, its process was replaced, it reconnects without the lease, or it
-//! reports something impossible about it. Any later message about the lease gets a `Revoke` in
-//! reply, so that only the new holder's reports count.
+//! stays silent and they expire. The coordinator takes a lease from a worker if the worker is
+//! silent for too long, if its process was replaced, if it reconnects without the lease, if it
+//! reports something impossible about it, if the trial is stopped at a rung, or if the sweep is
+//! cancelled.
+//! A later message about the lease gets a `Revoke` in reply, so that only the new holder's reports
+//! count. Only a repeated result is acknowledged again.
 
 use std::collections::BTreeMap;
 
