@@ -32,19 +32,20 @@ pub fn until(url: &str, sweep: &str, done: impl Fn(&v1::Sweep) -> bool) -> v1::S
     })
 }
 
-/// Waits until trial `trial` of a sweep has been trained for at least `epochs` epochs and is still
-/// running.
-pub fn until_in_training(url: &str, sweep: &str, trial: u32, epochs: usize) -> v1::Trial {
+/// Whether a trial of a sweep is running that has been trained for at least one epoch and at most
+/// `epochs`.
+pub fn is_in_training(url: &str, sweep: &str, epochs: usize) -> bool {
     block_on(async {
-        let request = v1::WatchTrialRequest { sweep: sweep.to_owned(), trial };
-        let mut stream =
-            client(url).await.watch_trial(request).await.expect("the trial is there").into_inner();
-        while let Some(view) = stream.message().await.expect("the stream goes on") {
-            if view.curve.len() >= epochs && view.state() == v1::TrialState::Running {
-                return view;
-            }
-        }
-        panic!("trial {trial} of sweep {sweep} ended before it was seen in training");
+        let request = v1::ListTrialsRequest {
+            sweep: sweep.to_owned(),
+            page_size: 500,
+            states: vec![v1::TrialState::Running.into()],
+            with_curves: true,
+            ..v1::ListTrialsRequest::default()
+        };
+        let reply = client(url).await.list_trials(request).await.expect("the sweep is there");
+        let trials = reply.into_inner().trials;
+        trials.iter().any(|trial| (1..=epochs).contains(&trial.curve.len()))
     })
 }
 

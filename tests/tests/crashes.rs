@@ -10,12 +10,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use caviar_proto::v1;
 use caviar_tests::processes::{Coordinator, Place, Process, caviar_ok, program, worker};
-use caviar_tests::watch::{done, until, until_in_training};
+use caviar_tests::watch::{done, is_in_training, until};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 const TRIALS: usize = 14;
+/// Epochs of each trial.
+const EPOCHS: usize = 25;
 
 /// A sweep that is short enough for a test and long enough to be killed while it runs.
 const SWEEP: &str = r#"
@@ -55,6 +58,23 @@ fn expected() -> &'static Value {
     })
 }
 
+/// Kills a worker in the middle of a trial. It is stopped first, so that its trials stand still
+/// while the coordinator is asked about them.
+fn kill_in_training(worker: &mut Process, url: &str) {
+    let mut ended = 0;
+    loop {
+        let is_running = |s: &v1::Sweep| s.counts.as_ref().is_some_and(|c| c.running > 0);
+        let sweep = until(url, "crash", |s| done(s) >= ended && is_running(s));
+        worker.signal(Signal::SIGSTOP);
+        if is_in_training(url, "crash", EPOCHS / 2) {
+            break;
+        }
+        worker.signal(Signal::SIGCONT);
+        ended = done(&sweep) + 1;
+    }
+    worker.kill();
+}
+
 #[test]
 fn two_slots_give_the_result_of_one() {
     assert_eq!(&place().run("2"), expected());
@@ -73,9 +93,7 @@ fn a_worker_killed_during_a_trial_changes_nothing() {
     let place = place();
     let coordinator = place.submit();
     let mut killed = worker(&coordinator.url, "a", 2);
-    until(&coordinator.url, "crash", |s| s.counts.as_ref().is_some_and(|c| c.running > 0));
-    until_in_training(&coordinator.url, "crash", 0, 2);
-    killed.kill();
+    kill_in_training(&mut killed, &coordinator.url);
     let _other = worker(&coordinator.url, "b", 2);
     let (found, again) = place.finish(&coordinator);
     assert!(again, "the kill hit no trial");

@@ -78,7 +78,7 @@ impl Coordinator {
 
     /// The message for the worker of a trial that `decision` stops; `None` if no worker runs it.
     fn stop_message(&self, id: SweepId, decision: &Payload) -> Option<(SessionId, ToWorker)> {
-        let Payload::TrialStopped(TrialStopped { trial, rung, .. }) = decision else { return None };
+        let Payload::TrialStopped(TrialStopped { trial, rung }) = decision else { return None };
         let lease: LeaseId = self.record.sweep(id)?.trial(*trial)?.running_lease()?;
         let worker = self.record.lease(lease)?.worker()?;
         let session = self.volatile.workers.get(worker)?.session?;
@@ -148,7 +148,7 @@ fn decide_trial(sweep: &Sweep, trial: &Trial) -> Option<Payload> {
     Some(if rank.continues {
         TrialPassed { trial: number, rung }.into()
     } else {
-        TrialStopped { trial: number, rung, seconds: trial.seconds() }.into()
+        TrialStopped { trial: number, rung }.into()
     })
 }
 

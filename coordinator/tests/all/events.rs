@@ -148,7 +148,7 @@ fn cancelled_sweep() -> Vec<Event> {
         recorded(2, 1, 5, metrics(2, 2.0)),
         recorded(2, 1, 5, metrics(3, 3.0)),
         Event::new(sweep, TrialPassed { trial, rung: passed }),
-        Event::new(sweep, TrialStopped { trial, rung: stopped, seconds: Some(0.5) }),
+        Event::new(sweep, TrialStopped { trial, rung: stopped }),
         Event::new(sweep, asked),
         recorded(2, 0, 6, named),
         Event::new(sweep, Payload::SweepCancelled),

@@ -336,7 +336,7 @@ fn pass_rung(sweep: &mut Sweep, passed: &TrialPassed) -> Result<(), Broken> {
 }
 
 fn stop_trial(record: &mut Record, id: SweepId, stopped: &TrialStopped) -> Result<(), Broken> {
-    let TrialStopped { trial: number, rung, .. } = *stopped;
+    let TrialStopped { trial: number, rung } = *stopped;
     if let Some(lease) = trial_mut(sweep_mut(record, id)?, number)?.running_lease() {
         remove_lease(record, lease)?;
     }

@@ -399,10 +399,6 @@ pub struct TrialStopped {
     pub trial: TrialNumber,
     /// The rung that stopped it, and its rank there.
     pub rung: Rung,
-    /// Training time that was spent on it, in seconds, for the store's tables. `None` if it was
-    /// not reported, and in stores from before it was recorded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seconds: Option<f64>,
 }
 
 /// Details of [`Payload::TrialDecided`].
