@@ -35,7 +35,6 @@ struct SweepTables<'a> {
 /// The columns of a trial that are known at its end.
 struct TrialEnd<'a> {
     state: TrialState,
-    /// `None` leaves what was reported with the epochs.
     seconds: Option<f64>,
     message: Option<&'a str>,
 }
@@ -147,7 +146,7 @@ impl SweepTables<'_> {
         worker: &Name,
     ) -> Result<(), StoreError> {
         self.delete_metrics_after(trial, 0)?;
-        let sql = "UPDATE trials SET state = ?3, attempts = ?4, worker = ?5, seconds = NULL \
+        let sql = "UPDATE trials SET state = ?3, attempts = ?4, worker = ?5 \
                    WHERE sweep = ?1 AND trial = ?2";
         let state = TrialState::Running.name();
         self.run(sql, params![self.id(), trial.0, state, attempt.0, worker.as_str()])
@@ -167,10 +166,7 @@ impl SweepTables<'_> {
     }
 
     fn insert_metrics(&self, recorded: &EpochRecorded) -> Result<(), StoreError> {
-        let EpochRecorded { trial, lease, metrics, seconds } = recorded;
-        if seconds.is_some() {
-            self.set_seconds(*trial, *seconds)?;
-        }
+        let EpochRecorded { trial, lease, metrics, .. } = recorded;
         match metrics {
             Point::Network(metrics) => self.insert_network_metrics(*trial, *lease, metrics),
             Point::Named(NamedMetrics { epoch, metrics }) => {
@@ -181,12 +177,6 @@ impl SweepTables<'_> {
                 self.run(sql, params![self.id(), trial.0, epoch, int(lease.0), named])
             }
         }
-    }
-
-    /// Shows the training time so far.
-    fn set_seconds(&self, trial: TrialNumber, seconds: Option<f64>) -> Result<(), StoreError> {
-        let sql = "UPDATE trials SET seconds = ?3 WHERE sweep = ?1 AND trial = ?2";
-        self.run(sql, params![self.id(), trial.0, seconds])
     }
 
     fn insert_network_metrics(
@@ -219,7 +209,6 @@ impl SweepTables<'_> {
         if seconds.is_none() {
             // The coordinator gave the trial up; its last epochs do not count.
             self.delete_metrics_after(*trial, 0)?;
-            self.set_seconds(*trial, None)?;
         }
         let message = match outcome {
             Outcome::Failed { message } => Some(message.as_str()),
@@ -236,8 +225,7 @@ impl SweepTables<'_> {
 
     /// Shows the end of a trial. Its objective is that of its last epoch that counts.
     fn end_trial(&self, trial: TrialNumber, end: &TrialEnd<'_>) -> Result<(), StoreError> {
-        let sql = "UPDATE trials SET state = ?3, seconds = coalesce(?4, seconds), message = ?5,
-                   objective = (
+        let sql = "UPDATE trials SET state = ?3, seconds = ?4, message = ?5, objective = (
                        SELECT CASE
                            WHEN m.named IS NOT NULL
                            THEN json_extract(m.named, '$.\"' || sweeps.metric || '\"')

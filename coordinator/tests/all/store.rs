@@ -97,7 +97,7 @@ fn the_tables_show_what_happened() {
     assert_eq!(
         trials,
         "1 0 diverged w 0.5 1.5\n1 1 completed w 0.5 1.5\n\
-         2 0 cancelled python - 0.5\n2 1 stopped w 0.5 0.5"
+         2 0 cancelled python - -\n2 1 stopped w 0.5 -"
     );
     let metrics = text(
         &path,
