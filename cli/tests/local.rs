@@ -2,8 +2,9 @@
 //! store.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 const SWEEP: &str = r#"name = "small"
 seed = 3
@@ -27,6 +28,22 @@ fn caviar(directory: &Path, arguments: &[&str]) -> Output {
         .env_remove("CAVIAR_STORE")
         .output()
         .unwrap()
+}
+
+/// Runs `small.toml` in the background until it shows its progress. The lines of standard error
+/// after that follow.
+fn start_run(directory: &Path) -> (Child, impl Iterator<Item = String>) {
+    let mut run = Command::new(env!("CARGO_BIN_EXE_caviar"))
+        .args(["run", "small.toml", "--slots", "1"])
+        .current_dir(directory)
+        .env_remove("CAVIAR_STORE")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(run.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.starts_with("small: ")), "the run shows no progress");
+    (run, said)
 }
 
 fn stdout(directory: &Path, arguments: &[&str]) -> String {
@@ -261,21 +278,11 @@ fn the_store_of_the_last_run_is_read_without_being_named() {
 
 #[test]
 fn a_run_answers_for_its_store_from_another_terminal() {
-    use std::io::{BufRead, BufReader};
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let sweep = SWEEP.replace("epochs = 2", "epochs = 2000");
     std::fs::write(directory.join("small.toml"), sweep).unwrap();
-    let mut run = Command::new(env!("CARGO_BIN_EXE_caviar"))
-        .args(["run", "small.toml", "--slots", "1"])
-        .current_dir(directory)
-        .env_remove("CAVIAR_STORE")
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(run.stderr.take().unwrap()).lines().map_while(Result::ok);
-    assert!(said.any(|line| line.starts_with("small: ")), "the run shows no progress");
+    let (mut run, said) = start_run(directory);
 
     let status = stdout(directory, &["status", "small"]);
     assert!(status.starts_with("sweep small (number 1) is running\n"), "{status}");
@@ -407,22 +414,12 @@ fn an_interrupted_sweep_can_be_cancelled_and_deleted_without_a_coordinator() {
 
 #[test]
 fn a_run_whose_worker_is_told_to_leave_ends() {
-    use std::io::{BufRead, BufReader};
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let sweep = SWEEP.replace("epochs = 2", "epochs = 200").replace("[4, 2]", "[20, 20]");
     let sweep = sweep.replace("trials = 6", "trials = 40");
     std::fs::write(directory.join("small.toml"), sweep).unwrap();
-    let mut run = Command::new(env!("CARGO_BIN_EXE_caviar"))
-        .args(["run", "small.toml", "--slots", "1"])
-        .current_dir(directory)
-        .env_remove("CAVIAR_STORE")
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(run.stderr.take().unwrap()).lines().map_while(Result::ok);
-    assert!(said.any(|line| line.starts_with("small: ")), "the run shows no progress");
+    let (mut run, said) = start_run(directory);
     stdout(directory, &["drain", "local"]);
     let rest: Vec<String> = said.collect();
     assert_eq!(run.wait().unwrap().code(), Some(1));
