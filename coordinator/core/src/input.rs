@@ -8,6 +8,7 @@ use caviar_common::limits::{MAX_SWEEPS, MAX_WORKERS};
 use caviar_common::message::{FromWorker, PROTOCOL, ToWorker};
 use caviar_common::outcome::SweepState;
 use caviar_common::spec::SweepSpec;
+use caviar_common::view::TrialView;
 
 use crate::record::event::Event;
 
@@ -220,6 +221,15 @@ pub struct Decided {
     pub effects: Vec<Effect>,
     /// True if nothing is left to decide until the next input.
     pub is_all: bool,
+}
+
+/// Sweeps and trials as clients see them after one or more steps.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    /// The sweeps whose views have changed.
+    pub sweeps: Vec<SweepId>,
+    /// The trials that have changed, without their curves.
+    pub trials: Vec<(SweepId, TrialView)>,
 }
 
 /// What one input led to.

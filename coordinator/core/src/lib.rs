@@ -82,9 +82,9 @@ use caviar_common::ids::{StoreId, SweepId};
 use changes::Changes;
 use event::{Event, Payload};
 use halt::Halt;
-use input::{Config, Decided, Effect, Input, Reply, Step};
+use input::{Config, Decided, Effect, Input, Reply, Rows, Step};
 use state::Record;
-use volatile::Volatile;
+use volatile::{Touched, Volatile};
 
 /// The coordinator.
 #[derive(Debug)]
@@ -166,6 +166,30 @@ impl Coordinator {
         Ok(Decided { events, effects, is_all })
     }
 
+    /// The sweeps and trials that have changed since the last call, as clients see them now. The
+    /// driver writes them into the tables that people and queries read. A deleted sweep is not
+    /// among them.
+    pub fn take_rows(&mut self) -> Rows {
+        let Touched { sweeps, trials } = std::mem::take(&mut self.volatile.touched);
+        let row = |(id, number)| Some((id, self.trial(id, number, false)?));
+        let trials = trials.into_iter().filter_map(row).collect();
+        let sweeps = sweeps.into_iter().filter(|id| self.record.sweep(*id).is_some()).collect();
+        Rows { sweeps, trials }
+    }
+
+    /// Notes what `event`, which is not applied yet, will change in the rows.
+    fn touch(&mut self, event: &Event) {
+        let touched = &mut self.volatile.touched;
+        touched.sweeps.insert(event.sweep);
+        if matches!(event.payload, Payload::SweepCancelled)
+            && let Some(sweep) = self.record.sweep(event.sweep)
+        {
+            // It also ends the trials in flight.
+            touched.trials.extend(sweep.in_flight().iter().map(|(_, trial)| (event.sweep, *trial)));
+        }
+        touched.trials.extend(event.trials().into_iter().map(|trial| (event.sweep, trial)));
+    }
+
     /// The state that the events made.
     pub const fn record(&self) -> &Record {
         &self.record
@@ -200,6 +224,7 @@ impl Coordinator {
     /// Applies an event to the record and adds it to the step.
     fn emit(&mut self, sweep: SweepId, payload: impl Into<Payload>) -> Result<(), Broken> {
         let event = Event::new(sweep, payload);
+        self.touch(&event);
         record::apply(&mut self.record, &event)?;
         self.volatile.mark_changed(sweep);
         if matches!(event.payload, Payload::SweepCompleted | Payload::SweepCancelled) {

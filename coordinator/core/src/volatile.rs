@@ -47,6 +47,15 @@ pub(crate) struct Unable {
     pub(crate) since: u64,
 }
 
+/// Sweeps and trials whose views have changed.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    /// The sweeps.
+    pub(crate) sweeps: BTreeSet<SweepId>,
+    /// The trials.
+    pub(crate) trials: BTreeSet<(SweepId, TrialNumber)>,
+}
+
 /// The state that a restart may forget.
 #[derive(Debug, Default)]
 pub(crate) struct Volatile {
@@ -66,6 +75,8 @@ pub(crate) struct Volatile {
     pub(crate) interrupted_at: Option<SweepId>,
     /// Sweeps whose view has changed since the last step.
     pub(crate) changed: BTreeSet<SweepId>,
+    /// What changed since the rows of trials were last taken.
+    pub(crate) touched: Touched,
     /// The time of the latest input, in the driver's milliseconds.
     pub(crate) now: u64,
     /// The time of the latest tick, in the driver's milliseconds.

@@ -47,6 +47,29 @@ impl Event {
     pub const fn name(&self) -> &'static str {
         self.payload.name()
     }
+
+    /// The trials that the event names. The end of a sweep concerns others too.
+    pub fn trials(&self) -> Vec<TrialNumber> {
+        match &self.payload {
+            Payload::TrialSampled(fields) => vec![fields.trial],
+            Payload::LeaseGranted(fields) => vec![fields.trial],
+            Payload::TrialsAsked(fields) => fields.granted.iter().map(|it| it.trial).collect(),
+            Payload::LeaseEnded(fields) => vec![fields.trial],
+            Payload::EpochRecorded(fields) => vec![fields.trial],
+            Payload::TrialFinished(fields) => vec![fields.trial],
+            Payload::TrialPassed(fields) => vec![fields.trial],
+            Payload::TrialStopped(fields) => vec![fields.trial],
+            Payload::TrialDecided(fields) => vec![fields.trial],
+            Payload::ScoringStarted(fields) => vec![fields.trial],
+            Payload::WinnerScored(fields) => vec![fields.trial],
+            Payload::SweepCreated(_)
+            | Payload::SweepPaused
+            | Payload::SweepResumed
+            | Payload::SweepCancelled
+            | Payload::SweepDeleted(_)
+            | Payload::SweepCompleted => Vec::new(),
+        }
+    }
 }
 
 /// The stored form of an event, in the order of its JSON fields.
