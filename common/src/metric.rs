@@ -202,7 +202,11 @@ mod numbers {
 }
 
 /// Writes NaN and the infinities, which JSON does not have, as the text that Rust prints.
-fn finite_or_text<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+/// Writes a finite number as a number, and NaN and the infinities as text.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn finite_or_text<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if value.is_finite() {
         serializer.serialize_f64(*value)
     } else {
@@ -210,7 +214,11 @@ fn finite_or_text<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S:
     }
 }
 
-fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+/// Reads a number as [`finite_or_text`] wrote it.
+///
+/// # Errors
+/// The value is neither a number nor one of its texts.
+pub fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Number {

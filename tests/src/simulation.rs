@@ -312,10 +312,8 @@ impl Simulation {
         let mut trials = self.core.record().sweeps().values().flat_map(|s| s.trials());
         let mut scorings = self.core.record().sweeps().values().filter_map(|s| s.scoring());
         trials.any(|t| {
-            t.lost_workers().alone() >= last
-                && !t.state().is_final()
-                && Some(t.number().0) != self.faults.poison
-        }) || scorings.any(|s| s.lost_workers().alone() >= last)
+            t.losses() >= last && !t.state().is_final() && Some(t.number().0) != self.faults.poison
+        }) || scorings.any(|s| s.losses() >= last)
     }
 
     /// The coordinator handles an input. Before the next one it takes all decisions, or none, or

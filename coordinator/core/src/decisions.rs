@@ -15,14 +15,14 @@ use caviar_common::cost::epoch_units;
 use caviar_common::hyper::train_spec;
 use caviar_common::ids::{LeaseId, SessionId, SweepId, TrialNumber};
 use caviar_common::message::ToWorker;
+use caviar_common::numbers::index;
 use caviar_common::spec::Order;
-use caviar_search::stopping::rank_at_rung;
-use caviar_search::{Stage, Suggestion};
+use caviar_search::Suggestion;
 
 use crate::Coordinator;
 use crate::record::Broken;
 use crate::record::event::{
-    Payload, Rung, ScoringStarted, TrialDecided, TrialPassed, TrialSampled, TrialStopped,
+    Cost, Payload, Rung, ScoringStarted, TrialDecided, TrialPassed, TrialSampled, TrialStopped,
 };
 use crate::record::sampling::{new_sampler, next_suggestion};
 use crate::record::state::{Phase, Sweep, Trial};
@@ -78,7 +78,7 @@ impl Coordinator {
 
     /// The message for the worker of a trial that `decision` stops; `None` if no worker runs it.
     fn stop_message(&self, id: SweepId, decision: &Payload) -> Option<(SessionId, ToWorker)> {
-        let Payload::TrialStopped(TrialStopped { trial, rung }) = decision else { return None };
+        let Payload::TrialStopped(TrialStopped { trial, rung, .. }) = decision else { return None };
         let lease: LeaseId = self.record.sweep(id)?.trial(*trial)?.running_lease()?;
         let worker = self.record.lease(lease)?.worker()?;
         let session = self.volatile.workers.get(worker)?.session?;
@@ -117,7 +117,12 @@ fn sampled_trial(sweep: &Sweep, trial: TrialNumber, suggestion: Suggestion) -> T
     };
     let start = sweep.clock();
     let end = start.saturating_add(virtual_time);
-    TrialSampled { trial, assignment, reason, epochs, start, end }
+    // Every epoch takes the same virtual time.
+    let first = sweep.rungs().first().filter(|rung| **rung < epochs);
+    let due = first.map_or(end, |rung| {
+        start.saturating_add((virtual_time / u64::from(epochs)).saturating_mul(u64::from(*rung)))
+    });
+    TrialSampled { trial, assignment, reason, epochs, start, end, due: Some(due) }
 }
 
 /// The next decision on a trial in flight, if its result has arrived.
@@ -135,21 +140,28 @@ fn decide_trial_in_flight(sweep: &Sweep) -> Option<Payload> {
 fn decide_trial(sweep: &Sweep, trial: &Trial) -> Option<Payload> {
     let number = trial.number();
     let Some((epoch, cost)) = sweep.next_rung(trial).zip(sweep.rung_cost(trial)) else {
-        let has_ended = trial.state().is_final();
-        return has_ended.then(|| TrialDecided { trial: number }.into());
+        return trial.state().is_final().then(|| end_of(sweep, trial).into());
     };
     let passed = trial.passed_rungs();
-    let is_at_rung =
-        |stage| matches!(stage, Stage::Passed(rung) | Stage::Stopped(rung) if rung == passed);
-    let at_rung = sweep.log().iter().filter(|entry| is_at_rung(entry.stage));
-    let earlier_costs = at_rung.map(|entry| entry.cost.unwrap_or(f64::INFINITY));
-    let rank = rank_at_rung(sweep.spec().stopping, earlier_costs, cost);
-    let rung = Rung { number: passed, epoch, rank: rank.rank, reached: rank.reached };
-    Some(if rank.continues {
-        TrialPassed { trial: number, rung }.into()
+    let rank = sweep.rank_at(passed, cost);
+    let (rung, cost) = (Rung::new(passed, epoch, rank), Some(Cost(cost)));
+    Some(if rank.continues() {
+        let due = Some(sweep.due_after_rungs(trial, passed + 1));
+        TrialPassed { trial: number, rung, cost, due }.into()
     } else {
-        TrialStopped { trial: number, rung }.into()
+        TrialStopped { trial: number, rung, cost }.into()
     })
+}
+
+/// The decision on a trial that has ended. Of a trial that the coordinator gave up, only the epochs
+/// up to the last rung count: how far its lost workers got depends on their speed, and results must
+/// not.
+fn end_of(sweep: &Sweep, trial: &Trial) -> TrialDecided {
+    let last_rung = trial.passed_rungs().checked_sub(1).and_then(|it| sweep.rungs().get(index(it)));
+    let epochs =
+        if trial.is_given_up() { last_rung.copied().unwrap_or(0) } else { trial.recorded_epochs() };
+    let cost = Some(Cost::new(sweep.cost(trial)));
+    TrialDecided { trial: trial.number(), cost, epochs: Some(epochs) }
 }
 
 /// The end of the search, once no trial is in flight and no more trials are sampled.

@@ -6,8 +6,8 @@ use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::Order;
 use caviar_common::view::{
-    BoxView, Counts, MAX_BOXES, NO_WORKER, RoundView, StoppedView, SweepView, TestView, TrialTimes,
-    TrialView, WorkerView,
+    BoxView, NO_WORKER, RoundView, StoppedView, SweepView, TestView, TrialTimes, TrialView,
+    WorkerView,
 };
 
 use crate::Coordinator;
@@ -39,33 +39,25 @@ pub struct TrialFilter {
 }
 
 impl Coordinator {
-    /// The number of the sweep with that name or number. O(sweeps).
+    /// The number of the sweep with that name or number.
     pub fn find(&self, name_or_id: &str) -> Option<SweepId> {
-        let by_name = self
-            .record
-            .sweeps()
-            .values()
-            .find(|s| s.spec().name.as_str() == name_or_id)
-            .map(|s| s.id());
+        let by_name = Name::parse("name", name_or_id).ok();
+        let by_name = by_name.and_then(|name| self.record.sweep_named(&name)).map(Sweep::id);
         by_name.or_else(|| {
             name_or_id.parse().ok().map(SweepId).filter(|id| self.record.sweep(*id).is_some())
         })
     }
 
-    /// The view of a sweep; `None` if it does not exist. O(trials).
+    /// The view of a sweep; `None` if it does not exist.
     pub fn sweep(&self, id: SweepId) -> Option<SweepView> {
         let sweep = self.record.sweep(id)?;
-        let mut counts = Counts::default();
-        for trial in sweep.trials() {
-            *counts.counter_mut(trial.state()) += 1;
-        }
         Some(SweepView {
             id,
             name: sweep.spec().name.clone(),
             state: sweep.state(),
             spec: sweep.spec().clone(),
             data: sweep.data().clone(),
-            counts,
+            counts: sweep.statistics().counts(),
             rounds: rounds(sweep),
             boxes: boxes(sweep),
             best: sweep.best().map(|t| self.trial_view(sweep, t, false)),
@@ -184,46 +176,22 @@ fn view(sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
 }
 
 fn rounds(sweep: &Sweep) -> Vec<RoundView> {
-    let number = |i: usize| u32::try_from(i + 1).unwrap_or(u32::MAX);
-    let sizes = sweep.spec().search.rounds.iter().enumerate();
-    sizes.map(|(i, size)| round(sweep, number(i), *size)).collect()
+    let sizes = &sweep.spec().search.rounds;
+    let rounds = sizes.iter().zip(sweep.statistics().rounds()).zip(1..);
+    rounds
+        .map(|((trials, statistics), round)| RoundView {
+            round,
+            trials: *trials,
+            finished: statistics.finished(),
+            search_box: statistics.search_box().cloned(),
+            best: statistics.best(),
+        })
+        .collect()
 }
 
-/// At most [`MAX_BOXES`] of the search boxes, evenly spaced from the first to the latest.
 fn boxes(sweep: &Sweep) -> Vec<BoxView> {
-    let in_box = |t: &Trial| {
-        t.reason().search_box.clone().map(|search_box| BoxView { trial: t.number(), search_box })
-    };
-    let mut places: Vec<usize> = Vec::new();
-    let with_box: Vec<&Trial> = sweep
-        .trials()
-        .iter()
-        .filter(|t| t.reason().round.is_none() && t.reason().search_box.is_some())
-        .collect();
-    if let Some(last) = with_box.len().checked_sub(1) {
-        places.extend((0..MAX_BOXES).map(|i| i * last / (MAX_BOXES - 1)));
-        places.dedup();
-    }
-    places.into_iter().filter_map(|place| with_box.get(place).and_then(|t| in_box(t))).collect()
-}
-
-fn round(sweep: &Sweep, round: u32, trials: u32) -> RoundView {
-    let of_round = || sweep.trials().iter().filter(|t| t.reason().round == Some(round));
-    let best = of_round()
-        .filter_map(|t| Some((sweep.cost(t)?, sweep.objective(t)?)))
-        .min_by(|a, b| a.0.total_cmp(&b.0));
-    RoundView {
-        round,
-        trials,
-        finished: u32::try_from(
-            of_round()
-                .filter(|t| t.state().is_final() && t.state() != TrialState::Cancelled)
-                .count(),
-        )
-        .unwrap_or(u32::MAX),
-        search_box: of_round().next().and_then(|t| t.reason().search_box.clone()),
-        best: best.map(|(_, objective)| objective),
-    }
+    let shown = sweep.statistics().boxes().shown().into_iter();
+    shown.map(|(trial, search_box)| BoxView { trial, search_box }).collect()
 }
 
 fn test(sweep: &Sweep) -> Option<TestView> {
@@ -243,7 +211,7 @@ fn waits_for(sweep: &Sweep) -> Option<TrialNumber> {
     if sweep.spec().search.order == Order::AsCompleted {
         return None;
     }
-    let trials = || sweep.in_flight().iter().filter_map(|(_, number)| sweep.trial(*number));
-    let first = trials().next().filter(|t| !sweep.is_decidable(t))?;
-    trials().any(|t| t.state().is_final()).then_some(first.number())
+    let (_, number) = sweep.in_flight().first()?;
+    let first = sweep.trial(*number).filter(|trial| !sweep.is_decidable(trial))?;
+    (sweep.statistics().ended_in_flight() > 0).then_some(first.number())
 }

@@ -56,35 +56,34 @@ pub struct RungRank {
     pub rank: u32,
     /// How many trials have reached the rung so far, including this one.
     pub reached: u32,
-    /// True if the trial trains past the rung, false if it is stopped at it.
-    pub continues: bool,
+    /// How many of these the rule lets continue: the trials up to this rank.
+    pub limit: u32,
 }
 
-/// Ranks a trial of this `cost` among the trials that reached the rung earlier, whose costs are
-/// `earlier`. A trial without a finite cost at the rung has the cost infinity.
-pub fn rank_at_rung(
-    rule: StoppingRule,
-    earlier: impl IntoIterator<Item = f64>,
-    cost: f64,
-) -> RungRank {
-    let (mut reached, mut better) = (1_u32, 0_u32);
-    for other in earlier {
-        reached = reached.saturating_add(1);
-        better = better.saturating_add(u32::from(other < cost));
+impl RungRank {
+    /// The rank of a trial that reaches a rung after `earlier` others, of which `better` have a
+    /// lower cost. A trial without a finite cost at the rung has the cost infinity.
+    pub fn new(rule: StoppingRule, earlier: u32, better: u32) -> Self {
+        let reached = earlier.saturating_add(1);
+        let limit = match rule {
+            StoppingRule::None => reached,
+            StoppingRule::Halving => reached.div_ceil(REDUCTION),
+            // The median of an even number of costs is the mean of the middle two. A cost is at
+            // most the median exactly if fewer than half of the costs, rounded up, are below it.
+            StoppingRule::Median => reached.div_ceil(2),
+        };
+        Self { rank: better.saturating_add(1), reached, limit }
     }
-    let continues = match rule {
-        StoppingRule::None => true,
-        StoppingRule::Halving => better < reached.div_ceil(REDUCTION),
-        // The median of an even number of costs is the mean of the middle two. A cost is at most
-        // the median exactly if fewer than half of the costs, rounded up, are below it.
-        StoppingRule::Median => better < reached.div_ceil(2),
-    };
-    RungRank { rank: better.saturating_add(1), reached, continues }
+
+    /// True if the trial trains past the rung, false if it is stopped at it.
+    pub const fn continues(self) -> bool {
+        self.rank <= self.limit
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use caviar_common::numbers::real;
+    use caviar_common::numbers::{real, to_u32};
 
     use super::*;
 
@@ -106,11 +105,16 @@ mod tests {
         assert!(super::rungs(StoppingRule::None, 100).is_empty());
     }
 
+    /// The rank of a trial of this cost among trials that reached the rung earlier.
+    fn rank_at_rung(rule: StoppingRule, earlier: &[f64], cost: f64) -> RungRank {
+        let better = earlier.iter().filter(|other| **other < cost).count();
+        RungRank::new(rule, to_u32(earlier.len()), to_u32(better))
+    }
+
     /// The costs of the trials that continue, when trials reach a rung in this order.
     fn survivors(rule: StoppingRule, costs: &[f64]) -> Vec<f64> {
-        let continues = |(i, cost): &(usize, &f64)| {
-            rank_at_rung(rule, costs[..*i].iter().copied(), **cost).continues
-        };
+        let continues =
+            |(i, cost): &(usize, &f64)| rank_at_rung(rule, &costs[..*i], **cost).continues();
         costs.iter().enumerate().filter(continues).map(|(_, cost)| *cost).collect()
     }
 
@@ -128,8 +132,8 @@ mod tests {
             "the second of 4 continues, the third of 6 is stopped"
         );
         assert_eq!(halving(&[1.0, 1.0, 1.0]), [1.0, 1.0, 1.0], "trials of equal cost share a rank");
-        let rank = rank_at_rung(StoppingRule::Halving, [1.0, 2.0, 3.0], 2.5);
-        assert_eq!(rank, RungRank { rank: 3, reached: 4, continues: false });
+        let rank = rank_at_rung(StoppingRule::Halving, &[1.0, 2.0, 3.0], 2.5);
+        assert_eq!(rank, RungRank { rank: 3, reached: 4, limit: 2 });
     }
 
     #[test]
@@ -140,13 +144,9 @@ mod tests {
                 for costs in [(0..n).collect::<Vec<_>>(), (0..n).map(|i| i / 2).collect()] {
                     let costs: Vec<f64> = costs.into_iter().map(real).collect();
                     let median = (costs[(n - 1) / 2] + costs[n / 2]) / 2.0;
-                    let others = costs
-                        .iter()
-                        .enumerate()
-                        .filter(|(i, _)| *i != place)
-                        .map(|(_, cost)| *cost);
-                    let continues =
-                        rank_at_rung(StoppingRule::Median, others, costs[place]).continues;
+                    let mut others = costs.clone();
+                    let cost = others.remove(place);
+                    let continues = rank_at_rung(StoppingRule::Median, &others, cost).continues();
                     assert_eq!(continues, costs[place] <= median, "{place} of {costs:?}");
                 }
             }

@@ -34,6 +34,7 @@ pub(super) fn log(event: &Event) {
         Payload::TrialSampled(sampled) => debug(event, sampled.trial.0),
         Payload::TrialPassed(passed) => debug(event, passed.trial.0),
         Payload::EpochRecorded(recorded) => debug(event, recorded.trial.0),
+        Payload::EpochsRecorded(recorded) => debug(event, recorded.trial.0),
         Payload::TrialDecided(decided) => debug(event, decided.trial.0),
         Payload::ScoringStarted(started) => {
             tracing::info!(sweep, trial = started.trial.0, "{name}");

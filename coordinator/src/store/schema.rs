@@ -4,7 +4,7 @@
 pub(super) const APPLICATION_ID: i64 = 0x4356_4941;
 /// `user_version` of the file. It is raised with every change of the tables or of the events' JSON
 /// that an older release cannot read. An older store is upgraded when it is opened for writing.
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
 
 /// Upgrades the tables from format 1 to format 2.
 pub(super) const ADD_NAMED: &str = "ALTER TABLE metrics ADD COLUMN named TEXT";

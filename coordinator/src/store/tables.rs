@@ -4,8 +4,8 @@ use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::metric::{EpochMetrics, NamedMetrics, Point};
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
 use caviar_core::event::{
-    EpochRecorded, Event, LeaseGranted, Payload, SweepCreated, TrialFinished, TrialSampled,
-    TrialStopped, TrialsAsked, WinnerScored,
+    EpochRecorded, EpochsRecorded, Event, LeaseGranted, Payload, SweepCreated, TrialDecided,
+    TrialFinished, TrialSampled, TrialStopped, TrialsAsked, WinnerScored,
 };
 use rusqlite::{Params, Transaction, params};
 
@@ -63,11 +63,20 @@ impl SweepTables<'_> {
             Payload::LeaseGranted(granted) => self.grant(granted),
             Payload::TrialsAsked(asked) => self.grant_asked(asked),
             Payload::LeaseEnded(ended) => self.requeue(ended.trial),
-            Payload::EpochRecorded(recorded) => self.insert_metrics(recorded),
+            Payload::EpochRecorded(EpochRecorded { trial, lease, metrics, .. }) => {
+                self.insert_metrics(*trial, *lease, std::slice::from_ref(metrics))
+            }
+            Payload::EpochsRecorded(EpochsRecorded { trial, lease, points, .. }) => {
+                self.insert_metrics(*trial, *lease, points)
+            }
             Payload::TrialFinished(finished) => self.finish(finished),
             Payload::TrialStopped(stopped) => self.stop(stopped),
             // The tables have no columns for what passes and what is decided; later events show it.
-            Payload::TrialPassed(_) | Payload::TrialDecided(_) => Ok(()),
+            Payload::TrialPassed(_) => Ok(()),
+            Payload::TrialDecided(TrialDecided { trial, epochs, .. }) => match epochs {
+                Some(epochs) => self.delete_metrics_after(*trial, *epochs),
+                None => Ok(()),
+            },
             Payload::ScoringStarted(started) => {
                 let sql = "UPDATE sweeps SET winner = ?2 WHERE id = ?1";
                 self.run(sql, params![self.id(), started.trial.0])?;
@@ -126,7 +135,10 @@ impl SweepTables<'_> {
 
     fn grant(&self, granted: &LeaseGranted) -> Result<(), StoreError> {
         match granted.job {
-            Job::Train => self.begin_attempt(granted.trial, granted.attempt, &granted.worker),
+            Job::Train => {
+                self.delete_metrics_after(granted.trial, granted.recorded.unwrap_or(0))?;
+                self.begin_attempt(granted.trial, granted.attempt, &granted.worker)
+            }
             // The tables show a scoring only by its result.
             Job::Score => Ok(()),
         }
@@ -134,18 +146,18 @@ impl SweepTables<'_> {
 
     fn grant_asked(&self, asked: &TrialsAsked) -> Result<(), StoreError> {
         asked.granted.iter().try_for_each(|granted| {
+            self.delete_metrics_after(granted.trial, granted.recorded.unwrap_or(0))?;
             self.begin_attempt(granted.trial, granted.attempt, &asked.client)
         })
     }
 
-    /// Shows a new execution of a trial, which starts at epoch 1 again.
+    /// Shows a new execution of a trial.
     fn begin_attempt(
         &self,
         trial: TrialNumber,
         attempt: AttemptNumber,
         worker: &Name,
     ) -> Result<(), StoreError> {
-        self.delete_metrics_after(trial, 0)?;
         let sql = "UPDATE trials SET state = ?3, attempts = ?4, worker = ?5 \
                    WHERE sweep = ?1 AND trial = ?2";
         let state = TrialState::Running.name();
@@ -165,10 +177,14 @@ impl SweepTables<'_> {
         self.run(sql, params![self.id(), trial.0, queued, running])
     }
 
-    fn insert_metrics(&self, recorded: &EpochRecorded) -> Result<(), StoreError> {
-        let EpochRecorded { trial, lease, metrics, .. } = recorded;
-        match metrics {
-            Point::Network(metrics) => self.insert_network_metrics(*trial, *lease, metrics),
+    fn insert_metrics(
+        &self,
+        trial: TrialNumber,
+        lease: LeaseId,
+        points: &[Point],
+    ) -> Result<(), StoreError> {
+        points.iter().try_for_each(|point| match point {
+            Point::Network(metrics) => self.insert_network_metrics(trial, lease, metrics),
             Point::Named(NamedMetrics { epoch, metrics }) => {
                 let sql = "INSERT OR REPLACE INTO metrics (sweep, trial, epoch, lease, named) \
                            VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -176,7 +192,7 @@ impl SweepTables<'_> {
                 let named = serde_json::to_string(metrics)?;
                 self.run(sql, params![self.id(), trial.0, epoch, int(lease.0), named])
             }
-        }
+        })
     }
 
     fn insert_network_metrics(
@@ -206,10 +222,6 @@ impl SweepTables<'_> {
 
     fn finish(&self, finished: &TrialFinished) -> Result<(), StoreError> {
         let TrialFinished { trial, outcome, seconds, .. } = finished;
-        if seconds.is_none() {
-            // The coordinator gave the trial up; its last epochs do not count.
-            self.delete_metrics_after(*trial, 0)?;
-        }
         let message = match outcome {
             Outcome::Failed { message } => Some(message.as_str()),
             Outcome::Completed | Outcome::Diverged => None,

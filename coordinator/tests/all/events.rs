@@ -6,15 +6,15 @@ use caviar_common::metric::{NamedMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::{Reason, Source};
 use caviar_core::event::{
-    EpochRecorded, Event, GrantedTrial, LeaseEnd, LeaseEnded, LeaseGranted, Payload, Rung,
-    ScoringStarted, SweepCreated, SweepDeleted, TrialDecided, TrialFinished, TrialPassed,
-    TrialSampled, TrialStopped, TrialsAsked, WinnerScored,
+    Cost, EpochRecorded, EpochsRecorded, Event, GrantedTrial, LeaseEnd, LeaseEnded, LeaseGranted,
+    Payload, Rung, ScoringStarted, SweepCreated, SweepDeleted, TrialDecided, TrialFinished,
+    TrialPassed, TrialSampled, TrialStopped, TrialsAsked, WinnerScored,
 };
 
 use crate::support::{metrics, name, spec, summary};
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 17;
+pub(crate) const KINDS: usize = 18;
 
 pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
     let created = SweepCreated {
@@ -22,6 +22,7 @@ pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
         spec: spec(name_of_sweep, 4, 2),
         data: summary(),
         warm_start: Vec::new(),
+        rungs: Some(vec![1, 2]),
     };
     Event::new(SweepId(id), Box::new(created))
 }
@@ -34,6 +35,7 @@ pub(crate) fn sampled(sweep: u64, trial: u32) -> Event {
         epochs: 2,
         start: 0,
         end: 9,
+        due: Some(4),
     };
     Event::new(SweepId(sweep), sampled)
 }
@@ -46,16 +48,21 @@ pub(crate) fn granted(sweep: u64, trial: u32, lease: u64, job: Job) -> Event {
         worker: name("w"),
         incarnation: Incarnation(u64::MAX),
         job,
+        recorded: Some(0),
     };
     Event::new(SweepId(sweep), granted)
 }
 
 fn recorded(sweep: u64, trial: u32, lease: u64, metrics: impl Into<Point>) -> Event {
     let (trial, lease) = (TrialNumber(trial), LeaseId(lease));
-    Event::new(
-        SweepId(sweep),
-        EpochRecorded { trial, lease, metrics: metrics.into(), seconds: Some(0.5) },
-    )
+    let points = vec![metrics.into()];
+    Event::new(SweepId(sweep), EpochsRecorded { trial, lease, points, seconds: Some(0.5) })
+}
+
+/// An epoch as releases up to format 2 recorded it.
+fn recorded_before(sweep: u64, trial: u32, lease: u64, metrics: impl Into<Point>) -> Event {
+    let (trial, lease, metrics) = (TrialNumber(trial), LeaseId(lease), metrics.into());
+    Event::new(SweepId(sweep), EpochRecorded { trial, lease, metrics, seconds: None })
 }
 
 fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> Event {
@@ -72,7 +79,10 @@ fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> Event {
 fn unable(sweep: u64, trial: u32, lease: u64) -> Event {
     let cause = LeaseEnd::Unable { message: "no such file: \"ü\"\n".to_owned() };
     let (trial, lease) = (TrialNumber(trial), LeaseId(lease));
-    Event::new(SweepId(sweep), LeaseEnded { trial, lease, cause, lost_worker: None })
+    Event::new(
+        SweepId(sweep),
+        LeaseEnded { trial, lease, cause, lost_worker: None, losses: Some(0) },
+    )
 }
 
 pub(crate) fn every_kind() -> Vec<Event> {
@@ -102,7 +112,7 @@ fn completed_sweep() -> Vec<Event> {
         sampled(1, 0),
         sampled(1, 1),
         granted(1, 0, 1, Job::Train),
-        recorded(1, 0, 1, metrics(1, 1.0 / 3.0)),
+        recorded_before(1, 0, 1, metrics(1, 1.0 / 3.0)),
         recorded(1, 0, 1, metrics(2, f64::NAN)),
         recorded(1, 0, 1, metrics(3, f64::INFINITY)),
         finished(1, 0, 1, Outcome::Diverged),
@@ -111,7 +121,14 @@ fn completed_sweep() -> Vec<Event> {
         granted(1, 1, 3, Job::Train),
         recorded(1, 1, 3, metrics(1, 0.25)),
         finished(1, 1, 3, Outcome::Completed),
-        Event::new(sweep, TrialDecided { trial: TrialNumber(0) }),
+        Event::new(
+            sweep,
+            TrialDecided {
+                trial: TrialNumber(0),
+                cost: Some(Cost(f64::INFINITY)),
+                epochs: Some(3),
+            },
+        ),
         Event::new(sweep, ScoringStarted { trial: winner }),
         granted(1, 1, 4, Job::Score),
         Event::new(sweep, scored),
@@ -124,8 +141,8 @@ fn completed_sweep() -> Vec<Event> {
 fn cancelled_sweep() -> Vec<Event> {
     let (sweep, trial) = (SweepId(2), TrialNumber(1));
     let (passed, stopped) = (
-        Rung { number: 0, epoch: 1, rank: 1, reached: 1 },
-        Rung { number: 1, epoch: 2, rank: 4, reached: 5 },
+        Rung { number: 0, epoch: 1, rank: 1, reached: 1, limit: Some(1) },
+        Rung { number: 1, epoch: 2, rank: 4, reached: 5, limit: Some(2) },
     );
     let asked = TrialsAsked {
         request_id: name("r"),
@@ -135,6 +152,7 @@ fn cancelled_sweep() -> Vec<Event> {
             trial: TrialNumber(0),
             attempt: AttemptNumber(1),
             lease: LeaseId(6),
+            recorded: Some(0),
         }],
     };
     let values = [(name("train.loss"), f64::NAN), (name("f1"), 0.1 + 0.2)].into();
@@ -147,8 +165,8 @@ fn cancelled_sweep() -> Vec<Event> {
         recorded(2, 1, 5, metrics(1, 1.0)),
         recorded(2, 1, 5, metrics(2, 2.0)),
         recorded(2, 1, 5, metrics(3, 3.0)),
-        Event::new(sweep, TrialPassed { trial, rung: passed }),
-        Event::new(sweep, TrialStopped { trial, rung: stopped }),
+        Event::new(sweep, TrialPassed { trial, rung: passed, cost: Some(Cost(1.0)), due: Some(9) }),
+        Event::new(sweep, TrialStopped { trial, rung: stopped, cost: Some(Cost(2.0)) }),
         Event::new(sweep, asked),
         recorded(2, 0, 6, named),
         Event::new(sweep, Payload::SweepCancelled),

@@ -254,5 +254,6 @@ fn a_replayed_log_makes_the_live_state() {
     };
     runner.run(&actions, run).unwrap();
     let kinds = kinds.into_inner();
-    assert_eq!(kinds.len(), KINDS, "every kind of event must be reached: {kinds:?}");
+    // Only releases up to format 2 wrote `epoch_recorded`.
+    assert_eq!(kinds.len(), KINDS - 1, "every kind of event must be reached: {kinds:?}");
 }

@@ -191,7 +191,7 @@ fn a_newer_store_is_refused() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
     assert!(
-        error.to_string().contains("has format 99, and this release reads up to format 2"),
+        error.to_string().contains("has format 99, and this release reads up to format 3"),
         "{error}"
     );
 }
@@ -234,7 +234,7 @@ fn a_store_from_before_external_clients_is_upgraded() {
         drop(connection);
         let measured = every_kind()
             .into_iter()
-            .filter(|event| matches!(event.payload, Payload::EpochRecorded(_)));
+            .filter(|event| matches!(event.payload, Payload::EpochsRecorded(_)));
         let measured: Vec<Event> = measured.collect();
         written(&path, &measured);
         written(&path, &[]);
@@ -248,7 +248,7 @@ fn a_store_from_before_external_clients_is_upgraded() {
                 text(&path, "PRAGMA user_version").as_str(),
                 loaded(&mut SqliteStore::open(&path).unwrap()).len()
             ),
-            ("2", 2 + measured.len())
+            ("3", 2 + measured.len())
         );
     }
 }

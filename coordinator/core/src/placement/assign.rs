@@ -1,35 +1,34 @@
 //! Giving free slots to waiting jobs and parked trials.
 
-use std::collections::BTreeSet;
-
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, SessionId};
 use caviar_common::message::{Grant, ToWorker};
+use caviar_common::outcome::Job;
 
 use super::candidates::{Placement, WaitingJob, WorkerLoad, waiting_jobs};
 use crate::Coordinator;
 use crate::record::Broken;
 use crate::record::event::LeaseGranted;
-use crate::record::state::Sweep;
+use crate::record::state::{Sweep, Trial};
 
 impl Coordinator {
     /// The next use of a free slot: for a suspect if one fits, and otherwise for the sweep with the
     /// fewest busy slots. `None` if nothing that waits fits a worker with a free slot.
     pub(super) fn next_assignment(&self) -> Option<Placement> {
-        let with_free_slots = self.loads_with_free_slots();
-        if with_free_slots.is_empty() {
+        let loads = self.loads_with_free_slots();
+        if loads.is_empty() {
             return None;
         }
         let sweeps = self.sweeps_by_busy_slots();
-        let mut loads: Vec<&WorkerLoad<'_>> = with_free_slots.iter().collect();
-        if let Some(start) = self.assign_suspect(&sweeps, &mut loads) {
-            return Some(start);
+        let suspects = sweeps.iter().find_map(|sweep| {
+            self.first_that_fits(&loads, waiting_jobs(sweep).filter(WaitingJob::is_suspect))
+        });
+        if let Some((load, job)) = suspects {
+            return Some(Placement::start(load, job));
         }
         sweeps.iter().find_map(|sweep| {
             let jobs = waiting_jobs(sweep).filter(|job| !job.is_suspect());
             let start = self.first_that_fits(&loads, jobs);
-            // A worker that is being emptied for a suspect gets no new job, but it must continue
-            // the trials that it has parked.
-            Placement::more_urgent(self.most_urgent_parked(sweep, &with_free_slots), start)
+            Placement::more_urgent(self.most_urgent_parked(sweep, &loads), start)
         })
     }
 
@@ -48,42 +47,11 @@ impl Coordinator {
         sweeps.into_iter().map(|(_, sweep)| sweep).collect()
     }
 
-    /// A suspect that fits a worker. For a suspect that does not fit, the least loaded worker is
-    /// removed from `loads`: it gets no other job until it holds few enough leases, or the suspect
-    /// would wait indefinitely.
-    fn assign_suspect(
-        &self,
-        sweeps: &[&Sweep],
-        loads: &mut Vec<&WorkerLoad<'_>>,
-    ) -> Option<Placement> {
-        // If one suspect does not fit, no other with the same history does. Thousands may wait
-        // after the network failed.
-        let mut refused = BTreeSet::new();
-        let jobs = sweeps.iter().flat_map(|sweep| waiting_jobs(sweep));
-        for job in jobs.filter(WaitingJob::is_suspect) {
-            let history = (job.sweep, job.lost_workers);
-            if refused.contains(&history) {
-                continue;
-            }
-            if let Some(load) = loads.iter().find(|load| self.fits(load, &job)) {
-                return Some(Placement::start(load, job));
-            }
-            if !is_too_large_for_any(loads, &job) {
-                refused.insert(history);
-            }
-            let able = self.loads().filter(|load| load.worker.can_train(job.sweep, job.trial));
-            if let Some(least) = able.min_by_key(|load| (load.held, load.name)) {
-                loads.retain(|load| load.name != least.name);
-            }
-        }
-        None
-    }
-
     /// The first job that fits a worker. Skips a job only if it is too large for a worker, because
     /// then the ones after it may fit.
     fn first_that_fits<'a>(
         &self,
-        loads: &[&'a WorkerLoad<'a>],
+        loads: &'a [WorkerLoad<'a>],
         jobs: impl Iterator<Item = WaitingJob>,
     ) -> Option<(&'a WorkerLoad<'a>, WaitingJob)> {
         for job in jobs {
@@ -109,7 +77,8 @@ impl Coordinator {
         let sweep = self.record.sweep(job.sweep).ok_or_else(missing)?;
         let incarnation = self.volatile.workers.get(worker).ok_or_else(missing)?.incarnation;
         let lease = self.record.next_lease();
-        let grant = grant_message(sweep, lease, job).ok_or_else(missing)?;
+        let trial = sweep.trial(job.trial).ok_or_else(missing)?;
+        let grant = grant_message(sweep, trial, lease, job);
         let granted = LeaseGranted {
             trial: job.trial,
             attempt: grant.attempt,
@@ -117,6 +86,7 @@ impl Coordinator {
             worker: worker.clone(),
             incarnation,
             job: job.job,
+            recorded: (job.job == Job::Train).then(|| trial.recorded_epochs()),
         };
         self.emit(job.sweep, granted)?;
         self.changes.send(session, ToWorker::Grant(Box::new(grant)));
@@ -126,13 +96,13 @@ impl Coordinator {
 
 /// True if one of the workers lacks the memory for this job, so that its refusal says nothing about
 /// similar jobs.
-fn is_too_large_for_any(loads: &[&WorkerLoad<'_>], job: &WaitingJob) -> bool {
+fn is_too_large_for_any(loads: &[WorkerLoad<'_>], job: &WaitingJob) -> bool {
     loads.iter().any(|load| load.worker.unable.contains_key(&(job.sweep, Some(job.trial))))
 }
 
-fn grant_message(sweep: &Sweep, lease: LeaseId, job: &WaitingJob) -> Option<Grant> {
-    let (trial, spec) = (sweep.trial(job.trial)?, sweep.spec());
-    Some(Grant {
+fn grant_message(sweep: &Sweep, trial: &Trial, lease: LeaseId, job: &WaitingJob) -> Grant {
+    let spec = sweep.spec();
+    Grant {
         lease,
         sweep: sweep.id(),
         sweep_name: spec.name.clone(),
@@ -144,5 +114,5 @@ fn grant_message(sweep: &Sweep, lease: LeaseId, job: &WaitingJob) -> Option<Gran
         digest: sweep.data().digest.clone(),
         fixed: spec.fixed.clone(),
         assignment: trial.assignment().clone(),
-    })
+    }
 }

@@ -7,7 +7,7 @@ use caviar_common::numbers::to_u32;
 use caviar_common::outcome::Job;
 
 use crate::Coordinator;
-use crate::record::state::{LostWorkers, Phase, ScoringStatus, Sweep, Trial, Urgency};
+use crate::record::state::{Phase, SUSPECT_LOSSES, ScoringStatus, Sweep, Trial, Urgency};
 use crate::volatile::Worker;
 
 /// A training or scoring that waits for a worker.
@@ -19,7 +19,8 @@ pub(super) struct WaitingJob {
     pub(super) due: u64,
     /// Executions before this one.
     pub(super) attempts: u32,
-    pub(super) lost_workers: LostWorkers,
+    /// How many times in a row the job has lost its worker.
+    pub(super) losses: u32,
 }
 
 impl WaitingJob {
@@ -27,9 +28,9 @@ impl WaitingJob {
         (self.due, self.trial)
     }
 
-    /// True if a worker was lost during an earlier attempt, which the job may have caused.
+    /// True if the job may be what crashes its workers.
     pub(super) const fn is_suspect(&self) -> bool {
-        self.lost_workers.is_any()
+        self.losses >= SUSPECT_LOSSES
     }
 }
 
@@ -83,7 +84,7 @@ pub(super) fn waiting_jobs(sweep: &Sweep) -> impl Iterator<Item = WaitingJob> {
         job: Job::Train,
         due: trial.due(),
         attempts: trial.attempts(),
-        lost_workers: trial.lost_workers(),
+        losses: trial.losses(),
     });
     let scoring = sweep.scoring().filter(|scoring| {
         sweep.phase() == Phase::Scoring
@@ -96,7 +97,7 @@ pub(super) fn waiting_jobs(sweep: &Sweep) -> impl Iterator<Item = WaitingJob> {
         job: Job::Score,
         due: 0,
         attempts: scoring.attempts(),
-        lost_workers: scoring.lost_workers(),
+        losses: scoring.losses(),
     });
     trainings.chain(scorings)
 }
@@ -131,17 +132,18 @@ impl Coordinator {
         loads
     }
 
-    /// True if the worker can train the job, and neither the job nor a trial that the worker holds
-    /// is a suspect that needs a less loaded worker.
+    /// True if the worker can train the job. A worker executes one suspect at a time, so that the
+    /// next loss accuses one trial only.
     pub(super) fn fits(&self, load: &WorkerLoad<'_>, job: &WaitingJob) -> bool {
-        let held = self.record.held_leases(load.name);
-        let leases = held.filter_map(|lease| self.record.lease(lease));
-        let lost_workers = leases.map(|lease| self.record.lost_workers(lease));
-        let limits = lost_workers
-            .chain([job.lost_workers])
-            .filter_map(|lost_workers| lost_workers.max_held_leases(load.worker.slots));
-        let max_held = limits.min();
-        load.worker.can_train(job.sweep, job.trial) && max_held.is_none_or(|max| load.held < max)
+        let can_train = load.worker.can_train(job.sweep, job.trial);
+        can_train && !(job.is_suspect() && self.suspects_of(load.name) > 0)
+    }
+
+    /// How many suspects the worker holds.
+    pub(super) fn suspects_of(&self, worker: &Name) -> usize {
+        let held = self.record.held_leases(worker);
+        let losses = held.filter_map(|id| Some(self.record.losses(self.record.lease(id)?)));
+        losses.filter(|losses| *losses >= SUSPECT_LOSSES).count()
     }
 
     /// The most urgent of the sweep's parked trials on these workers.

@@ -30,11 +30,11 @@
 //! Before its report of epoch 6, trial 0 keeps its slot although trial 1 is more urgent: it still
 //! owes a result for its next decision, and moving trials about costs memory.
 //!
-//! **Suspects.** A trial that was lost with a worker may have crashed it. It is placed before all
-//! others, on a worker that holds few leases ([`LostWorkers::max_held_leases`]), so that the next
-//! crash shows whether it is the cause and costs few other trials.
+//! **Suspects.** A trial that has lost its worker several times in a row may be what crashes it
+//! ([`SUSPECT_LOSSES`]). It gets the first free slot of a worker that holds no other suspect, so
+//! that the next crash shows whether it is the cause.
 //!
-//! [`LostWorkers::max_held_leases`]: crate::record::state::LostWorkers::max_held_leases
+//! [`SUSPECT_LOSSES`]: crate::record::state::SUSPECT_LOSSES
 
 mod assign;
 mod candidates;

@@ -21,15 +21,12 @@ pub(super) struct Exchange {
 impl Coordinator {
     /// The next running trial to park for a more urgent one of its sweep.
     pub(super) fn next_exchange(&self) -> Option<Exchange> {
-        let sweeps = || self.record.sweeps().values();
-        // A suspect waits for a worker with few leases. New jobs would make it wait longer.
-        let may_start = !sweeps().flat_map(waiting_jobs).any(|job| job.is_suspect());
-        sweeps()
-            .filter(|sweep| sweep.phase() == Phase::Searching)
-            .find_map(|sweep| self.exchange_in(sweep, may_start))
+        let sweeps = self.record.sweeps().values();
+        let searching = sweeps.filter(|sweep| sweep.phase() == Phase::Searching);
+        searching.into_iter().find_map(|sweep| self.exchange_in(sweep))
     }
 
-    fn exchange_in(&self, sweep: &Sweep, may_start: bool) -> Option<Exchange> {
+    fn exchange_in(&self, sweep: &Sweep) -> Option<Exchange> {
         let waiting = waiting_jobs(sweep).next().map(|job| job.urgency());
         let parked = self.parked_trials(sweep).map(|(urgency, ..)| urgency);
         let most_urgent = waiting.into_iter().chain(parked).min()?;
@@ -45,7 +42,7 @@ impl Coordinator {
         ahead.sort_by_key(|(urgency, ..)| Reverse(*urgency));
         ahead.into_iter().find_map(|(urgency, park, worker)| {
             let load = self.load_of(worker).filter(|load| load.worker.can_park)?;
-            let instead = self.more_urgent_on(&load, sweep, urgency, may_start)?;
+            let instead = self.more_urgent_on(&load, sweep, urgency)?;
             Some(Exchange { park, instead })
         })
     }
@@ -56,12 +53,11 @@ impl Coordinator {
         load: &WorkerLoad<'_>,
         sweep: &Sweep,
         limit: Urgency,
-        may_start: bool,
     ) -> Option<Placement> {
         let parked = self
             .most_urgent_parked(sweep, std::slice::from_ref(load))
             .filter(|(urgency, _)| *urgency < limit);
-        let may_start = may_start && load.held - load.active < MAX_PARKED;
+        let may_start = load.held - load.active < MAX_PARKED;
         let mut jobs = waiting_jobs(sweep).take_while(|job| may_start && job.urgency() < limit);
         let start = jobs.find(|job: &WaitingJob| self.fits(load, job)).map(|job| (load, job));
         Placement::more_urgent(parked, start)

@@ -1,9 +1,9 @@
 //! The only code that changes a [`Record`].
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use caviar_common::ids::{LeaseId, Name, SweepId, TrialNumber};
-use caviar_common::limits::MAX_ASK_REPLIES;
+use caviar_common::metric::Point;
 use caviar_common::numbers::index;
 #[cfg(doc)]
 use caviar_common::outcome::TrialState;
@@ -13,12 +13,13 @@ use caviar_search::{Observation, Stage};
 
 use super::Broken;
 use super::event::{
-    Event, GrantedTrial, LeaseEnded, LeaseGranted, Payload, Rung, SweepCreated, SweepDeleted,
-    TrialFinished, TrialPassed, TrialSampled, TrialStopped, TrialsAsked, WinnerScored,
+    Cost, EpochRecorded, EpochsRecorded, Event, GrantedTrial, LeaseEnded, LeaseGranted, Payload,
+    Rung, SweepCreated, SweepDeleted, TrialDecided, TrialFinished, TrialPassed, TrialSampled,
+    TrialStopped, TrialsAsked, WinnerScored,
 };
 use super::state::{
-    AskRecord, FinalAttempt, Holder, Lease, LostWorkers, Phase, Record, Scoring, ScoringResult,
-    ScoringStatus, Sweep, Trial, TrialStatus,
+    Asks, FinalAttempt, Holder, Lease, Phase, Record, Scoring, ScoringResult, ScoringStatus,
+    Statistics, Sweep, Trial, TrialStatus, losses_after,
 };
 
 /// Makes `event` part of the record.
@@ -41,23 +42,24 @@ pub(crate) fn apply(record: &mut Record, event: &Event) -> Result<(), Broken> {
         Payload::LeaseGranted(granted) => grant_lease(record, id, granted),
         Payload::TrialsAsked(asked) => grant_asked_trials(record, id, asked),
         Payload::LeaseEnded(ended) => end_lease(record, ended),
-        Payload::EpochRecorded(recorded) => {
-            let trial = trial_mut(sweep_mut(record, id)?, recorded.trial)?;
-            trial.curve.push(recorded.metrics.clone());
-            trial.seconds = recorded.seconds.or(trial.seconds);
-            Ok(())
+        Payload::EpochRecorded(EpochRecorded { trial, metrics, seconds, .. }) => {
+            let trial = trial_mut(sweep_mut(record, id)?, *trial)?;
+            record_epochs(trial, std::slice::from_ref(metrics), *seconds)
+        }
+        Payload::EpochsRecorded(EpochsRecorded { trial, points, seconds, .. }) => {
+            record_epochs(trial_mut(sweep_mut(record, id)?, *trial)?, points, *seconds)
         }
         Payload::TrialFinished(finished) => finish_trial(record, finished),
         Payload::TrialPassed(passed) => pass_rung(sweep_mut(record, id)?, passed),
         Payload::TrialStopped(stopped) => stop_trial(record, id, stopped),
-        Payload::TrialDecided(decided) => enter_end(sweep_mut(record, id)?, decided.trial),
+        Payload::TrialDecided(decided) => enter_end(sweep_mut(record, id)?, decided),
         Payload::ScoringStarted(started) => {
             let sweep = sweep_mut(record, id)?;
             sweep.phase = Phase::Scoring;
             sweep.scoring = Some(Scoring {
                 trial: started.trial,
                 attempts: 0,
-                lost_workers: LostWorkers::default(),
+                losses: 0,
                 status: ScoringStatus::Waiting,
             });
             Ok(())
@@ -88,25 +90,43 @@ fn successor(number: u64) -> Result<u64, Broken> {
     })
 }
 
-fn set_status(trial: &mut Trial, next: TrialStatus) -> Result<(), Broken> {
+fn set_status(sweep: &mut Sweep, number: TrialNumber, next: TrialStatus) -> Result<(), Broken> {
+    let id = sweep.id;
+    let trial =
+        sweep.trials.get_mut(index(number.0)).ok_or_else(|| Broken::no_trial(id, number))?;
     let (from, to) = (trial.state(), next.state());
     if !from.may_become(to) {
         return Err(Broken(format!(
-            "trial {} is {} and cannot become {}",
-            trial.number,
+            "trial {number} is {} and cannot become {}",
             from.name(),
             to.name()
         )));
     }
     trial.status = next;
+    sweep.statistics.change(&trial.reason, from, to);
+    if !from.is_final() && to.is_final() {
+        sweep.statistics.ended_in_flight += 1;
+    }
     Ok(())
+}
+
+/// Adds a completed trial to the ranking once no rung can stop it any more.
+fn settle(sweep: &mut Sweep, number: TrialNumber) {
+    let trial = sweep.trials.get(index(number.0));
+    let result = trial.and_then(|trial| Some((sweep.cost(trial)?, sweep.objective(trial)?)));
+    if let (Some(trial), Some(result)) = (trial, result) {
+        sweep.statistics.settle(number, &trial.reason, result);
+    }
 }
 
 fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Result<(), Broken> {
     if record.sweeps.contains_key(&id) || id < record.next_sweep {
         return Err(Broken(format!("sweep {id} was created before")));
     }
-    let SweepCreated { request_id, spec, data, warm_start } = created.clone();
+    let SweepCreated { request_id, spec, data, warm_start, rungs: recorded } = created.clone();
+    let rungs = recorded.unwrap_or_else(|| rungs(spec.stopping, spec.max_epochs()));
+    record.names.insert(spec.name.clone(), id);
+    record.requests.insert(request_id.clone(), id);
     let sweep = Sweep {
         id,
         request_id,
@@ -115,14 +135,17 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
         phase: Phase::Searching,
         is_paused: false,
         trials: Vec::new(),
-        rungs: rungs(spec.stopping, spec.max_epochs()),
+        rung_costs: vec![Vec::new(); rungs.len()],
+        rungs,
+        statistics: Statistics::new(spec.search.rounds.len()),
         spec,
         clock: 0,
         in_flight: BTreeSet::new(),
         queue: BTreeSet::new(),
         log: Vec::new(),
         scoring: None,
-        asks: VecDeque::new(),
+        leases: BTreeSet::new(),
+        asks: Asks::default(),
     };
     record.next_sweep = SweepId(successor(id.0)?);
     record.sweeps.insert(id, sweep);
@@ -130,13 +153,16 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
 }
 
 fn delete_sweep(record: &mut Record, id: SweepId, deleted: &SweepDeleted) -> Result<(), Broken> {
-    if record.leases.values().any(|lease| lease.sweep == id) {
+    if record.sweep(id).is_some_and(|sweep| !sweep.leases.is_empty()) {
         return Err(Broken(format!("sweep {id} still has leases")));
     }
     successor(deleted.next_lease.0)?;
     // After a restart the sweep's other events are gone, and only this one says which numbers were
     // used.
-    record.sweeps.remove(&id);
+    if let Some(sweep) = record.sweeps.remove(&id) {
+        record.names.remove(&sweep.spec.name);
+        record.requests.remove(&sweep.request_id);
+    }
     record.results.retain(|_, sweep| *sweep != id);
     record.next_sweep = record.next_sweep.max(SweepId(successor(id.0)?));
     record.next_lease = record.next_lease.max(deleted.next_lease);
@@ -144,23 +170,27 @@ fn delete_sweep(record: &mut Record, id: SweepId, deleted: &SweepDeleted) -> Res
 }
 
 fn cancel_sweep(record: &mut Record, id: SweepId) -> Result<(), Broken> {
-    let of_sweep = record.leases.iter().filter(|(_, lease)| lease.sweep == id);
-    let leases: Vec<LeaseId> = of_sweep.map(|(lease, _)| *lease).collect();
-    for lease in leases {
+    for lease in sweep_mut(record, id)?.leases.clone() {
         remove_lease(record, lease)?;
     }
     let sweep = sweep_mut(record, id)?;
     sweep.phase = Phase::Cancelled;
     sweep.queue.clear();
-    sweep.in_flight.clear();
-    for trial in sweep.trials.iter_mut().filter(|trial| !trial.state().is_final()) {
-        set_status(trial, TrialStatus::Cancelled)?;
+    for (_, number) in std::mem::take(&mut sweep.in_flight) {
+        let trial = sweep.trial(number).ok_or_else(|| Broken::no_trial(id, number))?;
+        if trial.state().is_final() {
+            // The rungs that could have stopped it are not decided any more.
+            settle(sweep, number);
+        } else {
+            set_status(sweep, number, TrialStatus::Cancelled)?;
+        }
     }
+    sweep.statistics.ended_in_flight = 0;
     Ok(())
 }
 
 fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
-    let TrialSampled { trial: number, assignment, reason, epochs, start, end } = sampled;
+    let TrialSampled { trial: number, assignment, reason, epochs, start, end, due } = sampled;
     if index(number.0) != sweep.trials.len() {
         return Err(Broken(format!("trial {number} is sampled out of order")));
     }
@@ -175,12 +205,14 @@ fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
         passed_rungs: 0,
         due: *end,
         attempts: 0,
-        lost_workers: LostWorkers::default(),
+        losses: 0,
+        inherited: 0,
         worker: None,
         curve: Vec::new(),
         seconds: None,
     };
-    trial.due = sweep.next_due(&trial);
+    trial.due = due.unwrap_or_else(|| sweep.next_due(&trial));
+    sweep.statistics.add(*number, reason);
     sweep.in_flight.insert((trial.due, *number));
     sweep.queue.insert((trial.due, *number));
     sweep.trials.push(trial);
@@ -188,11 +220,14 @@ fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
 }
 
 fn grant_lease(record: &mut Record, id: SweepId, granted: &LeaseGranted) -> Result<(), Broken> {
-    let LeaseGranted { trial, attempt, lease, worker, incarnation, job } = granted;
+    let LeaseGranted { trial, attempt, lease, worker, incarnation, job, recorded } = granted;
     let next_lease = after_unused(record, *lease)?;
     let sweep = sweep_mut(record, id)?;
     match job {
-        Job::Train => begin_attempt(sweep, *trial, *lease, worker)?,
+        Job::Train => {
+            let execution = Execution { lease: *lease, holder: worker, recorded: *recorded };
+            begin_execution(sweep, *trial, &execution)?;
+        }
         Job::Score => {
             let scoring = scoring_mut(sweep)?;
             scoring.status = ScoringStatus::Running { lease: *lease };
@@ -203,7 +238,13 @@ fn grant_lease(record: &mut Record, id: SweepId, granted: &LeaseGranted) -> Resu
     record.held.entry(worker.clone()).or_default().insert(*lease);
     let holder = Holder::Worker { name: worker.clone(), incarnation: *incarnation };
     let entry = Lease { sweep: id, trial: *trial, attempt: *attempt, job: *job, holder };
-    record.leases.insert(*lease, entry);
+    add_lease(record, *lease, entry)
+}
+
+/// Adds a lease to the leases in force.
+fn add_lease(record: &mut Record, id: LeaseId, lease: Lease) -> Result<(), Broken> {
+    sweep_mut(record, lease.sweep)?.leases.insert(id);
+    record.leases.insert(id, lease);
     Ok(())
 }
 
@@ -215,17 +256,29 @@ fn after_unused(record: &Record, lease: LeaseId) -> Result<LeaseId, Broken> {
     successor(lease.0).map(LeaseId)
 }
 
-fn begin_attempt(
+/// The beginning of an execution of a trial.
+struct Execution<'a> {
+    lease: LeaseId,
+    holder: &'a Name,
+    /// How many recorded epochs stay; `None` if the curve begins again.
+    recorded: Option<u32>,
+}
+
+fn begin_execution(
     sweep: &mut Sweep,
     number: TrialNumber,
-    lease: LeaseId,
-    holder: &Name,
+    execution: &Execution<'_>,
 ) -> Result<(), Broken> {
+    let Execution { lease, holder, recorded } = *execution;
+    set_status(sweep, number, TrialStatus::Running { lease })?;
     let trial = trial_mut(sweep, number)?;
-    set_status(trial, TrialStatus::Running { lease })?;
-    // There is no checkpoint: every execution starts at epoch 1, and a worker's execution repeats
-    // the same epochs bit for bit.
-    trial.curve.clear();
+    match recorded {
+        // Without a checkpoint an execution starts at epoch 1, and a worker's execution repeats the
+        // same epochs bit for bit. What was reported stays.
+        Some(epochs) => trial.curve.truncate(index(epochs)),
+        None => trial.curve.clear(),
+    }
+    trial.inherited = trial.recorded_epochs();
     trial.seconds = None;
     trial.worker = Some(holder.clone());
     trial.attempts += 1;
@@ -234,22 +287,36 @@ fn begin_attempt(
     Ok(())
 }
 
+/// Adds epochs to a trial's curve.
+fn record_epochs(trial: &mut Trial, points: &[Point], seconds: Option<f64>) -> Result<(), Broken> {
+    for point in points {
+        let (epoch, recorded) = (point.epoch(), trial.recorded_epochs());
+        if epoch != recorded + 1 {
+            let number = trial.number;
+            let text = format!("epoch {epoch} of trial {number} follows epoch {recorded}");
+            return Err(Broken(text));
+        }
+        trial.curve.push(point.clone());
+    }
+    trial.losses = 0;
+    trial.seconds = seconds.or(trial.seconds);
+    Ok(())
+}
+
 fn grant_asked_trials(record: &mut Record, id: SweepId, asked: &TrialsAsked) -> Result<(), Broken> {
     let TrialsAsked { request_id, client, lease_ms, granted } = asked;
-    for GrantedTrial { trial, attempt, lease } in granted {
+    for GrantedTrial { trial, attempt, lease, recorded } in granted {
         let next_lease = after_unused(record, *lease)?;
-        begin_attempt(sweep_mut(record, id)?, *trial, *lease, client)?;
+        let execution = Execution { lease: *lease, holder: client, recorded: *recorded };
+        begin_execution(sweep_mut(record, id)?, *trial, &execution)?;
         record.next_lease = next_lease;
-        let holder = Holder::Client { name: client.clone(), lease_ms: *lease_ms };
-        let entry = Lease { sweep: id, trial: *trial, attempt: *attempt, job: Job::Train, holder };
-        record.leases.insert(*lease, entry);
+        let (name, request_id) = (client.clone(), request_id.clone());
+        let holder = Holder::Client { name, request_id, lease_ms: *lease_ms };
+        let (attempt, job) = (*attempt, Job::Train);
+        add_lease(record, *lease, Lease { sweep: id, trial: *trial, attempt, job, holder })?;
     }
-    let asks = &mut sweep_mut(record, id)?.asks;
-    if asks.len() >= MAX_ASK_REPLIES {
-        asks.pop_front();
-    }
-    let (client, request_id, granted) = (client.clone(), request_id.clone(), granted.clone());
-    asks.push_back(AskRecord { client, request_id, granted });
+    let key = (client.clone(), request_id.clone());
+    sweep_mut(record, id)?.asks.insert(key, granted.clone());
     Ok(())
 }
 
@@ -257,12 +324,19 @@ fn grant_asked_trials(record: &mut Record, id: SweepId, asked: &TrialsAsked) -> 
 fn remove_lease(record: &mut Record, id: LeaseId) -> Result<Lease, Broken> {
     let lease = record.leases.remove(&id);
     let lease = lease.ok_or_else(|| Broken(format!("lease {id} is not in force")))?;
-    if let Holder::Worker { name, .. } = &lease.holder
-        && let Some(held) = record.held.get_mut(name)
-    {
-        held.remove(&id);
-        if held.is_empty() {
-            record.held.remove(name);
+    let sweep = sweep_mut(record, lease.sweep)?;
+    sweep.leases.remove(&id);
+    match &lease.holder {
+        Holder::Client { name, request_id, .. } => {
+            sweep.asks.end_lease((name.clone(), request_id.clone()));
+        }
+        Holder::Worker { name, .. } => {
+            if let Some(held) = record.held.get_mut(name) {
+                held.remove(&id);
+                if held.is_empty() {
+                    record.held.remove(name);
+                }
+            }
         }
     }
     Ok(lease)
@@ -271,23 +345,22 @@ fn remove_lease(record: &mut Record, id: LeaseId) -> Result<Lease, Broken> {
 fn end_lease(record: &mut Record, ended: &LeaseEnded) -> Result<(), Broken> {
     let lease = remove_lease(record, ended.lease)?;
     let sweep = sweep_mut(record, lease.sweep)?;
-    let lost_workers = match lease.job {
+    let losses = match lease.job {
         Job::Train => {
+            set_status(sweep, lease.trial, TrialStatus::Waiting)?;
             let trial = trial_mut(sweep, lease.trial)?;
-            set_status(trial, TrialStatus::Waiting)?;
             let place = (trial.due, trial.number);
             sweep.queue.insert(place);
-            &mut trial_mut(sweep, lease.trial)?.lost_workers
+            &mut trial_mut(sweep, lease.trial)?.losses
         }
         Job::Score => {
             let scoring = scoring_mut(sweep)?;
             scoring.status = ScoringStatus::Waiting;
-            &mut scoring.lost_workers
+            &mut scoring.losses
         }
     };
-    if let Some(lost) = ended.lost_worker {
-        lost_workers.add(lost);
-    }
+    let counted = || ended.lost_worker.map_or(*losses, |lost| losses_after(*losses, lost));
+    *losses = ended.losses.unwrap_or_else(counted);
     Ok(())
 }
 
@@ -298,7 +371,6 @@ fn finish_trial(record: &mut Record, finished: &TrialFinished) -> Result<(), Bro
     if attempt.is_some() {
         record.results.insert(*id, lease.sweep);
     }
-    let trial = trial_mut(sweep_mut(record, lease.sweep)?, lease.trial)?;
     let reported = || {
         let text = format!("trial {} is {outcome:?} without a training time", lease.trial);
         attempt.ok_or(Broken(text))
@@ -310,41 +382,42 @@ fn finish_trial(record: &mut Record, finished: &TrialFinished) -> Result<(), Bro
             TrialStatus::Failed { message: message.clone(), last_attempt: attempt }
         }
     };
-    set_status(trial, status)?;
-    trial.seconds = *seconds;
-    if attempt.is_none() {
-        // The coordinator gave the trial up. How far its last worker got before it was lost depends
-        // on the worker's speed, and results must not.
-        trial.curve.clear();
-    }
+    let sweep = sweep_mut(record, lease.sweep)?;
+    set_status(sweep, lease.trial, status)?;
+    trial_mut(sweep, lease.trial)?.seconds = *seconds;
+    settle(sweep, lease.trial);
     Ok(())
 }
 
 fn pass_rung(sweep: &mut Sweep, passed: &TrialPassed) -> Result<(), Broken> {
-    let TrialPassed { trial: number, rung } = *passed;
-    let cost = cost_at(sweep, number, rung)?;
-    enter_decision(sweep, number, Stage::Passed(rung.number), cost)?;
+    let TrialPassed { trial: number, rung, cost, due } = *passed;
+    let cost = cost_at(sweep, number, rung, cost)?;
+    enter_decision(sweep, number, Stage::Passed(rung.number), cost.finite())?;
+    enter_rung(sweep, rung, cost);
     trial_mut(sweep, number)?.passed_rungs += 1;
     let trial = sweep.trial(number).ok_or_else(|| Broken::no_trial(sweep.id, number))?;
-    let next = sweep.next_due(trial);
+    let next = due.unwrap_or_else(|| sweep.next_due(trial));
     let before = std::mem::replace(&mut trial_mut(sweep, number)?.due, next);
     sweep.in_flight.insert((next, number));
     if sweep.queue.remove(&(before, number)) {
         sweep.queue.insert((next, number));
     }
+    settle(sweep, number);
     Ok(())
 }
 
 fn stop_trial(record: &mut Record, id: SweepId, stopped: &TrialStopped) -> Result<(), Broken> {
-    let TrialStopped { trial: number, rung } = *stopped;
+    let TrialStopped { trial: number, rung, cost } = *stopped;
     if let Some(lease) = trial_mut(sweep_mut(record, id)?, number)?.running_lease() {
         remove_lease(record, lease)?;
     }
     let sweep = sweep_mut(record, id)?;
-    let cost = cost_at(sweep, number, rung)?;
-    enter_decision(sweep, number, Stage::Stopped(rung.number), cost)?;
+    let cost = cost_at(sweep, number, rung, cost)?;
+    enter_decision(sweep, number, Stage::Stopped(rung.number), cost.finite())?;
+    enter_rung(sweep, rung, cost);
+    set_status(sweep, number, TrialStatus::Stopped { rung })?;
+    sweep.statistics.ended_in_flight -= 1;
     let trial = trial_mut(sweep, number)?;
-    set_status(trial, TrialStatus::Stopped { rung })?;
     // How far past the rung its worker got depends on the worker's speed, and results must not.
     trial.curve.truncate(index(rung.epoch));
     let place = (trial.due, number);
@@ -352,22 +425,44 @@ fn stop_trial(record: &mut Record, id: SweepId, stopped: &TrialStopped) -> Resul
     Ok(())
 }
 
-/// The cost of a trial at `rung`, which must be its next one; `None` if the cost is not finite.
-fn cost_at(sweep: &Sweep, number: TrialNumber, rung: Rung) -> Result<Option<f64>, Broken> {
+/// The cost of a trial at `rung`, which must be its next one.
+fn cost_at(
+    sweep: &Sweep,
+    number: TrialNumber,
+    rung: Rung,
+    recorded: Option<Cost>,
+) -> Result<Cost, Broken> {
     let trial = sweep.trial(number).filter(|trial| {
         trial.passed_rungs == rung.number && sweep.next_rung(trial) == Some(rung.epoch)
     });
     let cost = trial.and_then(|trial| sweep.rung_cost(trial)).ok_or_else(|| {
         Broken(format!("trial {number} cannot be decided at epoch {}", rung.epoch))
     })?;
-    Ok(Some(cost).filter(|cost| cost.is_finite()))
+    Ok(recorded.unwrap_or(Cost(cost)))
 }
 
-fn enter_end(sweep: &mut Sweep, number: TrialNumber) -> Result<(), Broken> {
+fn enter_rung(sweep: &mut Sweep, rung: Rung, cost: Cost) {
+    if let Some(costs) = sweep.rung_costs.get_mut(index(rung.number)) {
+        let place = costs.partition_point(|other| *other < cost.0);
+        costs.insert(place, cost.0);
+    }
+}
+
+fn enter_end(sweep: &mut Sweep, decided: &TrialDecided) -> Result<(), Broken> {
+    let TrialDecided { trial: number, cost, epochs } = *decided;
     let trial = sweep.trial(number).filter(|trial| trial.state().is_final());
     let not_over = || Broken(format!("trial {number} has not ended and cannot be decided"));
-    let cost = sweep.cost(trial.ok_or_else(not_over)?);
-    enter_decision(sweep, number, Stage::Ended, cost)
+    let trial = trial.ok_or_else(not_over)?;
+    let is_given_up = trial.is_given_up();
+    let cost = cost.map_or_else(|| sweep.cost(trial), Cost::finite);
+    enter_decision(sweep, number, Stage::Ended, cost)?;
+    sweep.statistics.ended_in_flight -= 1;
+    // Releases up to format 2 kept no epochs of a trial that the coordinator gave up.
+    let counting = epochs.or_else(|| is_given_up.then_some(0));
+    if let Some(epochs) = counting {
+        trial_mut(sweep, number)?.curve.truncate(index(epochs));
+    }
+    Ok(())
 }
 
 /// Adds a decision on a trial in flight to the log, and takes the trial out of flight.

@@ -20,10 +20,11 @@ use caviar_common::data::DataSummary;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
 #[cfg(doc)]
 use caviar_common::limits::MAX_EARLIER_RESULTS;
-use caviar_common::metric::{Point, Score};
+use caviar_common::metric::{Point, Score, finite_or_text, number_or_text};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::Reason;
 use caviar_common::spec::SweepSpec;
+use caviar_search::stopping::RungRank;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -56,6 +57,7 @@ impl Event {
             Payload::TrialsAsked(fields) => fields.granted.iter().map(|it| it.trial).collect(),
             Payload::LeaseEnded(fields) => vec![fields.trial],
             Payload::EpochRecorded(fields) => vec![fields.trial],
+            Payload::EpochsRecorded(fields) => vec![fields.trial],
             Payload::TrialFinished(fields) => vec![fields.trial],
             Payload::TrialPassed(fields) => vec![fields.trial],
             Payload::TrialStopped(fields) => vec![fields.trial],
@@ -191,8 +193,11 @@ payloads! {
     "trials_asked" => TrialsAsked(fields: TrialsAsked),
     /// A lease ended without a result; the trial waits again.
     "lease_ended" => LeaseEnded(fields: LeaseEnded),
-    /// A worker or an external client measured an epoch.
+    /// A worker or an external client measured an epoch. Releases up to format 2 wrote one such
+    /// event for each epoch.
     "epoch_recorded" => EpochRecorded(fields: EpochRecorded),
+    /// A worker or an external client measured one or more epochs.
+    "epochs_recorded" => EpochsRecorded(fields: EpochsRecorded),
     /// A trial was trained to an end: its one accepted outcome.
     "trial_finished" => TrialFinished(fields: TrialFinished),
     /// A trial continues past a rung. Later decisions see its objective at the rung.
@@ -221,6 +226,9 @@ pub struct SweepCreated {
     /// The results of an earlier sweep that the sampler learns from, as they were at this time.
     #[serde(default)]
     pub warm_start: EarlierResults,
+    /// The epochs of the rungs, ascending. `None` in stores of formats 1 and 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rungs: Option<Vec<u32>>,
 }
 
 /// The results of an earlier sweep, in the order of its decisions: the values of the parameters
@@ -252,6 +260,9 @@ pub struct TrialSampled {
     pub start: u64,
     /// Virtual time at which the trial ends unless a rung stops it.
     pub end: u64,
+    /// Virtual time of the first decision on the trial. `None` in stores of formats 1 and 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<u64>,
 }
 
 /// Details of [`Payload::LeaseGranted`].
@@ -270,6 +281,10 @@ pub struct LeaseGranted {
     /// What the lease is for.
     #[serde(rename = "work")]
     pub job: Job,
+    /// How many epochs of earlier executions stay recorded. `None` in stores of formats 1 and 2,
+    /// where every execution began a new curve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<u32>,
 }
 
 /// Details of [`Payload::TrialsAsked`].
@@ -294,6 +309,10 @@ pub struct GrantedTrial {
     pub attempt: AttemptNumber,
     /// The lease that the client names in its reports.
     pub lease: LeaseId,
+    /// How many epochs of earlier executions stay recorded. `None` in stores of formats 1 and 2,
+    /// where every execution began a new curve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<u32>,
 }
 
 /// Details of [`Payload::LeaseEnded`].
@@ -308,6 +327,10 @@ pub struct LeaseEnded {
     /// How the end counts against the trial; `None` if the trial cannot be the cause.
     #[serde(rename = "loss")]
     pub lost_worker: Option<WorkerLost>,
+    /// How many times in a row the trial has now lost its worker. `None` in stores of formats 1 and
+    /// 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub losses: Option<u32>,
 }
 
 /// Why a lease ended without a result.
@@ -322,6 +345,10 @@ pub enum LeaseEnd {
     NotHeld,
     /// The worker is shutting down and returned the lease.
     Drained,
+    /// The trial reported no epoch for much longer than an epoch should take.
+    Stalled,
+    /// An operator took the lease away.
+    Released,
     /// The worker reported something impossible about the lease.
     #[serde(rename = "nonsense")]
     InvalidReport {
@@ -339,25 +366,10 @@ pub enum LeaseEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerLost {
-    /// The worker held no other lease, so the trial is the likely cause. A trial that loses several
-    /// workers in this way fails.
+    /// The trial is the likely cause: the worker held no other lease, or no other suspect.
     Alone,
     /// The worker held other leases too, and any of their trials may be the cause.
     Shared,
-}
-
-impl LeaseEnd {
-    /// How this end counts against the trial. `was_alone` says whether the worker held no other
-    /// lease. `None` if the trial cannot be the cause.
-    pub const fn lost_worker(&self, was_alone: bool) -> Option<WorkerLost> {
-        match self {
-            Self::Expired | Self::WorkerRestarted if was_alone => Some(WorkerLost::Alone),
-            Self::Expired | Self::WorkerRestarted => Some(WorkerLost::Shared),
-            // The report was about this lease and no other.
-            Self::InvalidReport { .. } => Some(WorkerLost::Alone),
-            Self::NotHeld | Self::Drained | Self::Unable { .. } => None,
-        }
-    }
 }
 
 /// Details of [`Payload::EpochRecorded`].
@@ -371,6 +383,21 @@ pub struct EpochRecorded {
     pub metrics: Point,
     /// Training time of the execution so far, in seconds. `None` for an epoch that arrived with a
     /// later one, and in stores from before it was reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
+/// Details of [`Payload::EpochsRecorded`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochsRecorded {
+    /// The trial that was trained.
+    pub trial: TrialNumber,
+    /// The lease under which it was trained.
+    pub lease: LeaseId,
+    /// The measurements after each epoch. The first epoch follows the last one that was recorded.
+    pub points: Vec<Point>,
+    /// Training time of the execution until the last of the epochs, in seconds; `None` if it was
+    /// not reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
 }
@@ -392,6 +419,26 @@ pub struct TrialFinished {
     pub memory_bytes: Option<u64>,
 }
 
+/// The sign-adjusted objective of a trial: lower is better. It is infinite for a trial that
+/// diverged, failed, or has no finite objective.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cost(
+    #[serde(serialize_with = "finite_or_text", deserialize_with = "number_or_text")] pub f64,
+);
+
+impl Cost {
+    /// The cost of a trial; infinite for `None`.
+    pub fn new(cost: Option<f64>) -> Self {
+        Self(cost.unwrap_or(f64::INFINITY))
+    }
+
+    /// The cost, if it is finite.
+    pub fn finite(self) -> Option<f64> {
+        Some(self.0).filter(|cost| cost.is_finite())
+    }
+}
+
 /// How a trial ranked at a rung when it was decided there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rung {
@@ -404,6 +451,17 @@ pub struct Rung {
     /// Trials that had reached the rung, this one included.
     #[serde(rename = "of")]
     pub reached: u32,
+    /// The trials up to this rank continue. `None` in stores of formats 1 and 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+impl Rung {
+    /// The rung of this number and epoch, and a trial's rank there.
+    pub const fn new(number: u32, epoch: u32, rank: RungRank) -> Self {
+        let RungRank { rank, reached, limit } = rank;
+        Self { number, epoch, rank, reached, limit: Some(limit) }
+    }
 }
 
 /// Details of [`Payload::TrialPassed`].
@@ -413,6 +471,12 @@ pub struct TrialPassed {
     pub trial: TrialNumber,
     /// The rung that it passed, and its rank there.
     pub rung: Rung,
+    /// The trial's cost at the rung. `None` in stores of formats 1 and 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+    /// Virtual time of the next decision on the trial. `None` in stores of formats 1 and 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<u64>,
 }
 
 /// Details of [`Payload::TrialStopped`].
@@ -422,6 +486,9 @@ pub struct TrialStopped {
     pub trial: TrialNumber,
     /// The rung that stopped it, and its rank there.
     pub rung: Rung,
+    /// The trial's cost at the rung. `None` in stores of formats 1 and 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 /// Details of [`Payload::TrialDecided`].
@@ -429,6 +496,12 @@ pub struct TrialStopped {
 pub struct TrialDecided {
     /// The trial whose end was decided.
     pub trial: TrialNumber,
+    /// The trial's final cost. `None` in stores of formats 1 and 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+    /// How many of the trial's epochs count. `None` in stores of formats 1 and 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u32>,
 }
 
 /// Details of [`Payload::ScoringStarted`].

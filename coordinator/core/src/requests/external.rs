@@ -18,7 +18,9 @@ use crate::Coordinator;
 use crate::halt::Halt;
 use crate::input::{Refusal, Reply};
 use crate::record::Broken;
-use crate::record::event::{EpochRecorded, GrantedTrial, LeaseEnd, TrialFinished, TrialsAsked};
+use crate::record::event::{
+    EpochsRecorded, GrantedTrial, LeaseEnd, TrialFinished, TrialsAsked, WorkerLost,
+};
 use crate::record::state::{Lease, Phase, Sweep, Trial};
 
 /// What a lease that an external client names gives it a right to.
@@ -66,6 +68,7 @@ impl Coordinator {
                 trial: trial.number(),
                 attempt: AttemptNumber(trial.attempts() + 1),
                 lease: LeaseId(lease),
+                recorded: Some(trial.recorded_epochs()),
             })
             .collect()
     }
@@ -159,9 +162,9 @@ impl Coordinator {
         let expired: Vec<(LeaseId, Lease)> =
             expired.map(|(id, lease)| (*id, lease.clone())).collect();
         // The trial may be what crashes the clients, so each silence counts against it.
-        expired
-            .into_iter()
-            .try_for_each(|(id, lease)| self.lose_lease(id, &lease, LeaseEnd::Expired, true))
+        expired.into_iter().try_for_each(|(id, lease)| {
+            self.lose_lease(id, &lease, LeaseEnd::Expired, Some(WorkerLost::Alone))
+        })
     }
 
     fn external_sweep(&self, id: SweepId) -> Result<&Sweep, Refusal> {
@@ -216,10 +219,10 @@ impl Coordinator {
         let trial = self.trial_of(lease)?;
         check_objective(sweep, &metrics)?;
         if is_new_epoch(trial, &metrics).map_err(Refusal::Wrong)? {
-            let recorded = EpochRecorded {
+            let recorded = EpochsRecorded {
                 trial: lease.trial(),
                 lease: id,
-                metrics: Point::Named(metrics),
+                points: vec![Point::Named(metrics)],
                 seconds,
             };
             self.emit(lease.sweep(), recorded)?;
@@ -249,7 +252,8 @@ fn check_objective(sweep: &Sweep, metrics: &NamedMetrics) -> Result<(), Refusal>
     Err(Refusal::Wrong(Problem::new("metrics", message)))
 }
 
-/// True if the metrics are those of the trial's next epoch, and false if they were recorded before.
+/// True if the metrics are those of the trial's next epoch, and false if the epoch was recorded
+/// before.
 ///
 /// # Errors
 /// The metrics are of another epoch, differ from the recorded ones, or are too many.
@@ -260,6 +264,10 @@ fn is_new_epoch(trial: &Trial, metrics: &NamedMetrics) -> Result<bool, Problem> 
         return wrong_epoch(format!(
             "a trial of this sweep makes at most {epochs} reports, as [fixed] epochs says"
         ));
+    }
+    if epoch <= trial.inherited_epochs() {
+        // An earlier execution reported this epoch, and what was reported stays.
+        return Ok(false);
     }
     let recorded = epoch.checked_sub(1).and_then(|before| trial.curve().get(index(before)));
     if let Some(recorded) = recorded {

@@ -10,9 +10,9 @@ use crate::halt::Halt;
 use crate::input::Refusal;
 use crate::record::Broken;
 use crate::record::event::{
-    EpochRecorded, LeaseEnd, LeaseEnded, TrialFinished, WinnerScored, WorkerLost,
+    EpochsRecorded, LeaseEnd, LeaseEnded, TrialFinished, WinnerScored, WorkerLost,
 };
-use crate::record::state::{Holder, Lease, Trial};
+use crate::record::state::{Holder, Lease, SUSPECT_LOSSES, Trial, losses_after};
 use crate::volatile::Unable;
 
 /// A lease in force that the sender of a message holds.
@@ -53,28 +53,24 @@ impl Coordinator {
             let message = "a scoring reports no epochs".to_owned();
             return Err(Refusal::InvalidReport(message).into());
         }
-        let number = lease.trial();
-        for metrics in points {
-            let trial = self.trial_of(lease)?;
-            let (epoch, recorded, epochs) =
-                (metrics.epoch, trial.recorded_epochs(), trial.epochs());
-            if epoch <= recorded {
-                continue;
-            }
-            if epoch != recorded + 1 || epoch > epochs {
+        let trial = self.trial_of(lease)?;
+        let before = trial.recorded_epochs();
+        let new = points.iter().filter(|point| point.epoch > before);
+        let new: Vec<Point> = new.map(|point| Point::Network(*point)).collect();
+        for (point, expected) in new.iter().zip(before + 1..) {
+            let (epoch, epochs) = (point.epoch(), trial.epochs());
+            if epoch != expected || epoch > epochs {
                 let message = format!(
-                    "epoch {epoch} of trial {number} was reported after epoch {recorded} \
-                     of {epochs}"
+                    "epoch {epoch} of trial {} was reported after epoch {} of {epochs}",
+                    trial.number(),
+                    expected - 1
                 );
                 return Err(Refusal::InvalidReport(message).into());
             }
-            let is_last = points.last().is_some_and(|last| last.epoch == epoch);
-            let event = EpochRecorded {
-                trial: number,
-                lease: *id,
-                metrics: Point::Network(*metrics),
-                seconds: seconds.filter(|_| is_last),
-            };
+        }
+        if !new.is_empty() {
+            let (trial, lease_id) = (lease.trial(), *id);
+            let event = EpochsRecorded { trial, lease: lease_id, points: new, seconds };
             self.emit(lease.sweep(), event)?;
         }
         let stored = Stored::Epoch(self.trial_of(lease)?.recorded_epochs());
@@ -143,36 +139,61 @@ impl Coordinator {
         if cause == LeaseEnd::Drained {
             self.forget_parked(worker);
         }
-        self.lose_lease(*id, lease, cause, false)
+        self.lose_lease(*id, lease, cause, None)
     }
 
-    /// Ends a lease without a result. The trial waits again, or fails if it has now lost
-    /// `max_lost_workers` workers that held no other lease. `was_alone` says whether the worker
-    /// held no other lease.
+    /// Ends a lease without a result. The trial waits again, or fails if it has now lost its worker
+    /// `max_lost_workers` times in a row. `lost` says how the end counts against the trial.
     pub(super) fn lose_lease(
         &mut self,
         id: LeaseId,
         lease: &Lease,
         cause: LeaseEnd,
-        was_alone: bool,
+        lost: Option<WorkerLost>,
     ) -> Result<(), Broken> {
-        let lost_worker = cause.lost_worker(was_alone);
-        let failures = self.record.lost_workers(lease).alone() + 1;
-        let is_given_up =
-            lost_worker == Some(WorkerLost::Alone) && failures >= self.config.max_lost_workers;
+        let before = self.record.losses(lease);
+        let losses = lost.map_or(before, |lost| losses_after(before, lost));
+        let is_given_up = lost == Some(WorkerLost::Alone) && losses >= self.config.max_lost_workers;
         let (sweep, trial) = (lease.sweep(), lease.trial());
         if !is_given_up {
-            return self.emit(sweep, LeaseEnded { trial, lease: id, cause, lost_worker });
+            let (lost_worker, losses) = (lost, Some(losses));
+            return self.emit(sweep, LeaseEnded { trial, lease: id, cause, lost_worker, losses });
         }
         let last = match (cause, lease.holder()) {
             (LeaseEnd::InvalidReport { message }, _) => message,
-            (_, Holder::Worker { .. }) => {
-                "its worker was lost while it held no other trial".to_owned()
-            }
+            (LeaseEnd::Stalled, _) => "it reported no epoch for too long".to_owned(),
+            (_, Holder::Worker { .. }) => "its worker was lost".to_owned(),
             (_, Holder::Client { .. }) => "its client was silent for too long".to_owned(),
         };
-        let message = format!("given up after {failures} failed attempts; the last: {last}");
+        let message = format!("given up after {losses} failed attempts in a row; the last: {last}");
         self.give_up(id, lease, message)
+    }
+
+    /// Ends all of `leases`, which one worker held, because the worker is lost.
+    ///
+    /// If the worker held one lease, or one suspect, then that trial is the likely cause and the
+    /// others are not. Otherwise any of them may be.
+    pub(super) fn lose_worker(
+        &mut self,
+        leases: &[LeaseId],
+        cause: &LeaseEnd,
+    ) -> Result<(), Broken> {
+        let held: Vec<(LeaseId, Lease)> =
+            leases.iter().filter_map(|id| Some((*id, self.record.lease(*id)?.clone()))).collect();
+        let is_suspect = |lease: &Lease| self.record.losses(lease) >= SUSPECT_LOSSES;
+        let suspects = held.iter().filter(|(_, lease)| is_suspect(lease)).count();
+        let lost: Vec<Option<WorkerLost>> = held
+            .iter()
+            .map(|(_, lease)| match suspects {
+                0 if held.len() == 1 => Some(WorkerLost::Alone),
+                0 => Some(WorkerLost::Shared),
+                1 => is_suspect(lease).then_some(WorkerLost::Alone),
+                _ => is_suspect(lease).then_some(WorkerLost::Shared),
+            })
+            .collect();
+        held.iter()
+            .zip(lost)
+            .try_for_each(|((id, lease), lost)| self.lose_lease(*id, lease, cause.clone(), lost))
     }
 
     /// Fails the job of a lease, whose holder is gone or cannot be trusted with it.

@@ -6,6 +6,7 @@ use caviar_common::limits::MAX_SWEEPS;
 use caviar_common::message::ToWorker;
 use caviar_common::outcome::SweepState;
 use caviar_common::spec::SweepSpec;
+use caviar_search::stopping::rungs;
 
 use crate::Coordinator;
 use crate::halt::Halt;
@@ -21,8 +22,7 @@ impl Coordinator {
         data: DataSummary,
     ) -> Result<Reply, Halt> {
         spec.fill_space(&data);
-        let sweeps = self.record.sweeps();
-        if let Some(earlier) = sweeps.values().find(|sweep| *sweep.request_id() == request_id) {
+        if let Some(earlier) = self.record.sweep_of_request(&request_id) {
             let is_same = *earlier.spec() == spec && *earlier.data() == data;
             return if is_same {
                 Ok(Reply::Sweep(earlier.id()))
@@ -30,15 +30,16 @@ impl Coordinator {
                 Err(Refusal::RequestReused(request_id).into())
             };
         }
-        if sweeps.values().any(|sweep| sweep.spec().name == spec.name) {
+        if self.record.sweep_named(&spec.name).is_some() {
             return Err(Refusal::NameTaken(spec.name).into());
         }
-        if sweeps.len() >= MAX_SWEEPS {
+        if self.record.sweeps().len() >= MAX_SWEEPS {
             return Err(Refusal::TooManySweeps.into());
         }
         let warm_start = self.earlier_results(&spec).map_err(Refusal::Wrong)?;
         let id = self.record.next_sweep();
-        self.emit(id, Box::new(SweepCreated { request_id, spec, data, warm_start }))?;
+        let rungs = Some(rungs(spec.stopping, spec.max_epochs()));
+        self.emit(id, Box::new(SweepCreated { request_id, spec, data, warm_start, rungs }))?;
         Ok(Reply::Sweep(id))
     }
 
@@ -81,9 +82,9 @@ impl Coordinator {
             SweepState::Running | SweepState::Paused | SweepState::Scoring => {}
         }
         // The leases end with the event, so their holders must be found before.
-        let leases = self.record.leases().iter().filter(|(_, lease)| lease.sweep() == id);
-        let held: Vec<(LeaseId, Name)> =
-            leases.filter_map(|(lease, held)| Some((*lease, held.worker()?.clone()))).collect();
+        let worker_of =
+            |lease: &LeaseId| Some((*lease, self.record.lease(*lease)?.worker()?.clone()));
+        let held: Vec<(LeaseId, Name)> = sweep.leases().iter().filter_map(worker_of).collect();
         self.emit(id, Payload::SweepCancelled)?;
         for (lease, worker) in held {
             if let Some(session) = self.volatile.workers.get(&worker).and_then(|w| w.session) {

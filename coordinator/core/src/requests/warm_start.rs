@@ -20,8 +20,7 @@ impl Coordinator {
         let problem = |message: String| {
             Problem::with_value("search.warm_start", format!("{:?}", name.as_str()), message)
         };
-        let mut sweeps = self.record.sweeps().values();
-        let earlier = sweeps.find(|sweep| &sweep.spec().name == name).ok_or_else(|| {
+        let earlier = self.record.sweep_named(name).ok_or_else(|| {
             problem(
                 "this store has no such sweep: name one that caviar list shows, or leave it out"
                     .to_owned(),

@@ -19,7 +19,7 @@ use crate::Coordinator;
 use crate::halt::Halt;
 use crate::input::{Refusal, Reply};
 use crate::record::Broken;
-use crate::record::event::LeaseEnd;
+use crate::record::event::{LeaseEnd, WorkerLost};
 use crate::volatile::Worker;
 
 /// How long a worker that could not train something gets no job of that kind, in milliseconds. A
@@ -93,7 +93,7 @@ impl Coordinator {
             // The worker would report the same after it reconnects. The report counts against the
             // trial, so that this ends.
             let cause = LeaseEnd::InvalidReport { message: message.clone() };
-            self.lose_lease(id, &held.lease, cause, true)?;
+            self.lose_lease(id, &held.lease, cause, Some(WorkerLost::Alone))?;
         }
         result
     }
@@ -171,13 +171,16 @@ impl Coordinator {
     fn reconcile_leases(&mut self, session: SessionId, hello: &Hello) -> Result<(), Broken> {
         let held: &[LeaseId] = if hello.store == Some(self.store) { &hello.held } else { &[] };
         let recorded: Vec<LeaseId> = self.record.held_leases(&hello.worker).collect();
-        let was_alone = recorded.len() == 1;
-        for id in recorded {
-            let Some(lease) = self.record.lease(id).cloned() else { continue };
-            if lease.incarnation() != Some(hello.incarnation) {
-                self.lose_lease(id, &lease, LeaseEnd::WorkerRestarted, was_alone)?;
-            } else if !held.contains(&id) {
-                self.lose_lease(id, &lease, LeaseEnd::NotHeld, was_alone)?;
+        let is_of_another_process = |id: &LeaseId| {
+            let lease = self.record.lease(*id);
+            lease.is_some_and(|lease| lease.incarnation() != Some(hello.incarnation))
+        };
+        let (lost, own): (Vec<LeaseId>, Vec<LeaseId>) =
+            recorded.into_iter().partition(is_of_another_process);
+        self.lose_worker(&lost, &LeaseEnd::WorkerRestarted)?;
+        for id in own.into_iter().filter(|id| !held.contains(id)) {
+            if let Some(lease) = self.record.lease(id).cloned() {
+                self.lose_lease(id, &lease, LeaseEnd::NotHeld, None)?;
             }
         }
         for id in held {
@@ -249,12 +252,7 @@ impl Coordinator {
 
     fn expire_worker(&mut self, name: Name) -> Result<(), Broken> {
         let leases: Vec<LeaseId> = self.record.held_leases(&name).collect();
-        let was_alone = leases.len() == 1;
-        for id in leases {
-            if let Some(lease) = self.record.lease(id).cloned() {
-                self.lose_lease(id, &lease, LeaseEnd::Expired, was_alone)?;
-            }
-        }
+        self.lose_worker(&leases, &LeaseEnd::Expired)?;
         if let Some(worker) = self.volatile.workers.remove(&name)
             && let Some(session) = worker.session
         {

@@ -268,12 +268,14 @@ fn a_silent_client_loses_its_trial_and_its_later_reports_are_refused() {
     assert_ne!(next.lease, lost.lease);
     assert!(is_stale(bench.reports(&lost, 2, 0.5)));
     assert!(is_stale(bench.tells(&lost, Outcome::Completed, None)));
-    assert_eq!(
-        bench.core.trial(SWEEP, TrialNumber(0), true).unwrap().curve,
-        [],
-        "the next attempt starts at epoch 1"
-    );
-    bench.completes(&next, 0.25);
+    let curve = |bench: &Bench| bench.core.trial(SWEEP, TrialNumber(0), true).unwrap().curve.len();
+    assert_eq!(curve(&bench), 1, "what was reported stays");
+    bench.reports(&next, 1, 0.75).unwrap();
+    bench.reports(&next, 2, 0.25).unwrap();
+    assert_eq!(curve(&bench), 2);
+    bench.tells(&next, Outcome::Completed, None).unwrap();
+    let objective = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap().objective;
+    assert_eq!(objective, Some(0.25));
     assert!(is_stale(bench.tells(&lost, Outcome::Completed, None)));
 }
 
@@ -302,7 +304,10 @@ fn a_trial_whose_clients_all_fall_silent_fails() {
         (trial.state, trial.message.as_deref()),
         (
             TrialState::Failed,
-            Some("given up after 3 failed attempts; the last: its client was silent for too long")
+            Some(
+                "given up after 3 failed attempts in a row; the last: its client was silent for \
+                 too long"
+            )
         )
     );
     assert!(bench.asks("r4", 1).is_over);
@@ -473,14 +478,18 @@ fn a_worker_with_the_name_of_a_client_does_not_hold_its_leases() {
 }
 
 #[test]
-fn the_number_of_recorded_asks_is_limited() {
-    let mut bench = Bench::with_external(external(65_536, 1, ""));
+fn asks_are_kept_while_their_leases_are_in_force_and_of_the_others_the_latest() {
+    let mut bench = Bench::with_external(external(65_536, 1, "order = \"as_completed\""));
+    let held = bench.ask_one("held");
     let first = bench.ask_one("r0");
     bench.completes(&first, 1.0);
-    for request in 1..=1_024 {
+    let second = bench.ask_one("r1");
+    bench.completes(&second, 1.0);
+    for request in 2..=1_024 {
         let of = bench.ask_one(&format!("r{request}"));
         bench.completes(&of, 1.0);
     }
-    assert_eq!(bench.core.record().sweep(SWEEP).unwrap().asks().len(), 1_024);
+    assert_eq!(bench.ask_one("r1"), second, "one of the latest 1,024");
     assert_ne!(bench.ask_one("r0").trial, first.trial, "forgotten");
+    assert_eq!(bench.ask_one("held"), held, "its lease is in force");
 }

@@ -134,11 +134,7 @@ fn a_trial_that_crashes_its_worker_several_times_fails_with_a_message() {
     bench.finish(4, LeaseId(3), Outcome::Completed, None).unwrap();
     assert!(bench.revokes(LeaseId(3)), "the result of a lost lease is not acknowledged");
     let message = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap().message.unwrap();
-    assert_eq!(
-        message,
-        "given up after 3 failed attempts; the last: its worker was lost while it held no other \
-         trial"
-    );
+    assert_eq!(message, "given up after 3 failed attempts in a row; the last: its worker was lost");
 }
 
 #[test]
@@ -180,30 +176,80 @@ fn a_trial_that_crashes_its_workers_fails_and_the_others_on_them_do_not() {
     }
 }
 
-#[test]
-fn a_suspect_gets_a_worker_of_its_own_even_if_much_else_waits() {
+/// A sweep of many trials in flight, on a machine that is taken away again and again.
+fn wide(slots: u32) -> Bench {
     let mut bench = Bench::new();
-    bench.create("s", 1, 0).unwrap();
-    bench.hello(1, "w", 1, 1, &[]);
-    bench.replace(2, 1);
-    bench.step(Input::SessionClosed(SessionId(2))).unwrap();
-    bench.create("other", 100, 0).unwrap();
-    bench.hello(3, "wide", 3, 2, &[]);
+    let mut spec = spec("s", 4_000);
+    spec.search.parallelism = 2 * slots;
+    let data = summary(10);
+    bench.step(Input::CreateSweep { request_id: name("r"), spec: Box::new(spec), data }).unwrap();
+    bench
+}
+
+#[test]
+fn a_lost_worker_of_one_slot_does_not_idle_a_wide_one() {
+    let mut bench = wide(200);
+    bench.hello(1, "spot", 1, 1, &[]);
+    let lost = bench.grants()[0].clone();
+    bench.hello(2, "wide", 1, 200, &[]);
     let mut held = bench.grants();
-    assert_eq!(held.len(), 2);
-    bench.wait(TTL);
-    bench.say(3, FromWorker::Heartbeat).unwrap();
-    bench.wait(1);
-    assert_eq!(bench.state(0), TrialState::Queued);
-    for _ in 0..3 {
-        if held.iter().any(|g| g.sweep == SWEEP) {
-            break;
-        }
-        let grant = held.remove(0);
-        bench.train(3, grant.lease);
-        held.extend(bench.grants());
+    assert_eq!(held.len(), 200);
+    bench.step(Input::SessionClosed(SessionId(1))).unwrap();
+    for _ in 0..9 {
+        bench.now += TTL / 8;
+        bench.say(2, FromWorker::Heartbeat).unwrap();
+        bench.step(Input::Tick).unwrap();
     }
-    assert_eq!(held.iter().map(|g| g.sweep).collect::<Vec<_>>(), [SWEEP]);
+    assert_eq!(bench.state(lost.trial.0), TrialState::Queued);
+    for _ in 0..200 {
+        let grant = held.remove(0);
+        bench.train(2, grant.lease);
+        held.extend(bench.grants());
+        assert_eq!(held.len(), 200);
+    }
+    assert!(held.iter().any(|grant| grant.trial == lost.trial));
+}
+
+#[test]
+fn a_wide_worker_that_is_lost_again_and_again_is_given_all_its_slots_again() {
+    let mut bench = Bench::new();
+    let mut spec = spec("s", 400);
+    spec.search.parallelism = 200;
+    spec.fixed.insert("epochs", caviar_common::assignment::Value::Int(100));
+    let (request_id, data) = (name("r"), summary(10));
+    bench.step(Input::CreateSweep { request_id, spec: Box::new(spec), data }).unwrap();
+    bench.hello(1, "w", 1, 200, &[]);
+    for number in 2..30_u32 {
+        let grants = bench.grants();
+        assert_eq!(grants.len(), 200, "loss {number}");
+        for grant in &grants {
+            let epochs = (1..=number).map(|epoch| point(epoch, 1.0)).collect();
+            bench.report(u64::from(number) - 1, grant.lease, epochs).unwrap();
+        }
+        bench.replace(number.into(), 200);
+    }
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().counts.failed, 0);
+}
+
+#[test]
+fn a_suspect_gets_the_first_free_slot_and_shares_no_worker_with_another_suspect() {
+    let mut bench = wide(8);
+    bench.hello(1, "w", 1, 8, &[]);
+    bench.replace(2, 8);
+    bench.replace(3, 8);
+    // After two losses without an epoch, the eight trials are suspects.
+    let suspects: Vec<TrialNumber> = (0..8).map(TrialNumber).collect();
+    let is_suspect = |grant: &&caviar_common::message::Grant| suspects.contains(&grant.trial);
+    let mut held = bench.grants();
+    assert_eq!((held.len(), held.iter().filter(is_suspect).count()), (8, 1));
+    let suspect = held.iter().position(|grant| is_suspect(&grant)).unwrap();
+    // A trial that reports an epoch is no suspect any more. The next free slot is for the next one.
+    let cleared = held.remove(suspect);
+    bench.report(3, cleared.lease, vec![point(1, 1.0)]).unwrap();
+    assert!(bench.grants().is_empty(), "no slot is free");
+    let other = held.remove(0);
+    bench.train(3, other.lease);
+    assert_eq!(bench.grants().iter().filter(is_suspect).count(), 1);
 }
 
 #[test]

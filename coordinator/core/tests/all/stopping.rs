@@ -161,3 +161,47 @@ fn in_the_order_of_arrival_no_decision_waits() {
     assert!(bench.stops(leases[0]));
     assert_eq!(caviar_core::replay_decisions(&bench.events), Ok(Vec::new()));
 }
+
+/// The states of two trials and the decisions on them, if trial 1 takes its worker down after epoch
+/// 4 again and again, and trial 0 reaches its rung before that or after it.
+fn a_trial_that_crashes_after_its_rung(is_first_fast: bool) -> (Vec<TrialState>, Vec<String>) {
+    let mut bench = Bench::with_rungs(4, 2, |_| {});
+    bench.hello(100, "a", 1, 1, &[]);
+    let first = bench.grants()[0].lease;
+    bench.hello(1, "w", 1, 1, &[]);
+    let mut second = bench.grants()[0].clone();
+    assert_eq!(second.trial, TrialNumber(1));
+    let rung = || vec![point(1, 1.0), point(2, 1.0)];
+    if is_first_fast {
+        bench.report(100, first, rung()).unwrap();
+    }
+    let mut number = 1;
+    while bench.state(1) == TrialState::Running {
+        let epochs = (1..=4).map(|epoch| point(epoch, 2.0)).collect();
+        bench.report(number, second.lease, epochs).unwrap();
+        if bench.state(1) != TrialState::Running {
+            break;
+        }
+        number += 1;
+        bench.replace(number, 1);
+        match bench.grants().into_iter().find(|grant| grant.trial == TrialNumber(1)) {
+            Some(grant) => second = grant,
+            None => break,
+        }
+    }
+    if !is_first_fast {
+        assert_eq!(bench.state(1), TrialState::Failed, "it waits for the decision at its rung");
+        bench.report(100, first, rung()).unwrap();
+    }
+    let log = bench.core.record().sweep(SWEEP).unwrap().log();
+    let log = log.iter().map(|it| format!("{} {:?} {:?}", it.trial, it.stage, it.cost)).collect();
+    (vec![bench.state(0), bench.state(1)], log)
+}
+
+#[test]
+fn a_trial_that_crashes_its_worker_after_a_rung_is_decided_by_what_it_reported() {
+    let (fast, slow) =
+        (a_trial_that_crashes_after_its_rung(true), a_trial_that_crashes_after_its_rung(false));
+    assert_eq!(fast, slow);
+    assert_eq!(fast.0, [TrialState::Running, TrialState::Stopped]);
+}

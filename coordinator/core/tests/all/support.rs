@@ -209,7 +209,10 @@ impl Bench {
 
     pub(crate) fn train(&mut self, session: u64, lease: LeaseId) {
         self.report(session, lease, vec![point(1, 1.0), point(2, 0.5)]).unwrap();
+        let mut effects = std::mem::take(&mut self.effects);
         self.finish(session, lease, Outcome::Completed, None).unwrap();
+        effects.append(&mut self.effects);
+        self.effects = effects;
     }
 
     pub(crate) fn state(&self, trial: u32) -> TrialState {

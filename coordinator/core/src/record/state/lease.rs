@@ -1,4 +1,4 @@
-//! Leases: who may execute which trial, and how many workers were lost in doing so.
+//! Leases: who may execute which trial, and how a lost worker counts against its trials.
 
 use caviar_common::ids::{AttemptNumber, Incarnation, Name, SweepId, TrialNumber};
 use caviar_common::outcome::Job;
@@ -30,6 +30,8 @@ pub enum Holder {
     Client {
         /// The client's name.
         name: Name,
+        /// The client's identifier of the request for trials that got the lease.
+        request_id: Name,
         /// How long the client may be silent, in milliseconds.
         lease_ms: u64,
     },
@@ -87,43 +89,34 @@ impl Lease {
     }
 }
 
-/// How many workers were lost while they executed a trial.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LostWorkers {
-    pub(in crate::record) alone: u32,
-    pub(in crate::record) shared: u32,
+/// From this number of losses in a row on, a trial is a *suspect*: it may be what crashes its
+/// workers. One loss is no evidence, because machines fail and are taken away.
+pub const SUSPECT_LOSSES: u32 = 2;
+
+/// How many times in a row a trial has lost its worker, after one more loss. A loss that the trial
+/// shares with others makes it a suspect at most: only losses for which the trial is the likely
+/// cause count further. The number starts again at 0 when the trial makes progress.
+///
+/// Example: a machine with 200 trials is taken away again and again before a trial reports an
+/// epoch. After two times all 200 are suspects. From then on a worker executes one suspect at a
+/// time, so that the next loss accuses one trial only. A trial that reports an epoch is no suspect
+/// any more.
+pub const fn losses_after(losses: u32, lost: WorkerLost) -> u32 {
+    match lost {
+        WorkerLost::Shared if losses >= SUSPECT_LOSSES => losses,
+        WorkerLost::Alone | WorkerLost::Shared => losses.saturating_add(1),
+    }
 }
 
-impl LostWorkers {
-    /// Workers that were lost while they held no other lease. These count against the trial.
-    pub const fn alone(self) -> u32 {
-        self.alone
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Workers that were lost while they held other leases too. The trial may be the cause.
-    pub const fn shared(self) -> u32 {
-        self.shared
-    }
-
-    /// True if any worker was lost: the trial is then a suspect.
-    pub const fn is_any(self) -> bool {
-        self.alone > 0 || self.shared > 0
-    }
-
-    /// How many leases a worker with `slots` may hold while it holds this trial; `None` if no
-    /// worker was lost, which means no limit.
-    ///
-    /// Every shared loss halves the number. A trial that crashes its workers is soon the only one
-    /// on its worker, and the innocent trials that shared its first crash wait only briefly.
-    pub fn max_held_leases(self, slots: u32) -> Option<u32> {
-        let halvings = if self.alone > 0 { u32::MAX } else { self.shared };
-        (halvings > 0).then(|| slots.checked_shr(halvings).unwrap_or(0).max(1))
-    }
-
-    pub(in crate::record) const fn add(&mut self, lost: WorkerLost) {
-        match lost {
-            WorkerLost::Alone => self.alone += 1,
-            WorkerLost::Shared => self.shared += 1,
-        }
+    #[test]
+    fn shared_losses_make_a_suspect_and_do_not_convict_it() {
+        let after = |lost: &[WorkerLost]| lost.iter().fold(0, |n, lost| losses_after(n, *lost));
+        assert_eq!(after(&[WorkerLost::Shared; 9]), SUSPECT_LOSSES);
+        assert_eq!(after(&[WorkerLost::Alone; 9]), 9);
+        assert_eq!(after(&[WorkerLost::Shared, WorkerLost::Alone, WorkerLost::Alone]), 3);
     }
 }

@@ -1,6 +1,7 @@
 //! The state that the events make. Everything in it survives a restart of the coordinator.
 
 mod lease;
+mod statistics;
 mod sweep;
 mod trial;
 
@@ -8,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use caviar_common::ids::{LeaseId, Name, SweepId};
 
-pub use lease::{Holder, Lease, LostWorkers};
+pub use lease::{Holder, Lease, SUSPECT_LOSSES, losses_after};
+pub use statistics::{Boxes, RoundStatistics, Statistics};
+pub(in crate::record) use sweep::Asks;
 pub use sweep::{AskRecord, Phase, Scoring, ScoringResult, ScoringStatus, Sweep};
 pub use trial::{FinalAttempt, Trial, TrialStatus};
 
@@ -20,6 +23,9 @@ pub type Urgency = (u64, caviar_common::ids::TrialNumber);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     pub(in crate::record) sweeps: BTreeMap<SweepId, Sweep>,
+    /// The sweeps by their names, and by the requests that created them.
+    pub(in crate::record) names: BTreeMap<Name, SweepId>,
+    pub(in crate::record) requests: BTreeMap<Name, SweepId>,
     pub(in crate::record) leases: BTreeMap<LeaseId, Lease>,
     /// The leases in force, by the worker that holds them; no external client is in it.
     pub(in crate::record) held: BTreeMap<Name, BTreeSet<LeaseId>>,
@@ -34,6 +40,8 @@ impl Default for Record {
     fn default() -> Self {
         Self {
             sweeps: BTreeMap::new(),
+            names: BTreeMap::new(),
+            requests: BTreeMap::new(),
             leases: BTreeMap::new(),
             held: BTreeMap::new(),
             results: BTreeMap::new(),
@@ -52,6 +60,16 @@ impl Record {
     /// The sweep of that number, unless it was deleted.
     pub fn sweep(&self, id: SweepId) -> Option<&Sweep> {
         self.sweeps.get(&id)
+    }
+
+    /// The sweep of that name, unless it was deleted.
+    pub fn sweep_named(&self, name: &Name) -> Option<&Sweep> {
+        self.sweeps.get(self.names.get(name)?)
+    }
+
+    /// The sweep that a request with this identifier created, unless it was deleted.
+    pub fn sweep_of_request(&self, request_id: &Name) -> Option<&Sweep> {
+        self.sweeps.get(self.requests.get(request_id)?)
     }
 
     /// All leases in force.
@@ -79,9 +97,9 @@ impl Record {
         self.results.contains_key(&lease)
     }
 
-    /// How many workers were lost during the job of `lease`.
-    pub fn lost_workers(&self, lease: &Lease) -> LostWorkers {
-        self.sweep(lease.sweep).map_or_else(LostWorkers::default, |sweep| sweep.lost_workers(lease))
+    /// How many times in a row the job of `lease` has lost its worker.
+    pub fn losses(&self, lease: &Lease) -> u32 {
+        self.sweep(lease.sweep).map_or(0, |sweep| sweep.losses(lease))
     }
 
     /// The number that the next sweep gets.

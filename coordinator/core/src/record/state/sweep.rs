@@ -1,19 +1,19 @@
 //! The state of one sweep.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use caviar_common::ask::Ask;
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{LeaseId, Name, SweepId, TrialNumber};
-#[cfg(doc)]
 use caviar_common::limits::MAX_ASK_REPLIES;
 use caviar_common::metric::Score;
-use caviar_common::numbers::index;
+use caviar_common::numbers::{index, to_u32};
 use caviar_common::outcome::{Job, SweepState, TrialState};
 use caviar_common::spec::SweepSpec;
 use caviar_search::Observation;
+use caviar_search::stopping::RungRank;
 
-use super::{Lease, LostWorkers, Trial, Urgency};
+use super::{Lease, Statistics, Trial, Urgency};
 use crate::record::event::{EarlierResults, GrantedTrial};
 
 /// How far a sweep is.
@@ -45,16 +45,55 @@ pub struct Sweep {
     pub(in crate::record) in_flight: BTreeSet<Urgency>,
     pub(in crate::record) queue: BTreeSet<Urgency>,
     pub(in crate::record) log: Vec<Observation>,
+    /// The costs of the trials that have reached each rung, ascending.
+    pub(in crate::record) rung_costs: Vec<Vec<f64>>,
+    pub(in crate::record) statistics: Statistics,
     pub(in crate::record) scoring: Option<Scoring>,
-    pub(in crate::record) asks: VecDeque<AskRecord>,
+    /// The leases in force on jobs of the sweep.
+    pub(in crate::record) leases: BTreeSet<LeaseId>,
+    pub(in crate::record) asks: Asks,
+}
+
+/// What external clients got when they asked for trials. An ask is kept while one of its leases is
+/// in force. Of the others, the latest [`MAX_ASK_REPLIES`] are kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::record) struct Asks {
+    by_request: BTreeMap<AskKey, AskRecord>,
+    /// The asks of which no lease is in force, oldest first.
+    idle: VecDeque<AskKey>,
+}
+
+/// The client that asked, and its identifier of the request.
+type AskKey = (Name, Name);
+
+impl Asks {
+    pub(in crate::record) fn insert(&mut self, key: AskKey, granted: Vec<GrantedTrial>) {
+        let in_force = granted.len();
+        self.by_request.insert(key, AskRecord { granted, in_force });
+    }
+
+    /// Notes that a lease of this ask has ended.
+    pub(in crate::record) fn end_lease(&mut self, key: AskKey) {
+        let Some(ask) = self.by_request.get_mut(&key) else { return };
+        ask.in_force = ask.in_force.saturating_sub(1);
+        if ask.in_force > 0 {
+            return;
+        }
+        self.idle.push_back(key);
+        if self.idle.len() > MAX_ASK_REPLIES
+            && let Some(oldest) = self.idle.pop_front()
+        {
+            self.by_request.remove(&oldest);
+        }
+    }
 }
 
 /// What an external client got when it asked for trials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskRecord {
-    pub(in crate::record) client: Name,
-    pub(in crate::record) request_id: Name,
-    pub(in crate::record) granted: Vec<GrantedTrial>,
+    granted: Vec<GrantedTrial>,
+    /// How many of the granted leases are in force.
+    in_force: usize,
 }
 
 impl AskRecord {
@@ -69,7 +108,7 @@ impl AskRecord {
 pub struct Scoring {
     pub(in crate::record) trial: TrialNumber,
     pub(in crate::record) attempts: u32,
-    pub(in crate::record) lost_workers: LostWorkers,
+    pub(in crate::record) losses: u32,
     pub(in crate::record) status: ScoringStatus,
 }
 
@@ -106,9 +145,9 @@ impl Scoring {
         self.attempts
     }
 
-    /// Workers that were lost while they scored.
-    pub const fn lost_workers(&self) -> LostWorkers {
-        self.lost_workers
+    /// How many times in a row the scoring has lost its worker.
+    pub const fn losses(&self) -> u32 {
+        self.losses
     }
 
     /// How far the scoring is.
@@ -214,9 +253,14 @@ impl Sweep {
         self.scoring.as_ref()
     }
 
-    /// The latest asks of external clients, oldest first; at most [`MAX_ASK_REPLIES`].
-    pub const fn asks(&self) -> &VecDeque<AskRecord> {
-        &self.asks
+    /// The counts of trials, the best of them, rounds and boxes.
+    pub const fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// The leases in force on jobs of the sweep.
+    pub const fn leases(&self) -> &BTreeSet<LeaseId> {
+        &self.leases
     }
 }
 
@@ -240,18 +284,23 @@ impl Sweep {
 
     /// What the same client got when it sent the same request before.
     pub fn earlier_ask(&self, ask: &Ask) -> Option<&AskRecord> {
-        self.asks
-            .iter()
-            .find(|earlier| earlier.request_id == ask.request_id && earlier.client == ask.client)
+        self.asks.by_request.get(&(ask.client.clone(), ask.request_id.clone()))
     }
 
-    /// How many workers were lost during the job of `lease`.
-    pub fn lost_workers(&self, lease: &Lease) -> LostWorkers {
+    /// How many times in a row the job of `lease` has lost its worker.
+    pub fn losses(&self, lease: &Lease) -> u32 {
         match lease.job {
-            Job::Train => self.trial(lease.trial).map(|trial| trial.lost_workers),
-            Job::Score => self.scoring.as_ref().map(|scoring| scoring.lost_workers),
+            Job::Train => self.trial(lease.trial).map(|trial| trial.losses),
+            Job::Score => self.scoring.as_ref().map(|scoring| scoring.losses),
         }
         .unwrap_or_default()
+    }
+
+    /// The rank of a trial of this cost at a rung, among the trials that reached the rung before.
+    pub fn rank_at(&self, rung: u32, cost: f64) -> RungRank {
+        let earlier = self.rung_costs.get(index(rung)).map_or(&[][..], Vec::as_slice);
+        let better = earlier.partition_point(|other| *other < cost);
+        RungRank::new(self.spec.stopping, to_u32(earlier.len()), to_u32(better))
     }
 
     /// The objective of a trial after its last recorded epoch.
@@ -278,7 +327,13 @@ impl Sweep {
 
     /// Virtual time of the trial's next decision.
     pub fn next_due(&self, trial: &Trial) -> u64 {
-        self.next_rung(trial).map_or(trial.end, |epoch| trial.time_of_epoch(epoch))
+        self.due_after_rungs(trial, trial.passed_rungs)
+    }
+
+    /// Virtual time of the decision on the trial after it has passed this many rungs.
+    pub fn due_after_rungs(&self, trial: &Trial, passed: u32) -> u64 {
+        let rung = self.rungs.get(index(passed)).filter(|epoch| **epoch < trial.epochs);
+        rung.map_or(trial.end, |epoch| trial.time_of_epoch(*epoch))
     }
 
     /// Virtual time of the first decision on the trial for which its worker has not reported enough
@@ -306,9 +361,9 @@ impl Sweep {
         trial.state().is_final() || self.rung_cost(trial).is_some()
     }
 
-    /// The completed trial with the lowest cost, and of equal ones the lowest number. O(trials).
+    /// The completed trial with the lowest cost that no rung can stop any more, and of equal ones
+    /// the lowest number.
     pub fn best(&self) -> Option<&Trial> {
-        let ranked = self.trials.iter().filter_map(|t| Some((self.cost(t)?, t)));
-        ranked.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, trial)| trial)
+        self.trial(self.statistics.best?.1)
     }
 }

@@ -7,7 +7,7 @@ use caviar_common::numbers::to_u32;
 use caviar_common::outcome::TrialState;
 use caviar_common::reason::Reason;
 
-use super::LostWorkers;
+use super::SUSPECT_LOSSES;
 use crate::record::event::Rung;
 
 /// A trial.
@@ -23,7 +23,8 @@ pub struct Trial {
     pub(in crate::record) passed_rungs: u32,
     pub(in crate::record) due: u64,
     pub(in crate::record) attempts: u32,
-    pub(in crate::record) lost_workers: LostWorkers,
+    pub(in crate::record) losses: u32,
+    pub(in crate::record) inherited: u32,
     pub(in crate::record) worker: Option<Name>,
     pub(in crate::record) curve: Vec<Point>,
     pub(in crate::record) seconds: Option<f64>,
@@ -150,9 +151,24 @@ impl Trial {
         self.attempts
     }
 
-    /// Workers that were lost while they executed the trial.
-    pub const fn lost_workers(&self) -> LostWorkers {
-        self.lost_workers
+    /// How many times in a row the trial has lost its worker without reporting a new epoch.
+    pub const fn losses(&self) -> u32 {
+        self.losses
+    }
+
+    /// True if the trial may be what crashes its workers.
+    pub const fn is_suspect(&self) -> bool {
+        self.losses >= SUSPECT_LOSSES
+    }
+
+    /// How many epochs were recorded before the latest execution began.
+    pub const fn inherited_epochs(&self) -> u32 {
+        self.inherited
+    }
+
+    /// True if the coordinator gave the trial up.
+    pub const fn is_given_up(&self) -> bool {
+        matches!(self.status, TrialStatus::Failed { last_attempt: None, .. })
     }
 
     /// The worker or external client of the latest execution; `None` before the first one.
@@ -171,7 +187,7 @@ impl Trial {
         self.seconds
     }
 
-    /// How many epochs of the latest execution count.
+    /// How many epochs are recorded.
     pub fn recorded_epochs(&self) -> u32 {
         to_u32(self.curve.len())
     }
