@@ -72,7 +72,7 @@ async fn serve(arguments: Arguments, signals: &Signals) -> Result<Exit, ServerEr
     let config = ServerConfig {
         listen: resolve(&listen).await?,
         store: store.clone(),
-        core: Config { lease_ttl_ms, max_lost_workers },
+        core: Config { lease_ttl_ms, max_lost_workers, ..Config::default() },
         ticks: true,
     };
     let mut server = tokio::select! {

@@ -160,7 +160,7 @@ pub struct Simulation {
 impl Simulation {
     /// A cluster with one worker for every entry of `slots`, or two with twins.
     pub fn new(seed: u64, slots: &[u32], faults: Faults) -> Self {
-        let config = Config { lease_ttl_ms: 1_000, max_lost_workers: 5 };
+        let config = Config { lease_ttl_ms: 1_000, max_lost_workers: 5, least_stall_ms: 1_000_000 };
         let name = |i: usize| {
             Name::parse("worker", &format!("worker-{}", i % slots.len())).expect("a legal name")
         };

@@ -6,7 +6,7 @@ use caviar_common::error::{ErrorClass, Problem};
 use caviar_common::ids::{LeaseId, Name, SessionId, SweepId, TrialNumber};
 use caviar_common::limits::{MAX_SWEEPS, MAX_WORKERS};
 use caviar_common::message::{FromWorker, PROTOCOL, ToWorker};
-use caviar_common::outcome::SweepState;
+use caviar_common::outcome::{SweepState, TrialState};
 use caviar_common::spec::SweepSpec;
 use caviar_common::view::TrialView;
 
@@ -17,16 +17,21 @@ use crate::record::event::Event;
 pub struct Config {
     /// How long a worker may be silent before it loses its leases, in milliseconds.
     pub lease_ttl_ms: u64,
-    /// Number of lost workers after which a trial fails. Only workers that held no other lease
-    /// count, because any of several trials may be the cause.
+    /// How many times in a row a trial may lose its worker, without reporting a new epoch, before
+    /// it fails. A loss that the trial shares with others counts only up to
+    /// [`SUSPECT_LOSSES`](crate::state::SUSPECT_LOSSES), because any of them may be the cause.
     pub max_lost_workers: u32,
+    /// How long a training may be silent at least before it counts as hung, in milliseconds. Where
+    /// an epoch takes long, it may be silent for 20 times as long as expected.
+    pub least_stall_ms: u64,
 }
 
 impl Default for Config {
     /// Workers send four heartbeats per lease duration, so with 15 s a pause of a loaded host or
-    /// network may last 11 s. Five workers are rarely lost by coincidence. Neither was measured.
+    /// network may last 11 s. Five workers are rarely lost by coincidence. Ten minutes are longer
+    /// than a worker needs to read its data. None of them was measured.
     fn default() -> Self {
-        Self { lease_ttl_ms: 15_000, max_lost_workers: 5 }
+        Self { lease_ttl_ms: 15_000, max_lost_workers: 5, least_stall_ms: 600_000 }
     }
 }
 
@@ -68,6 +73,8 @@ pub enum Input {
     SessionClosed(SessionId),
     /// Asks a worker to finish the trials that it holds and to exit.
     DrainWorker(Name),
+    /// Takes the lease on a trial away from its holder. The trial waits again.
+    ReleaseTrial(SweepId, TrialNumber),
     /// Time has passed: silent workers and clients lose their leases. The driver sends it several
     /// times per lease duration.
     Tick,
@@ -129,6 +136,16 @@ pub enum Refusal {
          sweep whose data source is \"external\""
     )]
     NotExternal(Name),
+    /// No worker or client holds a lease on the trial.
+    #[error("trial {trial} of sweep {sweep} is {}, so there is no lease to release", state.name())]
+    NotRunning {
+        /// The sweep's name.
+        sweep: Name,
+        /// The trial that the client named.
+        trial: TrialNumber,
+        /// The trial's state.
+        state: TrialState,
+    },
     /// The lease is not in force any more.
     #[error(
         "lease {lease} on trial {trial} has ended: the trial is finished, or another client may \
@@ -203,6 +220,7 @@ impl Refusal {
             Self::WrongState { .. }
             | Self::WrongProtocol(_)
             | Self::NotExternal(_)
+            | Self::NotRunning { .. }
             | Self::ReadOnlyStore(_) => ErrorClass::Refused,
             Self::TooManySweeps | Self::TooManyWorkers | Self::Connected(_) => ErrorClass::Busy,
             Self::Replaced(_) | Self::StaleLease { .. } => ErrorClass::Stale,

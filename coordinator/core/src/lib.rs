@@ -77,7 +77,7 @@ mod volatile;
 
 pub use record::{Broken, Difference, event, replay_decisions, state};
 
-use caviar_common::ids::{StoreId, SweepId};
+use caviar_common::ids::{LeaseId, StoreId, SweepId};
 
 use changes::Changes;
 use event::{Event, Payload};
@@ -119,6 +119,7 @@ impl Coordinator {
             record::apply(&mut coordinator.record, &event)?;
         }
         coordinator.volatile = Volatile::after_restart(&coordinator.record, now);
+        coordinator.reschedule_all();
         Ok(coordinator)
     }
 
@@ -141,8 +142,9 @@ impl Coordinator {
     /// # Errors
     /// A broken invariant: the process must end without storing anything of the step.
     pub fn hear(&mut self, now: u64, input: Input) -> Result<Step, Broken> {
-        self.volatile.now = now;
-        let reply = match self.handle(input) {
+        // Workers send four heartbeats per lease duration, and ticks come more often than that.
+        self.volatile.clock.advance(now, self.config.lease_ttl_ms / 4);
+        let reply = match self.handle(now, input) {
             Ok(reply) => Ok(reply),
             Err(Halt::Refused(refusal)) => Err(refusal),
             Err(Halt::Broken(broken)) => return Err(broken),
@@ -158,8 +160,9 @@ impl Coordinator {
     /// # Errors
     /// A broken invariant: the process must end without storing anything of the step.
     pub fn decide(&mut self, may_continue: &mut dyn FnMut() -> bool) -> Result<Decided, Broken> {
-        let is_all = self.take_decisions(may_continue)?;
-        self.place()?;
+        let is_decided = self.take_decisions(may_continue)?;
+        let is_placed = self.place(may_continue)?;
+        let is_all = is_decided && is_placed;
         let changed = std::mem::take(&mut self.volatile.changed);
         self.changes.effects.extend(changed.into_iter().map(Effect::Changed));
         let Changes { events, effects } = std::mem::take(&mut self.changes);
@@ -177,10 +180,39 @@ impl Coordinator {
         Rows { sweeps, trials }
     }
 
+    /// The leases that `event`, which is not applied yet, will end.
+    fn leases_that_end(&self, event: &Event) -> Vec<LeaseId> {
+        let sweep = self.record.sweep(event.sweep);
+        match &event.payload {
+            Payload::LeaseEnded(ended) => vec![ended.lease],
+            Payload::TrialFinished(finished) => vec![finished.lease],
+            Payload::WinnerScored(scored) => vec![scored.lease],
+            Payload::TrialStopped(stopped) => {
+                let trial = sweep.and_then(|sweep| sweep.trial(stopped.trial));
+                trial.and_then(state::Trial::running_lease).into_iter().collect()
+            }
+            Payload::SweepCancelled => {
+                sweep.into_iter().flat_map(|sweep| sweep.leases().iter().copied()).collect()
+            }
+            Payload::SweepCreated(_)
+            | Payload::SweepPaused
+            | Payload::SweepResumed
+            | Payload::SweepDeleted(_)
+            | Payload::SweepCompleted
+            | Payload::TrialSampled(_)
+            | Payload::LeaseGranted(_)
+            | Payload::TrialsAsked(_)
+            | Payload::EpochRecorded(_)
+            | Payload::EpochsRecorded(_)
+            | Payload::TrialPassed(_)
+            | Payload::TrialDecided(_)
+            | Payload::ScoringStarted(_) => Vec::new(),
+        }
+    }
+
     /// Notes what `event`, which is not applied yet, will change in the rows.
     fn touch(&mut self, event: &Event) {
         let touched = &mut self.volatile.touched;
-        touched.sweeps.insert(event.sweep);
         if matches!(event.payload, Payload::SweepCancelled)
             && let Some(sweep) = self.record.sweep(event.sweep)
         {
@@ -195,7 +227,7 @@ impl Coordinator {
         &self.record
     }
 
-    fn handle(&mut self, input: Input) -> Result<Reply, Halt> {
+    fn handle(&mut self, now: u64, input: Input) -> Result<Reply, Halt> {
         match input {
             Input::CreateSweep { request_id, spec, data } => {
                 self.create_sweep(request_id, *spec, data)
@@ -213,8 +245,12 @@ impl Coordinator {
                 Ok(Reply::Done)
             }
             Input::DrainWorker(worker) => self.drain_worker(&worker),
+            Input::ReleaseTrial(sweep, trial) => self.release_trial(sweep, trial),
             Input::Tick => {
+                // Silence is measured up to this tick, and the next time begins with it.
+                self.volatile.clock.tick(now);
                 self.expire_client_leases()?;
+                self.end_stalled_trainings()?;
                 self.expire_workers()?;
                 Ok(Reply::Done)
             }
@@ -225,8 +261,20 @@ impl Coordinator {
     fn emit(&mut self, sweep: SweepId, payload: impl Into<Payload>) -> Result<(), Broken> {
         let event = Event::new(sweep, payload);
         self.touch(&event);
+        let ended = self.leases_that_end(&event);
         record::apply(&mut self.record, &event)?;
-        self.volatile.mark_changed(sweep);
+        for lease in ended {
+            self.volatile.parked.remove(&lease);
+            self.volatile.progress.end(lease);
+            self.volatile.client_leases_heard.remove(&lease);
+        }
+        self.volatile.mark_undecided(sweep);
+        for trial in event.trials() {
+            self.reschedule(sweep, trial);
+        }
+        if event.trials().is_empty() {
+            self.reschedule_sweep(sweep);
+        }
         if matches!(event.payload, Payload::SweepCompleted | Payload::SweepCancelled) {
             self.volatile.samplers.remove(&sweep);
         }

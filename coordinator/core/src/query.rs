@@ -1,6 +1,7 @@
 //! The views that clients see. They are made from the state on demand.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
 use caviar_common::outcome::TrialState;
@@ -12,6 +13,9 @@ use caviar_common::view::{
 
 use crate::Coordinator;
 use crate::record::state::{FinalAttempt, Sweep, Trial};
+
+/// Most notes about what workers cannot train in one view.
+const MAX_NOTES: usize = 16;
 
 /// The order of a list of trials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,7 +109,7 @@ impl Coordinator {
             connected: worker.session.is_some(),
             draining: worker.is_draining,
             trials: self.trials_of_worker(name),
-            silent_ms: self.volatile.now.saturating_sub(worker.last_heard),
+            silent_ms: self.volatile.clock.now().saturating_sub(worker.last_heard),
         };
         self.volatile.workers.iter().map(view).collect()
     }
@@ -130,22 +134,56 @@ impl Coordinator {
         if sweep.state().is_final() {
             return Vec::new();
         }
-        let workers = &self.volatile.workers;
-        let mut notes: Vec<String> = workers
-            .iter()
-            .flat_map(|(name, worker)| {
-                worker.unable.iter().map(move |(what, why)| (name, what, why))
-            })
-            .filter(|(_, (of, _), _)| *of == sweep.id())
-            .map(|(name, (_, trial), why)| match trial {
-                None => format!("worker {name} cannot train this sweep: {}", why.message),
-                Some(trial) => format!("worker {name} cannot train trial {trial}: {}", why.message),
-            })
-            .collect();
-        if !sweep.spec().data.is_external() && !workers.values().any(|w| w.session.is_some()) {
+        let mut notes = self.refusals(sweep);
+        if !sweep.spec().data.is_external() && self.volatile.sessions.is_empty() {
             notes.push(NO_WORKER.to_owned());
         }
         notes
+    }
+
+    /// Notes about what workers cannot train: one for each worker that cannot train the sweep, and
+    /// one for each that lacks the memory for some trials. There are at most [`MAX_NOTES`] of them.
+    fn refusals(&self, sweep: &Sweep) -> Vec<String> {
+        let refusals = self.volatile.unable.of_sweep(sweep.id());
+        let mut too_large: BTreeMap<&Name, Vec<(TrialNumber, &String)>> = BTreeMap::new();
+        let mut notes = Vec::new();
+        for ((worker, trial), message) in refusals {
+            match trial {
+                None => notes.push(format!("worker {worker} cannot train this sweep: {message}")),
+                Some(trial) => too_large.entry(worker).or_default().push((*trial, message)),
+            }
+        }
+        notes.extend(too_large.into_iter().filter_map(|(worker, trials)| {
+            let ((trial, message), others) = trials.split_first()?;
+            let others = match others.len() {
+                0 => String::new(),
+                more => format!(" and {more} other trials"),
+            };
+            Some(format!("worker {worker} cannot train trial {trial}{others}: {message}"))
+        }));
+        let more = notes.len().saturating_sub(MAX_NOTES);
+        notes.truncate(MAX_NOTES);
+        if more > 0 {
+            notes.push(format!("{more} more workers cannot train trials of this sweep"));
+        }
+        notes.extend(self.homeless(sweep));
+        notes
+    }
+
+    /// A note about the most urgent of the waiting trials that are too large for all connected
+    /// workers; `None` if there are none.
+    fn homeless(&self, sweep: &Sweep) -> Option<String> {
+        let unable = &self.volatile.unable;
+        unable.of_sweep(sweep.id()).find(|((_, trial), _)| trial.is_some())?;
+        let workers = || self.volatile.workers.iter().filter(|(_, it)| it.session.is_some());
+        workers().next()?;
+        let fits_none = |trial: &&Trial| {
+            workers().all(|(name, _)| !unable.can_train(name, sweep.id(), trial.number()))
+        };
+        let waiting = sweep.queue().iter().filter_map(|(_, number)| sweep.trial(*number));
+        let first = waiting.take(MAX_NOTES).find(fits_none)?;
+        let number = first.number();
+        Some(format!("trial {number} fits no connected worker: connect one with more memory"))
     }
 }
 

@@ -24,7 +24,7 @@ use crate::support::{hello, metrics, name, spec, summary};
 
 /// Epochs of every trial: enough for one rung.
 const EPOCHS: u32 = 4;
-const CONFIG: Config = Config { lease_ttl_ms: 100, max_lost_workers: 2 };
+const CONFIG: Config = Config { lease_ttl_ms: 100, max_lost_workers: 2, least_stall_ms: 1_000_000 };
 
 /// A lease as its worker knows it.
 struct Held {

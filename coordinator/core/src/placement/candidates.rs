@@ -1,18 +1,14 @@
-//! What waits for a slot, and which workers have one.
-
-use std::cmp::Reverse;
+//! What a slot can be given to.
 
 use caviar_common::ids::{LeaseId, Name, SessionId, SweepId, TrialNumber};
-use caviar_common::numbers::to_u32;
 use caviar_common::outcome::Job;
 
+use super::schedule;
 use crate::Coordinator;
 use crate::record::state::{Phase, SUSPECT_LOSSES, ScoringStatus, Sweep, Trial, Urgency};
-use crate::volatile::Worker;
 
 /// A training or scoring that waits for a worker.
 pub(super) struct WaitingJob {
-    pub(super) sweep: SweepId,
     pub(super) trial: TrialNumber,
     pub(super) job: Job,
     /// Virtual time of the decision that needs the result.
@@ -35,162 +31,126 @@ impl WaitingJob {
 }
 
 /// What a slot is given to.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Placement {
-    /// A worker begins a job.
-    Start { session: SessionId, worker: Name, job: WaitingJob },
+    /// A worker begins the job of a trial.
+    Start { session: SessionId, worker: Name, sweep: SweepId, trial: TrialNumber },
     /// The holder of this lease continues its parked trial.
     Unpark(LeaseId),
 }
 
 impl Placement {
-    pub(super) fn start(load: &WorkerLoad<'_>, job: WaitingJob) -> Self {
-        Self::Start { session: load.session, worker: load.name.clone(), job }
-    }
-
     /// The more urgent of a parked trial and a job that a worker could begin.
     pub(super) fn more_urgent(
         parked: Option<(Urgency, LeaseId)>,
-        start: Option<(&WorkerLoad<'_>, WaitingJob)>,
+        start: Option<(Urgency, Self)>,
     ) -> Option<Self> {
         match (parked, start) {
-            (Some((urgency, _)), Some((load, job))) if job.urgency() < urgency => {
-                Some(Self::start(load, job))
-            }
+            (Some((parked, _)), Some((urgency, start))) if urgency < parked => Some(start),
             (Some((_, lease)), _) => Some(Self::Unpark(lease)),
-            (None, start) => start.map(|(load, job)| Self::start(load, job)),
+            (None, start) => start.map(|(_, start)| start),
         }
     }
 }
 
-/// A connected worker that accepts new jobs, and what it holds.
-pub(super) struct WorkerLoad<'a> {
-    pub(super) name: &'a Name,
-    pub(super) session: SessionId,
-    pub(super) worker: &'a Worker,
-    /// Leases that the worker holds.
-    pub(super) held: u32,
-    /// The held leases whose trials are not parked.
-    pub(super) active: u32,
-}
-
-/// The sweep's jobs that wait for a worker, most urgent first.
-pub(super) fn waiting_jobs(sweep: &Sweep) -> impl Iterator<Item = WaitingJob> {
-    let is_searching =
-        sweep.phase() == Phase::Searching && !sweep.is_paused() && !sweep.spec().data.is_external();
-    let queue = is_searching.then_some(sweep.queue()).into_iter().flatten();
-    let trainings = queue.filter_map(|(_, number)| sweep.trial(*number)).map(|trial| WaitingJob {
-        sweep: sweep.id(),
+/// The job of a trial that waits for a worker; `None` if it does not wait for one.
+pub(super) fn waiting_job(sweep: &Sweep, trial: &Trial) -> Option<WaitingJob> {
+    let is_external = sweep.spec().data.is_external();
+    let job = |job, due, attempts, losses| WaitingJob {
         trial: trial.number(),
-        job: Job::Train,
-        due: trial.due(),
-        attempts: trial.attempts(),
-        losses: trial.losses(),
-    });
+        job,
+        due,
+        attempts,
+        losses,
+    };
+    let is_queued = sweep.queue().contains(&(trial.due(), trial.number()));
+    if sweep.phase() == Phase::Searching && is_queued && !is_external {
+        return Some(job(Job::Train, trial.due(), trial.attempts(), trial.losses()));
+    }
     let scoring = sweep.scoring().filter(|scoring| {
         sweep.phase() == Phase::Scoring
-            && !sweep.is_paused()
+            && scoring.trial() == trial.number()
             && *scoring.status() == ScoringStatus::Waiting
-    });
-    let scorings = scoring.map(|scoring| WaitingJob {
-        sweep: sweep.id(),
-        trial: scoring.trial(),
-        job: Job::Score,
-        due: 0,
-        attempts: scoring.attempts(),
-        losses: scoring.losses(),
-    });
-    trainings.chain(scorings)
-}
-
-/// The urgency of a trial that a worker holds.
-pub(super) fn held_urgency(sweep: &Sweep, trial: &Trial) -> Urgency {
-    (sweep.next_unreported(trial), trial.number())
+    })?;
+    Some(job(Job::Score, 0, scoring.attempts(), scoring.losses()))
 }
 
 impl Coordinator {
-    /// The load of the worker of that name; `None` unless the worker is connected and accepts new
-    /// jobs.
-    pub(super) fn load_of(&self, name: &Name) -> Option<WorkerLoad<'_>> {
-        let (name, worker) = self.volatile.workers.get_key_value(name)?;
-        let session = worker.session.filter(|_| !worker.is_draining && !worker.has_declined)?;
-        let parked = &self.volatile.parked;
-        let active = self.record.held_leases(name).filter(|lease| !parked.contains(lease)).count();
-        let held = to_u32(self.record.held_count(name));
-        Some(WorkerLoad { name, session, worker, held, active: to_u32(active) })
+    /// What the schedule should know of the job of a trial.
+    fn scheduled_job(&self, sweep: &Sweep, trial: &Trial) -> Option<schedule::Job> {
+        if let Some(waiting) = waiting_job(sweep, trial) {
+            let (urgency, is_suspect) = (waiting.urgency(), waiting.is_suspect());
+            return Some(schedule::Job::Waiting { urgency, is_suspect });
+        }
+        let scoring = sweep.scoring().filter(|it| it.trial() == trial.number());
+        let (lease, is_ahead) = match scoring.map(|scoring| scoring.status()) {
+            Some(ScoringStatus::Running { lease }) => (*lease, false),
+            Some(ScoringStatus::Waiting | ScoringStatus::Finished(_)) => return None,
+            None => (trial.running_lease()?, sweep.is_decidable(trial)),
+        };
+        let held = self.record.lease(lease)?;
+        Some(schedule::Job::Held(schedule::HeldJob {
+            lease,
+            worker: held.worker()?.clone(),
+            urgency: (sweep.next_unreported(trial), trial.number()),
+            is_suspect: sweep.losses(held) >= SUSPECT_LOSSES,
+            is_parked: self.volatile.parked.contains(&lease),
+            is_ahead,
+        }))
     }
 
-    /// The loads of all workers that accept new jobs, with a free slot or without.
-    pub(super) fn loads(&self) -> impl Iterator<Item = WorkerLoad<'_>> {
-        self.volatile.workers.keys().filter_map(|name| self.load_of(name))
+    /// Tells the schedule what has become of a trial.
+    pub(crate) fn reschedule(&mut self, id: SweepId, number: TrialNumber) {
+        let sweep = self.record.sweep(id);
+        let trial = sweep.and_then(|sweep| Some((sweep, sweep.trial(number)?)));
+        let job = trial.and_then(|(sweep, trial)| self.scheduled_job(sweep, trial));
+        self.volatile.schedule.set_job(id, number, job);
     }
 
-    /// The loads of the workers with a free slot, most free slots first.
-    pub(super) fn loads_with_free_slots(&self) -> Vec<WorkerLoad<'_>> {
-        let mut loads: Vec<WorkerLoad<'_>> =
-            self.loads().filter(|load| load.active < load.worker.slots).collect();
-        loads.sort_by_key(|load| (Reverse(load.worker.slots - load.active), load.name));
-        loads
+    /// Begins to watch the training of a trial whose lease is in force after a restart.
+    fn expect_progress(&mut self, id: SweepId, number: TrialNumber) {
+        let Some(sweep) = self.record.sweep(id) else { return };
+        let trial = sweep.trial(number);
+        let lease = trial.and_then(|trial| trial.running_lease());
+        let held = lease.and_then(|lease| Some((lease, self.record.lease(lease)?.worker()?)));
+        if let (Some(trial), Some((lease, worker))) = (trial, held) {
+            let (units, now) = (Self::epoch_units(trial, Job::Train), self.volatile.clock.now());
+            self.volatile.progress.begin(lease, worker, units, now);
+        }
     }
 
-    /// True if the worker can train the job. A worker executes one suspect at a time, so that the
-    /// next loss accuses one trial only.
-    pub(super) fn fits(&self, load: &WorkerLoad<'_>, job: &WaitingJob) -> bool {
-        let can_train = load.worker.can_train(job.sweep, job.trial);
-        can_train && !(job.is_suspect() && self.suspects_of(load.name) > 0)
+    /// Tells the schedule whether jobs of a sweep may start.
+    pub(crate) fn reschedule_sweep(&mut self, id: SweepId) {
+        let Some(sweep) = self.record.sweep(id).filter(|sweep| !sweep.state().is_final()) else {
+            self.volatile.schedule.remove_sweep(id);
+            return;
+        };
+        self.volatile.schedule.set_open(id, !sweep.is_paused());
     }
 
-    /// How many suspects the worker holds.
-    pub(super) fn suspects_of(&self, worker: &Name) -> usize {
-        let held = self.record.held_leases(worker);
-        let losses = held.filter_map(|id| Some(self.record.losses(self.record.lease(id)?)));
-        losses.filter(|losses| *losses >= SUSPECT_LOSSES).count()
+    /// Tells the schedule how many jobs a worker accepts.
+    pub(crate) fn reschedule_worker(&mut self, name: &Name) {
+        let Some(worker) = self.volatile.workers.get(name) else {
+            self.volatile.schedule.remove_worker(name);
+            return;
+        };
+        let slots = if worker.accepting_session().is_some() { worker.slots } else { 0 };
+        self.volatile.schedule.set_worker(name, slots);
     }
 
-    /// The most urgent of the sweep's parked trials on these workers.
-    pub(super) fn most_urgent_parked(
-        &self,
-        sweep: &Sweep,
-        loads: &[WorkerLoad<'_>],
-    ) -> Option<(Urgency, LeaseId)> {
-        let parked = self.parked_trials(sweep);
-        let on_these = parked.filter(|(.., worker)| loads.iter().any(|load| load.name == *worker));
-        on_these.map(|(urgency, lease, _)| (urgency, lease)).min()
-    }
-
-    /// The sweep's parked trials, with the workers that hold them.
-    pub(super) fn parked_trials<'a>(
-        &'a self,
-        sweep: &'a Sweep,
-    ) -> impl Iterator<Item = (Urgency, LeaseId, &'a Name)> {
-        self.volatile.parked.iter().filter_map(|id| {
-            let lease = self.record.lease(*id).filter(|lease| lease.sweep() == sweep.id())?;
-            let trial = sweep.trial(lease.trial())?;
-            Some((held_urgency(sweep, trial), *id, lease.worker()?))
-        })
-    }
-
-    /// The sweep's trials that workers hold, with their leases. Walks the trials in flight, which
-    /// are fewer than the leases; this runs on every step.
-    pub(super) fn held_trials<'a>(
-        &'a self,
-        sweep: &'a Sweep,
-    ) -> impl Iterator<Item = (LeaseId, &'a Name, &'a Trial)> {
-        let is_external = sweep.spec().data.is_external();
-        let in_flight = (!is_external).then_some(sweep.in_flight()).into_iter().flatten();
-        in_flight.filter_map(|(_, number)| {
-            let trial = sweep.trial(*number)?;
-            let lease = trial.running_lease()?;
-            Some((lease, self.record.lease(lease)?.worker()?, trial))
-        })
-    }
-
-    /// Slots that the sweep's jobs occupy.
-    pub(super) fn busy_slots(&self, sweep: &Sweep) -> usize {
-        let held = self.held_trials(sweep).map(|(lease, ..)| lease);
-        let training = held.filter(|lease| !self.volatile.parked.contains(lease)).count();
-        let is_scoring = sweep
-            .scoring()
-            .is_some_and(|scoring| matches!(scoring.status(), ScoringStatus::Running { .. }));
-        training + usize::from(is_scoring)
+    /// Tells the schedule everything, after a restart.
+    pub(crate) fn reschedule_all(&mut self) {
+        let sweeps: Vec<SweepId> = self.record.sweeps().keys().copied().collect();
+        for id in sweeps {
+            let Some(sweep) = self.record.sweep(id) else { continue };
+            let scoring = sweep.scoring().map(|scoring| scoring.trial());
+            let in_flight = sweep.in_flight().iter().map(|(_, number)| *number);
+            let trials: Vec<TrialNumber> = in_flight.chain(scoring).collect();
+            self.reschedule_sweep(id);
+            for number in trials {
+                self.reschedule(id, number);
+                self.expect_progress(id, number);
+            }
+        }
     }
 }

@@ -39,24 +39,23 @@
 mod assign;
 mod candidates;
 mod park;
+mod schedule;
 
 use crate::Coordinator;
 use crate::record::Broken;
-use candidates::{Placement, waiting_jobs};
+use candidates::Placement;
+pub(crate) use schedule::Schedule;
 
 impl Coordinator {
     /// Assigns waiting trials to free slots. If none is free, parks a trial that has run ahead and
-    /// gives its slot to a more urgent one.
-    pub(crate) fn place(&mut self) -> Result<(), Broken> {
-        let leases = self.record.leases();
-        self.volatile.parked.retain(|lease| leases.contains_key(lease));
-        let is_any_waiting =
-            || self.record.sweeps().values().any(|sweep| waiting_jobs(sweep).next().is_some());
-        if self.volatile.parked.is_empty() && !is_any_waiting() {
-            return Ok(());
-        }
+    /// gives its slot to a more urgent one. Returns false if `may_continue` ended it before all was
+    /// placed.
+    pub(crate) fn place(&mut self, may_continue: &mut dyn FnMut() -> bool) -> Result<bool, Broken> {
         while let Some(placement) = self.next_assignment() {
             self.carry_out(placement)?;
+            if !may_continue() {
+                return Ok(false);
+            }
         }
         while let Some(exchange) = self.next_exchange() {
             // A worker accepts a grant only when it has a free slot, and parks a trial only while
@@ -68,14 +67,22 @@ impl Coordinator {
                 self.park(exchange.park)?;
                 self.carry_out(exchange.instead)?;
             }
+            if !may_continue() {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn carry_out(&mut self, placement: Placement) -> Result<(), Broken> {
         match placement {
-            Placement::Start { session, worker, job } => self.grant(session, &worker, &job),
+            Placement::Start { session, worker, sweep, trial } => {
+                self.grant(session, worker, (sweep, trial))
+            }
             Placement::Unpark(lease) => self.unpark(lease),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

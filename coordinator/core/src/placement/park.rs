@@ -1,18 +1,23 @@
 //! Parking trials that have run ahead, for trials that are needed first.
 
-use std::cmp::Reverse;
-
-use caviar_common::ids::{LeaseId, Name};
+use caviar_common::ids::{LeaseId, Name, SweepId};
 use caviar_common::limits::MAX_PARKED;
 use caviar_common::message::ToWorker;
 use caviar_common::numbers::index;
 
-use super::candidates::{Placement, WaitingJob, WorkerLoad, held_urgency, waiting_jobs};
+use super::candidates::Placement;
+use super::schedule::{Demand, Job};
 use crate::Coordinator;
 use crate::record::Broken;
 use crate::record::state::{Phase, Sweep, Urgency};
+use crate::volatile::Worker;
+
+/// Most running trials that are considered for parking at once. The others are considered after the
+/// next event of their sweep.
+const MOST_CANDIDATES: usize = 64;
 
 /// A trial to park, and what gets its slot.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Exchange {
     pub(super) park: LeaseId,
     pub(super) instead: Placement,
@@ -20,29 +25,27 @@ pub(super) struct Exchange {
 
 impl Coordinator {
     /// The next running trial to park for a more urgent one of its sweep.
-    pub(super) fn next_exchange(&self) -> Option<Exchange> {
-        let sweeps = self.record.sweeps().values();
-        let searching = sweeps.filter(|sweep| sweep.phase() == Phase::Searching);
-        searching.into_iter().find_map(|sweep| self.exchange_in(sweep))
+    pub(super) fn next_exchange(&mut self) -> Option<Exchange> {
+        while let Some(sweep) = self.volatile.schedule.next_to_exchange() {
+            if let Some(exchange) = self.exchange_in(sweep) {
+                return Some(exchange);
+            }
+            self.volatile.schedule.exchanged(sweep);
+        }
+        None
     }
 
-    fn exchange_in(&self, sweep: &Sweep) -> Option<Exchange> {
-        let waiting = waiting_jobs(sweep).next().map(|job| job.urgency());
-        let parked = self.parked_trials(sweep).map(|(urgency, ..)| urgency);
-        let most_urgent = waiting.into_iter().chain(parked).min()?;
-        let mut ahead: Vec<(Urgency, LeaseId, &Name)> = self
-            .held_trials(sweep)
-            .filter(|(lease, _, trial)| {
-                sweep.is_decidable(trial) && !self.volatile.parked.contains(lease)
-            })
-            .map(|(lease, worker, trial)| (held_urgency(sweep, trial), lease, worker))
-            .filter(|(urgency, ..)| most_urgent < *urgency)
-            .collect();
+    fn exchange_in(&self, id: SweepId) -> Option<Exchange> {
+        let demand = self.volatile.schedule.demand(id)?;
+        self.record.sweep(id).filter(|sweep| sweep.phase() == Phase::Searching)?;
+        let most_urgent = demand.most_urgent()?;
         // The least urgent trial is parked first.
-        ahead.sort_by_key(|(urgency, ..)| Reverse(*urgency));
-        ahead.into_iter().find_map(|(urgency, park, worker)| {
-            let load = self.load_of(worker).filter(|load| load.worker.can_park)?;
-            let instead = self.more_urgent_on(&load, sweep, urgency)?;
+        let ahead = demand.ahead().take_while(|(urgency, _)| most_urgent < *urgency);
+        ahead.take(MOST_CANDIDATES).find_map(|(urgency, park)| {
+            let name = self.record.lease(park)?.worker()?;
+            let worker = self.volatile.workers.get(name)?;
+            worker.accepting_session().filter(|_| worker.can_park)?;
+            let instead = self.more_urgent_on(name, (id, demand), urgency)?;
             Some(Exchange { park, instead })
         })
     }
@@ -50,55 +53,90 @@ impl Coordinator {
     /// What the worker should do instead of a trial of this urgency.
     fn more_urgent_on(
         &self,
-        load: &WorkerLoad<'_>,
-        sweep: &Sweep,
+        worker: &Name,
+        (id, demand): (SweepId, &Demand),
         limit: Urgency,
     ) -> Option<Placement> {
-        let parked = self
-            .most_urgent_parked(sweep, std::slice::from_ref(load))
-            .filter(|(urgency, _)| *urgency < limit);
-        let may_start = load.held - load.active < MAX_PARKED;
-        let mut jobs = waiting_jobs(sweep).take_while(|job| may_start && job.urgency() < limit);
-        let start = jobs.find(|job: &WaitingJob| self.fits(load, job)).map(|job| (load, job));
-        Placement::more_urgent(parked, start)
+        let schedule = &self.volatile.schedule;
+        let of_sweep = schedule.parked_of(worker).filter(|(_, sweep, _)| *sweep == id);
+        let parked = of_sweep.map(|(lease, _, urgency)| (urgency, lease)).min();
+        let parked = parked.filter(|(urgency, _)| *urgency < limit);
+        let may_start = schedule.parked_of(worker).count() < index(MAX_PARKED);
+        let is_urgent = |urgency: &Urgency| may_start && *urgency < limit;
+        let start = |jobs: &mut dyn Iterator<Item = Urgency>| {
+            self.first_that_fits(id, jobs, || std::iter::once(worker))
+        };
+        let other = start(&mut demand.waiting().take_while(is_urgent));
+        let may_suspect = schedule.suspects_of(worker) == 0;
+        let suspect = start(&mut demand.suspects().filter(|_| may_suspect).take_while(is_urgent));
+        let first = other.into_iter().chain(suspect).min_by_key(|(urgency, _)| *urgency);
+        Placement::more_urgent(parked, first)
     }
 
     /// Parks the least urgent trials of a worker that has reconnected with more trials than slots.
     pub(crate) fn park_excess(&mut self, worker: &Name) -> Result<(), Broken> {
-        let known = self.volatile.workers.get(worker);
-        let Some(known) = known.filter(|w| w.can_park && !w.is_draining) else { return Ok(()) };
+        let can_park = |known: &&Worker| known.can_park && !known.is_draining;
+        let Some(known) = self.volatile.workers.get(worker).filter(can_park) else {
+            return Ok(());
+        };
         let slots = index(known.slots);
-        let sweeps = self.record.sweeps().values();
-        let searching = sweeps.filter(|sweep| sweep.phase() == Phase::Searching);
-        let mut trainings: Vec<(bool, Urgency, LeaseId)> = searching
-            .flat_map(|sweep| self.held_trials(sweep).map(move |held| (sweep, held)))
-            .filter(|(_, (_, holder, _))| *holder == worker)
-            .map(|(sweep, (lease, _, trial))| {
-                (sweep.is_decidable(trial), held_urgency(sweep, trial), lease)
+        let held = self.record.held_leases(worker);
+        let jobs = held.filter_map(|lease| self.scheduled_lease(lease));
+        let mut trainings: Vec<(bool, Urgency, LeaseId)> = jobs
+            .filter_map(|(sweep, job)| match job {
+                Job::Held(held) if sweep.phase() == Phase::Searching => {
+                    Some((held.is_ahead, held.urgency, held.lease))
+                }
+                Job::Held(_) | Job::Waiting { .. } => None,
             })
             .collect();
         trainings.sort_unstable();
         // A scoring is never parked.
         let scorings = self.record.held_count(worker).saturating_sub(trainings.len());
         let excess = trainings.into_iter().skip(slots.saturating_sub(scorings));
-        excess.map(|(.., lease)| lease).try_for_each(|lease| self.park(lease))
+        let excess: Vec<LeaseId> = excess.map(|(.., lease)| lease).collect();
+        excess.into_iter().try_for_each(|lease| self.park(lease))
+    }
+
+    fn scheduled_lease(&self, lease: LeaseId) -> Option<(&Sweep, &Job)> {
+        let lease = self.record.lease(lease)?;
+        let job = self.volatile.schedule.job(lease.sweep(), lease.trial())?;
+        Some((self.record.sweep(lease.sweep())?, job))
     }
 
     pub(super) fn park(&mut self, lease: LeaseId) -> Result<(), Broken> {
-        self.volatile.parked.insert(lease);
+        self.set_parked(lease, true);
         self.send_to_holder(lease, ToWorker::Park { lease })
     }
 
     pub(super) fn unpark(&mut self, lease: LeaseId) -> Result<(), Broken> {
-        self.volatile.parked.remove(&lease);
+        self.set_parked(lease, false);
         self.send_to_holder(lease, ToWorker::Unpark { lease })
+    }
+
+    fn set_parked(&mut self, lease: LeaseId, is_parked: bool) {
+        if is_parked {
+            self.volatile.parked.insert(lease);
+        } else {
+            self.volatile.parked.remove(&lease);
+        }
+        let now = self.volatile.clock.now();
+        self.volatile.progress.park(lease, is_parked, now);
+        if let Some(held) = self.record.lease(lease) {
+            let (sweep, trial) = (held.sweep(), held.trial());
+            self.reschedule(sweep, trial);
+            self.volatile.mark_changed(sweep);
+        }
     }
 
     /// Notes that none of the worker's trials is parked any more. The worker needs no message: it
     /// unparks them itself when it connects or drains.
     pub(crate) fn forget_parked(&mut self, worker: &Name) {
-        for lease in self.record.held_leases(worker) {
-            self.volatile.parked.remove(&lease);
+        let held: Vec<LeaseId> = self.record.held_leases(worker).collect();
+        for lease in held {
+            if self.volatile.parked.contains(&lease) {
+                self.set_parked(lease, false);
+            }
         }
     }
 

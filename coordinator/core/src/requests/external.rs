@@ -35,7 +35,7 @@ enum ClientLease {
 
 impl Coordinator {
     pub(crate) fn ask_trials(&mut self, id: SweepId, ask: &Ask) -> Result<Reply, Halt> {
-        let now = self.volatile.now;
+        let now = self.volatile.clock.now();
         let sweep = self.external_sweep(id)?;
         if let Some(earlier) = sweep.earlier_ask(ask) {
             let granted = earlier.granted().iter().map(|granted| granted.lease);
@@ -49,7 +49,10 @@ impl Coordinator {
             // An empty reply is not recorded, because the same ask may get trials later.
             return Ok(Reply::Done);
         }
-        self.volatile.client_leases_heard.extend(granted.iter().map(|g| (g.lease, now)));
+        for granted in &granted {
+            self.volatile.client_leases_heard.insert(granted.lease, now);
+            self.volatile.client_silences.insert(now, granted.lease);
+        }
         let Ask { request_id, client, lease_ms, .. } = ask.clone();
         self.emit(id, TrialsAsked { request_id, client, lease_ms, granted })?;
         Ok(Reply::Done)
@@ -146,25 +149,22 @@ impl Coordinator {
     /// Expires external leases whose client has been silent for longer than the lease duration.
     /// Part of every tick.
     pub(crate) fn expire_client_leases(&mut self) -> Result<(), Broken> {
-        let (now, stalled_ms) = (self.volatile.now, self.stalled_ms());
-        let leases = self.record.leases();
-        let heard = &mut self.volatile.client_leases_heard;
-        heard.retain(|lease, _| leases.contains_key(lease));
-        for heard in heard.values_mut() {
-            *heard = heard.saturating_add(stalled_ms).min(now);
+        let now = self.volatile.clock.now();
+        while let Some(id) = self.volatile.client_silences.take_due(now) {
+            let lease = self.record.lease(id).cloned();
+            let Some((ms, lease)) = lease.and_then(|it| Some((it.client_lease_ms()?, it))) else {
+                continue;
+            };
+            let heard = self.volatile.client_leases_heard.get(&id).copied().unwrap_or_default();
+            if now.saturating_sub(heard) > ms {
+                // The trial may be what crashes the clients, so each silence counts against it.
+                self.lose_lease(id, &lease, LeaseEnd::Expired, Some(WorkerLost::Alone))?;
+            } else {
+                let due = heard.saturating_add(ms).saturating_add(1);
+                self.volatile.client_silences.insert(due, id);
+            }
         }
-        let is_silent = |lease: &LeaseId, lease_ms: u64| {
-            heard.get(lease).is_none_or(|heard| now.saturating_sub(*heard) > lease_ms)
-        };
-        let expired = leases.iter().filter(|(id, lease)| {
-            lease.client_lease_ms().is_some_and(|lease_ms| is_silent(id, lease_ms))
-        });
-        let expired: Vec<(LeaseId, Lease)> =
-            expired.map(|(id, lease)| (*id, lease.clone())).collect();
-        // The trial may be what crashes the clients, so each silence counts against it.
-        expired.into_iter().try_for_each(|(id, lease)| {
-            self.lose_lease(id, &lease, LeaseEnd::Expired, Some(WorkerLost::Alone))
-        })
+        Ok(())
     }
 
     fn external_sweep(&self, id: SweepId) -> Result<&Sweep, Refusal> {
@@ -196,7 +196,7 @@ impl Coordinator {
             return Err(stale);
         }
         if let Some(held) = self.record.lease(lease).cloned() {
-            self.volatile.client_leases_heard.insert(lease, self.volatile.now);
+            self.volatile.client_leases_heard.insert(lease, self.volatile.clock.now());
             return Ok(ClientLease::InForce(held));
         }
         if self.record.has_result(lease) {

@@ -1,19 +1,22 @@
 //! What workers report about a lease that they hold, and the end of leases without a result.
 
-use caviar_common::ids::{LeaseId, Name, SessionId};
+use caviar_common::ids::{LeaseId, Name, SessionId, SweepId, TrialNumber};
 use caviar_common::message::{Finished, Release, Stored, ToWorker};
 use caviar_common::metric::{EpochMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome};
 
 use crate::Coordinator;
 use crate::halt::Halt;
-use crate::input::Refusal;
+use crate::input::{Refusal, Reply};
 use crate::record::Broken;
 use crate::record::event::{
     EpochsRecorded, LeaseEnd, LeaseEnded, TrialFinished, WinnerScored, WorkerLost,
 };
 use crate::record::state::{Holder, Lease, SUSPECT_LOSSES, Trial, losses_after};
-use crate::volatile::Unable;
+
+/// How long a worker that could not train something gets no job of that kind, in milliseconds. A
+/// missing file or a lack of memory rarely disappears sooner; chosen, not measured.
+const UNABLE_MS: u64 = 300_000;
 
 /// A lease in force that the sender of a message holds.
 pub(super) struct HeldLease {
@@ -73,6 +76,10 @@ impl Coordinator {
             let event = EpochsRecorded { trial, lease: lease_id, points: new, seconds };
             self.emit(lease.sweep(), event)?;
         }
+        if let Some(last) = points.last() {
+            let now = self.volatile.clock.now();
+            self.volatile.progress.report(*id, last.epoch, seconds, now);
+        }
         let stored = Stored::Epoch(self.trial_of(lease)?.recorded_epochs());
         self.changes.send(*session, ToWorker::Ack { lease: *id, stored });
         Ok(())
@@ -112,9 +119,9 @@ impl Coordinator {
         release: Release,
     ) -> Result<(), Broken> {
         let HeldLease { id, lease, worker, .. } = held;
-        let now = self.volatile.now;
         let known = self.volatile.workers.get_mut(worker);
         let known = known.ok_or_else(|| Broken(format!("worker {worker} is not known")))?;
+        let until = self.volatile.clock.now().saturating_add(UNABLE_MS);
         let cause = match release {
             Release::Drained => {
                 // A worker that returns a lease because it exits gets no new one.
@@ -123,23 +130,47 @@ impl Coordinator {
             }
             Release::Declined => {
                 known.has_declined = true;
+                self.volatile.declined.insert(worker.clone());
                 LeaseEnd::NotHeld
             }
             Release::Unable { message } => {
-                let unable = Unable { message: message.clone(), since: now };
-                known.unable.insert((lease.sweep(), None), unable);
+                let refuser = (worker.clone(), None);
+                self.volatile.unable.insert(lease.sweep(), refuser, message.clone(), until);
                 LeaseEnd::Unable { message }
             }
             Release::TooLarge { message } => {
-                let unable = Unable { message: message.clone(), since: now };
-                known.unable.insert((lease.sweep(), Some(lease.trial())), unable);
+                let refuser = (worker.clone(), Some(lease.trial()));
+                self.volatile.unable.insert(lease.sweep(), refuser, message.clone(), until);
                 LeaseEnd::Unable { message }
             }
         };
+        self.reschedule_worker(worker);
         if cause == LeaseEnd::Drained {
             self.forget_parked(worker);
         }
         self.lose_lease(*id, lease, cause, None)
+    }
+
+    /// Takes the lease on a trial away from its holder, who may train on for nothing.
+    pub(crate) fn release_trial(
+        &mut self,
+        id: SweepId,
+        number: TrialNumber,
+    ) -> Result<Reply, Halt> {
+        let sweep = self.sweep_of(id)?;
+        let name = || sweep.spec().name.clone();
+        let trial = sweep.trial(number);
+        let trial = trial.ok_or_else(|| Refusal::NoSuchTrial { sweep: name(), trial: number })?;
+        let lease = trial.running_lease().ok_or_else(|| Refusal::NotRunning {
+            sweep: name(),
+            trial: number,
+            state: trial.state(),
+        })?;
+        let held = self.record.lease(lease).cloned();
+        let held = held.ok_or_else(|| Broken(format!("lease {lease} is not in force")))?;
+        self.lose_lease(lease, &held, LeaseEnd::Released, None)?;
+        self.revoke_from(&held, lease, "an operator released the trial");
+        Ok(Reply::Sweep(id))
     }
 
     /// Ends a lease without a result. The trial waits again, or fails if it has now lost its worker

@@ -100,9 +100,7 @@ impl Coordinator {
         if !sweep.state().is_final() {
             return Err(wrong_state(sweep, "cancel it first"));
         }
-        for worker in self.volatile.workers.values_mut() {
-            worker.unable.retain(|(sweep, _), _| *sweep != id);
-        }
+        self.volatile.unable.forget_sweep(id);
         let next_lease = self.record.next_lease();
         self.emit(id, SweepDeleted { next_lease })?;
         Ok(Reply::Sweep(id))

@@ -8,9 +8,7 @@
 //! A later message about the lease gets a `Revoke` in reply, so that only the new holder's reports
 //! count. Only a repeated result is acknowledged again.
 
-use std::collections::BTreeMap;
-
-use caviar_common::ids::{LeaseId, Name, SessionId};
+use caviar_common::ids::{LeaseId, Name, SessionId, SweepId};
 use caviar_common::limits::MAX_WORKERS;
 use caviar_common::message::{FromWorker, Hello, PROTOCOL, Stored, ToWorker};
 
@@ -20,11 +18,8 @@ use crate::halt::Halt;
 use crate::input::{Refusal, Reply};
 use crate::record::Broken;
 use crate::record::event::{LeaseEnd, WorkerLost};
+use crate::record::state::Lease;
 use crate::volatile::Worker;
-
-/// How long a worker that could not train something gets no job of that kind, in milliseconds. A
-/// missing file or a lack of memory rarely disappears sooner; chosen, not measured.
-const UNABLE_MS: u64 = 300_000;
 
 impl Coordinator {
     /// Handles a message of a worker. A refusal closes the connection.
@@ -69,7 +64,7 @@ impl Coordinator {
     fn renew(&mut self, session: SessionId) -> Result<Name, Refusal> {
         let worker = self.volatile.sessions.get(&session).ok_or(Refusal::NoHello)?.clone();
         if let Some(known) = self.volatile.workers.get_mut(&worker) {
-            known.last_heard = self.volatile.now;
+            known.last_heard = self.volatile.clock.now();
         }
         Ok(worker)
     }
@@ -98,15 +93,21 @@ impl Coordinator {
         result
     }
 
-    /// Notes in the views of all unfinished sweeps that the connected workers have changed.
-    fn mark_workers_changed(&mut self) {
+    /// Notes that a worker has connected or disconnected, so that `before` of them were connected
+    /// before. The views of sweeps only say whether there is any.
+    fn mark_workers_changed(&mut self, before: usize) {
+        if (before == 0) == self.volatile.sessions.is_empty() {
+            return;
+        }
         let unfinished = self.record.sweeps().values().filter(|s| !s.state().is_final());
-        self.volatile.changed.extend(unfinished.map(|sweep| sweep.id()));
+        let unfinished: Vec<SweepId> = unfinished.map(|sweep| sweep.id()).collect();
+        unfinished.into_iter().for_each(|sweep| self.volatile.mark_changed(sweep));
     }
 
     /// Accepts a new connection of a worker and compares what both sides know of its leases.
     fn welcome(&mut self, session: SessionId, hello: &Hello) -> Result<(), Halt> {
         self.check_hello(session, hello)?;
+        let connected = self.volatile.sessions.len();
         let earlier = self.volatile.workers.remove(&hello.worker);
         if let Some(old) = earlier.as_ref().and_then(|worker| worker.session) {
             self.volatile.sessions.remove(&old);
@@ -121,11 +122,14 @@ impl Coordinator {
             is_draining,
             can_park: hello.can_park,
             has_declined: false,
-            last_heard: self.volatile.now,
-            unable: BTreeMap::new(),
+            last_heard: self.volatile.clock.now(),
         };
         self.forget_parked(&hello.worker);
+        self.forget_unable(&hello.worker);
+        let due = worker.last_heard.saturating_add(self.config.lease_ttl_ms).saturating_add(1);
+        self.volatile.silences.insert(due, hello.worker.clone());
         self.volatile.workers.insert(hello.worker.clone(), worker);
+        self.reschedule_worker(&hello.worker);
         self.volatile.sessions.insert(session, hello.worker.clone());
         let lease_ttl_ms = self.config.lease_ttl_ms;
         let heartbeat_ms = (lease_ttl_ms / 4).max(1);
@@ -134,7 +138,7 @@ impl Coordinator {
         if is_draining && !hello.draining {
             self.changes.send(session, ToWorker::Drain);
         }
-        self.mark_workers_changed();
+        self.mark_workers_changed(connected);
         self.reconcile_leases(session, hello)?;
         self.park_excess(&hello.worker)?;
         Ok(())
@@ -199,67 +203,87 @@ impl Coordinator {
 
     /// Forgets a closed connection. The worker keeps its leases.
     pub(crate) fn forget_session(&mut self, session: SessionId) {
+        let connected = self.volatile.sessions.len();
         if let Some(worker) = self.volatile.sessions.remove(&session)
             && let Some(known) = self.volatile.workers.get_mut(&worker)
             && known.session == Some(session)
         {
             known.session = None;
-            self.mark_workers_changed();
+            self.reschedule_worker(&worker);
+            self.mark_workers_changed(connected);
         }
     }
 
-    /// True if the worker was silent for longer than a lease lasts. Time in which the coordinator
-    /// itself was stopped does not count, see [`Self::stalled_ms`].
-    fn is_silent(&self, worker: &Worker) -> bool {
-        let limit = self.volatile.last_tick.saturating_add(self.config.lease_ttl_ms / 4);
-        let now = self.volatile.now.min(limit);
-        now.saturating_sub(worker.last_heard) > self.config.lease_ttl_ms
+    /// Forgets what a worker said that it cannot train.
+    fn forget_unable(&mut self, worker: &Name) {
+        let changed = self.volatile.unable.forget_worker(worker);
+        changed.into_iter().for_each(|sweep| self.volatile.mark_changed(sweep));
     }
 
-    /// How long the coordinator itself was stopped before this tick, in milliseconds.
-    ///
-    /// Ticks come several times per lease duration. If more than a quarter of it has passed since
-    /// the last one, a signal, a frozen host or a slow disk stopped the coordinator, and messages
-    /// of the workers may still wait in the sockets.
-    pub(super) fn stalled_ms(&self) -> u64 {
-        let passed = self.volatile.now.saturating_sub(self.volatile.last_tick);
-        passed.saturating_sub(self.config.lease_ttl_ms / 4)
+    /// True if the worker was silent for longer than a lease lasts.
+    fn is_silent(&self, worker: &Worker) -> bool {
+        let silent = self.volatile.clock.now().saturating_sub(worker.last_heard);
+        silent > self.config.lease_ttl_ms
     }
 
     /// Ends the leases of silent workers, forgets those workers, and gives the other workers
     /// another chance at what they could not train. Part of every tick, and the last part of it.
     pub(crate) fn expire_workers(&mut self) -> Result<(), Broken> {
-        let (now, stalled_ms) = (self.volatile.now, self.stalled_ms());
-        self.volatile.last_tick = now;
-        for worker in self.volatile.workers.values_mut() {
-            worker.has_declined = false;
-            worker.last_heard = worker.last_heard.saturating_add(stalled_ms).min(now);
-            worker.unable.retain(|(sweep, _), unable| {
-                let is_recent = now.saturating_sub(unable.since) <= UNABLE_MS;
-                if !is_recent {
-                    self.volatile.changed.insert(*sweep);
-                }
-                is_recent
-            });
+        let now = self.volatile.clock.now();
+        for name in std::mem::take(&mut self.volatile.declined) {
+            if let Some(worker) = self.volatile.workers.get_mut(&name) {
+                worker.has_declined = false;
+            }
+            self.reschedule_worker(&name);
         }
-        let workers = self.volatile.workers.iter();
-        let silent: Vec<Name> = workers
-            .filter(|(_, worker)| self.is_silent(worker))
-            .map(|(name, _)| name.clone())
-            .collect();
-        silent.into_iter().try_for_each(|name| self.expire_worker(name))
+        let changed = self.volatile.unable.expire(now);
+        changed.into_iter().for_each(|sweep| self.volatile.mark_changed(sweep));
+        while let Some(name) = self.volatile.silences.take_due(now) {
+            let Some(worker) = self.volatile.workers.get(&name) else { continue };
+            if self.is_silent(worker) {
+                self.expire_worker(name)?;
+            } else {
+                let ttl_ms = self.config.lease_ttl_ms;
+                let due = worker.last_heard.saturating_add(ttl_ms).saturating_add(1);
+                self.volatile.silences.insert(due, name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the leases of trainings that hang. Part of every tick.
+    pub(crate) fn end_stalled_trainings(&mut self) -> Result<(), Broken> {
+        let (now, least) = (self.volatile.clock.now(), self.config.least_stall_ms);
+        while let Some(id) = self.volatile.progress.take_stalled(now, least) {
+            let Some(lease) = self.record.lease(id).cloned() else { continue };
+            self.lose_lease(id, &lease, LeaseEnd::Stalled, Some(WorkerLost::Alone))?;
+            self.revoke_from(&lease, id, "the training reported no epoch for too long");
+        }
+        Ok(())
+    }
+
+    /// Tells the worker that held a lease that it has ended.
+    pub(super) fn revoke_from(&mut self, lease: &Lease, id: LeaseId, reason: &str) {
+        let worker = lease.worker().and_then(|worker| self.volatile.workers.get(worker));
+        if let Some(session) = worker.and_then(|worker| worker.session) {
+            let reason = reason.to_owned();
+            self.changes.send(session, ToWorker::Revoke { lease: id, reason });
+        }
     }
 
     fn expire_worker(&mut self, name: Name) -> Result<(), Broken> {
         let leases: Vec<LeaseId> = self.record.held_leases(&name).collect();
         self.lose_worker(&leases, &LeaseEnd::Expired)?;
-        if let Some(worker) = self.volatile.workers.remove(&name)
-            && let Some(session) = worker.session
-        {
+        let connected = self.volatile.sessions.len();
+        let worker = self.volatile.workers.remove(&name);
+        self.reschedule_worker(&name);
+        self.forget_unable(&name);
+        self.volatile.progress.forget_worker(&name);
+        if let Some(session) = worker.and_then(|worker| worker.session) {
             self.volatile.sessions.remove(&session);
             let ttl_ms = self.config.lease_ttl_ms;
             self.changes.close(session, Refusal::Silent { worker: name, ttl_ms });
-            self.mark_workers_changed();
+            self.mark_workers_changed(connected);
         }
         Ok(())
     }
@@ -274,6 +298,7 @@ impl Coordinator {
             worker.is_draining = true;
             self.changes.send(session, ToWorker::Drain);
             self.forget_parked(name);
+            self.reschedule_worker(name);
         }
         Ok(Reply::Done)
     }

@@ -276,7 +276,9 @@ fn a_worker_without_memory_for_one_trial_still_gets_others() {
     let second = bench.grants()[0].clone();
     assert_ne!(second.trial, first.trial);
     let note = format!("worker w cannot train trial {}: no memory for 9 more floats", first.trial);
-    assert_eq!(bench.core.sweep(SWEEP).unwrap().notes, [note]);
+    let homeless =
+        format!("trial {} fits no connected worker: connect one with more memory", first.trial);
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().notes, [note, homeless]);
     bench.hello(2, "larger", 1, 1, &[]);
     assert_eq!(bench.grants()[0].trial, first.trial);
 }
@@ -294,9 +296,9 @@ fn an_unable_worker_gets_trials_again_after_some_minutes_or_when_it_reconnects()
     bench.hello(2, "w", 1, 1, &[]);
     let lease = bench.grants()[0].lease;
     unable(&mut bench, 2, lease);
-    for second in 0..=300 {
-        assert!(bench.grants().is_empty(), "after {second} s");
-        bench.now += 1_000;
+    for tick in 0..300_000 / (TTL / 8) {
+        assert!(bench.grants().is_empty(), "after {tick} ticks");
+        bench.now += TTL / 8;
         bench.say(2, FromWorker::Heartbeat).unwrap();
         bench.step(Input::Tick).unwrap();
     }
@@ -328,4 +330,46 @@ fn a_worker_that_declines_a_grant_gets_another_after_the_next_tick() {
     assert!(!bench.core.workers()[0].draining);
     bench.step(Input::Tick).unwrap();
     assert_eq!(bench.grants()[0].trial, TrialNumber(0));
+}
+
+#[test]
+fn a_training_that_hangs_loses_its_lease_and_fails_in_the_end() {
+    let mut bench = Bench::with_sweep(3, 1);
+    let first = bench.grants()[0].clone();
+    let mut lost = Vec::new();
+    for _ in 0..30_000 {
+        bench.now += TTL / 8;
+        bench.say(1, FromWorker::Heartbeat).unwrap();
+        bench.step(Input::Tick).unwrap();
+        let revoked = |e: &Effect| match e {
+            Effect::Send(_, ToWorker::Revoke { lease, .. }) => Some(*lease),
+            Effect::Send(..) | Effect::Close(..) | Effect::Changed(_) => None,
+        };
+        lost.extend(bench.effects.iter().filter_map(revoked));
+    }
+    assert_eq!((lost.len(), lost[0]), (3, first.lease), "1,000 s each");
+    assert_eq!(bench.state(0), TrialState::Failed);
+    let message = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap().message.unwrap();
+    assert_eq!(
+        message,
+        "given up after 3 failed attempts in a row; the last: it reported no epoch for too long"
+    );
+}
+
+#[test]
+fn an_operator_can_take_a_lease_away() {
+    let mut bench = Bench::with_sweep(3, 1);
+    let first = bench.grants()[0].clone();
+    bench.step(Input::ReleaseTrial(SWEEP, first.trial)).unwrap();
+    assert!(bench.revokes(first.lease));
+    let again = bench.grants()[0].clone();
+    assert_eq!((again.trial, again.attempt.0), (first.trial, 2));
+    bench.train(1, again.lease);
+    let refusal = bench.step(Input::ReleaseTrial(SWEEP, first.trial)).unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "trial 0 of sweep s is completed, so there is no lease to release"
+    );
+    let unknown = bench.step(Input::ReleaseTrial(SWEEP, TrialNumber(9))).unwrap_err();
+    assert_eq!(unknown.class(), ErrorClass::NotFound);
 }

@@ -50,7 +50,8 @@ pub(crate) fn point(epoch: u32, loss: f64) -> EpochMetrics {
     EpochMetrics { epoch, train: score, validation: score }
 }
 
-pub(crate) const CONFIG: Config = Config { lease_ttl_ms: TTL, max_lost_workers: 3 };
+pub(crate) const CONFIG: Config =
+    Config { lease_ttl_ms: TTL, max_lost_workers: 3, least_stall_ms: 1_000_000 };
 
 /// What a worker says first: that it holds these leases of this store.
 pub(crate) fn hello(worker: &str, incarnation: u64, slots: u32, held: &[u64]) -> Hello {

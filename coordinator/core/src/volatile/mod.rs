@@ -1,12 +1,21 @@
 //! The state that a restart may forget: connections, silence, parked trials, samplers.
 
+mod clock;
+mod deadlines;
+mod progress;
+mod unable;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId, TrialNumber};
-use caviar_common::numbers::to_u32;
 use caviar_search::Sampler;
 
+use crate::placement::Schedule;
 use crate::record::state::{Holder, Record};
+pub(crate) use clock::Clock;
+pub(crate) use deadlines::Deadlines;
+pub(crate) use progress::Progress;
+pub(crate) use unable::Unable;
 
 /// What is known of a worker, besides its leases.
 #[derive(Debug)]
@@ -24,27 +33,15 @@ pub(crate) struct Worker {
     /// True if the worker declined a grant since the last tick. Until the next one it gets no new
     /// grant, because it would decline that too.
     pub(crate) has_declined: bool,
-    /// When the worker last sent a message, in the driver's milliseconds.
+    /// When the worker last sent a message, on the coordinator's [`Clock`].
     pub(crate) last_heard: u64,
-    /// Sweeps that the worker cannot train, and single trials (`Some`) that it has no memory for.
-    pub(crate) unable: BTreeMap<(SweepId, Option<TrialNumber>), Unable>,
 }
 
 impl Worker {
-    /// True if the worker has not said that it cannot train this trial.
-    pub(crate) fn can_train(&self, sweep: SweepId, trial: TrialNumber) -> bool {
-        !self.unable.contains_key(&(sweep, None))
-            && !self.unable.contains_key(&(sweep, Some(trial)))
+    /// The worker's connection, if it accepts new jobs.
+    pub(crate) fn accepting_session(&self) -> Option<SessionId> {
+        self.session.filter(|_| !self.is_draining && !self.has_declined)
     }
-}
-
-/// Why a worker cannot train something.
-#[derive(Debug)]
-pub(crate) struct Unable {
-    /// The worker's explanation.
-    pub(crate) message: String,
-    /// When the worker said so, in the driver's milliseconds.
-    pub(crate) since: u64,
 }
 
 /// Sweeps and trials whose views have changed.
@@ -63,10 +60,22 @@ pub(crate) struct Volatile {
     pub(crate) workers: BTreeMap<Name, Worker>,
     /// The worker of each connection.
     pub(crate) sessions: BTreeMap<SessionId, Name>,
-    /// When an external client last named each of its leases, in the driver's milliseconds.
+    /// When each worker may have been silent for too long.
+    pub(crate) silences: Deadlines<Name>,
+    /// The workers that declined a grant since the last tick.
+    pub(crate) declined: BTreeSet<Name>,
+    /// What workers said that they cannot train.
+    pub(crate) unable: Unable,
+    /// Which trainings may hang.
+    pub(crate) progress: Progress,
+    /// When an external client last named each of its leases, on the coordinator's [`Clock`].
     pub(crate) client_leases_heard: BTreeMap<LeaseId, u64>,
+    /// When each lease of an external client may expire.
+    pub(crate) client_silences: Deadlines<LeaseId>,
     /// The leases whose trials are parked. A new connection begins without any.
     pub(crate) parked: BTreeSet<LeaseId>,
+    /// What waits, what runs, and which workers have a free slot.
+    pub(crate) schedule: Schedule,
     /// The samplers of sweeps that were asked for a trial since the start.
     pub(crate) samplers: BTreeMap<SweepId, Box<dyn Sampler>>,
     /// Sweeps that may have decisions to take.
@@ -77,33 +86,34 @@ pub(crate) struct Volatile {
     pub(crate) changed: BTreeSet<SweepId>,
     /// What changed since the rows of trials were last taken.
     pub(crate) touched: Touched,
-    /// The time of the latest input, in the driver's milliseconds.
-    pub(crate) now: u64,
-    /// The time of the latest tick, in the driver's milliseconds.
-    pub(crate) last_tick: u64,
+    /// The time by which silence is measured.
+    pub(crate) clock: Clock,
 }
 
 impl Volatile {
     /// The state after a restart at `now`: every holder of a lease counts as heard at this time.
     pub(crate) fn after_restart(record: &Record, now: u64) -> Self {
-        let mut volatile = Self { now, last_tick: now, ..Self::default() };
+        let mut volatile = Self { clock: Clock::starting_at(now), ..Self::default() };
         for (id, lease) in record.leases() {
             match lease.holder() {
                 Holder::Client { .. } => {
-                    volatile.client_leases_heard.insert(*id, now);
+                    volatile.client_leases_heard.insert(*id, 0);
+                    volatile.client_silences.insert(0, *id);
                 }
                 Holder::Worker { name, incarnation } => {
-                    volatile.workers.entry(name.clone()).or_insert_with(|| Worker {
+                    let worker = volatile.workers.entry(name.clone()).or_insert_with(|| Worker {
                         session: None,
                         incarnation: *incarnation,
-                        // The worker has at least as many; its Hello will say how many.
-                        slots: to_u32(record.held_count(name)),
+                        // The worker has at least as many as it holds leases; its Hello will say
+                        // how many.
+                        slots: 0,
                         is_draining: false,
                         can_park: false,
                         has_declined: false,
-                        last_heard: now,
-                        unable: BTreeMap::new(),
+                        last_heard: 0,
                     });
+                    worker.slots = worker.slots.saturating_add(1);
+                    volatile.silences.insert(0, name.clone());
                 }
             }
         }
@@ -112,8 +122,14 @@ impl Volatile {
     }
 
     /// Notes that an event happened to `sweep`.
-    pub(crate) fn mark_changed(&mut self, sweep: SweepId) {
+    pub(crate) fn mark_undecided(&mut self, sweep: SweepId) {
         self.undecided.insert(sweep);
+        self.mark_changed(sweep);
+    }
+
+    /// Notes that the view of `sweep` has changed.
+    pub(crate) fn mark_changed(&mut self, sweep: SweepId) {
         self.changed.insert(sweep);
+        self.touched.sweeps.insert(sweep);
     }
 }
