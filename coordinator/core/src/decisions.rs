@@ -141,7 +141,7 @@ fn decide_trial(sweep: &Sweep, trial: &Trial) -> Option<Payload> {
     let passed = trial.passed_rungs();
     let is_at_rung =
         |stage| matches!(stage, Stage::Passed(rung) | Stage::Stopped(rung) if rung == passed);
-    let at_rung = sweep.log().iter().filter(|entry| is_at_rung(entry.stage));
+    let at_rung = sweep.log().entries().filter(|entry| is_at_rung(entry.stage));
     let earlier_costs = at_rung.map(|entry| entry.cost.unwrap_or(f64::INFINITY));
     let rank = rank_at_rung(sweep.spec().stopping, earlier_costs, cost);
     let rung = Rung { number: passed, epoch, rank: rank.rank, reached: rank.reached };

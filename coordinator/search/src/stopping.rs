@@ -60,6 +60,22 @@ pub struct RungRank {
     pub continues: bool,
 }
 
+impl RungRank {
+    /// The rank of a trial that reaches a rung after `before` others. `better` of them have a
+    /// strictly lower cost. A [`SortedList`](crate::SortedList) of their costs knows both numbers.
+    pub const fn new(rule: StoppingRule, before: u32, better: u32) -> Self {
+        let reached = before.saturating_add(1);
+        let continues = match rule {
+            StoppingRule::None => true,
+            StoppingRule::Halving => better < reached.div_ceil(REDUCTION),
+            // The median of an even number of costs is the mean of the middle two. A cost is at
+            // most the median exactly if fewer than half of the costs, rounded up, are below it.
+            StoppingRule::Median => better < reached.div_ceil(2),
+        };
+        Self { rank: better.saturating_add(1), reached, continues }
+    }
+}
+
 /// Ranks a trial of this `cost` among the trials that reached the rung earlier, whose costs are
 /// `earlier`. A trial without a finite cost at the rung has the cost infinity.
 pub fn rank_at_rung(
@@ -67,19 +83,12 @@ pub fn rank_at_rung(
     earlier: impl IntoIterator<Item = f64>,
     cost: f64,
 ) -> RungRank {
-    let (mut reached, mut better) = (1_u32, 0_u32);
+    let (mut before, mut better) = (0_u32, 0_u32);
     for other in earlier {
-        reached = reached.saturating_add(1);
+        before = before.saturating_add(1);
         better = better.saturating_add(u32::from(other < cost));
     }
-    let continues = match rule {
-        StoppingRule::None => true,
-        StoppingRule::Halving => better < reached.div_ceil(REDUCTION),
-        // The median of an even number of costs is the mean of the middle two. A cost is at most
-        // the median exactly if fewer than half of the costs, rounded up, are below it.
-        StoppingRule::Median => better < reached.div_ceil(2),
-    };
-    RungRank { rank: better.saturating_add(1), reached, continues }
+    RungRank::new(rule, before, better)
 }
 
 #[cfg(test)]

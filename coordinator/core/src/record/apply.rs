@@ -9,7 +9,7 @@ use caviar_common::numbers::index;
 use caviar_common::outcome::TrialState;
 use caviar_common::outcome::{Job, Outcome};
 use caviar_search::stopping::rungs;
-use caviar_search::{Observation, Stage};
+use caviar_search::{History, Observation, Stage};
 
 use super::Broken;
 use super::event::{
@@ -116,11 +116,11 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
         is_paused: false,
         trials: Vec::new(),
         rungs: rungs(spec.stopping, spec.max_epochs()),
+        log: History::new(spec.space.clone()),
         spec,
         clock: 0,
         in_flight: BTreeSet::new(),
         queue: BTreeSet::new(),
-        log: Vec::new(),
         scoring: None,
         asks: VecDeque::new(),
     };
@@ -180,6 +180,7 @@ fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
         curve: Vec::new(),
         seconds: None,
     };
+    sweep.log.push_trial(assignment).map_err(|error| Broken(error.to_string()))?;
     trial.due = sweep.next_due(&trial);
     sweep.in_flight.insert((trial.due, *number));
     sweep.queue.insert((trial.due, *number));
@@ -378,13 +379,13 @@ fn enter_decision(
     cost: Option<f64>,
 ) -> Result<(), Broken> {
     let trial = trial_mut(sweep, number)?;
-    let (due, assignment) = (trial.due, trial.assignment.clone());
+    let due = trial.due;
     if !sweep.in_flight.remove(&(due, number)) {
         return Err(Broken(format!("trial {number} is not in flight")));
     }
     sweep.clock = sweep.clock.max(due);
-    sweep.log.push(Observation { trial: number.0, assignment, stage, cost });
-    Ok(())
+    let entry = Observation { trial: number.0, stage, cost };
+    sweep.log.push(entry).map_err(|error| Broken(error.to_string()))
 }
 
 fn finish_scoring(record: &mut Record, id: SweepId, scored: &WinnerScored) -> Result<(), Broken> {

@@ -122,7 +122,7 @@ fn a_completed_trial_counts_even_without_a_finite_value_at_its_rung() {
     assert_eq!(best, Some((TrialNumber(0), Some(0.1))));
     let log = bench.core.record().sweep(SWEEP).unwrap().log();
     assert_eq!(
-        log.iter().map(|entry| (entry.trial, entry.cost)).collect::<Vec<_>>(),
+        log.entries().map(|entry| (entry.trial, entry.cost)).collect::<Vec<_>>(),
         [(0, Some(0.1))]
     );
 }

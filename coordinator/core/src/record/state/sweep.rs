@@ -11,7 +11,7 @@ use caviar_common::metric::Score;
 use caviar_common::numbers::index;
 use caviar_common::outcome::{Job, SweepState, TrialState};
 use caviar_common::spec::SweepSpec;
-use caviar_search::Observation;
+use caviar_search::History;
 
 use super::{Lease, LostWorkers, Trial, Urgency};
 use crate::record::event::{EarlierResults, GrantedTrial};
@@ -44,7 +44,7 @@ pub struct Sweep {
     pub(in crate::record) clock: u64,
     pub(in crate::record) in_flight: BTreeSet<Urgency>,
     pub(in crate::record) queue: BTreeSet<Urgency>,
-    pub(in crate::record) log: Vec<Observation>,
+    pub(in crate::record) log: History,
     pub(in crate::record) scoring: Option<Scoring>,
     pub(in crate::record) asks: VecDeque<AskRecord>,
 }
@@ -204,8 +204,9 @@ impl Sweep {
         &self.queue
     }
 
-    /// The decisions on trials at rungs and ends, in the order in which they were taken.
-    pub fn log(&self) -> &[Observation] {
+    /// The assignments of the trials, and the decisions on them at rungs and ends, in the order in
+    /// which they were taken.
+    pub const fn log(&self) -> &History {
         &self.log
     }
 
