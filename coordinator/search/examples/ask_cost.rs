@@ -21,7 +21,7 @@ use caviar_common::seed::{Purpose, Seed, Stream};
 use caviar_common::space::{Domain, Parameter, Space};
 use caviar_common::spec::file::parse;
 use caviar_common::spec::{Strategy, SweepSpec};
-use caviar_search::{Observation, Question, SamplerReply, Stage, build};
+use caviar_search::{History, Observation, Question, SamplerReply, Stage, build};
 
 /// A space of six floats, two whole numbers and two choices.
 fn spec(strategy: Strategy) -> SweepSpec {
@@ -56,11 +56,12 @@ fn draw(space: &Space, stream: &mut Stream) -> Assignment {
     space.decode(&point)
 }
 
-fn observe(space: &Space, trial: u32, assignment: Assignment) -> Observation {
-    let point = space.encode(&assignment);
+/// Ends a trial.
+fn end(history: &mut History, trial: u32) {
+    let point = history.space().encode(&history.assignment(trial).unwrap());
     let cost =
         point.iter().enumerate().map(|(j, u)| (u - 0.3) * (u - 0.3) * (1.0 + j as f64)).sum();
-    Observation { trial, assignment, stage: Stage::Ended, cost: Some(cost) }
+    history.push(Observation { trial, stage: Stage::Ended, cost: Some(cost) }).unwrap();
 }
 
 /// The CPU time of this process in nanoseconds. Where the system does not report it, the time of
@@ -85,26 +86,24 @@ fn measure(strategy: Strategy) {
         for in_flight in [8, 64] {
             let mut stream = Seed::derive(5, 0, Purpose::Sample).stream(0);
             let mut sampler = build(&spec, &[]);
-            let mut log: Vec<Observation> = (0..finished)
-                .map(|i| observe(&spec.space, i, draw(&spec.space, &mut stream)))
-                .collect();
-            let mut pending: Vec<Assignment> =
-                (0..in_flight).map(|_| draw(&spec.space, &mut stream)).collect();
+            let mut history = History::new(spec.space.clone());
+            for _ in 0..finished + in_flight {
+                history.push_trial(&draw(&spec.space, &mut stream)).unwrap();
+            }
+            (0..finished).for_each(|trial| end(&mut history, trial));
             let asks = finished.clamp(200, 1_300);
             let mut spent = 0.0;
             // The first ask reads the whole log, as after a restart, and is not counted.
             for i in 0..=asks {
                 let before = cpu_ns();
-                let question = Question {
-                    trial: finished + in_flight + i,
-                    log: &log,
-                    pending: &pending.iter().collect::<Vec<_>>(),
-                };
+                let first = finished + i;
+                let pending: Vec<u32> = (first..first + in_flight).collect();
+                let question =
+                    Question { trial: first + in_flight, history: &history, pending: &pending };
                 let SamplerReply::Suggest(suggestion) = sampler.ask(&question) else { return };
                 spent += if i == 0 { 0.0 } else { cpu_ns() - before };
-                pending.push(suggestion.assignment);
-                let done = pending.remove(0);
-                log.push(observe(&spec.space, finished + i, done));
+                history.push_trial(&suggestion.assignment).unwrap();
+                end(&mut history, first);
             }
             println!(
                 "{:8}  {finished:8}  {in_flight:7}  {asks:4}  {:.3}",

@@ -1,7 +1,7 @@
 //! A sampler as a program: it reads one JSON object per line, and writes one.
 //!
-//! It asks the same sampler as a sweep does. It keeps what a sweep keeps: the assignments in
-//! flight, and the log of decisions in the order in which they were told.
+//! It asks the same sampler as a sweep does. It keeps what a sweep keeps: the history, and the
+//! trials in flight. Trials are asked for in the order of their numbers, from 0.
 //!
 //! ```text
 //! {"strategy": "zoom", "seed": 1, "parallelism": 8, "goal": "minimize", "trials": 200,
@@ -26,14 +26,13 @@
     reason = "a program, which is not part of the pure library"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 
-use caviar_common::assignment::Assignment;
 use caviar_common::space::{Parameter, Space};
 use caviar_common::spec::file::parse;
 use caviar_common::spec::{Goal, Strategy, SweepSpec};
-use caviar_search::{Observation, Question, Sampler, SamplerReply, Stage, build};
+use caviar_search::{History, Observation, Question, Sampler, SamplerReply, Stage, build};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -72,20 +71,21 @@ impl Sweep {
 struct Session {
     sampler: Box<dyn Sampler>,
     goal: Goal,
-    log: Vec<Observation>,
-    pending: BTreeMap<u32, Assignment>,
-    /// Trials in flight that have passed a rung.
-    passed: BTreeMap<u32, Assignment>,
+    history: History,
+    /// The trials in flight without a decision.
+    pending: BTreeSet<u32>,
 }
 
 impl Session {
     fn ask(&mut self, trial: u32) -> Value {
-        let pending: Vec<&Assignment> = self.pending.values().collect();
-        match self.sampler.ask(&Question { trial, log: &self.log, pending: &pending }) {
+        let pending: Vec<u32> = self.pending.iter().copied().collect();
+        match self.sampler.ask(&Question { trial, history: &self.history, pending: &pending }) {
             SamplerReply::Suggest(suggestion) => {
                 let reply =
                     json!({ "assignment": suggestion.assignment, "reason": suggestion.reason });
-                self.pending.insert(trial, suggestion.assignment);
+                let number = self.history.push_trial(&suggestion.assignment).unwrap();
+                assert_eq!(number, trial, "trials are asked for in order");
+                self.pending.insert(trial);
                 reply
             }
             SamplerReply::Wait => json!({ "wait": true }),
@@ -100,16 +100,9 @@ impl Session {
             (None, Some(rung)) => Stage::Stopped(rung),
             (None, None) => Stage::Ended,
         };
-        let assignment = self
-            .pending
-            .remove(&trial)
-            .or_else(|| self.passed.remove(&trial))
-            .expect("a trial in flight");
-        if let Stage::Passed(_) = stage {
-            self.passed.insert(trial, assignment.clone());
-        }
+        self.pending.remove(&trial);
         let cost = message["value"].as_f64().map(|value| self.goal.as_cost(value));
-        self.log.push(Observation { trial, assignment, stage, cost });
+        self.history.push(Observation { trial, stage, cost }).expect("a known trial");
     }
 }
 
@@ -121,9 +114,8 @@ fn main() {
     let mut session = Session {
         sampler,
         goal: spec.objective.goal,
-        log: Vec::new(),
-        pending: BTreeMap::new(),
-        passed: BTreeMap::new(),
+        history: History::new(spec.space.clone()),
+        pending: BTreeSet::new(),
     };
     for line in lines {
         let message: Value = serde_json::from_str(&line.unwrap()).unwrap();

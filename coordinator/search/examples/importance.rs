@@ -14,6 +14,7 @@ use std::io::{Read, Write, stdin, stdout};
 
 use caviar_common::assignment::Assignment;
 use caviar_common::space::Space;
+use caviar_search::History;
 use caviar_search::importance::{Measure, importance};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -43,9 +44,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             return Err(format!("measure = {other:?}: expected \"scales\" or \"values\"").into());
         }
     };
-    let results: Vec<(Assignment, f64)> =
-        input.trials.into_iter().filter_map(|t| Some((t.assignment, t.cost?))).collect();
-    let found = importance(&input.space, &results, measure, input.seed)?;
+    let (mut history, mut costs) = (History::new(input.space), Vec::new());
+    for trial in input.trials {
+        let number = history.push_trial(&trial.assignment)?;
+        costs.extend(trial.cost.map(|cost| (number, cost)));
+    }
+    let found = importance(&history, &costs, measure, input.seed)?;
     let parameters: Map<String, Value> =
         found.parameters.iter().map(|p| (p.name.clone(), json!(p.share))).collect();
     let pairs: Vec<Value> =

@@ -11,6 +11,8 @@ use caviar_common::assignment::{Assignment, Value};
 use caviar_common::numbers::{floor_to_usize, real, to_u64, to_usize};
 use caviar_common::space::{Domain, Parameter, Space};
 
+use crate::history::History;
+
 /// The coordinate of an inactive parameter.
 pub(crate) const INACTIVE: f64 = 0.5;
 /// The most values of a parent parameter for which a table says whether its child is active. With
@@ -69,6 +71,15 @@ impl Cube {
     /// The point of an assignment. A parameter without a value is filled in as inactive.
     pub(crate) fn encode(&self, assignment: &Assignment) -> Vec<f64> {
         self.space.encode(assignment)
+    }
+
+    /// The point of a trial, which must be in the history.
+    pub(crate) fn point(&self, history: &History, trial: u32) -> Vec<f64> {
+        let unit = |(j, parameter): (usize, &Parameter)| {
+            let value = history.value(trial, j);
+            value.and_then(|value| parameter.domain.encode(&value)).unwrap_or(INACTIVE)
+        };
+        self.space.parameters().iter().enumerate().map(unit).collect()
     }
 
     /// The assignment for which a point stands.

@@ -55,6 +55,10 @@ impl Sampler for Grid {
             None => SamplerReply::Exhausted,
         }
     }
+
+    fn is_quick(&self, _question: &Question<'_>) -> bool {
+        true
+    }
 }
 
 /// A point with each value of the next parameter, or the point itself if the parameter is inactive.

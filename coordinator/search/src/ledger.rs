@@ -14,7 +14,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cube::{Cube, Key};
-use crate::observation::{Observation, Stage};
+use crate::history::History;
+use crate::observation::Stage;
 use crate::results::median_of_sorted;
 
 /// The class of the trials that have ended. Rung numbers are smaller.
@@ -88,8 +89,14 @@ impl Ledger {
     }
 
     /// Adds the entries of the log that are not included yet.
-    pub(crate) fn absorb(&mut self, cube: &Cube, log: &[Observation]) {
-        for observation in log.get(self.absorbed..).unwrap_or_default() {
+    pub(crate) fn absorb(&mut self, cube: &Cube, history: &History) {
+        self.absorb_up_to(cube, history, history.len());
+    }
+
+    /// Adds those entries that are not included yet and lie before position `end` of the log.
+    pub(crate) fn absorb_up_to(&mut self, cube: &Cube, history: &History, end: usize) {
+        let new = end.saturating_sub(self.absorbed);
+        for observation in history.entries_from(self.absorbed).take(new) {
             self.absorbed += 1;
             let cost = observation.cost.filter(|cost| cost.is_finite());
             let class = match observation.stage {
@@ -98,18 +105,20 @@ impl Ledger {
             };
             match self.places.get(&observation.trial) {
                 Some(place) => self.advance(*place, class, cost),
-                None => self.enter(cube, observation, class, cost),
+                None => {
+                    let point = cube.point(history, observation.trial);
+                    self.enter(observation.trial, (cube.key(&point), point), class, cost);
+                }
             }
         }
     }
 
-    fn enter(&mut self, cube: &Cube, observation: &Observation, class: u32, cost: Option<f64>) {
+    fn enter(&mut self, trial: u32, point: (Key, Vec<f64>), class: u32, cost: Option<f64>) {
         let place = self.trials.len();
-        let point = cube.encode(&observation.assignment);
-        self.places.insert(observation.trial, place);
-        self.trials.push(observation.trial);
-        self.used.insert(cube.key(&point));
-        self.points.extend(point);
+        self.places.insert(trial, place);
+        self.trials.push(trial);
+        self.used.insert(point.0);
+        self.points.extend(point.1);
         self.entered.push(self.absorbed);
         self.latest.push(cost.map(|cost| (class, cost)));
         if let Some(cost) = cost {

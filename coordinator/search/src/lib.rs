@@ -6,16 +6,19 @@
 //! - [`build`] makes the [`Sampler`] that a sweep's spec names. [`Sampler::ask`] chooses the
 //!   hyperparameters of one trial.
 //! - [`stopping`] says at which epochs trials are compared, and which trials continue.
+//! - [`History`] holds the assignments of the trials and the log of decisions, packed.
 //! - [`results()`] turns the decision log into one result per trial.
+//! - [`SortedList`] keeps costs in order, with ranks.
 //! - [`importance`] says which hyperparameters mattered.
 //!
 //! ```text
 //! SweepSpec, earlier sweeps -- build() --> Sampler
-//! Question { trial, log, pending } -- ask() --> Suggest { assignment, reason } | Wait | Exhausted
+//! Question { trial, history, pending }
+//!                      -- ask() --> Suggest { assignment, reason } | Wait | Exhausted
 //! ```
 //!
-//! A reply is a function of the space, the seed, the trial's number, the log of decisions, and the
-//! assignments in flight. So a restarted coordinator asks again and gets the same reply. The log is
+//! A reply is a function of the space, the seed, the trial's number, the history, and the trials in
+//! flight. So a restarted coordinator asks again and gets the same reply. The log is
 //! in the order of virtual time, which does not depend on the speed of any machine. A trial has one
 //! entry for each rung that it reached, and one for its end.
 //!
@@ -25,7 +28,7 @@
 //!
 //! ```
 //! use caviar_common::spec::file::parse;
-//! use caviar_search::{Observation, Question, SamplerReply, Stage, build};
+//! use caviar_search::{History, Observation, Question, SamplerReply, Stage, build};
 //!
 //! let text = r#"
 //!     name = "example"
@@ -40,19 +43,19 @@
 //! "#;
 //! let spec = parse(text).map_err(|error| format!("{error:?}"))?.spec;
 //! let mut sampler = build(&spec, &[]);
-//! let mut log = Vec::new();
+//! let mut history = History::new(spec.space.clone());
 //!
-//! let reply = sampler.ask(&Question { trial: 0, log: &log, pending: &[] });
+//! let reply = sampler.ask(&Question { trial: 0, history: &history, pending: &[] });
 //! let SamplerReply::Suggest(first) = reply else { return Err("no trial".into()) };
 //! assert!(spec.space.contains(&first.assignment));
 //!
 //! // The trial ended with an accuracy of 0.95. The objective is to be maximised, and a cost is
 //! // lower for a better trial.
+//! let trial = history.push_trial(&first.assignment)?;
 //! let cost = Some(spec.objective.goal.as_cost(0.95));
-//! let assignment = first.assignment.clone();
-//! log.push(Observation { trial: 0, assignment, stage: Stage::Ended, cost });
+//! history.push(Observation { trial, stage: Stage::Ended, cost })?;
 //!
-//! let reply = sampler.ask(&Question { trial: 1, log: &log, pending: &[] });
+//! let reply = sampler.ask(&Question { trial: 1, history: &history, pending: &[] });
 //! let SamplerReply::Suggest(second) = reply else { return Err("no trial".into()) };
 //! assert_ne!(first.assignment, second.assignment);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -84,7 +87,8 @@
 //!    client of an earlier release refuses trials with a source that it does not know, so announce
 //!    the source in the changelog. `PROTOCOL` concerns workers only and does not change.
 //! 4. **Write the sampler.** Add a module to `coordinator/search/src` with a type that implements
-//!    [`Sampler`], and its arm to [`build`]. A reply may only depend on what this page lists above.
+//!    [`Sampler`], and its arm to [`build`]. [`Sampler::is_quick`] is true only if the cost of an
+//!    ask does not grow with the history. A reply may only depend on what this page lists above.
 //!    Take random numbers from `Seed::derive` in `common/src/seed.rs`. Uniform draws use the
 //!    trial's number and `Purpose::Sample`, and models use it with `Purpose::Candidates`. A
 //!    sequence is scrambled once for the sweep, with trial 0 and `Purpose::Scramble`. The docs of
@@ -120,6 +124,7 @@
 
 mod cube;
 mod grid;
+mod history;
 pub mod importance;
 mod ledger;
 mod observation;
@@ -129,14 +134,17 @@ mod results;
 mod rounds;
 mod sampler;
 mod sobol;
+mod sorted;
 pub mod stopping;
 mod tpe;
 mod unused;
 mod zoom;
 
+pub use history::{History, HistoryError};
 pub use observation::{Observation, Stage};
 pub use results::{TrialResult, results};
 pub use sampler::{Question, Sampler, SamplerReply, Suggestion, WarmStart};
+pub use sorted::{SortedList, TotalF64};
 
 use caviar_common::spec::{Strategy, SweepSpec};
 

@@ -1,7 +1,5 @@
 //! What a sampler learns from: the decisions on trials, in the order in which they were made.
 
-use caviar_common::assignment::Assignment;
-
 /// Which decision on a trial wrote a log entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -13,13 +11,12 @@ pub enum Stage {
     Ended,
 }
 
-/// One entry of the log.
-#[derive(Clone, Debug, PartialEq)]
+/// One entry of the log. [`History::assignment`](crate::History::assignment) has the trial's
+/// hyperparameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Observation {
     /// The trial's number, counted from 0.
     pub trial: u32,
-    /// The trial's hyperparameters: a value for every active parameter.
-    pub assignment: Assignment,
     /// Which decision on the trial this is.
     pub stage: Stage,
     /// The objective at this stage, with its sign adjusted so that lower is better. It is `None`

@@ -37,6 +37,10 @@ impl Sampler for Random {
         let reason = Reason::from_source(Source::Random);
         SamplerReply::Suggest(Suggestion { assignment, reason })
     }
+
+    fn is_quick(&self, _question: &Question<'_>) -> bool {
+        true
+    }
 }
 
 /// Draws the assignment of a trial uniformly from a region. Every parameter uses one random number

@@ -16,19 +16,22 @@
 
 use std::collections::BTreeMap;
 
+use caviar_common::numbers::{index, to_u32};
+
+use crate::history::History;
 use crate::observation::{Observation, Stage};
 
 /// The latest decision on a trial, and the final cost that follows from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TrialResult<'a> {
+pub struct TrialResult {
     /// The trial's latest entry in the log.
-    pub latest: &'a Observation,
+    pub latest: Observation,
     /// The trial's final cost, or the expected one if [`Self::is_provisional`]. It is `None` for a
     /// trial that diverged, failed, or has no finite cost at its last rung.
     pub cost: Option<f64>,
 }
 
-impl TrialResult<'_> {
+impl TrialResult {
     /// True if the log gets no further entry for the trial.
     pub const fn is_over(&self) -> bool {
         !matches!(self.latest.stage, Stage::Passed(_))
@@ -42,22 +45,23 @@ impl TrialResult<'_> {
 
 /// The results of the trials in the log, in the order of their first entries. See the
 /// [module's description](self) for the expected cost. The time is O(n log n) for n entries.
-pub fn results(log: &[Observation]) -> Vec<TrialResult<'_>> {
-    let (latest, gains) = latest_and_gains(log);
+pub fn results(history: &History) -> Vec<TrialResult> {
+    let (latest, gains) = latest_and_gains(history);
     let gain_from = |rung: u32| {
         gains.iter().filter(|(from, _)| *from >= rung).map(|(_, gain)| gain).sum::<f64>()
     };
-    let result = |latest| TrialResult { latest, cost: expected_cost(latest, gain_from) };
+    let result = |latest| TrialResult { latest, cost: expected_cost(&latest, gain_from) };
     latest.into_iter().map(result).collect()
 }
 
 /// The latest entry of each trial, and the median change of cost from each rung to the next entry.
-fn latest_and_gains(log: &[Observation]) -> (Vec<&Observation>, Vec<(u32, f64)>) {
-    let mut places: BTreeMap<u32, usize> = BTreeMap::new();
-    let mut latest: Vec<&Observation> = Vec::new();
+fn latest_and_gains(history: &History) -> (Vec<Observation>, Vec<(u32, f64)>) {
+    let mut places: Vec<Option<u32>> = vec![None; index(history.trials())];
+    let mut latest: Vec<Observation> = Vec::new();
     let mut gains: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-    for observation in log {
-        match places.get(&observation.trial).and_then(|place| latest.get_mut(*place)) {
+    for observation in history.entries() {
+        let Some(place) = places.get_mut(index(observation.trial)) else { continue };
+        match place.and_then(|place| latest.get_mut(index(place))) {
             Some(known) => {
                 if let (Stage::Passed(rung), Some(before), Some(after)) =
                     (known.stage, known.cost, observation.cost)
@@ -67,7 +71,7 @@ fn latest_and_gains(log: &[Observation]) -> (Vec<&Observation>, Vec<(u32, f64)>)
                 *known = observation;
             }
             None => {
-                places.insert(observation.trial, latest.len());
+                *place = Some(to_u32(latest.len()));
                 latest.push(observation);
             }
         }
@@ -104,16 +108,12 @@ pub(crate) fn median_of_sorted(sorted: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use caviar_common::assignment::Assignment;
+    use caviar_common::space::Space;
 
     use super::*;
 
     fn entry(trial: u32, stage: Stage, cost: f64) -> Observation {
-        Observation {
-            trial,
-            assignment: Assignment::default(),
-            stage,
-            cost: cost.is_finite().then_some(cost),
-        }
+        Observation { trial, stage, cost: cost.is_finite().then_some(cost) }
     }
 
     #[test]
@@ -128,7 +128,10 @@ mod tests {
             entry(0, Ended, 4.0),
             entry(3, Ended, f64::NAN),
         ];
-        let results = results(&log);
+        let mut history = History::new(Space::default());
+        (0..4).for_each(|_| history.push_trial(&Assignment::default()).map(|_| ()).unwrap());
+        log.into_iter().for_each(|entry| history.push(entry).unwrap());
+        let results = results(&history);
         let costs: Vec<Option<f64>> = results.iter().map(|r| r.cost).collect();
         // The changes from rung 0 to rung 1 are -3 and -1, and from rung 1 to the end -1.
         assert_eq!(costs, [Some(4.0), Some(4.0), Some(6.0), None]);

@@ -20,11 +20,12 @@
 //!
 //! The rule is Caviar's own. docs/search.md compares it with the other strategies.
 
+use caviar_common::assignment::Value;
 use caviar_common::numbers::{real, to_u32};
 use caviar_common::reason::{Reason, Source};
-use caviar_common::space::{Domain, Parameter, Space};
+use caviar_common::space::{Domain, Space};
 
-use crate::observation::Observation;
+use crate::history::History;
 use crate::random::draw;
 use crate::region::{Interval, Region};
 use crate::results::{TrialResult, results};
@@ -64,27 +65,33 @@ impl Rounds {
     }
 
     /// The box around the best trials.
-    fn region(&self, seen: &[TrialResult<'_>]) -> Region {
-        let mut best: Vec<(f64, &Observation)> =
-            seen.iter().filter_map(|r| Some((r.cost?, r.latest))).collect();
+    fn region(&self, history: &History, seen: &[TrialResult]) -> Region {
+        let mut best: Vec<(f64, u32)> =
+            seen.iter().filter_map(|r| Some((r.cost?, r.latest.trial))).collect();
         // The sort is stable, so equal costs keep the order of their decisions.
         best.sort_by(|a, b| a.0.total_cmp(&b.0));
         best.truncate(LEAST_BEST.max(seen.len().isqrt() + 1));
-        let best: Vec<&Observation> = best.into_iter().map(|(_, o)| o).collect();
-        Region { sides: self.space.parameters().iter().map(|p| side(p, &best)).collect() }
+        let values =
+            |j| best.iter().filter_map(|(_, trial)| history.value(*trial, j)).collect::<Vec<_>>();
+        let parameters = self.space.parameters().iter().enumerate();
+        Region { sides: parameters.map(|(j, p)| side(&p.domain, &values(j))).collect() }
     }
 }
 
 impl Sampler for Rounds {
     fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
         let (round, before) = self.round_of(question.trial);
-        let earlier: Vec<TrialResult<'_>> =
-            results(question.log).into_iter().filter(|r| r.latest.trial < before).collect();
+        let earlier: Vec<TrialResult> =
+            results(question.history).into_iter().filter(|r| r.latest.trial < before).collect();
         let over = earlier.iter().filter(|r| r.is_over()).count();
         if to_u32(over) != before {
             return SamplerReply::Wait;
         }
-        let region = if before == 0 { Region::whole(&self.space) } else { self.region(&earlier) };
+        let region = if before == 0 {
+            Region::whole(&self.space)
+        } else {
+            self.region(question.history, &earlier)
+        };
         let reason = Reason {
             round: Some(round),
             search_box: Some(region.to_box(&self.space)),
@@ -95,19 +102,23 @@ impl Sampler for Rounds {
             reason,
         })
     }
+
+    fn is_quick(&self, _question: &Question<'_>) -> bool {
+        false
+    }
 }
 
-/// The side of the box along one parameter. It is the whole side if none of the best trials has a
-/// value for the parameter.
-fn side(parameter: &Parameter, best: &[&Observation]) -> Interval {
-    let values = best.iter().filter_map(|o| o.assignment.get(&parameter.name));
-    if let Domain::Choice { values: all } = &parameter.domain {
+/// The side of the box along one parameter, around the values that the best trials have. It is the
+/// whole side if they have none.
+fn side(domain: &Domain, values: &[Value]) -> Interval {
+    let values = values.iter();
+    if let Domain::Choice { values: all } = domain {
         let mut used: Vec<usize> = values.filter_map(|v| all.iter().position(|a| a == v)).collect();
         used.sort_unstable();
         used.dedup();
         return Interval::Among(if used.is_empty() { (0..all.len()).collect() } else { used });
     }
-    let units: Vec<f64> = values.filter_map(|v| parameter.domain.encode(v)).collect();
+    let units: Vec<f64> = values.filter_map(|v| domain.encode(v)).collect();
     if units.is_empty() {
         return Interval::Between(0.0, 1.0);
     }

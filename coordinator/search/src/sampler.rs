@@ -3,18 +3,18 @@
 use caviar_common::assignment::Assignment;
 use caviar_common::reason::Reason;
 
-use crate::observation::Observation;
+use crate::history::History;
 
 /// A question to a sampler: which hyperparameters should this trial have?
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     /// The number of the trial that is to start, counted from 0.
     pub trial: u32,
-    /// All decisions so far. Between two questions to the same sampler, entries are only appended.
-    pub log: &'a [Observation],
-    /// The assignments of the trials in flight that have no entry in the log yet, in the order of
-    /// their trial numbers.
-    pub pending: &'a [&'a Assignment],
+    /// The assignments of all trials so far, and all decisions on them. Between two questions to
+    /// the same sampler, the history only grows.
+    pub history: &'a History,
+    /// The numbers of the trials in flight that have no entry in the log yet, in ascending order.
+    pub pending: &'a [u32],
 }
 
 /// A sampler's reply to a [`Question`].
@@ -44,6 +44,10 @@ pub struct Suggestion {
 pub trait Sampler: std::fmt::Debug + Send {
     /// Chooses the hyperparameters of one trial.
     fn ask(&mut self, question: &Question<'_>) -> SamplerReply;
+
+    /// True if the reply to this question takes microseconds, however long the history is. Then it
+    /// is not worth moving the sampler to another thread.
+    fn is_quick(&self, question: &Question<'_>) -> bool;
 }
 
 /// The results of an earlier sweep, from which a sweep with `warm_start` learns.

@@ -39,4 +39,8 @@ impl Sampler for Sobol {
         let assignment = self.space.decode(&point);
         SamplerReply::Suggest(Suggestion { assignment, reason: Reason::from_source(Source::Sobol) })
     }
+
+    fn is_quick(&self, _question: &Question<'_>) -> bool {
+        true
+    }
 }

@@ -16,7 +16,9 @@ use caviar_common::seed::{Purpose, Seed, Stream};
 use caviar_common::space::{Domain, Space};
 use caviar_common::spec::file::parse;
 use caviar_common::spec::{Strategy, SweepSpec};
-use caviar_search::{Observation, Question, SamplerReply, Stage, Suggestion, build, results};
+use caviar_search::{
+    History, Observation, Question, SamplerReply, Stage, Suggestion, build, results,
+};
 
 type Point = Vec<f64>;
 
@@ -49,25 +51,24 @@ fn cost(space: &Space, assignment: &Assignment) -> f64 {
     0.2 + bowl + 0.05 * libm::sin(40.0 * u[0])
 }
 
-fn zoom(spec: &SweepSpec, trial: u32, log: &[Observation], pending: &[&Assignment]) -> Suggestion {
+fn zoom(spec: &SweepSpec, trial: u32, history: &History, pending: &[u32]) -> Suggestion {
     let mut spec = spec.clone();
     spec.search.strategy = Strategy::Zoom;
-    match build(&spec, &[]).ask(&Question { trial, log, pending }) {
+    match build(&spec, &[]).ask(&Question { trial, history, pending }) {
         SamplerReply::Suggest(suggestion) => suggestion,
         other => panic!("{other:?}"),
     }
 }
 
-/// The log of a sweep. Some trials fail. With rungs, some are stopped at the first one, and the
+/// The history of a sweep. Some trials fail. With rungs, some are stopped at the first one, and the
 /// others pass two.
-fn record(spec: &SweepSpec, trials: u32, rungs: bool) -> Vec<Observation> {
-    let mut log = Vec::new();
+fn record(spec: &SweepSpec, trials: u32, rungs: bool) -> History {
+    let mut history = History::new(spec.space.clone());
     for trial in 0..trials {
-        let assignment = zoom(spec, trial, &log, &[]).assignment;
+        let assignment = zoom(spec, trial, &history, &[]).assignment;
         let last = cost(&spec.space, &assignment);
-        let mut enter = |stage, cost| {
-            log.push(Observation { trial, assignment: assignment.clone(), stage, cost })
-        };
+        history.push_trial(&assignment).unwrap();
+        let mut enter = |stage, cost| history.push(Observation { trial, stage, cost }).unwrap();
         if trial % 13 == 9 {
             enter(Stage::Ended, None);
         } else if rungs && trial % 3 == 2 {
@@ -80,12 +81,22 @@ fn record(spec: &SweepSpec, trials: u32, rungs: bool) -> Vec<Observation> {
             enter(Stage::Ended, Some(last));
         }
     }
-    log
+    history
+}
+
+/// All trials of a history, and the first entries of its log.
+fn prefix(history: &History, entries: usize) -> History {
+    let mut part = History::new(history.space().clone());
+    for trial in 0..history.trials() {
+        part.push_trial(&history.assignment(trial).unwrap()).unwrap();
+    }
+    history.entries().take(entries).for_each(|entry| part.push(entry).unwrap());
+    part
 }
 
 struct Plain<'a> {
     spec: &'a SweepSpec,
-    log: &'a [Observation],
+    log: &'a History,
     categorical: Vec<bool>,
 }
 
@@ -116,11 +127,12 @@ impl Plain<'_> {
     }
 
     /// The points and the costs of the trials in a log. A trial that failed has the worst cost.
-    fn values(&self, log: &[Observation]) -> (Vec<Point>, Vec<f64>) {
+    fn values(&self, log: &History) -> (Vec<Point>, Vec<f64>) {
         let results = results(log);
         let worst = results.iter().filter_map(|r| r.cost).fold(f64::NEG_INFINITY, f64::max);
         let costs = results.iter().map(|r| r.cost.unwrap_or(worst)).collect();
-        (results.iter().map(|r| self.spec.space.encode(&r.latest.assignment)).collect(), costs)
+        let point = |trial| self.spec.space.encode(&log.assignment(trial).unwrap());
+        (results.iter().map(|r| point(r.latest.trial)).collect(), costs)
     }
 
     /// The indices of the results that a model is made of.
@@ -158,9 +170,9 @@ impl Plain<'_> {
             milestone = (milestone + 1).max(milestone * 112 / 100);
         }
         let entries = (1..=self.log.len())
-            .find(|entries| results(&self.log[..*entries]).len() == milestone)
+            .find(|entries| results(&prefix(self.log, *entries)).len() == milestone)
             .unwrap();
-        let (points, costs) = self.values(&self.log[..entries]);
+        let (points, costs) = self.values(&prefix(self.log, entries));
         let chosen = self.chosen(&points, &costs, &vec![1.0; self.dimensions()]);
         let y = self.standardised(&costs, &chosen);
         let points: Vec<&Point> = chosen.iter().map(|i| &points[*i]).collect();
@@ -244,7 +256,7 @@ impl Plain<'_> {
     fn side(&self) -> f64 {
         let over: Vec<Option<f64>> = self
             .log
-            .iter()
+            .entries()
             .filter(|o| !matches!(o.stage, Stage::Passed(_)))
             .map(|o| if o.stage == Stage::Ended { o.cost } else { None })
             .collect();
@@ -309,7 +321,7 @@ struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    fn new(plain: &'a Plain<'a>, theta: Theta, pending: &[&Assignment]) -> Self {
+    fn new(plain: &'a Plain<'a>, theta: Theta, pending: &[u32]) -> Self {
         let (points, costs) = plain.values(plain.log);
         let chosen = plain.chosen(&points, &costs, &theta.scales);
         let y = plain.standardised(&costs, &chosen);
@@ -318,7 +330,8 @@ impl<'a> Judge<'a> {
         let alpha: Vec<f64> = inverse.iter().map(|row| product(row, &y)).collect();
         let amplitude = product(&y, &alpha) / y.len() as f64;
         let mut all = results.clone();
-        all.extend(pending.iter().map(|a| plain.spec.space.encode(a)));
+        let in_flight = pending.iter().filter_map(|trial| plain.log.assignment(*trial));
+        all.extend(in_flight.map(|a| plain.spec.space.encode(&a)));
         let (inverse, _) = invert(&plain.covariance(&all.iter().collect::<Vec<_>>(), &theta));
         let mut judge = Self { plain, theta, all, results, alpha, inverse, amplitude, least: 0.0 };
         judge.least = judge.all.iter().map(|point| judge.mean(point)).fold(f64::INFINITY, f64::min);
@@ -413,7 +426,7 @@ fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-6 * a.abs().max(b.abs()).max(1e-3)
 }
 
-fn compare(spec: &SweepSpec, log: &[Observation], trial: u32, pending: &[&Assignment]) {
+fn compare(spec: &SweepSpec, log: &History, trial: u32, pending: &[u32]) {
     let space = &spec.space;
     let suggestion = zoom(spec, trial, log, pending);
     assert_eq!(suggestion.reason.source, Source::Ranked);
@@ -477,13 +490,13 @@ fn compare(spec: &SweepSpec, log: &[Observation], trial: u32, pending: &[&Assign
 fn a_plain_implementation_suggests_the_same_trials() {
     for (rungs, trials) in [(false, 130), (true, 110)] {
         let spec = spec();
-        let log = record(&spec, trials, rungs);
-        let in_flight: Vec<Assignment> =
-            (0..6).map(|i| zoom(&spec, 1000 + 8 * i, &log[..30], &[]).assignment).collect();
-        let pending: Vec<&Assignment> = in_flight.iter().collect();
+        let mut log = record(&spec, trials, rungs);
+        let early = prefix(&log, 30);
+        let in_flight = (0..6).map(|i| zoom(&spec, 1000 + 8 * i, &early, &[]).assignment);
+        let pending: Vec<u32> = in_flight.map(|a| log.push_trial(&a).unwrap()).collect();
         for entries in [20, 40, 90, log.len()] {
-            compare(&spec, &log[..entries], 1001, &pending);
-            compare(&spec, &log[..entries], 1002, &[]);
+            compare(&spec, &prefix(&log, entries), 1001, &pending);
+            compare(&spec, &prefix(&log, entries), 1002, &[]);
         }
     }
 }

@@ -12,7 +12,7 @@ use caviar_common::assignment::{Assignment, Value};
 use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
 use caviar_search::importance::{Measure, importance};
-use caviar_search::{Observation, Question, SamplerReply, Stage, WarmStart, build};
+use caviar_search::{History, Observation, Question, SamplerReply, Stage, WarmStart, build};
 
 fn spec(search: &str) -> SweepSpec {
     let text = format!(
@@ -54,36 +54,34 @@ fn hash(text: &str) -> u64 {
 /// rung. Returns all assignments and reasons as text.
 fn transcript(spec: &SweepSpec, earlier: &[WarmStart], trials: u32) -> String {
     let mut sampler = build(spec, earlier);
-    let (mut log, mut in_flight, mut text) = (Vec::new(), Vec::new(), String::new());
+    let mut history = History::new(spec.space.clone());
+    let (mut in_flight, mut text) = (Vec::new(), String::new());
     let mut trial = 0;
     while trial < trials {
-        let pending: Vec<&Assignment> =
-            in_flight.iter().map(|(_, assignment)| assignment).collect();
-        let reply = sampler.ask(&Question { trial, log: &log, pending: &pending });
+        let reply = sampler.ask(&Question { trial, history: &history, pending: &in_flight });
         let is_waiting = reply == SamplerReply::Wait;
         match reply {
             SamplerReply::Suggest(suggestion) => {
                 text += &serde_json::to_string(&suggestion.assignment).unwrap();
                 text += &serde_json::to_string(&suggestion.reason).unwrap();
-                in_flight.push((trial, suggestion.assignment));
+                in_flight.push(history.push_trial(&suggestion.assignment).unwrap());
             }
             SamplerReply::Wait => text += "wait",
             SamplerReply::Exhausted => text += "exhausted",
         }
         trial += u32::from(!is_waiting);
         if in_flight.len() == 4 || is_waiting {
-            let (trial, assignment) = in_flight.remove(0);
-            enter(&mut log, spec, trial, &assignment);
+            enter(&mut history, spec, in_flight.remove(0));
         }
     }
     text
 }
 
 /// Writes the decisions on one trial to the log.
-fn enter(log: &mut Vec<Observation>, spec: &SweepSpec, trial: u32, assignment: &Assignment) {
-    let last = cost(spec, assignment);
+fn enter(history: &mut History, spec: &SweepSpec, trial: u32) {
+    let last = cost(spec, &history.assignment(trial).unwrap());
     let mut push = |stage, cost| {
-        log.push(Observation { trial, assignment: assignment.clone(), stage, cost });
+        history.push(Observation { trial, stage, cost }).unwrap();
     };
     if trial % 13 == 9 {
         push(Stage::Ended, None);
@@ -123,8 +121,8 @@ fn every_strategy_suggests_what_was_recorded() {
 }
 
 fn trials(spec: &SweepSpec, count: u32) -> Vec<(Assignment, f64)> {
-    let mut sampler = build(spec, &[]);
-    let mut next = |trial| match sampler.ask(&Question { trial, log: &[], pending: &[] }) {
+    let (mut sampler, history) = (build(spec, &[]), History::new(spec.space.clone()));
+    let mut next = |trial| match sampler.ask(&Question { trial, history: &history, pending: &[] }) {
         SamplerReply::Suggest(suggestion) => suggestion.assignment,
         SamplerReply::Wait | SamplerReply::Exhausted => {
             panic!("random search suggests every trial")
@@ -148,9 +146,11 @@ fn a_warm_start_suggests_what_was_recorded() {
 #[test]
 fn importance_is_what_was_recorded() {
     let spec = spec("strategy = \"random\"\ntrials = 120");
-    let results = trials(&spec, 120);
+    let mut history = History::new(spec.space.clone());
+    let mut add = |(assignment, cost)| (history.push_trial(&assignment).unwrap(), cost);
+    let results: Vec<(u32, f64)> = trials(&spec, 120).into_iter().map(&mut add).collect();
     let found = |measure| {
-        let found = importance(&spec.space, &results, measure, 3).unwrap();
+        let found = importance(&history, &results, measure, 3).unwrap();
         hash(&format!("{:?} {:?}", found.parameters, found.pairs))
     };
     assert_eq!(

@@ -14,7 +14,9 @@ use caviar_common::assignment::{Assignment, Value};
 use caviar_common::reason::{Extent, Source};
 use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
-use caviar_search::{Observation, Question, Sampler, SamplerReply, Stage, Suggestion, build};
+use caviar_search::{
+    History, Observation, Question, Sampler, SamplerReply, Stage, Suggestion, build,
+};
 use proptest::prelude::*;
 
 fn spec(search: &str) -> SweepSpec {
@@ -44,25 +46,36 @@ fn suggested(reply: SamplerReply) -> Suggestion {
     }
 }
 
-fn ask(sampler: &mut Box<dyn Sampler>, trial: u32, log: &[Observation]) -> SamplerReply {
-    sampler.ask(&Question { trial, log, pending: &[] })
+fn ask(sampler: &mut Box<dyn Sampler>, trial: u32, history: &History) -> SamplerReply {
+    sampler.ask(&Question { trial, history, pending: &[] })
+}
+
+/// The history of a sweep without trials.
+fn empty() -> History {
+    History::new(spec("strategy = \"random\"\ntrials = 1").space)
 }
 
 fn number(assignment: &Assignment, name: &str) -> f64 {
     assignment.get(name).unwrap().as_f64().unwrap()
 }
 
-/// A completed trial. The cost is lowest at a learning rate of 0.01.
-fn observe(trial: u32, assignment: Assignment) -> Observation {
-    let cost = (number(&assignment, "learning_rate").log10() + 2.0).abs();
-    Observation { trial, cost: Some(cost), stage: Stage::Ended, assignment }
+/// Adds a completed trial. The cost is lowest at a learning rate of 0.01.
+fn observe(history: &mut History, assignment: &Assignment) {
+    let cost = (number(assignment, "learning_rate").log10() + 2.0).abs();
+    enter(history, assignment, Some(cost));
+}
+
+/// Adds a trial that has ended.
+fn enter(history: &mut History, assignment: &Assignment, cost: Option<f64>) {
+    let trial = history.push_trial(assignment).unwrap();
+    history.push(Observation { trial, cost, stage: Stage::Ended }).unwrap();
 }
 
 #[test]
 fn random_and_sobol_try_a_new_learning_rate_in_every_trial_and_a_grid_does_not() {
     let rates = |search: &str| {
         let mut sampler = build(&spec(search), &[]);
-        let mut rate = |i| match ask(&mut sampler, i, &[]) {
+        let mut rate = |i| match ask(&mut sampler, i, &empty()) {
             SamplerReply::Suggest(suggestion) => {
                 suggestion.assignment.get("learning_rate").map(Value::to_string)
             }
@@ -79,7 +92,7 @@ fn random_and_sobol_try_a_new_learning_rate_in_every_trial_and_a_grid_does_not()
 fn the_first_four_sobol_points_have_one_learning_rate_in_each_decade() {
     let mut sampler = build(&spec("strategy = \"sobol\"\ntrials = 4"), &[]);
     let mut decade = |trial| {
-        let suggestion = suggested(ask(&mut sampler, trial, &[]));
+        let suggestion = suggested(ask(&mut sampler, trial, &empty()));
         number(&suggestion.assignment, "learning_rate").log10().floor() as i32
     };
     assert_eq!((0..4).map(&mut decade).collect::<BTreeSet<_>>(), BTreeSet::from([-4, -3, -2, -1]));
@@ -100,24 +113,24 @@ fn a_grid_has_the_points_of_the_spec_and_is_exhausted_after_them() {
         "#;
     let mut sampler = build(&parse(text).unwrap().spec, &[]);
     let mut rate = |i| {
-        let suggestion = suggested(ask(&mut sampler, i, &[]));
+        let suggestion = suggested(ask(&mut sampler, i, &empty()));
         suggestion.assignment.get("learning_rate").unwrap().to_string()
     };
     let rates: Vec<String> = (0..6).map(&mut rate).collect();
     assert_eq!(rates[0], "1e-4");
     assert_eq!(rates[4], "1.0");
-    assert_eq!(ask(&mut sampler, 6, &[]), SamplerReply::Exhausted);
+    assert_eq!(ask(&mut sampler, 6, &empty()), SamplerReply::Exhausted);
 }
 
 #[test]
 fn a_round_waits_for_the_earlier_rounds_and_then_searches_around_their_best_trials() {
     let mut sampler = build(&spec("strategy = \"rounds\"\ntrials = 50\nrounds = [30, 20]"), &[]);
-    let mut log = Vec::new();
+    let mut log = empty();
     for i in 0..30 {
         let suggestion = suggested(ask(&mut sampler, i, &log));
         assert_eq!((suggestion.reason.source, suggestion.reason.round), (Source::Round, Some(1)));
         assert_eq!(ask(&mut sampler, 30, &log), SamplerReply::Wait);
-        log.push(observe(i, suggestion.assignment));
+        observe(&mut log, &suggestion.assignment);
     }
     let second = suggested(ask(&mut sampler, 30, &log));
     assert_eq!(second.reason.round, Some(2));
@@ -126,27 +139,25 @@ fn a_round_waits_for_the_earlier_rounds_and_then_searches_around_their_best_tria
     let (low, high) = (low.as_f64().unwrap(), high.as_f64().unwrap());
     assert!(low > 1e-3 && low < 1e-2 && high > 1e-2 && high < 1e-1, "{low} {high}");
     // Later trials of the round have the same box, whatever has finished in the meantime.
-    log.push(observe(30, second.assignment));
+    observe(&mut log, &second.assignment);
     assert_eq!(suggested(ask(&mut sampler, 31, &log)).reason.search_box, Some(search_box));
 }
 
 #[test]
 fn a_round_starts_even_if_all_earlier_trials_have_failed() {
     let mut sampler = build(&spec("strategy = \"rounds\"\ntrials = 4\nrounds = [2, 2]"), &[]);
-    let mut failed = |i| Observation {
-        trial: i,
-        stage: Stage::Ended,
-        assignment: suggested(ask(&mut sampler, i, &[])).assignment,
-        cost: None,
-    };
-    let log = [failed(0), failed(1)];
+    let mut log = empty();
+    for i in 0..2 {
+        let suggestion = suggested(ask(&mut sampler, i, &log));
+        enter(&mut log, &suggestion.assignment, None);
+    }
     assert_eq!(suggested(ask(&mut sampler, 2, &log)).reason.round, Some(2));
 }
 
 #[test]
 fn the_second_trial_of_every_strategy_without_a_model_never_changes() {
     let second = |search: &str| {
-        let assignment = suggested(ask(&mut build(&spec(search), &[]), 1, &[])).assignment;
+        let assignment = suggested(ask(&mut build(&spec(search), &[]), 1, &empty())).assignment;
         assignment.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(" ")
     };
     let random = "activation=\"tanh\" layers=1 learning_rate=0.11730734300703506 \
@@ -187,13 +198,11 @@ proptest! {
         let spec = spec(STRATEGIES[strategy]);
         let mut sampler = build(&spec, &[]);
         let mut random = build(&self::spec(STRATEGIES[0]), &[]);
-        let mut observation = |(i, cost): (usize, &Option<f64>)| Observation {
-            trial: i as u32,
-            stage: Stage::Ended,
-            assignment: suggested(ask(&mut random, i as u32, &[])).assignment,
-            cost: *cost,
-        };
-        let log: Vec<Observation> = costs.iter().enumerate().map(&mut observation).collect();
+        let mut log = empty();
+        for (i, cost) in (0..).zip(&costs) {
+            let suggestion = suggested(ask(&mut random, i, &log));
+            enter(&mut log, &suggestion.assignment, *cost);
+        }
         let reply = ask(&mut sampler, trial, &log);
         prop_assert_eq!(&reply, &ask(&mut build(&spec, &[]), trial, &log));
         if let SamplerReply::Suggest(suggestion) = reply {

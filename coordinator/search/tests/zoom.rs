@@ -14,7 +14,7 @@ use caviar_common::space::{Condition, Domain, Holds, Parameter, Space};
 use caviar_common::spec::file::parse;
 use caviar_common::spec::{Goal, SweepSpec};
 use caviar_search::{
-    Observation, Question, Sampler, SamplerReply, Stage, Suggestion, WarmStart, build,
+    History, Observation, Question, Sampler, SamplerReply, Stage, Suggestion, WarmStart, build,
 };
 use proptest::prelude::*;
 
@@ -93,10 +93,10 @@ fn finite() -> Vec<Parameter> {
 fn asked(
     sampler: &mut Box<dyn Sampler>,
     trial: u32,
-    log: &[Observation],
-    pending: &[&Assignment],
+    history: &History,
+    pending: &[u32],
 ) -> Option<Suggestion> {
-    match sampler.ask(&Question { trial, log, pending }) {
+    match sampler.ask(&Question { trial, history, pending }) {
         SamplerReply::Suggest(suggestion) => Some(suggestion),
         SamplerReply::Exhausted => None,
         SamplerReply::Wait => panic!("zoom never waits"),
@@ -127,37 +127,33 @@ fn fates() -> impl proptest::strategy::Strategy<Value = Fate> {
 fn sweep(
     spec: &SweepSpec,
     fates: &[Fate],
-    mut check: impl FnMut(u32, &[Observation], &[&Assignment], Option<&Suggestion>),
+    mut check: impl FnMut(u32, &History, &[u32], Option<&Suggestion>),
 ) {
     let mut sampler = build(spec, &[]);
-    let (mut log, mut in_flight, mut passed): (
-        Vec<Observation>,
-        Vec<(u32, Assignment)>,
-        Vec<Observation>,
-    ) = Default::default();
+    let mut log = History::new(spec.space.clone());
+    let (mut in_flight, mut passed): (Vec<u32>, Vec<Observation>) = Default::default();
     for (trial, fate) in (0u32..).zip(fates) {
-        let pending: Vec<&Assignment> = in_flight.iter().map(|(_, a)| a).collect();
-        let reply = asked(&mut sampler, trial, &log, &pending);
-        check(trial, &log, &pending, reply.as_ref());
+        let reply = asked(&mut sampler, trial, &log, &in_flight);
+        check(trial, &log, &in_flight, reply.as_ref());
         let Some(suggestion) = reply else { return };
-        in_flight.push((trial, suggestion.assignment));
+        in_flight.push(log.push_trial(&suggestion.assignment).unwrap());
         if in_flight.len() < 4 {
             continue;
         }
-        let (trial, assignment) = in_flight.remove(0);
-        let entry =
-            |stage, cost| Observation { trial, assignment: assignment.clone(), stage, cost };
+        let trial = in_flight.remove(0);
+        let entry = |stage, cost| Observation { trial, stage, cost };
+        let mut push = |stage, cost| log.push(entry(stage, cost)).unwrap();
         match fate {
-            Fate::Ends(cost) => log.push(entry(Stage::Ended, Some(*cost))),
-            Fate::Fails => log.push(entry(Stage::Ended, None)),
-            Fate::Stops(cost) => log.push(entry(Stage::Stopped(0), Some(*cost))),
+            Fate::Ends(cost) => push(Stage::Ended, Some(*cost)),
+            Fate::Fails => push(Stage::Ended, None),
+            Fate::Stops(cost) => push(Stage::Stopped(0), Some(*cost)),
             Fate::PassesAndEnds(first, last) => {
-                log.push(entry(Stage::Passed(0), Some(*first)));
+                push(Stage::Passed(0), Some(*first));
                 passed.push(entry(Stage::Ended, Some(*last)));
             }
         }
         if trial % 3 == 0 {
-            log.append(&mut passed);
+            passed.drain(..).for_each(|entry| log.push(entry).unwrap());
         }
     }
 }
@@ -249,7 +245,8 @@ fn it_finds_the_minimum_of_a_bowl_and_predicts_results_in_units_of_the_objective
     for goal in [Goal::Minimize, Goal::Maximize] {
         let mut spec = spec(plane());
         spec.objective.goal = goal;
-        let (mut sampler, mut log, mut expected) = (build(&spec, &[]), Vec::new(), Vec::new());
+        let (mut sampler, mut expected) = (build(&spec, &[]), Vec::new());
+        let mut log = History::new(spec.space.clone());
         for trial in 0..60 {
             let suggestion = asked(&mut sampler, trial, &log, &[]).unwrap();
             let cost = bowl(&spec.space, &suggestion.assignment);
@@ -259,14 +256,10 @@ fn it_finds_the_minimum_of_a_bowl_and_predicts_results_in_units_of_the_objective
                 expected.push((goal.as_cost(ranking.expected.middle) - cost).abs());
             }
             assert_eq!(suggestion.reason.seen, trial);
-            log.push(Observation {
-                trial,
-                assignment: suggestion.assignment,
-                stage: Stage::Ended,
-                cost: Some(cost),
-            });
+            log.push_trial(&suggestion.assignment).unwrap();
+            log.push(Observation { trial, stage: Stage::Ended, cost: Some(cost) }).unwrap();
         }
-        let best = log.iter().filter_map(|o| o.cost).fold(f64::INFINITY, f64::min);
+        let best = log.entries().filter_map(|o| o.cost).fold(f64::INFINITY, f64::min);
         assert!(best < 1e-4, "{best}");
         expected.sort_by(f64::total_cmp);
         assert!(expected[expected.len() / 2] < 0.02, "{expected:?}");
@@ -286,14 +279,14 @@ fn a_warm_start_repeats_the_best_earlier_trial_and_learns_from_the_others() {
         .collect();
     let warm = WarmStart { results };
     let mut sampler = build(&spec, std::slice::from_ref(&warm));
-    let first = asked(&mut sampler, 0, &[], &[]).unwrap();
+    let mut log = History::new(spec.space.clone());
+    let first = asked(&mut sampler, 0, &log, &[]).unwrap();
     assert_eq!(first.reason.source, Source::WarmStart);
     assert_eq!(
         first.assignment.get("x"),
         Some(&Value::Float(1.0)),
         "moved into the range of this sweep"
     );
-    let mut log = Vec::new();
     for trial in 0..30 {
         let suggestion = asked(&mut sampler, trial, &log, &[]).unwrap();
         assert!(spec.space.contains(&suggestion.assignment), "{suggestion:?}");
@@ -307,12 +300,8 @@ fn a_warm_start_repeats_the_best_earlier_trial_and_learns_from_the_others() {
             "{trial}"
         );
         let cost = bowl(&spec.space, &suggestion.assignment);
-        log.push(Observation {
-            trial,
-            assignment: suggestion.assignment,
-            stage: Stage::Ended,
-            cost: Some(cost),
-        });
+        log.push_trial(&suggestion.assignment).unwrap();
+        log.push(Observation { trial, stage: Stage::Ended, cost: Some(cost) }).unwrap();
     }
-    assert!(log.iter().filter_map(|o| o.cost).any(|cost| cost < 0.01));
+    assert!(log.entries().filter_map(|o| o.cost).any(|cost| cost < 0.01));
 }

@@ -3,17 +3,15 @@
 
 use std::sync::Arc;
 
-use caviar_common::assignment::Assignment;
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::SweepId;
 use caviar_common::numbers::to_u32;
-use caviar_common::space::Space;
 use caviar_common::view::{ImportanceView, PairView, ShareView};
 use caviar_core::Coordinator;
 use caviar_proto::convert::view::MAX_PAIRS;
 use caviar_proto::status;
 use caviar_search::importance::{Importance, Measure, TooLittle, cap, importance};
-use caviar_search::results;
+use caviar_search::{History, results};
 use tonic::Status;
 
 use super::api::{Api, driver_gone, sweep_deleted};
@@ -21,11 +19,8 @@ use crate::driver::DriverGone;
 
 /// A copy of what importance is computed from.
 struct Results {
-    space: Space,
+    history: History,
     seed: u64,
-    costs: Vec<(Assignment, f64)>,
-    /// How many of the costs belong to trials that have not finished.
-    provisional: usize,
     /// True if the sweep will have no more results.
     is_final: bool,
 }
@@ -59,22 +54,24 @@ impl Api {
 
 fn results_of(core: &Coordinator, id: SweepId) -> Option<Results> {
     let sweep = core.record().sweep(id)?;
-    let results = results(sweep.log());
-    let with_cost = || results.iter().filter(|r| r.cost.is_some());
-    let costs = with_cost().filter_map(|r| Some((r.latest.assignment.clone(), r.cost?))).collect();
-    let provisional = with_cost().filter(|r| r.is_provisional()).count();
-    let is_final = sweep.state().is_final();
-    let (space, seed) = (sweep.spec().space.clone(), sweep.spec().seed);
-    Some(Results { space, seed, costs, provisional, is_final })
+    let (seed, is_final) = (sweep.spec().seed, sweep.state().is_final());
+    Some(Results { history: sweep.history().clone(), seed, is_final })
 }
 
-fn compute(mut results: Results) -> Result<ImportanceView, TooLittle> {
-    cap(&mut results.costs);
+fn compute(copy: Results) -> Result<ImportanceView, TooLittle> {
+    let Results { history, seed, .. } = copy;
+    let results = results(&history);
+    let with_cost = || results.iter().filter(|r| r.cost.is_some());
+    // The results of trials that have not finished.
+    let provisional = with_cost().filter(|r| r.is_provisional()).count();
+    let mut costs: Vec<(u32, f64)> =
+        with_cost().filter_map(|r| Some((r.latest.trial, r.cost?))).collect();
+    cap(&mut costs);
     let Importance { trials, parameters, pairs } =
-        importance(&results.space, &results.costs, Measure::Scales, results.seed)?;
+        importance(&history, &costs, Measure::Scales, seed)?;
     Ok(ImportanceView {
         trials: to_u32(trials),
-        provisional: to_u32(results.provisional),
+        provisional: to_u32(provisional),
         parameters: parameters
             .into_iter()
             .map(|s| ShareView { parameter: s.name, share: s.share })

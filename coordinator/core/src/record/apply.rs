@@ -9,7 +9,7 @@ use caviar_common::numbers::index;
 use caviar_common::outcome::TrialState;
 use caviar_common::outcome::{Job, Outcome};
 use caviar_search::stopping::rungs;
-use caviar_search::{Observation, Stage};
+use caviar_search::{History, Observation, SortedList, Stage};
 
 use super::Broken;
 use super::event::{
@@ -19,7 +19,7 @@ use super::event::{
 };
 use super::state::{
     Asks, FinalAttempt, Holder, Lease, Phase, Record, Scoring, ScoringResult, ScoringStatus,
-    Statistics, Sweep, Trial, TrialStatus, losses_after,
+    Statistics, Sweep, Trial, TrialStatus, comparable, losses_after,
 };
 
 /// Makes `event` part of the record.
@@ -135,14 +135,14 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
         phase: Phase::Searching,
         is_paused: false,
         trials: Vec::new(),
-        rung_costs: vec![Vec::new(); rungs.len()],
+        rung_costs: vec![SortedList::new(); rungs.len()],
         rungs,
         statistics: Statistics::new(spec.search.rounds.len()),
+        history: History::new(spec.space.clone()),
         spec,
         clock: 0,
         in_flight: BTreeSet::new(),
         queue: BTreeSet::new(),
-        log: Vec::new(),
         scoring: None,
         leases: BTreeSet::new(),
         asks: Asks::default(),
@@ -211,6 +211,7 @@ fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
         curve: Vec::new(),
         seconds: None,
     };
+    sweep.history.push_trial(assignment).map_err(|error| Broken(error.to_string()))?;
     trial.due = due.unwrap_or_else(|| sweep.next_due(&trial));
     sweep.statistics.add(*number, reason);
     sweep.in_flight.insert((trial.due, *number));
@@ -443,8 +444,7 @@ fn cost_at(
 
 fn enter_rung(sweep: &mut Sweep, rung: Rung, cost: Cost) {
     if let Some(costs) = sweep.rung_costs.get_mut(index(rung.number)) {
-        let place = costs.partition_point(|other| *other < cost.0);
-        costs.insert(place, cost.0);
+        costs.insert(comparable(cost.0));
     }
 }
 
@@ -473,13 +473,13 @@ fn enter_decision(
     cost: Option<f64>,
 ) -> Result<(), Broken> {
     let trial = trial_mut(sweep, number)?;
-    let (due, assignment) = (trial.due, trial.assignment.clone());
+    let due = trial.due;
     if !sweep.in_flight.remove(&(due, number)) {
         return Err(Broken(format!("trial {number} is not in flight")));
     }
     sweep.clock = sweep.clock.max(due);
-    sweep.log.push(Observation { trial: number.0, assignment, stage, cost });
-    Ok(())
+    let entry = Observation { trial: number.0, stage, cost };
+    sweep.history.push(entry).map_err(|error| Broken(error.to_string()))
 }
 
 fn finish_scoring(record: &mut Record, id: SweepId, scored: &WinnerScored) -> Result<(), Broken> {

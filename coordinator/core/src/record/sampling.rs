@@ -1,7 +1,6 @@
 //! What a sampler is asked for the next trial of a sweep: a function of the record only, so that
 //! the same question can be asked again from a stored log.
 
-use caviar_common::assignment::Assignment;
 use caviar_common::ids::TrialNumber;
 use caviar_common::numbers::to_u32;
 use caviar_search::{Question, Sampler, SamplerReply, Suggestion, WarmStart, build};
@@ -26,11 +25,11 @@ pub(crate) fn next_suggestion(sweep: &Sweep, sampler: &mut dyn Sampler) -> Optio
     numbers.sort_unstable();
     let in_flight = numbers.into_iter().filter_map(|number| sweep.trial(number));
     // A trial that passed a rung is in the log already.
-    let pending: Vec<&Assignment> =
-        in_flight.filter(|t| t.passed_rungs() == 0).map(|t| t.assignment()).collect();
-    match sampler.ask(&Question { trial, log: sweep.log(), pending: &pending }) {
+    let pending: Vec<u32> =
+        in_flight.filter(|t| t.passed_rungs() == 0).map(|t| t.number().0).collect();
+    match sampler.ask(&Question { trial, history: sweep.history(), pending: &pending }) {
         SamplerReply::Suggest(mut suggestion) => {
-            suggestion.reason.seen = to_u32(sweep.log().len());
+            suggestion.reason.seen = to_u32(sweep.history().len());
             Some(suggestion)
         }
         SamplerReply::Wait | SamplerReply::Exhausted => None,

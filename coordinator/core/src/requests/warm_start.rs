@@ -55,14 +55,16 @@ fn results_of(earlier: &Sweep, later: &SweepSpec) -> EarlierResults {
         let value = |name: &String| assignment.get(name).or_else(|| fixed.get(name)).cloned();
         names.filter_map(|name| Some((name.clone(), value(name)?))).collect()
     };
-    let results = results(earlier.log()).into_iter().filter(|result| result.is_over());
-    limit(results.map(|result| (values(&result.latest.assignment), result.cost)).collect())
+    let results = results(earlier.history()).into_iter().filter(|result| result.is_over());
+    let kept = limit(results.map(|result| (result.latest.trial, result.cost)).collect());
+    let assignment = |trial| earlier.history().assignment(trial).unwrap_or_default();
+    kept.into_iter().map(|(trial, cost)| (values(&assignment(trial)), cost)).collect()
 }
 
-/// At most [`MAX_EARLIER_RESULTS`] of the results, in their order. The better half of that number
-/// is kept for the models. As many are spread evenly over the ranks of the rest, down to the worst,
-/// so that the later search knows which regions to avoid.
-fn limit(results: EarlierResults) -> EarlierResults {
+/// At most [`MAX_EARLIER_RESULTS`] of the results, which are trials and costs, in their order. The
+/// better half of that number is kept for the models. As many are spread evenly over the ranks of
+/// the rest, down to the worst, so that the later search knows which regions to avoid.
+fn limit(results: Vec<(u32, Option<f64>)>) -> Vec<(u32, Option<f64>)> {
     const HALF: usize = MAX_EARLIER_RESULTS / 2;
     if results.len() <= MAX_EARLIER_RESULTS {
         return results;

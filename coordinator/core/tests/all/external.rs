@@ -382,8 +382,8 @@ fn a_trial_without_a_finite_value_at_its_rung_ranks_last_and_delays_no_other() {
         Some((TrialNumber(0), Some(0.5)))
     );
     // The log holds no number that JSON cannot express.
-    let log = bench.core.record().sweep(SWEEP).unwrap().log();
-    assert!(log.iter().all(|entry| entry.cost.is_none_or(f64::is_finite)), "{log:?}");
+    let log = bench.core.record().sweep(SWEEP).unwrap().history();
+    assert!(log.entries().all(|entry| entry.cost.is_none_or(f64::is_finite)), "{log:?}");
     assert_eq!(caviar_core::replay_decisions(&bench.events), Ok(Vec::new()));
 }
 

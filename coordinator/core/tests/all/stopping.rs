@@ -120,9 +120,9 @@ fn a_completed_trial_counts_even_without_a_finite_value_at_its_rung() {
     bench.finish(1, leases[0], Outcome::Completed, None).unwrap();
     let best = bench.core.sweep(SWEEP).unwrap().best.map(|t| (t.trial, t.objective));
     assert_eq!(best, Some((TrialNumber(0), Some(0.1))));
-    let log = bench.core.record().sweep(SWEEP).unwrap().log();
+    let log = bench.core.record().sweep(SWEEP).unwrap().history();
     assert_eq!(
-        log.iter().map(|entry| (entry.trial, entry.cost)).collect::<Vec<_>>(),
+        log.entries().map(|entry| (entry.trial, entry.cost)).collect::<Vec<_>>(),
         [(0, Some(0.1))]
     );
 }
@@ -193,8 +193,9 @@ fn a_trial_that_crashes_after_its_rung(is_first_fast: bool) -> (Vec<TrialState>,
         assert_eq!(bench.state(1), TrialState::Failed, "it waits for the decision at its rung");
         bench.report(100, first, rung()).unwrap();
     }
-    let log = bench.core.record().sweep(SWEEP).unwrap().log();
-    let log = log.iter().map(|it| format!("{} {:?} {:?}", it.trial, it.stage, it.cost)).collect();
+    let log = bench.core.record().sweep(SWEEP).unwrap().history();
+    let log =
+        log.entries().map(|it| format!("{} {:?} {:?}", it.trial, it.stage, it.cost)).collect();
     (vec![bench.state(0), bench.state(1)], log)
 }
 

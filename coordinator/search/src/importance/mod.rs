@@ -23,11 +23,13 @@
 mod anova;
 mod forest;
 
-use caviar_common::assignment::{Assignment, Value};
+use caviar_common::assignment::Value;
 use caviar_common::error::ErrorClass;
 use caviar_common::numbers::real;
 use caviar_common::seed::{Purpose, Seed};
-use caviar_common::space::{Domain, Parameter, Space};
+use caviar_common::space::{Domain, Space};
+
+use crate::history::History;
 
 use anova::Partition;
 use forest::{Axis, Rows};
@@ -109,7 +111,8 @@ impl TooLittle {
 }
 
 /// Computes the share of every parameter and of every pair of parameters in the variance of the
-/// costs. Trials without a finite cost are ignored.
+/// costs, which are given with the numbers of their trials. Trials without a finite cost are
+/// ignored.
 ///
 /// If the costs have no upper bound, call [`cap`] first. A parameter that is inactive in a trial is
 /// filled in at the middle of its range.
@@ -117,21 +120,22 @@ impl TooLittle {
 /// # Errors
 /// If fewer than ten trials have a finite cost, or if all costs are equal.
 pub fn importance(
-    space: &Space,
-    results: &[(Assignment, f64)],
+    history: &History,
+    costs: &[(u32, f64)],
     measure: Measure,
     seed: u64,
 ) -> Result<Importance, TooLittle> {
+    let space = history.space();
     let axes: Vec<Axis> = space.parameters().iter().map(|p| axis(&p.domain)).collect();
-    let finite: Vec<&(Assignment, f64)> =
-        results.iter().filter(|(_, cost)| cost.is_finite()).collect();
+    let finite: Vec<(u32, f64)> = costs.iter().copied().filter(|(_, c)| c.is_finite()).collect();
     if finite.len() < LEAST_TRIALS {
         return Err(TooLittle::Trials(finite.len()));
     }
-    let point = |assignment: &Assignment| {
-        space.parameters().iter().map(|p| coordinate(p, assignment, measure)).collect()
+    let point = |trial: u32| {
+        let parameters = space.parameters().iter().enumerate();
+        parameters.map(|(j, p)| coordinate(&p.domain, history.value(trial, j), measure)).collect()
     };
-    let points = finite.iter().map(|(assignment, _)| point(assignment)).collect();
+    let points = finite.iter().map(|(trial, _)| point(*trial)).collect();
     let rows =
         Rows::new(points, standardised(&finite)).ok_or(TooLittle::Difference(finite.len()))?;
 
@@ -157,7 +161,7 @@ pub fn importance(
 /// A few trials that nearly diverged would otherwise determine almost all of the variance, and the
 /// importance would describe what makes a network diverge. A cost is far if it is more than ten
 /// interquartile ranges above the upper quartile.
-pub fn cap(results: &mut [(Assignment, f64)]) -> usize {
+pub fn cap(results: &mut [(u32, f64)]) -> usize {
     let mut costs: Vec<f64> =
         results.iter().map(|(_, cost)| *cost).filter(|cost| cost.is_finite()).collect();
     costs.sort_by(f64::total_cmp);
@@ -183,27 +187,26 @@ fn axis(domain: &Domain) -> Axis {
     }
 }
 
-/// The coordinate of an assignment along one axis: a number in the unit interval, or the index of a
-/// choice.
-fn coordinate(parameter: &Parameter, assignment: &Assignment, measure: Measure) -> f64 {
-    let value = assignment.get(&parameter.name);
+/// The coordinate of a value along one axis: a number in the unit interval, or the index of a
+/// choice. An inactive parameter has no value.
+fn coordinate(domain: &Domain, value: Option<Value>, measure: Measure) -> f64 {
     let linear =
         |value: &Value, low: f64, high: f64| value.as_f64().map(|v| (v - low) / (high - low));
-    let found = match (&parameter.domain, measure) {
+    let found = match (domain, measure) {
         (Domain::Choice { values }, _) => {
             return value
-                .and_then(|v| values.iter().position(|one| one == v))
+                .and_then(|v| values.iter().position(|one| *one == v))
                 .map_or_else(|| real(values.len() / 2), real);
         }
         (Domain::Float { low, high, .. }, Measure::Values) => {
-            value.and_then(|v| linear(v, *low, *high))
+            value.and_then(|v| linear(&v, *low, *high))
         }
         (Domain::Int { low, high, .. }, Measure::Values) => {
             let end = |v: i64| Value::Int(v).as_f64().unwrap_or_default();
-            value.and_then(|v| linear(v, end(*low), end(*high)))
+            value.and_then(|v| linear(&v, end(*low), end(*high)))
         }
         (domain @ (Domain::Float { .. } | Domain::Int { .. }), Measure::Scales) => {
-            value.and_then(|v| domain.encode(v))
+            value.and_then(|v| domain.encode(&v))
         }
     };
     found.filter(|unit| unit.is_finite()).map_or(0.5, |unit| unit.clamp(0.0, 1.0))
@@ -211,7 +214,7 @@ fn coordinate(parameter: &Parameter, assignment: &Assignment, measure: Measure) 
 
 /// The costs, shifted to mean 0 and scaled to absolute values of at most 1. This changes no share
 /// and keeps their squares finite. Costs that are equal up to rounding all become 0.
-fn standardised(results: &[&(Assignment, f64)]) -> Vec<f64> {
+fn standardised(results: &[(u32, f64)]) -> Vec<f64> {
     let most = results.iter().map(|(_, cost)| cost.abs()).fold(f64::MIN_POSITIVE, f64::max);
     let scaled: Vec<f64> = results.iter().map(|(_, cost)| cost / most).collect();
     let mean = scaled.iter().sum::<f64>() / real(scaled.len());

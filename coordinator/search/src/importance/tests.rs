@@ -1,8 +1,9 @@
 #![allow(clippy::as_conversions, reason = "the numbers are small")]
 
+use caviar_common::assignment::Assignment;
 use caviar_common::scale::Scale;
 use caviar_common::seed::Stream;
-use caviar_common::space::{Condition, Holds};
+use caviar_common::space::{Condition, Holds, Parameter};
 
 use super::forest::{Leaf, Side};
 use super::*;
@@ -32,6 +33,24 @@ fn trials(space: &Space, n: usize, cost: impl Fn(&Assignment) -> f64) -> Vec<(As
     let mut draw =
         || space.decode(&space.parameters().iter().map(|_| stream.uniform()).collect::<Vec<_>>());
     (0..n).map(|_| draw()).map(|a| (a.clone(), cost(&a))).collect()
+}
+
+/// A history with the trials, and the costs with their numbers.
+fn history(space: &Space, results: &[(Assignment, f64)]) -> (History, Vec<(u32, f64)>) {
+    let mut history = History::new(space.clone());
+    let mut add = |(a, cost): &(Assignment, f64)| (history.push_trial(a).unwrap(), *cost);
+    let costs = results.iter().map(&mut add).collect();
+    (history, costs)
+}
+
+fn importance_of(
+    space: &Space,
+    results: &[(Assignment, f64)],
+    measure: Measure,
+    seed: u64,
+) -> Result<Importance, TooLittle> {
+    let (history, costs) = history(space, results);
+    importance(&history, &costs, measure, seed)
 }
 
 fn number(assignment: &Assignment, name: &str) -> f64 {
@@ -105,7 +124,7 @@ fn the_shares_of_a_sum_are_those_of_its_terms_and_no_pair_has_one() {
         |a: &Assignment| if a.get("kind").and_then(Value::as_str) == Some("d") { 2.0 } else { 0.0 };
     let results =
         trials(&space, 2000, |a| of_kind(a) + 3.0 * number(a, "steep") + number(a, "flat"));
-    let found = importance(&space, &results, Measure::Scales, 1).unwrap();
+    let found = importance_of(&space, &results, Measure::Scales, 1).unwrap();
     let all = 0.75 + 0.75 + 1.0 / 12.0;
     for (name, variance) in [("kind", 0.75), ("steep", 0.75), ("flat", 1.0 / 12.0), ("idle", 0.0)] {
         assert!((share(&found, name) - variance / all).abs() < 0.03, "{name} {found:?}");
@@ -123,7 +142,7 @@ fn the_share_of_a_product_belongs_to_the_pair() {
     let results = trials(&space, 1000, |a| {
         (number(a, "x") - 0.5) * (number(a, "y") - 0.5) + 0.02 * number(a, "z")
     });
-    let found = importance(&space, &results, Measure::Scales, 1).unwrap();
+    let found = importance_of(&space, &results, Measure::Scales, 1).unwrap();
     let first = &found.pairs[0];
     assert_eq!(first.names, ["x", "y"]);
     assert!(first.share > 0.7 && share(&found, "x") < 0.1 && share(&found, "y") < 0.1, "{found:?}");
@@ -137,7 +156,8 @@ fn the_measure_says_which_values_have_weight() {
     let space = Space::new(vec![rate, unit("other")]).unwrap();
     let results =
         trials(&space, 500, |a| libm::log10(number(a, "rate")).abs() + 2.0 * number(a, "other"));
-    let share_under = |measure| share(&importance(&space, &results, measure, 1).unwrap(), "rate");
+    let share_under =
+        |measure| share(&importance_of(&space, &results, measure, 1).unwrap(), "rate");
     assert!(
         share_under(Measure::Scales) > 0.75 && share_under(Measure::Values) < 0.5,
         "{} {}",
@@ -152,7 +172,7 @@ fn the_measure_says_which_values_have_weight() {
 fn a_share_is_never_above_1() {
     let space = Space::new(vec![unit("x")]).unwrap();
     let results = trials(&space, 1001, |a| libm::sin(70.0 * number(a, "x")));
-    let found = importance(&space, &results, Measure::Scales, 3).unwrap();
+    let found = importance_of(&space, &results, Measure::Scales, 3).unwrap();
     assert!(found.parameters[0].share <= 1.0, "{found:?}");
     assert!(found.parameters[0].share > 1.0 - 1e-12, "{found:?}");
 }
@@ -161,7 +181,7 @@ fn a_share_is_never_above_1() {
 fn equal_seeds_give_equal_shares_and_other_seeds_similar_ones() {
     let space = Space::new(vec![unit("x"), choice("kind", &["a", "b"]), unit("y")]).unwrap();
     let results = trials(&space, 100, |a| number(a, "x") + 0.3 * number(a, "y"));
-    let found = |seed| importance(&space, &results, Measure::Scales, seed).unwrap();
+    let found = |seed| importance_of(&space, &results, Measure::Scales, seed).unwrap();
     assert_eq!(found(1), found(1));
     assert_ne!(found(1), found(2));
     assert!((share(&found(1), "x") - share(&found(2), "x")).abs() < 0.05);
@@ -177,8 +197,8 @@ fn shares_do_not_depend_on_the_unit_of_the_cost_and_ignore_costs_that_are_not_fi
     huge.insert(30, (plain[0].0.clone(), f64::NAN));
     huge.push((plain[1].0.clone(), f64::INFINITY));
     let (plain, huge) = (
-        importance(&space, &plain, Measure::Scales, 4).unwrap(),
-        importance(&space, &huge, Measure::Scales, 4).unwrap(),
+        importance_of(&space, &plain, Measure::Scales, 4).unwrap(),
+        importance_of(&space, &huge, Measure::Scales, 4).unwrap(),
     );
     assert_eq!(huge.trials, 60);
     assert!((share(&plain, "x") - share(&huge, "x")).abs() < 1e-6, "{plain:?} {huge:?}");
@@ -194,7 +214,7 @@ fn inactive_parameters_have_a_share_and_parameters_with_one_value_have_none() {
         Space::new(vec![choice("kind", &["a", "b"]), of_a, one, choice("only", &["x"])]).unwrap();
     let results = trials(&space, 200, |a| a.get("of_a").and_then(Value::as_f64).unwrap_or(3.0));
     for measure in [Measure::Scales, Measure::Values] {
-        let found = importance(&space, &results, measure, 1).unwrap();
+        let found = importance_of(&space, &results, measure, 1).unwrap();
         assert!(share(&found, "kind") > 0.5 && share(&found, "of_a") > 0.001, "{found:?}");
         assert_eq!((share(&found, "one"), share(&found, "only")), (0.0, 0.0));
     }
@@ -204,10 +224,10 @@ fn inactive_parameters_have_a_share_and_parameters_with_one_value_have_none() {
 fn too_few_trials_and_equal_costs_are_refused() {
     let space = Space::new(vec![unit("x")]).unwrap();
     let few = trials(&space, 9, |a| number(a, "x"));
-    assert_eq!(importance(&space, &few, Measure::Scales, 1), Err(TooLittle::Trials(9)));
+    assert_eq!(importance_of(&space, &few, Measure::Scales, 1), Err(TooLittle::Trials(9)));
     for cost in [0.1, 0.0, -1e300] {
         assert_eq!(
-            importance(&space, &trials(&space, 30, |_| cost), Measure::Scales, 1),
+            importance_of(&space, &trials(&space, 30, |_| cost), Measure::Scales, 1),
             Err(TooLittle::Difference(30))
         );
     }
@@ -222,8 +242,9 @@ fn the_costs_of_trials_that_nearly_diverged_are_capped() {
     let outliers: Vec<usize> =
         (0..100).filter(|i| number(&results[*i].0, "y") > 0.9).take(3).collect();
     outliers.iter().for_each(|i| results[*i].1 = 1e9);
-    let share_of_x = |results: &[(Assignment, f64)]| {
-        share(&importance(&space, results, Measure::Scales, 1).unwrap(), "x")
+    let (history, mut results) = history(&space, &results);
+    let share_of_x = |results: &[(u32, f64)]| {
+        share(&importance(&history, results, Measure::Scales, 1).unwrap(), "x")
     };
     let raw = share_of_x(&results);
     assert_eq!(cap(&mut results), 3);

@@ -73,10 +73,10 @@ impl Tpe {
 
     /// Updates the ledger. A log that is shorter than before is a different log.
     fn absorb(&mut self, question: &Question<'_>) {
-        if question.log.len() < self.ledger.absorbed() {
+        if question.history.len() < self.ledger.absorbed() {
             self.ledger = Ledger::default();
         }
-        self.ledger.absorb(&self.cube, question.log);
+        self.ledger.absorb(&self.cube, question.history);
     }
 
     /// A random point for one of the first trials, if it is free.
@@ -147,7 +147,9 @@ impl Sampler for Tpe {
     fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
         self.absorb(question);
         let trial = question.trial;
-        let pending: Vec<Vec<f64>> = question.pending.iter().map(|a| self.cube.encode(a)).collect();
+        let in_flight = question.pending.iter();
+        let pending: Vec<Vec<f64>> =
+            in_flight.map(|trial| self.cube.point(question.history, *trial)).collect();
         let keys: BTreeSet<Key> = pending.iter().map(|point| self.cube.key(point)).collect();
         let is_free = |point: &[f64]| {
             let key = self.cube.key(point);
@@ -162,13 +164,17 @@ impl Sampler for Tpe {
         // become narrow.
         let next =
             || Some((next_unused(&self.cube, self.scramble, trial, &is_free)?, Source::Sobol));
-        let seen = to_u32(question.log.len());
+        let seen = to_u32(question.history.len());
         found.or_else(next).map_or(SamplerReply::Exhausted, |(point, source)| {
             SamplerReply::Suggest(Suggestion {
                 assignment: self.cube.decode(&point),
                 reason: Reason { seen, ..Reason::from_source(source) },
             })
         })
+    }
+
+    fn is_quick(&self, _question: &Question<'_>) -> bool {
+        false
     }
 }
 

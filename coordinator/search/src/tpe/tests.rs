@@ -6,6 +6,7 @@ use caviar_common::space::{Condition, Domain, Holds, Parameter};
 use proptest::prelude::*;
 
 use super::*;
+use crate::history::History;
 use crate::observation::{Observation, Stage};
 
 fn parameter(name: &str, domain: Domain) -> Parameter {
@@ -64,18 +65,29 @@ fn points(space: &Space) -> usize {
     if space.get("kind").is_some() { 6 } else { usize::MAX }
 }
 
-fn observe(trial: u32, assignment: Assignment, cost: Option<f64>) -> Observation {
-    Observation { trial, assignment, stage: Stage::Ended, cost }
+/// Adds a trial that has ended.
+fn observe(history: &mut History, assignment: &Assignment, cost: Option<f64>) {
+    let trial = history.push_trial(assignment).unwrap();
+    history.push(Observation { trial, stage: Stage::Ended, cost }).unwrap();
 }
 
-fn ask(
-    space: &Space,
-    seed: u64,
-    trial: u32,
-    log: &[Observation],
-    pending: &[&Assignment],
-) -> SamplerReply {
-    Tpe::new(space.clone(), seed).ask(&Question { trial, log, pending })
+/// The trials of a log in which all have ended.
+fn ended(log: &History) -> Vec<(Observation, Assignment)> {
+    log.entries().map(|entry| (entry, log.assignment(entry.trial).unwrap())).collect()
+}
+
+/// All trials of a history, and the first entries of its log.
+fn prefix(history: &History, entries: usize) -> History {
+    let mut part = History::new(history.space().clone());
+    for trial in 0..history.trials() {
+        part.push_trial(&history.assignment(trial).unwrap()).unwrap();
+    }
+    history.entries().take(entries).for_each(|entry| part.push(entry).unwrap());
+    part
+}
+
+fn ask(seed: u64, trial: u32, history: &History, pending: &[u32]) -> SamplerReply {
+    Tpe::new(history.space().clone(), seed).ask(&Question { trial, history, pending })
 }
 
 fn suggested(reply: SamplerReply) -> Suggestion {
@@ -85,18 +97,17 @@ fn suggested(reply: SamplerReply) -> Suggestion {
     }
 }
 
-/// Runs trials one after the other. Returns the log.
+/// Runs trials one after the other. Returns the history.
 fn search(
     space: &Space,
     seed: u64,
     trials: u32,
     cost: impl Fn(&Assignment) -> Option<f64>,
-) -> Vec<Observation> {
-    let mut log = Vec::new();
+) -> History {
+    let mut log = History::new(space.clone());
     for trial in 0..trials {
-        let assignment = suggested(ask(space, seed, trial, &log, &[])).assignment;
-        let cost = cost(&assignment);
-        log.push(observe(trial, assignment, cost));
+        let assignment = suggested(ask(seed, trial, &log, &[])).assignment;
+        observe(&mut log, &assignment, cost(&assignment));
     }
     log
 }
@@ -119,8 +130,7 @@ fn cost(assignment: &Assignment) -> f64 {
 #[test]
 fn its_best_cost_is_at_most_a_fifth_of_that_of_random_search() {
     let space = mixed();
-    let best =
-        |log: &[Observation]| log.iter().filter_map(|o| o.cost).fold(f64::INFINITY, f64::min);
+    let best = |log: &History| log.entries().filter_map(|o| o.cost).fold(f64::INFINITY, f64::min);
     let whole = Region::whole(&space);
     let mut pairs: Vec<(f64, f64)> = Vec::new();
     for seed in 0..11 {
@@ -138,8 +148,7 @@ fn the_first_ten_trials_are_random_and_every_reason_says_how_much_log_was_seen()
     let space = mixed();
     let log = search(&space, 5, 12, |a| Some(cost(a)));
     for trial in [0, 9, 10, 12] {
-        let reason =
-            suggested(ask(&space, 5, trial, log.get(..trial as usize).unwrap(), &[])).reason;
+        let reason = suggested(ask(5, trial, &prefix(&log, trial as usize), &[])).reason;
         assert_eq!(
             (reason.seen, reason.source),
             (trial, if trial < 10 { Source::Random } else { Source::Tpe })
@@ -154,15 +163,15 @@ fn trials_in_flight_push_the_next_trial_away() {
         Space::new(vec![float("x", Scale::Linear, 0.0, 1.0), float("y", Scale::Linear, 0.0, 1.0)])
             .unwrap();
     let distance = |a: &Assignment| (number(a, "x") - 0.3).abs().max((number(a, "y") - 0.6).abs());
-    let log = search(&space, 1, 60, |a| Some(distance(a)));
-    let near = |pending: &[&Assignment]| {
-        let next = |seed| suggested(ask(&space, seed, 60, &log, pending)).assignment;
+    let mut log = search(&space, 1, 60, |a| Some(distance(a)));
+    let near = |log: &History, pending: &[u32]| {
+        let next = |seed| suggested(ask(seed, 60, log, pending)).assignment;
         (0..50).filter(|seed| distance(&next(*seed)) < 0.1).count()
     };
-    let crowd: Vec<Assignment> = (0..64)
-        .map(|i| space.decode(&[0.2 + 0.025 * f64::from(i % 8), 0.5 + 0.025 * f64::from(i / 8)]))
-        .collect();
-    let (free, crowded) = (near(&[]), near(&crowd.iter().collect::<Vec<_>>()));
+    let point = |i| [0.2 + 0.025 * f64::from(i % 8), 0.5 + 0.025 * f64::from(i / 8)];
+    let crowd: Vec<u32> =
+        (0..64).map(|i| log.push_trial(&space.decode(&point(i))).unwrap()).collect();
+    let (free, crowded) = (near(&log, &[]), near(&log, &crowd));
     assert!(free >= 10 && 2 * crowded <= free, "{free} {crowded}");
 }
 
@@ -171,12 +180,13 @@ fn every_point_of_a_small_space_is_suggested_once_before_it_is_exhausted() {
     let space = small();
     for (seed, failing) in [(0, false), (1, true), (2, false)] {
         let log = search(&space, seed, 6, |_| (!failing).then_some(1.0));
-        let all: Vec<&Assignment> = log.iter().map(|o| &o.assignment).collect();
+        let all: Vec<Assignment> = ended(&log).into_iter().map(|(_, a)| a).collect();
         assert!(all.iter().enumerate().all(|(i, a)| !all[..i].contains(a)), "{all:?}");
-        assert_eq!(ask(&space, seed, 6, &log, &[]), SamplerReply::Exhausted);
+        assert_eq!(ask(seed, 6, &log, &[]), SamplerReply::Exhausted);
+        let early = prefix(&log, 3);
         // A point in flight counts as used.
-        assert_eq!(ask(&space, seed, 3, &log[..3], &all[3..]), SamplerReply::Exhausted);
-        assert_eq!(suggested(ask(&space, seed, 3, &log[..3], &all[4..])).assignment, *all[3]);
+        assert_eq!(ask(seed, 3, &early, &[3, 4, 5]), SamplerReply::Exhausted);
+        assert_eq!(suggested(ask(seed, 3, &early, &[4, 5])).assignment, all[3]);
     }
 }
 
@@ -184,11 +194,12 @@ fn every_point_of_a_small_space_is_suggested_once_before_it_is_exhausted() {
 fn the_better_half_of_a_finite_space_is_tried_first() {
     let space = Space::new(vec![int("a", 1, 8), choice("b", &["x", "y", "z"])]).unwrap();
     let log = search(&space, 3, 24, |a| Some(number(a, "a")));
-    assert_eq!(ask(&space, 3, 24, &log, &[]), SamplerReply::Exhausted);
+    assert_eq!(ask(3, 24, &log, &[]), SamplerReply::Exhausted);
+    let log = ended(&log);
     let mean = |better: bool| {
         let modelled =
-            log.iter().filter(|o| o.trial >= 10 && (number(&o.assignment, "a") <= 4.0) == better);
-        let places: Vec<f64> = modelled.map(|o| f64::from(o.trial)).collect();
+            log.iter().filter(|(o, a)| o.trial >= 10 && (number(a, "a") <= 4.0) == better);
+        let places: Vec<f64> = modelled.map(|(o, _)| f64::from(o.trial)).collect();
         places.iter().sum::<f64>() / places.len() as f64
     };
     assert!(mean(true) + 3.0 < mean(false), "{log:?}");
@@ -199,7 +210,7 @@ fn a_worse_choice_is_tried_less_often_later() {
     let space = mixed();
     let log = search(&space, 2, 80, |a| Some(cost(a)));
     let late =
-        log.iter().filter(|o| o.trial >= 50 && o.assignment.get("momentum").is_some()).count();
+        ended(&log).iter().filter(|(o, a)| o.trial >= 50 && a.get("momentum").is_some()).count();
     assert!(late >= 20, "{late} of 30");
 }
 
@@ -207,12 +218,11 @@ fn a_worse_choice_is_tried_less_often_later() {
 fn it_suggests_a_trial_after_ten_thousand_results() {
     let space = mixed();
     let whole = Region::whole(&space);
-    let log: Vec<Observation> = (0..10_000)
-        .map(|i| draw(&space, 1, i, &whole))
-        .zip(0..)
-        .map(|(a, i)| observe(i, a.clone(), Some(cost(&a))))
-        .collect();
-    assert!(space.contains(&suggested(ask(&space, 1, 10_000, &log, &[])).assignment));
+    let mut log = History::new(space.clone());
+    for assignment in (0..10_000).map(|i| draw(&space, 1, i, &whole)) {
+        observe(&mut log, &assignment, Some(cost(&assignment)));
+    }
+    assert!(space.contains(&suggested(ask(1, 10_000, &log, &[])).assignment));
 }
 
 proptest! {
@@ -227,11 +237,10 @@ proptest! {
     ) {
         let space = if is_finite { small() } else { mixed() };
         let mut sampler = Tpe::new(space.clone(), seed);
-        let mut log: Vec<Observation> = Vec::new();
-        let mut in_flight: Vec<Assignment> = Vec::new();
+        let mut log = History::new(space.clone());
+        let mut in_flight: Vec<u32> = Vec::new();
         for (trial, cost) in (0u32..).zip(&costs) {
-            let pending_now: Vec<&Assignment> = in_flight.iter().collect();
-            let question = Question { trial, log: &log, pending: &pending_now };
+            let question = Question { trial, history: &log, pending: &in_flight };
             let reply = sampler.ask(&question);
             prop_assert_eq!(&reply, &Tpe::new(space.clone(), seed).ask(&question));
             let used = log.len() + in_flight.len();
@@ -240,12 +249,12 @@ proptest! {
                 break;
             };
             prop_assert!(space.contains(&assignment), "{:?}", assignment);
-            prop_assert!(log.iter().all(|o| o.assignment != assignment));
-            prop_assert!(!in_flight.contains(&assignment));
-            in_flight.push(assignment);
+            prop_assert!((0..log.trials()).all(|i| log.assignment(i).unwrap() != assignment));
+            in_flight.push(log.push_trial(&assignment).unwrap());
             if in_flight.len() > pending {
                 let cost = if is_constant { costs[0] } else { *cost };
-                log.push(observe(trial, in_flight.remove(0), cost));
+                let trial = in_flight.remove(0);
+                log.push(Observation { trial, stage: Stage::Ended, cost }).unwrap();
             }
         }
     }

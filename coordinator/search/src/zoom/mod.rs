@@ -45,8 +45,8 @@ use caviar_common::seed::{Purpose, Seed, Stream};
 use caviar_common::spec::{Goal, SweepSpec};
 
 use crate::cube::{Cube, Key};
+use crate::history::History;
 use crate::ledger::Ledger;
-use crate::observation::Observation;
 use crate::region::{Interval, Region};
 use crate::sampler::{Question, Sampler, SamplerReply, Suggestion, WarmStart};
 use crate::unused::{next_unused, sobol_point};
@@ -128,13 +128,13 @@ impl Zoom {
     }
 
     /// Adds the new entries of the log. A log that is shorter than before is a different log.
-    fn absorb(&mut self, log: &[Observation]) {
-        if log.len() < self.ledger.absorbed() {
+    fn absorb(&mut self, history: &History) {
+        if history.len() < self.ledger.absorbed() {
             (self.ledger, self.side) = (Ledger::default(), self.first_side.clone());
             (self.fitted, self.local, self.nearest) = (None, None, Nearest::default());
         }
-        self.side.absorb(log.get(self.ledger.absorbed()..).unwrap_or_default());
-        self.ledger.absorb(&self.cube, log);
+        self.side.absorb(history.entries_from(self.ledger.absorbed()));
+        self.ledger.absorb(&self.cube, history);
     }
 
     /// One of the trials before the search starts.
@@ -239,7 +239,7 @@ impl Zoom {
     }
 
     /// Makes the model of the log, unless the last one is.
-    fn update_model(&mut self, log: &[Observation]) {
+    fn update_model(&mut self, history: &History) {
         if self.local.as_ref().is_some_and(|(entries, _)| *entries == self.ledger.absorbed()) {
             return;
         }
@@ -247,7 +247,7 @@ impl Zoom {
         let count = milestone(results.len());
         let kernel = match self.fitted.take() {
             Some((seen, kernel)) if seen == count => kernel,
-            _ => self.fit(count, log),
+            _ => self.fit(count, history),
         };
         let scales = &kernel.length_scales;
         let nearest = || self.nearest.update(&self.cube, &results, results.centre(), scales);
@@ -260,10 +260,10 @@ impl Zoom {
 
     /// Fits the model to the first `count` results, with the log as it was when the last of them
     /// entered. Later entries are ignored, so the fit does not depend on when it is made.
-    fn fit(&self, count: usize, log: &[Observation]) -> KernelParameters {
+    fn fit(&self, count: usize, history: &History) -> KernelParameters {
         let entries = self.ledger.entered(count.saturating_sub(self.earlier.len()));
         let mut ledger = Ledger::default();
-        ledger.absorb(&self.cube, log.get(..entries).unwrap_or(log));
+        ledger.absorb_up_to(&self.cube, history, entries);
         let results = AllResults::new(&self.cube, &ledger, &self.earlier);
         // There are no length scales yet, so distances are those on the unit cube.
         let even = vec![1.0; self.cube.dimensions()];
@@ -282,12 +282,14 @@ impl Zoom {
 impl Sampler for Zoom {
     fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
         let trial = question.trial;
-        self.absorb(question.log);
+        self.absorb(question.history);
         let is_ranked = !self.is_initial(trial) && trial % PLAIN_ONE_IN != PLAIN_ONE_IN - 1;
         if is_ranked {
-            self.update_model(question.log);
+            self.update_model(question.history);
         }
-        let pending: Vec<Vec<f64>> = question.pending.iter().map(|a| self.cube.encode(a)).collect();
+        let in_flight = question.pending.iter();
+        let pending: Vec<Vec<f64>> =
+            in_flight.map(|trial| self.cube.point(question.history, *trial)).collect();
         let keys: Vec<Key> = pending.iter().map(|point| self.cube.key(point)).collect();
         let is_free = |point: &[f64]| {
             let key = self.cube.key(point);
@@ -309,9 +311,13 @@ impl Sampler for Zoom {
         found.map_or(SamplerReply::Exhausted, |found| {
             SamplerReply::Suggest(Suggestion {
                 assignment: self.cube.decode(&found.point),
-                reason: Reason { seen: to_u32(question.log.len()), ..found.reason },
+                reason: Reason { seen: to_u32(question.history.len()), ..found.reason },
             })
         })
+    }
+
+    fn is_quick(&self, _question: &Question<'_>) -> bool {
+        false
     }
 }
 

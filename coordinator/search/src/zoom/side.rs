@@ -54,7 +54,7 @@ impl BoxSide {
     }
 
     /// Adds further entries of the log.
-    pub(super) fn absorb(&mut self, log: &[Observation]) {
+    pub(super) fn absorb(&mut self, log: impl Iterator<Item = Observation>) {
         for observation in log {
             match observation.stage {
                 Stage::Passed(_) => {}

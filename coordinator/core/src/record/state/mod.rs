@@ -11,8 +11,8 @@ use caviar_common::ids::{LeaseId, Name, SweepId};
 
 pub use lease::{Holder, Lease, SUSPECT_LOSSES, losses_after};
 pub use statistics::{Boxes, RoundStatistics, Statistics};
-pub(in crate::record) use sweep::Asks;
 pub use sweep::{AskRecord, Phase, Scoring, ScoringResult, ScoringStatus, Sweep};
+pub(in crate::record) use sweep::{Asks, comparable};
 pub use trial::{FinalAttempt, Trial, TrialStatus};
 
 /// When something about a trial is needed: the virtual time, then the trial number. A lower value

@@ -10,8 +10,8 @@ use caviar_common::metric::Score;
 use caviar_common::numbers::{index, to_u32};
 use caviar_common::outcome::{Job, SweepState, TrialState};
 use caviar_common::spec::SweepSpec;
-use caviar_search::Observation;
 use caviar_search::stopping::RungRank;
+use caviar_search::{History, SortedList, TotalF64};
 
 use super::{Lease, Statistics, Trial, Urgency};
 use crate::record::event::{EarlierResults, GrantedTrial};
@@ -44,14 +44,19 @@ pub struct Sweep {
     pub(in crate::record) clock: u64,
     pub(in crate::record) in_flight: BTreeSet<Urgency>,
     pub(in crate::record) queue: BTreeSet<Urgency>,
-    pub(in crate::record) log: Vec<Observation>,
-    /// The costs of the trials that have reached each rung, ascending.
-    pub(in crate::record) rung_costs: Vec<Vec<f64>>,
+    pub(in crate::record) history: History,
+    /// The costs of the trials that have reached each rung.
+    pub(in crate::record) rung_costs: Vec<SortedList<TotalF64>>,
     pub(in crate::record) statistics: Statistics,
     pub(in crate::record) scoring: Option<Scoring>,
     /// The leases in force on jobs of the sweep.
     pub(in crate::record) leases: BTreeSet<LeaseId>,
     pub(in crate::record) asks: Asks,
+}
+
+/// A cost as rungs compare it: -0.0 equals 0.0.
+pub(in crate::record) const fn comparable(cost: f64) -> TotalF64 {
+    TotalF64(cost + 0.0)
 }
 
 /// What external clients got when they asked for trials. An ask is kept while one of its leases is
@@ -243,9 +248,10 @@ impl Sweep {
         &self.queue
     }
 
-    /// The decisions on trials at rungs and ends, in the order in which they were taken.
-    pub fn log(&self) -> &[Observation] {
-        &self.log
+    /// The assignments of the trials, and the decisions on them at rungs and ends, in the order in
+    /// which they were taken.
+    pub const fn history(&self) -> &History {
+        &self.history
     }
 
     /// The scoring of the winner; `None` until it starts.
@@ -298,9 +304,10 @@ impl Sweep {
 
     /// The rank of a trial of this cost at a rung, among the trials that reached the rung before.
     pub fn rank_at(&self, rung: u32, cost: f64) -> RungRank {
-        let earlier = self.rung_costs.get(index(rung)).map_or(&[][..], Vec::as_slice);
-        let better = earlier.partition_point(|other| *other < cost);
-        RungRank::new(self.spec.stopping, to_u32(earlier.len()), to_u32(better))
+        let earlier = self.rung_costs.get(index(rung));
+        let better = earlier.map_or(0, |costs| costs.rank(&comparable(cost)));
+        let earlier = earlier.map_or(0, SortedList::len);
+        RungRank::new(self.spec.stopping, to_u32(earlier), to_u32(better))
     }
 
     /// The objective of a trial after its last recorded epoch.
