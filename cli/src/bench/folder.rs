@@ -26,6 +26,8 @@ impl Folder {
                 .into());
         }
         let path = parent()?.join(format!("caviar-bench-{}", std::process::id()));
+        // One that is there is from a killed process that had the same number.
+        let _missing = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).with_context(|| format!("creating {}", path.display()))?;
         let store = store.map_or_else(|| path.join("bench.db"), Path::to_owned);
         let folder = Self { path, store };

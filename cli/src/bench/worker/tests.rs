@@ -25,7 +25,9 @@ fn tell(worker: &mut Worker, message: v1::CoordinatorMessage) -> (Outcome, Optio
             assert_eq!(finished.last.unwrap().epoch, EPOCHS);
             0
         }
-        other => panic!("{other:?}"),
+        FromKind::Hello(_) | FromKind::Released(_) | FromKind::Heartbeat(_) => {
+            panic!("not an answer")
+        }
     });
     (outcome, epoch)
 }
