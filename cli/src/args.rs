@@ -9,6 +9,8 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::bench::arguments::{Bench, Subject};
+
 /// The store of `caviar run`, in the current folder.
 pub(crate) const DEFAULT_STORE: &str = "caviar.db";
 
@@ -99,6 +101,8 @@ pub(crate) enum Command {
     Workers(Workers),
     /// Let a worker finish its trials, accept no new ones, and leave
     Drain(Drain),
+    /// Measure Caviar on this machine
+    Bench(Bench),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Write the manual pages into a folder
@@ -124,6 +128,7 @@ impl Command {
             Self::Delete(args) => args.json,
             Self::Workers(args) => args.json,
             Self::Drain(args) => args.json,
+            Self::Bench(Bench { subject: Subject::Coordinator(args) }) => args.json,
             Self::Init(_) | Self::Completions(_) | Self::Man(_) => false,
         }
     }

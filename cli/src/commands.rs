@@ -22,7 +22,7 @@ use crate::show::explain::Explanation;
 use crate::show::page::Page;
 use crate::show::sweep::{Origin, View};
 use crate::sweep_file::{Purpose, SweepSource};
-use crate::{check, init, manual, run};
+use crate::{bench, check, init, manual, run};
 
 /// Carries out a command.
 pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
@@ -46,6 +46,7 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Delete(args) => delete(&args).await,
         Command::Workers(args) => workers(&args).await,
         Command::Drain(args) => drain(&args).await,
+        Command::Bench(args) => bench::bench(&args.subject).await,
         Command::Completions(args) => manual::completions(args.shell),
         Command::Man(args) => manual::pages(&args),
     }

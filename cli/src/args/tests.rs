@@ -38,6 +38,9 @@ fn documented_commands_are_accepted() {
         "caviar pause digits --store caviar.db",
         "caviar workers --store caviar.db",
         "caviar drain w1",
+        "caviar bench coordinator",
+        "caviar bench coordinator --workers 10000 --sweeps 100 --trials 100000 --json",
+        "caviar bench coordinator --parallelism 8 --strategy zoom --store a.db --seconds 30",
     ] {
         assert!(accepts(words), "{words}");
     }
@@ -64,6 +67,10 @@ fn wrong_commands_are_refused() {
         "caviar init iris.csv --trials 100000",
         "caviar check https://a/b.toml",
         "caviar list --store http://127.0.0.1:7070",
+        "caviar bench",
+        "caviar bench coordinator --workers 0",
+        "caviar bench coordinator --strategy grid",
+        "caviar bench coordinator --seconds 0",
     ] {
         assert!(!accepts(words), "{words}");
     }
@@ -80,9 +87,14 @@ fn every_command_shows_an_example_and_no_line_passes_the_edge() {
     use clap::CommandFactory;
     let mut command = Arguments::command().term_width(80);
     command.build();
+    check_help_of_subcommands(&mut command);
+}
+
+fn check_help_of_subcommands(command: &mut clap::Command) {
     for command in command.get_subcommands_mut().filter(|it| it.get_name() != "help") {
         let help = command.render_long_help().to_string();
         assert!(help.contains("Example"), "{}", command.get_name());
         assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+        check_help_of_subcommands(command);
     }
 }

@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod exit;
+mod files;
 mod log;
 mod path;
 mod program;
@@ -30,6 +31,7 @@ mod report;
 mod signals;
 
 pub use crate::exit::Exit;
+pub use crate::files::raise_open_files;
 pub use crate::log::{Log, LogError};
 pub use crate::path::expand_path;
 pub use crate::program::{Options, main};

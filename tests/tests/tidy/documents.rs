@@ -130,10 +130,10 @@ fn help(command: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("help is text")
 }
 
-/// The commands that `caviar --help` lists, `help` left out.
-fn commands() -> Vec<String> {
-    let help = help(&[]);
-    let (_, list) = help.split_once("Commands:\n").expect("there are commands");
+/// The commands that the help of `caviar`, or of one of its commands, lists, `help` left out.
+fn commands(of: &[&str]) -> Vec<String> {
+    let help = help(of);
+    let Some((_, list)) = help.split_once("Commands:\n") else { return Vec::new() };
     let lines = list.lines().take_while(|line| !line.is_empty());
     let names = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names = names.filter_map(|line| line.split_whitespace().next()).map(str::to_owned);
@@ -142,16 +142,20 @@ fn commands() -> Vec<String> {
 
 #[test]
 fn the_commands_are_those_of_the_program() {
-    let program: BTreeSet<String> = commands().into_iter().collect();
+    let program: BTreeSet<String> = commands(&[]).into_iter().collect();
     assert_eq!(listed(&read(ARCHITECTURE), "commands"), program, "{ARCHITECTURE}");
 }
 
 #[test]
 fn the_page_of_the_command_line_is_the_help_of_the_program() {
     let mut expected = format!("\n## caviar\n\n```text\n{}```\n", help(&[]));
-    for command in commands() {
+    for command in commands(&[]) {
         let text = help(&[&command]);
         expected += &format!("\n## caviar {command}\n\n```text\n{}```\n", trimmed(&text));
+        for inner in commands(&[&command]) {
+            let text = trimmed(&help(&[&command, &inner]));
+            expected += &format!("\n## caviar {command} {inner}\n\n```text\n{text}```\n");
+        }
     }
     expected += "\n";
     let document = read(COMMAND_LINE);

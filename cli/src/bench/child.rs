@@ -1,0 +1,188 @@
+//! The coordinator that is measured: a process of its own, started from this program.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{ChildStderr, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use caviar_common::address::address_file;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::failure::Failure;
+
+/// How long the coordinator may take to listen. It recovers its store before.
+const START_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long it may take to stop in order before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often its state is looked at.
+const POLL: Duration = Duration::from_millis(2);
+/// Bytes of its log that are kept for an error.
+const LOG_TAIL: usize = 2_000;
+/// How long the log collects before it is read. A pipe that is read for every line would take
+/// processor time from the coordinator.
+const LOG_PAUSE: Duration = Duration::from_millis(5);
+
+/// A running coordinator. Dropping it kills the process.
+#[derive(Debug)]
+pub(crate) struct Child {
+    process: std::process::Child,
+    address: SocketAddr,
+    log: Log,
+    started: Instant,
+}
+
+impl Child {
+    /// Starts a coordinator on a store and waits until it listens. It logs as any coordinator does,
+    /// into a pipe that is read.
+    pub(crate) async fn start(store: &Path) -> anyhow::Result<Self> {
+        // A coordinator that was killed leaves the file behind.
+        let _missing = std::fs::remove_file(address_file(store));
+        let program = std::env::current_exe().context("finding the program itself")?;
+        let started = Instant::now();
+        let mut process = Command::new(program)
+            .args(["coordinator", "--listen", "127.0.0.1:0", "--store"])
+            .arg(store)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("starting the coordinator")?;
+        let log = process.stderr.take().map(Log::read).transpose()?.unwrap_or_default();
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut child = Self { process, address, log, started };
+        child.address = child.listening(store).await?;
+        Ok(child)
+    }
+
+    /// Waits for the file with its address.
+    async fn listening(&mut self, store: &Path) -> anyhow::Result<SocketAddr> {
+        let file = address_file(store);
+        loop {
+            if let Ok(text) = std::fs::read_to_string(&file) {
+                let address = text.trim().trim_start_matches("http://");
+                return address.parse().with_context(|| format!("reading {}", file.display()));
+            }
+            self.check()?;
+            if self.started.elapsed() > START_TIMEOUT {
+                let after = START_TIMEOUT.as_secs();
+                return Err(self.failed(&format!("does not listen after {after} s")).into());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// When the process was started.
+    pub(crate) const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Fails if the process has ended.
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+        match self.process.try_wait().context("looking at the coordinator")? {
+            Some(status) => Err(self.failed(&format!("ended: {status}")).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The error of a coordinator, with the end of its log.
+    pub(crate) fn failed(&self, what: &str) -> Failure {
+        let log = self.log.tail();
+        let lines = log.lines().rev().take(3).map(str::to_owned).collect::<Vec<_>>();
+        let hints = lines.into_iter().rev().map(|line| format!("its log ends with: {line}"));
+        Failure::with_hints(format!("the coordinator {what}"), hints.collect())
+    }
+
+    /// `kill -9`, and waits until the process is gone.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended on its own.
+        let _ended = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+
+    /// Stops it in order.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        kill(Pid::from_raw(i32::try_from(self.id())?), Signal::SIGTERM)?;
+        let asked = Instant::now();
+        while asked.elapsed() < STOP_TIMEOUT {
+            if let Some(status) = self.process.try_wait()? {
+                let is_ended = status.success();
+                return if is_ended { Ok(()) } else { Err(self.failed("did not stop").into()) };
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        let after = STOP_TIMEOUT.as_secs();
+        Err(self.failed(&format!("does not stop within {after} s")).into())
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The end of the log of a process.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<VecDeque<u8>>>);
+
+impl Log {
+    /// Reads a log on a thread until the process closes it.
+    fn read(mut pipe: ChildStderr) -> anyhow::Result<Self> {
+        let log = Self::default();
+        let kept = log.clone();
+        let mut buffer = vec![0; 1 << 16];
+        let read = move || {
+            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+                kept.keep(buffer.get(..count).unwrap_or_default());
+                thread::sleep(LOG_PAUSE);
+            }
+        };
+        thread::Builder::new().name("coordinator-log".to_owned()).spawn(read)?;
+        Ok(log)
+    }
+
+    fn keep(&self, bytes: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = bytes.len().saturating_sub(LOG_TAIL);
+        kept.extend(bytes.get(recent..).unwrap_or_default());
+        let surplus = kept.len().saturating_sub(LOG_TAIL);
+        kept.drain(..surplus);
+    }
+
+    fn tail(&self) -> String {
+        // What was written last may still be in the pipe.
+        thread::sleep(LOG_PAUSE * 4);
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&kept.iter().copied().collect::<Vec<_>>()).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_log_is_kept() {
+        let log = Log::default();
+        (0..1_000).for_each(|line| log.keep(format!("line {line}\n").as_bytes()));
+        let tail = log.tail();
+        assert_eq!(tail.len(), LOG_TAIL);
+        assert!(tail.ends_with("line 998\nline 999\n"), "{tail}");
+    }
+}

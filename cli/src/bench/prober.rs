@@ -1,0 +1,168 @@
+//! A prober that asks about the sweeps at a fixed rate while they run, on a connection of its own.
+//!
+//! A request is due at its time whether or not earlier ones were answered, and its latency counts
+//! from then. So a coordinator that stops for a second delays fifty requests and not one.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use caviar_proto::v1;
+use serde::Serialize;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::grpc::{Caller, connect};
+use super::load::sweep_name;
+use super::statistics::{Durations, Percentiles};
+
+/// The time between two requests: 50 a second.
+const PERIOD: Duration = Duration::from_millis(20);
+/// Most requests that wait for a reply. Further ones are sent late, which counts as their latency.
+const MAX_WAITING: usize = 128;
+/// How long the last replies may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The requests, in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Query {
+    Sweep,
+    Best,
+    ByNumber,
+    ByObjective,
+}
+
+impl Query {
+    const ALL: [Self; 4] = [Self::Sweep, Self::Best, Self::ByNumber, Self::ByObjective];
+
+    async fn ask(self, caller: &Caller, sweep: String) -> anyhow::Result<()> {
+        let page = |order: v1::TrialOrder| v1::ListTrialsRequest {
+            sweep: sweep.clone(),
+            order: order.into(),
+            ..Default::default()
+        };
+        match self {
+            Self::Sweep => {
+                caller
+                    .unary("caviar.v1.SweepService/GetSweep", &v1::GetSweepRequest { sweep })
+                    .await
+            }
+            Self::Best => {
+                caller.unary("caviar.v1.SweepService/GetBest", &v1::GetBestRequest { sweep }).await
+            }
+            Self::ByNumber => caller.unary(LIST_TRIALS, &page(v1::TrialOrder::Unspecified)).await,
+            Self::ByObjective => caller.unary(LIST_TRIALS, &page(v1::TrialOrder::Objective)).await,
+        }
+        .map(drop)
+    }
+}
+
+const LIST_TRIALS: &str = "caviar.v1.SweepService/ListTrials";
+
+/// The latencies of each kind of request, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Queries {
+    pub(crate) get_sweep: Percentiles,
+    pub(crate) get_best: Percentiles,
+    pub(crate) list_trials_by_number: Percentiles,
+    pub(crate) list_trials_by_objective: Percentiles,
+}
+
+/// A running prober. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Prober {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<anyhow::Result<Queries>>,
+}
+
+impl Prober {
+    /// Starts to ask about sweeps, one after the other.
+    pub(crate) async fn start(address: SocketAddr, sweeps: u32) -> anyhow::Result<Self> {
+        let (caller, mut transport) = connect(address).await.context("connecting the prober")?;
+        // A connection that ends fails the requests, and their errors are those that are reported.
+        tokio::spawn(async move { transport.run().await });
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(probe(caller, sweeps, stopped));
+        Ok(Self { stop, task })
+    }
+
+    /// Ends it, and waits for the replies to its last requests.
+    pub(crate) async fn stop(self) -> anyhow::Result<Queries> {
+        // It may have failed already.
+        let _failed = self.stop.send(());
+        self.task.await.context("the prober panicked")?.context("a query")
+    }
+}
+
+type Reply = anyhow::Result<(Query, Duration)>;
+
+async fn probe(
+    caller: Caller,
+    sweeps: u32,
+    mut stopped: oneshot::Receiver<()>,
+) -> anyhow::Result<Queries> {
+    let mut timer = interval(PERIOD);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (mut waiting, mut latencies) = (JoinSet::new(), Latencies::default());
+    let queries = Query::ALL.into_iter().cycle();
+    // Each kind of request goes to every sweep in turn.
+    let places = (0..sweeps).flat_map(|place| [place; Query::ALL.len()]).cycle();
+    for (query, place) in queries.zip(places) {
+        let due = loop {
+            tokio::select! {
+                biased;
+                _ = &mut stopped => return latencies.drain(waiting).await,
+                Some(reply) = waiting.join_next() => latencies.add(reply?)?,
+                due = timer.tick(), if waiting.len() < MAX_WAITING => break due.into_std(),
+            }
+        };
+        waiting.spawn(timed(caller.clone(), query, sweep_name(place), due));
+    }
+    bail!("there are no sweeps to ask about")
+}
+
+async fn timed(caller: Caller, query: Query, sweep: String, due: Instant) -> Reply {
+    query.ask(&caller, sweep).await?;
+    Ok((query, due.elapsed()))
+}
+
+#[derive(Debug, Default)]
+struct Latencies {
+    sweep: Durations,
+    best: Durations,
+    by_number: Durations,
+    by_objective: Durations,
+}
+
+impl Latencies {
+    fn add(&mut self, reply: Reply) -> anyhow::Result<()> {
+        let (query, latency) = reply?;
+        let durations = match query {
+            Query::Sweep => &mut self.sweep,
+            Query::Best => &mut self.best,
+            Query::ByNumber => &mut self.by_number,
+            Query::ByObjective => &mut self.by_objective,
+        };
+        durations.push(latency);
+        Ok(())
+    }
+
+    async fn drain(mut self, mut waiting: JoinSet<Reply>) -> anyhow::Result<Queries> {
+        let replies = async {
+            while let Some(reply) = waiting.join_next().await {
+                self.add(reply?)?;
+            }
+            Ok::<(), anyhow::Error>(())
+        };
+        let after = DRAIN_TIMEOUT.as_secs();
+        let replies = tokio::time::timeout(DRAIN_TIMEOUT, replies).await;
+        replies.with_context(|| format!("no reply within {after} s"))??;
+        Ok(Queries {
+            get_sweep: self.sweep.percentiles(),
+            get_best: self.best.percentiles(),
+            list_trials_by_number: self.by_number.percentiles(),
+            list_trials_by_objective: self.by_objective.percentiles(),
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! One session of a simulated worker, on a connection of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use caviar_common::message::PROTOCOL;
+use caviar_proto::v1;
+use caviar_proto::v1::worker_message::Kind;
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
+
+use super::grpc::{Call, Transport, connect};
+use super::statistics::Tally;
+use super::worker::{Held, Outcome, Worker};
+
+/// The call of a worker.
+const WORK: &str = "caviar.v1.WorkerService/Work";
+
+/// The first message of a worker.
+pub(crate) fn hello(worker: String, slots: u32) -> v1::WorkerMessage {
+    let hello = v1::Hello {
+        protocol: PROTOCOL,
+        worker,
+        // A worker never connects twice.
+        incarnation: u64::from(std::process::id()),
+        slots,
+        draining: false,
+        store: None,
+        held: Vec::new(),
+        can_park: true,
+    };
+    v1::WorkerMessage { kind: Some(Kind::Hello(hello)) }
+}
+
+/// An open session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    call: Call,
+    transport: Transport,
+    worker: Worker,
+    tally: Arc<Tally>,
+    /// `None` before Welcome.
+    heartbeat: Option<Interval>,
+    /// Whether a message has arrived since the last heartbeat.
+    has_heard: bool,
+}
+
+impl Session {
+    /// Connects and sends Hello.
+    pub(crate) async fn open(
+        address: SocketAddr,
+        hello: &v1::WorkerMessage,
+        worker: Worker,
+        tally: Arc<Tally>,
+    ) -> anyhow::Result<Self> {
+        let (caller, transport) = connect(address).await.context("connecting")?;
+        let call = caller.call(WORK, hello, false).await?;
+        Ok(Self { call, transport, worker, tally, heartbeat: None, has_heard: true })
+    }
+
+    /// Waits until the coordinator accepts the worker.
+    pub(crate) async fn welcomed(&mut self) -> anyhow::Result<()> {
+        while self.heartbeat.is_none() {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    /// Answers messages until the connection ends, and returns why it ended.
+    pub(crate) async fn serve(&mut self) -> anyhow::Error {
+        loop {
+            if let Err(error) = self.step().await {
+                return error;
+            }
+        }
+    }
+
+    /// The trials in training whose end the coordinator has not acknowledged.
+    pub(crate) fn held(&self) -> Vec<Held> {
+        self.worker.held().collect()
+    }
+
+    /// Handles one message, or sends a heartbeat.
+    async fn step(&mut self) -> anyhow::Result<()> {
+        tokio::select! {
+            // Messages come first: the transport runs while none is complete.
+            biased;
+            message = self.call.next() => {
+                self.on_message(message?.context("the coordinator ended the session")?)
+            }
+            ended = self.transport.run() => {
+                ended?;
+                Err(anyhow!("the coordinator closed the connection"))
+            }
+            () = due(&mut self.heartbeat) => self.beat().await,
+        }
+    }
+
+    fn on_message(&mut self, message: v1::CoordinatorMessage) -> anyhow::Result<()> {
+        let now = Instant::now();
+        self.has_heard = true;
+        let (outcome, answer) = self.worker.on_message(message, now)?;
+        if let Outcome::Welcomed { heartbeat } = outcome {
+            let mut interval = interval_at(tokio::time::Instant::now() + heartbeat, heartbeat);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            self.heartbeat = Some(interval);
+        }
+        self.tally.add(outcome, now);
+        answer.map_or(Ok(()), |answer| self.call.send(&answer))
+    }
+
+    /// Sends a heartbeat. A worker also checks a connection on which nothing arrives with a ping.
+    async fn beat(&mut self) -> anyhow::Result<()> {
+        if !std::mem::take(&mut self.has_heard) {
+            self.transport.ping().await?;
+        }
+        let kind = Some(Kind::Heartbeat(v1::Heartbeat {}));
+        self.call.send(&v1::WorkerMessage { kind })
+    }
+}
+
+/// Ready when the next heartbeat is due; never before Welcome.
+async fn due(heartbeat: &mut Option<Interval>) {
+    match heartbeat {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,223 @@
+//! A simulated worker: what it answers to each message of the coordinator. Pure.
+//!
+//! ```text
+//! Grant -> Report of epoch 1 -- Ack --> Report of epoch 2 ... -- Ack --> Finished -- Ack --> over
+//! ```
+//! It trains nothing: each message is the answer to the one before it. A parked trial answers when
+//! it is unparked.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use caviar_proto::v1;
+use caviar_proto::v1::ack::Stored;
+use caviar_proto::v1::coordinator_message::Kind as ToKind;
+use caviar_proto::v1::worker_message::Kind as FromKind;
+
+/// What a message of the coordinator meant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    /// The coordinator has accepted the worker.
+    Welcomed { heartbeat: Duration },
+    /// A trial or a scoring begins. `waited` is the time since the slot became free; `None` for the
+    /// first job of a slot and for a scoring.
+    Granted { waited: Option<Duration> },
+    /// An epoch is stored.
+    Reported,
+    /// A trial of this sweep has ended, and its result is stored.
+    Finished { sweep: u64 },
+    /// The coordinator has taken a lease away.
+    Revoked,
+    /// Nothing that is counted.
+    Other,
+}
+
+/// A trial in training, for the comparison after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) sweep: u64,
+    pub(crate) trial: u32,
+    /// The last epoch that the coordinator has acknowledged.
+    pub(crate) epoch: u32,
+}
+
+#[derive(Debug)]
+struct Lease {
+    held: Held,
+    is_scoring: bool,
+    is_parked: bool,
+    /// The last epoch that was sent.
+    sent: u32,
+    is_finished: bool,
+}
+
+/// The state of a simulated worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// Epochs of each trial.
+    epochs: u32,
+    leases: BTreeMap<u64, Lease>,
+    /// When slots became free, the longest wait first.
+    free_since: VecDeque<Instant>,
+}
+
+impl Worker {
+    /// A worker whose trials have this many epochs.
+    pub(crate) const fn new(epochs: u32) -> Self {
+        Self { epochs, leases: BTreeMap::new(), free_since: VecDeque::new() }
+    }
+
+    /// The trials in training whose end the coordinator has not acknowledged.
+    pub(crate) fn held(&self) -> impl Iterator<Item = Held> {
+        self.leases.values().filter(|lease| !lease.is_scoring).map(|lease| lease.held)
+    }
+
+    /// Handles a message. Returns what it meant and the answer to it.
+    pub(crate) fn on_message(
+        &mut self,
+        message: v1::CoordinatorMessage,
+        now: Instant,
+    ) -> anyhow::Result<(Outcome, Option<v1::WorkerMessage>)> {
+        Ok(match message.kind {
+            Some(ToKind::Welcome(welcome)) => {
+                let heartbeat = Duration::from_millis(welcome.heartbeat_ms.max(10));
+                (Outcome::Welcomed { heartbeat }, None)
+            }
+            Some(ToKind::Grant(grant)) => self.on_grant(&grant, now),
+            Some(ToKind::Ack(ack)) => self.on_ack(ack, now)?,
+            Some(
+                ToKind::Revoke(v1::Revoke { lease, .. }) | ToKind::Stop(v1::Stop { lease, .. }),
+            ) => {
+                if self.leases.remove(&lease).is_some_and(|lease| !lease.is_finished) {
+                    self.free_since.push_back(now);
+                }
+                (Outcome::Revoked, None)
+            }
+            Some(ToKind::Park(v1::Park { lease })) => {
+                self.park(lease, true);
+                (Outcome::Other, None)
+            }
+            Some(ToKind::Unpark(v1::Unpark { lease })) => {
+                self.park(lease, false);
+                (Outcome::Other, self.answer(lease, now))
+            }
+            Some(ToKind::Drain(_)) => bail!("the coordinator drains a simulated worker"),
+            None => bail!("the coordinator sent a message that this version does not know"),
+        })
+    }
+
+    fn on_grant(
+        &mut self,
+        grant: &v1::Grant,
+        now: Instant,
+    ) -> (Outcome, Option<v1::WorkerMessage>) {
+        let is_scoring = grant.work() == v1::Work::Score;
+        let held = Held { sweep: grant.sweep, trial: grant.trial, epoch: 0 };
+        let (is_parked, sent, is_finished) = (false, 0, false);
+        let lease = Lease { held, is_scoring, is_parked, sent, is_finished };
+        self.leases.insert(grant.lease, lease);
+        let free_since = self.free_since.pop_front().filter(|_| !is_scoring);
+        let waited = free_since.map(|since| now.saturating_duration_since(since));
+        (Outcome::Granted { waited }, self.answer(grant.lease, now))
+    }
+
+    fn on_ack(
+        &mut self,
+        ack: v1::Ack,
+        now: Instant,
+    ) -> anyhow::Result<(Outcome, Option<v1::WorkerMessage>)> {
+        let Some(lease) = self.leases.get_mut(&ack.lease) else {
+            bail!("the coordinator acknowledged lease {}, which is over", ack.lease)
+        };
+        match ack.stored {
+            // A later attempt may learn that the coordinator kept more epochs of an earlier one.
+            Some(Stored::Epoch(epoch)) if !lease.is_finished && epoch >= lease.sent => {
+                lease.held.epoch = epoch;
+                lease.sent = epoch;
+                Ok((Outcome::Reported, self.answer(ack.lease, now)))
+            }
+            Some(Stored::Finished(true)) if lease.is_finished => {
+                let (sweep, is_scoring) = (lease.held.sweep, lease.is_scoring);
+                self.leases.remove(&ack.lease);
+                let outcome = if is_scoring { Outcome::Other } else { Outcome::Finished { sweep } };
+                Ok((outcome, None))
+            }
+            stored => bail!(
+                "the coordinator acknowledged {stored:?} of lease {} after epoch {} was sent",
+                ack.lease,
+                lease.sent
+            ),
+        }
+    }
+
+    fn park(&mut self, lease: u64, is_parked: bool) {
+        if let Some(lease) = self.leases.get_mut(&lease) {
+            lease.is_parked = is_parked;
+        }
+    }
+
+    /// The next message about a lease; `None` while an acknowledgement is missing or the trial is
+    /// parked.
+    fn answer(&mut self, id: u64, now: Instant) -> Option<v1::WorkerMessage> {
+        let lease = self.leases.get_mut(&id)?;
+        if lease.is_parked || lease.is_finished || lease.held.epoch < lease.sent {
+            return None;
+        }
+        let kind = if lease.is_scoring || lease.sent >= self.epochs {
+            lease.is_finished = true;
+            self.free_since.push_back(now);
+            FromKind::Finished(finished(id, lease, self.epochs))
+        } else {
+            lease.sent = lease.sent.saturating_add(1);
+            FromKind::Report(report(id, lease))
+        };
+        Some(v1::WorkerMessage { kind: Some(kind) })
+    }
+}
+
+fn report(id: u64, lease: &Lease) -> v1::Report {
+    v1::Report {
+        lease: id,
+        points: vec![metrics(lease.held, lease.sent)],
+        seconds: Some(seconds(lease.sent)),
+    }
+}
+
+fn finished(id: u64, lease: &Lease, epochs: u32) -> v1::Finished {
+    v1::Finished {
+        lease: id,
+        outcome: v1::Outcome::Completed.into(),
+        message: None,
+        last: Some(metrics(lease.held, epochs)),
+        test: lease.is_scoring.then(|| score(lease.held, epochs)),
+        seconds: seconds(epochs),
+        memory_bytes: Some(1 << 20),
+    }
+}
+
+/// What a training of a second an epoch would report.
+fn seconds(epoch: u32) -> f64 {
+    f64::from(epoch)
+}
+
+fn metrics(held: Held, epoch: u32) -> v1::EpochMetrics {
+    let score = score(held, epoch);
+    v1::EpochMetrics { epoch, train: Some(score), validation: Some(score), ..Default::default() }
+}
+
+/// A score that depends on the trial and the epoch only, so that a second training of the winner
+/// gives the same one.
+fn score(held: Held, epoch: u32) -> v1::Score {
+    // SplitMix64 (Steele, Lea and Flood 2014).
+    let mut bits = held.sweep.rotate_left(40) ^ u64::from(held.trial).rotate_left(20);
+    bits = (bits ^ u64::from(epoch)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let high = u32::try_from(bits >> 32).unwrap_or(0);
+    let accuracy = f64::from(high) / f64::from(u32::MAX);
+    v1::Score { loss: Some(1.0 - accuracy), accuracy: Some(accuracy) }
+}
+
+#[cfg(test)]
+mod tests;
