@@ -17,7 +17,7 @@ use caviar_common::spec::SweepSpec;
 use caviar_common::view::TrialView;
 use caviar_core::Coordinator;
 use caviar_core::event::{Event, Payload};
-use caviar_core::input::{Config, Effect, Input, Reply};
+use caviar_core::input::{Config, Effect, Input, Reply, SamplingJob};
 use caviar_core::query::TrialFilter;
 use caviar_worker::agent::{Agent, Command, End, Identity, RunnerEvent};
 
@@ -155,6 +155,8 @@ pub struct Simulation {
     next_incarnation: u64,
     faults: Faults,
     trained: u64,
+    /// Questions for samplers that are not answered yet.
+    jobs: VecDeque<SamplingJob>,
 }
 
 impl Simulation {
@@ -183,6 +185,7 @@ impl Simulation {
             next_incarnation: 1_000,
             faults,
             trained: 0,
+            jobs: VecDeque::new(),
         }
     }
 
@@ -279,7 +282,13 @@ impl Simulation {
         if self.now.is_multiple_of(self.config.lease_ttl_ms / 8) {
             self.step(Input::Tick);
         }
-        match self.chance.below(4) {
+        match self.chance.below(5) {
+            4 => {
+                // Any time may pass until a sampler replies.
+                if let Some(job) = self.jobs.pop_front() {
+                    self.step(Input::Sampled(Box::new(job.run())));
+                }
+            }
             0 => self.connect_or_beat(node),
             1 => self.deliver_to_coordinator(node),
             2 => self.deliver_to_worker(node),
@@ -327,6 +336,7 @@ impl Simulation {
                 self.core.decide(&mut || chance.below(4) > 0).expect("no invariant is broken");
             events.extend(decided.events);
             effects.extend(decided.effects);
+            self.jobs.extend(decided.jobs);
         }
         self.events.extend(events);
         for effect in effects {
@@ -341,7 +351,7 @@ impl Simulation {
                         node.disconnect();
                     }
                 }
-                Effect::Changed(_) => {}
+                Effect::Answer(..) | Effect::Changed(_) => {}
             }
         }
         step.reply.ok()
@@ -462,6 +472,7 @@ impl Simulation {
         let same = format!("{:?}", recovered.record()) == format!("{:?}", self.core.record());
         assert!(same, "replay differs from live after {} events", self.events.len());
         self.core = recovered;
+        self.jobs.clear();
     }
 }
 

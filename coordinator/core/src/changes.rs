@@ -3,8 +3,9 @@
 use caviar_common::ids::SessionId;
 use caviar_common::message::ToWorker;
 
-use crate::input::{Effect, Refusal};
+use crate::input::{Answer, Effect, Refusal, WaiterId};
 use crate::record::event::Event;
+use crate::record::sampling::SamplingJob;
 
 /// What happened since the driver last took events and effects from the coordinator.
 #[derive(Debug, Default)]
@@ -13,12 +14,19 @@ pub(crate) struct Changes {
     pub(crate) events: Vec<Event>,
     /// To be carried out in this order, once the events are stored.
     pub(crate) effects: Vec<Effect>,
+    /// Questions for samplers that may take milliseconds.
+    pub(crate) jobs: Vec<SamplingJob>,
 }
 
 impl Changes {
     /// Sends `message` once the events so far are stored.
     pub(crate) fn send(&mut self, session: SessionId, message: ToWorker) {
         self.effects.push(Effect::Send(session, message));
+    }
+
+    /// Answers a waiting client once the events so far are stored.
+    pub(crate) fn answer(&mut self, waiter: WaiterId, answer: Answer) {
+        self.effects.push(Effect::Answer(waiter, answer));
     }
 
     /// Closes `session` once the events so far are stored.

@@ -11,44 +11,48 @@
 //! first, its decision waits. When trial 0 reports, both are decided: first trial 0 at time 20,
 //! then trial 1 at time 30, whose rank at the rung includes trial 0.
 
+use std::ops::Bound;
+
 use caviar_common::cost::epoch_units;
 use caviar_common::hyper::train_spec;
 use caviar_common::ids::{LeaseId, SessionId, SweepId, TrialNumber};
 use caviar_common::message::ToWorker;
-use caviar_common::numbers::index;
+use caviar_common::numbers::{index, to_u32};
 use caviar_common::spec::Order;
-use caviar_search::Suggestion;
+use caviar_search::{SamplerReply, Suggestion};
 
 use crate::Coordinator;
 use crate::record::Broken;
 use crate::record::event::{
     Cost, Payload, Rung, ScoringStarted, TrialDecided, TrialPassed, TrialSampled, TrialStopped,
 };
-use crate::record::sampling::{new_sampler, next_suggestion};
+use crate::record::sampling::{Sampled, new_sampler, next_question};
 use crate::record::state::{Phase, Sweep, Trial};
-use crate::volatile::Volatile;
+use crate::volatile::{Asked, Place, Sampling, Volatile};
 
 impl Coordinator {
     /// Takes all possible decisions, or those until `may_continue` returns false, which is called
-    /// after each new trial. Returns true if no decision is left.
+    /// after each one. Returns true if no decision is left. A sweep whose sampler thinks about the
+    /// next trial decides nothing until it has replied, so that the reply does not depend on how
+    /// long it takes.
     pub(crate) fn take_decisions(
         &mut self,
         may_continue: &mut dyn FnMut() -> bool,
     ) -> Result<bool, Broken> {
         while let Some(id) = self.next_undecided_sweep() {
             while let Some(decision) = self.next_decision(id) {
-                let is_new_trial = matches!(decision, Payload::TrialSampled(_));
                 // The lease ends with the event, so its holder must be found before.
                 let stop = self.stop_message(id, &decision);
                 self.emit(id, decision)?;
                 if let Some((session, message)) = stop {
                     self.changes.send(session, message);
                 }
-                if is_new_trial && !may_continue() {
+                if !may_continue() {
                     self.volatile.interrupted_at = Some(id);
                     return Ok(false);
                 }
             }
+            self.answer_clients(id)?;
             self.volatile.undecided.remove(&id);
         }
         Ok(true)
@@ -58,21 +62,79 @@ impl Coordinator {
     /// sweep delays the others.
     fn next_undecided_sweep(&self) -> Option<SweepId> {
         let Volatile { undecided, interrupted_at, .. } = &self.volatile;
-        let after = undecided.iter().find(|id| Some(**id) > *interrupted_at);
+        let after = interrupted_at.map(|id| (Bound::Excluded(id), Bound::Unbounded));
+        let after = after.and_then(|after| undecided.range(after).next());
         after.or_else(|| undecided.first()).copied()
     }
 
     fn next_decision(&mut self, id: SweepId) -> Option<Payload> {
         let sweep = self.record.sweep(id).filter(|sweep| !sweep.is_paused())?;
         match sweep.phase() {
-            Phase::Searching => sample_trial(sweep, &mut self.volatile)
-                .or_else(|| decide_trial_in_flight(sweep))
-                .or_else(|| end_search(sweep)),
+            Phase::Searching => match self.next_sample(id)? {
+                Sample::Trial(sampled) => Some(Payload::TrialSampled(*sampled)),
+                Sample::Asked => None,
+                Sample::None => {
+                    let sweep = self.record.sweep(id)?;
+                    decide_trial_in_flight(sweep).or_else(|| end_search(sweep))
+                }
+            },
             Phase::Scoring => {
                 sweep.scoring()?.result()?;
                 Some(Payload::SweepCompleted)
             }
             Phase::Completed | Phase::Cancelled => None,
+        }
+    }
+
+    /// A new trial, if a virtual slot is free, the budget allows it and the sampler suggests one.
+    fn next_sample(&mut self, id: SweepId) -> Option<Sample> {
+        let sweep = self.record.sweep(id)?;
+        if !has_room(sweep) {
+            return Some(Sample::None);
+        }
+        let entries = sweep.history().len();
+        let new = || Sampling::new(new_sampler(sweep));
+        let sampling = self.volatile.samplers.entry(id).or_insert_with(new);
+        if sampling.is_exhausted || sampling.waits_at == Some(entries) {
+            return Some(Sample::None);
+        }
+        let question = next_question(sweep);
+        let reply = match sampling.reply.take() {
+            Some(reply) => reply,
+            None => match sampling.ask(id, &question) {
+                Asked::Reply(reply) => reply,
+                Asked::Away(job) => {
+                    self.changes.jobs.extend(job);
+                    return Some(Sample::Asked);
+                }
+            },
+        };
+        Some(match reply {
+            SamplerReply::Suggest(suggestion) => {
+                let trial = TrialNumber(question.trial);
+                Sample::Trial(Box::new(sampled_trial(sweep, trial, suggestion)))
+            }
+            SamplerReply::Wait => {
+                sampling.waits_at = Some(entries);
+                Sample::None
+            }
+            SamplerReply::Exhausted => {
+                sampling.is_exhausted = true;
+                Sample::None
+            }
+        })
+    }
+
+    /// Takes the reply of a sampler that another thread has asked.
+    pub(crate) fn take_sampled(&mut self, sampled: Sampled) {
+        let Sampled { sweep, trial, sampler, reply } = sampled;
+        let next = self.record.sweep(sweep).map(|it| next_question(it).trial);
+        if let Some(sampling) = self.volatile.samplers.get_mut(&sweep)
+            && sampling.is_away()
+        {
+            sampling.place = Place::Here(sampler);
+            sampling.reply = (next == Some(trial.0)).then_some(reply);
+            self.volatile.undecided.insert(sweep);
         }
     }
 
@@ -88,18 +150,21 @@ impl Coordinator {
     }
 }
 
-/// A new trial, if a virtual slot is free, the budget allows it and the sampler suggests one.
-fn sample_trial(sweep: &Sweep, volatile: &mut Volatile) -> Option<Payload> {
+/// What became of the wish for a new trial.
+enum Sample {
+    /// The next trial.
+    Trial(Box<TrialSampled>),
+    /// Another thread asks the sampler.
+    Asked,
+    /// No trial can be sampled now.
+    None,
+}
+
+/// True if a virtual slot is free and the budget allows another trial.
+fn has_room(sweep: &Sweep) -> bool {
     let search = &sweep.spec().search;
-    let number = u32::try_from(sweep.trials().len()).ok()?;
-    let has_slot =
-        u32::try_from(sweep.in_flight().len()).is_ok_and(|used| used < search.parallelism);
-    if !has_slot || number >= search.trials {
-        return None;
-    }
-    let sampler = volatile.samplers.entry(sweep.id()).or_insert_with(|| new_sampler(sweep));
-    let suggestion = next_suggestion(sweep, sampler.as_mut())?;
-    Some(sampled_trial(sweep, TrialNumber(number), suggestion).into())
+    to_u32(sweep.in_flight().len()) < search.parallelism
+        && to_u32(sweep.trials().len()) < search.trials
 }
 
 fn sampled_trial(sweep: &Sweep, trial: TrialNumber, suggestion: Suggestion) -> TrialSampled {
@@ -127,13 +192,13 @@ fn sampled_trial(sweep: &Sweep, trial: TrialNumber, suggestion: Suggestion) -> T
 
 /// The next decision on a trial in flight, if its result has arrived.
 fn decide_trial_in_flight(sweep: &Sweep) -> Option<Payload> {
-    let mut in_flight = sweep.in_flight().iter().filter_map(|(_, number)| sweep.trial(*number));
-    match sweep.spec().search.order {
-        Order::Virtual => decide_trial(sweep, in_flight.next()?),
+    let first = match sweep.spec().search.order {
+        Order::Virtual => sweep.in_flight().first(),
         // Several results may have arrived while the sweep was paused. The first of them in virtual
         // time is decided first.
-        Order::AsCompleted => in_flight.find_map(|trial| decide_trial(sweep, trial)),
-    }
+        Order::AsCompleted => sweep.decidable().first(),
+    };
+    decide_trial(sweep, sweep.trial(first?.1)?)
 }
 
 /// The decision on a trial at its next rung or its end, if its result has arrived.

@@ -1,6 +1,6 @@
 //! What goes into a step of the coordinator, and what comes out of it.
 
-use caviar_common::ask::{Ask, Report, Tell};
+use caviar_common::ask::{Ask, AskReply, Report, Tell, Verdict};
 use caviar_common::data::DataSummary;
 use caviar_common::error::{ErrorClass, Problem};
 use caviar_common::ids::{LeaseId, Name, SessionId, SweepId, TrialNumber};
@@ -11,6 +11,7 @@ use caviar_common::spec::SweepSpec;
 use caviar_common::view::TrialView;
 
 use crate::record::event::Event;
+pub use crate::record::sampling::{Sampled, SamplingJob};
 
 /// What an operator can configure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Default for Config {
 }
 
 /// Something that reaches the coordinator.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Input {
     /// Creates a sweep. The spec was checked, and its data was read.
     CreateSweep {
@@ -55,13 +56,16 @@ pub enum Input {
     CancelSweep(SweepId),
     /// Removes a sweep that has ended.
     DeleteSweep(SweepId),
-    /// An external client asks for trials; [`crate::Coordinator::asked`] returns them.
-    AskTrials(SweepId, Ask),
-    /// An external client measured an epoch; [`crate::Coordinator::verdict`] says whether the trial
-    /// continues.
-    ReportTrial(SweepId, Report),
+    /// An external client asks for trials.
+    AskTrials(SweepId, Ask, Waiter),
+    /// An external client that waits for trials does not wait any longer. It gets none.
+    StopWaiting(WaiterId),
+    /// An external client measured an epoch.
+    ReportTrial(SweepId, Report, WaiterId),
     /// An external client finished a trial.
-    TellTrial(SweepId, Tell),
+    TellTrial(SweepId, Tell, WaiterId),
+    /// A sampler has replied to a [`SamplingJob`].
+    Sampled(Box<Sampled>),
     /// A worker sent a message.
     Message {
         /// The worker's connection.
@@ -87,8 +91,36 @@ pub enum Effect {
     Send(SessionId, ToWorker),
     /// Close a worker's connection for this reason.
     Close(SessionId, Refusal),
+    /// Answer a request whose reply was [`Reply::Waiting`].
+    Answer(WaiterId, Answer),
     /// A sweep's view has changed: notify its watchers.
     Changed(SweepId),
+}
+
+/// Identifies a request of an external client that waits for its [`Answer`], since the coordinator
+/// started. Of the clients that ask for trials, those with lower numbers get them first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WaiterId(pub u64);
+
+/// A client that asks for trials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiter {
+    /// The number under which it gets its answer.
+    pub id: WaiterId,
+    /// True if it waits until there is a trial. False if it wants one now: then it waits only until
+    /// everything is decided that can be decided.
+    pub is_patient: bool,
+}
+
+/// The answer to an external client, as of the time when everything was decided that could be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The trials that it asked for; none if there are none.
+    Trials(AskReply),
+    /// Whether it should continue the trial that it reported.
+    Verdict(Verdict),
+    /// The state of the trial whose end it told.
+    Told(TrialState),
 }
 
 /// The reply to a request that was carried out.
@@ -98,6 +130,8 @@ pub enum Reply {
     Done,
     /// The sweep that the request was about.
     Sweep(SweepId),
+    /// An [`Effect::Answer`] of this step or of a later one has the reply.
+    Waiting,
 }
 
 /// Why a request was refused.
@@ -136,6 +170,9 @@ pub enum Refusal {
          sweep whose data source is \"external\""
     )]
     NotExternal(Name),
+    /// As many clients wait for trials as can.
+    #[error("too many clients wait for trials; hint: ask again later")]
+    TooManyWait,
     /// No worker or client holds a lease on the trial.
     #[error("trial {trial} of sweep {sweep} is {}, so there is no lease to release", state.name())]
     NotRunning {
@@ -222,7 +259,9 @@ impl Refusal {
             | Self::NotExternal(_)
             | Self::NotRunning { .. }
             | Self::ReadOnlyStore(_) => ErrorClass::Refused,
-            Self::TooManySweeps | Self::TooManyWorkers | Self::Connected(_) => ErrorClass::Busy,
+            Self::TooManySweeps | Self::TooManyWorkers | Self::TooManyWait | Self::Connected(_) => {
+                ErrorClass::Busy
+            }
             Self::Replaced(_) | Self::StaleLease { .. } => ErrorClass::Stale,
             Self::Silent { .. } | Self::Away(_) => ErrorClass::Unavailable,
             Self::NoHello | Self::InvalidReport(_) | Self::Wrong(_) => ErrorClass::Invalid,
@@ -231,12 +270,14 @@ impl Refusal {
 }
 
 /// What [`crate::Coordinator::decide`] decided.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Decided {
     /// To be stored in this order, all or none.
     pub events: Vec<Event>,
     /// To be carried out in this order, once the events are stored.
     pub effects: Vec<Effect>,
+    /// Questions for samplers. The reply to each is a later [`Input::Sampled`].
+    pub jobs: Vec<SamplingJob>,
     /// True if nothing is left to decide until the next input.
     pub is_all: bool,
 }

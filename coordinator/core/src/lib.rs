@@ -28,7 +28,7 @@
 //! use caviar_common::outcome::{Outcome, SweepState};
 //! use caviar_common::spec::file::parse;
 //! use caviar_core::Coordinator;
-//! use caviar_core::input::{Config, Input, Reply};
+//! use caviar_core::input::{Answer, Config, Effect, Input, Reply, Waiter, WaiterId};
 //!
 //! let file = r#"
 //!     name = "tiny"
@@ -50,13 +50,18 @@
 //! for request in ["first", "second"] {
 //!     let ask =
 //!         Ask { request_id: name(request), client: name("me"), count: 1, lease_ms: 60_000 };
-//!     core.step(1, Input::AskTrials(sweep, ask.clone()))?;
-//!     let asked = core.asked(sweep, &ask).expect("the sweep exists").trials.remove(0);
+//!     let waiter = Waiter { id: WaiterId(1), is_patient: false };
+//!     let step = core.step(1, Input::AskTrials(sweep, ask, waiter))?;
+//!     let answer = step.effects.into_iter().find_map(|effect| match effect {
+//!         Effect::Answer(_, Answer::Trials(answer)) => Some(answer),
+//!         _ => None,
+//!     });
+//!     let asked = answer.expect("an answer").trials.remove(0);
 //!     let error = asked.assignment.get("x").and_then(|x| x.as_f64()).expect("x is searched");
 //!     let last = NamedMetrics { epoch: 1, metrics: [(name("error"), error)].into() };
 //!     let (trial, lease, outcome) = (asked.trial, asked.lease, Outcome::Completed);
 //!     let tell = Tell { trial, lease, outcome, last: Some(last), seconds: 0.1 };
-//!     core.step(2, Input::TellTrial(sweep, tell))?;
+//!     core.step(2, Input::TellTrial(sweep, tell, WaiterId(2)))?;
 //! }
 //! let view = core.sweep(sweep).expect("the sweep exists");
 //! assert_eq!(view.state, SweepState::Completed);
@@ -77,12 +82,13 @@ mod volatile;
 
 pub use record::{Broken, Difference, event, replay_decisions, state};
 
+use caviar_common::ask::AskReply;
 use caviar_common::ids::{LeaseId, StoreId, SweepId};
 
 use changes::Changes;
 use event::{Event, Payload};
 use halt::Halt;
-use input::{Config, Decided, Effect, Input, Reply, Rows, Step};
+use input::{Answer, Config, Decided, Effect, Input, Reply, Rows, Step};
 use state::Record;
 use volatile::{Touched, Volatile};
 
@@ -124,16 +130,23 @@ impl Coordinator {
     }
 
     /// Takes one input at time `now`, and every decision that is possible after it:
-    /// [`Coordinator::hear`] and [`Coordinator::decide`].
+    /// [`Coordinator::hear`] and [`Coordinator::decide`]. It runs the samplers itself.
     ///
     /// # Errors
     /// A broken invariant: the process must end without storing anything of the step.
     pub fn step(&mut self, now: u64, input: Input) -> Result<Step, Broken> {
         let mut step = self.hear(now, input)?;
-        let decided = self.decide(&mut || true)?;
-        step.events.extend(decided.events);
-        step.effects.extend(decided.effects);
-        Ok(step)
+        loop {
+            let decided = self.decide(&mut || true)?;
+            step.events.extend(decided.events);
+            step.effects.extend(decided.effects);
+            if decided.jobs.is_empty() {
+                return Ok(step);
+            }
+            for job in decided.jobs {
+                self.hear(now, Input::Sampled(Box::new(job.run())))?;
+            }
+        }
     }
 
     /// Takes one input at time `now` without taking decisions, so it never waits for a sampler. The
@@ -149,13 +162,15 @@ impl Coordinator {
             Err(Halt::Refused(refusal)) => Err(refusal),
             Err(Halt::Broken(broken)) => return Err(broken),
         };
-        let Changes { events, effects } = std::mem::take(&mut self.changes);
+        let Changes { events, effects, jobs } = std::mem::take(&mut self.changes);
+        // Only `decide` asks samplers.
+        self.changes.jobs = jobs;
         Ok(Step { reply, events, effects })
     }
 
-    /// Takes the possible decisions and places waiting trials on workers. A sampler may take
-    /// milliseconds for one trial: after each new trial, `may_continue` says whether to decide more
-    /// now. In virtual time the result does not depend on when decisions are taken.
+    /// Takes the possible decisions and places waiting trials on workers. After each of them,
+    /// `may_continue` says whether to go on now. In virtual time the result does not depend on when
+    /// decisions are taken.
     ///
     /// # Errors
     /// A broken invariant: the process must end without storing anything of the step.
@@ -165,8 +180,8 @@ impl Coordinator {
         let is_all = is_decided && is_placed;
         let changed = std::mem::take(&mut self.volatile.changed);
         self.changes.effects.extend(changed.into_iter().map(Effect::Changed));
-        let Changes { events, effects } = std::mem::take(&mut self.changes);
-        Ok(Decided { events, effects, is_all })
+        let Changes { events, effects, jobs } = std::mem::take(&mut self.changes);
+        Ok(Decided { events, effects, jobs, is_all })
     }
 
     /// The sweeps and trials that have changed since the last call, as clients see them now. The
@@ -237,9 +252,19 @@ impl Coordinator {
             Input::CancelSweep(sweep) => self.cancel_sweep(sweep),
             Input::DeleteSweep(sweep) => self.delete_sweep(sweep),
             Input::Message { session, message } => self.receive(session, message),
-            Input::AskTrials(sweep, ask) => self.ask_trials(sweep, &ask),
-            Input::ReportTrial(sweep, report) => self.report_trial(sweep, report),
-            Input::TellTrial(sweep, tell) => self.tell_trial(sweep, tell),
+            Input::AskTrials(sweep, ask, waiter) => self.ask_trials(sweep, ask, waiter),
+            Input::StopWaiting(waiter) => {
+                if self.volatile.waiting.remove_ask(waiter).is_some() {
+                    self.changes.answer(waiter, Answer::Trials(AskReply::default()));
+                }
+                Ok(Reply::Done)
+            }
+            Input::ReportTrial(sweep, report, waiter) => self.report_trial(sweep, report, waiter),
+            Input::TellTrial(sweep, tell, waiter) => self.tell_trial(sweep, tell, waiter),
+            Input::Sampled(sampled) => {
+                self.take_sampled(*sampled);
+                Ok(Reply::Done)
+            }
             Input::SessionClosed(session) => {
                 self.forget_session(session);
                 Ok(Reply::Done)

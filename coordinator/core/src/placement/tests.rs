@@ -176,7 +176,7 @@ impl Chaos {
                     self.held.entry(session).or_default().retain(|(id, _)| *id != lease);
                 }
                 Effect::Close(session, _) => drop(self.held.remove(&session)),
-                Effect::Send(..) | Effect::Changed(_) => {}
+                Effect::Send(..) | Effect::Answer(..) | Effect::Changed(_) => {}
             }
         }
     }

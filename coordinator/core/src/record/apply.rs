@@ -43,11 +43,11 @@ pub(crate) fn apply(record: &mut Record, event: &Event) -> Result<(), Broken> {
         Payload::TrialsAsked(asked) => grant_asked_trials(record, id, asked),
         Payload::LeaseEnded(ended) => end_lease(record, ended),
         Payload::EpochRecorded(EpochRecorded { trial, metrics, seconds, .. }) => {
-            let trial = trial_mut(sweep_mut(record, id)?, *trial)?;
-            record_epochs(trial, std::slice::from_ref(metrics), *seconds)
+            let points = std::slice::from_ref(metrics);
+            record_epochs(sweep_mut(record, id)?, *trial, (points, *seconds))
         }
         Payload::EpochsRecorded(EpochsRecorded { trial, points, seconds, .. }) => {
-            record_epochs(trial_mut(sweep_mut(record, id)?, *trial)?, points, *seconds)
+            record_epochs(sweep_mut(record, id)?, *trial, (points, *seconds))
         }
         Payload::TrialFinished(finished) => finish_trial(record, finished),
         Payload::TrialPassed(passed) => pass_rung(sweep_mut(record, id)?, passed),
@@ -110,6 +110,17 @@ fn set_status(sweep: &mut Sweep, number: TrialNumber, next: TrialStatus) -> Resu
     Ok(())
 }
 
+/// Notes whether a trial in flight can be decided now.
+fn update_decidable(sweep: &mut Sweep, number: TrialNumber) {
+    let Some(trial) = sweep.trials.get(index(number.0)) else { return };
+    let place = (trial.due, number);
+    if sweep.in_flight.contains(&place) && sweep.is_decidable(trial) {
+        sweep.decidable.insert(place);
+    } else {
+        sweep.decidable.remove(&place);
+    }
+}
+
 /// Adds a completed trial to the ranking once no rung can stop it any more.
 fn settle(sweep: &mut Sweep, number: TrialNumber) {
     let trial = sweep.trials.get(index(number.0));
@@ -143,6 +154,8 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
         clock: 0,
         in_flight: BTreeSet::new(),
         queue: BTreeSet::new(),
+        decidable: BTreeSet::new(),
+        pending: Vec::new(),
         scoring: None,
         leases: BTreeSet::new(),
         asks: Asks::default(),
@@ -176,6 +189,8 @@ fn cancel_sweep(record: &mut Record, id: SweepId) -> Result<(), Broken> {
     let sweep = sweep_mut(record, id)?;
     sweep.phase = Phase::Cancelled;
     sweep.queue.clear();
+    sweep.decidable.clear();
+    sweep.pending.clear();
     for (_, number) in std::mem::take(&mut sweep.in_flight) {
         let trial = sweep.trial(number).ok_or_else(|| Broken::no_trial(id, number))?;
         if trial.state().is_final() {
@@ -216,6 +231,7 @@ fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
     sweep.statistics.add(*number, reason);
     sweep.in_flight.insert((trial.due, *number));
     sweep.queue.insert((trial.due, *number));
+    sweep.pending.push(number.0);
     sweep.trials.push(trial);
     Ok(())
 }
@@ -285,15 +301,20 @@ fn begin_execution(
     trial.attempts += 1;
     let place = (trial.due, trial.number);
     sweep.queue.remove(&place);
+    update_decidable(sweep, number);
     Ok(())
 }
 
-/// Adds epochs to a trial's curve.
-fn record_epochs(trial: &mut Trial, points: &[Point], seconds: Option<f64>) -> Result<(), Broken> {
+/// Adds epochs to a trial's curve, with the training time until the last of them.
+fn record_epochs(
+    sweep: &mut Sweep,
+    number: TrialNumber,
+    (points, seconds): (&[Point], Option<f64>),
+) -> Result<(), Broken> {
+    let trial = trial_mut(sweep, number)?;
     for point in points {
         let (epoch, recorded) = (point.epoch(), trial.recorded_epochs());
         if epoch != recorded + 1 {
-            let number = trial.number;
             let text = format!("epoch {epoch} of trial {number} follows epoch {recorded}");
             return Err(Broken(text));
         }
@@ -301,6 +322,7 @@ fn record_epochs(trial: &mut Trial, points: &[Point], seconds: Option<f64>) -> R
     }
     trial.losses = 0;
     trial.seconds = seconds.or(trial.seconds);
+    update_decidable(sweep, number);
     Ok(())
 }
 
@@ -387,6 +409,7 @@ fn finish_trial(record: &mut Record, finished: &TrialFinished) -> Result<(), Bro
     set_status(sweep, lease.trial, status)?;
     trial_mut(sweep, lease.trial)?.seconds = *seconds;
     settle(sweep, lease.trial);
+    update_decidable(sweep, lease.trial);
     Ok(())
 }
 
@@ -404,6 +427,7 @@ fn pass_rung(sweep: &mut Sweep, passed: &TrialPassed) -> Result<(), Broken> {
         sweep.queue.insert((next, number));
     }
     settle(sweep, number);
+    update_decidable(sweep, number);
     Ok(())
 }
 
@@ -476,6 +500,10 @@ fn enter_decision(
     let due = trial.due;
     if !sweep.in_flight.remove(&(due, number)) {
         return Err(Broken(format!("trial {number} is not in flight")));
+    }
+    sweep.decidable.remove(&(due, number));
+    if let Ok(place) = sweep.pending.binary_search(&number.0) {
+        sweep.pending.remove(place);
     }
     sweep.clock = sweep.clock.max(due);
     let entry = Observation { trial: number.0, stage, cost };

@@ -1,10 +1,10 @@
 //! A check that the samplers of this release would take every decision of a stored log again.
 
 use caviar_common::ids::{SweepId, TrialNumber};
-use caviar_search::Suggestion;
+use caviar_search::{SamplerReply, Suggestion};
 
 use super::event::{Event, Payload};
-use super::sampling::{new_sampler, next_suggestion};
+use super::sampling::{ask, new_sampler, next_question};
 use super::state::Record;
 use super::{Broken, apply};
 
@@ -33,7 +33,11 @@ pub fn replay_decisions<'a>(
         if let Payload::TrialSampled(sampled) = &event.payload
             && let Some(sweep) = record.sweep(event.sweep)
         {
-            let suggestion = next_suggestion(sweep, new_sampler(sweep).as_mut());
+            let reply = ask(new_sampler(sweep).as_mut(), &next_question(sweep));
+            let suggestion = match reply {
+                SamplerReply::Suggest(suggestion) => Some(suggestion),
+                SamplerReply::Wait | SamplerReply::Exhausted => None,
+            };
             let is_same = suggestion.as_ref().is_some_and(|suggestion| {
                 suggestion.assignment == sampled.assignment && suggestion.reason == sampled.reason
             });

@@ -1,9 +1,9 @@
 //! What a sampler is asked for the next trial of a sweep: a function of the record only, so that
 //! the same question can be asked again from a stored log.
 
-use caviar_common::ids::TrialNumber;
+use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::numbers::to_u32;
-use caviar_search::{Question, Sampler, SamplerReply, Suggestion, WarmStart, build};
+use caviar_search::{History, Question, Sampler, SamplerReply, WarmStart, build};
 
 use super::state::Sweep;
 
@@ -16,22 +16,54 @@ pub(crate) fn new_sampler(sweep: &Sweep) -> Box<dyn Sampler> {
     )
 }
 
-/// The sampler's suggestion for the sweep's next trial; `None` if the sampler waits for a result or
-/// has exhausted the space.
-pub(crate) fn next_suggestion(sweep: &Sweep, sampler: &mut dyn Sampler) -> Option<Suggestion> {
-    let trial = u32::try_from(sweep.trials().len()).ok()?;
-    let mut numbers: Vec<TrialNumber> =
-        sweep.in_flight().iter().map(|(_, number)| *number).collect();
-    numbers.sort_unstable();
-    let in_flight = numbers.into_iter().filter_map(|number| sweep.trial(number));
-    // A trial that passed a rung is in the log already.
-    let pending: Vec<u32> =
-        in_flight.filter(|t| t.passed_rungs() == 0).map(|t| t.number().0).collect();
-    match sampler.ask(&Question { trial, history: sweep.history(), pending: &pending }) {
-        SamplerReply::Suggest(mut suggestion) => {
-            suggestion.reason.seen = to_u32(sweep.history().len());
-            Some(suggestion)
-        }
-        SamplerReply::Wait | SamplerReply::Exhausted => None,
+/// The question for the sweep's next trial.
+pub(crate) fn next_question(sweep: &Sweep) -> Question<'_> {
+    let (trial, history) = (to_u32(sweep.trials().len()), sweep.history());
+    Question { trial, history, pending: sweep.pending() }
+}
+
+/// Asks the sampler. A suggestion says how many entries of the log it took into account.
+pub(crate) fn ask(sampler: &mut dyn Sampler, question: &Question<'_>) -> SamplerReply {
+    let mut reply = sampler.ask(question);
+    if let SamplerReply::Suggest(suggestion) = &mut reply {
+        suggestion.reason.seen = to_u32(question.history.len());
+    }
+    reply
+}
+
+/// A question to a sampler that may take milliseconds to reply. The driver lets another thread
+/// [run](Self::run) it and gives the result back as
+/// [`Input::Sampled`](crate::input::Input::Sampled). Nothing of it is visible before its trial is
+/// recorded, so it may run before the events of its step are stored.
+#[derive(Debug)]
+pub struct SamplingJob {
+    pub(crate) sweep: SweepId,
+    pub(crate) trial: TrialNumber,
+    pub(crate) sampler: Box<dyn Sampler>,
+    pub(crate) history: History,
+    pub(crate) pending: Vec<u32>,
+}
+
+/// A sampler's reply to a [`SamplingJob`], and the sampler.
+#[derive(Debug)]
+pub struct Sampled {
+    pub(crate) sweep: SweepId,
+    pub(crate) trial: TrialNumber,
+    pub(crate) sampler: Box<dyn Sampler>,
+    pub(crate) reply: SamplerReply,
+}
+
+impl SamplingJob {
+    /// Asks the sampler.
+    pub fn run(self) -> Sampled {
+        let Self { sweep, trial, mut sampler, history, pending } = self;
+        let question = Question { trial: trial.0, history: &history, pending: &pending };
+        let reply = ask(sampler.as_mut(), &question);
+        Sampled { sweep, trial, sampler, reply }
+    }
+
+    /// The sweep whose sampler is asked.
+    pub const fn sweep(&self) -> SweepId {
+        self.sweep
     }
 }

@@ -16,12 +16,13 @@ use caviar_common::outcome::{Outcome, TrialState};
 
 use crate::Coordinator;
 use crate::halt::Halt;
-use crate::input::{Refusal, Reply};
+use crate::input::{Answer, Refusal, Reply, Waiter, WaiterId};
 use crate::record::Broken;
 use crate::record::event::{
     EpochsRecorded, GrantedTrial, LeaseEnd, TrialFinished, TrialsAsked, WorkerLost,
 };
 use crate::record::state::{Lease, Phase, Sweep, Trial};
+use crate::volatile::{Sampling, WaitingAsk, WaitingReport};
 
 /// What a lease that an external client names gives it a right to.
 enum ClientLease {
@@ -34,28 +35,91 @@ enum ClientLease {
 }
 
 impl Coordinator {
-    pub(crate) fn ask_trials(&mut self, id: SweepId, ask: &Ask) -> Result<Reply, Halt> {
+    /// Queues an ask. Its answer is sent once everything is decided that can be, and to a patient
+    /// client once there is a trial for it.
+    pub(crate) fn ask_trials(
+        &mut self,
+        id: SweepId,
+        ask: Ask,
+        waiter: Waiter,
+    ) -> Result<Reply, Halt> {
         let now = self.volatile.clock.now();
         let sweep = self.external_sweep(id)?;
-        if let Some(earlier) = sweep.earlier_ask(ask) {
+        if let Some(earlier) = sweep.earlier_ask(&ask) {
+            let answer = asked(sweep, earlier.granted());
             let granted = earlier.granted().iter().map(|granted| granted.lease);
             let in_force = granted.filter(|lease| self.record.lease(*lease).is_some());
             let renewed: Vec<(LeaseId, u64)> = in_force.map(|lease| (lease, now)).collect();
             self.volatile.client_leases_heard.extend(renewed);
-            return Ok(Reply::Done);
+            self.changes.answer(waiter.id, answer);
+            return Ok(Reply::Waiting);
         }
-        let granted = self.grantable_trials(sweep, ask.count);
-        if granted.is_empty() {
-            // An empty reply is not recorded, because the same ask may get trials later.
-            return Ok(Reply::Done);
+        let waiting = WaitingAsk { ask, is_patient: waiter.is_patient };
+        if !self.volatile.waiting.add_ask(id, waiter.id, waiting) {
+            return Err(Refusal::TooManyWait.into());
         }
+        self.volatile.undecided.insert(id);
+        Ok(Reply::Waiting)
+    }
+
+    /// Answers the clients of a sweep that can be answered now, each kind in the order in which
+    /// they asked. Called when everything is decided that can be without a further input.
+    pub(crate) fn answer_clients(&mut self, id: SweepId) -> Result<(), Broken> {
+        while let Some((waiter, waiting)) = self.volatile.waiting.first_ask(id) {
+            let sweep = self.record.sweep(id).filter(|sweep| !sweep.state().is_final());
+            let granted =
+                sweep.map_or_else(Vec::new, |it| self.grantable_trials(it, waiting.ask.count));
+            if sweep.is_some() && granted.is_empty() {
+                break;
+            }
+            let Some(WaitingAsk { ask, .. }) = self.volatile.waiting.remove_ask(waiter) else {
+                break;
+            };
+            if !granted.is_empty() {
+                self.grant_to_client(id, ask, granted.clone())?;
+            }
+            // A sweep that was deleted in the meantime is over.
+            let over = || Answer::Trials(AskReply { trials: Vec::new(), is_over: true });
+            let answer = self.record.sweep(id).map_or_else(over, |it| asked(it, &granted));
+            self.changes.answer(waiter, answer);
+        }
+        // A sampler that another thread asks holds the decisions of its sweep up.
+        if !self.volatile.samplers.get(&id).is_some_and(Sampling::is_away) {
+            for waiter in self.volatile.waiting.take_impatient(id) {
+                self.changes.answer(waiter, Answer::Trials(AskReply::default()));
+            }
+            for report in self.volatile.waiting.take_reports(id) {
+                self.answer_report(id, &report);
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_report(&mut self, id: SweepId, report: &WaitingReport) {
+        let trial = self.record.sweep(id).and_then(|sweep| sweep.trial(report.trial));
+        // A trial of a sweep that was deleted in the meantime was cancelled.
+        let state = trial.map_or(TrialState::Cancelled, Trial::state);
+        let answer = match state {
+            state if report.is_end => Answer::Told(state),
+            TrialState::Stopped => Answer::Verdict(Verdict::Stop),
+            _ => Answer::Verdict(Verdict::Continue),
+        };
+        self.changes.answer(report.waiter, answer);
+    }
+
+    fn grant_to_client(
+        &mut self,
+        id: SweepId,
+        ask: Ask,
+        granted: Vec<GrantedTrial>,
+    ) -> Result<(), Broken> {
+        let now = self.volatile.clock.now();
         for granted in &granted {
             self.volatile.client_leases_heard.insert(granted.lease, now);
             self.volatile.client_silences.insert(now, granted.lease);
         }
-        let Ask { request_id, client, lease_ms, .. } = ask.clone();
-        self.emit(id, TrialsAsked { request_id, client, lease_ms, granted })?;
-        Ok(Reply::Done)
+        let Ask { request_id, client, lease_ms, .. } = ask;
+        self.emit(id, TrialsAsked { request_id, client, lease_ms, granted })
     }
 
     /// The most urgent trials that wait, at most `count`, with new leases.
@@ -76,29 +140,12 @@ impl Coordinator {
             .collect()
     }
 
-    /// The reply to an ask that [`Coordinator::step`] took: the granted trials, none if there are
-    /// none yet. `None` if the sweep does not exist.
-    pub fn asked(&self, id: SweepId, ask: &Ask) -> Option<AskReply> {
-        let sweep = self.record.sweep(id)?;
-        let granted = sweep.earlier_ask(ask).map_or(&[][..], |earlier| earlier.granted());
-        let asked_trial = |granted: &GrantedTrial| {
-            let trial = sweep.trial(granted.trial)?;
-            Some(AskedTrial {
-                trial: granted.trial,
-                attempt: granted.attempt,
-                lease: granted.lease,
-                assignment: trial.assignment().clone(),
-                epochs: trial.epochs(),
-                reason: trial.reason().clone(),
-            })
-        };
-        Some(AskReply {
-            trials: granted.iter().filter_map(asked_trial).collect(),
-            is_over: sweep.state().is_final(),
-        })
-    }
-
-    pub(crate) fn report_trial(&mut self, id: SweepId, report: Report) -> Result<Reply, Halt> {
+    pub(crate) fn report_trial(
+        &mut self,
+        id: SweepId,
+        report: Report,
+        waiter: WaiterId,
+    ) -> Result<Reply, Halt> {
         let Report { trial, lease, metrics, seconds } = report;
         match self.check_client_lease(id, trial, lease)? {
             // The client learns from the verdict that the trial was stopped.
@@ -108,22 +155,32 @@ impl Coordinator {
             }
             ClientLease::InForce(held) => self.record_metrics(lease, &held, metrics, seconds)?,
         }
-        Ok(Reply::Done)
+        Ok(self.answer_when_decided(id, WaitingReport { waiter, trial, is_end: false }))
     }
 
-    /// Whether an external client should continue a trial; `None` if the trial does not exist.
-    pub fn verdict(&self, id: SweepId, trial: TrialNumber) -> Option<Verdict> {
-        let is_stopped = self.record.sweep(id)?.trial(trial)?.state() == TrialState::Stopped;
-        Some(if is_stopped { Verdict::Stop } else { Verdict::Continue })
+    pub(crate) fn tell_trial(
+        &mut self,
+        id: SweepId,
+        tell: Tell,
+        waiter: WaiterId,
+    ) -> Result<Reply, Halt> {
+        let trial = tell.trial;
+        self.end_trial(id, tell)?;
+        Ok(self.answer_when_decided(id, WaitingReport { waiter, trial, is_end: true }))
     }
 
-    pub(crate) fn tell_trial(&mut self, id: SweepId, tell: Tell) -> Result<Reply, Halt> {
+    fn answer_when_decided(&mut self, id: SweepId, report: WaitingReport) -> Reply {
+        self.volatile.waiting.add_report(id, report);
+        self.volatile.undecided.insert(id);
+        Reply::Waiting
+    }
+
+    fn end_trial(&mut self, id: SweepId, tell: Tell) -> Result<(), Halt> {
         let Tell { trial, lease, outcome, last, seconds } = tell;
         let held = match self.check_client_lease(id, trial, lease)? {
-            ClientLease::TrialStopped => return Ok(Reply::Done),
+            ClientLease::TrialStopped => return Ok(()),
             ClientLease::TrialFinished(state) => {
-                check_repeated_outcome(state, &outcome)?;
-                return Ok(Reply::Done);
+                return Ok(check_repeated_outcome(state, &outcome)?);
             }
             ClientLease::InForce(held) => held,
         };
@@ -143,7 +200,7 @@ impl Coordinator {
         };
         let (seconds, memory_bytes) = (Some(seconds), None);
         self.emit(id, TrialFinished { trial, lease, outcome, seconds, memory_bytes })?;
-        Ok(Reply::Done)
+        Ok(())
     }
 
     /// Expires external leases whose client has been silent for longer than the lease duration.
@@ -229,6 +286,25 @@ impl Coordinator {
         }
         Ok(())
     }
+}
+
+/// The answer to an ask that got these trials.
+fn asked(sweep: &Sweep, granted: &[GrantedTrial]) -> Answer {
+    let asked_trial = |granted: &GrantedTrial| {
+        let trial = sweep.trial(granted.trial)?;
+        Some(AskedTrial {
+            trial: granted.trial,
+            attempt: granted.attempt,
+            lease: granted.lease,
+            assignment: trial.assignment().clone(),
+            epochs: trial.epochs(),
+            reason: trial.reason().clone(),
+        })
+    };
+    Answer::Trials(AskReply {
+        trials: granted.iter().filter_map(asked_trial).collect(),
+        is_over: sweep.state().is_final(),
+    })
 }
 
 /// Refuses an outcome that differs from the one that was told before.

@@ -3,19 +3,22 @@
 mod clock;
 mod deadlines;
 mod progress;
+mod sampling;
 mod unable;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId, TrialNumber};
-use caviar_search::Sampler;
 
 use crate::placement::Schedule;
 use crate::record::state::{Holder, Record};
 pub(crate) use clock::Clock;
 pub(crate) use deadlines::Deadlines;
 pub(crate) use progress::Progress;
+pub(crate) use sampling::{Asked, Place, Sampling};
 pub(crate) use unable::Unable;
+pub(crate) use waiting::{Waiting, WaitingAsk, WaitingReport};
 
 /// What is known of a worker, besides its leases.
 #[derive(Debug)]
@@ -77,7 +80,9 @@ pub(crate) struct Volatile {
     /// What waits, what runs, and which workers have a free slot.
     pub(crate) schedule: Schedule,
     /// The samplers of sweeps that were asked for a trial since the start.
-    pub(crate) samplers: BTreeMap<SweepId, Box<dyn Sampler>>,
+    pub(crate) samplers: BTreeMap<SweepId, Sampling>,
+    /// The external clients that wait for an answer.
+    pub(crate) waiting: Waiting,
     /// Sweeps that may have decisions to take.
     pub(crate) undecided: BTreeSet<SweepId>,
     /// The sweep at which the last decisions were interrupted.

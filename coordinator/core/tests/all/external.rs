@@ -10,7 +10,7 @@ use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
 use caviar_core::Coordinator;
 use caviar_core::event::{Event, Payload};
-use caviar_core::input::{Input, Refusal, Reply};
+use caviar_core::input::{Answer, Effect, Input, Refusal, Reply, Waiter, WaiterId};
 
 use crate::support::{Bench, CONFIG, STORE, SWEEP, TTL, name, point};
 
@@ -50,8 +50,21 @@ impl Bench {
 
     fn asks_as(&mut self, client: &str, request: &str, count: u32) -> AskReply {
         let ask = Ask { request_id: name(request), client: name(client), count, lease_ms: LEASE };
-        self.step(Input::AskTrials(SWEEP, ask.clone())).unwrap();
-        self.core.asked(SWEEP, &ask).unwrap()
+        let waiter = Waiter { id: WaiterId(1), is_patient: false };
+        match self.answer(Input::AskTrials(SWEEP, ask, waiter)).unwrap() {
+            Answer::Trials(trials) => trials,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes a step with a request of the waiter 1, and returns its answer.
+    fn answer(&mut self, input: Input) -> Result<Answer, Refusal> {
+        assert_eq!(self.step(input)?, Reply::Waiting);
+        let answer = self.effects.iter().find_map(|effect| match effect {
+            Effect::Answer(WaiterId(1), answer) => Some(answer.clone()),
+            _ => None,
+        });
+        Ok(answer.expect("an answer"))
     }
 
     fn ask_one(&mut self, request: &str) -> AskedTrial {
@@ -65,8 +78,10 @@ impl Bench {
             metrics: metrics(epoch, error),
             seconds: None,
         };
-        self.step(Input::ReportTrial(SWEEP, report))?;
-        Ok(self.core.verdict(SWEEP, of.trial).unwrap())
+        match self.answer(Input::ReportTrial(SWEEP, report, WaiterId(1)))? {
+            Answer::Verdict(verdict) => Ok(verdict),
+            other => panic!("{other:?}"),
+        }
     }
 
     fn tells(
@@ -74,11 +89,9 @@ impl Bench {
         of: &AskedTrial,
         outcome: Outcome,
         last: Option<NamedMetrics>,
-    ) -> Result<Reply, Refusal> {
-        self.step(Input::TellTrial(
-            SWEEP,
-            Tell { trial: of.trial, lease: of.lease, outcome, last, seconds: 2.5 },
-        ))
+    ) -> Result<Answer, Refusal> {
+        let tell = Tell { trial: of.trial, lease: of.lease, outcome, last, seconds: 2.5 };
+        self.answer(Input::TellTrial(SWEEP, tell, WaiterId(1)))
     }
 
     fn completes(&mut self, of: &AskedTrial, error: f64) {
@@ -208,6 +221,7 @@ fn the_metrics_of_all_epochs_of_a_trial_are_limited() {
                 metrics: NamedMetrics { epoch, metrics },
                 seconds: None,
             },
+            WaiterId(1),
         ))
     };
     let mut bench = Bench::with_external(external(3, 100_000, ""));
@@ -435,21 +449,17 @@ fn a_completed_trial_must_have_an_objective() {
 fn only_external_sweeps_that_are_running_give_trials() {
     let mut bench = Bench::with_external(external(4, 1, ""));
     bench.create("s", 2, 0).unwrap();
-    let ask = |request: &str| Ask {
-        request_id: name(request),
-        client: name("python"),
-        count: 1,
-        lease_ms: LEASE,
+    let ask = |sweep| {
+        let (request_id, client) = (name("a"), name("python"));
+        let ask = Ask { request_id, client, count: 1, lease_ms: LEASE };
+        Input::AskTrials(SweepId(sweep), ask, Waiter { id: WaiterId(1), is_patient: false })
     };
-    let refusal = bench.step(Input::AskTrials(SweepId(2), ask("a"))).unwrap_err();
+    let refusal = bench.step(ask(2)).unwrap_err();
     assert_eq!(
         (refusal.class(), &refusal),
         (ErrorClass::Refused, &Refusal::NotExternal(name("s")))
     );
-    assert_eq!(
-        bench.step(Input::AskTrials(SweepId(9), ask("a"))).unwrap_err().class(),
-        ErrorClass::NotFound
-    );
+    assert_eq!(bench.step(ask(9)).unwrap_err().class(), ErrorClass::NotFound);
     bench.step(Input::PauseSweep(SWEEP)).unwrap();
     let asked = bench.asks("a", 1);
     assert!(asked.trials.is_empty() && !asked.is_over);
@@ -492,4 +502,56 @@ fn asks_are_kept_while_their_leases_are_in_force_and_of_the_others_the_latest() 
     assert_eq!(bench.ask_one("r1"), second, "one of the latest 1,024");
     assert_ne!(bench.ask_one("r0").trial, first.trial, "forgotten");
     assert_eq!(bench.ask_one("held"), held, "its lease is in force");
+}
+
+/// The answers of the latest step, by waiter.
+fn answers(bench: &Bench) -> Vec<(u64, usize)> {
+    let trials = |effect: &Effect| match effect {
+        Effect::Answer(waiter, Answer::Trials(reply)) => Some((waiter.0, reply.trials.len())),
+        _ => None,
+    };
+    bench.effects.iter().filter_map(trials).collect()
+}
+
+#[test]
+fn clients_that_wait_get_trials_in_the_order_in_which_they_asked() {
+    let mut bench = Bench::with_external(external(9, 1, ""));
+    let held = bench.asks("held", 3);
+    let ask = |bench: &mut Bench, waiter, is_patient| {
+        let (request_id, client) = (name("a"), name(&format!("c{waiter}")));
+        let ask = Ask { request_id, client, count: 2, lease_ms: LEASE };
+        let waiter = Waiter { id: WaiterId(waiter), is_patient };
+        bench.step(Input::AskTrials(SWEEP, ask, waiter)).unwrap();
+        answers(bench)
+    };
+    for waiter in 2..6 {
+        assert_eq!(ask(&mut bench, waiter, true), []);
+    }
+    assert_eq!(ask(&mut bench, 6, false), [(6, 0)], "it does not wait");
+    bench.step(Input::StopWaiting(WaiterId(3))).unwrap();
+    assert_eq!(answers(&bench), [(3, 0)]);
+    bench.completes(&held.trials[0], 1.0);
+    assert_eq!(answers(&bench), [(2, 1)]);
+    bench.completes(&held.trials[1], 1.0);
+    assert_eq!(answers(&bench), [(4, 1)]);
+    bench.step(Input::CancelSweep(SWEEP)).unwrap();
+    assert_eq!(answers(&bench), [(5, 0)], "the sweep is over");
+}
+
+#[test]
+fn no_answer_of_many_asks_at_once_is_lost() {
+    let mut spec = external(60_000, 1, "");
+    spec.search.parallelism = 4_096;
+    let mut bench = Bench::with_external(spec);
+    let mut trials = std::collections::BTreeSet::new();
+    for client in 0..1_100 {
+        let ask = |bench: &mut Bench| bench.asks_as(&format!("c{client}"), "a", 1).trials.remove(0);
+        let first = ask(&mut bench);
+        assert_eq!(ask(&mut bench), first);
+        trials.insert(first.trial);
+    }
+    let again = bench.asks_as("c0", "a", 1).trials.remove(0);
+    assert!(trials.contains(&again.trial), "its lease is in force");
+    assert_eq!(trials.len(), 1_100);
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().counts.running, 1_100);
 }

@@ -343,7 +343,7 @@ fn a_training_that_hangs_loses_its_lease_and_fails_in_the_end() {
         bench.step(Input::Tick).unwrap();
         let revoked = |e: &Effect| match e {
             Effect::Send(_, ToWorker::Revoke { lease, .. }) => Some(*lease),
-            Effect::Send(..) | Effect::Close(..) | Effect::Changed(_) => None,
+            Effect::Send(..) | Effect::Close(..) | Effect::Answer(..) | Effect::Changed(_) => None,
         };
         lost.extend(bench.effects.iter().filter_map(revoked));
     }

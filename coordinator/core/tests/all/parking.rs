@@ -55,7 +55,7 @@ fn a_worker_that_parks_as_many_as_it_can_unparks_one_before_it_parks_another() {
                 Effect::Send(_, ToWorker::Unpark { lease }) => {
                     exchanges += u32::from(parked.remove(lease))
                 }
-                Effect::Send(..) | Effect::Close(..) | Effect::Changed(_) => {}
+                Effect::Send(..) | Effect::Close(..) | Effect::Answer(..) | Effect::Changed(_) => {}
             }
         }
     }

@@ -161,7 +161,7 @@ impl Bench {
     pub(crate) fn grants(&self) -> Vec<Grant> {
         let grant = |e: &Effect| match e {
             Effect::Send(_, ToWorker::Grant(grant)) => Some((**grant).clone()),
-            Effect::Send(..) | Effect::Close(..) | Effect::Changed(_) => None,
+            Effect::Send(..) | Effect::Close(..) | Effect::Answer(..) | Effect::Changed(_) => None,
         };
         self.effects.iter().filter_map(grant).collect()
     }

@@ -44,6 +44,10 @@ pub struct Sweep {
     pub(in crate::record) clock: u64,
     pub(in crate::record) in_flight: BTreeSet<Urgency>,
     pub(in crate::record) queue: BTreeSet<Urgency>,
+    /// The trials in flight whose own results are enough for their next decision.
+    pub(in crate::record) decidable: BTreeSet<Urgency>,
+    /// The trials in flight that have no entry in the history's log yet, in ascending order.
+    pub(in crate::record) pending: Vec<u32>,
     pub(in crate::record) history: History,
     /// The costs of the trials that have reached each rung.
     pub(in crate::record) rung_costs: Vec<SortedList<TotalF64>>,
@@ -241,6 +245,16 @@ impl Sweep {
     /// The trials in the slots of the virtual cluster, by the time of their next decision.
     pub const fn in_flight(&self) -> &BTreeSet<Urgency> {
         &self.in_flight
+    }
+
+    /// The trials in flight whose own results are enough for their next decision, by its time.
+    pub const fn decidable(&self) -> &BTreeSet<Urgency> {
+        &self.decidable
+    }
+
+    /// The trials in flight that have no entry in the history's log yet, in ascending order.
+    pub fn pending(&self) -> &[u32] {
+        &self.pending
     }
 
     /// The trials that wait to be executed, by the time of their next decision.
