@@ -202,8 +202,9 @@ impl Coordinator {
 
     /// Ends all of `leases`, which one worker held, because the worker is lost.
     ///
-    /// If the worker held one lease, or one suspect, then that trial is the likely cause and the
-    /// others are not. Otherwise any of them may be.
+    /// A trial that has reported a new epoch on the worker is not to blame. If one trial is left,
+    /// or one suspect, then it is the likely cause. The others may be the cause too: a trial that
+    /// crashes every worker must not stay unsuspected next to a suspect.
     pub(super) fn lose_worker(
         &mut self,
         leases: &[LeaseId],
@@ -211,20 +212,30 @@ impl Coordinator {
     ) -> Result<(), Broken> {
         let held: Vec<(LeaseId, Lease)> =
             leases.iter().filter_map(|id| Some((*id, self.record.lease(*id)?.clone()))).collect();
+        let may_be_cause: Vec<bool> =
+            held.iter().map(|(_, lease)| !self.has_progressed(lease)).collect();
+        let candidates = || held.iter().zip(&may_be_cause).filter(|(_, may)| **may);
         let is_suspect = |lease: &Lease| self.record.losses(lease) >= SUSPECT_LOSSES;
-        let suspects = held.iter().filter(|(_, lease)| is_suspect(lease)).count();
-        let lost: Vec<Option<WorkerLost>> = held
+        let suspects = candidates().filter(|((_, lease), _)| is_suspect(lease)).count();
+        let count = candidates().count();
+        let losses: Vec<Option<WorkerLost>> = held
             .iter()
-            .map(|(_, lease)| match suspects {
-                0 if held.len() == 1 => Some(WorkerLost::Alone),
-                0 => Some(WorkerLost::Shared),
-                1 => is_suspect(lease).then_some(WorkerLost::Alone),
-                _ => is_suspect(lease).then_some(WorkerLost::Shared),
+            .zip(&may_be_cause)
+            .map(|((_, lease), may)| {
+                let is_likely = count == 1 || (suspects == 1 && is_suspect(lease));
+                may.then_some(if is_likely { WorkerLost::Alone } else { WorkerLost::Shared })
             })
             .collect();
         held.iter()
-            .zip(lost)
+            .zip(losses)
             .try_for_each(|((id, lease), lost)| self.lose_lease(*id, lease, cause.clone(), lost))
+    }
+
+    /// True if a new epoch of the trial was recorded under this lease.
+    fn has_progressed(&self, lease: &Lease) -> bool {
+        let trial = self.record.sweep(lease.sweep()).and_then(|sweep| sweep.trial(lease.trial()));
+        lease.job() == Job::Train
+            && trial.is_some_and(|trial| trial.recorded_epochs() > trial.inherited_epochs())
     }
 
     /// Fails the job of a lease, whose holder is gone or cannot be trusted with it.

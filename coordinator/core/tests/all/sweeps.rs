@@ -339,7 +339,7 @@ fn the_largest_number_is_reported_as_damage_without_a_panic() {
 #[test]
 fn a_trial_that_was_given_up_keeps_no_epochs_of_its_lost_workers() {
     let mut bench = Bench::with_sweep(3, 1);
-    for number in 2..=4 {
+    for number in 2..=5 {
         let lease = bench.grants()[0].lease;
         bench.report(number - 1, lease, vec![point(1, 1.0)]).unwrap();
         bench.replace(number, 1);

@@ -99,7 +99,7 @@ pub const SUSPECT_LOSSES: u32 = 2;
 ///
 /// Example: a machine with 200 trials is taken away again and again before a trial reports an
 /// epoch. After two times all 200 are suspects. From then on a worker executes one suspect at a
-/// time, so that the next loss accuses one trial only. A trial that reports an epoch is no suspect
+/// time, so that the next loss accuses that trial. A trial that reports an epoch is no suspect
 /// any more.
 pub const fn losses_after(losses: u32, lost: WorkerLost) -> u32 {
     match lost {
