@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +16,8 @@ pub enum Value {
     Int(i64),
     /// A finite real number.
     Float(f64),
-    /// A name among several, such as `adam`.
-    Text(String),
+    /// A name among several, such as `adam`. Clones share the text.
+    Text(Arc<str>),
 }
 
 impl Value {

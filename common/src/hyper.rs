@@ -270,7 +270,7 @@ impl Lookup<'_> {
         match lookup(name).ok_or_else(|| unknown(name, name))?.default {
             DefaultValue::Real(v) => Ok(Value::Float(v)),
             DefaultValue::Whole(v) => Ok(Value::Int(v)),
-            DefaultValue::Name(v) => Ok(Value::Text(v.to_owned())),
+            DefaultValue::Name(v) => Ok(Value::Text(v.into())),
             DefaultValue::BySchedule => Ok(Value::Float(self.default_decay()?)),
             DefaultValue::Units => self.value("units"),
         }
@@ -374,7 +374,7 @@ pub fn check_schedule(schedule: Schedule) -> Result<(), Problem> {
 /// use caviar_common::train::Optimizer;
 ///
 /// let mut fixed = Assignment::default();
-/// fixed.insert("optimizer", Value::Text("nesterov".to_owned()));
+/// fixed.insert("optimizer", Value::Text("nesterov".into()));
 /// let mut assignment = Assignment::default();
 /// assignment.insert("momentum", Value::Float(0.8));
 /// let spec = train_spec(&fixed, &assignment)?;
@@ -433,7 +433,7 @@ mod tests {
     fn an_optimizer_takes_the_values_that_it_has() {
         let of = |name: &str| {
             let fixed = assignment(&[
-                ("optimizer", Value::Text(name.to_owned())),
+                ("optimizer", Value::Text(name.into())),
                 ("momentum", Value::Float(0.5)),
                 ("beta2", Value::Float(0.75)),
             ]);
@@ -453,7 +453,7 @@ mod tests {
         for row in &TABLE {
             if let Kind::Names(values) = row.kind {
                 for value in values {
-                    let fixed = assignment(&[(row.name, Value::Text((*value).to_owned()))]);
+                    let fixed = assignment(&[(row.name, Value::Text((*value).into()))]);
                     assert!(
                         train_spec(&fixed, &Assignment::default()).is_ok(),
                         "{} = {value}",

@@ -18,7 +18,7 @@ use caviar_common::view::TrialView;
 use caviar_core::Coordinator;
 use caviar_core::event::{Event, Payload};
 use caviar_core::input::{Config, Effect, Input, Reply, SamplingJob};
-use caviar_core::query::TrialFilter;
+use caviar_core::tables::{Tables, TrialFilter};
 use caviar_worker::agent::{Agent, Command, End, Identity, RunnerEvent};
 
 /// How often each fault happens, per 1,000 actions.
@@ -145,6 +145,7 @@ impl Node {
 #[derive(Debug)]
 pub struct Simulation {
     core: Coordinator,
+    tables: Tables,
     config: Config,
     /// All stored events, in order.
     pub events: Vec<Event>,
@@ -176,6 +177,7 @@ impl Simulation {
         let core = Coordinator::new(config, STORE);
         Self {
             core,
+            tables: Tables::default(),
             config,
             events: Vec::new(),
             now: 0,
@@ -233,7 +235,7 @@ impl Simulation {
     /// and attempts.
     pub fn result(&self, sweep: SweepId) -> Vec<TrialView> {
         let filter = TrialFilter { limit: usize::MAX, with_curves: true, ..TrialFilter::default() };
-        let mut trials = self.core.trials(sweep, &filter).expect("the sweep is there");
+        let mut trials = self.tables.trials(sweep, &filter).expect("the sweep is there");
         for trial in &mut trials {
             trial.worker = None;
             trial.seconds = None;
@@ -318,7 +320,7 @@ impl Simulation {
     /// silent already may still be lost.
     fn is_on_the_edge(&self) -> bool {
         let last = self.config.max_lost_workers - 3;
-        let mut trials = self.core.record().sweeps().values().flat_map(|s| s.trials());
+        let mut trials = self.core.record().sweeps().values().flat_map(|s| s.trials_in_flight());
         let mut scorings = self.core.record().sweeps().values().filter_map(|s| s.scoring());
         trials.any(|t| {
             t.losses() >= last && !t.state().is_final() && Some(t.number().0) != self.faults.poison
@@ -338,6 +340,7 @@ impl Simulation {
             effects.extend(decided.effects);
             self.jobs.extend(decided.jobs);
         }
+        self.tables.update(&events, self.core.take_rows());
         self.events.extend(events);
         for effect in effects {
             match effect {

@@ -99,7 +99,7 @@ optimizer = \"momentum\"
         );
         let fixed = parse(&file).unwrap().spec.fixed;
         assert_eq!(fixed.get("learning_rate"), Some(&Value::Float(0.05)));
-        assert_eq!(fixed.get("optimizer"), Some(&Value::Text("momentum".to_owned())));
+        assert_eq!(fixed.get("optimizer"), Some(&Value::Text("momentum".into())));
     }
 
     #[test]

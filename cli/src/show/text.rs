@@ -40,7 +40,7 @@ pub(crate) fn value(value: &Value) -> String {
     match value {
         Value::Int(v) => v.to_string(),
         Value::Float(v) => number(*v),
-        Value::Text(v) => v.clone(),
+        Value::Text(v) => v.to_string(),
     }
 }
 

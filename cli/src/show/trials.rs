@@ -179,7 +179,7 @@ pub(super) fn tail(trial: &TrialView) -> [String; 4] {
 
 fn full(value: &Value) -> String {
     match value {
-        Value::Text(text) => text.clone(),
+        Value::Text(text) => text.to_string(),
         Value::Int(_) | Value::Float(_) => value.to_string(),
     }
 }

@@ -338,7 +338,7 @@ fn whole(value: &DeValue<'_>) -> Option<u64> {
 
 fn scalar(value: &DeValue<'_>) -> Option<Value> {
     match value {
-        DeValue::String(text) => Some(Value::Text(text.to_string())),
+        DeValue::String(text) => Some(Value::Text(text.as_ref().into())),
         DeValue::Integer(i) => i64::from_str_radix(i.as_str(), i.radix()).ok().map(Value::Int),
         DeValue::Float(f) => {
             f.as_str().parse().ok().filter(|f: &f64| f.is_finite()).map(Value::Float)

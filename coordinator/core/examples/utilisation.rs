@@ -25,7 +25,7 @@ use caviar_common::spec::file::parse;
 use caviar_common::spec::{Order, StoppingRule, Strategy, SweepSpec};
 use caviar_core::Coordinator;
 use caviar_core::input::{Config, Effect, Input};
-use caviar_core::query::TrialFilter;
+use caviar_core::tables::{Tables, TrialFilter};
 
 const SLOTS: u32 = 8;
 const TRIALS: u32 = 200;
@@ -62,6 +62,7 @@ struct Figures {
 
 struct Cluster {
     core: Coordinator,
+    tables: Tables,
     spec: SweepSpec,
     jobs: BTreeMap<LeaseId, Execution>,
     now: f64,
@@ -95,8 +96,14 @@ fn spec(
 impl Cluster {
     fn new(spec: SweepSpec) -> Self {
         let core = Coordinator::new(Config::default(), StoreId(1));
-        let mut cluster =
-            Self { core, spec: spec.clone(), jobs: BTreeMap::new(), now: 0.0, busy: 0.0 };
+        let mut cluster = Self {
+            core,
+            tables: Tables::default(),
+            spec: spec.clone(),
+            jobs: BTreeMap::new(),
+            now: 0.0,
+            busy: 0.0,
+        };
         let name = |text| Name::parse("name", text).expect("a legal name");
         let data = DataSummary {
             train: 1_000,
@@ -125,7 +132,9 @@ impl Cluster {
     }
 
     fn step(&mut self, input: Input) {
-        let effects = self.core.step(0, input).expect("no invariant is broken").effects;
+        let step = self.core.step(0, input).expect("no invariant is broken");
+        self.tables.update(&step.events, self.core.take_rows());
+        let effects = step.effects;
         for effect in effects {
             let Effect::Send(_, message) = effect else { continue };
             match message {
@@ -195,7 +204,7 @@ impl Cluster {
             self.train();
         }
         let filter = TrialFilter { limit: usize::MAX, with_curves: true, ..TrialFilter::default() };
-        let trials = self.core.trials(SWEEP, &filter).expect("the sweep is there");
+        let trials = self.tables.trials(SWEEP, &filter).expect("the sweep is there");
         let time = |trial: u32| {
             (Seed::derive(self.spec.seed, trial.into(), Purpose::Shuffle).stream(0).normal() - 0.5)
                 .exp()

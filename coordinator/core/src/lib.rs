@@ -14,7 +14,7 @@
 //! - `requests`: handlers of inputs from clients and workers, and of the tick.
 //! - `decisions`: new trials, rungs and ends, in virtual time.
 //! - `placement`: which worker executes which waiting trial, and which trials are parked.
-//! - [`query`]: the views that clients see.
+//! - [`query`]: the views that clients see, and [`tables`]: the rows of all trials, in memory.
 //!
 //! # Example
 //! A sweep whose trials an external client runs. A driver would store the events of every step
@@ -78,12 +78,14 @@ mod placement;
 pub mod query;
 mod record;
 mod requests;
+pub mod tables;
 mod volatile;
 
 pub use record::{Broken, Difference, event, replay_decisions, state};
 
 use caviar_common::ask::AskReply;
 use caviar_common::ids::{LeaseId, StoreId, SweepId};
+use caviar_common::view::TrialView;
 
 use changes::Changes;
 use event::{Event, Payload};
@@ -123,6 +125,7 @@ impl Coordinator {
         let mut coordinator = Self::new(config, store);
         for event in events {
             record::apply(&mut coordinator.record, &event)?;
+            coordinator.record.take_retired();
         }
         coordinator.volatile = Volatile::after_restart(&coordinator.record, now);
         coordinator.reschedule_all();
@@ -189,8 +192,10 @@ impl Coordinator {
     /// among them.
     pub fn take_rows(&mut self) -> Rows {
         let Touched { sweeps, trials } = std::mem::take(&mut self.volatile.touched);
-        let row = |(id, number)| Some((id, self.trial(id, number, false)?));
-        let trials = trials.into_iter().filter_map(row).collect();
+        let row = |((id, number), retired): (_, Option<TrialView>)| {
+            Some(((id, number), retired.or_else(|| self.trial_in_flight(id, number))?))
+        };
+        let trials = trials.into_iter().filter_map(row).map(|((id, _), view)| (id, view)).collect();
         let sweeps = sweeps.into_iter().filter(|id| self.record.sweep(*id).is_some()).collect();
         Rows { sweeps, trials }
     }
@@ -232,9 +237,12 @@ impl Coordinator {
             && let Some(sweep) = self.record.sweep(event.sweep)
         {
             // It also ends the trials in flight.
-            touched.trials.extend(sweep.in_flight().iter().map(|(_, trial)| (event.sweep, *trial)));
+            let in_flight = sweep.in_flight().iter().map(|(_, trial)| *trial);
+            touched.trials.extend(in_flight.map(|trial| ((event.sweep, trial), None)));
         }
-        touched.trials.extend(event.trials().into_iter().map(|trial| (event.sweep, trial)));
+        for trial in event.trials() {
+            touched.trials.entry((event.sweep, trial)).or_default();
+        }
     }
 
     /// The state that the events made.
@@ -292,6 +300,10 @@ impl Coordinator {
             self.volatile.parked.remove(&lease);
             self.volatile.progress.end(lease);
             self.volatile.client_leases_heard.remove(&lease);
+        }
+        for (id, trial) in self.record.take_retired() {
+            let view = self.record.sweep(id).map(|sweep| query::view(sweep, &trial));
+            self.volatile.touched.trials.insert((id, trial.number()), view);
         }
         self.volatile.mark_undecided(sweep);
         for trial in event.trials() {

@@ -1,10 +1,8 @@
 //! The views that clients see. They are made from the state on demand.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
-use caviar_common::outcome::TrialState;
 use caviar_common::spec::Order;
 use caviar_common::view::{
     BoxView, NO_WORKER, RoundView, StoppedView, SweepView, TestView, TrialTimes, TrialView,
@@ -13,34 +11,10 @@ use caviar_common::view::{
 
 use crate::Coordinator;
 use crate::record::state::{FinalAttempt, Sweep, Trial};
+pub use crate::tables::{TrialFilter, TrialOrder};
 
 /// Most notes about what workers cannot train in one view.
 const MAX_NOTES: usize = 16;
-
-/// The order of a list of trials.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TrialOrder {
-    /// By trial number, ascending.
-    #[default]
-    Number,
-    /// Best first; trials without a value last.
-    Objective,
-}
-
-/// Which trials to list.
-#[derive(Clone, Debug, Default)]
-pub struct TrialFilter {
-    /// Only trials in these states; empty for all states.
-    pub states: Vec<TrialState>,
-    /// The order of the list.
-    pub order: TrialOrder,
-    /// Only the trials after this one, in `order`; `None` begins with the first.
-    pub after: Option<TrialNumber>,
-    /// At most this many trials.
-    pub limit: usize,
-    /// True if each view includes the trial's curve.
-    pub with_curves: bool,
-}
 
 impl Coordinator {
     /// The number of the sweep with that name or number.
@@ -64,41 +38,18 @@ impl Coordinator {
             counts: sweep.statistics().counts(),
             rounds: rounds(sweep),
             boxes: boxes(sweep),
-            best: sweep.best().map(|t| self.trial_view(sweep, t, false)),
+            best: sweep.best().map(|trial| self.trial_view(sweep, trial)),
             test: test(sweep),
             waits_for: waits_for(sweep),
             notes: self.notes(sweep),
         })
     }
 
-    /// The view of a trial; `None` if it does not exist.
-    pub fn trial(&self, id: SweepId, number: TrialNumber, with_curve: bool) -> Option<TrialView> {
+    /// The view of a trial that is in flight, or of the best trial, without its curve. The tables of
+    /// the store have all trials.
+    pub fn trial_in_flight(&self, id: SweepId, number: TrialNumber) -> Option<TrialView> {
         let sweep = self.record.sweep(id)?;
-        Some(self.trial_view(sweep, sweep.trial(number)?, with_curve))
-    }
-
-    /// The views of the trials that `filter` selects; `None` if the sweep does not exist.
-    pub fn trials(&self, id: SweepId, filter: &TrialFilter) -> Option<Vec<TrialView>> {
-        let sweep = self.record.sweep(id)?;
-        let wanted = |t: &&Trial| filter.states.is_empty() || filter.states.contains(&t.state());
-        let cost = |t: &Trial| sweep.cost(t).unwrap_or(f64::INFINITY);
-        let compare = |a: &Trial, b: &Trial| {
-            let by_cost = if filter.order == TrialOrder::Objective {
-                cost(a).total_cmp(&cost(b))
-            } else {
-                Ordering::Equal
-            };
-            by_cost.then(a.number().cmp(&b.number()))
-        };
-        // The trial itself may have left the wanted states; its place in the order stays.
-        let after = filter.after.and_then(|number| sweep.trial(number));
-        let is_later =
-            |t: &&Trial| after.is_none_or(|after| compare(t, after) == Ordering::Greater);
-        let mut trials: Vec<&Trial> =
-            sweep.trials().iter().filter(wanted).filter(is_later).collect();
-        trials.sort_by(|a, b| compare(a, b));
-        let page = trials.into_iter().take(filter.limit);
-        Some(page.map(|t| self.trial_view(sweep, t, filter.with_curves)).collect())
+        Some(self.trial_view(sweep, sweep.trial(number)?))
     }
 
     /// The views of the workers that are connected or hold leases.
@@ -124,10 +75,10 @@ impl Coordinator {
             .collect()
     }
 
-    fn trial_view(&self, sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
+    fn trial_view(&self, sweep: &Sweep, trial: &Trial) -> TrialView {
         let parked =
             trial.running_lease().is_some_and(|lease| self.volatile.parked.contains(&lease));
-        TrialView { parked, ..view(sweep, trial, with_curve) }
+        TrialView { parked, ..view(sweep, trial) }
     }
 
     fn notes(&self, sweep: &Sweep) -> Vec<String> {
@@ -187,7 +138,8 @@ impl Coordinator {
     }
 }
 
-fn view(sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
+/// The view of a trial, without its curve and as if it were not parked.
+pub(crate) fn view(sweep: &Sweep, trial: &Trial) -> TrialView {
     let attempt = trial.final_attempt();
     TrialView {
         trial: trial.number(),
@@ -198,8 +150,8 @@ fn view(sweep: &Sweep, trial: &Trial, with_curve: bool) -> TrialView {
         worker: trial.worker().cloned(),
         epochs: trial.epochs(),
         objective: sweep.objective(trial),
-        last: trial.curve().last().cloned(),
-        curve: if with_curve { trial.curve().to_vec() } else { Vec::new() },
+        last: trial.last().cloned(),
+        curve: Vec::new(),
         seconds: trial.seconds().filter(|_| trial.state().is_final()),
         memory_bytes: attempt.and_then(FinalAttempt::memory_bytes),
         message: trial.message().cloned(),

@@ -16,7 +16,7 @@ pub(super) fn encode_value(value: &Value) -> v1::Value {
     let kind = match value {
         Value::Int(v) => Kind::Int(*v),
         Value::Float(v) => Kind::Float(*v),
-        Value::Text(v) => Kind::Text(v.clone()),
+        Value::Text(v) => Kind::Text(v.to_string()),
     };
     v1::Value { kind: Some(kind) }
 }
@@ -31,7 +31,7 @@ pub(super) fn decode_value(wire: v1::Value) -> Result<Value, Problem> {
         Kind::Int(v) => Ok(Value::Int(v)),
         Kind::Float(v) if v.is_finite() => Ok(Value::Float(v)),
         Kind::Float(v) => Err(Problem::with_value("", v, "expected a finite number")),
-        Kind::Text(v) => Ok(Value::Text(text("", v)?)),
+        Kind::Text(v) => Ok(Value::Text(text("", v)?.into())),
     }
 }
 

@@ -40,7 +40,7 @@ fn value() -> BoxedStrategy<Value> {
     prop_oneof![
         any::<i64>().prop_map(Value::Int),
         finite().prop_map(Value::Float),
-        text().prop_map(Value::Text)
+        text().prop_map(|text| Value::Text(text.into()))
     ]
     .boxed()
 }

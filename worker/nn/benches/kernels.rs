@@ -97,7 +97,7 @@ fn update_of_wide(bencher: Bencher, optimizer: &str) {
 
 fn update(bencher: Bencher, optimizer: &str, [inputs, outputs]: [usize; 2]) {
     let mut fixed = Assignment::default();
-    fixed.insert("optimizer", Value::Text(optimizer.to_owned()));
+    fixed.insert("optimizer", Value::Text(optimizer.into()));
     let optimizer = train_spec(&fixed, &Assignment::default()).unwrap().optimizer;
     let spec = TrainSpec { optimizer, ..nets::spec("small").unwrap() };
     let update = prepare_update(spec, [inputs, outputs]).unwrap();

@@ -27,7 +27,7 @@
 //! // The hyperparameters: two hidden layers of 64 units trained by Adam; the rest are defaults.
 //! let mut fixed = Assignment::default();
 //! fixed.insert("epochs", Value::Int(2));
-//! fixed.insert("optimizer", Value::Text("adam".to_owned()));
+//! fixed.insert("optimizer", Value::Text("adam".into()));
 //! let spec = train_spec(&fixed, &Assignment::default())?;
 //!
 //! // The training of trial 0 of the sweep with seed 1.

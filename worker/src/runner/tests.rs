@@ -90,8 +90,8 @@ fn scoring_the_winner_repeats_its_training_without_reports() {
 fn a_loss_that_is_not_finite_is_reported_and_ends_the_trial() {
     let wild = [
         ("learning_rate", Value::Float(1000.0)),
-        ("optimizer", Value::Text("sgd".to_owned())),
-        ("normalization", Value::Text("none".to_owned())),
+        ("optimizer", Value::Text("sgd".into())),
+        ("normalization", Value::Text("none".into())),
         ("weight_decay", Value::Float(100.0)),
     ];
     let (epochs, end) = run(grant(1, 50, &wild));

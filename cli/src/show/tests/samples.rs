@@ -155,7 +155,7 @@ fn large_trial(number: u32, state: TrialState, epoch: u32, accuracy: f64) -> Tri
         ("batch_size", Value::Int(64)),
         ("layers", Value::Int(3)),
         ("learning_rate_decay", Value::Float(0.1)),
-        ("activation", Value::Text("relu".to_owned())),
+        ("activation", Value::Text("relu".into())),
     ];
     let last = (epoch > 0).then_some(EpochMetrics {
         epoch,

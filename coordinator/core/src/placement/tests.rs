@@ -50,7 +50,9 @@ impl Coordinator {
         if sweep.is_paused() {
             return Vec::new();
         }
-        let jobs = sweep.trials().iter().filter_map(|trial| waiting_job(sweep, trial));
+        let winner = sweep.scoring().and_then(|scoring| sweep.trial(scoring.trial()));
+        let trials = sweep.trials_in_flight().chain(winner);
+        let jobs = trials.filter_map(|trial| waiting_job(sweep, trial));
         let mut jobs: Vec<WaitingJob> = jobs.collect();
         jobs.sort_by_key(WaitingJob::urgency);
         jobs

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use caviar_common::ask::AskedTrial;
 use caviar_common::ids::{LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::metric::Point;
 use caviar_common::numbers::index;
@@ -18,9 +19,13 @@ use super::event::{
     TrialStopped, TrialsAsked, WinnerScored,
 };
 use super::state::{
-    Asks, FinalAttempt, Holder, Lease, Phase, Record, Scoring, ScoringResult, ScoringStatus,
-    Statistics, Sweep, Trial, TrialStatus, comparable, losses_after,
+    Asks, EpochsSoFar, FinalAttempt, Holder, Lease, Phase, Record, Scoring, ScoringResult,
+    ScoringStatus, Statistics, Sweep, Trial, TrialStatus, Trials, comparable, losses_after,
 };
+
+/// Leases with a result that are remembered: more than workers can hold with a result that is not
+/// acknowledged.
+const MAX_RESULTS: usize = 65_536;
 
 /// Makes `event` part of the record.
 ///
@@ -52,7 +57,7 @@ pub(crate) fn apply(record: &mut Record, event: &Event) -> Result<(), Broken> {
         Payload::TrialFinished(finished) => finish_trial(record, finished),
         Payload::TrialPassed(passed) => pass_rung(sweep_mut(record, id)?, passed),
         Payload::TrialStopped(stopped) => stop_trial(record, id, stopped),
-        Payload::TrialDecided(decided) => enter_end(sweep_mut(record, id)?, decided),
+        Payload::TrialDecided(decided) => enter_end(record, id, decided),
         Payload::ScoringStarted(started) => {
             let sweep = sweep_mut(record, id)?;
             sweep.phase = Phase::Scoring;
@@ -74,7 +79,7 @@ fn sweep_mut(record: &mut Record, sweep: SweepId) -> Result<&mut Sweep, Broken> 
 
 fn trial_mut(sweep: &mut Sweep, trial: TrialNumber) -> Result<&mut Trial, Broken> {
     let id = sweep.id;
-    sweep.trials.get_mut(index(trial.0)).ok_or_else(|| Broken::no_trial(id, trial))
+    sweep.trials.get_mut(trial).ok_or_else(|| Broken::no_trial(id, trial))
 }
 
 fn scoring_mut(sweep: &mut Sweep) -> Result<&mut Scoring, Broken> {
@@ -92,8 +97,7 @@ fn successor(number: u64) -> Result<u64, Broken> {
 
 fn set_status(sweep: &mut Sweep, number: TrialNumber, next: TrialStatus) -> Result<(), Broken> {
     let id = sweep.id;
-    let trial =
-        sweep.trials.get_mut(index(number.0)).ok_or_else(|| Broken::no_trial(id, number))?;
+    let trial = sweep.trials.get_mut(number).ok_or_else(|| Broken::no_trial(id, number))?;
     let (from, to) = (trial.state(), next.state());
     if !from.may_become(to) {
         return Err(Broken(format!(
@@ -110,9 +114,25 @@ fn set_status(sweep: &mut Sweep, number: TrialNumber, next: TrialStatus) -> Resu
     Ok(())
 }
 
+/// Drops the epochs of a trial after this one.
+fn keep_epochs(trial: &mut Trial, epoch: u32) -> Result<(), Broken> {
+    let recorded = trial.recorded_epochs();
+    if trial.epochs_so_far.truncate(epoch) {
+        return Ok(());
+    }
+    let number = trial.number;
+    Err(Broken(format!("trial {number} cannot keep {epoch} of {recorded} epochs")))
+}
+
+/// Takes a trial out of flight, for those who write it into tables.
+fn retire(sweep: &mut Sweep, number: TrialNumber) -> Option<(SweepId, Box<Trial>)> {
+    let is_best = sweep.statistics.best.is_some_and(|(_, best)| best == number);
+    Some((sweep.id, sweep.trials.retire(number, is_best)?))
+}
+
 /// Notes whether a trial in flight can be decided now.
 fn update_decidable(sweep: &mut Sweep, number: TrialNumber) {
-    let Some(trial) = sweep.trials.get(index(number.0)) else { return };
+    let Some(trial) = sweep.trials.get(number) else { return };
     let place = (trial.due, number);
     if sweep.in_flight.contains(&place) && sweep.is_decidable(trial) {
         sweep.decidable.insert(place);
@@ -123,7 +143,7 @@ fn update_decidable(sweep: &mut Sweep, number: TrialNumber) {
 
 /// Adds a completed trial to the ranking once no rung can stop it any more.
 fn settle(sweep: &mut Sweep, number: TrialNumber) {
-    let trial = sweep.trials.get(index(number.0));
+    let trial = sweep.trials.get(number);
     let result = trial.and_then(|trial| Some((sweep.cost(trial)?, sweep.objective(trial)?)));
     if let (Some(trial), Some(result)) = (trial, result) {
         sweep.statistics.settle(number, &trial.reason, result);
@@ -145,7 +165,7 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
         warm_start,
         phase: Phase::Searching,
         is_paused: false,
-        trials: Vec::new(),
+        trials: Trials::default(),
         rung_costs: vec![SortedList::new(); rungs.len()],
         rungs,
         statistics: Statistics::new(spec.search.rounds.len()),
@@ -188,6 +208,7 @@ fn cancel_sweep(record: &mut Record, id: SweepId) -> Result<(), Broken> {
     }
     let sweep = sweep_mut(record, id)?;
     sweep.phase = Phase::Cancelled;
+    let mut retired = Vec::new();
     sweep.queue.clear();
     sweep.decidable.clear();
     sweep.pending.clear();
@@ -199,14 +220,16 @@ fn cancel_sweep(record: &mut Record, id: SweepId) -> Result<(), Broken> {
         } else {
             set_status(sweep, number, TrialStatus::Cancelled)?;
         }
+        retired.extend(retire(sweep, number));
     }
     sweep.statistics.ended_in_flight = 0;
+    record.retired.extend(retired);
     Ok(())
 }
 
 fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
     let TrialSampled { trial: number, assignment, reason, epochs, start, end, due } = sampled;
-    if index(number.0) != sweep.trials.len() {
+    if number.0 != sweep.trials.sampled() {
         return Err(Broken(format!("trial {number} is sampled out of order")));
     }
     let mut trial = Trial {
@@ -223,7 +246,7 @@ fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
         losses: 0,
         inherited: 0,
         worker: None,
-        curve: Vec::new(),
+        epochs_so_far: EpochsSoFar::default(),
         seconds: None,
     };
     sweep.history.push_trial(assignment).map_err(|error| Broken(error.to_string()))?;
@@ -292,8 +315,8 @@ fn begin_execution(
     match recorded {
         // Without a checkpoint an execution starts at epoch 1, and a worker's execution repeats the
         // same epochs bit for bit. What was reported stays.
-        Some(epochs) => trial.curve.truncate(index(epochs)),
-        None => trial.curve.clear(),
+        Some(epochs) => keep_epochs(trial, epochs)?,
+        None => keep_epochs(trial, 0)?,
     }
     trial.inherited = trial.recorded_epochs();
     trial.seconds = None;
@@ -311,14 +334,15 @@ fn record_epochs(
     number: TrialNumber,
     (points, seconds): (&[Point], Option<f64>),
 ) -> Result<(), Broken> {
-    let trial = trial_mut(sweep, number)?;
+    let id = sweep.id;
+    let trial = sweep.trials.get_mut(number).ok_or_else(|| Broken::no_trial(id, number))?;
     for point in points {
         let (epoch, recorded) = (point.epoch(), trial.recorded_epochs());
         if epoch != recorded + 1 {
             let text = format!("epoch {epoch} of trial {number} follows epoch {recorded}");
             return Err(Broken(text));
         }
-        trial.curve.push(point.clone());
+        trial.epochs_so_far.push(point.clone(), &sweep.rungs);
     }
     trial.losses = 0;
     trial.seconds = seconds.or(trial.seconds);
@@ -328,10 +352,20 @@ fn record_epochs(
 
 fn grant_asked_trials(record: &mut Record, id: SweepId, asked: &TrialsAsked) -> Result<(), Broken> {
     let TrialsAsked { request_id, client, lease_ms, granted } = asked;
+    let mut trials = Vec::new();
     for GrantedTrial { trial, attempt, lease, recorded } in granted {
         let next_lease = after_unused(record, *lease)?;
         let execution = Execution { lease: *lease, holder: client, recorded: *recorded };
-        begin_execution(sweep_mut(record, id)?, *trial, &execution)?;
+        let sweep = sweep_mut(record, id)?;
+        begin_execution(sweep, *trial, &execution)?;
+        trials.extend(sweep.trial(*trial).map(|trial| AskedTrial {
+            trial: trial.number,
+            attempt: *attempt,
+            lease: *lease,
+            assignment: trial.assignment.clone(),
+            epochs: trial.epochs,
+            reason: trial.reason.clone(),
+        }));
         record.next_lease = next_lease;
         let (name, request_id) = (client.clone(), request_id.clone());
         let holder = Holder::Client { name, request_id, lease_ms: *lease_ms };
@@ -339,7 +373,7 @@ fn grant_asked_trials(record: &mut Record, id: SweepId, asked: &TrialsAsked) -> 
         add_lease(record, *lease, Lease { sweep: id, trial: *trial, attempt, job, holder })?;
     }
     let key = (client.clone(), request_id.clone());
-    sweep_mut(record, id)?.asks.insert(key, granted.clone());
+    sweep_mut(record, id)?.asks.insert(key, trials);
     Ok(())
 }
 
@@ -392,7 +426,7 @@ fn finish_trial(record: &mut Record, finished: &TrialFinished) -> Result<(), Bro
     let lease = remove_lease(record, *id)?;
     let attempt = seconds.map(|_| FinalAttempt { lease: *id, memory_bytes: *memory_bytes });
     if attempt.is_some() {
-        record.results.insert(*id, lease.sweep);
+        add_result(record, *id, lease.sweep);
     }
     let reported = || {
         let text = format!("trial {} is {outcome:?} without a training time", lease.trial);
@@ -411,6 +445,14 @@ fn finish_trial(record: &mut Record, finished: &TrialFinished) -> Result<(), Bro
     settle(sweep, lease.trial);
     update_decidable(sweep, lease.trial);
     Ok(())
+}
+
+/// Remembers a lease that led to a result, and forgets the oldest one if there are too many.
+fn add_result(record: &mut Record, lease: LeaseId, sweep: SweepId) {
+    record.results.insert(lease, sweep);
+    if record.results.len() > MAX_RESULTS {
+        record.results.pop_first();
+    }
 }
 
 fn pass_rung(sweep: &mut Sweep, passed: &TrialPassed) -> Result<(), Broken> {
@@ -444,9 +486,11 @@ fn stop_trial(record: &mut Record, id: SweepId, stopped: &TrialStopped) -> Resul
     sweep.statistics.ended_in_flight -= 1;
     let trial = trial_mut(sweep, number)?;
     // How far past the rung its worker got depends on the worker's speed, and results must not.
-    trial.curve.truncate(index(rung.epoch));
+    keep_epochs(trial, rung.epoch)?;
     let place = (trial.due, number);
     sweep.queue.remove(&place);
+    let retired = retire(sweep, number);
+    record.retired.extend(retired);
     Ok(())
 }
 
@@ -472,8 +516,9 @@ fn enter_rung(sweep: &mut Sweep, rung: Rung, cost: Cost) {
     }
 }
 
-fn enter_end(sweep: &mut Sweep, decided: &TrialDecided) -> Result<(), Broken> {
+fn enter_end(record: &mut Record, id: SweepId, decided: &TrialDecided) -> Result<(), Broken> {
     let TrialDecided { trial: number, cost, epochs } = *decided;
+    let sweep = sweep_mut(record, id)?;
     let trial = sweep.trial(number).filter(|trial| trial.state().is_final());
     let not_over = || Broken(format!("trial {number} has not ended and cannot be decided"));
     let trial = trial.ok_or_else(not_over)?;
@@ -484,8 +529,10 @@ fn enter_end(sweep: &mut Sweep, decided: &TrialDecided) -> Result<(), Broken> {
     // Releases up to format 2 kept no epochs of a trial that the coordinator gave up.
     let counting = epochs.or_else(|| is_given_up.then_some(0));
     if let Some(epochs) = counting {
-        trial_mut(sweep, number)?.curve.truncate(index(epochs));
+        keep_epochs(trial_mut(sweep, number)?, epochs)?;
     }
+    let retired = retire(sweep, number);
+    record.retired.extend(retired);
     Ok(())
 }
 
@@ -513,7 +560,7 @@ fn enter_decision(
 fn finish_scoring(record: &mut Record, id: SweepId, scored: &WinnerScored) -> Result<(), Broken> {
     let WinnerScored { lease, score, reproduced, message, .. } = scored;
     remove_lease(record, *lease)?;
-    record.results.insert(*lease, id);
+    add_result(record, *lease, id);
     let scoring = scoring_mut(sweep_mut(record, id)?)?;
     scoring.status = ScoringStatus::Finished(ScoringResult {
         score: *score,

@@ -47,6 +47,7 @@ pub fn replay_decisions<'a>(
             }
         }
         apply(&mut record, event)?;
+        record.take_retired();
     }
     Ok(differences)
 }

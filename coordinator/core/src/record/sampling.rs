@@ -18,7 +18,7 @@ pub(crate) fn new_sampler(sweep: &Sweep) -> Box<dyn Sampler> {
 
 /// The question for the sweep's next trial.
 pub(crate) fn next_question(sweep: &Sweep) -> Question<'_> {
-    let (trial, history) = (to_u32(sweep.trials().len()), sweep.history());
+    let (trial, history) = (sweep.sampled(), sweep.history());
     Question { trial, history, pending: sweep.pending() }
 }
 

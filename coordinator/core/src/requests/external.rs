@@ -6,7 +6,7 @@
 //! part of the record, so a repeated ask gets them again. Repeated reports and results are
 //! recognised by their lease and epoch.
 
-use caviar_common::ask::{Ask, AskReply, AskedTrial, Report, Tell, Verdict};
+use caviar_common::ask::{Ask, AskReply, Report, Tell, Verdict};
 use caviar_common::error::Problem;
 use caviar_common::ids::{AttemptNumber, LeaseId, SweepId, TrialNumber};
 use caviar_common::limits::MAX_VALUES;
@@ -46,12 +46,13 @@ impl Coordinator {
         let now = self.volatile.clock.now();
         let sweep = self.external_sweep(id)?;
         if let Some(earlier) = sweep.earlier_ask(&ask) {
-            let answer = asked(sweep, earlier.granted());
-            let granted = earlier.granted().iter().map(|granted| granted.lease);
+            let trials = earlier.trials().to_vec();
+            let granted = earlier.trials().iter().map(|asked| asked.lease);
             let in_force = granted.filter(|lease| self.record.lease(*lease).is_some());
             let renewed: Vec<(LeaseId, u64)> = in_force.map(|lease| (lease, now)).collect();
+            let is_over = sweep.state().is_final();
             self.volatile.client_leases_heard.extend(renewed);
-            self.changes.answer(waiter.id, answer);
+            self.changes.answer(waiter.id, Answer::Trials(AskReply { trials, is_over }));
             return Ok(Reply::Waiting);
         }
         let waiting = WaitingAsk { ask, is_patient: waiter.is_patient };
@@ -75,13 +76,15 @@ impl Coordinator {
             let Some(WaitingAsk { ask, .. }) = self.volatile.waiting.remove_ask(waiter) else {
                 break;
             };
+            let mut trials = Vec::new();
             if !granted.is_empty() {
-                self.grant_to_client(id, ask, granted.clone())?;
+                self.grant_to_client(id, ask.clone(), granted)?;
+                let earlier = self.record.sweep(id).and_then(|sweep| sweep.earlier_ask(&ask));
+                trials = earlier.map_or_else(Vec::new, |earlier| earlier.trials().to_vec());
             }
             // A sweep that was deleted in the meantime is over.
-            let over = || Answer::Trials(AskReply { trials: Vec::new(), is_over: true });
-            let answer = self.record.sweep(id).map_or_else(over, |it| asked(it, &granted));
-            self.changes.answer(waiter, answer);
+            let is_over = self.record.sweep(id).is_none_or(|sweep| sweep.state().is_final());
+            self.changes.answer(waiter, Answer::Trials(AskReply { trials, is_over }));
         }
         // A sampler that another thread asks holds the decisions of its sweep up.
         if !self.volatile.samplers.get(&id).is_some_and(Sampling::is_away) {
@@ -96,9 +99,9 @@ impl Coordinator {
     }
 
     fn answer_report(&mut self, id: SweepId, report: &WaitingReport) {
-        let trial = self.record.sweep(id).and_then(|sweep| sweep.trial(report.trial));
+        let state = self.record.sweep(id).and_then(|sweep| sweep.state_of(report.trial));
         // A trial of a sweep that was deleted in the meantime was cancelled.
-        let state = trial.map_or(TrialState::Cancelled, Trial::state);
+        let state = state.unwrap_or(TrialState::Cancelled);
         let answer = match state {
             state if report.is_end => Answer::Told(state),
             TrialState::Stopped => Answer::Verdict(Verdict::Stop),
@@ -241,15 +244,17 @@ impl Coordinator {
         lease: LeaseId,
     ) -> Result<ClientLease, Refusal> {
         let sweep = self.external_sweep(id)?;
-        let trial = sweep.trial(number).ok_or_else(|| Refusal::NoSuchTrial {
-            sweep: sweep.spec().name.clone(),
-            trial: number,
-        })?;
-        if trial.state() == TrialState::Stopped {
+        let no_trial = || Refusal::NoSuchTrial { sweep: sweep.spec().name.clone(), trial: number };
+        let state = sweep.state_of(number).ok_or_else(no_trial)?;
+        if state == TrialState::Stopped {
             return Ok(ClientLease::TrialStopped);
         }
         let stale = Refusal::StaleLease { trial: number, lease };
-        if trial.latest_lease() != Some(lease) {
+        if let Some(past) = sweep.past_trial(number) {
+            let is_its_own = past.lease() == Some(lease) && state != TrialState::Cancelled;
+            return if is_its_own { Ok(ClientLease::TrialFinished(state)) } else { Err(stale) };
+        }
+        if sweep.trial(number).and_then(Trial::latest_lease) != Some(lease) {
             return Err(stale);
         }
         if let Some(held) = self.record.lease(lease).cloned() {
@@ -257,7 +262,7 @@ impl Coordinator {
             return Ok(ClientLease::InForce(held));
         }
         if self.record.has_result(lease) {
-            Ok(ClientLease::TrialFinished(trial.state()))
+            Ok(ClientLease::TrialFinished(state))
         } else {
             Err(stale)
         }
@@ -288,25 +293,6 @@ impl Coordinator {
     }
 }
 
-/// The answer to an ask that got these trials.
-fn asked(sweep: &Sweep, granted: &[GrantedTrial]) -> Answer {
-    let asked_trial = |granted: &GrantedTrial| {
-        let trial = sweep.trial(granted.trial)?;
-        Some(AskedTrial {
-            trial: granted.trial,
-            attempt: granted.attempt,
-            lease: granted.lease,
-            assignment: trial.assignment().clone(),
-            epochs: trial.epochs(),
-            reason: trial.reason().clone(),
-        })
-    };
-    Answer::Trials(AskReply {
-        trials: granted.iter().filter_map(asked_trial).collect(),
-        is_over: sweep.state().is_final(),
-    })
-}
-
 /// Refuses an outcome that differs from the one that was told before.
 fn check_repeated_outcome(told: TrialState, outcome: &Outcome) -> Result<(), Refusal> {
     // A completed trial whose objective is not finite counts as diverged.
@@ -332,7 +318,7 @@ fn check_objective(sweep: &Sweep, metrics: &NamedMetrics) -> Result<(), Refusal>
 /// before.
 ///
 /// # Errors
-/// The metrics are of another epoch, differ from the recorded ones, or are too many.
+/// The metrics are of another epoch, differ from those of the last epoch, or are too many.
 fn is_new_epoch(trial: &Trial, metrics: &NamedMetrics) -> Result<bool, Problem> {
     let (epoch, epochs) = (metrics.epoch, trial.epochs());
     let wrong_epoch = |message: String| Err(Problem::with_value("epoch", epoch, message));
@@ -345,21 +331,23 @@ fn is_new_epoch(trial: &Trial, metrics: &NamedMetrics) -> Result<bool, Problem> 
         // An earlier execution reported this epoch, and what was reported stays.
         return Ok(false);
     }
-    let recorded = epoch.checked_sub(1).and_then(|before| trial.curve().get(index(before)));
-    if let Some(recorded) = recorded {
-        let is_repeated = matches!(recorded, Point::Named(recorded) if is_same(recorded, metrics));
-        return if is_repeated {
-            Ok(false)
-        } else {
+    let recorded = trial.recorded_epochs();
+    if epoch <= recorded {
+        // Only the last epoch is at hand, which is the one that a client repeats.
+        let is_other = epoch == recorded
+            && !matches!(trial.last(), Some(Point::Named(last)) if is_same(last, metrics));
+        return if is_other {
             wrong_epoch(
                 "other metrics were reported for this epoch before: report the same ones, or \
                  the next epoch"
                     .to_owned(),
             )
+        } else {
+            Ok(false)
         };
     }
     check_metric_count(metrics, epochs)?;
-    let next = trial.curve().last().map_or(0, Point::epoch) + 1;
+    let next = recorded + 1;
     if epoch == next {
         Ok(true)
     } else {

@@ -260,7 +260,7 @@ impl Coordinator {
 /// Why an outcome cannot be accepted; `None` if the reported epochs agree with it.
 fn objection(trial: &Trial, outcome: &Outcome) -> Option<String> {
     let (number, recorded, epochs) = (trial.number(), trial.recorded_epochs(), trial.epochs());
-    let last = trial.curve().last();
+    let last = trial.last();
     match outcome {
         Outcome::Completed if recorded != epochs => Some(format!(
             "trial {number} was reported as completed after {recorded} of {epochs} epochs"
@@ -277,7 +277,7 @@ fn objection(trial: &Trial, outcome: &Outcome) -> Option<String> {
 
 /// The result of a scoring, compared with the first training of the winner.
 fn scored_winner(lease: LeaseId, winner: &Trial, result: Finished) -> WinnerScored {
-    let reproduced = match (winner.curve().last(), &result.last) {
+    let reproduced = match (winner.last(), &result.last) {
         (Some(Point::Network(first)), Some(second)) => has_same_bits(first, second),
         _ => false,
     };

@@ -10,6 +10,7 @@ mod waiting;
 use std::collections::{BTreeMap, BTreeSet};
 
 use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId, TrialNumber};
+use caviar_common::view::TrialView;
 
 use crate::placement::Schedule;
 use crate::record::state::{Holder, Record};
@@ -52,8 +53,8 @@ impl Worker {
 pub(crate) struct Touched {
     /// The sweeps.
     pub(crate) sweeps: BTreeSet<SweepId>,
-    /// The trials.
-    pub(crate) trials: BTreeSet<(SweepId, TrialNumber)>,
+    /// The trials, and the views of those that left flight.
+    pub(crate) trials: BTreeMap<(SweepId, TrialNumber), Option<TrialView>>,
 }
 
 /// The state that a restart may forget.

@@ -282,13 +282,14 @@ fn a_silent_client_loses_its_trial_and_its_later_reports_are_refused() {
     assert_ne!(next.lease, lost.lease);
     assert!(is_stale(bench.reports(&lost, 2, 0.5)));
     assert!(is_stale(bench.tells(&lost, Outcome::Completed, None)));
-    let curve = |bench: &Bench| bench.core.trial(SWEEP, TrialNumber(0), true).unwrap().curve.len();
+    let curve =
+        |bench: &Bench| bench.tables.trial(SWEEP, TrialNumber(0), true).unwrap().curve.len();
     assert_eq!(curve(&bench), 1, "what was reported stays");
     bench.reports(&next, 1, 0.75).unwrap();
     bench.reports(&next, 2, 0.25).unwrap();
     assert_eq!(curve(&bench), 2);
     bench.tells(&next, Outcome::Completed, None).unwrap();
-    let objective = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap().objective;
+    let objective = bench.tables.trial(SWEEP, TrialNumber(0), false).unwrap().objective;
     assert_eq!(objective, Some(0.25));
     assert!(is_stale(bench.tells(&lost, Outcome::Completed, None)));
 }
@@ -301,7 +302,12 @@ fn a_lease_is_valid_only_for_its_own_trial() {
     assert!(is_stale(bench.reports(&crossed, 1, 0.5)));
     assert!(is_stale(bench.tells(&crossed, Outcome::Completed, Some(metrics(1, 0.5)))));
     assert_eq!(
-        [0, 1].map(|trial| bench.core.trial(SWEEP, TrialNumber(trial), true).unwrap().curve.len()),
+        [0, 1].map(|trial| bench
+            .tables
+            .trial(SWEEP, TrialNumber(trial), true)
+            .unwrap()
+            .curve
+            .len()),
         [0, 0]
     );
 }
@@ -313,7 +319,7 @@ fn a_trial_whose_clients_all_fall_silent_fails() {
         assert_eq!(bench.ask_one(&format!("r{attempt}")).attempt.0, attempt);
         bench.wait(LEASE + TTL);
     }
-    let trial = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap();
+    let trial = bench.tables.trial(SWEEP, TrialNumber(0), false).unwrap();
     assert_eq!(
         (trial.state, trial.message.as_deref()),
         (
@@ -356,7 +362,7 @@ fn clients_of_weak_trials_are_told_to_stop() {
     assert_eq!(bench.reports(&trials[1], 3, 1.0), Ok(Verdict::Stop));
     assert_eq!(bench.reports(&trials[1], 3, 1.0), Ok(Verdict::Stop));
     bench.tells(&trials[1], Outcome::Completed, None).unwrap();
-    let view = bench.core.trial(SWEEP, TrialNumber(1), true).unwrap();
+    let view = bench.tables.trial(SWEEP, TrialNumber(1), true).unwrap();
     assert_eq!((view.state, view.curve.len(), view.objective), (TrialState::Stopped, 2, Some(1.0)));
     // Their slots are free.
     assert_eq!(bench.asks("b", 3).trials.len(), 2);

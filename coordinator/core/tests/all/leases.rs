@@ -60,7 +60,7 @@ fn time_in_which_the_coordinator_was_stopped_expires_no_lease() {
 fn after_a_restart_a_worker_has_one_full_lease_duration_to_reconnect() {
     let bench = Bench::with_sweep(3, 1);
     let core = Coordinator::recover(CONFIG, STORE, 50_000, bench.events.clone()).unwrap();
-    let mut bench = Bench { core, now: 50_000, effects: Vec::new(), events: Vec::new() };
+    let mut bench = Bench { core, now: 50_000, ..bench };
     bench.wait(TTL);
     assert_eq!(bench.state(0), TrialState::Running);
     bench.wait(1);
@@ -133,7 +133,7 @@ fn a_trial_that_crashes_its_worker_several_times_fails_with_a_message() {
     assert_eq!(bench.state(0), TrialState::Failed);
     bench.finish(4, LeaseId(3), Outcome::Completed, None).unwrap();
     assert!(bench.revokes(LeaseId(3)), "the result of a lost lease is not acknowledged");
-    let message = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap().message.unwrap();
+    let message = bench.tables.trial(SWEEP, TrialNumber(0), false).unwrap().message.unwrap();
     assert_eq!(message, "given up after 3 failed attempts in a row; the last: its worker was lost");
 }
 
@@ -349,7 +349,7 @@ fn a_training_that_hangs_loses_its_lease_and_fails_in_the_end() {
     }
     assert_eq!((lost.len(), lost[0]), (3, first.lease), "1,000 s each");
     assert_eq!(bench.state(0), TrialState::Failed);
-    let message = bench.core.trial(SWEEP, TrialNumber(0), false).unwrap().message.unwrap();
+    let message = bench.tables.trial(SWEEP, TrialNumber(0), false).unwrap().message.unwrap();
     assert_eq!(
         message,
         "given up after 3 failed attempts in a row; the last: it reported no epoch for too long"

@@ -5,15 +5,18 @@ use caviar_common::message::{Finished, FromWorker, Release, Stored, ToWorker};
 use caviar_common::outcome::{Outcome, TrialState};
 use caviar_common::spec::Order;
 use caviar_common::view::StoppedView;
-use caviar_core::event::Payload;
+use caviar_core::event::{Event, Payload};
 use caviar_core::input::Input;
 
 use crate::support::{Bench, RUNG_EPOCHS, SWEEP, completed, point};
 
 /// The virtual time of an epoch of [`Bench::with_rungs`].
 fn epoch_cost(bench: &Bench) -> u64 {
-    let trial = bench.core.record().sweep(SWEEP).unwrap().trial(TrialNumber(0)).unwrap();
-    (trial.end() - trial.start()) / u64::from(RUNG_EPOCHS)
+    let sampled = |event: &Event| match &event.payload {
+        Payload::TrialSampled(sampled) => Some(sampled.end - sampled.start),
+        _ => None,
+    };
+    bench.events.iter().find_map(sampled).unwrap() / u64::from(RUNG_EPOCHS)
 }
 
 #[test]

@@ -12,6 +12,7 @@ use caviar_common::view::TrialView;
 use caviar_core::Coordinator;
 use caviar_core::event::{Event, Payload};
 use caviar_core::input::{Config, Effect, Input, Refusal, Reply};
+use caviar_core::tables::Tables;
 
 /// Epochs of the trials of [`Bench::with_rungs`]; their rungs are at epochs 2 and 6.
 pub(crate) const RUNG_EPOCHS: u32 = 10;
@@ -76,6 +77,7 @@ pub(crate) fn completed(last: Option<EpochMetrics>) -> Finished {
 /// A coordinator, the effects of its latest step, and all events so far.
 pub(crate) struct Bench {
     pub(crate) core: Coordinator,
+    pub(crate) tables: Tables,
     pub(crate) now: u64,
     pub(crate) effects: Vec<Effect>,
     pub(crate) events: Vec<Event>,
@@ -85,6 +87,7 @@ impl Bench {
     pub(crate) fn new() -> Self {
         Self {
             core: Coordinator::new(CONFIG, STORE),
+            tables: Tables::default(),
             now: 0,
             effects: Vec::new(),
             events: Vec::new(),
@@ -101,6 +104,7 @@ impl Bench {
 
     pub(crate) fn step(&mut self, input: Input) -> Result<Reply, Refusal> {
         let step = self.core.step(self.now, input).unwrap();
+        self.tables.update(&step.events, self.core.take_rows());
         self.effects = step.effects;
         self.events.extend(step.events);
         step.reply
@@ -217,7 +221,7 @@ impl Bench {
     }
 
     pub(crate) fn state(&self, trial: u32) -> TrialState {
-        self.core.trial(SWEEP, TrialNumber(trial), false).unwrap().state
+        self.tables.trial(SWEEP, TrialNumber(trial), false).unwrap().state
     }
 
     pub(crate) fn sweep_state(&self) -> SweepState {
@@ -261,7 +265,7 @@ impl Bench {
     }
 
     pub(crate) fn view(&self, trial: u32) -> TrialView {
-        self.core.trial(SWEEP, TrialNumber(trial), true).unwrap()
+        self.tables.trial(SWEEP, TrialNumber(trial), true).unwrap()
     }
 
     pub(crate) fn start_of(&self, number: u32) -> u64 {

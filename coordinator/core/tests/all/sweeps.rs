@@ -18,7 +18,7 @@ fn a_sweep_runs_to_its_winner_and_the_winner_is_scored_once() {
     let mut bench = Bench::with_sweep(2, 1);
     let first = bench.grants().remove(0);
     bench.train(1, first.lease);
-    let view = bench.core.trial(SWEEP, first.trial, false).unwrap();
+    let view = bench.tables.trial(SWEEP, first.trial, false).unwrap();
     assert_eq!((view.seconds, view.memory_bytes), (Some(1.0), Some(4096)));
     let second = bench.grants().remove(0);
     assert_ne!(first.trial, second.trial);
@@ -84,7 +84,7 @@ fn repeated_reports_are_acknowledged_again_and_counted_once() {
     bench.report(1, lease, vec![point(1, 1.0)]).unwrap();
     bench.report(1, lease, vec![point(1, 1.0), point(2, 0.5)]).unwrap();
     assert!(bench.sends(&ToWorker::Ack { lease, stored: Stored::Epoch(2) }));
-    assert_eq!(bench.core.trial(SWEEP, TrialNumber(0), true).unwrap().curve.len(), 2);
+    assert_eq!(bench.tables.trial(SWEEP, TrialNumber(0), true).unwrap().curve.len(), 2);
     bench.finish(1, lease, Outcome::Completed, None).unwrap();
     bench.finish(1, lease, Outcome::Completed, None).unwrap();
     assert!(bench.sends(&ToWorker::Ack { lease, stored: Stored::Finished }));
@@ -220,7 +220,7 @@ fn after_a_restart_workers_are_listed_and_a_new_connection_changes_the_views() {
     let bench = Bench::with_sweep(3, 2);
     let core = Coordinator::recover(Config::default(), STORE, 0, bench.events.clone()).unwrap();
     assert_eq!(core.workers()[0].slots, 2);
-    let mut bench = Bench { core, now: 0, effects: Vec::new(), events: Vec::new() };
+    let mut bench = Bench { core, now: 0, ..bench };
     assert_eq!(bench.core.sweep(SWEEP).unwrap().notes, ["no worker is connected"]);
     bench.hello(1, "other", 1, 1, &[]);
     assert!(bench.effects.contains(&Effect::Changed(SWEEP)));
@@ -233,7 +233,7 @@ fn a_worker_cannot_report_for_the_lease_of_another() {
     bench.hello(2, "thief", 1, 1, &[]);
     bench.report(2, lease, vec![point(1, 0.5)]).unwrap();
     assert!(bench.revokes(lease));
-    assert!(bench.core.trial(SWEEP, TrialNumber(0), true).unwrap().curve.is_empty());
+    assert!(bench.tables.trial(SWEEP, TrialNumber(0), true).unwrap().curve.is_empty());
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn lists_are_filtered_ordered_and_limited() {
     let second = bench.grants()[0].lease;
     bench.train(1, second);
     let numbers = |filter: TrialFilter| -> Vec<u32> {
-        bench.core.trials(SWEEP, &filter).unwrap().iter().map(|t| t.trial.0).collect()
+        bench.tables.trials(SWEEP, &filter).unwrap().iter().map(|t| t.trial.0).collect()
     };
     let all = || TrialFilter { limit: 10, ..TrialFilter::default() };
     assert_eq!(
@@ -344,7 +344,7 @@ fn a_trial_that_was_given_up_keeps_no_epochs_of_its_lost_workers() {
         bench.report(number - 1, lease, vec![point(1, 1.0)]).unwrap();
         bench.replace(number, 1);
     }
-    let trial = bench.core.trial(SWEEP, TrialNumber(0), true).unwrap();
+    let trial = bench.tables.trial(SWEEP, TrialNumber(0), true).unwrap();
     assert_eq!((trial.state, trial.curve, trial.last), (TrialState::Failed, vec![], None));
 }
 

@@ -52,7 +52,7 @@ fn with_results() -> Bench {
 fn the_results_are_copied_and_outlive_the_earlier_sweep() {
     let mut bench = with_results();
     let learning_rate = |bench: &Bench, trial| {
-        bench.core.trial(SWEEP, TrialNumber(trial), false).unwrap().assignment
+        bench.tables.trial(SWEEP, TrialNumber(trial), false).unwrap().assignment
     };
     let values = [learning_rate(&bench, 0), learning_rate(&bench, 1)];
     let reply = bench.learn(learning_from("s", "")).unwrap();

@@ -17,7 +17,7 @@ fn value() -> impl Strategy<Value = Value> {
         number().prop_map(Value::Float),
         any::<i64>().prop_map(Value::Int),
         (0..4i64).prop_map(Value::Int),
-        "[a-c]{0,2}".prop_map(Value::Text),
+        "[a-c]{0,2}".prop_map(|text| Value::Text(text.into())),
     ]
 }
 

@@ -86,7 +86,7 @@ impl OddValue {
         match value {
             Value::Int(v) => Self::Int(*v),
             Value::Float(v) => Self::Float(v.to_bits()),
-            Value::Text(v) => Self::Text(v.clone()),
+            Value::Text(v) => Self::Text(v.to_string()),
         }
     }
 
@@ -94,7 +94,7 @@ impl OddValue {
         match self {
             Self::Int(v) => Value::Int(*v),
             Self::Float(bits) => Value::Float(f64::from_bits(*bits)),
-            Self::Text(v) => Value::Text(v.clone()),
+            Self::Text(v) => Value::Text(v.as_str().into()),
         }
     }
 }

@@ -4,6 +4,7 @@ mod lease;
 mod statistics;
 mod sweep;
 mod trial;
+mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,9 @@ pub use lease::{Holder, Lease, SUSPECT_LOSSES, losses_after};
 pub use statistics::{Boxes, RoundStatistics, Statistics};
 pub use sweep::{AskRecord, Phase, Scoring, ScoringResult, ScoringStatus, Sweep};
 pub(in crate::record) use sweep::{Asks, comparable};
-pub use trial::{FinalAttempt, Trial, TrialStatus};
+pub use trial::{EpochsSoFar, FinalAttempt, Trial, TrialStatus};
+pub use trials::PastTrial;
+pub(in crate::record) use trials::Trials;
 
 /// When something about a trial is needed: the virtual time, then the trial number. A lower value
 /// is more urgent.
@@ -29,9 +32,11 @@ pub struct Record {
     pub(in crate::record) leases: BTreeMap<LeaseId, Lease>,
     /// The leases in force, by the worker that holds them; no external client is in it.
     pub(in crate::record) held: BTreeMap<Name, BTreeSet<LeaseId>>,
-    /// The leases that led to a result, with their sweeps. A repeated report of such a result is
-    /// acknowledged again.
+    /// The latest leases that led to a result, with their sweeps. A repeated report of such a
+    /// result is acknowledged again.
     pub(in crate::record) results: BTreeMap<LeaseId, SweepId>,
+    /// The trials that left flight since they were last taken.
+    pub(in crate::record) retired: Vec<(SweepId, Box<Trial>)>,
     pub(in crate::record) next_sweep: SweepId,
     pub(in crate::record) next_lease: LeaseId,
 }
@@ -45,6 +50,7 @@ impl Default for Record {
             leases: BTreeMap::new(),
             held: BTreeMap::new(),
             results: BTreeMap::new(),
+            retired: Vec::new(),
             next_sweep: SweepId(1),
             next_lease: LeaseId(1),
         }
@@ -90,6 +96,11 @@ impl Record {
     /// How many leases a worker holds.
     pub fn held_count(&self, worker: &Name) -> usize {
         self.held.get(worker).map_or(0, BTreeSet::len)
+    }
+
+    /// Takes the trials that left flight since the last call. The state does not keep them.
+    pub(crate) fn take_retired(&mut self) -> Vec<(SweepId, Box<Trial>)> {
+        std::mem::take(&mut self.retired)
     }
 
     /// True if a result was accepted under this lease.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use caviar_common::ask::Ask;
+use caviar_common::ask::{Ask, AskedTrial};
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::limits::MAX_ASK_REPLIES;
@@ -13,8 +13,9 @@ use caviar_common::spec::SweepSpec;
 use caviar_search::stopping::RungRank;
 use caviar_search::{History, SortedList, TotalF64};
 
-use super::{Lease, Statistics, Trial, Urgency};
-use crate::record::event::{EarlierResults, GrantedTrial};
+use super::trials::Trials;
+use super::{Lease, PastTrial, Statistics, Trial, Urgency};
+use crate::record::event::EarlierResults;
 
 /// How far a sweep is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub struct Sweep {
     pub(in crate::record) warm_start: EarlierResults,
     pub(in crate::record) phase: Phase,
     pub(in crate::record) is_paused: bool,
-    pub(in crate::record) trials: Vec<Trial>,
+    pub(in crate::record) trials: Trials,
     pub(in crate::record) rungs: Vec<u32>,
     pub(in crate::record) clock: u64,
     pub(in crate::record) in_flight: BTreeSet<Urgency>,
@@ -76,9 +77,9 @@ pub(in crate::record) struct Asks {
 type AskKey = (Name, Name);
 
 impl Asks {
-    pub(in crate::record) fn insert(&mut self, key: AskKey, granted: Vec<GrantedTrial>) {
-        let in_force = granted.len();
-        self.by_request.insert(key, AskRecord { granted, in_force });
+    pub(in crate::record) fn insert(&mut self, key: AskKey, trials: Vec<AskedTrial>) {
+        let in_force = trials.len();
+        self.by_request.insert(key, AskRecord { trials, in_force });
     }
 
     /// Notes that a lease of this ask has ended.
@@ -98,17 +99,17 @@ impl Asks {
 }
 
 /// What an external client got when it asked for trials.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AskRecord {
-    granted: Vec<GrantedTrial>,
+    trials: Vec<AskedTrial>,
     /// How many of the granted leases are in force.
     in_force: usize,
 }
 
 impl AskRecord {
     /// The trials that the client got.
-    pub fn granted(&self) -> &[GrantedTrial] {
-        &self.granted
+    pub fn trials(&self) -> &[AskedTrial] {
+        &self.trials
     }
 }
 
@@ -227,9 +228,19 @@ impl Sweep {
         self.is_paused
     }
 
-    /// The sampled trials, by number.
-    pub fn trials(&self) -> &[Trial] {
-        &self.trials
+    /// How many trials were sampled.
+    pub fn sampled(&self) -> u32 {
+        self.trials.sampled()
+    }
+
+    /// The trials in flight, by number.
+    pub fn trials_in_flight(&self) -> impl Iterator<Item = &Trial> {
+        self.trials.in_flight()
+    }
+
+    /// What is known of a trial that is not in flight any more.
+    pub fn past_trial(&self, number: TrialNumber) -> Option<PastTrial> {
+        self.trials.past(number)
     }
 
     /// The epochs of the rungs, ascending; empty without a stopping rule.
@@ -297,9 +308,15 @@ impl Sweep {
         }
     }
 
-    /// The trial of that number, if it was sampled.
+    /// The trial of that number, if it is in flight or the best of those that are not.
     pub fn trial(&self, number: TrialNumber) -> Option<&Trial> {
-        self.trials.get(index(number.0))
+        self.trials.get(number)
+    }
+
+    /// The state of the trial of that number, if it was sampled.
+    pub fn state_of(&self, number: TrialNumber) -> Option<TrialState> {
+        let past = self.past_trial(number).map(|past| past.state());
+        past.or_else(|| self.trial(number).map(Trial::state))
     }
 
     /// What the same client got when it sent the same request before.
@@ -326,7 +343,7 @@ impl Sweep {
 
     /// The objective of a trial after its last recorded epoch.
     pub fn objective(&self, trial: &Trial) -> Option<f64> {
-        trial.curve.last()?.get(&self.spec.objective.metric)
+        trial.last()?.get(&self.spec.objective.metric)
     }
 
     /// The final cost of a trial. `None` unless the trial is completed and no rung can stop it any
@@ -371,8 +388,8 @@ impl Sweep {
     /// A network that diverges never reaches a later rung. A value of an external client that is
     /// not finite counts as worse than any other.
     pub fn rung_cost(&self, trial: &Trial) -> Option<f64> {
-        let before = self.next_rung(trial)?.checked_sub(1)?;
-        let metrics = trial.curve.get(index(before)).filter(|metrics| metrics.is_finite())?;
+        let metrics = trial.epochs_so_far.at_rung(self.next_rung(trial)?);
+        let metrics = metrics.filter(|metrics| metrics.is_finite())?;
         let value = metrics.get(&self.spec.objective.metric).filter(|v| v.is_finite());
         Some(value.map_or(f64::INFINITY, |value| self.spec.objective.goal.as_cost(value)))
     }

@@ -3,7 +3,6 @@
 use caviar_common::assignment::Assignment;
 use caviar_common::ids::{LeaseId, Name, TrialNumber};
 use caviar_common::metric::Point;
-use caviar_common::numbers::to_u32;
 use caviar_common::outcome::TrialState;
 use caviar_common::reason::Reason;
 
@@ -26,8 +25,46 @@ pub struct Trial {
     pub(in crate::record) losses: u32,
     pub(in crate::record) inherited: u32,
     pub(in crate::record) worker: Option<Name>,
-    pub(in crate::record) curve: Vec<Point>,
+    pub(in crate::record) epochs_so_far: EpochsSoFar,
     pub(in crate::record) seconds: Option<f64>,
+}
+
+/// What the state keeps of a trial's curve: how long it is, its last epoch, and the epochs at which
+/// the trial may be decided. The whole curve is in the events.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EpochsSoFar {
+    count: u32,
+    last: Option<Point>,
+    at_rungs: Vec<Point>,
+}
+
+impl EpochsSoFar {
+    /// Adds the next epoch.
+    pub(in crate::record) fn push(&mut self, point: Point, rungs: &[u32]) {
+        self.count += 1;
+        if rungs.contains(&point.epoch()) {
+            self.at_rungs.push(point.clone());
+        }
+        self.last = Some(point);
+    }
+
+    /// Drops the epochs after this one. Returns false if they cannot be dropped, because the epoch
+    /// is not one of those that are kept.
+    #[must_use]
+    pub(in crate::record) fn truncate(&mut self, epoch: u32) -> bool {
+        if epoch >= self.count {
+            return true;
+        }
+        self.at_rungs.retain(|point| point.epoch() <= epoch);
+        self.last = self.at_rungs.last().cloned().filter(|last| last.epoch() == epoch);
+        self.count = epoch;
+        epoch == 0 || self.last.is_some()
+    }
+
+    /// The epoch of a rung, once it is recorded.
+    pub(in crate::record) fn at_rung(&self, epoch: u32) -> Option<&Point> {
+        self.at_rungs.iter().find(|point| point.epoch() == epoch)
+    }
 }
 
 /// How far a trial is, with what is known only then.
@@ -176,9 +213,9 @@ impl Trial {
         self.worker.as_ref()
     }
 
-    /// The epochs of the latest execution that count, in order.
-    pub fn curve(&self) -> &[Point] {
-        &self.curve
+    /// The last recorded epoch; `None` before the first one.
+    pub const fn last(&self) -> Option<&Point> {
+        self.epochs_so_far.last.as_ref()
     }
 
     /// Training time of the latest execution in seconds, as last reported, with the epochs that do
@@ -188,8 +225,8 @@ impl Trial {
     }
 
     /// How many epochs are recorded.
-    pub fn recorded_epochs(&self) -> u32 {
-        to_u32(self.curve.len())
+    pub const fn recorded_epochs(&self) -> u32 {
+        self.epochs_so_far.count
     }
 
     /// The lease under which the trial runs; `None` unless it runs.

@@ -1,0 +1,157 @@
+//! The tables of trials that people and queries read, in memory.
+//!
+//! The state machine keeps little of a trial that is not in flight any more. What it was is in the
+//! rows that [`Coordinator::take_rows`](crate::Coordinator::take_rows) returns, and its curve in the
+//! events. A store writes both into tables. [`Tables`] does the same in memory, for tests, for
+//! simulations, and as the specification of what a store shows.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use caviar_common::ids::{SweepId, TrialNumber};
+use caviar_common::metric::Point;
+use caviar_common::numbers::index;
+use caviar_common::outcome::TrialState;
+use caviar_common::spec::Goal;
+use caviar_common::view::TrialView;
+
+use crate::event::{Event, Payload};
+use crate::input::Rows;
+
+/// The order of a list of trials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrialOrder {
+    /// By trial number, ascending.
+    #[default]
+    Number,
+    /// Best first; trials without a value last. A trial that is not completed has none.
+    Objective,
+}
+
+/// Which trials to list.
+#[derive(Clone, Debug, Default)]
+pub struct TrialFilter {
+    /// Only trials in these states; empty for all states.
+    pub states: Vec<TrialState>,
+    /// The order of the list.
+    pub order: TrialOrder,
+    /// Only the trials after this one, in `order`; `None` begins with the first.
+    pub after: Option<TrialNumber>,
+    /// At most this many trials.
+    pub limit: usize,
+    /// True if each view includes the trial's curve.
+    pub with_curves: bool,
+}
+
+/// The rows of all trials, with their curves.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    sweeps: BTreeMap<SweepId, Table>,
+}
+
+#[derive(Clone, Debug)]
+struct Table {
+    goal: Goal,
+    trials: BTreeMap<TrialNumber, TrialView>,
+}
+
+impl Tables {
+    /// Adds the events of one or more steps, and the rows after them.
+    pub fn update(&mut self, events: &[Event], rows: Rows) {
+        for event in events {
+            self.take_event(event);
+        }
+        for (sweep, view) in rows.trials {
+            if let Some(table) = self.sweeps.get_mut(&sweep) {
+                let curve =
+                    table.trials.get_mut(&view.trial).map(|row| std::mem::take(&mut row.curve));
+                let curve = curve.unwrap_or_default();
+                table.trials.insert(view.trial, TrialView { curve, ..view });
+            }
+        }
+        // The curve may have been recorded before the row existed.
+        for event in events {
+            self.take_points(event);
+        }
+    }
+
+    fn take_event(&mut self, event: &Event) {
+        match &event.payload {
+            Payload::SweepCreated(created) => {
+                let goal = created.spec.objective.goal;
+                self.sweeps.insert(event.sweep, Table { goal, trials: BTreeMap::new() });
+            }
+            Payload::SweepDeleted(_) => drop(self.sweeps.remove(&event.sweep)),
+            _ => {}
+        }
+    }
+
+    fn take_points(&mut self, event: &Event) {
+        let Some(table) = self.sweeps.get_mut(&event.sweep) else { return };
+        let mut keep = |trial: TrialNumber, epochs: u32, new: &[Point]| {
+            if let Some(row) = table.trials.get_mut(&trial) {
+                row.curve.truncate(index(epochs));
+                row.curve.extend_from_slice(new);
+            }
+        };
+        match &event.payload {
+            Payload::LeaseGranted(granted) if granted.recorded.is_none() => {
+                keep(granted.trial, 0, &[]);
+            }
+            Payload::TrialsAsked(asked) => {
+                let anew = asked.granted.iter().filter(|granted| granted.recorded.is_none());
+                anew.for_each(|granted| keep(granted.trial, 0, &[]));
+            }
+            Payload::EpochRecorded(recorded) => {
+                keep(recorded.trial, u32::MAX, std::slice::from_ref(&recorded.metrics));
+            }
+            Payload::EpochsRecorded(recorded) => keep(recorded.trial, u32::MAX, &recorded.points),
+            Payload::TrialStopped(stopped) => keep(stopped.trial, stopped.rung.epoch, &[]),
+            Payload::TrialDecided(decided) => {
+                keep(decided.trial, decided.epochs.unwrap_or(u32::MAX), &[]);
+            }
+            _ => {}
+        }
+    }
+
+    /// The row of a trial; `None` if it does not exist.
+    pub fn trial(&self, sweep: SweepId, trial: TrialNumber, with_curve: bool) -> Option<TrialView> {
+        let row = self.sweeps.get(&sweep)?.trials.get(&trial)?;
+        Some(shown(row, with_curve))
+    }
+
+    /// The rows of the trials that `filter` selects; `None` if the sweep does not exist.
+    pub fn trials(&self, sweep: SweepId, filter: &TrialFilter) -> Option<Vec<TrialView>> {
+        let table = self.sweeps.get(&sweep)?;
+        let compare = |a: &TrialView, b: &TrialView| {
+            let by_cost = match filter.order {
+                TrialOrder::Objective => table.cost(a).total_cmp(&table.cost(b)),
+                TrialOrder::Number => Ordering::Equal,
+            };
+            by_cost.then(a.trial.cmp(&b.trial))
+        };
+        // The trial itself may have left the wanted states; its place in the order stays.
+        let after = filter.after.and_then(|number| table.trials.get(&number));
+        let is_wanted = |row: &&TrialView| {
+            (filter.states.is_empty() || filter.states.contains(&row.state))
+                && after.is_none_or(|after| compare(row, after) == Ordering::Greater)
+        };
+        let mut rows: Vec<&TrialView> = table.trials.values().filter(is_wanted).collect();
+        rows.sort_by(|a, b| compare(a, b));
+        let page = rows.into_iter().take(filter.limit);
+        Some(page.map(|row| shown(row, filter.with_curves)).collect())
+    }
+}
+
+impl Table {
+    /// The cost by which trials are listed; infinite for a trial without a value.
+    fn cost(&self, row: &TrialView) -> f64 {
+        let value = row.objective.filter(|_| row.state == TrialState::Completed);
+        let cost = value.map(|value| self.goal.as_cost(value));
+        cost.filter(|cost| cost.is_finite()).unwrap_or(f64::INFINITY)
+    }
+}
+
+fn shown(row: &TrialView, with_curve: bool) -> TrialView {
+    if with_curve { row.clone() } else { TrialView { curve: Vec::new(), ..row.clone() } }
+}
