@@ -25,6 +25,7 @@ use crate::Coordinator;
 use crate::record::Broken;
 use crate::record::event::{
     Cost, Payload, Rung, ScoringStarted, TrialDecided, TrialPassed, TrialSampled, TrialStopped,
+    store_suggestion,
 };
 use crate::record::sampling::{Sampled, new_sampler, next_question};
 use crate::record::state::{Phase, Sweep, Trial};
@@ -167,9 +168,8 @@ fn has_room(sweep: &Sweep) -> bool {
 }
 
 fn sampled_trial(sweep: &Sweep, trial: TrialNumber, suggestion: Suggestion) -> TrialSampled {
-    let Suggestion { assignment, reason } = suggestion;
     let spec = sweep.spec();
-    let (epochs, virtual_time) = match train_spec(&spec.fixed, &assignment) {
+    let (epochs, virtual_time) = match train_spec(&spec.fixed, &suggestion.assignment) {
         _ if spec.data.is_external() => (spec.max_epochs(), u64::from(spec.max_epochs())),
         Ok(training) => {
             let units = epoch_units(&training, sweep.data());
@@ -186,7 +186,8 @@ fn sampled_trial(sweep: &Sweep, trial: TrialNumber, suggestion: Suggestion) -> T
     let due = first.map_or(end, |rung| {
         start.saturating_add((virtual_time / u64::from(epochs)).saturating_mul(u64::from(*rung)))
     });
-    TrialSampled { trial, assignment, reason, epochs, start, end, due: Some(due) }
+    let (assignment, reason, sides) = store_suggestion(&spec.space, suggestion);
+    TrialSampled { trial, assignment, reason, sides, epochs, start, end, due: Some(due) }
 }
 
 /// The next decision on a trial in flight, if its result has arrived.

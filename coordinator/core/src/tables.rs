@@ -9,13 +9,12 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use caviar_common::ids::{SweepId, TrialNumber};
-use caviar_common::metric::Point;
 use caviar_common::numbers::index;
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::Goal;
 use caviar_common::view::TrialView;
 
-use crate::event::{Event, Payload};
+use crate::event::{CurveChange, Event, Payload};
 use crate::input::Rows;
 
 /// The order of a list of trials.
@@ -76,41 +75,21 @@ impl Tables {
     }
 
     fn take_event(&mut self, event: &Event) {
-        match &event.payload {
-            Payload::SweepCreated(created) => {
-                let goal = created.spec.objective.goal;
-                self.sweeps.insert(event.sweep, Table { goal, trials: BTreeMap::new() });
-            }
-            Payload::SweepDeleted(_) => drop(self.sweeps.remove(&event.sweep)),
-            _ => {}
+        if let Payload::SweepCreated(created) = &event.payload {
+            let goal = created.spec.objective.goal;
+            self.sweeps.insert(event.sweep, Table { goal, trials: BTreeMap::new() });
+        } else if matches!(event.payload, Payload::SweepDeleted(_)) {
+            self.sweeps.remove(&event.sweep);
         }
     }
 
     fn take_points(&mut self, event: &Event) {
         let Some(table) = self.sweeps.get_mut(&event.sweep) else { return };
-        let mut keep = |trial: TrialNumber, epochs: u32, new: &[Point]| {
+        for CurveChange { trial, keep, add } in event.curve_changes() {
             if let Some(row) = table.trials.get_mut(&trial) {
-                row.curve.truncate(index(epochs));
-                row.curve.extend_from_slice(new);
+                row.curve.truncate(index(keep));
+                row.curve.extend_from_slice(add);
             }
-        };
-        match &event.payload {
-            Payload::LeaseGranted(granted) if granted.recorded.is_none() => {
-                keep(granted.trial, 0, &[]);
-            }
-            Payload::TrialsAsked(asked) => {
-                let anew = asked.granted.iter().filter(|granted| granted.recorded.is_none());
-                anew.for_each(|granted| keep(granted.trial, 0, &[]));
-            }
-            Payload::EpochRecorded(recorded) => {
-                keep(recorded.trial, u32::MAX, std::slice::from_ref(&recorded.metrics));
-            }
-            Payload::EpochsRecorded(recorded) => keep(recorded.trial, u32::MAX, &recorded.points),
-            Payload::TrialStopped(stopped) => keep(stopped.trial, stopped.rung.epoch, &[]),
-            Payload::TrialDecided(decided) => {
-                keep(decided.trial, decided.epochs.unwrap_or(u32::MAX), &[]);
-            }
-            _ => {}
         }
     }
 

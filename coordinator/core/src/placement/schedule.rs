@@ -248,7 +248,7 @@ impl Schedule {
         with(load);
         let (after, suspects) = (load.free(), load.suspects);
         let is_changed = (before == 0) != (after == 0);
-        let parked = is_changed.then(|| load.parked.clone()).unwrap_or_default();
+        let parked = if is_changed { load.parked.clone() } else { BTreeMap::new() };
         if after > 0 {
             let place = (Reverse(after), worker.clone());
             if suspects == 0 {

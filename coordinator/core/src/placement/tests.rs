@@ -7,6 +7,7 @@ use caviar_common::data::DataSummary;
 use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, StoreId, SweepId};
 use caviar_common::message::{Finished, FromWorker, Hello, PROTOCOL, Release, ToWorker};
 use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::numbers::{index, real, to_u32, to_u64, to_usize};
 use caviar_common::outcome::Outcome;
 use caviar_common::seed::{Purpose, Seed, Stream};
 use caviar_common::spec::file::parse;
@@ -32,7 +33,7 @@ impl Coordinator {
             let losses =
                 leases.iter().map(|id| self.record.losses(self.record.lease(*id).unwrap()));
             let suspects = losses.filter(|losses| *losses >= 2).count();
-            let free = (worker.slots as usize).checked_sub(active).filter(|free| *free > 0)?;
+            let free = index(worker.slots).checked_sub(active).filter(|free| *free > 0)?;
             Some((free, worker.accepting_session()?, suspects))
         };
         let mut loads: Vec<PlainLoad<'_>> = Vec::new();
@@ -214,7 +215,7 @@ impl Chaos {
     }
 
     fn session(&mut self) -> Option<SessionId> {
-        let place = self.chance.below(self.held.len() as u64) as usize;
+        let place = to_usize(self.chance.below(to_u64(self.held.len())));
         self.held.keys().nth(place).copied()
     }
 
@@ -225,7 +226,7 @@ impl Chaos {
             protocol: PROTOCOL,
             worker,
             incarnation: Incarnation(self.next),
-            slots: 1 + self.chance.below(4) as u32,
+            slots: 1 + to_u32(to_usize(self.chance.below(4))),
             draining: false,
             can_park: true,
             store: None,
@@ -251,13 +252,13 @@ impl Chaos {
 
     fn train(&mut self) {
         let Some(session) = self.session() else { return };
-        let place = self.chance.below(self.held[&session].len() as u64) as usize;
+        let place = to_usize(self.chance.below(to_u64(self.held[&session].len())));
         let Some((lease, epoch)) = self.held.get_mut(&session).unwrap().get_mut(place) else {
             return;
         };
         let (lease, reported) = (*lease, *epoch);
         *epoch += 1;
-        let loss = f64::from(self.chance.below(100) as u32);
+        let loss = real(to_usize(self.chance.below(100)));
         let score = Score { loss, accuracy: Some(0.5) };
         let last = EpochMetrics { epoch: reported + 1, train: score, validation: score };
         let message = if reported < 9 {

@@ -10,7 +10,7 @@ use caviar_common::numbers::index;
 use caviar_common::outcome::TrialState;
 use caviar_common::outcome::{Job, Outcome};
 use caviar_search::stopping::rungs;
-use caviar_search::{History, Observation, SortedList, Stage};
+use caviar_search::{History, Observation, SortedList, Stage, Suggestion};
 
 use super::Broken;
 use super::event::{
@@ -228,15 +228,19 @@ fn cancel_sweep(record: &mut Record, id: SweepId) -> Result<(), Broken> {
 }
 
 fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
-    let TrialSampled { trial: number, assignment, reason, epochs, start, end, due } = sampled;
+    let TrialSampled { trial: number, epochs, start, end, due, .. } = sampled;
+    let damaged = || Broken(format!("the assignment of trial {number} is not one of its sweep"));
+    let Suggestion { assignment, reason } =
+        sampled.suggestion(&sweep.spec.space).ok_or_else(damaged)?;
     if number.0 != sweep.trials.sampled() {
         return Err(Broken(format!("trial {number} is sampled out of order")));
     }
+    sweep.history.push_trial(&assignment).map_err(|error| Broken(error.to_string()))?;
     let mut trial = Trial {
         number: *number,
         status: TrialStatus::Waiting,
-        assignment: assignment.clone(),
-        reason: reason.clone(),
+        assignment,
+        reason,
         epochs: *epochs,
         start: *start,
         end: *end,
@@ -249,9 +253,8 @@ fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
         epochs_so_far: EpochsSoFar::default(),
         seconds: None,
     };
-    sweep.history.push_trial(assignment).map_err(|error| Broken(error.to_string()))?;
     trial.due = due.unwrap_or_else(|| sweep.next_due(&trial));
-    sweep.statistics.add(*number, reason);
+    sweep.statistics.add(*number, &trial.reason);
     sweep.in_flight.insert((trial.due, *number));
     sweep.queue.insert((trial.due, *number));
     sweep.pending.push(number.0);

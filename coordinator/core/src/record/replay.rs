@@ -38,10 +38,7 @@ pub fn replay_decisions<'a>(
                 SamplerReply::Suggest(suggestion) => Some(suggestion),
                 SamplerReply::Wait | SamplerReply::Exhausted => None,
             };
-            let is_same = suggestion.as_ref().is_some_and(|suggestion| {
-                suggestion.assignment == sampled.assignment && suggestion.reason == sampled.reason
-            });
-            if !is_same {
+            if suggestion != sampled.suggestion(&sweep.spec().space) {
                 let (sweep, trial) = (event.sweep, sampled.trial);
                 differences.push(Difference { sweep, trial, suggestion });
             }

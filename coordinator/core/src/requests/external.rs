@@ -102,10 +102,12 @@ impl Coordinator {
         let state = self.record.sweep(id).and_then(|sweep| sweep.state_of(report.trial));
         // A trial of a sweep that was deleted in the meantime was cancelled.
         let state = state.unwrap_or(TrialState::Cancelled);
-        let answer = match state {
-            state if report.is_end => Answer::Told(state),
-            TrialState::Stopped => Answer::Verdict(Verdict::Stop),
-            _ => Answer::Verdict(Verdict::Continue),
+        let answer = if report.is_end {
+            Answer::Told(state)
+        } else if state == TrialState::Stopped {
+            Answer::Verdict(Verdict::Stop)
+        } else {
+            Answer::Verdict(Verdict::Continue)
         };
         self.changes.answer(report.waiter, answer);
     }

@@ -51,18 +51,17 @@ impl Bench {
     fn asks_as(&mut self, client: &str, request: &str, count: u32) -> AskReply {
         let ask = Ask { request_id: name(request), client: name(client), count, lease_ms: LEASE };
         let waiter = Waiter { id: WaiterId(1), is_patient: false };
-        match self.answer(Input::AskTrials(SWEEP, ask, waiter)).unwrap() {
-            Answer::Trials(trials) => trials,
-            other => panic!("{other:?}"),
-        }
+        let answer = self.answer(Input::AskTrials(SWEEP, ask, waiter)).unwrap();
+        let Answer::Trials(trials) = answer else { panic!("{answer:?}") };
+        trials
     }
 
     /// Takes a step with a request of the waiter 1, and returns its answer.
     fn answer(&mut self, input: Input) -> Result<Answer, Refusal> {
         assert_eq!(self.step(input)?, Reply::Waiting);
-        let answer = self.effects.iter().find_map(|effect| match effect {
-            Effect::Answer(WaiterId(1), answer) => Some(answer.clone()),
-            _ => None,
+        let answer = self.effects.iter().find_map(|effect| {
+            let Effect::Answer(WaiterId(1), answer) = effect else { return None };
+            Some(answer.clone())
         });
         Ok(answer.expect("an answer"))
     }
@@ -78,10 +77,9 @@ impl Bench {
             metrics: metrics(epoch, error),
             seconds: None,
         };
-        match self.answer(Input::ReportTrial(SWEEP, report, WaiterId(1)))? {
-            Answer::Verdict(verdict) => Ok(verdict),
-            other => panic!("{other:?}"),
-        }
+        let answer = self.answer(Input::ReportTrial(SWEEP, report, WaiterId(1)))?;
+        let Answer::Verdict(verdict) = answer else { panic!("{answer:?}") };
+        Ok(verdict)
     }
 
     fn tells(
@@ -512,9 +510,9 @@ fn asks_are_kept_while_their_leases_are_in_force_and_of_the_others_the_latest() 
 
 /// The answers of the latest step, by waiter.
 fn answers(bench: &Bench) -> Vec<(u64, usize)> {
-    let trials = |effect: &Effect| match effect {
-        Effect::Answer(waiter, Answer::Trials(reply)) => Some((waiter.0, reply.trials.len())),
-        _ => None,
+    let trials = |effect: &Effect| {
+        let Effect::Answer(waiter, Answer::Trials(reply)) = effect else { return None };
+        Some((waiter.0, reply.trials.len()))
     };
     bench.effects.iter().filter_map(trials).collect()
 }

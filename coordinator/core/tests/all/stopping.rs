@@ -12,9 +12,9 @@ use crate::support::{Bench, RUNG_EPOCHS, SWEEP, completed, point};
 
 /// The virtual time of an epoch of [`Bench::with_rungs`].
 fn epoch_cost(bench: &Bench) -> u64 {
-    let sampled = |event: &Event| match &event.payload {
-        Payload::TrialSampled(sampled) => Some(sampled.end - sampled.start),
-        _ => None,
+    let sampled = |event: &Event| {
+        let Payload::TrialSampled(sampled) = &event.payload else { return None };
+        Some(sampled.end - sampled.start)
     };
     bench.events.iter().find_map(sampled).unwrap() / u64::from(RUNG_EPOCHS)
 }
