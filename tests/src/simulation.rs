@@ -284,13 +284,14 @@ impl Simulation {
         if self.now.is_multiple_of(self.config.lease_ttl_ms / 8) {
             self.step(Input::Tick);
         }
-        match self.chance.below(5) {
-            4 => {
-                // Any time may pass until a sampler replies.
-                if let Some(job) = self.jobs.pop_front() {
-                    self.step(Input::Sampled(Box::new(job.run())));
-                }
-            }
+        // Any time may pass until a sampler replies.
+        if !self.jobs.is_empty()
+            && self.chance.below(4) == 0
+            && let Some(job) = self.jobs.pop_front()
+        {
+            self.step(Input::Sampled(Box::new(job.run())));
+        }
+        match self.chance.below(4) {
             0 => self.connect_or_beat(node),
             1 => self.deliver_to_coordinator(node),
             2 => self.deliver_to_worker(node),
