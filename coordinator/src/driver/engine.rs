@@ -1,21 +1,23 @@
 //! The driver's thread: it hears what is queued, decides for a few milliseconds, commits once, and
 //! only then sends replies, effects and views. It repeats this while there is something to decide.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use caviar_common::ids::{SessionId, SweepId};
+use caviar_common::ids::SessionId;
 use caviar_core::Coordinator;
 use caviar_core::event::Event;
 use caviar_core::input::{Effect, Input, Refusal, Reply};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::DriverError;
 use super::log::log;
+use super::published::{Change, Sweeps};
 use super::sessions::{CloseReason, Outgoing, Sessions};
-use crate::store::{Store, StoreError, TimesPage};
+use super::views::Views;
+use crate::store::{self, Store};
 
 /// How many commands share a commit at most. It bounds how long the first of them waits; chosen,
 /// not measured.
@@ -28,13 +30,11 @@ const THINKING_TIME: Duration = Duration::from_millis(5);
 /// Reads the state and sends its own result.
 type View = Box<dyn FnOnce(&Coordinator) + Send>;
 type ReplySender = oneshot::Sender<Result<Reply, Refusal>>;
-type TimesSender = oneshot::Sender<Result<TimesPage, StoreError>>;
 
 /// What can be asked of the driver.
 pub(super) enum Command {
     Apply { input: Input, reply: Option<ReplySender> },
     Read(View),
-    Times { sweep: SweepId, after: i64, reply: TimesSender },
     Open { session: SessionId, outbox: mpsc::Sender<Outgoing>, reply: oneshot::Sender<bool> },
     Close { session: SessionId, reason: Option<CloseReason> },
     CloseAll,
@@ -46,7 +46,6 @@ impl fmt::Debug for Command {
         f.write_str(match self {
             Self::Apply { .. } => "Apply",
             Self::Read(_) => "Read",
-            Self::Times { .. } => "Times",
             Self::Open { .. } => "Open",
             Self::Close { .. } => "Close",
             Self::CloseAll => "CloseAll",
@@ -60,7 +59,6 @@ enum AfterCommit {
     Reply(ReplySender, Result<Reply, Refusal>),
     Effect(Effect),
     Read(View),
-    Times(SweepId, i64, TimesSender),
     Close(SessionId, Option<CloseReason>),
     CloseAll,
 }
@@ -73,7 +71,7 @@ struct Batch {
     stop: bool,
 }
 
-/// The state machine, the store, the sessions of workers and the watchers of sweeps.
+/// The state machine, the store, the sessions of workers and the views of sweeps.
 pub(super) struct Engine {
     core: Coordinator,
     store: Box<dyn Store>,
@@ -81,7 +79,7 @@ pub(super) struct Engine {
     /// Sessions that were closed while effects were carried out. The state machine hears of them in
     /// the next batch.
     lost: Vec<SessionId>,
-    changes: broadcast::Sender<SweepId>,
+    views: Views,
     started: Instant,
     /// See [`THINKING_TIME`]. A sampler that is at work on a trial is not interrupted.
     thinking_time: Duration,
@@ -89,18 +87,15 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(
-        core: Coordinator,
-        store: Box<dyn Store>,
-        changes: broadcast::Sender<SweepId>,
-    ) -> Self {
+    pub(super) fn new(core: Coordinator, store: Box<dyn Store>, sweeps: Arc<Sweeps>) -> Self {
+        let views = Views::new(&core, sweeps);
         let (sessions, lost, started) = (Sessions::default(), Vec::new(), Instant::now());
         let (thinking_time, is_all_decided) = (THINKING_TIME, true);
-        Self { core, store, sessions, lost, changes, started, thinking_time, is_all_decided }
+        Self { core, store, sessions, lost, views, started, thinking_time, is_all_decided }
     }
 
     /// Serves until a command stops it, or every handle is gone.
-    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) -> Result<(), DriverError> {
+    pub(super) fn run(&mut self, mut queue: mpsc::Receiver<Command>) -> Result<(), DriverError> {
         let mut stop = false;
         while !stop {
             let mut commands = Vec::new();
@@ -129,7 +124,7 @@ impl Engine {
         }
         for command in commands {
             match self.store.read_only_path().map(Path::to_owned) {
-                Some(store) => self.take_read_only(&store, command, &mut batch),
+                Some(store) => Self::take_read_only(&store, command, &mut batch),
                 None => self.take(now, command, &mut batch)?,
             }
             if batch.stop {
@@ -137,10 +132,30 @@ impl Engine {
             }
         }
         self.decide(&mut || began.elapsed() < thinking_time, &mut batch)?;
-        self.store.append(&batch.events)?;
+        let changes = self.store(&batch)?;
         batch.events.iter().for_each(log);
+        self.views.publish(changes);
         self.finish(batch.after);
         Ok(batch.stop)
+    }
+
+    /// Stores the events with what they have changed. Returns what is to be published.
+    fn store(&mut self, batch: &Batch) -> Result<Vec<Change>, DriverError> {
+        let rows = self.core.take_rows();
+        let effects = batch.after.iter().filter_map(|item| {
+            if let AfterCommit::Effect(effect) = item { Some(effect) } else { None }
+        });
+        let changes = self.views.changes(&self.core, &rows, effects);
+        if batch.events.is_empty() {
+            return Ok(changes);
+        }
+        let sweeps = rows.sweeps.iter().filter_map(|id| self.core.sweep(*id)).collect();
+        let rows = store::Rows { sweeps, trials: rows.trials };
+        let position = self.store.position();
+        let (term, sequence) = (position.term, position.sequence + 1);
+        let events = batch.events.clone();
+        self.store.append(&store::Batch { term, sequence, events, rows })?;
+        Ok(changes)
     }
 
     fn take(&mut self, now: u64, command: Command, batch: &mut Batch) -> Result<(), DriverError> {
@@ -154,9 +169,6 @@ impl Engine {
                 self.decide(&mut || true, batch)?;
             }
             Command::Read(view) => batch.after.push(AfterCommit::Read(view)),
-            Command::Times { sweep, after, reply } => {
-                batch.after.push(AfterCommit::Times(sweep, after, reply));
-            }
             Command::Open { session, outbox, reply } => {
                 let is_accepted = self.sessions.insert(session, outbox);
                 if reply.send(is_accepted).is_err() {
@@ -176,7 +188,7 @@ impl Engine {
 
     /// Takes a command of a client of a store that can only be read: views, but no inputs and no
     /// sessions of workers.
-    fn take_read_only(&mut self, store: &Path, command: Command, batch: &mut Batch) {
+    fn take_read_only(store: &Path, command: Command, batch: &mut Batch) {
         match command {
             Command::Apply { input: _, reply: Some(reply) } => {
                 let refusal = Refusal::ReadOnlyStore(store.display().to_string());
@@ -184,9 +196,6 @@ impl Engine {
             }
             Command::Apply { input: _, reply: None } | Command::Close { .. } => {}
             Command::Read(view) => batch.after.push(AfterCommit::Read(view)),
-            Command::Times { sweep, after, reply } => {
-                batch.after.push(AfterCommit::Times(sweep, after, reply));
-            }
             // The requester may be gone.
             Command::Open { reply, .. } => drop(reply.send(false)),
             Command::CloseAll => batch.after.push(AfterCommit::CloseAll),
@@ -229,16 +238,12 @@ impl Engine {
 
     /// Carries out what waited for the commit, in order.
     fn finish(&mut self, after: Vec<AfterCommit>) {
-        let mut changed = BTreeSet::new();
         for item in after {
             match item {
-                // The requesters of this and of the times may be gone.
+                // The requester may be gone.
                 AfterCommit::Reply(sender, reply) => drop(sender.send(reply)),
                 AfterCommit::Read(view) => view(&self.core),
-                AfterCommit::Times(sweep, after, reply) => {
-                    drop(reply.send(self.store.trial_times(sweep, after)));
-                }
-                AfterCommit::Effect(Effect::Changed(sweep)) => drop(changed.insert(sweep)),
+                AfterCommit::Effect(Effect::Changed(_)) => {}
                 AfterCommit::Effect(Effect::Send(session, message)) => {
                     if !self.sessions.send(session, message) {
                         tracing::warn!(session = session.0, "closed a session that does not read");
@@ -255,16 +260,12 @@ impl Engine {
                 AfterCommit::CloseAll => self.sessions.close_all(),
             }
         }
-        for sweep in changed {
-            // There may be no watcher.
-            let _ = self.changes.send(sweep);
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use caviar_common::data::DataSummary;
     use caviar_common::ids::{Name, StoreId};
@@ -272,7 +273,7 @@ mod tests {
     use caviar_core::input::Config;
 
     use super::*;
-    use crate::store::StoreError;
+    use crate::store::{Events, Position, StoreError};
 
     /// A store that counts the events of each commit.
     #[derive(Debug, Default)]
@@ -283,12 +284,16 @@ mod tests {
             StoreId(1)
         }
 
-        fn load(&mut self) -> Result<Vec<(i64, Event)>, StoreError> {
-            Ok(Vec::new())
+        fn position(&self) -> Position {
+            Position::default()
         }
 
-        fn append(&mut self, events: &[Event]) -> Result<(), StoreError> {
-            self.0.lock().unwrap().push(events.len());
+        fn load(&mut self) -> Result<Box<dyn Events + '_>, StoreError> {
+            unimplemented!("the test does not load")
+        }
+
+        fn append(&mut self, batch: &store::Batch) -> Result<(), StoreError> {
+            self.0.lock().unwrap().push(batch.events.len());
             Ok(())
         }
     }
@@ -297,8 +302,7 @@ mod tests {
     fn decisions_that_take_long_are_taken_in_several_commits_without_further_input() {
         let commits = Arc::default();
         let core = Coordinator::new(Config::default(), StoreId(1));
-        let mut engine =
-            Engine::new(core, Box::new(Commits(Arc::clone(&commits))), broadcast::channel(16).0);
+        let mut engine = Engine::new(core, Box::new(Commits(Arc::clone(&commits))), Arc::default());
         engine.thinking_time = Duration::ZERO;
         let text = "name = \"x\"\n[data]\nsource = \"builtin:digits\"\n\
                     [search]\nstrategy = \"random\"\ntrials = 8\nparallelism = 8\n";
@@ -309,7 +313,7 @@ mod tests {
         commands.try_send(Command::Apply { input, reply: None }).unwrap();
         drop(commands);
         engine.run(queue).unwrap();
-        // The sweep with the first trial, seven more trials, and the search for a ninth.
-        assert_eq!(*commits.lock().unwrap(), [2, 1, 1, 1, 1, 1, 1, 1, 0]);
+        // The sweep with the first trial, and seven more trials.
+        assert_eq!(*commits.lock().unwrap(), [2, 1, 1, 1, 1, 1, 1, 1]);
     }
 }

@@ -4,7 +4,8 @@
 //! DriverHandle::{apply, post, read}
 //!     --bounded queue--> Engine: several steps, one commit, then replies, effects and views
 //!     Outgoing <--bounded outbox-- Sessions
-//!     Changes <--broadcast of changed sweeps--
+//!     Sweeps  <--views of changed sweeps--
+//! DriverHandle::query --> Reads: a few connections that read the store
 //! ```
 //! Nothing is sent before the commit of the events that led to it. The driver never waits for a
 //! slow reader: a session whose outbox is full is closed. A failed commit or a broken invariant
@@ -12,30 +13,32 @@
 
 mod engine;
 mod log;
+mod published;
+mod reads;
 mod sessions;
+mod views;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use caviar_common::error::ErrorClass;
-use caviar_common::ids::{SessionId, SweepId, TrialNumber};
-use caviar_common::view::TrialTimes;
+use caviar_common::ids::SessionId;
 use caviar_core::input::{Config, Input, Refusal, Reply};
 use caviar_core::{Broken, Coordinator};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::store::{Store, StoreError, TimesPage};
+use crate::store::query::Reader;
+use crate::store::{Store, StoreError};
 use engine::{Command, Engine};
+pub use published::{Published, Sweeps, Watcher};
+pub use reads::ReadError;
+use reads::Reads;
 pub use sessions::{CloseReason, Outgoing};
 
 /// Commands that may wait in the queue; a sender of more waits. Chosen, not measured.
 const QUEUE: usize = 4_096;
-/// How many changes a watcher may be behind. A watcher that is further behind reads its sweep
-/// again.
-const CHANGES: usize = 1_024;
 
 /// The driver has ended: it is stopping, or it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,38 +111,66 @@ impl Ended {
 /// # Errors
 /// The store cannot be read, or its events do not fit together.
 pub fn start(config: Config, mut store: Box<dyn Store>) -> Result<Driver, DriverError> {
-    let events = store.load()?;
-    let count = events.len();
-    let mut row = 0;
-    let events = events.into_iter().map(|(id, event)| {
-        row = id;
-        event
-    });
-    let recovered = Coordinator::recover(config, store.id(), 0, events);
-    // Recovery stops at the event that does not fit, so it is the last one that was taken.
-    let core =
-        recovered.map_err(|broken| StoreError::Corrupt { row, detail: broken.to_string() })?;
-    tracing::debug!(events = count, "recovered");
+    let core = recover(config, store.as_mut())?;
+    let reads = store.readers().map(|readers| Arc::new(Reads::new(readers)));
     let (commands, queue) = mpsc::channel(QUEUE);
-    let (changes, _) = broadcast::channel(CHANGES);
     let (end, ended) = oneshot::channel();
-    let engine = Engine::new(core, store, changes.clone());
+    let sweeps = Arc::new(Sweeps::default());
+    let mut engine = Engine::new(core, store, Arc::clone(&sweeps));
+    let closing = reads.clone();
     let body = move || {
-        // This drops the engine and its store before the end is reported.
         let result = engine.run(queue);
+        // The last connection that is closed leaves the store in order, so it is the engine's.
+        if let Some(reads) = closing {
+            reads.close();
+        }
+        drop(engine);
         // The receiver may be gone.
         let _ = end.send(result);
     };
     thread::Builder::new().name("driver".to_owned()).spawn(body).map_err(DriverError::Thread)?;
-    let handle = DriverHandle { commands, changes, next_session: Arc::new(AtomicU64::new(1)) };
+    let next_session = Arc::new(AtomicU64::new(1));
+    let handle = DriverHandle { commands, sweeps, reads, next_session };
     Ok(Driver { handle, ended: Ended(Some(ended)) })
+}
+
+/// The state that the events of a store make.
+fn recover(config: Config, store: &mut dyn Store) -> Result<Coordinator, DriverError> {
+    let id = store.id();
+    let mut events = store.load()?;
+    let (mut row, mut count, mut failure) = (0, 0_u64, None);
+    let good = std::iter::from_fn(|| match events.next()? {
+        Ok((id, event)) => {
+            (row, count) = (id, count + 1);
+            Some(event)
+        }
+        Err(error) => {
+            failure = Some(error);
+            None
+        }
+    });
+    let recovered = Coordinator::recover(config, id, 0, good);
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
+    // Recovery stops at the event that does not fit, so it is the last one that was taken.
+    let core = recovered.map_err(|broken| StoreError::Corrupt {
+        place: format!("row {row} of events"),
+        detail: broken.to_string(),
+    })?;
+    if let Some(damage) = events.damages().first() {
+        return Err(damage.clone().into_error().into());
+    }
+    tracing::debug!(events = count, "recovered");
+    Ok(core)
 }
 
 /// Sends commands to the driver. Clones send to the same driver.
 #[derive(Clone, Debug)]
 pub struct DriverHandle {
     commands: mpsc::Sender<Command>,
-    changes: broadcast::Sender<SweepId>,
+    sweeps: Arc<Sweeps>,
+    reads: Option<Arc<Reads>>,
     next_session: Arc<AtomicU64>,
 }
 
@@ -182,30 +213,18 @@ impl DriverHandle {
         received.await.map_err(|_| DriverGone)
     }
 
-    /// When the trials of a sweep started and ended. The rows are read in pages, between which the
-    /// driver serves others. A store that cannot be read has no times.
+    /// Reads the store on another thread: everything that was committed before is visible.
     ///
     /// # Errors
-    /// The driver ended.
-    pub async fn trial_times(
-        &self,
-        sweep: SweepId,
-    ) -> Result<BTreeMap<TrialNumber, TrialTimes>, DriverGone> {
-        let (mut all, mut after) = (TimesPage::default(), 0);
-        loop {
-            let (reply, received) = oneshot::channel();
-            self.send(Command::Times { sweep, after, reply }).await?;
-            match received.await.map_err(|_| DriverGone)? {
-                Ok(page) => all.extend(page),
-                Err(error) => {
-                    tracing::warn!(sweep = sweep.0, %error, "the export has no times");
-                    return Ok(BTreeMap::new());
-                }
-            }
-            match all.next {
-                Some(next) => after = next,
-                None => return Ok(all.times),
-            }
+    /// The store cannot be read, or too many others read it.
+    pub async fn query<T, F>(&self, query: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Reader) -> Result<T, StoreError> + Send + 'static,
+    {
+        match &self.reads {
+            Some(reads) => reads.query(query).await,
+            None => Err(ReadError::Unreadable),
         }
     }
 
@@ -261,39 +280,12 @@ impl DriverHandle {
         self.commands.closed().await;
     }
 
-    /// Watches the changes of sweeps from now on.
-    pub fn changes(&self) -> Changes {
-        Changes(self.changes.subscribe())
+    /// The sweeps as they were after the last commit.
+    pub fn sweeps(&self) -> &Sweeps {
+        &self.sweeps
     }
 
     async fn send(&self, command: Command) -> Result<(), DriverGone> {
         self.commands.send(command).await.map_err(|_| DriverGone)
-    }
-}
-
-/// A watcher of changes of sweeps.
-#[derive(Debug)]
-pub struct Changes(broadcast::Receiver<SweepId>);
-
-impl Changes {
-    /// Waits until `sweep` may have changed since the last call. Several changes count as one.
-    ///
-    /// # Errors
-    /// The driver ended.
-    pub async fn wait_for(&mut self, sweep: SweepId) -> Result<(), DriverGone> {
-        loop {
-            match self.0.recv().await {
-                Ok(changed) if changed != sweep => {}
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => break,
-                Err(broadcast::error::RecvError::Closed) => return Err(DriverGone),
-            }
-        }
-        self.forget();
-        Ok(())
-    }
-
-    /// Drops the changes so far, because the caller is about to read the sweep.
-    fn forget(&mut self) {
-        self.0 = self.0.resubscribe();
     }
 }

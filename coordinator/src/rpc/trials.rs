@@ -14,7 +14,7 @@ use caviar_proto::v1::trial_service_server::TrialService;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status};
 
-use super::api::{Api, driver_gone, invalid, sweep_deleted};
+use super::api::{Api, invalid, sweep_deleted};
 
 /// Implements `TrialService` on the driver.
 #[derive(Clone, Debug)]
@@ -29,9 +29,11 @@ impl TrialService for Trials {
         let request = request.into_inner();
         let ask = decode_ask(&request).map_err(invalid)?;
         let deadline = Instant::now() + Duration::from_millis(request.wait_ms.min(MAX_WAIT_MS));
-        let sweep = self.0.find(request.sweep).await?;
-        let mut changes = self.0.driver.changes();
+        let sweep = self.0.find(&request.sweep)?.view.id;
+        let watcher = self.0.driver.sweeps().watch(sweep);
+        let mut watcher = watcher.ok_or_else(|| sweep_deleted(sweep))?;
         loop {
+            watcher.mark_unchanged();
             self.0.apply(Input::AskTrials(sweep, ask.clone())).await?;
             let repeated = ask.clone();
             let asked = self
@@ -44,8 +46,8 @@ impl TrialService for Trials {
                 return reply();
             }
             tokio::select! {
-                changed = timeout_at(deadline, changes.wait_for(sweep)) => match changed {
-                    Ok(changed) => changed.map_err(driver_gone)?,
+                changed = timeout_at(deadline, watcher.changed()) => match changed {
+                    Ok(changed) => changed.map_err(|_| sweep_deleted(sweep))?,
                     Err(_) => return reply(),
                 },
                 () = self.0.stopped() => return reply(),
@@ -60,7 +62,7 @@ impl TrialService for Trials {
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.sweep);
         let report = decode_report(request).map_err(invalid)?;
-        let (sweep, trial) = (self.0.find(name).await?, report.trial);
+        let (sweep, trial) = (self.0.find(&name)?.view.id, report.trial);
         self.0.apply(Input::ReportTrial(sweep, report)).await?;
         let verdict = self
             .0
@@ -77,7 +79,7 @@ impl TrialService for Trials {
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.sweep);
         let tell = decode_tell(request).map_err(invalid)?;
-        let (sweep, trial) = (self.0.find(name).await?, tell.trial);
+        let (sweep, trial) = (self.0.find(&name)?.view.id, tell.trial);
         self.0.apply(Input::TellTrial(sweep, tell)).await?;
         self.tell_reply(sweep, trial).await.map(Response::new)
     }

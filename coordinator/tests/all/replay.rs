@@ -12,15 +12,18 @@ use caviar_common::message::{Finished, FromWorker, Hello, Release, ToWorker};
 use caviar_common::metric::{Metric, NamedMetrics, Score};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::spec::{Goal, Objective, Order, StoppingRule};
-use caviar_coordinator::store::Store;
+use caviar_common::view::TrialTimes;
+use caviar_coordinator::store::query::TrialQuery;
 use caviar_coordinator::store::sqlite::SqliteStore;
+use caviar_coordinator::store::{Rows, Store};
 use caviar_core::Coordinator;
 use caviar_core::event::{Event, Payload};
 use caviar_core::input::{Config, Effect, Input, Reply};
+use caviar_core::query::TrialFilter;
 use proptest::test_runner::{Config as Cases, TestRunner};
 
 use crate::events::KINDS;
-use crate::support::{hello, metrics, name, spec, summary};
+use crate::support::{append_with, hello, loaded, metrics, name, spec, summary};
 
 /// Epochs of every trial: enough for one rung.
 const EPOCHS: u32 = 4;
@@ -229,11 +232,35 @@ impl World {
     }
 
     fn compare(&mut self) {
-        self.store.append(&std::mem::take(&mut self.unwritten)).unwrap();
-        let events = self.store.load().unwrap().into_iter().map(|(_, event)| event);
+        let rows = self.live.take_rows();
+        let sweeps = rows.sweeps.iter().filter_map(|id| self.live.sweep(*id)).collect();
+        let rows = Rows { sweeps, trials: rows.trials };
+        append_with(&mut self.store, &std::mem::take(&mut self.unwritten), rows).unwrap();
+        let events = loaded(&mut self.store);
+        self.compare_trials();
         let again = Coordinator::recover(CONFIG, self.store.id(), 0, events).unwrap();
         // As text, because NaN is not equal to itself.
         assert_eq!(format!("{:#?}", again.record()), format!("{:#?}", self.live.record()));
+    }
+
+    /// The store shows the trials as the live coordinator does.
+    fn compare_trials(&self) {
+        let mut reader = self.store.readers().unwrap().open().unwrap();
+        for (id, sweep) in self.live.record().sweeps() {
+            let filter =
+                TrialFilter { limit: usize::MAX, with_curves: true, ..TrialFilter::default() };
+            let mut live = self.live.trials(*id, &filter).unwrap();
+            let known = live.len().try_into().unwrap();
+            let goal = sweep.spec().objective.goal;
+            let query =
+                TrialQuery { known, max_values: Some(usize::MAX), ..TrialQuery::all(*id, goal) };
+            let mut stored = reader.trials(&query).unwrap().trials;
+            for trial in live.iter_mut().chain(&mut stored) {
+                trial.parked = false;
+                trial.times = TrialTimes::default();
+            }
+            assert_eq!(format!("{stored:#?}"), format!("{live:#?}"));
+        }
     }
 }
 

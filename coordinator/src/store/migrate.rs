@@ -1,0 +1,101 @@
+//! Creating a store, and filling one from the events of another: those of an older format, or those
+//! that can be saved.
+
+use std::collections::BTreeMap;
+
+use caviar_common::ids::{StoreId, TrialNumber};
+use caviar_core::Coordinator;
+use caviar_core::event::Event;
+use caviar_core::input::Config;
+use rusqlite::Transaction;
+
+use super::heads::Ledger;
+use super::load::{Page, StoredEvent, parse};
+use super::schema::{DROP_OLD_EVENTS, READING_TABLES, SET_OLD_TABLES_ASIDE, TABLES};
+use super::write::Writer;
+use super::{Rows, StoreError};
+
+/// An event of another store.
+pub(super) struct OldEvent {
+    /// The number of its row there.
+    pub(super) row: i64,
+    /// When it was stored there.
+    pub(super) at: String,
+    pub(super) event: Event,
+}
+
+/// Creates the tables of a new store.
+pub(super) fn create(transaction: &Transaction<'_>) -> Result<Ledger, StoreError> {
+    let failed = |source| StoreError::database("create the store", source);
+    let id = transaction.query_row("SELECT random()", [], |row| row.get::<_, i64>(0));
+    create_with_id(transaction, StoreId(id.map_err(failed)?.cast_unsigned()))
+}
+
+fn create_with_id(transaction: &Transaction<'_>, id: StoreId) -> Result<Ledger, StoreError> {
+    let failed = |source| StoreError::database("create the store", source);
+    transaction.execute_batch(TABLES).map_err(failed)?;
+    transaction.execute_batch(READING_TABLES).map_err(failed)?;
+    let ledger = Ledger::new(id);
+    ledger.insert(transaction)?;
+    Ok(ledger)
+}
+
+/// Upgrades a store of format 1 or 2. Its events get checksums, and the reading tables are written
+/// again.
+pub(super) fn upgrade(transaction: &Transaction<'_>) -> Result<Ledger, StoreError> {
+    let failed = |source| StoreError::database("upgrade the store", source);
+    let id = transaction.query_row("SELECT id FROM store", [], |row| row.get::<_, i64>(0));
+    let id = StoreId(id.map_err(failed)?.cast_unsigned());
+    transaction.execute_batch(SET_OLD_TABLES_ASIDE).map_err(failed)?;
+    let ledger = create_with_id(transaction, id)?;
+    let mut page = Page::of_old_events();
+    let events = std::iter::from_fn(|| page.next(transaction).transpose());
+    let ledger = refill(transaction, ledger, events.map(|stored| stored.and_then(decode_old)))?;
+    transaction.execute_batch(DROP_OLD_EVENTS).map_err(failed)?;
+    Ok(ledger)
+}
+
+fn decode_old(stored: StoredEvent) -> Result<OldEvent, StoreError> {
+    let event = parse(&stored);
+    let place = || format!("row {} of events", stored.id);
+    let event = event.map_err(|detail| StoreError::corrupt(place(), detail))?;
+    Ok(OldEvent { row: stored.id, at: stored.at, event })
+}
+
+/// Writes events into an empty store, and the reading tables that follow from them.
+pub(super) fn refill(
+    transaction: &Transaction<'_>,
+    ledger: Ledger,
+    events: impl Iterator<Item = Result<OldEvent, StoreError>>,
+) -> Result<Ledger, StoreError> {
+    let heads = BTreeMap::new();
+    let mut writer = Writer::new(transaction, ledger, &heads);
+    let (mut row, mut failure) = (0, None);
+    let written = events.map_while(|next| {
+        let written = next.and_then(|old| {
+            row = old.row;
+            writer.write_event(&old.event, &old.at)?;
+            Ok(old.event)
+        });
+        written.map_err(|error| failure = Some(error)).ok()
+    });
+    let recovered = Coordinator::recover(Config::default(), ledger.id, 0, written);
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    // Recovery stops at the event that does not fit, so it is the last one that was taken.
+    let core = recovered.map_err(|broken| {
+        StoreError::corrupt(format!("row {row} of events"), broken.to_string())
+    })?;
+    let mut shown = BTreeMap::new();
+    for sweep in core.record().sweeps().keys().copied() {
+        let Some(view) = core.sweep(sweep) else { continue };
+        writer.write_rows(&Rows { sweeps: vec![view], trials: Vec::new() }, &mut shown)?;
+        let trials = (0..).map_while(|number| core.trial(sweep, TrialNumber(number), false));
+        for trial in trials {
+            let trials = vec![(sweep, trial)];
+            writer.write_rows(&Rows { sweeps: Vec::new(), trials }, &mut shown)?;
+        }
+    }
+    Ok(writer.finish()?.ledger)
+}
