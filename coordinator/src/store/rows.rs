@@ -6,6 +6,8 @@ use caviar_common::outcome::TrialState;
 use caviar_common::view::{StoppedView, TrialTimes, TrialView};
 use rusqlite::Row;
 use rusqlite::types::{FromSql, ValueRef};
+use serde::Deserialize;
+use serde::ser::Error;
 
 use super::StoreError;
 use super::digest::{Cell, checksum, int, optional, real, small, text};
@@ -188,7 +190,11 @@ impl<'a> MetricsRow<'a> {
     ) -> Result<Self, StoreError> {
         let named = match point {
             Point::Network(_) => String::new(),
-            Point::Named(named) => serde_json::to_string(named)?,
+            // Without the epoch, so that a reader finds the metrics by their names.
+            Point::Named(named) => match serde_json::to_value(named)?.get_mut("metrics") {
+                Some(metrics) => metrics.take().to_string(),
+                None => return Err(serde_json::Error::custom("no metrics").into()),
+            },
         };
         Ok(Self { trial, lease, point, named })
     }
@@ -217,7 +223,12 @@ impl<'a> MetricsRow<'a> {
 pub(super) fn read_point(row: &Row<'_>) -> Result<Point, StoreError> {
     verify(row, MetricsRow::TABLE, MetricsRow::WIDTH)?;
     if let Some(named) = get::<Option<String>>(row, 8)? {
-        let named: NamedMetrics = serde_json::from_str(&named).map_err(|error| {
+        let parsed = serde_json::from_str(&named).and_then(|metrics: serde_json::Value| {
+            let epoch: serde_json::Value = row.get::<_, u32>(2).unwrap_or(0).into();
+            let fields = [("epoch".to_owned(), epoch), ("metrics".to_owned(), metrics)];
+            NamedMetrics::deserialize(serde_json::Value::from_iter(fields))
+        });
+        let named = parsed.map_err(|error| {
             StoreError::corrupt(place(row, MetricsRow::TABLE), error.to_string())
         })?;
         return Ok(Point::Named(named));

@@ -38,20 +38,20 @@ struct Held {
 }
 
 /// A live coordinator, its store, and workers that follow its messages or not.
-struct World {
-    live: Coordinator,
-    store: SqliteStore,
+pub(crate) struct World {
+    pub(crate) live: Coordinator,
+    pub(crate) store: SqliteStore,
     unwritten: Vec<Event>,
     kinds: BTreeSet<&'static str>,
     now: u64,
     sessions: u64,
     held: BTreeMap<LeaseId, Held>,
     sweeps: Vec<SweepId>,
-    _directory: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&directory.path().join("caviar.db")).unwrap();
         Self {
@@ -63,7 +63,7 @@ impl World {
             sessions: 0,
             held: BTreeMap::new(),
             sweeps: Vec::new(),
-            _directory: directory,
+            directory,
         }
     }
 
@@ -91,7 +91,7 @@ impl World {
     }
 
     /// Does something. `pick` chooses the sweep, worker or lease.
-    fn act(&mut self, action: u8, pick: u8) {
+    pub(crate) fn act(&mut self, action: u8, pick: u8) {
         let sweep = self
             .sweeps
             .get(usize::from(pick) % self.sweeps.len().max(1))
@@ -231,11 +231,16 @@ impl World {
         }
     }
 
-    fn compare(&mut self) {
+    /// Stores what happened since the last batch.
+    pub(crate) fn write(&mut self) {
         let rows = self.live.take_rows();
         let sweeps = rows.sweeps.iter().filter_map(|id| self.live.sweep(*id)).collect();
         let rows = Rows { sweeps, trials: rows.trials };
         append_with(&mut self.store, &std::mem::take(&mut self.unwritten), rows).unwrap();
+    }
+
+    fn compare(&mut self) {
+        self.write();
         let events = loaded(&mut self.store);
         self.compare_trials();
         let again = Coordinator::recover(CONFIG, self.store.id(), 0, events).unwrap();

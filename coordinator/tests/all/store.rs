@@ -118,7 +118,7 @@ fn the_tables_show_what_happened() {
         "SELECT named ->> '$.\"train.loss\"', named ->> 'f1' FROM metrics \
          WHERE sweep = 2 AND trial = 0",
     );
-    assert_eq!(named, "- 0.30000000000000004");
+    assert_eq!(named, "NaN 0.30000000000000004");
     let at = text(
         &path,
         "SELECT DISTINCT at GLOB '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:*Z' \
