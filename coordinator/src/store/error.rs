@@ -20,6 +20,12 @@ pub enum StoreError {
     #[error("{} is a directory; hint: name a file, such as {}",
         .0.display(), .0.join("caviar.db").display())]
     IsDirectory(PathBuf),
+    /// There is no file to check.
+    #[error("there is no store {}", .0.display())]
+    Missing(PathBuf),
+    /// The file that was to be created exists.
+    #[error("{} exists already; hint: name a new file", .0.display())]
+    Exists(PathBuf),
     /// The directory that should hold the file does not exist.
     #[error("{} cannot be created: there is no directory {}; hint: create it first",
         path.display(), directory.display())]
@@ -153,6 +159,8 @@ impl StoreError {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::InUse(_) => ErrorClass::Busy,
+            Self::Missing(_) => ErrorClass::NotFound,
+            Self::Exists(_) => ErrorClass::Exists,
             Self::IsDirectory(_)
             | Self::NoDirectory { .. }
             | Self::Foreign(_)
@@ -164,6 +172,15 @@ impl StoreError {
             Self::Corrupt { .. } | Self::LostCommits { .. } => ErrorClass::Corrupt,
             Self::Encode(_) | Self::OutOfOrder { .. } => ErrorClass::Internal,
             Self::Failed { .. } | Self::File { .. } | Self::Gone(_) => ErrorClass::Unavailable,
+        }
+    }
+
+    /// The error as a part of a report about the store: without a hint to check it.
+    pub(super) fn detail(&self) -> String {
+        if let Self::Corrupt { place, detail } = self {
+            format!("{place}: {detail}")
+        } else {
+            self.to_string()
         }
     }
 

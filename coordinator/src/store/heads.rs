@@ -247,6 +247,18 @@ impl Heads {
     /// # Errors
     /// The table cannot be read, or heads are missing.
     pub(super) fn read(connection: &Connection, ledger: &Ledger) -> Result<Self, StoreError> {
+        let (heads, sum) = Self::scan(connection)?;
+        let found = i64::try_from(heads.good.len() + heads.damaged.len()).unwrap_or(i64::MAX);
+        let is_sum_known = heads.damaged.is_empty();
+        if found != ledger.heads || (is_sum_known && sum != ledger.heads_sum) {
+            let detail = format!("{found} heads of sweeps differ from the {} known", ledger.heads);
+            return Err(StoreError::corrupt("the table heads", detail));
+        }
+        Ok(heads)
+    }
+
+    /// Reads the heads that are there, and the sum of their checksums.
+    pub(super) fn scan(connection: &Connection) -> Result<(Self, i64), StoreError> {
         let failed = |source| StoreError::database("read the table heads", source);
         let sql = "SELECT sweep, first, last, events, chain, deleted, checksum FROM heads";
         let mut statement = connection.prepare(sql).map_err(failed)?;
@@ -262,13 +274,7 @@ impl Heads {
                 Ok(None) | Err(_) => heads.damaged.push(sweep),
             }
         }
-        let found = i64::try_from(heads.good.len() + heads.damaged.len()).unwrap_or(i64::MAX);
-        let is_sum_known = heads.damaged.is_empty();
-        if found != ledger.heads || (is_sum_known && sum != ledger.heads_sum) {
-            let detail = format!("{found} heads of sweeps differ from the {} known", ledger.heads);
-            return Err(StoreError::corrupt("the table heads", detail));
-        }
-        Ok(heads)
+        Ok((heads, sum))
     }
 }
 

@@ -51,7 +51,7 @@ impl StoredEvent {
         Ok(Self { id: row.get(0)?, at, sweep, name, body, chain, fault })
     }
 
-    fn row(&self) -> EventRow<'_> {
+    pub(super) fn row(&self) -> EventRow<'_> {
         let Self { id, at, sweep, name, body, .. } = self;
         EventRow { id: *id, at, sweep: *sweep, name, body }
     }
@@ -92,9 +92,20 @@ impl Page {
         Self::new("SELECT id, at, sweep, event, body, chain FROM events WHERE id > ?1 ORDER BY id")
     }
 
+    /// The events of a store of format 1 or 2.
+    pub(super) const fn of_unchecked_events() -> Self {
+        Self::new("SELECT id, at, sweep, event, body, 0 FROM events WHERE id > ?1 ORDER BY id")
+    }
+
     /// The events of a store that is being upgraded.
     pub(super) const fn of_old_events() -> Self {
         Self::new("SELECT id, at, sweep, event, body, 0 FROM old_events WHERE id > ?1 ORDER BY id")
+    }
+
+    /// Skips a row that cannot be read, and returns its number.
+    pub(super) fn skip(&mut self) -> i64 {
+        self.last = self.last.saturating_add(1).max(1);
+        self.last
     }
 
     /// The next row; `None` after the last one.
@@ -204,7 +215,7 @@ impl<'a> Loaded<'a> {
 }
 
 /// What is wrong with a row that differs from what was written.
-const WRONG: &str = "its checksum is wrong";
+pub(super) const WRONG: &str = "its checksum is wrong";
 
 impl Iterator for Loaded<'_> {
     type Item = Result<(i64, Event), StoreError>;

@@ -11,7 +11,9 @@ use rusqlite::Transaction;
 
 use super::heads::Ledger;
 use super::load::{Page, StoredEvent, parse};
-use super::schema::{DROP_OLD_EVENTS, READING_TABLES, SET_OLD_TABLES_ASIDE, TABLES};
+use super::schema::{
+    APPLICATION_ID, DROP_OLD_EVENTS, FORMAT, READING_TABLES, SET_OLD_TABLES_ASIDE, TABLES,
+};
 use super::write::Writer;
 use super::{Rows, StoreError};
 
@@ -29,6 +31,14 @@ pub(super) fn create(transaction: &Transaction<'_>) -> Result<Ledger, StoreError
     let failed = |source| StoreError::database("create the store", source);
     let id = transaction.query_row("SELECT random()", [], |row| row.get::<_, i64>(0));
     create_with_id(transaction, StoreId(id.map_err(failed)?.cast_unsigned()))
+}
+
+/// Creates the tables of a new store, and marks the file as one.
+pub(super) fn create_marked(transaction: &Transaction<'_>) -> Result<Ledger, StoreError> {
+    let failed = |source| StoreError::database("create the store", source);
+    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+    transaction.pragma_update(None, "user_version", FORMAT).map_err(failed)?;
+    create(transaction)
 }
 
 fn create_with_id(transaction: &Transaction<'_>, id: StoreId) -> Result<Ledger, StoreError> {
@@ -50,7 +60,8 @@ pub(super) fn upgrade(transaction: &Transaction<'_>) -> Result<Ledger, StoreErro
     let ledger = create_with_id(transaction, id)?;
     let mut page = Page::of_old_events();
     let events = std::iter::from_fn(|| page.next(transaction).transpose());
-    let ledger = refill(transaction, ledger, events.map(|stored| stored.and_then(decode_old)))?;
+    let events = events.map(|stored| stored.and_then(decode_old));
+    let ledger = refill(transaction, ledger, events).map_err(|misfit| misfit.error)?;
     transaction.execute_batch(DROP_OLD_EVENTS).map_err(failed)?;
     Ok(ledger)
 }
@@ -62,12 +73,20 @@ fn decode_old(stored: StoredEvent) -> Result<OldEvent, StoreError> {
     Ok(OldEvent { row: stored.id, at: stored.at, event })
 }
 
+/// The event at which filling a store ended, and why.
+#[derive(Debug)]
+pub(super) struct Misfit {
+    /// The number of the event's row in the other store.
+    pub(super) row: i64,
+    pub(super) error: StoreError,
+}
+
 /// Writes events into an empty store, and the reading tables that follow from them.
 pub(super) fn refill(
     transaction: &Transaction<'_>,
     ledger: Ledger,
     events: impl Iterator<Item = Result<OldEvent, StoreError>>,
-) -> Result<Ledger, StoreError> {
+) -> Result<Ledger, Misfit> {
     let heads = BTreeMap::new();
     let mut writer = Writer::new(transaction, ledger, &heads);
     let (mut row, mut failure) = (0, None);
@@ -80,13 +99,20 @@ pub(super) fn refill(
         written.map_err(|error| failure = Some(error)).ok()
     });
     let recovered = Coordinator::recover(Config::default(), ledger.id, 0, written);
-    if let Some(failure) = failure {
-        return Err(failure);
+    if let Some(error) = failure {
+        return Err(Misfit { row, error });
     }
     // Recovery stops at the event that does not fit, so it is the last one that was taken.
     let core = recovered.map_err(|broken| {
-        StoreError::corrupt(format!("row {row} of events"), broken.to_string())
+        let error = StoreError::corrupt(format!("row {row} of events"), broken.to_string());
+        Misfit { row, error }
     })?;
+    let ledger = write_views(&core, writer);
+    ledger.map_err(|error| Misfit { row, error })
+}
+
+/// Writes the rows of all sweeps and trials.
+fn write_views(core: &Coordinator, mut writer: Writer<'_>) -> Result<Ledger, StoreError> {
     let mut shown = BTreeMap::new();
     for sweep in core.record().sweeps().keys().copied() {
         let Some(view) = core.sweep(sweep) else { continue };

@@ -8,6 +8,7 @@
 //! keeps everything in one file. Every row has a checksum, and every read checks it: a damaged
 //! store gives an error, and never another figure.
 
+pub mod check;
 mod clock;
 mod deletion;
 mod digest;

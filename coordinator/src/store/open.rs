@@ -45,14 +45,20 @@ pub(super) fn for_writing(
 /// Opens the store for reading only.
 pub(super) fn for_reading(path: &Path) -> Result<(Connection, Ledger), StoreError> {
     check_log(path)?;
-    let unfit = |unfit: Unfit| unfit.error(path, not_read);
-    let connection = read_only::open(path).map_err(Unfit::Database).map_err(unfit)?;
-    let found = judge(&connection).and_then(|found| found.ok_or(Unfit::Foreign)).map_err(unfit)?;
+    let (connection, found) = for_check(path)?;
     if found < FIRST_CHECKED {
         return Err(StoreError::Older { path: path.to_owned(), found, known: FORMAT });
     }
     let ledger = Ledger::read(&connection)?;
     Ok((connection, ledger))
+}
+
+/// Opens a store for a check, which reads what can be read. Returns its format.
+pub(super) fn for_check(path: &Path) -> Result<(Connection, i64), StoreError> {
+    let unfit = |unfit: Unfit| unfit.error(path, not_read);
+    let connection = read_only::open(path).map_err(Unfit::Database).map_err(unfit)?;
+    let found = judge(&connection).and_then(|found| found.ok_or(Unfit::Foreign)).map_err(unfit)?;
+    Ok((connection, found))
 }
 
 /// Checks that the write-ahead log is there if it is needed, and that all of it can be read.
