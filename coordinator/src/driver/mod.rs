@@ -1,16 +1,20 @@
-//! The one thread that owns the state machine and the store.
+//! The two threads that own the state machine and the store.
 //!
 //! ```text
 //! DriverHandle::{apply, post, read}
-//!     --bounded queue--> Engine: several steps, one commit, then replies, effects and views
+//!     --bounded queue--> Engine (driver): several steps make a batch
+//!                           --bounded--> Committer: one commit, then replies, messages and views
 //!     Outgoing <--bounded outbox-- Sessions
-//!     Sweeps  <--views of changed sweeps--
+//!     Sweeps   <--views of changed sweeps--
 //! DriverHandle::query --> Reads: a few connections that read the store
 //! ```
-//! Nothing is sent before the commit of the events that led to it. The driver never waits for a
-//! slow reader: a session whose outbox is full is closed. A failed commit or a broken invariant
-//! ends the thread, and every waiting request fails.
+//! Nothing is sent before the commit of the events that led to it. The driver decides the next batch
+//! while the committer stores the last one. Neither waits for a slow reader: a session whose outbox
+//! is full is closed. A failed commit or a broken invariant ends both threads, and every waiting
+//! request fails.
 
+mod batch;
+mod committer;
 mod engine;
 mod log;
 mod published;
@@ -19,6 +23,7 @@ mod sessions;
 mod views;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -31,11 +36,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::store::query::Reader;
 use crate::store::{Store, StoreError};
-use engine::{Command, Engine};
+use batch::{Batch, Delivery};
+use committer::Committer;
+use engine::{Command, Engine, Halted, LostSessions, UnderWay};
 pub use published::{Published, Sweeps, Watcher};
 pub use reads::ReadError;
 use reads::Reads;
 pub use sessions::{CloseReason, Outgoing};
+use views::Views;
 
 /// Commands that may wait in the queue; a sender of more waits. Chosen, not measured.
 const QUEUE: usize = 4_096;
@@ -106,7 +114,10 @@ impl Ended {
     }
 }
 
-/// Reads the store, recovers the state and starts the thread. Blocks while it reads the store.
+/// Batches that may wait for the committer while it stores another one.
+const BATCHES_AHEAD: usize = 1;
+
+/// Reads the store, recovers the state and starts the threads. Blocks while it reads the store.
 ///
 /// # Errors
 /// The store cannot be read, or its events do not fit together.
@@ -116,22 +127,77 @@ pub fn start(config: Config, mut store: Box<dyn Store>) -> Result<Driver, Driver
     let (commands, queue) = mpsc::channel(QUEUE);
     let (end, ended) = oneshot::channel();
     let sweeps = Arc::new(Sweeps::default());
-    let mut engine = Engine::new(core, store, Arc::clone(&sweeps));
-    let closing = reads.clone();
+    let handle = DriverHandle {
+        commands,
+        sweeps: Arc::clone(&sweeps),
+        reads: reads.clone(),
+        next_session: Arc::new(AtomicU64::new(1)),
+    };
+    let threads = Threads::new(core, store, &handle, sweeps);
     let body = move || {
-        let result = engine.run(queue);
-        // The last connection that is closed leaves the store in order, so it is the engine's.
-        if let Some(reads) = closing {
-            reads.close();
-        }
-        drop(engine);
+        let result = threads.run(queue, reads.as_deref());
         // The receiver may be gone.
         let _ = end.send(result);
     };
     thread::Builder::new().name("driver".to_owned()).spawn(body).map_err(DriverError::Thread)?;
-    let next_session = Arc::new(AtomicU64::new(1));
-    let handle = DriverHandle { commands, sweeps, reads, next_session };
     Ok(Driver { handle, ended: Ended(Some(ended)) })
+}
+
+/// What the two threads of a driver run.
+struct Threads {
+    engine: Engine,
+    committer: Committer,
+    batches: std::sync::mpsc::Receiver<Batch>,
+}
+
+impl Threads {
+    fn new(
+        core: Coordinator,
+        store: Box<dyn Store>,
+        handle: &DriverHandle,
+        sweeps: Arc<Sweeps>,
+    ) -> Self {
+        let views = Views::new(&core, &sweeps);
+        let (sender, batches) = std::sync::mpsc::sync_channel(BATCHES_AHEAD);
+        let place = (store.position(), store.read_only_path().map(Path::to_owned));
+        let shared = (LostSessions::default(), UnderWay::default());
+        let driver = handle.commands.downgrade();
+        let committer = Committer::new(store, sweeps, shared.clone(), driver);
+        let engine = Engine::new(core, views, sender, place, shared);
+        Self { engine, committer, batches }
+    }
+
+    /// Runs the driver on this thread, and the committer on another one, until both have ended.
+    /// The store is released then.
+    fn run(
+        self,
+        mut queue: mpsc::Receiver<Command>,
+        reads: Option<&Reads>,
+    ) -> Result<(), DriverError> {
+        let Self { mut engine, mut committer, batches } = self;
+        let body = move || {
+            let result = committer.run(&batches);
+            drop(batches);
+            committer.end();
+            (committer, result)
+        };
+        let thread = thread::Builder::new().name("committer".to_owned()).spawn(body);
+        let thread = thread.map_err(DriverError::Thread)?;
+        let halted = engine.run(&mut queue);
+        // What was handed over before is stored, and no more comes.
+        drop(engine);
+        let (committer, stored) = thread.join().map_err(|_| DriverError::Died)?;
+        // The connection that is closed last leaves the store in order, so it is the committer's.
+        if let Some(reads) = reads {
+            reads.close();
+        }
+        drop((committer, queue));
+        stored?;
+        match halted {
+            Ok(()) | Err(Halted::CommitterGone) => Ok(()),
+            Err(Halted::Broken(error)) => Err(error),
+        }
+    }
 }
 
 /// The state that the events of a store make.
@@ -206,8 +272,10 @@ impl DriverHandle {
     {
         let (reply, received) = oneshot::channel();
         let view = move |core: &Coordinator| {
+            let result = view(core);
             // The requester may be gone.
-            let _ = reply.send(view(core));
+            let deliver: Delivery = Box::new(move || drop(reply.send(result)));
+            deliver
         };
         self.send(Command::Read(Box::new(view))).await?;
         received.await.map_err(|_| DriverGone)

@@ -10,19 +10,19 @@ use caviar_core::input::{Effect, Rows};
 
 use super::published::{Change, Published, Sweeps};
 
-/// What was published, and what the driver knows of it.
+/// What the driver knows of the views beyond the state machine.
+#[derive(Debug, Default)]
 pub(super) struct Views {
-    sweeps: Arc<Sweeps>,
     /// The parked trials of each sweep that has some.
     parked: BTreeMap<SweepId, BTreeSet<TrialNumber>>,
 }
 
 impl Views {
     /// Publishes all sweeps.
-    pub(super) fn new(core: &Coordinator, sweeps: Arc<Sweeps>) -> Self {
-        let views = Self { sweeps, parked: BTreeMap::new() };
+    pub(super) fn new(core: &Coordinator, sweeps: &Sweeps) -> Self {
+        let views = Self::default();
         let all = core.record().sweeps().keys().map(|sweep| views.change(core, *sweep)).collect();
-        views.publish(all);
+        sweeps.publish(all);
         views
     }
 
@@ -71,12 +71,5 @@ impl Views {
             Arc::new(Published::new(view, record.request_id().clone(), parked))
         });
         (sweep, published)
-    }
-
-    /// Makes changes visible.
-    pub(super) fn publish(&self, changes: Vec<Change>) {
-        if !changes.is_empty() {
-            self.sweeps.publish(changes);
-        }
     }
 }

@@ -8,6 +8,7 @@ use caviar_common::ids::StoreId;
 use caviar_common::message::{FromWorker, ToWorker};
 use caviar_common::outcome::{Job, SweepState};
 use caviar_coordinator::driver::{self, CloseReason, Driver, DriverError, DriverGone, Outgoing};
+use caviar_coordinator::store::sqlite::SqliteStore;
 use caviar_coordinator::store::{Batch, Damage, Events, Position, Store, StoreError};
 use caviar_core::event::Event;
 use caviar_core::input::{Config, Input, Refusal};
@@ -130,6 +131,80 @@ async fn queued_inputs_share_a_commit() {
     verdict.send(true).unwrap();
     assert!(calls.recv().unwrap() >= 20, "twenty sweeps in one transaction");
     verdict.send(true).unwrap();
+}
+
+#[tokio::test]
+async fn the_driver_goes_on_while_a_commit_is_under_way() {
+    let (Driver { handle, .. }, calls, verdict) = gated();
+    let mut first = pin!(handle.apply(create(1)));
+    assert!(poll_once(first.as_mut()).await.is_pending());
+    calls.recv().unwrap();
+    // The first commit waits for the verdict, and the driver decides the next batch.
+    handle.post(create(2)).await.unwrap();
+    let (decided, next) = mpsc::channel();
+    let mut view = pin!(handle.read(move |core| {
+        decided.send(core.record().sweeps().len()).unwrap();
+    }));
+    assert!(poll_once(view.as_mut()).await.is_pending());
+    assert_eq!(next.recv(), Ok(2), "the driver has decided the second batch");
+    assert!(poll_once(first.as_mut()).await.is_pending());
+    assert!(poll_once(view.as_mut()).await.is_pending(), "it shows what is not stored yet");
+    assert!(handle.sweeps().find("s1").is_none());
+    verdict.send(true).unwrap();
+    first.await.unwrap().unwrap();
+    assert!(handle.sweeps().find("s2").is_none());
+    assert!(poll_once(view.as_mut()).await.is_pending());
+    verdict.send(true).unwrap();
+    view.await.unwrap();
+    assert!(handle.sweeps().find("s2").is_some());
+}
+
+#[tokio::test]
+async fn a_failed_commit_ends_a_driver_that_has_nothing_else_to_do() {
+    let (Driver { handle, mut ended }, calls, verdict) = gated();
+    handle.post(create(1)).await.unwrap();
+    calls.recv().unwrap();
+    verdict.send(false).unwrap();
+    let error = ended.wait().await.unwrap_err();
+    assert!(matches!(error, DriverError::Store(StoreError::Failed { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn a_deleted_store_ends_the_driver_before_anything_more_is_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("caviar.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let Driver { handle, mut ended } = driver::start(Config::default(), Box::new(store)).unwrap();
+    handle.apply(create(1)).await.unwrap().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(handle.apply(create(2)).await, Err(DriverGone));
+    assert!(handle.sweeps().find("s2").is_none());
+    let error = ended.wait().await.unwrap_err().to_string();
+    assert!(error.contains("caviar.db was deleted or replaced while it was in use"), "{error}");
+}
+
+#[tokio::test]
+async fn the_rows_of_a_deleted_sweep_are_removed_while_nothing_else_is_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("caviar.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let Driver { handle, mut ended } = driver::start(Config::default(), Box::new(store)).unwrap();
+    let one = handle.apply(create(1)).await.unwrap().unwrap();
+    let caviar_core::input::Reply::Sweep(one) = one else { panic!("no sweep") };
+    for input in [Input::CancelSweep(one), Input::DeleteSweep(one)] {
+        handle.apply(input).await.unwrap().unwrap();
+    }
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let count = |table: &str| {
+        let sql = format!("SELECT count(*) FROM {table} WHERE sweep = {one}");
+        connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    while count("trial_states") + count("trial_samples") > 0 || count("events") > 1 {
+        tokio::task::yield_now().await;
+    }
+    drop(connection);
+    handle.stop().await.unwrap();
+    ended.wait().await.unwrap();
 }
 
 #[tokio::test]
