@@ -221,16 +221,20 @@ async fn programs_that_wait_on_a_connection_do_not_delay_its_reports() {
     let mut trials = TrialServiceClient::new(channel.clone());
     let first = ask_one(&mut trials, "first").await;
     let second = ask_one(&mut trials, "second").await;
-    // All trials in flight are taken, so these wait. They are sent before the report.
+    // All trials in flight are taken, so these wait. They are sent before the report: each poll
+    // lets the connection and the server go on.
     let mut waiting: Vec<_> = (0..300)
         .map(|i| {
             let mut trials = trials.clone();
             Box::pin(async move { trials.ask_trials(ask(&format!("w{i}"), 60_000)).await })
         })
         .collect();
-    for request in &mut waiting {
-        let poll = std::future::poll_fn(|context| Poll::Ready(request.as_mut().poll(context)));
-        assert!(poll.await.is_pending());
+    for _ in 0..20 {
+        for request in &mut waiting {
+            let poll = std::future::poll_fn(|context| Poll::Ready(request.as_mut().poll(context)));
+            assert!(poll.await.is_pending());
+            tokio::task::yield_now().await;
+        }
     }
     let verdict = trials.report_trial(report(&first, 1, 0.5));
     let verdict = tokio::time::timeout(Duration::from_secs(30), verdict).await;
