@@ -109,3 +109,67 @@ impl Reads {
         drop(mem::take(&mut *self.idle()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use caviar_common::ids::{SweepId, TrialNumber};
+    use caviar_common::view::TrialView;
+
+    use super::*;
+    use crate::store::query::{TrialPage, TrialQuery};
+
+    struct Empty;
+
+    impl Readers for Empty {
+        fn open(&self) -> Result<Box<dyn Reader>, StoreError> {
+            Ok(Box::new(Self))
+        }
+    }
+
+    impl Reader for Empty {
+        fn trials(&mut self, _: &TrialQuery) -> Result<TrialPage, StoreError> {
+            Ok(TrialPage::default())
+        }
+
+        fn trial(&mut self, _: SweepId, _: TrialNumber) -> Result<Option<TrialView>, StoreError> {
+            Ok(None)
+        }
+    }
+
+    #[tokio::test]
+    async fn queries_beyond_those_that_may_wait_are_refused_at_once() {
+        let reads = Arc::new(Reads::new(Arc::new(Empty)));
+        let (go, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        let accepted = || {
+            let (reads, gate) = (Arc::clone(&reads), Arc::clone(&gate));
+            async move {
+                let wait = move |_: &mut dyn Reader| {
+                    // The error means that all may go.
+                    gate.lock().unwrap().recv().unwrap_err();
+                    Ok(())
+                };
+                reads.query(wait).await
+            }
+        };
+        let mut waiting: Vec<_> =
+            (0..CONNECTIONS + MAX_WAITING).map(|_| Box::pin(accepted())).collect();
+        for query in &mut waiting {
+            let poll = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(query.as_mut().poll(context).is_pending())
+            });
+            assert!(poll.await);
+        }
+        let error = accepted().await.unwrap_err();
+        assert!(matches!(error, ReadError::Busy), "{error}");
+        assert_eq!(error.class(), ErrorClass::Busy);
+        drop(go);
+        for query in waiting {
+            query.await.unwrap();
+        }
+        accepted().await.unwrap();
+        assert!(reads.idle().len() <= CONNECTIONS, "connections are shared");
+    }
+}

@@ -83,6 +83,10 @@ pub(crate) fn completed(sweep: u64, trial: u32, lease: u64, loss: f64) -> [Event
     ]
 }
 
+pub(crate) fn decided(sweep: u64, trial: u32) -> Event {
+    Event::new(SweepId(sweep), TrialDecided { trial: TrialNumber(trial) })
+}
+
 fn unable(sweep: u64, trial: u32, lease: u64) -> Event {
     let cause = LeaseEnd::Unable { message: "no such file: \"ü\"\n".to_owned() };
     let (trial, lease) = (TrialNumber(trial), LeaseId(lease));
@@ -125,7 +129,7 @@ fn completed_sweep() -> Vec<Event> {
         granted(1, 1, 3, Job::Train),
         recorded(1, 1, 3, metrics(1, 0.25)),
         finished(1, 1, 3, Outcome::Completed),
-        Event::new(sweep, TrialDecided { trial: TrialNumber(0) }),
+        decided(1, 0),
         Event::new(sweep, ScoringStarted { trial: winner }),
         granted(1, 1, 4, Job::Score),
         Event::new(sweep, scored),

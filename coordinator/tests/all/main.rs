@@ -9,6 +9,8 @@ mod driver;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod read_only;
