@@ -168,13 +168,17 @@ fn an_external_sweep_in_a_store_needs_a_coordinator() {
 
 /// Creates a store that holds the events of these inputs.
 fn make(store: &Path, inputs: Vec<caviar_core::input::Input>) {
-    use caviar_coordinator::store::Store;
+    use caviar_coordinator::store::{Batch, Position, Rows, Store};
     let mut store = caviar_coordinator::store::sqlite::SqliteStore::open(store).unwrap();
     let mut core = caviar_core::Coordinator::new(caviar_core::input::Config::default(), store.id());
     for input in inputs {
         let step = core.step(0, input).unwrap();
         step.reply.unwrap();
-        store.append(&step.events).unwrap();
+        let rows = core.take_rows();
+        let sweeps = rows.sweeps.iter().filter_map(|id| core.sweep(*id)).collect();
+        let rows = Rows { sweeps, trials: rows.trials };
+        let Position { term, sequence } = store.position();
+        store.append(&Batch { term, sequence: sequence + 1, events: step.events, rows }).unwrap();
     }
 }
 

@@ -38,6 +38,7 @@
 
 mod address_file;
 pub mod driver;
+mod incoming;
 pub mod program;
 mod rpc;
 mod server;

@@ -1,20 +1,60 @@
 //! The program: `caviar-coordinator`, and `caviar coordinator`.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use caviar_common::address::{Address, AddressProblem};
 use caviar_core::input::Config;
-use caviar_process::{Exit, Options, Report, Signals};
-use clap::Args;
+use caviar_process::{Exit, LevelFilter, Options, Report, Signals};
 use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::{Args, Subcommand};
 
 use crate::server::{ServerConfig, ServerError, start};
+use crate::store::check;
 
-/// The options of a coordinator on the command line.
+/// What a coordinator is asked to do on the command line.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(flatten)]
+    serve: Serve,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What else than serving it can do.
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Say which sweeps of a store are intact, and save the others as far as possible
+    Check(Check),
+}
+
+/// The options of a check.
+#[derive(Clone, Debug, Args)]
+struct Check {
+    /// The store; no coordinator may have it open
+    #[arg(
+        value_name = "STORE",
+        value_parser = PathBufValueParser::new().try_map(caviar_process::expand_path)
+    )]
+    store: PathBuf,
+    /// Write everything that can be saved to a new store
+    #[arg(
+        long,
+        value_name = "NEW",
+        value_parser = PathBufValueParser::new().try_map(caviar_process::expand_path)
+    )]
+    repair: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The options of a coordinator that serves.
+#[derive(Clone, Debug, Args)]
+struct Serve {
     /// Where to listen: HOST:PORT, :PORT or PORT, on a loopback address; port 0 takes any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070", value_parser = address)]
     listen: Address,
@@ -49,12 +89,38 @@ fn address(text: &str) -> Result<Address, AddressProblem> {
     text.parse::<Address>().map_err(|error| error.problem)
 }
 
-/// Runs a coordinator until SIGINT or SIGTERM. A second signal ends it at once.
+/// Runs a coordinator until SIGINT or SIGTERM. A second signal ends it at once. Or checks a store.
 pub fn main(arguments: Arguments) -> ExitCode {
-    caviar_process::main(Options::default(), run(arguments))
+    let Arguments { serve, command } = arguments;
+    match command {
+        Some(Command::Check(check)) => {
+            let options = Options { level: LevelFilter::ERROR, ..Options::default() };
+            caviar_process::main(options, async { run_check(&check) })
+        }
+        None => caviar_process::main(Options::default(), run(serve)),
+    }
 }
 
-async fn run(arguments: Arguments) -> Result<Exit, Report> {
+/// Checks a store, and prints what was found. A damaged store is a failure.
+fn run_check(arguments: &Check) -> Result<Exit, Report> {
+    let Check { store, repair, json } = arguments;
+    let report = match repair {
+        Some(new) => check::repair(store, new),
+        None => check::check(store),
+    };
+    let report = report.map_err(|error| Report::new(error.class().into(), &error))?;
+    let text = if *json {
+        let json = serde_json::to_string(&report);
+        format!("{}\n", json.map_err(|error| Report::new(Exit::Failure, &error))?)
+    } else {
+        report.to_string()
+    };
+    let written = std::io::stdout().lock().write_all(text.as_bytes());
+    written.map_err(|error| Report::new(Exit::Failure, &error))?;
+    Ok(if report.is_intact() { Exit::Success } else { Exit::Failure })
+}
+
+async fn run(arguments: Serve) -> Result<Exit, Report> {
     let signals = Signals::listen().map_err(|error| Report::new(Exit::Failure, &error))?;
     tokio::select! {
         served = serve(arguments, &signals) => {
@@ -67,8 +133,8 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
     }
 }
 
-async fn serve(arguments: Arguments, signals: &Signals) -> Result<Exit, ServerError> {
-    let Arguments { listen, store, lease_ttl_ms, max_lost_workers } = arguments;
+async fn serve(arguments: Serve, signals: &Signals) -> Result<Exit, ServerError> {
+    let Serve { listen, store, lease_ttl_ms, max_lost_workers } = arguments;
     let config = ServerConfig {
         listen: resolve(&listen).await?,
         store: store.clone(),
@@ -129,7 +195,7 @@ mod tests {
             ("localhost:7071", "127.0.0.1:7071"),
             ("[::1]:7071", "[::1]:7071"),
         ] {
-            let listen = parsed(&["--listen", text]).unwrap().listen;
+            let listen = parsed(&["--listen", text]).unwrap().serve.listen;
             assert_eq!(resolve(&listen).await.unwrap().to_string(), expected, "{text}");
         }
         let error = parsed(&["--listen", "localhost:x"]).unwrap_err();
@@ -139,7 +205,7 @@ mod tests {
     #[test]
     fn the_former_name_of_an_option_still_works() {
         for option in ["--max-lost-workers", "--max-losses"] {
-            assert_eq!(parsed(&[option, "7"]).unwrap().max_lost_workers, 7);
+            assert_eq!(parsed(&[option, "7"]).unwrap().serve.max_lost_workers, 7);
         }
         assert!(parsed(&["--max-lost-workers", "0"]).is_err());
     }

@@ -22,10 +22,11 @@ use futures_core::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tonic::transport::server::{Router, TcpIncoming};
+use tonic::transport::server::Router;
 
 use crate::address_file::AddressFile;
 use crate::driver::{self, Driver, DriverError, DriverHandle, Ended};
+use crate::incoming::Incoming;
 use crate::rpc::{Admin, Api, Sweeps, Trials, Workers};
 use crate::store::sqlite::SqliteStore;
 
@@ -33,10 +34,9 @@ use crate::store::sqlite::SqliteStore;
 const MAX_REQUEST_BYTES: usize = 4 << 20;
 /// Largest message of a worker, in bytes: far more than the longest report takes.
 const MAX_WORKER_MESSAGE_BYTES: usize = 1 << 20;
-/// Requests that one connection may have in flight.
-const MAX_STREAMS: u32 = 1_024;
-/// Requests of one connection that are handled at once. The others wait.
-const MAX_REQUESTS: usize = 256;
+/// Requests that one connection may have in flight. A program may wait for a trial in each of its
+/// threads, and still has to report on the same connection.
+const MAX_STREAMS: u32 = 65_536;
 /// Silence on a connection before it is checked with an HTTP/2 ping, and again the time that the
 /// ping may stay unanswered before the connection is closed.
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -150,7 +150,7 @@ async fn open_and_serve(config: ServerConfig) -> Result<Server, ServerError> {
     let (stopping, stop) = watch::channel(false);
     let router = router(&Api::new(handle.clone(), stop.clone())).await?;
     let serving = Serving(Some(tokio::spawn(
-        router.serve_with_incoming_shutdown(incoming(listener), wait_for(stop)),
+        router.serve_with_incoming_shutdown(Incoming::new(listener, KEEPALIVE), wait_for(stop)),
     )));
     if config.ticks {
         tokio::spawn(tick(handle.clone(), config.core.lease_ttl_ms, stopping.subscribe()));
@@ -237,10 +237,6 @@ impl Drop for Serving {
     }
 }
 
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE))
-}
-
 async fn wait_for(mut stop: watch::Receiver<bool>) {
     // An error means that the server was dropped, which counts as a stop.
     let _ = stop.wait_for(|stopping| *stopping).await;
@@ -269,7 +265,6 @@ async fn router(api: &Api) -> Result<Router, ServerError> {
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .max_concurrent_streams(MAX_STREAMS)
-        .concurrency_limit_per_connection(MAX_REQUESTS)
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)

@@ -103,8 +103,9 @@ fn what_was_decided_in_the_order_of_arrival_is_decided_again_from_the_record() {
     let export = place.run("2");
     assert!(count(&export, |t| &t["state"], "stopped") > 0, "nothing was stopped");
     let mut store = SqliteStore::open(Path::new(&place.store())).expect("no process has it open");
+    let events = store.load().expect("the store can be read");
     let mut events: Vec<Event> =
-        store.load().expect("the store can be read").into_iter().map(|(_, event)| event).collect();
+        events.map(|event| event.expect("every event can be read").1).collect();
     assert_eq!(replay_decisions(&events), Ok(Vec::new()));
     // A changed record is detected: the last trial now claims to have seen one result less.
     let sampled = events.iter_mut().filter_map(|event| {

@@ -1,5 +1,7 @@
 //! Requests about workers.
 
+use caviar_common::limits::MAX_PAGE;
+use caviar_common::numbers::to_u32;
 use caviar_common::view::WorkerView;
 use caviar_proto::convert::view::decode_worker;
 use caviar_proto::v1;
@@ -14,9 +16,20 @@ impl Client {
     /// The request failed.
     pub fn list_workers(&self) -> Request<'_, Vec<WorkerView>> {
         Box::pin(async move {
-            let reply = self.workers.clone().list_workers(v1::ListWorkersRequest {}).await;
-            let workers = self.reply(reply)?.workers.into_iter();
-            workers.map(|wire| decode_worker(wire).map_err(|p| self.unreadable(p))).collect()
+            let (mut workers, mut page_token) = (Vec::new(), String::new());
+            loop {
+                let request = v1::ListWorkersRequest { page_size: to_u32(MAX_PAGE), page_token };
+                let reply = self.workers.clone().list_workers(request).await;
+                let v1::ListWorkersResponse { workers: page, next_page_token } =
+                    self.reply(reply)?;
+                for wire in page {
+                    workers.push(decode_worker(wire).map_err(|p| self.unreadable(p))?);
+                }
+                if next_page_token.is_empty() {
+                    return Ok(workers);
+                }
+                page_token = next_page_token;
+            }
         })
     }
 

@@ -85,7 +85,7 @@ pub use record::{Broken, Difference, event, replay_decisions, state};
 
 use caviar_common::ask::AskReply;
 use caviar_common::ids::{LeaseId, StoreId, SweepId};
-use caviar_common::view::TrialView;
+use caviar_common::view::{SweepView, TrialView};
 
 use changes::Changes;
 use event::{Event, Payload};
@@ -122,14 +122,11 @@ impl Coordinator {
         now: u64,
         events: impl IntoIterator<Item = Event>,
     ) -> Result<Self, Broken> {
-        let mut coordinator = Self::new(config, store);
+        let mut replay = Replay::new(config, store);
         for event in events {
-            record::apply(&mut coordinator.record, &event)?;
-            coordinator.record.take_retired();
+            replay.apply(&event)?;
         }
-        coordinator.volatile = Volatile::after_restart(&coordinator.record, now);
-        coordinator.reschedule_all();
-        Ok(coordinator)
+        Ok(replay.finish(now))
     }
 
     /// Takes one input at time `now`, and every decision that is possible after it:
@@ -290,20 +287,26 @@ impl Coordinator {
         }
     }
 
+    /// Applies an event to the record, and notes what it changes in the rows.
+    fn apply(&mut self, event: &Event) -> Result<(), Broken> {
+        self.touch(event);
+        record::apply(&mut self.record, event)?;
+        for (id, trial) in self.record.take_retired() {
+            let view = self.record.sweep(id).map(|sweep| query::view(sweep, &trial));
+            self.volatile.touched.trials.insert((id, trial.number()), view);
+        }
+        Ok(())
+    }
+
     /// Applies an event to the record and adds it to the step.
     fn emit(&mut self, sweep: SweepId, payload: impl Into<Payload>) -> Result<(), Broken> {
         let event = Event::new(sweep, payload);
-        self.touch(&event);
         let ended = self.leases_that_end(&event);
-        record::apply(&mut self.record, &event)?;
+        self.apply(&event)?;
         for lease in ended {
             self.volatile.parked.remove(&lease);
             self.volatile.progress.end(lease);
             self.volatile.client_leases_heard.remove(&lease);
-        }
-        for (id, trial) in self.record.take_retired() {
-            let view = self.record.sweep(id).map(|sweep| query::view(sweep, &trial));
-            self.volatile.touched.trials.insert((id, trial.number()), view);
         }
         self.volatile.mark_undecided(sweep);
         for trial in event.trials() {
@@ -317,6 +320,55 @@ impl Coordinator {
         }
         self.changes.events.push(event);
         Ok(())
+    }
+}
+
+/// A restart: the stored events are applied one after the other.
+#[derive(Debug)]
+pub struct Replay(Coordinator);
+
+impl Replay {
+    /// A restart of the coordinator that granted the leases of `store`.
+    pub fn new(config: Config, store: StoreId) -> Self {
+        Self(Coordinator::new(config, store))
+    }
+
+    /// Applies the next event.
+    ///
+    /// # Errors
+    /// The event does not fit the events before it.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Broken> {
+        record::apply(&mut self.0.record, event)?;
+        self.0.record.take_retired();
+        Ok(())
+    }
+
+    /// Applies the next event, and notes what it changes in the rows.
+    ///
+    /// # Errors
+    /// The event does not fit the events before it.
+    pub fn apply_with_rows(&mut self, event: &Event) -> Result<(), Broken> {
+        self.0.volatile.touched.sweeps.insert(event.sweep);
+        self.0.apply(event)
+    }
+
+    /// The rows that the events since the last call have changed.
+    pub fn take_rows(&mut self) -> Rows {
+        self.0.take_rows()
+    }
+
+    /// The view of a sweep; `None` if it does not exist.
+    pub fn sweep(&self, id: SweepId) -> Option<SweepView> {
+        self.0.sweep(id)
+    }
+
+    /// The coordinator, restarted at `now`, in milliseconds on any monotonic clock. Every worker
+    /// with a lease has one full lease duration to reconnect.
+    pub fn finish(self, now: u64) -> Coordinator {
+        let mut coordinator = self.0;
+        coordinator.volatile = Volatile::after_restart(&coordinator.record, now);
+        coordinator.reschedule_all();
+        coordinator
     }
 }
 

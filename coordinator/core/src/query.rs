@@ -1,8 +1,9 @@
 //! The views that clients see. They are made from the state on demand.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
-use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
+use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::spec::Order;
 use caviar_common::view::{
     BoxView, NO_WORKER, RoundView, StoppedView, SweepView, TestView, TrialTimes, TrialView,
@@ -12,6 +13,7 @@ use caviar_common::view::{
 use crate::Coordinator;
 use crate::record::state::{FinalAttempt, Sweep, Trial};
 pub use crate::tables::{TrialFilter, TrialOrder};
+use crate::volatile::Worker;
 
 /// Most notes about what workers cannot train in one view.
 const MAX_NOTES: usize = 16;
@@ -52,17 +54,37 @@ impl Coordinator {
         Some(self.trial_view(sweep, sweep.trial(number)?))
     }
 
+    /// True if the trial of this lease is parked.
+    pub fn is_parked(&self, lease: LeaseId) -> bool {
+        self.volatile.parked.contains(&lease)
+    }
+
     /// The views of the workers that are connected or hold leases.
     pub fn workers(&self) -> Vec<WorkerView> {
-        let view = |(name, worker): (&Name, &crate::volatile::Worker)| WorkerView {
+        self.workers_after(None, usize::MAX)
+    }
+
+    /// The views of the first `limit` workers whose names are after `after`.
+    pub fn workers_after(&self, after: Option<&Name>, limit: usize) -> Vec<WorkerView> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let workers = self.volatile.workers.range::<Name, _>((after, Bound::Unbounded));
+        workers.take(limit).map(|(name, worker)| self.worker_view(name, worker)).collect()
+    }
+
+    /// The view of a worker; `None` if it is neither connected nor holds leases.
+    pub fn worker(&self, name: &Name) -> Option<WorkerView> {
+        Some(self.worker_view(name, self.volatile.workers.get(name)?))
+    }
+
+    fn worker_view(&self, name: &Name, worker: &Worker) -> WorkerView {
+        WorkerView {
             worker: name.clone(),
             slots: worker.slots,
             connected: worker.session.is_some(),
             draining: worker.is_draining,
             trials: self.trials_of_worker(name),
             silent_ms: self.volatile.clock.now().saturating_sub(worker.last_heard),
-        };
-        self.volatile.workers.iter().map(view).collect()
+        }
     }
 
     fn trials_of_worker(&self, worker: &Name) -> Vec<(Name, TrialNumber)> {

@@ -1,43 +1,68 @@
-//! The driver's thread: it hears what is queued, decides for a few milliseconds, commits once, and
-//! only then sends replies, effects and views. It repeats this while there is something to decide.
+//! The driver's thread: it hears what is queued and decides. The committer stores what it decided
+//! and carries it out, while this thread goes on with the next batch.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use caviar_common::ids::{SessionId, SweepId};
+use caviar_common::ids::SessionId;
 use caviar_core::Coordinator;
 use caviar_core::event::Event;
-use caviar_core::input::{Effect, Input, Refusal, Reply};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use caviar_core::input::{Answer, Effect, Input, Refusal, Reply, WaiterId};
+use tokio::sync::{mpsc, oneshot};
 
 use super::DriverError;
-use super::log::log;
-use super::sessions::{CloseReason, Outgoing, Sessions};
-use crate::store::{Store, StoreError, TimesPage};
+use super::batch::{AfterCommit, Batch, Delivery};
+use super::samplers::SamplerPool;
+use super::sessions::{CloseReason, Outgoing};
+use super::views::Views;
+use crate::store::{self, Position};
 
 /// How many commands share a commit at most. It bounds how long the first of them waits; chosen,
 /// not measured.
-const MAX_BATCH: usize = 1_024;
+const MAX_COMMANDS: usize = 1_024;
 
-/// How long samplers may think while messages of workers wait. A worker does not notice a wait of
-/// this length, because it sends a report and trains on; chosen, not measured.
+/// How long decisions may be taken while messages of workers wait. A worker does not notice a wait
+/// of this length, because it sends a report and trains on; chosen, not measured.
 const THINKING_TIME: Duration = Duration::from_millis(5);
 
-/// Reads the state and sends its own result.
-type View = Box<dyn FnOnce(&Coordinator) + Send>;
+/// Decisions after which the size of a batch is looked at. Each may add an assignment of 256 KiB.
+const DECISIONS_AT_ONCE: u32 = 32;
+
+/// Reads the state, and returns what sends the result once everything in it is stored.
+type View = Box<dyn FnOnce(&Coordinator) -> Delivery + Send>;
 type ReplySender = oneshot::Sender<Result<Reply, Refusal>>;
-type TimesSender = oneshot::Sender<Result<TimesPage, StoreError>>;
+type AnswerSender = oneshot::Sender<Result<Answer, Refusal>>;
 
 /// What can be asked of the driver.
 pub(super) enum Command {
-    Apply { input: Input, reply: Option<ReplySender> },
+    Apply {
+        input: Input,
+        reply: Option<ReplySender>,
+    },
+    /// A request of an external client, with the input's waiter and the sender of its answer.
+    Ask {
+        input: Input,
+        waiter: WaiterId,
+        answer: AnswerSender,
+    },
     Read(View),
-    Times { sweep: SweepId, after: i64, reply: TimesSender },
-    Open { session: SessionId, outbox: mpsc::Sender<Outgoing>, reply: oneshot::Sender<bool> },
-    Close { session: SessionId, reason: Option<CloseReason> },
+    Open {
+        session: SessionId,
+        outbox: mpsc::Sender<Outgoing>,
+        reply: oneshot::Sender<bool>,
+    },
+    Close {
+        session: SessionId,
+        reason: Option<CloseReason>,
+    },
     CloseAll,
+    /// A batch was carried out, or the committer has ended.
+    Wake,
     Stop,
 }
 
@@ -45,45 +70,101 @@ impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Apply { .. } => "Apply",
+            Self::Ask { .. } => "Ask",
             Self::Read(_) => "Read",
-            Self::Times { .. } => "Times",
             Self::Open { .. } => "Open",
             Self::Close { .. } => "Close",
             Self::CloseAll => "CloseAll",
+            Self::Wake => "Wake",
             Self::Stop => "Stop",
         })
     }
 }
 
-/// What waits for the commit.
-enum AfterCommit {
-    Reply(ReplySender, Result<Reply, Refusal>),
-    Effect(Effect),
-    Read(View),
-    Times(SweepId, i64, TimesSender),
-    Close(SessionId, Option<CloseReason>),
-    CloseAll,
+/// Sessions that the committer has closed, because their outboxes were full. The state machine
+/// hears of them in the next batch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LostSessions(Arc<Mutex<Vec<SessionId>>>);
+
+impl LostSessions {
+    pub(super) fn push(&self, session: SessionId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+    }
+
+    fn take(&self) -> Vec<SessionId> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
-/// The events of one commit, and what waits for it.
-#[derive(Default)]
-struct Batch {
-    events: Vec<Event>,
-    after: Vec<AfterCommit>,
-    stop: bool,
+/// The number of batches that were handed over and are not carried out yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    /// The number once the committer has ended.
+    const ENDED: usize = usize::MAX / 2;
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The committer has carried out a batch, and wakes the driver next.
+    pub(super) fn remove(&self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// The committer has ended, and wakes the driver next.
+    pub(super) fn end(&self) {
+        self.0.fetch_add(Self::ENDED, Ordering::AcqRel);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.count() >= Self::ENDED
+    }
 }
 
-/// The state machine, the store, the sessions of workers and the watchers of sweeps.
+/// The committer has ended, so that nothing can be stored. It says why.
+pub(super) struct CommitterGone;
+
+/// Why the driver's thread ended early.
+pub(super) enum Halted {
+    Broken(DriverError),
+    CommitterGone,
+}
+
+impl From<CommitterGone> for Halted {
+    fn from(_: CommitterGone) -> Self {
+        Self::CommitterGone
+    }
+}
+
+impl From<caviar_core::Broken> for Halted {
+    fn from(broken: caviar_core::Broken) -> Self {
+        Self::Broken(broken.into())
+    }
+}
+
+/// The state machine, and what is known of the batches after it.
 pub(super) struct Engine {
     core: Coordinator,
-    store: Box<dyn Store>,
-    sessions: Sessions,
-    /// Sessions that were closed while effects were carried out. The state machine hears of them in
-    /// the next batch.
-    lost: Vec<SessionId>,
-    changes: broadcast::Sender<SweepId>,
+    views: Views,
+    batches: SyncSender<Batch>,
+    /// The last batch with events that was handed over.
+    position: Position,
+    /// The store's file, if it can only be read.
+    read_only: Option<PathBuf>,
+    lost: LostSessions,
+    under_way: UnderWay,
+    /// Asks the samplers.
+    samplers: SamplerPool,
+    /// The external clients that wait for an answer.
+    waiting: BTreeMap<WaiterId, AnswerSender>,
     started: Instant,
-    /// See [`THINKING_TIME`]. A sampler that is at work on a trial is not interrupted.
+    /// See [`THINKING_TIME`].
     thinking_time: Duration,
     is_all_decided: bool,
 }
@@ -91,106 +172,164 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(
         core: Coordinator,
-        store: Box<dyn Store>,
-        changes: broadcast::Sender<SweepId>,
+        views: Views,
+        batches: SyncSender<Batch>,
+        (position, read_only): (Position, Option<PathBuf>),
+        (lost, under_way, samplers): (LostSessions, UnderWay, SamplerPool),
     ) -> Self {
-        let (sessions, lost, started) = (Sessions::default(), Vec::new(), Instant::now());
-        let (thinking_time, is_all_decided) = (THINKING_TIME, true);
-        Self { core, store, sessions, lost, changes, started, thinking_time, is_all_decided }
+        let waiting = BTreeMap::new();
+        let (started, thinking_time, is_all_decided) = (Instant::now(), THINKING_TIME, true);
+        Self {
+            core,
+            views,
+            batches,
+            position,
+            read_only,
+            lost,
+            under_way,
+            samplers,
+            waiting,
+            started,
+            thinking_time,
+            is_all_decided,
+        }
     }
 
     /// Serves until a command stops it, or every handle is gone.
-    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) -> Result<(), DriverError> {
-        let mut stop = false;
-        while !stop {
-            let mut commands = Vec::new();
+    pub(super) fn run(&mut self, queue: &mut mpsc::Receiver<Command>) -> Result<(), Halted> {
+        let mut batch = Batch::default();
+        loop {
             // While there are decisions to take, the thread does not wait for a command.
-            if self.is_all_decided {
-                let Some(first) = queue.blocking_recv() else { break };
-                commands.push(first);
+            let first = if self.is_all_decided {
+                match queue.blocking_recv() {
+                    Some(first) => Some(first),
+                    None => break,
+                }
+            } else {
+                None
+            };
+            if self.under_way.has_ended() {
+                return Err(Halted::CommitterGone);
             }
-            while commands.len() < MAX_BATCH
-                && let Ok(next) = queue.try_recv()
-            {
-                commands.push(next);
+            if self.serve(first, queue, &mut batch)? {
+                break;
             }
-            stop = self.serve(commands)?;
+            if self.is_due(&batch) {
+                self.hand_over(std::mem::take(&mut batch))?;
+            }
         }
-        Ok(())
+        Ok(self.hand_over(batch)?)
     }
 
-    /// Serves some commands with one commit. Returns true if one of them stops the driver.
-    fn serve(&mut self, commands: Vec<Command>) -> Result<bool, DriverError> {
-        let (began, thinking_time) = (Instant::now(), self.thinking_time);
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut batch = Batch::default();
-        for session in std::mem::take(&mut self.lost) {
-            self.hear(now, Input::SessionClosed(session), None, &mut batch)?;
+    /// True if the batch should go to the committer now. While that is busy, the batch grows, so
+    /// that its commands share a commit. A large batch is handed over already, so that the
+    /// committer does not wait for this thread. The committer wakes this thread after each commit.
+    fn is_due(&self, batch: &Batch) -> bool {
+        match self.under_way.count() {
+            0 => true,
+            1 => batch.is_large(),
+            _ => batch.is_full(),
         }
-        for command in commands {
-            match self.store.read_only_path().map(Path::to_owned) {
-                Some(store) => self.take_read_only(&store, command, &mut batch),
-                None => self.take(now, command, &mut batch)?,
+    }
+
+    /// Serves the queued commands. Returns true if one of them stops the driver.
+    fn serve(
+        &mut self,
+        first: Option<Command>,
+        queue: &mut mpsc::Receiver<Command>,
+        batch: &mut Batch,
+    ) -> Result<bool, Halted> {
+        let until = Instant::now() + self.thinking_time;
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut views = Vec::new();
+        for session in self.lost.take() {
+            self.hear(now, Input::SessionClosed(session), None, batch)?;
+        }
+        let (mut next, mut count, mut stop) = (first, 0, false);
+        while let Some(command) = next.take().or_else(|| queue.try_recv().ok()) {
+            stop = matches!(command, Command::Stop);
+            if let Command::Read(view) = command {
+                views.push(view);
+            } else if self.read_only.is_some() {
+                self.take_read_only(command, batch);
+            } else {
+                self.take(now, command, batch)?;
             }
-            if batch.stop {
+            count += 1;
+            if stop || count == MAX_COMMANDS || batch.is_full() {
                 break;
             }
         }
-        self.decide(&mut || began.elapsed() < thinking_time, &mut batch)?;
-        self.store.append(&batch.events)?;
-        batch.events.iter().for_each(log);
-        self.finish(batch.after);
-        Ok(batch.stop)
+        self.decide(until, batch)?;
+        batch.after.extend(views.into_iter().map(|view| AfterCommit::Deliver(view(&self.core))));
+        Ok(stop)
     }
 
-    fn take(&mut self, now: u64, command: Command, batch: &mut Batch) -> Result<(), DriverError> {
+    /// Gives a batch with what it has changed to the committer. Waits while the committer has one
+    /// batch at hand and another one before it.
+    fn hand_over(&mut self, mut batch: Batch) -> Result<(), CommitterGone> {
+        let rows = self.core.take_rows();
+        batch.changes = self.views.changes(&self.core, &rows, batch.effects());
+        if !batch.stored.events.is_empty() {
+            self.position.sequence += 1;
+            let Position { term, sequence } = self.position;
+            let sweeps = rows.sweeps.iter().filter_map(|id| self.core.sweep(*id)).collect();
+            batch.stored.rows = store::Rows { sweeps, trials: rows.trials };
+            (batch.stored.term, batch.stored.sequence) = (term, sequence);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.under_way.add();
+        self.batches.send(batch).map_err(|_| CommitterGone)
+    }
+
+    fn take(&mut self, now: u64, command: Command, batch: &mut Batch) -> Result<(), Halted> {
         match command {
-            Command::Apply { input, reply: None } => self.hear(now, input, None, batch)?,
-            // A client that waits for a reply sees a state in which everything is decided, before
-            // its request and after it.
-            Command::Apply { input, reply } => {
-                self.decide(&mut || true, batch)?;
-                self.hear(now, input, reply, batch)?;
-                self.decide(&mut || true, batch)?;
-            }
-            Command::Read(view) => batch.after.push(AfterCommit::Read(view)),
-            Command::Times { sweep, after, reply } => {
-                batch.after.push(AfterCommit::Times(sweep, after, reply));
+            Command::Apply { input, reply } => self.hear(now, input, reply, batch)?,
+            Command::Ask { input, waiter, answer } => {
+                self.waiting.insert(waiter, answer);
+                let step = self.core.hear(now, input)?;
+                self.is_all_decided = false;
+                self.add(step.events, step.effects, batch);
+                if let Err(refusal) = step.reply
+                    && let Some(answer) = self.waiting.remove(&waiter)
+                {
+                    batch.after.push(AfterCommit::Answer(answer, Err(refusal)));
+                }
             }
             Command::Open { session, outbox, reply } => {
-                let is_accepted = self.sessions.insert(session, outbox);
-                if reply.send(is_accepted).is_err() {
-                    // The requester is gone and will never close the session.
-                    self.sessions.close(session, None);
-                }
+                batch.after.push(AfterCommit::Open(session, outbox, reply));
             }
             Command::Close { session, reason } => {
                 self.hear(now, Input::SessionClosed(session), None, batch)?;
                 batch.after.push(AfterCommit::Close(session, reason));
             }
             Command::CloseAll => batch.after.push(AfterCommit::CloseAll),
-            Command::Stop => batch.stop = true,
+            Command::Read(_) | Command::Wake | Command::Stop => {}
         }
         Ok(())
     }
 
-    /// Takes a command of a client of a store that can only be read: views, but no inputs and no
-    /// sessions of workers.
-    fn take_read_only(&mut self, store: &Path, command: Command, batch: &mut Batch) {
+    /// Takes a command of a client of a store that can only be read: no inputs and no sessions of
+    /// workers.
+    fn take_read_only(&self, command: Command, batch: &mut Batch) {
+        let store = self.read_only.iter().map(|path| path.display().to_string()).collect();
         match command {
-            Command::Apply { input: _, reply: Some(reply) } => {
-                let refusal = Refusal::ReadOnlyStore(store.display().to_string());
-                batch.after.push(AfterCommit::Reply(reply, Err(refusal)));
+            Command::Ask { answer, .. } => {
+                batch.after.push(AfterCommit::Answer(answer, Err(Refusal::ReadOnlyStore(store))));
             }
-            Command::Apply { input: _, reply: None } | Command::Close { .. } => {}
-            Command::Read(view) => batch.after.push(AfterCommit::Read(view)),
-            Command::Times { sweep, after, reply } => {
-                batch.after.push(AfterCommit::Times(sweep, after, reply));
+            Command::Apply { input: _, reply: Some(reply) } => {
+                batch.after.push(AfterCommit::Reply(reply, Err(Refusal::ReadOnlyStore(store))));
             }
             // The requester may be gone.
             Command::Open { reply, .. } => drop(reply.send(false)),
             Command::CloseAll => batch.after.push(AfterCommit::CloseAll),
-            Command::Stop => batch.stop = true,
+            Command::Apply { input: _, reply: None }
+            | Command::Close { .. }
+            | Command::Read(_)
+            | Command::Wake
+            | Command::Stop => {}
         }
     }
 
@@ -200,71 +339,58 @@ impl Engine {
         input: Input,
         reply: Option<ReplySender>,
         batch: &mut Batch,
-    ) -> Result<(), DriverError> {
+    ) -> Result<(), Halted> {
         let step = self.core.hear(now, input)?;
         self.is_all_decided = false;
-        batch.events.extend(step.events);
+        self.add(step.events, step.effects, batch);
         if let Some(reply) = reply {
             batch.after.push(AfterCommit::Reply(reply, step.reply));
         }
-        batch.after.extend(step.effects.into_iter().map(AfterCommit::Effect));
         Ok(())
     }
 
-    /// Takes the decisions that are possible since the last input. A no-op after views only.
-    fn decide(
-        &mut self,
-        may_continue: &mut dyn FnMut() -> bool,
-        batch: &mut Batch,
-    ) -> Result<(), DriverError> {
-        if self.is_all_decided {
-            return Ok(());
-        }
-        let decided = self.core.decide(may_continue)?;
-        batch.events.extend(decided.events);
-        batch.after.extend(decided.effects.into_iter().map(AfterCommit::Effect));
-        self.is_all_decided = decided.is_all;
-        Ok(())
-    }
-
-    /// Carries out what waited for the commit, in order.
-    fn finish(&mut self, after: Vec<AfterCommit>) {
-        let mut changed = BTreeSet::new();
-        for item in after {
-            match item {
-                // The requesters of this and of the times may be gone.
-                AfterCommit::Reply(sender, reply) => drop(sender.send(reply)),
-                AfterCommit::Read(view) => view(&self.core),
-                AfterCommit::Times(sweep, after, reply) => {
-                    drop(reply.send(self.store.trial_times(sweep, after)));
-                }
-                AfterCommit::Effect(Effect::Changed(sweep)) => drop(changed.insert(sweep)),
-                AfterCommit::Effect(Effect::Send(session, message)) => {
-                    if !self.sessions.send(session, message) {
-                        tracing::warn!(session = session.0, "closed a session that does not read");
-                        self.lost.push(session);
-                    }
-                }
-                AfterCommit::Effect(Effect::Close(session, refusal)) => {
-                    tracing::warn!(session = session.0, %refusal, "closed a session");
-                    self.sessions.close(session, Some(CloseReason::Refused(refusal)));
-                }
-                AfterCommit::Close(session, reason) => {
-                    self.sessions.close(session, reason);
-                }
-                AfterCommit::CloseAll => self.sessions.close_all(),
+    /// Adds what a step led to. Answers go to those who wait for them.
+    fn add(&mut self, events: Vec<Event>, effects: Vec<Effect>, batch: &mut Batch) {
+        let (answers, effects): (Vec<Effect>, Vec<Effect>) =
+            effects.into_iter().partition(|effect| matches!(effect, Effect::Answer(..)));
+        batch.add(events, effects);
+        for effect in answers {
+            if let Effect::Answer(waiter, answer) = effect
+                && let Some(sender) = self.waiting.remove(&waiter)
+            {
+                batch.after.push(AfterCommit::Answer(sender, Ok(answer)));
             }
         }
-        for sweep in changed {
-            // There may be no watcher.
-            let _ = self.changes.send(sweep);
+    }
+
+    /// Takes the decisions that are possible since the last input, at least one. At `until` it
+    /// leaves the others for later. Batches that become full are handed over. A no-op after views
+    /// only.
+    fn decide(&mut self, until: Instant, batch: &mut Batch) -> Result<(), Halted> {
+        let is_time = || Instant::now() < until;
+        while !self.is_all_decided {
+            let mut left = DECISIONS_AT_ONCE;
+            let decided = self.core.decide(&mut || {
+                left -= 1;
+                left > 0 && is_time()
+            })?;
+            self.add(decided.events, decided.effects, batch);
+            decided.jobs.into_iter().for_each(|job| self.samplers.ask(job));
+            self.is_all_decided = decided.is_all;
+            if !is_time() {
+                break;
+            }
+            if batch.is_full() {
+                self.hand_over(std::mem::take(batch))?;
+            }
         }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::mpsc::sync_channel;
 
     use caviar_common::data::DataSummary;
     use caviar_common::ids::{Name, StoreId};
@@ -272,44 +398,32 @@ mod tests {
     use caviar_core::input::Config;
 
     use super::*;
-    use crate::store::StoreError;
-
-    /// A store that counts the events of each commit.
-    #[derive(Debug, Default)]
-    struct Commits(Arc<Mutex<Vec<usize>>>);
-
-    impl Store for Commits {
-        fn id(&self) -> StoreId {
-            StoreId(1)
-        }
-
-        fn load(&mut self) -> Result<Vec<(i64, Event)>, StoreError> {
-            Ok(Vec::new())
-        }
-
-        fn append(&mut self, events: &[Event]) -> Result<(), StoreError> {
-            self.0.lock().unwrap().push(events.len());
-            Ok(())
-        }
-    }
 
     #[test]
-    fn decisions_that_take_long_are_taken_in_several_commits_without_further_input() {
-        let commits = Arc::default();
+    fn decisions_that_take_long_are_taken_in_several_batches_without_further_input() {
         let core = Coordinator::new(Config::default(), StoreId(1));
-        let mut engine =
-            Engine::new(core, Box::new(Commits(Arc::clone(&commits))), broadcast::channel(16).0);
+        let (sender, batches) = sync_channel(100);
+        let place = (Position { term: 7, sequence: 40 }, None);
+        let (commands, mut queue) = mpsc::channel(1);
+        let samplers = SamplerPool::start(commands.downgrade()).unwrap();
+        let shared = (LostSessions::default(), UnderWay::default(), samplers);
+        let mut engine = Engine::new(core, Views::default(), sender, place, shared);
         engine.thinking_time = Duration::ZERO;
         let text = "name = \"x\"\n[data]\nsource = \"builtin:digits\"\n\
                     [search]\nstrategy = \"random\"\ntrials = 8\nparallelism = 8\n";
         let (spec, request_id) =
             (Box::new(parse(text).unwrap().spec), Name::parse("name", "r").unwrap());
         let input = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
-        let (commands, queue) = mpsc::channel(1);
         commands.try_send(Command::Apply { input, reply: None }).unwrap();
         drop(commands);
-        engine.run(queue).unwrap();
-        // The sweep with the first trial, seven more trials, and the search for a ninth.
-        assert_eq!(*commits.lock().unwrap(), [2, 1, 1, 1, 1, 1, 1, 1, 0]);
+        assert!(engine.run(&mut queue).is_ok());
+        drop(engine);
+        let batches: Vec<store::Batch> = batches.iter().map(|batch| batch.stored).collect();
+        let counts: Vec<usize> = batches.iter().map(|batch| batch.events.len()).collect();
+        // The sweep with the first trial, and seven more trials: they share a batch, because
+        // nothing is carried out here.
+        assert_eq!(counts, [2, 7]);
+        let numbers: Vec<(u64, u64)> = batches.iter().map(|b| (b.term, b.sequence)).collect();
+        assert_eq!(numbers, [(7, 41), (7, 42)]);
     }
 }

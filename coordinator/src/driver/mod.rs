@@ -1,41 +1,54 @@
-//! The one thread that owns the state machine and the store.
+//! The two threads that own the state machine and the store.
 //!
 //! ```text
 //! DriverHandle::{apply, post, read}
-//!     --bounded queue--> Engine: several steps, one commit, then replies, effects and views
+//!     --bounded queue--> Engine (driver): several steps make a batch
+//!                           --bounded--> Committer: one commit, then replies, messages and views
 //!     Outgoing <--bounded outbox-- Sessions
-//!     Changes <--broadcast of changed sweeps--
+//!     Sweeps   <--views of changed sweeps--
+//! DriverHandle::query --> Reads: a few connections that read the store
 //! ```
-//! Nothing is sent before the commit of the events that led to it. The driver never waits for a
-//! slow reader: a session whose outbox is full is closed. A failed commit or a broken invariant
-//! ends the thread, and every waiting request fails.
+//! Nothing is sent before the commit of the events that led to it. The driver decides the next batch
+//! while the committer stores the last one. Neither waits for a slow reader: a session whose outbox
+//! is full is closed. A failed commit or a broken invariant ends both threads, and every waiting
+//! request fails.
 
+mod batch;
+mod committer;
 mod engine;
 mod log;
+mod published;
+mod reads;
+mod samplers;
 mod sessions;
+mod views;
 
-use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use caviar_common::error::ErrorClass;
-use caviar_common::ids::{SessionId, SweepId, TrialNumber};
-use caviar_common::view::TrialTimes;
-use caviar_core::input::{Config, Input, Refusal, Reply};
+use caviar_common::ids::SessionId;
+use caviar_core::input::{Answer, Config, Input, Refusal, Reply, WaiterId};
 use caviar_core::{Broken, Coordinator};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::store::{Store, StoreError, TimesPage};
-use engine::{Command, Engine};
+use crate::store::query::Reader;
+use crate::store::{Store, StoreError};
+use batch::{Batch, Delivery};
+use committer::Committer;
+use engine::{Command, Engine, Halted, LostSessions, UnderWay};
+pub use published::{Published, Sweeps, Watcher};
+use reads::ReadError;
+use reads::Reads;
+use samplers::SamplerPool;
 pub use sessions::{CloseReason, Outgoing};
+use views::Views;
 
 /// Commands that may wait in the queue; a sender of more waits. Chosen, not measured.
 const QUEUE: usize = 4_096;
-/// How many changes a watcher may be behind. A watcher that is further behind reads its sweep
-/// again.
-const CHANGES: usize = 1_024;
 
 /// The driver has ended: it is stopping, or it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,47 +116,157 @@ impl Ended {
     }
 }
 
-/// Reads the store, recovers the state and starts the thread. Blocks while it reads the store.
+/// Batches that may wait for the committer while it stores another one.
+const BATCHES_AHEAD: usize = 1;
+
+/// Reads the store, recovers the state and starts the threads. Blocks while it reads the store.
 ///
 /// # Errors
 /// The store cannot be read, or its events do not fit together.
 pub fn start(config: Config, mut store: Box<dyn Store>) -> Result<Driver, DriverError> {
-    let events = store.load()?;
-    let count = events.len();
-    let mut row = 0;
-    let events = events.into_iter().map(|(id, event)| {
-        row = id;
-        event
-    });
-    let recovered = Coordinator::recover(config, store.id(), 0, events);
-    // Recovery stops at the event that does not fit, so it is the last one that was taken.
-    let core =
-        recovered.map_err(|broken| StoreError::Corrupt { row, detail: broken.to_string() })?;
-    tracing::debug!(events = count, "recovered");
+    let core = recover(config, store.as_mut())?;
+    let reads = store.readers().map(|readers| Arc::new(Reads::new(readers)));
     let (commands, queue) = mpsc::channel(QUEUE);
-    let (changes, _) = broadcast::channel(CHANGES);
     let (end, ended) = oneshot::channel();
-    let engine = Engine::new(core, store, changes.clone());
+    let sweeps = Arc::new(Sweeps::default());
+    let handle = DriverHandle {
+        commands,
+        sweeps: Arc::clone(&sweeps),
+        reads: reads.clone(),
+        next_session: Arc::new(AtomicU64::new(1)),
+        next_waiter: Arc::new(AtomicU64::new(1)),
+    };
+    let samplers = SamplerPool::start(handle.commands.downgrade()).map_err(DriverError::Thread)?;
+    let threads = Threads::new((core, samplers), store, &handle, sweeps);
     let body = move || {
-        // This drops the engine and its store before the end is reported.
-        let result = engine.run(queue);
+        let result = threads.run(queue, reads.as_deref());
         // The receiver may be gone.
         let _ = end.send(result);
     };
     thread::Builder::new().name("driver".to_owned()).spawn(body).map_err(DriverError::Thread)?;
-    let handle = DriverHandle { commands, changes, next_session: Arc::new(AtomicU64::new(1)) };
     Ok(Driver { handle, ended: Ended(Some(ended)) })
+}
+
+/// What the two threads of a driver run.
+struct Threads {
+    engine: Engine,
+    committer: Committer,
+    batches: std::sync::mpsc::Receiver<Batch>,
+}
+
+impl Threads {
+    fn new(
+        (core, samplers): (Coordinator, SamplerPool),
+        store: Box<dyn Store>,
+        handle: &DriverHandle,
+        sweeps: Arc<Sweeps>,
+    ) -> Self {
+        let views = Views::new(&core, &sweeps);
+        let (sender, batches) = std::sync::mpsc::sync_channel(BATCHES_AHEAD);
+        let place = (store.position(), store.read_only_path().map(Path::to_owned));
+        let (lost, under_way) = (LostSessions::default(), UnderWay::default());
+        let driver = handle.commands.downgrade();
+        let committer = Committer::new(store, sweeps, (lost.clone(), under_way.clone()), driver);
+        let engine = Engine::new(core, views, sender, place, (lost, under_way, samplers));
+        Self { engine, committer, batches }
+    }
+
+    /// Runs the driver on this thread, and the committer on another one, until both have ended.
+    /// The store is released then.
+    fn run(
+        self,
+        mut queue: mpsc::Receiver<Command>,
+        reads: Option<&Reads>,
+    ) -> Result<(), DriverError> {
+        let Self { mut engine, mut committer, batches } = self;
+        let body = move || {
+            let result = committer.run(&batches);
+            drop(batches);
+            committer.end();
+            (committer, result)
+        };
+        let thread = thread::Builder::new().name("committer".to_owned()).spawn(body);
+        let thread = thread.map_err(DriverError::Thread)?;
+        let halted = engine.run(&mut queue);
+        // What was handed over before is stored, and no more comes.
+        drop(engine);
+        let (committer, stored) = thread.join().map_err(|_| DriverError::Died)?;
+        // The connection that is closed last leaves the store in order, so it is the committer's.
+        if let Some(reads) = reads {
+            reads.close();
+        }
+        drop((committer, queue));
+        stored?;
+        match halted {
+            Ok(()) | Err(Halted::CommitterGone) => Ok(()),
+            Err(Halted::Broken(error)) => Err(error),
+        }
+    }
+}
+
+/// The state that the events of a store make.
+fn recover(config: Config, store: &mut dyn Store) -> Result<Coordinator, DriverError> {
+    let id = store.id();
+    let mut events = store.load()?;
+    let (mut row, mut count, mut failure) = (0, 0_u64, None);
+    let good = std::iter::from_fn(|| match events.next()? {
+        Ok((id, event)) => {
+            (row, count) = (id, count + 1);
+            Some(event)
+        }
+        Err(error) => {
+            failure = Some(error);
+            None
+        }
+    });
+    let recovered = Coordinator::recover(config, id, 0, good);
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
+    // Recovery stops at the event that does not fit, so it is the last one that was taken.
+    let core = recovered.map_err(|broken| StoreError::Corrupt {
+        place: format!("row {row} of events"),
+        detail: broken.to_string(),
+    })?;
+    if let Some(damage) = events.damages().first() {
+        return Err(damage.clone().into_error().into());
+    }
+    tracing::debug!(events = count, "recovered");
+    Ok(core)
 }
 
 /// Sends commands to the driver. Clones send to the same driver.
 #[derive(Clone, Debug)]
 pub struct DriverHandle {
     commands: mpsc::Sender<Command>,
-    changes: broadcast::Sender<SweepId>,
+    sweeps: Arc<Sweeps>,
+    reads: Option<Arc<Reads>>,
     next_session: Arc<AtomicU64>,
+    next_waiter: Arc<AtomicU64>,
 }
 
 impl DriverHandle {
+    /// The number of the next request of an external client. Of the clients that wait for trials,
+    /// those with lower numbers get them first.
+    pub fn next_waiter(&self) -> WaiterId {
+        WaiterId(self.next_waiter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Sends a request of an external client to the state machine. Returns its answer once all
+    /// events that it follows from are stored.
+    ///
+    /// # Errors
+    /// The driver ended. The request may have taken effect or not.
+    pub async fn ask(
+        &self,
+        waiter: WaiterId,
+        input: Input,
+    ) -> Result<Result<Answer, Refusal>, DriverGone> {
+        let (answer, received) = oneshot::channel();
+        self.send(Command::Ask { input, waiter, answer }).await?;
+        received.await.map_err(|_| DriverGone)
+    }
+
     /// Sends an input to the state machine. Returns its reply once all events that follow from it
     /// are stored.
     ///
@@ -175,37 +298,27 @@ impl DriverHandle {
     {
         let (reply, received) = oneshot::channel();
         let view = move |core: &Coordinator| {
+            let result = view(core);
             // The requester may be gone.
-            let _ = reply.send(view(core));
+            let deliver: Delivery = Box::new(move || drop(reply.send(result)));
+            deliver
         };
         self.send(Command::Read(Box::new(view))).await?;
         received.await.map_err(|_| DriverGone)
     }
 
-    /// When the trials of a sweep started and ended. The rows are read in pages, between which the
-    /// driver serves others. A store that cannot be read has no times.
+    /// Reads the store on another thread: everything that was committed before is visible.
     ///
     /// # Errors
-    /// The driver ended.
-    pub async fn trial_times(
-        &self,
-        sweep: SweepId,
-    ) -> Result<BTreeMap<TrialNumber, TrialTimes>, DriverGone> {
-        let (mut all, mut after) = (TimesPage::default(), 0);
-        loop {
-            let (reply, received) = oneshot::channel();
-            self.send(Command::Times { sweep, after, reply }).await?;
-            match received.await.map_err(|_| DriverGone)? {
-                Ok(page) => all.extend(page),
-                Err(error) => {
-                    tracing::warn!(sweep = sweep.0, %error, "the export has no times");
-                    return Ok(BTreeMap::new());
-                }
-            }
-            match all.next {
-                Some(next) => after = next,
-                None => return Ok(all.times),
-            }
+    /// The store cannot be read, or too many others read it.
+    pub async fn query<T, F>(&self, query: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Reader) -> Result<T, StoreError> + Send + 'static,
+    {
+        match &self.reads {
+            Some(reads) => reads.query(query).await,
+            None => Err(ReadError::Unreadable),
         }
     }
 
@@ -261,39 +374,12 @@ impl DriverHandle {
         self.commands.closed().await;
     }
 
-    /// Watches the changes of sweeps from now on.
-    pub fn changes(&self) -> Changes {
-        Changes(self.changes.subscribe())
+    /// The sweeps as they were after the last commit.
+    pub fn sweeps(&self) -> &Sweeps {
+        &self.sweeps
     }
 
     async fn send(&self, command: Command) -> Result<(), DriverGone> {
         self.commands.send(command).await.map_err(|_| DriverGone)
-    }
-}
-
-/// A watcher of changes of sweeps.
-#[derive(Debug)]
-pub struct Changes(broadcast::Receiver<SweepId>);
-
-impl Changes {
-    /// Waits until `sweep` may have changed since the last call. Several changes count as one.
-    ///
-    /// # Errors
-    /// The driver ended.
-    pub async fn wait_for(&mut self, sweep: SweepId) -> Result<(), DriverGone> {
-        loop {
-            match self.0.recv().await {
-                Ok(changed) if changed != sweep => {}
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => break,
-                Err(broadcast::error::RecvError::Closed) => return Err(DriverGone),
-            }
-        }
-        self.forget();
-        Ok(())
-    }
-
-    /// Drops the changes so far, because the caller is about to read the sweep.
-    fn forget(&mut self) {
-        self.0 = self.0.resubscribe();
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use caviar_common::error::{Problem, Problems};
-use caviar_common::ids::SweepId;
-use caviar_common::view::SweepView;
+use caviar_common::ids::{SweepId, TrialNumber};
+use caviar_common::view::{TrialTimes, TrialView};
 use caviar_core::Coordinator;
 use caviar_core::input::{Input, Refusal};
 use caviar_proto::status;
@@ -12,7 +12,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::driver::{DriverGone, DriverHandle};
+use crate::driver::{DriverGone, DriverHandle, Published};
+use crate::store::StoreError;
+use crate::store::query::{Reader, TrialPage, TrialQuery};
 
 /// Most data sets that are read at once. Reading takes memory in proportion to the file.
 const MAX_DATA_READERS: usize = 2;
@@ -59,9 +61,53 @@ impl Api {
         result.map(|_| ()).map_err(|refusal| refused(&refusal))
     }
 
-    /// The current view of a sweep.
-    pub(super) async fn sweep(&self, id: SweepId) -> Result<SweepView, Status> {
-        self.read(move |core| core.sweep(id)).await?.ok_or_else(|| sweep_deleted(id))
+    /// The view of a sweep after the last commit.
+    pub(super) fn sweep(&self, id: SweepId) -> Result<Arc<Published>, Status> {
+        self.driver.sweeps().get(id).ok_or_else(|| sweep_deleted(id))
+    }
+
+    /// Reads the store as it was after the last commit, or later.
+    pub(super) async fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut dyn Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let result = self.driver.query(query).await;
+        result.map_err(|error| status::new(error.class(), error.to_string()))
+    }
+
+    /// The trials that a query selects.
+    pub(super) async fn trials(
+        &self,
+        sweep: &Published,
+        query: TrialQuery,
+    ) -> Result<TrialPage, Status> {
+        let mut page = self.query(move |reader| reader.trials(&query)).await?;
+        for trial in &mut page.trials {
+            trial.parked = sweep.parked.contains(&trial.trial);
+        }
+        Ok(page)
+    }
+
+    /// A trial with its curve, but without its times; `None` if the sweep does not have it.
+    pub(super) async fn trial(
+        &self,
+        sweep: &Published,
+        trial: TrialNumber,
+    ) -> Result<Option<TrialView>, Status> {
+        let id = sweep.view.id;
+        let found = self.query(move |reader| reader.trial(id, trial)).await?;
+        if found.is_none() && trial.0 < sweep.trials() && self.driver.sweeps().get(id).is_some() {
+            let missing = StoreError::Corrupt {
+                place: format!("trial {trial} of sweep {id}"),
+                detail: "its row is missing".to_owned(),
+            };
+            return Err(status::new(missing.class(), missing.to_string()));
+        }
+        Ok(found.map(|view| TrialView {
+            parked: sweep.parked.contains(&trial),
+            times: TrialTimes::default(),
+            ..view
+        }))
     }
 
     /// Waits until the server or the driver is stopping.

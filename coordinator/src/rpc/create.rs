@@ -7,7 +7,6 @@ use caviar_common::error::{ErrorClass, Problem, Problems};
 use caviar_common::ids::{Name, SweepId};
 use caviar_common::spec::SweepSpec;
 use caviar_common::text::quoted;
-use caviar_core::Coordinator;
 use caviar_core::input::{Input, Refusal, Reply};
 use caviar_data::DataError;
 use caviar_proto::convert::spec::decode_spec;
@@ -23,8 +22,7 @@ impl Api {
     pub(super) async fn create(&self, request: v1::CreateSweepRequest) -> Result<SweepId, Status> {
         let (request_id, spec) =
             decode(request).map_err(|problems| status::from_problems(&problems))?;
-        let (id, sent) = (request_id.clone(), spec.clone());
-        if let Some(result) = self.read(move |core| result_without_data(core, &id, sent)).await? {
+        if let Some(result) = self.result_without_data(&request_id, spec.clone()) {
             return result.map_err(|refusal| refused(&refusal));
         }
         let data = self.read_data(&spec).await?;
@@ -34,12 +32,31 @@ impl Api {
         let input = Input::CreateSweep { request_id, spec: Box::new(spec), data };
         match self.driver.apply(input).await.map_err(driver_gone)? {
             Ok(Reply::Sweep(id)) => Ok(id),
-            Ok(Reply::Done) => Err(status::new(
+            Ok(Reply::Done | Reply::Waiting) => Err(status::new(
                 ErrorClass::Internal,
                 "internal error: the reply to CreateSweep does not contain the sweep's id",
             )),
             Err(refusal) => Err(refused(&refusal)),
         }
+    }
+
+    /// The result of a request that needs no data: the sweep that an earlier request with the same
+    /// id created, or a refusal. `None` if the data must be read.
+    fn result_without_data(
+        &self,
+        request_id: &Name,
+        mut spec: SweepSpec,
+    ) -> Option<Result<SweepId, Refusal>> {
+        let sweeps = self.driver.sweeps();
+        if let Some(earlier) = sweeps.by_request(request_id) {
+            spec.fill_space(&earlier.view.data);
+            return Some(if spec == earlier.view.spec {
+                Ok(earlier.view.id)
+            } else {
+                Err(Refusal::RequestReused(request_id.clone()))
+            });
+        }
+        sweeps.by_name(&spec.name).map(|_| Err(Refusal::NameTaken(spec.name)))
     }
 
     /// Reads the data of a sweep on a thread of its own, after at most a few other requests have
@@ -77,26 +94,6 @@ fn decode(request: v1::CreateSweepRequest) -> Result<(Name, SweepSpec), Problems
         (Err(problem), Ok(_)) => Err(problem.into()),
         (Err(problem), Err(problems)) => Err(std::iter::once(problem).chain(problems).collect()),
     }
-}
-
-/// The result of a request that needs no data: the sweep that an earlier request with the same id
-/// created, or a refusal. `None` if the data must be read.
-fn result_without_data(
-    core: &Coordinator,
-    request_id: &Name,
-    mut spec: SweepSpec,
-) -> Option<Result<SweepId, Refusal>> {
-    let sweeps = core.record().sweeps();
-    if let Some(earlier) = sweeps.values().find(|s| s.request_id() == request_id) {
-        spec.fill_space(earlier.data());
-        return Some(if spec == *earlier.spec() {
-            Ok(earlier.id())
-        } else {
-            Err(Refusal::RequestReused(request_id.clone()))
-        });
-    }
-    let is_taken = sweeps.values().any(|s| s.spec().name == spec.name);
-    is_taken.then_some(Err(Refusal::NameTaken(spec.name)))
 }
 
 /// An error in the data as a problem with the field that causes it.

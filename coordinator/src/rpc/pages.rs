@@ -2,14 +2,9 @@
 //! is valid only for the same listing.
 
 use caviar_common::error::{ErrorClass, Problem};
-use caviar_common::ids::SweepId;
 use caviar_common::limits::MAX_PAGE;
-use caviar_common::metric::Point;
 use caviar_common::numbers::index;
 use caviar_common::text::quoted;
-use caviar_common::view::TrialView;
-use caviar_core::Coordinator;
-use caviar_core::query::TrialFilter;
 use caviar_proto::status;
 use prost::Message;
 use tonic::Status;
@@ -20,9 +15,9 @@ use super::api::invalid;
 const DEFAULT_PAGE: usize = 100;
 /// Most bytes in a page: below the 4 MiB that gRPC clients accept by default.
 const MAX_PAGE_BYTES: usize = 3 << 20;
-/// Most metric values in the curves of one page. It bounds what the driver's thread copies before
-/// the page is reduced to its size in bytes.
-const MAX_PAGE_VALUES: usize = 200_000;
+/// Most metric values in the curves of one page. It bounds what is read before the page is reduced to
+/// its size in bytes.
+pub(super) const MAX_PAGE_VALUES: usize = 200_000;
 
 /// The number of elements in a page. A `page_size` above the maximum is reduced to it, because the
 /// next page contains the rest.
@@ -86,40 +81,8 @@ pub(super) fn fit<M: Message>(messages: Vec<M>) -> Vec<M> {
     messages.into_iter().take_while(fits).collect()
 }
 
-/// A page of trials; `None` if the sweep was deleted. A page with long curves has fewer trials, but
-/// at least one.
-pub(super) fn trials(
-    core: &Coordinator,
-    sweep: SweepId,
-    filter: &TrialFilter,
-) -> Option<Vec<TrialView>> {
-    let bare = core.trials(sweep, &TrialFilter { with_curves: false, ..filter.clone() })?;
-    if !filter.with_curves {
-        return Some(bare);
-    }
-    let record = core.record().sweep(sweep)?;
-    let mut values = 0;
-    let mut page = Vec::new();
-    for view in bare {
-        values += record
-            .trial(view.trial)
-            .map_or(0, |trial| trial.curve().iter().map(Point::value_count).sum());
-        if values > MAX_PAGE_VALUES && !page.is_empty() {
-            break;
-        }
-        page.extend(core.trial(sweep, view.trial, true));
-    }
-    Some(page)
-}
-
 #[cfg(test)]
 mod tests {
-    use caviar_common::ask::{Ask, Report};
-    use caviar_common::data::DataSummary;
-    use caviar_common::ids::{Name, StoreId};
-    use caviar_common::metric::NamedMetrics;
-    use caviar_common::spec::file::parse;
-    use caviar_core::input::{Config, Input, Reply};
     use caviar_proto::v1;
 
     use super::*;
@@ -140,42 +103,6 @@ mod tests {
                 "{malformed}"
             );
         }
-    }
-
-    #[test]
-    fn a_page_of_curves_is_limited_in_values() {
-        let text = "name = \"x\"\n[data]\nsource = \"external\"\n\
-                    [fixed]\nepochs = 2000\n[space]\nC = { low = 0, high = 1 }\n\
-                    [search]\nstrategy = \"random\"\ntrials = 3\nparallelism = 3\n\
-                    [objective]\nmetric = \"m0\"\ngoal = \"minimize\"\n";
-        let (spec, name) =
-            (Box::new(parse(text).unwrap().spec), |text: &str| Name::parse("name", text).unwrap());
-        let mut core = Coordinator::new(Config::default(), StoreId(1));
-        let create =
-            Input::CreateSweep { request_id: name("r"), spec, data: DataSummary::default() };
-        let Ok(Reply::Sweep(sweep)) = core.step(0, create).unwrap().reply else {
-            panic!("no sweep")
-        };
-        let ask = Ask { request_id: name("a"), client: name("c"), count: 3, lease_ms: 1_000 };
-        core.step(0, Input::AskTrials(sweep, ask.clone())).unwrap().reply.unwrap();
-        for asked in core.asked(sweep, &ask).unwrap().trials {
-            for epoch in 1..=1_600 {
-                let metrics = (0..64).map(|i| (name(&format!("m{i}")), 0.5)).collect();
-                let report = Report {
-                    trial: asked.trial,
-                    lease: asked.lease,
-                    metrics: NamedMetrics { epoch, metrics },
-                    seconds: None,
-                };
-                core.step(0, Input::ReportTrial(sweep, report)).unwrap().reply.unwrap();
-            }
-        }
-        let page = |with_curves| {
-            trials(&core, sweep, &TrialFilter { limit: 10, with_curves, ..TrialFilter::default() })
-                .unwrap()
-        };
-        assert_eq!((page(false).len(), page(true).len()), (3, 1), "each trial has 102,400 values");
-        assert_eq!(page(true)[0].curve.len(), 1_600);
     }
 
     #[test]

@@ -1,28 +1,23 @@
 //! `SweepService`: creating, controlling and querying sweeps.
 
-use std::ops::Bound;
-
 use caviar_common::error::Problem;
 use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::numbers::{to_u32, to_usize};
 use caviar_common::outcome::{SweepState, TrialState};
-use caviar_core::Coordinator;
+use caviar_common::view::{TrialTimes, TrialView};
 use caviar_core::input::Input;
-use caviar_core::query::{TrialFilter, TrialOrder};
 use caviar_proto::convert::view::{
-    encode_importance, encode_sweep, encode_test, encode_trial, sweep_state_from_wire,
-    sweep_state_to_wire, trial_state_from_wire, trial_state_to_wire,
+    encode_importance, encode_test, encode_trial, sweep_state_from_wire, sweep_state_to_wire,
+    trial_state_from_wire, trial_state_to_wire,
 };
 use caviar_proto::v1;
 use caviar_proto::v1::sweep_service_server::SweepService;
 use tonic::{Request, Response, Status};
 
-use super::api::{Api, ResponseStream, invalid, sweep_deleted};
+use super::api::{Api, ResponseStream, invalid};
 use super::lookup;
-use super::pages::{self, Listing};
-
-/// Most sweeps that one call to the driver reads, so that other requests are served in between.
-const SWEEPS_AT_ONCE: usize = 16;
+use super::pages::{self, Listing, MAX_PAGE_VALUES};
+use crate::store::query::{TrialOrder, TrialQuery};
 
 /// Implements `SweepService` on the driver.
 #[derive(Clone, Debug)]
@@ -35,32 +30,14 @@ impl Sweeps {
         sweep: String,
         input: impl FnOnce(SweepId) -> Input,
     ) -> Result<Response<v1::Sweep>, Status> {
-        let id = self.0.find(sweep).await?;
+        let id = self.0.find(&sweep)?.view.id;
         self.0.apply(input(id)).await?;
-        self.respond(id).await
+        self.respond(id)
     }
 
     /// Responds with the current view of a sweep.
-    async fn respond(&self, id: SweepId) -> Result<Response<v1::Sweep>, Status> {
-        Ok(Response::new(encode_sweep(&self.0.sweep(id).await?)))
-    }
-
-    /// The views of as many of these sweeps as fit on a page, and the last sweep that the page
-    /// covers. Sweeps that were deleted in the meantime are omitted.
-    async fn views(&self, ids: &[SweepId]) -> Result<(Vec<v1::Sweep>, Option<SweepId>), Status> {
-        let mut sweeps = Vec::with_capacity(ids.len());
-        for chunk in ids.chunks(SWEEPS_AT_ONCE) {
-            let chunk = chunk.to_vec();
-            let views: Vec<_> = self
-                .0
-                .read(move |core| chunk.iter().filter_map(|id| core.sweep(*id)).collect())
-                .await?;
-            sweeps.extend(views.iter().map(encode_sweep));
-        }
-        let found = sweeps.len();
-        let sweeps = pages::fit(sweeps);
-        let last = last_covered(ids, found, &sweeps);
-        Ok((sweeps, last))
+    fn respond(&self, id: SweepId) -> Result<Response<v1::Sweep>, Status> {
+        Ok(Response::new(self.0.sweep(id)?.wire().clone()))
     }
 }
 
@@ -75,15 +52,15 @@ impl SweepService for Sweeps {
         request: Request<v1::CreateSweepRequest>,
     ) -> Result<Response<v1::Sweep>, Status> {
         let id = self.0.create(request.into_inner()).await?;
-        self.respond(id).await
+        self.respond(id)
     }
 
     async fn get_sweep(
         &self,
         request: Request<v1::GetSweepRequest>,
     ) -> Result<Response<v1::Sweep>, Status> {
-        let id = self.0.find(request.into_inner().sweep).await?;
-        self.respond(id).await
+        let sweep = self.0.find(&request.into_inner().sweep)?;
+        Ok(Response::new(sweep.wire().clone()))
     }
 
     async fn list_sweeps(
@@ -95,20 +72,19 @@ impl SweepService for Sweeps {
         let listing =
             Listing::from_numbers(states.iter().map(|s| numeric(sweep_state_to_wire(*s))));
         let (after, length) = (SweepId(listing.position(&page_token)?), pages::length(page_size));
-        let ids = self.0.read(move |core| sweeps_after(core, after, &states, length + 1)).await?;
-        let (sweeps, last) = self.views(ids.get(..length).unwrap_or(&ids)).await?;
-        let next = last.filter(|last| ids.last() != Some(last)).map(|last| listing.token(last.0));
-        Ok(Response::new(v1::ListSweepsResponse {
-            sweeps,
-            next_page_token: next.unwrap_or_default(),
-        }))
+        let found = self.0.driver.sweeps().after(after, &states, length + 1);
+        let sweeps = found.iter().take(length).map(|sweep| sweep.wire().clone()).collect();
+        let sweeps: Vec<v1::Sweep> = pages::fit(sweeps);
+        let next = sweeps.last().filter(|_| sweeps.len() < found.len());
+        let next_page_token = next.map(|last| listing.token(last.id)).unwrap_or_default();
+        Ok(Response::new(v1::ListSweepsResponse { sweeps, next_page_token }))
     }
 
     async fn watch_sweep(
         &self,
         request: Request<v1::WatchSweepRequest>,
     ) -> Result<Response<Self::WatchSweepStream>, Status> {
-        let id = self.0.find(request.into_inner().sweep).await?;
+        let id = self.0.find(&request.into_inner().sweep)?.view.id;
         Ok(Response::new(self.0.watch_sweep(id)))
     }
 
@@ -137,7 +113,7 @@ impl SweepService for Sweeps {
         &self,
         request: Request<v1::DeleteSweepRequest>,
     ) -> Result<Response<v1::DeleteSweepResponse>, Status> {
-        let id = self.0.find(request.into_inner().sweep).await?;
+        let id = self.0.find(&request.into_inner().sweep)?.view.id;
         self.0.apply(Input::DeleteSweep(id)).await?;
         Ok(Response::new(v1::DeleteSweepResponse {}))
     }
@@ -148,32 +124,29 @@ impl SweepService for Sweeps {
     ) -> Result<Response<v1::ListTrialsResponse>, Status> {
         let request = request.into_inner();
         let (states, order) = (trial_states(&request.states)?, trial_order(request.order)?);
-        let sweep = self.0.find(request.sweep).await?;
-        let key = [sweep.0, numeric(request.order)].into_iter();
+        let sweep = self.0.find(&request.sweep)?;
+        let key = [sweep.view.id.0, numeric(request.order)].into_iter();
         let listing = Listing::from_numbers(
             key.chain(states.iter().map(|s| numeric(trial_state_to_wire(*s)))),
         );
         let (position, length) =
             (listing.position(&request.page_token)?, pages::length(request.page_size));
-        // Position 0 is the beginning. Other positions are one more than the number of the last
-        // trial on the previous page.
-        let after = position.checked_sub(1).map(|number| TrialNumber(to_u32(to_usize(number))));
-        let filter = TrialFilter {
+        let query = TrialQuery {
+            known: sweep.trials(),
             states,
             order,
-            after,
-            limit: length + 1,
-            with_curves: request.with_curves,
+            // Position 0 is the beginning. Other positions are one more than the number of the last
+            // trial on the previous page.
+            after: position.checked_sub(1).map(|number| TrialNumber(to_u32(to_usize(number)))),
+            limit: length,
+            max_values: request.with_curves.then_some(MAX_PAGE_VALUES),
+            ..TrialQuery::all(sweep.view.id, sweep.view.spec.objective.goal)
         };
-        // A page with long curves has fewer trials, so a query without curves tells whether more
-        // trials follow.
-        let bare = TrialFilter { with_curves: false, ..filter.clone() };
-        let query = move |core: &Coordinator| {
-            Some((pages::trials(core, sweep, &filter)?, core.trials(sweep, &bare)?.len()))
-        };
-        let (views, following) = self.0.read(query).await?.ok_or_else(|| sweep_deleted(sweep))?;
-        let trials = pages::fit(views.iter().take(length).map(encode_trial).collect());
-        let last = trials.last().filter(|_| trials.len() < following);
+        let page = self.0.trials(&sweep, query).await?;
+        let count = page.trials.len();
+        let views = page.trials.into_iter().map(without_times);
+        let trials = pages::fit(views.map(|view| encode_trial(&view)).collect());
+        let last = trials.last().filter(|_| page.has_more || trials.len() < count);
         let next = last.map_or_else(String::new, |last| listing.token(u64::from(last.trial) + 1));
         Ok(Response::new(v1::ListTrialsResponse { trials, next_page_token: next }))
     }
@@ -183,8 +156,8 @@ impl SweepService for Sweeps {
         request: Request<v1::GetTrialRequest>,
     ) -> Result<Response<v1::Trial>, Status> {
         let v1::GetTrialRequest { sweep, trial } = request.into_inner();
-        let (id, number) = (self.0.find(sweep.clone()).await?, TrialNumber(trial));
-        let view = self.0.read(move |core| core.trial(id, number, true)).await?;
+        let (found, number) = (self.0.find(&sweep)?, TrialNumber(trial));
+        let view = self.0.trial(&found, number).await?;
         let view = view.ok_or_else(|| lookup::no_such_trial(&sweep, number))?;
         Ok(Response::new(encode_trial(&view)))
     }
@@ -194,7 +167,7 @@ impl SweepService for Sweeps {
         request: Request<v1::WatchTrialRequest>,
     ) -> Result<Response<Self::WatchTrialStream>, Status> {
         let v1::WatchTrialRequest { sweep, trial } = request.into_inner();
-        let id = self.0.find(sweep.clone()).await?;
+        let id = self.0.find(&sweep)?.view.id;
         Ok(Response::new(self.0.watch_trial(id, sweep, TrialNumber(trial))))
     }
 
@@ -202,22 +175,20 @@ impl SweepService for Sweeps {
         &self,
         request: Request<v1::GetBestRequest>,
     ) -> Result<Response<v1::GetBestResponse>, Status> {
-        let id = self.0.find(request.into_inner().sweep).await?;
-        let query = move |core: &Coordinator| {
-            let sweep = core.sweep(id)?;
-            let trial = sweep.best.and_then(|best| core.trial(id, best.trial, true));
-            Some((trial, sweep.test))
+        let sweep = self.0.find(&request.into_inner().sweep)?;
+        let trial = match &sweep.view.best {
+            Some(best) => self.0.trial(&sweep, best.trial).await?,
+            None => None,
         };
-        let (trial, test) = self.0.read(query).await?.ok_or_else(|| sweep_deleted(id))?;
-        let (trial, test) = (trial.as_ref().map(encode_trial), test.as_ref().map(encode_test));
-        Ok(Response::new(v1::GetBestResponse { trial, test }))
+        let test = sweep.view.test.as_ref().map(encode_test);
+        Ok(Response::new(v1::GetBestResponse { trial: trial.as_ref().map(encode_trial), test }))
     }
 
     async fn get_importance(
         &self,
         request: Request<v1::GetImportanceRequest>,
     ) -> Result<Response<v1::Importance>, Status> {
-        let id = self.0.find(request.into_inner().sweep).await?;
+        let id = self.0.find(&request.into_inner().sweep)?.view.id;
         Ok(Response::new(encode_importance(&self.0.importance(id).await?)))
     }
 
@@ -225,35 +196,14 @@ impl SweepService for Sweeps {
         &self,
         request: Request<v1::ExportTrialsRequest>,
     ) -> Result<Response<Self::ExportTrialsStream>, Status> {
-        let id = self.0.find(request.into_inner().sweep).await?;
-        Ok(Response::new(self.0.export(id)))
+        let sweep = self.0.find(&request.into_inner().sweep)?;
+        Ok(Response::new(self.0.export(sweep)))
     }
 }
 
-/// The first `length` sweeps after `after` in one of `states`; all states if it is empty.
-fn sweeps_after(
-    core: &Coordinator,
-    after: SweepId,
-    states: &[SweepState],
-    length: usize,
-) -> Vec<SweepId> {
-    let sweeps = core.record().sweeps().range((Bound::Excluded(after), Bound::Unbounded));
-    sweeps
-        .filter(|(_, s)| states.is_empty() || states.contains(&s.state()))
-        .map(|(id, _)| *id)
-        .take(length)
-        .collect()
-}
-
-/// The sweep after which the next page begins. If the page shows every sweep that was found, this
-/// is the last sweep that was looked for. A page whose sweeps were all deleted in the meantime is
-/// then empty, but not the last.
-fn last_covered(looked_for: &[SweepId], found: usize, shown: &[v1::Sweep]) -> Option<SweepId> {
-    if shown.len() < found {
-        shown.last().map(|s| SweepId(s.id))
-    } else {
-        looked_for.last().copied()
-    }
+/// A trial without its times, which only an export has.
+fn without_times(view: TrialView) -> TrialView {
+    TrialView { times: TrialTimes::default(), ..view }
 }
 
 fn sweep_states(numbers: &[i32]) -> Result<Vec<SweepState>, Status> {
@@ -305,19 +255,4 @@ fn trial_order(number: i32) -> Result<TrialOrder, Status> {
 /// The number of a protobuf enum. A decoded number is never negative.
 fn numeric(number: i32) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_whose_sweeps_were_deleted_in_the_meantime_is_not_the_last() {
-        let ids = [SweepId(3), SweepId(5)];
-        let shown = |id| v1::Sweep { id, ..v1::Sweep::default() };
-        assert_eq!(last_covered(&ids, 0, &[]), Some(SweepId(5)));
-        assert_eq!(last_covered(&ids, 1, &[shown(3)]), Some(SweepId(5)));
-        assert_eq!(last_covered(&ids, 2, &[shown(3)]), Some(SweepId(3)), "the second did not fit");
-        assert_eq!(last_covered(&[], 0, &[]), None);
-    }
 }

@@ -1,20 +1,21 @@
 //! `TrialService`: external clients ask for trials, report epochs and tell results.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use caviar_common::ids::{SweepId, TrialNumber};
+use caviar_common::error::ErrorClass;
 use caviar_common::limits::MAX_WAIT_MS;
-use caviar_core::input::Input;
+use caviar_core::input::{Answer, Input, Waiter, WaiterId};
 use caviar_proto::convert::trial::{
     decode_ask, decode_report, decode_tell, encode_asked, verdict_to_wire,
 };
 use caviar_proto::convert::view::trial_state_to_wire;
-use caviar_proto::v1;
 use caviar_proto::v1::trial_service_server::TrialService;
-use tokio::time::{Instant, timeout_at};
+use caviar_proto::{status, v1};
 use tonic::{Request, Response, Status};
 
-use super::api::{Api, driver_gone, invalid, sweep_deleted};
+use super::api::{Api, driver_gone, invalid, refused};
+use crate::driver::DriverGone;
 
 /// Implements `TrialService` on the driver.
 #[derive(Clone, Debug)]
@@ -28,28 +29,25 @@ impl TrialService for Trials {
     ) -> Result<Response<v1::AskTrialsResponse>, Status> {
         let request = request.into_inner();
         let ask = decode_ask(&request).map_err(invalid)?;
-        let deadline = Instant::now() + Duration::from_millis(request.wait_ms.min(MAX_WAIT_MS));
-        let sweep = self.0.find(request.sweep).await?;
-        let mut changes = self.0.driver.changes();
-        loop {
-            self.0.apply(Input::AskTrials(sweep, ask.clone())).await?;
-            let repeated = ask.clone();
-            let asked = self
-                .0
-                .read(move |core| core.asked(sweep, &repeated))
-                .await?
-                .ok_or_else(|| sweep_deleted(sweep))?;
-            let reply = || Ok(Response::new(encode_asked(&asked)));
-            if asked.is_over || !asked.trials.is_empty() {
-                return reply();
+        let wait = Duration::from_millis(request.wait_ms.min(MAX_WAIT_MS));
+        let sweep = self.0.find(&request.sweep)?.view.id;
+        let driver = &self.0.driver;
+        let id = driver.next_waiter();
+        let waiter = Waiter { id, is_patient: !wait.is_zero() };
+        // If the client goes away, this future is dropped with the answer's receiver. The lease on
+        // a trial that was granted to it expires.
+        let mut asked = pin!(driver.ask(id, Input::AskTrials(sweep, ask, waiter)));
+        let answer = tokio::select! {
+            answer = &mut asked => answer,
+            () = self.0.stopped() => return Err(driver_gone(DriverGone)),
+            () = tokio::time::sleep(wait), if waiter.is_patient => {
+                driver.post(Input::StopWaiting(id)).await.map_err(driver_gone)?;
+                asked.await
             }
-            tokio::select! {
-                changed = timeout_at(deadline, changes.wait_for(sweep)) => match changed {
-                    Ok(changed) => changed.map_err(driver_gone)?,
-                    Err(_) => return reply(),
-                },
-                () = self.0.stopped() => return reply(),
-            }
+        };
+        match answer.map_err(driver_gone)?.map_err(|refusal| refused(&refusal))? {
+            Answer::Trials(reply) => Ok(Response::new(encode_asked(&reply))),
+            Answer::Verdict(_) | Answer::Told(_) => Err(wrong_answer("AskTrials")),
         }
     }
 
@@ -60,14 +58,14 @@ impl TrialService for Trials {
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.sweep);
         let report = decode_report(request).map_err(invalid)?;
-        let (sweep, trial) = (self.0.find(name).await?, report.trial);
-        self.0.apply(Input::ReportTrial(sweep, report)).await?;
-        let verdict = self
-            .0
-            .read(move |core| core.verdict(sweep, trial))
-            .await?
-            .ok_or_else(|| sweep_deleted(sweep))?;
-        Ok(Response::new(v1::ReportTrialResponse { verdict: verdict_to_wire(verdict) }))
+        let sweep = self.0.find(&name)?.view.id;
+        let id = self.0.driver.next_waiter();
+        match self.answer(id, Input::ReportTrial(sweep, report, id)).await? {
+            Answer::Verdict(verdict) => {
+                Ok(Response::new(v1::ReportTrialResponse { verdict: verdict_to_wire(verdict) }))
+            }
+            Answer::Trials(_) | Answer::Told(_) => Err(wrong_answer("ReportTrial")),
+        }
     }
 
     async fn tell_trial(
@@ -77,24 +75,25 @@ impl TrialService for Trials {
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.sweep);
         let tell = decode_tell(request).map_err(invalid)?;
-        let (sweep, trial) = (self.0.find(name).await?, tell.trial);
-        self.0.apply(Input::TellTrial(sweep, tell)).await?;
-        self.tell_reply(sweep, trial).await.map(Response::new)
+        let sweep = self.0.find(&name)?.view.id;
+        let id = self.0.driver.next_waiter();
+        match self.answer(id, Input::TellTrial(sweep, tell, id)).await? {
+            Answer::Told(state) => {
+                Ok(Response::new(v1::TellTrialResponse { state: trial_state_to_wire(state) }))
+            }
+            Answer::Trials(_) | Answer::Verdict(_) => Err(wrong_answer("TellTrial")),
+        }
     }
 }
 
 impl Trials {
-    /// The reply to `TellTrial`: the state in which the trial is now.
-    async fn tell_reply(
-        &self,
-        sweep: SweepId,
-        trial: TrialNumber,
-    ) -> Result<v1::TellTrialResponse, Status> {
-        let view = self
-            .0
-            .read(move |core| core.trial(sweep, trial, false))
-            .await?
-            .ok_or_else(|| sweep_deleted(sweep))?;
-        Ok(v1::TellTrialResponse { state: trial_state_to_wire(view.state) })
+    async fn answer(&self, id: WaiterId, input: Input) -> Result<Answer, Status> {
+        let answer = self.0.driver.ask(id, input).await.map_err(driver_gone)?;
+        answer.map_err(|refusal| refused(&refusal))
     }
+}
+
+fn wrong_answer(call: &str) -> Status {
+    let message = format!("internal error: the answer to {call} is one to another call");
+    status::new(ErrorClass::Internal, message)
 }

@@ -4,23 +4,25 @@
 //! sweep or trial has ended, or when the server stops.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use caviar_common::ids::{SweepId, TrialNumber};
-use caviar_core::query::{TrialFilter, TrialOrder};
-use caviar_proto::convert::view::{encode_sweep, encode_trial};
+use caviar_proto::convert::view::encode_trial;
 use caviar_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::api::{Api, ResponseStream, driver_gone, sweep_deleted};
-use super::{lookup, pages};
-use crate::driver::DriverGone;
+use super::lookup;
+use super::pages::MAX_PAGE_VALUES;
+use crate::driver::{DriverGone, Published};
+use crate::store::query::TrialQuery;
 
 /// Shortest time between two views of the same sweep or trial. Faster changes are combined.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
-/// Most trials that an export reads at once, so that it does not block the driver for long.
+/// Most trials that an export reads at once, so that it does not keep others waiting for long.
 const EXPORT_PAGE: usize = 500;
 /// How long the error that ends a stream waits for a client that does not read.
 const FINAL_ERROR_TIMEOUT: Duration = Duration::from_secs(1);
@@ -68,14 +70,17 @@ impl Api {
     /// Sends the current view of a sweep, then a view after each change, until the sweep has ended.
     pub(super) fn watch_sweep(&self, sweep: SweepId) -> ResponseStream<v1::Sweep> {
         self.stream(move |api, responses| async move {
-            let mut changes = api.driver.changes();
+            let watcher = api.driver.sweeps().watch(sweep);
+            let mut watcher = watcher.ok_or_else(|| sweep_deleted(sweep))?;
             loop {
-                let view = api.sweep(sweep).await?;
-                if responses.send(encode_sweep(&view)).await.is_err() || view.state.is_final() {
+                let published = Arc::clone(&watcher.borrow_and_update());
+                let is_final = published.view.state.is_final();
+                if responses.send(published.wire().clone()).await.is_err() || is_final {
                     return Ok(());
                 }
                 tokio::time::sleep(MIN_INTERVAL).await;
-                changes.wait_for(sweep).await.map_err(driver_gone)?;
+                // An error means that the sweep was deleted.
+                watcher.changed().await.map_err(|_| sweep_deleted(sweep))?;
             }
         })
     }
@@ -89,10 +94,12 @@ impl Api {
         number: TrialNumber,
     ) -> ResponseStream<v1::Trial> {
         self.stream(move |api, responses| async move {
-            let mut changes = api.driver.changes();
+            let watcher = api.driver.sweeps().watch(sweep);
+            let mut watcher = watcher.ok_or_else(|| sweep_deleted(sweep))?;
             let mut sent: Option<v1::Trial> = None;
             loop {
-                let view = api.read(move |core| core.trial(sweep, number, true)).await?;
+                let published = Arc::clone(&watcher.borrow_and_update());
+                let view = api.trial(&published, number).await?;
                 let view = view.ok_or_else(|| lookup::no_such_trial(&name, number))?;
                 let wire = encode_trial(&view);
                 // Most changes of a sweep concern other trials.
@@ -106,35 +113,35 @@ impl Api {
                     return Ok(());
                 }
                 tokio::time::sleep(MIN_INTERVAL).await;
-                changes.wait_for(sweep).await.map_err(driver_gone)?;
+                watcher.changed().await.map_err(|_| sweep_deleted(sweep))?;
             }
         })
     }
 
     /// Sends all trials of a sweep with their curves and times, in the order of their numbers.
-    pub(super) fn export(&self, sweep: SweepId) -> ResponseStream<v1::Trial> {
+    pub(super) fn export(&self, sweep: Arc<Published>) -> ResponseStream<v1::Trial> {
         self.stream(move |api, responses| async move {
+            let (id, goal) = (sweep.view.id, sweep.view.spec.objective.goal);
             let mut after = None;
-            let mut times = api.driver.trial_times(sweep).await.map_err(driver_gone)?;
             loop {
-                let filter = TrialFilter {
-                    states: Vec::new(),
-                    order: TrialOrder::Number,
+                // The sweep as it is now, because its trials may be parked or not by then.
+                let sweep = api.sweep(id)?;
+                let query = TrialQuery {
+                    known: sweep.trials(),
                     after,
                     limit: EXPORT_PAGE,
-                    with_curves: true,
+                    max_values: Some(MAX_PAGE_VALUES),
+                    ..TrialQuery::all(id, goal)
                 };
-                let page = api
-                    .read(move |core| pages::trials(core, sweep, &filter))
-                    .await?
-                    .ok_or_else(|| sweep_deleted(sweep))?;
-                let Some(last) = page.last() else { return Ok(()) };
-                after = Some(last.trial);
-                for mut view in page {
-                    view.times = times.remove(&view.trial).unwrap_or_default();
-                    if responses.send(encode_trial(&view)).await.is_err() {
+                let page = api.trials(&sweep, query).await?;
+                after = page.trials.last().map(|last| last.trial);
+                for view in &page.trials {
+                    if responses.send(encode_trial(view)).await.is_err() {
                         return Ok(());
                     }
+                }
+                if !page.has_more {
+                    return Ok(());
                 }
             }
         })

@@ -1,29 +1,117 @@
 //! Stores: where events are kept.
 //!
 //! ```text
-//! Step.events --append--> Store --load--> Coordinator::recover
+//! Batch { term, sequence, events, rows } --append--> Store --load--> Coordinator::recover
+//!                                                      '--readers--> pages of trials, curves
 //! ```
-//! [`Store`] is what the driver needs: one durable transaction per call. [`sqlite::SqliteStore`]
-//! keeps everything in one file.
+//! [`Store`] is what the driver needs: one durable transaction per batch. [`sqlite::SqliteStore`]
+//! keeps everything in one file. Every row has a checksum, and every read checks it: a damaged
+//! store gives an error, and never another figure.
 
+pub mod check;
+mod clock;
+mod deletion;
+mod digest;
+mod error;
+mod heads;
+mod load;
+mod lock;
+mod migrate;
+mod open;
+mod order;
+pub mod query;
+mod read;
 mod read_only;
+mod rows;
 mod schema;
 pub mod sqlite;
-mod tables;
-mod times;
+mod sweep_rows;
+mod wal;
+mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use caviar_common::error::ErrorClass;
 use caviar_common::ids::{StoreId, SweepId};
+use caviar_common::view::{SweepView, TrialView};
 use caviar_core::event::Event;
 
-pub use self::times::TimesPage;
+pub use self::error::StoreError;
+use self::query::Readers;
+
+/// What is stored in one transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The term of the coordinator that wrote the batch. A store refuses every other term than its
+    /// own, so that a coordinator that was replaced cannot write.
+    pub term: u64,
+    /// The number of the batch, one more than that of the batch before it.
+    pub sequence: u64,
+    /// The events, in order.
+    pub events: Vec<Event>,
+    /// What the events have changed, for reading.
+    pub rows: Rows,
+}
+
+/// The sweeps and trials that a batch has changed, as they are after it.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// The sweeps, except for deleted ones.
+    pub sweeps: Vec<SweepView>,
+    /// The trials, without their curves.
+    pub trials: Vec<(SweepId, TrialView)>,
+}
+
+/// How far a store goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The term in which the store was opened.
+    pub term: u64,
+    /// The number of the last batch; 0 if there is none.
+    pub sequence: u64,
+}
+
+/// A sweep whose events cannot be read, or do not follow each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The sweep.
+    pub sweep: SweepId,
+    /// The row of `events` at which the damage shows; `None` if it is not at a row.
+    pub row: Option<i64>,
+    /// What is wrong.
+    pub detail: String,
+    /// How many of the sweep's events before it are intact.
+    pub intact: u64,
+}
+
+impl Damage {
+    /// The damage as an error of the whole store.
+    pub fn into_error(self) -> StoreError {
+        let place = match self.row {
+            Some(row) => format!("row {row} of events"),
+            None => format!("the events of sweep {}", self.sweep),
+        };
+        StoreError::Corrupt { place, detail: self.detail }
+    }
+}
+
+/// The events of a store, oldest first, each with the number of its row. Only some of them are in
+/// memory at a time.
+///
+/// The events of a damaged sweep end where the damage shows. A caller that uses the ones before it
+/// must know that they are not all.
+pub trait Events: Iterator<Item = Result<(i64, Event), StoreError>> + std::fmt::Debug {
+    /// The sweeps that turned out to be damaged. It is complete after the last event.
+    fn damages(&self) -> &[Damage];
+}
 
 /// A durable log of events.
 pub trait Store: Send {
     /// The number that was drawn at random when the store was created. It never changes.
     fn id(&self) -> StoreId;
+
+    /// The term of this opening of the store, and the number of the last batch.
+    fn position(&self) -> Position;
 
     /// The store's file, if it was opened for reading only: then [`Store::append`] always fails.
     /// `None` if the store can be written.
@@ -31,130 +119,31 @@ pub trait Store: Send {
         None
     }
 
-    /// Every event with the number of its row, oldest first.
+    /// Reads and checks every event.
     ///
     /// # Errors
-    /// The store cannot be read, or a row differs from what was written.
-    fn load(&mut self) -> Result<Vec<(i64, Event)>, StoreError>;
+    /// The store cannot be read.
+    fn load(&mut self) -> Result<Box<dyn Events + '_>, StoreError>;
 
-    /// Adds events, all or none. They survive a crash of the process and of the machine once this
-    /// returns.
+    /// Adds a batch, all or nothing. It survives a crash of the process and of the machine once
+    /// this returns.
     ///
     /// # Errors
     /// As far as the store can tell, nothing was added. The caller must not continue with a state
     /// that includes the events.
-    fn append(&mut self, events: &[Event]) -> Result<(), StoreError>;
+    fn append(&mut self, batch: &Batch) -> Result<(), StoreError>;
 
-    /// When the trials of a sweep started and ended, from some of its rows after the row `after`.
-    /// A store that does not keep times has none.
+    /// Removes some rows of deleted sweeps, which takes some milliseconds. Returns true if there
+    /// are more.
     ///
     /// # Errors
-    /// The store cannot be read, or a row is not what was written.
-    fn trial_times(&mut self, _sweep: SweepId, _after: i64) -> Result<TimesPage, StoreError> {
-        Ok(TimesPage::default())
+    /// The store cannot be written.
+    fn tidy(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
     }
-}
 
-/// Why a store cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another process has the store open.
-    #[error(
-        "{} is in use by another coordinator; hint: to give that one a sweep: caviar submit FILE \
-         --coordinator ADDRESS", .0.display()
-    )]
-    InUse(PathBuf),
-    /// The path is that of a directory.
-    #[error("{} is a directory; hint: name a file, such as {}",
-        .0.display(), .0.join("caviar.db").display())]
-    IsDirectory(PathBuf),
-    /// The directory that should hold the file does not exist.
-    #[error("{} cannot be created: there is no directory {}; hint: create it first",
-        path.display(), directory.display())]
-    NoDirectory {
-        /// The store's file.
-        path: PathBuf,
-        /// The missing directory.
-        directory: PathBuf,
-    },
-    /// The system does not let this process write the store, or create the files next to it that
-    /// writing needs.
-    #[error("{} cannot be written ({source}); hint: {WRITABLE_HINT}", path.display())]
-    NotWritable {
-        /// The store's file.
-        path: PathBuf,
-        /// The database's error.
-        source: rusqlite::Error,
-    },
-    /// The system does not let this process read the store.
-    #[error("{} cannot be read ({source}); hint: check the owner and permissions of the file",
-        path.display())]
-    NotReadable {
-        /// The store's file.
-        path: PathBuf,
-        /// The database's error.
-        source: rusqlite::Error,
-    },
-    /// The store was opened for reading only, and something was to be written.
-    #[error("{} was opened for reading only; hint: {WRITABLE_HINT}", .0.display())]
-    ReadOnly(PathBuf),
-    /// The file is not a store of Caviar.
-    #[error("{} is not a Caviar store; hint: name another file", .0.display())]
-    Foreign(PathBuf),
-    /// A later release wrote the store.
-    #[error(
-        "{} has format {found}, and this release reads up to format {known}; hint: use the \
-         release that wrote it, or a later one",
-        path.display()
-    )]
-    Newer {
-        /// The store's file.
-        path: PathBuf,
-        /// The store's format.
-        found: i64,
-        /// The newest format that this release reads.
-        known: i64,
-    },
-    /// A row of the log differs from what was written.
-    #[error("the store is damaged: row {row} of events: {detail}")]
-    Corrupt {
-        /// The number of the row.
-        row: i64,
-        /// What is wrong with the row.
-        detail: String,
-    },
-    /// An event cannot be written as JSON.
-    #[error("an event cannot be encoded: {0}")]
-    Encode(#[from] serde_json::Error),
-    /// The database failed: the disk is full, for example.
-    #[error("the store failed to {doing}: {source}")]
-    Failed {
-        /// The operation that failed, as a verb phrase.
-        doing: &'static str,
-        /// The database's error.
-        source: rusqlite::Error,
-    },
-}
-
-/// What a user can do about a store that cannot be written.
-const WRITABLE_HINT: &str =
-    "check the owner and permissions of the file and of its directory, and the space on the disk";
-
-impl StoreError {
-    /// The error class, which tells a caller what it can do.
-    pub const fn class(&self) -> ErrorClass {
-        match self {
-            Self::InUse(_) => ErrorClass::Busy,
-            Self::IsDirectory(_)
-            | Self::NoDirectory { .. }
-            | Self::Foreign(_)
-            | Self::Newer { .. } => ErrorClass::Invalid,
-            Self::NotWritable { .. } | Self::NotReadable { .. } | Self::ReadOnly(_) => {
-                ErrorClass::Refused
-            }
-            Self::Corrupt { .. } => ErrorClass::Corrupt,
-            Self::Encode(_) => ErrorClass::Internal,
-            Self::Failed { .. } => ErrorClass::Unavailable,
-        }
+    /// Opens connections that read what was committed. `None` if the store has no such thing.
+    fn readers(&self) -> Option<Arc<dyn Readers>> {
+        None
     }
 }

@@ -5,71 +5,128 @@ pub(super) const APPLICATION_ID: i64 = 0x4356_4941;
 /// `user_version` of the file. It is raised with every change of the tables or of the events' JSON
 /// that an older release cannot read. An older store is upgraded when it is opened for writing.
 pub(super) const FORMAT: i64 = 3;
+/// The format of the first stores whose rows have checksums.
+pub(super) const FIRST_CHECKED: i64 = 3;
 
-/// Upgrades the tables from format 1 to format 2.
-pub(super) const ADD_NAMED: &str = "ALTER TABLE metrics ADD COLUMN named TEXT";
-/// Returns 1 if the tables have the column of format 2; some stores of format 1 have it too.
-pub(super) const HAS_NAMED: &str =
-    "SELECT count(*) FROM pragma_table_info('metrics') WHERE name = 'named'";
-
-/// The row of `store` has the store's number. `events` is the truth. The other tables are for
-/// people to read, and are written in the same transactions.
+/// `events` is the truth. `store` and `heads` say how far it goes: `store` has one row, and `heads`
+/// one for each sweep that ever existed. The other tables are for reading, and are written in the
+/// same transactions.
 ///
-/// A loss that is NaN is NULL in these tables, because SQLite has no NaN; the event has the exact
-/// value. `named` holds the metrics of an external client as a JSON object; the other metrics are
-/// NULL then.
+/// Every row has a checksum over its other columns. That of an event, `chain`, covers the `chain`
+/// of the event before it in its sweep too. Values of metrics have columns without a type, because
+/// SQLite would store some of them as whole numbers otherwise.
 pub(super) const TABLES: &str = "
 CREATE TABLE store (
-    id INTEGER NOT NULL
+    id INTEGER NOT NULL,
+    term INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    last_event INTEGER NOT NULL,
+    heads INTEGER NOT NULL,
+    heads_sum INTEGER NOT NULL,
+    is_open INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
 );
-INSERT INTO store (id) VALUES (random());
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,
-    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    at TEXT NOT NULL,
     sweep INTEGER NOT NULL,
     event TEXT NOT NULL,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    chain INTEGER NOT NULL
 );
 CREATE INDEX events_of_sweep ON events (sweep);
+CREATE TABLE heads (
+    sweep INTEGER PRIMARY KEY,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    events INTEGER NOT NULL,
+    chain INTEGER NOT NULL,
+    deleted INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+);
+";
+
+/// The tables for reading. `sweeps.checksum` covers what may change, `sweeps.fixed_checksum` the
+/// rest; `trial_samples` has what never changes of a trial.
+///
+/// A loss of a network that is NaN is NULL in `metrics`, and elsewhere the text `NaN`. `named`
+/// holds the metrics of an external client as they are in the event; the other metrics are NULL
+/// then.
+pub(super) const READING_TABLES: &str = "
 CREATE TABLE sweeps (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
-    state TEXT NOT NULL,
     request_id TEXT NOT NULL,
     metric TEXT NOT NULL,
     goal TEXT NOT NULL,
     spec TEXT NOT NULL,
     data TEXT NOT NULL,
+    fixed_checksum INTEGER NOT NULL,
+    state TEXT NOT NULL,
     winner INTEGER,
-    test_loss REAL,
-    test_accuracy REAL,
+    test_loss,
+    test_accuracy,
     reproduced INTEGER,
-    message TEXT
+    message TEXT,
+    checksum INTEGER NOT NULL
 );
-CREATE TABLE trials (
+CREATE TABLE trial_samples (
     sweep INTEGER NOT NULL,
     trial INTEGER NOT NULL,
-    state TEXT NOT NULL,
     assignment TEXT NOT NULL,
     reason TEXT NOT NULL,
     epochs INTEGER NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    worker TEXT,
-    objective REAL,
-    seconds REAL,
-    message TEXT,
+    checksum INTEGER NOT NULL,
     PRIMARY KEY (sweep, trial)
 ) WITHOUT ROWID;
+CREATE TABLE trial_states (
+    sweep INTEGER NOT NULL,
+    trial INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    worker TEXT,
+    objective,
+    seconds,
+    memory_bytes INTEGER,
+    message TEXT,
+    stopped_epoch INTEGER,
+    stopped_rank INTEGER,
+    stopped_of INTEGER,
+    started_at TEXT,
+    ended_at TEXT,
+    last_epoch INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (sweep, trial)
+) WITHOUT ROWID;
+CREATE VIEW trials AS
+    SELECT sweep, trial, state, assignment, reason, epochs, attempts, worker, objective, seconds,
+           memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, ended_at
+    FROM trial_states JOIN trial_samples USING (sweep, trial);
 CREATE TABLE metrics (
     sweep INTEGER NOT NULL,
     trial INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
     lease INTEGER NOT NULL,
-    train_loss REAL,
-    train_accuracy REAL,
-    validation_loss REAL,
-    validation_accuracy REAL,
+    train_loss,
+    train_accuracy,
+    validation_loss,
+    validation_accuracy,
     named TEXT,
+    checksum INTEGER NOT NULL,
     PRIMARY KEY (sweep, trial, epoch)
 ) WITHOUT ROWID;
 ";
+
+/// Makes way for the tables of this format in a store of format 1 or 2.
+pub(super) const SET_OLD_TABLES_ASIDE: &str = "
+DROP TABLE metrics;
+DROP TABLE trials;
+DROP TABLE sweeps;
+DROP TABLE store;
+DROP INDEX events_of_sweep;
+ALTER TABLE events RENAME TO old_events;
+";
+/// Removes what [`SET_OLD_TABLES_ASIDE`] has left.
+pub(super) const DROP_OLD_EVENTS: &str = "DROP TABLE old_events";
+/// Returns 1 if the file has the tables of [`FIRST_CHECKED`], whatever its `user_version` says.
+pub(super) const HAS_HEADS: &str = "SELECT count(*) FROM sqlite_schema WHERE name = 'heads'";

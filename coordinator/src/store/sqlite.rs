@@ -1,33 +1,51 @@
 //! The embedded store: SQLite in one file, owned by one process.
 //!
-//! Opening takes the file's exclusive lock and keeps it, so two coordinators can never write one
-//! history. The write-ahead log is synced at every commit (`synchronous = FULL`): what was appended
-//! survives a power cut. A store that can only be read is opened without lock and log, see
+//! Opening takes an advisory lock and keeps it, so two coordinators can never write one history.
+//! The connection stays in WAL mode with a shared lock of SQLite, which keeps older releases away.
+//! The write-ahead log is synced at every commit (`synchronous = FULL`): what was appended survives
+//! a power cut. A store that can only be read is opened without lock and log, see
 //! [`SqliteStore::open_for_reading`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 use caviar_common::ids::{StoreId, SweepId};
-use caviar_core::event::Event;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use caviar_core::event::Payload;
+use rusqlite::{Connection, TransactionBehavior};
 
-use super::schema::{ADD_NAMED, APPLICATION_ID, FORMAT, HAS_NAMED, TABLES};
-use super::{Store, StoreError, TimesPage, read_only, tables, times};
-
-/// How long to wait for the lock of a process that may be exiting.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
-/// Prepared statements that the connection keeps: more than this module has.
-const STATEMENTS: usize = 64;
+use super::heads::{Deleted, Heads, Ledger};
+use super::load::Loaded;
+use super::lock::{Identity, LastBatch, Lock};
+use super::order::Orders;
+use super::query::Readers;
+use super::read::SqliteReaders;
+use super::write::Writer;
+use super::{Batch, Events, Position, Store, StoreError, clock, deletion, open};
 
 /// A store in one file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    id: StoreId,
     connection: Connection,
-    /// The file, if it was opened for reading only.
-    read_only: Option<PathBuf>,
+    ledger: Ledger,
+    heads: Heads,
+    /// The checksums of the rows of sweeps as they were written last.
+    shown: BTreeMap<SweepId, i64>,
+    orders: Arc<Orders>,
+    path: PathBuf,
+    access: Access,
+}
+
+/// How a store was opened.
+#[derive(Debug)]
+enum Access {
+    /// For writing. There is no lock if the file system has none.
+    Write {
+        lock: Option<Lock>,
+        identity: Identity,
+        has_failed: bool,
+    },
+    Read,
 }
 
 impl SqliteStore {
@@ -35,19 +53,16 @@ impl SqliteStore {
     /// is upgraded.
     ///
     /// # Errors
-    /// Another process has it open, it is not a Caviar store, a later release wrote it, or the
-    /// system does not let this process write it.
+    /// Another process has it open, it is not a Caviar store, a later release wrote it, commits are
+    /// missing from it, or the system does not let this process write it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        check_place(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Connection::open_with_flags(path, flags).map_err(Unfit::Database);
-        let opened = opened.and_then(|mut connection| {
-            let id = prepare(&mut connection, path)?;
-            Ok(Self { id, connection, read_only: None })
-        });
-        opened.map_err(|unfit| unfit.error(path, not_written))
+        open::check_place(path)?;
+        let lock = Lock::take(path)?;
+        let (connection, ledger) = open::for_writing(path, lock.as_ref())?;
+        let heads = Heads::read(&connection, &ledger)?;
+        let identity = Identity::of(path)?;
+        let access = Access::Write { lock, identity, has_failed: false };
+        Ok(Self::new(connection, (ledger, heads), path, access))
     }
 
     /// Opens the store at `path` as [`SqliteStore::open`] does, or for reading only if it cannot be
@@ -61,194 +76,161 @@ impl SqliteStore {
             // not a store that another process has open.
             Err(StoreError::NotWritable { source, .. }) => {
                 tracing::debug!(path = %path.display(), %source, "opening for reading only");
-                Self::open_read_only(path)
+                let (connection, ledger) = open::for_reading(path)?;
+                let heads = Heads::read(&connection, &ledger)?;
+                Ok(Self::new(connection, (ledger, heads), path, Access::Read))
             }
             result => result,
         }
     }
 
-    fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        let opened = read_only::open(path).map_err(Unfit::Database).and_then(|connection| {
-            judge(&connection)?.ok_or(Unfit::Foreign)?;
-            let id = read_id(&connection)?;
-            Ok(Self { id, connection, read_only: Some(path.to_owned()) })
-        });
-        opened.map_err(|unfit| unfit.error(path, not_read))
-    }
-}
-
-/// Takes the file's lock, creates the tables or upgrades them, and returns the store's number. A
-/// file of another program stays as it was.
-fn prepare(connection: &mut Connection, path: &Path) -> Result<StoreId, Unfit> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-    let found = judge(connection)?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-    match found {
-        None => {
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        }
-        Some(..2) if transaction.query_row(HAS_NAMED, [], |row| row.get::<_, i64>(0))? == 0 => {
-            transaction.execute_batch(ADD_NAMED)?;
-        }
-        Some(_) => {}
-    }
-    // This always writes. It takes the lock, which is then kept, and shows that the file can be
-    // written.
-    transaction.pragma_update(None, "user_version", FORMAT)?;
-    let id = read_id(&transaction)?;
-    transaction.commit()?;
-    tracing::debug!(path = %path.display(), ?found, "store opened");
-    Ok(id)
-}
-
-fn read_id(connection: &Connection) -> rusqlite::Result<StoreId> {
-    let id = connection.query_row("SELECT id FROM store", [], |row| row.get::<_, i64>(0))?;
-    Ok(StoreId(id.cast_unsigned()))
-}
-
-/// The format of the store; `None` if the file is new.
-fn judge(connection: &Connection) -> Result<Option<i64>, Unfit> {
-    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let (application, format) = (number("application_id")?, number("user_version")?);
-    if application == APPLICATION_ID {
-        return if format > FORMAT { Err(Unfit::Newer(format)) } else { Ok(Some(format)) };
-    }
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application == 0 && format == 0 && tables == 0 { Ok(None) } else { Err(Unfit::Foreign) }
-}
-
-/// Why a file cannot be used as a store.
-enum Unfit {
-    Foreign,
-    Newer(i64),
-    Database(rusqlite::Error),
-}
-
-impl Unfit {
-    /// The error with the file's path; `denied` makes the one for a lack of permissions.
-    fn error(
-        self,
+    fn new(
+        connection: Connection,
+        (ledger, heads): (Ledger, Heads),
         path: &Path,
-        denied: impl FnOnce(PathBuf, rusqlite::Error) -> StoreError,
-    ) -> StoreError {
-        let path = path.to_owned();
-        match self {
-            Self::Foreign => StoreError::Foreign(path),
-            Self::Newer(found) => StoreError::Newer { path, found, known: FORMAT },
-            Self::Database(source) => match source.sqlite_error_code() {
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                    StoreError::InUse(path)
-                }
-                Some(ErrorCode::NotADatabase) => StoreError::Foreign(path),
-                // SQLite reports an I/O error when it cannot lock a file that it cannot write.
-                Some(
-                    ErrorCode::CannotOpen
-                    | ErrorCode::ReadOnly
-                    | ErrorCode::PermissionDenied
-                    | ErrorCode::SystemIoFailure
-                    | ErrorCode::DiskFull,
-                ) => denied(path, source),
-                _ => StoreError::Failed { doing: "open", source },
-            },
+        access: Access,
+    ) -> Self {
+        let (shown, orders) = (BTreeMap::new(), Arc::default());
+        Self { connection, ledger, heads, shown, orders, path: path.to_owned(), access }
+    }
+
+    /// Writes a batch in one transaction.
+    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let at = clock::now();
+        let failed = |source| StoreError::database("write events", source);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        let ledger = Ledger { sequence: batch.sequence, ..self.ledger };
+        let mut writer = Writer::new(&transaction, ledger, &self.heads.good);
+        for event in &batch.events {
+            writer.write_event(event, &at)?;
         }
+        writer.write_rows(&batch.rows, &mut self.shown)?;
+        let written = writer.finish()?;
+        transaction.commit().map_err(failed)?;
+        self.ledger = written.ledger;
+        self.heads.good.extend(written.heads);
+        self.orders.update(&written.keys);
+        for event in &batch.events {
+            if matches!(event.payload, Payload::SweepDeleted(_)) {
+                self.orders.forget(event.sweep);
+                self.shown.remove(&event.sweep);
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks after a commit that the store is still where it was, and notes the batch.
+    fn confirm(&self) -> Result<(), StoreError> {
+        let Access::Write { lock, identity, .. } = &self.access else { return Ok(()) };
+        identity.check()?;
+        if let Some(lock) = lock {
+            lock.check()?;
+            let (store, sequence) = (self.ledger.id, self.ledger.sequence);
+            lock.note(LastBatch { store, sequence });
+        }
+        Ok(())
+    }
+
+    /// Marks the store as closed in order, and moves the log into the database.
+    fn close(&mut self) -> Result<(), StoreError> {
+        let failed = |source| StoreError::database("close", source);
+        let transaction = self.connection.transaction().map_err(failed)?;
+        Ledger { is_open: false, ..self.ledger }.update(&transaction)?;
+        transaction.commit().map_err(failed)?;
+        let is_busy = |row: &rusqlite::Row<'_>| row.get::<_, bool>(0);
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        if !self.connection.query_row(sql, [], is_busy).map_err(failed)? {
+            // The end of the connection may remove the log.
+            open::set_keeps_log(&self.connection, false).map_err(failed)?;
+        }
+        Ok(())
     }
 }
 
-fn not_written(path: PathBuf, source: rusqlite::Error) -> StoreError {
-    StoreError::NotWritable { path, source }
-}
-
-fn not_read(path: PathBuf, source: rusqlite::Error) -> StoreError {
-    StoreError::NotReadable { path, source }
-}
-
-impl From<rusqlite::Error> for Unfit {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Database(error)
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        let access = std::mem::replace(&mut self.access, Access::Read);
+        let Access::Write { lock, identity, has_failed: false } = access else { return };
+        if identity.check().is_err() {
+            return;
+        }
+        match self.close() {
+            Ok(()) => drop(lock.map(Lock::remove)),
+            // The next opening reads the log instead.
+            Err(error) => tracing::debug!(%error, "the store was not closed in order"),
+        }
     }
 }
 
 impl Store for SqliteStore {
     fn id(&self) -> StoreId {
-        self.id
+        self.ledger.id
+    }
+
+    fn position(&self) -> Position {
+        Position { term: self.ledger.term, sequence: self.ledger.sequence }
     }
 
     fn read_only_path(&self) -> Option<&Path> {
-        self.read_only.as_deref()
+        match &self.access {
+            Access::Read => Some(&self.path),
+            Access::Write { .. } => None,
+        }
     }
 
-    fn load(&mut self) -> Result<Vec<(i64, Event)>, StoreError> {
-        let failed = |source| StoreError::Failed { doing: "read the events", source };
-        let mut statement = self
-            .connection
-            .prepare("SELECT id, sweep, body FROM events ORDER BY id")
-            .map_err(failed)?;
-        let mut rows = statement.query([]).map_err(failed)?;
-        let mut events = Vec::new();
-        while let Some(row) = rows.next().map_err(failed)? {
-            let id = row.get(0).map_err(failed)?;
-            let (sweep, body) = (row.get_ref(1).map_err(failed)?, row.get_ref(2).map_err(failed)?);
-            events.push((
-                id,
-                decode(sweep, body).map_err(|detail| StoreError::Corrupt { row: id, detail })?,
-            ));
-        }
-        Ok(events)
+    fn load(&mut self) -> Result<Box<dyn Events + '_>, StoreError> {
+        Ok(Box::new(Loaded::new(&self.connection, &self.heads)))
     }
 
-    fn append(&mut self, events: &[Event]) -> Result<(), StoreError> {
-        if events.is_empty() {
-            return Ok(());
+    fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let Batch { term, sequence, .. } = *batch;
+        let Position { term: last_term, sequence: last } = self.position();
+        match &mut self.access {
+            Access::Read => return Err(StoreError::ReadOnly(self.path.clone())),
+            Access::Write { .. } if term != last_term || sequence != last + 1 => {
+                return Err(StoreError::OutOfOrder { term, sequence, last_term, last });
+            }
+            Access::Write { has_failed, .. } => *has_failed = true,
         }
-        if let Some(path) = &self.read_only {
-            return Err(StoreError::ReadOnly(path.clone()));
+        self.write(batch)?;
+        self.confirm()?;
+        if let Access::Write { has_failed, .. } = &mut self.access {
+            *has_failed = false;
         }
-        let failed = |source| StoreError::Failed { doing: "write events", source };
+        Ok(())
+    }
+
+    fn tidy(&mut self) -> Result<bool, StoreError> {
+        if matches!(self.access, Access::Read) {
+            return Ok(false);
+        }
+        let is_left = |heads: &Heads| heads.good.values().any(|h| h.deleted == Deleted::Partly);
+        if !is_left(&self.heads) {
+            return Ok(false);
+        }
+        let failed = |source| StoreError::database("remove a deleted sweep", source);
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
-        for event in events {
-            tables::write(&transaction, event)?;
-        }
-        transaction.commit().map_err(failed)
+        let mut ledger = self.ledger;
+        let removed = deletion::remove_some(&transaction, &self.heads.good, &mut ledger)?;
+        ledger.update(&transaction)?;
+        transaction.commit().map_err(failed)?;
+        self.ledger = ledger;
+        self.heads.good.extend(removed);
+        Ok(is_left(&self.heads))
     }
 
-    fn trial_times(&mut self, sweep: SweepId, after: i64) -> Result<TimesPage, StoreError> {
-        times::read(&self.connection, sweep, after)
-    }
-}
-
-fn decode(sweep: ValueRef<'_>, body: ValueRef<'_>) -> Result<Event, String> {
-    let text = body.as_str().map_err(|_| "the body is not text".to_owned())?;
-    let event: Event = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    let known = i64::try_from(event.sweep.0).ok();
-    if sweep.as_i64().ok() == known {
-        Ok(event)
-    } else {
-        Err(format!("the body is about sweep {}, and the row about another", event.sweep))
-    }
-}
-
-/// Checks the path without opening the file. Opening and closing it would release the locks that
-/// this process holds on it.
-fn check_place(path: &Path) -> Result<(), StoreError> {
-    if path.is_dir() {
-        return Err(StoreError::IsDirectory(path.to_owned()));
-    }
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        Some(_) | None => PathBuf::from("."),
-    };
-    if directory.is_dir() {
-        Ok(())
-    } else {
-        Err(StoreError::NoDirectory { path: path.to_owned(), directory })
+    fn readers(&self) -> Option<Arc<dyn Readers>> {
+        let identity = match &self.access {
+            Access::Write { identity, .. } => Some(identity.clone()),
+            Access::Read => None,
+        };
+        let (path, orders) = (self.path.clone(), Arc::clone(&self.orders));
+        Some(Arc::new(SqliteReaders { path, identity, orders }))
     }
 }

@@ -6,9 +6,10 @@ use std::task::Poll;
 
 use caviar_common::ids::StoreId;
 use caviar_common::message::{FromWorker, ToWorker};
-use caviar_common::outcome::Job;
+use caviar_common::outcome::{Job, SweepState};
 use caviar_coordinator::driver::{self, CloseReason, Driver, DriverError, DriverGone, Outgoing};
-use caviar_coordinator::store::{Store, StoreError};
+use caviar_coordinator::store::sqlite::SqliteStore;
+use caviar_coordinator::store::{Batch, Damage, Events, Position, Store, StoreError};
 use caviar_core::event::Event;
 use caviar_core::input::{Config, Input, Refusal};
 
@@ -26,15 +27,37 @@ impl Store for Gate {
         StoreId(1)
     }
 
-    fn load(&mut self) -> Result<Vec<(i64, Event)>, StoreError> {
-        Ok(Vec::new())
+    fn position(&self) -> Position {
+        Position::default()
     }
 
-    fn append(&mut self, events: &[Event]) -> Result<(), StoreError> {
-        self.appended.send(events.len()).unwrap();
+    fn load(&mut self) -> Result<Box<dyn Events + '_>, StoreError> {
+        Ok(Box::new(Given(Vec::new().into_iter())))
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.appended.send(batch.events.len()).unwrap();
         let failed =
             StoreError::Failed { doing: "write events", source: rusqlite::Error::InvalidQuery };
         if self.verdicts.recv().unwrap_or(true) { Ok(()) } else { Err(failed) }
+    }
+}
+
+/// Events of a store that is intact.
+#[derive(Debug)]
+struct Given(std::vec::IntoIter<Event>);
+
+impl Iterator for Given {
+    type Item = Result<(i64, Event), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|event| Ok((1, event)))
+    }
+}
+
+impl Events for Given {
+    fn damages(&self) -> &[Damage] {
+        &[]
     }
 }
 
@@ -46,11 +69,15 @@ impl Store for Open {
         StoreId(1)
     }
 
-    fn load(&mut self) -> Result<Vec<(i64, Event)>, StoreError> {
-        Ok((1..).zip(std::mem::take(&mut self.0)).collect())
+    fn position(&self) -> Position {
+        Position::default()
     }
 
-    fn append(&mut self, _: &[Event]) -> Result<(), StoreError> {
+    fn load(&mut self) -> Result<Box<dyn Events + '_>, StoreError> {
+        Ok(Box::new(Given(std::mem::take(&mut self.0).into_iter())))
+    }
+
+    fn append(&mut self, _: &Batch) -> Result<(), StoreError> {
         Ok(())
     }
 }
@@ -81,9 +108,10 @@ async fn a_reply_and_a_view_wait_for_the_commit() {
     );
     let mut view = pin!(handle.read(|core| core.record().sweeps().len()));
     assert!(poll_once(view.as_mut()).await.is_pending());
+    assert!(handle.sweeps().find("s1").is_none(), "nothing is shown before the commit");
     verdict.send(true).unwrap();
     reply.await.unwrap().unwrap();
-    verdict.send(true).unwrap();
+    assert!(handle.sweeps().find("s1").is_some(), "a client reads its own write");
     assert_eq!(view.await.unwrap(), 1);
 }
 
@@ -106,17 +134,86 @@ async fn queued_inputs_share_a_commit() {
 }
 
 #[tokio::test]
-async fn a_failed_commit_acknowledges_nothing_and_ends_the_driver() {
-    let (Driver { handle, mut ended }, calls, verdict) = gated();
-    let (session, mut outbox) = {
-        verdict.send(true).unwrap();
-        handle.open_session(8).await.unwrap().unwrap()
-    };
+async fn the_driver_goes_on_while_a_commit_is_under_way() {
+    let (Driver { handle, .. }, calls, verdict) = gated();
+    let mut first = pin!(handle.apply(create(1)));
+    assert!(poll_once(first.as_mut()).await.is_pending());
     calls.recv().unwrap();
+    // The first commit waits for the verdict, and the driver decides the next batch.
+    handle.post(create(2)).await.unwrap();
+    let (decided, next) = mpsc::channel();
+    let mut view = pin!(handle.read(move |core| {
+        decided.send(core.record().sweeps().len()).unwrap();
+    }));
+    assert!(poll_once(view.as_mut()).await.is_pending());
+    assert_eq!(next.recv(), Ok(2), "the driver has decided the second batch");
+    assert!(poll_once(first.as_mut()).await.is_pending());
+    assert!(poll_once(view.as_mut()).await.is_pending(), "it shows what is not stored yet");
+    assert!(handle.sweeps().find("s1").is_none());
+    verdict.send(true).unwrap();
+    first.await.unwrap().unwrap();
+    assert!(handle.sweeps().find("s2").is_none());
+    assert!(poll_once(view.as_mut()).await.is_pending());
+    verdict.send(true).unwrap();
+    view.await.unwrap();
+    assert!(handle.sweeps().find("s2").is_some());
+}
+
+#[tokio::test]
+async fn a_failed_commit_ends_a_driver_that_has_nothing_else_to_do() {
+    let (Driver { handle, mut ended }, calls, verdict) = gated();
+    handle.post(create(1)).await.unwrap();
+    calls.recv().unwrap();
+    verdict.send(false).unwrap();
+    let error = ended.wait().await.unwrap_err();
+    assert!(matches!(error, DriverError::Store(StoreError::Failed { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn a_deleted_store_ends_the_driver_before_anything_more_is_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("caviar.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let Driver { handle, mut ended } = driver::start(Config::default(), Box::new(store)).unwrap();
+    handle.apply(create(1)).await.unwrap().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(handle.apply(create(2)).await, Err(DriverGone));
+    assert!(handle.sweeps().find("s2").is_none());
+    let error = ended.wait().await.unwrap_err().to_string();
+    assert!(error.contains("caviar.db was deleted or replaced while it was in use"), "{error}");
+}
+
+#[tokio::test]
+async fn the_rows_of_a_deleted_sweep_are_removed_while_nothing_else_is_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("caviar.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let Driver { handle, mut ended } = driver::start(Config::default(), Box::new(store)).unwrap();
+    let one = handle.apply(create(1)).await.unwrap().unwrap();
+    let caviar_core::input::Reply::Sweep(one) = one else { panic!("no sweep") };
+    for input in [Input::CancelSweep(one), Input::DeleteSweep(one)] {
+        handle.apply(input).await.unwrap().unwrap();
+    }
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let count = |table: &str| {
+        let sql = format!("SELECT count(*) FROM {table} WHERE sweep = {one}");
+        connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    while count("trial_states") + count("trial_samples") > 0 || count("events") > 1 {
+        tokio::task::yield_now().await;
+    }
+    drop(connection);
+    handle.stop().await.unwrap();
+    ended.wait().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_commit_acknowledges_nothing_and_ends_the_driver() {
+    let (Driver { handle, mut ended }, _calls, verdict) = gated();
+    let (session, mut outbox) = handle.open_session(8).await.unwrap().unwrap();
     let (first, second) = (handle.apply(create(1)), handle.apply(create(2)));
     let said =
         handle.post(Input::Message { session, message: FromWorker::Hello(hello("w", 1, 1, &[])) });
-    verdict.send(false).unwrap();
     verdict.send(false).unwrap();
     let (first, second, _) = tokio::join!(first, second, said);
     assert_eq!((first, second), (Err(DriverGone), Err(DriverGone)));
@@ -174,23 +271,23 @@ async fn a_session_ends_with_its_reason_after_the_messages_before_it() {
 async fn changes_are_announced_once_they_are_stored() {
     let Driver { handle, .. } =
         driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
-    let mut changes = handle.changes();
     let one = handle.apply(create(1)).await.unwrap().unwrap();
-    handle.apply(create(2)).await.unwrap().unwrap();
     let caviar_core::input::Reply::Sweep(one) = one else { panic!("no sweep") };
-    changes.wait_for(one).await.unwrap();
-    let mut next = pin!(changes.wait_for(one));
-    assert!(
-        poll_once(next.as_mut()).await.is_pending(),
-        "a change of the other sweep does not count"
-    );
+    let mut watcher = handle.sweeps().watch(one).unwrap();
+    handle.apply(create(2)).await.unwrap().unwrap();
+    assert!(!watcher.has_changed().unwrap(), "a change of the other sweep does not count");
     handle.apply(Input::PauseSweep(one)).await.unwrap().unwrap();
-    next.await.unwrap();
+    watcher.changed().await.unwrap();
+    assert_eq!(watcher.borrow().view.state, SweepState::Paused);
+    handle.apply(Input::CancelSweep(one)).await.unwrap().unwrap();
+    handle.apply(Input::DeleteSweep(one)).await.unwrap().unwrap();
+    watcher.mark_unchanged();
+    assert!(watcher.changed().await.is_err(), "the sweep is deleted");
 }
 
 #[test]
 fn events_that_do_not_fit_stop_the_start() {
     let events = vec![created(1, "digits"), granted(1, 0, 1, Job::Train)];
     let error = driver::start(Config::default(), Box::new(Open(events))).unwrap_err();
-    assert!(matches!(error, DriverError::Store(StoreError::Corrupt { row: 2, .. })), "{error}");
+    assert!(matches!(error, DriverError::Store(StoreError::Corrupt { .. })), "{error}");
 }

@@ -1,14 +1,15 @@
 //! One event of every kind, in an order in which they can happen.
 
-use caviar_common::assignment::Assignment;
+use caviar_common::assignment::{Assignment, Value};
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, SweepId, TrialNumber};
 use caviar_common::metric::{NamedMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::{Reason, Source};
+use caviar_common::spec::StoppingRule;
 use caviar_core::event::{
     Cost, EpochRecorded, EpochsRecorded, Event, GrantedTrial, LeaseEnd, LeaseEnded, LeaseGranted,
-    Payload, Rung, ScoringStarted, SweepCreated, SweepDeleted, TrialDecided, TrialFinished,
-    TrialPassed, TrialSampled, TrialStopped, TrialsAsked, WinnerScored,
+    Payload, Rung, ScoringStarted, StoredAssignment, SweepCreated, SweepDeleted, TrialDecided,
+    TrialFinished, TrialPassed, TrialSampled, TrialStopped, TrialsAsked, WinnerScored,
 };
 
 use crate::support::{metrics, name, spec, summary};
@@ -28,11 +29,16 @@ pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
 }
 
 pub(crate) fn sampled(sweep: u64, trial: u32) -> Event {
+    sampled_for(sweep, trial, 2)
+}
+
+fn sampled_for(sweep: u64, trial: u32, epochs: u32) -> Event {
     let sampled = TrialSampled {
         trial: TrialNumber(trial),
-        assignment: Assignment::default(),
+        assignment: StoredAssignment::Named(Assignment::default()),
         reason: Reason::from_source(Source::Random),
-        epochs: 2,
+        sides: None,
+        epochs,
         start: 0,
         end: 9,
         due: Some(4),
@@ -74,6 +80,20 @@ fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> Event {
         memory_bytes: Some(4096),
     };
     Event::new(SweepId(sweep), finished)
+}
+
+/// A trial from its lease to its end, after one epoch with this training loss.
+pub(crate) fn completed(sweep: u64, trial: u32, lease: u64, loss: f64) -> [Event; 3] {
+    [
+        granted(sweep, trial, lease, Job::Train),
+        recorded(sweep, trial, lease, metrics(1, loss)),
+        finished(sweep, trial, lease, Outcome::Completed),
+    ]
+}
+
+pub(crate) fn decided(sweep: u64, trial: u32) -> Event {
+    let (trial, cost) = (TrialNumber(trial), None);
+    Event::new(SweepId(sweep), TrialDecided { trial, cost, epochs: None })
 }
 
 fn unable(sweep: u64, trial: u32, lease: u64) -> Event {
@@ -121,14 +141,7 @@ fn completed_sweep() -> Vec<Event> {
         granted(1, 1, 3, Job::Train),
         recorded(1, 1, 3, metrics(1, 0.25)),
         finished(1, 1, 3, Outcome::Completed),
-        Event::new(
-            sweep,
-            TrialDecided {
-                trial: TrialNumber(0),
-                cost: Some(Cost(f64::INFINITY)),
-                epochs: Some(3),
-            },
-        ),
+        decided(1, 0),
         Event::new(sweep, ScoringStarted { trial: winner }),
         granted(1, 1, 4, Job::Score),
         Event::new(sweep, scored),
@@ -141,8 +154,8 @@ fn completed_sweep() -> Vec<Event> {
 fn cancelled_sweep() -> Vec<Event> {
     let (sweep, trial) = (SweepId(2), TrialNumber(1));
     let (passed, stopped) = (
-        Rung { number: 0, epoch: 1, rank: 1, reached: 1, limit: Some(1) },
-        Rung { number: 1, epoch: 2, rank: 4, reached: 5, limit: Some(2) },
+        Rung { number: 0, epoch: 2, rank: 1, reached: 1, limit: Some(1) },
+        Rung { number: 1, epoch: 6, rank: 4, reached: 5, limit: Some(2) },
     );
     let asked = TrialsAsked {
         request_id: name("r"),
@@ -157,18 +170,21 @@ fn cancelled_sweep() -> Vec<Event> {
     };
     let values = [(name("train.loss"), f64::NAN), (name("f1"), 0.1 + 0.2)].into();
     let named = Point::Named(NamedMetrics { epoch: 1, metrics: values });
-    vec![
-        created(2, "letters"),
-        sampled(2, 0),
-        sampled(2, 1),
-        granted(2, 1, 5, Job::Train),
-        recorded(2, 1, 5, metrics(1, 1.0)),
-        recorded(2, 1, 5, metrics(2, 2.0)),
-        recorded(2, 1, 5, metrics(3, 3.0)),
-        Event::new(sweep, TrialPassed { trial, rung: passed, cost: Some(Cost(1.0)), due: Some(9) }),
-        Event::new(sweep, TrialStopped { trial, rung: stopped, cost: Some(Cost(2.0)) }),
+    let mut long = created(2, "letters");
+    if let Payload::SweepCreated(created) = &mut long.payload {
+        created.spec.fixed.insert("epochs", Value::Int(9));
+        created.spec.stopping = StoppingRule::Halving;
+    }
+    let mut events = vec![long];
+    events.extend([0, 1].map(|trial| sampled_for(2, trial, 9)));
+    events.push(granted(2, 1, 5, Job::Train));
+    events.extend((1..=7).map(|epoch| recorded(2, 1, 5, metrics(epoch, epoch.into()))));
+    events.extend([
+        Event::new(sweep, TrialPassed { trial, rung: passed, cost: Some(Cost(2.0)), due: Some(9) }),
+        Event::new(sweep, TrialStopped { trial, rung: stopped, cost: Some(Cost(6.0)) }),
         Event::new(sweep, asked),
         recorded(2, 0, 6, named),
         Event::new(sweep, Payload::SweepCancelled),
-    ]
+    ]);
+    events
 }

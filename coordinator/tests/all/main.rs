@@ -1,9 +1,15 @@
 //! The coordinator's store, driver and gRPC services.
 
 #[cfg(test)]
+mod check;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod driver;
 #[cfg(test)]
 mod events;
+#[cfg(test)]
+mod figures;
 #[cfg(test)]
 mod program;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The program as a process: what it prints, and how it ends.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -53,4 +54,49 @@ fn it_logs_its_address_and_a_second_one_on_its_store_is_refused() {
     let mut out = String::new();
     child.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     assert_eq!(out, "", "standard output is for data");
+}
+
+#[test]
+fn a_connection_for_which_there_is_no_descriptor_is_told_why_and_the_others_are_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sh");
+    let script = "ulimit -n 64; exec \"$0\" --listen 127.0.0.1:0 --store \"$1\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_caviar-coordinator")]);
+    command.arg(directory.path().join("caviar.db")).env_remove("RUST_LOG");
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Running(child);
+    let mut log = BufReader::new(child.0.stderr.take().unwrap());
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    let (_, address) = line.split_once("listening on http://").unwrap();
+    let address = address.split_once(", store ").unwrap().0.to_owned();
+    // A server begins with its settings. A refused connection gets a reason and ends.
+    let connect = || {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+        let mut header = [0; 9];
+        stream.read_exact(&mut header).unwrap();
+        assert_eq!(header[3], 4, "settings");
+        (header[2] > 0).then_some(stream.try_clone().unwrap()).ok_or(stream)
+    };
+    let mut open = Vec::new();
+    let mut refused = loop {
+        match connect() {
+            Ok(stream) => open.push(stream),
+            Err(refused) => break refused,
+        }
+        assert!(open.len() < 64, "more connections than descriptors");
+    };
+    let mut rest = Vec::new();
+    refused.read_to_end(&mut rest).unwrap();
+    let text = String::from_utf8_lossy(&rest).into_owned();
+    assert!(text.contains("no file descriptors left for another connection; hint: "), "{text}");
+    line.clear();
+    log.read_line(&mut line).unwrap();
+    assert!(line.contains("refused connections: the coordinator has no file"), "{line}");
+    // Room for one more.
+    drop(open.pop());
+    while connect().is_err() {}
+    kill(Pid::from_raw(child.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
 }

@@ -8,11 +8,11 @@ use std::process::Command;
 
 use caviar_coordinator::driver::{self, Driver};
 use caviar_coordinator::store::sqlite::SqliteStore;
-use caviar_coordinator::store::{Store, StoreError};
-use caviar_core::event::Event;
+use caviar_coordinator::store::{Rows, Store, StoreError};
 use caviar_core::input::{Config, Input, Refusal};
 
 use crate::events::{created, sampled};
+use crate::support::{append, append_with, loaded};
 
 /// The path of the store, for the tests that run in a process of another user.
 const STORE_VARIABLE: &str = "CAVIAR_TEST_READ_ONLY_STORE";
@@ -58,7 +58,7 @@ fn a_user_who_may_not_write_can_read_and_is_told_why_nothing_can_be_written() {
     for with_log in [false, true] {
         let (directory, path) = place();
         let mut store = SqliteStore::open(&path).unwrap();
-        store.append(&[created(1, "digits"), sampled(1, 0)]).unwrap();
+        append(&mut store, &[created(1, "digits"), sampled(1, 0)]).unwrap();
         // Closing the store removes its log.
         let store = with_log.then_some(store);
         let copies = tempfile::tempdir().unwrap();
@@ -91,9 +91,9 @@ async fn a_read_only_store_is_read_and_not_written() {
     assert!(error.to_string().starts_with(&expected), "{error}");
     let mut store = SqliteStore::open_for_reading(&path).unwrap();
     assert_eq!(store.read_only_path(), Some(path.as_path()));
-    let events: Vec<Event> = store.load().unwrap().into_iter().map(|(_, event)| event).collect();
+    let events = loaded(&mut store);
     assert_eq!(events, [created(1, "digits"), sampled(1, 0)]);
-    let error = store.append(&events).unwrap_err();
+    let error = append_with(&mut store, &events, Rows::default()).unwrap_err();
     assert!(error.to_string().contains("was opened for reading only; hint: "), "{error}");
     let Driver { handle, .. } = driver::start(Config::default(), Box::new(store)).unwrap();
     let sweep = handle.read(|core| core.find("digits")).await.unwrap().unwrap();

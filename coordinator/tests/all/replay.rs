@@ -12,15 +12,18 @@ use caviar_common::message::{Finished, FromWorker, Hello, Release, ToWorker};
 use caviar_common::metric::{Metric, NamedMetrics, Score};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::spec::{Goal, Objective, Order, StoppingRule};
-use caviar_coordinator::store::Store;
+use caviar_common::view::TrialTimes;
+use caviar_coordinator::store::query::TrialQuery;
 use caviar_coordinator::store::sqlite::SqliteStore;
+use caviar_coordinator::store::{Rows, Store};
 use caviar_core::Coordinator;
 use caviar_core::event::{Event, Payload};
-use caviar_core::input::{Config, Effect, Input, Reply};
+use caviar_core::input::{Answer, Config, Effect, Input, Reply, Waiter, WaiterId};
+use caviar_core::tables::{Tables, TrialFilter};
 use proptest::test_runner::{Config as Cases, TestRunner};
 
 use crate::events::KINDS;
-use crate::support::{hello, metrics, name, spec, summary};
+use crate::support::{append_with, hello, loaded, metrics, name, spec, summary};
 
 /// Epochs of every trial: enough for one rung.
 const EPOCHS: u32 = 4;
@@ -35,24 +38,29 @@ struct Held {
 }
 
 /// A live coordinator, its store, and workers that follow its messages or not.
-struct World {
-    live: Coordinator,
-    store: SqliteStore,
+pub(crate) struct World {
+    pub(crate) live: Coordinator,
+    /// What the store should show.
+    tables: Tables,
+    answer: Option<Answer>,
+    pub(crate) store: SqliteStore,
     unwritten: Vec<Event>,
     kinds: BTreeSet<&'static str>,
     now: u64,
     sessions: u64,
     held: BTreeMap<LeaseId, Held>,
     sweeps: Vec<SweepId>,
-    _directory: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&directory.path().join("caviar.db")).unwrap();
         Self {
             live: Coordinator::new(CONFIG, store.id()),
+            tables: Tables::default(),
+            answer: None,
             store,
             unwritten: Vec::new(),
             kinds: BTreeSet::new(),
@@ -60,7 +68,7 @@ impl World {
             sessions: 0,
             held: BTreeMap::new(),
             sweeps: Vec::new(),
-            _directory: directory,
+            directory,
         }
     }
 
@@ -72,7 +80,9 @@ impl World {
             self.sweeps.push(*id);
         }
         for effect in step.effects {
-            if let Effect::Send(session, ToWorker::Grant(grant)) = effect {
+            if let Effect::Answer(_, answer) = effect {
+                self.answer = Some(answer);
+            } else if let Effect::Send(session, ToWorker::Grant(grant)) = effect {
                 self.held.insert(
                     grant.lease,
                     Held { session, job: grant.job, epoch: 0, diverged: false },
@@ -88,7 +98,7 @@ impl World {
     }
 
     /// Does something. `pick` chooses the sweep, worker or lease.
-    fn act(&mut self, action: u8, pick: u8) {
+    pub(crate) fn act(&mut self, action: u8, pick: u8) {
         let sweep = self
             .sweeps
             .get(usize::from(pick) % self.sweeps.len().max(1))
@@ -205,35 +215,65 @@ impl World {
         };
         let request_id = name(&format!("r{}", pick % 8));
         let ask = Ask { request_id, client: name("w0"), count: 1, lease_ms: 1_000 };
-        self.step(Input::AskTrials(sweep, ask.clone()));
-        let Some(AskedTrial { trial, lease, .. }) =
-            self.live.asked(sweep, &ask).and_then(|mut asked| asked.trials.pop())
-        else {
-            return;
-        };
-        let epoch = 1 + self
-            .live
-            .trial(sweep, trial, false)
-            .and_then(|t| t.last)
-            .map_or(0, |last| last.epoch());
+        let waiter = Waiter { id: WaiterId(1), is_patient: false };
+        self.step(Input::AskTrials(sweep, ask, waiter));
+        let Some(Answer::Trials(mut asked)) = self.answer.take() else { return };
+        let Some(AskedTrial { trial, lease, .. }) = asked.trials.pop() else { return };
+        let known = self.live.record().sweep(sweep).and_then(|sweep| sweep.trial(trial));
+        let epoch = 1 + known.map_or(EPOCHS, |trial| trial.recorded_epochs());
         let metrics = NamedMetrics { epoch, metrics: [(name("score"), f64::from(pick))].into() };
         if epoch <= EPOCHS && pick > 40 {
-            self.step(Input::ReportTrial(sweep, Report { trial, lease, metrics, seconds: None }));
+            self.step(Input::ReportTrial(
+                sweep,
+                Report { trial, lease, metrics, seconds: None },
+                WaiterId(2),
+            ));
         } else {
             let last = (epoch <= EPOCHS).then_some(metrics);
             self.step(Input::TellTrial(
                 sweep,
                 Tell { trial, lease, outcome: Outcome::Completed, last, seconds: 0.5 },
+                WaiterId(3),
             ));
         }
     }
 
+    /// Stores what happened since the last batch.
+    pub(crate) fn write(&mut self) {
+        let rows = self.live.take_rows();
+        let events = std::mem::take(&mut self.unwritten);
+        self.tables.update(&events, rows.clone());
+        let sweeps = rows.sweeps.iter().filter_map(|id| self.live.sweep(*id)).collect();
+        append_with(&mut self.store, &events, Rows { sweeps, trials: rows.trials }).unwrap();
+    }
+
     fn compare(&mut self) {
-        self.store.append(&std::mem::take(&mut self.unwritten)).unwrap();
-        let events = self.store.load().unwrap().into_iter().map(|(_, event)| event);
+        self.write();
+        let events = loaded(&mut self.store);
+        self.compare_trials();
         let again = Coordinator::recover(CONFIG, self.store.id(), 0, events).unwrap();
         // As text, because NaN is not equal to itself.
         assert_eq!(format!("{:#?}", again.record()), format!("{:#?}", self.live.record()));
+    }
+
+    /// The store shows the trials as the live coordinator does.
+    fn compare_trials(&self) {
+        let mut reader = self.store.readers().unwrap().open().unwrap();
+        for (id, sweep) in self.live.record().sweeps() {
+            let filter =
+                TrialFilter { limit: usize::MAX, with_curves: true, ..TrialFilter::default() };
+            let mut live = self.tables.trials(*id, &filter).unwrap();
+            let known = live.len().try_into().unwrap();
+            let goal = sweep.spec().objective.goal;
+            let query =
+                TrialQuery { known, max_values: Some(usize::MAX), ..TrialQuery::all(*id, goal) };
+            let mut stored = reader.trials(&query).unwrap().trials;
+            for trial in live.iter_mut().chain(&mut stored) {
+                trial.parked = false;
+                trial.times = TrialTimes::default();
+            }
+            assert_eq!(format!("{stored:#?}"), format!("{live:#?}"));
+        }
     }
 }
 

@@ -3,13 +3,18 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use caviar_common::ids::{LeaseId, SweepId};
+use caviar_common::ids::{LeaseId, StoreId, SweepId, TrialNumber};
+use caviar_common::metric::Metric;
+use caviar_common::outcome::TrialState;
+use caviar_common::spec::Goal;
+use caviar_coordinator::store::query::{TrialOrder, TrialQuery};
 use caviar_coordinator::store::sqlite::SqliteStore;
-use caviar_coordinator::store::{Store, StoreError};
+use caviar_coordinator::store::{Batch, Position, Rows, Store, StoreError};
 use caviar_core::event::{Event, Payload, SweepDeleted};
 use rusqlite::Connection;
 
-use crate::events::{KINDS, created, every_kind, sampled};
+use crate::events::{KINDS, completed, created, every_kind, sampled};
+use crate::support::{append, append_with, loaded};
 
 fn place() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -19,7 +24,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 
 /// Writes events to a store and closes it.
 fn written(path: &Path, events: &[Event]) {
-    SqliteStore::open(path).unwrap().append(events).unwrap();
+    append(&mut SqliteStore::open(path).unwrap(), events).unwrap();
 }
 
 fn text(path: &Path, sql: &str) -> String {
@@ -40,10 +45,6 @@ fn text(path: &Path, sql: &str) -> String {
     lines.join("\n")
 }
 
-fn loaded(store: &mut SqliteStore) -> Vec<Event> {
-    store.load().unwrap().into_iter().map(|(_, event)| event).collect()
-}
-
 #[test]
 fn every_kind_of_event_is_loaded_as_it_was_written() {
     let (_directory, path) = place();
@@ -54,9 +55,9 @@ fn every_kind_of_event_is_loaded_as_it_was_written() {
         "one of every kind"
     );
     let mut store = SqliteStore::open(&path).unwrap();
-    store.append(&events[..7]).unwrap();
-    store.append(&[]).unwrap();
-    store.append(&events[7..]).unwrap();
+    append(&mut store, &events[..7]).unwrap();
+    append(&mut store, &[]).unwrap();
+    append(&mut store, &events[7..]).unwrap();
     // As text, because NaN is not equal to itself.
     assert_eq!(format!("{:?}", loaded(&mut store)), format!("{events:?}"));
     drop(store);
@@ -97,7 +98,7 @@ fn the_tables_show_what_happened() {
     assert_eq!(
         trials,
         "1 0 diverged w 0.5 1.5\n1 1 completed w 0.5 1.5\n\
-         2 0 cancelled python - -\n2 1 stopped w 0.5 -"
+         2 0 cancelled python - 0.5\n2 1 stopped w 0.5 0.5"
     );
     let metrics = text(
         &path,
@@ -110,13 +111,14 @@ fn the_tables_show_what_happened() {
         "SELECT trial, epoch, train_loss FROM metrics WHERE sweep = 2 AND trial = 1 \
          ORDER BY epoch",
     );
-    assert_eq!(metrics, "1 1 1\n1 2 2", "a stopped trial ends at its rung");
+    let expected = "1 1 1\n1 2 2\n1 3 3\n1 4 4\n1 5 5\n1 6 6";
+    assert_eq!(metrics, expected, "a stopped trial ends at its rung");
     let named = text(
         &path,
         "SELECT named ->> '$.\"train.loss\"', named ->> 'f1' FROM metrics \
          WHERE sweep = 2 AND trial = 0",
     );
-    assert_eq!(named, "- 0.30000000000000004");
+    assert_eq!(named, "NaN 0.30000000000000004");
     let at = text(
         &path,
         "SELECT DISTINCT at GLOB '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:*Z' \
@@ -135,23 +137,20 @@ fn a_deleted_sweep_leaves_only_the_event_that_says_so() {
     let of_it: Vec<&Event> = left.iter().filter(|e| e.sweep == SweepId(1)).collect();
     assert_eq!(of_it, [&deleted]);
     assert!(left.iter().any(|e| e.sweep == SweepId(2)), "others stay");
-    for table in ["sweeps WHERE id = 1", "trials WHERE sweep = 1", "metrics WHERE sweep = 1"] {
-        assert_eq!(text(&path, &format!("SELECT count(*) FROM {table}")), "0", "{table}");
-    }
+    assert_eq!(text(&path, "SELECT count(*) FROM sweeps WHERE id = 1"), "0");
 }
 
 #[test]
 fn events_are_appended_all_or_none() {
     let (_directory, path) = place();
     let mut store = SqliteStore::open(&path).unwrap();
-    store.append(&[created(1, "digits")]).unwrap();
+    append(&mut store, &[created(1, "digits")]).unwrap();
     // The second trial 0 breaks a key, after two good events of the same group.
-    let error = store
-        .append(&[sampled(1, 0), Event::new(SweepId(1), Payload::SweepPaused), sampled(1, 0)])
-        .unwrap_err();
+    let events = [sampled(1, 0), Event::new(SweepId(1), Payload::SweepPaused), sampled(1, 0)];
+    let error = append_with(&mut store, &events, Rows::default()).unwrap_err();
     assert!(matches!(error, StoreError::Failed { .. }), "{error}");
     assert_eq!(loaded(&mut store), [created(1, "digits")]);
-    store.append(&[sampled(1, 0)]).unwrap();
+    append(&mut store, &[sampled(1, 0)]).unwrap();
     assert_eq!(loaded(&mut store).len(), 2, "the store continues");
 }
 
@@ -205,73 +204,267 @@ fn a_directory_and_a_missing_directory_are_named_in_the_error() {
     assert!(error.to_string().contains("there is no directory"), "{error}");
 }
 
-#[test]
-fn a_store_from_before_memory_was_counted_is_read() {
-    let (_directory, path) = place();
-    written(&path, &every_kind());
-    let forget = "UPDATE events SET body = json_remove(body, '$.memory_bytes')";
-    Connection::open(&path).unwrap().execute(forget, []).unwrap();
-    let read = loaded(&mut SqliteStore::open(&path).unwrap());
-    let counted = read
-        .iter()
-        .filter(|event| {
-            matches!(&event.payload, Payload::TrialFinished(end) if end.memory_bytes.is_some())
-        })
-        .count();
-    assert_eq!((read.len(), counted), (every_kind().len(), 0));
+/// The tables of format 2. Format 1 did not have the column `named`.
+const OLD_TABLES: &str = "
+CREATE TABLE store (id INTEGER NOT NULL);
+INSERT INTO store (id) VALUES (77);
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    sweep INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    body TEXT NOT NULL
+);
+CREATE INDEX events_of_sweep ON events (sweep);
+CREATE TABLE sweeps (id INTEGER PRIMARY KEY, name TEXT NOT NULL, state TEXT NOT NULL);
+CREATE TABLE trials (sweep INTEGER, trial INTEGER, PRIMARY KEY (sweep, trial)) WITHOUT ROWID;
+CREATE TABLE metrics (sweep INTEGER, trial INTEGER, epoch INTEGER, named TEXT,
+                      PRIMARY KEY (sweep, trial, epoch)) WITHOUT ROWID;
+PRAGMA application_id = 0x43564941;
+";
+
+/// Writes a store of an older format with these events.
+pub(crate) fn old_store(path: &Path, format: i64, events: &[Event]) {
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    connection.execute_batch(OLD_TABLES).unwrap();
+    connection.pragma_update(None, "user_version", format).unwrap();
+    if format == 1 {
+        connection.execute("ALTER TABLE metrics DROP COLUMN named", []).unwrap();
+    }
+    for (number, event) in (1..).zip(events) {
+        // Memory was counted later than the first stores were written.
+        let mut body = serde_json::to_value(event).unwrap();
+        body.as_object_mut().unwrap().remove("memory_bytes");
+        let at = format!("2026-05-04T10:11:12.{number:03}Z");
+        // Numbers with gaps, which a deleted sweep leaves.
+        let sweep = event.sweep.0.cast_signed();
+        let values = (number * 10, at, sweep, event.name(), body.to_string());
+        let sql = "INSERT INTO events (id, at, sweep, event, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+        connection.execute(sql, values).unwrap();
+    }
 }
 
 #[test]
-fn a_store_from_before_external_clients_is_upgraded() {
-    for (from, drops) in [(1, true), (1, false), (2, false)] {
+fn a_store_of_an_older_format_is_upgraded() {
+    for format in [1, 2] {
         let (_directory, path) = place();
-        written(&path, &[created(1, "digits"), sampled(1, 0)]);
-        let connection = Connection::open(&path).unwrap();
-        if drops {
-            connection.execute("ALTER TABLE metrics DROP COLUMN named", []).unwrap();
+        old_store(&path, format, &every_kind());
+        let mut store = SqliteStore::open(&path).unwrap();
+        assert_eq!(store.id(), StoreId(77));
+        let mut expected = every_kind();
+        for event in &mut expected {
+            if let Payload::TrialFinished(end) = &mut event.payload {
+                end.memory_bytes = None;
+            }
         }
-        connection.pragma_update(None, "user_version", from).unwrap();
-        drop(connection);
-        let measured = every_kind()
-            .into_iter()
-            .filter(|event| matches!(event.payload, Payload::EpochsRecorded(_)));
-        let measured: Vec<Event> = measured.collect();
-        written(&path, &measured);
-        written(&path, &[]);
+        assert_eq!(format!("{:?}", loaded(&mut store)), format!("{expected:?}"));
+        let mut reader = store.readers().unwrap().open().unwrap();
+        let trial = reader.trial(SweepId(1), TrialNumber(0)).unwrap().unwrap();
+        assert_eq!((trial.state, trial.curve.len()), (TrialState::Diverged, 3));
+        assert_eq!(trial.times.started_at.as_deref(), Some("2026-05-04T10:11:12.006Z"));
+        assert_eq!(trial.times.ended_at.as_deref(), Some("2026-05-04T10:11:12.010Z"));
+        append(&mut store, &[created(4, "more")]).unwrap();
+        drop((reader, store));
+        assert_eq!(text(&path, "PRAGMA user_version"), "3");
+        assert_eq!(text(&path, "PRAGMA integrity_check"), "ok");
         assert_eq!(
             text(&path, "SELECT count(*) FROM metrics WHERE named IS NOT NULL"),
             "1",
-            "{from} {drops}"
+            "format {format}"
         );
-        assert_eq!(
-            (
-                text(&path, "PRAGMA user_version").as_str(),
-                loaded(&mut SqliteStore::open(&path).unwrap()).len()
-            ),
-            ("3", 2 + measured.len())
-        );
+        let again = loaded(&mut SqliteStore::open(&path).unwrap());
+        assert_eq!(again.len(), expected.len() + 1);
     }
 }
 
 #[test]
-fn a_damaged_row_is_named() {
-    let damages = [
-        "body = '{\"event\":\"sweep_vanished\",\"sweep\":1}'",
-        "body = substr(body, 1, 40)",
-        "body = x'00'",
-        "sweep = 7",
-    ];
-    for damage in damages {
-        let (_directory, path) = place();
-        written(
-            &path,
-            &[created(1, "digits"), sampled(1, 0), Event::new(SweepId(1), Payload::SweepPaused)],
-        );
-        Connection::open(&path)
-            .unwrap()
-            .execute(&format!("UPDATE events SET {damage} WHERE id = 2"), [])
-            .unwrap();
-        let error = SqliteStore::open(&path).unwrap().load().unwrap_err();
-        assert!(matches!(error, StoreError::Corrupt { row: 2, .. }), "{damage}: {error}");
+fn an_old_store_that_is_damaged_stays_as_it_was() {
+    let (_directory, path) = place();
+    old_store(&path, 2, &[created(1, "digits"), sampled(1, 0)]);
+    let damage = "UPDATE events SET body = substr(body, 1, 40) WHERE id = 20";
+    Connection::open(&path).unwrap().execute(damage, []).unwrap();
+    let error = SqliteStore::open(&path).unwrap_err();
+    assert!(error.to_string().contains("damaged: row 20 of events: "), "{error}");
+    assert_eq!(text(&path, "PRAGMA user_version"), "2");
+    assert_eq!(text(&path, "SELECT count(*) FROM events"), "2");
+}
+
+#[test]
+fn a_batch_that_does_not_follow_the_last_one_is_refused() {
+    let (_directory, path) = place();
+    let mut store = SqliteStore::open(&path).unwrap();
+    let Position { term, sequence } = store.position();
+    assert_eq!((term, sequence), (1, 0));
+    let batch = |term, sequence| Batch { term, sequence, ..Batch::default() };
+    for (term, sequence) in [(0, 1), (2, 1), (1, 0), (1, 2)] {
+        let error = store.append(&batch(term, sequence)).unwrap_err();
+        assert!(matches!(error, StoreError::OutOfOrder { .. }), "{error}");
     }
+    store.append(&batch(1, 1)).unwrap();
+    let error = store.append(&batch(1, 1)).unwrap_err();
+    assert!(matches!(error, StoreError::OutOfOrder { .. }), "a batch is written once: {error}");
+    drop(store);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.position(), Position { term: 2, sequence: 1 });
+}
+
+/// The damages that a load finds, as text.
+fn damages(path: &Path) -> Vec<String> {
+    let mut store = SqliteStore::open(path).unwrap();
+    let mut events = store.load().unwrap();
+    assert!(events.by_ref().all(|event| event.is_ok()));
+    events.damages().iter().map(|damage| damage.clone().into_error().to_string()).collect()
+}
+
+#[test]
+fn a_damaged_row_is_named_and_other_sweeps_are_intact() {
+    let changes = [
+        ("UPDATE events SET body = replace(body, '9', '8') WHERE id = 2", "row 2 of events"),
+        ("UPDATE events SET body = substr(body, 1, 40) WHERE id = 2", "row 2 of events"),
+        ("UPDATE events SET body = x'00' WHERE id = 2", "row 2 of events"),
+        ("UPDATE events SET sweep = 7 WHERE id = 2", "row 2 of events"),
+        ("UPDATE events SET at = '2026' WHERE id = 2", "row 2 of events"),
+        ("UPDATE events SET event = 'trial_decided' WHERE id = 2", "row 2 of events"),
+        ("UPDATE events SET chain = chain + 1 WHERE id = 2", "row 2 of events"),
+        ("DELETE FROM events WHERE id = 2", "row 3 of events"),
+        ("UPDATE events SET id = 9 WHERE id = 2", "row 3 of events"),
+        ("DELETE FROM events WHERE id = 3", "the events of sweep 1"),
+        ("UPDATE heads SET last = 2 WHERE sweep = 1", "the events of sweep 1"),
+    ];
+    for (sql, place_of_damage) in changes {
+        let (_directory, path) = place();
+        let paused = Event::new(SweepId(1), Payload::SweepPaused);
+        written(&path, &[created(1, "digits"), sampled(1, 0), paused, created(2, "letters")]);
+        assert_eq!(damages(&path), Vec::<String>::new());
+        Connection::open(&path).unwrap().execute(sql, []).unwrap();
+        let found = damages(&path);
+        let expected = format!("the store is damaged: {place_of_damage}: ");
+        assert!(found.iter().any(|damage| damage.starts_with(&expected)), "{sql}: {found:?}");
+        assert!(found[0].ends_with("hint: caviar-coordinator check STORE says what can be saved"));
+        assert!(!found.iter().any(|damage| damage.contains("sweep 2")), "{sql}: {found:?}");
+    }
+}
+
+#[test]
+fn missing_heads_and_a_changed_ledger_are_noticed() {
+    let changes = [
+        "DELETE FROM heads WHERE sweep = 2",
+        "UPDATE store SET sequence = sequence - 1",
+        "UPDATE store SET last_event = last_event + 1",
+        "DELETE FROM store",
+        "INSERT INTO store SELECT * FROM store",
+        "DROP TABLE heads",
+        "PRAGMA user_version = 2",
+    ];
+    for sql in changes {
+        let (_directory, path) = place();
+        written(&path, &[created(1, "digits"), created(2, "letters")]);
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let error = SqliteStore::open(&path).unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{sql}: {error}");
+    }
+}
+
+#[test]
+fn a_damaged_row_of_a_reading_table_is_never_shown() {
+    let changes = [
+        "UPDATE trial_states SET objective = 0.75 WHERE sweep = 1 AND trial = 1",
+        "UPDATE trial_states SET state = 'failed' WHERE sweep = 1 AND trial = 1",
+        "UPDATE trial_states SET last_epoch = 2 WHERE sweep = 1 AND trial = 1",
+        "UPDATE trial_samples SET epochs = 3 WHERE sweep = 1 AND trial = 1",
+        "UPDATE metrics SET train_loss = 0.5 WHERE sweep = 1 AND trial = 1",
+        "UPDATE metrics SET validation_accuracy = NULL WHERE sweep = 1 AND trial = 1",
+        "DELETE FROM metrics WHERE sweep = 1 AND trial = 1",
+        "DELETE FROM trial_states WHERE sweep = 1 AND trial = 1",
+        "DELETE FROM trial_samples WHERE sweep = 1 AND trial = 1",
+        "DROP TABLE metrics",
+    ];
+    for sql in changes {
+        let (_directory, path) = place();
+        written(&path, &every_kind());
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let store = SqliteStore::open(&path).unwrap();
+        let mut reader = store.readers().unwrap().open().unwrap();
+        let all = TrialQuery { known: 2, ..TrialQuery::all(SweepId(1), Goal::Maximize) };
+        for order in [TrialOrder::Number, TrialOrder::Objective] {
+            let error = reader.trials(&TrialQuery { order, ..all.clone() }).unwrap_err();
+            assert!(matches!(error, StoreError::Corrupt { .. }), "{sql}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_page_has_the_trials_of_a_query_in_its_order() {
+    let (_directory, path) = place();
+    let mut store = SqliteStore::open(&path).unwrap();
+    let mut sweep = created(1, "digits");
+    if let Payload::SweepCreated(created) = &mut sweep.payload {
+        created.spec.objective.metric = Metric::TrainLoss;
+        created.spec.objective.goal = Goal::Minimize;
+    }
+    let mut events = vec![sweep];
+    // The even trials complete with these objectives, and the odd ones wait.
+    let objectives = [0.5, 0.25, 0.5, f64::INFINITY, 0.75];
+    for (trial, objective) in (0..10).zip(objectives.iter().flat_map(|o| [Some(*o), None])) {
+        events.push(sampled(1, trial));
+        let Some(objective) = objective else { continue };
+        events.extend(completed(1, trial, u64::from(trial) + 1, objective));
+    }
+    append(&mut store, &events).unwrap();
+    let mut reader = store.readers().unwrap().open().unwrap();
+    let mut page = |order, states: &[TrialState], after: Option<u32>, limit| {
+        let (states, after) = (states.to_vec(), after.map(TrialNumber));
+        let all = TrialQuery::all(SweepId(1), Goal::Minimize);
+        let page =
+            reader.trials(&TrialQuery { known: 10, states, order, after, limit, ..all }).unwrap();
+        (page.trials.iter().map(|t| t.trial.0).collect::<Vec<_>>(), page.has_more)
+    };
+    use TrialOrder::{Number, Objective};
+    assert_eq!(page(Number, &[], None, 3), (vec![0, 1, 2], true));
+    assert_eq!(page(Number, &[], Some(6), 3), (vec![7, 8, 9], false));
+    assert_eq!(page(Number, &[], Some(9), 3), (vec![], false));
+    assert_eq!(page(Number, &[TrialState::Queued], Some(1), 3), (vec![3, 5, 7], true));
+    assert_eq!(page(Objective, &[], None, 4), (vec![2, 0, 4, 8], true));
+    assert_eq!(page(Objective, &[], Some(8), 9), (vec![1, 3, 5, 6, 7, 9], false));
+    assert_eq!(page(Objective, &[TrialState::Completed], Some(0), 9), (vec![4, 8, 6], false));
+    assert_eq!(page(Objective, &[TrialState::Failed], None, 9), (vec![], false));
+    // What is committed later is in its place, although the order was read before.
+    append(&mut store, &completed(1, 1, 50, 0.3)).unwrap();
+    assert_eq!(page(Objective, &[], None, 2), (vec![2, 1], true));
+}
+
+#[test]
+fn the_rows_of_a_deleted_sweep_are_removed_a_few_at_a_time() {
+    let (_directory, path) = place();
+    let mut store = SqliteStore::open(&path).unwrap();
+    let mut events = vec![created(1, "digits")];
+    events.extend((0..2_500).map(|trial| sampled(1, trial)));
+    append(&mut store, &events).unwrap();
+    append(&mut store, &[created(2, "letters"), sampled(2, 0)]).unwrap();
+    assert!(!store.tidy().unwrap());
+    let deleted = Event::new(SweepId(1), SweepDeleted { next_lease: LeaseId(1) });
+    append(&mut store, std::slice::from_ref(&deleted)).unwrap();
+    assert!(store.tidy().unwrap());
+    // As after a crash.
+    drop(store);
+    let left = |table: &str| text(&path, &format!("SELECT count(*) FROM {table}"));
+    assert_eq!(left("trial_states WHERE sweep = 1"), "500");
+    let mut store = SqliteStore::open(&path).unwrap();
+    let expected = [created(2, "letters"), sampled(2, 0), deleted];
+    assert_eq!(loaded(&mut store), expected);
+    let mut slices = 0;
+    while store.tidy().unwrap() {
+        slices += 1;
+        append(&mut store, &[sampled(2, slices)]).unwrap();
+    }
+    assert!(slices > 3, "{slices}");
+    assert!(!store.tidy().unwrap(), "nothing is left to do");
+    drop(store);
+    for table in ["trial_states", "trial_samples", "metrics", "events"] {
+        let count = left(&format!("{table} WHERE sweep = 1"));
+        assert_eq!(count, if table == "events" { "1" } else { "0" }, "{table}");
+    }
+    let left = loaded(&mut SqliteStore::open(&path).unwrap()).len();
+    assert_eq!(left, 3 + usize::try_from(slices).unwrap());
 }

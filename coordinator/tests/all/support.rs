@@ -3,11 +3,15 @@
 use std::path::Path;
 
 use caviar_common::data::DataSummary;
-use caviar_common::ids::{Incarnation, LeaseId, Name};
+use caviar_common::ids::{Incarnation, LeaseId, Name, StoreId};
 use caviar_common::message::{Hello, PROTOCOL};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::spec::{SweepSpec, file};
+use caviar_coordinator::store::sqlite::SqliteStore;
+use caviar_coordinator::store::{Batch, Position, Rows, Store, StoreError};
 use caviar_coordinator::{Server, ServerConfig, start};
+use caviar_core::Replay;
+use caviar_core::event::Event;
 use caviar_core::input::Config;
 use caviar_proto::convert::spec::encode_spec;
 use caviar_proto::v1;
@@ -59,6 +63,42 @@ pub(crate) fn hello(worker: &str, incarnation: u64, slots: u32, held: &[u64]) ->
         store: None,
         held,
     }
+}
+
+/// The events of a store, all of which are intact.
+pub(crate) fn loaded(store: &mut SqliteStore) -> Vec<Event> {
+    let mut events = store.load().unwrap();
+    let all: Vec<Event> = events.by_ref().map(|event| event.unwrap().1).collect();
+    assert_eq!(events.damages(), []);
+    all
+}
+
+/// What a coordinator says of the sweeps of `events` after all events so far.
+pub(crate) fn rows(all: &[Event], events: &[Event]) -> Rows {
+    let mut replay = Replay::new(Config::default(), StoreId(1));
+    let (before, after) = all.split_at(all.len() - events.len());
+    before.iter().for_each(|event| replay.apply(event).unwrap());
+    after.iter().for_each(|event| replay.apply_with_rows(event).unwrap());
+    let changed = replay.take_rows();
+    let sweeps = changed.sweeps.iter().filter_map(|sweep| replay.sweep(*sweep)).collect();
+    Rows { sweeps, trials: changed.trials }
+}
+
+/// Adds events to a store as one batch, with what they change.
+pub(crate) fn append(store: &mut SqliteStore, events: &[Event]) -> Result<(), StoreError> {
+    let mut all = loaded(store);
+    all.extend_from_slice(events);
+    append_with(store, events, rows(&all, events))
+}
+
+/// Adds events to a store as one batch.
+pub(crate) fn append_with(
+    store: &mut SqliteStore,
+    events: &[Event],
+    rows: Rows,
+) -> Result<(), StoreError> {
+    let Position { term, sequence } = store.position();
+    store.append(&Batch { term, sequence: sequence + 1, events: events.to_vec(), rows })
 }
 
 pub(crate) fn config(store: &Path) -> ServerConfig {

@@ -1,5 +1,9 @@
 //! `TrialService` over loopback: ask and tell.
 
+use std::future::Future;
+use std::task::Poll;
+use std::time::Duration;
+
 use caviar_common::spec::{SweepSpec, file};
 use caviar_coordinator::start;
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
@@ -208,4 +212,32 @@ async fn wrong_words_are_told_what_is_wrong() {
 
 fn stale() -> Code {
     status::new(caviar_common::error::ErrorClass::Stale, "").code()
+}
+
+#[tokio::test]
+async fn programs_that_wait_on_a_connection_do_not_delay_its_reports() {
+    let Running { mut sweeps, channel, server: _server, directory: _directory } = running().await;
+    sweeps.create_sweep(create("make", &external(9))).await.unwrap();
+    let mut trials = TrialServiceClient::new(channel.clone());
+    let first = ask_one(&mut trials, "first").await;
+    let second = ask_one(&mut trials, "second").await;
+    // All trials in flight are taken, so these wait. They are sent before the report: each poll
+    // lets the connection and the server go on.
+    let mut waiting: Vec<_> = (0..300)
+        .map(|i| {
+            let mut trials = trials.clone();
+            Box::pin(async move { trials.ask_trials(ask(&format!("w{i}"), 60_000)).await })
+        })
+        .collect();
+    for _ in 0..20 {
+        for request in &mut waiting {
+            let poll = std::future::poll_fn(|context| Poll::Ready(request.as_mut().poll(context)));
+            assert!(poll.await.is_pending());
+            tokio::task::yield_now().await;
+        }
+    }
+    let verdict = trials.report_trial(report(&first, 1, 0.5));
+    let verdict = tokio::time::timeout(Duration::from_secs(30), verdict).await;
+    assert_eq!(verdict.unwrap().unwrap().into_inner().verdict(), v1::Verdict::Continue);
+    trials.tell_trial(tell(&second, 1, 0.5)).await.unwrap();
 }

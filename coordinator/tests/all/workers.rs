@@ -216,6 +216,38 @@ fn malformed() -> Vec<(v1::WorkerMessage, &'static str)> {
     ]
 }
 
+async fn listed(admin: &mut WorkerAdminServiceClient<Channel>) -> Vec<v1::Worker> {
+    let request = v1::ListWorkersRequest::default();
+    admin.list_workers(request).await.unwrap().into_inner().workers
+}
+
+#[tokio::test]
+async fn workers_are_listed_in_pages() {
+    let Running { channel, server: _server, directory: _directory, .. } = running().await;
+    let mut lines = Vec::new();
+    for name in ["c", "a", "e", "b", "d"] {
+        let mut line = Line::open(&channel).await;
+        line.say(FromWorker::Hello(hello(name, 1, 1, &[]))).await;
+        assert!(matches!(line.hear().await, ToWorker::Welcome { .. }));
+        lines.push(line);
+    }
+    let mut admin = WorkerAdminServiceClient::new(channel.clone());
+    let (mut pages, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::ListWorkersRequest { page_size: 2, page_token };
+        let page = admin.list_workers(request).await.unwrap().into_inner();
+        pages.push(page.workers.iter().map(|w| w.worker.clone()).collect::<String>());
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(pages, ["ab", "cd", "e"]);
+    let request = v1::ListWorkersRequest { page_size: 2, page_token: "no good".to_owned() };
+    let error = admin.list_workers(request).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+}
+
 #[tokio::test]
 async fn workers_are_listed_and_drained() {
     let Running { channel, server, directory: _directory, .. } = running().await;
@@ -223,7 +255,7 @@ async fn workers_are_listed_and_drained() {
     let mut line = Line::open(&channel).await;
     line.say(FromWorker::Hello(hello("w", 1, 3, &[]))).await;
     assert!(matches!(line.hear().await, ToWorker::Welcome { .. }));
-    let workers = admin.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
+    let workers = listed(&mut admin).await;
     assert_eq!(
         (workers.len(), workers[0].slots, workers[0].connected, workers[0].draining),
         (1, 3, true, false)
@@ -262,7 +294,7 @@ async fn a_worker_that_hangs_up_is_disconnected_but_keeps_its_lease() {
     drop(say);
     assert!(answers.message().await.unwrap().is_none(), "the other side hangs up as well");
     let mut admin = WorkerAdminServiceClient::new(channel.clone());
-    let workers = admin.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
+    let workers = listed(&mut admin).await;
     assert_eq!((workers[0].connected, workers[0].trials.len()), (false, 1));
     let mut line = Line::open(&channel).await;
     line.say(FromWorker::Hello(Hello { store: Some(store), ..hello("w", 1, 1, &[grant.lease.0]) }))

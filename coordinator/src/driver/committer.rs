@@ -1,0 +1,131 @@
+//! The committer's thread: it stores one batch after another, and carries out what waited for it.
+//!
+//! Nothing is sent or shown before the commit of the events that led to it. A failed commit ends
+//! this thread and with it the driver; every waiting request fails.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use caviar_core::input::Effect;
+use tokio::sync::mpsc;
+
+use super::batch::{AfterCommit, Batch};
+use super::engine::{Command, LostSessions, UnderWay};
+use super::log::log;
+use super::published::Sweeps;
+use super::sessions::{CloseReason, Sessions};
+use crate::store::{Store, StoreError};
+
+/// Batches after which some rows of deleted sweeps are removed, although more batches wait.
+const TIDY_EVERY: u32 = 16;
+
+/// The store, the sessions of workers, and the views of sweeps.
+pub(super) struct Committer {
+    store: Box<dyn Store>,
+    sessions: Sessions,
+    sweeps: Arc<Sweeps>,
+    lost: LostSessions,
+    under_way: UnderWay,
+    /// Wakes the driver.
+    driver: mpsc::WeakSender<Command>,
+}
+
+impl Committer {
+    pub(super) fn new(
+        store: Box<dyn Store>,
+        sweeps: Arc<Sweeps>,
+        (lost, under_way): (LostSessions, UnderWay),
+        driver: mpsc::WeakSender<Command>,
+    ) -> Self {
+        Self { store, sessions: Sessions::default(), sweeps, lost, under_way, driver }
+    }
+
+    /// Stores batches until the driver ends.
+    pub(super) fn run(&mut self, batches: &Receiver<Batch>) -> Result<(), StoreError> {
+        // A crash may have left rows of deleted sweeps.
+        let (mut is_untidy, mut since) = (true, 0);
+        loop {
+            let next = if is_untidy {
+                batches.try_recv()
+            } else {
+                batches.recv().map_err(|_| TryRecvError::Disconnected)
+            };
+            let is_idle = match next {
+                Ok(batch) => {
+                    is_untidy |= self.commit(batch)?;
+                    self.under_way.remove();
+                    self.wake_driver();
+                    since += 1;
+                    false
+                }
+                Err(TryRecvError::Empty) => true,
+                Err(TryRecvError::Disconnected) => return Ok(()),
+            };
+            if is_untidy && (is_idle || since >= TIDY_EVERY) {
+                (is_untidy, since) = (self.store.tidy()?, 0);
+            }
+        }
+    }
+
+    /// Tells the driver that this thread has ended, in case it waits for a command.
+    pub(super) fn end(&self) {
+        self.under_way.end();
+        self.wake_driver();
+    }
+
+    /// Wakes the driver, in case it waits for a command. One whose queue is full is awake.
+    fn wake_driver(&self) {
+        if let Some(driver) = self.driver.upgrade() {
+            drop(driver.try_send(Command::Wake));
+        }
+    }
+
+    /// Stores a batch and carries it out. Returns true if it has deleted a sweep.
+    fn commit(&mut self, batch: Batch) -> Result<bool, StoreError> {
+        let Batch { stored, changes, after, .. } = batch;
+        if !stored.events.is_empty() {
+            self.store.append(&stored)?;
+        }
+        stored.events.iter().for_each(log);
+        let has_deleted = changes.iter().any(|(_, published)| published.is_none());
+        if !changes.is_empty() {
+            self.sweeps.publish(changes);
+        }
+        after.into_iter().for_each(|item| self.carry_out(item));
+        Ok(has_deleted)
+    }
+
+    fn carry_out(&mut self, item: AfterCommit) {
+        match item {
+            // The requester may be gone.
+            AfterCommit::Reply(sender, reply) => drop(sender.send(reply)),
+            AfterCommit::Deliver(deliver) => deliver(),
+            // The client may be gone.
+            AfterCommit::Answer(sender, answer) => drop(sender.send(answer)),
+            // The engine sends answers to those who wait for them.
+            AfterCommit::Effect(Effect::Changed(_) | Effect::Answer(..)) => {}
+            AfterCommit::Effect(Effect::Send(session, message)) => {
+                if !self.sessions.send(session, message) {
+                    tracing::warn!(session = session.0, "closed a session that does not read");
+                    // The driver is told after this batch.
+                    self.lost.push(session);
+                }
+            }
+            AfterCommit::Effect(Effect::Close(session, refusal)) => {
+                tracing::warn!(session = session.0, %refusal, "closed a session");
+                self.sessions.close(session, Some(CloseReason::Refused(refusal)));
+            }
+            AfterCommit::Open(session, outbox, reply) => {
+                let is_accepted = self.sessions.insert(session, outbox);
+                if reply.send(is_accepted).is_err() {
+                    // The requester is gone and will never close the session.
+                    self.sessions.close(session, None);
+                }
+            }
+            AfterCommit::Close(session, reason) => {
+                self.sessions.close(session, reason);
+            }
+            AfterCommit::CloseAll => self.sessions.close_all(),
+        }
+    }
+}

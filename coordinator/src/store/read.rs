@@ -1,0 +1,224 @@
+//! Connections that read the store while it is written.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use caviar_common::ids::{SweepId, TrialNumber};
+use caviar_common::metric::Point;
+use caviar_common::view::TrialView;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use super::StoreError;
+use super::lock::Identity;
+use super::order::{Key, Orders};
+use super::query::{Reader, Readers, TrialOrder, TrialPage, TrialQuery};
+use super::read_only;
+use super::rows::{MetricsRow, SampleRow, StateRow, read_point};
+
+/// How to open a connection that reads.
+#[derive(Clone, Debug)]
+pub(super) struct SqliteReaders {
+    pub(super) path: PathBuf,
+    /// The file that was opened for writing; `None` if the store was opened for reading only.
+    pub(super) identity: Option<Identity>,
+    pub(super) orders: Arc<Orders>,
+}
+
+impl Readers for SqliteReaders {
+    fn open(&self) -> Result<Box<dyn Reader>, StoreError> {
+        let failed = |source| StoreError::database("open", source);
+        let connection = if let Some(identity) = &self.identity {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(&self.path, flags).map_err(failed)?;
+            identity.check()?;
+            connection
+        } else {
+            read_only::open(&self.path).map_err(failed)?
+        };
+        Ok(Box::new(SqliteReader { connection, orders: Arc::clone(&self.orders) }))
+    }
+}
+
+/// A connection that reads.
+#[derive(Debug)]
+struct SqliteReader {
+    connection: Connection,
+    orders: Arc<Orders>,
+}
+
+impl Reader for SqliteReader {
+    fn trials(&mut self, query: &TrialQuery) -> Result<TrialPage, StoreError> {
+        let snapshot = Snapshot::begin(&self.connection)?;
+        if query.order == TrialOrder::Number && query.states.is_empty() {
+            return snapshot.by_number(query);
+        }
+        // The order is read in its own transaction, after it has begun to note changes.
+        drop(snapshot);
+        let trials = self
+            .orders
+            .select(query, |each| Snapshot::begin(&self.connection)?.keys(query, each))?;
+        let snapshot = Snapshot::begin(&self.connection)?;
+        let states = trials.into_iter().map(|trial| {
+            let place = || format!("trial {trial} of sweep {}", query.sweep);
+            let row = snapshot.state(query.sweep, trial)?;
+            row.ok_or_else(|| StoreError::corrupt(place(), "its row is missing"))
+        });
+        snapshot.page(query, states)
+    }
+
+    fn trial(
+        &mut self,
+        sweep: SweepId,
+        trial: TrialNumber,
+    ) -> Result<Option<TrialView>, StoreError> {
+        let snapshot = Snapshot::begin(&self.connection)?;
+        let Some(state) = snapshot.state(sweep, trial)? else { return Ok(None) };
+        snapshot.view(sweep, state, true).map(Some)
+    }
+}
+
+/// The store as it was at one commit.
+struct Snapshot<'a>(&'a Connection);
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        // A transaction that only read has nothing to lose.
+        let _ended = self.0.execute_batch("COMMIT");
+    }
+}
+
+fn failed(source: rusqlite::Error) -> StoreError {
+    StoreError::database("read trials", source)
+}
+
+impl<'a> Snapshot<'a> {
+    fn begin(connection: &'a Connection) -> Result<Self, StoreError> {
+        connection.execute_batch("BEGIN").map_err(failed)?;
+        Ok(Self(connection))
+    }
+
+    /// Calls `each` for every trial from `first` on, until it returns false. Their numbers have no
+    /// gaps.
+    fn each_state(
+        &self,
+        sweep: SweepId,
+        first: u32,
+        mut each: impl FnMut(StateRow) -> Result<bool, StoreError>,
+    ) -> Result<u32, StoreError> {
+        let mut statement = self.0.prepare_cached(StateRow::SELECT).map_err(failed)?;
+        let mut rows = statement.query((sweep.0.cast_signed(), first)).map_err(failed)?;
+        let mut next = first;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let row = StateRow::read(row)?;
+            if row.trial.0 != next {
+                return Err(missing(sweep, next));
+            }
+            next += 1;
+            if !each(row)? {
+                break;
+            }
+        }
+        Ok(next)
+    }
+
+    /// A page of all trials in the order of their numbers.
+    fn by_number(&self, query: &TrialQuery) -> Result<TrialPage, StoreError> {
+        let first = query.after.map_or(0, |after| after.0.saturating_add(1));
+        let (mut states, mut has_more) = (Vec::new(), false);
+        let next = self.each_state(query.sweep, first, |row| {
+            has_more = states.len() == query.limit;
+            if !has_more {
+                states.push(row);
+            }
+            Ok(!has_more)
+        })?;
+        if !has_more && next < query.known {
+            return Err(missing(query.sweep, next));
+        }
+        let mut page = self.page(query, states.into_iter().map(Ok))?;
+        page.has_more |= has_more;
+        Ok(page)
+    }
+
+    /// The places in lists of all trials.
+    fn keys(&self, query: &TrialQuery, each: &mut dyn FnMut(Key)) -> Result<(), StoreError> {
+        let next = self.each_state(query.sweep, 0, |row| {
+            each(Key::new(&row));
+            Ok(true)
+        })?;
+        if next < query.known { Err(missing(query.sweep, next)) } else { Ok(()) }
+    }
+
+    /// The views of these trials, as many as the values in their curves allow.
+    fn page(
+        &self,
+        query: &TrialQuery,
+        states: impl Iterator<Item = Result<StateRow, StoreError>>,
+    ) -> Result<TrialPage, StoreError> {
+        let (mut page, mut values) = (TrialPage::default(), 0);
+        for state in states {
+            let view = self.view(query.sweep, state?, query.max_values.is_some())?;
+            values += view.curve.iter().map(Point::value_count).sum::<usize>();
+            let is_too_long = query.max_values.is_some_and(|most| values > most);
+            if page.trials.len() == query.limit || (is_too_long && !page.trials.is_empty()) {
+                page.has_more = true;
+                break;
+            }
+            page.trials.push(view);
+        }
+        Ok(page)
+    }
+
+    fn state(&self, sweep: SweepId, trial: TrialNumber) -> Result<Option<StateRow>, StoreError> {
+        let mut statement = self.0.prepare_cached(StateRow::SELECT).map_err(failed)?;
+        let values = (sweep.0.cast_signed(), trial.0);
+        let row = statement.query_row(values, |row| Ok(StateRow::read(row))).optional();
+        let row = row.map_err(failed)?.transpose()?;
+        Ok(row.filter(|row| row.trial == trial))
+    }
+
+    fn view(
+        &self,
+        sweep: SweepId,
+        state: StateRow,
+        with_curve: bool,
+    ) -> Result<TrialView, StoreError> {
+        let (trial, last_epoch) = (state.trial, state.last_epoch);
+        let key = (sweep.0.cast_signed(), trial.0);
+        let mut statement = self.0.prepare_cached(SampleRow::SELECT).map_err(failed)?;
+        let view = statement.query_row(key, |row| Ok(SampleRow::view(row, state))).optional();
+        let view = view.map_err(failed)?.transpose()?;
+        let mut view = view.ok_or_else(|| missing(sweep, trial.0))?;
+        let first = if with_curve { 1 } else { last_epoch.max(1) };
+        let mut curve = self.points((sweep, trial), first)?;
+        let are_epochs = curve.iter().zip(first..).all(|(point, epoch)| point.epoch() == epoch);
+        let last = curve.last().map_or(first - 1, Point::epoch);
+        if !are_epochs || last != last_epoch {
+            let place = format!("the metrics of trial {trial} of sweep {sweep}");
+            return Err(StoreError::corrupt(place, "an epoch is missing"));
+        }
+        view.last = if with_curve { curve.last().cloned() } else { curve.pop() };
+        view.curve = curve;
+        Ok(view)
+    }
+
+    fn points(
+        &self,
+        (sweep, trial): (SweepId, TrialNumber),
+        first: u32,
+    ) -> Result<Vec<Point>, StoreError> {
+        let mut statement = self.0.prepare_cached(MetricsRow::SELECT).map_err(failed)?;
+        let values = (sweep.0.cast_signed(), trial.0, first);
+        let mut rows = statement.query(values).map_err(failed)?;
+        let mut points = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            points.push(read_point(row)?);
+        }
+        Ok(points)
+    }
+}
+
+/// The error for a trial whose rows are not there.
+fn missing(sweep: SweepId, trial: u32) -> StoreError {
+    StoreError::corrupt(format!("trial {trial} of sweep {sweep}"), "its row is missing")
+}

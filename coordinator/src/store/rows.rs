@@ -1,0 +1,278 @@
+//! The rows of the reading tables: views as cells, and cells as views.
+
+use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
+use caviar_common::outcome::TrialState;
+use caviar_common::view::{StoppedView, TrialTimes, TrialView};
+use rusqlite::Row;
+use rusqlite::types::{FromSql, ValueRef};
+use serde::Deserialize;
+use serde::ser::Error;
+
+use super::StoreError;
+use super::digest::{Cell, checksum, int, optional, real, small, text};
+
+/// What may change of a trial, as the table `trial_states` has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct StateRow {
+    pub(super) trial: TrialNumber,
+    pub(super) state: TrialState,
+    pub(super) attempts: AttemptNumber,
+    pub(super) worker: Option<Name>,
+    pub(super) objective: Option<f64>,
+    pub(super) seconds: Option<f64>,
+    pub(super) memory_bytes: Option<u64>,
+    pub(super) message: Option<String>,
+    pub(super) stopped: Option<StoppedView>,
+    pub(super) times: TrialTimes,
+    /// The last epoch of its curve, which has all epochs from 1; 0 if the curve is empty.
+    pub(super) last_epoch: u32,
+}
+
+impl StateRow {
+    pub(super) const TABLE: &str = "trial_states";
+    /// Reads the states of a sweep's trials from a trial on: the columns in the order of
+    /// [`StateRow::cells`], and the checksum.
+    pub(super) const SELECT: &str = "SELECT sweep, trial, state, attempts, worker, objective, \
+        seconds, memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, \
+        ended_at, last_epoch, checksum FROM trial_states \
+        WHERE sweep = ?1 AND trial >= ?2 ORDER BY trial";
+    /// How many columns are before the checksum.
+    pub(super) const WIDTH: usize = 15;
+
+    /// The row of a trial that looks like this, without times.
+    pub(super) fn new(view: &TrialView) -> Self {
+        Self {
+            trial: view.trial,
+            state: view.state,
+            attempts: view.attempts,
+            worker: view.worker.clone(),
+            objective: view.objective,
+            seconds: view.seconds,
+            memory_bytes: view.memory_bytes,
+            message: view.message.clone(),
+            stopped: view.stopped,
+            times: TrialTimes::default(),
+            last_epoch: view.last.as_ref().map_or(0, Point::epoch),
+        }
+    }
+
+    pub(super) fn cells(&self, sweep: SweepId) -> [Cell<'_>; Self::WIDTH] {
+        let stopped = |number: fn(StoppedView) -> u32| {
+            optional(self.stopped, |stopped| small(number(stopped)))
+        };
+        [
+            int(sweep.0),
+            small(self.trial.0),
+            text(self.state.name()),
+            small(self.attempts.0),
+            optional(self.worker.as_ref(), |name| text(name.as_str())),
+            optional(self.objective, real),
+            optional(self.seconds, real),
+            optional(self.memory_bytes, int),
+            optional(self.message.as_deref(), text),
+            stopped(|stopped| stopped.epoch),
+            stopped(|stopped| stopped.rank),
+            stopped(|stopped| stopped.of),
+            optional(self.times.started_at.as_deref(), text),
+            optional(self.times.ended_at.as_deref(), text),
+            small(self.last_epoch),
+        ]
+    }
+
+    /// Reads a row of [`StateRow::SELECT`].
+    pub(super) fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        let trial = get(row, 1)?;
+        let place = || place(row, Self::TABLE);
+        verify(row, Self::TABLE, Self::WIDTH)?;
+        let stopped = match (get(row, 9)?, get(row, 10)?, get(row, 11)?) {
+            (Some(epoch), Some(rank), Some(of)) => Some(StoppedView { epoch, rank, of }),
+            _ => None,
+        };
+        let state: String = get(row, 2)?;
+        let state = TrialState::ALL.into_iter().find(|known| known.name() == state);
+        let worker: Option<String> = get(row, 4)?;
+        let worker = worker.map(|name| Name::parse("worker", &name)).transpose();
+        Ok(Self {
+            trial: TrialNumber(trial),
+            state: state.ok_or_else(|| StoreError::corrupt(place(), "its state is unknown"))?,
+            attempts: AttemptNumber(get(row, 3)?),
+            worker: worker.map_err(|problem| StoreError::corrupt(place(), problem.to_string()))?,
+            objective: number(row, 5)?,
+            seconds: number(row, 6)?,
+            memory_bytes: get::<Option<i64>>(row, 7)?.map(i64::cast_unsigned),
+            message: get(row, 8)?,
+            stopped,
+            times: TrialTimes { started_at: get(row, 12)?, ended_at: get(row, 13)? },
+            last_epoch: get(row, 14)?,
+        })
+    }
+}
+
+/// What never changes of a trial, as the table `trial_samples` has it.
+#[derive(Clone, Debug)]
+pub(super) struct SampleRow {
+    pub(super) trial: TrialNumber,
+    /// As JSON.
+    pub(super) assignment: String,
+    /// As JSON.
+    pub(super) reason: String,
+    pub(super) epochs: u32,
+}
+
+impl SampleRow {
+    pub(super) const TABLE: &str = "trial_samples";
+    /// Reads a trial.
+    pub(super) const SELECT: &str = "SELECT sweep, trial, assignment, reason, epochs, checksum \
+        FROM trial_samples WHERE sweep = ?1 AND trial = ?2";
+    pub(super) const WIDTH: usize = 5;
+
+    pub(super) fn cells(&self, sweep: SweepId) -> [Cell<'_>; Self::WIDTH] {
+        [
+            int(sweep.0),
+            small(self.trial.0),
+            text(&self.assignment),
+            text(&self.reason),
+            small(self.epochs),
+        ]
+    }
+
+    /// The view of the trial with this sample and `state`, without a curve.
+    pub(super) fn view(row: &Row<'_>, state: StateRow) -> Result<TrialView, StoreError> {
+        verify(row, Self::TABLE, Self::WIDTH)?;
+        let parsed = |error: serde_json::Error| {
+            StoreError::corrupt(place(row, Self::TABLE), error.to_string())
+        };
+        let (assignment, reason): (String, String) = (get(row, 2)?, get(row, 3)?);
+        Ok(TrialView {
+            trial: state.trial,
+            state: state.state,
+            assignment: serde_json::from_str(&assignment).map_err(parsed)?,
+            reason: serde_json::from_str(&reason).map_err(parsed)?,
+            attempts: state.attempts,
+            worker: state.worker,
+            epochs: get(row, 4)?,
+            objective: state.objective,
+            last: None,
+            curve: Vec::new(),
+            seconds: state.seconds,
+            memory_bytes: state.memory_bytes,
+            message: state.message,
+            stopped: state.stopped,
+            parked: false,
+            times: state.times,
+        })
+    }
+}
+
+/// One epoch of a trial, as the table `metrics` has it.
+#[derive(Debug)]
+pub(super) struct MetricsRow<'a> {
+    pub(super) trial: TrialNumber,
+    pub(super) lease: LeaseId,
+    pub(super) point: &'a Point,
+    /// The JSON of the metrics of an external client; empty for a network.
+    named: String,
+}
+
+impl<'a> MetricsRow<'a> {
+    pub(super) const TABLE: &'static str = "metrics";
+    /// Reads the curve of a trial from an epoch on.
+    pub(super) const SELECT: &'static str = "SELECT sweep, trial, epoch, lease, train_loss, \
+        train_accuracy, validation_loss, validation_accuracy, named, checksum FROM metrics \
+        WHERE sweep = ?1 AND trial = ?2 AND epoch >= ?3 ORDER BY epoch";
+    pub(super) const WIDTH: usize = 9;
+
+    pub(super) fn new(
+        trial: TrialNumber,
+        lease: LeaseId,
+        point: &'a Point,
+    ) -> Result<Self, StoreError> {
+        let named = match point {
+            Point::Network(_) => String::new(),
+            // Without the epoch, so that a reader finds the metrics by their names.
+            Point::Named(named) => match serde_json::to_value(named)?.get_mut("metrics") {
+                Some(metrics) => metrics.take().to_string(),
+                None => return Err(serde_json::Error::custom("no metrics").into()),
+            },
+        };
+        Ok(Self { trial, lease, point, named })
+    }
+
+    pub(super) fn cells(&self, sweep: SweepId) -> [Cell<'_>; 9] {
+        let null = ValueRef::Null;
+        let loss = |loss: f64| if loss.is_nan() { null } else { ValueRef::Real(loss) };
+        let accuracy = |score: Score| optional(score.accuracy, loss);
+        let key = [int(sweep.0), small(self.trial.0), small(self.point.epoch()), int(self.lease.0)];
+        let values = match self.point {
+            Point::Network(EpochMetrics { epoch: _, train, validation }) => [
+                loss(train.loss),
+                accuracy(*train),
+                loss(validation.loss),
+                accuracy(*validation),
+                null,
+            ],
+            Point::Named(_) => [null, null, null, null, text(&self.named)],
+        };
+        let ([sweep, trial, epoch, lease], [a, b, c, d, e]) = (key, values);
+        [sweep, trial, epoch, lease, a, b, c, d, e]
+    }
+}
+
+/// Reads a row of [`MetricsRow::SELECT`].
+pub(super) fn read_point(row: &Row<'_>) -> Result<Point, StoreError> {
+    verify(row, MetricsRow::TABLE, MetricsRow::WIDTH)?;
+    if let Some(named) = get::<Option<String>>(row, 8)? {
+        let parsed = serde_json::from_str(&named).and_then(|metrics: serde_json::Value| {
+            let epoch: serde_json::Value = row.get::<_, u32>(2).unwrap_or(0).into();
+            let fields = [("epoch".to_owned(), epoch), ("metrics".to_owned(), metrics)];
+            NamedMetrics::deserialize(serde_json::Value::from_iter(fields))
+        });
+        let named = parsed.map_err(|error| {
+            StoreError::corrupt(place(row, MetricsRow::TABLE), error.to_string())
+        })?;
+        return Ok(Point::Named(named));
+    }
+    let score = |loss, accuracy| {
+        let loss = number(row, loss)?.unwrap_or(f64::NAN);
+        Ok::<_, StoreError>(Score { loss, accuracy: number(row, accuracy)? })
+    };
+    Ok(Point::Network(EpochMetrics {
+        epoch: get(row, 2)?,
+        train: score(4, 5)?,
+        validation: score(6, 7)?,
+    }))
+}
+
+/// The cells, and their checksum as the last one.
+pub(super) fn with_checksum<'a>(table: &str, cells: &[Cell<'a>]) -> Vec<Cell<'a>> {
+    let sum = Cell::Integer(checksum(table, cells.iter().copied()));
+    cells.iter().copied().chain([sum]).collect()
+}
+
+/// Checks a row of `width` columns, after which its checksum comes.
+pub(super) fn verify(row: &Row<'_>, table: &str, width: usize) -> Result<(), StoreError> {
+    let cells = (0..width).map(|i| row.get_ref(i).unwrap_or(ValueRef::Null));
+    if get::<i64>(row, width)? == checksum(table, cells) {
+        Ok(())
+    } else {
+        Err(StoreError::corrupt(place(row, table), "its checksum is wrong"))
+    }
+}
+
+/// A row of a trial, as an error names it.
+fn place(row: &Row<'_>, table: &str) -> String {
+    let number = |i| row.get::<_, i64>(i).map_or_else(|_| "?".to_owned(), |v| v.to_string());
+    format!("the row of trial {} of sweep {} in {table}", number(1), number(0))
+}
+
+/// A value of a row.
+pub(super) fn get<T: FromSql>(row: &Row<'_>, column: usize) -> Result<T, StoreError> {
+    row.get(column).map_err(|source| StoreError::database("read a row", source))
+}
+
+/// A number that was written with [`real`], or as a metric of a network.
+fn number(row: &Row<'_>, column: usize) -> Result<Option<f64>, StoreError> {
+    let value = row.get_ref(column).map_err(|source| StoreError::database("read a row", source))?;
+    if value == text("NaN") { Ok(Some(f64::NAN)) } else { get(row, column) }
+}
