@@ -1,19 +1,25 @@
 //! Connections that read the store while it is written.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use caviar_common::assignment::Assignment;
 use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::metric::Point;
+use caviar_common::reason::Reason;
+use caviar_common::space::Space;
 use caviar_common::view::TrialView;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use caviar_core::event::StoredAssignment;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::StoreError;
 use super::lock::Identity;
 use super::order::{Key, Orders};
 use super::query::{Reader, Readers, TrialOrder, TrialPage, TrialQuery};
-use super::read_only;
-use super::rows::{MetricsRow, SampleRow, StateRow, read_point};
+use super::rows::{MetricsRow, ReasonText, SampleRow, StateRow, read_point};
+use super::{read_only, sweep_rows};
 
 /// How to open a connection that reads.
 #[derive(Clone, Debug)]
@@ -35,7 +41,8 @@ impl Readers for SqliteReaders {
         } else {
             read_only::open(&self.path).map_err(failed)?
         };
-        Ok(Box::new(SqliteReader { connection, orders: Arc::clone(&self.orders) }))
+        let (orders, spaces) = (Arc::clone(&self.orders), RefCell::default());
+        Ok(Box::new(SqliteReader { connection, orders, spaces }))
     }
 }
 
@@ -44,20 +51,25 @@ impl Readers for SqliteReaders {
 struct SqliteReader {
     connection: Connection,
     orders: Arc<Orders>,
+    spaces: RefCell<Spaces>,
 }
+
+/// The spaces of the sweeps that were read last. They never change.
+type Spaces = BTreeMap<SweepId, Arc<Space>>;
+
+/// Most spaces that a connection keeps. Each may take a megabyte.
+const MOST_SPACES: usize = 64;
 
 impl Reader for SqliteReader {
     fn trials(&mut self, query: &TrialQuery) -> Result<TrialPage, StoreError> {
-        let snapshot = Snapshot::begin(&self.connection)?;
+        let snapshot = self.snapshot()?;
         if query.order == TrialOrder::Number && query.states.is_empty() {
             return snapshot.by_number(query);
         }
         // The order is read in its own transaction, after it has begun to note changes.
         drop(snapshot);
-        let trials = self
-            .orders
-            .select(query, |each| Snapshot::begin(&self.connection)?.keys(query, each))?;
-        let snapshot = Snapshot::begin(&self.connection)?;
+        let trials = self.orders.select(query, |each| self.snapshot()?.keys(query, each))?;
+        let snapshot = self.snapshot()?;
         let states = trials.into_iter().map(|trial| {
             let place = || format!("trial {trial} of sweep {}", query.sweep);
             let row = snapshot.state(query.sweep, trial)?;
@@ -71,14 +83,21 @@ impl Reader for SqliteReader {
         sweep: SweepId,
         trial: TrialNumber,
     ) -> Result<Option<TrialView>, StoreError> {
-        let snapshot = Snapshot::begin(&self.connection)?;
+        let snapshot = self.snapshot()?;
         let Some(state) = snapshot.state(sweep, trial)? else { return Ok(None) };
         snapshot.view(sweep, state, true).map(Some)
     }
 }
 
+impl SqliteReader {
+    fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+        self.connection.execute_batch("BEGIN").map_err(failed)?;
+        Ok(Snapshot(&self.connection, &self.spaces))
+    }
+}
+
 /// The store as it was at one commit.
-struct Snapshot<'a>(&'a Connection);
+struct Snapshot<'a>(&'a Connection, &'a RefCell<Spaces>);
 
 impl Drop for Snapshot<'_> {
     fn drop(&mut self) {
@@ -91,10 +110,48 @@ fn failed(source: rusqlite::Error) -> StoreError {
     StoreError::database("read trials", source)
 }
 
-impl<'a> Snapshot<'a> {
-    fn begin(connection: &'a Connection) -> Result<Self, StoreError> {
-        connection.execute_batch("BEGIN").map_err(failed)?;
-        Ok(Self(connection))
+impl Snapshot<'_> {
+    /// The space of a sweep.
+    fn space(&self, sweep: SweepId) -> Result<Arc<Space>, StoreError> {
+        if let Some(space) = self.1.borrow().get(&sweep) {
+            return Ok(Arc::clone(space));
+        }
+        let found = sweep_rows::space(self.0, sweep)?;
+        let missing = || StoreError::corrupt(format!("sweep {sweep}"), "its row is missing");
+        let space = Arc::new(found.ok_or_else(missing)?);
+        let mut spaces = self.1.borrow_mut();
+        if spaces.len() >= MOST_SPACES {
+            spaces.clear();
+        }
+        spaces.insert(sweep, Arc::clone(&space));
+        Ok(space)
+    }
+
+    /// What the texts of a row stand for.
+    fn expand(
+        &self,
+        sweep: SweepId,
+        trial: TrialNumber,
+        (assignment, reason): (StoredAssignment, ReasonText),
+    ) -> Result<(Assignment, Reason), StoreError> {
+        let foreign = || {
+            let place = format!("the row of trial {trial} of sweep {sweep} in trial_samples");
+            StoreError::corrupt(place, "it has values that are not of the sweep's space")
+        };
+        let assignment = match assignment {
+            StoredAssignment::Named(assignment) => assignment,
+            StoredAssignment::Compact(compact) => {
+                compact.expand(self.space(sweep)?.as_ref()).ok_or_else(foreign)?
+            }
+        };
+        let reason = match reason {
+            ReasonText::Short(reason) => reason,
+            ReasonText::Long { reason, sides } => {
+                let search_box = sides.expand(self.space(sweep)?.as_ref()).ok_or_else(foreign)?;
+                Reason { search_box: Some(search_box), ..reason }
+            }
+        };
+        Ok((assignment, reason))
     }
 
     /// Calls `each` for every trial from `first` on, until it returns false. Their numbers have no
@@ -186,7 +243,11 @@ impl<'a> Snapshot<'a> {
         let (trial, last_epoch) = (state.trial, state.last_epoch);
         let key = (sweep.0.cast_signed(), trial.0);
         let mut statement = self.0.prepare_cached(SampleRow::SELECT).map_err(failed)?;
-        let view = statement.query_row(key, |row| Ok(SampleRow::view(row, state))).optional();
+        let view = |row: &Row<'_>| {
+            let texts = self.expand(sweep, trial, SampleRow::texts(row)?)?;
+            SampleRow::view(row, state, texts)
+        };
+        let view = statement.query_row(key, |row| Ok(view(row))).optional();
         let view = view.map_err(failed)?.transpose()?;
         let mut view = view.ok_or_else(|| missing(sweep, trial.0))?;
         let first = if with_curve { 1 } else { last_epoch.max(1) };

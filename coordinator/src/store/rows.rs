@@ -1,13 +1,17 @@
 //! The rows of the reading tables: views as cells, and cells as views.
 
+use caviar_common::assignment::Assignment;
+use caviar_common::compact::CompactBox;
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
 use caviar_common::outcome::TrialState;
+use caviar_common::reason::Reason;
 use caviar_common::view::{StoppedView, TrialTimes, TrialView};
+use caviar_core::event::{StoredAssignment, TrialSampled};
 use rusqlite::Row;
 use rusqlite::types::{FromSql, ValueRef};
-use serde::Deserialize;
 use serde::ser::Error;
+use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::digest::{Cell, checksum, int, optional, real, small, text};
@@ -109,6 +113,19 @@ impl StateRow {
     }
 }
 
+/// Bytes up to which the tables have an assignment or a reason with all names and texts.
+const LONGEST_TEXT: usize = 4_096;
+
+/// A reason as the table `trial_samples` has it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum ReasonText {
+    /// A reason without its box, and the box.
+    Long { reason: Reason, sides: CompactBox },
+    /// A reason.
+    Short(Reason),
+}
+
 /// What never changes of a trial, as the table `trial_samples` has it.
 #[derive(Clone, Debug)]
 pub(super) struct SampleRow {
@@ -137,18 +154,45 @@ impl SampleRow {
         ]
     }
 
-    /// The view of the trial with this sample and `state`, without a curve.
-    pub(super) fn view(row: &Row<'_>, state: StateRow) -> Result<TrialView, StoreError> {
+    /// The row of a new trial. Texts that are longer than [`LONGEST_TEXT`] are written without the
+    /// names and texts of the space.
+    pub(super) fn new(sampled: &TrialSampled, view: &TrialView) -> Result<Self, StoreError> {
+        let mut assignment = serde_json::to_string(&view.assignment)?;
+        if assignment.len() > LONGEST_TEXT {
+            assignment = serde_json::to_string(&sampled.assignment)?;
+        }
+        let mut reason = serde_json::to_string(&view.reason)?;
+        if reason.len() > LONGEST_TEXT
+            && let Some(sides) = sampled.sides.clone()
+        {
+            let long = ReasonText::Long { reason: sampled.reason.clone(), sides };
+            reason = serde_json::to_string(&long)?;
+        }
+        Ok(Self { trial: view.trial, assignment, reason, epochs: view.epochs })
+    }
+
+    /// What a row says of the assignment and the reason.
+    pub(super) fn texts(row: &Row<'_>) -> Result<(StoredAssignment, ReasonText), StoreError> {
         verify(row, Self::TABLE, Self::WIDTH)?;
         let parsed = |error: serde_json::Error| {
             StoreError::corrupt(place(row, Self::TABLE), error.to_string())
         };
         let (assignment, reason): (String, String) = (get(row, 2)?, get(row, 3)?);
+        let assignment = serde_json::from_str(&assignment).map_err(parsed)?;
+        Ok((assignment, serde_json::from_str(&reason).map_err(parsed)?))
+    }
+
+    /// The view of the trial with this sample and `state`, without a curve.
+    pub(super) fn view(
+        row: &Row<'_>,
+        state: StateRow,
+        (assignment, reason): (Assignment, Reason),
+    ) -> Result<TrialView, StoreError> {
         Ok(TrialView {
             trial: state.trial,
             state: state.state,
-            assignment: serde_json::from_str(&assignment).map_err(parsed)?,
-            reason: serde_json::from_str(&reason).map_err(parsed)?,
+            assignment,
+            reason,
             attempts: state.attempts,
             worker: state.worker,
             epochs: get(row, 4)?,

@@ -2,11 +2,16 @@
 
 use caviar_common::ids::SweepId;
 use caviar_common::outcome::SweepState;
+use caviar_common::space::Space;
+use caviar_common::spec::SweepSpec;
 use caviar_common::view::SweepView;
 use caviar_core::event::SweepCreated;
 
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row};
+
 use super::StoreError;
-use super::digest::{Cell, int, optional, real, small, text};
+use super::digest::{Cell, checksum, int, optional, real, small, text};
 
 /// What never changes of a sweep.
 pub(super) struct FixedRow<'a> {
@@ -38,6 +43,27 @@ impl<'a> FixedRow<'a> {
             text(&self.data),
         ]
     }
+}
+
+/// The space that a sweep searches; `None` if there is no such sweep.
+pub(super) fn space(connection: &Connection, sweep: SweepId) -> Result<Option<Space>, StoreError> {
+    let failed = |source| StoreError::database("read a sweep", source);
+    let sql = "SELECT id, name, request_id, metric, goal, spec, data, fixed_checksum FROM sweeps \
+               WHERE id = ?1";
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let space = |row: &Row<'_>| {
+        let cells = (0..7).map(|i| row.get_ref(i).unwrap_or(ValueRef::Null));
+        let place = || format!("the row of sweep {sweep} in sweeps");
+        if row.get::<_, i64>(7).map_err(failed)? != checksum(FixedRow::TABLE, cells) {
+            return Err(StoreError::corrupt(place(), "its checksum is wrong"));
+        }
+        let spec: String = row.get(5).map_err(failed)?;
+        let spec: SweepSpec = serde_json::from_str(&spec)
+            .map_err(|error| StoreError::corrupt(place(), error.to_string()))?;
+        Ok(spec.space)
+    };
+    let found = statement.query_row([sweep.0.cast_signed()], |row| Ok(space(row))).optional();
+    found.map_err(failed)?.transpose()
 }
 
 /// What may change of a sweep.

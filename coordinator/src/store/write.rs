@@ -138,6 +138,8 @@ struct Facts {
     times: TrialTimes,
     /// The highest epoch that was written; 0 if there is none.
     last_epoch: u32,
+    /// How the trial was sampled, if it is new.
+    sampled: Option<TrialSampled>,
 }
 
 /// Writes what events say of sweeps and trials into the reading tables.
@@ -151,13 +153,17 @@ impl<'a> Trials<'a> {
         Self { transaction, facts: BTreeMap::new() }
     }
 
-    /// Writes what never changes later: a new sweep, a new trial, or an epoch.
+    /// Writes what never changes later: a new sweep, or an epoch.
     fn take(&mut self, event: &Event, at: &str) -> Result<(), StoreError> {
         let sweep = event.sweep;
         match &event.payload {
             Payload::SweepCreated(created) => self.insert_sweep(sweep, created),
             Payload::SweepDeleted(_) => self.delete_sweep(sweep),
-            Payload::TrialSampled(sampled) => self.insert_sample(sweep, sampled),
+            Payload::TrialSampled(sampled) => {
+                let facts = self.facts.entry((sweep, sampled.trial)).or_default();
+                facts.sampled = Some(sampled.clone());
+                Ok(())
+            }
             Payload::LeaseGranted(granted) => {
                 if granted.job == Job::Train {
                     self.start((sweep, granted.trial), at);
@@ -211,13 +217,13 @@ impl<'a> Trials<'a> {
         execute(self.transaction, "DELETE FROM sweeps WHERE id = ?1", &[int(sweep.0)])
     }
 
-    fn insert_sample(&self, sweep: SweepId, sampled: &TrialSampled) -> Result<(), StoreError> {
-        let row = SampleRow {
-            trial: sampled.trial,
-            assignment: serde_json::to_string(&sampled.assignment)?,
-            reason: serde_json::to_string(&sampled.reason)?,
-            epochs: sampled.epochs,
-        };
+    fn insert_sample(
+        &self,
+        sweep: SweepId,
+        sampled: &TrialSampled,
+        view: &TrialView,
+    ) -> Result<(), StoreError> {
+        let row = SampleRow::new(sampled, view)?;
         let sql = "INSERT INTO trial_samples (sweep, trial, assignment, reason, epochs, checksum) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         execute(self.transaction, sql, &with_checksum(SampleRow::TABLE, &row.cells(sweep)))
@@ -250,7 +256,13 @@ impl<'a> Trials<'a> {
     /// Writes the trial as it is after the events, and returns its place in lists.
     fn write(&mut self, sweep: SweepId, view: &TrialView) -> Result<Key, StoreError> {
         let facts = self.facts.remove(&(sweep, view.trial)).unwrap_or_default();
-        let before = self.state(sweep, view.trial)?;
+        let before = match &facts.sampled {
+            Some(sampled) => {
+                self.insert_sample(sweep, sampled, view)?;
+                None
+            }
+            None => self.state(sweep, view.trial)?,
+        };
         let written = before.as_ref().map_or(0, |row| row.last_epoch).max(facts.last_epoch);
         let mut row = StateRow::new(view);
         if row.last_epoch < written {

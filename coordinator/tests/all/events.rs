@@ -23,7 +23,7 @@ pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
         spec: spec(name_of_sweep, 4, 2),
         data: summary(),
         warm_start: Vec::new(),
-        rungs: Some(vec![1, 2]),
+        rungs: None,
     };
     Event::new(SweepId(id), Box::new(created))
 }

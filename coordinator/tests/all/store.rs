@@ -145,8 +145,9 @@ fn events_are_appended_all_or_none() {
     let (_directory, path) = place();
     let mut store = SqliteStore::open(&path).unwrap();
     append(&mut store, &[created(1, "digits")]).unwrap();
-    // The second trial 0 breaks a key, after two good events of the same group.
-    let events = [sampled(1, 0), Event::new(SweepId(1), Payload::SweepPaused), sampled(1, 0)];
+    // The second sweep 1 breaks a key, after two good events of the same group.
+    let events =
+        [sampled(1, 0), Event::new(SweepId(1), Payload::SweepPaused), created(1, "digits")];
     let error = append_with(&mut store, &events, Rows::default()).unwrap_err();
     assert!(matches!(error, StoreError::Failed { .. }), "{error}");
     assert_eq!(loaded(&mut store), [created(1, "digits")]);

@@ -173,6 +173,9 @@ async fn sweeps_come_in_pages() {
 async fn trials_come_in_pages_and_are_exported_whole() {
     let Running { mut sweeps, server: _server, directory: _directory, .. } = running().await;
     sweeps.create_sweep(create("r1", &spec("digits", 700, 700))).await.unwrap();
+    let watch = v1::WatchSweepRequest { sweep: "digits".to_owned() };
+    let mut views = sweeps.watch_sweep(watch).await.unwrap().into_inner();
+    while views.message().await.unwrap().unwrap().counts.unwrap().queued < 700 {}
     let request = |page_size, page_token, order| v1::ListTrialsRequest {
         sweep: "digits".to_owned(),
         page_size,
