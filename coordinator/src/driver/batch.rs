@@ -92,8 +92,12 @@ impl Batch {
 fn estimated_bytes(event: &Event) -> usize {
     const FIXED: usize = 256;
     match &event.payload {
-        // The largest sweep file, and what is derived from it.
-        Payload::SweepCreated(_) => 1 << 20,
+        // Sweeps are created rarely, and may have a megabyte of choices.
+        Payload::SweepCreated(created) => {
+            let texts = created.warm_start.iter().map(|(assignment, _)| text_bytes(assignment));
+            let spec = serde_json::to_string(&created.spec).map_or(0, |text| text.len());
+            FIXED + spec + texts.sum::<usize>()
+        }
         Payload::TrialSampled(sampled) => match &sampled.assignment {
             StoredAssignment::Compact(_) => 4 * FIXED,
             StoredAssignment::Named(assignment) => FIXED + text_bytes(assignment),

@@ -18,7 +18,6 @@ pub(super) fn bind<'a>(
 
 /// The checksum of a row of `table` with these values, in the order of the columns.
 pub(super) fn checksum<'a>(table: &str, cells: impl IntoIterator<Item = Cell<'a>>) -> i64 {
-    let mut hasher = blake3::Hasher::new();
     let mut input = Vec::with_capacity(256);
     push(&mut input, 0, table.as_bytes());
     for cell in cells {
@@ -32,10 +31,8 @@ pub(super) fn checksum<'a>(table: &str, cells: impl IntoIterator<Item = Cell<'a>
             ValueRef::Blob(bytes) => push(&mut input, 5, bytes),
         }
     }
-    hasher.update(&input);
-    let mut first = [0; 8];
-    hasher.finalize_xof().fill(&mut first);
-    i64::from_le_bytes(first)
+    let hash = blake3::hash(&input);
+    hash.as_bytes().first_chunk().map_or(0, |first| i64::from_le_bytes(*first))
 }
 
 fn push_number(input: &mut Vec<u8>, kind: u8, number: i64) {

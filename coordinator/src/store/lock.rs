@@ -10,11 +10,14 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
 
 use caviar_common::ids::StoreId;
 
 use super::StoreError;
 use super::digest::{checksum, int};
+use super::open::BUSY_TIMEOUT;
 
 /// The path with a suffix after its last character.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -69,7 +72,7 @@ impl Lock {
                 Ok(file) => file,
                 Err(_) => return Ok(None),
             };
-            match file.try_lock() {
+            match try_lock(&file) {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     return Err(StoreError::InUse(store.to_owned()));
@@ -112,6 +115,20 @@ impl Lock {
             Ok(())
         } else {
             Err(StoreError::Gone(self.store.clone()))
+        }
+    }
+}
+
+/// Locks a file. Waits a little for a process that is exiting, or that has just been forked from
+/// this one and does not run its own program yet.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if began.elapsed() < BUSY_TIMEOUT => {
+                thread::sleep(BUSY_TIMEOUT / 25);
+            }
+            result => return result,
         }
     }
 }

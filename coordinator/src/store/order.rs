@@ -16,7 +16,6 @@ use caviar_common::spec::Goal;
 
 use super::StoreError;
 use super::query::{TrialOrder, TrialQuery};
-use super::rows::StateRow;
 
 /// Where a trial is in lists.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,10 +27,10 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn new(row: &StateRow) -> Self {
-        let is_complete = row.state == TrialState::Completed;
-        let objective = row.objective.filter(|value| is_complete && value.is_finite());
-        Self { trial: row.trial, state: row.state, objective }
+    pub(super) fn new(trial: TrialNumber, state: TrialState, objective: Option<f64>) -> Self {
+        let is_complete = state == TrialState::Completed;
+        let objective = objective.filter(|value| is_complete && value.is_finite());
+        Self { trial, state, objective }
     }
 }
 

@@ -154,25 +154,23 @@ impl Snapshot<'_> {
         Ok((assignment, reason))
     }
 
-    /// Calls `each` for every trial from `first` on, until it returns false. Their numbers have no
-    /// gaps.
-    fn each_state(
+    /// Calls `each` with the row of every trial from `first` on, until it returns no number.
+    /// Otherwise it returns the number of the trial: they have no gaps. Returns the number after
+    /// the last one.
+    fn each_row(
         &self,
         sweep: SweepId,
         first: u32,
-        mut each: impl FnMut(StateRow) -> Result<bool, StoreError>,
+        mut each: impl FnMut(&Row<'_>) -> Result<Option<TrialNumber>, StoreError>,
     ) -> Result<u32, StoreError> {
         let mut statement = self.0.prepare_cached(StateRow::SELECT).map_err(failed)?;
         let mut rows = statement.query((sweep.0.cast_signed(), first)).map_err(failed)?;
         let mut next = first;
         while let Some(row) = rows.next().map_err(failed)? {
-            let row = StateRow::read(row)?;
-            if row.trial.0 != next {
-                return Err(missing(sweep, next));
-            }
-            next += 1;
-            if !each(row)? {
-                break;
+            match each(row)? {
+                Some(trial) if trial.0 == next => next += 1,
+                Some(_) => return Err(missing(sweep, next)),
+                None => break,
             }
         }
         Ok(next)
@@ -182,12 +180,15 @@ impl Snapshot<'_> {
     fn by_number(&self, query: &TrialQuery) -> Result<TrialPage, StoreError> {
         let first = query.after.map_or(0, |after| after.0.saturating_add(1));
         let (mut states, mut has_more) = (Vec::new(), false);
-        let next = self.each_state(query.sweep, first, |row| {
+        let next = self.each_row(query.sweep, first, |row| {
             has_more = states.len() == query.limit;
-            if !has_more {
-                states.push(row);
+            if has_more {
+                return Ok(None);
             }
-            Ok(!has_more)
+            let state = StateRow::read(row)?;
+            let trial = state.trial;
+            states.push(state);
+            Ok(Some(trial))
         })?;
         if !has_more && next < query.known {
             return Err(missing(query.sweep, next));
@@ -199,9 +200,10 @@ impl Snapshot<'_> {
 
     /// The places in lists of all trials.
     fn keys(&self, query: &TrialQuery, each: &mut dyn FnMut(Key)) -> Result<(), StoreError> {
-        let next = self.each_state(query.sweep, 0, |row| {
-            each(Key::new(&row));
-            Ok(true)
+        let next = self.each_row(query.sweep, 0, |row| {
+            let (trial, state, objective) = StateRow::read_place(row)?;
+            each(Key::new(trial, state, objective));
+            Ok(Some(trial))
         })?;
         if next < query.known { Err(missing(query.sweep, next)) } else { Ok(()) }
     }

@@ -278,7 +278,7 @@ impl<'a> Trials<'a> {
                    stopped_of, started_at, ended_at, last_epoch, checksum) VALUES (?1, ?2, ?3, \
                    ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
         execute(self.transaction, sql, &with_checksum(StateRow::TABLE, &row.cells(sweep)))?;
-        Ok(Key::new(&row))
+        Ok(Key::new(row.trial, row.state, row.objective))
     }
 
     /// The trial as it was written last.

@@ -12,6 +12,7 @@ use caviar_coordinator::store::{Rows, Store, StoreError};
 use caviar_core::input::{Config, Input, Refusal};
 
 use crate::events::{created, sampled};
+use crate::store::old_store;
 use crate::support::{append, append_with, loaded};
 
 /// The path of the store, for the tests that run in a process of another user.
@@ -110,11 +111,16 @@ fn a_store_in_use_or_of_another_program_is_not_read() {
     let store = SqliteStore::open(&path).unwrap();
     let prose = directory.path().join("notes.txt");
     fs::write(&prose, "dear diary, ".repeat(200)).unwrap();
+    let old = directory.path().join("old.db");
+    old_store(&old, 2, &[created(1, "digits")]);
     set_writable(directory.path(), false);
-    let failures = [("is in use by", &path), ("is not a Caviar store", &prose)]
-        .map(|(text, path)| as_other_user("a_store_that_cannot_be_read_says_why", path, text));
+    let cannot_upgrade = "has format 2 and cannot be written, so it cannot be upgraded";
+    let cases =
+        [("is in use by", &path), ("is not a Caviar store", &prose), (cannot_upgrade, &old)];
+    let failures =
+        cases.map(|(text, path)| as_other_user("a_store_that_cannot_be_read_says_why", path, text));
     set_writable(directory.path(), true);
-    assert_eq!(failures, ["", ""]);
+    assert_eq!(failures, ["", "", ""]);
     drop(store);
 }
 

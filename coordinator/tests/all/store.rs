@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use caviar_common::ids::{LeaseId, StoreId, SweepId, TrialNumber};
 use caviar_common::metric::Metric;
@@ -14,7 +15,7 @@ use caviar_core::event::{Event, Payload, SweepDeleted};
 use rusqlite::Connection;
 
 use crate::events::{KINDS, completed, created, every_kind, sampled};
-use crate::support::{append, append_with, loaded};
+use crate::support::{append, append_with, loaded, rows};
 
 fn place() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -468,4 +469,50 @@ fn the_rows_of_a_deleted_sweep_are_removed_a_few_at_a_time() {
     }
     let left = loaded(&mut SqliteStore::open(&path).unwrap()).len();
     assert_eq!(left, 3 + usize::try_from(slices).unwrap());
+}
+
+#[test]
+fn reads_while_the_store_is_written_are_of_one_commit() {
+    let (_directory, path) = place();
+    let mut store = SqliteStore::open(&path).unwrap();
+    let mut all = vec![created(1, "digits")];
+    append(&mut store, &all).unwrap();
+    let known = AtomicU32::new(0);
+    let readers = store.readers().unwrap();
+    let read = |order: TrialOrder| {
+        let mut reader = readers.open().unwrap();
+        let mut reads = 0_u32;
+        while known.load(Ordering::Acquire) < 60 {
+            let least = known.load(Ordering::Acquire);
+            let (goal, max_values) = (Goal::Maximize, Some(usize::MAX));
+            let all = TrialQuery::all(SweepId(1), goal);
+            let page = reader.trials(&TrialQuery { known: least, order, max_values, ..all });
+            let page = page.unwrap().trials;
+            assert!(page.len() >= usize::try_from(least).unwrap(), "it reads what was committed");
+            for trial in &page {
+                let epochs = u32::from(trial.state == TrialState::Completed);
+                assert_eq!(trial.curve.len(), usize::try_from(epochs).unwrap());
+            }
+            reads += 1;
+        }
+        reads
+    };
+    let reads: Vec<u32> = std::thread::scope(|scope| {
+        let orders = [TrialOrder::Number, TrialOrder::Objective];
+        let read = &read;
+        let threads = orders.map(|order| scope.spawn(move || read(order)));
+        for trial in 0..60 {
+            for events in
+                [vec![sampled(1, trial)], completed(1, trial, u64::from(trial) + 1, 0.5).into()]
+            {
+                all.extend_from_slice(&events);
+                let mut changed = rows(&all, &events);
+                changed.trials.retain(|(_, view)| view.trial.0 == trial);
+                append_with(&mut store, &events, changed).unwrap();
+            }
+            known.store(trial + 1, Ordering::Release);
+        }
+        threads.map(|thread| thread.join().unwrap()).into()
+    });
+    assert!(reads.iter().all(|count| *count > 3), "{reads:?}");
 }
