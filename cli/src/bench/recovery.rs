@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::child::Child;
 use super::folder::Folder;
-use super::load::sweep_name;
+use super::load::{Load, sweep_name};
 use super::session::{Session, hello};
 use super::statistics::Tally;
 use super::worker::{Held, Worker};
@@ -61,6 +61,7 @@ impl Recovery {
 
 /// Starts a coordinator on the store of one that was killed, and compares.
 pub(crate) async fn recover(
+    load: &Load,
     folder: &Folder,
     before: &Acknowledged,
 ) -> anyhow::Result<(Child, Recovery)> {
@@ -70,7 +71,8 @@ pub(crate) async fn recover(
     let reply_seconds = child.started().elapsed().as_secs_f64();
     let hello = hello("bench-recovery".to_owned(), 1);
     let tally = Arc::<Tally>::default();
-    let mut session = Session::open(child.address(), &hello, Worker::new(1), tally).await?;
+    let worker = Worker::new(load.training());
+    let mut session = Session::open(child.address(), &hello, worker, tally).await?;
     session.welcomed().await?;
     let welcome_seconds = child.started().elapsed().as_secs_f64();
     // It trains nothing, because a further attempt at a trial would replace what is compared.

@@ -89,7 +89,7 @@ impl Report {
     pub(crate) fn text(&self, out: &mut impl Write, page: Page) -> io::Result<()> {
         let load = &self.load;
         let summary = format!(
-            "{}, {}, {} of {} with {}, {} in flight in each sweep, {}",
+            "{}, {}, {} of {} with {}, {} in flight in each sweep, {}{}",
             count(load.workers.into(), "worker"),
             count(load.all_slots().into(), "slot"),
             count(load.sweeps.into(), "sweep"),
@@ -97,6 +97,7 @@ impl Report {
             count(load.reports.into(), "report"),
             load.parallelism,
             load.strategy,
+            load.rate.map_or_else(String::new, |rate| format!(", {rate} trials per second")),
         );
         page.write(out, Tone::Faint, 2, &summary)?;
         writeln!(out)?;

@@ -81,7 +81,7 @@ impl Session {
         self.worker.held().collect()
     }
 
-    /// Handles one message, or sends a heartbeat.
+    /// Handles one message, reports what has ended, or sends a heartbeat.
     async fn step(&mut self) -> anyhow::Result<()> {
         tokio::select! {
             // Messages come first: the transport runs while none is complete.
@@ -93,6 +93,7 @@ impl Session {
                 ended?;
                 Err(anyhow!("the coordinator closed the connection"))
             }
+            () = ended(self.worker.next_end()) => self.report(),
             () = due(&mut self.heartbeat) => self.beat().await,
         }
     }
@@ -110,6 +111,14 @@ impl Session {
         answer.map_or(Ok(()), |answer| self.call.send(&answer))
     }
 
+    /// Reports the epochs that have ended.
+    fn report(&mut self) -> anyhow::Result<()> {
+        while let Some(report) = self.worker.next_report(Instant::now()) {
+            self.call.send(&report)?;
+        }
+        Ok(())
+    }
+
     /// Sends a heartbeat. A worker also checks a connection on which nothing arrives with a ping.
     async fn beat(&mut self) -> anyhow::Result<()> {
         if !std::mem::take(&mut self.has_heard) {
@@ -117,6 +126,14 @@ impl Session {
         }
         let kind = Some(Kind::Heartbeat(v1::Heartbeat {}));
         self.call.send(&v1::WorkerMessage { kind })
+    }
+}
+
+/// Ready when the epoch that ends next has ended; never if there is none.
+async fn ended(epoch_end: Option<Instant>) {
+    match epoch_end {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

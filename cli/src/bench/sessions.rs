@@ -33,7 +33,7 @@ impl Sessions {
             let name = format!("bench-{number}");
             let (failed, permits, tally) =
                 (failed.clone(), Arc::clone(&permits), Arc::clone(tally));
-            let (hello, worker) = (hello(name.clone(), load.slots), Worker::new(load.reports));
+            let (hello, worker) = (hello(name.clone(), load.slots), Worker::new(load.training()));
             tasks.spawn(async move {
                 // The semaphore is never closed.
                 let permit = permits.acquire_owned().await;
