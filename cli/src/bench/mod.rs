@@ -173,7 +173,7 @@ async fn run_load(
     let child = running.child();
     let processes = [child.id(), std::process::id()];
     let cpu_before = processes.map(cpu_seconds);
-    let prober = Prober::start(child.address(), load.sweeps).await?;
+    let prober = Prober::start(child.address(), load.sweeps)?;
     let until = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
     for_each(load.places(), |place| {
         let client = client.clone();

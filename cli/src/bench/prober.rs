@@ -4,13 +4,15 @@
 //! from then. So a coordinator that stops for a second delays fifty requests and not one.
 
 use std::net::SocketAddr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use caviar_proto::v1;
 use serde::Serialize;
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::grpc::{Caller, connect};
@@ -73,35 +75,43 @@ pub(crate) struct Queries {
 #[derive(Debug)]
 pub(crate) struct Prober {
     stop: oneshot::Sender<()>,
-    task: JoinHandle<anyhow::Result<Queries>>,
+    ended: oneshot::Receiver<anyhow::Result<Queries>>,
 }
 
 impl Prober {
-    /// Starts to ask about sweeps, one after the other.
-    pub(crate) async fn start(address: SocketAddr, sweeps: u32) -> anyhow::Result<Self> {
-        let (caller, mut transport) = connect(address).await.context("connecting the prober")?;
-        // A connection that ends fails the requests, and their errors are those that are reported.
-        tokio::spawn(async move { transport.run().await });
+    /// Starts to ask about sweeps, one after the other, on a thread of its own: a thread that also
+    /// serves the workers would read the replies late.
+    pub(crate) fn start(address: SocketAddr, sweeps: u32) -> anyhow::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(probe(caller, sweeps, stopped));
-        Ok(Self { stop, task })
+        let (report, ended) = oneshot::channel();
+        let run = move || {
+            let queries = runtime.block_on(probe(address, sweeps, stopped));
+            // The benchmark may have failed by now.
+            let _unread = report.send(queries);
+        };
+        thread::Builder::new().name("prober".to_owned()).spawn(run)?;
+        Ok(Self { stop, ended })
     }
 
     /// Ends it, and waits for the replies to its last requests.
     pub(crate) async fn stop(self) -> anyhow::Result<Queries> {
         // It may have failed already.
         let _failed = self.stop.send(());
-        self.task.await.context("the prober panicked")?.context("a query")
+        self.ended.await.context("the prober panicked")?.context("the prober")
     }
 }
 
 type Reply = anyhow::Result<(Query, Duration)>;
 
 async fn probe(
-    caller: Caller,
+    address: SocketAddr,
     sweeps: u32,
     mut stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<Queries> {
+    let (caller, mut transport) = connect(address).await?;
+    // A connection that ends fails the requests, and their errors are those that are reported.
+    tokio::spawn(async move { transport.run().await });
     let mut timer = interval(PERIOD);
     timer.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (mut waiting, mut latencies) = (JoinSet::new(), Latencies::default());
