@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use caviar_proto::v1;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -28,25 +29,15 @@ impl Sessions {
     pub(crate) fn open(address: SocketAddr, load: &Load, tally: &Arc<Tally>) -> Self {
         let (failed, failures) = mpsc::unbounded_channel();
         let permits = Arc::new(Semaphore::new(OPENING));
+        let opener = Opener { address, permits, tally: Arc::clone(tally) };
         let mut tasks = JoinSet::new();
         for number in 0..load.workers {
-            let name = format!("bench-{number}");
-            let (failed, permits, tally) =
-                (failed.clone(), Arc::clone(&permits), Arc::clone(tally));
-            let (hello, worker) = (hello(name.clone(), load.slots), Worker::new(load.training()));
+            let (opener, failed) = (opener.clone(), failed.clone());
+            let (name, slots) = (format!("bench-{number}"), load.slots);
+            let worker = Worker::new(load.training());
             tasks.spawn(async move {
-                // The semaphore is never closed.
-                let permit = permits.acquire_owned().await;
-                let session = Session::open(address, &hello, worker, tally).await;
-                drop(hello);
-                let (ended, held) = match session {
-                    Ok(mut session) => match session.welcomed().await {
-                        Ok(()) => {
-                            drop(permit);
-                            (session.serve().await, session.held())
-                        }
-                        Err(error) => (error, Vec::new()),
-                    },
+                let (ended, held) = match opener.open(hello(name.clone(), slots), worker).await {
+                    Ok(mut session) => (session.serve().await, session.held()),
                     Err(error) => (error, Vec::new()),
                 };
                 // The receiver is gone once the sessions are expected to end.
@@ -72,5 +63,23 @@ impl Sessions {
             held.extend(ended.context("a task of a session panicked")?);
         }
         Ok(held)
+    }
+}
+
+/// Opens sessions, a few of them at the same time.
+#[derive(Clone, Debug)]
+struct Opener {
+    address: SocketAddr,
+    permits: Arc<Semaphore>,
+    tally: Arc<Tally>,
+}
+
+impl Opener {
+    /// Opens a session and waits until the coordinator has accepted the worker.
+    async fn open(self, hello: v1::WorkerMessage, worker: Worker) -> anyhow::Result<Session> {
+        let _permit = self.permits.acquire().await?;
+        let mut session = Session::open(self.address, &hello, worker, self.tally).await?;
+        session.welcomed().await?;
+        Ok(session)
     }
 }
