@@ -117,8 +117,9 @@ impl Report {
         row("trials per second", number(self.trials_per_second), during);
         row("reports per second", number(self.reports_per_second), String::new());
         let cpu = &self.cpu_seconds;
-        row("CPU, coordinator", seconds(cpu.coordinator), String::new());
-        row("CPU, load generator", seconds(cpu.load_generator), String::new());
+        let each = |seconds: Option<f64>| self.milliseconds_per_trial(seconds);
+        row("CPU, coordinator", seconds(cpu.coordinator), each(cpu.coordinator));
+        row("CPU, load generator", seconds(cpu.load_generator), each(cpu.load_generator));
         let memory = &self.memory_bytes;
         let idle = format!("{} without workers", bytes(memory.idle));
         row("memory per session", bytes(memory.per_session), idle);
@@ -131,6 +132,12 @@ impl Report {
         row("recovery, first reply", seconds(Some(recovery.reply_seconds)), recovery.summary());
         row("recovery, first worker", seconds(Some(recovery.welcome_seconds)), String::new());
         table
+    }
+
+    /// Time of the whole load, divided by the trials that ended.
+    fn milliseconds_per_trial(&self, seconds: Option<f64>) -> String {
+        let trials = real(to_usize(self.finished_trials.max(1)));
+        seconds.map_or_else(String::new, |it| format!("{} ms a trial", number(it * 1e3 / trials)))
     }
 
     fn latencies(&self) -> Table {

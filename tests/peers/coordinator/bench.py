@@ -22,8 +22,9 @@ from processes import FOLDER, running, trials_per_second, wait_for
 REPOSITORY = FOLDER.parents[2]
 # More trials than any contender finishes: the most that a sweep can have.
 TRIALS = 65_536
-# Tasks of HyperQueue for each second of the measurement. It gets all of them at the start.
-TASKS_PER_SECOND = 2_000
+# Tasks of HyperQueue for each second and each client, up to a number of clients. It gets all of
+# them at the start, and so the measurement takes about as long as the others.
+TASKS, MOST_CLIENTS = 1_000, 16
 
 SWEEP = f"""
 name = "bench"
@@ -106,7 +107,7 @@ def hyperqueue(args, clients, folder):
         workers = [subprocess.Popen(worker, **quiet) for _ in range(clients)]
         try:
             wait_for(lambda: len(hq_json(hq, "worker", "list")) == clients)
-            tasks = TASKS_PER_SECOND * args.seconds
+            tasks = TASKS * args.seconds * min(clients, MOST_CLIENTS)
             submit = [*hq, "submit", "--array", f"1-{tasks}", "--stdout", "none"]
             submit += ["--stderr", "none", "--wait", "--", "true"]
             began = time.monotonic()
