@@ -112,7 +112,7 @@ async fn measure(args: &Coordinator, load: &Load, folder: &Folder) -> anyhow::Re
     let total = folder.store_bytes();
     let before = kill_under_load(load, folder, &client, running).await?;
     drop(client);
-    let (child, recovery) = recover(load, folder, &before).await?;
+    let (child, recovery) = recover(folder, before).await?;
     child.stop().await?;
     let Measured { counts, queries, cpu } = measured;
     let duration = counts.duration().as_secs_f64();

@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use caviar_proto::v1;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::load::Load;
-use super::session::{Session, hello};
+use super::session::Session;
 use super::statistics::Tally;
-use super::worker::{Held, Worker};
+use super::worker::Worker;
 
 /// Sessions that are being opened at the same time. The queue of a listener holds 1,024
 /// connections.
@@ -20,7 +19,8 @@ const OPENING: usize = 64;
 /// The sessions. Dropping them closes their connections.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    tasks: JoinSet<Vec<Held>>,
+    /// Each ends with its worker, unless that was never accepted.
+    tasks: JoinSet<Option<Worker>>,
     failures: mpsc::UnboundedReceiver<anyhow::Error>,
 }
 
@@ -33,16 +33,19 @@ impl Sessions {
         let mut tasks = JoinSet::new();
         for number in 0..load.workers {
             let (opener, failed) = (opener.clone(), failed.clone());
-            let (name, slots) = (format!("bench-{number}"), load.slots);
-            let worker = Worker::new(load.training());
+            let name = format!("bench-{number}");
+            let worker = Worker::new(name.clone(), load.slots, load.training());
             tasks.spawn(async move {
-                let (ended, held) = match opener.open(hello(name.clone(), slots), worker).await {
-                    Ok(mut session) => (session.serve().await, session.held()),
-                    Err(error) => (error, Vec::new()),
+                let (worker, ended) = match opener.open(worker).await {
+                    Ok(session) => {
+                        let (worker, ended) = session.serve().await;
+                        (Some(worker), ended)
+                    }
+                    Err(error) => (None, error),
                 };
                 // The receiver is gone once the sessions are expected to end.
                 let _unheard = failed.send(ended.context(format!("worker {name}")));
-                held
+                worker
             });
         }
         Self { tasks, failures }
@@ -53,16 +56,16 @@ impl Sessions {
         self.failures.try_recv().ok()
     }
 
-    /// Waits until every session has ended, because the coordinator was killed. Returns the trials
-    /// that were in training.
-    pub(crate) async fn ended(self) -> anyhow::Result<Vec<Held>> {
+    /// Waits until every session has ended, because the coordinator was killed. Returns the workers
+    /// with what they hold.
+    pub(crate) async fn ended(self) -> anyhow::Result<Vec<Worker>> {
         let Self { mut tasks, failures } = self;
         drop(failures);
-        let mut held = Vec::new();
+        let mut workers = Vec::new();
         while let Some(ended) = tasks.join_next().await {
-            held.extend(ended.context("a task of a session panicked")?);
+            workers.extend(ended.context("a task of a session panicked")?);
         }
-        Ok(held)
+        Ok(workers)
     }
 }
 
@@ -75,11 +78,8 @@ struct Opener {
 }
 
 impl Opener {
-    /// Opens a session and waits until the coordinator has accepted the worker.
-    async fn open(self, hello: v1::WorkerMessage, worker: Worker) -> anyhow::Result<Session> {
+    async fn open(self, worker: Worker) -> anyhow::Result<Session> {
         let _permit = self.permits.acquire().await?;
-        let mut session = Session::open(self.address, &hello, worker, self.tally).await?;
-        session.welcomed().await?;
-        Ok(session)
+        Session::open(self.address, worker, self.tally).await
     }
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use caviar_common::message::PROTOCOL;
 use caviar_proto::v1;
 use caviar_proto::v1::ack::Stored;
 use caviar_proto::v1::coordinator_message::Kind as ToKind;
@@ -81,7 +82,11 @@ struct Lease {
 /// The state of a simulated worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
+    name: String,
+    slots: u32,
     training: Training,
+    /// The store of the coordinator; `None` before the first Welcome.
+    store: Option<u64>,
     leases: BTreeMap<u64, Lease>,
     /// When slots became free, the longest wait first.
     free_since: VecDeque<Instant>,
@@ -89,8 +94,35 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// A worker without trials.
-    pub(crate) const fn new(training: Training) -> Self {
-        Self { training, leases: BTreeMap::new(), free_since: VecDeque::new() }
+    pub(crate) const fn new(name: String, slots: u32, training: Training) -> Self {
+        Self {
+            name,
+            slots,
+            training,
+            store: None,
+            leases: BTreeMap::new(),
+            free_since: VecDeque::new(),
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The first message of a connection.
+    pub(crate) fn hello(&self) -> v1::WorkerMessage {
+        let hello = v1::Hello {
+            protocol: PROTOCOL,
+            worker: self.name.clone(),
+            incarnation: u64::from(std::process::id()),
+            slots: self.slots,
+            draining: false,
+            store: self.store,
+            held: self.leases.keys().copied().collect(),
+            can_park: true,
+        };
+        v1::WorkerMessage { kind: Some(FromKind::Hello(hello)) }
     }
 
     /// When the next epoch ends that can be reported; `None` if none is in training.
@@ -122,6 +154,7 @@ impl Worker {
     ) -> anyhow::Result<(Outcome, Option<v1::WorkerMessage>)> {
         Ok(match message.kind {
             Some(ToKind::Welcome(welcome)) => {
+                self.store = Some(welcome.store);
                 let heartbeat = Duration::from_millis(welcome.heartbeat_ms.max(10));
                 (Outcome::Welcomed { heartbeat }, None)
             }

@@ -4,7 +4,11 @@ const EPOCHS: u32 = 2;
 
 /// A worker that trains nothing.
 fn worker() -> Worker {
-    Worker::new(Training { epochs: EPOCHS, time: Duration::ZERO, parallelism: 1 })
+    trained(Training { epochs: EPOCHS, time: Duration::ZERO, parallelism: 1 })
+}
+
+fn trained(training: Training) -> Worker {
+    Worker::new("w".to_owned(), 1, training)
 }
 
 fn message(kind: ToKind) -> v1::CoordinatorMessage {
@@ -84,9 +88,27 @@ fn epochs_of_an_earlier_attempt_are_not_repeated() {
 }
 
 #[test]
+fn a_second_connection_lists_what_is_not_acknowledged() {
+    let mut worker = worker();
+    let hello = |worker: &Worker| match worker.hello().kind.unwrap() {
+        FromKind::Hello(hello) => (hello.store, hello.held),
+        FromKind::Report(_)
+        | FromKind::Finished(_)
+        | FromKind::Released(_)
+        | FromKind::Heartbeat(_) => panic!("not a greeting"),
+    };
+    assert_eq!(hello(&worker), (None, Vec::new()));
+    let welcome = v1::Welcome { heartbeat_ms: 1, lease_ttl_ms: 4, store: 9 };
+    let outcome = Outcome::Welcomed { heartbeat: Duration::from_millis(10) };
+    assert_eq!(tell(&mut worker, message(ToKind::Welcome(welcome))), (outcome, None));
+    tell(&mut worker, grant(1, v1::Work::Train));
+    assert_eq!(hello(&worker), (Some(9), vec![1]));
+}
+
+#[test]
 fn an_epoch_is_reported_when_its_time_is_over() {
     let second = Duration::from_secs(1);
-    let mut worker = Worker::new(Training { epochs: EPOCHS, time: second * 8, parallelism: 8 });
+    let mut worker = trained(Training { epochs: EPOCHS, time: second * 8, parallelism: 8 });
     let start = Instant::now();
     // Trial 5 is the sixth of the eight that start together: it takes 6 s.
     let (_, answer) = worker.on_message(grant(1, v1::Work::Train), start).unwrap();
