@@ -134,7 +134,7 @@ async fn measure(args: &Coordinator, load: &Load, folder: &Folder) -> anyhow::Re
         ),
         store_bytes: StoreBytes {
             total,
-            per_finished_trial: total.saturating_sub(empty_store) / counts.trials.max(1),
+            per_finished_trial: total.saturating_sub(empty_store).checked_div(counts.trials),
         },
         recovery,
     })
