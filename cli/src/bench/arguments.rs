@@ -70,6 +70,10 @@ pub(crate) struct Coordinator {
     /// no time]
     #[arg(long, value_name = "N", value_parser = count(1_000_000))]
     pub(crate) rate: Option<u32>,
+    /// Requests about the sweeps per second
+    #[arg(long, value_name = "N", default_value_t = 50,
+        value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) queries: u32,
     /// Strategy of the sweeps
     #[arg(long, default_value = Strategy::Random.name(), value_parser = strategies())]
     pub(crate) strategy: String,

@@ -29,13 +29,14 @@ pub(crate) struct Load {
     pub(crate) reports: u32,
     pub(crate) parallelism: u32,
     pub(crate) rate: Option<u32>,
+    pub(crate) queries: u32,
     pub(crate) strategy: String,
 }
 
 impl Load {
     /// The load of these arguments. The default parallelism is enough for every slot.
     pub(crate) fn new(args: &Coordinator) -> Result<Self, Failure> {
-        let Coordinator { workers, slots, sweeps, trials, reports, .. } = *args;
+        let Coordinator { workers, slots, sweeps, trials, reports, rate, queries, .. } = *args;
         if trials < sweeps {
             let message = format!("{sweeps} sweeps need at least {sweeps} trials, not {trials}");
             return Err(Failure::with_hints(message, Vec::new()).in_input());
@@ -47,8 +48,8 @@ impl Load {
         }
         let enough = workers.saturating_mul(slots).div_ceil(sweeps).min(MAX_PARALLELISM);
         let parallelism = args.parallelism.unwrap_or(enough);
-        let (rate, strategy) = (args.rate, args.strategy.clone());
-        Ok(Self { workers, slots, sweeps, trials, reports, parallelism, rate, strategy })
+        let strategy = args.strategy.clone();
+        Ok(Self { workers, slots, sweeps, trials, reports, parallelism, rate, queries, strategy })
     }
 
     /// How the workers train. With n trials in flight and a rate of r trials per second, a trial

@@ -173,7 +173,7 @@ async fn run_load(
     let child = running.child();
     let processes = [child.id(), std::process::id()];
     let cpu_before = processes.map(cpu_seconds);
-    let prober = Prober::start(child.address(), load.sweeps)?;
+    let prober = Prober::start(child.address(), load)?;
     let until = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
     for_each(load.places(), |place| {
         let client = client.clone();
@@ -191,7 +191,10 @@ async fn run_load(
         Some(cpu_seconds(*processes.get(process)?)? - before)
     };
     let cpu = CpuSeconds { coordinator: used(0), load_generator: used(1) };
-    let queries = prober.stop().await?;
+    let queries = match prober {
+        Some(prober) => prober.stop().await?,
+        None => Queries::default(),
+    };
     Ok(Measured { counts, queries, cpu })
 }
 

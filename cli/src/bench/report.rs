@@ -45,8 +45,8 @@ pub(crate) struct CpuSeconds {
     pub(crate) load_generator: Option<f64>,
 }
 
-/// Resident memory of the coordinator; `None` where the system does not tell, and for a trial if none
-/// has ended.
+/// Resident memory of the coordinator; `None` where the system does not tell, and for a trial if
+/// none has ended.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct MemoryBytes {
     /// With the sweeps, before any worker connects.

@@ -53,13 +53,14 @@ def build():
     """Builds caviar, and returns the path of the program."""
     command = ["cargo", "build", "--release", "-p", "caviar"]
     subprocess.run(command, cwd=REPOSITORY, check=True)
-    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "release/caviar"
+    target = os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")
+    return pathlib.Path(target, "release", "caviar")
 
 
 def caviar(args, clients, folder):
     """The load generator of Caviar: one worker with one slot for each client."""
     command = [args.caviar, "bench", "coordinator", "--json", "--workers", str(clients)]
-    command += ["--trials", str(TRIALS), "--seconds", str(args.seconds)]
+    command += ["--trials", str(TRIALS), "--seconds", str(args.seconds), "--queries", "0"]
     environment = {**os.environ, "TMPDIR": folder}
     output = subprocess.run(command, check=True, capture_output=True, env=environment).stdout
     return json.loads(output)["trials_per_second"]

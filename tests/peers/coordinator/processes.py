@@ -45,7 +45,8 @@ def trials_per_second(program, address, clients, seconds):
             assert process.stdout.readline() == "ready\n", f"{program} does not start"
         for process in processes:
             print(seconds, file=process.stdin, flush=True)
-        return sum(rate(process.communicate(timeout=seconds + PATIENCE)[0]) for process in processes)
+        outputs = [process.communicate(timeout=seconds + PATIENCE)[0] for process in processes]
+        return sum(rate(output) for output in outputs)
     finally:
         for process in processes:
             process.kill()
