@@ -35,7 +35,9 @@ fn main() -> ExitCode {
         Role::Coordinator(arguments) => caviar_coordinator::program::main(arguments),
         Role::Worker(arguments) => caviar_worker::program::main(arguments),
         Role::Command(command) => {
-            let options = Options { level: caviar_process::LevelFilter::ERROR, threads: None };
+            // A load test leaves the other cores to the coordinator that it measures.
+            let threads = matches!(command, Command::Bench(_)).then_some(1);
+            let options = Options { level: caviar_process::LevelFilter::ERROR, threads };
             caviar_process::main(options, execute(command))
         }
     }

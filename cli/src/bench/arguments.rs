@@ -26,10 +26,13 @@ pub(crate) enum Subject {
     /// Measure how many workers and trials a coordinator carries on this machine
     ///
     /// It starts a coordinator on a new store and connects simulated workers to it, each with its
-    /// own connection. Their trials train nothing: each reports all its epochs at once and waits
-    /// for every acknowledgement, so the coordinator is the only thing that takes time. A prober
-    /// asks about the sweeps in the meantime. At the end the coordinator is killed under load and
-    /// started again.
+    /// own connection. A prober asks about the sweeps while their trials run. At the end the
+    /// coordinator is killed under load and started again.
+    ///
+    /// The trials train nothing. Each reports its epochs one after the other as soon as the
+    /// coordinator acknowledges them. So the coordinator is saturated: the rates are the most that
+    /// it reaches, and latencies consist of waiting in its queue. With --rate, trials take time,
+    /// and latencies are those under a load that the coordinator can carry.
     ///
     /// The simulated workers and the prober run in this process and need processor time too. The
     /// output states how much.
@@ -41,7 +44,7 @@ pub(crate) enum Subject {
 Examples:
   caviar bench coordinator
   caviar bench coordinator --workers 10000 --sweeps 100 --trials 100000 --json
-  caviar bench coordinator --workers 1000 --trials 60000 --seconds 30")]
+  caviar bench coordinator --workers 1000 --trials 60000 --rate 1000 --seconds 30")]
 pub(crate) struct Coordinator {
     /// Simulated workers
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = count(to_u32(MAX_WORKERS)))]
@@ -63,6 +66,14 @@ pub(crate) struct Coordinator {
     /// Trials in flight in each sweep [default: enough for every slot, if the limit allows it]
     #[arg(long, value_name = "N", value_parser = count(MAX_PARALLELISM))]
     pub(crate) parallelism: Option<u32>,
+    /// Trials per second of all workers together: each trial takes as long as that needs [default:
+    /// no time]
+    #[arg(long, value_name = "N", value_parser = count(1_000_000))]
+    pub(crate) rate: Option<u32>,
+    /// Requests about the sweeps per second
+    #[arg(long, value_name = "N", default_value_t = 50,
+        value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) queries: u32,
     /// Strategy of the sweeps
     #[arg(long, default_value = Strategy::Random.name(), value_parser = strategies())]
     pub(crate) strategy: String,

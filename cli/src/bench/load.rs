@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use caviar_common::assignment::Value;
 use caviar_common::limits::{MAX_PARALLELISM, MAX_TRIALS};
@@ -12,6 +13,7 @@ use caviar_common::spec::{
 use serde::Serialize;
 
 use super::arguments::Coordinator;
+use super::worker::Training;
 use crate::failure::Failure;
 
 /// Rows of the data set. The coordinator reads it once for each sweep, and no worker reads it.
@@ -26,13 +28,15 @@ pub(crate) struct Load {
     pub(crate) trials: u32,
     pub(crate) reports: u32,
     pub(crate) parallelism: u32,
+    pub(crate) rate: Option<u32>,
+    pub(crate) queries: u32,
     pub(crate) strategy: String,
 }
 
 impl Load {
     /// The load of these arguments. The default parallelism is enough for every slot.
     pub(crate) fn new(args: &Coordinator) -> Result<Self, Failure> {
-        let Coordinator { workers, slots, sweeps, trials, reports, .. } = *args;
+        let Coordinator { workers, slots, sweeps, trials, reports, rate, queries, .. } = *args;
         if trials < sweeps {
             let message = format!("{sweeps} sweeps need at least {sweeps} trials, not {trials}");
             return Err(Failure::with_hints(message, Vec::new()).in_input());
@@ -45,7 +49,16 @@ impl Load {
         let enough = workers.saturating_mul(slots).div_ceil(sweeps).min(MAX_PARALLELISM);
         let parallelism = args.parallelism.unwrap_or(enough);
         let strategy = args.strategy.clone();
-        Ok(Self { workers, slots, sweeps, trials, reports, parallelism, strategy })
+        Ok(Self { workers, slots, sweeps, trials, reports, parallelism, rate, queries, strategy })
+    }
+
+    /// How the workers train. With n trials in flight and a rate of r trials per second, a trial
+    /// takes n / r seconds. For example, 1,000 slots and 500 trials per second make 2 s.
+    pub(crate) fn training(&self) -> Training {
+        let in_flight = self.all_slots().min(self.parallelism.saturating_mul(self.sweeps));
+        let time =
+            self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(in_flight.into()) / rate);
+        Training { epochs: self.reports, time, parallelism: self.parallelism }
     }
 
     /// Slots of all workers.
@@ -146,6 +159,14 @@ mod tests {
         let specs = load.places().map(|place| load.sweep(place, Path::new("data.csv")).unwrap());
         let trials: Vec<u32> = specs.map(|spec| spec.search.trials).collect();
         assert_eq!(trials, [11, 11, 10, 10]);
+    }
+
+    #[test]
+    fn a_trial_takes_as_long_as_the_rate_needs() {
+        let time = |words| load(words).unwrap().training().time;
+        assert_eq!(time("--workers 500 --slots 2 --rate 500"), Duration::from_secs(2));
+        assert_eq!(time("--workers 500 --parallelism 100 --rate 500"), Duration::from_millis(200));
+        assert_eq!(time("--workers 500"), Duration::ZERO);
     }
 
     #[test]

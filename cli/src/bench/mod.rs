@@ -112,7 +112,7 @@ async fn measure(args: &Coordinator, load: &Load, folder: &Folder) -> anyhow::Re
     let total = folder.store_bytes();
     let before = kill_under_load(load, folder, &client, running).await?;
     drop(client);
-    let (child, recovery) = recover(folder, &before).await?;
+    let (child, recovery) = recover(folder, before).await?;
     child.stop().await?;
     let Measured { counts, queries, cpu } = measured;
     let duration = counts.duration().as_secs_f64();
@@ -134,7 +134,7 @@ async fn measure(args: &Coordinator, load: &Load, folder: &Folder) -> anyhow::Re
         ),
         store_bytes: StoreBytes {
             total,
-            per_finished_trial: total.saturating_sub(empty_store) / counts.trials.max(1),
+            per_finished_trial: total.saturating_sub(empty_store).checked_div(counts.trials),
         },
         recovery,
     })
@@ -173,7 +173,7 @@ async fn run_load(
     let child = running.child();
     let processes = [child.id(), std::process::id()];
     let cpu_before = processes.map(cpu_seconds);
-    let prober = Prober::start(child.address(), load.sweeps).await?;
+    let prober = Prober::start(child.address(), load)?;
     let until = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
     for_each(load.places(), |place| {
         let client = client.clone();
@@ -191,7 +191,10 @@ async fn run_load(
         Some(cpu_seconds(*processes.get(process)?)? - before)
     };
     let cpu = CpuSeconds { coordinator: used(0), load_generator: used(1) };
-    let queries = prober.stop().await?;
+    let queries = match prober {
+        Some(prober) => prober.stop().await?,
+        None => Queries::default(),
+    };
     Ok(Measured { counts, queries, cpu })
 }
 

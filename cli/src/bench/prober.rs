@@ -1,24 +1,24 @@
 //! A prober that asks about the sweeps at a fixed rate while they run, on a connection of its own.
 //!
 //! A request is due at its time whether or not earlier ones were answered, and its latency counts
-//! from then. So a coordinator that stops for a second delays fifty requests and not one.
+//! from then. So a coordinator that stops for a second delays every request of that second.
 
 use std::net::SocketAddr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use caviar_proto::v1;
 use serde::Serialize;
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::grpc::{Caller, connect};
-use super::load::sweep_name;
+use super::load::{Load, sweep_name};
 use super::statistics::{Durations, Percentiles};
 
-/// The time between two requests: 50 a second.
-const PERIOD: Duration = Duration::from_millis(20);
 /// Most requests that wait for a reply. Further ones are sent late, which counts as their latency.
 const MAX_WAITING: usize = 128;
 /// How long the last replies may take.
@@ -61,7 +61,7 @@ impl Query {
 const LIST_TRIALS: &str = "caviar.v1.SweepService/ListTrials";
 
 /// The latencies of each kind of request, in milliseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Queries {
     pub(crate) get_sweep: Percentiles,
     pub(crate) get_best: Percentiles,
@@ -73,36 +73,49 @@ pub(crate) struct Queries {
 #[derive(Debug)]
 pub(crate) struct Prober {
     stop: oneshot::Sender<()>,
-    task: JoinHandle<anyhow::Result<Queries>>,
+    ended: oneshot::Receiver<anyhow::Result<Queries>>,
 }
 
 impl Prober {
-    /// Starts to ask about sweeps, one after the other.
-    pub(crate) async fn start(address: SocketAddr, sweeps: u32) -> anyhow::Result<Self> {
-        let (caller, mut transport) = connect(address).await.context("connecting the prober")?;
-        // A connection that ends fails the requests, and their errors are those that are reported.
-        tokio::spawn(async move { transport.run().await });
+    /// Starts to ask about sweeps, one after the other, on a thread of its own: a thread that also
+    /// serves the workers would read the replies late. Returns `None` for a load without requests.
+    pub(crate) fn start(address: SocketAddr, load: &Load) -> anyhow::Result<Option<Self>> {
+        let Some(period) = Duration::from_secs(1).checked_div(load.queries) else {
+            return Ok(None);
+        };
+        let sweeps = load.sweeps;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(probe(caller, sweeps, stopped));
-        Ok(Self { stop, task })
+        let (report, ended) = oneshot::channel();
+        let run = move || {
+            let queries = runtime.block_on(probe(address, sweeps, period, stopped));
+            // The benchmark may have failed by now.
+            let _unread = report.send(queries);
+        };
+        thread::Builder::new().name("prober".to_owned()).spawn(run)?;
+        Ok(Some(Self { stop, ended }))
     }
 
     /// Ends it, and waits for the replies to its last requests.
     pub(crate) async fn stop(self) -> anyhow::Result<Queries> {
         // It may have failed already.
         let _failed = self.stop.send(());
-        self.task.await.context("the prober panicked")?.context("a query")
+        self.ended.await.context("the prober panicked")?.context("the prober")
     }
 }
 
 type Reply = anyhow::Result<(Query, Duration)>;
 
 async fn probe(
-    caller: Caller,
+    address: SocketAddr,
     sweeps: u32,
+    period: Duration,
     mut stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<Queries> {
-    let mut timer = interval(PERIOD);
+    let (caller, mut transport) = connect(address).await?;
+    // A connection that ends fails the requests, and their errors are those that are reported.
+    tokio::spawn(async move { transport.run().await });
+    let mut timer = interval(period);
     timer.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (mut waiting, mut latencies) = (JoinSet::new(), Latencies::default());
     let queries = Query::ALL.into_iter().cycle();

@@ -7,22 +7,22 @@ use std::sync::Arc;
 use anyhow::Context;
 use caviar_client::Client;
 use caviar_common::ids::TrialNumber;
+use caviar_common::numbers::to_u64;
 use serde::Serialize;
 
 use super::child::Child;
 use super::folder::Folder;
 use super::load::sweep_name;
-use super::session::{Session, hello};
-use super::statistics::Tally;
+use super::session::Session;
 use super::worker::{Held, Worker};
 
 /// What the coordinator had acknowledged when it was killed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Acknowledged {
     /// Ended trials by sweep.
     pub(crate) trials: BTreeMap<u64, u64>,
-    /// Trials in training, with their last acknowledged epoch.
-    pub(crate) held: Vec<Held>,
+    /// The workers with their trials in training.
+    pub(crate) workers: Vec<Worker>,
 }
 
 /// The restart.
@@ -59,46 +59,49 @@ impl Recovery {
     }
 }
 
-/// Starts a coordinator on the store of one that was killed, and compares.
+/// Starts a coordinator on the store of one that was killed, connects one of its workers again, and
+/// compares.
 pub(crate) async fn recover(
     folder: &Folder,
-    before: &Acknowledged,
+    before: Acknowledged,
 ) -> anyhow::Result<(Child, Recovery)> {
+    let Acknowledged { trials, mut workers } = before;
+    let held: Vec<Held> = workers.iter().flat_map(Worker::held).collect();
+    let held: Vec<Held> = held.into_iter().filter(|held| held.epoch > 0).collect();
     let child = Child::start(folder.store()).await.context("after kill -9")?;
     let client = Client::connect(&child.address().to_string()).await?;
     client.sweep(&sweep_name(0)).await?;
     let reply_seconds = child.started().elapsed().as_secs_f64();
-    let hello = hello("bench-recovery".to_owned(), 1);
-    let tally = Arc::<Tally>::default();
-    let mut session = Session::open(child.address(), &hello, Worker::new(1), tally).await?;
-    session.welcomed().await?;
+    if let Some(worker) = workers.pop() {
+        let name = worker.name().to_owned();
+        let session = Session::open(child.address(), worker, Arc::default()).await;
+        // It trains nothing: a further attempt at a trial would replace what is compared.
+        drop(session.with_context(|| format!("worker {name} after kill -9"))?);
+    }
     let welcome_seconds = child.started().elapsed().as_secs_f64();
-    // It trains nothing, because a further attempt at a trial would replace what is compared.
-    drop(session);
-    let trials_in_training = before.held.iter().filter(|held| held.epoch > 0).count();
     let recovery = Recovery {
         reply_seconds,
         welcome_seconds,
-        acknowledged_trials: before.trials.values().sum(),
-        trials_in_training: u64::try_from(trials_in_training)?,
-        lost_trials: lost_trials(&client, before).await?,
-        lost_epochs: lost_epochs(&client, before).await?,
+        acknowledged_trials: trials.values().sum(),
+        trials_in_training: to_u64(held.len()),
+        lost_trials: lost_trials(&client, &trials).await?,
+        lost_epochs: lost_epochs(&client, &held).await?,
     };
     Ok((child, recovery))
 }
 
-async fn lost_trials(client: &Client, before: &Acknowledged) -> anyhow::Result<u64> {
+async fn lost_trials(client: &Client, trials: &BTreeMap<u64, u64>) -> anyhow::Result<u64> {
     let mut lost = 0;
-    for (sweep, acknowledged) in &before.trials {
+    for (sweep, acknowledged) in trials {
         let sweep = client.sweep(&sweep.to_string()).await?;
         lost += acknowledged.saturating_sub(sweep.counts.finished().into());
     }
     Ok(lost)
 }
 
-async fn lost_epochs(client: &Client, before: &Acknowledged) -> anyhow::Result<u64> {
+async fn lost_epochs(client: &Client, held: &[Held]) -> anyhow::Result<u64> {
     let mut lost = 0;
-    for held in before.held.iter().filter(|held| held.epoch > 0) {
+    for held in held {
         let trial = client.trial(&held.sweep.to_string(), TrialNumber(held.trial)).await?;
         let stored = trial.last.as_ref().map_or(0, |last| last.epoch());
         lost += u64::from(held.epoch.saturating_sub(stored));

@@ -45,7 +45,8 @@ pub(crate) struct CpuSeconds {
     pub(crate) load_generator: Option<f64>,
 }
 
-/// Resident memory of the coordinator; `None` where the system does not tell.
+/// Resident memory of the coordinator; `None` where the system does not tell, and for a trial if
+/// none has ended.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct MemoryBytes {
     /// With the sweeps, before any worker connects.
@@ -63,7 +64,7 @@ impl MemoryBytes {
     pub(crate) fn new(resident: [Option<u64>; 3], sessions: u64, trials: u64) -> Self {
         let [idle, connected, loaded] = resident;
         let share = |from: Option<u64>, to: Option<u64>, count: u64| {
-            Some(to?.saturating_sub(from?) / count.max(1))
+            to?.saturating_sub(from?).checked_div(count)
         };
         let per_session = share(idle, connected, sessions);
         let per_finished_trial = share(connected, loaded, trials);
@@ -75,8 +76,8 @@ impl MemoryBytes {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct StoreBytes {
     pub(crate) total: u64,
-    /// What the load added, divided by the trials that ended.
-    pub(crate) per_finished_trial: u64,
+    /// What the load added, divided by the trials that ended; `None` if none did.
+    pub(crate) per_finished_trial: Option<u64>,
 }
 
 impl Report {
@@ -89,7 +90,7 @@ impl Report {
     pub(crate) fn text(&self, out: &mut impl Write, page: Page) -> io::Result<()> {
         let load = &self.load;
         let summary = format!(
-            "{}, {}, {} of {} with {}, {} in flight in each sweep, {}",
+            "{}, {}, {} of {} with {}, {} in flight in each sweep, {}{}",
             count(load.workers.into(), "worker"),
             count(load.all_slots().into(), "slot"),
             count(load.sweeps.into(), "sweep"),
@@ -97,6 +98,7 @@ impl Report {
             count(load.reports.into(), "report"),
             load.parallelism,
             load.strategy,
+            load.rate.map_or_else(String::new, |rate| format!(", {rate} trials per second")),
         );
         page.write(out, Tone::Faint, 2, &summary)?;
         writeln!(out)?;
@@ -116,20 +118,29 @@ impl Report {
         row("trials per second", number(self.trials_per_second), during);
         row("reports per second", number(self.reports_per_second), String::new());
         let cpu = &self.cpu_seconds;
-        row("CPU, coordinator", seconds(cpu.coordinator), String::new());
-        row("CPU, load generator", seconds(cpu.load_generator), String::new());
+        let each = |seconds: Option<f64>| self.milliseconds_per_trial(seconds);
+        row("CPU, coordinator", seconds(cpu.coordinator), each(cpu.coordinator));
+        row("CPU, load generator", seconds(cpu.load_generator), each(cpu.load_generator));
         let memory = &self.memory_bytes;
         let idle = format!("{} without workers", bytes(memory.idle));
         row("memory per session", bytes(memory.per_session), idle);
         let loaded = format!("{} after the load", bytes(memory.loaded));
         row("memory per finished trial", bytes(memory.per_finished_trial), loaded);
         let total = format!("{} in all", bytes(Some(self.store_bytes.total)));
-        row("store per finished trial", bytes(Some(self.store_bytes.per_finished_trial)), total);
+        row("store per finished trial", bytes(self.store_bytes.per_finished_trial), total);
         row("revoked leases", self.revoked_leases.to_string(), String::new());
         let recovery = &self.recovery;
         row("recovery, first reply", seconds(Some(recovery.reply_seconds)), recovery.summary());
         row("recovery, first worker", seconds(Some(recovery.welcome_seconds)), String::new());
         table
+    }
+
+    /// Time of the whole load, divided by the trials that ended.
+    fn milliseconds_per_trial(&self, seconds: Option<f64>) -> String {
+        let trials = real(to_usize(self.finished_trials));
+        seconds
+            .filter(|_| self.finished_trials > 0)
+            .map_or_else(String::new, |it| format!("{} ms a trial", number(it * 1e3 / trials)))
     }
 
     fn latencies(&self) -> Table {
@@ -173,8 +184,10 @@ mod tests {
     fn memory_is_divided_among_what_needed_it() {
         let memory = MemoryBytes::new([Some(1_000), Some(3_000), Some(9_000)], 10, 20);
         assert_eq!((memory.per_session, memory.per_finished_trial), (Some(200), Some(300)));
-        let less = MemoryBytes::new([Some(5), Some(3), None], 10, 0);
-        assert_eq!((less.per_session, less.per_finished_trial), (Some(0), None));
+        let unknown = MemoryBytes::new([Some(5), Some(3), None], 10, 20);
+        assert_eq!((unknown.per_session, unknown.per_finished_trial), (Some(0), None));
+        let without = MemoryBytes::new([Some(1), Some(2), Some(3)], 1, 0);
+        assert_eq!((without.per_session, without.per_finished_trial), (Some(1), None));
     }
 
     #[test]

@@ -105,8 +105,8 @@ impl Running {
         let Self { mut child, sessions, tally, progress: _ } = self;
         child.kill();
         // The sessions read what had arrived before their connections broke.
-        let held = sessions.ended().await?;
+        let workers = sessions.ended().await?;
         let trials = tally.counts().trials_by_sweep.clone();
-        Ok(Acknowledged { trials, held })
+        Ok(Acknowledged { trials, workers })
     }
 }

@@ -5,33 +5,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use caviar_common::message::PROTOCOL;
 use caviar_proto::v1;
 use caviar_proto::v1::worker_message::Kind;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
 use super::grpc::{Call, Transport, connect};
 use super::statistics::Tally;
-use super::worker::{Held, Outcome, Worker};
+use super::worker::{Outcome, Worker};
 
 /// The call of a worker.
 const WORK: &str = "caviar.v1.WorkerService/Work";
-
-/// The first message of a worker.
-pub(crate) fn hello(worker: String, slots: u32) -> v1::WorkerMessage {
-    let hello = v1::Hello {
-        protocol: PROTOCOL,
-        worker,
-        // A worker never connects twice.
-        incarnation: u64::from(std::process::id()),
-        slots,
-        draining: false,
-        store: None,
-        held: Vec::new(),
-        can_park: true,
-    };
-    v1::WorkerMessage { kind: Some(Kind::Hello(hello)) }
-}
 
 /// An open session.
 #[derive(Debug)]
@@ -47,41 +30,31 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Connects and sends Hello.
+    /// Connects, sends Hello, and waits until the coordinator accepts the worker.
     pub(crate) async fn open(
         address: SocketAddr,
-        hello: &v1::WorkerMessage,
         worker: Worker,
         tally: Arc<Tally>,
     ) -> anyhow::Result<Self> {
         let (caller, transport) = connect(address).await.context("connecting")?;
-        let call = caller.call(WORK, hello, false).await?;
-        Ok(Self { call, transport, worker, tally, heartbeat: None, has_heard: true })
-    }
-
-    /// Waits until the coordinator accepts the worker.
-    pub(crate) async fn welcomed(&mut self) -> anyhow::Result<()> {
-        while self.heartbeat.is_none() {
-            self.step().await?;
+        let call = caller.call(WORK, &worker.hello(), false).await?;
+        let mut session = Self { call, transport, worker, tally, heartbeat: None, has_heard: true };
+        while session.heartbeat.is_none() {
+            session.step().await?;
         }
-        Ok(())
+        Ok(session)
     }
 
-    /// Answers messages until the connection ends, and returns why it ended.
-    pub(crate) async fn serve(&mut self) -> anyhow::Error {
+    /// Answers messages until the connection ends. Returns the worker, and why it ended.
+    pub(crate) async fn serve(mut self) -> (Worker, anyhow::Error) {
         loop {
             if let Err(error) = self.step().await {
-                return error;
+                return (self.worker, error);
             }
         }
     }
 
-    /// The trials in training whose end the coordinator has not acknowledged.
-    pub(crate) fn held(&self) -> Vec<Held> {
-        self.worker.held().collect()
-    }
-
-    /// Handles one message, or sends a heartbeat.
+    /// Handles one message, reports what has ended, or sends a heartbeat.
     async fn step(&mut self) -> anyhow::Result<()> {
         tokio::select! {
             // Messages come first: the transport runs while none is complete.
@@ -93,6 +66,7 @@ impl Session {
                 ended?;
                 Err(anyhow!("the coordinator closed the connection"))
             }
+            () = ended(self.worker.next_end()) => self.report(),
             () = due(&mut self.heartbeat) => self.beat().await,
         }
     }
@@ -110,6 +84,14 @@ impl Session {
         answer.map_or(Ok(()), |answer| self.call.send(&answer))
     }
 
+    /// Reports the epochs that have ended.
+    fn report(&mut self) -> anyhow::Result<()> {
+        while let Some(report) = self.worker.next_report(Instant::now()) {
+            self.call.send(&report)?;
+        }
+        Ok(())
+    }
+
     /// Sends a heartbeat. A worker also checks a connection on which nothing arrives with a ping.
     async fn beat(&mut self) -> anyhow::Result<()> {
         if !std::mem::take(&mut self.has_heard) {
@@ -117,6 +99,14 @@ impl Session {
         }
         let kind = Some(Kind::Heartbeat(v1::Heartbeat {}));
         self.call.send(&v1::WorkerMessage { kind })
+    }
+}
+
+/// Ready when the epoch that ends next has ended; never if there is none.
+async fn ended(epoch_end: Option<Instant>) {
+    match epoch_end {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

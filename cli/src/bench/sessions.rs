@@ -8,9 +8,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::load::Load;
-use super::session::{Session, hello};
+use super::session::Session;
 use super::statistics::Tally;
-use super::worker::{Held, Worker};
+use super::worker::Worker;
 
 /// Sessions that are being opened at the same time. The queue of a listener holds 1,024
 /// connections.
@@ -19,7 +19,8 @@ const OPENING: usize = 64;
 /// The sessions. Dropping them closes their connections.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    tasks: JoinSet<Vec<Held>>,
+    /// Each ends with its worker, unless that was never accepted.
+    tasks: JoinSet<Option<Worker>>,
     failures: mpsc::UnboundedReceiver<anyhow::Error>,
 }
 
@@ -28,30 +29,23 @@ impl Sessions {
     pub(crate) fn open(address: SocketAddr, load: &Load, tally: &Arc<Tally>) -> Self {
         let (failed, failures) = mpsc::unbounded_channel();
         let permits = Arc::new(Semaphore::new(OPENING));
+        let opener = Opener { address, permits, tally: Arc::clone(tally) };
         let mut tasks = JoinSet::new();
         for number in 0..load.workers {
+            let (opener, failed) = (opener.clone(), failed.clone());
             let name = format!("bench-{number}");
-            let (failed, permits, tally) =
-                (failed.clone(), Arc::clone(&permits), Arc::clone(tally));
-            let (hello, worker) = (hello(name.clone(), load.slots), Worker::new(load.reports));
+            let worker = Worker::new(name.clone(), load.slots, load.training());
             tasks.spawn(async move {
-                // The semaphore is never closed.
-                let permit = permits.acquire_owned().await;
-                let session = Session::open(address, &hello, worker, tally).await;
-                drop(hello);
-                let (ended, held) = match session {
-                    Ok(mut session) => match session.welcomed().await {
-                        Ok(()) => {
-                            drop(permit);
-                            (session.serve().await, session.held())
-                        }
-                        Err(error) => (error, Vec::new()),
-                    },
-                    Err(error) => (error, Vec::new()),
+                let (worker, ended) = match opener.open(worker).await {
+                    Ok(session) => {
+                        let (worker, ended) = session.serve().await;
+                        (Some(worker), ended)
+                    }
+                    Err(error) => (None, error),
                 };
                 // The receiver is gone once the sessions are expected to end.
                 let _unheard = failed.send(ended.context(format!("worker {name}")));
-                held
+                worker
             });
         }
         Self { tasks, failures }
@@ -62,15 +56,30 @@ impl Sessions {
         self.failures.try_recv().ok()
     }
 
-    /// Waits until every session has ended, because the coordinator was killed. Returns the trials
-    /// that were in training.
-    pub(crate) async fn ended(self) -> anyhow::Result<Vec<Held>> {
+    /// Waits until every session has ended, because the coordinator was killed. Returns the workers
+    /// with what they hold.
+    pub(crate) async fn ended(self) -> anyhow::Result<Vec<Worker>> {
         let Self { mut tasks, failures } = self;
         drop(failures);
-        let mut held = Vec::new();
+        let mut workers = Vec::new();
         while let Some(ended) = tasks.join_next().await {
-            held.extend(ended.context("a task of a session panicked")?);
+            workers.extend(ended.context("a task of a session panicked")?);
         }
-        Ok(held)
+        Ok(workers)
+    }
+}
+
+/// Opens sessions, a few of them at the same time.
+#[derive(Clone, Debug)]
+struct Opener {
+    address: SocketAddr,
+    permits: Arc<Semaphore>,
+    tally: Arc<Tally>,
+}
+
+impl Opener {
+    async fn open(self, worker: Worker) -> anyhow::Result<Session> {
+        let _permit = self.permits.acquire().await?;
+        Session::open(self.address, worker, self.tally).await
     }
 }

@@ -3,13 +3,14 @@
 //! ```text
 //! Grant -> Report of epoch 1 -- Ack --> Report of epoch 2 ... -- Ack --> Finished -- Ack --> over
 //! ```
-//! It trains nothing: each message is the answer to the one before it. A parked trial answers when
-//! it is unparked.
+//! It trains nothing: each message is the answer to the one before it, once the time of the epoch
+//! is over. A parked trial answers when it is unparked.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use caviar_common::message::PROTOCOL;
 use caviar_proto::v1;
 use caviar_proto::v1::ack::Stored;
 use caviar_proto::v1::coordinator_message::Kind as ToKind;
@@ -42,9 +43,35 @@ pub(crate) struct Held {
     pub(crate) epoch: u32,
 }
 
+/// How long trials take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Training {
+    /// Epochs of each trial.
+    pub(crate) epochs: u32,
+    /// The time of each trial; zero if it trains nothing.
+    pub(crate) time: Duration,
+    /// Trials in flight in each sweep.
+    pub(crate) parallelism: u32,
+}
+
+impl Training {
+    /// The time of an epoch of this trial.
+    ///
+    /// Every trial takes the same time, but the first `parallelism` ones of a sweep: they start
+    /// together, and end evenly over that time. So trials end at a constant rate, and in the order
+    /// of their numbers, in which virtual time decides them.
+    fn epoch_time(&self, trial: u32) -> Duration {
+        let epoch = self.time / self.epochs.max(1);
+        let number = trial.saturating_add(1);
+        if number < self.parallelism { epoch / self.parallelism * number } else { epoch }
+    }
+}
+
 #[derive(Debug)]
 struct Lease {
     held: Held,
+    /// When the epoch in training ends.
+    epoch_end: Instant,
     is_scoring: bool,
     is_parked: bool,
     /// The last epoch that was sent.
@@ -55,17 +82,63 @@ struct Lease {
 /// The state of a simulated worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    /// Epochs of each trial.
-    epochs: u32,
+    name: String,
+    slots: u32,
+    training: Training,
+    /// The store of the coordinator; `None` before the first Welcome.
+    store: Option<u64>,
     leases: BTreeMap<u64, Lease>,
     /// When slots became free, the longest wait first.
     free_since: VecDeque<Instant>,
 }
 
 impl Worker {
-    /// A worker whose trials have this many epochs.
-    pub(crate) const fn new(epochs: u32) -> Self {
-        Self { epochs, leases: BTreeMap::new(), free_since: VecDeque::new() }
+    /// A worker without trials.
+    pub(crate) const fn new(name: String, slots: u32, training: Training) -> Self {
+        Self {
+            name,
+            slots,
+            training,
+            store: None,
+            leases: BTreeMap::new(),
+            free_since: VecDeque::new(),
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The first message of a connection.
+    pub(crate) fn hello(&self) -> v1::WorkerMessage {
+        let hello = v1::Hello {
+            protocol: PROTOCOL,
+            worker: self.name.clone(),
+            incarnation: u64::from(std::process::id()),
+            slots: self.slots,
+            draining: false,
+            store: self.store,
+            held: self.leases.keys().copied().collect(),
+            can_park: true,
+        };
+        v1::WorkerMessage { kind: Some(FromKind::Hello(hello)) }
+    }
+
+    /// When the next epoch ends that can be reported; `None` if none is in training.
+    pub(crate) fn next_end(&self) -> Option<Instant> {
+        if self.training.time.is_zero() {
+            return None;
+        }
+        let training = self.leases.values().filter(|lease| lease.may_report());
+        training.map(|lease| lease.epoch_end).min()
+    }
+
+    /// The report of an epoch that has ended; `None` if there is none.
+    pub(crate) fn next_report(&mut self, now: Instant) -> Option<v1::WorkerMessage> {
+        let ended = |lease: &Lease| lease.may_report() && lease.epoch_end <= now;
+        let id = self.leases.iter().find(|(_, lease)| ended(lease)).map(|(id, _)| *id)?;
+        self.answer(id, now)
     }
 
     /// The trials in training whose end the coordinator has not acknowledged.
@@ -81,6 +154,7 @@ impl Worker {
     ) -> anyhow::Result<(Outcome, Option<v1::WorkerMessage>)> {
         Ok(match message.kind {
             Some(ToKind::Welcome(welcome)) => {
+                self.store = Some(welcome.store);
                 let heartbeat = Duration::from_millis(welcome.heartbeat_ms.max(10));
                 (Outcome::Welcomed { heartbeat }, None)
             }
@@ -114,8 +188,9 @@ impl Worker {
     ) -> (Outcome, Option<v1::WorkerMessage>) {
         let is_scoring = grant.work() == v1::Work::Score;
         let held = Held { sweep: grant.sweep, trial: grant.trial, epoch: 0 };
+        let epoch_end = now + self.training.epoch_time(grant.trial);
         let (is_parked, sent, is_finished) = (false, 0, false);
-        let lease = Lease { held, is_scoring, is_parked, sent, is_finished };
+        let lease = Lease { held, epoch_end, is_scoring, is_parked, sent, is_finished };
         self.leases.insert(grant.lease, lease);
         let free_since = self.free_since.pop_front().filter(|_| !is_scoring);
         let waited = free_since.map(|since| now.saturating_duration_since(since));
@@ -157,22 +232,30 @@ impl Worker {
         }
     }
 
-    /// The next message about a lease; `None` while an acknowledgement is missing or the trial is
-    /// parked.
+    /// The next message about a lease; `None` while an acknowledgement is missing, the trial is
+    /// parked, or its epoch has not ended.
     fn answer(&mut self, id: u64, now: Instant) -> Option<v1::WorkerMessage> {
-        let lease = self.leases.get_mut(&id)?;
-        if lease.is_parked || lease.is_finished || lease.held.epoch < lease.sent {
-            return None;
-        }
-        let kind = if lease.is_scoring || lease.sent >= self.epochs {
+        let training = self.training;
+        let lease = self.leases.get_mut(&id).filter(|lease| lease.may_report())?;
+        let kind = if lease.is_scoring || lease.sent >= training.epochs {
             lease.is_finished = true;
             self.free_since.push_back(now);
-            FromKind::Finished(finished(id, lease, self.epochs))
-        } else {
+            FromKind::Finished(finished(id, lease, training.epochs))
+        } else if lease.epoch_end <= now {
+            lease.epoch_end = now + training.epoch_time(lease.held.trial);
             lease.sent = lease.sent.saturating_add(1);
             FromKind::Report(report(id, lease))
+        } else {
+            return None;
         };
         Some(v1::WorkerMessage { kind: Some(kind) })
+    }
+}
+
+impl Lease {
+    /// Whether the next message may be sent once its epoch has ended.
+    fn may_report(&self) -> bool {
+        !self.is_parked && !self.is_finished && self.held.epoch >= self.sent
     }
 }
 

@@ -2,6 +2,15 @@ use super::*;
 
 const EPOCHS: u32 = 2;
 
+/// A worker that trains nothing.
+fn worker() -> Worker {
+    trained(Training { epochs: EPOCHS, time: Duration::ZERO, parallelism: 1 })
+}
+
+fn trained(training: Training) -> Worker {
+    Worker::new("w".to_owned(), 1, training)
+}
+
 fn message(kind: ToKind) -> v1::CoordinatorMessage {
     v1::CoordinatorMessage { kind: Some(kind) }
 }
@@ -34,7 +43,7 @@ fn tell(worker: &mut Worker, message: v1::CoordinatorMessage) -> (Outcome, Optio
 
 #[test]
 fn every_message_waits_for_the_acknowledgement_of_the_one_before() {
-    let mut worker = Worker::new(EPOCHS);
+    let mut worker = worker();
     let first = Outcome::Granted { waited: None };
     assert_eq!(tell(&mut worker, grant(1, v1::Work::Train)), (first, Some(1)));
     assert_eq!(tell(&mut worker, ack(1, Stored::Epoch(1))), (Outcome::Reported, Some(2)));
@@ -50,7 +59,7 @@ fn every_message_waits_for_the_acknowledgement_of_the_one_before() {
 
 #[test]
 fn a_scoring_has_no_epochs_and_repeats_the_metrics() {
-    let mut worker = Worker::new(EPOCHS);
+    let mut worker = worker();
     let (outcome, answer) = worker.on_message(grant(1, v1::Work::Score), Instant::now()).unwrap();
     assert_eq!(outcome, Outcome::Granted { waited: None });
     let Some(FromKind::Finished(finished)) = answer.unwrap().kind else { panic!("no result") };
@@ -63,7 +72,7 @@ fn a_scoring_has_no_epochs_and_repeats_the_metrics() {
 
 #[test]
 fn a_parked_trial_continues_when_it_is_unparked() {
-    let mut worker = Worker::new(EPOCHS);
+    let mut worker = worker();
     tell(&mut worker, grant(1, v1::Work::Train));
     tell(&mut worker, message(ToKind::Park(v1::Park { lease: 1 })));
     assert_eq!(tell(&mut worker, ack(1, Stored::Epoch(1))), (Outcome::Reported, None));
@@ -73,14 +82,52 @@ fn a_parked_trial_continues_when_it_is_unparked() {
 
 #[test]
 fn epochs_of_an_earlier_attempt_are_not_repeated() {
-    let mut worker = Worker::new(EPOCHS);
+    let mut worker = worker();
     tell(&mut worker, grant(1, v1::Work::Train));
     assert_eq!(tell(&mut worker, ack(1, Stored::Epoch(2))), (Outcome::Reported, Some(0)));
 }
 
 #[test]
+fn a_second_connection_lists_what_is_not_acknowledged() {
+    let mut worker = worker();
+    let hello = |worker: &Worker| match worker.hello().kind.unwrap() {
+        FromKind::Hello(hello) => (hello.store, hello.held),
+        FromKind::Report(_)
+        | FromKind::Finished(_)
+        | FromKind::Released(_)
+        | FromKind::Heartbeat(_) => panic!("not a greeting"),
+    };
+    assert_eq!(hello(&worker), (None, Vec::new()));
+    let welcome = v1::Welcome { heartbeat_ms: 1, lease_ttl_ms: 4, store: 9 };
+    let outcome = Outcome::Welcomed { heartbeat: Duration::from_millis(10) };
+    assert_eq!(tell(&mut worker, message(ToKind::Welcome(welcome))), (outcome, None));
+    tell(&mut worker, grant(1, v1::Work::Train));
+    assert_eq!(hello(&worker), (Some(9), vec![1]));
+}
+
+#[test]
+fn an_epoch_is_reported_when_its_time_is_over() {
+    let second = Duration::from_secs(1);
+    let mut worker = trained(Training { epochs: EPOCHS, time: second * 8, parallelism: 8 });
+    let start = Instant::now();
+    // Trial 5 is the sixth of the eight that start together: it takes 6 s.
+    let (_, answer) = worker.on_message(grant(1, v1::Work::Train), start).unwrap();
+    assert_eq!((answer, worker.next_end()), (None, Some(start + second * 3)));
+    assert_eq!(worker.next_report(start + second * 2), None);
+    let report = worker.next_report(start + second * 3).unwrap();
+    assert!(matches!(report.kind, Some(FromKind::Report(_))), "{report:?}");
+    assert_eq!(worker.next_end(), None, "it waits for the acknowledgement");
+    let (_, answer) = worker.on_message(ack(1, Stored::Epoch(1)), start + second * 5).unwrap();
+    assert_eq!((answer, worker.next_end()), (None, Some(start + second * 6)));
+    worker.next_report(start + second * 6).unwrap();
+    let (_, answer) = worker.on_message(ack(1, Stored::Epoch(2)), start + second * 7).unwrap();
+    assert!(matches!(answer.unwrap().kind, Some(FromKind::Finished(_))));
+    assert_eq!((worker.next_end(), worker.next_report(start + second * 99)), (None, None));
+}
+
+#[test]
 fn a_revoked_lease_is_forgotten() {
-    let mut worker = Worker::new(EPOCHS);
+    let mut worker = worker();
     tell(&mut worker, grant(1, v1::Work::Train));
     let revoke = message(ToKind::Revoke(v1::Revoke { lease: 1, ..Default::default() }));
     assert_eq!(tell(&mut worker, revoke), (Outcome::Revoked, None));
@@ -96,7 +143,7 @@ fn an_impossible_message_is_an_error() {
         message(ToKind::Drain(v1::Drain {})),
         v1::CoordinatorMessage { kind: None },
     ] {
-        let mut worker = Worker::new(EPOCHS);
+        let mut worker = worker();
         tell(&mut worker, grant(1, v1::Work::Train));
         assert!(worker.on_message(wrong.clone(), Instant::now()).is_err(), "{wrong:?}");
     }
