@@ -126,6 +126,7 @@ mod cube;
 mod grid;
 mod history;
 pub mod importance;
+mod in_flight;
 mod ledger;
 mod observation;
 mod random;
@@ -144,7 +145,7 @@ pub use history::{History, HistoryError};
 pub use observation::{Observation, Stage};
 pub use results::{TrialResult, results};
 pub use sampler::{Question, Sampler, SamplerReply, Suggestion, WarmStart};
-pub use sorted::{SortedList, TotalF64};
+pub use sorted::{Iter, SortedList, TotalF64};
 
 use caviar_common::spec::{Strategy, SweepSpec};
 
