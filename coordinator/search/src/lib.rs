@@ -159,6 +159,6 @@ pub fn build(spec: &SweepSpec, earlier: &[WarmStart]) -> Box<dyn Sampler> {
         Strategy::Grid => Box::new(grid::Grid::new(space, spec.search.trials)),
         Strategy::Zoom => Box::new(zoom::Zoom::new(spec, earlier)),
         Strategy::Tpe => Box::new(tpe::Tpe::new(space, seed)),
-        Strategy::Rounds => Box::new(rounds::Rounds::new(space, seed, spec.search.rounds.clone())),
+        Strategy::Rounds => Box::new(rounds::Rounds::new(space, seed, &spec.search.rounds)),
     }
 }

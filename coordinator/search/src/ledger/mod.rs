@@ -24,6 +24,7 @@ use caviar_common::numbers::{index, to_u32};
 use crate::cube::{Cube, Key};
 use crate::history::History;
 use crate::observation::{Observation, Stage};
+use crate::results::median;
 use crate::sorted::{SortedList, TotalF64};
 use ranked::{Class, Member, Ranked, costs_at};
 use rows::Rows;
@@ -312,14 +313,6 @@ impl Ledger {
         let (below, above) = (at(0), at(1));
         Summary { best, median: below + (above - below) / 2.0, worst }
     }
-}
-
-/// The median of a sorted list: the middle value, or the mean of the middle two. The median of an
-/// empty list is 0.
-fn median(sorted: &SortedList<TotalF64>) -> f64 {
-    let at = |position: usize| sorted.nth(position).map_or(0.0, |value| value.0);
-    let (low, high) = (sorted.len().saturating_sub(1) / 2, sorted.len() / 2);
-    if low == high { at(high) } else { (at(low) + at(high)) / 2.0 }
 }
 
 #[cfg(test)]
