@@ -143,7 +143,7 @@ mod zoom;
 
 pub use history::{History, HistoryError};
 pub use observation::{Observation, Stage};
-pub use results::{TrialResult, results};
+pub use results::{TrialResult, each_result, results};
 pub use sampler::{Question, Sampler, SamplerReply, Suggestion, WarmStart};
 pub use sorted::{Iter, SortedList, TotalF64};
 

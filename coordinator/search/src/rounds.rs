@@ -167,7 +167,7 @@ impl Rounds {
         let before = self.trials_before(number);
         let mut classes = BTreeMap::<Option<u32>, Vec<(f64, usize, u32)>>::new();
         let earlier = |entry: &Observation| entry.trial < before;
-        for (place, entry) in latest(history).into_iter().filter(earlier).enumerate() {
+        for (place, entry) in latest(history).filter(earlier).enumerate() {
             let class = match entry.stage {
                 Stage::Passed(rung) | Stage::Stopped(rung) => Some(rung),
                 Stage::Ended => None,
