@@ -38,6 +38,7 @@ use crate::observation::Observation;
 use chunked::Chunked;
 use entries::Entry;
 use trials::{Row, TrialChunk};
+pub(crate) use trials::{pack, unpack};
 
 /// The rows of a full chunk.
 const ROWS: usize = 1_024;

@@ -128,7 +128,7 @@ pub(super) fn stride(space: &Space) -> usize {
 }
 
 /// The cell of a value; `None` if the domain has no cell for it.
-fn pack(domain: &Domain, value: &Value) -> Option<u64> {
+pub(crate) fn pack(domain: &Domain, value: &Value) -> Option<u64> {
     match (domain, value) {
         (Domain::Float { .. }, Value::Float(v)) => Some(v.to_bits()),
         (Domain::Int { .. }, Value::Int(v)) => Some(v.cast_unsigned()),
@@ -141,7 +141,7 @@ fn pack(domain: &Domain, value: &Value) -> Option<u64> {
 }
 
 /// The value in a cell; `None` if a choice has no such value.
-fn unpack(domain: &Domain, cell: u64) -> Option<Value> {
+pub(crate) fn unpack(domain: &Domain, cell: u64) -> Option<Value> {
     match domain {
         Domain::Float { .. } => Some(Value::Float(f64::from_bits(cell))),
         Domain::Int { .. } => Some(Value::Int(cell.cast_signed())),
