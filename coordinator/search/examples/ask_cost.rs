@@ -1,9 +1,13 @@
 //! Measures the CPU time of an ask late in a sweep, for the strategies that learn from results.
 //!
 //! The space has ten parameters. Each ask comes after one more result. The time per ask is the mean
-//! over consecutive asks, and includes the fits among them. The first ask, which reads the whole
-//! log, is given separately, with the memory that the sampler has then. The argument is the
-//! greatest number of results.
+//! over 1,000 consecutive asks, and includes the fits among them. The first ask, which reads the
+//! whole log, is given separately, with the memory that the sampler has then.
+//!
+//! ```text
+//! ask_cost [MOST]                               all rows up to this number of results
+//! ask_cost STRATEGY RESULTS RUNGS IN_FLIGHT     one row
+//! ```
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -94,13 +98,23 @@ fn resident_bytes() -> f64 {
 }
 
 fn main() {
-    let most: u32 = std::env::args().nth(1).map_or(100_000, |most| most.parse().unwrap());
-    println!("strategy  results  rungs  in flight  ms first ask  bytes/trial  ms/ask  asks");
-    for strategy in [Strategy::Zoom, Strategy::Tpe, Strategy::Rounds] {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, strategy, finished, has_rungs, in_flight] = arguments.as_slice() {
+        let strategy = Strategy::ALL.into_iter().find(|s| s.name() == strategy).unwrap();
+        let (finished, in_flight) = (finished.parse().unwrap(), in_flight.parse().unwrap());
+        return measure(strategy, finished, has_rungs == "true", in_flight);
+    }
+    let most: u32 = arguments.get(1).map_or(100_000, |most| most.parse().unwrap());
+    println!("strategy   results  rungs  in flight  ms first ask  bytes/trial  ms/ask");
+    for strategy in ["zoom", "tpe", "rounds"] {
         for finished in (3..8).map(|digits| 10u32.pow(digits)).take_while(|n| *n <= most) {
             for has_rungs in [false, true] {
-                for in_flight in [8, 64, 512] {
-                    measure(strategy, finished, has_rungs, in_flight);
+                for in_flight in [8u32, 64, 512] {
+                    // A process of its own, because freed memory hides what a sampler needs.
+                    let row =
+                        [&finished.to_string(), &has_rungs.to_string(), &in_flight.to_string()];
+                    let mut command = std::process::Command::new(&arguments[0]);
+                    assert!(command.arg(strategy).args(row).status().unwrap().success());
                 }
             }
         }
@@ -136,7 +150,7 @@ fn measure(strategy: Strategy, finished: u32, has_rungs: bool, in_flight: u32) {
         end(&mut history, first, has_rungs);
     }
     println!(
-        "{:8}  {finished:7}  {has_rungs:5}  {in_flight:9}  {:12.0}  {:11.0}  {:6.3}  {asks:4}",
+        "{:8}  {finished:8}  {has_rungs:5}  {in_flight:9}  {:12.0}  {:11.0}  {:6.3}",
         strategy.name(),
         first_ns / 1e6,
         sampler_bytes / f64::from(finished),

@@ -78,8 +78,11 @@ struct Round {
     number: usize,
     /// The best trials of the earlier rounds that were stopped at each rung, or have ended.
     best: Vec<Class>,
-    /// The expected change of cost of each class, with which the box was made.
-    gains: Vec<f64>,
+    /// The expected change of cost of each class at the last ask, except that of trials that have
+    /// ended; `None` before the first one.
+    gains: Option<Vec<Option<f64>>>,
+    /// How many trials of each class the box was made of.
+    counts: Vec<usize>,
     region: Region,
     /// What `caviar status` shows of the region.
     shown: SearchBox,
@@ -184,33 +187,54 @@ impl Rounds {
         };
         let best = classes.into_iter().map(sorted).collect();
         let region = Region::whole(&self.space);
-        Round { number, best, gains: Vec::new(), shown: region.to_box(&self.space), region }
+        let shown = region.to_box(&self.space);
+        Round { number, best, gains: None, counts: Vec::new(), region, shown }
     }
 
-    /// Makes the box around the best trials. Their expected costs may change during the round.
+    /// Makes the box around the best trials. Their expected costs may change during the round, but
+    /// not their order within a class. So the box changes only if the number of the best trials in
+    /// some class does.
     fn update_box(&self, history: &History, round: &mut Round) {
-        let gain = |class: &Class| class.rung.map_or(0.0, |rung| self.progress.gain_from(rung));
-        let gains: Vec<f64> = round.best.iter().map(gain).collect();
-        if round.number == 0 || (gains == round.gains && !gains.is_empty()) {
+        let gain = |class: &Class| class.rung.map(|rung| self.progress.gain_from(rung));
+        let gains: Vec<Option<f64>> = round.best.iter().map(gain).collect();
+        if round.number == 0 || round.gains.as_ref() == Some(&gains) {
             return;
         }
-        let classes = round.best.iter().zip(&gains);
-        let expected = classes.flat_map(|(class, gain)| {
-            class.trials.iter().map(move |(cost, place, trial)| {
-                (class.rung.map_or(*cost, |_| cost + gain), *place, *trial)
-            })
-        });
-        let mut best: Vec<(f64, usize, u32)> = expected.collect();
-        best.sort_by(order);
-        best.truncate(self.best_count(round.number));
-        let values = |j| {
-            best.iter().filter_map(|(_, _, trial)| history.value(*trial, j)).collect::<Vec<_>>()
-        };
+        let counts = count_best(&round.best, &gains, self.best_count(round.number));
+        let is_new = round.gains.replace(gains).is_none() || counts != round.counts;
+        if !is_new {
+            return;
+        }
+        let classes = round.best.iter().zip(&counts);
+        let best: Vec<u32> = classes
+            .flat_map(|(class, count)| class.trials.iter().take(*count))
+            .map(|(_, _, trial)| *trial)
+            .collect();
+        let values =
+            |j| best.iter().filter_map(|trial| history.value(*trial, j)).collect::<Vec<_>>();
         let parameters = self.space.parameters().iter().enumerate();
         let sides = parameters.map(|(j, p)| side(&p.domain, &values(j))).collect();
-        (round.region, round.gains) = (Region { sides }, gains);
+        (round.region, round.counts) = (Region { sides }, counts);
         round.shown = round.region.to_box(&self.space);
     }
+}
+
+/// How many trials of each class are among the best `count` ones of all classes. Equal costs are in
+/// the order of the log.
+fn count_best(classes: &[Class], gains: &[Option<f64>], count: usize) -> Vec<usize> {
+    let mut counts = vec![0; classes.len()];
+    for _ in 0..count {
+        let next =
+            classes.iter().zip(gains).zip(&mut counts).filter_map(|((class, gain), taken)| {
+                let (cost, place, trial) = class.trials.get(*taken)?;
+                Some(((gain.map_or(*cost, |gain| cost + gain), *place, *trial), taken))
+            });
+        match next.min_by(|(a, _), (b, _)| order(a, b)) {
+            Some((_, taken)) => *taken += 1,
+            None => break,
+        }
+    }
+    counts
 }
 
 /// By cost, and then by place.
