@@ -53,3 +53,40 @@ impl InFlight {
         self.keys.contains(key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use caviar_common::scale::Scale;
+    use caviar_common::space::{Domain, Parameter, Space};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_update_has_the_same_points_as_a_new_list(
+            lists in prop::collection::vec(prop::collection::btree_set(0..20u32, 0..12), 1..8),
+        ) {
+            let x = Domain::Float { scale: Scale::Linear, low: 0.0, high: 1.0 };
+            let x = Parameter { name: "x".into(), domain: x, when: None, points: None };
+            let cube = Cube::new(Space::new(vec![x]).unwrap());
+            let mut history = History::new(cube.space().clone());
+            // Some trials have the same point.
+            let unit = |trial: u32| f64::from(trial % 15) / 16.0;
+            for trial in 0..20 {
+                history.push_trial(&cube.decode(&[unit(trial)])).unwrap();
+            }
+            let mut in_flight = InFlight::default();
+            for list in lists {
+                let pending: Vec<u32> = list.into_iter().collect();
+                in_flight.update(&cube, &history, &pending);
+                let units: Vec<f64> = pending.iter().map(|trial| unit(*trial)).collect();
+                prop_assert!(in_flight.points().flatten().eq(&units));
+                for trial in 0..20 {
+                    let has = in_flight.has(&cube.key(&[unit(trial)]));
+                    prop_assert_eq!(has, units.contains(&unit(trial)));
+                }
+            }
+        }
+    }
+}

@@ -18,6 +18,9 @@
 //! Example: after 30 trials, k = 6. If the best six lie between 0.4 and 0.54, m = 0.14 / 7 = 0.02,
 //! and the next round draws from [0.38, 0.56].
 //!
+//! With early stopping, the expected costs of stopped trials ([`results()`](crate::results())) change while later
+//! trials are trained. The box of a round changes if other trials become the best ones.
+//!
 //! The rule is Caviar's own. docs/search.md compares it with the other strategies.
 
 use std::cmp::Ordering;
@@ -32,8 +35,6 @@ use crate::history::History;
 use crate::observation::{Observation, Stage};
 use crate::random::draw;
 use crate::region::{Interval, Region};
-#[cfg(doc)]
-use crate::results::results;
 use crate::results::{latest, median};
 use crate::sampler::{Question, Sampler, SamplerReply, Suggestion};
 use crate::sorted::{SortedList, TotalF64};
@@ -100,11 +101,12 @@ struct Class {
 impl Progress {
     /// Counts the new entries of the log.
     fn absorb(&mut self, history: &History, round_of: impl Fn(u32) -> usize) {
+        let mut gains: BTreeMap<u32, Vec<TotalF64>> = BTreeMap::new();
         for Observation { trial, stage, cost } in history.entries_from(self.absorbed) {
             if let Some((rung, Some(before))) = self.passed.remove(&trial)
                 && let Some(after) = cost
             {
-                self.gains.entry(rung).or_default().insert(TotalF64(after - before));
+                gains.entry(rung).or_default().push(TotalF64(after - before));
             }
             match stage {
                 Stage::Passed(rung) => {
@@ -115,6 +117,9 @@ impl Progress {
                 }
             }
         }
+        for (rung, new) in gains {
+            self.gains.entry(rung).or_default().extend(new);
+        }
         self.absorbed = history.len();
     }
 
@@ -123,7 +128,7 @@ impl Progress {
         self.over.range(..round).map(|(_, count)| count).sum()
     }
 
-    /// The expected change of cost from a rung to the end, as in [`results()`].
+    /// The expected change of cost from a rung to the end, as in [`results()`](crate::results()).
     fn gain_from(&self, rung: u32) -> f64 {
         self.gains.range(rung..).map(|(_, gains)| median(gains)).sum()
     }

@@ -155,3 +155,89 @@ fn coordinate(domain: &Domain, step: u64) -> f64 {
         Domain::Float { .. } | Domain::Int { .. } | Domain::Choice { .. } => centre(domain, step),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    use caviar_common::assignment::Value;
+    use caviar_common::scale::Scale;
+    use caviar_common::space::{Condition, Holds, Parameter, Space};
+
+    use super::*;
+    use crate::cube::Key;
+
+    fn parameter(name: &str, domain: Domain, when: Option<(&str, i64)>) -> Parameter {
+        let when = when.map(|(parent, value)| Condition {
+            parameter: parent.into(),
+            holds: Holds::AtLeast(value),
+        });
+        Parameter { name: name.into(), domain, when, points: None }
+    }
+
+    fn int(low: i64, high: i64) -> Domain {
+        Domain::Int { scale: Scale::Linear, low, high }
+    }
+
+    /// A space of 5 + 5 * (2 + 2 * 3) = 45 points.
+    fn finite() -> Cube {
+        let choice = Domain::Choice { values: (0..5).map(Value::Int).collect() };
+        let parameters = vec![
+            parameter("a", int(1, 2), None),
+            parameter("b", int(1, 4), Some(("a", 2))),
+            parameter("c", int(1, 3), Some(("b", 3))),
+            parameter("d", choice, None),
+        ];
+        Cube::new(Space::new(parameters).unwrap())
+    }
+
+    #[test]
+    fn a_walk_visits_every_point_once_with_the_last_parameter_first() {
+        let cube = finite();
+        let (mut walk, mut names) = (Walk::new(&cube), Vec::new());
+        while let Some(point) = walk.point() {
+            let values = cube.decode(point);
+            names.push(values.iter().map(|(_, v)| v.to_string()).collect::<String>());
+            walk.advance(&cube);
+        }
+        assert_eq!(names.len(), 45);
+        assert_eq!(names[..7], ["10", "11", "12", "13", "14", "210", "211"]);
+        assert_eq!(names[44], "2434");
+        assert!(names.iter().collect::<BTreeSet<_>>().len() == 45 && names.is_sorted());
+    }
+
+    /// Points are taken, and each of them is used by the log only after ten others.
+    #[test]
+    fn every_point_of_a_space_is_found_once() {
+        let cube = finite();
+        let mut unused = Unused::new(&cube, 3);
+        let taken: RefCell<Vec<Key>> = RefCell::default();
+        let is_free = |point: &[f64]| !taken.borrow().contains(&cube.key(point));
+        let is_used = |point: &[f64]| {
+            let taken = taken.borrow();
+            taken[..taken.len().saturating_sub(10)].contains(&cube.key(point))
+        };
+        for index in 0..45 {
+            let point = unused.find(&cube, index, &is_free, &is_used).unwrap();
+            assert!(is_free(&point), "{index}");
+            taken.borrow_mut().push(cube.key(&point));
+        }
+        assert_eq!(unused.find(&cube, 45, &is_free, &is_used), None);
+        taken.borrow_mut().pop();
+        assert!(unused.find(&cube, 46, &is_free, &is_used).is_some());
+    }
+
+    #[test]
+    fn a_float_has_more_points_than_a_sweep_has_trials() {
+        let float = Domain::Float { scale: Scale::Linear, low: 0.0, high: 1.0 };
+        let cube = Cube::new(Space::new(vec![parameter("x", float.clone(), None)]).unwrap());
+        assert!(step_count(&float) > 10_000_000 + 4_096);
+        let steps = (0..step_count(&float)).step_by(17);
+        let mut keys: Vec<Key> = steps.map(|step| cube.key(&[coordinate(&float, step)])).collect();
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
+    }
+}

@@ -1,7 +1,7 @@
 //! The history of a sweep: the assignments of its trials and the log of decisions, packed.
 //!
 //! A sweep of a million trials has a million assignments and up to four million log entries. As
-//! maps from names to values, the assignments would take about a kilobyte each. A [`History`] packs
+//! maps from names to values, the assignments would take hundreds of bytes each. A [`History`] packs
 //! them:
 //!
 //! ```text

@@ -74,3 +74,46 @@ impl List {
         self.seen = results.len();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use caviar_common::scale::Scale;
+    use caviar_common::seed::{Purpose, Seed};
+    use caviar_common::space::{Domain, Parameter, Space};
+
+    use super::super::earlier::EarlierResults;
+    use super::*;
+    use crate::history::History;
+    use crate::ledger::Ledger;
+    use crate::observation::{Observation, Stage};
+
+    #[test]
+    fn lists_of_earlier_centres_have_the_same_results_as_new_ones() {
+        let float = Domain::Float { scale: Scale::Linear, low: 0.0, high: 1.0 };
+        let parameter = |name: &str| Parameter {
+            name: name.into(),
+            domain: float.clone(),
+            when: None,
+            points: None,
+        };
+        let cube = Cube::new(Space::new(vec![parameter("x"), parameter("y")]).unwrap());
+        let mut history = History::new(cube.space().clone());
+        let (mut ledger, earlier) = (Ledger::default(), EarlierResults::default());
+        let (mut nearest, mut stream) =
+            (Nearest::default(), Seed::derive(1, 0, Purpose::Sample).stream(0));
+        for step in 0..200 {
+            for _ in 0..stream.below(40) {
+                let point = [stream.uniform(), stream.uniform()];
+                let trial = history.push_trial(&cube.decode(&point)).unwrap();
+                history.push(Observation { trial, stage: Stage::Ended, cost: Some(1.0) }).unwrap();
+            }
+            ledger.absorb(&cube, &history);
+            let results = AllResults::new(&cube, &ledger, &earlier);
+            let centre = [3, 7, 3, 5, 20, 9, 11][step % 7].min(results.len().saturating_sub(1));
+            let scales = if step < 120 { [0.5, 1.0] } else { [2.0, 0.1] };
+            let fresh = Nearest::default().update(&cube, &results, centre, &scales);
+            assert_eq!(nearest.update(&cube, &results, centre, &scales), fresh, "{step}");
+            assert!(nearest.lists.len() <= CENTRES);
+        }
+    }
+}
