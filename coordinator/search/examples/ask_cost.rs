@@ -1,7 +1,13 @@
-//! Measures the CPU time of an ask late in a sweep, for the strategies with a model.
+//! Measures the CPU time of an ask late in a sweep, for the strategies that learn from results.
 //!
-//! The space has ten parameters. Each ask comes after one more result. The figure is the mean over
-//! consecutive asks, and includes the fits among them.
+//! The space has ten parameters. Each ask comes after one more result. The time per ask is the mean
+//! over 1,000 consecutive asks, and includes the fits among them. The first ask, which reads the
+//! whole log, is given separately, with the memory that the sampler has then.
+//!
+//! ```text
+//! ask_cost [MOST]                               all rows up to this number of results
+//! ask_cost STRATEGY RESULTS RUNGS IN_FLIGHT     one row
+//! ```
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -56,12 +62,22 @@ fn draw(space: &Space, stream: &mut Stream) -> Assignment {
     space.decode(&point)
 }
 
-/// Ends a trial.
-fn end(history: &mut History, trial: u32) {
+/// Takes all decisions on a trial. With rungs, it passes three of them or is stopped at the first.
+fn end(history: &mut History, trial: u32, has_rungs: bool) {
     let point = history.space().encode(&history.assignment(trial).unwrap());
-    let cost =
+    let cost: f64 =
         point.iter().enumerate().map(|(j, u)| (u - 0.3) * (u - 0.3) * (1.0 + j as f64)).sum();
-    history.push(Observation { trial, stage: Stage::Ended, cost: Some(cost) }).unwrap();
+    let mut push = |stage, more| {
+        history.push(Observation { trial, stage, cost: Some(cost + more) }).unwrap();
+    };
+    if has_rungs && !trial.is_multiple_of(3) {
+        push(Stage::Stopped(0), 0.4 + 0.1 * point[0]);
+        return;
+    }
+    for rung in (0..3).filter(|_| has_rungs) {
+        push(Stage::Passed(rung), (0.4 + 0.1 * point[1]) / f64::from(rung + 1));
+    }
+    push(Stage::Ended, 0.0);
 }
 
 /// The CPU time of this process in nanoseconds. Where the system does not report it, the time of
@@ -73,43 +89,71 @@ fn cpu_ns() -> f64 {
     first.unwrap_or_else(|| std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as f64)
 }
 
+/// The memory of this process in bytes; 0 where the system does not report it.
+fn resident_bytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    1024.0 * kilobytes.unwrap_or_default()
+}
+
 fn main() {
-    println!("strategy  finished  pending  asks  ms of CPU per ask");
-    for strategy in [Strategy::Zoom, Strategy::Tpe] {
-        measure(strategy);
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, strategy, finished, has_rungs, in_flight] = arguments.as_slice() {
+        let strategy = Strategy::ALL.into_iter().find(|s| s.name() == strategy).unwrap();
+        let (finished, in_flight) = (finished.parse().unwrap(), in_flight.parse().unwrap());
+        return measure(strategy, finished, has_rungs == "true", in_flight);
+    }
+    let most: u32 = arguments.get(1).map_or(100_000, |most| most.parse().unwrap());
+    println!("strategy   results  rungs  in flight  ms first ask  bytes/trial  ms/ask");
+    for strategy in ["zoom", "tpe", "rounds"] {
+        for finished in (3..8).map(|digits| 10u32.pow(digits)).take_while(|n| *n <= most) {
+            for has_rungs in [false, true] {
+                for in_flight in [8u32, 64, 512] {
+                    // A process of its own, because freed memory hides what a sampler needs.
+                    let row =
+                        [&finished.to_string(), &has_rungs.to_string(), &in_flight.to_string()];
+                    let mut command = std::process::Command::new(&arguments[0]);
+                    assert!(command.arg(strategy).args(row).status().unwrap().success());
+                }
+            }
+        }
     }
 }
 
-fn measure(strategy: Strategy) {
-    let spec = spec(strategy);
-    for finished in [100u32, 1_000, 10_000] {
-        for in_flight in [8, 64] {
-            let mut stream = Seed::derive(5, 0, Purpose::Sample).stream(0);
-            let mut sampler = build(&spec, &[]);
-            let mut history = History::new(spec.space.clone());
-            for _ in 0..finished + in_flight {
-                history.push_trial(&draw(&spec.space, &mut stream)).unwrap();
-            }
-            (0..finished).for_each(|trial| end(&mut history, trial));
-            let asks = finished.clamp(200, 1_300);
-            let mut spent = 0.0;
-            // The first ask reads the whole log, as after a restart, and is not counted.
-            for i in 0..=asks {
-                let before = cpu_ns();
-                let first = finished + i;
-                let pending: Vec<u32> = (first..first + in_flight).collect();
-                let question =
-                    Question { trial: first + in_flight, history: &history, pending: &pending };
-                let SamplerReply::Suggest(suggestion) = sampler.ask(&question) else { return };
-                spent += if i == 0 { 0.0 } else { cpu_ns() - before };
-                history.push_trial(&suggestion.assignment).unwrap();
-                end(&mut history, first);
-            }
-            println!(
-                "{:8}  {finished:8}  {in_flight:7}  {asks:4}  {:.3}",
-                strategy.name(),
-                spent / f64::from(asks) / 1e6
-            );
-        }
+/// Prints one row. The first ask reads the whole log, as after a restart.
+fn measure(strategy: Strategy, finished: u32, has_rungs: bool, in_flight: u32) {
+    let mut spec = spec(strategy);
+    spec.search.rounds = vec![finished, 1_000_000];
+    let mut stream = Seed::derive(5, 0, Purpose::Sample).stream(0);
+    let mut history = History::new(spec.space.clone());
+    for _ in 0..finished + in_flight {
+        history.push_trial(&draw(&spec.space, &mut stream)).unwrap();
     }
+    (0..finished).for_each(|trial| end(&mut history, trial, has_rungs));
+    let mut sampler = build(&spec, &[]);
+    let (bytes, asks) = (resident_bytes(), 1_000);
+    let (mut first_ns, mut other_ns, mut sampler_bytes) = (0.0, 0.0, 0.0);
+    for i in 0..=asks {
+        let first = finished + i;
+        let pending: Vec<u32> = (first..first + in_flight).collect();
+        let before = cpu_ns();
+        let question = Question { trial: first + in_flight, history: &history, pending: &pending };
+        let SamplerReply::Suggest(suggestion) = sampler.ask(&question) else { return };
+        if i == 0 {
+            first_ns = cpu_ns() - before;
+            sampler_bytes = resident_bytes() - bytes;
+        } else {
+            other_ns += cpu_ns() - before;
+        }
+        history.push_trial(&suggestion.assignment).unwrap();
+        end(&mut history, first, has_rungs);
+    }
+    println!(
+        "{:8}  {finished:8}  {has_rungs:5}  {in_flight:9}  {:12.0}  {:11.0}  {:6.3}",
+        strategy.name(),
+        first_ns / 1e6,
+        sampler_bytes / f64::from(finished),
+        other_ns / f64::from(asks) / 1e6
+    );
 }

@@ -126,6 +126,7 @@ mod cube;
 mod grid;
 mod history;
 pub mod importance;
+mod in_flight;
 mod ledger;
 mod observation;
 mod random;
@@ -142,9 +143,9 @@ mod zoom;
 
 pub use history::{History, HistoryError};
 pub use observation::{Observation, Stage};
-pub use results::{TrialResult, results};
+pub use results::{TrialResult, each_result, results};
 pub use sampler::{Question, Sampler, SamplerReply, Suggestion, WarmStart};
-pub use sorted::{SortedList, TotalF64};
+pub use sorted::{Iter, SortedList, TotalF64};
 
 use caviar_common::spec::{Strategy, SweepSpec};
 
@@ -158,6 +159,6 @@ pub fn build(spec: &SweepSpec, earlier: &[WarmStart]) -> Box<dyn Sampler> {
         Strategy::Grid => Box::new(grid::Grid::new(space, spec.search.trials)),
         Strategy::Zoom => Box::new(zoom::Zoom::new(spec, earlier)),
         Strategy::Tpe => Box::new(tpe::Tpe::new(space, seed)),
-        Strategy::Rounds => Box::new(rounds::Rounds::new(space, seed, spec.search.rounds.clone())),
+        Strategy::Rounds => Box::new(rounds::Rounds::new(space, seed, &spec.search.rounds)),
     }
 }

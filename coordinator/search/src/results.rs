@@ -15,11 +15,13 @@
 //! stopped at rung 0 with cost 9. Its expected final cost is 9 - 2 - 1 = 6.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use caviar_common::numbers::{index, to_u32};
 
 use crate::history::History;
 use crate::observation::{Observation, Stage};
+use crate::sorted::{SortedList, TotalF64};
 
 /// The latest decision on a trial, and the final cost that follows from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,44 +48,60 @@ impl TrialResult {
 /// The results of the trials in the log, in the order of their first entries. See the
 /// [module's description](self) for the expected cost. The time is O(n log n) for n entries.
 pub fn results(history: &History) -> Vec<TrialResult> {
-    let (latest, gains) = latest_and_gains(history);
-    let gain_from = |rung: u32| {
-        gains.iter().filter(|(from, _)| *from >= rung).map(|(_, gain)| gain).sum::<f64>()
-    };
-    let result = |latest| TrialResult { latest, cost: expected_cost(&latest, gain_from) };
-    latest.into_iter().map(result).collect()
+    each_result(history).collect()
 }
 
-/// The latest entry of each trial, and the median change of cost from each rung to the next entry.
-fn latest_and_gains(history: &History) -> (Vec<Observation>, Vec<(u32, f64)>) {
-    let mut places: Vec<Option<u32>> = vec![None; index(history.trials())];
-    let mut latest: Vec<Observation> = Vec::new();
-    let mut gains: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-    for observation in history.entries() {
-        let Some(place) = places.get_mut(index(observation.trial)) else { continue };
-        match place.and_then(|place| latest.get_mut(index(place))) {
+/// The same as [`results`], one after the other. It needs eight bytes for each trial, and eight for
+/// each rung that a trial has passed.
+pub fn each_result(history: &History) -> impl Iterator<Item = TrialResult> {
+    let mut gains: BTreeMap<u32, Vec<TotalF64>> = BTreeMap::new();
+    let latest = latest_with(history, |known, entry| {
+        if let (Stage::Passed(rung), Some(before), Some(after)) =
+            (known.stage, known.cost, entry.cost)
+        {
+            gains.entry(rung).or_default().push(TotalF64(after - before));
+        }
+    });
+    let median = |gains: Vec<TotalF64>| median(&SortedList::from(gains));
+    let gains: Vec<(u32, f64)> =
+        gains.into_iter().map(|(rung, gains)| (rung, median(gains))).collect();
+    let gain_from = move |rung: u32| {
+        gains.iter().filter(|(from, _)| *from >= rung).map(|(_, gain)| gain).sum::<f64>()
+    };
+    let entries = latest.into_iter().filter_map(|position| history.entry(index(position)));
+    entries.map(move |latest| TrialResult { cost: expected_cost(&latest, &gain_from), latest })
+}
+
+/// The latest entry of each trial, in the order of their first entries.
+pub(crate) fn latest(history: &History) -> impl Iterator<Item = Observation> {
+    let latest = latest_with(history, |_, _| {});
+    latest.into_iter().filter_map(|position| history.entry(index(position)))
+}
+
+/// The positions of the same entries. Calls `step` with each entry that is not the first of its
+/// trial, and the one before.
+fn latest_with(history: &History, mut step: impl FnMut(&Observation, &Observation)) -> Vec<u32> {
+    let mut places: Vec<Option<NonZeroU32>> = vec![None; index(history.trials())];
+    let mut latest: Vec<u32> = Vec::new();
+    for (position, entry) in (0..).zip(history.entries()) {
+        let Some(place) = places.get_mut(index(entry.trial)) else { continue };
+        match place.and_then(|place| latest.get_mut(index(place.get() - 1))) {
             Some(known) => {
-                if let (Stage::Passed(rung), Some(before), Some(after)) =
-                    (known.stage, known.cost, observation.cost)
-                {
-                    gains.entry(rung).or_default().push(after - before);
+                if let Some(known) = history.entry(index(*known)) {
+                    step(&known, &entry);
                 }
-                *known = observation;
+                *known = position;
             }
             None => {
-                *place = Some(to_u32(latest.len()));
-                latest.push(observation);
+                latest.push(position);
+                *place = NonZeroU32::new(to_u32(latest.len()));
             }
         }
     }
-    let median = |mut gains: Vec<f64>| {
-        gains.sort_by(f64::total_cmp);
-        median_of_sorted(&gains)
-    };
-    (latest, gains.into_iter().map(|(rung, gains)| (rung, median(gains))).collect())
+    latest
 }
 
-fn expected_cost(latest: &Observation, gain_from: impl Fn(u32) -> f64) -> Option<f64> {
+fn expected_cost(latest: &Observation, gain_from: &impl Fn(u32) -> f64) -> Option<f64> {
     match latest.stage {
         Stage::Passed(rung) | Stage::Stopped(rung) => {
             latest.cost.map(|cost| cost + gain_from(rung))
@@ -92,17 +110,12 @@ fn expected_cost(latest: &Observation, gain_from: impl Fn(u32) -> f64) -> Option
     }
 }
 
-/// The median of a sorted list: the middle value, or the mean of the middle two. The median of an
-/// empty list is 0.
-pub(crate) fn median_of_sorted(sorted: &[f64]) -> f64 {
-    let middle = sorted.len() / 2;
-    let above = sorted.get(middle).copied().unwrap_or_default();
-    let below = if sorted.len().is_multiple_of(2) {
-        middle.checked_sub(1).and_then(|i| sorted.get(i)).copied()
-    } else {
-        None
-    };
-    below.map_or(above, |below| (below + above) / 2.0)
+/// The median of a list: the middle value, or the mean of the middle two. The median of an empty
+/// list is 0.
+pub(crate) fn median(sorted: &SortedList<TotalF64>) -> f64 {
+    let at = |position: usize| sorted.nth(position).map_or(0.0, |value| value.0);
+    let (low, high) = (sorted.len().saturating_sub(1) / 2, sorted.len() / 2);
+    if low == high { at(high) } else { (at(low) + at(high)) / 2.0 }
 }
 
 #[cfg(test)]

@@ -167,8 +167,8 @@ impl<T: Ord> SortedList<T> {
     }
 
     /// The items in ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten()
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter(self.chunks.iter().flatten())
     }
 
     /// The items in ascending order from a position on. The first one takes O(log n).
@@ -269,6 +269,27 @@ impl<T: Ord> SortedList<T> {
         let mut list = Self { chunks, tree: Vec::new(), len };
         list.build_tree();
         list
+    }
+}
+
+/// The items of a [`SortedList`] in ascending order.
+#[derive(Clone, Debug)]
+pub struct Iter<'a, T>(std::iter::Flatten<std::slice::Iter<'a, Vec<T>>>);
+
+impl<'a, T> Iterator for Iter<'a, T> {
+    type Item = &'a T;
+
+    fn next(&mut self) -> Option<&'a T> {
+        self.0.next()
+    }
+}
+
+impl<'a, T: Ord> IntoIterator for &'a SortedList<T> {
+    type Item = &'a T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
     }
 }
 

@@ -144,6 +144,33 @@ fn a_round_waits_for_the_earlier_rounds_and_then_searches_around_their_best_tria
 }
 
 #[test]
+fn only_asks_whose_cost_does_not_grow_with_the_history_are_quick() {
+    let is_quick = |sampler: &dyn Sampler, trial, history: &History| {
+        sampler.is_quick(&Question { trial, history, pending: &[] })
+    };
+    for (strategy, quick) in
+        [("random", true), ("sobol", true), ("grid", true), ("tpe", false), ("zoom", false)]
+    {
+        let sampler = build(&spec(&format!("strategy = \"{strategy}\"\ntrials = 9")), &[]);
+        assert_eq!(is_quick(sampler.as_ref(), 5, &empty()), quick, "{strategy}");
+    }
+    let mut sampler = build(&spec("strategy = \"rounds\"\ntrials = 8\nrounds = [4, 4]"), &[]);
+    let mut log = empty();
+    for i in 0..4 {
+        assert!(is_quick(sampler.as_ref(), i, &log));
+        assert!(is_quick(sampler.as_ref(), 4, &log), "it waits");
+        assert_eq!(ask(&mut sampler, 4, &log), SamplerReply::Wait);
+        let suggestion = suggested(ask(&mut sampler, i, &log));
+        observe(&mut log, &suggestion.assignment);
+    }
+    assert!(!is_quick(sampler.as_ref(), 4, &log), "the box of the second round is computed");
+    for i in 4..6 {
+        suggested(ask(&mut sampler, i, &log));
+        assert!(is_quick(sampler.as_ref(), i + 1, &log));
+    }
+}
+
+#[test]
 fn a_round_starts_even_if_all_earlier_trials_have_failed() {
     let mut sampler = build(&spec("strategy = \"rounds\"\ntrials = 4\nrounds = [2, 2]"), &[]);
     let mut log = empty();

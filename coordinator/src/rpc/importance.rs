@@ -11,7 +11,7 @@ use caviar_core::Coordinator;
 use caviar_proto::convert::view::MAX_PAIRS;
 use caviar_proto::status;
 use caviar_search::importance::{Importance, Measure, TooLittle, cap, importance};
-use caviar_search::{History, results};
+use caviar_search::{History, TrialResult, each_result};
 use tonic::Status;
 
 use super::api::{Api, driver_gone, sweep_deleted};
@@ -60,12 +60,14 @@ fn results_of(core: &Coordinator, id: SweepId) -> Option<Results> {
 
 fn compute(copy: Results) -> Result<ImportanceView, TooLittle> {
     let Results { history, seed, .. } = copy;
-    let results = results(&history);
-    let with_cost = || results.iter().filter(|r| r.cost.is_some());
     // The results of trials that have not finished.
-    let provisional = with_cost().filter(|r| r.is_provisional()).count();
-    let mut costs: Vec<(u32, f64)> =
-        with_cost().filter_map(|r| Some((r.latest.trial, r.cost?))).collect();
+    let mut provisional = 0_usize;
+    let mut cost_of = |result: TrialResult| {
+        let cost = result.cost?;
+        provisional += usize::from(result.is_provisional());
+        Some((result.latest.trial, cost))
+    };
+    let mut costs: Vec<(u32, f64)> = each_result(&history).filter_map(&mut cost_of).collect();
     cap(&mut costs);
     let Importance { trials, parameters, pairs } =
         importance(&history, &costs, Measure::Scales, seed)?;

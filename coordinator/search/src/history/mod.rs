@@ -1,7 +1,7 @@
 //! The history of a sweep: the assignments of its trials and the log of decisions, packed.
 //!
 //! A sweep of a million trials has a million assignments and up to four million log entries. As
-//! maps from names to values, the assignments would take about a kilobyte each. A [`History`] packs
+//! maps from names to values, the assignments would take hundreds of bytes each. A [`History`] packs
 //! them:
 //!
 //! ```text
@@ -37,7 +37,8 @@ use caviar_common::space::Space;
 use crate::observation::Observation;
 use chunked::Chunked;
 use entries::Entry;
-use trials::TrialChunk;
+use trials::{Row, TrialChunk};
+pub(crate) use trials::{pack, unpack};
 
 /// The rows of a full chunk.
 const ROWS: usize = 1_024;
@@ -117,24 +118,20 @@ impl History {
 
     /// The assignment of a trial, exactly as it was added; `None` if there is no such trial.
     pub fn assignment(&self, trial: u32) -> Option<Assignment> {
-        let (chunk, row) = self.row_of(trial)?;
+        let row = self.row(trial)?;
         let parameters = self.space.parameters().iter().enumerate();
-        let named = parameters
-            .filter_map(|(j, p)| Some((p.name.clone(), chunk.value(&self.space, row, j)?)));
-        Some(named.collect())
+        Some(parameters.filter_map(|(j, p)| Some((p.name.clone(), row.value(j)?))).collect())
     }
 
     /// The value of parameter `j` of the space in a trial; `None` if it has no value.
     pub fn value(&self, trial: u32, j: usize) -> Option<Value> {
-        let (chunk, row) = self.row_of(trial)?;
-        chunk.value(&self.space, row, j)
+        self.row(trial)?.value(j)
     }
 
-    /// The chunk of a trial, and its row there.
-    fn row_of(&self, trial: u32) -> Option<(&TrialChunk, usize)> {
+    /// The packed assignment of a trial.
+    pub(crate) fn row(&self, trial: u32) -> Option<Row<'_>> {
         let (chunk, row) = (index(trial) / ROWS, index(trial) % ROWS);
-        (trial < self.trials()).then_some(())?;
-        Some((self.trials.get(chunk)?, row))
+        self.trials.get(chunk)?.row(&self.space, row)
     }
 
     /// Adds an entry to the log.

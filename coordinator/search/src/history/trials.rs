@@ -63,21 +63,44 @@ impl TrialChunk {
         Ok(())
     }
 
-    /// The value of parameter `j` in a row; `None` if it has no value.
-    pub(super) fn value(&self, space: &Space, row: usize, j: usize) -> Option<Value> {
+    /// The assignment in a row; `None` if there is no such row.
+    pub(super) fn row<'a>(&'a self, space: &'a Space, row: usize) -> Option<Row<'a>> {
         let start = row * stride(space);
-        (self.cells.get(start)? >> j & 1 == 1).then_some(())?;
-        let place = start + 1 + j;
-        match self.odd_at(place) {
-            Some(odd) => Some(odd.to_value()),
-            None => unpack(&space.parameters().get(j)?.domain, *self.cells.get(place)?),
-        }
+        let (mask, cells) = self.cells.get(start..start + stride(space))?.split_first()?;
+        Some(Row { space, mask: *mask, cells, first: start + 1, odd: &self.odd })
+    }
+}
+
+/// The packed assignment of a trial.
+pub(crate) struct Row<'a> {
+    space: &'a Space,
+    mask: u64,
+    cells: &'a [u64],
+    /// The place of the first cell in the chunk.
+    first: usize,
+    /// The odd values of the chunk.
+    odd: &'a [(u32, OddValue)],
+}
+
+impl Row<'_> {
+    /// True if parameter `j` has a value.
+    pub(crate) const fn has(&self, j: usize) -> bool {
+        self.mask >> j & 1 == 1
     }
 
-    /// The value that the cell at a place could not hold.
-    fn odd_at(&self, place: usize) -> Option<&OddValue> {
-        let found = self.odd.binary_search_by_key(&to_u32(place), |(place, _)| *place).ok()?;
-        self.odd.get(found).map(|(_, value)| value)
+    /// The cells of all parameters; `None` if the chunk has values that are in no cell.
+    pub(crate) fn cells(&self) -> Option<&[u64]> {
+        self.odd.is_empty().then_some(self.cells)
+    }
+
+    /// The value of parameter `j`; `None` if it has no value.
+    pub(crate) fn value(&self, j: usize) -> Option<Value> {
+        let cell = self.cells.get(j).filter(|_| self.has(j))?;
+        let place = to_u32(self.first + j);
+        match self.odd.binary_search_by_key(&place, |(place, _)| *place) {
+            Ok(found) => self.odd.get(found).map(|(_, value)| value.to_value()),
+            Err(_) => unpack(&self.space.parameters().get(j)?.domain, *cell),
+        }
     }
 }
 
@@ -105,7 +128,7 @@ pub(super) fn stride(space: &Space) -> usize {
 }
 
 /// The cell of a value; `None` if the domain has no cell for it.
-fn pack(domain: &Domain, value: &Value) -> Option<u64> {
+pub(crate) fn pack(domain: &Domain, value: &Value) -> Option<u64> {
     match (domain, value) {
         (Domain::Float { .. }, Value::Float(v)) => Some(v.to_bits()),
         (Domain::Int { .. }, Value::Int(v)) => Some(v.cast_unsigned()),
@@ -118,7 +141,7 @@ fn pack(domain: &Domain, value: &Value) -> Option<u64> {
 }
 
 /// The value in a cell; `None` if a choice has no such value.
-fn unpack(domain: &Domain, cell: u64) -> Option<Value> {
+pub(crate) fn unpack(domain: &Domain, cell: u64) -> Option<Value> {
     match domain {
         Domain::Float { .. } => Some(Value::Float(f64::from_bits(cell))),
         Domain::Int { .. } => Some(Value::Int(cell.cast_signed())),

@@ -58,18 +58,19 @@ pub(super) struct Leaf {
 /// The trials that the trees are grown on.
 #[derive(Debug)]
 pub(super) struct Rows {
-    points: Vec<Vec<f64>>,
+    /// One coordinate per axis for each trial.
+    points: Vec<f64>,
     costs: Vec<f64>,
 }
 
 impl Rows {
-    /// The costs have mean 0. Returns `None` if all of them are 0, that is, equal.
-    pub(super) fn new(points: Vec<Vec<f64>>, costs: Vec<f64>) -> Option<Self> {
-        costs.iter().any(|cost| *cost != 0.0).then_some(Self { points, costs })
+    pub(super) const fn new(points: Vec<f64>, costs: Vec<f64>) -> Self {
+        Self { points, costs }
     }
 
     fn at(&self, row: usize, axis: usize) -> f64 {
-        self.points.get(row).and_then(|point| point.get(axis)).copied().unwrap_or_default()
+        let axes = self.points.len() / self.costs.len().max(1);
+        self.points.get(row * axes + axis).copied().unwrap_or_default()
     }
 
     fn cost(&self, row: usize) -> f64 {
@@ -109,11 +110,18 @@ struct Node {
     depth: u32,
 }
 
-/// Grows a tree. Returns its boxes.
-pub(super) fn grow(axes: &[Axis], rows: &Rows, stream: &mut Stream) -> Vec<Leaf> {
-    let all = rows.costs.len();
-    let draw = |_| to_usize(stream.below(to_u64(all)));
-    let sample = (0..all.min(SAMPLE_MOST)).map(draw).collect();
+/// Draws the trials that a tree is grown on, with replacement, among the first `all`.
+pub(super) fn sample(all: usize, stream: &mut Stream) -> Vec<usize> {
+    (0..all.min(SAMPLE_MOST)).map(|_| to_usize(stream.below(to_u64(all)))).collect()
+}
+
+/// Grows a tree on a sample of the rows. Returns its boxes.
+pub(super) fn grow(
+    axes: &[Axis],
+    rows: &Rows,
+    sample: Vec<usize>,
+    stream: &mut Stream,
+) -> Vec<Leaf> {
     let whole = |axis: &Axis| match axis {
         Axis::Line => Side::Between(0.0, 1.0),
         Axis::Choices(count) => Side::Among(vec![true; *count]),

@@ -26,7 +26,7 @@ mod forest;
 use caviar_common::assignment::Value;
 use caviar_common::error::ErrorClass;
 use caviar_common::numbers::real;
-use caviar_common::seed::{Purpose, Seed};
+use caviar_common::seed::{Purpose, Seed, Stream};
 use caviar_common::space::{Domain, Space};
 
 use crate::history::History;
@@ -127,32 +127,64 @@ pub fn importance(
 ) -> Result<Importance, TooLittle> {
     let space = history.space();
     let axes: Vec<Axis> = space.parameters().iter().map(|p| axis(&p.domain)).collect();
-    let finite: Vec<(u32, f64)> = costs.iter().copied().filter(|(_, c)| c.is_finite()).collect();
-    if finite.len() < LEAST_TRIALS {
-        return Err(TooLittle::Trials(finite.len()));
+    let finite = costs.iter().copied().filter(|(_, cost)| cost.is_finite());
+    let (trials, mut values): (Vec<u32>, Vec<f64>) = finite.unzip();
+    if trials.len() < LEAST_TRIALS {
+        return Err(TooLittle::Trials(trials.len()));
     }
-    let point = |trial: u32| {
-        let parameters = space.parameters().iter().enumerate();
-        parameters.map(|(j, p)| coordinate(&p.domain, history.value(trial, j), measure)).collect()
-    };
-    let points = finite.iter().map(|(trial, _)| point(*trial)).collect();
-    let rows =
-        Rows::new(points, standardised(&finite)).ok_or(TooLittle::Difference(finite.len()))?;
+    standardise(&mut values);
+    if values.iter().all(|value| *value == 0.0) {
+        return Err(TooLittle::Difference(trials.len()));
+    }
+    let (rows, samples) = draw_rows(history, &trials, &values, measure, seed);
 
     let dimensions = axes.len();
     let (mut single, mut pairs) = (vec![0.0; dimensions], vec![0.0; dimensions * dimensions]);
     let mut trees = 0;
-    let most = if finite.len() > MANY_TRIALS { TREES } else { 4 * TREES };
-    for tree in 0..most {
-        let mut stream = Seed::derive(seed, u64::from(tree), Purpose::Forest).stream(0);
-        let partition = Partition::new(&axes, forest::grow(&axes, &rows, &mut stream));
+    for (sample, mut stream) in samples {
+        let partition = Partition::new(&axes, forest::grow(&axes, &rows, sample, &mut stream));
         // All trials drawn for a tree may have the same cost. Such a tree has no variance to share.
         if partition.variance() > 0.0 {
             trees += 1;
             add_shares(&partition, &mut single, &mut pairs);
         }
     }
-    Ok(ranked(space, finite.len(), &single, &pairs, f64::from(trees.max(1))))
+    Ok(ranked(space, trials.len(), &single, &pairs, f64::from(trees.max(1))))
+}
+
+/// The rows of a tree, and the stream that its further draws come from.
+type TreeSample = (Vec<usize>, Stream);
+
+/// Draws the trials of each tree. Only trials that are drawn become rows, so the time and the
+/// memory do not grow with a long history.
+fn draw_rows(
+    history: &History,
+    trials: &[u32],
+    values: &[f64],
+    measure: Measure,
+    seed: u64,
+) -> (Rows, Vec<TreeSample>) {
+    let trees = if trials.len() > MANY_TRIALS { TREES } else { 4 * TREES };
+    let draw = |tree: u32| {
+        let mut stream = Seed::derive(seed, u64::from(tree), Purpose::Forest).stream(0);
+        (forest::sample(trials.len(), &mut stream), stream)
+    };
+    let mut samples: Vec<TreeSample> = (0..trees).map(draw).collect();
+    let mut drawn: Vec<usize> = samples.iter().flat_map(|(sample, _)| sample).copied().collect();
+    drawn.sort_unstable();
+    drawn.dedup();
+    let to_row = |trial: &usize| drawn.partition_point(|other| other < trial);
+    for (sample, _) in &mut samples {
+        *sample = sample.iter().map(to_row).collect();
+    }
+    let domains = || history.space().parameters().iter().map(|p| &p.domain).enumerate();
+    let point = |trial: &u32| {
+        let trial = *trial;
+        domains().map(move |(j, domain)| coordinate(domain, history.value(trial, j), measure))
+    };
+    let points = drawn.iter().filter_map(|i| trials.get(*i)).flat_map(point).collect();
+    let costs = drawn.iter().filter_map(|i| values.get(*i)).copied().collect();
+    (Rows::new(points, costs), samples)
 }
 
 /// Lowers every cost that is far above the others to the greatest cost that is not far. Returns how
@@ -164,10 +196,17 @@ pub fn importance(
 pub fn cap(results: &mut [(u32, f64)]) -> usize {
     let mut costs: Vec<f64> =
         results.iter().map(|(_, cost)| *cost).filter(|cost| cost.is_finite()).collect();
-    costs.sort_by(f64::total_cmp);
-    let (Some(lower), Some(upper)) = (costs.get(costs.len() / 4), costs.get(costs.len() * 3 / 4))
-    else {
+    let (lower, upper) = (costs.len() / 4, costs.len() * 3 / 4);
+    if costs.is_empty() {
         return 0;
+    }
+    let (below, upper, _) = costs.select_nth_unstable_by(upper, f64::total_cmp);
+    let upper = *upper;
+    // With fewer than two costs, both quartiles are the same.
+    let lower = if lower < below.len() {
+        *below.select_nth_unstable_by(lower, f64::total_cmp).1
+    } else {
+        upper
     };
     let most = upper + FAR * (upper - lower);
     let mut capped = 0;
@@ -212,16 +251,16 @@ fn coordinate(domain: &Domain, value: Option<Value>, measure: Measure) -> f64 {
     found.filter(|unit| unit.is_finite()).map_or(0.5, |unit| unit.clamp(0.0, 1.0))
 }
 
-/// The costs, shifted to mean 0 and scaled to absolute values of at most 1. This changes no share
+/// Shifts costs to mean 0 and scales them to absolute values of at most 1. This changes no share
 /// and keeps their squares finite. Costs that are equal up to rounding all become 0.
-fn standardised(results: &[(u32, f64)]) -> Vec<f64> {
-    let most = results.iter().map(|(_, cost)| cost.abs()).fold(f64::MIN_POSITIVE, f64::max);
-    let scaled: Vec<f64> = results.iter().map(|(_, cost)| cost / most).collect();
-    let mean = scaled.iter().sum::<f64>() / real(scaled.len());
-    let centred: Vec<f64> = scaled.iter().map(|cost| cost - mean).collect();
-    let spread = centred.iter().map(|cost| cost.abs()).fold(0.0, f64::max);
+fn standardise(costs: &mut [f64]) {
+    let most = costs.iter().map(|cost| cost.abs()).fold(f64::MIN_POSITIVE, f64::max);
+    costs.iter_mut().for_each(|cost| *cost /= most);
+    let mean = costs.iter().sum::<f64>() / real(costs.len());
+    costs.iter_mut().for_each(|cost| *cost -= mean);
+    let spread = costs.iter().map(|cost| cost.abs()).fold(0.0, f64::max);
     let spread = if spread > LEAST_SPREAD { spread } else { f64::INFINITY };
-    centred.into_iter().map(|cost| cost / spread).collect()
+    costs.iter_mut().for_each(|cost| *cost /= spread);
 }
 
 /// Adds the shares of one tree to the sums over the trees.

@@ -31,12 +31,13 @@ use caviar_common::reason::{Reason, Source};
 use caviar_common::seed::{Purpose, Seed, Stream};
 use caviar_common::space::Space;
 
-use crate::cube::{Cube, INACTIVE, Key};
+use crate::cube::{Cube, INACTIVE};
+use crate::in_flight::InFlight;
 use crate::ledger::Ledger;
 use crate::random::draw;
 use crate::region::Region;
 use crate::sampler::{Question, Sampler, SamplerReply, Suggestion};
-use crate::unused::next_unused;
+use crate::unused::Unused;
 use parzen::Density;
 
 /// Trials are random until the log has this many trials.
@@ -55,28 +56,33 @@ const CANDIDATES: usize = 24;
 pub(crate) struct Tpe {
     cube: Cube,
     seed: u64,
-    scramble: u32,
     whole: Region,
     /// The indices of the parameters that share a condition. A group comes after the group of the
     /// parameter on which its condition depends.
     groups: Vec<Vec<usize>>,
     ledger: Ledger,
+    in_flight: InFlight,
+    unused: Unused,
 }
 
 impl Tpe {
     pub(crate) fn new(space: Space, seed: u64) -> Self {
         let whole = Region::whole(&space);
         let groups = groups(&space);
-        let scramble = Seed::derive(seed, 0, Purpose::Scramble).word();
-        Self { cube: Cube::new(space), seed, scramble, whole, groups, ledger: Ledger::default() }
+        let cube = Cube::new(space);
+        let unused = Unused::new(&cube, Seed::derive(seed, 0, Purpose::Scramble).word());
+        let (ledger, in_flight) = (Ledger::default(), InFlight::default());
+        Self { cube, seed, whole, groups, ledger, in_flight, unused }
     }
 
-    /// Updates the ledger. A log that is shorter than before is a different log.
+    /// Updates what is kept from ask to ask. A log that is shorter than before is a different log.
     fn absorb(&mut self, question: &Question<'_>) {
         if question.history.len() < self.ledger.absorbed() {
-            self.ledger = Ledger::default();
+            (self.ledger, self.in_flight) = (Ledger::default(), InFlight::default());
+            self.unused.reset(&self.cube);
         }
         self.ledger.absorb(&self.cube, question.history);
+        self.in_flight.update(&self.cube, question.history, question.pending);
     }
 
     /// A random point for one of the first trials, if it is free.
@@ -87,13 +93,8 @@ impl Tpe {
     }
 
     /// The best of the candidates that are free; `None` if none is.
-    fn best_candidate(
-        &self,
-        trial: u32,
-        pending: &[Vec<f64>],
-        is_free: &dyn Fn(&[f64]) -> bool,
-    ) -> Option<Vec<f64>> {
-        let (good, others) = self.split(pending);
+    fn best_candidate(&self, trial: u32, is_free: &dyn Fn(&[f64]) -> bool) -> Option<Vec<f64>> {
+        let (good, others) = self.split();
         let pairs: Vec<DensityPair<'_>> = self
             .groups
             .iter()
@@ -128,11 +129,11 @@ impl Tpe {
 
     /// The points of the good trials and of the others, each in the order of the log, with the
     /// trials in flight at the end. A trial without a cost is never good.
-    fn split<'a>(&'a self, pending: &'a [Vec<f64>]) -> (Vec<&'a [f64]>, Vec<&'a [f64]>) {
+    fn split(&self) -> (Vec<&[f64]>, Vec<&[f64]>) {
         let count = self.ledger.len().div_ceil(GOOD_ONE_IN).min(GOOD_MOST);
         let good: BTreeSet<usize> =
             self.ledger.ranked().take(count).map(|(_, place)| place).collect();
-        let in_flight = pending.iter().rev().map(Vec::as_slice);
+        let in_flight = self.in_flight.points().rev();
         let known = (0..self.ledger.len())
             .rev()
             .filter(|place| !good.contains(place))
@@ -147,23 +148,22 @@ impl Sampler for Tpe {
     fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
         self.absorb(question);
         let trial = question.trial;
-        let in_flight = question.pending.iter();
-        let pending: Vec<Vec<f64>> =
-            in_flight.map(|trial| self.cube.point(question.history, *trial)).collect();
-        let keys: BTreeSet<Key> = pending.iter().map(|point| self.cube.key(point)).collect();
+        let is_used = |point: &[f64]| self.ledger.is_used(&self.cube.key(point));
         let is_free = |point: &[f64]| {
             let key = self.cube.key(point);
-            !keys.contains(&key) && !self.ledger.is_used(&key)
+            !self.in_flight.has(&key) && !self.ledger.is_used(&key)
         };
         let found = if self.ledger.len() < INITIAL {
             self.random_point(trial, &is_free).map(|point| (point, Source::Random))
         } else {
-            self.best_candidate(trial, &pending, &is_free).map(|point| (point, Source::Tpe))
+            self.best_candidate(trial, &is_free).map(|point| (point, Source::Tpe))
         };
         // All candidates are used if a small space is nearly exhausted, or if the densities have
         // become narrow.
-        let next =
-            || Some((next_unused(&self.cube, self.scramble, trial, &is_free)?, Source::Sobol));
+        let next = || {
+            let found = self.unused.find(&self.cube, trial, &is_free, &is_used)?;
+            Some((found, Source::Sobol))
+        };
         let seen = to_u32(question.history.len());
         found.or_else(next).map_or(SamplerReply::Exhausted, |(point, source)| {
             SamplerReply::Suggest(Suggestion {

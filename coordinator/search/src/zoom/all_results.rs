@@ -5,6 +5,8 @@
 //! it takes the 40 best ones, and of the 80 nearest to the best one the first 40 that are not among
 //! them.
 
+use std::collections::BTreeMap;
+
 use caviar_common::numbers::real;
 
 use super::earlier::EarlierResults;
@@ -23,22 +25,13 @@ const LEAST_DEVIATION: f64 = 1e-9;
 pub(super) struct AllResults<'a> {
     ledger: &'a Ledger,
     earlier: &'a EarlierResults,
-    /// The values of the earlier results on this sweep's scale.
-    earlier_values: Vec<f64>,
     summary: Summary,
     dimensions: usize,
 }
 
 impl<'a> AllResults<'a> {
     pub(super) fn new(cube: &Cube, ledger: &'a Ledger, earlier: &'a EarlierResults) -> Self {
-        let summary = ledger.summary();
-        Self {
-            ledger,
-            earlier,
-            earlier_values: earlier.transformed(ledger, &summary),
-            summary,
-            dimensions: cube.dimensions(),
-        }
+        Self { ledger, earlier, summary: ledger.summary(), dimensions: cube.dimensions() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -51,13 +44,19 @@ impl<'a> AllResults<'a> {
     }
 
     pub(super) fn point(&self, index: usize) -> &'a [f64] {
-        let row = |points: &'a [f64], i: usize| {
-            points.get(i * self.dimensions..(i + 1) * self.dimensions).unwrap_or_default()
-        };
         match index.checked_sub(self.earlier.len()) {
-            Some(place) => row(self.ledger.points(), place),
-            None => row(self.earlier.points(), index),
+            Some(place) => self.ledger.point(place),
+            None => {
+                let row = index * self.dimensions..(index + 1) * self.dimensions;
+                self.earlier.points().get(row).unwrap_or_default()
+            }
         }
+    }
+
+    /// The points of the results from an index on.
+    pub(super) fn points_from(&self, index: usize) -> impl Iterator<Item = &[f64]> {
+        let earlier = (index..self.earlier.len()).map(|index| self.point(index));
+        earlier.chain(self.ledger.points_from(index.saturating_sub(self.earlier.len())))
     }
 
     /// The points of some results, in rows.
@@ -65,14 +64,19 @@ impl<'a> AllResults<'a> {
         indices.iter().flat_map(|index| self.point(*index)).copied().collect()
     }
 
-    /// The value of a result on this sweep's scale. A trial that failed has that of the worst.
-    fn transformed(&self, index: usize) -> f64 {
-        match index.checked_sub(self.earlier.len()) {
+    /// The values of some results on this sweep's scale. A trial that failed has that of the worst.
+    fn values(&self, indices: &[usize]) -> Vec<f64> {
+        let is_earlier = |index: &usize| *index < self.earlier.len();
+        let earlier: Vec<usize> = indices.iter().copied().filter(is_earlier).collect();
+        let earlier: BTreeMap<usize, f64> =
+            self.earlier.values(&earlier, self.ledger).into_iter().collect();
+        let value = |index: &usize| match index.checked_sub(self.earlier.len()) {
             Some(place) => {
                 self.summary.transform(self.ledger.cost(place).unwrap_or(self.summary.worst))
             }
-            None => self.earlier_values.get(index).copied().unwrap_or_default(),
-        }
+            None => earlier.get(index).copied().unwrap_or_default(),
+        };
+        indices.iter().map(value).collect()
     }
 
     fn noise_factor(&self, index: usize) -> f64 {
@@ -87,7 +91,9 @@ impl<'a> AllResults<'a> {
             .take(count)
             .map(|(cost, place)| (self.summary.transform(cost), place + self.earlier.len()));
         let mut best: Vec<(f64, usize)> = own.collect();
-        best.extend(self.earlier_values.iter().enumerate().map(|(index, value)| (*value, index)));
+        // Of each earlier sweep, no more than these can be among the best.
+        let earlier: Vec<usize> = self.earlier.best_of_each(count).collect();
+        best.extend(self.values(&earlier).into_iter().zip(earlier));
         // The sort is stable, so of equal values those of this sweep come first.
         best.sort_by(|a, b| a.0.total_cmp(&b.0));
         best.into_iter().map(|(_, index)| index).take(count).collect()
@@ -134,7 +140,7 @@ pub(super) struct TrainingSet {
 
 impl TrainingSet {
     pub(super) fn new(results: &AllResults<'_>, chosen: &[usize]) -> Self {
-        let mut values: Vec<f64> = chosen.iter().map(|i| results.transformed(*i)).collect();
+        let mut values = results.values(chosen);
         let count = real(values.len());
         let mean = values.iter().sum::<f64>() / count;
         let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count;
@@ -157,49 +163,6 @@ impl TrainingSet {
             values: &self.values,
             noise_factors: &self.noise_factors,
         }
-    }
-}
-
-/// The [`MOST_RESULTS`] results nearest to the centre of the box. It is kept from ask to ask, and
-/// only new results are compared while the centre and the length scales stay the same.
-#[derive(Debug, Default)]
-pub(super) struct Nearest {
-    centre: usize,
-    /// 1 / length scale of each parameter.
-    inverse: Vec<f64>,
-    /// How many results have been compared.
-    seen: usize,
-    /// Squared distances and indices, sorted.
-    nearest: Vec<(f64, usize)>,
-}
-
-impl Nearest {
-    /// Adds the new results. Returns the indices of the nearest ones, which include the centre.
-    pub(super) fn update(
-        &mut self,
-        cube: &Cube,
-        results: &AllResults<'_>,
-        centre: usize,
-        length_scales: &[f64],
-    ) -> Vec<usize> {
-        let inverse: Vec<f64> = length_scales.iter().map(|scale| 1.0 / scale).collect();
-        if self.centre != centre || self.inverse != inverse || self.seen > results.len() {
-            *self = Self { centre, inverse, seen: 0, nearest: Vec::new() };
-        }
-        let centre = results.point(centre);
-        for index in self.seen..results.len() {
-            let point = results.point(index);
-            let distance = squared_distance(centre, point, &self.inverse, cube.is_choice());
-            let is_full = self.nearest.len() >= MOST_RESULTS;
-            if is_full && self.nearest.last().is_some_and(|last| last.0 <= distance) {
-                continue;
-            }
-            let at = self.nearest.partition_point(|near| near.0 <= distance);
-            self.nearest.insert(at, (distance, index));
-            self.nearest.truncate(MOST_RESULTS);
-        }
-        self.seen = results.len();
-        self.nearest.iter().map(|(_, index)| *index).collect()
     }
 }
 

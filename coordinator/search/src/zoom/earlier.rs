@@ -21,7 +21,7 @@ use caviar_common::scale::Scale;
 use caviar_common::space::{Domain, Parameter};
 
 use super::limits::LEAST_RESULTS;
-use crate::cube::{Cube, INACTIVE};
+use crate::cube::{Cube, INACTIVE, forward};
 use crate::ledger::{Ledger, Summary};
 use crate::sampler::WarmStart;
 
@@ -32,8 +32,10 @@ const REMOVED_CHOICE: f64 = -1.0;
 /// cube, because the earlier ranges may have been wider.
 #[derive(Debug, Default)]
 pub(super) struct EarlierResults {
-    /// In rows.
+    /// In rows. Each sweep's results are in the order of their costs.
     points: Vec<f64>,
+    /// The number of results up to the end of each sweep.
+    ends: Vec<usize>,
     /// The rank of each result in its sweep, as a number between 0 and 1.
     ranks: Vec<f64>,
     /// The value of each result on its own sweep's scale.
@@ -73,6 +75,7 @@ impl EarlierResults {
             self.ranks.push((real(rank) + 0.5) / real(sorted.len()));
             self.own_values.push(summary.transform(cost.min(worst)));
         }
+        self.ends.push(self.ranks.len());
     }
 
     pub(super) fn len(&self) -> usize {
@@ -91,17 +94,28 @@ impl EarlierResults {
         Some(best)
     }
 
-    /// The value of each result on this sweep's scale.
-    pub(super) fn transformed(&self, ledger: &Ledger, summary: &Summary) -> Vec<f64> {
-        if self.ranks.is_empty() || ledger.len() < LEAST_RESULTS {
-            return self.own_values.clone();
+    /// The indices of the best `count` results of every sweep, in ascending order.
+    pub(super) fn best_of_each(&self, count: usize) -> impl Iterator<Item = usize> {
+        let starts = [0].into_iter().chain(self.ends.iter().copied());
+        starts.zip(&self.ends).flat_map(move |(start, end)| start..*end.min(&(start + count)))
+    }
+
+    /// The values of some results on this sweep's scale, each with its index, in any order.
+    pub(super) fn values(&self, indices: &[usize], ledger: &Ledger) -> Vec<(usize, f64)> {
+        if ledger.len() < LEAST_RESULTS {
+            let own = |index: &usize| Some((*index, *self.own_values.get(*index)?));
+            return indices.iter().filter_map(own).collect();
         }
-        let costs: Vec<f64> = ledger.ranked().map(|(cost, _)| cost).collect();
-        let cost_at = |rank: &f64| {
-            let place = floor_to_usize(rank * real(ledger.len()));
-            costs.get(place).copied().unwrap_or(summary.worst)
+        let place = |index: &usize| {
+            let rank = self.ranks.get(*index)?;
+            Some((floor_to_usize(rank * real(ledger.len())), *index))
         };
-        self.ranks.iter().map(|rank| summary.transform(cost_at(rank))).collect()
+        let mut places: Vec<(usize, usize)> = indices.iter().filter_map(place).collect();
+        places.sort_unstable();
+        let ranks: Vec<usize> = places.iter().map(|(rank, _)| *rank).collect();
+        let summary = ledger.summary();
+        let costs = ledger.costs_at(&ranks).into_iter().map(|cost| summary.transform(cost));
+        places.into_iter().map(|(_, index)| index).zip(costs).collect()
     }
 }
 
@@ -132,12 +146,8 @@ fn coordinate(domain: &Domain, value: &Value) -> f64 {
 }
 
 fn on_scale(scale: Scale, value: f64, low: f64, high: f64) -> f64 {
-    let forward = |v: f64| match scale {
-        Scale::Linear => v,
-        Scale::Log => libm::log(v),
-        Scale::OneMinusLog => -libm::log(1.0 - v),
-    };
-    let unit = (forward(value) - forward(low)) / (forward(high) - forward(low));
+    let first = forward(scale, low);
+    let unit = (forward(scale, value) - first) / (forward(scale, high) - first);
     if unit.is_finite() {
         // A point that is farther outside than the length of the range tells the model no more.
         unit.clamp(-1.0, 2.0)

@@ -20,6 +20,7 @@ use super::all_results::{AllResults, TrainingSet, squared_distance};
 use super::gp::{KernelParameters, Model, Prediction};
 use super::limits::TOP;
 use crate::cube::Cube;
+use crate::in_flight::InFlight;
 use crate::ledger::Summary;
 
 /// The bounds of the factor by which the box is stretched along a parameter.
@@ -79,10 +80,10 @@ impl LocalModel {
 
     /// The model after it has been told to believe the assignments in flight, and the value that a
     /// candidate has to beat.
-    pub(super) fn believing(&self, cube: &Cube, pending: &[Vec<f64>]) -> (Model, f64) {
+    pub(super) fn believing(&self, cube: &Cube, in_flight: &InFlight) -> (Model, f64) {
         let mut model = self.model.clone();
         let mut least = self.least;
-        for point in self.nearest_pending(cube, pending) {
+        for point in self.nearest_in_flight(cube, in_flight) {
             least = least.min(model.believe(point));
         }
         (model, least)
@@ -90,17 +91,17 @@ impl LocalModel {
 
     /// The assignments in flight that are nearest to the centre of the box, at most
     /// [`BELIEVED_MOST`].
-    fn nearest_pending<'a>(&self, cube: &Cube, pending: &'a [Vec<f64>]) -> Vec<&'a [f64]> {
-        let mut points: Vec<&[f64]> = pending.iter().map(Vec::as_slice).collect();
-        if points.len() > BELIEVED_MOST {
-            let inverse: Vec<f64> =
-                self.kernel.length_scales.iter().map(|scale| 1.0 / scale).collect();
-            let distance =
-                |point: &[f64]| squared_distance(&self.centre, point, &inverse, cube.is_choice());
-            points.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
-            points.truncate(BELIEVED_MOST);
+    fn nearest_in_flight<'a>(&self, cube: &Cube, in_flight: &'a InFlight) -> Vec<&'a [f64]> {
+        let points = in_flight.points();
+        if points.len() <= BELIEVED_MOST {
+            return points.collect();
         }
-        points
+        let inverse: Vec<f64> = self.kernel.length_scales.iter().map(|scale| 1.0 / scale).collect();
+        let distance =
+            |point: &[f64]| squared_distance(&self.centre, point, &inverse, cube.is_choice());
+        let mut far: Vec<(f64, &[f64])> = points.map(|point| (distance(point), point)).collect();
+        far.sort_by(|a, b| a.0.total_cmp(&b.0));
+        far.into_iter().map(|(_, point)| point).take(BELIEVED_MOST).collect()
     }
 
     /// The cost at a number of deviations above the predicted mean.

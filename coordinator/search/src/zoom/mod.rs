@@ -35,6 +35,7 @@ mod fit;
 mod gp;
 mod limits;
 mod local;
+mod nearest;
 mod plain;
 mod score;
 mod side;
@@ -44,18 +45,20 @@ use caviar_common::reason::{Expected, Ranking, Reason, Source};
 use caviar_common::seed::{Purpose, Seed, Stream};
 use caviar_common::spec::{Goal, SweepSpec};
 
-use crate::cube::{Cube, Key};
+use crate::cube::Cube;
 use crate::history::History;
+use crate::in_flight::InFlight;
 use crate::ledger::Ledger;
 use crate::region::{Interval, Region};
 use crate::sampler::{Question, Sampler, SamplerReply, Suggestion, WarmStart};
-use crate::unused::{next_unused, sobol_point};
-use all_results::{AllResults, Nearest, TrainingSet};
+use crate::unused::Unused;
+use all_results::{AllResults, TrainingSet};
 use candidates::{CandidateSource, MOVE_SIZES};
 use earlier::EarlierResults;
 use gp::{KernelParameters, Prediction};
 use limits::LEAST_RESULTS;
 use local::LocalModel;
+use nearest::Nearest;
 use score::log_expected_improvement;
 use side::BoxSide;
 
@@ -73,7 +76,6 @@ const PLAIN_ONE_IN: u32 = 8;
 pub(crate) struct Zoom {
     cube: Cube,
     seed: u64,
-    scramble: u32,
     goal: Goal,
     /// The number of trials before the search starts.
     initial: u32,
@@ -83,11 +85,15 @@ pub(crate) struct Zoom {
     side: BoxSide,
     /// The side of the box before the log.
     first_side: BoxSide,
+    /// The results that the next fit learns from, and the milestone at which they were chosen.
+    training: Option<(usize, TrainingSet)>,
     /// The last fit, and the number of results that it has seen.
     fitted: Option<(usize, KernelParameters)>,
     nearest: Nearest,
     /// The last model, and the number of log entries that it has seen.
     local: Option<(usize, LocalModel)>,
+    in_flight: InFlight,
+    unused: Unused,
 }
 
 /// A point, and why it is suggested.
@@ -112,8 +118,8 @@ impl Zoom {
         let initial = if earlier.len() == 0 { INITIAL } else { INITIAL_WARM };
         let first_side = BoxSide::new(cube.dimensions(), spec.search.parallelism, initial);
         Self {
+            unused: Unused::new(&cube, Seed::derive(spec.seed, 0, Purpose::Scramble).word()),
             seed: spec.seed,
-            scramble: Seed::derive(spec.seed, 0, Purpose::Scramble).word(),
             goal: spec.objective.goal,
             initial,
             earlier,
@@ -121,9 +127,11 @@ impl Zoom {
             side: first_side.clone(),
             first_side,
             cube,
+            training: None,
             fitted: None,
             nearest: Nearest::default(),
             local: None,
+            in_flight: InFlight::default(),
         }
     }
 
@@ -131,16 +139,42 @@ impl Zoom {
     fn absorb(&mut self, history: &History) {
         if history.len() < self.ledger.absorbed() {
             (self.ledger, self.side) = (Ledger::default(), self.first_side.clone());
-            (self.fitted, self.local, self.nearest) = (None, None, Nearest::default());
+            (self.training, self.fitted, self.local) = (None, None, None);
+            (self.nearest, self.in_flight) = (Nearest::default(), InFlight::default());
+            self.unused.reset(&self.cube);
         }
         self.side.absorb(history.entries_from(self.ledger.absorbed()));
+        if let Some((count, end)) = self.reached_milestone(history) {
+            self.ledger.absorb_up_to(&self.cube, history, end);
+            self.training = Some((count, self.training_set(&self.ledger)));
+        }
         self.ledger.absorb(&self.cube, history);
+    }
+
+    /// The last milestone that the new entries of the log reach, and the length of the log up to
+    /// the entry that reaches it. `None` if they reach none, or if no trial of this sweep is needed
+    /// for it.
+    fn reached_milestone(&self, history: &History) -> Option<(usize, usize)> {
+        let new = self.ledger.new_trials(history);
+        let known = self.earlier.len() + self.ledger.len();
+        let count = milestone(known + new.len());
+        let last = count.checked_sub(known)?.checked_sub(1)?;
+        Some((count, new.get(last)? + 1))
+    }
+
+    /// The results from which the parameters of the model are fitted.
+    fn training_set(&self, ledger: &Ledger) -> TrainingSet {
+        let results = AllResults::new(&self.cube, ledger, &self.earlier);
+        // There are no length scales yet, so distances are those on the unit cube.
+        let even = vec![1.0; self.cube.dimensions()];
+        let nearest = || Nearest::default().update(&self.cube, &results, results.centre(), &even);
+        TrainingSet::new(&results, &results.choose(nearest))
     }
 
     /// One of the trials before the search starts.
     fn initial_proposal(&self, trial: u32) -> Proposal {
         if trial > 0 {
-            let point = sobol_point(&self.cube, self.scramble, trial);
+            let point = self.unused.sobol_point(&self.cube, trial);
             return Proposal { point, reason: Reason::from_source(Source::Initial) };
         }
         if let Some(point) = self.earlier.best(&self.cube) {
@@ -167,11 +201,10 @@ impl Zoom {
     fn ranked_proposal(
         &self,
         stream: &mut Stream,
-        pending: &[Vec<f64>],
         is_free: &dyn Fn(&[f64]) -> bool,
     ) -> Option<Proposal> {
         let (_, local) = self.local.as_ref()?;
-        let candidates = self.score_candidates(local, pending, stream);
+        let candidates = self.score_candidates(local, stream);
         let mut order: Vec<(f64, usize)> = candidates.scores.iter().copied().zip(0..).collect();
         order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let rows: Vec<&[f64]> = candidates.points.chunks_exact(self.cube.dimensions()).collect();
@@ -195,13 +228,8 @@ impl Zoom {
     }
 
     /// Draws candidates, and moves the best ones.
-    fn score_candidates(
-        &self,
-        local: &LocalModel,
-        pending: &[Vec<f64>],
-        stream: &mut Stream,
-    ) -> Scored {
-        let (model, least) = local.believing(&self.cube, pending);
+    fn score_candidates(&self, local: &LocalModel, stream: &mut Stream) -> Scored {
+        let (model, least) = local.believing(&self.cube, &self.in_flight);
         let source = CandidateSource {
             cube: &self.cube,
             sides: &local.sides,
@@ -239,7 +267,7 @@ impl Zoom {
     }
 
     /// Makes the model of the log, unless the last one is.
-    fn update_model(&mut self, history: &History) {
+    fn update_model(&mut self) {
         if self.local.as_ref().is_some_and(|(entries, _)| *entries == self.ledger.absorbed()) {
             return;
         }
@@ -247,7 +275,7 @@ impl Zoom {
         let count = milestone(results.len());
         let kernel = match self.fitted.take() {
             Some((seen, kernel)) if seen == count => kernel,
-            _ => self.fit(count, history),
+            _ => self.fit(count),
         };
         let scales = &kernel.length_scales;
         let nearest = || self.nearest.update(&self.cube, &results, results.centre(), scales);
@@ -260,16 +288,14 @@ impl Zoom {
 
     /// Fits the model to the first `count` results, with the log as it was when the last of them
     /// entered. Later entries are ignored, so the fit does not depend on when it is made.
-    fn fit(&self, count: usize, history: &History) -> KernelParameters {
-        let entries = self.ledger.entered(count.saturating_sub(self.earlier.len()));
-        let mut ledger = Ledger::default();
-        ledger.absorb_up_to(&self.cube, history, entries);
-        let results = AllResults::new(&self.cube, &ledger, &self.earlier);
-        // There are no length scales yet, so distances are those on the unit cube.
-        let even = vec![1.0; self.cube.dimensions()];
-        let nearest = || Nearest::default().update(&self.cube, &results, results.centre(), &even);
-        let training = TrainingSet::new(&results, &results.choose(nearest));
-        fit::fit(&training.sample(&self.cube))
+    fn fit(&self, count: usize) -> KernelParameters {
+        match &self.training {
+            Some((milestone, training)) if *milestone == count => {
+                fit::fit(&training.sample(&self.cube))
+            }
+            // The results of earlier sweeps are enough for the milestone.
+            Some(_) | None => fit::fit(&self.training_set(&Ledger::default()).sample(&self.cube)),
+        }
     }
 
     /// True for the trials before the search starts.
@@ -285,26 +311,24 @@ impl Sampler for Zoom {
         self.absorb(question.history);
         let is_ranked = !self.is_initial(trial) && trial % PLAIN_ONE_IN != PLAIN_ONE_IN - 1;
         if is_ranked {
-            self.update_model(question.history);
+            self.update_model();
         }
-        let in_flight = question.pending.iter();
-        let pending: Vec<Vec<f64>> =
-            in_flight.map(|trial| self.cube.point(question.history, *trial)).collect();
-        let keys: Vec<Key> = pending.iter().map(|point| self.cube.key(point)).collect();
+        self.in_flight.update(&self.cube, question.history, question.pending);
+        let is_used = |point: &[f64]| self.ledger.is_used(&self.cube.key(point));
         let is_free = |point: &[f64]| {
             let key = self.cube.key(point);
-            !keys.contains(&key) && !self.ledger.is_used(&key)
+            !self.in_flight.has(&key) && !self.ledger.is_used(&key)
         };
         let mut stream = Seed::derive(self.seed, u64::from(trial), Purpose::Candidates).stream(0);
         let found = if self.is_initial(trial) {
             Some(self.initial_proposal(trial))
         } else if is_ranked {
-            self.ranked_proposal(&mut stream, &pending, &is_free)
+            self.ranked_proposal(&mut stream, &is_free)
         } else {
             Some(self.plain_proposal(&mut stream))
         };
         let next = || {
-            let point = next_unused(&self.cube, self.scramble, trial, &is_free)?;
+            let point = self.unused.find(&self.cube, trial, &is_free, &is_used)?;
             Some(Proposal { point, reason: Reason::from_source(Source::Sobol) })
         };
         let found = found.filter(|found| is_free(&found.point)).or_else(next);

@@ -9,34 +9,32 @@
 //! Example: of the first four points, one has a learning rate in each quarter of its log scale.
 //! With the range 1e-4 to 1 that is one per decade.
 
+mod sequence;
+
 use caviar_common::reason::{Reason, Source};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::space::Space;
 
 use crate::sampler::{Question, Sampler, SamplerReply, Suggestion};
+pub(crate) use sequence::Sequence;
 
 /// The sampler of `strategy = "sobol"`.
 #[derive(Debug)]
 pub(crate) struct Sobol {
     space: Space,
-    scramble: u32,
+    sequence: Sequence,
 }
 
 impl Sobol {
     pub(crate) fn new(space: Space, seed: u64) -> Self {
-        Self { space, scramble: Seed::derive(seed, 0, Purpose::Scramble).word() }
+        let scramble = Seed::derive(seed, 0, Purpose::Scramble).word();
+        Self { sequence: Sequence::new(space.dimensions(), scramble), space }
     }
 }
 
 impl Sampler for Sobol {
     fn ask(&mut self, question: &Question<'_>) -> SamplerReply {
-        // The limits of a spec on trials and parameters are within those of the library: 65,536
-        // points of 256 dimensions.
-        let dimensions = (0u32..).take(self.space.dimensions());
-        let point: Vec<f64> = dimensions
-            .map(|d| f64::from(sobol_burley::sample(question.trial, d, self.scramble)))
-            .collect();
-        let assignment = self.space.decode(&point);
+        let assignment = self.space.decode(&self.sequence.point(question.trial));
         SamplerReply::Suggest(Suggestion { assignment, reason: Reason::from_source(Source::Sobol) })
     }
 

@@ -7,30 +7,30 @@
 //! Example: `layers = { low = 1, high = 4 }` has four cells of width 0.25. The value 3 is cell 2,
 //! and [`Cube::snap`] moves every coordinate from 0.5 to 0.75 to its centre, 0.625.
 
+mod axis;
+mod key;
+
 use caviar_common::assignment::{Assignment, Value};
-use caviar_common::numbers::{floor_to_usize, real, to_u64, to_usize};
+use caviar_common::numbers::{real, to_usize};
 use caviar_common::space::{Domain, Parameter, Space};
 
 use crate::history::History;
+use axis::Axis;
+pub(crate) use axis::{cell, forward};
+pub(crate) use key::Key;
 
 /// The coordinate of an inactive parameter.
 pub(crate) const INACTIVE: f64 = 0.5;
 /// The most values of a parent parameter for which a table says whether its child is active. With
 /// more values the condition is evaluated for each point.
 const TABLE_MOST: u64 = 65_536;
-/// The cells per unit of a float parameter: two floats in the same cell count as the same value.
-/// 2^-30 is far smaller than any step of a search and far larger than a rounding error.
-const FLOAT_CELLS: f64 = 1_073_741_824.0;
-
-/// Identifies a point: the cell of each active parameter, and `u64::MAX` for an inactive one.
-/// Points that stand for the same assignment have the same key.
-pub(crate) type Key = Vec<u64>;
 
 /// A space with what conversions between assignments and points need. It has at most 64 parameters,
 /// which is the limit of a spec, so a `u64` holds one bit per parameter.
 #[derive(Debug)]
 pub(crate) struct Cube {
     space: Space,
+    axes: Vec<Axis>,
     parents: Vec<Option<Parent>>,
     is_choice: Vec<bool>,
 }
@@ -51,7 +51,8 @@ impl Cube {
         let parents = parameters.iter().map(|p| parent(&space, p)).collect();
         let is_choice =
             parameters.iter().map(|p| matches!(p.domain, Domain::Choice { .. })).collect();
-        Self { space, parents, is_choice }
+        let axes = parameters.iter().map(|p| Axis::new(&p.domain)).collect();
+        Self { space, axes, parents, is_choice }
     }
 
     pub(crate) const fn space(&self) -> &Space {
@@ -73,13 +74,21 @@ impl Cube {
         self.space.encode(assignment)
     }
 
-    /// The point of a trial, which must be in the history.
+    /// The point of a trial, as [`Self::encode`] returns it. The trial must be in the history.
     pub(crate) fn point(&self, history: &History, trial: u32) -> Vec<f64> {
-        let unit = |(j, parameter): (usize, &Parameter)| {
-            let value = history.value(trial, j);
-            value.and_then(|value| parameter.domain.encode(&value)).unwrap_or(INACTIVE)
-        };
-        self.space.parameters().iter().enumerate().map(unit).collect()
+        let Some(row) = history.row(trial) else { return vec![INACTIVE; self.dimensions()] };
+        let axes = self.axes.iter().enumerate();
+        match row.cells() {
+            Some(cells) => axes
+                .zip(cells)
+                .map(|((j, axis), cell)| if row.has(j) { axis.encode(*cell) } else { INACTIVE })
+                .collect(),
+            None => axes
+                .zip(self.space.parameters())
+                .map(|((j, _), parameter)| row.value(j).and_then(|v| parameter.domain.encode(&v)))
+                .map(|unit| unit.unwrap_or(INACTIVE))
+                .collect(),
+        }
     }
 
     /// The assignment for which a point stands.
@@ -92,11 +101,11 @@ impl Cube {
     /// bit j set if parameter j is active.
     pub(crate) fn snap(&self, point: &mut [f64]) -> u64 {
         let mut active = 0;
-        for (j, parameter) in self.space.parameters().iter().enumerate() {
+        for (j, axis) in self.axes.iter().enumerate() {
             let is_active = self.is_active(j, point, active);
             active |= u64::from(is_active) << j;
             if let Some(unit) = point.get_mut(j) {
-                *unit = if is_active { snapped(&parameter.domain, *unit) } else { INACTIVE };
+                *unit = if is_active { axis.snapped(*unit) } else { INACTIVE };
             }
         }
         active
@@ -104,6 +113,9 @@ impl Cube {
 
     /// The active parameters of a point, as [`Self::snap`] returns them.
     pub(crate) fn active(&self, point: &[f64]) -> u64 {
+        if self.parents.iter().all(Option::is_none) {
+            return u64::MAX;
+        }
         (0..self.dimensions())
             .fold(0, |active, j| active | u64::from(self.is_active(j, point, active)) << j)
     }
@@ -111,10 +123,10 @@ impl Cube {
     /// The key of a snapped point.
     pub(crate) fn key(&self, point: &[f64]) -> Key {
         let active = self.active(point);
-        let cell_of = |(j, (parameter, unit)): (usize, (&Parameter, &f64))| {
-            if active >> j & 1 == 1 { cell(&parameter.domain, *unit) } else { u64::MAX }
+        let cell_of = |(j, (axis, unit)): (usize, (&Axis, &f64))| {
+            if active >> j & 1 == 1 { axis.cell(*unit) } else { u64::MAX }
         };
-        self.space.parameters().iter().zip(point).enumerate().map(cell_of).collect()
+        Key::new(self.axes.iter().zip(point).enumerate().map(cell_of))
     }
 
     /// True if parameter `j` is active at a point, given the bits of the parameters before it.
@@ -125,14 +137,15 @@ impl Cube {
         else {
             return false;
         };
+        if let Some(activates) = &parent.activates {
+            let above = self.axes.get(parent.dimension);
+            let cell = above.map(|above| to_usize(above.cell(*unit)));
+            return cell.and_then(|cell| activates.get(cell)) == Some(&true);
+        }
         let parameters = self.space.parameters();
-        let (Some(above), Some(child)) = (parameters.get(parent.dimension), parameters.get(j))
-        else {
-            return false;
-        };
-        match &parent.activates {
-            Some(activates) => activates.get(to_usize(cell(&above.domain, *unit))) == Some(&true),
-            None => activates(&self.space, above, child, *unit),
+        match (parameters.get(parent.dimension), parameters.get(j)) {
+            (Some(above), Some(child)) => activates(&self.space, above, child, *unit),
+            (None, _) | (_, None) => false,
         }
     }
 }
@@ -161,27 +174,5 @@ pub(crate) fn centre(domain: &Domain, cell: u64) -> f64 {
             domain.encode(&Value::Int(value)).unwrap_or(INACTIVE)
         }
         Domain::Choice { values } => (real(to_usize(cell)) + 0.5) / real(values.len()),
-    }
-}
-
-fn snapped(domain: &Domain, unit: f64) -> f64 {
-    match domain {
-        Domain::Float { low, high, .. } if low < high => unit.clamp(0.0, 1.0),
-        Domain::Float { .. } => centre(domain, 0),
-        Domain::Int { .. } => domain.encode(&domain.decode(unit)).unwrap_or(INACTIVE),
-        Domain::Choice { .. } => centre(domain, cell(domain, unit)),
-    }
-}
-
-/// The cell in which a coordinate lies: for whole numbers and choices, the index of the value.
-pub(crate) fn cell(domain: &Domain, unit: f64) -> u64 {
-    match domain {
-        Domain::Float { low, high, .. } if low < high => to_u64(floor_to_usize(unit * FLOAT_CELLS)),
-        Domain::Float { .. } => 0,
-        Domain::Int { low, .. } => domain.decode(unit).as_i64().map_or(0, |v| v.abs_diff(*low)),
-        Domain::Choice { values } => {
-            let last = values.len().saturating_sub(1);
-            to_u64(floor_to_usize(unit * real(values.len())).min(last))
-        }
     }
 }
