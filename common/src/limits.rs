@@ -1,10 +1,10 @@
 //! The limits of every input. Each is far above what a sweep needs, and low enough that no input
 //! can exhaust a machine.
 
-/// Most trials of one sweep: the number of points of the Sobol sequence.
-pub const MAX_TRIALS: u32 = 65_536;
+/// Most trials of one sweep. Its history takes about 100 bytes for each.
+pub const MAX_TRIALS: u32 = 10_000_000;
 /// Most trials in flight in one sweep.
-pub const MAX_PARALLELISM: u32 = 4_096;
+pub const MAX_PARALLELISM: u32 = 65_536;
 /// Most parameters that one sweep searches.
 pub const MAX_PARAMETERS: usize = 64;
 /// Most values of one list of choices.
@@ -40,7 +40,7 @@ pub const MAX_EARLIER_RESULTS: usize = 1_000;
 /// Most sweeps in one store.
 pub const MAX_SWEEPS: usize = 10_000;
 /// Most workers connected at once.
-pub const MAX_WORKERS: usize = 10_000;
+pub const MAX_WORKERS: usize = 100_000;
 /// Most metrics in one report of an external client.
 pub const MAX_METRICS: usize = 64;
 /// Most values of metrics that one trial of an external sweep stores over all its epochs, so that

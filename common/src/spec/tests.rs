@@ -193,22 +193,22 @@ const MISTAKES: [(&str, &str, &str); 15] = [
     (
         "trials = 60",
         "trials = \"60\"",
-        "line 20: search.trials = \"60\": expected a whole number from 1 to 65536",
+        "line 20: search.trials = \"60\": expected a whole number from 1 to 10000000",
     ),
     (
         "trials = 60",
         "trials = -4",
-        "line 20: search.trials = -4: expected a whole number from 1 to 65536",
+        "line 20: search.trials = -4: expected a whole number from 1 to 10000000",
     ),
     (
         "trials = 60",
         "trials = 4.5",
-        "line 20: search.trials = 4.5: expected a whole number from 1 to 65536",
+        "line 20: search.trials = 4.5: expected a whole number from 1 to 10000000",
     ),
     (
         "trials = 60",
-        "trials = 70000",
-        "line 20: search.trials = 70000: expected a whole number from 1 to 65536",
+        "trials = 10000001",
+        "line 20: search.trials = 10000001: expected a whole number from 1 to 10000000",
     ),
     (
         "parallelism = 4",
