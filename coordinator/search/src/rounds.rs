@@ -18,8 +18,9 @@
 //! Example: after 30 trials, k = 6. If the best six lie between 0.4 and 0.54, m = 0.14 / 7 = 0.02,
 //! and the next round draws from [0.38, 0.56].
 //!
-//! With early stopping, the expected costs of stopped trials ([`results()`](crate::results())) change while later
-//! trials are trained. The box of a round changes if other trials become the best ones.
+//! With early stopping, the expected costs of stopped trials ([`results()`](crate::results()))
+//! change while later trials are trained. The box of a round changes if other trials become the
+//! best ones.
 //!
 //! The rule is Caviar's own. docs/search.md compares it with the other strategies.
 

@@ -96,7 +96,8 @@ impl Sweep {
 }
 
 /// Runs a sweep and returns the hash of all replies. After a wait or the end of the space, trials
-/// are decided until none is in flight.
+/// are decided until none is in flight. From time to time, a new sampler must give the same reply,
+/// as after a restart.
 fn run(spec: &SweepSpec, earlier: &[WarmStart], rungs: u32, in_flight: usize) -> u64 {
     let (mut sampler, mut sweep) = (build(spec, earlier), Sweep::new(spec, rungs));
     let mut text = String::new();
@@ -106,7 +107,11 @@ fn run(spec: &SweepSpec, earlier: &[WarmStart], rungs: u32, in_flight: usize) ->
             history: &sweep.history,
             pending: &sweep.pending(),
         };
-        match sampler.ask(&question) {
+        let reply = sampler.ask(&question);
+        if question.trial % 211 == 210 {
+            assert_eq!(build(spec, earlier).ask(&question), reply, "{}", question.trial);
+        }
+        match reply {
             SamplerReply::Suggest(suggestion) => {
                 text += &serde_json::to_string(&suggestion.assignment).unwrap();
                 text += &serde_json::to_string(&suggestion.reason).unwrap();

@@ -7,7 +7,7 @@ use caviar_common::assignment::Assignment;
 use caviar_common::error::Problem;
 use caviar_common::limits::MAX_EARLIER_RESULTS;
 use caviar_common::spec::SweepSpec;
-use caviar_search::results;
+use caviar_search::{TotalF64, results};
 
 use crate::Coordinator;
 use crate::record::event::EarlierResults;
@@ -70,12 +70,13 @@ fn limit(results: Vec<(u32, Option<f64>)>) -> Vec<(u32, Option<f64>)> {
         return results;
     }
     let rest = results.len() - HALF;
-    let mut ranked: Vec<usize> = (0..results.len()).collect();
-    let cost = |i: &usize| results.get(*i).and_then(|(_, cost)| *cost).unwrap_or(f64::INFINITY);
-    ranked.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
+    let key =
+        |(i, (_, cost)): (usize, &(u32, Option<f64>))| (TotalF64(cost.unwrap_or(f64::INFINITY)), i);
+    let mut ranked: Vec<(TotalF64, usize)> = results.iter().enumerate().map(key).collect();
+    ranked.sort_unstable();
     let spread = (0..HALF).map(|i| HALF + i * (rest - 1) / (HALF - 1));
     let kept: BTreeSet<usize> =
-        (0..HALF).chain(spread).filter_map(|rank| ranked.get(rank).copied()).collect();
+        (0..HALF).chain(spread).filter_map(|rank| Some(ranked.get(rank)?.1)).collect();
     let numbered = results.into_iter().enumerate();
     numbered.filter(|(i, _)| kept.contains(i)).map(|(_, result)| result).collect()
 }

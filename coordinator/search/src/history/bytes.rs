@@ -75,7 +75,8 @@ pub(super) fn to_trials(bytes: &[u8], space: &Space) -> Result<TrialChunk, Histo
     let count = reader.u32()?;
     let odd = (0..count).map(|_| reader.odd()).collect::<Result<_, _>>()?;
     reader.end()?;
-    let chunk = TrialChunk { cells, odd };
+    let mut chunk = TrialChunk { cells, odd };
+    chunk.shrink();
     check_trials(&chunk, space)?;
     Ok(chunk)
 }

@@ -1,8 +1,8 @@
 //! The history of a sweep: the assignments of its trials and the log of decisions, packed.
 //!
 //! A sweep of a million trials has a million assignments and up to four million log entries. As
-//! maps from names to values, the assignments would take hundreds of bytes each. A [`History`] packs
-//! them:
+//! maps from names to values, the assignments would take hundreds of bytes each. A [`History`]
+//! packs them:
 //!
 //! ```text
 //! trial   a mask of the parameters that have a value (u64), and one cell per parameter (u64)
@@ -106,6 +106,7 @@ impl History {
         let number = self.trials();
         self.trials.tail_mut().push(&self.space, assignment)?;
         if self.trials.tail().len(&self.space) == ROWS {
+            self.trials.tail_mut().shrink();
             self.trials.seal();
         }
         Ok(number)
@@ -145,6 +146,7 @@ impl History {
         let packed = Entry::pack(entry)?;
         self.log.tail_mut().push(packed);
         if self.log.tail().len() == ROWS {
+            self.log.tail_mut().shrink_to_fit();
             self.log.seal();
         }
         Ok(())

@@ -145,14 +145,18 @@ proptest! {
     ) {
         let history = small(1_024);
         for is_log in [false, true] {
-            let bytes = if is_log { history.entry_chunk_bytes(0) } else { history.trial_chunk_bytes(0) };
-            let bytes = bytes.unwrap();
+            let (trials, log) = (history.trial_chunk_bytes(0), history.entry_chunk_bytes(0));
+            let bytes = if is_log { log } else { trials }.unwrap();
             let mut flipped = bytes.clone();
             flipped[place.index(bytes.len())] ^= 1 << bit;
             let short = &bytes[..length.index(bytes.len())];
             let mut copy = small(0);
             let mut read = |bytes: &[u8]| {
-                let result = if is_log { copy.push_entry_chunk(bytes) } else { copy.push_trial_chunk(bytes) };
+                let result = if is_log {
+                    copy.push_entry_chunk(bytes)
+                } else {
+                    copy.push_trial_chunk(bytes)
+                };
                 copy.assignment(0);
                 result
             };
@@ -261,4 +265,10 @@ fn an_entry_has_sixteen_bytes_and_a_trial_eight_for_each_parameter_and_for_the_m
     assert_eq!(size_of::<Entry>(), 16);
     let history = small(1_024);
     assert_eq!(history.trials.get(0).unwrap().cells.capacity(), 3 * 1_024);
+    let mut copy = small(0);
+    copy.push_trial_chunk(&history.trial_chunk_bytes(0).unwrap()).unwrap();
+    assert_eq!(copy.trials.get(0).unwrap().cells.capacity(), 3 * 1_024);
+    let mut clone = small(700).clone();
+    (700..1_024).for_each(|i| assert_eq!(clone.push_trial(&history.assignment(i).unwrap()), Ok(i)));
+    assert_eq!(clone.trials.get(0).unwrap().cells.capacity(), 3 * 1_024);
 }

@@ -63,6 +63,12 @@ impl TrialChunk {
         Ok(())
     }
 
+    /// Frees what the chunk, which is full, does not need. A clone of a tail grows by doubling.
+    pub(super) fn shrink(&mut self) {
+        self.cells.shrink_to_fit();
+        self.odd.shrink_to_fit();
+    }
+
     /// The assignment in a row; `None` if there is no such row.
     pub(super) fn row<'a>(&'a self, space: &'a Space, row: usize) -> Option<Row<'a>> {
         let start = row * stride(space);
