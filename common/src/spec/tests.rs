@@ -213,7 +213,7 @@ const MISTAKES: [(&str, &str, &str); 15] = [
     (
         "parallelism = 4",
         "parallelism = -1",
-        "line 22: search.parallelism = -1: expected a whole number from 1 to 4096",
+        "line 22: search.parallelism = -1: expected a whole number from 1 to 65536",
     ),
     (
         "validation = 0.2",
