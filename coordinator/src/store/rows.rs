@@ -36,11 +36,16 @@ pub(super) struct StateRow {
 impl StateRow {
     pub(super) const TABLE: &str = "trial_states";
     /// Reads the states of a sweep's trials from a trial on: the columns in the order of
-    /// [`StateRow::cells`], and the checksum.
+    /// Reads the trials from a number on, in the order of their numbers, which is that of the
+    /// primary key. With ORDER BY, SQLite prepares the statement again each time.
     pub(super) const SELECT: &str = "SELECT sweep, trial, state, attempts, worker, objective, \
         seconds, memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, \
         ended_at, last_epoch, checksum FROM trial_states \
-        WHERE sweep = ?1 AND trial >= ?2 ORDER BY trial";
+        WHERE sweep = ?1 AND trial >= ?2";
+    /// Reads one trial.
+    pub(super) const SELECT_ONE: &str = "SELECT sweep, trial, state, attempts, worker, objective, \
+        seconds, memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, \
+        ended_at, last_epoch, checksum FROM trial_states WHERE sweep = ?1 AND trial = ?2";
     /// How many columns are before the checksum.
     pub(super) const WIDTH: usize = 15;
 
@@ -236,7 +241,7 @@ impl<'a> MetricsRow<'a> {
     /// Reads the curve of a trial from an epoch on.
     pub(super) const SELECT: &'static str = "SELECT sweep, trial, epoch, lease, train_loss, \
         train_accuracy, validation_loss, validation_accuracy, named, checksum FROM metrics \
-        WHERE sweep = ?1 AND trial = ?2 AND epoch >= ?3 ORDER BY epoch";
+        WHERE sweep = ?1 AND trial = ?2 AND epoch >= ?3";
     pub(super) const WIDTH: usize = 9;
 
     pub(super) fn new(

@@ -284,10 +284,10 @@ impl<'a> Trials<'a> {
     /// The trial as it was written last.
     fn state(&self, sweep: SweepId, trial: TrialNumber) -> Result<Option<StateRow>, StoreError> {
         let failed = |source| StoreError::database("read a trial", source);
-        let mut statement = self.transaction.prepare_cached(StateRow::SELECT).map_err(failed)?;
+        let mut statement =
+            self.transaction.prepare_cached(StateRow::SELECT_ONE).map_err(failed)?;
         let values = (sweep.0.cast_signed(), trial.0);
         let row = statement.query_row(values, |row| Ok(StateRow::read(row))).optional();
-        let row = row.map_err(failed)?.transpose()?;
-        Ok(row.filter(|row| row.trial == trial))
+        row.map_err(failed)?.transpose()
     }
 }
