@@ -69,7 +69,8 @@ impl Coordinator {
     }
 
     fn next_decision(&mut self, id: SweepId) -> Option<Payload> {
-        let sweep = self.record.sweep(id).filter(|sweep| !sweep.is_paused())?;
+        let may_decide = !self.volatile.quarantined.contains_key(&id);
+        let sweep = self.record.sweep(id).filter(|sweep| may_decide && !sweep.is_paused())?;
         match sweep.phase() {
             Phase::Searching => match self.next_sample(id)? {
                 Sample::Trial(sampled) => Some(Payload::TrialSampled(*sampled)),

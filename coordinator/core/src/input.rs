@@ -134,6 +134,10 @@ pub enum Reply {
     Waiting,
 }
 
+/// What can be done about a sweep that is damaged.
+pub(crate) const QUARANTINE_HINT: &str =
+    "stop the coordinator and run caviar coordinator check STORE to see what can be saved";
+
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -170,6 +174,14 @@ pub enum Refusal {
          sweep whose data source is \"external\""
     )]
     NotExternal(Name),
+    /// The sweep cannot go on.
+    #[error("sweep {name} is damaged and stopped ({reason}); hint: {QUARANTINE_HINT}")]
+    Quarantined {
+        /// The sweep's name.
+        name: Name,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// As many clients wait for trials as can.
     #[error("too many clients wait for trials; hint: ask again later")]
     TooManyWait,
@@ -258,6 +270,7 @@ impl Refusal {
             | Self::WrongProtocol(_)
             | Self::NotExternal(_)
             | Self::NotRunning { .. }
+            | Self::Quarantined { .. }
             | Self::ReadOnlyStore(_) => ErrorClass::Refused,
             Self::TooManySweeps | Self::TooManyWorkers | Self::TooManyWait | Self::Connected(_) => {
                 ErrorClass::Busy

@@ -75,6 +75,7 @@ mod decisions;
 mod halt;
 pub mod input;
 mod placement;
+mod quarantine;
 pub mod query;
 mod record;
 mod requests;
@@ -82,6 +83,8 @@ pub mod tables;
 mod volatile;
 
 pub use record::{Broken, Difference, event, replay_decisions, state};
+
+use std::collections::BTreeMap;
 
 use caviar_common::ask::AskReply;
 use caviar_common::ids::{LeaseId, StoreId, SweepId};
@@ -160,7 +163,7 @@ impl Coordinator {
         let reply = match self.handle(now, input) {
             Ok(reply) => Ok(reply),
             Err(Halt::Refused(refusal)) => Err(refusal),
-            Err(Halt::Broken(broken)) => return Err(broken),
+            Err(Halt::Broken(broken)) => Err(self.contain(broken)?),
         };
         let Changes { events, effects, jobs } = std::mem::take(&mut self.changes);
         // Only `decide` asks samplers.
@@ -175,13 +178,21 @@ impl Coordinator {
     /// # Errors
     /// A broken invariant: the process must end without storing anything of the step.
     pub fn decide(&mut self, may_continue: &mut dyn FnMut() -> bool) -> Result<Decided, Broken> {
-        let is_decided = self.take_decisions(may_continue)?;
-        let is_placed = self.place(may_continue)?;
-        let is_all = is_decided && is_placed;
+        let is_all = loop {
+            match self.decide_and_place(may_continue) {
+                Ok(is_all) => break is_all,
+                Err(broken) => drop(self.contain(broken)?),
+            }
+        };
         let changed = std::mem::take(&mut self.volatile.changed);
         self.changes.effects.extend(changed.into_iter().map(Effect::Changed));
         let Changes { events, effects, jobs } = std::mem::take(&mut self.changes);
         Ok(Decided { events, effects, jobs, is_all })
+    }
+
+    fn decide_and_place(&mut self, may_continue: &mut dyn FnMut() -> bool) -> Result<bool, Broken> {
+        let is_decided = self.take_decisions(may_continue)?;
+        Ok(self.place(may_continue)? && is_decided)
     }
 
     /// The sweeps and trials that have changed since the last call, as clients see them now. The
@@ -302,12 +313,11 @@ impl Coordinator {
     fn emit(&mut self, sweep: SweepId, payload: impl Into<Payload>) -> Result<(), Broken> {
         let event = Event::new(sweep, payload);
         let ended = self.leases_that_end(&event);
-        self.apply(&event)?;
-        for lease in ended {
-            self.volatile.parked.remove(&lease);
-            self.volatile.progress.end(lease);
-            self.volatile.client_leases_heard.remove(&lease);
+        if let Err(broken) = self.apply(&event) {
+            self.volatile.breaking = Some(sweep);
+            return Err(broken);
         }
+        ended.into_iter().for_each(|lease| self.forget_lease(lease));
         self.volatile.mark_undecided(sweep);
         for trial in event.trials() {
             self.reschedule(sweep, trial);
@@ -325,12 +335,12 @@ impl Coordinator {
 
 /// A restart: the stored events are applied one after the other.
 #[derive(Debug)]
-pub struct Replay(Coordinator);
+pub struct Replay(Coordinator, BTreeMap<SweepId, String>);
 
 impl Replay {
     /// A restart of the coordinator that granted the leases of `store`.
     pub fn new(config: Config, store: StoreId) -> Self {
-        Self(Coordinator::new(config, store))
+        Self(Coordinator::new(config, store), BTreeMap::new())
     }
 
     /// Applies the next event.
@@ -341,6 +351,29 @@ impl Replay {
         record::apply(&mut self.0.record, event)?;
         self.0.record.take_retired();
         Ok(())
+    }
+
+    /// Applies the next event, or quarantines its sweep if the event does not fit the events before
+    /// it. Of a quarantined sweep, only the numbers that were used count.
+    pub fn apply_or_quarantine(&mut self, event: &Event) {
+        if !self.1.contains_key(&event.sweep)
+            && let Err(broken) = self.apply(event)
+        {
+            self.quarantine(event.sweep, broken.0);
+        }
+        if self.1.contains_key(&event.sweep) {
+            record::reserve(&mut self.0.record, event);
+        }
+    }
+
+    /// Quarantines a sweep some of whose events are lost.
+    pub fn quarantine(&mut self, sweep: SweepId, reason: String) {
+        self.1.entry(sweep).or_insert(reason);
+    }
+
+    /// The sweeps that are quarantined so far, and why.
+    pub const fn quarantined(&self) -> &BTreeMap<SweepId, String> {
+        &self.1
     }
 
     /// Applies the next event, and notes what it changes in the rows.
@@ -368,6 +401,13 @@ impl Replay {
         let mut coordinator = self.0;
         coordinator.volatile = Volatile::after_restart(&coordinator.record, now);
         coordinator.reschedule_all();
+        if !self.1.is_empty() {
+            // Lost events may have used more numbers.
+            record::leave_a_gap(&mut coordinator.record);
+        }
+        for (sweep, reason) in self.1 {
+            coordinator.quarantine(sweep, reason);
+        }
         coordinator
     }
 }

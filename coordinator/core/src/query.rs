@@ -11,6 +11,7 @@ use caviar_common::view::{
 };
 
 use crate::Coordinator;
+use crate::input::QUARANTINE_HINT;
 use crate::record::state::{FinalAttempt, Sweep, Trial};
 pub use crate::tables::{TrialFilter, TrialOrder};
 use crate::volatile::Worker;
@@ -104,6 +105,9 @@ impl Coordinator {
     }
 
     fn notes(&self, sweep: &Sweep) -> Vec<String> {
+        if let Some(reason) = self.quarantined(sweep.id()) {
+            return vec![format!("this sweep is damaged and stopped: {reason}; {QUARANTINE_HINT}")];
+        }
         if sweep.state().is_final() {
             return Vec::new();
         }

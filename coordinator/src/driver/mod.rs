@@ -32,7 +32,7 @@ use std::thread;
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::SessionId;
 use caviar_core::input::{Answer, Config, Input, Refusal, Reply, WaiterId};
-use caviar_core::{Broken, Coordinator};
+use caviar_core::{Broken, Coordinator, Replay};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::store::query::Reader;
@@ -204,35 +204,25 @@ impl Threads {
     }
 }
 
-/// The state that the events of a store make.
+/// The state that the events of a store make. A sweep with a damaged event, or with one that does
+/// not fit, is quarantined, so that the others are served.
 fn recover(config: Config, store: &mut dyn Store) -> Result<Coordinator, DriverError> {
-    let id = store.id();
+    let mut replay = Replay::new(config, store.id());
     let mut events = store.load()?;
-    let (mut row, mut count, mut failure) = (0, 0_u64, None);
-    let good = std::iter::from_fn(|| match events.next()? {
-        Ok((id, event)) => {
-            (row, count) = (id, count + 1);
-            Some(event)
-        }
-        Err(error) => {
-            failure = Some(error);
-            None
-        }
-    });
-    let recovered = Coordinator::recover(config, id, 0, good);
-    if let Some(error) = failure {
-        return Err(error.into());
+    let mut count = 0_u64;
+    for event in &mut events {
+        replay.apply_or_quarantine(&event?.1);
+        count += 1;
     }
-    // Recovery stops at the event that does not fit, so it is the last one that was taken.
-    let core = recovered.map_err(|broken| StoreError::Corrupt {
-        place: format!("row {row} of events"),
-        detail: broken.to_string(),
-    })?;
-    if let Some(damage) = events.damages().first() {
-        return Err(damage.clone().into_error().into());
+    for damage in events.damages() {
+        let (sweep, reason) = (damage.sweep, damage.clone().into_error().to_string());
+        replay.quarantine(sweep, reason);
+    }
+    for (sweep, reason) in replay.quarantined() {
+        tracing::error!(sweep = sweep.0, "the sweep is damaged and stopped: {reason}");
     }
     tracing::debug!(events = count, "recovered");
-    Ok(core)
+    Ok(replay.finish(0))
 }
 
 /// Sends commands to the driver. Clones send to the same driver.

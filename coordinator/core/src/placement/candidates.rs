@@ -101,7 +101,7 @@ impl Coordinator {
 
     /// Tells the schedule what has become of a trial.
     pub(crate) fn reschedule(&mut self, id: SweepId, number: TrialNumber) {
-        let sweep = self.record.sweep(id);
+        let sweep = self.record.sweep(id).filter(|_| self.quarantined(id).is_none());
         let trial = sweep.and_then(|sweep| Some((sweep, sweep.trial(number)?)));
         let job = trial.and_then(|(sweep, trial)| self.scheduled_job(sweep, trial));
         self.volatile.schedule.set_job(id, number, job);
@@ -121,7 +121,8 @@ impl Coordinator {
 
     /// Tells the schedule whether jobs of a sweep may start.
     pub(crate) fn reschedule_sweep(&mut self, id: SweepId) {
-        let Some(sweep) = self.record.sweep(id).filter(|sweep| !sweep.state().is_final()) else {
+        let is_open = |sweep: &&Sweep| !sweep.state().is_final() && self.quarantined(id).is_none();
+        let Some(sweep) = self.record.sweep(id).filter(is_open) else {
             self.volatile.schedule.remove_sweep(id);
             return;
         };

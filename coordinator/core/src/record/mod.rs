@@ -10,6 +10,7 @@
 //! [`sampling`] asks a sampler for the next trial, and [`replay`] does so again for every trial of
 //! a stored log.
 
+mod abandon;
 mod apply;
 mod broken;
 pub mod event;
@@ -17,6 +18,7 @@ mod replay;
 pub(crate) mod sampling;
 pub mod state;
 
+pub(crate) use abandon::{abandon, leave_a_gap, reserve};
 pub(crate) use apply::apply;
 pub use broken::Broken;
 pub use replay::{Difference, replay_decisions};

@@ -96,19 +96,28 @@ impl Coordinator {
     }
 
     pub(crate) fn delete_sweep(&mut self, id: SweepId) -> Result<Reply, Halt> {
-        let sweep = self.sweep_of(id)?;
-        if !sweep.state().is_final() {
+        let sweep = self.record.sweep(id).ok_or_else(|| Refusal::NoSuchSweep(id.to_string()))?;
+        let is_quarantined = self.volatile.quarantined.contains_key(&id);
+        if !sweep.state().is_final() && !is_quarantined {
             return Err(wrong_state(sweep, "cancel it first"));
         }
         self.volatile.unable.forget_sweep(id);
         let next_lease = self.record.next_lease();
         self.emit(id, SweepDeleted { next_lease })?;
+        self.volatile.quarantined.remove(&id);
         Ok(Reply::Sweep(id))
     }
 
-    /// The sweep of that number.
+    /// The sweep of that number, unless it is quarantined.
     pub(super) fn sweep_of(&self, id: SweepId) -> Result<&Sweep, Refusal> {
-        self.record.sweep(id).ok_or_else(|| Refusal::NoSuchSweep(id.to_string()))
+        let sweep = self.record.sweep(id).ok_or_else(|| Refusal::NoSuchSweep(id.to_string()))?;
+        match self.volatile.quarantined.get(&id) {
+            Some(reason) => {
+                let (name, reason) = (sweep.spec().name.clone(), reason.clone());
+                Err(Refusal::Quarantined { name, reason })
+            }
+            None => Ok(sweep),
+        }
     }
 }
 

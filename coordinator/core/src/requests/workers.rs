@@ -263,7 +263,7 @@ impl Coordinator {
     }
 
     /// Tells the worker that held a lease that it has ended.
-    pub(super) fn revoke_from(&mut self, lease: &Lease, id: LeaseId, reason: &str) {
+    pub(crate) fn revoke_from(&mut self, lease: &Lease, id: LeaseId, reason: &str) {
         let worker = lease.worker().and_then(|worker| self.volatile.workers.get(worker));
         if let Some(session) = worker.and_then(|worker| worker.session) {
             let reason = reason.to_owned();

@@ -84,6 +84,10 @@ pub(crate) struct Volatile {
     pub(crate) samplers: BTreeMap<SweepId, Sampling>,
     /// The external clients that wait for an answer.
     pub(crate) waiting: Waiting,
+    /// The sweeps that cannot go on, and why.
+    pub(crate) quarantined: BTreeMap<SweepId, String>,
+    /// The sweep one of whose events did not fit.
+    pub(crate) breaking: Option<SweepId>,
     /// Sweeps that may have decisions to take.
     pub(crate) undecided: BTreeSet<SweepId>,
     /// The sweep at which the last decisions were interrupted.

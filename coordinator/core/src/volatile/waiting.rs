@@ -79,6 +79,16 @@ impl Waiting {
         impatient
     }
 
+    /// Takes out everything that waits for an answer of the sweep.
+    pub(crate) fn take_sweep(&mut self, sweep: SweepId) -> Vec<WaiterId> {
+        let asks = self.asks.remove(&sweep).unwrap_or_default();
+        for waiter in asks.keys() {
+            self.sweeps.remove(waiter);
+        }
+        let reports = self.take_reports(sweep).into_iter().map(|report| report.waiter);
+        asks.into_keys().chain(reports).collect()
+    }
+
     /// Takes out the reports of the sweep, in the order in which they came.
     pub(crate) fn take_reports(&mut self, sweep: SweepId) -> Vec<WaitingReport> {
         self.reports.remove(&sweep).unwrap_or_default()

@@ -6,12 +6,12 @@ use caviar_common::ids::{LeaseId, SessionId, SweepId, TrialNumber};
 use caviar_common::message::{Finished, FromWorker, Stored, ToWorker};
 use caviar_common::metric::Score;
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
-use caviar_core::Coordinator;
 use caviar_core::event::{Event, LeaseGranted, Payload, SweepDeleted};
 use caviar_core::input::{Config, Effect, Input, Refusal, Reply};
 use caviar_core::query::{TrialFilter, TrialOrder};
+use caviar_core::{Coordinator, Replay};
 
-use crate::support::{Bench, STORE, SWEEP, completed, name, point, spec, summary};
+use crate::support::{Bench, CONFIG, STORE, SWEEP, completed, name, point, spec, summary};
 
 #[test]
 fn a_sweep_runs_to_its_winner_and_the_winner_is_scored_once() {
@@ -379,4 +379,44 @@ fn deciding_in_pieces_delays_no_sweep_and_decides_the_same() {
     }
     assert_eq!(sampled, [SweepId(1), SweepId(2), SweepId(1), SweepId(2)], "in turn");
     assert_eq!(bench.core.record(), at_once.core.record());
+}
+
+/// A bench of two sweeps, a worker that trains one trial of each, and its events.
+fn two_sweeps() -> Bench {
+    let mut bench = Bench::new();
+    bench.create("a", 4, 10).unwrap();
+    bench.create("b", 4, 10).unwrap();
+    bench.hello(1, "w", 1, 2, &[]);
+    bench
+}
+
+#[test]
+fn a_sweep_with_an_event_that_does_not_fit_is_stopped_and_the_others_go_on() {
+    let bench = two_sweeps();
+    let mut replay = Replay::new(CONFIG, STORE);
+    // The second trial of the first sweep is lost, so what follows does not fit.
+    let mut sampled = 0;
+    let of_first = |event: &&Event| {
+        let is_it = event.sweep == SweepId(1) && event.name() == "trial_sampled";
+        sampled += usize::from(is_it);
+        !(is_it && sampled == 1)
+    };
+    bench.events.iter().filter(of_first).for_each(|event| replay.apply_or_quarantine(event));
+    assert_eq!(replay.quarantined().keys().collect::<Vec<_>>(), [&SweepId(1)]);
+    let core = replay.finish(0);
+    let next = core.record().next_lease();
+    let mut bench = Bench { core, now: 0, ..bench };
+    let notes = bench.core.sweep(SweepId(1)).unwrap().notes;
+    assert!(notes[0].starts_with("this sweep is damaged and stopped: "), "{notes:?}");
+    let refusal = bench.step(Input::PauseSweep(SweepId(1))).unwrap_err();
+    assert_eq!(refusal.class(), ErrorClass::Refused);
+    assert!(refusal.to_string().contains("caviar coordinator check STORE"), "{refusal}");
+    // The worker has the leases of both sweeps. The one on the stopped sweep is taken away.
+    bench.hello(2, "w", 1, 2, &[1, 2]);
+    let grants = bench.grants();
+    assert!(grants.iter().all(|grant| grant.sweep == SweepId(2)), "{grants:?}");
+    assert!(grants.iter().all(|grant| grant.lease >= next && grant.lease.0 > 1 << 40));
+    bench.step(Input::DeleteSweep(SweepId(1))).unwrap();
+    assert!(bench.core.sweep(SweepId(1)).is_none());
+    bench.create("c", 1, 10).unwrap();
 }
