@@ -28,6 +28,7 @@ pub struct Arguments {
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Say which sweeps of a store are intact, and save the others as far as possible
+    #[command(after_help = "Example:\n  caviar coordinator check caviar.db --repair saved.db")]
     Check(Check),
 }
 

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::mpsc;
 use std::task::Poll;
 
-use caviar_common::ids::StoreId;
+use caviar_common::ids::{StoreId, SweepId};
 use caviar_common::message::{FromWorker, ToWorker};
 use caviar_common::outcome::{Job, SweepState};
 use caviar_coordinator::driver::{self, CloseReason, Driver, DriverError, DriverGone, Outgoing};
@@ -291,9 +291,13 @@ async fn changes_are_announced_once_they_are_stored() {
     assert!(watcher.changed().await.is_err(), "the sweep is deleted");
 }
 
-#[test]
-fn events_that_do_not_fit_stop_the_start() {
-    let events = vec![created(1, "digits"), granted(1, 0, 1, Job::Train)];
-    let error = driver::start(Config::default(), Box::new(Open(events))).unwrap_err();
-    assert!(matches!(error, DriverError::Store(StoreError::Corrupt { .. })), "{error}");
+#[tokio::test]
+async fn a_sweep_whose_events_do_not_fit_is_stopped_and_the_others_are_served() {
+    let events = vec![created(1, "digits"), created(2, "letters"), granted(1, 0, 1, Job::Train)];
+    let Driver { handle, .. } = driver::start(Config::default(), Box::new(Open(events))).unwrap();
+    let notes = handle.sweeps().find("digits").unwrap().view.notes.clone();
+    assert!(notes[0].starts_with("this sweep is damaged and stopped: "), "{notes:?}");
+    let refusal = handle.apply(Input::PauseSweep(SweepId(1))).await.unwrap().unwrap_err();
+    assert!(refusal.to_string().starts_with("sweep digits is damaged and stopped"), "{refusal}");
+    handle.apply(Input::PauseSweep(SweepId(2))).await.unwrap().unwrap();
 }
