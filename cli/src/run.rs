@@ -185,7 +185,7 @@ async fn begin_file(
 fn has_changed(source: &SweepSource, sweep: &SweepView) -> bool {
     let mut spec = source.spec.clone();
     spec.fill_space(&sweep.data);
-    spec != sweep.spec
+    spec != *sweep.spec
 }
 
 fn name_is_taken(args: &Run, sweep: &SweepView, has_changed: bool) -> Failure {

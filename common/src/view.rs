@@ -6,6 +6,8 @@
 
 mod json;
 
+use std::sync::Arc;
+
 use serde::{Serialize, Serializer};
 
 use crate::assignment::Assignment;
@@ -114,7 +116,7 @@ pub struct SweepView {
     /// Whether it runs, is paused, or is over.
     pub state: SweepState,
     /// The spec, with the default space filled in.
-    pub spec: SweepSpec,
+    pub spec: Arc<SweepSpec>,
     /// The size and digest of its data.
     pub data: DataSummary,
     /// Trials by state. Trials that are not sampled yet are in no state.

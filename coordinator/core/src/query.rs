@@ -1,7 +1,7 @@
 //! The views that clients see. They are made from the state on demand.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::spec::Order;
@@ -36,7 +36,7 @@ impl Coordinator {
             id,
             name: sweep.spec().name.clone(),
             state: sweep.state(),
-            spec: sweep.spec().clone(),
+            spec: Arc::clone(sweep.spec()),
             data: sweep.data().clone(),
             counts: sweep.statistics().counts(),
             rounds: rounds(sweep),
@@ -118,30 +118,19 @@ impl Coordinator {
         notes
     }
 
-    /// Notes about what workers cannot train: one for each worker that cannot train the sweep, and
-    /// one for each that lacks the memory for some trials. There are at most [`MAX_NOTES`] of them.
+    /// Notes about what workers cannot train, at most [`MAX_NOTES`] of them and how many more there
+    /// are. The last one says so if no worker can train a trial that waits.
     fn refusals(&self, sweep: &Sweep) -> Vec<String> {
-        let refusals = self.volatile.unable.of_sweep(sweep.id());
-        let mut too_large: BTreeMap<&Name, Vec<(TrialNumber, &String)>> = BTreeMap::new();
-        let mut notes = Vec::new();
-        for ((worker, trial), message) in refusals {
-            match trial {
-                None => notes.push(format!("worker {worker} cannot train this sweep: {message}")),
-                Some(trial) => too_large.entry(worker).or_default().push((*trial, message)),
-            }
-        }
-        notes.extend(too_large.into_iter().filter_map(|(worker, trials)| {
-            let ((trial, message), others) = trials.split_first()?;
-            let others = match others.len() {
-                0 => String::new(),
-                more => format!(" and {more} other trials"),
-            };
-            Some(format!("worker {worker} cannot train trial {trial}{others}: {message}"))
-        }));
-        let more = notes.len().saturating_sub(MAX_NOTES);
-        notes.truncate(MAX_NOTES);
+        let note = |((worker, trial), message): (&(Name, Option<TrialNumber>), &String)| {
+            let what = trial.map_or("this sweep".to_owned(), |trial| format!("trial {trial}"));
+            format!("worker {worker} cannot train {what}: {message}")
+        };
+        let unable = &self.volatile.unable;
+        let mut notes: Vec<String> =
+            unable.of_sweep(sweep.id()).take(MAX_NOTES).map(note).collect();
+        let more = unable.of_sweep(sweep.id()).count().saturating_sub(MAX_NOTES);
         if more > 0 {
-            notes.push(format!("{more} more workers cannot train trials of this sweep"));
+            notes.push(format!("workers refused {more} more trials of this sweep"));
         }
         notes.extend(self.homeless(sweep));
         notes

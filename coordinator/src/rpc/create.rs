@@ -50,7 +50,7 @@ impl Api {
         let sweeps = self.driver.sweeps();
         if let Some(earlier) = sweeps.by_request(request_id) {
             spec.fill_space(&earlier.view.data);
-            return Some(if spec == earlier.view.spec {
+            return Some(if spec == *earlier.view.spec {
                 Ok(earlier.view.id)
             } else {
                 Err(Refusal::RequestReused(request_id.clone()))

@@ -11,6 +11,8 @@ mod events;
 #[cfg(test)]
 mod figures;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod read_only;

@@ -394,7 +394,7 @@ pub(super) fn sweep() -> BoxedStrategy<SweepView> {
                 id: SweepId(id),
                 name,
                 state,
-                spec,
+                spec: spec.into(),
                 data,
                 counts,
                 rounds,

@@ -68,7 +68,7 @@ pub(crate) fn sweep() -> SweepView {
             outputs: 10,
             digest,
         },
-        spec,
+        spec: spec.into(),
         counts: Counts { completed: 2, diverged: 1, ..Counts::default() },
         rounds: vec![
             round(1, 2, search_box(1e-4, 1.0, 1, 4), 0.95),
@@ -106,7 +106,7 @@ pub(crate) fn with_boxes() -> SweepView {
         Some(BoxView { trial: TrialNumber(10 * round.round), search_box })
     });
     sweep.boxes = boxes.collect();
-    sweep.spec.search.strategy = Strategy::Zoom;
+    std::sync::Arc::make_mut(&mut sweep.spec).search.strategy = Strategy::Zoom;
     sweep
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn running_sweep() -> SweepView {
         id: SweepId(2),
         name: spec.name.clone(),
         state: SweepState::Running,
-        spec,
+        spec: spec.into(),
         counts: Counts {
             completed: 11,
             stopped: 12,
@@ -179,7 +179,8 @@ pub(crate) fn long_sweep() -> SweepView {
     let mut sweep = sweep();
     sweep.id = SweepId(103);
     sweep.name = name("optical-recognition-of-handwritten-digits-with-batch-norm-2026-1");
-    sweep.spec.data.source = "/data/optical-recognition-of-handwritten-digits.csv".to_owned();
+    std::sync::Arc::make_mut(&mut sweep.spec).data.source =
+        "/data/optical-recognition-of-handwritten-digits.csv".to_owned();
     sweep
 }
 

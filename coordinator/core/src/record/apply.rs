@@ -1,6 +1,7 @@
 //! The only code that changes a [`Record`].
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use caviar_common::ask::AskedTrial;
 use caviar_common::ids::{LeaseId, Name, SweepId, TrialNumber};
@@ -170,7 +171,7 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
         rungs,
         statistics: Statistics::new(spec.search.rounds.len()),
         history: History::new(spec.space.clone()),
-        spec,
+        spec: Arc::new(spec),
         clock: 0,
         in_flight: BTreeSet::new(),
         queue: BTreeSet::new(),

@@ -23,7 +23,7 @@ impl Coordinator {
     ) -> Result<Reply, Halt> {
         spec.fill_space(&data);
         if let Some(earlier) = self.record.sweep_of_request(&request_id) {
-            let is_same = *earlier.spec() == spec && *earlier.data() == data;
+            let is_same = **earlier.spec() == spec && *earlier.data() == data;
             return if is_same {
                 Ok(Reply::Sweep(earlier.id()))
             } else {

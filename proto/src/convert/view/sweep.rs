@@ -49,7 +49,8 @@ pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
         state: sweep_state_from_wire(wire.state)?
             .ok_or_else(|| unknown_number("state", wire.state))?,
         spec: required("spec", wire.spec)
-            .and_then(|spec| decode_spec(spec).map_err(first).within("spec"))?,
+            .and_then(|spec| decode_spec(spec).map_err(first).within("spec"))?
+            .into(),
         data: required("data", wire.data).and_then(|data| decode_summary(data).within("data"))?,
         counts: required("counts", wire.counts)
             .and_then(|counts| decode_counts(counts).within("counts"))?,

@@ -1,6 +1,7 @@
 //! The state of one sweep.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use caviar_common::ask::{Ask, AskedTrial};
 use caviar_common::data::DataSummary;
@@ -35,7 +36,7 @@ pub enum Phase {
 pub struct Sweep {
     pub(in crate::record) id: SweepId,
     pub(in crate::record) request_id: Name,
-    pub(in crate::record) spec: SweepSpec,
+    pub(in crate::record) spec: Arc<SweepSpec>,
     pub(in crate::record) data: DataSummary,
     pub(in crate::record) warm_start: EarlierResults,
     pub(in crate::record) phase: Phase,
@@ -204,7 +205,7 @@ impl Sweep {
     }
 
     /// The requested sweep, with the default space filled in.
-    pub const fn spec(&self) -> &SweepSpec {
+    pub fn spec(&self) -> &Arc<SweepSpec> {
         &self.spec
     }
 
