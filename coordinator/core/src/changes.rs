@@ -3,7 +3,7 @@
 use caviar_common::ids::SessionId;
 use caviar_common::message::ToWorker;
 
-use crate::input::{Answer, Effect, Refusal, WaiterId};
+use crate::input::{ClientReply, Effect, Refusal, WaiterId};
 use crate::record::event::Event;
 use crate::record::sampling::SamplingJob;
 
@@ -25,7 +25,7 @@ impl Changes {
     }
 
     /// Answers a waiting client once the events so far are stored.
-    pub(crate) fn answer(&mut self, waiter: WaiterId, answer: Answer) {
+    pub(crate) fn answer(&mut self, waiter: WaiterId, answer: ClientReply) {
         self.effects.push(Effect::Answer(waiter, answer));
     }
 

@@ -92,13 +92,13 @@ pub enum Effect {
     /// Close a worker's connection for this reason.
     Close(SessionId, Refusal),
     /// Answer a request whose reply was [`Reply::Waiting`].
-    Answer(WaiterId, Answer),
+    Answer(WaiterId, ClientReply),
     /// A sweep's view has changed: notify its watchers.
     Changed(SweepId),
 }
 
-/// Identifies a request of an external client that waits for its [`Answer`], since the coordinator
-/// started. Of the clients that ask for trials, those with lower numbers get them first.
+/// Identifies a request of an external client that waits for its [`ClientReply`], since the
+/// coordinator started. Of the clients that ask for trials, those with lower numbers get them first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WaiterId(pub u64);
 
@@ -114,7 +114,7 @@ pub struct Waiter {
 
 /// The answer to an external client, as of the time when everything was decided that could be.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum ClientReply {
     /// The trials that it asked for; none if there are none.
     Trials(AskReply),
     /// Whether it should continue the trial that it reported.

@@ -28,7 +28,7 @@
 //! use caviar_common::outcome::{Outcome, SweepState};
 //! use caviar_common::spec::file::parse;
 //! use caviar_core::Coordinator;
-//! use caviar_core::input::{Answer, Config, Effect, Input, Reply, Waiter, WaiterId};
+//! use caviar_core::input::{ClientReply, Config, Effect, Input, Reply, Waiter, WaiterId};
 //!
 //! let file = r#"
 //!     name = "tiny"
@@ -53,7 +53,7 @@
 //!     let waiter = Waiter { id: WaiterId(1), is_patient: false };
 //!     let step = core.step(1, Input::AskTrials(sweep, ask, waiter))?;
 //!     let answer = step.effects.into_iter().find_map(|effect| match effect {
-//!         Effect::Answer(_, Answer::Trials(answer)) => Some(answer),
+//!         Effect::Answer(_, ClientReply::Trials(answer)) => Some(answer),
 //!         _ => None,
 //!     });
 //!     let asked = answer.expect("an answer").trials.remove(0);
@@ -79,10 +79,11 @@ mod quarantine;
 pub mod query;
 mod record;
 mod requests;
+mod schedule;
 pub mod tables;
 mod volatile;
 
-pub use record::{Broken, Difference, event, replay_decisions, state};
+pub use record::{Broken, Difference, curve, event, replay_decisions, state};
 
 use std::collections::BTreeMap;
 
@@ -93,7 +94,7 @@ use caviar_common::view::{SweepView, TrialView};
 use changes::Changes;
 use event::{Event, Payload};
 use halt::Halt;
-use input::{Answer, Config, Decided, Effect, Input, Reply, Rows, Step};
+use input::{ClientReply, Config, Decided, Effect, Input, Reply, Rows, Step};
 use state::Record;
 use volatile::{Touched, Volatile};
 
@@ -271,7 +272,7 @@ impl Coordinator {
             Input::AskTrials(sweep, ask, waiter) => self.ask_trials(sweep, ask, waiter),
             Input::StopWaiting(waiter) => {
                 if self.volatile.waiting.remove_ask(waiter).is_some() {
-                    self.changes.answer(waiter, Answer::Trials(AskReply::default()));
+                    self.changes.answer(waiter, ClientReply::Trials(AskReply::default()));
                 }
                 Ok(Reply::Done)
             }

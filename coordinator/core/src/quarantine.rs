@@ -8,7 +8,7 @@ use caviar_common::ask::AskReply;
 use caviar_common::ids::{LeaseId, SweepId};
 
 use crate::Coordinator;
-use crate::input::{Answer, Refusal};
+use crate::input::{ClientReply, Refusal};
 use crate::record::{self, Broken};
 
 impl Coordinator {
@@ -36,7 +36,7 @@ impl Coordinator {
         self.volatile.undecided.remove(&id);
         for waiter in self.volatile.waiting.take_sweep(id) {
             let over = AskReply { trials: Vec::new(), is_over: true };
-            self.changes.answer(waiter, Answer::Trials(over));
+            self.changes.answer(waiter, ClientReply::Trials(over));
         }
         self.volatile.quarantined.insert(id, reason);
         self.volatile.mark_changed(id);

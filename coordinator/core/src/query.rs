@@ -48,8 +48,8 @@ impl Coordinator {
         })
     }
 
-    /// The view of a trial that is in flight, or of the best trial, without its curve. The tables of
-    /// the store have all trials.
+    /// The view of a trial that is in flight, or of the best trial, without its curve. The tables
+    /// of the store have all trials.
     pub fn trial_in_flight(&self, id: SweepId, number: TrialNumber) -> Option<TrialView> {
         let sweep = self.record.sweep(id)?;
         Some(self.trial_view(sweep, sweep.trial(number)?))

@@ -1,9 +1,9 @@
 //! The tables of trials that people and queries read, in memory.
 //!
 //! The state machine keeps little of a trial that is not in flight any more. What it was is in the
-//! rows that [`Coordinator::take_rows`](crate::Coordinator::take_rows) returns, and its curve in the
-//! events. A store writes both into tables. [`Tables`] does the same in memory, for tests, for
-//! simulations, and as the specification of what a store shows.
+//! rows that [`take_rows`](crate::Coordinator::take_rows) returns, and its curve in the events. A
+//! store writes both into tables. [`Tables`] does the same in memory, for tests, for simulations,
+//! and as the specification of what a store shows.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -14,7 +14,8 @@ use caviar_common::outcome::TrialState;
 use caviar_common::spec::Goal;
 use caviar_common::view::TrialView;
 
-use crate::event::{CurveChange, Event, Payload};
+use crate::curve::CurveChange;
+use crate::event::{Event, Payload};
 use crate::input::Rows;
 
 /// The order of a list of trials.

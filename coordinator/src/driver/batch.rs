@@ -6,7 +6,7 @@ use caviar_common::assignment::Assignment;
 use caviar_common::ids::SessionId;
 use caviar_common::metric::Point;
 use caviar_core::event::{Event, Payload, StoredAssignment};
-use caviar_core::input::{Answer, Effect, Refusal, Reply};
+use caviar_core::input::{ClientReply, Effect, Refusal, Reply};
 use tokio::sync::{mpsc, oneshot};
 
 use super::published::Change;
@@ -26,7 +26,7 @@ pub(super) type Delivery = Box<dyn FnOnce() + Send>;
 /// What waits for the commit.
 pub(super) enum AfterCommit {
     Reply(oneshot::Sender<Result<Reply, Refusal>>, Result<Reply, Refusal>),
-    Answer(oneshot::Sender<Result<Answer, Refusal>>, Result<Answer, Refusal>),
+    Answer(oneshot::Sender<Result<ClientReply, Refusal>>, Result<ClientReply, Refusal>),
     Effect(Effect),
     Deliver(Delivery),
     Open(SessionId, mpsc::Sender<Outgoing>, oneshot::Sender<bool>),

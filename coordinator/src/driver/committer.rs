@@ -10,7 +10,8 @@ use caviar_core::input::Effect;
 use tokio::sync::mpsc;
 
 use super::batch::{AfterCommit, Batch};
-use super::engine::{Command, LostSessions, UnderWay};
+use super::command::Command;
+use super::engine::{LostSessions, UnderWay};
 use super::log::log;
 use super::published::Sweeps;
 use super::sessions::{CloseReason, Sessions};

@@ -2,7 +2,6 @@
 //! and carries it out, while this thread goes on with the next batch.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -12,13 +11,13 @@ use std::time::{Duration, Instant};
 use caviar_common::ids::SessionId;
 use caviar_core::Coordinator;
 use caviar_core::event::Event;
-use caviar_core::input::{Answer, Effect, Input, Refusal, Reply, WaiterId};
-use tokio::sync::{mpsc, oneshot};
+use caviar_core::input::{Effect, Input, Refusal, WaiterId};
+use tokio::sync::mpsc;
 
 use super::DriverError;
-use super::batch::{AfterCommit, Batch, Delivery};
+use super::batch::{AfterCommit, Batch};
+use super::command::{AnswerSender, Command, ReplySender};
 use super::samplers::SamplerPool;
-use super::sessions::{CloseReason, Outgoing};
 use super::views::Views;
 use crate::store::{self, Position};
 
@@ -32,54 +31,6 @@ const THINKING_TIME: Duration = Duration::from_millis(5);
 
 /// Decisions after which the size of a batch is looked at. Each may add an assignment of 256 KiB.
 const DECISIONS_AT_ONCE: u32 = 32;
-
-/// Reads the state, and returns what sends the result once everything in it is stored.
-type View = Box<dyn FnOnce(&Coordinator) -> Delivery + Send>;
-type ReplySender = oneshot::Sender<Result<Reply, Refusal>>;
-type AnswerSender = oneshot::Sender<Result<Answer, Refusal>>;
-
-/// What can be asked of the driver.
-pub(super) enum Command {
-    Apply {
-        input: Input,
-        reply: Option<ReplySender>,
-    },
-    /// A request of an external client, with the input's waiter and the sender of its answer.
-    Ask {
-        input: Input,
-        waiter: WaiterId,
-        answer: AnswerSender,
-    },
-    Read(View),
-    Open {
-        session: SessionId,
-        outbox: mpsc::Sender<Outgoing>,
-        reply: oneshot::Sender<bool>,
-    },
-    Close {
-        session: SessionId,
-        reason: Option<CloseReason>,
-    },
-    CloseAll,
-    /// A batch was carried out, or the committer has ended.
-    Wake,
-    Stop,
-}
-
-impl fmt::Debug for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Apply { .. } => "Apply",
-            Self::Ask { .. } => "Ask",
-            Self::Read(_) => "Read",
-            Self::Open { .. } => "Open",
-            Self::Close { .. } => "Close",
-            Self::CloseAll => "CloseAll",
-            Self::Wake => "Wake",
-            Self::Stop => "Stop",
-        })
-    }
-}
 
 /// Sessions that the committer has closed, because their outboxes were full. The state machine
 /// hears of them in the next batch.

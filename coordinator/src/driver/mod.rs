@@ -8,12 +8,13 @@
 //!     Sweeps   <--views of changed sweeps--
 //! DriverHandle::query --> Reads: a few connections that read the store
 //! ```
-//! Nothing is sent before the commit of the events that led to it. The driver decides the next batch
-//! while the committer stores the last one. Neither waits for a slow reader: a session whose outbox
-//! is full is closed. A failed commit or a broken invariant ends both threads, and every waiting
-//! request fails.
+//! Nothing is sent before the commit of the events that led to it. The driver decides the next
+//! batch while the committer stores the last one. Neither waits for a slow reader: a session whose
+//! outbox is full is closed. A failed commit or a broken invariant ends both threads, and every
+//! waiting request fails.
 
 mod batch;
+mod command;
 mod committer;
 mod engine;
 mod log;
@@ -31,15 +32,16 @@ use std::thread;
 
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::SessionId;
-use caviar_core::input::{Answer, Config, Input, Refusal, Reply, WaiterId};
+use caviar_core::input::{ClientReply, Config, Input, Refusal, Reply, WaiterId};
 use caviar_core::{Broken, Coordinator, Replay};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::store::query::Reader;
 use crate::store::{Store, StoreError};
 use batch::{Batch, Delivery};
+use command::Command;
 use committer::Committer;
-use engine::{Command, Engine, Halted, LostSessions, UnderWay};
+use engine::{Engine, Halted, LostSessions, UnderWay};
 pub use published::{Published, Sweeps, Watcher};
 use reads::ReadError;
 use reads::Reads;
@@ -251,7 +253,7 @@ impl DriverHandle {
         &self,
         waiter: WaiterId,
         input: Input,
-    ) -> Result<Result<Answer, Refusal>, DriverGone> {
+    ) -> Result<Result<ClientReply, Refusal>, DriverGone> {
         let (answer, received) = oneshot::channel();
         self.send(Command::Ask { input, waiter, answer }).await?;
         received.await.map_err(|_| DriverGone)

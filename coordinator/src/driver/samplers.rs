@@ -7,7 +7,7 @@ use std::{io, thread};
 use caviar_core::input::{Input, SamplingJob};
 use tokio::sync::mpsc::WeakSender;
 
-use super::engine::Command;
+use super::command::Command;
 
 /// Most threads. Each sweep asks one question at a time, so more would help only a coordinator of
 /// many sweeps.

@@ -15,8 +15,8 @@ use super::api::invalid;
 const DEFAULT_PAGE: usize = 100;
 /// Most bytes in a page: below the 4 MiB that gRPC clients accept by default.
 const MAX_PAGE_BYTES: usize = 3 << 20;
-/// Most metric values in the curves of one page. It bounds what is read before the page is reduced to
-/// its size in bytes.
+/// Most metric values in the curves of one page. It bounds what is read before the page is reduced
+/// to its size in bytes.
 pub(super) const MAX_PAGE_VALUES: usize = 200_000;
 
 /// The number of elements in a page. A `page_size` above the maximum is reduced to it, because the

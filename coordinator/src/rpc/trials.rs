@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use caviar_common::error::ErrorClass;
 use caviar_common::limits::MAX_WAIT_MS;
-use caviar_core::input::{Answer, Input, Waiter, WaiterId};
+use caviar_core::input::{ClientReply, Input, Waiter, WaiterId};
 use caviar_proto::convert::trial::{
     decode_ask, decode_report, decode_tell, encode_asked, verdict_to_wire,
 };
@@ -46,8 +46,8 @@ impl TrialService for Trials {
             }
         };
         match answer.map_err(driver_gone)?.map_err(|refusal| refused(&refusal))? {
-            Answer::Trials(reply) => Ok(Response::new(encode_asked(&reply))),
-            Answer::Verdict(_) | Answer::Told(_) => Err(wrong_answer("AskTrials")),
+            ClientReply::Trials(reply) => Ok(Response::new(encode_asked(&reply))),
+            ClientReply::Verdict(_) | ClientReply::Told(_) => Err(wrong_answer("AskTrials")),
         }
     }
 
@@ -61,10 +61,10 @@ impl TrialService for Trials {
         let sweep = self.0.find(&name)?.view.id;
         let id = self.0.driver.next_waiter();
         match self.answer(id, Input::ReportTrial(sweep, report, id)).await? {
-            Answer::Verdict(verdict) => {
+            ClientReply::Verdict(verdict) => {
                 Ok(Response::new(v1::ReportTrialResponse { verdict: verdict_to_wire(verdict) }))
             }
-            Answer::Trials(_) | Answer::Told(_) => Err(wrong_answer("ReportTrial")),
+            ClientReply::Trials(_) | ClientReply::Told(_) => Err(wrong_answer("ReportTrial")),
         }
     }
 
@@ -78,16 +78,16 @@ impl TrialService for Trials {
         let sweep = self.0.find(&name)?.view.id;
         let id = self.0.driver.next_waiter();
         match self.answer(id, Input::TellTrial(sweep, tell, id)).await? {
-            Answer::Told(state) => {
+            ClientReply::Told(state) => {
                 Ok(Response::new(v1::TellTrialResponse { state: trial_state_to_wire(state) }))
             }
-            Answer::Trials(_) | Answer::Verdict(_) => Err(wrong_answer("TellTrial")),
+            ClientReply::Trials(_) | ClientReply::Verdict(_) => Err(wrong_answer("TellTrial")),
         }
     }
 }
 
 impl Trials {
-    async fn answer(&self, id: WaiterId, input: Input) -> Result<Answer, Status> {
+    async fn answer(&self, id: WaiterId, input: Input) -> Result<ClientReply, Status> {
         let answer = self.0.driver.ask(id, input).await.map_err(driver_gone)?;
         answer.map_err(|refusal| refused(&refusal))
     }

@@ -11,13 +11,15 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use caviar_common::ids::StoreId;
 
 use super::StoreError;
 use super::digest::{checksum, int};
-use super::open::BUSY_TIMEOUT;
+
+/// How long to wait for the lock of a process that may be exiting.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The path with a suffix after its last character.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

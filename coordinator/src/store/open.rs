@@ -1,20 +1,17 @@
 //! Opening the file of a store: what it is, whether commits are missing, and who owns it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::StoreError;
 use super::heads::Ledger;
-use super::lock::{LastBatch, Lock, with_suffix};
+use super::lock::{BUSY_TIMEOUT, LastBatch, Lock, with_suffix};
 use super::schema::{APPLICATION_ID, FIRST_CHECKED, FORMAT, HAS_HEADS};
 use super::wal::{self, Log};
 use super::{migrate, read_only};
 
-/// How long to wait for the lock of a process that may be exiting.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// Prepared statements that the connection keeps: more than there are.
 const STATEMENTS: usize = 64;
 

@@ -152,8 +152,8 @@ impl Orders {
         }
     }
 
-    /// The numbers of the trials that a query selects, in its order, and of one more. `read` reads the states of all
-    /// trials of the sweep, by number; it is called if they are not known.
+    /// The numbers of the trials that a query selects, in its order, and of one more. `read` reads
+    /// the states of all trials of the sweep, if they are not known yet.
     pub(super) fn select(
         &self,
         query: &TrialQuery,

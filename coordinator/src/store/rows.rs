@@ -1,11 +1,11 @@
 //! The rows of the reading tables: views as cells, and cells as views.
 
-use caviar_common::assignment::Assignment;
+use caviar_common::assignment::{Assignment, Value};
 use caviar_common::compact::CompactBox;
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
 use caviar_common::outcome::TrialState;
-use caviar_common::reason::Reason;
+use caviar_common::reason::{Extent, Reason};
 use caviar_common::view::{StoppedView, TrialTimes, TrialView};
 use caviar_core::event::{StoredAssignment, TrialSampled};
 use rusqlite::Row;
@@ -130,8 +130,14 @@ impl StateRow {
     }
 }
 
-/// Bytes up to which the tables have an assignment or a reason with all names and texts.
+/// Bytes of texts up to which the tables have an assignment or a reason with all of them.
 const LONGEST_TEXT: usize = 4_096;
+
+/// True if the texts of these values have more than [`LONGEST_TEXT`] bytes.
+fn is_long<'a>(values: impl IntoIterator<Item = &'a Value>) -> bool {
+    let texts = values.into_iter().filter_map(Value::as_str);
+    texts.map(str::len).sum::<usize>() > LONGEST_TEXT
+}
 
 /// A reason as the table `trial_samples` has it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -174,17 +180,23 @@ impl SampleRow {
     /// The row of a new trial. Texts that are longer than [`LONGEST_TEXT`] are written without the
     /// names and texts of the space.
     pub(super) fn new(sampled: &TrialSampled, view: &TrialView) -> Result<Self, StoreError> {
-        let mut assignment = serde_json::to_string(&view.assignment)?;
-        if assignment.len() > LONGEST_TEXT {
-            assignment = serde_json::to_string(&sampled.assignment)?;
-        }
-        let mut reason = serde_json::to_string(&view.reason)?;
-        if reason.len() > LONGEST_TEXT
-            && let Some(sides) = sampled.sides.clone()
-        {
-            let long = ReasonText::Long { reason: sampled.reason.clone(), sides };
-            reason = serde_json::to_string(&long)?;
-        }
+        let assignment = if is_long(view.assignment.iter().map(|(_, value)| value)) {
+            serde_json::to_string(&sampled.assignment)?
+        } else {
+            serde_json::to_string(&view.assignment)?
+        };
+        let sides = view.reason.search_box.iter().flat_map(|search_box| &search_box.sides);
+        let choices = sides.flat_map(|side| match &side.extent {
+            Extent::Choices(values) => values.as_slice(),
+            Extent::Range { .. } => &[],
+        });
+        let reason = match &sampled.sides {
+            Some(sides) if is_long(choices) => {
+                let (reason, sides) = (sampled.reason.clone(), sides.clone());
+                serde_json::to_string(&ReasonText::Long { reason, sides })?
+            }
+            Some(_) | None => serde_json::to_string(&view.reason)?,
+        };
         Ok(Self { trial: view.trial, assignment, reason, epochs: view.epochs })
     }
 

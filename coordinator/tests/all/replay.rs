@@ -18,7 +18,7 @@ use caviar_coordinator::store::sqlite::SqliteStore;
 use caviar_coordinator::store::{Rows, Store};
 use caviar_core::Coordinator;
 use caviar_core::event::{Event, Payload};
-use caviar_core::input::{Answer, Config, Effect, Input, Reply, Waiter, WaiterId};
+use caviar_core::input::{ClientReply, Config, Effect, Input, Reply, Waiter, WaiterId};
 use caviar_core::tables::{Tables, TrialFilter};
 use proptest::test_runner::{Config as Cases, TestRunner};
 
@@ -42,7 +42,7 @@ pub(crate) struct World {
     pub(crate) live: Coordinator,
     /// What the store should show.
     tables: Tables,
-    answer: Option<Answer>,
+    answer: Option<ClientReply>,
     pub(crate) store: SqliteStore,
     unwritten: Vec<Event>,
     kinds: BTreeSet<&'static str>,
@@ -217,7 +217,7 @@ impl World {
         let ask = Ask { request_id, client: name("w0"), count: 1, lease_ms: 1_000 };
         let waiter = Waiter { id: WaiterId(1), is_patient: false };
         self.step(Input::AskTrials(sweep, ask, waiter));
-        let Some(Answer::Trials(mut asked)) = self.answer.take() else { return };
+        let Some(ClientReply::Trials(mut asked)) = self.answer.take() else { return };
         let Some(AskedTrial { trial, lease, .. }) = asked.trials.pop() else { return };
         let known = self.live.record().sweep(sweep).and_then(|sweep| sweep.trial(trial));
         let epoch = 1 + known.map_or(EPOCHS, |trial| trial.recorded_epochs());

@@ -3,9 +3,9 @@
 use caviar_common::ids::{LeaseId, Name, SessionId, SweepId, TrialNumber};
 use caviar_common::outcome::Job;
 
-use super::schedule;
 use crate::Coordinator;
 use crate::record::state::{Phase, SUSPECT_LOSSES, ScoringStatus, Sweep, Trial, Urgency};
+use crate::schedule::{HeldJob, ScheduledJob};
 
 /// A training or scoring that waits for a worker.
 pub(super) struct WaitingJob {
@@ -77,10 +77,10 @@ pub(super) fn waiting_job(sweep: &Sweep, trial: &Trial) -> Option<WaitingJob> {
 
 impl Coordinator {
     /// What the schedule should know of the job of a trial.
-    fn scheduled_job(&self, sweep: &Sweep, trial: &Trial) -> Option<schedule::Job> {
+    fn scheduled_job(&self, sweep: &Sweep, trial: &Trial) -> Option<ScheduledJob> {
         if let Some(waiting) = waiting_job(sweep, trial) {
             let (urgency, is_suspect) = (waiting.urgency(), waiting.is_suspect());
-            return Some(schedule::Job::Waiting { urgency, is_suspect });
+            return Some(ScheduledJob::Waiting { urgency, is_suspect });
         }
         let scoring = sweep.scoring().filter(|it| it.trial() == trial.number());
         let (lease, is_ahead) = match scoring.map(|scoring| scoring.status()) {
@@ -89,7 +89,7 @@ impl Coordinator {
             None => (trial.running_lease()?, sweep.is_decidable(trial)),
         };
         let held = self.record.lease(lease)?;
-        Some(schedule::Job::Held(schedule::HeldJob {
+        Some(ScheduledJob::Held(HeldJob {
             lease,
             worker: held.worker()?.clone(),
             urgency: (sweep.next_unreported(trial), trial.number()),

@@ -39,12 +39,10 @@
 mod assign;
 mod candidates;
 mod park;
-mod schedule;
 
 use crate::Coordinator;
 use crate::record::Broken;
 use candidates::Placement;
-pub(crate) use schedule::Schedule;
 
 impl Coordinator {
     /// Assigns waiting trials to free slots. If none is free, parks a trial that has run ahead and

@@ -6,10 +6,10 @@ use caviar_common::message::ToWorker;
 use caviar_common::numbers::index;
 
 use super::candidates::Placement;
-use super::schedule::{Demand, Job};
 use crate::Coordinator;
 use crate::record::Broken;
 use crate::record::state::{Phase, Sweep, Urgency};
+use crate::schedule::{Demand, ScheduledJob};
 use crate::volatile::Worker;
 
 /// Most running trials that are considered for parking at once. The others are considered after the
@@ -84,10 +84,10 @@ impl Coordinator {
         let jobs = held.filter_map(|lease| self.scheduled_lease(lease));
         let mut trainings: Vec<(bool, Urgency, LeaseId)> = jobs
             .filter_map(|(sweep, job)| match job {
-                Job::Held(held) if sweep.phase() == Phase::Searching => {
+                ScheduledJob::Held(held) if sweep.phase() == Phase::Searching => {
                     Some((held.is_ahead, held.urgency, held.lease))
                 }
-                Job::Held(_) | Job::Waiting { .. } => None,
+                ScheduledJob::Held(_) | ScheduledJob::Waiting { .. } => None,
             })
             .collect();
         trainings.sort_unstable();
@@ -98,7 +98,7 @@ impl Coordinator {
         excess.into_iter().try_for_each(|lease| self.park(lease))
     }
 
-    fn scheduled_lease(&self, lease: LeaseId) -> Option<(&Sweep, &Job)> {
+    fn scheduled_lease(&self, lease: LeaseId) -> Option<(&Sweep, &ScheduledJob)> {
         let lease = self.record.lease(lease)?;
         let job = self.volatile.schedule.job(lease.sweep(), lease.trial())?;
         Some((self.record.sweep(lease.sweep())?, job))

@@ -15,8 +15,10 @@
 
 use std::fmt;
 
+pub use super::suggestion::StoredAssignment;
+pub(crate) use super::suggestion::{restore_suggestion, store_suggestion};
 use caviar_common::assignment::Assignment;
-use caviar_common::compact::{CompactAssignment, CompactBox};
+use caviar_common::compact::CompactBox;
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
 #[cfg(doc)]
@@ -73,56 +75,6 @@ impl Event {
             | Payload::SweepCancelled
             | Payload::SweepDeleted(_)
             | Payload::SweepCompleted => Vec::new(),
-        }
-    }
-}
-
-/// What an event changes in the curve of a trial.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CurveChange<'a> {
-    /// The trial.
-    pub trial: TrialNumber,
-    /// The curve keeps at most this many epochs ...
-    pub keep: u32,
-    /// ... and is followed by these.
-    pub add: &'a [Point],
-}
-
-impl Event {
-    /// What the event changes in the curves of trials.
-    pub fn curve_changes(&self) -> Vec<CurveChange<'_>> {
-        let cut = |trial, keep| CurveChange { trial, keep, add: &[] };
-        match &self.payload {
-            Payload::LeaseGranted(granted) if granted.job == Job::Train => {
-                vec![cut(granted.trial, granted.recorded.unwrap_or(0))]
-            }
-            Payload::TrialsAsked(asked) => {
-                asked.granted.iter().map(|it| cut(it.trial, it.recorded.unwrap_or(0))).collect()
-            }
-            Payload::EpochRecorded(EpochRecorded { trial, metrics, .. }) => {
-                let add = std::slice::from_ref(metrics);
-                vec![CurveChange { trial: *trial, keep: u32::MAX, add }]
-            }
-            Payload::EpochsRecorded(EpochsRecorded { trial, points, .. }) => {
-                vec![CurveChange { trial: *trial, keep: u32::MAX, add: points }]
-            }
-            Payload::TrialStopped(stopped) => vec![cut(stopped.trial, stopped.rung.epoch)],
-            Payload::TrialDecided(decided) => {
-                vec![cut(decided.trial, decided.epochs.unwrap_or(u32::MAX))]
-            }
-            Payload::SweepCreated(_)
-            | Payload::SweepPaused
-            | Payload::SweepResumed
-            | Payload::SweepCancelled
-            | Payload::SweepDeleted(_)
-            | Payload::SweepCompleted
-            | Payload::TrialSampled(_)
-            | Payload::LeaseGranted(_)
-            | Payload::LeaseEnded(_)
-            | Payload::TrialFinished(_)
-            | Payload::TrialPassed(_)
-            | Payload::ScoringStarted(_)
-            | Payload::WinnerScored(_) => Vec::new(),
         }
     }
 }
@@ -321,45 +273,10 @@ pub struct TrialSampled {
     pub due: Option<u64>,
 }
 
-/// An assignment as an event holds it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum StoredAssignment {
-    /// One value per parameter of the sweep's space, without names.
-    Compact(CompactAssignment),
-    /// Names and values: in stores of formats 1 and 2, and for values that the space does not have.
-    Named(Assignment),
-}
-
-/// A suggestion as an event holds it: its assignment, its reason without the box, and the box.
-pub(crate) fn store_suggestion(
-    space: &Space,
-    suggestion: Suggestion,
-) -> (StoredAssignment, Reason, Option<CompactBox>) {
-    let Suggestion { assignment, mut reason } = suggestion;
-    let sides = reason.search_box.as_ref().and_then(|it| CompactBox::new(space, it));
-    if sides.is_some() {
-        reason.search_box = None;
-    }
-    let assignment = match CompactAssignment::new(space, &assignment) {
-        Some(compact) => StoredAssignment::Compact(compact),
-        None => StoredAssignment::Named(assignment),
-    };
-    (assignment, reason, sides)
-}
-
 impl TrialSampled {
     /// The suggestion that was stored. `None` if the event is not one of a sweep with this space.
     pub fn suggestion(&self, space: &Space) -> Option<Suggestion> {
-        let assignment = match &self.assignment {
-            StoredAssignment::Compact(compact) => compact.expand(space)?,
-            StoredAssignment::Named(assignment) => assignment.clone(),
-        };
-        let mut reason = self.reason.clone();
-        if let Some(sides) = &self.sides {
-            reason.search_box = Some(sides.expand(space)?);
-        }
-        Some(Suggestion { assignment, reason })
+        restore_suggestion(space, (&self.assignment, &self.reason, self.sides.as_ref()))
     }
 }
 

@@ -13,10 +13,12 @@
 mod abandon;
 mod apply;
 mod broken;
+pub mod curve;
 pub mod event;
 mod replay;
 pub(crate) mod sampling;
 pub mod state;
+mod suggestion;
 
 pub(crate) use abandon::{abandon, leave_a_gap, reserve};
 pub(crate) use apply::apply;

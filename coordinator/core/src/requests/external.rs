@@ -16,7 +16,7 @@ use caviar_common::outcome::{Outcome, TrialState};
 
 use crate::Coordinator;
 use crate::halt::Halt;
-use crate::input::{Answer, Refusal, Reply, Waiter, WaiterId};
+use crate::input::{ClientReply, Refusal, Reply, Waiter, WaiterId};
 use crate::record::Broken;
 use crate::record::event::{
     EpochsRecorded, GrantedTrial, LeaseEnd, TrialFinished, TrialsAsked, WorkerLost,
@@ -52,7 +52,7 @@ impl Coordinator {
             let renewed: Vec<(LeaseId, u64)> = in_force.map(|lease| (lease, now)).collect();
             let is_over = sweep.state().is_final();
             self.volatile.client_leases_heard.extend(renewed);
-            self.changes.answer(waiter.id, Answer::Trials(AskReply { trials, is_over }));
+            self.changes.answer(waiter.id, ClientReply::Trials(AskReply { trials, is_over }));
             return Ok(Reply::Waiting);
         }
         let waiting = WaitingAsk { ask, is_patient: waiter.is_patient };
@@ -84,12 +84,12 @@ impl Coordinator {
             }
             // A sweep that was deleted in the meantime is over.
             let is_over = self.record.sweep(id).is_none_or(|sweep| sweep.state().is_final());
-            self.changes.answer(waiter, Answer::Trials(AskReply { trials, is_over }));
+            self.changes.answer(waiter, ClientReply::Trials(AskReply { trials, is_over }));
         }
         // A sampler that another thread asks holds the decisions of its sweep up.
         if !self.volatile.samplers.get(&id).is_some_and(Sampling::is_away) {
             for waiter in self.volatile.waiting.take_impatient(id) {
-                self.changes.answer(waiter, Answer::Trials(AskReply::default()));
+                self.changes.answer(waiter, ClientReply::Trials(AskReply::default()));
             }
             for report in self.volatile.waiting.take_reports(id) {
                 self.answer_report(id, &report);
@@ -103,11 +103,11 @@ impl Coordinator {
         // A trial of a sweep that was deleted in the meantime was cancelled.
         let state = state.unwrap_or(TrialState::Cancelled);
         let answer = if report.is_end {
-            Answer::Told(state)
+            ClientReply::Told(state)
         } else if state == TrialState::Stopped {
-            Answer::Verdict(Verdict::Stop)
+            ClientReply::Verdict(Verdict::Stop)
         } else {
-            Answer::Verdict(Verdict::Continue)
+            ClientReply::Verdict(Verdict::Continue)
         };
         self.changes.answer(report.waiter, answer);
     }

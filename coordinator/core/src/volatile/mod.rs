@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId, TrialNumber};
 use caviar_common::view::TrialView;
 
-use crate::placement::Schedule;
 use crate::record::state::{Holder, Record};
+use crate::schedule::Schedule;
 pub(crate) use clock::Clock;
 pub(crate) use deadlines::Deadlines;
 pub(crate) use progress::Progress;

@@ -10,7 +10,7 @@ use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
 use caviar_core::Coordinator;
 use caviar_core::event::{Event, Payload};
-use caviar_core::input::{Answer, Effect, Input, Refusal, Reply, Waiter, WaiterId};
+use caviar_core::input::{ClientReply, Effect, Input, Refusal, Reply, Waiter, WaiterId};
 
 use crate::support::{Bench, CONFIG, STORE, SWEEP, TTL, name, point};
 
@@ -52,12 +52,12 @@ impl Bench {
         let ask = Ask { request_id: name(request), client: name(client), count, lease_ms: LEASE };
         let waiter = Waiter { id: WaiterId(1), is_patient: false };
         let answer = self.answer(Input::AskTrials(SWEEP, ask, waiter)).unwrap();
-        let Answer::Trials(trials) = answer else { panic!("{answer:?}") };
+        let ClientReply::Trials(trials) = answer else { panic!("{answer:?}") };
         trials
     }
 
     /// Takes a step with a request of the waiter 1, and returns its answer.
-    fn answer(&mut self, input: Input) -> Result<Answer, Refusal> {
+    fn answer(&mut self, input: Input) -> Result<ClientReply, Refusal> {
         assert_eq!(self.step(input)?, Reply::Waiting);
         let answer = self.effects.iter().find_map(|effect| {
             let Effect::Answer(WaiterId(1), answer) = effect else { return None };
@@ -78,7 +78,7 @@ impl Bench {
             seconds: None,
         };
         let answer = self.answer(Input::ReportTrial(SWEEP, report, WaiterId(1)))?;
-        let Answer::Verdict(verdict) = answer else { panic!("{answer:?}") };
+        let ClientReply::Verdict(verdict) = answer else { panic!("{answer:?}") };
         Ok(verdict)
     }
 
@@ -87,7 +87,7 @@ impl Bench {
         of: &AskedTrial,
         outcome: Outcome,
         last: Option<NamedMetrics>,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<ClientReply, Refusal> {
         let tell = Tell { trial: of.trial, lease: of.lease, outcome, last, seconds: 2.5 };
         self.answer(Input::TellTrial(SWEEP, tell, WaiterId(1)))
     }
@@ -511,7 +511,7 @@ fn asks_are_kept_while_their_leases_are_in_force_and_of_the_others_the_latest() 
 /// The answers of the latest step, by waiter.
 fn answers(bench: &Bench) -> Vec<(u64, usize)> {
     let trials = |effect: &Effect| {
-        let Effect::Answer(waiter, Answer::Trials(reply)) = effect else { return None };
+        let Effect::Answer(waiter, ClientReply::Trials(reply)) = effect else { return None };
         Some((waiter.0, reply.trials.len()))
     };
     bench.effects.iter().filter_map(trials).collect()

@@ -18,7 +18,7 @@ use crate::record::state::Urgency;
 
 /// What placement knows of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Job {
+pub(crate) enum ScheduledJob {
     /// It waits for a worker.
     Waiting {
         /// When it is needed.
@@ -63,7 +63,7 @@ impl Load {
 
 /// A sweep's jobs.
 #[derive(Debug, Default)]
-pub(super) struct Demand {
+pub(crate) struct Demand {
     /// False if nothing of the sweep may start, because it is paused for example.
     is_open: bool,
     /// Slots that its jobs occupy.
@@ -80,30 +80,30 @@ pub(super) struct Demand {
 
 impl Demand {
     /// What waits and is no suspect, most urgent first.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = Urgency> {
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = Urgency> {
         let open = self.is_open.then_some(&self.waiting);
         open.into_iter().flatten().copied()
     }
 
     /// The suspects that wait, most urgent first.
-    pub(super) fn suspects(&self) -> impl Iterator<Item = Urgency> {
+    pub(crate) fn suspects(&self) -> impl Iterator<Item = Urgency> {
         let open = self.is_open.then_some(&self.suspects);
         open.into_iter().flatten().copied()
     }
 
     /// The most urgent parked trial whose worker has a free slot.
-    pub(super) fn next_to_continue(&self) -> Option<(Urgency, LeaseId)> {
+    pub(crate) fn next_to_continue(&self) -> Option<(Urgency, LeaseId)> {
         self.can_continue.first().copied()
     }
 
     /// The urgency of the most urgent trial that has no slot.
-    pub(super) fn most_urgent(&self) -> Option<Urgency> {
+    pub(crate) fn most_urgent(&self) -> Option<Urgency> {
         let parked = self.parked.first().map(|(urgency, _)| *urgency);
         self.waiting().next().into_iter().chain(self.suspects().next()).chain(parked).min()
     }
 
     /// The running trials that can be parked, the least urgent first.
-    pub(super) fn ahead(&self) -> impl Iterator<Item = (Urgency, LeaseId)> {
+    pub(crate) fn ahead(&self) -> impl Iterator<Item = (Urgency, LeaseId)> {
         self.ahead.iter().rev().copied()
     }
 
@@ -120,7 +120,7 @@ type FreeSlots = (Reverse<u32>, Name);
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     loads: BTreeMap<Name, Load>,
-    jobs: BTreeMap<(SweepId, TrialNumber), Job>,
+    jobs: BTreeMap<(SweepId, TrialNumber), ScheduledJob>,
     demands: BTreeMap<SweepId, Demand>,
     free: BTreeSet<FreeSlots>,
     /// The part of `free` that holds no suspect.
@@ -164,7 +164,12 @@ impl Schedule {
     }
 
     /// Replaces what is known of a job. `None` if it neither waits nor is held by a worker.
-    pub(crate) fn set_job(&mut self, sweep: SweepId, trial: TrialNumber, job: Option<Job>) {
+    pub(crate) fn set_job(
+        &mut self,
+        sweep: SweepId,
+        trial: TrialNumber,
+        job: Option<ScheduledJob>,
+    ) {
         let before = match &job {
             Some(job) => self.jobs.insert((sweep, trial), job.clone()),
             None => self.jobs.remove(&(sweep, trial)),
@@ -174,14 +179,14 @@ impl Schedule {
         }
         for (job, is_new) in [(&before, false), (&job, true)] {
             match job {
-                Some(Job::Waiting { urgency, is_suspect }) => {
+                Some(ScheduledJob::Waiting { urgency, is_suspect }) => {
                     self.change_demand(sweep, |demand| {
                         let waiting =
                             if *is_suspect { &mut demand.suspects } else { &mut demand.waiting };
                         change(waiting, *urgency, is_new);
                     });
                 }
-                Some(Job::Held(held)) => self.change_held(sweep, held, is_new),
+                Some(ScheduledJob::Held(held)) => self.change_held(sweep, held, is_new),
                 None => {}
             }
         }
@@ -267,62 +272,62 @@ impl Schedule {
 /// Questions.
 impl Schedule {
     /// True if nothing that waits could get a slot, so that there is nothing to assign.
-    pub(super) fn has_nothing_to_assign(&self) -> bool {
+    pub(crate) fn has_nothing_to_assign(&self) -> bool {
         self.free.is_empty() || self.hungry.is_empty()
     }
 
     /// The workers with a free slot, most free slots first.
-    pub(super) fn free_workers(&self) -> impl Iterator<Item = &Name> {
+    pub(crate) fn free_workers(&self) -> impl Iterator<Item = &Name> {
         self.free.iter().map(|(_, worker)| worker)
     }
 
     /// The workers with a free slot that hold no suspect, most free slots first.
-    pub(super) fn free_workers_for_suspects(&self) -> impl Iterator<Item = &Name> {
+    pub(crate) fn free_workers_for_suspects(&self) -> impl Iterator<Item = &Name> {
         self.free_for_suspects.iter().map(|(_, worker)| worker)
     }
 
     /// The sweeps with something that waits, the one with the fewest busy slots first.
-    pub(super) fn hungry(&self) -> impl Iterator<Item = (SweepId, &Demand)> {
+    pub(crate) fn hungry(&self) -> impl Iterator<Item = (SweepId, &Demand)> {
         self.hungry.iter().filter_map(|(_, sweep)| Some((*sweep, self.demands.get(sweep)?)))
     }
 
     /// The sweeps with a suspect that waits, the one with the fewest busy slots first.
-    pub(super) fn suspecting(&self) -> impl Iterator<Item = (SweepId, &Demand)> {
+    pub(crate) fn suspecting(&self) -> impl Iterator<Item = (SweepId, &Demand)> {
         self.suspecting.iter().filter_map(|(_, sweep)| Some((*sweep, self.demands.get(sweep)?)))
     }
 
     /// What waits and runs of a sweep.
-    pub(super) fn demand(&self, sweep: SweepId) -> Option<&Demand> {
+    pub(crate) fn demand(&self, sweep: SweepId) -> Option<&Demand> {
         self.demands.get(&sweep)
     }
 
     /// The next sweep in which a running trial may have to give its slot to a more urgent one.
-    pub(super) fn next_to_exchange(&self) -> Option<SweepId> {
+    pub(crate) fn next_to_exchange(&self) -> Option<SweepId> {
         self.to_exchange.first().copied()
     }
 
     /// No running trial of the sweep has to give its slot away until something changes.
-    pub(super) fn exchanged(&mut self, sweep: SweepId) {
+    pub(crate) fn exchanged(&mut self, sweep: SweepId) {
         self.to_exchange.remove(&sweep);
     }
 
     /// The job of a trial, if it waits or a worker holds it.
-    pub(crate) fn job(&self, sweep: SweepId, trial: TrialNumber) -> Option<&Job> {
+    pub(crate) fn job(&self, sweep: SweepId, trial: TrialNumber) -> Option<&ScheduledJob> {
         self.jobs.get(&(sweep, trial))
     }
 
     /// True if the worker has a free slot and accepts jobs.
-    pub(super) fn has_free_slot(&self, worker: &Name) -> bool {
+    pub(crate) fn has_free_slot(&self, worker: &Name) -> bool {
         self.loads.get(worker).is_some_and(|load| load.free() > 0)
     }
 
     /// How many suspects the worker holds.
-    pub(super) fn suspects_of(&self, worker: &Name) -> u32 {
+    pub(crate) fn suspects_of(&self, worker: &Name) -> u32 {
         self.loads.get(worker).map_or(0, |load| load.suspects)
     }
 
     /// The parked trials of a worker, with their sweeps and urgencies.
-    pub(super) fn parked_of(
+    pub(crate) fn parked_of(
         &self,
         worker: &Name,
     ) -> impl Iterator<Item = (LeaseId, SweepId, Urgency)> {
