@@ -102,7 +102,7 @@ impl Session {
     }
 }
 
-/// Ready when the epoch that ends next has ended; never if there is none.
+/// Ready when the epoch that ends next has ended; never without a running epoch.
 async fn ended(epoch_end: Option<Instant>) {
     match epoch_end {
         Some(at) => tokio::time::sleep_until(at.into()).await,

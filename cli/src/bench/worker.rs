@@ -134,7 +134,7 @@ impl Worker {
         training.map(|lease| lease.epoch_end).min()
     }
 
-    /// The report of an epoch that has ended; `None` if there is none.
+    /// The report of an epoch that has ended; `None` if all are still running.
     pub(crate) fn next_report(&mut self, now: Instant) -> Option<v1::WorkerMessage> {
         let ended = |lease: &Lease| lease.may_report() && lease.epoch_end <= now;
         let id = self.leases.iter().find(|(_, lease)| ended(lease)).map(|(id, _)| *id)?;

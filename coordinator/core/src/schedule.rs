@@ -68,7 +68,7 @@ pub(crate) struct Demand {
     is_open: bool,
     /// Slots that its jobs occupy.
     busy: u32,
-    /// What waits and is no suspect.
+    /// What waits, without the suspects.
     waiting: BTreeSet<Urgency>,
     suspects: BTreeSet<Urgency>,
     parked: BTreeSet<(Urgency, LeaseId)>,
@@ -79,7 +79,7 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
-    /// What waits and is no suspect, most urgent first.
+    /// What waits, without the suspects, most urgent first.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = Urgency> {
         let open = self.is_open.then_some(&self.waiting);
         open.into_iter().flatten().copied()

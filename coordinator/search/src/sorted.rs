@@ -126,7 +126,7 @@ impl<T: Ord> SortedList<T> {
         }
     }
 
-    /// Removes an item that is equal to `item`, in O(log n). Returns false if there is none.
+    /// Removes an item that is equal to `item`, in O(log n). Returns false if the list lacks it.
     pub fn remove(&mut self, item: &T) -> bool {
         let at = self.chunk_where(|last| last < item);
         let Some(chunk) = self.chunks.get_mut(at) else { return false };

@@ -61,7 +61,7 @@ pub struct RungRank {
 }
 
 impl RungRank {
-    /// The rank of a trial that reaches a rung after `earlier` others, of which `better` have a
+    /// The rank of a trial that reaches a rung after `earlier` others, and `better` of them have a
     /// lower cost. A trial without a finite cost at the rung has the cost infinity.
     pub fn new(rule: StoppingRule, earlier: u32, better: u32) -> Self {
         let reached = earlier.saturating_add(1);

@@ -22,9 +22,9 @@ pub(super) struct Ledger {
     pub(super) id: StoreId,
     /// Raised each time the store is opened for writing.
     pub(super) term: u64,
-    /// The number of the last batch; 0 if there is none.
+    /// The number of the last batch; 0 before the first one.
     pub(super) sequence: u64,
-    /// The number of the last event; 0 if there is none.
+    /// The number of the last event; 0 before the first one.
     pub(super) last_event: i64,
     /// How many heads there are.
     pub(super) heads: i64,

@@ -67,7 +67,7 @@ pub struct Rows {
 pub struct Position {
     /// The term in which the store was opened.
     pub term: u64,
-    /// The number of the last batch; 0 if there is none.
+    /// The number of the last batch; 0 before the first one.
     pub sequence: u64,
 }
 

@@ -15,7 +15,7 @@ const READ_ONLY: OpenFlags =
     OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 /// Opens the database at `path` for reading, and writes nothing, not even next to it. No other
-/// process may have the database open: there is no lock that would show it.
+/// process may have the database open: no lock would show it.
 ///
 /// # Errors
 /// The file cannot be read.

@@ -39,7 +39,7 @@ pub struct SqliteStore {
 /// How a store was opened.
 #[derive(Debug)]
 enum Access {
-    /// For writing. There is no lock if the file system has none.
+    /// For writing. A file system without locks gives no lock.
     Write {
         lock: Option<Lock>,
         identity: Identity,

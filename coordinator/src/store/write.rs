@@ -136,7 +136,7 @@ fn update_sweep(
 #[derive(Debug, Default)]
 struct Facts {
     times: TrialTimes,
-    /// The highest epoch that was written; 0 if there is none.
+    /// The highest epoch that was written; 0 before the first one.
     last_epoch: u32,
     /// How the trial was sampled, if it is new.
     sampled: Option<TrialSampled>,

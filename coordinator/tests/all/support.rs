@@ -65,7 +65,7 @@ pub(crate) fn hello(worker: &str, incarnation: u64, slots: u32, held: &[u64]) ->
     }
 }
 
-/// The events of a store, all of which are intact.
+/// The events of an intact store.
 pub(crate) fn loaded(store: &mut SqliteStore) -> Vec<Event> {
     let mut events = store.load().unwrap();
     let all: Vec<Event> = events.by_ref().map(|event| event.unwrap().1).collect();

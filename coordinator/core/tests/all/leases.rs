@@ -243,7 +243,7 @@ fn a_suspect_gets_the_first_free_slot_and_shares_no_worker_with_another_suspect(
     let mut held = bench.grants();
     assert_eq!((held.len(), held.iter().filter(is_suspect).count()), (8, 1));
     let suspect = held.iter().position(|grant| is_suspect(&grant)).unwrap();
-    // A trial that reports an epoch is no suspect any more. The next free slot is for the next one.
+    // A trial that reports an epoch is cleared. The next free slot is for the next suspect.
     let cleared = held.remove(suspect);
     bench.report(3, cleared.lease, vec![point(1, 1.0)]).unwrap();
     assert!(bench.grants().is_empty(), "no slot is free");

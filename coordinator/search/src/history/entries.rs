@@ -18,7 +18,7 @@ const RUNG: u32 = 3;
 pub(super) struct Entry {
     trial: u32,
     code: u32,
-    /// The bits of the cost, or 0 if there is none.
+    /// The bits of the cost; 0 without a cost.
     cost: u64,
 }
 

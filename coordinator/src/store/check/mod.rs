@@ -47,7 +47,7 @@ pub struct SweepReport {
     pub events: Option<u64>,
     /// How many of them can be saved: those before the first one that is damaged or missing.
     pub intact: u64,
-    /// The last row of `events` that can be saved; `None` if there is none.
+    /// The last row of `events` that can be saved; `None` if nothing can.
     pub last_row: Option<i64>,
     /// What is wrong with the next event; `None` if all events are intact.
     pub damage: Option<String>,

@@ -90,7 +90,7 @@ impl Lease {
 }
 
 /// From this number of losses in a row on, a trial is a *suspect*: it may be what crashes its
-/// workers. One loss is no evidence, because machines fail and are taken away.
+/// workers. One loss proves nothing, because machines fail and are taken away.
 pub const SUSPECT_LOSSES: u32 = 2;
 
 /// How many times in a row a trial has lost its worker, after one more loss. A loss that the trial
@@ -99,8 +99,8 @@ pub const SUSPECT_LOSSES: u32 = 2;
 ///
 /// Example: a machine with 200 trials is taken away again and again before a trial reports an
 /// epoch. After two times all 200 are suspects. From then on a worker executes one suspect at a
-/// time, so that the next loss accuses that trial. A trial that reports an epoch is no suspect
-/// any more.
+/// time, so that the next loss accuses that trial. A trial that reports an epoch is not a
+/// suspect any more.
 pub const fn losses_after(losses: u32, lost: WorkerLost) -> u32 {
     match lost {
         WorkerLost::Shared if losses >= SUSPECT_LOSSES => losses,

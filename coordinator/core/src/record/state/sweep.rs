@@ -70,7 +70,7 @@ pub(in crate::record) const fn comparable(cost: f64) -> TotalF64 {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::record) struct Asks {
     by_request: BTreeMap<AskKey, AskRecord>,
-    /// The asks of which no lease is in force, oldest first.
+    /// The asks without a lease in force, oldest first.
     idle: VecDeque<AskKey>,
 }
 
