@@ -98,7 +98,8 @@ pub enum Effect {
 }
 
 /// Identifies a request of an external client that waits for its [`ClientReply`], since the
-/// coordinator started. Of the clients that ask for trials, those with lower numbers get them first.
+/// coordinator started. Of the clients that ask for trials, those with lower numbers get them
+/// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WaiterId(pub u64);
 

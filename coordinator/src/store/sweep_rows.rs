@@ -81,7 +81,8 @@ impl<'a> ShownRow<'a> {
     pub(super) const TABLE: &'static str = "sweeps.state";
     pub(super) const INSERT: &'static str = "INSERT INTO sweeps (id, name, request_id, metric, \
         goal, spec, data, fixed_checksum, state, winner, test_loss, test_accuracy, reproduced, \
-        message, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+        message, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+        ?15)";
     pub(super) const UPDATE: &'static str = "UPDATE sweeps SET state = ?2, winner = ?3, \
         test_loss = ?4, test_accuracy = ?5, reproduced = ?6, message = ?7, checksum = ?8 \
         WHERE id = ?1";
