@@ -190,7 +190,7 @@ const RESERVED: [(&str, Option<&str>); 12] = [
     ("Loss", None),
     ("Losses", None),
     ("Work", None),
-    ("ClientReply", None),
+    ("Answer", None),
     ("Standing", None),
     ("Free", None),
     ("Next", None),
