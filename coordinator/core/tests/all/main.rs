@@ -9,6 +9,8 @@ mod leases;
 #[cfg(test)]
 mod parking;
 #[cfg(test)]
+mod sampling;
+#[cfg(test)]
 mod stopping;
 #[cfg(test)]
 mod support;
