@@ -40,7 +40,7 @@ fn spec(name: &str) -> SweepSpec {
 
 #[tokio::test]
 async fn a_sweep_is_created_read_controlled_and_deleted() {
-    let Running { server, client, .. } = running().await;
+    let Running { server, client, _folder } = running().await;
     assert_eq!(client.url(), format!("http://{}", server.address()));
     assert_eq!(client.list_sweeps().await.unwrap(), []);
     assert_eq!(client.list_workers().await.unwrap(), []);
@@ -67,7 +67,7 @@ async fn a_sweep_is_created_read_controlled_and_deleted() {
 
 #[tokio::test]
 async fn trials_are_listed_watched_and_exported() {
-    let Running { server, client, .. } = running().await;
+    let Running { server, client, _folder } = running().await;
     client.create_sweep("r1", &spec("first")).await.unwrap();
     let listed = client.list_trials("first", &[]).await.unwrap();
     assert!(listed.iter().all(|trial| trial.state == TrialState::Queued), "{listed:?}");
@@ -89,7 +89,7 @@ async fn trials_are_listed_watched_and_exported() {
 
 #[tokio::test]
 async fn a_refusal_has_a_class_a_message_and_hints() {
-    let Running { server, client, .. } = running().await;
+    let Running { server, client, _folder } = running().await;
     client.create_sweep("r1", &spec("digits")).await.unwrap();
     let error = client.sweep("digts").await.unwrap_err();
     let Error::Refused { class, message, hints, .. } = error else { panic!("{error:?}") };
