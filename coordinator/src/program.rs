@@ -28,15 +28,12 @@ pub struct Arguments {
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Say which sweeps of a store are intact, and save the others as far as possible
+    #[command(after_help = "Example:\n  caviar coordinator check caviar.db --repair saved.db")]
     Check(Check),
 }
 
 /// The options of a check.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  caviar coordinator check caviar.db
-  caviar coordinator check caviar.db --repair saved.db")]
 struct Check {
     /// The store; no coordinator may have it open
     #[arg(

@@ -68,7 +68,7 @@ fn wrong_commands_are_refused() {
         "caviar release digits best",
         "caviar export digits --format csv --json",
         "caviar export digits --csv --json",
-        "caviar init iris.csv --trials 10000001",
+        "caviar init iris.csv --trials 100000000",
         "caviar check https://a/b.toml",
         "caviar list --store http://127.0.0.1:7070",
         "caviar bench",
