@@ -97,6 +97,8 @@ pub(crate) enum Command {
     Cancel(Change),
     /// Remove a completed or cancelled sweep and all its results
     Delete(Delete),
+    /// Take a running trial away from its worker; it waits for another one
+    Release(Release),
     /// List the workers of a coordinator
     Workers(Workers),
     /// Let a worker finish its trials, accept no new ones, and leave
@@ -126,6 +128,7 @@ impl Command {
             Self::Export(args) => matches!(args.format(), Format::Json),
             Self::Pause(args) | Self::Resume(args) | Self::Cancel(args) => args.json,
             Self::Delete(args) => args.json,
+            Self::Release(args) => args.json,
             Self::Workers(args) => args.json,
             Self::Drain(args) => args.json,
             Self::Bench(Bench { subject: Subject::Coordinator(args) }) => args.json,
@@ -441,6 +444,21 @@ pub(crate) struct Delete {
     #[arg(long)]
     pub(crate) json: bool,
     /// Where to delete it.
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  caviar release digits 46")]
+pub(crate) struct Release {
+    /// Name or number of the sweep
+    pub(crate) sweep: String,
+    /// Number of the trial
+    pub(crate) trial: u32,
+    /// Write the trial as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where the sweep is.
     #[command(flatten)]
     pub(crate) source: Source,
 }

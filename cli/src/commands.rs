@@ -4,14 +4,15 @@
 use std::io::Write;
 
 use caviar_client::{Client, Error, Request};
+use caviar_common::ids::TrialNumber;
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::Goal;
 use caviar_common::view::{SweepView, TrialView};
 use serde::Serialize;
 
 use crate::args::{
-    Best, Change, Command, Delete, Drain, Explain, Export, Format, Importance, List, Sort, Source,
-    Status, Submit, Trials, Watch, Workers,
+    Best, Change, Command, Delete, Drain, Explain, Export, Format, Importance, List, Release, Sort,
+    Source, Status, Submit, Trials, Watch, Workers,
 };
 use crate::embedded::{Reader, object};
 use crate::failure::Failure;
@@ -44,6 +45,7 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Resume(args) => change(&args, Client::resume_sweep).await,
         Command::Cancel(args) => change(&args, Client::cancel_sweep).await,
         Command::Delete(args) => delete(&args).await,
+        Command::Release(args) => release(&args).await,
         Command::Workers(args) => workers(&args).await,
         Command::Drain(args) => drain(&args).await,
         Command::Bench(args) => bench::bench(&args.subject).await,
@@ -319,6 +321,16 @@ async fn delete(args: &Delete) -> anyhow::Result<()> {
     reader.close().await?;
     talk(&format!("sweep {} is deleted", sweep.name));
     write_if_json(&sweep, args.json)
+}
+
+async fn release(args: &Release) -> anyhow::Result<()> {
+    let reader = Reader::open(&args.source).await?;
+    let trial = reader.client.release_trial(&args.sweep, TrialNumber(args.trial)).await?;
+    let sweep = reader.client.sweep(&args.sweep).await?;
+    reader.close().await?;
+    let (number, state) = (trial.trial, trial.state.name());
+    talk(&format!("trial {number} of sweep {} is released; it is {state} now", sweep.name));
+    write_if_json(&trial, args.json)
 }
 
 async fn workers(args: &Workers) -> anyhow::Result<()> {

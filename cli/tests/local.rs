@@ -292,10 +292,29 @@ fn a_run_answers_for_its_store_from_another_terminal() {
     assert!(status.starts_with("sweep small (number 1) is running\n"), "{status}");
     assert!(stdout(directory, &["list", "--store", "caviar.db"]).contains("small  running"));
     assert!(stdout(directory, &["workers"]).contains("\nlocal "));
+    let number = running_trial(directory).to_string();
+    let trial: serde_json::Value =
+        serde_json::from_str(&stdout(directory, &["release", "small", &number, "--json"])).unwrap();
+    assert_eq!(trial["trial"].to_string(), number);
+    assert!(trial["state"] == "queued" || trial["state"] == "running", "{trial}");
+    let text = refusal(directory, &["release", "small", "9"]);
+    assert!(text.starts_with("error: sweep small has no trial 9\nhint: "), "{text}");
     stdout(directory, &["cancel", "small"]);
     said.for_each(drop);
     assert_eq!(run.wait().unwrap().code(), Some(1), "a run without a result fails");
     assert!(stdout(directory, &["status", "small"]).starts_with("sweep small (number 1) is canc"));
+}
+
+/// Waits until the worker trains a trial of `small`, and returns its number.
+fn running_trial(directory: &Path) -> u64 {
+    loop {
+        let listed = stdout(directory, &["trials", "small", "--json"]);
+        let trials: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let trials = trials.as_array().unwrap();
+        if let Some(trial) = trials.iter().find(|trial| trial["state"] == "running") {
+            return trial["trial"].as_u64().unwrap();
+        }
+    }
 }
 
 #[test]

@@ -75,7 +75,7 @@ struct Serve {
         value_parser = clap::value_parser!(u64).range(100..=86_400_000)
     )]
     lease_ttl_ms: u64,
-    /// Number of lost workers after which a trial fails
+    /// Number of workers that a trial may lose in a row, without a new epoch, before it fails
     #[arg(
         long,
         alias = "max-losses",
@@ -84,6 +84,16 @@ struct Serve {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     max_lost_workers: u32,
+    /// Milliseconds without a new epoch after which a training hangs: its worker loses the trial,
+    /// which starts on another one. A training whose epochs take long hangs after 20 times as long
+    /// as an epoch should take
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = Config::default().least_stall_ms,
+        value_parser = clap::value_parser!(u64).range(100..=604_800_000)
+    )]
+    stall_ms: u64,
 }
 
 fn address(text: &str) -> Result<Address, AddressProblem> {
@@ -135,11 +145,15 @@ async fn run(arguments: Serve) -> Result<Exit, Report> {
 }
 
 async fn serve(arguments: Serve, signals: &Signals) -> Result<Exit, ServerError> {
-    let Serve { listen, store, lease_ttl_ms, max_lost_workers } = arguments;
+    let Serve { listen, store, lease_ttl_ms, max_lost_workers, stall_ms } = arguments;
+    // Each connection is an open file, and the default limit is often 1,024.
+    if let Err(error) = caviar_process::raise_open_files() {
+        tracing::warn!("the limit of open files stays as it is: {error}");
+    }
     let config = ServerConfig {
         listen: resolve(&listen).await?,
         store: store.clone(),
-        core: Config { lease_ttl_ms, max_lost_workers, ..Config::default() },
+        core: Config { lease_ttl_ms, max_lost_workers, least_stall_ms: stall_ms },
         ticks: true,
     };
     let mut server = tokio::select! {
@@ -209,5 +223,12 @@ mod tests {
             assert_eq!(parsed(&[option, "7"]).unwrap().serve.max_lost_workers, 7);
         }
         assert!(parsed(&["--max-lost-workers", "0"]).is_err());
+    }
+
+    #[test]
+    fn a_training_hangs_after_ten_minutes_unless_told_otherwise() {
+        assert_eq!(parsed(&[]).unwrap().serve.stall_ms, 600_000);
+        assert_eq!(parsed(&["--stall-ms", "60000"]).unwrap().serve.stall_ms, 60_000);
+        assert!(parsed(&["--stall-ms", "0"]).is_err());
     }
 }

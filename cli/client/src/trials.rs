@@ -72,6 +72,22 @@ impl Client {
         })
     }
 
+    /// Takes the lease on a running trial away from its worker or external client, and returns the
+    /// trial, which waits for a slot or has another one already.
+    ///
+    /// # Errors
+    /// The sweep or the trial does not exist, the trial is not running, or the request failed.
+    pub fn release_trial<'a>(
+        &'a self,
+        sweep: &'a str,
+        trial: TrialNumber,
+    ) -> Request<'a, TrialView> {
+        Box::pin(async move {
+            let request = v1::ReleaseTrialRequest { sweep: sweep.to_owned(), trial: trial.0 };
+            self.decoded(self.sweeps.clone().release_trial(request).await, decode_trial)
+        })
+    }
+
     /// Every trial of a sweep with its curve, by number. They arrive one by one, so that a sweep of
     /// any size fits the memory of the caller.
     ///

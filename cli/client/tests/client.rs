@@ -77,6 +77,8 @@ async fn trials_are_listed_watched_and_exported() {
     }
     let error = client.trial("first", TrialNumber(9)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotFound);
+    let error = client.release_trial("first", TrialNumber(0)).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Refused, "no worker has it");
 
     let mut exported = client.export_trials("first").await.unwrap();
     for trial in &listed {

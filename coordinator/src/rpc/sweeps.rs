@@ -39,6 +39,18 @@ impl Sweeps {
     fn respond(&self, id: SweepId) -> Result<Response<v1::Sweep>, Status> {
         Ok(Response::new(self.0.sweep(id)?.wire().clone()))
     }
+
+    /// Responds with the current view of a trial.
+    async fn respond_with_trial(
+        &self,
+        sweep: &str,
+        trial: TrialNumber,
+    ) -> Result<Response<v1::Trial>, Status> {
+        let found = self.0.find(sweep)?;
+        let view = self.0.trial(&found, trial).await?;
+        let view = view.ok_or_else(|| lookup::no_such_trial(sweep, trial))?;
+        Ok(Response::new(encode_trial(&view)))
+    }
 }
 
 #[tonic::async_trait]
@@ -156,10 +168,7 @@ impl SweepService for Sweeps {
         request: Request<v1::GetTrialRequest>,
     ) -> Result<Response<v1::Trial>, Status> {
         let v1::GetTrialRequest { sweep, trial } = request.into_inner();
-        let (found, number) = (self.0.find(&sweep)?, TrialNumber(trial));
-        let view = self.0.trial(&found, number).await?;
-        let view = view.ok_or_else(|| lookup::no_such_trial(&sweep, number))?;
-        Ok(Response::new(encode_trial(&view)))
+        self.respond_with_trial(&sweep, TrialNumber(trial)).await
     }
 
     async fn watch_trial(
@@ -169,6 +178,16 @@ impl SweepService for Sweeps {
         let v1::WatchTrialRequest { sweep, trial } = request.into_inner();
         let id = self.0.find(&sweep)?.view.id;
         Ok(Response::new(self.0.watch_trial(id, sweep, TrialNumber(trial))))
+    }
+
+    async fn release_trial(
+        &self,
+        request: Request<v1::ReleaseTrialRequest>,
+    ) -> Result<Response<v1::Trial>, Status> {
+        let v1::ReleaseTrialRequest { sweep, trial } = request.into_inner();
+        let id = self.0.find(&sweep)?.view.id;
+        self.0.apply(Input::ReleaseTrial(id, TrialNumber(trial))).await?;
+        self.respond_with_trial(&sweep, TrialNumber(trial)).await
     }
 
     async fn get_best(

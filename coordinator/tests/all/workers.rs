@@ -141,6 +141,34 @@ async fn a_sweep_runs_from_hello_to_its_test_score() {
 }
 
 #[tokio::test]
+async fn a_released_trial_leaves_its_worker_and_starts_again() {
+    let Running { mut sweeps, channel, server: _server, directory: _directory, .. } =
+        running().await;
+    sweeps.create_sweep(create("r1", &spec("digits", 4, 1))).await.unwrap();
+    let mut line = Line::open(&channel).await;
+    line.say(FromWorker::Hello(hello("w", 1, 1, &[]))).await;
+    assert!(matches!(line.hear().await, ToWorker::Welcome { .. }));
+    let ToWorker::Grant(first) = line.hear().await else { panic!("no grant") };
+
+    let release = |trial| v1::ReleaseTrialRequest { sweep: "digits".to_owned(), trial };
+    let trial = sweeps.release_trial(release(0)).await.unwrap().into_inner();
+    assert_eq!(trial.trial, first.trial.0);
+    assert!(matches!(trial.state(), v1::TrialState::Queued | v1::TrialState::Running));
+    let ToWorker::Revoke { lease, .. } = line.hear().await else { panic!("no revocation") };
+    assert_eq!(lease, first.lease);
+    let ToWorker::Grant(again) = line.hear().await else { panic!("no second grant") };
+    assert_eq!((again.trial, again.attempt.0), (first.trial, 2));
+
+    let absent = sweeps.release_trial(release(9)).await.unwrap_err();
+    assert_eq!(absent.code(), Code::NotFound);
+    line.work_on(&again).await;
+    while !matches!(line.hear().await, ToWorker::Ack { stored: Stored::Finished, .. }) {}
+    let refused = sweeps.release_trial(release(0)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().ends_with("is completed, so there is no lease to release"));
+}
+
+#[tokio::test]
 async fn results_of_no_lease_are_fenced_off() {
     let Running { channel, server: _server, directory: _directory, .. } = running().await;
     let mut line = Line::open(&channel).await;
