@@ -110,7 +110,7 @@ impl Coordinator {
     /// Begins to watch the training or scoring of a trial whose lease is in force after a restart.
     fn expect_progress(&mut self, id: SweepId, number: TrialNumber) {
         let job = self.volatile.schedule.job(id, number);
-        let Some(schedule::Job::Held(schedule::HeldJob { lease, .. })) = job else { return };
+        let Some(ScheduledJob::Held(HeldJob { lease, .. })) = job else { return };
         let lease = *lease;
         let trial = self.record.sweep(id).and_then(|sweep| sweep.trial(number));
         let held = self.record.lease(lease).and_then(|held| Some((held.worker()?, held.job())));
