@@ -124,7 +124,7 @@ pub struct SweepView {
     /// Every round of the strategy `rounds`; empty for other strategies.
     pub rounds: Vec<RoundView>,
     /// For a strategy that searches in boxes but not in rounds, up to [`MAX_BOXES`] of its boxes,
-    /// evenly spaced from the first to the latest.
+    /// almost evenly spaced from the first to the latest.
     pub boxes: Vec<BoxView>,
     /// The best completed trial so far, without its curve. The winner if the sweep is completed.
     pub best: Option<TrialView>,
