@@ -159,13 +159,12 @@ impl Coordinator {
     ) -> Result<Reply, Halt> {
         let sweep = self.sweep_of(id)?;
         let name = || sweep.spec().name.clone();
-        let trial = sweep.trial(number);
-        let trial = trial.ok_or_else(|| Refusal::NoSuchTrial { sweep: name(), trial: number })?;
-        let lease = trial.running_lease().ok_or_else(|| Refusal::NotRunning {
-            sweep: name(),
-            trial: number,
-            state: trial.state(),
-        })?;
+        let state = sweep.state_of(number);
+        let state = state.ok_or_else(|| Refusal::NoSuchTrial { sweep: name(), trial: number })?;
+        // Of a trial that is not in flight any more, the record keeps no lease.
+        let lease = sweep.trial(number).and_then(Trial::running_lease);
+        let lease =
+            lease.ok_or_else(|| Refusal::NotRunning { sweep: name(), trial: number, state })?;
         let held = self.record.lease(lease).cloned();
         let held = held.ok_or_else(|| Broken(format!("lease {lease} is not in force")))?;
         self.lose_lease(lease, &held, LeaseEnd::Released, None)?;

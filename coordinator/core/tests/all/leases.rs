@@ -375,6 +375,22 @@ fn an_operator_can_take_a_lease_away() {
 }
 
 #[test]
+fn a_trial_that_has_ended_has_no_lease_to_release() {
+    let mut bench = Bench::with_sweep(3, 1);
+    for _ in 0..2 {
+        let grant = bench.grants()[0].clone();
+        bench.train(1, grant.lease);
+    }
+    for trial in 0..2 {
+        let release = Input::ReleaseTrial(SWEEP, TrialNumber(trial));
+        let refusal = bench.step(release).unwrap_err();
+        let text =
+            format!("trial {trial} of sweep s is completed, so there is no lease to release");
+        assert_eq!(refusal.to_string(), text);
+    }
+}
+
+#[test]
 fn a_scoring_that_hangs_loses_its_lease_after_a_restart_too() {
     let mut bench = Bench::with_sweep(1, 1);
     let training = bench.grants()[0].clone();
