@@ -8,7 +8,7 @@ mod json;
 
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::assignment::Assignment;
 use crate::data::DataSummary;
@@ -22,7 +22,7 @@ use crate::spec::SweepSpec;
 pub const NO_WORKER: &str = "no worker is connected";
 
 /// How many trials are in each state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Trials that wait for a slot.
     pub queued: u32,

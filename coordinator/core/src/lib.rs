@@ -83,7 +83,7 @@ mod schedule;
 pub mod tables;
 mod volatile;
 
-pub use record::{Broken, Difference, curve, event, replay_decisions, state};
+pub use record::{Broken, Difference, curve, event, replay_decisions, snapshot, state};
 
 use std::collections::BTreeMap;
 
@@ -95,6 +95,7 @@ use changes::Changes;
 use event::{Event, Payload};
 use halt::Halt;
 use input::{ClientReply, Config, Decided, Effect, Input, Reply, Rows, Step};
+use snapshot::{Capture, Restored, Written};
 use state::Record;
 use volatile::{Touched, Volatile};
 
@@ -207,6 +208,13 @@ impl Coordinator {
         let trials = trials.into_iter().filter_map(row).map(|((id, _), view)| (id, view)).collect();
         let sweeps = sweeps.into_iter().filter(|id| self.record.sweep(*id).is_some()).collect();
         Rows { sweeps, trials }
+    }
+
+    /// What a snapshot needs of the state after the events so far. `changed` are the sweeps that
+    /// may have changed since the last snapshot. `None` while a sweep is quarantined: its state is
+    /// not one that events make, and a restart tries again.
+    pub fn capture(&self, changed: impl IntoIterator<Item = SweepId>) -> Option<Capture> {
+        self.volatile.quarantined.is_empty().then(|| Capture::new(&self.record, changed))
     }
 
     /// The leases that `event`, which is not applied yet, will end.
@@ -344,6 +352,14 @@ impl Replay {
         Self(Coordinator::new(config, store), BTreeMap::new())
     }
 
+    /// A restart that begins with a snapshot, and which parts of it are stored. The next event is
+    /// the one after it.
+    pub fn from_snapshot(config: Config, store: StoreId, restored: Restored) -> (Self, Written) {
+        let Restored { record, written } = restored;
+        let coordinator = Coordinator { record, ..Coordinator::new(config, store) };
+        (Self(coordinator, BTreeMap::new()), written)
+    }
+
     /// Applies the next event.
     ///
     /// # Errors
@@ -394,6 +410,11 @@ impl Replay {
     /// The view of a sweep; `None` if it does not exist.
     pub fn sweep(&self, id: SweepId) -> Option<SweepView> {
         self.0.sweep(id)
+    }
+
+    /// The record so far.
+    pub const fn record(&self) -> &Record {
+        &self.0.record
     }
 
     /// The coordinator, restarted at `now`, in milliseconds on any monotonic clock. Every worker

@@ -7,6 +7,7 @@ use caviar_common::ids::SessionId;
 use caviar_common::metric::Point;
 use caviar_core::event::{Event, Payload, StoredAssignment};
 use caviar_core::input::{ClientReply, Effect, Refusal, Reply};
+use caviar_core::snapshot::Capture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::published::Change;
@@ -56,6 +57,8 @@ pub(super) struct Batch {
     pub(super) changes: Vec<Change>,
     /// In this order.
     pub(super) after: Vec<AfterCommit>,
+    /// The state after the events, if a snapshot is due.
+    pub(super) capture: Option<Capture>,
     bytes: usize,
 }
 
@@ -78,7 +81,8 @@ impl Batch {
 
     /// True if there is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
-        self.stored.events.is_empty() && self.changes.is_empty() && self.after.is_empty()
+        let has_nothing_to_store = self.stored.events.is_empty() && self.capture.is_none();
+        has_nothing_to_store && self.changes.is_empty() && self.after.is_empty()
     }
 
     pub(super) fn effects(&self) -> impl Iterator<Item = &Effect> {

@@ -15,6 +15,7 @@ use super::engine::{LostSessions, UnderWay};
 use super::log::log;
 use super::published::Sweeps;
 use super::sessions::{CloseReason, Sessions};
+use super::snapshots::Snapshots;
 use crate::store::{Store, StoreError};
 
 /// Batches after which some rows of deleted sweeps are removed, although more batches wait.
@@ -27,6 +28,7 @@ pub(super) struct Committer {
     sweeps: Arc<Sweeps>,
     lost: LostSessions,
     under_way: UnderWay,
+    snapshots: Snapshots,
     /// Wakes the driver.
     driver: mpsc::WeakSender<Command>,
 }
@@ -35,10 +37,11 @@ impl Committer {
     pub(super) fn new(
         store: Box<dyn Store>,
         sweeps: Arc<Sweeps>,
-        (lost, under_way): (LostSessions, UnderWay),
+        (lost, under_way, snapshots): (LostSessions, UnderWay, Snapshots),
         driver: mpsc::WeakSender<Command>,
     ) -> Self {
-        Self { store, sessions: Sessions::default(), sweeps, lost, under_way, driver }
+        let sessions = Sessions::default();
+        Self { store, sessions, sweeps, lost, under_way, snapshots, driver }
     }
 
     /// Stores batches until the driver ends.
@@ -60,8 +63,11 @@ impl Committer {
                     false
                 }
                 Err(TryRecvError::Empty) => true,
-                Err(TryRecvError::Disconnected) => return Ok(()),
+                Err(TryRecvError::Disconnected) => {
+                    return self.snapshots.finish(self.store.as_mut());
+                }
             };
+            self.snapshots.save(self.store.as_mut())?;
             if is_untidy && (is_idle || since >= TIDY_EVERY) {
                 (is_untidy, since) = (self.store.tidy()?, 0);
             }
@@ -83,9 +89,12 @@ impl Committer {
 
     /// Stores a batch and carries it out. Returns true if it has deleted a sweep.
     fn commit(&mut self, batch: Batch) -> Result<bool, StoreError> {
-        let Batch { stored, changes, after, .. } = batch;
+        let Batch { stored, changes, after, capture, .. } = batch;
         if !stored.events.is_empty() {
             self.store.append(&stored)?;
+        }
+        if let Some(capture) = capture {
+            self.snapshots.take(capture, self.store.as_ref());
         }
         stored.events.iter().for_each(log);
         let has_deleted = changes.iter().any(|(_, published)| published.is_none());

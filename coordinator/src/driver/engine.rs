@@ -18,6 +18,7 @@ use super::DriverError;
 use super::batch::{AfterCommit, Batch};
 use super::command::{AnswerSender, Command, ReplySender};
 use super::samplers::SamplerPool;
+use super::snapshots::Progress;
 use super::views::Views;
 use crate::store::{self, Position};
 
@@ -112,6 +113,8 @@ pub(super) struct Engine {
     under_way: UnderWay,
     /// Asks the samplers.
     samplers: SamplerPool,
+    /// What has happened since the last snapshot.
+    progress: Progress,
     /// The external clients that wait for an answer.
     waiting: BTreeMap<WaiterId, AnswerSender>,
     started: Instant,
@@ -122,7 +125,7 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn new(
-        core: Coordinator,
+        (core, progress): (Coordinator, Progress),
         views: Views,
         batches: SyncSender<Batch>,
         (position, read_only): (Position, Option<PathBuf>),
@@ -139,6 +142,7 @@ impl Engine {
             lost,
             under_way,
             samplers,
+            progress,
             waiting,
             started,
             thinking_time,
@@ -166,10 +170,10 @@ impl Engine {
                 break;
             }
             if self.is_due(&batch) {
-                self.hand_over(std::mem::take(&mut batch))?;
+                self.hand_over(std::mem::take(&mut batch), false)?;
             }
         }
-        Ok(self.hand_over(batch)?)
+        Ok(self.hand_over(batch, true)?)
     }
 
     /// True if the batch should go to the committer now. While that is busy, the batch grows, so
@@ -218,7 +222,8 @@ impl Engine {
 
     /// Gives a batch with what it has changed to the committer. Waits while the committer has one
     /// batch at hand and another one before it.
-    fn hand_over(&mut self, mut batch: Batch) -> Result<(), CommitterGone> {
+    fn hand_over(&mut self, mut batch: Batch, is_last: bool) -> Result<(), CommitterGone> {
+        batch.capture = self.progress.capture(&self.core, &batch.stored.events, is_last);
         let rows = self.core.take_rows();
         batch.changes = self.views.changes(&self.core, &rows, batch.effects());
         if !batch.stored.events.is_empty() {
@@ -332,7 +337,7 @@ impl Engine {
                 break;
             }
             if batch.is_full() {
-                self.hand_over(std::mem::take(batch))?;
+                self.hand_over(std::mem::take(batch), false)?;
             }
         }
         Ok(())
@@ -341,6 +346,7 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::mpsc::sync_channel;
 
     use caviar_common::data::DataSummary;
@@ -348,6 +354,7 @@ mod tests {
     use caviar_common::spec::file::parse;
     use caviar_core::input::Config;
 
+    use super::super::snapshots::SnapshotPolicy;
     use super::*;
 
     #[test]
@@ -358,7 +365,8 @@ mod tests {
         let (commands, mut queue) = mpsc::channel(1);
         let samplers = SamplerPool::start(commands.downgrade()).unwrap();
         let shared = (LostSessions::default(), UnderWay::default(), samplers);
-        let mut engine = Engine::new(core, Views::default(), sender, place, shared);
+        let progress = Progress::new(SnapshotPolicy::default(), 0, BTreeSet::new());
+        let mut engine = Engine::new((core, progress), Views::default(), sender, place, shared);
         engine.thinking_time = Duration::ZERO;
         let text = "name = \"x\"\n[data]\nsource = \"builtin:digits\"\n\
                     [search]\nstrategy = \"random\"\ntrials = 8\nparallelism = 8\n";

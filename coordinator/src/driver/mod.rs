@@ -22,8 +22,10 @@ mod published;
 mod reads;
 mod samplers;
 mod sessions;
+mod snapshots;
 mod views;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use std::thread;
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::SessionId;
 use caviar_core::input::{ClientReply, Config, Input, Refusal, Reply, WaiterId};
+use caviar_core::snapshot::Written;
 use caviar_core::{Broken, Coordinator, Replay};
 use tokio::sync::{mpsc, oneshot};
 
@@ -47,6 +50,8 @@ use reads::ReadError;
 use reads::Reads;
 use samplers::SamplerPool;
 pub use sessions::{CloseReason, Outgoing};
+pub use snapshots::SnapshotPolicy;
+use snapshots::{Progress, Snapshots};
 use views::Views;
 
 /// Commands that may wait in the queue; a sender of more waits. Chosen, not measured.
@@ -125,8 +130,20 @@ const BATCHES_AHEAD: usize = 1;
 ///
 /// # Errors
 /// The store cannot be read, or its events do not fit together.
-pub fn start(config: Config, mut store: Box<dyn Store>) -> Result<Driver, DriverError> {
-    let core = recover(config, store.as_mut())?;
+pub fn start(config: Config, store: Box<dyn Store>) -> Result<Driver, DriverError> {
+    start_with(config, store, SnapshotPolicy::default())
+}
+
+/// As [`start`], with snapshots at other times.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_with(
+    config: Config,
+    mut store: Box<dyn Store>,
+    policy: SnapshotPolicy,
+) -> Result<Driver, DriverError> {
+    let recovered = recover(config, store.as_mut(), policy)?;
     let reads = store.readers().map(|readers| Arc::new(Reads::new(readers)));
     let (commands, queue) = mpsc::channel(QUEUE);
     let (end, ended) = oneshot::channel();
@@ -139,7 +156,7 @@ pub fn start(config: Config, mut store: Box<dyn Store>) -> Result<Driver, Driver
         next_waiter: Arc::new(AtomicU64::new(1)),
     };
     let samplers = SamplerPool::start(handle.commands.downgrade()).map_err(DriverError::Thread)?;
-    let threads = Threads::new((core, samplers), store, &handle, sweeps);
+    let threads = Threads::new((recovered, samplers), store, &handle, sweeps)?;
     let body = move || {
         let result = threads.run(queue, reads.as_deref());
         // The receiver may be gone.
@@ -158,19 +175,23 @@ struct Threads {
 
 impl Threads {
     fn new(
-        (core, samplers): (Coordinator, SamplerPool),
+        (recovered, samplers): (Recovered, SamplerPool),
         store: Box<dyn Store>,
         handle: &DriverHandle,
         sweeps: Arc<Sweeps>,
-    ) -> Self {
+    ) -> Result<Self, DriverError> {
+        let Recovered { core, progress, written } = recovered;
         let views = Views::new(&core, &sweeps);
         let (sender, batches) = std::sync::mpsc::sync_channel(BATCHES_AHEAD);
         let place = (store.position(), store.read_only_path().map(Path::to_owned));
         let (lost, under_way) = (LostSessions::default(), UnderWay::default());
         let driver = handle.commands.downgrade();
-        let committer = Committer::new(store, sweeps, (lost.clone(), under_way.clone()), driver);
-        let engine = Engine::new(core, views, sender, place, (lost, under_way, samplers));
-        Self { engine, committer, batches }
+        let snapshots = Snapshots::start(written, progress.under_way())?;
+        let shared = (lost.clone(), under_way.clone(), snapshots);
+        let committer = Committer::new(store, sweeps, shared, driver);
+        let shared = (lost, under_way, samplers);
+        let engine = Engine::new((core, progress), views, sender, place, shared);
+        Ok(Self { engine, committer, batches })
     }
 
     /// Runs the driver on this thread, and the committer on another one, until both have ended.
@@ -206,14 +227,34 @@ impl Threads {
     }
 }
 
-/// The state that the events of a store make. A sweep with a damaged event, or with one that does
-/// not fit, is quarantined, so that the others are served.
-fn recover(config: Config, store: &mut dyn Store) -> Result<Coordinator, DriverError> {
-    let mut replay = Replay::new(config, store.id());
-    let mut events = store.load()?;
-    let mut count = 0_u64;
+/// A coordinator that was restarted.
+struct Recovered {
+    core: Coordinator,
+    progress: Progress,
+    /// Which parts of the stored snapshot can stay.
+    written: Written,
+}
+
+/// The state that the events of a store make: that of the last snapshot, and the events after it. A
+/// sweep with a damaged event, or with one that does not fit, is quarantined, so that the others
+/// are served.
+fn recover(
+    config: Config,
+    store: &mut dyn Store,
+    policy: SnapshotPolicy,
+) -> Result<Recovered, DriverError> {
+    let id = store.id();
+    let (mut replay, written) = match store.restore() {
+        Some(restored) => Replay::from_snapshot(config, id, restored),
+        None => (Replay::new(config, id), Written::default()),
+    };
+    let restored = replay.record().sweeps().len();
+    let mut events = store.load_rest()?;
+    let (mut count, mut changed) = (0_u64, BTreeSet::new());
     for event in &mut events {
-        replay.apply_or_quarantine(&event?.1);
+        let (_, event) = event?;
+        changed.insert(event.sweep);
+        replay.apply_or_quarantine(&event);
         count += 1;
     }
     for damage in events.damages() {
@@ -223,8 +264,9 @@ fn recover(config: Config, store: &mut dyn Store) -> Result<Coordinator, DriverE
     for (sweep, reason) in replay.quarantined() {
         tracing::error!(sweep = sweep.0, "the sweep is damaged and stopped: {reason}");
     }
-    tracing::debug!(events = count, "recovered");
-    Ok(replay.finish(0))
+    tracing::debug!(sweeps = restored, events = count, "recovered from a snapshot and events");
+    let progress = Progress::new(policy, count, changed);
+    Ok(Recovered { core: replay.finish(0), progress, written })
 }
 
 /// Sends commands to the driver. Clones send to the same driver.

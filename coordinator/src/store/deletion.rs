@@ -12,7 +12,10 @@ use super::heads::{Deleted, Head, Ledger};
 const ROWS: i64 = 2_000;
 
 /// The tables with rows of a deleted sweep. What is left of its events is the one that deletes it.
-const TABLES: [&str; 4] = [
+const TABLES: [&str; 5] = [
+    // A part may have a hundred kilobytes.
+    "DELETE FROM snapshot_parts WHERE sweep = ?1 AND (kind, number) IN \
+     (SELECT kind, number FROM snapshot_parts WHERE sweep = ?1 LIMIT ?2 / 50)",
     "DELETE FROM metrics WHERE sweep = ?1 AND (trial, epoch) IN \
      (SELECT trial, epoch FROM metrics WHERE sweep = ?1 LIMIT ?2)",
     "DELETE FROM trial_states WHERE sweep = ?1 AND trial IN \

@@ -8,6 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::heads::{Deleted, EventRow, Head, Heads};
+use super::snapshots::Index;
 use super::{Damage, Events, StoreError};
 
 /// Rows that are read at once.
@@ -160,6 +161,22 @@ impl<'a> Loaded<'a> {
         };
         let damages = heads.damaged.iter().map(damage).collect();
         Self { connection, heads: &heads.good, page, read, damages, is_over: false }
+    }
+
+    /// The events after a snapshot, which has everything before them.
+    pub(super) fn after(connection: &'a Connection, heads: &'a Heads, index: &Index) -> Self {
+        let mut loaded = Self::new(connection, heads);
+        loaded.page.last = index.last_event;
+        for (sweep, head) in &heads.good {
+            let before = match head.deleted {
+                Deleted::No => index.head(*sweep),
+                Deleted::Partly | Deleted::Wholly => {
+                    (head.last <= index.last_event).then_some(*head)
+                }
+            };
+            loaded.read.extend(before.map(|before| (*sweep, before)));
+        }
+        loaded
     }
 
     /// Checks a row; `None` if it is to be skipped.

@@ -1,8 +1,8 @@
 //! Stores: where events are kept.
 //!
 //! ```text
-//! Batch { term, sequence, events, rows } --append--> Store --load--> Coordinator::recover
-//!                                                      '--readers--> pages of trials, curves
+//! Batch { term, sequence, events, rows } --append--> Store --restore, load_rest--> Replay
+//! Snapshot { mark, encoded } --------------save------^ '--readers--> pages of trials, curves
 //! ```
 //! [`Store`] is what the driver needs: one durable transaction per batch. [`sqlite::SqliteStore`]
 //! keeps everything in one file. Every row has a checksum, and every read checks it: a damaged
@@ -24,6 +24,7 @@ mod read;
 mod read_only;
 mod rows;
 mod schema;
+mod snapshots;
 pub mod sqlite;
 mod sweep_rows;
 mod wal;
@@ -35,9 +36,11 @@ use std::sync::Arc;
 use caviar_common::ids::{StoreId, SweepId};
 use caviar_common::view::{SweepView, TrialView};
 use caviar_core::event::Event;
+use caviar_core::snapshot::Restored;
 
 pub use self::error::StoreError;
 use self::query::Readers;
+pub use self::snapshots::{Mark, Snapshot};
 
 /// What is stored in one transaction.
 #[derive(Clone, Debug, Default)]
@@ -124,6 +127,33 @@ pub trait Store: Send {
     /// # Errors
     /// The store cannot be read.
     fn load(&mut self) -> Result<Box<dyn Events + '_>, StoreError>;
+
+    /// Reads and checks the last snapshot. `None` if there is none that can be used.
+    fn restore(&mut self) -> Option<Restored> {
+        None
+    }
+
+    /// Reads and checks the events after the snapshot that [`Store::restore`] has returned.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn load_rest(&mut self) -> Result<Box<dyn Events + '_>, StoreError> {
+        self.load()
+    }
+
+    /// Where the log ends now. `None` if the store keeps no snapshots.
+    fn mark(&self) -> Option<Mark> {
+        None
+    }
+
+    /// Replaces the last snapshot. It has the parts that differ from those of the last one.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    fn save(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        let _ = snapshot;
+        Ok(())
+    }
 
     /// Adds a batch, all or nothing. It survives a crash of the process and of the machine once
     /// this returns.

@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::StoreError;
 use super::heads::Ledger;
 use super::lock::{BUSY_TIMEOUT, LastBatch, Lock, with_suffix};
-use super::schema::{APPLICATION_ID, FIRST_CHECKED, FORMAT, HAS_HEADS};
+use super::schema::{APPLICATION_ID, FIRST_CHECKED, FORMAT, HAS_HEADS, SNAPSHOT_TABLES};
 use super::wal::{self, Log};
 use super::{migrate, read_only};
 
@@ -129,6 +129,7 @@ fn begin_term(
     if let Some(last) = lock.and_then(Lock::last_batch) {
         check_last(path, last, &ledger)?;
     }
+    transaction.execute_batch(SNAPSHOT_TABLES).map_err(failed)?;
     ledger.term += 1;
     ledger.is_open = true;
     ledger.update(&transaction)?;

@@ -35,7 +35,6 @@ pub(super) struct StateRow {
 
 impl StateRow {
     pub(super) const TABLE: &str = "trial_states";
-    /// Reads the states of a sweep's trials from a trial on: the columns in the order of
     /// Reads the trials from a number on, in the order of their numbers, which is that of the
     /// primary key. With ORDER BY, SQLite prepares the statement again each time.
     pub(super) const SELECT: &str = "SELECT sweep, trial, state, attempts, worker, objective, \

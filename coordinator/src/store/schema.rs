@@ -117,6 +117,36 @@ CREATE TABLE metrics (
 ) WITHOUT ROWID;
 ";
 
+/// The tables of snapshots. Their content can be made again from the events.
+pub(super) const SNAPSHOT_TABLES: &str = "
+CREATE TABLE IF NOT EXISTS snapshot (
+    id INTEGER PRIMARY KEY,
+    last_event INTEGER NOT NULL,
+    record BLOB NOT NULL,
+    heads INTEGER NOT NULL,
+    heads_sum INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS snapshot_heads (
+    sweep INTEGER PRIMARY KEY,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    events INTEGER NOT NULL,
+    chain INTEGER NOT NULL,
+    parts INTEGER NOT NULL,
+    parts_sum INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS snapshot_parts (
+    sweep INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    bytes BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (sweep, kind, number)
+) WITHOUT ROWID;
+";
+
 /// Makes way for the tables of this format in a store of format 1 or 2.
 pub(super) const SET_OLD_TABLES_ASIDE: &str = "
 DROP TABLE metrics;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use caviar_common::ids::{StoreId, SweepId};
 use caviar_core::event::Payload;
+use caviar_core::snapshot::Restored;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::heads::{Deleted, Heads, Ledger};
@@ -20,8 +21,11 @@ use super::lock::{Identity, LastBatch, Lock};
 use super::order::Orders;
 use super::query::Readers;
 use super::read::SqliteReaders;
+use super::snapshots::Index;
 use super::write::Writer;
-use super::{Batch, Events, Position, Store, StoreError, clock, deletion, open};
+use super::{
+    Batch, Events, Mark, Position, Snapshot, Store, StoreError, clock, deletion, open, snapshots,
+};
 
 /// A store in one file.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub struct SqliteStore {
     /// The checksums of the rows of sweeps as they were written last.
     shown: BTreeMap<SweepId, i64>,
     orders: Arc<Orders>,
+    /// The stored snapshot, if it was read or written.
+    snapshot: Option<Index>,
     path: PathBuf,
     access: Access,
 }
@@ -90,8 +96,8 @@ impl SqliteStore {
         path: &Path,
         access: Access,
     ) -> Self {
-        let (shown, orders) = (BTreeMap::new(), Arc::default());
-        Self { connection, ledger, heads, shown, orders, path: path.to_owned(), access }
+        let (shown, orders, path) = (BTreeMap::new(), Arc::default(), path.to_owned());
+        Self { connection, ledger, heads, shown, orders, snapshot: None, path, access }
     }
 
     /// Writes a batch in one transaction.
@@ -183,6 +189,49 @@ impl Store for SqliteStore {
 
     fn load(&mut self) -> Result<Box<dyn Events + '_>, StoreError> {
         Ok(Box::new(Loaded::new(&self.connection, &self.heads)))
+    }
+
+    fn restore(&mut self) -> Option<Restored> {
+        match snapshots::read(&self.connection, &self.heads.good) {
+            Ok(Some((index, restored))) => {
+                self.snapshot = Some(index);
+                Some(restored)
+            }
+            Ok(None) => None,
+            Err(reason) => {
+                tracing::warn!("the snapshot is not used, and all events are read: {reason}");
+                None
+            }
+        }
+    }
+
+    fn load_rest(&mut self) -> Result<Box<dyn Events + '_>, StoreError> {
+        Ok(Box::new(match &self.snapshot {
+            Some(index) => Loaded::after(&self.connection, &self.heads, index),
+            None => Loaded::new(&self.connection, &self.heads),
+        }))
+    }
+
+    fn mark(&self) -> Option<Mark> {
+        let is_writable = matches!(self.access, Access::Write { .. });
+        let (last_event, heads) = (self.ledger.last_event, &self.heads.good);
+        is_writable.then(|| Mark { last_event, heads: heads.clone() })
+    }
+
+    fn save(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        if matches!(self.access, Access::Read) {
+            return Err(StoreError::ReadOnly(self.path.clone()));
+        }
+        let failed = |source| StoreError::database("write a snapshot", source);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        let stored = (self.snapshot.as_ref(), &self.heads.good);
+        let index = snapshots::save(&transaction, snapshot, stored)?;
+        transaction.commit().map_err(failed)?;
+        self.snapshot = Some(index);
+        Ok(())
     }
 
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {

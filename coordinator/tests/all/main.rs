@@ -19,6 +19,7 @@ mod read_only;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod snapshots;
 mod store;
 #[cfg(test)]
 mod support;

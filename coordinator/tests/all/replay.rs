@@ -15,11 +15,12 @@ use caviar_common::spec::{Goal, Objective, Order, StoppingRule};
 use caviar_common::view::TrialTimes;
 use caviar_coordinator::store::query::TrialQuery;
 use caviar_coordinator::store::sqlite::SqliteStore;
-use caviar_coordinator::store::{Rows, Store};
-use caviar_core::Coordinator;
+use caviar_coordinator::store::{Rows, Snapshot, Store};
 use caviar_core::event::{Event, Payload};
 use caviar_core::input::{ClientReply, Config, Effect, Input, Reply, Waiter, WaiterId};
+use caviar_core::snapshot::Written;
 use caviar_core::tables::{Tables, TrialFilter};
+use caviar_core::{Coordinator, Replay};
 use proptest::test_runner::{Config as Cases, TestRunner};
 
 use crate::events::KINDS;
@@ -45,6 +46,8 @@ pub(crate) struct World {
     answer: Option<ClientReply>,
     pub(crate) store: SqliteStore,
     unwritten: Vec<Event>,
+    /// Which parts of the snapshot are stored, and whether there is one.
+    snapshot: Option<Written>,
     kinds: BTreeSet<&'static str>,
     now: u64,
     sessions: u64,
@@ -63,6 +66,7 @@ impl World {
             answer: None,
             store,
             unwritten: Vec::new(),
+            snapshot: None,
             kinds: BTreeSet::new(),
             now: 0,
             sessions: 0,
@@ -118,6 +122,7 @@ impl World {
             18 => self.step(Input::DeleteSweep(sweep)),
             19 if pick < 32 => self.step(Input::DrainWorker(name(&worker))),
             20 => self.compare(),
+            21 => self.take_snapshot(),
             22..=24 => self.run_client(pick),
             _ => self.step(Input::Tick),
         }
@@ -254,6 +259,34 @@ impl World {
         let again = Coordinator::recover(CONFIG, self.store.id(), 0, events).unwrap();
         // As text, because NaN is not equal to itself.
         assert_eq!(format!("{:#?}", again.record()), format!("{:#?}", self.live.record()));
+        self.compare_snapshot();
+    }
+
+    /// Saves what the live coordinator is now.
+    pub(crate) fn take_snapshot(&mut self) {
+        self.write();
+        let sweeps: Vec<SweepId> = self.live.record().sweeps().keys().copied().collect();
+        let capture = self.live.capture(sweeps).unwrap();
+        let encoded = capture.encode(self.snapshot.get_or_insert_default()).unwrap();
+        let mark = self.store.mark().unwrap();
+        // What happens after the capture is not part of it.
+        self.step(Input::Tick);
+        self.write();
+        self.store.save(&Snapshot { mark, encoded }).unwrap();
+    }
+
+    /// The snapshot and the events after it make the live state too.
+    fn compare_snapshot(&mut self) {
+        let Some(restored) = self.store.restore() else {
+            return assert!(self.snapshot.is_none(), "the snapshot cannot be read");
+        };
+        let (mut replay, written) = Replay::from_snapshot(CONFIG, self.store.id(), restored);
+        let mut rest = self.store.load_rest().unwrap();
+        rest.by_ref().for_each(|event| replay.apply(&event.unwrap().1).unwrap());
+        assert!(rest.damages().is_empty(), "{:?}", rest.damages());
+        drop(rest);
+        assert_eq!(format!("{:#?}", replay.record()), format!("{:#?}", self.live.record()));
+        self.snapshot = Some(written);
     }
 
     /// The store shows the trials as the live coordinator does.

@@ -126,7 +126,7 @@ fn keep_epochs(trial: &mut Trial, epoch: u32) -> Result<(), Broken> {
 }
 
 /// Takes a trial out of flight, for those who write it into tables.
-fn retire(sweep: &mut Sweep, number: TrialNumber) -> Option<(SweepId, Box<Trial>)> {
+fn retire(sweep: &mut Sweep, number: TrialNumber) -> Option<(SweepId, Arc<Trial>)> {
     let is_best = sweep.statistics.best.is_some_and(|(_, best)| best == number);
     Some((sweep.id, sweep.trials.retire(number, is_best)?))
 }
@@ -163,7 +163,7 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
         id,
         request_id,
         data,
-        warm_start,
+        warm_start: Arc::new(warm_start),
         phase: Phase::Searching,
         is_paused: false,
         trials: Trials::default(),

@@ -8,7 +8,7 @@
 //! wrote them. The fields of the state are visible in this module only; the rest of the crate reads
 //! them through getters. [`event`] defines what happened, [`state`] what follows from it.
 //! [`sampling`] asks a sampler for the next trial, and [`replay`] does so again for every trial of
-//! a stored log.
+//! a stored log. [`snapshot`] shortens a restart.
 
 mod abandon;
 mod apply;
@@ -17,6 +17,7 @@ pub mod curve;
 pub mod event;
 mod replay;
 pub(crate) mod sampling;
+pub mod snapshot;
 pub mod state;
 mod suggestion;
 

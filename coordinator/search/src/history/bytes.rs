@@ -64,14 +64,14 @@ fn write_header(bytes: &mut Vec<u8>, kind: u8, dimensions: usize, rows: usize) {
     bytes.extend(to_u32(rows).to_le_bytes());
 }
 
-/// Reads a full chunk of trials.
+/// Reads a chunk of trials.
 pub(super) fn to_trials(bytes: &[u8], space: &Space) -> Result<TrialChunk, HistoryError> {
     if space.dimensions() > MOST_PARAMETERS {
         return Err(HistoryError::TooManyParameters(space.dimensions()));
     }
     let mut reader = Reader { bytes };
-    reader.header(TRIALS, space.dimensions())?;
-    let cells = (0..ROWS * stride(space)).map(|_| reader.u64()).collect::<Result<_, _>>()?;
+    let rows = reader.header(TRIALS, space.dimensions())?;
+    let cells = (0..rows * stride(space)).map(|_| reader.u64()).collect::<Result<_, _>>()?;
     let count = reader.u32()?;
     let odd = (0..count).map(|_| reader.odd()).collect::<Result<_, _>>()?;
     reader.end()?;
@@ -106,11 +106,11 @@ fn check_trials(chunk: &TrialChunk, space: &Space) -> Result<(), HistoryError> {
     Ok(())
 }
 
-/// Reads a full chunk of the log.
+/// Reads a chunk of the log.
 pub(super) fn to_entries(bytes: &[u8]) -> Result<Vec<Entry>, HistoryError> {
     let mut reader = Reader { bytes };
-    reader.header(ENTRIES, 0)?;
-    let entries = (0..ROWS).map(|_| reader.entry()).collect::<Result<_, _>>()?;
+    let rows = reader.header(ENTRIES, 0)?;
+    let entries = (0..rows).map(|_| reader.entry()).collect::<Result<_, _>>()?;
     reader.end()?;
     Ok(entries)
 }
@@ -135,7 +135,8 @@ impl Reader<'_> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn header(&mut self, kind: u8, dimensions: usize) -> Result<(), HistoryError> {
+    /// Reads the header and returns the number of rows.
+    fn header(&mut self, kind: u8, dimensions: usize) -> Result<usize, HistoryError> {
         let [version, found] = self.array()?;
         let parameters = usize::from(u16::from_le_bytes(self.array()?));
         let rows = index(self.u32()?);
@@ -145,8 +146,10 @@ impl Reader<'_> {
             () if parameters != dimensions => {
                 Err(HistoryError::Damaged("its number of parameters differs"))
             }
-            () if rows != ROWS => Err(HistoryError::Damaged("it is not full")),
-            () => Ok(()),
+            () if rows == 0 || rows > ROWS => {
+                Err(HistoryError::Damaged("its number of rows is not possible"))
+            }
+            () => Ok(rows),
         }
     }
 

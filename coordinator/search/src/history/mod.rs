@@ -16,7 +16,7 @@
 //!
 //! Rows are grouped into chunks of [`History::CHUNK`]. A full chunk never changes, and all clones
 //! share it. A clone copies only the two chunks that are not full, so it takes microseconds for any
-//! length. Full chunks can be stored as bytes ([`History::trial_chunk_bytes`]) and appended again
+//! length. Chunks can be stored as bytes ([`History::trial_chunk_bytes`]) and appended again
 //! ([`History::push_trial_chunk`]).
 //!
 //! Example: in the space `layers` from 1 to 4, `activation` one of relu and tanh, and `units_3`
@@ -183,30 +183,37 @@ impl History {
     }
 }
 
-/// Full chunks as bytes, for a store.
+/// Chunks as bytes, for a store.
 ///
-/// All numbers are little-endian, and the first byte is the version of the format. Append the
-/// chunks in their order, and every trial before the entries that name it.
+/// All numbers are little-endian, and the first byte is the version of the format. A full chunk
+/// never changes. Append the chunks in their order, the one that is not full last, and every trial
+/// before the entries that name it.
 impl History {
     /// The number of full chunks of trials. Chunk i has the trials from `CHUNK` i on.
     pub fn full_trial_chunks(&self) -> usize {
         self.trials.full()
     }
 
-    /// The bytes of a full chunk of trials; `None` if it is not full yet.
+    /// The bytes of a chunk of trials; `None` if there is no such chunk, or if it is empty.
     pub fn trial_chunk_bytes(&self, chunk: usize) -> Option<Vec<u8>> {
-        (chunk < self.trials.full()).then_some(())?;
-        Some(bytes::of_trials(self.trials.get(chunk)?, self.space.dimensions()))
+        let rows = self.trials.get(chunk).filter(|rows| !rows.cells.is_empty())?;
+        Some(bytes::of_trials(rows, self.space.dimensions()))
     }
 
-    /// Appends a full chunk of trials.
+    /// Appends a chunk of trials.
     ///
     /// # Errors
     /// If the last chunk is not full, or if the bytes are not a chunk of this space.
     pub fn push_trial_chunk(&mut self, bytes: &[u8]) -> Result<(), HistoryError> {
-        match self.trials.tail().len(&self.space) {
-            0 => self.trials.push_full(bytes::to_trials(bytes, &self.space)?),
-            rows => return Err(HistoryError::NotAtBoundary(rows)),
+        let rows = self.trials.tail().len(&self.space);
+        if rows > 0 {
+            return Err(HistoryError::NotAtBoundary(rows));
+        }
+        let chunk = bytes::to_trials(bytes, &self.space)?;
+        if chunk.len(&self.space) == ROWS {
+            self.trials.push_full(chunk);
+        } else {
+            *self.trials.tail_mut() = chunk;
         }
         Ok(())
     }
@@ -216,13 +223,12 @@ impl History {
         self.log.full()
     }
 
-    /// The bytes of a full chunk of the log; `None` if it is not full yet.
+    /// The bytes of a chunk of the log; `None` if there is no such chunk, or if it is empty.
     pub fn entry_chunk_bytes(&self, chunk: usize) -> Option<Vec<u8>> {
-        (chunk < self.log.full()).then_some(())?;
-        Some(bytes::of_entries(self.log.get(chunk)?))
+        Some(bytes::of_entries(self.log.get(chunk).filter(|entries| !entries.is_empty())?))
     }
 
-    /// Appends a full chunk of the log.
+    /// Appends a chunk of the log.
     ///
     /// # Errors
     /// If the last chunk is not full, if the bytes are not a chunk of a log, or if an entry names a
@@ -236,7 +242,8 @@ impl History {
         let known = self.trials();
         match entries.iter().map(Entry::trial).find(|trial| *trial >= known) {
             Some(trial) => return Err(HistoryError::UnknownTrial(trial)),
-            None => self.log.push_full(entries),
+            None if entries.len() == ROWS => self.log.push_full(entries),
+            None => *self.log.tail_mut() = entries,
         }
         Ok(())
     }

@@ -2,11 +2,12 @@
 
 use caviar_common::ids::{AttemptNumber, Incarnation, Name, SweepId, TrialNumber};
 use caviar_common::outcome::Job;
+use serde::{Deserialize, Serialize};
 
 use crate::record::event::WorkerLost;
 
 /// A lease in force.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lease {
     pub(in crate::record) sweep: SweepId,
     pub(in crate::record) trial: TrialNumber,
@@ -16,7 +17,7 @@ pub struct Lease {
 }
 
 /// Who holds a lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Holder {
     /// A worker. Any message on its connection renews its leases.
     Worker {

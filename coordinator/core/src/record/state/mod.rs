@@ -1,21 +1,23 @@
 //! The state that the events make. Everything in it survives a restart of the coordinator.
 
 mod lease;
+pub(in crate::record) mod past;
 mod statistics;
 mod sweep;
 mod trial;
 mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use caviar_common::ids::{LeaseId, Name, SweepId};
 
 pub use lease::{Holder, Lease, SUSPECT_LOSSES, losses_after};
+pub use past::PastTrial;
 pub use statistics::{Boxes, RoundStatistics, Statistics};
 pub use sweep::{AskRecord, Phase, Scoring, ScoringResult, ScoringStatus, Sweep};
 pub(in crate::record) use sweep::{Asks, comparable};
 pub use trial::{EpochsSoFar, FinalAttempt, Trial, TrialStatus};
-pub use trials::PastTrial;
 pub(in crate::record) use trials::Trials;
 
 /// When something about a trial is needed: the virtual time, then the trial number. A lower value
@@ -36,7 +38,7 @@ pub struct Record {
     /// result is acknowledged again.
     pub(in crate::record) results: BTreeMap<LeaseId, SweepId>,
     /// The trials that left flight since they were last taken.
-    pub(in crate::record) retired: Vec<(SweepId, Box<Trial>)>,
+    pub(in crate::record) retired: Vec<(SweepId, Arc<Trial>)>,
     pub(in crate::record) next_sweep: SweepId,
     pub(in crate::record) next_lease: LeaseId,
 }
@@ -99,7 +101,7 @@ impl Record {
     }
 
     /// Takes the trials that left flight since the last call. The state does not keep them.
-    pub(crate) fn take_retired(&mut self) -> Vec<(SweepId, Box<Trial>)> {
+    pub(crate) fn take_retired(&mut self) -> Vec<(SweepId, Arc<Trial>)> {
         std::mem::take(&mut self.retired)
     }
 

@@ -6,13 +6,14 @@ use caviar_common::numbers::{index, to_u32};
 use caviar_common::outcome::TrialState;
 use caviar_common::reason::{Reason, SearchBox};
 use caviar_common::view::{Counts, MAX_BOXES};
+use serde::{Deserialize, Serialize};
 
 /// Boxes that are kept of a sweep: far more than [`MAX_BOXES`], so that those which are shown are
 /// almost evenly spaced.
 const KEPT_BOXES: usize = 64;
 
 /// Counts, the best trial, and what the strategies show of their search.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
     pub(in crate::record) counts: Counts,
     /// The lowest cost of a trial that no rung can stop any more, with the trial's number. Of equal
@@ -25,7 +26,7 @@ pub struct Statistics {
 }
 
 /// One round of the strategy `rounds`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RoundStatistics {
     pub(in crate::record) finished: u32,
     pub(in crate::record) search_box: Option<SearchBox>,
@@ -35,7 +36,7 @@ pub struct RoundStatistics {
 
 /// A sample of the boxes in which a search without rounds looked: every box whose place is a
 /// multiple of `stride`, and the latest one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Boxes {
     stride: usize,
     /// How many boxes there were.

@@ -13,13 +13,14 @@ use caviar_common::outcome::{Job, SweepState, TrialState};
 use caviar_common::spec::SweepSpec;
 use caviar_search::stopping::RungRank;
 use caviar_search::{History, SortedList, TotalF64};
+use serde::{Deserialize, Serialize};
 
 use super::trials::Trials;
 use super::{Lease, PastTrial, Statistics, Trial, Urgency};
 use crate::record::event::EarlierResults;
 
 /// How far a sweep is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Trials are sampled and trained.
     Searching,
@@ -38,7 +39,7 @@ pub struct Sweep {
     pub(in crate::record) request_id: Name,
     pub(in crate::record) spec: Arc<SweepSpec>,
     pub(in crate::record) data: DataSummary,
-    pub(in crate::record) warm_start: EarlierResults,
+    pub(in crate::record) warm_start: Arc<EarlierResults>,
     pub(in crate::record) phase: Phase,
     pub(in crate::record) is_paused: bool,
     pub(in crate::record) trials: Trials,
@@ -75,12 +76,27 @@ pub(in crate::record) struct Asks {
 }
 
 /// The client that asked, and its identifier of the request.
-type AskKey = (Name, Name);
+pub(in crate::record) type AskKey = (Name, Name);
 
 impl Asks {
     pub(in crate::record) fn insert(&mut self, key: AskKey, trials: Vec<AskedTrial>) {
         let in_force = trials.len();
-        self.by_request.insert(key, AskRecord { trials, in_force });
+        self.by_request.insert(key, AskRecord { trials: Arc::new(trials), in_force });
+    }
+
+    /// All asks. Those without a lease in force come last, oldest first.
+    pub(in crate::record) fn in_order(&self) -> impl Iterator<Item = (&AskKey, &AskRecord)> {
+        let in_force = self.by_request.iter().filter(|(_, ask)| ask.in_force > 0);
+        let idle = self.idle.iter().filter_map(|key| self.by_request.get_key_value(key));
+        in_force.chain(idle)
+    }
+
+    /// Adds an ask of a snapshot, in the order of [`Asks::in_order`].
+    pub(in crate::record) fn restore(&mut self, key: AskKey, ask: AskRecord) {
+        if ask.in_force == 0 {
+            self.idle.push_back(key.clone());
+        }
+        self.by_request.insert(key, ask);
     }
 
     /// Notes that a lease of this ask has ended.
@@ -102,9 +118,9 @@ impl Asks {
 /// What an external client got when it asked for trials.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AskRecord {
-    trials: Vec<AskedTrial>,
+    pub(in crate::record) trials: Arc<Vec<AskedTrial>>,
     /// How many of the granted leases are in force.
-    in_force: usize,
+    pub(in crate::record) in_force: usize,
 }
 
 impl AskRecord {
@@ -115,7 +131,7 @@ impl AskRecord {
 }
 
 /// The scoring of the winner on the test split.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scoring {
     pub(in crate::record) trial: TrialNumber,
     pub(in crate::record) attempts: u32,
@@ -124,7 +140,7 @@ pub struct Scoring {
 }
 
 /// How far the scoring of the winner is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ScoringStatus {
     /// Waits for a worker.
     Waiting,
@@ -138,7 +154,7 @@ pub enum ScoringStatus {
 }
 
 /// How a scoring ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScoringResult {
     pub(in crate::record) score: Option<Score>,
     pub(in crate::record) reproduced: bool,
@@ -215,7 +231,7 @@ impl Sweep {
     }
 
     /// The results of an earlier sweep that the sampler learns from.
-    pub const fn warm_start(&self) -> &EarlierResults {
+    pub fn warm_start(&self) -> &EarlierResults {
         &self.warm_start
     }
 

@@ -4,17 +4,20 @@ use caviar_common::assignment::Assignment;
 use caviar_common::ids::{LeaseId, Name, TrialNumber};
 use caviar_common::metric::Point;
 use caviar_common::outcome::TrialState;
-use caviar_common::reason::Reason;
+use caviar_common::reason::{Reason, Source};
+use serde::{Deserialize, Serialize};
 
 use super::SUSPECT_LOSSES;
 use crate::record::event::Rung;
 
-/// A trial.
-#[derive(Clone, Debug, PartialEq)]
+/// A trial. A snapshot has its assignment and its reason elsewhere.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     pub(in crate::record) number: TrialNumber,
     pub(in crate::record) status: TrialStatus,
+    #[serde(skip)]
     pub(in crate::record) assignment: Assignment,
+    #[serde(skip, default = "no_reason")]
     pub(in crate::record) reason: Reason,
     pub(in crate::record) epochs: u32,
     pub(in crate::record) start: u64,
@@ -29,9 +32,14 @@ pub struct Trial {
     pub(in crate::record) seconds: Option<f64>,
 }
 
+/// What stands for the reason of a trial that is read from a snapshot, until it is known.
+fn no_reason() -> Reason {
+    Reason::from_source(Source::Random)
+}
+
 /// What the state keeps of a trial's curve: how long it is, its last epoch, and the epochs at which
 /// the trial may be decided. The whole curve is in the events.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochsSoFar {
     count: u32,
     last: Option<Point>,
@@ -68,7 +76,7 @@ impl EpochsSoFar {
 }
 
 /// How far a trial is, with what is known only then.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TrialStatus {
     /// Waits for a worker or an external client.
     Waiting,
@@ -98,7 +106,7 @@ pub enum TrialStatus {
 }
 
 /// The execution whose outcome was accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinalAttempt {
     pub(in crate::record) lease: LeaseId,
     pub(in crate::record) memory_bytes: Option<u64>,

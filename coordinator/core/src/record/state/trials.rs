@@ -1,73 +1,53 @@
 //! The trials of a sweep: those in flight in full, and little of the others.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use caviar_common::ids::{LeaseId, TrialNumber};
-use caviar_common::numbers::{index, to_u32};
-use caviar_common::outcome::TrialState;
+use caviar_common::ids::TrialNumber;
 
-use super::Trial;
-
-/// What the state keeps of a trial that is not in flight any more. Its assignment and its costs are
-/// in the sweep's history, and everything else in the events and in the store's tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PastTrial {
-    state: TrialState,
-    lease: Option<LeaseId>,
-}
-
-impl PastTrial {
-    /// How the trial ended.
-    pub const fn state(&self) -> TrialState {
-        self.state
-    }
-
-    /// The lease under which its outcome was reported; `None` if none was.
-    pub const fn lease(&self) -> Option<LeaseId> {
-        self.lease
-    }
-}
+use super::past::Past;
+use super::{PastTrial, Trial};
 
 /// The trials of a sweep.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::record) struct Trials {
-    in_flight: BTreeMap<TrialNumber, Trial>,
-    /// All trials, by number; `None` for those in flight.
-    past: Vec<Option<PastTrial>>,
+    /// Clones share the trials that have not changed since.
+    pub(in crate::record) in_flight: BTreeMap<TrialNumber, Arc<Trial>>,
+    pub(in crate::record) past: Past,
     /// The best of the trials that are not in flight any more.
-    best: Option<Box<Trial>>,
+    pub(in crate::record) best: Option<Arc<Trial>>,
 }
 
 impl Trials {
     /// How many trials were sampled.
     pub(in crate::record) fn sampled(&self) -> u32 {
-        to_u32(self.past.len())
+        self.past.len()
     }
 
     /// The trial of that number, if it is in flight or the best of the others.
     pub(in crate::record) fn get(&self, number: TrialNumber) -> Option<&Trial> {
         let best = || self.best.as_deref().filter(|best| best.number == number);
-        self.in_flight.get(&number).or_else(best)
+        self.in_flight.get(&number).map(Arc::as_ref).or_else(best)
     }
 
     pub(in crate::record) fn get_mut(&mut self, number: TrialNumber) -> Option<&mut Trial> {
-        self.in_flight.get_mut(&number)
+        self.in_flight.get_mut(&number).map(Arc::make_mut)
     }
 
     /// The trials in flight, by number.
     pub(in crate::record) fn in_flight(&self) -> impl Iterator<Item = &Trial> {
-        self.in_flight.values()
+        self.in_flight.values().map(Arc::as_ref)
     }
 
     /// What is known of a trial that is not in flight any more.
     pub(in crate::record) fn past(&self, number: TrialNumber) -> Option<PastTrial> {
-        self.past.get(index(number.0)).copied().flatten()
+        self.past.get(number)
     }
 
     /// Adds the next trial.
     pub(in crate::record) fn push(&mut self, trial: Trial) {
-        self.past.push(None);
-        self.in_flight.insert(trial.number, trial);
+        self.past.push();
+        self.in_flight.insert(trial.number, Arc::new(trial));
     }
 
     /// Takes a trial out of flight. `is_best` says whether it is the best so far.
@@ -75,14 +55,11 @@ impl Trials {
         &mut self,
         number: TrialNumber,
         is_best: bool,
-    ) -> Option<Box<Trial>> {
-        let trial = Box::new(self.in_flight.remove(&number)?);
-        let past = PastTrial { state: trial.state(), lease: trial.latest_lease() };
-        if let Some(place) = self.past.get_mut(index(number.0)) {
-            *place = Some(past);
-        }
+    ) -> Option<Arc<Trial>> {
+        let trial = self.in_flight.remove(&number)?;
+        self.past.set(number, PastTrial { state: trial.state(), lease: trial.latest_lease() });
         if is_best {
-            self.best = Some(trial.clone());
+            self.best = Some(Arc::clone(&trial));
         }
         Some(trial)
     }

@@ -1,0 +1,146 @@
+//! Taking snapshots while the coordinator serves.
+//!
+//! ```text
+//! driver: Progress::capture --in a batch--> committer: mark, after the commit of the batch
+//!                                              --> snapshot thread: encode
+//!         Progress::end <-- committer: save <----------'
+//! ```
+//! A capture takes the driver about a millisecond. The encoding, which may take a tenth of a second
+//! with ten thousand trials in flight, is done on a thread of its own. The committer saves the
+//! result between two batches.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::{self, JoinHandle};
+
+use caviar_common::ids::SweepId;
+use caviar_core::Coordinator;
+use caviar_core::event::Event;
+use caviar_core::snapshot::{Capture, Written};
+
+use super::DriverError;
+use crate::store::{Mark, Snapshot, Store, StoreError};
+
+/// When snapshots are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotPolicy {
+    /// After this many events since the last one.
+    pub every: u64,
+    /// When the coordinator ends, if there were this many events since the last one.
+    pub at_end: u64,
+}
+
+impl Default for SnapshotPolicy {
+    /// A restart applies about 200,000 events in a second. Both were chosen, not measured.
+    fn default() -> Self {
+        Self { every: 200_000, at_end: 10_000 }
+    }
+}
+
+/// What has happened since the last capture.
+#[derive(Debug)]
+pub(super) struct Progress {
+    policy: SnapshotPolicy,
+    events: u64,
+    changed: BTreeSet<SweepId>,
+    /// True from a capture until its snapshot is saved.
+    is_under_way: Arc<AtomicBool>,
+}
+
+impl Progress {
+    /// The events since the snapshot from which the coordinator started, and their sweeps.
+    pub(super) fn new(policy: SnapshotPolicy, events: u64, changed: BTreeSet<SweepId>) -> Self {
+        Self { policy, events, changed, is_under_way: Arc::default() }
+    }
+
+    /// Counts the events of a batch, after which a capture may be due. `None` if it is not.
+    pub(super) fn capture(
+        &mut self,
+        core: &Coordinator,
+        events: &[Event],
+        is_last: bool,
+    ) -> Option<Capture> {
+        self.events += caviar_common::numbers::to_u64(events.len());
+        self.changed.extend(events.iter().map(|event| event.sweep));
+        let is_under_way = self.is_under_way.load(Ordering::Acquire);
+        let is_due = match is_last {
+            true => self.events >= self.policy.at_end,
+            false => self.events >= self.policy.every && !is_under_way,
+        };
+        is_due.then_some(())?;
+        let capture = core.capture(self.changed.iter().copied())?;
+        self.is_under_way.store(true, Ordering::Release);
+        self.events = 0;
+        self.changed.clear();
+        Some(capture)
+    }
+
+    pub(super) fn under_way(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_under_way)
+    }
+}
+
+/// The committer's side: the thread that encodes, and what it has encoded.
+pub(super) struct Snapshots {
+    captures: Option<Sender<(Capture, Mark)>>,
+    encoded: Receiver<Snapshot>,
+    thread: Option<JoinHandle<()>>,
+    is_under_way: Arc<AtomicBool>,
+}
+
+impl Snapshots {
+    /// Starts the thread. `written` are the parts that the store has.
+    pub(super) fn start(
+        mut written: Written,
+        is_under_way: Arc<AtomicBool>,
+    ) -> Result<Self, DriverError> {
+        let (captures, received) = channel::<(Capture, Mark)>();
+        let (sender, encoded) = channel();
+        let body = move || {
+            for (capture, mark) in received {
+                match capture.encode(&mut written) {
+                    // The committer may have ended.
+                    Ok(encoded) => drop(sender.send(Snapshot { mark, encoded })),
+                    Err(broken) => tracing::error!("no snapshot is taken any more: {broken}"),
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("snapshots".to_owned()).spawn(body);
+        let thread = Some(thread.map_err(DriverError::Thread)?);
+        Ok(Self { captures: Some(captures), encoded, thread, is_under_way })
+    }
+
+    /// Takes a capture whose events were stored last.
+    pub(super) fn take(&self, capture: Capture, store: &dyn Store) {
+        if let (Some(captures), Some(mark)) = (&self.captures, store.mark()) {
+            // The thread ends only after this sender.
+            drop(captures.send((capture, mark)));
+        }
+    }
+
+    /// Saves what was encoded since the last call.
+    pub(super) fn save(&self, store: &mut dyn Store) -> Result<(), StoreError> {
+        loop {
+            match self.encoded.try_recv() {
+                Ok(snapshot) => {
+                    store.save(&snapshot)?;
+                    tracing::debug!("a snapshot was saved");
+                    self.is_under_way.store(false, Ordering::Release);
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    /// Waits for the thread, and saves what it has encoded.
+    pub(super) fn finish(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        self.captures = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that has panicked sent nothing.
+            drop(thread.join());
+        }
+        self.save(store)
+    }
+}
