@@ -5,6 +5,7 @@ use std::path::Path;
 use caviar_common::ids::SweepId;
 use caviar_coordinator::driver::{self, Driver, SnapshotPolicy};
 use caviar_coordinator::store::Store;
+use caviar_coordinator::store::check::check;
 use caviar_coordinator::store::sqlite::SqliteStore;
 use caviar_core::Replay;
 use caviar_core::input::{Config, Input};
@@ -97,6 +98,10 @@ async fn a_snapshot_that_is_damaged_is_not_used_and_is_written_again() {
         let (before, _) = record(&path, true).unwrap();
         Connection::open(&path).unwrap().execute(damage, []).unwrap();
         assert_eq!(record(&path, true), None, "{damage}");
+        let report = check(&path).unwrap();
+        let problems = usize::from(damage != "DELETE FROM snapshot");
+        assert_eq!(report.problems.len(), problems, "{damage}: {report}");
+        assert!(report.sweeps.iter().all(|sweep| sweep.damage.is_none()), "{report}");
 
         let driver = open(&path, OFTEN);
         let known = driver.handle.read(|core| format!("{:#?}", core.record())).await.unwrap();

@@ -13,7 +13,7 @@ use crate::store::lock::{Lock, with_suffix};
 use crate::store::migrate::OldEvent;
 use crate::store::schema::FIRST_CHECKED;
 use crate::store::wal;
-use crate::store::{StoreError, open};
+use crate::store::{StoreError, open, snapshots};
 
 /// Rows in a row that cannot be read, after which the rest is given up.
 const MAX_UNREADABLE: u32 = 100_000;
@@ -134,6 +134,10 @@ impl Source {
         self.heads = heads.unwrap_or_default();
         let last = self.heads.good.values().map(|head| head.last).max();
         self.last_event = self.last_event.max(last.unwrap_or(0));
+        if let Err(reason) = snapshots::read(&self.connection, &self.heads.good) {
+            let effect = "a coordinator reads all events instead";
+            self.problems.push(format!("the snapshot cannot be used: {reason}; {effect}"));
+        }
     }
 
     fn problem(&mut self, error: &StoreError) {
