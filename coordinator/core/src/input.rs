@@ -183,6 +183,14 @@ pub enum Refusal {
         /// What is wrong with it.
         reason: String,
     },
+    /// The results of a sweep that has ended cannot be read.
+    #[error("the results of sweep {name} cannot be read ({reason}); hint: {QUARANTINE_HINT}")]
+    Unreadable {
+        /// The sweep's name.
+        name: Name,
+        /// Why they cannot be read.
+        reason: String,
+    },
     /// As many clients wait for trials as can.
     #[error("too many clients wait for trials; hint: ask again later")]
     TooManyWait,
@@ -272,6 +280,7 @@ impl Refusal {
             | Self::NotExternal(_)
             | Self::NotRunning { .. }
             | Self::Quarantined { .. }
+            | Self::Unreadable { .. }
             | Self::ReadOnlyStore(_) => ErrorClass::Refused,
             Self::TooManySweeps | Self::TooManyWorkers | Self::TooManyWait | Self::Connected(_) => {
                 ErrorClass::Busy

@@ -13,6 +13,7 @@
 //! - `volatile`: the state that a restart may forget, such as connections.
 //! - `requests`: handlers of inputs from clients and workers, and of the tick.
 //! - `decisions`: new trials, rungs and ends, in virtual time.
+//! - `loading`: which requests need a sweep that has ended and is not in memory.
 //! - `placement`: which worker executes which waiting trial, and which trials are parked.
 //! - [`query`]: the views that clients see, and [`tables`]: the rows of all trials, in memory.
 //!
@@ -74,6 +75,7 @@ mod changes;
 mod decisions;
 mod halt;
 pub mod input;
+mod loading;
 mod placement;
 mod quarantine;
 pub mod query;
@@ -154,8 +156,8 @@ impl Coordinator {
         }
     }
 
-    /// Takes one input at time `now` without taking decisions, so it never waits for a sampler. The
-    /// caller stores the events, in order, before it carries out an effect or sends the reply.
+    /// Takes one input at time `now` without taking decisions, so it never waits for a sampler. A
+    /// sweep that the input [needs](Coordinator::needs) must be loaded before. The caller stores the events, in order, before it carries out an effect or sends the reply.
     ///
     /// # Errors
     /// A broken invariant: the process must end without storing anything of the step.

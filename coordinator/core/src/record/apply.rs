@@ -74,8 +74,10 @@ pub(crate) fn apply(record: &mut Record, event: &Event) -> Result<(), Broken> {
     }
 }
 
-fn sweep_mut(record: &mut Record, sweep: SweepId) -> Result<&mut Sweep, Broken> {
-    record.sweeps.get_mut(&sweep).ok_or_else(|| Broken::no_sweep(sweep))
+/// The sweep, to be changed. One that is not loaded has ended, and can only be deleted.
+fn sweep_mut(record: &mut Record, id: SweepId) -> Result<&mut Sweep, Broken> {
+    let sweep = record.sweeps.get_mut(&id).ok_or_else(|| Broken::no_sweep(id))?;
+    if sweep.is_loaded() { Ok(sweep) } else { Err(Broken(format!("sweep {id} has ended"))) }
 }
 
 fn trial_mut(sweep: &mut Sweep, trial: TrialNumber) -> Result<&mut Trial, Broken> {
@@ -171,6 +173,7 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
         rungs,
         statistics: Statistics::new(spec.search.rounds.len()),
         history: History::new(spec.space.clone()),
+        unloaded_decisions: None,
         spec: Arc::new(spec),
         clock: 0,
         in_flight: BTreeSet::new(),

@@ -17,6 +17,23 @@ pub enum StoredAssignment {
     Named(Assignment),
 }
 
+impl StoredAssignment {
+    pub(crate) fn new(space: &Space, assignment: &Assignment) -> Self {
+        match CompactAssignment::new(space, assignment) {
+            Some(compact) => Self::Compact(compact),
+            None => Self::Named(assignment.clone()),
+        }
+    }
+
+    /// The assignment. `None` if it is not one of a sweep with this space.
+    pub(crate) fn expand(&self, space: &Space) -> Option<Assignment> {
+        match self {
+            Self::Compact(compact) => compact.expand(space),
+            Self::Named(assignment) => Some(assignment.clone()),
+        }
+    }
+}
+
 /// A suggestion as an event holds it: its assignment, its reason without the box, and the box.
 pub(crate) fn store_suggestion(
     space: &Space,
@@ -27,11 +44,7 @@ pub(crate) fn store_suggestion(
     if sides.is_some() {
         reason.search_box = None;
     }
-    let assignment = match CompactAssignment::new(space, &assignment) {
-        Some(compact) => StoredAssignment::Compact(compact),
-        None => StoredAssignment::Named(assignment),
-    };
-    (assignment, reason, sides)
+    (StoredAssignment::new(space, &assignment), reason, sides)
 }
 
 /// The suggestion that was stored. `None` if it is not one of a sweep with this space.
@@ -39,10 +52,7 @@ pub(crate) fn restore_suggestion(
     space: &Space,
     (assignment, reason, sides): (&StoredAssignment, &Reason, Option<&CompactBox>),
 ) -> Option<Suggestion> {
-    let assignment = match assignment {
-        StoredAssignment::Compact(compact) => compact.expand(space)?,
-        StoredAssignment::Named(assignment) => assignment.clone(),
-    };
+    let assignment = assignment.expand(space)?;
     let mut reason = reason.clone();
     if let Some(sides) = sides {
         reason.search_box = Some(sides.expand(space)?);

@@ -235,7 +235,7 @@ impl Coordinator {
         Ok(())
     }
 
-    fn external_sweep(&self, id: SweepId) -> Result<&Sweep, Refusal> {
+    pub(crate) fn external_sweep(&self, id: SweepId) -> Result<&Sweep, Refusal> {
         let sweep = self.sweep_of(id)?;
         if sweep.spec().data.is_external() {
             Ok(sweep)

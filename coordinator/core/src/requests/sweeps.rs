@@ -30,17 +30,26 @@ impl Coordinator {
                 Err(Refusal::RequestReused(request_id).into())
             };
         }
-        if self.record.sweep_named(&spec.name).is_some() {
-            return Err(Refusal::NameTaken(spec.name).into());
-        }
-        if self.record.sweeps().len() >= MAX_SWEEPS {
-            return Err(Refusal::TooManySweeps.into());
-        }
+        self.check_new(&request_id, &spec.name)?;
         let warm_start = self.earlier_results(&spec).map_err(Refusal::Wrong)?;
         let id = self.record.next_sweep();
         let rungs = Some(rungs(spec.stopping, spec.max_epochs()));
         self.emit(id, Box::new(SweepCreated { request_id, spec, data, warm_start, rungs }))?;
         Ok(Reply::Sweep(id))
+    }
+
+    /// Refuses a new sweep that cannot have its request id or its name, or that is one too many.
+    pub(crate) fn check_new(&self, request_id: &Name, name: &Name) -> Result<(), Refusal> {
+        if self.record.sweep_of_request(request_id).is_some() {
+            return Err(Refusal::RequestReused(request_id.clone()));
+        }
+        if self.record.sweep_named(name).is_some() {
+            return Err(Refusal::NameTaken(name.clone()));
+        }
+        if self.record.sweeps().len() >= MAX_SWEEPS {
+            return Err(Refusal::TooManySweeps);
+        }
+        Ok(())
     }
 
     pub(crate) fn pause_sweep(&mut self, id: SweepId) -> Result<Reply, Halt> {
@@ -109,7 +118,7 @@ impl Coordinator {
     }
 
     /// The sweep of that number, unless it is quarantined.
-    pub(super) fn sweep_of(&self, id: SweepId) -> Result<&Sweep, Refusal> {
+    pub(crate) fn sweep_of(&self, id: SweepId) -> Result<&Sweep, Refusal> {
         let sweep = self.record.sweep(id).ok_or_else(|| Refusal::NoSuchSweep(id.to_string()))?;
         match self.volatile.quarantined.get(&id) {
             Some(reason) => {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use caviar_common::assignment::Assignment;
 use caviar_common::error::Problem;
+use caviar_common::ids::Name;
 use caviar_common::limits::MAX_EARLIER_RESULTS;
 use caviar_common::spec::SweepSpec;
 use caviar_search::{TotalF64, results};
@@ -14,12 +15,10 @@ use crate::record::event::EarlierResults;
 use crate::record::state::Sweep;
 
 impl Coordinator {
-    /// The results of the earlier sweep that `spec` names; empty if it names none.
-    pub(super) fn earlier_results(&self, spec: &SweepSpec) -> Result<EarlierResults, Problem> {
-        let Some(name) = &spec.search.warm_start else { return Ok(EarlierResults::new()) };
-        let problem = |message: String| {
-            Problem::with_value("search.warm_start", format!("{:?}", name.as_str()), message)
-        };
+    /// The earlier sweep that `spec` names; `None` if it names none.
+    pub(crate) fn earlier_sweep(&self, spec: &SweepSpec) -> Result<Option<&Sweep>, Problem> {
+        let Some(name) = &spec.search.warm_start else { return Ok(None) };
+        let problem = |message| problem(name, message);
         let earlier = self.record.sweep_named(name).ok_or_else(|| {
             problem(
                 "this store has no such sweep: name one that caviar list shows, or leave it out"
@@ -34,9 +33,16 @@ impl Coordinator {
                  goal = \"{goal}\" in [objective], or name another sweep"
             )));
         }
+        Ok(Some(earlier))
+    }
+
+    /// The results of the earlier sweep that `spec` names; empty if it names none.
+    pub(super) fn earlier_results(&self, spec: &SweepSpec) -> Result<EarlierResults, Problem> {
+        let Some(earlier) = self.earlier_sweep(spec)? else { return Ok(EarlierResults::new()) };
         let results = results_of(earlier, spec);
         if results.iter().all(|(_, cost)| cost.is_none()) {
             return Err(problem(
+                &earlier.spec().name,
                 "that sweep has no result yet: wait until one of its trials is completed, or name \
                  another sweep"
                     .to_owned(),
@@ -44,6 +50,10 @@ impl Coordinator {
         }
         Ok(results)
     }
+}
+
+fn problem(earlier: &Name, message: String) -> Problem {
+    Problem::with_value("search.warm_start", format!("{:?}", earlier.as_str()), message)
 }
 
 /// The final results of `earlier`, in the parameters of `later`. A parameter that `earlier` did not

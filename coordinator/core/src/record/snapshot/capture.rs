@@ -49,7 +49,9 @@ struct SweepCapture {
 impl Capture {
     /// The record now. `changed` are the sweeps that may have changed since the last snapshot.
     pub(crate) fn new(record: &Record, changed: impl IntoIterator<Item = SweepId>) -> Self {
+        // The chunks of a sweep that is not loaded are stored, and it does not change any more.
         let sweeps = changed.into_iter().filter_map(|id| record.sweep(id));
+        let sweeps = sweeps.filter(|sweep| sweep.is_loaded());
         Self {
             next_sweep: record.next_sweep,
             next_lease: record.next_lease,
@@ -145,7 +147,7 @@ impl SweepCapture {
 
     fn state(&self) -> SweepPart {
         let space = self.history.space();
-        let trial = |trial: &Arc<_>| StoredTrial::new(space, trial);
+        let in_flight = self.trials.in_flight.values();
         SweepPart {
             phase: self.phase,
             is_paused: self.is_paused,
@@ -156,8 +158,8 @@ impl SweepCapture {
             scoring: self.scoring.clone(),
             leases: self.leases.clone(),
             asks: self.asks.in_order().map(|(key, ask)| StoredAsk::new(space, key, ask)).collect(),
-            in_flight: self.trials.in_flight.values().map(trial).collect(),
-            best: self.trials.best.as_ref().map(trial),
+            in_flight: in_flight.map(|trial| StoredTrial::new(space, trial)).collect(),
+            best: self.trials.best.as_ref().map(|trial| StoredTrial::with_assignment(space, trial)),
         }
     }
 }

@@ -10,11 +10,15 @@
 //! [`Written`] knows which of them are stored, so a snapshot writes what is new since the last one.
 //! What follows from other parts, such as the order at a rung, is not stored and made again.
 //!
+//! The chunks of a sweep that has ended are not restored, and they can be unloaded once they are
+//! saved. A [`LoadJob`] loads them when a request needs them.
+//!
 //! Snapshots are no record of their own: the events are still there. One that cannot be read is
 //! dropped, and all events are applied instead. So their form may change with every release that
 //! raises [`VERSION`].
 
 mod capture;
+mod load;
 mod restore;
 mod stored;
 
@@ -26,6 +30,8 @@ use serde::{Deserialize, Serialize};
 
 use super::state::past::Chunk;
 pub use capture::Capture;
+pub use load::{LoadJob, LoadedSweep};
+pub(crate) use load::{load, unload};
 pub use restore::{Restore, Restored};
 
 /// The version of the form of snapshots.
@@ -49,6 +55,11 @@ pub enum PartKind {
 impl PartKind {
     /// All kinds, in their order.
     pub const ALL: [Self; 5] = [Self::Created, Self::State, Self::Trials, Self::Log, Self::Past];
+
+    /// True for the kinds of which a sweep that has ended has no need.
+    pub const fn is_chunk(self) -> bool {
+        matches!(self, Self::Trials | Self::Log | Self::Past)
+    }
 }
 
 /// A part of a snapshot. It replaces an earlier one of the same sweep, kind and number.

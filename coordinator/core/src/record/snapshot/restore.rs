@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 
 use caviar_common::ids::SweepId;
-use caviar_common::numbers::index;
-use caviar_search::{History, SortedList, Stage, TotalF64};
 use serde::Deserialize;
 
+use super::load::{Chunks, incomplete, out_of_order};
 use super::stored::SweepPart;
-use super::{Part, PartKind, RecordPart, VERSION, Written, WrittenSweep};
+use super::{LoadJob, Part, PartKind, RecordPart, VERSION, Written, WrittenSweep};
 use crate::record::Broken;
 use crate::record::event::SweepCreated;
-use crate::record::state::past::{Past, from_bytes};
-use crate::record::state::{Asks, Holder, Record, Sweep, TrialStatus, Trials, comparable};
+use crate::record::state::past::Past;
+use crate::record::state::{Asks, Holder, Record, Sweep, TrialStatus, Trials};
 
 /// A record that is being restored from the parts of a snapshot.
 #[derive(Debug)]
@@ -36,8 +35,14 @@ struct RestoredSweep {
     id: SweepId,
     created: SweepCreated,
     state: Option<SweepPart>,
-    history: History,
-    past: Past,
+    chunks: Chunks,
+}
+
+impl Restored {
+    /// What loads the sweeps that have ended, whose chunks were not added.
+    pub fn load_jobs(&self) -> impl Iterator<Item = LoadJob> {
+        self.record.sweeps.values().filter_map(LoadJob::new)
+    }
 }
 
 impl Restore {
@@ -55,6 +60,13 @@ impl Restore {
         Ok(Self { record, written: Written::default(), sweep: None })
     }
 
+    /// True if the next part is to be added if it has this kind. Those of which a sweep that has
+    /// ended has no need can be left out.
+    pub fn needs(&self, kind: PartKind) -> bool {
+        let state = self.sweep.as_ref().and_then(|sweep| sweep.state.as_ref());
+        !(kind.is_chunk() && state.is_some_and(SweepPart::has_ended))
+    }
+
     /// Adds the next part: of each sweep the parts in the order of their kinds and numbers.
     ///
     /// # Errors
@@ -64,28 +76,17 @@ impl Restore {
         if *kind == PartKind::Created {
             self.end_sweep()?;
             let created: SweepCreated = parse(bytes)?;
-            let history = History::new(created.spec.space.clone());
-            let (state, past) = (None, Past::default());
-            self.sweep = Some(RestoredSweep { id: *sweep, created, state, history, past });
+            let chunks = Chunks::new(&created.spec);
+            self.sweep = Some(RestoredSweep { id: *sweep, created, state: None, chunks });
             return Ok(());
         }
-        let out_of_order = || Broken(format!("a part of sweep {sweep} is missing"));
         let restored = self.sweep.as_mut().filter(|restored| restored.id == *sweep);
-        let RestoredSweep { state, history, past, .. } = restored.ok_or_else(out_of_order)?;
-        let damaged = |error: caviar_search::HistoryError| Broken(error.to_string());
-        match kind {
-            PartKind::Created => {}
-            PartKind::State => *state = Some(parse(bytes)?),
-            PartKind::Trials => history.push_trial_chunk(bytes).map_err(damaged)?,
-            PartKind::Log => history.push_entry_chunk(bytes).map_err(damaged)?,
-            PartKind::Past => {
-                let chunk = from_bytes(bytes);
-                if !chunk.is_some_and(|chunk| past.push_chunk(chunk)) {
-                    return Err(out_of_order());
-                }
-            }
+        let RestoredSweep { state, chunks, .. } = restored.ok_or_else(|| out_of_order(*sweep))?;
+        if *kind == PartKind::State {
+            *state = Some(parse(bytes)?);
+            return Ok(());
         }
-        Ok(())
+        chunks.add(part)
     }
 
     /// The record, and which parts of it are stored.
@@ -100,12 +101,11 @@ impl Restore {
     fn end_sweep(&mut self) -> Result<(), Broken> {
         let Some(mut restored) = self.sweep.take() else { return Ok(()) };
         let id = restored.id;
-        let incomplete = || Broken(format!("the snapshot of sweep {id} is not complete"));
-        let state = restored.state.take().ok_or_else(incomplete)?;
-        let (trials, decisions) = (restored.history.trials(), restored.history.len());
-        let counts = (state.trials, state.decisions, state.trials);
-        if (trials, decisions, restored.past.len()) != counts || self.record.sweep(id).is_some() {
-            return Err(incomplete());
+        let state = restored.state.take().ok_or_else(|| incomplete(id))?;
+        let has_chunks = restored.chunks.has(state.trials, state.decisions);
+        let is_unloaded = state.has_ended() && restored.chunks.is_empty();
+        if !(has_chunks || is_unloaded) || self.record.sweep(id).is_some() {
+            return Err(incomplete(id));
         }
         self.written.0.insert(id, restored.written());
         for (lease, held) in &state.leases {
@@ -129,21 +129,26 @@ fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Broken> {
 
 impl RestoredSweep {
     fn written(&self) -> WrittenSweep {
+        let Chunks { history, past } = &self.chunks;
         WrittenSweep {
-            trials: self.history.full_trial_chunks(),
-            log: self.history.full_entry_chunks(),
-            past: self.past.chunks().to_vec(),
+            trials: history.full_trial_chunks(),
+            log: history.full_entry_chunks(),
+            past: past.chunks().to_vec(),
         }
     }
 
     fn into_sweep(self, state: SweepPart) -> Result<Sweep, Broken> {
-        let Self { id, created, history, past, .. } = self;
+        let Self { id, created, chunks, .. } = self;
         let SweepCreated { request_id, spec, data, warm_start, rungs } = created;
         let rungs = rungs.unwrap_or_default();
+        let is_unloaded = chunks.is_empty() && state.has_ended();
+        let rung_costs = if is_unloaded { Vec::new() } else { chunks.rung_costs(rungs.len()) };
+        let Chunks { history, past } = chunks;
+        let past = if is_unloaded { Past::unloaded(state.trials) } else { past };
         let mut asks = Asks::default();
         for ask in state.asks {
             let key = (ask.client.clone(), ask.request_id.clone());
-            asks.restore(key, ask.restore(&history)?);
+            asks.restore(key, ask.restore(&spec.space)?);
         }
         let best = state.best.map(|best| best.restore(&history)).transpose()?;
         let mut trials = Trials { past, best, ..Trials::default() };
@@ -159,7 +164,8 @@ impl RestoredSweep {
             phase: state.phase,
             is_paused: state.is_paused,
             trials,
-            rung_costs: rung_costs(&history, rungs.len()),
+            rung_costs,
+            unloaded_decisions: is_unloaded.then_some(state.decisions),
             rungs,
             clock: state.clock,
             in_flight: Default::default(),
@@ -176,19 +182,6 @@ impl RestoredSweep {
         index_flight(&mut sweep);
         Ok(sweep)
     }
-}
-
-/// The costs of the trials that have reached each rung, from the decisions there.
-fn rung_costs(history: &History, rungs: usize) -> Vec<SortedList<TotalF64>> {
-    let mut costs: Vec<Vec<TotalF64>> = vec![Vec::new(); rungs];
-    for entry in history.entries() {
-        if let Stage::Passed(rung) | Stage::Stopped(rung) = entry.stage
-            && let Some(costs) = costs.get_mut(index(rung))
-        {
-            costs.push(comparable(entry.cost.unwrap_or(f64::INFINITY)));
-        }
-    }
-    costs.into_iter().map(|costs| costs.into_iter().collect()).collect()
 }
 
 /// Makes the indexes of the trials in flight.

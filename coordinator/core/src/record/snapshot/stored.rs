@@ -1,7 +1,9 @@
 //! The JSON of the parts of a sweep.
 //!
-//! Assignments are not in it, because they are in the history. Boxes are in their compact form: a
-//! sweep file may have choices of thousands of characters.
+//! The assignments of trials in flight are not in it, because they are in the history. What a sweep
+//! shows when it has ended has its assignments, because the history is not read then. Both
+//! assignments and boxes are in their compact form: a sweep file may have choices of thousands of
+//! characters.
 
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use caviar_search::History;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Broken;
+use crate::record::event::StoredAssignment;
 use crate::record::state::{AskRecord, Lease, Phase, Scoring, Statistics, Trial};
 
 /// Everything of a sweep that changes and is in no chunk.
@@ -34,6 +37,13 @@ pub(super) struct SweepPart {
     pub(super) in_flight: Vec<StoredTrial>,
     /// The best trial that is not in flight.
     pub(super) best: Option<StoredTrial>,
+}
+
+impl SweepPart {
+    /// True if nothing will change in the sweep any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.phase.is_final() && self.leases.is_empty() && self.in_flight.is_empty()
+    }
 }
 
 /// Why a trial was chosen. Its box is in `sides` if the space has such a box.
@@ -69,16 +79,28 @@ fn unfit(what: &str) -> Broken {
 pub(super) struct StoredTrial {
     trial: Trial,
     reason: StoredReason,
+    /// `None` if the assignment is only in the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    assignment: Option<StoredAssignment>,
 }
 
 impl StoredTrial {
     pub(super) fn new(space: &Space, trial: &Trial) -> Self {
-        Self { trial: trial.clone(), reason: StoredReason::new(space, &trial.reason) }
+        let reason = StoredReason::new(space, &trial.reason);
+        Self { trial: trial.clone(), reason, assignment: None }
+    }
+
+    pub(super) fn with_assignment(space: &Space, trial: &Trial) -> Self {
+        let assignment = Some(StoredAssignment::new(space, &trial.assignment));
+        Self { assignment, ..Self::new(space, trial) }
     }
 
     pub(super) fn restore(self, history: &History) -> Result<Arc<Trial>, Broken> {
-        let Self { mut trial, reason } = self;
-        let assignment = history.assignment(trial.number.0);
+        let Self { mut trial, reason, assignment } = self;
+        let assignment = match assignment {
+            Some(stored) => stored.expand(history.space()),
+            None => history.assignment(trial.number.0),
+        };
         trial.assignment = assignment.ok_or_else(|| unfit("a trial"))?;
         trial.reason = reason.restore(history.space())?;
         Ok(Arc::new(trial))
@@ -99,6 +121,7 @@ struct StoredAskedTrial {
     trial: TrialNumber,
     attempt: AttemptNumber,
     lease: LeaseId,
+    assignment: StoredAssignment,
     epochs: u32,
     reason: StoredReason,
 }
@@ -109,6 +132,7 @@ impl StoredAsk {
             trial: asked.trial,
             attempt: asked.attempt,
             lease: asked.lease,
+            assignment: StoredAssignment::new(space, &asked.assignment),
             epochs: asked.epochs,
             reason: StoredReason::new(space, &asked.reason),
         });
@@ -116,11 +140,11 @@ impl StoredAsk {
         Self { client, request_id, in_force: ask.in_force, trials: trials.collect() }
     }
 
-    pub(super) fn restore(self, history: &History) -> Result<AskRecord, Broken> {
+    pub(super) fn restore(self, space: &Space) -> Result<AskRecord, Broken> {
         let trials = self.trials.into_iter().map(|stored| {
-            let StoredAskedTrial { trial, attempt, lease, epochs, reason } = stored;
-            let assignment = history.assignment(trial.0).ok_or_else(|| unfit("a trial"))?;
-            let reason = reason.restore(history.space())?;
+            let StoredAskedTrial { trial, attempt, lease, assignment, epochs, reason } = stored;
+            let assignment = assignment.expand(space).ok_or_else(|| unfit("a trial"))?;
+            let reason = reason.restore(space)?;
             Ok(AskedTrial { trial, attempt, lease, assignment, epochs, reason })
         });
         let trials = Arc::new(trials.collect::<Result<_, Broken>>()?);

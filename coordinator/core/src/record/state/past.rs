@@ -43,6 +43,11 @@ pub(in crate::record) struct Past {
 }
 
 impl Past {
+    /// This many trials, of which nothing is known.
+    pub(in crate::record) fn unloaded(len: u32) -> Self {
+        Self { chunks: Vec::new(), len: index(len) }
+    }
+
     pub(in crate::record) fn len(&self) -> u32 {
         to_u32(self.len)
     }

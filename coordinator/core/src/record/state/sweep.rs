@@ -32,6 +32,13 @@ pub enum Phase {
     Cancelled,
 }
 
+impl Phase {
+    /// True if the sweep has ended.
+    pub(in crate::record) const fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Cancelled)
+    }
+}
+
 /// A sweep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sweep {
@@ -52,6 +59,9 @@ pub struct Sweep {
     /// The trials in flight that have no entry in the history's log yet, in ascending order.
     pub(in crate::record) pending: Vec<u32>,
     pub(in crate::record) history: History,
+    /// How many decisions the history has while it is not in memory, nor the ends of the trials and
+    /// the costs at rungs; `None` while they are.
+    pub(in crate::record) unloaded_decisions: Option<usize>,
     /// The costs of the trials that have reached each rung.
     pub(in crate::record) rung_costs: Vec<SortedList<TotalF64>>,
     pub(in crate::record) statistics: Statistics,
@@ -255,7 +265,8 @@ impl Sweep {
         self.trials.in_flight()
     }
 
-    /// What is known of a trial that is not in flight any more.
+    /// What is known of a trial that is not in flight any more; `None` while the sweep is not
+    /// loaded.
     pub fn past_trial(&self, number: TrialNumber) -> Option<PastTrial> {
         self.trials.past(number)
     }
@@ -291,7 +302,7 @@ impl Sweep {
     }
 
     /// The assignments of the trials, and the decisions on them at rungs and ends, in the order in
-    /// which they were taken.
+    /// which they were taken. Empty while the sweep is not loaded.
     pub const fn history(&self) -> &History {
         &self.history
     }
@@ -330,7 +341,20 @@ impl Sweep {
         self.trials.get(number)
     }
 
-    /// The state of the trial of that number, if it was sampled.
+    /// True unless the sweep has ended and its history and the ends of its trials are only in the
+    /// snapshot.
+    pub const fn is_loaded(&self) -> bool {
+        self.unloaded_decisions.is_none()
+    }
+
+    /// True if nothing will change in the sweep any more.
+    pub(in crate::record) fn has_ended(&self) -> bool {
+        let is_idle = self.leases.is_empty() && self.trials.in_flight.is_empty();
+        self.phase.is_final() && is_idle
+    }
+
+    /// The state of the trial of that number, if it was sampled. While the sweep is not loaded, only
+    /// that of the best trial is known.
     pub fn state_of(&self, number: TrialNumber) -> Option<TrialState> {
         let past = self.past_trial(number).map(|past| past.state());
         past.or_else(|| self.trial(number).map(Trial::state))
