@@ -77,14 +77,20 @@ impl Coordinator {
                 break;
             };
             let mut trials = Vec::new();
+            let mut waiters = vec![waiter];
             if !granted.is_empty() {
+                // The client may have sent the request again while it waited.
+                waiters.extend(self.volatile.waiting.take_repeated(id, &ask));
                 self.grant_to_client(id, ask.clone(), granted)?;
                 let earlier = self.record.sweep(id).and_then(|sweep| sweep.earlier_ask(&ask));
                 trials = earlier.map_or_else(Vec::new, |earlier| earlier.trials().to_vec());
             }
             // A sweep that was deleted in the meantime is over.
             let is_over = self.record.sweep(id).is_none_or(|sweep| sweep.state().is_final());
-            self.changes.answer(waiter, Answer::Trials(AskReply { trials, is_over }));
+            for waiter in waiters {
+                let reply = AskReply { trials: trials.clone(), is_over };
+                self.changes.answer(waiter, Answer::Trials(reply));
+            }
         }
         // A sampler that another thread asks holds the decisions of its sweep up.
         if !self.volatile.samplers.get(&id).is_some_and(Sampling::is_away) {

@@ -1,10 +1,10 @@
 //! The external clients that wait for an answer: for trials, in the order in which they asked, or
 //! for the decision on what they reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use caviar_common::ask::Ask;
-use caviar_common::ids::{SweepId, TrialNumber};
+use caviar_common::ids::{Name, SweepId, TrialNumber};
 
 use crate::input::WaiterId;
 
@@ -28,11 +28,20 @@ pub(crate) struct WaitingReport {
     pub(crate) is_end: bool,
 }
 
+/// The sweep that trials are wanted of, the client that asks, and its identifier of the request.
+type Request = (SweepId, Name, Name);
+
+fn request(sweep: SweepId, ask: &Ask) -> Request {
+    (sweep, ask.client.clone(), ask.request_id.clone())
+}
+
 /// What is not answered yet, by sweep.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     asks: BTreeMap<SweepId, BTreeMap<WaiterId, WaitingAsk>>,
     sweeps: BTreeMap<WaiterId, SweepId>,
+    /// The waiters for each request. A client that repeats a request waits for it several times.
+    requests: BTreeMap<Request, BTreeSet<WaiterId>>,
     reports: BTreeMap<SweepId, Vec<WaitingReport>>,
 }
 
@@ -43,6 +52,7 @@ impl Waiting {
             return false;
         }
         self.sweeps.insert(waiter, sweep);
+        self.requests.entry(request(sweep, &ask.ask)).or_default().insert(waiter);
         self.asks.entry(sweep).or_default().insert(waiter, ask);
         true
     }
@@ -65,7 +75,23 @@ impl Waiting {
         if asks.is_empty() {
             self.asks.remove(&sweep);
         }
+        let request = request(sweep, &ask.as_ref()?.ask);
+        if let Some(waiters) = self.requests.get_mut(&request) {
+            waiters.remove(&waiter);
+            if waiters.is_empty() {
+                self.requests.remove(&request);
+            }
+        }
         ask
+    }
+
+    /// Takes out the asks of the sweep that repeat `ask`.
+    pub(crate) fn take_repeated(&mut self, sweep: SweepId, ask: &Ask) -> BTreeSet<WaiterId> {
+        let waiters = self.requests.get(&request(sweep, ask)).cloned().unwrap_or_default();
+        for waiter in &waiters {
+            self.remove_ask(*waiter);
+        }
+        waiters
     }
 
     /// Takes out the asks of the sweep that want a trial now or none.

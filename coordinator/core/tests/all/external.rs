@@ -196,6 +196,36 @@ fn repeated_requests_change_nothing() {
 }
 
 #[test]
+fn a_request_that_is_repeated_while_it_waits_is_granted_once() {
+    let mut bench = Bench::with_external(external(9, 1, ""));
+    let first = bench.asks("a", 3);
+    let ask = |client: &str, request: &str, id| {
+        let ask =
+            Ask { request_id: name(request), client: name(client), count: 1, lease_ms: LEASE };
+        Input::AskTrials(SWEEP, ask, Waiter { id: WaiterId(id), is_patient: true })
+    };
+    // The client has lost its connection, and sends the request again. Others wait too.
+    for (client, request, id) in
+        [("one", "a", 2), ("two", "a", 3), ("one", "b", 4), ("one", "a", 5), ("one", "a", 6)]
+    {
+        assert_eq!(bench.step(ask(client, request, id)), Ok(Reply::Waiting));
+    }
+    bench.step(Input::StopWaiting(WaiterId(6))).unwrap();
+    bench.completes(&first.trials[0], 1.0);
+    let answers = bench.effects.iter().filter_map(|effect| match effect {
+        Effect::Answer(WaiterId(id @ 2..), Answer::Trials(reply)) => Some((*id, reply.clone())),
+        _ => None,
+    });
+    let answers: Vec<(u64, AskReply)> = answers.collect();
+    let reply = answers[0].1.clone();
+    assert_eq!(answers, [(2, reply.clone()), (5, reply.clone())]);
+    assert_eq!(reply.trials[0].trial, TrialNumber(3));
+    assert_eq!(bench.asks_as("one", "a", 1), reply);
+    bench.completes(&first.trials[1], 1.0);
+    assert_eq!(bench.asks_as("two", "a", 1).trials[0].trial, TrialNumber(4));
+}
+
+#[test]
 fn the_same_request_of_another_client_gets_other_trials() {
     let mut bench = Bench::with_external(external(9, 1, ""));
     let first = bench.asks_as("one", "a", 1);
