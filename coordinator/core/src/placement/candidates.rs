@@ -107,14 +107,15 @@ impl Coordinator {
         self.volatile.schedule.set_job(id, number, job);
     }
 
-    /// Begins to watch the training of a trial whose lease is in force after a restart.
+    /// Begins to watch the training or scoring of a trial whose lease is in force after a restart.
     fn expect_progress(&mut self, id: SweepId, number: TrialNumber) {
-        let Some(sweep) = self.record.sweep(id) else { return };
-        let trial = sweep.trial(number);
-        let lease = trial.and_then(|trial| trial.running_lease());
-        let held = lease.and_then(|lease| Some((lease, self.record.lease(lease)?.worker()?)));
-        if let (Some(trial), Some((lease, worker))) = (trial, held) {
-            let (units, now) = (Self::epoch_units(trial, Job::Train), self.volatile.clock.now());
+        let job = self.volatile.schedule.job(id, number);
+        let Some(schedule::Job::Held(schedule::HeldJob { lease, .. })) = job else { return };
+        let lease = *lease;
+        let trial = self.record.sweep(id).and_then(|sweep| sweep.trial(number));
+        let held = self.record.lease(lease).and_then(|held| Some((held.worker()?, held.job())));
+        if let (Some(trial), Some((worker, job))) = (trial, held) {
+            let (units, now) = (Self::epoch_units(trial, job), self.volatile.clock.now());
             self.volatile.progress.begin(lease, worker, units, now);
         }
     }

@@ -373,3 +373,23 @@ fn an_operator_can_take_a_lease_away() {
     let unknown = bench.step(Input::ReleaseTrial(SWEEP, TrialNumber(9))).unwrap_err();
     assert_eq!(unknown.class(), ErrorClass::NotFound);
 }
+
+#[test]
+fn a_scoring_that_hangs_loses_its_lease_after_a_restart_too() {
+    let mut bench = Bench::with_sweep(1, 1);
+    let training = bench.grants()[0].clone();
+    bench.train(1, training.lease);
+    let scoring = bench.grants()[0].clone();
+    assert_eq!(scoring.job, Job::Score);
+    bench.core = Coordinator::recover(CONFIG, STORE, bench.now, bench.events.clone()).unwrap();
+    bench.hello(2, "w", 1, 1, &[scoring.lease.0]);
+    let mut is_revoked = false;
+    for _ in 0..30_000 {
+        bench.now += TTL / 8;
+        bench.say(2, FromWorker::Heartbeat).unwrap();
+        bench.step(Input::Tick).unwrap();
+        is_revoked |= bench.revokes(scoring.lease);
+    }
+    assert!(is_revoked);
+    assert_eq!(bench.sweep_state(), SweepState::Completed, "the scoring was given up");
+}
