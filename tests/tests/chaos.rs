@@ -103,7 +103,7 @@ fn spec(number: usize) -> SweepSpec {
 struct Scenario {
     slots: Vec<u32>,
     clients: usize,
-    /// Numbers in [`SWEEPS`].
+    /// The numbers of its sweeps in [`SWEEPS`].
     sweeps: Vec<usize>,
     faults: Faults,
 }
@@ -126,6 +126,7 @@ const STORM: Faults = Faults {
     repeats: 15,
     lost_replies: 10,
     late_messages: 15,
+    lost_batches: 2,
     poison: None,
     twins: false,
     uneven: true,
@@ -161,18 +162,20 @@ impl Scenario {
             &mut faults.repeats,
             &mut faults.lost_replies,
             &mut faults.late_messages,
+            &mut faults.lost_batches,
         ] {
             *rate = keep(*rate);
         }
         if chance.below(6) == 0 {
             // Otherwise hung trainings mostly lose their leases for other reasons.
-            (faults.breaks, faults.crashes, faults.restarts) = (0, 0, 0);
+            (faults.breaks, faults.crashes) = (0, 0);
+            (faults.restarts, faults.lost_batches) = (0, 0);
             (faults.silences, faults.drains, faults.releases) = (0, 0, 0);
-            faults.hangs = 10;
+            faults.hangs = 6;
         }
         (faults.uneven, faults.small) = (chance.below(3) > 0, chance.below(3) == 0);
         faults.twins = chance.below(6) == 0;
-        if sweeps[0] < POISONABLE && chance.below(6) == 0 {
+        if sweeps[0] < POISONABLE && chance.below(3) == 0 {
             faults.poison = Some(chance.below(8) as u32);
         }
         Self { slots, clients, sweeps, faults }
@@ -269,6 +272,7 @@ fn check_lease_numbers(events: &[Event]) {
 fn check(seed: u64) -> Marks {
     let scenario = Scenario::new(seed);
     let (simulation, sweeps) = scenario.run(seed);
+    simulation.check_recovery();
     check_lease_numbers(&simulation.events);
     assert_eq!(replay_decisions(&simulation.events), Ok(Vec::new()));
     for (number, sweep) in scenario.sweeps.iter().zip(sweeps) {

@@ -79,7 +79,7 @@ struct Pending {
     is_copy: bool,
 }
 
-/// An external client.
+/// An external client and what it knows.
 #[derive(Debug)]
 struct Client {
     name: Name,
@@ -170,7 +170,7 @@ impl Held {
     }
 }
 
-/// The external clients.
+/// The external clients, and what they were answered.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     clients: Vec<Client>,
@@ -261,7 +261,9 @@ impl Simulation {
         let client = &mut self.clients.clients[at];
         client.last_request = Some(request.clone());
         client.pending.insert(waiter, Pending { request, step: self.steps + 1, is_copy });
-        if let Err(refusal) = self.step(input) {
+        if self.loses_batch {
+            self.lose_batch(input);
+        } else if let Err(refusal) = self.step(input) {
             self.take_refusal(at, waiter, &refusal);
         }
     }
@@ -381,7 +383,7 @@ impl Simulation {
     }
 }
 
-/// What goes wrong.
+/// What goes wrong with clients.
 impl Simulation {
     /// Silent clients continue, and requests of clients that crashed end.
     pub(super) fn wake_clients(&mut self) {

@@ -19,19 +19,23 @@ macro_rules! marks {
         }
 
         impl Mark {
-            /// All marks.
+            /// All marks, in the order of their discriminants.
             pub const ALL: &[Self] = &[$(Self::$name),*];
         }
     };
 }
 
 marks! {
-    /// A connection broke.
+    /// The connection of a worker broke.
     Break,
-    /// A worker crashed.
+    /// The process of a worker crashed.
     Crash,
-    /// The coordinator restarted.
+    /// The coordinator restarted from its events.
     Restart,
+    /// The coordinator crashed before it had stored the events of an input.
+    LostBatch,
+    /// A worker has another number of slots after a crash.
+    SlotsChanged,
     /// The coordinator restarted while a sampler was thinking.
     RestartWithoutSampler,
     /// The coordinator restarted while an external client waited for trials.
@@ -42,7 +46,7 @@ marks! {
     Silence,
     /// The coordinator was stopped for a long time.
     LongStop,
-    /// A training hung.
+    /// A training or a scoring hung.
     Hang,
     /// A hung runner that was told to stop occupied its slot for a while.
     SlowCancel,

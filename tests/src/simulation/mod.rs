@@ -22,16 +22,17 @@ mod training;
 mod workers;
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{Name, StoreId, SweepId};
 use caviar_common::outcome::SweepState;
 use caviar_common::spec::SweepSpec;
 use caviar_common::view::TrialView;
-use caviar_core::Coordinator;
 use caviar_core::event::{Event, Payload};
 use caviar_core::input::{Config, Effect, Input, Refusal, Reply, SamplingJob};
 use caviar_core::tables::{Tables, TrialFilter};
+use caviar_core::{Coordinator, Replay};
 
 pub use faults::{Faults, Source};
 pub use marks::{Mark, Marks};
@@ -59,7 +60,7 @@ struct Thought {
     actions: u64,
 }
 
-/// The simulated cluster.
+/// A simulated cluster, and everything that has happened in it.
 #[derive(Debug)]
 pub struct Simulation {
     core: Coordinator,
@@ -68,7 +69,7 @@ pub struct Simulation {
     /// All stored events, in order.
     pub events: Vec<Event>,
     now: u64,
-    /// Inputs so far.
+    /// How many inputs the coordinator has heard.
     steps: u64,
     nodes: Vec<Node>,
     clients: Clients,
@@ -76,6 +77,8 @@ pub struct Simulation {
     thoughts: Vec<Thought>,
     streams: Streams,
     faults: Faults,
+    /// True if the coordinator crashes during the next input of a worker or a client.
+    loses_batch: bool,
     fired: Vec<(usize, Source)>,
     marks: Marks,
     trace: Trace,
@@ -110,6 +113,7 @@ impl Simulation {
             thoughts: Vec::new(),
             streams: Streams::new(seed),
             faults,
+            loses_batch: false,
             fired: Vec::new(),
             marks: Marks::default(),
             trace: Trace::new(),
@@ -267,6 +271,7 @@ impl Simulation {
             Source::Repeats => self.repeat_request(),
             Source::LostReplies => self.lose_reply(),
             Source::LateMessages => self.send_late_message(),
+            Source::LostBatches => self.loses_batch = true,
         }
     }
 
@@ -418,8 +423,49 @@ impl Simulation {
         self.step(Input::Sampled(Box::new(job.run()))).expect("a reply is not refused");
     }
 
-    /// The coordinator crashes and restarts from its events.
+    /// The coordinator restarts from its events.
     fn restart(&mut self) {
+        self.check_recovery();
+        self.recover();
+    }
+
+    /// Checks that a restart from the events gives the same state, and the same rows.
+    ///
+    /// # Panics
+    /// They differ.
+    pub fn check_recovery(&self) {
+        let mut replay = Replay::new(self.config, STORE);
+        let mut tables = Tables::default();
+        for event in &self.events {
+            replay.apply_with_rows(event).expect("the events fit");
+            tables.update(std::slice::from_ref(event), replay.take_rows());
+        }
+        let recovered = replay.finish(self.now);
+        let (old, new) = (self.core.record(), recovered.record());
+        let count = self.events.len();
+        assert!(is_same(old, new), "replay differs from live after {count} events");
+        let filter = TrialFilter { limit: usize::MAX, with_curves: true, ..TrialFilter::default() };
+        for sweep in old.sweeps().keys() {
+            let mut rows = self.tables.trials(*sweep, &filter).expect("the sweep is there");
+            // What is parked is forgotten.
+            rows.iter_mut().for_each(|row| row.parked = false);
+            let replayed = tables.trials(*sweep, &filter).expect("the sweep is there");
+            assert!(is_same(&rows, &replayed), "rows differ from live after {count} events");
+        }
+    }
+
+    /// The coordinator crashes during an input. It decides, but stores and sends nothing.
+    fn lose_batch(&mut self, input: Input) {
+        self.loses_batch = false;
+        let step = self.core.hear(self.now, input).expect("no invariant is broken");
+        let decided = self.core.decide(&mut || true).expect("no invariant is broken");
+        let has_events = !step.events.is_empty() || !decided.events.is_empty();
+        self.marks.add_if(has_events, Mark::LostBatch);
+        self.recover();
+    }
+
+    /// Replaces the coordinator by one that reads the stored events.
+    fn recover(&mut self) {
         self.marks.add(Mark::Restart);
         self.marks.add_if(!self.thoughts.is_empty(), Mark::RestartWithoutSampler);
         let record = self.core.record();
@@ -430,18 +476,18 @@ impl Simulation {
         for node in &mut self.nodes {
             node.disconnect();
         }
-        let recovered =
-            Coordinator::recover(self.config, STORE, self.now, self.events.iter().cloned())
-                .expect("the events fit");
-        // As text if need be, because the loss of a diverged trial is NaN, which is not equal to
-        // itself.
-        let (old, new) = (self.core.record(), recovered.record());
-        let same = old == new || format!("{old:?}") == format!("{new:?}");
-        assert!(same, "replay differs from live after {} events", self.events.len());
-        self.core = recovered;
+        let events = self.events.iter().cloned();
+        let recovered = Coordinator::recover(self.config, STORE, self.now, events);
+        self.core = recovered.expect("the events fit");
         self.thoughts.clear();
         self.lose_waiters();
     }
+}
+
+/// Compares as text if need be, because the loss of a diverged trial is NaN, which is not equal to
+/// itself.
+fn is_same<T: PartialEq + Debug>(a: &T, b: &T) -> bool {
+    a == b || format!("{a:?}") == format!("{b:?}")
 }
 
 /// The decisions, in order. In virtual time they must not depend on anything else.

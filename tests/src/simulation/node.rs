@@ -32,6 +32,14 @@ pub(super) struct Execution {
     pub(super) slowness: u64,
 }
 
+impl Execution {
+    /// True if this is the training of the first sweep's trial `poison`, which crashes its workers.
+    pub(super) fn crashes(&self, poison: Option<u32>) -> bool {
+        let Grant { job, sweep, trial, .. } = &self.grant;
+        *job == Job::Train && *sweep == SweepId(1) && Some(trial.0) == poison
+    }
+}
+
 /// A worker's process and its connection.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -43,6 +51,8 @@ pub(super) struct Node {
     ending: VecDeque<LeaseId>,
     /// The sweeps that it cannot train now.
     pub(super) unable: BTreeSet<SweepId>,
+    /// True if the next scoring that it begins hangs.
+    pub(super) hangs_next_scoring: bool,
     /// How many of the next jobs it declines.
     pub(super) declines: u32,
     /// How often the worker was told to park a trial.
@@ -56,7 +66,7 @@ pub(super) struct Node {
 
 /// What became of an attempt to train.
 pub(super) enum Progress {
-    /// Nothing was trained.
+    /// Nothing was trained in this action.
     None,
     /// An epoch of a training.
     Trained,
@@ -83,6 +93,7 @@ impl Node {
             jobs: BTreeMap::new(),
             ending: VecDeque::new(),
             unable: BTreeSet::new(),
+            hangs_next_scoring: false,
             declines: 0,
             parkings: 0,
             session: None,
@@ -135,7 +146,9 @@ impl Node {
             return self.end(lease, end);
         }
         let speed = Seed::derive(self.incarnation.0, lease.0, Purpose::Shuffle).stream(0).below(5);
-        let (epoch, is_parked, is_hung, slowness) = (0, false, false, 1 << speed);
+        let is_hung = grant.job == Job::Score && std::mem::take(&mut self.hangs_next_scoring);
+        self.marks.add_if(is_hung, Mark::Hang);
+        let (epoch, is_parked, slowness) = (0, false, 1 << speed);
         self.jobs.insert(lease, Execution { grant, epoch, is_parked, is_hung, slowness });
     }
 
@@ -207,10 +220,10 @@ impl Node {
         if job.is_hung || is_slow {
             return Progress::None;
         }
-        let (kind, trial) = (job.grant.job, job.grant.trial.0);
-        if kind == Job::Train && job.grant.sweep == SweepId(1) && Some(trial) == poison {
+        if job.crashes(poison) {
             return Progress::Crash;
         }
+        let kind = job.grant.job;
         job.epoch += 1;
         let (metrics, seconds) = (measure(&job.grant, job.epoch), seconds(&job.grant, job.epoch));
         let is_over = job.epoch == epochs(&job.grant) || !metrics.is_finite();

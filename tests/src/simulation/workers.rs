@@ -2,7 +2,7 @@
 
 use caviar_common::ids::{LeaseId, SessionId, SweepId};
 use caviar_common::message::FromWorker;
-use caviar_common::outcome::{Job, SweepState};
+use caviar_common::outcome::SweepState;
 use caviar_core::input::Input;
 
 use super::Simulation;
@@ -47,7 +47,12 @@ impl Simulation {
 
     /// The coordinator hears a message. A refusal closes the connection.
     fn say(&mut self, session: SessionId, message: FromWorker) {
-        let _refused = self.step(Input::Message { session, message }).is_err();
+        let input = Input::Message { session, message };
+        if self.loses_batch {
+            self.lose_batch(input);
+        } else {
+            let _refused = self.step(input).is_err();
+        }
     }
 
     /// Delivers the next message of a worker. Returns false if there was none.
@@ -156,6 +161,10 @@ impl Simulation {
 
     pub(super) fn crash_any(&mut self) {
         let node = self.pick(Source::Crashes, self.nodes.len());
+        if self.pick(Source::Crashes, 4) == 0 {
+            self.marks.add(Mark::SlotsChanged);
+            self.nodes[node].machine.slots = 1 + self.pick(Source::Crashes, 3) as u32;
+        }
         self.crash(node);
     }
 
@@ -165,16 +174,26 @@ impl Simulation {
         self.disconnect(node);
     }
 
-    /// A training or, if there is one, rather a scoring makes no progress any more.
+    /// A training or a scoring makes no progress any more, or a scoring that begins later.
     pub(super) fn hang(&mut self) {
-        let nodes = self.nodes.iter().enumerate();
-        let active: Vec<_> =
-            nodes.flat_map(|(at, node)| node.active().map(move |lease| (at, lease))).collect();
-        let is_scoring = |(at, lease): &(usize, LeaseId)| {
-            self.nodes[*at].jobs.get(lease).is_some_and(|job| job.grant.job == Job::Score)
+        let node = self.pick(Source::Hangs, self.nodes.len());
+        if self.pick(Source::Hangs, 2) == 0 {
+            // At most one, so that no scoring hangs on every worker.
+            self.nodes.iter_mut().for_each(|node| node.hangs_next_scoring = false);
+            self.nodes[node].hangs_next_scoring = true;
+            return;
+        }
+        // The trial that crashes its workers fails in one way only.
+        let poison = self.faults.poison;
+        let may_hang = |node: &Node, lease: &LeaseId| {
+            node.jobs.get(lease).is_some_and(|job| !job.crashes(poison))
         };
-        let scorings: Vec<_> = active.iter().copied().filter(is_scoring).collect();
-        let active = if scorings.is_empty() { active } else { scorings };
+        let nodes = self.nodes.iter().enumerate();
+        let active = nodes.flat_map(|(at, node)| {
+            let leases = node.active().filter(move |lease| may_hang(node, lease));
+            leases.map(move |lease| (at, lease))
+        });
+        let active: Vec<(usize, LeaseId)> = active.collect();
         if let Some((at, lease)) = self.choose(Source::Hangs, &active)
             && let Some(job) = self.nodes[at].jobs.get_mut(&lease)
         {
