@@ -175,7 +175,7 @@ impl Held {
 pub(super) struct Clients {
     clients: Vec<Client>,
     next_waiter: u64,
-    /// Asks of clients that crashed. Their answers reach nobody.
+    /// Requests of clients that crashed. Their answers reach nobody.
     orphans: BTreeSet<WaiterId>,
     /// What each client got for each of its requests for trials.
     answers: BTreeMap<(Name, Name), Vec<(TrialNumber, LeaseId)>>,
@@ -258,6 +258,7 @@ impl Simulation {
         self.clients.next_waiter += 1;
         let waiter = WaiterId(self.clients.next_waiter);
         let input = request.input(waiter);
+        let earlier = self.earlier_leases(&request);
         let client = &mut self.clients.clients[at];
         client.last_request = Some(request.clone());
         client.pending.insert(waiter, Pending { request, step: self.steps + 1, is_copy });
@@ -265,6 +266,21 @@ impl Simulation {
             self.lose_batch(input);
         } else if let Err(refusal) = self.step(input) {
             self.take_refusal(at, waiter, &refusal);
+        } else {
+            earlier.into_iter().for_each(|lease| self.oracle.hear_lease(lease, self.now));
+        }
+    }
+
+    /// The leases that a request renews if it is not refused.
+    fn earlier_leases(&self, request: &Request) -> Vec<LeaseId> {
+        match request {
+            Request::Ask { sweep, ask, .. } => {
+                let sweep = self.core.record().sweep(*sweep);
+                let earlier = sweep.and_then(|sweep| sweep.earlier_ask(ask));
+                earlier.map_or_else(Vec::new, |it| it.trials().iter().map(|it| it.lease).collect())
+            }
+            Request::Report { report, .. } => vec![report.lease],
+            Request::Tell { tell, .. } => vec![tell.lease],
         }
     }
 
@@ -317,7 +333,8 @@ impl Simulation {
         }
         let mut clients = 0..self.clients.len();
         let is_its = |at: &usize| self.clients.clients[*at].pending.contains_key(&waiter);
-        let Some(at) = clients.find(is_its) else { return };
+        let at = clients.find(is_its);
+        let at = at.unwrap_or_else(|| panic!("{waiter:?} does not wait for {answer:?}"));
         let client = &mut self.clients.clients[at];
         let pending = client.pending.remove(&waiter).expect("it was found");
         if client.loses_reply {
@@ -390,7 +407,7 @@ impl Simulation {
         for client in &mut self.clients.clients {
             client.silent_until = 0;
         }
-        for waiter in std::mem::take(&mut self.clients.orphans) {
+        for waiter in self.clients.orphans.clone() {
             self.step(Input::StopWaiting(waiter)).expect("it is not refused");
         }
     }
@@ -429,12 +446,10 @@ impl Simulation {
         let client = &mut self.clients.clients[at];
         let new = Client { requests: client.requests, ..Client::new(at) };
         let old = std::mem::replace(client, new);
-        let asks = old.pending.into_iter().filter(|(_, it)| it.request.is_ask());
-        for (waiter, _) in asks {
-            if is_noticed {
+        self.clients.orphans.extend(old.pending.keys());
+        for (waiter, pending) in old.pending {
+            if is_noticed && pending.request.is_ask() {
                 self.step(Input::StopWaiting(waiter)).expect("it is not refused");
-            } else {
-                self.clients.orphans.insert(waiter);
             }
         }
     }

@@ -9,6 +9,7 @@
 //! - `node`: a worker's process. `workers`: what happens to workers.
 //! - `clients`: programs that run the trials of external sweeps.
 //! - `operators`: people who pause, release, drain, cancel and delete.
+//! - `oracle`: what must hold in every run.
 //! - `training`: what trainings measure.
 //! - `marks`: counts of the faults and branches that a run reached. `trace`: a hash of the run.
 
@@ -17,6 +18,7 @@ mod faults;
 mod marks;
 mod node;
 mod operators;
+mod oracle;
 mod trace;
 mod training;
 mod workers;
@@ -42,6 +44,7 @@ use clients::Clients;
 use faults::Streams;
 use node::{Machine, Node};
 use operators::Operators;
+use oracle::Oracle;
 use trace::Trace;
 
 const STORE: StoreId = StoreId(7);
@@ -81,6 +84,7 @@ pub struct Simulation {
     loses_batch: bool,
     fired: Vec<(usize, Source)>,
     marks: Marks,
+    oracle: Oracle,
     trace: Trace,
     trained: u64,
     next_session: u64,
@@ -116,6 +120,7 @@ impl Simulation {
             loses_batch: false,
             fired: Vec::new(),
             marks: Marks::default(),
+            oracle: Oracle::new(config.lease_ttl_ms),
             trace: Trace::new(),
             trained: 0,
             next_session: 1,
@@ -362,6 +367,7 @@ impl Simulation {
             self.begin_thoughts(decided.jobs);
         }
         self.tables.update(&events, self.core.take_rows());
+        self.oracle.check(&events, self.now);
         self.marks.see_events(&events);
         self.marks.see_effects(&effects);
         for event in &events {

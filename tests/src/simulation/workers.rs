@@ -51,7 +51,12 @@ impl Simulation {
         if self.loses_batch {
             self.lose_batch(input);
         } else {
-            let _refused = self.step(input).is_err();
+            let node = self.nodes.iter().find(|node| node.session == Some(session));
+            let worker = node.map(|node| node.machine.name.clone());
+            let is_heard = self.step(input).is_ok();
+            if let Some(worker) = worker.filter(|_| is_heard) {
+                self.oracle.hear_worker(&worker, self.now);
+            }
         }
     }
 
