@@ -306,7 +306,9 @@ impl Simulation {
     }
 
     fn tick(&mut self) {
+        self.oracle.tick(self.now);
         self.step(Input::Tick).expect("a tick is not refused");
+        self.oracle.keep_workers(|worker| self.core.worker(worker).is_some());
     }
 
     /// All workers and clients are silent for some time while the coordinator runs, or the
@@ -485,6 +487,7 @@ impl Simulation {
         let events = self.events.iter().cloned();
         let recovered = Coordinator::recover(self.config, STORE, self.now, events);
         self.core = recovered.expect("the events fit");
+        self.oracle.restart(self.now);
         self.thoughts.clear();
         self.lose_waiters();
     }

@@ -53,6 +53,8 @@ pub(super) struct Node {
     pub(super) unable: BTreeSet<SweepId>,
     /// True if the next scoring that it begins hangs.
     pub(super) hangs_next_scoring: bool,
+    /// True if it was stopped, which the coordinator may not know yet.
+    pub(super) is_leaving: bool,
     /// How many of the next jobs it declines.
     pub(super) declines: u32,
     /// How often the worker was told to park a trial.
@@ -94,6 +96,7 @@ impl Node {
             ending: VecDeque::new(),
             unable: BTreeSet::new(),
             hangs_next_scoring: false,
+            is_leaving: false,
             declines: 0,
             parkings: 0,
             session: None,

@@ -74,10 +74,19 @@ impl Simulation {
         let node = self.pick(Source::Drains, self.nodes.len());
         if self.pick(Source::Drains, 2) == 0 {
             let name = self.nodes[node].machine.name.clone();
-            let is_drained = self.step(Input::DrainWorker(name)).is_ok();
-            self.marks.add_if(is_drained, Mark::Drain);
+            let connected = self.nodes.iter().filter(|node| node.machine.name == name);
+            let mut connected = connected.filter(|node| node.session.is_some());
+            let process = connected.next().map(|node| node.incarnation);
+            if self.step(Input::DrainWorker(name.clone())).is_ok() {
+                self.marks.add(Mark::Drain);
+                // A twin that takes the name over makes the coordinator forget it.
+                if let Some(process) = process.filter(|_| !self.faults.twins) {
+                    self.oracle.drain(name, process);
+                }
+            }
         } else {
             self.marks.add(Mark::Stop);
+            self.nodes[node].is_leaving = true;
             self.nodes[node].agent.stop();
             self.nodes[node].obey();
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use caviar_common::ids::{LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::ids::{Incarnation, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::outcome::Job;
 use caviar_core::event::{Event, LeaseEnd, LeaseEnded, LeaseGranted, Payload, TrialsAsked};
 use caviar_core::state::{SUSPECT_LOSSES, losses_after};
@@ -35,32 +35,72 @@ struct Held {
 #[derive(Debug)]
 pub(super) struct Oracle {
     lease_ttl_ms: u64,
+    /// The time of the latest tick.
+    last_tick: u64,
+    /// How long the coordinator was awake until the latest tick.
+    awake_at_tick: u64,
     leases: BTreeMap<LeaseId, Held>,
     /// How many times in a row each task has lost its worker.
     losses: BTreeMap<Task, u32>,
     workers_heard: BTreeMap<Name, u64>,
     leases_heard: BTreeMap<LeaseId, u64>,
+    /// The processes that the coordinator was asked to drain and that it has not forgotten.
+    draining: BTreeMap<Name, Incarnation>,
 }
 
 impl Oracle {
     pub(super) const fn new(lease_ttl_ms: u64) -> Self {
         Self {
             lease_ttl_ms,
+            last_tick: 0,
+            awake_at_tick: 0,
             leases: BTreeMap::new(),
             losses: BTreeMap::new(),
             workers_heard: BTreeMap::new(),
             leases_heard: BTreeMap::new(),
+            draining: BTreeMap::new(),
         }
+    }
+
+    /// How long the coordinator was awake until `now`. If much time passes between two ticks, it
+    /// was stopped in most of it.
+    fn awake(&self, now: u64) -> u64 {
+        self.awake_at_tick + (now - self.last_tick).min(self.lease_ttl_ms / 4)
+    }
+
+    /// There is a tick at `now`.
+    pub(super) fn tick(&mut self, now: u64) {
+        (self.awake_at_tick, self.last_tick) = (self.awake(now), now);
+    }
+
+    /// The coordinator restarts at `now`. Nobody counts as silent before.
+    pub(super) fn restart(&mut self, now: u64) {
+        self.tick(now);
+        let awake = self.awake_at_tick;
+        self.workers_heard.values_mut().for_each(|heard| *heard = awake);
+        self.leases_heard.values_mut().for_each(|heard| *heard = awake);
+        self.draining.clear();
+    }
+
+    /// The coordinator was asked to drain a process.
+    pub(super) fn drain(&mut self, worker: Name, process: Incarnation) {
+        self.draining.insert(worker, process);
+    }
+
+    /// The coordinator forgets silent workers, and with them that they were to drain. A worker that
+    /// was told so says it when it connects again.
+    pub(super) fn keep_workers(&mut self, is_known: impl Fn(&Name) -> bool) {
+        self.draining.retain(|worker, _| is_known(worker));
     }
 
     /// The coordinator hears a worker.
     pub(super) fn hear_worker(&mut self, worker: &Name, now: u64) {
-        self.workers_heard.insert(worker.clone(), now);
+        self.workers_heard.insert(worker.clone(), self.awake(now));
     }
 
     /// The coordinator hears a client name a lease.
     pub(super) fn hear_lease(&mut self, lease: LeaseId, now: u64) {
-        self.leases_heard.insert(lease, now);
+        self.leases_heard.insert(lease, self.awake(now));
     }
 
     /// The coordinator has recorded events.
@@ -101,6 +141,8 @@ impl Oracle {
         let is_scoring = granted.job == Job::Score;
         let task = Task { is_scoring, ..Task::training(sweep, granted.trial) };
         let worker = Some(granted.worker.clone());
+        let is_draining = self.draining.get(&granted.worker) == Some(&granted.incarnation);
+        assert!(!is_draining, "a worker that drains gets {granted:?}");
         if self.is_suspect(&task) {
             let mut held = self.leases.values().filter(|held| held.worker == worker);
             let other = held.find(|held| self.is_suspect(&held.task));
@@ -134,7 +176,7 @@ impl Oracle {
                 Some(worker) => self.workers_heard.get(worker),
                 None => self.leases_heard.get(&ended.lease),
             };
-            let silent = now - heard.copied().unwrap_or_default();
+            let silent = self.awake(now) - heard.copied().unwrap_or_default();
             assert!(silent >= held.may_be_silent_ms, "{ended:?} after {silent} ms of silence");
         }
     }

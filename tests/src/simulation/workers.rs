@@ -86,6 +86,10 @@ impl Simulation {
         let is_delivered = node.listen();
         let marks: Marks = std::mem::take(&mut node.marks);
         self.marks.merge(&marks);
+        if is_delivered && node.to_worker.is_empty() && !node.is_leaving {
+            let running = node.active().find(|lease| self.core.is_parked(*lease));
+            assert_eq!(running, None, "{} trains what is parked", node.machine.name);
+        }
         is_delivered
     }
 
