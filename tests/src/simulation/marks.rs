@@ -56,6 +56,8 @@ marks! {
     Unable,
     /// A trial was too large for a worker.
     TooLarge,
+    /// A worker was offered again what it could not train minutes before.
+    OfferedAgain,
     /// An operator drained a worker.
     Drain,
     /// A worker was stopped and gave its leases back.

@@ -286,11 +286,14 @@ impl Simulation {
         self.faults = self.faults.lasting();
         self.end_operations();
         self.wake_clients();
+        let connects_again = self.pick(Source::Unable, 2) == 0;
         for node in 0..self.nodes.len() {
             self.nodes[node].unable.clear();
             self.nodes[node].declines = 0;
-            // What a worker could not train is forgotten when it connects again.
-            self.disconnect(node);
+            // What a worker could not train is forgotten when it connects again, or after minutes.
+            if connects_again {
+                self.disconnect(node);
+            }
         }
     }
 
@@ -369,7 +372,8 @@ impl Simulation {
             self.begin_thoughts(decided.jobs);
         }
         self.tables.update(&events, self.core.take_rows());
-        self.oracle.check(&events, self.now);
+        let offered_again = self.oracle.check(&events, self.now);
+        self.marks.add_if(offered_again > 0, Mark::OfferedAgain);
         self.marks.see_events(&events);
         self.marks.see_effects(&effects);
         for event in &events {

@@ -11,6 +11,9 @@ use caviar_worker::agent::{Agent, Command, End, Identity, RunnerEvent};
 use super::marks::{Mark, Marks};
 use super::training::{epochs, measure, seconds, units};
 
+/// Why a worker cannot train a sweep.
+pub(super) const MISSING_DATA: &str = "the data is missing";
+
 /// A machine on which a worker runs. It outlives the worker's process.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
@@ -164,7 +167,7 @@ impl Node {
         }
         if self.unable.contains(&grant.sweep) {
             self.marks.add(Mark::Unable);
-            return Some(End::Unable { message: "the data is missing".to_owned() });
+            return Some(End::Unable { message: MISSING_DATA.to_owned() });
         }
         let most = self.machine.most_units?;
         (units(&grant.assignment) > most).then(|| {

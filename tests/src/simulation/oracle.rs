@@ -7,6 +7,8 @@ use caviar_common::outcome::Job;
 use caviar_core::event::{Event, LeaseEnd, LeaseEnded, LeaseGranted, Payload, TrialsAsked};
 use caviar_core::state::{SUSPECT_LOSSES, losses_after};
 
+use super::node::MISSING_DATA;
+
 /// The training or the scoring of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Task {
@@ -20,6 +22,12 @@ impl Task {
         Self { sweep, trial, is_scoring: false }
     }
 }
+
+/// How long the coordinator offers a worker nothing that it could not train, in milliseconds.
+const UNABLE_MS: u64 = 300_000;
+
+/// What workers could not train, and when they said so: a sweep, or one of its trials.
+pub(super) type Refusals = BTreeMap<(Name, SweepId, Option<TrialNumber>), u64>;
 
 /// A lease in force.
 #[derive(Clone, Debug)]
@@ -46,6 +54,8 @@ pub(super) struct Oracle {
     leases_heard: BTreeMap<LeaseId, u64>,
     /// The processes that the coordinator was asked to drain and that it has not forgotten.
     draining: BTreeMap<Name, Incarnation>,
+    /// What the coordinator must not offer, but after a long time.
+    refusals: Refusals,
 }
 
 impl Oracle {
@@ -59,6 +69,7 @@ impl Oracle {
             workers_heard: BTreeMap::new(),
             leases_heard: BTreeMap::new(),
             draining: BTreeMap::new(),
+            refusals: Refusals::new(),
         }
     }
 
@@ -80,6 +91,7 @@ impl Oracle {
         self.workers_heard.values_mut().for_each(|heard| *heard = awake);
         self.leases_heard.values_mut().for_each(|heard| *heard = awake);
         self.draining.clear();
+        self.refusals.clear();
     }
 
     /// The coordinator was asked to drain a process.
@@ -91,6 +103,27 @@ impl Oracle {
     /// was told so says it when it connects again.
     pub(super) fn keep_workers(&mut self, is_known: impl Fn(&Name) -> bool) {
         self.draining.retain(|worker, _| is_known(worker));
+        self.refusals.retain(|(worker, ..), _| is_known(worker));
+    }
+
+    /// A worker connects again. Returns what it could not train.
+    pub(super) fn take_refusals(&mut self, worker: &Name) -> Refusals {
+        let (taken, kept): (Refusals, Refusals) = std::mem::take(&mut self.refusals)
+            .into_iter()
+            .partition(|((name, ..), _)| name == worker);
+        self.refusals = kept;
+        taken
+    }
+
+    /// The connection of the worker was refused.
+    pub(super) fn restore(&mut self, refusals: Refusals) {
+        self.refusals.extend(refusals);
+    }
+
+    /// True if the coordinator still remembers what a worker could not train.
+    pub(super) fn has_refusals(&self, now: u64) -> bool {
+        let awake = self.awake(now);
+        self.refusals.values().any(|refused| awake < refused + UNABLE_MS)
     }
 
     /// The coordinator hears a worker.
@@ -103,15 +136,20 @@ impl Oracle {
         self.leases_heard.insert(lease, self.awake(now));
     }
 
-    /// The coordinator has recorded events.
+    /// The coordinator has recorded events. Returns how often it offered a worker again what the
+    /// worker could not train.
     ///
     /// # Panics
-    /// One of them must not happen.
-    pub(super) fn check(&mut self, events: &[Event], now: u64) {
+    /// One of the events must not happen.
+    pub(super) fn check(&mut self, events: &[Event], now: u64) -> usize {
+        let mut offered_again = 0;
         for event in events {
             let sweep = event.sweep;
             match &event.payload {
-                Payload::LeaseGranted(granted) => self.grant(sweep, granted),
+                Payload::LeaseGranted(granted) => {
+                    offered_again += self.offer(sweep, granted, now);
+                    self.grant(sweep, granted);
+                }
                 Payload::TrialsAsked(asked) => self.grant_asked(sweep, asked, now),
                 Payload::LeaseEnded(ended) => self.end(ended, now),
                 Payload::EpochsRecorded(recorded) => {
@@ -131,6 +169,19 @@ impl Oracle {
                 _ => {}
             }
         }
+        offered_again
+    }
+
+    /// Checks that a worker is not offered what it could not train. Returns how many refusals were
+    /// forgotten because they are old.
+    fn offer(&mut self, sweep: SweepId, granted: &LeaseGranted, now: u64) -> usize {
+        let awake = self.awake(now);
+        let keys = [None, Some(granted.trial)].map(|it| (granted.worker.clone(), sweep, it));
+        let refused = keys.iter().filter_map(|key| self.refusals.remove(key));
+        let ages = refused.map(|at| awake - at).inspect(|age| {
+            assert!(*age >= UNABLE_MS, "{granted:?} was refused {age} ms before");
+        });
+        ages.count()
     }
 
     fn is_suspect(&self, task: &Task) -> bool {
@@ -171,6 +222,11 @@ impl Oracle {
         let losses = self.losses.entry(held.task).or_default();
         *losses = ended.lost_worker.map_or(*losses, |lost| losses_after(*losses, lost));
         assert_eq!(ended.losses, Some(*losses), "{ended:?}");
+        if let (LeaseEnd::Unable { message }, Some(worker)) = (&ended.cause, &held.worker) {
+            let trial = (message != MISSING_DATA).then_some(ended.trial);
+            let awake = self.awake(now);
+            self.refusals.insert((worker.clone(), held.task.sweep, trial), awake);
+        }
         if ended.cause == LeaseEnd::Expired {
             let heard = match &held.worker {
                 Some(worker) => self.workers_heard.get(worker),

@@ -47,16 +47,18 @@ impl Simulation {
 
     /// The coordinator hears a message. A refusal closes the connection.
     fn say(&mut self, session: SessionId, message: FromWorker) {
+        let is_hello = matches!(message, FromWorker::Hello(_));
         let input = Input::Message { session, message };
         if self.loses_batch {
-            self.lose_batch(input);
-        } else {
-            let node = self.nodes.iter().find(|node| node.session == Some(session));
-            let worker = node.map(|node| node.machine.name.clone());
-            let is_heard = self.step(input).is_ok();
-            if let Some(worker) = worker.filter(|_| is_heard) {
-                self.oracle.hear_worker(&worker, self.now);
-            }
+            return self.lose_batch(input);
+        }
+        let node = self.nodes.iter().find(|node| node.session == Some(session));
+        let worker = node.map(|node| node.machine.name.clone()).expect("the session is open");
+        let before = is_hello.then(|| self.oracle.take_refusals(&worker));
+        if self.step(input).is_ok() {
+            self.oracle.hear_worker(&worker, self.now);
+        } else if let Some(before) = before {
+            self.oracle.restore(before);
         }
     }
 
@@ -117,7 +119,10 @@ impl Simulation {
     /// True if something ends only when enough time has passed.
     pub(super) fn waits_for_time(&self) -> bool {
         let has_hung = |node: &Node| node.jobs.values().any(|job| job.is_hung);
-        self.nodes.iter().any(has_hung) || self.has_silent_client()
+        let is_idle = |node: &Node| node.jobs.is_empty();
+        self.nodes.iter().any(has_hung)
+            || self.has_silent_client()
+            || (self.nodes.iter().all(is_idle) && self.oracle.has_refusals(self.now))
     }
 
     /// Half of the lease duration passes. Every worker sends and receives everything and each of
