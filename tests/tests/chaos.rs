@@ -73,7 +73,8 @@ const SWEEPS: [(&str, &str); 13] = [
     (EXTERNAL, "search = { strategy = \"tpe\", trials = 12, parallelism = 3 }"),
     (
         EXTERNAL,
-        "search = { strategy = \"zoom\", trials = 24, parallelism = 5 }\nstopping.rule = \"median\"",
+        "search = { strategy = \"zoom\", trials = 24, parallelism = 5 }\n\
+         stopping.rule = \"median\"",
     ),
     (EXTERNAL, "search = { strategy = \"rounds\", trials = 18, rounds = [9, 9], parallelism = 3 }"),
     (

@@ -290,7 +290,10 @@ impl Simulation {
             Request::Ask { ask, .. } => {
                 let is_known = sweep.is_some_and(|sweep| sweep.earlier_ask(ask).is_some());
                 self.marks.add_if(is_known, Mark::AskFromRecord);
-                let is_same = |it: &Pending| matches!(&it.request, Request::Ask { ask: other, .. } if other == ask);
+                let is_same = |it: &Pending| {
+                    let Request::Ask { ask: other, .. } = &it.request else { return false };
+                    other == ask
+                };
                 let waits = self.clients.clients[at].pending.values().any(is_same);
                 self.marks.add_if(waits, Mark::AskTwiceWaiting);
             }
