@@ -5,7 +5,7 @@ use caviar_common::ids::{LeaseId, SessionId, TrialNumber};
 use caviar_common::message::{FromWorker, Hello, Release, ToWorker};
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
 use caviar_core::Coordinator;
-use caviar_core::input::{Effect, Input};
+use caviar_core::input::{Effect, Input, Refusal};
 
 use crate::support::{Bench, CONFIG, STORE, SWEEP, TTL, hello, name, point, spec, summary};
 
@@ -388,6 +388,27 @@ fn a_trial_that_has_ended_has_no_lease_to_release() {
             format!("trial {trial} of sweep s is completed, so there is no lease to release");
         assert_eq!(refusal.to_string(), text);
     }
+}
+
+#[test]
+fn an_operator_can_take_the_lease_of_a_scoring_away() {
+    let mut bench = Bench::with_sweep(2, 1);
+    for _ in 0..2 {
+        let training = bench.grants()[0].clone();
+        bench.train(1, training.lease);
+    }
+    let scoring = bench.grants()[0].clone();
+    assert_eq!((scoring.trial, scoring.job), (TrialNumber(0), Job::Score));
+    let other = bench.step(Input::ReleaseTrial(SWEEP, TrialNumber(1))).unwrap_err();
+    assert!(matches!(other, Refusal::NotRunning { .. }), "{other}");
+    bench.step(Input::ReleaseTrial(SWEEP, scoring.trial)).unwrap();
+    assert!(bench.revokes(scoring.lease));
+    let again = bench.grants()[0].clone();
+    assert_eq!((again.trial, again.job, again.attempt.0), (scoring.trial, Job::Score, 2));
+    bench.finish(1, again.lease, Outcome::Completed, Some(point(2, 0.5).validation)).unwrap();
+    assert_eq!(bench.sweep_state(), SweepState::Completed);
+    let ended = bench.step(Input::ReleaseTrial(SWEEP, scoring.trial)).unwrap_err();
+    assert!(matches!(ended, Refusal::NotRunning { .. }), "{ended}");
 }
 
 #[test]
