@@ -341,8 +341,12 @@ async fn release(args: &Release) -> anyhow::Result<()> {
         Ok((reader.client.sweep(&args.sweep).await?, trial))
     })
     .await?;
-    let (number, state) = (trial.trial, trial.state.name());
-    talk(&format!("trial {number} of sweep {} is released; it is {state} now", sweep.name));
+    let (number, state, name) = (trial.trial, trial.state.name(), &sweep.name);
+    talk(&if trial.state == TrialState::Completed {
+        format!("the scoring of trial {number} of sweep {name} is released; it will start again")
+    } else {
+        format!("trial {number} of sweep {name} is released; it is {state} now")
+    });
     write_if_json(&trial, args.json)
 }
 
