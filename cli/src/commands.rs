@@ -58,10 +58,10 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
 type StateChange = for<'a> fn(&'a Client, &'a str) -> Request<'a, SweepView>;
 
 async fn change(args: &Change, request: StateChange) -> anyhow::Result<()> {
-    let reader = Reader::open(&args.source).await?;
-    let sweep = request(&reader.client, &args.sweep).await?;
-    let origin = reader.origin();
-    reader.close().await?;
+    let (sweep, origin) = Reader::with(&args.source, async |reader| {
+        Ok((request(&reader.client, &args.sweep).await?, reader.origin()))
+    })
+    .await?;
     report_state(&sweep, origin, args.json)
 }
 
@@ -93,11 +93,12 @@ async fn submit(args: &Submit) -> anyhow::Result<()> {
 }
 
 async fn list(args: &List) -> anyhow::Result<()> {
-    let reader = Reader::open(&args.source).await?;
-    let sweeps: Vec<SweepView> =
-        reader.client.list_sweeps().await?.into_iter().map(|sweep| reader.seen(sweep)).collect();
-    let origin = reader.origin();
-    reader.close().await?;
+    let (sweeps, origin) = Reader::with(&args.source, async |reader| {
+        let sweeps = reader.client.list_sweeps().await?.into_iter();
+        let sweeps: Vec<SweepView> = sweeps.map(|sweep| reader.seen(sweep)).collect();
+        Ok((sweeps, reader.origin()))
+    })
+    .await?;
     let mut out = show::stdout();
     if args.json {
         let objects: Result<Vec<_>, _> = sweeps.iter().map(|it| object(it, origin)).collect();
@@ -109,15 +110,16 @@ async fn list(args: &List) -> anyhow::Result<()> {
 }
 
 async fn status(args: &Status) -> anyhow::Result<()> {
-    let reader = Reader::open(&args.source).await?;
-    let sweep = reader.client.sweep(&args.sweep).await?;
-    let (sweep, origin) = (reader.seen(sweep), reader.origin());
-    let running = if args.json {
-        Vec::new()
-    } else {
-        reader.client.list_trials(&args.sweep, &[TrialState::Running]).await?
-    };
-    reader.close().await?;
+    let (sweep, running, origin) = Reader::with(&args.source, async |reader| {
+        let sweep = reader.seen(reader.client.sweep(&args.sweep).await?);
+        let running = if args.json {
+            Vec::new()
+        } else {
+            reader.client.list_trials(&args.sweep, &[TrialState::Running]).await?
+        };
+        Ok((sweep, running, reader.origin()))
+    })
+    .await?;
     let mut out = show::stdout();
     if args.json {
         show::json(&mut out, &object(&sweep, origin)?)?;
@@ -128,24 +130,24 @@ async fn status(args: &Status) -> anyhow::Result<()> {
 }
 
 async fn watch(sweep: &str, json: bool, source: &Source) -> anyhow::Result<()> {
-    let reader = Reader::open(source).await?;
-    let mut out = show::stdout();
-    if reader.origin() == Origin::Store {
-        let view = reader.client.sweep(sweep).await?;
-        let (view, option) = (reader.seen(view), reader.store_option());
-        reader.close().await?;
-        return finished(&view, &option, json);
-    }
-    if json {
-        let mut changes = reader.client.watch_sweep(sweep).await?;
-        while let Some(view) = changes.next().await? {
-            show::json_line(&mut out, &view)?;
+    Reader::with(source, async |reader| {
+        if reader.origin() == Origin::Store {
+            let view = reader.seen(reader.client.sweep(sweep).await?);
+            return finished(&view, &reader.store_option(), json);
         }
-        return Ok(());
-    }
-    let last = follow(&reader.client, sweep, None).await?;
-    show::sweep::status(&mut out, &last, &[], View::on_stdout(Origin::Coordinator))?;
-    Ok(out.flush()?)
+        let mut out = show::stdout();
+        if json {
+            let mut changes = reader.client.watch_sweep(sweep).await?;
+            while let Some(view) = changes.next().await? {
+                show::json_line(&mut out, &view)?;
+            }
+            return Ok(());
+        }
+        let last = follow(&reader.client, sweep, None).await?;
+        show::sweep::status(&mut out, &last, &[], View::on_stdout(Origin::Coordinator))?;
+        Ok(out.flush()?)
+    })
+    .await
 }
 
 /// Shows a sweep of a store that no coordinator has open. Following it would never end unless it
@@ -166,10 +168,7 @@ fn finished(sweep: &SweepView, option: &str, json: bool) -> anyhow::Result<()> {
 }
 
 async fn trials(args: &Trials) -> anyhow::Result<()> {
-    let reader = Reader::open(&args.source).await?;
-    let sweep = reader.client.sweep(&args.sweep).await?;
-    let mut trials = reader.client.list_trials(&args.sweep, &[]).await?;
-    reader.close().await?;
+    let (sweep, mut trials) = sweep_and_trials(&args.source, &args.sweep).await?;
     // The coordinator can sort too, but a trial that ends between two of its pages may be missing.
     if args.sort == Sort::Objective || args.top.is_some() {
         sort_by_objective(&mut trials, sweep.spec.objective.goal);
@@ -189,6 +188,17 @@ async fn trials(args: &Trials) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
+async fn sweep_and_trials(
+    source: &Source,
+    sweep: &str,
+) -> anyhow::Result<(SweepView, Vec<TrialView>)> {
+    Reader::with(source, async |reader| {
+        let view = reader.client.sweep(sweep).await?;
+        Ok((view, reader.client.list_trials(sweep, &[]).await?))
+    })
+    .await
+}
+
 /// Whether a trial takes part in a ranking: it is completed, with a finite objective.
 fn is_ranked(trial: &TrialView) -> bool {
     trial.state == TrialState::Completed && trial.objective.is_some_and(f64::is_finite)
@@ -204,10 +214,11 @@ fn sort_by_objective(trials: &mut [TrialView], goal: Goal) {
 }
 
 async fn best(args: &Best) -> anyhow::Result<()> {
-    let reader = Reader::open(&args.source).await?;
-    let sweep = reader.client.sweep(&args.sweep).await?;
-    let (state, _) = show::sweep::state(&sweep, reader.origin());
-    reader.close().await?;
+    let (sweep, origin) = Reader::with(&args.source, async |reader| {
+        Ok((reader.client.sweep(&args.sweep).await?, reader.origin()))
+    })
+    .await?;
+    let (state, _) = show::sweep::state(&sweep, origin);
     let Some(best) = &sweep.best else {
         return Err(no_best(&sweep, &args.source.option()).into());
     };
@@ -238,13 +249,14 @@ fn no_best(sweep: &SweepView, option: &str) -> Failure {
 }
 
 async fn importance(args: &Importance) -> anyhow::Result<()> {
-    let reader = Reader::open(&args.source).await?;
-    let sweep = reader.client.sweep(&args.sweep).await?;
-    let view = match reader.client.importance(&args.sweep).await {
-        Err(error) if sweep.state.is_final() => return Err(without_waiting(&error)),
-        view => view?,
-    };
-    reader.close().await?;
+    let (sweep, view) = Reader::with(&args.source, async |reader| {
+        let sweep = reader.client.sweep(&args.sweep).await?;
+        match reader.client.importance(&args.sweep).await {
+            Err(error) if sweep.state.is_final() => Err(without_waiting(&error)),
+            view => Ok((sweep, view?)),
+        }
+    })
+    .await?;
     let mut out = show::stdout();
     if args.json {
         show::json(&mut out, &view)?;
@@ -265,10 +277,7 @@ fn without_waiting(error: &Error) -> anyhow::Error {
 }
 
 async fn explain(args: &Explain) -> anyhow::Result<()> {
-    let reader = Reader::open(&args.source).await?;
-    let sweep = reader.client.sweep(&args.sweep).await?;
-    let trials = reader.client.list_trials(&args.sweep, &[]).await?;
-    reader.close().await?;
+    let (sweep, trials) = sweep_and_trials(&args.source, &args.sweep).await?;
     let Some(trial) = trials.iter().find(|trial| trial.trial.0 == args.trial) else {
         let message = format!("sweep {} has no trial {}", sweep.name, args.trial);
         let numbers = match trials.last() {
@@ -288,7 +297,10 @@ async fn explain(args: &Explain) -> anyhow::Result<()> {
 }
 
 async fn export(args: &Export) -> anyhow::Result<()> {
-    let reader = Reader::open(&args.source).await?;
+    Reader::with(&args.source, async |reader| write_export(args, reader).await).await
+}
+
+async fn write_export(args: &Export, reader: &Reader) -> anyhow::Result<()> {
     let sweep = reader.client.sweep(&args.sweep).await?;
     let mut incoming = reader.client.export_trials(&args.sweep).await?;
     let mut out = show::stdout();
@@ -309,27 +321,32 @@ async fn export(args: &Export) -> anyhow::Result<()> {
             show::export::json(&mut out, &sweep, state, &trials)?;
         }
     }
-    drop(incoming);
-    out.flush()?;
-    reader.close().await
+    Ok(out.flush()?)
 }
 
 async fn delete(args: &Delete) -> anyhow::Result<()> {
-    let reader = Reader::open(&args.source).await?;
-    let sweep = reader.client.sweep(&args.sweep).await?;
-    reader.client.delete_sweep(&args.sweep).await?;
-    reader.close().await?;
+    let sweep = Reader::with(&args.source, async |reader| {
+        let sweep = reader.client.sweep(&args.sweep).await?;
+        reader.client.delete_sweep(&args.sweep).await?;
+        Ok(sweep)
+    })
+    .await?;
     talk(&format!("sweep {} is deleted", sweep.name));
     write_if_json(&sweep, args.json)
 }
 
 async fn release(args: &Release) -> anyhow::Result<()> {
-    let reader = Reader::open(&args.source).await?;
-    let trial = reader.client.release_trial(&args.sweep, TrialNumber(args.trial)).await?;
-    let sweep = reader.client.sweep(&args.sweep).await?;
-    reader.close().await?;
-    let (number, state) = (trial.trial, trial.state.name());
-    talk(&format!("trial {number} of sweep {} is released; it is {state} now", sweep.name));
+    let (sweep, trial) = Reader::with(&args.source, async |reader| {
+        let trial = reader.client.release_trial(&args.sweep, TrialNumber(args.trial)).await?;
+        Ok((reader.client.sweep(&args.sweep).await?, trial))
+    })
+    .await?;
+    let (number, state, name) = (trial.trial, trial.state.name(), &sweep.name);
+    talk(&if trial.state == TrialState::Completed {
+        format!("the scoring of trial {number} of sweep {name} is released; it will start again")
+    } else {
+        format!("trial {number} of sweep {name} is released; it is {state} now")
+    });
     write_if_json(&trial, args.json)
 }
 

@@ -112,9 +112,25 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// Opens what the source names, carries out `ask`, and closes it again.
+    ///
+    /// It is closed after a refusal too. A process that ends with its store open leaves the files
+    /// of an open store behind.
+    pub(crate) async fn with<T>(
+        source: &Source,
+        ask: impl AsyncFnOnce(&Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let reader = Self::open(source).await?;
+        let answer = ask(&reader).await;
+        let closed = reader.close().await;
+        let answer = answer?;
+        closed?;
+        Ok(answer)
+    }
+
     /// Connects to the coordinator, or opens the store. If another process has the store open, it
     /// connects to that process.
-    pub(crate) async fn open(source: &Source) -> anyhow::Result<Self> {
+    async fn open(source: &Source) -> anyhow::Result<Self> {
         match source.place()? {
             Place::Coordinator(address) => {
                 Ok(Self { client: Client::connect(&address).await?, stored: None })
@@ -129,8 +145,13 @@ impl Reader {
                     }
                     Err(error) => return Err(error),
                 };
-                let client = Client::connect(embedded.url()).await?;
-                Ok(Self { client, stored: Some((embedded, store)) })
+                match Client::connect(embedded.url()).await {
+                    Ok(client) => Ok(Self { client, stored: Some((embedded, store)) }),
+                    Err(error) => {
+                        embedded.stop().await?;
+                        Err(error.into())
+                    }
+                }
             }
         }
     }
@@ -144,6 +165,7 @@ impl Reader {
         if source.store.is_some() {
             let message = format!("no coordinator has {} open", store.display());
             let hint = format!("to start one: caviar coordinator --store {}", store.display());
+            reader.close().await?;
             return Err(Failure::hinted(message, hint).into());
         }
         reader.close().await?;

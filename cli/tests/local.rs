@@ -436,6 +436,44 @@ fn an_interrupted_sweep_can_be_cancelled_and_deleted_without_a_coordinator() {
 }
 
 #[test]
+fn a_refused_command_closes_the_store_that_it_has_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let spec = caviar_common::spec::file::parse(SWEEP).unwrap().spec;
+    let data = caviar_data::prepare(&spec.data, spec.seed).unwrap().1;
+    let request_id = caviar_common::ids::Name::parse("name", "small").unwrap();
+    let create = caviar_core::input::Input::CreateSweep { request_id, spec: Box::new(spec), data };
+    make(&directory.join("caviar.db"), vec![create]);
+    let files = || -> Vec<_> {
+        let entries = std::fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    };
+    assert_eq!(files(), ["caviar.db"]);
+    for arguments in [
+        &["status", "other"][..],
+        &["watch", "other"],
+        &["watch", "small"],
+        &["trials", "other"],
+        &["best", "other"],
+        &["best", "small"],
+        &["importance", "small"],
+        &["explain", "small", "99"],
+        &["export", "other"],
+        &["pause", "other"],
+        &["resume", "other"],
+        &["cancel", "other"],
+        &["delete", "small"],
+        &["release", "small", "99"],
+        &["workers"],
+        &["drain", "w"],
+        &["run", "--resume", "--name", "other"],
+    ] {
+        refusal(directory, &[arguments, &["--store", "caviar.db"]].concat());
+        assert_eq!(files(), ["caviar.db"], "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_run_whose_worker_is_told_to_leave_ends() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();

@@ -7,6 +7,7 @@
     clippy::indexing_slicing,
     clippy::as_conversions,
     clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
     reason = "a failure here fails the test that uses it, and should be reported at once"
 )]
 

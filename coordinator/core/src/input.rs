@@ -77,7 +77,8 @@ pub enum Input {
     SessionClosed(SessionId),
     /// Asks a worker to finish the trials that it holds and to exit.
     DrainWorker(Name),
-    /// Takes the lease on a trial away from its holder. The trial waits again.
+    /// Takes the lease on a trial away from its holder. The trial waits again. If the trial is the
+    /// winner that is being scored, this takes the lease on the scoring.
     ReleaseTrial(SweepId, TrialNumber),
     /// Time has passed: silent workers and clients lose their leases. The driver sends it several
     /// times per lease duration.

@@ -14,7 +14,7 @@ use super::command::Command;
 use super::engine::{LostSessions, UnderWay};
 use super::log::log;
 use super::published::Sweeps;
-use super::sessions::{CloseReason, Sessions};
+use super::sessions::{CloseReason, LostSession, Sessions};
 use super::snapshots::Snapshots;
 use crate::store::{Store, StoreError};
 
@@ -115,8 +115,18 @@ impl Committer {
             // The engine sends answers to those who wait for them.
             AfterCommit::Effect(Effect::Changed(_) | Effect::Answer(..)) => {}
             AfterCommit::Effect(Effect::Send(session, message)) => {
-                if !self.sessions.send(session, message) {
-                    tracing::warn!(session = session.0, "closed a session that does not read");
+                if let Err(lost) = self.sessions.send(session, message) {
+                    match lost {
+                        LostSession::Slow => {
+                            tracing::warn!(
+                                session = session.0,
+                                "closed a session that does not read"
+                            );
+                        }
+                        LostSession::Gone => {
+                            tracing::debug!(session = session.0, "the worker of a session is gone");
+                        }
+                    }
                     // The driver is told after this batch.
                     self.lost.push(session);
                 }

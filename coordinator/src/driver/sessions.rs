@@ -54,6 +54,15 @@ impl CloseReason {
     }
 }
 
+/// Why a session was closed instead of sending on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LostSession {
+    /// The worker does not read what it is sent.
+    Slow,
+    /// The connection has ended, and nothing reads the outbox any more.
+    Gone,
+}
+
 /// The open connections.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
@@ -71,18 +80,26 @@ impl Sessions {
         accepted
     }
 
-    /// Queues a message. Returns false if the session was closed instead, because its outbox is
-    /// full: the worker does not read what it is sent.
-    #[must_use]
-    pub(super) fn send(&mut self, session: SessionId, message: ToWorker) -> bool {
-        let Some(outbox) = self.open.get(&session) else { return true };
-        // Only the driver sends here. It keeps the last place free for the reason of the close.
-        if outbox.capacity() > 1 && outbox.try_send(Outgoing::Message(message)).is_ok() {
-            return true;
+    /// Queues a message, if the session is open.
+    ///
+    /// # Errors
+    /// The session was closed instead, because its outbox is full or nothing reads it any more.
+    pub(super) fn send(
+        &mut self,
+        session: SessionId,
+        message: ToWorker,
+    ) -> Result<(), LostSession> {
+        let Some(outbox) = self.open.get(&session) else { return Ok(()) };
+        // Only the committer sends here. It keeps the last place free for the reason of the close.
+        if !outbox.is_closed() && outbox.capacity() <= 1 {
+            let waiting = outbox.max_capacity() - outbox.capacity();
+            self.close(session, Some(CloseReason::Slow(waiting)));
+            return Err(LostSession::Slow);
         }
-        let waiting = outbox.max_capacity() - outbox.capacity();
-        self.close(session, Some(CloseReason::Slow(waiting)));
-        false
+        outbox.try_send(Outgoing::Message(message)).map_err(|_| {
+            self.close(session, None);
+            LostSession::Gone
+        })
     }
 
     /// Closes a session. Returns false if it was not open.
@@ -101,6 +118,30 @@ impl Sessions {
         for (_, outbox) in std::mem::take(&mut self.open) {
             // As in `close`.
             let _ = outbox.try_send(Outgoing::Close(CloseReason::Stopping));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_whose_connection_is_gone_is_not_one_that_does_not_read() {
+        let mut sessions = Sessions::default();
+        let session = SessionId(1);
+        for (places, read, expected) in [
+            (8, true, Ok(())),
+            (1, true, Err(LostSession::Slow)),
+            (8, false, Err(LostSession::Gone)),
+            (1, false, Err(LostSession::Gone)),
+        ] {
+            let (outbox, inbox) = mpsc::channel(places);
+            let _inbox = read.then_some(inbox);
+            assert!(sessions.insert(session, outbox));
+            assert_eq!(sessions.send(session, ToWorker::Drain), expected, "{places} {read}");
+            assert_eq!(sessions.close(session, None), expected.is_ok());
+            assert_eq!(sessions.send(session, ToWorker::Drain), Ok(()), "it is closed");
         }
     }
 }

@@ -20,6 +20,7 @@ mod read_only;
 mod replay;
 #[cfg(test)]
 mod snapshots;
+#[cfg(test)]
 mod store;
 #[cfg(test)]
 mod support;

@@ -241,3 +241,30 @@ async fn programs_that_wait_on_a_connection_do_not_delay_its_reports() {
     assert_eq!(verdict.unwrap().unwrap().into_inner().verdict(), v1::Verdict::Continue);
     trials.tell_trial(tell(&second, 1, 0.5)).await.unwrap();
 }
+
+#[tokio::test]
+async fn no_answer_is_lost_when_many_clients_ask_at_once() {
+    let Running { mut sweeps, channel, server, directory: _directory } = running().await;
+    let mut spec = external(60_000);
+    spec.search.parallelism = 4_096;
+    sweeps.create_sweep(create("make", &spec)).await.unwrap();
+    let mut channels = vec![channel];
+    for _ in 0..7 {
+        channels.push(connect(&server).await);
+    }
+    // More clients than a sweep keeps replies to asks whose trials have ended.
+    let asks = channels.iter().cycle().take(2_000).enumerate().map(|(i, channel)| {
+        let mut trials = TrialServiceClient::new(channel.clone());
+        let request = v1::AskTrialsRequest { client: format!("c{i}"), ..ask("a", 0) };
+        tokio::spawn(async move { trials.ask_trials(request).await.unwrap().into_inner().trials })
+    });
+    let mut asked = std::collections::BTreeSet::new();
+    for ask in asks.collect::<Vec<_>>() {
+        let trials = ask.await.unwrap();
+        assert_eq!(trials.len(), 1);
+        asked.extend(trials.iter().map(|of| of.trial));
+    }
+    let request = v1::GetSweepRequest { sweep: "svm".to_owned() };
+    let counts = sweeps.get_sweep(request).await.unwrap().into_inner().counts.unwrap();
+    assert_eq!((asked.len(), counts.running), (2_000, 2_000), "each leased trial has its client");
+}

@@ -12,7 +12,9 @@ use crate::record::Broken;
 use crate::record::event::{
     EpochsRecorded, LeaseEnd, LeaseEnded, TrialFinished, WinnerScored, WorkerLost,
 };
-use crate::record::state::{Holder, Lease, SUSPECT_LOSSES, Trial, losses_after};
+use crate::record::state::{
+    Holder, Lease, SUSPECT_LOSSES, ScoringStatus, Sweep, Trial, losses_after,
+};
 
 /// How long a worker that could not train something gets no job of that kind, in milliseconds. A
 /// missing file or a lack of memory rarely disappears sooner; chosen, not measured.
@@ -151,7 +153,8 @@ impl Coordinator {
         self.lose_lease(*id, lease, cause, None)
     }
 
-    /// Takes the lease on a trial away from its holder, who may train on for nothing.
+    /// Takes the lease on a trial, or on its scoring, away from its holder. The holder may train on
+    /// for nothing.
     pub(crate) fn release_trial(
         &mut self,
         id: SweepId,
@@ -162,7 +165,8 @@ impl Coordinator {
         let state = sweep.state_of(number);
         let state = state.ok_or_else(|| Refusal::NoSuchTrial { sweep: name(), trial: number })?;
         // Of a trial that is not in flight any more, the record keeps no lease.
-        let lease = sweep.trial(number).and_then(Trial::running_lease);
+        let training = sweep.trial(number).and_then(Trial::running_lease);
+        let lease = training.or_else(|| scoring_lease(sweep, number));
         let lease =
             lease.ok_or_else(|| Refusal::NotRunning { sweep: name(), trial: number, state })?;
         let held = self.record.lease(lease).cloned();
@@ -254,6 +258,13 @@ impl Coordinator {
             }
         }
     }
+}
+
+/// The lease in force on the scoring of `winner`.
+fn scoring_lease(sweep: &Sweep, winner: TrialNumber) -> Option<LeaseId> {
+    let scoring = sweep.scoring().filter(|scoring| scoring.trial() == winner)?;
+    let ScoringStatus::Running { lease } = scoring.status() else { return None };
+    Some(*lease)
 }
 
 /// Why an outcome cannot be accepted; `None` if the reported epochs agree with it.

@@ -8,7 +8,7 @@ use caviar_common::error::Problem;
 use caviar_common::ids::Name;
 use caviar_common::limits::MAX_EARLIER_RESULTS;
 use caviar_common::spec::SweepSpec;
-use caviar_search::{TotalF64, results};
+use caviar_search::{TotalF64, each_result};
 
 use crate::Coordinator;
 use crate::record::event::EarlierResults;
@@ -65,7 +65,7 @@ fn results_of(earlier: &Sweep, later: &SweepSpec) -> EarlierResults {
         let value = |name: &String| assignment.get(name).or_else(|| fixed.get(name)).cloned();
         names.filter_map(|name| Some((name.clone(), value(name)?))).collect()
     };
-    let results = results(earlier.history()).into_iter().filter(|result| result.is_over());
+    let results = each_result(earlier.history()).filter(|result| result.is_over());
     let kept = limit(results.map(|result| (result.latest.trial, result.cost)).collect());
     let assignment = |trial| earlier.history().assignment(trial).unwrap_or_default();
     kept.into_iter().map(|(trial, cost)| (values(&assignment(trial)), cost)).collect()
@@ -87,6 +87,5 @@ fn limit(results: Vec<(u32, Option<f64>)>) -> Vec<(u32, Option<f64>)> {
     let spread = (0..HALF).map(|i| HALF + i * (rest - 1) / (HALF - 1));
     let kept: BTreeSet<usize> =
         (0..HALF).chain(spread).filter_map(|rank| Some(ranked.get(rank)?.1)).collect();
-    let numbered = results.into_iter().enumerate();
-    numbered.filter(|(i, _)| kept.contains(i)).map(|(_, result)| result).collect()
+    kept.into_iter().filter_map(|i| results.get(i).copied()).collect()
 }

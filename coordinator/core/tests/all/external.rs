@@ -212,11 +212,11 @@ fn a_request_that_is_repeated_while_it_waits_is_granted_once() {
     }
     bench.step(Input::StopWaiting(WaiterId(6))).unwrap();
     bench.completes(&first.trials[0], 1.0);
-    let answers = bench.effects.iter().filter_map(|effect| match effect {
-        Effect::Answer(WaiterId(id @ 2..), ClientReply::Trials(reply)) => {
-            Some((*id, reply.clone()))
-        }
-        _ => None,
+    let answers = bench.effects.iter().filter_map(|effect| {
+        let Effect::Answer(WaiterId(id @ 2..), ClientReply::Trials(reply)) = effect else {
+            return None;
+        };
+        Some((*id, reply.clone()))
     });
     let answers: Vec<(u64, AskReply)> = answers.collect();
     let reply = answers[0].1.clone();

@@ -1,11 +1,13 @@
 //! Leases of workers that connect, disconnect and are lost.
 
+use std::collections::VecDeque;
+
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::{LeaseId, SessionId, TrialNumber};
-use caviar_common::message::{FromWorker, Hello, Release, ToWorker};
+use caviar_common::message::{FromWorker, Grant, Hello, Release, ToWorker};
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
 use caviar_core::Coordinator;
-use caviar_core::input::{Effect, Input};
+use caviar_core::input::{Effect, Input, Refusal};
 
 use crate::support::{Bench, CONFIG, STORE, SWEEP, TTL, hello, name, point, spec, summary};
 
@@ -239,7 +241,7 @@ fn a_suspect_gets_the_first_free_slot_and_shares_no_worker_with_another_suspect(
     bench.replace(3, 8);
     // After two losses without an epoch, the eight trials are suspects.
     let suspects: Vec<TrialNumber> = (0..8).map(TrialNumber).collect();
-    let is_suspect = |grant: &&caviar_common::message::Grant| suspects.contains(&grant.trial);
+    let is_suspect = |grant: &&Grant| suspects.contains(&grant.trial);
     let mut held = bench.grants();
     assert_eq!((held.len(), held.iter().filter(is_suspect).count()), (8, 1));
     let suspect = held.iter().position(|grant| is_suspect(&grant)).unwrap();
@@ -250,6 +252,52 @@ fn a_suspect_gets_the_first_free_slot_and_shares_no_worker_with_another_suspect(
     let other = held.remove(0);
     bench.train(3, other.lease);
     assert_eq!(bench.grants().iter().filter(is_suspect).count(), 1);
+}
+
+#[test]
+fn a_suspect_does_not_wait_for_a_narrow_worker_that_is_busy() {
+    let mut bench = Bench::with_sweep(3, 1);
+    bench.hello(2, "spot", 1, 1, &[]);
+    let lost = bench.grants()[0].trial;
+    let mut spec = spec("large", 4_000);
+    spec.search.parallelism = 400;
+    let (request_id, data) = (name("large"), summary(0));
+    bench.step(Input::CreateSweep { request_id, spec: Box::new(spec), data }).unwrap();
+    bench.hello(3, "wide", 1, 200, &[]);
+    let wide = bench.grants();
+    assert_eq!(wide.len(), 200);
+    // The trial loses its worker twice: the second process of `spot` falls silent.
+    bench.step(Input::SessionClosed(SessionId(2))).unwrap();
+    bench.hello(4, "spot", 2, 1, &[]);
+    assert_eq!(bench.grants()[0].trial, lost);
+    for _ in 0..9 {
+        bench.now += TTL / 8;
+        bench.say(1, FromWorker::Heartbeat).unwrap();
+        bench.say(3, FromWorker::Heartbeat).unwrap();
+        bench.step(Input::Tick).unwrap();
+    }
+    assert_eq!(bench.state(lost.0), TrialState::Queued);
+    bench.train(3, wide[0].lease);
+    assert_eq!(bench.state(lost.0), TrialState::Running, "in the first free slot");
+}
+
+#[test]
+fn the_notes_of_a_sweep_are_few_however_many_trials_are_refused() {
+    let mut bench = wide(64);
+    for worker in 1..=3 {
+        bench.hello(worker, &format!("w{worker}"), 1, 64, &[]);
+        let mut held: VecDeque<Grant> = bench.grants().into();
+        while let Some(Grant { lease, .. }) = held.pop_front() {
+            let release = Release::TooLarge { message: "it needs 9.0 GiB".to_owned() };
+            bench.say(worker, FromWorker::Released { lease, release }).unwrap();
+            held.extend(bench.grants());
+        }
+    }
+    let notes = bench.core.sweep(SWEEP).unwrap().notes;
+    assert_eq!(notes.len(), 18, "{notes:?}");
+    assert_eq!(notes[0], "worker w1 cannot train trial 0: it needs 9.0 GiB");
+    assert_eq!(notes[16], "workers refused 368 more trials of this sweep");
+    assert_eq!(notes[17], "trial 0 fits no connected worker: connect one with more memory");
 }
 
 #[test]
@@ -388,6 +436,27 @@ fn a_trial_that_has_ended_has_no_lease_to_release() {
             format!("trial {trial} of sweep s is completed, so there is no lease to release");
         assert_eq!(refusal.to_string(), text);
     }
+}
+
+#[test]
+fn an_operator_can_take_the_lease_of_a_scoring_away() {
+    let mut bench = Bench::with_sweep(2, 1);
+    for _ in 0..2 {
+        let training = bench.grants()[0].clone();
+        bench.train(1, training.lease);
+    }
+    let scoring = bench.grants()[0].clone();
+    assert_eq!((scoring.trial, scoring.job), (TrialNumber(0), Job::Score));
+    let other = bench.step(Input::ReleaseTrial(SWEEP, TrialNumber(1))).unwrap_err();
+    assert!(matches!(other, Refusal::NotRunning { .. }), "{other}");
+    bench.step(Input::ReleaseTrial(SWEEP, scoring.trial)).unwrap();
+    assert!(bench.revokes(scoring.lease));
+    let again = bench.grants()[0].clone();
+    assert_eq!((again.trial, again.job, again.attempt.0), (scoring.trial, Job::Score, 2));
+    bench.finish(1, again.lease, Outcome::Completed, Some(point(2, 0.5).validation)).unwrap();
+    assert_eq!(bench.sweep_state(), SweepState::Completed);
+    let ended = bench.step(Input::ReleaseTrial(SWEEP, scoring.trial)).unwrap_err();
+    assert!(matches!(ended, Refusal::NotRunning { .. }), "{ended}");
 }
 
 #[test]

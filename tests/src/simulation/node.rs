@@ -1,0 +1,249 @@
+//! A worker's process: the real agent, and simulated trainings.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId};
+use caviar_common::message::{Finished, FromWorker, Grant, ToWorker};
+use caviar_common::outcome::{Job, Outcome};
+use caviar_common::seed::{Purpose, Seed, Stream};
+use caviar_worker::agent::{Agent, Command, End, Identity, RunnerEvent};
+
+use super::marks::{Mark, Marks};
+use super::training::{epochs, measure, seconds, units};
+
+/// Why a worker cannot train a sweep.
+pub(super) const MISSING_DATA: &str = "the data is missing";
+
+/// A machine on which a worker runs. It outlives the worker's process.
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    pub(super) name: Name,
+    pub(super) slots: u32,
+    /// The widest network for which it has the memory; `None` if it can train any.
+    pub(super) most_units: Option<u32>,
+}
+
+/// A running training or scoring.
+#[derive(Debug)]
+pub(super) struct Execution {
+    pub(super) grant: Grant,
+    pub(super) epoch: u32,
+    pub(super) is_parked: bool,
+    /// It makes no progress any more.
+    pub(super) is_hung: bool,
+    /// It advances in one of this many actions.
+    pub(super) slowness: u64,
+}
+
+impl Execution {
+    /// True if this is the training of the first sweep's trial `poison`, which crashes its workers.
+    pub(super) fn crashes(&self, poison: Option<u32>) -> bool {
+        let Grant { job, sweep, trial, .. } = &self.grant;
+        *job == Job::Train && *sweep == SweepId(1) && Some(trial.0) == poison
+    }
+}
+
+/// A worker's process and its connection.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) machine: Machine,
+    pub(super) incarnation: Incarnation,
+    pub(super) agent: Agent,
+    pub(super) jobs: BTreeMap<LeaseId, Execution>,
+    /// Hung runners that were told to stop and still occupy their slots.
+    ending: VecDeque<LeaseId>,
+    /// The sweeps that it cannot train now.
+    pub(super) unable: BTreeSet<SweepId>,
+    /// True if the next scoring that it begins hangs.
+    pub(super) hangs_next_scoring: bool,
+    /// True if it was stopped, which the coordinator may not know yet.
+    pub(super) is_leaving: bool,
+    /// How many of the next jobs it declines.
+    pub(super) declines: u32,
+    /// How often the worker was told to park a trial.
+    pub(super) parkings: u64,
+    pub(super) session: Option<SessionId>,
+    pub(super) to_coordinator: VecDeque<FromWorker>,
+    pub(super) to_worker: VecDeque<ToWorker>,
+    /// What happened since the simulation last took the marks.
+    pub(super) marks: Marks,
+}
+
+/// What became of an attempt to train.
+pub(super) enum Progress {
+    /// Nothing was trained in this action.
+    None,
+    /// An epoch of a training.
+    Trained,
+    /// An epoch of a scoring.
+    Scored,
+    /// The trial crashes its workers.
+    Crash,
+}
+
+impl Node {
+    pub(super) fn new(machine: Machine, incarnation: u64) -> Self {
+        let incarnation = Incarnation(incarnation);
+        let identity = Identity {
+            worker: machine.name.clone(),
+            incarnation,
+            slots: machine.slots,
+            // A parked trial keeps its memory.
+            can_park: machine.most_units.is_none(),
+        };
+        Self {
+            machine,
+            incarnation,
+            agent: Agent::new(identity),
+            jobs: BTreeMap::new(),
+            ending: VecDeque::new(),
+            unable: BTreeSet::new(),
+            hangs_next_scoring: false,
+            is_leaving: false,
+            declines: 0,
+            parkings: 0,
+            session: None,
+            to_coordinator: VecDeque::new(),
+            to_worker: VecDeque::new(),
+            marks: Marks::default(),
+        }
+    }
+
+    pub(super) fn disconnect(&mut self) {
+        self.session = None;
+        self.agent.disconnected();
+        self.obey();
+        self.to_coordinator.clear();
+        self.to_worker.clear();
+    }
+
+    pub(super) fn obey(&mut self) {
+        while let Some(command) = self.agent.next_command() {
+            match command {
+                Command::Start(grant) => self.start(*grant),
+                Command::Park(lease) => {
+                    self.job(lease).is_parked = true;
+                    self.parkings += 1;
+                }
+                Command::Unpark(lease) => self.job(lease).is_parked = false,
+                Command::Cancel(lease) => match self.jobs.remove(&lease) {
+                    Some(job) if job.is_hung => {
+                        self.marks.add(Mark::SlowCancel);
+                        self.ending.push_back(lease);
+                    }
+                    Some(_) => self.end(lease, End::Cancelled),
+                    None => {}
+                },
+            }
+        }
+    }
+
+    fn job(&mut self, lease: LeaseId) -> &mut Execution {
+        self.jobs.get_mut(&lease).expect("it trains")
+    }
+
+    fn end(&mut self, lease: LeaseId, end: End) {
+        self.agent.on_event(RunnerEvent::Ended { lease, end });
+    }
+
+    fn start(&mut self, grant: Grant) {
+        let lease = grant.lease;
+        if let Some(end) = self.objection(&grant) {
+            return self.end(lease, end);
+        }
+        let speed = Seed::derive(self.incarnation.0, lease.0, Purpose::Shuffle).stream(0).below(5);
+        let is_hung = grant.job == Job::Score && std::mem::take(&mut self.hangs_next_scoring);
+        self.marks.add_if(is_hung, Mark::Hang);
+        let (epoch, is_parked, slowness) = (0, false, 1 << speed);
+        self.jobs.insert(lease, Execution { grant, epoch, is_parked, is_hung, slowness });
+    }
+
+    /// Why the worker gives a job back before it begins.
+    fn objection(&mut self, grant: &Grant) -> Option<End> {
+        if self.declines > 0 {
+            self.declines -= 1;
+            self.marks.add(Mark::Declined);
+            return Some(End::Cancelled);
+        }
+        if self.unable.contains(&grant.sweep) {
+            self.marks.add(Mark::Unable);
+            return Some(End::Unable { message: MISSING_DATA.to_owned() });
+        }
+        let most = self.machine.most_units?;
+        (units(&grant.assignment) > most).then(|| {
+            self.marks.add(Mark::TooLarge);
+            End::TooLarge { message: format!("there is memory for {most} units") }
+        })
+    }
+
+    pub(super) fn speak(&mut self) {
+        while let Some(message) = self.agent.next_message() {
+            self.to_coordinator.push_back(message);
+        }
+    }
+
+    /// Handles the next message of the coordinator. Returns false if there was none.
+    pub(super) fn listen(&mut self) -> bool {
+        let Some(message) = self.to_worker.pop_front() else { return false };
+        self.agent.on_message(message);
+        self.obey();
+        assert!(
+            self.active().count() <= self.machine.slots as usize,
+            "{} trains more than it has slots",
+            self.machine.name
+        );
+        true
+    }
+
+    /// The leases of the trainings that are not parked.
+    pub(super) fn active(&self) -> impl Iterator<Item = LeaseId> {
+        self.jobs.iter().filter(|(_, job)| !job.is_parked).map(|(lease, _)| *lease)
+    }
+
+    /// True if the process is done and may exit.
+    pub(super) fn may_exit(&self) -> bool {
+        self.agent.may_exit() && self.to_coordinator.is_empty()
+    }
+
+    /// Lets a hung runner that was told to stop end at last.
+    pub(super) fn end_hung(&mut self) {
+        if let Some(lease) = self.ending.pop_front() {
+            self.end(lease, End::Cancelled);
+            self.obey();
+        }
+    }
+
+    /// Trains one epoch of one of the worker's trials. `speed` decides whether a slow one advances,
+    /// and the trial of `poison` crashes the process.
+    pub(super) fn train(
+        &mut self,
+        lease: LeaseId,
+        speed: Option<&mut Stream>,
+        poison: Option<u32>,
+    ) -> Progress {
+        let job = self.job(lease);
+        let is_slow = speed.is_some_and(|speed| speed.below(job.slowness) > 0);
+        if job.is_hung || is_slow {
+            return Progress::None;
+        }
+        if job.crashes(poison) {
+            return Progress::Crash;
+        }
+        let kind = job.grant.job;
+        job.epoch += 1;
+        let (metrics, seconds) = (measure(&job.grant, job.epoch), seconds(&job.grant, job.epoch));
+        let is_over = job.epoch == epochs(&job.grant) || !metrics.is_finite();
+        if kind == Job::Train {
+            self.agent.on_event(RunnerEvent::Epoch { lease, metrics, seconds });
+        }
+        if is_over {
+            let outcome = if metrics.is_finite() { Outcome::Completed } else { Outcome::Diverged };
+            let test = (kind == Job::Score).then_some(metrics.validation);
+            self.jobs.remove(&lease);
+            let (last, memory_bytes) = (Some(metrics), Some(4096));
+            self.end(lease, End::Finished(Finished { outcome, last, test, seconds, memory_bytes }));
+            self.obey();
+        }
+        if kind == Job::Train { Progress::Trained } else { Progress::Scored }
+    }
+}

@@ -1,0 +1,59 @@
+//! The snapshots that the coordinator of a simulation takes, and restarts from.
+
+use std::collections::BTreeMap;
+
+use caviar_common::ids::SweepId;
+use caviar_core::event::Event;
+use caviar_core::input::Config;
+use caviar_core::snapshot::{Part, PartKind, Restore, Written};
+use caviar_core::{Coordinator, Replay};
+
+use super::STORE;
+
+/// Events after which the next snapshot is taken.
+const EVERY: usize = 50;
+
+/// The last snapshot.
+#[derive(Debug, Default)]
+pub(super) struct Snapshots {
+    written: Written,
+    record: Vec<u8>,
+    parts: BTreeMap<(SweepId, PartKind, u32), Part>,
+    /// How many events there were.
+    events: usize,
+}
+
+impl Snapshots {
+    /// Takes a snapshot if there were many events since the last one.
+    pub(super) fn take(&mut self, core: &Coordinator, events: &[Event]) {
+        if events.len() < self.events + EVERY {
+            return;
+        }
+        let changed = events.iter().skip(self.events).map(|event| event.sweep);
+        let changed: std::collections::BTreeSet<SweepId> = changed.collect();
+        let capture = core.capture(changed).expect("no sweep is quarantined");
+        let encoded = capture.encode(&mut self.written).expect("it has JSON");
+        self.record = encoded.record;
+        let sweeps = core.record().sweeps();
+        self.parts.retain(|(sweep, _, _), _| sweeps.contains_key(sweep));
+        for part in encoded.parts {
+            self.parts.insert((part.sweep, part.kind, part.number), part);
+        }
+        self.events = events.len();
+    }
+
+    /// A restart from the last snapshot and the events after it; `None` before the first one.
+    pub(super) fn replay(&self, config: Config, events: &[Event]) -> Option<Replay> {
+        (self.events > 0).then_some(())?;
+        let mut restore = Restore::new(&self.record).expect("it is of this release");
+        for part in self.parts.values() {
+            restore.add(part).expect("the parts fit");
+        }
+        let restored = restore.finish().expect("no part is missing");
+        let (mut replay, _) = Replay::from_snapshot(config, STORE, restored);
+        for event in events.iter().skip(self.events) {
+            replay.apply(event).expect("the events fit");
+        }
+        Some(replay)
+    }
+}
