@@ -272,7 +272,7 @@ fn check_lease_numbers(events: &[Event]) {
 /// Runs a seed and compares each of its sweeps with a calm run.
 fn check(seed: u64) -> Marks {
     let scenario = Scenario::new(seed);
-    let (simulation, sweeps) = scenario.run(seed);
+    let (mut simulation, sweeps) = scenario.run(seed);
     simulation.check_recovery();
     check_lease_numbers(&simulation.events);
     assert_eq!(replay_decisions(&simulation.events), Ok(Vec::new()));

@@ -185,7 +185,10 @@ pub enum Refusal {
         reason: String,
     },
     /// The results of a sweep that has ended cannot be read.
-    #[error("the results of sweep {name} cannot be read ({reason}); hint: {QUARANTINE_HINT}")]
+    #[error(
+        "the results of sweep {name} cannot be read ({reason}); hint: restart the coordinator, \
+         which reads them from its events then"
+    )]
     Unreadable {
         /// The sweep's name.
         name: Name,

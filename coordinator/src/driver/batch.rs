@@ -33,6 +33,8 @@ pub(super) enum AfterCommit {
     Open(SessionId, mpsc::Sender<Outgoing>, oneshot::Sender<bool>),
     Close(SessionId, Option<CloseReason>),
     CloseAll,
+    /// A part of the last snapshot is damaged.
+    ForgetSnapshot,
 }
 
 impl fmt::Debug for AfterCommit {
@@ -45,6 +47,7 @@ impl fmt::Debug for AfterCommit {
             Self::Open(..) => "Open",
             Self::Close(..) => "Close",
             Self::CloseAll => "CloseAll",
+            Self::ForgetSnapshot => "ForgetSnapshot",
         })
     }
 }

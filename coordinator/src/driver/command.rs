@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use caviar_common::ids::SessionId;
+use caviar_common::ids::{SessionId, SweepId};
 use caviar_core::Coordinator;
 use caviar_core::input::{ClientReply, Input, Refusal, Reply, WaiterId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::batch::Delivery;
+use super::batch::{AfterCommit, Delivery};
+use super::loader::Loading;
 use super::sessions::{CloseReason, Outgoing};
 
 /// Reads the state, and returns what sends the result once everything in it is stored.
@@ -28,6 +29,13 @@ pub(super) enum Command {
         answer: AnswerSender,
     },
     Read(View),
+    /// Loads a sweep, if it has ended and is not in memory.
+    Load {
+        sweep: SweepId,
+        reply: ReplySender,
+    },
+    /// A sweep that has ended was loaded, or it cannot be.
+    Loaded(Loading),
     Open {
         session: SessionId,
         outbox: mpsc::Sender<Outgoing>,
@@ -43,12 +51,52 @@ pub(super) enum Command {
     Stop,
 }
 
+impl Command {
+    /// The sweep that must be loaded before; `None` if the command needs none.
+    pub(super) fn needs(&self, core: &Coordinator) -> Option<SweepId> {
+        match self {
+            Self::Apply { input, .. } | Self::Ask { input, .. } => core.needs(input),
+            Self::Load { sweep, .. } => core.load_job(*sweep).map(|job| job.sweep()),
+            Self::Read(_)
+            | Self::Loaded(_)
+            | Self::Open { .. }
+            | Self::Close { .. }
+            | Self::CloseAll
+            | Self::Wake
+            | Self::Stop => None,
+        }
+    }
+
+    /// True if the command loads a sweep, which changes nothing.
+    pub(super) const fn is_about_loading(&self) -> bool {
+        matches!(self, Self::Load { .. } | Self::Loaded(_))
+    }
+
+    /// What refuses the command; `None` if nobody waits for a reply.
+    pub(super) fn refused(self, refusal: &Refusal) -> Option<AfterCommit> {
+        match self {
+            Self::Apply { reply, .. } => Some(AfterCommit::Reply(reply?, Err(refusal.clone()))),
+            Self::Load { reply, .. } => Some(AfterCommit::Reply(reply, Err(refusal.clone()))),
+            Self::Ask { answer, .. } => Some(AfterCommit::Answer(answer, Err(refusal.clone()))),
+            Self::Read(_)
+            | Self::Loaded(_)
+            | Self::Open { .. }
+            | Self::Close { .. }
+            | Self::CloseAll
+            | Self::Wake
+            | Self::Stop => None,
+        }
+    }
+}
+
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Apply { .. } => "Apply",
             Self::Ask { .. } => "Ask",
             Self::Read(_) => "Read",
+            Self::Load { .. } => "Load",
+            Self::Loaded(_) => "Loaded",
             Self::Open { .. } => "Open",
             Self::Close { .. } => "Close",
             Self::CloseAll => "CloseAll",

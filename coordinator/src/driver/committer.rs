@@ -101,11 +101,11 @@ impl Committer {
         if !changes.is_empty() {
             self.sweeps.publish(changes);
         }
-        after.into_iter().for_each(|item| self.carry_out(item));
+        after.into_iter().try_for_each(|item| self.carry_out(item))?;
         Ok(has_deleted)
     }
 
-    fn carry_out(&mut self, item: AfterCommit) {
+    fn carry_out(&mut self, item: AfterCommit) -> Result<(), StoreError> {
         match item {
             // The requester may be gone.
             AfterCommit::Reply(sender, reply) => drop(sender.send(reply)),
@@ -146,6 +146,8 @@ impl Committer {
                 self.sessions.close(session, reason);
             }
             AfterCommit::CloseAll => self.sessions.close_all(),
+            AfterCommit::ForgetSnapshot => return self.store.forget_snapshot(),
         }
+        Ok(())
     }
 }

@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 use caviar_common::ids::SessionId;
 use caviar_core::Coordinator;
 use caviar_core::event::Event;
-use caviar_core::input::{Effect, Input, Refusal, WaiterId};
+use caviar_core::input::{Effect, Input, Refusal, Reply, WaiterId};
 use tokio::sync::mpsc;
 
-use super::DriverError;
 use super::batch::{AfterCommit, Batch};
 use super::command::{AnswerSender, Command, ReplySender};
+use super::loader::{Loader, Loading};
 use super::samplers::SamplerPool;
 use super::snapshots::Progress;
 use super::views::Views;
+use super::{DriverError, Helpers};
 use crate::store::{self, Position};
 
 /// How many commands share a commit at most. It bounds how long the first of them waits; chosen,
@@ -113,6 +114,8 @@ pub(super) struct Engine {
     under_way: UnderWay,
     /// Asks the samplers.
     samplers: SamplerPool,
+    /// Loads sweeps that have ended.
+    loader: Loader,
     /// What has happened since the last snapshot.
     progress: Progress,
     /// The external clients that wait for an answer.
@@ -129,7 +132,7 @@ impl Engine {
         views: Views,
         batches: SyncSender<Batch>,
         (position, read_only): (Position, Option<PathBuf>),
-        (lost, under_way, samplers): (LostSessions, UnderWay, SamplerPool),
+        (lost, under_way, (samplers, loader)): (LostSessions, UnderWay, Helpers),
     ) -> Self {
         let waiting = BTreeMap::new();
         let (started, thinking_time, is_all_decided) = (Instant::now(), THINKING_TIME, true);
@@ -142,6 +145,7 @@ impl Engine {
             lost,
             under_way,
             samplers,
+            loader,
             progress,
             waiting,
             started,
@@ -205,7 +209,7 @@ impl Engine {
             stop = matches!(command, Command::Stop);
             if let Command::Read(view) = command {
                 views.push(view);
-            } else if self.read_only.is_some() {
+            } else if self.read_only.is_some() && !command.is_about_loading() {
                 self.take_read_only(command, batch);
             } else {
                 self.take(now, command, batch)?;
@@ -237,10 +241,23 @@ impl Engine {
             return Ok(());
         }
         self.under_way.add();
-        self.batches.send(batch).map_err(|_| CommitterGone)
+        self.batches.send(batch).map_err(|_| CommitterGone)?;
+        self.loader.unload(&mut self.core, self.progress.take_saved());
+        Ok(())
     }
 
+    /// Takes a command, or keeps it until a sweep that it needs is loaded.
     fn take(&mut self, now: u64, command: Command, batch: &mut Batch) -> Result<(), Halted> {
+        match command.needs(&self.core) {
+            Some(sweep) => {
+                self.loader.wait(&self.core, sweep, command);
+                Ok(())
+            }
+            None => self.take_now(now, command, batch),
+        }
+    }
+
+    fn take_now(&mut self, now: u64, command: Command, batch: &mut Batch) -> Result<(), Halted> {
         match command {
             Command::Apply { input, reply } => self.hear(now, input, reply, batch)?,
             Command::Ask { input, waiter, answer } => {
@@ -262,9 +279,38 @@ impl Engine {
                 batch.after.push(AfterCommit::Close(session, reason));
             }
             Command::CloseAll => batch.after.push(AfterCommit::CloseAll),
+            Command::Load { sweep: _, reply } => {
+                batch.after.push(AfterCommit::Reply(reply, Ok(Reply::Done)));
+            }
+            Command::Loaded(loading) => self.take_loaded(now, loading, batch)?,
             Command::Read(_) | Command::Wake | Command::Stop => {}
         }
         Ok(())
+    }
+
+    /// Takes the commands that waited for a sweep. If that cannot be read, those that still need it
+    /// are refused.
+    fn take_loaded(
+        &mut self,
+        now: u64,
+        (sweep, loaded): Loading,
+        batch: &mut Batch,
+    ) -> Result<(), Halted> {
+        let commands = match (loaded, self.core.record().sweep(sweep)) {
+            (Ok(loaded), _) => self.loader.loaded(&mut self.core, *loaded),
+            // It was deleted in the meantime.
+            (Err(_), None) => self.loader.take(sweep),
+            (Err(reason), Some(unreadable)) => {
+                let name = unreadable.spec().name.clone();
+                tracing::error!(%name, "the results of a sweep cannot be read: {reason}");
+                batch.after.push(AfterCommit::ForgetSnapshot);
+                let refusal = Refusal::Unreadable { name, reason };
+                let commands = self.loader.take(sweep).into_iter();
+                batch.after.extend(commands.filter_map(|command| command.refused(&refusal)));
+                return Ok(());
+            }
+        };
+        commands.into_iter().try_for_each(|command| self.take(now, command, batch))
     }
 
     /// Takes a command of a client of a store that can only be read: no inputs and no sessions of
@@ -283,6 +329,8 @@ impl Engine {
             Command::CloseAll => batch.after.push(AfterCommit::CloseAll),
             Command::Apply { input: _, reply: None }
             | Command::Close { .. }
+            | Command::Load { .. }
+            | Command::Loaded(_)
             | Command::Read(_)
             | Command::Wake
             | Command::Stop => {}
@@ -363,8 +411,8 @@ mod tests {
         let (sender, batches) = sync_channel(100);
         let place = (Position { term: 7, sequence: 40 }, None);
         let (commands, mut queue) = mpsc::channel(1);
-        let samplers = SamplerPool::start(commands.downgrade()).unwrap();
-        let shared = (LostSessions::default(), UnderWay::default(), samplers);
+        let helpers = super::super::helpers(None, &commands).unwrap();
+        let shared = (LostSessions::default(), UnderWay::default(), helpers);
         let progress = Progress::new(SnapshotPolicy::default(), 0, BTreeSet::new());
         let mut engine = Engine::new((core, progress), Views::default(), sender, place, shared);
         engine.thinking_time = Duration::ZERO;

@@ -7,6 +7,7 @@
 //!     Outgoing <--bounded outbox-- Sessions
 //!     Sweeps   <--views of changed sweeps--
 //! DriverHandle::query --> Reads: a few connections that read the store
+//! Engine <--> SamplerPool, Loader: threads that sample trials and load sweeps that have ended
 //! ```
 //! Nothing is sent before the commit of the events that led to it. The driver decides the next
 //! batch while the committer stores the last one. Neither waits for a slow reader: a session whose
@@ -17,6 +18,7 @@ mod batch;
 mod command;
 mod committer;
 mod engine;
+mod loader;
 mod log;
 mod published;
 mod reads;
@@ -33,18 +35,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use caviar_common::error::ErrorClass;
-use caviar_common::ids::SessionId;
+use caviar_common::ids::{SessionId, SweepId};
 use caviar_core::input::{ClientReply, Config, Input, Refusal, Reply, WaiterId};
 use caviar_core::snapshot::Written;
 use caviar_core::{Broken, Coordinator, Replay};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::query::Reader;
+use crate::store::query::{Reader, Readers};
 use crate::store::{Store, StoreError};
 use batch::{Batch, Delivery};
 use command::Command;
 use committer::Committer;
 use engine::{Engine, Halted, LostSessions, UnderWay};
+use loader::Loader;
 pub use published::{Published, Sweeps, Watcher};
 use reads::ReadError;
 use reads::Reads;
@@ -155,8 +158,8 @@ pub fn start_with(
         next_session: Arc::new(AtomicU64::new(1)),
         next_waiter: Arc::new(AtomicU64::new(1)),
     };
-    let samplers = SamplerPool::start(handle.commands.downgrade()).map_err(DriverError::Thread)?;
-    let threads = Threads::new((recovered, samplers), store, &handle, sweeps)?;
+    let helpers = helpers(store.readers(), &handle.commands).map_err(DriverError::Thread)?;
+    let threads = Threads::new((recovered, helpers), store, &handle, sweeps)?;
     let body = move || {
         let result = threads.run(queue, reads.as_deref());
         // The receiver may be gone.
@@ -164,6 +167,17 @@ pub fn start_with(
     };
     thread::Builder::new().name("driver".to_owned()).spawn(body).map_err(DriverError::Thread)?;
     Ok(Driver { handle, ended: Ended(Some(ended)) })
+}
+
+/// The threads that work for the driver's thread.
+type Helpers = (SamplerPool, Loader);
+
+fn helpers(
+    readers: Option<Arc<dyn Readers>>,
+    commands: &mpsc::Sender<Command>,
+) -> io::Result<Helpers> {
+    let samplers = SamplerPool::start(commands.downgrade())?;
+    Ok((samplers, Loader::start(readers, commands.downgrade())?))
 }
 
 /// What the two threads of a driver run.
@@ -175,7 +189,7 @@ struct Threads {
 
 impl Threads {
     fn new(
-        (recovered, samplers): (Recovered, SamplerPool),
+        (recovered, helpers): (Recovered, Helpers),
         store: Box<dyn Store>,
         handle: &DriverHandle,
         sweeps: Arc<Sweeps>,
@@ -189,7 +203,7 @@ impl Threads {
         let snapshots = Snapshots::start(written, progress.under_way())?;
         let shared = (lost.clone(), under_way.clone(), snapshots);
         let committer = Committer::new(store, sweeps, shared, driver);
-        let shared = (lost, under_way, samplers);
+        let shared = (lost, under_way, helpers);
         let engine = Engine::new((core, progress), views, sender, place, shared);
         Ok(Self { engine, committer, batches })
     }
@@ -338,6 +352,16 @@ impl DriverHandle {
             deliver
         };
         self.send(Command::Read(Box::new(view))).await?;
+        received.await.map_err(|_| DriverGone)
+    }
+
+    /// Loads a sweep that has ended and is not in memory. It stays there for a while.
+    ///
+    /// # Errors
+    /// The driver ended.
+    pub async fn load(&self, sweep: SweepId) -> Result<Result<Reply, Refusal>, DriverGone> {
+        let (reply, received) = oneshot::channel();
+        self.send(Command::Load { sweep, reply }).await?;
         received.await.map_err(|_| DriverGone)
     }
 

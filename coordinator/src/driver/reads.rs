@@ -116,6 +116,7 @@ mod tests {
 
     use caviar_common::ids::{SweepId, TrialNumber};
     use caviar_common::view::TrialView;
+    use caviar_core::snapshot::{LoadJob, LoadedSweep};
 
     use super::*;
     use crate::store::query::{TrialPage, TrialQuery};
@@ -135,6 +136,11 @@ mod tests {
 
         fn trial(&mut self, _: SweepId, _: TrialNumber) -> Result<Option<TrialView>, StoreError> {
             Ok(None)
+        }
+
+        fn load(&mut self, job: LoadJob) -> Result<LoadedSweep, StoreError> {
+            let (place, detail) = (job.sweep().to_string(), "there is none".to_owned());
+            Err(StoreError::Corrupt { place, detail })
         }
     }
 

@@ -19,6 +19,7 @@ use caviar_common::ids::SweepId;
 use caviar_core::Coordinator;
 use caviar_core::event::Event;
 use caviar_core::snapshot::{Capture, Written};
+use caviar_core::state::Sweep;
 
 use super::DriverError;
 use crate::store::{Mark, Snapshot, Store, StoreError};
@@ -47,12 +48,14 @@ pub(super) struct Progress {
     changed: BTreeSet<SweepId>,
     /// True from a capture until its snapshot is saved.
     is_under_way: Arc<AtomicBool>,
+    /// The changed sweeps that had ended at the last capture.
+    ended: Vec<SweepId>,
 }
 
 impl Progress {
     /// The events since the snapshot from which the coordinator started, and their sweeps.
     pub(super) fn new(policy: SnapshotPolicy, events: u64, changed: BTreeSet<SweepId>) -> Self {
-        Self { policy, events, changed, is_under_way: Arc::default() }
+        Self { policy, events, changed, is_under_way: Arc::default(), ended: Vec::new() }
     }
 
     /// Counts the events of a batch, after which a capture may be due. `None` if it is not.
@@ -73,8 +76,18 @@ impl Progress {
         let capture = core.capture(self.changed.iter().copied())?;
         self.is_under_way.store(true, Ordering::Release);
         self.events = 0;
-        self.changed.clear();
+        let changed = std::mem::take(&mut self.changed).into_iter();
+        let has_ended = |id: &SweepId| core.record().sweep(*id).is_some_and(Sweep::has_ended);
+        self.ended.extend(changed.filter(has_ended));
         Some(capture)
+    }
+
+    /// The sweeps that had ended when they were captured, once their snapshot is saved.
+    pub(super) fn take_saved(&mut self) -> Vec<SweepId> {
+        match self.is_under_way.load(Ordering::Acquire) {
+            true => Vec::new(),
+            false => std::mem::take(&mut self.ended),
+        }
     }
 
     pub(super) fn under_way(&self) -> Arc<AtomicBool> {

@@ -7,14 +7,14 @@ use caviar_common::error::ErrorClass;
 use caviar_common::ids::SweepId;
 use caviar_common::numbers::to_u32;
 use caviar_common::view::{ImportanceView, PairView, ShareView};
-use caviar_core::Coordinator;
+use caviar_core::state::Sweep;
 use caviar_proto::convert::view::MAX_PAIRS;
 use caviar_proto::status;
 use caviar_search::importance::{Importance, Measure, TooLittle, cap, importance};
 use caviar_search::{History, TrialResult, each_result};
 use tonic::Status;
 
-use super::api::{Api, driver_gone, sweep_deleted};
+use super::api::{Api, driver_gone, refused, sweep_deleted};
 use crate::driver::DriverGone;
 
 /// A copy of what importance is computed from.
@@ -31,8 +31,7 @@ impl Api {
         // The results are copied after the wait, so that waiting requests use no memory.
         let permit = Arc::clone(&self.importance_permits).acquire_owned().await;
         let permit = permit.map_err(|_| driver_gone(DriverGone))?;
-        let results =
-            self.read(move |core| results_of(core, id)).await?.ok_or_else(|| sweep_deleted(id))?;
+        let results = self.results(id).await?;
         let hint = if results.is_final {
             "the sweep has ended, so start another one with more trials"
         } else {
@@ -50,12 +49,24 @@ impl Api {
         })?;
         importance.map_err(|error| status::new(error.class(), format!("{error}; hint: {hint}")))
     }
+
+    /// The results of a sweep. Those of one that has ended may only be in the store.
+    async fn results(&self, id: SweepId) -> Result<Results, Status> {
+        loop {
+            let results = self.read(move |core| core.record().sweep(id).map(results_of)).await?;
+            if let Some(results) = results.ok_or_else(|| sweep_deleted(id))? {
+                return Ok(results);
+            }
+            let loaded = self.driver.load(id).await.map_err(driver_gone)?;
+            loaded.map_err(|refusal| refused(&refusal))?;
+        }
+    }
 }
 
-fn results_of(core: &Coordinator, id: SweepId) -> Option<Results> {
-    let sweep = core.record().sweep(id)?;
+/// `None` if the sweep is not loaded.
+fn results_of(sweep: &Sweep) -> Option<Results> {
     let (seed, is_final) = (sweep.spec().seed, sweep.state().is_final());
-    Some(Results { history: sweep.history().clone(), seed, is_final })
+    sweep.is_loaded().then(|| Results { history: sweep.history().clone(), seed, is_final })
 }
 
 fn compute(copy: Results) -> Result<ImportanceView, TooLittle> {

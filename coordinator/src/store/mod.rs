@@ -155,6 +155,15 @@ pub trait Store: Send {
         Ok(())
     }
 
+    /// Drops the last snapshot, a part of which turned out to be damaged. The next opening reads all
+    /// events instead.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    fn forget_snapshot(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Adds a batch, all or nothing. It survives a crash of the process and of the machine once
     /// this returns.
     ///

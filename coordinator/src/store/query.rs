@@ -4,6 +4,7 @@ use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::Goal;
 use caviar_common::view::TrialView;
+use caviar_core::snapshot::{LoadJob, LoadedSweep};
 
 use super::StoreError;
 
@@ -75,6 +76,12 @@ pub trait Reader: Send {
         sweep: SweepId,
         trial: TrialNumber,
     ) -> Result<Option<TrialView>, StoreError>;
+
+    /// Loads a sweep that has ended from the last snapshot.
+    ///
+    /// # Errors
+    /// As [`Reader::trials`].
+    fn load(&mut self, job: LoadJob) -> Result<LoadedSweep, StoreError>;
 }
 
 /// Opens connections that read a store.

@@ -12,6 +12,7 @@ use caviar_common::reason::Reason;
 use caviar_common::space::Space;
 use caviar_common::view::TrialView;
 use caviar_core::event::StoredAssignment;
+use caviar_core::snapshot::{LoadJob, LoadedSweep};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::StoreError;
@@ -19,7 +20,7 @@ use super::lock::Identity;
 use super::order::{Key, Orders};
 use super::query::{Reader, Readers, TrialOrder, TrialPage, TrialQuery};
 use super::rows::{MetricsRow, ReasonText, SampleRow, StateRow, read_point};
-use super::{read_only, sweep_rows};
+use super::{read_only, snapshots, sweep_rows};
 
 /// How to open a connection that reads.
 #[derive(Clone, Debug)]
@@ -86,6 +87,12 @@ impl Reader for SqliteReader {
         let snapshot = self.snapshot()?;
         let Some(state) = snapshot.state(sweep, trial)? else { return Ok(None) };
         snapshot.view(sweep, state, true).map(Some)
+    }
+
+    fn load(&mut self, job: LoadJob) -> Result<LoadedSweep, StoreError> {
+        let place = format!("the snapshot of sweep {}", job.sweep());
+        let loaded = snapshots::load(self.snapshot()?.0, job);
+        loaded.map_err(failed)?.map_err(|detail| StoreError::corrupt(place, detail))
     }
 }
 

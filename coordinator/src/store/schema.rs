@@ -117,7 +117,8 @@ CREATE TABLE metrics (
 ) WITHOUT ROWID;
 ";
 
-/// The tables of snapshots. Their content can be made again from the events.
+/// The tables of snapshots. Their content can be made again from the events. The bytes of parts are
+/// last, because the columns before them can be read alone then.
 pub(super) const SNAPSHOT_TABLES: &str = "
 CREATE TABLE IF NOT EXISTS snapshot (
     id INTEGER PRIMARY KEY,
@@ -141,8 +142,8 @@ CREATE TABLE IF NOT EXISTS snapshot_parts (
     sweep INTEGER NOT NULL,
     kind INTEGER NOT NULL,
     number INTEGER NOT NULL,
-    bytes BLOB NOT NULL,
     checksum INTEGER NOT NULL,
+    bytes BLOB NOT NULL,
     PRIMARY KEY (sweep, kind, number)
 ) WITHOUT ROWID;
 ";

@@ -8,11 +8,14 @@
 //! Every row has a checksum. The sums show a missing row: that of a sweep covers the checksums of
 //! its parts, and that of the snapshot covers those of `snapshot_heads`. A snapshot that is damaged
 //! in any way is not used, and all events are read instead; the next one is written anew.
+//!
+//! The chunks of sweeps that have ended are most of a snapshot. They are read and checked when they
+//! are asked for.
 
 use std::collections::BTreeMap;
 
 use caviar_common::ids::SweepId;
-use caviar_core::snapshot::{Encoded, Part, PartKind, Restore, Restored};
+use caviar_core::snapshot::{Encoded, LoadJob, LoadedSweep, Part, PartKind, Restore, Restored};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::StoreError;
@@ -173,6 +176,12 @@ fn write_snapshot(
     execute(transaction, sql, &cells)
 }
 
+/// Forgets the stored snapshot, so that the next opening reads all events.
+pub(super) fn forget(connection: &Connection) -> Result<(), StoreError> {
+    let failed = |source| StoreError::database("remove a snapshot", source);
+    connection.execute("DELETE FROM snapshot", []).map(|_| ()).map_err(failed)
+}
+
 /// Why a stored snapshot cannot be used.
 pub(super) type Unusable = String;
 
@@ -212,6 +221,18 @@ pub(super) fn read(
         }
     }
     Ok(Some((index, restore.finish().map_err(text)?)))
+}
+
+/// Reads and checks the snapshot with the chunks of all sweeps.
+///
+/// # Errors
+/// The snapshot cannot be used, or a sweep that has ended cannot be loaded from it.
+pub(super) fn check(
+    connection: &Connection,
+    heads: &BTreeMap<SweepId, Head>,
+) -> Result<(), Unusable> {
+    let Some((_, restored)) = read(connection, heads)? else { return Ok(()) };
+    restored.load_jobs().try_for_each(|job| load(connection, job).map_err(text)?.map(|_| ()))
 }
 
 /// The rows of `snapshot` and `snapshot_heads`.
@@ -280,29 +301,65 @@ fn read_heads(
     Ok(Ok(sum))
 }
 
-/// Reads and checks the parts of a sweep, and returns their checksums.
+const PARTS_OF_SWEEP: &str = "SELECT sweep, kind, number, bytes, checksum FROM snapshot_parts \
+                              WHERE sweep = ?1 ORDER BY kind, number";
+
+/// Reads and checks the parts of a sweep that are needed, and returns the checksums of all.
 fn read_parts(
     connection: &Connection,
     sweep: SweepId,
     restore: &mut Restore,
 ) -> rusqlite::Result<Result<BTreeMap<PartKey, i64>, Unusable>> {
-    let sql = "SELECT sweep, kind, number, bytes, checksum FROM snapshot_parts WHERE sweep = ?1 \
-               ORDER BY kind, number";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(PARTS_OF_SWEEP)?;
     let mut rows = statement.query([sweep.0.cast_signed()])?;
     let mut sums = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        let (code, number, stored): (i64, u32, i64) = (row.get(1)?, row.get(2)?, row.get(4)?);
-        let kind = PartKind::ALL.into_iter().find(|kind| number_of(*kind) == code);
-        let is_intact = checksum("snapshot_parts", cells(row, 4)?) == stored;
-        let (Some(kind), true) = (kind, is_intact) else {
-            return Ok(Err(format!("a part of sweep {sweep} has a wrong checksum")));
-        };
-        sums.insert((code, number), stored);
-        let part = Part { sweep, kind, number, bytes: row.get(3)? };
-        if let Err(broken) = restore.add(&part) {
-            return Ok(Err(broken.to_string()));
+        let Some(kind) = kind_of(row)? else { return Ok(Err(wrong_checksum(sweep))) };
+        sums.insert((row.get(1)?, row.get(2)?), row.get(4)?);
+        if restore.needs(kind) {
+            let added = read_part(row)?.and_then(|part| restore.add(&part).map_err(text));
+            if let Err(unusable) = added {
+                return Ok(Err(unusable));
+            }
         }
     }
     Ok(Ok(sums))
+}
+
+/// Reads and checks what a sweep that has ended lacks in memory.
+pub(super) fn load(
+    connection: &Connection,
+    mut job: LoadJob,
+) -> rusqlite::Result<Result<LoadedSweep, Unusable>> {
+    let mut statement = connection.prepare_cached(PARTS_OF_SWEEP)?;
+    let mut rows = statement.query([job.sweep().0.cast_signed()])?;
+    while let Some(row) = rows.next()? {
+        if kind_of(row)?.is_none_or(PartKind::is_chunk) {
+            let added = read_part(row)?.and_then(|part| job.add(&part).map_err(text));
+            if let Err(unusable) = added {
+                return Ok(Err(unusable));
+            }
+        }
+    }
+    Ok(job.finish().map_err(text))
+}
+
+/// The kind of a row's part. `None` if there is no such kind, so that the row is damaged.
+fn kind_of(row: &Row<'_>) -> rusqlite::Result<Option<PartKind>> {
+    let code: i64 = row.get(1)?;
+    Ok(PartKind::ALL.into_iter().find(|kind| number_of(*kind) == code))
+}
+
+/// Reads and checks a row of `snapshot_parts`.
+fn read_part(row: &Row<'_>) -> rusqlite::Result<Result<Part, Unusable>> {
+    let sweep = SweepId(row.get::<_, i64>(0)?.cast_unsigned());
+    let is_intact = checksum("snapshot_parts", cells(row, 4)?) == row.get::<_, i64>(4)?;
+    let (Some(kind), true) = (kind_of(row)?, is_intact) else {
+        return Ok(Err(wrong_checksum(sweep)));
+    };
+    Ok(Ok(Part { sweep, kind, number: row.get(2)?, bytes: row.get(3)? }))
+}
+
+fn wrong_checksum(sweep: SweepId) -> Unusable {
+    format!("a part of sweep {sweep} has a wrong checksum")
 }

@@ -234,6 +234,14 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    fn forget_snapshot(&mut self) -> Result<(), StoreError> {
+        self.snapshot = None;
+        match self.access {
+            Access::Read => Ok(()),
+            Access::Write { .. } => snapshots::forget(&self.connection),
+        }
+    }
+
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let Batch { term, sequence, .. } = *batch;
         let Position { term: last_term, sequence: last } = self.position();

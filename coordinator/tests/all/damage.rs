@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use crate::events::created;
 use crate::replay::World;
-use crate::support::{append, loaded};
+use crate::support::{append, load_all, loaded};
 
 /// The suffixes of the files of a store.
 const FILES: [&str; 3] = ["", "-wal", "-lock"];
@@ -92,11 +92,12 @@ fn shown(path: &Path, is_quick: bool) -> Result<String, StoreError> {
         return Err(damage.clone().into_error());
     }
     drop(events);
-    let core = replay.finish(0);
+    let mut core = replay.finish(0);
+    load_all(&mut core, &store)?;
     let mut text = String::new();
     let mut reader = readers.open()?;
     for (id, sweep) in core.record().sweeps() {
-        text += &format!("{:?}\n", core.sweep(*id));
+        text += &format!("{:?}\n{:?}\n", core.sweep(*id), sweep.history());
         let known = sweep.sampled();
         for order in [TrialOrder::Number, TrialOrder::Objective] {
             let all = TrialQuery::all(*id, sweep.spec().objective.goal);

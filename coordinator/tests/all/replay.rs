@@ -24,7 +24,7 @@ use caviar_core::{Coordinator, Replay};
 use proptest::test_runner::{Config as Cases, TestRunner};
 
 use crate::events::KINDS;
-use crate::support::{append_with, hello, loaded, metrics, name, spec, summary};
+use crate::support::{append_with, hello, load_all, loaded, metrics, name, spec, summary};
 
 /// Epochs of every trial: enough for one rung.
 const EPOCHS: u32 = 4;
@@ -285,7 +285,9 @@ impl World {
         rest.by_ref().for_each(|event| replay.apply(&event.unwrap().1).unwrap());
         assert!(rest.damages().is_empty(), "{:?}", rest.damages());
         drop(rest);
-        assert_eq!(format!("{:#?}", replay.record()), format!("{:#?}", self.live.record()));
+        let mut again = replay.finish(0);
+        load_all(&mut again, &self.store).unwrap();
+        assert_eq!(format!("{:#?}", again.record()), format!("{:#?}", self.live.record()));
         self.snapshot = Some(written);
     }
 

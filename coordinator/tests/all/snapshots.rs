@@ -2,16 +2,21 @@
 
 use std::path::Path;
 
-use caviar_common::ids::SweepId;
+use caviar_common::ask::{Ask, AskedTrial, Tell};
+use caviar_common::data::DataSummary;
+use caviar_common::ids::{SweepId, TrialNumber};
+use caviar_common::metric::NamedMetrics;
+use caviar_common::outcome::Outcome;
+use caviar_common::spec::{SweepSpec, file};
 use caviar_coordinator::driver::{self, Driver, SnapshotPolicy};
 use caviar_coordinator::store::Store;
 use caviar_coordinator::store::check::check;
 use caviar_coordinator::store::sqlite::SqliteStore;
-use caviar_core::Replay;
-use caviar_core::input::{Config, Input};
+use caviar_core::input::{ClientReply, Config, Input, Refusal, Reply, Waiter};
+use caviar_core::{Coordinator, Replay};
 use rusqlite::Connection;
 
-use crate::support::{loaded, name, spec, summary};
+use crate::support::{load_all, loaded, name, spec, summary};
 
 /// A snapshot after every batch that can have one.
 const OFTEN: SnapshotPolicy = SnapshotPolicy { every: 1, at_end: 0 };
@@ -48,7 +53,9 @@ fn record(path: &Path, from_snapshot: bool) -> Option<(String, usize)> {
         replay.apply(&event.unwrap().1).unwrap();
         count += 1;
     }
-    Some((format!("{:#?}", replay.record()), count))
+    let mut core = replay.finish(0);
+    load_all(&mut core, &store).unwrap();
+    Some((format!("{:#?}", core.record()), count))
 }
 
 #[tokio::test]
@@ -165,4 +172,139 @@ async fn a_quarantined_sweep_keeps_the_last_sound_snapshot() {
         last - sound.1,
         "no snapshot was taken of a state that events do not make"
     );
+}
+
+/// A sweep of an external program with two trials that have ended.
+async fn run_external(driver: &Driver) -> SweepId {
+    let spec = Box::new(external("x", None));
+    let input = Input::CreateSweep { request_id: name("x"), spec, data: DataSummary::default() };
+    let Reply::Sweep(sweep) = driver.handle.apply(input).await.unwrap().unwrap() else {
+        panic!("a sweep")
+    };
+    for trial in ["t0", "t1"] {
+        let (request_id, client) = (name(trial), name("c"));
+        let ask = Ask { request_id, client, count: 1, lease_ms: 60_000 };
+        let id = driver.handle.next_waiter();
+        let input = Input::AskTrials(sweep, ask, Waiter { id, is_patient: true });
+        let ClientReply::Trials(asked) = driver.handle.ask(id, input).await.unwrap().unwrap()
+        else {
+            panic!("trials")
+        };
+        let AskedTrial { trial, lease, .. } = asked.trials.first().unwrap().clone();
+        let metrics = [(name("score"), f64::from(trial.0))].into();
+        let last = Some(NamedMetrics { epoch: 1, metrics });
+        let tell = Tell { trial, lease, outcome: Outcome::Completed, last, seconds: 0.5 };
+        let id = driver.handle.next_waiter();
+        driver.handle.ask(id, Input::TellTrial(sweep, tell, id)).await.unwrap().unwrap();
+    }
+    sweep
+}
+
+fn external(name: &str, warm_start: Option<&str>) -> SweepSpec {
+    let search = warm_start.map_or_else(
+        || "strategy = \"random\"\ntrials = 2\n".to_owned(),
+        |earlier| format!("strategy = \"zoom\"\ntrials = 20\nwarm_start = \"{earlier}\"\n"),
+    );
+    let text = format!(
+        "name = \"{name}\"\n[data]\nsource = \"external\"\n[fixed]\nepochs = 1\n\
+         [space]\nC = {{ scale = \"log\", low = 1e-3, high = 1e3 }}\n\
+         [search]\nparallelism = 2\n{search}\
+         [objective]\nmetric = \"score\"\ngoal = \"maximize\"\n"
+    );
+    file::parse(&text).unwrap().spec
+}
+
+/// Creates a sweep that learns from the external one. Returns what it learns.
+async fn learn(driver: &Driver, later: &str) -> Result<String, Refusal> {
+    let (request_id, spec) = (name(later), Box::new(external(later, Some("x"))));
+    let input = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
+    let Reply::Sweep(sweep) = driver.handle.apply(input).await.unwrap()? else { panic!("a sweep") };
+    let results =
+        move |core: &Coordinator| format!("{:?}", core.record().sweep(sweep).unwrap().warm_start());
+    Ok(driver.handle.read(results).await.unwrap())
+}
+
+/// Waits until the sweep is in memory, or is not.
+async fn until(driver: &Driver, sweep: SweepId, is_loaded: bool) {
+    let is = move |core: &Coordinator| core.record().sweep(sweep).unwrap().is_loaded();
+    while driver.handle.read(is).await.unwrap() != is_loaded {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_that_has_ended_is_read_when_it_is_needed_and_stays_for_a_while() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name| directory.path().join(name);
+    let driver = open(&place("a.db"), NEVER);
+    run_external(&driver).await;
+    let expected = learn(&driver, "y").await.unwrap();
+    end(driver).await;
+
+    let driver = open(&place("b.db"), OFTEN);
+    let x = run_external(&driver).await;
+    until(&driver, x, false).await;
+    assert_eq!(learn(&driver, "y").await.unwrap(), expected);
+    until(&driver, x, true).await;
+    end(driver).await;
+
+    let driver = open(&place("b.db"), NEVER);
+    until(&driver, x, false).await;
+    // Its last answer is known without its results, and a later tell needs them.
+    let last = run_external(&driver).await;
+    assert_eq!(last, x);
+    until(&driver, x, true).await;
+    let trial = |sweep| Input::ReleaseTrial(sweep, TrialNumber(0));
+    let refusal = driver.handle.apply(trial(x)).await.unwrap().unwrap_err();
+    assert!(refusal.to_string().contains("completed"), "{refusal}");
+    end(driver).await;
+
+    let driver = open(&place("b.db"), OFTEN);
+    for sweep in ["1", "2", "3", "4"] {
+        let spec = Box::new(spec(&format!("s{sweep}"), 3, 3));
+        let input = Input::CreateSweep { request_id: name(sweep), spec, data: summary() };
+        let Reply::Sweep(sweep) = driver.handle.apply(input).await.unwrap().unwrap() else {
+            panic!("a sweep")
+        };
+        driver.handle.apply(Input::CancelSweep(sweep)).await.unwrap().unwrap();
+    }
+    end(driver).await;
+    let driver = open(&place("b.db"), OFTEN);
+    driver.handle.apply(Input::Tick).await.unwrap().unwrap();
+    driver.handle.load(x).await.unwrap().unwrap();
+    // Others take its place.
+    for sweep in x.0 + 2..x.0 + 6 {
+        until(&driver, x, true).await;
+        driver.handle.load(SweepId(sweep)).await.unwrap().unwrap();
+    }
+    until(&driver, x, false).await;
+    end(driver).await;
+}
+
+#[tokio::test]
+async fn results_that_cannot_be_read_are_refused_until_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("caviar.db");
+    let driver = open(&path, OFTEN);
+    let x = run_external(&driver).await;
+    end(driver).await;
+    let damage = "UPDATE snapshot_parts SET bytes = zeroblob(9) WHERE kind = 3";
+    Connection::open(&path).unwrap().execute(damage, []).unwrap();
+    let report = check(&path).unwrap();
+    assert_eq!(report.problems.len(), 1, "{report}");
+
+    let driver = open(&path, OFTEN);
+    let refusal = learn(&driver, "y").await.unwrap_err();
+    assert!(
+        matches!(&refusal, Refusal::Unreadable { name, .. } if name.as_str() == "x"),
+        "{refusal}"
+    );
+    create(&driver, 7).await;
+    let ends = driver.handle.apply(Input::ReleaseTrial(x, TrialNumber(0))).await.unwrap();
+    assert!(matches!(ends, Err(Refusal::Unreadable { .. })), "{ends:?}");
+    end(driver).await;
+
+    let driver = open(&path, NEVER);
+    assert!(learn(&driver, "y").await.unwrap().contains("Float"));
+    end(driver).await;
 }

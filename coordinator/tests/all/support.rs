@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use caviar_common::data::DataSummary;
-use caviar_common::ids::{Incarnation, LeaseId, Name, StoreId};
+use caviar_common::ids::{Incarnation, LeaseId, Name, StoreId, SweepId};
 use caviar_common::message::{Hello, PROTOCOL};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::spec::{SweepSpec, file};
 use caviar_coordinator::store::sqlite::SqliteStore;
 use caviar_coordinator::store::{Batch, Position, Rows, Store, StoreError};
 use caviar_coordinator::{Server, ServerConfig, start};
-use caviar_core::Replay;
 use caviar_core::event::Event;
 use caviar_core::input::Config;
+use caviar_core::{Coordinator, Replay};
 use caviar_proto::convert::spec::encode_spec;
 use caviar_proto::v1;
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
@@ -63,6 +63,16 @@ pub(crate) fn hello(worker: &str, incarnation: u64, slots: u32, held: &[u64]) ->
         store: None,
         held,
     }
+}
+
+/// Loads the sweeps that have ended.
+pub(crate) fn load_all(core: &mut Coordinator, store: &SqliteStore) -> Result<(), StoreError> {
+    let mut reader = store.readers().unwrap().open()?;
+    let sweeps: Vec<SweepId> = core.record().sweeps().keys().copied().collect();
+    for job in sweeps.into_iter().filter_map(|sweep| core.load_job(sweep)).collect::<Vec<_>>() {
+        core.load(reader.load(job)?);
+    }
+    Ok(())
 }
 
 /// The events of an intact store.

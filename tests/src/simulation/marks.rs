@@ -38,6 +38,8 @@ marks! {
     SlotsChanged,
     /// The coordinator restarted from a snapshot and the events after it.
     RestartFromSnapshot,
+    /// A sweep that had ended was loaded, because an input needed it.
+    LoadEndedSweep,
     /// The coordinator restarted while a sampler was thinking.
     RestartWithoutSampler,
     /// The coordinator restarted while an external client waited for trials.

@@ -362,6 +362,7 @@ impl Simulation {
             &input,
             Input::Message { message: caviar_common::message::FromWorker::Finished { .. }, .. }
         );
+        self.load_needed(&input);
         let step = self.core.hear(self.now, input).expect("no invariant is broken");
         if is_finished {
             self.marks.see_result(&step.events, &step.effects);
@@ -384,7 +385,7 @@ impl Simulation {
             self.trace.add(event);
         }
         self.events.extend(events);
-        self.snapshots.take(&self.core, &self.events);
+        self.snapshots.take(&mut self.core, &self.events);
         for effect in effects {
             self.carry_out_effect(effect);
         }
@@ -440,6 +441,13 @@ impl Simulation {
         self.step(Input::Sampled(Box::new(job.run()))).expect("a reply is not refused");
     }
 
+    fn load_needed(&mut self, input: &Input) {
+        if let Some(sweep) = self.core.needs(input) {
+            self.snapshots.load(&mut self.core, sweep);
+            self.marks.add(Mark::LoadEndedSweep);
+        }
+    }
+
     /// The coordinator restarts from its events.
     fn restart(&mut self) {
         self.check_recovery();
@@ -450,7 +458,8 @@ impl Simulation {
     ///
     /// # Panics
     /// They differ.
-    pub fn check_recovery(&self) {
+    pub fn check_recovery(&mut self) {
+        self.snapshots.load_all(&mut self.core);
         let mut replay = Replay::new(self.config, STORE);
         let mut tables = Tables::default();
         for event in &self.events {
@@ -461,6 +470,8 @@ impl Simulation {
         let (old, new) = (self.core.record(), recovered.record());
         let count = self.events.len();
         if let Some(restored) = self.snapshots.replay(self.config, &self.events) {
+            let mut restored = restored.finish(self.now);
+            self.snapshots.load_all(&mut restored);
             assert!(is_same(old, restored.record()), "the snapshot differs after {count} events");
         }
         assert!(is_same(old, new), "replay differs from live after {count} events");
@@ -477,6 +488,7 @@ impl Simulation {
     /// The coordinator crashes during an input. It decides, but stores and sends nothing.
     fn lose_batch(&mut self, input: Input) {
         self.loses_batch = false;
+        self.load_needed(&input);
         let step = self.core.hear(self.now, input).expect("no invariant is broken");
         let decided = self.core.decide(&mut || true).expect("no invariant is broken");
         let has_events = !step.events.is_empty() || !decided.events.is_empty();

@@ -1,4 +1,4 @@
-//! The snapshots that the coordinator of a simulation takes, and restarts from.
+//! The snapshots that the coordinator of a simulation takes, restarts from, and loads sweeps from.
 
 use std::collections::BTreeMap;
 
@@ -24,14 +24,15 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    /// Takes a snapshot if there were many events since the last one.
-    pub(super) fn take(&mut self, core: &Coordinator, events: &[Event]) {
+    /// Takes a snapshot if there were many events since the last one, and unloads the sweeps that
+    /// have ended.
+    pub(super) fn take(&mut self, core: &mut Coordinator, events: &[Event]) {
         if events.len() < self.events + EVERY {
             return;
         }
         let changed = events.iter().skip(self.events).map(|event| event.sweep);
         let changed: std::collections::BTreeSet<SweepId> = changed.collect();
-        let capture = core.capture(changed).expect("no sweep is quarantined");
+        let capture = core.capture(changed.iter().copied()).expect("no sweep is quarantined");
         let encoded = capture.encode(&mut self.written).expect("it has JSON");
         self.record = encoded.record;
         let sweeps = core.record().sweeps();
@@ -40,6 +41,26 @@ impl Snapshots {
             self.parts.insert((part.sweep, part.kind, part.number), part);
         }
         self.events = events.len();
+        for sweep in changed {
+            core.unload(sweep);
+        }
+    }
+
+    /// Loads what a sweep that has ended lacks. Returns false if it lacks nothing.
+    pub(super) fn load(&self, core: &mut Coordinator, sweep: SweepId) -> bool {
+        let Some(mut job) = core.load_job(sweep) else { return false };
+        let parts = self.parts.values().filter(|part| part.sweep == sweep && part.kind.is_chunk());
+        parts.for_each(|part| job.add(part).expect("the parts fit"));
+        core.load(job.finish().expect("no part is missing"));
+        true
+    }
+
+    /// Loads all sweeps.
+    pub(super) fn load_all(&self, core: &mut Coordinator) {
+        let sweeps: Vec<SweepId> = core.record().sweeps().keys().copied().collect();
+        for sweep in sweeps {
+            self.load(core, sweep);
+        }
     }
 
     /// A restart from the last snapshot and the events after it; `None` before the first one.
@@ -47,6 +68,9 @@ impl Snapshots {
         (self.events > 0).then_some(())?;
         let mut restore = Restore::new(&self.record).expect("it is of this release");
         for part in self.parts.values() {
+            if !restore.needs(part.kind) {
+                continue;
+            }
             restore.add(part).expect("the parts fit");
         }
         let restored = restore.finish().expect("no part is missing");

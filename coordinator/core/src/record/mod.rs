@@ -8,8 +8,8 @@
 //! wrote them. The fields of the state are visible in this module only; the rest of the crate reads
 //! them through getters. [`event`] defines what happened, [`state`] what follows from it.
 //! [`sampling`] asks a sampler for the next trial, and [`replay`] does so again for every trial of
-//! a stored log. [`snapshot`] shortens a restart, and keeps what
-//! sweeps that have ended do not need in memory.
+//! a stored log. [`snapshot`] shortens a restart, and keeps what sweeps that have ended do not need
+//! in memory.
 
 mod abandon;
 mod apply;

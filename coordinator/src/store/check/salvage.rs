@@ -134,7 +134,7 @@ impl Source {
         self.heads = heads.unwrap_or_default();
         let last = self.heads.good.values().map(|head| head.last).max();
         self.last_event = self.last_event.max(last.unwrap_or(0));
-        if let Err(reason) = snapshots::read(&self.connection, &self.heads.good) {
+        if let Err(reason) = snapshots::check(&self.connection, &self.heads.good) {
             let effect = "a coordinator reads all events instead";
             self.problems.push(format!("the snapshot cannot be used: {reason}; {effect}"));
         }

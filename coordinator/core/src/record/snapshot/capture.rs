@@ -113,7 +113,8 @@ impl SweepCapture {
         if !written.0.contains_key(&self.id) {
             parts.push(part(PartKind::Created, 0, json(&self.created())?));
         }
-        parts.push(part(PartKind::State, 0, json(&self.state())?));
+        let state = self.state();
+        parts.push(part(PartKind::State, 0, json(&state)?));
         let WrittenSweep { trials, log, past } = written.0.entry(self.id).or_default();
         // The last chunk, which is not full, is written each time.
         for chunk in *trials..=self.history.full_trial_chunks() {
@@ -132,6 +133,10 @@ impl SweepCapture {
         *trials = self.history.full_trial_chunks();
         *log = self.history.full_entry_chunks();
         *past = self.trials.past.chunks().to_vec();
+        if state.has_ended() {
+            // It is written for the last time, so its chunks need not be known any more.
+            *past = Vec::new();
+        }
         Ok(())
     }
 

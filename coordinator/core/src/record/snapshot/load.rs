@@ -11,8 +11,6 @@
 //!
 //! [`Restore`]: super::Restore
 
-use std::sync::Arc;
-
 use caviar_common::ids::SweepId;
 use caviar_common::numbers::index;
 use caviar_common::spec::SweepSpec;

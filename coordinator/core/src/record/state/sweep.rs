@@ -348,7 +348,7 @@ impl Sweep {
     }
 
     /// True if nothing will change in the sweep any more.
-    pub(in crate::record) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         let is_idle = self.leases.is_empty() && self.trials.in_flight.is_empty();
         self.phase.is_final() && is_idle
     }
