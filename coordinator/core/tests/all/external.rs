@@ -489,7 +489,7 @@ fn answers(bench: &Bench) -> Vec<(u64, usize)> {
 
 #[test]
 fn clients_that_wait_get_trials_in_the_order_in_which_they_asked() {
-    let mut bench = Bench::with_external(external(9, 1, ""));
+    let mut bench = Bench::with_external(external(9, 2, ""));
     let held = bench.asks("held", 3);
     let ask = |bench: &mut Bench, waiter, is_patient| {
         let (request_id, client) = (name("a"), name(&format!("c{waiter}")));
@@ -504,6 +504,8 @@ fn clients_that_wait_get_trials_in_the_order_in_which_they_asked() {
     assert_eq!(ask(&mut bench, 6, false), [(6, 0)], "it does not wait");
     bench.step(Input::StopWaiting(WaiterId(3))).unwrap();
     assert_eq!(answers(&bench), [(3, 0)]);
+    bench.reports(&held.trials[0], 1, 1.0).unwrap();
+    assert_eq!(answers(&bench), [], "a report without a free trial concerns no client that waits");
     bench.completes(&held.trials[0], 1.0);
     assert_eq!(answers(&bench), [(2, 1)]);
     bench.completes(&held.trials[1], 1.0);
