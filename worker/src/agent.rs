@@ -412,6 +412,14 @@ impl Agent {
         self.fill_slots();
     }
 
+    /// Gives back a lease whose grant this worker does not understand. Another worker may
+    /// understand it. No-op if the lease is held, because then the grant is a repeated one.
+    pub fn refuse_grant(&mut self, lease: LeaseId, message: String) {
+        if !self.leases.contains_key(&lease) {
+            self.release(lease, Release::Unable { message });
+        }
+    }
+
     /// Number of slots as an index type. Limited, so that a wrong configuration cannot make the
     /// bounds below meaningless.
     fn slots(&self) -> usize {

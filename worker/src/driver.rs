@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use caviar_client::Dialer;
+use caviar_common::error::Problem;
 use caviar_common::ids::LeaseId;
 use caviar_common::message::{FromWorker, ToWorker};
 use caviar_proto::convert::worker::encode_from_worker;
@@ -18,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use crate::agent::{Agent, Command, End, RunnerEvent};
-use crate::link::{Connection, Disconnect};
+use crate::link::{Connection, Disconnect, Received};
 use crate::pace::Pace;
 use crate::runner::Runners;
 
@@ -98,7 +99,12 @@ impl<'a> Driver<'a> {
         while !self.should_exit() {
             let (sends, receives) = (self.agent.has_message(), self.agent.accepts_messages());
             tokio::select! {
-                message = incoming.next(), if receives => self.on_message(message?, &mut heartbeat),
+                received = incoming.next(), if receives => match received? {
+                    Received::Message(message) => self.on_message(message, &mut heartbeat),
+                    Received::UnreadableGrant { lease, problem } => {
+                        self.refuse_grant(lease, &problem);
+                    }
+                },
                 permit = outgoing.reserve(), if sends => match permit {
                     Ok(permit) => if let Some(message) = self.agent.next_message() {
                         permit.send(encode_from_worker(&message));
@@ -185,6 +191,12 @@ impl<'a> Driver<'a> {
         }
         self.agent.on_message(message);
         self.run_commands();
+    }
+
+    fn refuse_grant(&mut self, lease: LeaseId, problem: &Problem) {
+        let message = format!("it does not understand the grant: {problem}");
+        tracing::warn!("trial given back: {message}");
+        self.agent.refuse_grant(lease, message);
     }
 
     fn on_event(&mut self, event: RunnerEvent) {

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use caviar_client::{DialError, Dialer};
-use caviar_common::error::ErrorClass;
+use caviar_common::error::{ErrorClass, Problem};
+use caviar_common::ids::LeaseId;
 use caviar_common::message::{FromWorker, Hello, ToWorker};
 use caviar_proto::convert::worker::{decode_to_worker, encode_from_worker};
 use caviar_proto::status::class_of;
+use caviar_proto::v1::coordinator_message::Kind;
 use caviar_proto::v1::worker_service_client::WorkerServiceClient;
 use caviar_proto::v1::{CoordinatorMessage, WorkerMessage};
 use tokio::sync::mpsc;
@@ -60,6 +62,15 @@ impl From<Status> for Disconnect {
             | ErrorClass::Internal => Self::Broken(text),
         }
     }
+}
+
+/// What the coordinator sent.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// A message that this worker understands.
+    Message(ToWorker),
+    /// A grant that this worker does not understand, for example from a later release.
+    UnreadableGrant { lease: LeaseId, problem: Problem },
 }
 
 /// An open connection, on which Hello was sent.
@@ -128,16 +139,24 @@ pub(crate) struct Incoming<'a> {
 
 impl Incoming<'_> {
     /// Waits for the next message. Dropping the future loses no message.
-    pub(crate) async fn next(&mut self) -> Result<ToWorker, Disconnect> {
+    pub(crate) async fn next(&mut self) -> Result<Received, Disconnect> {
         let Some(message) = self.stream.message().await? else {
             return Err(Disconnect::Broken("the coordinator closed the connection".to_owned()));
         };
-        // Skipping the message could leave a lease that each side believes the other one to have.
-        decode_to_worker(message).map_err(|problem| {
-            Disconnect::Refused(format!(
+        let lease = match &message.kind {
+            Some(Kind::Grant(grant)) => Some(LeaseId(grant.lease)),
+            _ => None,
+        };
+        match (decode_to_worker(message), lease) {
+            (Ok(message), _) => Ok(Received::Message(message)),
+            // On a new connection, the coordinator would send the same grant again.
+            (Err(problem), Some(lease)) => Ok(Received::UnreadableGrant { lease, problem }),
+            // Skipping the message could leave a lease that each side believes the other one to
+            // have.
+            (Err(problem), None) => Err(Disconnect::Refused(format!(
                 "the coordinator sent a message that this worker does not understand: {problem}"
-            ))
-        })
+            ))),
+        }
     }
 
     /// Why the connection accepts no more messages.

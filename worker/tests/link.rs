@@ -18,6 +18,7 @@ use caviar_common::message::{FromWorker, Grant, Hello, PROTOCOL, Release, Stored
 use caviar_common::metric::EpochMetrics;
 use caviar_common::outcome::{Job, Outcome};
 use caviar_proto::convert::worker::{decode_from_worker, encode_to_worker};
+use caviar_proto::v1::coordinator_message::Kind;
 use caviar_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use caviar_proto::v1::{CoordinatorMessage, WorkerMessage};
 use caviar_worker::{WorkerConfig, WorkerError, run};
@@ -487,6 +488,34 @@ async fn a_refused_worker_keeps_trying_and_can_be_stopped() {
     assert_eq!(session.next().await, None);
     drop(session);
     worker.run.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_grant_that_cannot_be_read_is_given_back_on_the_same_connection() {
+    let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
+    let worker = Worker::start(coordinator.address, 1);
+    let mut session = coordinator.session().await;
+    session.greet().await;
+    // A kind of work that a later release may have.
+    let mut message = encode_to_worker(&grant(1, 2));
+    let Some(Kind::Grant(of_later_release)) = &mut message.kind else { panic!("no grant") };
+    of_later_release.work = 99;
+    session.sender.send(Ok(message)).await.unwrap();
+    let Some(FromWorker::Released { lease: LeaseId(1), release: Release::Unable { message } }) =
+        session.next().await
+    else {
+        panic!("the lease was not given back")
+    };
+    assert!(
+        message.starts_with("it does not understand the grant: grant.work = 99: "),
+        "{message}"
+    );
+    session.send(grant(2, 1)).await;
+    assert_eq!(session.until_finished(2).await.1, Outcome::Completed);
+    session.send(ToWorker::Drain).await;
+    assert_eq!(session.next().await, None);
+    drop(session);
+    worker.left().await;
 }
 
 #[tokio::test]

@@ -398,10 +398,11 @@ mod tests {
     use std::sync::mpsc::sync_channel;
 
     use caviar_common::data::DataSummary;
-    use caviar_common::ids::{Name, StoreId};
+    use caviar_common::ids::{Name, StoreId, SweepId};
     use caviar_common::spec::file::parse;
     use caviar_core::input::Config;
 
+    use super::super::batch::Delivery;
     use super::super::snapshots::SnapshotPolicy;
     use super::*;
 
@@ -410,7 +411,7 @@ mod tests {
         let core = Coordinator::new(Config::default(), StoreId(1));
         let (sender, batches) = sync_channel(100);
         let place = (Position { term: 7, sequence: 40 }, None);
-        let (commands, mut queue) = mpsc::channel(1);
+        let (commands, mut queue) = mpsc::channel(3);
         let helpers = super::super::helpers(None, &commands).unwrap();
         let shared = (LostSessions::default(), UnderWay::default(), helpers);
         let progress = Progress::new(SnapshotPolicy::default(), 0, BTreeSet::new());
@@ -421,10 +422,20 @@ mod tests {
         let (spec, request_id) =
             (Box::new(parse(text).unwrap().spec), Name::parse("name", "r").unwrap());
         let input = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
-        commands.try_send(Command::Apply { input, reply: None }).unwrap();
+        let (sender, in_flight) = std::sync::mpsc::channel();
+        let view = move |core: &Coordinator| -> Delivery {
+            let counts = core.sweep(SweepId(1)).unwrap().counts;
+            sender.send(counts.queued).unwrap();
+            Box::new(|| ())
+        };
+        let apply = |input| Command::Apply { input, reply: None };
+        for command in [apply(input), apply(Input::Tick), Command::Read(Box::new(view))] {
+            commands.try_send(command).unwrap();
+        }
         drop(commands);
         assert!(engine.run(&mut queue).is_ok());
         drop(engine);
+        assert_eq!(in_flight.recv(), Ok(1), "the view waits for one decision, not for all");
         let batches: Vec<store::Batch> = batches.iter().map(|batch| batch.stored).collect();
         let counts: Vec<usize> = batches.iter().map(|batch| batch.events.len()).collect();
         // The sweep with the first trial, and seven more trials: they share a batch, because

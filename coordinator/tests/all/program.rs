@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -56,13 +56,12 @@ fn it_logs_its_address_and_a_second_one_on_its_store_is_refused() {
     assert_eq!(out, "", "standard output is for data");
 }
 
-#[test]
-fn a_connection_for_which_there_is_no_descriptor_is_told_why_and_the_others_are_served() {
-    let directory = tempfile::tempdir().unwrap();
+/// A coordinator that was started by a shell after `limits`, its log, and its address.
+fn limited(limits: &str, store: &Path) -> (Running, BufReader<ChildStderr>, String) {
     let mut command = Command::new("sh");
-    let script = "ulimit -n 64; exec \"$0\" --listen 127.0.0.1:0 --store \"$1\"";
-    command.args(["-c", script, env!("CARGO_BIN_EXE_caviar-coordinator")]);
-    command.arg(directory.path().join("caviar.db")).env_remove("RUST_LOG");
+    let script = format!("{limits}; exec \"$0\" --listen 127.0.0.1:0 --store \"$1\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_caviar-coordinator")]);
+    command.arg(store).env_remove("RUST_LOG");
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut child = Running(child);
     let mut log = BufReader::new(child.0.stderr.take().unwrap());
@@ -70,18 +69,33 @@ fn a_connection_for_which_there_is_no_descriptor_is_told_why_and_the_others_are_
     log.read_line(&mut line).unwrap();
     let (_, address) = line.split_once("listening on http://").unwrap();
     let address = address.split_once(", store ").unwrap().0.to_owned();
-    // A server begins with its settings. A refused connection gets a reason and ends.
-    let connect = || {
-        let mut stream = TcpStream::connect(&address).unwrap();
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
-        let mut header = [0; 9];
-        stream.read_exact(&mut header).unwrap();
-        assert_eq!(header[3], 4, "settings");
-        (header[2] > 0).then_some(stream.try_clone().unwrap()).ok_or(stream)
-    };
+    (child, log, address)
+}
+
+/// Connects to a coordinator, which may refuse the connection. A server begins with its settings. A
+/// refused connection gets a reason and ends.
+fn connect(address: &str) -> Result<TcpStream, TcpStream> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let mut header = [0; 9];
+    stream.read_exact(&mut header).unwrap();
+    assert_eq!(header[3], 4, "settings");
+    if header[2] > 0 { Ok(stream) } else { Err(stream) }
+}
+
+fn stop(mut child: Running) {
+    kill(Pid::from_raw(child.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_connection_for_which_there_is_no_descriptor_is_told_why_and_the_others_are_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("caviar.db");
+    let (child, mut log, address) = limited("ulimit -n 64", &store);
     let mut open = Vec::new();
     let mut refused = loop {
-        match connect() {
+        match connect(&address) {
             Ok(stream) => open.push(stream),
             Err(refused) => break refused,
         }
@@ -91,12 +105,21 @@ fn a_connection_for_which_there_is_no_descriptor_is_told_why_and_the_others_are_
     refused.read_to_end(&mut rest).unwrap();
     let text = String::from_utf8_lossy(&rest).into_owned();
     assert!(text.contains("no file descriptors left for another connection; hint: "), "{text}");
-    line.clear();
+    let mut line = String::new();
     log.read_line(&mut line).unwrap();
     assert!(line.contains("refused connections: the coordinator has no file"), "{line}");
     // Room for one more.
     drop(open.pop());
-    while connect().is_err() {}
-    kill(Pid::from_raw(child.0.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
-    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+    while connect(&address).is_err() {}
+    stop(child);
+}
+
+#[test]
+fn a_soft_limit_of_open_files_is_raised() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("caviar.db");
+    let (child, _log, address) = limited("ulimit -S -n 64", &store);
+    let open: Result<Vec<TcpStream>, TcpStream> = (0..100).map(|_| connect(&address)).collect();
+    assert_eq!(open.unwrap().len(), 100, "more connections than the soft limit");
+    stop(child);
 }

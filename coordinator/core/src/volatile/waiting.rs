@@ -40,6 +40,9 @@ fn request(sweep: SweepId, ask: &Ask) -> Request {
 pub(crate) struct Waiting {
     asks: BTreeMap<SweepId, BTreeMap<WaiterId, WaitingAsk>>,
     sweeps: BTreeMap<WaiterId, SweepId>,
+    /// The asks that want a trial now or none. Every report looks for them, so it must not search
+    /// all asks: 100,000 of them took 2.5 ms.
+    impatient: BTreeSet<(SweepId, WaiterId)>,
     /// The waiters for each request. A client that repeats a request waits for it several times.
     requests: BTreeMap<Request, BTreeSet<WaiterId>>,
     reports: BTreeMap<SweepId, Vec<WaitingReport>>,
@@ -52,6 +55,9 @@ impl Waiting {
             return false;
         }
         self.sweeps.insert(waiter, sweep);
+        if !ask.is_patient {
+            self.impatient.insert((sweep, waiter));
+        }
         self.requests.entry(request(sweep, &ask.ask)).or_default().insert(waiter);
         self.asks.entry(sweep).or_default().insert(waiter, ask);
         true
@@ -70,6 +76,7 @@ impl Waiting {
     /// Takes an ask out.
     pub(crate) fn remove_ask(&mut self, waiter: WaiterId) -> Option<WaitingAsk> {
         let sweep = self.sweeps.remove(&waiter)?;
+        self.impatient.remove(&(sweep, waiter));
         let asks = self.asks.get_mut(&sweep)?;
         let ask = asks.remove(&waiter);
         if asks.is_empty() {
@@ -96,8 +103,8 @@ impl Waiting {
 
     /// Takes out the asks of the sweep that want a trial now or none.
     pub(crate) fn take_impatient(&mut self, sweep: SweepId) -> Vec<WaiterId> {
-        let asks = self.asks.get(&sweep).into_iter().flatten();
-        let impatient = asks.filter(|(_, ask)| !ask.is_patient).map(|(waiter, _)| *waiter);
+        let all = (sweep, WaiterId(0))..=(sweep, WaiterId(u64::MAX));
+        let impatient = self.impatient.range(all).map(|(_, waiter)| *waiter);
         let impatient: Vec<WaiterId> = impatient.collect();
         for waiter in &impatient {
             self.remove_ask(*waiter);
@@ -107,16 +114,46 @@ impl Waiting {
 
     /// Takes out everything that waits for an answer of the sweep.
     pub(crate) fn take_sweep(&mut self, sweep: SweepId) -> Vec<WaiterId> {
-        let asks = self.asks.remove(&sweep).unwrap_or_default();
-        for waiter in asks.keys() {
-            self.sweeps.remove(waiter);
+        let asks = self.asks.get(&sweep).into_iter().flat_map(BTreeMap::keys);
+        let mut waiters: Vec<WaiterId> = asks.copied().collect();
+        for waiter in &waiters {
+            self.remove_ask(*waiter);
         }
-        let reports = self.take_reports(sweep).into_iter().map(|report| report.waiter);
-        asks.into_keys().chain(reports).collect()
+        waiters.extend(self.take_reports(sweep).into_iter().map(|report| report.waiter));
+        waiters
     }
 
     /// Takes out the reports of the sweep, in the order in which they came.
     pub(crate) fn take_reports(&mut self, sweep: SweepId) -> Vec<WaitingReport> {
         self.reports.remove(&sweep).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(client: &str, is_patient: bool) -> WaitingAsk {
+        let name = |text| Name::parse("name", text).unwrap();
+        let (request_id, client) = (name("r"), name(client));
+        WaitingAsk { ask: Ask { request_id, client, count: 1, lease_ms: 1_000 }, is_patient }
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_nothing_behind() {
+        let (one, two) = (SweepId(1), SweepId(2));
+        let mut waiting = Waiting::default();
+        for (sweep, waiter, is_patient) in
+            [(one, 1, true), (one, 2, false), (two, 3, true), (two, 4, false), (two, 5, false)]
+        {
+            assert!(waiting.add_ask(sweep, WaiterId(waiter), ask("c", is_patient)));
+        }
+        let report = WaitingReport { waiter: WaiterId(6), trial: TrialNumber(0), is_end: false };
+        waiting.add_report(one, report);
+        assert_eq!(waiting.take_impatient(two), [WaiterId(4), WaiterId(5)]);
+        assert_eq!(waiting.take_impatient(two), []);
+        assert_eq!(waiting.take_sweep(one), [WaiterId(1), WaiterId(2), WaiterId(6)]);
+        assert!(waiting.remove_ask(WaiterId(3)).is_some());
+        assert_eq!(format!("{waiting:?}"), format!("{:?}", Waiting::default()));
     }
 }

@@ -255,6 +255,27 @@ fn a_suspect_gets_the_first_free_slot_and_shares_no_worker_with_another_suspect(
 }
 
 #[test]
+fn the_suspects_of_a_wide_worker_are_cleared_until_all_its_slots_are_busy_again() {
+    let mut bench = Bench::new();
+    let mut spec = spec("s", 400);
+    spec.search.parallelism = 200;
+    let (request_id, data) = (name("r"), summary(10));
+    bench.step(Input::CreateSweep { request_id, spec: Box::new(spec), data }).unwrap();
+    bench.hello(1, "w", 1, 200, &[]);
+    bench.replace(2, 200);
+    assert_eq!(bench.grants().len(), 200, "one loss proves nothing");
+    bench.replace(3, 200);
+    // All trials in flight are suspects, and the worker is given one of them at a time.
+    for cleared in 0..200 {
+        let grants = bench.grants();
+        assert_eq!(grants.len(), 1, "after {cleared} were cleared");
+        bench.report(3, grants[0].lease, vec![point(1, 1.0)]).unwrap();
+    }
+    let counts = bench.core.sweep(SWEEP).unwrap().counts;
+    assert_eq!((counts.running, counts.failed), (200, 0));
+}
+
+#[test]
 fn a_suspect_does_not_wait_for_a_narrow_worker_that_is_busy() {
     let mut bench = Bench::with_sweep(3, 1);
     bench.hello(2, "spot", 1, 1, &[]);

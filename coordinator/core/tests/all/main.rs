@@ -11,6 +11,8 @@ mod parking;
 #[cfg(test)]
 mod sampling;
 #[cfg(test)]
+mod silent_clients;
+#[cfg(test)]
 mod stopping;
 #[cfg(test)]
 mod support;

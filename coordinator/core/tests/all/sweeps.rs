@@ -376,6 +376,8 @@ fn deciding_in_pieces_delays_no_sweep_and_decides_the_same() {
         if piece.is_all {
             break;
         }
+        let tick = bench.core.hear(0, Input::Tick).unwrap();
+        assert_eq!(tick.events, [], "a tick decides nothing");
     }
     assert_eq!(sampled, [SweepId(1), SweepId(2), SweepId(1), SweepId(2)], "in turn");
     assert_eq!(bench.core.record(), at_once.core.record());
