@@ -52,8 +52,8 @@ pub const MAX_TRIALS_PER_ASK: u32 = 1_000;
 pub const MIN_LEASE_MS: u64 = 1_000;
 /// Longest lease of an external client, in milliseconds: seven days.
 pub const MAX_LEASE_MS: u64 = 7 * 24 * 3_600_000;
-/// Lease of an external client that asks for no other, in milliseconds: one hour.
-pub const DEFAULT_LEASE_MS: u64 = 3_600_000;
+/// Lease of an external client that asks for no other, in milliseconds: ten minutes.
+pub const DEFAULT_LEASE_MS: u64 = 600_000;
 /// Longest time that a request for trials waits for one, in milliseconds.
 pub const MAX_WAIT_MS: u64 = 60_000;
 /// How many replies to requests for trials a sweep keeps, the latest ones. A repeated request gets

@@ -170,8 +170,6 @@ impl Observation {
     }
 }
 
-/// Appends the entries that `copy` lacks.
-
 /// A history of a choice and a float, with an entry for each trial. Every tenth float is a whole
 /// number.
 fn small(trials: u32) -> History {
