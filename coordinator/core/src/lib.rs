@@ -157,8 +157,8 @@ impl Coordinator {
     }
 
     /// Takes one input at time `now` without taking decisions, so it never waits for a sampler. A
-    /// sweep that the input [needs](Coordinator::needs) must be loaded before. The caller stores the
-    /// events, in order, before it carries out an effect or sends the reply.
+    /// sweep that the input [needs](Coordinator::needs) must be loaded before. The caller stores
+    /// the events, in order, before it carries out an effect or sends the reply.
     ///
     /// # Errors
     /// A broken invariant: the process must end without storing anything of the step.

@@ -5,16 +5,19 @@ use std::fmt;
 use caviar_common::ids::{SessionId, SweepId};
 use caviar_core::Coordinator;
 use caviar_core::input::{ClientReply, Input, Refusal, Reply, WaiterId};
+use caviar_core::snapshot::LoadedSweep;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{AfterCommit, Delivery};
-use super::loader::Loading;
 use super::sessions::{CloseReason, Outgoing};
 
 /// Reads the state, and returns what sends the result once everything in it is stored.
 pub(super) type View = Box<dyn FnOnce(&Coordinator) -> Delivery + Send>;
 pub(super) type ReplySender = oneshot::Sender<Result<Reply, Refusal>>;
 pub(super) type AnswerSender = oneshot::Sender<Result<ClientReply, Refusal>>;
+
+/// What came of loading a sweep: what it lacks, or why that cannot be read.
+pub(super) type Loading = (SweepId, Result<Box<LoadedSweep>, String>);
 
 /// What can be asked of the driver.
 pub(super) enum Command {

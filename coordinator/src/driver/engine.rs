@@ -15,8 +15,8 @@ use caviar_core::input::{Effect, Input, Refusal, Reply, WaiterId};
 use tokio::sync::mpsc;
 
 use super::batch::{AfterCommit, Batch};
-use super::command::{AnswerSender, Command, ReplySender};
-use super::loader::{Loader, Loading};
+use super::command::{AnswerSender, Command, Loading, ReplySender};
+use super::loader::Loader;
 use super::samplers::SamplerPool;
 use super::snapshots::Progress;
 use super::views::Views;

@@ -26,9 +26,6 @@ use crate::store::query::Readers;
 /// each other; chosen, not measured.
 const MOST_LOADED: usize = 4;
 
-/// What came of loading a sweep: what it lacks, or why that cannot be read.
-pub(super) type Loading = (SweepId, Result<Box<LoadedSweep>, String>);
-
 /// Which sweeps can be unloaded, and what waits for one.
 #[derive(Debug)]
 pub(super) struct Loader {

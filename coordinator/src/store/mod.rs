@@ -155,8 +155,8 @@ pub trait Store: Send {
         Ok(())
     }
 
-    /// Drops the last snapshot, a part of which turned out to be damaged. The next opening reads all
-    /// events instead.
+    /// Drops the last snapshot, a part of which turned out to be damaged. The next opening reads
+    /// all events instead.
     ///
     /// # Errors
     /// The store cannot be written.

@@ -353,8 +353,8 @@ impl Sweep {
         self.phase.is_final() && is_idle
     }
 
-    /// The state of the trial of that number, if it was sampled. While the sweep is not loaded, only
-    /// that of the best trial is known.
+    /// The state of the trial of that number, if it was sampled. While the sweep is not loaded,
+    /// only that of the best trial is known.
     pub fn state_of(&self, number: TrialNumber) -> Option<TrialState> {
         let past = self.past_trial(number).map(|past| past.state());
         past.or_else(|| self.trial(number).map(Trial::state))
