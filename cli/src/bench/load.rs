@@ -13,7 +13,7 @@ use caviar_common::spec::{
 use serde::Serialize;
 
 use super::arguments::Coordinator;
-use super::worker::Training;
+use super::schedule::Schedule;
 use crate::failure::Failure;
 
 /// Rows of the data set. The coordinator reads it once for each sweep, and no worker reads it.
@@ -52,13 +52,13 @@ impl Load {
         Ok(Self { workers, slots, sweeps, trials, reports, parallelism, rate, queries, strategy })
     }
 
-    /// How the workers train. With n trials in flight and a rate of r trials per second, a trial
+    /// When the trials end. With n trials in flight and a rate of r trials per second, a trial
     /// takes n / r seconds. For example, 1,000 slots and 500 trials per second make 2 s.
-    pub(crate) fn training(&self) -> Training {
+    pub(crate) fn schedule(&self) -> Schedule {
         let in_flight = self.all_slots().min(self.parallelism.saturating_mul(self.sweeps));
         let time =
             self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(in_flight.into()) / rate);
-        Training { epochs: self.reports, time, parallelism: self.parallelism }
+        Schedule::new(self.reports, time, self.parallelism)
     }
 
     /// Slots of all workers.
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_trial_takes_as_long_as_the_rate_needs() {
-        let time = |words| load(words).unwrap().training().time;
+        let time = |words| load(words).unwrap().schedule().time();
         assert_eq!(time("--workers 500 --slots 2 --rate 500"), Duration::from_secs(2));
         assert_eq!(time("--workers 500 --parallelism 100 --rate 500"), Duration::from_millis(200));
         assert_eq!(time("--workers 500"), Duration::ZERO);

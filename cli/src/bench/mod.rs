@@ -18,6 +18,7 @@ mod progress;
 mod recovery;
 mod report;
 mod running;
+mod schedule;
 mod session;
 mod sessions;
 mod statistics;

@@ -31,10 +31,11 @@ impl Sessions {
         let permits = Arc::new(Semaphore::new(OPENING));
         let opener = Opener { address, permits, tally: Arc::clone(tally) };
         let mut tasks = JoinSet::new();
+        let schedule = load.schedule();
         for number in 0..load.workers {
             let (opener, failed) = (opener.clone(), failed.clone());
             let name = format!("bench-{number}");
-            let worker = Worker::new(name.clone(), load.slots, load.training());
+            let worker = Worker::new(name.clone(), load.slots, schedule.clone());
             tasks.spawn(async move {
                 let (worker, ended) = match opener.open(worker).await {
                     Ok(session) => {

@@ -16,6 +16,8 @@ use caviar_proto::v1::ack::Stored;
 use caviar_proto::v1::coordinator_message::Kind as ToKind;
 use caviar_proto::v1::worker_message::Kind as FromKind;
 
+use super::schedule::Schedule;
+
 /// What a message of the coordinator meant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Outcome {
@@ -43,30 +45,6 @@ pub(crate) struct Held {
     pub(crate) epoch: u32,
 }
 
-/// How long trials take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Training {
-    /// Epochs of each trial.
-    pub(crate) epochs: u32,
-    /// The time of each trial; zero if it trains nothing.
-    pub(crate) time: Duration,
-    /// Trials in flight in each sweep.
-    pub(crate) parallelism: u32,
-}
-
-impl Training {
-    /// The time of an epoch of this trial.
-    ///
-    /// Every trial takes the same time, but the first `parallelism` ones of a sweep: they start
-    /// together, and end evenly over that time. So trials end at a constant rate, and in the order
-    /// of their numbers, in which virtual time decides them.
-    fn epoch_time(&self, trial: u32) -> Duration {
-        let epoch = self.time / self.epochs.max(1);
-        let number = trial.saturating_add(1);
-        if number < self.parallelism { epoch / self.parallelism * number } else { epoch }
-    }
-}
-
 #[derive(Debug)]
 struct Lease {
     held: Held,
@@ -84,7 +62,7 @@ struct Lease {
 pub(crate) struct Worker {
     name: String,
     slots: u32,
-    training: Training,
+    schedule: Schedule,
     /// The store of the coordinator; `None` before the first Welcome.
     store: Option<u64>,
     leases: BTreeMap<u64, Lease>,
@@ -94,11 +72,11 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// A worker without trials.
-    pub(crate) const fn new(name: String, slots: u32, training: Training) -> Self {
+    pub(crate) const fn new(name: String, slots: u32, schedule: Schedule) -> Self {
         Self {
             name,
             slots,
-            training,
+            schedule,
             store: None,
             leases: BTreeMap::new(),
             free_since: VecDeque::new(),
@@ -127,7 +105,7 @@ impl Worker {
 
     /// When the next epoch ends that can be reported; `None` if none is in training.
     pub(crate) fn next_end(&self) -> Option<Instant> {
-        if self.training.time.is_zero() {
+        if self.schedule.time().is_zero() {
             return None;
         }
         let training = self.leases.values().filter(|lease| lease.may_report());
@@ -188,7 +166,7 @@ impl Worker {
     ) -> (Outcome, Option<v1::WorkerMessage>) {
         let is_scoring = grant.work() == v1::Work::Score;
         let held = Held { sweep: grant.sweep, trial: grant.trial, epoch: 0 };
-        let epoch_end = now + self.training.epoch_time(grant.trial);
+        let epoch_end = self.schedule.end((held.sweep, held.trial, 1), now);
         let (is_parked, sent, is_finished) = (false, 0, false);
         let lease = Lease { held, epoch_end, is_scoring, is_parked, sent, is_finished };
         self.leases.insert(grant.lease, lease);
@@ -235,15 +213,16 @@ impl Worker {
     /// The next message about a lease; `None` while an acknowledgement is missing, the trial is
     /// parked, or its epoch has not ended.
     fn answer(&mut self, id: u64, now: Instant) -> Option<v1::WorkerMessage> {
-        let training = self.training;
+        let epochs = self.schedule.epochs();
         let lease = self.leases.get_mut(&id).filter(|lease| lease.may_report())?;
-        let kind = if lease.is_scoring || lease.sent >= training.epochs {
+        let kind = if lease.is_scoring || lease.sent >= epochs {
             lease.is_finished = true;
             self.free_since.push_back(now);
-            FromKind::Finished(finished(id, lease, training.epochs))
+            FromKind::Finished(finished(id, lease, epochs))
         } else if lease.epoch_end <= now {
-            lease.epoch_end = now + training.epoch_time(lease.held.trial);
             lease.sent = lease.sent.saturating_add(1);
+            let next = (lease.held.sweep, lease.held.trial, lease.sent.saturating_add(1));
+            lease.epoch_end = self.schedule.end(next, now);
             FromKind::Report(report(id, lease))
         } else {
             return None;

@@ -4,11 +4,11 @@ const EPOCHS: u32 = 2;
 
 /// A worker that trains nothing.
 fn worker() -> Worker {
-    trained(Training { epochs: EPOCHS, time: Duration::ZERO, parallelism: 1 })
+    trained(Schedule::new(EPOCHS, Duration::ZERO, 1))
 }
 
-fn trained(training: Training) -> Worker {
-    Worker::new("w".to_owned(), 1, training)
+fn trained(schedule: Schedule) -> Worker {
+    Worker::new("w".to_owned(), 1, schedule)
 }
 
 fn message(kind: ToKind) -> v1::CoordinatorMessage {
@@ -108,19 +108,19 @@ fn a_second_connection_lists_what_is_not_acknowledged() {
 #[test]
 fn an_epoch_is_reported_when_its_time_is_over() {
     let second = Duration::from_secs(1);
-    let mut worker = trained(Training { epochs: EPOCHS, time: second * 8, parallelism: 8 });
+    let mut worker = trained(Schedule::new(EPOCHS, second * 8, 8));
     let start = Instant::now();
-    // Trial 5 is the sixth of the eight that start together: it takes 6 s.
+    // Trial 5 is the sixth of the eight that start together: it ends after 14 s.
     let (_, answer) = worker.on_message(grant(1, v1::Work::Train), start).unwrap();
-    assert_eq!((answer, worker.next_end()), (None, Some(start + second * 3)));
-    assert_eq!(worker.next_report(start + second * 2), None);
-    let report = worker.next_report(start + second * 3).unwrap();
+    assert_eq!((answer, worker.next_end()), (None, Some(start + second * 10)));
+    assert_eq!(worker.next_report(start + second * 9), None);
+    let report = worker.next_report(start + second * 11).unwrap();
     assert!(matches!(report.kind, Some(FromKind::Report(_))), "{report:?}");
     assert_eq!(worker.next_end(), None, "it waits for the acknowledgement");
-    let (_, answer) = worker.on_message(ack(1, Stored::Epoch(1)), start + second * 5).unwrap();
-    assert_eq!((answer, worker.next_end()), (None, Some(start + second * 6)));
-    worker.next_report(start + second * 6).unwrap();
-    let (_, answer) = worker.on_message(ack(1, Stored::Epoch(2)), start + second * 7).unwrap();
+    let (_, answer) = worker.on_message(ack(1, Stored::Epoch(1)), start + second * 12).unwrap();
+    assert_eq!((answer, worker.next_end()), (None, Some(start + second * 14)));
+    worker.next_report(start + second * 14).unwrap();
+    let (_, answer) = worker.on_message(ack(1, Stored::Epoch(2)), start + second * 15).unwrap();
     assert!(matches!(answer.unwrap().kind, Some(FromKind::Finished(_))));
     assert_eq!((worker.next_end(), worker.next_report(start + second * 99)), (None, None));
 }
