@@ -26,13 +26,13 @@ pub(crate) enum Subject {
     /// Measure how many workers and trials a coordinator carries on this machine
     ///
     /// It starts a coordinator on a new store and connects simulated workers to it, each with its
-    /// own connection. A prober asks about the sweeps while their trials run. At the end the
-    /// coordinator is killed under load and started again.
+    /// own connection. From the end of the first trial, a prober asks about the sweeps. At the end
+    /// the coordinator is killed under load and started again.
     ///
     /// The trials train nothing. Each reports its epochs one after the other as soon as the
     /// coordinator acknowledges them. So the coordinator is saturated: the rates are the most that
-    /// it reaches, and latencies consist of waiting in its queue. With --rate, trials take time,
-    /// and latencies are those under a load that the coordinator can carry.
+    /// it reaches, and latencies consist of waiting in its queue. With --rate, trials take time and
+    /// end at an even rate, and latencies are those under a load that the coordinator can carry.
     ///
     /// The simulated workers and the prober run in this process and need processor time too. The
     /// output states how much.

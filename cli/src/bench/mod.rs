@@ -1,8 +1,8 @@
 //! `caviar bench coordinator`: a load test of a real coordinator in a process of its own.
 //!
 //! ```text
-//! create and pause the sweeps -> connect the workers -> resume the sweeps, start the prober
-//!     -> every trial is finished, or the time is over -> stop the prober
+//! create and pause the sweeps -> connect the workers -> resume the sweeps
+//!     -> the first trial is finished -> start the prober -> every trial is finished, or the time is over -> stop the prober
 //!     -> kill -9 under load -> start again on the same store -> compare
 //! ```
 //! The sweeps are paused first, so that the load begins with every worker connected, and so that
@@ -174,7 +174,6 @@ async fn run_load(
     let child = running.child();
     let processes = [child.id(), std::process::id()];
     let cpu_before = processes.map(cpu_seconds);
-    let prober = Prober::start(child.address(), load)?;
     let until = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
     for_each(load.places(), |place| {
         let client = client.clone();
@@ -184,7 +183,10 @@ async fn run_load(
         }
     })
     .await?;
-    let (count, target) = (|counts: &Counts| counts.trials, u64::from(load.trials));
+    let count = |counts: &Counts| counts.trials;
+    running.reach(Goal { count, target: 1, until, what: "trials finished" }).await?;
+    let prober = Prober::start(running.child().address(), load)?;
+    let target = load.trials.into();
     running.reach(Goal { count, target, until, what: "trials finished" }).await?;
     let counts = running.counts();
     let used = |process: usize| {

@@ -47,9 +47,9 @@ impl Committer {
     /// Stores batches until the driver ends.
     pub(super) fn run(&mut self, batches: &Receiver<Batch>) -> Result<(), StoreError> {
         // A crash may have left rows of deleted sweeps.
-        let (mut is_untidy, mut since) = (true, 0);
+        let (mut is_untidy, mut is_saving, mut since) = (true, false, 0);
         loop {
-            let next = if is_untidy {
+            let next = if is_untidy || is_saving {
                 batches.try_recv()
             } else {
                 batches.recv().map_err(|_| TryRecvError::Disconnected)
@@ -67,7 +67,7 @@ impl Committer {
                     return self.snapshots.finish(self.store.as_mut());
                 }
             };
-            self.snapshots.save(self.store.as_mut())?;
+            is_saving = self.snapshots.save_some(self.store.as_mut())?;
             if is_untidy && (is_idle || since >= TIDY_EVERY) {
                 (is_untidy, since) = (self.store.tidy()?, 0);
             }
@@ -146,7 +146,7 @@ impl Committer {
                 self.sessions.close(session, reason);
             }
             AfterCommit::CloseAll => self.sessions.close_all(),
-            AfterCommit::ForgetSnapshot => return self.store.forget_snapshot(),
+            AfterCommit::ForgetSnapshot => return self.snapshots.forget(self.store.as_mut()),
         }
         Ok(())
     }

@@ -3,16 +3,16 @@
 //! ```text
 //! driver: Progress::capture --in a batch--> committer: mark, after the commit of the batch
 //!                                              --> snapshot thread: encode
-//!         Progress::end <-- committer: save <----------'
+//!         Progress::end <-- committer: save_some <-----'
 //! ```
 //! A capture takes the driver about a millisecond. The encoding, which may take a tenth of a second
 //! with ten thousand trials in flight, is done on a thread of its own. The committer saves the
-//! result between two batches.
+//! result in small steps between batches.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use caviar_common::ids::SweepId;
@@ -101,6 +101,10 @@ pub(super) struct Snapshots {
     encoded: Receiver<Snapshot>,
     thread: Option<JoinHandle<()>>,
     is_under_way: Arc<AtomicBool>,
+    /// True while a snapshot is being written.
+    is_saving: bool,
+    /// True once the stored snapshot was dropped. The next one is taken after a restart.
+    is_forgotten: bool,
 }
 
 impl Snapshots {
@@ -122,7 +126,8 @@ impl Snapshots {
         };
         let thread = thread::Builder::new().name("snapshots".to_owned()).spawn(body);
         let thread = Some(thread.map_err(DriverError::Thread)?);
-        Ok(Self { captures: Some(captures), encoded, thread, is_under_way })
+        let (captures, is_saving, is_forgotten) = (Some(captures), false, false);
+        Ok(Self { captures, encoded, thread, is_under_way, is_saving, is_forgotten })
     }
 
     /// Takes a capture whose events were stored last.
@@ -133,18 +138,28 @@ impl Snapshots {
         }
     }
 
-    /// Saves what was encoded since the last call.
-    pub(super) fn save(&self, store: &mut dyn Store) -> Result<(), StoreError> {
-        loop {
-            match self.encoded.try_recv() {
-                Ok(snapshot) => {
-                    store.save(&snapshot)?;
-                    tracing::debug!("a snapshot was saved");
-                    self.is_under_way.store(false, Ordering::Release);
-                }
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Ok(()),
-            }
+    /// Saves some of what was encoded. Returns true if there is more.
+    pub(super) fn save_some(&mut self, store: &mut dyn Store) -> Result<bool, StoreError> {
+        if self.is_forgotten {
+            return Ok(false);
         }
+        if !self.is_saving {
+            let Ok(snapshot) = self.encoded.try_recv() else { return Ok(false) };
+            store.begin_save(snapshot)?;
+        }
+        self.is_saving = store.save_some()?;
+        if !self.is_saving {
+            tracing::debug!("a snapshot was saved");
+            self.is_under_way.store(false, Ordering::Release);
+        }
+        Ok(true)
+    }
+
+    /// Drops the stored snapshot, which is damaged. The driver unloads no sweep any more, because
+    /// no later snapshot counts as saved.
+    pub(super) fn forget(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        self.is_forgotten = true;
+        store.forget_snapshot()
     }
 
     /// Waits for the thread, and saves what it has encoded.
@@ -154,6 +169,7 @@ impl Snapshots {
             // A thread that has panicked sent nothing.
             drop(thread.join());
         }
-        self.save(store)
+        while self.save_some(store)? {}
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Batch { term, sequence, events, rows } --append--> Store --restore, load_rest--> Replay
-//! Snapshot { mark, encoded } --------------save------^ '--readers--> pages of trials, curves
+//! Snapshot { mark, encoded } -begin_save, save_some--^ '--readers--> pages of trials, curves
 //! ```
 //! [`Store`] is what the driver needs: one durable transaction per batch. [`sqlite::SqliteStore`]
 //! keeps everything in one file. Every row has a checksum, and every read checks it: a damaged
@@ -146,13 +146,23 @@ pub trait Store: Send {
         None
     }
 
-    /// Replaces the last snapshot. It has the parts that differ from those of the last one.
+    /// Begins to replace the last snapshot. The new one has the parts that differ from those of the
+    /// last one.
     ///
     /// # Errors
     /// The store cannot be written.
-    fn save(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let _ = snapshot;
+    fn begin_save(&mut self, snapshot: Snapshot) -> Result<(), StoreError> {
+        drop(snapshot);
         Ok(())
+    }
+
+    /// Writes some of the snapshot that was begun, which takes some milliseconds. Returns true if
+    /// there is more. Until there is no more, the last snapshot may be the stored one.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    fn save_some(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     /// Drops the last snapshot, a part of which turned out to be damaged. The next opening reads

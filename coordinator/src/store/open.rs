@@ -8,9 +8,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::StoreError;
 use super::heads::Ledger;
 use super::lock::{BUSY_TIMEOUT, LastBatch, Lock, with_suffix};
-use super::schema::{APPLICATION_ID, FIRST_CHECKED, FORMAT, HAS_HEADS, SNAPSHOT_TABLES};
+use super::schema::{APPLICATION_ID, FIRST_CHECKED, FORMAT, HAS_HEADS};
 use super::wal::{self, Log};
-use super::{migrate, read_only};
+use super::{migrate, read_only, snapshots};
 
 /// Prepared statements that the connection keeps: more than there are.
 const STATEMENTS: usize = 64;
@@ -129,7 +129,7 @@ fn begin_term(
     if let Some(last) = lock.and_then(Lock::last_batch) {
         check_last(path, last, &ledger)?;
     }
-    transaction.execute_batch(SNAPSHOT_TABLES).map_err(failed)?;
+    snapshots::create(&transaction)?;
     ledger.term += 1;
     ledger.is_open = true;
     ledger.update(&transaction)?;

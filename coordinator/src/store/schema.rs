@@ -119,16 +119,22 @@ CREATE TABLE metrics (
 
 /// The tables of snapshots. Their content can be made again from the events. The bytes of parts are
 /// last, because the columns before them can be read alone then.
-pub(super) const SNAPSHOT_TABLES: &str = "
-CREATE TABLE IF NOT EXISTS snapshot (
+pub(super) const SNAPSHOT_TABLES: [(&str, &str); 3] = [
+    (
+        "snapshot",
+        "CREATE TABLE snapshot (
     id INTEGER PRIMARY KEY,
+    generation INTEGER NOT NULL,
     last_event INTEGER NOT NULL,
     record BLOB NOT NULL,
     heads INTEGER NOT NULL,
     heads_sum INTEGER NOT NULL,
     checksum INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS snapshot_heads (
+)",
+    ),
+    (
+        "snapshot_heads",
+        "CREATE TABLE snapshot_heads (
     sweep INTEGER PRIMARY KEY,
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
@@ -137,16 +143,21 @@ CREATE TABLE IF NOT EXISTS snapshot_heads (
     parts INTEGER NOT NULL,
     parts_sum INTEGER NOT NULL,
     checksum INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS snapshot_parts (
+)",
+    ),
+    (
+        "snapshot_parts",
+        "CREATE TABLE snapshot_parts (
     sweep INTEGER NOT NULL,
     kind INTEGER NOT NULL,
     number INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
     bytes BLOB NOT NULL,
-    PRIMARY KEY (sweep, kind, number)
-) WITHOUT ROWID;
-";
+    PRIMARY KEY (sweep, kind, number, generation)
+) WITHOUT ROWID",
+    ),
+];
 
 /// Makes way for the tables of this format in a store of format 1 or 2.
 pub(super) const SET_OLD_TABLES_ASIDE: &str = "

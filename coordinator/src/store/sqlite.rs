@@ -21,7 +21,7 @@ use super::lock::{Identity, LastBatch, Lock};
 use super::order::Orders;
 use super::query::Readers;
 use super::read::SqliteReaders;
-use super::snapshots::Index;
+use super::snapshots::{Index, Saving};
 use super::write::Writer;
 use super::{
     Batch, Events, Mark, Position, Snapshot, Store, StoreError, clock, deletion, open, snapshots,
@@ -38,6 +38,10 @@ pub struct SqliteStore {
     orders: Arc<Orders>,
     /// The stored snapshot, if it was read or written.
     snapshot: Option<Index>,
+    /// The snapshot that is being written.
+    saving: Option<Saving>,
+    /// True once a snapshot was written since the store was opened.
+    has_saved: bool,
     path: PathBuf,
     access: Access,
 }
@@ -97,7 +101,18 @@ impl SqliteStore {
         access: Access,
     ) -> Self {
         let (shown, orders, path) = (BTreeMap::new(), Arc::default(), path.to_owned());
-        Self { connection, ledger, heads, shown, orders, snapshot: None, path, access }
+        Self {
+            connection,
+            ledger,
+            heads,
+            shown,
+            orders,
+            snapshot: None,
+            saving: None,
+            has_saved: false,
+            path,
+            access,
+        }
     }
 
     /// Writes a batch in one transaction.
@@ -218,24 +233,29 @@ impl Store for SqliteStore {
         is_writable.then(|| Mark { last_event, heads: heads.clone() })
     }
 
-    fn save(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+    fn begin_save(&mut self, snapshot: Snapshot) -> Result<(), StoreError> {
         if matches!(self.access, Access::Read) {
             return Err(StoreError::ReadOnly(self.path.clone()));
         }
-        let failed = |source| StoreError::database("write a snapshot", source);
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed)?;
-        let stored = (self.snapshot.as_ref(), &self.heads.good);
-        let index = snapshots::save(&transaction, snapshot, stored)?;
-        transaction.commit().map_err(failed)?;
-        self.snapshot = Some(index);
+        while self.save_some()? {}
+        self.saving = Some(Saving::new(snapshot, self.snapshot.as_ref(), !self.has_saved));
+        self.has_saved = true;
         Ok(())
     }
 
+    fn save_some(&mut self) -> Result<bool, StoreError> {
+        let Some(saving) = &mut self.saving else { return Ok(false) };
+        if let Some(index) = saving.write_some(&mut self.connection, &self.heads.good)? {
+            self.snapshot = Some(index);
+        }
+        if saving.is_over() {
+            self.saving = None;
+        }
+        Ok(self.saving.is_some())
+    }
+
     fn forget_snapshot(&mut self) -> Result<(), StoreError> {
-        self.snapshot = None;
+        (self.snapshot, self.saving) = (None, None);
         match self.access {
             Access::Read => Ok(()),
             Access::Write { .. } => snapshots::forget(&self.connection),

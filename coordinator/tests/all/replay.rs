@@ -264,6 +264,12 @@ impl World {
 
     /// Saves what the live coordinator is now.
     pub(crate) fn take_snapshot(&mut self) {
+        self.begin_snapshot();
+        while self.store.save_some().unwrap() {}
+    }
+
+    /// Begins to save what the live coordinator is now.
+    pub(crate) fn begin_snapshot(&mut self) {
         self.write();
         let sweeps: Vec<SweepId> = self.live.record().sweeps().keys().copied().collect();
         let capture = self.live.capture(sweeps).unwrap();
@@ -272,7 +278,7 @@ impl World {
         // What happens after the capture is not part of it.
         self.step(Input::Tick);
         self.write();
-        self.store.save(&Snapshot { mark, encoded }).unwrap();
+        self.store.begin_save(Snapshot { mark, encoded }).unwrap();
     }
 
     /// The snapshot and the events after it make the live state too.
