@@ -97,7 +97,7 @@ pub(crate) enum Command {
     Cancel(Change),
     /// Remove a completed or cancelled sweep and all its results
     Delete(Delete),
-    /// Take a running trial away from its worker; it waits for another one
+    /// Take a running trial away from its worker; it waits for a free slot
     Release(Release),
     /// List the workers of a coordinator
     Workers(Workers),
@@ -237,7 +237,7 @@ pub(crate) struct Check {
 #[command(after_help = "\
 Examples:
   caviar submit examples/digits.toml
-  caviar submit digits.toml --name digits-2 --coordinator http://login1:7070")]
+  caviar submit digits.toml --name digits-2 --coordinator 127.0.0.1:7070")]
 pub(crate) struct Submit {
     /// Path of the sweep file
     #[arg(value_parser = path())]
@@ -464,7 +464,7 @@ pub(crate) struct Release {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  caviar workers --coordinator http://login1:7070")]
+#[command(after_help = "Example:\n  caviar workers --coordinator 127.0.0.1:7070")]
 pub(crate) struct Workers {
     /// Write a JSON array
     #[arg(long)]

@@ -101,7 +101,11 @@ pub enum FromWorker {
         release: Release,
     },
     /// Shows that the worker is alive when it has nothing else to send.
-    Heartbeat,
+    Heartbeat {
+        /// Slots that cannot be used, because a job that was told to stop long ago still runs
+        /// there.
+        stuck: u32,
+    },
 }
 
 /// The right to one attempt, with everything that the attempt needs.

@@ -75,7 +75,8 @@ struct Serve {
         value_parser = clap::value_parser!(u64).range(100..=86_400_000)
     )]
     lease_ttl_ms: u64,
-    /// Number of workers that a trial may lose in a row, without a new epoch, before it fails
+    /// Number of losses in a row, without a new epoch, at which a trial fails: lost workers, hung
+    /// trainings and external clients that fell silent
     #[arg(
         long,
         alias = "max-losses",
@@ -84,9 +85,9 @@ struct Serve {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     max_lost_workers: u32,
-    /// Milliseconds without a new epoch after which a training hangs: its worker loses the trial,
-    /// which starts on another one. A training whose epochs take long hangs after 20 times as long
-    /// as an epoch should take
+    /// Milliseconds without a new epoch after which a training counts as hung, or 20 times the
+    /// expected time of its epoch, if that is longer. The trial is taken away from its worker and
+    /// waits for a free slot
     #[arg(
         long,
         value_name = "MS",

@@ -197,6 +197,10 @@ pub struct Agent {
     /// Runners that were told to stop and have not ended yet. Their leases are no longer held, but
     /// they still use their slots.
     ending: BTreeSet<LeaseId>,
+    /// The runners that were `ending` at the last heartbeat: they do not stop.
+    stuck: BTreeSet<LeaseId>,
+    /// The runners that were `ending` since the last heartbeat.
+    unsure: BTreeSet<LeaseId>,
     /// Releases that are not sent yet. They need no acknowledgement: a lease that the next Hello
     /// does not list is released too.
     releases: VecDeque<(LeaseId, Release)>,
@@ -216,6 +220,8 @@ impl Agent {
             store: None,
             leases: BTreeMap::new(),
             ending: BTreeSet::new(),
+            stuck: BTreeSet::new(),
+            unsure: BTreeSet::new(),
             releases: VecDeque::new(),
             commands: VecDeque::new(),
             last_sender: LeaseId(0),
@@ -289,11 +295,41 @@ impl Agent {
                 }
             }
             RunnerEvent::Ended { lease, end } => {
+                self.stuck.remove(&lease);
                 if !self.ending.remove(&lease) {
                     self.on_end(lease, end);
                 }
                 self.fill_slots();
             }
+        }
+    }
+
+    /// The message that is due at each interval, and the jobs that turned out not to stop. A job
+    /// that was told to stop ends at its next mini-batch. One that does not in a whole interval may
+    /// run for ever, so trials that wait for its slot are given back.
+    pub fn heartbeat(&mut self) -> (FromWorker, Vec<LeaseId>) {
+        let before = std::mem::replace(&mut self.unsure, self.ending.clone());
+        let is_new = |lease: &LeaseId| self.ending.contains(lease) && !self.stuck.contains(lease);
+        let found: Vec<LeaseId> = before.into_iter().filter(is_new).collect();
+        self.stuck.extend(&found);
+        if !self.stuck.is_empty() {
+            self.give_back_waiting();
+        }
+        let stuck = numbers::to_u32(self.stuck.len());
+        (FromWorker::Heartbeat { stuck }, found)
+    }
+
+    /// Declines the latest of the waiting leases that have no slot while some are stuck.
+    fn give_back_waiting(&mut self) {
+        let usable = self.slots().saturating_sub(self.stuck.len());
+        let active = self.leases.values().filter(|held| held.is_active() && !held.should_park);
+        let surplus = active.count().saturating_sub(usable);
+        let waiting = self.leases.iter().rev();
+        let waiting = waiting.filter(|(_, held)| matches!(held.stage, Stage::Waiting(_)));
+        let given_back: Vec<LeaseId> = waiting.map(|(lease, _)| *lease).take(surplus).collect();
+        for lease in given_back {
+            self.leases.remove(&lease);
+            self.release(lease, Release::Declined);
         }
     }
 
@@ -432,7 +468,7 @@ impl Agent {
         let slots = self.slots();
         let active =
             self.leases.values().filter(|held| held.is_active() && !held.should_park).count();
-        active < slots
+        active < slots.saturating_sub(self.stuck.len())
             && self.leases.len().saturating_sub(self.parked_count()) < slots.saturating_mul(2)
     }
 

@@ -114,7 +114,7 @@ impl<'a> Driver<'a> {
                 () = heartbeat_due(&mut heartbeat) => {
                     self.pace.on_heartbeat();
                     // If the channel is full, the messages in it renew the leases as well.
-                    let _full = outgoing.try_send(encode_from_worker(&FromWorker::Heartbeat));
+                    let _full = outgoing.try_send(encode_from_worker(&self.heartbeat()));
                 }
                 () = sleep_until(welcome_by), if heartbeat.is_none() => {
                     let reason = "the coordinator did not answer Hello in time".to_owned();
@@ -125,6 +125,19 @@ impl<'a> Driver<'a> {
         }
         connection.close(self.exit_deadline.unwrap_or_else(Instant::now) + CLOSE_TIMEOUT).await;
         Ok(())
+    }
+
+    /// The next heartbeat. Warns once for each job that does not stop.
+    fn heartbeat(&mut self) -> FromWorker {
+        let (message, stuck) = self.agent.heartbeat();
+        for lease in stuck {
+            tracing::warn!(
+                lease = lease.0,
+                "a job that was told to stop still runs, and its slot cannot be used: restart this \
+                 worker if that lasts"
+            );
+        }
+        message
     }
 
     /// Waits for `work` and handles local events until it is done; `None` if the worker should exit

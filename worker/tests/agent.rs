@@ -85,7 +85,7 @@ fn messages(agent: &mut Agent) -> Vec<String> {
             FromWorker::Released { lease, release: Release::TooLarge { .. } } => {
                 format!("too large {lease}")
             }
-            FromWorker::Hello(_) | FromWorker::Heartbeat => {
+            FromWorker::Hello(_) | FromWorker::Heartbeat { .. } => {
                 panic!("the agent does not send this message")
             }
         });
@@ -215,6 +215,32 @@ fn a_revoked_lease_is_forgotten_and_its_slot_is_free_when_its_runner_has_ended()
     end(&mut agent, 1, End::Finished(completed()));
     assert_eq!((commands(&mut agent), messages(&mut agent)), (vec!["start 2".to_owned()], vec![]));
     assert_eq!(leases_in_hello(&mut agent), [2]);
+}
+
+#[test]
+fn a_slot_whose_job_does_not_stop_is_not_used_until_it_does() {
+    let mut agent = connected(2);
+    for lease in [1, 2] {
+        agent.on_message(grant(lease));
+    }
+    agent.on_message(ToWorker::Revoke { lease: LeaseId(1), reason: "it hangs".into() });
+    agent.on_message(grant(3));
+    assert_eq!(commands(&mut agent), ["start 1", "start 2", "cancel 1"]);
+    let stuck = |agent: &mut Agent| match agent.heartbeat() {
+        (FromWorker::Heartbeat { stuck }, found) => (stuck, found),
+        (other, _) => panic!("{other:?} is no heartbeat"),
+    };
+    assert_eq!(stuck(&mut agent), (0, vec![]), "it may stop at its next mini-batch");
+    assert_eq!(messages(&mut agent), [] as [&str; 0]);
+    assert_eq!(stuck(&mut agent), (1, vec![LeaseId(1)]));
+    assert_eq!(messages(&mut agent), ["declined 3"], "it would wait for ever");
+    assert_eq!(stuck(&mut agent), (1, vec![]), "said once");
+    agent.on_message(grant(4));
+    assert_eq!(messages(&mut agent), ["declined 4"]);
+    end(&mut agent, 1, End::Cancelled);
+    assert_eq!(stuck(&mut agent), (0, vec![]));
+    agent.on_message(grant(5));
+    assert_eq!(commands(&mut agent), ["start 5"]);
 }
 
 #[test]

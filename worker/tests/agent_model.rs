@@ -235,7 +235,7 @@ impl<'a> World<'a> {
             FromWorker::Finished { lease, .. } => {
                 assert!(!self.over.contains(lease), "the result of lease {lease} sent again")
             }
-            FromWorker::Released { .. } | FromWorker::Hello(_) | FromWorker::Heartbeat => {}
+            FromWorker::Released { .. } | FromWorker::Hello(_) | FromWorker::Heartbeat { .. } => {}
         }
         self.to_coordinator.push_back(message);
     }
@@ -409,7 +409,7 @@ impl<'a> World<'a> {
                     self.reached.borrow_mut().releases += 1;
                 }
             }
-            Some(FromWorker::Heartbeat) | None => {}
+            Some(FromWorker::Heartbeat { .. }) | None => {}
         }
     }
 

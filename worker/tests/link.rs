@@ -79,7 +79,7 @@ impl Session {
     async fn next(&mut self) -> Option<FromWorker> {
         loop {
             match self.next_or_heartbeat().await {
-                Some(FromWorker::Heartbeat) => {}
+                Some(FromWorker::Heartbeat { .. }) => {}
                 other => return other,
             }
         }
@@ -456,7 +456,7 @@ async fn heartbeats_follow_the_interval_of_the_coordinator() {
     let mut session = coordinator.session().await;
     session.greet().await;
     for _ in 0..5 {
-        assert_eq!(session.next_or_heartbeat().await, Some(FromWorker::Heartbeat));
+        assert_eq!(session.next_or_heartbeat().await, Some(FromWorker::Heartbeat { stuck: 0 }));
     }
     worker.stop.send(()).unwrap();
     assert_eq!(session.next().await, None);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! create and pause the sweeps -> connect the workers -> resume the sweeps
-//!     -> the first trial is finished -> start the prober -> every trial is finished, or the time is over -> stop the prober
+//!     -> the first trial is finished -> start the prober
+//!     -> every trial is finished, or the time is over -> stop the prober
 //!     -> kill -9 under load -> start again on the same store -> compare
 //! ```
 //! The sweeps are paused first, so that the load begins with every worker connected, and so that

@@ -42,7 +42,7 @@ pub fn decode_from_worker(wire: v1::WorkerMessage) -> Result<FromWorker, Problem
         FromKind::Report(report) => decode_report(report).within("report"),
         FromKind::Finished(finished) => decode_finished(finished).within("finished"),
         FromKind::Released(released) => decode_released(released).within("released"),
-        FromKind::Heartbeat(v1::Heartbeat {}) => Ok(FromWorker::Heartbeat),
+        FromKind::Heartbeat(v1::Heartbeat { stuck }) => Ok(FromWorker::Heartbeat { stuck }),
     }
 }
 
@@ -133,7 +133,7 @@ pub fn encode_from_worker(message: &FromWorker) -> v1::WorkerMessage {
         FromWorker::Released { lease, release } => {
             FromKind::Released(encode_released(*lease, release))
         }
-        FromWorker::Heartbeat => FromKind::Heartbeat(v1::Heartbeat {}),
+        FromWorker::Heartbeat { stuck } => FromKind::Heartbeat(v1::Heartbeat { stuck: *stuck }),
     };
     v1::WorkerMessage { kind: Some(kind) }
 }

@@ -224,7 +224,7 @@ pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
             .prop_map(|(lease, points, seconds)| { FromWorker::Report { lease, points, seconds } }),
         (lease(), finished()).prop_map(|(lease, result)| FromWorker::Finished { lease, result }),
         (lease(), release).prop_map(|(lease, release)| FromWorker::Released { lease, release }),
-        Just(FromWorker::Heartbeat),
+        any::<u32>().prop_map(|stuck| FromWorker::Heartbeat { stuck }),
     ]
     .boxed()
 }

@@ -30,7 +30,8 @@ impl Simulation {
 
     fn connect_or_beat(&mut self, node: usize) {
         if let Some(session) = self.nodes[node].session {
-            self.say(session, FromWorker::Heartbeat);
+            let (message, _) = self.nodes[node].agent.heartbeat();
+            self.say(session, message);
             return;
         }
         let session = SessionId(self.next_session);

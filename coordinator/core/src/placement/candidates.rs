@@ -136,7 +136,8 @@ impl Coordinator {
             self.volatile.schedule.remove_worker(name);
             return;
         };
-        let slots = if worker.accepting_session().is_some() { worker.slots } else { 0 };
+        let is_accepting = worker.accepting_session().is_some();
+        let slots = if is_accepting { worker.usable_slots() } else { 0 };
         self.volatile.schedule.set_worker(name, slots);
     }
 

@@ -39,7 +39,7 @@ impl Coordinator {
     fn dispatch(&mut self, session: SessionId, message: FromWorker) -> Result<(), Halt> {
         match message {
             FromWorker::Hello(hello) => self.welcome(session, &hello),
-            FromWorker::Heartbeat => self.renew(session).map(|_| ()).map_err(Halt::from),
+            FromWorker::Heartbeat { stuck } => self.note_stuck(session, stuck),
             FromWorker::Report { lease, points, seconds } => {
                 self.with_lease(session, lease, |core, held| {
                     core.record_epochs(held, &points, seconds)
@@ -58,6 +58,16 @@ impl Coordinator {
                 self.with_lease(session, lease, |core, held| Ok(core.release_lease(held, release)?))
             }
         }
+    }
+
+    /// Notes how many slots of the worker on this connection cannot be used.
+    fn note_stuck(&mut self, session: SessionId, stuck: u32) -> Result<(), Halt> {
+        let worker = self.renew(session)?;
+        let known = self.volatile.workers.get_mut(&worker);
+        let Some(known) = known.filter(|known| known.stuck != stuck) else { return Ok(()) };
+        known.stuck = stuck;
+        self.reschedule_worker(&worker);
+        Ok(())
     }
 
     /// Renews the leases of the worker on this connection and returns its name.
@@ -122,6 +132,7 @@ impl Coordinator {
             is_draining,
             can_park: hello.can_park,
             has_declined: false,
+            stuck: 0,
             last_heard: self.volatile.clock.now(),
         };
         self.forget_parked(&hello.worker);

@@ -37,11 +37,18 @@ pub(crate) struct Worker {
     /// True if the worker declined a grant since the last tick. Until the next one it gets no new
     /// grant, because it would decline that too.
     pub(crate) has_declined: bool,
+    /// Slots in which a job that was told to stop still runs.
+    pub(crate) stuck: u32,
     /// When the worker last sent a message, on the coordinator's [`Clock`].
     pub(crate) last_heard: u64,
 }
 
 impl Worker {
+    /// Slots that can be used.
+    pub(crate) const fn usable_slots(&self) -> u32 {
+        self.slots.saturating_sub(self.stuck)
+    }
+
     /// The worker's connection, if it accepts new jobs.
     pub(crate) fn accepting_session(&self) -> Option<SessionId> {
         self.session.filter(|_| !self.is_draining && !self.has_declined)
@@ -120,6 +127,7 @@ impl Volatile {
                         is_draining: false,
                         can_park: false,
                         has_declined: false,
+                        stuck: 0,
                         last_heard: 0,
                     });
                     worker.slots = worker.slots.saturating_add(1);
