@@ -19,8 +19,8 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule of trials of so many epochs. `parallelism` of each sweep are in flight, and each
-    /// takes `time`, which is zero if it trains nothing.
+    /// A schedule of trials with this number of epochs. `parallelism` of each sweep are in flight,
+    /// and each takes `time`, which is zero if it trains nothing.
     pub(crate) fn new(epochs: u32, time: Duration, parallelism: u32) -> Self {
         Self { epochs, time, parallelism: parallelism.max(1), starts: Arc::default() }
     }

@@ -57,7 +57,7 @@ impl Coordinator {
         self.external_sweep(id).ok().filter(|sweep| trial.0 < sweep.sampled())
     }
 
-    /// What loads a sweep; `None` if it is loaded, or if there is no such sweep.
+    /// What loads a sweep; `None` if it is loaded or unknown.
     pub fn load_job(&self, id: SweepId) -> Option<LoadJob> {
         self.record.sweep(id).and_then(LoadJob::new)
     }

@@ -81,7 +81,7 @@ impl Loader {
         self.waiting.remove(&sweep).unwrap_or_default()
     }
 
-    /// Unloads sweeps that have ended, of which a snapshot was saved after their end.
+    /// Unloads sweeps that have ended. The saved snapshot has their end.
     pub(super) fn unload(&mut self, core: &mut Coordinator, saved: Vec<SweepId>) {
         self.ended.extend(saved);
         // One for which a client still waits is unloaded later.

@@ -128,7 +128,7 @@ pub trait Store: Send {
     /// The store cannot be read.
     fn load(&mut self) -> Result<Box<dyn Events + '_>, StoreError>;
 
-    /// Reads and checks the last snapshot. `None` if there is none that can be used.
+    /// Reads and checks the last snapshot. `None` if none can be used.
     fn restore(&mut self) -> Option<Restored> {
         None
     }
@@ -157,7 +157,7 @@ pub trait Store: Send {
     }
 
     /// Writes some of the snapshot that was begun, which takes some milliseconds. Returns true if
-    /// there is more. Until there is no more, the last snapshot may be the stored one.
+    /// something is left. Until then, the last snapshot may be the stored one.
     ///
     /// # Errors
     /// The store cannot be written.
@@ -165,8 +165,8 @@ pub trait Store: Send {
         Ok(false)
     }
 
-    /// Drops the last snapshot, a part of which turned out to be damaged. The next opening reads
-    /// all events instead.
+    /// Drops the last snapshot, because a part of it is damaged. The next opening reads all events
+    /// instead.
     ///
     /// # Errors
     /// The store cannot be written.

@@ -12,12 +12,12 @@ use super::schema::{APPLICATION_ID, FIRST_CHECKED, FORMAT, HAS_HEADS};
 use super::wal::{self, Log};
 use super::{migrate, read_only, snapshots};
 
-/// Pages that the connection that writes keeps, in KiB. Each sweep that runs has about five pages of
-/// 4 KiB at which it is written. Chosen for a thousand sweeps.
+/// Pages that the connection that writes keeps, in KiB. Each sweep that runs is written at about
+/// five pages of 4 KiB. Chosen for a thousand sweeps.
 const CACHE_KIB: i64 = 32 << 10;
 
 /// Pages of the log after which they are written into the database. With a thousand sweeps, a
-/// commit has a thousand pages, most of which the next commit changes again.
+/// commit has a thousand pages, and the next commit changes most of them again.
 const LOG_PAGES: i64 = 4_000;
 
 /// Prepared statements that the connection keeps: more than there are.

@@ -118,7 +118,7 @@ CREATE TABLE metrics (
 ";
 
 /// The tables of snapshots. Their content can be made again from the events. The bytes of parts are
-/// last, because the columns before them can be read alone then.
+/// last, so that the columns before them can be read alone.
 pub(super) const SNAPSHOT_TABLES: [(&str, &str); 3] = [
     (
         "snapshot",

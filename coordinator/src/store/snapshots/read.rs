@@ -182,7 +182,7 @@ pub(in crate::store) fn load(
     Ok(job.finish().map_err(text))
 }
 
-/// The kind of a row's part. `None` if there is no such kind, so that the row is damaged.
+/// The kind of a row's part. `None` if the row is damaged.
 fn kind_of(row: &Row<'_>) -> rusqlite::Result<Option<PartKind>> {
     let code: i64 = row.get(1)?;
     Ok(PartKind::ALL.into_iter().find(|kind| number_of(*kind) == code))

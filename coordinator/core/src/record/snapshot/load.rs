@@ -57,7 +57,7 @@ impl Chunks {
         self.history.trials() == 0 && self.history.is_empty() && self.past.len() == 0
     }
 
-    /// True if this is everything of a sweep with so many trials and decisions.
+    /// True if this is everything of a sweep with this number of trials and decisions.
     pub(super) fn has(&self, trials: u32, decisions: usize) -> bool {
         let Self { history, past } = self;
         (history.trials(), past.len(), history.len()) == (trials, trials, decisions)
@@ -146,7 +146,7 @@ impl LoadedSweep {
     }
 }
 
-/// Unloads a sweep that has ended. Returns false if it has not, or if there is no such sweep.
+/// Unloads a sweep that has ended. Returns false if it has not, or is unknown.
 pub(crate) fn unload(record: &mut Record, id: SweepId) -> bool {
     let Some(sweep) = record.sweeps.get_mut(&id).filter(|sweep| sweep.has_ended()) else {
         return false;

@@ -56,7 +56,7 @@ impl PartKind {
     /// All kinds, in their order.
     pub const ALL: [Self; 5] = [Self::Created, Self::State, Self::Trials, Self::Log, Self::Past];
 
-    /// True for the kinds of which a sweep that has ended has no need.
+    /// True for the kinds that a sweep does not need in memory once it has ended.
     pub const fn is_chunk(self) -> bool {
         matches!(self, Self::Trials | Self::Log | Self::Past)
     }

@@ -43,7 +43,7 @@ pub(in crate::record) struct Past {
 }
 
 impl Past {
-    /// This many trials, of which nothing is known.
+    /// Trials that are only in the snapshot.
     pub(in crate::record) fn unloaded(len: u32) -> Self {
         Self { chunks: Vec::new(), len: index(len) }
     }
