@@ -60,8 +60,8 @@ impl Restore {
         Ok(Self { record, written: Written::default(), sweep: None })
     }
 
-    /// True if the next part must be added if it has this kind. The chunks of a sweep that has ended
-    /// can be left out.
+    /// True if the next part must be added if it has this kind. The chunks of a sweep that has
+    /// ended can be left out.
     pub fn needs(&self, kind: PartKind) -> bool {
         let state = self.sweep.as_ref().and_then(|sweep| sweep.state.as_ref());
         !(kind.is_chunk() && state.is_some_and(SweepPart::has_ended))
