@@ -12,14 +12,17 @@ use crate::input::Input;
 use crate::record;
 use crate::record::snapshot::{LoadJob, LoadedSweep};
 use crate::record::state::Sweep;
+use crate::volatile::Sampling;
 
 impl Coordinator {
     /// Drops what a sweep that has ended does not need in memory. The caller has saved a snapshot
     /// of the sweep after its end. Returns false if the sweep does not exist, has not ended or has
     /// clients that wait for an answer.
     pub fn unload(&mut self, id: SweepId) -> bool {
-        let Self { record, volatile, .. } = self;
-        !volatile.undecided.contains(&id) && record::snapshot::unload(record, id)
+        // Clients get their answers at the next decision, or once the sampler has replied.
+        let is_sampling = self.volatile.samplers.get(&id).is_some_and(Sampling::is_away);
+        let may_answer = is_sampling || self.volatile.undecided.contains(&id);
+        !may_answer && record::snapshot::unload(&mut self.record, id)
     }
 
     /// The sweep that must be loaded before `input` is heard; `None` if every sweep that it needs
