@@ -3,7 +3,7 @@
 use std::fmt;
 
 use caviar_common::assignment::Assignment;
-use caviar_common::ids::SessionId;
+use caviar_common::ids::{SessionId, SweepId};
 use caviar_common::metric::Point;
 use caviar_core::event::{Event, Payload, StoredAssignment};
 use caviar_core::input::{ClientReply, Effect, Refusal, Reply};
@@ -33,8 +33,8 @@ pub(super) enum AfterCommit {
     Open(SessionId, mpsc::Sender<Outgoing>, oneshot::Sender<bool>),
     Close(SessionId, Option<CloseReason>),
     CloseAll,
-    /// A part of the last snapshot is damaged.
-    ForgetSnapshot,
+    /// A part of this sweep in the last snapshot is damaged.
+    ForgetSnapshot(SweepId),
 }
 
 impl fmt::Debug for AfterCommit {
@@ -47,7 +47,7 @@ impl fmt::Debug for AfterCommit {
             Self::Open(..) => "Open",
             Self::Close(..) => "Close",
             Self::CloseAll => "CloseAll",
-            Self::ForgetSnapshot => "ForgetSnapshot",
+            Self::ForgetSnapshot(_) => "ForgetSnapshot",
         })
     }
 }

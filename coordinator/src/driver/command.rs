@@ -6,10 +6,12 @@ use caviar_common::ids::{SessionId, SweepId};
 use caviar_core::Coordinator;
 use caviar_core::input::{ClientReply, Input, Refusal, Reply, WaiterId};
 use caviar_core::snapshot::LoadedSweep;
+use caviar_core::state::Sweep;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{AfterCommit, Delivery};
 use super::sessions::{CloseReason, Outgoing};
+use crate::store::StoreError;
 
 /// Reads the state, and returns what sends the result once everything in it is stored.
 pub(super) type View = Box<dyn FnOnce(&Coordinator) -> Delivery + Send>;
@@ -17,7 +19,7 @@ pub(super) type ReplySender = oneshot::Sender<Result<Reply, Refusal>>;
 pub(super) type AnswerSender = oneshot::Sender<Result<ClientReply, Refusal>>;
 
 /// What came of loading a sweep: what it lacks, or why that cannot be read.
-pub(super) type Loading = (SweepId, Result<Box<LoadedSweep>, String>);
+pub(super) type Loading = (SweepId, Result<Box<LoadedSweep>, StoreError>);
 
 /// What can be asked of the driver.
 pub(super) enum Command {
@@ -59,7 +61,10 @@ impl Command {
     pub(super) fn needs(&self, core: &Coordinator) -> Option<SweepId> {
         match self {
             Self::Apply { input, .. } | Self::Ask { input, .. } => core.needs(input),
-            Self::Load { sweep, .. } => core.load_job(*sweep).map(|job| job.sweep()),
+            Self::Load { sweep, .. } => {
+                let found = core.record().sweep(*sweep).filter(|sweep| !sweep.is_loaded());
+                found.map(Sweep::id)
+            }
             Self::Read(_)
             | Self::Loaded(_)
             | Self::Open { .. }

@@ -4,7 +4,8 @@
 //! this thread and with it the driver; every waiting request fails.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use caviar_core::input::Effect;
 use tokio::sync::mpsc;
@@ -20,6 +21,9 @@ use crate::store::{Store, StoreError};
 
 /// Batches after which some rows of deleted sweeps are removed, although more batches wait.
 const TIDY_EVERY: u32 = 16;
+
+/// How often an idle committer looks whether a snapshot is encoded.
+const ENCODING_TIME: Duration = Duration::from_millis(100);
 
 /// The store, the sessions of workers, and the views of sweeps.
 pub(super) struct Committer {
@@ -49,12 +53,13 @@ impl Committer {
         // A crash may have left rows of deleted sweeps.
         let (mut is_untidy, mut is_saving, mut since) = (true, false, 0);
         loop {
-            let next = if is_untidy || is_saving {
-                batches.try_recv()
-            } else {
-                batches.recv().map_err(|_| TryRecvError::Disconnected)
+            let wait = match is_untidy || is_saving {
+                true => Duration::ZERO,
+                // What is being encoded is saved although no batch comes.
+                false if self.snapshots.is_encoding() => ENCODING_TIME,
+                false => Duration::MAX,
             };
-            let is_idle = match next {
+            let is_idle = match batches.recv_timeout(wait) {
                 Ok(batch) => {
                     is_untidy |= self.commit(batch)?;
                     self.under_way.remove();
@@ -62,8 +67,8 @@ impl Committer {
                     since += 1;
                     false
                 }
-                Err(TryRecvError::Empty) => true,
-                Err(TryRecvError::Disconnected) => {
+                Err(RecvTimeoutError::Timeout) => true,
+                Err(RecvTimeoutError::Disconnected) => {
                     return self.snapshots.finish(self.store.as_mut());
                 }
             };
@@ -146,7 +151,9 @@ impl Committer {
                 self.sessions.close(session, reason);
             }
             AfterCommit::CloseAll => self.sessions.close_all(),
-            AfterCommit::ForgetSnapshot => return self.snapshots.forget(self.store.as_mut()),
+            AfterCommit::ForgetSnapshot(sweep) => {
+                return self.snapshots.forget(self.store.as_mut(), sweep);
+            }
         }
         Ok(())
     }

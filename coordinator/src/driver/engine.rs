@@ -21,7 +21,7 @@ use super::samplers::SamplerPool;
 use super::snapshots::Progress;
 use super::views::Views;
 use super::{DriverError, Helpers};
-use crate::store::{self, Position};
+use crate::store::{self, Position, StoreError};
 
 /// How many commands share a commit at most. It bounds how long the first of them waits; chosen,
 /// not measured.
@@ -237,13 +237,12 @@ impl Engine {
             batch.stored.rows = store::Rows { sweeps, trials: rows.trials };
             (batch.stored.term, batch.stored.sequence) = (term, sequence);
         }
+        self.loader.unload(&mut self.core, self.progress.take_saved());
         if batch.is_empty() {
             return Ok(());
         }
         self.under_way.add();
-        self.batches.send(batch).map_err(|_| CommitterGone)?;
-        self.loader.unload(&mut self.core, self.progress.take_saved());
-        Ok(())
+        self.batches.send(batch).map_err(|_| CommitterGone)
     }
 
     /// Takes a command, or keeps it until a sweep that it needs is loaded.
@@ -259,6 +258,10 @@ impl Engine {
 
     fn take_now(&mut self, now: u64, command: Command, batch: &mut Batch) -> Result<(), Halted> {
         match command {
+            Command::Apply { input: input @ Input::Tick, reply } => {
+                self.forget_lost_clients(now, batch)?;
+                self.hear(now, input, reply, batch)?;
+            }
             Command::Apply { input, reply } => self.hear(now, input, reply, batch)?,
             Command::Ask { input, waiter, answer } => {
                 self.waiting.insert(waiter, answer);
@@ -300,10 +303,13 @@ impl Engine {
             (Ok(loaded), _) => self.loader.loaded(&mut self.core, *loaded),
             // It was deleted in the meantime.
             (Err(_), None) => self.loader.take(sweep),
-            (Err(reason), Some(unreadable)) => {
+            (Err(error), Some(unreadable)) => {
                 let name = unreadable.spec().name.clone();
+                let reason = error.to_string();
                 tracing::error!(%name, "the results of a sweep cannot be read: {reason}");
-                batch.after.push(AfterCommit::ForgetSnapshot);
+                if matches!(error, StoreError::Corrupt { .. }) {
+                    batch.after.push(AfterCommit::ForgetSnapshot(sweep));
+                }
                 let refusal = Refusal::Unreadable { name, reason };
                 let commands = self.loader.take(sweep).into_iter();
                 batch.after.extend(commands.filter_map(|command| command.refused(&refusal)));
@@ -335,6 +341,18 @@ impl Engine {
             | Command::Wake
             | Command::Stop => {}
         }
+    }
+
+    /// Stops the waiting of external clients whose calls have ended. They would get trials that
+    /// nobody runs, and each would lose its lease only after its whole duration.
+    fn forget_lost_clients(&mut self, now: u64, batch: &mut Batch) -> Result<(), Halted> {
+        let lost = self.waiting.iter().filter(|(_, sender)| sender.is_closed());
+        let lost: Vec<WaiterId> = lost.map(|(waiter, _)| *waiter).collect();
+        for waiter in lost {
+            self.hear(now, Input::StopWaiting(waiter), None, batch)?;
+            self.waiting.remove(&waiter);
+        }
+        Ok(())
     }
 
     fn hear(
@@ -375,7 +393,7 @@ impl Engine {
         while !self.is_all_decided {
             let mut left = DECISIONS_AT_ONCE;
             let decided = self.core.decide(&mut || {
-                left -= 1;
+                left = left.saturating_sub(1);
                 left > 0 && is_time()
             })?;
             self.add(decided.events, decided.effects, batch);

@@ -101,8 +101,10 @@ fn serve(jobs: &Receiver<LoadJob>, readers: Option<&dyn Readers>, driver: &WeakS
 }
 
 /// Loads a sweep over a connection of its own.
-fn load(readers: Option<&dyn Readers>, job: LoadJob) -> Result<LoadedSweep, String> {
-    let readers = readers.ok_or_else(|| "this store keeps no snapshots".to_owned())?;
-    let text = |error: StoreError| error.to_string();
-    readers.open().map_err(text)?.load(job).map_err(text)
+fn load(readers: Option<&dyn Readers>, job: LoadJob) -> Result<LoadedSweep, StoreError> {
+    let Some(readers) = readers else {
+        let (place, detail) = ("the snapshot".to_owned(), "this store keeps none".to_owned());
+        return Err(StoreError::Corrupt { place, detail });
+    };
+    readers.open()?.load(job)
 }

@@ -310,9 +310,22 @@ impl DriverHandle {
         waiter: WaiterId,
         input: Input,
     ) -> Result<Result<ClientReply, Refusal>, DriverGone> {
+        self.send_ask(waiter, input).await?.await.map_err(|_| DriverGone)
+    }
+
+    /// Sends a request of an external client to the state machine. The receiver gets its answer as
+    /// that of [`DriverHandle::ask`]; it fails if the driver ends.
+    ///
+    /// # Errors
+    /// The driver ended.
+    pub async fn send_ask(
+        &self,
+        waiter: WaiterId,
+        input: Input,
+    ) -> Result<oneshot::Receiver<Result<ClientReply, Refusal>>, DriverGone> {
         let (answer, received) = oneshot::channel();
         self.send(Command::Ask { input, waiter, answer }).await?;
-        received.await.map_err(|_| DriverGone)
+        Ok(received)
     }
 
     /// Sends an input to the state machine. Returns its reply once all events that follow from it

@@ -155,11 +155,20 @@ impl Snapshots {
         Ok(true)
     }
 
-    /// Drops the stored snapshot, which is damaged. The driver unloads no sweep any more, because
-    /// no later snapshot counts as saved.
-    pub(super) fn forget(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+    /// Marks the stored snapshot as damaged. The driver unloads no further sweep, because no later
+    /// snapshot counts as saved.
+    pub(super) fn forget(
+        &mut self,
+        store: &mut dyn Store,
+        sweep: SweepId,
+    ) -> Result<(), StoreError> {
         self.is_forgotten = true;
-        store.forget_snapshot()
+        store.forget_snapshot(sweep)
+    }
+
+    /// True from a capture until its snapshot is saved.
+    pub(super) fn is_encoding(&self) -> bool {
+        !self.is_forgotten && self.is_under_way.load(Ordering::Acquire)
     }
 
     /// Waits for the thread, and saves what it has encoded.

@@ -1,6 +1,5 @@
 //! `TrialService`: external clients ask for trials, report epochs and tell results.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use caviar_common::error::ErrorClass;
@@ -34,9 +33,10 @@ impl TrialService for Trials {
         let driver = &self.0.driver;
         let id = driver.next_waiter();
         let waiter = Waiter { id, is_patient: !wait.is_zero() };
-        // If the client goes away, this future is dropped with the answer's receiver. The lease on
-        // a trial that was granted to it expires.
-        let mut asked = pin!(driver.ask(id, Input::AskTrials(sweep, ask, waiter)));
+        // If the client goes away, this future is dropped with the answer's receiver, and the
+        // driver stops the waiting. The lease on a trial that was granted to it expires.
+        let input = Input::AskTrials(sweep, ask, waiter);
+        let mut asked = driver.send_ask(id, input).await.map_err(driver_gone)?;
         let answer = tokio::select! {
             answer = &mut asked => answer,
             () = self.0.stopped() => return Err(driver_gone(DriverGone)),
@@ -45,7 +45,8 @@ impl TrialService for Trials {
                 asked.await
             }
         };
-        match answer.map_err(driver_gone)?.map_err(|refusal| refused(&refusal))? {
+        let answer = answer.map_err(|_| driver_gone(DriverGone))?;
+        match answer.map_err(|refusal| refused(&refusal))? {
             ClientReply::Trials(reply) => Ok(Response::new(encode_asked(&reply))),
             ClientReply::Verdict(_) | ClientReply::Told(_) => Err(wrong_answer("AskTrials")),
         }

@@ -165,12 +165,13 @@ pub trait Store: Send {
         Ok(false)
     }
 
-    /// Drops the last snapshot, because a part of it is damaged. The next opening reads all events
-    /// instead.
+    /// Marks the last snapshot as unusable for the next opening, which reads all events instead,
+    /// because a part of this sweep in it is damaged. Other sweeps can still be loaded from it.
     ///
     /// # Errors
     /// The store cannot be written.
-    fn forget_snapshot(&mut self) -> Result<(), StoreError> {
+    fn forget_snapshot(&mut self, sweep: SweepId) -> Result<(), StoreError> {
+        let _ = sweep;
         Ok(())
     }
 

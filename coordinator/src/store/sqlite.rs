@@ -254,11 +254,11 @@ impl Store for SqliteStore {
         Ok(self.saving.is_some())
     }
 
-    fn forget_snapshot(&mut self) -> Result<(), StoreError> {
+    fn forget_snapshot(&mut self, sweep: SweepId) -> Result<(), StoreError> {
         (self.snapshot, self.saving) = (None, None);
         match self.access {
             Access::Read => Ok(()),
-            Access::Write { .. } => snapshots::forget(&self.connection),
+            Access::Write { .. } => snapshots::forget(&self.connection, sweep),
         }
     }
 

@@ -287,8 +287,11 @@ async fn results_that_cannot_be_read_are_refused_until_a_restart() {
     let path = directory.path().join("caviar.db");
     let driver = open(&path, OFTEN);
     let x = run_external(&driver).await;
+    create(&driver, 9).await;
+    let other = SweepId(x.0 + 1);
+    driver.handle.apply(Input::CancelSweep(other)).await.unwrap().unwrap();
     end(driver).await;
-    let damage = "UPDATE snapshot_parts SET bytes = zeroblob(9) WHERE kind = 3";
+    let damage = "UPDATE snapshot_parts SET bytes = zeroblob(9) WHERE sweep = 1 AND kind = 3";
     Connection::open(&path).unwrap().execute(damage, []).unwrap();
     let report = check(&path).unwrap();
     assert_eq!(report.problems.len(), 1, "{report}");
@@ -300,6 +303,7 @@ async fn results_that_cannot_be_read_are_refused_until_a_restart() {
         "{refusal}"
     );
     create(&driver, 7).await;
+    driver.handle.load(other).await.unwrap().expect("others can be read");
     let ends = driver.handle.apply(Input::ReleaseTrial(x, TrialNumber(0))).await.unwrap();
     assert!(matches!(ends, Err(Refusal::Unreadable { .. })), "{ends:?}");
     end(driver).await;

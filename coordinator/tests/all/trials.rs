@@ -4,8 +4,15 @@ use std::future::Future;
 use std::task::Poll;
 use std::time::Duration;
 
+use caviar_common::ask::{Ask, Tell};
+use caviar_common::data::DataSummary;
+use caviar_common::metric::NamedMetrics;
+use caviar_common::outcome::Outcome;
 use caviar_common::spec::{SweepSpec, file};
+use caviar_coordinator::driver::{self, Driver};
 use caviar_coordinator::start;
+use caviar_coordinator::store::sqlite::SqliteStore;
+use caviar_core::input::{ClientReply, Config, Input, Reply, Waiter};
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
 use caviar_proto::v1::trial_service_client::TrialServiceClient;
 use caviar_proto::{status, v1};
@@ -13,7 +20,7 @@ use tonic::Code;
 use tonic::transport::Channel;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::{Running, config, connect, create, running, spec};
+use crate::support::{Running, config, connect, create, name, running, spec};
 
 fn external(trials: u32) -> SweepSpec {
     let text = format!(
@@ -240,6 +247,42 @@ async fn programs_that_wait_on_a_connection_do_not_delay_its_reports() {
     let verdict = tokio::time::timeout(Duration::from_secs(30), verdict).await;
     assert_eq!(verdict.unwrap().unwrap().into_inner().verdict(), v1::Verdict::Continue);
     trials.tell_trial(tell(&second, 1, 0.5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_gets_no_trial_before_one_that_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&directory.path().join("caviar.db")).unwrap();
+    let Driver { handle, mut ended } = driver::start(Config::default(), Box::new(store)).unwrap();
+    let (request_id, spec) = (name("make"), Box::new(external(9)));
+    let input = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
+    let Reply::Sweep(sweep) = handle.apply(input).await.unwrap().unwrap() else { panic!("made") };
+    let send = async |request_id: &str| {
+        let id = handle.next_waiter();
+        let (request_id, client) = (name(request_id), name("c"));
+        let ask = Ask { request_id, client, count: 1, lease_ms: 60_000 };
+        let input = Input::AskTrials(sweep, ask, Waiter { id, is_patient: true });
+        Some(handle.send_ask(id, input).await.unwrap())
+    };
+    let trials = |answer| match answer {
+        Ok(Ok(ClientReply::Trials(reply))) => reply.trials,
+        other => panic!("{other:?}"),
+    };
+    let first = trials(send("first").await.unwrap().await).remove(0);
+    let second = trials(send("second").await.unwrap().await);
+    assert_eq!(second.len(), 1, "two trials are in flight");
+    drop(send("gone").await);
+    let waiting = send("waiting").await.unwrap();
+    handle.apply(Input::Tick).await.unwrap().unwrap();
+    let metrics = NamedMetrics { epoch: 1, metrics: [(name("accuracy"), 0.5)].into() };
+    let (trial, lease, outcome) =
+        (first.trial, first.lease, Outcome::Failed { message: "x".into() });
+    let tell = Tell { trial, lease, outcome, last: Some(metrics), seconds: 0.5 };
+    let id = handle.next_waiter();
+    handle.ask(id, Input::TellTrial(sweep, tell, id)).await.unwrap().unwrap();
+    assert_eq!(trials(waiting.await)[0].trial.0, 2);
+    handle.stop().await.unwrap();
+    ended.wait().await.unwrap();
 }
 
 #[tokio::test]

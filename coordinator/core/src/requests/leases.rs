@@ -166,7 +166,10 @@ impl Coordinator {
         let state = state.ok_or_else(|| Refusal::NoSuchTrial { sweep: name(), trial: number })?;
         // Of a trial that is not in flight any more, the record keeps no lease.
         let training = sweep.trial(number).and_then(Trial::running_lease);
-        let lease = training.or_else(|| scoring_lease(sweep, number));
+        // A sweep that was cancelled keeps the state of its scoring, whose lease has ended.
+        let is_in_force = |lease: &LeaseId| self.record.lease(*lease).is_some();
+        let scoring = || scoring_lease(sweep, number).filter(is_in_force);
+        let lease = training.or_else(scoring);
         let lease =
             lease.ok_or_else(|| Refusal::NotRunning { sweep: name(), trial: number, state })?;
         let held = self.record.lease(lease).cloned();

@@ -478,6 +478,22 @@ fn asks_are_kept_while_their_leases_are_in_force_and_of_the_others_the_latest() 
     assert_eq!(bench.ask_one("held"), held, "its lease is in force");
 }
 
+#[test]
+fn of_large_asks_that_are_over_fewer_are_kept() {
+    let mut spec = external(65_536, 1, "order = \"as_completed\"");
+    spec.search.parallelism = 1_000;
+    let mut bench = Bench::with_external(spec);
+    let mut asked = Vec::new();
+    for request in ["a", "b", "c", "d", "e"] {
+        let trials = bench.asks(request, 1_000).trials;
+        assert_eq!(trials.len(), 1_000);
+        trials.iter().for_each(|trial| bench.completes(trial, 1.0));
+        asked.push(trials[0].trial);
+    }
+    assert_eq!(bench.asks("b", 1_000).trials[0].trial, asked[1], "4,000 trials are kept");
+    assert_ne!(bench.asks("a", 1_000).trials[0].trial, asked[0], "5,000 are too many");
+}
+
 /// The answers of the latest step, by waiter.
 fn answers(bench: &Bench) -> Vec<(u64, usize)> {
     let trials = |effect: &Effect| {

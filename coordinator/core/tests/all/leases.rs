@@ -494,6 +494,17 @@ fn an_operator_can_take_the_lease_of_a_scoring_away() {
 }
 
 #[test]
+fn the_scoring_of_a_cancelled_sweep_cannot_be_released() {
+    let mut bench = Bench::with_sweep(1, 1);
+    let training = bench.grants()[0].clone();
+    bench.train(1, training.lease);
+    assert_eq!(bench.grants()[0].job, Job::Score);
+    bench.step(Input::CancelSweep(SWEEP)).unwrap();
+    let ended = bench.step(Input::ReleaseTrial(SWEEP, training.trial)).unwrap_err();
+    assert!(matches!(ended, Refusal::NotRunning { .. }), "{ended}");
+}
+
+#[test]
 fn a_scoring_that_hangs_loses_its_lease_after_a_restart_too() {
     let mut bench = Bench::with_sweep(1, 1);
     let training = bench.grants()[0].clone();

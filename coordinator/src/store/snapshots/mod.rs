@@ -145,8 +145,9 @@ pub(super) fn create(transaction: &Transaction<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Forgets the stored snapshot, so that the next opening reads all events.
-pub(super) fn forget(connection: &Connection) -> Result<(), StoreError> {
-    let failed = |source| StoreError::database("remove a snapshot", source);
-    connection.execute("DELETE FROM snapshot", []).map(|_| ()).map_err(failed)
+/// Removes the head of a sweep, so that the next opening finds that the snapshot cannot be used.
+pub(super) fn forget(connection: &Connection, sweep: SweepId) -> Result<(), StoreError> {
+    let failed = |source| StoreError::database("remove a part of a snapshot", source);
+    let sql = "DELETE FROM snapshot_heads WHERE sweep = ?1";
+    connection.execute(sql, [sweep.0.cast_signed()]).map(|_| ()).map_err(failed)
 }

@@ -24,6 +24,8 @@ pub struct Capture {
     next_lease: LeaseId,
     results: BTreeMap<LeaseId, SweepId>,
     sweeps: Vec<SweepCapture>,
+    /// The changed sweeps that are not there any more.
+    deleted: Vec<SweepId>,
 }
 
 /// A sweep at one moment.
@@ -49,6 +51,8 @@ struct SweepCapture {
 impl Capture {
     /// The record now. `changed` are the sweeps that may have changed since the last snapshot.
     pub(crate) fn new(record: &Record, changed: impl IntoIterator<Item = SweepId>) -> Self {
+        let is_there = |id: &SweepId| record.sweep(*id).is_some();
+        let (changed, deleted): (Vec<_>, Vec<_>) = changed.into_iter().partition(is_there);
         // The chunks of a sweep that is not loaded are stored, and it does not change any more.
         let sweeps = changed.into_iter().filter_map(|id| record.sweep(id));
         let sweeps = sweeps.filter(|sweep| sweep.is_loaded());
@@ -57,6 +61,7 @@ impl Capture {
             next_lease: record.next_lease,
             results: record.results.clone(),
             sweeps: sweeps.map(|sweep| SweepCapture::new(record, sweep)).collect(),
+            deleted,
         }
     }
 
@@ -66,6 +71,9 @@ impl Capture {
     /// Something has no JSON: a bug.
     pub fn encode(&self, written: &mut Written) -> Result<Encoded, Broken> {
         let mut parts = Vec::new();
+        for deleted in &self.deleted {
+            written.0.remove(deleted);
+        }
         for sweep in &self.sweeps {
             sweep.encode(written, &mut parts)?;
         }

@@ -77,13 +77,20 @@ pub(in crate::record) const fn comparable(cost: f64) -> TotalF64 {
 }
 
 /// What external clients got when they asked for trials. An ask is kept while one of its leases is
-/// in force. Of the others, the latest [`MAX_ASK_REPLIES`] are kept.
+/// in force. Of the others, the latest [`MAX_ASK_REPLIES`] are kept, and at most
+/// [`MAX_IDLE_TRIALS`] trials of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::record) struct Asks {
     by_request: BTreeMap<AskKey, AskRecord>,
     /// The asks without a lease in force, oldest first.
     idle: VecDeque<AskKey>,
+    /// The trials of those asks.
+    idle_trials: usize,
 }
+
+/// Most trials of asks without a lease in force that are kept for one sweep. Each takes about a
+/// kilobyte.
+const MAX_IDLE_TRIALS: usize = 4_096;
 
 /// The client that asked, and its identifier of the request.
 pub(in crate::record) type AskKey = (Name, Name);
@@ -104,6 +111,7 @@ impl Asks {
     /// Adds an ask of a snapshot, in the order of [`Asks::in_order`].
     pub(in crate::record) fn restore(&mut self, key: AskKey, ask: AskRecord) {
         if ask.in_force == 0 {
+            self.idle_trials += ask.trials.len();
             self.idle.push_back(key.clone());
         }
         self.by_request.insert(key, ask);
@@ -116,11 +124,14 @@ impl Asks {
         if ask.in_force > 0 {
             return;
         }
+        self.idle_trials += ask.trials.len();
         self.idle.push_back(key);
-        if self.idle.len() > MAX_ASK_REPLIES
-            && let Some(oldest) = self.idle.pop_front()
+        while self.idle.len() > MAX_ASK_REPLIES
+            || self.idle.len() > 1 && self.idle_trials > MAX_IDLE_TRIALS
         {
-            self.by_request.remove(&oldest);
+            let oldest = self.idle.pop_front().and_then(|key| self.by_request.remove(&key));
+            let trials = oldest.map_or(0, |ask| ask.trials.len());
+            self.idle_trials = self.idle_trials.saturating_sub(trials);
         }
     }
 }
