@@ -169,15 +169,24 @@ pub(in crate::store) fn load(
     connection: &Connection,
     mut job: LoadJob,
 ) -> rusqlite::Result<Result<LoadedSweep, Unusable>> {
+    let sweep = job.sweep();
     let mut statement = connection.prepare_cached(PARTS_OF_SWEEP)?;
-    let mut rows = statement.query([job.sweep().0.cast_signed()])?;
+    let mut rows = statement.query([sweep.0.cast_signed()])?;
+    let (mut parts, mut sum) = (0_i64, 0_i64);
     while let Some(row) = rows.next()? {
+        (parts, sum) = (parts + 1, sum.wrapping_add(row.get(5)?));
         if kind_of(row)?.is_none_or(PartKind::is_chunk) {
             let added = read_part(row)?.and_then(|part| job.add(&part).map_err(text));
             if let Err(unusable) = added {
                 return Ok(Err(unusable));
             }
         }
+    }
+    let sql = "SELECT parts, parts_sum FROM snapshot_heads WHERE sweep = ?1";
+    let known = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+    let known = connection.query_row(sql, [sweep.0.cast_signed()], known).optional()?;
+    if known != Some((parts, sum)) {
+        return Ok(Err(format!("parts of sweep {sweep} are missing")));
     }
     Ok(job.finish().map_err(text))
 }
