@@ -280,7 +280,8 @@ async fn a_client_that_is_gone_gets_no_trial_before_one_that_waits() {
     let tell = Tell { trial, lease, outcome, last: Some(metrics), seconds: 0.5 };
     let id = handle.next_waiter();
     handle.ask(id, Input::TellTrial(sweep, tell, id)).await.unwrap().unwrap();
-    assert_eq!(trials(waiting.await)[0].trial.0, 2);
+    let answer = tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap();
+    assert_eq!(trials(answer)[0].trial.0, 2);
     handle.stop().await.unwrap();
     ended.wait().await.unwrap();
 }
