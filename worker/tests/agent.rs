@@ -233,7 +233,7 @@ fn a_slot_whose_job_does_not_stop_is_not_used_until_it_does() {
     assert_eq!(stuck(&mut agent), (0, vec![]), "it may stop at its next mini-batch");
     assert!(messages(&mut agent).is_empty());
     assert_eq!(stuck(&mut agent), (1, vec![LeaseId(1)]));
-    assert_eq!(messages(&mut agent), ["declined 3"], "it would wait for ever");
+    assert_eq!(messages(&mut agent), ["declined 3"], "nothing ends its wait");
     assert_eq!(stuck(&mut agent), (1, vec![]), "said once");
     agent.on_message(grant(4));
     assert_eq!(messages(&mut agent), ["declined 4"]);

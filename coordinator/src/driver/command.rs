@@ -59,20 +59,11 @@ pub(super) enum Command {
 impl Command {
     /// The sweep that must be loaded before; `None` if the command needs none.
     pub(super) fn needs(&self, core: &Coordinator) -> Option<SweepId> {
-        match self {
-            Self::Apply { input, .. } | Self::Ask { input, .. } => core.needs(input),
-            Self::Load { sweep, .. } => {
-                let found = core.record().sweep(*sweep).filter(|sweep| !sweep.is_loaded());
-                found.map(Sweep::id)
-            }
-            Self::Read(_)
-            | Self::Loaded(_)
-            | Self::Open { .. }
-            | Self::Close { .. }
-            | Self::CloseAll
-            | Self::Wake
-            | Self::Stop => None,
+        if let Self::Apply { input, .. } | Self::Ask { input, .. } = self {
+            return core.needs(input);
         }
+        let Self::Load { sweep, .. } = self else { return None };
+        core.record().sweep(*sweep).filter(|sweep| !sweep.is_loaded()).map(Sweep::id)
     }
 
     /// True if the command loads a sweep, which changes nothing.
@@ -82,18 +73,14 @@ impl Command {
 
     /// What refuses the command; `None` if nobody waits for a reply.
     pub(super) fn refused(self, refusal: &Refusal) -> Option<AfterCommit> {
-        match self {
-            Self::Apply { reply, .. } => Some(AfterCommit::Reply(reply?, Err(refusal.clone()))),
-            Self::Load { reply, .. } => Some(AfterCommit::Reply(reply, Err(refusal.clone()))),
-            Self::Ask { answer, .. } => Some(AfterCommit::Answer(answer, Err(refusal.clone()))),
-            Self::Read(_)
-            | Self::Loaded(_)
-            | Self::Open { .. }
-            | Self::Close { .. }
-            | Self::CloseAll
-            | Self::Wake
-            | Self::Stop => None,
+        let refusal = refusal.clone();
+        if let Self::Ask { answer, .. } = self {
+            return Some(AfterCommit::Answer(answer, Err(refusal)));
         }
+        let (Self::Apply { reply: Some(reply), .. } | Self::Load { reply, .. }) = self else {
+            return None;
+        };
+        Some(AfterCommit::Reply(reply, Err(refusal)))
     }
 }
 

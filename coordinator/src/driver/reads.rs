@@ -139,7 +139,7 @@ mod tests {
         }
 
         fn load(&mut self, job: LoadJob) -> Result<LoadedSweep, StoreError> {
-            let (place, detail) = (job.sweep().to_string(), "there is none".to_owned());
+            let (place, detail) = (job.sweep().to_string(), "it was never stored".to_owned());
             Err(StoreError::Corrupt { place, detail })
         }
     }

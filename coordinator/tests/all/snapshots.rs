@@ -39,6 +39,12 @@ async fn create(driver: &Driver, sweep: u32) {
     driver.handle.apply(input).await.unwrap().unwrap();
 }
 
+async fn delete(driver: &Driver, sweep: SweepId) {
+    for input in [Input::CancelSweep(sweep), Input::DeleteSweep(sweep)] {
+        driver.handle.apply(input).await.unwrap().unwrap();
+    }
+}
+
 /// What the record of the store is: from its snapshot, or from all events. Returns how many events
 /// were read too.
 fn record(path: &Path, from_snapshot: bool) -> Option<(String, usize)> {
@@ -66,8 +72,7 @@ async fn a_restart_needs_only_the_events_after_the_last_snapshot() {
     for sweep in 1..=4 {
         create(&driver, sweep).await;
     }
-    driver.handle.apply(Input::CancelSweep(SweepId(2))).await.unwrap().unwrap();
-    driver.handle.apply(Input::DeleteSweep(SweepId(2))).await.unwrap().unwrap();
+    delete(&driver, SweepId(2)).await;
     end(driver).await;
     let (all, events) = record(&path, false).unwrap();
     assert_eq!(record(&path, true).unwrap(), (all, 0), "the last one is from the end");
@@ -75,8 +80,7 @@ async fn a_restart_needs_only_the_events_after_the_last_snapshot() {
 
     let driver = open(&path, NEVER);
     create(&driver, 5).await;
-    driver.handle.apply(Input::CancelSweep(SweepId(1))).await.unwrap().unwrap();
-    driver.handle.apply(Input::DeleteSweep(SweepId(1))).await.unwrap().unwrap();
+    delete(&driver, SweepId(1)).await;
     end(driver).await;
     let (all, events) = record(&path, false).unwrap();
     let (restored, rest) = record(&path, true).unwrap();
@@ -128,8 +132,7 @@ async fn the_parts_of_a_deleted_sweep_are_removed() {
     create(&driver, 2).await;
     end(driver).await;
     let driver = open(&path, OFTEN);
-    driver.handle.apply(Input::CancelSweep(SweepId(1))).await.unwrap().unwrap();
-    driver.handle.apply(Input::DeleteSweep(SweepId(1))).await.unwrap().unwrap();
+    delete(&driver, SweepId(1)).await;
     end(driver).await;
     // The rows of deleted sweeps are removed while the coordinator has nothing else to do.
     let mut store = SqliteStore::open(&path).unwrap();

@@ -8,7 +8,7 @@
 //! ```
 //! Every row has a checksum. The sums show a missing row: that of a sweep covers the checksums of
 //! its parts, and that of the snapshot covers those of `snapshot_heads`. A snapshot that is damaged
-//! in any way is not used, and all events are read instead; the next one is written anew.
+//! in any way is not used, and all events are read instead; the next one replaces it.
 //!
 //! A snapshot has megabytes, and commits of events must not wait for all of it. So [`Saving`]
 //! writes the parts of the next generation in several transactions, and its rows of the other

@@ -17,7 +17,7 @@ fn text(error: impl ToString) -> Unusable {
     error.to_string()
 }
 
-/// Reads and checks the snapshot. `heads` are the heads of the log. `None` if there is none.
+/// Reads and checks the snapshot. `heads` are the heads of the log. `None` before the first one.
 ///
 /// # Errors
 /// The snapshot cannot be used.
