@@ -305,8 +305,8 @@ impl Agent {
     }
 
     /// The message that is due at each interval, and the jobs that turned out not to stop. A job
-    /// that was told to stop ends at its next mini-batch. One that still runs after a whole interval
-    /// may never end, so the agent gives back the trials that wait for its slot.
+    /// that was told to stop ends at its next mini-batch. One that still runs after a whole
+    /// interval may never end, so the agent gives back the trials that wait for its slot.
     pub fn heartbeat(&mut self) -> (FromWorker, Vec<LeaseId>) {
         let before = std::mem::replace(&mut self.unsure, self.ending.clone());
         let is_new = |lease: &LeaseId| self.ending.contains(lease) && !self.stuck.contains(lease);
