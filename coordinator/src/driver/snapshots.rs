@@ -3,7 +3,7 @@
 //! ```text
 //! driver: Progress::capture --in a batch--> committer: mark, after the commit of the batch
 //!                                              --> snapshot thread: encode
-//!         Progress::end <-- committer: save_some <-----'
+//!   Progress::take_saved <-- committer: save_some <---'
 //! ```
 //! A capture takes the driver about a millisecond. The encoding, which may take a tenth of a second
 //! with ten thousand trials in flight, is done on a thread of its own. The committer saves the
@@ -103,7 +103,7 @@ pub(super) struct Snapshots {
     is_under_way: Arc<AtomicBool>,
     /// True while a snapshot is being written.
     is_saving: bool,
-    /// True once the stored snapshot was dropped. The next one is taken after a restart.
+    /// True once the stored snapshot is known to be damaged. The next one is taken after a restart.
     is_forgotten: bool,
 }
 
