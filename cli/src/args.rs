@@ -1,11 +1,13 @@
 //! The command line: commands, arguments and their help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use caviar_client::ConnectionArguments;
 use caviar_common::ids::Name;
 use caviar_common::limits::{MAX_SLOTS, MAX_TRIALS};
 use caviar_worker::MemoryLimit;
-use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -20,9 +22,9 @@ pub(crate) const DEFAULT_STORE: &str = "caviar.db";
 /// sends it to a coordinator. Results go to standard output. Progress, hints and errors go to
 /// standard error.
 ///
-/// Commands that read a sweep ask the coordinator of --coordinator, or read the store of --store.
-/// Without either they read the store in this folder that was written last. In a folder without a
-/// store they ask the coordinator at 127.0.0.1:7070.
+/// Commands that read a sweep ask the coordinator of --coordinator or --join, or read the store of
+/// --store. Without any they read the store in this folder that was written last. In a folder
+/// without a store they ask the coordinator that this user has started last.
 ///
 /// With --json, an error is one JSON object on one line of standard error.
 #[derive(Debug, Parser)]
@@ -50,12 +52,20 @@ pub(crate) enum Role {
     /// Run a coordinator: it keeps sweeps and hands their trials to workers
     ///
     /// SIGTERM or Ctrl-C stops it in order; a second one ends it at once.
-    #[command(after_help = "Example:\n  caviar coordinator --listen :7070 --store caviar.db")]
+    #[command(after_help = "\
+Examples:
+  caviar coordinator                             For every host that reaches this one
+  caviar coordinator --listen 127.0.0.1:7070     For this host only
+  caviar coordinator --listen :0 --store /shared/caviar.db")]
     Coordinator(caviar_coordinator::program::Arguments),
     /// Run a worker: it trains the trials of a coordinator on this machine's cores
     ///
     /// SIGTERM or Ctrl-C gives unfinished trials back and exits; a second one ends it at once.
-    #[command(after_help = "Example:\n  caviar worker --coordinator localhost:7070 --slots 8")]
+    #[command(after_help = "\
+Examples:
+  caviar worker                        For the coordinator that this user has started last
+  caviar worker --join worker.join     With a join string from a file
+  ssh node-1 caviar worker --join - < worker.join")]
     Worker(caviar_worker::program::Arguments),
 }
 
@@ -103,6 +113,13 @@ pub(crate) enum Command {
     Workers(Workers),
     /// Let a worker finish its trials, accept no new ones, and leave
     Drain(Drain),
+    /// Make, list and end the tokens with which workers and clients connect
+    Tokens(Tokens),
+    /// Print what any other gRPC client needs to connect: the authority and a token
+    Access(Access),
+    /// Check that a coordinator answers, for the probes of other programs
+    #[command(after_help = "Example:\n  caviar health && echo up")]
+    Health(Health),
     /// Measure Caviar on this machine
     Bench(Bench),
     /// Print a completion script for a shell
@@ -132,23 +149,10 @@ impl Command {
             Self::Workers(args) => args.json,
             Self::Drain(args) => args.json,
             Self::Bench(Bench { subject: Subject::Coordinator(args) }) => args.json,
-            Self::Init(_) | Self::Completions(_) | Self::Man(_) => false,
+            Self::Tokens(args) => args.command.is_json(),
+            Self::Access(args) => args.json,
+            Self::Init(_) | Self::Health(_) | Self::Completions(_) | Self::Man(_) => false,
         }
-    }
-}
-
-/// The coordinator to ask.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Connection {
-    /// Address of the coordinator [default: http://127.0.0.1:7070]
-    #[arg(long, env = "CAVIAR_COORDINATOR", value_name = "ADDRESS")]
-    pub(crate) coordinator: Option<String>,
-}
-
-impl Connection {
-    /// The address that was given, or the default.
-    pub(crate) fn url(&self) -> &str {
-        self.coordinator.as_deref().unwrap_or("http://127.0.0.1:7070")
     }
 }
 
@@ -157,7 +161,7 @@ impl Connection {
 pub(crate) struct Source {
     /// The coordinator to ask, unless it is a store.
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionArguments,
     /// Open this store instead of asking a coordinator. If a coordinator has it open, ask that one
     #[arg(long, env = "CAVIAR_STORE", value_name = "PATH", value_parser = path())]
     pub(crate) store: Option<PathBuf>,
@@ -250,7 +254,7 @@ pub(crate) struct Submit {
     pub(crate) json: bool,
     /// The coordinator that gets the sweep.
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionArguments,
 }
 
 #[derive(Debug, Args)]
@@ -488,6 +492,141 @@ pub(crate) struct Drain {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Tokens {
+    /// What is done.
+    #[command(subcommand)]
+    pub(crate) command: TokensCommand,
+}
+
+/// What `caviar tokens` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokensCommand {
+    /// Make a token, and print its join string
+    ///
+    /// The join string is a password. It cannot be printed again.
+    #[command(after_help = "\
+Examples:
+  caviar tokens create --role worker --output worker.join
+  caviar tokens create --role view --ttl 7d --name dashboard")]
+    Create(CreateToken),
+    /// List the tokens, the ended ones of the last 90 days included
+    List(ListTokens),
+    /// End a token at once; connections that use it are closed
+    #[command(after_help = "Example:\n  caviar tokens revoke dashboard")]
+    Revoke(RevokeToken),
+    /// Give a token a new secret, and print its join string
+    #[command(after_help = "Example:\n  caviar tokens rotate first-worker --grace 1h")]
+    Rotate(RotateToken),
+}
+
+impl TokensCommand {
+    const fn is_json(&self) -> bool {
+        match self {
+            Self::Create(args) => args.json,
+            Self::List(args) => args.json,
+            Self::Revoke(args) => args.json,
+            Self::Rotate(args) => args.json,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateToken {
+    /// What it allows: view reads; worker trains; submit also creates and controls sweeps; admin
+    /// does everything
+    #[arg(long, value_name = "ROLE",
+        value_parser = PossibleValuesParser::new(["view", "submit", "worker", "admin"]))]
+    pub(crate) role: String,
+    /// Its name in lists and in the audit log [default: the role]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub(crate) name: String,
+    /// How long it is valid, such as 12h or 7d [default: until it is revoked]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) ttl: Option<Duration>,
+    /// Write the join string to this file, which only this user can read
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    pub(crate) output: Option<PathBuf>,
+    /// Write the token and its join string as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The coordinator of the token.
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListTokens {
+    /// Write a JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The coordinator to ask.
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeToken {
+    /// Id of the token, or its name
+    pub(crate) token: String,
+    /// Write the token as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The coordinator of the token.
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateToken {
+    /// Id of the token, or its name
+    pub(crate) token: String,
+    /// How long the old secret stays valid, such as 1h
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    pub(crate) grace: Duration,
+    /// Write the join string to this file, which only this user can read
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    pub(crate) output: Option<PathBuf>,
+    /// Write the token and its join string as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The coordinator of the token.
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar access                          Everything, with an example
+  caviar access --ca > ca.pem
+  grpcurl -cacert ca.pem -H \"authorization: Bearer $(caviar access --token)\" \\
+    127.0.0.1:7070 caviar.v1.SweepService/ListSweeps")]
+pub(crate) struct Access {
+    /// Print the authority's certificate only
+    #[arg(long, conflicts_with_all = ["token", "join_string", "json"])]
+    pub(crate) ca: bool,
+    /// Print the token only
+    #[arg(long, conflicts_with_all = ["join_string", "json"])]
+    pub(crate) token: bool,
+    /// Print the join string only
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) join_string: bool,
+    /// Write everything as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The coordinator to connect to.
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Health {
+    /// The coordinator to ask.
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArguments,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   caviar completions bash > ~/.local/share/bash-completion/completions/caviar
@@ -509,6 +648,10 @@ pub(crate) struct Man {
 
 fn slots() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    caviar_common::duration::parse(text).map_err(|error| error.to_string())
 }
 
 fn path() -> impl TypedValueParser<Value = PathBuf> {

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use caviar_client::{Client, Error, Request};
 use caviar_common::ids::TrialNumber;
+use caviar_common::join::Role;
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::Goal;
 use caviar_common::view::{SweepView, TrialView};
@@ -17,13 +18,14 @@ use crate::args::{
 use crate::embedded::{Reader, object};
 use crate::failure::Failure;
 use crate::follow::follow;
+use crate::place::connection_option;
 use crate::progress::talk;
 use crate::show;
 use crate::show::explain::Explanation;
 use crate::show::page::Page;
 use crate::show::sweep::{Origin, View};
 use crate::sweep_file::{Purpose, SweepSource};
-use crate::{bench, check, init, manual, run};
+use crate::{access, bench, check, init, manual, run};
 
 /// Carries out a command.
 pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
@@ -48,6 +50,9 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Release(args) => release(&args).await,
         Command::Workers(args) => workers(&args).await,
         Command::Drain(args) => drain(&args).await,
+        Command::Tokens(args) => access::tokens(&args.command).await,
+        Command::Access(args) => access::access(&args).await,
+        Command::Health(args) => access::health(&args).await,
         Command::Bench(args) => bench::bench(&args.subject).await,
         Command::Completions(args) => manual::completions(args.shell),
         Command::Man(args) => manual::pages(&args),
@@ -83,11 +88,11 @@ fn write_if_json(value: &impl Serialize, json: bool) -> anyhow::Result<()> {
 async fn submit(args: &Submit) -> anyhow::Result<()> {
     let source = SweepSource::read(&args.file, args.name.as_ref(), Purpose::Submit)?;
     // Not to a `caviar run` in this folder, which ends with its own sweep.
-    let client = Client::connect(args.connection.url()).await?;
+    let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
     let hints = ["to create another sweep: --name NAME".to_owned()];
     let sweep = source.create(&client, &hints).await?;
     report_state(&sweep, Origin::Coordinator, args.json)?;
-    let option = args.connection.option();
+    let option = connection_option(&args.connection);
     talk(&format!("hint: to follow it: caviar watch {}{option}", sweep.name));
     Ok(())
 }

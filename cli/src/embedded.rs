@@ -5,12 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use caviar_client::Client;
+use caviar_client::{Client, Dialer, Target};
 use caviar_common::error::ErrorClass;
+use caviar_common::join::{Role, trust_folder};
 use caviar_common::view::{NO_WORKER, SweepView};
 use caviar_coordinator::driver::DriverError;
 use caviar_coordinator::store::StoreError;
-use caviar_coordinator::{Server, ServerConfig, ServerError, start};
+use caviar_coordinator::{Security, Server, ServerConfig, ServerError, TlsOptions, start};
 use caviar_core::input::Config;
 use serde_json::Value;
 
@@ -23,14 +24,14 @@ use crate::show::sweep::{Origin, state as shown_state};
 #[derive(Debug)]
 pub(crate) struct Embedded {
     server: Server,
-    url: String,
 }
 
 impl Embedded {
     /// Starts a coordinator that runs sweeps. It creates the store if that does not exist, and
     /// publishes its address next to the store.
     pub(crate) async fn start(store: &Path) -> anyhow::Result<Self> {
-        let mut embedded = Self::start_with(store, true).await?;
+        let trust = Some(trust_folder(store));
+        let mut embedded = Self::start_with(store, trust, true).await?;
         embedded.server.publish_address(store);
         Ok(embedded)
     }
@@ -53,21 +54,30 @@ impl Embedded {
             let foreign = StoreError::Foreign(store.to_owned());
             return Err(ServerError::from(DriverError::from(foreign)).into());
         }
-        Self::start_with(store, false).await
+        // It answers to this process only, so its trust is kept nowhere.
+        Self::start_with(store, None, false).await
     }
 
-    async fn start_with(store: &Path, ticks: bool) -> anyhow::Result<Self> {
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config =
-            ServerConfig { listen, store: store.to_owned(), core: Config::default(), ticks };
-        let server = start(config).await?;
-        let url = format!("http://{}", server.address());
-        Ok(Self { server, url })
+    async fn start_with(store: &Path, trust: Option<PathBuf>, ticks: bool) -> anyhow::Result<Self> {
+        let config = ServerConfig {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            store: store.to_owned(),
+            core: Config::default(),
+            ticks,
+            security: Security::Tls(TlsOptions { folder: trust, ..TlsOptions::default() }),
+        };
+        Ok(Self { server: start(config).await? })
     }
 
     /// The URL at which it listens, with a port of the system's choice.
-    pub(crate) fn url(&self) -> &str {
-        &self.url
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Connects to it with a token of this role.
+    pub(crate) fn dialer(&self, role: Role) -> anyhow::Result<Dialer> {
+        let join = self.server.join(role).context("internal error: no join string")?;
+        Ok(Dialer::new(Target::Trusted(join), None)?)
     }
 
     /// Waits until it ends on its own, which happens only when its store fails.
@@ -132,8 +142,9 @@ impl Reader {
     /// connects to that process.
     async fn open(source: &Source) -> anyhow::Result<Self> {
         match source.place()? {
-            Place::Coordinator(address) => {
-                Ok(Self { client: Client::connect(&address).await?, stored: None })
+            Place::Coordinator => {
+                let client = Client::connect(&source.connection.dialer(Role::Admin)?).await?;
+                Ok(Self { client, stored: None })
             }
             Place::Store(store) => {
                 let embedded = match Embedded::read(&store).await {
@@ -145,7 +156,7 @@ impl Reader {
                     }
                     Err(error) => return Err(error),
                 };
-                match Client::connect(embedded.url()).await {
+                match Client::connect(&embedded.dialer(Role::Admin)?).await {
                     Ok(client) => Ok(Self { client, stored: Some((embedded, store)) }),
                     Err(error) => {
                         embedded.stop().await?;
@@ -169,7 +180,7 @@ impl Reader {
             return Err(Failure::hinted(message, hint).into());
         }
         reader.close().await?;
-        let client = Client::connect(source.connection.url()).await?;
+        let client = Client::connect(&source.connection.dialer(Role::Admin)?).await?;
         Ok(Self { client, stored: None })
     }
 

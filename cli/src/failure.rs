@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use caviar_client::{Address, Error};
+use caviar_client::{Address, ConnectionError, Error};
 use caviar_common::error::{ErrorClass, Problems};
 use caviar_coordinator::ServerError;
 use caviar_process::{Exit, Report, text_with_causes};
@@ -85,6 +85,13 @@ impl Failure {
         Self::with_hints(message, parts.collect())
     }
 
+    fn with_more_hints(mut self, more: Vec<String>) -> Self {
+        if let Self::Hinted { hints, .. } = &mut self {
+            hints.extend(more);
+        }
+        self
+    }
+
     /// The exit code if nothing else is known of the error.
     const fn exit(&self) -> Exit {
         match self {
@@ -146,8 +153,8 @@ impl From<&Error> for Failure {
             Error::Invalid { problems, .. } => {
                 problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
             }
-            Error::Address(_)
-            | Error::Unreachable { .. }
+            Error::Unreachable { .. }
+            | Error::Untrusted { .. }
             | Error::NoReply { .. }
             | Error::NotACoordinator { .. }
             | Error::Refused { .. }
@@ -161,9 +168,7 @@ impl From<&Error> for Failure {
 fn hints(error: &Error) -> Vec<String> {
     let elsewhere = "name the coordinator with --coordinator HOST:PORT or CAVIAR_COORDINATOR";
     match error {
-        Error::Address(_) => {
-            vec!["write HOST:PORT, for example 127.0.0.1:7070".to_owned()]
-        }
+        Error::Untrusted { hints, .. } => hints.clone(),
         Error::Unreachable { url, .. } => {
             vec![
                 how_to_reach(url),
@@ -186,17 +191,18 @@ fn hints(error: &Error) -> Vec<String> {
     }
 }
 
-/// What to do where nothing listens: a coordinator listens on loopback addresses only.
+/// What to do where nothing listens.
 fn how_to_reach(url: &str) -> String {
     let Ok(address) = url.parse::<Address>() else { return String::new() };
     let (host, port) = (address.host(), address.port());
     let is_loopback = host == "localhost" || host == "::1" || host.starts_with("127.");
     if is_loopback {
-        format!("start one with: caviar coordinator --listen {address}")
+        format!("start one with: caviar coordinator --listen :{port}")
     } else {
         format!(
-            "a coordinator listens on its own host only: ssh -L {port}:127.0.0.1:{port} {host} \
-             makes it reachable at 127.0.0.1:{port}"
+            "check that a coordinator runs on {host} and listens on more than 127.0.0.1, and that \
+             no firewall is between; or use a tunnel: ssh -L {port}:127.0.0.1:{port} {host}, and \
+             then --coordinator 127.0.0.1:{port}"
         )
     }
 }
@@ -232,6 +238,9 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> Report {
         return rendered(failure, failure.exit(), json);
     } else if let Some(error) = error.downcast_ref::<Error>() {
         (Failure::from(error), error.class().into())
+    } else if let Some(error) = error.downcast_ref::<ConnectionError>() {
+        let text = Failure::from_text(&text_with_causes(error));
+        (text.with_more_hints(error.hints()), Exit::Usage)
     } else {
         let class = error.downcast_ref::<ServerError>().map(ServerError::class);
         let exit = class.map_or(Exit::Failure, Exit::from);

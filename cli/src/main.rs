@@ -3,6 +3,7 @@
 //! Results go to standard output. Progress, hints, errors and the log go to standard error.
 #![forbid(unsafe_code)]
 
+mod access;
 mod args;
 mod bench;
 mod check;

@@ -10,9 +10,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use caviar_client::ConnectionArguments;
 use caviar_common::address::address_file;
 
-use crate::args::{Connection, Source};
+use crate::args::Source;
 use crate::failure::Failure;
 
 /// The first bytes of an SQLite file.
@@ -25,8 +26,8 @@ const HEADER_BYTES: usize = 100;
 /// A coordinator or a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// The coordinator at this address.
-    Coordinator(String),
+    /// The coordinator that the connection options name, or the one that the user started last.
+    Coordinator,
     /// The store at this path.
     Store(PathBuf),
 }
@@ -36,17 +37,19 @@ fn is_argument(value: &OsStr, variable: &str) -> bool {
     std::env::var_os(variable).is_none_or(|it| it != value)
 }
 
-impl Connection {
-    /// The address of the command line.
-    fn argument(&self) -> Option<&String> {
-        self.coordinator.as_ref().filter(|it| is_argument(it.as_ref(), "CAVIAR_COORDINATOR"))
-    }
+/// The address of the command line.
+fn address_argument(connection: &ConnectionArguments) -> Option<&String> {
+    connection.coordinator.as_ref().filter(|it| is_argument(it.as_ref(), "CAVIAR_COORDINATOR"))
+}
 
-    /// The option that leads another command to the same coordinator, with a space before it.
-    /// Empty unless the command line names it.
-    pub(crate) fn option(&self) -> String {
-        self.argument().map_or_else(String::new, |address| format!(" --coordinator {address}"))
-    }
+/// The options that lead another command to the same coordinator, with a space before each. Empty
+/// unless the command line names it.
+pub(crate) fn connection_option(connection: &ConnectionArguments) -> String {
+    let address = address_argument(connection);
+    let address = address.map_or_else(String::new, |address| format!(" --coordinator {address}"));
+    let join = connection.join.as_ref().filter(|file| file.as_os_str() != "-");
+    let join = join.map_or_else(String::new, |file| format!(" --join {}", file.display()));
+    address + &join
 }
 
 impl Source {
@@ -55,28 +58,26 @@ impl Source {
     /// # Errors
     /// The command line names both a coordinator and a store.
     pub(crate) fn place(&self) -> Result<Place, Failure> {
-        let store = self.store_argument();
-        match (&self.connection.coordinator, &self.store) {
-            (Some(address), Some(path)) => match (self.connection.argument(), store) {
-                (Some(_), Some(_)) => {
-                    let path = path.display();
-                    Err(Failure::hinted(
-                        format!("--coordinator {address} and --store {path}: expected only one"),
-                        "--store alone asks the coordinator that has the store open, if one has",
-                    )
-                    .in_input())
-                }
-                // The command line counts more than the environment.
-                (Some(_), None) => Ok(Place::Coordinator(address.clone())),
-                (None, _) => Ok(Place::Store(path.clone())),
-            },
-            (None, Some(path)) => Ok(Place::Store(path.clone())),
-            (Some(address), None) => Ok(Place::Coordinator(address.clone())),
-            (None, None) => Ok(match last_store(Path::new(".")) {
-                Some(path) => Place::Store(path),
-                None => Place::Coordinator(self.connection.url().to_owned()),
-            }),
+        let connection = &self.connection;
+        let is_coordinator_argument =
+            address_argument(connection).is_some() || connection.join.is_some();
+        if let (true, Some(store)) = (is_coordinator_argument, self.store_argument()) {
+            let option = connection_option(connection);
+            return Err(Failure::hinted(
+                format!("{} and --store {}: expected only one", option.trim(), store.display()),
+                "--store alone asks the coordinator that has the store open, if one has",
+            )
+            .in_input());
         }
+        // The command line counts more than the environment.
+        if is_coordinator_argument {
+            return Ok(Place::Coordinator);
+        }
+        Ok(match (&self.store, &connection.coordinator) {
+            (Some(path), _) => Place::Store(path.clone()),
+            (None, Some(_)) => Place::Coordinator,
+            (None, None) => last_store(Path::new(".")).map_or(Place::Coordinator, Place::Store),
+        })
     }
 
     /// The store of the command line.
@@ -89,7 +90,7 @@ impl Source {
     pub(crate) fn option(&self) -> String {
         match self.store_argument() {
             Some(store) => format!(" --store {}", store.display()),
-            None => self.connection.option(),
+            None => connection_option(&self.connection),
         }
     }
 }
@@ -175,16 +176,23 @@ mod tests {
     #[test]
     fn what_is_named_comes_before_the_folder() {
         let source = |coordinator: Option<&str>, store: Option<&str>| Source {
-            connection: Connection { coordinator: coordinator.map(str::to_owned) },
+            connection: ConnectionArguments {
+                coordinator: coordinator.map(str::to_owned),
+                ..ConnectionArguments::default()
+            },
             store: store.map(PathBuf::from),
         };
         let place = |it: Source| it.place().unwrap();
-        assert_eq!(place(source(Some("a"), None)), Place::Coordinator("a".to_owned()));
+        assert_eq!(place(source(Some("a"), None)), Place::Coordinator);
         assert_eq!(place(source(None, Some("s"))), Place::Store(PathBuf::from("s")));
         let error = source(Some("a"), Some("s")).place().unwrap_err().to_string();
         assert_eq!(error, "--coordinator a and --store s: expected only one");
         assert_eq!(source(Some("a"), None).option(), " --coordinator a");
         assert_eq!(source(None, Some("s")).option(), " --store s");
         assert_eq!(source(None, None).option(), "");
+        let mut joined = source(None, None);
+        joined.connection.join = Some("w.join".into());
+        assert_eq!(place(joined.clone()), Place::Coordinator);
+        assert_eq!(joined.option(), " --join w.join");
     }
 }

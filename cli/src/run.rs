@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use caviar_client::Client;
+use caviar_client::{Client, Dialer};
 use caviar_common::ids::Name;
+use caviar_common::join::Role;
 use caviar_common::limits::MAX_SLOTS;
 use caviar_common::outcome::SweepState;
 use caviar_common::view::SweepView;
@@ -63,12 +64,12 @@ async fn work(
     source: Option<&SweepSource>,
     embedded: &mut Embedded,
 ) -> anyhow::Result<Vec<SweepView>> {
-    let client = Client::connect(embedded.url()).await?;
+    let client = Client::connect(&embedded.dialer(Role::Admin)?).await?;
     let signals = Signals::listen()?;
     let names = begin(args, source, &client).await?;
     let store = args.store.display();
     talk(&format!("coordinator at {} with store {store}", embedded.url()));
-    let mut worker = LocalWorker::start(embedded.url(), args)?;
+    let mut worker = LocalWorker::start(embedded.dialer(Role::Worker)?, args)?;
     let outcome = tokio::select! {
         outcome = follow_all(args, &client, &names) => outcome.map(Some),
         error = embedded.ended() => Err(error),
@@ -343,14 +344,9 @@ struct LocalWorker {
 }
 
 impl LocalWorker {
-    fn start(coordinator: &str, args: &Run) -> anyhow::Result<Self> {
+    fn start(coordinator: Dialer, args: &Run) -> anyhow::Result<Self> {
         let name = Name::parse("worker", WORKER).map_err(|problem| anyhow::anyhow!("{problem}"))?;
-        let config = WorkerConfig {
-            coordinator: coordinator.to_owned(),
-            name,
-            slots: slots(args),
-            memory: args.memory,
-        };
+        let config = WorkerConfig { coordinator, name, slots: slots(args), memory: args.memory };
         let (stop, stopped) = oneshot::channel();
         let until = async {
             let _either_way = stopped.await;

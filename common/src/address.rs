@@ -7,11 +7,12 @@
 //! | `node1` | `node1` | [`DEFAULT_PORT`] |
 //! | `:7070`, `7070` | [`DEFAULT_HOST`] | 7070 |
 //! | `[::1]:7070`, `http://[::1]:7070` | `::1` | 7070 |
-//! | `http://node1` | `node1` | 80, as in every URL |
+//! | `https://node1` | `node1` | 443, as in every URL |
+//! | `http://node1` | `node1` | 80; not encrypted, which a coordinator has to allow |
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -21,14 +22,16 @@ use crate::text::quoted;
 pub const DEFAULT_PORT: u16 = 7070;
 /// The host of an address that names only a port.
 pub const DEFAULT_HOST: &str = "127.0.0.1";
-/// The port of an `http` URL that names none.
+/// The ports of URLs that name none.
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 /// A host and a port. The host is a name, an IPv4 address or an IPv6 address without brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     host: String,
     port: u16,
+    is_plain: bool,
 }
 
 impl Address {
@@ -42,9 +45,32 @@ impl Address {
         self.port
     }
 
-    /// The address as a URL, such as `http://127.0.0.1:7070`.
+    /// True if it was written with `http://`, which asks for a connection without encryption.
+    pub const fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// True if both lead to the same host and port, encrypted or not.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        (&self.host, self.port) == (&other.host, other.port)
+    }
+
+    /// The same host at another port.
+    #[must_use]
+    pub fn with_port(&self, port: u16) -> Self {
+        Self { port, ..self.clone() }
+    }
+
+    /// The address as a URL, such as `https://127.0.0.1:7070`.
     pub fn url(&self) -> String {
-        format!("http://{self}")
+        let scheme = if self.is_plain { "http" } else { "https" };
+        format!("{scheme}://{self}")
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: address.ip().to_string(), port: address.port(), is_plain: false }
     }
 }
 
@@ -74,11 +100,8 @@ pub enum AddressProblem {
     /// The text is empty, or a URL without a host.
     #[error("expected HOST:PORT, such as 127.0.0.1:7070")]
     Empty,
-    /// `https://`: connections are not encrypted yet.
-    #[error("TLS is not supported yet: write http:// or leave it out")]
-    Tls,
     /// A URL of another kind, such as `ftp://`.
-    #[error("expected HOST:PORT or http://HOST:PORT, not {0}://")]
+    #[error("expected HOST:PORT or https://HOST:PORT, not {0}://")]
     Scheme(String),
     /// Something follows the port.
     #[error("expected nothing after HOST:PORT")]
@@ -103,13 +126,11 @@ impl FromStr for Address {
 }
 
 fn parse(text: &str) -> Result<Address, AddressProblem> {
-    let (rest, default_port) = match text.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (rest, HTTP_PORT),
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-            return Err(AddressProblem::Tls);
-        }
+    let (rest, default_port, is_plain) = match text.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (rest, HTTP_PORT, true),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (rest, HTTPS_PORT, false),
         Some((scheme, _)) => return Err(AddressProblem::Scheme(scheme.to_owned())),
-        None => (text, DEFAULT_PORT),
+        None => (text, DEFAULT_PORT, false),
     };
     let authority = rest.trim_end_matches('/');
     if authority.is_empty() {
@@ -123,7 +144,7 @@ fn parse(text: &str) -> Result<Address, AddressProblem> {
         Some(digits) => digits.parse().map_err(|_| AddressProblem::Port(digits.to_owned()))?,
         None => default_port,
     };
-    Ok(Address { host: host.to_owned(), port })
+    Ok(Address { host: host.to_owned(), port, is_plain })
 }
 
 /// The host, and the digits of the port if there are any.
@@ -185,6 +206,8 @@ mod tests {
             ("127.0.0.1:0", "127.0.0.1:0"),
             ("http://node1:7071", "node1:7071"),
             ("HTTP://node1:7071/", "node1:7071"),
+            ("https://node1:7071", "node1:7071"),
+            ("https://node1", "node1:443"),
             ("http://node1", "node1:80"),
             ("[::1]:7071", "[::1]:7071"),
             ("http://[::1]:7071", "[::1]:7071"),
@@ -196,7 +219,10 @@ mod tests {
         }
         let address: Address = "[::1]:7071".parse().unwrap();
         assert_eq!((address.host(), address.port()), ("::1", 7071));
-        assert_eq!(address.url(), "http://[::1]:7071");
+        assert_eq!(address.url(), "https://[::1]:7071");
+        let plain: Address = "http://[::1]:7071".parse().unwrap();
+        assert_eq!(plain.url(), "http://[::1]:7071");
+        assert!(plain.is_plain() && plain.is_same_place(&address) && plain != address);
     }
 
     #[test]
@@ -204,11 +230,7 @@ mod tests {
         for (text, expected) in [
             ("", "\"\": expected HOST:PORT, such as 127.0.0.1:7070"),
             ("http://", "\"http://\": expected HOST:PORT, such as 127.0.0.1:7070"),
-            (
-                "https://node1:7070",
-                "\"https://node1:7070\": TLS is not supported yet: write http:// or leave it out",
-            ),
-            ("ftp://a", "\"ftp://a\": expected HOST:PORT or http://HOST:PORT, not ftp://"),
+            ("ftp://a", "\"ftp://a\": expected HOST:PORT or httpss://HOST:PORT, not ftp://"),
             ("http://a:1/b", "\"http://a:1/b\": expected nothing after HOST:PORT"),
             ("[::1]7070", "\"[::1]7070\": expected nothing after HOST:PORT"),
             ("not a host", "\"not a host\": expected a host name or an IP address before the port"),

@@ -1,7 +1,6 @@
 //! The file next to a store that says where the coordinator of the store listens.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -19,9 +18,9 @@ pub(crate) struct AddressFile {
 }
 
 impl AddressFile {
-    /// Writes the address as a URL. A reader sees the whole text or none.
-    pub(crate) fn publish(store: &Path, address: SocketAddr) -> io::Result<Self> {
-        let (path, text) = (address_file(store), format!("http://{address}\n"));
+    /// Writes the address, which is a URL. A reader sees the whole text or none.
+    pub(crate) fn publish(store: &Path, url: &str) -> io::Result<Self> {
+        let (path, text) = (address_file(store), format!("{url}\n"));
         let mut new = OsString::from(&path);
         new.push(".new");
         fs::write(&new, &text)?;

@@ -5,19 +5,24 @@
 //! is refused, and closed.
 
 use std::fs::File;
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_core::future::BoxFuture;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::Stream;
 use tonic::transport::server::TcpIncoming;
 
+use crate::farewell::{close_politely, last_frames};
+use crate::trust::TlsSetup;
+
 /// How long to wait before accepting again, after a refusal or if even the reserve was taken.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a refused client has for its TLS handshake and the reason.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Shortest time between two log lines about refused connections.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// What a refused client is told, as the reason of the last HTTP/2 frame.
@@ -29,30 +34,36 @@ pub(crate) struct Incoming {
     accepted: TcpIncoming,
     /// Open on nothing. `None` while it is used.
     reserve: Option<File>,
-    /// Waits until accepting is tried again.
-    retry: Option<Pin<Box<Sleep>>>,
-    /// A connection that was told why it is refused, until the end of `retry`.
-    leaving: Option<TcpStream>,
+    /// How a refused client is told the reason, if connections use TLS.
+    tls: Option<TlsSetup>,
+    /// Ready when accepting is tried again. It tells a refused client the reason until then.
+    retry: Option<BoxFuture<'static, ()>>,
     refused: u64,
     logged: Option<Instant>,
 }
 
 impl Incoming {
     /// `keepalive` is the silence after which the system checks a connection.
-    pub(crate) fn new(listener: TcpListener, keepalive: Duration) -> Self {
+    pub(crate) fn new(listener: TcpListener, keepalive: Duration, tls: Option<TlsSetup>) -> Self {
         let accepted = TcpIncoming::from(listener).with_nodelay(Some(true));
         let accepted = accepted.with_keepalive(Some(keepalive));
-        let (reserve, retry, leaving) = (reserve(), None, None);
-        Self { accepted, reserve, retry, leaving, refused: 0, logged: None }
+        Self { accepted, reserve: reserve(), tls, retry: None, refused: 0, logged: None }
     }
 
     /// Tells a client why it is refused. Its connection stays for a moment: the system would forget
     /// the reason if the client's first bytes arrived after the end.
     fn refuse(&mut self, stream: TcpStream) {
-        // The buffer of a new connection has room. A client that is gone needs no reason.
-        let _written = stream.try_write(&last_frames(REASON));
-        self.leaving = Some(stream);
-        self.retry = Some(Box::pin(sleep(RETRY_INTERVAL)));
+        let tls = self.tls.clone();
+        self.retry = Some(Box::pin(async move {
+            let Some(tls) = tls else {
+                // The buffer of a new connection has room. A client that is gone needs no reason.
+                let _written = stream.try_write(&last_frames(REASON));
+                sleep(RETRY_INTERVAL).await;
+                return close_politely(&stream);
+            };
+            let told = timeout(FAREWELL, tls.refuse(stream, REASON));
+            let (_told, ()) = tokio::join!(told, sleep(RETRY_INTERVAL));
+        }));
         self.refused += 1;
         let now = Instant::now();
         if self.logged.is_none_or(|logged| now - logged >= LOG_INTERVAL) {
@@ -69,13 +80,6 @@ impl Incoming {
     }
 }
 
-/// Ends a connection after what its client has sent. The system would reset it otherwise.
-fn end(stream: &TcpStream) {
-    let mut sent = [0; 1_024];
-    let mut reads = 0..64;
-    while reads.next().is_some() && stream.try_read(&mut sent).is_ok_and(|count| count > 0) {}
-}
-
 fn reserve() -> Option<File> {
     File::open("/dev/null").ok()
 }
@@ -85,18 +89,6 @@ fn is_out_of_files(error: &io::Error) -> bool {
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;
     matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
-}
-
-/// The settings with which an HTTP/2 server begins, and the frame that ends a connection.
-fn last_frames(reason: &str) -> Vec<u8> {
-    const EMPTY_SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-    const GO_AWAY: u8 = 7;
-    const ENHANCE_YOUR_CALM: u8 = 11;
-    let length = u8::try_from(reason.len() + 8).unwrap_or(u8::MAX);
-    let reason = reason.as_bytes().get(..usize::from(length - 8)).unwrap_or_default();
-    let header = [0, 0, length, GO_AWAY, 0, 0, 0, 0, 0];
-    let last_stream_and_code = [0, 0, 0, 0, 0, 0, 0, ENHANCE_YOUR_CALM];
-    [&EMPTY_SETTINGS[..], &header, &last_stream_and_code, reason].concat()
 }
 
 impl Stream for Incoming {
@@ -109,9 +101,6 @@ impl Stream for Incoming {
                     return Poll::Pending;
                 }
                 self.retry = None;
-                if let Some(leaving) = self.leaving.take() {
-                    end(&leaving);
-                }
                 self.reserve = reserve();
             }
             let is_refusing = self.reserve.is_none();

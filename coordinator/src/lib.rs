@@ -14,7 +14,8 @@
 //! [`start`] runs a coordinator inside any program:
 //!
 //! ```
-//! use caviar_coordinator::{ServerConfig, start};
+//! use caviar_common::join::{Role, trust_folder};
+//! use caviar_coordinator::{Security, ServerConfig, TlsOptions, start};
 //! use caviar_core::input::Config;
 //!
 //! # #[tokio::main]
@@ -22,14 +23,20 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let store = folder.path().join("caviar.db");
 //! // `store` is the path of a file that is created if it does not exist, such as "caviar.db".
+//! let trust = trust_folder(&store);
 //! let server = start(ServerConfig {
 //!     listen: "127.0.0.1:0".parse()?, // port 0: any free port
 //!     store,
 //!     core: Config::default(),
 //!     ticks: true,
+//!     // The authority and the tokens are kept next to the store.
+//!     security: Security::Tls(TlsOptions { folder: Some(trust), ..TlsOptions::default() }),
 //! })
 //! .await?;
-//! println!("workers and clients connect to http://{}", server.address());
+//! println!("it listens on {}", server.url());
+//! // What a worker on another host needs to connect.
+//! let join = server.join(Role::Worker);
+//! # assert!(join.is_some());
 //! server.stop().await?;
 //! # Ok(())
 //! # }
@@ -38,10 +45,13 @@
 
 mod address_file;
 pub mod driver;
+mod farewell;
 mod incoming;
 pub mod program;
 mod rpc;
 mod server;
 pub mod store;
+pub mod trust;
 
 pub use server::{Server, ServerConfig, ServerError, start};
+pub use trust::{Security, TlsOptions, TrustError};

@@ -1,18 +1,21 @@
 //! The program: `caviar-coordinator`, and `caviar coordinator`.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use caviar_common::address::{Address, AddressProblem};
+use caviar_common::join::{MAX_ADDRESSES, Role, trust_folder, user_folder, user_join_file};
 use caviar_core::input::Config;
 use caviar_process::{Exit, LevelFilter, Options, Report, Signals};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
-use crate::server::{ServerConfig, ServerError, start};
+use crate::server::{Server, ServerConfig, ServerError, start};
 use crate::store::check;
+use crate::trust::{Security, TlsOptions};
 
 /// What a coordinator is asked to do on the command line.
 #[derive(Clone, Debug, Args)]
@@ -56,9 +59,38 @@ struct Check {
 /// The options of a coordinator that serves.
 #[derive(Clone, Debug, Args)]
 struct Serve {
-    /// Where to listen: HOST:PORT, :PORT or PORT, on a loopback address; port 0 takes any free port
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070", value_parser = address)]
-    listen: Address,
+    /// Where to listen: HOST:PORT, :PORT or PORT; port 0 takes any free port. Without a host, on
+    /// every address of this machine, or with --insecure on 127.0.0.1
+    #[arg(long, value_name = "ADDRESS", default_value = ":7070")]
+    listen: Listen,
+    /// Where workers and clients reach this coordinator, for join strings: HOST[:PORT], separated
+    /// by commas, the preferred one first [default: the name and the addresses of this machine]
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',', value_parser = advertised)]
+    advertise: Vec<Address>,
+    /// Write the join string for workers to this file too; only this user can read it, and it is
+    /// removed at the end
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_parser = PathBufValueParser::new().try_map(caviar_process::expand_path)
+    )]
+    join_file: Option<PathBuf>,
+    /// Ask clients for a certificate from one of the authorities in this PEM file, next to their
+    /// token
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["insecure", "insecure_on_network"],
+        value_parser = PathBufValueParser::new().try_map(caviar_process::expand_path)
+    )]
+    client_authorities: Option<PathBuf>,
+    /// No encryption and no tokens, on a loopback address: every user of this machine can do
+    /// everything
+    #[arg(long)]
+    insecure: bool,
+    /// No encryption and no tokens on any address: everybody who reaches it can do everything
+    #[arg(long)]
+    insecure_on_network: bool,
     /// The file that keeps all sweeps; it is created if it does not exist
     #[arg(
         long,
@@ -97,8 +129,33 @@ struct Serve {
     stall_ms: u64,
 }
 
-fn address(text: &str) -> Result<Address, AddressProblem> {
-    text.parse::<Address>().map_err(|error| error.problem)
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Listen {
+    address: Address,
+    /// False for `:PORT` and `PORT`.
+    has_host: bool,
+}
+
+impl FromStr for Listen {
+    type Err = AddressProblem;
+
+    fn from_str(text: &str) -> Result<Self, AddressProblem> {
+        let address = text.parse::<Address>().map_err(|error| error.problem)?;
+        let text = text.trim();
+        let has_host = !text.starts_with(':') && !text.bytes().all(|byte| byte.is_ascii_digit());
+        Ok(Self { address, has_host: has_host || text.starts_with("::") })
+    }
+}
+
+/// An address for join strings; without a port, that of the listener.
+fn advertised(text: &str) -> Result<Address, AddressProblem> {
+    let address = text.parse::<Address>().map_err(|error| error.problem)?;
+    let has_port = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let is_in_host = host.contains(':') && !host.ends_with(']');
+        !is_in_host && port.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    Ok(if has_port { address } else { address.with_port(0) })
 }
 
 /// Runs a coordinator until SIGINT or SIGTERM. A second signal ends it at once. Or checks a store.
@@ -146,16 +203,17 @@ async fn run(arguments: Serve) -> Result<Exit, Report> {
 }
 
 async fn serve(arguments: Serve, signals: &Signals) -> Result<Exit, ServerError> {
-    let Serve { listen, store, lease_ttl_ms, max_lost_workers, stall_ms } = arguments;
+    let Serve { ref store, lease_ttl_ms, max_lost_workers, stall_ms, .. } = arguments;
     // Each connection is an open file, and the default limit is often 1,024.
     if let Err(error) = caviar_process::raise_open_files() {
         tracing::warn!("the limit of open files stays as it is: {error}");
     }
     let config = ServerConfig {
-        listen: resolve(&listen).await?,
+        listen: resolve(&arguments.listen, arguments.insecure).await?,
         store: store.clone(),
         core: Config { lease_ttl_ms, max_lost_workers, least_stall_ms: stall_ms },
         ticks: true,
+        security: arguments.security().await?,
     };
     let mut server = tokio::select! {
         server = start(config) => server?,
@@ -164,7 +222,7 @@ async fn serve(arguments: Serve, signals: &Signals) -> Result<Exit, ServerError>
             return Ok(Exit::Success);
         }
     };
-    server.publish_address(&store);
+    publish(&mut server, &arguments)?;
     tokio::select! {
         name = signals.first() => tracing::info!("{name}: stopping"),
         error = server.stopped() => return Err(error),
@@ -174,9 +232,93 @@ async fn serve(arguments: Serve, signals: &Signals) -> Result<Exit, ServerError>
     Ok(Exit::Success)
 }
 
-/// The socket address for a host and a port. Of several, it prefers loopback addresses, and of
-/// these IPv4: clients that are not told otherwise dial 127.0.0.1.
-async fn resolve(address: &Address) -> Result<SocketAddr, ServerError> {
+impl Serve {
+    /// How connections are protected, with a warning if they are not.
+    async fn security(&self) -> Result<Security, ServerError> {
+        if self.insecure_on_network {
+            tracing::warn!(
+                "--insecure-on-network: no encryption and no tokens; everybody who reaches this \
+                 coordinator can read, change and delete everything"
+            );
+            return Ok(Security::PlainOnNetwork);
+        }
+        if self.insecure {
+            tracing::warn!(
+                "--insecure: no encryption and no tokens; every user of this machine can read, \
+                 change and delete everything"
+            );
+            return Ok(Security::Plain);
+        }
+        let advertised = match self.advertise.as_slice() {
+            [] => own_addresses(resolve(&self.listen, false).await?),
+            given => given.to_vec(),
+        };
+        Ok(Security::Tls(TlsOptions {
+            folder: Some(trust_folder(&self.store)),
+            advertised,
+            client_authorities: self.client_authorities.clone(),
+        }))
+    }
+}
+
+/// Where a listener can be reached: the name of this machine and its addresses, loopback last. The
+/// port 0 stands for the port that the listener gets.
+fn own_addresses(listen: SocketAddr) -> Vec<Address> {
+    if !listen.ip().is_unspecified() {
+        return vec![listen.into()];
+    }
+    let with_port = |ip: IpAddr| Address::from(SocketAddr::new(ip, listen.port()));
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let name = name.filter(|name| name != "localhost").and_then(|name| name.parse().ok());
+    let name = name.map(|name: Address| name.with_port(listen.port()));
+    let found = nix::ifaddrs::getifaddrs().into_iter().flatten().filter_map(|it| it.address);
+    let ips = found.filter_map(|address| {
+        let v4 = address.as_sockaddr_in().map(|it| IpAddr::V4(it.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|it| IpAddr::V6(it.ip())))
+    });
+    let mut ips: Vec<IpAddr> = ips.filter(|ip| can_be_reached(*ip, listen)).collect();
+    ips.sort_unstable_by_key(IpAddr::is_ipv6);
+    ips.dedup();
+    ips.truncate(MAX_ADDRESSES - 2);
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    name.into_iter().chain(ips.into_iter().chain([loopback]).map(with_port)).collect()
+}
+
+/// True for an address of this machine that others may reach through the listener.
+fn can_be_reached(ip: IpAddr, listen: SocketAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+        IpAddr::V6(ip) => listen.is_ipv6() && !ip.is_loopback() && !ip.is_unicast_link_local(),
+    }
+}
+
+/// Tells other programs of this user where the coordinator is.
+fn publish(server: &mut Server, arguments: &Serve) -> Result<(), ServerError> {
+    server.publish_address(&arguments.store);
+    if let Some(file) = &arguments.join_file {
+        server.publish_join(file.clone(), Role::Worker)?;
+    }
+    let Some(folder) = user_folder(|name| std::env::var_os(name)) else { return Ok(()) };
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    for role in [Role::Admin, Role::Worker] {
+        let file = user_join_file(&folder, &host.to_string_lossy(), server.address().port(), role);
+        if let Err(error) = server.publish_join(file, role) {
+            tracing::warn!(
+                "{error}; so the commands of this user find this coordinator only with --join"
+            );
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The socket address to listen on. Of several, it prefers loopback addresses, and of these IPv4:
+/// clients that are not told otherwise dial 127.0.0.1.
+async fn resolve(listen: &Listen, is_insecure: bool) -> Result<SocketAddr, ServerError> {
+    let Listen { address, has_host } = listen;
+    if !has_host && !is_insecure {
+        return Ok(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()));
+    }
     let unknown = |source| ServerError::UnknownHost { host: address.host().to_owned(), source };
     let found = tokio::net::lookup_host((address.host(), address.port())).await.map_err(unknown)?;
     found
@@ -206,16 +348,44 @@ mod tests {
     async fn a_host_with_a_port_or_a_port_is_a_place_to_listen() {
         for (text, expected) in [
             ("127.0.0.1:0", "127.0.0.1:0"),
-            (":7071", "127.0.0.1:7071"),
-            ("7071", "127.0.0.1:7071"),
+            (":7071", "0.0.0.0:7071"),
+            ("7071", "0.0.0.0:7071"),
             ("localhost:7071", "127.0.0.1:7071"),
             ("[::1]:7071", "[::1]:7071"),
         ] {
             let listen = parsed(&["--listen", text]).unwrap().serve.listen;
-            assert_eq!(resolve(&listen).await.unwrap().to_string(), expected, "{text}");
+            assert_eq!(resolve(&listen, false).await.unwrap().to_string(), expected, "{text}");
         }
+        let listen = parsed(&[]).unwrap().serve.listen;
+        assert_eq!(resolve(&listen, false).await.unwrap().to_string(), "0.0.0.0:7070");
+        assert_eq!(resolve(&listen, true).await.unwrap().to_string(), "127.0.0.1:7070");
         let error = parsed(&["--listen", "localhost:x"]).unwrap_err();
         assert!(error.contains("port \"x\": expected a number from 0 to 65535"), "{error}");
+    }
+
+    #[test]
+    fn an_advertised_address_has_the_port_of_the_listener_unless_it_has_its_own() {
+        for (text, expected) in [
+            ("login1", "login1:0"),
+            ("login1:80", "login1:80"),
+            ("10.0.0.1", "10.0.0.1:0"),
+            ("[::1]", "[::1]:0"),
+            ("[::1]:80", "[::1]:80"),
+            ("fe80::1", "[fe80::1]:0"),
+        ] {
+            assert_eq!(advertised(text).unwrap().to_string(), expected);
+        }
+        let given = parsed(&["--advertise", "a,b:1"]).unwrap().serve.advertise;
+        assert_eq!(given.len(), 2);
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_reached_by_name_and_on_loopback_last() {
+        let addresses = own_addresses("0.0.0.0:7070".parse().unwrap());
+        assert!(addresses.len() <= MAX_ADDRESSES);
+        assert_eq!(addresses.last().unwrap().to_string(), "127.0.0.1:7070");
+        let one = own_addresses("10.1.2.3:7070".parse().unwrap());
+        assert_eq!(one.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.1.2.3:7070"]);
     }
 
     #[test]

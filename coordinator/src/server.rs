@@ -10,10 +10,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use caviar_common::error::ErrorClass;
+use caviar_common::join::{JoinString, Role};
 use caviar_core::input::{Config, Input};
+use caviar_proto::v1::access_service_server::AccessServiceServer;
 use caviar_proto::v1::sweep_service_server::SweepServiceServer;
 use caviar_proto::v1::trial_service_server::TrialServiceServer;
 use caviar_proto::v1::worker_admin_service_server::WorkerAdminServiceServer;
@@ -23,12 +26,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::server::Router;
+use tower::layer::util::{Identity, Stack};
 
 use crate::address_file::AddressFile;
 use crate::driver::{self, Driver, DriverError, DriverHandle, Ended};
 use crate::incoming::Incoming;
-use crate::rpc::{Admin, Api, Sweeps, Trials, Workers};
+use crate::rpc::{Access, Admin, Api, Sweeps, Trials, Workers};
 use crate::store::sqlite::SqliteStore;
+use crate::trust::{AccessLayer, Security, TlsSetup, Trust, TrustError, accept};
 
 /// Largest request about sweeps, in bytes. The largest sweep file fits.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
@@ -46,7 +51,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// Where to listen: a loopback address. Port 0 takes any free port.
+    /// Where to listen. Port 0 takes any free port.
     pub listen: SocketAddr,
     /// The path of the store, which is one file.
     pub store: PathBuf,
@@ -55,18 +60,23 @@ pub struct ServerConfig {
     /// True for a coordinator that runs sweeps. False for one that only answers questions about a
     /// store: no lease expires, and a store that cannot be written is opened for reading only.
     pub ticks: bool,
+    /// How connections are protected.
+    pub security: Security,
 }
 
 /// Why a server could not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The address is not a loopback address, so other hosts could reach it.
+    /// Other hosts could reach a coordinator without encryption and tokens.
     #[error(
-        "cannot listen on {0}: only loopback addresses are allowed, because connections are \
-         neither authenticated nor encrypted yet; hint: listen on 127.0.0.1 and let other hosts \
-         in through a tunnel: ssh -L 7070:127.0.0.1:7070 HOST"
+        "cannot listen on {0} with --insecure: everybody who reaches it could do everything; \
+         hint: leave --insecure out, because encryption needs no set-up; or listen on 127.0.0.1; \
+         or, where the network is trusted, --insecure-on-network"
     )]
     NotLoopback(SocketAddr),
+    /// The authority or the tokens cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The name of the host has no address.
     #[error("cannot listen on {host:?}: {source}")]
     UnknownHost {
@@ -108,6 +118,7 @@ impl ServerError {
             Self::UnknownHost { .. } => ErrorClass::NotFound,
             Self::Listen { .. } => ErrorClass::Busy,
             Self::Driver(error) => error.class(),
+            Self::Trust(error) => error.class(),
             Self::Transport(_) => ErrorClass::Unavailable,
             Self::Reflection(_) | Self::Ended => ErrorClass::Internal,
         }
@@ -122,6 +133,7 @@ pub struct Server {
     ended: Ended,
     stopping: watch::Sender<bool>,
     serving: Serving,
+    trust: Option<Arc<Trust>>,
     published: Option<AddressFile>,
 }
 
@@ -136,7 +148,7 @@ pub fn start(config: ServerConfig) -> BoxFuture<'static, Result<Server, ServerEr
 }
 
 async fn open_and_serve(config: ServerConfig) -> Result<Server, ServerError> {
-    if !config.listen.ip().is_loopback() {
+    if matches!(config.security, Security::Plain) && !config.listen.ip().is_loopback() {
         return Err(ServerError::NotLoopback(config.listen));
     }
     let failed = |source| ServerError::Listen { address: config.listen, source };
@@ -147,16 +159,44 @@ async fn open_and_serve(config: ServerConfig) -> Result<Server, ServerError> {
     let open = move || driver::start(core, Box::new(open_store(&path)?));
     let Driver { handle, ended } =
         tokio::task::spawn_blocking(open).await.map_err(|_| ServerError::Ended)??;
+    // After the store: only one process at a time may change what is next to it.
+    let (trust, tls) = open_trust(&config.security, address)?;
     let (stopping, stop) = watch::channel(false);
-    let router = router(&Api::new(handle.clone(), stop.clone())).await?;
-    let serving = Serving(Some(tokio::spawn(
-        router.serve_with_incoming_shutdown(Incoming::new(listener, KEEPALIVE), wait_for(stop)),
-    )));
+    let router = router(&Api::new(handle.clone(), stop.clone()), trust.clone()).await?;
+    let incoming = accept(Incoming::new(listener, KEEPALIVE, tls.clone()), tls);
+    let serving =
+        Serving(Some(tokio::spawn(router.serve_with_incoming_shutdown(incoming, wait_for(stop)))));
     if config.ticks {
         tokio::spawn(tick(handle.clone(), config.core.lease_ttl_ms, stopping.subscribe()));
     }
-    tracing::info!("listening on http://{address}, store {}", config.store.display());
-    Ok(Server { address, driver: handle, ended, stopping, serving, published: None })
+    let server =
+        Server { address, driver: handle, ended, stopping, serving, trust, published: None };
+    tracing::info!("listening on {}, store {}", server.url(), config.store.display());
+    Ok(server)
+}
+
+/// The trust of a coordinator that listens on `address`, and its TLS; `None` for one without.
+fn open_trust(
+    security: &Security,
+    address: SocketAddr,
+) -> Result<(Option<Arc<Trust>>, Option<TlsSetup>), TrustError> {
+    let Security::Tls(options) = security else { return Ok((None, None)) };
+    let mut advertised = options.advertised.clone();
+    if advertised.is_empty() {
+        advertised.push(address.into());
+    }
+    for to in &mut advertised {
+        // A port that was left to the system is known only now.
+        if to.port() == 0 {
+            *to = to.with_port(address.port());
+        }
+    }
+    let mut hosts: Vec<String> = advertised.iter().map(|to| to.host().to_owned()).collect();
+    hosts.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    let trust = Trust::open(options.folder.as_deref(), advertised)?;
+    trust.write_joins()?;
+    let tls = trust.tls(hosts, options.client_authorities.as_deref())?;
+    Ok((Some(Arc::new(trust)), Some(tls)))
 }
 
 impl Server {
@@ -165,19 +205,43 @@ impl Server {
         self.address
     }
 
+    /// The address as a URL: `https://`, or `http://` without encryption.
+    pub fn url(&self) -> String {
+        let scheme = if self.trust.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The join string of a role, `Admin` or `Worker`. `None` for another role, and without
+    /// encryption.
+    pub fn join(&self, role: Role) -> Option<JoinString> {
+        self.trust.as_ref()?.own_join(role)
+    }
+
     /// Writes the address to [a file next to the store](caviar_common::address::address_file), so
     /// that other programs on this machine find the coordinator of the store. The file is removed
     /// when the server stops.
     ///
     /// This is best-effort: if the file cannot be written, a warning is logged.
     pub fn publish_address(&mut self, store: &Path) {
-        match AddressFile::publish(store, self.address) {
+        match AddressFile::publish(store, &self.url()) {
             Ok(file) => self.published = Some(file),
             Err(error) => tracing::warn!(
                 "cannot write the address next to {}, so --store will not find this coordinator: \
                  {error}",
                 store.display()
             ),
+        }
+    }
+
+    /// Writes the join string of a role to a file that only this user can read. The file is removed
+    /// when the server stops.
+    ///
+    /// # Errors
+    /// The file cannot be written. Without encryption there is no join string, and no error.
+    pub fn publish_join(&self, path: PathBuf, role: Role) -> Result<(), TrustError> {
+        match &self.trust {
+            Some(trust) => Ok(trust.publish(path, role)?),
+            None => Ok(()),
         }
     }
 
@@ -205,6 +269,9 @@ impl Server {
     async fn stop_in_order(mut self) -> Result<(), ServerError> {
         // Removed before the store is released. Later it could be the file of the next coordinator.
         self.published = None;
+        if let Some(trust) = &self.trust {
+            trust.unpublish();
+        }
         self.stopping.send_replace(true);
         // A driver that is gone has no sessions to close. Its own end says why it is gone.
         let _ = self.driver.close_sessions().await;
@@ -242,7 +309,9 @@ async fn wait_for(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopping| *stopping).await;
 }
 
-async fn router(api: &Api) -> Result<Router, ServerError> {
+type Layers = Stack<AccessLayer, Identity>;
+
+async fn router(api: &Api, trust: Option<Arc<Trust>>) -> Result<Router<Layers>, ServerError> {
     let sweeps =
         SweepServiceServer::new(Sweeps(api.clone())).max_decoding_message_size(MAX_REQUEST_BYTES);
     let trials = TrialServiceServer::new(Trials(api.clone()))
@@ -250,6 +319,8 @@ async fn router(api: &Api) -> Result<Router, ServerError> {
     let workers = WorkerServiceServer::new(Workers(api.clone()))
         .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
     let admin = WorkerAdminServiceServer::new(Admin(api.clone()))
+        .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
+    let access = AccessServiceServer::new(Access(trust.clone()))
         .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<SweepServiceServer<Sweeps>>().await;
@@ -265,13 +336,15 @@ async fn router(api: &Api) -> Result<Router, ServerError> {
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .max_concurrent_streams(MAX_STREAMS)
+        .layer(AccessLayer(trust))
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(sweeps)
         .add_service(trials)
         .add_service(workers)
-        .add_service(admin);
+        .add_service(admin)
+        .add_service(access);
     Ok(router)
 }
 

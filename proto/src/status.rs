@@ -24,6 +24,16 @@ pub fn new(class: ErrorClass, message: impl Into<String>) -> Status {
     Status::new(code_of(class), clip(&message.into(), MAX_MESSAGE_BYTES))
 }
 
+/// The status for a request without a valid token. The token is never part of the message.
+pub fn unauthenticated(message: impl Into<String>) -> Status {
+    Status::new(Code::Unauthenticated, clip(&message.into(), MAX_MESSAGE_BYTES))
+}
+
+/// The status for a request that its token does not allow.
+pub fn forbidden(message: impl Into<String>) -> Status {
+    Status::new(Code::PermissionDenied, clip(&message.into(), MAX_MESSAGE_BYTES))
+}
+
 const fn code_of(class: ErrorClass) -> Code {
     match class {
         ErrorClass::Invalid => Code::InvalidArgument,

@@ -306,7 +306,7 @@ impl<'a> Driver<'a> {
     }
 
     fn url(&self) -> String {
-        self.dialer.url().to_owned()
+        self.dialer.url()
     }
 
     fn log_exit(&self) {

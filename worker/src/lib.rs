@@ -15,12 +15,14 @@
 //!
 //! ```
 //! use caviar_worker::caviar_common::ids::Name;
+//! use caviar_worker::caviar_client::{Dialer, Target};
 //! use caviar_worker::{WorkerConfig, run};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = WorkerConfig {
-//!     coordinator: "127.0.0.1:7070".to_owned(),
+//!     // A coordinator without encryption. See `Finder` for the usual ones.
+//!     coordinator: Dialer::new(Target::plain("http://127.0.0.1:7070")?, None)?,
 //!     name: Name::parse("name", "my-worker")?,
 //!     slots: 2,
 //!     memory: Some("4GiB".parse()?),
@@ -44,14 +46,14 @@ mod pace;
 pub mod program;
 mod runner;
 
-use caviar_client::{AddressError, Dialer};
+use caviar_client::Dialer;
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::{Incarnation, Name};
 use caviar_common::limits::MAX_SLOTS;
 use futures_core::future::BoxFuture;
 use tokio::sync::mpsc;
 
-pub use caviar_common;
+pub use {caviar_client, caviar_common};
 
 pub use crate::memory::{BadMemoryLimit, MemoryLimit};
 
@@ -66,8 +68,8 @@ const EVENTS: usize = 256;
 /// The settings of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
-    /// The coordinator's address in any form that [`Dialer::new`] understands.
-    pub coordinator: String,
+    /// How the coordinator is reached.
+    pub coordinator: Dialer,
     /// The name, unique among the workers of a coordinator.
     pub name: Name,
     /// Number of trials to train at once, 1 to [`MAX_SLOTS`].
@@ -79,9 +81,6 @@ pub struct WorkerConfig {
 /// Why a worker cannot start. Once it has started, it retries after every failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkerError {
-    /// The coordinator's address is not an address.
-    #[error("coordinator {0}")]
-    Address(#[from] AddressError),
     /// The number of slots is out of range.
     #[error("slots = {slots}: expected a number from 1 to {MAX_SLOTS}")]
     Slots {
@@ -94,14 +93,13 @@ impl WorkerError {
     /// What a caller can do about it.
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::Address(_) | Self::Slots { .. } => ErrorClass::Invalid,
+            Self::Slots { .. } => ErrorClass::Invalid,
         }
     }
 
     /// What to do about it, for people.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::Address(_) => "write HOST:PORT, for example 127.0.0.1:7070",
             Self::Slots { .. } => "one slot per core is a good choice",
         }
     }
@@ -124,7 +122,6 @@ pub fn run<'a>(
 }
 
 async fn work(config: WorkerConfig, stop: Stop<'_>) -> Result<(), WorkerError> {
-    let dialer = Dialer::new(&config.coordinator)?;
     if !(1..=MAX_SLOTS).contains(&config.slots) {
         return Err(WorkerError::Slots { slots: config.slots });
     }
@@ -140,7 +137,7 @@ async fn work(config: WorkerConfig, stop: Stop<'_>) -> Result<(), WorkerError> {
         Agent::new(identity),
         Runners::new(sender, config.memory),
         events,
-        dialer,
+        config.coordinator,
         stop,
     );
     tracing::Instrument::instrument(driver.run(), span).await;

@@ -39,7 +39,10 @@ pub(crate) enum Disconnect {
 
 impl From<DialError> for Disconnect {
     fn from(error: DialError) -> Self {
-        Self::Broken(error.to_string())
+        match error {
+            DialError::Untrusted(text) => Self::Refused(text),
+            DialError::Unreachable(_) | DialError::TimedOut(_) => Self::Broken(error.to_string()),
+        }
     }
 }
 
@@ -222,10 +225,9 @@ mod tests {
             can_park: true,
             store: None,
         };
+        let dialer = Dialer::new(caviar_client::Target::plain(&url).unwrap(), None).unwrap();
         let disconnect =
-            Connection::open(&Dialer::new(&url).unwrap(), hello, Duration::from_secs(30))
-                .await
-                .unwrap_err();
+            Connection::open(&dialer, hello, Duration::from_secs(30)).await.unwrap_err();
         assert_eq!(
             disconnect,
             Disconnect::Refused(

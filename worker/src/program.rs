@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use caviar_client::{ConnectionArguments, ConnectionError};
 use caviar_common::ids::Name;
+use caviar_common::join::Role;
 use caviar_common::limits::{MAX_NAME_CHARS, MAX_SLOTS};
 use caviar_common::numbers::to_u32;
 use caviar_process::{Exit, Options, Report, Signals};
@@ -17,14 +19,9 @@ const RUNTIME_THREADS: usize = 2;
 /// The options of a worker on the command line.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// The coordinator: HOST:PORT, HOST, :PORT or http://HOST:PORT
-    #[arg(
-        long,
-        env = "CAVIAR_COORDINATOR",
-        default_value = "http://127.0.0.1:7070",
-        value_name = "ADDRESS"
-    )]
-    coordinator: String,
+    /// The coordinator to work for.
+    #[command(flatten)]
+    connection: ConnectionArguments,
     /// Trials to train at once [default: the number of cores]
     #[arg(
         long,
@@ -60,7 +57,7 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
         return print_kernels();
     }
     let config = WorkerConfig {
-        coordinator: arguments.coordinator,
+        coordinator: arguments.connection.dialer(Role::Worker).map_err(|e| not_found(&e))?,
         name: match arguments.name {
             Some(name) => name,
             None => default_name()?,
@@ -82,6 +79,11 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
             Ok(Exit::Interrupted)
         }
     }
+}
+
+fn not_found(error: &ConnectionError) -> Report {
+    let report = Report::new(Exit::Usage, error);
+    error.hints().iter().fold(report, |report, hint| report.with_hint(hint))
 }
 
 fn refused(error: &WorkerError) -> Report {

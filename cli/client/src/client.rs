@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use caviar_common::error::Problem;
+use caviar_proto::v1::access_service_client::AccessServiceClient;
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
 use caviar_proto::v1::sweep_service_server::SERVICE_NAME;
 use caviar_proto::v1::worker_admin_service_client::WorkerAdminServiceClient;
-use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::dial::Dialer;
+use crate::dial::{Channel, Dialer};
 use crate::error::{Error, Request};
 
 /// How long to wait for a connection.
@@ -35,19 +35,17 @@ pub struct Client {
     url: String,
     pub(crate) sweeps: SweepServiceClient<Channel>,
     pub(crate) workers: WorkerAdminServiceClient<Channel>,
+    pub(crate) access: AccessServiceClient<Channel>,
 }
 
 impl Client {
-    /// Connects, and checks that a coordinator answers. See [`Dialer::new`] for the forms of an
-    /// address.
+    /// Connects, and checks that a coordinator answers.
     ///
     /// # Errors
-    /// [`Error::Address`], [`Error::Unreachable`], [`Error::NoReply`] or
+    /// [`Error::Unreachable`], [`Error::Untrusted`], [`Error::NoReply`] or
     /// [`Error::NotACoordinator`].
-    pub fn connect(address: &str) -> Request<'_, Self> {
-        Box::pin(async move {
-            Self::connect_within(&Dialer::new(address)?, CONNECT_TIMEOUT, FIRST_REPLY_TIMEOUT).await
-        })
+    pub fn connect(dialer: &Dialer) -> Request<'_, Self> {
+        Box::pin(Self::connect_within(dialer, CONNECT_TIMEOUT, FIRST_REPLY_TIMEOUT))
     }
 
     pub(crate) async fn connect_within(
@@ -55,18 +53,18 @@ impl Client {
         connect: Duration,
         first_reply: Duration,
     ) -> Result<Self, Error> {
-        let url = dialer.url();
         let dialled = dialer.dial(connect).await;
-        let channel = dialled.map_err(|error| Error::from_dial(error, url))?;
+        let url = dialer.url();
+        let channel = dialled.map_err(|error| Error::from_dial(error, &url))?;
         let checked = tokio::time::timeout(first_reply, check(channel.clone(), dialer)).await;
-        checked
-            .unwrap_or_else(|_| Err(Error::NoReply { url: url.to_owned(), after: first_reply }))?;
+        checked.unwrap_or_else(|_| Err(Error::NoReply { url: url.clone(), after: first_reply }))?;
         Ok(Self {
-            url: url.to_owned(),
+            url,
             sweeps: SweepServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_MESSAGE_BYTES),
-            workers: WorkerAdminServiceClient::new(channel)
+            workers: WorkerAdminServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_MESSAGE_BYTES),
+            access: AccessServiceClient::new(channel),
         })
     }
 
@@ -102,7 +100,7 @@ async fn check(channel: Channel, dialer: &Dialer) -> Result<(), Error> {
     let url = dialer.url();
     let is_unknown = matches!(status.code(), Code::NotFound | Code::Unimplemented);
     if is_unknown || dialer.is_other_server().await {
-        return Err(Error::NotACoordinator { url: url.to_owned() });
+        return Err(Error::NotACoordinator { url });
     }
-    Err(Error::from_status(&status, url))
+    Err(Error::from_status(&status, &url))
 }

@@ -1,18 +1,31 @@
 //! Connecting to a coordinator.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use caviar_common::address::{Address, AddressError, AddressProblem};
+use caviar_common::address::Address;
+use caviar_common::join::{JoinString, SERVER_NAME};
 use futures_core::future::BoxFuture;
-use tonic::transport::{Channel, Endpoint};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use crate::probe::answers_another_protocol;
+use crate::trust::{Bearer, ClientCertificate, PinVerifier, Target};
 
 /// How often an idle connection is checked with an HTTP/2 ping.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a ping may stay unanswered before the connection counts as broken. A coordinator whose
 /// host vanished is noticed after at most the interval and this timeout.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an address has a head start before the next one is dialled too. A host that is gone
+/// does not answer, and a connection within a cluster takes a few milliseconds.
+const HEAD_START: Duration = Duration::from_millis(500);
+
+/// A connection that adds the token to every request.
+pub type Channel = InterceptedService<tonic::transport::Channel, Bearer>;
 
 /// Opens connections to one coordinator.
 ///
@@ -20,15 +33,41 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// to connect again after the connection broke.
 ///
 /// ```
-/// let dialer = caviar_client::Dialer::new(":7070")?;
+/// use caviar_client::{Dialer, Target};
+///
+/// let dialer = Dialer::new(Target::plain("http://127.0.0.1:7070")?, None)?;
 /// assert_eq!(dialer.url(), "http://127.0.0.1:7070");
-/// # Ok::<(), caviar_client::AddressError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Dialer {
+    routes: Arc<[Route]>,
+    /// The route that connected last.
+    preferred: Arc<AtomicUsize>,
+    bearer: Bearer,
+}
+
+/// One address of the coordinator.
+#[derive(Clone, Debug)]
+struct Route {
     address: Address,
-    url: String,
     endpoint: Endpoint,
+}
+
+/// Why a [`Dialer`] cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialerError {
+    /// An address has no form as a URL.
+    #[error("coordinator {0}: expected a host name or an IP address before the port")]
+    Address(String),
+    /// The client certificate or its key cannot be read.
+    #[error("client certificate: {path}: {cause}")]
+    Certificate {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        cause: String,
+    },
 }
 
 /// Why a connection could not be opened.
@@ -37,56 +76,117 @@ pub enum DialError {
     /// Nothing accepted the connection.
     #[error("{0}")]
     Unreachable(String),
+    /// The server could not show that it is the coordinator. No secret was sent.
+    #[error("{0}")]
+    Untrusted(String),
     /// The connection was not established in time.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
 }
 
 impl Dialer {
-    /// Prepares to dial an address in any of the forms of [`caviar_common::address`]:
-    /// `node1:7070`, `node1`, `:7070`, `7070`, `[::1]:7070` or `http://node1:7070`.
+    /// Prepares to dial a coordinator, with a client certificate for coordinators that ask for one.
     ///
     /// # Errors
-    /// The text is not an address, or its port is 0.
-    pub fn new(address: &str) -> Result<Self, AddressError> {
-        let refused = |problem| AddressError { text: address.to_owned(), problem };
-        let parsed: Address = address.parse()?;
-        if parsed.port() == 0 {
-            return Err(refused(AddressProblem::Port("0".to_owned())));
+    /// An address cannot be dialled, or the client certificate cannot be read.
+    pub fn new(
+        target: Target,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Self, DialerError> {
+        let identity = certificate.map(read_identity).transpose()?;
+        let join = match &target {
+            Target::Trusted(join) => Some(join),
+            Target::Plain(_) => None,
+        };
+        let routes = target
+            .addresses()
+            .iter()
+            .map(|address| {
+                let endpoint = endpoint(address, join, identity.as_ref())?;
+                Ok(Route { address: address.clone(), endpoint })
+            })
+            .collect::<Result<Vec<_>, DialerError>>()?;
+        if routes.is_empty() {
+            return Err(DialerError::Address("\"\"".to_owned()));
         }
-        let url = parsed.url();
-        let endpoint = Endpoint::from_shared(url.clone())
-            .map_err(|_| refused(AddressProblem::Host))?
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true);
-        Ok(Self { address: parsed, url, endpoint })
+        Ok(Self {
+            routes: routes.into(),
+            preferred: Arc::default(),
+            bearer: Bearer::new(join.map(|join| &join.secret)),
+        })
     }
 
-    /// The host and the port that it dials.
-    pub const fn address(&self) -> &Address {
-        &self.address
+    /// The host and the port that it connected to last, or else prefers; `None` never.
+    pub fn address(&self) -> Option<&Address> {
+        self.routes.get(self.preferred.load(Ordering::Relaxed)).map(|route| &route.address)
     }
 
-    /// The address as a URL without a trailing slash.
-    pub fn url(&self) -> &str {
-        &self.url
+    /// The [address](Dialer::address) as a URL without a trailing slash.
+    pub fn url(&self) -> String {
+        self.address().map(Address::url).unwrap_or_default()
     }
 
-    /// Opens a connection. It says nothing about what listens there; see
-    /// [`Dialer::is_other_server`].
+    /// Opens a connection, to whichever address answers first. An address is dialled if the ones
+    /// before it have failed, or have not answered for half a second. It says nothing about what
+    /// listens there; see [`Dialer::is_other_server`].
     ///
     /// # Errors
-    /// Nothing accepts the connection within `timeout`.
+    /// Nothing accepts the connection within `timeout`, or nothing there can be trusted.
     pub fn dial(&self, timeout: Duration) -> BoxFuture<'_, Result<Channel, DialError>> {
         Box::pin(async move {
-            match tokio::time::timeout(timeout, self.endpoint.connect()).await {
-                Ok(Ok(channel)) => Ok(channel),
-                Ok(Err(error)) => Err(DialError::Unreachable(innermost(&error))),
-                Err(_) => Err(DialError::TimedOut(timeout)),
-            }
+            let dialled = tokio::time::timeout(timeout, self.race()).await;
+            let channel = dialled.unwrap_or(Err(DialError::TimedOut(timeout)))?;
+            Ok(InterceptedService::new(channel, self.bearer.clone()))
         })
+    }
+
+    async fn race(&self) -> Result<tonic::transport::Channel, DialError> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut waiting = (0..self.routes.len()).map(|n| (first + n) % self.routes.len());
+        let mut dialling = JoinSet::new();
+        let mut failures = Vec::new();
+        loop {
+            let next = waiting.next();
+            if let Some((at, route)) = next.and_then(|at| Some((at, self.routes.get(at)?))) {
+                let endpoint = route.endpoint.clone();
+                dialling.spawn(async move { (at, endpoint.connect().await) });
+            }
+            let is_last = waiting.len() == 0;
+            let head_start = sleep_until(Instant::now() + HEAD_START);
+            tokio::select! {
+                Some(ended) = dialling.join_next() => match ended {
+                    Ok((at, Ok(channel))) => {
+                        self.preferred.store(at, Ordering::Relaxed);
+                        return Ok(channel);
+                    }
+                    Ok((at, Err(error))) => failures.push((at, error)),
+                    // The task panicked or the runtime is shutting down.
+                    Err(error) => return Err(DialError::Unreachable(error.to_string())),
+                },
+                () = head_start, if !is_last => {}
+                else => return Err(self.failed(&failures)),
+            }
+        }
+    }
+
+    /// What is said when every address failed. One that cannot be trusted counts most.
+    fn failed(&self, failures: &[(usize, tonic::transport::Error)]) -> DialError {
+        let causes: Vec<(usize, Cause)> =
+            failures.iter().map(|(at, error)| (*at, Cause::of(error))).collect();
+        let untrusted = causes.iter().find(|(_, cause)| cause.is_untrusted);
+        if let Some((_, cause)) = untrusted {
+            return DialError::Untrusted(cause.text.clone());
+        }
+        if let [(_, cause)] = causes.as_slice() {
+            return DialError::Unreachable(cause.text.clone());
+        }
+        let text: Vec<String> = causes
+            .iter()
+            .filter_map(|(at, cause)| {
+                Some(format!("{}: {}", self.routes.get(*at)?.address, cause.text))
+            })
+            .collect();
+        DialError::Unreachable(text.join("; "))
     }
 
     /// True if the server at the address answers in another protocol than HTTP/2 and so cannot be a
@@ -94,44 +194,119 @@ impl Dialer {
     ///
     /// gRPC reports such a server as a broken connection. This tells the two apart.
     pub fn is_other_server(&self) -> BoxFuture<'_, bool> {
-        Box::pin(answers_another_protocol(&self.address))
+        Box::pin(async move {
+            match self.address() {
+                Some(address) => answers_another_protocol(address).await,
+                None => false,
+            }
+        })
     }
 }
 
-/// The last of an error's sources. tonic's own text is only "transport error"; what happened is in
-/// the sources.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
+fn endpoint(
+    address: &Address,
+    join: Option<&JoinString>,
+    identity: Option<&Identity>,
+) -> Result<Endpoint, DialerError> {
+    let wrong = |_| DialerError::Address(address.to_string());
+    let endpoint = Endpoint::from_shared(address.url())
+        .map_err(wrong)?
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true);
+    let Some(join) = join else { return Ok(endpoint) };
+    let mut tls = ClientTlsConfig::new().domain_name(SERVER_NAME);
+    if let Some(identity) = identity {
+        tls = tls.identity(identity.clone());
     }
-    cause.to_string()
+    endpoint.tls_config_with_verifier(tls, Arc::new(PinVerifier::new(join.pin))).map_err(|error| {
+        DialerError::Certificate {
+            path: "certificate and key".to_owned(),
+            cause: Cause::of(&error).text,
+        }
+    })
+}
+
+fn read_identity(certificate: &ClientCertificate) -> Result<Identity, DialerError> {
+    let failed = |path: &std::path::Path, cause: String| DialerError::Certificate {
+        path: path.display().to_string(),
+        cause,
+    };
+    let path = &certificate.certificate;
+    let chain = std::fs::read(path).map_err(|error| failed(path, error.to_string()))?;
+    let key = crate::trust::read_secret_file(&certificate.key)
+        .map_err(|error| failed(&certificate.key, error.to_string()))?;
+    Ok(Identity::from_pem(Certificate::from_pem(chain), key))
+}
+
+/// What is at the end of an error's sources. tonic's own text is only "transport error".
+struct Cause {
+    text: String,
+    /// True if the server's certificate was not accepted.
+    is_untrusted: bool,
+}
+
+impl Cause {
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        use tokio_rustls::rustls;
+        let mut cause = error;
+        loop {
+            // An error of rustls is inside an I/O error, which does not name it as its source.
+            let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                return Self::of_tls(tls);
+            }
+            match cause.source() {
+                Some(source) => cause = source,
+                None => return Self { text: cause.to_string(), is_untrusted: false },
+            }
+        }
+    }
+
+    fn of_tls(error: &tokio_rustls::rustls::Error) -> Self {
+        use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
+        let text = match error {
+            Error::InvalidCertificate(CertificateError::Other(other)) => other.to_string(),
+            Error::InvalidCertificate(
+                CertificateError::Expired | CertificateError::ExpiredContext { .. },
+            ) => {
+                "the coordinator's certificate has expired; hint: check the clocks of both hosts, \
+                  or restart the coordinator"
+                    .to_owned()
+            }
+            Error::InvalidCertificate(
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+            ) => "the coordinator's certificate is not valid yet; hint: check the clocks of both \
+                  hosts"
+                .to_owned(),
+            Error::InvalidMessage(_) => "the server there does not use TLS; hint: if the \
+                  coordinator was started with --insecure, write its address with http://"
+                .to_owned(),
+            Error::AlertReceived(
+                AlertDescription::CertificateRequired
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnknownCA,
+            ) => "the coordinator asks for a client certificate; hint: --client-certificate FILE \
+                  --client-key FILE"
+                .to_owned(),
+            other => format!("TLS: {other}"),
+        };
+        Self { text, is_untrusted: true }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn any_form_of_an_address_can_be_dialled_except_port_0() {
-        for (text, url) in [
-            ("node1:7070", "http://node1:7070"),
-            ("localhost", "http://localhost:7070"),
-            ("[::1]:7071", "http://[::1]:7071"),
-            ("http://under_score:1/", "http://under_score:1"),
-        ] {
-            assert_eq!(Dialer::new(text).unwrap().url(), url);
-        }
-        let error = Dialer::new("127.0.0.1:0").unwrap_err();
-        assert_eq!(error.problem, AddressProblem::Port("0".to_owned()));
-    }
-
     #[tokio::test]
     async fn a_refused_connection_names_the_cause() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let dialled = Dialer::new(&address).unwrap().dial(Duration::from_secs(5)).await;
+        let target = Target::plain(&format!("http://{address}")).unwrap();
+        let dialled = Dialer::new(target, None).unwrap().dial(Duration::from_secs(5)).await;
         let Err(DialError::Unreachable(cause)) = dialled else { panic!("connected") };
         assert!(cause.contains("refused"), "{cause}");
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use caviar_common::address::AddressError;
 use caviar_common::error::{ErrorClass, Problem, Problems};
 use caviar_proto::status::{class_of, problems_of};
 use futures_core::future::BoxFuture;
@@ -23,9 +22,6 @@ const HINT: &str = "; hint: ";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The coordinator's address is not an address.
-    #[error("coordinator {0}")]
-    Address(#[from] AddressError),
     /// Nothing accepts connections at the address.
     #[error("no coordinator answers at {url}: {cause}")]
     Unreachable {
@@ -33,6 +29,16 @@ pub enum Error {
         url: String,
         /// What the system reports.
         cause: String,
+    },
+    /// The server there cannot show that it is the coordinator. No secret was sent.
+    #[error("the server at {url} cannot be trusted: {cause}")]
+    Untrusted {
+        /// The URL that was dialled.
+        url: String,
+        /// What is wrong, without its hints.
+        cause: String,
+        /// What to do about it, one sentence each.
+        hints: Vec<String>,
     },
     /// Something accepts connections, and then does not answer.
     #[error("the server at {url} does not answer within {after:?}")]
@@ -84,9 +90,11 @@ impl Error {
     /// What a caller can do about it.
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::Address(_) | Self::Invalid { .. } => ErrorClass::Invalid,
+            Self::Invalid { .. } => ErrorClass::Invalid,
             Self::Unreachable { .. } | Self::NoReply { .. } => ErrorClass::Unavailable,
-            Self::NotACoordinator { .. } | Self::Unreadable { .. } => ErrorClass::Refused,
+            Self::Untrusted { .. } | Self::NotACoordinator { .. } | Self::Unreadable { .. } => {
+                ErrorClass::Refused
+            }
             Self::Refused { class, .. } => *class,
         }
     }
@@ -95,6 +103,11 @@ impl Error {
         let url = url.to_owned();
         match error {
             DialError::Unreachable(cause) => Self::Unreachable { url, cause },
+            DialError::Untrusted(text) => {
+                let mut parts = text.split(HINT).map(str::to_owned);
+                let cause = parts.next().unwrap_or_default();
+                Self::Untrusted { url, cause, hints: parts.collect() }
+            }
             DialError::TimedOut(after) => Self::NoReply { url, after },
         }
     }

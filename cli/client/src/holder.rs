@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use caviar_common::address::address_file;
+use caviar_common::address::{Address, address_file};
+use caviar_common::join::{JoinString, Role, join_file, trust_folder};
 use futures_core::future::BoxFuture;
 use tokio::io::AsyncReadExt;
 
 use crate::client::Client;
 use crate::dial::Dialer;
+use crate::trust::{Target, read_secret_file};
 
 /// How long the coordinator may take to accept the connection, and then to reply. It runs on this
 /// machine.
@@ -32,6 +34,7 @@ const MAX_FILE_BYTES: u64 = 1_024;
 /// #     store: store.clone(),
 /// #     core: caviar_core::input::Config::default(),
 /// #     ticks: true,
+/// #     security: caviar_coordinator::Security::Plain,
 /// # })
 /// # .await?;
 /// # server.publish_address(&store);
@@ -50,7 +53,15 @@ pub fn holder_of(store: &Path) -> BoxFuture<'_, Option<Client>> {
         let mut text = String::new();
         let file = tokio::fs::File::open(address_file(store)).await.ok()?;
         file.take(MAX_FILE_BYTES).read_to_string(&mut text).await.ok()?;
-        let dialer = Dialer::new(text.trim()).ok()?;
+        let address: Address = text.trim().parse().ok()?;
+        let target = if address.is_plain() {
+            Target::Plain(address)
+        } else {
+            let file = join_file(&trust_folder(store), Role::Admin);
+            let join: JoinString = read_secret_file(&file).ok()?.parse().ok()?;
+            Target::Trusted(join.at(vec![address]))
+        };
+        let dialer = Dialer::new(target, None).ok()?;
         Client::connect_within(&dialer, TIMEOUT, TIMEOUT).await.ok()
     })
 }

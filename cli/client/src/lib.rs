@@ -4,8 +4,9 @@
 //! the types of [`caviar_common`], so that a program that uses it never sees the wire.
 //!
 //! ```
-//! use caviar_client::Client;
+//! use caviar_client::caviar_common::join::Role;
 //! use caviar_client::caviar_common::spec::file;
+//! use caviar_client::{Client, Dialer, Finder};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,11 +16,14 @@
 //! #     store: folder.path().join("caviar.db"),
 //! #     core: caviar_core::input::Config::default(),
 //! #     ticks: true,
+//! #     security: caviar_coordinator::Security::Plain,
 //! # })
 //! # .await?;
-//! # let address = server.address().to_string();
-//! // `address` is where the coordinator listens, such as "127.0.0.1:7070".
-//! let client = Client::connect(&address).await?;
+//! # let finder = Finder { coordinator: Some(server.url()), ..Finder::default() };
+//! // Without options, it finds what a coordinator of this user has left in the home folder:
+//! // let finder = Finder::from_environment(None, None);
+//! let dialer = Dialer::new(finder.find(Role::Submit)?, None)?;
+//! let client = Client::connect(&dialer).await?;
 //!
 //! let sweep = file::parse(
 //!     r#"
@@ -49,6 +53,8 @@
 //! service of `caviar.v1` that [`Client`] does not cover can use it too.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "clap")]
+mod arguments;
 mod client;
 mod dial;
 mod error;
@@ -56,14 +62,23 @@ mod holder;
 mod probe;
 mod stream;
 mod sweeps;
+mod tokens;
 mod trials;
+mod trust;
 mod workers;
 
 pub use caviar_common;
 pub use caviar_common::address::{Address, AddressError};
 
+#[cfg(feature = "clap")]
+pub use crate::arguments::{ConnectionArguments, ConnectionError};
 pub use crate::client::Client;
-pub use crate::dial::{DialError, Dialer};
+pub use crate::dial::{Channel, DialError, Dialer, DialerError};
 pub use crate::error::{Error, Request};
 pub use crate::holder::holder_of;
 pub use crate::stream::{Replies, SweepChanges, TrialReplies};
+pub use crate::tokens::{Authority, CreatedToken, Token};
+pub use crate::trust::{
+    ClientCertificate, FindError, Finder, PinError, SecretFileError, Target, pin_of,
+    read_secret_file,
+};

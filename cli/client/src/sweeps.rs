@@ -84,9 +84,11 @@ impl Client {
     /// #     store: folder.path().join("caviar.db"),
     /// #     core: caviar_core::input::Config::default(),
     /// #     ticks: true,
+    /// #     security: caviar_coordinator::Security::Plain,
     /// # })
     /// # .await?;
-    /// # let client = Client::connect(&server.address().to_string()).await?;
+    /// # let target = caviar_client::Target::plain(&server.url())?;
+    /// # let client = Client::connect(&caviar_client::Dialer::new(target, None)?).await?;
     /// # let text = "name = \"digits\"\n[data]\nsource = \"builtin:digits\"\n[search]\ntrials = 2";
     /// # let sweep = caviar_client::caviar_common::spec::file::parse(text)?;
     /// # client.create_sweep("request", &sweep.spec).await?;

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use caviar_client::{Client, Dialer, Target};
 use caviar_common::address::address_file;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -46,7 +47,7 @@ impl Child {
         let program = std::env::current_exe().context("finding the program itself")?;
         let started = Instant::now();
         let mut process = Command::new(program)
-            .args(["coordinator", "--listen", "127.0.0.1:0", "--store"])
+            .args(["coordinator", "--insecure", "--listen", "127.0.0.1:0", "--store"])
             .arg(store)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -75,6 +76,12 @@ impl Child {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Connects to it.
+    pub(crate) async fn client(&self) -> anyhow::Result<Client> {
+        let target = Target::plain(&format!("http://{}", self.address))?;
+        Ok(Client::connect(&Dialer::new(target, None)?).await?)
     }
 
     /// Where it listens.

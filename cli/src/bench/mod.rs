@@ -104,7 +104,7 @@ fn check_open_files(load: &Load) -> anyhow::Result<()> {
 
 async fn measure(args: &Coordinator, load: &Load, folder: &Folder) -> anyhow::Result<Report> {
     let child = Child::start(folder.store()).await?;
-    let client = Client::connect(&child.address().to_string()).await?;
+    let client = child.client().await?;
     create_sweeps(&client, load, folder).await?;
     let (idle, empty_store) = (resident_bytes(child.id()), folder.store_bytes());
     let mut running = Running::connect(child, load).await?;

@@ -69,7 +69,7 @@ pub(crate) async fn recover(
     let held: Vec<Held> = workers.iter().flat_map(Worker::held).collect();
     let held: Vec<Held> = held.into_iter().filter(|held| held.epoch > 0).collect();
     let child = Child::start(folder.store()).await.context("after kill -9")?;
-    let client = Client::connect(&child.address().to_string()).await?;
+    let client = child.client().await?;
     client.sweep(&sweep_name(0)).await?;
     let reply_seconds = child.started().elapsed().as_secs_f64();
     if let Some(worker) = workers.pop() {

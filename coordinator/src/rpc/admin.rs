@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::api::{Api, invalid, refused};
 use super::pages;
+use crate::trust::Caller;
 
 /// Implements `WorkerAdminService` on the driver.
 #[derive(Clone, Debug)]
@@ -40,7 +41,10 @@ impl WorkerAdminService for Admin {
         &self,
         request: Request<v1::DrainWorkerRequest>,
     ) -> Result<Response<v1::Worker>, Status> {
-        let name = Name::parse("worker", &request.into_inner().worker).map_err(invalid)?;
+        let caller = Caller::of(&request);
+        let worker = request.into_inner().worker;
+        caller.changes(&worker);
+        let name = Name::parse("worker", &worker).map_err(invalid)?;
         self.0.apply(Input::DrainWorker(name.clone())).await?;
         let wanted = name.clone();
         let worker = self.0.read(move |core| core.worker(&wanted)).await?;

@@ -6,6 +6,7 @@
 //! ```
 //! This module makes no decisions. Every error leaves it through [`caviar_proto::status`].
 
+mod access;
 mod admin;
 mod api;
 mod create;
@@ -17,6 +18,7 @@ mod trials;
 mod watch;
 mod workers;
 
+pub(crate) use access::Access;
 pub(crate) use admin::Admin;
 pub(crate) use api::Api;
 pub(crate) use sweeps::Sweeps;

@@ -18,6 +18,7 @@ use super::api::{Api, ResponseStream, invalid};
 use super::lookup;
 use super::pages::{self, Listing, MAX_PAGE_VALUES};
 use crate::store::query::{TrialOrder, TrialQuery};
+use crate::trust::Caller;
 
 /// Implements `SweepService` on the driver.
 #[derive(Clone, Debug)]
@@ -27,9 +28,11 @@ impl Sweeps {
     /// Carries out a request on a sweep and responds with the sweep after it.
     async fn apply_and_respond(
         &self,
+        caller: &Caller,
         sweep: String,
         input: impl FnOnce(SweepId) -> Input,
     ) -> Result<Response<v1::Sweep>, Status> {
+        caller.changes(&sweep);
         let id = self.0.find(&sweep)?.view.id;
         self.0.apply(input(id)).await?;
         self.respond(id)
@@ -63,7 +66,10 @@ impl SweepService for Sweeps {
         &self,
         request: Request<v1::CreateSweepRequest>,
     ) -> Result<Response<v1::Sweep>, Status> {
-        let id = self.0.create(request.into_inner()).await?;
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        caller.changes(request.spec.as_ref().and_then(|it| it.name.as_deref()).unwrap_or_default());
+        let id = self.0.create(request).await?;
         self.respond(id)
     }
 
@@ -104,28 +110,34 @@ impl SweepService for Sweeps {
         &self,
         request: Request<v1::PauseSweepRequest>,
     ) -> Result<Response<v1::Sweep>, Status> {
-        self.apply_and_respond(request.into_inner().sweep, Input::PauseSweep).await
+        let caller = Caller::of(&request);
+        self.apply_and_respond(&caller, request.into_inner().sweep, Input::PauseSweep).await
     }
 
     async fn resume_sweep(
         &self,
         request: Request<v1::ResumeSweepRequest>,
     ) -> Result<Response<v1::Sweep>, Status> {
-        self.apply_and_respond(request.into_inner().sweep, Input::ResumeSweep).await
+        let caller = Caller::of(&request);
+        self.apply_and_respond(&caller, request.into_inner().sweep, Input::ResumeSweep).await
     }
 
     async fn cancel_sweep(
         &self,
         request: Request<v1::CancelSweepRequest>,
     ) -> Result<Response<v1::Sweep>, Status> {
-        self.apply_and_respond(request.into_inner().sweep, Input::CancelSweep).await
+        let caller = Caller::of(&request);
+        self.apply_and_respond(&caller, request.into_inner().sweep, Input::CancelSweep).await
     }
 
     async fn delete_sweep(
         &self,
         request: Request<v1::DeleteSweepRequest>,
     ) -> Result<Response<v1::DeleteSweepResponse>, Status> {
-        let id = self.0.find(&request.into_inner().sweep)?.view.id;
+        let caller = Caller::of(&request);
+        let sweep = request.into_inner().sweep;
+        caller.changes(&sweep);
+        let id = self.0.find(&sweep)?.view.id;
         self.0.apply(Input::DeleteSweep(id)).await?;
         Ok(Response::new(v1::DeleteSweepResponse {}))
     }
@@ -184,7 +196,9 @@ impl SweepService for Sweeps {
         &self,
         request: Request<v1::ReleaseTrialRequest>,
     ) -> Result<Response<v1::Trial>, Status> {
+        let caller = Caller::of(&request);
         let v1::ReleaseTrialRequest { sweep, trial } = request.into_inner();
+        caller.changes(&format!("{sweep}, trial {trial}"));
         let id = self.0.find(&sweep)?.view.id;
         self.0.apply(Input::ReleaseTrial(id, TrialNumber(trial))).await?;
         self.respond_with_trial(&sweep, TrialNumber(trial)).await

@@ -27,6 +27,7 @@ use tracing::Instrument;
 
 use super::api::{Api, driver_gone};
 use crate::driver::{CloseReason, DriverGone, Outgoing};
+use crate::trust::Caller;
 
 /// How long a worker may take to send Hello after it connected.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,7 +57,8 @@ impl WorkerService for Workers {
         };
         let (session, outbox) = session.ok_or_else(busy)?;
         let (open, closed) = oneshot::channel();
-        let receiver = Receiver { api: self.0.clone(), session, requests: request.into_inner() };
+        let (api, caller) = (self.0.clone(), Caller::of(&request));
+        let receiver = Receiver { api, session, caller, requests: request.into_inner() };
         let span = tracing::info_span!("session", worker = tracing::field::Empty);
         tokio::spawn(receiver.run(closed).instrument(span));
         Ok(Response::new(OutgoingStream { outbox, open: Some(open) }))
@@ -107,6 +109,7 @@ fn close_status(reason: &CloseReason) -> Status {
 struct Receiver {
     api: Api,
     session: SessionId,
+    caller: Caller,
     requests: Streaming<v1::WorkerMessage>,
 }
 
@@ -156,6 +159,7 @@ impl Receiver {
         if let FromWorker::Hello(hello) = &message {
             tracing::Span::current().record("worker", hello.worker.as_str());
             tracing::info!(slots = hello.slots, held = hello.held.len(), "connected");
+            self.caller.record("WorkerService/Work", hello.worker.as_str());
         }
         self.api.driver.post(Input::Message { session: self.session, message }).await
     }

@@ -1,0 +1,305 @@
+//! Finding the coordinator that a user means, and the join string for it.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use caviar_common::address::{Address, AddressError};
+use caviar_common::join::{
+    JoinError, JoinString, MAX_ADDRESSES, Role, user_folder, user_join_folder,
+};
+
+use super::files::{SecretFileError, read_secret_file};
+use super::{Target, dialable};
+
+/// The environment variable with a join string.
+const VARIABLE: &str = "CAVIAR_JOIN";
+/// Longest join string on standard input, in bytes.
+const MAX_INPUT_BYTES: u64 = 16_384;
+
+/// What a user said about the coordinator, and where else to look.
+///
+/// The first of these that is there counts:
+/// 1. an address that begins with `http://`: no encryption and no token,
+/// 2. the file of `join`, or standard input,
+/// 3. `variable`,
+/// 4. the join string in `folder` for the address, or else the one that was written last.
+///
+/// An address replaces those of the join string.
+#[derive(Clone, Default)]
+pub struct Finder {
+    /// Addresses, separated by commas, in any form of [`caviar_common::address`].
+    pub coordinator: Option<String>,
+    /// A file with a join string; `-` for standard input.
+    pub join: Option<PathBuf>,
+    /// A join string: the value of `CAVIAR_JOIN`.
+    pub variable: Option<String>,
+    /// The folder of join strings of this user.
+    pub folder: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Finder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { coordinator, join, variable: _, folder } = self;
+        f.debug_struct("Finder")
+            .field("coordinator", coordinator)
+            .field("join", join)
+            .field("folder", folder)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why no coordinator was found.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// The address is not an address.
+    #[error("coordinator {0}")]
+    Address(#[from] AddressError),
+    /// Too many addresses.
+    #[error("coordinator: expected at most {MAX_ADDRESSES} addresses")]
+    TooManyAddresses,
+    /// A text is not a join string.
+    #[error("{place}: {problem}")]
+    Join {
+        /// The file or the variable.
+        place: String,
+        /// What is wrong with it.
+        problem: JoinError,
+    },
+    /// The file cannot be read, or others could read it.
+    #[error(transparent)]
+    File(#[from] SecretFileError),
+    /// Standard input cannot be read.
+    #[error("cannot read a join string from standard input: {0}")]
+    Input(#[source] io::Error),
+    /// An `http://` address with a join string.
+    #[error(
+        "coordinator {address}: a join string is only sent over TLS; hint: leave http:// out, or \
+         leave the join string out for a coordinator that was started with --insecure"
+    )]
+    Plain {
+        /// The address.
+        address: String,
+    },
+    /// There is no join string.
+    #[error("no join string for {wanted}, so there is no coordinator to trust")]
+    Missing {
+        /// What was asked for.
+        wanted: String,
+        /// The folder of this user, in which there was none.
+        folder: Option<PathBuf>,
+    },
+}
+
+impl FindError {
+    /// What to do about it, for people.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Missing { folder, .. } => {
+                let place = folder.as_ref().map_or_else(String::new, |folder| {
+                    format!(" (none of this user's is in {})", folder.display())
+                });
+                vec![
+                    "start a coordinator with: caviar coordinator".to_owned(),
+                    format!(
+                        "or give the join string of one in a file of mode 0600 with --join FILE, \
+                         or in {VARIABLE}{place}"
+                    ),
+                ]
+            }
+            Self::Address(_) => vec!["write HOST:PORT, for example 127.0.0.1:7070".to_owned()],
+            Self::Join { .. }
+            | Self::TooManyAddresses
+            | Self::File(_)
+            | Self::Input(_)
+            | Self::Plain { .. } => Vec::new(),
+        }
+    }
+}
+
+impl Finder {
+    /// What the arguments say, and the environment of this process.
+    pub fn from_environment(coordinator: Option<String>, join: Option<PathBuf>) -> Self {
+        let variable = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
+        let folder = user_folder(|name| std::env::var_os(name));
+        let folder = folder.map(|folder| user_join_folder(&folder));
+        Self { coordinator, join, variable, folder }
+    }
+
+    /// The coordinator, with a token of this role where the user's folder has several.
+    ///
+    /// # Errors
+    /// There is no join string, or it cannot be used.
+    pub fn find(&self, role: Role) -> Result<Target, FindError> {
+        let addresses = self.addresses()?;
+        if let Some(plain) = addresses.iter().find(|address| address.is_plain()) {
+            if self.join.is_some() {
+                return Err(FindError::Plain { address: plain.url() });
+            }
+            return Ok(Target::Plain(plain.clone()));
+        }
+        let join = match (&self.join, &self.variable) {
+            (Some(path), _) => read_join(path)?,
+            (None, Some(text)) => parse(VARIABLE, text)?,
+            (None, None) => self.join_of_user(&addresses, role)?,
+        };
+        Ok(Target::Trusted(if addresses.is_empty() { join } else { join.at(addresses) }))
+    }
+
+    fn addresses(&self) -> Result<Vec<Address>, FindError> {
+        let Some(text) = &self.coordinator else { return Ok(Vec::new()) };
+        let addresses: Vec<Address> = text.split(',').map(dialable).collect::<Result<_, _>>()?;
+        if addresses.len() > MAX_ADDRESSES {
+            return Err(FindError::TooManyAddresses);
+        }
+        Ok(addresses)
+    }
+
+    /// The join string in the user's folder for one of the addresses, or else the latest.
+    fn join_of_user(&self, addresses: &[Address], role: Role) -> Result<JoinString, FindError> {
+        let mut latest = Err(FindError::Missing {
+            wanted: self.coordinator.clone().unwrap_or_else(|| "a coordinator".to_owned()),
+            folder: self.folder.clone(),
+        });
+        for path in self.folder.iter().flat_map(|folder| files(folder, role)) {
+            let join = match read_join(&path) {
+                // A coordinator that has just stopped has removed its file.
+                Err(FindError::File(SecretFileError::Unreadable { source, .. }))
+                    if source.kind() == io::ErrorKind::NotFound =>
+                {
+                    continue;
+                }
+                other => other,
+            };
+            let is_meant = join.as_ref().is_ok_and(|join| {
+                addresses.iter().any(|a| join.addresses.iter().any(|b| a.is_same_place(b)))
+            });
+            if is_meant {
+                return join;
+            }
+            if matches!(latest, Err(FindError::Missing { .. })) {
+                latest = join;
+            }
+        }
+        latest
+    }
+}
+
+/// The files of a role, the latest first.
+fn files(folder: &Path, role: Role) -> Vec<PathBuf> {
+    let end = format!(".{role}.join");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let mut files: Vec<(SystemTime, PathBuf)> = entries
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(&end))
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    files.sort_unstable_by(|a, b| b.cmp(a));
+    files.into_iter().map(|(_, path)| path).collect()
+}
+
+/// The join string in a file, or on standard input.
+fn read_join(path: &Path) -> Result<JoinString, FindError> {
+    if path.as_os_str() != "-" {
+        return parse(&path.display().to_string(), &read_secret_file(path)?);
+    }
+    let mut text = String::new();
+    let input = io::stdin().lock().take(MAX_INPUT_BYTES).read_to_string(&mut text);
+    input.map_err(FindError::Input)?;
+    parse("standard input", &text)
+}
+
+fn parse(place: &str, text: &str) -> Result<JoinString, FindError> {
+    text.parse().map_err(|problem| FindError::Join { place: place.to_owned(), problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
+
+    use caviar_common::join::{Pin, Secret};
+
+    use super::*;
+
+    fn join(address: &str) -> JoinString {
+        JoinString {
+            role: Role::Admin,
+            pin: Pin([1; 32]),
+            secret: Secret::new([2; 16]),
+            addresses: vec![address.parse().unwrap()],
+        }
+    }
+
+    fn write(path: &Path, text: &str, age: u64) {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+        let file = File::options().append(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+    }
+
+    fn found(finder: &Finder) -> String {
+        match finder.find(Role::Admin) {
+            Ok(Target::Trusted(join)) => join.addresses[0].to_string(),
+            Ok(Target::Plain(address)) => address.url(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_users_join_string_is_found_by_address_or_by_age() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let finder = Finder { folder: Some(folder.path().to_owned()), ..Finder::default() };
+        let at = |address: &str| Finder { coordinator: Some(address.to_owned()), ..finder.clone() };
+        assert_eq!(
+            found(&finder),
+            "no join string for a coordinator, so there is no coordinator to trust"
+        );
+        write(&path("a-1.admin.join"), &join("a:1").reveal(), 60);
+        write(&path("b-2.admin.join"), &join("b:2").reveal(), 5);
+        write(&path("c-3.worker.join"), &join("c:3").reveal(), 0);
+        assert_eq!(found(&finder), "b:2");
+        assert_eq!(found(&at("a:1")), "a:1");
+        // Through a tunnel: the latest, at the address of the tunnel.
+        assert_eq!(found(&at("localhost:9")), "localhost:9");
+        assert_eq!(found(&at("http://a:1")), "http://a:1");
+        assert!(found(&at("a:x")).starts_with("coordinator \"a:x\": port \"x\""));
+        assert!(found(&at("a:0")).contains("port \"0\""));
+    }
+
+    #[test]
+    fn arguments_come_before_the_environment_and_both_before_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("given");
+        write(&file, &join("file:1").reveal(), 0);
+        write(&folder.path().join("x.admin.join"), &join("folder:1").reveal(), 0);
+        let mut finder = Finder {
+            coordinator: None,
+            join: Some(file),
+            variable: Some(join("variable:1").reveal()),
+            folder: Some(folder.path().to_owned()),
+        };
+        assert_eq!(found(&finder), "file:1");
+        finder.coordinator = Some("other:1".to_owned());
+        assert_eq!(found(&finder), "other:1");
+        finder.coordinator = Some("http://other:1".to_owned());
+        assert!(found(&finder).contains("only sent over TLS"), "{}", found(&finder));
+        (finder.join, finder.coordinator) = (None, None);
+        assert_eq!(found(&finder), "variable:1");
+        finder.variable = Some("caviar1.x".to_owned());
+        assert!(found(&finder).starts_with("CAVIAR_JOIN: expected a join string"));
+        finder.variable = None;
+        assert_eq!(found(&finder), "folder:1");
+    }
+
+    #[test]
+    fn a_join_string_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.admin.join");
+        write(&path, &join("a:1").reveal(), 0);
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let finder = Finder { folder: Some(folder.path().to_owned()), ..Finder::default() };
+        assert!(found(&finder).contains("other users can read"), "{}", found(&finder));
+    }
+}

@@ -1,0 +1,233 @@
+//! `caviar tokens`, `caviar access` and `caviar health`: who may connect, and with what.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+use caviar_client::{Client, CreatedToken, Finder, Target, Token};
+use caviar_common::join::{JoinString, Role};
+use serde_json::{Value, json};
+
+use crate::args::{
+    Access, CreateToken, Health, ListTokens, RevokeToken, RotateToken, TokensCommand,
+};
+use crate::failure::Failure;
+use crate::progress::talk;
+use crate::show;
+use crate::show::page::{Page, Tone};
+use crate::show::table::{Cell, Column, Table};
+use crate::show::text;
+
+/// Carries out `caviar tokens`.
+pub(crate) async fn tokens(command: &TokensCommand) -> anyhow::Result<()> {
+    match command {
+        TokensCommand::Create(args) => create(args).await,
+        TokensCommand::List(args) => list(args).await,
+        TokensCommand::Revoke(args) => revoke(args).await,
+        TokensCommand::Rotate(args) => rotate(args).await,
+    }
+}
+
+async fn create(args: &CreateToken) -> anyhow::Result<()> {
+    let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
+    let new = client.create_token(&args.role, &args.name, args.ttl).await?;
+    write_new(&new, args.output.as_deref(), args.json)
+}
+
+async fn rotate(args: &RotateToken) -> anyhow::Result<()> {
+    let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
+    let new = client.rotate_token(&args.token, args.grace).await?;
+    write_new(&new, args.output.as_deref(), args.json)
+}
+
+/// Writes a new token's join string to its file, or else to standard output.
+fn write_new(new: &CreatedToken, output: Option<&Path>, json: bool) -> anyhow::Result<()> {
+    let token = new.token.as_ref().context("the coordinator's reply has no token")?;
+    let line = format!("{}\n", new.join);
+    if let Some(path) = output {
+        write_secret(path, &line).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let mut out = show::stdout();
+    if json {
+        let mut object = object(token);
+        if let (Value::Object(fields), None) = (&mut object, output) {
+            fields.insert("join".to_owned(), new.join.clone().into());
+        }
+        show::json(&mut out, &object)?;
+    } else if output.is_none() {
+        out.write_all(line.as_bytes())?;
+    }
+    out.flush()?;
+    let until = token.expires_ms.map_or_else(
+        || "until it is revoked".to_owned(),
+        |expires_ms| format!("for {}", in_time(expires_ms)),
+    );
+    talk(&format!("token {} ({}), role {}, is valid {until}", token.name, token.id, token.role));
+    match output {
+        Some(path) => talk(&format!("hint: to use it: caviar worker --join {}", path.display())),
+        None => talk(
+            "hint: a join string is a password: keep it in a file of mode 0600, or in CAVIAR_JOIN",
+        ),
+    }
+    Ok(())
+}
+
+/// Writes a file that only this user can read. An existing file is not touched.
+fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+async fn list(args: &ListTokens) -> anyhow::Result<()> {
+    let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
+    let tokens = client.list_tokens().await?;
+    let mut out = show::stdout();
+    if args.json {
+        show::json(&mut out, &tokens.iter().map(object).collect::<Vec<_>>())?;
+    } else {
+        table(&mut out, &tokens, Page::of_stdout())?;
+    }
+    Ok(out.flush()?)
+}
+
+async fn revoke(args: &RevokeToken) -> anyhow::Result<()> {
+    let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
+    let token = client.revoke_token(&args.token).await?;
+    talk(&format!("token {} ({}) is revoked", token.name, token.id));
+    if args.json {
+        let mut out = show::stdout();
+        show::json(&mut out, &object(&token))?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn object(token: &Token) -> Value {
+    let Token { id, name, role, created_ms, expires_ms, revoked_ms } = token;
+    json!({
+        "id": id,
+        "name": name,
+        "role": role,
+        "created_ms": created_ms,
+        "expires_ms": expires_ms,
+        "revoked_ms": revoked_ms,
+    })
+}
+
+fn table(out: &mut impl Write, tokens: &[Token], page: Page) -> io::Result<()> {
+    let mut table = Table::new([
+        Column::new("id"),
+        Column::new("name").shortened_to(10),
+        Column::new("role"),
+        Column::new("state"),
+        Column::new("made").ranked(1),
+    ]);
+    for token in tokens {
+        let (state, tone) = state(token);
+        table.row([
+            token.id.clone().into(),
+            Cell::new(Tone::Strong, token.name.clone()),
+            token.role.clone().into(),
+            Cell::new(tone, state),
+            format!("{} ago", since(token.created_ms)).into(),
+        ]);
+    }
+    table.write(out, page)
+}
+
+fn state(token: &Token) -> (String, Tone) {
+    let now_ms = now_ms();
+    match (token.revoked_ms, token.expires_ms) {
+        (Some(_), _) => ("revoked".to_owned(), Tone::Bad),
+        (None, Some(end)) if end <= now_ms => ("expired".to_owned(), Tone::Bad),
+        (None, Some(end)) => (format!("valid for {}", in_time(end)), Tone::Good),
+        (None, None) => ("valid".to_owned(), Tone::Good),
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn since(ms: u64) -> String {
+    text::duration(std::time::Duration::from_millis(now_ms().saturating_sub(ms)))
+}
+
+fn in_time(ms: u64) -> String {
+    text::duration(std::time::Duration::from_millis(ms.saturating_sub(now_ms())))
+}
+
+/// Carries out `caviar access`.
+pub(crate) async fn access(args: &Access) -> anyhow::Result<()> {
+    let connection = &args.connection;
+    let finder = Finder::from_environment(connection.coordinator.clone(), connection.join.clone());
+    let target = finder.find(Role::Admin).map_err(caviar_client::ConnectionError::from)?;
+    let Target::Trusted(join) = target else {
+        return Err(Failure::hinted(
+            "a coordinator that was started with --insecure has no authority and no tokens",
+            "connect to it without TLS: grpcurl -plaintext",
+        )
+        .into());
+    };
+    let mut out = show::stdout();
+    if args.token {
+        writeln!(out, "{}", join.secret.reveal())?;
+    } else if args.join_string {
+        writeln!(out, "{}", join.reveal())?;
+    } else {
+        let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
+        let authority = client.authority().await?;
+        if args.ca {
+            out.write_all(authority.certificate.as_bytes())?;
+        } else if args.json {
+            show::json(&mut out, &access_object(&join, &authority))?;
+        } else {
+            write_access(&mut out, &join)?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn access_object(join: &JoinString, authority: &caviar_client::Authority) -> Value {
+    json!({
+        "addresses": join.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "role": join.role.name(),
+        "token": join.secret.reveal(),
+        "join": join.reveal(),
+        "ca": authority.certificate,
+        "pin": authority.pin,
+        "server_name": authority.server_name,
+    })
+}
+
+fn write_access(out: &mut impl Write, join: &JoinString) -> io::Result<()> {
+    let addresses: Vec<String> = join.addresses.iter().map(ToString::to_string).collect();
+    let first = addresses.first().map(String::as_str).unwrap_or_default();
+    writeln!(out, "addresses  {}", addresses.join(", "))?;
+    writeln!(out, "role       {}", join.role)?;
+    writeln!(out, "pin        {}", join.pin)?;
+    writeln!(out)?;
+    writeln!(out, "The secrets are printed by these commands only:")?;
+    writeln!(out, "  caviar access --token          the bearer token")?;
+    writeln!(out, "  caviar access --join-string    the join string")?;
+    writeln!(out, "  caviar access --ca             the authority's certificate (no secret)")?;
+    writeln!(out)?;
+    writeln!(out, "For example, with grpcurl:")?;
+    writeln!(out, "  caviar access --ca > ca.pem")?;
+    writeln!(
+        out,
+        "  grpcurl -cacert ca.pem -H \"authorization: Bearer $(caviar access --token)\" \\\n    \
+         {first} list"
+    )
+}
+
+/// Carries out `caviar health`: succeeds if a coordinator answers and serves.
+pub(crate) async fn health(args: &Health) -> anyhow::Result<()> {
+    let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
+    talk(&format!("the coordinator at {} serves", client.url()));
+    Ok(())
+}

@@ -1,0 +1,323 @@
+//! Who may connect to a coordinator, and what each may do.
+//!
+//! ```text
+//! connection --> tls: TLS 1.3, and a client certificate if the site wants one
+//! request    --> access: token -> Caller; rules: method -> roles; throttle for failed attempts
+//! handler    --> reads the Caller, and names what it changes
+//! reply      --> audit: who, what, when
+//!
+//! STORE.trust/  0700   authority.key, authority.pem   the authority, made once
+//!                      tokens.json                    hashes of the tokens
+//!                      admin.join, worker.join        join strings for programs of the same user
+//!                      audit.jsonl                    one line for every change
+//! ```
+//! Without a folder, everything is in memory: for a coordinator that only answers questions of the
+//! process that it runs in.
+
+mod access;
+mod audit;
+mod authority;
+mod files;
+mod rules;
+mod throttle;
+mod tls;
+mod tokens;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use caviar_common::address::Address;
+use caviar_common::error::ErrorClass;
+use caviar_common::ids::Name;
+use caviar_common::join::{JoinString, Pin, Role, Secret, join_file};
+
+pub(crate) use self::access::{AccessLayer, Caller};
+use self::audit::Audit;
+use self::authority::Certificates;
+pub use self::authority::{Authority, AuthorityError};
+pub use self::files::FileError;
+pub(crate) use self::files::write_secret;
+use self::throttle::Throttle;
+pub(crate) use self::tls::{TlsSetup, accept};
+pub(crate) use self::tokens::now_ms;
+pub use self::tokens::{TokenError, TokenView, Tokens};
+
+/// The file of the tokens in the trust folder.
+const TOKENS_FILE: &str = "tokens.json";
+/// The roles of the tokens that a coordinator makes by itself.
+const OWN_ROLES: [Role; 2] = [Role::Admin, Role::Worker];
+
+/// How connections are protected.
+#[derive(Clone, Debug)]
+pub enum Security {
+    /// TLS and tokens.
+    Tls(TlsOptions),
+    /// Neither encryption nor tokens, on a loopback address: every process of this host may do
+    /// everything.
+    Plain,
+    /// The same on any address: everybody who reaches it may do everything.
+    PlainOnNetwork,
+}
+
+/// The options of a coordinator with TLS.
+#[derive(Clone, Debug, Default)]
+pub struct TlsOptions {
+    /// The [trust folder](caviar_common::join::trust_folder); `None` to keep nothing.
+    pub folder: Option<PathBuf>,
+    /// Where clients reach the coordinator, for join strings. If empty, where it listens.
+    pub advertised: Vec<Address>,
+    /// A file with the authorities of client certificates, in PEM. If given, a client needs a
+    /// certificate from one of them next to its token.
+    pub client_authorities: Option<PathBuf>,
+}
+
+/// Why trust cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The authority cannot be had.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The tokens cannot be had.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    /// The audit log cannot be opened.
+    #[error("cannot open the audit log in {folder}: {source}", folder = folder.display())]
+    Audit {
+        /// The trust folder.
+        folder: PathBuf,
+        /// What the system reports.
+        source: std::io::Error,
+    },
+    /// The authorities of client certificates cannot be used.
+    #[error("client authorities {path}: {cause}", path = path.display())]
+    ClientAuthorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The TLS library refuses the configuration: a bug.
+    #[error("internal error: TLS: {0}")]
+    Tls(#[from] tokio_rustls::rustls::Error),
+}
+
+impl TrustError {
+    /// What a caller can do about it.
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::File(_) | Self::ClientAuthorities { .. } | Self::Audit { .. } => {
+                ErrorClass::Invalid
+            }
+            Self::Authority(_) | Self::Tokens(_) => ErrorClass::Corrupt,
+            Self::Tls(_) => ErrorClass::Internal,
+        }
+    }
+}
+
+/// The authority, the tokens and the audit log of a running coordinator.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) tokens: Tokens,
+    audit: Audit,
+    throttle: Throttle,
+    folder: Option<PathBuf>,
+    /// The secrets of the tokens that the coordinator made by itself.
+    own: Mutex<Vec<(Role, Secret)>>,
+    /// Files outside the folder that have a join string, and its role.
+    published: Mutex<Vec<(PathBuf, Role)>>,
+    /// Where clients reach the coordinator.
+    pub(crate) advertised: Vec<Address>,
+}
+
+impl Trust {
+    /// Opens what the folder has, and makes what it lacks.
+    ///
+    /// # Errors
+    /// A file cannot be read or written, others can read it, or it is damaged.
+    pub(crate) fn open(
+        folder: Option<&Path>,
+        advertised: Vec<Address>,
+    ) -> Result<Self, TrustError> {
+        let authority = match folder {
+            Some(folder) => {
+                files::create_folder(folder)?;
+                Authority::open(folder)?
+            }
+            None => Authority::create()?,
+        };
+        let tokens = Tokens::open(folder.map(|folder| folder.join(TOKENS_FILE)))?;
+        let own = own_tokens(&tokens, folder)?;
+        let audit = Audit::open(folder).map_err(|source| TrustError::Audit {
+            folder: folder.map(Path::to_owned).unwrap_or_default(),
+            source,
+        })?;
+        Ok(Self {
+            authority: Arc::new(authority),
+            tokens,
+            audit,
+            throttle: Throttle::new(),
+            folder: folder.map(Path::to_owned),
+            own: Mutex::new(own),
+            published: Mutex::default(),
+            advertised,
+        })
+    }
+
+    pub(crate) fn pin(&self) -> Pin {
+        self.authority.pin()
+    }
+
+    /// The join string with a secret.
+    pub(crate) fn join(&self, role: Role, secret: Secret) -> JoinString {
+        JoinString { role, pin: self.pin(), secret, addresses: self.advertised.clone() }
+    }
+
+    /// The join string of a role that the coordinator makes a token for by itself.
+    pub(crate) fn own_join(&self, role: Role) -> Option<JoinString> {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, secret) = own.iter().find(|(own, _)| *own == role)?;
+        Some(self.join(role, secret.clone()))
+    }
+
+    /// Writes the join strings of the coordinator's own tokens into the trust folder.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub(crate) fn write_joins(&self) -> Result<(), FileError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        OWN_ROLES.into_iter().try_for_each(|role| self.write_join(&join_file(folder, role), role))
+    }
+
+    fn write_join(&self, path: &Path, role: Role) -> Result<(), FileError> {
+        match self.own_join(role) {
+            Some(join) => write_secret(path, &format!("{}\n", join.reveal())),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a join string to a file outside the trust folder, and again when its token is
+    /// rotated. Makes the folders that are missing.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn publish(&self, path: PathBuf, role: Role) -> Result<(), FileError> {
+        if let Some(folder) = path.parent() {
+            files::create_folder(folder)?;
+        }
+        self.write_join(&path, role)?;
+        self.published.lock().unwrap_or_else(PoisonError::into_inner).push((path, role));
+        Ok(())
+    }
+
+    /// Removes the published files, unless another coordinator has replaced them.
+    pub(crate) fn unpublish(&self) {
+        let published =
+            std::mem::take(&mut *self.published.lock().unwrap_or_else(PoisonError::into_inner));
+        for (path, role) in published {
+            let own = self.own_join(role);
+            let stored = files::read_secret(&path).ok().flatten();
+            if stored.and_then(|text| text.parse().ok()) == own {
+                // A file that stays leads nobody to another coordinator, because of its pin.
+                let _removed = std::fs::remove_file(&path);
+            }
+        }
+    }
+
+    /// Gives a token a new secret. If it is one of the coordinator's own, all files with its join
+    /// string get the new one.
+    ///
+    /// # Errors
+    /// There is no such token, or a file cannot be written.
+    pub(crate) fn rotate(&self, token: &str, grace: Duration) -> Result<NewToken, TokenError> {
+        let (view, secret) = self.tokens.rotate(token, grace)?;
+        if view.name.as_str() == own_name(view.role) {
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            for (role, kept) in own.iter_mut().filter(|(role, _)| *role == view.role) {
+                tracing::info!("the token of the role {role} is rotated");
+                *kept = secret.clone();
+            }
+            drop(own);
+            self.write_joins()?;
+            let published = self.published.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            published.iter().try_for_each(|(path, role)| self.write_join(path, *role))?;
+        }
+        let join = self.join(view.role, secret);
+        Ok(NewToken { view, join })
+    }
+
+    /// Makes a token.
+    ///
+    /// # Errors
+    /// There are too many, or the file cannot be written.
+    pub(crate) fn create(
+        &self,
+        name: Name,
+        role: Role,
+        ttl: Option<Duration>,
+    ) -> Result<NewToken, TokenError> {
+        let (view, secret) = self.tokens.create(name, role, ttl)?;
+        let join = self.join(role, secret);
+        Ok(NewToken { view, join })
+    }
+
+    /// TLS with certificates of the authority that name these hosts.
+    ///
+    /// # Errors
+    /// A certificate cannot be made, or the file of client authorities cannot be used.
+    pub(crate) fn tls(
+        &self,
+        hosts: Vec<String>,
+        client_authorities: Option<&Path>,
+    ) -> Result<TlsSetup, TrustError> {
+        let certificates = Certificates::new(self.authority.clone(), hosts)?;
+        TlsSetup::new(certificates, client_authorities)
+    }
+}
+
+/// A token that was just made, with the only copy of its secret.
+#[derive(Debug)]
+pub(crate) struct NewToken {
+    pub(crate) view: TokenView,
+    pub(crate) join: JoinString,
+}
+
+/// The coordinator's own tokens: those in the join strings of the folder, or new ones.
+fn own_tokens(tokens: &Tokens, folder: Option<&Path>) -> Result<Vec<(Role, Secret)>, TrustError> {
+    let mut own = Vec::new();
+    for role in OWN_ROLES {
+        let stored = folder.map(|it| files::read_secret(&join_file(it, role))).transpose()?;
+        let join = stored.flatten().and_then(|text| text.parse::<JoinString>().ok());
+        let is_valid = |join: &JoinString| {
+            let accepted = tokens.accept(&join.secret, now_ms());
+            accepted.is_ok_and(|accepted| accepted.token.role == role)
+        };
+        let secret = match join.filter(is_valid) {
+            Some(join) => join.secret,
+            None => new_own_token(tokens, role)?,
+        };
+        own.push((role, secret));
+    }
+    Ok(own)
+}
+
+fn new_own_token(tokens: &Tokens, role: Role) -> Result<Secret, TrustError> {
+    let name = own_name(role);
+    let name = Name::parse("name", &name).map_err(|_| TokenError::NoSuchToken(name))?;
+    // A join string that was lost or replaced must not stay valid.
+    for token in tokens.views() {
+        if token.name == name && token.revoked_ms.is_none() {
+            tokens.revoke(&token.id.0)?;
+        }
+    }
+    Ok(tokens.create(name, role, None)?.1)
+}
+
+/// The name of a token that the coordinator makes by itself.
+fn own_name(role: Role) -> String {
+    format!("first-{role}")
+}

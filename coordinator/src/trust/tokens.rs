@@ -1,0 +1,595 @@
+//! The tokens of a coordinator: who may connect, and what each may do.
+//!
+//! A token is 128 random bits. The file keeps their BLAKE3 hash only, so a reader of the file
+//! cannot connect. 128 bits cannot be guessed, so the hash needs neither salt nor stretching.
+//! Hashes are compared in constant time, and every hash is compared with every token, so the time
+//! tells nothing about a token.
+//!
+//! ```text
+//! create --> valid --expires_at--> expired ----.
+//!              |  '--rotate--> the old secret is valid for a grace period, the new one from now
+//!              '--revoke--> revoked            |
+//!                              '---------------'--> forgotten after 90 days
+//! ```
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use caviar_common::ids::Name;
+use caviar_common::join::{Role, Secret};
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::files::{self, FileError};
+
+/// Most valid tokens of one coordinator.
+pub(crate) const MAX_TOKENS: usize = 1_000;
+/// How long an ended token is kept, so that its user is told how it ended.
+const KEEP_ENDED: Duration = Duration::from_secs(90 * 86_400);
+/// The context of the hash: a BLAKE3 key derivation, so that it differs from all other hashes.
+const CONTEXT: &str = "caviar 2026-11 bearer token";
+
+/// What identifies a token in lists and in the audit log: 8 hexadecimal digits, which are no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenId(pub String);
+
+impl std::fmt::Display for TokenId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is known of a token, without its secret. Times are in milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenView {
+    /// Its identity.
+    pub id: TokenId,
+    /// The name that its maker gave it.
+    pub name: Name,
+    /// What it allows.
+    pub role: Role,
+    /// When it was made.
+    pub created_ms: u64,
+    /// When it ends by itself; `None` for never.
+    pub expires_ms: Option<u64>,
+    /// When it was revoked; `None` if it was not.
+    pub revoked_ms: Option<u64>,
+}
+
+/// Why a secret is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The request has no token.
+    #[error(
+        "this coordinator needs a token; hint: give a join string with --join FILE or CAVIAR_JOIN; \
+         for other clients: caviar access --token"
+    )]
+    Missing,
+    /// The header is not a bearer token of Caviar.
+    #[error(
+        "the authorization header is not a token of Caviar: expected \"Bearer \" and 32 \
+         hexadecimal digits; hint: caviar access --token"
+    )]
+    Malformed,
+    /// No token has this secret.
+    #[error(
+        "the token is not one of this coordinator; hint: it may be of another store, or was \
+         removed; make a new one on the coordinator's host: caviar tokens create --role ROLE"
+    )]
+    Unknown,
+    /// The token has expired.
+    #[error(
+        "the token {name} ({id}) expired at {at}; hint: make a new one on the coordinator's host: \
+         caviar tokens create --role {role}"
+    )]
+    Expired {
+        /// The name of the token.
+        name: Name,
+        /// Its identity.
+        id: TokenId,
+        /// What it allowed.
+        role: Role,
+        /// When, in UTC.
+        at: String,
+    },
+    /// The token was revoked, or replaced by a rotation.
+    #[error(
+        "the token {name} ({id}) was {how} at {at}; hint: ask the coordinator's user for a new one: \
+         caviar tokens create --role {role}"
+    )]
+    Revoked {
+        /// `revoked` or `replaced`.
+        how: &'static str,
+        /// The name of the token.
+        name: Name,
+        /// Its identity.
+        id: TokenId,
+        /// What it allowed.
+        role: Role,
+        /// When, in UTC.
+        at: String,
+    },
+}
+
+/// Why a change of the tokens is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// No token has this identity or name.
+    #[error("there is no token {0:?}; hint: caviar tokens list")]
+    NoSuchToken(String),
+    /// Several tokens have this name.
+    #[error("several tokens are named {0:?}: name one by its id; hint: caviar tokens list")]
+    Ambiguous(String),
+    /// It has ended already.
+    #[error("the token {0} has ended; hint: caviar tokens create makes a new one")]
+    Ended(TokenId),
+    /// There are too many.
+    #[error("there are {MAX_TOKENS} valid tokens; hint: revoke some: caviar tokens revoke ID")]
+    TooMany,
+    /// The system has no random numbers.
+    #[error("the system has no random numbers")]
+    NoRandomness,
+    /// The file cannot be written. Nothing was changed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file is not what this program wrote.
+    #[error("{path} is damaged: {cause}; hint: restore it from a backup, or delete it, which ends \
+             every token", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// A token as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Token {
+    id: TokenId,
+    name: Name,
+    role: StoredRole,
+    hash: String,
+    created_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked_ms: Option<u64>,
+    /// The secret before the last rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replaced: Option<Replaced>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Replaced {
+    hash: String,
+    until_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredRole {
+    View,
+    Worker,
+    Submit,
+    Admin,
+}
+
+impl From<StoredRole> for Role {
+    fn from(role: StoredRole) -> Self {
+        match role {
+            StoredRole::View => Self::View,
+            StoredRole::Worker => Self::Worker,
+            StoredRole::Submit => Self::Submit,
+            StoredRole::Admin => Self::Admin,
+        }
+    }
+}
+
+impl From<Role> for StoredRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::View => Self::View,
+            Role::Worker => Self::Worker,
+            Role::Submit => Self::Submit,
+            Role::Admin => Self::Admin,
+        }
+    }
+}
+
+impl Token {
+    fn view(&self) -> TokenView {
+        TokenView {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            role: self.role.into(),
+            created_ms: self.created_ms,
+            expires_ms: self.expires_ms,
+            revoked_ms: self.revoked_ms,
+        }
+    }
+
+    /// When it ended or will end by itself.
+    fn ends_ms(&self) -> Option<u64> {
+        [self.expires_ms, self.revoked_ms].into_iter().flatten().min()
+    }
+
+    /// Why its secret is not accepted at this time.
+    fn check(&self, is_replaced: bool, now_ms: u64) -> Result<(), Denied> {
+        let revoked = |how, at_ms: u64| Denied::Revoked {
+            how,
+            name: self.name.clone(),
+            id: self.id.clone(),
+            role: self.role.into(),
+            at: utc(at_ms),
+        };
+        if let Some(at_ms) = self.revoked_ms {
+            return Err(revoked("revoked", at_ms));
+        }
+        if let (true, Some(replaced)) = (is_replaced, &self.replaced)
+            && now_ms >= replaced.until_ms
+        {
+            return Err(revoked("replaced", replaced.until_ms));
+        }
+        match self.expires_ms {
+            Some(at_ms) if now_ms >= at_ms => Err(Denied::Expired {
+                name: self.name.clone(),
+                id: self.id.clone(),
+                role: self.role.into(),
+                at: utc(at_ms),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A time in UTC, to the second.
+pub(crate) fn utc(ms: u64) -> String {
+    let seconds = i64::try_from(ms / 1_000).unwrap_or(i64::MAX);
+    let time = time::OffsetDateTime::from_unix_timestamp(seconds)
+        .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    let (date, clock) = (time.date(), time.time());
+    let (hour, minute, second) = clock.as_hms();
+    let month = u8::from(date.month());
+    format!("{}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", date.year(), date.day())
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn hash(secret: &Secret) -> blake3::Hash {
+    blake3::Hash::from_bytes(blake3::derive_key(CONTEXT, secret.bits()))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], TokenError> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| TokenError::NoRandomness)?;
+    Ok(bytes)
+}
+
+/// An accepted token.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// What is known of it.
+    pub token: TokenView,
+    /// The hash of the secret that was used.
+    hash: blake3::Hash,
+}
+
+/// All tokens of a coordinator.
+#[derive(Debug)]
+pub struct Tokens {
+    /// `None` for tokens that are kept nowhere.
+    path: Option<PathBuf>,
+    list: Mutex<Vec<Token>>,
+    /// Changes with every revocation and rotation.
+    changes: watch::Sender<u64>,
+}
+
+impl Tokens {
+    /// The tokens of a file, which may not exist yet. Without a path they are only in memory.
+    ///
+    /// # Errors
+    /// The file cannot be read, others can read it, or it is damaged.
+    pub fn open(path: Option<PathBuf>) -> Result<Self, TokenError> {
+        let text = path.as_deref().map(files::read_secret).transpose()?.flatten();
+        let list = match (&path, text) {
+            (Some(path), Some(text)) => serde_json::from_str(&text).map_err(|error| {
+                TokenError::Damaged { path: path.clone(), cause: error.to_string() }
+            })?,
+            _ => Vec::new(),
+        };
+        Ok(Self { path, list: Mutex::new(list), changes: watch::Sender::new(0) })
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Token>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every token, the ended ones of the last 90 days included, in the order of their making.
+    pub fn views(&self) -> Vec<TokenView> {
+        self.list().iter().map(Token::view).collect()
+    }
+
+    /// The token of a secret.
+    ///
+    /// # Errors
+    /// No token has the secret, or it has ended.
+    pub fn accept(&self, secret: &Secret, now_ms: u64) -> Result<Accepted, Denied> {
+        let hash = hash(secret);
+        let list = self.list();
+        let mut found = None;
+        for token in list.iter() {
+            // `Hash` compares in constant time, and no comparison is left out.
+            let is_current = is_hash(&token.hash, &hash);
+            let is_replaced = token.replaced.as_ref().is_some_and(|it| is_hash(&it.hash, &hash));
+            if is_current || is_replaced {
+                found = Some((token, !is_current));
+            }
+        }
+        let (token, is_replaced) = found.ok_or(Denied::Unknown)?;
+        token.check(is_replaced, now_ms)?;
+        Ok(Accepted { token: token.view(), hash })
+    }
+
+    /// Waits until an accepted token ends: it is revoked, replaced, or expires.
+    pub async fn until_ended(&self, accepted: &Accepted) -> Denied {
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            let left = match self.check(accepted, now_ms()) {
+                Ok(left) => left,
+                Err(denied) => return denied,
+            };
+            // A timer is checked against the clock again at least every day.
+            let left = left.min(Duration::from_secs(86_400));
+            tokio::select! {
+                // The sender lives as long as this object.
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(left) => {}
+            }
+        }
+    }
+
+    /// How long an accepted token is still valid if nothing changes.
+    fn check(&self, accepted: &Accepted, now_ms: u64) -> Result<Duration, Denied> {
+        let list = self.list();
+        let token = list.iter().find(|it| it.id == accepted.token.id).ok_or(Denied::Unknown)?;
+        let is_replaced = !is_hash(&token.hash, &accepted.hash);
+        token.check(is_replaced, now_ms)?;
+        let replaced = token.replaced.as_ref().filter(|_| is_replaced).map(|it| it.until_ms);
+        let end = [token.expires_ms, replaced].into_iter().flatten().min();
+        Ok(end.map_or(Duration::MAX, |end| Duration::from_millis(end.saturating_sub(now_ms) + 1)))
+    }
+
+    /// Makes a token. Returns its secret, which cannot be read again.
+    ///
+    /// # Errors
+    /// There are too many, or the file cannot be written.
+    pub fn create(
+        &self,
+        name: Name,
+        role: Role,
+        ttl: Option<Duration>,
+    ) -> Result<(TokenView, Secret), TokenError> {
+        let (secret, now_ms) = (Secret::new(random()?), now_ms());
+        let number = u32::from_be_bytes(random()?);
+        let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+        let token = Token {
+            id: TokenId(format!("{number:08x}")),
+            name,
+            role: role.into(),
+            hash: hash(&secret).to_hex().to_string(),
+            created_ms: now_ms,
+            expires_ms: ttl_ms.map(|ttl_ms| now_ms.saturating_add(ttl_ms)),
+            revoked_ms: None,
+            replaced: None,
+        };
+        let view = token.view();
+        self.change(now_ms, |list| {
+            if list.iter().filter(|it| it.check(false, now_ms).is_ok()).count() >= MAX_TOKENS {
+                return Err(TokenError::TooMany);
+            }
+            list.push(token);
+            Ok(())
+        })?;
+        Ok((view, secret))
+    }
+
+    /// Ends a token at once. Connections that use it are closed.
+    ///
+    /// # Errors
+    /// There is no such token, it has ended, or the file cannot be written.
+    pub fn revoke(&self, token: &str) -> Result<TokenView, TokenError> {
+        let now_ms = now_ms();
+        self.change(now_ms, |list| {
+            let token = find(list, token, now_ms)?;
+            token.revoked_ms = Some(now_ms);
+            Ok(token.view())
+        })
+    }
+
+    /// Gives a token a new secret. The old one stays valid for `grace`.
+    ///
+    /// # Errors
+    /// There is no such token, it has ended, or the file cannot be written.
+    pub fn rotate(&self, token: &str, grace: Duration) -> Result<(TokenView, Secret), TokenError> {
+        let (secret, now_ms) = (Secret::new(random()?), now_ms());
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        let view = self.change(now_ms, |list| {
+            let token = find(list, token, now_ms)?;
+            let new = hash(&secret).to_hex().to_string();
+            let old = std::mem::replace(&mut token.hash, new);
+            token.replaced =
+                Some(Replaced { hash: old, until_ms: now_ms.saturating_add(grace_ms) });
+            Ok(token.view())
+        })?;
+        Ok((view, secret))
+    }
+
+    /// Changes the list, and keeps the change only if it can be stored.
+    fn change<T>(
+        &self,
+        now_ms: u64,
+        change: impl FnOnce(&mut Vec<Token>) -> Result<T, TokenError>,
+    ) -> Result<T, TokenError> {
+        let keep_ms = u64::try_from(KEEP_ENDED.as_millis()).unwrap_or(u64::MAX);
+        let mut list = self.list();
+        let mut new = list.clone();
+        new.retain(|it| it.ends_ms().is_none_or(|end| end.saturating_add(keep_ms) > now_ms));
+        let changed = change(&mut new)?;
+        if let Some(path) = &self.path {
+            let text = serde_json::to_string_pretty(&new).map_err(|error| TokenError::Damaged {
+                path: path.clone(),
+                cause: error.to_string(),
+            })?;
+            files::write_secret(path, &text)?;
+        }
+        *list = new;
+        drop(list);
+        self.changes.send_modify(|version| *version += 1);
+        Ok(changed)
+    }
+}
+
+fn is_hash(hex: &str, hash: &blake3::Hash) -> bool {
+    blake3::Hash::from_hex(hex).is_ok_and(|stored| stored == *hash)
+}
+
+/// The valid token with this identity or name.
+fn find<'a>(list: &'a mut [Token], wanted: &str, now_ms: u64) -> Result<&'a mut Token, TokenError> {
+    let is_id = list.iter().any(|token| token.id.0 == wanted);
+    let is_meant =
+        |token: &Token| if is_id { token.id.0 == wanted } else { token.name.as_str() == wanted };
+    let is_valid = |token: &Token| token.check(false, now_ms).is_ok();
+    match list.iter().filter(|token| is_meant(token) && is_valid(token)).count() {
+        0 => {
+            let ended = list.iter().find(|token| is_meant(token));
+            Err(ended.map_or_else(
+                || TokenError::NoSuchToken(wanted.to_owned()),
+                |token| TokenError::Ended(token.id.clone()),
+            ))
+        }
+        1 => list
+            .iter_mut()
+            .find(|token| is_meant(token) && is_valid(token))
+            .ok_or_else(|| TokenError::NoSuchToken(wanted.to_owned())),
+        _ => Err(TokenError::Ambiguous(wanted.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::parse("name", text).unwrap()
+    }
+
+    fn in_memory() -> Tokens {
+        Tokens::open(None).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_known_again_after_a_restart_and_its_secret_is_not_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.json");
+        let tokens = Tokens::open(Some(path.clone())).unwrap();
+        let (view, secret) = tokens.create(name("ci"), Role::Submit, None).unwrap();
+        let again = Tokens::open(Some(path.clone())).unwrap();
+        assert_eq!(again.accept(&secret, now_ms()).unwrap().token, view);
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(!text.contains(&secret.reveal()), "{text}");
+    }
+
+    #[test]
+    fn another_secret_is_unknown() {
+        let tokens = in_memory();
+        tokens.create(name("a"), Role::Admin, None).unwrap();
+        let other = Secret::new([0; 16]);
+        assert_eq!(tokens.accept(&other, now_ms()).unwrap_err(), Denied::Unknown);
+    }
+
+    #[test]
+    fn an_expired_token_is_refused_with_the_command_that_makes_a_new_one() {
+        let tokens = in_memory();
+        let ttl = Duration::from_secs(60);
+        let (view, secret) = tokens.create(name("ci"), Role::Submit, Some(ttl)).unwrap();
+        let end = view.expires_ms.unwrap();
+        assert!(tokens.accept(&secret, end - 1).is_ok());
+        let denied = tokens.accept(&secret, end).unwrap_err().to_string();
+        assert!(denied.starts_with(&format!("the token ci ({}) expired at 20", view.id)));
+        assert!(denied.ends_with("caviar tokens create --role submit"), "{denied}");
+    }
+
+    #[test]
+    fn a_revoked_token_ends_at_once_and_only_once() {
+        let tokens = in_memory();
+        let (view, secret) = tokens.create(name("ci"), Role::View, None).unwrap();
+        tokens.revoke("ci").unwrap();
+        let denied = tokens.accept(&secret, now_ms()).unwrap_err().to_string();
+        assert!(denied.contains("was revoked at"), "{denied}");
+        assert!(matches!(tokens.revoke(&view.id.0), Err(TokenError::Ended(_))));
+        assert!(matches!(tokens.revoke("x"), Err(TokenError::NoSuchToken(_))));
+    }
+
+    #[test]
+    fn a_rotated_token_keeps_its_old_secret_for_the_grace_period() {
+        let tokens = in_memory();
+        let (view, old) = tokens.create(name("ci"), Role::View, None).unwrap();
+        let grace = Duration::from_secs(60);
+        let (rotated, new) = tokens.rotate("ci", grace).unwrap();
+        assert_eq!(rotated.id, view.id);
+        assert!(tokens.accept(&old, now_ms()).is_ok());
+        let after = now_ms() + 60_001;
+        assert!(tokens.accept(&old, after).unwrap_err().to_string().contains("was replaced at"));
+        assert!(tokens.accept(&new, after).is_ok());
+    }
+
+    #[test]
+    fn a_name_of_two_tokens_is_ambiguous_until_one_has_ended() {
+        let tokens = in_memory();
+        let (first, _) = tokens.create(name("ci"), Role::View, None).unwrap();
+        tokens.create(name("ci"), Role::View, None).unwrap();
+        assert!(matches!(tokens.revoke("ci"), Err(TokenError::Ambiguous(_))));
+        tokens.revoke(&first.id.0).unwrap();
+        assert!(tokens.revoke("ci").is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_uses_a_token_hears_of_its_end() {
+        let tokens = std::sync::Arc::new(in_memory());
+        let (_, secret) = tokens.create(name("ci"), Role::View, None).unwrap();
+        let accepted = tokens.accept(&secret, now_ms()).unwrap();
+        let ended = tokio::spawn({
+            let tokens = tokens.clone();
+            async move { tokens.until_ended(&accepted).await }
+        });
+        tokio::task::yield_now().await;
+        tokens.create(name("other"), Role::View, None).unwrap();
+        tokio::task::yield_now().await;
+        assert!(!ended.is_finished());
+        tokens.revoke("ci").unwrap();
+        assert!(matches!(ended.await.unwrap(), Denied::Revoked { .. }));
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.json");
+        files::write_secret(&path, "[{}]").unwrap();
+        let error = Tokens::open(Some(path)).unwrap_err().to_string();
+        assert!(error.contains("tokens.json is damaged"), "{error}");
+    }
+
+    #[test]
+    fn a_time_is_shown_in_utc() {
+        assert_eq!(utc(1_795_910_400_999), "2026-11-29T00:00:00Z");
+    }
+}
