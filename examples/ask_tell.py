@@ -1,13 +1,19 @@
 """Tunes scikit-learn's MLPClassifier on digits: Caviar searches, and this program trains.
 
-    caviar coordinator --store caviar.db --listen 127.0.0.1:7070
-    python examples/ask_tell.py 127.0.0.1:7070 mlp   (one for each core; they share the sweep)
-    caviar best mlp --coordinator 127.0.0.1:7070
+    caviar coordinator --store caviar.db
+    python examples/ask_tell.py mlp     (one for each core; they share the sweep)
+    caviar best mlp
+
+`caviar access` tells this program where the coordinator is, which certificate authority to trust,
+and its token. So `caviar` must be found in PATH, or be named by the environment variable CAVIAR.
 
 Needs: pip install grpcio grpcio-tools scikit-learn
 """
 
+import json
+import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import time
@@ -92,12 +98,25 @@ def run(trials, sweep, asked, data):
     return f"accuracy {metrics['accuracy']:.4f}{stopped}"
 
 
+def connect():
+    """Connects to the coordinator that this user has started, or that CAVIAR_JOIN names."""
+    command = [os.environ.get("CAVIAR", "caviar"), "access", "--json"]
+    access = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    credentials = grpc.composite_channel_credentials(
+        grpc.ssl_channel_credentials(root_certificates=access["ca"].encode()),
+        grpc.access_token_call_credentials(access["token"]),
+    )
+    # The name is in the certificate wherever the coordinator runs.
+    options = [("grpc.ssl_target_name_override", access["server_name"])]
+    return grpc.secure_channel(access["addresses"][0], credentials, options)
+
+
 def main():
-    if len(sys.argv) != 3:
-        sys.exit("usage: ask_tell.py HOST:PORT SWEEP, such as 127.0.0.1:7070 mlp")
-    address, name = sys.argv[1].removeprefix("http://"), sys.argv[2]
+    if len(sys.argv) != 2:
+        sys.exit("usage: ask_tell.py SWEEP, such as mlp")
+    name = sys.argv[1]
     warnings.filterwarnings("ignore", module="sklearn")
-    channel = grpc.insecure_channel(address)
+    channel = connect()
     sweeps = sweep_pb2_grpc.SweepServiceStub(channel)
     trials = trial_pb2_grpc.TrialServiceStub(channel)
     # The same request from another copy of this program returns the same sweep.

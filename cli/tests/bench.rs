@@ -12,7 +12,7 @@ fn bench(directory: &Path, arguments: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_caviar"));
     command.args(["bench", "coordinator"]).args(arguments.split_whitespace());
     command.current_dir(directory).env("TMPDIR", directory).stdin(Stdio::null());
-    for name in ["RUST_LOG", "CAVIAR_COORDINATOR", "CAVIAR_STORE"] {
+    for name in ["RUST_LOG", "CAVIAR_COORDINATOR", "CAVIAR_JOIN", "CAVIAR_STORE"] {
         command.env_remove(name);
     }
     command.output().unwrap()

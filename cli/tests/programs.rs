@@ -23,9 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_caviar"));
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
-    for name in ["RUST_LOG", "CAVIAR_COORDINATOR", "CAVIAR_STORE"] {
+    for name in ["RUST_LOG", "CAVIAR_COORDINATOR", "CAVIAR_JOIN", "CAVIAR_STORE"] {
         command.env_remove(name);
     }
+    command.env("CAVIAR_HOME", directory.join("home"));
     command
 }
 
@@ -187,7 +188,7 @@ fn a_second_signal_ends_a_program_at_once() {
     let mut coordinator = Program::start(&mut command(directory.path(), &listen));
     let address = address(directory.path());
     // A connection that says nothing keeps a coordinator from stopping for two seconds.
-    let _silent = TcpStream::connect(address.strip_prefix("http://").unwrap()).unwrap();
+    let _silent = TcpStream::connect(address.strip_prefix("https://").unwrap()).unwrap();
     let mut log = coordinator.log();
     let mut line = String::new();
     coordinator.signal(Signal::SIGINT);

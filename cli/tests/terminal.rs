@@ -34,6 +34,7 @@ fn caviar(directory: &Path, columns: u16, arguments: &[&str]) -> String {
         .env("TERM", "xterm-256color")
         .env_remove("NO_COLOR")
         .env_remove("CAVIAR_COORDINATOR")
+        .env_remove("CAVIAR_JOIN")
         .env_remove("CAVIAR_STORE")
         .stdin(Stdio::null())
         .stdout(slave)

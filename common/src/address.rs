@@ -230,7 +230,7 @@ mod tests {
         for (text, expected) in [
             ("", "\"\": expected HOST:PORT, such as 127.0.0.1:7070"),
             ("http://", "\"http://\": expected HOST:PORT, such as 127.0.0.1:7070"),
-            ("ftp://a", "\"ftp://a\": expected HOST:PORT or httpss://HOST:PORT, not ftp://"),
+            ("ftp://a", "\"ftp://a\": expected HOST:PORT or https://HOST:PORT, not ftp://"),
             ("http://a:1/b", "\"http://a:1/b\": expected nothing after HOST:PORT"),
             ("[::1]7070", "\"[::1]7070\": expected nothing after HOST:PORT"),
             ("not a host", "\"not a host\": expected a host name or an IP address before the port"),

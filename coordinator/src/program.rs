@@ -294,11 +294,18 @@ fn can_be_reached(ip: IpAddr, listen: SocketAddr) -> bool {
 
 /// Tells other programs of this user where the coordinator is.
 fn publish(server: &mut Server, arguments: &Serve) -> Result<(), ServerError> {
-    server.publish_address(&arguments.store);
     if let Some(file) = &arguments.join_file {
         server.publish_join(file.clone(), Role::Worker)?;
     }
-    let Some(folder) = user_folder(|name| std::env::var_os(name)) else { return Ok(()) };
+    publish_to_user(server);
+    // Last: whoever waits for it finds the join strings too.
+    server.publish_address(&arguments.store);
+    Ok(())
+}
+
+/// Leaves join strings in the user's folder. Without one, programs need --join.
+fn publish_to_user(server: &Server) {
+    let Some(folder) = user_folder(|name| std::env::var_os(name)) else { return };
     let host = nix::unistd::gethostname().unwrap_or_default();
     for role in [Role::Admin, Role::Worker] {
         let file = user_join_file(&folder, &host.to_string_lossy(), server.address().port(), role);
@@ -306,10 +313,9 @@ fn publish(server: &mut Server, arguments: &Serve) -> Result<(), ServerError> {
             tracing::warn!(
                 "{error}; so the commands of this user find this coordinator only with --join"
             );
-            break;
+            return;
         }
     }
-    Ok(())
 }
 
 /// The socket address to listen on. Of several, it prefers loopback addresses, and of these IPv4:

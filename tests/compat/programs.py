@@ -103,6 +103,9 @@ class Coordinator(Process):
         log = pathlib.Path(f"{store}.log")
         with log.open("w", encoding="utf-8") as stderr:
             command = [str(program), "--listen", "127.0.0.1:0", "--store", str(store)]
+            # Releases before TLS never encrypt.
+            about = subprocess.run([str(program), "--help"], stdout=subprocess.PIPE, check=True)
+            command += ["--insecure"] if b"--insecure" in about.stdout else []
             super().__init__(subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=stderr,
                                               env=_environment("info")))
         self.url = self._listening(log)

@@ -2,10 +2,11 @@
 
 Lists the services by reflection, submits a sweep, and watches it until it ends.
 
-usage: client.py PROTO_FOLDER HOST:PORT SWEEP_NAME
+usage: caviar access --json | client.py PROTO_FOLDER SWEEP_NAME
 Prints the final state and the best objective.
 """
 
+import json
 import pathlib
 import sys
 import tempfile
@@ -14,7 +15,7 @@ import grpc
 from grpc_reflection.v1alpha import proto_reflection_descriptor_database as reflection
 from grpc_tools import protoc
 
-SERVICES = ("caviar.v1.SweepService", "caviar.v1.TrialService", "caviar.v1.WorkerService",
+SERVICES = ("caviar.v1.AccessService", "caviar.v1.SweepService", "caviar.v1.TrialService", "caviar.v1.WorkerService",
             "caviar.v1.WorkerAdminService", "grpc.health.v1.Health")
 
 
@@ -28,13 +29,41 @@ def generate(proto_folder):
     sys.path.insert(0, out)
 
 
+def check_refusals(address, tls):
+    """Without a token, with a wrong one and without TLS there is no access."""
+    from caviar.v1 import sweep_pb2, sweep_pb2_grpc
+
+    wrong = grpc.access_token_call_credentials("0" * 32)
+    for credentials in tls, grpc.composite_channel_credentials(tls, wrong):
+        with grpc.secure_channel(address, credentials) as channel:
+            try:
+                sweep_pb2_grpc.SweepServiceStub(channel).ListSweeps(sweep_pb2.ListSweepsRequest())
+                raise AssertionError("a request without a valid token was answered")
+            except grpc.RpcError as error:
+                assert error.code() == grpc.StatusCode.UNAUTHENTICATED, error
+                assert "hint:" in error.details(), error
+    with grpc.insecure_channel(address) as channel:
+        try:
+            sweep_pb2_grpc.SweepServiceStub(channel).ListSweeps(sweep_pb2.ListSweepsRequest())
+            raise AssertionError("a request without TLS was answered")
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.UNAVAILABLE, error
+
+
 def main():
-    proto_folder, address, name = sys.argv[1:]
+    proto_folder, name = sys.argv[1:]
+    access = json.load(sys.stdin)
     generate(proto_folder)
     from caviar.v1 import sweep_pb2, sweep_pb2_grpc, types_pb2, worker_pb2, worker_pb2_grpc
 
+    # The coordinator's certificate names the addresses that it advertises.
     options = [("grpc.max_receive_message_length", 64 << 20)]
-    channel = grpc.insecure_channel(address, options=options)
+    tls = grpc.ssl_channel_credentials(root_certificates=access["ca"].encode())
+    token = grpc.access_token_call_credentials(access["token"])
+    credentials = grpc.composite_channel_credentials(tls, token)
+    address = access["addresses"][0]
+    channel = grpc.secure_channel(address, credentials, options=options)
+    check_refusals(address, tls)
     services = set(reflection.ProtoReflectionDescriptorDatabase(channel).get_services())
     for service in SERVICES:
         assert service in services, f"{service} is not among {sorted(services)}"

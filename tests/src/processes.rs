@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::home::home;
 use crate::watch::{is_completed, until};
 
 /// The folder of the programs. They are built once, next to the running test, in its profile.
@@ -47,7 +48,9 @@ pub fn programs() -> &'static Path {
 /// A program of the project, quiet unless `RUST_LOG` says otherwise.
 pub fn program(name: &str) -> Command {
     let mut command = Command::new(programs().join(name));
-    command.env_remove("CAVIAR_COORDINATOR").env_remove("CAVIAR_STORE").stdin(Stdio::null());
+    command.env_remove("CAVIAR_COORDINATOR").env_remove("CAVIAR_STORE").env_remove("CAVIAR_JOIN");
+    // Coordinators leave their join strings there, and the other programs find them by address.
+    command.env("CAVIAR_HOME", home()).stdin(Stdio::null());
     command
 }
 
@@ -105,14 +108,14 @@ impl Drop for Process {
 pub struct Coordinator {
     /// The process.
     pub process: Process,
-    /// Where it listens: `http://127.0.0.1:port`.
+    /// Where it listens: `https://127.0.0.1:port`.
     pub url: String,
 }
 
 impl Coordinator {
     /// Starts one on any port, or on that of `url`, and waits until it listens.
     pub fn start(store: &Path, url: Option<&str>) -> Self {
-        let listen = url.map_or("127.0.0.1:0", |url| url.trim_start_matches("http://"));
+        let listen = url.map_or("127.0.0.1:0", |url| url.trim_start_matches("https://"));
         let mut command = program("caviar-coordinator");
         command
             .args(["--listen", listen, "--lease-ttl-ms", "2000", "--store"])
@@ -123,11 +126,12 @@ impl Coordinator {
     }
 }
 
-/// The address in "listening on http://127.0.0.1:41234, ...", whatever the log adds around it.
+/// The address in "listening on https://127.0.0.1:41234, ...", whatever the log adds around it.
 fn listening(line: &str) -> Option<String> {
-    let rest = &line[line.find("http://127.0.0.1:")?..];
-    let end = rest[17..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |end| 17 + end);
-    Some(rest[..end].to_owned())
+    const BEFORE: &str = "https://127.0.0.1:";
+    let rest = &line[line.find(BEFORE)?..];
+    let digits = rest[BEFORE.len()..].bytes().take_while(u8::is_ascii_digit).count();
+    Some(rest[..BEFORE.len() + digits].to_owned())
 }
 
 /// Starts a worker.

@@ -1,8 +1,14 @@
 //! Waits for changes of a sweep or a trial, on the streams that clients watch.
 
+use std::path::Path;
+use std::time::Duration;
+
+use caviar_client::{Channel, Dialer, Finder};
+use caviar_common::join::{Role, user_join_folder};
 use caviar_proto::v1;
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
-use tonic::transport::{Channel, Endpoint};
+
+use crate::home::home;
 
 /// Runs a future to its end.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -11,10 +17,21 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
+/// How a program of the user with this folder reaches the coordinator at `url`.
+pub fn dialer(home: &Path, url: &str) -> Dialer {
+    let finder = Finder {
+        coordinator: Some(url.to_owned()),
+        folder: Some(user_join_folder(home)),
+        ..Finder::default()
+    };
+    Dialer::new(finder.find(Role::Admin).expect("a join string"), None).expect("an address")
+}
+
 /// A client of the coordinator at `url`.
 pub async fn client(url: &str) -> SweepServiceClient<Channel> {
-    let endpoint = Endpoint::from_shared(url.to_owned()).expect("an address");
-    SweepServiceClient::new(endpoint.connect().await.expect("the coordinator answers"))
+    let dialer = dialer(home(), url);
+    let channel = dialer.dial(Duration::from_secs(20)).await;
+    SweepServiceClient::new(channel.expect("the coordinator answers"))
 }
 
 /// Waits until `done` is true for a sweep, and returns the sweep. Fails if the sweep ends first.

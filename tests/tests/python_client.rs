@@ -6,7 +6,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use caviar_tests::processes::{Coordinator, worker};
+use caviar_tests::home::home;
+use caviar_tests::processes::{Coordinator, caviar_ok, programs, worker};
 
 /// A Python that can import these modules: `CAVIAR_PYTHON`, or `python3` if that is not set.
 ///
@@ -37,8 +38,13 @@ fn a_generated_python_client_lists_services_submits_and_watches() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut client = Command::new(python);
     client.arg(root.join("python/client.py")).arg(root.join("../proto"));
-    client.args([coordinator.url.trim_start_matches("http://"), "from-python"]);
-    let output = client.output().expect("python runs");
+    client.arg("from-python").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = client.stdin(Stdio::piped()).spawn().expect("python runs");
+    let access = caviar_ok(&["access", "--json", "--coordinator", &coordinator.url]);
+    let mut input = process.stdin.take().expect("its input is piped");
+    input.write_all(access.as_bytes()).expect("python reads");
+    drop(input);
+    let output = process.wait_with_output().expect("python ends");
     let (said, failed) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{failed}");
@@ -53,7 +59,8 @@ fn the_ask_and_tell_example_tunes_what_caviar_does_not_train() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/ask_tell.py");
     let begin = || {
         let mut program = Command::new(&python);
-        program.arg(&example).args([coordinator.url.trim_start_matches("http://"), "mlp"]);
+        program.arg(&example).arg("mlp").env("CAVIAR", programs().join("caviar"));
+        program.env("CAVIAR_HOME", home()).env("CAVIAR_COORDINATOR", &coordinator.url);
         program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("python runs")
     };
     let programs = [begin(), begin()];

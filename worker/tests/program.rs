@@ -16,6 +16,8 @@ fn program(arguments: &[&str]) -> Command {
         .args(arguments)
         .env_remove("RUST_LOG")
         .env_remove("CAVIAR_COORDINATOR")
+        .env_remove("CAVIAR_JOIN")
+        .env("CAVIAR_HOME", "/nonexistent")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
@@ -31,13 +33,23 @@ fn signal(child: &Child, signal: Signal) {
 
 #[test]
 fn a_wrong_address_is_refused_at_once_with_a_hint() {
-    let output = program(&["--coordinator", "https://127.0.0.1:7070"]).output().unwrap();
+    let output = program(&["--coordinator", "ftp://127.0.0.1:7070"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let expected = "error: coordinator \"https://127.0.0.1:7070\": TLS is not supported yet";
+    let expected = "error: coordinator \"ftp://127.0.0.1:7070\": expected HOST:PORT or https://";
     assert!(text(&output).starts_with(expected), "{}", text(&output));
     assert_eq!(output.stdout, b"");
     let output = program(&[]).env("CAVIAR_COORDINATOR", "no where").output().unwrap();
     assert!(text(&output).contains("\"no where\""), "{}", text(&output));
+}
+
+#[test]
+fn without_a_join_string_it_says_how_to_get_one() {
+    let output = program(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = text(&output);
+    assert!(text.starts_with("error: no join string for a coordinator"), "{text}");
+    assert!(text.contains("hint: start a coordinator with: caviar coordinator"), "{text}");
+    assert!(text.contains("--join FILE, or in CAVIAR_JOIN"), "{text}");
 }
 
 #[test]

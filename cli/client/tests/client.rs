@@ -5,10 +5,11 @@ use std::io::{Read, Write};
 
 use caviar_client::caviar_common::error::ErrorClass;
 use caviar_client::caviar_common::ids::TrialNumber;
+use caviar_client::caviar_common::join::Role;
 use caviar_client::caviar_common::outcome::{SweepState, TrialState};
 use caviar_client::caviar_common::spec::{SweepSpec, file};
-use caviar_client::{Client, Error};
-use caviar_coordinator::{Server, ServerConfig, start};
+use caviar_client::{Client, Dialer, Error, Target};
+use caviar_coordinator::{Security, Server, ServerConfig, TlsOptions, start};
 use caviar_core::input::Config;
 
 struct Running {
@@ -24,9 +25,12 @@ async fn running() -> Running {
         store: folder.path().join("caviar.db"),
         core: Config::default(),
         ticks: true,
+        security: Security::Tls(TlsOptions::default()),
     };
     let server = start(config).await.unwrap();
-    let client = Client::connect(&server.address().to_string()).await.unwrap();
+    let join = server.join(Role::Admin).unwrap();
+    let dialer = Dialer::new(join.into(), None).unwrap();
+    let client = Client::connect(&dialer).await.unwrap();
     Running { server, client, _folder: folder }
 }
 
@@ -41,7 +45,7 @@ fn spec(name: &str) -> SweepSpec {
 #[tokio::test]
 async fn a_sweep_is_created_read_controlled_and_deleted() {
     let Running { server, client, _folder } = running().await;
-    assert_eq!(client.url(), format!("http://{}", server.address()));
+    assert_eq!(client.url(), format!("https://{}", server.address()));
     assert_eq!(client.list_sweeps().await.unwrap(), []);
     assert_eq!(client.list_workers().await.unwrap(), []);
 
@@ -112,11 +116,15 @@ async fn a_refusal_has_a_class_a_message_and_hints() {
 
 #[tokio::test]
 async fn what_is_not_a_coordinator_is_named_as_such() {
-    let absent = Client::connect("127.0.0.1:1").await.unwrap_err();
+    let plain = |address: &str| {
+        let target = Target::plain(&format!("http://{address}")).unwrap();
+        Dialer::new(target, None).unwrap()
+    };
+    let absent = Client::connect(&plain("127.0.0.1:1")).await.unwrap_err();
     assert!(matches!(absent, Error::Unreachable { .. }), "{absent:?}");
     assert_eq!(absent.class(), ErrorClass::Unavailable);
-    let malformed = Client::connect("ftp://somewhere").await.unwrap_err();
-    assert!(matches!(malformed, Error::Address(_)), "{malformed:?}");
+    assert!(Target::plain("ftp://somewhere").is_err());
+    assert!(Target::plain("http://somewhere:0").is_err());
 
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -127,6 +135,6 @@ async fn what_is_not_a_coordinator_is_named_as_such() {
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
         }
     });
-    let error = Client::connect(&address.to_string()).await.unwrap_err();
+    let error = Client::connect(&plain(&address.to_string())).await.unwrap_err();
     assert_eq!(error, Error::NotACoordinator { url: format!("http://{address}") });
 }

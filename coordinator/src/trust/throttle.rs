@@ -121,7 +121,9 @@ mod tests {
                 tokio::spawn(async move { throttle.wait(failed).await })
             })
             .collect();
-        tokio::task::yield_now().await;
+        while throttle.waiting.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
         assert!(!throttle.wait(failed).await);
         for task in waiting {
             assert!(task.await.unwrap());

@@ -22,6 +22,7 @@ impl Drop for Running {
 fn program(store: &Path) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_caviar-coordinator"));
     command.args(["--listen", "127.0.0.1:0", "--store"]).arg(store).env_remove("RUST_LOG");
+    command.env("CAVIAR_HOME", store.with_extension("home"));
     Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
 }
 
@@ -31,11 +32,8 @@ fn it_logs_its_address_and_a_second_one_on_its_store_is_refused() {
     let store = directory.path().join("caviar.db");
     let mut child = program(&store);
     let mut log = BufReader::new(child.0.stderr.take().unwrap());
-    let mut line = String::new();
-    log.read_line(&mut line).unwrap();
-    let (_, address) = line.split_once("listening on http://").unwrap();
-    let (address, rest) = address.split_once(", store ").unwrap();
-    assert_eq!(rest.trim(), store.display().to_string());
+    let (address, rest) = listening(&mut log, "https://");
+    assert_eq!(rest, store.display().to_string());
     assert_ne!(address.parse::<std::net::SocketAddr>().unwrap().port(), 0);
 
     let mut second = program(&store);
@@ -56,19 +54,25 @@ fn it_logs_its_address_and_a_second_one_on_its_store_is_refused() {
     assert_eq!(out, "", "standard output is for data");
 }
 
-/// A coordinator that was started by a shell after `limits`, its log, and its address.
+/// The address and the store in the line that says where a coordinator listens.
+fn listening(log: &mut impl BufRead, scheme: &str) -> (String, String) {
+    let before = format!("listening on {scheme}");
+    let line = log.lines().map_while(Result::ok).find(|line| line.contains(&before)).unwrap();
+    let (_, rest) = line.split_once(&before).unwrap();
+    let (address, store) = rest.split_once(", store ").unwrap();
+    (address.to_owned(), store.trim().to_owned())
+}
+
+/// A coordinator without encryption that was started by a shell after `limits`, its log, and its address.
 fn limited(limits: &str, store: &Path) -> (Running, BufReader<ChildStderr>, String) {
     let mut command = Command::new("sh");
-    let script = format!("{limits}; exec \"$0\" --listen 127.0.0.1:0 --store \"$1\"");
+    let script = format!("{limits}; exec \"$0\" --insecure --listen :0 --store \"$1\"");
     command.args(["-c", &script, env!("CARGO_BIN_EXE_caviar-coordinator")]);
-    command.arg(store).env_remove("RUST_LOG");
+    command.arg(store).env_remove("RUST_LOG").env("CAVIAR_HOME", store.with_extension("home"));
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut child = Running(child);
     let mut log = BufReader::new(child.0.stderr.take().unwrap());
-    let mut line = String::new();
-    log.read_line(&mut line).unwrap();
-    let (_, address) = line.split_once("listening on http://").unwrap();
-    let address = address.split_once(", store ").unwrap().0.to_owned();
+    let (address, _) = listening(&mut log, "http://");
     (child, log, address)
 }
 

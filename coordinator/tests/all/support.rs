@@ -9,7 +9,7 @@ use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::spec::{SweepSpec, file};
 use caviar_coordinator::store::sqlite::SqliteStore;
 use caviar_coordinator::store::{Batch, Position, Rows, Store, StoreError};
-use caviar_coordinator::{Server, ServerConfig, start};
+use caviar_coordinator::{Security, Server, ServerConfig, start};
 use caviar_core::event::Event;
 use caviar_core::input::Config;
 use caviar_core::{Coordinator, Replay};
@@ -117,6 +117,7 @@ pub(crate) fn config(store: &Path) -> ServerConfig {
         store: store.to_owned(),
         core: Config::default(),
         ticks: false,
+        security: Security::Plain,
     }
 }
 
