@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use caviar_client::{DialError, Dialer};
+use caviar_client::{Answer, DialError, Dialer};
 use caviar_common::error::{ErrorClass, Problem};
 use caviar_common::ids::LeaseId;
 use caviar_common::message::{FromWorker, Hello, ToWorker};
@@ -106,15 +106,7 @@ impl Connection {
             .map_err(|_| Disconnect::Broken("the connection closed".to_owned()))?;
         match WorkerServiceClient::new(channel).work(ReceiverStream::new(requests)).await {
             Ok(response) => Ok(Self { outgoing, incoming: response.into_inner() }),
-            Err(status)
-                if status.code() == Code::Unimplemented || dialer.is_other_server().await =>
-            {
-                Err(Disconnect::Refused(
-                    "the server there is not a Caviar coordinator; hint: check --coordinator"
-                        .to_owned(),
-                ))
-            }
-            Err(status) => Err(status.into()),
+            Err(status) => Err(why_not(dialer, status).await),
         }
     }
 
@@ -131,6 +123,20 @@ impl Connection {
         if timeout_at(by, closed).await.is_err() {
             tracing::debug!("the coordinator did not close the connection in time");
         }
+    }
+}
+
+/// Why a call was not answered.
+async fn why_not(dialer: &Dialer, status: Status) -> Disconnect {
+    let not_a_coordinator =
+        || "the server there is not a Caviar coordinator; hint: check --coordinator".to_owned();
+    if status.code() == Code::Unimplemented {
+        return Disconnect::Refused(not_a_coordinator());
+    }
+    match dialer.probe(&status).await {
+        Answer::OtherProtocol => Disconnect::Refused(not_a_coordinator()),
+        Answer::Refusal(reason) => Disconnect::Refused(reason),
+        Answer::Unknown => status.into(),
     }
 }
 

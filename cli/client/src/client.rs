@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use caviar_common::error::Problem;
+use caviar_common::error::{ErrorClass, Problem};
+use caviar_proto::status::new as new_status;
 use caviar_proto::v1::access_service_client::AccessServiceClient;
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
 use caviar_proto::v1::sweep_service_server::SERVICE_NAME;
@@ -13,6 +14,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::dial::{Channel, Dialer};
 use crate::error::{Error, Request};
+use crate::probe::Answer;
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,9 +100,14 @@ async fn check(channel: Channel, dialer: &Dialer) -> Result<(), Error> {
     let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
     let Err(status) = HealthClient::new(channel).check(request).await else { return Ok(()) };
     let url = dialer.url();
-    let is_unknown = matches!(status.code(), Code::NotFound | Code::Unimplemented);
-    if is_unknown || dialer.is_other_server().await {
+    if matches!(status.code(), Code::NotFound | Code::Unimplemented) {
         return Err(Error::NotACoordinator { url });
     }
-    Err(Error::from_status(&status, &url))
+    Err(match dialer.probe(&status).await {
+        Answer::OtherProtocol => Error::NotACoordinator { url },
+        Answer::Refusal(reason) => {
+            Error::from_status(&new_status(ErrorClass::Refused, reason), &url)
+        }
+        Answer::Unknown => Error::from_status(&status, &url),
+    })
 }

@@ -1,19 +1,26 @@
 //! Connecting to a coordinator.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use caviar_common::address::Address;
-use caviar_common::join::{JoinString, SERVER_NAME};
+use caviar_common::join::{JoinString, Pin, SERVER_NAME};
 use futures_core::future::BoxFuture;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::version::TLS13;
+use tonic::Status;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{ClientTlsConfig, Endpoint, Identity};
 
-use crate::probe::answers_another_protocol;
-use crate::trust::{Bearer, ClientCertificate, PinVerifier, Target};
+use crate::probe::{Answer, probe, probe_tls};
+use crate::trust::{Bearer, ClientCertificate, PinVerifier, Target, read_secret_file};
 
 /// How often an idle connection is checked with an HTTP/2 ping.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -45,6 +52,7 @@ pub struct Dialer {
     /// The route that connected last.
     preferred: Arc<AtomicUsize>,
     bearer: Bearer,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// One address of the coordinator.
@@ -93,7 +101,7 @@ impl Dialer {
         target: Target,
         certificate: Option<&ClientCertificate>,
     ) -> Result<Self, DialerError> {
-        let identity = certificate.map(read_identity).transpose()?;
+        let identity = certificate.map(ClientIdentity::read).transpose()?;
         let join = match &target {
             Target::Trusted(join) => Some(join),
             Target::Plain(_) => None,
@@ -109,10 +117,12 @@ impl Dialer {
         if routes.is_empty() {
             return Err(DialerError::Address("\"\"".to_owned()));
         }
+        let tls = join.map(|join| client_config(join.pin, identity.as_ref())).transpose()?;
         Ok(Self {
             routes: routes.into(),
             preferred: Arc::default(),
             bearer: Bearer::new(join.map(|join| &join.secret)),
+            tls,
         })
     }
 
@@ -128,7 +138,7 @@ impl Dialer {
 
     /// Opens a connection, to whichever address answers first. An address is dialled if the ones
     /// before it have failed, or have not answered for half a second. It says nothing about what
-    /// listens there; see [`Dialer::is_other_server`].
+    /// listens there; see [`Dialer::probe`].
     ///
     /// # Errors
     /// Nothing accepts the connection within `timeout`, or nothing there can be trusted.
@@ -189,24 +199,86 @@ impl Dialer {
         DialError::Unreachable(text.join("; "))
     }
 
-    /// True if the server at the address answers in another protocol than HTTP/2 and so cannot be a
-    /// coordinator. False if it does, if nothing answers within 2 s, or if it cannot be told.
-    ///
-    /// gRPC reports such a server as a broken connection. This tells the two apart.
-    pub fn is_other_server(&self) -> BoxFuture<'_, bool> {
+    /// What the server at the address says to a new connection, after a request has failed with
+    /// this status. gRPC reports only that the connection is broken.
+    pub fn probe<'a>(&'a self, status: &Status) -> BoxFuture<'a, Answer> {
+        // A status that came from the server has no source.
+        let is_broken = std::error::Error::source(status).is_some();
         Box::pin(async move {
-            match self.address() {
-                Some(address) => answers_another_protocol(address).await,
-                None => false,
+            match (self.address(), &self.tls) {
+                (Some(address), Some(tls)) if is_broken => match probe_tls(address, tls).await {
+                    Some(error) => Answer::Refusal(text_of_tls(&error)),
+                    None => Answer::Unknown,
+                },
+                (Some(address), None) if is_broken => probe(address).await,
+                _ => Answer::Unknown,
             }
         })
     }
+
+    /// The configuration of TLS, for a program that makes connections by itself; `None` without
+    /// encryption. The name to verify is [`SERVER_NAME`].
+    pub const fn tls(&self) -> Option<&Arc<ClientConfig>> {
+        self.tls.as_ref()
+    }
+}
+
+/// A client certificate and its key, in PEM.
+struct ClientIdentity {
+    chain: Vec<u8>,
+    key: String,
+    /// For errors.
+    files: ClientCertificate,
+}
+
+impl ClientIdentity {
+    fn read(files: &ClientCertificate) -> Result<Self, DialerError> {
+        let failed = |path: &Path, cause: String| DialerError::Certificate {
+            path: path.display().to_string(),
+            cause,
+        };
+        let path = &files.certificate;
+        let chain = std::fs::read(path).map_err(|error| failed(path, error.to_string()))?;
+        let key =
+            read_secret_file(&files.key).map_err(|error| failed(&files.key, error.to_string()))?;
+        Ok(Self { chain, key, files: files.clone() })
+    }
+}
+
+/// TLS 1.3 with a pinned authority.
+fn client_config(
+    pin: Pin,
+    identity: Option<&ClientIdentity>,
+) -> Result<Arc<ClientConfig>, DialerError> {
+    let failed = |path: &Path, cause: String| DialerError::Certificate {
+        path: path.display().to_string(),
+        cause,
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&TLS13])
+        .map_err(|error| failed(Path::new("TLS"), error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(PinVerifier::new(pin)));
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(ClientIdentity { chain, key, files }) => {
+            let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
+            let chain = chain.map_err(|error| failed(&files.certificate, error.to_string()))?;
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+                .map_err(|error| failed(&files.key, error.to_string()))?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| failed(&files.certificate, error.to_string()))?
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(config))
 }
 
 fn endpoint(
     address: &Address,
     join: Option<&JoinString>,
-    identity: Option<&Identity>,
+    identity: Option<&ClientIdentity>,
 ) -> Result<Endpoint, DialerError> {
     let wrong = |_| DialerError::Address(address.to_string());
     let endpoint = Endpoint::from_shared(address.url())
@@ -218,7 +290,7 @@ fn endpoint(
     let Some(join) = join else { return Ok(endpoint) };
     let mut tls = ClientTlsConfig::new().domain_name(SERVER_NAME);
     if let Some(identity) = identity {
-        tls = tls.identity(identity.clone());
+        tls = tls.identity(Identity::from_pem(&identity.chain, &identity.key));
     }
     endpoint.tls_config_with_verifier(tls, Arc::new(PinVerifier::new(join.pin))).map_err(|error| {
         DialerError::Certificate {
@@ -226,18 +298,6 @@ fn endpoint(
             cause: Cause::of(&error).text,
         }
     })
-}
-
-fn read_identity(certificate: &ClientCertificate) -> Result<Identity, DialerError> {
-    let failed = |path: &std::path::Path, cause: String| DialerError::Certificate {
-        path: path.display().to_string(),
-        cause,
-    };
-    let path = &certificate.certificate;
-    let chain = std::fs::read(path).map_err(|error| failed(path, error.to_string()))?;
-    let key = crate::trust::read_secret_file(&certificate.key)
-        .map_err(|error| failed(&certificate.key, error.to_string()))?;
-    Ok(Identity::from_pem(Certificate::from_pem(chain), key))
 }
 
 /// What is at the end of an error's sources. tonic's own text is only "transport error".
@@ -249,13 +309,14 @@ struct Cause {
 
 impl Cause {
     fn of(error: &(dyn std::error::Error + 'static)) -> Self {
-        use tokio_rustls::rustls;
         let mut cause = error;
         loop {
             // An error of rustls is inside an I/O error, which does not name it as its source.
             let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-            if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                return Self::of_tls(tls);
+            if let Some(tls) =
+                inner.and_then(|inner| inner.downcast_ref::<tokio_rustls::rustls::Error>())
+            {
+                return Self { text: text_of_tls(tls), is_untrusted: true };
             }
             match cause.source() {
                 Some(source) => cause = source,
@@ -263,36 +324,34 @@ impl Cause {
             }
         }
     }
+}
 
-    fn of_tls(error: &tokio_rustls::rustls::Error) -> Self {
-        use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
-        let text = match error {
-            Error::InvalidCertificate(CertificateError::Other(other)) => other.to_string(),
-            Error::InvalidCertificate(
-                CertificateError::Expired | CertificateError::ExpiredContext { .. },
-            ) => {
-                "the coordinator's certificate has expired; hint: check the clocks of both hosts, \
+/// What an error of TLS means, in words for people.
+fn text_of_tls(error: &tokio_rustls::rustls::Error) -> String {
+    use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(other)) => other.to_string(),
+        Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => "the coordinator's certificate has expired; hint: check the clocks of both hosts, \
                   or restart the coordinator"
-                    .to_owned()
-            }
-            Error::InvalidCertificate(
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-            ) => "the coordinator's certificate is not valid yet; hint: check the clocks of both \
+            .to_owned(),
+        Error::InvalidCertificate(
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        ) => "the coordinator's certificate is not valid yet; hint: check the clocks of both \
                   hosts"
-                .to_owned(),
-            Error::InvalidMessage(_) => "the server there does not use TLS; hint: if the \
+            .to_owned(),
+        Error::InvalidMessage(_) => "the server there does not use TLS; hint: if the \
                   coordinator was started with --insecure, write its address with http://"
-                .to_owned(),
-            Error::AlertReceived(
-                AlertDescription::CertificateRequired
-                | AlertDescription::BadCertificate
-                | AlertDescription::UnknownCA,
-            ) => "the coordinator asks for a client certificate; hint: --client-certificate FILE \
+            .to_owned(),
+        Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA,
+        ) => "the coordinator asks for a client certificate; hint: --client-certificate FILE \
                   --client-key FILE"
-                .to_owned(),
-            other => format!("TLS: {other}"),
-        };
-        Self { text, is_untrusted: true }
+            .to_owned(),
+        other => format!("TLS: {other}"),
     }
 }
 

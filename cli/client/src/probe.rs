@@ -1,11 +1,16 @@
 //! Finding out which protocol a server speaks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use caviar_common::address::Address;
+use caviar_common::join::SERVER_NAME;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, Error};
 
 /// How long the server may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -13,20 +18,79 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// with an error of its own protocol.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// True if the server answers the preface with anything but an HTTP/2 frame.
-pub(crate) async fn answers_another_protocol(address: &Address) -> bool {
-    let answer = timeout(ANSWER_TIMEOUT, first_bytes(address)).await;
-    // The first frame of HTTP/2 holds the settings: a length of three bytes, which is small, and
-    // then the type 4.
-    matches!(answer, Ok(Ok(bytes)) if !matches!(bytes, [0, _, _, 4, _]))
+/// The longest beginning of an answer that is read, in bytes: two frames and a reason.
+const MAX_ANSWER: u64 = 1_024;
+/// Bytes of a frame's header, and the types of the frames that are looked for.
+const HEADER: usize = 9;
+const SETTINGS: u8 = 4;
+const GO_AWAY: u8 = 7;
+
+/// What a server says to a client that begins HTTP/2 without TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It answers in another protocol, so it is not a coordinator.
+    OtherProtocol,
+    /// It speaks HTTP/2 and ends the connection for this reason.
+    Refusal(String),
+    /// It may be a coordinator: it speaks HTTP/2, or it does not answer within 2 s.
+    Unknown,
 }
 
-async fn first_bytes(address: &Address) -> std::io::Result<[u8; 5]> {
+/// What the server at an address answers.
+pub(crate) async fn probe(address: &Address) -> Answer {
+    let mut answer = Vec::new();
+    // What has arrived by the end of the time counts.
+    let _timed_out = timeout(ANSWER_TIMEOUT, read_answer(address, &mut answer)).await;
+    match answer.as_slice() {
+        // The settings of HTTP/2 are short, so the first byte of their length is 0.
+        [0, _, _, SETTINGS, 0, ..] => refusal(&answer).map_or(Answer::Unknown, Answer::Refusal),
+        [_, _, _, _, _, ..] => Answer::OtherProtocol,
+        _ => Answer::Unknown,
+    }
+}
+
+/// The error with which a server ends a TLS connection right after the handshake. `None` if it does
+/// not. A server looks at a client's certificate only when the client's handshake is over.
+pub(crate) async fn probe_tls(address: &Address, config: &Arc<ClientConfig>) -> Option<Error> {
+    let connected = async {
+        let stream = TcpStream::connect((address.host(), address.port())).await?;
+        let name = ServerName::try_from(SERVER_NAME).map_err(std::io::Error::other)?;
+        let mut stream = TlsConnector::from(config.clone()).connect(name, stream).await?;
+        stream.read(&mut [0]).await
+    };
+    let error = timeout(ANSWER_TIMEOUT, connected).await.ok()?.err()?;
+    error.get_ref()?.downcast_ref::<Error>().cloned()
+}
+
+async fn read_answer(address: &Address, answer: &mut Vec<u8>) -> std::io::Result<()> {
     let mut stream = TcpStream::connect((address.host(), address.port())).await?;
     stream.write_all(PREFACE).await?;
-    let mut answer = [0; 5];
-    stream.read_exact(&mut answer).await?;
-    Ok(answer)
+    let mut stream = stream.take(MAX_ANSWER);
+    while stream.read_buf(answer).await? > 0 && !is_decided(answer) {}
+    Ok(())
+}
+
+/// True if no more has to be read: another protocol, or a frame that follows the settings.
+fn is_decided(answer: &[u8]) -> bool {
+    let is_settings = answer.get(3).is_none_or(|kind| *kind == SETTINGS);
+    !is_settings || next_frame(answer).is_some_and(|(_, rest)| next_frame(rest).is_some())
+}
+
+/// The type and the payload of the first frame, and what follows it.
+fn next_frame(bytes: &[u8]) -> Option<((u8, &[u8]), &[u8])> {
+    let [a, b, c, kind, ..] = *bytes.get(..HEADER)? else { return None };
+    let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).ok()?;
+    let payload = bytes.get(HEADER..HEADER + length)?;
+    Some(((kind, payload), bytes.get(HEADER + length..)?))
+}
+
+/// The reason in the frame that ends a connection, if that frame follows the settings.
+fn refusal(answer: &[u8]) -> Option<String> {
+    let (_, rest) = next_frame(answer)?;
+    let ((kind, payload), _) = next_frame(rest)?;
+    // The last stream and the code come before the reason.
+    let reason = payload.get(8..).filter(|reason| kind == GO_AWAY && !reason.is_empty())?;
+    Some(String::from_utf8_lossy(reason).into_owned())
 }
 
 #[cfg(test)]
@@ -49,11 +113,18 @@ mod tests {
     #[tokio::test]
     async fn a_web_server_differs_from_what_may_be_a_coordinator() {
         for words in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"<!DOCTYPE HTML>"] {
-            assert!(answers_another_protocol(&server_that_answers(words).await).await);
+            assert_eq!(probe(&server_that_answers(words).await).await, Answer::OtherProtocol);
         }
         for words in [&b"\0\0\0\x04\0\0\0\0\0"[..], b""] {
-            assert!(!answers_another_protocol(&server_that_answers(words).await).await);
+            assert_eq!(probe(&server_that_answers(words).await).await, Answer::Unknown);
         }
-        assert!(!answers_another_protocol(&"127.0.0.1:1".parse().unwrap()).await);
+        assert_eq!(probe(&"127.0.0.1:1".parse().unwrap()).await, Answer::Unknown);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_the_connection_says_why() {
+        let frames = b"\0\0\0\x04\0\0\0\0\0\0\0\x0a\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0bno";
+        let answer = probe(&server_that_answers(frames).await).await;
+        assert_eq!(answer, Answer::Refusal("no".to_owned()));
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
@@ -91,7 +91,13 @@ impl TlsSetup {
                 refuse_plain(stream).await;
                 return Err(io::Error::other("the client does not use TLS"));
             }
-            self.acceptor.accept(stream).await
+            match self.acceptor.accept(stream).into_fallible().await {
+                Ok(stream) => Ok(stream),
+                Err((error, stream)) => {
+                    linger(stream).await;
+                    Err(error)
+                }
+            }
         });
         accepted.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -104,6 +110,14 @@ impl TlsSetup {
             let _gone = stream.shutdown().await;
         }
     }
+}
+
+/// Reads until the client closes the connection. A connection that ends with unread bytes is reset,
+/// and its client might not see the alert that says why.
+async fn linger(mut stream: TcpStream) {
+    let mut unread = [0; 1_024];
+    let read = async { while matches!(stream.read(&mut unread).await, Ok(1..)) {} };
+    let _still_open = timeout(FAREWELL, read).await;
 }
 
 fn read_authorities(path: &Path) -> Result<RootCertStore, TrustError> {
