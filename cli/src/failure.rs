@@ -240,7 +240,7 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> Report {
         (Failure::from(error), error.class().into())
     } else if let Some(error) = error.downcast_ref::<ConnectionError>() {
         let text = Failure::from_text(&text_with_causes(error));
-        (text.with_more_hints(error.hints()), Exit::Usage)
+        (text.with_more_hints(error.hints()), error.class().into())
     } else {
         let class = error.downcast_ref::<ServerError>().map(ServerError::class);
         let exit = class.map_or(Exit::Failure, Exit::from);
@@ -270,6 +270,7 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use caviar_client::FindError;
     use caviar_common::error::Problem;
 
     fn text(failure: &Failure) -> String {
@@ -312,8 +313,8 @@ mod tests {
     #[test]
     fn the_hint_names_the_address_that_was_tried() {
         for (url, hint) in [
-            ("http://[::1]:7071", "start one with: caviar coordinator --listen [::1]:7071\n"),
-            ("http://a:7071", "ssh -L 7071:127.0.0.1:7071 a makes"),
+            ("https://[::1]:7071", "start one with: caviar coordinator --listen :7071\n"),
+            ("https://a:7071", "or use a tunnel: ssh -L 7071:127.0.0.1:7071 a, and then"),
         ] {
             let error = Error::Unreachable { url: url.to_owned(), cause: "no".to_owned() };
             let text = text(&Failure::from(&error));
@@ -326,7 +327,11 @@ mod tests {
         let exit = |error: anyhow::Error| report(&error, false).exit().code();
         let problems = Problems::from(Problem::new("name", "missing"));
         assert_eq!(exit(Failure::File { file: "a.toml".to_owned(), problems }.into()), 2);
-        assert_eq!(exit(Error::from("ftp://a".parse::<Address>().unwrap_err()).into()), 2);
+        let wrong = FindError::from("ftp://a".parse::<Address>().unwrap_err());
+        assert_eq!(exit(ConnectionError::from(wrong).into()), 2);
+        let missing = FindError::Missing { wanted: "a coordinator".to_owned(), folder: None };
+        let missing = anyhow::Error::from(ConnectionError::from(missing));
+        assert_eq!(exit(missing), 1);
         let interrupted = Failure::Interrupted { kept: Vec::new(), hint: String::new() };
         assert_eq!(exit(interrupted.into()), 130);
         assert_eq!(exit(Failure::hinted("no", "yes").into()), 1);

@@ -82,7 +82,7 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
 }
 
 fn not_found(error: &ConnectionError) -> Report {
-    let report = Report::new(Exit::Usage, error);
+    let report = Report::new(error.class().into(), error);
     error.hints().iter().fold(report, |report, hint| report.with_hint(hint))
 }
 

@@ -45,7 +45,7 @@ fn a_wrong_address_is_refused_at_once_with_a_hint() {
 #[test]
 fn without_a_join_string_it_says_how_to_get_one() {
     let output = program(&[]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(1));
     let text = text(&output);
     assert!(text.starts_with("error: no join string for a coordinator"), "{text}");
     assert!(text.contains("hint: start a coordinator with: caviar coordinator"), "{text}");

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use caviar_common::error::ErrorClass;
 use caviar_common::join::Role;
 
 use crate::dial::{Dialer, DialerError};
@@ -50,6 +51,14 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    /// What a caller can do about it.
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::Find(FindError::Missing { .. }) => ErrorClass::NotFound,
+            Self::Find(_) | Self::Dialer(_) => ErrorClass::Invalid,
+        }
+    }
+
     /// What to do about it, for people.
     pub fn hints(&self) -> Vec<String> {
         match self {
