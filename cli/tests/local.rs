@@ -118,7 +118,12 @@ fn a_paused_sweep_continues_only_by_name() {
         let spec = caviar_common::spec::file::parse(&SWEEP.replace("small", name)).unwrap().spec;
         let data = caviar_data::prepare(&spec.data, spec.seed).unwrap().1;
         let request_id = caviar_common::ids::Name::parse("name", name).unwrap();
-        caviar_core::input::Input::CreateSweep { request_id, spec: Box::new(spec), data }
+        caviar_core::input::Input::CreateSweep {
+            request_id,
+            spec: Box::new(spec),
+            data,
+            for_slots: None,
+        }
     };
     make(
         &store,
@@ -155,6 +160,7 @@ fn an_external_sweep_in_a_store_needs_a_coordinator() {
         request_id,
         spec: Box::new(spec),
         data: caviar_common::data::DataSummary::default(),
+        for_slots: None,
     };
     make(&directory.join("caviar.db"), vec![create]);
     let hint = "to start a coordinator for them: caviar coordinator --store caviar.db\n";
@@ -416,7 +422,12 @@ fn an_interrupted_sweep_can_be_cancelled_and_deleted_without_a_coordinator() {
         let spec = caviar_common::spec::file::parse(&SWEEP.replace("small", name)).unwrap().spec;
         let data = caviar_data::prepare(&spec.data, spec.seed).unwrap().1;
         let request_id = caviar_common::ids::Name::parse("name", name).unwrap();
-        caviar_core::input::Input::CreateSweep { request_id, spec: Box::new(spec), data }
+        caviar_core::input::Input::CreateSweep {
+            request_id,
+            spec: Box::new(spec),
+            data,
+            for_slots: None,
+        }
     };
     make(&directory.join("caviar.db"), vec![create("one"), create("two")]);
     let said = caviar(directory, &["pause", "two"]);
@@ -442,7 +453,12 @@ fn a_refused_command_closes_the_store_that_it_has_opened() {
     let spec = caviar_common::spec::file::parse(SWEEP).unwrap().spec;
     let data = caviar_data::prepare(&spec.data, spec.seed).unwrap().1;
     let request_id = caviar_common::ids::Name::parse("name", "small").unwrap();
-    let create = caviar_core::input::Input::CreateSweep { request_id, spec: Box::new(spec), data };
+    let create = caviar_core::input::Input::CreateSweep {
+        request_id,
+        spec: Box::new(spec),
+        data,
+        for_slots: None,
+    };
     make(&directory.join("caviar.db"), vec![create]);
     let files = || -> Vec<_> {
         let entries = std::fs::read_dir(directory).unwrap();

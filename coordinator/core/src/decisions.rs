@@ -165,7 +165,7 @@ enum Sample {
 /// True if a virtual slot is free and the budget allows another trial.
 fn has_room(sweep: &Sweep) -> bool {
     let search = &sweep.spec().search;
-    to_u32(sweep.in_flight().len()) < search.parallelism && sweep.sampled() < search.trials
+    to_u32(sweep.in_flight().len()) < sweep.parallelism() && sweep.sampled() < search.trials
 }
 
 fn sampled_trial(sweep: &Sweep, trial: TrialNumber, suggestion: Suggestion) -> TrialSampled {

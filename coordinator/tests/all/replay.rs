@@ -136,7 +136,7 @@ impl World {
             if pick.is_multiple_of(2) { Order::Virtual } else { Order::AsCompleted };
         spec.objective = Objective { metric: Metric::TrainLoss, goal: Goal::Minimize };
         let request_id = name(&format!("r{pick}"));
-        self.step(Input::CreateSweep { request_id, spec, data: summary() });
+        self.step(Input::CreateSweep { request_id, spec, data: summary(), for_slots: None });
     }
 
     fn connect(&mut self, worker: &str, incarnation: u64) {
@@ -216,6 +216,7 @@ impl World {
                 request_id: name(&format!("x{pick}")),
                 spec,
                 data: DataSummary::default(),
+                for_slots: None,
             });
         };
         let request_id = name(&format!("r{}", pick % 8));

@@ -6,6 +6,7 @@ use caviar_common::error::ErrorClass;
 use caviar_common::ids::{LeaseId, SessionId, TrialNumber};
 use caviar_common::message::{FromWorker, Grant, Hello, Release, ToWorker};
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
+use caviar_common::spec::Parallelism;
 use caviar_core::Coordinator;
 use caviar_core::input::{Effect, Input, Refusal};
 
@@ -144,12 +145,13 @@ fn a_trial_that_crashes_its_workers_fails_and_the_others_on_them_do_not() {
     for slots in [1, 2, 4, 8] {
         let mut bench = Bench::new();
         let mut spec = spec("s", 12);
-        spec.search.parallelism = 8;
+        spec.search.parallelism = Parallelism::Trials(8);
         bench
             .step(Input::CreateSweep {
                 request_id: name("r"),
                 spec: Box::new(spec),
                 data: summary(10),
+                for_slots: None,
             })
             .unwrap();
         let mut number = 1;
@@ -182,9 +184,16 @@ fn a_trial_that_crashes_its_workers_fails_and_the_others_on_them_do_not() {
 fn wide(slots: u32) -> Bench {
     let mut bench = Bench::new();
     let mut spec = spec("s", 4_000);
-    spec.search.parallelism = 2 * slots;
+    spec.search.parallelism = Parallelism::Trials(2 * slots);
     let data = summary(10);
-    bench.step(Input::CreateSweep { request_id: name("r"), spec: Box::new(spec), data }).unwrap();
+    bench
+        .step(Input::CreateSweep {
+            request_id: name("r"),
+            spec: Box::new(spec),
+            data,
+            for_slots: None,
+        })
+        .unwrap();
     bench
 }
 
@@ -216,10 +225,12 @@ fn a_lost_worker_of_one_slot_does_not_idle_a_wide_one() {
 fn a_wide_worker_that_is_lost_again_and_again_is_given_all_its_slots_again() {
     let mut bench = Bench::new();
     let mut spec = spec("s", 400);
-    spec.search.parallelism = 200;
+    spec.search.parallelism = Parallelism::Trials(200);
     spec.fixed.insert("epochs", caviar_common::assignment::Value::Int(100));
     let (request_id, data) = (name("r"), summary(10));
-    bench.step(Input::CreateSweep { request_id, spec: Box::new(spec), data }).unwrap();
+    bench
+        .step(Input::CreateSweep { request_id, spec: Box::new(spec), data, for_slots: None })
+        .unwrap();
     bench.hello(1, "w", 1, 200, &[]);
     for number in 2..30_u32 {
         let grants = bench.grants();
@@ -258,9 +269,11 @@ fn a_suspect_gets_the_first_free_slot_and_shares_no_worker_with_another_suspect(
 fn the_suspects_of_a_wide_worker_are_cleared_until_all_its_slots_are_busy_again() {
     let mut bench = Bench::new();
     let mut spec = spec("s", 400);
-    spec.search.parallelism = 200;
+    spec.search.parallelism = Parallelism::Trials(200);
     let (request_id, data) = (name("r"), summary(10));
-    bench.step(Input::CreateSweep { request_id, spec: Box::new(spec), data }).unwrap();
+    bench
+        .step(Input::CreateSweep { request_id, spec: Box::new(spec), data, for_slots: None })
+        .unwrap();
     bench.hello(1, "w", 1, 200, &[]);
     bench.replace(2, 200);
     assert_eq!(bench.grants().len(), 200, "one loss proves nothing");
@@ -281,9 +294,11 @@ fn a_suspect_does_not_wait_for_a_narrow_worker_that_is_busy() {
     bench.hello(2, "spot", 1, 1, &[]);
     let lost = bench.grants()[0].trial;
     let mut spec = spec("large", 4_000);
-    spec.search.parallelism = 400;
+    spec.search.parallelism = Parallelism::Trials(400);
     let (request_id, data) = (name("large"), summary(0));
-    bench.step(Input::CreateSweep { request_id, spec: Box::new(spec), data }).unwrap();
+    bench
+        .step(Input::CreateSweep { request_id, spec: Box::new(spec), data, for_slots: None })
+        .unwrap();
     bench.hello(3, "wide", 1, 200, &[]);
     let wide = bench.grants();
     assert_eq!(wide.len(), 200);
