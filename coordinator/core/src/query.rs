@@ -129,18 +129,13 @@ impl Coordinator {
     }
 
     /// Notes about what workers cannot train, at most [`MAX_NOTES`] of them and how many more there
-    /// are. The last one says so if no worker can train a trial that waits.
+    /// are. The next one says so if no worker can train a trial that waits, and the last one says
+    /// when they are asked again.
     fn refusals(&self, sweep: &Sweep) -> Vec<String> {
         let name = &sweep.spec().name;
         let note = |((worker, trial), refusal): (&Refuser, &RefusedJob)| {
             let what = trial.map_or("this sweep".to_owned(), |trial| format!("trial {trial}"));
-            let sign = if trial.is_some() { "has more memory, " } else { "" };
-            let seconds = refusal.pause_ms / 1_000;
-            format!(
-                "worker {worker} cannot train {what}: {}; it is asked again {seconds} s after \
-                 that, and before if it {sign}reconnects or after: caviar resume {name}",
-                refusal.message
-            )
+            format!("worker {worker} cannot train {what}: {}", refusal.message)
         };
         let unable = &self.volatile.unable;
         let mut notes: Vec<String> =
@@ -150,6 +145,13 @@ impl Coordinator {
             notes.push(format!("workers refused {more} more trials of this sweep"));
         }
         notes.extend(self.homeless(sweep));
+        if let Some(pause_ms) = unable.of_sweep(sweep.id()).map(|(_, it)| it.pause_ms).max() {
+            let seconds = pause_ms / 1_000;
+            notes.push(format!(
+                "what workers refused is offered to them again within {seconds} s, and at once \
+                 when they reconnect or after: caviar resume {name}"
+            ));
+        }
         notes
     }
 

@@ -8,14 +8,15 @@ use caviar_common::reason::{Reason, Source};
 use caviar_common::spec::StoppingRule;
 use caviar_core::event::{
     Cost, EpochRecorded, EpochsRecorded, Event, GrantedTrial, LeaseEnd, LeaseEnded, LeaseGranted,
-    Payload, Rung, ScoringStarted, StoredAssignment, SweepCreated, SweepDeleted, TrialDecided,
-    TrialFinished, TrialPassed, TrialSampled, TrialStopped, TrialsAsked, WinnerScored,
+    LeaseRestored, LossWithdrawn, Payload, Rung, ScoringStarted, StoredAssignment, SweepCreated,
+    SweepDeleted, SweepResized, TrialDecided, TrialFinished, TrialPassed, TrialSampled,
+    TrialStopped, TrialsAsked, WinnerScored, WorkerLost,
 };
 
 use crate::support::{metrics, name, spec, summary};
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 18;
+pub(crate) const KINDS: usize = 21;
 
 pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
     let created = SweepCreated {
@@ -24,6 +25,7 @@ pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
         data: summary(),
         warm_start: Vec::new(),
         rungs: None,
+        auto_slots: Some(64),
     };
     Event::new(SweepId(id), Box::new(created))
 }
@@ -105,6 +107,13 @@ fn unable(sweep: u64, trial: u32, lease: u64) -> Event {
     )
 }
 
+fn expired(sweep: u64, trial: u32, lease: u64) -> Event {
+    let (trial, lease) = (TrialNumber(trial), LeaseId(lease));
+    let lost_worker = Some(WorkerLost::Alone);
+    let cause = LeaseEnd::Expired;
+    Event::new(SweepId(sweep), LeaseEnded { trial, lease, cause, lost_worker, losses: Some(1) })
+}
+
 pub(crate) fn every_kind() -> Vec<Event> {
     let mut events = completed_sweep();
     events.extend(cancelled_sweep());
@@ -120,7 +129,7 @@ fn completed_sweep() -> Vec<Event> {
     let score = Score { loss: 0.5, accuracy: None };
     let scored = WinnerScored {
         trial: winner,
-        lease: LeaseId(4),
+        lease: LeaseId(6),
         score: Some(score),
         reproduced: true,
         message: None,
@@ -129,6 +138,7 @@ fn completed_sweep() -> Vec<Event> {
         created(1, "digits"),
         Event::new(sweep, Payload::SweepPaused),
         Event::new(sweep, Payload::SweepResumed),
+        Event::new(sweep, SweepResized { parallelism: 3, trials: 0, decisions: 0 }),
         sampled(1, 0),
         sampled(1, 1),
         granted(1, 0, 1, Job::Train),
@@ -139,11 +149,16 @@ fn completed_sweep() -> Vec<Event> {
         granted(1, 1, 2, Job::Train),
         unable(1, 1, 2),
         granted(1, 1, 3, Job::Train),
-        recorded(1, 1, 3, metrics(1, 0.25)),
-        finished(1, 1, 3, Outcome::Completed),
+        expired(1, 1, 3),
+        Event::new(sweep, LeaseRestored { trial: winner, lease: LeaseId(3), losses: 0 }),
+        expired(1, 1, 3),
+        granted(1, 1, 5, Job::Train),
+        Event::new(sweep, LossWithdrawn { trial: winner, lease: LeaseId(3), losses: 0 }),
+        recorded(1, 1, 5, metrics(1, 0.25)),
+        finished(1, 1, 5, Outcome::Completed),
         decided(1, 0),
         Event::new(sweep, ScoringStarted { trial: winner }),
-        granted(1, 1, 4, Job::Score),
+        granted(1, 1, 6, Job::Score),
         Event::new(sweep, scored),
         Event::new(sweep, Payload::SweepCompleted),
     ]
@@ -164,7 +179,7 @@ fn cancelled_sweep() -> Vec<Event> {
         granted: vec![GrantedTrial {
             trial: TrialNumber(0),
             attempt: AttemptNumber(1),
-            lease: LeaseId(6),
+            lease: LeaseId(8),
             recorded: Some(0),
         }],
     };
@@ -177,13 +192,13 @@ fn cancelled_sweep() -> Vec<Event> {
     }
     let mut events = vec![long];
     events.extend([0, 1].map(|trial| sampled_for(2, trial, 9)));
-    events.push(granted(2, 1, 5, Job::Train));
-    events.extend((1..=7).map(|epoch| recorded(2, 1, 5, metrics(epoch, epoch.into()))));
+    events.push(granted(2, 1, 7, Job::Train));
+    events.extend((1..=7).map(|epoch| recorded(2, 1, 7, metrics(epoch, epoch.into()))));
     events.extend([
         Event::new(sweep, TrialPassed { trial, rung: passed, cost: Some(Cost(2.0)), due: Some(9) }),
         Event::new(sweep, TrialStopped { trial, rung: stopped, cost: Some(Cost(6.0)) }),
         Event::new(sweep, asked),
-        recorded(2, 0, 6, named),
+        recorded(2, 0, 8, named),
         Event::new(sweep, Payload::SweepCancelled),
     ]);
     events

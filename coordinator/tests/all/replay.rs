@@ -124,6 +124,8 @@ impl World {
             20 => self.compare(),
             21 => self.take_snapshot(),
             22..=24 => self.run_client(pick),
+            25 => self.step(Input::ResizeSweep(sweep, u32::from(pick % 8))),
+            26 => self.fall_asleep(pick),
             _ => self.step(Input::Tick),
         }
     }
@@ -152,6 +154,15 @@ impl World {
         for held in self.held.values_mut() {
             held.session = SessionId(self.sessions);
         }
+    }
+
+    /// No worker says anything for longer than a lease lasts. Then one of them connects again.
+    fn fall_asleep(&mut self, pick: u8) {
+        for _ in 0..8 {
+            self.now += CONFIG.lease_ttl_ms / 4;
+            self.step(Input::Tick);
+        }
+        self.connect(&format!("w{}", pick % 2), u64::from(pick / 128));
     }
 
     fn pick(&self, pick: u8) -> Option<LeaseId> {

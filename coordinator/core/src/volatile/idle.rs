@@ -8,7 +8,7 @@ const WINDOW_MS: u64 = 5_000;
 /// what counts is the lowest number of free slots in a window of [`WINDOW_MS`].
 ///
 /// Example: of 8 slots, 5 are free at times, but at least 2 always. Then 2 slots are idle.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Idle {
     /// When the current window began, on the coordinator's clock.
     since: u64,
@@ -16,6 +16,12 @@ pub(crate) struct Idle {
     least: u32,
     /// The lowest number in the window before, and since.
     shown: u32,
+}
+
+impl Default for Idle {
+    fn default() -> Self {
+        Self { since: 0, least: u32::MAX, shown: 0 }
+    }
 }
 
 impl Idle {
@@ -51,7 +57,7 @@ mod tests {
             idle.see(if at % 2 == 0 { 3 } else { 8 }, at * 1_000);
             seen.push(idle.slots());
         }
-        assert_eq!(seen, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 3]);
+        assert_eq!(seen, [0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 3]);
         assert!(idle.see(1, 11_100), "two of them got trials");
         assert_eq!(idle.slots(), 1);
         assert!(!idle.see(8, 11_200));

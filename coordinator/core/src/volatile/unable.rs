@@ -57,8 +57,12 @@ impl Unable {
         if refusals.len() >= MOST_OF_A_SWEEP && earlier.is_none() {
             return;
         }
-        let next = |earlier: &RefusedJob| earlier.pause_ms.saturating_mul(2).min(LONGEST_MS);
-        let pause_ms = earlier.map_or(FIRST_MS, next);
+        let pause_ms = match earlier {
+            None => FIRST_MS,
+            // It had several of these jobs, and gives them back one after the other.
+            Some(earlier) if earlier.is_in_force => earlier.pause_ms,
+            Some(earlier) => earlier.pause_ms.saturating_mul(2).min(LONGEST_MS),
+        };
         let until = now.saturating_add(pause_ms);
         let refusal = RefusedJob { message, pause_ms, at: now, until, is_in_force: true };
         refusals.insert(refuser.clone(), refusal);
@@ -117,10 +121,13 @@ impl Unable {
         self.by_sweep.remove(&sweep);
     }
 
-    /// The worker has trained a trial of the sweep, so a later refusal is a first one again.
+    /// The worker has trained a trial of the sweep, so a later refusal is a first one again. One in
+    /// force stays: the trial may have begun before it.
     pub(crate) fn has_trained(&mut self, worker: &Name, sweep: SweepId) {
-        if let Some(refusals) = self.by_sweep.get_mut(&sweep) {
-            refusals.remove(&(worker.clone(), None));
+        let Some(refusals) = self.by_sweep.get_mut(&sweep) else { return };
+        let key = (worker.clone(), None);
+        if refusals.get(&key).is_some_and(|refusal| !refusal.is_in_force) {
+            refusals.remove(&key);
         }
     }
 
