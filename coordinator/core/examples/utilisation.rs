@@ -2,13 +2,13 @@
 //! cost the search.
 //!
 //! `cargo run --release -p caviar-core --example utilisation -- [STRATEGY] [RULE] [SEEDS] [WORKERS]
-//! [SLOTS] [TRIALS]`
+//! [SLOTS] [TRIALS] [PARALLELISM,...]`
 //!
 //! Workers of some slots each (one of 8 by default) train against the real state machine in
 //! simulated time: an epoch takes its virtual cost times a factor of its trial, lognormal with
 //! sigma 1. Nothing sleeps. The objective is a bowl with ripples over five hyperparameters, that a
-//! curve approaches. The parallelism is a multiple of all slots; `auto` is the number that the
-//! coordinator chooses.
+//! curve approaches. Without the last argument the parallelism is a multiple of all slots; `auto` is
+//! the number that the coordinator chooses.
 #![allow(
     clippy::print_stdout,
     clippy::as_conversions,
@@ -311,7 +311,10 @@ fn main() {
     println!("order         parallelism    used  steady  useful    time  regret");
     // Half of the slots, all of them, and so on.
     let halves = [1, 2, 3, 4, 8, 12].map(|halves| shape.all_slots() * halves / 2);
-    let given = halves.into_iter().map(Parallelism::Trials);
+    let given: Vec<u32> = named(6).map_or(halves.into(), |numbers| {
+        numbers.split(',').map(|n| n.parse().expect("a whole number")).collect()
+    });
+    let given = given.into_iter().map(Parallelism::Trials);
     let choices: Vec<Parallelism> = given.chain([Parallelism::Auto]).collect();
     for order in Order::ALL {
         for parallelism in &choices {

@@ -25,7 +25,7 @@ pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
         data: summary(),
         warm_start: Vec::new(),
         rungs: None,
-        auto_slots: Some(64),
+        auto_slots: None,
     };
     Event::new(SweepId(id), Box::new(created))
 }
@@ -115,11 +115,40 @@ fn expired(sweep: u64, trial: u32, lease: u64) -> Event {
 }
 
 pub(crate) fn every_kind() -> Vec<Event> {
+    let mut events = events_of_two_sweeps();
+    let deleted = events.pop();
+    events.extend(resized_sweep());
+    events.extend(deleted);
+    events
+}
+
+/// Two sweeps, and a third one that was deleted.
+pub(crate) fn events_of_two_sweeps() -> Vec<Event> {
     let mut events = completed_sweep();
     events.extend(cancelled_sweep());
     let next_lease = LeaseId(1 << 40);
     events.push(Event::new(SweepId(3), SweepDeleted { next_lease }));
     events
+}
+
+/// Sweep 4: it is resized, and a worker sleeps past its lease twice.
+fn resized_sweep() -> Vec<Event> {
+    let (sweep, trial, lease) = (SweepId(4), TrialNumber(0), LeaseId(7));
+    let mut created = created(4, "shapes");
+    if let Payload::SweepCreated(created) = &mut created.payload {
+        created.auto_slots = Some(64);
+    }
+    vec![
+        created,
+        Event::new(sweep, SweepResized { parallelism: 3, trials: 0, decisions: 0 }),
+        sampled(4, 0),
+        granted(4, 0, 7, Job::Train),
+        expired(4, 0, 7),
+        Event::new(sweep, LeaseRestored { trial, lease, losses: 0 }),
+        expired(4, 0, 7),
+        granted(4, 0, 8, Job::Train),
+        Event::new(sweep, LossWithdrawn { trial, lease, losses: 0 }),
+    ]
 }
 
 /// Sweep 1: one trial diverges, the other one wins and is scored.
@@ -129,7 +158,7 @@ fn completed_sweep() -> Vec<Event> {
     let score = Score { loss: 0.5, accuracy: None };
     let scored = WinnerScored {
         trial: winner,
-        lease: LeaseId(6),
+        lease: LeaseId(4),
         score: Some(score),
         reproduced: true,
         message: None,
@@ -138,7 +167,6 @@ fn completed_sweep() -> Vec<Event> {
         created(1, "digits"),
         Event::new(sweep, Payload::SweepPaused),
         Event::new(sweep, Payload::SweepResumed),
-        Event::new(sweep, SweepResized { parallelism: 3, trials: 0, decisions: 0 }),
         sampled(1, 0),
         sampled(1, 1),
         granted(1, 0, 1, Job::Train),
@@ -149,16 +177,11 @@ fn completed_sweep() -> Vec<Event> {
         granted(1, 1, 2, Job::Train),
         unable(1, 1, 2),
         granted(1, 1, 3, Job::Train),
-        expired(1, 1, 3),
-        Event::new(sweep, LeaseRestored { trial: winner, lease: LeaseId(3), losses: 0 }),
-        expired(1, 1, 3),
-        granted(1, 1, 5, Job::Train),
-        Event::new(sweep, LossWithdrawn { trial: winner, lease: LeaseId(3), losses: 0 }),
-        recorded(1, 1, 5, metrics(1, 0.25)),
-        finished(1, 1, 5, Outcome::Completed),
+        recorded(1, 1, 3, metrics(1, 0.25)),
+        finished(1, 1, 3, Outcome::Completed),
         decided(1, 0),
         Event::new(sweep, ScoringStarted { trial: winner }),
-        granted(1, 1, 6, Job::Score),
+        granted(1, 1, 4, Job::Score),
         Event::new(sweep, scored),
         Event::new(sweep, Payload::SweepCompleted),
     ]
@@ -179,7 +202,7 @@ fn cancelled_sweep() -> Vec<Event> {
         granted: vec![GrantedTrial {
             trial: TrialNumber(0),
             attempt: AttemptNumber(1),
-            lease: LeaseId(8),
+            lease: LeaseId(6),
             recorded: Some(0),
         }],
     };
@@ -192,13 +215,13 @@ fn cancelled_sweep() -> Vec<Event> {
     }
     let mut events = vec![long];
     events.extend([0, 1].map(|trial| sampled_for(2, trial, 9)));
-    events.push(granted(2, 1, 7, Job::Train));
-    events.extend((1..=7).map(|epoch| recorded(2, 1, 7, metrics(epoch, epoch.into()))));
+    events.push(granted(2, 1, 5, Job::Train));
+    events.extend((1..=7).map(|epoch| recorded(2, 1, 5, metrics(epoch, epoch.into()))));
     events.extend([
         Event::new(sweep, TrialPassed { trial, rung: passed, cost: Some(Cost(2.0)), due: Some(9) }),
         Event::new(sweep, TrialStopped { trial, rung: stopped, cost: Some(Cost(6.0)) }),
         Event::new(sweep, asked),
-        recorded(2, 0, 8, named),
+        recorded(2, 0, 6, named),
         Event::new(sweep, Payload::SweepCancelled),
     ]);
     events

@@ -244,13 +244,17 @@ impl Coordinator {
         worker: (&Name, Incarnation),
         id: LeaseId,
     ) -> Result<bool, Broken> {
-        let Some((sweep_id, number)) = self.volatile.expired.remove(&id) else { return Ok(false) };
-        let Ok(sweep) = self.sweep_of(sweep_id) else { return Ok(false) };
+        let known = self.volatile.expired.get(&id).copied();
+        let Some((sweep_id, number)) = known else { return Ok(false) };
+        let may_go_on = !self.volatile.quarantined.contains_key(&sweep_id);
+        let sweep = self.record.sweep(sweep_id).filter(|_| may_go_on);
+        let Some(sweep) = sweep else { return Ok(false) };
         let Some(expired) = expired_lease(sweep, number, id) else { return Ok(false) };
         let held = expired.lease();
         if (held.worker(), held.incarnation()) != (Some(worker.0), Some(worker.1)) {
             return Ok(false);
         }
+        self.volatile.expired.remove(&id);
         let job = held.job();
         let losses = sweep.losses(held).saturating_sub(expired.losses());
         let (is_loss, trial) = (expired.losses() > 0, number);

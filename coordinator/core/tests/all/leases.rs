@@ -434,10 +434,17 @@ fn a_worker_that_slept_gets_its_lease_back_and_no_loss_counts() {
     for session in 2..8 {
         sleep(&mut bench);
         assert_eq!(bench.state(0), TrialState::Queued);
+        if session == 2 {
+            bench.hello(20, "liar", 1, 1, &[lease.0]);
+            assert!(bench.revokes(lease), "the lease is not one of that worker");
+            let taken = bench.grants()[0].lease;
+            let release = Release::Drained;
+            bench.say(20, FromWorker::Released { lease: taken, release }).unwrap();
+        }
         bench.hello(session, "w", 1, 1, &[lease.0]);
         assert!(!bench.revokes(lease) && bench.grants().is_empty());
         let trial = bench.tables.trial(SWEEP, TrialNumber(0), false).unwrap();
-        assert_eq!((trial.state, trial.attempts.0), (TrialState::Running, 1));
+        assert_eq!((trial.state, trial.attempts.0), (TrialState::Running, 2));
     }
     bench.train(7, lease);
     assert_eq!(bench.state(0), TrialState::Completed);
