@@ -124,7 +124,7 @@ a.toml is valid
 sweep      digits
 data       builtin:digits: 1257 training, 360 validation, 180 test examples, 64 features, 10 \
 classes
-search     rounds, 3 trials, 8 at a time; stopping rule none
+search     rounds, 3 trials, as many at a time as the slots need; stopping rule none
 objective  maximize validation_accuracy
 fixed      epochs 2, optimizer momentum
 

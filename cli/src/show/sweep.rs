@@ -328,6 +328,7 @@ data  builtin:digits: 1257 training, 360 validation, 180 test examples, 64 featu
                 "sweep letters (number 2) is running\n\
                  24 of 60 trials finished: 11 trained to the end, 12 stopped early, 1 diverged; \
                  2 running, 2 parked, 1 waiting\n\
+                 parallelism 8\n\
                  note  the next decision waits for trial 27\n"
             ),
             "{text}"
