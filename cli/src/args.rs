@@ -102,6 +102,8 @@ pub(crate) enum Command {
     /// Continue a paused sweep
     #[command(after_help = "Example:\n  caviar resume digits")]
     Resume(Change),
+    /// Change how many trials of a sweep are in flight
+    Resize(Resize),
     /// End a sweep: stop its running trials and keep its results
     #[command(after_help = "Example:\n  caviar cancel digits")]
     Cancel(Change),
@@ -144,6 +146,7 @@ impl Command {
             Self::Explain(args) => args.json,
             Self::Export(args) => matches!(args.format(), Format::Json),
             Self::Pause(args) | Self::Resume(args) | Self::Cancel(args) => args.json,
+            Self::Resize(args) => args.json,
             Self::Delete(args) => args.json,
             Self::Release(args) => args.json,
             Self::Workers(args) => args.json,
@@ -249,6 +252,10 @@ pub(crate) struct Submit {
     /// Name of the sweep, instead of the name in the file
     #[arg(long, value_parser = name)]
     pub(crate) name: Option<Name>,
+    /// Slots for which parallelism = "auto" is resolved, when workers come later; by default those
+    /// of the connected workers
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) for_slots: Option<u32>,
     /// Write the sweep as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -432,6 +439,25 @@ pub(crate) struct Change {
     #[arg(long)]
     pub(crate) json: bool,
     /// Where the sweep is.
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar resize digits --parallelism 128
+  caviar resize digits --parallelism 16 --store caviar.db")]
+pub(crate) struct Resize {
+    /// Name or number of the sweep
+    pub(crate) sweep: String,
+    /// Trials in flight from the next decision on, from 1 to 65,536
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) parallelism: u32,
+    /// Write the sweep as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where to read from.
     #[command(flatten)]
     pub(crate) source: Source,
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use caviar_common::data::{DataSummary, Task};
 use caviar_common::space::{Domain, Parameter};
-use caviar_common::spec::SweepSpec;
+use caviar_common::spec::{Parallelism, SweepSpec};
 use serde::Serialize;
 
 use crate::args::Check;
@@ -52,10 +52,10 @@ fn write(
     line(
         "search",
         &format!(
-            "{}, {}, {} at a time; stopping rule {}",
+            "{}, {}, {}; stopping rule {}",
             search.strategy.name(),
             text::count(search.trials.into(), "trial"),
-            search.parallelism,
+            at_a_time(search.parallelism),
             spec.stopping.name()
         ),
     )?;
@@ -75,6 +75,13 @@ fn write(
         table.row([parameter.name.clone(), show::explain::range(parameter), scale(parameter)]);
     }
     table.write(out, page)
+}
+
+fn at_a_time(parallelism: Parallelism) -> String {
+    match parallelism {
+        Parallelism::Auto => "as many at a time as the slots need".to_owned(),
+        Parallelism::Trials(trials) => format!("{trials} at a time"),
+    }
 }
 
 fn describe(spec: &SweepSpec, data: Option<&DataSummary>) -> String {
@@ -117,7 +124,7 @@ a.toml is valid
 sweep      digits
 data       builtin:digits: 1257 training, 360 validation, 180 test examples, 64 features, 10 \
 classes
-search     rounds, 3 trials, 8 at a time; stopping rule none
+search     rounds, 3 trials, as many at a time as the slots need; stopping rule none
 objective  maximize validation_accuracy
 fixed      epochs 2, optimizer momentum
 

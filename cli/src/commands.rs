@@ -12,8 +12,8 @@ use caviar_common::view::{SweepView, TrialView};
 use serde::Serialize;
 
 use crate::args::{
-    Best, Change, Command, Delete, Drain, Explain, Export, Format, Importance, List, Release, Sort,
-    Source, Status, Submit, Trials, Watch, Workers,
+    Best, Change, Command, Delete, Drain, Explain, Export, Format, Importance, List, Release,
+    Resize, Sort, Source, Status, Submit, Trials, Watch, Workers,
 };
 use crate::embedded::{Reader, object};
 use crate::failure::Failure;
@@ -46,6 +46,7 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Pause(args) => change(&args, Client::pause_sweep).await,
         Command::Resume(args) => change(&args, Client::resume_sweep).await,
         Command::Cancel(args) => change(&args, Client::cancel_sweep).await,
+        Command::Resize(args) => resize(&args).await,
         Command::Delete(args) => delete(&args).await,
         Command::Release(args) => release(&args).await,
         Command::Workers(args) => workers(&args).await,
@@ -90,8 +91,11 @@ async fn submit(args: &Submit) -> anyhow::Result<()> {
     // Not to a `caviar run` in this folder, which ends with its own sweep.
     let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
     let hints = ["to create another sweep: --name NAME".to_owned()];
-    let sweep = source.create(&client, &hints).await?;
+    let sweep = source.create(&client, args.for_slots, &hints).await?;
     report_state(&sweep, Origin::Coordinator, args.json)?;
+    if let Some(note) = show::sweep::auto_note(&sweep) {
+        talk(&format!("note: {note}"));
+    }
     let option = connection_option(&args.connection);
     talk(&format!("hint: to follow it: caviar watch {}{option}", sweep.name));
     Ok(())
@@ -327,6 +331,17 @@ async fn write_export(args: &Export, reader: &Reader) -> anyhow::Result<()> {
         }
     }
     Ok(out.flush()?)
+}
+
+async fn resize(args: &Resize) -> anyhow::Result<()> {
+    let (sweep, origin) = Reader::with(&args.source, async |reader| {
+        let sweep = reader.client.resize_sweep(&args.sweep, args.parallelism).await?;
+        Ok((sweep, reader.origin()))
+    })
+    .await?;
+    let in_flight = show::text::count(sweep.parallelism.into(), "trial");
+    talk(&format!("sweep {} keeps {in_flight} in flight from now on", sweep.name));
+    write_if_json(&object(&sweep, origin)?, args.json)
 }
 
 async fn delete(args: &Delete) -> anyhow::Result<()> {

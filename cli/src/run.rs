@@ -10,6 +10,7 @@ use caviar_common::ids::Name;
 use caviar_common::join::Role;
 use caviar_common::limits::MAX_SLOTS;
 use caviar_common::outcome::SweepState;
+use caviar_common::spec::Parallelism;
 use caviar_common::view::SweepView;
 use caviar_process::Signals;
 use caviar_worker::{WorkerConfig, WorkerError};
@@ -158,7 +159,7 @@ async fn begin_file(
     known: &[SweepView],
 ) -> anyhow::Result<Name> {
     let Some(sweep) = known.iter().find(|sweep| sweep.name == source.spec.name) else {
-        return Ok(source.create(client, &[]).await?.name);
+        return Ok(source.create(client, slots_of_auto(args, source), &[]).await?.name);
     };
     if args.replace {
         if !sweep.state.is_final() {
@@ -166,7 +167,7 @@ async fn begin_file(
         }
         client.delete_sweep(sweep.name.as_str()).await?;
         talk(&format!("note: the earlier sweep {} is deleted", sweep.name));
-        return Ok(source.create(client, &[]).await?.name);
+        return Ok(source.create(client, slots_of_auto(args, source), &[]).await?.name);
     }
     let has_changed = has_changed(source, sweep);
     if args.resume {
@@ -186,7 +187,7 @@ async fn begin_file(
 fn has_changed(source: &SweepSource, sweep: &SweepView) -> bool {
     let mut spec = source.spec.clone();
     spec.fill_space(&sweep.data);
-    spec != *sweep.spec
+    !sweep.spec.answers(&spec)
 }
 
 fn name_is_taken(args: &Run, sweep: &SweepView, has_changed: bool) -> Failure {
@@ -326,6 +327,12 @@ fn check_winner(args: &Run, sweep: &SweepView) -> anyhow::Result<()> {
     }
     let hint = format!("to see why: caviar trials {}{}", sweep.name, store_flag(args));
     Err(Failure::hinted(format!("no trial of {} was completed", sweep.name), hint).into())
+}
+
+/// The slots for which `parallelism = "auto"` is resolved: those of the worker in this process,
+/// whether it has connected yet or not. `None` if the file has a number.
+fn slots_of_auto(args: &Run, source: &SweepSource) -> Option<u32> {
+    (source.spec.search.parallelism == Parallelism::Auto).then(|| slots(args))
 }
 
 fn slots(args: &Run) -> u32 {

@@ -95,13 +95,20 @@ impl SweepSource {
         Ok(data)
     }
 
-    /// Creates the sweep on a coordinator. `taken_hints` are the hints if the name is taken.
+    /// Creates the sweep on a coordinator, for the slots that are connected or for `for_slots`.
+    /// `taken_hints` are the hints if the name is taken.
     pub(crate) async fn create(
         &self,
         client: &Client,
+        for_slots: Option<u32>,
         taken_hints: &[String],
     ) -> anyhow::Result<SweepView> {
-        match client.create_sweep(&request_id(), &self.spec).await {
+        let id = request_id();
+        let created = match for_slots {
+            Some(slots) => client.create_sweep_for_slots(&id, &self.spec, slots).await,
+            None => client.create_sweep(&id, &self.spec).await,
+        };
+        match created {
             Ok(view) => Ok(view),
             Err(Error::Invalid { problems, .. }) => Err(self.failure(problems).into()),
             Err(error) if error.class() == ErrorClass::Exists => Err(Failure::with_hints(

@@ -78,6 +78,8 @@ fn a_sweep_runs_and_its_store_can_be_read() {
     assert_eq!(result["state"], "completed");
     assert_eq!(result["counts"]["completed"], 6);
     assert_eq!(result["rounds"].as_array().unwrap().len(), 2);
+    // The slots of the run count, whether its worker has connected yet or not.
+    assert_eq!((&result["parallelism"], &result["auto_slots"]), (&8.into(), &2.into()));
     assert!(result["test"]["score"]["accuracy"].as_f64().unwrap() > 0.5);
 
     let again = refusal(directory, &["run", "small.toml"]);
@@ -120,7 +122,12 @@ fn a_paused_sweep_continues_only_by_name() {
         let spec = caviar_common::spec::file::parse(&SWEEP.replace("small", name)).unwrap().spec;
         let data = caviar_data::prepare(&spec.data, spec.seed).unwrap().1;
         let request_id = caviar_common::ids::Name::parse("name", name).unwrap();
-        caviar_core::input::Input::CreateSweep { request_id, spec: Box::new(spec), data }
+        caviar_core::input::Input::CreateSweep {
+            request_id,
+            spec: Box::new(spec),
+            data,
+            for_slots: None,
+        }
     };
     make(
         &store,
@@ -145,6 +152,39 @@ fn a_paused_sweep_continues_only_by_name() {
 }
 
 #[test]
+fn a_sweep_in_a_store_can_be_resized() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let spec = Box::new(caviar_common::spec::file::parse(SWEEP).unwrap().spec);
+    let data = caviar_data::prepare(&spec.data, spec.seed).unwrap().1;
+    let request_id = caviar_common::ids::Name::parse("name", "r").unwrap();
+    let for_slots = Some(64);
+    let create = caviar_core::input::Input::CreateSweep { request_id, spec, data, for_slots };
+    make(&directory.join("caviar.db"), vec![create]);
+    assert!(
+        stdout(directory, &["status", "small"]).contains("\nparallelism 8 (auto, for 64 slots)")
+    );
+    let resize = |number, rest: &[&str]| {
+        stdout(directory, &[&["resize", "small", "--parallelism", number], rest].concat())
+    };
+    assert_eq!(resize("3", &[]), "");
+    let resized: serde_json::Value = serde_json::from_str(&resize("2", &["--json"])).unwrap();
+    assert_eq!(resized["parallelism"], 2);
+    assert_eq!(resized["resizes"][1]["trials"], 4, "all trials of the first round have started");
+    let status = stdout(directory, &["status", "small"]);
+    assert!(status.contains("\nparallelism 2 (it began with 8)"), "{status}");
+    let export = stdout(directory, &["export", "small", "--json"]);
+    let export: serde_json::Value = serde_json::from_str(&export).unwrap();
+    assert_eq!(
+        (&export["parallelism"], &export["spec"]["search"]["parallelism"]),
+        (&2.into(), &8.into())
+    );
+    stdout(directory, &["cancel", "small"]);
+    let refused = refusal(directory, &["resize", "small", "--parallelism", "9"]);
+    assert!(refused.contains("it has ended, so no trial will be in flight"), "{refused}");
+}
+
+#[test]
 fn an_external_sweep_in_a_store_needs_a_coordinator() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
@@ -157,6 +197,7 @@ fn an_external_sweep_in_a_store_needs_a_coordinator() {
         request_id,
         spec: Box::new(spec),
         data: caviar_common::data::DataSummary::default(),
+        for_slots: None,
     };
     make(&directory.join("caviar.db"), vec![create]);
     let hint = "to start a coordinator for them: caviar coordinator --store caviar.db\n";
@@ -415,7 +456,12 @@ fn an_interrupted_sweep_can_be_cancelled_and_deleted_without_a_coordinator() {
         let spec = caviar_common::spec::file::parse(&SWEEP.replace("small", name)).unwrap().spec;
         let data = caviar_data::prepare(&spec.data, spec.seed).unwrap().1;
         let request_id = caviar_common::ids::Name::parse("name", name).unwrap();
-        caviar_core::input::Input::CreateSweep { request_id, spec: Box::new(spec), data }
+        caviar_core::input::Input::CreateSweep {
+            request_id,
+            spec: Box::new(spec),
+            data,
+            for_slots: None,
+        }
     };
     make(&directory.join("caviar.db"), vec![create("one"), create("two")]);
     let said = caviar(directory, &["pause", "two"]);
@@ -441,7 +487,12 @@ fn a_refused_command_closes_the_store_that_it_has_opened() {
     let spec = caviar_common::spec::file::parse(SWEEP).unwrap().spec;
     let data = caviar_data::prepare(&spec.data, spec.seed).unwrap().1;
     let request_id = caviar_common::ids::Name::parse("name", "small").unwrap();
-    let create = caviar_core::input::Input::CreateSweep { request_id, spec: Box::new(spec), data };
+    let create = caviar_core::input::Input::CreateSweep {
+        request_id,
+        spec: Box::new(spec),
+        data,
+        for_slots: None,
+    };
     make(&directory.join("caviar.db"), vec![create]);
     let files = || -> Vec<_> {
         let entries = std::fs::read_dir(directory).unwrap();

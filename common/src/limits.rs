@@ -5,6 +5,8 @@
 pub const MAX_TRIALS: u32 = 10_000_000;
 /// Most trials in flight in one sweep.
 pub const MAX_PARALLELISM: u32 = 65_536;
+/// Most changes of the number of trials in flight of one sweep.
+pub const MAX_RESIZES: usize = 1_000;
 /// Most parameters that one sweep searches.
 pub const MAX_PARAMETERS: usize = 64;
 /// Most values of one list of choices.

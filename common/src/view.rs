@@ -6,6 +6,7 @@
 
 mod json;
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -134,6 +135,49 @@ pub struct SweepView {
     pub waits_for: Option<TrialNumber>,
     /// Notes for the user, such as workers that cannot train this sweep.
     pub notes: Vec<String>,
+    /// How many trials are in flight in virtual time now. The spec has the number with which the
+    /// sweep began.
+    pub parallelism: u32,
+    /// The slots from which `parallelism = "auto"` was resolved; `None` if the sweep file gave a
+    /// number.
+    pub auto_slots: Option<u32>,
+    /// The changes of the number of trials in flight, oldest first.
+    pub resizes: Vec<ResizeView>,
+    /// The slots for which the sweep has nothing to do; `None` if there are none.
+    pub idle: Option<IdleView>,
+}
+
+/// A change of the number of trials in flight, and its place among the decisions of the sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ResizeView {
+    /// Trials in flight from this place on.
+    pub parallelism: u32,
+    /// How many trials were sampled before.
+    pub trials: u32,
+    /// How many rungs and ends were decided before.
+    pub decisions: u32,
+}
+
+/// Slots of connected workers that have had nothing to do for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IdleView {
+    /// How many they are.
+    pub idle: u32,
+    /// How many slots the workers that take new trials have in all.
+    pub slots: u32,
+    /// Why the sweep has nothing for them.
+    pub reason: String,
+    /// What the user can do; `None` if nothing has to be done.
+    pub remedy: Option<String>,
+}
+
+impl fmt::Display for IdleView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { idle, slots, reason, remedy } = self;
+        let have = if *idle == 1 { "has" } else { "have" };
+        write!(f, "{idle} of {slots} slots {have} nothing to do: {reason}")?;
+        remedy.as_ref().map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
+    }
 }
 
 impl SweepView {
@@ -298,6 +342,10 @@ pub struct WorkerView {
     pub trials: Vec<(Name, TrialNumber)>,
     /// Milliseconds since its latest message.
     pub silent_ms: u64,
+    /// Slots that have had nothing to do for a while.
+    pub idle: u32,
+    /// Why they have nothing to do, and what the user can do; `None` if no slot is idle.
+    pub idle_because: Option<String>,
 }
 
 /// The effect of one hyperparameter by itself.

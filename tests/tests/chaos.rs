@@ -84,6 +84,11 @@ const SWEEPS: [(&str, &str); 13] = [
     ),
 ];
 
+/// The changes of the number of trials in flight: of which sweep, after how many decisions on rungs
+/// and ends, and to how many trials. Some raise it and some lower it, for workers and for clients.
+const RESIZES: [(usize, usize, u32); 6] =
+    [(0, 5, 9), (0, 14, 2), (1, 6, 1), (2, 9, 12), (8, 11, 2), (10, 4, 8)];
+
 /// The first of them run on workers in virtual time, so one of their trials may crash its workers.
 const POISONABLE: usize = 6;
 
@@ -121,6 +126,7 @@ const STORM: Faults = Faults {
     drains: 3,
     releases: 8,
     pauses: 10,
+    resizes: 6,
     extras: 6,
     client_silences: 4,
     client_crashes: 3,
@@ -164,6 +170,7 @@ impl Scenario {
             &mut faults.lost_replies,
             &mut faults.late_messages,
             &mut faults.lost_batches,
+            &mut faults.resizes,
         ] {
             *rate = keep(*rate);
         }
@@ -187,6 +194,11 @@ impl Scenario {
         simulation.add_clients(self.clients);
         let submit = |number: &usize| simulation.submit(&spec(*number));
         let sweeps: Vec<SweepId> = self.sweeps.iter().map(submit).collect();
+        for (number, sweep) in self.sweeps.iter().zip(&sweeps) {
+            for (_, decisions, parallelism) in RESIZES.iter().filter(|(of, ..)| of == number) {
+                simulation.plan_resize(*sweep, *decisions, *parallelism);
+            }
+        }
         simulation.run_all(&sweeps, PATIENCE);
         (simulation, sweeps)
     }
@@ -225,15 +237,16 @@ fn calm((number, poison): Calm) -> String {
 /// Checks what must hold for the events of every sweep that ended by itself.
 fn check_events(events: &[Event], sweep: SweepId, spec: &SweepSpec) {
     let (mut ended, mut decided): (BTreeSet<u32>, BTreeSet<u32>) = Default::default();
-    let mut sampled = 0;
+    let (mut sampled, mut parallelism) = (0, spec.search.parallelism.trials());
     for event in events.iter().filter(|event| event.sweep == sweep) {
         match &event.payload {
             Payload::TrialSampled(new) => {
                 assert_eq!(new.trial.0, sampled, "trials are numbered in order");
                 sampled += 1;
                 let in_flight = sampled - decided.len() as u32;
-                assert!(in_flight <= spec.search.parallelism, "{in_flight} trials in flight");
+                assert!(in_flight <= parallelism, "{in_flight} trials in flight");
             }
+            Payload::SweepResized(resized) => parallelism = resized.parallelism,
             Payload::TrialFinished(end) => {
                 assert!(ended.insert(end.trial.0), "trial {} ended twice", end.trial);
             }

@@ -14,6 +14,7 @@ use caviar_common::outcome::TrialState;
 use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
 use caviar_core::event::{Event, LeaseEnd, Payload};
+use caviar_core::replay_decisions;
 use caviar_tests::simulation::{EPOCHS, Faults, Simulation, decisions};
 use proptest::prelude::*;
 
@@ -183,6 +184,53 @@ fn two_processes_with_one_name_change_nothing() {
         );
         assert_eq!(run(5, &spec, slots, Faults { twins: true, ..stormy() }), expected, "{slots:?}");
     }
+}
+
+#[test]
+fn a_resize_at_the_same_place_gives_the_same_result_for_any_slots_and_faults() {
+    let spec =
+        spec("strategy = \"zoom\"\ntrials = 20\nparallelism = 4\n[stopping]\nrule = \"halving\"");
+    let unchanged = calm(&spec, &[1]);
+    for (decisions, parallelism) in [(6, 9), (6, 1)] {
+        let resized = |seed, slots: &[u32], faults| {
+            let mut simulation = Simulation::new(seed, slots, faults);
+            let sweep = simulation.submit(&spec);
+            simulation.plan_resize(sweep, decisions, parallelism);
+            simulation.run(sweep, 20_000);
+            simulation.check_recovery();
+            let view = simulation.core().sweep(sweep).expect("the sweep is there");
+            assert_eq!(view.parallelism, parallelism);
+            assert_eq!(replay_decisions(&simulation.events), Ok(Vec::new()));
+            outcome(&simulation, sweep)
+        };
+        let expected = resized(1, &[1], Faults::NONE);
+        assert_ne!(expected, unchanged, "the search learns from other results");
+        for slots in [&[2][..], &[8], &[2, 2], &[1, 1, 8]] {
+            assert_eq!(resized(2, slots, Faults::NONE), expected, "{slots:?}");
+            assert_eq!(resized(3, slots, stormy()), expected, "{slots:?}");
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_sleeps_again_and_again_fails_no_trial() {
+    let spec = spec(ROUNDS);
+    let expected = calm(&spec, &[1]);
+    let mut restored = 0;
+    for seed in 0..10 {
+        let mut simulation = Simulation::new(seed, &[2], Faults { silences: 60, ..Faults::NONE });
+        let sweep = simulation.submit(&spec);
+        simulation.run(sweep, 20_000);
+        assert_eq!(outcome(&simulation, sweep), expected);
+        let is_restored = |e: &&Event| matches!(e.payload, Payload::LeaseRestored(_));
+        restored += simulation.events.iter().filter(is_restored).count();
+        let lost = simulation.events.iter().filter_map(|e| match &e.payload {
+            Payload::LeaseGranted(granted) => Some(granted.attempt.0),
+            _ => None,
+        });
+        assert_eq!(lost.max(), Some(1), "nothing is trained twice");
+    }
+    assert!(restored > 100, "{restored}");
 }
 
 #[test]

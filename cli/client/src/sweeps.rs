@@ -7,7 +7,7 @@ use caviar_proto::convert::view::{decode_importance, decode_sweep};
 use caviar_proto::v1;
 
 use crate::client::{Client, PAGE_SIZE};
-use crate::error::Request;
+use crate::error::{Error, Request};
 use crate::stream::{Replies, SweepChanges};
 
 impl Client {
@@ -28,13 +28,36 @@ impl Client {
         request_id: &'a str,
         spec: &'a SweepSpec,
     ) -> Request<'a, SweepView> {
-        Box::pin(async move {
-            let request = v1::CreateSweepRequest {
-                request_id: request_id.to_owned(),
-                spec: Some(encode_spec(spec)),
-            };
-            self.decoded(self.sweeps.clone().create_sweep(request).await, decode_sweep)
-        })
+        Box::pin(self.create(request_id, spec, None))
+    }
+
+    /// Like [`Client::create_sweep`], for workers that connect later: `parallelism = "auto"` is
+    /// resolved from this many slots, 1 to 65,536, and not from those that are connected.
+    ///
+    /// # Errors
+    /// Those of [`Client::create_sweep`]. The number is refused if the spec has a number of its
+    /// own.
+    pub fn create_sweep_for_slots<'a>(
+        &'a self,
+        request_id: &'a str,
+        spec: &'a SweepSpec,
+        slots: u32,
+    ) -> Request<'a, SweepView> {
+        Box::pin(self.create(request_id, spec, Some(slots)))
+    }
+
+    async fn create(
+        &self,
+        request_id: &str,
+        spec: &SweepSpec,
+        for_slots: Option<u32>,
+    ) -> Result<SweepView, Error> {
+        let request = v1::CreateSweepRequest {
+            request_id: request_id.to_owned(),
+            spec: Some(encode_spec(spec)),
+            for_slots,
+        };
+        self.decoded(self.sweeps.clone().create_sweep(request).await, decode_sweep)
     }
 
     /// One sweep as it is now.
@@ -132,6 +155,19 @@ impl Client {
         Box::pin(async move {
             let request = v1::ResumeSweepRequest { sweep: sweep.to_owned() };
             self.decoded(self.sweeps.clone().resume_sweep(request).await, decode_sweep)
+        })
+    }
+
+    /// Changes how many trials of a sweep are in flight, from its next decision on. Trials in
+    /// flight stay.
+    ///
+    /// # Errors
+    /// The number is not from 1 to 65,536 or would change nothing, the sweep does not exist or has
+    /// ended, or the request failed.
+    pub fn resize_sweep<'a>(&'a self, sweep: &'a str, parallelism: u32) -> Request<'a, SweepView> {
+        Box::pin(async move {
+            let request = v1::ResizeSweepRequest { sweep: sweep.to_owned(), parallelism };
+            self.decoded(self.sweeps.clone().resize_sweep(request).await, decode_sweep)
         })
     }
 

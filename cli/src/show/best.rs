@@ -60,6 +60,7 @@ pub(crate) fn toml(out: &mut impl Write, view: &SweepView, best: &TrialView) -> 
     if let Some(score) = view.test.as_ref().and_then(|test| test.score.as_ref()) {
         writeln!(out, "# test: {}", text::score(score))?;
     }
+    writeln!(out, "# found with {}", sweep::parallelism(view))?;
     writeln!(out, "[fixed]")?;
     let fixed = view.spec.fixed.iter().filter(|(name, _)| best.assignment.get(name).is_none());
     let mut values: Vec<(&str, &Value)> = fixed.chain(best.assignment.iter()).collect();
@@ -87,6 +88,7 @@ mod tests {
         let expected = "\
 # trial 2 of digits: validation_accuracy 0.9778
 # test: accuracy 0.9667, loss 0.125
+# found with parallelism 8
 [fixed]
 epochs = 2
 layers = 2

@@ -10,7 +10,7 @@ use caviar_common::data::DataSummary;
 use caviar_common::ids::{Name, TrialNumber};
 use caviar_common::metric::{Metric, Point};
 use caviar_common::spec::SweepSpec;
-use caviar_common::view::{RoundView, SweepView, TestView, TrialView};
+use caviar_common::view::{ResizeView, RoundView, SweepView, TestView, TrialView};
 use serde::Serialize;
 
 use super::output_error;
@@ -95,6 +95,9 @@ struct Export<'a> {
     spec: &'a SweepSpec,
     data: &'a DataSummary,
     rounds: &'a [RoundView],
+    parallelism: u32,
+    auto_slots: Option<u32>,
+    resizes: &'a [ResizeView],
     winner: Option<TrialNumber>,
     test: Option<&'a TestView>,
     trials: &'a [TrialView],
@@ -113,6 +116,9 @@ pub(crate) fn json(
         spec: &sweep.spec,
         data: &sweep.data,
         rounds: &sweep.rounds,
+        parallelism: sweep.parallelism,
+        auto_slots: sweep.auto_slots,
+        resizes: &sweep.resizes,
         winner: sweep.best.as_ref().map(|best| best.trial),
         test: sweep.test.as_ref(),
         trials,

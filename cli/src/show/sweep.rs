@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use caviar_common::metric::Point;
 use caviar_common::outcome::{SweepState, TrialState};
 use caviar_common::spec::Goal;
-use caviar_common::view::{Counts, SweepView, TestView, TrialView};
+use caviar_common::view::{Counts, IdleView, SweepView, TestView, TrialView};
 
 use super::boxes;
 use super::page::{Page, Tone, shorten, width};
@@ -90,11 +90,14 @@ pub(crate) fn status(
     let parked = running.iter().filter(|trial| trial.parked).count();
     let parked = u32::try_from(parked).unwrap_or(u32::MAX);
     page.write(out, Tone::Plain, 2, &counts(sweep.counts, total(sweep), parked))?;
+    if !sweep.state.is_final() {
+        page.write(out, Tone::Faint, 2, &parallelism(sweep))?;
+    }
     if let Some(trial) = sweep.waits_for {
         let note = format!("note  the next decision waits for trial {trial}");
         page.write(out, Tone::Waiting, 6, &note)?;
     }
-    for note in &sweep.notes {
+    for note in sweep.notes.iter().cloned().chain(sweep.idle.iter().map(IdleView::to_string)) {
         page.write(out, Tone::Waiting, 6, &format!("note  {note}"))?;
     }
     if let Some(best) = &sweep.best {
@@ -112,6 +115,35 @@ pub(crate) fn status(
     boxes::write(out, sweep, page)?;
     writeln!(out)?;
     page.write(out, Tone::Faint, 6, &data(sweep))
+}
+
+/// How many trials are in flight at most, and where the number is from.
+pub(crate) fn parallelism(sweep: &SweepView) -> String {
+    let auto = sweep.auto_slots.filter(|_| sweep.resizes.is_empty());
+    let why = match auto {
+        Some(slots) => format!(" (auto, for {})", text::count(slots.into(), "slot")),
+        None if sweep.resizes.is_empty() => String::new(),
+        None => format!(" (it began with {})", sweep.spec.search.parallelism),
+    };
+    format!("parallelism {}{why}", sweep.parallelism)
+}
+
+/// What to tell the author of a new sweep about the number of trials in flight that was chosen;
+/// `None` if the author chose it.
+pub(crate) fn auto_note(sweep: &SweepView) -> Option<String> {
+    let (name, slots) = (&sweep.name, sweep.auto_slots?);
+    let in_flight = text::count(sweep.parallelism.into(), "trial");
+    let resize = format!("caviar resize {name} --parallelism N");
+    Some(if sweep.spec.data.is_external() {
+        format!("{in_flight} are in flight; for clients that run more at once: {resize}")
+    } else if slots == 0 {
+        format!(
+            "no worker is connected, so only {in_flight} are in flight; when more than 2 slots \
+             have connected: {resize}, or submit with --for-slots"
+        )
+    } else {
+        format!("{in_flight} are in flight, for {}", text::count(slots.into(), "slot"))
+    })
 }
 
 /// The trials that run, and after them those that are parked.
@@ -296,6 +328,7 @@ data  builtin:digits: 1257 training, 360 validation, 180 test examples, 64 featu
                 "sweep letters (number 2) is running\n\
                  24 of 60 trials finished: 11 trained to the end, 12 stopped early, 1 diverged; \
                  2 running, 2 parked, 1 waiting\n\
+                 parallelism 8\n\
                  note  the next decision waits for trial 27\n"
             ),
             "{text}"

@@ -1,5 +1,6 @@
 //! The workers of a coordinator, one line each.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -32,7 +33,31 @@ pub(crate) fn table(out: &mut impl Write, workers: &[WorkerView], page: Page) ->
             trials.join(" ").into(),
         ]);
     }
-    table.write(out, page)
+    table.write(out, page)?;
+    idle(out, workers, page)
+}
+
+/// Writes how many slots have nothing to do, a line for each cause.
+fn idle(out: &mut impl Write, workers: &[WorkerView], page: Page) -> io::Result<()> {
+    let sum = |of: fn(&WorkerView) -> u32, of_workers: &[&WorkerView]| {
+        of_workers.iter().map(|worker| of(worker)).fold(0, u32::saturating_add)
+    };
+    let connected: Vec<&WorkerView> = workers.iter().filter(|worker| worker.connected).collect();
+    let slots = sum(|worker| worker.slots, &connected);
+    let mut causes: BTreeMap<&str, Vec<&WorkerView>> = BTreeMap::new();
+    for worker in connected {
+        if let Some(cause) = &worker.idle_because {
+            causes.entry(cause).or_default().push(worker);
+        }
+    }
+    for (cause, of_workers) in causes {
+        let idle = sum(|worker| worker.idle, &of_workers);
+        let have = if idle == 1 { "has" } else { "have" };
+        writeln!(out)?;
+        let line = format!("{idle} of {slots} slots {have} nothing to do: {cause}");
+        page.write(out, Tone::Waiting, 2, &line)?;
+    }
+    Ok(())
 }
 
 const fn state(worker: &WorkerView) -> (&'static str, Tone) {
@@ -47,6 +72,21 @@ const fn state(worker: &WorkerView) -> (&'static str, Tone) {
 mod tests {
     use super::super::tests::samples;
     use super::*;
+
+    #[test]
+    fn idle_slots_are_counted_by_cause() {
+        let mut workers = samples::workers();
+        workers[0].idle = 1;
+        workers[0].idle_because = Some("sweep s: it keeps 8 trials in flight".to_owned());
+        workers[2].idle = 63;
+        workers[2].idle_because = Some("the worker leaves".to_owned());
+        let mut out = Vec::new();
+        table(&mut out, &workers, Page::default()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let expected = "\n1 of 66 slots has nothing to do: sweep s: it keeps 8 trials in flight\n\
+                        \n63 of 66 slots have nothing to do: the worker leaves\n";
+        assert!(text.ends_with(expected), "{text}");
+    }
 
     #[test]
     fn every_worker_has_a_line() {

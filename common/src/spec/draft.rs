@@ -79,7 +79,7 @@ pub struct DraftSearch {
     pub trials: Option<u64>,
     /// The trials of each round.
     pub rounds: Option<Vec<u64>>,
-    /// Trials in flight, default 8.
+    /// Trials in flight; the default is [`Parallelism::Auto`](super::Parallelism::Auto).
     pub parallelism: Option<u64>,
     /// `virtual` (the default) or `as_completed`.
     pub order: Option<String>,

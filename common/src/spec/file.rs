@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::SweepSpec;
 use super::draft::{Draft, DraftParameter};
+use super::parallelism::AUTO;
 use super::rules::{EXPECTED_TEST, EXPECTED_VALIDATION, expected_whole};
 use crate::assignment::Value;
 use crate::error::{Problem, Problems};
@@ -157,7 +158,7 @@ impl Reader<'_> {
         draft.search.strategy = self.text(&mut search, "strategy");
         draft.search.trials = self.whole(&mut search, "trials", 1, MAX_TRIALS);
         draft.search.rounds = self.wholes(&mut search, "rounds");
-        draft.search.parallelism = self.whole(&mut search, "parallelism", 1, MAX_PARALLELISM);
+        draft.search.parallelism = self.parallelism(&mut search);
         draft.search.order = self.text(&mut search, "order");
         draft.search.warm_start = self.text(&mut search, "warm_start");
         self.close(&search);
@@ -261,6 +262,16 @@ impl Reader<'_> {
         most: impl Into<u64>,
     ) -> Option<u64> {
         self.entry(section, key, &expected_whole(least, most), whole)
+    }
+
+    /// The number of trials in flight; `None` for `"auto"`, which is the default.
+    fn parallelism(&mut self, search: &mut Section<'_, '_>) -> Option<u64> {
+        let expected = format!("{} or {AUTO:?}", expected_whole(1, MAX_PARALLELISM));
+        let read = |value: &DeValue<'_>| match value.as_str() {
+            Some(text) => (text == AUTO).then_some(None),
+            None => whole(value).map(Some),
+        };
+        self.entry(search, "parallelism", &expected, read).flatten()
     }
 
     fn wholes(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<u64>> {

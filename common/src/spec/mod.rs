@@ -8,12 +8,14 @@ mod check;
 mod default_space;
 mod draft;
 pub mod file;
+mod parallelism;
 mod rules;
 mod size;
 
 use serde::{Deserialize, Serialize};
 
 pub use draft::{Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping};
+pub use parallelism::{AUTO, Parallelism};
 
 use crate::assignment::{Assignment, Value};
 use crate::data::{DataSpec, DataSummary};
@@ -142,9 +144,8 @@ pub struct SearchSpec {
     /// For [`Strategy::Rounds`], the trials of each round, which add up to `trials`; empty for the
     /// other strategies.
     pub rounds: Vec<u32>,
-    /// How many trials are in flight in virtual time, from 1 to
-    /// [`MAX_PARALLELISM`](crate::limits::MAX_PARALLELISM).
-    pub parallelism: u32,
+    /// How many trials are in flight in virtual time.
+    pub parallelism: Parallelism,
     /// The order in which results take part in decisions.
     #[serde(default)]
     pub order: Order,

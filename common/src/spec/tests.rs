@@ -42,7 +42,7 @@ fn changed(from: &str, to: &str) -> Vec<String> {
 fn a_complete_file_is_read() {
     let spec = file::parse(DIGITS).unwrap().spec;
     assert_eq!(spec.name.as_str(), "digits");
-    assert_eq!((spec.seed, spec.search.trials, spec.search.parallelism), (7, 60, 4));
+    assert_eq!((spec.seed, spec.search.trials, spec.search.parallelism.trials()), (7, 60, 4));
     assert_eq!(spec.search.rounds, [30, 20, 10]);
     let names: Vec<&str> = spec.space.parameters().iter().map(|p| p.name.as_str()).collect();
     assert_eq!(names, ["learning_rate", "momentum", "units", "layers", "batch_size", "activation"]);
@@ -213,7 +213,7 @@ const MISTAKES: [(&str, &str, &str); 15] = [
     (
         "parallelism = 4",
         "parallelism = -1",
-        "line 22: search.parallelism = -1: expected a whole number from 1 to 65536",
+        "line 22: search.parallelism = -1: expected a whole number from 1 to 65536 or \"auto\"",
     ),
     (
         "validation = 0.2",

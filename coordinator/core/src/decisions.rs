@@ -101,8 +101,8 @@ impl Coordinator {
             return Some(Sample::None);
         }
         let question = next_question(sweep);
-        let reply = match sampling.reply.take() {
-            Some(reply) => reply,
+        let reply = match sampling.reply.take().filter(|(seen, _)| *seen == entries) {
+            Some((_, reply)) => reply,
             None => match sampling.ask(id, &question) {
                 Asked::Reply(reply) => reply,
                 Asked::Away(job) => {
@@ -129,13 +129,13 @@ impl Coordinator {
 
     /// Takes the reply of a sampler that another thread has asked.
     pub(crate) fn take_sampled(&mut self, sampled: Sampled) {
-        let Sampled { sweep, trial, sampler, reply } = sampled;
+        let Sampled { sweep, trial, seen, sampler, reply } = sampled;
         let next = self.record.sweep(sweep).map(|it| next_question(it).trial);
         if let Some(sampling) = self.volatile.samplers.get_mut(&sweep)
             && sampling.is_away()
         {
             sampling.place = Place::Here(sampler);
-            sampling.reply = (next == Some(trial.0)).then_some(reply);
+            sampling.reply = (next == Some(trial.0)).then_some((seen, reply));
             self.volatile.undecided.insert(sweep);
         }
     }
@@ -165,7 +165,7 @@ enum Sample {
 /// True if a virtual slot is free and the budget allows another trial.
 fn has_room(sweep: &Sweep) -> bool {
     let search = &sweep.spec().search;
-    to_u32(sweep.in_flight().len()) < search.parallelism && sweep.sampled() < search.trials
+    to_u32(sweep.in_flight().len()) < sweep.parallelism() && sweep.sampled() < search.trials
 }
 
 fn sampled_trial(sweep: &Sweep, trial: TrialNumber, suggestion: Suggestion) -> TrialSampled {

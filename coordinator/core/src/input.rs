@@ -47,11 +47,15 @@ pub enum Input {
         spec: Box<SweepSpec>,
         /// The data set that the sweep trains on.
         data: DataSummary,
+        /// From how many slots `parallelism = "auto"` is resolved; `None` for the connected ones.
+        for_slots: Option<u32>,
     },
     /// Starts no new trial of a sweep. Running trials continue.
     PauseSweep(SweepId),
     /// Starts trials of a paused sweep again.
     ResumeSweep(SweepId),
+    /// Changes how many trials of a sweep are in flight.
+    ResizeSweep(SweepId, u32),
     /// Ends a sweep, cancels its unfinished trials and revokes their leases.
     CancelSweep(SweepId),
     /// Removes a sweep that has ended.

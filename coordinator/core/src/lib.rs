@@ -44,7 +44,7 @@
 //!
 //! let mut core = Coordinator::new(Config::default(), StoreId(1));
 //! let data = DataSummary::default();
-//! let step = core.step(0, Input::CreateSweep { request_id: name("create"), spec, data })?;
+//! let step = core.step(0, Input::CreateSweep { request_id: name("create"), spec, data, for_slots: None })?;
 //! let Ok(Reply::Sweep(sweep)) = step.reply else { panic!("{:?}", step.reply) };
 //! assert_eq!(step.events[0].name(), "sweep_created");
 //!
@@ -74,6 +74,7 @@
 mod changes;
 mod decisions;
 mod halt;
+mod idle;
 pub mod input;
 mod loading;
 mod placement;
@@ -94,7 +95,7 @@ use caviar_common::ids::{LeaseId, StoreId, SweepId};
 use caviar_common::view::{SweepView, TrialView};
 
 use changes::Changes;
-use event::{Event, Payload};
+use event::{Event, LeaseEnd, LeaseEnded, Payload};
 use halt::Halt;
 use input::{ClientReply, Config, Decided, Effect, Input, Reply, Rows, Step};
 use snapshot::{Capture, Restored, Written};
@@ -189,6 +190,9 @@ impl Coordinator {
                 Err(broken) => drop(self.contain(broken)?),
             }
         };
+        if is_all {
+            self.watch_idle_slots();
+        }
         let changed = std::mem::take(&mut self.volatile.changed);
         self.changes.effects.extend(changed.into_iter().map(Effect::Changed));
         let Changes { events, effects, jobs } = std::mem::take(&mut self.changes);
@@ -237,6 +241,9 @@ impl Coordinator {
             Payload::SweepCreated(_)
             | Payload::SweepPaused
             | Payload::SweepResumed
+            | Payload::SweepResized(_)
+            | Payload::LeaseRestored(_)
+            | Payload::LossWithdrawn(_)
             | Payload::SweepDeleted(_)
             | Payload::SweepCompleted
             | Payload::TrialSampled(_)
@@ -272,11 +279,12 @@ impl Coordinator {
 
     fn handle(&mut self, now: u64, input: Input) -> Result<Reply, Halt> {
         match input {
-            Input::CreateSweep { request_id, spec, data } => {
-                self.create_sweep(request_id, *spec, data)
+            Input::CreateSweep { request_id, spec, data, for_slots } => {
+                self.create_sweep(request_id, *spec, data, for_slots)
             }
             Input::PauseSweep(sweep) => self.pause_sweep(sweep),
             Input::ResumeSweep(sweep) => self.resume_sweep(sweep),
+            Input::ResizeSweep(sweep, parallelism) => self.resize_sweep(sweep, parallelism),
             Input::CancelSweep(sweep) => self.cancel_sweep(sweep),
             Input::DeleteSweep(sweep) => self.delete_sweep(sweep),
             Input::Message { session, message } => self.receive(session, message),
@@ -321,15 +329,37 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Notes that workers whose leases `event`, which is not applied yet, will end may have more
+    /// memory then. A worker that could not train has no more than before.
+    fn note_memory(&mut self, event: &Event, ended: &[LeaseId]) {
+        let is_refusal = |ended: &LeaseEnded| matches!(ended.cause, LeaseEnd::Unable { .. });
+        if self.volatile.unable.is_empty()
+            || matches!(&event.payload, Payload::LeaseEnded(ended) if is_refusal(ended))
+        {
+            return;
+        }
+        for lease in ended {
+            if let Some(worker) = self.record.lease(*lease).and_then(state::Lease::worker) {
+                self.volatile.unable.may_have_memory(worker);
+            }
+        }
+    }
+
     /// Applies an event to the record and adds it to the step.
     fn emit(&mut self, sweep: SweepId, payload: impl Into<Payload>) -> Result<(), Broken> {
         let event = Event::new(sweep, payload);
         let ended = self.leases_that_end(&event);
+        self.note_memory(&event, &ended);
         if let Err(broken) = self.apply(&event) {
             self.volatile.breaking = Some(sweep);
             return Err(broken);
         }
         ended.into_iter().for_each(|lease| self.forget_lease(lease));
+        if let Payload::LeaseEnded(LeaseEnded { trial, lease, cause: LeaseEnd::Expired, .. }) =
+            event.payload
+        {
+            self.volatile.remember_expired(lease, (sweep, trial));
+        }
         self.volatile.mark_undecided(sweep);
         for trial in event.trials() {
             self.reschedule(sweep, trial);
@@ -452,7 +482,10 @@ mod tests {
             let spec = Box::new(caviar_common::spec::file::parse(&text).unwrap().spec);
             let request_id = caviar_common::ids::Name::parse("name", sweep).unwrap();
             let data = caviar_common::data::DataSummary::default();
-            core.step(0, Input::CreateSweep { request_id, spec, data }).unwrap().reply.unwrap();
+            core.step(0, Input::CreateSweep { request_id, spec, data, for_slots: None })
+                .unwrap()
+                .reply
+                .unwrap();
         }
         assert_eq!(core.volatile.samplers.len(), 2);
         core.step(0, Input::CancelSweep(SweepId(2))).unwrap().reply.unwrap();

@@ -37,6 +37,7 @@ impl Coordinator {
             }
             Input::PauseSweep(_)
             | Input::ResumeSweep(_)
+            | Input::ResizeSweep(..)
             | Input::CancelSweep(_)
             | Input::DeleteSweep(_)
             | Input::AskTrials(..)

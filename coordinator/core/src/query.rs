@@ -6,15 +6,17 @@ use std::sync::Arc;
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::spec::Order;
 use caviar_common::view::{
-    BoxView, NO_WORKER, RoundView, StoppedView, SweepView, TestView, TrialTimes, TrialView,
-    WorkerView,
+    BoxView, NO_WORKER, ResizeView, RoundView, StoppedView, SweepView, TestView, TrialTimes,
+    TrialView, WorkerView,
 };
 
 use crate::Coordinator;
+use crate::idle::IdleReason;
 use crate::input::QUARANTINE_HINT;
+use crate::record::event::SweepResized;
 use crate::record::state::{FinalAttempt, Sweep, Trial};
 pub use crate::tables::{TrialFilter, TrialOrder};
-use crate::volatile::Worker;
+use crate::volatile::{RefusedJob, Refuser, Worker};
 
 /// Most notes about what workers cannot train in one view.
 const MAX_NOTES: usize = 16;
@@ -45,6 +47,10 @@ impl Coordinator {
             test: test(sweep),
             waits_for: waits_for(sweep),
             notes: self.notes(sweep),
+            parallelism: sweep.parallelism(),
+            auto_slots: sweep.auto_slots(),
+            resizes: sweep.resizes().iter().map(resize_view).collect(),
+            idle: self.idle_view(sweep),
         })
     }
 
@@ -69,16 +75,20 @@ impl Coordinator {
     pub fn workers_after(&self, after: Option<&Name>, limit: usize) -> Vec<WorkerView> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let workers = self.volatile.workers.range::<Name, _>((after, Bound::Unbounded));
-        workers.take(limit).map(|(name, worker)| self.worker_view(name, worker)).collect()
+        let reasons = self.idle_reasons();
+        workers.take(limit).map(|(name, it)| self.worker_view(name, it, &reasons)).collect()
     }
 
     /// The view of a worker; `None` if it is neither connected nor holds leases.
     pub fn worker(&self, name: &Name) -> Option<WorkerView> {
-        Some(self.worker_view(name, self.volatile.workers.get(name)?))
+        Some(self.worker_view(name, self.volatile.workers.get(name)?, &self.idle_reasons()))
     }
 
-    fn worker_view(&self, name: &Name, worker: &Worker) -> WorkerView {
+    fn worker_view(&self, name: &Name, worker: &Worker, reasons: &[IdleReason]) -> WorkerView {
+        let idle = self.idle_slots_of(name, worker);
         WorkerView {
+            idle,
+            idle_because: (idle > 0).then(|| self.idle_because(name, worker, reasons)),
             worker: name.clone(),
             slots: worker.slots,
             connected: worker.session.is_some(),
@@ -119,11 +129,13 @@ impl Coordinator {
     }
 
     /// Notes about what workers cannot train, at most [`MAX_NOTES`] of them and how many more there
-    /// are. The last one says so if no worker can train a trial that waits.
+    /// are. The next one says so if no worker can train a trial that waits, and the last one says
+    /// when they are asked again.
     fn refusals(&self, sweep: &Sweep) -> Vec<String> {
-        let note = |((worker, trial), message): (&(Name, Option<TrialNumber>), &String)| {
+        let name = &sweep.spec().name;
+        let note = |((worker, trial), refusal): (&Refuser, &RefusedJob)| {
             let what = trial.map_or("this sweep".to_owned(), |trial| format!("trial {trial}"));
-            format!("worker {worker} cannot train {what}: {message}")
+            format!("worker {worker} cannot train {what}: {}", refusal.message)
         };
         let unable = &self.volatile.unable;
         let mut notes: Vec<String> =
@@ -133,6 +145,13 @@ impl Coordinator {
             notes.push(format!("workers refused {more} more trials of this sweep"));
         }
         notes.extend(self.homeless(sweep));
+        if let Some(pause_ms) = unable.of_sweep(sweep.id()).map(|(_, it)| it.pause_ms).max() {
+            let seconds = pause_ms / 1_000;
+            notes.push(format!(
+                "what workers refused is offered to them again within {seconds} s, and at once \
+                 when they reconnect or after: caviar resume {name}"
+            ));
+        }
         notes
     }
 
@@ -178,6 +197,11 @@ pub(crate) fn view(sweep: &Sweep, trial: &Trial) -> TrialView {
         parked: false,
         times: TrialTimes::default(),
     }
+}
+
+const fn resize_view(resized: &SweepResized) -> ResizeView {
+    let SweepResized { parallelism, trials, decisions } = *resized;
+    ResizeView { parallelism, trials, decisions }
 }
 
 fn rounds(sweep: &Sweep) -> Vec<RoundView> {

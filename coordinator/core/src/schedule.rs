@@ -123,6 +123,10 @@ pub(crate) struct Schedule {
     jobs: BTreeMap<(SweepId, TrialNumber), ScheduledJob>,
     demands: BTreeMap<SweepId, Demand>,
     free: BTreeSet<FreeSlots>,
+    /// The free slots of all workers together.
+    free_slots: u32,
+    /// The slots of all workers together.
+    slots: u32,
     /// The part of `free` that holds no suspect.
     free_for_suspects: BTreeSet<FreeSlots>,
     /// The sweeps with something that waits, by busy slots.
@@ -247,11 +251,15 @@ impl Schedule {
     fn change_load(&mut self, worker: &Name, with: impl FnOnce(&mut Load)) {
         let load = self.loads.entry(worker.clone()).or_default();
         let before = load.free();
+        self.free_slots = self.free_slots.saturating_sub(before);
+        self.slots = self.slots.saturating_sub(load.slots);
         let place = (Reverse(before), worker.clone());
         self.free.remove(&place);
         self.free_for_suspects.remove(&place);
         with(load);
         let (after, suspects) = (load.free(), load.suspects);
+        self.free_slots = self.free_slots.saturating_add(after);
+        self.slots = self.slots.saturating_add(load.slots);
         let is_changed = (before == 0) != (after == 0);
         let parked = if is_changed { load.parked.clone() } else { BTreeMap::new() };
         if after > 0 {
@@ -274,6 +282,21 @@ impl Schedule {
     /// True if nothing that waits could get a slot, so that there is nothing to assign.
     pub(crate) fn has_nothing_to_assign(&self) -> bool {
         self.free.is_empty() || self.hungry.is_empty()
+    }
+
+    /// The free slots of all workers that accept jobs.
+    pub(crate) const fn free_slots(&self) -> u32 {
+        self.free_slots
+    }
+
+    /// The slots of all workers that accept jobs.
+    pub(crate) const fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    /// The free slots of a worker; 0 if it accepts no jobs.
+    pub(crate) fn free_slots_of(&self, worker: &Name) -> u32 {
+        self.loads.get(worker).map_or(0, Load::free)
     }
 
     /// The workers with a free slot, most free slots first.

@@ -31,7 +31,7 @@ use std::io::{BufRead, Write};
 
 use caviar_common::space::{Parameter, Space};
 use caviar_common::spec::file::parse;
-use caviar_common::spec::{Goal, Strategy, SweepSpec};
+use caviar_common::spec::{Goal, Parallelism, Strategy, SweepSpec};
 use caviar_search::{History, Observation, Question, Sampler, SamplerReply, Stage, build};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ impl Sweep {
         spec.seed = self.seed;
         spec.objective.goal = self.goal;
         spec.search.strategy = self.strategy;
-        spec.search.parallelism = self.parallelism;
+        spec.search.parallelism = Parallelism::Trials(self.parallelism);
         spec.search.trials = self.trials;
         spec
     }

@@ -261,7 +261,7 @@ impl Plain<'_> {
             .map(|o| if o.stage == Stage::Ended { o.cost } else { None })
             .collect();
         let patience = 5.max(self.dimensions()) as f64
-            * (f64::from(self.spec.search.parallelism) / 8.0).clamp(1.0, 4.0);
+            * (f64::from(self.spec.search.parallelism.trials()) / 8.0).clamp(1.0, 4.0);
         let (mut side, mut good, mut bad) = (0.8, 0, 0.0);
         for i in 6..over.len() {
             let best = over[..i].iter().flatten().fold(f64::INFINITY, |a, b| a.min(*b));

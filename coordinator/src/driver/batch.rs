@@ -116,6 +116,9 @@ fn estimated_bytes(event: &Event) -> usize {
         Payload::TrialsAsked(asked) => FIXED + 64 * asked.granted.len(),
         Payload::SweepPaused
         | Payload::SweepResumed
+        | Payload::SweepResized(_)
+        | Payload::LeaseRestored(_)
+        | Payload::LossWithdrawn(_)
         | Payload::SweepCancelled
         | Payload::SweepDeleted(_)
         | Payload::SweepCompleted

@@ -439,7 +439,8 @@ mod tests {
                     [search]\nstrategy = \"random\"\ntrials = 8\nparallelism = 8\n";
         let (spec, request_id) =
             (Box::new(parse(text).unwrap().spec), Name::parse("name", "r").unwrap());
-        let input = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
+        let input =
+            Input::CreateSweep { request_id, spec, data: DataSummary::default(), for_slots: None };
         let (sender, in_flight) = std::sync::mpsc::channel();
         let view = move |core: &Coordinator| -> Delivery {
             let counts = core.sweep(SweepId(1)).unwrap().counts;

@@ -1,6 +1,6 @@
 //! The log lines of events: what an operator follows at INFO, the rest at DEBUG.
 
-use caviar_core::event::{Event, Payload};
+use caviar_core::event::{Event, Payload, SweepResized};
 
 /// Logs an event that was stored.
 pub(super) fn log(event: &Event) {
@@ -42,6 +42,15 @@ pub(super) fn log(event: &Event) {
         Payload::WinnerScored(scored) => {
             let (trial, reproduced) = (scored.trial.0, scored.reproduced);
             tracing::info!(sweep, trial, reproduced, "{name}");
+        }
+        Payload::LeaseRestored(restored) => {
+            let (trial, lease) = (restored.trial.0, restored.lease.0);
+            tracing::info!(sweep, trial, lease, "{name}");
+        }
+        Payload::LossWithdrawn(withdrawn) => debug(event, withdrawn.trial.0),
+        Payload::SweepResized(resized) => {
+            let SweepResized { parallelism, trials, decisions } = *resized;
+            tracing::info!(sweep, parallelism, trials, decisions, "{name}");
         }
         Payload::SweepPaused
         | Payload::SweepResumed

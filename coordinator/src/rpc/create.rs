@@ -20,16 +20,17 @@ impl Api {
     /// Creates the sweep. If an earlier request had the same request id and spec, returns the sweep
     /// of that request.
     pub(super) async fn create(&self, request: v1::CreateSweepRequest) -> Result<SweepId, Status> {
+        let for_slots = request.for_slots;
         let (request_id, spec) =
             decode(request).map_err(|problems| status::from_problems(&problems))?;
-        if let Some(result) = self.result_without_data(&request_id, spec.clone()) {
+        if let Some(result) = self.result_without_data(&request_id, spec.clone(), for_slots) {
             return result.map_err(|refusal| refused(&refusal));
         }
         let data = self.read_data(&spec).await?;
         let mut filled = spec.clone();
         filled.fill_space(&data);
         filled.check_new(Some(&data)).map_err(|problems| status::from_problems(&problems))?;
-        let input = Input::CreateSweep { request_id, spec: Box::new(spec), data };
+        let input = Input::CreateSweep { request_id, spec: Box::new(spec), data, for_slots };
         match self.driver.apply(input).await.map_err(driver_gone)? {
             Ok(Reply::Sweep(id)) => Ok(id),
             Ok(Reply::Done | Reply::Waiting) => Err(status::new(
@@ -46,11 +47,14 @@ impl Api {
         &self,
         request_id: &Name,
         mut spec: SweepSpec,
+        for_slots: Option<u32>,
     ) -> Option<Result<SweepId, Refusal>> {
         let sweeps = self.driver.sweeps();
         if let Some(earlier) = sweeps.by_request(request_id) {
             spec.fill_space(&earlier.view.data);
-            return Some(if spec == *earlier.view.spec {
+            let slots = earlier.view.auto_slots;
+            let has_slots = for_slots.is_none_or(|wanted| slots == Some(wanted));
+            return Some(if has_slots && earlier.view.spec.answers(&spec) {
                 Ok(earlier.view.id)
             } else {
                 Err(Refusal::RequestReused(request_id.clone()))

@@ -124,7 +124,8 @@ mod tests {
                     [objective]\nmetric = \"m\"\ngoal = \"minimize\"\n";
         let (spec, request_id) =
             (Box::new(parse(text).unwrap().spec), Name::parse("name", "r").unwrap());
-        let create = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
+        let create =
+            Input::CreateSweep { request_id, spec, data: DataSummary::default(), for_slots: None };
         let Ok(Reply::Sweep(sweep)) = driver.handle.apply(create).await.unwrap() else {
             panic!("no sweep")
         };

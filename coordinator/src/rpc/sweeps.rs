@@ -122,6 +122,14 @@ impl SweepService for Sweeps {
         self.apply_and_respond(&caller, request.into_inner().sweep, Input::ResumeSweep).await
     }
 
+    async fn resize_sweep(
+        &self,
+        request: Request<v1::ResizeSweepRequest>,
+    ) -> Result<Response<v1::Sweep>, Status> {
+        let v1::ResizeSweepRequest { sweep, parallelism } = request.into_inner();
+        self.apply_and_respond(sweep, |id| Input::ResizeSweep(id, parallelism)).await
+    }
+
     async fn cancel_sweep(
         &self,
         request: Request<v1::CancelSweepRequest>,

@@ -191,6 +191,9 @@ impl<'a> Trials<'a> {
             // The views show what these change.
             Payload::SweepPaused
             | Payload::SweepResumed
+            | Payload::SweepResized(_)
+            | Payload::LeaseRestored(_)
+            | Payload::LossWithdrawn(_)
             | Payload::SweepCancelled
             | Payload::SweepCompleted
             | Payload::LeaseEnded(_)

@@ -11,7 +11,7 @@ use caviar_coordinator::store::{Rows, StoreError};
 use caviar_core::event::{Event, Payload};
 use rusqlite::Connection;
 
-use crate::events::{created, every_kind, sampled};
+use crate::events::{created, events_of_two_sweeps, sampled};
 use crate::store::old_store;
 use crate::support::{append, append_with, loaded};
 
@@ -22,7 +22,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn written(path: &Path) {
-    append(&mut SqliteStore::open(path).unwrap(), &every_kind()).unwrap();
+    append(&mut SqliteStore::open(path).unwrap(), &events_of_two_sweeps()).unwrap();
 }
 
 fn change(path: &Path, sql: &str) {
@@ -83,7 +83,7 @@ fn a_damaged_event_ends_what_can_be_saved_of_its_sweep_only() {
     let report = repair(&path, &new).unwrap();
     assert_eq!(report.repaired, Some(new.clone()));
     let saved = loaded(&mut SqliteStore::open(&new).unwrap());
-    let mut kept: Vec<Event> = every_kind();
+    let mut kept: Vec<Event> = events_of_two_sweeps();
     kept.drain(13..20);
     assert_eq!(format!("{saved:?}"), format!("{kept:?}"));
     assert!(check(&new).unwrap().is_intact());
@@ -94,7 +94,8 @@ fn events_that_do_not_follow_each_other_are_found() {
     let (directory, path) = place();
     let mut store = SqliteStore::open(&path).unwrap();
     append(&mut store, &[created(1, "digits"), sampled(1, 0), created(2, "letters")]).unwrap();
-    let scored = every_kind().into_iter().find(|event| event.name() == "winner_scored").unwrap();
+    let scored =
+        events_of_two_sweeps().into_iter().find(|event| event.name() == "winner_scored").unwrap();
     let events = [scored, Event::new(SweepId(1), Payload::SweepPaused)];
     append_with(&mut store, &events, Rows::default()).unwrap();
     drop(store);
@@ -166,13 +167,13 @@ fn a_store_without_its_log_and_an_old_store_are_checked() {
     let problems = check(&left).unwrap().problems;
     assert_eq!(problems, ["it was not closed in order, and its log is missing"]);
     let old = directory.path().join("old.db");
-    old_store(&old, 2, &every_kind());
+    old_store(&old, 2, &events_of_two_sweeps());
     let report = check(&old).unwrap();
     assert_eq!((report.format, report.is_intact(), report.sweeps.len()), (2, true, 2));
     assert!(report.to_string().contains("rows of this format have no checksums"));
     let new = directory.path().join("new.db");
     repair(&old, &new).unwrap();
-    assert_eq!(loaded(&mut SqliteStore::open(&new).unwrap()).len(), every_kind().len());
+    assert_eq!(loaded(&mut SqliteStore::open(&new).unwrap()).len(), events_of_two_sweeps().len());
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn world(seed: u64) -> World {
     (0..3).for_each(|pick| world.act(0, pick));
     world.act(1, 0);
     for step in 0..400 {
-        world.act(random.byte() % 25, random.byte());
+        world.act(random.byte() % 28, random.byte());
         if step % 20 == 0 {
             world.write();
         }

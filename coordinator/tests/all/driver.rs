@@ -93,7 +93,12 @@ fn gated() -> (Driver, mpsc::Receiver<usize>, mpsc::Sender<bool>) {
 
 fn create(n: u32) -> Input {
     let spec = Box::new(spec(&format!("s{n}"), 8, 8));
-    Input::CreateSweep { request_id: name(&format!("r{n}")), spec, data: summary() }
+    Input::CreateSweep {
+        request_id: name(&format!("r{n}")),
+        spec,
+        data: summary(),
+        for_slots: None,
+    }
 }
 
 #[tokio::test]

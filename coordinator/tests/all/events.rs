@@ -8,14 +8,15 @@ use caviar_common::reason::{Reason, Source};
 use caviar_common::spec::StoppingRule;
 use caviar_core::event::{
     Cost, EpochRecorded, EpochsRecorded, Event, GrantedTrial, LeaseEnd, LeaseEnded, LeaseGranted,
-    Payload, Rung, ScoringStarted, StoredAssignment, SweepCreated, SweepDeleted, TrialDecided,
-    TrialFinished, TrialPassed, TrialSampled, TrialStopped, TrialsAsked, WinnerScored,
+    LeaseRestored, LossWithdrawn, Payload, Rung, ScoringStarted, StoredAssignment, SweepCreated,
+    SweepDeleted, SweepResized, TrialDecided, TrialFinished, TrialPassed, TrialSampled,
+    TrialStopped, TrialsAsked, WinnerScored, WorkerLost,
 };
 
 use crate::support::{metrics, name, spec, summary};
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 18;
+pub(crate) const KINDS: usize = 21;
 
 pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
     let created = SweepCreated {
@@ -24,6 +25,7 @@ pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
         data: summary(),
         warm_start: Vec::new(),
         rungs: None,
+        auto_slots: None,
     };
     Event::new(SweepId(id), Box::new(created))
 }
@@ -105,12 +107,48 @@ fn unable(sweep: u64, trial: u32, lease: u64) -> Event {
     )
 }
 
+fn expired(sweep: u64, trial: u32, lease: u64) -> Event {
+    let (trial, lease) = (TrialNumber(trial), LeaseId(lease));
+    let lost_worker = Some(WorkerLost::Alone);
+    let cause = LeaseEnd::Expired;
+    Event::new(SweepId(sweep), LeaseEnded { trial, lease, cause, lost_worker, losses: Some(1) })
+}
+
 pub(crate) fn every_kind() -> Vec<Event> {
+    let mut events = events_of_two_sweeps();
+    let deleted = events.pop();
+    events.extend(resized_sweep());
+    events.extend(deleted);
+    events
+}
+
+/// Two sweeps, and a third one that was deleted.
+pub(crate) fn events_of_two_sweeps() -> Vec<Event> {
     let mut events = completed_sweep();
     events.extend(cancelled_sweep());
     let next_lease = LeaseId(1 << 40);
     events.push(Event::new(SweepId(3), SweepDeleted { next_lease }));
     events
+}
+
+/// Sweep 4: it is resized, and a worker sleeps past its lease twice.
+fn resized_sweep() -> Vec<Event> {
+    let (sweep, trial, lease) = (SweepId(4), TrialNumber(0), LeaseId(7));
+    let mut created = created(4, "shapes");
+    if let Payload::SweepCreated(created) = &mut created.payload {
+        created.auto_slots = Some(64);
+    }
+    vec![
+        created,
+        Event::new(sweep, SweepResized { parallelism: 3, trials: 0, decisions: 0 }),
+        sampled(4, 0),
+        granted(4, 0, 7, Job::Train),
+        expired(4, 0, 7),
+        Event::new(sweep, LeaseRestored { trial, lease, losses: 0 }),
+        expired(4, 0, 7),
+        granted(4, 0, 8, Job::Train),
+        Event::new(sweep, LossWithdrawn { trial, lease, losses: 0 }),
+    ]
 }
 
 /// Sweep 1: one trial diverges, the other one wins and is scored.

@@ -42,7 +42,8 @@ fn the_largest_sweep_file_with_many_trials_takes_megabytes_and_not_gigabytes() {
     let mut store = SqliteStore::open(&path).unwrap();
     let mut core = Coordinator::new(Config::default(), store.id());
     let (request_id, spec) = (name("r"), Box::new(largest()));
-    let create = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
+    let create =
+        Input::CreateSweep { request_id, spec, data: DataSummary::default(), for_slots: None };
     let step = core.step(0, create).unwrap();
     assert_eq!(step.events.len(), 1 + index(IN_FLIGHT));
     let json: usize = step.events.iter().map(|it| serde_json::to_string(it).unwrap().len()).sum();

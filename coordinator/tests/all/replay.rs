@@ -124,6 +124,8 @@ impl World {
             20 => self.compare(),
             21 => self.take_snapshot(),
             22..=24 => self.run_client(pick),
+            25 => self.step(Input::ResizeSweep(sweep, u32::from(pick % 8))),
+            26 => self.fall_asleep(pick),
             _ => self.step(Input::Tick),
         }
     }
@@ -136,7 +138,7 @@ impl World {
             if pick.is_multiple_of(2) { Order::Virtual } else { Order::AsCompleted };
         spec.objective = Objective { metric: Metric::TrainLoss, goal: Goal::Minimize };
         let request_id = name(&format!("r{pick}"));
-        self.step(Input::CreateSweep { request_id, spec, data: summary() });
+        self.step(Input::CreateSweep { request_id, spec, data: summary(), for_slots: None });
     }
 
     fn connect(&mut self, worker: &str, incarnation: u64) {
@@ -152,6 +154,19 @@ impl World {
         for held in self.held.values_mut() {
             held.session = SessionId(self.sessions);
         }
+    }
+
+    /// No worker says anything for longer than a lease lasts. Then they connect again, one after the
+    /// other.
+    fn fall_asleep(&mut self, pick: u8) {
+        for _ in 0..8 {
+            self.now += CONFIG.lease_ttl_ms / 4;
+            self.step(Input::Tick);
+        }
+        // The first may be another process, which takes the trials that the second still trains.
+        let (same, other) = (u64::from(pick / 128), u64::from(pick % 4 / 2) * 2);
+        self.connect(&format!("w{}", pick % 2), same + other);
+        self.connect(&format!("w{}", 1 - pick % 2), same);
     }
 
     fn pick(&self, pick: u8) -> Option<LeaseId> {
@@ -216,6 +231,7 @@ impl World {
                 request_id: name(&format!("x{pick}")),
                 spec,
                 data: DataSummary::default(),
+                for_slots: None,
             });
         };
         let request_id = name(&format!("r{}", pick % 8));
@@ -321,7 +337,7 @@ impl World {
 #[test]
 fn a_replayed_log_makes_the_live_state() {
     let kinds = RefCell::new(BTreeSet::new());
-    let actions = proptest::collection::vec((0..25u8, proptest::prelude::any::<u8>()), 150..300);
+    let actions = proptest::collection::vec((0..28u8, proptest::prelude::any::<u8>()), 150..300);
     let mut runner =
         TestRunner::new(Cases { cases: 40, failure_persistence: None, ..Cases::default() });
     let run = |actions: Vec<(u8, u8)>| {

@@ -35,7 +35,7 @@ async fn end(Driver { handle, mut ended }: Driver) {
 async fn create(driver: &Driver, sweep: u32) {
     let spec = Box::new(spec(&format!("s{sweep}"), 3, 3));
     let request_id = name(&format!("r{sweep}"));
-    let input = Input::CreateSweep { request_id, spec, data: summary() };
+    let input = Input::CreateSweep { request_id, spec, data: summary(), for_slots: None };
     driver.handle.apply(input).await.unwrap().unwrap();
 }
 
@@ -180,7 +180,12 @@ async fn a_quarantined_sweep_keeps_the_last_sound_snapshot() {
 /// A sweep of an external program with two trials that have ended.
 async fn run_external(driver: &Driver) -> SweepId {
     let spec = Box::new(external("x", None));
-    let input = Input::CreateSweep { request_id: name("x"), spec, data: DataSummary::default() };
+    let input = Input::CreateSweep {
+        request_id: name("x"),
+        spec,
+        data: DataSummary::default(),
+        for_slots: None,
+    };
     let Reply::Sweep(sweep) = driver.handle.apply(input).await.unwrap().unwrap() else {
         panic!("a sweep")
     };
@@ -220,7 +225,8 @@ fn external(name: &str, warm_start: Option<&str>) -> SweepSpec {
 /// Creates a sweep that learns from the external one. Returns what it learns.
 async fn learn(driver: &Driver, later: &str) -> Result<String, Refusal> {
     let (request_id, spec) = (name(later), Box::new(external(later, Some("x"))));
-    let input = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
+    let input =
+        Input::CreateSweep { request_id, spec, data: DataSummary::default(), for_slots: None };
     let Reply::Sweep(sweep) = driver.handle.apply(input).await.unwrap()? else { panic!("a sweep") };
     let results =
         move |core: &Coordinator| format!("{:?}", core.record().sweep(sweep).unwrap().warm_start());
@@ -265,7 +271,8 @@ async fn a_sweep_that_has_ended_is_read_when_it_is_needed_and_stays_for_a_while(
     let driver = open(&place("b.db"), OFTEN);
     for sweep in ["1", "2", "3", "4"] {
         let spec = Box::new(spec(&format!("s{sweep}"), 3, 3));
-        let input = Input::CreateSweep { request_id: name(sweep), spec, data: summary() };
+        let input =
+            Input::CreateSweep { request_id: name(sweep), spec, data: summary(), for_slots: None };
         let Reply::Sweep(sweep) = driver.handle.apply(input).await.unwrap().unwrap() else {
             panic!("a sweep")
         };

@@ -14,7 +14,7 @@ use caviar_coordinator::store::{Batch, Position, Rows, Store, StoreError};
 use caviar_core::event::{Event, Payload, SweepDeleted};
 use rusqlite::Connection;
 
-use crate::events::{KINDS, completed, created, every_kind, sampled};
+use crate::events::{KINDS, completed, created, events_of_two_sweeps, every_kind, sampled};
 use crate::support::{append, append_with, loaded, rows};
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -84,7 +84,7 @@ fn a_store_keeps_its_number() {
 #[test]
 fn the_tables_show_what_happened() {
     let (_directory, path) = place();
-    written(&path, &every_kind());
+    written(&path, &events_of_two_sweeps());
     let sweeps = text(
         &path,
         "SELECT id, name, state, winner, test_loss, test_accuracy, reproduced FROM sweeps \
@@ -132,7 +132,7 @@ fn the_tables_show_what_happened() {
 fn a_deleted_sweep_leaves_only_the_event_that_says_so() {
     let (_directory, path) = place();
     let deleted = Event::new(SweepId(1), SweepDeleted { next_lease: LeaseId(5) });
-    written(&path, &every_kind());
+    written(&path, &events_of_two_sweeps());
     written(&path, std::slice::from_ref(&deleted));
     let left = loaded(&mut SqliteStore::open(&path).unwrap());
     let of_it: Vec<&Event> = left.iter().filter(|e| e.sweep == SweepId(1)).collect();
@@ -251,10 +251,10 @@ pub(crate) fn old_store(path: &Path, format: i64, events: &[Event]) {
 fn a_store_of_an_older_format_is_upgraded() {
     for format in [1, 2] {
         let (_directory, path) = place();
-        old_store(&path, format, &every_kind());
+        old_store(&path, format, &events_of_two_sweeps());
         let mut store = SqliteStore::open(&path).unwrap();
         assert_eq!(store.id(), StoreId(77));
-        let mut expected = every_kind();
+        let mut expected = events_of_two_sweeps();
         for event in &mut expected {
             if let Payload::TrialFinished(end) = &mut event.payload {
                 end.memory_bytes = None;
@@ -384,7 +384,7 @@ fn a_damaged_row_of_a_reading_table_is_never_shown() {
     ];
     for sql in changes {
         let (_directory, path) = place();
-        written(&path, &every_kind());
+        written(&path, &events_of_two_sweeps());
         Connection::open(&path).unwrap().execute_batch(sql).unwrap();
         let store = SqliteStore::open(&path).unwrap();
         let mut reader = store.readers().unwrap().open().unwrap();

@@ -8,7 +8,7 @@ use caviar_common::ask::{Ask, Tell};
 use caviar_common::data::DataSummary;
 use caviar_common::metric::NamedMetrics;
 use caviar_common::outcome::Outcome;
-use caviar_common::spec::{SweepSpec, file};
+use caviar_common::spec::{Parallelism, SweepSpec, file};
 use caviar_coordinator::driver::{self, Driver};
 use caviar_coordinator::start;
 use caviar_coordinator::store::sqlite::SqliteStore;
@@ -255,7 +255,8 @@ async fn a_client_that_is_gone_gets_no_trial_before_one_that_waits() {
     let store = SqliteStore::open(&directory.path().join("caviar.db")).unwrap();
     let Driver { handle, mut ended } = driver::start(Config::default(), Box::new(store)).unwrap();
     let (request_id, spec) = (name("make"), Box::new(external(9)));
-    let input = Input::CreateSweep { request_id, spec, data: DataSummary::default() };
+    let input =
+        Input::CreateSweep { request_id, spec, data: DataSummary::default(), for_slots: None };
     let Reply::Sweep(sweep) = handle.apply(input).await.unwrap().unwrap() else { panic!("made") };
     let send = async |request_id: &str| {
         let id = handle.next_waiter();
@@ -290,7 +291,7 @@ async fn a_client_that_is_gone_gets_no_trial_before_one_that_waits() {
 async fn no_answer_is_lost_when_many_clients_ask_at_once() {
     let Running { mut sweeps, channel, server, directory: _directory } = running().await;
     let mut spec = external(60_000);
-    spec.search.parallelism = 4_096;
+    spec.search.parallelism = Parallelism::Trials(4_096);
     sweeps.create_sweep(create("make", &spec)).await.unwrap();
     let mut channels = vec![channel];
     for _ in 0..7 {

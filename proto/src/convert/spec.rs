@@ -10,8 +10,8 @@ use caviar_common::limits::{MAX_LAYERS, MAX_PARAMETERS, MAX_ROUNDS};
 use caviar_common::numbers::index;
 use caviar_common::space::{Domain, Holds, Parameter};
 use caviar_common::spec::{
-    Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping, SearchSpec,
-    SweepSpec,
+    Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping, Parallelism,
+    SearchSpec, SweepSpec,
 };
 
 use super::field::{Within, at_most, check_count, optional_text, parameter_name};
@@ -172,7 +172,10 @@ fn encode_search(search: &SearchSpec) -> v1::SearchSpec {
         strategy: Some(search.strategy.name().to_owned()),
         trials: Some(search.trials.into()),
         rounds: search.strategy.has_rounds().then_some(rounds),
-        parallelism: Some(search.parallelism.into()),
+        parallelism: match search.parallelism {
+            Parallelism::Auto => None,
+            Parallelism::Trials(trials) => Some(trials.into()),
+        },
         order: Some(search.order.name().to_owned()),
         warm_start: search.warm_start.as_ref().map(Name::to_string),
     }

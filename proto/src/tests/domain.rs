@@ -8,14 +8,14 @@ use caviar_common::data::{DataSpec, DataSummary, Task};
 use caviar_common::ids::{
     AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber,
 };
-use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS};
+use caviar_common::limits::{MAX_EPOCHS, MAX_PARALLELISM, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS};
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
 use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
 use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
 use caviar_common::view::{
-    BoxView, Counts, MAX_BOXES, RoundView, StoppedView, SweepView, TestView, TrialTimes, TrialView,
-    WorkerView,
+    BoxView, Counts, IdleView, MAX_BOXES, ResizeView, RoundView, StoppedView, SweepView, TestView,
+    TrialTimes, TrialView, WorkerView,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -385,11 +385,13 @@ pub(super) fn sweep() -> BoxedStrategy<SweepView> {
         of(any::<u32>()),
         vec(text(), 0..4),
     );
-    (what, how)
+    let slots = (1..=MAX_PARALLELISM, of(any::<u32>()), vec(resize(), 0..4), of(idle()));
+    (what, how, slots)
         .prop_map(
             |(
                 (id, name, state, spec, data),
                 (counts, rounds, boxes, best, test, waits_for, notes),
+                (parallelism, auto_slots, resizes, idle),
             )| SweepView {
                 id: SweepId(id),
                 name,
@@ -403,21 +405,40 @@ pub(super) fn sweep() -> BoxedStrategy<SweepView> {
                 boxes,
                 waits_for: waits_for.map(TrialNumber),
                 notes,
+                parallelism,
+                auto_slots,
+                resizes,
+                idle,
             },
         )
         .boxed()
 }
 
+fn resize() -> BoxedStrategy<ResizeView> {
+    (1..=MAX_PARALLELISM, any::<u32>(), any::<u32>())
+        .prop_map(|(parallelism, trials, decisions)| ResizeView { parallelism, trials, decisions })
+        .boxed()
+}
+
+fn idle() -> BoxedStrategy<IdleView> {
+    (any::<u32>(), any::<u32>(), text(), of(text()))
+        .prop_map(|(idle, slots, reason, remedy)| IdleView { idle, slots, reason, remedy })
+        .boxed()
+}
+
 pub(super) fn worker() -> BoxedStrategy<WorkerView> {
     let held = vec((name(), any::<u32>().prop_map(TrialNumber)), 0..6);
-    (name(), 1..=MAX_SLOTS, any::<[bool; 2]>(), held, any::<u64>())
-        .prop_map(|(worker, slots, [connected, draining], trials, silent_ms)| WorkerView {
+    let idle = (0..=MAX_SLOTS, of(text()));
+    (name(), 1..=MAX_SLOTS, any::<[bool; 2]>(), held, any::<u64>(), idle)
+        .prop_map(|(worker, slots, [connected, draining], trials, silent_ms, idle)| WorkerView {
             worker,
             slots,
             connected,
             draining,
             trials,
             silent_ms,
+            idle: idle.0,
+            idle_because: idle.1,
         })
         .boxed()
 }

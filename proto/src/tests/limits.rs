@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use caviar_common::error::Problem;
 use caviar_common::limits::{
-    DEFAULT_LEASE_MS, MAX_CHOICES, MAX_EPOCHS, MAX_LEASE_MS, MAX_METRICS, MAX_PARAMETERS,
-    MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_ROUNDS, MAX_SLOTS, MAX_TEXT_CHARS, MAX_TRIALS,
-    MAX_TRIALS_PER_ASK, MAX_WORKERS, MIN_LEASE_MS,
+    DEFAULT_LEASE_MS, MAX_CHOICES, MAX_EPOCHS, MAX_LEASE_MS, MAX_METRICS, MAX_PARALLELISM,
+    MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_RESIZES, MAX_ROUNDS, MAX_SLOTS,
+    MAX_TEXT_CHARS, MAX_TRIALS, MAX_TRIALS_PER_ASK, MAX_WORKERS, MIN_LEASE_MS,
 };
 use caviar_common::message::FromWorker;
 
@@ -391,6 +391,14 @@ fn sweeps_are_limited() {
     assert_eq!(bad_sweep(|s| s.rounds = vec![v1::Round::default()]), "rounds[0].round");
     assert_eq!(bad_sweep(|s| s.notes = vec![String::new(); MAX_WORKERS + 1]), "notes");
     assert_eq!(bad_sweep(|s| s.notes = vec![String::new(), long()]), "notes[1]");
+    assert_eq!(bad_sweep(|s| s.parallelism = MAX_PARALLELISM + 1), "parallelism");
+    let resizes = |count| vec![v1::Resize { parallelism: 1, trials: 0, decisions: 0 }; count];
+    assert_eq!(bad_sweep(|s| s.resizes = resizes(MAX_RESIZES + 1)), "resizes");
+    let resize = v1::Resize { parallelism: 0, trials: 0, decisions: 0 };
+    assert_eq!(bad_sweep(|s| s.resizes = vec![resize]), "resizes[0].parallelism");
+    let idle = |reason, remedy| Some(v1::IdleSlots { idle: 1, slots: 1, reason, remedy });
+    assert_eq!(bad_sweep(|s| s.idle = idle(long(), None)), "idle.reason");
+    assert_eq!(bad_sweep(|s| s.idle = idle(String::new(), Some(long()))), "idle.remedy");
     assert_eq!(bad_sweep(|s| s.best = Some(v1::Trial { state: 0, ..trial() })), "best.state");
     assert_eq!(
         bad_sweep(

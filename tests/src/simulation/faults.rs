@@ -28,6 +28,8 @@ pub struct Faults {
     pub releases: u64,
     /// An operator pauses a sweep, and resumes it later.
     pub pauses: u64,
+    /// An operator changes how many trials of such a sweep are in flight.
+    pub resizes: u64,
     /// An operator creates another sweep, or cancels or deletes such a sweep.
     pub extras: u64,
     /// An external client is silent for longer than its leases last.
@@ -65,6 +67,7 @@ impl Faults {
         drains: 0,
         releases: 0,
         pauses: 0,
+        resizes: 0,
         extras: 0,
         client_silences: 0,
         client_crashes: 0,
@@ -103,6 +106,7 @@ impl Faults {
             Source::LostReplies => self.lost_replies,
             Source::LateMessages => self.late_messages,
             Source::LostBatches => self.lost_batches,
+            Source::Resizes => self.resizes,
         }
     }
 }
@@ -167,6 +171,8 @@ sources! {
     LateMessages,
     /// Draws for [`Faults::lost_batches`].
     LostBatches,
+    /// Draws for [`Faults::resizes`].
+    Resizes,
 }
 
 /// The random numbers of one source: when it acts, and what it chooses then.

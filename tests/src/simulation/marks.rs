@@ -70,6 +70,14 @@ marks! {
     Exit,
     /// An operator released a trial.
     Release,
+    /// An operator changed how many trials are in flight.
+    Resize,
+    /// The lease of a silent worker was given back to it.
+    LeaseRestored,
+    /// The lease on a scoring was given back.
+    ScoringRestored,
+    /// A worker returned after another one had taken its trial, and its loss was withdrawn.
+    LossWithdrawn,
     /// An operator paused a sweep.
     Pause,
     /// An operator resumed a sweep.
@@ -258,6 +266,16 @@ impl Marks {
                 }
                 Payload::TrialPassed(_) => self.add(Mark::TrialPassed),
                 Payload::TrialStopped(_) => self.add(Mark::TrialStopped),
+                Payload::SweepResized(_) => self.add(Mark::Resize),
+                Payload::LeaseRestored(restored) => {
+                    self.add(Mark::LeaseRestored);
+                    self.add_if(self.scorings.contains(&sweep), Mark::ScoringRestored);
+                    self.see_withdrawn((sweep, restored.trial), restored.losses);
+                }
+                Payload::LossWithdrawn(withdrawn) => {
+                    self.add(Mark::LossWithdrawn);
+                    self.see_withdrawn((sweep, withdrawn.trial), withdrawn.losses);
+                }
                 Payload::SweepPaused => self.add(Mark::Pause),
                 Payload::SweepResumed => self.add(Mark::Resume),
                 Payload::SweepCancelled => self.add(Mark::Cancel),
@@ -269,6 +287,13 @@ impl Marks {
                 | Payload::WinnerScored(_)
                 | Payload::SweepCompleted => {}
             }
+        }
+    }
+
+    /// A loss did not count after all.
+    fn see_withdrawn(&mut self, trial: (SweepId, TrialNumber), losses: u32) {
+        if losses < SUSPECT_LOSSES {
+            self.suspects.remove(&trial);
         }
     }
 

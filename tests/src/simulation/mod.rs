@@ -33,7 +33,7 @@ use caviar_common::outcome::SweepState;
 use caviar_common::spec::SweepSpec;
 use caviar_common::view::TrialView;
 use caviar_core::event::{Event, Payload};
-use caviar_core::input::{Config, Effect, Input, Refusal, Reply, SamplingJob};
+use caviar_core::input::{Config, Decided, Effect, Input, Refusal, Reply, SamplingJob};
 use caviar_core::tables::{Tables, TrialFilter};
 use caviar_core::{Coordinator, Replay};
 
@@ -65,6 +65,15 @@ struct Thought {
     actions: u64,
 }
 
+/// A change of the number of trials in flight at a place of a sweep's record.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    sweep: SweepId,
+    /// How many rungs and ends are decided before.
+    decisions: usize,
+    parallelism: u32,
+}
+
 /// A simulated cluster, and everything that has happened in it.
 #[derive(Debug)]
 pub struct Simulation {
@@ -84,6 +93,8 @@ pub struct Simulation {
     faults: Faults,
     /// True if the coordinator crashes during the next input of a worker or a client.
     loses_batch: bool,
+    /// The resizes that are still to come.
+    plans: Vec<Plan>,
     snapshots: Snapshots,
     fired: Vec<(usize, Source)>,
     marks: Marks,
@@ -121,6 +132,7 @@ impl Simulation {
             streams: Streams::new(seed),
             faults,
             loses_batch: false,
+            plans: Vec::new(),
             snapshots: Snapshots::default(),
             fired: Vec::new(),
             marks: Marks::default(),
@@ -145,10 +157,21 @@ impl Simulation {
         };
         let data = if spec.data.is_external() { DataSummary::default() } else { network };
         let request_id = spec.name.clone();
-        match self.step(Input::CreateSweep { request_id, spec: Box::new(spec.clone()), data }) {
+        match self.step(Input::CreateSweep {
+            request_id,
+            spec: Box::new(spec.clone()),
+            data,
+            for_slots: None,
+        }) {
             Ok(Reply::Sweep(sweep)) => sweep,
             other => panic!("the sweep was not created: {other:?}"),
         }
+    }
+
+    /// Resizes the sweep to `parallelism` trials in flight once so many rungs and ends of it are
+    /// decided.
+    pub fn plan_resize(&mut self, sweep: SweepId, decisions: usize, parallelism: u32) {
+        self.plans.push(Plan { sweep, decisions, parallelism });
     }
 
     /// Takes actions until the sweep is completed. After `patience` actions there are no more
@@ -281,6 +304,7 @@ impl Simulation {
             Source::LostReplies => self.lose_reply(),
             Source::LateMessages => self.send_late_message(),
             Source::LostBatches => self.loses_batch = true,
+            Source::Resizes => self.resize_extra(),
         }
     }
 
@@ -368,10 +392,8 @@ impl Simulation {
             self.marks.see_result(&step.events, &step.effects);
         }
         let (mut events, mut effects) = (step.events, step.effects);
-        let chance = self.streams.of(Source::Decisions);
-        if chance.below(4) > 0 {
-            let decided =
-                self.core.decide(&mut || chance.below(4) > 0).expect("no invariant is broken");
+        if self.streams.of(Source::Decisions).below(4) > 0 {
+            let decided = self.decide();
             events.extend(decided.events);
             effects.extend(decided.effects);
             self.begin_thoughts(decided.jobs);
@@ -390,6 +412,36 @@ impl Simulation {
             self.carry_out_effect(effect);
         }
         step.reply
+    }
+
+    /// Takes some of the possible decisions, and the resizes that are planned among them.
+    fn decide(&mut self) -> Decided {
+        let chance = self.streams.of(Source::Decisions);
+        if self.plans.is_empty() {
+            let decided = self.core.decide(&mut || chance.below(4) > 0);
+            return decided.expect("no invariant is broken");
+        }
+        let mut all =
+            Decided { events: Vec::new(), effects: Vec::new(), jobs: Vec::new(), is_all: false };
+        loop {
+            let decided = self.core.decide(&mut || false).expect("no invariant is broken");
+            all.events.extend(decided.events);
+            all.effects.extend(decided.effects);
+            all.jobs.extend(decided.jobs);
+            let record = self.core.record();
+            let decisions = |plan: &Plan| record.sweep(plan.sweep).map(|it| it.history().len());
+            let due = self.plans.iter().position(|plan| decisions(plan) == Some(plan.decisions));
+            if let Some(due) = due {
+                let Plan { sweep, parallelism, .. } = self.plans.remove(due);
+                let input = Input::ResizeSweep(sweep, parallelism);
+                let step = self.core.hear(self.now, input).expect("no invariant is broken");
+                step.reply.expect("the sweep can be resized");
+                all.events.extend(step.events);
+                all.effects.extend(step.effects);
+            } else if decided.is_all || self.streams.of(Source::Decisions).below(4) == 0 {
+                return all;
+            }
+        }
     }
 
     fn trace_input(&mut self, input: &Input) {

@@ -4,7 +4,7 @@ use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::outcome::{SweepState, TrialState};
 use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
-use caviar_core::input::Input;
+use caviar_core::input::{Input, Refusal};
 
 use super::Simulation;
 use super::faults::Source;
@@ -117,6 +117,20 @@ impl Simulation {
                     self.delete_extra(&ended);
                 }
             }
+        }
+    }
+
+    /// Changes how many trials of a sweep of operators are in flight.
+    pub(super) fn resize_extra(&mut self) {
+        let extras: Vec<SweepId> = self.operators.extras.iter().map(|(id, _)| *id).collect();
+        let is_live = |id: &SweepId| self.state(*id).is_some_and(|state| !state.is_final());
+        let live: Vec<SweepId> = extras.into_iter().filter(is_live).collect();
+        let Some(sweep) = self.choose(Source::Resizes, &live) else { return };
+        let parallelism = 1 + self.pick(Source::Resizes, 9) as u32;
+        match self.step(Input::ResizeSweep(sweep, parallelism)) {
+            Ok(_) => {}
+            // All trials have started.
+            Err(refusal) => assert!(matches!(refusal, Refusal::WrongState { .. }), "{refusal}"),
         }
     }
 

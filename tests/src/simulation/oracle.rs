@@ -23,8 +23,13 @@ impl TrialJob {
     }
 }
 
-/// How long the coordinator offers a worker nothing that it could not train, in milliseconds.
+/// How long the coordinator offers a worker nothing that it could not train, in milliseconds, at
+/// most.
 const UNABLE_MS: u64 = 300_000;
+/// The same for a sweep, at least.
+const LEAST_UNABLE_MS: u64 = 10_000;
+/// The same for a trial that was too large, at least: the worker may have more memory.
+const LEAST_TOO_LARGE_MS: u64 = 1_000;
 
 /// What workers could not train, and when they said so: a sweep, or one of its trials.
 pub(super) type Refusals = BTreeMap<(Name, SweepId, Option<TrialNumber>), u64>;
@@ -48,6 +53,8 @@ pub(super) struct Oracle {
     /// How long the coordinator was awake until the latest tick.
     awake_at_tick: u64,
     leases: BTreeMap<LeaseId, Held>,
+    /// The leases of workers that have expired, and how many losses that was.
+    expired: BTreeMap<LeaseId, (Held, u32)>,
     /// How many times in a row each job has lost its worker.
     losses: BTreeMap<TrialJob, u32>,
     workers_heard: BTreeMap<Name, u64>,
@@ -65,6 +72,7 @@ impl Oracle {
             last_tick: 0,
             awake_at_tick: 0,
             leases: BTreeMap::new(),
+            expired: BTreeMap::new(),
             losses: BTreeMap::new(),
             workers_heard: BTreeMap::new(),
             leases_heard: BTreeMap::new(),
@@ -152,8 +160,19 @@ impl Oracle {
                 }
                 Payload::TrialsAsked(asked) => self.grant_asked(sweep, asked, now),
                 Payload::LeaseEnded(ended) => self.end(ended, now),
+                Payload::LeaseRestored(restored) => {
+                    let held = self.withdraw(restored.lease, restored.losses);
+                    self.add(restored.lease, held);
+                }
+                Payload::LossWithdrawn(withdrawn) => {
+                    self.withdraw(withdrawn.lease, withdrawn.losses);
+                }
+                Payload::SweepResumed => self.refusals.retain(|(_, of, _), _| *of != sweep),
                 Payload::EpochsRecorded(recorded) => {
-                    self.losses.remove(&TrialJob::training(sweep, recorded.trial));
+                    let job = TrialJob::training(sweep, recorded.trial);
+                    self.losses.remove(&job);
+                    let expired = self.expired.values_mut().filter(|(held, _)| held.job == job);
+                    expired.for_each(|(_, losses)| *losses = 0);
                 }
                 Payload::TrialFinished(finished) => {
                     self.leases.remove(&finished.lease).expect("the lease was in force");
@@ -177,9 +196,10 @@ impl Oracle {
     fn offer(&mut self, sweep: SweepId, granted: &LeaseGranted, now: u64) -> usize {
         let awake = self.awake(now);
         let keys = [None, Some(granted.trial)].map(|it| (granted.worker.clone(), sweep, it));
-        let refused = keys.iter().filter_map(|key| self.refusals.remove(key));
-        let ages = refused.map(|at| awake - at).inspect(|age| {
-            assert!(*age >= UNABLE_MS, "{granted:?} was refused {age} ms before");
+        let refused = keys.iter().filter_map(|key| Some((key, self.refusals.remove(key)?)));
+        let ages = refused.map(|((.., trial), at)| (trial, awake - at)).inspect(|(trial, age)| {
+            let least = if trial.is_some() { LEAST_TOO_LARGE_MS } else { LEAST_UNABLE_MS };
+            assert!(*age >= least, "{granted:?} was refused {age} ms before");
         });
         ages.count()
     }
@@ -217,15 +237,29 @@ impl Oracle {
         self.leases.insert(lease, held);
     }
 
+    /// The process of an expired lease is alive, so its loss does not count.
+    fn withdraw(&mut self, lease: LeaseId, without: u32) -> Held {
+        let (held, loss) = self.expired.remove(&lease).expect("the lease has expired");
+        let losses = self.losses.entry(held.job).or_default();
+        *losses = losses.saturating_sub(loss);
+        assert_eq!(*losses, without, "lease {lease}");
+        held
+    }
+
     fn end(&mut self, ended: &LeaseEnded, now: u64) {
         let held = self.leases.remove(&ended.lease).expect("the lease was in force");
         let losses = self.losses.entry(held.job).or_default();
+        let before = *losses;
         *losses = ended.lost_worker.map_or(*losses, |lost| losses_after(*losses, lost));
         assert_eq!(ended.losses, Some(*losses), "{ended:?}");
+        let added = *losses - before;
         if let (LeaseEnd::Unable { message }, Some(worker)) = (&ended.cause, &held.worker) {
             let trial = (message != MISSING_DATA).then_some(ended.trial);
             let awake = self.awake(now);
             self.refusals.insert((worker.clone(), held.job.sweep, trial), awake);
+        }
+        if ended.cause == LeaseEnd::Expired && held.worker.is_some() {
+            self.expired.insert(ended.lease, (held.clone(), added));
         }
         if ended.cause == LeaseEnd::Expired {
             let heard = match &held.worker {

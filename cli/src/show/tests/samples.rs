@@ -68,6 +68,10 @@ pub(crate) fn sweep() -> SweepView {
             outputs: 10,
             digest,
         },
+        parallelism: spec.search.parallelism.trials(),
+        auto_slots: None,
+        resizes: Vec::new(),
+        idle: None,
         spec: spec.into(),
         counts: Counts { completed: 2, diverged: 1, ..Counts::default() },
         rounds: vec![
@@ -193,6 +197,8 @@ pub(crate) fn workers() -> Vec<WorkerView> {
         draining: false,
         trials: vec![(name("letters"), TrialNumber(27)), (name("letters"), TrialNumber(29))],
         silent_ms: 1_240,
+        idle: 0,
+        idle_because: None,
     };
     let away = WorkerView {
         worker: name("node-2"),

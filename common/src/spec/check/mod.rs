@@ -14,7 +14,7 @@ use super::rules::{
     EXPECTED_TEST, EXPECTED_VALIDATION, GIVEN_TWICE, check_goal, check_stopping, expected_whole,
     named,
 };
-use super::{Draft, Goal, Objective, Order, SearchSpec, Strategy, SweepSpec};
+use super::{AUTO, Draft, Goal, Objective, Order, Parallelism, SearchSpec, Strategy, SweepSpec};
 use crate::assignment::Assignment;
 use crate::data::{DataSpec, EXTERNAL, Task};
 use crate::error::{Problem, Problems};
@@ -27,8 +27,6 @@ use crate::space::Space;
 
 use crate::text::quoted;
 
-/// Parallelism unless the sweep file gives another, chosen in docs/decisions/0010-stopping.md.
-const DEFAULT_PARALLELISM: u32 = 8;
 /// Share of the validation split unless the sweep file gives another.
 const DEFAULT_VALIDATION: f64 = 0.2;
 /// Share of the test split unless the sweep file gives another.
@@ -194,6 +192,20 @@ fn check_count(
     }
 }
 
+/// Trials in flight. An absent number, and a wrong one, which is also reported, is
+/// [`Parallelism::Auto`].
+fn check_parallelism(given: Option<u64>, problems: &mut Problems) -> Parallelism {
+    let Some(given) = given else { return Parallelism::Auto };
+    match u32::try_from(given) {
+        Ok(trials) if (1..=MAX_PARALLELISM).contains(&trials) => Parallelism::Trials(trials),
+        _ => {
+            let expected = format!("{} or {AUTO:?}", expected_whole(1, MAX_PARALLELISM));
+            problems.push(Problem::with_value("search.parallelism", given, expected));
+            Parallelism::Auto
+        }
+    }
+}
+
 fn check_search(draft: &Draft, space: &Space, problems: &mut Problems) -> SearchSpec {
     let search = &draft.search;
     let known = Strategy::ALL.map(|s| (s.name(), s));
@@ -204,13 +216,7 @@ fn check_search(draft: &Draft, space: &Space, problems: &mut Problems) -> Search
         problems.push(Problem::new("search.trials", message));
     }
     let trials = check_count("search.trials", search.trials, MAX_TRIALS, 1, problems);
-    let parallelism = check_count(
-        "search.parallelism",
-        search.parallelism,
-        MAX_PARALLELISM,
-        DEFAULT_PARALLELISM,
-        problems,
-    );
+    let parallelism = check_parallelism(search.parallelism, problems);
     let rounds = check_rounds(search.rounds.as_deref(), strategy, trials, problems);
     if strategy == Strategy::Grid {
         check_grid(space, trials, problems);

@@ -82,7 +82,7 @@ impl Coordinator {
     }
 
     /// The cost units after which a training should report, or a scoring should end.
-    pub(super) fn epoch_units(trial: &Trial, job: Job) -> u64 {
+    pub(crate) fn epoch_units(trial: &Trial, job: Job) -> u64 {
         let all = trial.end().saturating_sub(trial.start());
         match job {
             Job::Score => all,

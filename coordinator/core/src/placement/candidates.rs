@@ -8,9 +8,9 @@ use crate::record::state::{Phase, SUSPECT_LOSSES, ScoringStatus, Sweep, Trial, U
 use crate::schedule::{HeldJob, ScheduledJob};
 
 /// A training or scoring that waits for a worker.
-pub(super) struct WaitingJob {
+pub(crate) struct WaitingJob {
     pub(super) trial: TrialNumber,
-    pub(super) job: Job,
+    pub(crate) job: Job,
     /// Virtual time of the decision that needs the result.
     pub(super) due: u64,
     /// Executions before this one.
@@ -54,7 +54,7 @@ impl Placement {
 }
 
 /// The job of a trial that waits for a worker; `None` if it does not wait for one.
-pub(super) fn waiting_job(sweep: &Sweep, trial: &Trial) -> Option<WaitingJob> {
+pub(crate) fn waiting_job(sweep: &Sweep, trial: &Trial) -> Option<WaitingJob> {
     let is_external = sweep.spec().data.is_external();
     let job = |job, due, attempts, losses| WaitingJob {
         trial: trial.number(),

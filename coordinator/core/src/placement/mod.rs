@@ -43,6 +43,7 @@ mod park;
 use crate::Coordinator;
 use crate::record::Broken;
 use candidates::Placement;
+pub(crate) use candidates::waiting_job;
 
 impl Coordinator {
     /// Assigns waiting trials to free slots. If none is free, parks a trial that has run ahead and

@@ -293,7 +293,12 @@ fn the_indexed_choices_are_those_of_a_plain_search() {
             );
             let spec = Box::new(parse(&text).unwrap().spec);
             let request_id = Name::parse("name", &format!("r{sweep}")).unwrap();
-            chaos.hear(Input::CreateSweep { request_id, spec, data: DataSummary::default() });
+            chaos.hear(Input::CreateSweep {
+                request_id,
+                spec,
+                data: DataSummary::default(),
+                for_slots: None,
+            });
         }
         for _ in 0..400 {
             chaos.act();

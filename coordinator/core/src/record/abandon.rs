@@ -41,11 +41,14 @@ pub(crate) fn reserve(record: &mut Record, event: &Event) {
         Payload::SweepCreated(_)
         | Payload::SweepPaused
         | Payload::SweepResumed
+        | Payload::SweepResized(_)
         | Payload::SweepCancelled
         | Payload::SweepDeleted(_)
         | Payload::SweepCompleted
         | Payload::TrialSampled(_)
         | Payload::LeaseEnded(_)
+        | Payload::LeaseRestored(_)
+        | Payload::LossWithdrawn(_)
         | Payload::EpochRecorded(_)
         | Payload::EpochsRecorded(_)
         | Payload::TrialFinished(_)

@@ -15,18 +15,24 @@ use caviar_search::{History, Observation, SortedList, Stage, Suggestion};
 
 use super::Broken;
 use super::event::{
-    Cost, EpochRecorded, EpochsRecorded, Event, GrantedTrial, LeaseEnded, LeaseGranted, Payload,
-    Rung, SweepCreated, SweepDeleted, TrialDecided, TrialFinished, TrialPassed, TrialSampled,
-    TrialStopped, TrialsAsked, WinnerScored,
+    Cost, EpochRecorded, EpochsRecorded, Event, GrantedTrial, LeaseEnd, LeaseEnded, LeaseGranted,
+    LeaseRestored, LossWithdrawn, Payload, Rung, SweepCreated, SweepDeleted, SweepResized,
+    TrialDecided, TrialFinished, TrialPassed, TrialSampled, TrialStopped, TrialsAsked,
+    WinnerScored,
 };
 use super::state::{
-    Asks, EpochsSoFar, FinalAttempt, Holder, Lease, Phase, Record, Scoring, ScoringResult,
-    ScoringStatus, Statistics, Sweep, Trial, TrialStatus, Trials, comparable, losses_after,
+    Asks, EpochsSoFar, ExpiredLease, FinalAttempt, Holder, Lease, Phase, Record, Scoring,
+    ScoringResult, ScoringStatus, Statistics, Sweep, Trial, TrialStatus, Trials, comparable,
+    losses_after,
 };
 
 /// Leases with a result that are remembered: more than workers can hold with a result that is not
 /// acknowledged.
 const MAX_RESULTS: usize = 65_536;
+
+/// Expired leases of one trial that are remembered: more than a trial has in a row before it fails,
+/// unless the losses do not count.
+const MAX_EXPIRED: usize = 8;
 
 /// Makes `event` part of the record.
 ///
@@ -40,6 +46,7 @@ pub(crate) fn apply(record: &mut Record, event: &Event) -> Result<(), Broken> {
         Payload::SweepDeleted(deleted) => delete_sweep(record, id, deleted),
         Payload::SweepPaused => sweep_mut(record, id).map(|sweep| sweep.is_paused = true),
         Payload::SweepResumed => sweep_mut(record, id).map(|sweep| sweep.is_paused = false),
+        Payload::SweepResized(resized) => resize_sweep(sweep_mut(record, id)?, *resized),
         Payload::SweepCancelled => cancel_sweep(record, id),
         Payload::SweepCompleted => {
             sweep_mut(record, id).map(|sweep| sweep.phase = Phase::Completed)
@@ -48,6 +55,11 @@ pub(crate) fn apply(record: &mut Record, event: &Event) -> Result<(), Broken> {
         Payload::LeaseGranted(granted) => grant_lease(record, id, granted),
         Payload::TrialsAsked(asked) => grant_asked_trials(record, id, asked),
         Payload::LeaseEnded(ended) => end_lease(record, ended),
+        Payload::LeaseRestored(restored) => restore_lease(record, id, *restored),
+        Payload::LossWithdrawn(withdrawn) => {
+            let LossWithdrawn { trial, lease, losses } = *withdrawn;
+            take_expired(sweep_mut(record, id)?, trial, lease, losses).map(drop)
+        }
         Payload::EpochRecorded(EpochRecorded { trial, metrics, seconds, .. }) => {
             let points = std::slice::from_ref(metrics);
             record_epochs(sweep_mut(record, id)?, *trial, (points, *seconds))
@@ -66,6 +78,7 @@ pub(crate) fn apply(record: &mut Record, event: &Event) -> Result<(), Broken> {
                 trial: started.trial,
                 attempts: 0,
                 losses: 0,
+                expired: Vec::new(),
                 status: ScoringStatus::Waiting,
             });
             Ok(())
@@ -157,7 +170,8 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
     if record.sweeps.contains_key(&id) || id < record.next_sweep {
         return Err(Broken(format!("sweep {id} was created before")));
     }
-    let SweepCreated { request_id, spec, data, warm_start, rungs: recorded } = created.clone();
+    let SweepCreated { request_id, spec, data, warm_start, rungs: recorded, auto_slots } =
+        created.clone();
     let rungs = recorded.unwrap_or_else(|| rungs(spec.stopping, spec.max_epochs()));
     record.names.insert(spec.name.clone(), id);
     record.requests.insert(request_id.clone(), id);
@@ -168,6 +182,8 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
         warm_start: Arc::new(warm_start),
         phase: Phase::Searching,
         is_paused: false,
+        auto_slots,
+        resizes: Vec::new(),
         trials: Trials::default(),
         rung_costs: vec![SortedList::new(); rungs.len()],
         rungs,
@@ -252,6 +268,7 @@ fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
         due: *end,
         attempts: 0,
         losses: 0,
+        expired: Vec::new(),
         inherited: 0,
         worker: None,
         epochs_so_far: EpochsSoFar::default(),
@@ -352,6 +369,7 @@ fn record_epochs(
         trial.epochs_so_far.push(point.clone(), &sweep.rungs);
     }
     trial.losses = 0;
+    trial.expired.iter_mut().for_each(|expired| expired.losses = 0);
     trial.seconds = seconds.or(trial.seconds);
     update_decidable(sweep, number);
     Ok(())
@@ -409,22 +427,90 @@ fn remove_lease(record: &mut Record, id: LeaseId) -> Result<Lease, Broken> {
 fn end_lease(record: &mut Record, ended: &LeaseEnded) -> Result<(), Broken> {
     let lease = remove_lease(record, ended.lease)?;
     let sweep = sweep_mut(record, lease.sweep)?;
-    let losses = match lease.job {
+    let (losses, expired) = match lease.job {
         Job::Train => {
             set_status(sweep, lease.trial, TrialStatus::Waiting)?;
             let trial = trial_mut(sweep, lease.trial)?;
             let place = (trial.due, trial.number);
             sweep.queue.insert(place);
-            &mut trial_mut(sweep, lease.trial)?.losses
+            let trial = trial_mut(sweep, lease.trial)?;
+            (&mut trial.losses, &mut trial.expired)
         }
         Job::Score => {
             let scoring = scoring_mut(sweep)?;
             scoring.status = ScoringStatus::Waiting;
-            &mut scoring.losses
+            (&mut scoring.losses, &mut scoring.expired)
         }
     };
-    let counted = || ended.lost_worker.map_or(*losses, |lost| losses_after(*losses, lost));
+    let before = *losses;
+    let counted = || ended.lost_worker.map_or(before, |lost| losses_after(before, lost));
     *losses = ended.losses.unwrap_or_else(counted);
+    if ended.cause == LeaseEnd::Expired && matches!(lease.holder, Holder::Worker { .. }) {
+        if expired.len() >= MAX_EXPIRED {
+            expired.remove(0);
+        }
+        let losses = losses.saturating_sub(before);
+        expired.push(ExpiredLease { id: ended.lease, lease, losses });
+    }
+    Ok(())
+}
+
+/// Forgets an expired lease of the trial or of its scoring, because its process is alive, and sets
+/// how many times in a row the job has lost its worker without that.
+fn take_expired(
+    sweep: &mut Sweep,
+    number: TrialNumber,
+    lease: LeaseId,
+    without: u32,
+) -> Result<ExpiredLease, Broken> {
+    let is_it = |expired: &ExpiredLease| expired.id == lease;
+    let scoring = sweep.scoring.as_mut().filter(|it| it.expired.iter().any(is_it));
+    let (expired, losses) = match scoring {
+        Some(scoring) => (&mut scoring.expired, &mut scoring.losses),
+        None => {
+            let trial = trial_mut(sweep, number)?;
+            (&mut trial.expired, &mut trial.losses)
+        }
+    };
+    let place = expired.iter().position(is_it);
+    let place = place.ok_or_else(|| Broken(format!("lease {lease} has not expired")))?;
+    *losses = without;
+    Ok(expired.remove(place))
+}
+
+/// Puts an expired lease in force again. Its worker has gone on with the same execution.
+fn restore_lease(record: &mut Record, id: SweepId, restored: LeaseRestored) -> Result<(), Broken> {
+    let LeaseRestored { trial: number, lease: id_of_lease, losses } = restored;
+    let sweep = sweep_mut(record, id)?;
+    let ExpiredLease { lease, .. } = take_expired(sweep, number, id_of_lease, losses)?;
+    let Holder::Worker { name, .. } = lease.holder.clone() else {
+        return Err(Broken(format!("lease {id_of_lease} is not one of a worker")));
+    };
+    match lease.job {
+        Job::Train => {
+            set_status(sweep, number, TrialStatus::Running { lease: id_of_lease })?;
+            let trial = trial_mut(sweep, number)?;
+            trial.worker = Some(name.clone());
+            let place = (trial.due, number);
+            sweep.queue.remove(&place);
+            update_decidable(sweep, number);
+        }
+        Job::Score => {
+            scoring_mut(sweep)?.status = ScoringStatus::Running { lease: id_of_lease };
+        }
+    }
+    record.held.entry(name).or_default().insert(id_of_lease);
+    add_lease(record, id_of_lease, lease)
+}
+
+/// Changes how many trials are in flight. Those that are in flight stay.
+fn resize_sweep(sweep: &mut Sweep, resized: SweepResized) -> Result<(), Broken> {
+    let SweepResized { trials, decisions, .. } = resized;
+    if (trials, index(decisions)) != (sweep.trials.sampled(), sweep.history.len()) {
+        let text = format!("sweep {} is resized at another place of its record", sweep.id);
+        return Err(Broken(text));
+    }
+    sweep.resizes.push(resized);
     Ok(())
 }
 

@@ -41,6 +41,9 @@ impl Event {
             }
             Payload::SweepCreated(_)
             | Payload::SweepPaused
+            | Payload::SweepResized(_)
+            | Payload::LeaseRestored(_)
+            | Payload::LossWithdrawn(_)
             | Payload::SweepResumed
             | Payload::SweepCancelled
             | Payload::SweepDeleted(_)

@@ -61,6 +61,8 @@ impl Event {
             Payload::LeaseGranted(fields) => vec![fields.trial],
             Payload::TrialsAsked(fields) => fields.granted.iter().map(|it| it.trial).collect(),
             Payload::LeaseEnded(fields) => vec![fields.trial],
+            Payload::LeaseRestored(fields) => vec![fields.trial],
+            Payload::LossWithdrawn(fields) => vec![fields.trial],
             Payload::EpochRecorded(fields) => vec![fields.trial],
             Payload::EpochsRecorded(fields) => vec![fields.trial],
             Payload::TrialFinished(fields) => vec![fields.trial],
@@ -72,6 +74,7 @@ impl Event {
             Payload::SweepCreated(_)
             | Payload::SweepPaused
             | Payload::SweepResumed
+            | Payload::SweepResized(_)
             | Payload::SweepCancelled
             | Payload::SweepDeleted(_)
             | Payload::SweepCompleted => Vec::new(),
@@ -186,6 +189,8 @@ payloads! {
     "sweep_paused" => SweepPaused,
     /// New trials may start again.
     "sweep_resumed" => SweepResumed,
+    /// A client changed how many trials are in flight.
+    "sweep_resized" => SweepResized(fields: SweepResized),
     /// A client ended the sweep: its unfinished trials are cancelled and its leases end.
     "sweep_cancelled" => SweepCancelled,
     /// A client removed the sweep.
@@ -198,6 +203,12 @@ payloads! {
     "trials_asked" => TrialsAsked(fields: TrialsAsked),
     /// A lease ended without a result; the trial waits again.
     "lease_ended" => LeaseEnded(fields: LeaseEnded),
+    /// A worker that was silent for too long returned with the lease, which no other worker had
+    /// taken, so the lease is in force again.
+    "lease_restored" => LeaseRestored(fields: LeaseRestored),
+    /// A worker that was silent for too long returned after another worker had taken the trial, so
+    /// the trial is not what ended it.
+    "loss_withdrawn" => LossWithdrawn(fields: LossWithdrawn),
     /// A worker or an external client measured an epoch. Releases up to format 2 wrote one such
     /// event for each epoch.
     "epoch_recorded" => EpochRecorded(fields: EpochRecorded),
@@ -234,6 +245,10 @@ pub struct SweepCreated {
     /// The epochs of the rungs, ascending. `None` in stores of formats 1 and 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rungs: Option<Vec<u32>>,
+    /// The slots from which `parallelism = "auto"` was resolved. `None` if the sweep file gives a
+    /// number, and in stores of releases that had no `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_slots: Option<u32>,
 }
 
 /// The results of an earlier sweep, in the order of its decisions: the values of the parameters
@@ -241,6 +256,18 @@ pub struct SweepCreated {
 /// that diverged or failed. There are at most [`MAX_EARLIER_RESULTS`]: of a longer list, the better
 /// half of that number, and as many spread evenly over the ranks of the rest.
 pub type EarlierResults = Vec<(Assignment, Option<f64>)>;
+
+/// Details of [`Payload::SweepResized`]: a new number of trials in flight, and its place among the
+/// decisions of the sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepResized {
+    /// Trials in flight from now on.
+    pub parallelism: u32,
+    /// How many trials were sampled before.
+    pub trials: u32,
+    /// How many rungs and ends were decided before.
+    pub decisions: u32,
+}
 
 /// Details of [`Payload::SweepDeleted`]. The event stays in the log when the sweep's other events
 /// are gone, so that no number is used twice.
@@ -346,6 +373,28 @@ pub struct LeaseEnded {
     /// 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub losses: Option<u32>,
+}
+
+/// Details of [`Payload::LeaseRestored`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRestored {
+    /// The trial that its worker still executes.
+    pub trial: TrialNumber,
+    /// The lease, which had expired.
+    pub lease: LeaseId,
+    /// How many times in a row the trial has lost its worker, without this time.
+    pub losses: u32,
+}
+
+/// Details of [`Payload::LossWithdrawn`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossWithdrawn {
+    /// The trial that another worker executes or has executed.
+    pub trial: TrialNumber,
+    /// The lease that had expired.
+    pub lease: LeaseId,
+    /// How many times in a row the trial has lost its worker, without this time.
+    pub losses: u32,
 }
 
 /// Why a lease ended without a result.

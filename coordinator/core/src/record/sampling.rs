@@ -49,6 +49,8 @@ pub struct SamplingJob {
 pub struct Sampled {
     pub(crate) sweep: SweepId,
     pub(crate) trial: TrialNumber,
+    /// The length of the log that the sampler saw.
+    pub(crate) seen: usize,
     pub(crate) sampler: Box<dyn Sampler>,
     pub(crate) reply: SamplerReply,
 }
@@ -59,7 +61,7 @@ impl SamplingJob {
         let Self { sweep, trial, mut sampler, history, pending } = self;
         let question = Question { trial: trial.0, history: &history, pending: &pending };
         let reply = ask(sampler.as_mut(), &question);
-        Sampled { sweep, trial, sampler, reply }
+        Sampled { sweep, trial, seen: history.len(), sampler, reply }
     }
 
     /// The sweep whose sampler is asked.

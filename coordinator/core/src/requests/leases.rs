@@ -1,6 +1,6 @@
 //! What workers report about a lease that they hold, and the end of leases without a result.
 
-use caviar_common::ids::{LeaseId, Name, SessionId, SweepId, TrialNumber};
+use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId, TrialNumber};
 use caviar_common::message::{Finished, Release, Stored, ToWorker};
 use caviar_common::metric::{EpochMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome};
@@ -8,17 +8,15 @@ use caviar_common::outcome::{Job, Outcome};
 use crate::Coordinator;
 use crate::halt::Halt;
 use crate::input::{Refusal, Reply};
+use crate::placement::waiting_job;
 use crate::record::Broken;
 use crate::record::event::{
-    EpochsRecorded, LeaseEnd, LeaseEnded, TrialFinished, WinnerScored, WorkerLost,
+    EpochsRecorded, LeaseEnd, LeaseEnded, LeaseRestored, LossWithdrawn, TrialFinished,
+    WinnerScored, WorkerLost,
 };
 use crate::record::state::{
-    Holder, Lease, SUSPECT_LOSSES, ScoringStatus, Sweep, Trial, losses_after,
+    ExpiredLease, Holder, Lease, SUSPECT_LOSSES, Scoring, ScoringStatus, Sweep, Trial, losses_after,
 };
-
-/// How long a worker that could not train something gets no job of that kind, in milliseconds. A
-/// missing file or a lack of memory rarely disappears sooner; chosen, not measured.
-const UNABLE_MS: u64 = 300_000;
 
 /// A lease in force that the sender of a message holds.
 pub(super) struct HeldLease {
@@ -104,6 +102,7 @@ impl Coordinator {
                     memory_bytes: result.memory_bytes,
                 };
                 self.emit(lease.sweep(), finished)?;
+                self.volatile.unable.has_trained(&held.worker, lease.sweep());
             }
             Job::Score => {
                 let scored = scored_winner(*id, trial, result);
@@ -123,7 +122,7 @@ impl Coordinator {
         let HeldLease { id, lease, worker, .. } = held;
         let known = self.volatile.workers.get_mut(worker);
         let known = known.ok_or_else(|| Broken(format!("worker {worker} is not known")))?;
-        let until = self.volatile.clock.now().saturating_add(UNABLE_MS);
+        let now = self.volatile.clock.now();
         let cause = match release {
             Release::Drained => {
                 // A worker that returns a lease because it exits gets no new one.
@@ -137,12 +136,12 @@ impl Coordinator {
             }
             Release::Unable { message } => {
                 let refuser = (worker.clone(), None);
-                self.volatile.unable.insert(lease.sweep(), refuser, message.clone(), until);
+                self.volatile.unable.insert(lease.sweep(), refuser, message.clone(), now);
                 LeaseEnd::Unable { message }
             }
             Release::TooLarge { message } => {
                 let refuser = (worker.clone(), Some(lease.trial()));
-                self.volatile.unable.insert(lease.sweep(), refuser, message.clone(), until);
+                self.volatile.unable.insert(lease.sweep(), refuser, message.clone(), now);
                 LeaseEnd::Unable { message }
             }
         };
@@ -237,6 +236,41 @@ impl Coordinator {
             .try_for_each(|((id, lease), lost)| self.lose_lease(*id, lease, cause.clone(), lost))
     }
 
+    /// Gives an expired lease back to its worker, which has returned as the same process and still
+    /// holds it. If another worker has taken the job in the meantime, only the loss is withdrawn:
+    /// the process has not died. Returns true if the lease is in force again.
+    pub(super) fn give_back(
+        &mut self,
+        worker: (&Name, Incarnation),
+        id: LeaseId,
+    ) -> Result<bool, Broken> {
+        let known = self.volatile.expired.get(&id).copied();
+        let Some((sweep_id, number)) = known else { return Ok(false) };
+        let may_go_on = !self.volatile.quarantined.contains_key(&sweep_id);
+        let sweep = self.record.sweep(sweep_id).filter(|_| may_go_on);
+        let Some(sweep) = sweep else { return Ok(false) };
+        let Some(expired) = expired_lease(sweep, number, id) else { return Ok(false) };
+        let held = expired.lease();
+        if (held.worker(), held.incarnation()) != (Some(worker.0), Some(worker.1)) {
+            return Ok(false);
+        }
+        self.volatile.expired.remove(&id);
+        let job = held.job();
+        let losses = sweep.losses(held).saturating_sub(expired.losses());
+        let (is_loss, trial) = (expired.losses() > 0, number);
+        let Some(of_lease) = sweep.trial(number) else { return Ok(false) };
+        if waiting_job(sweep, of_lease).is_some_and(|waiting| waiting.job == job) {
+            let (units, now) = (Self::epoch_units(of_lease, job), self.volatile.clock.now());
+            self.emit(sweep_id, LeaseRestored { trial, lease: id, losses })?;
+            self.volatile.progress.begin(id, worker.0, units, now);
+            return Ok(true);
+        }
+        if is_loss && !has_ended(sweep, of_lease, job) {
+            self.emit(sweep_id, LossWithdrawn { trial, lease: id, losses })?;
+        }
+        Ok(false)
+    }
+
     /// True if a new epoch of the trial was recorded under this lease.
     fn has_progressed(&self, lease: &Lease) -> bool {
         let trial = self.record.sweep(lease.sweep()).and_then(|sweep| sweep.trial(lease.trial()));
@@ -260,6 +294,21 @@ impl Coordinator {
                 self.emit(lease.sweep(), scored)
             }
         }
+    }
+}
+
+/// The expired lease of that number on a trial or on its scoring.
+fn expired_lease(sweep: &Sweep, trial: TrialNumber, id: LeaseId) -> Option<&ExpiredLease> {
+    let of_trial = sweep.trial(trial).into_iter().flat_map(Trial::expired);
+    let of_scoring = sweep.scoring().into_iter().flat_map(Scoring::expired);
+    of_trial.chain(of_scoring).find(|expired| expired.id() == id)
+}
+
+/// True if no further loss can count against the job of a trial.
+fn has_ended(sweep: &Sweep, trial: &Trial, job: Job) -> bool {
+    match job {
+        Job::Train => trial.state().is_final(),
+        Job::Score => sweep.scoring().is_none_or(|scoring| scoring.result().is_some()),
     }
 }
 

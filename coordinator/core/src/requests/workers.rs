@@ -180,8 +180,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Ends the leases that the record has and the worker does not hold, and revokes those that the
-    /// worker holds and the record does not have. Leases of another store have other numbers; the
+    /// Ends the leases that the record has and the worker does not hold. Gives those back that have
+    /// only expired, and revokes the others that the worker holds and the record does not have. Leases of another store have other numbers; the
     /// worker forgets them itself.
     fn reconcile_leases(&mut self, session: SessionId, hello: &Hello) -> Result<(), Broken> {
         let held: &[LeaseId] = if hello.store == Some(self.store) { &hello.held } else { &[] };
@@ -200,7 +200,10 @@ impl Coordinator {
         }
         for id in held {
             // A lease whose result is stored is acknowledged when the worker repeats the result.
-            if self.lease_held_by(&hello.worker, *id).is_none() && !self.record.has_result(*id) {
+            if self.lease_held_by(&hello.worker, *id).is_none()
+                && !self.record.has_result(*id)
+                && !self.give_back((&hello.worker, hello.incarnation), *id)?
+            {
                 self.revoke(session, *id);
             }
         }

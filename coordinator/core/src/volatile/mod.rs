@@ -2,6 +2,7 @@
 
 mod clock;
 mod deadlines;
+mod idle;
 mod progress;
 mod sampling;
 mod unable;
@@ -12,14 +13,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId, TrialNumber};
 use caviar_common::view::TrialView;
 
-use crate::record::state::{Holder, Record};
+use crate::record::state::{Holder, Record, Scoring, Trial};
 use crate::schedule::Schedule;
 pub(crate) use clock::Clock;
 pub(crate) use deadlines::Deadlines;
+pub(crate) use idle::Idle;
 pub(crate) use progress::Progress;
 pub(crate) use sampling::{Asked, Place, Sampling};
-pub(crate) use unable::Unable;
+pub(crate) use unable::{RefusedJob, Refuser, Unable};
 pub(crate) use waiting::{Waiting, WaitingAsk, WaitingReport};
+
+/// Leases that have expired and whose workers may return: more than workers hold at once. With more,
+/// the oldest are not given back.
+const MAX_EXPIRED: usize = 65_536;
 
 /// What is known of a worker, besides its leases.
 #[derive(Debug)]
@@ -77,6 +83,9 @@ pub(crate) struct Volatile {
     pub(crate) declined: BTreeSet<Name>,
     /// What workers said that they cannot train.
     pub(crate) unable: Unable,
+    /// The trials of the latest leases of workers that have expired, at most
+    /// [`MAX_EXPIRED`] of them.
+    pub(crate) expired: BTreeMap<LeaseId, (SweepId, TrialNumber)>,
     /// Which trainings may hang.
     pub(crate) progress: Progress,
     /// When an external client last named each of its leases, on the coordinator's [`Clock`].
@@ -87,6 +96,8 @@ pub(crate) struct Volatile {
     pub(crate) parked: BTreeSet<LeaseId>,
     /// What waits, what runs, and which workers have a free slot.
     pub(crate) schedule: Schedule,
+    /// How many slots have had nothing to do for a while.
+    pub(crate) idle: Idle,
     /// The samplers of sweeps that were asked for a trial since the start.
     pub(crate) samplers: BTreeMap<SweepId, Sampling>,
     /// The external clients that wait for an answer.
@@ -135,8 +146,23 @@ impl Volatile {
                 }
             }
         }
+        for sweep in record.sweeps().values() {
+            let of_trials = sweep.trials_in_flight().flat_map(Trial::expired);
+            let of_scoring = sweep.scoring().into_iter().flat_map(Scoring::expired);
+            for expired in of_trials.chain(of_scoring) {
+                volatile.remember_expired(expired.id(), (sweep.id(), expired.lease().trial()));
+            }
+        }
         volatile.undecided.extend(record.sweeps().keys());
         volatile
+    }
+
+    /// Notes that the lease of a worker has expired.
+    pub(crate) fn remember_expired(&mut self, lease: LeaseId, trial: (SweepId, TrialNumber)) {
+        self.expired.insert(lease, trial);
+        if self.expired.len() > MAX_EXPIRED {
+            self.expired.pop_first();
+        }
     }
 
     /// Notes that an event happened to `sweep`.

@@ -18,8 +18,10 @@ pub(crate) enum Place {
 #[derive(Debug)]
 pub(crate) struct Sampling {
     pub(crate) place: Place,
-    /// The reply to the question for the next trial, if it has arrived.
-    pub(crate) reply: Option<SamplerReply>,
+    /// The reply to the question for the next trial, if it has arrived, and the length of the log
+    /// that the sampler saw. After a resize, decisions may come before the trial, so that the reply
+    /// is out of date.
+    pub(crate) reply: Option<(usize, SamplerReply)>,
     /// The length of the log at which the sampler said that it waits for the next decision.
     pub(crate) waits_at: Option<usize>,
     /// True if every point of the space has been tried or is in flight.

@@ -6,8 +6,8 @@ use caviar_common::error::ErrorClass;
 use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::metric::NamedMetrics;
 use caviar_common::outcome::{Outcome, SweepState, TrialState};
-use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
+use caviar_common::spec::{Parallelism, SweepSpec};
 use caviar_core::Coordinator;
 use caviar_core::event::{Event, Payload};
 use caviar_core::input::{ClientReply, Effect, Input, Refusal, Reply, Waiter, WaiterId};
@@ -39,6 +39,7 @@ impl Bench {
                 request_id: name("make"),
                 spec: Box::new(spec),
                 data: DataSummary::default(),
+                for_slots: None,
             })
             .unwrap();
         bench
@@ -481,7 +482,7 @@ fn asks_are_kept_while_their_leases_are_in_force_and_of_the_others_the_latest() 
 #[test]
 fn of_large_asks_that_are_over_fewer_are_kept() {
     let mut spec = external(65_536, 1, "order = \"as_completed\"");
-    spec.search.parallelism = 1_000;
+    spec.search.parallelism = Parallelism::Trials(1_000);
     let mut bench = Bench::with_external(spec);
     let mut asked = Vec::new();
     for request in ["a", "b", "c", "d", "e"] {
@@ -533,7 +534,7 @@ fn clients_that_wait_get_trials_in_the_order_in_which_they_asked() {
 #[test]
 fn no_answer_of_many_asks_at_once_is_lost() {
     let mut spec = external(60_000, 1, "");
-    spec.search.parallelism = 4_096;
+    spec.search.parallelism = Parallelism::Trials(4_096);
     let mut bench = Bench::with_external(spec);
     let mut trials = std::collections::BTreeSet::new();
     for client in 0..1_100 {

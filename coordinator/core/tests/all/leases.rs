@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::{LeaseId, SessionId, TrialNumber};
 use caviar_common::message::{FromWorker, Grant, Hello, Release, ToWorker};
+use caviar_common::metric::Score;
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
+use caviar_common::spec::Parallelism;
 use caviar_core::Coordinator;
 use caviar_core::input::{Effect, Input, Refusal};
 
@@ -144,12 +146,13 @@ fn a_trial_that_crashes_its_workers_fails_and_the_others_on_them_do_not() {
     for slots in [1, 2, 4, 8] {
         let mut bench = Bench::new();
         let mut spec = spec("s", 12);
-        spec.search.parallelism = 8;
+        spec.search.parallelism = Parallelism::Trials(8);
         bench
             .step(Input::CreateSweep {
                 request_id: name("r"),
                 spec: Box::new(spec),
                 data: summary(10),
+                for_slots: None,
             })
             .unwrap();
         let mut number = 1;
@@ -182,9 +185,16 @@ fn a_trial_that_crashes_its_workers_fails_and_the_others_on_them_do_not() {
 fn wide(slots: u32) -> Bench {
     let mut bench = Bench::new();
     let mut spec = spec("s", 4_000);
-    spec.search.parallelism = 2 * slots;
+    spec.search.parallelism = Parallelism::Trials(2 * slots);
     let data = summary(10);
-    bench.step(Input::CreateSweep { request_id: name("r"), spec: Box::new(spec), data }).unwrap();
+    bench
+        .step(Input::CreateSweep {
+            request_id: name("r"),
+            spec: Box::new(spec),
+            data,
+            for_slots: None,
+        })
+        .unwrap();
     bench
 }
 
@@ -216,10 +226,12 @@ fn a_lost_worker_of_one_slot_does_not_idle_a_wide_one() {
 fn a_wide_worker_that_is_lost_again_and_again_is_given_all_its_slots_again() {
     let mut bench = Bench::new();
     let mut spec = spec("s", 400);
-    spec.search.parallelism = 200;
+    spec.search.parallelism = Parallelism::Trials(200);
     spec.fixed.insert("epochs", caviar_common::assignment::Value::Int(100));
     let (request_id, data) = (name("r"), summary(10));
-    bench.step(Input::CreateSweep { request_id, spec: Box::new(spec), data }).unwrap();
+    bench
+        .step(Input::CreateSweep { request_id, spec: Box::new(spec), data, for_slots: None })
+        .unwrap();
     bench.hello(1, "w", 1, 200, &[]);
     for number in 2..30_u32 {
         let grants = bench.grants();
@@ -258,9 +270,11 @@ fn a_suspect_gets_the_first_free_slot_and_shares_no_worker_with_another_suspect(
 fn the_suspects_of_a_wide_worker_are_cleared_until_all_its_slots_are_busy_again() {
     let mut bench = Bench::new();
     let mut spec = spec("s", 400);
-    spec.search.parallelism = 200;
+    spec.search.parallelism = Parallelism::Trials(200);
     let (request_id, data) = (name("r"), summary(10));
-    bench.step(Input::CreateSweep { request_id, spec: Box::new(spec), data }).unwrap();
+    bench
+        .step(Input::CreateSweep { request_id, spec: Box::new(spec), data, for_slots: None })
+        .unwrap();
     bench.hello(1, "w", 1, 200, &[]);
     bench.replace(2, 200);
     assert_eq!(bench.grants().len(), 200, "one loss proves nothing");
@@ -281,9 +295,11 @@ fn a_suspect_does_not_wait_for_a_narrow_worker_that_is_busy() {
     bench.hello(2, "spot", 1, 1, &[]);
     let lost = bench.grants()[0].trial;
     let mut spec = spec("large", 4_000);
-    spec.search.parallelism = 400;
+    spec.search.parallelism = Parallelism::Trials(400);
     let (request_id, data) = (name("large"), summary(0));
-    bench.step(Input::CreateSweep { request_id, spec: Box::new(spec), data }).unwrap();
+    bench
+        .step(Input::CreateSweep { request_id, spec: Box::new(spec), data, for_slots: None })
+        .unwrap();
     bench.hello(3, "wide", 1, 200, &[]);
     let wide = bench.grants();
     assert_eq!(wide.len(), 200);
@@ -315,7 +331,7 @@ fn the_notes_of_a_sweep_are_few_however_many_trials_are_refused() {
         }
     }
     let notes = bench.core.sweep(SWEEP).unwrap().notes;
-    assert_eq!(notes.len(), 18, "{notes:?}");
+    assert_eq!(notes.len(), 19, "{notes:?}");
     assert_eq!(notes[0], "worker w1 cannot train trial 0: it needs 9.0 GiB");
     assert_eq!(notes[16], "workers refused 368 more trials of this sweep");
     assert_eq!(notes[17], "trial 0 fits no connected worker: connect one with more memory");
@@ -330,7 +346,11 @@ fn a_worker_that_cannot_read_the_data_gets_no_trial_and_is_named_in_a_note() {
     assert!(bench.grants().is_empty());
     assert_eq!(
         bench.core.sweep(SWEEP).unwrap().notes,
-        ["worker w cannot train this sweep: no such file"]
+        [
+            "worker w cannot train this sweep: no such file",
+            "what workers refused is offered to them again within 10 s, and at once when they \
+             reconnect or after: caviar resume s"
+        ]
     );
     bench.hello(2, "other", 1, 1, &[]);
     assert_eq!(bench.grants().len(), 1);
@@ -347,13 +367,13 @@ fn a_worker_without_memory_for_one_trial_still_gets_others() {
     let note = format!("worker w cannot train trial {}: no memory for 9 more floats", first.trial);
     let homeless =
         format!("trial {} fits no connected worker: connect one with more memory", first.trial);
-    assert_eq!(bench.core.sweep(SWEEP).unwrap().notes, [note, homeless]);
+    assert_eq!(bench.core.sweep(SWEEP).unwrap().notes[..2], [note, homeless]);
     bench.hello(2, "larger", 1, 1, &[]);
     assert_eq!(bench.grants()[0].trial, first.trial);
 }
 
 #[test]
-fn an_unable_worker_gets_trials_again_after_some_minutes_or_when_it_reconnects() {
+fn an_unable_worker_gets_trials_again_after_some_time_or_when_it_reconnects() {
     let unable = |bench: &mut Bench, session, lease| {
         let release = Release::Unable { message: "no thread to train in".to_owned() };
         bench.say(session, FromWorker::Released { lease, release }).unwrap();
@@ -365,14 +385,134 @@ fn an_unable_worker_gets_trials_again_after_some_minutes_or_when_it_reconnects()
     bench.hello(2, "w", 1, 1, &[]);
     let lease = bench.grants()[0].lease;
     unable(&mut bench, 2, lease);
-    for tick in 0..300_000 / (TTL / 8) {
+    for tick in 0..10_000 / (TTL / 8) {
         assert!(bench.grants().is_empty(), "after {tick} ticks");
         bench.now += TTL / 8;
         bench.say(2, FromWorker::Heartbeat { stuck: 0 }).unwrap();
         bench.step(Input::Tick).unwrap();
     }
-    assert_eq!(bench.grants().len(), 1);
+    let lease = bench.grants()[0].lease;
     assert!(bench.core.sweep(SWEEP).unwrap().notes.is_empty());
+    // It is asked at once when a client resumes the sweep.
+    unable(&mut bench, 2, lease);
+    bench.step(Input::ResumeSweep(SWEEP)).unwrap();
+    assert_eq!(bench.grants().len(), 1);
+}
+
+#[test]
+fn a_worker_without_memory_is_asked_again_when_one_of_its_trials_has_ended() {
+    let mut bench = Bench::with_sweep(9, 2);
+    let [large, small]: [Grant; 2] = bench.grants().try_into().unwrap();
+    let release = Release::TooLarge { message: "no memory".to_owned() };
+    bench.say(1, FromWorker::Released { lease: large.lease, release }).unwrap();
+    let awake = |bench: &mut Bench, ms: u64| {
+        let mut granted = Vec::new();
+        for _ in 0..ms / (TTL / 8) {
+            bench.now += TTL / 8;
+            bench.say(1, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+            bench.step(Input::Tick).unwrap();
+            granted.extend(bench.grants().into_iter().map(|grant| grant.trial));
+        }
+        granted
+    };
+    assert!(!awake(&mut bench, 5_000).contains(&large.trial), "nothing has changed");
+    bench.train(1, small.lease);
+    assert!(awake(&mut bench, 250).contains(&large.trial), "there may be more memory now");
+}
+
+/// Lets the worker `w` of one slot sleep past its lease. Its connection is closed.
+fn sleep(bench: &mut Bench) {
+    bench.wait(2 * TTL);
+    assert!(bench.core.workers().iter().all(|worker| worker.worker != name("w")));
+}
+
+#[test]
+fn a_worker_that_slept_gets_its_lease_back_and_no_loss_counts() {
+    let mut bench = Bench::with_sweep(4, 1);
+    let lease = bench.grants()[0].lease;
+    // Three losses in a row would fail the trial.
+    for session in 2..8 {
+        sleep(&mut bench);
+        assert_eq!(bench.state(0), TrialState::Queued);
+        if session == 2 {
+            bench.hello(20, "liar", 1, 1, &[lease.0]);
+            assert!(bench.revokes(lease), "the lease is not one of that worker");
+            let taken = bench.grants()[0].lease;
+            let release = Release::Drained;
+            bench.say(20, FromWorker::Released { lease: taken, release }).unwrap();
+        }
+        bench.hello(session, "w", 1, 1, &[lease.0]);
+        assert!(!bench.revokes(lease) && bench.grants().is_empty());
+        let trial = bench.tables.trial(SWEEP, TrialNumber(0), false).unwrap();
+        assert_eq!((trial.state, trial.attempts.0), (TrialState::Running, 2));
+    }
+    bench.train(7, lease);
+    assert_eq!(bench.state(0), TrialState::Completed);
+    let core = Coordinator::recover(CONFIG, STORE, 0, bench.events.clone()).unwrap();
+    assert_eq!(core.record(), bench.core.record());
+}
+
+#[test]
+fn a_lease_is_given_back_after_a_restart_of_the_coordinator_too() {
+    let mut bench = Bench::with_sweep(4, 1);
+    let lease = bench.grants()[0].lease;
+    sleep(&mut bench);
+    bench.core = Coordinator::recover(CONFIG, STORE, bench.now, bench.events.clone()).unwrap();
+    bench.hello(2, "w", 1, 1, &[lease.0]);
+    assert_eq!(bench.state(0), TrialState::Running);
+    bench.train(2, lease);
+    assert_eq!(bench.state(0), TrialState::Completed);
+}
+
+#[test]
+fn a_trial_that_another_worker_took_is_not_given_back_but_its_loss_is_withdrawn() {
+    let mut bench = Bench::with_sweep(4, 1);
+    let lease = bench.grants()[0].lease;
+    let losses = |bench: &Bench| {
+        bench.core.record().sweep(SWEEP).unwrap().trial(TrialNumber(0)).unwrap().losses()
+    };
+    sleep(&mut bench);
+    assert_eq!(losses(&bench), 1);
+    bench.hello(2, "other", 9, 1, &[]);
+    let taken = bench.grants()[0].clone();
+    assert_eq!(taken.trial, TrialNumber(0));
+    bench.hello(3, "w", 1, 1, &[lease.0]);
+    assert!(bench.revokes(lease));
+    assert_eq!(losses(&bench), 0);
+    bench.train(2, taken.lease);
+    assert_eq!(bench.state(0), TrialState::Completed);
+}
+
+#[test]
+fn a_process_that_died_while_it_was_silent_counts_as_a_loss() {
+    let mut bench = Bench::with_sweep(4, 1);
+    for process in 2..4 {
+        sleep(&mut bench);
+        bench.hello(process, "w", process, 1, &[]);
+        assert_eq!(bench.grants()[0].trial, TrialNumber(0));
+    }
+    sleep(&mut bench);
+    assert_eq!(bench.state(0), TrialState::Failed, "the third loss in a row");
+    // Another process cannot have the lease of one that died.
+    let mut bench = Bench::with_sweep(4, 1);
+    let lease = bench.grants()[0].lease;
+    sleep(&mut bench);
+    bench.hello(2, "w", 2, 1, &[lease.0]);
+    assert!(bench.revokes(lease));
+}
+
+#[test]
+fn the_lease_on_a_scoring_is_given_back_too() {
+    let mut bench = Bench::with_sweep(1, 1);
+    let lease = bench.grants()[0].lease;
+    bench.train(1, lease);
+    let scoring = bench.grants()[0].lease;
+    sleep(&mut bench);
+    bench.hello(2, "w", 1, 1, &[scoring.0]);
+    assert!(!bench.revokes(scoring));
+    let score = Score { loss: 0.5, accuracy: None };
+    bench.finish(2, scoring, Outcome::Completed, Some(score)).unwrap();
+    assert_eq!(bench.sweep_state(), SweepState::Completed);
 }
 
 #[test]

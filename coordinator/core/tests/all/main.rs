@@ -7,6 +7,8 @@ mod external;
 #[cfg(test)]
 mod leases;
 #[cfg(test)]
+mod parallelism;
+#[cfg(test)]
 mod parking;
 #[cfg(test)]
 mod sampling;

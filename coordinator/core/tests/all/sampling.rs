@@ -18,7 +18,7 @@ fn zoom(bench: &mut Bench, sweep: &str, trials: u32) -> Vec<SamplingJob> {
     let mut spec = spec(sweep, trials);
     spec.search.strategy = Strategy::Zoom;
     let (request_id, data) = (name(&format!("request-{sweep}")), summary(0));
-    let create = Input::CreateSweep { request_id, spec: Box::new(spec), data };
+    let create = Input::CreateSweep { request_id, spec: Box::new(spec), data, for_slots: None };
     assert!(bench.core.hear(0, create).unwrap().reply.is_ok());
     let decided = bench.core.decide(&mut || true).unwrap();
     assert!(decided.is_all, "nothing can be decided before the sampler replies");
@@ -83,7 +83,7 @@ fn a_client_that_wants_a_trial_at_once_waits_for_the_sampler() {
     let spec = Box::new(caviar_common::spec::file::parse(text).unwrap().spec);
     let mut bench = Bench::new();
     let data = caviar_common::data::DataSummary::default();
-    let create = Input::CreateSweep { request_id: name("r"), spec, data };
+    let create = Input::CreateSweep { request_id: name("r"), spec, data, for_slots: None };
     bench.core.hear(0, create).unwrap().reply.unwrap();
     let job = bench.core.decide(&mut || true).unwrap().jobs.remove(0);
     let (request_id, client) = (name("a"), name("c"));

@@ -7,7 +7,7 @@ use caviar_common::message::{Finished, FromWorker, Grant, Hello, PROTOCOL, ToWor
 use caviar_common::metric::{EpochMetrics, Metric, Score};
 use caviar_common::outcome::{Outcome, SweepState, TrialState};
 use caviar_common::spec::file::parse;
-use caviar_common::spec::{Goal, Objective, StoppingRule, SweepSpec};
+use caviar_common::spec::{Goal, Objective, Parallelism, StoppingRule, SweepSpec};
 use caviar_common::view::TrialView;
 use caviar_core::Coordinator;
 use caviar_core::event::{Event, Payload};
@@ -116,6 +116,7 @@ impl Bench {
             request_id: name(&format!("request-{sweep}")),
             spec,
             data: summary(test),
+            for_slots: None,
         })
     }
 
@@ -240,7 +241,7 @@ impl Bench {
         let mut bench = Self::new();
         let mut spec = spec("s", trials);
         spec.fixed.insert("epochs", Value::Int(RUNG_EPOCHS.into()));
-        spec.search.parallelism = parallelism;
+        spec.search.parallelism = Parallelism::Trials(parallelism);
         spec.stopping = StoppingRule::Halving;
         spec.objective = Objective { metric: Metric::ValidationLoss, goal: Goal::Minimize };
         change(&mut spec);
@@ -249,6 +250,7 @@ impl Bench {
                 request_id: name("r"),
                 spec: Box::new(spec),
                 data: summary(10),
+                for_slots: None,
             })
             .unwrap();
         bench

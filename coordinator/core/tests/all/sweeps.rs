@@ -142,7 +142,12 @@ fn a_repeated_request_finds_its_sweep_and_names_are_unique() {
     assert_eq!(bench.create("s", 4, 10), Ok(Reply::Sweep(SWEEP)));
     assert_eq!(bench.create("s", 5, 10), Err(Refusal::RequestReused(name("request-s"))));
     let data = summary(10);
-    let again = Input::CreateSweep { request_id: name("new"), spec: Box::new(spec("s", 4)), data };
+    let again = Input::CreateSweep {
+        request_id: name("new"),
+        spec: Box::new(spec("s", 4)),
+        data,
+        for_slots: None,
+    };
     assert_eq!(bench.step(again), Err(Refusal::NameTaken(name("s"))));
 }
 
@@ -363,6 +368,7 @@ fn deciding_in_pieces_delays_no_sweep_and_decides_the_same() {
                     request_id: name(&format!("request-{sweep}")),
                     spec,
                     data: summary(10),
+                    for_slots: None,
                 },
             )
             .unwrap();

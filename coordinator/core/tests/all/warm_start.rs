@@ -30,6 +30,7 @@ impl Bench {
             request_id: name("learn"),
             spec: Box::new(spec),
             data: summary(0),
+            for_slots: None,
         })
     }
 }

@@ -116,7 +116,7 @@ impl Zoom {
         let cube = Cube::new(spec.space.clone());
         let earlier = EarlierResults::new(&cube, earlier);
         let initial = if earlier.len() == 0 { INITIAL } else { INITIAL_WARM };
-        let first_side = BoxSide::new(cube.dimensions(), spec.search.parallelism, initial);
+        let first_side = BoxSide::new(cube.dimensions(), spec.search.parallelism.trials(), initial);
         Self {
             unused: Unused::new(&cube, Seed::derive(spec.seed, 0, Purpose::Scramble).word()),
             seed: spec.seed,

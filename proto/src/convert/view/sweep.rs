@@ -3,8 +3,10 @@
 use caviar_common::data::DataSummary;
 use caviar_common::error::Problem;
 use caviar_common::ids::{Name, SweepId, TrialNumber};
-use caviar_common::limits::{MAX_ROUNDS, MAX_TRIALS, MAX_WORKERS};
-use caviar_common::view::{BoxView, Counts, MAX_BOXES, RoundView, SweepView, TestView};
+use caviar_common::limits::{MAX_PARALLELISM, MAX_RESIZES, MAX_ROUNDS, MAX_TRIALS, MAX_WORKERS};
+use caviar_common::view::{
+    BoxView, Counts, IdleView, MAX_BOXES, ResizeView, RoundView, SweepView, TestView,
+};
 
 use super::state::{sweep_state_from_wire, sweep_state_to_wire};
 use super::trial::{decode_trial, encode_trial};
@@ -31,7 +33,42 @@ pub fn encode_sweep(view: &SweepView) -> v1::Sweep {
         waits_for: view.waits_for.map(|trial| trial.0),
         notes: view.notes.iter().map(|note| clip(note)).collect(),
         boxes: view.boxes.iter().map(encode_box_of_trial).collect(),
+        parallelism: view.parallelism,
+        auto_slots: view.auto_slots,
+        resizes: view.resizes.iter().map(encode_resize).collect(),
+        idle: view.idle.as_ref().map(encode_idle),
     }
+}
+
+const fn encode_resize(view: &ResizeView) -> v1::Resize {
+    let ResizeView { parallelism, trials, decisions } = *view;
+    v1::Resize { parallelism, trials, decisions }
+}
+
+fn decode_resize(wire: v1::Resize) -> Result<ResizeView, Problem> {
+    Ok(ResizeView {
+        parallelism: in_range("parallelism", wire.parallelism, 1..=MAX_PARALLELISM)?,
+        trials: wire.trials,
+        decisions: wire.decisions,
+    })
+}
+
+fn encode_idle(view: &IdleView) -> v1::IdleSlots {
+    v1::IdleSlots {
+        idle: view.idle,
+        slots: view.slots,
+        reason: clip(&view.reason),
+        remedy: view.remedy.as_deref().map(clip),
+    }
+}
+
+fn decode_idle(wire: v1::IdleSlots) -> Result<IdleView, Problem> {
+    Ok(IdleView {
+        idle: wire.idle,
+        slots: wire.slots,
+        reason: text("reason", wire.reason)?,
+        remedy: optional_text("remedy", wire.remedy)?,
+    })
 }
 
 /// Reads a sweep from the wire.
@@ -43,14 +80,20 @@ pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
     let boxes = at_most("boxes", wire.boxes, MAX_BOXES)?.into_iter().enumerate();
     // There is at most one note per worker that cannot train the sweep.
     let notes = at_most("notes", wire.notes, MAX_WORKERS)?.into_iter().enumerate();
+    let resizes = at_most("resizes", wire.resizes, MAX_RESIZES)?.into_iter().enumerate();
+    let spec = required("spec", wire.spec)
+        .and_then(|spec| decode_spec(spec).map_err(first).within("spec"))?;
+    // An older coordinator does not send the number, because it cannot change it.
+    let parallelism = match in_range("parallelism", wire.parallelism, 0..=MAX_PARALLELISM)? {
+        0 => spec.search.parallelism.trials(),
+        parallelism => parallelism,
+    };
     Ok(SweepView {
         id: SweepId(positive("id", wire.id)?),
         name: Name::parse("name", &wire.name)?,
         state: sweep_state_from_wire(wire.state)?
             .ok_or_else(|| unknown_number("state", wire.state))?,
-        spec: required("spec", wire.spec)
-            .and_then(|spec| decode_spec(spec).map_err(first).within("spec"))?
-            .into(),
+        spec: spec.into(),
         data: required("data", wire.data).and_then(|data| decode_summary(data).within("data"))?,
         counts: required("counts", wire.counts)
             .and_then(|counts| decode_counts(counts).within("counts"))?,
@@ -64,6 +107,12 @@ pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
         test: wire.test.map(decode_test).transpose().within("test")?,
         waits_for: wire.waits_for.map(TrialNumber),
         notes: notes.map(|(i, note)| text("", note).at("notes", i)).collect::<Result<_, _>>()?,
+        parallelism,
+        auto_slots: wire.auto_slots,
+        resizes: resizes
+            .map(|(i, resize)| decode_resize(resize).at("resizes", i))
+            .collect::<Result<_, _>>()?,
+        idle: wire.idle.map(decode_idle).transpose().within("idle")?,
     })
 }
 

@@ -5,7 +5,7 @@ use caviar_common::ids::{Name, TrialNumber};
 use caviar_common::limits::MAX_SLOTS;
 use caviar_common::view::WorkerView;
 
-use crate::convert::field::{Within, at_most, in_range};
+use crate::convert::field::{Within, at_most, clip, in_range, optional_text};
 use crate::convert::worker::max_held;
 use crate::v1;
 
@@ -22,6 +22,8 @@ pub fn encode_worker(view: &WorkerView) -> v1::Worker {
         draining: view.draining,
         trials: held.collect(),
         silent_ms: view.silent_ms,
+        idle: view.idle,
+        idle_because: view.idle_because.as_deref().map(clip),
     }
 }
 
@@ -40,6 +42,8 @@ pub fn decode_worker(wire: v1::Worker) -> Result<WorkerView, Problem> {
             .map(|(i, held)| decode_held(&held).at("trials", i))
             .collect::<Result<_, _>>()?,
         silent_ms: wire.silent_ms,
+        idle: in_range("idle", wire.idle, 0..=MAX_SLOTS)?,
+        idle_because: optional_text("idle_because", wire.idle_because)?,
     })
 }
 

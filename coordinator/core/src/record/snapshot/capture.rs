@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::stored::{StoredAsk, StoredTrial, SweepPart};
 use super::{Encoded, Part, PartKind, RecordPart, VERSION, Written, WrittenSweep};
 use crate::record::Broken;
-use crate::record::event::{EarlierResults, SweepCreated};
+use crate::record::event::{EarlierResults, SweepCreated, SweepResized};
 use crate::record::state::past::to_bytes;
 use crate::record::state::{Asks, Lease, Phase, Record, Scoring, Statistics, Sweep, Trials};
 
@@ -39,6 +39,8 @@ struct SweepCapture {
     rungs: Vec<u32>,
     phase: Phase,
     is_paused: bool,
+    auto_slots: Option<u32>,
+    resizes: Vec<SweepResized>,
     clock: u64,
     statistics: Statistics,
     scoring: Option<Scoring>,
@@ -103,6 +105,8 @@ impl SweepCapture {
             rungs: sweep.rungs.clone(),
             phase: sweep.phase,
             is_paused: sweep.is_paused,
+            auto_slots: sweep.auto_slots,
+            resizes: sweep.resizes.clone(),
             clock: sweep.clock,
             statistics: sweep.statistics.clone(),
             scoring: sweep.scoring.clone(),
@@ -155,6 +159,7 @@ impl SweepCapture {
             data: self.data.clone(),
             warm_start: EarlierResults::clone(&self.warm_start),
             rungs: Some(self.rungs.clone()),
+            auto_slots: self.auto_slots,
         }
     }
 
@@ -164,6 +169,7 @@ impl SweepCapture {
         SweepPart {
             phase: self.phase,
             is_paused: self.is_paused,
+            resizes: self.resizes.clone(),
             clock: self.clock,
             trials: self.history.trials(),
             decisions: self.history.len(),

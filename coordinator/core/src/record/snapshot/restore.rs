@@ -139,7 +139,7 @@ impl RestoredSweep {
 
     fn into_sweep(self, state: SweepPart) -> Result<Sweep, Broken> {
         let Self { id, created, chunks, .. } = self;
-        let SweepCreated { request_id, spec, data, warm_start, rungs } = created;
+        let SweepCreated { request_id, spec, data, warm_start, rungs, auto_slots } = created;
         let rungs = rungs.unwrap_or_default();
         let is_unloaded = chunks.is_empty() && state.has_ended();
         let rung_costs = if is_unloaded { Vec::new() } else { chunks.rung_costs(rungs.len()) };
@@ -163,6 +163,8 @@ impl RestoredSweep {
             warm_start: warm_start.into(),
             phase: state.phase,
             is_paused: state.is_paused,
+            auto_slots,
+            resizes: state.resizes,
             trials,
             rung_costs,
             unloaded_decisions: is_unloaded.then_some(state.decisions),

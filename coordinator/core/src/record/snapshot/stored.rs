@@ -16,7 +16,7 @@ use caviar_search::History;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Broken;
-use crate::record::event::StoredAssignment;
+use crate::record::event::{StoredAssignment, SweepResized};
 use crate::record::state::{AskRecord, Lease, Phase, Scoring, Statistics, Trial};
 
 /// Everything of a sweep that changes and is in no chunk.
@@ -24,6 +24,7 @@ use crate::record::state::{AskRecord, Lease, Phase, Scoring, Statistics, Trial};
 pub(super) struct SweepPart {
     pub(super) phase: Phase,
     pub(super) is_paused: bool,
+    pub(super) resizes: Vec<SweepResized>,
     pub(super) clock: u64,
     /// How many trials the chunks have.
     pub(super) trials: u32,

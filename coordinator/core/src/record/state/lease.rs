@@ -1,6 +1,6 @@
 //! Leases: who may execute which trial, and how a lost worker counts against its trials.
 
-use caviar_common::ids::{AttemptNumber, Incarnation, Name, SweepId, TrialNumber};
+use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::outcome::Job;
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,32 @@ impl Lease {
             Holder::Worker { .. } => None,
             Holder::Client { lease_ms, .. } => Some(*lease_ms),
         }
+    }
+}
+
+/// A lease of a worker that was silent for too long. Whether the process has died is not known yet:
+/// it may only have slept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExpiredLease {
+    pub(in crate::record) id: LeaseId,
+    pub(in crate::record) lease: Lease,
+    pub(in crate::record) losses: u32,
+}
+
+impl ExpiredLease {
+    /// The lease's number.
+    pub const fn id(&self) -> LeaseId {
+        self.id
+    }
+
+    /// The lease as it was.
+    pub const fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// How many of the losses in a row of the trial are due to this lease: 0 or 1.
+    pub const fn losses(&self) -> u32 {
+        self.losses
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use caviar_common::ids::{LeaseId, Name, SweepId};
 
-pub use lease::{Holder, Lease, SUSPECT_LOSSES, losses_after};
+pub use lease::{ExpiredLease, Holder, Lease, SUSPECT_LOSSES, losses_after};
 pub use past::PastTrial;
 pub use statistics::{Boxes, RoundStatistics, Statistics};
 pub use sweep::{AskRecord, Phase, Scoring, ScoringResult, ScoringStatus, Sweep};

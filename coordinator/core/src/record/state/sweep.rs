@@ -16,8 +16,8 @@ use caviar_search::{History, SortedList, TotalF64};
 use serde::{Deserialize, Serialize};
 
 use super::trials::Trials;
-use super::{Lease, PastTrial, Statistics, Trial, Urgency};
-use crate::record::event::EarlierResults;
+use super::{ExpiredLease, Lease, PastTrial, Statistics, Trial, Urgency};
+use crate::record::event::{EarlierResults, SweepResized};
 
 /// How far a sweep is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,8 @@ pub struct Sweep {
     pub(in crate::record) warm_start: Arc<EarlierResults>,
     pub(in crate::record) phase: Phase,
     pub(in crate::record) is_paused: bool,
+    pub(in crate::record) auto_slots: Option<u32>,
+    pub(in crate::record) resizes: Vec<SweepResized>,
     pub(in crate::record) trials: Trials,
     pub(in crate::record) rungs: Vec<u32>,
     pub(in crate::record) clock: u64,
@@ -157,6 +159,8 @@ pub struct Scoring {
     pub(in crate::record) trial: TrialNumber,
     pub(in crate::record) attempts: u32,
     pub(in crate::record) losses: u32,
+    #[serde(default)]
+    pub(in crate::record) expired: Vec<ExpiredLease>,
     pub(in crate::record) status: ScoringStatus,
 }
 
@@ -196,6 +200,11 @@ impl Scoring {
     /// How many times in a row the scoring has lost its worker.
     pub const fn losses(&self) -> u32 {
         self.losses
+    }
+
+    /// The latest leases that have expired, oldest first.
+    pub fn expired(&self) -> &[ExpiredLease] {
+        &self.expired
     }
 
     /// How far the scoring is.
@@ -264,6 +273,31 @@ impl Sweep {
     /// True if no new trial may start until a client resumes the sweep.
     pub const fn is_paused(&self) -> bool {
         self.is_paused
+    }
+
+    /// The slots from which `parallelism = "auto"` was resolved; `None` if the sweep file gave a
+    /// number.
+    pub const fn auto_slots(&self) -> Option<u32> {
+        self.auto_slots
+    }
+
+    /// True if a request with this spec, and slots for `parallelism = "auto"` if it names some,
+    /// created the sweep.
+    pub fn was_requested_as(&self, spec: &SweepSpec, for_slots: Option<u32>) -> bool {
+        let has_slots = for_slots.is_none_or(|slots| self.auto_slots == Some(slots));
+        has_slots && self.spec.answers(spec)
+    }
+
+    /// The changes of the number of trials in flight, oldest first.
+    pub fn resizes(&self) -> &[SweepResized] {
+        &self.resizes
+    }
+
+    /// How many trials are in flight in virtual time now: the number of the spec, or of the latest
+    /// change.
+    pub fn parallelism(&self) -> u32 {
+        let latest = self.resizes.last().map(|resized| resized.parallelism);
+        latest.unwrap_or_else(|| self.spec.search.parallelism.trials())
     }
 
     /// How many trials were sampled.

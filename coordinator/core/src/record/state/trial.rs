@@ -7,7 +7,7 @@ use caviar_common::outcome::TrialState;
 use caviar_common::reason::{Reason, Source};
 use serde::{Deserialize, Serialize};
 
-use super::SUSPECT_LOSSES;
+use super::{ExpiredLease, SUSPECT_LOSSES};
 use crate::record::event::Rung;
 
 /// A trial. A snapshot has its assignment and its reason elsewhere.
@@ -26,6 +26,9 @@ pub struct Trial {
     pub(in crate::record) due: u64,
     pub(in crate::record) attempts: u32,
     pub(in crate::record) losses: u32,
+    /// The latest leases that have expired, oldest first.
+    #[serde(default)]
+    pub(in crate::record) expired: Vec<ExpiredLease>,
     pub(in crate::record) inherited: u32,
     pub(in crate::record) worker: Option<Name>,
     pub(in crate::record) epochs_so_far: EpochsSoFar,
@@ -199,6 +202,11 @@ impl Trial {
     /// How many times in a row the trial has lost its worker without reporting a new epoch.
     pub const fn losses(&self) -> u32 {
         self.losses
+    }
+
+    /// The latest leases that have expired, oldest first.
+    pub fn expired(&self) -> &[ExpiredLease] {
+        &self.expired
     }
 
     /// True if the trial may be what crashes its workers.
