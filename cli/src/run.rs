@@ -11,7 +11,7 @@ use caviar_common::limits::MAX_SLOTS;
 use caviar_common::outcome::SweepState;
 use caviar_common::view::SweepView;
 use caviar_process::Signals;
-use caviar_worker::{WorkerConfig, WorkerError};
+use caviar_worker::{CheckpointConfig, WorkerConfig, WorkerError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -350,6 +350,7 @@ impl LocalWorker {
             name,
             slots: slots(args),
             memory: args.memory,
+            checkpoints: CheckpointConfig::default(),
         };
         let (stop, stopped) = oneshot::channel();
         let until = async {

@@ -134,6 +134,8 @@ pub struct SweepView {
     pub waits_for: Option<TrialNumber>,
     /// Notes for the user, such as workers that cannot train this sweep.
     pub notes: Vec<String>,
+    /// How many epochs were trained again after a worker was lost or left.
+    pub retrained_epochs: u64,
 }
 
 impl SweepView {
@@ -190,6 +192,9 @@ pub struct TrialView {
     pub parked: bool,
     /// When it started and ended; only an export has these.
     pub times: TrialTimes,
+    /// How many epochs later attempts trained again. Those of an attempt that ended before it
+    /// reached a new epoch are not known, and do not count.
+    pub retrained_epochs: u64,
 }
 
 /// When a trial started and ended, as UTC times such as `2026-05-04T10:11:12.345Z`.
@@ -234,6 +239,7 @@ struct TrialJson<'a> {
     started_at: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<&'a str>,
+    retrained_epochs: u64,
 }
 
 impl Serialize for TrialView {
@@ -256,6 +262,7 @@ impl Serialize for TrialView {
             stopped,
             parked,
             times,
+            retrained_epochs,
         } = self;
         let has_diverged =
             *state == TrialState::Diverged || objective.is_some_and(|value| !value.is_finite());
@@ -278,6 +285,7 @@ impl Serialize for TrialView {
             parked: *parked,
             started_at: times.started_at.as_deref(),
             ended_at: times.ended_at.as_deref(),
+            retrained_epochs: *retrained_epochs,
         };
         json.serialize(serializer)
     }

@@ -15,7 +15,7 @@
 //!
 //! ```
 //! use caviar_worker::caviar_common::ids::Name;
-//! use caviar_worker::{WorkerConfig, run};
+//! use caviar_worker::{CheckpointConfig, WorkerConfig, run};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,6 +24,7 @@
 //!     name: Name::parse("name", "my-worker")?,
 //!     slots: 2,
 //!     memory: Some("4GiB".parse()?),
+//!     checkpoints: CheckpointConfig::default(),
 //! };
 //! // It works until `stop` is ready. A coordinator that is not there yet is waited for.
 //! let stop = tokio::time::sleep(std::time::Duration::from_millis(50));
@@ -34,15 +35,18 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod checkpoints;
 mod control;
 mod data;
 mod driver;
+mod held;
 mod link;
 mod memory;
 mod outbox;
 mod pace;
 pub mod program;
 mod runner;
+mod transfers;
 
 use caviar_client::{AddressError, Dialer};
 use caviar_common::error::ErrorClass;
@@ -53,11 +57,13 @@ use tokio::sync::mpsc;
 
 pub use caviar_common;
 
+pub use crate::checkpoints::{CheckpointConfig, CheckpointError, Checkpoints, MemoryCheckpoints};
 pub use crate::memory::{BadMemoryLimit, MemoryLimit};
 
 use crate::agent::{Agent, Identity};
 use crate::driver::{Driver, Stop};
 use crate::runner::Runners;
+use crate::transfers::Transfers;
 
 /// Events of runners that may wait for the driver. The driver handles them at once, so a runner
 /// rarely has to wait until the channel has room.
@@ -74,6 +80,8 @@ pub struct WorkerConfig {
     pub slots: u32,
     /// Memory for all trials and their data together; `None` for no limit.
     pub memory: Option<MemoryLimit>,
+    /// Where checkpoints are stored, and how often.
+    pub checkpoints: CheckpointConfig,
 }
 
 /// Why a worker cannot start. Once it has started, it retries after every failure.
@@ -109,9 +117,10 @@ impl WorkerError {
 
 /// Works for a coordinator until `stop` is ready or the coordinator drains the worker.
 ///
-/// On `stop`, every training ends at its next mini-batch and its lease is released. The worker then
-/// takes up to two seconds to deliver finished results. A drained worker first finishes the trials
-/// that it holds. While the coordinator cannot be reached, the worker keeps trying to connect.
+/// On `stop`, every training writes a checkpoint at its next mini-batch and ends, and its lease is
+/// released. The worker takes up to four seconds to deliver checkpoints and finished results. A
+/// drained worker first finishes the trials that it holds. While the coordinator cannot be reached,
+/// the worker keeps trying to connect.
 ///
 /// # Errors
 /// The configuration is wrong; nothing was started.
@@ -136,12 +145,14 @@ async fn work(config: WorkerConfig, stop: Stop<'_>) -> Result<(), WorkerError> {
     };
     let span = tracing::info_span!("session", worker = %identity.worker);
     let (sender, events) = mpsc::channel(EVENTS);
+    let CheckpointConfig { place, every } = config.checkpoints;
+    let every = place.is_some().then_some(every);
     let driver = Driver::new(
         Agent::new(identity),
-        Runners::new(sender, config.memory),
+        Runners::new(sender, config.memory, every),
         events,
         dialer,
-        stop,
+        (Transfers::new(place), stop),
     );
     tracing::Instrument::instrument(driver.run(), span).await;
     Ok(())

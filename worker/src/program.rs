@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use caviar_common::ids::Name;
 use caviar_common::limits::{MAX_NAME_CHARS, MAX_SLOTS};
@@ -9,10 +10,13 @@ use caviar_common::numbers::to_u32;
 use caviar_process::{Exit, Options, Report, Signals};
 use clap::Args;
 
-use crate::{MemoryLimit, WorkerConfig, WorkerError};
+use crate::{CheckpointConfig, MemoryLimit, WorkerConfig, WorkerError};
 
 /// Threads of the runtime. It only carries messages; every trial has a thread of its own.
 const RUNTIME_THREADS: usize = 2;
+
+/// Most milliseconds between two checkpoints: a week.
+const MAX_CHECKPOINT_MS: u64 = 7 * 24 * 3_600_000;
 
 /// The options of a worker on the command line.
 #[derive(Clone, Debug, Args)]
@@ -36,6 +40,15 @@ pub struct Arguments {
     /// [default: no limit]
     #[arg(long, value_name = "SIZE")]
     memory: Option<MemoryLimit>,
+    /// Milliseconds of training between two checkpoints of a trial; a trial that is expected to
+    /// train for less than twice as long gets none
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 30_000,
+        value_parser = clap::value_parser!(u64).range(1..=MAX_CHECKPOINT_MS)
+    )]
+    checkpoint_ms: u64,
     /// This worker's name, unique among the workers of the coordinator [default: HOST-PID]
     #[arg(long, value_parser = name)]
     name: Option<Name>,
@@ -49,7 +62,8 @@ fn name(text: &str) -> Result<Name, String> {
     Name::parse("name", text).map_err(|problem| problem.message)
 }
 
-/// Runs a worker until it is drained, or until SIGINT or SIGTERM. A second signal ends it at once.
+/// Runs a worker until it is drained, or until SIGINT, SIGTERM or SIGUSR1. Then it gives its trials
+/// back with their checkpoints, and is gone within five seconds. A second signal ends it at once.
 pub fn main(arguments: Arguments) -> ExitCode {
     let options = Options { threads: Some(RUNTIME_THREADS), ..Options::default() };
     caviar_process::main(options, run(arguments))
@@ -67,6 +81,10 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
         },
         slots: arguments.slots.unwrap_or_else(cores),
         memory: arguments.memory,
+        checkpoints: CheckpointConfig {
+            place: None,
+            every: Duration::from_millis(arguments.checkpoint_ms),
+        },
     };
     let signals = Signals::listen().map_err(|error| Report::new(Exit::Failure, &error))?;
     let stop = async {

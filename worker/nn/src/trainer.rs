@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use caviar_common::metric::{EpochMetrics, Score};
-use caviar_common::numbers::{index, to_u64};
+use caviar_common::numbers::{index, real, to_u64};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::train::TrainSpec;
 use caviar_data::{Examples, Splits, Targets};
@@ -158,6 +158,14 @@ impl Trainer {
     /// that are validated; 0 between two epochs.
     pub fn batches_done(&self) -> usize {
         self.progress.pieces_done
+    }
+
+    /// The share of the training that is done, from 0 to 1, as if all mini-batches and blocks took
+    /// the same time.
+    pub fn share_done(&self) -> f64 {
+        let pieces = self.batches().count() + blocks(&self.data.validation).count();
+        let of_epoch = real(self.progress.pieces_done) / real(pieces);
+        (f64::from(self.progress.epochs_done) + of_epoch) / f64::from(self.spec.epochs)
     }
 
     /// The metrics of the last epoch that is done, also one before the checkpoint; `None` before

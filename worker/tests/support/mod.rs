@@ -40,6 +40,7 @@ pub(crate) fn grant(lease: LeaseId) -> ToWorker {
         digest: String::new(),
         fixed: Assignment::default(),
         assignment: Assignment::default(),
+        checkpoint: None,
     }))
 }
 

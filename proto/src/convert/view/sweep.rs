@@ -31,6 +31,7 @@ pub fn encode_sweep(view: &SweepView) -> v1::Sweep {
         waits_for: view.waits_for.map(|trial| trial.0),
         notes: view.notes.iter().map(|note| clip(note)).collect(),
         boxes: view.boxes.iter().map(encode_box_of_trial).collect(),
+        retrained_epochs: view.retrained_epochs,
     }
 }
 
@@ -64,6 +65,7 @@ pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
         test: wire.test.map(decode_test).transpose().within("test")?,
         waits_for: wire.waits_for.map(TrialNumber),
         notes: notes.map(|(i, note)| text("", note).at("notes", i)).collect::<Result<_, _>>()?,
+        retrained_epochs: wire.retrained_epochs,
     })
 }
 

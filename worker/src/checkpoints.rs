@@ -1,0 +1,90 @@
+//! Where checkpoints of trainings are stored, and how often they are written.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use caviar_common::blob::{Blob, BlobName};
+use caviar_common::numbers::to_u64;
+use futures_core::future::BoxFuture;
+
+/// A place for checkpoints that other workers can read: the coordinator's artifacts, or a
+/// [`MemoryCheckpoints`] in tests.
+pub trait Checkpoints: Debug + Send + Sync {
+    /// Stores bytes and returns their name, when they are stored durably.
+    ///
+    /// # Errors
+    /// They cannot be stored now. The worker goes on without this checkpoint.
+    fn put(&self, bytes: Arc<[u8]>) -> BoxFuture<'static, Result<Blob, CheckpointError>>;
+
+    /// Reads what was stored.
+    ///
+    /// # Errors
+    /// The blob is not there, is damaged, or cannot be read now. The worker tries a few times.
+    fn get(&self, blob: Blob) -> BoxFuture<'static, Result<Vec<u8>, CheckpointError>>;
+}
+
+/// Why a checkpoint cannot be stored or read, for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CheckpointError(pub String);
+
+/// When a worker writes checkpoints, and where it stores them.
+#[derive(Clone, Debug)]
+pub struct CheckpointConfig {
+    /// Where they are stored. A worker without such a place writes none, and trains from the first
+    /// epoch.
+    pub place: Option<Arc<dyn Checkpoints>>,
+    /// Training time between two checkpoints of a trial. A trial that is expected to train for less
+    /// than twice as long gets none.
+    pub every: Duration,
+}
+
+impl CheckpointConfig {
+    /// The default of [`Self::every`]. A checkpoint takes about 2 ms per MB to write
+    /// (`caviar-nn`, example `checkpoints`), so even one of 1 GB costs less than a tenth of it.
+    pub const EVERY: Duration = Duration::from_secs(30);
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { place: None, every: Self::EVERY }
+    }
+}
+
+/// Checkpoints in memory, for the workers of one process.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryCheckpoints {
+    blobs: Arc<Mutex<BTreeMap<BlobName, Arc<[u8]>>>>,
+}
+
+impl MemoryCheckpoints {
+    /// The number of checkpoints that are stored.
+    pub fn count(&self) -> usize {
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Replaces the bytes of every stored checkpoint, as a damaged disk would.
+    pub fn damage(&self) {
+        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        blobs.values_mut().for_each(|bytes| *bytes = Arc::from(b"damaged".as_slice()));
+    }
+}
+
+impl Checkpoints for MemoryCheckpoints {
+    fn put(&self, bytes: Arc<[u8]>) -> BoxFuture<'static, Result<Blob, CheckpointError>> {
+        let name = BlobName::from_hash(*blake3::hash(&bytes).as_bytes());
+        let blob = Blob { name, bytes: to_u64(bytes.len()) };
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner).insert(name, bytes);
+        Box::pin(async move { Ok(blob) })
+    }
+
+    fn get(&self, blob: Blob) -> BoxFuture<'static, Result<Vec<u8>, CheckpointError>> {
+        let blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = blobs.get(&blob.name).map(|bytes| bytes.to_vec());
+        let missing = || CheckpointError(format!("there is no blob {}", blob.name));
+        let found = bytes.ok_or_else(missing);
+        Box::pin(async move { found })
+    }
+}
