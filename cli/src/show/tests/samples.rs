@@ -83,6 +83,7 @@ pub(crate) fn sweep() -> SweepView {
         }),
         boxes: Vec::new(),
         waits_for: None,
+        retrained_epochs: 0,
         notes: Vec::new(),
     }
 }
@@ -296,6 +297,7 @@ fn trial(
         stopped: None,
         parked: false,
         times: TrialTimes::default(),
+        retrained_epochs: 0,
     }
 }
 
