@@ -242,6 +242,7 @@ fn grant(lease: u64, epochs: i64) -> ToWorker {
         seed: 7,
         data,
         digest,
+        block: None,
         fixed: fixed.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         assignment: Assignment::default(),
     }))

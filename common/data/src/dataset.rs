@@ -111,6 +111,7 @@ impl Dataset {
             features: to_u32(self.features.ncols()),
             outputs: splits.outputs,
             digest: self.digest.clone(),
+            block: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored
 use caviar_common::numbers::index;
 use caviar_common::outcome::{Job, Outcome};
 
+use super::artifacts::{decode_optional_blob, encode_blob};
 use super::field::{
     Within, at_most, clip, in_range, optional_seconds, positive, required, seconds, text,
     unknown_number,
@@ -216,6 +217,7 @@ fn decode_grant(wire: v1::Grant) -> Result<Grant, Problem> {
         seed: wire.seed,
         data: decode_data(required("data", wire.data)?)?,
         digest: text("digest", wire.digest)?,
+        block: decode_optional_blob("block", wire.block)?,
         fixed: decode_assignment("fixed", wire.fixed, max_fixed())?,
         assignment: decode_assignment("assignment", wire.assignment, MAX_PARAMETERS)?,
     })
@@ -295,6 +297,7 @@ fn encode_grant(grant: &Grant) -> v1::Grant {
         seed: grant.seed,
         data: Some(encode_data(&grant.data)),
         digest: grant.digest.clone(),
+        block: grant.block.as_ref().map(encode_blob),
         fixed: Some(encode_assignment(&grant.fixed)),
         assignment: Some(encode_assignment(&grant.assignment)),
     }

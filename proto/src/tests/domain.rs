@@ -4,11 +4,12 @@
 //! sweep is too large for the stack of a test.
 
 use caviar_common::assignment::{Assignment, Value};
+use caviar_common::blob::{Blob, BlobName};
 use caviar_common::data::{DataSpec, DataSummary, Task};
 use caviar_common::ids::{
     AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber,
 };
-use caviar_common::limits::{MAX_EPOCHS, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS};
+use caviar_common::limits::{MAX_BLOB_BYTES, MAX_EPOCHS, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS};
 use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
 use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
@@ -158,15 +159,21 @@ pub(super) fn data() -> BoxedStrategy<DataSpec> {
         .boxed()
 }
 
+pub(super) fn blob() -> BoxedStrategy<Blob> {
+    let name = any::<[u8; 32]>().prop_map(BlobName::from_hash);
+    (name, 1..=MAX_BLOB_BYTES).prop_map(|(name, bytes)| Blob { name, bytes }).boxed()
+}
+
 pub(super) fn summary() -> BoxedStrategy<DataSummary> {
-    (any::<[u64; 3]>(), any::<[u32; 2]>(), "[0-9a-f]{0,64}")
-        .prop_map(|([train, validation, test], [features, outputs], digest)| DataSummary {
+    (any::<[u64; 3]>(), any::<[u32; 2]>(), "[0-9a-f]{0,64}", of(blob()))
+        .prop_map(|([train, validation, test], [features, outputs], digest, block)| DataSummary {
             train,
             validation,
             test,
             features,
             outputs,
             digest,
+            block,
         })
         .boxed()
 }
@@ -232,14 +239,15 @@ pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
 fn grant() -> BoxedStrategy<Grant> {
     let numbers = (any::<u64>(), 1..=u64::MAX, any::<u32>(), 1..=u32::MAX, any::<u64>());
     let job = select(vec![Job::Train, Job::Score]);
-    (numbers, name(), job, data(), text(), assignment(), assignment())
+    let whole = (text(), of(blob()));
+    (numbers, name(), job, data(), whole, assignment(), assignment())
         .prop_map(
             |(
                 (lease, sweep, trial, attempt, seed),
                 sweep_name,
                 job,
                 data,
-                digest,
+                (digest, block),
                 fixed,
                 assignment,
             )| Grant {
@@ -252,6 +260,7 @@ fn grant() -> BoxedStrategy<Grant> {
                 seed,
                 data,
                 digest,
+                block,
                 fixed,
                 assignment,
             },

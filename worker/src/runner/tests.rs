@@ -34,6 +34,7 @@ fn grant(lease: u64, epochs: i64, drawn: &[(&str, Value)]) -> Box<Grant> {
         seed: 7,
         data,
         digest,
+        block: None,
         fixed: assignment(&fixed),
         assignment: assignment(drawn),
     })

@@ -104,6 +104,7 @@ fn grant_message(sweep: &Sweep, trial: &Trial, lease: LeaseId, job: &WaitingJob)
         seed: spec.seed,
         data: spec.data.clone(),
         digest: sweep.data().digest.clone(),
+        block: sweep.data().block,
         fixed: spec.fixed.clone(),
         assignment: trial.assignment().clone(),
     }
