@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn chunks_arrive_in_order_and_a_wrong_one_changes_nothing() {
-        let blob: Vec<u8> = (0..3_000_000u32).map(|i| (i >> 8) as u8).collect();
+        let blob: Vec<u8> = (0..3_000_000u32).map(|i| i.to_le_bytes()[1]).collect();
         let outline = Outline::of(&blob).unwrap();
         let mut intake = Intake::new(outline.clone(), Vec::new());
         let chunks: Vec<_> = outline.chunks_from(0).collect();

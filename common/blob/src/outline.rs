@@ -157,7 +157,7 @@ mod tests {
 
     /// Bytes that differ from chunk to chunk.
     fn blob(len: usize) -> Vec<u8> {
-        (0..len).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+        (0..len).map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect()
     }
 
     #[test]

@@ -31,14 +31,14 @@ use std::io;
 use caviar_blob::Source;
 use caviar_common::data::Task;
 use caviar_common::numbers::{to_u64, to_usize};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, aview2};
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::dataset::{Dataset, Parts};
 use crate::error::BlockError;
 use crate::examples::Targets;
-use crate::limits::{MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_ROWS, MAX_VALUES};
+use crate::limits::{MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_VALUES};
 use crate::map::Bytes;
 
 const MAGIC: &[u8; 8] = b"CAVIARBK";
@@ -112,9 +112,8 @@ impl<'a> BlockSource<'a> {
             Targets::Values(values) => numbers(values),
         };
         let schema = Schema::of(dataset);
-        let schema = serde_json::to_vec(&schema).map_err(|error| BlockError::Schema {
-            what: error.to_string(),
-        })?;
+        let schema = serde_json::to_vec(&schema)
+            .map_err(|error| BlockError::Schema { what: error.to_string() })?;
         if schema.len() > MAX_SCHEMA_BYTES {
             return Err(BlockError::LongSchema { bytes: to_u64(schema.len()) });
         }
@@ -210,10 +209,7 @@ impl Schema {
             task: dataset.task(),
             rows: dataset.targets().len(),
             columns: dataset.feature_names().iter().map(column).collect(),
-            label: Label {
-                name: dataset.label().to_owned(),
-                classes: dataset.classes().to_vec(),
-            },
+            label: Label { name: dataset.label().to_owned(), classes: dataset.classes().to_vec() },
             pixels: dataset.has_pixels(),
         }
     }
@@ -225,9 +221,7 @@ impl Schema {
         if width == 0 || width > MAX_FEATURES {
             return wrong("columns: expected 1 to 1048576");
         }
-        if self.rows > MAX_ROWS
-            || self.rows.checked_mul(width).is_none_or(|values| values > MAX_VALUES)
-        {
+        if self.rows.checked_mul(width).is_none_or(|values| values > MAX_VALUES) {
             return wrong("rows: too many for the number of columns");
         }
         let classes = &self.label.classes;
@@ -318,12 +312,17 @@ impl Features {
         match self {
             Self::Owned(features) => features.view(),
             Self::Block { bytes, start, shape } => {
-                let values = floats(bytes.get(), *start, shape.0 * shape.1);
-                // `from_block` has made this view once, of the same bytes.
-                ArrayView2::from_shape(*shape, values.unwrap_or_default())
-                    .unwrap_or_else(|_| ArrayView2::from_shape((0, 0), &[]).unwrap_or_default())
+                let values = floats(bytes.get(), *start, shape.0 * shape.1).unwrap_or_default();
+                // `from_block` makes this view first, and refuses the block if it has no rows.
+                ArrayView2::from_shape(*shape, values).unwrap_or_else(|_| aview2::<f32, 0>(&[]))
             }
         }
+    }
+}
+
+impl PartialEq for Features {
+    fn eq(&self, other: &Self) -> bool {
+        self.view() == other.view()
     }
 }
 
@@ -377,11 +376,7 @@ impl Dataset {
 }
 
 /// Checks every feature and every target.
-fn check_numbers(
-    features: &Features,
-    targets: &Targets,
-    classes: usize,
-) -> Result<(), BlockError> {
+fn check_numbers(features: &Features, targets: &Targets, classes: usize) -> Result<(), BlockError> {
     let features = features.view();
     if features.nrows() != targets.len() {
         return Err(BlockError::NotABlock);

@@ -37,7 +37,7 @@ impl Bytes {
     /// # Errors
     /// The file is empty, or the system cannot map it.
     #[allow(unsafe_code, reason = "the file of a blob is never written to; see the module")]
-    pub fn map(file: &File) -> io::Result<Self> {
+    pub fn map_blob(file: &File) -> io::Result<Self> {
         // SAFETY: the caller passes the file of a blob. Nobody writes to it or truncates it after
         // it has its name, as the module explains.
         let map = unsafe { Mmap::map(file)? };
