@@ -66,7 +66,10 @@ fn the_features_of_a_block_are_aligned() {
     let bytes = mapped(&block(&data));
     let data = Dataset::from_block(bytes.clone()).unwrap();
     let features = data.features().as_ptr().addr() - bytes.get().as_ptr().addr();
-    assert!(features % 64 == 0 && features < bytes.get().len(), "they are inside the mapped file");
+    assert!(
+        features.is_multiple_of(64) && features < bytes.get().len(),
+        "they are inside the mapped file"
+    );
 }
 
 #[test]
@@ -146,14 +149,14 @@ proptest! {
 /// A block with this schema and these numbers.
 fn forged(schema: &str, features: &[f32], targets: &[u32]) -> Vec<u8> {
     let mut bytes = b"CAVIARBK\x01\0\0\0".to_vec();
-    bytes.extend((schema.len() as u32).to_le_bytes());
+    bytes.extend(u32::try_from(schema.len()).unwrap().to_le_bytes());
     bytes.extend([0; 16]);
     bytes.extend(schema.as_bytes());
     bytes.resize(bytes.len().next_multiple_of(64), 0);
     bytes.extend(features.iter().flat_map(|value| value.to_le_bytes()));
     bytes.resize(bytes.len().next_multiple_of(64), 0);
     bytes.extend(targets.iter().flat_map(|value| value.to_le_bytes()));
-    let length = bytes.len() as u64;
+    let length = u64::try_from(bytes.len()).unwrap();
     bytes[16..24].copy_from_slice(&length.to_le_bytes());
     bytes
 }
