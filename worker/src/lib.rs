@@ -7,6 +7,8 @@
 //!   `-- link      one gRPC stream to the coordinator, opened again whenever it breaks
 //! ```
 //!
+//! Data that the coordinator keeps is fetched once for each host; see the module `cache`.
+//!
 //! A grant arrives over the link, the agent records its lease, and a runner trains it. Epochs and
 //! results go back the same way. The agent keeps them until the coordinator acknowledges that they
 //! are stored. The runners continue while there is no connection.
@@ -15,7 +17,7 @@
 //!
 //! ```
 //! use caviar_worker::caviar_common::ids::Name;
-//! use caviar_worker::{WorkerConfig, run};
+//! use caviar_worker::{BlobPlaces, WorkerConfig, run};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,6 +26,7 @@
 //!     name: Name::parse("name", "my-worker")?,
 //!     slots: 2,
 //!     memory: Some("4GiB".parse()?),
+//!     blobs: BlobPlaces::default(),
 //! };
 //! // It works until `stop` is ready. A coordinator that is not there yet is waited for.
 //! let stop = tokio::time::sleep(std::time::Duration::from_millis(50));
@@ -34,6 +37,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod cache;
 mod control;
 mod data;
 mod driver;
@@ -53,9 +57,11 @@ use tokio::sync::mpsc;
 
 pub use caviar_common;
 
+pub use crate::cache::BlobPlaces;
 pub use crate::memory::{BadMemoryLimit, MemoryLimit};
 
 use crate::agent::{Agent, Identity};
+use crate::cache::{Blobs, Fetcher};
 use crate::driver::{Driver, Stop};
 use crate::runner::Runners;
 
@@ -74,6 +80,8 @@ pub struct WorkerConfig {
     pub slots: u32,
     /// Memory for all trials and their data together; `None` for no limit.
     pub memory: Option<MemoryLimit>,
+    /// Where it keeps data that the coordinator sends, and where it finds such data.
+    pub blobs: BlobPlaces,
 }
 
 /// Why a worker cannot start. Once it has started, it retries after every failure.
@@ -136,9 +144,10 @@ async fn work(config: WorkerConfig, stop: Stop<'_>) -> Result<(), WorkerError> {
     };
     let span = tracing::info_span!("session", worker = %identity.worker);
     let (sender, events) = mpsc::channel(EVENTS);
+    let blobs = Blobs::new(config.blobs, Fetcher::new(dialer.clone()));
     let driver = Driver::new(
         Agent::new(identity),
-        Runners::new(sender, config.memory),
+        Runners::new(sender, config.memory, Some(blobs)),
         events,
         dialer,
         stop,

@@ -21,7 +21,7 @@ use caviar_proto::convert::worker::{decode_from_worker, encode_to_worker};
 use caviar_proto::v1::coordinator_message::Kind;
 use caviar_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use caviar_proto::v1::{CoordinatorMessage, WorkerMessage};
-use caviar_worker::{WorkerConfig, WorkerError, run};
+use caviar_worker::{BlobPlaces, WorkerConfig, WorkerError, run};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -201,6 +201,7 @@ impl Worker {
             name: Name::parse("name", "w1").unwrap(),
             slots,
             memory: None,
+            blobs: BlobPlaces::default(),
         };
         let run = tokio::spawn(run(config, async move {
             // A test that drops the sender wants the worker to continue.
@@ -527,6 +528,7 @@ async fn a_wrong_configuration_is_refused_at_once() {
         name: name.clone(),
         slots: 1,
         memory: None,
+        blobs: BlobPlaces::default(),
     };
     assert!(matches!(run(config, std::future::pending()).await, Err(WorkerError::Address(_))));
     for slots in [0, 5_000] {
@@ -535,6 +537,7 @@ async fn a_wrong_configuration_is_refused_at_once() {
             name: name.clone(),
             slots,
             memory: None,
+            blobs: BlobPlaces::default(),
         };
         assert_eq!(run(config, std::future::pending()).await, Err(WorkerError::Slots { slots }));
     }

@@ -219,8 +219,9 @@ impl Artifacts {
     /// The request failed.
     pub fn usage(&self) -> Request<'_, ArtifactUsage> {
         Box::pin(async move {
-            let reply = self.service.clone().get_artifact_usage(v1::GetArtifactUsageRequest {});
-            let reply = reply.await.map_err(|status| Error::from_status(&status, &self.url))?;
+            let request = v1::GetArtifactUsageRequest {};
+            let reply = self.service.clone().get_artifact_usage(request).await;
+            let reply = reply.map_err(|status| Error::from_status(&status, &self.url))?;
             let v1::ArtifactUsage { blobs, bytes, bytes_sent, bytes_received } = reply.into_inner();
             Ok(ArtifactUsage { blobs, bytes, bytes_sent, bytes_received })
         })

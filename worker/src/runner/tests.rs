@@ -43,7 +43,7 @@ fn grant(lease: u64, epochs: i64, drawn: &[(&str, Value)]) -> Box<Grant> {
 /// Runs a grant to its end. Returns the epochs that it reported, and the end.
 fn run(grant: Box<Grant>) -> (Vec<EpochMetrics>, End) {
     let (events, mut received) = mpsc::channel(4);
-    let mut runners = Runners::new(events, None);
+    let mut runners = Runners::new(events, None, None);
     runners.start(grant).unwrap();
     until_end(&mut received)
 }
@@ -123,7 +123,7 @@ fn data_that_differs_from_the_coordinators_is_not_trained_on() {
 fn a_runner_ends_at_the_next_mini_batch_when_it_is_cancelled_or_the_runners_are_dropped() {
     for by_drop in [false, true] {
         let (events, mut received) = mpsc::channel(1);
-        let mut runners = Runners::new(events, None);
+        let mut runners = Runners::new(events, None, None);
         runners.start(grant(1, 100_000, &[])).unwrap();
         assert!(matches!(received.blocking_recv(), Some(RunnerEvent::Epoch { .. })));
         let kept = if by_drop {
@@ -152,7 +152,7 @@ fn a_runner_ends_at_the_next_mini_batch_when_it_is_cancelled_or_the_runners_are_
 fn a_runner_stops_when_its_events_are_no_longer_received() {
     let (events, received) = mpsc::channel(1);
     let watch = events.clone();
-    let mut runners = Runners::new(events, None);
+    let mut runners = Runners::new(events, None, None);
     runners.start(grant(1, 100_000, &[])).unwrap();
     drop(received);
     let control = Arc::clone(runners.controls.get(&LeaseId(1)).unwrap());
@@ -170,7 +170,7 @@ fn a_runner_stops_when_its_events_are_no_longer_received() {
 fn a_parked_runner_waits_and_continues_where_it_was() {
     let (expected, _) = run(grant(1, 40, &[]));
     let (events, mut received) = mpsc::channel(1);
-    let mut runners = Runners::new(events, None);
+    let mut runners = Runners::new(events, None, None);
     runners.start(grant(1, 40, &[])).unwrap();
     runners.start(grant(2, 3, &[])).unwrap();
     let mut epochs = Vec::new();
@@ -211,7 +211,7 @@ fn a_parked_runner_can_be_stopped_and_one_that_is_not_parked_does_not_wait() {
 #[test]
 fn a_panic_fails_only_its_trial_and_the_message_reports_it() {
     let (events, _received) = mpsc::channel(1);
-    let runner = Runner::new(&Runners::new(events, None), &Arc::default());
+    let runner = Runner::new(&Runners::new(events, None, None), &Arc::default());
     let point = EpochMetrics {
         epoch: 2,
         train: Score { loss: 1.0, accuracy: None },
@@ -231,7 +231,7 @@ fn a_panic_fails_only_its_trial_and_the_message_reports_it() {
 #[test]
 fn a_trial_that_this_machine_has_no_memory_for_is_given_back_instead_of_failed() {
     let (events, _received) = mpsc::channel(4);
-    let runner = Runner::new(&Runners::new(events, None), &Arc::default());
+    let runner = Runner::new(&Runners::new(events, None, None), &Arc::default());
     let end = runner.end(Err(TrialError::Train(TrainError::OutOfMemory { floats: 1 << 40 })));
     assert!(matches!(end, End::TooLarge { .. }), "{end:?}");
     let end = runner.end(Err(TrialError::Train(TrainError::TooLarge { weights: 2, limit: 1 })));
@@ -260,7 +260,7 @@ fn limit(bytes: u64) -> Option<MemoryLimit> {
 fn a_worker_with_a_memory_limit_trains_what_fits_and_gives_back_what_never_does() {
     let (bytes, data) = sizes(&wide(1, 2, 1024));
     let (events, mut received) = mpsc::channel(4);
-    let mut runners = Runners::new(events, limit(bytes + data - 1));
+    let mut runners = Runners::new(events, limit(bytes + data - 1), None);
     runners.start(wide(1, 2, 1024)).unwrap();
     let Some(RunnerEvent::Ended { end: End::TooLarge { message }, .. }) = received.blocking_recv()
     else {
@@ -281,7 +281,7 @@ fn a_worker_with_a_memory_limit_trains_what_fits_and_gives_back_what_never_does(
 fn a_trial_waits_for_the_memory_of_another_and_can_be_cancelled_while_it_waits() {
     let (bytes, data) = sizes(&wide(1, 1, 1024));
     let (events, mut received) = mpsc::channel(1);
-    let mut runners = Runners::new(events, limit(2 * bytes + data - 1));
+    let mut runners = Runners::new(events, limit(2 * bytes + data - 1), None);
     runners.start(wide(1, 100_000, 1024)).unwrap();
     assert!(matches!(received.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })));
     runners.start(wide(2, 1, 1024)).unwrap();
