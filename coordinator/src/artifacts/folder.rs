@@ -3,9 +3,10 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use caviar_blob::{
-    BlobName, FileSource, Outline, Source, new_private, private_folder, sync_folder,
+    Blob, BlobName, FileSource, Outline, Source, new_private, private_folder, sync_folder,
 };
 
 use super::home::Home;
@@ -72,7 +73,7 @@ impl Home for Folder {
         File::open(self.blob(name))
     }
 
-    fn list(&self) -> io::Result<Vec<(BlobName, u64)>> {
+    fn list(&self) -> io::Result<Vec<(Blob, Duration)>> {
         let Some(entries) = or_absent(fs::read_dir(self.blobs()).map(Some), None)? else {
             return Ok(Vec::new());
         };
@@ -81,7 +82,10 @@ impl Home for Folder {
             let entry = entry?;
             let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
             if let Some(name) = name {
-                blobs.push((name, entry.metadata()?.len()));
+                let data = entry.metadata()?;
+                // A time in the future, from a clock that was wrong, counts as now.
+                let age = data.modified()?.elapsed().unwrap_or_default();
+                blobs.push((Blob { name, bytes: data.len() }, age));
             }
         }
         Ok(blobs)

@@ -4,8 +4,9 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use caviar_blob::{BlobName, Outline, Source};
+use caviar_blob::{Blob, BlobName, Outline, Source};
 
 /// A place that keeps blobs. All methods block, and any number of threads call them.
 pub(crate) trait Home: Debug + Send + Sync {
@@ -29,8 +30,8 @@ pub(crate) trait Home: Debug + Send + Sync {
     /// A blob as a file that can be mapped.
     fn file(&self, name: &BlobName) -> io::Result<File>;
 
-    /// Every blob, with its size.
-    fn list(&self) -> io::Result<Vec<(BlobName, u64)>>;
+    /// Every blob, with its size and its age.
+    fn list(&self) -> io::Result<Vec<(Blob, Duration)>>;
 
     /// Removes a blob. No-op if it is not there.
     fn remove(&self, name: &BlobName) -> io::Result<()>;

@@ -115,9 +115,11 @@ impl Artifacts {
         if !is_read_only {
             home.clean()?;
         }
-        let touched = Instant::now();
-        let blobs = home.list()?.into_iter();
-        let blobs = blobs.map(|(name, bytes)| (name, Entry { bytes, touched })).collect();
+        let now = Instant::now();
+        let blobs = home.list()?.into_iter().map(|(Blob { name, bytes }, age)| {
+            (name, Entry { bytes, touched: now.checked_sub(age).unwrap_or(now) })
+        });
+        let blobs = blobs.collect();
         Ok(Arc::new(Self {
             home,
             settings,
