@@ -5,6 +5,7 @@
 //! is sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use caviar_blob::{Blob, BlobError, Outline};
 use caviar_common::error::{ErrorClass, Problem};
@@ -14,12 +15,16 @@ use caviar_proto::v1::artifact_service_server::ArtifactService;
 use caviar_proto::v1::get_blob_response::Kind as GetKind;
 use caviar_proto::v1::put_blob_request::Kind as PutKind;
 use caviar_proto::{status, v1};
+use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::api::{Api, ResponseStream, driver_gone, invalid};
 use super::watch::Responses;
 use crate::artifacts::{ArtifactError, Putting, Usage};
 use crate::driver::DriverGone;
+
+/// How long a client may neither send nor read a chunk.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Implements `ArtifactService` on the artifacts of the coordinator.
 #[derive(Clone, Debug)]
@@ -89,13 +94,13 @@ async fn put(
     api: &Api,
     mut messages: Streaming<v1::PutBlobRequest>,
 ) -> Result<v1::PutBlobResponse, Status> {
-    let first = messages.message().await?.and_then(|message| message.kind);
+    let first = next(&mut messages).await?.and_then(|message| message.kind);
     let Some(PutKind::Begin(begin)) = first else {
         return Err(invalid(Problem::new("kind", "expected begin in the first message")));
     };
     let (blob, upload) = begin_put(api, begin).await?;
     let Some(mut upload) = upload else { return Ok(v1::PutBlobResponse { stored: false }) };
-    while let Some(message) = messages.message().await? {
+    while let Some(message) = next(&mut messages).await? {
         let Some(PutKind::Chunk(chunk)) = message.kind else {
             return Err(invalid(Problem::new("kind", "expected a chunk after begin")));
         };
@@ -110,6 +115,18 @@ async fn put(
     blocking(move || upload.finish()).await?.map_err(|error| failed(&error))?;
     tracing::info!(bytes = blob.bytes, "blob {} is stored", blob.name);
     Ok(v1::PutBlobResponse { stored: true })
+}
+
+/// The next message of an upload. A client that sends nothing must not keep others from uploading.
+async fn next(
+    messages: &mut Streaming<v1::PutBlobRequest>,
+) -> Result<Option<v1::PutBlobRequest>, Status> {
+    timeout(SILENCE, messages.message()).await.map_err(|_| silent("sent no chunk"))?
+}
+
+fn silent(what: &str) -> Status {
+    let message = format!("the client has {what} for {SILENCE:?}");
+    status::new(ErrorClass::Unavailable, message)
 }
 
 async fn begin_put(api: &Api, begin: v1::BeginPut) -> Result<(Blob, Option<Putting>), Status> {
@@ -138,7 +155,8 @@ async fn send(
     let mut message = GetKind::Begin(begin);
     let mut chunks = opened.1.chunks_from(offset);
     loop {
-        if responses.send(v1::GetBlobResponse { kind: Some(message) }).await.is_err() {
+        let sent = responses.send(v1::GetBlobResponse { kind: Some(message) });
+        if timeout(SILENCE, sent).await.map_err(|_| silent("read no chunk"))?.is_err() {
             return Ok(());
         }
         let Some((offset, length)) = chunks.next() else { break };
