@@ -50,10 +50,9 @@ impl Home for Folder {
         let name = outline.blob().name;
         private_folder(&self.blobs())?;
         // The outline has its name first: a blob without one would be read to compute it.
-        let beside = file.with_extension("outline");
-        // Left behind by an upload that failed here.
-        or_absent(fs::remove_file(&beside), ())?;
-        let mut hashes = new_private(&beside)?;
+        let mut beside = file.as_os_str().to_owned();
+        beside.push(".outline");
+        let mut hashes = new_private(Path::new(&beside))?;
         hashes.write_all(&outline.to_bytes())?;
         hashes.sync_all()?;
         fs::rename(&beside, self.outline_file(&name))?;
