@@ -240,6 +240,17 @@ mod tests {
     }
 
     #[test]
+    fn artifacts_have_a_folder_and_a_limit() {
+        let serve = parsed(&["--artifacts", "/a", "--artifact-limit", "2GiB"]).unwrap().serve;
+        assert_eq!(serve.artifacts, Some(Place::Folder("/a".into())));
+        assert_eq!(serve.artifact_limit.bytes(), 2 << 30);
+        assert_eq!(parsed(&[]).unwrap().serve.artifact_limit, SizeLimit::default());
+        let error = parsed(&["--artifacts", "s3://bucket"]).unwrap_err();
+        assert!(error.contains("s3:// is not supported by this build"), "{error}");
+        assert!(parsed(&["--artifact-limit", "5"]).is_err());
+    }
+
+    #[test]
     fn a_training_hangs_after_ten_minutes_unless_told_otherwise() {
         assert_eq!(parsed(&[]).unwrap().serve.stall_ms, 600_000);
         assert_eq!(parsed(&["--stall-ms", "60000"]).unwrap().serve.stall_ms, 60_000);

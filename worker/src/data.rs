@@ -287,6 +287,42 @@ mod tests {
     }
 
     #[test]
+    fn a_block_is_the_data_where_no_file_is_at_its_path() {
+        use caviar_blob::{Outline, Source};
+        use caviar_data::BlockSource;
+
+        use crate::cache::{BlobPlaces, Fetcher};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.csv");
+        let rows: String =
+            (0..40).map(|i| format!("{}.5,{}\n", i % 9, ["a", "b"][i % 2])).collect();
+        std::fs::write(&path, format!("x,k\n{rows}")).unwrap();
+        let source = path.to_str().unwrap().to_owned();
+        let data = DataSpec { source, label: Some("k".to_owned()), ..digits(0.2) };
+        let (splits, summary) = prepare(&data, 7).unwrap();
+        let dataset = load(&data).unwrap();
+        let source = BlockSource::new(&dataset).unwrap();
+        let block = Outline::of(&source).unwrap().blob();
+        let bytes = source.chunk(0, usize::try_from(block.bytes).unwrap()).unwrap();
+        std::fs::write(folder.path().join(block.name.to_string()), bytes).unwrap();
+        std::fs::remove_file(&path).unwrap();
+
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _inside = runtime.enter();
+        let dialer = caviar_client::Dialer::new("127.0.0.1:1").unwrap();
+        let places = BlobPlaces { cache: None, folder: Some(folder.path().to_owned()) };
+        let blobs = Blobs::new(places, Fetcher::new(dialer));
+        let cache = DataCache::with_blobs(Some(blobs));
+        let key = DataKey { data: &data, seed: 7, digest: &summary.digest, block: Some(block) };
+        assert_eq!(*cache.get(key, &RUNNING).unwrap(), splits);
+        let error = cache.get(DataKey { digest: "0123", ..key }, &RUNNING).unwrap_err();
+        assert!(matches!(error, LoadError::Differs { .. }), "{error}");
+        let by_path = DataKey { block: None, seed: 8, ..key };
+        assert!(matches!(cache.get(by_path, &RUNNING), Err(LoadError::Data(_))));
+    }
+
+    #[test]
     fn the_cache_keeps_a_limited_number_of_data_sets() {
         let cache = DataCache::default();
         for tenths in 1..=9u32 {

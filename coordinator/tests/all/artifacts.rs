@@ -408,6 +408,28 @@ async fn a_sweep_on_a_block_needs_no_file_and_frees_the_block_when_it_is_deleted
 }
 
 #[tokio::test]
+async fn after_a_restart_a_sweep_still_keeps_its_block() {
+    let mut it = running(Settings::default()).await;
+    let (_, spec) = csv(it.directory.path());
+    let (bytes, outline) = block(&spec);
+    it.put(messages(&outline, &bytes, 0)).await.unwrap();
+    let before = it.create(&spec, &outline).await.unwrap();
+    let (other, other_outline) = blob(3);
+    it.put(messages(&other_outline, &other, 0)).await.unwrap();
+    let Running { server, directory, .. } = it;
+    server.stop().await.unwrap();
+
+    let mut it = running_in(directory, impatient(), true).await;
+    while it.file(&other_outline).exists() {
+        tokio::task::yield_now().await;
+    }
+    assert!(it.file(&outline).exists());
+    let request = v1::GetSweepRequest { sweep: spec.name.to_string() };
+    let after = it.sweeps.get_sweep(request).await.unwrap().into_inner();
+    assert_eq!(after.data, before.data);
+}
+
+#[tokio::test]
 async fn a_block_that_does_not_fit_the_sweep_is_refused_with_its_reason() {
     let mut it = running(Settings::default()).await;
     let (_, spec) = csv(it.directory.path());
