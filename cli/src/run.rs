@@ -2,7 +2,7 @@
 //! command over gRPC on the loopback interface.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use caviar_client::Client;
@@ -11,7 +11,7 @@ use caviar_common::limits::MAX_SLOTS;
 use caviar_common::outcome::SweepState;
 use caviar_common::view::SweepView;
 use caviar_process::Signals;
-use caviar_worker::{CheckpointConfig, WorkerConfig, WorkerError};
+use caviar_worker::{BlobPlaces, CheckpointConfig, WorkerConfig, WorkerError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -334,6 +334,11 @@ fn slots(args: &Run) -> u32 {
     })
 }
 
+/// The blobs that the coordinator of a store keeps.
+fn blobs_of(store: &Path) -> PathBuf {
+    caviar_coordinator::artifacts::Place::NextToStore.folder(store).join("blobs")
+}
+
 /// The worker that trains inside this process.
 #[derive(Debug)]
 struct LocalWorker {
@@ -351,6 +356,8 @@ impl LocalWorker {
             slots: slots(args),
             memory: args.memory,
             checkpoints: CheckpointConfig::default(),
+            // The coordinator is in this process: its blobs are read where they are.
+            blobs: BlobPlaces { cache: None, folder: Some(blobs_of(&args.store)) },
         };
         let (stop, stopped) = oneshot::channel();
         let until = async {

@@ -68,4 +68,4 @@ pub const MAX_BLOBS_PER_REQUEST: usize = 1_024;
 /// Most uploads of blobs at once; more are refused, to be tried again.
 pub const MAX_PUTS: usize = 16;
 /// Most downloads of blobs at once; more wait for their turn.
-pub const MAX_GETS: usize = 64;
+pub const MAX_GETS: usize = 32;

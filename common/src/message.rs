@@ -163,6 +163,8 @@ pub struct Grant {
     pub data: DataSpec,
     /// The digest of the data. A worker whose data has another digest refuses the job.
     pub digest: String,
+    /// The data as a block, which the coordinator keeps; `None` if it exists only at its path.
+    pub block: Option<Blob>,
     /// Hyperparameters that are not searched.
     pub fixed: Assignment,
     /// The searched hyperparameters of this trial.

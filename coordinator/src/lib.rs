@@ -8,7 +8,7 @@
 //!                                              +------ once committed ---- store
 //! ```
 //! The state machine itself is in `caviar-core`, which does no I/O. This crate adds the I/O:
-//! [`store`] keeps the events, [`driver`] owns the state machine and the store, and the services
+//! [`store`] keeps the events, [`artifacts`] keeps data sets and other large files, [`driver`] owns the state machine and the store, and the services
 //! translate between them and `caviar.v1`. [`program`] is the command line.
 //!
 //! [`start`] runs a coordinator inside any program:
@@ -37,6 +37,7 @@
 #![forbid(unsafe_code)]
 
 mod address_file;
+pub mod artifacts;
 pub mod driver;
 mod incoming;
 pub mod program;
@@ -44,4 +45,4 @@ mod rpc;
 mod server;
 pub mod store;
 
-pub use server::{Server, ServerConfig, ServerError, start};
+pub use server::{Server, ServerConfig, ServerError, start, start_with};

@@ -12,7 +12,8 @@ use std::path::Path;
 
 use prost::Message;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
+    "caviar/v1/artifacts.proto",
     "caviar/v1/types.proto",
     "caviar/v1/sweep.proto",
     "caviar/v1/trial.proto",

@@ -48,6 +48,8 @@ pub fn programs() -> &'static Path {
 pub fn program(name: &str) -> Command {
     let mut command = Command::new(programs().join(name));
     command.env_remove("CAVIAR_COORDINATOR").env_remove("CAVIAR_STORE").stdin(Stdio::null());
+    // A cache of this test's own, next to the programs, and never that of the user.
+    command.env("CAVIAR_CACHE", programs().join("test-cache").join(std::process::id().to_string()));
     command
 }
 

@@ -1,13 +1,17 @@
 //! Where checkpoints of trainings are stored, and how often they are written.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use caviar_common::blob::{Blob, BlobName};
+use caviar_blob::{Blob, BlobName, Intake, Outline};
+use caviar_client::{Artifacts, Dialer, Uploaded};
 use caviar_common::numbers::to_u64;
 use futures_core::future::BoxFuture;
+
+/// How long to wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A place for checkpoints that other workers can read: the coordinator's artifacts, or a
 /// [`MemoryCheckpoints`] in tests.
@@ -33,8 +37,7 @@ pub struct CheckpointError(pub String);
 /// When a worker writes checkpoints, and where it stores them.
 #[derive(Clone, Debug)]
 pub struct CheckpointConfig {
-    /// Where they are stored. A worker without such a place writes none, and trains from the first
-    /// epoch.
+    /// Where they are stored; `None` for the artifacts of the coordinator.
     pub place: Option<Arc<dyn Checkpoints>>,
     /// Training time between two checkpoints of a trial. A trial that is expected to train for less
     /// than twice as long gets none.
@@ -51,6 +54,53 @@ impl Default for CheckpointConfig {
     fn default() -> Self {
         Self { place: None, every: Self::EVERY }
     }
+}
+
+/// Checkpoints among the artifacts of a coordinator. Each transfer has a connection of its own, so
+/// that it delays no heartbeat.
+#[derive(Debug)]
+pub(crate) struct ArtifactCheckpoints {
+    dialer: Dialer,
+}
+
+impl ArtifactCheckpoints {
+    pub(crate) const fn new(dialer: Dialer) -> Self {
+        Self { dialer }
+    }
+}
+
+impl Checkpoints for ArtifactCheckpoints {
+    fn put(&self, bytes: Arc<[u8]>) -> BoxFuture<'static, Result<Blob, CheckpointError>> {
+        let dialer = self.dialer.clone();
+        Box::pin(async move {
+            let bytes = bytes.to_vec();
+            let outline = Outline::of(&bytes).map_err(failed)?;
+            let artifacts = Artifacts::connect(&dialer, CONNECT_TIMEOUT).await.map_err(failed)?;
+            match artifacts.upload(&outline, &bytes).await.map_err(failed)? {
+                Uploaded::WasThere | Uploaded::Sent => Ok(outline.blob()),
+                Uploaded::NotSupported => {
+                    Err(CheckpointError("the coordinator keeps no artifacts".to_owned()))
+                }
+            }
+        })
+    }
+
+    fn get(&self, blob: Blob) -> BoxFuture<'static, Result<Vec<u8>, CheckpointError>> {
+        let dialer = self.dialer.clone();
+        Box::pin(async move {
+            let artifacts = Artifacts::connect(&dialer, CONNECT_TIMEOUT).await.map_err(failed)?;
+            let mut download = artifacts.download(blob, 0).await.map_err(failed)?;
+            let mut intake = Intake::new(download.outline().clone(), Vec::new());
+            while let Some((offset, chunk)) = download.next().await.map_err(failed)? {
+                intake.push(offset, &chunk).map_err(failed)?;
+            }
+            intake.finish().map_err(failed)
+        })
+    }
+}
+
+fn failed(error: impl Display) -> CheckpointError {
+    CheckpointError(error.to_string())
 }
 
 /// Checkpoints in memory, for the workers of one process.

@@ -7,6 +7,8 @@
 //!   `-- link      one gRPC stream to the coordinator, opened again whenever it breaks
 //! ```
 //!
+//! Data that the coordinator keeps is fetched once for each host; see the module `cache`.
+//!
 //! A grant arrives over the link, the agent records its lease, and a runner trains it. Epochs and
 //! results go back the same way. The agent keeps them until the coordinator acknowledges that they
 //! are stored. The runners continue while there is no connection.
@@ -15,7 +17,7 @@
 //!
 //! ```
 //! use caviar_worker::caviar_common::ids::Name;
-//! use caviar_worker::{CheckpointConfig, WorkerConfig, run};
+//! use caviar_worker::{BlobPlaces, CheckpointConfig, WorkerConfig, run};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,6 +27,7 @@
 //!     slots: 2,
 //!     memory: Some("4GiB".parse()?),
 //!     checkpoints: CheckpointConfig::default(),
+//!     blobs: BlobPlaces::default(),
 //! };
 //! // It works until `stop` is ready. A coordinator that is not there yet is waited for.
 //! let stop = tokio::time::sleep(std::time::Duration::from_millis(50));
@@ -35,6 +38,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod cache;
 mod checkpoints;
 mod control;
 mod data;
@@ -48,6 +52,8 @@ pub mod program;
 mod runner;
 mod transfers;
 
+use std::sync::Arc;
+
 use caviar_client::{AddressError, Dialer};
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::{Incarnation, Name};
@@ -57,10 +63,13 @@ use tokio::sync::mpsc;
 
 pub use caviar_common;
 
+pub use crate::cache::BlobPlaces;
 pub use crate::checkpoints::{CheckpointConfig, CheckpointError, Checkpoints, MemoryCheckpoints};
 pub use crate::memory::{BadMemoryLimit, MemoryLimit};
 
 use crate::agent::{Agent, Identity};
+use crate::cache::{Blobs, Fetcher};
+use crate::checkpoints::ArtifactCheckpoints;
 use crate::driver::{Driver, Stop};
 use crate::runner::Runners;
 use crate::transfers::Transfers;
@@ -82,6 +91,8 @@ pub struct WorkerConfig {
     pub memory: Option<MemoryLimit>,
     /// Where checkpoints are stored, and how often.
     pub checkpoints: CheckpointConfig,
+    /// Where it keeps data that the coordinator sends, and where it finds such data.
+    pub blobs: BlobPlaces,
 }
 
 /// Why a worker cannot start. Once it has started, it retries after every failure.
@@ -145,11 +156,12 @@ async fn work(config: WorkerConfig, stop: Stop<'_>) -> Result<(), WorkerError> {
     };
     let span = tracing::info_span!("session", worker = %identity.worker);
     let (sender, events) = mpsc::channel(EVENTS);
+    let blobs = Blobs::new(config.blobs, Fetcher::new(dialer.clone()));
     let CheckpointConfig { place, every } = config.checkpoints;
-    let every = place.is_some().then_some(every);
+    let place = place.unwrap_or_else(|| Arc::new(ArtifactCheckpoints::new(dialer.clone())));
     let driver = Driver::new(
         Agent::new(identity),
-        Runners::new(sender, config.memory, every),
+        Runners::new(sender, config.memory, Some(blobs), Some(every)),
         events,
         dialer,
         (Transfers::new(place), stop),

@@ -1,6 +1,7 @@
 //! The program: `caviar-worker`, and `caviar worker`.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use caviar_common::numbers::to_u32;
 use caviar_process::{Exit, Options, Report, Signals};
 use clap::Args;
 
-use crate::{CheckpointConfig, MemoryLimit, WorkerConfig, WorkerError};
+use crate::{BlobPlaces, CheckpointConfig, MemoryLimit, WorkerConfig, WorkerError};
 
 /// Threads of the runtime. It only carries messages; every trial has a thread of its own.
 const RUNTIME_THREADS: usize = 2;
@@ -49,6 +50,14 @@ pub struct Arguments {
         value_parser = clap::value_parser!(u64).range(1..=MAX_CHECKPOINT_MS)
     )]
     checkpoint_ms: u64,
+    /// The folder in which the workers of this host keep data that the coordinator sends
+    /// [default: $XDG_CACHE_HOME/caviar or ~/.cache/caviar]
+    #[arg(long, env = "CAVIAR_CACHE", value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+    /// A folder with such data on a file system that this host shares with the coordinator:
+    /// STORE.artifacts/blobs
+    #[arg(long, env = "CAVIAR_ARTIFACTS", value_name = "FOLDER")]
+    artifacts: Option<PathBuf>,
     /// This worker's name, unique among the workers of the coordinator [default: HOST-PID]
     #[arg(long, value_parser = name)]
     name: Option<Name>,
@@ -84,6 +93,10 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
         checkpoints: CheckpointConfig {
             place: None,
             every: Duration::from_millis(arguments.checkpoint_ms),
+        },
+        blobs: BlobPlaces {
+            cache: arguments.cache.or_else(BlobPlaces::default_cache),
+            folder: arguments.artifacts,
         },
     };
     let signals = Signals::listen().map_err(|error| Report::new(Exit::Failure, &error))?;

@@ -28,6 +28,7 @@ use caviar_nn::{TrainError, Trainer, trial_bytes};
 use tokio::sync::mpsc;
 
 use crate::agent::{End, RunnerEvent, State};
+use crate::cache::Blobs;
 use crate::control::{Control, Fetched};
 use crate::data::DataKey;
 use crate::memory::{AdmissionError, Memory, MemoryLimit};
@@ -44,13 +45,15 @@ pub(crate) struct Runners {
 
 impl Runners {
     /// Without any runner yet. Runners report to `events`, and wait while that channel is full. A
-    /// runner that would exceed `memory` waits until it fits; `None` sets no limit.
+    /// runner that would exceed `memory` waits until it fits; `None` sets no limit. Data that the
+    /// coordinator keeps comes from `blobs`; `None` to read it at its path.
     pub(crate) fn new(
         events: mpsc::Sender<RunnerEvent>,
         memory: Option<MemoryLimit>,
+        blobs: Option<Blobs>,
         checkpoint_every: Option<Duration>,
     ) -> Self {
-        let memory = Arc::new(Memory::new(memory));
+        let memory = Arc::new(Memory::new(memory, blobs));
         Self { memory, events, controls: BTreeMap::new(), checkpoint_every }
     }
 
@@ -208,7 +211,12 @@ impl Runner {
     /// split. Returns `None` if the runner was stopped.
     fn train(&self, grant: &Grant) -> Result<Option<(Outcome, Option<Score>)>, TrialError> {
         let spec = train_spec(&grant.fixed, &grant.assignment).map_err(TrialError::Spec)?;
-        let key = DataKey { data: &grant.data, seed: grant.seed, digest: &grant.digest };
+        let key = DataKey {
+            data: &grant.data,
+            seed: grant.seed,
+            digest: &grant.digest,
+            block: grant.block,
+        };
         let admission = self
             .memory
             .admit(grant.lease, self.control.stopped(), key, |data| trial_bytes(&spec, data))?;

@@ -30,24 +30,21 @@ pub(crate) enum Transfer {
 /// The transfers that are under way. Dropping this ends them.
 #[derive(Debug)]
 pub(crate) struct Transfers {
-    place: Option<Arc<dyn Checkpoints>>,
+    place: Arc<dyn Checkpoints>,
     tasks: JoinSet<Transfer>,
 }
 
 impl Transfers {
-    pub(crate) fn new(place: Option<Arc<dyn Checkpoints>>) -> Self {
+    pub(crate) fn new(place: Arc<dyn Checkpoints>) -> Self {
         Self { place, tasks: JoinSet::new() }
     }
 
     /// Stores a checkpoint.
     pub(crate) fn store(&mut self, lease: LeaseId, state: State) {
         let State { epoch, batch, bytes } = state;
-        let place = self.place.clone();
+        let put = self.place.put(bytes);
         self.tasks.spawn(async move {
-            let result = match place {
-                Some(place) => within_time(place.put(bytes)).await,
-                None => Err(no_place()),
-            };
+            let result = within_time(put).await;
             let result = result.map(|blob| Checkpoint { epoch, batch, blob });
             Transfer::Stored { lease, result }
         });
@@ -55,12 +52,9 @@ impl Transfers {
 
     /// Fetches the checkpoint of a grant, with a few tries.
     pub(crate) fn fetch(&mut self, lease: LeaseId, blob: Blob) {
-        let place = self.place.clone();
+        let place = Arc::clone(&self.place);
         self.tasks.spawn(async move {
-            let result = match place {
-                Some(place) => fetch(&*place, blob).await,
-                None => Err(no_place()),
-            };
+            let result = fetch(&*place, blob).await;
             let result = result.map_err(|error| format!("no checkpoint: {error}"));
             Transfer::Fetched { lease, result }
         });
@@ -95,8 +89,4 @@ async fn within_time<T>(
 ) -> Result<T, CheckpointError> {
     let late = |_| CheckpointError(format!("it took more than {} s", TIMEOUT.as_secs()));
     timeout(TIMEOUT, transfer).await.map_err(late)?
-}
-
-fn no_place() -> CheckpointError {
-    CheckpointError("this worker has no place for checkpoints".to_owned())
 }

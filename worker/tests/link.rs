@@ -21,7 +21,7 @@ use caviar_proto::convert::worker::{decode_from_worker, encode_to_worker};
 use caviar_proto::v1::coordinator_message::Kind;
 use caviar_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use caviar_proto::v1::{CoordinatorMessage, WorkerMessage};
-use caviar_worker::{CheckpointConfig, WorkerConfig, WorkerError, run};
+use caviar_worker::{BlobPlaces, CheckpointConfig, WorkerConfig, WorkerError, run};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -208,6 +208,7 @@ impl Worker {
             slots,
             memory: None,
             checkpoints: CheckpointConfig::default(),
+            blobs: BlobPlaces::default(),
         };
         let run = tokio::spawn(run(config, async move {
             // A test that drops the sender wants the worker to continue.
@@ -249,6 +250,7 @@ fn grant(lease: u64, epochs: i64) -> ToWorker {
         seed: 7,
         data,
         digest,
+        block: None,
         fixed: fixed.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         assignment: Assignment::default(),
         checkpoint: None,
@@ -535,6 +537,7 @@ async fn a_wrong_configuration_is_refused_at_once() {
         slots: 1,
         memory: None,
         checkpoints: CheckpointConfig::default(),
+        blobs: BlobPlaces::default(),
     };
     assert!(matches!(run(config, std::future::pending()).await, Err(WorkerError::Address(_))));
     for slots in [0, 5_000] {
@@ -544,6 +547,7 @@ async fn a_wrong_configuration_is_refused_at_once() {
             slots,
             memory: None,
             checkpoints: CheckpointConfig::default(),
+            blobs: BlobPlaces::default(),
         };
         assert_eq!(run(config, std::future::pending()).await, Err(WorkerError::Slots { slots }));
     }

@@ -49,6 +49,7 @@
 //! service of `caviar.v1` that [`Client`] does not cover can use it too.
 #![forbid(unsafe_code)]
 
+mod artifacts;
 mod client;
 mod dial;
 mod error;
@@ -59,9 +60,11 @@ mod sweeps;
 mod trials;
 mod workers;
 
+pub use caviar_blob;
 pub use caviar_common;
 pub use caviar_common::address::{Address, AddressError};
 
+pub use crate::artifacts::{ArtifactUsage, Artifacts, Download, Uploaded};
 pub use crate::client::Client;
 pub use crate::dial::{DialError, Dialer};
 pub use crate::error::{Error, Request};

@@ -1,7 +1,9 @@
 //! Requests about sweeps.
 
+use caviar_common::blob::Blob;
 use caviar_common::spec::SweepSpec;
 use caviar_common::view::{ImportanceView, SweepView};
+use caviar_proto::convert::artifacts::encode_blob;
 use caviar_proto::convert::spec::encode_spec;
 use caviar_proto::convert::view::{decode_importance, decode_sweep};
 use caviar_proto::v1;
@@ -28,10 +30,25 @@ impl Client {
         request_id: &'a str,
         spec: &'a SweepSpec,
     ) -> Request<'a, SweepView> {
+        self.create_sweep_on(request_id, spec, None)
+    }
+
+    /// Like [`Client::create_sweep`], for data that was uploaded as a block. The coordinator does
+    /// not read the data at its path then, and the workers need not.
+    ///
+    /// # Errors
+    /// Those of [`Client::create_sweep`], or the coordinator does not have the block.
+    pub fn create_sweep_on<'a>(
+        &'a self,
+        request_id: &'a str,
+        spec: &'a SweepSpec,
+        block: Option<Blob>,
+    ) -> Request<'a, SweepView> {
         Box::pin(async move {
             let request = v1::CreateSweepRequest {
                 request_id: request_id.to_owned(),
                 spec: Some(encode_spec(spec)),
+                block: block.as_ref().map(encode_blob),
             };
             self.decoded(self.sweeps.clone().create_sweep(request).await, decode_sweep)
         })

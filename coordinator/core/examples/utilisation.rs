@@ -112,6 +112,7 @@ impl Cluster {
             features: 16,
             outputs: 4,
             digest: "00".to_owned(),
+            block: None,
         };
         cluster.step(Input::CreateSweep { request_id: name("r"), spec: Box::new(spec), data });
         cluster.say(FromWorker::Hello(Hello {

@@ -2,12 +2,13 @@
 //! encodes the reply.
 //!
 //! ```text
-//! Sweeps, Trials, Workers, Admin (the services) --> Api: driver, shutdown, limits --> DriverHandle
+//! Sweeps, Trials, Workers, Admin, Blobs (the services) --> Api: driver, shutdown, limits --> DriverHandle
 //! ```
 //! This module makes no decisions. Every error leaves it through [`caviar_proto::status`].
 
 mod admin;
 mod api;
+mod artifacts;
 mod create;
 mod importance;
 mod lookup;
@@ -19,6 +20,7 @@ mod workers;
 
 pub(crate) use admin::Admin;
 pub(crate) use api::Api;
+pub(crate) use artifacts::Blobs;
 pub(crate) use sweeps::Sweeps;
 pub(crate) use trials::Trials;
 pub(crate) use workers::Workers;

@@ -37,12 +37,17 @@ async fn bad_specs_name_every_field() {
     let mut wire = encode_spec(&spec("digits", 4, 2));
     wire.name = Some("no good".to_owned());
     wire.search.as_mut().unwrap().trials = Some(0);
-    let request = v1::CreateSweepRequest { request_id: String::new(), spec: Some(wire) };
+    let request =
+        v1::CreateSweepRequest { request_id: String::new(), spec: Some(wire), block: None };
     let error = sweeps.create_sweep(request).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
     assert_eq!(fields(&error), ["request_id", "name", "search.trials"]);
     let error = sweeps
-        .create_sweep(v1::CreateSweepRequest { request_id: "r".to_owned(), spec: None })
+        .create_sweep(v1::CreateSweepRequest {
+            request_id: "r".to_owned(),
+            spec: None,
+            block: None,
+        })
         .await
         .unwrap_err();
     assert_eq!(fields(&error), ["spec"]);
@@ -61,7 +66,11 @@ async fn bad_specs_name_every_field() {
         wire.fixed.insert(name.to_owned(), v1::Value { kind: Some(v1::value::Kind::Int(number)) });
     }
     let error = sweeps
-        .create_sweep(v1::CreateSweepRequest { request_id: "r".to_owned(), spec: Some(wire) })
+        .create_sweep(v1::CreateSweepRequest {
+            request_id: "r".to_owned(),
+            spec: Some(wire),
+            block: None,
+        })
         .await
         .unwrap_err();
     assert_eq!(fields(&error), ["name", "fixed.units"], "{error}");

@@ -14,6 +14,7 @@ use caviar_common::message::{
 use caviar_common::numbers::index;
 use caviar_common::outcome::{Job, Outcome};
 
+use super::artifacts::{decode_optional_blob, encode_blob};
 use super::field::{
     Within, at_most, clip, in_range, optional_seconds, positive, required, seconds, text,
     unknown_number,
@@ -254,6 +255,7 @@ fn decode_grant(wire: v1::Grant) -> Result<Grant, Problem> {
         seed: wire.seed,
         data: decode_data(required("data", wire.data)?)?,
         digest: text("digest", wire.digest)?,
+        block: decode_optional_blob("block", wire.block)?,
         fixed: decode_assignment("fixed", wire.fixed, max_fixed())?,
         assignment: decode_assignment("assignment", wire.assignment, MAX_PARAMETERS)?,
         checkpoint: wire
@@ -340,6 +342,7 @@ fn encode_grant(grant: &Grant) -> v1::Grant {
         seed: grant.seed,
         data: Some(encode_data(&grant.data)),
         digest: grant.digest.clone(),
+        block: grant.block.as_ref().map(encode_blob),
         fixed: Some(encode_assignment(&grant.fixed)),
         assignment: Some(encode_assignment(&grant.assignment)),
         checkpoint: grant.checkpoint.as_ref().map(encode_checkpoint),

@@ -161,15 +161,21 @@ pub(super) fn data() -> BoxedStrategy<DataSpec> {
         .boxed()
 }
 
+pub(super) fn blob() -> BoxedStrategy<Blob> {
+    let name = any::<[u8; 32]>().prop_map(BlobName::from_hash);
+    (name, 1..=MAX_BLOB_BYTES).prop_map(|(name, bytes)| Blob { name, bytes }).boxed()
+}
+
 pub(super) fn summary() -> BoxedStrategy<DataSummary> {
-    (any::<[u64; 3]>(), any::<[u32; 2]>(), "[0-9a-f]{0,64}")
-        .prop_map(|([train, validation, test], [features, outputs], digest)| DataSummary {
+    (any::<[u64; 3]>(), any::<[u32; 2]>(), "[0-9a-f]{0,64}", of(blob()))
+        .prop_map(|([train, validation, test], [features, outputs], digest, block)| DataSummary {
             train,
             validation,
             test,
             features,
             outputs,
             digest,
+            block,
         })
         .boxed()
 }
@@ -247,14 +253,16 @@ fn checkpoint() -> BoxedStrategy<Checkpoint> {
 fn grant() -> BoxedStrategy<Grant> {
     let numbers = (any::<u64>(), 1..=u64::MAX, any::<u32>(), 1..=u32::MAX, any::<u64>());
     let job = select(vec![Job::Train, Job::Score]);
-    (numbers, name(), job, data(), text(), assignment(), (assignment(), of(checkpoint())))
+    let whole = (text(), of(blob()));
+    let drawn = (assignment(), of(checkpoint()));
+    (numbers, name(), job, data(), whole, assignment(), drawn)
         .prop_map(
             |(
                 (lease, sweep, trial, attempt, seed),
                 sweep_name,
                 job,
                 data,
-                digest,
+                (digest, block),
                 fixed,
                 (assignment, checkpoint),
             )| Grant {
@@ -267,6 +275,7 @@ fn grant() -> BoxedStrategy<Grant> {
                 seed,
                 data,
                 digest,
+                block,
                 fixed,
                 assignment,
                 checkpoint,

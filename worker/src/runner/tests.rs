@@ -36,6 +36,7 @@ fn grant(lease: u64, epochs: i64, drawn: &[(&str, Value)]) -> Box<Grant> {
         seed: 7,
         data,
         digest,
+        block: None,
         fixed: assignment(&fixed),
         assignment: assignment(drawn),
         checkpoint: None,
@@ -45,7 +46,7 @@ fn grant(lease: u64, epochs: i64, drawn: &[(&str, Value)]) -> Box<Grant> {
 /// Runs a grant to its end. Returns the epochs that it reported, and the end.
 fn run(grant: Box<Grant>) -> (Vec<EpochMetrics>, End) {
     let (events, mut received) = mpsc::channel(4);
-    let mut runners = Runners::new(events, None, None);
+    let mut runners = Runners::new(events, None, None, None);
     runners.start(grant).unwrap();
     until_end(&mut received)
 }
@@ -128,7 +129,7 @@ fn data_that_differs_from_the_coordinators_is_not_trained_on() {
 fn a_runner_ends_at_the_next_mini_batch_when_it_is_cancelled_or_the_runners_are_dropped() {
     for by_drop in [false, true] {
         let (events, mut received) = mpsc::channel(1);
-        let mut runners = Runners::new(events, None, None);
+        let mut runners = Runners::new(events, None, None, None);
         runners.start(grant(1, 100_000, &[])).unwrap();
         assert!(matches!(received.blocking_recv(), Some(RunnerEvent::Epoch { .. })));
         let kept = if by_drop {
@@ -160,7 +161,7 @@ fn a_runner_ends_at_the_next_mini_batch_when_it_is_cancelled_or_the_runners_are_
 fn a_runner_stops_when_its_events_are_no_longer_received() {
     let (events, received) = mpsc::channel(1);
     let watch = events.clone();
-    let mut runners = Runners::new(events, None, None);
+    let mut runners = Runners::new(events, None, None, None);
     runners.start(grant(1, 100_000, &[])).unwrap();
     drop(received);
     let control = Arc::clone(runners.controls.get(&LeaseId(1)).unwrap());
@@ -178,7 +179,7 @@ fn a_runner_stops_when_its_events_are_no_longer_received() {
 fn a_parked_runner_waits_and_continues_where_it_was() {
     let (expected, _) = run(grant(1, 40, &[]));
     let (events, mut received) = mpsc::channel(1);
-    let mut runners = Runners::new(events, None, None);
+    let mut runners = Runners::new(events, None, None, None);
     runners.start(grant(1, 40, &[])).unwrap();
     runners.start(grant(2, 3, &[])).unwrap();
     let mut epochs = Vec::new();
@@ -220,7 +221,7 @@ fn a_parked_runner_can_be_stopped_and_one_that_is_not_parked_does_not_wait() {
 #[test]
 fn a_panic_fails_only_its_trial_and_the_message_reports_it() {
     let (events, _received) = mpsc::channel(1);
-    let runner = Runner::new(&Runners::new(events, None, None), &Arc::default());
+    let runner = Runner::new(&Runners::new(events, None, None, None), &Arc::default());
     let point = EpochMetrics {
         epoch: 2,
         train: Score { loss: 1.0, accuracy: None },
@@ -240,7 +241,7 @@ fn a_panic_fails_only_its_trial_and_the_message_reports_it() {
 #[test]
 fn a_trial_that_this_machine_has_no_memory_for_is_given_back_instead_of_failed() {
     let (events, _received) = mpsc::channel(4);
-    let runner = Runner::new(&Runners::new(events, None, None), &Arc::default());
+    let runner = Runner::new(&Runners::new(events, None, None, None), &Arc::default());
     let end = runner.end(Err(TrialError::Train(TrainError::OutOfMemory { floats: 1 << 40 })));
     assert!(matches!(end, End::TooLarge { .. }), "{end:?}");
     let end = runner.end(Err(TrialError::Train(TrainError::TooLarge { weights: 2, limit: 1 })));
@@ -269,7 +270,7 @@ fn limit(bytes: u64) -> Option<MemoryLimit> {
 fn a_worker_with_a_memory_limit_trains_what_fits_and_gives_back_what_never_does() {
     let (bytes, data) = sizes(&wide(1, 2, 1024));
     let (events, mut received) = mpsc::channel(4);
-    let mut runners = Runners::new(events, limit(bytes + data - 1), None);
+    let mut runners = Runners::new(events, limit(bytes + data - 1), None, None);
     runners.start(wide(1, 2, 1024)).unwrap();
     let Some(RunnerEvent::Ended { end: End::TooLarge { message }, .. }) = received.blocking_recv()
     else {
@@ -290,7 +291,7 @@ fn a_worker_with_a_memory_limit_trains_what_fits_and_gives_back_what_never_does(
 fn a_trial_waits_for_the_memory_of_another_and_can_be_cancelled_while_it_waits() {
     let (bytes, data) = sizes(&wide(1, 1, 1024));
     let (events, mut received) = mpsc::channel(1);
-    let mut runners = Runners::new(events, limit(2 * bytes + data - 1), None);
+    let mut runners = Runners::new(events, limit(2 * bytes + data - 1), None, None);
     runners.start(wide(1, 100_000, 1024)).unwrap();
     assert!(matches!(received.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })));
     runners.start(wide(2, 1, 1024)).unwrap();
@@ -375,7 +376,7 @@ fn granted_again(state: &State) -> Box<Grant> {
 fn a_trial_that_changes_its_runner_in_an_epoch_has_the_same_bits() {
     let (expected, expected_end) = run(grant(1, 40, &[]));
     let (events, mut received) = mpsc::channel(1);
-    let mut runners = Runners::new(events, None, ALWAYS);
+    let mut runners = Runners::new(events, None, None, ALWAYS);
     let mut epochs = Vec::new();
     let mut next = grant(1, 40, &[]);
     let (mut seconds, mut within, mut last) = (0.0, 0, None::<State>);
@@ -407,7 +408,7 @@ fn a_checkpoint_that_cannot_be_used_is_reported_and_the_training_begins_again() 
     let (expected, _) = run(grant(1, 3, &[]));
     for fetched in [Err("it is gone".to_owned()), Ok(b"damaged".to_vec())] {
         let (events, mut received) = mpsc::channel(1);
-        let mut runners = Runners::new(events, None, None);
+        let mut runners = Runners::new(events, None, None, None);
         let state = State { epoch: 2, batch: 1, bytes: [1].into() };
         let checkpoint = granted_again(&state).checkpoint;
         runners.start(Box::new(Grant { checkpoint, ..*grant(1, 3, &[]) })).unwrap();
@@ -421,7 +422,7 @@ fn a_checkpoint_that_cannot_be_used_is_reported_and_the_training_begins_again() 
 #[test]
 fn a_checkpoint_of_the_last_epoch_completes_the_trial() {
     let (events, mut received) = mpsc::channel(1);
-    let mut runners = Runners::new(events, None, None);
+    let mut runners = Runners::new(events, None, None, None);
     let whole = grant(1, 3, &[]);
     let (expected, _) = run(whole.clone());
     let spec = train_spec(&whole.fixed, &whole.assignment).unwrap();
@@ -443,7 +444,7 @@ fn a_checkpoint_of_the_last_epoch_completes_the_trial() {
 fn a_short_trial_writes_no_checkpoint() {
     let (events, mut received) = mpsc::channel(1);
     let hours = Some(Duration::from_secs(100 * 3_600));
-    let mut runners = Runners::new(events, None, hours);
+    let mut runners = Runners::new(events, None, None, hours);
     runners.start(grant(1, 1_000, &[])).unwrap();
     let (sent, end) = sent(&runners, &mut received, 2);
     assert_eq!((end, sent.checkpoints.len()), (End::Cancelled, 0));
@@ -452,7 +453,7 @@ fn a_short_trial_writes_no_checkpoint() {
 #[test]
 fn a_runner_that_waits_for_its_checkpoint_can_be_stopped() {
     let (events, mut received) = mpsc::channel(1);
-    let mut runners = Runners::new(events, None, ALWAYS);
+    let mut runners = Runners::new(events, None, None, ALWAYS);
     let state = State { epoch: 2, batch: 1, bytes: [1].into() };
     runners.start(granted_again(&state)).unwrap();
     runners.leave(LeaseId(1));

@@ -67,6 +67,7 @@ pub(crate) fn sweep() -> SweepView {
             features: 64,
             outputs: 10,
             digest,
+            block: None,
         },
         spec: spec.into(),
         counts: Counts { completed: 2, diverged: 1, ..Counts::default() },

@@ -107,6 +107,7 @@ fn grant_message(sweep: &Sweep, trial: &Trial, lease: LeaseId, job: &WaitingJob)
         seed: spec.seed,
         data: spec.data.clone(),
         digest: sweep.data().digest.clone(),
+        block: sweep.data().block,
         fixed: spec.fixed.clone(),
         assignment: trial.assignment().clone(),
         checkpoint: trial.checkpoint().copied().filter(|_| job.job == Job::Train),

@@ -8,6 +8,7 @@ use caviar_common::view::{BoxView, Counts, MAX_BOXES, RoundView, SweepView, Test
 
 use super::state::{sweep_state_from_wire, sweep_state_to_wire};
 use super::trial::{decode_trial, encode_trial};
+use crate::convert::artifacts::{decode_optional_blob, encode_blob};
 use crate::convert::field::{
     Within, at_most, clip, in_range, optional_text, positive, required, text, unknown_number,
 };
@@ -86,6 +87,7 @@ fn encode_summary(data: &DataSummary) -> v1::DataSummary {
         features: data.features,
         outputs: data.outputs,
         digest: data.digest.clone(),
+        block: data.block.as_ref().map(encode_blob),
     }
 }
 
@@ -97,6 +99,7 @@ fn decode_summary(wire: v1::DataSummary) -> Result<DataSummary, Problem> {
         features: wire.features,
         outputs: wire.outputs,
         digest: text("digest", wire.digest)?,
+        block: decode_optional_blob("block", wire.block)?,
     })
 }
 
