@@ -2,7 +2,7 @@
 //! command over gRPC on the loopback interface.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use caviar_client::{Client, Dialer};
@@ -13,7 +13,7 @@ use caviar_common::outcome::SweepState;
 use caviar_common::spec::Parallelism;
 use caviar_common::view::SweepView;
 use caviar_process::Signals;
-use caviar_worker::{WorkerConfig, WorkerError};
+use caviar_worker::{BlobPlaces, CheckpointConfig, WorkerConfig, WorkerError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -342,6 +342,11 @@ fn slots(args: &Run) -> u32 {
     })
 }
 
+/// The blobs that the coordinator of a store keeps.
+fn blobs_of(store: &Path) -> PathBuf {
+    caviar_coordinator::artifacts::Place::NextToStore.folder(store).join("blobs")
+}
+
 /// The worker that trains inside this process.
 #[derive(Debug)]
 struct LocalWorker {
@@ -353,7 +358,15 @@ struct LocalWorker {
 impl LocalWorker {
     fn start(coordinator: Dialer, args: &Run) -> anyhow::Result<Self> {
         let name = Name::parse("worker", WORKER).map_err(|problem| anyhow::anyhow!("{problem}"))?;
-        let config = WorkerConfig { coordinator, name, slots: slots(args), memory: args.memory };
+        let config = WorkerConfig {
+            coordinator,
+            name,
+            slots: slots(args),
+            memory: args.memory,
+            checkpoints: CheckpointConfig::default(),
+            // The coordinator is in this process: its blobs are read where they are.
+            blobs: BlobPlaces { cache: None, folder: Some(blobs_of(&args.store)) },
+        };
         let (stop, stopped) = oneshot::channel();
         let until = async {
             let _either_way = stopped.await;

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use caviar_client::{Client, Error};
+use bytesize::ByteSize;
+use caviar_client::caviar_blob::{Blob, Outline};
+use caviar_client::{Client, Error, Uploaded};
 use caviar_common::data::{DataSpec, DataSummary};
 use caviar_common::error::{ErrorClass, Problem, Problems};
 use caviar_common::ids::Name;
@@ -15,10 +17,14 @@ use caviar_common::limits::MAX_SWEEP_FILE_BYTES;
 use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::{SweepFile, parse};
 use caviar_common::view::SweepView;
-use caviar_data::{DataError, prepare};
+use caviar_data::{BlockSource, DataError, Dataset, load};
 use toml::de::DeTable;
 
 use crate::failure::Failure;
+use crate::progress::talk;
+
+/// Smallest block about which the user is told, in bytes: it takes a second at 100 Mbit/s.
+const WORTH_A_NOTE: u64 = 12_500_000;
 
 /// What a sweep file is read for, which decides where its data must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +33,8 @@ pub(crate) enum Purpose {
     Run,
     /// To validate the file and its data: the data must be readable.
     Check,
-    /// To send it to a coordinator, which reads the data itself: data that exists only on its
-    /// machine is not an error.
+    /// To send it to a coordinator, with its data. Data that exists only on the machine of the
+    /// coordinator is not an error: it then reads the data itself.
     Submit,
 }
 
@@ -37,9 +43,16 @@ pub(crate) enum Purpose {
 pub(crate) struct SweepSource {
     shown: String,
     file: SweepFile,
-    data: Option<DataSummary>,
+    data: Option<ReadData>,
     /// The sweep, with absolute paths.
     pub(crate) spec: SweepSpec,
+}
+
+/// Data that was read on this machine.
+#[derive(Debug)]
+struct ReadData {
+    dataset: Dataset,
+    summary: DataSummary,
 }
 
 impl SweepSource {
@@ -70,29 +83,50 @@ impl SweepSource {
     }
 
     /// The data, or `None` for an external sweep and for data that is not on this machine.
-    pub(crate) const fn data(&self) -> Option<&DataSummary> {
-        self.data.as_ref()
+    pub(crate) fn data(&self) -> Option<&DataSummary> {
+        self.data.as_ref().map(|data| &data.summary)
     }
 
     /// The sweep with the default space of its data filled in.
     pub(crate) fn filled_spec(&self) -> SweepSpec {
         let mut spec = self.spec.clone();
-        if let Some(data) = &self.data {
+        if let Some(data) = self.data() {
             spec.fill_space(data);
         }
         spec
     }
 
     /// Reads the data and checks the sweep on it.
-    fn check_data(&mut self, purpose: Purpose) -> Result<Option<DataSummary>, Problems> {
+    fn check_data(&mut self, purpose: Purpose) -> Result<Option<ReadData>, Problems> {
         let written = &self.file.spec.data;
         let data = data_of(&self.spec.data, written, self.spec.seed, purpose)?;
-        if let Some(data) = &data {
+        if let Some(ReadData { summary, .. }) = &data {
             let mut spec = self.spec.clone();
-            spec.fill_space(data);
-            spec.check_new(Some(data))?;
+            spec.fill_space(summary);
+            spec.check_new(Some(summary))?;
         }
         Ok(data)
+    }
+
+    /// Makes the coordinator have the data as a block, unless every release has it. `None` if it
+    /// has to read the data at its path: the data is not on this machine, or its release is older.
+    async fn upload(&self, client: &Client) -> anyhow::Result<Option<Blob>> {
+        let Some(ReadData { dataset, .. }) = &self.data else { return Ok(None) };
+        if self.spec.data.source.starts_with("builtin:") {
+            return Ok(None);
+        }
+        let source = BlockSource::new(dataset).context("the data cannot be sent")?;
+        let outline = Outline::of(&source).context("the data cannot be sent")?;
+        let block = outline.blob();
+        match client.artifacts().upload(&outline, &source).await? {
+            Uploaded::NotSupported => return Ok(None),
+            Uploaded::WasThere => {}
+            Uploaded::Sent if block.bytes >= WORTH_A_NOTE => {
+                talk(&format!("{} of data were sent to the coordinator", ByteSize(block.bytes)));
+            }
+            Uploaded::Sent => {}
+        }
+        Ok(Some(block))
     }
 
     /// Creates the sweep on a coordinator, for the slots that are connected or for `for_slots`.
@@ -103,12 +137,9 @@ impl SweepSource {
         for_slots: Option<u32>,
         taken_hints: &[String],
     ) -> anyhow::Result<SweepView> {
-        let id = request_id();
-        let created = match for_slots {
-            Some(slots) => client.create_sweep_for_slots(&id, &self.spec, slots).await,
-            None => client.create_sweep(&id, &self.spec).await,
-        };
-        match created {
+        let block = self.upload(client).await?;
+        let options = CreateOptions { for_slots, block };
+        match client.create_sweep_with(&request_id(), &self.spec, options).await {
             Ok(view) => Ok(view),
             Err(Error::Invalid { problems, .. }) => Err(self.failure(problems).into()),
             Err(error) if error.class() == ErrorClass::Exists => Err(Failure::with_hints(
@@ -205,15 +236,19 @@ fn data_of(
     written: &DataSpec,
     seed: u64,
     purpose: Purpose,
-) -> Result<Option<DataSummary>, Problem> {
+) -> Result<Option<ReadData>, Problem> {
     if data.is_external() {
         let message = "external programs run the trials of this sweep, but caviar run has none: \
                        start a coordinator and use caviar submit";
         let problem = Problem::with_value("data.source", format!("{:?}", written.source), message);
         return if purpose == Purpose::Run { Err(problem) } else { Ok(None) };
     }
-    let error = match prepare(data, seed) {
-        Ok((_, summary)) => return Ok(Some(summary)),
+    let read = load(data).and_then(|dataset| {
+        let summary = dataset.summary(data, seed)?;
+        Ok(ReadData { dataset, summary })
+    });
+    let error = match read {
+        Ok(data) => return Ok(Some(data)),
         Err(DataError::Open { .. }) if purpose == Purpose::Submit => return Ok(None),
         Err(error) => error,
     };

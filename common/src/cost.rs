@@ -79,6 +79,7 @@ mod tests {
             features: 64,
             outputs: 10,
             digest: String::new(),
+            block: None,
         };
         epoch_units(&train_spec(&fixed, &Assignment::default()).unwrap(), &data)
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::blob::Blob;
+
 /// The kind of prediction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -81,4 +83,7 @@ pub struct DataSummary {
     pub outputs: u32,
     /// BLAKE3 of the features and labels as read, in hexadecimal.
     pub digest: String,
+    /// The data as a block; `None` for data that the coordinator and the workers read at its path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<Blob>,
 }

@@ -37,6 +37,7 @@ pub mod address;
 pub mod ask;
 pub mod assignment;
 pub mod backoff;
+pub mod blob;
 pub mod compact;
 pub mod cost;
 pub mod data;

@@ -61,3 +61,13 @@ pub const MAX_WAIT_MS: u64 = 60_000;
 /// How many replies to requests for trials a sweep keeps, the latest ones. A repeated request gets
 /// the same reply.
 pub const MAX_ASK_REPLIES: usize = 1_024;
+/// Largest blob, in bytes. The largest data set that is read fits.
+pub const MAX_BLOB_BYTES: u64 = 1 << 33;
+/// Bytes of a chunk of a blob, each of which is checked before it is stored.
+pub const CHUNK_BYTES: u64 = 1 << 20;
+/// Most blobs that one request asks for.
+pub const MAX_BLOBS_PER_REQUEST: usize = 1_024;
+/// Most uploads of blobs at once; more are refused, to be tried again.
+pub const MAX_PUTS: usize = 16;
+/// Most downloads of blobs at once; more wait for their turn.
+pub const MAX_GETS: usize = 32;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::Assignment;
+use crate::blob::Blob;
 use crate::data::DataSpec;
 use crate::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber};
 use crate::metric::{EpochMetrics, Score};
@@ -71,6 +72,24 @@ pub enum Release {
     },
 }
 
+/// The state of a training that any worker can continue, stored as a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// How many epochs are done.
+    pub epoch: u32,
+    /// How many mini-batches and blocks of validation of the next epoch are done.
+    pub batch: u64,
+    /// The bytes.
+    pub blob: Blob,
+}
+
+impl Checkpoint {
+    /// How far the training is: checkpoints of one trial are ordered by this.
+    pub const fn place(&self) -> (u32, u64) {
+        (self.epoch, self.batch)
+    }
+}
+
 /// A message of a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromWorker {
@@ -99,6 +118,21 @@ pub enum FromWorker {
         lease: LeaseId,
         /// Why it gives the lease back.
         release: Release,
+    },
+    /// The worker has stored a checkpoint of the attempt, whose epochs it has reported. Sent only
+    /// to a coordinator that keeps checkpoints.
+    Checkpointed {
+        /// The lease of the attempt.
+        lease: LeaseId,
+        /// Where the attempt can be continued.
+        checkpoint: Checkpoint,
+    },
+    /// The worker could not use the checkpoint of its grant, and trains from the first epoch.
+    Restarted {
+        /// The lease of the attempt.
+        lease: LeaseId,
+        /// Why, for the log.
+        reason: String,
     },
     /// Shows that the worker is alive when it has nothing else to send.
     Heartbeat {
@@ -129,10 +163,14 @@ pub struct Grant {
     pub data: DataSpec,
     /// The digest of the data. A worker whose data has another digest refuses the job.
     pub digest: String,
+    /// The data as a block, which the coordinator keeps; `None` if it exists only at its path.
+    pub block: Option<Blob>,
     /// Hyperparameters that are not searched.
     pub fixed: Assignment,
     /// The searched hyperparameters of this trial.
     pub assignment: Assignment,
+    /// Where to continue; `None` to train from the first epoch.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// How much of what a worker sent under a lease the coordinator has stored.
@@ -155,6 +193,9 @@ pub enum ToWorker {
         lease_ttl_ms: u64,
         /// The store that grants the leases. A worker forgets its leases of another store.
         store: StoreId,
+        /// Whether the coordinator records checkpoints. One of an earlier release closes the
+        /// connection when it receives one.
+        keeps_checkpoints: bool,
     },
     /// A lease on a job.
     Grant(Box<Grant>),

@@ -145,6 +145,8 @@ pub struct SweepView {
     pub resizes: Vec<ResizeView>,
     /// The slots for which the sweep has nothing to do; `None` if there are none.
     pub idle: Option<IdleView>,
+    /// How many epochs were trained again after a worker was lost or left.
+    pub retrained_epochs: u64,
 }
 
 /// A change of the number of trials in flight, and its place among the decisions of the sweep.
@@ -234,6 +236,9 @@ pub struct TrialView {
     pub parked: bool,
     /// When it started and ended; only an export has these.
     pub times: TrialTimes,
+    /// How many epochs later attempts trained again. Those of an attempt that ended before it
+    /// reached a new epoch are not known, and do not count.
+    pub retrained_epochs: u64,
 }
 
 /// When a trial started and ended, as UTC times such as `2026-05-04T10:11:12.345Z`.
@@ -278,6 +283,7 @@ struct TrialJson<'a> {
     started_at: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<&'a str>,
+    retrained_epochs: u64,
 }
 
 impl Serialize for TrialView {
@@ -300,6 +306,7 @@ impl Serialize for TrialView {
             stopped,
             parked,
             times,
+            retrained_epochs,
         } = self;
         let has_diverged =
             *state == TrialState::Diverged || objective.is_some_and(|value| !value.is_finite());
@@ -322,6 +329,7 @@ impl Serialize for TrialView {
             parked: *parked,
             started_at: times.started_at.as_deref(),
             ended_at: times.ended_at.as_deref(),
+            retrained_epochs: *retrained_epochs,
         };
         json.serialize(serializer)
     }

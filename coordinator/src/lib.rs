@@ -8,7 +8,7 @@
 //!                                              +------ once committed ---- store
 //! ```
 //! The state machine itself is in `caviar-core`, which does no I/O. This crate adds the I/O:
-//! [`store`] keeps the events, [`driver`] owns the state machine and the store, and the services
+//! [`store`] keeps the events, [`artifacts`] keeps data sets and other large files, [`driver`] owns the state machine and the store, and the services
 //! translate between them and `caviar.v1`. [`program`] is the command line.
 //!
 //! [`start`] runs a coordinator inside any program:
@@ -44,6 +44,7 @@
 #![forbid(unsafe_code)]
 
 mod address_file;
+pub mod artifacts;
 pub mod driver;
 mod farewell;
 mod incoming;
@@ -53,5 +54,5 @@ mod server;
 pub mod store;
 pub mod trust;
 
-pub use server::{Server, ServerConfig, ServerError, start};
+pub use server::{Server, ServerConfig, ServerError, start, start_with};
 pub use trust::{Security, TlsOptions, TrustError};

@@ -13,7 +13,8 @@ use caviar_process::{Exit, LevelFilter, Options, Report, Signals};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
-use crate::server::{Server, ServerConfig, ServerError, start};
+use crate::artifacts::{Place, Settings, SizeLimit};
+use crate::server::{Server, ServerConfig, ServerError, start_with};
 use crate::store::check;
 use crate::trust::{Security, TlsOptions};
 
@@ -127,6 +128,13 @@ struct Serve {
         value_parser = clap::value_parser!(u64).range(100..=604_800_000)
     )]
     stall_ms: u64,
+    /// The folder for data sets and other large files, which no other coordinator may use
+    /// [default: STORE.artifacts]
+    #[arg(long, value_name = "FOLDER")]
+    artifacts: Option<Place>,
+    /// Bytes that these files may take together
+    #[arg(long, value_name = "SIZE", default_value = "64GiB")]
+    artifact_limit: SizeLimit,
 }
 
 /// An address to listen on.
@@ -204,6 +212,11 @@ async fn run(arguments: Serve) -> Result<Exit, Report> {
 
 async fn serve(arguments: Serve, signals: &Signals) -> Result<Exit, ServerError> {
     let Serve { ref store, lease_ttl_ms, max_lost_workers, stall_ms, .. } = arguments;
+    let artifacts = Settings {
+        place: arguments.artifacts.clone().unwrap_or(Place::NextToStore),
+        limit: arguments.artifact_limit,
+        ..Settings::default()
+    };
     // Each connection is an open file, and the default limit is often 1,024.
     if let Err(error) = caviar_process::raise_open_files() {
         tracing::warn!("the limit of open files stays as it is: {error}");
@@ -216,7 +229,7 @@ async fn serve(arguments: Serve, signals: &Signals) -> Result<Exit, ServerError>
         security: arguments.security().await?,
     };
     let mut server = tokio::select! {
-        server = start(config) => server?,
+        server = start_with(config, artifacts) => server?,
         name = signals.first() => {
             tracing::info!("{name}: stopped before the store was open");
             return Ok(Exit::Success);
@@ -400,6 +413,17 @@ mod tests {
             assert_eq!(parsed(&[option, "7"]).unwrap().serve.max_lost_workers, 7);
         }
         assert!(parsed(&["--max-lost-workers", "0"]).is_err());
+    }
+
+    #[test]
+    fn artifacts_have_a_folder_and_a_limit() {
+        let serve = parsed(&["--artifacts", "/a", "--artifact-limit", "2GiB"]).unwrap().serve;
+        assert_eq!(serve.artifacts, Some(Place::Folder("/a".into())));
+        assert_eq!(serve.artifact_limit.bytes(), 2 << 30);
+        assert_eq!(parsed(&[]).unwrap().serve.artifact_limit, SizeLimit::default());
+        let error = parsed(&["--artifacts", "s3://bucket"]).unwrap_err();
+        assert!(error.contains("s3:// is not supported by this build"), "{error}");
+        assert!(parsed(&["--artifact-limit", "5"]).is_err());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use caviar_common::error::ErrorClass;
 use caviar_common::join::{JoinString, Role};
 use caviar_core::input::{Config, Input};
 use caviar_proto::v1::access_service_server::AccessServiceServer;
+use caviar_proto::v1::artifact_service_server::ArtifactServiceServer;
 use caviar_proto::v1::sweep_service_server::SweepServiceServer;
 use caviar_proto::v1::trial_service_server::TrialServiceServer;
 use caviar_proto::v1::worker_admin_service_server::WorkerAdminServiceServer;
@@ -29,9 +30,10 @@ use tonic::transport::server::Router;
 use tower::layer::util::{Identity, Stack};
 
 use crate::address_file::AddressFile;
+use crate::artifacts::{ArtifactError, Artifacts, Settings};
 use crate::driver::{self, Driver, DriverError, DriverHandle, Ended};
 use crate::incoming::Incoming;
-use crate::rpc::{Access, Admin, Api, Sweeps, Trials, Workers};
+use crate::rpc::{Access, Admin, Api, Blobs, Sweeps, Trials, Workers};
 use crate::store::sqlite::SqliteStore;
 use crate::trust::{AccessLayer, Security, TlsSetup, Trust, TrustError, accept};
 
@@ -45,6 +47,10 @@ const MAX_STREAMS: u32 = 65_536;
 /// Silence on a connection before it is checked with an HTTP/2 ping, and again the time that the
 /// ping may stay unanswered before the connection is closed.
 const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Bytes of an upload that may be on their way, and of all streams of a connection. With HTTP/2's
+/// default of 64 KiB, an upload over a round trip of 10 ms would be limited to 6 MB/s.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// How long open connections may delay the end of the server.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -99,6 +105,9 @@ pub enum ServerError {
     /// The driver could not start, or failed.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// The folder of the artifacts cannot be listed or cleaned.
+    #[error("{0}")]
+    Artifacts(String),
     /// The service descriptions cannot be served: a bug.
     #[error("internal error: reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -119,7 +128,7 @@ impl ServerError {
             Self::Listen { .. } => ErrorClass::Busy,
             Self::Driver(error) => error.class(),
             Self::Trust(error) => error.class(),
-            Self::Transport(_) => ErrorClass::Unavailable,
+            Self::Artifacts(_) | Self::Transport(_) => ErrorClass::Unavailable,
             Self::Reflection(_) | Self::Ended => ErrorClass::Internal,
         }
     }
@@ -144,10 +153,21 @@ pub struct Server {
 pub fn start(config: ServerConfig) -> BoxFuture<'static, Result<Server, ServerError>> {
     // Boxed so that the services are compiled here. The body of an `async fn` is compiled again in
     // each crate that awaits it, and this one holds all of gRPC's server.
-    Box::pin(open_and_serve(config))
+    Box::pin(open_and_serve(config, Settings::default()))
 }
 
-async fn open_and_serve(config: ServerConfig) -> Result<Server, ServerError> {
+/// Like [`start`], with other settings of its [artifacts](crate::artifacts).
+///
+/// # Errors
+/// Those of [`start`], or the folder of the artifacts cannot be used.
+pub fn start_with(
+    config: ServerConfig,
+    artifacts: Settings,
+) -> BoxFuture<'static, Result<Server, ServerError>> {
+    Box::pin(open_and_serve(config, artifacts))
+}
+
+async fn open_and_serve(config: ServerConfig, artifacts: Settings) -> Result<Server, ServerError> {
     if matches!(config.security, Security::Plain) && !config.listen.ip().is_loopback() {
         return Err(ServerError::NotLoopback(config.listen));
     }
@@ -159,15 +179,18 @@ async fn open_and_serve(config: ServerConfig) -> Result<Server, ServerError> {
     let open = move || driver::start(core, Box::new(open_store(&path)?));
     let Driver { handle, ended } =
         tokio::task::spawn_blocking(open).await.map_err(|_| ServerError::Ended)??;
+    let artifacts = open_artifacts(artifacts, &config).await?;
     // After the store: only one process at a time may change what is next to it.
     let (trust, tls) = open_trust(&config.security, address)?;
     let (stopping, stop) = watch::channel(false);
-    let router = router(&Api::new(handle.clone(), stop.clone()), trust.clone()).await?;
+    let api = Api::new(handle.clone(), Arc::clone(&artifacts), stop.clone());
+    let router = router(&api, trust.clone()).await?;
     let incoming = accept(Incoming::new(listener, KEEPALIVE, tls.clone()), tls);
     let serving =
         Serving(Some(tokio::spawn(router.serve_with_incoming_shutdown(incoming, wait_for(stop)))));
     if config.ticks {
         tokio::spawn(tick(handle.clone(), config.core.lease_ttl_ms, stopping.subscribe()));
+        tokio::spawn(collect(handle.clone(), artifacts, stopping.subscribe()));
     }
     let server =
         Server { address, driver: handle, ended, stopping, serving, trust, published: None };
@@ -322,11 +345,14 @@ async fn router(api: &Api, trust: Option<Arc<Trust>>) -> Result<Router<Layers>, 
         .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
     let access = AccessServiceServer::new(Access(trust.clone()))
         .max_decoding_message_size(MAX_WORKER_MESSAGE_BYTES);
+    let blobs =
+        ArtifactServiceServer::new(Blobs(api.clone())).max_decoding_message_size(MAX_REQUEST_BYTES);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<SweepServiceServer<Sweeps>>().await;
     reporter.set_serving::<TrialServiceServer<Trials>>().await;
     reporter.set_serving::<WorkerServiceServer<Workers>>().await;
     reporter.set_serving::<WorkerAdminServiceServer<Admin>>().await;
+    reporter.set_serving::<ArtifactServiceServer<Blobs>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(caviar_proto::FILE_DESCRIPTOR_SET)
@@ -336,6 +362,8 @@ async fn router(api: &Api, trust: Option<Arc<Trust>>) -> Result<Router<Layers>, 
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .layer(AccessLayer(trust))
         .add_service(health)
         .add_service(reflection().build_v1()?)
@@ -344,8 +372,37 @@ async fn router(api: &Api, trust: Option<Arc<Trust>>) -> Result<Router<Layers>, 
         .add_service(trials)
         .add_service(workers)
         .add_service(admin)
-        .add_service(access);
+        .add_service(access)
+        .add_service(blobs);
     Ok(router)
+}
+
+async fn open_artifacts(
+    settings: Settings,
+    config: &ServerConfig,
+) -> Result<Arc<Artifacts>, ServerError> {
+    let (store, is_read_only) = (config.store.clone(), !config.ticks);
+    let open = move || Artifacts::open(settings, &store, is_read_only);
+    let opened = tokio::task::spawn_blocking(open).await.map_err(|_| ServerError::Ended)?;
+    opened.map_err(|error: ArtifactError| ServerError::Artifacts(error.to_string()))
+}
+
+/// Removes blobs that no sweep needs any more, from time to time.
+async fn collect(driver: DriverHandle, artifacts: Arc<Artifacts>, stop: watch::Receiver<bool>) {
+    let mut timer = tokio::time::interval(artifacts.collect_every());
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut stop = pin!(wait_for(stop));
+    loop {
+        tokio::select! {
+            _ = timer.tick() => {}
+            () = &mut stop => return,
+        }
+        let (driver, artifacts) = (driver.clone(), Arc::clone(&artifacts));
+        let remove = move || artifacts.collect(&driver.sweeps().blobs());
+        if tokio::task::spawn_blocking(remove).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Tells the state machine that time passes. The ticks go through the same queue as all messages,

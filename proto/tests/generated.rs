@@ -12,8 +12,9 @@ use std::path::Path;
 
 use prost::Message;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "caviar/v1/access.proto",
+    "caviar/v1/artifacts.proto",
     "caviar/v1/types.proto",
     "caviar/v1/sweep.proto",
     "caviar/v1/trial.proto",

@@ -51,6 +51,8 @@ pub fn program(name: &str) -> Command {
     command.env_remove("CAVIAR_COORDINATOR").env_remove("CAVIAR_STORE").env_remove("CAVIAR_JOIN");
     // Coordinators leave their join strings there, and the other programs find them by address.
     command.env("CAVIAR_HOME", home()).stdin(Stdio::null());
+    // A cache of this test's own, next to the programs, and never that of the user.
+    command.env("CAVIAR_CACHE", programs().join("test-cache").join(std::process::id().to_string()));
     command
 }
 

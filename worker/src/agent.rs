@@ -10,22 +10,25 @@
 //!
 //! A lease is [`Stage::Waiting`] for a slot, then [`Stage::Running`], at times [`Stage::Parked`] in
 //! favour of other trials, and then [`Stage::Finished`] until the coordinator acknowledges that it
-//! has stored the result. The agent keeps everything that is not acknowledged and sends it again on
-//! the next connection. It creates a message only when the link asks for one, so that all epochs
+//! has stored the result. When the worker stops, the lease is [`Stage::Leaving`] until its epochs
+//! and its checkpoint are sent, and it is released. The agent keeps everything that is not
+//! acknowledged and sends it again on the next connection. It creates a message only when the link asks for one, so that all epochs
 //! that have arrived by then go into one report.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
+use std::sync::Arc;
 
-use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, TrialNumber};
+use caviar_common::ids::{Incarnation, LeaseId, Name, StoreId};
 use caviar_common::limits::{MAX_PARKED, MAX_SLOTS};
 use caviar_common::message::{
-    Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker,
+    Checkpoint, Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker,
 };
 use caviar_common::metric::EpochMetrics;
 use caviar_common::numbers;
 
-use crate::outbox::{Epochs, Outbox};
+pub use crate::held::Attempt;
+use crate::held::{HeldLease, Stage};
 
 /// Most unsent releases before the worker stops reading messages. Only a peer that sends grants
 /// without reading replies reaches this limit.
@@ -45,17 +48,6 @@ pub struct Identity {
     pub can_park: bool,
 }
 
-/// One execution of a trial, as log lines name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// The name of the sweep that the trial belongs to.
-    pub sweep: Name,
-    /// The trial's number in its sweep.
-    pub trial: TrialNumber,
-    /// Which execution of the trial this is.
-    pub number: AttemptNumber,
-}
-
 /// What the runners have to do. Each `Start` results in exactly one [`RunnerEvent::Ended`], whether
 /// or not it is cancelled.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,10 +56,27 @@ pub enum Command {
     Start(Box<Grant>),
     /// Stop training for this lease at the next mini-batch.
     Cancel(LeaseId),
+    /// Write a checkpoint at the next mini-batch, and stop.
+    Leave(LeaseId),
+    /// Store a checkpoint, and call [`Agent::on_stored`] in the end.
+    Store(LeaseId, Box<State>),
+    /// The checkpoint of this lease is not stored. The runner may write another one.
+    Discard(LeaseId),
     /// Park the runner of this lease at the next mini-batch.
     Park(LeaseId),
     /// Let a parked runner continue.
     Unpark(LeaseId),
+}
+
+/// The state of a training at a mini-batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// How many epochs are done.
+    pub epoch: u32,
+    /// How many mini-batches and blocks of validation of the next epoch are done.
+    pub batch: u64,
+    /// The bytes of the checkpoint.
+    pub bytes: Arc<[u8]>,
 }
 
 /// A report of a runner to the agent.
@@ -81,6 +90,20 @@ pub enum RunnerEvent {
         metrics: EpochMetrics,
         /// Training time of the attempt, in seconds, when the epoch ended.
         seconds: f64,
+    },
+    /// The runner has written a checkpoint. It follows the epochs that are done in it.
+    Checkpoint {
+        /// The lease that the runner trains for.
+        lease: LeaseId,
+        /// The checkpoint.
+        state: Box<State>,
+    },
+    /// The runner could not use the checkpoint of its grant, and trains from the first epoch.
+    Restarted {
+        /// The lease that the runner trains for.
+        lease: LeaseId,
+        /// Why, for people.
+        reason: String,
     },
     /// The runner ended and its slot is free.
     Ended {
@@ -106,64 +129,8 @@ pub enum End {
         /// How much memory is missing, for people.
         message: String,
     },
-    /// The runner was told to stop.
+    /// The runner was told to stop or to leave.
     Cancelled,
-}
-
-/// The stage of a held lease.
-#[derive(Debug)]
-enum Stage {
-    /// Waits for a slot: a runner that was told to stop still uses it, or the trial was parked
-    /// before it started.
-    Waiting(Box<Grant>),
-    /// A runner trains it in a slot.
-    Running,
-    /// Its runner waits at a mini-batch and uses no slot.
-    Parked,
-    /// It has ended. The coordinator has not acknowledged the result yet.
-    Finished { result: Box<Finished>, is_sent: bool },
-}
-
-#[derive(Debug)]
-struct HeldLease {
-    attempt: Attempt,
-    stage: Stage,
-    /// The coordinator wants the trial parked. After it was unparked, its stage remains `Parked`
-    /// until a slot is free.
-    should_park: bool,
-    outbox: Outbox,
-}
-
-impl HeldLease {
-    fn is_active(&self) -> bool {
-        matches!(self.stage, Stage::Waiting(_) | Stage::Running | Stage::Parked)
-    }
-
-    fn has_unsent(&self) -> bool {
-        self.outbox.has_unsent() || matches!(self.stage, Stage::Finished { is_sent: false, .. })
-    }
-
-    /// The next unsent message: first the epochs, then the result.
-    fn next_message(&mut self, lease: LeaseId) -> Option<FromWorker> {
-        if let Some(Epochs { points, seconds }) = self.outbox.next_report() {
-            return Some(FromWorker::Report { lease, points, seconds: Some(seconds) });
-        }
-        match &mut self.stage {
-            Stage::Finished { result, is_sent } if !*is_sent => {
-                *is_sent = true;
-                Some(FromWorker::Finished { lease, result: Finished::clone(result) })
-            }
-            Stage::Finished { .. } | Stage::Waiting(_) | Stage::Running | Stage::Parked => None,
-        }
-    }
-
-    /// Marks everything unacknowledged as unsent, for a new connection.
-    fn rewind(&mut self) {
-        self.outbox.rewind();
-        if let Stage::Finished { is_sent, .. } = &mut self.stage {
-            *is_sent = false;
-        }
-    }
 }
 
 /// Whether the worker accepts grants.
@@ -208,6 +175,8 @@ pub struct Agent {
     /// The lease that sent the last message. The search for the next message starts after it, so
     /// that one lease cannot keep the others from reporting.
     last_sender: LeaseId,
+    /// Whether the coordinator records checkpoints.
+    keeps_checkpoints: bool,
 }
 
 impl Agent {
@@ -225,6 +194,7 @@ impl Agent {
             releases: VecDeque::new(),
             commands: VecDeque::new(),
             last_sender: LeaseId(0),
+            keeps_checkpoints: false,
         }
     }
 
@@ -251,14 +221,17 @@ impl Agent {
     pub fn disconnected(&mut self) {
         self.link = Link::Down;
         self.releases.clear();
+        // The next Hello does not list them, which releases them too.
+        self.leases.retain(|_, held| !held.is_done() || held.checkpoint.is_some());
         self.unpark_all();
     }
 
     /// Handles a message of the coordinator.
     pub fn on_message(&mut self, message: ToWorker) {
         match message {
-            ToWorker::Welcome { store, .. } => {
+            ToWorker::Welcome { store, keeps_checkpoints, .. } => {
                 if self.link == Link::Greeting {
+                    self.keeps_checkpoints = keeps_checkpoints;
                     self.serve_store(store);
                     self.link = Link::Up;
                 }
@@ -292,6 +265,23 @@ impl Agent {
             RunnerEvent::Epoch { lease, metrics, seconds } => {
                 if let Some(held) = self.leases.get_mut(&lease) {
                     held.outbox.push(metrics, seconds);
+                }
+            }
+            RunnerEvent::Checkpoint { lease, state } => {
+                let held = self.leases.get_mut(&lease).filter(|_| self.keeps_checkpoints);
+                let command = match held {
+                    Some(held) => {
+                        held.storing += 1;
+                        Command::Store(lease, state)
+                    }
+                    None => Command::Discard(lease),
+                };
+                self.commands.push_back(command);
+            }
+            RunnerEvent::Restarted { lease, reason } => {
+                let held = self.leases.get_mut(&lease).filter(|_| self.keeps_checkpoints);
+                if let Some(held) = held {
+                    held.restarted = Some(reason);
                 }
             }
             RunnerEvent::Ended { lease, end } => {
@@ -341,8 +331,21 @@ impl Agent {
         self.unpark_all();
     }
 
-    /// Gives unfinished leases back, keeps finished results until they are acknowledged, and
-    /// declines new grants from now on.
+    /// Notes that a checkpoint of a [`Command::Store`] is stored; `None` if it could not be.
+    pub fn on_stored(&mut self, lease: LeaseId, stored: Option<Checkpoint>) {
+        let Some(held) = self.leases.get_mut(&lease) else { return };
+        held.storing = held.storing.saturating_sub(1);
+        let is_newer = |stored: &Checkpoint| {
+            held.checkpoint.is_none_or(|(known, _)| known.place() < stored.place())
+        };
+        if let Some(checkpoint) = stored.filter(is_newer) {
+            held.checkpoint = Some((checkpoint, false));
+        }
+        self.forget_unsendable(lease);
+    }
+
+    /// Lets every runner write a checkpoint and end, and gives unfinished leases back then. Keeps
+    /// finished results until they are acknowledged, and declines new grants from now on.
     pub fn stop(&mut self) {
         self.mode = Mode::Stopping;
         let active: Vec<LeaseId> = self
@@ -352,8 +355,39 @@ impl Agent {
             .map(|(lease, _)| *lease)
             .collect();
         for lease in active {
-            self.forget(lease);
-            self.release(lease, Release::Drained);
+            let Some(held) = self.leases.get_mut(&lease) else { continue };
+            if matches!(held.stage, Stage::Waiting(_)) {
+                self.leases.remove(&lease);
+                self.release(lease, Release::Drained);
+            } else {
+                held.stage = Stage::Leaving { has_ended: false };
+                self.commands.push_back(Command::Leave(lease));
+            }
+        }
+    }
+
+    /// Gives back all leases of a worker that stops, without the checkpoints that are not stored
+    /// yet.
+    pub fn stop_waiting(&mut self) {
+        for (lease, held) in &mut self.leases {
+            if let Stage::Leaving { has_ended } = &mut held.stage {
+                held.storing = 0;
+                if !std::mem::replace(has_ended, true) {
+                    self.ending.insert(*lease);
+                }
+            }
+        }
+        let leases: Vec<LeaseId> = self.leases.keys().copied().collect();
+        leases.into_iter().for_each(|lease| self.forget_unsendable(lease));
+    }
+
+    /// Forgets a lease that would only be released, if there is no connection for that. The next
+    /// Hello does not list it, which releases it too.
+    fn forget_unsendable(&mut self, lease: LeaseId) {
+        let is_down = self.link == Link::Down;
+        let is_lost = |held: &HeldLease| is_down && held.is_done() && !held.has_unsent_checkpoint();
+        if self.leases.get(&lease).is_some_and(is_lost) {
+            self.leases.remove(&lease);
         }
     }
 
@@ -374,7 +408,11 @@ impl Agent {
             .filter(|(_, held)| held.has_unsent());
         let lease = *senders.next()?.0;
         self.last_sender = lease;
-        self.leases.get_mut(&lease)?.next_message(lease)
+        let message = self.leases.get_mut(&lease)?.next_message(lease);
+        if matches!(message, Some(FromWorker::Released { .. })) {
+            self.leases.remove(&lease);
+        }
+        message
     }
 
     /// True if [`Self::next_message`] would return a message.
@@ -434,17 +472,7 @@ impl Agent {
         if !self.has_room() || self.ending.contains(&lease) {
             return self.release(lease, Release::Declined);
         }
-        let attempt =
-            Attempt { sweep: grant.sweep_name.clone(), trial: grant.trial, number: grant.attempt };
-        self.leases.insert(
-            lease,
-            HeldLease {
-                attempt,
-                stage: Stage::Waiting(grant),
-                should_park: false,
-                outbox: Outbox::default(),
-            },
-        );
+        self.leases.insert(lease, HeldLease::new(grant));
         self.fill_slots();
     }
 
@@ -489,7 +517,9 @@ impl Agent {
         for (lease, held) in next {
             let command = match std::mem::replace(&mut held.stage, Stage::Running) {
                 Stage::Waiting(grant) => Command::Start(grant),
-                Stage::Running | Stage::Parked | Stage::Finished { .. } => Command::Unpark(*lease),
+                Stage::Running | Stage::Parked | Stage::Finished { .. } | Stage::Leaving { .. } => {
+                    Command::Unpark(*lease)
+                }
             };
             self.commands.push_back(command);
         }
@@ -528,17 +558,25 @@ impl Agent {
                 self.leases.remove(&lease);
                 self.release(lease, Release::TooLarge { message });
             }
-            End::Cancelled => {
-                self.leases.remove(&lease);
-                self.release(lease, Release::Declined);
-            }
+            End::Cancelled => match held.stage {
+                Stage::Leaving { .. } => {
+                    held.stage = Stage::Leaving { has_ended: true };
+                    self.forget_unsendable(lease);
+                }
+                Stage::Waiting(_) | Stage::Running | Stage::Parked | Stage::Finished { .. } => {
+                    self.leases.remove(&lease);
+                    self.release(lease, Release::Declined);
+                }
+            },
         }
     }
 
     /// Removes a lease and cancels its runner, which uses its slot until it ends.
     fn forget(&mut self, lease: LeaseId) {
-        if let Some(HeldLease { stage: Stage::Running | Stage::Parked, .. }) =
-            self.leases.remove(&lease)
+        if let Some(HeldLease {
+            stage: Stage::Running | Stage::Parked | Stage::Leaving { has_ended: false },
+            ..
+        }) = self.leases.remove(&lease)
         {
             self.ending.insert(lease);
             self.commands.push_back(Command::Cancel(lease));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use caviar_client::Dialer;
 use caviar_common::error::Problem;
 use caviar_common::ids::LeaseId;
-use caviar_common::message::{FromWorker, ToWorker};
+use caviar_common::message::{Checkpoint, FromWorker, ToWorker};
 use caviar_proto::convert::worker::encode_from_worker;
 use futures_core::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -22,11 +22,16 @@ use crate::agent::{Agent, Command, End, RunnerEvent};
 use crate::link::{Connection, Disconnect, Received};
 use crate::pace::Pace;
 use crate::runner::Runners;
+use crate::transfers::{Transfer, Transfers};
 
-/// How long a stopping worker tries to deliver its results and releases.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the coordinator may take to read the last messages of a worker that exits.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a stopping worker waits for its runners to write checkpoints, and stores them. After
+/// that it gives its leases back without them.
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a stopping worker tries to deliver its checkpoints, results and releases.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long the coordinator may take to read the last messages of a worker that exits. With it, a
+/// worker is gone within five seconds.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Shortest and longest heartbeat interval that a worker accepts from a coordinator.
 const HEARTBEAT_INTERVALS: (Duration, Duration) =
     (Duration::from_millis(10), Duration::from_secs(3_600));
@@ -41,6 +46,10 @@ pub(crate) struct Driver<'a> {
     events: mpsc::Receiver<RunnerEvent>,
     dialer: Dialer,
     stop: Stop<'a>,
+    transfers: Transfers,
+    /// When a stopping worker gives up its unfinished checkpoints; `None` before the stop signal
+    /// and afterwards.
+    checkpoint_deadline: Option<Instant>,
     /// When to exit even if results are undelivered; `None` before the stop signal.
     exit_deadline: Option<Instant>,
     pace: Pace,
@@ -54,7 +63,7 @@ impl<'a> Driver<'a> {
         runners: Runners,
         events: mpsc::Receiver<RunnerEvent>,
         dialer: Dialer,
-        stop: Stop<'a>,
+        (transfers, stop): (Transfers, Stop<'a>),
     ) -> Self {
         Self {
             agent,
@@ -62,6 +71,8 @@ impl<'a> Driver<'a> {
             events,
             dialer,
             stop,
+            transfers,
+            checkpoint_deadline: None,
             exit_deadline: None,
             pace: Pace::new(),
             logged: None,
@@ -159,6 +170,9 @@ impl<'a> Driver<'a> {
         let deadline = self.exit_deadline;
         tokio::select! {
             Some(event) = self.events.recv() => self.on_event(event),
+            transfer = self.transfers.next() => self.on_transfer(transfer),
+            () = sleep_until(self.checkpoint_deadline.unwrap_or_else(Instant::now)),
+                if self.checkpoint_deadline.is_some() => self.give_up_checkpoints(),
             () = self.stop.as_mut(), if deadline.is_none() => self.on_stop(),
             // The caller checks `should_exit`.
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
@@ -223,9 +237,35 @@ impl<'a> Driver<'a> {
 
     fn on_stop(&mut self) {
         let held = self.agent.held_leases();
-        tracing::info!(held, "stopping: giving unfinished trials back");
+        tracing::info!(held, "stopping: giving unfinished trials back with their checkpoints");
+        self.checkpoint_deadline = Some(Instant::now() + CHECKPOINT_TIMEOUT);
         self.exit_deadline = Some(Instant::now() + EXIT_TIMEOUT);
         self.agent.stop();
+        self.run_commands();
+    }
+
+    fn give_up_checkpoints(&mut self) {
+        self.checkpoint_deadline = None;
+        self.agent.stop_waiting();
+        self.run_commands();
+    }
+
+    /// Passes on a checkpoint that was stored or fetched, or could not be.
+    fn on_transfer(&mut self, transfer: Transfer) {
+        match transfer {
+            Transfer::Stored { lease, result } => {
+                self.in_trial_span(lease, || match &result {
+                    Ok(checkpoint) => {
+                        let Checkpoint { epoch, batch, blob } = checkpoint;
+                        tracing::info!(epoch, batch, bytes = blob.bytes, "checkpoint stored");
+                    }
+                    Err(error) => tracing::warn!("a checkpoint is not stored: {error}"),
+                });
+                self.runners.checkpoint_handled(lease);
+                self.agent.on_stored(lease, result.ok());
+            }
+            Transfer::Fetched { lease, result } => self.runners.deliver(lease, result),
+        }
         self.run_commands();
     }
 
@@ -234,15 +274,20 @@ impl<'a> Driver<'a> {
         while let Some(command) = self.agent.next_command() {
             match command {
                 Command::Cancel(lease) => self.runners.cancel(lease),
+                Command::Leave(lease) => self.runners.leave(lease),
+                Command::Store(lease, state) => self.transfers.store(lease, *state),
+                Command::Discard(lease) => self.runners.checkpoint_handled(lease),
                 Command::Park(lease) => self.runners.set_parked(lease, true),
                 Command::Unpark(lease) => self.runners.set_parked(lease, false),
                 Command::Start(grant) => {
-                    let lease = grant.lease;
+                    let (lease, checkpoint) = (grant.lease, grant.checkpoint);
                     if let Err(error) = self.runners.start(grant) {
                         let message = format!("cannot start a thread for training: {error}");
                         let end = End::Unable { message };
                         self.log_end(lease, &end);
                         self.agent.on_event(RunnerEvent::Ended { lease, end });
+                    } else if let Some(checkpoint) = checkpoint {
+                        self.transfers.fetch(lease, checkpoint.blob);
                     }
                 }
             }

@@ -7,6 +7,8 @@
 //!   `-- link      one gRPC stream to the coordinator, opened again whenever it breaks
 //! ```
 //!
+//! Data that the coordinator keeps is fetched once for each host; see the module `cache`.
+//!
 //! A grant arrives over the link, the agent records its lease, and a runner trains it. Epochs and
 //! results go back the same way. The agent keeps them until the coordinator acknowledges that they
 //! are stored. The runners continue while there is no connection.
@@ -16,7 +18,7 @@
 //! ```
 //! use caviar_worker::caviar_common::ids::Name;
 //! use caviar_worker::caviar_client::{Dialer, Target};
-//! use caviar_worker::{WorkerConfig, run};
+//! use caviar_worker::{BlobPlaces, CheckpointConfig, WorkerConfig, run};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,6 +28,8 @@
 //!     name: Name::parse("name", "my-worker")?,
 //!     slots: 2,
 //!     memory: Some("4GiB".parse()?),
+//!     checkpoints: CheckpointConfig::default(),
+//!     blobs: BlobPlaces::default(),
 //! };
 //! // It works until `stop` is ready. A coordinator that is not there yet is waited for.
 //! let stop = tokio::time::sleep(std::time::Duration::from_millis(50));
@@ -36,15 +40,21 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod cache;
+mod checkpoints;
 mod control;
 mod data;
 mod driver;
+mod held;
 mod link;
 mod memory;
 mod outbox;
 mod pace;
 pub mod program;
 mod runner;
+mod transfers;
+
+use std::sync::Arc;
 
 use caviar_client::Dialer;
 use caviar_common::error::ErrorClass;
@@ -55,11 +65,16 @@ use tokio::sync::mpsc;
 
 pub use {caviar_client, caviar_common};
 
+pub use crate::cache::BlobPlaces;
+pub use crate::checkpoints::{CheckpointConfig, CheckpointError, Checkpoints, MemoryCheckpoints};
 pub use crate::memory::{BadMemoryLimit, MemoryLimit};
 
 use crate::agent::{Agent, Identity};
+use crate::cache::{Blobs, Fetcher};
+use crate::checkpoints::ArtifactCheckpoints;
 use crate::driver::{Driver, Stop};
 use crate::runner::Runners;
+use crate::transfers::Transfers;
 
 /// Events of runners that may wait for the driver. The driver handles them at once, so a runner
 /// rarely has to wait until the channel has room.
@@ -76,6 +91,10 @@ pub struct WorkerConfig {
     pub slots: u32,
     /// Memory for all trials and their data together; `None` for no limit.
     pub memory: Option<MemoryLimit>,
+    /// Where checkpoints are stored, and how often.
+    pub checkpoints: CheckpointConfig,
+    /// Where it keeps data that the coordinator sends, and where it finds such data.
+    pub blobs: BlobPlaces,
 }
 
 /// Why a worker cannot start. Once it has started, it retries after every failure.
@@ -107,9 +126,10 @@ impl WorkerError {
 
 /// Works for a coordinator until `stop` is ready or the coordinator drains the worker.
 ///
-/// On `stop`, every training ends at its next mini-batch and its lease is released. The worker then
-/// takes up to two seconds to deliver finished results. A drained worker first finishes the trials
-/// that it holds. While the coordinator cannot be reached, the worker keeps trying to connect.
+/// On `stop`, every training writes a checkpoint at its next mini-batch and ends, and its lease is
+/// released. The worker takes up to four seconds to deliver checkpoints and finished results. A
+/// drained worker first finishes the trials that it holds. While the coordinator cannot be reached,
+/// the worker keeps trying to connect.
 ///
 /// # Errors
 /// The configuration is wrong; nothing was started.
@@ -133,12 +153,15 @@ async fn work(config: WorkerConfig, stop: Stop<'_>) -> Result<(), WorkerError> {
     };
     let span = tracing::info_span!("session", worker = %identity.worker);
     let (sender, events) = mpsc::channel(EVENTS);
+    let blobs = Blobs::new(config.blobs, Fetcher::new(dialer.clone()));
+    let CheckpointConfig { place, every } = config.checkpoints;
+    let place = place.unwrap_or_else(|| Arc::new(ArtifactCheckpoints::new(dialer.clone())));
     let driver = Driver::new(
         Agent::new(identity),
-        Runners::new(sender, config.memory),
+        Runners::new(sender, config.memory, Some(blobs), Some(every)),
         events,
         config.coordinator,
-        stop,
+        (Transfers::new(place), stop),
     );
     tracing::Instrument::instrument(driver.run(), span).await;
     Ok(())

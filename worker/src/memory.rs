@@ -23,6 +23,7 @@ use caviar_common::ids::LeaseId;
 use caviar_data::Splits;
 use caviar_nn::data_bytes;
 
+use crate::cache::Blobs;
 use crate::data::{DataCache, DataKey, LoadError};
 
 /// The smallest limit. No trial fits into less, so a smaller number most likely lacks its unit.
@@ -99,10 +100,11 @@ struct Ledger {
 }
 
 impl Memory {
-    pub(crate) fn new(limit: Option<MemoryLimit>) -> Self {
+    /// Data comes from `blobs` if the coordinator keeps it; `None` to read all data at its path.
+    pub(crate) fn new(limit: Option<MemoryLimit>, blobs: Option<Blobs>) -> Self {
         Self {
             limit,
-            data: DataCache::default(),
+            data: DataCache::with_blobs(blobs),
             ledger: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -126,7 +128,10 @@ impl Memory {
         let Some(_permit) = self.wait_for_permit(lease, stopped) else { return Ok(None) };
         // If the trial is refused or stopped, `data` is dropped before the permit, which is
         // declared first. The next trial then no longer counts this data as used.
-        let data = self.data.get(key)?;
+        let data = match self.data.get(key, stopped) {
+            Err(LoadError::Stopped) => return Ok(None),
+            data => data?,
+        };
         let reservation = self.reserve(bytes_of(&data), &data, stopped)?;
         Ok(reservation.map(|reservation| Admission { data, reservation }))
     }

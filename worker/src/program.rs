@@ -1,7 +1,9 @@
 //! The program: `caviar-worker`, and `caviar worker`.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use caviar_client::{ConnectionArguments, ConnectionError};
 use caviar_common::ids::Name;
@@ -11,10 +13,13 @@ use caviar_common::numbers::to_u32;
 use caviar_process::{Exit, Options, Report, Signals};
 use clap::Args;
 
-use crate::{MemoryLimit, WorkerConfig, WorkerError};
+use crate::{BlobPlaces, CheckpointConfig, MemoryLimit, WorkerConfig, WorkerError};
 
 /// Threads of the runtime. It only carries messages; every trial has a thread of its own.
 const RUNTIME_THREADS: usize = 2;
+
+/// Most milliseconds between two checkpoints: a week.
+const MAX_CHECKPOINT_MS: u64 = 7 * 24 * 3_600_000;
 
 /// The options of a worker on the command line.
 #[derive(Clone, Debug, Args)]
@@ -33,6 +38,23 @@ pub struct Arguments {
     /// [default: no limit]
     #[arg(long, value_name = "SIZE")]
     memory: Option<MemoryLimit>,
+    /// Milliseconds of training between two checkpoints of a trial; a trial that is expected to
+    /// train for less than twice as long gets none
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 30_000,
+        value_parser = clap::value_parser!(u64).range(1..=MAX_CHECKPOINT_MS)
+    )]
+    checkpoint_ms: u64,
+    /// The folder in which the workers of this host keep data that the coordinator sends
+    /// [default: $XDG_CACHE_HOME/caviar or ~/.cache/caviar]
+    #[arg(long, env = "CAVIAR_CACHE", value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+    /// A folder with such data on a file system that this host shares with the coordinator:
+    /// STORE.artifacts/blobs
+    #[arg(long, env = "CAVIAR_ARTIFACTS", value_name = "FOLDER")]
+    artifacts: Option<PathBuf>,
     /// This worker's name, unique among the workers of the coordinator [default: HOST-PID]
     #[arg(long, value_parser = name)]
     name: Option<Name>,
@@ -46,7 +68,8 @@ fn name(text: &str) -> Result<Name, String> {
     Name::parse("name", text).map_err(|problem| problem.message)
 }
 
-/// Runs a worker until it is drained, or until SIGINT or SIGTERM. A second signal ends it at once.
+/// Runs a worker until it is drained, or until SIGINT, SIGTERM or SIGUSR1. Then it gives its trials
+/// back with their checkpoints, and is gone within five seconds. A second signal ends it at once.
 pub fn main(arguments: Arguments) -> ExitCode {
     let options = Options { threads: Some(RUNTIME_THREADS), ..Options::default() };
     caviar_process::main(options, run(arguments))
@@ -64,6 +87,14 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
         },
         slots: arguments.slots.unwrap_or_else(cores),
         memory: arguments.memory,
+        checkpoints: CheckpointConfig {
+            place: None,
+            every: Duration::from_millis(arguments.checkpoint_ms),
+        },
+        blobs: BlobPlaces {
+            cache: arguments.cache.or_else(BlobPlaces::default_cache),
+            folder: arguments.artifacts,
+        },
     };
     let signals = Signals::listen().map_err(|error| Report::new(Exit::Failure, &error))?;
     let stop = async {

@@ -3,14 +3,18 @@
 //! [`Runners`] carries out the agent's commands and reports over a bounded channel. It sends one
 //! [`RunnerEvent::Epoch`] per epoch and exactly one [`RunnerEvent::Ended`] per start, even if the
 //! thread panics.
+//!
+//! A runner writes a checkpoint every 30 seconds of training, if the one before is stored, and when
+//! it is told to leave. A training that is expected to take less than twice as long writes none.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
 use caviar_common::error::Problem;
@@ -18,12 +22,14 @@ use caviar_common::hyper::train_spec;
 use caviar_common::ids::LeaseId;
 use caviar_common::message::{Finished, Grant};
 use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::numbers::to_u64;
 use caviar_common::outcome::{Job, Outcome};
 use caviar_nn::{TrainError, Trainer, trial_bytes};
 use tokio::sync::mpsc;
 
-use crate::agent::{End, RunnerEvent};
-use crate::control::Control;
+use crate::agent::{End, RunnerEvent, State};
+use crate::cache::Blobs;
+use crate::control::{Control, Fetched};
 use crate::data::DataKey;
 use crate::memory::{AdmissionError, Memory, MemoryLimit};
 
@@ -33,16 +39,26 @@ pub(crate) struct Runners {
     memory: Arc<Memory>,
     events: mpsc::Sender<RunnerEvent>,
     controls: BTreeMap<LeaseId, Arc<Control>>,
+    /// Training time between two checkpoints of a runner; `None` to write none.
+    checkpoint_every: Option<Duration>,
 }
 
 impl Runners {
     /// Without any runner yet. Runners report to `events`, and wait while that channel is full. A
-    /// runner that would exceed `memory` waits until it fits; `None` sets no limit.
-    pub(crate) fn new(events: mpsc::Sender<RunnerEvent>, memory: Option<MemoryLimit>) -> Self {
-        Self { memory: Arc::new(Memory::new(memory)), events, controls: BTreeMap::new() }
+    /// runner that would exceed `memory` waits until it fits; `None` sets no limit. Data that the
+    /// coordinator keeps comes from `blobs`; `None` to read it at its path.
+    pub(crate) fn new(
+        events: mpsc::Sender<RunnerEvent>,
+        memory: Option<MemoryLimit>,
+        blobs: Option<Blobs>,
+        checkpoint_every: Option<Duration>,
+    ) -> Self {
+        let memory = Arc::new(Memory::new(memory, blobs));
+        Self { memory, events, controls: BTreeMap::new(), checkpoint_every }
     }
 
-    /// Starts a thread that trains the grant.
+    /// Starts a thread that trains the grant. If the grant has a checkpoint, the thread waits for
+    /// [`Self::deliver`].
     ///
     /// # Errors
     /// The system refuses another thread. No event follows for this start.
@@ -61,6 +77,29 @@ impl Runners {
         if let Some(control) = self.controls.get(&lease) {
             control.stop();
             self.memory.wake();
+        }
+    }
+
+    /// Lets a runner write a checkpoint and end at its next mini-batch. No-op if the lease has no
+    /// runner.
+    pub(crate) fn leave(&self, lease: LeaseId) {
+        if let Some(control) = self.controls.get(&lease) {
+            control.leave();
+            self.memory.wake();
+        }
+    }
+
+    /// Hands a runner the checkpoint of its grant. No-op if the lease has no runner.
+    pub(crate) fn deliver(&self, lease: LeaseId, fetched: Fetched) {
+        if let Some(control) = self.controls.get(&lease) {
+            control.deliver(fetched);
+        }
+    }
+
+    /// Notes that the checkpoint that a runner wrote last is stored or given up.
+    pub(crate) fn checkpoint_handled(&self, lease: LeaseId) {
+        if let Some(control) = self.controls.get(&lease) {
+            control.set_storing(false);
         }
     }
 
@@ -93,6 +132,14 @@ struct Runner {
     /// When training began. It is moved forward by the time spent parked, so that the training
     /// time excludes that, reading the data and waiting for memory.
     began: Cell<Instant>,
+    /// Training time of earlier attempts until the checkpoint, in seconds.
+    before: Cell<f64>,
+    checkpoint_every: Option<Duration>,
+    /// When the next checkpoint is due; `None` to write none.
+    due: Cell<Option<Instant>>,
+    /// A mini-batch was trained since the last checkpoint. Otherwise a checkpoint that takes longer
+    /// than the time between two of them would be followed by the next one.
+    has_moved: Cell<bool>,
     /// The last completed epoch. It is kept here because a failed training reports it too.
     last: Cell<Option<EpochMetrics>>,
     /// The bytes that the training may allocate; `None` before it begins.
@@ -106,6 +153,10 @@ impl Runner {
             events: runners.events.clone(),
             control: Arc::clone(control),
             began: Cell::new(Instant::now()),
+            before: Cell::new(0.0),
+            checkpoint_every: runners.checkpoint_every,
+            due: Cell::new(None),
+            has_moved: Cell::new(false),
             last: Cell::new(None),
             bytes: Cell::new(None),
         }
@@ -160,7 +211,12 @@ impl Runner {
     /// split. Returns `None` if the runner was stopped.
     fn train(&self, grant: &Grant) -> Result<Option<(Outcome, Option<Score>)>, TrialError> {
         let spec = train_spec(&grant.fixed, &grant.assignment).map_err(TrialError::Spec)?;
-        let key = DataKey { data: &grant.data, seed: grant.seed, digest: &grant.digest };
+        let key = DataKey {
+            data: &grant.data,
+            seed: grant.seed,
+            digest: &grant.digest,
+            block: grant.block,
+        };
         let admission = self
             .memory
             .admit(grant.lease, self.control.stopped(), key, |data| trial_bytes(&spec, data))?;
@@ -169,20 +225,100 @@ impl Runner {
         self.bytes.set(Some(admission.bytes()));
         tracing::info!(memory = %ByteSize(admission.bytes()), "trial started");
         let trial = u64::from(grant.trial.0);
-        let mut trainer = Trainer::new(&spec, admission.data(), grant.seed, trial)?;
-        let may_continue = || self.wait_while_parked();
-        while trainer.epochs_done() < spec.epochs {
-            let Some(metrics) = trainer.epoch(&may_continue)? else { return Ok(None) };
-            self.last.set(Some(metrics));
-            if grant.job == Job::Train && !self.report(grant.lease, metrics) {
-                return Ok(None);
-            }
-            if !metrics.is_finite() {
+        let trainer = Trainer::new(&spec, admission.data(), grant.seed, trial)?;
+        let mut trainer = trainer.with_data_digest(&grant.digest);
+        if grant.checkpoint.is_some() && !self.resume(grant.lease, &mut trainer) {
+            return Ok(None);
+        }
+        if grant.job == Job::Train {
+            self.due.set(self.checkpoint_every.map(|every| Instant::now() + every));
+        }
+        self.train_epochs(grant, spec.epochs, &mut trainer)
+    }
+
+    /// Trains the rest of the epochs.
+    fn train_epochs(
+        &self,
+        grant: &Grant,
+        epochs: u32,
+        trainer: &mut Trainer,
+    ) -> Result<Option<(Outcome, Option<Score>)>, TrialError> {
+        let may_continue = || self.wait_while_parked() && !self.is_checkpoint_due();
+        loop {
+            let last = trainer.last();
+            self.last.set(last);
+            if last.is_some_and(|last| !last.is_finite()) {
                 return Ok(Some((Outcome::Diverged, None)));
+            }
+            if trainer.epochs_done() >= epochs {
+                break;
+            }
+            let goes_on = match trainer.epoch(&may_continue)? {
+                Some(metrics) => grant.job == Job::Score || self.report(grant.lease, metrics),
+                None => self.write_checkpoint(grant, trainer)?,
+            };
+            if !goes_on {
+                return Ok(None);
             }
         }
         let test = if grant.job == Job::Score { trainer.test()? } else { None };
         Ok(Some((Outcome::Completed, test)))
+    }
+
+    /// Waits for the checkpoint of the grant and continues from it. If that is not possible, the
+    /// training begins with the first epoch. False if the runner was stopped.
+    fn resume(&self, lease: LeaseId, trainer: &mut Trainer) -> bool {
+        let Some(fetched) = self.control.wait_for_checkpoint() else { return false };
+        self.began.set(Instant::now());
+        let restored =
+            fetched.and_then(|bytes| trainer.restore(&bytes).map_err(|error| error.to_string()));
+        match restored {
+            Ok(seconds) => {
+                self.before.set(seconds);
+                let (epoch, batch) = (trainer.epochs_done(), trainer.batches_done());
+                tracing::info!(epoch, batch, seconds, "resumed from a checkpoint");
+                true
+            }
+            Err(reason) => {
+                tracing::warn!("training from the first epoch: {reason}");
+                self.events.blocking_send(RunnerEvent::Restarted { lease, reason }).is_ok()
+            }
+        }
+    }
+
+    /// True if the training should be interrupted for a checkpoint before the next mini-batch.
+    fn is_checkpoint_due(&self) -> bool {
+        let is_due = self.has_moved.get()
+            && self.due.get().is_some_and(|due| Instant::now() >= due)
+            && !self.control.is_storing();
+        self.has_moved.set(!is_due);
+        is_due
+    }
+
+    /// Writes the checkpoint for which the training was interrupted, unless the trial is short.
+    /// False if the runner should end.
+    fn write_checkpoint(&self, grant: &Grant, trainer: &Trainer) -> Result<bool, TrialError> {
+        let is_stopped = self.control.stopped().load(Ordering::Acquire);
+        let (Some(every), Job::Train) = (self.checkpoint_every, grant.job) else {
+            return Ok(!is_stopped);
+        };
+        if is_stopped && !self.control.leaves() {
+            return Ok(false);
+        }
+        self.due.set(Some(Instant::now() + every));
+        let seconds = self.seconds();
+        // Nothing is done before the first mini-batch, and there is nothing to save.
+        let expected = seconds / trainer.share_done();
+        if !expected.is_finite() || expected < 2.0 * every.as_secs_f64() {
+            return Ok(!is_stopped);
+        }
+        let (epoch, batch) = (trainer.epochs_done(), to_u64(trainer.batches_done()));
+        let bytes: Arc<[u8]> = trainer.checkpoint(seconds)?.into();
+        tracing::debug!(epoch, batch, bytes = bytes.len(), "checkpoint written");
+        self.control.set_storing(true);
+        let state = Box::new(State { epoch, batch, bytes });
+        let event = RunnerEvent::Checkpoint { lease: grant.lease, state };
+        Ok(self.events.blocking_send(event).is_ok() && !is_stopped)
     }
 
     /// Blocks while the runner is parked. False if it was stopped.
@@ -214,9 +350,9 @@ impl Runner {
         })
     }
 
-    /// Training time so far.
+    /// Training time so far, with that before the checkpoint.
     fn seconds(&self) -> f64 {
-        self.began.get().elapsed().as_secs_f64()
+        self.before.get() + self.began.get().elapsed().as_secs_f64()
     }
 }
 

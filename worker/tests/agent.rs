@@ -8,10 +8,11 @@
 
 mod support;
 
+use caviar_common::blob::{Blob, BlobName};
 use caviar_common::ids::{LeaseId, StoreId};
-use caviar_common::message::{Finished, FromWorker, Release, Stored, ToWorker};
+use caviar_common::message::{Checkpoint, Finished, FromWorker, Release, Stored, ToWorker};
 use caviar_common::outcome::Outcome;
-use caviar_worker::agent::{Agent, Command, End, RunnerEvent};
+use caviar_worker::agent::{Agent, Command, End, RunnerEvent, State};
 use support::{agent, point};
 
 fn connected(slots: u32) -> Agent {
@@ -34,6 +35,7 @@ fn welcome_from(agent: &mut Agent, store: u64) {
         heartbeat_ms: 1_000,
         lease_ttl_ms: 5_000,
         store: StoreId(store),
+        keeps_checkpoints: true,
     });
 }
 
@@ -66,7 +68,7 @@ fn ack(agent: &mut Agent, lease: u64, stored: Stored) {
 }
 
 /// All messages that the agent sends now, in short: `report 1: 2-3`, `finished 1`, `drained 1`,
-/// `declined 1`, `unable 1`.
+/// `declined 1`, `unable 1`, `checkpoint 1: 3`, `restarted 1`.
 fn messages(agent: &mut Agent) -> Vec<String> {
     let mut all = Vec::new();
     while agent.has_message() {
@@ -85,6 +87,10 @@ fn messages(agent: &mut Agent) -> Vec<String> {
             FromWorker::Released { lease, release: Release::TooLarge { .. } } => {
                 format!("too large {lease}")
             }
+            FromWorker::Checkpointed { lease, checkpoint } => {
+                format!("checkpoint {lease}: {}", checkpoint.epoch)
+            }
+            FromWorker::Restarted { lease, .. } => format!("restarted {lease}"),
             FromWorker::Hello(_) | FromWorker::Heartbeat { .. } => {
                 panic!("the agent does not send this message")
             }
@@ -94,12 +100,16 @@ fn messages(agent: &mut Agent) -> Vec<String> {
     all
 }
 
-/// All commands to the runners, in short: `start 1`, `cancel 1`, `park 1`, `unpark 1`.
+/// All commands of the agent, in short: `start 1`, `cancel 1`, `park 1`, `unpark 1`, `leave 1`,
+/// `store 1: 3`, `discard 1`.
 fn commands(agent: &mut Agent) -> Vec<String> {
     std::iter::from_fn(|| agent.next_command())
         .map(|command| match command {
             Command::Start(grant) => format!("start {}", grant.lease),
             Command::Cancel(lease) => format!("cancel {lease}"),
+            Command::Leave(lease) => format!("leave {lease}"),
+            Command::Store(lease, state) => format!("store {lease}: {}", state.epoch),
+            Command::Discard(lease) => format!("discard {lease}"),
             Command::Park(lease) => format!("park {lease}"),
             Command::Unpark(lease) => format!("unpark {lease}"),
         })
@@ -416,11 +426,157 @@ fn a_stopping_worker_releases_unfinished_leases_and_delivers_results() {
     agent.on_message(grant(2));
     end(&mut agent, 1, End::Finished(completed()));
     agent.stop();
-    assert_eq!(commands(&mut agent), ["start 1", "start 2", "cancel 2"]);
-    assert_eq!(messages(&mut agent), ["drained 2", "finished 1"]);
+    assert_eq!(commands(&mut agent), ["start 1", "start 2", "leave 2"]);
+    assert_eq!(messages(&mut agent), ["finished 1"]);
     ack(&mut agent, 1, Stored::Finished);
     assert!(!agent.may_exit(), "a runner has not ended");
     end(&mut agent, 2, End::Cancelled);
+    assert_eq!(messages(&mut agent), ["drained 2"]);
+    assert!(agent.may_exit());
+}
+
+/// A runner has written a checkpoint.
+fn write_checkpoint(agent: &mut Agent, lease: u64, epoch: u32) {
+    let state = Box::new(State { epoch, batch: 0, bytes: [1, 2].into() });
+    agent.on_event(RunnerEvent::Checkpoint { lease: LeaseId(lease), state });
+}
+
+/// A checkpoint was stored.
+fn stored(agent: &mut Agent, lease: u64, epoch: u32) {
+    let name = BlobName::from_hash([epoch.to_le_bytes()[0]; 32]);
+    let checkpoint = Checkpoint { epoch, batch: 0, blob: Blob { name, bytes: 2 } };
+    agent.on_stored(LeaseId(lease), Some(checkpoint));
+}
+
+#[test]
+fn a_checkpoint_is_sent_after_it_is_stored_and_after_its_epochs() {
+    let mut agent = connected(2);
+    agent.on_message(grant(1));
+    epochs(&mut agent, 1, 1..=2);
+    write_checkpoint(&mut agent, 1, 2);
+    assert_eq!(commands(&mut agent), ["start 1", "store 1: 2"]);
+    stored(&mut agent, 1, 2);
+    epochs(&mut agent, 1, 3..=3);
+    assert_eq!(messages(&mut agent), ["report 1: 1-3", "checkpoint 1: 2"]);
+    assert_eq!(messages(&mut agent), [""; 0]);
+    // The coordinator may not have read it when the connection broke.
+    ack(&mut agent, 1, Stored::Epoch(3));
+    assert_eq!(leases_in_hello(&mut agent), [1]);
+    welcome(&mut agent);
+    assert_eq!(messages(&mut agent), ["checkpoint 1: 2"]);
+    // Uploads can overtake each other.
+    stored(&mut agent, 1, 1);
+    assert_eq!(messages(&mut agent), [""; 0]);
+    stored(&mut agent, 1, 3);
+    assert_eq!(messages(&mut agent), ["checkpoint 1: 3"]);
+}
+
+#[test]
+fn a_coordinator_that_keeps_no_checkpoints_gets_none() {
+    let mut agent = agent(1);
+    agent.hello();
+    agent.on_message(ToWorker::Welcome {
+        heartbeat_ms: 1_000,
+        lease_ttl_ms: 5_000,
+        store: StoreId(1),
+        keeps_checkpoints: false,
+    });
+    agent.on_message(grant(1));
+    write_checkpoint(&mut agent, 1, 0);
+    agent.on_event(RunnerEvent::Restarted { lease: LeaseId(1), reason: String::new() });
+    assert_eq!(commands(&mut agent), ["start 1", "discard 1"]);
+    agent.stop();
+    write_checkpoint(&mut agent, 1, 0);
+    assert_eq!(commands(&mut agent), ["leave 1", "discard 1"]);
+    end(&mut agent, 1, End::Cancelled);
+    assert_eq!(messages(&mut agent), ["drained 1"]);
+}
+
+#[test]
+fn a_worker_says_before_its_epochs_that_it_began_again() {
+    let mut agent = connected(1);
+    agent.on_message(grant(1));
+    agent.on_event(RunnerEvent::Restarted { lease: LeaseId(1), reason: "gone".into() });
+    epochs(&mut agent, 1, 1..=1);
+    assert_eq!(messages(&mut agent), ["restarted 1", "report 1: 1-1"]);
+}
+
+#[test]
+fn a_stopping_worker_releases_a_lease_after_its_checkpoint() {
+    let mut agent = connected(2);
+    agent.on_message(grant(1));
+    park(&mut agent, 1);
+    agent.on_message(grant(2));
+    agent.on_message(grant(3));
+    agent.stop();
+    assert_eq!(
+        commands(&mut agent),
+        ["start 1", "park 1", "start 2", "start 3", "leave 1", "leave 2", "leave 3"]
+    );
+    epochs(&mut agent, 2, 1..=1);
+    write_checkpoint(&mut agent, 1, 0);
+    write_checkpoint(&mut agent, 2, 1);
+    end(&mut agent, 1, End::Cancelled);
+    end(&mut agent, 2, End::Cancelled);
+    assert_eq!(messages(&mut agent), ["report 2: 1-1"], "nothing is stored yet");
+    stored(&mut agent, 2, 1);
+    assert_eq!(messages(&mut agent), ["checkpoint 2: 1", "drained 2"]);
+    // Storing the other one fails.
+    agent.on_stored(LeaseId(1), None);
+    assert_eq!(messages(&mut agent), ["drained 1"]);
+    // A trial that ends at the same time has a result.
+    end(&mut agent, 3, End::Finished(completed()));
+    assert_eq!(messages(&mut agent), ["finished 3"]);
+    ack(&mut agent, 3, Stored::Finished);
+    assert!(agent.may_exit());
+}
+
+#[test]
+fn a_stopping_worker_does_not_wait_for_checkpoints_indefinitely() {
+    let mut agent = connected(2);
+    agent.on_message(grant(1));
+    agent.on_message(grant(2));
+    epochs(&mut agent, 1, 1..=2);
+    agent.stop();
+    write_checkpoint(&mut agent, 1, 2);
+    end(&mut agent, 1, End::Cancelled);
+    agent.stop_waiting();
+    assert_eq!(messages(&mut agent), ["report 1: 1-2", "drained 2", "drained 1"]);
+    assert!(!agent.may_exit(), "the runner of 2 is in a long mini-batch");
+    // What arrives later is ignored.
+    stored(&mut agent, 1, 2);
+    write_checkpoint(&mut agent, 2, 0);
+    end(&mut agent, 2, End::Cancelled);
+    assert_eq!(messages(&mut agent), [""; 0]);
+    assert!(agent.may_exit());
+}
+
+#[test]
+fn a_lease_that_is_revoked_while_its_runner_leaves_is_forgotten() {
+    let mut agent = connected(1);
+    agent.on_message(grant(1));
+    agent.stop();
+    agent.on_message(ToWorker::Revoke { lease: LeaseId(1), reason: String::new() });
+    assert_eq!(commands(&mut agent), ["start 1", "leave 1", "cancel 1"]);
+    end(&mut agent, 1, End::Cancelled);
+    assert_eq!(messages(&mut agent), [""; 0]);
+    assert!(agent.may_exit());
+}
+
+#[test]
+fn a_checkpoint_that_is_stored_without_a_connection_is_sent_on_the_next_one() {
+    let mut agent = connected(2);
+    agent.on_message(grant(1));
+    agent.on_message(grant(2));
+    agent.stop();
+    write_checkpoint(&mut agent, 1, 0);
+    agent.disconnected();
+    end(&mut agent, 1, End::Cancelled);
+    end(&mut agent, 2, End::Cancelled);
+    stored(&mut agent, 1, 0);
+    assert_eq!(leases_in_hello(&mut agent), [1], "lease 2 has nothing to say");
+    welcome(&mut agent);
+    assert_eq!(messages(&mut agent), ["checkpoint 1: 0", "drained 1"]);
     assert!(agent.may_exit());
 }
 

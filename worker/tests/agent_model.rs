@@ -8,6 +8,8 @@
 //! - At most as many runners run as there are slots, and none for a lease that the agent knows to
 //!   be revoked or stopped.
 //! - No slot is free while a trial that is not parked waits for one.
+//! - A checkpoint arrives after the epochs that are done in it.
+//! - A worker that stops gives every lease back, and its last checkpoint if that is stored.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,11 +23,12 @@ mod support;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use caviar_common::blob::{Blob, BlobName};
 use caviar_common::ids::{LeaseId, StoreId};
-use caviar_common::message::{Finished, FromWorker, Release, Stored, ToWorker};
+use caviar_common::message::{Checkpoint, Finished, FromWorker, Release, Stored, ToWorker};
 use caviar_common::metric::EpochMetrics;
 use caviar_common::outcome::Outcome;
-use caviar_worker::agent::{Agent, Command, End, RunnerEvent};
+use caviar_worker::agent::{self as worker, Agent, Command, End, RunnerEvent};
 use proptest::prelude::{Just, Strategy, any};
 use proptest::prop_oneof;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -50,7 +53,13 @@ enum Step {
     Epoch(usize),
     Finish(usize),
     Unable(usize),
+    /// A runner writes a checkpoint.
+    Checkpoint(usize),
+    /// A checkpoint is stored, or cannot be.
+    Stored(usize),
     Drain,
+    /// The worker is told to stop.
+    Leave,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -68,6 +77,8 @@ fn step() -> impl Strategy<Value = Step> {
         12 => any::<usize>().prop_map(Step::Epoch),
         5 => any::<usize>().prop_map(Step::Finish),
         1 => any::<usize>().prop_map(Step::Unable),
+        3 => any::<usize>().prop_map(Step::Checkpoint),
+        3 => any::<usize>().prop_map(Step::Stored),
         1 => Just(Step::Drain),
     ]
 }
@@ -88,6 +99,8 @@ struct Lease {
     state: State,
     stored: u32,
     results: u32,
+    /// The epochs that are done in its newest checkpoint.
+    checkpoint: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +108,7 @@ struct Runner {
     epochs: u32,
     is_cancelled: bool,
     is_parked: bool,
+    leaves: bool,
 }
 
 /// How often the random steps reached each case that matters.
@@ -109,6 +123,8 @@ struct Reached {
     runners_parked: u32,
     runners_unparked: u32,
     ends_while_parked: u32,
+    checkpoints: u32,
+    checkpoints_of_released: u32,
 }
 
 struct World<'a> {
@@ -125,6 +141,8 @@ struct World<'a> {
     started: BTreeSet<LeaseId>,
     /// Number of epochs of each result that a runner finished before it was cancelled.
     results: BTreeMap<LeaseId, u32>,
+    /// Checkpoints that are being stored: their leases and epochs.
+    storing: Vec<(LeaseId, u32)>,
     is_connected: bool,
     to_worker: VecDeque<ToWorker>,
     to_coordinator: VecDeque<FromWorker>,
@@ -145,6 +163,7 @@ impl<'a> World<'a> {
             is_draining: false,
             started: BTreeSet::new(),
             results: BTreeMap::new(),
+            storing: Vec::new(),
             is_connected: false,
             to_worker: VecDeque::new(),
             to_coordinator: VecDeque::new(),
@@ -175,6 +194,14 @@ impl<'a> World<'a> {
             Step::Unable(index) => self.end(*index, true),
             Step::Drain if self.has_session => self.to_worker.push_back(ToWorker::Drain),
             Step::Drain => {}
+            Step::Checkpoint(index) => self.checkpoint(*index),
+            Step::Stored(index) => self.store(*index),
+            Step::Leave => {
+                self.agent.stop();
+                self.is_draining = true;
+                self.parked.clear();
+                self.run_commands();
+            }
         }
         for (lease, runner) in &self.runners {
             assert!(
@@ -183,7 +210,8 @@ impl<'a> World<'a> {
             );
         }
         let waits = self.runners.iter().any(|(lease, runner)| {
-            runner.is_parked && !runner.is_cancelled && !self.parked.contains(lease)
+            let is_stopped = runner.is_cancelled || runner.leaves;
+            runner.is_parked && !is_stopped && !self.parked.contains(lease)
         });
         assert!(
             !waits || self.slots_in_use() >= self.slots,
@@ -235,7 +263,11 @@ impl<'a> World<'a> {
             FromWorker::Finished { lease, .. } => {
                 assert!(!self.over.contains(lease), "the result of lease {lease} sent again")
             }
-            FromWorker::Released { .. } | FromWorker::Hello(_) | FromWorker::Heartbeat { .. } => {}
+            FromWorker::Checkpointed { .. }
+            | FromWorker::Restarted { .. }
+            | FromWorker::Released { .. }
+            | FromWorker::Hello(_)
+            | FromWorker::Heartbeat { .. } => {}
         }
         self.to_coordinator.push_back(message);
     }
@@ -308,6 +340,12 @@ impl<'a> World<'a> {
                     assert!(self.slots_in_use() <= self.slots, "more runners than slots");
                     self.reached.borrow_mut().runners_unparked += 1;
                 }
+                Command::Leave(lease) => {
+                    let runner = self.runners.get_mut(&lease).expect("only a runner can leave");
+                    runner.leaves = true;
+                }
+                Command::Store(lease, state) => self.storing.push((lease, state.epoch)),
+                Command::Discard(_) => {}
                 Command::Cancel(lease) => {
                     self.runners
                         .get_mut(&lease)
@@ -344,7 +382,7 @@ impl<'a> World<'a> {
         let last = (runner.epochs > 0).then(|| point(runner.epochs));
         let end = if is_unable {
             End::Unable { message: "no such file".into() }
-        } else if runner.is_cancelled && index.is_multiple_of(2) {
+        } else if (runner.is_cancelled || runner.leaves) && index.is_multiple_of(2) {
             End::Cancelled
         } else {
             End::Finished(Finished {
@@ -355,17 +393,39 @@ impl<'a> World<'a> {
                 memory_bytes: None,
             })
         };
-        if !runner.is_cancelled && !is_unable {
+        if !runner.is_cancelled && matches!(end, End::Finished(_)) {
             self.results.insert(lease, runner.epochs);
         }
         self.agent.on_event(RunnerEvent::Ended { lease, end });
         self.run_commands();
     }
 
+    fn checkpoint(&mut self, index: usize) {
+        let Some(lease) = self.pick(index) else { return };
+        let epoch = self.runners[&lease].epochs;
+        let state = Box::new(worker::State { epoch, batch: 0, bytes: [1].into() });
+        self.agent.on_event(RunnerEvent::Checkpoint { lease, state });
+        self.run_commands();
+    }
+
+    fn store(&mut self, index: usize) {
+        if self.storing.is_empty() {
+            return;
+        }
+        let (lease, epoch) = self.storing.remove(index % self.storing.len());
+        let blob = Blob { name: BlobName::from_hash([0; 32]), bytes: 1 };
+        let stored = Checkpoint { epoch, batch: 0, blob };
+        self.agent.on_stored(lease, (index % 8 < 7).then_some(stored));
+        self.run_commands();
+    }
+
     fn grant(&mut self) {
         if self.has_session {
             let lease = LeaseId(u64::try_from(self.leases.len()).unwrap() + 1);
-            self.leases.insert(lease, Lease { state: State::Open, stored: 0, results: 0 });
+            self.leases.insert(
+                lease,
+                Lease { state: State::Open, stored: 0, results: 0, checkpoint: None },
+            );
             self.to_worker.push_back(grant(lease));
         }
     }
@@ -408,8 +468,19 @@ impl<'a> World<'a> {
                 if matches!(release, Release::Unable { .. }) {
                     self.reached.borrow_mut().releases += 1;
                 }
+                if release == Release::Drained && known.checkpoint.is_some() {
+                    self.reached.borrow_mut().checkpoints_of_released += 1;
+                }
             }
-            Some(FromWorker::Heartbeat { .. }) | None => {}
+            Some(FromWorker::Checkpointed { lease, checkpoint }) => {
+                let lease = self.leases.get_mut(&lease).expect("only a granted lease has one");
+                if lease.state == State::Open {
+                    assert!(checkpoint.epoch <= lease.stored, "{checkpoint:?} of {lease:?}");
+                    lease.checkpoint = Some(checkpoint.epoch);
+                    self.reached.borrow_mut().checkpoints += 1;
+                }
+            }
+            Some(FromWorker::Heartbeat { .. } | FromWorker::Restarted { .. }) | None => {}
         }
     }
 
@@ -419,6 +490,7 @@ impl<'a> World<'a> {
             heartbeat_ms: 1_000,
             lease_ttl_ms: 5_000,
             store: StoreId(1),
+            keeps_checkpoints: true,
         });
         for (id, lease) in &mut self.leases {
             if lease.state == State::Open && !held.contains(id) {
@@ -490,6 +562,7 @@ impl<'a> World<'a> {
                 Step::CoordinatorReceives,
                 Step::WorkerReceives,
                 Step::Finish(0),
+                Step::Stored(0),
             ] {
                 self.perform(&step);
             }
@@ -529,13 +602,18 @@ impl<'a> World<'a> {
 #[test]
 fn no_result_is_lost_or_counted_twice_in_any_order_of_steps() {
     let reached = RefCell::new(Reached::default());
-    let config = Config { cases: 600, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 800, failure_persistence: None, ..Config::default() };
     let mut runner =
         TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let cases = (1u32..4, proptest::collection::vec(step(), 1..200));
-    let tried = runner.run(&cases, |(slots, steps)| {
+    let steps = |most| proptest::collection::vec(step(), 1..most);
+    let cases = (1u32..4, steps(200), proptest::option::of(steps(120)));
+    let tried = runner.run(&cases, |(slots, steps, last_steps)| {
         let mut world = World::new(slots, &reached);
         steps.iter().for_each(|step| world.perform(step));
+        if let Some(steps) = last_steps {
+            world.perform(&Step::Leave);
+            steps.iter().for_each(|step| world.perform(step));
+        }
         world.settle();
         world.check();
         Ok(())
@@ -556,7 +634,9 @@ fn no_result_is_lost_or_counted_twice_in_any_order_of_steps() {
             .iter()
             .chain(&parking)
             .chain(&[reached.grants_while_a_runner_stops, reached.releases])
-            .all(|count| *count > 20),
+            .chain(&[reached.checkpoints])
+            .all(|count| *count > 20)
+            && reached.checkpoints_of_released > 5,
         "{reached:?}"
     );
 }

@@ -22,7 +22,7 @@ use caviar_proto::v1::coordinator_message::Kind;
 use caviar_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use caviar_proto::v1::{CoordinatorMessage, WorkerMessage};
 use caviar_worker::caviar_client::{Dialer, Target};
-use caviar_worker::{WorkerConfig, WorkerError, run};
+use caviar_worker::{BlobPlaces, CheckpointConfig, WorkerConfig, WorkerError, run};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -98,7 +98,13 @@ impl Session {
 
     async fn greet_with(&mut self, lease_ttl_ms: u64) -> Hello {
         let Some(FromWorker::Hello(hello)) = self.next().await else { panic!("no Hello") };
-        self.send(ToWorker::Welcome { heartbeat_ms: 20, lease_ttl_ms, store: StoreId(1) }).await;
+        self.send(ToWorker::Welcome {
+            heartbeat_ms: 20,
+            lease_ttl_ms,
+            store: StoreId(1),
+            keeps_checkpoints: true,
+        })
+        .await;
         hello
     }
 
@@ -207,6 +213,8 @@ impl Worker {
             name: Name::parse("name", "w1").unwrap(),
             slots,
             memory: None,
+            checkpoints: CheckpointConfig::default(),
+            blobs: BlobPlaces::default(),
         };
         let run = tokio::spawn(run(config, async move {
             // A test that drops the sender wants the worker to continue.
@@ -248,8 +256,10 @@ fn grant(lease: u64, epochs: i64) -> ToWorker {
         seed: 7,
         data,
         digest,
+        block: None,
         fixed: fixed.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         assignment: Assignment::default(),
+        checkpoint: None,
     }))
 }
 
@@ -533,6 +543,8 @@ async fn a_wrong_configuration_is_refused_at_once() {
             name: name.clone(),
             slots,
             memory: None,
+            checkpoints: CheckpointConfig::default(),
+            blobs: BlobPlaces::default(),
         };
         assert_eq!(run(config, std::future::pending()).await, Err(WorkerError::Slots { slots }));
     }

@@ -48,14 +48,15 @@ fn a_checkpoint_of_impossibly_many_steps_is_refused() {
     let splits = Arc::new(prepare(&data, 7).unwrap().0);
     let mut trainer = Trainer::new(&spec, Arc::clone(&splits), 7, 0).unwrap();
     trainer.epoch(&|| true).unwrap();
-    let mut bytes = trainer.checkpoint().unwrap();
-    assert!(Trainer::resume(&spec, Arc::clone(&splits), 7, 0, &bytes).is_ok());
+    let mut bytes = trainer.checkpoint(0.0).unwrap();
+    let mut resumed = Trainer::new(&spec, splits, 7, 0).unwrap();
+    assert!(resumed.restore(&bytes).is_ok());
     // The magic, version, identity and epochs precede the number of steps. The digest is not a
     // secret, so a forger can compute a matching one.
     bytes[48..56].copy_from_slice(&u64::MAX.to_le_bytes());
     let content = bytes.len() - 32;
     let digest = blake3::hash(&bytes[..content]);
     bytes[content..].copy_from_slice(digest.as_bytes());
-    let error = Trainer::resume(&spec, splits, 7, 0, &bytes).err().unwrap().to_string();
+    let error = resumed.restore(&bytes).unwrap_err().to_string();
     assert_eq!(error, "the checkpoint cannot be resumed: it has more steps than any training");
 }

@@ -35,6 +35,7 @@ pub(crate) const PAGE_SIZE: u32 = 500;
 #[derive(Clone, Debug)]
 pub struct Client {
     url: String,
+    channel: Channel,
     pub(crate) sweeps: SweepServiceClient<Channel>,
     pub(crate) workers: WorkerAdminServiceClient<Channel>,
     pub(crate) access: AccessServiceClient<Channel>,
@@ -62,6 +63,7 @@ impl Client {
         checked.unwrap_or_else(|_| Err(Error::NoReply { url: url.clone(), after: first_reply }))?;
         Ok(Self {
             url,
+            channel: channel.clone(),
             sweeps: SweepServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_MESSAGE_BYTES),
             workers: WorkerAdminServiceClient::new(channel.clone())
@@ -73,6 +75,11 @@ impl Client {
     /// The coordinator's address as a URL.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The connection, which clones share.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// The reply itself, or the error that the coordinator's status stands for.

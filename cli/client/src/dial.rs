@@ -34,6 +34,12 @@ const HEAD_START: Duration = Duration::from_millis(500);
 /// A connection that adds the token to every request.
 pub type Channel = InterceptedService<tonic::transport::Channel, Bearer>;
 
+/// Bytes of a stream that may be on their way. HTTP/2's default of 64 KiB would limit a download to
+/// 6 MB/s over a connection with a round trip of 10 ms.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// Bytes of all streams that may be on their way.
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+
 /// Opens connections to one coordinator.
 ///
 /// A connection carries any number of requests at once, so a program needs one. Keep the `Dialer`
@@ -284,6 +290,8 @@ fn endpoint(
     let endpoint = Endpoint::from_shared(address.url())
         .map_err(wrong)?
         .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true);

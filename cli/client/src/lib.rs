@@ -55,6 +55,7 @@
 
 #[cfg(feature = "clap")]
 mod arguments;
+mod artifacts;
 mod client;
 mod dial;
 mod error;
@@ -67,16 +68,19 @@ mod trials;
 mod trust;
 mod workers;
 
+pub use caviar_blob;
 pub use caviar_common;
 pub use caviar_common::address::{Address, AddressError};
 
 #[cfg(feature = "clap")]
 pub use crate::arguments::{ConnectionArguments, ConnectionError};
+pub use crate::artifacts::{ArtifactUsage, Artifacts, Download, Uploaded};
 pub use crate::client::Client;
 pub use crate::dial::{Channel, DialError, Dialer, DialerError};
 pub use crate::error::{Error, Request};
 pub use crate::holder::holder_of;
 pub use crate::probe::Answer;
+pub use crate::sweeps::CreateOptions;
 pub use crate::stream::{Replies, SweepChanges, TrialReplies};
 pub use crate::tokens::{Authority, CreatedToken, Token};
 pub use crate::trust::{

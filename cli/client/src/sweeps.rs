@@ -1,7 +1,9 @@
 //! Requests about sweeps.
 
+use caviar_common::blob::Blob;
 use caviar_common::spec::SweepSpec;
 use caviar_common::view::{ImportanceView, SweepView};
+use caviar_proto::convert::artifacts::encode_blob;
 use caviar_proto::convert::spec::encode_spec;
 use caviar_proto::convert::view::{decode_importance, decode_sweep};
 use caviar_proto::v1;
@@ -9,6 +11,17 @@ use caviar_proto::v1;
 use crate::client::{Client, PAGE_SIZE};
 use crate::error::{Error, Request};
 use crate::stream::{Replies, SweepChanges};
+
+/// What else a request to create a sweep says.
+#[derive(Clone, Debug, Default)]
+pub struct CreateOptions {
+    /// The number of slots, 1 to 65,536, from which `parallelism = "auto"` is resolved, for workers
+    /// that connect later. `None` for the slots that are connected.
+    pub for_slots: Option<u32>,
+    /// The data, uploaded as a block. The coordinator does not read the data at its path then, and
+    /// the workers need not.
+    pub block: Option<Blob>,
+}
 
 impl Client {
     /// Starts a sweep and returns it as it begins.
@@ -28,34 +41,34 @@ impl Client {
         request_id: &'a str,
         spec: &'a SweepSpec,
     ) -> Request<'a, SweepView> {
-        Box::pin(self.create(request_id, spec, None))
+        Box::pin(self.create(request_id, spec, CreateOptions::default()))
     }
 
-    /// Like [`Client::create_sweep`], for workers that connect later: `parallelism = "auto"` is
-    /// resolved from this many slots, 1 to 65,536, and not from those that are connected.
+    /// Like [`Client::create_sweep`], with options.
     ///
     /// # Errors
-    /// Those of [`Client::create_sweep`]. The number is refused if the spec has a number of its
-    /// own.
-    pub fn create_sweep_for_slots<'a>(
+    /// Those of [`Client::create_sweep`], or the coordinator does not have the block, or the number
+    /// of slots is given next to a parallelism of the spec's own.
+    pub fn create_sweep_with<'a>(
         &'a self,
         request_id: &'a str,
         spec: &'a SweepSpec,
-        slots: u32,
+        options: CreateOptions,
     ) -> Request<'a, SweepView> {
-        Box::pin(self.create(request_id, spec, Some(slots)))
+        Box::pin(self.create(request_id, spec, options))
     }
 
     async fn create(
         &self,
         request_id: &str,
         spec: &SweepSpec,
-        for_slots: Option<u32>,
+        options: CreateOptions,
     ) -> Result<SweepView, Error> {
         let request = v1::CreateSweepRequest {
             request_id: request_id.to_owned(),
             spec: Some(encode_spec(spec)),
-            for_slots,
+            for_slots: options.for_slots,
+            block: options.block.as_ref().map(encode_blob),
         };
         self.decoded(self.sweeps.clone().create_sweep(request).await, decode_sweep)
     }

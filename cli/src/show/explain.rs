@@ -70,6 +70,9 @@ impl<'a> Explanation<'a> {
         if let Some(message) = &self.trial.message {
             line("failed", message)?;
         }
+        if let Some(again) = text::trained_again(self.trial.retrained_epochs) {
+            line("lost", &format!("{again}, in {} attempts", self.trial.attempts))?;
+        }
         line("followed", &self.followed())?;
         writeln!(out)?;
         self.values(sweep, page).write(out, page)
@@ -204,6 +207,8 @@ pub(crate) fn range(parameter: &Parameter) -> String {
 
 #[cfg(test)]
 mod tests {
+    use caviar_common::ids::AttemptNumber;
+
     use super::super::tests::samples;
     use super::*;
 
@@ -244,6 +249,13 @@ mod tests {
         assert!(
             explained(&stopped, &trials)
                 .contains("\nstopped  at epoch 2, with rank 4 of the 9 trials that had reached it")
+        );
+        stopped.retrained_epochs = 1;
+        stopped.attempts = AttemptNumber(3);
+        assert!(
+            explained(&stopped, &trials).contains(
+                "\nlost     1 epoch was trained again after a lost worker, in 3 attempts\n"
+            )
         );
         assert!(
             explained(&trials[0], &trials)

@@ -1,8 +1,8 @@
 //! The whole result of a sweep, for another program.
 //!
 //! The order and the form of every number are fixed. Two runs of the same sweep give the same bytes
-//! except for `seconds`, `worker`, `attempts`, `started_at` and `ended_at`, which describe how the
-//! work was done and not what it found.
+//! except for `seconds`, `worker`, `attempts`, `started_at`, `ended_at` and `retrained_epochs`, which
+//! describe how the work was done and not what it found.
 
 use std::io::{self, Write};
 
@@ -40,7 +40,15 @@ impl<'a, W: Write> Csv<'a, W> {
             "test_accuracy",
         ];
         let metrics = metrics(sweep);
-        let last = ["seconds", "worker", "attempts", "message", "started_at", "ended_at"];
+        let last = [
+            "seconds",
+            "worker",
+            "attempts",
+            "message",
+            "started_at",
+            "ended_at",
+            "retrained_epochs",
+        ];
         let mut writer = csv::Writer::from_writer(out);
         let before = first.iter().copied().chain(parameters.iter().copied()).chain(["epoch"]);
         writer
@@ -79,6 +87,7 @@ impl<'a, W: Write> Csv<'a, W> {
         cells.extend(tail(trial));
         let times = [&trial.times.started_at, &trial.times.ended_at];
         cells.extend(times.map(|time| time.clone().unwrap_or_default()));
+        cells.push(trial.retrained_epochs.to_string());
         self.writer.write_record(&cells).map_err(output_error)
     }
 
@@ -143,14 +152,14 @@ mod tests {
         let expected = "\
 trial,state,source,round,epochs,objective,winner,test_loss,test_accuracy,learning_rate,layers,\
 epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,worker,attempts,\
-message,started_at,ended_at
-0,completed,round,1,2,0.95,false,,,0.01,2,1,0.5,0.9,0.5,0.9,1.5,local,1,,,
-0,completed,round,1,2,0.95,false,,,0.01,2,2,0.25,0.95,0.25,0.95,1.5,local,1,,,
-1,diverged,round,1,2,,false,,,0.9,2,,,,,,1.5,local,1,,,
+message,started_at,ended_at,retrained_epochs
+0,completed,round,1,2,0.95,false,,,0.01,2,1,0.5,0.9,0.5,0.9,1.5,local,1,,,,0
+0,completed,round,1,2,0.95,false,,,0.01,2,2,0.25,0.95,0.25,0.95,1.5,local,1,,,,0
+1,diverged,round,1,2,,false,,,0.9,2,,,,,,1.5,local,1,,,,0
 2,completed,round,2,2,0.9777777777777777,true,0.125,0.9666666666666667,0.05,2,\
-1,0.2,0.96,0.2,0.96,1.5,local,1,,,
+1,0.2,0.96,0.2,0.96,1.5,local,1,,,,0
 2,completed,round,2,2,0.9777777777777777,true,0.125,0.9666666666666667,0.05,2,\
-2,0.1,0.9777777777777777,0.1,0.9777777777777777,1.5,local,1,,,
+2,0.1,0.9777777777777777,0.1,0.9777777777777777,1.5,local,1,,,,0
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -93,6 +93,9 @@ pub(crate) fn status(
     if !sweep.state.is_final() {
         page.write(out, Tone::Faint, 2, &parallelism(sweep))?;
     }
+    if let Some(line) = text::trained_again(sweep.retrained_epochs) {
+        page.write(out, Tone::Plain, 2, &line)?;
+    }
     if let Some(trial) = sweep.waits_for {
         let note = format!("note  the next decision waits for trial {trial}");
         page.write(out, Tone::Waiting, 6, &note)?;
@@ -352,6 +355,9 @@ data  builtin:digits: 1257 training, 360 validation, 180 test examples, 64 featu
         let text = shown(&sweep, &[], View::default());
         let notes = "note  the next decision waits for trial 1\nnote  no worker is connected\n";
         assert!(text.contains(notes), "{text}");
+        sweep.retrained_epochs = 12;
+        let text = shown(&sweep, &[], View::default());
+        assert!(text.contains("\n12 epochs were trained again after a lost worker\n"), "{text}");
         let view = View { origin: Origin::Store, ..View::default() };
         assert!(shown(&sweep, &[], view).starts_with("sweep digits (number 1) is interrupted\n"));
     }

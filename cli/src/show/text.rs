@@ -94,6 +94,13 @@ pub(crate) fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
+/// How many epochs were trained again; `None` if none were.
+pub(crate) fn trained_again(epochs: u64) -> Option<String> {
+    let were = if epochs == 1 { "was" } else { "were" };
+    (epochs > 0)
+        .then(|| format!("{} {were} trained again after a lost worker", count(epochs, "epoch")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -265,8 +265,9 @@ impl<'a> Table<'a> {
             return Err(DataError::Cell { cell: Box::new(cell), more: self.more_bad });
         }
         let mut feature_names = self.header.names.clone();
-        feature_names.remove(self.header.label);
-        Ok(Raw { values: self.values, feature_names, labels: self.labels, has_pixels: false })
+        let label = feature_names.remove(self.header.label);
+        let (values, labels) = (self.values, self.labels);
+        Ok(Raw { values, feature_names, labels, label, has_pixels: false })
     }
 }
 

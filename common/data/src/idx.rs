@@ -61,6 +61,7 @@ pub(crate) fn read<R: Read>(
         values: Vec::new(),
         feature_names: Vec::new(),
         labels: Labels::new(task),
+        label: "label".to_owned(),
         has_pixels: true,
     };
     images.content(values, |bytes| raw.values.extend(bytes.iter().map(|&byte| f32::from(byte))))?;

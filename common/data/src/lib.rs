@@ -6,6 +6,9 @@
 //! arguments and the files, so every worker gets the same examples. The [digest](Dataset::digest)
 //! tells whether two machines read the same data.
 //!
+//! A data set is sent to other machines as a block: [`BlockSource`] makes its bytes, and
+//! [`Dataset::from_block`] reads them from a file that is mapped into memory.
+//!
 //! ```
 //! use caviar_common::data::{DataSpec, Task};
 //!
@@ -26,8 +29,8 @@
 //! assert!(error.unwrap_err().to_string().starts_with("digits.parquet: unknown format"));
 //! # Ok::<(), caviar_data::DataError>(())
 //! ```
-#![forbid(unsafe_code)]
 
+mod block;
 mod csv;
 mod dataset;
 mod error;
@@ -36,12 +39,15 @@ mod idx;
 mod labels;
 pub mod limits;
 mod load;
+mod map;
 mod raw;
 mod split;
 mod standard;
 
+pub use block::BlockSource;
 pub use dataset::Dataset;
-pub use error::{BadCell, DataError, Fault};
+pub use error::{BadCell, BlockError, DataError, Fault};
 pub use examples::{Examples, Splits, Targets};
 pub use load::{load, prepare};
+pub use map::Bytes;
 pub use split::split;

@@ -43,7 +43,7 @@ pub fn load(spec: &DataSpec) -> Result<Dataset, DataError> {
 pub fn prepare(spec: &DataSpec, sweep_seed: u64) -> Result<(Splits, DataSummary), DataError> {
     let dataset = load(spec)?;
     let splits = split(&dataset, spec, sweep_seed)?;
-    let summary = dataset.summary(&splits);
+    let summary = dataset.summary(spec, sweep_seed)?;
     Ok((splits, summary))
 }
 

@@ -8,6 +8,8 @@ pub(crate) struct Raw {
     pub(crate) values: Vec<f32>,
     pub(crate) feature_names: Vec<String>,
     pub(crate) labels: Labels,
+    /// The name of the column with the labels.
+    pub(crate) label: String,
     /// Whether the features are the pixels of an image file, which share one unit.
     pub(crate) has_pixels: bool,
 }

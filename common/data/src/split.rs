@@ -1,7 +1,7 @@
 //! The training, validation and test splits of a data set.
 
 use caviar_common::data::DataSpec;
-use caviar_common::numbers::{floor_to_usize, index, real, to_u32};
+use caviar_common::numbers::{floor_to_usize, index, real};
 use caviar_common::seed::{Purpose, Seed};
 use ndarray::{Array1, Array2, Axis};
 
@@ -24,17 +24,10 @@ use crate::standard::Standard;
 /// A share out of range, a split without a row, a training split of fewer than 2 rows, or a class
 /// without a row in the training split.
 pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
-    check_shares(spec.validation, spec.test)?;
-    let parts = draw(dataset, spec, sweep_seed)?;
-    if parts.train.len() < 2 {
-        return Err(DataError::SmallTraining {
-            rows: dataset.targets().len(),
-            train: parts.train.len(),
-        });
-    }
-    let mut train = select(dataset, &parts.train);
-    let mut validation = select(dataset, &parts.validation);
-    let mut test = (!parts.test.is_empty()).then(|| select(dataset, &parts.test));
+    let rows = Rows::draw(dataset, spec, sweep_seed)?;
+    let mut train = select(dataset, &rows.train);
+    let mut validation = select(dataset, &rows.validation);
+    let mut test = (!rows.test.is_empty()).then(|| select(dataset, &rows.test));
     let inputs = if dataset.has_pixels() {
         Standard::from_pixels(&train.features)
     } else {
@@ -49,8 +42,7 @@ pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Spli
             *values = column.into_iter().collect();
         }
     }
-    let outputs = to_u32(dataset.classes().len()).max(1);
-    Ok(Splits { train, validation, test, outputs })
+    Ok(Splits { train, validation, test, outputs: dataset.outputs() })
 }
 
 fn check_shares(validation: f64, test: f64) -> Result<(), DataError> {
@@ -75,15 +67,37 @@ fn check_shares(validation: f64, test: f64) -> Result<(), DataError> {
 }
 
 /// The rows of each split, ascending.
-struct Parts {
-    train: Vec<usize>,
-    validation: Vec<usize>,
-    test: Vec<usize>,
+pub(crate) struct Rows {
+    pub(crate) train: Vec<usize>,
+    pub(crate) validation: Vec<usize>,
+    pub(crate) test: Vec<usize>,
+}
+
+impl Rows {
+    /// Draws the rows of each split.
+    ///
+    /// # Errors
+    /// Those of [`split`].
+    pub(crate) fn draw(
+        dataset: &Dataset,
+        spec: &DataSpec,
+        sweep_seed: u64,
+    ) -> Result<Self, DataError> {
+        check_shares(spec.validation, spec.test)?;
+        let rows = draw(dataset, spec, sweep_seed)?;
+        if rows.train.len() < 2 {
+            return Err(DataError::SmallTraining {
+                rows: dataset.targets().len(),
+                train: rows.train.len(),
+            });
+        }
+        Ok(rows)
+    }
 }
 
 /// Assigns the rows in random order: each to validation while its class has a place there, then to
 /// test, then to training.
-fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Parts, DataError> {
+fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Rows, DataError> {
     let classes = class_of_rows(dataset.targets());
     let mut sizes = vec![0; dataset.classes().len().max(1)];
     for &class in &classes {
@@ -98,7 +112,7 @@ fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Parts, Da
 
     let mut rows: Vec<(usize, usize)> = classes.into_iter().enumerate().collect();
     Seed::derive(sweep_seed, 0, Purpose::Split).stream(0).shuffle(&mut rows);
-    let mut parts = Parts { train: Vec::new(), validation: Vec::new(), test: Vec::new() };
+    let mut parts = Rows { train: Vec::new(), validation: Vec::new(), test: Vec::new() };
     for (row, class) in rows {
         if take_place(&mut validation, class) {
             parts.validation.push(row);

@@ -73,6 +73,7 @@ fn absent_keys_have_their_defaults() {
         features: 64,
         outputs: 10,
         digest: String::new(),
+        block: None,
     };
     spec.fill_space(&data);
     let names: Vec<&str> = spec.space.parameters().iter().map(|p| p.name.as_str()).collect();
@@ -328,6 +329,7 @@ fn summary(features: u32) -> DataSummary {
         features,
         outputs: 10,
         digest: String::new(),
+        block: None,
     }
 }
 

@@ -22,6 +22,7 @@ fn trial(state: TrialState, objective: Option<f64>, last: Point) -> Value {
         stopped: None,
         parked: false,
         times: TrialTimes::default(),
+        retrained_epochs: 0,
     };
     serde_json::to_value(&view).unwrap()
 }
@@ -88,6 +89,7 @@ fn a_trial_with_finite_numbers_has_no_flag() {
         "memory_bytes": null,
         "message": null,
         "stopped": null,
+        "retrained_epochs": 0,
     });
     let json = trial(TrialState::Completed, Some(0.5), network(0.25));
     assert_eq!(json.to_string(), expected.to_string(), "the same fields in the same order");

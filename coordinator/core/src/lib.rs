@@ -253,7 +253,8 @@ impl Coordinator {
             | Payload::EpochsRecorded(_)
             | Payload::TrialPassed(_)
             | Payload::TrialDecided(_)
-            | Payload::ScoringStarted(_) => Vec::new(),
+            | Payload::ScoringStarted(_)
+            | Payload::CheckpointChanged(_) => Vec::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use caviar_common::blob::Blob;
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::spec::Order;
 use caviar_common::view::{
@@ -51,6 +52,7 @@ impl Coordinator {
             auto_slots: sweep.auto_slots(),
             resizes: sweep.resizes().iter().map(resize_view).collect(),
             idle: self.idle_view(sweep),
+            retrained_epochs: sweep.statistics().retrained_epochs(),
         })
     }
 
@@ -64,6 +66,16 @@ impl Coordinator {
     /// True if the trial of this lease is parked.
     pub fn is_parked(&self, lease: LeaseId) -> bool {
         self.volatile.parked.contains(&lease)
+    }
+
+    /// The checkpoints that are needed: the newest one of each trial in flight. A file of an older
+    /// one can be removed.
+    pub fn checkpoints(&self) -> impl Iterator<Item = Blob> {
+        let sweeps = self.record.sweeps().values();
+        let trials = sweeps.flat_map(|sweep| {
+            sweep.in_flight().iter().filter_map(|(_, number)| sweep.trial(*number))
+        });
+        trials.filter_map(|trial| Some(trial.checkpoint()?.blob))
     }
 
     /// The views of the workers that are connected or hold leases.
@@ -196,6 +208,7 @@ pub(crate) fn view(sweep: &Sweep, trial: &Trial) -> TrialView {
         }),
         parked: false,
         times: TrialTimes::default(),
+        retrained_epochs: trial.retrained_epochs(),
     }
 }
 

@@ -129,7 +129,8 @@ fn estimated_bytes(event: &Event) -> usize {
         | Payload::TrialStopped(_)
         | Payload::TrialDecided(_)
         | Payload::ScoringStarted(_)
-        | Payload::WinnerScored(_) => FIXED,
+        | Payload::WinnerScored(_)
+        | Payload::CheckpointChanged(_) => FIXED,
     }
 }
 

@@ -39,6 +39,13 @@ pub(super) fn log(event: &Event) {
         Payload::ScoringStarted(started) => {
             tracing::info!(sweep, trial = started.trial.0, "{name}");
         }
+        Payload::CheckpointChanged(changed) => {
+            let (trial, lease) = (changed.trial.0, changed.lease.0);
+            match &changed.reason {
+                None => debug(event, trial),
+                Some(reason) => tracing::warn!(sweep, trial, lease, %reason, "{name}"),
+            }
+        }
         Payload::WinnerScored(scored) => {
             let (trial, reproduced) = (scored.trial.0, scored.reproduced);
             tracing::info!(sweep, trial, reproduced, "{name}");

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
+use caviar_common::blob::BlobName;
 use caviar_common::ids::{Name, SweepId, TrialNumber};
 use caviar_common::outcome::SweepState;
 use caviar_common::view::{Counts, SweepView};
@@ -113,6 +114,13 @@ impl Sweeps {
     pub fn names(&self, limit: usize) -> Vec<Name> {
         let maps = self.maps();
         maps.sweeps.values().take(limit).map(|sweep| sweep.borrow().view.name.clone()).collect()
+    }
+
+    /// The blobs that the sweeps refer to.
+    pub fn blobs(&self) -> BTreeSet<BlobName> {
+        let maps = self.maps();
+        let blocks = maps.sweeps.values().filter_map(|sweep| sweep.borrow().view.data.block);
+        blocks.map(|block| block.name).collect()
     }
 
     /// Follows a sweep from now on.

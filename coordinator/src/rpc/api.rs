@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
+use crate::artifacts::Artifacts;
 use crate::driver::{DriverGone, DriverHandle, Published};
 use crate::store::StoreError;
 use crate::store::query::{Reader, TrialPage, TrialQuery};
@@ -28,6 +29,7 @@ pub(super) type ResponseStream<T> = ReceiverStream<Result<T, Status>>;
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     pub(super) driver: DriverHandle,
+    pub(super) artifacts: Arc<Artifacts>,
     stopping: watch::Receiver<bool>,
     /// Held by each request that reads a data set.
     pub(super) data_permits: Arc<Semaphore>,
@@ -37,9 +39,14 @@ pub(crate) struct Api {
 
 impl Api {
     /// `stopping` becomes true when the server starts to shut down.
-    pub(crate) fn new(driver: DriverHandle, stopping: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(
+        driver: DriverHandle,
+        artifacts: Arc<Artifacts>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             driver,
+            artifacts,
             stopping,
             data_permits: Arc::new(Semaphore::new(MAX_DATA_READERS)),
             importance_permits: Arc::new(Semaphore::new(MAX_IMPORTANCE_JOBS)),

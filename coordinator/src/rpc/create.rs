@@ -1,19 +1,24 @@
-//! `CreateSweep`: decodes and checks the request, reads the data, and only then creates the sweep.
+//! `CreateSweep`: decodes and checks the request, reads the data or the block that the client has
+//! uploaded, and only then creates the sweep.
 
 use std::sync::Arc;
 
+use caviar_common::blob::Blob;
 use caviar_common::data::DataSummary;
 use caviar_common::error::{ErrorClass, Problem, Problems};
 use caviar_common::ids::{Name, SweepId};
 use caviar_common::spec::SweepSpec;
 use caviar_common::text::quoted;
 use caviar_core::input::{Input, Refusal, Reply};
-use caviar_data::DataError;
+use caviar_data::{Bytes, DataError, Dataset, load};
+use caviar_proto::convert::artifacts::decode_optional_blob;
 use caviar_proto::convert::spec::decode_spec;
 use caviar_proto::{status, v1};
 use tonic::Status;
 
 use super::api::{Api, driver_gone, invalid, refused};
+use super::artifacts::failed;
+use crate::artifacts::Artifacts;
 use crate::driver::DriverGone;
 
 impl Api {
@@ -21,12 +26,15 @@ impl Api {
     /// of that request.
     pub(super) async fn create(&self, request: v1::CreateSweepRequest) -> Result<SweepId, Status> {
         let for_slots = request.for_slots;
-        let (request_id, spec) =
+        let Create { request_id, spec, block } =
             decode(request).map_err(|problems| status::from_problems(&problems))?;
         if let Some(result) = self.result_without_data(&request_id, spec.clone(), for_slots) {
             return result.map_err(|refusal| refused(&refusal));
         }
-        let data = self.read_data(&spec).await?;
+        // Until the sweep refers to the block, the pin keeps it.
+        let pin = block.map(|block| self.artifacts.pin(block)).transpose();
+        let _pin = pin.map_err(|error| failed(&error))?;
+        let data = self.read_data(&spec, block).await?;
         let mut filled = spec.clone();
         filled.fill_space(&data);
         filled.check_new(Some(&data)).map_err(|problems| status::from_problems(&problems))?;
@@ -63,37 +71,83 @@ impl Api {
         sweeps.by_name(&spec.name).map(|_| Err(Refusal::NameTaken(spec.name)))
     }
 
-    /// Reads the data of a sweep on a thread of its own, after at most a few other requests have
-    /// read theirs. The summary of external data is empty.
-    async fn read_data(&self, spec: &SweepSpec) -> Result<DataSummary, Status> {
+    /// Reads the data of a sweep, from its block if there is one, on a thread of its own, after at
+    /// most a few other requests have read theirs. The summary of external data is empty.
+    async fn read_data(
+        &self,
+        spec: &SweepSpec,
+        block: Option<Blob>,
+    ) -> Result<DataSummary, Status> {
         if spec.data.is_external() {
-            return Ok(DataSummary::default());
+            return match block {
+                None => Ok(DataSummary::default()),
+                Some(_) => Err(invalid(Problem::new(
+                    "block",
+                    "source = \"external\" reads no data: remove block",
+                ))),
+            };
         }
         let permit = Arc::clone(&self.data_permits).acquire_owned().await;
         let permit = permit.map_err(|_| driver_gone(DriverGone))?;
-        let (data, seed) = (spec.data.clone(), spec.seed);
+        let (artifacts, spec) = (Arc::clone(&self.artifacts), spec.clone());
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            caviar_data::prepare(&data, seed).map(|(_, summary)| summary)
+            match block {
+                Some(block) => summary_of_block(&artifacts, block, &spec),
+                None => load(&spec.data)
+                    .and_then(|dataset| dataset.summary(&spec.data, spec.seed))
+                    .map_err(|error| invalid(data_problem(&error, &spec))),
+            }
         });
-        let result = task.await.map_err(|_| {
+        task.await.map_err(|_| {
             status::new(
                 ErrorClass::Internal,
                 "internal error: the thread that reads the data panicked",
             )
-        })?;
-        result.map_err(|error| invalid(data_problem(&error, spec)))
+        })?
     }
 }
 
-fn decode(request: v1::CreateSweepRequest) -> Result<(Name, SweepSpec), Problems> {
+/// Checks a block, which comes from a client, and the sweep on its data.
+fn summary_of_block(
+    artifacts: &Artifacts,
+    block: Blob,
+    spec: &SweepSpec,
+) -> Result<DataSummary, Status> {
+    let file = artifacts.file(&block.name).map_err(|error| failed(&error))?;
+    let bytes = Bytes::map_blob(&file).map_err(|error| failed(&error.into()))?;
+    let wrong = |message: String| invalid(Problem::with_value("block.name", block.name, message));
+    if blake3::hash(bytes.get()).as_bytes() != block.name.hash() {
+        artifacts.forget(&block.name);
+        return Err(wrong("the stored blob is damaged: upload it again".to_owned()));
+    }
+    let dataset = Dataset::from_block(bytes).map_err(|error| wrong(error.to_string()))?;
+    let (found, task) = (dataset.task(), spec.data.task);
+    if found != task {
+        let (found, task) = (found.name(), task.name());
+        return Err(wrong(format!("its task is {found}: expected {task}, as in data.task")));
+    }
+    let summary = dataset.summary(&spec.data, spec.seed);
+    let summary = summary.map_err(|error| invalid(data_problem(&error, spec)))?;
+    Ok(DataSummary { block: Some(block), ..summary })
+}
+
+/// A request whose fields are legal on their own.
+struct Create {
+    request_id: Name,
+    spec: SweepSpec,
+    block: Option<Blob>,
+}
+
+fn decode(request: v1::CreateSweepRequest) -> Result<Create, Problems> {
+    let block = decode_optional_blob("block", request.block)?;
     let request_id = Name::parse("request_id", &request.request_id);
     let spec = match request.spec {
         Some(spec) => decode_spec(spec),
         None => Err(Problems::from(Problem::new("spec", "missing: expected a sweep spec"))),
     };
     match (request_id, spec) {
-        (Ok(request_id), Ok(spec)) => Ok((request_id, spec)),
+        (Ok(request_id), Ok(spec)) => Ok(Create { request_id, spec, block }),
         (Ok(_), Err(problems)) => Err(problems),
         (Err(problem), Ok(_)) => Err(problem.into()),
         (Err(problem), Err(problems)) => Err(std::iter::once(problem).chain(problems).collect()),

@@ -111,6 +111,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::artifacts::{Artifacts, Settings};
     use crate::driver::{self, Driver};
     use crate::store::sqlite::SqliteStore;
 
@@ -132,12 +133,16 @@ mod tests {
         (driver, sweep)
     }
 
+    fn artifacts(folder: &Path) -> Arc<Artifacts> {
+        Artifacts::open(Settings::default(), &folder.join("caviar.db"), true).unwrap()
+    }
+
     #[tokio::test]
     async fn the_hint_of_a_sweep_without_enough_results_depends_on_whether_it_has_ended() {
         let directory = tempfile::tempdir().unwrap();
         let (driver, sweep) = driver_with_sweep(directory.path()).await;
         let (_stop, stopping) = watch::channel(false);
-        let api = Api::new(driver.handle.clone(), stopping);
+        let api = Api::new(driver.handle.clone(), artifacts(directory.path()), stopping);
         let running = api.importance(sweep).await.unwrap_err();
         assert!(running.message().ends_with("hint: ask again when more trials are finished"));
         driver.handle.apply(Input::CancelSweep(sweep)).await.unwrap().unwrap();
@@ -150,7 +155,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (driver, sweep) = driver_with_sweep(directory.path()).await;
         let (_stop, stopping) = watch::channel(false);
-        let api = Api::new(driver.handle.clone(), stopping);
+        let api = Api::new(driver.handle.clone(), artifacts(directory.path()), stopping);
         let permit = Arc::clone(&api.importance_permits).acquire_owned().await.unwrap();
         let mut request = Box::pin(api.importance(sweep));
         // The first poll gets as far as the wait for the permit.

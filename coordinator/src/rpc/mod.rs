@@ -2,13 +2,14 @@
 //! encodes the reply.
 //!
 //! ```text
-//! Sweeps, Trials, Workers, Admin (the services) --> Api: driver, shutdown, limits --> DriverHandle
+//! Sweeps, Trials, Workers, Admin, Blobs (the services) --> Api: driver, shutdown, limits --> DriverHandle
 //! ```
 //! This module makes no decisions. Every error leaves it through [`caviar_proto::status`].
 
 mod access;
 mod admin;
 mod api;
+mod artifacts;
 mod create;
 mod importance;
 mod lookup;
@@ -21,6 +22,7 @@ mod workers;
 pub(crate) use access::Access;
 pub(crate) use admin::Admin;
 pub(crate) use api::Api;
+pub(crate) use artifacts::Blobs;
 pub(crate) use sweeps::Sweeps;
 pub(crate) use trials::Trials;
 pub(crate) use workers::Workers;

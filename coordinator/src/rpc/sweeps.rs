@@ -126,8 +126,9 @@ impl SweepService for Sweeps {
         &self,
         request: Request<v1::ResizeSweepRequest>,
     ) -> Result<Response<v1::Sweep>, Status> {
+        let caller = Caller::of(&request);
         let v1::ResizeSweepRequest { sweep, parallelism } = request.into_inner();
-        self.apply_and_respond(sweep, |id| Input::ResizeSweep(id, parallelism)).await
+        self.apply_and_respond(&caller, sweep, |id| Input::ResizeSweep(id, parallelism)).await
     }
 
     async fn cancel_sweep(

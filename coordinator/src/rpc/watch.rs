@@ -30,20 +30,23 @@ const FINAL_ERROR_TIMEOUT: Duration = Duration::from_secs(1);
 const STREAM_BUFFER: usize = 4;
 
 /// The sending end of a [`ResponseStream`].
-struct Responses<T>(mpsc::Sender<Result<T, Status>>);
+pub(super) struct Responses<T>(mpsc::Sender<Result<T, Status>>);
 
 /// The client closed the stream.
-struct ClientGone;
+pub(super) struct ClientGone;
 
 impl<T> Responses<T> {
-    async fn send(&self, message: T) -> Result<(), ClientGone> {
+    pub(super) async fn send(&self, message: T) -> Result<(), ClientGone> {
         self.0.send(Ok(message)).await.map_err(|_| ClientGone)
     }
 }
 
 impl Api {
     /// Runs `body` in a task until it returns, the client closes the stream or the server stops.
-    fn stream<T, F>(&self, body: impl FnOnce(Self, Responses<T>) -> F) -> ResponseStream<T>
+    pub(super) fn stream<T, F>(
+        &self,
+        body: impl FnOnce(Self, Responses<T>) -> F,
+    ) -> ResponseStream<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<(), Status>> + Send + 'static,

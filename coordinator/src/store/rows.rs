@@ -31,6 +31,7 @@ pub(super) struct StateRow {
     pub(super) times: TrialTimes,
     /// The last epoch of its curve, which has all epochs from 1; 0 if the curve is empty.
     pub(super) last_epoch: u32,
+    pub(super) retrained_epochs: u64,
 }
 
 impl StateRow {
@@ -39,14 +40,14 @@ impl StateRow {
     /// primary key. With ORDER BY, SQLite prepares the statement again each time.
     pub(super) const SELECT: &str = "SELECT sweep, trial, state, attempts, worker, objective, \
         seconds, memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, \
-        ended_at, last_epoch, checksum FROM trial_states \
+        ended_at, last_epoch, retrained_epochs, checksum FROM trial_states \
         WHERE sweep = ?1 AND trial >= ?2";
     /// Reads one trial.
     pub(super) const SELECT_ONE: &str = "SELECT sweep, trial, state, attempts, worker, objective, \
         seconds, memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, \
-        ended_at, last_epoch, checksum FROM trial_states WHERE sweep = ?1 AND trial = ?2";
+        ended_at, last_epoch, retrained_epochs, checksum FROM trial_states WHERE sweep = ?1 AND trial = ?2";
     /// How many columns are before the checksum.
-    pub(super) const WIDTH: usize = 15;
+    pub(super) const WIDTH: usize = 16;
 
     /// The row of a trial that looks like this, without times.
     pub(super) fn new(view: &TrialView) -> Self {
@@ -62,6 +63,7 @@ impl StateRow {
             stopped: view.stopped,
             times: TrialTimes::default(),
             last_epoch: view.last.as_ref().map_or(0, Point::epoch),
+            retrained_epochs: view.retrained_epochs,
         }
     }
 
@@ -85,6 +87,7 @@ impl StateRow {
             optional(self.times.started_at.as_deref(), text),
             optional(self.times.ended_at.as_deref(), text),
             small(self.last_epoch),
+            int(self.retrained_epochs),
         ]
     }
 
@@ -125,6 +128,7 @@ impl StateRow {
             stopped,
             times: TrialTimes { started_at: get(row, 12)?, ended_at: get(row, 13)? },
             last_epoch: get(row, 14)?,
+            retrained_epochs: get::<i64>(row, 15)?.cast_unsigned(),
         })
     }
 }
@@ -233,6 +237,7 @@ impl SampleRow {
             stopped: state.stopped,
             parked: false,
             times: state.times,
+            retrained_epochs: state.retrained_epochs,
         })
     }
 }

@@ -95,12 +95,14 @@ CREATE TABLE trial_states (
     started_at TEXT,
     ended_at TEXT,
     last_epoch INTEGER NOT NULL,
+    retrained_epochs INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
     PRIMARY KEY (sweep, trial)
 ) WITHOUT ROWID;
 CREATE VIEW trials AS
     SELECT sweep, trial, state, assignment, reason, epochs, attempts, worker, objective, seconds,
-           memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, ended_at
+           memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, ended_at,
+           retrained_epochs
     FROM trial_states JOIN trial_samples USING (sweep, trial);
 CREATE TABLE metrics (
     sweep INTEGER NOT NULL,

@@ -200,7 +200,8 @@ impl<'a> Trials<'a> {
             | Payload::TrialPassed(_)
             | Payload::TrialDecided(_)
             | Payload::ScoringStarted(_)
-            | Payload::WinnerScored(_) => Ok(()),
+            | Payload::WinnerScored(_)
+            | Payload::CheckpointChanged(_) => Ok(()),
         }
     }
 
@@ -278,8 +279,9 @@ impl<'a> Trials<'a> {
         row.times.update(facts.times);
         let sql = "INSERT OR REPLACE INTO trial_states (sweep, trial, state, attempts, worker, \
                    objective, seconds, memory_bytes, message, stopped_epoch, stopped_rank, \
-                   stopped_of, started_at, ended_at, last_epoch, checksum) VALUES (?1, ?2, ?3, \
-                   ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+                   stopped_of, started_at, ended_at, last_epoch, retrained_epochs, checksum) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
+                   ?17)";
         execute(self.transaction, sql, &with_checksum(StateRow::TABLE, &row.cells(sweep)))?;
         Ok(Key::new(row.trial, row.state, row.objective))
     }

@@ -23,7 +23,7 @@ const TRAINERS: Option<&[Role]> = Some(&[Role::Worker, Role::Admin]);
 const ADMINS: Option<&[Role]> = Some(&[Role::Admin]);
 
 /// The methods whose replies are streams.
-const STREAMS: [&str; 4] = ["WatchSweep", "WatchTrial", "ExportTrials", "Work"];
+const STREAMS: [&str; 5] = ["WatchSweep", "WatchTrial", "ExportTrials", "Work", "GetBlob"];
 
 /// The rule for a path, such as `/caviar.v1.SweepService/GetSweep`; `None` for a method that does
 /// not exist.
@@ -42,6 +42,10 @@ pub(crate) fn rule(path: &str) -> Option<Rule> {
         ("caviar.v1.WorkerService", "Work") => (TRAINERS, false),
         ("caviar.v1.WorkerAdminService", "ListWorkers") => (READERS, false),
         ("caviar.v1.WorkerAdminService", "DrainWorker") => (ADMINS, true),
+        // A blob is named by its hash, which a worker learns from a lease. It changes nothing until
+        // a sweep or a lease refers to it.
+        ("caviar.v1.ArtifactService", "FindMissing" | "PutBlob" | "GetBlob") => (WORKERS, false),
+        ("caviar.v1.ArtifactService", "GetArtifactUsage") => (READERS, false),
         ("caviar.v1.AccessService", "GetAuthority") => (EVERY_ROLE, false),
         ("caviar.v1.AccessService", "ListTokens") => (ADMINS, false),
         ("caviar.v1.AccessService", "CreateToken" | "RevokeToken" | "RotateToken") => {
@@ -57,7 +61,7 @@ fn sweeps(method: &str) -> Option<Rule> {
         "GetSweep" | "ListSweeps" | "WatchSweep" | "ListTrials" | "GetTrial" | "WatchTrial"
         | "GetBest" | "GetImportance" | "ExportTrials" => (READERS, false),
         "CreateSweep" | "PauseSweep" | "ResumeSweep" | "CancelSweep" | "DeleteSweep"
-        | "ReleaseTrial" => (SUBMITTERS, true),
+        | "ResizeSweep" | "ReleaseTrial" => (SUBMITTERS, true),
         _ => return None,
     };
     Some(Rule { roles, is_change, is_stream: STREAMS.contains(&method) })
@@ -131,6 +135,9 @@ mod tests {
             of_worker,
             [
                 "/caviar.v1.AccessService/GetAuthority",
+                "/caviar.v1.ArtifactService/FindMissing",
+                "/caviar.v1.ArtifactService/PutBlob",
+                "/caviar.v1.ArtifactService/GetBlob",
                 "/caviar.v1.TrialService/AskTrials",
                 "/caviar.v1.TrialService/ReportTrial",
                 "/caviar.v1.TrialService/TellTrial",

@@ -44,7 +44,7 @@ fn an_intact_store_is_said_to_be_intact_and_is_not_changed() {
     assert_eq!(
         report.to_string(),
         format!(
-            "{}: format 3, intact\n  sweep 1 digits: 20 events are intact\n  \
+            "{}: format 3, intact\n  sweep 1 digits: 21 events are intact\n  \
              sweep 2 letters: 16 events are intact\n",
             path.display()
         )
@@ -74,7 +74,7 @@ fn a_damaged_event_ends_what_can_be_saved_of_its_sweep_only() {
     let report = check(&path).unwrap();
     assert!(!report.is_intact());
     let expected = [
-        "sweep 1 digits: row 14 of events: its checksum is wrong; 13 of 20 events can be saved, \
+        "sweep 1 digits: row 14 of events: its checksum is wrong; 13 of 21 events can be saved, \
          up to row 13",
         "sweep 2 letters: 16 events are intact",
     ];
@@ -114,22 +114,22 @@ fn what_is_wrong_with_tables_heads_and_the_end_of_a_sweep_is_said() {
     let cases = [
         (
             "UPDATE trial_states SET attempts = 9 WHERE sweep = 1 AND trial = 1",
-            "sweep 1 digits: 20 events are intact, the table trial_states does not agree: row 2 \
+            "sweep 1 digits: 21 events are intact, the table trial_states does not agree: row 2 \
              differs",
         ),
         (
             "DELETE FROM metrics WHERE sweep = 1 AND trial = 1",
-            "sweep 1 digits: 20 events are intact, the table metrics does not agree: row 4 is \
+            "sweep 1 digits: 21 events are intact, the table metrics does not agree: row 4 is \
              missing",
         ),
         (
-            "DELETE FROM events WHERE id = 20",
-            "sweep 1 digits: 19 of 20 events are there; 19 of 20 events can be saved, up to row 19",
+            "DELETE FROM events WHERE id = 21",
+            "sweep 1 digits: 20 of 21 events are there; 20 of 21 events can be saved, up to row 20",
         ),
         (
-            "UPDATE heads SET events = 21 WHERE sweep = 1",
-            "sweep 1 digits: its row of heads is damaged or missing; 20 events can be saved, up to \
-             row 20",
+            "UPDATE heads SET events = 22 WHERE sweep = 1",
+            "sweep 1 digits: its row of heads is damaged or missing; 21 events can be saved, up to \
+             row 21",
         ),
         (
             "DELETE FROM heads WHERE sweep = 1",
@@ -139,7 +139,7 @@ fn what_is_wrong_with_tables_heads_and_the_end_of_a_sweep_is_said() {
         ("UPDATE store SET term = 7", "row 1 of store: its checksum is wrong"),
         (
             "DROP TABLE trial_samples",
-            "sweep 1 digits: 20 events are intact, the table \
+            "sweep 1 digits: 21 events are intact, the table \
          trial_samples does not agree: no such table: trial_samples",
         ),
     ];

@@ -1,22 +1,24 @@
 //! One event of every kind, in an order in which they can happen.
 
 use caviar_common::assignment::{Assignment, Value};
+use caviar_common::blob::{Blob, BlobName};
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, SweepId, TrialNumber};
+use caviar_common::message::Checkpoint;
 use caviar_common::metric::{NamedMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::{Reason, Source};
 use caviar_common::spec::StoppingRule;
 use caviar_core::event::{
-    Cost, EpochRecorded, EpochsRecorded, Event, GrantedTrial, LeaseEnd, LeaseEnded, LeaseGranted,
-    LeaseRestored, LossWithdrawn, Payload, Rung, ScoringStarted, StoredAssignment, SweepCreated,
-    SweepDeleted, SweepResized, TrialDecided, TrialFinished, TrialPassed, TrialSampled,
-    TrialStopped, TrialsAsked, WinnerScored, WorkerLost,
+    CheckpointChanged, Cost, EpochRecorded, EpochsRecorded, Event, GrantedTrial, LeaseEnd,
+    LeaseEnded, LeaseGranted, LeaseRestored, LossWithdrawn, Payload, Rung, ScoringStarted,
+    StoredAssignment, SweepCreated, SweepDeleted, SweepResized, TrialDecided, TrialFinished,
+    TrialPassed, TrialSampled, TrialStopped, TrialsAsked, WinnerScored, WorkerLost,
 };
 
 use crate::support::{metrics, name, spec, summary};
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 21;
+pub(crate) const KINDS: usize = 22;
 
 pub(crate) fn created(id: u64, name_of_sweep: &str) -> Event {
     let created = SweepCreated {
@@ -57,6 +59,7 @@ pub(crate) fn granted(sweep: u64, trial: u32, lease: u64, job: Job) -> Event {
         incarnation: Incarnation(u64::MAX),
         job,
         recorded: Some(0),
+        resumed: None,
     };
     Event::new(SweepId(sweep), granted)
 }
@@ -71,6 +74,14 @@ fn recorded(sweep: u64, trial: u32, lease: u64, metrics: impl Into<Point>) -> Ev
 fn recorded_before(sweep: u64, trial: u32, lease: u64, metrics: impl Into<Point>) -> Event {
     let (trial, lease, metrics) = (TrialNumber(trial), LeaseId(lease), metrics.into());
     Event::new(SweepId(sweep), EpochRecorded { trial, lease, metrics, seconds: None })
+}
+
+/// A checkpoint within the second epoch.
+fn checkpointed(sweep: u64, trial: u32, lease: u64) -> Event {
+    let (trial, lease) = (TrialNumber(trial), LeaseId(lease));
+    let blob = Blob { name: BlobName::from_hash([7; 32]), bytes: 1 << 20 };
+    let checkpoint = Some(Checkpoint { epoch: 1, batch: 3, blob });
+    Event::new(SweepId(sweep), CheckpointChanged { trial, lease, checkpoint, reason: None })
 }
 
 fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> Event {
@@ -178,6 +189,7 @@ fn completed_sweep() -> Vec<Event> {
         unable(1, 1, 2),
         granted(1, 1, 3, Job::Train),
         recorded(1, 1, 3, metrics(1, 0.25)),
+        checkpointed(1, 1, 3),
         finished(1, 1, 3, Outcome::Completed),
         decided(1, 0),
         Event::new(sweep, ScoringStarted { trial: winner }),

@@ -52,6 +52,7 @@ fn trial(number: u32) -> (Vec<Event>, TrialView) {
         stopped: None,
         parked: false,
         times: TrialTimes::default(),
+        retrained_epochs: 0,
     };
     (events, view)
 }

@@ -1,6 +1,8 @@
 //! The coordinator's store, driver and gRPC services.
 
 #[cfg(test)]
+mod artifacts;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod damage;

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use caviar_common::ask::{Ask, AskedTrial, Report, Tell};
 use caviar_common::assignment::Value;
+use caviar_common::blob::{Blob, BlobName};
 use caviar_common::data::{DataSpec, DataSummary};
 use caviar_common::ids::{LeaseId, SessionId, SweepId};
-use caviar_common::message::{Finished, FromWorker, Hello, Release, ToWorker};
+use caviar_common::message::{Checkpoint, Finished, FromWorker, Hello, Release, ToWorker};
 use caviar_common::metric::{Metric, NamedMetrics, Score};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::spec::{Goal, Objective, Order, StoppingRule};
@@ -126,6 +127,7 @@ impl World {
             22..=24 => self.run_client(pick),
             25 => self.step(Input::ResizeSweep(sweep, u32::from(pick % 8))),
             26 => self.fall_asleep(pick),
+            27 => self.checkpoint(pick),
             _ => self.step(Input::Tick),
         }
     }
@@ -184,6 +186,24 @@ impl World {
         let loss = if diverges { f64::NAN } else { 1.0 / f64::from(pick) };
         let (session, points) = (held.session, vec![metrics(held.epoch, loss)]);
         self.say(session, FromWorker::Report { lease, points, seconds: None });
+    }
+
+    /// A worker stores a checkpoint, or cannot use the one that it got.
+    fn checkpoint(&mut self, pick: u8) {
+        let Some(lease) = self.pick(pick) else { return };
+        let Held { session, job, epoch, .. } = self.held[&lease];
+        if job == Job::Score {
+            return;
+        }
+        let blob = Blob { name: BlobName::from_hash([pick; 32]), bytes: 1 };
+        let checkpoint = Checkpoint { epoch, batch: pick.into(), blob };
+        self.say(
+            session,
+            match pick {
+                0..200 => FromWorker::Checkpointed { lease, checkpoint },
+                200.. => FromWorker::Restarted { lease, reason: "it is damaged".to_owned() },
+            },
+        );
     }
 
     fn finish(&mut self, pick: u8) {
@@ -337,7 +357,7 @@ impl World {
 #[test]
 fn a_replayed_log_makes_the_live_state() {
     let kinds = RefCell::new(BTreeSet::new());
-    let actions = proptest::collection::vec((0..28u8, proptest::prelude::any::<u8>()), 150..300);
+    let actions = proptest::collection::vec((0..29u8, proptest::prelude::any::<u8>()), 150..300);
     let mut runner =
         TestRunner::new(Cases { cases: 40, failure_persistence: None, ..Cases::default() });
     let run = |actions: Vec<(u8, u8)>| {

@@ -43,6 +43,7 @@ pub(crate) fn summary() -> DataSummary {
         features: 64,
         outputs: 10,
         digest: "00".to_owned(),
+        block: None,
     }
 }
 
@@ -142,5 +143,5 @@ pub(crate) async fn running() -> Running {
 
 pub(crate) fn create(request_id: &str, spec: &SweepSpec) -> v1::CreateSweepRequest {
     let (request_id, spec) = (request_id.to_owned(), Some(encode_spec(spec)));
-    v1::CreateSweepRequest { request_id, spec, for_slots: None }
+    v1::CreateSweepRequest { request_id, spec, ..v1::CreateSweepRequest::default() }
 }

@@ -38,7 +38,7 @@ async fn bad_specs_name_every_field() {
     wire.name = Some("no good".to_owned());
     wire.search.as_mut().unwrap().trials = Some(0);
     let request =
-        v1::CreateSweepRequest { request_id: String::new(), spec: Some(wire), for_slots: None };
+        v1::CreateSweepRequest { spec: Some(wire), ..v1::CreateSweepRequest::default() };
     let error = sweeps.create_sweep(request).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
     assert_eq!(fields(&error), ["request_id", "name", "search.trials"]);
@@ -46,7 +46,7 @@ async fn bad_specs_name_every_field() {
         .create_sweep(v1::CreateSweepRequest {
             request_id: "r".to_owned(),
             spec: None,
-            for_slots: None,
+            ..v1::CreateSweepRequest::default()
         })
         .await
         .unwrap_err();
@@ -69,7 +69,7 @@ async fn bad_specs_name_every_field() {
         .create_sweep(v1::CreateSweepRequest {
             request_id: "r".to_owned(),
             spec: Some(wire),
-            for_slots: None,
+            ..v1::CreateSweepRequest::default()
         })
         .await
         .unwrap_err();

@@ -7,6 +7,7 @@
 //! Every `encode_` function takes a checked value and cannot fail. It cuts texts for people to the
 //! length that the other side accepts.
 
+pub mod artifacts;
 mod field;
 mod metrics;
 pub mod spec;

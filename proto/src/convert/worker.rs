@@ -1,5 +1,6 @@
 //! The messages between workers and the coordinator.
 
+use caviar_common::blob::Blob;
 use caviar_common::error::Problem;
 use caviar_common::ids::{
     AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber,
@@ -7,10 +8,13 @@ use caviar_common::ids::{
 use caviar_common::limits::{
     MAX_EPOCHS, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_SLOTS,
 };
-use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
+use caviar_common::message::{
+    Checkpoint, Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker,
+};
 use caviar_common::numbers::index;
 use caviar_common::outcome::{Job, Outcome};
 
+use super::artifacts::{decode_optional_blob, encode_blob};
 use super::field::{
     Within, at_most, clip, in_range, optional_seconds, positive, required, seconds, text,
     unknown_number,
@@ -43,7 +47,34 @@ pub fn decode_from_worker(wire: v1::WorkerMessage) -> Result<FromWorker, Problem
         FromKind::Finished(finished) => decode_finished(finished).within("finished"),
         FromKind::Released(released) => decode_released(released).within("released"),
         FromKind::Heartbeat(v1::Heartbeat { stuck }) => Ok(FromWorker::Heartbeat { stuck }),
+        FromKind::Checkpointed(stored) => decode_checkpointed(stored).within("checkpointed"),
+        FromKind::Restarted(restarted) => decode_restarted(restarted).within("restarted"),
     }
+}
+
+fn decode_checkpointed(wire: v1::Checkpointed) -> Result<FromWorker, Problem> {
+    let checkpoint = required("checkpoint", wire.checkpoint)?;
+    let checkpoint = decode_checkpoint(&checkpoint).within("checkpoint")?;
+    Ok(FromWorker::Checkpointed { lease: LeaseId(wire.lease), checkpoint })
+}
+
+fn decode_restarted(wire: v1::Restarted) -> Result<FromWorker, Problem> {
+    Ok(FromWorker::Restarted { lease: LeaseId(wire.lease), reason: text("reason", wire.reason)? })
+}
+
+fn decode_checkpoint(wire: &v1::Checkpoint) -> Result<Checkpoint, Problem> {
+    let v1::Blob { name, bytes } = required("blob", wire.blob.as_ref())?;
+    Ok(Checkpoint {
+        epoch: in_range("epoch", wire.epoch, 0..=MAX_EPOCHS)?,
+        batch: wire.batch,
+        blob: Blob::parse(name, *bytes).within("blob")?,
+    })
+}
+
+fn encode_checkpoint(checkpoint: &Checkpoint) -> v1::Checkpoint {
+    let Checkpoint { epoch, batch, blob } = *checkpoint;
+    let blob = v1::Blob { name: blob.name.to_string(), bytes: blob.bytes };
+    v1::Checkpoint { blob: Some(blob), epoch, batch }
 }
 
 fn decode_hello(wire: v1::Hello) -> Result<Hello, Problem> {
@@ -134,6 +165,13 @@ pub fn encode_from_worker(message: &FromWorker) -> v1::WorkerMessage {
             FromKind::Released(encode_released(*lease, release))
         }
         FromWorker::Heartbeat { stuck } => FromKind::Heartbeat(v1::Heartbeat { stuck: *stuck }),
+        FromWorker::Checkpointed { lease, checkpoint } => {
+            let checkpoint = Some(encode_checkpoint(checkpoint));
+            FromKind::Checkpointed(v1::Checkpointed { lease: lease.0, checkpoint })
+        }
+        FromWorker::Restarted { lease, reason } => {
+            FromKind::Restarted(v1::Restarted { lease: lease.0, reason: clip(reason) })
+        }
     };
     v1::WorkerMessage { kind: Some(kind) }
 }
@@ -202,6 +240,7 @@ fn decode_welcome(wire: &v1::Welcome) -> Result<ToWorker, Problem> {
         heartbeat_ms: positive("heartbeat_ms", wire.heartbeat_ms)?,
         lease_ttl_ms: positive("lease_ttl_ms", wire.lease_ttl_ms)?,
         store: StoreId(wire.store),
+        keeps_checkpoints: wire.keeps_checkpoints,
     })
 }
 
@@ -216,8 +255,13 @@ fn decode_grant(wire: v1::Grant) -> Result<Grant, Problem> {
         seed: wire.seed,
         data: decode_data(required("data", wire.data)?)?,
         digest: text("digest", wire.digest)?,
+        block: decode_optional_blob("block", wire.block)?,
         fixed: decode_assignment("fixed", wire.fixed, max_fixed())?,
         assignment: decode_assignment("assignment", wire.assignment, MAX_PARAMETERS)?,
+        checkpoint: wire
+            .checkpoint
+            .map(|checkpoint| decode_checkpoint(&checkpoint).within("checkpoint"))
+            .transpose()?,
     })
 }
 
@@ -251,11 +295,14 @@ fn decode_stop(wire: v1::Stop) -> Result<ToWorker, Problem> {
 /// Converts a message of the coordinator to the wire.
 pub fn encode_to_worker(message: &ToWorker) -> v1::CoordinatorMessage {
     let kind = match message {
-        ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, store } => ToKind::Welcome(v1::Welcome {
-            heartbeat_ms: *heartbeat_ms,
-            lease_ttl_ms: *lease_ttl_ms,
-            store: store.0,
-        }),
+        ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, store, keeps_checkpoints } => {
+            ToKind::Welcome(v1::Welcome {
+                heartbeat_ms: *heartbeat_ms,
+                lease_ttl_ms: *lease_ttl_ms,
+                store: store.0,
+                keeps_checkpoints: *keeps_checkpoints,
+            })
+        }
         ToWorker::Grant(grant) => ToKind::Grant(encode_grant(grant)),
         ToWorker::Ack { lease, stored } => {
             ToKind::Ack(v1::Ack { lease: lease.0, stored: Some(encode_stored(*stored)) })
@@ -295,7 +342,9 @@ fn encode_grant(grant: &Grant) -> v1::Grant {
         seed: grant.seed,
         data: Some(encode_data(&grant.data)),
         digest: grant.digest.clone(),
+        block: grant.block.as_ref().map(encode_blob),
         fixed: Some(encode_assignment(&grant.fixed)),
         assignment: Some(encode_assignment(&grant.assignment)),
+        checkpoint: grant.checkpoint.as_ref().map(encode_checkpoint),
     }
 }

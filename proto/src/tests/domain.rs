@@ -4,12 +4,17 @@
 //! sweep is too large for the stack of a test.
 
 use caviar_common::assignment::{Assignment, Value};
+use caviar_common::blob::{Blob, BlobName};
 use caviar_common::data::{DataSpec, DataSummary, Task};
 use caviar_common::ids::{
     AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber,
 };
-use caviar_common::limits::{MAX_EPOCHS, MAX_PARALLELISM, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS};
-use caviar_common::message::{Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker};
+use caviar_common::limits::{
+    MAX_BLOB_BYTES, MAX_EPOCHS, MAX_PARALLELISM, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS,
+};
+use caviar_common::message::{
+    Checkpoint, Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker,
+};
 use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
 use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
@@ -158,15 +163,21 @@ pub(super) fn data() -> BoxedStrategy<DataSpec> {
         .boxed()
 }
 
+pub(super) fn blob() -> BoxedStrategy<Blob> {
+    let name = any::<[u8; 32]>().prop_map(BlobName::from_hash);
+    (name, 1..=MAX_BLOB_BYTES).prop_map(|(name, bytes)| Blob { name, bytes }).boxed()
+}
+
 pub(super) fn summary() -> BoxedStrategy<DataSummary> {
-    (any::<[u64; 3]>(), any::<[u32; 2]>(), "[0-9a-f]{0,64}")
-        .prop_map(|([train, validation, test], [features, outputs], digest)| DataSummary {
+    (any::<[u64; 3]>(), any::<[u32; 2]>(), "[0-9a-f]{0,64}", of(blob()))
+        .prop_map(|([train, validation, test], [features, outputs], digest, block)| DataSummary {
             train,
             validation,
             test,
             features,
             outputs,
             digest,
+            block,
         })
         .boxed()
 }
@@ -225,23 +236,37 @@ pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
         (lease(), finished()).prop_map(|(lease, result)| FromWorker::Finished { lease, result }),
         (lease(), release).prop_map(|(lease, release)| FromWorker::Released { lease, release }),
         any::<u32>().prop_map(|stuck| FromWorker::Heartbeat { stuck }),
+        (lease(), checkpoint())
+            .prop_map(|(lease, checkpoint)| FromWorker::Checkpointed { lease, checkpoint }),
+        (lease(), text()).prop_map(|(lease, reason)| FromWorker::Restarted { lease, reason }),
     ]
     .boxed()
+}
+
+fn checkpoint() -> BoxedStrategy<Checkpoint> {
+    (0..=MAX_EPOCHS, any::<u64>(), any::<[u8; 32]>(), 1..=MAX_BLOB_BYTES)
+        .prop_map(|(epoch, batch, hash, bytes)| {
+            let blob = Blob { name: BlobName::from_hash(hash), bytes };
+            Checkpoint { epoch, batch, blob }
+        })
+        .boxed()
 }
 
 fn grant() -> BoxedStrategy<Grant> {
     let numbers = (any::<u64>(), 1..=u64::MAX, any::<u32>(), 1..=u32::MAX, any::<u64>());
     let job = select(vec![Job::Train, Job::Score]);
-    (numbers, name(), job, data(), text(), assignment(), assignment())
+    let whole = (text(), of(blob()));
+    let drawn = (assignment(), of(checkpoint()));
+    (numbers, name(), job, data(), whole, assignment(), drawn)
         .prop_map(
             |(
                 (lease, sweep, trial, attempt, seed),
                 sweep_name,
                 job,
                 data,
-                digest,
+                (digest, block),
                 fixed,
-                assignment,
+                (assignment, checkpoint),
             )| Grant {
                 lease: LeaseId(lease),
                 sweep: SweepId(sweep),
@@ -252,8 +277,10 @@ fn grant() -> BoxedStrategy<Grant> {
                 seed,
                 data,
                 digest,
+                block,
                 fixed,
                 assignment,
+                checkpoint,
             },
         )
         .boxed()
@@ -262,12 +289,11 @@ fn grant() -> BoxedStrategy<Grant> {
 pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
     let lease = || any::<u64>().prop_map(LeaseId);
     let stored = prop_oneof![(0..=MAX_EPOCHS).prop_map(Stored::Epoch), Just(Stored::Finished)];
-    let welcome = (1..=u64::MAX, 1..=u64::MAX, any::<u64>().prop_map(StoreId));
+    let store = any::<u64>().prop_map(StoreId);
+    let welcome = (1..=u64::MAX, 1..=u64::MAX, store, any::<bool>());
     prop_oneof![
-        welcome.prop_map(|(heartbeat_ms, lease_ttl_ms, store)| ToWorker::Welcome {
-            heartbeat_ms,
-            lease_ttl_ms,
-            store
+        welcome.prop_map(|(heartbeat_ms, lease_ttl_ms, store, keeps_checkpoints)| {
+            ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, store, keeps_checkpoints }
         }),
         grant().prop_map(|grant| ToWorker::Grant(Box::new(grant))),
         (lease(), stored).prop_map(|(lease, stored)| ToWorker::Ack { lease, stored }),
@@ -295,7 +321,7 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
         })),
         points(),
         (of(seconds()), of(any::<u64>())),
-        (of(text()), of(stopped()), any::<bool>(), of(text()), of(text())),
+        (of(text()), of(stopped()), any::<bool>(), of(text()), of(text()), any::<u64>()),
     );
     (what, how, result)
         .prop_map(
@@ -306,7 +332,7 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
                     last,
                     curve,
                     (seconds, memory_bytes),
-                    (message, stopped, parked, started_at, ended_at),
+                    (message, stopped, parked, started_at, ended_at, retrained_epochs),
                 ),
             )| {
                 TrialView {
@@ -326,6 +352,7 @@ pub(super) fn trial() -> BoxedStrategy<TrialView> {
                     stopped,
                     parked,
                     times: TrialTimes { started_at, ended_at },
+                    retrained_epochs,
                 }
             },
         )
@@ -384,13 +411,14 @@ pub(super) fn sweep() -> BoxedStrategy<SweepView> {
         of(test()),
         of(any::<u32>()),
         vec(text(), 0..4),
+        any::<u64>(),
     );
     let slots = (1..=MAX_PARALLELISM, of(any::<u32>()), vec(resize(), 0..4), of(idle()));
     (what, how, slots)
         .prop_map(
             |(
                 (id, name, state, spec, data),
-                (counts, rounds, boxes, best, test, waits_for, notes),
+                (counts, rounds, boxes, best, test, waits_for, notes, retrained_epochs),
                 (parallelism, auto_slots, resizes, idle),
             )| SweepView {
                 id: SweepId(id),
@@ -409,6 +437,7 @@ pub(super) fn sweep() -> BoxedStrategy<SweepView> {
                 auto_slots,
                 resizes,
                 idle,
+                retrained_epochs,
             },
         )
         .boxed()

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use caviar_common::error::Problem;
 use caviar_common::limits::{
-    DEFAULT_LEASE_MS, MAX_CHOICES, MAX_EPOCHS, MAX_LEASE_MS, MAX_METRICS, MAX_PARALLELISM,
-    MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_RESIZES, MAX_ROUNDS, MAX_SLOTS,
+    DEFAULT_LEASE_MS, MAX_BLOB_BYTES, MAX_BLOBS_PER_REQUEST, MAX_CHOICES, MAX_EPOCHS, MAX_LEASE_MS,
+    MAX_METRICS, MAX_PARALLELISM, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_RESIZES,
+    MAX_ROUNDS, MAX_SLOTS,
     MAX_TEXT_CHARS, MAX_TRIALS, MAX_TRIALS_PER_ASK, MAX_WORKERS, MIN_LEASE_MS,
 };
 use caviar_common::message::FromWorker;
@@ -94,9 +95,26 @@ fn grant() -> v1::Grant {
         seed: 0,
         data: Some(data()),
         digest: String::new(),
+        block: None,
         fixed: assignment([]),
         assignment: assignment([("learning_rate".to_owned(), value(Kind::Float(0.1)))]),
+        checkpoint: Some(checkpoint()),
     }
+}
+
+fn welcome() -> v1::Welcome {
+    v1::Welcome { heartbeat_ms: 1, lease_ttl_ms: 1, store: 1, keeps_checkpoints: true }
+}
+
+fn checkpoint() -> v1::Checkpoint {
+    let blob = v1::Blob { name: "0a".repeat(32), bytes: 5 };
+    v1::Checkpoint { blob: Some(blob), epoch: 3, batch: u64::MAX }
+}
+
+fn checkpointed(change: impl FnOnce(&mut v1::Checkpoint)) -> From {
+    let mut checkpoint = checkpoint();
+    change(&mut checkpoint);
+    From::Checkpointed(v1::Checkpointed { lease: 1, checkpoint: Some(checkpoint) })
 }
 
 fn trial() -> v1::Trial {
@@ -246,6 +264,37 @@ fn ends_of_attempts_are_limited() {
 }
 
 #[test]
+fn checkpoints_are_limited() {
+    assert!(from_worker(checkpointed(|_| ())).is_ok());
+    let refused = |change: fn(&mut v1::Checkpoint)| {
+        let field = from_worker(checkpointed(change)).unwrap_err().field;
+        assert_eq!(
+            bad_grant(|grant| change(grant.checkpoint.as_mut().unwrap())),
+            field.replace("checkpointed", "grant")
+        );
+        field
+    };
+    assert_eq!(refused(|it| it.blob = None), "checkpointed.checkpoint.blob");
+    assert_eq!(refused(|it| it.epoch = MAX_EPOCHS + 1), "checkpointed.checkpoint.epoch");
+    let blob = |it: &mut v1::Checkpoint, name: String, bytes| {
+        it.blob = Some(v1::Blob { name, bytes });
+    };
+    let name = "checkpointed.checkpoint.blob.name";
+    for wrong in [String::new(), "0".repeat(63), "A".repeat(64), long()] {
+        let field = from_worker(checkpointed(|it| blob(it, wrong.clone(), 1))).unwrap_err().field;
+        assert_eq!(field, name, "{wrong}");
+    }
+    for bytes in [0, MAX_BLOB_BYTES + 1] {
+        let field = from_worker(checkpointed(|it| blob(it, "0".repeat(64), bytes)));
+        assert_eq!(field.unwrap_err().field, "checkpointed.checkpoint.blob.bytes", "{bytes}");
+    }
+    let missing = From::Checkpointed(v1::Checkpointed { lease: 1, checkpoint: None });
+    assert_eq!(from_worker(missing).unwrap_err().field, "checkpointed.checkpoint");
+    let restarted = From::Restarted(v1::Restarted { lease: 1, reason: long() });
+    assert_eq!(from_worker(restarted).unwrap_err().field, "restarted.reason");
+}
+
+#[test]
 fn a_message_without_a_kind_is_refused() {
     assert_eq!(worker::decode_from_worker(v1::WorkerMessage::default()).unwrap_err().field, "kind");
     assert_eq!(
@@ -297,11 +346,11 @@ fn the_other_messages_of_the_coordinator_are_limited() {
         worker::decode_to_worker(v1::CoordinatorMessage { kind: Some(kind) }).unwrap_err().field
     };
     assert_eq!(
-        to(To::Welcome(v1::Welcome { heartbeat_ms: 0, lease_ttl_ms: 1, store: 1 })),
+        to(To::Welcome(v1::Welcome { heartbeat_ms: 0, lease_ttl_ms: 1, ..welcome() })),
         "welcome.heartbeat_ms"
     );
     assert_eq!(
-        to(To::Welcome(v1::Welcome { heartbeat_ms: 1, lease_ttl_ms: 0, store: 1 })),
+        to(To::Welcome(v1::Welcome { heartbeat_ms: 1, lease_ttl_ms: 0, ..welcome() })),
         "welcome.lease_ttl_ms"
     );
     assert_eq!(to(To::Ack(v1::Ack { lease: 1, stored: None })), "ack.stored");
@@ -571,4 +620,25 @@ fn importance_is_limited() {
     assert_eq!(bad(|i| i.provisional = 13), "provisional");
     assert_eq!(bad(|i| i.pairs[0].parameters.truncate(1)), "pairs[0].parameters");
     assert_eq!(bad(|i| i.pairs = vec![i.pairs[0].clone(); view::MAX_PAIRS + 1]), "pairs");
+}
+
+#[test]
+fn a_blob_is_named_by_a_hash_and_has_a_size() {
+    use crate::convert::artifacts::{decode_blob, decode_blobs};
+    let blob = |name: &str, bytes| v1::Blob { name: name.to_owned(), bytes };
+    let name = "5a".repeat(32);
+    assert!(decode_blob("blob", Some(blob(&name, MAX_BLOB_BYTES))).is_ok());
+    for (wire, field) in [
+        (None, "blob"),
+        (Some(blob("../../etc/passwd", 1)), "blob.name"),
+        (Some(blob(&name.to_uppercase(), 1)), "blob.name"),
+        (Some(blob(&name, 0)), "blob.bytes"),
+        (Some(blob(&name, MAX_BLOB_BYTES + 1)), "blob.bytes"),
+    ] {
+        assert_eq!(decode_blob("blob", wire).unwrap_err().field, field);
+    }
+    let many = vec![blob(&name, 1); MAX_BLOBS_PER_REQUEST];
+    assert_eq!(decode_blobs(many.clone()).unwrap().len(), MAX_BLOBS_PER_REQUEST);
+    assert_eq!(decode_blobs([many, vec![blob(&name, 1)]].concat()).unwrap_err().field, "blobs");
+    assert_eq!(decode_blobs(vec![blob(&name, 1), blob("", 1)]).unwrap_err().field, "blobs[1].name");
 }

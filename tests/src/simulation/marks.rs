@@ -196,6 +196,14 @@ marks! {
     ExternalFailed,
     /// An external trial diverged.
     ExternalDiverged,
+    /// A checkpoint was recorded.
+    Checkpoint,
+    /// A training continued from a checkpoint.
+    Resumed,
+    /// A training could not use its checkpoint.
+    Restarted,
+    /// A checkpoint was dropped.
+    CheckpointDropped,
 }
 
 /// How often each mark was reached.
@@ -264,6 +272,10 @@ impl Marks {
                 Payload::ScoringStarted(_) => {
                     self.scorings.insert(sweep);
                 }
+                Payload::CheckpointChanged(changed) => self.add(match changed.checkpoint {
+                    Some(_) => Mark::Checkpoint,
+                    None => Mark::CheckpointDropped,
+                }),
                 Payload::TrialPassed(_) => self.add(Mark::TrialPassed),
                 Payload::TrialStopped(_) => self.add(Mark::TrialStopped),
                 Payload::SweepResized(_) => self.add(Mark::Resize),

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use caviar_common::blob::{Blob, BlobName};
 use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId};
-use caviar_common::message::{Finished, FromWorker, Grant, ToWorker};
+use caviar_common::message::{Checkpoint, Finished, FromWorker, Grant, ToWorker};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::seed::{Purpose, Seed, Stream};
-use caviar_worker::agent::{Agent, Command, End, Identity, RunnerEvent};
+use caviar_worker::agent::{Agent, Command, End, Identity, RunnerEvent, State};
 
 use super::marks::{Mark, Marks};
 use super::training::{epochs, measure, seconds, units};
@@ -126,6 +127,9 @@ impl Node {
                     self.parkings += 1;
                 }
                 Command::Unpark(lease) => self.job(lease).is_parked = false,
+                Command::Leave(lease) => self.leave(lease),
+                Command::Store(lease, state) => self.store(lease, &state),
+                Command::Discard(_) => {}
                 Command::Cancel(lease) => match self.jobs.remove(&lease) {
                     Some(job) if job.is_hung => {
                         self.marks.add(Mark::SlowCancel);
@@ -134,6 +138,53 @@ impl Node {
                     Some(_) => self.end(lease, End::Cancelled),
                     None => {}
                 },
+            }
+        }
+    }
+
+    /// A runner writes a checkpoint and ends, unless it hangs.
+    fn leave(&mut self, lease: LeaseId) {
+        match self.jobs.remove(&lease) {
+            Some(job) if job.is_hung => {
+                self.marks.add(Mark::SlowCancel);
+                self.ending.push_back(lease);
+            }
+            Some(job) => {
+                self.write_checkpoint(lease, &job.grant, job.epoch);
+                self.end(lease, End::Cancelled);
+            }
+            None => {}
+        }
+    }
+
+    fn write_checkpoint(&mut self, lease: LeaseId, grant: &Grant, epoch: u32) {
+        if grant.job == Job::Train {
+            let state = Box::new(State { epoch, batch: 0, bytes: [0].into() });
+            self.agent.on_event(RunnerEvent::Checkpoint { lease, state });
+        }
+    }
+
+    /// Stores a checkpoint at once; every fifth one cannot be stored.
+    fn store(&mut self, lease: LeaseId, state: &State) {
+        let State { epoch, batch, .. } = *state;
+        let blob = Blob { name: BlobName::from_hash([epoch.to_le_bytes()[0]; 32]), bytes: 1 };
+        let is_stored = (lease.0 + u64::from(epoch)) % 5 > 0;
+        self.agent.on_stored(lease, is_stored.then_some(Checkpoint { epoch, batch, blob }));
+    }
+
+    /// Where a training begins. Every fourth checkpoint cannot be used.
+    fn first_epoch(&mut self, grant: &Grant) -> u32 {
+        match grant.checkpoint {
+            None => 0,
+            Some(checkpoint) if grant.lease.0 % 4 > 0 => {
+                self.marks.add(Mark::Resumed);
+                checkpoint.epoch
+            }
+            Some(_) => {
+                self.marks.add(Mark::Restarted);
+                let reason = "the checkpoint is damaged".to_owned();
+                self.agent.on_event(RunnerEvent::Restarted { lease: grant.lease, reason });
+                0
             }
         }
     }
@@ -154,7 +205,8 @@ impl Node {
         let speed = Seed::derive(self.incarnation.0, lease.0, Purpose::Shuffle).stream(0).below(5);
         let is_hung = grant.job == Job::Score && std::mem::take(&mut self.hangs_next_scoring);
         self.marks.add_if(is_hung, Mark::Hang);
-        let (epoch, is_parked, slowness) = (0, false, 1 << speed);
+        let epoch = self.first_epoch(&grant);
+        let (is_parked, slowness) = (false, 1 << speed);
         self.jobs.insert(lease, Execution { grant, epoch, is_parked, is_hung, slowness });
     }
 
@@ -231,10 +283,15 @@ impl Node {
         }
         let kind = job.grant.job;
         job.epoch += 1;
+        let (epoch, grant) = (job.epoch, job.grant.clone());
         let (metrics, seconds) = (measure(&job.grant, job.epoch), seconds(&job.grant, job.epoch));
         let is_over = job.epoch == epochs(&job.grant) || !metrics.is_finite();
         if kind == Job::Train {
             self.agent.on_event(RunnerEvent::Epoch { lease, metrics, seconds });
+        }
+        if kind == Job::Train && !is_over && (lease.0 + u64::from(epoch)) % 3 == 0 {
+            self.write_checkpoint(lease, &grant, epoch);
+            self.obey();
         }
         if is_over {
             let outcome = if metrics.is_finite() { Outcome::Completed } else { Outcome::Diverged };

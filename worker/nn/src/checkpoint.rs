@@ -1,4 +1,4 @@
-//! The bytes of a checkpoint: the state that later epochs depend on, the same on every machine.
+//! The bytes of a checkpoint: the state that later steps depend on, the same on every machine.
 //!
 //! All numbers are little-endian:
 //!
@@ -8,40 +8,66 @@
 //! | 4 | version (u32) |
 //! | 32 | identity of the training |
 //! | 4 | epochs done (u32) |
+//! | 8 | mini-batches and validated blocks done of the next epoch (u64) |
 //! | 8 | steps done (u64) |
+//! | 8 | seconds trained so far (f64) |
+//! | 24 each | sums over the next epoch's mini-batches and blocks: loss (f64), hits, examples (u64) |
+//! | 16 each | train and validation score of the last epoch: loss, accuracy (f64), 0 without one |
 //! | 4 each | f32s: parameters, the states of the update rule, running means and variances |
 //! | 32 | BLAKE3 of everything before |
 //!
-//! The floats are in row-major order without padding.
+//! The floats are in row-major order without padding, so they do not depend on the kernels. The
+//! order of the examples, the masks of dropout and the learning rate are not in it: they are
+//! functions of the seed, the epoch and the step.
 #![allow(
     clippy::indexing_slicing,
     reason = "positions come from the layout of the same buffers that they index"
 )]
 
+use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::numbers::{to_u64, to_usize};
 use caviar_common::train::TrainSpec;
 
 use crate::error::TrainError;
+use crate::loss::Tally;
 use crate::network::Network;
 use crate::optimizer::Updater;
+use crate::trainer::Progress;
 
 const MAGIC: &[u8; 8] = b"caviarnn";
-/// Version 1 had another identity: the spec was written with every hyperparameter of every
-/// optimiser. No checkpoint of it was ever stored, so it is not read.
-const VERSION: u32 = 2;
+/// Versions 1 and 2 knew no place within an epoch. No checkpoint of them was ever stored, so they
+/// are not read.
+const VERSION: u32 = 3;
 /// More steps than the longest training has. Below it, the count of steps cannot overflow.
 const MAX_STEPS: u64 = 1 << 53;
 const DIGEST_LEN: usize = 32;
+/// The bytes before the floats.
+const HEADER_LEN: usize = 8 + 4 + 32 + 4 + 8 + 8 + 8 + 2 * 24 + 2 * 16;
 
-/// The state of a training between two epochs.
+/// The state of a training between two mini-batches.
 #[derive(Clone, Copy)]
 pub(crate) struct State<'a> {
-    pub(crate) epochs_done: u32,
+    pub(crate) progress: Progress,
+    /// Training time so far.
+    pub(crate) seconds: f64,
     pub(crate) network: &'a Network,
     pub(crate) updater: &'a Updater,
 }
 
-/// A digest that differs between trainings: of the spec, of seed, trial and outputs (`numbers`),
-/// and of the rows and features of the train split (`sizes`).
+/// What the progress of a training cannot exceed.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) epochs: u32,
+    /// The mini-batches and validated blocks of an epoch.
+    pub(crate) pieces: usize,
+    /// The examples of the train and the validation split.
+    pub(crate) examples: [u64; 2],
+    /// Scores have an accuracy.
+    pub(crate) has_classes: bool,
+}
+
+/// A digest that differs between trainings: of the spec, of seed, trial and outputs (`numbers`), of
+/// the rows and features of the train split (`sizes`), and of the digest of the data.
 ///
 /// # Errors
 /// The spec cannot be serialised, which is a bug.
@@ -49,27 +75,47 @@ pub(crate) fn identity(
     spec: &TrainSpec,
     numbers: [u64; 3],
     sizes: [usize; 2],
+    data_digest: &str,
 ) -> Result<[u8; 32], TrainError> {
     let spec = serde_json::to_vec(spec);
     let mut hasher = blake3::Hasher::new();
     hasher.update(&spec.map_err(|_| TrainError::Missing { what: "JSON form of its spec" })?);
-    hasher.update(format!("{numbers:?} {sizes:?}").as_bytes());
+    hasher.update(format!("{numbers:?} {sizes:?} {data_digest}").as_bytes());
     Ok(*hasher.finalize().as_bytes())
 }
 
 /// The checkpoint of the training with that [`identity`].
 pub(crate) fn write(identity: &[u8; 32], state: State<'_>) -> Vec<u8> {
-    let State { epochs_done, network, updater } = state;
-    let mut bytes = Vec::new();
+    let State { progress, seconds, network, updater } = state;
+    let mut bytes = Vec::with_capacity(len(network, updater));
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(identity);
-    bytes.extend_from_slice(&epochs_done.to_le_bytes());
+    bytes.extend_from_slice(&progress.epochs_done.to_le_bytes());
+    bytes.extend_from_slice(&to_u64(progress.pieces_done).to_le_bytes());
     bytes.extend_from_slice(&updater.steps.to_le_bytes());
+    bytes.extend_from_slice(&seconds.to_le_bytes());
+    for Tally { loss, correct, examples } in [progress.train, progress.validation] {
+        [loss.to_bits(), correct, examples]
+            .iter()
+            .for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+    }
+    for score in [progress.last.map(|last| last.train), progress.last.map(|last| last.validation)] {
+        let Score { loss, accuracy } = score.unwrap_or(Score { loss: 0.0, accuracy: None });
+        bytes.extend_from_slice(&loss.to_le_bytes());
+        bytes.extend_from_slice(&accuracy.unwrap_or(0.0).to_le_bytes());
+    }
+    write_floats(&mut bytes, network, updater);
+    let digest = blake3::hash(&bytes);
+    bytes.extend_from_slice(digest.as_bytes());
+    bytes
+}
+
+fn write_floats(bytes: &mut Vec<u8>, network: &Network, updater: &Updater) {
     let mut push = |value: f32| bytes.extend_from_slice(&value.to_le_bytes());
-    let positions: Vec<usize> = network.tensors().flat_map(|tensor| tensor.positions()).collect();
     for buffer in [&network.parameters].into_iter().chain(updater.states()) {
-        positions.iter().for_each(|&position| push(buffer[position]));
+        let positions = network.tensors().flat_map(|tensor| tensor.positions());
+        positions.for_each(|position| push(buffer[position]));
     }
     for layer in &network.layers {
         let running = layer.statistics().map(|of| [&of.running_mean, &of.running_variance]);
@@ -77,23 +123,30 @@ pub(crate) fn write(identity: &[u8; 32], state: State<'_>) -> Vec<u8> {
             values.iter().take(layer.outputs).for_each(|&value| push(value));
         }
     }
-    let digest = blake3::hash(&bytes);
-    bytes.extend_from_slice(digest.as_bytes());
-    bytes
 }
 
-/// Restores the state of the training with that [`identity`] and returns the epochs done.
+/// The bytes of a checkpoint of that training.
+fn len(network: &Network, updater: &Updater) -> usize {
+    let parameters: usize = network.tensors().map(|tensor| tensor.rows * tensor.columns).sum();
+    let has_statistics = |layer: &&crate::layer::Layer| layer.statistics().is_some();
+    let units = network.layers.iter().filter(has_statistics).map(|layer| layer.outputs);
+    let floats = parameters * (1 + updater.states().count()) + 2 * units.sum::<usize>();
+    HEADER_LEN + 4 * floats + DIGEST_LEN
+}
+
+/// Restores the state of the training with that [`identity`]. Returns its progress and the seconds
+/// that it was trained.
 ///
 /// # Errors
-/// The bytes are not a checkpoint, are damaged, or belong to another training. The network and the
-/// updater may then be partly restored.
+/// The bytes are not a checkpoint, are damaged, or belong to another training. Network and updater
+/// are then as before.
 pub(crate) fn read(
     bytes: &[u8],
     identity: &[u8; 32],
-    epochs: u32,
+    limits: Limits,
     network: &mut Network,
     updater: &mut Updater,
-) -> Result<u32, TrainError> {
+) -> Result<(Progress, f64), TrainError> {
     let mut reader = Reader { rest: check_digest(bytes)? };
     if u32::from_le_bytes(reader.take()?) != VERSION {
         return Err(error("it has another version, written by another release"));
@@ -101,14 +154,59 @@ pub(crate) fn read(
     if reader.take::<32>()? != *identity {
         return Err(error("it is of another training: the spec, data, seed or trial differ"));
     }
+    if bytes.len() != len(network, updater) {
+        return Err(WRONG_LENGTH);
+    }
     let epochs_done = u32::from_le_bytes(reader.take()?);
-    updater.steps = u64::from_le_bytes(reader.take()?);
-    if updater.steps > MAX_STEPS {
+    let pieces_done = to_usize(reader.word()?);
+    let steps = reader.word()?;
+    let seconds = f64::from_bits(reader.word()?);
+    let mut tally = || {
+        let loss = f64::from_bits(reader.word()?);
+        Ok(Tally { loss, correct: reader.word()?, examples: reader.word()? })
+    };
+    let (train, validation) = (tally()?, tally()?);
+    let scores = [reader.score(limits.has_classes)?, reader.score(limits.has_classes)?];
+    let [train_score, validation_score] = scores;
+    let last =
+        EpochMetrics { epoch: epochs_done, train: train_score, validation: validation_score };
+    let last = (epochs_done > 0).then_some(last);
+    let progress = Progress { epochs_done, pieces_done, train, validation, last };
+    check_progress(&progress, limits)?;
+    if steps > MAX_STEPS {
         return Err(error("it has more steps than any training"));
     }
-    let positions: Vec<usize> = network.tensors().flat_map(|tensor| tensor.positions()).collect();
+    if !seconds.is_finite() || seconds < 0.0 {
+        return Err(error("its training time is not a time"));
+    }
+    read_floats(&mut reader, network, updater)?;
+    updater.steps = steps;
+    Ok((progress, seconds))
+}
+
+fn check_progress(progress: &Progress, limits: Limits) -> Result<(), TrainError> {
+    let Progress { epochs_done, pieces_done, train, validation, .. } = progress;
+    let pieces = if *epochs_done < limits.epochs { limits.pieces } else { 1 };
+    if *epochs_done > limits.epochs || *pieces_done >= pieces {
+        return Err(error("it is further than the training goes"));
+    }
+    let fits = |tally: &Tally, most: u64| tally.correct <= tally.examples && tally.examples <= most;
+    let [train_most, validation_most] = limits.examples;
+    if !fits(train, train_most) || !fits(validation, validation_most) {
+        return Err(error("it counts more examples than the data has"));
+    }
+    Ok(())
+}
+
+/// Reads as many floats as [`len`] counts, which the caller has checked.
+fn read_floats(
+    reader: &mut Reader<'_>,
+    network: &mut Network,
+    updater: &mut Updater,
+) -> Result<(), TrainError> {
+    let tensors: Vec<_> = network.tensors().collect();
     for buffer in [&mut network.parameters].into_iter().chain(updater.states_mut()) {
-        for &position in &positions {
+        for position in tensors.iter().flat_map(|tensor| tensor.positions()) {
             buffer[position] = reader.float()?;
         }
     }
@@ -122,11 +220,7 @@ pub(crate) fn read(
             }
         }
     }
-    if reader.rest.is_empty() && epochs_done <= epochs {
-        Ok(epochs_done)
-    } else {
-        Err(WRONG_LENGTH)
-    }
+    Ok(())
 }
 
 const WRONG_LENGTH: TrainError = error("its length is not that of this training's checkpoints");
@@ -160,7 +254,16 @@ impl Reader<'_> {
         Ok(*chunk)
     }
 
+    fn word(&mut self) -> Result<u64, TrainError> {
+        Ok(u64::from_le_bytes(self.take()?))
+    }
+
     fn float(&mut self) -> Result<f32, TrainError> {
         Ok(f32::from_le_bytes(self.take()?))
+    }
+
+    fn score(&mut self, has_classes: bool) -> Result<Score, TrainError> {
+        let (loss, accuracy) = (f64::from_bits(self.word()?), f64::from_bits(self.word()?));
+        Ok(Score { loss, accuracy: has_classes.then_some(accuracy) })
     }
 }

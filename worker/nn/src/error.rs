@@ -44,9 +44,6 @@ pub enum TrainError {
         /// What is wrong with the checkpoint.
         what: &'static str,
     },
-    /// An epoch was abandoned halfway, so the state between two epochs is lost.
-    #[error("an epoch was abandoned: resume from a checkpoint")]
-    Abandoned,
     /// All epochs of the spec are done.
     #[error("all {epochs} epochs are done: expected a spec with more epochs")]
     Finished {
@@ -71,7 +68,7 @@ impl TrainError {
             }
             Self::OutOfMemory { .. } => ErrorClass::Busy,
             Self::Checkpoint { .. } => ErrorClass::Corrupt,
-            Self::Abandoned | Self::Finished { .. } => ErrorClass::Refused,
+            Self::Finished { .. } => ErrorClass::Refused,
             Self::Missing { .. } => ErrorClass::Internal,
         }
     }

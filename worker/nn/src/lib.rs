@@ -2,8 +2,8 @@
 //!
 //! A [`Trainer`] trains one trial: a multilayer perceptron for classification or regression. It is
 //! a function of the spec, the data, the sweep's seed and the trial's number. It trains on one
-//! thread, epoch by epoch, and can be stopped before any mini-batch, saved between two epochs, and
-//! resumed on another machine.
+//! thread, epoch by epoch, and can be interrupted before any mini-batch, saved there, and resumed on
+//! another machine.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -41,6 +41,48 @@
 //! assert!(accuracy > Some(0.9), "{accuracy:?}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Checkpoints
+//!
+//! [`Trainer::checkpoint`] writes everything that later steps depend on, before any mini-batch. A
+//! new trainer with the same arguments continues from it with the same bits, on every CPU:
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use caviar_common::assignment::Assignment;
+//! # use caviar_common::data::{DataSpec, Task};
+//! # use caviar_common::hyper::train_spec;
+//! # use caviar_nn::Trainer;
+//! # let data = DataSpec {
+//! #     source: "builtin:digits".to_owned(),
+//! #     label: None,
+//! #     labels: None,
+//! #     task: Task::Classification,
+//! #     validation: 0.2,
+//! #     test: 0.1,
+//! # };
+//! # let splits = Arc::new(caviar_data::prepare(&data, 1)?.0);
+//! # let spec = train_spec(&Assignment::default(), &Assignment::default())?;
+//! # use std::cell::Cell;
+//! let mut trainer = Trainer::new(&spec, splits.clone(), 1, 0)?;
+//! let batches = Cell::new(0);
+//! let three = || batches.replace(batches.get() + 1) < 3;
+//! assert_eq!(trainer.epoch(&three)?, None);
+//! let checkpoint = trainer.checkpoint(0.25)?;
+//!
+//! let mut elsewhere = Trainer::new(&spec, splits, 1, 0)?;
+//! let seconds = elsewhere.restore(&checkpoint)?;
+//! assert_eq!((elsewhere.batches_done(), seconds), (3, 0.25));
+//! assert_eq!(elsewhere.epoch(&|| true)?, trainer.epoch(&|| true)?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A checkpoint of n parameters has 4 n (1 + s) bytes and a few more, where s is 0 for sgd, 1 for
+//! momentum, nesterov and rmsprop, and 2 for adam and adamw. It names the spec, the seed, the trial
+//! and the data that it belongs to, and ends with a checksum. One of another training, of another
+//! version or with a wrong byte is refused, and the trainer stays as it was. The example
+//! `checkpoints` measures: 302,000 parameters with adam are 3.6 MB and take 2.5 ms to write;
+//! 2,900,000 are 35 MB and take 70 ms.
 //!
 //! # How the parts fit together
 //!

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use caviar_common::metric::{EpochMetrics, Score};
-use caviar_common::numbers::index;
+use caviar_common::numbers::{index, real, to_u64};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::train::TrainSpec;
 use caviar_data::{Examples, Splits, Targets};
@@ -22,7 +22,7 @@ use crate::schedule::learning_rate;
 /// (docs/performance.md: wide), so more rows would only need more memory.
 const EVALUATION_BLOCK: usize = 256;
 
-/// A training between two epochs. It allocates all its memory when it is made.
+/// A training between two mini-batches. It allocates all its memory when it is made.
 ///
 /// Each epoch shuffles the train split and cuts it into mini-batches. The last mini-batch may be
 /// smaller; one of a single example is merged into the one before it. See the [crate] for an
@@ -30,14 +30,29 @@ const EVALUATION_BLOCK: usize = 256;
 pub struct Trainer {
     spec: TrainSpec,
     data: Arc<Splits>,
+    data_digest: String,
     sweep_seed: u64,
     trial: u64,
     network: Network,
     updater: Updater,
     /// The rows of the train split in the order of this epoch.
     order: Vec<u32>,
-    epochs_done: u32,
-    is_abandoned: bool,
+    progress: Progress,
+}
+
+/// How far a training is. An epoch consists of its mini-batches and then the blocks of examples
+/// that are validated at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Progress {
+    pub(crate) epochs_done: u32,
+    /// The mini-batches and blocks of the current epoch that are done.
+    pub(crate) pieces_done: usize,
+    /// The sums over these mini-batches.
+    pub(crate) train: Tally,
+    /// The sums over these blocks.
+    pub(crate) validation: Tally,
+    /// The metrics of the last epoch that is done; `None` before the first one ends.
+    pub(crate) last: Option<EpochMetrics>,
 }
 
 impl Trainer {
@@ -53,23 +68,6 @@ impl Trainer {
         trial: u64,
     ) -> Result<Self, TrainError> {
         Self::with_family(Family::for_process()?, spec, data, sweep_seed, trial)
-    }
-
-    /// Resumes the training that wrote `checkpoint`; later epochs have the same bits. The other
-    /// arguments must be those of that training.
-    ///
-    /// # Errors
-    /// Those of [`Self::new`], or the checkpoint is damaged or belongs to another training.
-    pub fn resume(
-        spec: &TrainSpec,
-        data: Arc<Splits>,
-        sweep_seed: u64,
-        trial: u64,
-        checkpoint: &[u8],
-    ) -> Result<Self, TrainError> {
-        let mut trainer = Self::new(spec, data, sweep_seed, trial)?;
-        trainer.restore(checkpoint)?;
-        Ok(trainer)
     }
 
     pub(crate) fn with_family(
@@ -90,48 +88,57 @@ impl Trainer {
         Ok(Self {
             spec: spec.clone(),
             data,
+            data_digest: String::new(),
             sweep_seed,
             trial,
             network,
             updater,
             order,
-            epochs_done: 0,
-            is_abandoned: false,
+            progress: Progress::default(),
         })
     }
 
-    /// Trains one epoch and validates.
+    /// Ties the checkpoints of this training to the data with that digest, such as that of the
+    /// file which the splits were made from. Without it, they name only the size of the data.
+    #[must_use]
+    pub fn with_data_digest(mut self, digest: &str) -> Self {
+        digest.clone_into(&mut self.data_digest);
+        self
+    }
+
+    /// Trains one epoch and validates, or continues an epoch that was interrupted.
     ///
-    /// `go_on` is asked before every mini-batch. If it returns false, the epoch is abandoned and
-    /// the result is `None`; after that every method returns [`TrainError::Abandoned`]. A loss that
-    /// is not finite is a result, not an error.
+    /// `go_on` is asked before every mini-batch and before every 256 examples of the validation. If
+    /// it returns false, the epoch is interrupted there and the result is `None`. The next call
+    /// continues it, and the bits are the same as without the interruption. A loss that is not
+    /// finite is a result, not an error.
     ///
     /// # Errors
-    /// All epochs of the spec are done, or an epoch was abandoned before.
+    /// All epochs of the spec are done.
     pub fn epoch(&mut self, go_on: &dyn Fn() -> bool) -> Result<Option<EpochMetrics>, TrainError> {
-        self.check_usable()?;
-        if self.epochs_done >= self.spec.epochs {
+        if self.progress.epochs_done >= self.spec.epochs {
             return Err(TrainError::Finished { epochs: self.spec.epochs });
         }
-        let Some(train) = self.train(go_on)? else {
-            self.is_abandoned = true;
+        if !self.train(go_on)? || !self.validate(go_on)? {
             return Ok(None);
-        };
-        self.epochs_done += 1;
-        let validation = evaluate(&mut self.network, &self.data.validation)?;
-        Ok(Some(EpochMetrics { epoch: self.epochs_done, train, validation }))
+        }
+        let Progress { epochs_done, train, validation, .. } = self.progress;
+        let epochs_done = epochs_done + 1;
+        let train = train.score(has_classes(&self.data.train));
+        let validation = validation.score(has_classes(&self.data.validation));
+        let last = Some(EpochMetrics { epoch: epochs_done, train, validation });
+        self.progress = Progress { epochs_done, last, ..Progress::default() };
+        Ok(last)
     }
 
     /// Trains `steps` mini-batches without evaluation, to measure the speed of a step. It cycles
     /// through the mini-batches of an epoch that is not shuffled.
     ///
     /// # Errors
-    /// An epoch was abandoned before.
+    /// A bug in this crate.
     pub fn repeat_steps(&mut self, steps: u64) -> Result<(), TrainError> {
-        self.check_usable()?;
         let dropout = Seed::derive(self.sweep_seed, self.trial, Purpose::Dropout);
-        let batches = batches(self.order.len(), index(self.spec.batch_size)).cycle();
-        for (batch, _) in batches.zip(0..steps) {
+        for (batch, _) in self.batches().cycle().zip(0..steps) {
             self.step(batch, dropout, self.spec.learning_rate)?;
         }
         Ok(())
@@ -144,67 +151,124 @@ impl Trainer {
 
     /// The epochs done, with those before the checkpoint that the training was resumed from.
     pub fn epochs_done(&self) -> u32 {
-        self.epochs_done
+        self.progress.epochs_done
+    }
+
+    /// The mini-batches that are done of the epoch that is not done, with the blocks of examples
+    /// that are validated; 0 between two epochs.
+    pub fn batches_done(&self) -> usize {
+        self.progress.pieces_done
+    }
+
+    /// The share of the training that is done, from 0 to 1, as if all mini-batches and blocks took
+    /// the same time.
+    pub fn share_done(&self) -> f64 {
+        let pieces = self.batches().count() + blocks(&self.data.validation).count();
+        let of_epoch = real(self.progress.pieces_done) / real(pieces);
+        (f64::from(self.progress.epochs_done) + of_epoch) / f64::from(self.spec.epochs)
+    }
+
+    /// The metrics of the last epoch that is done, also one before the checkpoint; `None` before
+    /// the first one ends.
+    pub fn last(&self) -> Option<EpochMetrics> {
+        self.progress.last
     }
 
     /// The score on the test split with running statistics; `None` without a test split.
     ///
     /// # Errors
-    /// An epoch was abandoned before.
+    /// A bug in this crate.
     pub fn test(&mut self) -> Result<Option<Score>, TrainError> {
-        self.check_usable()?;
-        self.data.test.as_ref().map(|examples| evaluate(&mut self.network, examples)).transpose()
+        let Some(examples) = &self.data.test else { return Ok(None) };
+        let mut tally = Tally::default();
+        for block in blocks(examples) {
+            tally.add(self.network.evaluate(examples, block)?);
+        }
+        Ok(Some(tally.score(has_classes(examples))))
     }
 
-    /// The state that later epochs depend on, for [`Self::resume`] on any machine.
+    /// The state that later steps depend on, for [`Self::restore`] on any machine. `seconds` is the
+    /// time trained so far, which a later attempt adds to its own.
+    ///
+    /// It has 4 bytes for each parameter, for each value of the optimiser's state, and for each
+    /// running mean and variance, and about 200 more.
     ///
     /// # Errors
-    /// An epoch was abandoned before.
-    pub fn checkpoint(&self) -> Result<Vec<u8>, TrainError> {
-        self.check_usable()?;
-        let state =
-            State { epochs_done: self.epochs_done, network: &self.network, updater: &self.updater };
+    /// A bug in this crate.
+    pub fn checkpoint(&self, seconds: f64) -> Result<Vec<u8>, TrainError> {
+        let state = State {
+            progress: self.progress,
+            seconds,
+            network: &self.network,
+            updater: &self.updater,
+        };
         Ok(checkpoint::write(&self.identity()?, state))
     }
 
-    /// Replaces the state by that of a checkpoint.
-    pub(crate) fn restore(&mut self, checkpoint: &[u8]) -> Result<(), TrainError> {
-        self.epochs_done = checkpoint::read(
-            checkpoint,
-            &self.identity()?,
-            self.spec.epochs,
-            &mut self.network,
-            &mut self.updater,
-        )?;
-        Ok(())
-    }
-
-    fn check_usable(&self) -> Result<(), TrainError> {
-        if self.is_abandoned { Err(TrainError::Abandoned) } else { Ok(()) }
+    /// Replaces the state by that of a checkpoint; later steps have the same bits as those of the
+    /// training that wrote it. Returns the seconds that were trained before.
+    ///
+    /// # Errors
+    /// The checkpoint is damaged or belongs to another training. The state is then as before.
+    pub fn restore(&mut self, checkpoint: &[u8]) -> Result<f64, TrainError> {
+        let identity = self.identity()?;
+        let limits = checkpoint::Limits {
+            epochs: self.spec.epochs,
+            pieces: self.batches().count() + blocks(&self.data.validation).count(),
+            examples: [&self.data.train, &self.data.validation]
+                .map(|examples| to_u64(examples.features.nrows())),
+            has_classes: has_classes(&self.data.train),
+        };
+        let (network, updater) = (&mut self.network, &mut self.updater);
+        let (progress, seconds) =
+            checkpoint::read(checkpoint, &identity, limits, network, updater)?;
+        self.progress = progress;
+        Ok(seconds)
     }
 
     /// A digest of the arguments of the training, which its checkpoints contain.
     fn identity(&self) -> Result<[u8; 32], TrainError> {
         let (rows, features) = self.data.train.features.dim();
         let numbers = [self.sweep_seed, self.trial, u64::from(self.data.outputs)];
-        checkpoint::identity(&self.spec, numbers, [rows, features])
+        checkpoint::identity(&self.spec, numbers, [rows, features], &self.data_digest)
     }
 
-    /// One pass over the train split; `None` if it was abandoned.
-    fn train(&mut self, go_on: &dyn Fn() -> bool) -> Result<Option<Score>, TrainError> {
-        let rate = learning_rate(&self.spec, self.epochs_done);
+    /// The rest of the pass over the train split. False if it was interrupted.
+    fn train(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
+        let Progress { epochs_done, pieces_done, .. } = self.progress;
+        let rate = learning_rate(&self.spec, epochs_done);
         let seed = |purpose| Seed::derive(self.sweep_seed, self.trial, purpose);
         self.order.iter_mut().zip(0..).for_each(|(slot, row)| *slot = row);
-        seed(Purpose::Shuffle).stream(u64::from(self.epochs_done)).shuffle(&mut self.order);
+        seed(Purpose::Shuffle).stream(u64::from(epochs_done)).shuffle(&mut self.order);
         let dropout = seed(Purpose::Dropout);
-        let mut tally = Tally::default();
-        for batch in batches(self.order.len(), index(self.spec.batch_size)) {
+        for batch in self.batches().skip(pieces_done) {
             if !go_on() {
-                return Ok(None);
+                return Ok(false);
             }
-            tally.add(self.step(batch, dropout, rate)?);
+            let tally = self.step(batch, dropout, rate)?;
+            self.progress.train.add(tally);
+            self.progress.pieces_done += 1;
         }
-        Ok(Some(tally.score(has_classes(&self.data.train))))
+        Ok(true)
+    }
+
+    /// The rest of the pass over the validation split. False if it was interrupted.
+    fn validate(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
+        let done = self.progress.pieces_done - self.batches().count();
+        for block in blocks(&self.data.validation).skip(done) {
+            if !go_on() {
+                return Ok(false);
+            }
+            let tally = self.network.evaluate(&self.data.validation, block)?;
+            self.progress.validation.add(tally);
+            self.progress.pieces_done += 1;
+        }
+        Ok(true)
+    }
+
+    /// The mini-batches of an epoch, as ranges of `order`.
+    fn batches(&self) -> impl Iterator<Item = Range<usize>> + Clone + use<> {
+        batches(self.order.len(), index(self.spec.batch_size))
     }
 
     /// One step on the mini-batch at `batch` in the epoch's order. Each step draws what is dropped
@@ -226,13 +290,10 @@ pub(crate) fn batches(rows: usize, size: usize) -> impl Iterator<Item = Range<us
         .map(move |batch| batch * size..if batch + 1 == count { rows } else { (batch + 1) * size })
 }
 
-fn evaluate(network: &mut Network, examples: &Examples) -> Result<Score, TrainError> {
+/// Cuts examples into the blocks that are evaluated at once.
+fn blocks(examples: &Examples) -> impl Iterator<Item = Range<usize>> + use<> {
     let rows = examples.features.nrows();
-    let mut tally = Tally::default();
-    for first in (0..rows).step_by(EVALUATION_BLOCK) {
-        tally.add(network.evaluate(examples, first..rows.min(first + EVALUATION_BLOCK))?);
-    }
-    Ok(tally.score(has_classes(examples)))
+    (0..rows).step_by(EVALUATION_BLOCK).map(move |first| first..rows.min(first + EVALUATION_BLOCK))
 }
 
 fn has_classes(examples: &Examples) -> bool {

@@ -83,7 +83,7 @@ fn train() {
         trainer.epoch(&|| true).unwrap();
     }
     // A checkpoint ends with its digest.
-    let checkpoint = trainer.checkpoint().unwrap();
+    let checkpoint = trainer.checkpoint(0.0).unwrap();
     println!("{DIGEST}{:x?}", checkpoint.last_chunk::<32>().unwrap());
 }
 

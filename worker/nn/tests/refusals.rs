@@ -164,11 +164,16 @@ fn too_little_memory_names_the_hyperparameters_to_reduce() {
 fn checkpoint(spec: &TrainSpec) -> Vec<u8> {
     let mut trainer = Trainer::new(spec, splits(20, 5, 3), 1, 1).unwrap();
     trainer.epoch(&|| true).unwrap();
-    trainer.checkpoint().unwrap()
+    trainer.checkpoint(2.5).unwrap()
 }
 
 fn resume_error(spec: &TrainSpec, seed: u64, trial: u64, bytes: &[u8]) -> Option<TrainError> {
-    Trainer::resume(spec, splits(20, 5, 3), seed, trial, bytes).err()
+    let mut trainer = Trainer::new(spec, splits(20, 5, 3), seed, trial).unwrap();
+    let before = trainer.checkpoint(0.0);
+    let error = trainer.restore(bytes).err();
+    // What is refused changes nothing.
+    assert!(error.is_none() || trainer.checkpoint(0.0) == before);
+    error
 }
 
 #[test]
@@ -184,7 +189,41 @@ fn a_checkpoint_of_another_training_is_refused() {
     assert_eq!(resume_error(&TrainSpec { optimizer: adamw, ..spec() }, 1, 1, &bytes), other);
     let adam = Optimizer::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8 };
     assert_eq!(resume_error(&TrainSpec { optimizer: adam, ..spec() }, 1, 1, &bytes), other);
-    assert_eq!(Trainer::resume(&spec(), splits(21, 5, 3), 1, 1, &bytes).err(), other);
+    let larger = Trainer::new(&spec(), splits(21, 5, 3), 1, 1);
+    assert_eq!(larger.unwrap().restore(&bytes).err(), other);
+    let other_data = Trainer::new(&spec(), splits(20, 5, 3), 1, 1).unwrap().with_data_digest("ab");
+    let mut other_data = other_data;
+    assert_eq!(other_data.restore(&bytes).err(), other);
+}
+
+#[test]
+fn a_checkpoint_that_says_the_impossible_is_refused() {
+    let bytes = checkpoint(&spec());
+    let content = &bytes[..bytes.len() - 32];
+    let what_of = |offset: usize, value: u64| {
+        let mut forged = content.to_vec();
+        forged[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
+        match resume_error(&spec(), 1, 1, &sealed(forged)) {
+            Some(TrainError::Checkpoint { what }) => what,
+            other => panic!("{other:?}"),
+        }
+    };
+    // The places are those of the table in `checkpoint.rs`.
+    let (epochs, pieces, steps, seconds, train) = (44, 48, 56, 64, 72);
+    for (offset, value, what) in [
+        (epochs, 5, "it is further than the training goes"),
+        (epochs, u64::from(u32::MAX), "it is further than the training goes"),
+        (pieces, 4, "it is further than the training goes"),
+        (pieces, u64::MAX, "it is further than the training goes"),
+        (steps, u64::MAX, "it has more steps than any training"),
+        (seconds, f64::NAN.to_bits(), "its training time is not a time"),
+        (seconds, (-1f64).to_bits(), "its training time is not a time"),
+        (train + 8, 1, "it counts more examples than the data has"),
+        (train + 16, 21, "it counts more examples than the data has"),
+        (train + 24 + 16, 20, "it counts more examples than the data has"),
+    ] {
+        assert_eq!(what_of(offset, value), what, "{value} at {offset}");
+    }
 }
 
 #[test]
@@ -241,7 +280,7 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..300),
         has_magic in any::<bool>(),
     ) {
-        let magic = b"caviarnn\x02\0\0\0".as_slice();
+        let magic = b"caviarnn\x03\0\0\0".as_slice();
         let content = if has_magic { [magic, &bytes].concat() } else { bytes };
         prop_assert!(resume_error(&spec(), 1, 1, &content).is_some());
         prop_assert!(resume_error(&spec(), 1, 1, &sealed(content)).is_some());

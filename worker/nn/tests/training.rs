@@ -4,10 +4,11 @@
 mod support;
 
 use std::cell::Cell;
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::train::{Normalization, Optimizer, TrainSpec};
+use caviar_data::Splits;
 use caviar_nn::{TrainError, Trainer};
 
 use support::{NORMALIZATIONS, optimizers, spec, specs_of_every_branch, splits};
@@ -30,6 +31,13 @@ fn rest(trainer: &mut Trainer, epochs: u32) -> Vec<[u64; 4]> {
         .collect()
 }
 
+/// A new trainer of trial 6 of the sweep with seed 5, in the state of `checkpoint`.
+fn resumed(spec: &TrainSpec, data: &Arc<Splits>, checkpoint: &[u8]) -> Trainer {
+    let mut trainer = Trainer::new(spec, data.clone(), 5, 6).unwrap();
+    trainer.restore(checkpoint).unwrap();
+    trainer
+}
+
 #[test]
 fn the_number_of_parameters_has_no_padding() {
     let count = |normalization| {
@@ -48,7 +56,7 @@ fn a_trial_has_the_same_bits_next_to_other_trials() {
     // The metrics, and everything that the next epoch would depend on.
     let run = |(trial, spec): (u64, &TrainSpec)| {
         let mut trainer = Trainer::new(spec, data.clone(), 5, trial).unwrap();
-        (rest(&mut trainer, spec.epochs), trainer.checkpoint().unwrap())
+        (rest(&mut trainer, spec.epochs), trainer.checkpoint(0.0).unwrap())
     };
     let specs = specs_of_every_branch();
     let trials = || (0..).zip(&specs);
@@ -79,19 +87,19 @@ fn a_checkpoint_of_any_epoch_resumes_with_the_same_bits() {
     {
         let data = splits(41, 20, outputs);
         let mut whole = Trainer::new(&spec, data.clone(), 5, 6).unwrap();
-        let mut checkpoints = vec![whole.checkpoint().unwrap()];
+        let mut checkpoints = vec![whole.checkpoint(0.0).unwrap()];
         let mut metrics = Vec::new();
         for _ in 0..spec.epochs {
             metrics.push(bits(&whole.epoch(&go_on).unwrap().unwrap()));
-            checkpoints.push(whole.checkpoint().unwrap());
+            checkpoints.push(whole.checkpoint(0.0).unwrap());
         }
         let test_loss = whole.test().unwrap().unwrap().loss.to_bits();
         for ((epoch, checkpoint), done) in checkpoints.iter().enumerate().zip(0..) {
             let label = format!("{:?} from epoch {epoch}", spec.optimizer);
-            let mut resumed = Trainer::resume(&spec, data.clone(), 5, 6, checkpoint).unwrap();
+            let mut resumed = resumed(&spec, &data, checkpoint);
             assert_eq!(resumed.epochs_done(), done, "{label}");
             assert_eq!(rest(&mut resumed, spec.epochs), metrics[epoch..], "{label}");
-            assert!(&resumed.checkpoint().unwrap() == checkpoints.last().unwrap(), "{label}");
+            assert!(&resumed.checkpoint(0.0).unwrap() == checkpoints.last().unwrap(), "{label}");
             assert_eq!(resumed.test().unwrap().unwrap().loss.to_bits(), test_loss, "{label}");
         }
     }
@@ -145,26 +153,32 @@ fn a_loss_that_diverges_is_a_result() {
         let mut trainer = Trainer::new(&spec, splits(41, 20, outputs), 5, 6).unwrap();
         let metrics = trainer.epoch(&go_on).unwrap().unwrap();
         assert!(!metrics.is_finite(), "{metrics:?}");
-        let checkpoint = trainer.checkpoint().unwrap();
-        let resumed = Trainer::resume(&spec, splits(41, 20, outputs), 5, 6, &checkpoint).unwrap();
+        let checkpoint = trainer.checkpoint(0.0).unwrap();
+        let resumed = resumed(&spec, &splits(41, 20, outputs), &checkpoint);
         assert_eq!(resumed.epochs_done(), 1);
+        assert_eq!(resumed.last().map(|last| bits(&last)), Some(bits(&metrics)));
     }
 }
 
 #[test]
-fn an_abandoned_epoch_ends_the_trainer() {
+fn an_interrupted_epoch_continues_where_it_was() {
+    let mut whole = Trainer::new(&spec(), splits(41, 20, 3), 5, 6).unwrap();
+    let expected = rest(&mut whole, 4);
     let mut trainer = Trainer::new(&spec(), splits(41, 20, 3), 5, 6).unwrap();
-    let asked = Cell::new(0);
-    let twice = || {
-        asked.set(asked.get() + 1);
-        asked.get() <= 2
-    };
-    assert_eq!(trainer.epoch(&twice), Ok(None));
-    assert_eq!((asked.get(), trainer.epochs_done()), (3, 0));
-    assert_eq!(trainer.epoch(&go_on), Err(TrainError::Abandoned));
-    assert_eq!(trainer.checkpoint(), Err(TrainError::Abandoned));
-    assert_eq!(trainer.test(), Err(TrainError::Abandoned));
-    assert_eq!(trainer.repeat_steps(1), Err(TrainError::Abandoned));
+    let mut epochs = Vec::new();
+    let mut interruptions = 0;
+    while epochs.len() < 4 {
+        let asked = Cell::new(0);
+        let once = || asked.replace(asked.get() + 1) < 1;
+        match trainer.epoch(&once).unwrap() {
+            Some(metrics) => epochs.push(bits(&metrics)),
+            None => interruptions += 1,
+        }
+    }
+    // Five mini-batches and one block of validation, of which each but the last is interrupted.
+    assert_eq!(interruptions, 4 * 5);
+    assert_eq!(epochs, expected);
+    assert!(trainer.checkpoint(0.0) == whole.checkpoint(0.0));
 }
 
 #[test]

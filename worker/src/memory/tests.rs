@@ -38,7 +38,7 @@ impl Digits {
     }
 
     fn key(&self) -> DataKey<'_> {
-        DataKey { data: &self.spec, seed: self.seed, digest: &self.digest }
+        DataKey { data: &self.spec, seed: self.seed, digest: &self.digest, block: None }
     }
 
     fn bytes(&self) -> u64 {
@@ -48,7 +48,7 @@ impl Digits {
 
 /// The memory of a worker that has `for_trials` bytes in addition to one data set.
 fn memory(for_trials: u64, digits: &Digits) -> Memory {
-    Memory::new(Some(MemoryLimit(ByteSize(for_trials + digits.bytes()))))
+    Memory::new(Some(MemoryLimit(ByteSize(for_trials + digits.bytes()))), None)
 }
 
 fn admit<'a>(
@@ -186,7 +186,7 @@ fn a_trial_that_can_never_fit_is_refused_at_once_with_the_limit_that_would_suffi
 #[test]
 fn without_a_limit_every_trial_is_admitted_at_once() {
     let digits = Digits::new(7);
-    let memory = Memory::new(None);
+    let memory = Memory::new(None, None);
     let _permit = memory.wait_for_permit(LeaseId(1), &STOPPED).unwrap();
     let admissions: Vec<_> = (2..6)
         .map(|lease| admit(&memory, lease, &STOPPED, &digits, u64::MAX / 2).unwrap())

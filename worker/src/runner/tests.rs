@@ -4,8 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use caviar_common::assignment::Value;
+use caviar_common::blob::{Blob, BlobName};
 use caviar_common::data::{DataSpec, Task};
 use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
+use caviar_common::message::Checkpoint;
 
 use super::*;
 
@@ -34,15 +36,17 @@ fn grant(lease: u64, epochs: i64, drawn: &[(&str, Value)]) -> Box<Grant> {
         seed: 7,
         data,
         digest,
+        block: None,
         fixed: assignment(&fixed),
         assignment: assignment(drawn),
+        checkpoint: None,
     })
 }
 
 /// Runs a grant to its end. Returns the epochs that it reported, and the end.
 fn run(grant: Box<Grant>) -> (Vec<EpochMetrics>, End) {
     let (events, mut received) = mpsc::channel(4);
-    let mut runners = Runners::new(events, None);
+    let mut runners = Runners::new(events, None, None, None);
     runners.start(grant).unwrap();
     until_end(&mut received)
 }
@@ -52,6 +56,9 @@ fn until_end(received: &mut mpsc::Receiver<RunnerEvent>) -> (Vec<EpochMetrics>, 
     loop {
         match received.blocking_recv().unwrap() {
             RunnerEvent::Epoch { metrics, .. } => epochs.push(metrics),
+            RunnerEvent::Checkpoint { .. } | RunnerEvent::Restarted { .. } => {
+                panic!("no checkpoint was asked for")
+            }
             RunnerEvent::Ended { end, .. } => return (epochs, end),
         }
     }
@@ -122,7 +129,7 @@ fn data_that_differs_from_the_coordinators_is_not_trained_on() {
 fn a_runner_ends_at_the_next_mini_batch_when_it_is_cancelled_or_the_runners_are_dropped() {
     for by_drop in [false, true] {
         let (events, mut received) = mpsc::channel(1);
-        let mut runners = Runners::new(events, None);
+        let mut runners = Runners::new(events, None, None, None);
         runners.start(grant(1, 100_000, &[])).unwrap();
         assert!(matches!(received.blocking_recv(), Some(RunnerEvent::Epoch { .. })));
         let kept = if by_drop {
@@ -137,6 +144,9 @@ fn a_runner_ends_at_the_next_mini_batch_when_it_is_cancelled_or_the_runners_are_
         let end = loop {
             match received.blocking_recv() {
                 Some(RunnerEvent::Epoch { .. }) => others += 1,
+                Some(other @ (RunnerEvent::Checkpoint { .. } | RunnerEvent::Restarted { .. })) => {
+                    panic!("{other:?}")
+                }
                 Some(RunnerEvent::Ended { end, .. }) => break end,
                 None => panic!("no end"),
             }
@@ -151,7 +161,7 @@ fn a_runner_ends_at_the_next_mini_batch_when_it_is_cancelled_or_the_runners_are_
 fn a_runner_stops_when_its_events_are_no_longer_received() {
     let (events, received) = mpsc::channel(1);
     let watch = events.clone();
-    let mut runners = Runners::new(events, None);
+    let mut runners = Runners::new(events, None, None, None);
     runners.start(grant(1, 100_000, &[])).unwrap();
     drop(received);
     let control = Arc::clone(runners.controls.get(&LeaseId(1)).unwrap());
@@ -169,7 +179,7 @@ fn a_runner_stops_when_its_events_are_no_longer_received() {
 fn a_parked_runner_waits_and_continues_where_it_was() {
     let (expected, _) = run(grant(1, 40, &[]));
     let (events, mut received) = mpsc::channel(1);
-    let mut runners = Runners::new(events, None);
+    let mut runners = Runners::new(events, None, None, None);
     runners.start(grant(1, 40, &[])).unwrap();
     runners.start(grant(2, 3, &[])).unwrap();
     let mut epochs = Vec::new();
@@ -180,6 +190,7 @@ fn a_parked_runner_waits_and_continues_where_it_was() {
                 None
             }
             RunnerEvent::Epoch { .. } => None,
+            RunnerEvent::Checkpoint { .. } | RunnerEvent::Restarted { .. } => None,
             RunnerEvent::Ended { lease, end } => Some((lease, end)),
         };
     runners.set_parked(LeaseId(1), true);
@@ -210,7 +221,7 @@ fn a_parked_runner_can_be_stopped_and_one_that_is_not_parked_does_not_wait() {
 #[test]
 fn a_panic_fails_only_its_trial_and_the_message_reports_it() {
     let (events, _received) = mpsc::channel(1);
-    let runner = Runner::new(&Runners::new(events, None), &Arc::default());
+    let runner = Runner::new(&Runners::new(events, None, None, None), &Arc::default());
     let point = EpochMetrics {
         epoch: 2,
         train: Score { loss: 1.0, accuracy: None },
@@ -230,7 +241,7 @@ fn a_panic_fails_only_its_trial_and_the_message_reports_it() {
 #[test]
 fn a_trial_that_this_machine_has_no_memory_for_is_given_back_instead_of_failed() {
     let (events, _received) = mpsc::channel(4);
-    let runner = Runner::new(&Runners::new(events, None), &Arc::default());
+    let runner = Runner::new(&Runners::new(events, None, None, None), &Arc::default());
     let end = runner.end(Err(TrialError::Train(TrainError::OutOfMemory { floats: 1 << 40 })));
     assert!(matches!(end, End::TooLarge { .. }), "{end:?}");
     let end = runner.end(Err(TrialError::Train(TrainError::TooLarge { weights: 2, limit: 1 })));
@@ -259,7 +270,7 @@ fn limit(bytes: u64) -> Option<MemoryLimit> {
 fn a_worker_with_a_memory_limit_trains_what_fits_and_gives_back_what_never_does() {
     let (bytes, data) = sizes(&wide(1, 2, 1024));
     let (events, mut received) = mpsc::channel(4);
-    let mut runners = Runners::new(events, limit(bytes + data - 1));
+    let mut runners = Runners::new(events, limit(bytes + data - 1), None, None);
     runners.start(wide(1, 2, 1024)).unwrap();
     let Some(RunnerEvent::Ended { end: End::TooLarge { message }, .. }) = received.blocking_recv()
     else {
@@ -280,7 +291,7 @@ fn a_worker_with_a_memory_limit_trains_what_fits_and_gives_back_what_never_does(
 fn a_trial_waits_for_the_memory_of_another_and_can_be_cancelled_while_it_waits() {
     let (bytes, data) = sizes(&wide(1, 1, 1024));
     let (events, mut received) = mpsc::channel(1);
-    let mut runners = Runners::new(events, limit(2 * bytes + data - 1));
+    let mut runners = Runners::new(events, limit(2 * bytes + data - 1), None, None);
     runners.start(wide(1, 100_000, 1024)).unwrap();
     assert!(matches!(received.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })));
     runners.start(wide(2, 1, 1024)).unwrap();
@@ -307,4 +318,144 @@ fn a_trial_waits_for_the_memory_of_another_and_can_be_cancelled_while_it_waits()
         matches!(next(), RunnerEvent::Epoch { lease: LeaseId(3), .. }),
         "the third trial fits now"
     );
+}
+
+/// So short that every training is long, and a checkpoint is always due.
+const ALWAYS: Option<Duration> = Some(Duration::from_nanos(1));
+
+/// What a runner sent until its end, with all checkpoints handled at once.
+#[derive(Default)]
+struct Sent {
+    epochs: Vec<EpochMetrics>,
+    checkpoints: Vec<State>,
+    restarts: Vec<String>,
+    seconds: f64,
+}
+
+/// Receives until the runner ends. Lets it leave after `leave_after` epochs, or in the last of them
+/// if it writes checkpoints.
+fn sent(
+    runners: &Runners,
+    received: &mut mpsc::Receiver<RunnerEvent>,
+    leave_after: usize,
+) -> (Sent, End) {
+    let mut sent = Sent::default();
+    loop {
+        match received.blocking_recv().unwrap() {
+            RunnerEvent::Epoch { metrics, seconds, .. } => {
+                sent.epochs.push(metrics);
+                sent.seconds = seconds;
+                if sent.epochs.len() == leave_after {
+                    runners.leave(LeaseId(1));
+                }
+            }
+            RunnerEvent::Checkpoint { lease, state } => {
+                let last = sent.epochs.last().map_or(state.epoch, |last| last.epoch);
+                assert_eq!(state.epoch, last, "its epochs were reported before");
+                if sent.epochs.len() + 1 == leave_after && state.batch > 0 {
+                    runners.leave(LeaseId(1));
+                }
+                sent.checkpoints.push(*state);
+                runners.checkpoint_handled(lease);
+            }
+            RunnerEvent::Restarted { reason, .. } => sent.restarts.push(reason),
+            RunnerEvent::Ended { end, .. } => return (sent, end),
+        }
+    }
+}
+
+/// A grant whose trial continues from a checkpoint.
+fn granted_again(state: &State) -> Box<Grant> {
+    let name = BlobName::from_hash([0; 32]);
+    let blob = Blob { name, bytes: to_u64(state.bytes.len()) };
+    let checkpoint = Some(Checkpoint { epoch: state.epoch, batch: state.batch, blob });
+    Box::new(Grant { checkpoint, ..*grant(1, 40, &[]) })
+}
+
+#[test]
+fn a_trial_that_changes_its_runner_in_an_epoch_has_the_same_bits() {
+    let (expected, expected_end) = run(grant(1, 40, &[]));
+    let (events, mut received) = mpsc::channel(1);
+    let mut runners = Runners::new(events, None, None, ALWAYS);
+    let mut epochs = Vec::new();
+    let mut next = grant(1, 40, &[]);
+    let (mut seconds, mut within, mut last) = (0.0, 0, None::<State>);
+    let end = loop {
+        runners.start(next).unwrap();
+        if let Some(state) = &last {
+            runners.deliver(LeaseId(1), Ok(state.bytes.to_vec()));
+        }
+        let (sent, end) = sent(&runners, &mut received, 7);
+        runners.forget(LeaseId(1));
+        epochs.extend(sent.epochs);
+        assert!(sent.seconds >= seconds, "the training time goes on");
+        seconds = sent.seconds;
+        if end != End::Cancelled {
+            break end;
+        }
+        let state = sent.checkpoints.last().unwrap().clone();
+        within += u32::from(state.batch > 0);
+        next = granted_again(&state);
+        last = Some(state);
+    };
+    assert_eq!(epochs, expected);
+    assert_eq!(finished(end).last, finished(expected_end).last);
+    assert!(within > 0, "no checkpoint was within an epoch");
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_used_is_reported_and_the_training_begins_again() {
+    let (expected, _) = run(grant(1, 3, &[]));
+    for fetched in [Err("it is gone".to_owned()), Ok(b"damaged".to_vec())] {
+        let (events, mut received) = mpsc::channel(1);
+        let mut runners = Runners::new(events, None, None, None);
+        let state = State { epoch: 2, batch: 1, bytes: [1].into() };
+        let checkpoint = granted_again(&state).checkpoint;
+        runners.start(Box::new(Grant { checkpoint, ..*grant(1, 3, &[]) })).unwrap();
+        runners.deliver(LeaseId(1), fetched);
+        let (sent, end) = sent(&runners, &mut received, usize::MAX);
+        assert_eq!(sent.restarts.len(), 1, "{:?}", sent.restarts);
+        assert_eq!((sent.epochs, finished(end).outcome), (expected.clone(), Outcome::Completed));
+    }
+}
+
+#[test]
+fn a_checkpoint_of_the_last_epoch_completes_the_trial() {
+    let (events, mut received) = mpsc::channel(1);
+    let mut runners = Runners::new(events, None, None, None);
+    let whole = grant(1, 3, &[]);
+    let (expected, _) = run(whole.clone());
+    let spec = train_spec(&whole.fixed, &whole.assignment).unwrap();
+    let splits = Arc::new(caviar_data::prepare(&whole.data, 7).unwrap().0);
+    let mut trainer = Trainer::new(&spec, splits, 7, 3).unwrap().with_data_digest(&whole.digest);
+    (0..3).for_each(|_| assert!(trainer.epoch(&|| true).unwrap().is_some()));
+    let bytes = trainer.checkpoint(1.5).unwrap();
+    let state = State { epoch: 3, batch: 0, bytes: bytes.clone().into() };
+    let checkpoint = granted_again(&state).checkpoint;
+    runners.start(Box::new(Grant { checkpoint, ..*whole })).unwrap();
+    runners.deliver(LeaseId(1), Ok(bytes));
+    let (epochs, end) = until_end(&mut received);
+    let result = finished(end);
+    assert_eq!((epochs.len(), result.last), (0, expected.last().copied()));
+    assert!(result.outcome == Outcome::Completed && result.seconds >= 1.5);
+}
+
+#[test]
+fn a_short_trial_writes_no_checkpoint() {
+    let (events, mut received) = mpsc::channel(1);
+    let hours = Some(Duration::from_secs(100 * 3_600));
+    let mut runners = Runners::new(events, None, None, hours);
+    runners.start(grant(1, 1_000, &[])).unwrap();
+    let (sent, end) = sent(&runners, &mut received, 2);
+    assert_eq!((end, sent.checkpoints.len()), (End::Cancelled, 0));
+}
+
+#[test]
+fn a_runner_that_waits_for_its_checkpoint_can_be_stopped() {
+    let (events, mut received) = mpsc::channel(1);
+    let mut runners = Runners::new(events, None, None, ALWAYS);
+    let state = State { epoch: 2, batch: 1, bytes: [1].into() };
+    runners.start(granted_again(&state)).unwrap();
+    runners.leave(LeaseId(1));
+    assert_eq!(until_end(&mut received), (Vec::new(), End::Cancelled));
 }

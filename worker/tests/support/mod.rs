@@ -38,8 +38,10 @@ pub(crate) fn grant(lease: LeaseId) -> ToWorker {
         seed: 7,
         data,
         digest: String::new(),
+        block: None,
         fixed: Assignment::default(),
         assignment: Assignment::default(),
+        checkpoint: None,
     }))
 }
 

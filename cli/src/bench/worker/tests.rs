@@ -34,7 +34,11 @@ fn tell(worker: &mut Worker, message: v1::CoordinatorMessage) -> (Outcome, Optio
             assert_eq!(finished.last.unwrap().epoch, EPOCHS);
             0
         }
-        FromKind::Hello(_) | FromKind::Released(_) | FromKind::Heartbeat(_) => {
+        FromKind::Hello(_)
+        | FromKind::Released(_)
+        | FromKind::Heartbeat(_)
+        | FromKind::Checkpointed(_)
+        | FromKind::Restarted(_) => {
             panic!("not an answer")
         }
     });
@@ -95,10 +99,13 @@ fn a_second_connection_lists_what_is_not_acknowledged() {
         FromKind::Report(_)
         | FromKind::Finished(_)
         | FromKind::Released(_)
-        | FromKind::Heartbeat(_) => panic!("not a greeting"),
+        | FromKind::Heartbeat(_)
+        | FromKind::Checkpointed(_)
+        | FromKind::Restarted(_) => panic!("not a greeting"),
     };
     assert_eq!(hello(&worker), (None, Vec::new()));
-    let welcome = v1::Welcome { heartbeat_ms: 1, lease_ttl_ms: 4, store: 9 };
+    let welcome =
+        v1::Welcome { heartbeat_ms: 1, lease_ttl_ms: 4, store: 9, keeps_checkpoints: true };
     let outcome = Outcome::Welcomed { heartbeat: Duration::from_millis(10) };
     assert_eq!(tell(&mut worker, message(ToKind::Welcome(welcome))), (outcome, None));
     tell(&mut worker, grant(1, v1::Work::Train));

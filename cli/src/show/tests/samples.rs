@@ -67,6 +67,7 @@ pub(crate) fn sweep() -> SweepView {
             features: 64,
             outputs: 10,
             digest,
+            block: None,
         },
         parallelism: spec.search.parallelism.trials(),
         auto_slots: None,
@@ -87,6 +88,7 @@ pub(crate) fn sweep() -> SweepView {
         }),
         boxes: Vec::new(),
         waits_for: None,
+        retrained_epochs: 0,
         notes: Vec::new(),
     }
 }
@@ -302,6 +304,7 @@ fn trial(
         stopped: None,
         parked: false,
         times: TrialTimes::default(),
+        retrained_epochs: 0,
     }
 }
 

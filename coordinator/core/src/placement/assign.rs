@@ -72,11 +72,14 @@ impl Coordinator {
         let lease = self.record.next_lease();
         let grant = grant_message(sweep, trial, lease, &job);
         let recorded = (job.job == Job::Train).then(|| trial.recorded_epochs());
+        let resumed = grant.checkpoint.map(|checkpoint| checkpoint.epoch);
         let units = Self::epoch_units(trial, job.job);
         let (trial, attempt, job) = (number, grant.attempt, job.job);
         let now = self.volatile.clock.now();
         self.volatile.progress.begin(lease, &worker, units, now);
-        self.emit(id, LeaseGranted { trial, attempt, lease, worker, incarnation, job, recorded })?;
+        let granted =
+            LeaseGranted { trial, attempt, lease, worker, incarnation, job, recorded, resumed };
+        self.emit(id, granted)?;
         self.changes.send(session, ToWorker::Grant(Box::new(grant)));
         Ok(())
     }
@@ -104,7 +107,9 @@ fn grant_message(sweep: &Sweep, trial: &Trial, lease: LeaseId, job: &WaitingJob)
         seed: spec.seed,
         data: spec.data.clone(),
         digest: sweep.data().digest.clone(),
+        block: sweep.data().block,
         fixed: spec.fixed.clone(),
         assignment: trial.assignment().clone(),
+        checkpoint: trial.checkpoint().copied().filter(|_| job.job == Job::Train),
     }
 }

@@ -56,7 +56,8 @@ pub(crate) fn reserve(record: &mut Record, event: &Event) {
         | Payload::TrialStopped(_)
         | Payload::TrialDecided(_)
         | Payload::ScoringStarted(_)
-        | Payload::WinnerScored(_) => Vec::new(),
+        | Payload::WinnerScored(_)
+        | Payload::CheckpointChanged(_) => Vec::new(),
     };
     for lease in leases {
         record.next_lease = record.next_lease.max(LeaseId(lease.0.saturating_add(1)));

@@ -84,6 +84,9 @@ pub(crate) fn apply(record: &mut Record, event: &Event) -> Result<(), Broken> {
             Ok(())
         }
         Payload::WinnerScored(scored) => finish_scoring(record, id, scored),
+        Payload::CheckpointChanged(changed) => {
+            trial_mut(sweep_mut(record, id)?, changed.trial)?.change_checkpoint(changed)
+        }
     }
 }
 
@@ -123,6 +126,9 @@ fn set_status(sweep: &mut Sweep, number: TrialNumber, next: TrialStatus) -> Resu
         )));
     }
     trial.status = next;
+    if to.is_final() {
+        trial.checkpoint = None;
+    }
     sweep.statistics.change(&trial.reason, from, to);
     if !from.is_final() && to.is_final() {
         sweep.statistics.ended_in_flight += 1;
@@ -273,6 +279,9 @@ fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
         worker: None,
         epochs_so_far: EpochsSoFar::default(),
         seconds: None,
+        checkpoint: None,
+        resumed: 0,
+        retrained: 0,
     };
     trial.due = due.unwrap_or_else(|| sweep.next_due(&trial));
     sweep.statistics.add(*number, &trial.reason);
@@ -284,13 +293,15 @@ fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
 }
 
 fn grant_lease(record: &mut Record, id: SweepId, granted: &LeaseGranted) -> Result<(), Broken> {
-    let LeaseGranted { trial, attempt, lease, worker, incarnation, job, recorded } = granted;
+    let LeaseGranted { trial, attempt, lease, worker, incarnation, job, recorded, resumed } =
+        granted;
     let next_lease = after_unused(record, *lease)?;
     let sweep = sweep_mut(record, id)?;
     match job {
         Job::Train => {
             let execution = Execution { lease: *lease, holder: worker, recorded: *recorded };
             begin_execution(sweep, *trial, &execution)?;
+            trial_mut(sweep, *trial)?.resumed = resumed.unwrap_or(0);
         }
         Job::Score => {
             let scoring = scoring_mut(sweep)?;
@@ -337,12 +348,14 @@ fn begin_execution(
     set_status(sweep, number, TrialStatus::Running { lease })?;
     let trial = trial_mut(sweep, number)?;
     match recorded {
-        // Without a checkpoint an execution starts at epoch 1, and a worker's execution repeats the
-        // same epochs bit for bit. What was reported stays.
+        // A worker's execution starts at its checkpoint or at epoch 1, and repeats the same epochs
+        // bit for bit. What was reported stays.
         Some(epochs) => keep_epochs(trial, epochs)?,
         None => keep_epochs(trial, 0)?,
     }
     trial.inherited = trial.recorded_epochs();
+    // Whether an external client trains epochs again is not known.
+    trial.resumed = trial.inherited;
     trial.seconds = None;
     trial.worker = Some(holder.clone());
     trial.attempts += 1;
@@ -360,6 +373,9 @@ fn record_epochs(
 ) -> Result<(), Broken> {
     let id = sweep.id;
     let trial = sweep.trials.get_mut(number).ok_or_else(|| Broken::no_trial(id, number))?;
+    if !points.is_empty() {
+        sweep.statistics.retrained += trial.catch_up();
+    }
     for point in points {
         let (epoch, recorded) = (point.epoch(), trial.recorded_epochs());
         if epoch != recorded + 1 {
@@ -534,7 +550,12 @@ fn finish_trial(record: &mut Record, finished: &TrialFinished) -> Result<(), Bro
     };
     let sweep = sweep_mut(record, lease.sweep)?;
     set_status(sweep, lease.trial, status)?;
-    trial_mut(sweep, lease.trial)?.seconds = *seconds;
+    let trial = trial_mut(sweep, lease.trial)?;
+    trial.seconds = *seconds;
+    if !matches!(outcome, Outcome::Failed { .. }) {
+        let again = trial.catch_up();
+        sweep.statistics.retrained += again;
+    }
     settle(sweep, lease.trial);
     update_decidable(sweep, lease.trial);
     Ok(())

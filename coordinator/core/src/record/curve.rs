@@ -54,7 +54,8 @@ impl Event {
             | Payload::TrialFinished(_)
             | Payload::TrialPassed(_)
             | Payload::ScoringStarted(_)
-            | Payload::WinnerScored(_) => Vec::new(),
+            | Payload::WinnerScored(_)
+            | Payload::CheckpointChanged(_) => Vec::new(),
         }
     }
 }

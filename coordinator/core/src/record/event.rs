@@ -23,6 +23,7 @@ use caviar_common::data::DataSummary;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
 #[cfg(doc)]
 use caviar_common::limits::MAX_EARLIER_RESULTS;
+use caviar_common::message::Checkpoint;
 use caviar_common::metric::{Point, Score, finite_or_text, number_or_text};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::Reason;
@@ -71,6 +72,7 @@ impl Event {
             Payload::TrialDecided(fields) => vec![fields.trial],
             Payload::ScoringStarted(fields) => vec![fields.trial],
             Payload::WinnerScored(fields) => vec![fields.trial],
+            Payload::CheckpointChanged(fields) => vec![fields.trial],
             Payload::SweepCreated(_)
             | Payload::SweepPaused
             | Payload::SweepResumed
@@ -228,6 +230,8 @@ payloads! {
     "winner_scored" => WinnerScored(fields: WinnerScored),
     /// The search and the scoring, if there is one, are done.
     "sweep_completed" => SweepCompleted,
+    /// A worker stored a checkpoint of a trial, or could not use the one that it was given.
+    "checkpoint_changed" => CheckpointChanged(fields: CheckpointChanged),
 }
 
 /// Details of [`Payload::SweepCreated`].
@@ -327,6 +331,10 @@ pub struct LeaseGranted {
     /// where every execution began a new curve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<u32>,
+    /// How many epochs are done in the checkpoint with which the execution begins. `None` if it
+    /// begins with the first epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<u32>,
 }
 
 /// Details of [`Payload::TrialsAsked`].
@@ -588,4 +596,19 @@ pub struct WinnerScored {
     pub reproduced: bool,
     /// Why there is no score.
     pub message: Option<String>,
+}
+
+/// Details of [`Payload::CheckpointChanged`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointChanged {
+    /// The trial that is trained.
+    pub trial: TrialNumber,
+    /// The lease under which it is trained.
+    pub lease: LeaseId,
+    /// Where the next execution can continue. `None` if this execution could not use the
+    /// checkpoint before, and began with the first epoch.
+    pub checkpoint: Option<Checkpoint>,
+    /// Why it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }

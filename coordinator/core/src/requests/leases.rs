@@ -1,7 +1,7 @@
 //! What workers report about a lease that they hold, and the end of leases without a result.
 
 use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId, TrialNumber};
-use caviar_common::message::{Finished, Release, Stored, ToWorker};
+use caviar_common::message::{Checkpoint, Finished, Release, Stored, ToWorker};
 use caviar_common::metric::{EpochMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome};
 
@@ -11,8 +11,8 @@ use crate::input::{Refusal, Reply};
 use crate::placement::waiting_job;
 use crate::record::Broken;
 use crate::record::event::{
-    EpochsRecorded, LeaseEnd, LeaseEnded, LeaseRestored, LossWithdrawn, TrialFinished,
-    WinnerScored, WorkerLost,
+    CheckpointChanged, EpochsRecorded, LeaseEnd, LeaseEnded, LeaseRestored, LossWithdrawn,
+    TrialFinished, WinnerScored, WorkerLost,
 };
 use crate::record::state::{
     ExpiredLease, Holder, Lease, SUSPECT_LOSSES, Scoring, ScoringStatus, Sweep, Trial, losses_after,
@@ -83,6 +83,43 @@ impl Coordinator {
         let stored = Stored::Epoch(self.trial_of(lease)?.recorded_epochs());
         self.changes.send(*session, ToWorker::Ack { lease: *id, stored });
         Ok(())
+    }
+
+    /// Records a checkpoint that the worker has stored, if it is further than the one before.
+    pub(super) fn record_checkpoint(
+        &mut self,
+        held: &HeldLease,
+        checkpoint: Checkpoint,
+    ) -> Result<(), Halt> {
+        let HeldLease { id, lease, .. } = held;
+        let trial = self.trial_of(lease)?;
+        let (number, recorded) = (trial.number(), trial.recorded_epochs());
+        if lease.job() == Job::Score || checkpoint.epoch > recorded {
+            let epoch = checkpoint.epoch;
+            let message = format!(
+                "a checkpoint of trial {number} at epoch {epoch} was reported after epoch {recorded}"
+            );
+            return Err(Refusal::InvalidReport(message).into());
+        }
+        if trial.checkpoint().is_some_and(|known| known.place() >= checkpoint.place()) {
+            return Ok(());
+        }
+        let (trial, lease_id, checkpoint) = (lease.trial(), *id, Some(checkpoint));
+        let changed = CheckpointChanged { trial, lease: lease_id, checkpoint, reason: None };
+        Ok(self.emit(lease.sweep(), changed)?)
+    }
+
+    /// Notes that the worker could not use the checkpoint of its grant. It is not given to another
+    /// one, which would most likely fail too.
+    pub(super) fn drop_checkpoint(&mut self, held: &HeldLease, reason: String) -> Result<(), Halt> {
+        let HeldLease { id, lease, .. } = held;
+        if lease.job() == Job::Score {
+            return Ok(());
+        }
+        let (trial, lease_id, checkpoint) = (lease.trial(), *id, None);
+        let changed =
+            CheckpointChanged { trial, lease: lease_id, checkpoint, reason: Some(reason) };
+        Ok(self.emit(lease.sweep(), changed)?)
     }
 
     /// Accepts the result of a training or a scoring.

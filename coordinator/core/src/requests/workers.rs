@@ -54,6 +54,14 @@ impl Coordinator {
             FromWorker::Finished { lease, result } => {
                 self.with_lease(session, lease, |core, held| core.finish_job(held, result))
             }
+            FromWorker::Checkpointed { lease, checkpoint } => {
+                self.with_lease(session, lease, |core, held| {
+                    core.record_checkpoint(held, checkpoint)
+                })
+            }
+            FromWorker::Restarted { lease, reason } => {
+                self.with_lease(session, lease, |core, held| core.drop_checkpoint(held, reason))
+            }
             FromWorker::Released { lease, release } => {
                 self.with_lease(session, lease, |core, held| Ok(core.release_lease(held, release)?))
             }
@@ -144,7 +152,8 @@ impl Coordinator {
         self.volatile.sessions.insert(session, hello.worker.clone());
         let lease_ttl_ms = self.config.lease_ttl_ms;
         let heartbeat_ms = (lease_ttl_ms / 4).max(1);
-        let welcome = ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, store: self.store };
+        let (store, keeps_checkpoints) = (self.store, true);
+        let welcome = ToWorker::Welcome { heartbeat_ms, lease_ttl_ms, store, keeps_checkpoints };
         self.changes.send(session, welcome);
         if is_draining && !hello.draining {
             self.changes.send(session, ToWorker::Drain);

@@ -1,6 +1,8 @@
 //! The coordinator's state machine, through its public interface.
 
 #[cfg(test)]
+mod checkpoints;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod external;

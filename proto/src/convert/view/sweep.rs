@@ -10,6 +10,7 @@ use caviar_common::view::{
 
 use super::state::{sweep_state_from_wire, sweep_state_to_wire};
 use super::trial::{decode_trial, encode_trial};
+use crate::convert::artifacts::{decode_optional_blob, encode_blob};
 use crate::convert::field::{
     Within, at_most, clip, in_range, optional_text, positive, required, text, unknown_number,
 };
@@ -37,6 +38,7 @@ pub fn encode_sweep(view: &SweepView) -> v1::Sweep {
         auto_slots: view.auto_slots,
         resizes: view.resizes.iter().map(encode_resize).collect(),
         idle: view.idle.as_ref().map(encode_idle),
+        retrained_epochs: view.retrained_epochs,
     }
 }
 
@@ -113,6 +115,7 @@ pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
             .map(|(i, resize)| decode_resize(resize).at("resizes", i))
             .collect::<Result<_, _>>()?,
         idle: wire.idle.map(decode_idle).transpose().within("idle")?,
+        retrained_epochs: wire.retrained_epochs,
     })
 }
 
@@ -133,6 +136,7 @@ fn encode_summary(data: &DataSummary) -> v1::DataSummary {
         features: data.features,
         outputs: data.outputs,
         digest: data.digest.clone(),
+        block: data.block.as_ref().map(encode_blob),
     }
 }
 
@@ -144,6 +148,7 @@ fn decode_summary(wire: v1::DataSummary) -> Result<DataSummary, Problem> {
         features: wire.features,
         outputs: wire.outputs,
         digest: text("digest", wire.digest)?,
+        block: decode_optional_blob("block", wire.block)?,
     })
 }
 

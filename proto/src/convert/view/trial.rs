@@ -38,6 +38,7 @@ pub fn encode_trial(view: &TrialView) -> v1::Trial {
         parked: view.parked,
         started_at: view.times.started_at.clone(),
         ended_at: view.times.ended_at.clone(),
+        retrained_epochs: view.retrained_epochs,
     }
 }
 
@@ -72,6 +73,7 @@ pub fn decode_trial(wire: v1::Trial) -> Result<TrialView, Problem> {
             started_at: optional_text("started_at", wire.started_at)?,
             ended_at: optional_text("ended_at", wire.ended_at)?,
         },
+        retrained_epochs: wire.retrained_epochs,
     })
 }
 

@@ -12,7 +12,7 @@ fn checkpoints(trainer: &mut Trainer, epochs: u32) -> Vec<Vec<u8>> {
     let epochs = trainer.epochs_done()..epochs;
     let one = |_| {
         trainer.epoch(&|| true).unwrap().unwrap();
-        trainer.checkpoint().unwrap()
+        trainer.checkpoint(0.0).unwrap()
     };
     epochs.map(one).collect()
 }
@@ -44,7 +44,7 @@ fn a_trial_has_the_same_bits_on_every_family() {
 fn a_checkpoint_resumes_with_the_same_bits_on_every_family() {
     for spec in specs_of_every_branch() {
         let mut whole = trainer(Family::available()[0], &spec, 3);
-        let start = whole.checkpoint().unwrap();
+        let start = whole.checkpoint(0.0).unwrap();
         let rest = checkpoints(&mut whole, spec.epochs);
         for (epoch, checkpoint) in std::iter::once(&start).chain(&rest).enumerate() {
             for family in Family::available() {

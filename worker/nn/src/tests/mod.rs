@@ -1,6 +1,7 @@
 //! Tests of the networks' internals: the fast path against a plain one, PyTorch, and itself.
 #![allow(clippy::as_conversions, reason = "made-up data and tolerances")]
 
+mod cuts;
 mod families;
 mod gradients;
 mod initial_state;

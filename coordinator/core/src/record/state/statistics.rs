@@ -23,6 +23,7 @@ pub struct Statistics {
     pub(in crate::record) boxes: Boxes,
     /// Trials in flight that have ended and wait for their decision.
     pub(in crate::record) ended_in_flight: u32,
+    pub(in crate::record) retrained: u64,
 }
 
 /// One round of the strategy `rounds`.
@@ -59,6 +60,7 @@ impl Statistics {
             rounds: vec![RoundStatistics::default(); rounds],
             boxes: Boxes::default(),
             ended_in_flight: 0,
+            retrained: 0,
         }
     }
 
@@ -75,6 +77,11 @@ impl Statistics {
     /// The boxes in which a search without rounds looked.
     pub const fn boxes(&self) -> &Boxes {
         &self.boxes
+    }
+
+    /// How many epochs were trained again.
+    pub const fn retrained_epochs(&self) -> u64 {
+        self.retrained
     }
 
     /// How many trials in flight have ended and wait for their decision.

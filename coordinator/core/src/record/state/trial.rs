@@ -2,13 +2,15 @@
 
 use caviar_common::assignment::Assignment;
 use caviar_common::ids::{LeaseId, Name, TrialNumber};
+use caviar_common::message::Checkpoint;
 use caviar_common::metric::Point;
 use caviar_common::outcome::TrialState;
 use caviar_common::reason::{Reason, Source};
 use serde::{Deserialize, Serialize};
 
 use super::{ExpiredLease, SUSPECT_LOSSES};
-use crate::record::event::Rung;
+use crate::record::Broken;
+use crate::record::event::{CheckpointChanged, Rung};
 
 /// A trial. A snapshot has its assignment and its reason elsewhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +35,10 @@ pub struct Trial {
     pub(in crate::record) worker: Option<Name>,
     pub(in crate::record) epochs_so_far: EpochsSoFar,
     pub(in crate::record) seconds: Option<f64>,
+    pub(in crate::record) checkpoint: Option<Checkpoint>,
+    /// How many epochs the latest execution began with.
+    pub(in crate::record) resumed: u32,
+    pub(in crate::record) retrained: u64,
 }
 
 /// What stands for the reason of a trial that is read from a snapshot, until it is known.
@@ -217,6 +223,46 @@ impl Trial {
     /// How many epochs were recorded before the latest execution began.
     pub const fn inherited_epochs(&self) -> u32 {
         self.inherited
+    }
+
+    /// Where the next execution can continue; `None` unless the trial is in flight.
+    pub const fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.checkpoint.as_ref()
+    }
+
+    /// How many epochs were trained again. Those of an execution that ended before it reached a new
+    /// epoch do not count.
+    pub const fn retrained_epochs(&self) -> u64 {
+        self.retrained
+    }
+
+    /// Notes that the latest execution has repeated what was recorded before it. Returns how many
+    /// epochs it trained again.
+    pub(in crate::record) fn catch_up(&mut self) -> u64 {
+        if self.recorded_epochs() != self.inherited {
+            return 0;
+        }
+        let again = u64::from(self.inherited.saturating_sub(self.resumed));
+        self.resumed = self.inherited;
+        self.retrained = self.retrained.saturating_add(again);
+        again
+    }
+
+    /// Replaces the checkpoint. Without one, the latest execution has begun with the first epoch.
+    pub(in crate::record) fn change_checkpoint(
+        &mut self,
+        changed: &CheckpointChanged,
+    ) -> Result<(), Broken> {
+        let CheckpointChanged { lease, checkpoint, .. } = changed;
+        if self.running_lease() != Some(*lease) {
+            let text = format!("trial {} does not run under lease {lease}", self.number);
+            return Err(Broken(text));
+        }
+        self.checkpoint = *checkpoint;
+        if checkpoint.is_none() {
+            self.resumed = 0;
+        }
+        Ok(())
     }
 
     /// True if the coordinator gave the trial up.

@@ -1,0 +1,105 @@
+//! A folder of blobs.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use caviar_blob::{
+    Blob, BlobName, FileSource, Outline, Source, new_private, private_folder, sync_folder,
+};
+
+use super::home::Home;
+
+/// A folder with the blobs in `blobs/` and uploads in `partial/`. It is created when it is needed.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    pub(crate) const fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.path.join("blobs")
+    }
+
+    fn blob(&self, name: &BlobName) -> PathBuf {
+        self.blobs().join(name.to_string())
+    }
+
+    fn outline_file(&self, name: &BlobName) -> PathBuf {
+        self.blobs().join(format!("{name}.outline"))
+    }
+}
+
+impl Home for Folder {
+    fn partial(&self) -> io::Result<PathBuf> {
+        let path = self.path.join("partial");
+        private_folder(&path)?;
+        Ok(path)
+    }
+
+    fn clean(&self) -> io::Result<()> {
+        or_absent(fs::remove_dir_all(self.path.join("partial")), ())
+    }
+
+    fn accept(&self, outline: &Outline, file: &Path) -> io::Result<()> {
+        let name = outline.blob().name;
+        private_folder(&self.blobs())?;
+        // The outline has its name first: a blob without one would be read to compute it.
+        let mut beside = file.as_os_str().to_owned();
+        beside.push(".outline");
+        let mut hashes = new_private(Path::new(&beside))?;
+        hashes.write_all(&outline.to_bytes())?;
+        hashes.sync_all()?;
+        fs::rename(&beside, self.outline_file(&name))?;
+        fs::rename(file, self.blob(&name))?;
+        sync_folder(&self.blobs())
+    }
+
+    fn open(&self, name: &BlobName) -> io::Result<Box<dyn Source + Send + Sync>> {
+        Ok(Box::new(FileSource::new(self.file(name)?)?))
+    }
+
+    fn outline(&self, name: &BlobName) -> io::Result<Option<Vec<u8>>> {
+        or_absent(fs::read(self.outline_file(name)).map(Some), None)
+    }
+
+    fn file(&self, name: &BlobName) -> io::Result<File> {
+        File::open(self.blob(name))
+    }
+
+    fn list(&self) -> io::Result<Vec<(Blob, Duration)>> {
+        let Some(entries) = or_absent(fs::read_dir(self.blobs()).map(Some), None)? else {
+            return Ok(Vec::new());
+        };
+        let mut blobs = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(name) = name {
+                let data = entry.metadata()?;
+                // A time in the future, from a clock that was wrong, counts as now.
+                let age = data.modified()?.elapsed().unwrap_or_default();
+                blobs.push((Blob { name, bytes: data.len() }, age));
+            }
+        }
+        Ok(blobs)
+    }
+
+    fn remove(&self, name: &BlobName) -> io::Result<()> {
+        or_absent(fs::remove_file(self.blob(name)), ())?;
+        or_absent(fs::remove_file(self.outline_file(name)), ())
+    }
+}
+
+/// The result, or `absent` if there is no such file.
+pub(super) fn or_absent<T>(result: io::Result<T>, absent: T) -> io::Result<T> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(absent),
+        other => other,
+    }
+}

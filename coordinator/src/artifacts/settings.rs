@@ -1,0 +1,138 @@
+//! Where blobs are kept, and for how long.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use super::folder::Folder;
+use super::home::Home;
+
+/// The settings of the blobs of a coordinator.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where they are kept.
+    pub place: Place,
+    /// What all blobs together may take.
+    pub limit: SizeLimit,
+    /// How long a blob that no sweep refers to is kept.
+    pub grace: Duration,
+    /// How long an interrupted upload can be continued.
+    pub partial_age: Duration,
+    /// How often blobs are looked at that may have to be removed.
+    pub collect_every: Duration,
+}
+
+impl Default for Settings {
+    /// Next to the store, at most 64 GiB, with an hour of grace.
+    fn default() -> Self {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        Self {
+            place: Place::NextToStore,
+            limit: SizeLimit::default(),
+            grace: HOUR,
+            partial_age: HOUR,
+            collect_every: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Where blobs are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the folder `STORE.artifacts`.
+    NextToStore,
+    /// In this folder, which no other coordinator may use.
+    Folder(PathBuf),
+}
+
+impl Place {
+    /// The folder, for the store at this path. Its blobs are in `blobs/`.
+    pub fn folder(&self, store: &Path) -> PathBuf {
+        match self {
+            Self::NextToStore => {
+                let mut name = OsString::from(store);
+                name.push(".artifacts");
+                name.into()
+            }
+            Self::Folder(path) => path.clone(),
+        }
+    }
+
+    pub(super) fn home(&self, store: &Path) -> Box<dyn Home> {
+        Box::new(Folder::new(self.folder(store)))
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("expected the path of a folder".to_owned());
+        }
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(format!(
+                "{scheme}:// is not supported by this build: expected the path of a folder"
+            ));
+        }
+        Ok(Self::Folder(PathBuf::from(text)))
+    }
+}
+
+/// A number of bytes that blobs may take together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeLimit(ByteSize);
+
+/// The text is not a size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a number and its unit, at least 1MiB, such as 64GiB or 500GB")]
+pub struct BadLimit;
+
+impl SizeLimit {
+    /// The limit in bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0.as_u64()
+    }
+}
+
+impl Default for SizeLimit {
+    fn default() -> Self {
+        Self(ByteSize::gib(64))
+    }
+}
+
+impl FromStr for SizeLimit {
+    type Err = BadLimit;
+
+    fn from_str(text: &str) -> Result<Self, BadLimit> {
+        let size: ByteSize = text.trim().parse().map_err(|_| BadLimit)?;
+        if size < ByteSize::mib(1) { Err(BadLimit) } else { Ok(Self(size)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_next_to_the_store_or_a_folder() {
+        let store = Path::new("/a/caviar.db");
+        assert_eq!(Place::NextToStore.folder(store), Path::new("/a/caviar.db.artifacts"));
+        assert_eq!("/b".parse::<Place>().unwrap().folder(store), Path::new("/b"));
+        assert!(
+            "s3://bucket/x".parse::<Place>().unwrap_err().starts_with("s3:// is not supported")
+        );
+        assert!("".parse::<Place>().is_err());
+    }
+
+    #[test]
+    fn a_limit_has_a_unit() {
+        assert_eq!("2GiB".parse::<SizeLimit>().unwrap().bytes(), 2 << 30);
+        for wrong in ["", "5", "many"] {
+            assert_eq!(wrong.parse::<SizeLimit>(), Err(BadLimit), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! Which blobs there are, which are uploaded or needed, and how many bytes they take.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use caviar_blob::{Blob, BlobName, Outline, Source};
+use caviar_common::limits::{MAX_GETS, MAX_PUTS};
+use caviar_common::numbers::to_u64;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::ArtifactError;
+use super::home::Home;
+use super::settings::Settings;
+use super::upload::Upload;
+
+/// The blobs of a coordinator. All methods may block on the disk, unless they are `async`.
+#[derive(Debug)]
+pub(crate) struct Artifacts {
+    home: Box<dyn Home>,
+    settings: Settings,
+    is_read_only: bool,
+    table: Mutex<Table>,
+    puts: Arc<Semaphore>,
+    gets: Arc<Semaphore>,
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    blobs: BTreeMap<BlobName, Entry>,
+    /// Interrupted uploads, at most one for each blob.
+    idle: BTreeMap<BlobName, Upload>,
+    /// How many requests refer to a blob at this moment.
+    pins: BTreeMap<BlobName, usize>,
+    /// What the running uploads will take, in bytes.
+    reserved: u64,
+    uploads: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    bytes: u64,
+    /// When the grace period began.
+    touched: Instant,
+}
+
+impl Table {
+    fn used(&self) -> u64 {
+        let idle = self.idle.values().map(|upload| upload.blob().bytes);
+        self.blobs.values().map(|entry| entry.bytes).chain(idle).sum::<u64>() + self.reserved
+    }
+
+    fn touch(&mut self, name: &BlobName) {
+        if let Some(entry) = self.blobs.get_mut(name) {
+            entry.touched = Instant::now();
+        }
+    }
+}
+
+/// How many blobs there are, and how many bytes have been sent and received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) blobs: u64,
+    pub(crate) bytes: u64,
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+}
+
+/// A blob that is not removed while this exists.
+#[derive(Debug)]
+pub(crate) struct Pin {
+    artifacts: Arc<Artifacts>,
+    name: BlobName,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut table = self.artifacts.table();
+        table.touch(&self.name);
+        if let Some(count) = table.pins.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                table.pins.remove(&self.name);
+            }
+        }
+    }
+}
+
+/// A running upload, and what it holds.
+#[derive(Debug)]
+pub(crate) struct Putting {
+    artifacts: Arc<Artifacts>,
+    /// `None` after the end.
+    upload: Option<Upload>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Artifacts {
+    /// The blobs of a store. Removes what earlier uploads have left, unless it is only read.
+    ///
+    /// # Errors
+    /// The folder cannot be listed or cleaned.
+    pub(crate) fn open(
+        settings: Settings,
+        store: &Path,
+        is_read_only: bool,
+    ) -> Result<Arc<Self>, ArtifactError> {
+        let home = settings.place.home(store);
+        if !is_read_only {
+            home.clean()?;
+        }
+        let now = Instant::now();
+        let blobs = home.list()?.into_iter().map(|(Blob { name, bytes }, age)| {
+            (name, Entry { bytes, touched: now.checked_sub(age).unwrap_or(now) })
+        });
+        let blobs = blobs.collect();
+        Ok(Arc::new(Self {
+            home,
+            settings,
+            is_read_only,
+            table: Mutex::new(Table { blobs, ..Table::default() }),
+            puts: Arc::new(Semaphore::new(MAX_PUTS)),
+            gets: Arc::new(Semaphore::new(MAX_GETS)),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+        }))
+    }
+
+    /// How often [`Artifacts::collect`] is to be called.
+    pub(crate) const fn collect_every(&self) -> Duration {
+        self.settings.collect_every
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Every change is one step, so a panic leaves no partial change.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those blobs that are not there, and where an upload of each continues. The grace period of
+    /// the others begins again.
+    pub(crate) fn find_missing(&self, blobs: &[Blob]) -> Vec<(BlobName, u64)> {
+        let mut table = self.table();
+        let mut missing = Vec::new();
+        for Blob { name, .. } in blobs {
+            table.touch(name);
+            if !table.blobs.contains_key(name) {
+                missing.push((*name, table.idle.get(name).map_or(0, Upload::offset)));
+            }
+        }
+        missing
+    }
+
+    /// Keeps a blob from being removed.
+    ///
+    /// # Errors
+    /// It is not there, or has another size.
+    pub(crate) fn pin(self: &Arc<Self>, blob: Blob) -> Result<Pin, ArtifactError> {
+        let mut table = self.table();
+        let entry = table.blobs.get(&blob.name).ok_or(ArtifactError::Missing(blob.name))?;
+        if entry.bytes != blob.bytes {
+            return Err(ArtifactError::Size { blob, found: entry.bytes });
+        }
+        *table.pins.entry(blob.name).or_default() += 1;
+        Ok(Pin { artifacts: Arc::clone(self), name: blob.name })
+    }
+
+    /// Begins an upload, or continues one at `offset`. `None` if the blob is there already.
+    ///
+    /// # Errors
+    /// Too many uploads are running, the blob does not fit, or the upload cannot continue there.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        outline: Outline,
+        offset: u64,
+    ) -> Result<Option<Putting>, ArtifactError> {
+        if self.is_read_only {
+            return Err(ArtifactError::ReadOnly);
+        }
+        let Blob { name, bytes } = outline.blob();
+        let permit = Arc::clone(&self.puts).try_acquire_owned();
+        let permit = permit.map_err(|_| ArtifactError::Busy { limit: MAX_PUTS })?;
+        let mut table = self.table();
+        table.touch(&name);
+        if table.blobs.contains_key(&name) {
+            return Ok(None);
+        }
+        let upload = match table.idle.remove(&name) {
+            Some(upload) if upload.offset() == offset => upload,
+            Some(upload) if offset > 0 => {
+                table.idle.insert(name, upload);
+                return Err(ArtifactError::Offset { name, offset });
+            }
+            // The client begins again, and the interrupted upload is dropped.
+            Some(_) | None if offset == 0 => {
+                let (used, limit) = (table.used(), self.settings.limit.bytes());
+                if used.saturating_add(bytes) > limit {
+                    return Err(ArtifactError::Full { used, limit, bytes });
+                }
+                table.uploads += 1;
+                Upload::new(&*self.home, outline, table.uploads)?
+            }
+            Some(_) | None => return Err(ArtifactError::Offset { name, offset }),
+        };
+        table.reserved += bytes;
+        Ok(Some(Putting { artifacts: Arc::clone(self), upload: Some(upload), _permit: permit }))
+    }
+
+    /// Waits for the right to send a blob. Requests are served in the order of their arrival.
+    pub(crate) async fn permission_to_send(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.gets).acquire_owned().await.ok()
+    }
+
+    /// The bytes of a blob and the hashes of its chunks.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    pub(crate) fn open_blob(
+        &self,
+        blob: Blob,
+    ) -> Result<(Box<dyn Source + Send + Sync>, Outline), ArtifactError> {
+        let source = self.home.open(&blob.name).map_err(|error| self.lost(error, blob.name))?;
+        if source.bytes() != blob.bytes {
+            return Err(ArtifactError::Size { blob, found: source.bytes() });
+        }
+        let kept = self.home.outline(&blob.name)?;
+        let kept = kept.and_then(|hashes| Outline::from_bytes(blob, &hashes).ok());
+        let outline = kept.map_or_else(|| Outline::of(&*source), Ok)?;
+        if outline.blob() != blob {
+            self.forget(&blob.name);
+            let (found, expected) = (outline.blob().name, blob.name);
+            return Err(caviar_blob::BlobError::OutlineHash { found, expected }.into());
+        }
+        Ok((source, outline))
+    }
+
+    /// One chunk of an open blob, verified. A damaged blob is removed, so that it can be uploaded
+    /// again.
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged.
+    pub(crate) fn read(
+        &self,
+        (source, outline): &(Box<dyn Source + Send + Sync>, Outline),
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, ArtifactError> {
+        let bytes = source.chunk(offset, length)?.into_owned();
+        if let Err(error) = outline.verify(offset, &bytes) {
+            self.forget(&outline.blob().name);
+            return Err(error.into());
+        }
+        Ok(bytes)
+    }
+
+    /// Counts bytes that were sent.
+    pub(crate) fn count_sent(&self, bytes: usize) {
+        self.sent.fetch_add(to_u64(bytes), Ordering::Relaxed);
+    }
+
+    /// A blob as a file that can be mapped.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be opened.
+    pub(crate) fn file(&self, name: &BlobName) -> Result<File, ArtifactError> {
+        self.home.file(name).map_err(|error| self.lost(error, *name))
+    }
+
+    /// The error for a blob that cannot be opened. One whose file is gone can be uploaded again.
+    fn lost(&self, error: io::Error, name: BlobName) -> ArtifactError {
+        if error.kind() != io::ErrorKind::NotFound {
+            return ArtifactError::Io(error);
+        }
+        self.table().blobs.remove(&name);
+        ArtifactError::Missing(name)
+    }
+
+    /// Removes a blob whose bytes are wrong.
+    pub(crate) fn forget(&self, name: &BlobName) {
+        tracing::error!("blob {name} is damaged and is removed");
+        let mut table = self.table();
+        table.blobs.remove(name);
+        if let Err(error) = self.home.remove(name) {
+            tracing::warn!("cannot remove blob {name}: {error}");
+        }
+    }
+
+    /// Removes blobs that are neither needed nor in their grace period, and old interrupted
+    /// uploads. Returns how many blobs were removed.
+    pub(crate) fn collect(&self, needed: &BTreeSet<BlobName>) -> usize {
+        if self.is_read_only {
+            return 0;
+        }
+        let mut table = self.table();
+        let Table { blobs, idle, pins, .. } = &mut *table;
+        idle.retain(|_, upload| upload.touched.elapsed() < self.settings.partial_age);
+        let before = blobs.len();
+        blobs.retain(|name, entry| {
+            let is_kept = needed.contains(name)
+                || pins.contains_key(name)
+                || entry.touched.elapsed() < self.settings.grace;
+            if is_kept {
+                return true;
+            }
+            // The table stays locked, so no request can refer to the blob in the meantime.
+            match self.home.remove(name) {
+                Ok(()) => tracing::info!("blob {name} is not needed any more and is removed"),
+                Err(error) => tracing::warn!("cannot remove blob {name}: {error}"),
+            }
+            false
+        });
+        before - blobs.len()
+    }
+
+    /// What is stored, and what was transferred since the start.
+    pub(crate) fn usage(&self) -> Usage {
+        let table = self.table();
+        Usage {
+            blobs: to_u64(table.blobs.len()),
+            bytes: table.blobs.values().map(|entry| entry.bytes).sum(),
+            sent: self.sent.load(Ordering::Relaxed),
+            received: self.received.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Putting {
+    /// Verifies and writes the next chunk.
+    ///
+    /// # Errors
+    /// It is damaged or not the next one, or it cannot be written.
+    pub(crate) fn push(&mut self, offset: u64, bytes: &[u8]) -> Result<(), ArtifactError> {
+        if let Some(upload) = &mut self.upload {
+            upload.push(offset, bytes)?;
+            self.artifacts.received.fetch_add(to_u64(bytes.len()), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Stores the complete blob durably under its name.
+    ///
+    /// # Errors
+    /// Chunks are missing, or the file cannot be synced or renamed.
+    pub(crate) fn finish(mut self) -> Result<(), ArtifactError> {
+        let artifacts = Arc::clone(&self.artifacts);
+        let Some(upload) = &mut self.upload else { return Ok(()) };
+        if !upload.is_complete() {
+            let (Blob { name, bytes }, found) = (upload.blob(), upload.offset());
+            return Err(caviar_blob::BlobError::Short { name, found, expected: bytes }.into());
+        }
+        let Blob { name, bytes } = upload.blob();
+        if artifacts.table().blobs.contains_key(&name) {
+            return Ok(());
+        }
+        upload.finish(&*artifacts.home)?;
+        artifacts.table().blobs.insert(name, Entry { bytes, touched: Instant::now() });
+        Ok(())
+    }
+}
+
+impl Drop for Putting {
+    /// Keeps what has arrived, for the next upload of the same blob.
+    fn drop(&mut self) {
+        let Some(upload) = self.upload.take() else { return };
+        let Blob { name, bytes } = upload.blob();
+        let mut table = self.artifacts.table();
+        table.reserved = table.reserved.saturating_sub(bytes);
+        let longest = table.idle.get(&name).map_or(0, Upload::offset);
+        if upload.offset() > longest && !table.blobs.contains_key(&name) {
+            table.idle.insert(name, upload);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A training that is cut anywhere, and goes on from a checkpoint with any kernels, has the bits of
+//! one that was not.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use caviar_common::train::{Init, Optimizer, Precision, Schedule, TrainSpec};
+use caviar_data::Splits;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
+use proptest::sample::select;
+
+use super::support::{ACTIVATIONS, NORMALIZATIONS, draws, examples, optimizers, spec};
+use crate::kernels::Family;
+use crate::trainer::Trainer;
+
+fn schedules() -> Vec<Schedule> {
+    let decay = 0.4;
+    vec![
+        Schedule::Constant,
+        Schedule::InverseTime { decay },
+        Schedule::Exponential { decay },
+        Schedule::Step { decay },
+        Schedule::Cosine { decay },
+    ]
+}
+
+/// Every kind of training that a space can ask for.
+fn specs() -> impl Strategy<Value = TrainSpec> {
+    let rules = (
+        select(optimizers(1e-8).to_vec()),
+        select(schedules()),
+        select(vec![Precision::F32, Precision::F32, Precision::Bf16]),
+        select(vec![0.0, 0.01]),
+        select(vec![0.0, 0.5]),
+    );
+    let shapes = (
+        vec(1u32..40, 0..3),
+        select(ACTIVATIONS.to_vec()),
+        select(NORMALIZATIONS.to_vec()),
+        select(vec![0.0, 0.3]),
+        select(vec![Init::Auto, Init::He, Init::Xavier]),
+        2u32..50,
+    );
+    (rules, shapes).prop_map(|(rules, shapes)| {
+        let (optimizer, schedule, precision, weight_decay, gradient_clip) = rules;
+        let (hidden, activation, normalization, dropout, init, batch_size) = shapes;
+        TrainSpec {
+            optimizer,
+            schedule,
+            precision,
+            weight_decay,
+            gradient_clip,
+            hidden,
+            activation,
+            normalization,
+            dropout,
+            init,
+            batch_size,
+            epochs: 3,
+            ..spec()
+        }
+    })
+}
+
+/// Splits whose validation takes two blocks. `outputs` 0 is regression.
+fn data(outputs: u32) -> Arc<Splits> {
+    let mut stream = draws(2);
+    let mut make = |rows| examples(rows, 7, outputs, &mut stream);
+    let (train, validation, test) = (make(41), make(300), Some(make(7)));
+    Arc::new(Splits { train, validation, test, outputs: outputs.max(1) })
+}
+
+/// The bits of the metrics of each epoch that ends, until `go_on` interrupts or the training ends.
+fn run(trainer: &mut Trainer, epochs: u32, go_on: &dyn Fn() -> bool) -> Vec<[u64; 4]> {
+    let mut ended = Vec::new();
+    while trainer.epochs_done() < epochs {
+        let Some(metrics) = trainer.epoch(go_on).unwrap() else { break };
+        let scores = [metrics.train, metrics.validation];
+        let words = scores.map(|it| [it.loss.to_bits(), it.accuracy.unwrap_or(-1.0).to_bits()]);
+        ended.push([words[0][0], words[0][1], words[1][0], words[1][1]]);
+    }
+    ended
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_training_that_is_cut_has_the_same_bits(
+        spec in specs(),
+        outputs in select(vec![0u32, 3]),
+        cuts in vec((0u32..40, any::<proptest::sample::Index>(), any::<bool>()), 1..5),
+    ) {
+        let (families, data) = (Family::available(), data(outputs));
+        let new = |family| Trainer::with_family(family, &spec, data.clone(), 5, 6).unwrap();
+        let mut whole = new(families[0]);
+        let expected = run(&mut whole, spec.epochs, &|| true);
+        let mut trainer = new(families[0]);
+        let mut got = Vec::new();
+        let mut seconds = 0.0;
+        for (steps, family, crashes) in cuts {
+            let left = Cell::new(steps);
+            let go_on = || left.replace(left.get().saturating_sub(1)) > 0;
+            let checkpoint = trainer.checkpoint(seconds).unwrap();
+            let before = got.len();
+            got.extend(run(&mut trainer, spec.epochs, &go_on));
+            let checkpoint = if crashes {
+                // What came after the last checkpoint is lost and trained again.
+                got.truncate(before);
+                checkpoint
+            } else {
+                seconds += 1.5;
+                trainer.checkpoint(seconds).unwrap()
+            };
+            trainer = new(families[family.index(families.len())]);
+            prop_assert_eq!(trainer.restore(&checkpoint), Ok(seconds));
+            prop_assert!(trainer.checkpoint(seconds).unwrap() == checkpoint);
+        }
+        got.extend(run(&mut trainer, spec.epochs, &|| true));
+        prop_assert_eq!(got, expected);
+        // Weights, moments, running statistics and counters.
+        prop_assert!(trainer.checkpoint(0.0) == whole.checkpoint(0.0));
+        prop_assert_eq!(trainer.test().unwrap(), whole.test().unwrap());
+    }
+}
+
+#[test]
+fn a_checkpoint_has_the_size_that_is_promised() {
+    for optimizer in optimizers(1e-8) {
+        let spec = TrainSpec { optimizer, ..spec() };
+        let trainer = Trainer::with_family(Family::available()[0], &spec, data(3), 5, 6).unwrap();
+        let slots = match optimizer {
+            Optimizer::Sgd => 0,
+            Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } | Optimizer::Rmsprop { .. } => {
+                1
+            }
+            Optimizer::Adam { .. } | Optimizer::Adamw { .. } => 2,
+        };
+        let statistics = 2 * (12 + 9);
+        let floats = trainer.parameters() * (1 + slots) + statistics;
+        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 184, "{optimizer:?}");
+    }
+}
