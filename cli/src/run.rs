@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use caviar_client::Client;
 use caviar_common::ids::Name;
-use caviar_common::limits::MAX_SLOTS;
 use caviar_common::outcome::SweepState;
 use caviar_common::view::SweepView;
 use caviar_process::Signals;
-use caviar_worker::{WorkerConfig, WorkerError};
+use caviar_worker::{LeaveRules, SlotChoice, WorkerConfig, WorkerError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -68,6 +67,10 @@ async fn work(
     let names = begin(args, source, &client).await?;
     let store = args.store.display();
     talk(&format!("coordinator at {} with store {store}", embedded.url()));
+    let choice = SlotChoice::detect();
+    if args.slots.is_none() && choice.is_limited() {
+        talk(&choice.to_string());
+    }
     let mut worker = LocalWorker::start(embedded.url(), args)?;
     let outcome = tokio::select! {
         outcome = follow_all(args, &client, &names) => outcome.map(Some),
@@ -328,10 +331,7 @@ fn check_winner(args: &Run, sweep: &SweepView) -> anyhow::Result<()> {
 }
 
 fn slots(args: &Run) -> u32 {
-    args.slots.unwrap_or_else(|| {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        u32::try_from(cores).unwrap_or(MAX_SLOTS).min(MAX_SLOTS)
-    })
+    args.slots.unwrap_or_else(|| SlotChoice::detect().slots())
 }
 
 /// The worker that trains inside this process.
@@ -350,6 +350,7 @@ impl LocalWorker {
             name,
             slots: slots(args),
             memory: args.memory,
+            leave: LeaveRules::default(),
         };
         let (stop, stopped) = oneshot::channel();
         let until = async {

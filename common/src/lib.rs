@@ -40,6 +40,7 @@ pub mod backoff;
 pub mod compact;
 pub mod cost;
 pub mod data;
+pub mod duration;
 pub mod error;
 pub mod grid;
 pub mod hyper;

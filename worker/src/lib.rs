@@ -15,7 +15,7 @@
 //!
 //! ```
 //! use caviar_worker::caviar_common::ids::Name;
-//! use caviar_worker::{WorkerConfig, run};
+//! use caviar_worker::{LeaveRules, WorkerConfig, run};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,6 +24,7 @@
 //!     name: Name::parse("name", "my-worker")?,
 //!     slots: 2,
 //!     memory: Some("4GiB".parse()?),
+//!     leave: LeaveRules::default(),
 //! };
 //! // It works until `stop` is ready. A coordinator that is not there yet is waited for.
 //! let stop = tokio::time::sleep(std::time::Duration::from_millis(50));
@@ -37,12 +38,15 @@ pub mod agent;
 mod control;
 mod data;
 mod driver;
+mod leave;
 mod link;
 mod memory;
 mod outbox;
 mod pace;
 pub mod program;
 mod runner;
+mod slots;
+mod time_limit;
 
 use caviar_client::{AddressError, Dialer};
 use caviar_common::error::ErrorClass;
@@ -53,10 +57,13 @@ use tokio::sync::mpsc;
 
 pub use caviar_common;
 
+pub use crate::leave::LeaveRules;
 pub use crate::memory::{BadMemoryLimit, MemoryLimit};
+pub use crate::slots::SlotChoice;
 
 use crate::agent::{Agent, Identity};
 use crate::driver::{Driver, Stop};
+use crate::leave::Leave;
 use crate::runner::Runners;
 
 /// Events of runners that may wait for the driver. The driver handles them at once, so a runner
@@ -74,6 +81,8 @@ pub struct WorkerConfig {
     pub slots: u32,
     /// Memory for all trials and their data together; `None` for no limit.
     pub memory: Option<MemoryLimit>,
+    /// When it leaves on its own.
+    pub leave: LeaveRules,
 }
 
 /// Why a worker cannot start. Once it has started, it retries after every failure.
@@ -128,6 +137,7 @@ async fn work(config: WorkerConfig, stop: Stop<'_>) -> Result<(), WorkerError> {
     if !(1..=MAX_SLOTS).contains(&config.slots) {
         return Err(WorkerError::Slots { slots: config.slots });
     }
+    let leave = Leave::new(config.leave, config.name.as_str(), tokio::time::Instant::now());
     let identity = Identity {
         worker: config.name,
         incarnation: Incarnation(rand::random()),
@@ -141,7 +151,7 @@ async fn work(config: WorkerConfig, stop: Stop<'_>) -> Result<(), WorkerError> {
         Runners::new(sender, config.memory),
         events,
         dialer,
-        stop,
+        (stop, leave),
     );
     tracing::Instrument::instrument(driver.run(), span).await;
     Ok(())
