@@ -10,6 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::bench::arguments::{Bench, Subject};
+use crate::slurm::arguments::Slurm;
+use crate::ssh_workers::arguments::SshWorkers;
 
 /// The store of `caviar run`, in the current folder.
 pub(crate) const DEFAULT_STORE: &str = "caviar.db";
@@ -103,6 +105,10 @@ pub(crate) enum Command {
     Workers(Workers),
     /// Let a worker finish its trials, accept no new ones, and leave
     Drain(Drain),
+    /// Run a sweep or workers as Slurm jobs
+    Slurm(Slurm),
+    /// Start, list or stop workers on hosts, with ssh
+    SshWorkers(SshWorkers),
     /// Measure Caviar on this machine
     Bench(Bench),
     /// Print a completion script for a shell
@@ -132,7 +138,11 @@ impl Command {
             Self::Workers(args) => args.json,
             Self::Drain(args) => args.json,
             Self::Bench(Bench { subject: Subject::Coordinator(args) }) => args.json,
-            Self::Init(_) | Self::Completions(_) | Self::Man(_) => false,
+            Self::Init(_)
+            | Self::Slurm(_)
+            | Self::SshWorkers(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::show::explain::Explanation;
 use crate::show::page::Page;
 use crate::show::sweep::{Origin, View};
 use crate::sweep_file::{Purpose, SweepSource};
-use crate::{bench, check, init, manual, run};
+use crate::{bench, check, init, manual, run, slurm, ssh_workers};
 
 /// Carries out a command.
 pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
@@ -48,6 +48,8 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Release(args) => release(&args).await,
         Command::Workers(args) => workers(&args).await,
         Command::Drain(args) => drain(&args).await,
+        Command::Slurm(args) => slurm::slurm(&args).await,
+        Command::SshWorkers(args) => ssh_workers::ssh_workers(&args).await,
         Command::Bench(args) => bench::bench(&args.subject).await,
         Command::Completions(args) => manual::completions(args.shell),
         Command::Man(args) => manual::pages(&args),

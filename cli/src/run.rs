@@ -170,7 +170,7 @@ async fn begin_file(
         talk(&format!("note: the earlier sweep {} is deleted", sweep.name));
         return Ok(source.create(client, &[]).await?.name);
     }
-    let has_changed = has_changed(source, sweep);
+    let has_changed = source.has_changed_since(sweep);
     if args.resume {
         if has_changed {
             talk(&format!(
@@ -182,13 +182,6 @@ async fn begin_file(
         return continue_sweep(args, client, sweep).await;
     }
     Err(name_is_taken(args, sweep, has_changed).into())
-}
-
-/// Whether the file asks for something else than the sweep that was created from it.
-fn has_changed(source: &SweepSource, sweep: &SweepView) -> bool {
-    let mut spec = source.spec.clone();
-    spec.fill_space(&sweep.data);
-    spec != *sweep.spec
 }
 
 fn name_is_taken(args: &Run, sweep: &SweepView, has_changed: bool) -> Failure {

@@ -60,6 +60,7 @@ pub use caviar_common;
 pub use crate::leave::LeaveRules;
 pub use crate::memory::{BadMemoryLimit, MemoryLimit};
 pub use crate::slots::SlotChoice;
+pub use crate::time_limit::time_left_of_slurm_job;
 
 use crate::agent::{Agent, Identity};
 use crate::driver::{Driver, Stop};

@@ -41,12 +41,14 @@ impl TimeLimit {
         match self {
             Self::Unlimited => None,
             Self::Given(limit) => Some(limit),
-            Self::Auto => until_job_ends().await,
+            Self::Auto => time_left_of_slurm_job().await,
         }
     }
 }
 
-async fn until_job_ends() -> Option<Duration> {
+/// The time until the end of the Slurm job in which this process runs; `None` outside a job, and if
+/// the job has no limit or Slurm does not tell.
+pub async fn time_left_of_slurm_job() -> Option<Duration> {
     let job = std::env::var("SLURM_JOB_ID").ok()?;
     let end = std::env::var("SLURM_JOB_END_TIME").ok();
     if let Some(end) = end.and_then(|end| end.trim().parse::<u64>().ok()) {
