@@ -10,8 +10,8 @@ usage="usage: up.sh start FOLDER [NODES], or up.sh stop FOLDER"
 action=${1:?$usage}
 folder=$(realpath -m "${2:?$usage}")
 nodes=${3:-4}
-# Tests that run at the same time, and a Slurm of this machine, have other ports.
-port=${CAVIAR_SLURM_PORT:-17810}
+# Another Slurm of this machine has other ports. Those above 32767 are for outgoing connections.
+port=${CAVIAR_SLURM_PORT:-$((17810 + $$ % 250 * 50))}
 
 stop() {
     # The process ids are in files, so that no other Slurm is touched.
