@@ -11,6 +11,7 @@
     reason = "a failure here fails the test that uses it, and should be reported at once"
 )]
 
+pub mod launch;
 pub mod processes;
 pub mod simulation;
 pub mod watch;

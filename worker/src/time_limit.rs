@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use caviar_common::duration::{self, BadDuration};
+use caviar_common::duration;
 
 /// How long `squeue` may take. A controller that does not answer must not keep a worker from its
 /// work.
@@ -30,7 +30,7 @@ impl FromStr for TimeLimit {
             "none" => Ok(Self::Unlimited),
             other => duration::parse(other)
                 .map(Self::Given)
-                .map_err(|problem: BadDuration| format!("{problem}, or auto, or none")),
+                .map_err(|problem| format!("{problem}, or auto, or none")),
         }
     }
 }
@@ -132,11 +132,7 @@ mod tests {
         assert_eq!("none".parse(), Ok(TimeLimit::Unlimited));
         assert_eq!("1h".parse(), Ok(TimeLimit::Given(Duration::from_secs(3_600))));
         let error = "60".parse::<TimeLimit>().unwrap_err();
-        assert_eq!(
-            error,
-            "expected numbers with units, such as 90s, 5m, 1h30m or 7d, or auto, or \
-                           none"
-        );
+        assert!(error.ends_with("or 7d, or auto, or none"), "{error}");
     }
 
     #[test]

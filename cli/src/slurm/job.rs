@@ -99,7 +99,7 @@ async fn work(
     mut over: Pin<&mut impl Future<Output = anyhow::Error>>,
 ) -> anyhow::Result<SweepView> {
     let prepare = async {
-        wait_for(meeting.file()).await?;
+        wait_for(&meeting.file()).await?;
         let client = meeting.connect().await?;
         let name = begin(args, source, &client).await?;
         anyhow::Ok((client, name))

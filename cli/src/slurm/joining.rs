@@ -3,30 +3,28 @@
 
 use std::path::{Path, PathBuf};
 
-use caviar_client::Client;
+use caviar_client::{Client, holder_of};
 use caviar_common::address::address_file;
 
 use crate::args::Source;
 use crate::failure::Failure;
 use crate::place::Place;
 
-/// The file by which the coordinator of a job is found. It is next to the store, so that every node
-/// sees it, and has the number of the job in its name.
+/// How the parts of a job find its coordinator: by files next to the store, which every node sees.
 #[derive(Clone, Debug)]
 pub(crate) struct Meeting {
     store: PathBuf,
-    file: PathBuf,
 }
 
 impl Meeting {
     /// The meeting of the job of this number.
     pub(crate) fn new(store: &Path, _job: &str) -> Self {
-        Self { store: store.to_owned(), file: address_file(store) }
+        Self { store: store.to_owned() }
     }
 
-    /// The file.
-    pub(crate) fn file(&self) -> &Path {
-        &self.file
+    /// The file that the coordinator writes once everything else is there.
+    pub(crate) fn file(&self) -> PathBuf {
+        address_file(&self.store)
     }
 
     /// The arguments of the coordinator.
@@ -37,16 +35,14 @@ impl Meeting {
 
     /// The arguments by which a worker finds the coordinator, once the file is there.
     pub(crate) fn worker(&self) -> Vec<String> {
-        vec!["--coordinator".to_owned(), self.address()]
+        let address = std::fs::read_to_string(self.file()).unwrap_or_default();
+        vec!["--coordinator".to_owned(), address.trim().to_owned()]
     }
 
     /// Connects to the coordinator, once the file is there.
     pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
-        Ok(Client::connect(&self.address()).await?)
-    }
-
-    fn address(&self) -> String {
-        std::fs::read_to_string(&self.file).unwrap_or_default().trim().to_owned()
+        let message = || Failure::with_hints("the coordinator does not answer", Vec::new());
+        Ok(holder_of(&self.store).await.ok_or_else(message)?)
     }
 }
 
