@@ -46,7 +46,7 @@ done
 "$program" man "$folder/$name/man"
 
 mkdir -p "$out"
-# The same files make the same archive, whoever makes it and when.
+# The same files make the same archive, on any machine and at any time.
 time=$(git log -1 --format=%cI 2> /dev/null || echo 2000-01-01)
 tar -C "$folder" --sort=name --owner=0 --group=0 --numeric-owner --mtime="$time" \
     -cf - "$name" | gzip -n9 > "$out/$name.tar.gz"

@@ -1,5 +1,8 @@
 //! The command line: commands, arguments and their help.
 
+pub(crate) mod slurm;
+pub(crate) mod ssh_workers;
+
 use std::path::PathBuf;
 
 use caviar_common::ids::Name;
@@ -9,9 +12,9 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use self::slurm::Slurm;
+use self::ssh_workers::SshWorkers;
 use crate::bench::arguments::{Bench, Subject};
-use crate::slurm::arguments::Slurm;
-use crate::ssh_workers::arguments::SshWorkers;
 
 /// The store of `caviar run`, in the current folder.
 pub(crate) const DEFAULT_STORE: &str = "caviar.db";

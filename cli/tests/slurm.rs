@@ -15,10 +15,13 @@ const SWEEP: &str = "name = \"small\"\nseed = 3\n[data]\nsource = \"builtin:digi
                      [search]\nstrategy = \"random\"\ntrials = 6\n";
 
 /// Plays sbatch: it keeps each script and its options, and starts the script in the background as
-/// the job of the next number, unless the file `held` or `broken` exists. With the file `refuses`, it refuses.
+/// the job of the next number. The file `held` keeps jobs in the queue, `broken` makes them fail, and
+/// with `refuses` it takes none.
 const SBATCH: &str = r#"#!/bin/sh
 cd "$CLUSTER" || exit 1
-case " $* " in *" --test-only "*) cat >script.tested; echo "sbatch: Job 9 to start" >&2; exit 0;; esac
+case " $* " in
+    *" --test-only "*) cat >script.tested; echo "sbatch: Job 9 to start" >&2; exit 0 ;;
+esac
 if [ -f refuses ]; then echo "sbatch: error: invalid partition" >&2; exit 1; fi
 job=$(($(cat next 2>/dev/null || echo 0) + 1))
 echo "$job" >next

@@ -17,8 +17,8 @@ pub fn text(path: &str) -> String {
     std::fs::read_to_string(deploy(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Checks that `caviar` knows the command and the options of a command line, and can read the values
-/// before it would do anything.
+/// Checks that `caviar` knows the command and the options of a command line, and can read their
+/// values.
 pub fn check_command_line(place: &str, words: &[String]) {
     // With --help the program parses what is before it, and does nothing else.
     let output = program("caviar").args(words).arg("--help").output().expect("caviar runs");

@@ -7,8 +7,8 @@
 //!
 //! It is called once for each look at the coordinator and the queue. It wants a job if more trials
 //! are in flight than there are slots, those of the jobs on their way included. At most `backlog`
-//! jobs wait in the queue, so that a change of the demand costs little, and the queue of the cluster
-//! is not flooded.
+//! jobs wait in the queue, so that a change of the demand costs little, and the queue of the
+//! cluster is not flooded.
 //!
 //! A job *starts* when its worker connects. A job that fails before that is a failed start: a wrong
 //! path, or a node that cannot reach the coordinator. The next one would fail alike, so three of

@@ -18,10 +18,10 @@ use caviar_process::Signals;
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep};
 
-use super::arguments::Job;
 use super::child::Child;
 use super::joining::Meeting;
 use super::run::program;
+use crate::args::slurm::JobArguments;
 use crate::failure::Failure;
 use crate::follow::follow;
 use crate::progress::talk;
@@ -40,7 +40,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const RESERVE: (Duration, u32) = (Duration::from_secs(20), 10);
 
 /// Runs the sweep to its end, or until the job ends.
-pub(crate) async fn job(args: &Job) -> anyhow::Result<()> {
+pub(crate) async fn job(args: &JobArguments) -> anyhow::Result<()> {
     let Ok(job) = std::env::var("SLURM_JOB_ID") else {
         let message = "SLURM_JOB_ID is not set, so this is not a Slurm job";
         let hint = "to submit one: caviar slurm run FILE --nodes N";
@@ -63,7 +63,7 @@ pub(crate) async fn job(args: &Job) -> anyhow::Result<()> {
 
 /// Why the job has to end before its sweep.
 async fn over(
-    args: &Job,
+    args: &JobArguments,
     signals: &Signals,
     left: Option<Duration>,
     coordinator: &mut Child,
@@ -93,7 +93,7 @@ async fn over(
 /// Waits for the coordinator, starts the workers, and follows the sweep until it ends or the job is
 /// over. Stops the workers in each case.
 async fn work(
-    args: &Job,
+    args: &JobArguments,
     source: &SweepSource,
     meeting: &Meeting,
     mut over: Pin<&mut impl Future<Output = anyhow::Error>>,
@@ -127,7 +127,7 @@ fn deserted() -> Failure {
     Failure::hinted("all workers of the job have ended", hint)
 }
 
-fn show_result(args: &Job, sweep: &SweepView) -> anyhow::Result<()> {
+fn show_result(args: &JobArguments, sweep: &SweepView) -> anyhow::Result<()> {
     let mut out = show::stdout();
     show::sweep::status(&mut out, sweep, &[], View::on_stdout(Origin::Coordinator))?;
     out.flush()?;
@@ -158,7 +158,11 @@ fn srun(meeting: &Meeting) -> anyhow::Result<Vec<String>> {
 }
 
 /// Creates the sweep, or continues an earlier one of its name. Returns its name.
-async fn begin(args: &Job, source: &SweepSource, client: &Client) -> anyhow::Result<String> {
+async fn begin(
+    args: &JobArguments,
+    source: &SweepSource,
+    client: &Client,
+) -> anyhow::Result<String> {
     let known = client.list_sweeps().await?;
     let Some(sweep) = known.into_iter().find(|sweep| sweep.name == source.spec.name) else {
         return Ok(source.create(client, &[]).await?.name.to_string());
@@ -185,7 +189,7 @@ async fn begin(args: &Job, source: &SweepSource, client: &Client) -> anyhow::Res
     Ok(name)
 }
 
-fn interrupted(args: &Job, by: &str) -> Failure {
+fn interrupted(args: &JobArguments, by: &str) -> Failure {
     let store = args.store.display();
     Failure::Interrupted {
         kept: vec![format!("{by} ended the job; everything that was finished is kept in {store}")],

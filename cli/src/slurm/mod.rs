@@ -2,7 +2,6 @@
 //! output is parsed.
 
 mod allocator;
-pub(crate) mod arguments;
 mod child;
 mod commands;
 mod demand;
@@ -12,7 +11,7 @@ mod run;
 mod script;
 mod workers;
 
-use self::arguments::{Action, Slurm};
+use crate::args::slurm::{Action, Slurm};
 
 /// Carries out a command.
 pub(crate) async fn slurm(args: &Slurm) -> anyhow::Result<()> {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::arguments::{Run, Submission};
 use super::commands::{self, CommandError, JobId};
 use super::script::{Directive, Script, resources};
+use crate::args::slurm::{Run, Submission};
 use crate::failure::Failure;
 use crate::progress::talk;
 use crate::show;

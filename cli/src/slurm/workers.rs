@@ -10,12 +10,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::allocator::{Allocator, Demand, Limits, Step};
-use super::arguments::Workers;
 use super::commands::{self, JobId, JobState};
 use super::demand::{WORKER_PREFIX, demand, is_active};
 use super::joining::worker_arguments;
 use super::run::{absolute, program, submit};
 use super::script::{Directive, Script, resources};
+use crate::args::slurm::Workers;
 use crate::embedded::Reader;
 use crate::progress::talk;
 

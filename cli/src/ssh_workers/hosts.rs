@@ -64,13 +64,13 @@ fn host(line: &str) -> Result<Host, Problem> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || "-_.:@[]%".contains(c);
     if address.starts_with('-') || !address.chars().all(is_legal) {
         let message = "expected a host or user@host";
-        return Err(Problem::with_value("host", &format!("{address:?}"), message));
+        return Err(Problem::with_value("host", format!("{address:?}"), message));
     }
     let mut slots = None;
     for word in words {
         let Some(("slots", number)) = word.split_once('=') else {
             let message = "the only setting of a host is slots=N";
-            return Err(Problem::with_value("setting", &format!("{word:?}"), message));
+            return Err(Problem::with_value("setting", format!("{word:?}"), message));
         };
         let number = number.parse::<u32>().ok().filter(|n| (1..=MAX_SLOTS).contains(n));
         let message = format!("expected a number from 1 to {MAX_SLOTS}");

@@ -4,7 +4,6 @@
 //! over standard input. On the host, `~/.cache/caviar/workers` has the process id, the command line
 //! and the log of each worker.
 
-pub(crate) mod arguments;
 mod hosts;
 mod remote;
 
@@ -14,8 +13,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context;
 
-use self::arguments::{Action, SshWorkers};
 use self::hosts::Host;
+use crate::args::ssh_workers::{Action, SshWorkers};
 use crate::failure::Failure;
 use crate::progress::talk;
 use crate::show;

@@ -2,8 +2,8 @@
 
 use caviar_common::duration::format;
 
-use super::arguments::Start;
 use super::hosts::Host;
+use crate::args::ssh_workers::Start;
 use crate::failure::Failure;
 use crate::slurm::joining::{secret_of, worker_arguments};
 
@@ -20,8 +20,8 @@ if [ -n "$worker" ]; then
 fi
 "#;
 
-/// Starts a worker in a session of its own, unless one runs. Its arguments are the command line. The
-/// first line of standard input is the join string; it reaches the worker in its environment.
+/// Starts a worker in a session of its own, unless one runs. Its arguments are the command line.
+/// The first line of standard input is the join string; it reaches the worker in its environment.
 pub(super) const START: &str = r#"
 umask 077
 mkdir -p "$folder"

@@ -7,7 +7,7 @@ use caviar_common::duration;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
-use crate::args::Source;
+use super::Source;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

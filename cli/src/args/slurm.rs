@@ -10,7 +10,7 @@ use caviar_common::numbers::to_u32;
 use clap::builder::{PathBufValueParser, RangedI64ValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
-use crate::args::{DEFAULT_STORE, Source};
+use super::{DEFAULT_STORE, Source};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -49,7 +49,7 @@ Examples:
     Workers(Workers),
     /// Run the coordinator and the workers of a job; the script of `run` calls it
     #[command(hide = true)]
-    Job(Job),
+    Job(JobArguments),
 }
 
 /// What is done with a script.
@@ -128,7 +128,7 @@ pub(crate) struct Workers {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Job {
+pub(crate) struct JobArguments {
     /// Path of the sweep file
     #[arg(value_parser = path())]
     pub(crate) file: PathBuf,
