@@ -48,7 +48,12 @@ Examples:
   caviar slurm workers --slots-per-job 8 --dry-run -- -p cpu")]
     Workers(Workers),
     /// Run the coordinator and the workers of a job; the script of `run` calls it
-    #[command(hide = true)]
+    #[command(
+        hide = true,
+        after_help = "\
+Example:
+  caviar slurm job digits.toml --store caviar.db"
+    )]
     Job(JobArguments),
 }
 

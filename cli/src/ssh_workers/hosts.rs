@@ -96,11 +96,18 @@ mod tests {
 
     #[test]
     fn mistakes_are_named_with_their_lines() {
-        let text = "-oProxyCommand=x\nnode1 slots=0\nnode2 cores=8\nnode3\nnode3\nno;de\n";
-        let problems = parse(text).unwrap_err();
-        let found: Vec<(Option<usize>, String)> =
-            problems.iter().map(|problem| (problem.line, problem.field.clone())).collect();
-        let expected = [(1, "host"), (2, "slots"), (3, "setting"), (5, "host"), (6, "host")];
-        assert_eq!(found, expected.map(|(line, field)| (Some(line), field.to_owned())));
+        for (text, line, field) in [
+            ("-oProxyCommand=x\n", 1, "host"),
+            ("no;de\n", 1, "host"),
+            ("node1\nnode1\n", 2, "host"),
+            ("# a\nnode1 slots=0\n", 2, "slots"),
+            ("node1 slots=many\n", 1, "slots"),
+            ("node2 cores=8\n", 1, "setting"),
+        ] {
+            let problems = parse(text).unwrap_err();
+            let found: Vec<(Option<usize>, &str)> =
+                problems.iter().map(|problem| (problem.line, problem.field.as_str())).collect();
+            assert_eq!(found, [(Some(line), field)], "{text}");
+        }
     }
 }
