@@ -72,7 +72,6 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
         return print_kernels();
     }
     let slots = arguments.slots.map_or_else(SlotChoice::detect, SlotChoice::given);
-    tracing::info!("{slots}");
     let leave = LeaveRules {
         idle_timeout: arguments.idle_timeout,
         time_limit: arguments.time_limit.resolve().await,
@@ -87,6 +86,7 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
         memory: arguments.memory,
         leave,
     };
+    tracing::info!("{slots}");
     let signals = Signals::listen().map_err(|error| Report::new(Exit::Failure, &error))?;
     let mut warning =
         signal(SignalKind::user_defined1()).map_err(|error| Report::new(Exit::Failure, &error))?;

@@ -38,10 +38,13 @@ pub(crate) struct SshWorkers {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     /// Start a worker on each host that runs none
+    #[command(after_help = "Example:\n  caviar ssh-workers hosts.txt start --idle-timeout 10m")]
     Start(Start),
     /// Say which hosts run a worker
+    #[command(after_help = "Example:\n  caviar ssh-workers hosts.txt list")]
     List,
     /// Stop the workers; they give unfinished trials back
+    #[command(after_help = "Example:\n  caviar ssh-workers hosts.txt stop")]
     Stop,
 }
 
