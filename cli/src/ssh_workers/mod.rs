@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use anyhow::Context;
 
 use self::hosts::Host;
+use self::remote::Joining;
 use crate::args::ssh_workers::{Action, SshWorkers};
 use crate::failure::Failure;
 use crate::progress::talk;
@@ -31,12 +32,11 @@ struct Call {
 /// Starts, lists or stops the workers of a host file.
 pub(crate) async fn ssh_workers(args: &SshWorkers) -> anyhow::Result<()> {
     let hosts = hosts::read(&args.hosts)?;
-    let (script, input) = match &args.action {
-        Action::Start(start) => (remote::START, remote::input(start)?),
-        Action::List => (remote::LIST, Vec::new()),
-        Action::Stop => (remote::STOP, Vec::new()),
+    let joining = match &args.action {
+        Action::Start(start) => Some(remote::joining(start)?),
+        Action::List | Action::Stop => None,
     };
-    let calls = call_all(args, hosts, script, &input).await?;
+    let calls = call_all(args, hosts, joining.as_ref()).await?;
     let mut text = String::new();
     for Call { host, result } in &calls {
         if let Ok(output) = result {
@@ -66,8 +66,7 @@ pub(crate) async fn ssh_workers(args: &SshWorkers) -> anyhow::Result<()> {
 async fn call_all(
     args: &SshWorkers,
     hosts: Vec<Host>,
-    script: &'static str,
-    input: &[u8],
+    joining: Option<&Joining>,
 ) -> anyhow::Result<Vec<Call>> {
     let mut calls = Vec::new();
     let mut hosts = hosts.into_iter();
@@ -79,10 +78,10 @@ async fn call_all(
         let running: Vec<_> = chunk
             .into_iter()
             .map(|host| {
-                let command = ssh(args, &host, script);
-                let input = input.to_vec();
+                let command = ssh(args, &host, joining);
+                let input = joining.map_or_else(String::new, |joining| joining.input.clone());
                 tokio::task::spawn_blocking(move || {
-                    let result = call(command, &input);
+                    let result = call(command, input.as_bytes());
                     Call { host, result }
                 })
             })
@@ -94,13 +93,16 @@ async fn call_all(
 }
 
 /// The call of one host. Nothing secret is in it.
-fn ssh(args: &SshWorkers, host: &Host, script: &str) -> Command {
+fn ssh(args: &SshWorkers, host: &Host, joining: Option<&Joining>) -> Command {
     let mut ssh = Command::new(&args.ssh);
     ssh.args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15"]);
     ssh.args(&args.ssh_option);
-    let words = match &args.action {
-        Action::Start(start) => remote::words(start, host),
-        Action::List | Action::Stop => Vec::new(),
+    let (script, words) = match (&args.action, joining) {
+        (Action::Start(start), Some(joining)) => {
+            (remote::START, remote::words(start, host, joining))
+        }
+        (Action::Stop, _) => (remote::STOP, Vec::new()),
+        (Action::List | Action::Start(_), _) => (remote::LIST, Vec::new()),
     };
     ssh.arg("--").arg(&host.address).arg(remote::command(script, &words));
     ssh

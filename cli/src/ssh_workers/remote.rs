@@ -77,21 +77,28 @@ fi
 rm -f "$folder/pid"
 "#;
 
-/// What a host reads on its standard input: a line with the join string, which may be empty.
-pub(super) fn input(start: &Start) -> Result<Vec<u8>, Failure> {
-    let secret = secret_of(&start.source)?.unwrap_or_default();
-    Ok(format!("{}\n", secret.trim()).into_bytes())
+/// By what a host finds the coordinator: what its worker gets as arguments, and what it reads on its
+/// standard input.
+pub(super) struct Joining {
+    words: Vec<String>,
+    /// A line with the join string, which may be empty.
+    pub(super) input: String,
+}
+
+/// Finds the join string for the hosts, or else an address.
+pub(super) fn joining(start: &Start) -> Result<Joining, Failure> {
+    match secret_of(&start.source)? {
+        Some(secret) => Ok(Joining { words: Vec::new(), input: format!("{}\n", secret.trim()) }),
+        None => Ok(Joining { words: worker_arguments(&start.source)?, input: "\n".to_owned() }),
+    }
 }
 
 /// The command line of the worker of a host.
-pub(super) fn words(start: &Start, host: &Host) -> Vec<String> {
+pub(super) fn words(start: &Start, host: &Host, joining: &Joining) -> Vec<String> {
     let own = std::env::current_exe().map(|path| path.to_string_lossy().into_owned());
     let program = start.program.clone().or(own.ok()).unwrap_or_else(|| "caviar".to_owned());
     let mut words = vec![program, "worker".to_owned()];
-    // A host gets the secret on its standard input, and otherwise the address.
-    if !matches!(secret_of(&start.source), Ok(Some(_))) {
-        words.extend(worker_arguments(&start.source).unwrap_or_default());
-    }
+    words.extend(joining.words.iter().cloned());
     if let Some(slots) = host.slots {
         words.extend(["--slots".to_owned(), slots.to_string()]);
     }
