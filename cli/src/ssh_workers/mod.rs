@@ -15,13 +15,20 @@ use anyhow::Context;
 
 use self::hosts::Host;
 use self::remote::Joining;
-use crate::args::ssh_workers::{Action, SshWorkers};
+use crate::args::ssh_workers::{Action, SshWorkers, Start};
 use crate::failure::Failure;
 use crate::progress::talk;
 use crate::show;
 
 /// Hosts that are called at the same time.
 const AT_ONCE: usize = 16;
+
+/// What is done on every host.
+enum Errand<'a> {
+    Start(&'a Start, Joining),
+    List,
+    Stop,
+}
 
 /// What a host replied.
 struct Call {
@@ -32,11 +39,12 @@ struct Call {
 /// Starts, lists or stops the workers of a host file.
 pub(crate) async fn ssh_workers(args: &SshWorkers) -> anyhow::Result<()> {
     let hosts = hosts::read(&args.hosts)?;
-    let joining = match &args.action {
-        Action::Start(start) => Some(remote::joining(start)?),
-        Action::List | Action::Stop => None,
+    let errand = match &args.action {
+        Action::Start(start) => Errand::Start(start, remote::joining(start)?),
+        Action::List => Errand::List,
+        Action::Stop => Errand::Stop,
     };
-    let calls = call_all(args, hosts, joining.as_ref()).await?;
+    let calls = call_all(args, hosts, &errand).await?;
     let mut text = String::new();
     for Call { host, result } in &calls {
         if let Ok(output) = result {
@@ -66,7 +74,7 @@ pub(crate) async fn ssh_workers(args: &SshWorkers) -> anyhow::Result<()> {
 async fn call_all(
     args: &SshWorkers,
     hosts: Vec<Host>,
-    joining: Option<&Joining>,
+    errand: &Errand<'_>,
 ) -> anyhow::Result<Vec<Call>> {
     let mut calls = Vec::new();
     let mut hosts = hosts.into_iter();
@@ -78,8 +86,11 @@ async fn call_all(
         let running: Vec<_> = chunk
             .into_iter()
             .map(|host| {
-                let command = ssh(args, &host, joining);
-                let input = joining.map_or_else(String::new, |joining| joining.input.clone());
+                let command = ssh(args, &host, errand);
+                let input = match errand {
+                    Errand::Start(_, joining) => joining.input.clone(),
+                    Errand::List | Errand::Stop => String::new(),
+                };
                 tokio::task::spawn_blocking(move || {
                     let result = call(command, input.as_bytes());
                     Call { host, result }
@@ -93,16 +104,14 @@ async fn call_all(
 }
 
 /// The call of one host. Nothing secret is in it.
-fn ssh(args: &SshWorkers, host: &Host, joining: Option<&Joining>) -> Command {
+fn ssh(args: &SshWorkers, host: &Host, errand: &Errand<'_>) -> Command {
     let mut ssh = Command::new(&args.ssh);
     ssh.args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15"]);
     ssh.args(&args.ssh_option);
-    let (script, words) = match (&args.action, joining) {
-        (Action::Start(start), Some(joining)) => {
-            (remote::START, remote::words(start, host, joining))
-        }
-        (Action::Stop, _) => (remote::STOP, Vec::new()),
-        (Action::List | Action::Start(_), _) => (remote::LIST, Vec::new()),
+    let (script, words) = match errand {
+        Errand::Start(start, joining) => (remote::START, remote::words(start, host, joining)),
+        Errand::List => (remote::LIST, Vec::new()),
+        Errand::Stop => (remote::STOP, Vec::new()),
     };
     ssh.arg("--").arg(&host.address).arg(remote::command(script, &words));
     ssh
