@@ -15,8 +15,8 @@ const SWEEP: &str = "name = \"small\"\nseed = 3\n[data]\nsource = \"builtin:digi
                      [search]\nstrategy = \"random\"\ntrials = 6\n";
 
 /// Plays sbatch: it keeps each script and its options, and starts the script in the background as
-/// the job of the next number. The file `held` keeps jobs in the queue, `broken` makes them fail, and
-/// with `refuses` it takes none.
+/// the job of the next number. The file `held` keeps jobs in the queue, `broken` makes them fail,
+/// and with `refuses` it takes none.
 const SBATCH: &str = r#"#!/bin/sh
 cd "$CLUSTER" || exit 1
 case " $* " in

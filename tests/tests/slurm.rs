@@ -1,5 +1,5 @@
-//! Sweeps on a real Slurm: a controller and four nodes, which are processes on this machine. Skipped
-//! where Slurm is not installed (`apt-get install slurm-wlm munge`).
+//! Sweeps on a real Slurm: a controller and four nodes, which are processes on this machine.
+//! Skipped where Slurm is not installed (`apt-get install slurm-wlm munge`).
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -35,8 +35,8 @@ const HEARTBEAT_INTERVALS: (Duration, Duration) =
 /// Ready when the worker should stop.
 pub(crate) type Stop<'a> = BoxFuture<'a, ()>;
 
-/// Whether the coordinator knows that the worker leaves on its own. It hears of it from the Hello of
-/// a new connection, which also returns grants that were on their way.
+/// Whether the coordinator knows that the worker leaves on its own. It hears of it from the Hello
+/// of a new connection, which also returns grants that were on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Announcement {
     /// It knows, or there is nothing to know.

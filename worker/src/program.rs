@@ -27,8 +27,8 @@ pub struct Arguments {
         value_name = "ADDRESS"
     )]
     coordinator: String,
-    /// Trials to train at once [default: the cores that Slurm, the processor affinity and the cgroup
-    /// give to this process]
+    /// Trials to train at once [default: the cores that Slurm, the processor affinity and the
+    /// cgroup give to this process]
     #[arg(
         long,
         value_name = "N",
