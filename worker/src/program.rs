@@ -60,8 +60,8 @@ fn name(text: &str) -> Result<Name, String> {
     Name::parse("name", text).map_err(|problem| problem.message)
 }
 
-/// Runs a worker until it is drained or leaves, or until SIGINT, SIGTERM or SIGUSR1. A second signal
-/// ends it at once.
+/// Runs a worker until it is drained or leaves, or until SIGINT, SIGTERM or SIGUSR1. A second
+/// signal ends it at once.
 pub fn main(arguments: Arguments) -> ExitCode {
     let options = Options { threads: Some(RUNTIME_THREADS), ..Options::default() };
     caviar_process::main(options, run(arguments))

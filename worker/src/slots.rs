@@ -114,8 +114,8 @@ fn number_of_node(variable: &dyn Fn(&str) -> Option<String>) -> Option<usize> {
     variable("SLURM_NODEID")?.trim().parse().ok()
 }
 
-/// The number of tasks on the node of this number. `2(x3),1` is 2 tasks on each of three nodes and 1
-/// on the fourth.
+/// The number of tasks on the node of this number. `2(x3),1` is 2 tasks on each of three nodes and
+/// 1 on the fourth.
 fn tasks_on_node(list: &str, node: usize) -> Option<u32> {
     let mut first = 0_usize;
     for part in list.split(',') {

@@ -77,8 +77,8 @@ fi
 rm -f "$folder/pid"
 "#;
 
-/// How a host finds the coordinator: by what its worker gets as arguments, or by what the host reads
-/// on its standard input.
+/// How a host finds the coordinator: by what its worker gets as arguments, or by what the host
+/// reads on its standard input.
 pub(super) struct Joining {
     words: Vec<String>,
     /// A line with the join string, which may be empty.
