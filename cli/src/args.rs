@@ -1,5 +1,8 @@
 //! The command line: commands, arguments and their help.
 
+pub(crate) mod slurm;
+pub(crate) mod ssh_workers;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +14,8 @@ use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use self::slurm::Slurm;
+use self::ssh_workers::SshWorkers;
 use crate::bench::arguments::{Bench, Subject};
 
 /// The store of `caviar run`, in the current folder.
@@ -115,6 +120,10 @@ pub(crate) enum Command {
     Workers(Workers),
     /// Let a worker finish its trials, accept no new ones, and leave
     Drain(Drain),
+    /// Run a sweep or workers as Slurm jobs
+    Slurm(Slurm),
+    /// Start, list or stop workers on hosts, with ssh
+    SshWorkers(SshWorkers),
     /// Make, list and end the tokens with which workers and clients connect
     Tokens(Tokens),
     /// Print what any other gRPC client needs to connect: the authority and a token
@@ -154,7 +163,12 @@ impl Command {
             Self::Bench(Bench { subject: Subject::Coordinator(args) }) => args.json,
             Self::Tokens(args) => args.command.is_json(),
             Self::Access(args) => args.json,
-            Self::Init(_) | Self::Health(_) | Self::Completions(_) | Self::Man(_) => false,
+            Self::Init(_)
+            | Self::Slurm(_)
+            | Self::SshWorkers(_)
+            | Self::Health(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::show::explain::Explanation;
 use crate::show::page::Page;
 use crate::show::sweep::{Origin, View};
 use crate::sweep_file::{Purpose, SweepSource};
-use crate::{access, bench, check, init, manual, run};
+use crate::{access, bench, check, init, manual, run, slurm, ssh_workers};
 
 /// Carries out a command.
 pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
@@ -51,6 +51,8 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Release(args) => release(&args).await,
         Command::Workers(args) => workers(&args).await,
         Command::Drain(args) => drain(&args).await,
+        Command::Slurm(args) => slurm::slurm(&args).await,
+        Command::SshWorkers(args) => ssh_workers::ssh_workers(&args).await,
         Command::Tokens(args) => access::tokens(&args.command).await,
         Command::Access(args) => access::access(&args).await,
         Command::Health(args) => access::health(&args).await,

@@ -17,6 +17,8 @@ mod place;
 mod progress;
 mod run;
 mod show;
+mod slurm;
+mod ssh_workers;
 mod sweep_file;
 
 use std::process::ExitCode;

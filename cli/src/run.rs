@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use caviar_client::{Client, Dialer};
 use caviar_common::ids::Name;
 use caviar_common::join::Role;
-use caviar_common::limits::MAX_SLOTS;
 use caviar_common::outcome::SweepState;
 use caviar_common::spec::Parallelism;
 use caviar_common::view::SweepView;
 use caviar_process::Signals;
-use caviar_worker::{BlobPlaces, CheckpointConfig, WorkerConfig, WorkerError};
+use caviar_worker::{
+    BlobPlaces, CheckpointConfig, LeaveRules, SlotChoice, WorkerConfig, WorkerError,
+};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -70,6 +71,10 @@ async fn work(
     let names = begin(args, source, &client).await?;
     let store = args.store.display();
     talk(&format!("coordinator at {} with store {store}", embedded.url()));
+    let choice = SlotChoice::detect();
+    if args.slots.is_none() && choice.is_limited() {
+        talk(&choice.to_string());
+    }
     let mut worker = LocalWorker::start(embedded.dialer(Role::Worker)?, args)?;
     let outcome = tokio::select! {
         outcome = follow_all(args, &client, &names) => outcome.map(Some),
@@ -169,7 +174,7 @@ async fn begin_file(
         talk(&format!("note: the earlier sweep {} is deleted", sweep.name));
         return Ok(source.create(client, slots_of_auto(args, source), &[]).await?.name);
     }
-    let has_changed = has_changed(source, sweep);
+    let has_changed = source.has_changed_since(sweep);
     if args.resume {
         if has_changed {
             talk(&format!(
@@ -336,10 +341,7 @@ fn slots_of_auto(args: &Run, source: &SweepSource) -> Option<u32> {
 }
 
 fn slots(args: &Run) -> u32 {
-    args.slots.unwrap_or_else(|| {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        u32::try_from(cores).unwrap_or(MAX_SLOTS).min(MAX_SLOTS)
-    })
+    args.slots.unwrap_or_else(|| SlotChoice::detect().slots())
 }
 
 /// The blobs that the coordinator of a store keeps.
@@ -366,6 +368,7 @@ impl LocalWorker {
             checkpoints: CheckpointConfig::default(),
             // The coordinator is in this process: its blobs are read where they are.
             blobs: BlobPlaces { cache: None, folder: Some(blobs_of(&args.store)) },
+            leave: LeaveRules::default(),
         };
         let (stop, stopped) = oneshot::channel();
         let until = async {

@@ -96,6 +96,13 @@ impl SweepSource {
         spec
     }
 
+    /// Whether the file asks for something else than the sweep that was created from it.
+    pub(crate) fn has_changed_since(&self, sweep: &SweepView) -> bool {
+        let mut spec = self.spec.clone();
+        spec.fill_space(&sweep.data);
+        spec != *sweep.spec
+    }
+
     /// Reads the data and checks the sweep on it.
     fn check_data(&mut self, purpose: Purpose) -> Result<Option<ReadData>, Problems> {
         let written = &self.file.spec.data;

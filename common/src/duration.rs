@@ -44,6 +44,19 @@ pub fn parse(text: &str) -> Result<Duration, NotADuration> {
     if text.trim().is_empty() { Err(wrong()) } else { Ok(Duration::from_secs(seconds)) }
 }
 
+/// The time as [`parse`] reads it, rounded down to whole seconds: `1h30m`.
+pub fn format(duration: Duration) -> String {
+    let mut seconds = duration.as_secs();
+    let mut text = String::new();
+    for (unit, size) in UNITS {
+        if seconds >= size {
+            text.push_str(&format!("{}{unit}", seconds / size));
+            seconds %= size;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +89,14 @@ mod tests {
             let error = parse(wrong).unwrap_err().to_string();
             assert!(error.contains("expected a time such as 90s"), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn a_time_is_written_as_it_is_read() {
+        for text in ["0s", "90s", "1h30m", "7d", "1d1s"] {
+            let time = parse(text).unwrap();
+            assert_eq!(parse(&format(time)), Ok(time), "{text}");
+        }
+        assert_eq!(format(Duration::from_millis(90_999)), "1m30s");
     }
 }

@@ -12,6 +12,7 @@
 )]
 
 pub mod home;
+pub mod launch;
 pub mod processes;
 pub mod simulation;
 pub mod watch;

@@ -444,6 +444,11 @@ impl Agent {
         self.leases.get(&lease).map(|held| &held.attempt)
     }
 
+    /// True if the coordinator has accepted the connection.
+    pub fn is_connected(&self) -> bool {
+        self.link == Link::Up
+    }
+
     /// Number of held leases, including those whose result is not acknowledged yet.
     pub fn held_leases(&self) -> usize {
         self.leases.len()

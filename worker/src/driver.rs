@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use crate::agent::{Agent, Command, End, RunnerEvent};
+use crate::leave::{Departure, Leave};
 use crate::link::{Connection, Disconnect, Received};
 use crate::pace::Pace;
 use crate::runner::Runners;
@@ -39,6 +40,18 @@ const HEARTBEAT_INTERVALS: (Duration, Duration) =
 /// Ready when the worker should stop.
 pub(crate) type Stop<'a> = BoxFuture<'a, ()>;
 
+/// Whether the coordinator knows that the worker leaves on its own. It hears of it from the Hello
+/// of a new connection, which also returns grants that were on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Announcement {
+    /// It knows, or there is nothing to know.
+    Done,
+    /// It has to be told.
+    Wanted,
+    /// Hello was sent and no Welcome has arrived.
+    Sent,
+}
+
 /// Everything that exists for the lifetime of the worker.
 pub(crate) struct Driver<'a> {
     agent: Agent,
@@ -50,6 +63,8 @@ pub(crate) struct Driver<'a> {
     /// When a stopping worker gives up its unfinished checkpoints; `None` before the stop signal
     /// and afterwards.
     checkpoint_deadline: Option<Instant>,
+    leave: Leave,
+    announcement: Announcement,
     /// When to exit even if results are undelivered; `None` before the stop signal.
     exit_deadline: Option<Instant>,
     pace: Pace,
@@ -63,7 +78,7 @@ impl<'a> Driver<'a> {
         runners: Runners,
         events: mpsc::Receiver<RunnerEvent>,
         dialer: Dialer,
-        (transfers, stop): (Transfers, Stop<'a>),
+        (transfers, stop, leave): (Transfers, Stop<'a>, Leave),
     ) -> Self {
         Self {
             agent,
@@ -73,6 +88,8 @@ impl<'a> Driver<'a> {
             stop,
             transfers,
             checkpoint_deadline: None,
+            leave,
+            announcement: Announcement::Done,
             exit_deadline: None,
             pace: Pace::new(),
             logged: None,
@@ -98,16 +115,20 @@ impl<'a> Driver<'a> {
     /// Dials and sends Hello; `None` if the worker should exit first.
     async fn connect(&mut self) -> Option<Result<Connection, Disconnect>> {
         let hello = self.agent.hello();
+        if self.announcement == Announcement::Wanted {
+            self.announcement = Announcement::Sent;
+        }
         let dialer = self.dialer.clone();
         self.run_until(Connection::open(&dialer, hello, self.pace.dial_timeout())).await
     }
 
-    /// Sends and receives messages until the connection is lost or the worker should exit.
+    /// Sends and receives messages until the connection is lost, or the worker should exit or
+    /// connect again to say that it leaves.
     async fn serve_connection(&mut self, mut connection: Connection) -> Result<(), Disconnect> {
         let welcome_by = Instant::now() + self.pace.dial_timeout();
         let mut heartbeat: Option<Interval> = None;
         let (outgoing, mut incoming) = connection.halves();
-        while !self.should_exit() {
+        while !self.should_exit() && self.announcement != Announcement::Wanted {
             let (sends, receives) = (self.agent.has_message(), self.agent.accepts_messages());
             tokio::select! {
                 received = incoming.next(), if receives => match received? {
@@ -168,19 +189,23 @@ impl<'a> Driver<'a> {
     /// event.
     async fn handle_local_event(&mut self) {
         let deadline = self.exit_deadline;
+        let departs = self.leave.next().filter(|_| deadline.is_none());
         tokio::select! {
             Some(event) = self.events.recv() => self.on_event(event),
             transfer = self.transfers.next() => self.on_transfer(transfer),
             () = sleep_until(self.checkpoint_deadline.unwrap_or_else(Instant::now)),
                 if self.checkpoint_deadline.is_some() => self.give_up_checkpoints(),
             () = self.stop.as_mut(), if deadline.is_none() => self.on_stop(),
+            () = sleep_until(departs.unwrap_or_else(Instant::now)), if departs.is_some() => {
+                self.depart();
+            }
             // The caller checks `should_exit`.
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
         }
     }
 
     fn should_exit(&self) -> bool {
-        self.agent.may_exit()
+        (self.agent.may_exit() && self.announcement == Announcement::Done)
             || self.exit_deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
@@ -196,6 +221,9 @@ impl<'a> Driver<'a> {
                 *heartbeat = Some(heartbeat_interval(*heartbeat_ms));
                 self.pace.on_welcome(*lease_ttl_ms);
                 self.logged = None;
+                if self.announcement == Announcement::Sent {
+                    self.announcement = Announcement::Done;
+                }
                 tracing::info!(held = self.agent.held_leases(), "connected to {}", self.url());
             }
             ToWorker::Revoke { lease, reason } => {
@@ -269,8 +297,26 @@ impl<'a> Driver<'a> {
         self.run_commands();
     }
 
+    /// Leaves as far as the idle timeout or the time limit ask for it now.
+    fn depart(&mut self) {
+        let rules = self.leave.rules();
+        let Some(departure) = self.leave.take_due(Instant::now()) else { return };
+        tracing::info!("{}", departure.message(rules, self.agent.held_leases()));
+        match departure {
+            Departure::LimitReached => return self.on_stop(),
+            Departure::Idle => self.exit_deadline = Some(Instant::now() + EXIT_TIMEOUT),
+            Departure::LimitNear => {}
+        }
+        if self.agent.is_connected() {
+            self.announcement = Announcement::Wanted;
+        }
+        self.agent.drain();
+        self.run_commands();
+    }
+
     /// Carries out the agent's commands to the runners.
     fn run_commands(&mut self) {
+        self.leave.note_held(self.agent.held_leases(), Instant::now());
         while let Some(command) = self.agent.next_command() {
             match command {
                 Command::Cancel(lease) => self.runners.cancel(lease),

@@ -18,7 +18,7 @@
 //! ```
 //! use caviar_worker::caviar_common::ids::Name;
 //! use caviar_worker::caviar_client::{Dialer, Target};
-//! use caviar_worker::{BlobPlaces, CheckpointConfig, WorkerConfig, run};
+//! use caviar_worker::{BlobPlaces, CheckpointConfig, LeaveRules, WorkerConfig, run};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,6 +30,7 @@
 //!     memory: Some("4GiB".parse()?),
 //!     checkpoints: CheckpointConfig::default(),
 //!     blobs: BlobPlaces::default(),
+//!     leave: LeaveRules::default(),
 //! };
 //! // It works until `stop` is ready. A coordinator that is not there yet is waited for.
 //! let stop = tokio::time::sleep(std::time::Duration::from_millis(50));
@@ -46,12 +47,15 @@ mod control;
 mod data;
 mod driver;
 mod held;
+mod leave;
 mod link;
 mod memory;
 mod outbox;
 mod pace;
 pub mod program;
 mod runner;
+mod slots;
+mod time_limit;
 mod transfers;
 
 use std::sync::Arc;
@@ -67,12 +71,16 @@ pub use {caviar_client, caviar_common};
 
 pub use crate::cache::BlobPlaces;
 pub use crate::checkpoints::{CheckpointConfig, CheckpointError, Checkpoints, MemoryCheckpoints};
+pub use crate::leave::LeaveRules;
 pub use crate::memory::{BadMemoryLimit, MemoryLimit};
+pub use crate::slots::SlotChoice;
+pub use crate::time_limit::time_left_of_slurm_job;
 
 use crate::agent::{Agent, Identity};
 use crate::cache::{Blobs, Fetcher};
 use crate::checkpoints::ArtifactCheckpoints;
 use crate::driver::{Driver, Stop};
+use crate::leave::Leave;
 use crate::runner::Runners;
 use crate::transfers::Transfers;
 
@@ -95,6 +103,8 @@ pub struct WorkerConfig {
     pub checkpoints: CheckpointConfig,
     /// Where it keeps data that the coordinator sends, and where it finds such data.
     pub blobs: BlobPlaces,
+    /// When it leaves on its own.
+    pub leave: LeaveRules,
 }
 
 /// Why a worker cannot start. Once it has started, it retries after every failure.
@@ -145,6 +155,7 @@ async fn work(config: WorkerConfig, stop: Stop<'_>) -> Result<(), WorkerError> {
     if !(1..=MAX_SLOTS).contains(&config.slots) {
         return Err(WorkerError::Slots { slots: config.slots });
     }
+    let leave = Leave::new(config.leave, config.name.as_str(), tokio::time::Instant::now());
     let identity = Identity {
         worker: config.name,
         incarnation: Incarnation(rand::random()),
@@ -153,15 +164,15 @@ async fn work(config: WorkerConfig, stop: Stop<'_>) -> Result<(), WorkerError> {
     };
     let span = tracing::info_span!("session", worker = %identity.worker);
     let (sender, events) = mpsc::channel(EVENTS);
-    let blobs = Blobs::new(config.blobs, Fetcher::new(dialer.clone()));
+    let blobs = Blobs::new(config.blobs, Fetcher::new(config.coordinator.clone()));
     let CheckpointConfig { place, every } = config.checkpoints;
-    let place = place.unwrap_or_else(|| Arc::new(ArtifactCheckpoints::new(dialer.clone())));
+    let place = place.unwrap_or_else(|| Arc::new(ArtifactCheckpoints::new(config.coordinator.clone())));
     let driver = Driver::new(
         Agent::new(identity),
         Runners::new(sender, config.memory, Some(blobs), Some(every)),
         events,
         config.coordinator,
-        (Transfers::new(place), stop),
+        (Transfers::new(place), stop, leave),
     );
     tracing::Instrument::instrument(driver.run(), span).await;
     Ok(())

@@ -9,11 +9,14 @@ use caviar_client::{ConnectionArguments, ConnectionError};
 use caviar_common::ids::Name;
 use caviar_common::join::Role;
 use caviar_common::limits::{MAX_NAME_CHARS, MAX_SLOTS};
-use caviar_common::numbers::to_u32;
 use caviar_process::{Exit, Options, Report, Signals};
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{BlobPlaces, CheckpointConfig, MemoryLimit, WorkerConfig, WorkerError};
+use crate::time_limit::TimeLimit;
+use crate::{
+    BlobPlaces, CheckpointConfig, LeaveRules, MemoryLimit, SlotChoice, WorkerConfig, WorkerError,
+};
 
 /// Threads of the runtime. It only carries messages; every trial has a thread of its own.
 const RUNTIME_THREADS: usize = 2;
@@ -27,7 +30,8 @@ pub struct Arguments {
     /// The coordinator to work for.
     #[command(flatten)]
     connection: ConnectionArguments,
-    /// Trials to train at once [default: the number of cores]
+    /// Trials to train at once [default: the cores that Slurm, the processor affinity and the
+    /// cgroup give to this process]
     #[arg(
         long,
         value_name = "N",
@@ -58,6 +62,14 @@ pub struct Arguments {
     /// This worker's name, unique among the workers of the coordinator [default: HOST-PID]
     #[arg(long, value_parser = name)]
     name: Option<Name>,
+    /// Leave after this long without a trial, such as 5m [default: stay]
+    #[arg(long, value_name = "DURATION", value_parser = caviar_common::duration::parse)]
+    idle_timeout: Option<Duration>,
+    /// Leave before this much time is over: a duration such as 1h30m, none, or auto for the end of
+    /// the Slurm job. The worker takes no new trials shortly before, and workers that started
+    /// together do not leave in the same second
+    #[arg(long, value_name = "DURATION", default_value = "auto")]
+    time_limit: TimeLimit,
     /// Print the instruction set that trials use on this machine (avx512bf16, avx512, avx2 or
     /// portable), and exit
     #[arg(long)]
@@ -68,8 +80,9 @@ fn name(text: &str) -> Result<Name, String> {
     Name::parse("name", text).map_err(|problem| problem.message)
 }
 
-/// Runs a worker until it is drained, or until SIGINT, SIGTERM or SIGUSR1. Then it gives its trials
-/// back with their checkpoints, and is gone within five seconds. A second signal ends it at once.
+/// Runs a worker until it is drained or leaves, or until SIGINT, SIGTERM or SIGUSR1. Then it gives
+/// its trials back with their checkpoints, and is gone within five seconds. A second signal ends it
+/// at once.
 pub fn main(arguments: Arguments) -> ExitCode {
     let options = Options { threads: Some(RUNTIME_THREADS), ..Options::default() };
     caviar_process::main(options, run(arguments))
@@ -79,13 +92,18 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
     if arguments.kernels {
         return print_kernels();
     }
+    let slots = arguments.slots.map_or_else(SlotChoice::detect, SlotChoice::given);
+    let leave = LeaveRules {
+        idle_timeout: arguments.idle_timeout,
+        time_limit: arguments.time_limit.resolve().await,
+    };
     let config = WorkerConfig {
         coordinator: arguments.connection.dialer(Role::Worker).map_err(|e| not_found(&e))?,
         name: match arguments.name {
             Some(name) => name,
             None => default_name()?,
         },
-        slots: arguments.slots.unwrap_or_else(cores),
+        slots: slots.slots(),
         memory: arguments.memory,
         checkpoints: CheckpointConfig {
             place: None,
@@ -95,10 +113,18 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
             cache: arguments.cache.or_else(BlobPlaces::default_cache),
             folder: arguments.artifacts,
         },
+        leave,
     };
+    tracing::info!("{slots}");
     let signals = Signals::listen().map_err(|error| Report::new(Exit::Failure, &error))?;
+    let mut warning =
+        signal(SignalKind::user_defined1()).map_err(|error| Report::new(Exit::Failure, &error))?;
     let stop = async {
-        signals.first().await;
+        tokio::select! {
+            _ = signals.first() => {}
+            // Batch systems send it before the end of a job: `sbatch --signal=USR1@60`.
+            _ = warning.recv() => tracing::debug!("SIGUSR1"),
+        }
     };
     tokio::select! {
         worked = crate::run(config, stop) => match worked {
@@ -125,10 +151,6 @@ fn print_kernels() -> Result<Exit, Report> {
     let family = caviar_nn::kernel_family().map_err(|error| Report::new(Exit::Usage, &error))?;
     let written = writeln!(std::io::stdout(), "{family}");
     written.map(|()| Exit::Success).map_err(|error| Report::new(Exit::Failure, &error))
-}
-
-fn cores() -> u32 {
-    std::thread::available_parallelism().map_or(1, |cores| to_u32(cores.get())).min(MAX_SLOTS)
 }
 
 /// The host's name and the process's number: unique, and it tells where to look.

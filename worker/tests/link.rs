@@ -22,7 +22,7 @@ use caviar_proto::v1::coordinator_message::Kind;
 use caviar_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use caviar_proto::v1::{CoordinatorMessage, WorkerMessage};
 use caviar_worker::caviar_client::{Dialer, Target};
-use caviar_worker::{BlobPlaces, CheckpointConfig, WorkerConfig, WorkerError, run};
+use caviar_worker::{BlobPlaces, CheckpointConfig, LeaveRules, WorkerConfig, WorkerError, run};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -207,6 +207,10 @@ struct Worker {
 
 impl Worker {
     fn start(address: std::net::SocketAddr, slots: u32) -> Self {
+        Self::start_with(address, slots, LeaveRules::default())
+    }
+
+    fn start_with(address: std::net::SocketAddr, slots: u32, leave: LeaveRules) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let config = WorkerConfig {
             coordinator: plain(&address.to_string()),
@@ -215,6 +219,7 @@ impl Worker {
             memory: None,
             checkpoints: CheckpointConfig::default(),
             blobs: BlobPlaces::default(),
+            leave,
         };
         let run = tokio::spawn(run(config, async move {
             // A test that drops the sender wants the worker to continue.
@@ -535,6 +540,56 @@ async fn a_grant_that_cannot_be_read_is_given_back_on_the_same_connection() {
 }
 
 #[tokio::test]
+async fn an_idle_worker_says_that_it_leaves_and_leaves() {
+    let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
+    let idle = LeaveRules { idle_timeout: Some(Duration::from_millis(50)), time_limit: None };
+    let worker = Worker::start_with(coordinator.address, 1, idle);
+    let mut session = coordinator.session().await;
+    assert!(!session.greet().await.draining);
+    // A worker with a trial is not idle.
+    session.send(grant(7, 2)).await;
+    session.until_finished(7).await;
+    // Its connection ends, and the next one says that it takes no grants.
+    assert_eq!(session.next().await, None);
+    drop(session);
+    let mut session = coordinator.session().await;
+    let hello = session.greet().await;
+    assert!(hello.draining && hello.held.is_empty(), "{hello:?}");
+    assert_eq!(session.next().await, None);
+    drop(session);
+    worker.left().await;
+}
+
+#[tokio::test]
+async fn before_its_time_limit_a_worker_drains_and_then_gives_its_trials_back() {
+    let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
+    let limit = LeaveRules { idle_timeout: None, time_limit: Some(Duration::from_secs(2)) };
+    let worker = Worker::start_with(coordinator.address, 2, limit);
+    let mut session = coordinator.session().await;
+    session.greet().await;
+    session.send(grant(7, 100_000)).await;
+    while let Some(message) = session.next().await {
+        assert!(matches!(message, FromWorker::Report { .. }), "{message:?}");
+    }
+    drop(session);
+    let mut session = coordinator.session().await;
+    let hello = session.greet().await;
+    assert_eq!((hello.draining, hello.held), (true, vec![LeaseId(7)]));
+    // A grant that comes too late goes back.
+    session.send(grant(8, 1)).await;
+    let mut released = Vec::new();
+    while let Some(message) = session.next().await {
+        if let FromWorker::Released { lease, release } = message {
+            assert_eq!(release, Release::Drained);
+            released.push(lease.0);
+        }
+    }
+    drop(session);
+    assert_eq!(released, [8, 7]);
+    worker.left().await;
+}
+
+#[tokio::test]
 async fn a_wrong_configuration_is_refused_at_once() {
     let name = Name::parse("name", "w1").unwrap();
     for slots in [0, 5_000] {
@@ -545,6 +600,7 @@ async fn a_wrong_configuration_is_refused_at_once() {
             memory: None,
             checkpoints: CheckpointConfig::default(),
             blobs: BlobPlaces::default(),
+            leave: LeaveRules::default(),
         };
         assert_eq!(run(config, std::future::pending()).await, Err(WorkerError::Slots { slots }));
     }

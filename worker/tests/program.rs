@@ -36,7 +36,7 @@ fn a_wrong_address_is_refused_at_once_with_a_hint() {
     let output = program(&["--coordinator", "ftp://127.0.0.1:7070"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let expected = "error: coordinator \"ftp://127.0.0.1:7070\": expected HOST:PORT or https://";
-    assert!(text(&output).starts_with(expected), "{}", text(&output));
+    assert!(text(&output).contains(expected), "{}", text(&output));
     assert_eq!(output.stdout, b"");
     let output = program(&[]).env("CAVIAR_COORDINATOR", "no where").output().unwrap();
     assert!(text(&output).contains("\"no where\""), "{}", text(&output));
@@ -88,12 +88,41 @@ fn closing_server() -> (String, mpsc::Receiver<()>) {
 }
 
 #[test]
+fn wrong_durations_are_refused_with_what_would_be_right() {
+    for (option, value, problem) in [
+        ("--idle-timeout", "5", "expected a time such as 90s, 5m, 1h30m or 7d"),
+        ("--time-limit", "1y", "expected a time such as 90s, 5m, 1h30m or 7d, or auto, or none"),
+    ] {
+        let output = program(&[option, value]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let printed = text(&output);
+        assert!(printed.contains(option) && printed.contains(problem), "{printed}");
+    }
+}
+
+#[test]
+fn it_takes_its_slots_and_its_time_from_slurm() {
+    let (url, _connections) = closing_server();
+    let mut worker = program(&["--coordinator", &url, "--name", "w"]);
+    worker.env("SLURM_JOB_ID", "7").env("SLURM_JOB_END_TIME", "0").env("SLURM_CPUS_PER_TASK", "1");
+    // The end of its job is over, so it leaves at once.
+    let output = worker.output().unwrap();
+    let printed = text(&output);
+    assert!(output.status.success(), "{printed}");
+    assert!(printed.contains("1 slot: "), "{printed}");
+    assert!(printed.contains("leaving before the time limit of 0s"), "{printed}");
+}
+
+#[test]
 fn it_retries_until_a_signal_ends_it() {
-    for asked in [Signal::SIGTERM, Signal::SIGINT] {
+    for asked in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1] {
         let (url, connections) = closing_server();
         let mut child = program(&["--coordinator", &url, "--slots", "1"]).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
+        log.read_line(&mut line).unwrap();
+        assert!(line.contains("1 slot: as --slots says"), "{line}");
+        line.clear();
         log.read_line(&mut line).unwrap();
         assert!(
             line.contains("WARN")

@@ -1,0 +1,213 @@
+//! `caviar slurm job`: what runs on the first node of a job.
+//!
+//! ```text
+//! first node:  job -+-> caviar coordinator     (any port; its file is next to the store)
+//!                   +-> srun caviar worker     (one on every node, the first one included)
+//!                   '-> create or continue the sweep, follow it, stop both
+//! ```
+
+use std::io::Write;
+use std::path::Path;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use caviar_client::Client;
+use caviar_common::outcome::SweepState;
+use caviar_common::view::SweepView;
+use caviar_process::Signals;
+use nix::sys::signal::Signal;
+use tokio::time::{Instant, sleep};
+
+use super::child::Child;
+use super::joining::Meeting;
+use super::run::program;
+use crate::args::slurm::JobArguments;
+use crate::failure::Failure;
+use crate::follow::follow;
+use crate::progress::talk;
+use crate::show;
+use crate::show::sweep::{Origin, View};
+use crate::sweep_file::{Purpose, SweepSource};
+
+/// How long the coordinator may take to recover its store and listen.
+const START_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often the file of the coordinator is looked for.
+const POLL: Duration = Duration::from_millis(100);
+/// How long workers and coordinator may take to end in order.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time before the end of the job at which it stops by itself, and the largest part of the job's
+/// time that this may be.
+const RESERVE: (Duration, u32) = (Duration::from_secs(20), 10);
+
+/// Runs the sweep to its end, or until the job ends.
+pub(crate) async fn job(args: &JobArguments) -> anyhow::Result<()> {
+    let Ok(job) = std::env::var("SLURM_JOB_ID") else {
+        let message = "SLURM_JOB_ID is not set, so this is not a Slurm job";
+        let hint = "to submit one: caviar slurm run FILE --nodes N";
+        return Err(Failure::hinted(message, hint).in_input().into());
+    };
+    let signals = Signals::listen()?;
+    let source = SweepSource::read(&args.file, args.name.as_ref(), Purpose::Run)?;
+    let meeting = Meeting::new(&args.store, &job);
+    // A job that Slurm started again may find the file of its former life.
+    let _missing = std::fs::remove_file(meeting.file());
+    let left = caviar_worker::time_left_of_slurm_job().await;
+    let mut coordinator = Child::start(&program()?, &meeting.coordinator())?;
+    let outcome = {
+        let over = pin!(over(args, &signals, left, &mut coordinator));
+        work(args, &source, &meeting, over).await
+    };
+    coordinator.stop(Signal::SIGTERM, STOP_TIMEOUT).await?;
+    show_result(args, &outcome?)
+}
+
+/// Why the job has to end before its sweep.
+async fn over(
+    args: &JobArguments,
+    signals: &Signals,
+    left: Option<Duration>,
+    coordinator: &mut Child,
+) -> anyhow::Error {
+    let time_limit = async {
+        match left {
+            Some(left) => {
+                let (reserve, share) = RESERVE;
+                sleep(left.saturating_sub(reserve.min(left / share))).await;
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        name = signals.first() => interrupted(args, name).into(),
+        () = time_limit => interrupted(args, "the time limit").into(),
+        status = coordinator.ended() => match status {
+            Ok(status) => {
+                let message = format!("the coordinator ended: {status}");
+                Failure::hinted(message, "its last lines in this log say why").into()
+            }
+            Err(error) => error,
+        },
+    }
+}
+
+/// Waits for the coordinator, starts the workers, and follows the sweep until it ends or the job is
+/// over. Stops the workers in each case.
+async fn work(
+    args: &JobArguments,
+    source: &SweepSource,
+    meeting: &Meeting,
+    mut over: Pin<&mut impl Future<Output = anyhow::Error>>,
+) -> anyhow::Result<SweepView> {
+    let prepare = async {
+        wait_for(&meeting.file()).await?;
+        let client = meeting.connect().await?;
+        let name = begin(args, source, &client).await?;
+        anyhow::Ok((client, name))
+    };
+    let (client, name) = tokio::select! {
+        prepared = prepare => prepared?,
+        why = over.as_mut() => return Err(why),
+    };
+    let mut workers = Child::start("srun", &srun(meeting)?)?;
+    let outcome = tokio::select! {
+        sweep = follow(&client, &name, None) => sweep,
+        why = over.as_mut() => Err(why),
+        status = workers.ended() => {
+            // Workers leave in order before the time limit, which is then over soon.
+            if status?.success() { Err(over.await) } else { Err(deserted().into()) }
+        }
+    };
+    // It passes this signal on to the workers, which end in order. SIGTERM would kill them.
+    workers.stop(Signal::SIGUSR1, STOP_TIMEOUT).await?;
+    outcome
+}
+
+fn deserted() -> Failure {
+    let hint = "their last lines in this log say why";
+    Failure::hinted("all workers of the job have ended", hint)
+}
+
+fn show_result(args: &JobArguments, sweep: &SweepView) -> anyhow::Result<()> {
+    let mut out = show::stdout();
+    show::sweep::status(&mut out, sweep, &[], View::on_stdout(Origin::Coordinator))?;
+    out.flush()?;
+    if sweep.best.is_some() {
+        return Ok(());
+    }
+    let hint = format!("to see why: caviar trials {} --store {}", sweep.name, args.store.display());
+    Err(Failure::hinted(format!("no trial of {} was completed", sweep.name), hint).into())
+}
+
+/// The command that runs a worker on every node. A worker or a node that fails does not end the
+/// others.
+fn srun(meeting: &Meeting) -> anyhow::Result<Vec<String>> {
+    let nodes = std::env::var("SLURM_JOB_NUM_NODES").unwrap_or_else(|_| "1".to_owned());
+    let mut words = vec![format!("--nodes={nodes}"), format!("--ntasks={nodes}")];
+    let fixed = [
+        "--ntasks-per-node=1",
+        // The step has all processors of its job on a node; the worker must not be bound to one.
+        "--cpu-bind=none",
+        "--no-kill",
+        "--kill-on-bad-exit=0",
+        "--wait=0",
+    ];
+    words.extend(fixed.map(str::to_owned));
+    words.extend([program()?, "worker".to_owned()]);
+    words.extend(meeting.worker());
+    Ok(words)
+}
+
+/// Creates the sweep, or continues an earlier one of its name. Returns its name.
+async fn begin(
+    args: &JobArguments,
+    source: &SweepSource,
+    client: &Client,
+) -> anyhow::Result<String> {
+    let known = client.list_sweeps().await?;
+    let Some(sweep) = known.into_iter().find(|sweep| sweep.name == source.spec.name) else {
+        return Ok(source.create(client, &[]).await?.name.to_string());
+    };
+    let (name, store) = (sweep.name.to_string(), args.store.display());
+    if source.has_changed_since(&sweep) {
+        let message = format!("{store} has a sweep {name}, and its file has changed since");
+        let hint = "to keep both: --name NAME; to start again, delete it first: caviar delete";
+        return Err(Failure::hinted(message, format!("{hint} {name} --store {store}")).into());
+    }
+    match sweep.state {
+        SweepState::Cancelled => {
+            let message = format!("sweep {name} was cancelled and cannot continue");
+            let hint = format!("to delete it: caviar delete {name} --store {store}");
+            return Err(Failure::hinted(message, hint).into());
+        }
+        SweepState::Paused => {
+            client.resume_sweep(&name).await?;
+        }
+        SweepState::Running | SweepState::Scoring | SweepState::Completed => {}
+    }
+    let finished = sweep.counts.finished();
+    talk(&format!("continuing sweep {name}: {finished} trials are finished"));
+    Ok(name)
+}
+
+fn interrupted(args: &JobArguments, by: &str) -> Failure {
+    let store = args.store.display();
+    Failure::Interrupted {
+        kept: vec![format!("{by} ended the job; everything that was finished is kept in {store}")],
+        hint: "to continue the sweep, submit the same command again".to_owned(),
+    }
+}
+
+/// Waits until the coordinator has written its file.
+async fn wait_for(file: &Path) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while !file.exists() {
+        if began.elapsed() > START_TIMEOUT {
+            let after = START_TIMEOUT.as_secs();
+            let message =
+                format!("the coordinator has not written {} in {after} s", file.display());
+            return Err(Failure::hinted(message, "see its lines in this log").into());
+        }
+        sleep(POLL).await;
+    }
+    Ok(())
+}

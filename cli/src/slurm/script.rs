@@ -1,0 +1,154 @@
+//! The scripts that sbatch gets.
+
+use std::fmt;
+
+use crate::failure::Failure;
+
+/// An option of a script: `#SBATCH --nodes=4`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Directive {
+    /// The long name of the option, with its dashes.
+    name: &'static str,
+    value: Option<String>,
+}
+
+impl Directive {
+    /// An option with a value.
+    pub(crate) fn with(name: &'static str, value: impl fmt::Display) -> Self {
+        Self { name, value: Some(value.to_string()) }
+    }
+
+    /// An option without a value.
+    pub(crate) const fn flag(name: &'static str) -> Self {
+        Self { name, value: None }
+    }
+}
+
+/// A script: options for sbatch, and the command that replaces the shell.
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    directives: Vec<Directive>,
+    command: String,
+}
+
+impl Script {
+    /// A script that runs `words`. A word that begins with `$` is left to the shell.
+    pub(crate) fn new(directives: Vec<Directive>, words: &[String]) -> Self {
+        let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        Self { directives, command: words.join(" ") }
+    }
+
+    /// The script without the options of these names.
+    ///
+    /// # Errors
+    /// The script has no option of such a name, or needs it.
+    pub(crate) fn without(mut self, names: &[String]) -> Result<Self, Failure> {
+        for name in names {
+            let has = self.directives.iter().any(|directive| directive.name == name);
+            if !has {
+                let known: Vec<&str> = self.directives.iter().map(|known| known.name).collect();
+                return Err(Failure::hinted(
+                    format!("--skip-directive {name}: the script has no such option"),
+                    format!("it has {}", known.join(", ")),
+                )
+                .in_input());
+            }
+            self.directives.retain(|directive| directive.name != name);
+        }
+        Ok(self)
+    }
+}
+
+impl fmt::Display for Script {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "#!/bin/bash")?;
+        for Directive { name, value } in &self.directives {
+            match value {
+                Some(value) => writeln!(out, "#SBATCH {name}={}", quoted(value))?,
+                None => writeln!(out, "#SBATCH {name}")?,
+            }
+        }
+        writeln!(out, "exec {}", self.command)
+    }
+}
+
+/// The options that say which part of a node a job gets. Without a number of slots it gets whole
+/// nodes, unless the options of the user say something about processors.
+pub(crate) fn resources(slots: Option<u32>, sbatch: &[String]) -> Vec<Directive> {
+    if let Some(slots) = slots {
+        return vec![Directive::with("--cpus-per-task", slots)];
+    }
+    let cpus = ["--cpus-per-task", "--exclusive", "--oversubscribe", "--mincpus"];
+    if has_option(sbatch, &cpus, Some('c')) {
+        return Vec::new();
+    }
+    let mut whole = vec![Directive::flag("--exclusive")];
+    if !has_option(sbatch, &["--mem", "--mem-per-cpu"], None) {
+        // 0 is all memory of the node.
+        whole.push(Directive::with("--mem", 0));
+    }
+    whole
+}
+
+/// Whether the options of the user contain one of these.
+fn has_option(options: &[String], long: &[&str], short: Option<char>) -> bool {
+    options.iter().any(|option| {
+        let name = option.split('=').next().unwrap_or_default();
+        long.contains(&name)
+            || short.is_some_and(|short| {
+                option.strip_prefix('-').is_some_and(|rest| rest.starts_with(short))
+            })
+    })
+}
+
+/// A word for a shell, and for the parser of sbatch.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%+@".contains(c);
+    let is_variable = word.starts_with("slurm-$");
+    if is_variable {
+        format!("\"{word}\"")
+    } else if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_script_has_its_options_and_one_command() {
+        let directives = vec![Directive::with("--nodes", 4), Directive::flag("--exclusive")];
+        let command = ["caviar", "/my data/it's", "slurm-$SLURM_JOB_ID"].map(str::to_owned);
+        let script = Script::new(directives, &command);
+        let expected = "#!/bin/bash\n#SBATCH --nodes=4\n#SBATCH --exclusive\n\
+                        exec caviar '/my data/it'\\''s' \"slurm-$SLURM_JOB_ID\"\n";
+        assert_eq!(script.to_string(), expected);
+        let without = script.clone().without(&words("--exclusive")).unwrap().to_string();
+        assert!(!without.contains("exclusive"), "{without}");
+        let error = script.without(&words("--memory")).unwrap_err().to_string();
+        assert_eq!(error, "--skip-directive --memory: the script has no such option");
+    }
+
+    #[test]
+    fn a_job_gets_whole_nodes_unless_something_is_said_about_processors() {
+        let names = |slots, options: &str| -> Vec<&str> {
+            resources(slots, &words(options)).iter().map(|directive| directive.name).collect()
+        };
+        assert_eq!(names(None, "-p cpu"), ["--exclusive", "--mem"]);
+        assert_eq!(names(Some(8), "-p cpu"), ["--cpus-per-task"]);
+        assert_eq!(names(None, "--mem=4G"), ["--exclusive"]);
+        for options in ["-c 8", "-c8", "--cpus-per-task=8", "--cpus-per-task 8", "--exclusive=user"]
+        {
+            assert_eq!(names(None, options), Vec::<&str>::new(), "{options}");
+        }
+        // An option that only begins alike.
+        assert_eq!(names(None, "--comment=x"), ["--exclusive", "--mem"]);
+    }
+}

@@ -1,0 +1,250 @@
+//! `caviar slurm` with programs that play Slurm: what it submits, cancels and says.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it fails")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::Signal;
+
+use support::{Process, caviar, stderr_of, stdout_of, until};
+
+const SWEEP: &str = "name = \"small\"\nseed = 3\n[data]\nsource = \"builtin:digits\"\n\
+                     [fixed]\nepochs = 2\nlayers = 1\nunits = 8\n\
+                     [search]\nstrategy = \"random\"\ntrials = 6\n";
+
+/// Plays sbatch: it keeps each script and its options, and starts the script in the background as
+/// the job of the next number. The file `held` keeps jobs in the queue, `broken` makes them fail,
+/// and with `refuses` it takes none.
+const SBATCH: &str = r#"#!/bin/sh
+cd "$CLUSTER" || exit 1
+case " $* " in
+    *" --test-only "*) cat >script.tested; echo "sbatch: Job 9 to start" >&2; exit 0 ;;
+esac
+if [ -f refuses ]; then echo "sbatch: error: invalid partition" >&2; exit 1; fi
+job=$(($(cat next 2>/dev/null || echo 0) + 1))
+echo "$job" >next
+echo "$*" >"options.$job"
+cat >"script.$job"
+if [ -f broken ]; then
+    echo FAILED >"state.$job"
+elif [ -f held ]; then
+    echo PENDING >"state.$job"
+else
+    echo RUNNING >"state.$job"
+    (SLURM_JOB_ID=$job SLURM_JOB_NUM_NODES=1 bash "script.$job" >"log.$job" 2>&1 </dev/null
+     if [ $? = 0 ]; then echo COMPLETED; else echo FAILED; fi >"state.$job") >/dev/null 2>&1 &
+fi
+echo "$job"
+"#;
+
+/// Plays squeue: it lists every job that sbatch knows.
+const SQUEUE: &str = r#"#!/bin/sh
+cd "$CLUSTER" || exit 1
+echo "$*" >squeue.options
+for file in state.*; do
+    [ -f "$file" ] && echo "${file#state.}|$(cat "$file")"
+done
+exit 0
+"#;
+
+const SCANCEL: &str = r#"#!/bin/sh
+cd "$CLUSTER" || exit 1
+for job in "$@"; do echo CANCELLED >"state.$job"; echo "$job" >>cancelled; done
+"#;
+
+/// Plays srun: it runs the command once, after its own options.
+const SRUN: &str = r#"#!/bin/sh
+while [ "${1#--}" != "$1" ]; do shift; done
+exec "$@"
+"#;
+
+/// A folder with a sweep, and with the programs that play Slurm.
+struct Cluster {
+    folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let cluster = Self { folder: tempfile::tempdir().unwrap() };
+        fs::write(cluster.path("small.toml"), SWEEP).unwrap();
+        fs::create_dir(cluster.path("bin")).unwrap();
+        let programs =
+            [("sbatch", SBATCH), ("squeue", SQUEUE), ("scancel", SCANCEL), ("srun", SRUN)];
+        for (name, text) in programs {
+            let path = cluster.path("bin").join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        cluster
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    fn caviar(&self, words: &str) -> std::process::Command {
+        let mut command = caviar(self.folder.path(), words);
+        let path = std::env::var("PATH").unwrap();
+        let bin = self.path("bin");
+        command.env("PATH", format!("{}:{path}", bin.display())).env("CLUSTER", self.folder.path());
+        command
+    }
+
+    /// Starts a coordinator, and returns it with its address.
+    fn coordinator(&self) -> (Process, String) {
+        let process = Process::start(&mut self.caviar("coordinator --listen 127.0.0.1:0"));
+        let address = until("the coordinator listens", || {
+            let text = self.text("caviar.db.address");
+            (!text.is_empty()).then(|| text.trim().to_owned())
+        });
+        (process, address)
+    }
+}
+
+fn exists(path: &Path) -> Option<()> {
+    path.exists().then_some(())
+}
+
+#[test]
+fn the_script_of_a_job_is_shown_tested_and_submitted_with_the_users_options() {
+    let cluster = Cluster::new();
+    let printed = stdout_of(cluster.caviar("slurm run small.toml --nodes 4 --print"));
+    for line in [
+        "#!/bin/bash",
+        "#SBATCH --job-name=caviar-small",
+        "#SBATCH --nodes=4",
+        "#SBATCH --ntasks-per-node=1",
+        "#SBATCH --exclusive",
+        "#SBATCH --mem=0",
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "{line}: {printed}");
+    }
+    assert!(!cluster.path("next").exists(), "nothing is submitted");
+    let words = "slurm run small.toml --print --skip-directive --mem --skip-directive --exclusive";
+    let printed = stdout_of(cluster.caviar(words));
+    assert!(!printed.contains("--mem") && !printed.contains("--exclusive"), "{printed}");
+    let printed = stdout_of(cluster.caviar("slurm run small.toml --dry-run"));
+    assert_eq!(printed, "sbatch: Job 9 to start\n");
+    assert!(!cluster.path("next").exists(), "nothing is submitted");
+
+    let submit = "slurm run small.toml -- -p cpu -A=account --comment=x --print";
+    let said = stderr_of(cluster.caviar(submit), true);
+    assert!(said.starts_with("job 1 is submitted; it ends with sweep small\n"), "{said}");
+    assert_eq!(cluster.text("options.1"), "--parsable -p cpu -A=account --comment=x --print\n");
+    until("the job ends", || (cluster.text("state.1") == "COMPLETED\n").then_some(()));
+    assert!(cluster.text("log.1").contains("best trial"), "{}", cluster.text("log.1"));
+
+    // The same command again finds the sweep completed.
+    stderr_of(cluster.caviar("slurm run small.toml"), true);
+    until("the job ends", || (cluster.text("state.2") == "COMPLETED\n").then_some(()));
+    let log = cluster.text("log.2");
+    assert!(log.contains("continuing sweep small: 6 trials are finished"), "{log}");
+}
+
+#[test]
+fn a_refused_job_says_why_and_what_to_do() {
+    let cluster = Cluster::new();
+    fs::write(cluster.path("refuses"), "").unwrap();
+    let said = stderr_of(cluster.caviar("slurm run small.toml"), false);
+    assert!(said.starts_with("error: sbatch: sbatch: error: invalid partition\n"), "{said}");
+    assert!(said.contains("--skip-directive"), "{said}");
+    let mut command = cluster.caviar("slurm run small.toml");
+    command.env("PATH", "/nonexistent");
+    let said = stderr_of(command, false);
+    assert!(said.contains("sbatch: cannot be started"), "{said}");
+    let said = stderr_of(cluster.caviar("slurm run small.toml --skip-directive --memory"), false);
+    assert!(said.contains("--skip-directive --memory: the script has no such option"), "{said}");
+    let said = stderr_of(cluster.caviar("slurm run small.toml --store no/where.db"), false);
+    assert!(said.contains("--store no/where.db: there is no such folder"), "{said}");
+    let said = stderr_of(cluster.caviar("slurm job small.toml --store caviar.db"), false);
+    assert!(said.contains("SLURM_JOB_ID is not set"), "{said}");
+}
+
+#[test]
+fn a_job_that_is_ended_keeps_its_results_and_says_how_to_continue() {
+    let cluster = Cluster::new();
+    fs::write(cluster.path("small.toml"), SWEEP.replace("epochs = 2", "epochs = 100000")).unwrap();
+    let mut command = cluster.caviar("slurm job small.toml --store caviar.db");
+    let mut job = Process::start(command.env("SLURM_JOB_ID", "7"));
+    let listed = || {
+        let mut list = cluster.caviar("workers --store caviar.db");
+        String::from_utf8(list.output().unwrap().stdout).unwrap()
+    };
+    until("its worker is there", || listed().contains("connected").then_some(()));
+    job.signal(Signal::SIGTERM);
+    let said = job.failed();
+    assert!(said.contains("SIGTERM ended the job; everything that was finished is kept"), "{said}");
+    assert!(said.contains("submit the same command again"), "{said}");
+    let status = stdout_of(cluster.caviar("status small --store caviar.db"));
+    assert!(status.contains("interrupted"), "{status}");
+}
+
+#[test]
+fn workers_are_submitted_while_a_sweep_needs_them() {
+    let cluster = Cluster::new();
+    let (_coordinator, address) = cluster.coordinator();
+    stdout_of(cluster.caviar(&format!("submit small.toml --coordinator {address}")));
+    let words = format!(
+        "slurm workers --coordinator {address} --poll 1s --idle-timeout 1s --until-done \
+         --slots-per-job 2 -- -p cpu"
+    );
+    let said = stderr_of(cluster.caviar(&words), true);
+    assert!(said.contains("submitted job 1\n"), "{said}");
+    assert!(said.contains("no sweep is running any more"), "{said}");
+    assert_eq!(cluster.text("options.1"), "--parsable -p cpu\n");
+    assert!(cluster.text("script.1").contains("#SBATCH --no-requeue\n"));
+    assert!(cluster.text("squeue.options").contains("-t all"));
+    // The worker leaves by itself.
+    until("the job ends", || (cluster.text("state.1") == "COMPLETED\n").then_some(()));
+    let log = cluster.text("log.1");
+    assert!(log.contains("no trial for 1s") && log.contains("worker=slurm-1"), "{log}");
+}
+
+#[test]
+fn queued_jobs_are_cancelled_when_it_is_interrupted() {
+    let cluster = Cluster::new();
+    fs::write(cluster.path("held"), "").unwrap();
+    let (_coordinator, address) = cluster.coordinator();
+    stdout_of(cluster.caviar(&format!("submit small.toml --coordinator {address}")));
+    let words = format!("slurm workers --coordinator {address} --poll 1s --slots-per-job 1");
+    let mut office = Process::start(&mut cluster.caviar(&words));
+    until("a job is queued", || exists(&cluster.path("state.1")));
+    // Only one, however many looks follow.
+    until("it looks again", || {
+        let _gone = fs::remove_file(cluster.path("squeue.options"));
+        until("it looks", || exists(&cluster.path("squeue.options")));
+        Some(())
+    });
+    assert!(!cluster.path("state.2").exists());
+    office.signal(Signal::SIGINT);
+    let said = office.succeeded();
+    assert!(said.contains("cancelling queued jobs: 1\n"), "{said}");
+    assert_eq!(cluster.text("cancelled"), "1\n");
+}
+
+#[test]
+fn failed_starts_pause_it_until_it_is_told_to_continue() {
+    let cluster = Cluster::new();
+    let (_coordinator, address) = cluster.coordinator();
+    stdout_of(cluster.caviar(&format!("submit small.toml --coordinator {address}")));
+    let words = format!("slurm workers --coordinator {address} --poll 1s --slots-per-job 1");
+    fs::write(cluster.path("broken"), "").unwrap();
+    let mut office = Process::start(&mut cluster.caviar(&words));
+    let failed = |job: u32| (cluster.text(&format!("state.{job}")) == "FAILED\n").then_some(());
+    until("three jobs fail", || failed(3));
+    let said = office.line_with("paused: ");
+    assert!(said.contains("3 jobs in a row, the last of them 3, ended before"), "{said}");
+    assert!(office.line_with("hint: ").contains("kill -USR1 "));
+    assert!(!cluster.path("state.4").exists());
+    office.signal(Signal::SIGUSR1);
+    until("it continues", || failed(4));
+    office.signal(Signal::SIGTERM);
+    office.succeeded();
+}

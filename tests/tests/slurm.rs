@@ -1,0 +1,225 @@
+//! Sweeps on a real Slurm: a controller and four nodes, which are processes on this machine.
+//! Skipped where Slurm is not installed (`apt-get install slurm-wlm munge`).
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails with the reason at once"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use caviar_tests::processes::{Coordinator, Place, Process, caviar_ok, program};
+use serde_json::Value;
+
+/// Long enough to take a node away while it runs.
+const SWEEP: &str = r#"
+name = "nodes"
+seed = 5
+[data]
+source = "builtin:digits"
+[fixed]
+epochs = 150
+layers = 2
+units = 96
+[search]
+strategy = "random"
+trials = 30
+parallelism = 12
+"#;
+
+/// Far more than any step takes.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A running Slurm. One exists at a time.
+struct Slurm {
+    folder: tempfile::TempDir,
+    _only: MutexGuard<'static, ()>,
+}
+
+fn up(action: &str, folder: &Path) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("slurm/up.sh");
+    Command::new(script).arg(action).arg(folder).output().expect("bash runs")
+}
+
+impl Slurm {
+    /// Starts it. `None`, with a message, if this machine has no Slurm.
+    fn start() -> Option<Self> {
+        static ONLY: Mutex<()> = Mutex::new(());
+        let only = ONLY.lock().unwrap_or_else(PoisonError::into_inner);
+        // munged wants a folder whose parents only root can write; /tmp is one with its sticky bit.
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let output = up("start", folder.path());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        match output.status.code() {
+            Some(0) => Some(Self { folder, _only: only }),
+            Some(3) => {
+                eprintln!("skipped: {errors}");
+                None
+            }
+            _ => panic!("Slurm does not start: {errors}"),
+        }
+    }
+
+    /// A program that talks to this Slurm.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("SLURM_CONF", self.folder.path().join("slurm.conf"));
+        command
+    }
+
+    fn ok(&self, words: &[&str]) -> String {
+        let (program, arguments) = words.split_first().expect("a program");
+        let output = self.command(program).args(arguments).output().expect("it starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {errors}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn caviar(&self, folder: &Path, words: &str) -> Command {
+        let mut command = program("caviar");
+        command.args(words.split_whitespace()).current_dir(folder);
+        command.env("SLURM_CONF", self.folder.path().join("slurm.conf"));
+        command
+    }
+
+    /// The state of a job and its exit code, as `COMPLETED 0:0`.
+    fn state(&self, job: &str) -> String {
+        let shown = self.ok(&["scontrol", "show", "job", job]);
+        let value = |name: &str| {
+            let words = shown.split_whitespace();
+            let mut found = words.filter_map(|word| word.strip_prefix(name));
+            found.next().unwrap_or_default().to_owned()
+        };
+        format!("{} {}", value("JobState="), value("ExitCode="))
+    }
+}
+
+impl Drop for Slurm {
+    fn drop(&mut self) {
+        up("stop", self.folder.path());
+    }
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "it takes too long until {what}");
+        sleep(Duration::from_millis(100));
+    }
+}
+
+/// The workers that hold trials, by name.
+fn busy_workers(place: &[&str]) -> Vec<String> {
+    let mut command = program("caviar");
+    command.args(["workers", "--json"]).args(place);
+    let output = command.output().expect("caviar runs");
+    let workers: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let has_trials = |worker: &&Value| {
+        worker["connected"] == true && worker["trials"].as_array().is_some_and(|t| !t.is_empty())
+    };
+    let busy = workers.as_array().into_iter().flatten().filter(has_trials);
+    busy.filter_map(|worker| worker["worker"].as_str().map(str::to_owned)).collect()
+}
+
+fn folder_of(place: &Place) -> PathBuf {
+    PathBuf::from(place.store()).parent().expect("it is in a folder").to_owned()
+}
+
+/// The text of the log of a job.
+fn log_of(folder: &Path, job: &str) -> String {
+    std::fs::read_to_string(folder.join(format!("nodes-{job}.log"))).unwrap_or_default()
+}
+
+#[test]
+fn a_job_on_three_nodes_survives_the_loss_of_one_with_the_result_of_one_process() {
+    let Some(slurm) = Slurm::start() else { return };
+    let expected = Place::new("nodes", SWEEP).run("2");
+    let place = Place::new("nodes", SWEEP);
+    let folder = folder_of(&place);
+    let words = "slurm run nodes.toml --nodes 3 --store nodes.db -- --wait";
+    let mut run = Process::start(&mut slurm.caviar(&folder, words));
+    let store = place.store();
+    until("all three nodes train", || {
+        (busy_workers(&["--store", &store]).len() == 3).then_some(())
+    });
+    slurm.ok(&["scontrol", "update", "nodename=n2", "state=down", "reason=test"]);
+    assert!(run.wait(), "{}", log_of(&folder, "1"));
+    let log = log_of(&folder, "1");
+    assert!(log.contains("best trial") && log.contains("Node failure on n2"), "{log}");
+    assert_eq!(slurm.state("1"), "COMPLETED 0:0");
+    assert!(place.stored() == expected, "the export differs from that of one process");
+}
+
+#[test]
+fn workers_by_demand_replace_a_cancelled_one_with_the_result_of_one_process() {
+    let Some(slurm) = Slurm::start() else { return };
+    let expected = Place::new("nodes", SWEEP).run("2");
+    let place = Place::new("nodes", SWEEP);
+    let folder = folder_of(&place);
+    let coordinator: Coordinator = place.submit();
+    let url = &coordinator.url;
+    let words = format!(
+        "slurm workers --coordinator {url} --max 3 --slots-per-job 2 --poll 1s --until-done"
+    );
+    let mut office = Process::start(&mut slurm.caviar(&folder, &words));
+    let cancelled = until("two jobs train", || {
+        let busy = busy_workers(&["--coordinator", url]);
+        (busy.len() >= 2).then(|| busy[0].clone())
+    });
+    let job = cancelled.strip_prefix("slurm-").expect("it is named by its job").to_owned();
+    slurm.ok(&["scancel", &job]);
+    assert!(office.wait(), "it ends with the sweep");
+    // The cancelled worker gave its trials back in order.
+    let log = std::fs::read_to_string(folder.join(format!("caviar-worker-{job}.log")));
+    let log = log.expect("it has a log");
+    assert!(log.contains("2 slots") && log.contains("exiting"), "{log}");
+    let next = slurm.ok(&["squeue", "-h", "-t", "all", "-o", "%i"]).lines().count();
+    assert!(next >= 3, "{next} jobs were submitted");
+    drop(coordinator);
+    assert!(place.stored() == expected, "the export differs from that of one process");
+}
+
+#[test]
+fn a_job_leaves_before_its_time_limit_and_the_next_one_continues() {
+    let Some(slurm) = Slurm::start() else { return };
+    let place = Place::new("nodes", &SWEEP.replace("epochs = 150", "epochs = 20000"));
+    let folder = folder_of(&place);
+    let submit = |time: &str| {
+        let words = format!("slurm run nodes.toml --store nodes.db -- --time {time}");
+        assert!(Process::start(&mut slurm.caviar(&folder, &words)).wait());
+    };
+    submit("1");
+    let ended = |job: &str| {
+        let state = slurm.state(job);
+        let is_over = !["PENDING", "RUNNING", "COMPLETING"].iter().any(|s| state.starts_with(s));
+        is_over.then_some(state)
+    };
+    // Slurm would say TIMEOUT of a job that it had to kill.
+    assert_eq!(until("the time limit is near", || ended("1")), "FAILED 130:0");
+    let log = log_of(&folder, "1");
+    assert!(log.contains("leaving before the time limit of "), "{log}");
+    assert!(log.contains("the time limit ended the job"), "{log}");
+    assert!(log.contains("submit the same command again"), "{log}");
+
+    submit("10");
+    let store = place.store();
+    until("it trains", || (!busy_workers(&["--store", &store]).is_empty()).then_some(()));
+    slurm.ok(&["scancel", "2"]);
+    let asked = Instant::now();
+    until("it is gone", || ended("2"));
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    let log = log_of(&folder, "2");
+    assert!(log.contains("continuing sweep nodes"), "{log}");
+    assert!(log.contains("SIGTERM ended the job"), "{log}");
+    let status = caviar_ok(&["status", "nodes", "--store", &store]);
+    assert!(status.contains("interrupted"), "{status}");
+}
