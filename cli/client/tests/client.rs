@@ -55,6 +55,12 @@ async fn a_sweep_is_created_read_controlled_and_deleted() {
     assert_eq!(client.sweep("first").await.unwrap().id, created.id);
     assert_eq!(client.sweep("1").await.unwrap().id, created.id);
 
+    let refused = client.resize_sweep("first", 1).await.unwrap_err().to_string();
+    assert!(refused.contains("all trials of its budget have been started"), "{refused}");
+    let later = client.create_sweep_for_slots("r2", &spec("later"), 64).await.unwrap();
+    assert_eq!(later.auto_slots, Some(64));
+    client.cancel_sweep("later").await.unwrap();
+    client.delete_sweep("later").await.unwrap();
     assert_eq!(client.pause_sweep("first").await.unwrap().state, SweepState::Paused);
     assert_eq!(client.resume_sweep("first").await.unwrap().state, SweepState::Running);
     let mut changes = client.watch_sweep("first").await.unwrap();

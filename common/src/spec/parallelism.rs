@@ -10,11 +10,11 @@ use crate::limits::MAX_PARALLELISM;
 
 /// The name of [`Parallelism::Auto`] in files.
 pub const AUTO: &str = "auto";
-/// Trials in flight for each slot with [`Parallelism::Auto`] in virtual time, chosen by measurement
+/// Trials in flight for each slot with [`Parallelism::Auto`] in virtual time. Chosen by measurement
 /// in docs/decisions/0010-stopping.md.
 const PER_SLOT: u32 = 4;
-/// With [`Order::AsCompleted`], one more trial is in flight for this many slots, so that a slot does
-/// not wait for a decision. More of them would only wait.
+/// With [`Order::AsCompleted`], one more trial is in flight for this many slots, so that a slot
+/// does not wait for a decision. More of them would only wait.
 const SLOTS_PER_SPARE: u32 = 4;
 /// Fewest trials in flight with [`Parallelism::Auto`], for any number of slots. It is right for two
 /// cores, where a sweep of an earlier release has the same number.

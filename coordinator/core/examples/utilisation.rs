@@ -7,8 +7,8 @@
 //! Workers of some slots each (one of 8 by default) train against the real state machine in
 //! simulated time: an epoch takes its virtual cost times a factor of its trial, lognormal with
 //! sigma 1. Nothing sleeps. The objective is a bowl with ripples over five hyperparameters, that a
-//! curve approaches. Without the last argument the parallelism is a multiple of all slots; `auto` is
-//! the number that the coordinator chooses.
+//! curve approaches. Without the last argument the parallelism is a multiple of all slots. `auto`
+//! is the number that the coordinator chooses.
 #![allow(
     clippy::print_stdout,
     clippy::as_conversions,

@@ -44,7 +44,8 @@
 //!
 //! let mut core = Coordinator::new(Config::default(), StoreId(1));
 //! let data = DataSummary::default();
-//! let step = core.step(0, Input::CreateSweep { request_id: name("create"), spec, data, for_slots: None })?;
+//! let (request_id, for_slots) = (name("create"), None);
+//! let step = core.step(0, Input::CreateSweep { request_id, spec, data, for_slots })?;
 //! let Ok(Reply::Sweep(sweep)) = step.reply else { panic!("{:?}", step.reply) };
 //! assert_eq!(step.events[0].name(), "sweep_created");
 //!

@@ -158,8 +158,8 @@ impl World {
         }
     }
 
-    /// No worker says anything for longer than a lease lasts. Then they connect again, one after the
-    /// other.
+    /// No worker says anything for longer than a lease lasts. Then they connect again, one after
+    /// the other.
     fn fall_asleep(&mut self, pick: u8) {
         for _ in 0..8 {
             self.now += CONFIG.lease_ttl_ms / 4;

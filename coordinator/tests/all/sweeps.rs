@@ -1,5 +1,6 @@
 //! `SweepService` over loopback: requests, pages, errors.
 
+use caviar_common::spec::Parallelism;
 use caviar_coordinator::{ServerError, start};
 use caviar_proto::convert::spec::encode_spec;
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
@@ -109,6 +110,43 @@ async fn what_is_not_there_is_not_found_with_a_hint() {
     let best =
         sweeps.get_best(v1::GetBestRequest { sweep: "1".to_owned() }).await.unwrap().into_inner();
     assert_eq!(best, v1::GetBestResponse::default(), "by number, and nothing is best yet");
+}
+
+#[tokio::test]
+async fn the_number_of_trials_in_flight_is_chosen_and_changed_by_request() {
+    let Running { mut sweeps, server: _server, directory: _directory, .. } = running().await;
+    let mut auto = spec("digits", 1_000, 2);
+    auto.search.parallelism = Parallelism::Auto;
+    // An earlier client sends no number, and gets what it can show.
+    let request = create("r1", &auto);
+    let wire = request.spec.as_ref().unwrap().search.as_ref().unwrap();
+    assert_eq!(wire.parallelism, None);
+    let for_slots = v1::CreateSweepRequest { for_slots: Some(64), ..request.clone() };
+    let created = sweeps.create_sweep(for_slots.clone()).await.unwrap().into_inner();
+    assert_eq!((created.parallelism, created.auto_slots), (256, Some(64)));
+    assert_eq!(created.spec.unwrap().search.unwrap().parallelism, Some(256));
+    for again in [request, for_slots.clone()] {
+        assert_eq!(sweeps.create_sweep(again).await.unwrap().into_inner().id, created.id);
+    }
+    let other = v1::CreateSweepRequest { for_slots: Some(32), ..for_slots };
+    assert_eq!(sweeps.create_sweep(other).await.unwrap_err().code(), Code::AlreadyExists);
+    let wrong = v1::CreateSweepRequest { for_slots: Some(0), ..create("r2", &auto) };
+    let mut wrong_name = wrong.clone();
+    wrong_name.spec.as_mut().unwrap().name = Some("other".to_owned());
+    let error = sweeps.create_sweep(wrong_name).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains("for_slots = 0: expected a whole number"), "{error}");
+
+    let resize = |parallelism| v1::ResizeSweepRequest { sweep: "1".to_owned(), parallelism };
+    let resized = sweeps.resize_sweep(resize(300)).await.unwrap().into_inner();
+    let expected = v1::Resize { parallelism: 300, trials: 256, decisions: 0 };
+    assert_eq!((resized.parallelism, resized.resizes), (300, vec![expected]));
+    for (number, code) in [(0, Code::InvalidArgument), (65_537, Code::InvalidArgument)] {
+        assert_eq!(sweeps.resize_sweep(resize(number)).await.unwrap_err().code(), code);
+    }
+    sweeps.cancel_sweep(v1::CancelSweepRequest { sweep: "1".to_owned() }).await.unwrap();
+    let refused = sweeps.resize_sweep(resize(9)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 //! - `node`: a worker's process. `workers`: what happens to workers.
 //! - `clients`: programs that run the trials of external sweeps.
 //! - `operators`: people who pause, release, drain, cancel and delete.
+//! - `plans`: resizes at a place of a sweep's record.
 //! - `oracle`: what must hold in every run.
 //! - `training`: what trainings measure.
 //! - `marks`: counts of the faults and branches that a run reached. `trace`: a hash of the run.
@@ -19,6 +20,7 @@ mod marks;
 mod node;
 mod operators;
 mod oracle;
+mod plans;
 mod snapshots;
 mod trace;
 mod training;
@@ -33,7 +35,7 @@ use caviar_common::outcome::SweepState;
 use caviar_common::spec::SweepSpec;
 use caviar_common::view::TrialView;
 use caviar_core::event::{Event, Payload};
-use caviar_core::input::{Config, Decided, Effect, Input, Refusal, Reply, SamplingJob};
+use caviar_core::input::{Config, Effect, Input, Refusal, Reply, SamplingJob};
 use caviar_core::tables::{Tables, TrialFilter};
 use caviar_core::{Coordinator, Replay};
 
@@ -46,6 +48,7 @@ use faults::Streams;
 use node::{Machine, Node};
 use operators::Operators;
 use oracle::Oracle;
+use plans::Plan;
 use snapshots::Snapshots;
 use trace::Trace;
 
@@ -63,15 +66,6 @@ struct Thought {
     job: SamplingJob,
     /// How many of the next actions it needs.
     actions: u64,
-}
-
-/// A change of the number of trials in flight at a place of a sweep's record.
-#[derive(Clone, Copy, Debug)]
-struct Plan {
-    sweep: SweepId,
-    /// How many rungs and ends are decided before.
-    decisions: usize,
-    parallelism: u32,
 }
 
 /// A simulated cluster, and everything that has happened in it.
@@ -167,12 +161,6 @@ impl Simulation {
             Ok(Reply::Sweep(sweep)) => sweep,
             other => panic!("the sweep was not created: {other:?}"),
         }
-    }
-
-    /// Resizes the sweep to `parallelism` trials in flight once so many rungs and ends of it are
-    /// decided.
-    pub fn plan_resize(&mut self, sweep: SweepId, decisions: usize, parallelism: u32) {
-        self.plans.push(Plan { sweep, decisions, parallelism });
     }
 
     /// Takes actions until the sweep is completed. After `patience` actions there are no more
@@ -413,36 +401,6 @@ impl Simulation {
             self.carry_out_effect(effect);
         }
         step.reply
-    }
-
-    /// Takes some of the possible decisions, and the resizes that are planned among them.
-    fn decide(&mut self) -> Decided {
-        let chance = self.streams.of(Source::Decisions);
-        if self.plans.is_empty() {
-            let decided = self.core.decide(&mut || chance.below(4) > 0);
-            return decided.expect("no invariant is broken");
-        }
-        let mut all =
-            Decided { events: Vec::new(), effects: Vec::new(), jobs: Vec::new(), is_all: false };
-        loop {
-            let decided = self.core.decide(&mut || false).expect("no invariant is broken");
-            all.events.extend(decided.events);
-            all.effects.extend(decided.effects);
-            all.jobs.extend(decided.jobs);
-            let record = self.core.record();
-            let decisions = |plan: &Plan| record.sweep(plan.sweep).map(|it| it.history().len());
-            let due = self.plans.iter().position(|plan| decisions(plan) == Some(plan.decisions));
-            if let Some(due) = due {
-                let Plan { sweep, parallelism, .. } = self.plans.remove(due);
-                let input = Input::ResizeSweep(sweep, parallelism);
-                let step = self.core.hear(self.now, input).expect("no invariant is broken");
-                step.reply.expect("the sweep can be resized");
-                all.events.extend(step.events);
-                all.effects.extend(step.effects);
-            } else if decided.is_all || self.streams.of(Source::Decisions).below(4) == 0 {
-                return all;
-            }
-        }
     }
 
     fn trace_input(&mut self, input: &Input) {

@@ -190,8 +190,8 @@ impl Coordinator {
     }
 
     /// Ends the leases that the record has and the worker does not hold. Gives those back that have
-    /// only expired, and revokes the others that the worker holds and the record does not have. Leases of another store have other numbers; the
-    /// worker forgets them itself.
+    /// only expired, and revokes the others that the worker holds and the record does not have.
+    /// Leases of another store have other numbers; the worker forgets them itself.
     fn reconcile_leases(&mut self, session: SessionId, hello: &Hello) -> Result<(), Broken> {
         let held: &[LeaseId] = if hello.store == Some(self.store) { &hello.held } else { &[] };
         let recorded: Vec<LeaseId> = self.record.held_leases(&hello.worker).collect();

@@ -23,8 +23,8 @@ pub(crate) use sampling::{Asked, Place, Sampling};
 pub(crate) use unable::{RefusedJob, Refuser, Unable};
 pub(crate) use waiting::{Waiting, WaitingAsk, WaitingReport};
 
-/// Leases that have expired and whose workers may return: more than workers hold at once. With more,
-/// the oldest are not given back.
+/// Leases that have expired and whose workers may return: more than workers hold at once. With
+/// more, the oldest are not given back.
 const MAX_EXPIRED: usize = 65_536;
 
 /// What is known of a worker, besides its leases.

@@ -17,6 +17,8 @@ mod sampling;
 #[cfg(test)]
 mod silent_clients;
 #[cfg(test)]
+mod sleeping;
+#[cfg(test)]
 mod stopping;
 #[cfg(test)]
 mod support;
