@@ -398,7 +398,10 @@ async fn collect(driver: DriverHandle, artifacts: Arc<Artifacts>, stop: watch::R
             () = &mut stop => return,
         }
         let (driver, artifacts) = (driver.clone(), Arc::clone(&artifacts));
-        let remove = move || artifacts.collect(&driver.sweeps().blobs());
+        let remove = move || {
+            artifacts.outdate(&driver.sweeps().take_outdated_checkpoints());
+            artifacts.collect(&driver.sweeps().blobs())
+        };
         if tokio::task::spawn_blocking(remove).await.is_err() {
             return;
         }

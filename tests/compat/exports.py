@@ -10,7 +10,7 @@ VARYING = {"address", "attempts", "memory_bytes", "seconds", "worker"}
 MASK = "(varies)"
 
 # Times that older builds did not export. They are left out, so that old and new can be compared.
-ADDED = {"started_at", "ended_at"}
+ADDED = {"started_at", "ended_at", "retrained_epochs"}
 
 # Fields with a measured number that may be NaN or infinite.
 LOSSES = {"loss", "train_loss", "validation_loss"}

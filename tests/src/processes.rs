@@ -233,7 +233,9 @@ pub fn export(sweep: &str, place: &[&str]) -> Value {
 fn forget(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            for key in ["seconds", "worker", "attempts", "started_at", "ended_at"] {
+            for key in
+                ["seconds", "worker", "attempts", "started_at", "ended_at", "retrained_epochs"]
+            {
                 map.remove(key);
             }
             map.values_mut().for_each(forget);

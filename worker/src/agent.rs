@@ -76,7 +76,7 @@ pub struct State {
     /// How many mini-batches and blocks of validation of the next epoch are done.
     pub batch: u64,
     /// The bytes of the checkpoint.
-    pub bytes: Arc<[u8]>,
+    pub bytes: Arc<Vec<u8>>,
 }
 
 /// A report of a runner to the agent.

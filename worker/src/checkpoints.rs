@@ -20,7 +20,7 @@ pub trait Checkpoints: Debug + Send + Sync {
     ///
     /// # Errors
     /// They cannot be stored now. The worker goes on without this checkpoint.
-    fn put(&self, bytes: Arc<[u8]>) -> BoxFuture<'static, Result<Blob, CheckpointError>>;
+    fn put(&self, bytes: Arc<Vec<u8>>) -> BoxFuture<'static, Result<Blob, CheckpointError>>;
 
     /// Reads what was stored.
     ///
@@ -70,13 +70,12 @@ impl ArtifactCheckpoints {
 }
 
 impl Checkpoints for ArtifactCheckpoints {
-    fn put(&self, bytes: Arc<[u8]>) -> BoxFuture<'static, Result<Blob, CheckpointError>> {
+    fn put(&self, bytes: Arc<Vec<u8>>) -> BoxFuture<'static, Result<Blob, CheckpointError>> {
         let dialer = self.dialer.clone();
         Box::pin(async move {
-            let bytes = bytes.to_vec();
-            let outline = Outline::of(&bytes).map_err(failed)?;
+            let outline = Outline::of(&*bytes).map_err(failed)?;
             let artifacts = Artifacts::connect(&dialer, CONNECT_TIMEOUT).await.map_err(failed)?;
-            match artifacts.upload(&outline, &bytes).await.map_err(failed)? {
+            match artifacts.upload(&outline, &*bytes).await.map_err(failed)? {
                 Uploaded::WasThere | Uploaded::Sent => Ok(outline.blob()),
                 Uploaded::NotSupported => {
                     Err(CheckpointError("the coordinator keeps no artifacts".to_owned()))
@@ -106,7 +105,7 @@ fn failed(error: impl Display) -> CheckpointError {
 /// Checkpoints in memory, for the workers of one process.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryCheckpoints {
-    blobs: Arc<Mutex<BTreeMap<BlobName, Arc<[u8]>>>>,
+    blobs: Arc<Mutex<BTreeMap<BlobName, Arc<Vec<u8>>>>>,
 }
 
 impl MemoryCheckpoints {
@@ -118,12 +117,12 @@ impl MemoryCheckpoints {
     /// Replaces the bytes of every stored checkpoint, as a damaged disk would.
     pub fn damage(&self) {
         let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
-        blobs.values_mut().for_each(|bytes| *bytes = Arc::from(b"damaged".as_slice()));
+        blobs.values_mut().for_each(|bytes| *bytes = Arc::new(b"damaged".to_vec()));
     }
 }
 
 impl Checkpoints for MemoryCheckpoints {
-    fn put(&self, bytes: Arc<[u8]>) -> BoxFuture<'static, Result<Blob, CheckpointError>> {
+    fn put(&self, bytes: Arc<Vec<u8>>) -> BoxFuture<'static, Result<Blob, CheckpointError>> {
         let name = BlobName::from_hash(*blake3::hash(&bytes).as_bytes());
         let blob = Blob { name, bytes: to_u64(bytes.len()) };
         self.blobs.lock().unwrap_or_else(PoisonError::into_inner).insert(name, bytes);

@@ -313,7 +313,7 @@ impl Runner {
             return Ok(!is_stopped);
         }
         let (epoch, batch) = (trainer.epochs_done(), to_u64(trainer.batches_done()));
-        let bytes: Arc<[u8]> = trainer.checkpoint(seconds)?.into();
+        let bytes = Arc::new(trainer.checkpoint(seconds)?);
         tracing::debug!(epoch, batch, bytes = bytes.len(), "checkpoint written");
         self.control.set_storing(true);
         let state = Box::new(State { epoch, batch, bytes });

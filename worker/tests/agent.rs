@@ -437,7 +437,7 @@ fn a_stopping_worker_releases_unfinished_leases_and_delivers_results() {
 
 /// A runner has written a checkpoint.
 fn write_checkpoint(agent: &mut Agent, lease: u64, epoch: u32) {
-    let state = Box::new(State { epoch, batch: 0, bytes: [1, 2].into() });
+    let state = Box::new(State { epoch, batch: 0, bytes: vec![1, 2].into() });
     agent.on_event(RunnerEvent::Checkpoint { lease: LeaseId(lease), state });
 }
 

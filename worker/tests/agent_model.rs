@@ -403,7 +403,7 @@ impl<'a> World<'a> {
     fn checkpoint(&mut self, index: usize) {
         let Some(lease) = self.pick(index) else { return };
         let epoch = self.runners[&lease].epochs;
-        let state = Box::new(worker::State { epoch, batch: 0, bytes: [1].into() });
+        let state = Box::new(worker::State { epoch, batch: 0, bytes: vec![1].into() });
         self.agent.on_event(RunnerEvent::Checkpoint { lease, state });
         self.run_commands();
     }

@@ -51,9 +51,9 @@ fn a_checkpoint_of_impossibly_many_steps_is_refused() {
     let mut bytes = trainer.checkpoint(0.0).unwrap();
     let mut resumed = Trainer::new(&spec, splits, 7, 0).unwrap();
     assert!(resumed.restore(&bytes).is_ok());
-    // The magic, version, identity and epochs precede the number of steps. The digest is not a
+    // The magic, version, identity, epochs and mini-batches precede the number of steps. The digest is not a
     // secret, so a forger can compute a matching one.
-    bytes[48..56].copy_from_slice(&u64::MAX.to_le_bytes());
+    bytes[56..64].copy_from_slice(&u64::MAX.to_le_bytes());
     let content = bytes.len() - 32;
     let digest = blake3::hash(&bytes[..content]);
     bytes[content..].copy_from_slice(digest.as_bytes());

@@ -165,7 +165,7 @@ async fn begin(
 ) -> anyhow::Result<String> {
     let known = client.list_sweeps().await?;
     let Some(sweep) = known.into_iter().find(|sweep| sweep.name == source.spec.name) else {
-        return Ok(source.create(client, &[]).await?.name.to_string());
+        return Ok(source.create(client, args.for_slots(), &[]).await?.name.to_string());
     };
     let (name, store) = (sweep.name.to_string(), args.store.display());
     if source.has_changed_since(&sweep) {

@@ -70,12 +70,13 @@ impl Coordinator {
 
     /// The checkpoints that are needed: the newest one of each trial in flight. A file of an older
     /// one can be removed.
-    pub fn checkpoints(&self) -> impl Iterator<Item = Blob> {
+    pub fn checkpoints(&self) -> impl Iterator<Item = (SweepId, TrialNumber, Blob)> {
         let sweeps = self.record.sweeps().values();
         let trials = sweeps.flat_map(|sweep| {
-            sweep.in_flight().iter().filter_map(|(_, number)| sweep.trial(*number))
+            let trials = sweep.in_flight().iter();
+            trials.filter_map(|(_, number)| Some((sweep.id(), sweep.trial(*number)?)))
         });
-        trials.filter_map(|trial| Some(trial.checkpoint()?.blob))
+        trials.filter_map(|(sweep, trial)| Some((sweep, trial.number(), trial.checkpoint()?.blob)))
     }
 
     /// The views of the workers that are connected or hold leases.

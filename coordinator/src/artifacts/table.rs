@@ -48,6 +48,8 @@ struct Entry {
     bytes: u64,
     /// When the grace period began.
     touched: Instant,
+    /// It has no grace period, because nothing will refer to it again.
+    is_outdated: bool,
 }
 
 impl Table {
@@ -59,6 +61,7 @@ impl Table {
     fn touch(&mut self, name: &BlobName) {
         if let Some(entry) = self.blobs.get_mut(name) {
             entry.touched = Instant::now();
+            entry.is_outdated = false;
         }
     }
 }
@@ -117,7 +120,10 @@ impl Artifacts {
         }
         let now = Instant::now();
         let blobs = home.list()?.into_iter().map(|(Blob { name, bytes }, age)| {
-            (name, Entry { bytes, touched: now.checked_sub(age).unwrap_or(now) })
+            (
+                name,
+                Entry { bytes, touched: now.checked_sub(age).unwrap_or(now), is_outdated: false },
+            )
         });
         let blobs = blobs.collect();
         Ok(Arc::new(Self {
@@ -154,6 +160,17 @@ impl Artifacts {
             }
         }
         missing
+    }
+
+    /// Ends the grace periods of blobs that nothing will refer to again. The next collection
+    /// removes them, unless they are needed by something else.
+    pub(crate) fn outdate(&self, names: &[BlobName]) {
+        let mut table = self.table();
+        for name in names {
+            if let Some(entry) = table.blobs.get_mut(name) {
+                entry.is_outdated = true;
+            }
+        }
     }
 
     /// Keeps a blob from being removed.
@@ -303,7 +320,7 @@ impl Artifacts {
         blobs.retain(|name, entry| {
             let is_kept = needed.contains(name)
                 || pins.contains_key(name)
-                || entry.touched.elapsed() < self.settings.grace;
+                || (!entry.is_outdated && entry.touched.elapsed() < self.settings.grace);
             if is_kept {
                 return true;
             }
@@ -358,7 +375,10 @@ impl Putting {
             return Ok(());
         }
         upload.finish(&*artifacts.home)?;
-        artifacts.table().blobs.insert(name, Entry { bytes, touched: Instant::now() });
+        artifacts
+            .table()
+            .blobs
+            .insert(name, Entry { bytes, touched: Instant::now(), is_outdated: false });
         Ok(())
     }
 }

@@ -102,6 +102,7 @@ impl Committer {
             self.snapshots.take(capture, self.store.as_ref());
         }
         stored.events.iter().for_each(log);
+        self.sweeps.see(&stored.events);
         let has_deleted = changes.iter().any(|(_, published)| published.is_none());
         if !changes.is_empty() {
             self.sweeps.publish(changes);

@@ -15,6 +15,7 @@
 //! waiting request fails.
 
 mod batch;
+mod checkpoints;
 mod command;
 mod committer;
 mod engine;

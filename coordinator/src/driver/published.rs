@@ -6,15 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use caviar_common::blob::BlobName;
 use caviar_common::ids::{Name, SweepId, TrialNumber};
 use caviar_common::outcome::SweepState;
 use caviar_common::view::{Counts, SweepView};
+use caviar_core::event::Event;
 use caviar_proto::convert::view::encode_sweep;
 use caviar_proto::v1;
 use tokio::sync::watch;
+
+use super::checkpoints::Checkpoints;
 
 /// A sweep as it was after a commit.
 #[derive(Debug)]
@@ -61,6 +64,7 @@ struct Maps {
     sweeps: BTreeMap<SweepId, watch::Sender<Arc<Published>>>,
     names: BTreeMap<Name, SweepId>,
     requests: BTreeMap<Name, SweepId>,
+    checkpoints: Checkpoints,
 }
 
 /// A change of one sweep: as it is now, or `None` if it was deleted.
@@ -69,6 +73,10 @@ pub(super) type Change = (SweepId, Option<Arc<Published>>);
 impl Sweeps {
     fn maps(&self) -> RwLockReadGuard<'_, Maps> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn maps_mut(&self) -> RwLockWriteGuard<'_, Maps> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The sweep of that number.
@@ -116,11 +124,30 @@ impl Sweeps {
         maps.sweeps.values().take(limit).map(|sweep| sweep.borrow().view.name.clone()).collect()
     }
 
-    /// The blobs that the sweeps refer to.
+    /// The blobs that the sweeps and their trials in flight refer to.
     pub fn blobs(&self) -> BTreeSet<BlobName> {
         let maps = self.maps();
         let blocks = maps.sweeps.values().filter_map(|sweep| sweep.borrow().view.data.block);
-        blocks.map(|block| block.name).collect()
+        blocks.map(|block| block.name).chain(maps.checkpoints.needed()).collect()
+    }
+
+    /// The checkpoints that are not needed any more since the last call.
+    pub fn take_outdated_checkpoints(&self) -> Vec<BlobName> {
+        self.maps_mut().checkpoints.take_outdated()
+    }
+
+    /// Takes the checkpoints of a coordinator that was restarted.
+    pub(super) fn set_checkpoints(&self, checkpoints: Checkpoints) {
+        self.maps_mut().checkpoints = checkpoints;
+    }
+
+    /// Takes the events of a commit.
+    pub(super) fn see(&self, events: &[Event]) {
+        let mut events = events.iter().filter(|event| Checkpoints::concerns(event)).peekable();
+        if events.peek().is_some() {
+            let mut maps = self.maps_mut();
+            events.for_each(|event| maps.checkpoints.see(event));
+        }
     }
 
     /// Follows a sweep from now on.
@@ -130,7 +157,7 @@ impl Sweeps {
 
     /// Makes changes visible.
     pub(super) fn publish(&self, changes: Vec<Change>) {
-        let mut maps = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut maps = self.maps_mut();
         for (sweep, change) in changes {
             match change {
                 Some(published) => maps.set(sweep, published),

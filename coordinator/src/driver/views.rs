@@ -8,6 +8,7 @@ use caviar_common::message::ToWorker;
 use caviar_core::Coordinator;
 use caviar_core::input::{Effect, Rows};
 
+use super::checkpoints::Checkpoints;
 use super::published::{Change, Published, Sweeps};
 
 /// What the driver knows of the views beyond the state machine.
@@ -23,6 +24,7 @@ impl Views {
         let views = Self::default();
         let all = core.record().sweeps().keys().map(|sweep| views.change(core, *sweep)).collect();
         sweeps.publish(all);
+        sweeps.set_checkpoints(Checkpoints::new(core));
         views
     }
 

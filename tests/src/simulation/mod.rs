@@ -210,6 +210,7 @@ impl Simulation {
             trial.worker = None;
             trial.seconds = None;
             trial.attempts.0 = 0;
+            trial.retrained_epochs = 0;
         }
         trials
     }

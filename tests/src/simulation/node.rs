@@ -159,7 +159,7 @@ impl Node {
 
     fn write_checkpoint(&mut self, lease: LeaseId, grant: &Grant, epoch: u32) {
         if grant.job == Job::Train {
-            let state = Box::new(State { epoch, batch: 0, bytes: [0].into() });
+            let state = Box::new(State { epoch, batch: 0, bytes: vec![0].into() });
             self.agent.on_event(RunnerEvent::Checkpoint { lease, state });
         }
     }

@@ -409,7 +409,7 @@ fn a_checkpoint_that_cannot_be_used_is_reported_and_the_training_begins_again() 
     for fetched in [Err("it is gone".to_owned()), Ok(b"damaged".to_vec())] {
         let (events, mut received) = mpsc::channel(1);
         let mut runners = Runners::new(events, None, None, None);
-        let state = State { epoch: 2, batch: 1, bytes: [1].into() };
+        let state = State { epoch: 2, batch: 1, bytes: vec![1].into() };
         let checkpoint = granted_again(&state).checkpoint;
         runners.start(Box::new(Grant { checkpoint, ..*grant(1, 3, &[]) })).unwrap();
         runners.deliver(LeaseId(1), fetched);
@@ -454,7 +454,7 @@ fn a_short_trial_writes_no_checkpoint() {
 fn a_runner_that_waits_for_its_checkpoint_can_be_stopped() {
     let (events, mut received) = mpsc::channel(1);
     let mut runners = Runners::new(events, None, None, ALWAYS);
-    let state = State { epoch: 2, batch: 1, bytes: [1].into() };
+    let state = State { epoch: 2, batch: 1, bytes: vec![1].into() };
     runners.start(granted_again(&state)).unwrap();
     runners.leave(LeaseId(1));
     assert_eq!(until_end(&mut received), (Vec::new(), End::Cancelled));
