@@ -5,9 +5,9 @@ use caviar_common::numbers::{to_u32, to_u64};
 use ndarray::{Array2, ArrayView2};
 use zerocopy::IntoBytes;
 
-use crate::block::Features;
 use crate::error::{DataError, shown};
 use crate::examples::Targets;
+use crate::features::Features;
 use crate::limits::MIN_ROWS;
 use crate::raw::Raw;
 use crate::split::Rows;
