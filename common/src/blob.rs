@@ -14,8 +14,8 @@ use crate::text::quoted;
 /// ```
 /// use caviar_common::blob::BlobName;
 ///
-/// let name: BlobName = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262".parse()?;
-/// assert_eq!(name.to_string().len(), 64);
+/// let name: BlobName = "ab".repeat(32).parse()?;
+/// assert_eq!(name.hash(), &[0xab; 32]);
 /// assert!("AF".parse::<BlobName>().is_err());
 /// # Ok::<(), caviar_common::blob::BadBlobName>(())
 /// ```

@@ -8,8 +8,9 @@
 //!                                              +------ once committed ---- store
 //! ```
 //! The state machine itself is in `caviar-core`, which does no I/O. This crate adds the I/O:
-//! [`store`] keeps the events, [`artifacts`] keeps data sets and other large files, [`driver`] owns the state machine and the store, and the services
-//! translate between them and `caviar.v1`. [`program`] is the command line.
+//! [`store`] keeps the events, [`artifacts`] keeps data sets and other large files, [`driver`] owns
+//! the state machine and the store, and the services translate between them and `caviar.v1`.
+//! [`program`] is the command line.
 //!
 //! [`start`] runs a coordinator inside any program:
 //!

@@ -206,7 +206,10 @@ mod tests {
             let first = from.div_ceil(CHUNK_BYTES) * CHUNK_BYTES;
             let covered: u64 = spans.iter().map(|(_, length)| to_u64(*length)).sum();
             prop_assert_eq!(covered, bytes.saturating_sub(first));
-            prop_assert!(spans.iter().all(|(start, length)| start % CHUNK_BYTES == 0 && *length > 0));
+            let is_legal = |(start, length): &(u64, usize)| {
+                start.is_multiple_of(CHUNK_BYTES) && *length > 0
+            };
+            prop_assert!(spans.iter().all(is_legal));
         }
     }
 }

@@ -31,13 +31,14 @@ use std::io;
 use caviar_blob::Source;
 use caviar_common::data::Task;
 use caviar_common::numbers::{to_u64, to_usize};
-use ndarray::{Array2, ArrayView2, aview2};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 use crate::dataset::{Dataset, Parts};
 use crate::error::BlockError;
 use crate::examples::Targets;
+use crate::features::{Features, NUMBER_BYTES, floats};
 use crate::limits::{MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_VALUES};
 use crate::map::Bytes;
 
@@ -47,8 +48,6 @@ const VERSION: u32 = 1;
 const HEAD_BYTES: usize = 32;
 /// What the features and the targets are aligned to: a line of the cache.
 const ALIGNMENT: usize = 64;
-/// Bytes of a number.
-const NUMBER_BYTES: usize = 4;
 /// Longest schema, in bytes. The names of the most classes, each of the greatest length, fit.
 const MAX_SCHEMA_BYTES: usize = 1 << 27;
 
@@ -288,49 +287,6 @@ fn head(bytes: &[u8]) -> Option<([u8; 8], [u32; 4])> {
         *number = u32::from_le_bytes(*word);
     }
     Some((*magic, numbers))
-}
-
-/// The features of a data set: in memory of their own, or inside a block.
-#[derive(Clone, Debug)]
-pub(crate) enum Features {
-    /// Read from another format.
-    Owned(Array2<f32>),
-    /// A part of a block. The part was checked: it is aligned, and as long as the shape says.
-    Block {
-        /// The block.
-        bytes: Bytes,
-        /// Where the features begin, in bytes.
-        start: usize,
-        /// Rows and columns.
-        shape: (usize, usize),
-    },
-}
-
-impl Features {
-    /// Rows and columns.
-    pub(crate) fn view(&self) -> ArrayView2<'_, f32> {
-        match self {
-            Self::Owned(features) => features.view(),
-            Self::Block { bytes, start, shape } => {
-                let values = floats(bytes.get(), *start, shape.0 * shape.1).unwrap_or_default();
-                // `from_block` makes this view first, and refuses the block if it has no rows.
-                ArrayView2::from_shape(*shape, values).unwrap_or_else(|_| aview2::<f32, 0>(&[]))
-            }
-        }
-    }
-}
-
-impl PartialEq for Features {
-    fn eq(&self, other: &Self) -> bool {
-        self.view() == other.view()
-    }
-}
-
-/// `count` numbers from byte `start` on, in place; `None` if they are not aligned, not there, or in
-/// another order than this machine's.
-fn floats(bytes: &[u8], start: usize, count: usize) -> Option<&[f32]> {
-    let part = bytes.get(start..)?.get(..count.checked_mul(NUMBER_BYTES)?)?;
-    if cfg!(target_endian = "little") { <[f32]>::ref_from_bytes(part).ok() } else { None }
 }
 
 /// The words from byte `start` on.

@@ -1,16 +1,15 @@
 //! Data as it was read and checked, before it is split.
 
-use caviar_common::data::{DataSpec, DataSummary, Task};
+use caviar_common::data::Task;
 use caviar_common::numbers::{to_u32, to_u64};
 use ndarray::{Array2, ArrayView2};
 use zerocopy::IntoBytes;
 
-use crate::block::Features;
 use crate::error::{DataError, shown};
 use crate::examples::Targets;
+use crate::features::Features;
 use crate::limits::MIN_ROWS;
 use crate::raw::Raw;
-use crate::split::Rows;
 
 /// Data as it was read: finite features, one target per row, at least [`MIN_ROWS`] rows and at
 /// least two different targets.
@@ -138,24 +137,6 @@ impl Dataset {
     /// names of the classes.
     pub fn digest(&self) -> &str {
         &self.digest
-    }
-
-    /// The sizes and the digest that a sweep stores, for this data split as `spec` says. It draws
-    /// the splits, but copies nothing.
-    ///
-    /// # Errors
-    /// Those of [`split`](crate::split()).
-    pub fn summary(&self, spec: &DataSpec, sweep_seed: u64) -> Result<DataSummary, DataError> {
-        let rows = Rows::draw(self, spec, sweep_seed)?;
-        Ok(DataSummary {
-            train: to_u64(rows.train.len()),
-            validation: to_u64(rows.validation.len()),
-            test: to_u64(rows.test.len()),
-            features: to_u32(self.features().ncols()),
-            outputs: self.outputs(),
-            digest: self.digest.clone(),
-            block: None,
-        })
     }
 
     /// Outputs of the network: the number of classes, or 1 for regression.

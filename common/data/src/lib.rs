@@ -35,6 +35,7 @@ mod csv;
 mod dataset;
 mod error;
 mod examples;
+mod features;
 mod idx;
 mod labels;
 pub mod limits;

@@ -1,7 +1,7 @@
 //! The training, validation and test splits of a data set.
 
-use caviar_common::data::DataSpec;
-use caviar_common::numbers::{floor_to_usize, index, real};
+use caviar_common::data::{DataSpec, DataSummary};
+use caviar_common::numbers::{floor_to_usize, index, real, to_u32, to_u64};
 use caviar_common::seed::{Purpose, Seed};
 use ndarray::{Array1, Array2, Axis};
 
@@ -45,6 +45,26 @@ pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Spli
     Ok(Splits { train, validation, test, outputs: dataset.outputs() })
 }
 
+impl Dataset {
+    /// The sizes and the digest that a sweep stores, for this data split as `spec` says. It draws
+    /// the splits, but copies nothing.
+    ///
+    /// # Errors
+    /// Those of [`split()`].
+    pub fn summary(&self, spec: &DataSpec, sweep_seed: u64) -> Result<DataSummary, DataError> {
+        let rows = Rows::draw(self, spec, sweep_seed)?;
+        Ok(DataSummary {
+            train: to_u64(rows.train.len()),
+            validation: to_u64(rows.validation.len()),
+            test: to_u64(rows.test.len()),
+            features: to_u32(self.features().ncols()),
+            outputs: self.outputs(),
+            digest: self.digest().to_owned(),
+            block: None,
+        })
+    }
+}
+
 fn check_shares(validation: f64, test: f64) -> Result<(), DataError> {
     if !(validation > 0.0 && validation < 1.0) {
         return Err(DataError::Share {
@@ -67,10 +87,10 @@ fn check_shares(validation: f64, test: f64) -> Result<(), DataError> {
 }
 
 /// The rows of each split, ascending.
-pub(crate) struct Rows {
-    pub(crate) train: Vec<usize>,
-    pub(crate) validation: Vec<usize>,
-    pub(crate) test: Vec<usize>,
+struct Rows {
+    train: Vec<usize>,
+    validation: Vec<usize>,
+    test: Vec<usize>,
 }
 
 impl Rows {
@@ -78,11 +98,7 @@ impl Rows {
     ///
     /// # Errors
     /// Those of [`split`].
-    pub(crate) fn draw(
-        dataset: &Dataset,
-        spec: &DataSpec,
-        sweep_seed: u64,
-    ) -> Result<Self, DataError> {
+    fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Self, DataError> {
         check_shares(spec.validation, spec.test)?;
         let rows = draw(dataset, spec, sweep_seed)?;
         if rows.train.len() < 2 {

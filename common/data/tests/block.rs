@@ -141,7 +141,8 @@ proptest! {
 
     #[test]
     fn any_bytes_give_an_error(bytes in vec(any::<u8>(), 1..300)) {
-        prop_assert!(Dataset::from_block(Bytes::from([&b"CAVIARBK"[..], &bytes].concat())).is_err());
+        let after_magic = [&b"CAVIARBK"[..], &bytes].concat();
+        prop_assert!(Dataset::from_block(Bytes::from(after_magic)).is_err());
         prop_assert!(Dataset::from_block(Bytes::from(bytes)).is_err());
     }
 }

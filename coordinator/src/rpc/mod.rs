@@ -2,7 +2,7 @@
 //! encodes the reply.
 //!
 //! ```text
-//! Sweeps, Trials, Workers, Admin, Blobs (the services) --> Api: driver, shutdown, limits --> DriverHandle
+//! Sweeps, Trials, Workers, Admin, Blobs --> Api: driver, shutdown, limits --> DriverHandle
 //! ```
 //! This module makes no decisions. Every error leaves it through [`caviar_proto::status`].
 

@@ -39,6 +39,12 @@ pub(crate) enum FetchError {
     Stopped,
 }
 
+impl From<BlobError> for FetchError {
+    fn from(error: BlobError) -> Self {
+        if let BlobError::Io(error) = error { Self::Write(error) } else { Self::Damaged(error) }
+    }
+}
+
 /// Downloads blobs, each over a connection of its own. A long transfer then delays no heartbeat.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
@@ -94,11 +100,15 @@ impl Fetcher {
                 (furthest, since, damaged) = (transfer.offset(), Instant::now(), 0);
                 backoff.reset();
             }
-            match &error {
-                FetchError::Damaged(_) if damaged < MAX_DAMAGED => damaged += 1,
-                FetchError::Client(error) if may_pass(error) && since.elapsed() < PATIENCE => {}
-                _ => return Err(error),
+            let is_over = match &error {
+                FetchError::Damaged(_) => damaged >= MAX_DAMAGED,
+                FetchError::Client(error) => !may_pass(error) || since.elapsed() >= PATIENCE,
+                FetchError::Write(_) | FetchError::Stopped => true,
+            };
+            if is_over {
+                return Err(error);
             }
+            damaged += u32::from(matches!(error, FetchError::Damaged(_)));
             tracing::warn!(
                 fetched = transfer.offset(),
                 "fetching the data was interrupted, trying again: {error}"
@@ -117,10 +127,7 @@ impl Fetcher {
         let mut download = artifacts.download(blob, transfer.offset()).await?;
         let intake = transfer.begin(&download)?;
         while let Some((offset, chunk)) = download.next().await? {
-            intake.push(offset, &chunk).map_err(|error| match error {
-                BlobError::Io(error) => FetchError::Write(error),
-                error => FetchError::Damaged(error),
-            })?;
+            intake.push(offset, &chunk)?;
         }
         if intake.is_complete() {
             return Ok(());

@@ -100,7 +100,7 @@ impl Blobs {
             Err(NotCached::Failed(error)) => Err(error),
             Err(NotCached::Unusable(error)) => {
                 tracing::warn!(
-                    "the data of {} is not cached, and every process fetches it for itself: {error}",
+                    "the data of {} is not cached, so every process fetches its own copy: {error}",
                     ByteSize(blob.bytes)
                 );
                 let bytes = self.fetcher.fetch(blob, Vec::new(), stopped, &mut || {})?;
