@@ -188,13 +188,6 @@ async fn begin_file(
     Err(name_is_taken(args, sweep, has_changed).into())
 }
 
-/// Whether the file asks for something else than the sweep that was created from it.
-fn has_changed(source: &SweepSource, sweep: &SweepView) -> bool {
-    let mut spec = source.spec.clone();
-    spec.fill_space(&sweep.data);
-    !sweep.spec.answers(&spec)
-}
-
 fn name_is_taken(args: &Run, sweep: &SweepView, has_changed: bool) -> Failure {
     let run = run_command(args);
     let (store, name) = (args.store.display(), &sweep.name);

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use bytesize::ByteSize;
 use caviar_client::caviar_blob::{Blob, Outline};
-use caviar_client::{Client, Error, Uploaded};
+use caviar_client::{Client, CreateOptions, Error, Uploaded};
 use caviar_common::data::{DataSpec, DataSummary};
 use caviar_common::error::{ErrorClass, Problem, Problems};
 use caviar_common::ids::Name;
@@ -100,7 +100,7 @@ impl SweepSource {
     pub(crate) fn has_changed_since(&self, sweep: &SweepView) -> bool {
         let mut spec = self.spec.clone();
         spec.fill_space(&sweep.data);
-        spec != *sweep.spec
+        !sweep.spec.answers(&spec)
     }
 
     /// Reads the data and checks the sweep on it.

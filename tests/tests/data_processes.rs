@@ -9,14 +9,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use caviar_proto::v1;
 use caviar_proto::v1::artifact_service_client::ArtifactServiceClient;
+use caviar_tests::home::home;
 use caviar_tests::processes::{Coordinator, Process, caviar_ok, export, program};
-use caviar_tests::watch::{block_on, client, is_completed, until};
+use caviar_tests::watch::{block_on, client, dialer, is_completed, until};
 use serde_json::Value;
-use tonic::transport::Endpoint;
 
 /// A folder with a sweep on data of its own.
 struct Origin {
@@ -78,7 +78,8 @@ fn worker(url: &str, name: &str, folder: &Path, cache: &Path) -> Process {
 
 fn usage(url: &str) -> v1::ArtifactUsage {
     block_on(async {
-        let channel = Endpoint::from_shared(url.to_owned()).expect("an address").connect().await;
+        let dialer = dialer(home(), url);
+        let channel = dialer.dial(Duration::from_secs(20)).await;
         let mut client = ArtifactServiceClient::new(channel.expect("it listens"));
         let reply = client.get_artifact_usage(v1::GetArtifactUsageRequest {}).await;
         reply.expect("it answers").into_inner()
@@ -91,7 +92,8 @@ fn create_by_path(from: &str, to: &str) {
         let request = v1::GetSweepRequest { sweep: "own".to_owned() };
         let sweep = client(from).await.get_sweep(request).await.expect("it is there");
         let spec = sweep.into_inner().spec;
-        let request = v1::CreateSweepRequest { request_id: "r".to_owned(), spec, block: None };
+        let request_id = "r".to_owned();
+        let request = v1::CreateSweepRequest { request_id, spec, ..Default::default() };
         client(to).await.create_sweep(request).await.expect("the data is there");
     });
 }

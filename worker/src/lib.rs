@@ -166,7 +166,8 @@ async fn work(config: WorkerConfig, stop: Stop<'_>) -> Result<(), WorkerError> {
     let (sender, events) = mpsc::channel(EVENTS);
     let blobs = Blobs::new(config.blobs, Fetcher::new(config.coordinator.clone()));
     let CheckpointConfig { place, every } = config.checkpoints;
-    let place = place.unwrap_or_else(|| Arc::new(ArtifactCheckpoints::new(config.coordinator.clone())));
+    let place =
+        place.unwrap_or_else(|| Arc::new(ArtifactCheckpoints::new(config.coordinator.clone())));
     let driver = Driver::new(
         Agent::new(identity),
         Runners::new(sender, config.memory, Some(blobs), Some(every)),

@@ -80,8 +80,8 @@ pub use crate::dial::{Channel, DialError, Dialer, DialerError};
 pub use crate::error::{Error, Request};
 pub use crate::holder::holder_of;
 pub use crate::probe::Answer;
-pub use crate::sweeps::CreateOptions;
 pub use crate::stream::{Replies, SweepChanges, TrialReplies};
+pub use crate::sweeps::CreateOptions;
 pub use crate::tokens::{Authority, CreatedToken, Token};
 pub use crate::trust::{
     ClientCertificate, FindError, Finder, PinError, SecretFileError, Target, pin_of,

@@ -8,9 +8,10 @@ use std::thread;
 
 use caviar_client::caviar_blob::Outline;
 use caviar_client::caviar_common::error::ErrorClass;
-use caviar_client::{Client, Error, Uploaded};
+use caviar_client::caviar_common::join::Role;
+use caviar_client::{Client, Dialer, Error, Uploaded};
 use caviar_coordinator::artifacts::Settings;
-use caviar_coordinator::{Server, ServerConfig, start_with};
+use caviar_coordinator::{Security, Server, ServerConfig, TlsOptions, start_with};
 use caviar_core::input::Config;
 
 async fn server(folder: &tempfile::TempDir, settings: Settings) -> Server {
@@ -19,8 +20,15 @@ async fn server(folder: &tempfile::TempDir, settings: Settings) -> Server {
         store: folder.path().join("caviar.db"),
         core: Config::default(),
         ticks: true,
+        security: Security::Tls(TlsOptions::default()),
     };
     start_with(config, settings).await.unwrap()
+}
+
+/// Connects to a coordinator at this address, which may be that of a proxy.
+async fn connect(server: &Server, address: SocketAddr) -> Client {
+    let join = server.join(Role::Admin).unwrap().at(vec![address.into()]);
+    Client::connect(&Dialer::new(join.into(), None).unwrap()).await.unwrap()
 }
 
 fn blob() -> (Vec<u8>, Outline) {
@@ -59,7 +67,7 @@ async fn an_upload_sends_what_is_missing_and_continues_when_its_connection_break
     let folder = tempfile::tempdir().unwrap();
     let server = server(&folder, Settings::default()).await;
     let address = proxy(server.address(), 3_000_000);
-    let client = Client::connect(&address.to_string()).await.unwrap();
+    let client = connect(&server, address).await;
     let artifacts = client.artifacts();
     let (bytes, outline) = blob();
     assert_eq!(artifacts.upload(&outline, &bytes).await.unwrap(), Uploaded::Sent);
@@ -74,7 +82,7 @@ async fn a_blob_that_does_not_fit_is_refused_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { limit: "4MiB".parse().unwrap(), ..Settings::default() };
     let server = server(&folder, settings).await;
-    let client = Client::connect(&server.address().to_string()).await.unwrap();
+    let client = connect(&server, server.address()).await;
     let (bytes, outline) = blob();
     let error = client.artifacts().upload(&outline, &bytes).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Refused);

@@ -12,9 +12,12 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use caviar_client::Client;
+use caviar_common::limits::MAX_PARALLELISM;
 use caviar_common::outcome::SweepState;
+use caviar_common::spec::Parallelism;
 use caviar_common::view::SweepView;
 use caviar_process::Signals;
+use caviar_worker::SlotChoice;
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep};
 
@@ -122,6 +125,17 @@ async fn work(
     outcome
 }
 
+/// The slots for which `parallelism = "auto"` is resolved: those that the workers of the job will
+/// have, if all nodes are like this one. `None` if the file has a number.
+fn slots_of_auto(source: &SweepSource) -> Option<u32> {
+    if source.spec.search.parallelism != Parallelism::Auto {
+        return None;
+    }
+    let nodes = std::env::var("SLURM_JOB_NUM_NODES").ok().and_then(|nodes| nodes.parse().ok());
+    let slots = SlotChoice::detect().slots().saturating_mul(nodes.unwrap_or(1));
+    Some(slots.clamp(1, MAX_PARALLELISM))
+}
+
 fn deserted() -> Failure {
     let hint = "their last lines in this log say why";
     Failure::hinted("all workers of the job have ended", hint)
@@ -165,7 +179,7 @@ async fn begin(
 ) -> anyhow::Result<String> {
     let known = client.list_sweeps().await?;
     let Some(sweep) = known.into_iter().find(|sweep| sweep.name == source.spec.name) else {
-        return Ok(source.create(client, args.for_slots(), &[]).await?.name.to_string());
+        return Ok(source.create(client, slots_of_auto(source), &[]).await?.name.to_string());
     };
     let (name, store) = (sweep.name.to_string(), args.store.display());
     if source.has_changed_since(&sweep) {

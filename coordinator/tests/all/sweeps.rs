@@ -38,8 +38,7 @@ async fn bad_specs_name_every_field() {
     let mut wire = encode_spec(&spec("digits", 4, 2));
     wire.name = Some("no good".to_owned());
     wire.search.as_mut().unwrap().trials = Some(0);
-    let request =
-        v1::CreateSweepRequest { spec: Some(wire), ..v1::CreateSweepRequest::default() };
+    let request = v1::CreateSweepRequest { spec: Some(wire), ..v1::CreateSweepRequest::default() };
     let error = sweeps.create_sweep(request).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
     assert_eq!(fields(&error), ["request_id", "name", "search.trials"]);
