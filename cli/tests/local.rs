@@ -375,10 +375,8 @@ fn an_export_says_when_every_trial_started_and_ended() {
         assert!(trial["seconds"].as_f64().unwrap() > 0.0, "{trial}");
     }
     let csv = stdout(directory, &["export", "small"]);
-    assert!(
-        csv.lines().next().unwrap().ends_with(",message,started_at,ended_at,retrained_epochs"),
-        "{csv}"
-    );
+    let last = ",message,started_at,ended_at,retrained_epochs";
+    assert!(csv.lines().next().unwrap().ends_with(last), "{csv}");
 }
 
 #[test]

@@ -310,7 +310,8 @@ mod tests {
 
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let _inside = runtime.enter();
-        let dialer = caviar_client::Dialer::new("127.0.0.1:1").unwrap();
+        let target = caviar_client::Target::plain("http://127.0.0.1:1").unwrap();
+        let dialer = caviar_client::Dialer::new(target, None).unwrap();
         let places = BlobPlaces { cache: None, folder: Some(folder.path().to_owned()) };
         let blobs = Blobs::new(places, Fetcher::new(dialer));
         let cache = DataCache::with_blobs(Some(blobs));

@@ -53,11 +53,11 @@ pub struct Arguments {
     checkpoint_ms: u64,
     /// The folder in which the workers of this host keep data that the coordinator sends
     /// [default: $XDG_CACHE_HOME/caviar or ~/.cache/caviar]
-    #[arg(long, env = "CAVIAR_CACHE", value_name = "FOLDER")]
+    #[arg(long, env = "CAVIAR_CACHE", hide_env_values = true, value_name = "FOLDER")]
     cache: Option<PathBuf>,
     /// A folder with such data on a file system that this host shares with the coordinator:
     /// STORE.artifacts/blobs
-    #[arg(long, env = "CAVIAR_ARTIFACTS", value_name = "FOLDER")]
+    #[arg(long, env = "CAVIAR_ARTIFACTS", hide_env_values = true, value_name = "FOLDER")]
     artifacts: Option<PathBuf>,
     /// This worker's name, unique among the workers of the coordinator [default: HOST-PID]
     #[arg(long, value_parser = name)]

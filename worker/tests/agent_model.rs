@@ -18,6 +18,8 @@
     reason = "a test that cannot continue should panic at the place of the fault"
 )]
 
+#[path = "support/steps.rs"]
+mod steps;
 mod support;
 
 use std::cell::RefCell;
@@ -29,59 +31,9 @@ use caviar_common::message::{Checkpoint, Finished, FromWorker, Release, Stored, 
 use caviar_common::metric::EpochMetrics;
 use caviar_common::outcome::Outcome;
 use caviar_worker::agent::{self as worker, Agent, Command, End, RunnerEvent};
-use proptest::prelude::{Just, Strategy, any};
-use proptest::prop_oneof;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use steps::{Step, step};
 use support::{agent, grant, point};
-
-#[derive(Clone, Debug)]
-enum Step {
-    Dial,
-    Disconnect,
-    /// The worker sends a message.
-    WorkerSends,
-    /// The coordinator receives a message.
-    CoordinatorReceives,
-    /// The worker receives a message.
-    WorkerReceives,
-    Grant,
-    Revoke(usize),
-    /// The coordinator stops a trial at a rung.
-    Stop(usize),
-    Park(usize),
-    Unpark(usize),
-    Epoch(usize),
-    Finish(usize),
-    Unable(usize),
-    /// A runner writes a checkpoint.
-    Checkpoint(usize),
-    /// A checkpoint is stored, or cannot be.
-    Stored(usize),
-    Drain,
-    /// The worker is told to stop.
-    Leave,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => Just(Step::Dial),
-        2 => Just(Step::Disconnect),
-        12 => Just(Step::WorkerSends),
-        12 => Just(Step::CoordinatorReceives),
-        14 => Just(Step::WorkerReceives),
-        8 => Just(Step::Grant),
-        2 => any::<usize>().prop_map(Step::Revoke),
-        2 => any::<usize>().prop_map(Step::Stop),
-        5 => any::<usize>().prop_map(Step::Park),
-        3 => any::<usize>().prop_map(Step::Unpark),
-        12 => any::<usize>().prop_map(Step::Epoch),
-        5 => any::<usize>().prop_map(Step::Finish),
-        1 => any::<usize>().prop_map(Step::Unable),
-        3 => any::<usize>().prop_map(Step::Checkpoint),
-        3 => any::<usize>().prop_map(Step::Stored),
-        1 => Just(Step::Drain),
-    ]
-}
 
 /// The state of a lease as the coordinator sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

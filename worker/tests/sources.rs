@@ -51,8 +51,8 @@ fn a_checkpoint_of_impossibly_many_steps_is_refused() {
     let mut bytes = trainer.checkpoint(0.0).unwrap();
     let mut resumed = Trainer::new(&spec, splits, 7, 0).unwrap();
     assert!(resumed.restore(&bytes).is_ok());
-    // The magic, version, identity, epochs and mini-batches precede the number of steps. The digest is not a
-    // secret, so a forger can compute a matching one.
+    // The magic, version, identity, epochs and mini-batches precede the number of steps. The digest
+    // is not a secret, so a forger can compute a matching one.
     bytes[56..64].copy_from_slice(&u64::MAX.to_le_bytes());
     let content = bytes.len() - 32;
     let digest = blake3::hash(&bytes[..content]);

@@ -13,7 +13,7 @@ use crate::trust::{ClientCertificate, FindError, Finder};
 pub struct ConnectionArguments {
     /// Address of the coordinator: HOST:PORT, HOST or :PORT, or several separated by commas
     /// [default: the addresses in the join string]
-    #[arg(long, env = "CAVIAR_COORDINATOR", value_name = "ADDRESS")]
+    #[arg(long, env = "CAVIAR_COORDINATOR", hide_env_values = true, value_name = "ADDRESS")]
     pub coordinator: Option<String>,
     /// File of mode 0600 with a join string, or - for standard input [default: the value of
     /// CAVIAR_JOIN, or else what a coordinator of this user left in the home folder]
@@ -23,6 +23,7 @@ pub struct ConnectionArguments {
     #[arg(
         long,
         env = "CAVIAR_CLIENT_CERTIFICATE",
+        hide_env_values = true,
         value_name = "FILE",
         requires = "client_key",
         hide_short_help = true
@@ -32,6 +33,7 @@ pub struct ConnectionArguments {
     #[arg(
         long,
         env = "CAVIAR_CLIENT_KEY",
+        hide_env_values = true,
         value_name = "FILE",
         requires = "client_certificate",
         hide_short_help = true

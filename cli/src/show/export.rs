@@ -1,8 +1,8 @@
 //! The whole result of a sweep, for another program.
 //!
 //! The order and the form of every number are fixed. Two runs of the same sweep give the same bytes
-//! except for `seconds`, `worker`, `attempts`, `started_at`, `ended_at` and `retrained_epochs`, which
-//! describe how the work was done and not what it found.
+//! except for `seconds`, `worker`, `attempts`, `started_at`, `ended_at` and
+//! `retrained_epochs`, which describe how the work was done and not what it found.
 
 use std::io::{self, Write};
 

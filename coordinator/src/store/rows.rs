@@ -45,7 +45,8 @@ impl StateRow {
     /// Reads one trial.
     pub(super) const SELECT_ONE: &str = "SELECT sweep, trial, state, attempts, worker, objective, \
         seconds, memory_bytes, message, stopped_epoch, stopped_rank, stopped_of, started_at, \
-        ended_at, last_epoch, retrained_epochs, checksum FROM trial_states WHERE sweep = ?1 AND trial = ?2";
+        ended_at, last_epoch, retrained_epochs, checksum FROM trial_states \
+        WHERE sweep = ?1 AND trial = ?2";
     /// How many columns are before the checksum.
     pub(super) const WIDTH: usize = 16;
 

@@ -17,7 +17,7 @@ use crate::v1::coordinator_message::Kind as To;
 use crate::v1::value::Kind;
 use crate::v1::worker_message::Kind as From;
 
-fn long() -> String {
+pub(super) fn long() -> String {
     "x".repeat(MAX_TEXT_CHARS + 1)
 }
 
@@ -106,15 +106,9 @@ fn welcome() -> v1::Welcome {
     v1::Welcome { heartbeat_ms: 1, lease_ttl_ms: 1, store: 1, keeps_checkpoints: true }
 }
 
-fn checkpoint() -> v1::Checkpoint {
+pub(super) fn checkpoint() -> v1::Checkpoint {
     let blob = v1::Blob { name: "0a".repeat(32), bytes: 5 };
     v1::Checkpoint { blob: Some(blob), epoch: 3, batch: u64::MAX }
-}
-
-fn checkpointed(change: impl FnOnce(&mut v1::Checkpoint)) -> From {
-    let mut checkpoint = checkpoint();
-    change(&mut checkpoint);
-    From::Checkpointed(v1::Checkpointed { lease: 1, checkpoint: Some(checkpoint) })
 }
 
 fn trial() -> v1::Trial {
@@ -145,7 +139,7 @@ fn sweep_spec() -> v1::SweepSpec {
     }
 }
 
-fn from_worker(kind: From) -> Result<FromWorker, Problem> {
+pub(super) fn from_worker(kind: From) -> Result<FromWorker, Problem> {
     worker::decode_from_worker(v1::WorkerMessage { kind: Some(kind) })
 }
 
@@ -172,7 +166,7 @@ fn bad_point(change: impl FnOnce(&mut v1::EpochMetrics)) -> String {
     refused(point(2), change, |second| from_worker(report(vec![point(1), second])))
 }
 
-fn bad_grant(change: impl FnOnce(&mut v1::Grant)) -> String {
+pub(super) fn bad_grant(change: impl FnOnce(&mut v1::Grant)) -> String {
     refused(grant(), change, |grant| {
         worker::decode_to_worker(v1::CoordinatorMessage { kind: Some(To::Grant(grant)) })
     })
@@ -261,37 +255,6 @@ fn ends_of_attempts_are_limited() {
     let unable =
         v1::Released { lease: 1, release: v1::Release::Unable.into(), message: Some(long()) };
     assert_eq!(from_worker(From::Released(unable)).unwrap_err().field, "released.message");
-}
-
-#[test]
-fn checkpoints_are_limited() {
-    assert!(from_worker(checkpointed(|_| ())).is_ok());
-    let refused = |change: fn(&mut v1::Checkpoint)| {
-        let field = from_worker(checkpointed(change)).unwrap_err().field;
-        assert_eq!(
-            bad_grant(|grant| change(grant.checkpoint.as_mut().unwrap())),
-            field.replace("checkpointed", "grant")
-        );
-        field
-    };
-    assert_eq!(refused(|it| it.blob = None), "checkpointed.checkpoint.blob");
-    assert_eq!(refused(|it| it.epoch = MAX_EPOCHS + 1), "checkpointed.checkpoint.epoch");
-    let blob = |it: &mut v1::Checkpoint, name: String, bytes| {
-        it.blob = Some(v1::Blob { name, bytes });
-    };
-    let name = "checkpointed.checkpoint.blob.name";
-    for wrong in [String::new(), "0".repeat(63), "A".repeat(64), long()] {
-        let field = from_worker(checkpointed(|it| blob(it, wrong.clone(), 1))).unwrap_err().field;
-        assert_eq!(field, name, "{wrong}");
-    }
-    for bytes in [0, MAX_BLOB_BYTES + 1] {
-        let field = from_worker(checkpointed(|it| blob(it, "0".repeat(64), bytes)));
-        assert_eq!(field.unwrap_err().field, "checkpointed.checkpoint.blob.bytes", "{bytes}");
-    }
-    let missing = From::Checkpointed(v1::Checkpointed { lease: 1, checkpoint: None });
-    assert_eq!(from_worker(missing).unwrap_err().field, "checkpointed.checkpoint");
-    let restarted = From::Restarted(v1::Restarted { lease: 1, reason: long() });
-    assert_eq!(from_worker(restarted).unwrap_err().field, "restarted.reason");
 }
 
 #[test]

@@ -36,8 +36,7 @@ fn main() -> anyhow::Result<()> {
         Ok(())
     })?;
     let (parameters, megabytes) = (trainer.parameters(), checkpoint.len() as f64 / 1e6);
-    println!(
-        "{net}: {parameters} parameters, {megabytes:.2} MB, {written:.1?} to write, {read:.1?} to read"
-    );
+    println!("{net}: {parameters} parameters, {megabytes:.2} MB");
+    println!("{written:.1?} to write, {read:.1?} to read");
     Ok(())
 }

@@ -11,7 +11,7 @@
 //! | 8 | mini-batches and validated blocks done of the next epoch (u64) |
 //! | 8 | steps done (u64) |
 //! | 8 | seconds trained so far (f64) |
-//! | 24 each | sums over the next epoch's mini-batches and blocks: loss (f64), hits, examples (u64) |
+//! | 24 each | sums over its mini-batches and blocks: loss (f64), hits and examples (u64) |
 //! | 16 each | train and validation score of the last epoch: loss, accuracy (f64), 0 without one |
 //! | 4 each | f32s: parameters, the states of the update rule, running means and variances |
 //! | 32 | BLAKE3 of everything before |
@@ -32,7 +32,7 @@ use crate::error::TrainError;
 use crate::loss::Tally;
 use crate::network::Network;
 use crate::optimizer::Updater;
-use crate::trainer::Progress;
+use crate::progress::Progress;
 
 const MAGIC: &[u8; 8] = b"caviarnn";
 /// Versions 1 and 2 knew no place within an epoch. No checkpoint of them was ever stored, so they

@@ -2,8 +2,8 @@
 //!
 //! A [`Trainer`] trains one trial: a multilayer perceptron for classification or regression. It is
 //! a function of the spec, the data, the sweep's seed and the trial's number. It trains on one
-//! thread, epoch by epoch, and can be interrupted before any mini-batch, saved there, and resumed on
-//! another machine.
+//! thread, epoch by epoch, and can be interrupted before any mini-batch, saved there, and resumed
+//! on another machine.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -120,6 +120,7 @@ mod network;
 mod optimizer;
 mod passes;
 mod products;
+mod progress;
 mod schedule;
 mod tensor;
 pub mod trainer;

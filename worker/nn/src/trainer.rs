@@ -16,6 +16,7 @@ use crate::kernels::Family;
 use crate::loss::Tally;
 use crate::network::Network;
 use crate::optimizer::Updater;
+use crate::progress::Progress;
 use crate::schedule::learning_rate;
 
 /// Examples that are evaluated at once. A product of 256 rows already runs at the peak
@@ -38,21 +39,6 @@ pub struct Trainer {
     /// The rows of the train split in the order of this epoch.
     order: Vec<u32>,
     progress: Progress,
-}
-
-/// How far a training is. An epoch consists of its mini-batches and then the blocks of examples
-/// that are validated at once.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Progress {
-    pub(crate) epochs_done: u32,
-    /// The mini-batches and blocks of the current epoch that are done.
-    pub(crate) pieces_done: usize,
-    /// The sums over these mini-batches.
-    pub(crate) train: Tally,
-    /// The sums over these blocks.
-    pub(crate) validation: Tally,
-    /// The metrics of the last epoch that is done; `None` before the first one ends.
-    pub(crate) last: Option<EpochMetrics>,
 }
 
 impl Trainer {

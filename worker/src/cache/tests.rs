@@ -6,13 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use caviar_blob::Outline;
-use caviar_client::{Client, Dialer};
-use caviar_coordinator::{Server, ServerConfig, start};
+use caviar_client::{Client, Dialer, Target};
+use caviar_coordinator::{Security, Server, ServerConfig, start};
 use tokio::runtime::Runtime;
 
 use super::*;
 
 static RUNNING: AtomicBool = AtomicBool::new(false);
+
+fn plain(address: SocketAddr) -> Dialer {
+    Dialer::new(Target::plain(&format!("http://{address}")).unwrap(), None).unwrap()
+}
 
 /// A coordinator with one blob of 5 MB.
 struct Coordinator {
@@ -33,12 +37,14 @@ impl Coordinator {
             store: store.path().join("caviar.db"),
             core: caviar_core::input::Config::default(),
             ticks: true,
+            // A byte that is changed on the way would end a TLS connection before it is seen.
+            security: Security::Plain,
         };
         let bytes: Vec<u8> = (0..1_250_000u32).flat_map(u32::to_le_bytes).collect();
         let outline = Outline::of(&bytes).unwrap();
         let (server, client) = runtime.block_on(async {
             let server = start(config).await.unwrap();
-            let client = Client::connect(&server.address().to_string()).await.unwrap();
+            let client = Client::connect(&plain(server.address())).await.unwrap();
             client.artifacts().upload(&outline, &bytes).await.unwrap();
             (server, client)
         });
@@ -57,7 +63,7 @@ impl Coordinator {
     fn blobs_over(&self, address: SocketAddr, cache: Option<&Path>) -> Blobs {
         let places = BlobPlaces { cache: cache.map(Path::to_owned), folder: None };
         let _inside = self.runtime.enter();
-        Blobs::new(places, Fetcher::new(Dialer::new(&address.to_string()).unwrap()))
+        Blobs::new(places, Fetcher::new(plain(address)))
     }
 }
 

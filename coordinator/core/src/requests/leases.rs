@@ -97,7 +97,8 @@ impl Coordinator {
         if lease.job() == Job::Score || checkpoint.epoch > recorded {
             let epoch = checkpoint.epoch;
             let message = format!(
-                "a checkpoint of trial {number} at epoch {epoch} was reported after epoch {recorded}"
+                "a checkpoint of trial {number} at epoch {epoch} was reported after epoch \
+                 {recorded}"
             );
             return Err(Refusal::InvalidReport(message).into());
         }
