@@ -10,7 +10,7 @@ use caviar_client::{Client, CreatedToken, Finder, Target, Token};
 use caviar_common::join::{JoinString, Role};
 use serde_json::{Value, json};
 
-use crate::args::{
+use crate::args::access::{
     Access, CreateToken, Health, ListTokens, RevokeToken, RotateToken, TokensCommand,
 };
 use crate::failure::Failure;

@@ -1,21 +1,23 @@
 //! The command line: commands, arguments and their help.
 
+pub(crate) mod access;
 pub(crate) mod slurm;
 pub(crate) mod ssh_workers;
+mod values;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use caviar_client::ConnectionArguments;
 use caviar_common::ids::Name;
-use caviar_common::limits::{MAX_SLOTS, MAX_TRIALS};
+use caviar_common::limits::MAX_TRIALS;
 use caviar_worker::MemoryLimit;
-use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use self::access::{Access, Health, Tokens};
 use self::slurm::Slurm;
 use self::ssh_workers::SshWorkers;
+use self::values::{name, path, slots};
 use crate::bench::arguments::{Bench, Subject};
 
 /// The store of `caviar run`, in the current folder.
@@ -532,141 +534,6 @@ pub(crate) struct Drain {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Tokens {
-    /// What is done.
-    #[command(subcommand)]
-    pub(crate) command: TokensCommand,
-}
-
-/// What `caviar tokens` does.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokensCommand {
-    /// Make a token, and print its join string
-    ///
-    /// The join string is a password. It cannot be printed again.
-    #[command(after_help = "\
-Examples:
-  caviar tokens create --role worker --output worker.join
-  caviar tokens create --role view --ttl 7d --name dashboard")]
-    Create(CreateToken),
-    /// List the tokens, the ended ones of the last 90 days included
-    List(ListTokens),
-    /// End a token at once; connections that use it are closed
-    #[command(after_help = "Example:\n  caviar tokens revoke dashboard")]
-    Revoke(RevokeToken),
-    /// Give a token a new secret, and print its join string
-    #[command(after_help = "Example:\n  caviar tokens rotate first-worker --grace 1h")]
-    Rotate(RotateToken),
-}
-
-impl TokensCommand {
-    const fn is_json(&self) -> bool {
-        match self {
-            Self::Create(args) => args.json,
-            Self::List(args) => args.json,
-            Self::Revoke(args) => args.json,
-            Self::Rotate(args) => args.json,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CreateToken {
-    /// What it allows: view reads; worker trains; submit also creates and controls sweeps; admin
-    /// does everything
-    #[arg(long, value_name = "ROLE",
-        value_parser = PossibleValuesParser::new(["view", "submit", "worker", "admin"]))]
-    pub(crate) role: String,
-    /// Its name in lists and in the audit log [default: the role]
-    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
-    pub(crate) name: String,
-    /// How long it is valid, such as 12h or 7d [default: until it is revoked]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) ttl: Option<Duration>,
-    /// Write the join string to this file, which only this user can read
-    #[arg(long, value_name = "FILE", value_parser = path())]
-    pub(crate) output: Option<PathBuf>,
-    /// Write the token and its join string as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The coordinator of the token.
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ListTokens {
-    /// Write a JSON array
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The coordinator to ask.
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RevokeToken {
-    /// Id of the token, or its name
-    pub(crate) token: String,
-    /// Write the token as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The coordinator of the token.
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RotateToken {
-    /// Id of the token, or its name
-    pub(crate) token: String,
-    /// How long the old secret stays valid, such as 1h
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
-    pub(crate) grace: Duration,
-    /// Write the join string to this file, which only this user can read
-    #[arg(long, value_name = "FILE", value_parser = path())]
-    pub(crate) output: Option<PathBuf>,
-    /// Write the token and its join string as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The coordinator of the token.
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  caviar access                          Everything, with an example
-  caviar access --ca > ca.pem
-  grpcurl -cacert ca.pem -H \"authorization: Bearer $(caviar access --token)\" \\
-    127.0.0.1:7070 caviar.v1.SweepService/ListSweeps")]
-pub(crate) struct Access {
-    /// Print the authority's certificate only
-    #[arg(long, conflicts_with_all = ["token", "join_string", "json"])]
-    pub(crate) ca: bool,
-    /// Print the token only
-    #[arg(long, conflicts_with_all = ["join_string", "json"])]
-    pub(crate) token: bool,
-    /// Print the join string only
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) join_string: bool,
-    /// Write everything as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The coordinator to connect to.
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Health {
-    /// The coordinator to ask.
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
-}
-
-#[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   caviar completions bash > ~/.local/share/bash-completion/completions/caviar
@@ -684,22 +551,6 @@ pub(crate) struct Man {
     /// The folder, which is created if it is missing
     #[arg(value_parser = path())]
     pub(crate) directory: PathBuf,
-}
-
-fn slots() -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=i64::from(MAX_SLOTS))
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    caviar_common::duration::parse(text).map_err(|error| error.to_string())
-}
-
-fn path() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(caviar_process::expand_path)
-}
-
-fn name(text: &str) -> Result<Name, String> {
-    Name::parse_sweep("name", text).map_err(|problem| problem.message)
 }
 
 #[cfg(test)]

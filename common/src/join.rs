@@ -37,12 +37,12 @@ pub enum Role {
     Worker,
     /// Everything of `View`, and create, control and delete sweeps.
     Submit,
-    /// Everything.
+    /// Everything that the other roles may, and drain workers and manage tokens.
     Admin,
 }
 
 impl Role {
-    /// Every role.
+    /// Every role, the one that may least first.
     pub const ALL: [Self; 4] = [Self::View, Self::Worker, Self::Submit, Self::Admin];
 
     /// The name on the command line and in join strings.
@@ -118,7 +118,7 @@ impl Secret {
         parse_hex(text).map(Self)
     }
 
-    /// The bits.
+    /// The 128 random bits.
     pub const fn bits(&self) -> &[u8; 16] {
         &self.0
     }
@@ -137,7 +137,7 @@ pub struct JoinString {
     pub role: Role,
     /// The authority that the coordinator's certificate must come from.
     pub pin: Pin,
-    /// The token.
+    /// The secret of the token.
     pub secret: Secret,
     /// Where the coordinator listens, the preferred address first; never empty.
     pub addresses: Vec<Address>,
@@ -257,7 +257,7 @@ pub fn join_file(trust: &Path, role: Role) -> PathBuf {
 /// The folder of a user's programs: `$CAVIAR_HOME`, or else `$XDG_STATE_HOME/caviar`, or else
 /// `$HOME/.local/state/caviar`. `None` if none of them is set. `variable` reads the environment.
 ///
-/// Clusters share home folders, so that workers on other hosts find what a coordinator leaves there.
+/// Clusters share home folders, so workers on other hosts find what a coordinator leaves there.
 pub fn user_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("CAVIAR_HOME")

@@ -15,8 +15,9 @@ import grpc
 from grpc_reflection.v1alpha import proto_reflection_descriptor_database as reflection
 from grpc_tools import protoc
 
-SERVICES = ("caviar.v1.AccessService", "caviar.v1.SweepService", "caviar.v1.TrialService", "caviar.v1.WorkerService",
-            "caviar.v1.WorkerAdminService", "grpc.health.v1.Health")
+SERVICES = ("caviar.v1.AccessService", "caviar.v1.ArtifactService", "caviar.v1.SweepService",
+            "caviar.v1.TrialService", "caviar.v1.WorkerService", "caviar.v1.WorkerAdminService",
+            "grpc.health.v1.Health")
 
 
 def generate(proto_folder):

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use caviar_client::{Answer, DialError, Dialer};
+use caviar_client::{DialError, Dialer, ProbeOutcome};
 use caviar_common::error::{ErrorClass, Problem};
 use caviar_common::ids::LeaseId;
 use caviar_common::message::{FromWorker, Hello, ToWorker};
@@ -134,9 +134,9 @@ async fn why_not(dialer: &Dialer, status: Status) -> Disconnect {
         return Disconnect::Refused(not_a_coordinator());
     }
     match dialer.probe(&status).await {
-        Answer::OtherProtocol => Disconnect::Refused(not_a_coordinator()),
-        Answer::Refusal(reason) => Disconnect::Refused(reason),
-        Answer::Unknown => status.into(),
+        ProbeOutcome::OtherProtocol => Disconnect::Refused(not_a_coordinator()),
+        ProbeOutcome::Refusal(reason) => Disconnect::Refused(reason),
+        ProbeOutcome::Unknown => status.into(),
     }
 }
 

@@ -588,20 +588,3 @@ async fn before_its_time_limit_a_worker_drains_and_then_gives_its_trials_back() 
     assert_eq!(released, [8, 7]);
     worker.left().await;
 }
-
-#[tokio::test]
-async fn a_wrong_configuration_is_refused_at_once() {
-    let name = Name::parse("name", "w1").unwrap();
-    for slots in [0, 5_000] {
-        let config = WorkerConfig {
-            coordinator: plain("127.0.0.1:7070"),
-            name: name.clone(),
-            slots,
-            memory: None,
-            checkpoints: CheckpointConfig::default(),
-            blobs: BlobPlaces::default(),
-            leave: LeaveRules::default(),
-        };
-        assert_eq!(run(config, std::future::pending()).await, Err(WorkerError::Slots { slots }));
-    }
-}

@@ -14,7 +14,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::dial::{Channel, Dialer};
 use crate::error::{Error, Request};
-use crate::probe::Answer;
+use crate::probe::ProbeOutcome;
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -111,10 +111,10 @@ async fn check(channel: Channel, dialer: &Dialer) -> Result<(), Error> {
         return Err(Error::NotACoordinator { url });
     }
     Err(match dialer.probe(&status).await {
-        Answer::OtherProtocol => Error::NotACoordinator { url },
-        Answer::Refusal(reason) => {
+        ProbeOutcome::OtherProtocol => Error::NotACoordinator { url },
+        ProbeOutcome::Refusal(reason) => {
             Error::from_status(&new_status(ErrorClass::Refused, reason), &url)
         }
-        Answer::Unknown => Error::from_status(&status, &url),
+        ProbeOutcome::Unknown => Error::from_status(&status, &url),
     })
 }

@@ -19,7 +19,7 @@ use tonic::Status;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{ClientTlsConfig, Endpoint, Identity};
 
-use crate::probe::{Answer, probe, probe_tls};
+use crate::probe::{ProbeOutcome, probe, probe_tls};
 use crate::trust::{Bearer, ClientCertificate, PinVerifier, Target, read_secret_file};
 
 /// How often an idle connection is checked with an HTTP/2 ping.
@@ -77,7 +77,7 @@ pub enum DialerError {
     /// The client certificate or its key cannot be read.
     #[error("client certificate: {path}: {cause}")]
     Certificate {
-        /// The file.
+        /// The file that cannot be read.
         path: String,
         /// What is wrong with it.
         cause: String,
@@ -207,17 +207,17 @@ impl Dialer {
 
     /// What the server at the address says to a new connection, after a request has failed with
     /// this status. gRPC reports only that the connection is broken.
-    pub fn probe<'a>(&'a self, status: &Status) -> BoxFuture<'a, Answer> {
+    pub fn probe<'a>(&'a self, status: &Status) -> BoxFuture<'a, ProbeOutcome> {
         // A status that came from the server has no source.
         let is_broken = std::error::Error::source(status).is_some();
         Box::pin(async move {
             match (self.address(), &self.tls) {
                 (Some(address), Some(tls)) if is_broken => match probe_tls(address, tls).await {
-                    Some(error) => Answer::Refusal(text_of_tls(&error)),
-                    None => Answer::Unknown,
+                    Some(error) => ProbeOutcome::Refusal(text_of_tls(&error)),
+                    None => ProbeOutcome::Unknown,
                 },
                 (Some(address), None) if is_broken => probe(address).await,
-                _ => Answer::Unknown,
+                _ => ProbeOutcome::Unknown,
             }
         })
     }
@@ -233,7 +233,7 @@ impl Dialer {
 struct ClientIdentity {
     chain: Vec<u8>,
     key: String,
-    /// For errors.
+    /// Where they were read, for errors.
     files: ClientCertificate,
 }
 

@@ -79,7 +79,7 @@ pub use crate::client::Client;
 pub use crate::dial::{Channel, DialError, Dialer, DialerError};
 pub use crate::error::{Error, Request};
 pub use crate::holder::holder_of;
-pub use crate::probe::Answer;
+pub use crate::probe::ProbeOutcome;
 pub use crate::stream::{Replies, SweepChanges, TrialReplies};
 pub use crate::sweeps::CreateOptions;
 pub use crate::tokens::{Authority, CreatedToken, Token};

@@ -27,7 +27,7 @@ const GO_AWAY: u8 = 7;
 
 /// What a server says to a client that begins HTTP/2 without TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ProbeOutcome {
     /// It answers in another protocol, so it is not a coordinator.
     OtherProtocol,
     /// It speaks HTTP/2 and ends the connection for this reason.
@@ -37,15 +37,17 @@ pub enum Answer {
 }
 
 /// What the server at an address answers.
-pub(crate) async fn probe(address: &Address) -> Answer {
+pub(crate) async fn probe(address: &Address) -> ProbeOutcome {
     let mut answer = Vec::new();
     // What has arrived by the end of the time counts.
     let _timed_out = timeout(ANSWER_TIMEOUT, read_answer(address, &mut answer)).await;
     match answer.as_slice() {
         // The settings of HTTP/2 are short, so the first byte of their length is 0.
-        [0, _, _, SETTINGS, 0, ..] => refusal(&answer).map_or(Answer::Unknown, Answer::Refusal),
-        [_, _, _, _, _, ..] => Answer::OtherProtocol,
-        _ => Answer::Unknown,
+        [0, _, _, SETTINGS, 0, ..] => {
+            refusal(&answer).map_or(ProbeOutcome::Unknown, ProbeOutcome::Refusal)
+        }
+        [_, _, _, _, _, ..] => ProbeOutcome::OtherProtocol,
+        _ => ProbeOutcome::Unknown,
     }
 }
 
@@ -113,18 +115,18 @@ mod tests {
     #[tokio::test]
     async fn a_web_server_differs_from_what_may_be_a_coordinator() {
         for words in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"<!DOCTYPE HTML>"] {
-            assert_eq!(probe(&server_that_answers(words).await).await, Answer::OtherProtocol);
+            assert_eq!(probe(&server_that_answers(words).await).await, ProbeOutcome::OtherProtocol);
         }
         for words in [&b"\0\0\0\x04\0\0\0\0\0"[..], b""] {
-            assert_eq!(probe(&server_that_answers(words).await).await, Answer::Unknown);
+            assert_eq!(probe(&server_that_answers(words).await).await, ProbeOutcome::Unknown);
         }
-        assert_eq!(probe(&"127.0.0.1:1".parse().unwrap()).await, Answer::Unknown);
+        assert_eq!(probe(&"127.0.0.1:1".parse().unwrap()).await, ProbeOutcome::Unknown);
     }
 
     #[tokio::test]
     async fn a_server_that_ends_the_connection_says_why() {
         let frames = b"\0\0\0\x04\0\0\0\0\0\0\0\x0a\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0bno";
         let answer = probe(&server_that_answers(frames).await).await;
-        assert_eq!(answer, Answer::Refusal("no".to_owned()));
+        assert_eq!(answer, ProbeOutcome::Refusal("no".to_owned()));
     }
 }

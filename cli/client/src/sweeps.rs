@@ -1,4 +1,4 @@
-//! Requests about sweeps.
+//! Requests about sweeps: the methods of the typed client.
 
 use caviar_common::blob::Blob;
 use caviar_common::spec::SweepSpec;

@@ -1,4 +1,4 @@
-//! Requests about trials.
+//! Requests about trials: the methods of the typed client.
 
 use caviar_common::ids::TrialNumber;
 use caviar_common::outcome::TrialState;

@@ -1,4 +1,4 @@
-//! Requests about workers.
+//! Requests about workers: the methods of the typed client.
 
 use caviar_common::limits::MAX_PAGE;
 use caviar_common::numbers::to_u32;

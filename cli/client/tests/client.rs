@@ -8,7 +8,7 @@ use caviar_client::caviar_common::ids::TrialNumber;
 use caviar_client::caviar_common::join::Role;
 use caviar_client::caviar_common::outcome::{SweepState, TrialState};
 use caviar_client::caviar_common::spec::{SweepSpec, file};
-use caviar_client::{Client, Dialer, Error, Target};
+use caviar_client::{Client, CreateOptions, Dialer, Error, Target};
 use caviar_coordinator::{Security, Server, ServerConfig, TlsOptions, start};
 use caviar_core::input::Config;
 
@@ -57,7 +57,8 @@ async fn a_sweep_is_created_read_controlled_and_deleted() {
 
     let refused = client.resize_sweep("first", 1).await.unwrap_err().to_string();
     assert!(refused.contains("all trials of its budget have been started"), "{refused}");
-    let later = client.create_sweep_for_slots("r2", &spec("later"), 64).await.unwrap();
+    let for_slots = CreateOptions { for_slots: Some(64), ..CreateOptions::default() };
+    let later = client.create_sweep_with("r2", &spec("later"), for_slots).await.unwrap();
     assert_eq!(later.auto_slots, Some(64));
     client.cancel_sweep("later").await.unwrap();
     client.delete_sweep("later").await.unwrap();

@@ -7,9 +7,10 @@ use caviar_common::duration;
 use caviar_common::ids::Name;
 use caviar_common::limits::{MAX_SLOTS, MAX_WORKERS};
 use caviar_common::numbers::to_u32;
-use clap::builder::{PathBufValueParser, RangedI64ValueParser, TypedValueParser};
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, Subcommand};
 
+use super::values::{name, path};
 use super::{DEFAULT_STORE, Source};
 
 #[derive(Debug, Args)]
@@ -147,12 +148,4 @@ pub(crate) struct JobArguments {
 
 fn at_most(most: u32) -> RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=i64::from(most))
-}
-
-fn path() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(caviar_process::expand_path)
-}
-
-fn name(text: &str) -> Result<Name, String> {
-    Name::parse_sweep("name", text).map_err(|problem| problem.message)
 }

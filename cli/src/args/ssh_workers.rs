@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use caviar_common::duration;
-use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 use super::Source;
+use super::values::path;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -23,13 +23,13 @@ pub(crate) struct SshWorkers {
     /// File with one host on each line
     #[arg(value_name = "HOSTFILE", value_parser = path())]
     pub(crate) hosts: PathBuf,
-    /// The ssh program
+    /// Program that is called as ssh
     #[arg(long, value_name = "PROGRAM", default_value = "ssh")]
     pub(crate) ssh: PathBuf,
     /// An argument for ssh, such as -p2222 or -Fconfig; may be repeated
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub(crate) ssh_option: Vec<String>,
-    /// What is done.
+    /// What is done on the hosts.
     #[command(subcommand)]
     pub(crate) action: Action,
 }
@@ -59,8 +59,4 @@ pub(crate) struct Start {
     /// The coordinator that gets the workers.
     #[command(flatten)]
     pub(crate) source: Source,
-}
-
-fn path() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(caviar_process::expand_path)
 }

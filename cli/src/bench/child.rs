@@ -78,13 +78,13 @@ impl Child {
         }
     }
 
-    /// Connects to it.
+    /// Connects a client to the coordinator.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
         let target = Target::plain(&format!("http://{}", self.address))?;
         Ok(Client::connect(&Dialer::new(target, None)?).await?)
     }
 
-    /// Where it listens.
+    /// The address at which the coordinator listens.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }

@@ -33,7 +33,7 @@ const MAX_WAIT_LOOKS: u32 = 32;
 pub(crate) struct Limits {
     /// Most jobs, queued and running.
     pub(crate) max: u32,
-    /// Most queued jobs.
+    /// Most jobs that wait in the queue at once.
     pub(crate) backlog: u32,
     /// Slots of a job; `None` if only its worker will tell.
     pub(crate) slots_per_job: Option<u32>,
@@ -53,9 +53,9 @@ pub(crate) struct Demand {
 pub(crate) enum Step {
     /// Submit one job and report the result to [`Allocator::submitted`].
     Submit,
-    /// Cancel these jobs.
+    /// Cancel these jobs, which are still queued.
     Cancel(Vec<JobId>),
-    /// Tell the user.
+    /// Tell the user about a pause or its end.
     Say(String),
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts it.
+    /// Starts the program with these arguments.
     pub(super) fn start(program: &str, arguments: &[String]) -> anyhow::Result<Self> {
         let arguments = arguments.iter().map(OsStr::new);
         let mut command = Command::new(program);

@@ -19,7 +19,7 @@ pub(crate) struct Host {
     pub(crate) slots: Option<u32>,
 }
 
-/// Reads the file.
+/// Reads a file with one host on each line.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Host>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let message = format!("{}: {error}", shown(path));

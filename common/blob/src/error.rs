@@ -33,7 +33,7 @@ pub enum BlobError {
     /// The bytes of a chunk are not those of the named blob.
     #[error("the chunk at byte {offset} of blob {name} is damaged")]
     Damaged {
-        /// The blob.
+        /// The name and the size of the blob.
         name: BlobName,
         /// Where the chunk begins, in bytes.
         offset: u64,
@@ -44,7 +44,7 @@ pub enum BlobError {
          at byte {expected}"
     )]
     Order {
-        /// The blob.
+        /// The name and the size of the blob.
         name: BlobName,
         /// Where the chunk begins, in bytes.
         found: u64,
@@ -58,7 +58,7 @@ pub enum BlobError {
     /// The transfer ended before the last chunk.
     #[error("blob {name} ends after {found} of {expected} bytes")]
     Short {
-        /// The blob.
+        /// The name and the size of the blob.
         name: BlobName,
         /// How many bytes arrived.
         found: u64,

@@ -460,19 +460,19 @@ pub enum BlockError {
     /// The schema cannot be read, or exceeds a limit.
     #[error("its schema is wrong: {what}")]
     Schema {
-        /// What is wrong.
+        /// What is wrong, in words for the user.
         what: String,
     },
     /// A number that no reader returns.
     #[error("{what}")]
     Number {
-        /// What is wrong.
+        /// What is wrong, in words for the user.
         what: &'static str,
     },
     /// The data as a whole cannot be trained on.
     #[error("{what}")]
     Data {
-        /// What is wrong.
+        /// What is wrong, in words for the user.
         what: String,
     },
 }

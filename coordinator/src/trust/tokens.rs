@@ -31,7 +31,7 @@ const KEEP_ENDED: Duration = Duration::from_secs(90 * 86_400);
 /// The context of the hash: a BLAKE3 key derivation, so that it differs from all other hashes.
 const CONTEXT: &str = "caviar 2026-11 bearer token";
 
-/// What identifies a token in lists and in the audit log: 8 hexadecimal digits, which are no secret.
+/// What identifies a token in lists and in the audit log: 8 hexadecimal digits, not a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenId(pub String);
@@ -97,8 +97,8 @@ pub enum Denied {
     },
     /// The token was revoked, or replaced by a rotation.
     #[error(
-        "the token {name} ({id}) was {how} at {at}; hint: ask the coordinator's user for a new one: \
-         caviar tokens create --role {role}"
+        "the token {name} ({id}) was {how} at {at}; hint: ask the coordinator's user for a new \
+         one: caviar tokens create --role {role}"
     )]
     Revoked {
         /// `revoked` or `replaced`.

@@ -63,7 +63,8 @@ fn listening(log: &mut impl BufRead, scheme: &str) -> (String, String) {
     (address.to_owned(), store.trim().to_owned())
 }
 
-/// A coordinator without encryption that was started by a shell after `limits`, its log, and its address.
+/// A coordinator without encryption that was started by a shell after `limits`, its log, and its
+/// address.
 fn limited(limits: &str, store: &Path) -> (Running, BufReader<ChildStderr>, String) {
     let mut command = Command::new("sh");
     let script = format!("{limits}; exec \"$0\" --insecure --listen :0 --store \"$1\"");

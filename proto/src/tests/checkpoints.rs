@@ -1,6 +1,6 @@
-//! The limits of messages about checkpoints.
+//! The limits of messages about blobs and checkpoints.
 
-use caviar_common::limits::{MAX_BLOB_BYTES, MAX_EPOCHS};
+use caviar_common::limits::{MAX_BLOB_BYTES, MAX_BLOBS_PER_REQUEST, MAX_EPOCHS};
 
 use super::limits::{bad_grant, checkpoint, from_worker, long};
 use crate::v1;
@@ -41,4 +41,25 @@ fn checkpoints_are_limited() {
     assert_eq!(from_worker(missing).unwrap_err().field, "checkpointed.checkpoint");
     let restarted = From::Restarted(v1::Restarted { lease: 1, reason: long() });
     assert_eq!(from_worker(restarted).unwrap_err().field, "restarted.reason");
+}
+
+#[test]
+fn a_blob_is_named_by_a_hash_and_has_a_size() {
+    use crate::convert::artifacts::{decode_blob, decode_blobs};
+    let blob = |name: &str, bytes| v1::Blob { name: name.to_owned(), bytes };
+    let name = "5a".repeat(32);
+    assert!(decode_blob("blob", Some(blob(&name, MAX_BLOB_BYTES))).is_ok());
+    for (wire, field) in [
+        (None, "blob"),
+        (Some(blob("../../etc/passwd", 1)), "blob.name"),
+        (Some(blob(&name.to_uppercase(), 1)), "blob.name"),
+        (Some(blob(&name, 0)), "blob.bytes"),
+        (Some(blob(&name, MAX_BLOB_BYTES + 1)), "blob.bytes"),
+    ] {
+        assert_eq!(decode_blob("blob", wire).unwrap_err().field, field);
+    }
+    let many = vec![blob(&name, 1); MAX_BLOBS_PER_REQUEST];
+    assert_eq!(decode_blobs(many.clone()).unwrap().len(), MAX_BLOBS_PER_REQUEST);
+    assert_eq!(decode_blobs([many, vec![blob(&name, 1)]].concat()).unwrap_err().field, "blobs");
+    assert_eq!(decode_blobs(vec![blob(&name, 1), blob("", 1)]).unwrap_err().field, "blobs[1].name");
 }

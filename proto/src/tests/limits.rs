@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use caviar_common::error::Problem;
 use caviar_common::limits::{
-    DEFAULT_LEASE_MS, MAX_BLOB_BYTES, MAX_BLOBS_PER_REQUEST, MAX_CHOICES, MAX_EPOCHS, MAX_LEASE_MS,
-    MAX_METRICS, MAX_PARALLELISM, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_RESIZES,
-    MAX_ROUNDS, MAX_SLOTS, MAX_TEXT_CHARS, MAX_TRIALS, MAX_TRIALS_PER_ASK, MAX_WORKERS,
-    MIN_LEASE_MS,
+    DEFAULT_LEASE_MS, MAX_CHOICES, MAX_EPOCHS, MAX_LEASE_MS, MAX_METRICS, MAX_PARALLELISM,
+    MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_RESIZES, MAX_ROUNDS, MAX_SLOTS,
+    MAX_TEXT_CHARS, MAX_TRIALS, MAX_TRIALS_PER_ASK, MAX_WORKERS, MIN_LEASE_MS,
 };
 use caviar_common::message::FromWorker;
 
@@ -583,25 +582,4 @@ fn importance_is_limited() {
     assert_eq!(bad(|i| i.provisional = 13), "provisional");
     assert_eq!(bad(|i| i.pairs[0].parameters.truncate(1)), "pairs[0].parameters");
     assert_eq!(bad(|i| i.pairs = vec![i.pairs[0].clone(); view::MAX_PAIRS + 1]), "pairs");
-}
-
-#[test]
-fn a_blob_is_named_by_a_hash_and_has_a_size() {
-    use crate::convert::artifacts::{decode_blob, decode_blobs};
-    let blob = |name: &str, bytes| v1::Blob { name: name.to_owned(), bytes };
-    let name = "5a".repeat(32);
-    assert!(decode_blob("blob", Some(blob(&name, MAX_BLOB_BYTES))).is_ok());
-    for (wire, field) in [
-        (None, "blob"),
-        (Some(blob("../../etc/passwd", 1)), "blob.name"),
-        (Some(blob(&name.to_uppercase(), 1)), "blob.name"),
-        (Some(blob(&name, 0)), "blob.bytes"),
-        (Some(blob(&name, MAX_BLOB_BYTES + 1)), "blob.bytes"),
-    ] {
-        assert_eq!(decode_blob("blob", wire).unwrap_err().field, field);
-    }
-    let many = vec![blob(&name, 1); MAX_BLOBS_PER_REQUEST];
-    assert_eq!(decode_blobs(many.clone()).unwrap().len(), MAX_BLOBS_PER_REQUEST);
-    assert_eq!(decode_blobs([many, vec![blob(&name, 1)]].concat()).unwrap_err().field, "blobs");
-    assert_eq!(decode_blobs(vec![blob(&name, 1), blob("", 1)]).unwrap_err().field, "blobs[1].name");
 }

@@ -70,7 +70,8 @@ def caviar_from_python(args, clients, folder):
     """A coordinator with Python clients, which ask and tell as Optuna's clients do."""
     store, sweep = f"{folder}/caviar.db", pathlib.Path(folder, "sweep.toml")
     sweep.write_text(SWEEP)
-    command = [args.caviar, "coordinator", "--insecure", "--listen", "127.0.0.1:0", "--store", store]
+    listen = ["--insecure", "--listen", "127.0.0.1:0"]
+    command = [args.caviar, "coordinator", *listen, "--store", store]
     with running(command, stderr=subprocess.DEVNULL):
         file = pathlib.Path(f"{store}.address")
         url = wait_for(lambda: file.exists() and file.read_text().strip())

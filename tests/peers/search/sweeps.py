@@ -126,7 +126,8 @@ class Coordinator:
 
     def __init__(self, a):
         self.folder = tempfile.TemporaryDirectory()
-        options = ["--insecure", "--listen", "127.0.0.1:0", "--store", f"{self.folder.name}/sweeps.db"]
+        store = f"{self.folder.name}/sweeps.db"
+        options = ["--insecure", "--listen", "127.0.0.1:0", "--store", store]
         self.process = subprocess.Popen(
             [a.programs / "caviar-coordinator", *options], env={"RUST_LOG": "info"},
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

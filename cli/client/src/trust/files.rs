@@ -1,4 +1,4 @@
-//! Files with secrets.
+//! Files with secrets, which are read only if nobody else can read them.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ pub enum SecretFileError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}")]
     Unreadable {
-        /// The file.
+        /// The file that holds the secret.
         path: PathBuf,
         /// What the system reports.
         source: io::Error,
@@ -28,15 +28,15 @@ pub enum SecretFileError {
          access to this machine"
     )]
     Readable {
-        /// The file.
+        /// The file that holds the secret.
         path: PathBuf,
-        /// Its permission bits.
+        /// Its permission bits, such as 0o644.
         mode: u32,
     },
     /// Another user made it.
     #[error("{path} belongs to another user (uid {owner}); hint: copy it to a file of your own")]
     Foreign {
-        /// The file.
+        /// The file that holds the secret.
         path: PathBuf,
         /// The number of its owner.
         owner: u32,

@@ -55,7 +55,7 @@ pub enum FindError {
     /// The address is not an address.
     #[error("coordinator {0}")]
     Address(#[from] AddressError),
-    /// Too many addresses.
+    /// There are more addresses than a join string may have.
     #[error("coordinator: expected at most {MAX_ADDRESSES} addresses")]
     TooManyAddresses,
     /// A text is not a join string.
@@ -78,7 +78,7 @@ pub enum FindError {
          leave the join string out for a coordinator that was started with --insecure"
     )]
     Plain {
-        /// The address.
+        /// The address as a URL.
         address: String,
     },
     /// There is no join string.

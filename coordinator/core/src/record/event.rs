@@ -15,6 +15,7 @@
 
 use std::fmt;
 
+pub use super::execution::{CheckpointChanged, LeaseRestored, LossWithdrawn};
 pub use super::suggestion::StoredAssignment;
 pub(crate) use super::suggestion::{restore_suggestion, store_suggestion};
 use caviar_common::assignment::Assignment;
@@ -23,7 +24,6 @@ use caviar_common::data::DataSummary;
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
 #[cfg(doc)]
 use caviar_common::limits::MAX_EARLIER_RESULTS;
-use caviar_common::message::Checkpoint;
 use caviar_common::metric::{Point, Score, finite_or_text, number_or_text};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::Reason;
@@ -383,28 +383,6 @@ pub struct LeaseEnded {
     pub losses: Option<u32>,
 }
 
-/// Details of [`Payload::LeaseRestored`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeaseRestored {
-    /// The trial that its worker still executes.
-    pub trial: TrialNumber,
-    /// The lease, which had expired.
-    pub lease: LeaseId,
-    /// How many times in a row the trial has lost its worker, without this time.
-    pub losses: u32,
-}
-
-/// Details of [`Payload::LossWithdrawn`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LossWithdrawn {
-    /// The trial that another worker executes or has executed.
-    pub trial: TrialNumber,
-    /// The lease that had expired.
-    pub lease: LeaseId,
-    /// How many times in a row the trial has lost its worker, without this time.
-    pub losses: u32,
-}
-
 /// Why a lease ended without a result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -596,19 +574,4 @@ pub struct WinnerScored {
     pub reproduced: bool,
     /// Why there is no score.
     pub message: Option<String>,
-}
-
-/// Details of [`Payload::CheckpointChanged`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CheckpointChanged {
-    /// The trial that is trained.
-    pub trial: TrialNumber,
-    /// The lease under which it is trained.
-    pub lease: LeaseId,
-    /// Where the next execution can continue. `None` if this execution could not use the
-    /// checkpoint before, and began with the first epoch.
-    pub checkpoint: Option<Checkpoint>,
-    /// Why it could not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
 }

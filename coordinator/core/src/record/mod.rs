@@ -16,6 +16,7 @@ mod apply;
 mod broken;
 pub mod curve;
 pub mod event;
+mod execution;
 mod replay;
 pub(crate) mod sampling;
 pub mod snapshot;
