@@ -497,7 +497,9 @@ fn a_refused_command_closes_the_store_that_it_has_opened() {
     make(&directory.join("caviar.db"), vec![create]);
     let files = || -> Vec<_> {
         let entries = std::fs::read_dir(directory).unwrap();
-        entries.map(|entry| entry.unwrap().file_name()).collect()
+        // A run makes keys and tokens, which the next one uses again.
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name != "caviar.db.trust").collect()
     };
     assert_eq!(files(), ["caviar.db"]);
     for arguments in [

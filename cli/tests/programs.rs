@@ -163,7 +163,7 @@ fn the_same_mistake_has_the_same_exit_code_in_every_program() {
     }
     for words in [
         &["coordinator", "--listen", "ftp://a"][..],
-        &["coordinator", "--listen", "0.0.0.0:0"],
+        &["coordinator", "--insecure", "--listen", "0.0.0.0:0"],
         &["worker", "--coordinator", "ftp://a"],
         &["list", "--coordinator", "ftp://a"],
         &["run", "bad.toml"],

@@ -7,7 +7,7 @@
 //! ```
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -230,8 +230,12 @@ impl Server {
 
     /// The address as a URL: `https://`, or `http://` without encryption.
     pub fn url(&self) -> String {
+        self.url_of(self.address)
+    }
+
+    fn url_of(&self, address: SocketAddr) -> String {
         let scheme = if self.trust.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        format!("{scheme}://{address}")
     }
 
     /// The join string of a role, `Admin` or `Worker`. `None` for another role, and without
@@ -246,7 +250,17 @@ impl Server {
     ///
     /// This is best-effort: if the file cannot be written, a warning is logged.
     pub fn publish_address(&mut self, store: &Path) {
-        match AddressFile::publish(store, &self.url()) {
+        // Programs on this machine reach a listener on all addresses by loopback.
+        let url = match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => {
+                self.url_of((Ipv4Addr::LOCALHOST, self.address.port()).into())
+            }
+            IpAddr::V6(ip) if ip.is_unspecified() => {
+                self.url_of((Ipv6Addr::LOCALHOST, self.address.port()).into())
+            }
+            IpAddr::V4(_) | IpAddr::V6(_) => self.url(),
+        };
+        match AddressFile::publish(store, &url) {
             Ok(file) => self.published = Some(file),
             Err(error) => tracing::warn!(
                 "cannot write the address next to {}, so --store will not find this coordinator: \

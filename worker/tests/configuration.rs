@@ -1,5 +1,4 @@
 //! Configurations with which a worker does not start.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it fails")]
 
 use caviar_common::ids::Name;
 use caviar_worker::caviar_client::{Dialer, Target};

@@ -337,30 +337,34 @@ impl Cause {
 /// What an error of TLS means, in words for people.
 fn text_of_tls(error: &tokio_rustls::rustls::Error) -> String {
     use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
-    match error {
-        Error::InvalidCertificate(CertificateError::Other(other)) => other.to_string(),
-        Error::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        ) => "the coordinator's certificate has expired; hint: check the clocks of both hosts, \
-                  or restart the coordinator"
-            .to_owned(),
-        Error::InvalidCertificate(
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-        ) => "the coordinator's certificate is not valid yet; hint: check the clocks of both \
-                  hosts"
-            .to_owned(),
-        Error::InvalidMessage(_) => "the server there does not use TLS; hint: if the \
-                  coordinator was started with --insecure, write its address with http://"
-            .to_owned(),
-        Error::AlertReceived(
-            AlertDescription::CertificateRequired
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnknownCA,
-        ) => "the coordinator asks for a client certificate; hint: --client-certificate FILE \
-                  --client-key FILE"
-            .to_owned(),
-        other => format!("TLS: {other}"),
-    }
+    let known = if let Error::InvalidCertificate(CertificateError::Other(other)) = error {
+        return other.to_string();
+    } else if let Error::InvalidCertificate(
+        CertificateError::Expired | CertificateError::ExpiredContext { .. },
+    ) = error
+    {
+        "the coordinator's certificate has expired; hint: check the clocks of both hosts, or \
+         restart the coordinator"
+    } else if let Error::InvalidCertificate(
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+    ) = error
+    {
+        "the coordinator's certificate is not valid yet; hint: check the clocks of both hosts"
+    } else if let Error::InvalidMessage(_) = error {
+        "the server there does not use TLS; hint: if the coordinator was started with --insecure, \
+         write its address with http://"
+    } else if let Error::AlertReceived(
+        AlertDescription::CertificateRequired
+        | AlertDescription::BadCertificate
+        | AlertDescription::UnknownCA,
+    ) = error
+    {
+        "the coordinator asks for a client certificate; hint: --client-certificate FILE \
+         --client-key FILE"
+    } else {
+        return format!("TLS: {error}");
+    };
+    known.to_owned()
 }
 
 #[cfg(test)]

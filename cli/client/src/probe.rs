@@ -78,18 +78,24 @@ fn is_decided(answer: &[u8]) -> bool {
     !is_settings || next_frame(answer).is_some_and(|(_, rest)| next_frame(rest).is_some())
 }
 
-/// The type and the payload of the first frame, and what follows it.
-fn next_frame(bytes: &[u8]) -> Option<((u8, &[u8]), &[u8])> {
+/// A frame of HTTP/2.
+struct Frame<'a> {
+    kind: u8,
+    payload: &'a [u8],
+}
+
+/// The first frame, and what follows it.
+fn next_frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
     let [a, b, c, kind, ..] = *bytes.get(..HEADER)? else { return None };
     let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).ok()?;
     let payload = bytes.get(HEADER..HEADER + length)?;
-    Some(((kind, payload), bytes.get(HEADER + length..)?))
+    Some((Frame { kind, payload }, bytes.get(HEADER + length..)?))
 }
 
 /// The reason in the frame that ends a connection, if that frame follows the settings.
 fn refusal(answer: &[u8]) -> Option<String> {
     let (_, rest) = next_frame(answer)?;
-    let ((kind, payload), _) = next_frame(rest)?;
+    let (Frame { kind, payload }, _) = next_frame(rest)?;
     // The last stream and the code come before the reason.
     let reason = payload.get(8..).filter(|reason| kind == GO_AWAY && !reason.is_empty())?;
     Some(String::from_utf8_lossy(reason).into_owned())

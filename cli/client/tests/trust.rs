@@ -1,6 +1,5 @@
 //! What is trusted and what is refused, between a client and a coordinator in this process.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it fails")]
-#![expect(clippy::indexing_slicing, reason = "a missing line should panic where it is read")]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -53,10 +52,10 @@ async fn new_join(admin: &Client, role: &str, ttl: Option<Duration>) -> JoinStri
 
 /// The error with its hints, as a user sees it.
 fn shown(error: &Error) -> String {
-    let hints = match error {
-        Error::Refused { hints, .. } | Error::Untrusted { hints, .. } => hints.clone(),
-        _ => Vec::new(),
-    };
+    let mut hints = Vec::new();
+    if let Error::Refused { hints: given, .. } | Error::Untrusted { hints: given, .. } = error {
+        hints.clone_from(given);
+    }
     [vec![error.to_string()], hints].concat().join("\nhint: ")
 }
 

@@ -11,6 +11,10 @@ use clap::{Args, Subcommand};
 use super::values::path;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar tokens create --role worker --output worker.join
+  caviar tokens list")]
 pub(crate) struct Tokens {
     /// What is done to the tokens.
     #[command(subcommand)]
@@ -29,6 +33,7 @@ Examples:
   caviar tokens create --role view --ttl 7d --name dashboard")]
     Create(CreateToken),
     /// List the tokens, the ended ones of the last 90 days included
+    #[command(after_help = "Example:\n  caviar tokens list --json")]
     List(ListTokens),
     /// End a token at once; connections that use it are closed
     #[command(after_help = "Example:\n  caviar tokens revoke dashboard")]

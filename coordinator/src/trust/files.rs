@@ -84,7 +84,8 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), FileError> {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     };
     written().map_err(FileError::io("write", path)).inspect_err(|_| {
         let _missing = fs::remove_file(&new);

@@ -168,7 +168,7 @@ impl Node {
     fn store(&mut self, lease: LeaseId, state: &State) {
         let State { epoch, batch, .. } = *state;
         let blob = Blob { name: BlobName::from_hash([epoch.to_le_bytes()[0]; 32]), bytes: 1 };
-        let is_stored = (lease.0 + u64::from(epoch)) % 5 > 0;
+        let is_stored = !(lease.0 + u64::from(epoch)).is_multiple_of(5);
         self.agent.on_stored(lease, is_stored.then_some(Checkpoint { epoch, batch, blob }));
     }
 
@@ -176,7 +176,7 @@ impl Node {
     fn first_epoch(&mut self, grant: &Grant) -> u32 {
         match grant.checkpoint {
             None => 0,
-            Some(checkpoint) if grant.lease.0 % 4 > 0 => {
+            Some(checkpoint) if !grant.lease.0.is_multiple_of(4) => {
                 self.marks.add(Mark::Resumed);
                 checkpoint.epoch
             }
@@ -289,7 +289,7 @@ impl Node {
         if kind == Job::Train {
             self.agent.on_event(RunnerEvent::Epoch { lease, metrics, seconds });
         }
-        if kind == Job::Train && !is_over && (lease.0 + u64::from(epoch)) % 3 == 0 {
+        if kind == Job::Train && !is_over && (lease.0 + u64::from(epoch)).is_multiple_of(3) {
             self.write_checkpoint(lease, &grant, epoch);
             self.obey();
         }
