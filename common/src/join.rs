@@ -25,6 +25,8 @@ const PREFIX: &str = "caviar1";
 /// The name in a coordinator's certificate. It is the same everywhere, so that a coordinator can be
 /// reached at any address and through any tunnel.
 pub const SERVER_NAME: &str = "coordinator.caviar";
+/// The header with which a coordinator tells a client without TLS, in HTTP/1.1, why it is refused.
+pub const REFUSAL_HEADER: &str = "Caviar-Refusal";
 /// Most addresses in one join string.
 pub const MAX_ADDRESSES: usize = 16;
 

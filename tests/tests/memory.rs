@@ -78,7 +78,8 @@ fn what_is_too_large_for_a_worker_is_named_and_trained_by_another() {
         until(&coordinator.url, "wide", |sweep| done(sweep) == 3 && refusals(&sweep.notes) == 3);
     assert!(
         waits.notes.iter().all(|note| note.starts_with("worker small cannot train trial ")
-            || note.ends_with("fits no connected worker: connect one with more memory")),
+            || note.ends_with("fits no connected worker: connect one with more memory")
+            || note.starts_with("what workers refused is offered to them again ")),
         "{:?}",
         waits.notes
     );

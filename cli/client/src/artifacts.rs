@@ -38,9 +38,11 @@ const CHUNKS_AHEAD: usize = 2;
 /// #     store: folder.path().join("caviar.db"),
 /// #     core: caviar_core::input::Config::default(),
 /// #     ticks: true,
+/// #     security: caviar_coordinator::Security::Plain,
 /// # })
 /// # .await?;
-/// # let client = Client::connect(&server.address().to_string()).await?;
+/// # let target = caviar_client::Target::plain(&server.url())?;
+/// # let client = Client::connect(&caviar_client::Dialer::new(target, None)?).await?;
 /// let artifacts = client.artifacts();
 /// let bytes = b"any bytes".to_vec();
 /// let outline = caviar_client::caviar_blob::Outline::of(&bytes)?;

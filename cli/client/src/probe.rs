@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caviar_common::address::Address;
-use caviar_common::join::SERVER_NAME;
+use caviar_common::join::{REFUSAL_HEADER, SERVER_NAME};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -30,7 +30,7 @@ const GO_AWAY: u8 = 7;
 pub enum ProbeOutcome {
     /// It answers in another protocol, so it is not a coordinator.
     OtherProtocol,
-    /// It speaks HTTP/2 and ends the connection for this reason.
+    /// It is a coordinator that ends the connection for this reason.
     Refusal(String),
     /// It may be a coordinator: it speaks HTTP/2, or it does not answer within 2 s.
     Unknown,
@@ -46,7 +46,9 @@ pub(crate) async fn probe(address: &Address) -> ProbeOutcome {
         [0, _, _, SETTINGS, 0, ..] => {
             refusal(&answer).map_or(ProbeOutcome::Unknown, ProbeOutcome::Refusal)
         }
-        [_, _, _, _, _, ..] => ProbeOutcome::OtherProtocol,
+        [_, _, _, _, _, ..] => {
+            header(&answer).map_or(ProbeOutcome::OtherProtocol, ProbeOutcome::Refusal)
+        }
         _ => ProbeOutcome::Unknown,
     }
 }
@@ -75,7 +77,9 @@ async fn read_answer(address: &Address, answer: &mut Vec<u8>) -> std::io::Result
 /// True if no more has to be read: another protocol, or a frame that follows the settings.
 fn is_decided(answer: &[u8]) -> bool {
     let is_settings = answer.get(3).is_none_or(|kind| *kind == SETTINGS);
-    !is_settings || next_frame(answer).is_some_and(|(_, rest)| next_frame(rest).is_some())
+    let is_text_over = || answer.windows(4).any(|bytes| bytes == b"\r\n\r\n");
+    !is_settings && is_text_over()
+        || next_frame(answer).is_some_and(|(_, rest)| next_frame(rest).is_some())
 }
 
 /// A frame of HTTP/2.
@@ -90,6 +94,13 @@ fn next_frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
     let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).ok()?;
     let payload = bytes.get(HEADER..HEADER + length)?;
     Some((Frame { kind, payload }, bytes.get(HEADER + length..)?))
+}
+
+/// The reason in the header of a coordinator that refuses a client without TLS.
+fn header(answer: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(answer);
+    let before = format!("{REFUSAL_HEADER}: ");
+    text.lines().find_map(|line| line.strip_prefix(&before)).map(str::to_owned)
 }
 
 /// The reason in the frame that ends a connection, if that frame follows the settings.

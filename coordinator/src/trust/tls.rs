@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use caviar_common::join::REFUSAL_HEADER;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
@@ -143,7 +144,12 @@ async fn is_plain_http2(stream: &TcpStream) -> io::Result<bool> {
 }
 
 async fn refuse_plain(mut stream: TcpStream) {
-    let _gone = stream.write_all(&last_frames(NEEDS_TLS)).await;
+    // Not in HTTP/2: gRPC's C library sends a request again and again after a frame that ends the
+    // connection before any request, without a pause.
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\n{REFUSAL_HEADER}: {NEEDS_TLS}\r\nContent-Length: 0\r\n\r\n"
+    );
+    let _gone = stream.write_all(answer.as_bytes()).await;
     sleep(FAREWELL).await;
     close_politely(&stream);
 }
