@@ -64,8 +64,9 @@ struct Serve {
     /// every address of this machine, or with --insecure on 127.0.0.1
     #[arg(long, value_name = "ADDRESS", default_value = ":7070")]
     listen: Listen,
-    /// Where workers and clients reach this coordinator, for join strings: HOST[:PORT], separated
-    /// by commas, the preferred one first [default: the name and the addresses of this machine]
+    /// Where workers and clients reach this coordinator, for join strings: HOST or HOST:PORT,
+    /// separated by commas, the preferred one first [default: the name and the addresses of this
+    /// machine]
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',', value_parser = advertised)]
     advertise: Vec<Address>,
     /// Write the join string for workers to this file too; only this user can read it, and it is

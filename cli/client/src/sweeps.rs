@@ -34,8 +34,8 @@ impl Client {
     /// machine.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) names every field of `spec` that is wrong. A taken
-    /// name is an [`Error::Refused`](crate::Error::Refused) of the class `Exists`.
+    /// [`Error::Invalid`] names every field of `spec` that is wrong. A taken
+    /// name is an [`Error::Refused`] of the class `Exists`.
     pub fn create_sweep<'a>(
         &'a self,
         request_id: &'a str,

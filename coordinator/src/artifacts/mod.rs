@@ -6,7 +6,7 @@
 //!                     Artifacts: which blobs there are, uploads, pins, bytes
 //! ```
 //!
-//! [`Artifacts`] decides and counts, in memory. A [`Home`] keeps the bytes: a folder next to the
+//! [`Artifacts`] decides and counts, in memory. A `Home` keeps the bytes: a folder next to the
 //! store, or another folder. Blobs are never rows of the store.
 //!
 //! **Durability.** A blob is written to a file in `partial/`, synced, and renamed. So a blob that
