@@ -41,7 +41,7 @@ pub struct ConnectionArguments {
     pub client_key: Option<PathBuf>,
 }
 
-/// Why there is no coordinator to dial.
+/// Why no coordinator can be dialled.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     /// The coordinator, or trust in it, was not found.
@@ -74,7 +74,7 @@ impl ConnectionArguments {
     /// The coordinator that is meant, with a token of this role where the user has several.
     ///
     /// # Errors
-    /// There is no join string, or something that was given cannot be used.
+    /// No join string was found, or something that was given cannot be used.
     pub fn dialer(&self, role: Role) -> Result<Dialer, ConnectionError> {
         let finder = Finder::from_environment(self.coordinator.clone(), self.join.clone());
         let certificate = match (&self.client_certificate, &self.client_key) {

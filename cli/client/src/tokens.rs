@@ -60,7 +60,7 @@ impl Client {
     /// Ends a token, by its id or its name.
     ///
     /// # Errors
-    /// There is no such valid token, or the request failed.
+    /// No valid token has this id or name, or the request failed.
     pub fn revoke_token<'a>(&'a self, token: &'a str) -> Request<'a, Token> {
         Box::pin(async move {
             let request = v1::RevokeTokenRequest { token: token.to_owned() };
@@ -71,7 +71,7 @@ impl Client {
     /// Gives a token a new secret. The old one stays valid for `grace`.
     ///
     /// # Errors
-    /// There is no such valid token, or the request failed.
+    /// No valid token has this id or name, or the request failed.
     pub fn rotate_token<'a>(
         &'a self,
         token: &'a str,

@@ -232,7 +232,7 @@ impl Trust {
     /// string get the new one.
     ///
     /// # Errors
-    /// There is no such token, or a file cannot be written.
+    /// No token has this id or name, or a file cannot be written.
     pub(crate) fn rotate(&self, token: &str, grace: Duration) -> Result<NewToken, TokenError> {
         let (view, secret) = self.tokens.rotate(token, grace)?;
         if view.name.as_str() == own_name(view.role) {

@@ -405,7 +405,7 @@ impl Tokens {
     /// Ends a token at once. Connections that use it are closed.
     ///
     /// # Errors
-    /// There is no such token, it has ended, or the file cannot be written.
+    /// No token has this id or name, it has ended, or the file cannot be written.
     pub fn revoke(&self, token: &str) -> Result<TokenView, TokenError> {
         let now_ms = now_ms();
         self.change(now_ms, |list| {
@@ -418,7 +418,7 @@ impl Tokens {
     /// Gives a token a new secret. The old one stays valid for `grace`.
     ///
     /// # Errors
-    /// There is no such token, it has ended, or the file cannot be written.
+    /// No token has this id or name, it has ended, or the file cannot be written.
     pub fn rotate(&self, token: &str, grace: Duration) -> Result<(TokenView, Secret), TokenError> {
         let (secret, now_ms) = (Secret::new(random()?), now_ms());
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);

@@ -81,7 +81,7 @@ pub enum FindError {
         /// The address as a URL.
         address: String,
     },
-    /// There is no join string.
+    /// No join string was found.
     #[error("no join string for {wanted}, so there is no coordinator to trust")]
     Missing {
         /// What was asked for.
@@ -129,7 +129,7 @@ impl Finder {
     /// The coordinator, with a token of this role where the user's folder has several.
     ///
     /// # Errors
-    /// There is no join string, or it cannot be used.
+    /// No join string was found, or it cannot be used.
     pub fn find(&self, role: Role) -> Result<Target, FindError> {
         let addresses = self.addresses()?;
         if let Some(plain) = addresses.iter().find(|address| address.is_plain()) {
