@@ -66,7 +66,10 @@ fn write_new(new: &CreatedToken, output: Option<&Path>, json: bool) -> anyhow::R
     );
     talk(&format!("token {} ({}), role {}, is valid {until}", token.name, token.id, token.role));
     match output {
-        Some(path) => talk(&format!("hint: to use it: caviar worker --join {}", path.display())),
+        Some(path) => {
+            let command = if token.role == Role::Worker.name() { "worker" } else { "list" };
+            talk(&format!("hint: to use it: caviar {command} --join {}", path.display()));
+        }
         None => talk(
             "hint: a join string is a password: keep it in a file of mode 0600, or in CAVIAR_JOIN",
         ),

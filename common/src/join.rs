@@ -7,7 +7,7 @@
 //!         |      '-- SHA-256 of the authority's public key, in hexadecimal
 //!         '-- the role of the token
 //! ```
-//! A client verifies the pin before it sends the secret. So there is no form without a pin.
+//! A client verifies the pin before it sends the secret. So every join string has a pin.
 //!
 //! A join string is a password. It is read from a file that only its owner can read, from the
 //! environment, or from standard input, and never from a command line, which other users can see.

@@ -63,7 +63,7 @@ pub const MAX_WAIT_MS: u64 = 60_000;
 pub const MAX_ASK_REPLIES: usize = 1_024;
 /// Largest blob, in bytes. The largest data set that is read fits.
 pub const MAX_BLOB_BYTES: u64 = 1 << 33;
-/// Bytes of a chunk of a blob, each of which is checked before it is stored.
+/// Bytes of a chunk of a blob. Each chunk is checked before it is stored.
 pub const CHUNK_BYTES: u64 = 1 << 20;
 /// Most blobs that one request asks for.
 pub const MAX_BLOBS_PER_REQUEST: usize = 1_024;

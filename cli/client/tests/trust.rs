@@ -72,7 +72,7 @@ async fn each_role_may_do_its_part_and_no_more() {
     ] {
         let client = connect(new_join(&admin, role, None).await).await.unwrap();
         let read = client.list_sweeps().await.map(|_| ());
-        // There is no such sweep: an allowed request is not found, and not forbidden.
+        // No sweep has this name: an allowed request is not found, and not forbidden.
         let change = client.cancel_sweep("none").await.map(|_| ());
         let administer = client.list_tokens().await.map(|_| ());
         for (outcome, may, needs) in [

@@ -1,4 +1,4 @@
-//! Blobs: large files that travel in chunks, each of which is verified on its own.
+//! Blobs: large files that travel in chunks. Each chunk is verified by itself.
 //!
 //! A blob is named by the BLAKE3 hash of its bytes. BLAKE3 is a tree: the hash of a file is
 //! computed from the hashes of its parts. An [`Outline`] has the hash of every chunk of

@@ -166,7 +166,7 @@ impl LittleEndian for f32 {
     }
 }
 
-/// Zeros between two parts, the first of which has `bytes`.
+/// Zeros between two parts. The first part has `bytes`.
 const fn padding(bytes: usize) -> usize {
     bytes.next_multiple_of(ALIGNMENT) - bytes
 }

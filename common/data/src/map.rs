@@ -6,8 +6,8 @@
 //! the file or truncate it, and then reading would be undefined or end the process with SIGBUS. So
 //! only files that nobody writes are mapped: the files of blobs. They are written under another
 //! name, renamed when they are complete, and never opened for writing again. They have mode 0600 in
-//! a folder of mode 0700, so no other user can. Whoever removes a blob unlinks its file, which
-//! leaves the mapped pages in place on a local disk.
+//! a folder of mode 0700, so no other user can. A process that removes a blob unlinks its file,
+//! which leaves the mapped pages in place on a local disk.
 //!
 //! A network file system can take the pages of a file away that another host unlinks. A block is
 //! mapped only while it is checked and split, which takes a moment, and the caches remove the files

@@ -50,12 +50,12 @@ impl Home for Folder {
         let name = outline.blob().name;
         private_folder(&self.blobs())?;
         // The outline has its name first: a blob without one would be read to compute it.
-        let mut beside = file.as_os_str().to_owned();
-        beside.push(".outline");
-        let mut hashes = new_private(Path::new(&beside))?;
+        let mut unfinished = file.as_os_str().to_owned();
+        unfinished.push(".outline");
+        let mut hashes = new_private(Path::new(&unfinished))?;
         hashes.write_all(&outline.to_bytes())?;
         hashes.sync_all()?;
-        fs::rename(&beside, self.outline_file(&name))?;
+        fs::rename(&unfinished, self.outline_file(&name))?;
         fs::rename(file, self.blob(&name))?;
         sync_folder(&self.blobs())
     }

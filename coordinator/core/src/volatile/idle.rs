@@ -25,7 +25,7 @@ impl Default for Idle {
 }
 
 impl Idle {
-    /// Notes that so many slots are free once everything is assigned. Returns true if the number of
+    /// Notes how many slots are free once everything is assigned. Returns true if the number of
     /// idle slots has changed.
     pub(crate) fn see(&mut self, free: u32, now: u64) -> bool {
         let before = self.shown;
