@@ -312,7 +312,7 @@ fn publish(server: &mut Server, arguments: &Serve) -> Result<(), ServerError> {
         server.publish_join(file.clone(), Role::Worker)?;
     }
     publish_to_user(server);
-    // Last: whoever waits for it finds the join strings too.
+    // Last: a program that waits for it finds the join strings too.
     server.publish_address(&arguments.store);
     Ok(())
 }

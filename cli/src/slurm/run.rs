@@ -57,7 +57,7 @@ fn script(args: &Run, name: &str, log: &Path) -> anyhow::Result<Script> {
     Ok(Script::new(directives, &words))
 }
 
-/// Shows, tests or submits a script, as the arguments say. `None` if there is no job.
+/// Shows, tests or submits a script, as the arguments say. `None` if no job was submitted.
 pub(super) async fn submit(script: &Script, how: &Submission) -> anyhow::Result<Option<JobId>> {
     let text = script.to_string();
     let mut out = show::stdout();

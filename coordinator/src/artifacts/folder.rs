@@ -96,7 +96,7 @@ impl Home for Folder {
     }
 }
 
-/// The result, or `absent` if there is no such file.
+/// The result, or `absent` if the file does not exist.
 pub(super) fn or_absent<T>(result: io::Result<T>, absent: T) -> io::Result<T> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(absent),

@@ -32,7 +32,7 @@ impl Upload {
         Ok(Self { intake: Some(intake), outline, path, touched: Instant::now() })
     }
 
-    /// The blob, of which this many bytes have arrived.
+    /// The number of bytes of the blob that have arrived.
     pub(crate) fn blob(&self) -> Blob {
         self.outline.blob()
     }

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use super::api::invalid;
 use crate::trust::{Caller, NewToken, TokenError, TokenView, Trust};
 
-/// Longest time that a token can be valid without being made for ever: 100 years.
+/// Longest time that can be asked for: 100 years. Without a time, a token does not expire.
 const MAX_SECONDS: u64 = 100 * 366 * 86_400;
 
 /// Implements `AccessService`. Without trust, every call is refused.

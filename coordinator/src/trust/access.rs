@@ -144,7 +144,7 @@ enum Refused {
     Denied(Denied),
     /// The role does not allow the method.
     Forbidden(Box<Accepted>, &'static [Role]),
-    /// There is no such method.
+    /// The method does not exist.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! Counting failed attempts, and slowing down whoever makes them.
+//! Counts failed attempts for each address, and slows them down.
 //!
 //! The answer to a failed attempt waits: 50 ms after the first of an address, twice as long after
 //! each further one, at most 10 s. A valid token never waits, whatever others do at its address.

@@ -276,7 +276,7 @@ fn random<const N: usize>() -> Result<[u8; N], TokenError> {
 /// An accepted token.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    /// What is known of it.
+    /// The token as lists show it.
     pub token: TokenView,
     /// The hash of the secret that was used.
     hash: blake3::Hash,

@@ -175,7 +175,7 @@ fn an_interrupted_epoch_continues_where_it_was() {
             None => interruptions += 1,
         }
     }
-    // Five mini-batches and one block of validation, of which each but the last is interrupted.
+    // Five mini-batches and one block of validation. Each but the last is interrupted.
     assert_eq!(interruptions, 4 * 5);
     assert_eq!(epochs, expected);
     assert!(trainer.checkpoint(0.0) == whole.checkpoint(0.0));

@@ -86,7 +86,7 @@ fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
         if blob.parse::<BlobName>().is_err() || !(rest.is_empty() || is_temporary) {
             continue;
         }
-        // A file that vanishes meanwhile takes nothing.
+        // A file that has vanished by now takes no space.
         let Ok(data) = entry.metadata() else { continue };
         let (bytes, used) = (data.len(), data.modified()?);
         entries.push(Entry { path: entry.path(), bytes, used, is_blob: rest.is_empty() });
