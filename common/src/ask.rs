@@ -1,18 +1,32 @@
 //! Ask and tell: the requests of an external client, which runs trials itself, and the replies.
 
+use serde::{Deserialize, Serialize};
+
 use crate::assignment::Assignment;
-use crate::ids::{AttemptNumber, LeaseId, Name, TrialNumber};
+use crate::ids::{AttemptNumber, LeaseId, Name, TokenId, TrialNumber};
 use crate::metric::NamedMetrics;
 use crate::outcome::Outcome;
 use crate::reason::Reason;
 
+/// Which request of which client an ask is. An external client has no connection, so its token and
+/// its name tell it from others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AskKey {
+    /// Chosen by the client. Request ids of different clients are independent.
+    pub request_id: Name,
+    /// The name that the client gave itself.
+    pub client: Name,
+    /// The identity of the token with which the client proved who it is; `None` from a coordinator
+    /// without tokens, and in what releases stored that did not tell clients apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
+}
+
 /// A request for trials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// Chosen by the client. A repeated request with the same id gets the same reply.
-    pub request_id: Name,
-    /// The client that asks. Request ids of different clients are independent.
-    pub client: Name,
+    /// Identifies the request. A repeated request with the same key gets the same reply.
+    pub key: AskKey,
     /// Most trials in the reply, at least 1.
     pub count: u32,
     /// How long the client may be silent about a trial before its lease ends, in milliseconds, from
@@ -28,6 +42,9 @@ pub struct Report {
     pub trial: TrialNumber,
     /// The lease under which the client runs it.
     pub lease: LeaseId,
+    /// The identity of the token with which the client proved who it is, which must be that of
+    /// the lease; `None` from a coordinator without tokens.
+    pub token: Option<TokenId>,
     /// The epoch and its metrics.
     pub metrics: NamedMetrics,
     /// How long the trial has taken so far, in seconds. Shown to users and never used for a
@@ -42,6 +59,9 @@ pub struct Tell {
     pub trial: TrialNumber,
     /// The lease under which the client ran it.
     pub lease: LeaseId,
+    /// The identity of the token with which the client proved who it is, which must be that of
+    /// the lease; `None` from a coordinator without tokens.
+    pub token: Option<TokenId>,
     /// How the trial ended.
     pub outcome: Outcome,
     /// Its last epoch; `None` if that was reported before.

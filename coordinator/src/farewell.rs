@@ -10,14 +10,18 @@ pub(crate) fn close_politely(stream: &TcpStream) {
     while reads.next().is_some() && stream.try_read(&mut sent).is_ok_and(|count| count > 0) {}
 }
 
-/// The settings with which an HTTP/2 server begins, and the frame that ends a connection.
-pub(crate) fn last_frames(reason: &str) -> Vec<u8> {
-    const EMPTY_SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+/// The frame of HTTP/2 that ends a connection, with the reason.
+///
+/// A server begins with its settings, and this one is not preceded by them: for gRPC's C library a
+/// connection is open once it has seen settings, and then it sends a request again and again, each
+/// time in a new connection, without a pause and without bound on its memory. Without settings it
+/// waits before it connects again, as all clients do.
+pub(crate) fn last_frame(reason: &str) -> Vec<u8> {
     const GO_AWAY: u8 = 7;
     const ENHANCE_YOUR_CALM: u8 = 11;
     let length = u8::try_from(reason.len() + 8).unwrap_or(u8::MAX);
     let reason = reason.as_bytes().get(..usize::from(length - 8)).unwrap_or_default();
     let header = [0, 0, length, GO_AWAY, 0, 0, 0, 0, 0];
     let last_stream_and_code = [0, 0, 0, 0, 0, 0, 0, ENHANCE_YOUR_CALM];
-    [&EMPTY_SETTINGS[..], &header, &last_stream_and_code, reason].concat()
+    [&header[..], &last_stream_and_code, reason].concat()
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::Stream;
 use tonic::transport::server::TcpIncoming;
 
-use crate::farewell::{close_politely, last_frames};
+use crate::farewell::{close_politely, last_frame};
 use crate::trust::TlsSetup;
 
 /// How long to wait before accepting again, after a refusal or if even the reserve was taken.
@@ -57,7 +57,7 @@ impl Incoming {
         self.retry = Some(Box::pin(async move {
             let Some(tls) = tls else {
                 // The buffer of a new connection has room. A client that is gone needs no reason.
-                let _written = stream.try_write(&last_frames(REASON));
+                let _written = stream.try_write(&last_frame(REASON));
                 sleep(RETRY_INTERVAL).await;
                 return close_politely(&stream);
             };

@@ -14,5 +14,6 @@
 pub mod home;
 pub mod launch;
 pub mod processes;
+pub mod python;
 pub mod simulation;
 pub mod watch;

@@ -8,26 +8,7 @@ use std::process::{Command, Stdio};
 
 use caviar_tests::home::home;
 use caviar_tests::processes::{Coordinator, caviar_ok, programs, worker};
-
-/// A Python that can import these modules: `CAVIAR_PYTHON`, or `python3` if that is not set.
-///
-/// `CAVIAR_PYTHON` must have them. If `python3` lacks them, reports that the test is skipped, and
-/// returns `None`.
-fn python(modules: &str) -> Option<OsString> {
-    let named = std::env::var_os("CAVIAR_PYTHON");
-    let is_named = named.is_some();
-    let python = named.unwrap_or_else(|| OsString::from("python3"));
-    let mut probe = Command::new(&python);
-    probe.args(["-c", &format!("import {modules}")]);
-    if probe.output().is_ok_and(|output| output.status.success()) {
-        return Some(python);
-    }
-    assert!(!is_named, "CAVIAR_PYTHON={} cannot import {modules}", python.display());
-    // Not by a macro, whose output is shown only for tests that fail.
-    let _unheard =
-        writeln!(std::io::stderr(), "skipped: python3 lacks {modules}; set CAVIAR_PYTHON");
-    None
-}
+use caviar_tests::python::python;
 
 #[test]
 fn a_generated_python_client_lists_services_submits_and_watches() {

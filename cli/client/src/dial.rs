@@ -213,8 +213,8 @@ impl Dialer {
         Box::pin(async move {
             match (self.address(), &self.tls) {
                 (Some(address), Some(tls)) if is_broken => match probe_tls(address, tls).await {
-                    Some(error) => ProbeOutcome::Refusal(text_of_tls(&error)),
-                    None => ProbeOutcome::Unknown,
+                    Err(error) => ProbeOutcome::Refusal(text_of_tls(&error)),
+                    Ok(outcome) => outcome,
                 },
                 (Some(address), None) if is_broken => probe(address).await,
                 _ => ProbeOutcome::Unknown,

@@ -1,11 +1,12 @@
 //! Finding out which protocol a server speaks.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use caviar_common::address::Address;
 use caviar_common::join::{REFUSAL_HEADER, SERVER_NAME};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -40,46 +41,73 @@ pub enum ProbeOutcome {
 pub(crate) async fn probe(address: &Address) -> ProbeOutcome {
     let mut answer = Vec::new();
     // What has arrived by the end of the time counts.
-    let _timed_out = timeout(ANSWER_TIMEOUT, read_answer(address, &mut answer)).await;
-    match answer.as_slice() {
-        // The settings of HTTP/2 are short, so the first byte of their length is 0.
-        [0, _, _, SETTINGS, 0, ..] => {
-            refusal(&answer).map_or(ProbeOutcome::Unknown, ProbeOutcome::Refusal)
+    let _timed_out =
+        timeout(ANSWER_TIMEOUT, async { read_answer(connect(address).await?, &mut answer).await })
+            .await;
+    outcome(&answer)
+}
+
+/// What the server at an address answers over TLS.
+///
+/// # Errors
+/// The server ends the TLS connection with this error. It looks at a client's certificate only when
+/// the client's handshake is over.
+pub(crate) async fn probe_tls(
+    address: &Address,
+    config: &Arc<ClientConfig>,
+) -> Result<ProbeOutcome, Error> {
+    let mut answer = Vec::new();
+    let asked = timeout(ANSWER_TIMEOUT, async {
+        let stream = connect(address).await?;
+        let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
+        read_answer(TlsConnector::from(config.clone()).connect(name, stream).await?, &mut answer)
+            .await
+    });
+    if let Ok(Err(error)) = asked.await
+        && let Some(error) = error.get_ref().and_then(|it| it.downcast_ref::<Error>())
+        && answer.is_empty()
+    {
+        return Err(error.clone());
+    }
+    Ok(outcome(&answer))
+}
+
+async fn connect(address: &Address) -> io::Result<TcpStream> {
+    TcpStream::connect((address.host(), address.port())).await
+}
+
+fn outcome(answer: &[u8]) -> ProbeOutcome {
+    match answer {
+        // These frames of HTTP/2 are short, so the first byte of their length is 0.
+        [0, _, _, SETTINGS | GO_AWAY, 0, ..] => {
+            refusal(answer).map_or(ProbeOutcome::Unknown, ProbeOutcome::Refusal)
         }
         [_, _, _, _, _, ..] => {
-            header(&answer).map_or(ProbeOutcome::OtherProtocol, ProbeOutcome::Refusal)
+            header(answer).map_or(ProbeOutcome::OtherProtocol, ProbeOutcome::Refusal)
         }
         _ => ProbeOutcome::Unknown,
     }
 }
 
-/// The error with which a server ends a TLS connection right after the handshake. `None` if it does
-/// not. A server looks at a client's certificate only when the client's handshake is over.
-pub(crate) async fn probe_tls(address: &Address, config: &Arc<ClientConfig>) -> Option<Error> {
-    let connected = async {
-        let stream = TcpStream::connect((address.host(), address.port())).await?;
-        let name = ServerName::try_from(SERVER_NAME).map_err(std::io::Error::other)?;
-        let mut stream = TlsConnector::from(config.clone()).connect(name, stream).await?;
-        stream.read(&mut [0]).await
-    };
-    let error = timeout(ANSWER_TIMEOUT, connected).await.ok()?.err()?;
-    error.get_ref()?.downcast_ref::<Error>().cloned()
-}
-
-async fn read_answer(address: &Address, answer: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut stream = TcpStream::connect((address.host(), address.port())).await?;
+async fn read_answer(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    answer: &mut Vec<u8>,
+) -> io::Result<()> {
     stream.write_all(PREFACE).await?;
     let mut stream = stream.take(MAX_ANSWER);
     while stream.read_buf(answer).await? > 0 && !is_decided(answer) {}
     Ok(())
 }
 
-/// True if no more has to be read: another protocol, or a frame that follows the settings.
+/// True if no more has to be read: another protocol, the frame that ends the connection, or any
+/// frame that follows the settings.
 fn is_decided(answer: &[u8]) -> bool {
-    let is_settings = answer.get(3).is_none_or(|kind| *kind == SETTINGS);
-    let is_text_over = || answer.windows(4).any(|bytes| bytes == b"\r\n\r\n");
-    !is_settings && is_text_over()
-        || next_frame(answer).is_some_and(|(_, rest)| next_frame(rest).is_some())
+    let is_text = answer.get(3).is_some_and(|kind| ![SETTINGS, GO_AWAY].contains(kind));
+    if is_text {
+        return answer.windows(4).any(|bytes| bytes == b"\r\n\r\n");
+    }
+    next_frame(answer)
+        .is_some_and(|(first, rest)| first.kind == GO_AWAY || next_frame(rest).is_some())
 }
 
 /// A frame of HTTP/2.
@@ -103,10 +131,12 @@ fn header(answer: &[u8]) -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix(&before)).map(str::to_owned)
 }
 
-/// The reason in the frame that ends a connection, if that frame follows the settings.
+/// The reason in the frame that ends a connection, if that frame is the first or follows the
+/// settings.
 fn refusal(answer: &[u8]) -> Option<String> {
-    let (_, rest) = next_frame(answer)?;
-    let (Frame { kind, payload }, _) = next_frame(rest)?;
+    let (first, rest) = next_frame(answer)?;
+    let last = if first.kind == SETTINGS { next_frame(rest)?.0 } else { first };
+    let Frame { kind, payload } = last;
     // The last stream and the code come before the reason.
     let reason = payload.get(8..).filter(|reason| kind == GO_AWAY && !reason.is_empty())?;
     Some(String::from_utf8_lossy(reason).into_owned())
@@ -143,7 +173,9 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_ends_the_connection_says_why() {
         let frames = b"\0\0\0\x04\0\0\0\0\0\0\0\x0a\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0bno";
-        let answer = probe(&server_that_answers(frames).await).await;
-        assert_eq!(answer, ProbeOutcome::Refusal("no".to_owned()));
+        for answer in [&frames[..], &frames[HEADER..]] {
+            let answer = probe(&server_that_answers(answer).await).await;
+            assert_eq!(answer, ProbeOutcome::Refusal("no".to_owned()));
+        }
     }
 }

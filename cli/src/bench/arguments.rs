@@ -10,6 +10,8 @@ use clap::builder::{
 };
 use clap::{Args, Subcommand};
 
+use super::child::Encryption;
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -81,12 +83,26 @@ pub(crate) struct Coordinator {
     #[arg(long, value_name = "FILE",
         value_parser = PathBufValueParser::new().try_map(caviar_process::expand_path))]
     pub(crate) store: Option<PathBuf>,
+    /// Measure without encryption and tokens
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Before the load, measure for this many seconds what the connected workers cost while they
+    /// have nothing to do
+    #[arg(long, value_name = "N", value_parser = count(86_400))]
+    pub(crate) idle_seconds: Option<u32>,
     /// End the load after this many seconds, even if trials are left
     #[arg(long, value_name = "N", value_parser = count(86_400))]
     pub(crate) seconds: Option<u32>,
     /// Write one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl Coordinator {
+    /// How the coordinator is reached.
+    pub(crate) const fn encryption(&self) -> Encryption {
+        if self.insecure { Encryption::Off } else { Encryption::On }
+    }
 }
 
 fn count(most: u32) -> RangedI64ValueParser<u32> {

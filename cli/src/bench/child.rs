@@ -10,11 +10,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use caviar_client::{Client, Dialer, Target};
+use caviar_client::Client;
 use caviar_common::address::address_file;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::folder::Folder;
+use super::route::Route;
 use crate::failure::Failure;
 
 /// How long the coordinator may take to listen. It recovers its store before.
@@ -29,11 +31,18 @@ const LOG_TAIL: usize = 2_000;
 /// processor time from the coordinator.
 const LOG_PAUSE: Duration = Duration::from_millis(5);
 
+/// Whether connections are encrypted and need a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encryption {
+    On,
+    Off,
+}
+
 /// A running coordinator. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Child {
     process: std::process::Child,
-    address: SocketAddr,
+    route: Route,
     log: Log,
     started: Instant,
 }
@@ -41,23 +50,31 @@ pub(crate) struct Child {
 impl Child {
     /// Starts a coordinator on a store and waits until it listens. It logs as any coordinator does,
     /// into a pipe that is read.
-    pub(crate) async fn start(store: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(folder: &Folder, encryption: Encryption) -> anyhow::Result<Self> {
+        let store = folder.store();
         // A coordinator that was killed leaves the file behind.
         let _missing = std::fs::remove_file(address_file(store));
         let program = std::env::current_exe().context("finding the program itself")?;
         let started = Instant::now();
         let mut process = Command::new(program)
-            .args(["coordinator", "--insecure", "--listen", "127.0.0.1:0", "--store"])
+            .args(["coordinator", "--listen", "127.0.0.1:0", "--store"])
             .arg(store)
+            .args((encryption == Encryption::Off).then_some("--insecure"))
+            // The user's other commands do not look for this coordinator.
+            .env("CAVIAR_HOME", folder.home())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .context("starting the coordinator")?;
         let log = process.stderr.take().map(Log::read).transpose()?.unwrap_or_default();
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut child = Self { process, address, log, started };
-        child.address = child.listening(store).await?;
+        let route = Route::plain(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let mut child = Self { process, route, log, started };
+        let address = child.listening(store).await?;
+        child.route = match encryption {
+            Encryption::On => Route::trusted(address, store)?,
+            Encryption::Off => Route::plain(address)?,
+        };
         Ok(child)
     }
 
@@ -66,7 +83,7 @@ impl Child {
         let file = address_file(store);
         loop {
             if let Ok(text) = std::fs::read_to_string(&file) {
-                let address = text.trim().trim_start_matches("http://");
+                let (_, address) = text.trim().split_once("://").unwrap_or_default();
                 return address.parse().with_context(|| format!("reading {}", file.display()));
             }
             self.check()?;
@@ -80,13 +97,12 @@ impl Child {
 
     /// Connects a client to the coordinator.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
-        let target = Target::plain(&format!("http://{}", self.address))?;
-        Ok(Client::connect(&Dialer::new(target, None)?).await?)
+        Ok(Client::connect(self.route.dialer()).await?)
     }
 
-    /// The address at which the coordinator listens.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
+    /// How the coordinator is reached.
+    pub(crate) const fn route(&self) -> &Route {
+        &self.route
     }
 
     /// When the process was started.

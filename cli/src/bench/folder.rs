@@ -45,6 +45,11 @@ impl Folder {
         self.path.join("data.csv")
     }
 
+    /// Where the coordinator leaves the join strings of its user.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.path.join("home")
+    }
+
     /// Bytes of the store: its file and the files next to it whose names begin like its own. Memory
     /// that processes share is not stored.
     pub(crate) fn store_bytes(&self) -> u64 {

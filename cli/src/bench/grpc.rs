@@ -4,19 +4,20 @@
 //! less than tonic's, which has several tasks and queues for each connection. On the wire the two
 //! are alike: one TCP connection, the same windows, and the same frames.
 
+use std::fmt;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::task::Poll;
 
 use anyhow::{Context, anyhow, bail};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, RecvStream, SendStream};
-use http::header::{CONTENT_TYPE, TE};
-use http::{HeaderMap, Request};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, TE};
+use http::{HeaderMap, HeaderValue, Request};
 use prost::Message;
-use tokio::net::TcpStream;
 use tonic::Status;
+
+use super::route::{Connection, Route};
 
 /// Bytes in front of each message: a flag for compression, and the length.
 const PREFIX_BYTES: usize = 5;
@@ -28,20 +29,25 @@ const CONNECTION_WINDOW: u32 = 5 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     requests: SendRequest<Bytes>,
-    address: SocketAddr,
+    origin: String,
+    authorization: Option<HeaderValue>,
 }
 
 /// The half of a connection that reads and writes the socket. Nothing moves unless it is polled.
-#[derive(Debug)]
 pub(crate) struct Transport {
-    connection: h2::client::Connection<TcpStream, Bytes>,
+    connection: h2::client::Connection<Box<dyn Connection>, Bytes>,
     pings: Option<PingPong>,
 }
 
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Transport")
+    }
+}
+
 /// Opens a connection.
-pub(crate) async fn connect(address: SocketAddr) -> anyhow::Result<(Caller, Transport)> {
-    let socket = TcpStream::connect(address).await?;
-    socket.set_nodelay(true)?;
+pub(crate) async fn connect(route: &Route) -> anyhow::Result<(Caller, Transport)> {
+    let socket = route.open().await?;
     let (requests, mut connection) = Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -49,7 +55,8 @@ pub(crate) async fn connect(address: SocketAddr) -> anyhow::Result<(Caller, Tran
         .handshake(socket)
         .await?;
     let pings = connection.ping_pong();
-    Ok((Caller { requests, address }, Transport { connection, pings }))
+    let (origin, authorization) = (route.origin(), route.authorization().cloned());
+    Ok((Caller { requests, origin, authorization }, Transport { connection, pings }))
 }
 
 impl Transport {
@@ -83,10 +90,13 @@ impl Caller {
         first: &impl Message,
         is_only: bool,
     ) -> anyhow::Result<Call> {
-        let request = Request::post(format!("http://{}/{path}", self.address))
+        let mut request = Request::post(format!("{}/{path}", self.origin))
             .header(CONTENT_TYPE, "application/grpc")
-            .header(TE, "trailers")
-            .body(())?;
+            .header(TE, "trailers");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let request = request.body(())?;
         let mut requests = self.requests.clone().ready().await?;
         let (response, outgoing) = requests.send_request(request, false)?;
         let reply = Reply::Waiting(response);

@@ -31,6 +31,8 @@ pub(crate) struct Load {
     pub(crate) rate: Option<u32>,
     pub(crate) queries: u32,
     pub(crate) strategy: String,
+    /// Whether connections use TLS and tokens.
+    pub(crate) encrypted: bool,
 }
 
 impl Load {
@@ -49,7 +51,19 @@ impl Load {
         let enough = workers.saturating_mul(slots).div_ceil(sweeps).min(MAX_PARALLELISM);
         let parallelism = args.parallelism.unwrap_or(enough);
         let strategy = args.strategy.clone();
-        Ok(Self { workers, slots, sweeps, trials, reports, parallelism, rate, queries, strategy })
+        let encrypted = !args.insecure;
+        Ok(Self {
+            workers,
+            slots,
+            sweeps,
+            trials,
+            reports,
+            parallelism,
+            rate,
+            queries,
+            strategy,
+            encrypted,
+        })
     }
 
     /// When the trials end. With n trials in flight and a rate of r trials per second, a trial

@@ -18,6 +18,7 @@ mod prober;
 mod progress;
 mod recovery;
 mod report;
+mod route;
 mod running;
 mod schedule;
 mod session;
@@ -103,18 +104,19 @@ fn check_open_files(load: &Load) -> anyhow::Result<()> {
 }
 
 async fn measure(args: &Coordinator, load: &Load, folder: &Folder) -> anyhow::Result<Report> {
-    let child = Child::start(folder.store()).await?;
+    let child = Child::start(folder, args.encryption()).await?;
     let client = child.client().await?;
     create_sweeps(&client, load, folder).await?;
     let (idle, empty_store) = (resident_bytes(child.id()), folder.store_bytes());
     let mut running = Running::connect(child, load).await?;
     let connected = resident_bytes(running.child().id());
+    let idle_cpu = measure_idle(args, &mut running).await?;
     let measured = run_load(args, load, &client, &mut running).await?;
     let loaded = resident_bytes(running.child().id());
     let total = folder.store_bytes();
     let before = kill_under_load(load, folder, &client, running).await?;
     drop(client);
-    let (child, recovery) = recover(folder, before).await?;
+    let (child, recovery) = recover(folder, args.encryption(), before).await?;
     child.stop().await?;
     let Measured { counts, queries, cpu } = measured;
     let duration = counts.duration().as_secs_f64();
@@ -129,6 +131,7 @@ async fn measure(args: &Coordinator, load: &Load, folder: &Folder) -> anyhow::Re
         queries_ms: queries,
         revoked_leases: counts.revoked,
         cpu_seconds: cpu,
+        idle_cpu_share: idle_cpu,
         memory_bytes: MemoryBytes::new(
             [idle, connected, loaded],
             load.workers.into(),
@@ -140,6 +143,17 @@ async fn measure(args: &Coordinator, load: &Load, folder: &Folder) -> anyhow::Re
         },
         recovery,
     })
+}
+
+/// The share of one core that the coordinator uses while the workers have nothing to do; `None`
+/// if that is not asked for, or the system does not tell.
+async fn measure_idle(args: &Coordinator, running: &mut Running) -> anyhow::Result<Option<f64>> {
+    let Some(seconds) = args.idle_seconds else { return Ok(None) };
+    let used = |running: &Running| cpu_seconds(running.child().id());
+    let (before, began) = (used(running), Instant::now());
+    running.rest(Duration::from_secs(seconds.into())).await?;
+    let share = |spent: f64| spent / began.elapsed().as_secs_f64().max(f64::EPSILON);
+    Ok(used(running).zip(before).map(|(after, before)| share(after - before)))
 }
 
 /// Creates the sweeps and pauses each, so that none begins before the others.
@@ -186,7 +200,7 @@ async fn run_load(
     .await?;
     let count = |counts: &Counts| counts.trials;
     running.reach(Goal { count, target: 1, until, what: "trials finished" }).await?;
-    let prober = Prober::start(running.child().address(), load)?;
+    let prober = Prober::start(running.child().route().clone(), load)?;
     let target = load.trials.into();
     running.reach(Goal { count, target, until, what: "trials finished" }).await?;
     let counts = running.counts();

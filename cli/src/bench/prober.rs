@@ -3,7 +3,6 @@
 //! A request is due at its time whether or not earlier ones were answered, and its latency counts
 //! from then. So a coordinator that stops for a second delays every request of that second.
 
-use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::grpc::{Caller, connect};
 use super::load::{Load, sweep_name};
+use super::route::Route;
 use super::statistics::{Durations, Percentiles};
 
 /// Most requests that wait for a reply. Further ones are sent late, which counts as their latency.
@@ -79,7 +79,7 @@ pub(crate) struct Prober {
 impl Prober {
     /// Starts to ask about sweeps, one after the other, on a thread of its own: a thread that also
     /// serves the workers would read the replies late. Returns `None` for a load without requests.
-    pub(crate) fn start(address: SocketAddr, load: &Load) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn start(route: Route, load: &Load) -> anyhow::Result<Option<Self>> {
         let Some(period) = Duration::from_secs(1).checked_div(load.queries) else {
             return Ok(None);
         };
@@ -88,7 +88,7 @@ impl Prober {
         let (stop, stopped) = oneshot::channel();
         let (report, ended) = oneshot::channel();
         let run = move || {
-            let queries = runtime.block_on(probe(address, sweeps, period, stopped));
+            let queries = runtime.block_on(probe(route, sweeps, period, stopped));
             // The benchmark may have failed by now.
             let _unread = report.send(queries);
         };
@@ -107,12 +107,12 @@ impl Prober {
 type Reply = anyhow::Result<(Query, Duration)>;
 
 async fn probe(
-    address: SocketAddr,
+    route: Route,
     sweeps: u32,
     period: Duration,
     mut stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<Queries> {
-    let (caller, mut transport) = connect(address).await?;
+    let (caller, mut transport) = connect(&route).await?;
     // A connection that ends fails the requests, and their errors are those that are reported.
     tokio::spawn(async move { transport.run().await });
     let mut timer = interval(period);

@@ -10,7 +10,7 @@ use caviar_common::ids::TrialNumber;
 use caviar_common::numbers::to_u64;
 use serde::Serialize;
 
-use super::child::Child;
+use super::child::{Child, Encryption};
 use super::folder::Folder;
 use super::load::sweep_name;
 use super::session::Session;
@@ -63,18 +63,19 @@ impl Recovery {
 /// compares.
 pub(crate) async fn recover(
     folder: &Folder,
+    encryption: Encryption,
     before: Acknowledged,
 ) -> anyhow::Result<(Child, Recovery)> {
     let Acknowledged { trials, mut workers } = before;
     let held: Vec<Held> = workers.iter().flat_map(Worker::held).collect();
     let held: Vec<Held> = held.into_iter().filter(|held| held.epoch > 0).collect();
-    let child = Child::start(folder.store()).await.context("after kill -9")?;
+    let child = Child::start(folder, encryption).await.context("after kill -9")?;
     let client = child.client().await?;
     client.sweep(&sweep_name(0)).await?;
     let reply_seconds = child.started().elapsed().as_secs_f64();
     if let Some(worker) = workers.pop() {
         let name = worker.name().to_owned();
-        let session = Session::open(child.address(), worker, Arc::default()).await;
+        let session = Session::open(child.route(), worker, Arc::default()).await;
         // It trains nothing: a further attempt at a trial would replace what is compared.
         drop(session.with_context(|| format!("worker {name} after kill -9"))?);
     }

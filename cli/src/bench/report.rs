@@ -33,6 +33,9 @@ pub(crate) struct Report {
     /// Leases that the coordinator took away. Each costs a repeated training.
     pub(crate) revoked_leases: u64,
     pub(crate) cpu_seconds: CpuSeconds,
+    /// The share of a core that the coordinator used before the load, with every worker connected;
+    /// `None` if that was not measured.
+    pub(crate) idle_cpu_share: Option<f64>,
     pub(crate) memory_bytes: MemoryBytes,
     pub(crate) store_bytes: StoreBytes,
     pub(crate) recovery: Recovery,
@@ -90,7 +93,7 @@ impl Report {
     pub(crate) fn text(&self, out: &mut impl Write, page: Page) -> io::Result<()> {
         let load = &self.load;
         let summary = format!(
-            "{}, {}, {} of {} with {}, {} in flight in each sweep, {}{}",
+            "{}, {}, {} of {} with {}, {} in flight in each sweep, {}{}{}",
             count(load.workers.into(), "worker"),
             count(load.all_slots().into(), "slot"),
             count(load.sweeps.into(), "sweep"),
@@ -99,6 +102,7 @@ impl Report {
             load.parallelism,
             load.strategy,
             load.rate.map_or_else(String::new, |rate| format!(", {rate} trials per second")),
+            if load.encrypted { "" } else { ", without encryption" },
         );
         page.write(out, Tone::Faint, 2, &summary)?;
         writeln!(out)?;
@@ -121,6 +125,10 @@ impl Report {
         let each = |seconds: Option<f64>| self.milliseconds_per_trial(seconds);
         row("CPU, coordinator", seconds(cpu.coordinator), each(cpu.coordinator));
         row("CPU, load generator", seconds(cpu.load_generator), each(cpu.load_generator));
+        if let Some(share) = self.idle_cpu_share {
+            let remark = "of a core, with the workers connected and nothing to do".to_owned();
+            row("CPU, idle coordinator", format!("{} %", number(share * 1e2)), remark);
+        }
         let memory = &self.memory_bytes;
         let idle = format!("{} without workers", bytes(memory.idle));
         row("memory per session", bytes(memory.per_session), idle);

@@ -41,7 +41,7 @@ impl Running {
     /// Opens the sessions of all workers, and waits until the coordinator has accepted each.
     pub(crate) async fn connect(child: Child, load: &Load) -> anyhow::Result<Self> {
         let tally = Arc::<Tally>::default();
-        let sessions = Sessions::open(child.address(), load, &tally);
+        let sessions = Sessions::open(child.route(), load, &tally);
         let mut running = Self { child, sessions, tally, progress: Progress::new() };
         let target = u64::from(load.workers);
         let count = |counts: &Counts| counts.welcomed;
@@ -88,6 +88,22 @@ impl Running {
             self.progress.show(|| format!("{}, {seconds} s", state()));
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Waits, while nothing happens but heartbeats.
+    ///
+    /// # Errors
+    /// The coordinator or a session ends.
+    pub(crate) async fn rest(&mut self, time: Duration) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            self.check().await?;
+            let seconds = began.elapsed().as_secs();
+            self.progress.show(|| format!("idle, {seconds} of {} s", time.as_secs()));
+            tokio::time::sleep(POLL).await;
+        }
+        self.progress.clear();
+        Ok(())
     }
 
     /// Fails if the coordinator or a session has ended.

@@ -1,6 +1,5 @@
 //! One session of a simulated worker, on a connection of its own.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +9,7 @@ use caviar_proto::v1::worker_message::Kind;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
 use super::grpc::{Call, Transport, connect};
+use super::route::Route;
 use super::statistics::Tally;
 use super::worker::{Outcome, Worker};
 
@@ -32,11 +32,11 @@ pub(crate) struct Session {
 impl Session {
     /// Connects, sends Hello, and waits until the coordinator accepts the worker.
     pub(crate) async fn open(
-        address: SocketAddr,
+        route: &Route,
         worker: Worker,
         tally: Arc<Tally>,
     ) -> anyhow::Result<Self> {
-        let (caller, transport) = connect(address).await.context("connecting")?;
+        let (caller, transport) = connect(route).await.context("connecting")?;
         let call = caller.call(WORK, &worker.hello(), false).await?;
         let mut session = Self { call, transport, worker, tally, heartbeat: None, has_heard: true };
         while session.heartbeat.is_none() {

@@ -1,6 +1,5 @@
 //! The sessions of all simulated workers, with a task for each.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -8,6 +7,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::load::Load;
+use super::route::Route;
 use super::session::Session;
 use super::statistics::Tally;
 use super::worker::Worker;
@@ -26,10 +26,10 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     /// Opens a session for every worker. They count in `tally`.
-    pub(crate) fn open(address: SocketAddr, load: &Load, tally: &Arc<Tally>) -> Self {
+    pub(crate) fn open(route: &Route, load: &Load, tally: &Arc<Tally>) -> Self {
         let (failed, failures) = mpsc::unbounded_channel();
         let permits = Arc::new(Semaphore::new(OPENING));
-        let opener = Opener { address, permits, tally: Arc::clone(tally) };
+        let opener = Opener { route: route.clone(), permits, tally: Arc::clone(tally) };
         let mut tasks = JoinSet::new();
         let schedule = load.schedule();
         for number in 0..load.workers {
@@ -73,7 +73,7 @@ impl Sessions {
 /// Opens sessions, a few of them at the same time.
 #[derive(Clone, Debug)]
 struct Opener {
-    address: SocketAddr,
+    route: Route,
     permits: Arc<Semaphore>,
     tally: Arc<Tally>,
 }
@@ -81,6 +81,6 @@ struct Opener {
 impl Opener {
     async fn open(self, worker: Worker) -> anyhow::Result<Session> {
         let _permit = self.permits.acquire().await?;
-        Session::open(self.address, worker, self.tally).await
+        Session::open(&self.route, worker, self.tally).await
     }
 }

@@ -223,6 +223,17 @@ pub enum Refusal {
         /// The lease that the client named.
         lease: LeaseId,
     },
+    /// The lease is in force, and a client with another token holds it.
+    #[error(
+        "lease {lease} on trial {trial} belongs to a client with another token; hint: ask for a \
+         trial with this token"
+    )]
+    ForeignLease {
+        /// The trial that the client named.
+        trial: TrialNumber,
+        /// The lease that the client named.
+        lease: LeaseId,
+    },
     /// A field of the request does not fit the state.
     #[error("{0}")]
     Wrong(Problem),
@@ -286,6 +297,7 @@ impl Refusal {
             Self::WrongState { .. }
             | Self::WrongProtocol(_)
             | Self::NotExternal(_)
+            | Self::ForeignLease { .. }
             | Self::NotRunning { .. }
             | Self::Quarantined { .. }
             | Self::Unreadable { .. }

@@ -22,7 +22,7 @@
 //! before it acts on the rest of it.
 //!
 //! ```
-//! use caviar_common::ask::{Ask, Tell};
+//! use caviar_common::ask::{Ask, AskKey, Tell};
 //! use caviar_common::data::DataSummary;
 //! use caviar_common::ids::{Name, StoreId};
 //! use caviar_common::metric::NamedMetrics;
@@ -51,7 +51,7 @@
 //!
 //! for request in ["first", "second"] {
 //!     let ask =
-//!         Ask { request_id: name(request), client: name("me"), count: 1, lease_ms: 60_000 };
+//!         Ask { key: AskKey { request_id: name(request), client: name("me"), token: None }, count: 1, lease_ms: 60_000 };
 //!     let waiter = Waiter { id: WaiterId(1), is_patient: false };
 //!     let step = core.step(1, Input::AskTrials(sweep, ask, waiter))?;
 //!     let answer = step.effects.into_iter().find_map(|effect| match effect {
@@ -62,7 +62,7 @@
 //!     let error = asked.assignment.get("x").and_then(|x| x.as_f64()).expect("x is searched");
 //!     let last = NamedMetrics { epoch: 1, metrics: [(name("error"), error)].into() };
 //!     let (trial, lease, outcome) = (asked.trial, asked.lease, Outcome::Completed);
-//!     let tell = Tell { trial, lease, outcome, last: Some(last), seconds: 0.1 };
+//!     let tell = Tell { trial, lease, token: None, outcome, last: Some(last), seconds: 0.1 };
 //!     core.step(2, Input::TellTrial(sweep, tell, WaiterId(2)))?;
 //! }
 //! let view = core.sweep(sweep).expect("the sweep exists");

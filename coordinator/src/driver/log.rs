@@ -28,7 +28,7 @@ pub(super) fn log(event: &Event) {
         }
         Payload::TrialsAsked(asked) => {
             let trials = asked.granted.len();
-            let (request_id, client) = (&asked.request_id, &asked.client);
+            let (request_id, client) = (&asked.ask.request_id, &asked.ask.client);
             tracing::debug!(sweep, %request_id, %client, trials, "{name}");
         }
         Payload::TrialSampled(sampled) => debug(event, sampled.trial.0),

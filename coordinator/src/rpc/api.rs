@@ -138,6 +138,9 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
     if let Refusal::Wrong(problem) = refusal {
         return invalid(problem.clone());
     }
+    if let Refusal::ForeignLease { .. } = refusal {
+        return status::forbidden(refusal.to_string());
+    }
     status::new(refusal.class(), refusal.to_string())
 }
 

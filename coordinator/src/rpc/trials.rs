@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::api::{Api, driver_gone, invalid, refused};
 use crate::driver::DriverGone;
+use crate::trust::Caller;
 
 /// Implements `TrialService` on the driver.
 #[derive(Clone, Debug)]
@@ -26,8 +27,9 @@ impl TrialService for Trials {
         &self,
         request: Request<v1::AskTrialsRequest>,
     ) -> Result<Response<v1::AskTrialsResponse>, Status> {
+        let token = Caller::of(&request).token();
         let request = request.into_inner();
-        let ask = decode_ask(&request).map_err(invalid)?;
+        let ask = decode_ask(&request, token).map_err(invalid)?;
         let wait = Duration::from_millis(request.wait_ms.min(MAX_WAIT_MS));
         let sweep = self.0.find(&request.sweep)?.view.id;
         let driver = &self.0.driver;
@@ -56,9 +58,10 @@ impl TrialService for Trials {
         &self,
         request: Request<v1::ReportTrialRequest>,
     ) -> Result<Response<v1::ReportTrialResponse>, Status> {
+        let token = Caller::of(&request).token();
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.sweep);
-        let report = decode_report(request).map_err(invalid)?;
+        let report = decode_report(request, token).map_err(invalid)?;
         let sweep = self.0.find(&name)?.view.id;
         let id = self.0.driver.next_waiter();
         match self.answer(id, Input::ReportTrial(sweep, report, id)).await? {
@@ -73,9 +76,10 @@ impl TrialService for Trials {
         &self,
         request: Request<v1::TellTrialRequest>,
     ) -> Result<Response<v1::TellTrialResponse>, Status> {
+        let token = Caller::of(&request).token();
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.sweep);
-        let tell = decode_tell(request).map_err(invalid)?;
+        let tell = decode_tell(request, token).map_err(invalid)?;
         let sweep = self.0.find(&name)?.view.id;
         let id = self.0.driver.next_waiter();
         match self.answer(id, Input::TellTrial(sweep, tell, id)).await? {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use caviar_common::error::ErrorClass;
+use caviar_common::ids::TokenId;
 use caviar_common::join::{Role, Secret};
 use caviar_proto::status;
 use futures_core::future::BoxFuture;
@@ -50,6 +51,11 @@ impl Caller {
     /// The caller of a request.
     pub(crate) fn of<T>(request: &tonic::Request<T>) -> Self {
         request.extensions().get::<Self>().cloned().unwrap_or_else(Self::anybody)
+    }
+
+    /// The identity of the caller's token; `None` from a coordinator without tokens.
+    pub(crate) fn token(&self) -> Option<TokenId> {
+        self.known.as_ref().map(|known| known.accepted.token.id.clone())
     }
 
     /// Names what the request changes, for the audit log. The first name counts.

@@ -29,7 +29,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::transport::server::Connected;
 
 use super::{Certificates, TrustError};
-use crate::farewell::{close_politely, last_frames};
+use crate::farewell::{close_politely, last_frame};
 
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -107,7 +107,7 @@ impl TlsSetup {
     pub(crate) async fn refuse(&self, stream: TcpStream, reason: &str) {
         if let Ok(mut stream) = self.accept(stream).await {
             // A client that is gone needs no reason.
-            let _gone = stream.write_all(&last_frames(reason)).await;
+            let _gone = stream.write_all(&last_frame(reason)).await;
             let _gone = stream.shutdown().await;
         }
     }
@@ -144,8 +144,7 @@ async fn is_plain_http2(stream: &TcpStream) -> io::Result<bool> {
 }
 
 async fn refuse_plain(mut stream: TcpStream) {
-    // Not in HTTP/2: gRPC's C library sends a request again and again after a frame that ends the
-    // connection before any request, without a pause.
+    // Not in HTTP/2, so that people who use the wrong client see what they are told.
     let answer = format!(
         "HTTP/1.1 400 Bad Request\r\n{REFUSAL_HEADER}: {NEEDS_TLS}\r\nContent-Length: 0\r\n\r\n"
     );

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use caviar_common::ids::Name;
+use caviar_common::ids::{Name, TokenId};
 use caviar_common::join::{Role, Secret};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -30,17 +30,6 @@ pub(crate) const MAX_TOKENS: usize = 1_000;
 const KEEP_ENDED: Duration = Duration::from_secs(90 * 86_400);
 /// The context of the hash: a BLAKE3 key derivation, so that it differs from all other hashes.
 const CONTEXT: &str = "caviar 2026-11 bearer token";
-
-/// What identifies a token in lists and in the audit log: 8 hexadecimal digits, not a secret.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct TokenId(pub String);
-
-impl std::fmt::Display for TokenId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What is known of a token, without its secret. Times are in milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]

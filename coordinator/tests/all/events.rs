@@ -1,8 +1,9 @@
 //! One event of every kind, in an order in which they can happen.
 
+use caviar_common::ask::AskKey;
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::blob::{Blob, BlobName};
-use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, SweepId, TrialNumber};
+use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, SweepId, TokenId, TrialNumber};
 use caviar_common::message::Checkpoint;
 use caviar_common::metric::{NamedMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome};
@@ -208,8 +209,11 @@ fn cancelled_sweep() -> Vec<Event> {
         Rung { number: 1, epoch: 6, rank: 4, reached: 5, limit: Some(2) },
     );
     let asked = TrialsAsked {
-        request_id: name("r"),
-        client: name("python"),
+        ask: AskKey {
+            request_id: name("r"),
+            client: name("python"),
+            token: Some(TokenId("0a1b2c3d".into())),
+        },
         lease_ms: 1_000,
         granted: vec![GrantedTrial {
             trial: TrialNumber(0),

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use caviar_common::ask::{Ask, AskedTrial, Report, Tell};
+use caviar_common::ask::{Ask, AskKey, AskedTrial, Report, Tell};
 use caviar_common::assignment::Value;
 use caviar_common::blob::{Blob, BlobName};
 use caviar_common::data::{DataSpec, DataSummary};
@@ -255,7 +255,11 @@ impl World {
             });
         };
         let request_id = name(&format!("r{}", pick % 8));
-        let ask = Ask { request_id, client: name("w0"), count: 1, lease_ms: 1_000 };
+        let ask = Ask {
+            key: AskKey { request_id, client: name("w0"), token: None },
+            count: 1,
+            lease_ms: 1_000,
+        };
         let waiter = Waiter { id: WaiterId(1), is_patient: false };
         self.step(Input::AskTrials(sweep, ask, waiter));
         let Some(ClientReply::Trials(mut asked)) = self.answer.take() else { return };
@@ -266,14 +270,14 @@ impl World {
         if epoch <= EPOCHS && pick > 40 {
             self.step(Input::ReportTrial(
                 sweep,
-                Report { trial, lease, metrics, seconds: None },
+                Report { trial, lease, token: None, metrics, seconds: None },
                 WaiterId(2),
             ));
         } else {
             let last = (epoch <= EPOCHS).then_some(metrics);
             self.step(Input::TellTrial(
                 sweep,
-                Tell { trial, lease, outcome: Outcome::Completed, last, seconds: 0.5 },
+                Tell { trial, lease, token: None, outcome: Outcome::Completed, last, seconds: 0.5 },
                 WaiterId(3),
             ));
         }

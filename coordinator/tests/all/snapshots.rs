@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use caviar_common::ask::{Ask, AskedTrial, Tell};
+use caviar_common::ask::{Ask, AskKey, AskedTrial, Tell};
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{SweepId, TrialNumber};
 use caviar_common::metric::NamedMetrics;
@@ -191,7 +191,8 @@ async fn run_external(driver: &Driver) -> SweepId {
     };
     for trial in ["t0", "t1"] {
         let (request_id, client) = (name(trial), name("c"));
-        let ask = Ask { request_id, client, count: 1, lease_ms: 60_000 };
+        let ask =
+            Ask { key: AskKey { request_id, client, token: None }, count: 1, lease_ms: 60_000 };
         let id = driver.handle.next_waiter();
         let input = Input::AskTrials(sweep, ask, Waiter { id, is_patient: true });
         let ClientReply::Trials(asked) = driver.handle.ask(id, input).await.unwrap().unwrap()
@@ -201,7 +202,8 @@ async fn run_external(driver: &Driver) -> SweepId {
         let AskedTrial { trial, lease, .. } = asked.trials.first().unwrap().clone();
         let metrics = [(name("score"), f64::from(trial.0))].into();
         let last = Some(NamedMetrics { epoch: 1, metrics });
-        let tell = Tell { trial, lease, outcome: Outcome::Completed, last, seconds: 0.5 };
+        let tell =
+            Tell { trial, lease, token: None, outcome: Outcome::Completed, last, seconds: 0.5 };
         let id = driver.handle.next_waiter();
         driver.handle.ask(id, Input::TellTrial(sweep, tell, id)).await.unwrap().unwrap();
     }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::task::Poll;
 use std::time::Duration;
 
-use caviar_common::ask::{Ask, Tell};
+use caviar_common::ask::{Ask, AskKey, Tell};
 use caviar_common::data::DataSummary;
 use caviar_common::metric::NamedMetrics;
 use caviar_common::outcome::Outcome;
@@ -261,7 +261,8 @@ async fn a_client_that_is_gone_gets_no_trial_before_one_that_waits() {
     let send = async |request_id: &str| {
         let id = handle.next_waiter();
         let (request_id, client) = (name(request_id), name("c"));
-        let ask = Ask { request_id, client, count: 1, lease_ms: 60_000 };
+        let ask =
+            Ask { key: AskKey { request_id, client, token: None }, count: 1, lease_ms: 60_000 };
         let input = Input::AskTrials(sweep, ask, Waiter { id, is_patient: true });
         Some(handle.send_ask(id, input).await.unwrap())
     };
@@ -278,7 +279,7 @@ async fn a_client_that_is_gone_gets_no_trial_before_one_that_waits() {
     let metrics = NamedMetrics { epoch: 1, metrics: [(name("accuracy"), 0.5)].into() };
     let (trial, lease, outcome) =
         (first.trial, first.lease, Outcome::Failed { message: "x".into() });
-    let tell = Tell { trial, lease, outcome, last: Some(metrics), seconds: 0.5 };
+    let tell = Tell { trial, lease, token: None, outcome, last: Some(metrics), seconds: 0.5 };
     let id = handle.next_waiter();
     handle.ask(id, Input::TellTrial(sweep, tell, id)).await.unwrap().unwrap();
     let answer = tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap();

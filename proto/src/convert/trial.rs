@@ -1,8 +1,8 @@
 //! Ask and tell: the requests of external clients and the replies.
 
-use caviar_common::ask::{Ask, AskReply, AskedTrial, Report, Tell, Verdict};
+use caviar_common::ask::{Ask, AskKey, AskReply, AskedTrial, Report, Tell, Verdict};
 use caviar_common::error::Problem;
-use caviar_common::ids::{LeaseId, Name, TrialNumber};
+use caviar_common::ids::{LeaseId, Name, TokenId, TrialNumber};
 use caviar_common::limits::{DEFAULT_LEASE_MS, MAX_LEASE_MS, MAX_TRIALS_PER_ASK, MIN_LEASE_MS};
 
 use super::field::{in_range, optional_seconds, positive, seconds};
@@ -15,10 +15,13 @@ use crate::v1;
 ///
 /// # Errors
 /// The first field that is wrong, such as `lease_ms`.
-pub fn decode_ask(wire: &v1::AskTrialsRequest) -> Result<Ask, Problem> {
+pub fn decode_ask(wire: &v1::AskTrialsRequest, token: Option<TokenId>) -> Result<Ask, Problem> {
     Ok(Ask {
-        request_id: Name::parse("request_id", &wire.request_id)?,
-        client: Name::parse("client", &wire.client)?,
+        key: AskKey {
+            request_id: Name::parse("request_id", &wire.request_id)?,
+            client: Name::parse("client", &wire.client)?,
+            token,
+        },
         count: in_range("count", wire.count, 0..=MAX_TRIALS_PER_ASK)?.max(1),
         lease_ms: if wire.lease_ms == 0 {
             DEFAULT_LEASE_MS
@@ -51,11 +54,15 @@ fn encode_asked_trial(asked: &AskedTrial) -> v1::AskedTrial {
 ///
 /// # Errors
 /// The first field that is wrong, such as `epoch`.
-pub fn decode_report(wire: v1::ReportTrialRequest) -> Result<Report, Problem> {
+pub fn decode_report(
+    wire: v1::ReportTrialRequest,
+    token: Option<TokenId>,
+) -> Result<Report, Problem> {
     let metrics = decode_named(wire.epoch, wire.metrics)?;
     Ok(Report {
         trial: TrialNumber(wire.trial),
         lease: LeaseId(positive("lease", wire.lease)?),
+        token,
         metrics,
         seconds: optional_seconds("seconds", wire.seconds)?,
     })
@@ -74,11 +81,12 @@ pub fn verdict_to_wire(verdict: Verdict) -> i32 {
 ///
 /// # Errors
 /// The first field that is wrong, such as `outcome`.
-pub fn decode_tell(wire: v1::TellTrialRequest) -> Result<Tell, Problem> {
+pub fn decode_tell(wire: v1::TellTrialRequest, token: Option<TokenId>) -> Result<Tell, Problem> {
     let has_last = wire.epoch != 0 || !wire.metrics.is_empty();
     Ok(Tell {
         trial: TrialNumber(wire.trial),
         lease: LeaseId(positive("lease", wire.lease)?),
+        token,
         outcome: decode_outcome(wire.outcome, wire.message)?,
         last: has_last.then(|| decode_named(wire.epoch, wire.metrics)).transpose()?,
         seconds: seconds("seconds", wire.seconds)?,

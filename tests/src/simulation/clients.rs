@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use caviar_common::ask::{Ask, AskReply, AskedTrial, Report, Tell, Verdict};
+use caviar_common::ask::{Ask, AskKey, AskReply, AskedTrial, Report, Tell, Verdict};
 use caviar_common::ids::{LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::outcome::{Outcome, TrialState};
 use caviar_core::event::{Event, Payload};
@@ -147,7 +147,11 @@ impl Client {
         let request_id =
             Name::parse("request", &format!("ask-{}", self.requests)).expect("a legal name");
         let client = self.name.clone();
-        Request::Ask { sweep, ask: Ask { request_id, client, count, lease_ms }, is_patient }
+        Request::Ask {
+            sweep,
+            ask: Ask { key: AskKey { request_id, client, token: None }, count, lease_ms },
+            is_patient,
+        }
     }
 }
 
@@ -161,12 +165,18 @@ impl Held {
         let metrics = |epoch| named_metrics(&self.asked.assignment, epoch);
         let seconds = f64::from(self.reported);
         if epoch < plan.epochs || (epoch == plan.epochs && !tells_last) {
-            let report = Report { trial, lease, metrics: metrics(epoch), seconds: Some(seconds) };
+            let report = Report {
+                trial,
+                lease,
+                token: None,
+                metrics: metrics(epoch),
+                seconds: Some(seconds),
+            };
             return Request::Report { sweep, report };
         }
         let last = (epoch == plan.epochs).then(|| metrics(epoch));
         let outcome = plan.outcome;
-        Request::Tell { sweep, tell: Tell { trial, lease, outcome, last, seconds } }
+        Request::Tell { sweep, tell: Tell { trial, lease, token: None, outcome, last, seconds } }
     }
 }
 
@@ -377,7 +387,7 @@ impl Simulation {
         }
         assert!(reply.trials.len() <= ask.count as usize, "more trials than it asked for");
         let granted: Vec<_> = reply.trials.iter().map(|it| (it.trial, it.lease)).collect();
-        let key = (ask.client.clone(), ask.request_id.clone());
+        let key = (ask.key.client.clone(), ask.key.request_id.clone());
         let earlier = self.clients.answers.entry(key).or_insert_with(|| granted.clone());
         assert_eq!(*earlier, granted, "{ask:?} was answered in two ways");
         let client = &mut self.clients.clients[at];

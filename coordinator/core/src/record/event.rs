@@ -18,6 +18,7 @@ use std::fmt;
 pub use super::execution::{CheckpointChanged, LeaseRestored, LossWithdrawn};
 pub use super::suggestion::StoredAssignment;
 pub(crate) use super::suggestion::{restore_suggestion, store_suggestion};
+use caviar_common::ask::AskKey;
 use caviar_common::assignment::Assignment;
 use caviar_common::compact::CompactBox;
 use caviar_common::data::DataSummary;
@@ -340,10 +341,9 @@ pub struct LeaseGranted {
 /// Details of [`Payload::TrialsAsked`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialsAsked {
-    /// The client's identifier of the request. A repeated request gets the same trials.
-    pub request_id: Name,
-    /// The external client.
-    pub client: Name,
+    /// Which request it was. A repeated request gets the same trials.
+    #[serde(flatten)]
+    pub ask: AskKey,
     /// How long the client may be silent about one of the trials, in milliseconds.
     pub lease_ms: u64,
     /// The trials that the client may run now; at least one.

@@ -8,7 +8,7 @@
 
 use caviar_common::ask::{Ask, AskReply, Report, Tell, Verdict};
 use caviar_common::error::Problem;
-use caviar_common::ids::{AttemptNumber, LeaseId, SweepId, TrialNumber};
+use caviar_common::ids::{AttemptNumber, LeaseId, SweepId, TokenId, TrialNumber};
 use caviar_common::limits::MAX_VALUES;
 use caviar_common::metric::{NamedMetrics, Point};
 use caviar_common::numbers::{index, to_u64};
@@ -129,8 +129,8 @@ impl Coordinator {
             self.volatile.client_leases_heard.insert(granted.lease, now);
             self.volatile.client_silences.insert(now, granted.lease);
         }
-        let Ask { request_id, client, lease_ms, .. } = ask;
-        self.emit(id, TrialsAsked { request_id, client, lease_ms, granted })
+        let Ask { key, lease_ms, .. } = ask;
+        self.emit(id, TrialsAsked { ask: key, lease_ms, granted })
     }
 
     /// The most urgent trials that wait, at most `count`, with new leases.
@@ -157,8 +157,8 @@ impl Coordinator {
         report: Report,
         waiter: WaiterId,
     ) -> Result<Reply, Halt> {
-        let Report { trial, lease, metrics, seconds } = report;
-        match self.check_client_lease(id, trial, lease)? {
+        let Report { trial, lease, token, metrics, seconds } = report;
+        match self.check_client_lease(id, (trial, lease), token.as_ref())? {
             // The client learns from the verdict that the trial was stopped.
             ClientLease::TrialStopped => {}
             ClientLease::TrialFinished(_) => {
@@ -187,8 +187,8 @@ impl Coordinator {
     }
 
     fn end_trial(&mut self, id: SweepId, tell: Tell) -> Result<(), Halt> {
-        let Tell { trial, lease, outcome, last, seconds } = tell;
-        let held = match self.check_client_lease(id, trial, lease)? {
+        let Tell { trial, lease, token, outcome, last, seconds } = tell;
+        let held = match self.check_client_lease(id, (trial, lease), token.as_ref())? {
             ClientLease::TrialStopped => return Ok(()),
             ClientLease::TrialFinished(state) => {
                 return Ok(check_repeated_outcome(state, &outcome)?);
@@ -244,12 +244,12 @@ impl Coordinator {
         }
     }
 
-    /// Checks and renews the lease that an external client names.
+    /// Checks and renews the lease that an external client with the token `caller` names.
     fn check_client_lease(
         &mut self,
         id: SweepId,
-        number: TrialNumber,
-        lease: LeaseId,
+        (number, lease): (TrialNumber, LeaseId),
+        caller: Option<&TokenId>,
     ) -> Result<ClientLease, Refusal> {
         let sweep = self.external_sweep(id)?;
         let no_trial = || Refusal::NoSuchTrial { sweep: sweep.spec().name.clone(), trial: number };
@@ -266,6 +266,9 @@ impl Coordinator {
             return Err(stale);
         }
         if let Some(held) = self.record.lease(lease).cloned() {
+            if !held.belongs_to(caller) {
+                return Err(Refusal::ForeignLease { trial: number, lease });
+            }
             self.volatile.client_leases_heard.insert(lease, self.volatile.clock.now());
             return Ok(ClientLease::InForce(held));
         }

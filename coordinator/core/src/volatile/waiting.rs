@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use caviar_common::ask::Ask;
-use caviar_common::ids::{Name, SweepId, TrialNumber};
+use caviar_common::ask::{Ask, AskKey};
+use caviar_common::ids::{SweepId, TrialNumber};
 
 use crate::input::WaiterId;
 
@@ -28,13 +28,6 @@ pub(crate) struct WaitingReport {
     pub(crate) is_end: bool,
 }
 
-/// The sweep that trials are wanted of, the client that asks, and its identifier of the request.
-type Request = (SweepId, Name, Name);
-
-fn request(sweep: SweepId, ask: &Ask) -> Request {
-    (sweep, ask.client.clone(), ask.request_id.clone())
-}
-
 /// What is not answered yet, by sweep.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
@@ -44,7 +37,7 @@ pub(crate) struct Waiting {
     /// all asks: 100,000 of them took 2.5 ms.
     impatient: BTreeSet<(SweepId, WaiterId)>,
     /// The waiters for each request. A client that repeats a request waits for it several times.
-    requests: BTreeMap<Request, BTreeSet<WaiterId>>,
+    requests: BTreeMap<(SweepId, AskKey), BTreeSet<WaiterId>>,
     reports: BTreeMap<SweepId, Vec<WaitingReport>>,
 }
 
@@ -58,7 +51,7 @@ impl Waiting {
         if !ask.is_patient {
             self.impatient.insert((sweep, waiter));
         }
-        self.requests.entry(request(sweep, &ask.ask)).or_default().insert(waiter);
+        self.requests.entry((sweep, ask.ask.key.clone())).or_default().insert(waiter);
         self.asks.entry(sweep).or_default().insert(waiter, ask);
         true
     }
@@ -82,7 +75,7 @@ impl Waiting {
         if asks.is_empty() {
             self.asks.remove(&sweep);
         }
-        let request = request(sweep, &ask.as_ref()?.ask);
+        let request = (sweep, ask.as_ref()?.ask.key.clone());
         if let Some(waiters) = self.requests.get_mut(&request) {
             waiters.remove(&waiter);
             if waiters.is_empty() {
@@ -94,7 +87,7 @@ impl Waiting {
 
     /// Takes out the asks of the sweep that repeat `ask`.
     pub(crate) fn take_repeated(&mut self, sweep: SweepId, ask: &Ask) -> BTreeSet<WaiterId> {
-        let waiters = self.requests.get(&request(sweep, ask)).cloned().unwrap_or_default();
+        let waiters = self.requests.get(&(sweep, ask.key.clone())).cloned().unwrap_or_default();
         for waiter in &waiters {
             self.remove_ask(*waiter);
         }
@@ -136,7 +129,10 @@ mod tests {
     fn ask(client: &str, is_patient: bool) -> WaitingAsk {
         let name = |text| Name::parse("name", text).unwrap();
         let (request_id, client) = (name("r"), name(client));
-        WaitingAsk { ask: Ask { request_id, client, count: 1, lease_ms: 1_000 }, is_patient }
+        WaitingAsk {
+            ask: Ask { key: AskKey { request_id, client, token: None }, count: 1, lease_ms: 1_000 },
+            is_patient,
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! External clients, which run the trials of a sweep themselves.
 
-use caviar_common::ask::{Ask, AskReply, AskedTrial, Report, Tell, Verdict};
+use caviar_common::ask::{Ask, AskKey, AskReply, AskedTrial, Report, Tell, Verdict};
 use caviar_common::data::DataSummary;
 use caviar_common::error::ErrorClass;
-use caviar_common::ids::{SweepId, TrialNumber};
+use caviar_common::ids::{SweepId, TokenId, TrialNumber};
 use caviar_common::metric::NamedMetrics;
 use caviar_common::outcome::{Outcome, SweepState, TrialState};
 use caviar_common::spec::file::parse;
@@ -50,7 +50,11 @@ impl Bench {
     }
 
     pub(crate) fn asks_as(&mut self, client: &str, request: &str, count: u32) -> AskReply {
-        let ask = Ask { request_id: name(request), client: name(client), count, lease_ms: LEASE };
+        let ask = Ask {
+            key: AskKey { request_id: name(request), client: name(client), token: None },
+            count,
+            lease_ms: LEASE,
+        };
         let waiter = Waiter { id: WaiterId(1), is_patient: false };
         let answer = self.answer(Input::AskTrials(SWEEP, ask, waiter)).unwrap();
         let ClientReply::Trials(trials) = answer else { panic!("{answer:?}") };
@@ -80,6 +84,7 @@ impl Bench {
         let report = Report {
             trial: of.trial,
             lease: of.lease,
+            token: None,
             metrics: metrics(epoch, error),
             seconds: None,
         };
@@ -94,7 +99,8 @@ impl Bench {
         outcome: Outcome,
         last: Option<NamedMetrics>,
     ) -> Result<ClientReply, Refusal> {
-        let tell = Tell { trial: of.trial, lease: of.lease, outcome, last, seconds: 2.5 };
+        let tell =
+            Tell { trial: of.trial, lease: of.lease, token: None, outcome, last, seconds: 2.5 };
         self.answer(Input::TellTrial(SWEEP, tell, WaiterId(1)))
     }
 
@@ -206,8 +212,11 @@ fn a_request_that_is_repeated_while_it_waits_is_granted_once() {
     let mut bench = Bench::with_external(external(9, 1, ""));
     let first = bench.asks("a", 3);
     let ask = |client: &str, request: &str, id| {
-        let ask =
-            Ask { request_id: name(request), client: name(client), count: 1, lease_ms: LEASE };
+        let ask = Ask {
+            key: AskKey { request_id: name(request), client: name(client), token: None },
+            count: 1,
+            lease_ms: LEASE,
+        };
         Input::AskTrials(SWEEP, ask, Waiter { id: WaiterId(id), is_patient: true })
     };
     // The client has lost its connection, and sends the request again. Others wait too.
@@ -243,6 +252,43 @@ fn the_same_request_of_another_client_gets_other_trials() {
 }
 
 #[test]
+fn a_lease_belongs_to_the_token_that_asked_for_it() {
+    let mut bench = Bench::with_external(external(9, 1, ""));
+    let token = |id: &str| Some(TokenId(id.into()));
+    let ask = |id: &str| {
+        let key = AskKey { request_id: name("a"), client: name("python"), token: token(id) };
+        let ask = Ask { key, count: 1, lease_ms: LEASE };
+        Input::AskTrials(SWEEP, ask, Waiter { id: WaiterId(1), is_patient: false })
+    };
+    let trials = |answer| match answer {
+        Ok(ClientReply::Trials(mut reply)) => reply.trials.remove(0),
+        other => panic!("{other:?}"),
+    };
+    let mine = trials(bench.answer(ask("mine")));
+    // The same request with another token is another client's.
+    assert_ne!(trials(bench.answer(ask("other"))).trial, mine.trial);
+    assert_eq!(trials(bench.answer(ask("mine"))), mine);
+    bench.restart();
+    let AskedTrial { trial, lease, .. } = mine;
+    for caller in [token("other"), None] {
+        let refusal = Refusal::ForeignLease { trial, lease };
+        assert_eq!(refusal.class(), ErrorClass::Refused);
+        let (metrics, seconds) = (metrics(1, 0.5), None);
+        let report = Report { trial, lease, token: caller.clone(), metrics, seconds };
+        let input = Input::ReportTrial(SWEEP, report, WaiterId(1));
+        assert_eq!(bench.answer(input), Err(refusal.clone()));
+        let (outcome, last) = (Outcome::Failed { message: "no".into() }, None);
+        let tell = Tell { trial, lease, token: caller, outcome, last, seconds: 2.5 };
+        assert_eq!(bench.answer(Input::TellTrial(SWEEP, tell, WaiterId(1))), Err(refusal));
+    }
+    // A refused report does not renew the lease either.
+    let (outcome, last) = (Outcome::Completed, Some(metrics(1, 0.5)));
+    let tell = Tell { trial, lease, token: token("mine"), outcome, last, seconds: 2.5 };
+    let told = bench.answer(Input::TellTrial(SWEEP, tell, WaiterId(1)));
+    assert_eq!(told, Ok(ClientReply::Told(TrialState::Completed)));
+}
+
+#[test]
 fn the_metrics_of_all_epochs_of_a_trial_are_limited() {
     let report = |bench: &mut Bench, of: &AskedTrial, epoch, count| {
         let metrics = (1..count)
@@ -254,6 +300,7 @@ fn the_metrics_of_all_epochs_of_a_trial_are_limited() {
             Report {
                 trial: of.trial,
                 lease: of.lease,
+                token: None,
                 metrics: NamedMetrics { epoch, metrics },
                 seconds: None,
             },
@@ -426,7 +473,8 @@ fn only_external_sweeps_that_are_running_give_trials() {
     bench.create("s", 2, 0).unwrap();
     let ask = |sweep| {
         let (request_id, client) = (name("a"), name("python"));
-        let ask = Ask { request_id, client, count: 1, lease_ms: LEASE };
+        let ask =
+            Ask { key: AskKey { request_id, client, token: None }, count: 1, lease_ms: LEASE };
         Input::AskTrials(SweepId(sweep), ask, Waiter { id: WaiterId(1), is_patient: false })
     };
     let refusal = bench.step(ask(2)).unwrap_err();
@@ -510,7 +558,8 @@ fn clients_that_wait_get_trials_in_the_order_in_which_they_asked() {
     let held = bench.asks("held", 3);
     let ask = |bench: &mut Bench, waiter, is_patient| {
         let (request_id, client) = (name("a"), name(&format!("c{waiter}")));
-        let ask = Ask { request_id, client, count: 2, lease_ms: LEASE };
+        let ask =
+            Ask { key: AskKey { request_id, client, token: None }, count: 2, lease_ms: LEASE };
         let waiter = Waiter { id: WaiterId(waiter), is_patient };
         bench.step(Input::AskTrials(SWEEP, ask, waiter)).unwrap();
         answers(bench)

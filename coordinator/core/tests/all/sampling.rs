@@ -87,7 +87,11 @@ fn a_client_that_wants_a_trial_at_once_waits_for_the_sampler() {
     bench.core.hear(0, create).unwrap().reply.unwrap();
     let job = bench.core.decide(&mut || true).unwrap().jobs.remove(0);
     let (request_id, client) = (name("a"), name("c"));
-    let ask = caviar_common::ask::Ask { request_id, client, count: 1, lease_ms: 1_000 };
+    let ask = caviar_common::ask::Ask {
+        key: caviar_common::ask::AskKey { request_id, client, token: None },
+        count: 1,
+        lease_ms: 1_000,
+    };
     let waiter = Waiter { id: WaiterId(7), is_patient: false };
     let heard = bench.core.hear(0, Input::AskTrials(SWEEP, ask, waiter)).unwrap();
     assert_eq!(heard.reply, Ok(Reply::Waiting));

@@ -101,11 +101,11 @@ pub(super) fn grant_asked_trials(
     id: SweepId,
     asked: &TrialsAsked,
 ) -> Result<(), Broken> {
-    let TrialsAsked { request_id, client, lease_ms, granted } = asked;
+    let TrialsAsked { ask, lease_ms, granted } = asked;
     let mut trials = Vec::new();
     for GrantedTrial { trial, attempt, lease, recorded } in granted {
         let next_lease = after_unused(record, *lease)?;
-        let execution = Execution { lease: *lease, holder: client, recorded: *recorded };
+        let execution = Execution { lease: *lease, holder: &ask.client, recorded: *recorded };
         let sweep = sweep_mut(record, id)?;
         begin_execution(sweep, *trial, &execution)?;
         trials.extend(sweep.trial(*trial).map(|trial| AskedTrial {
@@ -117,13 +117,11 @@ pub(super) fn grant_asked_trials(
             reason: trial.reason.clone(),
         }));
         record.next_lease = next_lease;
-        let (name, request_id) = (client.clone(), request_id.clone());
-        let holder = Holder::Client { name, request_id, lease_ms: *lease_ms };
+        let holder = Holder::Client { ask: ask.clone(), lease_ms: *lease_ms };
         let (attempt, job) = (*attempt, Job::Train);
         add_lease(record, *lease, Lease { sweep: id, trial: *trial, attempt, job, holder })?;
     }
-    let key = (client.clone(), request_id.clone());
-    sweep_mut(record, id)?.asks.insert(key, trials);
+    sweep_mut(record, id)?.asks.insert(ask.clone(), trials);
     Ok(())
 }
 
@@ -134,9 +132,7 @@ pub(super) fn remove_lease(record: &mut Record, id: LeaseId) -> Result<Lease, Br
     let sweep = sweep_mut(record, lease.sweep)?;
     sweep.leases.remove(&id);
     match &lease.holder {
-        Holder::Client { name, request_id, .. } => {
-            sweep.asks.end_lease((name.clone(), request_id.clone()));
-        }
+        Holder::Client { ask, .. } => sweep.asks.end_lease(ask),
         Holder::Worker { name, .. } => {
             if let Some(held) = record.held.get_mut(name) {
                 held.remove(&id);

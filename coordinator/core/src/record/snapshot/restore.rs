@@ -147,8 +147,7 @@ impl RestoredSweep {
         let past = if is_unloaded { Past::unloaded(state.trials) } else { past };
         let mut asks = Asks::default();
         for ask in state.asks {
-            let key = (ask.client.clone(), ask.request_id.clone());
-            asks.restore(key, ask.restore(&spec.space)?);
+            asks.restore(ask.key.clone(), ask.restore(&spec.space)?);
         }
         let best = state.best.map(|best| best.restore(&history)).transpose()?;
         let mut trials = Trials { past, best, ..Trials::default() };

@@ -7,9 +7,9 @@
 
 use std::sync::Arc;
 
-use caviar_common::ask::AskedTrial;
+use caviar_common::ask::{AskKey, AskedTrial};
 use caviar_common::compact::CompactBox;
-use caviar_common::ids::{AttemptNumber, LeaseId, Name, TrialNumber};
+use caviar_common::ids::{AttemptNumber, LeaseId, TrialNumber};
 use caviar_common::reason::Reason;
 use caviar_common::space::Space;
 use caviar_search::History;
@@ -111,8 +111,7 @@ impl StoredTrial {
 /// What an external client got when it asked for trials.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StoredAsk {
-    pub(super) client: Name,
-    pub(super) request_id: Name,
+    pub(super) key: AskKey,
     in_force: usize,
     trials: Vec<StoredAskedTrial>,
 }
@@ -128,7 +127,7 @@ struct StoredAskedTrial {
 }
 
 impl StoredAsk {
-    pub(super) fn new(space: &Space, (client, request_id): &(Name, Name), ask: &AskRecord) -> Self {
+    pub(super) fn new(space: &Space, key: &AskKey, ask: &AskRecord) -> Self {
         let trials = ask.trials().iter().map(|asked| StoredAskedTrial {
             trial: asked.trial,
             attempt: asked.attempt,
@@ -137,8 +136,7 @@ impl StoredAsk {
             epochs: asked.epochs,
             reason: StoredReason::new(space, &asked.reason),
         });
-        let (client, request_id) = (client.clone(), request_id.clone());
-        Self { client, request_id, in_force: ask.in_force, trials: trials.collect() }
+        Self { key: key.clone(), in_force: ask.in_force, trials: trials.collect() }
     }
 
     pub(super) fn restore(self, space: &Space) -> Result<AskRecord, Broken> {

@@ -1,6 +1,9 @@
 //! Leases: who may execute which trial, and how a lost worker counts against its trials.
 
-use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::ask::AskKey;
+use caviar_common::ids::{
+    AttemptNumber, Incarnation, LeaseId, Name, SweepId, TokenId, TrialNumber,
+};
 use caviar_common::outcome::Job;
 use serde::{Deserialize, Serialize};
 
@@ -29,10 +32,9 @@ pub enum Holder {
     /// An external client, which runs the trial itself and has no connection. Each report renews
     /// only the lease that it names.
     Client {
-        /// The client's name.
-        name: Name,
-        /// The client's identifier of the request for trials that got the lease.
-        request_id: Name,
+        /// The request for trials that got the lease. Only a client with its token can report
+        /// under the lease.
+        ask: AskKey,
         /// How long the client may be silent, in milliseconds.
         lease_ms: u64,
     },
@@ -77,6 +79,16 @@ impl Lease {
         match &self.holder {
             Holder::Worker { incarnation, .. } => Some(*incarnation),
             Holder::Client { .. } => None,
+        }
+    }
+
+    /// True if a client with this token may report under the lease. A worker's lease belongs to
+    /// its connection, and no client may.
+    pub fn belongs_to(&self, caller: Option<&TokenId>) -> bool {
+        match &self.holder {
+            Holder::Worker { .. } => false,
+            // Without a token of its own, the lease was granted when clients were not told apart.
+            Holder::Client { ask, .. } => ask.token.is_none() || ask.token.as_ref() == caller,
         }
     }
 

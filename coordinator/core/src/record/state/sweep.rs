@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use caviar_common::ask::{Ask, AskedTrial};
+use caviar_common::ask::{Ask, AskKey, AskedTrial};
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::limits::MAX_ASK_REPLIES;
@@ -94,9 +94,6 @@ pub(in crate::record) struct Asks {
 /// kilobyte.
 const MAX_IDLE_TRIALS: usize = 4_096;
 
-/// The client that asked, and its identifier of the request.
-pub(in crate::record) type AskKey = (Name, Name);
-
 impl Asks {
     pub(in crate::record) fn insert(&mut self, key: AskKey, trials: Vec<AskedTrial>) {
         let in_force = trials.len();
@@ -120,14 +117,14 @@ impl Asks {
     }
 
     /// Notes that a lease of this ask has ended.
-    pub(in crate::record) fn end_lease(&mut self, key: AskKey) {
-        let Some(ask) = self.by_request.get_mut(&key) else { return };
+    pub(in crate::record) fn end_lease(&mut self, key: &AskKey) {
+        let Some(ask) = self.by_request.get_mut(key) else { return };
         ask.in_force = ask.in_force.saturating_sub(1);
         if ask.in_force > 0 {
             return;
         }
         self.idle_trials += ask.trials.len();
-        self.idle.push_back(key);
+        self.idle.push_back(key.clone());
         while self.idle.len() > MAX_ASK_REPLIES
             || self.idle.len() > 1 && self.idle_trials > MAX_IDLE_TRIALS
         {
@@ -407,7 +404,7 @@ impl Sweep {
 
     /// What the same client got when it sent the same request before.
     pub fn earlier_ask(&self, ask: &Ask) -> Option<&AskRecord> {
-        self.asks.by_request.get(&(ask.client.clone(), ask.request_id.clone()))
+        self.asks.by_request.get(&ask.key)
     }
 
     /// How many times in a row the job of `lease` has lost its worker.
