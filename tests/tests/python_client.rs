@@ -1,7 +1,6 @@
 //! Python clients that are generated from the `.proto` files, and reflection.
 #![allow(clippy::expect_used, reason = "tests say at once what failed")]
 
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
