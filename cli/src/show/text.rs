@@ -73,14 +73,22 @@ pub(crate) fn side(search_box: &SearchBox, parameter: &str) -> String {
     }
 }
 
-/// A duration with two units at most: `4.2 s`, `3 min 20 s`, `2 h 5 min`.
+/// A duration with two units at most: `4.2 s`, `3 min 20 s`, `2 h 5 min`, `7 d 0 h`. The second
+/// unit is rounded where it is minutes or hours.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..10 => format!("{:.1} s", duration.as_secs_f64()),
         10..60 => format!("{seconds} s"),
         60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+        3_600..172_770 => {
+            let minutes = (seconds + 30) / 60;
+            format!("{} h {} min", minutes / 60, minutes % 60)
+        }
+        _ => {
+            let hours = (seconds + 1_800) / 3_600;
+            format!("{} d {} h", hours / 24, hours % 24)
+        }
     }
 }
 
@@ -129,9 +137,16 @@ mod tests {
 
     #[test]
     fn durations_have_at_most_two_units() {
-        for (seconds, text) in
-            [(4.24, "4.2 s"), (59.9, "59 s"), (200.0, "3 min 20 s"), (7_500.0, "2 h 5 min")]
-        {
+        for (seconds, text) in [
+            (4.24, "4.2 s"),
+            (59.9, "59 s"),
+            (200.0, "3 min 20 s"),
+            (7_500.0, "2 h 5 min"),
+            (7_199.0, "2 h 0 min"),
+            (172_769.0, "47 h 59 min"),
+            (172_770.0, "2 d 0 h"),
+            (604_799.0, "7 d 0 h"),
+        ] {
             assert_eq!(super::seconds(seconds), text);
         }
         assert_eq!(super::seconds(f64::NAN), "?");
