@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use caviar_tests::launch::deploy;
 use caviar_tests::processes::{Coordinator, Place, Process, caviar_ok, program};
 use serde_json::Value;
 
@@ -222,4 +223,50 @@ fn a_job_leaves_before_its_time_limit_and_the_next_one_continues() {
     assert!(log.contains("SIGTERM ended the job"), "{log}");
     let status = caviar_ok(&["status", "nodes", "--store", &store]);
     assert!(status.contains("interrupted"), "{status}");
+}
+
+#[test]
+fn plain_scripts_run_a_coordinator_and_workers_with_the_result_of_one_process() {
+    let Some(slurm) = Slurm::start() else { return };
+    let expected = Place::new("nodes", SWEEP).run("2");
+    let place = Place::new("nodes", SWEEP);
+    let folder = folder_of(&place);
+    let sbatch = |words: &[&str], script: &str| {
+        let mut command = slurm.command("sbatch");
+        command.args(words).arg(deploy(&format!("slurm/{script}"))).current_dir(&folder);
+        // A home and a cache of the test's own, as for all programs of the tests.
+        let caviar = program("caviar");
+        command.envs(caviar.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("CAVIAR_PROGRAM", caviar.get_program()).env("CAVIAR_STORE", place.store());
+        let output = command.output().expect("sbatch runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}: {errors}");
+    };
+    // The workers wait for the coordinator's join string.
+    sbatch(&["--array=1-2"], "worker.sh");
+    sbatch(&[], "coordinator.sh");
+    let store = place.store();
+    let admin = format!("{store}.trust/admin.join");
+    let words = ["submit", &place.sweep(), "--join", &admin];
+    until("the coordinator takes the sweep", || {
+        program("caviar").args(words).output().is_ok_and(|it| it.status.success()).then_some(())
+    });
+    let busy = until("both workers train", || {
+        let busy = busy_workers(&["--store", &store]);
+        (busy.len() == 2).then_some(busy)
+    });
+    assert!(busy.iter().all(|name| name.starts_with("slurm-")), "{busy:?}");
+    until("the sweep is completed", || {
+        let status = caviar_ok(&["status", "nodes", "--store", &store, "--json"]);
+        let status: Value = serde_json::from_str(&status).expect("it is JSON");
+        (status["state"] == "completed").then_some(())
+    });
+    // The jobs end in order, and the store is there for the next one.
+    for name in ["caviar-worker", "caviar-coordinator"] {
+        slurm.ok(&["scancel", "--name", name]);
+        until("the jobs are gone", || {
+            slurm.ok(&["squeue", "-h", "--name", name]).is_empty().then_some(())
+        });
+    }
+    assert!(place.stored() == expected, "the export differs from that of one process");
 }
