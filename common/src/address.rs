@@ -115,6 +115,9 @@ pub enum AddressProblem {
     /// The port is not a number, or too large.
     #[error("port {0:?}: expected a number from 0 to 65535")]
     Port(String),
+    /// The port is 0, at which nothing can be reached.
+    #[error("port 0: expected the port at which the coordinator listens, from 1 to 65535")]
+    AnyPort,
 }
 
 impl FromStr for Address {

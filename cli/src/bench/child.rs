@@ -41,10 +41,8 @@ pub(crate) enum Encryption {
 /// A running coordinator. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Child {
-    process: std::process::Child,
+    process: Process,
     route: Route,
-    log: Log,
-    started: Instant,
 }
 
 impl Child {
@@ -55,27 +53,89 @@ impl Child {
         // A coordinator that was killed leaves the file behind.
         let _missing = std::fs::remove_file(address_file(store));
         let program = std::env::current_exe().context("finding the program itself")?;
-        let started = Instant::now();
-        let mut process = Command::new(program)
-            .args(["coordinator", "--listen", "127.0.0.1:0", "--store"])
-            .arg(store)
-            .args((encryption == Encryption::Off).then_some("--insecure"))
-            // The user's other commands do not look for this coordinator.
-            .env("CAVIAR_HOME", folder.home())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("starting the coordinator")?;
-        let log = process.stderr.take().map(Log::read).transpose()?.unwrap_or_default();
-        let route = Route::plain(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        let mut child = Self { process, route, log, started };
-        let address = child.listening(store).await?;
-        child.route = match encryption {
+        let mut process = Process::start(
+            Command::new(program)
+                .args(["coordinator", "--listen", "127.0.0.1:0", "--store"])
+                .arg(store)
+                .args((encryption == Encryption::Off).then_some("--insecure"))
+                // The user's other commands do not look for this coordinator.
+                .env("CAVIAR_HOME", folder.home()),
+        )?;
+        let address = process.listening(store).await?;
+        let route = match encryption {
             Encryption::On => Route::trusted(address, store)?,
             Encryption::Off => Route::plain(address)?,
         };
-        Ok(child)
+        Ok(Self { process, route })
+    }
+
+    /// Connects a client to the coordinator.
+    pub(crate) async fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::connect(self.route.dialer()).await?)
+    }
+
+    /// How the coordinator is reached.
+    pub(crate) const fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// When the process was started.
+    pub(crate) const fn started(&self) -> Instant {
+        self.process.started
+    }
+
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Fails if the process has ended.
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+        self.process.check()
+    }
+
+    /// The error of a coordinator, with the end of its log.
+    pub(crate) fn failed(&self, what: &str) -> Failure {
+        self.process.failed(what)
+    }
+
+    /// `kill -9`, and waits until the process is gone.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Stops it in order.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        let Self { mut process, route: _ } = self;
+        kill(Pid::from_raw(i32::try_from(process.child.id())?), Signal::SIGTERM)?;
+        let asked = Instant::now();
+        while asked.elapsed() < STOP_TIMEOUT {
+            if let Some(status) = process.child.try_wait()? {
+                let is_ended = status.success();
+                return if is_ended { Ok(()) } else { Err(process.failed("did not stop").into()) };
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        let after = STOP_TIMEOUT.as_secs();
+        Err(process.failed(&format!("does not stop within {after} s")).into())
+    }
+}
+
+/// The process of a coordinator, which may not listen yet. Dropping it kills the process.
+#[derive(Debug)]
+struct Process {
+    child: std::process::Child,
+    log: Log,
+    started: Instant,
+}
+
+impl Process {
+    fn start(command: &mut Command) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("starting the coordinator")?;
+        let log = child.stderr.take().map(Log::read).transpose()?.unwrap_or_default();
+        Ok(Self { child, log, started })
     }
 
     /// Waits for the file with its address.
@@ -95,66 +155,28 @@ impl Child {
         }
     }
 
-    /// Connects a client to the coordinator.
-    pub(crate) async fn client(&self) -> anyhow::Result<Client> {
-        Ok(Client::connect(self.route.dialer()).await?)
-    }
-
-    /// How the coordinator is reached.
-    pub(crate) const fn route(&self) -> &Route {
-        &self.route
-    }
-
-    /// When the process was started.
-    pub(crate) const fn started(&self) -> Instant {
-        self.started
-    }
-
-    /// The number of the process.
-    pub(crate) fn id(&self) -> u32 {
-        self.process.id()
-    }
-
-    /// Fails if the process has ended.
-    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
-        match self.process.try_wait().context("looking at the coordinator")? {
+    fn check(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait().context("looking at the coordinator")? {
             Some(status) => Err(self.failed(&format!("ended: {status}")).into()),
             None => Ok(()),
         }
     }
 
-    /// The error of a coordinator, with the end of its log.
-    pub(crate) fn failed(&self, what: &str) -> Failure {
+    fn failed(&self, what: &str) -> Failure {
         let log = self.log.tail();
         let lines = log.lines().rev().take(3).map(str::to_owned).collect::<Vec<_>>();
         let hints = lines.into_iter().rev().map(|line| format!("its log ends with: {line}"));
         Failure::with_hints(format!("the coordinator {what}"), hints.collect())
     }
 
-    /// `kill -9`, and waits until the process is gone.
-    pub(crate) fn kill(&mut self) {
+    fn kill(&mut self) {
         // It may have ended on its own.
-        let _ended = self.process.kill();
-        let _reaped = self.process.wait();
-    }
-
-    /// Stops it in order.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        kill(Pid::from_raw(i32::try_from(self.id())?), Signal::SIGTERM)?;
-        let asked = Instant::now();
-        while asked.elapsed() < STOP_TIMEOUT {
-            if let Some(status) = self.process.try_wait()? {
-                let is_ended = status.success();
-                return if is_ended { Ok(()) } else { Err(self.failed("did not stop").into()) };
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        let after = STOP_TIMEOUT.as_secs();
-        Err(self.failed(&format!("does not stop within {after} s")).into())
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
     }
 }
 
-impl Drop for Child {
+impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }

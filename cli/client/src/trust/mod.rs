@@ -69,8 +69,7 @@ pub struct ClientCertificate {
 pub(crate) fn dialable(text: &str) -> Result<Address, AddressError> {
     let address: Address = text.parse()?;
     if address.port() == 0 {
-        let problem = AddressProblem::Port("0".to_owned());
-        return Err(AddressError { text: text.to_owned(), problem });
+        return Err(AddressError { text: text.to_owned(), problem: AddressProblem::AnyPort });
     }
     Ok(address)
 }
