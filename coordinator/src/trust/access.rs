@@ -23,7 +23,7 @@ use super::Trust;
 use super::audit::Entry;
 use super::rules::{Rule, in_words, rule};
 use super::tls::Peer;
-use super::tokens::{Accepted, Denied, now_ms};
+use super::tokens::{Accepted, Denied, TokenView, now_ms};
 
 /// Who makes a request. In the extensions of every request that a service gets.
 #[derive(Clone, Debug)]
@@ -50,6 +50,12 @@ impl Caller {
     /// The caller of a request.
     pub(crate) fn of<T>(request: &tonic::Request<T>) -> Self {
         request.extensions().get::<Self>().cloned().unwrap_or_else(Self::anybody)
+    }
+
+    /// The token of the request, with the end of the secret that was used; `None` without tokens.
+    pub(crate) fn token(&self) -> Option<TokenView> {
+        let Accepted { token, ends_ms, .. } = &*self.known.as_ref()?.accepted;
+        Some(TokenView { expires_ms: *ends_ms, ..token.clone() })
     }
 
     /// Names what the request changes, for the audit log. The first name counts.
