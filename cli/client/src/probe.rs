@@ -9,8 +9,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, Error};
+
+use crate::tls::TlsProblem;
 
 /// How long the server may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,15 +57,27 @@ pub(crate) async fn probe(address: &Address) -> ProbeOutcome {
 
 /// The error with which a server ends a TLS connection right after the handshake. `None` if it does
 /// not. A server looks at a client's certificate only when the client's handshake is over.
-pub(crate) async fn probe_tls(address: &Address, config: &Arc<ClientConfig>) -> Option<Error> {
+pub(crate) async fn probe_tls(address: &Address, config: &Arc<ClientConfig>) -> Option<TlsProblem> {
     let connected = async {
         let stream = TcpStream::connect((address.host(), address.port())).await?;
-        let name = ServerName::try_from(SERVER_NAME).map_err(std::io::Error::other)?;
-        let mut stream = TlsConnector::from(config.clone()).connect(name, stream).await?;
-        stream.read(&mut [0]).await
+        handshake(stream, config).await
     };
     let error = timeout(ANSWER_TIMEOUT, connected).await.ok()?.err()?;
-    error.get_ref()?.downcast_ref::<Error>().cloned()
+    let problem = TlsProblem::of_io(&error);
+    (!matches!(problem, TlsProblem::Broken(_))).then_some(problem)
+}
+
+/// Completes a TLS handshake, and waits for what the server sends first.
+pub(crate) async fn handshake(
+    stream: TcpStream,
+    config: &Arc<ClientConfig>,
+) -> std::io::Result<()> {
+    let name = ServerName::try_from(SERVER_NAME).map_err(std::io::Error::other)?;
+    let mut stream = TlsConnector::from(config.clone()).connect(name, stream).await?;
+    match stream.read(&mut [0]).await? {
+        0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
 }
 
 async fn read_answer(address: &Address, answer: &mut Vec<u8>) -> std::io::Result<()> {
