@@ -129,21 +129,23 @@ impl Meeting {
         };
         let clock = client.clock().await;
         let info = client.coordinator().await;
-        let role = match &info {
-            Ok(Some(info)) => info.token.as_ref().map(|token| token.role.as_str()),
-            Ok(None) | Err(_) => None,
+        let may_work = match &info {
+            Ok(Some(info)) => info.token.as_ref().is_none_or(|token| is_trainer(&token.role)),
+            Ok(None) | Err(_) => false,
         };
         // The coordinator's log has a line for each worker's connection, so it is opened only if
         // the coordinator might refuse it.
-        let may_work = role.is_some_and(|role| {
-            [Role::Worker, Role::Admin].iter().any(|known| known.name() == role)
-        });
         let refusal = match info {
             Ok(_) if !may_work => client.try_to_work().await.err(),
             Ok(_) | Err(_) => None,
         };
         Self::Met { clock, info, refusal }
     }
+}
+
+/// True for a role that may train.
+fn is_trainer(role: &str) -> bool {
+    [Role::Worker, Role::Admin].iter().any(|known| known.name() == role)
 }
 
 impl Host {

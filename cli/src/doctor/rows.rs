@@ -8,6 +8,7 @@ use caviar_client::{
     Address, ClockReading, ConnectProblem, CoordinatorInfo, DialerError, Error, Examined,
     FindError, Found, FoundIn, Opened, Reached, Target, TlsProblem, Token, Validity,
 };
+use caviar_common::join::JoinError;
 use caviar_common::message::PROTOCOL;
 use caviar_common::utc;
 use caviar_worker::CacheReport;
@@ -116,7 +117,7 @@ impl Row {
     }
 
     fn not_checked(check: Check, why: &str) -> Self {
-        Self::new(check, State::NotChecked, format!("not checked: {why}"))
+        Self::new(check, State::NotChecked, why)
     }
 
     /// A row with what a text proposes: `it failed; hint: try again`.
@@ -179,7 +180,9 @@ fn unknown(error: &FindError) -> Vec<Row> {
     } else {
         row
     };
-    let row = if row.next.is_empty() { row.then(MAKE_ONE) } else { row };
+    let is_later = matches!(error, FindError::Join { problem: JoinError::Version, .. });
+    let next = if is_later { SAME_RELEASE } else { MAKE_ONE };
+    let row = if row.next.is_empty() { row.then(next) } else { row };
     let mut rows = vec![row];
     rows.extend(not_checked(&OF_ADDRESSES, "no coordinator is known"));
     rows.extend(not_checked(&OF_ANSWERS, "no coordinator is known"));
@@ -288,8 +291,11 @@ fn name(examined: &Examined, bad: State) -> Row {
         }
     };
     let is_number = host.parse::<IpAddr>().is_ok();
-    let text =
-        if is_number { format!("{host} is no name") } else { format!("{host} is {resolved}") };
+    let text = if is_number {
+        format!("{host} is an address, so no name is looked up")
+    } else {
+        format!("{host} is {resolved}")
+    };
     Row::ok(Check::Name, text).at(address)
 }
 

@@ -14,7 +14,12 @@ pub(super) fn text(out: &mut impl Write, rows: &[Row], page: Page) -> io::Result
     let indent = CHECK + STATE;
     for row in rows {
         let (check, state) = (row.check.name(), row.state.text());
-        let line = format!("{check:CHECK$}{state:STATE$}{}", row.found);
+        let line = match row.state {
+            State::NotChecked => format!("{check:CHECK$}{state}: {}", row.found),
+            State::Ok | State::Warning | State::Failed => {
+                format!("{check:CHECK$}{state:STATE$}{}", row.found)
+            }
+        };
         for line in page.wrap(&line, indent) {
             match line.strip_prefix(&format!("{check:CHECK$}{state}")) {
                 Some(rest) => {
@@ -57,7 +62,7 @@ mod tests {
         let rows = [
             row(Check::Join, State::Ok, "found", &[]),
             row(Check::Tcp, State::Failed, "a:1: connection refused", &["start one", "or not"]),
-            row(Check::Tls, State::NotChecked, "not checked: no connection", &[]),
+            row(Check::Tls, State::NotChecked, "no connection", &[]),
         ];
         let mut out = Vec::new();
         text(&mut out, &rows, Page::default()).unwrap();
@@ -66,7 +71,7 @@ join      ok           found
 tcp       failed       a:1: connection refused
                        next: start one
                        next: or not
-tls       not checked  not checked: no connection
+tls       not checked: no connection
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
         let mut out = Vec::new();

@@ -48,7 +48,7 @@ fn write_and_remove(path: &Path) -> io::Result<()> {
 
 /// A file system on other hosts, such as NFS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NetworkFileSystem(&'static str);
+pub struct NetworkFileSystem(pub &'static str);
 
 impl fmt::Display for NetworkFileSystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
