@@ -271,6 +271,15 @@ fn a_host_that_can_join_has_only_good_rows() {
 }
 
 #[test]
+fn the_book_lists_every_check() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/clusters.md");
+    let page = fs::read_to_string(page).expect("the page");
+    let (_, section) = page.split_once("## When a worker does not join").expect("the section");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.collect::<Vec<_>>(), ALL);
+}
+
+#[test]
 fn a_join_string_that_cannot_be_used_is_the_only_thing_that_is_checked() {
     let place = Place::new();
     let missing = text_of(&place.path("missing"));
