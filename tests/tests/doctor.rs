@@ -13,8 +13,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use caviar_common::address::address_file;
 use caviar_common::join::{JoinString, Role, Secret};
 use caviar_common::message::PROTOCOL;
 use caviar_coordinator::trust::Authority;
@@ -91,14 +92,22 @@ impl Place {
 
     /// A coordinator with these options, whose store has this name, and its address.
     fn coordinator(&self, store: &str, options: &[&str]) -> (Process, String) {
+        let store = self.path(store);
         let mut command = self.program("caviar-coordinator");
-        command.args(["--listen", "127.0.0.1:0", "--store"]).arg(self.path(store)).args(options);
+        command.args(["--listen", "127.0.0.1:0", "--store"]).arg(&store).args(options);
         command.env("RUST_LOG", "info");
-        Process::start_and_hear(&mut command, |line| {
+        let (process, address) = Process::start_and_hear(&mut command, |line| {
             let rest = line.split_once("listening on ")?.1;
             let address = rest.split([',', ' ']).next()?;
             Some(address.split_once("://").map_or(address, |(_, address)| address).to_owned())
-        })
+        });
+        // It is written last, after the join strings of the user.
+        let (published, began) = (address_file(&store), Instant::now());
+        while !published.exists() {
+            assert!(began.elapsed() < Duration::from_secs(60), "no address is published");
+            std::thread::yield_now();
+        }
+        (process, address)
     }
 
     /// The join string that a coordinator has left next to its store.

@@ -35,7 +35,7 @@ pub(super) enum Way {
         found: Found,
         examined: Vec<Examined>,
         /// `None` if no address leads to the coordinator.
-        meeting: Option<Box<Meeting>>,
+        meeting: Option<Meeting>,
     },
 }
 
@@ -45,14 +45,18 @@ pub(super) enum Meeting {
     /// It does not answer.
     Failed(Error),
     /// It answers.
-    Met {
-        /// `None` if the coordinator does not tell.
-        clock: Result<Option<ClockReading>, Error>,
-        /// `None` if the coordinator does not tell.
-        info: Result<Option<CoordinatorInfo>, Error>,
-        /// Why a worker with this token is refused; `None` if it is not.
-        refusal: Option<Error>,
-    },
+    Met(Box<Answers>),
+}
+
+/// The answers of a coordinator.
+#[derive(Debug)]
+pub(super) struct Answers {
+    /// `None` if the coordinator does not tell.
+    pub(super) clock: Result<Option<ClockReading>, Error>,
+    /// `None` if the coordinator does not tell.
+    pub(super) info: Result<Option<CoordinatorInfo>, Error>,
+    /// Why a worker with this token is refused; `None` if it is not.
+    pub(super) refusal: Option<Error>,
 }
 
 /// What a worker has on this host.
@@ -100,7 +104,7 @@ impl Way {
         };
         match Dialer::new(target, certificate.as_ref()) {
             Ok(dialer) => {
-                let meeting = Some(Box::new(Meeting::with(&dialer).await));
+                let meeting = Some(Meeting::with(&dialer).await);
                 Self::Dialled { found, examined, meeting }
             }
             Err(error) => Self::Undialled(found, error),
@@ -139,7 +143,7 @@ impl Meeting {
             Ok(_) if !may_work => client.try_to_work().await.err(),
             Ok(_) | Err(_) => None,
         };
-        Self::Met { clock, info, refusal }
+        Self::Met(Box::new(Answers { clock, info, refusal }))
     }
 }
 

@@ -14,7 +14,7 @@ use caviar_common::utc;
 use caviar_worker::CacheReport;
 use serde::{Serialize, Serializer};
 
-use super::findings::{Cache, Findings, Host, Meeting, Way};
+use super::findings::{Answers, Cache, Findings, Host, Meeting, Way};
 use crate::failure::{Failure, how_to_reach};
 use crate::show::text::duration;
 
@@ -156,7 +156,7 @@ pub(super) fn rows(findings: &Findings) -> Vec<Row> {
         Way::Unknown(error) => unknown(error),
         Way::Undialled(found, error) => undialled(found, error),
         Way::Dialled { found, examined, meeting } => {
-            dialled(found, examined, meeting.as_deref(), findings.now)
+            dialled(found, examined, meeting.as_ref(), findings.now)
         }
     };
     rows.push(cache(&findings.host));
@@ -241,7 +241,8 @@ fn dialled(
     rows.extend(examined.iter().map(|it| tcp(it, bad)));
     rows.extend(examined.iter().map(|it| tls(it, bad, &found.target)));
     match meeting {
-        Some(Meeting::Met { clock, info, refusal }) => {
+        Some(Meeting::Met(answers)) => {
+            let Answers { clock, info, refusal } = &**answers;
             rows.push(token(info, refusal.as_ref(), now));
             rows.push(self::clock(clock));
             rows.push(protocol(info));

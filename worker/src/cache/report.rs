@@ -76,10 +76,8 @@ const NETWORK: [(u32, &str); 12] = [
 #[cfg(target_os = "linux")]
 fn network(folder: &Path) -> Option<NetworkFileSystem> {
     let number = nix::sys::statfs::statfs(folder).ok()?.filesystem_type().0;
-    // The width of the type differs between platforms. Its value has 32 bits, which can be negative
-    // where the type is signed.
-    let number = i64::try_from(number).ok()? & i64::from(u32::MAX);
-    named(u32::try_from(number).ok()?)
+    // The type of the number differs between platforms. Its value has 32 bits.
+    named(u32::try_from(number & 0xffff_ffff).ok()?)
 }
 
 /// Elsewhere it is not known.

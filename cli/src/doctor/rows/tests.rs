@@ -61,7 +61,7 @@ fn info(protocol: u32, release: &str) -> CoordinatorInfo {
 }
 
 fn met(info: Option<CoordinatorInfo>) -> Meeting {
-    Meeting::Met { clock: Ok(None), info: Ok(info), refusal: None }
+    Meeting::Met(Box::new(Answers { clock: Ok(None), info: Ok(info), refusal: None }))
 }
 
 /// The rows for one address, without those of the host.
@@ -69,7 +69,7 @@ fn of_way(reached: Reached, meeting: Option<Meeting>) -> Vec<Row> {
     let way = Way::Dialled {
         found: found(&["login1:7070"]),
         examined: vec![examined("login1:7070", reached)],
-        meeting: meeting.map(Box::new),
+        meeting,
     };
     let mut rows = rows(&Findings { way, host: host(), now: UNIX_EPOCH });
     rows.truncate(7);
@@ -113,7 +113,7 @@ fn one_address_that_leads_to_the_coordinator_is_enough() {
             examined("b:2", Reached::Untrusted { opened: opened(), problem: TlsProblem::NotTls }),
             examined("c:3", Reached::Trusted(opened())),
         ],
-        meeting: Some(Box::new(met(Some(info(PROTOCOL, "9.9.9"))))),
+        meeting: Some(met(Some(info(PROTOCOL, "9.9.9")))),
     };
     let rows = rows(&Findings { way, host: host(), now: UNIX_EPOCH });
     assert!(rows.iter().all(|row| row.state != State::Failed), "{rows:?}");
