@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
-use caviar_client::{Client, CreatedToken, Finder, Target, Token};
+use caviar_client::{Client, CreatedToken, Target, Token};
 use caviar_common::join::{JoinString, Role};
 use serde_json::{Value, json};
 
@@ -166,8 +166,7 @@ fn in_time(ms: u64) -> String {
 
 /// Carries out `caviar access`.
 pub(crate) async fn access(args: &Access) -> anyhow::Result<()> {
-    let connection = &args.connection;
-    let finder = Finder::from_environment(connection.coordinator.clone(), connection.join.clone());
+    let finder = args.connection.finder();
     let target = finder.find(Role::Admin).map_err(caviar_client::ConnectionError::from)?;
     let Target::Trusted(join) = target else {
         return Err(Failure::hinted(

@@ -1,6 +1,7 @@
 //! The command line: commands, arguments and their help.
 
 pub(crate) mod access;
+pub(crate) mod doctor;
 pub(crate) mod slurm;
 pub(crate) mod ssh_workers;
 mod values;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use self::access::{Access, Health, Tokens};
+use self::doctor::Doctor;
 use self::slurm::Slurm;
 use self::ssh_workers::SshWorkers;
 use self::values::{name, path, slots};
@@ -133,6 +135,11 @@ pub(crate) enum Command {
     /// Check that a coordinator answers, for the probes of other programs
     #[command(after_help = "Example:\n  caviar health && echo up")]
     Health(Health),
+    /// Check, step by step, why a worker on this host cannot join its coordinator
+    ///
+    /// Give it the options of the worker. Every row says what was found, and every row that failed
+    /// what to do next. The exit code is 0 if nothing failed, and otherwise 1.
+    Doctor(Doctor),
     /// Measure Caviar on this machine
     Bench(Bench),
     /// Print a completion script for a shell
@@ -165,6 +172,7 @@ impl Command {
             Self::Bench(Bench { subject: Subject::Coordinator(args) }) => args.json,
             Self::Tokens(args) => args.command.is_json(),
             Self::Access(args) => args.json,
+            Self::Doctor(args) => args.json,
             Self::Init(_)
             | Self::Slurm(_)
             | Self::SshWorkers(_)

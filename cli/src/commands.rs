@@ -25,7 +25,7 @@ use crate::show::explain::Explanation;
 use crate::show::page::Page;
 use crate::show::sweep::{Origin, View};
 use crate::sweep_file::{Purpose, SweepSource};
-use crate::{access, bench, check, init, manual, run, slurm, ssh_workers};
+use crate::{access, bench, check, doctor, init, manual, run, slurm, ssh_workers};
 
 /// Carries out a command.
 pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
@@ -56,6 +56,7 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Tokens(args) => access::tokens(&args.command).await,
         Command::Access(args) => access::access(&args).await,
         Command::Health(args) => access::health(&args).await,
+        Command::Doctor(args) => doctor::doctor(&args).await,
         Command::Bench(args) => bench::bench(&args.subject).await,
         Command::Completions(args) => manual::completions(args.shell),
         Command::Man(args) => manual::pages(&args),

@@ -192,7 +192,7 @@ fn hints(error: &Error) -> Vec<String> {
 }
 
 /// What to do where nothing listens.
-fn how_to_reach(url: &str) -> String {
+pub(crate) fn how_to_reach(url: &str) -> String {
     let Ok(address) = url.parse::<Address>() else { return String::new() };
     let (host, port) = (address.host(), address.port());
     let is_loopback = host == "localhost" || host == "::1" || host.starts_with("127.");

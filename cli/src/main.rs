@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod check;
 mod commands;
+mod doctor;
 mod embedded;
 mod failure;
 mod follow;

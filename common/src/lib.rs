@@ -59,4 +59,5 @@ pub mod space;
 pub mod spec;
 pub mod text;
 pub mod train;
+pub mod utc;
 pub mod view;

@@ -47,6 +47,7 @@ mod control;
 mod data;
 mod driver;
 mod held;
+mod host_memory;
 mod leave;
 mod link;
 mod memory;
@@ -69,8 +70,9 @@ use tokio::sync::mpsc;
 
 pub use {caviar_client, caviar_common};
 
-pub use crate::cache::BlobPlaces;
+pub use crate::cache::{BlobPlaces, CacheReport, NetworkFileSystem};
 pub use crate::checkpoints::{CheckpointConfig, CheckpointError, Checkpoints, MemoryCheckpoints};
+pub use crate::host_memory::available_memory;
 pub use crate::leave::LeaveRules;
 pub use crate::memory::{BadMemoryLimit, MemoryLimit};
 pub use crate::slots::SlotChoice;

@@ -33,6 +33,13 @@ const MIN_LIMIT: ByteSize = ByteSize::mib(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimit(ByteSize);
 
+impl MemoryLimit {
+    /// The limit in bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0.as_u64()
+    }
+}
+
 /// Why a text is not a [`MemoryLimit`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadMemoryLimit {

@@ -24,12 +24,9 @@ const RUNTIME_THREADS: usize = 2;
 /// Most milliseconds between two checkpoints: a week.
 const MAX_CHECKPOINT_MS: u64 = 7 * 24 * 3_600_000;
 
-/// The options of a worker on the command line.
+/// What a worker uses of its host.
 #[derive(Clone, Debug, Args)]
-pub struct Arguments {
-    /// The coordinator to work for.
-    #[command(flatten)]
-    connection: ConnectionArguments,
+pub struct HostArguments {
     /// Trials to train at once [default: the cores that Slurm, the processor affinity and the
     /// cgroup give to this process]
     #[arg(
@@ -42,6 +39,45 @@ pub struct Arguments {
     /// [default: no limit]
     #[arg(long, value_name = "SIZE")]
     memory: Option<MemoryLimit>,
+    /// The folder in which the workers of this host keep data that the coordinator sends
+    /// [default: $XDG_CACHE_HOME/caviar or ~/.cache/caviar]
+    #[arg(long, env = "CAVIAR_CACHE", hide_env_values = true, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+    /// A folder with such data on a file system that this host shares with the coordinator:
+    /// STORE.artifacts/blobs
+    #[arg(long, env = "CAVIAR_ARTIFACTS", hide_env_values = true, value_name = "FOLDER")]
+    artifacts: Option<PathBuf>,
+}
+
+impl HostArguments {
+    /// The slots that a worker with these options has.
+    pub fn slots(&self) -> SlotChoice {
+        self.slots.map_or_else(SlotChoice::detect, SlotChoice::given)
+    }
+
+    /// The memory that its trials may use; `None` for no limit.
+    pub const fn memory(&self) -> Option<MemoryLimit> {
+        self.memory
+    }
+
+    /// Where it keeps blobs, and where it finds them.
+    pub fn blobs(&self) -> BlobPlaces {
+        BlobPlaces {
+            cache: self.cache.clone().or_else(BlobPlaces::default_cache),
+            folder: self.artifacts.clone(),
+        }
+    }
+}
+
+/// The options of a worker on the command line.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    /// The coordinator to work for.
+    #[command(flatten)]
+    connection: ConnectionArguments,
+    /// What it uses of its host.
+    #[command(flatten)]
+    host: HostArguments,
     /// Milliseconds of training between two checkpoints of a trial; a trial that is expected to
     /// train for less than twice as long gets none
     #[arg(
@@ -51,14 +87,6 @@ pub struct Arguments {
         value_parser = clap::value_parser!(u64).range(1..=MAX_CHECKPOINT_MS)
     )]
     checkpoint_ms: u64,
-    /// The folder in which the workers of this host keep data that the coordinator sends
-    /// [default: $XDG_CACHE_HOME/caviar or ~/.cache/caviar]
-    #[arg(long, env = "CAVIAR_CACHE", hide_env_values = true, value_name = "FOLDER")]
-    cache: Option<PathBuf>,
-    /// A folder with such data on a file system that this host shares with the coordinator:
-    /// STORE.artifacts/blobs
-    #[arg(long, env = "CAVIAR_ARTIFACTS", hide_env_values = true, value_name = "FOLDER")]
-    artifacts: Option<PathBuf>,
     /// This worker's name, unique among the workers of the coordinator [default: HOST-PID]
     #[arg(long, value_parser = name)]
     name: Option<Name>,
@@ -92,7 +120,7 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
     if arguments.kernels {
         return print_kernels();
     }
-    let slots = arguments.slots.map_or_else(SlotChoice::detect, SlotChoice::given);
+    let slots = arguments.host.slots();
     let leave = LeaveRules {
         idle_timeout: arguments.idle_timeout,
         time_limit: arguments.time_limit.resolve().await,
@@ -104,15 +132,12 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
             None => default_name()?,
         },
         slots: slots.slots(),
-        memory: arguments.memory,
+        memory: arguments.host.memory(),
         checkpoints: CheckpointConfig {
             place: None,
             every: Duration::from_millis(arguments.checkpoint_ms),
         },
-        blobs: BlobPlaces {
-            cache: arguments.cache.or_else(BlobPlaces::default_cache),
-            folder: arguments.artifacts,
-        },
+        blobs: arguments.host.blobs(),
         leave,
     };
     tracing::info!("{slots}");
@@ -207,8 +232,8 @@ mod tests {
 
     #[test]
     fn options_out_of_range_are_refused() {
-        assert_eq!(parsed(&["--slots", "2", "--name", "a"]).unwrap().slots, Some(2));
-        assert!(parsed(&["--memory", "4GiB"]).unwrap().memory.is_some());
+        assert_eq!(parsed(&["--slots", "2", "--name", "a"]).unwrap().host.slots, Some(2));
+        assert!(parsed(&["--memory", "4GiB"]).unwrap().host.memory.is_some());
         let error = parsed(&["--memory", "5"]).unwrap_err();
         assert!(error.starts_with("error: invalid value '5' for '--memory <SIZE>': "), "{error}");
         assert!(error.contains("expected at least 1MiB"), "{error}");

@@ -76,13 +76,17 @@ impl ConnectionArguments {
     /// # Errors
     /// No join string was found, or something that was given cannot be used.
     pub fn dialer(&self, role: Role) -> Result<Dialer, ConnectionError> {
-        let finder = Finder::from_environment(self.coordinator.clone(), self.join.clone());
-        let certificate = match (&self.client_certificate, &self.client_key) {
-            (Some(certificate), Some(key)) => {
-                Some(ClientCertificate { certificate: certificate.clone(), key: key.clone() })
-            }
-            _ => None,
-        };
-        Ok(Dialer::new(finder.find(role)?, certificate.as_ref())?)
+        Ok(Dialer::new(self.finder().find(role)?, self.certificate().as_ref())?)
+    }
+
+    /// What finds the coordinator that is meant.
+    pub fn finder(&self) -> Finder {
+        Finder::from_environment(self.coordinator.clone(), self.join.clone())
+    }
+
+    /// The certificate for a coordinator that asks for one.
+    pub fn certificate(&self) -> Option<ClientCertificate> {
+        let (certificate, key) = (self.client_certificate.clone()?, self.client_key.clone()?);
+        Some(ClientCertificate { certificate, key })
     }
 }

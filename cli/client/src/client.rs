@@ -1,6 +1,6 @@
 //! Connecting, and what every request has in common.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use caviar_common::error::{ErrorClass, Problem};
 use caviar_proto::status::new as new_status;
@@ -8,6 +8,7 @@ use caviar_proto::v1::access_service_client::AccessServiceClient;
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
 use caviar_proto::v1::sweep_service_server::SERVICE_NAME;
 use caviar_proto::v1::worker_admin_service_client::WorkerAdminServiceClient;
+use caviar_proto::v1::worker_service_client::WorkerServiceClient;
 use tonic::{Code, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -77,6 +78,36 @@ impl Client {
         &self.url
     }
 
+    /// The coordinator's clock, to the second; `None` if its replies do not tell. It needs no
+    /// token.
+    ///
+    /// # Errors
+    /// The request failed.
+    pub fn clock(&self) -> Request<'_, Option<ClockReading>> {
+        Box::pin(async move {
+            let began = SystemTime::now();
+            let reply = HealthClient::new(self.channel()).check(health_request()).await;
+            let reply = reply.map_err(|status| Error::from_status(&status, &self.url))?;
+            let half = began.elapsed().unwrap_or_default() / 2;
+            let here = began.checked_add(half).unwrap_or(began);
+            // HTTP servers send it with every response.
+            let date = reply.metadata().get("date").and_then(|date| date.to_str().ok());
+            let there = date.and_then(|date| httpdate::parse_http_date(date).ok());
+            Ok(there.map(|there| ClockReading { here, there }))
+        })
+    }
+
+    /// Opens a worker's connection and closes it again, without a word.
+    ///
+    /// # Errors
+    /// The token does not allow it, or the coordinator accepts no connection now.
+    pub fn try_to_work(&self) -> Request<'_, ()> {
+        Box::pin(async move {
+            let mut workers = WorkerServiceClient::new(self.channel());
+            self.reply(workers.work(tokio_stream::empty()).await).map(|_closed| ())
+        })
+    }
+
     /// The connection, which clones share.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
@@ -101,11 +132,25 @@ impl Client {
     }
 }
 
+/// What two clocks said at about the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockReading {
+    /// The clock of this host.
+    pub here: SystemTime,
+    /// The clock of the coordinator's host, without fractions of a second.
+    pub there: SystemTime,
+}
+
+fn health_request() -> HealthCheckRequest {
+    HealthCheckRequest { service: SERVICE_NAME.to_owned() }
+}
+
 /// Asks whether the service is there. Any other server that listens at the address would fail later
 /// in ways that tell a caller nothing.
 async fn check(channel: Channel, dialer: &Dialer) -> Result<(), Error> {
-    let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
-    let Err(status) = HealthClient::new(channel).check(request).await else { return Ok(()) };
+    let Err(status) = HealthClient::new(channel).check(health_request()).await else {
+        return Ok(());
+    };
     let url = dialer.url();
     if matches!(status.code(), Code::NotFound | Code::Unimplemented) {
         return Err(Error::NotACoordinator { url });

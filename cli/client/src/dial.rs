@@ -19,7 +19,9 @@ use tonic::Status;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{ClientTlsConfig, Endpoint, Identity};
 
+use crate::examine::{Examined, Reached, examine};
 use crate::probe::{ProbeOutcome, probe, probe_tls};
+use crate::tls::TlsProblem;
 use crate::trust::{Bearer, ClientCertificate, PinVerifier, Target, read_secret_file};
 
 /// How often an idle connection is checked with an HTTP/2 ping.
@@ -213,12 +215,31 @@ impl Dialer {
         Box::pin(async move {
             match (self.address(), &self.tls) {
                 (Some(address), Some(tls)) if is_broken => match probe_tls(address, tls).await {
-                    Err(error) => ProbeOutcome::Refusal(text_of_tls(&error)),
+                    Err(problem) => ProbeOutcome::Refusal(problem.to_string()),
                     Ok(outcome) => outcome,
                 },
                 (Some(address), None) if is_broken => probe(address).await,
                 _ => ProbeOutcome::Unknown,
             }
+        })
+    }
+
+    /// How far a connection to each address comes, in their order. It opens one of its own, over
+    /// which it sends no secret.
+    pub fn examine(&self) -> BoxFuture<'_, Vec<Examined>> {
+        Box::pin(async move {
+            let examine =
+                |route: &Route| tokio::spawn(examine(route.address.clone(), self.tls.clone()));
+            let running: Vec<_> = self.routes.iter().map(examine).collect();
+            let mut all = Vec::with_capacity(running.len());
+            for (task, route) in running.into_iter().zip(self.routes.iter()) {
+                let reached = task.await.unwrap_or_else(|error| {
+                    // The task panicked or the runtime is shutting down.
+                    Reached::Unresolved(error.to_string())
+                });
+                all.push(Examined { address: route.address.clone(), reached });
+            }
+            all
         })
     }
 
@@ -324,7 +345,7 @@ impl Cause {
             if let Some(tls) =
                 inner.and_then(|inner| inner.downcast_ref::<tokio_rustls::rustls::Error>())
             {
-                return Self { text: text_of_tls(tls), is_untrusted: true };
+                return Self { text: TlsProblem::from(tls).to_string(), is_untrusted: true };
             }
             match cause.source() {
                 Some(source) => cause = source,
@@ -332,39 +353,6 @@ impl Cause {
             }
         }
     }
-}
-
-/// What an error of TLS means, in words for people.
-fn text_of_tls(error: &tokio_rustls::rustls::Error) -> String {
-    use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
-    let known = if let Error::InvalidCertificate(CertificateError::Other(other)) = error {
-        return other.to_string();
-    } else if let Error::InvalidCertificate(
-        CertificateError::Expired | CertificateError::ExpiredContext { .. },
-    ) = error
-    {
-        "the coordinator's certificate has expired; hint: check the clocks of both hosts, or \
-         restart the coordinator"
-    } else if let Error::InvalidCertificate(
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-    ) = error
-    {
-        "the coordinator's certificate is not valid yet; hint: check the clocks of both hosts"
-    } else if let Error::InvalidMessage(_) = error {
-        "the server there does not use TLS; hint: if the coordinator was started with --insecure, \
-         write its address with http://"
-    } else if let Error::AlertReceived(
-        AlertDescription::CertificateRequired
-        | AlertDescription::BadCertificate
-        | AlertDescription::UnknownCA,
-    ) = error
-    {
-        "the coordinator asks for a client certificate; hint: --client-certificate FILE \
-         --client-key FILE"
-    } else {
-        return format!("TLS: {error}");
-    };
-    known.to_owned()
 }
 
 #[cfg(test)]

@@ -59,10 +59,12 @@ mod artifacts;
 mod client;
 mod dial;
 mod error;
+mod examine;
 mod holder;
 mod probe;
 mod stream;
 mod sweeps;
+mod tls;
 mod tokens;
 mod trials;
 mod trust;
@@ -75,15 +77,17 @@ pub use caviar_common::address::{Address, AddressError};
 #[cfg(feature = "clap")]
 pub use crate::arguments::{ConnectionArguments, ConnectionError};
 pub use crate::artifacts::{ArtifactUsage, Artifacts, Download, Uploaded};
-pub use crate::client::Client;
+pub use crate::client::{Client, ClockReading};
 pub use crate::dial::{Channel, DialError, Dialer, DialerError};
 pub use crate::error::{Error, Request};
+pub use crate::examine::{ConnectProblem, Examined, Opened, Reached};
 pub use crate::holder::holder_of;
 pub use crate::probe::ProbeOutcome;
 pub use crate::stream::{Replies, SweepChanges, TrialReplies};
 pub use crate::sweeps::CreateOptions;
-pub use crate::tokens::{Authority, CreatedToken, Token};
+pub use crate::tls::{TlsProblem, Validity};
+pub use crate::tokens::{Authority, CoordinatorInfo, CreatedToken, Token};
 pub use crate::trust::{
-    ClientCertificate, FindError, Finder, PinError, SecretFileError, Target, pin_of,
-    read_secret_file,
+    ClientCertificate, FindError, Finder, Found, FoundIn, PinError, SecretFileError, Target,
+    pin_of, read_secret_file,
 };

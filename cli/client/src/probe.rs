@@ -10,8 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, Error};
+
+use crate::tls::TlsProblem;
 
 /// How long the server may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,7 +57,7 @@ pub(crate) async fn probe(address: &Address) -> ProbeOutcome {
 pub(crate) async fn probe_tls(
     address: &Address,
     config: &Arc<ClientConfig>,
-) -> Result<ProbeOutcome, Error> {
+) -> Result<ProbeOutcome, TlsProblem> {
     let mut answer = Vec::new();
     let asked = timeout(ANSWER_TIMEOUT, async {
         let stream = connect(address).await?;
@@ -64,10 +66,12 @@ pub(crate) async fn probe_tls(
             .await
     });
     if let Ok(Err(error)) = asked.await
-        && let Some(error) = error.get_ref().and_then(|it| it.downcast_ref::<Error>())
         && answer.is_empty()
     {
-        return Err(error.clone());
+        let problem = TlsProblem::of_io(&error);
+        if !matches!(problem, TlsProblem::Broken(_)) {
+            return Err(problem);
+        }
     }
     Ok(outcome(&answer))
 }
@@ -86,6 +90,16 @@ fn outcome(answer: &[u8]) -> ProbeOutcome {
             header(answer).map_or(ProbeOutcome::OtherProtocol, ProbeOutcome::Refusal)
         }
         _ => ProbeOutcome::Unknown,
+    }
+}
+
+/// Completes a TLS handshake, and waits for what the server sends first.
+pub(crate) async fn handshake(stream: TcpStream, config: &Arc<ClientConfig>) -> io::Result<()> {
+    let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
+    let mut stream = TlsConnector::from(config.clone()).connect(name, stream).await?;
+    match stream.read(&mut [0]).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
     }
 }
 

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use caviar_proto::v1;
 use caviar_proto::v1::access_service_client::AccessServiceClient;
+use tonic::Code;
 
 use crate::client::Client;
 use crate::dial::Channel;
 use crate::error::Request;
 
-pub use caviar_proto::v1::{Authority, CreatedToken, Token};
+pub use caviar_proto::v1::{Authority, CoordinatorInfo, CreatedToken, Token};
 
 impl Client {
     fn access(&self) -> AccessServiceClient<Channel> {
@@ -23,6 +24,21 @@ impl Client {
     pub fn authority(&self) -> Request<'_, Authority> {
         Box::pin(async move {
             self.reply(self.access().get_authority(v1::GetAuthorityRequest {}).await)
+        })
+    }
+
+    /// What the coordinator is, and the token of this client. `None` from an earlier release,
+    /// which does not tell.
+    ///
+    /// # Errors
+    /// The request failed.
+    pub fn coordinator(&self) -> Request<'_, Option<CoordinatorInfo>> {
+        Box::pin(async move {
+            let reply = self.access().get_coordinator(v1::GetCoordinatorRequest {}).await;
+            if reply.as_ref().is_err_and(|status| status.code() == Code::Unimplemented) {
+                return Ok(None);
+            }
+            self.reply(reply).map(Some)
         })
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use caviar_client::caviar_common::address::Address;
 use caviar_client::caviar_common::join::{JoinString, Pin, Role, Secret, join_file};
+use caviar_client::caviar_common::message::PROTOCOL;
 use caviar_client::{Client, ClientCertificate, Dialer, Error, Finder, Target};
 use caviar_coordinator::trust::Authority;
 use caviar_coordinator::{Security, Server, ServerConfig, TlsOptions, start};
@@ -204,6 +205,33 @@ async fn tls_server(key: CertifiedKey) -> Address {
         }
     });
     address.into()
+}
+
+#[tokio::test]
+async fn a_client_learns_the_release_the_time_and_the_end_of_its_own_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = running(folder.path()).await;
+    let admin = admin(&server).await;
+    let own = admin.coordinator().await.unwrap().unwrap();
+    assert_eq!((own.protocol, own.release.as_str()), (PROTOCOL, env!("CARGO_PKG_VERSION")));
+    assert_eq!(own.token.unwrap().expires_ms, None);
+
+    let (hour, minute) = (Duration::from_secs(3_600), Duration::from_secs(60));
+    let viewer = connect(new_join(&admin, "view", Some(hour)).await).await.unwrap();
+    let before = viewer.coordinator().await.unwrap().unwrap().token.unwrap();
+    assert_eq!((before.role.as_str(), before.name.as_str()), ("view", "test"));
+    assert_eq!(before.expires_ms, Some(before.created_ms + 3_600_000));
+    admin.rotate_token("test", minute).await.unwrap();
+    let after = viewer.coordinator().await.unwrap().unwrap().token.unwrap();
+    assert!(after.expires_ms < before.expires_ms, "the old secret ends sooner: {after:?}");
+
+    let clock = viewer.clock().await.unwrap().unwrap();
+    let apart = clock.here.duration_since(clock.there).unwrap_or_default();
+    assert!(apart < minute, "{clock:?}");
+    admin.try_to_work().await.unwrap();
+    let text = shown(&viewer.try_to_work().await.unwrap_err());
+    assert!(text.contains("WorkerService/Work needs worker or admin\nhint: "), "{text}");
+    server.stop().await.unwrap();
 }
 
 #[tokio::test]

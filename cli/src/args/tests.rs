@@ -56,6 +56,8 @@ fn documented_commands_are_accepted() {
         "caviar access --ca",
         "caviar access --json --coordinator a:1",
         "caviar health --join -",
+        "caviar doctor --join - --coordinator a:1,b:2 --cache /tmp/a --slots 2 --json",
+        "caviar doctor --client-certificate a.pem --client-key a.key --memory 4GiB",
         "caviar slurm run digits.toml --nodes 4 -- -p cpu -A account --exclusive",
         "caviar slurm run digits.toml --print --skip-directive --mem --skip-directive --exclusive",
         "caviar slurm run digits.toml --slots-per-node 8 --dry-run --store s.db --name a",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use caviar_common::error::{ErrorClass, Problem};
 use caviar_common::ids::Name;
 use caviar_common::join::{Role, SERVER_NAME};
+use caviar_common::message::PROTOCOL;
 use caviar_common::text::quoted;
 use caviar_proto::v1::access_service_server::AccessService;
 use caviar_proto::{status, v1};
@@ -17,7 +18,7 @@ use crate::trust::{Caller, NewToken, TokenError, TokenView, Trust};
 /// Longest time that can be asked for: 100 years. Without a time, a token does not expire.
 const MAX_SECONDS: u64 = 100 * 366 * 86_400;
 
-/// Implements `AccessService`. Without trust, every call is refused.
+/// Implements `AccessService`. Without trust, every call about it is refused.
 #[derive(Clone, Debug)]
 pub(crate) struct Access(pub(crate) Option<Arc<Trust>>);
 
@@ -68,6 +69,17 @@ impl AccessService for Access {
             certificate: trust.authority.pem().to_owned(),
             pin: trust.pin().to_string(),
             server_name: SERVER_NAME.to_owned(),
+        }))
+    }
+
+    async fn get_coordinator(
+        &self,
+        request: Request<v1::GetCoordinatorRequest>,
+    ) -> Result<Response<v1::CoordinatorInfo>, Status> {
+        Ok(Response::new(v1::CoordinatorInfo {
+            protocol: PROTOCOL,
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            token: Caller::of(&request).token().as_ref().map(encode),
         }))
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use caviar_common::error::ErrorClass;
+use caviar_common::ids::TokenId;
 use caviar_common::limits::MAX_WAIT_MS;
 use caviar_core::input::{ClientReply, Input, Waiter, WaiterId};
 use caviar_proto::convert::trial::{
@@ -27,7 +28,7 @@ impl TrialService for Trials {
         &self,
         request: Request<v1::AskTrialsRequest>,
     ) -> Result<Response<v1::AskTrialsResponse>, Status> {
-        let token = Caller::of(&request).token();
+        let token = token(&request);
         let request = request.into_inner();
         let ask = decode_ask(&request, token).map_err(invalid)?;
         let wait = Duration::from_millis(request.wait_ms.min(MAX_WAIT_MS));
@@ -58,7 +59,7 @@ impl TrialService for Trials {
         &self,
         request: Request<v1::ReportTrialRequest>,
     ) -> Result<Response<v1::ReportTrialResponse>, Status> {
-        let token = Caller::of(&request).token();
+        let token = token(&request);
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.sweep);
         let report = decode_report(request, token).map_err(invalid)?;
@@ -76,7 +77,7 @@ impl TrialService for Trials {
         &self,
         request: Request<v1::TellTrialRequest>,
     ) -> Result<Response<v1::TellTrialResponse>, Status> {
-        let token = Caller::of(&request).token();
+        let token = token(&request);
         let mut request = request.into_inner();
         let name = std::mem::take(&mut request.sweep);
         let tell = decode_tell(request, token).map_err(invalid)?;
@@ -96,6 +97,11 @@ impl Trials {
         let answer = self.0.driver.ask(id, input).await.map_err(driver_gone)?;
         answer.map_err(|refusal| refused(&refusal))
     }
+}
+
+/// The identity of the caller's token; `None` from a coordinator without tokens.
+fn token<T>(request: &Request<T>) -> Option<TokenId> {
+    Caller::of(request).token().map(|token| token.id)
 }
 
 fn wrong_answer(call: &str) -> Status {

@@ -9,7 +9,6 @@
 //! store gives an error, and never another figure.
 
 pub mod check;
-mod clock;
 mod deletion;
 mod digest;
 mod error;

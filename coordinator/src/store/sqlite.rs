@@ -9,8 +9,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use caviar_common::ids::{StoreId, SweepId};
+use caviar_common::utc;
 use caviar_core::event::Payload;
 use caviar_core::snapshot::Restored;
 use rusqlite::{Connection, TransactionBehavior};
@@ -24,7 +26,7 @@ use super::read::SqliteReaders;
 use super::snapshots::{Index, Saving};
 use super::write::Writer;
 use super::{
-    Batch, Events, Mark, Position, Snapshot, Store, StoreError, clock, deletion, open, snapshots,
+    Batch, Events, Mark, Position, Snapshot, Store, StoreError, deletion, open, snapshots,
 };
 
 /// A store in one file.
@@ -117,7 +119,7 @@ impl SqliteStore {
 
     /// Writes a batch in one transaction.
     fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let at = clock::now();
+        let at = utc::to_millisecond(SystemTime::now());
         let failed = |source| StoreError::database("write events", source);
         let transaction = self
             .connection

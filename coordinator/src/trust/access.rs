@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use caviar_common::error::ErrorClass;
-use caviar_common::ids::TokenId;
 use caviar_common::join::{Role, Secret};
 use caviar_proto::status;
 use futures_core::future::BoxFuture;
@@ -24,7 +23,7 @@ use super::Trust;
 use super::audit::Entry;
 use super::rules::{Rule, in_words, rule};
 use super::tls::Peer;
-use super::tokens::{Accepted, Denied, now_ms};
+use super::tokens::{Accepted, Denied, TokenView, now_ms};
 
 /// Who makes a request. In the extensions of every request that a service gets.
 #[derive(Clone, Debug)]
@@ -53,9 +52,10 @@ impl Caller {
         request.extensions().get::<Self>().cloned().unwrap_or_else(Self::anybody)
     }
 
-    /// The identity of the caller's token; `None` from a coordinator without tokens.
-    pub(crate) fn token(&self) -> Option<TokenId> {
-        self.known.as_ref().map(|known| known.accepted.token.id.clone())
+    /// The token of the request, with the end of the secret that was used; `None` without tokens.
+    pub(crate) fn token(&self) -> Option<TokenView> {
+        let Accepted { token, ends_ms, .. } = &*self.known.as_ref()?.accepted;
+        Some(TokenView { expires_ms: *ends_ms, ..token.clone() })
     }
 
     /// Names what the request changes, for the audit log. The first name counts.

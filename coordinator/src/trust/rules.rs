@@ -46,7 +46,7 @@ pub(crate) fn rule(path: &str) -> Option<Rule> {
         // a sweep or a lease refers to it.
         ("caviar.v1.ArtifactService", "FindMissing" | "PutBlob" | "GetBlob") => (WORKERS, false),
         ("caviar.v1.ArtifactService", "GetArtifactUsage") => (READERS, false),
-        ("caviar.v1.AccessService", "GetAuthority") => (EVERY_ROLE, false),
+        ("caviar.v1.AccessService", "GetAuthority" | "GetCoordinator") => (EVERY_ROLE, false),
         ("caviar.v1.AccessService", "ListTokens") => (ADMINS, false),
         ("caviar.v1.AccessService", "CreateToken" | "RevokeToken" | "RotateToken") => {
             (ADMINS, true)
@@ -135,6 +135,7 @@ mod tests {
             of_worker,
             [
                 "/caviar.v1.AccessService/GetAuthority",
+                "/caviar.v1.AccessService/GetCoordinator",
                 "/caviar.v1.ArtifactService/FindMissing",
                 "/caviar.v1.ArtifactService/PutBlob",
                 "/caviar.v1.ArtifactService/GetBlob",

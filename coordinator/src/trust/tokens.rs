@@ -206,6 +206,12 @@ impl Token {
         [self.expires_ms, self.revoked_ms].into_iter().flatten().min()
     }
 
+    /// When its secret, or the one before the last rotation, ends by itself.
+    fn secret_ends_ms(&self, is_replaced: bool) -> Option<u64> {
+        let replaced = self.replaced.as_ref().filter(|_| is_replaced).map(|it| it.until_ms);
+        [self.expires_ms, replaced].into_iter().flatten().min()
+    }
+
     /// Why its secret is not accepted at this time.
     fn check(&self, is_replaced: bool, now_ms: u64) -> Result<(), Denied> {
         let revoked = |how, at_ms: u64| Denied::Revoked {
@@ -237,13 +243,8 @@ impl Token {
 
 /// A time in UTC, to the second.
 pub(crate) fn utc(ms: u64) -> String {
-    let seconds = i64::try_from(ms / 1_000).unwrap_or(i64::MAX);
-    let time = time::OffsetDateTime::from_unix_timestamp(seconds)
-        .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
-    let (date, clock) = (time.date(), time.time());
-    let (hour, minute, second) = clock.as_hms();
-    let month = u8::from(date.month());
-    format!("{}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", date.year(), date.day())
+    let time = UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(UNIX_EPOCH);
+    caviar_common::utc::to_second(time)
 }
 
 /// Milliseconds since 1970.
@@ -267,6 +268,9 @@ fn random<const N: usize>() -> Result<[u8; N], TokenError> {
 pub struct Accepted {
     /// The token as lists show it.
     pub token: TokenView,
+    /// When the secret that was used ends by itself, in milliseconds since 1970; `None` for never.
+    /// One that was replaced ends before its token.
+    pub ends_ms: Option<u64>,
     /// The hash of the secret that was used.
     hash: blake3::Hash,
 }
@@ -324,7 +328,7 @@ impl Tokens {
         }
         let (token, is_replaced) = found.ok_or(Denied::Unknown)?;
         token.check(is_replaced, now_ms)?;
-        Ok(Accepted { token: token.view(), hash })
+        Ok(Accepted { token: token.view(), ends_ms: token.secret_ends_ms(is_replaced), hash })
     }
 
     /// Waits until an accepted token ends: it is revoked, replaced, or expires.
@@ -352,8 +356,7 @@ impl Tokens {
         let token = list.iter().find(|it| it.id == accepted.token.id).ok_or(Denied::Unknown)?;
         let is_replaced = !is_hash(&token.hash, &accepted.hash);
         token.check(is_replaced, now_ms)?;
-        let replaced = token.replaced.as_ref().filter(|_| is_replaced).map(|it| it.until_ms);
-        let end = [token.expires_ms, replaced].into_iter().flatten().min();
+        let end = token.secret_ends_ms(is_replaced);
         Ok(end.map_or(Duration::MAX, |end| Duration::from_millis(end.saturating_sub(now_ms) + 1)))
     }
 
@@ -575,10 +578,5 @@ mod tests {
         files::write_secret(&path, "[{}]").unwrap();
         let error = Tokens::open(Some(path)).unwrap_err().to_string();
         assert!(error.contains("tokens.json is damaged"), "{error}");
-    }
-
-    #[test]
-    fn a_time_is_shown_in_utc() {
-        assert_eq!(utc(1_795_910_400_999), "2026-11-29T00:00:00Z");
     }
 }

@@ -28,6 +28,7 @@
 mod claim;
 mod fetch;
 mod places;
+mod report;
 mod space;
 
 use std::fs::{self, File};
@@ -44,6 +45,7 @@ use caviar_data::Bytes;
 use self::claim::{Claim, Watch};
 pub(crate) use self::fetch::{FetchError, Fetcher};
 pub use self::places::BlobPlaces;
+pub use self::report::{CacheReport, NetworkFileSystem};
 use self::space::make_room;
 
 /// How often a worker looks whether another one has fetched the blob.

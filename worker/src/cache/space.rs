@@ -25,6 +25,25 @@ struct Entry {
     is_blob: bool,
 }
 
+/// The space of a cache, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Space {
+    pub(super) used: u64,
+    pub(super) free: u64,
+    /// What its files may take together.
+    pub(super) limit: u64,
+}
+
+/// The space that a cache has now.
+///
+/// # Errors
+/// The folder cannot be read.
+pub(super) fn space(folder: &Path) -> io::Result<Space> {
+    let used = entries(folder)?.iter().map(|entry| entry.bytes).sum();
+    let free = free_bytes(folder)?;
+    Ok(Space { used, free, limit: limit(free, used) })
+}
+
 /// Removes what was used least recently until `bytes` more fit.
 ///
 /// # Errors

@@ -49,6 +49,41 @@ impl std::fmt::Debug for Finder {
     }
 }
 
+/// A coordinator that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// How it is reached.
+    pub target: Target,
+    /// What led to it.
+    pub place: FoundIn,
+}
+
+/// Where a coordinator was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FoundIn {
+    /// An `http://` address, which needs no join string.
+    Address,
+    /// The file of `--join`.
+    File(PathBuf),
+    /// Standard input.
+    Input,
+    /// The environment variable `CAVIAR_JOIN`.
+    Variable,
+    /// A file in the folder of join strings of this user.
+    UserFolder(PathBuf),
+}
+
+impl std::fmt::Display for FoundIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address => f.write_str("the address"),
+            Self::File(path) | Self::UserFolder(path) => path.display().fmt(f),
+            Self::Input => f.write_str("standard input"),
+            Self::Variable => f.write_str(VARIABLE),
+        }
+    }
+}
+
 /// Why no coordinator was found.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
@@ -131,19 +166,32 @@ impl Finder {
     /// # Errors
     /// No join string was found, or it cannot be used.
     pub fn find(&self, role: Role) -> Result<Target, FindError> {
+        Ok(self.find_place(role)?.target)
+    }
+
+    /// The same, and where it was found.
+    ///
+    /// # Errors
+    /// No join string was found, or it cannot be used.
+    pub fn find_place(&self, role: Role) -> Result<Found, FindError> {
         let addresses = self.addresses()?;
         if let Some(plain) = addresses.iter().find(|address| address.is_plain()) {
             if self.join.is_some() {
                 return Err(FindError::Plain { address: plain.url() });
             }
-            return Ok(Target::Plain(plain.clone()));
+            return Ok(Found { target: Target::Plain(plain.clone()), place: FoundIn::Address });
         }
-        let join = match (&self.join, &self.variable) {
-            (Some(path), _) => read_join(path)?,
-            (None, Some(text)) => parse(VARIABLE, text)?,
-            (None, None) => self.join_of_user(&addresses, role)?,
+        let (join, place) = match (&self.join, &self.variable) {
+            (Some(path), _) if path.as_os_str() == "-" => (read_join(path)?, FoundIn::Input),
+            (Some(path), _) => (read_join(path)?, FoundIn::File(path.clone())),
+            (None, Some(text)) => (parse(VARIABLE, text)?, FoundIn::Variable),
+            (None, None) => {
+                let (join, path) = self.join_of_user(&addresses, role)?;
+                (join, FoundIn::UserFolder(path))
+            }
         };
-        Ok(Target::Trusted(if addresses.is_empty() { join } else { join.at(addresses) }))
+        let join = if addresses.is_empty() { join } else { join.at(addresses) };
+        Ok(Found { target: Target::Trusted(join), place })
     }
 
     fn addresses(&self) -> Result<Vec<Address>, FindError> {
@@ -156,7 +204,11 @@ impl Finder {
     }
 
     /// The join string in the user's folder for one of the addresses, or else the latest.
-    fn join_of_user(&self, addresses: &[Address], role: Role) -> Result<JoinString, FindError> {
+    fn join_of_user(
+        &self,
+        addresses: &[Address],
+        role: Role,
+    ) -> Result<(JoinString, PathBuf), FindError> {
         let mut latest = Err(FindError::Missing {
             wanted: self.coordinator.clone().unwrap_or_else(|| "a coordinator".to_owned()),
             folder: self.folder.clone(),
@@ -174,6 +226,7 @@ impl Finder {
             let is_meant = join.as_ref().is_ok_and(|join| {
                 addresses.iter().any(|a| join.addresses.iter().any(|b| a.is_same_place(b)))
             });
+            let join = join.map(|join| (join, path));
             if is_meant {
                 return join;
             }

@@ -13,7 +13,7 @@ mod verify;
 
 pub(crate) use bearer::Bearer;
 pub use files::{SecretFileError, read_secret_file};
-pub use find::{FindError, Finder};
+pub use find::{FindError, Finder, Found, FoundIn};
 pub(crate) use verify::PinVerifier;
 pub use verify::{PinError, pin_of};
 

@@ -21,15 +21,34 @@ use tokio_rustls::rustls::{
 };
 
 /// The server is not the coordinator that the pin belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "another coordinator answers there: its authority has not the key of this join string \
-     (expected {expected}); hint: get a new join string from the coordinator's user, or check the \
-     address"
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PinError {
     /// The pin of the join string.
     pub expected: Pin,
+    /// True if its certificate has the name of a coordinator.
+    pub is_coordinator: bool,
+}
+
+impl std::error::Error for PinError {}
+
+impl fmt::Display for PinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { expected, is_coordinator } = self;
+        if *is_coordinator {
+            write!(
+                f,
+                "another coordinator answers there: its authority has not the key of this join \
+                 string (expected {expected}); hint: get a new join string from the coordinator's \
+                 user, or check the address"
+            )
+        } else {
+            f.write_str(
+                "another server answers there: its certificate is not that of a coordinator; \
+                 hint: check the address; a coordinator listens on port 7070 unless it is told \
+                 otherwise",
+            )
+        }
+    }
 }
 
 /// The pin of an authority's certificate; `None` if it is not a certificate.
@@ -37,6 +56,14 @@ pub fn pin_of(authority: &CertificateDer<'_>) -> Option<Pin> {
     let certificate = webpki::EndEntityCert::try_from(authority).ok()?;
     let key = certificate.subject_public_key_info();
     digest(&SHA256, &key).as_ref().try_into().map(Pin).ok()
+}
+
+/// True for a certificate with the name of every coordinator.
+fn has_fixed_name(certificate: &CertificateDer<'_>) -> bool {
+    let name = ServerName::try_from(SERVER_NAME);
+    let certificate = webpki::EndEntityCert::try_from(certificate);
+    let (Ok(name), Ok(certificate)) = (name, certificate) else { return false };
+    certificate.verify_is_valid_for_subject_name(&name).is_ok()
 }
 
 /// Accepts certificates of the authority with the pinned key.
@@ -71,7 +98,9 @@ impl ServerCertVerifier for PinVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let Some(authority) = self.authority(chain) else {
-            let error = OtherError(Arc::new(PinError { expected: self.pin }));
+            let is_coordinator = has_fixed_name(certificate);
+            let error = PinError { expected: self.pin, is_coordinator };
+            let error = OtherError(Arc::new(error));
             return Err(Error::InvalidCertificate(CertificateError::Other(error)));
         };
         let mut roots = RootCertStore::empty();

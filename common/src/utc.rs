@@ -1,21 +1,30 @@
-//! The time at which a batch is stored, as text.
+//! Times of UTC as text.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY_S: u64 = 86_400;
 
-/// The current time in UTC, such as `2026-05-04T10:11:12.345Z`.
-pub(super) fn now() -> String {
-    // A clock that is set to a time before 1970 shows 1970.
-    text(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
+/// A time to the second, such as `2026-05-04T10:11:12Z`. A time before 1970 shows 1970.
+pub fn to_second(time: SystemTime) -> String {
+    format!("{}Z", until_second(since_1970(time)))
 }
 
-fn text(since_1970: Duration) -> String {
-    let (seconds, ms) = (since_1970.as_secs(), since_1970.subsec_millis());
+/// A time to the millisecond, such as `2026-05-04T10:11:12.345Z`. A time before 1970 shows 1970.
+pub fn to_millisecond(time: SystemTime) -> String {
+    let since_1970 = since_1970(time);
+    format!("{}.{:03}Z", until_second(since_1970), since_1970.subsec_millis())
+}
+
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
+}
+
+fn until_second(since_1970: Duration) -> String {
+    let seconds = since_1970.as_secs();
     let (days, second) = (seconds / DAY_S, seconds % DAY_S);
     let (year, month, day) = date(days);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
 /// The year, month and day that begin `days` after 1970 does. Howard Hinnant's `civil_from_days`:
@@ -48,7 +57,10 @@ mod tests {
             (1_777_889_472_345, "2026-05-04T10:11:12.345Z"),
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
-            assert_eq!(text(Duration::from_millis(ms)), expected);
+            assert_eq!(to_millisecond(UNIX_EPOCH + Duration::from_millis(ms)), expected);
         }
+        let time = UNIX_EPOCH + Duration::from_millis(1_795_910_400_999);
+        assert_eq!(to_second(time), "2026-11-29T00:00:00Z");
+        assert_eq!(to_second(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
     }
 }
