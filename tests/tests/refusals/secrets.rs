@@ -1,0 +1,1 @@
+//! Nothing secret in command lines, logs, outputs or the store.
