@@ -161,10 +161,11 @@ impl Hosts {
 
     /// Waits until the sweep is completed.
     fn finish(&self) {
-        let watched = self.caviar_ok(1, &["watch", "nodes", "--json"]);
-        let last = watched.lines().last().expect("the last state");
-        let last: Value = serde_json::from_str(last).expect("an object");
-        assert_eq!(last["state"], "completed", "{last}");
+        until("the sweep is completed", || {
+            let text = self.caviar_ok(1, &["status", "nodes", "--json"]);
+            let sweep: Value = serde_json::from_str(&text).expect("an object");
+            sweep["state"] == "completed"
+        });
     }
 }
 
@@ -281,7 +282,10 @@ fn the_second_address_of_a_join_string_is_used_when_the_first_is_silent() {
     let mut command = program("caviar-worker");
     command.arg("--join").arg(&worker).args(["--slots", "2"]);
     let _worker = Process::start(&mut hosts.on(2, &command));
-    hosts.caviar_ok(4, &["watch", "nodes", "--json", "--join", &admin]);
+    let watched = hosts.caviar_ok(4, &["watch", "nodes", "--json", "--join", &admin]);
+    let last = watched.lines().last().expect("the last state");
+    let last: Value = serde_json::from_str(last).expect("an object");
+    assert_eq!(last["state"], "completed", "{last}");
     // The first address neither answers nor refuses.
     let dead = ["list", "--join", &admin, "--coordinator", DEAD_ADDRESS];
     let (succeeded, _, errors) = hosts.caviar(3, &dead);

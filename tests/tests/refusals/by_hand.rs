@@ -104,20 +104,19 @@ pub(crate) fn report_on_the_lease_of_another(site: &Site) -> String {
         let lease = holder.hear(grant).await;
         let mut other = Line::open(&channel, "other", 2).await;
         other.report(lease).await;
-        let revoked = |it| match it {
-            ToWorker::Revoke { lease: of, reason } if of == lease => Some(reason),
-            _ => None,
+        let revoked = |it| {
+            let ToWorker::Revoke { lease: of, reason } = it else { return None };
+            (of == lease).then_some(reason)
         };
         let answer = other.hear(revoked).await;
 
         holder.report(lease).await;
-        let stored = holder
-            .hear(|it| match it {
-                ToWorker::Ack { lease: of, stored } if of == lease => Some(stored),
-                ToWorker::Revoke { .. } => panic!("the holder has lost its lease"),
-                _ => None,
-            })
-            .await;
+        let stored = |it| {
+            assert!(!matches!(it, ToWorker::Revoke { .. }), "the holder has lost its lease");
+            let ToWorker::Ack { lease: of, stored } = it else { return None };
+            (of == lease).then_some(stored)
+        };
+        let stored = holder.hear(stored).await;
         assert_eq!(stored, Stored::Epoch(1));
         answer
     })
