@@ -155,13 +155,15 @@ struct Hidden {
 }
 
 impl Hidden {
-    /// The secret of a token: as digits, as bytes, and as Rust shows an array of bytes.
+    /// The secret of a token: each half of its digits, its bytes, and how Rust shows an array of
+    /// them.
     fn token(what: &str, join: &str) -> Self {
         let join: JoinString = join.parse().unwrap_or_else(|error| panic!("{what}: {error}"));
-        let digits = join.secret.reveal();
+        let digits = join.secret.reveal().to_lowercase();
+        let (left, right) = digits.split_at(digits.len() / 2);
         let bytes = join.secret.bits();
         let array = format!("{bytes:?}").trim_matches(['[', ']']).to_owned();
-        let forms = vec![digits.to_lowercase().into(), bytes.to_vec(), array.into()];
+        let forms = vec![left.into(), right.into(), bytes.to_vec(), array.into()];
         Self { what: what.to_owned(), forms }
     }
 
