@@ -237,6 +237,8 @@ async fn serve(arguments: Serve, signals: &Signals) -> Result<Exit, ServerError>
         }
     };
     publish(&mut server, &arguments)?;
+    // A reader of the log finds the join strings too.
+    tracing::info!("listening on {}, store {}", server.url(), store.display());
     tokio::select! {
         name = signals.first() => tracing::info!("{name}: stopping"),
         error = server.stopped() => return Err(error),

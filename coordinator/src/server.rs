@@ -192,10 +192,7 @@ async fn open_and_serve(config: ServerConfig, artifacts: Settings) -> Result<Ser
         tokio::spawn(tick(handle.clone(), config.core.lease_ttl_ms, stopping.subscribe()));
         tokio::spawn(collect(handle.clone(), artifacts, stopping.subscribe()));
     }
-    let server =
-        Server { address, driver: handle, ended, stopping, serving, trust, published: None };
-    tracing::info!("listening on {}, store {}", server.url(), config.store.display());
-    Ok(server)
+    Ok(Server { address, driver: handle, ended, stopping, serving, trust, published: None })
 }
 
 /// The trust of a coordinator that listens on `address`, and its TLS; `None` for one without.

@@ -1,0 +1,123 @@
+//! Clients and workers that speak the protocol by themselves, and not as they should.
+
+use std::fs;
+use std::time::Duration;
+
+use caviar_client::Channel;
+use caviar_common::ids::{Incarnation, LeaseId, Name};
+use caviar_common::join::SERVER_NAME;
+use caviar_common::message::{FromWorker, Hello, PROTOCOL, Stored, ToWorker};
+use caviar_common::metric::{EpochMetrics, Score};
+use caviar_proto::convert::worker::{decode_to_worker, encode_from_worker};
+use caviar_proto::v1;
+use caviar_proto::v1::sweep_service_client::SweepServiceClient;
+use caviar_proto::v1::worker_service_client::WorkerServiceClient;
+use caviar_tests::home::home;
+use caviar_tests::processes::caviar_ok;
+use caviar_tests::watch::{block_on, dialer};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+
+use crate::Site;
+
+const SWEEP: &str = "name = \"digits\"\nseed = 7\n[data]\nsource = \"builtin:digits\"\n\
+                     [fixed]\nepochs = 2\nlayers = 1\nunits = 8\n\
+                     [search]\nstrategy = \"random\"\ntrials = 2\nparallelism = 1\n";
+
+/// Asks for the sweeps with this header, or none. Returns the message of the status.
+pub(crate) fn list_with(site: &Site, authorization: Option<&str>) -> String {
+    block_on(async {
+        let authority = fs::read(site.trust().join("authority.pem")).expect("the authority");
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(authority))
+            .domain_name(SERVER_NAME);
+        let endpoint = Endpoint::from_shared(site.url().to_owned()).expect("a URL");
+        let channel = endpoint.tls_config(tls).expect("TLS").connect().await.expect("it connects");
+        let mut request = tonic::Request::new(v1::ListSweepsRequest::default());
+        if let Some(value) = authorization {
+            request.metadata_mut().insert("authorization", value.parse().expect("a header"));
+        }
+        let reply = SweepServiceClient::new(channel).list_sweeps(request).await;
+        reply.expect_err("it is refused").message().to_owned()
+    })
+}
+
+/// A connection, from the worker's side.
+struct Line {
+    say: mpsc::Sender<v1::WorkerMessage>,
+    answers: Streaming<v1::CoordinatorMessage>,
+}
+
+impl Line {
+    /// Connects as a worker with one slot.
+    async fn open(channel: &Channel, name: &str, incarnation: u64) -> Self {
+        let (say, requests) = mpsc::channel(64);
+        let mut client = WorkerServiceClient::new(channel.clone());
+        let hello = Hello {
+            protocol: PROTOCOL,
+            worker: Name::parse("name", name).expect("a name"),
+            incarnation: Incarnation(incarnation),
+            slots: 1,
+            draining: false,
+            can_park: true,
+            store: None,
+            held: Vec::new(),
+        };
+        say.send(encode_from_worker(&FromWorker::Hello(hello))).await.expect("it is open");
+        let reply = client.work(ReceiverStream::new(requests)).await;
+        let mut line = Self { say, answers: reply.expect("a stream").into_inner() };
+        line.hear(|it| matches!(it, ToWorker::Welcome { .. }).then_some(())).await;
+        line
+    }
+
+    async fn report(&self, lease: LeaseId) {
+        let score = Score { loss: 1.0, accuracy: Some(0.5) };
+        let points = vec![EpochMetrics { epoch: 1, train: score, validation: score }];
+        let report = FromWorker::Report { lease, points, seconds: None };
+        self.say.send(encode_from_worker(&report)).await.expect("it is open");
+    }
+
+    /// The next message that is wanted.
+    async fn hear<T>(&mut self, wanted: impl Fn(ToWorker) -> Option<T>) -> T {
+        loop {
+            let message = self.answers.message().await.expect("it is open").expect("a message");
+            if let Some(found) = wanted(decode_to_worker(message).expect("it can be read")) {
+                return found;
+            }
+        }
+    }
+}
+
+/// Connects two workers, and lets one report on the lease of the other. Returns the answer. The
+/// lease stays with its holder.
+pub(crate) fn report_on_the_lease_of_another(site: &Site) -> String {
+    let sweep = site.path("digits.toml");
+    fs::write(&sweep, SWEEP).expect("it can be written");
+    caviar_ok(&["submit", &sweep.to_string_lossy(), "--coordinator", site.url()]);
+    block_on(async {
+        let dialled = dialer(home(), site.url()).dial(Duration::from_secs(20)).await;
+        let channel = dialled.expect("the coordinator answers");
+        let mut holder = Line::open(&channel, "holder", 1).await;
+        let grant = |it| if let ToWorker::Grant(grant) = it { Some(grant.lease) } else { None };
+        let lease = holder.hear(grant).await;
+        let mut other = Line::open(&channel, "other", 2).await;
+        other.report(lease).await;
+        let revoked = |it| {
+            let ToWorker::Revoke { lease: of, reason } = it else { return None };
+            (of == lease).then_some(reason)
+        };
+        let answer = other.hear(revoked).await;
+
+        holder.report(lease).await;
+        let stored = |it| {
+            assert!(!matches!(it, ToWorker::Revoke { .. }), "the holder has lost its lease");
+            let ToWorker::Ack { lease: of, stored } = it else { return None };
+            (of == lease).then_some(stored)
+        };
+        let stored = holder.hear(stored).await;
+        assert_eq!(stored, Stored::Epoch(1));
+        answer
+    })
+}
