@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
+use caviar_common::address::address_file;
+use caviar_common::join::user_join_folder;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -35,6 +37,10 @@ fn it_logs_its_address_and_a_second_one_on_its_store_is_refused() {
     let (address, rest) = listening(&mut log, "https://");
     assert_eq!(rest, store.display().to_string());
     assert_ne!(address.parse::<std::net::SocketAddr>().unwrap().port(), 0);
+    // What the line promises is there, for a program that waits for it.
+    let joins = std::fs::read_dir(user_join_folder(&store.with_extension("home"))).unwrap();
+    assert_eq!(joins.count(), 2);
+    assert!(address_file(&store).exists());
 
     let mut second = program(&store);
     let mut text = String::new();
