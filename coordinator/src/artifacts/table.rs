@@ -208,7 +208,8 @@ impl Artifacts {
             return Ok(None);
         }
         let upload = match table.idle.remove(&name) {
-            Some(upload) if upload.offset() == offset => upload,
+            // The size of another client's upload may be wrong.
+            Some(upload) if upload.offset() == offset && upload.blob() == outline.blob() => upload,
             Some(upload) if offset > 0 => {
                 table.idle.insert(name, upload);
                 return Err(ArtifactError::Offset { name, offset });
@@ -313,25 +314,41 @@ impl Artifacts {
         if self.is_read_only {
             return 0;
         }
+        let (old, surplus) = {
+            let mut table = self.table();
+            let age = self.settings.partial_age;
+            let old = table.idle.extract_if(.., |_, upload| upload.touched.elapsed() >= age);
+            let old: Vec<_> = old.collect();
+            let surplus = table.blobs.keys().filter(|name| !self.is_kept(&table, needed, name));
+            (old, surplus.copied().collect::<Vec<_>>())
+        };
+        // Files are removed outside the lock, which requests wait for.
+        drop(old);
+        surplus.into_iter().filter(|name| self.remove_surplus(needed, name)).count()
+    }
+
+    /// True if a blob is needed, in use or in its grace period.
+    fn is_kept(&self, table: &Table, needed: &BTreeSet<BlobName>, name: &BlobName) -> bool {
+        let is_fresh =
+            |entry: &Entry| !entry.is_outdated && entry.touched.elapsed() < self.settings.grace;
+        needed.contains(name)
+            || table.pins.contains_key(name)
+            || table.blobs.get(name).is_some_and(is_fresh)
+    }
+
+    /// Removes a blob unless it is kept by now. Returns whether it did.
+    fn remove_surplus(&self, needed: &BTreeSet<BlobName>, name: &BlobName) -> bool {
+        // The lock is held while one blob is removed, so no request can refer to it in the
+        // meantime, and released after each.
         let mut table = self.table();
-        let Table { blobs, idle, pins, .. } = &mut *table;
-        idle.retain(|_, upload| upload.touched.elapsed() < self.settings.partial_age);
-        let before = blobs.len();
-        blobs.retain(|name, entry| {
-            let is_kept = needed.contains(name)
-                || pins.contains_key(name)
-                || (!entry.is_outdated && entry.touched.elapsed() < self.settings.grace);
-            if is_kept {
-                return true;
-            }
-            // The table stays locked, so no request can refer to the blob in the meantime.
-            match self.home.remove(name) {
-                Ok(()) => tracing::info!("blob {name} is not needed any more and is removed"),
-                Err(error) => tracing::warn!("cannot remove blob {name}: {error}"),
-            }
-            false
-        });
-        before - blobs.len()
+        if self.is_kept(&table, needed, name) || table.blobs.remove(name).is_none() {
+            return false;
+        }
+        match self.home.remove(name) {
+            Ok(()) => tracing::info!("blob {name} is not needed any more and is removed"),
+            Err(error) => tracing::warn!("cannot remove blob {name}: {error}"),
+        }
+        true
     }
 
     /// What is stored, and what was transferred since the start.

@@ -73,7 +73,7 @@ impl Caller {
 
     /// Ready when the caller's token has ended, which may be never, with the status of whatever
     /// is still open.
-    fn ended(&self) -> BoxFuture<'static, Status> {
+    pub(crate) fn ended(&self) -> BoxFuture<'static, Status> {
         let Some(Known { accepted, trust }) = self.known.clone() else {
             return Box::pin(std::future::pending());
         };
@@ -134,12 +134,28 @@ where
         let call = rule.is_change.then(|| call_of(request.uri().path()));
         request.extensions_mut().insert(caller.clone());
         let reply = self.inner.call(request);
-        Box::pin(async move {
+        let Some(call) = call else {
+            return Box::pin(async move {
+                let reply = reply.await?;
+                let ended = rule.is_stream.then(|| caller.ended());
+                Ok(match ended {
+                    Some(ended) => reply.map(|body| until(ended, body)),
+                    None => reply,
+                })
+            });
+        };
+        // A task of its own, because a change is carried out even if its client goes away, and
+        // then it must be in the audit log too.
+        let audited = tokio::spawn(async move {
             let reply = reply.await?;
-            if let Some(call) = call {
-                write_audit(&caller, &call, reply.headers());
-            }
-            Ok(if rule.is_stream { reply.map(|body| until(caller.ended(), body)) } else { reply })
+            write_audit(&caller, &call, reply.headers());
+            Ok(reply)
+        });
+        Box::pin(async move {
+            audited.await.unwrap_or_else(|_| {
+                let text = "internal error: the task of a request panicked";
+                Ok(status::new(ErrorClass::Internal, text).into_http())
+            })
         })
     }
 }
