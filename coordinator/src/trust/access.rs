@@ -286,3 +286,43 @@ impl http_body::Body for Until {
         Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_audited_though_its_client_has_gone_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = Arc::new(Trust::open(Some(folder.path()), Vec::new()).unwrap());
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let inner = {
+            let (begun, go_on) = (begun.clone(), go_on.clone());
+            tower::service_fn(move |_: Request<Body>| {
+                let (begun, go_on) = (begun.clone(), go_on.clone());
+                async move {
+                    begun.notify_one();
+                    go_on.notified().await;
+                    Ok(Response::new(Body::empty()))
+                }
+            })
+        };
+        let secret = trust.own_join(Role::Admin).unwrap().secret.reveal();
+        let request = Request::post("/caviar.v1.SweepService/CancelSweep")
+            .header(AUTHORIZATION, format!("Bearer {secret}"))
+            .body(Body::empty());
+        let reply = AccessLayer(Some(trust)).layer(inner).oneshot(request.unwrap());
+        tokio::select! {
+            _ = reply => panic!("the change is not over"),
+            () = begun.notified() => {}
+        }
+        go_on.notify_one();
+        let log = folder.path().join("audit.jsonl");
+        while !std::fs::read_to_string(&log).unwrap().contains("SweepService/CancelSweep") {
+            tokio::task::yield_now().await;
+        }
+    }
+}

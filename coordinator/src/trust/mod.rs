@@ -352,3 +352,66 @@ fn new_own_token(tokens: &Tokens, role: Role) -> Result<OwnToken, TrustError> {
 fn own_name(role: Role) -> String {
     format!("first-{role}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(folder: &Path) -> Trust {
+        Trust::open(Some(folder), vec!["127.0.0.1:7070".parse().unwrap()]).unwrap()
+    }
+
+    #[test]
+    fn the_coordinators_own_tokens_are_rotated_and_not_revoked() {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = open(folder.path());
+        let error = trust.revoke("first-admin").unwrap_err().to_string();
+        assert!(error.ends_with("caviar tokens rotate first-admin"), "{error}");
+        let accepts = |join: &JoinString| trust.tokens.accept(&join.secret, now_ms()).is_ok();
+        let before = trust.own_join(Role::Admin).unwrap();
+        assert!(accepts(&before));
+        // A token with the same name is not the coordinator's own.
+        let name = Name::parse("name", "first-admin").unwrap();
+        let other = trust.create(name, Role::Admin, None).unwrap().view;
+        trust.rotate(&other.id.0, Duration::ZERO).unwrap();
+        assert_eq!(trust.own_join(Role::Admin), Some(before.clone()));
+        trust.revoke(&other.id.0).unwrap();
+        trust.rotate("first-admin", Duration::ZERO).unwrap();
+        assert!(!accepts(&before));
+        assert!(accepts(&trust.own_join(Role::Admin).unwrap()));
+    }
+
+    #[test]
+    fn a_rotation_returns_the_new_secret_though_a_file_cannot_be_written() {
+        let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let trust = open(folder.path());
+        let [gone, kept] = ["gone", "kept"].map(|it| home.path().join(it).join("worker.join"));
+        for path in [&gone, &kept] {
+            trust.publish(path.clone(), Role::Worker).unwrap();
+        }
+        std::fs::remove_dir_all(gone.parent().unwrap()).unwrap();
+        let new = trust.rotate("first-worker", Duration::ZERO).unwrap().join;
+        assert!(trust.tokens.accept(&new.secret, now_ms()).is_ok());
+        let stored = std::fs::read_to_string(kept).unwrap();
+        assert_eq!(stored.trim().parse::<JoinString>().ok(), Some(new.clone()));
+        // The next start takes the new one too.
+        drop(trust);
+        let again = open(folder.path());
+        assert_eq!(again.own_join(Role::Worker).unwrap().secret, new.secret);
+    }
+
+    #[test]
+    fn a_secret_that_was_replaced_is_not_the_coordinators_own_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = open(folder.path());
+        let (file, old) = (join_file(folder.path(), Role::Admin), trust.own_join(Role::Admin));
+        trust.write_joins().unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        trust.rotate("first-admin", Duration::from_secs(3_600)).unwrap();
+        // The process ended before it could write the new one.
+        write_secret(&file, &text).unwrap();
+        drop(trust);
+        let again = open(folder.path());
+        assert_ne!(again.own_join(Role::Admin).unwrap().secret, old.unwrap().secret);
+    }
+}
