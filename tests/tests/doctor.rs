@@ -442,7 +442,7 @@ fn a_token_that_is_not_accepted_is_shown_in_the_coordinators_words() {
     let expired = place.token(&address, "expired", &["--role", "worker", "--ttl", "1s"]);
     let revoked = place.token(&address, "revoked", &["--role", "worker", "--name", "gone"]);
     let revoke = ["tokens", "revoke", "gone", "--coordinator", &address];
-    assert!(place.program("caviar").args(revoke).status().expect("caviar runs").success());
+    assert!(place.program("caviar").args(revoke).output().expect("caviar runs").status.success());
     let unknown = JoinString { secret: Secret::new([7; 16]), ..place.join("caviar.db") };
     let unknown = place.write("unknown", &unknown.reveal(), 0o600);
     // It ends by the clock of the coordinator, which is asked until it does.
