@@ -88,12 +88,12 @@ impl Client {
             let began = SystemTime::now();
             let reply = HealthClient::new(self.channel()).check(health_request()).await;
             let reply = reply.map_err(|status| Error::from_status(&status, &self.url))?;
-            let half = began.elapsed().unwrap_or_default() / 2;
-            let here = began.checked_add(half).unwrap_or(began);
+            let within = began.elapsed().unwrap_or_default() / 2;
+            let here = began.checked_add(within).unwrap_or(began);
             // HTTP servers send it with every response.
             let date = reply.metadata().get("date").and_then(|date| date.to_str().ok());
             let there = date.and_then(|date| httpdate::parse_http_date(date).ok());
-            Ok(there.map(|there| ClockReading { here, there }))
+            Ok(there.map(|there| ClockReading { here, there, within }))
         })
     }
 
@@ -139,6 +139,8 @@ pub struct ClockReading {
     pub here: SystemTime,
     /// The clock of the coordinator's host, without fractions of a second.
     pub there: SystemTime,
+    /// How much earlier or later the coordinator's clock may have been read than that of this host.
+    pub within: Duration,
 }
 
 fn health_request() -> HealthCheckRequest {
