@@ -9,7 +9,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, Error, ObjectStore, RetryConfig};
 use tokio_rustls::rustls::crypto::ring;
 
 /// How long a failed request is repeated. A coordinator starts with a few requests, and must not
@@ -49,8 +49,8 @@ impl Service {
     const fn usual(self) -> &'static str {
         match self {
             Self::S3 => {
-                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, and AWS_ENDPOINT_URL for \
-                 a server other than Amazon's"
+                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION; for a server other than \
+                 Amazon's AWS_ENDPOINT_URL, and AWS_ALLOW_HTTP=true if it has no TLS"
             }
             Self::Google => "GOOGLE_APPLICATION_CREDENTIALS",
             Self::Azure => "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
@@ -113,19 +113,18 @@ impl Address {
     }
 
     /// What to check if the bucket cannot be used.
-    pub(super) fn hint(&self, error: &object_store::Error) -> String {
+    pub(super) fn hint(&self, error: &Error) -> String {
         let name = &self.bucket;
         let usual = self.service.usual();
-        match error {
-            object_store::Error::NotFound { .. } => {
-                format!("create the bucket {name:?}, or correct the name")
-            }
-            object_store::Error::PermissionDenied { .. }
-            | object_store::Error::Unauthenticated { .. } => format!(
+        if matches!(error, Error::NotFound { .. }) {
+            format!("create the bucket {name:?}, or correct the name")
+        } else if matches!(error, Error::PermissionDenied { .. } | Error::Unauthenticated { .. }) {
+            format!(
                 "the credentials must allow to list, read, write and delete objects in {name:?}; \
                  they come from the environment: {usual}"
-            ),
-            _ => format!("credentials and server come from the environment: {usual}"),
+            )
+        } else {
+            format!("credentials and server come from the environment: {usual}")
         }
     }
 
@@ -141,11 +140,13 @@ impl Address {
             let name = name.into_string().ok().filter(|name| name.starts_with(begins))?;
             Some((name.to_ascii_lowercase(), value.into_string().ok()?))
         });
-        let retry = RetryConfig {
-            backoff: BackoffConfig { max_backoff: RETRY / 4, ..BackoffConfig::default() },
-            retry_timeout: RETRY,
-            ..RetryConfig::default()
+        let backoff = BackoffConfig {
+            init_backoff: RETRY / 40,
+            max_backoff: RETRY / 4,
+            ..BackoffConfig::default()
         };
+        // The time ends the repetitions, and not their number.
+        let retry = RetryConfig { backoff, max_retries: 1_000, retry_timeout: RETRY };
         let bucket = self.bucket.as_str();
         Ok(match self.service {
             Service::S3 => {

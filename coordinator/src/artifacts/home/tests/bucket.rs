@@ -151,7 +151,7 @@ impl MultipartUpload for FrailUpload {
 #[test]
 fn a_store_that_fails_is_an_error_and_loses_nothing() {
     let store = Arc::new(Frail::default());
-    let kept = bucket(Arc::clone(&store) as Arc<dyn ObjectStore>);
+    let kept = bucket(store.clone());
     let (one, two) = (kept.stored(b"one"), kept.stored(b"two"));
     let name = one.blob().name;
     let source = kept.home.open(&name).unwrap();
@@ -192,7 +192,7 @@ fn a_store_that_fails_is_an_error_and_loses_nothing() {
 fn an_upload_whose_parts_fail_is_aborted_and_leaves_no_blob() {
     for good in 0..3 {
         let store = Arc::new(Frail { parts: Some(good.into()), ..Frail::default() });
-        let kept = bucket(Arc::clone(&store) as Arc<dyn ObjectStore>);
+        let kept = bucket(store.clone());
         let (outline, path) = kept.uploaded(&bytes(20_000_000));
         kept.home.accept(&outline, &path).unwrap_err();
         assert_eq!(store.aborted.load(Ordering::SeqCst), 1, "after {good} parts");
@@ -203,7 +203,7 @@ fn an_upload_whose_parts_fail_is_aborted_and_leaves_no_blob() {
 #[test]
 fn objects_of_others_are_ignored_and_all_of_ours_have_the_prefix() {
     let store = Arc::new(InMemory::new());
-    let kept = bucket(Arc::clone(&store) as Arc<dyn ObjectStore>);
+    let kept = bucket(store.clone());
     let name = kept.stored(b"ours").blob().name;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let keys = runtime.block_on(async {
