@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Measures the CPU time of a first build, crate by crate: docs/tools/build_cost.py [CRATES [OPTIONS]]
+"""Measures the CPU time of a first build: docs/tools/build_cost.py [CRATES [OPTIONS]]
 
-Builds `caviar` with optimisation in an empty folder, and prints the CRATES (20) that took the most
-CPU time of the compiler. The rest of the total is C code, linking, and cargo itself. OPTIONS go to
-cargo, such as `--features object-store`.
+Builds `caviar` with optimisation in an empty folder, crate by crate, and prints the CRATES (20)
+that took the most CPU time of the compiler. The rest of the total is C code, linking, and cargo
+itself. OPTIONS go to cargo, such as `--features object-store`.
 """
 
 import os

@@ -38,9 +38,10 @@ impl S3 {
     fn blobs(&self, prefix: &str) -> Vec<String> {
         let host = self.url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(host).expect("the server listens");
+        let scope = "20300101/us-east-1/s3/aws4_request";
         let request = format!(
             "GET /sweeps?list-type=2&prefix={prefix}/ HTTP/1.0\r\nHost: {host}\r\n\
-             Authorization: AWS4-HMAC-SHA256 Credential=any/20300101/us-east-1/s3/aws4_request\r\n\r\n"
+             Authorization: AWS4-HMAC-SHA256 Credential=any/{scope}\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).expect("the server reads");
         let mut reply = String::new();

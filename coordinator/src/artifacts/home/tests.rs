@@ -144,7 +144,7 @@ proptest! {
     /// Any ranges, in any order, of blobs smaller and larger than what is read or sent at once.
     #[test]
     fn every_range_has_the_bytes_of_the_blob(
-        length in prop_oneof![1usize..5_000, 8_388_600usize..8_388_620, 17_000_000usize..17_100_000],
+        length in prop_oneof![1..5_000_usize, 8_388_600..8_388_620_usize, Just(17_012_345)],
         ranges in prop::collection::vec((0.0..1.1f64, 0.0..1.1f64), 1..8),
     ) {
         let expected = bytes(length);
