@@ -159,6 +159,10 @@ proptest! {
                     None => prop_assert_eq!(read.unwrap_err().kind(), ErrorKind::UnexpectedEof),
                 }
             }
+            for (from, wanted) in (0..).step_by(1 << 20).zip(expected.chunks(1 << 20)) {
+                let read = source.chunk(from, wanted.len()).unwrap();
+                prop_assert!(*read == *wanted, "{} at {}", kind, from);
+            }
         }
     }
 }

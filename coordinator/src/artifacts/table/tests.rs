@@ -126,7 +126,13 @@ fn while_a_blob_is_being_removed_questions_are_answered_and_an_upload_of_it_wait
         let mut putting = artifacts.begin(outline, 0).unwrap().unwrap();
         putting.push(0, b"bytes").unwrap();
         let uploading = threads.spawn(move || putting.finish());
+        // An upload that does not wait ends in this time, and one that waits never does.
+        let ended = (0..200_000).any(|_| {
+            std::thread::yield_now();
+            uploading.is_finished()
+        });
         kept.works.send(true).unwrap();
+        assert!(!ended, "it did not wait");
         assert_eq!(removing.join().unwrap(), 1);
         uploading.join().unwrap().unwrap();
     });

@@ -193,7 +193,7 @@ fn an_upload_whose_parts_fail_is_aborted_and_leaves_no_blob() {
     for good in 0..3 {
         let store = Arc::new(Frail { parts: Some(good.into()), ..Frail::default() });
         let kept = bucket(store.clone());
-        let (outline, path) = kept.uploaded(&bytes(20_000_000));
+        let (outline, path) = kept.uploaded(&vec![7; 6 << 23]);
         kept.home.accept(&outline, &path).unwrap_err();
         assert_eq!(store.aborted.load(Ordering::SeqCst), 1, "after {good} parts");
         assert_eq!(kept.listed(), []);
