@@ -105,7 +105,7 @@ pub enum ServerError {
     /// The driver could not start, or failed.
     #[error(transparent)]
     Driver(#[from] DriverError),
-    /// The folder of the artifacts cannot be listed or cleaned.
+    /// The folder or the bucket of the artifacts cannot be listed or cleaned.
     #[error("{0}")]
     Artifacts(String),
     /// The service descriptions cannot be served: a bug.
@@ -159,7 +159,7 @@ pub fn start(config: ServerConfig) -> BoxFuture<'static, Result<Server, ServerEr
 /// Like [`start`], with other settings of its [artifacts](crate::artifacts).
 ///
 /// # Errors
-/// Those of [`start`], or the folder of the artifacts cannot be used.
+/// Those of [`start`], or the place of the artifacts cannot be used.
 pub fn start_with(
     config: ServerConfig,
     artifacts: Settings,

@@ -36,3 +36,6 @@ pub(crate) trait Home: Debug + Send + Sync {
     /// Removes a blob. No-op if it is not there.
     fn remove(&self, name: &BlobName) -> io::Result<()>;
 }
+
+#[cfg(test)]
+mod tests;

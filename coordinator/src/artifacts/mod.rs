@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`Artifacts`] decides and counts, in memory. A `Home` keeps the bytes: a folder next to the
-//! store, or another folder. Blobs are never rows of the store.
+//! store, another folder, or a bucket. Blobs are never rows of the store.
 //!
 //! **Durability.** A blob is written to a file in `partial/`, synced, and renamed. So a blob that
 //! has its name is whole. Files in `partial/` are removed when the coordinator starts, and when no
@@ -21,12 +21,16 @@
 //! request that refers to it ends. While a request is carried out, the blob is pinned. So a blob
 //! cannot be removed between the question whether it is there and the sweep that needs it.
 
+#[cfg(feature = "object-store")]
+mod bucket;
 mod folder;
 mod home;
 mod settings;
 mod table;
 mod upload;
 
+#[cfg(feature = "object-store")]
+pub use bucket::Address;
 pub use settings::{BadLimit, Place, Settings, SizeLimit};
 pub(crate) use table::{Artifacts, Putting, Usage};
 
@@ -82,8 +86,8 @@ pub(crate) enum ArtifactError {
     /// A chunk or a list of hashes is wrong.
     #[error(transparent)]
     Blob(#[from] BlobError),
-    /// The folder cannot be read or written.
-    #[error("the folder of the artifacts: {0}")]
+    /// The folder or the bucket cannot be read or written.
+    #[error("the artifacts cannot be read or written: {0}")]
     Io(#[from] std::io::Error),
 }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use caviar_blob::{Blob, BlobName, Outline, Source};
@@ -18,13 +18,16 @@ use super::home::Home;
 use super::settings::Settings;
 use super::upload::Upload;
 
-/// The blobs of a coordinator. All methods may block on the disk, unless they are `async`.
+/// The blobs of a coordinator. The methods that read, write or remove bytes block on the disk or
+/// the network. The table is never locked while they do, so the others return at once.
 #[derive(Debug)]
 pub(crate) struct Artifacts {
     home: Box<dyn Home>,
     settings: Settings,
     is_read_only: bool,
     table: Mutex<Table>,
+    /// Woken when a blob is not being removed any more.
+    removed: Condvar,
     puts: Arc<Semaphore>,
     gets: Arc<Semaphore>,
     sent: AtomicU64,
@@ -38,6 +41,10 @@ struct Table {
     idle: BTreeMap<BlobName, Upload>,
     /// How many requests refer to a blob at this moment.
     pins: BTreeMap<BlobName, usize>,
+    /// Blobs that are being removed. They are not in `blobs`, and an upload of one waits.
+    removing: BTreeSet<BlobName>,
+    /// Blobs whose removal failed. The next collection tries again.
+    left: BTreeSet<BlobName>,
     /// What the running uploads will take, in bytes.
     reserved: u64,
     uploads: u64,
@@ -108,13 +115,21 @@ impl Artifacts {
     /// The blobs of a store. Removes what earlier uploads have left, unless it is only read.
     ///
     /// # Errors
-    /// The folder cannot be listed or cleaned.
+    /// The folder or the bucket cannot be listed or cleaned.
     pub(crate) fn open(
         settings: Settings,
         store: &Path,
         is_read_only: bool,
     ) -> Result<Arc<Self>, ArtifactError> {
-        let home = settings.place.home(store);
+        let home = settings.place.home(store)?;
+        Self::with_home(home, settings, is_read_only)
+    }
+
+    fn with_home(
+        home: Box<dyn Home>,
+        settings: Settings,
+        is_read_only: bool,
+    ) -> Result<Arc<Self>, ArtifactError> {
         if !is_read_only {
             home.clean()?;
         }
@@ -131,6 +146,7 @@ impl Artifacts {
             settings,
             is_read_only,
             table: Mutex::new(Table { blobs, ..Table::default() }),
+            removed: Condvar::new(),
             puts: Arc::new(Semaphore::new(MAX_PUTS)),
             gets: Arc::new(Semaphore::new(MAX_GETS)),
             sent: AtomicU64::new(0),
@@ -183,8 +199,23 @@ impl Artifacts {
         if entry.bytes != blob.bytes {
             return Err(ArtifactError::Size { blob, found: entry.bytes });
         }
-        *table.pins.entry(blob.name).or_default() += 1;
-        Ok(Pin { artifacts: Arc::clone(self), name: blob.name })
+        Ok(self.pinned(&mut table, blob.name))
+    }
+
+    fn pinned(self: &Arc<Self>, table: &mut Table, name: BlobName) -> Pin {
+        *table.pins.entry(name).or_default() += 1;
+        Pin { artifacts: Arc::clone(self), name }
+    }
+
+    /// Waits until a blob is not being removed, and keeps it from being removed again. `None` if it
+    /// is there.
+    fn reserve(self: &Arc<Self>, name: BlobName) -> Option<Pin> {
+        let mut table = self.table();
+        while table.removing.contains(&name) {
+            table = self.removed.wait(table).unwrap_or_else(PoisonError::into_inner);
+        }
+        let is_there = table.blobs.contains_key(&name);
+        (!is_there).then(|| self.pinned(&mut table, name))
     }
 
     /// Begins an upload, or continues one at `offset`. `None` if the blob is there already.
@@ -300,12 +331,14 @@ impl Artifacts {
 
     /// Removes a blob whose bytes are wrong.
     pub(crate) fn forget(&self, name: &BlobName) {
-        tracing::error!("blob {name} is damaged and is removed");
         let mut table = self.table();
-        table.blobs.remove(name);
-        if let Err(error) = self.home.remove(name) {
-            tracing::warn!("cannot remove blob {name}: {error}");
+        if table.blobs.remove(name).is_none() {
+            return;
         }
+        table.removing.insert(*name);
+        drop(table);
+        tracing::error!("blob {name} is damaged and is removed");
+        self.remove(name);
     }
 
     /// Removes blobs that are neither needed nor in their grace period, and old interrupted
@@ -314,41 +347,50 @@ impl Artifacts {
         if self.is_read_only {
             return 0;
         }
-        let (old, surplus) = {
-            let mut table = self.table();
-            let age = self.settings.partial_age;
-            let old = table.idle.extract_if(.., |_, upload| upload.touched.elapsed() >= age);
-            let old: Vec<_> = old.collect();
-            let surplus = table.blobs.keys().filter(|name| !self.is_kept(&table, needed, name));
-            (old, surplus.copied().collect::<Vec<_>>())
-        };
-        // Files are removed outside the lock, which requests wait for.
-        drop(old);
-        surplus.into_iter().filter(|name| self.remove_surplus(needed, name)).count()
+        let again = self.take(|table| {
+            let Table { blobs, pins, left, .. } = table;
+            let is_free = |name: &BlobName| !blobs.contains_key(name) && !pins.contains_key(name);
+            left.extract_if(.., is_free).collect()
+        });
+        let outdated = self.take(|table| {
+            let Table { blobs, idle, pins, .. } = table;
+            idle.retain(|_, upload| upload.touched.elapsed() < self.settings.partial_age);
+            let is_outdated = |name: &BlobName, entry: &mut Entry| {
+                let is_kept = needed.contains(name)
+                    || pins.contains_key(name)
+                    || (!entry.is_outdated && entry.touched.elapsed() < self.settings.grace);
+                !is_kept
+            };
+            blobs.extract_if(.., is_outdated).map(|(name, _)| name).collect()
+        });
+        for name in again.iter().chain(&outdated) {
+            if self.remove(name) {
+                tracing::info!("blob {name} is not needed any more and is removed");
+            }
+        }
+        outdated.len()
     }
 
-    /// True if a blob is needed, in use or in its grace period.
-    fn is_kept(&self, table: &Table, needed: &BTreeSet<BlobName>, name: &BlobName) -> bool {
-        let is_fresh =
-            |entry: &Entry| !entry.is_outdated && entry.touched.elapsed() < self.settings.grace;
-        needed.contains(name)
-            || table.pins.contains_key(name)
-            || table.blobs.get(name).is_some_and(is_fresh)
-    }
-
-    /// Removes a blob unless it is kept by now. Returns whether it did.
-    fn remove_surplus(&self, needed: &BTreeSet<BlobName>, name: &BlobName) -> bool {
-        // The lock is held while one blob is removed, so no request can refer to it in the
-        // meantime, and released after each.
+    /// Takes blobs out of the table that [`Artifacts::remove`] then removes.
+    fn take(&self, choose: impl FnOnce(&mut Table) -> Vec<BlobName>) -> Vec<BlobName> {
         let mut table = self.table();
-        if self.is_kept(&table, needed, name) || table.blobs.remove(name).is_none() {
-            return false;
+        let names = choose(&mut table);
+        table.removing.extend(&names);
+        names
+    }
+
+    /// Removes the bytes of a blob that is among those being removed. False if it failed.
+    fn remove(&self, name: &BlobName) -> bool {
+        let removed = self.home.remove(name);
+        let mut table = self.table();
+        table.removing.remove(name);
+        if let Err(error) = &removed {
+            tracing::warn!("cannot remove blob {name} yet: {error}");
+            table.left.insert(*name);
         }
-        match self.home.remove(name) {
-            Ok(()) => tracing::info!("blob {name} is not needed any more and is removed"),
-            Err(error) => tracing::warn!("cannot remove blob {name}: {error}"),
-        }
-        true
+        drop(table);
+        self.removed.notify_all();
+        removed.is_ok()
     }
 
     /// What is stored, and what was transferred since the start.
@@ -388,14 +430,12 @@ impl Putting {
             return Err(caviar_blob::BlobError::Short { name, found, expected: bytes }.into());
         }
         let Blob { name, bytes } = upload.blob();
-        if artifacts.table().blobs.contains_key(&name) {
-            return Ok(());
-        }
+        let Some(_pin) = artifacts.reserve(name) else { return Ok(()) };
         upload.finish(&*artifacts.home)?;
-        artifacts
-            .table()
-            .blobs
-            .insert(name, Entry { bytes, touched: Instant::now(), is_outdated: false });
+        let mut table = artifacts.table();
+        table.left.remove(&name);
+        table.blobs.insert(name, Entry { bytes, touched: Instant::now(), is_outdated: false });
+        drop(table);
         Ok(())
     }
 }
@@ -413,3 +453,6 @@ impl Drop for Putting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
