@@ -71,6 +71,15 @@ impl Place {
         }
     }
 
+    /// The folder or the address of the bucket, for messages.
+    pub(super) fn name(&self, store: &Path) -> String {
+        match self {
+            Self::NextToStore | Self::Folder(_) => self.folder(store).display().to_string(),
+            #[cfg(feature = "object-store")]
+            Self::Bucket(address) => address.to_string(),
+        }
+    }
+
     /// # Errors
     /// The environment lacks what is needed to reach a bucket.
     pub(super) fn home(&self, store: &Path) -> io::Result<Box<dyn Home>> {

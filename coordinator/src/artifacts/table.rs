@@ -8,15 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use caviar_blob::{Blob, BlobName, Outline, Source};
+use caviar_blob::{Blob, BlobName, Outline, Source, free_bytes};
+use caviar_common::ids::StoreId;
 use caviar_common::limits::{MAX_GETS, MAX_PUTS};
 use caviar_common::numbers::to_u64;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::ArtifactError;
 use super::home::Home;
 use super::settings::Settings;
 use super::upload::Upload;
+use super::{ArtifactError, RESERVE_BYTES};
 
 /// The blobs of a coordinator. The methods that read, write or remove bytes block on the disk or
 /// the network. The table is never locked while they do, so the others return at once.
@@ -24,6 +25,7 @@ use super::upload::Upload;
 pub(crate) struct Artifacts {
     home: Box<dyn Home>,
     settings: Settings,
+    owner: Owner,
     is_read_only: bool,
     table: Mutex<Table>,
     /// Woken when a blob is not being removed any more.
@@ -57,6 +59,25 @@ struct Entry {
     touched: Instant,
     /// It has no grace period, because nothing will refer to it again.
     is_outdated: bool,
+}
+
+/// The store whose blobs these are, and where they are.
+#[derive(Debug)]
+struct Owner {
+    store: StoreId,
+    place: String,
+}
+
+impl Owner {
+    /// Takes a place for the store.
+    fn claim(&self, home: &dyn Home) -> Result<(), ArtifactError> {
+        let store = self.store.to_string();
+        let owner = home.claim(&store)?;
+        if owner == store {
+            return Ok(());
+        }
+        Err(ArtifactError::Foreign { place: self.place.clone(), owner, store })
+    }
 }
 
 impl Table {
@@ -119,22 +140,30 @@ impl Artifacts {
     pub(crate) fn open(
         settings: Settings,
         store: &Path,
+        id: StoreId,
         is_read_only: bool,
     ) -> Result<Arc<Self>, ArtifactError> {
         let home = settings.place.home(store)?;
-        Self::with_home(home, settings, is_read_only)
+        let owner = Owner { store: id, place: settings.place.name(store) };
+        Self::with_home(home, settings, owner, is_read_only)
     }
 
     fn with_home(
         home: Box<dyn Home>,
         settings: Settings,
+        owner: Owner,
         is_read_only: bool,
     ) -> Result<Arc<Self>, ArtifactError> {
+        let listed = home.list()?;
         if !is_read_only {
+            // An empty place belongs to a store once a blob is uploaded.
+            if !listed.is_empty() {
+                owner.claim(&*home)?;
+            }
             home.clean()?;
         }
         let now = Instant::now();
-        let blobs = home.list()?.into_iter().map(|(Blob { name, bytes }, age)| {
+        let blobs = listed.into_iter().map(|(Blob { name, bytes }, age)| {
             (
                 name,
                 Entry { bytes, touched: now.checked_sub(age).unwrap_or(now), is_outdated: false },
@@ -144,6 +173,7 @@ impl Artifacts {
         Ok(Arc::new(Self {
             home,
             settings,
+            owner,
             is_read_only,
             table: Mutex::new(Table { blobs, ..Table::default() }),
             removed: Condvar::new(),
@@ -233,14 +263,22 @@ impl Artifacts {
         let Blob { name, bytes } = outline.blob();
         let permit = Arc::clone(&self.puts).try_acquire_owned();
         let permit = permit.map_err(|_| ArtifactError::Busy { limit: MAX_PUTS })?;
+        if offset == 0 {
+            self.owner.claim(&*self.home)?;
+            let free = free_bytes(&self.home.partial()?)?;
+            if free < bytes.saturating_add(RESERVE_BYTES) {
+                return Err(ArtifactError::NoSpace { free, bytes });
+            }
+        }
         let mut table = self.table();
         table.touch(&name);
         if table.blobs.contains_key(&name) {
             return Ok(None);
         }
-        let upload = match table.idle.remove(&name) {
-            // The size of another client's upload may be wrong.
-            Some(upload) if upload.offset() == offset && upload.blob() == outline.blob() => upload,
+        // The size of another client's upload may be wrong.
+        let earlier = table.idle.remove(&name).filter(|upload| upload.blob() == outline.blob());
+        let upload = match earlier {
+            Some(upload) if upload.offset() == offset => upload,
             Some(upload) if offset > 0 => {
                 table.idle.insert(name, upload);
                 return Err(ArtifactError::Offset { name, offset });

@@ -3,6 +3,7 @@
 //! ```text
 //! PREFIX/blobs/NAME            a blob
 //! PREFIX/blobs/NAME.outline    the hashes of its chunks
+//! PREFIX/store                 the identity of the store that the prefix belongs to
 //! PREFIX/probe                 only while a coordinator starts: whether it can write
 //! ```
 //!
@@ -28,7 +29,7 @@ use caviar_blob::{Blob, BlobName, Outline, Source, new_private};
 use caviar_common::numbers::{to_u64, to_usize};
 use object_store::path::Path as Key;
 use object_store::{
-    Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, Result, WriteMultipart,
+    Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, Result, WriteMultipart,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_stream::StreamExt;
@@ -126,6 +127,24 @@ impl Bucket {
 }
 
 impl Home for Bucket {
+    fn claim(&self, store: &str) -> io::Result<String> {
+        let (objects, key) = (Arc::clone(&self.store), self.key(&["store"]));
+        let payload = PutPayload::from(store.as_bytes().to_vec());
+        let owner = self.wait_at_start(async move {
+            match objects.get(&key).await {
+                Ok(found) => return found.bytes().await,
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            match objects.put_opts(&key, payload, PutMode::Create.into()).await {
+                Ok(_) | Err(Error::AlreadyExists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            objects.get(&key).await?.bytes().await
+        })?;
+        Ok(String::from_utf8_lossy(&owner).trim().to_owned())
+    }
+
     fn partial(&self) -> io::Result<PathBuf> {
         self.local.partial()
     }

@@ -75,6 +75,16 @@ fn bytes(length: usize) -> Vec<u8> {
 }
 
 #[test]
+fn a_place_is_claimed_once() {
+    for (name, kept) in homes() {
+        assert_eq!(kept.home.claim("1").unwrap(), "1", "{name}");
+        assert_eq!(kept.home.claim("2").unwrap(), "1", "{name}");
+        assert_eq!(kept.home.claim("1").unwrap(), "1", "{name}");
+        assert_eq!(kept.listed(), [], "{name}");
+    }
+}
+
+#[test]
 fn an_accepted_blob_is_there_with_its_outline_and_size_until_it_is_removed() {
     for (kind, kept) in homes() {
         assert_eq!(kept.listed(), [], "{kind}");

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use caviar_common::error::ErrorClass;
+
 use super::*;
 use crate::artifacts::folder::Folder;
 
@@ -15,6 +17,10 @@ struct Slow {
 }
 
 impl Home for Slow {
+    fn claim(&self, store: &str) -> io::Result<String> {
+        self.folder.claim(store)
+    }
+
     fn partial(&self) -> io::Result<PathBuf> {
         self.folder.partial()
     }
@@ -67,7 +73,13 @@ fn kept() -> Kept {
         works: Mutex::new(answers),
     });
     let settings = Settings { grace: Duration::ZERO, ..Settings::default() };
-    let artifacts = Artifacts::with_home(home, settings, false).unwrap();
+    let artifacts = Artifacts::with_home(
+        home,
+        settings,
+        Owner { store: StoreId(1), place: String::new() },
+        false,
+    )
+    .unwrap();
     Kept { artifacts, asked, works, _folder: folder }
 }
 
@@ -138,4 +150,51 @@ fn while_a_blob_is_being_removed_questions_are_answered_and_an_upload_of_it_wait
     });
     assert!(kept.is_there(blob), "the upload came after the removal");
     assert_eq!(kept.artifacts.find_missing(&[blob]), []);
+}
+
+#[test]
+fn a_place_belongs_to_the_store_that_used_it_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |store| {
+        let home = Box::new(Folder::new(folder.path().to_owned()));
+        let owner = Owner { store: StoreId(store), place: "here".to_owned() };
+        let settings = Settings { grace: Duration::ZERO, ..Settings::default() };
+        Artifacts::with_home(home, settings, owner, false)
+    };
+    let upload = |artifacts: &Arc<Artifacts>, bytes: &[u8]| {
+        let bytes = bytes.to_vec();
+        let outline = Outline::of(&bytes).unwrap();
+        let mut putting = artifacts.begin(outline.clone(), 0)?.unwrap();
+        putting.push(0, &bytes)?;
+        putting.finish()?;
+        Ok::<Blob, ArtifactError>(outline.blob())
+    };
+    // Nobody has it until there is a blob.
+    let (first, second) = (open(1).unwrap(), open(2).unwrap());
+    let blob = upload(&first, b"bytes").unwrap();
+    let error = upload(&second, b"other").unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Refused);
+    let text = error.to_string();
+    assert!(text.contains("in here belong to the store 1, and this one is 2"), "{text}");
+    // A coordinator with another store, which would remove the blob, does not start.
+    assert!(matches!(open(3).unwrap_err(), ArtifactError::Foreign { .. }));
+    assert_eq!(open(1).unwrap().find_missing(&[blob]), []);
+}
+
+#[test]
+fn an_upload_with_another_size_is_not_continued() {
+    let kept = kept();
+    let bytes = vec![7; 3 << 20];
+    let outline = Outline::of(&bytes).unwrap();
+    let Blob { name, bytes: size } = outline.blob();
+    // A client that does not keep the protocol names a wrong size, and stops.
+    let short = Blob { name, bytes: size - 1 };
+    let wrong = Outline::from_bytes(short, &outline.to_bytes()).unwrap();
+    let mut putting = kept.artifacts.begin(wrong, 0).unwrap().unwrap();
+    putting.push(0, &bytes[..1 << 20]).unwrap();
+    drop(putting);
+    let error = kept.artifacts.begin(outline.clone(), 1 << 20).unwrap_err();
+    assert!(matches!(error, ArtifactError::Offset { .. }), "{error}");
+    assert_eq!(kept.artifacts.find_missing(&[outline.blob()]), [(name, 0)]);
+    assert!(kept.artifacts.begin(outline, 0).unwrap().is_some());
 }
