@@ -128,8 +128,8 @@ pub(crate) fn report_on_the_lease_of_another(site: &Site) -> String {
     })
 }
 
-/// Lets a client ask for a trial, and another one, with a token of its own, report on it and end it.
-/// Returns both answers. The trial stays with the first one.
+/// Lets a client ask for a trial, and another one, with a token of its own, report on it and end
+/// it. Returns both answers. The trial stays with the first one.
 pub(crate) fn use_the_lease_of_another_token(site: &Site) -> [String; 2] {
     let sweep = site.path("external.toml");
     fs::write(&sweep, EXTERNAL).expect("it can be written");
