@@ -169,11 +169,13 @@ fn hints(error: &Error) -> Vec<String> {
     let elsewhere = "name the coordinator with --coordinator HOST:PORT or CAVIAR_COORDINATOR";
     match error {
         Error::Untrusted { hints, .. } => hints.clone(),
-        Error::Unreachable { url, .. } => {
-            vec![
-                how_to_reach(url),
-                format!("or {elsewhere}; to read a store without a coordinator: --store PATH"),
-            ]
+        Error::Unreachable { url, hints, .. } => {
+            let mut hints = hints.clone();
+            hints.push(how_to_reach(url));
+            hints.push(format!(
+                "or {elsewhere}; to read a store without a coordinator: --store PATH"
+            ));
+            hints
         }
         Error::NoReply { .. } | Error::NotACoordinator { .. } => {
             vec![format!("{elsewhere}; it listens on port 7070 unless it is told otherwise")]
@@ -316,7 +318,11 @@ mod tests {
             ("https://[::1]:7071", "start one with: caviar coordinator --listen :7071\n"),
             ("https://a:7071", "or use a tunnel: ssh -L 7071:127.0.0.1:7071 a, and then"),
         ] {
-            let error = Error::Unreachable { url: url.to_owned(), cause: "no".to_owned() };
+            let error = Error::Unreachable {
+                url: url.to_owned(),
+                cause: "no".to_owned(),
+                hints: Vec::new(),
+            };
             let text = text(&Failure::from(&error));
             assert!(text.contains(hint), "{text}");
         }
