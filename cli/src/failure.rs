@@ -241,8 +241,13 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> Report {
     } else if let Some(error) = error.downcast_ref::<Error>() {
         (Failure::from(error), error.class().into())
     } else if let Some(error) = error.downcast_ref::<ConnectionError>() {
-        let text = Failure::from_text(&text_with_causes(error));
-        (text.with_more_hints(error.hints()), error.class().into())
+        let failure = match error {
+            ConnectionError::Client(error) | ConnectionError::Away { error, .. } => error.into(),
+            ConnectionError::Find(_) | ConnectionError::Dialer(_) => {
+                Failure::from_text(&text_with_causes(error))
+            }
+        };
+        (failure.with_more_hints(error.hints()), error.class().into())
     } else {
         let class = error.downcast_ref::<ServerError>().map(ServerError::class);
         let exit = class.map_or(Exit::Failure, Exit::from);
