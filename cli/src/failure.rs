@@ -242,7 +242,8 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> Report {
         (Failure::from(error), error.class().into())
     } else if let Some(error) = error.downcast_ref::<ConnectionError>() {
         let failure = match error {
-            ConnectionError::Client(error) | ConnectionError::Away { error, .. } => error.into(),
+            ConnectionError::Client(error) => error.into(),
+            ConnectionError::Away { error, .. } => Failure::from(&**error),
             ConnectionError::Find(_) | ConnectionError::Dialer(_) => {
                 Failure::from_text(&text_with_causes(error))
             }

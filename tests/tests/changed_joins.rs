@@ -1,6 +1,6 @@
 //! Workers whose join string changes: the token is rotated, or the coordinator is started again at
 //! another address.
-#![allow(clippy::expect_used, clippy::print_stderr, reason = "a test fails with the reason")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails with the reason")]
 
 use std::path::PathBuf;
 use std::process::Command;

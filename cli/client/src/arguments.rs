@@ -52,7 +52,9 @@ impl ConnectionArguments {
         Box::pin(async move {
             connect(all, self.certificate().as_ref()).await.map_err(|error| match error {
                 // The address is not that of the file.
-                ConnectionError::Away { error, .. } if self.coordinator.is_some() => error.into(),
+                ConnectionError::Away { error, .. } if self.coordinator.is_some() => {
+                    (*error).into()
+                }
                 ConnectionError::Find(_)
                 | ConnectionError::Dialer(_)
                 | ConnectionError::Client(_)

@@ -29,7 +29,7 @@ pub enum ConnectionError {
     #[error("{error}")]
     Away {
         /// What is wrong with the first one.
-        error: Error,
+        error: Box<Error>,
         /// The files with their join strings, in the order in which they were tried.
         files: Vec<PathBuf>,
     },
@@ -41,7 +41,8 @@ impl ConnectionError {
         match self {
             Self::Find(FindError::Missing { .. }) => ErrorClass::NotFound,
             Self::Find(_) | Self::Dialer(_) => ErrorClass::Invalid,
-            Self::Client(error) | Self::Away { error, .. } => error.class(),
+            Self::Client(error) => error.class(),
+            Self::Away { error, .. } => error.class(),
         }
     }
 
@@ -100,5 +101,8 @@ pub(crate) async fn connect(
     let Some(error) = first else {
         return Err(FindError::Missing { wanted: "a coordinator".to_owned(), folder: None }.into());
     };
-    Err(if away.is_empty() { error.into() } else { ConnectionError::Away { error, files: away } })
+    if away.is_empty() {
+        return Err(error.into());
+    }
+    Err(ConnectionError::Away { error: Box::new(error), files: away })
 }

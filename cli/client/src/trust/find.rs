@@ -178,8 +178,8 @@ impl Finder {
         Ok(self.find_place(role)?.target)
     }
 
-    /// The coordinators that may be meant, the likeliest first; at least one. There are several only
-    /// if nothing names one: the join string that was written last may be of a coordinator that was
+    /// The coordinators that may be meant, the likeliest first; at least one. There are several if
+    /// nothing names one: the join string that was written last may be of a coordinator that was
     /// killed.
     ///
     /// # Errors
@@ -221,7 +221,7 @@ impl Finder {
         Ok(Some(Found::of_user(self.placed(join)?, path)))
     }
 
-    /// The same, and where it was found.
+    /// The coordinator, as [`find`](Self::find) returns it, and where it was found.
     ///
     /// # Errors
     /// No join string was found, or it cannot be used.
