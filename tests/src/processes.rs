@@ -143,8 +143,18 @@ impl Coordinator {
     /// Starts one on any port, or on that of `url`, and waits until it listens.
     pub fn start(store: &Path, url: Option<&str>) -> Self {
         let listen = url.map_or("127.0.0.1:0", |url| url.trim_start_matches("https://"));
+        Self::start_on(listen, home(), store)
+    }
+
+    /// Starts one for the user with this folder on any port, and waits until it listens.
+    pub fn start_for(home: &Path, store: &Path) -> Self {
+        Self::start_on("127.0.0.1:0", home, store)
+    }
+
+    fn start_on(listen: &str, home: &Path, store: &Path) -> Self {
         let mut command = program("caviar-coordinator");
         command
+            .env("CAVIAR_HOME", home)
             .args(["--listen", listen, "--lease-ttl-ms", "2000", "--store"])
             .arg(store)
             .env("RUST_LOG", "info");

@@ -9,7 +9,9 @@ async fn a_wrong_configuration_is_refused_at_once() {
     let name = Name::parse("name", "w1").unwrap();
     for slots in [0, 5_000] {
         let config = WorkerConfig {
-            coordinator: Dialer::new(Target::plain("http://127.0.0.1:1").unwrap(), None).unwrap(),
+            coordinator: Dialer::new(Target::plain("http://127.0.0.1:1").unwrap(), None)
+                .unwrap()
+                .into(),
             name: name.clone(),
             slots,
             memory: None,
