@@ -191,7 +191,7 @@ fn a_slot_whose_job_does_not_stop_is_not_used_until_it_does() {
     agent.on_message(grant(3));
     assert_eq!(commands(&mut agent), ["start 1", "start 2", "cancel 1"]);
     let stuck = |agent: &mut Agent| match agent.heartbeat() {
-        (FromWorker::Heartbeat { stuck }, found) => (stuck, found),
+        (FromWorker::Heartbeat { stuck, .. }, found) => (stuck, found),
         (other, _) => panic!("{other:?} is no heartbeat"),
     };
     assert_eq!(stuck(&mut agent), (0, vec![]), "it may stop at its next mini-batch");
