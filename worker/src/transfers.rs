@@ -212,6 +212,8 @@ mod tests {
         transfers.stop_fetch(LeaseId(1));
         let Transfer::Fetched { lease, .. } = transfers.next().await else { panic!("not fetched") };
         assert_eq!(lease, LeaseId(2));
-        assert!(transfers.fetches.is_empty());
+        let other = timeout(2 * PATIENCE, transfers.next()).await;
+        assert!(other.is_err(), "{other:?}");
+        assert!(transfers.tasks.is_empty() && transfers.fetches.is_empty());
     }
 }

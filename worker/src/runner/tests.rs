@@ -456,7 +456,10 @@ fn a_checkpoint_is_asked_for_once_its_trial_has_memory_and_both_waits_can_be_see
     let state = State { epoch: 1, batch: 1, bytes: vec![1].into() };
     let checkpoint = granted_again(&state).checkpoint;
     runners.start(Box::new(Grant { checkpoint, ..*wide(2, 1, 1024) })).unwrap();
+    let began = Instant::now();
+    let is_late = || began.elapsed() > Duration::from_secs(60);
     while runners.waiting() != [LeaseId(2)] {
+        assert!(!is_late(), "it does not wait for memory");
         let event = received.blocking_recv();
         assert!(matches!(event, Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })), "{event:?}");
     }
@@ -468,6 +471,7 @@ fn a_checkpoint_is_asked_for_once_its_trial_has_memory_and_both_waits_can_be_see
         Some(RunnerEvent::Resumes { lease: LeaseId(2), blob: checkpoint.unwrap().blob })
     );
     while runners.waiting() != [LeaseId(2)] {
+        assert!(!is_late(), "it does not wait for its checkpoint");
         thread::yield_now();
     }
     runners.cancel(LeaseId(2));
