@@ -17,16 +17,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
-use std::sync::Arc;
 
 use caviar_common::ids::{Incarnation, LeaseId, Name, StoreId};
 use caviar_common::limits::{MAX_PARKED, MAX_SLOTS};
 use caviar_common::message::{
-    Checkpoint, Finished, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker,
+    Checkpoint, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker,
 };
-use caviar_common::metric::EpochMetrics;
 use caviar_common::numbers;
 
+pub use crate::events::{Command, End, RunnerEvent, State};
 pub use crate::held::Attempt;
 use crate::held::{HeldLease, Stage};
 
@@ -46,91 +45,6 @@ pub struct Identity {
     /// True if the coordinator may park trials on this worker. A parked trial keeps its memory, so
     /// this is false for a worker with a memory limit.
     pub can_park: bool,
-}
-
-/// What the runners have to do. Each `Start` results in exactly one [`RunnerEvent::Ended`], whether
-/// or not it is cancelled.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Command {
-    /// Start to train this grant.
-    Start(Box<Grant>),
-    /// Stop training for this lease at the next mini-batch.
-    Cancel(LeaseId),
-    /// Write a checkpoint at the next mini-batch, and stop.
-    Leave(LeaseId),
-    /// Store a checkpoint, and call [`Agent::on_stored`] in the end.
-    Store(LeaseId, Box<State>),
-    /// The checkpoint of this lease is not stored. The runner may write another one.
-    Discard(LeaseId),
-    /// Park the runner of this lease at the next mini-batch.
-    Park(LeaseId),
-    /// Let a parked runner continue.
-    Unpark(LeaseId),
-}
-
-/// The state of a training at a mini-batch.
-#[derive(Clone, Debug, PartialEq)]
-pub struct State {
-    /// How many epochs are done.
-    pub epoch: u32,
-    /// How many mini-batches and blocks of validation of the next epoch are done.
-    pub batch: u64,
-    /// The bytes of the checkpoint.
-    pub bytes: Arc<Vec<u8>>,
-}
-
-/// A report of a runner to the agent.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RunnerEvent {
-    /// The runner completed an epoch.
-    Epoch {
-        /// The lease that the runner trains for.
-        lease: LeaseId,
-        /// The metrics of the epoch.
-        metrics: EpochMetrics,
-        /// Training time of the attempt, in seconds, when the epoch ended.
-        seconds: f64,
-    },
-    /// The runner has written a checkpoint. It follows the epochs that are done in it.
-    Checkpoint {
-        /// The lease that the runner trains for.
-        lease: LeaseId,
-        /// The checkpoint.
-        state: Box<State>,
-    },
-    /// The runner could not use the checkpoint of its grant, and trains from the first epoch.
-    Restarted {
-        /// The lease that the runner trains for.
-        lease: LeaseId,
-        /// Why, for people.
-        reason: String,
-    },
-    /// The runner ended and its slot is free.
-    Ended {
-        /// The lease that the runner trained for.
-        lease: LeaseId,
-        /// How the runner ended.
-        end: End,
-    },
-}
-
-/// How a runner ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum End {
-    /// The attempt has an outcome, which may be a failure of the trial itself.
-    Finished(Finished),
-    /// This worker cannot train the sweep; another one may.
-    Unable {
-        /// The reason, for people.
-        message: String,
-    },
-    /// This worker does not have enough memory for the trial.
-    TooLarge {
-        /// How much memory is missing, for people.
-        message: String,
-    },
-    /// The runner was told to stop or to leave.
-    Cancelled,
 }
 
 /// Whether the worker accepts grants.
@@ -239,7 +153,7 @@ impl Agent {
             ToWorker::Grant(grant) => self.on_grant(grant),
             ToWorker::Ack { lease, stored: Stored::Epoch(epoch) } => {
                 if let Some(held) = self.leases.get_mut(&lease) {
-                    held.outbox.acknowledge(epoch);
+                    held.acknowledge(epoch);
                 }
             }
             ToWorker::Ack { lease, stored: Stored::Finished }
@@ -281,7 +195,12 @@ impl Agent {
             RunnerEvent::Restarted { lease, reason } => {
                 let held = self.leases.get_mut(&lease).filter(|_| self.keeps_checkpoints);
                 if let Some(held) = held {
-                    held.restarted = Some(reason);
+                    held.restarted = Some((reason, false));
+                }
+            }
+            RunnerEvent::Resumes { lease, blob } => {
+                if self.leases.contains_key(&lease) {
+                    self.commands.push_back(Command::Fetch(lease, blob));
                 }
             }
             RunnerEvent::Ended { lease, end } => {
@@ -296,8 +215,9 @@ impl Agent {
 
     /// The message that is due at each interval, and the jobs that turned out not to stop. A job
     /// that was told to stop ends at its next mini-batch. One that still runs after a whole
-    /// interval may never end, so the agent gives back the trials that wait for its slot.
-    pub fn heartbeat(&mut self) -> (FromWorker, Vec<LeaseId>) {
+    /// interval may never end, so the agent gives back the trials that wait for its slot. `waiting`
+    /// are the runners that wait for memory, data or a checkpoint.
+    pub fn heartbeat(&mut self, mut waiting: Vec<LeaseId>) -> (FromWorker, Vec<LeaseId>) {
         let before = std::mem::replace(&mut self.unsure, self.ending.clone());
         let is_new = |lease: &LeaseId| self.ending.contains(lease) && !self.stuck.contains(lease);
         let found: Vec<LeaseId> = before.into_iter().filter(is_new).collect();
@@ -306,7 +226,11 @@ impl Agent {
             self.give_back_waiting();
         }
         let stuck = numbers::to_u32(self.stuck.len());
-        (FromWorker::Heartbeat { stuck }, found)
+        waiting.retain(|lease| self.leases.contains_key(lease));
+        let is_waiting = |held: &HeldLease| matches!(held.stage, Stage::Waiting(_));
+        let for_slots = self.leases.iter().filter(|(_, held)| is_waiting(held));
+        waiting.extend(for_slots.map(|(lease, _)| *lease));
+        (FromWorker::Heartbeat { stuck, waiting }, found)
     }
 
     /// Declines the latest of the waiting leases that have no slot while some are stuck.

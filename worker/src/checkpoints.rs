@@ -1,17 +1,21 @@
 //! Where checkpoints of trainings are stored, and how often they are written.
 
 use std::collections::BTreeMap;
-use std::fmt::{Debug, Display};
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use caviar_blob::{Blob, BlobName, Intake, Outline};
-use caviar_client::{Artifacts, SharedDialer, Uploaded};
+use caviar_blob::{Blob, BlobError, BlobName, Intake, Outline};
+use caviar_client::{Artifacts, Error, SharedDialer, Uploaded};
+use caviar_common::error::ErrorClass;
 use caviar_common::numbers::to_u64;
 use futures_core::future::BoxFuture;
+use tokio::time::timeout;
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the coordinator may take for the next chunk of a download, of 1 MiB at most.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A place for checkpoints that other workers can read: the coordinator's artifacts, or a
 /// [`MemoryCheckpoints`] in tests.
@@ -25,14 +29,46 @@ pub trait Checkpoints: Debug + Send + Sync {
     /// Reads what was stored.
     ///
     /// # Errors
-    /// The blob is not there, is damaged, or cannot be read now. The worker tries a few times.
+    /// The blob is not there, is damaged, or cannot be read now. The worker tries again as long as
+    /// that may help.
     fn get(&self, blob: Blob) -> BoxFuture<'static, Result<Vec<u8>, CheckpointError>>;
 }
 
 /// Why a checkpoint cannot be stored or read, for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct CheckpointError(pub String);
+pub enum CheckpointError {
+    /// It may be possible later: the coordinator does not answer, or is busy.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It is not there, or its bytes are not those that were stored.
+    #[error("{0}")]
+    Lost(String),
+    /// It is not possible from this worker.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<Error> for CheckpointError {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error.class() {
+            ErrorClass::Unavailable | ErrorClass::Busy | ErrorClass::Stale => {
+                Self::Unavailable(text)
+            }
+            ErrorClass::NotFound | ErrorClass::Corrupt => Self::Lost(text),
+            ErrorClass::Invalid
+            | ErrorClass::Exists
+            | ErrorClass::Refused
+            | ErrorClass::Internal => Self::Refused(text),
+        }
+    }
+}
+
+impl From<BlobError> for CheckpointError {
+    fn from(error: BlobError) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
 
 /// When a worker writes checkpoints, and where it stores them.
 #[derive(Clone, Debug)]
@@ -73,12 +109,12 @@ impl Checkpoints for ArtifactCheckpoints {
     fn put(&self, bytes: Arc<Vec<u8>>) -> BoxFuture<'static, Result<Blob, CheckpointError>> {
         let dialer = self.dialer.current();
         Box::pin(async move {
-            let outline = Outline::of(&*bytes).map_err(failed)?;
-            let artifacts = Artifacts::connect(&dialer, CONNECT_TIMEOUT).await.map_err(failed)?;
-            match artifacts.upload(&outline, &*bytes).await.map_err(failed)? {
+            let outline = Outline::of(&*bytes)?;
+            let artifacts = Artifacts::connect(&dialer, CONNECT_TIMEOUT).await?;
+            match artifacts.upload(&outline, &*bytes).await? {
                 Uploaded::WasThere | Uploaded::Sent => Ok(outline.blob()),
                 Uploaded::NotSupported => {
-                    Err(CheckpointError("the coordinator keeps no artifacts".to_owned()))
+                    Err(CheckpointError::Refused("the coordinator keeps no artifacts".to_owned()))
                 }
             }
         })
@@ -87,19 +123,19 @@ impl Checkpoints for ArtifactCheckpoints {
     fn get(&self, blob: Blob) -> BoxFuture<'static, Result<Vec<u8>, CheckpointError>> {
         let dialer = self.dialer.current();
         Box::pin(async move {
-            let artifacts = Artifacts::connect(&dialer, CONNECT_TIMEOUT).await.map_err(failed)?;
-            let mut download = artifacts.download(blob, 0).await.map_err(failed)?;
+            let late = |_| CheckpointError::Unavailable("the coordinator sends nothing".to_owned());
+            let artifacts = Artifacts::connect(&dialer, CONNECT_TIMEOUT).await?;
+            let begun = timeout(CHUNK_TIMEOUT, artifacts.download(blob, 0));
+            let mut download = begun.await.map_err(late)??;
             let mut intake = Intake::new(download.outline().clone(), Vec::new());
-            while let Some((offset, chunk)) = download.next().await.map_err(failed)? {
-                intake.push(offset, &chunk).map_err(failed)?;
+            while let Some((offset, chunk)) =
+                timeout(CHUNK_TIMEOUT, download.next()).await.map_err(late)??
+            {
+                intake.push(offset, &chunk)?;
             }
-            intake.finish().map_err(failed)
+            Ok(intake.finish()?)
         })
     }
-}
-
-fn failed(error: impl Display) -> CheckpointError {
-    CheckpointError(error.to_string())
 }
 
 /// Checkpoints in memory, for the workers of one process.
@@ -132,7 +168,7 @@ impl Checkpoints for MemoryCheckpoints {
     fn get(&self, blob: Blob) -> BoxFuture<'static, Result<Vec<u8>, CheckpointError>> {
         let blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = blobs.get(&blob.name).map(|bytes| bytes.to_vec());
-        let missing = || CheckpointError(format!("there is no blob {}", blob.name));
+        let missing = || CheckpointError::Lost(format!("there is no blob {}", blob.name));
         let found = bytes.ok_or_else(missing);
         Box::pin(async move { found })
     }

@@ -4,14 +4,49 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::checkpoints::CheckpointError;
+
 /// The bytes of a checkpoint, or why there are none.
-pub(crate) type Fetched = Result<Vec<u8>, String>;
+pub(crate) type Fetched = Result<Vec<u8>, CheckpointError>;
+
+/// What a runner's thread and the rest of the worker read of each other at any time.
+#[derive(Debug, Default)]
+pub(crate) struct Flags {
+    stopped: AtomicBool,
+    waits: AtomicBool,
+}
+
+impl Flags {
+    /// Those of a runner that was stopped already, or not.
+    #[cfg(test)]
+    pub(crate) const fn new(is_stopped: bool) -> Self {
+        Self { stopped: AtomicBool::new(is_stopped), waits: AtomicBool::new(false) }
+    }
+
+    /// True once the runner has to end.
+    pub(crate) const fn stopped(&self) -> &AtomicBool {
+        &self.stopped
+    }
+
+    /// True while the runner waits for memory, or for data or a checkpoint that is on its way.
+    pub(crate) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    /// Does `work` in which the runner only waits.
+    pub(crate) fn while_waiting<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.waits.store(true, Ordering::Relaxed);
+        let done = work();
+        self.waits.store(false, Ordering::Relaxed);
+        done
+    }
+}
 
 /// Whether a runner may continue to train. The runner's thread reads it between mini-batches, and
 /// the driver sets it.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
-    stopped: AtomicBool,
+    flags: Flags,
     leaves: AtomicBool,
     is_storing: AtomicBool,
     waits: Mutex<Waits>,
@@ -29,7 +64,7 @@ struct Waits {
 impl Control {
     /// Stops the runner at its next mini-batch. This cannot be undone.
     pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
+        self.flags.stopped.store(true, Ordering::Release);
         // The runner holds this lock from its check of `stopped` until it sleeps, so it cannot
         // miss the notification in between.
         drop(self.lock());
@@ -42,9 +77,9 @@ impl Control {
         self.stop();
     }
 
-    /// The flag that [`Self::stop`] sets, for a runner that waits on another condition variable.
-    pub(crate) const fn stopped(&self) -> &AtomicBool {
-        &self.stopped
+    /// The flags, for a runner that waits on another condition variable.
+    pub(crate) const fn flags(&self) -> &Flags {
+        &self.flags
     }
 
     /// True if the runner should write a checkpoint before it stops.
@@ -90,7 +125,8 @@ impl Control {
     /// Blocks until the checkpoint of the grant has arrived. Returns `None` if the runner was
     /// stopped.
     pub(crate) fn wait_for_checkpoint(&self) -> Option<Fetched> {
-        let mut waits = self.wait_while(self.lock(), |waits| waits.fetched.is_none());
+        let arrival = || self.wait_while(self.lock(), |waits| waits.fetched.is_none());
+        let mut waits = self.flags.while_waiting(arrival);
         waits.fetched.take().filter(|_| !self.is_stopped())
     }
 
@@ -106,7 +142,7 @@ impl Control {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
+        self.flags.stopped.load(Ordering::Acquire)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waits> {

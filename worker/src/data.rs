@@ -1,6 +1,5 @@
 //! The data sets of the running trials. Each is read once and shared by all slots.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caviar_common::blob::Blob;
@@ -9,6 +8,7 @@ use caviar_data::{BlockError, Bytes, DataError, Dataset, Splits, load, split};
 use caviar_nn::data_bytes;
 
 use crate::cache::{Blobs, FetchError};
+use crate::control::Flags;
 
 /// Most data sets that the cache keeps when no trial uses them. A data set in use always stays, so
 /// that it is not read a second time.
@@ -116,25 +116,21 @@ impl DataCache {
     /// The splits of the data. Reads them unless another slot has read them already.
     ///
     /// # Errors
-    /// The data cannot be read, or differs from the coordinator's, or the trial was `stopped`
+    /// The data cannot be read, or differs from the coordinator's, or the trial was stopped
     /// first. Errors are not cached: the next trial tries again.
-    pub(crate) fn get(
-        &self,
-        key: DataKey<'_>,
-        stopped: &AtomicBool,
-    ) -> Result<Arc<Splits>, LoadError> {
+    pub(crate) fn get(&self, key: DataKey<'_>, flags: &Flags) -> Result<Arc<Splits>, LoadError> {
         let cell = self.cell(key);
-        let mut cell = lock(&cell);
+        let mut cell = flags.while_waiting(|| lock(&cell));
         if let Some(splits) = &*cell {
             return Ok(Arc::clone(splits));
         }
-        let splits = split(&self.dataset(key, stopped)?, key.data, key.seed)?;
+        let splits = split(&self.dataset(key, flags)?, key.data, key.seed)?;
         Ok(Arc::clone(cell.insert(Arc::new(splits))))
     }
 
     /// The data: from this host's cache, from a small file at its path, from the coordinator, or
     /// from any file at its path.
-    fn dataset(&self, key: DataKey<'_>, stopped: &AtomicBool) -> Result<Dataset, LoadError> {
+    fn dataset(&self, key: DataKey<'_>, flags: &Flags) -> Result<Dataset, LoadError> {
         let (Some(block), Some(blobs)) = (key.block, &self.blobs) else { return at_path(key) };
         if let Some(bytes) = blobs.find(block) {
             return of_block(key, bytes);
@@ -144,7 +140,7 @@ impl DataCache {
         {
             return Ok(dataset);
         }
-        match blobs.get(block, stopped) {
+        match flags.while_waiting(|| blobs.get(block, flags.stopped())) {
             Ok(bytes) => of_block(key, bytes),
             Err(FetchError::Stopped) => Err(LoadError::Stopped),
             Err(fetch) => {
@@ -221,7 +217,7 @@ mod tests {
 
     use super::*;
 
-    static RUNNING: AtomicBool = AtomicBool::new(false);
+    static RUNNING: Flags = Flags::new(false);
 
     fn digits(validation: f64) -> DataSpec {
         DataSpec {

@@ -19,6 +19,7 @@ use futures_core::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 
+use crate::WorkerError;
 use crate::agent::{Agent, Command, End, RunnerEvent};
 use crate::leave::{Departure, Leave};
 use crate::link::{Connection, Disconnect, Received};
@@ -26,13 +27,15 @@ use crate::pace::Pace;
 use crate::runner::Runners;
 use crate::transfers::{Transfer, Transfers};
 
-/// How long a stopping worker waits for its runners to write checkpoints, and stores them. After
-/// that it gives its leases back without them.
+/// How long a worker that was told to stop waits for its runners to write checkpoints, and stores
+/// them. After that it gives its leases back without them.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a stopping worker tries to deliver its checkpoints, results and releases.
+/// How long it then tries to deliver its checkpoints, results and releases.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a worker that leaves without a trial tries to deliver its results.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long the coordinator may take to read the last messages of a worker that exits. With it, a
-/// worker is gone within five seconds.
+/// worker is gone within five seconds of a signal.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Shortest and longest heartbeat interval that a worker accepts from a coordinator.
 const HEARTBEAT_INTERVALS: (Duration, Duration) =
@@ -75,17 +78,23 @@ pub(crate) struct Driver<'a> {
     dialer: Dialer,
     stop: Stop<'a>,
     transfers: Transfers,
-    /// When a stopping worker gives up its unfinished checkpoints; `None` before the stop signal
-    /// and afterwards.
+    /// When a stopping worker gives up its unfinished checkpoints; `None` before it stops and
+    /// afterwards.
     checkpoint_deadline: Option<Instant>,
     leave: Leave,
     announcement: Announcement,
-    /// When to exit even if results are undelivered; `None` before the stop signal.
+    /// True once the stop signal has come.
+    is_stopped: bool,
+    /// When to exit even if results are undelivered; `None` before the worker leaves.
     exit_deadline: Option<Instant>,
     pace: Pace,
     /// The disconnect that was logged last; `None` while the coordinator is connected.
     logged: Option<Disconnect>,
     follow: Follow,
+    /// The latest disconnect; `None` while the coordinator is connected, and before the first.
+    disconnect: Option<Disconnect>,
+    /// Set when the worker has left without a connection.
+    failure: Option<WorkerError>,
 }
 
 impl<'a> Driver<'a> {
@@ -107,15 +116,21 @@ impl<'a> Driver<'a> {
             checkpoint_deadline: None,
             leave,
             announcement: Announcement::Done,
+            is_stopped: false,
             exit_deadline: None,
             pace: Pace::new(),
             logged: None,
             follow: Follow::default(),
+            disconnect: None,
+            failure: None,
         }
     }
 
     /// Serves the coordinator, across any number of connections, until the worker may exit.
-    pub(crate) async fn run(mut self) {
+    ///
+    /// # Errors
+    /// The worker left as idle without a connection.
+    pub(crate) async fn run(mut self) -> Result<(), WorkerError> {
         while !self.should_exit() {
             let ended = match self.connect().await {
                 Some(Ok(connection)) => self.serve_connection(connection).await,
@@ -128,6 +143,7 @@ impl<'a> Driver<'a> {
             }
         }
         self.log_exit();
+        self.failure.map_or(Ok(()), Err)
     }
 
     /// Dials and sends Hello; `None` if the worker should exit first.
@@ -180,7 +196,7 @@ impl<'a> Driver<'a> {
 
     /// The next heartbeat. Warns once for each job that does not stop.
     fn heartbeat(&mut self) -> FromWorker {
-        let (message, stuck) = self.agent.heartbeat();
+        let (message, stuck) = self.agent.heartbeat(self.runners.waiting());
         for lease in stuck {
             tracing::warn!(
                 lease = lease.0,
@@ -214,7 +230,7 @@ impl<'a> Driver<'a> {
             transfer = self.transfers.next() => self.on_transfer(transfer),
             () = sleep_until(self.checkpoint_deadline.unwrap_or_else(Instant::now)),
                 if self.checkpoint_deadline.is_some() => self.give_up_checkpoints(),
-            () = self.stop.as_mut(), if deadline.is_none() => self.on_stop(),
+            () = self.stop.as_mut(), if !self.is_stopped => self.on_stop(),
             () = sleep_until(departs.unwrap_or_else(Instant::now)), if departs.is_some() => {
                 self.depart();
             }
@@ -230,6 +246,7 @@ impl<'a> Driver<'a> {
 
     async fn wait_after(&mut self, disconnect: Disconnect) {
         let may_have_moved = self.may_have_moved(&disconnect);
+        self.disconnect = Some(disconnect.clone());
         self.log_disconnect(disconnect.clone());
         let wait = if may_have_moved && self.find_again().await {
             self.pace.wait_after_change(rand::random())
@@ -286,6 +303,7 @@ impl<'a> Driver<'a> {
                 self.logged = None;
                 self.follow = Follow::default();
                 self.coordinator.confirm();
+                self.disconnect = None;
                 if self.announcement == Announcement::Sent {
                     self.announcement = Announcement::Done;
                 }
@@ -329,10 +347,18 @@ impl<'a> Driver<'a> {
     }
 
     fn on_stop(&mut self) {
+        self.is_stopped = true;
         let held = self.agent.held_leases();
         tracing::info!(held, "stopping: giving unfinished trials back with their checkpoints");
-        self.checkpoint_deadline = Some(Instant::now() + CHECKPOINT_TIMEOUT);
-        self.exit_deadline = Some(Instant::now() + EXIT_TIMEOUT);
+        self.stop_until(Instant::now() + CHECKPOINT_TIMEOUT);
+    }
+
+    /// Gives the leases back with the checkpoints that are stored by then, or by the deadline of an
+    /// earlier call.
+    fn stop_until(&mut self, checkpoints: Instant) {
+        let earlier = |known: Option<Instant>, new| Some(known.map_or(new, |known| known.min(new)));
+        self.checkpoint_deadline = earlier(self.checkpoint_deadline, checkpoints);
+        self.exit_deadline = earlier(self.exit_deadline, checkpoints + DELIVERY_TIMEOUT);
         self.agent.stop();
         self.run_commands();
     }
@@ -368,8 +394,13 @@ impl<'a> Driver<'a> {
         let Some(departure) = self.leave.take_due(Instant::now()) else { return };
         tracing::info!("{}", departure.message(rules, self.agent.held_leases()));
         match departure {
-            Departure::LimitReached => return self.on_stop(),
-            Departure::Idle => self.exit_deadline = Some(Instant::now() + EXIT_TIMEOUT),
+            Departure::LimitReached { checkpoints_by } => {
+                return self.stop_until(checkpoints_by.max(Instant::now() + CHECKPOINT_TIMEOUT));
+            }
+            Departure::Idle => {
+                self.exit_deadline = Some(Instant::now() + EXIT_TIMEOUT);
+                self.failure = self.not_connected();
+            }
             Departure::LimitNear => {}
         }
         if self.agent.is_connected() {
@@ -379,26 +410,44 @@ impl<'a> Driver<'a> {
         self.run_commands();
     }
 
+    /// What is wrong if the worker leaves now although it has nothing to do; `None` if it is
+    /// connected.
+    fn not_connected(&self) -> Option<WorkerError> {
+        if self.agent.is_connected() {
+            return None;
+        }
+        let reason = self.disconnect.as_ref().map_or_else(
+            || "the first attempt to connect has not ended yet".to_owned(),
+            Disconnect::to_string,
+        );
+        Some(WorkerError::NotConnected { url: self.url(), reason })
+    }
+
     /// Carries out the agent's commands to the runners.
     fn run_commands(&mut self) {
         self.leave.note_held(self.agent.held_leases(), Instant::now());
         while let Some(command) = self.agent.next_command() {
             match command {
-                Command::Cancel(lease) => self.runners.cancel(lease),
-                Command::Leave(lease) => self.runners.leave(lease),
+                Command::Cancel(lease) => {
+                    self.runners.cancel(lease);
+                    self.transfers.stop_fetch(lease);
+                }
+                Command::Leave(lease) => {
+                    self.runners.leave(lease);
+                    self.transfers.stop_fetch(lease);
+                }
+                Command::Fetch(lease, blob) => self.transfers.fetch(lease, blob),
                 Command::Store(lease, state) => self.transfers.store(lease, *state),
                 Command::Discard(lease) => self.runners.checkpoint_handled(lease),
                 Command::Park(lease) => self.runners.set_parked(lease, true),
                 Command::Unpark(lease) => self.runners.set_parked(lease, false),
                 Command::Start(grant) => {
-                    let (lease, checkpoint) = (grant.lease, grant.checkpoint);
+                    let lease = grant.lease;
                     if let Err(error) = self.runners.start(grant) {
                         let message = format!("cannot start a thread for training: {error}");
                         let end = End::Unable { message };
                         self.log_end(lease, &end);
                         self.agent.on_event(RunnerEvent::Ended { lease, end });
-                    } else if let Some(checkpoint) = checkpoint {
-                        self.transfers.fetch(lease, checkpoint.blob);
                     }
                 }
             }

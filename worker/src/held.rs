@@ -41,8 +41,9 @@ pub(crate) struct HeldLease {
     /// until a slot is free.
     pub(crate) should_park: bool,
     pub(crate) outbox: Outbox,
-    /// Why the runner trains from the first epoch, until that is sent.
-    pub(crate) restarted: Option<String>,
+    /// Why the runner trains from the first epoch, until that is acknowledged, and whether it was
+    /// sent on the current connection.
+    pub(crate) restarted: Option<(String, bool)>,
     /// Checkpoints that are being stored.
     pub(crate) storing: u32,
     /// The newest checkpoint that is stored, and whether it was sent on the current connection.
@@ -71,7 +72,7 @@ impl HeldLease {
 
     pub(crate) fn has_unsent(&self) -> bool {
         self.outbox.has_unsent()
-            || self.restarted.is_some()
+            || matches!(self.restarted, Some((_, false)))
             || self.has_unsent_checkpoint()
             || self.is_done()
             || matches!(self.stage, Stage::Finished { is_sent: false, .. })
@@ -86,11 +87,19 @@ impl HeldLease {
         matches!(self.stage, Stage::Leaving { has_ended: true }) && self.storing == 0
     }
 
+    /// Notes that the coordinator has stored the epochs up to this one, and with them that the
+    /// training began again, which is sent before the first of them.
+    pub(crate) fn acknowledge(&mut self, epoch: u32) {
+        self.outbox.acknowledge(epoch);
+        self.restarted.take_if(|(_, is_sent)| *is_sent);
+    }
+
     /// The next unsent message: first the epochs, then the checkpoint, which the coordinator only
     /// accepts after its epochs, and then the result or the release.
     pub(crate) fn next_message(&mut self, lease: LeaseId) -> Option<FromWorker> {
-        if let Some(reason) = self.restarted.take() {
-            return Some(FromWorker::Restarted { lease, reason });
+        if let Some((reason, is_sent @ false)) = &mut self.restarted {
+            *is_sent = true;
+            return Some(FromWorker::Restarted { lease, reason: reason.clone() });
         }
         if let Some(Epochs { points, seconds }) = self.outbox.next_report() {
             return Some(FromWorker::Report { lease, points, seconds: Some(seconds) });
@@ -118,6 +127,9 @@ impl HeldLease {
     /// Marks everything unacknowledged as unsent, for a new connection.
     pub(crate) fn rewind(&mut self) {
         self.outbox.rewind();
+        if let Some((_, is_sent)) = &mut self.restarted {
+            *is_sent = false;
+        }
         if let Some((_, is_sent)) = &mut self.checkpoint {
             *is_sent = false;
         }

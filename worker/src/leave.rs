@@ -23,9 +23,11 @@ use tokio::time::Instant;
 const NO_NEW: Duration = Duration::from_secs(60);
 /// How much earlier than others a worker may stop.
 const SPREAD: Duration = Duration::from_secs(60);
-/// Time between the stop and the limit. A worker is gone within 5 s of its stop; file systems and
-/// clocks of a cluster need the rest.
+/// Time between the stop and the limit, in which the worker stores its checkpoints.
 const RESERVE: Duration = Duration::from_secs(30);
+/// The end of the reserve, in which it delivers its last messages. File systems and clocks of a
+/// cluster need the rest.
+const MARGIN: Duration = Duration::from_secs(10);
 /// Each of the three is at most this part of the limit, so that a short job has time to train.
 const SHARE: u32 = 10;
 
@@ -46,7 +48,10 @@ pub(crate) enum Departure {
     /// The limit is near: it takes no new trial.
     LimitNear,
     /// It has to give its trials back now.
-    LimitReached,
+    LimitReached {
+        /// When it gives them back even if their checkpoints are not stored. It may be over.
+        checkpoints_by: Instant,
+    },
 }
 
 /// The times at which a worker leaves.
@@ -93,10 +98,12 @@ impl Leave {
     /// What is due by `now`, each at most once. Nothing can follow the last of them.
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<Departure> {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if is_due(self.stop_at) {
+        if let Some(stop_at) = self.stop_at.filter(|at| *at <= now) {
             *self = Self { idle_since: None, drain_at: None, stop_at: None, rules: self.rules };
             self.rules.idle_timeout = None;
-            Some(Departure::LimitReached)
+            let checkpoints_by =
+                stop_at + self.rules.time_limit.map_or(Duration::ZERO, checkpoints);
+            Some(Departure::LimitReached { checkpoints_by })
         } else if is_due(self.drain_at) {
             self.drain_at = None;
             self.rules.idle_timeout = None;
@@ -123,6 +130,11 @@ fn before_limit(limit: Duration, name: &str) -> (Duration, Duration) {
     (stop.saturating_sub(NO_NEW.min(part)), stop)
 }
 
+/// How long a worker with this limit may take for its checkpoints after its stop.
+fn checkpoints(limit: Duration) -> Duration {
+    RESERVE.min(limit / SHARE).saturating_sub(MARGIN)
+}
+
 /// A number in [0, 1) that depends on the name only: FNV-1a, and then the finaliser of SplitMix64,
 /// because the high bits of FNV hardly depend on the last letter.
 fn fraction(name: &str) -> f64 {
@@ -146,7 +158,7 @@ impl Departure {
             Self::LimitNear => {
                 format!("the time limit of {limit} is near: taking no new trials, {held} held")
             }
-            Self::LimitReached => {
+            Self::LimitReached { .. } => {
                 format!("leaving before the time limit of {limit}: giving {held} trials back")
             }
         }
@@ -192,11 +204,13 @@ mod tests {
         // It is draining, so that it needs no idle timeout any more.
         leave.note_held(0, start + drain);
         assert_eq!(leave.next(), Some(start + stop));
-        assert_eq!(leave.take_due(start + stop), Some(Departure::LimitReached));
+        // Most of the 30 s before the limit are for checkpoints.
+        let reached = Departure::LimitReached { checkpoints_by: start + stop + seconds(20) };
+        assert_eq!(leave.take_due(start + stop), Some(reached));
         assert_eq!((leave.next(), leave.take_due(start + seconds(9_999))), (None, None));
         // A worker that was asleep at both times only stops.
         let mut late = Leave::new(rules, "w", start);
-        assert_eq!(late.take_due(start + seconds(3_600)), Some(Departure::LimitReached));
+        assert_eq!(late.take_due(start + seconds(3_600)), Some(reached));
         assert_eq!(late.next(), None);
     }
 
@@ -208,6 +222,7 @@ mod tests {
                 (0..200).map(|i| before_limit(limit, &format!("node-{i}-1234"))).collect();
             for (drain, stop) in &stops {
                 assert!(drain < stop && *stop < limit, "{limit:?}: {drain:?} {stop:?}");
+                assert!(*stop + checkpoints(limit) < limit, "{limit:?}");
                 assert!(*drain >= limit * 6 / 10, "{limit:?}: a short job has no time to train");
             }
             let in_one_second = |second: u64| stops.iter().filter(move |s| s.1.as_secs() == second);

@@ -46,6 +46,7 @@ mod checkpoints;
 mod control;
 mod data;
 mod driver;
+mod events;
 mod held;
 mod host_memory;
 mod leave;
@@ -110,7 +111,8 @@ pub struct WorkerConfig {
     pub leave: LeaveRules,
 }
 
-/// Why a worker cannot start. Once it has started, it retries after every failure.
+/// Why a worker cannot start, or has left without a connection. Otherwise it retries after every
+/// failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkerError {
     /// The number of slots is out of range.
@@ -119,6 +121,14 @@ pub enum WorkerError {
         /// The number that was given.
         slots: u32,
     },
+    /// The worker left as idle, but it had no connection to get trials on.
+    #[error("the worker leaves without a connection to {url}: {reason}")]
+    NotConnected {
+        /// The address of the coordinator.
+        url: String,
+        /// Why the last connection ended, or could not be opened.
+        reason: String,
+    },
 }
 
 impl WorkerError {
@@ -126,6 +136,7 @@ impl WorkerError {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Slots { .. } => ErrorClass::Invalid,
+            Self::NotConnected { .. } => ErrorClass::Unavailable,
         }
     }
 
@@ -133,6 +144,7 @@ impl WorkerError {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Slots { .. } => "one slot per core is a good choice",
+            Self::NotConnected { .. } => "caviar doctor says why a worker does not join",
         }
     }
 }
@@ -140,12 +152,13 @@ impl WorkerError {
 /// Works for a coordinator until `stop` is ready or the coordinator drains the worker.
 ///
 /// On `stop`, every training writes a checkpoint at its next mini-batch and ends, and its lease is
-/// released. The worker takes up to four seconds to deliver checkpoints and finished results. A
-/// drained worker first finishes the trials that it holds. While the coordinator cannot be reached,
+/// released. The worker takes up to four seconds to deliver checkpoints and finished results, and
+/// longer if its time limit leaves more time. A drained worker first finishes the trials that it holds. While the coordinator cannot be reached,
 /// the worker keeps trying to connect.
 ///
 /// # Errors
-/// The configuration is wrong; nothing was started.
+/// The configuration is wrong, and nothing was started; or the worker left as idle without a
+/// connection.
 pub fn run<'a>(
     config: WorkerConfig,
     stop: impl Future<Output = ()> + Send + 'a,
@@ -178,6 +191,5 @@ async fn work(config: WorkerConfig, stop: Stop<'_>) -> Result<(), WorkerError> {
         config.coordinator,
         (Transfers::new(place), stop, leave),
     );
-    tracing::Instrument::instrument(driver.run(), span).await;
-    Ok(())
+    tracing::Instrument::instrument(driver.run(), span).await
 }

@@ -15,7 +15,7 @@
 
 use std::collections::VecDeque;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytesize::ByteSize;
@@ -24,6 +24,7 @@ use caviar_data::Splits;
 use caviar_nn::data_bytes;
 
 use crate::cache::Blobs;
+use crate::control::Flags;
 use crate::data::{DataCache, DataKey, LoadError};
 
 /// The smallest limit. No trial fits into less, so a smaller number most likely lacks its unit.
@@ -118,7 +119,7 @@ impl Memory {
     }
 
     /// Reads the data of a trial, then blocks until `bytes_of(data)` more bytes fit. Returns `None`
-    /// if the trial is `stopped` first.
+    /// if the trial is stopped first.
     ///
     /// With a limit, trials are admitted one at a time, because the size of data is known only
     /// after it was read. At most the data of the trial that is being admitted exceeds the limit.
@@ -128,18 +129,18 @@ impl Memory {
     pub(crate) fn admit(
         &self,
         lease: LeaseId,
-        stopped: &AtomicBool,
+        flags: &Flags,
         key: DataKey<'_>,
         bytes_of: impl FnOnce(&Splits) -> u64,
     ) -> Result<Option<Admission<'_>>, AdmissionError> {
-        let Some(_permit) = self.wait_for_permit(lease, stopped) else { return Ok(None) };
+        let Some(_permit) = self.wait_for_permit(lease, flags) else { return Ok(None) };
         // If the trial is refused or stopped, `data` is dropped before the permit, which is
         // declared first. The next trial then no longer counts this data as used.
-        let data = match self.data.get(key, stopped) {
+        let data = match self.data.get(key, flags) {
             Err(LoadError::Stopped) => return Ok(None),
             data => data?,
         };
-        let reservation = self.reserve(bytes_of(&data), &data, stopped)?;
+        let reservation = self.reserve(bytes_of(&data), &data, flags)?;
         Ok(reservation.map(|reservation| Admission { data, reservation }))
     }
 
@@ -152,7 +153,7 @@ impl Memory {
     }
 
     /// Blocks until the trial is the first in the queue; `None` if it is stopped first.
-    fn wait_for_permit(&self, lease: LeaseId, stopped: &AtomicBool) -> Option<StartPermit<'_>> {
+    fn wait_for_permit(&self, lease: LeaseId, flags: &Flags) -> Option<StartPermit<'_>> {
         let mut ledger = self.lock();
         ledger.queue.push_back(lease);
         // Created before the wait, so that its drop removes the trial from the queue also when the
@@ -160,7 +161,7 @@ impl Memory {
         let permit = StartPermit { memory: self, lease };
         let is_first =
             |ledger: &Ledger| self.limit.is_none() || ledger.queue.front() == Some(&lease);
-        let is_granted = self.wait_until(ledger, stopped, is_first).is_some();
+        let is_granted = self.wait_until(ledger, flags, is_first).is_some();
         is_granted.then_some(permit)
     }
 
@@ -170,7 +171,7 @@ impl Memory {
         &self,
         bytes: u64,
         data: &Splits,
-        stopped: &AtomicBool,
+        flags: &Flags,
     ) -> Result<Option<Reservation<'_>>, AdmissionError> {
         let (trial, data) = (ByteSize(bytes), ByteSize(data_bytes(data)));
         if let Some(MemoryLimit(limit)) = self.limit
@@ -183,7 +184,7 @@ impl Memory {
             tracing::info!(memory = %trial, "trial waits for memory that others use");
         }
         let fits = |ledger: &Ledger| self.fits(ledger.reserved_bytes, bytes);
-        let Some(mut ledger) = self.wait_until(ledger, stopped, fits) else { return Ok(None) };
+        let Some(mut ledger) = self.wait_until(ledger, flags, fits) else { return Ok(None) };
         ledger.reserved_bytes = ledger.reserved_bytes.saturating_add(bytes);
         Ok(Some(Reservation { memory: self, bytes }))
     }
@@ -192,12 +193,14 @@ impl Memory {
     fn wait_until<'a>(
         &self,
         ledger: MutexGuard<'a, Ledger>,
-        stopped: &AtomicBool,
+        flags: &Flags,
         ready: impl Fn(&Ledger) -> bool,
     ) -> Option<MutexGuard<'a, Ledger>> {
+        let stopped = flags.stopped();
         let must_wait = |ledger: &mut Ledger| !ready(ledger) && !stopped.load(Ordering::Relaxed);
-        let ledger =
-            self.changed.wait_while(ledger, must_wait).unwrap_or_else(PoisonError::into_inner);
+        let ledger = flags.while_waiting(|| {
+            self.changed.wait_while(ledger, must_wait).unwrap_or_else(PoisonError::into_inner)
+        });
         ready(&ledger).then_some(ledger)
     }
 

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
+use caviar_common::blob::Blob;
 use caviar_common::error::Problem;
 use caviar_common::hyper::train_spec;
 use caviar_common::ids::LeaseId;
@@ -29,6 +30,7 @@ use tokio::sync::mpsc;
 
 use crate::agent::{End, RunnerEvent, State};
 use crate::cache::Blobs;
+use crate::checkpoints::CheckpointError;
 use crate::control::{Control, Fetched};
 use crate::data::DataKey;
 use crate::memory::{AdmissionError, Memory, MemoryLimit};
@@ -57,8 +59,8 @@ impl Runners {
         Self { memory, events, controls: BTreeMap::new(), checkpoint_every }
     }
 
-    /// Starts a thread that trains the grant. If the grant has a checkpoint, the thread waits for
-    /// [`Self::deliver`].
+    /// Starts a thread that trains the grant. If the grant has a checkpoint, the thread asks for it
+    /// with [`RunnerEvent::Resumes`] and waits for [`Self::deliver`].
     ///
     /// # Errors
     /// The system refuses another thread. No event follows for this start.
@@ -109,6 +111,12 @@ impl Runners {
         if let Some(control) = self.controls.get(&lease) {
             control.set_parked(parked);
         }
+    }
+
+    /// The runners that wait for memory, or for data or a checkpoint that is on its way.
+    pub(crate) fn waiting(&self) -> Vec<LeaseId> {
+        let waiting = self.controls.iter().filter(|(_, control)| control.flags().waits());
+        waiting.map(|(lease, _)| *lease).collect()
     }
 
     /// Drops the controls of a runner that has ended.
@@ -189,11 +197,12 @@ impl Runner {
         match trained {
             Ok(Some((outcome, test))) => self.finished(outcome, test),
             Ok(None) => End::Cancelled,
-            // These are faults of this machine and not of the trial: its settings, its data or its
-            // memory. The trial is given back, so that another worker can train it.
+            // These are faults of this machine and not of the trial: its settings, its data, its
+            // memory or its network. The trial is given back, so that another worker can train it.
             Err(TrialError::Train(error @ TrainError::Kernels { .. })) => {
                 End::Unable { message: error.to_string() }
             }
+            Err(error @ TrialError::Checkpoint(_)) => End::Unable { message: error.to_string() },
             Err(TrialError::Admission(error @ AdmissionError::Data(_))) => {
                 End::Unable { message: error.to_string() }
             }
@@ -219,7 +228,7 @@ impl Runner {
         };
         let admission = self
             .memory
-            .admit(grant.lease, self.control.stopped(), key, |data| trial_bytes(&spec, data))?;
+            .admit(grant.lease, self.control.flags(), key, |data| trial_bytes(&spec, data))?;
         let Some(admission) = admission else { return Ok(None) };
         self.began.set(Instant::now());
         self.bytes.set(Some(admission.bytes()));
@@ -227,7 +236,9 @@ impl Runner {
         let trial = u64::from(grant.trial.0);
         let trainer = Trainer::new(&spec, admission.data(), grant.seed, trial)?;
         let mut trainer = trainer.with_data_digest(&grant.digest);
-        if grant.checkpoint.is_some() && !self.resume(grant.lease, &mut trainer) {
+        if let Some(checkpoint) = grant.checkpoint
+            && !self.resume(grant.lease, checkpoint.blob, &mut trainer)?
+        {
             return Ok(None);
         }
         if grant.job == Job::Train {
@@ -265,14 +276,28 @@ impl Runner {
         Ok(Some((Outcome::Completed, test)))
     }
 
-    /// Waits for the checkpoint of the grant and continues from it. If that is not possible, the
-    /// training begins with the first epoch. False if the runner was stopped.
-    fn resume(&self, lease: LeaseId, trainer: &mut Trainer) -> bool {
-        let Some(fetched) = self.control.wait_for_checkpoint() else { return false };
+    /// Asks for the checkpoint of the grant and continues from it. If it is lost, the training
+    /// begins with the first epoch. False if the runner was stopped.
+    fn resume(
+        &self,
+        lease: LeaseId,
+        blob: Blob,
+        trainer: &mut Trainer,
+    ) -> Result<bool, TrialError> {
+        if self.events.blocking_send(RunnerEvent::Resumes { lease, blob }).is_err() {
+            return Ok(false);
+        }
+        let Some(fetched) = self.control.wait_for_checkpoint() else { return Ok(false) };
         self.began.set(Instant::now());
-        let restored =
-            fetched.and_then(|bytes| trainer.restore(&bytes).map_err(|error| error.to_string()));
-        match restored {
+        let restored = match fetched {
+            Ok(bytes) => trainer.restore(&bytes).map_err(|error| error.to_string()),
+            Err(CheckpointError::Lost(reason)) => Err(format!("no checkpoint: {reason}")),
+            // Another worker may be able to fetch it.
+            Err(error @ (CheckpointError::Unavailable(_) | CheckpointError::Refused(_))) => {
+                return Err(TrialError::Checkpoint(error));
+            }
+        };
+        Ok(match restored {
             Ok(seconds) => {
                 self.before.set(seconds);
                 let (epoch, batch) = (trainer.epochs_done(), trainer.batches_done());
@@ -283,7 +308,7 @@ impl Runner {
                 tracing::warn!("training from the first epoch: {reason}");
                 self.events.blocking_send(RunnerEvent::Restarted { lease, reason }).is_ok()
             }
-        }
+        })
     }
 
     /// True if the training should be interrupted for a checkpoint before the next mini-batch.
@@ -298,7 +323,7 @@ impl Runner {
     /// Writes the checkpoint for which the training was interrupted, unless the trial is short.
     /// False if the runner should end.
     fn write_checkpoint(&self, grant: &Grant, trainer: &Trainer) -> Result<bool, TrialError> {
-        let is_stopped = self.control.stopped().load(Ordering::Acquire);
+        let is_stopped = self.control.flags().stopped().load(Ordering::Acquire);
         let (Some(every), Job::Train) = (self.checkpoint_every, grant.job) else {
             return Ok(!is_stopped);
         };
@@ -363,6 +388,8 @@ enum TrialError {
     Spec(Problem),
     #[error(transparent)]
     Admission(#[from] AdmissionError),
+    #[error("this worker cannot fetch the checkpoint of the trial: {0}")]
+    Checkpoint(CheckpointError),
     #[error(transparent)]
     Train(#[from] TrainError),
 }

@@ -1,22 +1,28 @@
 //! Checkpoints on their way between the runners and the place where they are stored.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use caviar_common::backoff::Backoff;
 use caviar_common::blob::Blob;
 use caviar_common::ids::LeaseId;
 use caviar_common::message::Checkpoint;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::agent::State;
 use crate::checkpoints::{CheckpointError, Checkpoints};
 use crate::control::Fetched;
 
-/// How long one transfer may take: 1 GB at 4 MB/s.
+/// How long storing a checkpoint may take: 1 GB at 4 MB/s.
 const TIMEOUT: Duration = Duration::from_secs(250);
-/// Pauses before the second and the third try to fetch a checkpoint.
-const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+/// Shortest and longest wait before a checkpoint is fetched again.
+const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How long fetching a checkpoint may fail. The coordinator may be restarted in the meantime.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How many times a checkpoint is found lost before that is believed.
+const MAX_LOST: u32 = 3;
 
 /// A transfer that has ended.
 #[derive(Debug)]
@@ -32,11 +38,13 @@ pub(crate) enum Transfer {
 pub(crate) struct Transfers {
     place: Arc<dyn Checkpoints>,
     tasks: JoinSet<Transfer>,
+    /// The checkpoints that are being fetched.
+    fetches: BTreeMap<LeaseId, AbortHandle>,
 }
 
 impl Transfers {
     pub(crate) fn new(place: Arc<dyn Checkpoints>) -> Self {
-        Self { place, tasks: JoinSet::new() }
+        Self { place, tasks: JoinSet::new(), fetches: BTreeMap::new() }
     }
 
     /// Stores a checkpoint.
@@ -50,14 +58,21 @@ impl Transfers {
         });
     }
 
-    /// Fetches the checkpoint of a grant, with a few tries.
+    /// Fetches the checkpoint of a grant, with retries.
     pub(crate) fn fetch(&mut self, lease: LeaseId, blob: Blob) {
         let place = Arc::clone(&self.place);
-        self.tasks.spawn(async move {
+        let task = self.tasks.spawn(async move {
             let result = fetch(&*place, blob).await;
-            let result = result.map_err(|error| format!("no checkpoint: {error}"));
             Transfer::Fetched { lease, result }
         });
+        self.fetches.insert(lease, task);
+    }
+
+    /// Ends the fetch of a runner that no longer needs it.
+    pub(crate) fn stop_fetch(&mut self, lease: LeaseId) {
+        if let Some(task) = self.fetches.remove(&lease) {
+            task.abort();
+        }
     }
 
     /// The next transfer that ends. Never returns if none is under way. Dropping the future loses
@@ -65,7 +80,13 @@ impl Transfers {
     pub(crate) async fn next(&mut self) -> Transfer {
         loop {
             match self.tasks.join_next().await {
-                Some(Ok(transfer)) => return transfer,
+                Some(Ok(transfer)) => {
+                    if let Transfer::Fetched { lease, .. } = &transfer {
+                        self.fetches.remove(lease);
+                    }
+                    return transfer;
+                }
+                Some(Err(error)) if error.is_cancelled() => {}
                 Some(Err(error)) => tracing::error!("a transfer of a checkpoint failed: {error}"),
                 None => std::future::pending().await,
             }
@@ -73,20 +94,126 @@ impl Transfers {
     }
 }
 
+/// Fetches a checkpoint. Tries again as long as the coordinator may be back, because a checkpoint
+/// that counts as lost is dropped for good.
 async fn fetch(place: &dyn Checkpoints, blob: Blob) -> Result<Vec<u8>, CheckpointError> {
-    for pause in PAUSES {
-        match within_time(place.get(blob)).await {
+    let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+    let (mut failing_since, mut lost) = (None, 0);
+    loop {
+        let error = match place.get(blob).await {
             Ok(bytes) => return Ok(bytes),
-            Err(error) => tracing::warn!("fetching a checkpoint again: {error}"),
+            Err(error) => error,
+        };
+        let is_over = match &error {
+            CheckpointError::Unavailable(_) => {
+                failing_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE
+            }
+            CheckpointError::Lost(_) => {
+                lost += 1;
+                lost >= MAX_LOST
+            }
+            CheckpointError::Refused(_) => true,
+        };
+        if is_over {
+            return Err(error);
         }
-        sleep(pause).await;
+        tracing::warn!("fetching a checkpoint again: {error}");
+        sleep(backoff.next(rand::random())).await;
     }
-    within_time(place.get(blob)).await
 }
 
 async fn within_time<T>(
     transfer: impl Future<Output = Result<T, CheckpointError>>,
 ) -> Result<T, CheckpointError> {
-    let late = |_| CheckpointError(format!("it took more than {} s", TIMEOUT.as_secs()));
-    timeout(TIMEOUT, transfer).await.map_err(late)?
+    let late = || format!("it took more than {} s", TIMEOUT.as_secs());
+    timeout(TIMEOUT, transfer).await.map_err(|_| CheckpointError::Unavailable(late()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use caviar_common::blob::BlobName;
+    use futures_core::future::BoxFuture;
+
+    use super::*;
+
+    const BLOB: Blob = Blob { name: BlobName::from_hash([3; 32]), bytes: 2 };
+
+    /// Answers in this order, and then never.
+    #[derive(Debug)]
+    struct Script(Mutex<VecDeque<Result<Vec<u8>, CheckpointError>>>);
+
+    impl Checkpoints for Script {
+        fn put(&self, _: Arc<Vec<u8>>) -> BoxFuture<'static, Result<Blob, CheckpointError>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn get(&self, _: Blob) -> BoxFuture<'static, Result<Vec<u8>, CheckpointError>> {
+            match self.0.lock().unwrap().pop_front() {
+                Some(answer) => Box::pin(async move { answer }),
+                None => Box::pin(std::future::pending()),
+            }
+        }
+    }
+
+    fn unavailable() -> CheckpointError {
+        CheckpointError::Unavailable("no answer".to_owned())
+    }
+
+    fn lost() -> CheckpointError {
+        CheckpointError::Lost("there is no blob".to_owned())
+    }
+
+    fn refused() -> CheckpointError {
+        CheckpointError::Refused("no token".to_owned())
+    }
+
+    fn transfers(script: impl IntoIterator<Item = Result<Vec<u8>, CheckpointError>>) -> Transfers {
+        Transfers::new(Arc::new(Script(Mutex::new(script.into_iter().collect()))))
+    }
+
+    async fn fetched(script: Vec<Result<Vec<u8>, CheckpointError>>) -> (Fetched, Duration) {
+        let began = Instant::now();
+        let mut transfers = transfers(script);
+        transfers.fetch(LeaseId(1), BLOB);
+        match transfers.next().await {
+            Transfer::Fetched { lease: LeaseId(1), result } => (result, began.elapsed()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_checkpoint_survives_an_outage_of_minutes() {
+        let mut script = vec![Err(unavailable()); 50];
+        script.push(Ok(b"ok".to_vec()));
+        let (result, took) = fetched(script).await;
+        assert_eq!(result, Ok(b"ok".to_vec()));
+        assert!(took > Duration::from_secs(60), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_checkpoint_that_is_not_there_counts_as_lost() {
+        let (result, took) = fetched(vec![Err(unavailable()); 10_000]).await;
+        assert_eq!(result, Err(unavailable()));
+        assert!(took >= PATIENCE && took < 2 * PATIENCE, "{took:?}");
+        assert_eq!(fetched(vec![Err(lost()); 3]).await.0, Err(lost()));
+        let once = vec![Err(unavailable()), Err(lost()), Ok(b"ok".to_vec())];
+        assert_eq!(fetched(once).await.0, Ok(b"ok".to_vec()));
+        assert_eq!(fetched(vec![Err(refused())]).await.0, Err(refused()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_ends_with_its_lease() {
+        let mut transfers = transfers(vec![Err(unavailable()); 10_000]);
+        transfers.fetch(LeaseId(1), BLOB);
+        transfers.fetch(LeaseId(2), BLOB);
+        transfers.stop_fetch(LeaseId(1));
+        let Transfer::Fetched { lease, .. } = transfers.next().await else { panic!("not fetched") };
+        assert_eq!(lease, LeaseId(2));
+        let other = timeout(2 * PATIENCE, transfers.next()).await;
+        assert!(other.is_err(), "{other:?}");
+        assert!(transfers.tasks.is_empty() && transfers.fetches.is_empty());
+    }
 }

@@ -190,11 +190,16 @@ fn a_slot_whose_job_does_not_stop_is_not_used_until_it_does() {
     agent.on_message(ToWorker::Revoke { lease: LeaseId(1), reason: "it hangs".into() });
     agent.on_message(grant(3));
     assert_eq!(commands(&mut agent), ["start 1", "start 2", "cancel 1"]);
-    let stuck = |agent: &mut Agent| match agent.heartbeat() {
-        (FromWorker::Heartbeat { stuck }, found) => (stuck, found),
+    let stuck = |agent: &mut Agent| match agent.heartbeat(Vec::new()) {
+        (FromWorker::Heartbeat { stuck, .. }, found) => (stuck, found),
         (other, _) => panic!("{other:?} is no heartbeat"),
     };
-    assert_eq!(stuck(&mut agent), (0, vec![]), "it may stop at its next mini-batch");
+    let waiting = vec![LeaseId(2), LeaseId(3)];
+    assert_eq!(
+        agent.heartbeat(vec![LeaseId(1), LeaseId(2)]).0,
+        FromWorker::Heartbeat { stuck: 0, waiting },
+        "it may stop at its next mini-batch, and 3 waits for its slot"
+    );
     assert!(messages(&mut agent).is_empty());
     assert_eq!(stuck(&mut agent), (1, vec![LeaseId(1)]));
     assert_eq!(messages(&mut agent), ["declined 3"], "nothing ends its wait");
@@ -453,6 +458,14 @@ fn a_worker_says_before_its_epochs_that_it_began_again() {
     agent.on_event(RunnerEvent::Restarted { lease: LeaseId(1), reason: "gone".into() });
     epochs(&mut agent, 1, 1..=1);
     assert_eq!(messages(&mut agent), ["restarted 1", "report 1: 1-1"]);
+    // Nothing of it arrived.
+    agent.hello();
+    welcome(&mut agent);
+    assert_eq!(messages(&mut agent), ["restarted 1", "report 1: 1-1"]);
+    ack(&mut agent, 1, Stored::Epoch(1));
+    agent.hello();
+    welcome(&mut agent);
+    assert!(messages(&mut agent).is_empty());
 }
 
 #[test]

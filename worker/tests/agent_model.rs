@@ -297,7 +297,7 @@ impl<'a> World<'a> {
                     runner.leaves = true;
                 }
                 Command::Store(lease, state) => self.storing.push((lease, state.epoch)),
-                Command::Discard(_) => {}
+                Command::Discard(_) | Command::Fetch(..) => {}
                 Command::Cancel(lease) => {
                     self.runners
                         .get_mut(&lease)

@@ -477,7 +477,10 @@ async fn heartbeats_follow_the_interval_of_the_coordinator() {
     let mut session = coordinator.session().await;
     session.greet().await;
     for _ in 0..5 {
-        assert_eq!(session.next_or_heartbeat().await, Some(FromWorker::Heartbeat { stuck: 0 }));
+        assert_eq!(
+            session.next_or_heartbeat().await,
+            Some(FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() })
+        );
     }
     worker.stop.send(()).unwrap();
     assert_eq!(session.next().await, None);

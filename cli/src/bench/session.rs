@@ -97,7 +97,7 @@ impl Session {
         if !std::mem::take(&mut self.has_heard) {
             self.transport.ping().await?;
         }
-        let kind = Some(Kind::Heartbeat(v1::Heartbeat { stuck: 0 }));
+        let kind = Some(Kind::Heartbeat(v1::Heartbeat::default()));
         self.call.send(&v1::WorkerMessage { kind })
     }
 }

@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue should panic")]
 #![expect(clippy::indexing_slicing, reason = "the tests know the layout of a block")]
 
-use std::fs::File;
-use std::io::Write;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use caviar_blob::{Outline, Source};
 use caviar_common::data::{DataSpec, Task};
@@ -28,9 +29,36 @@ fn block(data: &Dataset) -> Vec<u8> {
 }
 
 fn mapped(bytes: &[u8]) -> Bytes {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(bytes).unwrap();
-    Bytes::map_blob(&File::open(file.path()).unwrap()).unwrap()
+    let folder = tempfile::tempdir().unwrap();
+    let mapped = of_file(bytes, folder.path(), 0o600);
+    assert!(mapped.is_mapped());
+    mapped
+}
+
+/// The bytes of a file with this mode in a folder.
+fn of_file(bytes: &[u8], folder: &Path, mode: u32) -> Bytes {
+    let path = folder.join("blob");
+    fs::write(&path, bytes).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    Bytes::of_blob(&File::open(&path).unwrap(), folder).unwrap()
+}
+
+#[test]
+fn a_file_that_others_may_change_is_read_into_memory_and_not_mapped() {
+    let folder = tempfile::tempdir().unwrap();
+    for (of_file_mode, of_folder, is_mapped) in [
+        (0o600, 0o700, true),
+        (0o644, 0o755, true),
+        (0o620, 0o700, false),
+        (0o602, 0o700, false),
+        (0o600, 0o770, false),
+        (0o600, 0o1777, false),
+    ] {
+        fs::set_permissions(folder.path(), Permissions::from_mode(of_folder)).unwrap();
+        let bytes = of_file(b"some bytes", folder.path(), of_file_mode);
+        assert_eq!(bytes.get(), b"some bytes");
+        assert_eq!(bytes.is_mapped(), is_mapped, "{of_file_mode:o} {of_folder:o}");
+    }
 }
 
 /// Checks that the block of the data is the data, in memory and mapped, and returns it.

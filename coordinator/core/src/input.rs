@@ -23,7 +23,8 @@ pub struct Config {
     /// [`SUSPECT_LOSSES`](crate::state::SUSPECT_LOSSES), because any of them may be the cause.
     pub max_lost_workers: u32,
     /// How long a training may be silent at least before it counts as hung, in milliseconds. Where
-    /// an epoch takes long, it may be silent for 20 times as long as expected.
+    /// an epoch takes long, it may be silent for 20 times as long as expected. A time below
+    /// `lease_ttl_ms` counts as `lease_ttl_ms`.
     pub least_stall_ms: u64,
 }
 

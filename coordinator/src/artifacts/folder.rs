@@ -8,6 +8,7 @@ use std::time::Duration;
 use caviar_blob::{
     Blob, BlobName, FileSource, Outline, Source, new_private, private_folder, sync_folder,
 };
+use caviar_data::Bytes;
 
 use super::home::Home;
 
@@ -77,15 +78,15 @@ impl Home for Folder {
     }
 
     fn open(&self, name: &BlobName) -> io::Result<Box<dyn Source + Send + Sync>> {
-        Ok(Box::new(FileSource::new(self.file(name)?)?))
+        Ok(Box::new(FileSource::new(File::open(self.blob(name))?)?))
     }
 
     fn outline(&self, name: &BlobName) -> io::Result<Option<Vec<u8>>> {
         or_absent(fs::read(self.outline_file(name)).map(Some), None)
     }
 
-    fn file(&self, name: &BlobName) -> io::Result<File> {
-        File::open(self.blob(name))
+    fn data(&self, name: &BlobName) -> io::Result<Bytes> {
+        Bytes::of_blob(&File::open(self.blob(name))?, &self.blobs())
     }
 
     fn list(&self) -> io::Result<Vec<(Blob, Duration)>> {

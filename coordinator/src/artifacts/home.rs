@@ -1,12 +1,12 @@
 //! Where the bytes of blobs are.
 
 use std::fmt::Debug;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use caviar_blob::{Blob, BlobName, Outline, Source};
+use caviar_data::Bytes;
 
 /// A place that keeps blobs. All methods block, and any number of threads call them.
 pub(crate) trait Home: Debug + Send + Sync {
@@ -31,8 +31,8 @@ pub(crate) trait Home: Debug + Send + Sync {
     /// The hashes of its chunks, which the caller checks; `None` if they are not kept.
     fn outline(&self, name: &BlobName) -> io::Result<Option<Vec<u8>>>;
 
-    /// A blob as a file that can be mapped.
-    fn file(&self, name: &BlobName) -> io::Result<File>;
+    /// The bytes of a blob as data, which may be mapped. `NotFound` if it is not there.
+    fn data(&self, name: &BlobName) -> io::Result<Bytes>;
 
     /// Every blob, with its size and its age.
     fn list(&self) -> io::Result<Vec<(Blob, Duration)>>;

@@ -1,7 +1,6 @@
 //! Which blobs there are, which are uploaded or needed, and how many bytes they take.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +11,7 @@ use caviar_blob::{Blob, BlobName, Outline, Source, free_bytes};
 use caviar_common::ids::StoreId;
 use caviar_common::limits::{MAX_GETS, MAX_PUTS};
 use caviar_common::numbers::to_u64;
+use caviar_data::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::home::Home;
@@ -350,12 +350,12 @@ impl Artifacts {
         self.sent.fetch_add(to_u64(bytes), Ordering::Relaxed);
     }
 
-    /// A blob as a file that can be mapped.
+    /// The bytes of a blob as data, which may be mapped. They are not verified.
     ///
     /// # Errors
-    /// It is not there, or cannot be opened.
-    pub(crate) fn file(&self, name: &BlobName) -> Result<File, ArtifactError> {
-        self.home.file(name).map_err(|error| self.lost(error, *name))
+    /// It is not there, or cannot be read.
+    pub(crate) fn data(&self, name: &BlobName) -> Result<Bytes, ArtifactError> {
+        self.home.data(name).map_err(|error| self.lost(error, *name))
     }
 
     /// The error for a blob that cannot be opened. One whose file is gone can be uploaded again.

@@ -10,7 +10,7 @@ use caviar_common::ids::{Name, SweepId};
 use caviar_common::spec::SweepSpec;
 use caviar_common::text::quoted;
 use caviar_core::input::{Input, Refusal, Reply};
-use caviar_data::{Bytes, DataError, Dataset, load};
+use caviar_data::{DataError, Dataset, load};
 use caviar_proto::convert::artifacts::decode_optional_blob;
 use caviar_proto::convert::spec::decode_spec;
 use caviar_proto::{status, v1};
@@ -114,8 +114,7 @@ fn summary_of_block(
     block: Blob,
     spec: &SweepSpec,
 ) -> Result<DataSummary, Status> {
-    let file = artifacts.file(&block.name).map_err(|error| failed(&error))?;
-    let bytes = Bytes::map_blob(&file).map_err(|error| failed(&error.into()))?;
+    let bytes = artifacts.data(&block.name).map_err(|error| failed(&error))?;
     let wrong = |message: String| invalid(Problem::with_value("block.name", block.name, message));
     if blake3::hash(bytes.get()).as_bytes() != block.name.hash() {
         artifacts.forget(&block.name);

@@ -204,7 +204,7 @@ async fn nonsense_gets_a_typed_error_and_costs_only_its_connection() {
     );
 
     let mut early = Line::open(&channel).await;
-    early.say(FromWorker::Heartbeat { stuck: 0 }).await;
+    early.say(FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).await;
     assert_eq!(early.end().await.code(), Code::InvalidArgument);
 
     let mut older = hello("older", 1, 1, &[]);

@@ -46,10 +46,16 @@ pub fn decode_from_worker(wire: v1::WorkerMessage) -> Result<FromWorker, Problem
         FromKind::Report(report) => decode_report(report).within("report"),
         FromKind::Finished(finished) => decode_finished(finished).within("finished"),
         FromKind::Released(released) => decode_released(released).within("released"),
-        FromKind::Heartbeat(v1::Heartbeat { stuck }) => Ok(FromWorker::Heartbeat { stuck }),
+        FromKind::Heartbeat(heartbeat) => decode_heartbeat(heartbeat).within("heartbeat"),
         FromKind::Checkpointed(stored) => decode_checkpointed(stored).within("checkpointed"),
         FromKind::Restarted(restarted) => decode_restarted(restarted).within("restarted"),
     }
+}
+
+fn decode_heartbeat(wire: v1::Heartbeat) -> Result<FromWorker, Problem> {
+    let waiting = at_most("waiting", wire.waiting, max_held())?;
+    let waiting = waiting.into_iter().map(LeaseId).collect();
+    Ok(FromWorker::Heartbeat { stuck: wire.stuck, waiting })
 }
 
 fn decode_checkpointed(wire: v1::Checkpointed) -> Result<FromWorker, Problem> {
@@ -164,7 +170,10 @@ pub fn encode_from_worker(message: &FromWorker) -> v1::WorkerMessage {
         FromWorker::Released { lease, release } => {
             FromKind::Released(encode_released(*lease, release))
         }
-        FromWorker::Heartbeat { stuck } => FromKind::Heartbeat(v1::Heartbeat { stuck: *stuck }),
+        FromWorker::Heartbeat { stuck, waiting } => FromKind::Heartbeat(v1::Heartbeat {
+            stuck: *stuck,
+            waiting: waiting.iter().map(|lease| lease.0).collect(),
+        }),
         FromWorker::Checkpointed { lease, checkpoint } => {
             let checkpoint = Some(encode_checkpoint(checkpoint));
             FromKind::Checkpointed(v1::Checkpointed { lease: lease.0, checkpoint })

@@ -235,7 +235,8 @@ pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
             .prop_map(|(lease, points, seconds)| { FromWorker::Report { lease, points, seconds } }),
         (lease(), finished()).prop_map(|(lease, result)| FromWorker::Finished { lease, result }),
         (lease(), release).prop_map(|(lease, release)| FromWorker::Released { lease, release }),
-        any::<u32>().prop_map(|stuck| FromWorker::Heartbeat { stuck }),
+        (any::<u32>(), vec(lease(), 0..4))
+            .prop_map(|(stuck, waiting)| FromWorker::Heartbeat { stuck, waiting }),
         (lease(), checkpoint())
             .prop_map(|(lease, checkpoint)| FromWorker::Checkpointed { lease, checkpoint }),
         (lease(), text()).prop_map(|(lease, reason)| FromWorker::Restarted { lease, reason }),

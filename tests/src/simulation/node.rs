@@ -129,7 +129,7 @@ impl Node {
                 Command::Unpark(lease) => self.job(lease).is_parked = false,
                 Command::Leave(lease) => self.leave(lease),
                 Command::Store(lease, state) => self.store(lease, &state),
-                Command::Discard(_) => {}
+                Command::Discard(_) | Command::Fetch(..) => {}
                 Command::Cancel(lease) => match self.jobs.remove(&lease) {
                     Some(job) if job.is_hung => {
                         self.marks.add(Mark::SlowCancel);

@@ -30,7 +30,7 @@ impl Simulation {
 
     fn connect_or_beat(&mut self, node: usize) {
         if let Some(session) = self.nodes[node].session {
-            let (message, _) = self.nodes[node].agent.heartbeat();
+            let (message, _) = self.nodes[node].agent.heartbeat(Vec::new());
             self.say(session, message);
             return;
         }

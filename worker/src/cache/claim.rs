@@ -100,8 +100,10 @@ impl Watch {
     /// # Errors
     /// The folder cannot be read or written.
     pub(super) fn claim(&mut self) -> io::Result<Option<Claim>> {
-        let Some(latest) = self.latest()? else {
-            return Claim::take(&self.folder, self.name, 1);
+        let (latest, last_number) = self.latest()?;
+        let next = last_number.saturating_add(1);
+        let Some(latest) = latest else {
+            return Claim::take(&self.folder, self.name, next);
         };
         let since = match self.seen {
             Some((seen, since)) if seen == latest => since,
@@ -114,27 +116,32 @@ impl Watch {
         if since.elapsed() < STALE_AFTER && !self.has_died(latest.number) {
             return Ok(None);
         }
-        let claim = Claim::take(&self.folder, self.name, latest.number.saturating_add(1))?;
+        let claim = Claim::take(&self.folder, self.name, next)?;
         if claim.is_some() {
             tracing::warn!("the process that fetched the data is gone; this one takes over");
         }
         Ok(claim)
     }
 
-    fn latest(&self) -> io::Result<Option<Latest>> {
-        let prefix = format!("{}.claim.", self.name);
-        let mut latest: Option<Latest> = None;
+    /// The latest claim, and the highest number of any claim or part. A part that was left behind
+    /// has a number that no owner can use.
+    fn latest(&self) -> io::Result<(Option<Latest>, u64)> {
+        let prefix = |kind: &str| format!("{}.{kind}.", self.name);
+        let (claim, part) = (prefix("claim"), prefix("part"));
+        let (mut latest, mut last_number): (Option<Latest>, u64) = (None, 0);
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let name = entry.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.parse().ok());
+            let number = |prefix: &str| name.to_str()?.strip_prefix(prefix)?.parse().ok();
+            last_number = last_number.max(number(&part).unwrap_or(0));
             // A claim that vanishes has ended.
-            let (Some(number), Ok(data)) = (number, entry.metadata()) else { continue };
+            let (Some(number), Ok(data)) = (number(&claim), entry.metadata()) else { continue };
+            last_number = last_number.max(number);
             if latest.is_none_or(|latest| latest.number < number) {
                 latest = Some(Latest { number, touched: data.modified()? });
             }
         }
-        Ok(latest)
+        Ok((latest, last_number))
     }
 
     /// Whether the owner was a process of this host and is gone.

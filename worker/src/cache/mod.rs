@@ -21,7 +21,8 @@
 //! start, and parts that nobody has touched for 10 minutes are removed.
 //!
 //! **Verified.** A blob is hashed every time it is opened, which takes a second for 2 GB. Its file
-//! is private and never modified; see `caviar_data::Bytes` for why it may be mapped.
+//! is never modified. It is mapped if nobody else can write to it, and read into memory otherwise;
+//! see `caviar_data::Bytes`.
 //!
 //! **No room.** A blob that does not fit is fetched into memory, by each process for itself.
 
@@ -183,13 +184,13 @@ impl Blobs {
     }
 }
 
-/// The file of a blob, mapped; `None` if its bytes are others.
+/// The bytes of a blob from its file; `None` if they are others.
 fn open(path: &Path, blob: Blob) -> io::Result<Option<Bytes>> {
     let file = File::open(path)?;
     if file.metadata()?.len() != blob.bytes {
         return Ok(None);
     }
-    let bytes = Bytes::map_blob(&file)?;
+    let bytes = Bytes::of_blob(&file, path.parent().unwrap_or(Path::new(".")))?;
     let is_right = blake3::hash(bytes.get()).as_bytes() == blob.name.hash();
     Ok(is_right.then_some(bytes))
 }

@@ -95,6 +95,19 @@ fn many_workers_of_a_host_fetch_a_blob_once() {
 }
 
 #[test]
+fn a_part_that_was_left_behind_does_not_keep_a_blob_out_of_the_cache() {
+    let coordinator = Coordinator::new();
+    let cache = tempfile::tempdir().unwrap();
+    let path = cache.path().join(coordinator.blob.name.to_string());
+    let left_behind = cache.path().join(format!("{}.part.1", coordinator.blob.name));
+    fs::write(&left_behind, "of a process that was killed").unwrap();
+    let blobs = coordinator.blobs(Some(cache.path()));
+    assert_eq!(blobs.get(coordinator.blob, &RUNNING).unwrap().get(), coordinator.bytes);
+    assert!(path.exists() && left_behind.exists());
+    assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 2, "no claim is left");
+}
+
+#[test]
 fn a_damaged_blob_in_the_cache_is_fetched_again() {
     let coordinator = Coordinator::new();
     let cache = tempfile::tempdir().unwrap();

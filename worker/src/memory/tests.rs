@@ -9,8 +9,8 @@ use caviar_common::data::{DataSpec, Task};
 
 use super::*;
 
-static RUNNING: AtomicBool = AtomicBool::new(false);
-static STOPPED: AtomicBool = AtomicBool::new(true);
+static RUNNING: Flags = Flags::new(false);
+static STOPPED: Flags = Flags::new(true);
 const MIB: u64 = 1 << 20;
 /// A test that waits for longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,11 +54,11 @@ fn memory(for_trials: u64, digits: &Digits) -> Memory {
 fn admit<'a>(
     memory: &'a Memory,
     lease: u64,
-    stopped: &AtomicBool,
+    flags: &Flags,
     digits: &Digits,
     bytes: u64,
 ) -> Option<Admission<'a>> {
-    memory.admit(LeaseId(lease), stopped, digits.key(), |_| bytes).unwrap()
+    memory.admit(LeaseId(lease), flags, digits.key(), |_| bytes).unwrap()
 }
 
 /// Whether a trial of this size would be admitted now.
@@ -74,7 +74,7 @@ const ADMITTED: &str = "was admitted";
 const STOPS: &str = "stops";
 
 struct Arrival {
-    stopped: Arc<AtomicBool>,
+    flags: Arc<Flags>,
     thread: thread::JoinHandle<()>,
 }
 
@@ -86,17 +86,17 @@ impl Arrival {
 
 /// A trial that needs `bytes` in addition to the data of seed 7, and ends when it is admitted.
 fn arrive(memory: &Arc<Memory>, lease: u64, bytes: u64, news: &News) -> Arrival {
-    let (memory, news, stopped) = (Arc::clone(memory), news.clone(), Arc::<AtomicBool>::default());
-    let flag = Arc::clone(&stopped);
+    let (memory, news, flags) = (Arc::clone(memory), news.clone(), Arc::<Flags>::default());
+    let of_thread = Arc::clone(&flags);
     let log = Log { lease, news: news.clone() };
     let thread = thread::spawn(move || {
         let logs = tracing_subscriber::fmt().with_writer(move || log.clone()).finish();
         let admission = tracing::subscriber::with_default(logs, || {
-            admit(&memory, lease, &flag, &Digits::new(7), bytes)
+            admit(&memory, lease, &of_thread, &Digits::new(7), bytes)
         });
         news.send((lease, if admission.is_some() { ADMITTED } else { STOPS })).unwrap();
     });
-    Arrival { stopped, thread }
+    Arrival { flags, thread }
 }
 
 /// Notices that a trial waits: the trial logs it just before it sleeps, while it holds the ledger.
@@ -245,7 +245,7 @@ fn a_waiting_trial_can_be_stopped_and_lets_the_next_one_in() {
         thread::yield_now();
     }
     let stop = |arrival: &Arrival| {
-        arrival.stopped.store(true, Ordering::Relaxed);
+        arrival.flags.stopped().store(true, Ordering::Relaxed);
         memory.wake();
     };
     stop(&second);

@@ -59,6 +59,7 @@ fn until_end(received: &mut mpsc::Receiver<RunnerEvent>) -> (Vec<EpochMetrics>, 
             RunnerEvent::Checkpoint { .. } | RunnerEvent::Restarted { .. } => {
                 panic!("no checkpoint was asked for")
             }
+            RunnerEvent::Resumes { .. } => {}
             RunnerEvent::Ended { end, .. } => return (epochs, end),
         }
     }
@@ -144,7 +145,11 @@ fn a_runner_ends_at_the_next_mini_batch_when_it_is_cancelled_or_the_runners_are_
         let end = loop {
             match received.blocking_recv() {
                 Some(RunnerEvent::Epoch { .. }) => others += 1,
-                Some(other @ (RunnerEvent::Checkpoint { .. } | RunnerEvent::Restarted { .. })) => {
+                Some(
+                    other @ (RunnerEvent::Checkpoint { .. }
+                    | RunnerEvent::Resumes { .. }
+                    | RunnerEvent::Restarted { .. }),
+                ) => {
                     panic!("{other:?}")
                 }
                 Some(RunnerEvent::Ended { end, .. }) => break end,
@@ -172,7 +177,7 @@ fn a_runner_stops_when_its_events_are_no_longer_received() {
         assert!(began.elapsed() < Duration::from_secs(60), "still training");
         thread::yield_now();
     }
-    assert!(watch.is_closed() && !control.stopped().load(Ordering::Relaxed));
+    assert!(watch.is_closed() && !control.flags().stopped().load(Ordering::Relaxed));
 }
 
 #[test]
@@ -190,7 +195,9 @@ fn a_parked_runner_waits_and_continues_where_it_was() {
                 None
             }
             RunnerEvent::Epoch { .. } => None,
-            RunnerEvent::Checkpoint { .. } | RunnerEvent::Restarted { .. } => None,
+            RunnerEvent::Checkpoint { .. }
+            | RunnerEvent::Resumes { .. }
+            | RunnerEvent::Restarted { .. } => None,
             RunnerEvent::Ended { lease, end } => Some((lease, end)),
         };
     runners.set_parked(LeaseId(1), true);
@@ -358,6 +365,7 @@ fn sent(
                 sent.checkpoints.push(*state);
                 runners.checkpoint_handled(lease);
             }
+            RunnerEvent::Resumes { .. } => {}
             RunnerEvent::Restarted { reason, .. } => sent.restarts.push(reason),
             RunnerEvent::Ended { end, .. } => return (sent, end),
         }
@@ -406,7 +414,7 @@ fn a_trial_that_changes_its_runner_in_an_epoch_has_the_same_bits() {
 #[test]
 fn a_checkpoint_that_cannot_be_used_is_reported_and_the_training_begins_again() {
     let (expected, _) = run(grant(1, 3, &[]));
-    for fetched in [Err("it is gone".to_owned()), Ok(b"damaged".to_vec())] {
+    for fetched in [Err(CheckpointError::Lost("it is gone".to_owned())), Ok(b"damaged".to_vec())] {
         let (events, mut received) = mpsc::channel(1);
         let mut runners = Runners::new(events, None, None, None);
         let state = State { epoch: 2, batch: 1, bytes: vec![1].into() };
@@ -417,6 +425,57 @@ fn a_checkpoint_that_cannot_be_used_is_reported_and_the_training_begins_again() 
         assert_eq!(sent.restarts.len(), 1, "{:?}", sent.restarts);
         assert_eq!((sent.epochs, finished(end).outcome), (expected.clone(), Outcome::Completed));
     }
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_fetched_is_kept_and_the_trial_is_given_back() {
+    for error in [
+        CheckpointError::Unavailable("no answer".to_owned()),
+        CheckpointError::Refused("no token".to_owned()),
+    ] {
+        let (events, mut received) = mpsc::channel(1);
+        let mut runners = Runners::new(events, None, None, None);
+        let state = State { epoch: 2, batch: 1, bytes: vec![1].into() };
+        runners.start(granted_again(&state)).unwrap();
+        runners.deliver(LeaseId(1), Err(error.clone()));
+        let (sent, end) = sent(&runners, &mut received, usize::MAX);
+        assert_eq!((sent.epochs.len(), sent.restarts.len()), (0, 0));
+        let message = format!("this worker cannot fetch the checkpoint of the trial: {error}");
+        assert_eq!(end, End::Unable { message });
+    }
+}
+
+#[test]
+fn a_checkpoint_is_asked_for_once_its_trial_has_memory_and_both_waits_can_be_seen() {
+    let (bytes, data) = sizes(&wide(1, 1, 1024));
+    let (events, mut received) = mpsc::channel(1);
+    let mut runners = Runners::new(events, limit(2 * bytes + data - 1), None, None);
+    runners.start(wide(1, 100_000, 1024)).unwrap();
+    assert!(matches!(received.blocking_recv(), Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })));
+    assert_eq!(runners.waiting(), []);
+    let state = State { epoch: 1, batch: 1, bytes: vec![1].into() };
+    let checkpoint = granted_again(&state).checkpoint;
+    runners.start(Box::new(Grant { checkpoint, ..*wide(2, 1, 1024) })).unwrap();
+    let began = Instant::now();
+    let is_late = || began.elapsed() > Duration::from_secs(60);
+    while runners.waiting() != [LeaseId(2)] {
+        assert!(!is_late(), "it does not wait for memory");
+        let event = received.blocking_recv();
+        assert!(matches!(event, Some(RunnerEvent::Epoch { lease: LeaseId(1), .. })), "{event:?}");
+    }
+    runners.cancel(LeaseId(1));
+    let next = std::iter::repeat_with(|| received.blocking_recv().unwrap())
+        .find(|event| !matches!(event, RunnerEvent::Epoch { .. } | RunnerEvent::Ended { .. }));
+    assert_eq!(
+        next,
+        Some(RunnerEvent::Resumes { lease: LeaseId(2), blob: checkpoint.unwrap().blob })
+    );
+    while runners.waiting() != [LeaseId(2)] {
+        assert!(!is_late(), "it does not wait for its checkpoint");
+        thread::yield_now();
+    }
+    runners.cancel(LeaseId(2));
+    assert_eq!(until_end(&mut received), (Vec::new(), End::Cancelled));
 }
 
 #[test]

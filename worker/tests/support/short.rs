@@ -37,13 +37,14 @@ pub(crate) fn messages(agent: &mut Agent) -> Vec<String> {
 }
 
 /// All commands of the agent, in short: `start 1`, `cancel 1`, `park 1`, `unpark 1`, `leave 1`,
-/// `store 1: 3`, `discard 1`.
+/// `fetch 1`, `store 1: 3`, `discard 1`.
 pub(crate) fn commands(agent: &mut Agent) -> Vec<String> {
     std::iter::from_fn(|| agent.next_command())
         .map(|command| match command {
             Command::Start(grant) => format!("start {}", grant.lease),
             Command::Cancel(lease) => format!("cancel {lease}"),
             Command::Leave(lease) => format!("leave {lease}"),
+            Command::Fetch(lease, _) => format!("fetch {lease}"),
             Command::Store(lease, state) => format!("store {lease}: {}", state.epoch),
             Command::Discard(lease) => format!("discard {lease}"),
             Command::Park(lease) => format!("park {lease}"),

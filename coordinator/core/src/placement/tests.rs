@@ -208,7 +208,7 @@ impl Chaos {
             5 => {
                 if let Some(session) = self.session() {
                     let stuck = to_u32(to_usize(self.chance.below(12).saturating_sub(9)));
-                    let message = FromWorker::Heartbeat { stuck };
+                    let message = FromWorker::Heartbeat { stuck, waiting: Vec::new() };
                     self.hear(Input::Message { session, message });
                 }
             }

@@ -111,10 +111,10 @@ impl Coordinator {
     }
 
     /// Notes that the worker could not use the checkpoint of its grant. It is not given to another
-    /// one, which would most likely fail too.
+    /// one, which would most likely fail too. A worker repeats this until it is acknowledged.
     pub(super) fn drop_checkpoint(&mut self, held: &HeldLease, reason: String) -> Result<(), Halt> {
         let HeldLease { id, lease, .. } = held;
-        if lease.job() == Job::Score {
+        if lease.job() == Job::Score || self.trial_of(lease)?.checkpoint().is_none() {
             return Ok(());
         }
         let (trial, lease_id, checkpoint) = (lease.trial(), *id, None);

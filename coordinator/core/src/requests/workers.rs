@@ -8,6 +8,8 @@
 //! A later message about the lease gets a `Revoke` in reply, so that only the new holder's reports
 //! count. Only a repeated result is acknowledged again.
 
+use std::collections::BTreeSet;
+
 use caviar_common::ids::{LeaseId, Name, SessionId, SweepId};
 use caviar_common::limits::MAX_WORKERS;
 use caviar_common::message::{FromWorker, Hello, PROTOCOL, Stored, ToWorker};
@@ -39,7 +41,9 @@ impl Coordinator {
     fn dispatch(&mut self, session: SessionId, message: FromWorker) -> Result<(), Halt> {
         match message {
             FromWorker::Hello(hello) => self.welcome(session, &hello),
-            FromWorker::Heartbeat { stuck } => self.note_stuck(session, stuck),
+            FromWorker::Heartbeat { stuck, waiting } => {
+                self.note_heartbeat(session, stuck, waiting)
+            }
             FromWorker::Report { lease, points, seconds } => {
                 self.with_lease(session, lease, |core, held| {
                     core.record_epochs(held, &points, seconds)
@@ -68,13 +72,25 @@ impl Coordinator {
         }
     }
 
-    /// Notes how many slots of the worker on this connection cannot be used.
-    fn note_stuck(&mut self, session: SessionId, stuck: u32) -> Result<(), Halt> {
+    /// Notes how many slots of the worker on this connection cannot be used, and which of its
+    /// trainings have not begun. Those do not hang, unless a job that does not stop may hold what
+    /// they wait for.
+    fn note_heartbeat(
+        &mut self,
+        session: SessionId,
+        stuck: u32,
+        waiting: Vec<LeaseId>,
+    ) -> Result<(), Halt> {
         let worker = self.renew(session)?;
-        let known = self.volatile.workers.get_mut(&worker);
-        let Some(known) = known.filter(|known| known.stuck != stuck) else { return Ok(()) };
-        known.stuck = stuck;
-        self.reschedule_worker(&worker);
+        let now = self.volatile.clock.now();
+        if stuck == 0 {
+            waiting.iter().for_each(|lease| self.volatile.progress.wait(*lease, &worker, now));
+        }
+        let Some(known) = self.volatile.workers.get_mut(&worker) else { return Ok(()) };
+        known.waiting = waiting.into_iter().collect();
+        if std::mem::replace(&mut known.stuck, stuck) != stuck {
+            self.reschedule_worker(&worker);
+        }
         Ok(())
     }
 
@@ -141,6 +157,7 @@ impl Coordinator {
             can_park: hello.can_park,
             has_declined: false,
             stuck: 0,
+            waiting: BTreeSet::new(),
             last_heard: self.volatile.clock.now(),
         };
         self.forget_parked(&hello.worker);
@@ -274,12 +291,18 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Ends the leases of trainings that hang. Part of every tick.
+    /// Ends the leases of trainings that hang. Part of every tick. One that has not begun is not to
+    /// blame.
     pub(crate) fn end_stalled_trainings(&mut self) -> Result<(), Broken> {
-        let (now, least) = (self.volatile.clock.now(), self.config.least_stall_ms);
+        let now = self.volatile.clock.now();
+        // A worker says at least once in the lease duration which of its trainings have not begun.
+        let least = self.config.least_stall_ms.max(self.config.lease_ttl_ms);
         while let Some(id) = self.volatile.progress.take_stalled(now, least) {
             let Some(lease) = self.record.lease(id).cloned() else { continue };
-            self.lose_lease(id, &lease, LeaseEnd::Stalled, Some(WorkerLost::Alone))?;
+            let worker = lease.worker().and_then(|worker| self.volatile.workers.get(worker));
+            let has_begun = worker.is_none_or(|worker| !worker.waiting.contains(&id));
+            let lost = has_begun.then_some(WorkerLost::Alone);
+            self.lose_lease(id, &lease, LeaseEnd::Stalled, lost)?;
             self.revoke_from(&lease, id, "the training reported no epoch for too long");
         }
         Ok(())

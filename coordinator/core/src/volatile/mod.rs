@@ -45,6 +45,8 @@ pub(crate) struct Worker {
     pub(crate) has_declined: bool,
     /// Slots in which a job that was told to stop still runs.
     pub(crate) stuck: u32,
+    /// The leases whose training has not begun, as its last heartbeat says.
+    pub(crate) waiting: BTreeSet<LeaseId>,
     /// When the worker last sent a message, on the coordinator's [`Clock`].
     pub(crate) last_heard: u64,
 }
@@ -139,6 +141,7 @@ impl Volatile {
                         can_park: false,
                         has_declined: false,
                         stuck: 0,
+                        waiting: BTreeSet::new(),
                         last_heard: 0,
                     });
                     worker.slots = worker.slots.saturating_add(1);

@@ -12,6 +12,10 @@
 //! with epochs of 50,000 units should report every 100 s, and hangs after 2,000 s. Before any
 //! worker has reported, a unit of a million operations may take [`SLOWEST_MS`].
 //!
+//! The time begins with the training. Before, a worker says with every heartbeat that the trial
+//! waits for memory, or for data or a checkpoint that is on its way. A worker of an earlier release
+//! does not say so, and the time begins with the grant.
+//!
 //! A training that hangs loses its lease. A worker that only waited, because its machine was
 //! suspended for example, trains on for nothing, and the result does not change.
 
@@ -36,7 +40,7 @@ struct Training {
     worker: Name,
     /// Cost units of an epoch.
     units: u64,
-    /// When it began or last reported; `None` while it is parked.
+    /// When it began, last reported or was last said to wait; `None` while it is parked.
     since: Option<u64>,
 }
 
@@ -66,6 +70,14 @@ impl Progress {
         if let Some(unit_ns) = took.and_then(|took| took.as_nanos().checked_div(units)) {
             let unit_ns = u64::try_from(unit_ns).unwrap_or(u64::MAX).max(1);
             self.unit_ns.insert(training.worker.clone(), unit_ns);
+        }
+    }
+
+    /// A training of the worker has not begun yet: it waits for memory or for its data.
+    pub(crate) fn wait(&mut self, lease: LeaseId, worker: &Name, now: u64) {
+        let training = self.trainings.get_mut(&lease).filter(|it| it.worker == *worker);
+        if let Some(training) = training {
+            training.since = training.since.map(|_| now);
         }
     }
 

@@ -163,8 +163,12 @@ fn a_checkpoint_that_a_worker_cannot_use_is_dropped() {
     store(&mut bench, 1, lease, checkpoint(4, 0));
     let second = lose(&mut bench, 2, "b");
     let reason = "no such blob".to_owned();
-    bench.say(2, FromWorker::Restarted { lease: second.lease, reason }).unwrap();
+    let restarted = FromWorker::Restarted { lease: second.lease, reason };
+    bench.say(2, restarted.clone()).unwrap();
     assert_eq!(kept(&bench), []);
+    let events = bench.events.len();
+    bench.say(2, restarted).unwrap();
+    assert_eq!(bench.events.len(), events, "a repeated message changes nothing");
     // The worker trains all epochs again, and its own checkpoints count.
     let points = (1..=6).map(|epoch| crate::support::point(epoch, 0.5)).collect();
     bench.report(2, second.lease, points).unwrap();

@@ -34,7 +34,7 @@ fn any_message_renews_the_lease() {
     let mut bench = Bench::with_sweep(3, 1);
     for _ in 0..3 {
         bench.wait(900);
-        bench.say(1, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+        bench.say(1, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
     }
     assert_eq!(bench.state(0), TrialState::Running);
 }
@@ -48,7 +48,7 @@ fn time_in_which_the_coordinator_was_stopped_expires_no_lease() {
     for _ in 0..3 {
         bench.now += 20 * TTL;
         bench.step(Input::Tick).unwrap();
-        bench.say(1, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+        bench.say(1, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
     }
     assert_eq!((bench.state(0), bench.state(1)), (TrialState::Running, TrialState::Running));
     bench.wait(TTL + 1);
@@ -75,7 +75,7 @@ fn a_second_process_of_the_same_name_is_refused_while_the_first_is_alive() {
     let mut bench = Bench::with_sweep(3, 1);
     for session in 2..20 {
         bench.wait(100);
-        bench.say(1, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+        bench.say(1, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
         let refusal = bench.try_hello(session, "w", 2, 1, &[]).unwrap_err();
         assert_eq!(
             (refusal.class(), bench.closes(session), bench.closes(1)),
@@ -208,7 +208,7 @@ fn a_lost_worker_of_one_slot_does_not_idle_a_wide_one() {
     bench.step(Input::SessionClosed(SessionId(1))).unwrap();
     for _ in 0..9 {
         bench.now += TTL / 8;
-        bench.say(2, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+        bench.say(2, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
         bench.step(Input::Tick).unwrap();
     }
     assert_eq!(bench.state(lost.trial.0), TrialState::Queued);
@@ -308,8 +308,8 @@ fn a_suspect_does_not_wait_for_a_narrow_worker_that_is_busy() {
     assert_eq!(bench.grants()[0].trial, lost);
     for _ in 0..9 {
         bench.now += TTL / 8;
-        bench.say(1, FromWorker::Heartbeat { stuck: 0 }).unwrap();
-        bench.say(3, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+        bench.say(1, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
+        bench.say(3, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
         bench.step(Input::Tick).unwrap();
     }
     assert_eq!(bench.state(lost.0), TrialState::Queued);
@@ -387,7 +387,7 @@ fn an_unable_worker_gets_trials_again_after_some_time_or_when_it_reconnects() {
     for tick in 0..10_000 / (TTL / 8) {
         assert!(bench.grants().is_empty(), "after {tick} ticks");
         bench.now += TTL / 8;
-        bench.say(2, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+        bench.say(2, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
         bench.step(Input::Tick).unwrap();
     }
     let lease = bench.grants()[0].lease;
@@ -408,7 +408,7 @@ fn a_worker_without_memory_is_asked_again_when_one_of_its_trials_has_ended() {
         let mut granted = Vec::new();
         for _ in 0..ms / (TTL / 8) {
             bench.now += TTL / 8;
-            bench.say(1, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+            bench.say(1, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
             bench.step(Input::Tick).unwrap();
             granted.extend(bench.grants().into_iter().map(|grant| grant.trial));
         }
@@ -452,7 +452,7 @@ fn a_training_that_hangs_loses_its_lease_and_fails_in_the_end() {
     let mut lost = Vec::new();
     for _ in 0..30_000 {
         bench.now += TTL / 8;
-        bench.say(1, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+        bench.say(1, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
         bench.step(Input::Tick).unwrap();
         let revoked = |e: &Effect| match e {
             Effect::Send(_, ToWorker::Revoke { lease, .. }) => Some(*lease),
@@ -473,12 +473,12 @@ fn a_training_that_hangs_loses_its_lease_and_fails_in_the_end() {
 fn a_slot_in_which_a_job_does_not_stop_is_granted_nothing() {
     let mut bench = Bench::with_sweep(3, 1);
     let first = bench.grants()[0].clone();
-    bench.say(1, FromWorker::Heartbeat { stuck: 1 }).unwrap();
+    bench.say(1, FromWorker::Heartbeat { stuck: 1, waiting: Vec::new() }).unwrap();
     bench.step(Input::ReleaseTrial(SWEEP, first.trial)).unwrap();
     assert_eq!(bench.grants().len(), 0);
     bench.step(Input::Tick).unwrap();
     assert_eq!(bench.grants().len(), 0);
-    bench.say(1, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+    bench.say(1, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
     assert_eq!(bench.grants()[0].trial, first.trial);
 }
 
@@ -560,7 +560,7 @@ fn a_scoring_that_hangs_loses_its_lease_after_a_restart_too() {
     let mut is_revoked = false;
     for _ in 0..30_000 {
         bench.now += TTL / 8;
-        bench.say(2, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+        bench.say(2, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
         bench.step(Input::Tick).unwrap();
         is_revoked |= bench.revokes(scoring.lease);
     }

@@ -7,6 +7,8 @@ mod events;
 #[cfg(test)]
 mod external;
 #[cfg(test)]
+mod hanging;
+#[cfg(test)]
 mod leases;
 #[cfg(test)]
 mod parallelism;

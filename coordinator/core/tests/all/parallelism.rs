@@ -207,7 +207,7 @@ fn a_resize_at_another_place_of_the_record_does_not_fit() {
 fn some_seconds(bench: &mut Bench) {
     for _ in 0..12_000 / (TTL / 8) {
         bench.now += TTL / 8;
-        bench.say(1, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+        bench.say(1, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
         bench.step(Input::Tick).unwrap();
     }
 }
@@ -275,7 +275,7 @@ fn slots_of_workers_that_cannot_train_are_explained() {
     unable(&mut bench);
     for _ in 0..25_000 / (TTL / 8) {
         bench.now += TTL / 8;
-        bench.say(1, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+        bench.say(1, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
         bench.step(Input::Tick).unwrap();
         unable(&mut bench);
     }

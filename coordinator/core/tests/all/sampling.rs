@@ -44,7 +44,7 @@ fn a_sweep_waits_for_its_sampler_and_the_others_do_not() {
     let grants = bench.grants();
     assert_eq!(grants.len(), 2);
     assert!(grants.iter().all(|grant| grant.sweep == SweepId(2)));
-    bench.say(1, FromWorker::Heartbeat { stuck: 0 }).unwrap();
+    bench.say(1, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }).unwrap();
     bench.report(1, grants[0].lease, vec![point(1, 1.0)]).unwrap();
     bench.step(Input::Tick).unwrap();
     let (events, next) = give_back(&mut bench, jobs.remove(0));

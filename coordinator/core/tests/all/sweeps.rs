@@ -206,7 +206,10 @@ fn an_impossible_report_ends_connection_and_lease_and_the_third_fails_the_trial(
         assert_eq!(bench.state(0), TrialState::Failed, "{what}");
     }
     let mut bench = Bench::new();
-    assert_eq!(bench.say(1, FromWorker::Heartbeat { stuck: 0 }), Err(Refusal::NoHello));
+    assert_eq!(
+        bench.say(1, FromWorker::Heartbeat { stuck: 0, waiting: Vec::new() }),
+        Err(Refusal::NoHello)
+    );
 }
 
 #[test]

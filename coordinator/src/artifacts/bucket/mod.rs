@@ -17,7 +17,7 @@ mod address;
 use std::borrow::Cow;
 use std::fmt::Debug;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +27,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use caviar_blob::{Blob, BlobName, Outline, Source, new_private};
 use caviar_common::numbers::{to_u64, to_usize};
+use caviar_data::Bytes as Data;
 use object_store::path::Path as Key;
 use object_store::{
     Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, Result, WriteMultipart,
@@ -114,6 +115,27 @@ impl Bucket {
         self.tasks.wait(requests)?.map_err(|error| unusable(&self.address, &error))
     }
 
+    /// A blob as a file on this host, without a name.
+    fn local_file(&self, name: &BlobName) -> io::Result<File> {
+        if let Some(file) = self.recent(name) {
+            return Ok(file);
+        }
+        let source = self.open(name)?;
+        let number = self.downloads.fetch_add(1, Ordering::Relaxed);
+        let path = self.partial()?.join(format!("{name}.download.{number}"));
+        let file = new_private(&path)?;
+        // Without a name, nothing is left of it after the last use, or after a crash.
+        fs::remove_file(&path)?;
+        let mut offset = 0;
+        while offset < source.bytes() {
+            let length = to_usize(source.bytes() - offset).min(PART_BYTES);
+            file.write_all_at(&source.chunk(offset, length)?, offset)?;
+            offset += to_u64(length);
+        }
+        self.keep_recent(*name, file.try_clone()?);
+        Ok(file)
+    }
+
     fn keep_recent(&self, name: BlobName, file: File) {
         *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = Some((name, file));
     }
@@ -195,24 +217,11 @@ impl Home for Bucket {
         Ok(hashes.map(|hashes| hashes.to_vec()))
     }
 
-    fn file(&self, name: &BlobName) -> io::Result<File> {
-        if let Some(file) = self.recent(name) {
-            return Ok(file);
-        }
-        let source = self.open(name)?;
-        let number = self.downloads.fetch_add(1, Ordering::Relaxed);
-        let path = self.partial()?.join(format!("{name}.download.{number}"));
-        let file = new_private(&path)?;
-        // Without a name, nothing is left of it after the last use, or after a crash.
-        fs::remove_file(&path)?;
-        let mut offset = 0;
-        while offset < source.bytes() {
-            let length = to_usize(source.bytes() - offset).min(PART_BYTES);
-            file.write_all_at(&source.chunk(offset, length)?, offset)?;
-            offset += to_u64(length);
-        }
-        self.keep_recent(*name, file.try_clone()?);
-        Ok(file)
+    fn data(&self, name: &BlobName) -> io::Result<Data> {
+        let mut file = self.local_file(name)?;
+        // Its clones share one place to read at.
+        file.rewind()?;
+        Data::of_blob(&file, &self.partial()?)
     }
 
     fn list(&self) -> io::Result<Vec<(Blob, Duration)>> {

@@ -1,7 +1,7 @@
 //! What every home does, and what the others rely on.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 
 use caviar_blob::new_private;
 use caviar_common::numbers::{to_u64, to_usize};
@@ -61,11 +61,7 @@ impl Kept {
     }
 
     fn mapped(&self, name: &BlobName) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut file = self.home.file(name).unwrap();
-        std::io::Seek::rewind(&mut file).unwrap();
-        file.read_to_end(&mut bytes).unwrap();
-        bytes
+        self.home.data(name).unwrap().get().to_vec()
     }
 }
 
@@ -114,7 +110,11 @@ fn a_blob_that_is_missing_or_was_removed_is_not_found() {
         let name = kept.stored(b"gone").blob().name;
         kept.home.remove(&name).unwrap();
         assert_eq!(kept.home.open(&name).map(drop).unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(kept.home.file(&name).unwrap_err().kind(), ErrorKind::NotFound, "{kind}");
+        assert_eq!(
+            kept.home.data(&name).map(drop).unwrap_err().kind(),
+            ErrorKind::NotFound,
+            "{kind}"
+        );
         assert_eq!(kept.home.outline(&name).unwrap(), None, "{kind}");
     }
 }
@@ -137,13 +137,10 @@ fn a_file_can_be_read_after_the_blob_is_removed_and_leaves_nothing() {
         let (first, second) = (kept.stored(b"first"), kept.stored(b"second"));
         let files = [first, second].map(|blob| {
             let name = blob.blob().name;
-            (kept.home.file(&name).unwrap(), kept.home.remove(&name).unwrap())
+            (kept.home.data(&name).unwrap(), kept.home.remove(&name).unwrap())
         });
-        for ((mut file, ()), expected) in files.into_iter().zip(["first", "second"]) {
-            let mut text = String::new();
-            std::io::Seek::rewind(&mut file).unwrap();
-            file.read_to_string(&mut text).unwrap();
-            assert_eq!(text, expected, "{kind}");
+        for ((data, ()), expected) in files.into_iter().zip(["first", "second"]) {
+            assert_eq!(data.get(), expected.as_bytes(), "{kind}");
         }
         assert_eq!(fs::read_dir(kept.home.partial().unwrap()).unwrap().count(), 0, "{kind}");
     }

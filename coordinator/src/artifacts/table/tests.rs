@@ -41,8 +41,8 @@ impl Home for Slow {
         self.folder.outline(name)
     }
 
-    fn file(&self, name: &BlobName) -> io::Result<File> {
-        self.folder.file(name)
+    fn data(&self, name: &BlobName) -> io::Result<Bytes> {
+        self.folder.data(name)
     }
 
     fn list(&self) -> io::Result<Vec<(Blob, Duration)>> {

@@ -159,7 +159,7 @@ fn a_store_that_fails_is_an_error_and_loses_nothing() {
     store.is_broken.store(true, Ordering::SeqCst);
     let errors = [
         kept.home.open(&name).map(drop).unwrap_err(),
-        kept.home.file(&name).map(drop).unwrap_err(),
+        kept.home.data(&name).map(drop).unwrap_err(),
         kept.home.outline(&name).map(drop).unwrap_err(),
         kept.home.list().map(drop).unwrap_err(),
         kept.home.remove(&name).unwrap_err(),
