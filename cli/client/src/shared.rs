@@ -146,7 +146,11 @@ impl Source {
         if !matches!(before.place, FoundIn::UserFolder(_)) {
             return self.finder.find_again(self.role, before);
         }
-        let all = self.finder.find_all(self.role)?;
+        let all = match self.finder.find_all(self.role) {
+            // The coordinator has stopped, and none was started since.
+            Err(FindError::Missing { .. }) => return Ok(None),
+            found => found?,
+        };
         let at = all.iter().position(|found| found == before).map_or(0, |at| at + 1);
         let first = all.first().cloned();
         Ok(all.into_iter().nth(at).or(first))

@@ -204,7 +204,10 @@ impl Finder {
         let (Target::Trusted(known), FoundIn::UserFolder(file)) = (&before.target, &before.place)
         else {
             let is_file = matches!(before.place, FoundIn::File(_));
-            return is_file.then(|| self.find_place(role)).transpose();
+            return match is_file.then(|| self.find_place(role)).transpose() {
+                Err(FindError::File(error)) if error.is_missing() => Ok(None),
+                found => found,
+            };
         };
         let mut in_file = None;
         for join in self.joins_of_user(role) {
@@ -289,11 +292,7 @@ impl Finder {
         let paths = self.folder.iter().flat_map(move |folder| files(folder, role));
         paths.filter_map(|path| match read_join(&path) {
             // A coordinator that has just stopped has removed its file.
-            Err(FindError::File(SecretFileError::Unreadable { source, .. }))
-                if source.kind() == io::ErrorKind::NotFound =>
-            {
-                None
-            }
+            Err(FindError::File(error)) if error.is_missing() => None,
             read => Some(read.map(|join| (join, path))),
         })
     }
@@ -436,6 +435,9 @@ mod tests {
         assert_eq!(again(&before).as_deref(), Some("a:1"));
         fs::remove_file(path("a-1.admin.join")).unwrap();
         assert_eq!(again(&before), None);
+        let file = Found { place: FoundIn::File(path("a-1.admin.join")), ..before.clone() };
+        let given = Finder { join: Some(path("a-1.admin.join")), ..finder.clone() };
+        assert_eq!(given.find_again(Role::Admin, &file).unwrap(), None);
         let input = Found { place: FoundIn::Input, ..before };
         assert_eq!(again(&input), None);
     }
