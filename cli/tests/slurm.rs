@@ -16,8 +16,8 @@ const SWEEP: &str = "name = \"small\"\nseed = 3\n[data]\nsource = \"builtin:digi
 
 /// Plays sbatch: it keeps each script and its options, and starts the script in the background as
 /// the job of the next number. The file `held` keeps jobs in the queue, `broken` makes them fail,
-/// and with `refuses` it takes none. If the file `cluster` has a name, jobs are on that cluster, and
-/// the other programs know them only there.
+/// and with `refuses` it takes none. If the file `cluster` has a name, jobs are on that cluster,
+/// and the other programs know them only there.
 const SBATCH: &str = r#"#!/bin/sh
 cd "$CLUSTER" || exit 1
 case " $* " in

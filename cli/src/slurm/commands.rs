@@ -39,8 +39,10 @@ impl JobId {
 
     /// The command that cancels the job.
     pub(crate) fn scancel(&self) -> String {
-        let options = on_cluster(self.cluster.as_deref());
-        [&["scancel".to_owned()], options.as_slice(), &[self.number.clone()]].concat().join(" ")
+        let mut words = vec!["scancel".to_owned()];
+        words.extend(on_cluster(self.cluster()));
+        words.push(self.number.clone());
+        words.join(" ")
     }
 }
 
