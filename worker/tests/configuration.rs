@@ -1,5 +1,7 @@
 //! Configurations with which a worker does not start, and coordinators that it does not find.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it fails")]
+
 use std::time::Duration;
 
 use caviar_common::ids::Name;
