@@ -139,8 +139,8 @@ pub enum FromWorker {
         /// Slots that cannot be used, because a job that was told to stop long ago still runs
         /// there.
         stuck: u32,
-        /// The leases whose training has not begun, because they wait for a slot, for memory, or for
-        /// data or a checkpoint that is on its way. Empty from a worker of an earlier release.
+        /// The leases whose training has not begun, because they wait for a slot, for memory, or
+        /// for data or a checkpoint that is on its way. Empty from a worker of an earlier release.
         waiting: Vec<LeaseId>,
     },
 }

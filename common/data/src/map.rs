@@ -5,9 +5,9 @@
 //! Mapped bytes must not change or vanish while they are borrowed. Another process could write to
 //! the file or truncate it, and then reading would be undefined or end the process with SIGBUS. So
 //! only files that nobody writes are mapped: the files of blobs. They are written under another
-//! name, renamed when they are complete, and never opened for writing again. The file and its folder
-//! must belong to this user, and nobody else may have the right to write to them. Otherwise the
-//! bytes are read into memory. A process that removes a blob unlinks its file, which leaves the
+//! name, renamed when they are complete, and never opened for writing again. The file and its
+//! folder must belong to this user, and nobody else may have the right to write to them. Otherwise
+//! the bytes are read into memory. A process that removes a blob unlinks its file, which leaves the
 //! mapped pages in place on a local disk.
 //!
 //! A network file system can take the pages of a file away that another host unlinks. A block is
