@@ -1,20 +1,19 @@
 //! `caviar tokens`, `caviar access` and `caviar health`: who may connect, and with what.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 
 use anyhow::Context;
-use caviar_client::{Client, CreatedToken, Target, Token};
+use caviar_client::{ConnectionError, CreatedToken, Target, Token};
 use caviar_common::join::{JoinString, Role};
 use serde_json::{Value, json};
 
 use crate::args::access::{
     Access, CreateToken, Health, ListTokens, RevokeToken, RotateToken, TokensCommand,
 };
+use crate::connect::{connect, connect_to};
 use crate::failure::Failure;
 use crate::progress::talk;
+use crate::secret_file::{Existing, SecretFile};
 use crate::show;
 use crate::show::page::{Page, Tone};
 use crate::show::table::{Cell, Column, Table};
@@ -31,41 +30,45 @@ pub(crate) async fn tokens(command: &TokensCommand) -> anyhow::Result<()> {
 }
 
 async fn create(args: &CreateToken) -> anyhow::Result<()> {
-    let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
+    let output = SecretFile::prepare(args.new.output.as_deref(), Existing::Refused)?;
+    let client = connect(&args.new.connection).await?;
     let new = client.create_token(&args.role, &args.name, args.ttl).await?;
-    write_new(&new, args.output.as_deref(), args.json)
+    write_new(&new, output, args.new.json)
 }
 
 async fn rotate(args: &RotateToken) -> anyhow::Result<()> {
-    let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
+    let output = SecretFile::prepare(args.new.output.as_deref(), Existing::Replaced)?;
+    let client = connect(&args.new.connection).await?;
     let new = client.rotate_token(&args.token, args.grace).await?;
-    write_new(&new, args.output.as_deref(), args.json)
+    write_new(&new, output, args.new.json)
 }
 
-/// Writes a new token's join string to its file, or else to standard output.
-fn write_new(new: &CreatedToken, output: Option<&Path>, json: bool) -> anyhow::Result<()> {
-    let token = new.token.as_ref().context("the coordinator's reply has no token")?;
+/// Writes a new token's join string to its file, or else to standard output. It exists only here,
+/// so it goes to standard output too if the file cannot be written.
+fn write_new(new: &CreatedToken, output: Option<SecretFile>, json: bool) -> anyhow::Result<()> {
     let line = format!("{}\n", new.join);
-    if let Some(path) = output {
-        write_secret(path, &line).with_context(|| format!("writing {}", path.display()))?;
-    }
+    let written = output.map(|file| file.write(&line)).transpose();
     let mut out = show::stdout();
-    if json {
-        let mut object = object(token);
-        if let (Value::Object(fields), None) = (&mut object, output) {
-            fields.insert("join".to_owned(), new.join.clone().into());
+    let is_shown = !matches!(written, Ok(Some(_)));
+    match &new.token {
+        Some(token) if json => {
+            let mut object = object(token);
+            if let (Value::Object(fields), true) = (&mut object, is_shown) {
+                fields.insert("join".to_owned(), new.join.clone().into());
+            }
+            show::json(&mut out, &object)?;
         }
-        show::json(&mut out, &object)?;
-    } else if output.is_none() {
-        out.write_all(line.as_bytes())?;
+        Some(_) | None if is_shown => out.write_all(line.as_bytes())?,
+        Some(_) | None => {}
     }
     out.flush()?;
+    let token = new.token.as_ref().context("the coordinator's reply has no token")?;
     let until = token.expires_ms.map_or_else(
         || "until it is revoked".to_owned(),
         |expires_ms| format!("for {}", in_time(expires_ms)),
     );
     talk(&format!("token {} ({}), role {}, is valid {until}", token.name, token.id, token.role));
-    match output {
+    match written? {
         Some(path) => {
             let command = if token.role == Role::Worker.name() { "worker" } else { "list" };
             talk(&format!("hint: to use it: caviar {command} --join {}", path.display()));
@@ -77,15 +80,8 @@ fn write_new(new: &CreatedToken, output: Option<&Path>, json: bool) -> anyhow::R
     Ok(())
 }
 
-/// Writes a file that only this user can read. An existing file is not touched.
-fn write_secret(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
 async fn list(args: &ListTokens) -> anyhow::Result<()> {
-    let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
+    let client = connect(&args.connection).await?;
     let tokens = client.list_tokens().await?;
     let mut out = show::stdout();
     if args.json {
@@ -97,7 +93,7 @@ async fn list(args: &ListTokens) -> anyhow::Result<()> {
 }
 
 async fn revoke(args: &RevokeToken) -> anyhow::Result<()> {
-    let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
+    let client = connect(&args.connection).await?;
     let token = client.revoke_token(&args.token).await?;
     talk(&format!("token {} ({}) is revoked", token.name, token.id));
     if args.json {
@@ -166,32 +162,43 @@ fn in_time(ms: u64) -> String {
 
 /// Carries out `caviar access`.
 pub(crate) async fn access(args: &Access) -> anyhow::Result<()> {
-    let finder = args.connection.finder();
-    let target = finder.find(Role::Admin).map_err(caviar_client::ConnectionError::from)?;
-    let Target::Trusted(join) = target else {
-        return Err(Failure::hinted(
-            "a coordinator that was started with --insecure has no authority and no tokens",
-            "connect to it without TLS: grpcurl -plaintext",
-        )
-        .into());
-    };
-    let mut out = show::stdout();
-    if args.token {
-        writeln!(out, "{}", join.secret.reveal())?;
-    } else if args.join_string {
-        writeln!(out, "{}", join.reveal())?;
-    } else {
-        let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
-        let authority = client.authority().await?;
-        if args.ca {
-            out.write_all(authority.certificate.as_bytes())?;
-        } else if args.json {
-            show::json(&mut out, &access_object(&join, &authority))?;
-        } else {
-            write_access(&mut out, &join)?;
+    let all = args.connection.finder().find_all(Role::Admin).map_err(ConnectionError::from)?;
+    if all.iter().any(|found| matches!(found.target, Target::Plain(_))) {
+        return Err(without_tokens().into());
+    }
+    let is_secret = args.token || args.join_string;
+    let (found, client) = match all.as_slice() {
+        [found] if is_secret => (found.clone(), None),
+        // Of several, it is the one that answers.
+        _ => {
+            let connected = connect_to(&args.connection, all).await?;
+            (connected.found, Some(connected.client))
         }
+    };
+    let Target::Trusted(join) = found.target else { return Err(without_tokens().into()) };
+    let mut out = show::stdout();
+    match client {
+        _ if args.token => writeln!(out, "{}", join.secret.reveal())?,
+        Some(client) if !args.join_string => {
+            let authority = client.authority().await?;
+            if args.ca {
+                out.write_all(authority.certificate.as_bytes())?;
+            } else if args.json {
+                show::json(&mut out, &access_object(&join, &authority))?;
+            } else {
+                write_access(&mut out, &join)?;
+            }
+        }
+        Some(_) | None => writeln!(out, "{}", join.reveal())?,
     }
     Ok(out.flush()?)
+}
+
+fn without_tokens() -> Failure {
+    Failure::hinted(
+        "a coordinator that was started with --insecure has no authority and no tokens",
+        "connect to it without TLS: grpcurl -plaintext",
+    )
 }
 
 fn access_object(join: &JoinString, authority: &caviar_client::Authority) -> Value {
@@ -229,7 +236,7 @@ fn write_access(out: &mut impl Write, join: &JoinString) -> io::Result<()> {
 
 /// Carries out `caviar health`: succeeds if a coordinator answers and serves.
 pub(crate) async fn health(args: &Health) -> anyhow::Result<()> {
-    let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
+    let client = connect(&args.connection).await?;
     talk(&format!("the coordinator at {} serves", client.url()));
     Ok(())
 }

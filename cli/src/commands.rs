@@ -5,7 +5,6 @@ use std::io::Write;
 
 use caviar_client::{Client, Error, Request};
 use caviar_common::ids::TrialNumber;
-use caviar_common::join::Role;
 use caviar_common::outcome::TrialState;
 use caviar_common::spec::Goal;
 use caviar_common::view::{SweepView, TrialView};
@@ -15,6 +14,7 @@ use crate::args::{
     Best, Change, Command, Delete, Drain, Explain, Export, Format, Importance, List, Release,
     Resize, Sort, Source, Status, Submit, Trials, Watch, Workers,
 };
+use crate::connect::connect;
 use crate::embedded::{Reader, object};
 use crate::failure::Failure;
 use crate::follow::follow;
@@ -92,7 +92,7 @@ fn write_if_json(value: &impl Serialize, json: bool) -> anyhow::Result<()> {
 async fn submit(args: &Submit) -> anyhow::Result<()> {
     let source = SweepSource::read(&args.file, args.name.as_ref(), Purpose::Submit)?;
     // Not to a `caviar run` in this folder, which ends with its own sweep.
-    let client = Client::connect(&args.connection.dialer(Role::Admin)?).await?;
+    let client = connect(&args.connection).await?;
     let hints = ["to create another sweep: --name NAME".to_owned()];
     let sweep = source.create(&client, args.for_slots, &hints).await?;
     report_state(&sweep, Origin::Coordinator, args.json)?;

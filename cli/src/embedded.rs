@@ -16,6 +16,7 @@ use caviar_core::input::Config;
 use serde_json::Value;
 
 use crate::args::Source;
+use crate::connect::connect;
 use crate::failure::Failure;
 use crate::place::{Place, coordinator_hint};
 use crate::show::sweep::{Origin, state as shown_state};
@@ -143,7 +144,7 @@ impl Reader {
     async fn open(source: &Source) -> anyhow::Result<Self> {
         match source.place()? {
             Place::Coordinator => {
-                let client = Client::connect(&source.connection.dialer(Role::Admin)?).await?;
+                let client = connect(&source.connection).await?;
                 Ok(Self { client, stored: None })
             }
             Place::Store(store) => {
@@ -180,7 +181,7 @@ impl Reader {
             return Err(Failure::hinted(message, hint).into());
         }
         reader.close().await?;
-        let client = Client::connect(&source.connection.dialer(Role::Admin)?).await?;
+        let client = connect(&source.connection).await?;
         Ok(Self { client, stored: None })
     }
 

@@ -169,11 +169,13 @@ fn hints(error: &Error) -> Vec<String> {
     let elsewhere = "name the coordinator with --coordinator HOST:PORT or CAVIAR_COORDINATOR";
     match error {
         Error::Untrusted { hints, .. } => hints.clone(),
-        Error::Unreachable { url, .. } => {
-            vec![
-                how_to_reach(url),
-                format!("or {elsewhere}; to read a store without a coordinator: --store PATH"),
-            ]
+        Error::Unreachable { url, hints, .. } => {
+            let mut hints = hints.clone();
+            hints.push(how_to_reach(url));
+            hints.push(format!(
+                "or {elsewhere}; to read a store without a coordinator: --store PATH"
+            ));
+            hints
         }
         Error::NoReply { .. } | Error::NotACoordinator { .. } => {
             vec![format!("{elsewhere}; it listens on port 7070 unless it is told otherwise")]
@@ -239,8 +241,14 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> Report {
     } else if let Some(error) = error.downcast_ref::<Error>() {
         (Failure::from(error), error.class().into())
     } else if let Some(error) = error.downcast_ref::<ConnectionError>() {
-        let text = Failure::from_text(&text_with_causes(error));
-        (text.with_more_hints(error.hints()), error.class().into())
+        let failure = match error {
+            ConnectionError::Client(error) => error.into(),
+            ConnectionError::Away { error, .. } => Failure::from(&**error),
+            ConnectionError::Find(_) | ConnectionError::Dialer(_) => {
+                Failure::from_text(&text_with_causes(error))
+            }
+        };
+        (failure.with_more_hints(error.hints()), error.class().into())
     } else {
         let class = error.downcast_ref::<ServerError>().map(ServerError::class);
         let exit = class.map_or(Exit::Failure, Exit::from);
@@ -316,7 +324,11 @@ mod tests {
             ("https://[::1]:7071", "start one with: caviar coordinator --listen :7071\n"),
             ("https://a:7071", "or use a tunnel: ssh -L 7071:127.0.0.1:7071 a, and then"),
         ] {
-            let error = Error::Unreachable { url: url.to_owned(), cause: "no".to_owned() };
+            let error = Error::Unreachable {
+                url: url.to_owned(),
+                cause: "no".to_owned(),
+                hints: Vec::new(),
+            };
             let text = text(&Failure::from(&error));
             assert!(text.contains(hint), "{text}");
         }

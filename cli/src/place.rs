@@ -42,6 +42,11 @@ fn address_argument(connection: &ConnectionArguments) -> Option<&String> {
     connection.coordinator.as_ref().filter(|it| is_argument(it.as_ref(), "CAVIAR_COORDINATOR"))
 }
 
+/// Whether the environment has a join string.
+fn has_join_variable() -> bool {
+    std::env::var_os("CAVIAR_JOIN").is_some_and(|join| !join.is_empty())
+}
+
 /// The options that lead another command to the same coordinator, with a space before each. Empty
 /// unless the command line names it.
 pub(crate) fn connection_option(connection: &ConnectionArguments) -> String {
@@ -73,11 +78,13 @@ impl Source {
         if is_coordinator_argument {
             return Ok(Place::Coordinator);
         }
-        Ok(match (&self.store, &connection.coordinator) {
-            (Some(path), _) => Place::Store(path.clone()),
-            (None, Some(_)) => Place::Coordinator,
-            (None, None) => last_store(Path::new(".")).map_or(Place::Coordinator, Place::Store),
-        })
+        if let Some(path) = &self.store {
+            return Ok(Place::Store(path.clone()));
+        }
+        if connection.coordinator.is_some() || has_join_variable() {
+            return Ok(Place::Coordinator);
+        }
+        Ok(last_store(Path::new(".")).map_or(Place::Coordinator, Place::Store))
     }
 
     /// The store of the command line.

@@ -354,7 +354,7 @@ impl LocalWorker {
     fn start(coordinator: Dialer, args: &Run) -> anyhow::Result<Self> {
         let name = Name::parse("worker", WORKER).map_err(|problem| anyhow::anyhow!("{problem}"))?;
         let config = WorkerConfig {
-            coordinator,
+            coordinator: coordinator.into(),
             name,
             slots: slots(args),
             memory: args.memory,

@@ -19,6 +19,10 @@ rounds = [4, 2]
 "#;
 
 fn caviar(directory: &Path, arguments: &[&str]) -> Output {
+    program(directory, arguments).output().unwrap()
+}
+
+fn program(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_caviar"));
     command
         .args(arguments)
@@ -27,18 +31,14 @@ fn caviar(directory: &Path, arguments: &[&str]) -> Output {
         .env_remove("CAVIAR_COORDINATOR")
         .env_remove("CAVIAR_JOIN")
         .env_remove("CAVIAR_STORE")
-        .env("CAVIAR_HOME", directory.join("home"))
-        .output()
-        .unwrap()
+        .env("CAVIAR_HOME", directory.join("home"));
+    command
 }
 
 /// Runs `small.toml` in the background until it shows its progress. The lines of standard error
 /// after that follow.
 fn start_run(directory: &Path) -> (Child, impl Iterator<Item = String>) {
-    let mut run = Command::new(env!("CARGO_BIN_EXE_caviar"))
-        .args(["run", "small.toml", "--slots", "1"])
-        .current_dir(directory)
-        .env_remove("CAVIAR_STORE")
+    let mut run = program(directory, &["run", "small.toml", "--slots", "1"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -315,6 +315,12 @@ fn the_store_of_the_last_run_is_read_without_being_named() {
         top.as_array().unwrap().iter().map(|t| t["objective"].as_f64().unwrap()).collect();
     assert!(values.len() == 2 && values[0] >= values[1], "{values:?}");
     assert!(stdout(directory, &["watch", "small"]).starts_with("sweep small (number 1)"));
+
+    // The environment counts more than the folder: nothing listens on port 1.
+    let join = format!("caviar1.admin.{}.{}@127.0.0.1:1", "ab".repeat(32), "cd".repeat(16));
+    let output = program(directory, &["best", "small"]).env("CAVIAR_JOIN", join).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("127.0.0.1:1"), "{said}");
 
     stdout(directory, &["delete", "small", "--store", "results.db"]);
     assert!(refusal(directory, &["best", "small"]).starts_with("error: there is no sweep"));

@@ -16,7 +16,8 @@ const SWEEP: &str = "name = \"small\"\nseed = 3\n[data]\nsource = \"builtin:digi
 
 /// Plays sbatch: it keeps each script and its options, and starts the script in the background as
 /// the job of the next number. The file `held` keeps jobs in the queue, `broken` makes them fail,
-/// and with `refuses` it takes none.
+/// and with `refuses` it takes none. If the file `cluster` has a name, jobs are on that cluster,
+/// and the other programs know them only there.
 const SBATCH: &str = r#"#!/bin/sh
 cd "$CLUSTER" || exit 1
 case " $* " in
@@ -27,6 +28,7 @@ job=$(($(cat next 2>/dev/null || echo 0) + 1))
 echo "$job" >next
 echo "$*" >"options.$job"
 cat >"script.$job"
+sed -n 's/^#SBATCH --comment=//p' "script.$job" >"comment.$job"
 if [ -f broken ]; then
     echo FAILED >"state.$job"
 elif [ -f held ]; then
@@ -36,21 +38,30 @@ else
     (SLURM_JOB_ID=$job SLURM_JOB_NUM_NODES=1 bash "script.$job" >"log.$job" 2>&1 </dev/null
      if [ $? = 0 ]; then echo COMPLETED; else echo FAILED; fi >"state.$job") >/dev/null 2>&1 &
 fi
-echo "$job"
+if [ -f cluster ]; then echo "$job;$(cat cluster)"; else echo "$job"; fi
 "#;
 
 /// Plays squeue: it lists every job that sbatch knows.
 const SQUEUE: &str = r#"#!/bin/sh
 cd "$CLUSTER" || exit 1
 echo "$*" >squeue.options
+case " $* " in
+    *" -M $(cat cluster 2>/dev/null) "*) echo "CLUSTER: $(cat cluster)" ;;
+    *) if [ -f cluster ]; then exit 0; fi ;;
+esac
 for file in state.*; do
-    [ -f "$file" ] && echo "${file#state.}|$(cat "$file")"
+    job=${file#state.}
+    [ -f "$file" ] && echo "$job|$(cat "$file")|$(cat "comment.$job")"
 done
 exit 0
 "#;
 
 const SCANCEL: &str = r#"#!/bin/sh
 cd "$CLUSTER" || exit 1
+if [ -f cluster ]; then
+    if [ "$1 $2" != "-M $(cat cluster)" ]; then echo "Invalid job id" >&2; exit 1; fi
+    shift 2
+fi
 for job in "$@"; do echo CANCELLED >"state.$job"; echo "$job" >>cancelled; done
 "#;
 
@@ -95,6 +106,12 @@ impl Cluster {
         let bin = self.path("bin");
         command.env("PATH", format!("{}:{path}", bin.display())).env("CLUSTER", self.folder.path());
         command
+    }
+
+    /// Waits until squeue is asked again.
+    fn wait_for_a_look(&self) {
+        let _gone = fs::remove_file(self.path("squeue.options"));
+        until("it looks", || exists(&self.path("squeue.options")));
     }
 
     /// Starts a coordinator, and returns it with its address.
@@ -217,16 +234,137 @@ fn queued_jobs_are_cancelled_when_it_is_interrupted() {
     let mut office = Process::start(&mut cluster.caviar(&words));
     until("a job is queued", || exists(&cluster.path("state.1")));
     // Only one, however many looks follow.
-    until("it looks again", || {
-        let _gone = fs::remove_file(cluster.path("squeue.options"));
-        until("it looks", || exists(&cluster.path("squeue.options")));
-        Some(())
-    });
+    cluster.wait_for_a_look();
     assert!(!cluster.path("state.2").exists());
     office.signal(Signal::SIGINT);
     let said = office.succeeded();
     assert!(said.contains("cancelling queued jobs: 1\n"), "{said}");
     assert_eq!(cluster.text("cancelled"), "1\n");
+}
+
+#[test]
+fn a_second_process_takes_over_the_jobs_of_the_first() {
+    let cluster = Cluster::new();
+    fs::write(cluster.path("held"), "").unwrap();
+    let (_coordinator, address) = cluster.coordinator();
+    stdout_of(cluster.caviar(&format!("submit small.toml --coordinator {address}")));
+    let words = format!(
+        "slurm workers --coordinator {address} --poll 1s --slots-per-job 1 --max 2 --backlog 2"
+    );
+    let mut first = Process::start(&mut cluster.caviar(&words));
+    until("two jobs are queued", || exists(&cluster.path("state.2")));
+    first.signal(Signal::SIGKILL);
+    first.failed();
+    // A job that has ended, and jobs of another coordinator and of no coordinator.
+    let mark = cluster.text("comment.1");
+    assert!(mark.starts_with("caviar-workers:"), "{mark}");
+    let others = [(7, "COMPLETED", mark.trim()), (8, "PENDING", "caviar-workers:x")];
+    for (job, state, comment) in others.into_iter().chain([(9, "PENDING", "(null)")]) {
+        fs::write(cluster.path(&format!("state.{job}")), state).unwrap();
+        fs::write(cluster.path(&format!("comment.{job}")), comment).unwrap();
+    }
+    let mut second = Process::start(&mut cluster.caviar(&words));
+    cluster.wait_for_a_look();
+    cluster.wait_for_a_look();
+    assert!(!cluster.path("state.3").exists(), "at most two jobs");
+    second.signal(Signal::SIGTERM);
+    let said = second.succeeded();
+    assert!(said.contains("taking over 2 jobs for the same coordinator\n"), "{said}");
+    assert!(said.contains("cancelling queued jobs: 1, 2\n"), "{said}");
+    assert_eq!(cluster.text("cancelled"), "1\n2\n");
+}
+
+#[test]
+fn a_comment_of_the_user_is_kept_and_its_price_is_said() {
+    let cluster = Cluster::new();
+    // A script is shown without a coordinator, too.
+    let mut print = cluster.caviar("slurm workers --coordinator 127.0.0.1:1 --print");
+    print.env("CAVIAR_HOME", cluster.path("nowhere"));
+    let printed = stdout_of(print);
+    assert!(printed.contains("#SBATCH --job-name=caviar-worker\n"), "{printed}");
+    let (_coordinator, address) = cluster.coordinator();
+    let words = format!("slurm workers --coordinator {address} --until-done -- --comment=mine");
+    let said = stderr_of(cluster.caviar(&words), true);
+    assert!(said.contains("hint: --comment replaces the one by which it finds its jobs"), "{said}");
+}
+
+#[test]
+fn a_closed_terminal_cancels_queued_jobs_unless_nohup_was_asked_for() {
+    let cluster = Cluster::new();
+    fs::write(cluster.path("held"), "").unwrap();
+    let (_coordinator, address) = cluster.coordinator();
+    stdout_of(cluster.caviar(&format!("submit small.toml --coordinator {address}")));
+    let words = format!("slurm workers --coordinator {address} --poll 1s --slots-per-job 1");
+    let start = |how: &[&str]| {
+        let plain = cluster.caviar(&words);
+        let mut command = std::process::Command::new("env");
+        command.args(how).arg(plain.get_program()).args(plain.get_args());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Process::start(command.current_dir(cluster.path("")))
+    };
+    // The test itself may run under nohup.
+    let mut office = start(&["--default-signal=HUP"]);
+    until("a job is queued", || exists(&cluster.path("state.1")));
+    office.signal(Signal::SIGHUP);
+    let said = office.succeeded();
+    assert!(said.contains("cancelling queued jobs: 1\n"), "{said}");
+
+    let mut office = start(&["--ignore-signal=HUP"]);
+    until("a job is queued", || exists(&cluster.path("state.2")));
+    office.signal(Signal::SIGHUP);
+    cluster.wait_for_a_look();
+    cluster.wait_for_a_look();
+    assert_eq!(cluster.text("state.2"), "PENDING\n");
+    office.signal(Signal::SIGTERM);
+    office.succeeded();
+}
+
+#[test]
+fn jobs_on_another_cluster_are_watched_and_cancelled_there() {
+    let cluster = Cluster::new();
+    fs::write(cluster.path("held"), "").unwrap();
+    fs::write(cluster.path("cluster"), "other").unwrap();
+    let said = stderr_of(cluster.caviar("slurm run small.toml -- -M other"), true);
+    assert!(said.contains("to end it: scancel -M other 1;"), "{said}");
+    let (_coordinator, address) = cluster.coordinator();
+    stdout_of(cluster.caviar(&format!("submit small.toml --coordinator {address}")));
+    let words = format!("slurm workers --coordinator {address} --poll 1s --slots-per-job 1");
+    // Without the option, the variable and the reply of sbatch tell.
+    for (at, (options, variable)) in
+        [(" -- -M other", ""), ("", "other"), ("", "")].iter().enumerate()
+    {
+        let job = at + 2;
+        let mut command = cluster.caviar(&format!("{words}{options}"));
+        let mut office = Process::start(command.env("SBATCH_CLUSTERS", variable));
+        until("a job is queued", || exists(&cluster.path(&format!("state.{job}"))));
+        cluster.wait_for_a_look();
+        cluster.wait_for_a_look();
+        office.signal(Signal::SIGTERM);
+        let said = office.succeeded();
+        assert!(said.contains(&format!("submitted job {job} on cluster other\n")), "{said}");
+        assert!(!said.contains("ended before its worker"), "{said}");
+        let state = cluster.text(&format!("state.{job}"));
+        assert_eq!(state, "CANCELLED\n", "{said}");
+    }
+}
+
+#[test]
+fn a_job_whose_workers_have_all_ended_does_not_wait_for_its_time_limit() {
+    use std::os::unix::fs::PermissionsExt;
+    let cluster = Cluster::new();
+    let srun = cluster.path("bin/srun");
+    fs::write(&srun, "#!/bin/sh\nexit 0\n").unwrap();
+    fs::set_permissions(&srun, fs::Permissions::from_mode(0o755)).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let mut command = cluster.caviar("slurm job small.toml --store caviar.db");
+    command.env("SLURM_JOB_ID", "7").env("SLURM_JOB_END_TIME", (now.as_secs() + 400).to_string());
+    let said = Process::start(&mut command).failed();
+    assert!(said.contains("error: all workers of the job have ended\n"), "{said}");
 }
 
 #[test]

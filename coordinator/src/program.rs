@@ -129,9 +129,11 @@ struct Serve {
         value_parser = clap::value_parser!(u64).range(100..=604_800_000)
     )]
     stall_ms: u64,
-    /// The folder for data sets and other large files, which no other coordinator may use
+    /// Where data sets and other large files are kept, which no other coordinator may use: a
+    /// folder, or in a program that was built with object stores, s3://BUCKET/PREFIX,
+    /// gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, with credentials from the environment
     /// [default: STORE.artifacts]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "PLACE")]
     artifacts: Option<Place>,
     /// Bytes that these files may take together
     #[arg(long, value_name = "SIZE", default_value = "64GiB")]
@@ -424,8 +426,8 @@ mod tests {
         assert_eq!(serve.artifacts, Some(Place::Folder("/a".into())));
         assert_eq!(serve.artifact_limit.bytes(), 2 << 30);
         assert_eq!(parsed(&[]).unwrap().serve.artifact_limit, SizeLimit::default());
-        let error = parsed(&["--artifacts", "s3://bucket"]).unwrap_err();
-        assert!(error.contains("s3:// is not supported by this build"), "{error}");
+        let error = parsed(&["--artifacts", "ftp://host"]).unwrap_err();
+        assert!(error.contains("ftp:// is not supported"), "{error}");
         assert!(parsed(&["--artifact-limit", "5"]).is_err());
     }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caviar_common::error::ErrorClass;
+use caviar_common::ids::StoreId;
 use caviar_common::join::{JoinString, Role};
 use caviar_core::input::{Config, Input};
 use caviar_proto::v1::access_service_server::AccessServiceServer;
@@ -34,6 +35,7 @@ use crate::artifacts::{ArtifactError, Artifacts, Settings};
 use crate::driver::{self, Driver, DriverError, DriverHandle, Ended};
 use crate::incoming::Incoming;
 use crate::rpc::{Access, Admin, Api, Blobs, Sweeps, Trials, Workers};
+use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 use crate::trust::{AccessLayer, Security, TlsSetup, Trust, TrustError, accept};
 
@@ -105,7 +107,7 @@ pub enum ServerError {
     /// The driver could not start, or failed.
     #[error(transparent)]
     Driver(#[from] DriverError),
-    /// The folder of the artifacts cannot be listed or cleaned.
+    /// The folder or the bucket of the artifacts cannot be listed or cleaned.
     #[error("{0}")]
     Artifacts(String),
     /// The service descriptions cannot be served: a bug.
@@ -159,7 +161,7 @@ pub fn start(config: ServerConfig) -> BoxFuture<'static, Result<Server, ServerEr
 /// Like [`start`], with other settings of its [artifacts](crate::artifacts).
 ///
 /// # Errors
-/// Those of [`start`], or the folder of the artifacts cannot be used.
+/// Those of [`start`], or the place of the artifacts cannot be used.
 pub fn start_with(
     config: ServerConfig,
     artifacts: Settings,
@@ -176,10 +178,14 @@ async fn open_and_serve(config: ServerConfig, artifacts: Settings) -> Result<Ser
     let address = listener.local_addr().map_err(failed)?;
     let (core, path) = (config.core, config.store.clone());
     let open_store = if config.ticks { SqliteStore::open } else { SqliteStore::open_for_reading };
-    let open = move || driver::start(core, Box::new(open_store(&path)?));
-    let Driver { handle, ended } =
+    let open = move || {
+        let store = open_store(&path)?;
+        let id = store.id();
+        Ok::<_, DriverError>((id, driver::start(core, Box::new(store))?))
+    };
+    let (id, Driver { handle, ended }) =
         tokio::task::spawn_blocking(open).await.map_err(|_| ServerError::Ended)??;
-    let artifacts = open_artifacts(artifacts, &config).await?;
+    let artifacts = open_artifacts(artifacts, &config, id).await?;
     // After the store: only one process at a time may change what is next to it.
     let (trust, tls) = open_trust(&config.security, address)?;
     let (stopping, stop) = watch::channel(false);
@@ -391,9 +397,10 @@ async fn router(api: &Api, trust: Option<Arc<Trust>>) -> Result<Router<Layers>, 
 async fn open_artifacts(
     settings: Settings,
     config: &ServerConfig,
+    id: StoreId,
 ) -> Result<Arc<Artifacts>, ServerError> {
     let (store, is_read_only) = (config.store.clone(), !config.ticks);
-    let open = move || Artifacts::open(settings, &store, is_read_only);
+    let open = move || Artifacts::open(settings, &store, id, is_read_only);
     let opened = tokio::task::spawn_blocking(open).await.map_err(|_| ServerError::Ended)?;
     opened.map_err(|error: ArtifactError| ServerError::Artifacts(error.to_string()))
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Measures the CPU time of a first build, crate by crate: docs/tools/build_cost.py [CRATES]
+"""Measures the CPU time of a first build: docs/tools/build_cost.py [CRATES [OPTIONS]]
 
-Builds `caviar` with optimisation in an empty folder, and prints the CRATES (20) that took the most
-CPU time of the compiler. The rest of the total is C code, linking, and cargo itself.
+Builds `caviar` with optimisation in an empty folder, crate by crate, and prints the CRATES (20)
+that took the most CPU time of the compiler. The rest of the total is C code, linking, and cargo
+itself. OPTIONS go to cargo, such as `--features object-store`.
 """
 
 import os
@@ -29,7 +30,7 @@ def compile_one(command):
     return code
 
 
-def main(count):
+def main(count, options):
     """Builds in an empty folder, and prints the table."""
     repository = Path(__file__).resolve().parents[2]
     with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +41,7 @@ def main(count):
             "RUSTC_WRAPPER": str(Path(__file__).resolve()),
             "CARGO_TARGET_DIR": str(Path(folder) / "target"),
         }
-        command = ["cargo", "build", "--release", "--bin", "caviar"]
+        command = ["cargo", "build", "--release", "--bin", "caviar", *options]
         subprocess.run(command, cwd=repository, env=environment, check=True)
         total = user_seconds()
         costs = {}
@@ -58,4 +59,4 @@ def main(count):
 
 if LOG in os.environ:
     sys.exit(compile_one(sys.argv[1:]))
-main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+main(int(sys.argv[1]) if len(sys.argv) > 1 else 20, sys.argv[2:])

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::thread::JoinHandle;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,7 +14,8 @@ use serde_json::Value;
 use crate::home::home;
 use crate::watch::{is_completed, until};
 
-/// The folder of the programs. They are built once, next to the running test, in its profile.
+/// The folder of the programs. They are built once, next to the running test, in its profile, with
+/// its feature `object-store`.
 pub fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
@@ -37,6 +39,9 @@ pub fn programs() -> &'static Path {
             "caviar-worker",
         ]);
         build.args(release.then_some("--release"));
+        if cfg!(feature = "object-store") {
+            build.args(["--features", "caviar/object-store,caviar-coordinator/object-store"]);
+        }
         build.arg("--target-dir").arg(profile.parent().expect("a profile lies in <target>"));
         build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
         let status = build.status().expect("cargo runs");
@@ -60,12 +65,14 @@ pub fn program(name: &str) -> Command {
 #[derive(Debug)]
 pub struct Process {
     child: Child,
+    /// Reads its standard error, if a test waited for a line of it.
+    log: Option<JoinHandle<String>>,
 }
 
 impl Process {
     /// Starts it.
     pub fn start(command: &mut Command) -> Self {
-        Self { child: command.spawn().expect("the program starts") }
+        Self { child: command.spawn().expect("the program starts"), log: None }
     }
 
     /// Starts it, and waits until `said` returns a value for a line of its standard error.
@@ -73,11 +80,29 @@ impl Process {
         let mut process = Self::start(command.stderr(Stdio::piped()));
         let stderr = process.child.stderr.take().expect("stderr is piped");
         let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
-        let found = lines.find_map(|line| said(&line)).expect("the program says so before it ends");
+        let mut log = String::new();
+        let found = lines.find_map(|line| {
+            log.extend([&line, "\n"]);
+            said(&line)
+        });
+        let found = found.expect("the program says so before it ends");
         // The rest of its standard error is read, so that it never blocks, and shown when a test
         // fails.
-        std::thread::spawn(move || lines.for_each(|line| eprintln!("{line}")));
+        process.log = Some(std::thread::spawn(move || {
+            for line in lines {
+                eprintln!("{line}");
+                log.extend([&line, "\n"]);
+            }
+            log
+        }));
         (process, found)
+    }
+
+    /// `kill -9`, and everything that it wrote to its standard error.
+    pub fn log(mut self) -> String {
+        self.kill();
+        let log = self.log.take().expect("it was started to be heard");
+        log.join().expect("its standard error ends")
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -118,12 +143,27 @@ impl Coordinator {
     /// Starts one on any port, or on that of `url`, and waits until it listens.
     pub fn start(store: &Path, url: Option<&str>) -> Self {
         let listen = url.map_or("127.0.0.1:0", |url| url.trim_start_matches("https://"));
+        Self::start_on(listen, home(), store)
+    }
+
+    /// Starts one for the user with this folder on any port, and waits until it listens.
+    pub fn start_for(home: &Path, store: &Path) -> Self {
+        Self::start_on("127.0.0.1:0", home, store)
+    }
+
+    fn start_on(listen: &str, home: &Path, store: &Path) -> Self {
         let mut command = program("caviar-coordinator");
         command
+            .env("CAVIAR_HOME", home)
             .args(["--listen", listen, "--lease-ttl-ms", "2000", "--store"])
             .arg(store)
             .env("RUST_LOG", "info");
-        let (process, url) = Process::start_and_hear(&mut command, listening);
+        Self::hear(&mut command)
+    }
+
+    /// Starts one with this command, and waits until it listens.
+    pub fn hear(command: &mut Command) -> Self {
+        let (process, url) = Process::start_and_hear(command, listening);
         Self { process, url }
     }
 }

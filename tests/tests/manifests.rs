@@ -15,7 +15,7 @@ use caviar_tests::launch::{check_command_line, deploy, text, value};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec, Service};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::Serialize;
@@ -184,7 +184,8 @@ fn every_port_is_the_port_of_the_coordinator() {
     let served = &spec.ports.unwrap()[0];
     assert_eq!(served.port, port);
     assert_eq!(served.target_port, Some(IntOrString::String(ports[0].name.clone().unwrap())));
-    assert_eq!(value(&args, "--advertise"), Some(format!("{name}:{port}").as_str()));
+    let advertised = value(&args, "--advertise").unwrap();
+    assert_eq!(advertised.split(',').next(), Some(format!("{name}:{port}").as_str()));
     assert_eq!(coordinator().spec.unwrap().service_name, Some(name));
     for (key, label) in spec.selector.unwrap() {
         assert_eq!(labels(&template).get(&key), Some(&label));
@@ -195,6 +196,69 @@ fn every_port_is_the_port_of_the_coordinator() {
     let opened = ingress.spec.unwrap().ingress.unwrap()[0].ports.clone();
     assert_eq!(opened, egress.spec.unwrap().egress.unwrap()[0].ports);
     assert_eq!(opened.unwrap()[0].port, Some(IntOrString::Int(port)));
+}
+
+/// Whether the policy lets its pods ask the name service and dial `port` of the coordinator.
+fn allows_names_and_coordinator(policy: &NetworkPolicy, port: i32) -> bool {
+    let rules = policy.spec.as_ref().and_then(|spec| spec.egress.clone()).unwrap_or_default();
+    let allows = |port: i32, component: Option<&str>| {
+        let leads_there = |to: &Option<Vec<NetworkPolicyPeer>>| {
+            let label = |peer: &NetworkPolicyPeer| {
+                let labels = peer.pod_selector.as_ref()?.match_labels.as_ref()?;
+                labels.get("app.kubernetes.io/component").cloned()
+            };
+            to.as_ref().is_none_or(|to| to.iter().any(|it| label(it).as_deref() == component))
+        };
+        rules.iter().any(|rule| {
+            let mut ports = rule.ports.iter().flatten().map(|port| port.port.clone());
+            let is_open =
+                rule.ports.is_none() || ports.any(|it| it == Some(IntOrString::Int(port)));
+            is_open && leads_there(&rule.to)
+        })
+    };
+    allows(53, None) && allows(port, Some("coordinator"))
+}
+
+#[test]
+fn the_probes_reach_the_coordinator_under_its_network_policy() {
+    let template = coordinator().spec.unwrap().template;
+    let args = words(&container(&template).args);
+    let advertised = value(&args, "--advertise").unwrap();
+    let loopback = [format!("127.0.0.1:{DEFAULT_PORT}"), format!("[::1]:{DEFAULT_PORT}")];
+    let is_local = advertised.split(',').any(|address| loopback.iter().any(|it| it == address));
+    let policy: NetworkPolicy = typed("kubernetes/base/network-policy-coordinator.yaml");
+    assert!(
+        is_local || allows_names_and_coordinator(&policy, i32::from(DEFAULT_PORT)),
+        "the policy denies a container the name service, and {advertised} has no loopback address"
+    );
+    // The rules of the workers are what it would take otherwise.
+    let workers: NetworkPolicy = typed("kubernetes/base/network-policy-workers.yaml");
+    assert!(allows_names_and_coordinator(&workers, i32::from(DEFAULT_PORT)));
+}
+
+/// The bytes of a size with a unit of 1024: `10Gi` for Kubernetes, `6GiB` for Caviar.
+fn bytes(size: &str) -> u64 {
+    let (number, unit) = size.split_at(size.find(|c: char| !c.is_ascii_digit()).unwrap());
+    let shift = match unit.trim_end_matches('B') {
+        "Mi" => 20,
+        "Gi" => 30,
+        "Ti" => 40,
+        _ => panic!("{size}: expected Mi, Gi or Ti"),
+    };
+    number.parse::<u64>().unwrap() << shift
+}
+
+#[test]
+fn the_artifacts_leave_room_for_the_store_on_its_volume() {
+    let spec = coordinator().spec.unwrap();
+    let args = words(&container(&spec.template).args);
+    assert_eq!(value(&args, "--artifacts"), None, "they are next to the store");
+    let limit = bytes(value(&args, "--artifact-limit").expect("the default is 64 GiB"));
+    let [claim] = spec.volume_claim_templates.as_deref().unwrap() else { panic!("one volume") };
+    let resources = claim.spec.clone().unwrap().resources.unwrap();
+    let volume = bytes(&resources.requests.unwrap()["storage"].0);
+    // The rest is for the store, its log and its snapshots.
+    assert!(limit + (2 << 30) <= volume, "{limit} of {volume} bytes are for artifacts");
 }
 
 #[test]

@@ -176,6 +176,12 @@ fn workers_by_demand_replace_a_cancelled_one_with_the_result_of_one_process() {
         let busy = busy_workers(&["--coordinator", url]);
         (busy.len() >= 2).then(|| busy[0].clone())
     });
+    // Another process knows the jobs by their comment.
+    office.kill();
+    let mut command = slurm.caviar(&folder, &words);
+    let (mut office, ()) = Process::start_and_hear(&mut command, |line| {
+        line.starts_with("taking over ").then_some(())
+    });
     let job = cancelled.strip_prefix("slurm-").expect("it is named by its job").to_owned();
     slurm.ok(&["scancel", &job]);
     assert!(office.wait(), "it ends with the sweep");

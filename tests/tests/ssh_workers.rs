@@ -9,6 +9,7 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -128,13 +129,56 @@ fn workers_are_started_listed_and_stopped_and_one_bad_host_does_not_keep_the_oth
 }
 
 #[test]
+fn a_worker_is_known_by_when_it_started_and_not_by_its_name() {
+    let Some(sshd) = Sshd::start() else { return };
+    let store = sshd.path("caviar.db");
+    let coordinator = Coordinator::start(&store, None);
+    // No word of the command line of the worker is the name of the program.
+    let run = sshd.path("run");
+    fs::copy(program("caviar").get_program(), &run).expect("it can be copied");
+    let run = run.display().to_string();
+    let start = ["start", "--program", &run, "--coordinator", &coordinator.url];
+    let (succeeded, out, errors) = sshd.call("node1 slots=1\n", &start);
+    assert!(succeeded && out.starts_with("node1: worker started: process "), "{out}{errors}");
+    let (succeeded, out, _) = sshd.call("node1\n", &["list"]);
+    assert!(succeeded && out.starts_with("node1: running: process "), "{out}");
+    let (succeeded, out, _) = sshd.call("node1\n", &start);
+    assert!(succeeded && out.starts_with("node1: a worker runs already: process "), "{out}");
+
+    // Later, for example after a reboot, another process may have the same id.
+    let file = sshd.path("home/.cache/caviar/workers/pid");
+    let worker = fs::read_to_string(&file).expect("the file of the worker");
+    let (_, started) = worker.split_once(' ').expect("an id and a start");
+    let mut other = program("caviar");
+    other.args(["coordinator", "--listen", "127.0.0.1:0", "--store"]).arg(sshd.path("other.db"));
+    let mut other = other.stderr(Stdio::null()).spawn().expect("caviar starts");
+    fs::write(&file, format!("{} {started}", other.id())).expect("it can be written");
+    let replies = [sshd.call("node1\n", &["list"]), sshd.call("node1\n", &["stop"])];
+    let is_running = other.try_wait().is_ok_and(|ended| ended.is_none());
+    let _killed = other.kill();
+    let _reaped = other.wait();
+    for (succeeded, out, errors) in replies {
+        assert!(succeeded && out == "node1: no worker\n", "{out}{errors}");
+    }
+    assert!(is_running, "only a worker is stopped");
+
+    fs::write(&file, worker).expect("it can be written");
+    let (succeeded, out, _) = sshd.call("node1\n", &["stop"]);
+    assert!(succeeded && out == "node1: worker stopped\n", "{out}");
+}
+
+#[test]
 fn a_worker_that_does_not_start_says_why() {
     let Some(sshd) = Sshd::start() else { return };
-    let words = ["start", "--coordinator", "no where"];
-    let (succeeded, out, errors) = sshd.call("node1\n", &words);
+    let program = sshd.path("run").display().to_string();
+    fs::write(&program, "#!/bin/sh\necho it lacks a library >&2\nexit 1\n").expect("a program");
+    let mode = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(&program, mode).expect("it is a program");
+    let start = ["start", "--coordinator", "http://127.0.0.1:1", "--program"];
+    let (succeeded, out, errors) = sshd.call("node1\n", &[&start[..], &[&program]].concat());
     assert!(!succeeded, "{out}");
-    assert!(errors.contains("error: node1: ") && errors.contains("\"no where\""), "{errors}");
-    let words = ["start", "--program", "/nowhere/caviar"];
+    assert!(errors.contains("error: node1: it lacks a library\n"), "{errors}");
+    let words = [&start[..], &["/nowhere/caviar"]].concat();
     let (_, _, errors) = sshd.call("node1\n", &words);
     assert!(errors.contains("error: node1: /nowhere/caviar is not on this host"), "{errors}");
     // A wrong key is a failure of the host, and never a question for a password.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use caviar_blob::{Blob, BlobError, BlobName, Intake, Outline};
-use caviar_client::{Artifacts, Dialer, Error, Uploaded};
+use caviar_client::{Artifacts, Error, SharedDialer, Uploaded};
 use caviar_common::error::ErrorClass;
 use caviar_common::numbers::to_u64;
 use futures_core::future::BoxFuture;
@@ -96,18 +96,18 @@ impl Default for CheckpointConfig {
 /// that it delays no heartbeat.
 #[derive(Debug)]
 pub(crate) struct ArtifactCheckpoints {
-    dialer: Dialer,
+    dialer: SharedDialer,
 }
 
 impl ArtifactCheckpoints {
-    pub(crate) const fn new(dialer: Dialer) -> Self {
+    pub(crate) const fn new(dialer: SharedDialer) -> Self {
         Self { dialer }
     }
 }
 
 impl Checkpoints for ArtifactCheckpoints {
     fn put(&self, bytes: Arc<Vec<u8>>) -> BoxFuture<'static, Result<Blob, CheckpointError>> {
-        let dialer = self.dialer.clone();
+        let dialer = self.dialer.current();
         Box::pin(async move {
             let outline = Outline::of(&*bytes)?;
             let artifacts = Artifacts::connect(&dialer, CONNECT_TIMEOUT).await?;
@@ -121,7 +121,7 @@ impl Checkpoints for ArtifactCheckpoints {
     }
 
     fn get(&self, blob: Blob) -> BoxFuture<'static, Result<Vec<u8>, CheckpointError>> {
-        let dialer = self.dialer.clone();
+        let dialer = self.dialer.current();
         Box::pin(async move {
             let late = |_| CheckpointError::Unavailable("the coordinator sends nothing".to_owned());
             let artifacts = Artifacts::connect(&dialer, CONNECT_TIMEOUT).await?;

@@ -309,7 +309,7 @@ mod tests {
         let target = caviar_client::Target::plain("http://127.0.0.1:1").unwrap();
         let dialer = caviar_client::Dialer::new(target, None).unwrap();
         let places = BlobPlaces { cache: None, folder: Some(folder.path().to_owned()) };
-        let blobs = Blobs::new(places, Fetcher::new(dialer));
+        let blobs = Blobs::new(places, Fetcher::new(dialer.into()));
         let cache = DataCache::with_blobs(Some(blobs));
         let key = DataKey { data: &data, seed: 7, digest: &summary.digest, block: Some(block) };
         assert_eq!(*cache.get(key, &RUNNING).unwrap(), splits);

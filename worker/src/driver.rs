@@ -6,10 +6,11 @@
 //!       (in each phase it also handles runner events and the stop signal)
 //! ```
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
-use caviar_client::Dialer;
+use caviar_client::{Dialer, FoundIn, SharedDialer};
 use caviar_common::error::Problem;
 use caviar_common::ids::LeaseId;
 use caviar_common::message::{Checkpoint, FromWorker, ToWorker};
@@ -40,6 +41,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 const HEARTBEAT_INTERVALS: (Duration, Duration) =
     (Duration::from_millis(10), Duration::from_secs(3_600));
 
+/// Broken connections without a Welcome after which the join string is read again.
+const BROKEN_ATTEMPTS: u32 = 3;
+
 /// Ready when the worker should stop.
 pub(crate) type Stop<'a> = BoxFuture<'a, ()>;
 
@@ -55,11 +59,22 @@ enum Announcement {
     Sent,
 }
 
+/// What is known about join strings since the last Welcome.
+#[derive(Debug, Default)]
+struct Follow {
+    /// Broken connections, and attempts to connect, without a Welcome.
+    broken: u32,
+    /// The places whose join string was taken and the problems with them, which were logged.
+    logged: BTreeSet<String>,
+}
+
 /// Everything that exists for the lifetime of the worker.
 pub(crate) struct Driver<'a> {
     agent: Agent,
     runners: Runners,
     events: mpsc::Receiver<RunnerEvent>,
+    coordinator: SharedDialer,
+    /// The dialer of the latest connection.
     dialer: Dialer,
     stop: Stop<'a>,
     transfers: Transfers,
@@ -75,6 +90,7 @@ pub(crate) struct Driver<'a> {
     pace: Pace,
     /// The disconnect that was logged last; `None` while the coordinator is connected.
     logged: Option<Disconnect>,
+    follow: Follow,
     /// The latest disconnect; `None` while the coordinator is connected, and before the first.
     disconnect: Option<Disconnect>,
     /// Set when the worker has left without a connection.
@@ -86,14 +102,15 @@ impl<'a> Driver<'a> {
         agent: Agent,
         runners: Runners,
         events: mpsc::Receiver<RunnerEvent>,
-        dialer: Dialer,
+        coordinator: SharedDialer,
         (transfers, stop, leave): (Transfers, Stop<'a>, Leave),
     ) -> Self {
         Self {
             agent,
             runners,
             events,
-            dialer,
+            dialer: coordinator.current(),
+            coordinator,
             stop,
             transfers,
             checkpoint_deadline: None,
@@ -103,6 +120,7 @@ impl<'a> Driver<'a> {
             exit_deadline: None,
             pace: Pace::new(),
             logged: None,
+            follow: Follow::default(),
             disconnect: None,
             failure: None,
         }
@@ -134,7 +152,8 @@ impl<'a> Driver<'a> {
         if self.announcement == Announcement::Wanted {
             self.announcement = Announcement::Sent;
         }
-        let dialer = self.dialer.clone();
+        let dialer = self.coordinator.current();
+        self.dialer = dialer.clone();
         self.run_until(Connection::open(&dialer, hello, self.pace.dial_timeout())).await
     }
 
@@ -226,10 +245,54 @@ impl<'a> Driver<'a> {
     }
 
     async fn wait_after(&mut self, disconnect: Disconnect) {
-        let wait = self.pace.wait(&disconnect, rand::random());
+        let may_have_moved = self.may_have_moved(&disconnect);
         self.disconnect = Some(disconnect.clone());
-        self.log_disconnect(disconnect);
+        self.log_disconnect(disconnect.clone());
+        let wait = if may_have_moved && self.find_again().await {
+            self.pace.wait_after_change(rand::random())
+        } else {
+            self.pace.wait(&disconnect, rand::random())
+        };
         self.run_until(sleep(wait)).await;
+    }
+
+    /// Whether another join string may help.
+    fn may_have_moved(&mut self, disconnect: &Disconnect) -> bool {
+        match disconnect {
+            Disconnect::Refused(_) => true,
+            Disconnect::Broken(_) => {
+                self.follow.broken += 1;
+                self.follow.broken >= BROKEN_ATTEMPTS || !self.coordinator.is_confirmed()
+            }
+            Disconnect::Postponed(_) => false,
+        }
+    }
+
+    /// Reads the join string again. Returns whether it has changed.
+    async fn find_again(&mut self) -> bool {
+        let (coordinator, failed) = (self.coordinator.clone(), self.dialer.clone());
+        let found = self.run_until(async move { coordinator.find_again(&failed).await }).await;
+        match found {
+            Some(Ok(Some(place))) => {
+                self.log_change(&place);
+                true
+            }
+            Some(Err(error)) => {
+                if self.follow.logged.insert(error.to_string()) {
+                    tracing::warn!("the join string cannot be read again: {error}");
+                }
+                false
+            }
+            Some(Ok(None)) | None => false,
+        }
+    }
+
+    /// Logs once for each place that another join string is used.
+    fn log_change(&mut self, place: &FoundIn) {
+        let url = self.coordinator.current().url();
+        if self.follow.logged.insert(format!("{place}: {url}")) {
+            tracing::info!("going on with the join string of {place}, at {url}");
+        }
     }
 
     fn on_message(&mut self, message: ToWorker, heartbeat: &mut Option<Interval>) {
@@ -238,6 +301,8 @@ impl<'a> Driver<'a> {
                 *heartbeat = Some(heartbeat_interval(*heartbeat_ms));
                 self.pace.on_welcome(*lease_ttl_ms);
                 self.logged = None;
+                self.follow = Follow::default();
+                self.coordinator.confirm();
                 self.disconnect = None;
                 if self.announcement == Announcement::Sent {
                     self.announcement = Announcement::Done;

@@ -23,8 +23,8 @@
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = WorkerConfig {
-//!     // A coordinator without encryption. See `Finder` for the usual ones.
-//!     coordinator: Dialer::new(Target::plain("http://127.0.0.1:7070")?, None)?,
+//!     // A coordinator without encryption. See `SharedDialer::find` for the usual ones.
+//!     coordinator: Dialer::new(Target::plain("http://127.0.0.1:7070")?, None)?.into(),
 //!     name: Name::parse("name", "my-worker")?,
 //!     slots: 2,
 //!     memory: Some("4GiB".parse()?),
@@ -62,7 +62,7 @@ mod transfers;
 
 use std::sync::Arc;
 
-use caviar_client::Dialer;
+use caviar_client::SharedDialer;
 use caviar_common::error::ErrorClass;
 use caviar_common::ids::{Incarnation, Name};
 use caviar_common::limits::MAX_SLOTS;
@@ -94,8 +94,9 @@ const EVENTS: usize = 256;
 /// The settings of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
-    /// How the coordinator is reached.
-    pub coordinator: Dialer,
+    /// How the coordinator is reached. A join string from a file is read again when the coordinator
+    /// refuses the worker or cannot be reached.
+    pub coordinator: SharedDialer,
     /// The name, unique among the workers of a coordinator.
     pub name: Name,
     /// Number of trials to train at once, 1 to [`MAX_SLOTS`].

@@ -54,6 +54,12 @@ impl Pace {
             Disconnect::Refused(_) => Backoff::new(self.longest, self.longest).next(uniform),
         }
     }
+
+    /// The wait before the first attempt with another join string. Even after a refusal it is that
+    /// of a broken connection.
+    pub(crate) fn wait_after_change(&mut self, uniform: f64) -> Duration {
+        self.backoff.next(uniform).min(self.longest)
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use caviar_worker::{BlobPlaces, CheckpointConfig, LeaveRules, WorkerConfig, Work
 /// A worker for a coordinator at this address.
 fn config(url: &str, slots: u32, leave: LeaveRules) -> WorkerConfig {
     WorkerConfig {
-        coordinator: Dialer::new(Target::plain(url).unwrap(), None).unwrap(),
+        coordinator: Dialer::new(Target::plain(url).unwrap(), None).unwrap().into(),
         name: Name::parse("name", "w1").unwrap(),
         slots,
         memory: None,

@@ -21,7 +21,7 @@ use caviar_proto::convert::worker::{decode_from_worker, encode_to_worker};
 use caviar_proto::v1::coordinator_message::Kind;
 use caviar_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 use caviar_proto::v1::{CoordinatorMessage, WorkerMessage};
-use caviar_worker::caviar_client::{Dialer, Target};
+use caviar_worker::caviar_client::{Dialer, SharedDialer, Target};
 use caviar_worker::{BlobPlaces, CheckpointConfig, LeaveRules, WorkerConfig, WorkerError, run};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -34,8 +34,8 @@ use tonic::{Request, Response, Status, Streaming};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A coordinator without encryption.
-fn plain(address: &str) -> Dialer {
-    Dialer::new(Target::plain(&format!("http://{address}")).unwrap(), None).unwrap()
+fn plain(address: &str) -> SharedDialer {
+    Dialer::new(Target::plain(&format!("http://{address}")).unwrap(), None).unwrap().into()
 }
 
 /// Passes every call of `Work` to the test.

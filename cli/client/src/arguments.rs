@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use caviar_common::error::ErrorClass;
 use caviar_common::join::Role;
+use futures_core::future::BoxFuture;
 
-use crate::dial::{Dialer, DialerError};
-use crate::trust::{ClientCertificate, FindError, Finder};
+use crate::connection::{Connected, ConnectionError, connect};
+use crate::shared::SharedDialer;
+use crate::trust::{ClientCertificate, Finder, Found};
 
 /// Options for a program that connects to a coordinator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
@@ -41,42 +42,33 @@ pub struct ConnectionArguments {
     pub client_key: Option<PathBuf>,
 }
 
-/// Why no coordinator can be dialled.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
-    /// The coordinator, or trust in it, was not found.
-    #[error(transparent)]
-    Find(#[from] FindError),
-    /// It cannot be dialled.
-    #[error(transparent)]
-    Dialer(#[from] DialerError),
-}
-
-impl ConnectionError {
-    /// What a caller can do about it.
-    pub const fn class(&self) -> ErrorClass {
-        match self {
-            Self::Find(FindError::Missing { .. }) => ErrorClass::NotFound,
-            Self::Find(_) | Self::Dialer(_) => ErrorClass::Invalid,
-        }
-    }
-
-    /// What to do about it, for people.
-    pub fn hints(&self) -> Vec<String> {
-        match self {
-            Self::Find(error) => error.hints(),
-            Self::Dialer(_) => Vec::new(),
-        }
-    }
-}
-
 impl ConnectionArguments {
-    /// The coordinator that is meant, with a token of this role where the user has several.
+    /// Connects to the first that answers of the coordinators that [`finder`](Self::finder) has
+    /// found.
+    ///
+    /// # Errors
+    /// The client certificate cannot be used, or no coordinator answers.
+    pub fn connect_to(&self, all: Vec<Found>) -> BoxFuture<'_, Result<Connected, ConnectionError>> {
+        Box::pin(async move {
+            connect(all, self.certificate().as_ref()).await.map_err(|error| match error {
+                // The address is not that of the file.
+                ConnectionError::Away { error, .. } if self.coordinator.is_some() => {
+                    (*error).into()
+                }
+                ConnectionError::Find(_)
+                | ConnectionError::Dialer(_)
+                | ConnectionError::Client(_)
+                | ConnectionError::Away { .. } => error,
+            })
+        })
+    }
+
+    /// The coordinator that is meant, for a program that connects to it again and again.
     ///
     /// # Errors
     /// No join string was found, or something that was given cannot be used.
-    pub fn dialer(&self, role: Role) -> Result<Dialer, ConnectionError> {
-        Ok(Dialer::new(self.finder().find(role)?, self.certificate().as_ref())?)
+    pub fn dialer(&self, role: Role) -> Result<SharedDialer, ConnectionError> {
+        SharedDialer::find(self.finder(), role, self.certificate())
     }
 
     /// What finds the coordinator that is meant.

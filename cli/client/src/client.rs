@@ -18,10 +18,10 @@ use crate::error::{Error, Request};
 use crate::probe::ProbeOutcome;
 
 /// How long to wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for the first reply. A coordinator that recovers a large store, or that runs on
 /// an overloaded machine, is slow to answer.
-const FIRST_REPLY_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const FIRST_REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Largest message that is accepted, in bytes. A trial with the longest curve that a coordinator
 /// keeps takes a few megabytes.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
@@ -60,6 +60,16 @@ impl Client {
         let dialled = dialer.dial(connect).await;
         let url = dialer.url();
         let channel = dialled.map_err(|error| Error::from_dial(error, &url))?;
+        Self::greet(channel, dialer, first_reply).await
+    }
+
+    /// Checks that a coordinator answers on a new connection.
+    pub(crate) async fn greet(
+        channel: Channel,
+        dialer: &Dialer,
+        first_reply: Duration,
+    ) -> Result<Self, Error> {
+        let url = dialer.url();
         let checked = tokio::time::timeout(first_reply, check(channel.clone(), dialer)).await;
         checked.unwrap_or_else(|_| Err(Error::NoReply { url: url.clone(), after: first_reply }))?;
         Ok(Self {
@@ -88,12 +98,12 @@ impl Client {
             let began = SystemTime::now();
             let reply = HealthClient::new(self.channel()).check(health_request()).await;
             let reply = reply.map_err(|status| Error::from_status(&status, &self.url))?;
-            let half = began.elapsed().unwrap_or_default() / 2;
-            let here = began.checked_add(half).unwrap_or(began);
+            let within = began.elapsed().unwrap_or_default() / 2;
+            let here = began.checked_add(within).unwrap_or(began);
             // HTTP servers send it with every response.
             let date = reply.metadata().get("date").and_then(|date| date.to_str().ok());
             let there = date.and_then(|date| httpdate::parse_http_date(date).ok());
-            Ok(there.map(|there| ClockReading { here, there }))
+            Ok(there.map(|there| ClockReading { here, there, within }))
         })
     }
 
@@ -139,6 +149,8 @@ pub struct ClockReading {
     pub here: SystemTime,
     /// The clock of the coordinator's host, without fractions of a second.
     pub there: SystemTime,
+    /// How much earlier or later the coordinator's clock may have been read than that of this host.
+    pub within: Duration,
 }
 
 fn health_request() -> HealthCheckRequest {

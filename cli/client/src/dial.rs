@@ -33,6 +33,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// does not answer, and a connection within a cluster takes a few milliseconds.
 const HEAD_START: Duration = Duration::from_millis(500);
 
+/// What separates the hints in a text about an error.
+pub(crate) const HINT: &str = "; hint: ";
+
 /// A connection that adds the token to every request.
 pub type Channel = InterceptedService<tonic::transport::Channel, Bearer>;
 
@@ -89,10 +92,12 @@ pub enum DialerError {
 /// Why a connection could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DialError {
-    /// Nothing accepted the connection.
+    /// No address leads to the coordinator, and at one of them at least nothing accepted the
+    /// connection. The text may end with hints: `; hint: ...`.
     #[error("{0}")]
     Unreachable(String),
-    /// The server could not show that it is the coordinator. No secret was sent.
+    /// At no address could the server show that it is the coordinator. No secret was sent. The text
+    /// may end with hints.
     #[error("{0}")]
     Untrusted(String),
     /// The connection was not established in time.
@@ -132,6 +137,11 @@ impl Dialer {
             bearer: Bearer::new(join.map(|join| &join.secret)),
             tls,
         })
+    }
+
+    /// True for a clone of the same dialer.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.routes, &other.routes)
     }
 
     /// The host and the port that it connected to last, or else prefers; `None` never.
@@ -187,24 +197,31 @@ impl Dialer {
         }
     }
 
-    /// What is said when every address failed. One that cannot be trusted counts most.
+    /// What is said when every address failed. The coordinator may be away while another server
+    /// uses one of its addresses, so it is untrusted only if every address is.
     fn failed(&self, failures: &[(usize, tonic::transport::Error)]) -> DialError {
         let causes: Vec<(usize, Cause)> =
             failures.iter().map(|(at, error)| (*at, Cause::of(error))).collect();
-        let untrusted = causes.iter().find(|(_, cause)| cause.is_untrusted);
-        if let Some((_, cause)) = untrusted {
-            return DialError::Untrusted(cause.text.clone());
+        let is_untrusted = !causes.is_empty() && causes.iter().all(|(_, it)| it.is_untrusted);
+        let mut texts = Vec::with_capacity(causes.len());
+        let mut hints: Vec<&str> = Vec::new();
+        for (at, cause) in &causes {
+            // The only address is in the text around this one.
+            texts.push(match self.routes.get(*at) {
+                Some(route) if causes.len() > 1 => format!("{}: {}", route.address, cause.text),
+                Some(_) | None => cause.text.clone(),
+            });
+            for hint in &cause.hints {
+                if !hints.contains(&hint.as_str()) {
+                    hints.push(hint);
+                }
+            }
         }
-        if let [(_, cause)] = causes.as_slice() {
-            return DialError::Unreachable(cause.text.clone());
+        let mut text = texts.join("; ");
+        for hint in hints {
+            text = text + HINT + hint;
         }
-        let text: Vec<String> = causes
-            .iter()
-            .filter_map(|(at, cause)| {
-                Some(format!("{}: {}", self.routes.get(*at)?.address, cause.text))
-            })
-            .collect();
-        DialError::Unreachable(text.join("; "))
+        if is_untrusted { DialError::Untrusted(text) } else { DialError::Unreachable(text) }
     }
 
     /// What the server at the address says to a new connection, after a request has failed with
@@ -331,12 +348,20 @@ fn endpoint(
 
 /// What is at the end of an error's sources. tonic's own text is only "transport error".
 struct Cause {
+    /// Without its hints.
     text: String,
+    hints: Vec<String>,
     /// True if the server's certificate was not accepted.
     is_untrusted: bool,
 }
 
 impl Cause {
+    fn new(text: &str, is_untrusted: bool) -> Self {
+        let mut parts = text.split(HINT).map(str::to_owned);
+        let text = parts.next().unwrap_or_default();
+        Self { text, hints: parts.collect(), is_untrusted }
+    }
+
     fn of(error: &(dyn std::error::Error + 'static)) -> Self {
         let mut cause = error;
         loop {
@@ -345,11 +370,11 @@ impl Cause {
             if let Some(tls) =
                 inner.and_then(|inner| inner.downcast_ref::<tokio_rustls::rustls::Error>())
             {
-                return Self { text: TlsProblem::from(tls).to_string(), is_untrusted: true };
+                return Self::new(&TlsProblem::from(tls).to_string(), true);
             }
             match cause.source() {
                 Some(source) => cause = source,
-                None => return Self { text: cause.to_string(), is_untrusted: false },
+                None => return Self::new(&cause.to_string(), false),
             }
         }
     }

@@ -7,7 +7,7 @@ use caviar_proto::status::{class_of, problems_of};
 use futures_core::future::BoxFuture;
 use tonic::Status;
 
-use crate::dial::DialError;
+use crate::dial::{DialError, HINT};
 
 /// A request to a coordinator, which is sent when it is awaited.
 ///
@@ -15,20 +15,20 @@ use crate::dial::DialError;
 /// compiled again in each crate that awaits it.
 pub type Request<'a, T> = BoxFuture<'a, Result<T, Error>>;
 
-/// What separates the hints in a coordinator's message.
-const HINT: &str = "; hint: ";
-
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Nothing accepts connections at the address.
+    /// Nothing accepts connections at the addresses, or at some of them; no other one leads to the
+    /// coordinator.
     #[error("no coordinator answers at {url}: {cause}")]
     Unreachable {
         /// The URL that was dialled.
         url: String,
-        /// What the system reports.
+        /// What the system reports of each address, without hints.
         cause: String,
+        /// What to do about addresses that lead to another server, one sentence each.
+        hints: Vec<String>,
     },
     /// The server there cannot show that it is the coordinator. No secret was sent.
     #[error("the server at {url} cannot be trusted: {cause}")]
@@ -101,12 +101,18 @@ impl Error {
 
     pub(crate) fn from_dial(error: DialError, url: &str) -> Self {
         let url = url.to_owned();
+        let parts = |text: String| {
+            let mut parts = text.split(HINT).map(str::to_owned);
+            (parts.next().unwrap_or_default(), parts.collect())
+        };
         match error {
-            DialError::Unreachable(cause) => Self::Unreachable { url, cause },
+            DialError::Unreachable(text) => {
+                let (cause, hints) = parts(text);
+                Self::Unreachable { url, cause, hints }
+            }
             DialError::Untrusted(text) => {
-                let mut parts = text.split(HINT).map(str::to_owned);
-                let cause = parts.next().unwrap_or_default();
-                Self::Untrusted { url, cause, hints: parts.collect() }
+                let (cause, hints) = parts(text);
+                Self::Untrusted { url, cause, hints }
             }
             DialError::TimedOut(after) => Self::NoReply { url, after },
         }

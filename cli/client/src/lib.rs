@@ -57,11 +57,13 @@
 mod arguments;
 mod artifacts;
 mod client;
+mod connection;
 mod dial;
 mod error;
 mod examine;
 mod holder;
 mod probe;
+mod shared;
 mod stream;
 mod sweeps;
 mod tls;
@@ -75,14 +77,16 @@ pub use caviar_common;
 pub use caviar_common::address::{Address, AddressError};
 
 #[cfg(feature = "clap")]
-pub use crate::arguments::{ConnectionArguments, ConnectionError};
+pub use crate::arguments::ConnectionArguments;
 pub use crate::artifacts::{ArtifactUsage, Artifacts, Download, Uploaded};
 pub use crate::client::{Client, ClockReading};
+pub use crate::connection::{Connected, ConnectionError};
 pub use crate::dial::{Channel, DialError, Dialer, DialerError};
 pub use crate::error::{Error, Request};
 pub use crate::examine::{ConnectProblem, Examined, Opened, Reached};
 pub use crate::holder::holder_of;
 pub use crate::probe::ProbeOutcome;
+pub use crate::shared::SharedDialer;
 pub use crate::stream::{Replies, SweepChanges, TrialReplies};
 pub use crate::sweeps::CreateOptions;
 pub use crate::tls::{TlsProblem, Validity};

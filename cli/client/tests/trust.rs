@@ -54,7 +54,10 @@ async fn new_join(admin: &Client, role: &str, ttl: Option<Duration>) -> JoinStri
 /// The error with its hints, as a user sees it.
 fn shown(error: &Error) -> String {
     let mut hints = Vec::new();
-    if let Error::Refused { hints: given, .. } | Error::Untrusted { hints: given, .. } = error {
+    if let Error::Refused { hints: given, .. }
+    | Error::Untrusted { hints: given, .. }
+    | Error::Unreachable { hints: given, .. } = error
+    {
         hints.clone_from(given);
     }
     [vec![error.to_string()], hints].concat().join("\nhint: ")
@@ -335,6 +338,38 @@ async fn the_next_address_is_used_when_one_does_not_answer() {
     let error = Client::connect(&Dialer::new(Target::Trusted(dead()), None).unwrap()).await;
     let text = error.unwrap_err().to_string();
     assert!(text.contains("127.0.0.1:1: ") && text.contains("; 127.0.0.1:2: "), "{text}");
+}
+
+#[tokio::test]
+async fn a_foreign_server_at_one_address_does_not_hide_that_the_coordinator_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let foreign = running(folder.path()).await;
+    let other = tempfile::tempdir().unwrap();
+    let server = running(other.path()).await;
+    let taken = foreign.join(Role::Admin).unwrap().addresses[0].clone();
+    let mut join = server.join(Role::Admin).unwrap();
+    join.addresses.push(taken.clone());
+    assert!(connect(join.clone()).await.is_ok(), "the coordinator is at the other address");
+    server.stop().await.unwrap();
+    let gone = join.addresses[0].clone();
+    let error = connect(join.clone()).await.err().unwrap();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    let text = shown(&error);
+    for part in [
+        format!("{gone}: "),
+        format!("{taken}: another coordinator answers there"),
+        "hint: get a new join string".to_owned(),
+    ] {
+        assert!(text.contains(&part), "{part}: {text}");
+    }
+    // Every address leads to the other coordinator.
+    join.addresses = vec![taken.clone(), format!("localhost:{}", taken.port()).parse().unwrap()];
+    let error = connect(join).await.err().unwrap();
+    assert!(matches!(error, Error::Untrusted { .. }), "{error:?}");
+    let text = shown(&error);
+    assert!(text.contains(&format!("localhost:{}: another", taken.port())), "{text}");
+    assert_eq!(text.matches("hint: ").count(), 1, "{text}");
+    foreign.stop().await.unwrap();
 }
 
 /// A join string with two addresses at which nothing listens.

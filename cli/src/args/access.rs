@@ -26,7 +26,8 @@ pub(crate) struct Tokens {
 pub(crate) enum TokensCommand {
     /// Make a token, and print its join string
     ///
-    /// The join string is a password. It cannot be printed again.
+    /// The join string is a password. It cannot be printed again. A file of --output must not be
+    /// there already.
     #[command(after_help = "\
 Examples:
   caviar tokens create --role worker --output worker.join
@@ -39,19 +40,38 @@ Examples:
     #[command(after_help = "Example:\n  caviar tokens revoke dashboard")]
     Revoke(RevokeToken),
     /// Give a token a new secret, and print its join string
-    #[command(after_help = "Example:\n  caviar tokens rotate first-worker --grace 1h")]
+    ///
+    /// A file of --output that is there already is replaced.
+    #[command(after_help = "\
+Examples:
+  caviar tokens rotate first-worker --grace 1h
+  caviar tokens rotate cluster --output worker.join")]
     Rotate(RotateToken),
 }
 
 impl TokensCommand {
     pub(crate) const fn is_json(&self) -> bool {
         match self {
-            Self::Create(args) => args.json,
+            Self::Create(args) => args.new.json,
             Self::List(args) => args.json,
             Self::Revoke(args) => args.json,
-            Self::Rotate(args) => args.json,
+            Self::Rotate(args) => args.new.json,
         }
     }
+}
+
+/// What the commands that make a secret have in common.
+#[derive(Debug, Args)]
+pub(crate) struct NewSecret {
+    /// Write the join string to this file, which only this user can read
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    pub(crate) output: Option<PathBuf>,
+    /// Write the token and its join string as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The coordinator of the token.
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArguments,
 }
 
 #[derive(Debug, Args)]
@@ -67,15 +87,9 @@ pub(crate) struct CreateToken {
     /// How long it is valid, such as 12h or 7d [default: until it is revoked]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub(crate) ttl: Option<Duration>,
-    /// Write the join string to this file, which only this user can read
-    #[arg(long, value_name = "FILE", value_parser = path())]
-    pub(crate) output: Option<PathBuf>,
-    /// Write the token and its join string as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The coordinator of the token.
+    /// What becomes of the new secret.
     #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
+    pub(crate) new: NewSecret,
 }
 
 #[derive(Debug, Args)]
@@ -107,15 +121,9 @@ pub(crate) struct RotateToken {
     /// How long the old secret stays valid, such as 1h
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse)]
     pub(crate) grace: Duration,
-    /// Write the join string to this file, which only this user can read
-    #[arg(long, value_name = "FILE", value_parser = path())]
-    pub(crate) output: Option<PathBuf>,
-    /// Write the token and its join string as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The coordinator of the token.
+    /// What becomes of the new secret.
     #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
+    pub(crate) new: NewSecret,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use clap::builder::{
 };
 use clap::{Args, Subcommand};
 
-use super::child::Encryption;
+use super::route::Encryption;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

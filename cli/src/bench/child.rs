@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::folder::Folder;
-use super::route::Route;
+use super::route::{Encryption, Route};
 use crate::failure::Failure;
 
 /// How long the coordinator may take to listen. It recovers its store before.
@@ -30,13 +30,6 @@ const LOG_TAIL: usize = 2_000;
 /// How long the log collects before it is read. A pipe that is read for every line would take
 /// processor time from the coordinator.
 const LOG_PAUSE: Duration = Duration::from_millis(5);
-
-/// Whether connections are encrypted and need a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Encryption {
-    On,
-    Off,
-}
 
 /// A running coordinator. Dropping it kills the process.
 #[derive(Debug)]

@@ -10,9 +10,10 @@ use caviar_common::ids::TrialNumber;
 use caviar_common::numbers::to_u64;
 use serde::Serialize;
 
-use super::child::{Child, Encryption};
+use super::child::Child;
 use super::folder::Folder;
 use super::load::sweep_name;
+use super::route::Encryption;
 use super::session::Session;
 use super::worker::{Held, Worker};
 

@@ -12,6 +12,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+/// Whether connections are encrypted and need a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encryption {
+    On,
+    Off,
+}
+
 /// A way to the coordinator.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {

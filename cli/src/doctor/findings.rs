@@ -89,10 +89,26 @@ impl Findings {
 
 impl Way {
     async fn go(connection: &ConnectionArguments) -> Self {
-        let found = match connection.finder().find_place(Role::Worker) {
-            Ok(found) => found,
+        let all = match connection.finder().find_all(Role::Worker) {
+            Ok(all) => all,
             Err(error) => return Self::Unknown(error),
         };
+        let mut first = None;
+        for found in all {
+            let way = Self::to(found, connection).await;
+            // A worker takes the first that answers too.
+            if matches!(way, Self::Dialled { meeting: Some(_), .. }) {
+                return way;
+            }
+            first.get_or_insert(way);
+        }
+        first.unwrap_or_else(|| {
+            let wanted = "a coordinator".to_owned();
+            Self::Unknown(FindError::Missing { wanted, folder: None })
+        })
+    }
+
+    async fn to(found: Found, connection: &ConnectionArguments) -> Self {
         let certificate = connection.certificate();
         let dialer = match Dialer::new(found.target.clone(), certificate.as_ref()) {
             Ok(dialer) => dialer,

@@ -422,12 +422,13 @@ fn clock(reading: &Result<Option<ClockReading>, Error>) -> Row {
         }
         Err(error) => return Row::from_error(Check::Clock, error),
     };
-    let ClockReading { here, there } = *reading;
+    let ClockReading { here, there, within } = *reading;
     // The reading is cut off, so the coordinator's clock is up to a second later.
     let (difference, word) = match here.duration_since(there) {
         Ok(ahead) => (ahead.saturating_sub(Duration::from_secs(1)), "ahead of"),
         Err(behind) => (behind.duration(), "behind"),
     };
+    let difference = difference.saturating_sub(within);
     if difference.is_zero() {
         return Row::ok(Check::Clock, "this host's clock is that of the coordinator");
     }

@@ -44,8 +44,8 @@ pub(crate) struct Limits {
 pub(crate) struct Demand {
     /// Trials that could run now, waiting or held by a worker, minus the slots of all workers.
     pub(crate) missing_slots: u32,
-    /// The jobs whose workers are connected, with their slots.
-    pub(crate) connected: BTreeMap<JobId, u32>,
+    /// The slots of the workers that are connected, by the numbers of their jobs.
+    pub(crate) connected: BTreeMap<String, u32>,
 }
 
 /// What the caller should do.
@@ -124,6 +124,25 @@ impl Allocator {
         steps
     }
 
+    /// Takes over the jobs of an earlier allocator. Those that have ended are left out. Returns how
+    /// many it has now.
+    pub(crate) fn adopt(&mut self, jobs: impl IntoIterator<Item = (JobId, JobState)>) -> usize {
+        for (job, state) in jobs {
+            let tracked = match state {
+                JobState::Queued => Tracked::Queued,
+                JobState::Running => Tracked::Starting,
+                JobState::Completed | JobState::Cancelled | JobState::Failed => continue,
+            };
+            self.jobs.insert(job, tracked);
+        }
+        self.jobs.len()
+    }
+
+    /// The jobs that were submitted or adopted and have not ended.
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = &JobId> {
+        self.jobs.keys()
+    }
+
     /// Notes the result of a submission.
     pub(crate) fn submitted(&mut self, result: Result<JobId, String>) -> Option<Step> {
         match result {
@@ -191,9 +210,9 @@ impl Allocator {
     }
 
     fn note_workers(&mut self, demand: &Demand) {
-        for (job, slots) in &demand.connected {
-            if let Some(state) = self.jobs.get_mut(job)
-                && *state != Tracked::Started
+        for (job, state) in &mut self.jobs {
+            if *state != Tracked::Started
+                && let Some(slots) = demand.connected.get(job.number())
             {
                 *state = Tracked::Started;
                 self.seen_slots = Some(*slots);
@@ -232,7 +251,7 @@ impl Allocator {
 
     fn failed_start(&mut self, job: &JobId) -> Step {
         self.failed_starts = self.failed_starts.saturating_add(1);
-        let (count, job) = (self.failed_starts, job.as_str());
+        let count = self.failed_starts;
         if count >= MAX_FAILED_STARTS && !self.is_paused {
             self.pause(&format!(
                 "{count} jobs in a row, the last of them {job}, ended before their worker had \

@@ -1,6 +1,7 @@
 //! The commands of Slurm: how they are called, and what their output means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -9,28 +10,63 @@ use caviar_common::text::shortened;
 /// Most characters of an error of Slurm that are shown.
 const MAX_ERROR_CHARS: usize = 500;
 
-/// The number of a job, as Slurm writes it.
+/// A job: its number, and the cluster that has it if sbatch named one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct JobId(String);
+pub(crate) struct JobId {
+    number: String,
+    cluster: Option<String>,
+}
 
 impl JobId {
-    /// The number in a text; `None` if it is not one.
-    pub(crate) fn new(text: &str) -> Option<Self> {
-        let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
-        is_number.then(|| Self(text.to_owned()))
+    /// The job in the output of `sbatch --parsable`: `1234`, or `1234;cluster`. `None` if it is not
+    /// one.
+    fn parsed(text: &str) -> Option<Self> {
+        let (number, cluster) = text.split_once(';').unwrap_or((text, ""));
+        let is_number = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit());
+        let cluster = (!cluster.is_empty()).then(|| cluster.to_owned());
+        is_number.then(|| Self { number: number.to_owned(), cluster })
     }
 
     /// The number as Slurm writes it.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
+    pub(crate) fn number(&self) -> &str {
+        &self.number
+    }
+
+    /// The cluster; `None` for the one that the commands of Slurm mean by themselves.
+    pub(crate) fn cluster(&self) -> Option<&str> {
+        self.cluster.as_deref()
+    }
+
+    /// The command that cancels the job.
+    pub(crate) fn scancel(&self) -> String {
+        let mut words = vec!["scancel".to_owned()];
+        words.extend(on_cluster(self.cluster()));
+        words.push(self.number.clone());
+        words.join(" ")
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.number)?;
+        self.cluster.iter().try_for_each(|cluster| write!(out, " on cluster {cluster}"))
     }
 }
 
 #[cfg(test)]
 impl From<u32> for JobId {
     fn from(number: u32) -> Self {
-        Self(number.to_string())
+        Self { number: number.to_string(), cluster: None }
     }
+}
+
+/// A job that squeue lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) job: JobId,
+    pub(crate) state: JobState,
+    /// What sbatch got with `--comment`.
+    pub(crate) comment: String,
 }
 
 /// What a job of the queue does.
@@ -90,21 +126,42 @@ pub(crate) fn test(script: &str, options: &[String]) -> Result<String, CommandEr
     Ok(format!("{output}{messages}"))
 }
 
-/// The jobs of this user that Slurm still knows. A question about numbers would fail as a whole if
-/// one of them is too old to be known.
-pub(crate) fn queue() -> Result<BTreeMap<JobId, JobState>, CommandError> {
+/// The jobs of this user that Slurm still knows, on these clusters; `None` is the one that squeue
+/// asks by itself. A question about numbers would fail as a whole if one of them is too old to be
+/// known.
+pub(crate) fn queue(clusters: &BTreeSet<Option<String>>) -> Result<Vec<Listed>, CommandError> {
     let user = nix::unistd::getuid().to_string();
-    let options = ["-h", "-t", "all", "-u", &user, "-o", "%i|%T"].map(str::to_owned);
-    run("squeue", &options, None).map(|(output, _)| jobs_of(&output))
+    let asked = ["-h", "-t", "all", "-u", &user, "-o", "%i|%T|%k"].map(str::to_owned);
+    let mut listed = Vec::new();
+    for cluster in clusters {
+        let options = [asked.as_slice(), &on_cluster(cluster.as_deref())].concat();
+        let (output, _) = run("squeue", &options, None)?;
+        listed.extend(jobs_of(&output, cluster.as_deref()));
+    }
+    Ok(listed)
 }
 
 /// Cancels jobs. Jobs that have ended or are not known any more are no error.
 pub(crate) fn cancel(jobs: &[JobId]) -> Result<(), CommandError> {
-    let jobs: Vec<String> = jobs.iter().map(|job| job.0.clone()).collect();
-    match run("scancel", &jobs, None) {
-        Err(error) if error.reason.contains("nvalid job id") => Ok(()),
-        other => other.map(|_| ()),
+    let mut by_cluster: BTreeMap<Option<&str>, Vec<String>> = BTreeMap::new();
+    for job in jobs {
+        by_cluster.entry(job.cluster()).or_default().push(job.number.clone());
     }
+    let mut result = Ok(());
+    for (cluster, numbers) in by_cluster {
+        match run("scancel", &[on_cluster(cluster), numbers].concat(), None) {
+            Err(error) if error.reason.contains("nvalid job id") => {}
+            // The jobs of the other clusters are cancelled all the same.
+            Err(error) => result = Err(error),
+            Ok(_) => {}
+        }
+    }
+    result
+}
+
+/// The options that name a cluster.
+fn on_cluster(cluster: Option<&str>) -> Vec<String> {
+    cluster.map_or_else(Vec::new, |cluster| vec!["-M".to_owned(), cluster.to_owned()])
 }
 
 /// Runs a program, and returns its standard output and its standard error.
@@ -135,16 +192,21 @@ fn run(
     Err(failed(if said.is_empty() { output.status.to_string() } else { said }))
 }
 
-/// The number in the output of `sbatch --parsable`: `1234`, or `1234;cluster`.
+/// The job in the output of `sbatch --parsable`.
 fn job_of(output: &str) -> Option<JobId> {
-    let line = output.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-    JobId::new(line.split(';').next()?)
+    JobId::parsed(output.lines().map(str::trim).rfind(|line| !line.is_empty())?)
 }
 
-/// The jobs in the output of squeue, one on each line: `1234|RUNNING`.
-fn jobs_of(output: &str) -> BTreeMap<JobId, JobState> {
-    let lines = output.lines().filter_map(|line| line.trim().split_once('|'));
-    lines.map(|(id, state)| (JobId(id.to_owned()), JobState::from_slurm(state))).collect()
+/// The jobs in the output of squeue for a cluster, one on each line: `1234|RUNNING|comment`. Other
+/// lines, such as `CLUSTER: name`, have no job.
+fn jobs_of(output: &str, cluster: Option<&str>) -> Vec<Listed> {
+    let job = |line: &str| {
+        let mut parts = line.trim().splitn(3, '|');
+        let (number, state) = (parts.next()?.to_owned(), JobState::from_slurm(parts.next()?));
+        let job = JobId { number, cluster: cluster.map(str::to_owned) };
+        Some(Listed { job, state, comment: parts.next().unwrap_or_default().to_owned() })
+    };
+    output.lines().filter_map(job).collect()
 }
 
 #[cfg(test)]
@@ -153,9 +215,14 @@ mod tests {
 
     #[test]
     fn the_number_of_a_job_may_be_followed_by_its_cluster() {
-        for output in ["1234\n", "1234;cluster\n", "sbatch: a plug-in says hello\n1234\n"] {
+        for output in ["1234\n", "sbatch: a plug-in says hello\n1234\n", "1234;\n"] {
             assert_eq!(job_of(output), Some(JobId::from(1234)), "{output}");
         }
+        let job = job_of("1234;other\n").unwrap();
+        assert_eq!((job.number(), job.cluster()), ("1234", Some("other")));
+        assert_eq!((job.to_string().as_str()), "1234 on cluster other");
+        assert_eq!(job.scancel(), "scancel -M other 1234");
+        assert_eq!(JobId::from(1234).scancel(), "scancel 1234");
         for output in ["", "\n", "Submitted batch job 1234\n", ";x\n"] {
             assert_eq!(job_of(output), None, "{output:?}");
         }
@@ -163,8 +230,10 @@ mod tests {
 
     #[test]
     fn every_state_of_slurm_is_known() {
-        let output = "1|PENDING\n2|RUNNING\n 3|COMPLETED\n4|OUT_OF_MEMORY\n5|PREEMPTED\n6|NEW\n\n";
-        let states: Vec<JobState> = jobs_of(output).into_values().collect();
+        let output = "1|PENDING|\n2|RUNNING|a|b\n 3|COMPLETED\n4|OUT_OF_MEMORY|(null)\n\
+                      5|PREEMPTED|\n6|NEW|\n\n";
+        let listed = jobs_of(output, Some("other"));
+        let states: Vec<JobState> = listed.iter().map(|listed| listed.state).collect();
         let expected = [
             JobState::Queued,
             JobState::Running,
@@ -174,6 +243,8 @@ mod tests {
             JobState::Running,
         ];
         assert_eq!(states, expected);
-        assert!(jobs_of("squeue: something else\n").is_empty());
+        assert_eq!(listed[1].comment, "a|b");
+        assert_eq!(Some(&listed[1].job), JobId::parsed("2;other").as_ref());
+        assert!(jobs_of("CLUSTER: other\nsqueue: something else\n", None).is_empty());
     }
 }

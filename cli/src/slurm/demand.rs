@@ -7,7 +7,6 @@ use caviar_common::outcome::SweepState;
 use caviar_common::view::{SweepView, WorkerView};
 
 use super::allocator::Demand;
-use super::commands::JobId;
 
 /// What the name of the worker of a job begins with. The number of the job follows.
 pub(crate) const WORKER_PREFIX: &str = "slurm-";
@@ -28,12 +27,12 @@ pub(crate) fn demand(sweeps: &[SweepView], workers: &[WorkerView]) -> Demand {
     // A scoring that waits for a slot is in no count.
     let scoring = u32::from(scores && held == 0);
     let in_flight = waiting.saturating_add(to_u32(held)).saturating_add(scoring);
-    let connected: BTreeMap<JobId, u32> = workers
+    let connected: BTreeMap<String, u32> = workers
         .iter()
         .filter(|worker| worker.connected)
         .filter_map(|worker| {
             let job = worker.worker.as_str().strip_prefix(WORKER_PREFIX)?;
-            Some((JobId::new(job)?, worker.slots))
+            Some((job.to_owned(), worker.slots))
         })
         .collect();
     Demand { missing_slots: in_flight.saturating_sub(slots), connected }

@@ -19,7 +19,7 @@ use caviar_common::view::SweepView;
 use caviar_process::Signals;
 use caviar_worker::SlotChoice;
 use nix::sys::signal::Signal;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::child::Child;
 use super::joining::Meeting;
@@ -42,6 +42,13 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// time that this may be.
 const RESERVE: (Duration, u32) = (Duration::from_secs(20), 10);
 
+/// How long before the end of the job its workers may leave by themselves: the three times of
+/// `worker/src/leave.rs`, and the largest part of the job's time that they may be, in tenths.
+const LARGEST_LEAD: (Duration, u32) = (Duration::from_secs(30 + 60 + 60), 3);
+/// How long the signal for a job that is cancelled may arrive after its workers have ended by it,
+/// and how much clocks may differ.
+const DELAY: Duration = Duration::from_secs(5);
+
 /// Runs the sweep to its end, or until the job ends.
 pub(crate) async fn job(args: &JobArguments) -> anyhow::Result<()> {
     let Ok(job) = std::env::var("SLURM_JOB_ID") else {
@@ -55,10 +62,11 @@ pub(crate) async fn job(args: &JobArguments) -> anyhow::Result<()> {
     // A job that Slurm started again may find the file of its former life.
     let _missing = std::fs::remove_file(meeting.file());
     let left = caviar_worker::time_left_of_slurm_job().await;
+    let end = left.and_then(|left| End::new(left, Instant::now()));
     let mut coordinator = Child::start(&program()?, &meeting.coordinator())?;
     let outcome = {
         let over = pin!(over(args, &signals, left, &mut coordinator));
-        work(args, &source, &meeting, over).await
+        work(args, &source, &meeting, end, over).await
     };
     coordinator.stop(Signal::SIGTERM, STOP_TIMEOUT).await?;
     show_result(args, &outcome?)
@@ -99,6 +107,7 @@ async fn work(
     args: &JobArguments,
     source: &SweepSource,
     meeting: &Meeting,
+    end: Option<End>,
     mut over: Pin<&mut impl Future<Output = anyhow::Error>>,
 ) -> anyhow::Result<SweepView> {
     let prepare = async {
@@ -116,8 +125,8 @@ async fn work(
         sweep = follow(&client, &name, None) => sweep,
         why = over.as_mut() => Err(why),
         status = workers.ended() => {
-            // Workers leave in order before the time limit, which is then over soon.
-            if status?.success() { Err(over.await) } else { Err(deserted().into()) }
+            let patience = if status?.success() { patience(end, Instant::now()) } else { DELAY };
+            Err(timeout(patience, over).await.unwrap_or_else(|_| deserted().into()))
         }
     };
     // It passes this signal on to the workers, which end in order. SIGTERM would kill them.
@@ -134,6 +143,29 @@ fn slots_of_auto(source: &SweepSource) -> Option<u32> {
     let nodes = std::env::var("SLURM_JOB_NUM_NODES").ok().and_then(|nodes| nodes.parse().ok());
     let slots = SlotChoice::detect().slots().saturating_mul(nodes.unwrap_or(1));
     Some(slots.clamp(1, MAX_PARALLELISM))
+}
+
+/// The end of the job by its time limit.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    at: Instant,
+    /// From when on its workers may leave because of it.
+    near: Instant,
+}
+
+impl End {
+    /// The end of a job that has this time left `now`; `None` if it is too far away to have one.
+    fn new(left: Duration, now: Instant) -> Option<Self> {
+        let (most, tenths) = LARGEST_LEAD;
+        let lead = most.min(left / 10 * tenths) + DELAY;
+        Some(Self { at: now.checked_add(left)?, near: now + left.saturating_sub(lead) })
+    }
+}
+
+/// How long the job may go on after all of its workers have left in order: until its end if that is
+/// why they left, and otherwise only until the signal that may have ended them.
+fn patience(end: Option<End>, now: Instant) -> Duration {
+    end.filter(|end| end.near <= now).map_or(DELAY, |end| end.at.duration_since(now))
 }
 
 fn deserted() -> Failure {
@@ -224,4 +256,30 @@ async fn wait_for(file: &Path) -> anyhow::Result<()> {
         sleep(POLL).await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_without_workers_waits_only_for_an_end_that_they_leave_before() {
+        let (now, seconds) = (Instant::now(), Duration::from_secs);
+        assert_eq!(patience(None, now), DELAY);
+        // (time of the job, time after which the workers have left, what is waited)
+        for (left, after, waited) in [
+            (3_600, 10, 5),
+            (3_600, 3_444, 5),
+            (3_600, 3_445, 155),
+            (3_600, 3_599, 1),
+            (100, 64, 5),
+            (100, 65, 35),
+            (100, 200, 0),
+        ] {
+            let end = End::new(seconds(left), now);
+            let found = patience(end, now + seconds(after));
+            assert_eq!(found, seconds(waited), "{after} s of {left} s");
+        }
+        assert_eq!(patience(End::new(Duration::MAX, now), now), DELAY);
+    }
 }

@@ -12,6 +12,9 @@ use crate::args::Source;
 use crate::failure::Failure;
 use crate::place::Place;
 
+/// Digits of the pin that name a coordinator: 64 bits.
+const NAME_DIGITS: usize = 16;
+
 /// How the parts of a job find its coordinator: by files next to the store, which every node sees
 /// and only this user can read.
 #[derive(Clone, Debug)]
@@ -94,9 +97,16 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The join string for a worker on a host that cannot read this user's files. `None` for a
-/// coordinator without encryption.
-pub(crate) fn secret_of(source: &Source) -> Result<Option<String>, Failure> {
+/// What names the coordinator for as long as its store exists: the beginning of its pin, or its
+/// address if it has no encryption.
+pub(crate) fn name_of(source: &Source) -> Result<String, Failure> {
+    Ok(match target_of(source)? {
+        Target::Trusted(join) => join.pin.to_string().chars().take(NAME_DIGITS).collect(),
+        Target::Plain(address) => address.url(),
+    })
+}
+
+fn target_of(source: &Source) -> Result<Target, Failure> {
     let connection = &source.connection;
     let mut finder =
         Finder::from_environment(connection.coordinator.clone(), connection.join.clone());
@@ -104,11 +114,16 @@ pub(crate) fn secret_of(source: &Source) -> Result<Option<String>, Failure> {
         let file = join_file(&trust_folder(&store), Role::Worker);
         finder.join = file.is_file().then_some(file);
     }
-    let target = finder.find(Role::Worker).map_err(|error| {
+    finder.find(Role::Worker).map_err(|error| {
         let error = ConnectionError::from(error);
         Failure::with_hints(error.to_string(), error.hints())
-    })?;
-    let Target::Trusted(join) = target else { return Ok(None) };
+    })
+}
+
+/// The join string for a worker on a host that cannot read this user's files. `None` for a
+/// coordinator without encryption.
+pub(crate) fn secret_of(source: &Source) -> Result<Option<String>, Failure> {
+    let Target::Trusted(join) = target_of(source)? else { return Ok(None) };
     if join.role == Role::Worker {
         return Ok(Some(join.reveal()));
     }

@@ -27,10 +27,13 @@ pub(crate) async fn run(args: &Run) -> anyhow::Result<()> {
     let log = folder.join(format!("{name}-%j.log"));
     let script = script(args, name, &log)?.without(&args.submission.skip_directive)?;
     let Some(job) = submit(&script, &args.submission).await? else { return Ok(()) };
-    let (job, log) = (job.as_str(), log.display().to_string().replace("%j", job.as_str()));
+    let log = log.display().to_string().replace("%j", job.number());
     talk(&format!("job {job} is submitted; it ends with sweep {name}"));
     talk(&format!("hint: to follow it: tail -F {log}"));
-    talk(&format!("hint: to end it: scancel {job}; the same command continues the sweep later"));
+    talk(&format!(
+        "hint: to end it: {}; the same command continues the sweep later",
+        job.scancel()
+    ));
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The scripts that sbatch gets.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::failure::Failure;
@@ -101,6 +102,34 @@ fn has_option(options: &[String], long: &[&str], short: Option<char>) -> bool {
     })
 }
 
+/// The clusters that the options of the user, or the environment of sbatch, name. Only one without
+/// a name, the one that the commands of Slurm mean by themselves, if nothing is named. Empty for
+/// all clusters: sbatch says which one it chose.
+pub(crate) fn clusters(options: &[String], environment: Option<&str>) -> BTreeSet<Option<String>> {
+    let mut named = environment.map(str::to_owned);
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        if matches!(name, "-M" | "--clusters" | "--cluster") && name == word {
+            named = words.next().cloned();
+        } else if matches!(name, "--clusters" | "--cluster") {
+            named = Some(value.to_owned());
+        } else if let Some(value) = word.strip_prefix("-M") {
+            named = Some(value.to_owned());
+        }
+    }
+    match named {
+        None => BTreeSet::from([None]),
+        Some(named) if named == "all" => BTreeSet::new(),
+        Some(named) => named.split(',').map(|name| Some(name.to_owned())).collect(),
+    }
+}
+
+/// Whether the options of the user have a comment, which replaces that of the script.
+pub(crate) fn has_comment(options: &[String]) -> bool {
+    has_option(options, &["--comment"], None)
+}
+
 /// A word for a shell, and for the parser of sbatch.
 pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%+@".contains(c);
@@ -150,5 +179,19 @@ mod tests {
         }
         // An option that only begins alike.
         assert_eq!(names(None, "--comment=x"), ["--exclusive", "--mem"]);
+    }
+
+    #[test]
+    fn the_clusters_are_those_of_the_last_option_or_else_of_the_environment() {
+        let named = |options: &str, environment: Option<&str>| -> Vec<String> {
+            let clusters = clusters(&words(options), environment).into_iter();
+            clusters.map(|cluster| cluster.unwrap_or_else(|| "its own".to_owned())).collect()
+        };
+        for options in ["-M b,a -p cpu", "-Mb,a", "--clusters=a,b", "--cluster b,a", "-M c -Ma,b"] {
+            assert_eq!(named(options, Some("d")), ["a", "b"], "{options}");
+        }
+        assert_eq!(named("-p cpu --mem=4G", None), ["its own"]);
+        assert_eq!(named("-p cpu", Some("d")), ["d"]);
+        assert_eq!(named("-M all", None), Vec::<String>::new());
     }
 }

@@ -1,6 +1,6 @@
 //! `caviar slurm workers`: keeps as many jobs with workers as the sweeps of a coordinator need.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 use caviar_client::Error;
@@ -10,18 +10,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::allocator::{Allocator, Demand, Limits, Step};
-use super::commands::{self, JobId, JobState};
+use super::commands::{self, CommandError, JobId, JobState, Listed};
 use super::demand::{WORKER_PREFIX, demand, is_active};
-use super::joining::worker_arguments;
+use super::joining::{name_of, worker_arguments};
 use super::run::{absolute, program, submit};
-use super::script::{Directive, Script, resources};
+use super::script::{Directive, Script, clusters, has_comment, resources};
 use crate::args::slurm::Workers;
 use crate::embedded::Reader;
 use crate::progress::talk;
 
+/// What the comment of a job begins with. The name of the coordinator follows.
+const MARK_PREFIX: &str = "caviar-workers:";
+
 /// Submits workers until it is interrupted, or shows their script.
 pub(crate) async fn workers(args: &Workers) -> anyhow::Result<()> {
-    let script = script(args)?.without(&args.submission.skip_directive)?;
+    let mark = name_of(&args.source).map(|name| format!("{MARK_PREFIX}{name}"));
+    // A script can be shown without any coordinator.
+    let script = script(args, mark.as_deref().ok())?.without(&args.submission.skip_directive)?;
     if args.submission.print || args.submission.dry_run {
         submit(&script, &args.submission).await?;
         return Ok(());
@@ -29,13 +34,16 @@ pub(crate) async fn workers(args: &Workers) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let mut continues = signal(SignalKind::user_defined1())?;
     let reader = Reader::open_for_workers(&args.source).await?;
-    let mut office = Office::new(args, script, reader);
+    let mut office = Office::new(args, script, mark?, reader);
     talk(&format!(
         "workers for {}: at most {} jobs, {} of them queued",
         office.reader.client.url(),
         args.max,
         args.backlog
     ));
+    if has_comment(&args.submission.sbatch) {
+        talk("hint: --comment replaces the one by which it finds its jobs if it is started again");
+    }
     let mut looks = interval(args.poll);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -58,13 +66,14 @@ pub(crate) async fn workers(args: &Workers) -> anyhow::Result<()> {
 
 /// The script of one job: one worker on one node. It is never put into the queue again by Slurm:
 /// if there is still demand, another job is submitted.
-fn script(args: &Workers) -> anyhow::Result<Script> {
+fn script(args: &Workers, mark: Option<&str>) -> anyhow::Result<Script> {
     let logs = absolute(&args.logs)?.join("caviar-worker-%j.log");
     let mut directives = vec![
         Directive::with("--job-name", "caviar-worker"),
         Directive::with("--nodes", 1),
         Directive::with("--ntasks", 1),
     ];
+    directives.extend(mark.map(|mark| Directive::with("--comment", mark)));
     directives.extend(resources(args.slots_per_job, &args.submission.sbatch));
     directives.push(Directive::flag("--no-requeue"));
     directives.push(Directive::with("--output", logs.display()));
@@ -81,15 +90,25 @@ struct Office<'a> {
     script: Script,
     reader: Reader,
     allocator: Allocator,
+    /// The comment of the jobs of an earlier process for this coordinator; `None` once they are
+    /// adopted.
+    mark: Option<String>,
+    /// The clusters that get the jobs, as far as the options tell.
+    clusters: BTreeSet<Option<String>>,
     /// What was said last about a coordinator or a Slurm that does not answer; said once.
     trouble: Option<String>,
 }
 
 impl<'a> Office<'a> {
-    fn new(args: &'a Workers, script: Script, reader: Reader) -> Self {
+    fn new(args: &'a Workers, script: Script, mark: String, reader: Reader) -> Self {
         let limits =
             Limits { max: args.max, backlog: args.backlog, slots_per_job: args.slots_per_job };
-        Self { args, script, reader, allocator: Allocator::new(limits), trouble: None }
+        let environment = ["SBATCH_CLUSTERS", "SLURM_CLUSTERS"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        let clusters = clusters(&args.submission.sbatch, environment.as_deref());
+        let (allocator, mark) = (Allocator::new(limits), Some(mark));
+        Self { args, script, reader, allocator, mark, clusters, trouble: None }
     }
 
     /// Looks at the demand and the queue once, and does what follows. Returns whether the
@@ -102,17 +121,40 @@ impl<'a> Office<'a> {
                 return Ok(false);
             }
         };
-        let queue = blocking(commands::queue).await?;
-        if let Err(error) = &queue {
-            self.note_trouble(error.to_string());
-        } else {
-            self.trouble = None;
-        }
-        let queue: Option<BTreeMap<JobId, JobState>> = queue.ok();
+        let queue = match self.queue().await? {
+            Ok(listed) => {
+                self.trouble = None;
+                self.adopt(&listed);
+                let states = listed.into_iter().map(|listed| (listed.job, listed.state));
+                Some(states.collect::<BTreeMap<JobId, JobState>>())
+            }
+            Err(error) => {
+                self.note_trouble(error.to_string());
+                None
+            }
+        };
         for step in self.allocator.look(&demand, queue.as_ref()) {
             self.take(step).await?;
         }
         Ok(is_done)
+    }
+
+    /// The jobs of this user on the clusters that have, or will get, jobs with workers.
+    async fn queue(&self) -> anyhow::Result<Result<Vec<Listed>, CommandError>> {
+        let mut asked = self.clusters.clone();
+        asked.extend(self.allocator.jobs().map(|job| job.cluster().map(str::to_owned)));
+        blocking(move || commands::queue(&asked)).await
+    }
+
+    /// Takes over the jobs that an earlier process has left, once.
+    fn adopt(&mut self, listed: &[Listed]) {
+        let Some(mark) = self.mark.take() else { return };
+        let own = listed.iter().filter(|listed| listed.comment == mark);
+        let count = self.allocator.adopt(own.map(|own| (own.job.clone(), own.state)));
+        if count > 0 {
+            let jobs = if count == 1 { "job" } else { "jobs" };
+            talk(&format!("taking over {count} {jobs} for the same coordinator"));
+        }
     }
 
     async fn ask(&self) -> Result<(Demand, bool), Error> {
@@ -125,7 +167,7 @@ impl<'a> Office<'a> {
         match step {
             Step::Say(text) => talk(&text),
             Step::Cancel(jobs) => {
-                let names: Vec<&str> = jobs.iter().map(JobId::as_str).collect();
+                let names: Vec<String> = jobs.iter().map(JobId::to_string).collect();
                 talk(&format!("cancelling queued jobs: {}", names.join(", ")));
                 if let Err(error) = blocking(move || commands::cancel(&jobs)).await? {
                     talk(&error.to_string());
@@ -136,7 +178,7 @@ impl<'a> Office<'a> {
                 let options = self.args.submission.sbatch.clone();
                 let result = blocking(move || commands::submit(&text, &options)).await?;
                 if let Ok(job) = &result {
-                    talk(&format!("submitted job {}", job.as_str()));
+                    talk(&format!("submitted job {job}"));
                 }
                 let result = result.map_err(|error| error.to_string());
                 if let Some(Step::Say(text)) = self.allocator.submitted(result) {

@@ -7,17 +7,32 @@ use crate::args::ssh_workers::Start;
 use crate::failure::Failure;
 use crate::slurm::joining::{secret_of, worker_arguments};
 
-/// Begins every script: `worker` is the process id of the worker that runs, or is empty. A number
-/// that another program has by now does not count.
+/// Begins every script: `worker` is the process id of the worker that runs, or is empty. A process
+/// counts only if it started when the worker did: its id may be that of another program by now.
+///
+/// On Linux, the start is the boot and field 22 of `/proc/PID/stat`, counted after the name, which
+/// may have spaces and parentheses. Where there is no `/proc`, it is what `ps` says. A zombie has
+/// ended.
 const FIND: &str = r#"
 folder=$HOME/.cache/caviar/workers
-worker=$(cat "$folder/pid" 2>/dev/null)
-if [ -n "$worker" ]; then
-    case $(ps -p "$worker" -o args= 2>/dev/null) in
-        *caviar*) ;;
-        *) worker= ;;
-    esac
-fi
+started() {
+    if [ -r /proc/self/stat ]; then
+        stat=$(cat "/proc/$1/stat" 2>/dev/null)
+        set -- ${stat##*) }
+        [ "${1:-Z}" = Z ] || echo "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null) ${20}"
+    else
+        echo $(LC_ALL=C TZ=UTC0 ps -p "$1" -o lstart= 2>/dev/null)
+    fi
+}
+runs() {
+    [ "$(started "$worker")" = "$start" ]
+}
+[ -n "$(started $$)" ] || {
+    echo "this host has neither /proc nor a ps with lstart, so no worker could be found again" >&2
+    exit 1
+}
+{ read -r worker start <"$folder/pid"; } 2>/dev/null || worker=
+[ -n "$start" ] && runs || worker=
 "#;
 
 /// Starts a worker in a session of its own, unless one runs. Its arguments are the command line.
@@ -38,11 +53,12 @@ if [ -n "$CAVIAR_JOIN" ]; then export CAVIAR_JOIN; else unset CAVIAR_JOIN; fi
 detach=
 command -v setsid >/dev/null && detach=setsid
 nohup $detach "$@" </dev/null >"$folder/log" 2>&1 &
-pid=$!
-echo "$pid" >"$folder/pid"
+worker=$!
+start=$(started "$worker")
+echo "$worker $start" >"$folder/pid"
 sleep 1
-if kill -0 "$pid" 2>/dev/null; then
-    echo "worker started: process $pid, log $folder/log"
+if [ -n "$start" ] && runs; then
+    echo "worker started: process $worker, log $folder/log"
 else
     rm -f "$folder/pid"
     tail -n 5 "$folder/log" >&2
@@ -63,10 +79,10 @@ fi
 pub(super) const STOP: &str = r#"
 if [ -n "$worker" ] && kill "$worker" 2>/dev/null; then
     for i in 1 2 3 4 5 6 7 8 9 10; do
-        kill -0 "$worker" 2>/dev/null || break
+        runs || break
         sleep 1
     done
-    if kill -0 "$worker" 2>/dev/null; then
+    if runs; then
         echo "the worker does not end: process $worker" >&2
         exit 1
     fi
@@ -126,5 +142,50 @@ mod tests {
         let text = command("echo \"$@\"", &words);
         let output = std::process::Command::new("sh").args(["-c", &text]).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "a b it's $HOME\n");
+    }
+
+    /// What `caviar ssh-workers list` says on a host without `/proc`, in a home folder with this
+    /// file of a worker. `ps` is the script of the program of that name; empty if there is none.
+    fn listed(pid_file: &str, ps: &str) -> (bool, String) {
+        use std::os::unix::fs::PermissionsExt;
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join(".cache/caviar/workers");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("pid"), pid_file).unwrap();
+        std::fs::write(folder.join("log"), "it trains\n").unwrap();
+        let bin = home.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        if !ps.is_empty() {
+            std::fs::write(bin.join("ps"), format!("#!/bin/sh\n{ps}\n")).unwrap();
+            let mode = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(bin.join("ps"), mode).unwrap();
+        }
+        std::os::unix::fs::symlink("/usr/bin/tail", bin.join("tail")).unwrap();
+        let text =
+            command(LIST, &[]).replace("/proc", "/nowhere").replace("exec sh", "exec /bin/sh");
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", &text]).env("PATH", &bin).env("HOME", home.path());
+        let output = shell.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    #[test]
+    fn without_proc_a_worker_is_the_process_that_started_when_ps_says() {
+        let ps = "[ \"$*\" = '-p 7 -o lstart=' ] && echo 'Sun Nov 29  12:00:00 2026' || echo now";
+        let running = (true, "running: process 7, it trains\n".to_owned());
+        assert_eq!(listed("7 Sun Nov 29 12:00:00 2026\n", ps), running);
+        let none = (true, "no worker\n".to_owned());
+        for other in ["7 Sun Nov 29 12:00:01 2026\n", "8 Sun Nov 29 12:00:00 2026\n", "7\n", ""] {
+            assert_eq!(listed(other, ps), none, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_does_not_tell_when_a_process_started_is_refused() {
+        for ps in ["", "echo 'unknown option: lstart' >&2; exit 1"] {
+            let (succeeded, said) = listed("7 Sun Nov 29 12:00:00 2026\n", ps);
+            assert!(!succeeded && said.contains("neither /nowhere nor a ps with lstart"), "{said}");
+        }
     }
 }

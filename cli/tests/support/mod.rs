@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Far more than any step takes. A program that hangs fails its test by then.
+#[allow(dead_code, reason = "not every test waits")]
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program in a folder, without what the environment says about coordinators and Slurm.
@@ -27,6 +28,7 @@ pub(crate) fn caviar(folder: &Path, words: &str) -> Command {
 }
 
 /// Looks until there is something.
+#[allow(dead_code, reason = "not every test waits")]
 pub(crate) fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     let began = Instant::now();
     loop {

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::sys::statvfs::statvfs;
+
 /// Creates a folder, and those above it, with mode 0700. An existing folder keeps its mode.
 ///
 /// # Errors
@@ -27,6 +29,15 @@ pub fn new_private(path: &Path) -> io::Result<File> {
 /// The folder cannot be opened or synced.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
+}
+
+/// The bytes that this user can still write to the disk of a folder.
+///
+/// # Errors
+/// The folder does not exist, or the system does not tell.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let found = statvfs(folder)?;
+    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
 /// Whether an error means that the disk, or the user's share of it, is full.

@@ -46,7 +46,7 @@ pub use caviar_common::blob::{BadBlobName, Blob, BlobName};
 pub use caviar_common::limits::{CHUNK_BYTES, MAX_BLOB_BYTES};
 
 pub use crate::error::BlobError;
-pub use crate::files::{is_full, new_private, private_folder, sync_folder};
+pub use crate::files::{free_bytes, is_full, new_private, private_folder, sync_folder};
 pub use crate::intake::Intake;
 pub use crate::outline::Outline;
 pub use crate::source::{FileSource, Source};

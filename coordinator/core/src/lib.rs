@@ -50,8 +50,8 @@
 //! assert_eq!(step.events[0].name(), "sweep_created");
 //!
 //! for request in ["first", "second"] {
-//!     let ask =
-//!         Ask { key: AskKey { request_id: name(request), client: name("me"), token: None }, count: 1, lease_ms: 60_000 };
+//!     let key = AskKey { request_id: name(request), client: name("me"), token: None };
+//!     let ask = Ask { key, count: 1, lease_ms: 60_000 };
 //!     let waiter = Waiter { id: WaiterId(1), is_patient: false };
 //!     let step = core.step(1, Input::AskTrials(sweep, ask, waiter))?;
 //!     let answer = step.effects.into_iter().find_map(|effect| match effect {

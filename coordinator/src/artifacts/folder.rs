@@ -12,7 +12,8 @@ use caviar_data::Bytes;
 
 use super::home::Home;
 
-/// A folder with the blobs in `blobs/` and uploads in `partial/`. It is created when it is needed.
+/// A folder with the blobs in `blobs/`, uploads in `partial/`, and the identity of the store that
+/// it belongs to in `store`. It is created when it is needed.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -37,6 +38,21 @@ impl Folder {
 }
 
 impl Home for Folder {
+    fn claim(&self, store: &str) -> io::Result<String> {
+        private_folder(&self.path)?;
+        let path = self.path.join("store");
+        match new_private(&path) {
+            Ok(mut file) => {
+                file.write_all(store.as_bytes())?;
+                file.sync_all()?;
+                sync_folder(&self.path)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        Ok(fs::read_to_string(path)?.trim().to_owned())
+    }
+
     fn partial(&self) -> io::Result<PathBuf> {
         let path = self.path.join("partial");
         private_folder(&path)?;

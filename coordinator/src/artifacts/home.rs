@@ -10,6 +10,10 @@ use caviar_data::Bytes;
 
 /// A place that keeps blobs. All methods block, and any number of threads call them.
 pub(crate) trait Home: Debug + Send + Sync {
+    /// The identity of the store that this place belongs to. If it belongs to none, it belongs to
+    /// `store` from now on.
+    fn claim(&self, store: &str) -> io::Result<String>;
+
     /// A folder for uploads that are not complete, on the file system from which [`Home::accept`]
     /// takes files. It exists afterwards.
     fn partial(&self) -> io::Result<PathBuf>;
@@ -36,3 +40,6 @@ pub(crate) trait Home: Debug + Send + Sync {
     /// Removes a blob. No-op if it is not there.
     fn remove(&self, name: &BlobName) -> io::Result<()>;
 }
+
+#[cfg(test)]
+mod tests;

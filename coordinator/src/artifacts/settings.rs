@@ -1,12 +1,15 @@
 //! Where blobs are kept, and for how long.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 
+#[cfg(feature = "object-store")]
+use super::bucket::{Address, Bucket};
 use super::folder::Folder;
 use super::home::Home;
 
@@ -46,23 +49,46 @@ pub enum Place {
     NextToStore,
     /// In this folder, which no other coordinator may use.
     Folder(PathBuf),
+    /// In this bucket of an object store. No other coordinator may use the same prefix.
+    #[cfg(feature = "object-store")]
+    Bucket(Address),
 }
 
 impl Place {
-    /// The folder, for the store at this path. Its blobs are in `blobs/`.
+    /// The folder, for the store at this path. Its blobs are in `blobs/`, unless they are in a
+    /// bucket. It also has the uploads that are not complete.
     pub fn folder(&self, store: &Path) -> PathBuf {
+        let next_to_store = || {
+            let mut name = OsString::from(store);
+            name.push(".artifacts");
+            PathBuf::from(name)
+        };
         match self {
-            Self::NextToStore => {
-                let mut name = OsString::from(store);
-                name.push(".artifacts");
-                name.into()
-            }
+            Self::NextToStore => next_to_store(),
             Self::Folder(path) => path.clone(),
+            #[cfg(feature = "object-store")]
+            Self::Bucket(_) => next_to_store(),
         }
     }
 
-    pub(super) fn home(&self, store: &Path) -> Box<dyn Home> {
-        Box::new(Folder::new(self.folder(store)))
+    /// The folder or the address of the bucket, for messages.
+    pub(super) fn name(&self, store: &Path) -> String {
+        match self {
+            Self::NextToStore | Self::Folder(_) => self.folder(store).display().to_string(),
+            #[cfg(feature = "object-store")]
+            Self::Bucket(address) => address.to_string(),
+        }
+    }
+
+    /// # Errors
+    /// The environment lacks what is needed to reach a bucket.
+    pub(super) fn home(&self, store: &Path) -> io::Result<Box<dyn Home>> {
+        let folder = self.folder(store);
+        match self {
+            Self::NextToStore | Self::Folder(_) => Ok(Box::new(Folder::new(folder))),
+            #[cfg(feature = "object-store")]
+            Self::Bucket(address) => Ok(Box::new(Bucket::connect(address, folder)?)),
+        }
     }
 }
 
@@ -73,13 +99,28 @@ impl FromStr for Place {
         if text.is_empty() {
             return Err("expected the path of a folder".to_owned());
         }
-        if let Some((scheme, _)) = text.split_once("://") {
-            return Err(format!(
-                "{scheme}:// is not supported by this build: expected the path of a folder"
-            ));
+        if text.contains("://") {
+            return bucket(text);
         }
         Ok(Self::Folder(PathBuf::from(text)))
     }
+}
+
+#[cfg(feature = "object-store")]
+fn bucket(text: &str) -> Result<Place, String> {
+    text.parse().map(Place::Bucket)
+}
+
+#[cfg(not(feature = "object-store"))]
+fn bucket(text: &str) -> Result<Place, String> {
+    let (scheme, _) = text.split_once("://").unwrap_or((text, ""));
+    Err(match scheme {
+        "s3" | "gs" | "az" => format!(
+            "{scheme}:// is not supported, because this program was built without object stores: \
+             expected the path of a folder; or build with --features object-store"
+        ),
+        _ => format!("{scheme}:// is not supported: expected the path of a folder"),
+    })
 }
 
 /// A number of bytes that blobs may take together.
@@ -122,10 +163,26 @@ mod tests {
         let store = Path::new("/a/caviar.db");
         assert_eq!(Place::NextToStore.folder(store), Path::new("/a/caviar.db.artifacts"));
         assert_eq!("/b".parse::<Place>().unwrap().folder(store), Path::new("/b"));
-        assert!(
-            "s3://bucket/x".parse::<Place>().unwrap_err().starts_with("s3:// is not supported")
-        );
         assert!("".parse::<Place>().is_err());
+        let error = "ftp://host/x".parse::<Place>().unwrap_err();
+        assert!(error.starts_with("ftp:// is not supported: expected the path"), "{error}");
+    }
+
+    #[cfg(not(feature = "object-store"))]
+    #[test]
+    fn a_build_without_object_stores_names_the_feature() {
+        for text in ["s3://bucket/x", "gs://bucket/x", "az://bucket/x"] {
+            let error = text.parse::<Place>().unwrap_err();
+            assert!(error.contains("build with --features object-store"), "{error}");
+        }
+    }
+
+    #[cfg(feature = "object-store")]
+    #[test]
+    fn uploads_to_a_bucket_arrive_next_to_the_store() {
+        let place = "s3://bucket/x".parse::<Place>().unwrap();
+        assert!(matches!(place, Place::Bucket(_)));
+        assert_eq!(place.folder(Path::new("/a/caviar.db")), Path::new("/a/caviar.db.artifacts"));
     }
 
     #[test]

@@ -4,27 +4,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use caviar_blob::{Blob, BlobName, Outline, Source};
+use caviar_blob::{Blob, BlobName, Outline, Source, free_bytes};
+use caviar_common::ids::StoreId;
 use caviar_common::limits::{MAX_GETS, MAX_PUTS};
 use caviar_common::numbers::to_u64;
 use caviar_data::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::ArtifactError;
 use super::home::Home;
 use super::settings::Settings;
 use super::upload::Upload;
+use super::{ArtifactError, RESERVE_BYTES};
 
-/// The blobs of a coordinator. All methods may block on the disk, unless they are `async`.
+/// The blobs of a coordinator. The methods that read, write or remove bytes block on the disk or
+/// the network. The table is never locked while they do, so the others return at once.
 #[derive(Debug)]
 pub(crate) struct Artifacts {
     home: Box<dyn Home>,
     settings: Settings,
+    owner: Owner,
     is_read_only: bool,
     table: Mutex<Table>,
+    /// Woken when a blob is not being removed any more.
+    removed: Condvar,
     puts: Arc<Semaphore>,
     gets: Arc<Semaphore>,
     sent: AtomicU64,
@@ -38,6 +43,10 @@ struct Table {
     idle: BTreeMap<BlobName, Upload>,
     /// How many requests refer to a blob at this moment.
     pins: BTreeMap<BlobName, usize>,
+    /// Blobs that are being removed. They are not in `blobs`, and an upload of one waits.
+    removing: BTreeSet<BlobName>,
+    /// Blobs whose removal failed. The next collection tries again.
+    left: BTreeSet<BlobName>,
     /// What the running uploads will take, in bytes.
     reserved: u64,
     uploads: u64,
@@ -50,6 +59,25 @@ struct Entry {
     touched: Instant,
     /// It has no grace period, because nothing will refer to it again.
     is_outdated: bool,
+}
+
+/// The store whose blobs these are, and where they are.
+#[derive(Debug)]
+struct Owner {
+    store: StoreId,
+    place: String,
+}
+
+impl Owner {
+    /// Takes a place for the store.
+    fn claim(&self, home: &dyn Home) -> Result<(), ArtifactError> {
+        let store = self.store.to_string();
+        let owner = home.claim(&store)?;
+        if owner == store {
+            return Ok(());
+        }
+        Err(ArtifactError::Foreign { place: self.place.clone(), owner, store })
+    }
 }
 
 impl Table {
@@ -108,18 +136,34 @@ impl Artifacts {
     /// The blobs of a store. Removes what earlier uploads have left, unless it is only read.
     ///
     /// # Errors
-    /// The folder cannot be listed or cleaned.
+    /// The folder or the bucket cannot be listed or cleaned.
     pub(crate) fn open(
         settings: Settings,
         store: &Path,
+        id: StoreId,
         is_read_only: bool,
     ) -> Result<Arc<Self>, ArtifactError> {
-        let home = settings.place.home(store);
+        let home = settings.place.home(store)?;
+        let owner = Owner { store: id, place: settings.place.name(store) };
+        Self::with_home(home, settings, owner, is_read_only)
+    }
+
+    fn with_home(
+        home: Box<dyn Home>,
+        settings: Settings,
+        owner: Owner,
+        is_read_only: bool,
+    ) -> Result<Arc<Self>, ArtifactError> {
+        let listed = home.list()?;
         if !is_read_only {
+            // An empty place belongs to a store once a blob is uploaded.
+            if !listed.is_empty() {
+                owner.claim(&*home)?;
+            }
             home.clean()?;
         }
         let now = Instant::now();
-        let blobs = home.list()?.into_iter().map(|(Blob { name, bytes }, age)| {
+        let blobs = listed.into_iter().map(|(Blob { name, bytes }, age)| {
             (
                 name,
                 Entry { bytes, touched: now.checked_sub(age).unwrap_or(now), is_outdated: false },
@@ -129,8 +173,10 @@ impl Artifacts {
         Ok(Arc::new(Self {
             home,
             settings,
+            owner,
             is_read_only,
             table: Mutex::new(Table { blobs, ..Table::default() }),
+            removed: Condvar::new(),
             puts: Arc::new(Semaphore::new(MAX_PUTS)),
             gets: Arc::new(Semaphore::new(MAX_GETS)),
             sent: AtomicU64::new(0),
@@ -183,8 +229,23 @@ impl Artifacts {
         if entry.bytes != blob.bytes {
             return Err(ArtifactError::Size { blob, found: entry.bytes });
         }
-        *table.pins.entry(blob.name).or_default() += 1;
-        Ok(Pin { artifacts: Arc::clone(self), name: blob.name })
+        Ok(self.pinned(&mut table, blob.name))
+    }
+
+    fn pinned(self: &Arc<Self>, table: &mut Table, name: BlobName) -> Pin {
+        *table.pins.entry(name).or_default() += 1;
+        Pin { artifacts: Arc::clone(self), name }
+    }
+
+    /// Waits until a blob is not being removed, and keeps it from being removed again. `None` if it
+    /// is there.
+    fn reserve(self: &Arc<Self>, name: BlobName) -> Option<Pin> {
+        let mut table = self.table();
+        while table.removing.contains(&name) {
+            table = self.removed.wait(table).unwrap_or_else(PoisonError::into_inner);
+        }
+        let is_there = table.blobs.contains_key(&name);
+        (!is_there).then(|| self.pinned(&mut table, name))
     }
 
     /// Begins an upload, or continues one at `offset`. `None` if the blob is there already.
@@ -202,12 +263,21 @@ impl Artifacts {
         let Blob { name, bytes } = outline.blob();
         let permit = Arc::clone(&self.puts).try_acquire_owned();
         let permit = permit.map_err(|_| ArtifactError::Busy { limit: MAX_PUTS })?;
+        if offset == 0 {
+            self.owner.claim(&*self.home)?;
+            let free = free_bytes(&self.home.partial()?)?;
+            if free < bytes.saturating_add(RESERVE_BYTES) {
+                return Err(ArtifactError::NoSpace { free, bytes });
+            }
+        }
         let mut table = self.table();
         table.touch(&name);
         if table.blobs.contains_key(&name) {
             return Ok(None);
         }
-        let upload = match table.idle.remove(&name) {
+        // The size of another client's upload may be wrong.
+        let earlier = table.idle.remove(&name).filter(|upload| upload.blob() == outline.blob());
+        let upload = match earlier {
             Some(upload) if upload.offset() == offset => upload,
             Some(upload) if offset > 0 => {
                 table.idle.insert(name, upload);
@@ -299,12 +369,14 @@ impl Artifacts {
 
     /// Removes a blob whose bytes are wrong.
     pub(crate) fn forget(&self, name: &BlobName) {
-        tracing::error!("blob {name} is damaged and is removed");
         let mut table = self.table();
-        table.blobs.remove(name);
-        if let Err(error) = self.home.remove(name) {
-            tracing::warn!("cannot remove blob {name}: {error}");
+        if table.blobs.remove(name).is_none() {
+            return;
         }
+        table.removing.insert(*name);
+        drop(table);
+        tracing::error!("blob {name} is damaged and is removed");
+        self.remove(name);
     }
 
     /// Removes blobs that are neither needed nor in their grace period, and old interrupted
@@ -313,25 +385,50 @@ impl Artifacts {
         if self.is_read_only {
             return 0;
         }
-        let mut table = self.table();
-        let Table { blobs, idle, pins, .. } = &mut *table;
-        idle.retain(|_, upload| upload.touched.elapsed() < self.settings.partial_age);
-        let before = blobs.len();
-        blobs.retain(|name, entry| {
-            let is_kept = needed.contains(name)
-                || pins.contains_key(name)
-                || (!entry.is_outdated && entry.touched.elapsed() < self.settings.grace);
-            if is_kept {
-                return true;
-            }
-            // The table stays locked, so no request can refer to the blob in the meantime.
-            match self.home.remove(name) {
-                Ok(()) => tracing::info!("blob {name} is not needed any more and is removed"),
-                Err(error) => tracing::warn!("cannot remove blob {name}: {error}"),
-            }
-            false
+        let again = self.take(|table| {
+            let Table { blobs, pins, left, .. } = table;
+            let is_free = |name: &BlobName| !blobs.contains_key(name) && !pins.contains_key(name);
+            left.extract_if(.., is_free).collect()
         });
-        before - blobs.len()
+        let outdated = self.take(|table| {
+            let Table { blobs, idle, pins, .. } = table;
+            idle.retain(|_, upload| upload.touched.elapsed() < self.settings.partial_age);
+            let is_outdated = |name: &BlobName, entry: &mut Entry| {
+                let is_kept = needed.contains(name)
+                    || pins.contains_key(name)
+                    || (!entry.is_outdated && entry.touched.elapsed() < self.settings.grace);
+                !is_kept
+            };
+            blobs.extract_if(.., is_outdated).map(|(name, _)| name).collect()
+        });
+        for name in again.iter().chain(&outdated) {
+            if self.remove(name) {
+                tracing::info!("blob {name} is not needed any more and is removed");
+            }
+        }
+        outdated.len()
+    }
+
+    /// Takes blobs out of the table that [`Artifacts::remove`] then removes.
+    fn take(&self, choose: impl FnOnce(&mut Table) -> Vec<BlobName>) -> Vec<BlobName> {
+        let mut table = self.table();
+        let names = choose(&mut table);
+        table.removing.extend(&names);
+        names
+    }
+
+    /// Removes the bytes of a blob that is among those being removed. False if it failed.
+    fn remove(&self, name: &BlobName) -> bool {
+        let removed = self.home.remove(name);
+        let mut table = self.table();
+        table.removing.remove(name);
+        if let Err(error) = &removed {
+            tracing::warn!("cannot remove blob {name} yet: {error}");
+            table.left.insert(*name);
+        }
+        drop(table);
+        self.removed.notify_all();
+        removed.is_ok()
     }
 
     /// What is stored, and what was transferred since the start.
@@ -371,14 +468,12 @@ impl Putting {
             return Err(caviar_blob::BlobError::Short { name, found, expected: bytes }.into());
         }
         let Blob { name, bytes } = upload.blob();
-        if artifacts.table().blobs.contains_key(&name) {
-            return Ok(());
-        }
+        let Some(_pin) = artifacts.reserve(name) else { return Ok(()) };
         upload.finish(&*artifacts.home)?;
-        artifacts
-            .table()
-            .blobs
-            .insert(name, Entry { bytes, touched: Instant::now(), is_outdated: false });
+        let mut table = artifacts.table();
+        table.left.remove(&name);
+        table.blobs.insert(name, Entry { bytes, touched: Instant::now(), is_outdated: false });
+        drop(table);
         Ok(())
     }
 }
@@ -396,3 +491,6 @@ impl Drop for Putting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,7 @@ const fn class_of(error: &TokenError) -> ErrorClass {
     match error {
         TokenError::NoSuchToken(_) => ErrorClass::NotFound,
         TokenError::Ambiguous(_) => ErrorClass::Invalid,
-        TokenError::Ended(_) => ErrorClass::Refused,
+        TokenError::Ended(_) | TokenError::Own(_) => ErrorClass::Refused,
         TokenError::TooMany => ErrorClass::Busy,
         TokenError::NoRandomness | TokenError::File(_) => ErrorClass::Unavailable,
         TokenError::Damaged { .. } => ErrorClass::Corrupt,
@@ -116,7 +116,7 @@ impl AccessService for Access {
         let caller = Caller::of(&request);
         let token = request.into_inner().token;
         caller.changes(&quoted(&token));
-        let view = self.change(move |trust| trust.tokens.revoke(&token)).await?;
+        let view = self.change(move |trust| trust.revoke(&token)).await?;
         Ok(Response::new(encode(&view)))
     }
 

@@ -22,6 +22,7 @@ use super::api::{Api, ResponseStream, driver_gone, invalid};
 use super::watch::Responses;
 use crate::artifacts::{ArtifactError, Putting, Usage};
 use crate::driver::DriverGone;
+use crate::trust::Caller;
 
 /// How long a client may neither send nor read a chunk.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -39,7 +40,8 @@ impl ArtifactService for Blobs {
         request: Request<v1::FindMissingRequest>,
     ) -> Result<Response<v1::FindMissingResponse>, Status> {
         let blobs = decode_blobs(request.into_inner().blobs).map_err(invalid)?;
-        let missing = self.0.artifacts.find_missing(&blobs).into_iter();
+        let artifacts = Arc::clone(&self.0.artifacts);
+        let missing = blocking(move || artifacts.find_missing(&blobs)).await?.into_iter();
         let missing =
             missing.map(|(name, offset)| v1::MissingBlob { name: name.to_string(), offset });
         Ok(Response::new(v1::FindMissingResponse { missing: missing.collect() }))
@@ -49,10 +51,12 @@ impl ArtifactService for Blobs {
         &self,
         request: Request<Streaming<v1::PutBlobRequest>>,
     ) -> Result<Response<v1::PutBlobResponse>, Status> {
+        let ended = Caller::of(&request).ended();
         let (api, messages) = (self.0.clone(), request.into_inner());
         let task = tokio::spawn(async move {
             tokio::select! {
                 result = put(&api, messages) => result,
+                status = ended => Err(status),
                 () = api.stopped() => Err(driver_gone(DriverGone)),
             }
         });
@@ -148,9 +152,12 @@ async fn send(
 ) -> Result<(), Status> {
     let _permit = api.artifacts.permission_to_send().await;
     let artifacts = Arc::clone(&api.artifacts);
-    let _pin = artifacts.pin(blob).map_err(|error| failed(&error))?;
-    let opened = blocking(move || artifacts.open_blob(blob)).await?;
-    let opened = Arc::new(opened.map_err(|error| failed(&error))?);
+    let opened = blocking(move || {
+        let pin = artifacts.pin(blob)?;
+        Ok((pin, artifacts.open_blob(blob)?))
+    });
+    let (_pin, opened) = opened.await?.map_err(|error| failed(&error))?;
+    let opened = Arc::new(opened);
     let begin = v1::BeginGet { chunk_hashes: opened.1.to_bytes() };
     let mut message = GetKind::Begin(begin);
     let mut chunks = opened.1.chunks_from(offset);

@@ -104,7 +104,7 @@ mod tests {
     use std::task::Poll;
 
     use caviar_common::data::DataSummary;
-    use caviar_common::ids::Name;
+    use caviar_common::ids::{Name, StoreId};
     use caviar_common::spec::file::parse;
     use caviar_core::input::{Config, Input, Reply};
     use tokio::sync::watch;
@@ -134,7 +134,8 @@ mod tests {
     }
 
     fn artifacts(folder: &Path) -> Arc<Artifacts> {
-        Artifacts::open(Settings::default(), &folder.join("caviar.db"), true).unwrap()
+        let store = folder.join("caviar.db");
+        Artifacts::open(Settings::default(), &store, StoreId(1), true).unwrap()
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ impl TrialService for Trials {
         &self,
         request: Request<v1::AskTrialsRequest>,
     ) -> Result<Response<v1::AskTrialsResponse>, Status> {
-        let token = token(&request);
+        let (token, ended) = (token(&request), Caller::of(&request).ended());
         let request = request.into_inner();
         let ask = decode_ask(&request, token).map_err(invalid)?;
         let wait = Duration::from_millis(request.wait_ms.min(MAX_WAIT_MS));
@@ -43,6 +43,7 @@ impl TrialService for Trials {
         let answer = tokio::select! {
             answer = &mut asked => answer,
             () = self.0.stopped() => return Err(driver_gone(DriverGone)),
+            status = ended => return Err(status),
             () = tokio::time::sleep(wait), if waiter.is_patient => {
                 driver.post(Input::StopWaiting(id)).await.map_err(driver_gone)?;
                 asked.await

@@ -73,7 +73,7 @@ impl Caller {
 
     /// Ready when the caller's token has ended, which may be never, with the status of whatever
     /// is still open.
-    fn ended(&self) -> BoxFuture<'static, Status> {
+    pub(crate) fn ended(&self) -> BoxFuture<'static, Status> {
         let Some(Known { accepted, trust }) = self.known.clone() else {
             return Box::pin(std::future::pending());
         };
@@ -134,12 +134,28 @@ where
         let call = rule.is_change.then(|| call_of(request.uri().path()));
         request.extensions_mut().insert(caller.clone());
         let reply = self.inner.call(request);
-        Box::pin(async move {
+        let Some(call) = call else {
+            return Box::pin(async move {
+                let reply = reply.await?;
+                let ended = rule.is_stream.then(|| caller.ended());
+                Ok(match ended {
+                    Some(ended) => reply.map(|body| until(ended, body)),
+                    None => reply,
+                })
+            });
+        };
+        // A task of its own, because a change is carried out even if its client goes away, and
+        // then it must be in the audit log too.
+        let audited = tokio::spawn(async move {
             let reply = reply.await?;
-            if let Some(call) = call {
-                write_audit(&caller, &call, reply.headers());
-            }
-            Ok(if rule.is_stream { reply.map(|body| until(caller.ended(), body)) } else { reply })
+            write_audit(&caller, &call, reply.headers());
+            Ok(reply)
+        });
+        Box::pin(async move {
+            audited.await.unwrap_or_else(|_| {
+                let text = "internal error: the task of a request panicked";
+                Ok(status::new(ErrorClass::Internal, text).into_http())
+            })
         })
     }
 }
@@ -268,5 +284,45 @@ impl http_body::Body for Until {
         self.body = None;
         let mut trailers = HeaderMap::new();
         Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_audited_though_its_client_has_gone_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = Arc::new(Trust::open(Some(folder.path()), Vec::new()).unwrap());
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let inner = {
+            let (begun, go_on) = (begun.clone(), go_on.clone());
+            tower::service_fn(move |_: Request<Body>| {
+                let (begun, go_on) = (begun.clone(), go_on.clone());
+                async move {
+                    begun.notify_one();
+                    go_on.notified().await;
+                    Ok(Response::new(Body::empty()))
+                }
+            })
+        };
+        let secret = trust.own_join(Role::Admin).unwrap().secret.reveal();
+        let request = Request::post("/caviar.v1.SweepService/CancelSweep")
+            .header(AUTHORIZATION, format!("Bearer {secret}"))
+            .body(Body::empty());
+        let reply = AccessLayer(Some(trust)).layer(inner).oneshot(request.unwrap());
+        tokio::select! {
+            _ = reply => panic!("the change is not over"),
+            () = begun.notified() => {}
+        }
+        go_on.notify_one();
+        let log = folder.path().join("audit.jsonl");
+        while !std::fs::read_to_string(&log).unwrap().contains("SweepService/CancelSweep") {
+            tokio::task::yield_now().await;
+        }
     }
 }

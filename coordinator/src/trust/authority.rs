@@ -212,8 +212,11 @@ fn without_comment(pem: &str) -> String {
 fn is_current(pem: &str, now: SystemTime) -> bool {
     let made = pem.strip_prefix(MADE_AT).and_then(|rest| rest.lines().next()?.parse().ok());
     let Some(made) = made.map(Duration::from_secs) else { return false };
-    let until = UNIX_EPOCH + made + AUTHORITY_VALIDITY;
-    until.duration_since(now).is_ok_and(|left| left > AUTHORITY_RENEWAL)
+    let made = UNIX_EPOCH + made;
+    // One from the future was made while the clock was wrong.
+    let is_past = made <= now;
+    let left = (made + AUTHORITY_VALIDITY).duration_since(now);
+    is_past && left.is_ok_and(|left| left > AUTHORITY_RENEWAL)
 }
 
 /// The certificate that connections get now.
@@ -225,6 +228,7 @@ pub(crate) struct Certificates {
 
 struct Current {
     key: Arc<CertifiedKey>,
+    made_at: SystemTime,
     renew_at: SystemTime,
 }
 
@@ -250,7 +254,8 @@ impl Certificates {
     /// The certificate to use at this time, a new one if the last one ends soon.
     fn at(&self, now: SystemTime) -> Arc<CertifiedKey> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if now >= current.renew_at {
+        // A certificate from the future was made while the clock was wrong.
+        if now >= current.renew_at || now < current.made_at {
             match issue(&self.authority, &self.names, now) {
                 Ok(renewed) => {
                     tracing::info!("the server's certificate is renewed");
@@ -269,7 +274,7 @@ fn issue(
     now: SystemTime,
 ) -> Result<Current, AuthorityError> {
     let key = Arc::new(authority.issue(names, now, VALIDITY)?);
-    Ok(Current { key, renew_at: now + VALIDITY * 2 / 3 })
+    Ok(Current { key, made_at: now, renew_at: now + VALIDITY * 2 / 3 })
 }
 
 impl ResolvesServerCert for Certificates {

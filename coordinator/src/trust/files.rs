@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Longest file of the folder, in bytes.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -73,8 +74,10 @@ pub(crate) fn read_secret(path: &Path) -> Result<Option<String>, FileError> {
 /// # Errors
 /// It cannot be written.
 pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), FileError> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let mut new = path.as_os_str().to_owned();
-    new.push(format!(".{}.new", std::process::id()));
+    new.push(format!(".{}-{number}.new", std::process::id()));
     let new = PathBuf::from(new);
     // One that a process with the same number left behind may have other permissions.
     let _missing = fs::remove_file(&new);

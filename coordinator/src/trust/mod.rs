@@ -24,12 +24,12 @@ mod tls;
 mod tokens;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use caviar_common::address::Address;
 use caviar_common::error::ErrorClass;
-use caviar_common::ids::Name;
+use caviar_common::ids::{Name, TokenId};
 use caviar_common::join::{JoinString, Pin, Role, Secret, join_file};
 
 pub(crate) use self::access::{AccessLayer, Caller};
@@ -126,8 +126,10 @@ pub(crate) struct Trust {
     audit: Audit,
     throttle: Throttle,
     folder: Option<PathBuf>,
-    /// The secrets of the tokens that the coordinator made by itself.
-    own: Mutex<Vec<(Role, Secret)>>,
+    /// The tokens that the coordinator made by itself.
+    own: Mutex<Vec<OwnToken>>,
+    /// Held while a token gets a new secret and files get its join string.
+    rotating: Mutex<()>,
     /// Files outside the folder that have a join string, and its role.
     published: Mutex<Vec<(PathBuf, Role)>>,
     /// Where clients reach the coordinator.
@@ -163,6 +165,7 @@ impl Trust {
             throttle: Throttle::new(),
             folder: folder.map(Path::to_owned),
             own: Mutex::new(own),
+            rotating: Mutex::default(),
             published: Mutex::default(),
             advertised,
         })
@@ -179,9 +182,12 @@ impl Trust {
 
     /// The join string of a role that the coordinator makes a token for by itself.
     pub(crate) fn own_join(&self, role: Role) -> Option<JoinString> {
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, secret) = own.iter().find(|(own, _)| *own == role)?;
-        Some(self.join(role, secret.clone()))
+        let secret = self.own().iter().find(|own| own.role == role)?.secret.clone();
+        Some(self.join(role, secret))
+    }
+
+    fn own(&self) -> MutexGuard<'_, Vec<OwnToken>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes the join strings of the coordinator's own tokens into the trust folder.
@@ -229,25 +235,43 @@ impl Trust {
     }
 
     /// Gives a token a new secret. If it is one of the coordinator's own, all files with its join
-    /// string get the new one.
+    /// string get the new one. A file that cannot be written is logged: the caller must get the
+    /// only copy of the secret in any case.
     ///
     /// # Errors
-    /// No token has this id or name, or a file cannot be written.
+    /// No token has this id or name, or the tokens cannot be stored. Nothing was changed then.
     pub(crate) fn rotate(&self, token: &str, grace: Duration) -> Result<NewToken, TokenError> {
+        let _rotating = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
         let (view, secret) = self.tokens.rotate(token, grace)?;
-        if view.name.as_str() == own_name(view.role) {
-            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-            for (role, kept) in own.iter_mut().filter(|(role, _)| *role == view.role) {
-                tracing::info!("the token of the role {role} is rotated");
-                *kept = secret.clone();
-            }
-            drop(own);
-            self.write_joins()?;
-            let published = self.published.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            published.iter().try_for_each(|(path, role)| self.write_join(path, *role))?;
+        let is_own = self.own().iter_mut().find(|own| own.id == view.id).map(|own| {
+            own.secret = secret.clone();
+        });
+        if is_own.is_some() {
+            self.rewrite_joins(view.role);
         }
         let join = self.join(view.role, secret);
         Ok(NewToken { view, join })
+    }
+
+    /// Writes the join string of a role to every file that has it.
+    fn rewrite_joins(&self, role: Role) {
+        let in_folder = self.folder.as_deref().map(|folder| (join_file(folder, role), role));
+        let published = self.published.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (path, _) in in_folder.into_iter().chain(published).filter(|(_, it)| *it == role) {
+            if let Err(error) = self.write_join(&path, role) {
+                tracing::error!("a file keeps a join string that is not valid any more: {error}");
+            }
+        }
+    }
+
+    /// Ends a token at once.
+    ///
+    /// # Errors
+    /// No token has this id or name, it is one of the coordinator's own, or the tokens cannot be
+    /// stored.
+    pub(crate) fn revoke(&self, token: &str) -> Result<TokenView, TokenError> {
+        let own: Vec<TokenId> = self.own().iter().map(|own| own.id.clone()).collect();
+        self.tokens.revoke_unless(token, |view| own.contains(&view.id))
     }
 
     /// Makes a token.
@@ -279,6 +303,14 @@ impl Trust {
     }
 }
 
+/// A token that the coordinator made by itself, for the programs of its user.
+#[derive(Clone, Debug)]
+struct OwnToken {
+    role: Role,
+    id: TokenId,
+    secret: Secret,
+}
+
 /// A token that was just made, with the only copy of its secret.
 #[derive(Debug)]
 pub(crate) struct NewToken {
@@ -287,25 +319,23 @@ pub(crate) struct NewToken {
 }
 
 /// The coordinator's own tokens: those in the join strings of the folder, or new ones.
-fn own_tokens(tokens: &Tokens, folder: Option<&Path>) -> Result<Vec<(Role, Secret)>, TrustError> {
+fn own_tokens(tokens: &Tokens, folder: Option<&Path>) -> Result<Vec<OwnToken>, TrustError> {
     let mut own = Vec::new();
     for role in OWN_ROLES {
         let stored = folder.map(|it| files::read_secret(&join_file(it, role))).transpose()?;
         let join = stored.flatten().and_then(|text| text.parse::<JoinString>().ok());
-        let is_valid = |join: &JoinString| {
-            let accepted = tokens.accept(&join.secret, now_ms());
-            accepted.is_ok_and(|accepted| accepted.token.role == role)
-        };
-        let secret = match join.filter(is_valid) {
-            Some(join) => join.secret,
-            None => new_own_token(tokens, role)?,
-        };
-        own.push((role, secret));
+        let valid = join.and_then(|join| {
+            let accepted = tokens.accept(&join.secret, now_ms()).ok()?;
+            // A secret that was replaced ends, and the coordinator's own do not.
+            let is_own = accepted.token.role == role && accepted.ends_ms.is_none();
+            is_own.then_some(OwnToken { role, id: accepted.token.id, secret: join.secret })
+        });
+        own.push(valid.map_or_else(|| new_own_token(tokens, role), Ok)?);
     }
     Ok(own)
 }
 
-fn new_own_token(tokens: &Tokens, role: Role) -> Result<Secret, TrustError> {
+fn new_own_token(tokens: &Tokens, role: Role) -> Result<OwnToken, TrustError> {
     let name = own_name(role);
     let name = Name::parse("name", &name).map_err(|_| TokenError::NoSuchToken(name))?;
     // A join string that was lost or replaced must not stay valid.
@@ -314,10 +344,74 @@ fn new_own_token(tokens: &Tokens, role: Role) -> Result<Secret, TrustError> {
             tokens.revoke(&token.id.0)?;
         }
     }
-    Ok(tokens.create(name, role, None)?.1)
+    let (view, secret) = tokens.create(name, role, None)?;
+    Ok(OwnToken { role, id: view.id, secret })
 }
 
 /// The name of a token that the coordinator makes by itself.
 fn own_name(role: Role) -> String {
     format!("first-{role}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(folder: &Path) -> Trust {
+        Trust::open(Some(folder), vec!["127.0.0.1:7070".parse().unwrap()]).unwrap()
+    }
+
+    #[test]
+    fn the_coordinators_own_tokens_are_rotated_and_not_revoked() {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = open(folder.path());
+        let error = trust.revoke("first-admin").unwrap_err().to_string();
+        assert!(error.ends_with("caviar tokens rotate first-admin"), "{error}");
+        let accepts = |join: &JoinString| trust.tokens.accept(&join.secret, now_ms()).is_ok();
+        let before = trust.own_join(Role::Admin).unwrap();
+        assert!(accepts(&before));
+        // A token with the same name is not the coordinator's own.
+        let name = Name::parse("name", "first-admin").unwrap();
+        let other = trust.create(name, Role::Admin, None).unwrap().view;
+        trust.rotate(&other.id.0, Duration::ZERO).unwrap();
+        assert_eq!(trust.own_join(Role::Admin), Some(before.clone()));
+        trust.revoke(&other.id.0).unwrap();
+        trust.rotate("first-admin", Duration::ZERO).unwrap();
+        assert!(!accepts(&before));
+        assert!(accepts(&trust.own_join(Role::Admin).unwrap()));
+    }
+
+    #[test]
+    fn a_rotation_returns_the_new_secret_though_a_file_cannot_be_written() {
+        let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let trust = open(folder.path());
+        let [gone, kept] = ["gone", "kept"].map(|it| home.path().join(it).join("worker.join"));
+        for path in [&gone, &kept] {
+            trust.publish(path.clone(), Role::Worker).unwrap();
+        }
+        std::fs::remove_dir_all(gone.parent().unwrap()).unwrap();
+        let new = trust.rotate("first-worker", Duration::ZERO).unwrap().join;
+        assert!(trust.tokens.accept(&new.secret, now_ms()).is_ok());
+        let stored = std::fs::read_to_string(kept).unwrap();
+        assert_eq!(stored.trim().parse::<JoinString>().ok(), Some(new.clone()));
+        // The next start takes the new one too.
+        drop(trust);
+        let again = open(folder.path());
+        assert_eq!(again.own_join(Role::Worker).unwrap().secret, new.secret);
+    }
+
+    #[test]
+    fn a_secret_that_was_replaced_is_not_the_coordinators_own_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = open(folder.path());
+        let (file, old) = (join_file(folder.path(), Role::Admin), trust.own_join(Role::Admin));
+        trust.write_joins().unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        trust.rotate("first-admin", Duration::from_secs(3_600)).unwrap();
+        // The process ended before it could write the new one.
+        write_secret(&file, &text).unwrap();
+        drop(trust);
+        let again = open(folder.path());
+        assert_ne!(again.own_join(Role::Admin).unwrap().secret, old.unwrap().secret);
+    }
 }

@@ -28,6 +28,10 @@ use super::files::{self, FileError};
 pub(crate) const MAX_TOKENS: usize = 1_000;
 /// How long an ended token is kept, so that its user is told how it ended.
 const KEEP_ENDED: Duration = Duration::from_secs(90 * 86_400);
+/// How long a replaced secret is kept, so that its user is told what happened to it.
+const KEEP_REPLACED_MS: u64 = 90 * 86_400_000;
+/// Most replaced secrets of a token that are kept.
+const MAX_REPLACED: usize = 16;
 /// The context of the hash: a BLAKE3 key derivation, so that it differs from all other hashes.
 const CONTEXT: &str = "caviar 2026-11 bearer token";
 
@@ -115,6 +119,12 @@ pub enum TokenError {
     /// It has ended already.
     #[error("the token {0} has ended; hint: caviar tokens create makes a new one")]
     Ended(TokenId),
+    /// It is one of those that the coordinator makes by itself.
+    #[error(
+        "{0} is the coordinator's own token, which its user's programs read from files; hint: \
+         replace its secret instead, in these files too: caviar tokens rotate {0}"
+    )]
+    Own(Name),
     /// There are too many.
     #[error("there are {MAX_TOKENS} valid tokens; hint: revoke some: caviar tokens revoke ID")]
     TooMany,
@@ -147,15 +157,22 @@ struct Token {
     expires_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revoked_ms: Option<u64>,
-    /// The secret before the last rotation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    replaced: Option<Replaced>,
+    /// The secrets before each rotation whose grace period may not be over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<Replaced>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Replaced {
     hash: String,
     until_ms: u64,
+}
+
+/// Which secret of a token a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UsedSecret {
+    Current,
+    Replaced { until_ms: u64 },
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -206,14 +223,27 @@ impl Token {
         [self.expires_ms, self.revoked_ms].into_iter().flatten().min()
     }
 
-    /// When its secret, or the one before the last rotation, ends by itself.
-    fn secret_ends_ms(&self, is_replaced: bool) -> Option<u64> {
-        let replaced = self.replaced.as_ref().filter(|_| is_replaced).map(|it| it.until_ms);
+    /// The current secret, or an earlier one, that has this hash. Every hash is compared.
+    fn secret(&self, hash: &blake3::Hash) -> Option<UsedSecret> {
+        // `Hash` compares in constant time, and no comparison is left out.
+        let current = is_hash(&self.hash, hash).then_some(UsedSecret::Current);
+        self.earlier.iter().fold(current, |found, earlier| {
+            let is_it = is_hash(&earlier.hash, hash);
+            found.or(is_it.then_some(UsedSecret::Replaced { until_ms: earlier.until_ms }))
+        })
+    }
+
+    /// When a secret of it ends by itself.
+    fn secret_ends_ms(&self, used: UsedSecret) -> Option<u64> {
+        let replaced = match used {
+            UsedSecret::Current => None,
+            UsedSecret::Replaced { until_ms } => Some(until_ms),
+        };
         [self.expires_ms, replaced].into_iter().flatten().min()
     }
 
-    /// Why its secret is not accepted at this time.
-    fn check(&self, is_replaced: bool, now_ms: u64) -> Result<(), Denied> {
+    /// Why a secret of it is not accepted at this time.
+    fn check(&self, used: UsedSecret, now_ms: u64) -> Result<(), Denied> {
         let revoked = |how, at_ms: u64| Denied::Revoked {
             how,
             name: self.name.clone(),
@@ -224,10 +254,10 @@ impl Token {
         if let Some(at_ms) = self.revoked_ms {
             return Err(revoked("revoked", at_ms));
         }
-        if let (true, Some(replaced)) = (is_replaced, &self.replaced)
-            && now_ms >= replaced.until_ms
+        if let UsedSecret::Replaced { until_ms } = used
+            && now_ms >= until_ms
         {
-            return Err(revoked("replaced", replaced.until_ms));
+            return Err(revoked("replaced", until_ms));
         }
         match self.expires_ms {
             Some(at_ms) if now_ms >= at_ms => Err(Denied::Expired {
@@ -280,6 +310,8 @@ pub struct Accepted {
 pub struct Tokens {
     /// `None` for tokens that are kept nowhere.
     path: Option<PathBuf>,
+    /// Held while the list is changed and stored. Requests go on in the meantime.
+    changing: Mutex<()>,
     list: Mutex<Vec<Token>>,
     /// Changes with every revocation and rotation.
     changes: watch::Sender<u64>,
@@ -298,7 +330,12 @@ impl Tokens {
             })?,
             _ => Vec::new(),
         };
-        Ok(Self { path, list: Mutex::new(list), changes: watch::Sender::new(0) })
+        Ok(Self {
+            path,
+            changing: Mutex::default(),
+            list: Mutex::new(list),
+            changes: watch::Sender::new(0),
+        })
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<Token>> {
@@ -319,16 +356,13 @@ impl Tokens {
         let list = self.list();
         let mut found = None;
         for token in list.iter() {
-            // `Hash` compares in constant time, and no comparison is left out.
-            let is_current = is_hash(&token.hash, &hash);
-            let is_replaced = token.replaced.as_ref().is_some_and(|it| is_hash(&it.hash, &hash));
-            if is_current || is_replaced {
-                found = Some((token, !is_current));
+            if let Some(used) = token.secret(&hash) {
+                found = Some((token, used));
             }
         }
-        let (token, is_replaced) = found.ok_or(Denied::Unknown)?;
-        token.check(is_replaced, now_ms)?;
-        Ok(Accepted { token: token.view(), ends_ms: token.secret_ends_ms(is_replaced), hash })
+        let (token, used) = found.ok_or(Denied::Unknown)?;
+        token.check(used, now_ms)?;
+        Ok(Accepted { token: token.view(), ends_ms: token.secret_ends_ms(used), hash })
     }
 
     /// Waits until an accepted token ends: it is revoked, replaced, or expires.
@@ -354,9 +388,11 @@ impl Tokens {
     fn check(&self, accepted: &Accepted, now_ms: u64) -> Result<Duration, Denied> {
         let list = self.list();
         let token = list.iter().find(|it| it.id == accepted.token.id).ok_or(Denied::Unknown)?;
-        let is_replaced = !is_hash(&token.hash, &accepted.hash);
-        token.check(is_replaced, now_ms)?;
-        let end = token.secret_ends_ms(is_replaced);
+        // Only secrets whose grace period is over are forgotten.
+        let forgotten = UsedSecret::Replaced { until_ms: now_ms };
+        let used = token.secret(&accepted.hash).unwrap_or(forgotten);
+        token.check(used, now_ms)?;
+        let end = token.secret_ends_ms(used);
         Ok(end.map_or(Duration::MAX, |end| Duration::from_millis(end.saturating_sub(now_ms) + 1)))
     }
 
@@ -381,11 +417,13 @@ impl Tokens {
             created_ms: now_ms,
             expires_ms: ttl_ms.map(|ttl_ms| now_ms.saturating_add(ttl_ms)),
             revoked_ms: None,
-            replaced: None,
+            earlier: Vec::new(),
         };
         let view = token.view();
         self.change(now_ms, |list| {
-            if list.iter().filter(|it| it.check(false, now_ms).is_ok()).count() >= MAX_TOKENS {
+            if list.iter().filter(|it| it.check(UsedSecret::Current, now_ms).is_ok()).count()
+                >= MAX_TOKENS
+            {
                 return Err(TokenError::TooMany);
             }
             list.push(token);
@@ -399,15 +437,31 @@ impl Tokens {
     /// # Errors
     /// No token has this id or name, it has ended, or the file cannot be written.
     pub fn revoke(&self, token: &str) -> Result<TokenView, TokenError> {
+        self.revoke_unless(token, |_| false)
+    }
+
+    /// Ends a token at once, unless it is one of the coordinator's own.
+    ///
+    /// # Errors
+    /// Those of [`Tokens::revoke`], or `is_own` is true.
+    pub(crate) fn revoke_unless(
+        &self,
+        token: &str,
+        is_own: impl Fn(&TokenView) -> bool,
+    ) -> Result<TokenView, TokenError> {
         let now_ms = now_ms();
         self.change(now_ms, |list| {
             let token = find(list, token, now_ms)?;
+            if is_own(&token.view()) {
+                return Err(TokenError::Own(token.name.clone()));
+            }
             token.revoked_ms = Some(now_ms);
             Ok(token.view())
         })
     }
 
-    /// Gives a token a new secret. The old one stays valid for `grace`.
+    /// Gives a token a new secret. The old one stays valid for `grace`, and so do older ones for
+    /// theirs.
     ///
     /// # Errors
     /// No token has this id or name, it has ended, or the file cannot be written.
@@ -418,8 +472,13 @@ impl Tokens {
             let token = find(list, token, now_ms)?;
             let new = hash(&secret).to_hex().to_string();
             let old = std::mem::replace(&mut token.hash, new);
-            token.replaced =
-                Some(Replaced { hash: old, until_ms: now_ms.saturating_add(grace_ms) });
+            token
+                .earlier
+                .retain(|earlier| earlier.until_ms.saturating_add(KEEP_REPLACED_MS) > now_ms);
+            let surplus = token.earlier.len().saturating_sub(MAX_REPLACED - 1);
+            token.earlier.drain(..surplus);
+            let until_ms = now_ms.saturating_add(grace_ms);
+            token.earlier.push(Replaced { hash: old, until_ms });
             Ok(token.view())
         })?;
         Ok((view, secret))
@@ -432,8 +491,8 @@ impl Tokens {
         change: impl FnOnce(&mut Vec<Token>) -> Result<T, TokenError>,
     ) -> Result<T, TokenError> {
         let keep_ms = u64::try_from(KEEP_ENDED.as_millis()).unwrap_or(u64::MAX);
-        let mut list = self.list();
-        let mut new = list.clone();
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = self.list().clone();
         new.retain(|it| it.ends_ms().is_none_or(|end| end.saturating_add(keep_ms) > now_ms));
         let changed = change(&mut new)?;
         if let Some(path) = &self.path {
@@ -443,8 +502,7 @@ impl Tokens {
             })?;
             files::write_secret(path, &text)?;
         }
-        *list = new;
-        drop(list);
+        *self.list() = new;
         self.changes.send_modify(|version| *version += 1);
         Ok(changed)
     }
@@ -459,7 +517,7 @@ fn find<'a>(list: &'a mut [Token], wanted: &str, now_ms: u64) -> Result<&'a mut 
     let is_id = list.iter().any(|token| token.id.0 == wanted);
     let is_meant =
         |token: &Token| if is_id { token.id.0 == wanted } else { token.name.as_str() == wanted };
-    let is_valid = |token: &Token| token.check(false, now_ms).is_ok();
+    let is_valid = |token: &Token| token.check(UsedSecret::Current, now_ms).is_ok();
     match list.iter().filter(|token| is_meant(token) && is_valid(token)).count() {
         0 => {
             let ended = list.iter().find(|token| is_meant(token));
@@ -477,106 +535,4 @@ fn find<'a>(list: &'a mut [Token], wanted: &str, now_ms: u64) -> Result<&'a mut 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(text: &str) -> Name {
-        Name::parse("name", text).unwrap()
-    }
-
-    fn in_memory() -> Tokens {
-        Tokens::open(None).unwrap()
-    }
-
-    #[test]
-    fn a_token_is_known_again_after_a_restart_and_its_secret_is_not_stored() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokens.json");
-        let tokens = Tokens::open(Some(path.clone())).unwrap();
-        let (view, secret) = tokens.create(name("ci"), Role::Submit, None).unwrap();
-        let again = Tokens::open(Some(path.clone())).unwrap();
-        assert_eq!(again.accept(&secret, now_ms()).unwrap().token, view);
-        let text = std::fs::read_to_string(path).unwrap();
-        assert!(!text.contains(&secret.reveal()), "{text}");
-    }
-
-    #[test]
-    fn another_secret_is_unknown() {
-        let tokens = in_memory();
-        tokens.create(name("a"), Role::Admin, None).unwrap();
-        let other = Secret::new([0; 16]);
-        assert_eq!(tokens.accept(&other, now_ms()).unwrap_err(), Denied::Unknown);
-    }
-
-    #[test]
-    fn an_expired_token_is_refused_with_the_command_that_makes_a_new_one() {
-        let tokens = in_memory();
-        let ttl = Duration::from_secs(60);
-        let (view, secret) = tokens.create(name("ci"), Role::Submit, Some(ttl)).unwrap();
-        let end = view.expires_ms.unwrap();
-        assert!(tokens.accept(&secret, end - 1).is_ok());
-        let denied = tokens.accept(&secret, end).unwrap_err().to_string();
-        assert!(denied.starts_with(&format!("the token ci ({}) expired at 20", view.id)));
-        assert!(denied.ends_with("caviar tokens create --role submit"), "{denied}");
-    }
-
-    #[test]
-    fn a_revoked_token_ends_at_once_and_only_once() {
-        let tokens = in_memory();
-        let (view, secret) = tokens.create(name("ci"), Role::View, None).unwrap();
-        tokens.revoke("ci").unwrap();
-        let denied = tokens.accept(&secret, now_ms()).unwrap_err().to_string();
-        assert!(denied.contains("was revoked at"), "{denied}");
-        assert!(matches!(tokens.revoke(&view.id.0), Err(TokenError::Ended(_))));
-        assert!(matches!(tokens.revoke("x"), Err(TokenError::NoSuchToken(_))));
-    }
-
-    #[test]
-    fn a_rotated_token_keeps_its_old_secret_for_the_grace_period() {
-        let tokens = in_memory();
-        let (view, old) = tokens.create(name("ci"), Role::View, None).unwrap();
-        let grace = Duration::from_secs(60);
-        let (rotated, new) = tokens.rotate("ci", grace).unwrap();
-        assert_eq!(rotated.id, view.id);
-        assert!(tokens.accept(&old, now_ms()).is_ok());
-        let after = now_ms() + 60_001;
-        assert!(tokens.accept(&old, after).unwrap_err().to_string().contains("was replaced at"));
-        assert!(tokens.accept(&new, after).is_ok());
-    }
-
-    #[test]
-    fn a_name_of_two_tokens_is_ambiguous_until_one_has_ended() {
-        let tokens = in_memory();
-        let (first, _) = tokens.create(name("ci"), Role::View, None).unwrap();
-        tokens.create(name("ci"), Role::View, None).unwrap();
-        assert!(matches!(tokens.revoke("ci"), Err(TokenError::Ambiguous(_))));
-        tokens.revoke(&first.id.0).unwrap();
-        assert!(tokens.revoke("ci").is_ok());
-    }
-
-    #[tokio::test]
-    async fn who_uses_a_token_hears_of_its_end() {
-        let tokens = std::sync::Arc::new(in_memory());
-        let (_, secret) = tokens.create(name("ci"), Role::View, None).unwrap();
-        let accepted = tokens.accept(&secret, now_ms()).unwrap();
-        let ended = tokio::spawn({
-            let tokens = tokens.clone();
-            async move { tokens.until_ended(&accepted).await }
-        });
-        tokio::task::yield_now().await;
-        tokens.create(name("other"), Role::View, None).unwrap();
-        tokio::task::yield_now().await;
-        assert!(!ended.is_finished());
-        tokens.revoke("ci").unwrap();
-        assert!(matches!(ended.await.unwrap(), Denied::Revoked { .. }));
-    }
-
-    #[test]
-    fn a_damaged_file_is_an_error_that_names_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokens.json");
-        files::write_secret(&path, "[{}]").unwrap();
-        let error = Tokens::open(Some(path)).unwrap_err().to_string();
-        assert!(error.contains("tokens.json is damaged"), "{error}");
-    }
-}
+mod tests;

@@ -510,12 +510,12 @@ fn the_requests_of_external_clients_are_limited() {
         client: "c".to_owned(),
         ..v1::AskTrialsRequest::default()
     };
-    let read = trial::decode_ask(&ask).unwrap();
+    let read = trial::decode_ask(&ask, None).unwrap();
     assert_eq!((read.count, read.lease_ms), (1, DEFAULT_LEASE_MS));
     let bad_ask = |change: fn(&mut v1::AskTrialsRequest)| {
         let mut wire = ask.clone();
         change(&mut wire);
-        trial::decode_ask(&wire).unwrap_err().field
+        trial::decode_ask(&wire, None).unwrap_err().field
     };
     assert_eq!(bad_ask(|a| a.request_id.clear()), "request_id");
     assert_eq!(bad_ask(|a| a.client = "a b".to_owned()), "client");
@@ -524,7 +524,8 @@ fn the_requests_of_external_clients_are_limited() {
     assert_eq!(bad_ask(|a| a.lease_ms = MAX_LEASE_MS + 1), "lease_ms");
     let metrics = |count: usize| (0..count).map(|i| (format!("m{i}"), f64::NAN)).collect();
     let report = |lease, epoch, metrics| {
-        trial::decode_report(v1::ReportTrialRequest { lease, epoch, metrics, ..Default::default() })
+        let wire = v1::ReportTrialRequest { lease, epoch, metrics, ..Default::default() };
+        trial::decode_report(wire, None)
     };
     assert!(report(1, 1, metrics(MAX_METRICS)).is_ok());
     assert_eq!(report(0, 1, metrics(1)).unwrap_err().field, "lease");
@@ -537,11 +538,11 @@ fn the_requests_of_external_clients_are_limited() {
         outcome: v1::Outcome::Completed.into(),
         ..v1::TellTrialRequest::default()
     };
-    assert_eq!(trial::decode_tell(tell.clone()).unwrap().last, None);
+    assert_eq!(trial::decode_tell(tell.clone(), None).unwrap().last, None);
     let bad_tell = |change: fn(&mut v1::TellTrialRequest)| {
         let mut wire = tell.clone();
         change(&mut wire);
-        trial::decode_tell(wire).unwrap_err().field
+        trial::decode_tell(wire, None).unwrap_err().field
     };
     assert_eq!(bad_tell(|t| t.outcome = 0), "outcome");
     assert_eq!(bad_tell(|t| t.outcome = v1::Outcome::Failed.into()), "message");

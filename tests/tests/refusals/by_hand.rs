@@ -3,28 +3,34 @@
 use std::fs;
 use std::time::Duration;
 
-use caviar_client::Channel;
+use caviar_client::{Channel, Dialer, Finder};
 use caviar_common::ids::{Incarnation, LeaseId, Name};
-use caviar_common::join::SERVER_NAME;
+use caviar_common::join::{Role, SERVER_NAME};
 use caviar_common::message::{FromWorker, Hello, PROTOCOL, Stored, ToWorker};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_proto::convert::worker::{decode_to_worker, encode_from_worker};
 use caviar_proto::v1;
 use caviar_proto::v1::sweep_service_client::SweepServiceClient;
+use caviar_proto::v1::trial_service_client::TrialServiceClient;
 use caviar_proto::v1::worker_service_client::WorkerServiceClient;
 use caviar_tests::home::home;
 use caviar_tests::processes::caviar_ok;
 use caviar_tests::watch::{block_on, dialer};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+use tonic::{Code, Streaming};
 
 use crate::Site;
 
 const SWEEP: &str = "name = \"digits\"\nseed = 7\n[data]\nsource = \"builtin:digits\"\n\
                      [fixed]\nepochs = 2\nlayers = 1\nunits = 8\n\
                      [search]\nstrategy = \"random\"\ntrials = 2\nparallelism = 1\n";
+
+const EXTERNAL: &str = "name = \"external\"\n[data]\nsource = \"external\"\n\
+                        [space]\nC = { scale = \"log\", low = 1e-3, high = 1e3 }\n\
+                        [search]\nstrategy = \"random\"\ntrials = 2\n\
+                        [objective]\nmetric = \"error\"\ngoal = \"minimize\"\n";
 
 /// Asks for the sweeps with this header, or none. Returns the message of the status.
 pub(crate) fn list_with(site: &Site, authorization: Option<&str>) -> String {
@@ -120,4 +126,63 @@ pub(crate) fn report_on_the_lease_of_another(site: &Site) -> String {
         assert_eq!(stored, Stored::Epoch(1));
         answer
     })
+}
+
+/// Lets a client ask for a trial, and another one, with a token of its own, report on it and end
+/// it. Returns both answers. The trial stays with the first one.
+pub(crate) fn use_the_lease_of_another_token(site: &Site) -> [String; 2] {
+    let sweep = site.path("external.toml");
+    fs::write(&sweep, EXTERNAL).expect("it can be written");
+    caviar_ok(&["submit", &sweep.to_string_lossy(), "--coordinator", site.url()]);
+    let [mine, other] = ["worker", "submit"].map(|role| site.token(role, &[]));
+    block_on(async {
+        let mut mine = trials(&mine).await;
+        let mut other = trials(&other).await;
+        let ask = v1::AskTrialsRequest {
+            sweep: "external".to_owned(),
+            request_id: "a".to_owned(),
+            client: "python".to_owned(),
+            count: 1,
+            ..v1::AskTrialsRequest::default()
+        };
+        let first = mine.ask_trials(ask.clone()).await.expect("a trial").into_inner().trials;
+        // The same request with another token is another client's.
+        let second = other.ask_trials(ask).await.expect("a trial").into_inner().trials;
+        assert_ne!(first[0].trial, second[0].trial);
+        let (trial, lease) = (first[0].trial, first[0].lease);
+        let metrics = std::collections::HashMap::from([("error".to_owned(), 0.5)]);
+        let report = v1::ReportTrialRequest {
+            sweep: "external".to_owned(),
+            trial,
+            lease,
+            epoch: 1,
+            metrics: metrics.clone().into_iter().collect(),
+            seconds: None,
+        };
+        let tell = v1::TellTrialRequest {
+            sweep: "external".to_owned(),
+            trial,
+            lease,
+            outcome: v1::Outcome::Completed.into(),
+            epoch: 1,
+            metrics: metrics.into_iter().collect(),
+            ..v1::TellTrialRequest::default()
+        };
+        let denied = [
+            other.report_trial(report).await.expect_err("it is refused"),
+            other.tell_trial(tell.clone()).await.expect_err("it is refused"),
+        ];
+        assert!(denied.iter().all(|status| status.code() == Code::PermissionDenied));
+        mine.tell_trial(tell).await.expect("the lease is still in force");
+        denied.map(|status| status.message().to_owned())
+    })
+}
+
+/// A client of `TrialService` with the join string of this file.
+async fn trials(join: &str) -> TrialServiceClient<Channel> {
+    let finder = Finder { join: Some(join.into()), ..Finder::default() };
+    let target = finder.find(Role::Admin).expect("a join string");
+    let dialer = Dialer::new(target, None).expect("an address");
+    let dialled = dialer.dial(Duration::from_secs(20)).await;
+    TrialServiceClient::new(dialled.expect("the coordinator answers"))
 }

@@ -249,10 +249,13 @@ fn leases_of_another_worker() -> Rows {
     vec![("a report on the lease of another worker", site.normal(&said))]
 }
 
-/// `TrialService`: here go the rows for clients that report on the lease of another client. The
-/// coordinator does not tell external clients with a valid token apart.
+/// `TrialService` with a client that has a valid token, and guesses what belongs to another.
 fn leases_of_another_client() -> Rows {
-    Vec::new()
+    let site = Site::start();
+    let said = by_hand::use_the_lease_of_another_token(&site);
+    let [report, tell] = said.map(|said| site.normal(&said));
+    assert_eq!(report, tell);
+    vec![("an external client that uses the lease of another token", report)]
 }
 
 fn requests_by_hand() -> Rows {

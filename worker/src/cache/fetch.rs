@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use caviar_blob::{Blob, BlobError, Intake};
-use caviar_client::{Artifacts, Dialer, Error};
+use caviar_client::{Artifacts, Dialer, Error, SharedDialer};
 use caviar_common::backoff::Backoff;
 use caviar_common::error::ErrorClass;
 use tokio::runtime::Handle;
@@ -49,12 +49,12 @@ impl From<BlobError> for FetchError {
 #[derive(Debug)]
 pub(crate) struct Fetcher {
     runtime: Handle,
-    dialer: Dialer,
+    dialer: SharedDialer,
 }
 
 impl Fetcher {
     /// Uses the runtime that this is called in.
-    pub(crate) fn new(dialer: Dialer) -> Self {
+    pub(crate) fn new(dialer: SharedDialer) -> Self {
         Self { runtime: Handle::current(), dialer }
     }
 
@@ -92,7 +92,8 @@ impl Fetcher {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         let (mut furthest, mut since, mut damaged) = (0, Instant::now(), 0);
         loop {
-            let error = match self.attempt(blob, &mut transfer).await {
+            let dialer = self.dialer.current();
+            let error = match self.attempt(&dialer, blob, &mut transfer).await {
                 Ok(()) => return transfer.finish(blob),
                 Err(error) => error,
             };
@@ -102,7 +103,10 @@ impl Fetcher {
             }
             let is_over = match &error {
                 FetchError::Damaged(_) => damaged >= MAX_DAMAGED,
-                FetchError::Client(error) => !may_pass(error) || since.elapsed() >= PATIENCE,
+                FetchError::Client(error) if since.elapsed() < PATIENCE => {
+                    !may_pass(error) && !self.has_another(&dialer).await
+                }
+                FetchError::Client(_) => true,
                 FetchError::Write(_) | FetchError::Stopped => true,
             };
             if is_over {
@@ -117,13 +121,19 @@ impl Fetcher {
         }
     }
 
+    /// True if the join string has changed since this dialer was made.
+    async fn has_another(&self, dialer: &Dialer) -> bool {
+        matches!(self.dialer.find_again(dialer).await, Ok(Some(_)))
+    }
+
     /// Continues the transfer to its end.
     async fn attempt<W: Write>(
         &self,
+        dialer: &Dialer,
         blob: Blob,
         transfer: &mut Transfer<W>,
     ) -> Result<(), FetchError> {
-        let artifacts = Artifacts::connect(&self.dialer, CONNECT_TIMEOUT).await?;
+        let artifacts = Artifacts::connect(dialer, CONNECT_TIMEOUT).await?;
         let mut download = artifacts.download(blob, transfer.offset()).await?;
         let intake = transfer.begin(&download)?;
         while let Some((offset, chunk)) = download.next().await? {

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use bytesize::ByteSize;
-use caviar_blob::BlobName;
-use nix::sys::statvfs::statvfs;
+use caviar_blob::{BlobName, free_bytes};
 
 /// Most bytes of a cache.
 const MAX_CACHE_BYTES: u64 = 10_000_000_000;
@@ -111,11 +110,6 @@ fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
         entries.push(Entry { path: entry.path(), bytes, used, is_blob: rest.is_empty() });
     }
     Ok(entries)
-}
-
-fn free_bytes(folder: &Path) -> io::Result<u64> {
-    let found = statvfs(folder)?;
-    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use caviar_blob::Outline;
-use caviar_client::{Client, Dialer, Target};
+use caviar_client::{Client, Dialer, SharedDialer, Target};
 use caviar_coordinator::{Security, Server, ServerConfig, start};
 use tokio::runtime::Runtime;
 
@@ -14,8 +14,8 @@ use super::*;
 
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
-fn plain(address: SocketAddr) -> Dialer {
-    Dialer::new(Target::plain(&format!("http://{address}")).unwrap(), None).unwrap()
+fn plain(address: SocketAddr) -> SharedDialer {
+    Dialer::new(Target::plain(&format!("http://{address}")).unwrap(), None).unwrap().into()
 }
 
 /// A coordinator with one blob of 5 MB.
@@ -44,7 +44,7 @@ impl Coordinator {
         let outline = Outline::of(&bytes).unwrap();
         let (server, client) = runtime.block_on(async {
             let server = start(config).await.unwrap();
-            let client = Client::connect(&plain(server.address())).await.unwrap();
+            let client = Client::connect(&plain(server.address()).current()).await.unwrap();
             client.artifacts().upload(&outline, &bytes).await.unwrap();
             (server, client)
         });

@@ -46,6 +46,16 @@ pub enum SecretFileError {
     TooLong(PathBuf),
 }
 
+impl SecretFileError {
+    /// True if there is no file.
+    pub(crate) fn is_missing(&self) -> bool {
+        match self {
+            Self::Unreadable { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Readable { .. } | Self::Foreign { .. } | Self::TooLong(_) => false,
+        }
+    }
+}
+
 /// Reads a file with a secret. Like ssh, it refuses a file that other users can read, or that
 /// belongs to another user than this one and root.
 ///

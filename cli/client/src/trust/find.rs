@@ -17,6 +17,9 @@ const VARIABLE: &str = "CAVIAR_JOIN";
 /// Longest join string on standard input, in bytes.
 const MAX_INPUT_BYTES: u64 = 16_384;
 
+/// Most files of the user's folder whose coordinators are tried, the latest first.
+const MAX_TRIED: usize = 8;
+
 /// What a user said about the coordinator, and where else to look.
 ///
 /// The first of these that is there counts:
@@ -56,6 +59,12 @@ pub struct Found {
     pub target: Target,
     /// What led to it.
     pub place: FoundIn,
+}
+
+impl Found {
+    const fn of_user(join: JoinString, path: PathBuf) -> Self {
+        Self { target: Target::Trusted(join), place: FoundIn::UserFolder(path) }
+    }
 }
 
 /// Where a coordinator was found.
@@ -169,7 +178,53 @@ impl Finder {
         Ok(self.find_place(role)?.target)
     }
 
-    /// The same, and where it was found.
+    /// The coordinators that may be meant, the likeliest first; at least one. There are several if
+    /// nothing names one: the join string that was written last may be of a coordinator that was
+    /// killed.
+    ///
+    /// # Errors
+    /// No join string was found, or the first one cannot be used.
+    pub fn find_all(&self, role: Role) -> Result<Vec<Found>, FindError> {
+        if self.coordinator.is_some() || self.join.is_some() || self.variable.is_some() {
+            return Ok(vec![self.find_place(role)?]);
+        }
+        let mut joins = self.joins_of_user(role).take(MAX_TRIED);
+        let first = joins.next().unwrap_or_else(|| Err(self.missing()))?;
+        let found = std::iter::once(first).chain(joins.filter_map(Result::ok));
+        Ok(found.map(|(join, path)| Found::of_user(join, path)).collect())
+    }
+
+    /// The same coordinator as before, as its join string says now. It may have been started again
+    /// at another address, or its token may have a new secret. `None` if its join string is gone,
+    /// or came from where it cannot be read twice.
+    ///
+    /// # Errors
+    /// The join string cannot be used.
+    pub fn find_again(&self, role: Role, before: &Found) -> Result<Option<Found>, FindError> {
+        let (Target::Trusted(known), FoundIn::UserFolder(file)) = (&before.target, &before.place)
+        else {
+            let is_file = matches!(before.place, FoundIn::File(_));
+            return match is_file.then(|| self.find_place(role)).transpose() {
+                Err(FindError::File(error)) if error.is_missing() => Ok(None),
+                found => found,
+            };
+        };
+        let mut in_file = None;
+        for join in self.joins_of_user(role) {
+            match join {
+                // The authority is that of the store, whatever the address.
+                Ok((join, path)) if join.pin == known.pin => {
+                    return Ok(Some(Found::of_user(self.placed(join)?, path)));
+                }
+                Ok((join, path)) if path == *file => in_file = Some((join, path)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let Some((join, path)) = in_file else { return Ok(None) };
+        Ok(Some(Found::of_user(self.placed(join)?, path)))
+    }
+
+    /// The coordinator, as [`find`](Self::find) returns it, and where it was found.
     ///
     /// # Errors
     /// No join string was found, or it cannot be used.
@@ -190,8 +245,13 @@ impl Finder {
                 (join, FoundIn::UserFolder(path))
             }
         };
-        let join = if addresses.is_empty() { join } else { join.at(addresses) };
-        Ok(Found { target: Target::Trusted(join), place })
+        Ok(Found { target: Target::Trusted(self.placed(join)?), place })
+    }
+
+    /// The join string at the addresses that were given, or else at its own.
+    fn placed(&self, join: JoinString) -> Result<JoinString, FindError> {
+        let addresses = self.addresses()?;
+        Ok(if addresses.is_empty() { join } else { join.at(addresses) })
     }
 
     fn addresses(&self) -> Result<Vec<Address>, FindError> {
@@ -209,24 +269,11 @@ impl Finder {
         addresses: &[Address],
         role: Role,
     ) -> Result<(JoinString, PathBuf), FindError> {
-        let mut latest = Err(FindError::Missing {
-            wanted: self.coordinator.clone().unwrap_or_else(|| "a coordinator".to_owned()),
-            folder: self.folder.clone(),
-        });
-        for path in self.folder.iter().flat_map(|folder| files(folder, role)) {
-            let join = match read_join(&path) {
-                // A coordinator that has just stopped has removed its file.
-                Err(FindError::File(SecretFileError::Unreadable { source, .. }))
-                    if source.kind() == io::ErrorKind::NotFound =>
-                {
-                    continue;
-                }
-                other => other,
-            };
-            let is_meant = join.as_ref().is_ok_and(|join| {
+        let mut latest = Err(self.missing());
+        for join in self.joins_of_user(role) {
+            let is_meant = join.as_ref().is_ok_and(|(join, _)| {
                 addresses.iter().any(|a| join.addresses.iter().any(|b| a.is_same_place(b)))
             });
-            let join = join.map(|join| (join, path));
             if is_meant {
                 return join;
             }
@@ -235,6 +282,26 @@ impl Finder {
             }
         }
         latest
+    }
+
+    /// The join strings in the user's folder, the latest first.
+    fn joins_of_user(
+        &self,
+        role: Role,
+    ) -> impl Iterator<Item = Result<(JoinString, PathBuf), FindError>> {
+        let paths = self.folder.iter().flat_map(move |folder| files(folder, role));
+        paths.filter_map(|path| match read_join(&path) {
+            // A coordinator that has just stopped has removed its file.
+            Err(FindError::File(error)) if error.is_missing() => None,
+            read => Some(read.map(|join| (join, path))),
+        })
+    }
+
+    fn missing(&self) -> FindError {
+        FindError::Missing {
+            wanted: self.coordinator.clone().unwrap_or_else(|| "a coordinator".to_owned()),
+            folder: self.folder.clone(),
+        }
     }
 }
 
@@ -319,6 +386,60 @@ mod tests {
         assert_eq!(found(&at("http://a:1")), "http://a:1");
         assert!(found(&at("a:x")).starts_with("coordinator \"a:x\": port \"x\""));
         assert!(found(&at("a:0")).contains("port 0: expected"));
+    }
+
+    #[test]
+    fn the_join_strings_of_the_user_are_tried_from_the_latest_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let finder = Finder { folder: Some(folder.path().to_owned()), ..Finder::default() };
+        for age in 1..20 {
+            let path = folder.path().join(format!("a-{age}.admin.join"));
+            write(&path, &join(&format!("a:{age}")).reveal(), age);
+        }
+        let all = |finder: &Finder| -> Vec<String> {
+            let all = finder.find_all(Role::Admin).unwrap();
+            all.iter().map(|found| found.target.addresses()[0].to_string()).collect()
+        };
+        let expected: Vec<String> = (1..=MAX_TRIED).map(|age| format!("a:{age}")).collect();
+        assert_eq!(all(&finder), expected);
+        // A damaged file is an error only if it is the latest.
+        write(&folder.path().join("a-2.admin.join"), "damaged", 2);
+        assert_eq!(all(&finder).len(), MAX_TRIED - 1);
+        let named = Finder { coordinator: Some("a:3".to_owned()), ..finder.clone() };
+        assert_eq!(all(&named), ["a:3"]);
+        write(&folder.path().join("a-1.admin.join"), "damaged", 1);
+        assert!(finder.find_all(Role::Admin).is_err());
+    }
+
+    #[test]
+    fn a_coordinator_is_found_again_by_its_authority_or_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let finder = Finder { folder: Some(folder.path().to_owned()), ..Finder::default() };
+        let other = |address: &str| JoinString { pin: Pin([9; 32]), ..join(address) };
+        let again = |before: &Found| {
+            let found = finder.find_again(Role::Admin, before).unwrap()?;
+            Some(found.target.addresses()[0].to_string())
+        };
+        write(&path("a-1.admin.join"), &join("a:1").reveal(), 60);
+        let before = finder.find_place(Role::Admin).unwrap();
+        assert_eq!(again(&before).as_deref(), Some("a:1"));
+        // The latest is of another coordinator.
+        write(&path("b-2.admin.join"), &other("b:2").reveal(), 0);
+        assert_eq!(again(&before).as_deref(), Some("a:1"));
+        write(&path("a-3.admin.join"), &join("a:3").reveal(), 30);
+        assert_eq!(again(&before).as_deref(), Some("a:3"));
+        // Its authority was made again.
+        fs::remove_file(path("a-3.admin.join")).unwrap();
+        write(&path("a-1.admin.join"), &other("a:1").reveal(), 20);
+        assert_eq!(again(&before).as_deref(), Some("a:1"));
+        fs::remove_file(path("a-1.admin.join")).unwrap();
+        assert_eq!(again(&before), None);
+        let file = Found { place: FoundIn::File(path("a-1.admin.join")), ..before.clone() };
+        let given = Finder { join: Some(path("a-1.admin.join")), ..finder.clone() };
+        assert_eq!(given.find_again(Role::Admin, &file).unwrap(), None);
+        let input = Found { place: FoundIn::Input, ..before };
+        assert_eq!(again(&input), None);
     }
 
     #[test]

@@ -156,14 +156,18 @@ fn a_clock_that_makes_the_certificate_invalid_fails() {
 #[test]
 fn clocks_may_differ_by_a_few_seconds() {
     let at = |ms| UNIX_EPOCH + Duration::from_millis(ms);
-    for (here, there, state, text) in [
-        (10_900, 10_000, State::Ok, "is that of the coordinator"),
-        (15_500, 10_000, State::Ok, "4.5 s ahead of"),
-        (16_500, 10_000, State::Warning, "5.5 s ahead of"),
-        (10_000, 14_000, State::Ok, "4.0 s behind"),
-        (10_000, 86_410_000, State::Warning, "24 h 0 min behind"),
+    for (here, there, within, state, text) in [
+        (10_900, 10_000, 0, State::Ok, "is that of the coordinator"),
+        (15_500, 10_000, 0, State::Ok, "4.5 s ahead of"),
+        (16_500, 10_000, 0, State::Warning, "5.5 s ahead of"),
+        (16_500, 10_000, 2_000, State::Ok, "3.5 s ahead of"),
+        (10_000, 14_000, 0, State::Ok, "4.0 s behind"),
+        (10_000, 14_000, 4_000, State::Ok, "is that of the coordinator"),
+        (10_000, 86_410_000, 0, State::Warning, "24 h 0 min behind"),
     ] {
-        let row = clock(&Ok(Some(ClockReading { here: at(here), there: at(there) })));
+        let within = Duration::from_millis(within);
+        let reading = ClockReading { here: at(here), there: at(there), within };
+        let row = clock(&Ok(Some(reading)));
         let next = if state == State::Ok { "" } else { "timedatectl" };
         is(&row, state, text, next);
     }

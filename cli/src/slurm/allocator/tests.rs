@@ -32,12 +32,12 @@ impl Cluster {
                     let job = JobId::from(self.next);
                     self.next += 1;
                     self.queue.insert(job.clone(), JobState::Queued);
-                    done.push(format!("+{}", job.as_str()));
+                    done.push(format!("+{}", job));
                     assert_eq!(self.allocator.submitted(Ok(job)), None);
                 }
                 Step::Cancel(jobs) => {
                     for job in jobs {
-                        done.push(format!("-{}", job.as_str()));
+                        done.push(format!("-{}", job));
                         self.queue.insert(job, JobState::Cancelled);
                     }
                 }
@@ -53,7 +53,7 @@ impl Cluster {
 
     fn connect(&mut self, job: u32, slots: u32) {
         self.set(job, JobState::Running);
-        self.demand.connected.insert(JobId::from(job), slots);
+        self.demand.connected.insert(job.to_string(), slots);
         self.demand.missing_slots = self.demand.missing_slots.saturating_sub(slots);
     }
 }
@@ -191,4 +191,24 @@ fn a_slurm_that_does_not_answer_changes_nothing() {
         assert_eq!(cluster.allocator.look(&Demand::default(), None), []);
     }
     assert_eq!(cluster.allocator.queued(), 1);
+}
+
+#[test]
+fn the_jobs_of_an_earlier_allocator_count_and_can_be_cancelled() {
+    let mut cluster = Cluster::new(3, 2, Some(4));
+    cluster.set(1, JobState::Completed);
+    cluster.set(2, JobState::Queued);
+    cluster.connect(3, 4);
+    cluster.set(4, JobState::Cancelled);
+    cluster.set(5, JobState::Failed);
+    cluster.next = 6;
+    let queue = cluster.queue.clone();
+    assert_eq!(cluster.allocator.adopt(queue), 2);
+    cluster.demand.missing_slots = 100;
+    assert_eq!(cluster.look(), "+6");
+    assert_eq!(cluster.look(), "", "the most is three");
+    assert_eq!((cluster.allocator.running(), cluster.allocator.queued()), (1, 2));
+    let queued = [2, 6].map(JobId::from).to_vec();
+    assert_eq!(cluster.allocator.cancel_queued(), Some(Step::Cancel(queued)));
+    assert_eq!(cluster.said, Vec::<String>::new());
 }

@@ -124,6 +124,8 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use caviar_common::ids::Name;
+
     use super::*;
 
     fn ask(client: &str, is_patient: bool) -> WaitingAsk {
