@@ -15,7 +15,7 @@ pub enum Exit {
     /// 2: the arguments, the environment or an input file are wrong, and stay wrong until they are
     /// changed.
     Usage,
-    /// 130: SIGINT or SIGTERM ended it before it was done.
+    /// 130: SIGINT, SIGTERM or SIGHUP ended it before it was done.
     Interrupted,
 }
 
