@@ -19,7 +19,8 @@ pub enum Command {
     Leave(LeaseId),
     /// Fetch the checkpoint of the grant, and hand it to the runner of this lease.
     Fetch(LeaseId, Blob),
-    /// Store a checkpoint, and call [`Agent::on_stored`](crate::agent::Agent::on_stored) in the end.
+    /// Store a checkpoint, and call [`Agent::on_stored`](crate::agent::Agent::on_stored) at the
+    /// end.
     Store(LeaseId, Box<State>),
     /// The checkpoint of this lease is not stored. The runner may write another one.
     Discard(LeaseId),

@@ -153,8 +153,8 @@ impl WorkerError {
 ///
 /// On `stop`, every training writes a checkpoint at its next mini-batch and ends, and its lease is
 /// released. The worker takes up to four seconds to deliver checkpoints and finished results, and
-/// longer if its time limit leaves more time. A drained worker first finishes the trials that it holds. While the coordinator cannot be reached,
-/// the worker keeps trying to connect.
+/// longer if its time limit leaves more time. A drained worker first finishes the trials that it
+/// holds. While the coordinator cannot be reached, the worker keeps trying to connect.
 ///
 /// # Errors
 /// The configuration is wrong, and nothing was started; or the worker left as idle without a

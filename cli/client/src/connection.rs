@@ -13,7 +13,7 @@ use crate::trust::{ClientCertificate, FindError, Found, FoundIn};
 /// How long a further coordinator may take to accept the connection.
 const NEXT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why there is no connection to a coordinator.
+/// Why a coordinator was not connected to.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     /// The coordinator, or trust in it, was not found.

@@ -9,7 +9,7 @@ use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
 
 use crate::trust::PinError;
 
-/// Why there is no TLS connection to a coordinator. Its text may end with a hint: `; hint: ...`.
+/// Why the TLS handshake with a coordinator failed. Its text may end with a hint: `; hint: ...`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsProblem {
     /// The certificate is of another authority.

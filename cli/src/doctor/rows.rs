@@ -24,7 +24,7 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 const TOKEN_TOLERANCE: Duration = Duration::from_secs(3_600);
 /// A cache that may take less gets a warning: data sets of images are larger.
 const SMALL_CACHE: u64 = 1_000_000_000;
-/// The next step of whoever has no join string that can be used.
+/// The next step for a user without a join string.
 const MAKE_ONE: &str = "make one on the coordinator's host: caviar tokens create --role worker \
                         --output worker.join; copy it to this host with mode 0600, and use \
                         --join worker.join";

@@ -145,7 +145,7 @@ mod tests {
     }
 
     /// What `caviar ssh-workers list` says on a host without `/proc`, in a home folder with this
-    /// file of a worker. `ps` is the script of the program of that name; empty if there is none.
+    /// file of a worker. `ps` is the script of the program of that name; empty to leave it out.
     fn listed(pid_file: &str, ps: &str) -> (bool, String) {
         use std::os::unix::fs::PermissionsExt;
         let home = tempfile::tempdir().unwrap();

@@ -42,7 +42,7 @@ impl Bytes {
     /// it, and reads it otherwise. The user's programs never write to it; see the module.
     ///
     /// # Errors
-    /// The file is empty, the system cannot map or read it, or there is no memory for it.
+    /// The file is empty, the system cannot map or read it, or it does not fit into memory.
     pub fn of_blob(file: &File, folder: &Path) -> io::Result<Self> {
         let metadata = file.metadata()?;
         if metadata.is_file() && is_private(&metadata) && is_private(&fs::metadata(folder)?) {

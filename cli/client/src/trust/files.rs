@@ -47,7 +47,7 @@ pub enum SecretFileError {
 }
 
 impl SecretFileError {
-    /// True if there is no file.
+    /// True if the file does not exist.
     pub(crate) fn is_missing(&self) -> bool {
         match self {
             Self::Unreadable { source, .. } => source.kind() == io::ErrorKind::NotFound,
