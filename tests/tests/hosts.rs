@@ -208,7 +208,9 @@ fn workers_that_ssh_starts_on_three_hosts_have_the_result_of_one_process() {
     let (succeeded, out, errors) = hosts.ssh_workers("stop");
     assert!(succeeded, "{errors}");
     assert_eq!(out, "node2: worker stopped\nnode3: worker stopped\nnode4: worker stopped\n");
-    assert_eq!(hosts.caviar_ok(1, &["workers", "--json"]).trim(), "[]");
+    until("the coordinator has forgotten the workers", || {
+        hosts.caviar_ok(1, &["workers", "--json"]).trim() == "[]"
+    });
     let (_, out, _) = hosts.ssh_workers("list");
     assert_eq!(out, "node2: no worker\nnode3: no worker\nnode4: no worker\n");
     drop(coordinator);

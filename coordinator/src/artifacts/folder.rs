@@ -53,6 +53,11 @@ impl Home for Folder {
         Ok(fs::read_to_string(path)?.trim().to_owned())
     }
 
+    fn probe(&self) -> io::Result<()> {
+        // A folder is created when it is needed.
+        Ok(())
+    }
+
     fn partial(&self) -> io::Result<PathBuf> {
         let path = self.path.join("partial");
         private_folder(&path)?;

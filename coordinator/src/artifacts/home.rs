@@ -14,6 +14,9 @@ pub(crate) trait Home: Debug + Send + Sync {
     /// `store` from now on.
     fn claim(&self, store: &str) -> io::Result<String>;
 
+    /// Fails if blobs could not be kept here, with what an operator can do about it.
+    fn probe(&self) -> io::Result<()>;
+
     /// A folder for uploads that are not complete, on the file system from which [`Home::accept`]
     /// takes files. It exists afterwards.
     fn partial(&self) -> io::Result<PathBuf>;

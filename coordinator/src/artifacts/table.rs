@@ -154,6 +154,9 @@ impl Artifacts {
         owner: Owner,
         is_read_only: bool,
     ) -> Result<Arc<Self>, ArtifactError> {
+        if !is_read_only {
+            home.probe()?;
+        }
         let listed = home.list()?;
         if !is_read_only {
             // An empty place belongs to a store once a blob is uploaded.

@@ -171,14 +171,16 @@ impl Home for Bucket {
         self.local.partial()
     }
 
-    /// Also checks that this coordinator may write and delete objects.
-    fn clean(&self) -> io::Result<()> {
-        self.local.clean()?;
+    fn probe(&self) -> io::Result<()> {
         let (store, probe) = (Arc::clone(&self.store), self.key(&["probe"]));
         self.wait_at_start(async move {
             store.put(&probe, PutPayload::new()).await?;
             or_absent(store.delete(&probe).await)
         })
+    }
+
+    fn clean(&self) -> io::Result<()> {
+        self.local.clean()
     }
 
     fn accept(&self, outline: &Outline, file: &Path) -> io::Result<()> {

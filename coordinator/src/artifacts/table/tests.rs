@@ -21,6 +21,10 @@ impl Home for Slow {
         self.folder.claim(store)
     }
 
+    fn probe(&self) -> io::Result<()> {
+        self.folder.probe()
+    }
+
     fn partial(&self) -> io::Result<PathBuf> {
         self.folder.partial()
     }

@@ -163,7 +163,7 @@ fn a_store_that_fails_is_an_error_and_loses_nothing() {
         kept.home.outline(&name).map(drop).unwrap_err(),
         kept.home.list().map(drop).unwrap_err(),
         kept.home.remove(&name).unwrap_err(),
-        kept.home.clean().unwrap_err(),
+        kept.home.probe().unwrap_err(),
         source.chunk(0, 3).map(drop).unwrap_err(),
         {
             let (outline, path) = kept.uploaded(b"three");
