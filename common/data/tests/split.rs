@@ -13,6 +13,7 @@ use caviar_common::data::{DataSpec, Task};
 use caviar_data::{Dataset, load, split};
 use caviar_data::{Examples, Splits, Targets};
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
+use proptest::prop_assume;
 use proptest::test_runner::TestCaseError;
 
 /// The features are the number of the row, which identifies it after the split, and a constant.
