@@ -1,8 +1,9 @@
 //! Counts failed attempts for each address, and slows them down.
 //!
 //! The answer to a failed attempt waits: 50 ms after the first of an address, twice as long after
-//! each further one, at most 10 s. A valid token never waits, whatever others do at its address.
-//! 128 random bits cannot be guessed in any case; this keeps attempts from costing much.
+//! each further one, at most 2 s, so that a worker hears the reason before it gives up waiting. A
+//! valid token never waits, whatever others do at its address. 128 random bits cannot be guessed in
+//! any case; this keeps attempts from costing much.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ use tokio::sync::Semaphore;
 
 /// The wait after the first failure, and the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// An address without a failure for so long starts again.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 /// Most addresses that are remembered. Beyond it, the one that failed longest ago is forgotten.
@@ -93,7 +94,7 @@ mod tests {
         let (throttle, now) = (Throttle::new(), Instant::now());
         let a: IpAddr = "10.0.0.1".parse().unwrap();
         let waits: Vec<u128> = (0..10).map(|_| throttle.count(a, now).wait.as_millis()).collect();
-        assert_eq!(waits, [50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);
+        assert_eq!(waits, [50, 100, 200, 400, 800, 1_600, 2_000, 2_000, 2_000, 2_000]);
         // Another address, and the same one after a while, start again.
         assert_eq!(throttle.count("10.0.0.2".parse().unwrap(), now).count, 1);
         assert_eq!(throttle.count(a, now + FORGIVEN_AFTER).count, 1);
