@@ -8,8 +8,8 @@ use crate::metric::NamedMetrics;
 use crate::outcome::Outcome;
 use crate::reason::Reason;
 
-/// Which request of which client an ask is. An external client has no connection, so its token and
-/// its name tell it from others.
+/// Identifies an ask: the request, and the client that made it. An external client has no
+/// connection, so its token and its name tell it from others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AskKey {
     /// Chosen by the client. Request ids of different clients are independent.

@@ -111,7 +111,7 @@ async fn what_cannot_be_trusted_is_refused_with_a_reason() {
     wait_until_expired(&admin, "submit").await;
 
     for (join, expected) in [
-        (wrong_pin, "another coordinator answers there: its authority has not the key"),
+        (wrong_pin, "another coordinator answers there: its authority does not have the key"),
         (unknown, "the token is not one of this coordinator\nhint: it may be of another store"),
         (expired, "caviar tokens create --role submit"),
         (revoked, "was revoked at 20"),

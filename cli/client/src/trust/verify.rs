@@ -37,9 +37,9 @@ impl fmt::Display for PinError {
         if *is_coordinator {
             write!(
                 f,
-                "another coordinator answers there: its authority has not the key of this join \
-                 string (expected {expected}); hint: get a new join string from the coordinator's \
-                 user, or check the address"
+                "another coordinator answers there: its authority does not have the key of this \
+                 join string (expected {expected}); hint: get a new join string from the \
+                 coordinator's user, or check the address"
             )
         } else {
             f.write_str(

@@ -261,8 +261,8 @@ fn listed(object: &ObjectMeta) -> Option<(Blob, Duration)> {
     Some((Blob { name, bytes: object.size }, age))
 }
 
-/// Sends a file as one object: whole if it is small, and otherwise in parts, of which none is left
-/// if it fails.
+/// Sends a file as one object: whole if it is small, and otherwise in parts. If that fails, no part
+/// is left.
 async fn upload(store: &dyn ObjectStore, key: &Key, mut file: File) -> Result<()> {
     let bytes = file.metadata().map_err(unreadable)?.len();
     if bytes <= to_u64(PART_BYTES) {
