@@ -3,7 +3,7 @@
 use caviar_common::ask::{Ask, AskReply, Report, Tell, Verdict};
 use caviar_common::data::DataSummary;
 use caviar_common::error::{ErrorClass, Problem};
-use caviar_common::ids::{LeaseId, Name, SessionId, SweepId, TrialNumber};
+use caviar_common::ids::{LeaseId, Name, SessionId, SweepId, TokenId, TrialNumber};
 use caviar_common::limits::{MAX_SWEEPS, MAX_WORKERS};
 use caviar_common::message::{FromWorker, PROTOCOL, ToWorker};
 use caviar_common::outcome::{SweepState, TrialState};
@@ -71,6 +71,9 @@ pub enum Input {
     TellTrial(SweepId, Tell, WaiterId),
     /// A sampler has replied to a [`SamplingJob`].
     Sampled(Box<Sampled>),
+    /// A worker has opened a connection and proved with a token who it is. Its first message, the
+    /// Hello, comes later. A coordinator without tokens leaves this out.
+    SessionOpened(SessionId, TokenId),
     /// A worker sent a message.
     Message {
         /// The worker's connection.
@@ -268,6 +271,12 @@ pub enum Refusal {
     /// Another process has the worker's name.
     #[error("another process is connected as worker {0}: give every worker its own name")]
     Connected(Name),
+    /// A worker with another token has the name.
+    #[error(
+        "worker {0} connected with another token, and its trials may still run: give every worker \
+         its own name, or try again when its leases have expired"
+    )]
+    ForeignWorker(Name),
     /// The worker was silent for too long.
     #[error("worker {worker} was silent for more than {ttl_ms} ms; it may connect again")]
     Silent {
@@ -303,9 +312,11 @@ impl Refusal {
             | Self::Quarantined { .. }
             | Self::Unreadable { .. }
             | Self::ReadOnlyStore(_) => ErrorClass::Refused,
-            Self::TooManySweeps | Self::TooManyWorkers | Self::TooManyWait | Self::Connected(_) => {
-                ErrorClass::Busy
-            }
+            Self::TooManySweeps
+            | Self::TooManyWorkers
+            | Self::TooManyWait
+            | Self::Connected(_)
+            | Self::ForeignWorker(_) => ErrorClass::Busy,
             Self::Replaced(_) | Self::StaleLease { .. } => ErrorClass::Stale,
             Self::Silent { .. } | Self::Away(_) => ErrorClass::Unavailable,
             Self::NoHello | Self::InvalidReport(_) | Self::Wrong(_) => ErrorClass::Invalid,

@@ -303,6 +303,10 @@ impl Coordinator {
                 self.take_sampled(*sampled);
                 Ok(Reply::Done)
             }
+            Input::SessionOpened(session, token) => {
+                self.volatile.tokens.insert(session, token);
+                Ok(Reply::Done)
+            }
             Input::SessionClosed(session) => {
                 self.forget_session(session);
                 Ok(Reply::Done)

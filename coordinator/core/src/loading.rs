@@ -44,6 +44,7 @@ impl Coordinator {
             | Input::StopWaiting(_)
             | Input::Sampled(_)
             | Input::Message { .. }
+            | Input::SessionOpened(..)
             | Input::SessionClosed(_)
             | Input::DrainWorker(_)
             | Input::Tick => None,

@@ -58,6 +58,10 @@ impl WorkerService for Workers {
         let (session, outbox) = session.ok_or_else(busy)?;
         let (open, closed) = oneshot::channel();
         let (api, caller) = (self.0.clone(), Caller::of(&request));
+        if let Some(token) = caller.token() {
+            let opened = Input::SessionOpened(session, token.id);
+            api.driver.post(opened).await.map_err(driver_gone)?;
+        }
         let receiver = Receiver { api, session, caller, requests: request.into_inner() };
         let span = tracing::info_span!("session", worker = tracing::field::Empty);
         tokio::spawn(receiver.run(closed).instrument(span));
@@ -159,7 +163,7 @@ impl Receiver {
         if let FromWorker::Hello(hello) = &message {
             tracing::Span::current().record("worker", hello.worker.as_str());
             tracing::info!(slots = hello.slots, held = hello.held.len(), "connected");
-            self.caller.record("WorkerService/Work", hello.worker.as_str());
+            self.caller.record("WorkerService/Work", hello.worker.as_str()).await;
         }
         self.api.driver.post(Input::Message { session: self.session, message }).await
     }

@@ -64,10 +64,10 @@ impl Caller {
     }
 
     /// Writes a line to the audit log at once.
-    pub(crate) fn record(&self, call: &str, subject: &str) {
+    pub(crate) async fn record(&self, call: &str, subject: &str) {
         if let Some(Known { accepted, trust }) = &self.known {
             let entry = Entry::new(Some(&accepted.token), self.from, call, "ok");
-            trust.audit.write(&entry.on(Some(subject)));
+            trust.audit.write(entry.on(Some(subject))).await;
         }
     }
 
@@ -148,7 +148,7 @@ where
         // then it must be in the audit log too.
         let audited = tokio::spawn(async move {
             let reply = reply.await?;
-            write_audit(&caller, &call, reply.headers());
+            write_audit(&caller, &call, reply.headers()).await;
             Ok(reply)
         });
         Box::pin(async move {
@@ -235,7 +235,7 @@ async fn refuse(trust: &Trust, refused: Refused, from: Option<SocketAddr>, call:
         let token = token.as_ref().map(|accepted| &accepted.token);
         let text = status.message().split("; hint: ").next().unwrap_or_default();
         let result = format!("refused (attempt {}): {text}", failed.count);
-        trust.audit.write(&Entry::new(token, from, call, &result));
+        trust.audit.write(Entry::new(token, from, call, &result)).await;
     }
     if trust.throttle.wait(failed).await {
         status
@@ -245,7 +245,7 @@ async fn refuse(trust: &Trust, refused: Refused, from: Option<SocketAddr>, call:
 }
 
 /// Writes a change to the audit log, with its result.
-fn write_audit(caller: &Caller, call: &str, reply: &HeaderMap) {
+async fn write_audit(caller: &Caller, call: &str, reply: &HeaderMap) {
     let Some(Known { accepted, trust }) = &caller.known else { return };
     // A reply with a status in its headers has no messages: it failed.
     let failure = Status::from_header_map(reply).filter(|it| it.code() != Code::Ok);
@@ -254,7 +254,7 @@ fn write_audit(caller: &Caller, call: &str, reply: &HeaderMap) {
         |status| format!("{:?}: {}", status.code(), status.message()),
     );
     let entry = Entry::new(Some(&accepted.token), caller.from, call, &result);
-    trust.audit.write(&entry.on(caller.subject.get().map(String::as_str)));
+    trust.audit.write(entry.on(caller.subject.get().map(String::as_str))).await;
 }
 
 /// A reply that ends with a status when `ended` is ready.

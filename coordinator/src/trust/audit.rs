@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -68,7 +68,7 @@ impl<'a> Entry<'a> {
 
 /// Writes the log.
 #[derive(Debug)]
-pub(crate) struct Audit(Option<Mutex<LogFile>>);
+pub(crate) struct Audit(Option<Arc<Mutex<LogFile>>>);
 
 #[derive(Debug)]
 struct LogFile {
@@ -80,18 +80,23 @@ struct LogFile {
 impl Audit {
     /// Appends to the log in a folder. Without a folder, only the program's log has the lines.
     pub(crate) fn open(folder: Option<&Path>) -> io::Result<Self> {
-        let open = |folder: &Path| LogFile::open(folder.to_owned()).map(Mutex::new);
+        let open =
+            |folder: &Path| LogFile::open(folder.to_owned()).map(|file| Arc::new(Mutex::new(file)));
         folder.map(open).transpose().map(Self)
     }
 
-    /// Writes a line. A disk that is full does not stop the coordinator: the program's log says so.
-    pub(crate) fn write(&self, entry: &Entry<'_>) {
-        let Entry { call, on, result, name, .. } = entry;
+    /// Writes a line, on a thread that may wait for the disk. A disk that is full does not stop the
+    /// coordinator: the program's log says so.
+    pub(crate) async fn write(&self, entry: Entry<'_>) {
+        let Entry { call, on, result, name, .. } = &entry;
         let (on, name) = (on.unwrap_or_default(), name.unwrap_or("-"));
         tracing::info!(target: "caviar_coordinator::audit", by = name, "{call} {on}: {result}");
-        let Some(file) = &self.0 else { return };
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = file.append(entry) {
+        let Some(file) = self.0.clone() else { return };
+        let line = line(&entry);
+        let append = move || file.lock().unwrap_or_else(PoisonError::into_inner).append(&line?);
+        // It fails to join only if the program stops or `append` panics.
+        let written = tokio::task::spawn_blocking(append).await.map_err(io::Error::other);
+        if let Err(error) = written.flatten() {
             tracing::error!("cannot write the audit log: {error}");
         }
     }
@@ -105,17 +110,21 @@ impl LogFile {
         Ok(Self { folder, file, bytes })
     }
 
-    fn append(&mut self, entry: &Entry<'_>) -> io::Result<()> {
-        let mut line = serde_json::to_vec(entry)?;
-        line.push(b'\n');
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
         if self.bytes >= MAX_FILE_BYTES {
             fs::rename(self.folder.join(FILE), self.folder.join(EARLIER))?;
             *self = Self::open(self.folder.clone())?;
         }
-        self.file.write_all(&line)?;
+        self.file.write_all(line)?;
         self.bytes += u64::try_from(line.len()).unwrap_or(u64::MAX);
         Ok(())
     }
+}
+
+fn line(entry: &Entry<'_>) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(entry)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 #[cfg(test)]
@@ -127,9 +136,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut log = LogFile::open(folder.path().to_owned()).unwrap();
         let entry = Entry::new(None, None, "SweepService/CancelSweep", "ok").on(Some("digits"));
-        log.append(&entry).unwrap();
+        let line = line(&entry).unwrap();
+        log.append(&line).unwrap();
         log.bytes = MAX_FILE_BYTES;
-        log.append(&entry).unwrap();
+        log.append(&line).unwrap();
         for name in [FILE, EARLIER] {
             let text = fs::read_to_string(folder.path().join(name)).unwrap();
             assert_eq!(text.lines().count(), 1, "{name}");

@@ -58,6 +58,7 @@ pub(crate) fn granted(sweep: u64, trial: u32, lease: u64, job: Job) -> Event {
         lease: LeaseId(lease),
         worker: name("w"),
         incarnation: Incarnation(u64::MAX),
+        token: None,
         job,
         recorded: Some(0),
         resumed: None,

@@ -57,8 +57,15 @@ struct Line {
 }
 
 impl Line {
-    /// Connects as a worker with one slot.
+    /// Connects as a worker with one slot, which the coordinator accepts.
     async fn open(channel: &Channel, name: &str, incarnation: u64) -> Self {
+        let mut line = Self::greet(channel, name, incarnation).await;
+        line.hear(|it| matches!(it, ToWorker::Welcome { .. }).then_some(())).await;
+        line
+    }
+
+    /// Says the first message of a worker with one slot.
+    async fn greet(channel: &Channel, name: &str, incarnation: u64) -> Self {
         let (say, requests) = mpsc::channel(64);
         let mut client = WorkerServiceClient::new(channel.clone());
         let hello = Hello {
@@ -73,9 +80,7 @@ impl Line {
         };
         say.send(encode_from_worker(&FromWorker::Hello(hello))).await.expect("it is open");
         let reply = client.work(ReceiverStream::new(requests)).await;
-        let mut line = Self { say, answers: reply.expect("a stream").into_inner() };
-        line.hear(|it| matches!(it, ToWorker::Welcome { .. }).then_some(())).await;
-        line
+        Self { say, answers: reply.expect("a stream").into_inner() }
     }
 
     async fn report(&self, lease: LeaseId) {
@@ -125,6 +130,30 @@ pub(crate) fn report_on_the_lease_of_another(site: &Site) -> String {
         let stored = holder.hear(stored).await;
         assert_eq!(stored, Stored::Epoch(1));
         answer
+    })
+}
+
+/// Connects a worker, breaks its connection, and lets a process with another token say its name.
+/// Returns the answer. The worker keeps its lease.
+pub(crate) fn say_the_name_of_another_worker(site: &Site) -> String {
+    let sweep = site.path("digits.toml");
+    fs::write(&sweep, SWEEP).expect("it can be written");
+    caviar_ok(&["submit", &sweep.to_string_lossy(), "--coordinator", site.url()]);
+    let other = site.token("worker", &[]);
+    block_on(async {
+        let dialled = dialer(home(), site.url()).dial(Duration::from_secs(20)).await;
+        let channel = dialled.expect("the coordinator answers");
+        let mut mine = Line::open(&channel, "node1", 1).await;
+        let granted = |it| matches!(it, ToWorker::Grant(_)).then_some(());
+        mine.hear(granted).await;
+        drop(mine);
+        let other = dial(&other).await;
+        let mut other = Line::greet(&other, "node1", 2).await;
+        let status = other.answers.message().await.expect_err("it is refused");
+        // The number of the process shows that it is the worker itself.
+        let mut mine = Line::open(&channel, "node1", 1).await;
+        mine.hear(granted).await;
+        status.message().to_owned()
     })
 }
 
@@ -180,9 +209,13 @@ pub(crate) fn use_the_lease_of_another_token(site: &Site) -> [String; 2] {
 
 /// A client of `TrialService` with the join string of this file.
 async fn trials(join: &str) -> TrialServiceClient<Channel> {
+    TrialServiceClient::new(dial(join).await)
+}
+
+/// A connection with the join string of this file.
+async fn dial(join: &str) -> Channel {
     let finder = Finder { join: Some(join.into()), ..Finder::default() };
     let target = finder.find(Role::Admin).expect("a join string");
     let dialer = Dialer::new(target, None).expect("an address");
-    let dialled = dialer.dial(Duration::from_secs(20)).await;
-    TrialServiceClient::new(dialled.expect("the coordinator answers"))
+    dialer.dial(Duration::from_secs(20)).await.expect("the coordinator answers")
 }

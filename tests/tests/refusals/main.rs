@@ -249,6 +249,13 @@ fn leases_of_another_worker() -> Rows {
     vec![("a report on the lease of another worker", site.normal(&said))]
 }
 
+/// `WorkerService` with a worker that says another's name.
+fn names_of_another_worker() -> Rows {
+    let site = Site::start();
+    let said = by_hand::say_the_name_of_another_worker(&site);
+    vec![("a worker that says the name of one with another token", site.normal(&said))]
+}
+
 /// `TrialService` with a client that has a valid token, and guesses what belongs to another.
 fn leases_of_another_client() -> Rows {
     let site = Site::start();
@@ -317,6 +324,7 @@ fn the_page_says_what_is_refused_and_how() {
         tokens_that_have_no_access(),
         roles_that_do_not_suffice(),
         leases_of_another_worker(),
+        names_of_another_worker(),
         leases_of_another_client(),
         connections_that_are_closed(),
         requests_by_hand(),

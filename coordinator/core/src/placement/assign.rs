@@ -68,7 +68,8 @@ impl Coordinator {
         let sweep = self.record.sweep(id).ok_or_else(missing)?;
         let trial = sweep.trial(number).ok_or_else(missing)?;
         let job = waiting_job(sweep, trial).ok_or_else(missing)?;
-        let incarnation = self.volatile.workers.get(&worker).ok_or_else(missing)?.incarnation;
+        let known = self.volatile.workers.get(&worker).ok_or_else(missing)?;
+        let (incarnation, token) = (known.incarnation, known.token.clone());
         let lease = self.record.next_lease();
         let grant = grant_message(sweep, trial, lease, &job);
         let recorded = (job.job == Job::Train).then(|| trial.recorded_epochs());
@@ -77,9 +78,20 @@ impl Coordinator {
         let (trial, attempt, job) = (number, grant.attempt, job.job);
         let now = self.volatile.clock.now();
         self.volatile.progress.begin(lease, &worker, units, now);
-        let granted =
-            LeaseGranted { trial, attempt, lease, worker, incarnation, job, recorded, resumed };
-        self.emit(id, granted)?;
+        self.emit(
+            id,
+            LeaseGranted {
+                trial,
+                attempt,
+                lease,
+                worker,
+                incarnation,
+                token,
+                job,
+                recorded,
+                resumed,
+            },
+        )?;
         self.changes.send(session, ToWorker::Grant(Box::new(grant)));
         Ok(())
     }

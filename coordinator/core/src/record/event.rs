@@ -22,7 +22,9 @@ use caviar_common::ask::AskKey;
 use caviar_common::assignment::Assignment;
 use caviar_common::compact::CompactBox;
 use caviar_common::data::DataSummary;
-use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
+use caviar_common::ids::{
+    AttemptNumber, Incarnation, LeaseId, Name, SweepId, TokenId, TrialNumber,
+};
 #[cfg(doc)]
 use caviar_common::limits::MAX_EARLIER_RESULTS;
 use caviar_common::metric::{Point, Score, finite_or_text, number_or_text};
@@ -325,6 +327,10 @@ pub struct LeaseGranted {
     pub worker: Name,
     /// The worker's process.
     pub incarnation: Incarnation,
+    /// The identity of the token with which the worker had connected; `None` from a coordinator
+    /// without tokens, and in what releases stored that did not tell workers apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
     /// What the lease is for.
     #[serde(rename = "work")]
     pub job: Job,

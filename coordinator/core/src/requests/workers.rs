@@ -7,10 +7,14 @@
 //! cancelled.
 //! A later message about the lease gets a `Revoke` in reply, so that only the new holder's reports
 //! count. Only a repeated result is acknowledged again.
+//!
+//! A name belongs to the token with which its worker has connected, until the worker is forgotten.
+//! A worker whose token was replaced is still known by its incarnation, a random number that only
+//! its process and the coordinator have.
 
 use std::collections::BTreeSet;
 
-use caviar_common::ids::{LeaseId, Name, SessionId, SweepId};
+use caviar_common::ids::{LeaseId, Name, SessionId, SweepId, TokenId};
 use caviar_common::limits::MAX_WORKERS;
 use caviar_common::message::{FromWorker, Hello, PROTOCOL, Stored, ToWorker};
 
@@ -140,7 +144,8 @@ impl Coordinator {
 
     /// Accepts a new connection of a worker and compares what both sides know of its leases.
     fn welcome(&mut self, session: SessionId, hello: &Hello) -> Result<(), Halt> {
-        self.check_hello(session, hello)?;
+        let token = self.volatile.tokens.remove(&session);
+        self.check_hello(session, hello, token.as_ref())?;
         let connected = self.volatile.sessions.len();
         let earlier = self.volatile.workers.remove(&hello.worker);
         if let Some(old) = earlier.as_ref().and_then(|worker| worker.session) {
@@ -152,6 +157,7 @@ impl Coordinator {
         let worker = Worker {
             session: Some(session),
             incarnation: hello.incarnation,
+            token,
             slots: hello.slots,
             is_draining,
             can_park: hello.can_park,
@@ -181,7 +187,12 @@ impl Coordinator {
         Ok(())
     }
 
-    fn check_hello(&self, session: SessionId, hello: &Hello) -> Result<(), Refusal> {
+    fn check_hello(
+        &self,
+        session: SessionId,
+        hello: &Hello,
+        token: Option<&TokenId>,
+    ) -> Result<(), Refusal> {
         if hello.protocol != PROTOCOL {
             return Err(Refusal::WrongProtocol(hello.protocol));
         }
@@ -193,14 +204,17 @@ impl Coordinator {
         if workers.len() >= MAX_WORKERS && known.is_none() {
             return Err(Refusal::TooManyWorkers);
         }
+        let other_process = known.filter(|worker| worker.incarnation != hello.incarnation);
+        let is_foreign =
+            other_process.is_some_and(|it| it.token.is_some() && it.token.as_ref() != token);
+        if is_foreign {
+            return Err(Refusal::ForeignWorker(hello.worker.clone()));
+        }
         // Two live processes of one name would take each other's leases indefinitely. A process
         // that was killed has no connection any more.
-        let is_other_process = known.is_some_and(|worker| {
-            worker.session.is_some()
-                && worker.incarnation != hello.incarnation
-                && !self.is_silent(worker)
-        });
-        if is_other_process {
+        let is_connected =
+            other_process.is_some_and(|worker| worker.session.is_some() && !self.is_silent(worker));
+        if is_connected {
             return Err(Refusal::Connected(hello.worker.clone()));
         }
         Ok(())
@@ -244,6 +258,7 @@ impl Coordinator {
     /// Forgets a closed connection. The worker keeps its leases.
     pub(crate) fn forget_session(&mut self, session: SessionId) {
         let connected = self.volatile.sessions.len();
+        self.volatile.tokens.remove(&session);
         if let Some(worker) = self.volatile.sessions.remove(&session)
             && let Some(known) = self.volatile.workers.get_mut(&worker)
             && known.session == Some(session)

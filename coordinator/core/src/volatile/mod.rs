@@ -10,7 +10,7 @@ mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId, TrialNumber};
+use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId, TokenId, TrialNumber};
 use caviar_common::view::TrialView;
 
 use crate::record::state::{Holder, Record, Scoring, Trial};
@@ -34,6 +34,9 @@ pub(crate) struct Worker {
     pub(crate) session: Option<SessionId>,
     /// The worker's process.
     pub(crate) incarnation: Incarnation,
+    /// The identity of the token with which the worker has connected. Until it is forgotten, no
+    /// other token can take its name. `None` if that is not known.
+    pub(crate) token: Option<TokenId>,
     /// Trials that the worker can train at the same time.
     pub(crate) slots: u32,
     /// True if the worker is to finish what it holds and exit.
@@ -79,6 +82,8 @@ pub(crate) struct Volatile {
     pub(crate) workers: BTreeMap<Name, Worker>,
     /// The worker of each connection.
     pub(crate) sessions: BTreeMap<SessionId, Name>,
+    /// The tokens of the connections on which no worker has said its name yet.
+    pub(crate) tokens: BTreeMap<SessionId, TokenId>,
     /// When each worker may have been silent for too long.
     pub(crate) silences: Deadlines<Name>,
     /// The workers that declined a grant since the last tick.
@@ -130,10 +135,11 @@ impl Volatile {
                     volatile.client_leases_heard.insert(*id, 0);
                     volatile.client_silences.insert(0, *id);
                 }
-                Holder::Worker { name, incarnation } => {
+                Holder::Worker { name, incarnation, token } => {
                     let worker = volatile.workers.entry(name.clone()).or_insert_with(|| Worker {
                         session: None,
                         incarnation: *incarnation,
+                        token: None,
                         // The worker has at least as many as it holds leases; its Hello will say
                         // how many.
                         slots: 0,
@@ -145,6 +151,8 @@ impl Volatile {
                         last_heard: 0,
                     });
                     worker.slots = worker.slots.saturating_add(1);
+                    // The latest lease says with which token it connected last.
+                    worker.token.clone_from(token);
                     volatile.silences.insert(0, name.clone());
                 }
             }

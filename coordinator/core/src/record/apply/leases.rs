@@ -24,8 +24,7 @@ pub(super) fn grant_lease(
     id: SweepId,
     granted: &LeaseGranted,
 ) -> Result<(), Broken> {
-    let LeaseGranted { trial, attempt, lease, worker, incarnation, job, recorded, resumed } =
-        granted;
+    let LeaseGranted { trial, attempt, lease, worker, job, recorded, resumed, .. } = granted;
     let next_lease = after_unused(record, *lease)?;
     let sweep = sweep_mut(record, id)?;
     match job {
@@ -42,7 +41,8 @@ pub(super) fn grant_lease(
     }
     record.next_lease = next_lease;
     record.held.entry(worker.clone()).or_default().insert(*lease);
-    let holder = Holder::Worker { name: worker.clone(), incarnation: *incarnation };
+    let (incarnation, token) = (granted.incarnation, granted.token.clone());
+    let holder = Holder::Worker { name: worker.clone(), incarnation, token };
     let entry = Lease { sweep: id, trial: *trial, attempt: *attempt, job: *job, holder };
     add_lease(record, *lease, entry)
 }

@@ -28,6 +28,10 @@ pub enum Holder {
         name: Name,
         /// The process of the worker that got the grant.
         incarnation: Incarnation,
+        /// The identity of the token with which the worker had connected; `None` from a
+        /// coordinator without tokens, and in what releases stored that did not tell workers apart.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<TokenId>,
     },
     /// An external client, which runs the trial itself and has no connection. Each report renews
     /// only the lease that it names.
