@@ -49,9 +49,12 @@ impl Report {
 }
 
 /// The text of an error followed by its causes, as in `writing: disk full`. A cause whose text is
-/// part of what precedes it is left out.
+/// part of what precedes it is left out. Causes come before a hint.
 pub fn text_with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let text = error.to_string();
+    let hint_at = text.find(HINT).unwrap_or(text.len());
+    let (text, hint) = text.split_at(hint_at);
+    let mut text = text.to_owned();
     let mut source = error.source();
     while let Some(cause) = source {
         let more = cause.to_string();
@@ -60,7 +63,7 @@ pub fn text_with_causes(error: &(dyn Error + 'static)) -> String {
         }
         source = cause.source();
     }
-    text
+    text + hint
 }
 
 #[cfg(test)]
@@ -93,5 +96,7 @@ mod tests {
     fn hints_have_lines_of_their_own() {
         let text = reported("full; hint: delete something; hint: or buy a disk", None);
         assert_eq!(text, "error: full\nhint: delete something\nhint: or buy a disk\n");
+        let text = reported("not written; hint: free space", Some("disk full"));
+        assert_eq!(text, "error: not written: disk full\nhint: free space\n");
     }
 }

@@ -128,7 +128,16 @@ pub enum StoreError {
     /// An event cannot be written as JSON.
     #[error("an event cannot be encoded: {0}")]
     Encode(#[from] serde_json::Error),
-    /// The database failed: the disk is full, for example.
+    /// The disk has no space left.
+    #[error(
+        "the disk of the store is full: it failed to {doing}; nothing that was acknowledged is \
+         lost; hint: free space, and start the coordinator again"
+    )]
+    Full {
+        /// The operation that failed, as a verb phrase.
+        doing: &'static str,
+    },
+    /// The database failed for another reason.
     #[error("the store failed to {doing}: {source}")]
     Failed {
         /// The operation that failed, as a verb phrase.
@@ -171,7 +180,9 @@ impl StoreError {
             | Self::Older { .. } => ErrorClass::Refused,
             Self::Corrupt { .. } | Self::LostCommits { .. } => ErrorClass::Corrupt,
             Self::Encode(_) | Self::OutOfOrder { .. } => ErrorClass::Internal,
-            Self::Failed { .. } | Self::File { .. } | Self::Gone(_) => ErrorClass::Unavailable,
+            Self::Full { .. } | Self::Failed { .. } | Self::File { .. } | Self::Gone(_) => {
+                ErrorClass::Unavailable
+            }
         }
     }
 
@@ -200,6 +211,9 @@ impl StoreError {
         if is_damage(&source) {
             let detail = format!("it cannot {doing}: {source}");
             return Self::Corrupt { place: "the database".to_owned(), detail };
+        }
+        if source.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+            return Self::Full { doing };
         }
         Self::Failed { doing, source }
     }

@@ -197,13 +197,13 @@ impl Unfit {
                     StoreError::InUse(path)
                 }
                 Some(ErrorCode::NotADatabase) => StoreError::Foreign(path),
+                Some(ErrorCode::DiskFull) => StoreError::Full { doing: "open" },
                 // SQLite reports an I/O error when it cannot lock a file that it cannot write.
                 Some(
                     ErrorCode::CannotOpen
                     | ErrorCode::ReadOnly
                     | ErrorCode::PermissionDenied
-                    | ErrorCode::SystemIoFailure
-                    | ErrorCode::DiskFull,
+                    | ErrorCode::SystemIoFailure,
                 ) => denied(path, source),
                 _ => StoreError::database("open", source),
             },

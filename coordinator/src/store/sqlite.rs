@@ -86,8 +86,8 @@ impl SqliteStore {
         match Self::open(path) {
             // SQLite takes the lock for reading before it finds that it cannot write. So this is
             // not a store that another process has open.
-            Err(StoreError::NotWritable { source, .. }) => {
-                tracing::debug!(path = %path.display(), %source, "opening for reading only");
+            Err(error @ (StoreError::NotWritable { .. } | StoreError::Full { .. })) => {
+                tracing::debug!(path = %path.display(), %error, "opening for reading only");
                 let (connection, ledger) = open::for_reading(path)?;
                 let heads = Heads::read(&connection, &ledger)?;
                 Ok(Self::new(connection, (ledger, heads), path, Access::Read))
