@@ -76,6 +76,11 @@ fn a_rotated_token_replaces_the_file_with_its_join_string() {
     let before = user.view("view.join");
     let said = stderr_of(user.caviar("tokens rotate view.join --output view.join"), true);
     assert!(said.contains("--join view.join"), "{said}");
+    // The file has a secret that was replaced by now.
+    stdout_of(user.caviar("tokens rotate view.join"));
+    stderr_of(user.caviar("tokens rotate view.join --grace 2h --output view.join"), true);
+    let list = stdout_of(user.caviar("tokens list"));
+    assert!(list.contains("valid; old secret for "), "{list}");
     let after = user.read("view.join");
     assert_ne!(before, after);
     let file = user.path("work/view.join");
@@ -96,6 +101,9 @@ fn an_output_that_cannot_be_written_is_refused_before_a_secret_is_made() {
     let before = user.view("view.join");
     let tokens = user.tokens();
     fs::create_dir(user.path("work/folder")).unwrap();
+    fs::write(user.path("work/notes.txt"), "mine\n").unwrap();
+    let pin = before.split('.').nth(2).unwrap();
+    fs::write(user.path("work/other.join"), before.replace(pin, &"0".repeat(pin.len()))).unwrap();
     for (words, problem) in [
         ("create --role view --output view.join", "--output view.join: the file is there already"),
         (
@@ -104,6 +112,18 @@ fn an_output_that_cannot_be_written_is_refused_before_a_secret_is_made() {
         ),
         ("rotate view.join --output no/x.join", "--output no/x.join: cannot write there: No such"),
         ("rotate view.join --output folder", "--output folder: expected a file"),
+        (
+            "rotate first-worker --output view.join",
+            "--output view.join: the file has the join string of the token view.join (",
+        ),
+        (
+            "rotate view.join --output notes.txt",
+            "--output notes.txt: the file is there already, and it has no join string",
+        ),
+        (
+            "rotate view.join --output other.join",
+            "--output other.join: the file has a join string of another coordinator",
+        ),
     ] {
         let output = user.caviar(&format!("tokens {words}")).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -115,7 +135,7 @@ fn an_output_that_cannot_be_written_is_refused_before_a_secret_is_made() {
     assert_eq!(stdout_of(user.caviar("list --json --join view.join")).trim(), "[]");
     // A request that is refused leaves no file.
     stderr_of(user.caviar("tokens rotate none --output none.join"), false);
-    assert_eq!(user.files(), ["folder", "view.join"]);
+    assert_eq!(user.files(), ["folder", "notes.txt", "other.join", "view.join"]);
 }
 
 /// Runs a command of this user whose files must stay empty.
