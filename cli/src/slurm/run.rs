@@ -65,7 +65,7 @@ pub(super) async fn submit(script: &Script, how: &Submission) -> anyhow::Result<
     let text = script.to_string();
     let mut out = show::stdout();
     if how.print {
-        out.write_all(text.as_bytes())?;
+        out.write_all(script.text_for(&how.sbatch).as_bytes())?;
         out.flush()?;
         return Ok(None);
     }
