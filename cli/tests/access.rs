@@ -230,3 +230,50 @@ fn the_join_file_of_a_killed_coordinator_does_not_hide_one_that_runs() {
     assert!(said.starts_with("error: no coordinator answers at https://"), "{said}");
     assert!(said.contains(&expected), "{said}");
 }
+
+/// The command that a hint of `caviar submit` proposes, without `caviar`.
+fn proposed(said: &str, hint: &str) -> String {
+    let line = said.lines().find_map(|line| line.strip_prefix(hint));
+    line.unwrap_or_else(|| panic!("{said}")).trim().to_owned()
+}
+
+#[test]
+fn the_hints_of_submit_lead_to_its_coordinator() {
+    const HINT: &str = "hint: to see its result: caviar ";
+    const SWEEP: &str = "name = \"small\"\n[data]\nsource = \"builtin:digits\"\n\
+                         [space]\nlearning_rate = { scale = \"log\", low = 0.1, high = 1.0 }\n\
+                         [search]\ntrials = 3\n";
+    let user = User::new();
+    fs::write(user.path("work/small.toml"), SWEEP).unwrap();
+    let mut own = user.coordinator("work/own.db");
+    // The store in this folder is that of the coordinator.
+    let said = stderr_of(user.caviar("submit small.toml"), true);
+    assert!(said.contains("sweep small is running on the coordinator at https://127.0"), "{said}");
+    assert!(said.contains(".admin.join)\n"), "{said}");
+    assert_eq!(proposed(&said, HINT), "best small");
+
+    // The one that was started last has its store elsewhere.
+    let _last = user.coordinator("last.db");
+    let said = stderr_of(user.caviar("submit small.toml --name other"), true);
+    let command = proposed(&said, HINT);
+    assert!(command.starts_with("best other --coordinator 127.0.0.1:"), "{command}");
+    let found = stderr_of(user.caviar(&command), false);
+    assert!(found.contains("sweep other has no completed trial yet"), "{found}");
+    let found = stderr_of(user.caviar("best other"), false);
+    assert!(found.contains("there is no sweep"), "{found}");
+
+    // In another folder, it is one of several.
+    let file = user.path("work/small.toml");
+    let submit = format!("submit {} --name third", file.display());
+    let mut elsewhere = user.caviar(&submit);
+    let said = stderr_of(
+        {
+            elsewhere.current_dir(user.path("home"));
+            elsewhere
+        },
+        true,
+    );
+    let command = proposed(&said, HINT);
+    assert!(command.starts_with("best third --coordinator 127.0.0.1:"), "{command}");
+    own.signal(Signal::SIGTERM);
+}
