@@ -203,7 +203,7 @@ mod tests {
         let page = Page::default().at_most(12);
         assert_eq!(page.wrap(text, 2), ["see", "  /a/long/path/of/a/file", "  for it"]);
         let page = Page::with_columns(20).at_most(12);
-        assert_eq!(page.wrap(text, 2), ["see", "  /a/lo…/file", "  for it"]);
+        assert_eq!(page.wrap(text, 2), ["see", "  /a/lo…file", "  for it"]);
     }
 
     #[test]
