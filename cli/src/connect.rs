@@ -81,7 +81,7 @@ impl<'a> Named<'a> {
         url.strip_prefix("https://").unwrap_or(url).to_owned()
     }
 
-    /// Whether a command without options asks this coordinator, and not a store in this folder, that
+    /// Whether a command without options asks this coordinator, and not a store in this folder or
     /// of the environment, or another coordinator.
     async fn is_default(&self) -> bool {
         let store = std::env::var_os("CAVIAR_STORE").map(PathBuf::from);

@@ -12,8 +12,8 @@ use crate::client::Client;
 use crate::dial::Dialer;
 use crate::trust::{Target, read_secret_file};
 
-/// How long the coordinator may take to accept the connection, and then to reply. It usually runs on
-/// this machine.
+/// How long the coordinator may take to accept the connection, and then to reply. It usually runs
+/// on this machine.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest text in an address file, in bytes.
 const MAX_FILE_BYTES: u64 = 1_024;
