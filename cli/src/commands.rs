@@ -172,8 +172,11 @@ fn finished(sweep: &SweepView, option: &str, json: bool) -> anyhow::Result<()> {
             format!("{} makes no progress, because no process has its store open", sweep.name);
         let hints = vec![
             format!("to continue it: caviar run --resume --name {}{option}", sweep.name),
-            format!("or, with workers: caviar coordinator{option}"),
-            "if it is on another coordinator: caviar watch NAME --coordinator HOST:PORT".to_owned(),
+            format!("to continue it with workers: caviar coordinator{option}"),
+            format!(
+                "to watch one of another coordinator: caviar watch {} --coordinator HOST:PORT",
+                sweep.name
+            ),
         ];
         return Err(Failure::with_hints(message, hints).into());
     }
