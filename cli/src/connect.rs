@@ -67,12 +67,12 @@ impl<'a> Named<'a> {
         if !named.is_empty() || self.is_default().await {
             return named;
         }
-        match &self.connected.found.place {
-            FoundIn::UserFolder(file) if !self.is_known_by_address() => {
-                format!(" --join {}", file.display())
-            }
-            _ => format!(" --coordinator {}", self.address()),
+        if let FoundIn::UserFolder(file) = &self.connected.found.place
+            && !self.is_known_by_address()
+        {
+            return format!(" --join {}", file.display());
         }
+        format!(" --coordinator {}", self.address())
     }
 
     /// The address that was dialled, as `HOST:PORT` if it needs a join string.
@@ -123,9 +123,10 @@ fn pin_of(store: &Path) -> Option<String> {
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the coordinator at {}", self.connected.client.url())?;
-        match &self.connected.found.place {
-            FoundIn::Address => Ok(()),
-            place => write!(f, " (join string from {place})"),
+        let place = &self.connected.found.place;
+        if *place == FoundIn::Address {
+            return Ok(());
         }
+        write!(f, " (join string from {place})")
     }
 }

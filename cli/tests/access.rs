@@ -233,8 +233,7 @@ fn the_join_file_of_a_killed_coordinator_does_not_hide_one_that_runs() {
 
 /// The command that a hint of `caviar submit` proposes, without `caviar`.
 fn proposed(said: &str, hint: &str) -> String {
-    let line = said.lines().find_map(|line| line.strip_prefix(hint));
-    line.unwrap_or_else(|| panic!("{said}")).trim().to_owned()
+    said.lines().find_map(|line| line.strip_prefix(hint)).unwrap().to_owned()
 }
 
 #[test]
@@ -245,7 +244,7 @@ fn the_hints_of_submit_lead_to_its_coordinator() {
                          [search]\ntrials = 3\n";
     let user = User::new();
     fs::write(user.path("work/small.toml"), SWEEP).unwrap();
-    let mut own = user.coordinator("work/own.db");
+    let _own = user.coordinator("work/own.db");
     // The store in this folder is that of the coordinator.
     let said = stderr_of(user.caviar("submit small.toml"), true);
     assert!(said.contains("sweep small is running on the coordinator at https://127.0"), "{said}");
@@ -275,5 +274,4 @@ fn the_hints_of_submit_lead_to_its_coordinator() {
     );
     let command = proposed(&said, HINT);
     assert!(command.starts_with("best third --coordinator 127.0.0.1:"), "{command}");
-    own.signal(Signal::SIGTERM);
 }
