@@ -1,9 +1,10 @@
 //! `caviar tokens`, `caviar access` and `caviar health`: who may connect, and with what.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::Context;
-use caviar_client::{ConnectionError, CreatedToken, Target, Token};
+use caviar_client::{Client, ConnectionError, CreatedToken, Dialer, Target, Token};
 use caviar_common::join::{JoinString, Role};
 use serde_json::{Value, json};
 
@@ -39,8 +40,67 @@ async fn create(args: &CreateToken) -> anyhow::Result<()> {
 async fn rotate(args: &RotateToken) -> anyhow::Result<()> {
     let output = SecretFile::prepare(args.new.output.as_deref(), Existing::Replaced)?;
     let client = connect(&args.new.connection).await?;
+    if let Some(file) = &args.new.output {
+        check_replaced(file, args, &client).await?;
+    }
     let new = client.rotate_token(&args.token, args.grace).await?;
     write_new(&new, output, args.new.json)
+}
+
+/// Refuses to replace a file unless it is empty or has a join string of the token.
+async fn check_replaced(file: &Path, args: &RotateToken, client: &Client) -> anyhow::Result<()> {
+    let refused = |what: &str| {
+        let message = format!("--output {}: {what}", file.display());
+        let hint = format!(
+            "name the file with the join string of {}, or a new file; or remove this one if \
+             nothing uses it",
+            args.token
+        );
+        Failure::hinted(message, hint).in_input()
+    };
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) if text.trim().is_empty() => return Ok(()),
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(refused(&format!("cannot read what is there: {error}")).into()),
+    };
+    let Ok(join) = text.parse::<JoinString>() else {
+        return Err(refused("the file is there already, and it has no join string").into());
+    };
+    if join.pin.to_string() != client.authority().await?.pin {
+        return Err(refused("the file has a join string of another coordinator").into());
+    }
+    let is_meant = |token: &&Token| token.id == args.token || token.name == args.token;
+    let tokens = client.list_tokens().await?;
+    let meant: Vec<&Token> = tokens.iter().filter(is_meant).collect();
+    let what = match holder_of(join, args, client).await {
+        Ok(Some(holder)) if meant.iter().all(|token| token.id != holder.id) => {
+            format!("the file has the join string of the token {} ({})", holder.name, holder.id)
+        }
+        Ok(_) => return Ok(()),
+        // A refusal of an ended or replaced secret names its token.
+        Err(error) => {
+            let error = error.to_string();
+            if meant.iter().any(|token| error.contains(&format!("({})", token.id))) {
+                return Ok(());
+            }
+            format!("the file has a join string of another token: {error}")
+        }
+    };
+    Err(refused(&what).into())
+}
+
+/// The token of a join string. `None` if the coordinator is of an earlier release, which does not
+/// tell.
+async fn holder_of(
+    join: JoinString,
+    args: &RotateToken,
+    client: &Client,
+) -> anyhow::Result<Option<Token>> {
+    let target = Target::Trusted(join.at(vec![client.url().parse()?]));
+    let dialer = Dialer::new(target, args.new.connection.certificate().as_ref())?;
+    let info = Client::connect(&dialer).await?.coordinator().await?;
+    Ok(info.and_then(|info| info.token))
 }
 
 /// Writes a new token's join string to its file, or else to standard output. It exists only here,
@@ -105,7 +165,7 @@ async fn revoke(args: &RevokeToken) -> anyhow::Result<()> {
 }
 
 fn object(token: &Token) -> Value {
-    let Token { id, name, role, created_ms, expires_ms, revoked_ms } = token;
+    let Token { id, name, role, created_ms, expires_ms, revoked_ms, earlier_until_ms } = token;
     json!({
         "id": id,
         "name": name,
@@ -113,6 +173,7 @@ fn object(token: &Token) -> Value {
         "created_ms": created_ms,
         "expires_ms": expires_ms,
         "revoked_ms": revoked_ms,
+        "earlier_until_ms": earlier_until_ms,
     })
 }
 
@@ -139,11 +200,15 @@ fn table(out: &mut impl Write, tokens: &[Token], page: Page) -> io::Result<()> {
 
 fn state(token: &Token) -> (String, Tone) {
     let now_ms = now_ms();
+    let earlier = match token.earlier_until_ms.filter(|until| *until > now_ms) {
+        Some(until) => format!("; old secret for {}", in_time(until)),
+        None => String::new(),
+    };
     match (token.revoked_ms, token.expires_ms) {
         (Some(_), _) => ("revoked".to_owned(), Tone::Bad),
         (None, Some(end)) if end <= now_ms => ("expired".to_owned(), Tone::Bad),
-        (None, Some(end)) => (format!("valid for {}", in_time(end)), Tone::Good),
-        (None, None) => ("valid".to_owned(), Tone::Good),
+        (None, Some(end)) => (format!("valid for {}{earlier}", in_time(end)), Tone::Good),
+        (None, None) => (format!("valid{earlier}"), Tone::Good),
     }
 }
 

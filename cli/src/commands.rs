@@ -5,7 +5,7 @@ use std::io::Write;
 
 use caviar_client::{Client, Error, Request};
 use caviar_common::ids::TrialNumber;
-use caviar_common::outcome::TrialState;
+use caviar_common::outcome::{SweepState, TrialState};
 use caviar_common::spec::Goal;
 use caviar_common::view::{SweepView, TrialView};
 use serde::Serialize;
@@ -14,11 +14,10 @@ use crate::args::{
     Best, Change, Command, Delete, Drain, Explain, Export, Format, Importance, List, Release,
     Resize, Sort, Source, Status, Submit, Trials, Watch, Workers,
 };
-use crate::connect::connect;
+use crate::connect::Named;
 use crate::embedded::{Reader, object};
 use crate::failure::Failure;
 use crate::follow::follow;
-use crate::place::connection_option;
 use crate::progress::talk;
 use crate::show;
 use crate::show::explain::Explanation;
@@ -92,15 +91,18 @@ fn write_if_json(value: &impl Serialize, json: bool) -> anyhow::Result<()> {
 async fn submit(args: &Submit) -> anyhow::Result<()> {
     let source = SweepSource::read(&args.file, args.name.as_ref(), Purpose::Submit)?;
     // Not to a `caviar run` in this folder, which ends with its own sweep.
-    let client = connect(&args.connection).await?;
+    let coordinator = Named::connect(&args.connection).await?;
     let hints = ["to create another sweep: --name NAME".to_owned()];
-    let sweep = source.create(&client, args.for_slots, &hints).await?;
-    report_state(&sweep, Origin::Coordinator, args.json)?;
-    if let Some(note) = show::sweep::auto_note(&sweep) {
+    let sweep = source.create(coordinator.client(), args.for_slots, &hints).await?;
+    let (name, state) = (&sweep.name, show::sweep::state(&sweep, Origin::Coordinator).0);
+    talk(&format!("sweep {name} is {state} on {coordinator}"));
+    write_if_json(&object(&sweep, Origin::Coordinator)?, args.json)?;
+    let option = coordinator.option().await;
+    if let Some(note) = show::sweep::auto_note(&sweep, &option) {
         talk(&format!("note: {note}"));
     }
-    let option = connection_option(&args.connection);
-    talk(&format!("hint: to follow it: caviar watch {}{option}", sweep.name));
+    talk(&format!("hint: to follow it: caviar watch {name}{option}"));
+    talk(&format!("hint: to see its result: caviar best {name}{option}"));
     Ok(())
 }
 
@@ -166,9 +168,17 @@ async fn watch(sweep: &str, json: bool, source: &Source) -> anyhow::Result<()> {
 /// has ended already. `option` names the store for `caviar run`.
 fn finished(sweep: &SweepView, option: &str, json: bool) -> anyhow::Result<()> {
     if !sweep.state.is_final() {
-        let message = format!("no coordinator runs {}, so it makes no progress", sweep.name);
-        let hint = format!("to continue it: caviar run --resume --name {}{option}", sweep.name);
-        return Err(Failure::hinted(message, hint).into());
+        let message =
+            format!("{} makes no progress, because no process has its store open", sweep.name);
+        let hints = vec![
+            format!("to continue it: caviar run --resume --name {}{option}", sweep.name),
+            format!("to continue it with workers: caviar coordinator{option}"),
+            format!(
+                "to watch one of another coordinator: caviar watch {} --coordinator HOST:PORT",
+                sweep.name
+            ),
+        ];
+        return Err(Failure::with_hints(message, hints).into());
     }
     let mut out = show::stdout();
     if json {
@@ -343,7 +353,13 @@ async fn resize(args: &Resize) -> anyhow::Result<()> {
     })
     .await?;
     let in_flight = show::text::count(sweep.parallelism.into(), "trial");
-    talk(&format!("sweep {} keeps {in_flight} in flight from now on", sweep.name));
+    let name = &sweep.name;
+    talk(&match (origin, sweep.state) {
+        (Origin::Coordinator, SweepState::Running) => {
+            format!("sweep {name} keeps at most {in_flight} in flight from now on")
+        }
+        _ => format!("sweep {name} will keep at most {in_flight} in flight when it continues"),
+    });
     write_if_json(&object(&sweep, origin)?, args.json)
 }
 

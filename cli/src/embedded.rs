@@ -207,10 +207,11 @@ impl Reader {
             sweep.notes.push(if sweep.spec.data.is_external() {
                 format!("its clients need a coordinator; {}", coordinator_hint(store))
             } else {
+                let (name, store) = (&sweep.name, store.display());
                 format!(
-                    "no coordinator runs it; to continue: caviar run --resume --name {} --store {}",
-                    sweep.name,
-                    store.display()
+                    "no process has {store} open, so it makes no progress; to continue: \
+                     caviar run --resume --name {name} --store {store}, or with workers: \
+                     caviar coordinator --store {store}"
                 )
             });
         }

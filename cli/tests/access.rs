@@ -76,6 +76,11 @@ fn a_rotated_token_replaces_the_file_with_its_join_string() {
     let before = user.view("view.join");
     let said = stderr_of(user.caviar("tokens rotate view.join --output view.join"), true);
     assert!(said.contains("--join view.join"), "{said}");
+    // The file has a secret that was replaced by now.
+    stdout_of(user.caviar("tokens rotate view.join"));
+    stderr_of(user.caviar("tokens rotate view.join --grace 2h --output view.join"), true);
+    let list = stdout_of(user.caviar("tokens list"));
+    assert!(list.contains("valid; old secret for "), "{list}");
     let after = user.read("view.join");
     assert_ne!(before, after);
     let file = user.path("work/view.join");
@@ -96,6 +101,9 @@ fn an_output_that_cannot_be_written_is_refused_before_a_secret_is_made() {
     let before = user.view("view.join");
     let tokens = user.tokens();
     fs::create_dir(user.path("work/folder")).unwrap();
+    fs::write(user.path("work/notes.txt"), "mine\n").unwrap();
+    let pin = before.split('.').nth(2).unwrap();
+    fs::write(user.path("work/other.join"), before.replace(pin, &"0".repeat(pin.len()))).unwrap();
     for (words, problem) in [
         ("create --role view --output view.join", "--output view.join: the file is there already"),
         (
@@ -104,6 +112,18 @@ fn an_output_that_cannot_be_written_is_refused_before_a_secret_is_made() {
         ),
         ("rotate view.join --output no/x.join", "--output no/x.join: cannot write there: No such"),
         ("rotate view.join --output folder", "--output folder: expected a file"),
+        (
+            "rotate first-worker --output view.join",
+            "--output view.join: the file has the join string of the token view.join (",
+        ),
+        (
+            "rotate view.join --output notes.txt",
+            "--output notes.txt: the file is there already, and it has no join string",
+        ),
+        (
+            "rotate view.join --output other.join",
+            "--output other.join: the file has a join string of another coordinator",
+        ),
     ] {
         let output = user.caviar(&format!("tokens {words}")).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -115,7 +135,7 @@ fn an_output_that_cannot_be_written_is_refused_before_a_secret_is_made() {
     assert_eq!(stdout_of(user.caviar("list --json --join view.join")).trim(), "[]");
     // A request that is refused leaves no file.
     stderr_of(user.caviar("tokens rotate none --output none.join"), false);
-    assert_eq!(user.files(), ["folder", "view.join"]);
+    assert_eq!(user.files(), ["folder", "notes.txt", "other.join", "view.join"]);
 }
 
 /// Runs a command of this user whose files must stay empty.
@@ -209,4 +229,49 @@ fn the_join_file_of_a_killed_coordinator_does_not_hide_one_that_runs() {
     );
     assert!(said.starts_with("error: no coordinator answers at https://"), "{said}");
     assert!(said.contains(&expected), "{said}");
+}
+
+/// The command that a hint of `caviar submit` proposes, without `caviar`.
+fn proposed(said: &str, hint: &str) -> String {
+    said.lines().find_map(|line| line.strip_prefix(hint)).unwrap().to_owned()
+}
+
+#[test]
+fn the_hints_of_submit_lead_to_its_coordinator() {
+    const HINT: &str = "hint: to see its result: caviar ";
+    const SWEEP: &str = "name = \"small\"\n[data]\nsource = \"builtin:digits\"\n\
+                         [space]\nlearning_rate = { scale = \"log\", low = 0.1, high = 1.0 }\n\
+                         [search]\ntrials = 3\n";
+    let user = User::new();
+    fs::write(user.path("work/small.toml"), SWEEP).unwrap();
+    let _own = user.coordinator("work/own.db");
+    // The store in this folder is that of the coordinator.
+    let said = stderr_of(user.caviar("submit small.toml"), true);
+    assert!(said.contains("sweep small is running on the coordinator at https://127.0"), "{said}");
+    assert!(said.contains(".admin.join)\n"), "{said}");
+    assert_eq!(proposed(&said, HINT), "best small");
+
+    // The one that was started last has its store elsewhere.
+    let _last = user.coordinator("last.db");
+    let said = stderr_of(user.caviar("submit small.toml --name other"), true);
+    let command = proposed(&said, HINT);
+    assert!(command.starts_with("best other --coordinator 127.0.0.1:"), "{command}");
+    let found = stderr_of(user.caviar(&command), false);
+    assert!(found.contains("sweep other has no completed trial yet"), "{found}");
+    let found = stderr_of(user.caviar("best other"), false);
+    assert!(found.contains("there is no sweep"), "{found}");
+
+    // In another folder, it is one of several.
+    let file = user.path("work/small.toml");
+    let submit = format!("submit {} --name third", file.display());
+    let mut elsewhere = user.caviar(&submit);
+    let said = stderr_of(
+        {
+            elsewhere.current_dir(user.path("home"));
+            elsewhere
+        },
+        true,
+    );
+    let command = proposed(&said, HINT);
+    assert!(command.starts_with("best third --coordinator 127.0.0.1:"), "{command}");
 }

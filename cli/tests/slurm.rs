@@ -147,6 +147,9 @@ fn the_script_of_a_job_is_shown_tested_and_submitted_with_the_users_options() {
     let words = "slurm run small.toml --print --skip-directive --mem --skip-directive --exclusive";
     let printed = stdout_of(cluster.caviar(words));
     assert!(!printed.contains("--mem") && !printed.contains("--exclusive"), "{printed}");
+    let words = "slurm run small.toml --nodes 4 --print -- -p cpu -A account";
+    let printed = stdout_of(cluster.caviar(words));
+    assert!(printed.starts_with("#!/bin/bash\n# sbatch -p cpu -A account\n#SBATCH "), "{printed}");
     let printed = stdout_of(cluster.caviar("slurm run small.toml --dry-run"));
     assert_eq!(printed, "sbatch: Job 9 to start\n");
     assert!(!cluster.path("next").exists(), "nothing is submitted");

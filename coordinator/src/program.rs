@@ -1,5 +1,6 @@
 //! The program: `caviar-coordinator`, and `caviar coordinator`.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,8 +11,9 @@ use caviar_common::address::{Address, AddressProblem};
 use caviar_common::join::{MAX_ADDRESSES, Role, trust_folder, user_folder, user_join_file};
 use caviar_core::input::Config;
 use caviar_process::{Exit, LevelFilter, Options, Report, Signals};
-use clap::builder::{PathBufValueParser, TypedValueParser};
-use clap::{Args, Subcommand};
+use clap::builder::{PathBufValueParser, StringValueParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Subcommand};
 
 use crate::artifacts::{Place, Settings, SizeLimit};
 use crate::server::{Server, ServerConfig, ServerError, start_with};
@@ -133,11 +135,44 @@ struct Serve {
     /// folder, or in a program that was built with object stores, s3://BUCKET/PREFIX,
     /// gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, with credentials from the environment
     /// [default: STORE.artifacts]
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = PlaceParser)]
     artifacts: Option<Place>,
     /// Bytes that these files may take together
     #[arg(long, value_name = "SIZE", default_value = "64GiB")]
     artifact_limit: SizeLimit,
+}
+
+/// Reads a [`Place`]. Errors of clap repeat the value, which may have a password, so this one
+/// writes its own.
+#[derive(Clone, Copy, Debug)]
+struct PlaceParser;
+
+impl TypedValueParser for PlaceParser {
+    type Value = Place;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Place, clap::Error> {
+        let text = StringValueParser::new().parse_ref(command, argument, value)?;
+        text.parse().map_err(|why: String| {
+            let shown = without_secrets(&text);
+            let message = format!("invalid value '{shown}' for '--artifacts <PLACE>': {why}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
+    }
+}
+
+/// The URL with `***` in place of everything before its last `@`, and of a query.
+fn without_secrets(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));
+    match rest.split_once(['?', '#']) {
+        Some((place, _)) => format!("{scheme}://{user}{place}?***"),
+        None => format!("{scheme}://{user}{rest}"),
+    }
 }
 
 /// An address to listen on.
@@ -429,6 +464,20 @@ mod tests {
         let error = parsed(&["--artifacts", "ftp://host"]).unwrap_err();
         assert!(error.contains("ftp:// is not supported"), "{error}");
         assert!(parsed(&["--artifact-limit", "5"]).is_err());
+    }
+
+    #[test]
+    fn a_refused_place_is_shown_without_the_password_in_it() {
+        for (url, shown) in [
+            ("ftp://me:secret@host/x", "ftp://***@host/x"),
+            ("ftp://me:se?cr#e@t@host", "ftp://***@host"),
+            ("ftp://host/x?key=secret", "ftp://host/x?***"),
+            ("ftp://me:cr#e@host/x?key=secret", "ftp://***@host/x?***"),
+        ] {
+            let error = parsed(&["--artifacts", url]).unwrap_err();
+            assert!(error.contains(&format!("invalid value '{shown}' for ")), "{error}");
+            assert!(!error.contains("secret") && !error.contains("cr#e"), "{error}");
+        }
     }
 
     #[test]

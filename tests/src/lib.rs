@@ -15,5 +15,7 @@ pub mod home;
 pub mod launch;
 pub mod processes;
 pub mod python;
+pub mod scripted;
 pub mod simulation;
+pub mod wait;
 pub mod watch;

@@ -142,7 +142,7 @@ fn an_interrupted_run_is_resumed() {
     let seen = caviar_ok(&["status", "crash", "--store", &store]);
     assert!(
         seen.starts_with("sweep crash (number 1) is interrupted\n")
-            && seen.contains("note  no coordinator runs it; to continue: "),
+            && seen.contains("note  no process has "),
         "{seen}"
     );
     caviar_ok(&["run", &sweep, "--resume", "--slots", "2", "--store", &store]);

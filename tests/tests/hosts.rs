@@ -10,13 +10,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use caviar_common::join::{Role, join_file, trust_folder};
 use caviar_tests::processes::{Place, Process, program};
+use caviar_tests::scripted::Scripted;
+use caviar_tests::wait::until;
 use serde_json::Value;
 
 /// Every worker has several trials to train, and each takes long enough to cut a cable.
@@ -42,47 +41,26 @@ const ADDRESS: &str = "10.98.0.1:7070";
 /// An address that swallows every packet.
 const DEAD_ADDRESS: &str = "10.98.0.99:7070";
 const WORKERS: [u32; 3] = [2, 3, 4];
-/// Far more than any step takes.
-const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Four hosts, `node1` to `node4`. One set of them exists at a time.
-struct Hosts {
-    folder: tempfile::TempDir,
-    prefix: String,
-    _only: MutexGuard<'static, ()>,
-}
-
-fn up(action: &str, folder: &Path) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("hosts/up.sh");
-    Command::new(script).arg(action).arg(folder).output().expect("bash runs")
-}
+/// Four hosts, `node1` to `node4`.
+struct Hosts(Scripted);
 
 impl Hosts {
     /// Starts them. `None`, with a message, if this machine cannot have them.
     fn start() -> Option<Self> {
-        static ONLY: Mutex<()> = Mutex::new(());
-        let only = ONLY.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let output = up("start", folder.path());
-        let errors = String::from_utf8_lossy(&output.stderr);
-        match output.status.code() {
-            Some(0) => {
-                let prefix = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-                Some(Self { folder, prefix, _only: only })
-            }
-            Some(3) => {
-                eprintln!("skipped: {errors}");
-                None
-            }
-            _ => panic!("the hosts do not start: {errors}"),
-        }
+        Scripted::start("hosts").map(Self)
+    }
+
+    /// What the names of their networks begin with.
+    fn prefix(&self) -> &str {
+        &self.0.said
     }
 
     /// The command on a host. It keeps its process id.
     fn on(&self, host: u32, command: &Command) -> Command {
         const WITH_NAME: &str = r#"echo "$0" > /proc/sys/kernel/hostname; exec "$@""#;
         let mut there = Command::new("ip");
-        there.args(["netns", "exec", &format!("{}-{host}", self.prefix)]);
+        there.args(["netns", "exec", &format!("{}-{host}", self.prefix())]);
         there.args(["unshare", "--uts", "sh", "-c", WITH_NAME, &format!("node{host}")]);
         there.arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
@@ -111,9 +89,9 @@ impl Hosts {
 
     /// Calls `caviar ssh-workers` on the first host for all others.
     fn ssh_workers(&self, action: &str) -> (bool, String, String) {
-        let file = self.folder.path().join("hosts.txt");
+        let file = self.0.path("hosts.txt");
         fs::write(&file, "node2 slots=1\nroot@node3 slots=1\nnode4 slots=1\n").expect("written");
-        let option = format!("--ssh-option=-F{}", self.folder.path().join("ssh").display());
+        let option = format!("--ssh-option=-F{}", self.0.path("ssh").display());
         self.caviar(1, &["ssh-workers", &file.to_string_lossy(), &option, action])
     }
 
@@ -155,7 +133,13 @@ impl Hosts {
     /// Plugs the cable of a host in or out.
     fn set_cable(&self, host: u32, state: &str) {
         let mut ip = Command::new("ip");
-        ip.args(["-n", &format!("{}-switch", self.prefix), "link", "set", &format!("port{host}")]);
+        ip.args([
+            "-n",
+            &format!("{}-switch", self.prefix()),
+            "link",
+            "set",
+            &format!("port{host}"),
+        ]);
         assert!(ip.arg(state).status().expect("ip runs").success());
     }
 
@@ -166,20 +150,6 @@ impl Hosts {
             let sweep: Value = serde_json::from_str(&text).expect("an object");
             sweep["state"] == "completed"
         });
-    }
-}
-
-impl Drop for Hosts {
-    fn drop(&mut self) {
-        up("stop", self.folder.path());
-    }
-}
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "it takes too long until {what}");
-        sleep(Duration::from_millis(50));
     }
 }
 

@@ -9,13 +9,13 @@
 )]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::sleep;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use caviar_tests::launch::deploy;
 use caviar_tests::processes::{Coordinator, Place, Process, caviar_ok, program};
+use caviar_tests::scripted::Scripted;
+use caviar_tests::wait::until_found;
 use serde_json::Value;
 
 /// Long enough to take a node away while it runs.
@@ -34,43 +34,19 @@ trials = 30
 parallelism = 12
 "#;
 
-/// Far more than any step takes.
-const PATIENCE: Duration = Duration::from_secs(180);
-
-/// A running Slurm. One exists at a time.
-struct Slurm {
-    folder: tempfile::TempDir,
-    _only: MutexGuard<'static, ()>,
-}
-
-fn up(action: &str, folder: &Path) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("slurm/up.sh");
-    Command::new(script).arg(action).arg(folder).output().expect("bash runs")
-}
+/// A running Slurm.
+struct Slurm(Scripted);
 
 impl Slurm {
     /// Starts it. `None`, with a message, if this machine has no Slurm.
     fn start() -> Option<Self> {
-        static ONLY: Mutex<()> = Mutex::new(());
-        let only = ONLY.lock().unwrap_or_else(PoisonError::into_inner);
-        // munged wants a folder whose parents only root can write; /tmp is one with its sticky bit.
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let output = up("start", folder.path());
-        let errors = String::from_utf8_lossy(&output.stderr);
-        match output.status.code() {
-            Some(0) => Some(Self { folder, _only: only }),
-            Some(3) => {
-                eprintln!("skipped: {errors}");
-                None
-            }
-            _ => panic!("Slurm does not start: {errors}"),
-        }
+        Scripted::start("slurm").map(Self)
     }
 
     /// A program that talks to this Slurm.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command.env("SLURM_CONF", self.folder.path().join("slurm.conf"));
+        command.env("SLURM_CONF", self.0.path("slurm.conf"));
         command
     }
 
@@ -85,7 +61,7 @@ impl Slurm {
     fn caviar(&self, folder: &Path, words: &str) -> Command {
         let mut command = program("caviar");
         command.args(words.split_whitespace()).current_dir(folder);
-        command.env("SLURM_CONF", self.folder.path().join("slurm.conf"));
+        command.env("SLURM_CONF", self.0.path("slurm.conf"));
         command
     }
 
@@ -98,23 +74,6 @@ impl Slurm {
             found.next().unwrap_or_default().to_owned()
         };
         format!("{} {}", value("JobState="), value("ExitCode="))
-    }
-}
-
-impl Drop for Slurm {
-    fn drop(&mut self) {
-        up("stop", self.folder.path());
-    }
-}
-
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < PATIENCE, "it takes too long until {what}");
-        sleep(Duration::from_millis(100));
     }
 }
 
@@ -149,7 +108,7 @@ fn a_job_on_three_nodes_survives_the_loss_of_one_with_the_result_of_one_process(
     let words = "slurm run nodes.toml --nodes 3 --store nodes.db -- --wait";
     let mut run = Process::start(&mut slurm.caviar(&folder, words));
     let store = place.store();
-    until("all three nodes train", || {
+    until_found("all three nodes train", || {
         (busy_workers(&["--store", &store]).len() == 3).then_some(())
     });
     slurm.ok(&["scontrol", "update", "nodename=n2", "state=down", "reason=test"]);
@@ -172,7 +131,7 @@ fn workers_by_demand_replace_a_cancelled_one_with_the_result_of_one_process() {
         "slurm workers --coordinator {url} --max 3 --slots-per-job 2 --poll 1s --until-done"
     );
     let mut office = Process::start(&mut slurm.caviar(&folder, &words));
-    let cancelled = until("two jobs train", || {
+    let cancelled = until_found("two jobs train", || {
         let busy = busy_workers(&["--coordinator", url]);
         (busy.len() >= 2).then(|| busy[0].clone())
     });
@@ -211,7 +170,7 @@ fn a_job_leaves_before_its_time_limit_and_the_next_one_continues() {
         is_over.then_some(state)
     };
     // Slurm would say TIMEOUT of a job that it had to kill.
-    assert_eq!(until("the time limit is near", || ended("1")), "FAILED 130:0");
+    assert_eq!(until_found("the time limit is near", || ended("1")), "FAILED 130:0");
     let log = log_of(&folder, "1");
     assert!(log.contains("leaving before the time limit of "), "{log}");
     assert!(log.contains("the time limit ended the job"), "{log}");
@@ -219,10 +178,10 @@ fn a_job_leaves_before_its_time_limit_and_the_next_one_continues() {
 
     submit("10");
     let store = place.store();
-    until("it trains", || (!busy_workers(&["--store", &store]).is_empty()).then_some(()));
+    until_found("it trains", || (!busy_workers(&["--store", &store]).is_empty()).then_some(()));
     slurm.ok(&["scancel", "2"]);
     let asked = Instant::now();
-    until("it is gone", || ended("2"));
+    until_found("it is gone", || ended("2"));
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     let log = log_of(&folder, "2");
     assert!(log.contains("continuing sweep nodes"), "{log}");
@@ -254,15 +213,15 @@ fn plain_scripts_run_a_coordinator_and_workers_with_the_result_of_one_process() 
     let store = place.store();
     let admin = format!("{store}.trust/admin.join");
     let words = ["submit", &place.sweep(), "--join", &admin];
-    until("the coordinator takes the sweep", || {
+    until_found("the coordinator takes the sweep", || {
         program("caviar").args(words).output().is_ok_and(|it| it.status.success()).then_some(())
     });
-    let busy = until("both workers train", || {
+    let busy = until_found("both workers train", || {
         let busy = busy_workers(&["--store", &store]);
         (busy.len() == 2).then_some(busy)
     });
     assert!(busy.iter().all(|name| name.starts_with("slurm-")), "{busy:?}");
-    until("the sweep is completed", || {
+    until_found("the sweep is completed", || {
         let status = caviar_ok(&["status", "nodes", "--store", &store, "--json"]);
         let status: Value = serde_json::from_str(&status).expect("it is JSON");
         (status["state"] == "completed").then_some(())
@@ -270,7 +229,7 @@ fn plain_scripts_run_a_coordinator_and_workers_with_the_result_of_one_process() 
     // The jobs end in order, and the store is there for the next one.
     for name in ["caviar-worker", "caviar-coordinator"] {
         slurm.ok(&["scancel", "--name", name]);
-        until("the jobs are gone", || {
+        until_found("the jobs are gone", || {
             slurm.ok(&["squeue", "-h", "--name", name]).is_empty().then_some(())
         });
     }

@@ -130,6 +130,20 @@ fn before_limit(limit: Duration, name: &str) -> (Duration, Duration) {
     (stop.saturating_sub(NO_NEW.min(part)), stop)
 }
 
+/// How long before its limit a worker may leave on its own at the earliest, whatever its name.
+///
+/// ```
+/// use std::time::Duration;
+/// use caviar_worker::longest_lead;
+///
+/// assert_eq!(longest_lead(Duration::from_secs(3_600)), Duration::from_secs(150));
+/// assert_eq!(longest_lead(Duration::from_secs(100)), Duration::from_secs(30));
+/// ```
+pub fn longest_lead(limit: Duration) -> Duration {
+    let part = limit / SHARE;
+    [RESERVE, SPREAD, NO_NEW].into_iter().map(|time| time.min(part)).sum()
+}
+
 /// How long a worker with this limit may take for its checkpoints after its stop.
 fn checkpoints(limit: Duration) -> Duration {
     RESERVE.min(limit / SHARE).saturating_sub(MARGIN)
@@ -224,6 +238,7 @@ mod tests {
                 assert!(drain < stop && *stop < limit, "{limit:?}: {drain:?} {stop:?}");
                 assert!(*stop + checkpoints(limit) < limit, "{limit:?}");
                 assert!(*drain >= limit * 6 / 10, "{limit:?}: a short job has no time to train");
+                assert!(*drain >= limit - longest_lead(limit), "{limit:?}: {drain:?}");
             }
             let in_one_second = |second: u64| stops.iter().filter(move |s| s.1.as_secs() == second);
             let seconds: BTreeSet<u64> = stops.iter().map(|(_, stop)| stop.as_secs()).collect();

@@ -74,7 +74,7 @@ pub use {caviar_client, caviar_common};
 pub use crate::cache::{BlobPlaces, CacheReport, NetworkFileSystem};
 pub use crate::checkpoints::{CheckpointConfig, CheckpointError, Checkpoints, MemoryCheckpoints};
 pub use crate::host_memory::available_memory;
-pub use crate::leave::LeaveRules;
+pub use crate::leave::{LeaveRules, longest_lead};
 pub use crate::memory::{BadMemoryLimit, MemoryLimit};
 pub use crate::slots::SlotChoice;
 pub use crate::time_limit::time_left_of_slurm_job;

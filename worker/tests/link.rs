@@ -545,7 +545,7 @@ async fn a_grant_that_cannot_be_read_is_given_back_on_the_same_connection() {
 #[tokio::test]
 async fn an_idle_worker_says_that_it_leaves_and_leaves() {
     let mut coordinator = Coordinator::listen("127.0.0.1:0").await;
-    let idle = LeaveRules { idle_timeout: Some(Duration::from_millis(50)), time_limit: None };
+    let idle = LeaveRules { idle_timeout: Some(Duration::from_millis(500)), time_limit: None };
     let worker = Worker::start_with(coordinator.address, 1, idle);
     let mut session = coordinator.session().await;
     assert!(!session.greet().await.draining);

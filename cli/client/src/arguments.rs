@@ -1,13 +1,20 @@
 //! The options of a command line that say which coordinator is meant.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use caviar_common::join::Role;
 use futures_core::future::BoxFuture;
 
-use crate::connection::{Connected, ConnectionError, connect};
+use crate::client::{CONNECT_TIMEOUT, Client, FIRST_REPLY_TIMEOUT};
+use crate::connection::{Connected, ConnectionError};
+use crate::dial::Dialer;
+use crate::error::Error;
 use crate::shared::SharedDialer;
-use crate::trust::{ClientCertificate, Finder, Found};
+use crate::trust::{ClientCertificate, FindError, Finder, Found, FoundIn};
+
+/// How long a further coordinator may take to accept the connection.
+const NEXT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Options for a program that connects to a coordinator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
@@ -81,4 +88,37 @@ impl ConnectionArguments {
         let (certificate, key) = (self.client_certificate.clone()?, self.client_key.clone()?);
         Some(ClientCertificate { certificate, key })
     }
+}
+
+/// Connects to the first of the coordinators that may be meant whose address leads to it.
+///
+/// # Errors
+/// None answers, or the first that answers refuses.
+async fn connect(
+    all: Vec<Found>,
+    certificate: Option<&ClientCertificate>,
+) -> Result<Connected, ConnectionError> {
+    let (mut first, mut away) = (None, Vec::new());
+    for found in all {
+        let dialer = Dialer::new(found.target.clone(), certificate)?;
+        let within = if first.is_none() { CONNECT_TIMEOUT } else { NEXT_TIMEOUT };
+        let error = match dialer.dial(within).await {
+            Ok(channel) => {
+                let client = Client::greet(channel, &dialer, FIRST_REPLY_TIMEOUT).await?;
+                return Ok(Connected { client, found, away });
+            }
+            Err(error) => Error::from_dial(error, &dialer.url()),
+        };
+        first.get_or_insert(error);
+        if let FoundIn::UserFolder(file) = found.place {
+            away.push(file);
+        }
+    }
+    let Some(error) = first else {
+        return Err(FindError::Missing { wanted: "a coordinator".to_owned(), folder: None }.into());
+    };
+    if away.is_empty() {
+        return Err(error.into());
+    }
+    Err(ConnectionError::Away { error: Box::new(error), files: away })
 }

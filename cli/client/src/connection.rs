@@ -1,17 +1,13 @@
-//! Connecting to the coordinator that was found, or to the next one that may be meant.
+//! A connection to a coordinator that was found, and why there is none.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use caviar_common::error::ErrorClass;
 
-use crate::client::{CONNECT_TIMEOUT, Client, FIRST_REPLY_TIMEOUT};
-use crate::dial::{Dialer, DialerError};
+use crate::client::Client;
+use crate::dial::DialerError;
 use crate::error::Error;
-use crate::trust::{ClientCertificate, FindError, Found, FoundIn};
-
-/// How long a further coordinator may take to accept the connection.
-const NEXT_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::trust::{FindError, Found};
 
 /// Why a coordinator was not connected to.
 #[derive(Debug, thiserror::Error)]
@@ -72,37 +68,4 @@ pub struct Connected {
     pub found: Found,
     /// Files with later join strings, whose coordinators do not answer.
     pub away: Vec<PathBuf>,
-}
-
-/// Connects to the first of the coordinators that may be meant whose address leads to it.
-///
-/// # Errors
-/// None answers, or the first that answers refuses.
-pub(crate) async fn connect(
-    all: Vec<Found>,
-    certificate: Option<&ClientCertificate>,
-) -> Result<Connected, ConnectionError> {
-    let (mut first, mut away) = (None, Vec::new());
-    for found in all {
-        let dialer = Dialer::new(found.target.clone(), certificate)?;
-        let within = if first.is_none() { CONNECT_TIMEOUT } else { NEXT_TIMEOUT };
-        let error = match dialer.dial(within).await {
-            Ok(channel) => {
-                let client = Client::greet(channel, &dialer, FIRST_REPLY_TIMEOUT).await?;
-                return Ok(Connected { client, found, away });
-            }
-            Err(error) => Error::from_dial(error, &dialer.url()),
-        };
-        first.get_or_insert(error);
-        if let FoundIn::UserFolder(file) = found.place {
-            away.push(file);
-        }
-    }
-    let Some(error) = first else {
-        return Err(FindError::Missing { wanted: "a coordinator".to_owned(), folder: None }.into());
-    };
-    if away.is_empty() {
-        return Err(error.into());
-    }
-    Err(ConnectionError::Away { error: Box::new(error), files: away })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use caviar_common::address::{Address, address_file};
-use caviar_common::join::{JoinString, Role, join_file, trust_folder};
+use caviar_common::join::{JoinString, MAX_ADDRESSES, Role, join_file, trust_folder};
 use futures_core::future::BoxFuture;
 use tokio::io::AsyncReadExt;
 
@@ -12,14 +12,16 @@ use crate::client::Client;
 use crate::dial::Dialer;
 use crate::trust::{Target, read_secret_file};
 
-/// How long the coordinator may take to accept the connection, and then to reply. It runs on this
-/// machine.
+/// How long the coordinator may take to accept the connection, and then to reply. It usually runs
+/// on this machine.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest text in an address file, in bytes.
 const MAX_FILE_BYTES: u64 = 1_024;
 
 /// Connects to the coordinator that published its address next to `store`, as coordinators and
-/// `caviar run` do. Returns `None` if the file is missing or nothing answers at the address in it.
+/// `caviar run` do. If nothing answers there, it tries the addresses in the join string next to the
+/// store, so that another host that shares the store finds it too. Returns `None` if the file is
+/// missing or nothing answers.
 ///
 /// A process that was killed leaves its file behind, and another coordinator may listen at the
 /// address in it by now. Use this only for a store that is known to be in use.
@@ -59,7 +61,11 @@ pub fn holder_of(store: &Path) -> BoxFuture<'_, Option<Client>> {
         } else {
             let file = join_file(&trust_folder(store), Role::Admin);
             let join: JoinString = read_secret_file(&file).ok()?.parse().ok()?;
-            Target::Trusted(join.at(vec![address]))
+            // On another host that shares the store, the address next to it may lead nowhere.
+            let others = join.addresses.iter().filter(|other| **other != address).cloned();
+            let addresses = std::iter::once(address.clone()).chain(others).take(MAX_ADDRESSES);
+            let addresses = addresses.collect();
+            Target::Trusted(join.at(addresses))
         };
         let dialer = Dialer::new(target, None).ok()?;
         Client::connect_within(&dialer, TIMEOUT, TIMEOUT).await.ok()

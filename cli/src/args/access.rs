@@ -41,7 +41,7 @@ Examples:
     Revoke(RevokeToken),
     /// Give a token a new secret, and print its join string
     ///
-    /// A file of --output that is there already is replaced.
+    /// A file of --output that is there already is replaced if it has a join string of this token.
     #[command(after_help = "\
 Examples:
   caviar tokens rotate first-worker --grace 1h

@@ -8,10 +8,12 @@ use crate::show::page::{Page, Tone};
 /// Columns of the name of a check, and of a state, with the gap after them.
 const CHECK: usize = 10;
 const STATE: usize = 13;
+/// Longest line in columns, in a pipe and a log file too. A word that is longer stays whole there.
+const MOST_COLUMNS: usize = 80;
 
-/// Writes one line for each row, and one for each next step.
+/// Writes each row and each next step, on several lines if they are long.
 pub(super) fn text(out: &mut impl Write, rows: &[Row], page: Page) -> io::Result<()> {
-    let indent = CHECK + STATE;
+    let (page, indent) = (page.at_most(MOST_COLUMNS), CHECK + STATE);
     for row in rows {
         let (check, state) = (row.check.name(), row.state.text());
         let line = match row.state {
@@ -74,9 +76,16 @@ tcp       failed       a:1: connection refused
 tls       not checked: no connection
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
-        let mut out = Vec::new();
-        text(&mut out, &rows, Page::with_columns(40)).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
+        let long = [row(Check::Tcp, State::Failed, &"no ".repeat(99), &[&"try it ".repeat(99)])];
+        for (rows, page, most) in [
+            (rows.as_slice(), Page::with_columns(40), 40),
+            (&long, Page::with_columns(200), MOST_COLUMNS),
+            (&long, Page::default(), MOST_COLUMNS),
+        ] {
+            let mut out = Vec::new();
+            text(&mut out, rows, page).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.lines().all(|line| line.chars().count() <= most), "{text}");
+        }
     }
 }

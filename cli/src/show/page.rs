@@ -41,6 +41,8 @@ pub(crate) struct Page {
     pub(crate) columns: Option<usize>,
     /// Whether to use colour and weight.
     pub(crate) has_colour: bool,
+    /// Whether a word that is wider than the page stays whole.
+    pub(crate) keeps_words: bool,
 }
 
 impl Page {
@@ -52,7 +54,7 @@ impl Page {
         let columns = usize::from(terminal.size().1);
         let no_color = std::env::var_os("NO_COLOR");
         let has_colour = no_color.as_deref().is_none_or(OsStr::is_empty);
-        Self { columns: Some(columns.max(1)), has_colour }
+        Self { columns: Some(columns.max(1)), has_colour, keeps_words: false }
     }
 
     /// A page for standard output.
@@ -63,7 +65,14 @@ impl Page {
     /// A page without colour.
     #[cfg(test)]
     pub(crate) fn with_columns(columns: usize) -> Self {
-        Self { columns: Some(columns), has_colour: false }
+        Self { columns: Some(columns), ..Self::default() }
+    }
+
+    /// The same page with lines of at most this width. Where lines may have any length, a word that
+    /// is wider stays whole.
+    pub(crate) fn at_most(self, most: usize) -> Self {
+        let columns = self.columns.map_or(most, |columns| columns.min(most));
+        Self { columns: Some(columns), keeps_words: self.columns.is_none(), ..self }
     }
 
     /// The text in the colour and weight of its tone.
@@ -106,7 +115,8 @@ impl Page {
             .try_for_each(|line| writeln!(out, "{}", self.paint(tone, line)))
     }
 
-    /// The lines of a text, broken between words. A word that is wider than the page is shortened.
+    /// The lines of a text, broken between words. A word that is wider than the page is shortened,
+    /// unless the page keeps words.
     pub(crate) fn wrap(self, text: &str, indent: usize) -> Vec<String> {
         let Some(columns) = self.columns.filter(|columns| width(text) > *columns) else {
             return vec![text.to_owned()];
@@ -122,7 +132,11 @@ impl Page {
             } else if place > 0 {
                 line.push(' ');
             }
-            line.push_str(&shorten(word, columns.saturating_sub(width(&line)).max(1)));
+            if self.keeps_words {
+                line.push_str(word);
+            } else {
+                line.push_str(&shorten(word, columns.saturating_sub(width(&line)).max(1)));
+            }
             is_empty &= word.is_empty();
         }
         lines.push(line);
@@ -184,6 +198,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_page_without_a_width_can_get_one_and_keeps_long_words() {
+        let text = "see /a/long/path/of/a/file for it";
+        let page = Page::default().at_most(12);
+        assert_eq!(page.wrap(text, 2), ["see", "  /a/long/path/of/a/file", "  for it"]);
+        let page = Page::with_columns(20).at_most(12);
+        assert_eq!(page.wrap(text, 2), ["see", "  /a/lo…file", "  for it"]);
+    }
+
+    #[test]
     fn long_names_lose_their_middle() {
         assert_eq!(shorten("learning_rate", 13), "learning_rate");
         assert_eq!(shorten("learning_rate", 8), "lear…ate");
@@ -207,7 +230,7 @@ mod tests {
     #[test]
     fn colour_appears_only_on_a_page_that_has_it() {
         assert_eq!(Page::default().paint(Tone::Bad, "failed"), "failed");
-        let page = Page { columns: None, has_colour: true };
+        let page = Page { has_colour: true, ..Page::default() };
         assert_eq!(page.paint(Tone::Bad, "failed"), "\u{1b}[31mfailed\u{1b}[0m");
         assert_eq!(page.paint(Tone::Plain, "failed"), "failed");
     }

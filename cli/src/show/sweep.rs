@@ -132,20 +132,21 @@ pub(crate) fn parallelism(sweep: &SweepView) -> String {
 }
 
 /// What to tell the author of a new sweep about the number of trials in flight that was chosen;
-/// `None` if the author chose it.
-pub(crate) fn auto_note(sweep: &SweepView) -> Option<String> {
+/// `None` if the author chose it. `option` leads a command to its coordinator.
+pub(crate) fn auto_note(sweep: &SweepView, option: &str) -> Option<String> {
     let (name, slots) = (&sweep.name, sweep.auto_slots?);
     let in_flight = text::count(sweep.parallelism.into(), "trial");
-    let resize = format!("caviar resize {name} --parallelism N");
+    let keeps = format!("it keeps at most {in_flight} in flight");
+    let resize = format!("caviar resize {name} --parallelism N{option}");
     Some(if sweep.spec.data.is_external() {
-        format!("{in_flight} are in flight; for clients that run more at once: {resize}")
+        format!("{keeps}; for clients that run more at once: {resize}")
     } else if slots == 0 {
         format!(
-            "no worker is connected, so only {in_flight} are in flight; when more than 2 slots \
-             have connected: {resize}, or submit with --for-slots"
+            "no worker is connected yet, so {keeps}, enough for 2 slots; to use more: {resize}; \
+             next time: caviar submit FILE --for-slots N"
         )
     } else {
-        format!("{in_flight} are in flight, for {}", text::count(slots.into(), "slot"))
+        format!("{keeps}, for {}", text::count(slots.into(), "slot"))
     })
 }
 

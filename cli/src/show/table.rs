@@ -258,7 +258,7 @@ mod tests {
 
     fn shown(columns: Option<usize>) -> String {
         let mut out = Vec::new();
-        table().write(&mut out, Page { columns, has_colour: false }).unwrap();
+        table().write(&mut out, Page { columns, ..Page::default() }).unwrap();
         String::from_utf8(out).unwrap()
     }
 

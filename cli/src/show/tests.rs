@@ -85,7 +85,8 @@ fn no_line_of_any_command_is_wider_than_the_terminal() {
 fn colour_does_not_change_the_layout() {
     for columns in WIDTHS {
         let plain = captures(Page::with_columns(columns));
-        let coloured = captures(Page { columns: Some(columns), has_colour: true });
+        let coloured =
+            captures(Page { columns: Some(columns), has_colour: true, ..Page::default() });
         for ((name, plain), (_, coloured)) in plain.into_iter().zip(coloured) {
             assert_ne!(plain, coloured, "{name} has no colour");
             assert_eq!(plain, console::strip_ansi_codes(&coloured), "{name}");

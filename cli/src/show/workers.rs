@@ -62,6 +62,8 @@ fn idle(out: &mut impl Write, workers: &[WorkerView], page: Page) -> io::Result<
 
 const fn state(worker: &WorkerView) -> (&'static str, Tone) {
     match (worker.connected, worker.draining) {
+        // It has finished what it held.
+        (false, true) if worker.trials.is_empty() => ("left", Tone::Faint),
         (false, _) => ("away", Tone::Bad),
         (true, true) => ("draining", Tone::Waiting),
         (true, false) => ("connected", Tone::Good),
@@ -86,6 +88,15 @@ mod tests {
         let expected = "\n1 of 66 slots has nothing to do: sweep s: it keeps 8 trials in flight\n\
                         \n63 of 66 slots have nothing to do: the worker leaves\n";
         assert!(text.ends_with(expected), "{text}");
+    }
+
+    #[test]
+    fn a_worker_that_has_drained_is_not_away() {
+        let mut worker = samples::workers().remove(1);
+        assert_eq!(state(&worker).0, "away");
+        worker.draining = true;
+        worker.trials.clear();
+        assert_eq!(state(&worker).0, "left");
     }
 
     #[test]

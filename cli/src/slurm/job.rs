@@ -17,7 +17,7 @@ use caviar_common::outcome::SweepState;
 use caviar_common::spec::Parallelism;
 use caviar_common::view::SweepView;
 use caviar_process::Signals;
-use caviar_worker::SlotChoice;
+use caviar_worker::{SlotChoice, longest_lead};
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -41,10 +41,6 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time before the end of the job at which it stops by itself, and the largest part of the job's
 /// time that this may be.
 const RESERVE: (Duration, u32) = (Duration::from_secs(20), 10);
-
-/// How long before the end of the job its workers may leave by themselves: the three times of
-/// `worker/src/leave.rs`, and the largest part of the job's time that they may be, in tenths.
-const LARGEST_LEAD: (Duration, u32) = (Duration::from_secs(30 + 60 + 60), 3);
 /// How long the signal for a job that is cancelled may arrive after its workers have ended by it,
 /// and how much clocks may differ.
 const DELAY: Duration = Duration::from_secs(5);
@@ -156,8 +152,7 @@ struct End {
 impl End {
     /// The end of a job that has this time left `now`; `None` if it is too far away to have one.
     fn new(left: Duration, now: Instant) -> Option<Self> {
-        let (most, tenths) = LARGEST_LEAD;
-        let lead = most.min(left / 10 * tenths) + DELAY;
+        let lead = longest_lead(left).saturating_add(DELAY);
         Some(Self { at: now.checked_add(left)?, near: now + left.saturating_sub(lead) })
     }
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use caviar_common::spec::Parallelism;
 
 use super::commands::{self, CommandError, JobId};
 use super::script::{Directive, Script, resources};
@@ -26,6 +27,13 @@ pub(crate) async fn run(args: &Run) -> anyhow::Result<()> {
     let name = source.spec.name.as_str();
     let log = folder.join(format!("{name}-%j.log"));
     let script = script(args, name, &log)?.without(&args.submission.skip_directive)?;
+    if let Parallelism::Trials(trials) = source.spec.search.parallelism {
+        talk(&format!(
+            "note: the sweep file has parallelism = {trials}, so at most {} are trained at once; \
+             without that line, the sweep uses all slots of the job",
+            show::text::count(trials.into(), "trial")
+        ));
+    }
     let Some(job) = submit(&script, &args.submission).await? else { return Ok(()) };
     let log = log.display().to_string().replace("%j", job.number());
     talk(&format!("job {job} is submitted; it ends with sweep {name}"));
@@ -65,7 +73,7 @@ pub(super) async fn submit(script: &Script, how: &Submission) -> anyhow::Result<
     let text = script.to_string();
     let mut out = show::stdout();
     if how.print {
-        out.write_all(text.as_bytes())?;
+        out.write_all(script.text_for(&how.sbatch).as_bytes())?;
         out.flush()?;
         return Ok(None);
     }

@@ -39,6 +39,18 @@ impl Script {
         Self { directives, command: words.join(" ") }
     }
 
+    /// The script with a comment that says how sbatch is called with the options of the user. They
+    /// go to sbatch itself, and count more than those in the script.
+    pub(crate) fn text_for(&self, sbatch: &[String]) -> String {
+        let words: Vec<String> = sbatch.iter().map(|word| quoted(word)).collect();
+        let called = format!("# sbatch {}\n", words.join(" "));
+        let text = self.to_string();
+        match text.split_once('\n') {
+            Some((first, rest)) if !sbatch.is_empty() => format!("{first}\n{called}{rest}"),
+            Some(_) | None => text,
+        }
+    }
+
     /// The script without the options of these names.
     ///
     /// # Errors
@@ -159,6 +171,10 @@ mod tests {
         let expected = "#!/bin/bash\n#SBATCH --nodes=4\n#SBATCH --exclusive\n\
                         exec caviar '/my data/it'\\''s' \"slurm-$SLURM_JOB_ID\"\n";
         assert_eq!(script.to_string(), expected);
+        let options = ["-p", "cpu", "--comment=two words"].map(str::to_owned);
+        let called = "#!/bin/bash\n# sbatch -p cpu '--comment=two words'\n#SBATCH --nodes=4\n";
+        assert!(script.text_for(&options).starts_with(called), "{}", script.text_for(&options));
+        assert_eq!(script.text_for(&[]), expected);
         let without = script.clone().without(&words("--exclusive")).unwrap().to_string();
         assert!(!without.contains("exclusive"), "{without}");
         let error = script.without(&words("--memory")).unwrap_err().to_string();

@@ -154,6 +154,7 @@ fn encode(view: &TokenView) -> v1::Token {
         created_ms: view.created_ms,
         expires_ms: view.expires_ms,
         revoked_ms: view.revoked_ms,
+        earlier_until_ms: view.earlier_until_ms,
     }
 }
 

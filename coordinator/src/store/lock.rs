@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -68,9 +68,9 @@ impl Lock {
     pub(super) fn take(store: &Path) -> Result<Option<Self>, StoreError> {
         let path = with_suffix(store, "-lock");
         loop {
-            let options =
-                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-            let file = match options.or_else(|_| File::open(&path)) {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false).mode(0o600);
+            let file = match options.open(&path).or_else(|_| File::open(&path)) {
                 Ok(file) => file,
                 Err(_) => return Ok(None),
             };

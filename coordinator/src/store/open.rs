@@ -1,5 +1,7 @@
 //! Opening the file of a store: what it is, whether commits are missing, and who owns it.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
@@ -30,6 +32,7 @@ pub(super) fn for_writing(
     lock: Option<&Lock>,
 ) -> Result<(Connection, Ledger), StoreError> {
     check_log(path)?;
+    create(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -45,6 +48,13 @@ pub(super) fn for_writing(
     result.map_err(|source| StoreError::database("write the database", source))?;
     tracing::debug!(path = %path.display(), ?found, term = ledger.term, "store opened");
     Ok((connection, ledger))
+}
+
+/// Creates the file if it is not there, so that only this user can read it. SQLite would give it
+/// the mode of the umask, and gives its log the mode of the file.
+pub(super) fn create(path: &Path) {
+    // SQLite reports the same failure, as an error of the store.
+    let _there = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
 /// Opens the store for reading only.

@@ -50,6 +50,9 @@ pub struct TokenView {
     pub expires_ms: Option<u64>,
     /// When it was revoked; `None` if it was not.
     pub revoked_ms: Option<u64>,
+    /// When the last of its earlier secrets ends, or ended; `None` if it was not rotated in the
+    /// last 90 days.
+    pub earlier_until_ms: Option<u64>,
 }
 
 /// Why a secret is not accepted.
@@ -215,6 +218,7 @@ impl Token {
             created_ms: self.created_ms,
             expires_ms: self.expires_ms,
             revoked_ms: self.revoked_ms,
+            earlier_until_ms: self.earlier.iter().map(|earlier| earlier.until_ms).max(),
         }
     }
 

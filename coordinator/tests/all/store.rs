@@ -1,6 +1,8 @@
 //! The store: what it loads, what its tables show, and what it refuses.
 
 use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -79,6 +81,27 @@ fn a_store_keeps_its_number() {
     let first = open("a.db");
     assert_eq!(open("a.db"), first);
     assert_ne!(open("b.db"), first);
+}
+
+#[test]
+fn only_its_user_can_read_the_files_of_a_new_store() {
+    let (directory, path) = place();
+    let modes = || -> Vec<(String, u32)> {
+        let entries = fs::read_dir(directory.path()).unwrap().map(Result::unwrap);
+        let mode = |entry: &fs::DirEntry| entry.metadata().unwrap().permissions().mode() & 0o777;
+        let mut modes: Vec<_> =
+            entries.map(|it| (it.file_name().into_string().unwrap(), mode(&it))).collect();
+        modes.sort();
+        modes
+    };
+    let store = SqliteStore::open(&path).unwrap();
+    let names = ["caviar.db", "caviar.db-lock", "caviar.db-shm", "caviar.db-wal"];
+    assert_eq!(modes(), names.map(|name| (name.to_owned(), 0o600)));
+    drop(store);
+    // Its user can let others read it.
+    fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+    drop(SqliteStore::open(&path).unwrap());
+    assert_eq!(modes(), [("caviar.db".to_owned(), 0o640)]);
 }
 
 #[test]

@@ -17,10 +17,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use caviar_common::join::{JoinString, Pin, Role, Secret, join_file, trust_folder};
 use caviar_tests::processes::{Coordinator, Process, caviar, caviar_ok, program};
+use caviar_tests::wait::until;
 use serde_json::Value;
 
 /// A folder with a coordinator, which sees few refused requests: the answers to many come late.
@@ -290,14 +291,6 @@ fn coordinators_that_do_not_start() -> Rows {
         ("`--insecure` on an address of the network", start(&["0.0.0.0:7070", "--insecure"])),
         ("an authority whose key other users can read", start(&["127.0.0.1:0"])),
     ]
-}
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(120), "it takes too long until {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn cell(said: &str) -> String {

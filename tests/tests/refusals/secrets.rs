@@ -13,9 +13,10 @@ use std::time::Duration;
 use caviar_common::address::address_file;
 use caviar_common::join::{JoinString, Role, join_file, trust_folder};
 use caviar_tests::processes::{Process, program};
+use caviar_tests::wait::until;
 use nix::sys::signal::Signal;
 
-use crate::{WRONG_PIN, until};
+use crate::WRONG_PIN;
 
 const SWEEP: &str = "name = \"digits\"\nseed = 7\n[data]\nsource = \"builtin:digits\"\n\
                      [fixed]\nepochs = 3\nlayers = 1\nunits = 8\n\

@@ -53,6 +53,7 @@ fn token_until(expires_ms: Option<u64>) -> Token {
         created_ms: 0,
         expires_ms,
         revoked_ms: None,
+        earlier_until_ms: None,
     }
 }
 

@@ -127,6 +127,7 @@ pub fn repair(path: &Path, new: &Path) -> Result<Report, StoreError> {
     let mut source = Source::open(path)?;
     let mut logs = source.read();
     let failed = |source| StoreError::database("write the new store", source);
+    open::create(new);
     let mut connection = Connection::open(new).map_err(failed)?;
     rebuild(&source, &mut logs, &mut connection)?;
     let tables = compare::differences(&source, &logs, &connection)?;
