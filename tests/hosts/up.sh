@@ -71,6 +71,7 @@ UsePAM no
 PidFile none
 PermitRootLogin yes
 PasswordAuthentication no
+Subsystem sftp internal-sftp
 SetEnv HOME=$folder/$node
 END
     # shellcheck disable=SC2016 # the inner shell expands it

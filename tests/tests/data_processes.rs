@@ -8,8 +8,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use caviar_proto::v1;
 use caviar_proto::v1::artifact_service_client::ArtifactServiceClient;
@@ -138,81 +137,4 @@ fn hosts_that_cannot_see_the_data_fetch_it_once_and_train_the_same() {
     let after = usage(&coordinator.url);
     assert_eq!((after.bytes_sent, after.bytes_received), (stored.bytes, stored.bytes));
     assert!(!origin.path("unused").exists(), "a small file at its path is not fetched");
-}
-
-/// Writes images of random pixels whose block has 103 MB, and a sweep of 16 short trials on them.
-fn write_images(folder: &Path) {
-    const ROWS: u32 = 32_768;
-    let header = |magic: u32, sizes: &[u32]| -> Vec<u8> {
-        std::iter::once(&magic).chain(sizes).flat_map(|size| size.to_be_bytes()).collect()
-    };
-    let mut state = 7u32;
-    let mut byte = move || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state.to_be_bytes()[0]
-    };
-    let mut images = header(0x0803, &[ROWS, 28, 28]);
-    images.extend((0..ROWS * 784).map(|_| byte()));
-    let mut labels = header(0x0801, &[ROWS]);
-    labels.extend((0..ROWS).map(|_| byte() % 10));
-    fs::write(folder.join("images.idx"), images).expect("the folder can be written");
-    fs::write(folder.join("labels.idx"), labels).expect("the folder can be written");
-    let sweep = "name = \"images\"\n[data]\nsource = \"images.idx\"\nlabels = \"labels.idx\"\n\
-                 [fixed]\nepochs = 1\nlayers = 1\nunits = 4\nbatch_size = 1024\n\
-                 [space]\nlearning_rate = { low = 0.01, high = 0.1 }\n\
-                 [search]\nstrategy = \"random\"\ntrials = 16\nparallelism = 16\n";
-    fs::write(folder.join("images.toml"), sweep).expect("the folder can be written");
-}
-
-#[test]
-#[ignore = "a measurement of docs/performance.md; it takes a minute and 3 GB of memory"]
-fn the_time_and_the_bytes_of_100_mb_for_16_workers_on_4_hosts() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = |name: &str| folder.path().join(name);
-    write_images(folder.path());
-    let coordinator = Coordinator::start(&path("a.db"), None);
-    let began = Instant::now();
-    let file = path("images.toml");
-    let file = file.to_str().expect("temporary paths are UTF-8");
-    caviar_ok(&["submit", file, "--coordinator", &coordinator.url]);
-    let submitted = began.elapsed();
-    fs::remove_file(path("images.idx")).expect("it is there");
-
-    let began = Instant::now();
-    let workers: Vec<Process> = (0..16)
-        .map(|i| {
-            let cache = path(&format!("host-{}", i % 4));
-            worker(&coordinator.url, &format!("w{i}"), folder.path(), &cache)
-        })
-        .collect();
-    let caches = || (0..4).map(|i| path(&format!("host-{i}")));
-    let is_whole = |cache: PathBuf| {
-        let names = fs::read_dir(cache).into_iter().flatten().flatten();
-        names.map(|entry| entry.file_name().len()).collect::<Vec<_>>() == [64]
-    };
-    while !caches().all(is_whole) {
-        std::thread::yield_now();
-    }
-    let fetched = began.elapsed();
-    until(&coordinator.url, "images", is_completed);
-    let completed = began.elapsed();
-    drop(workers);
-    let after = usage(&coordinator.url);
-    assert_eq!(after.bytes_sent, 4 * after.bytes);
-
-    let blobs = path("a.db.artifacts").join("blobs");
-    let blob = fs::read_dir(blobs).expect("it is there").flatten().map(|entry| entry.path());
-    let blob = blob.max_by_key(|path| path.metadata().map_or(0, |data| data.len()));
-    let began = Instant::now();
-    for i in 0..4 {
-        let mut copy = Command::new("cp");
-        copy.arg(blob.as_ref().expect("one")).arg(path(&format!("copy-{i}")));
-        assert!(copy.status().expect("cp runs").success());
-    }
-    let copied = began.elapsed();
-    eprintln!(
-        "block {} bytes, sent {} bytes; submit {submitted:.2?}; in all 4 caches {fetched:.2?}; \
-         sweep completed {completed:.2?}; cp of 4 copies {copied:.2?}",
-        after.bytes, after.bytes_sent
-    );
 }

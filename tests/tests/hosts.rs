@@ -11,6 +11,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use caviar_common::join::{Role, join_file, trust_folder};
 use caviar_tests::processes::{Place, Process, program};
@@ -264,4 +265,118 @@ fn the_second_address_of_a_join_string_is_used_when_the_first_is_silent() {
     assert!(!succeeded && errors.contains(" does not answer within "), "{errors}");
     drop(coordinator);
     assert!(place.stored() == expected, "the export differs from that of one process");
+}
+
+/// Writes images of random pixels whose block has 103 MB, and a sweep of 16 short trials on them.
+fn write_images(folder: &Path) {
+    const ROWS: u32 = 32_768;
+    let header = |magic: u32, sizes: &[u32]| -> Vec<u8> {
+        std::iter::once(&magic).chain(sizes).flat_map(|size| size.to_be_bytes()).collect()
+    };
+    let mut state = 7u32;
+    let mut byte = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    let mut images = header(0x0803, &[ROWS, 28, 28]);
+    images.extend((0..ROWS * 784).map(|_| byte()));
+    let mut labels = header(0x0801, &[ROWS]);
+    labels.extend((0..ROWS).map(|_| byte() % 10));
+    fs::write(folder.join("images.idx"), images).expect("the folder can be written");
+    fs::write(folder.join("labels.idx"), labels).expect("the folder can be written");
+    let sweep = "name = \"images\"\n[data]\nsource = \"images.idx\"\nlabels = \"labels.idx\"\n\
+                 [fixed]\nepochs = 1\nlayers = 1\nunits = 4\nbatch_size = 1024\n\
+                 [space]\nlearning_rate = { low = 0.01, high = 0.1 }\n\
+                 [search]\nstrategy = \"random\"\ntrials = 16\nparallelism = 16\n";
+    fs::write(folder.join("images.toml"), sweep).expect("the folder can be written");
+}
+
+/// Bytes that have left a host since it was started, those to itself included.
+fn sent(hosts: &Hosts, host: u32) -> u64 {
+    let mut cat = Command::new("cat");
+    cat.args(["lo", "eth0"].map(|name| format!("/sys/class/net/{name}/statistics/tx_bytes")));
+    // Only `ip` mounts the /sys of the namespace.
+    let output = hosts.on(host, &cat).output().expect("cat runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().map(|line| line.parse::<u64>().expect("a number")).sum()
+}
+
+#[test]
+#[ignore = "a measurement of docs/performance.md; it takes a minute and 3 GB of memory"]
+fn the_time_and_the_bytes_of_100_mb_for_16_workers_on_4_hosts() {
+    let Some(hosts) = Hosts::start() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    write_images(folder.path());
+    let place = Place::new("nodes", SWEEP);
+    let _coordinator = hosts.coordinator(&place, &[]);
+    let file = folder.path().join("images.toml");
+    let file = file.to_str().expect("temporary paths are UTF-8");
+    let began = Instant::now();
+    hosts.caviar_ok(1, &["submit", file]);
+    let submitted = began.elapsed();
+    fs::remove_file(folder.path().join("images.idx")).expect("it is there");
+    let blobs = PathBuf::from(format!("{}.artifacts", place.store())).join("blobs");
+    let blobs = fs::read_dir(blobs).expect("it is there").flatten().map(|entry| entry.path());
+    let size = |path: &PathBuf| path.metadata().map_or(0, |data| data.len());
+    let blob = blobs.max_by_key(size).expect("one");
+    let bytes = size(&blob);
+
+    // scp first, so that it has no advantage from a file that was read before.
+    let config = hosts.0.path("ssh");
+    let began = Instant::now();
+    let copies: Vec<_> = (1..=4)
+        .map(|host| {
+            let mut scp = Command::new("scp");
+            scp.arg("-q").arg("-F").arg(&config).arg(&blob);
+            scp.arg(format!("node{host}:{}", hosts.0.path(&format!("copy-{host}")).display()));
+            hosts.on(1, &scp).spawn().expect("scp runs")
+        })
+        .collect();
+    for mut copy in copies {
+        assert!(copy.wait().expect("scp ends").success());
+    }
+    let copied = began.elapsed();
+
+    let sent_before = sent(&hosts, 1);
+    let began = Instant::now();
+    let cache = |host: u32| hosts.0.path(&format!("cache-{host}"));
+    let join = join(&place, Role::Worker);
+    let workers: Vec<Process> = (0..16)
+        .map(|number| {
+            let host = number % 4 + 1;
+            let mut command = program("caviar-worker");
+            command.args(["--join", &join.to_string_lossy(), "--slots", "1"]);
+            command.args(["--name", &format!("w{number}")]).current_dir(hosts.0.path(""));
+            command.env("CAVIAR_CACHE", cache(host)).env("RUST_LOG", "warn");
+            Process::start(&mut hosts.on(host, &command))
+        })
+        .collect();
+    let is_whole = |host| {
+        let names = fs::read_dir(cache(host)).into_iter().flatten().flatten();
+        names.map(|entry| entry.file_name().len()).collect::<Vec<_>>() == [64]
+    };
+    until("all caches have it", || (1..=4).all(is_whole));
+    let fetched = began.elapsed();
+    let is_completed = |sweep: &str| {
+        let text = hosts.caviar_ok(1, &["status", sweep, "--json"]);
+        let status: Value = serde_json::from_str(&text).expect("an object");
+        status["state"] == "completed"
+    };
+    until("the sweep is completed", || is_completed("images"));
+    let completed = began.elapsed();
+    let first = sent(&hosts, 1) - sent_before;
+
+    write_images(folder.path());
+    let uploaded = sent(&hosts, 1);
+    hosts.caviar_ok(1, &["submit", file, "--name", "again"]);
+    until("the second sweep is completed", || is_completed("again"));
+    let second = sent(&hosts, 1) - uploaded;
+    drop(workers);
+    eprintln!(
+        "block {bytes} bytes; submit {submitted:.2?}; 4 scp at once {copied:.2?}; in all 4 caches \
+         {fetched:.2?}; sweep completed {completed:.2?}; the coordinator's host sent {first} \
+         bytes, and {second} in a second sweep"
+    );
+    assert!((4 * bytes..4 * bytes + bytes / 10).contains(&first), "{first}");
+    assert!(second < bytes / 10, "{second}");
 }
