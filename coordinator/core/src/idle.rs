@@ -139,7 +139,8 @@ impl Coordinator {
         let ended = sweep.statistics().ended_in_flight();
         let mut reason = format!("it keeps {parallelism} trials in flight");
         if ended > 0 {
-            reason = format!("{reason}, of which {ended} have ended and wait for earlier ones");
+            let (have, wait) = if ended == 1 { ("has", "waits") } else { ("have", "wait") };
+            reason = format!("{reason}; {ended} of them {have} ended and {wait} for earlier ones");
         }
         let slots = self.volatile.schedule.slots();
         let advised = search.auto_parallelism(slots);

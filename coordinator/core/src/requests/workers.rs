@@ -255,7 +255,8 @@ impl Coordinator {
         self.changes.send(session, ToWorker::Revoke { lease, reason });
     }
 
-    /// Forgets a closed connection. The worker keeps its leases.
+    /// Forgets a closed connection. The worker keeps its leases; without any, it is forgotten too,
+    /// unless it was asked to drain: it may return without having heard that.
     pub(crate) fn forget_session(&mut self, session: SessionId) {
         let connected = self.volatile.sessions.len();
         self.volatile.tokens.remove(&session);
@@ -264,7 +265,12 @@ impl Coordinator {
             && known.session == Some(session)
         {
             known.session = None;
-            self.reschedule_worker(&worker);
+            let is_draining = known.is_draining;
+            if self.record.held_leases(&worker).next().is_none() && !is_draining {
+                self.forget_worker(&worker);
+            } else {
+                self.reschedule_worker(&worker);
+            }
             self.mark_workers_changed(connected);
         }
     }
@@ -332,14 +338,20 @@ impl Coordinator {
         }
     }
 
+    /// Forgets a worker without leases.
+    fn forget_worker(&mut self, name: &Name) -> Option<Worker> {
+        let worker = self.volatile.workers.remove(name);
+        self.reschedule_worker(name);
+        self.forget_unable(name);
+        self.volatile.progress.forget_worker(name);
+        worker
+    }
+
     fn expire_worker(&mut self, name: Name) -> Result<(), Broken> {
         let leases: Vec<LeaseId> = self.record.held_leases(&name).collect();
         self.lose_worker(&leases, &LeaseEnd::Expired)?;
         let connected = self.volatile.sessions.len();
-        let worker = self.volatile.workers.remove(&name);
-        self.reschedule_worker(&name);
-        self.forget_unable(&name);
-        self.volatile.progress.forget_worker(&name);
+        let worker = self.forget_worker(&name);
         if let Some(session) = worker.and_then(|worker| worker.session) {
             self.volatile.sessions.remove(&session);
             let ttl_ms = self.config.lease_ttl_ms;

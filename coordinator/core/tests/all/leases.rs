@@ -96,6 +96,26 @@ fn a_second_process_of_the_same_name_is_refused_while_the_first_is_alive() {
 }
 
 #[test]
+fn a_worker_without_trials_is_forgotten_with_its_connection() {
+    let mut bench = Bench::with_sweep(3, 1);
+    let listed = |bench: &Bench| bench.core.workers().len();
+    bench.step(Input::PauseSweep(SWEEP)).unwrap();
+    bench.hello(2, "idle", 2, 1, &[]);
+    assert_eq!(listed(&bench), 2);
+    bench.step(Input::SessionClosed(SessionId(2))).unwrap();
+    assert_eq!(listed(&bench), 1);
+    bench.step(Input::SessionClosed(SessionId(1))).unwrap();
+    assert_eq!(listed(&bench), 1, "it may still train its trial");
+    // One that is to drain may return without having heard that.
+    bench.hello(3, "w", 1, 1, &[1]);
+    bench.say(3, FromWorker::Released { lease: LeaseId(1), release: Release::Drained }).unwrap();
+    bench.step(Input::SessionClosed(SessionId(3))).unwrap();
+    assert_eq!(listed(&bench), 1);
+    bench.wait(TTL + 1);
+    assert_eq!(listed(&bench), 0);
+}
+
+#[test]
 fn a_name_belongs_to_the_token_of_its_worker() {
     let mut bench = Bench::with_sweep(3, 1);
     let hello =
