@@ -170,14 +170,18 @@ fn finished(sweep: &SweepView, option: &str, json: bool) -> anyhow::Result<()> {
     if !sweep.state.is_final() {
         let message =
             format!("{} makes no progress, because no process has its store open", sweep.name);
-        let hints = vec![
-            format!("to continue it: caviar run --resume --name {}{option}", sweep.name),
-            format!("to continue it with workers: caviar coordinator{option}"),
+        let run = format!("to continue it: caviar run --resume --name {}{option}", sweep.name);
+        let with = if sweep.spec.data.is_external() { "external clients" } else { "workers" };
+        let mut hints = vec![
+            format!("to continue it with {with}: caviar coordinator{option}"),
             format!(
                 "to watch one of another coordinator: caviar watch {} --coordinator HOST:PORT",
                 sweep.name
             ),
         ];
+        if !sweep.spec.data.is_external() {
+            hints.insert(0, run);
+        }
         return Err(Failure::with_hints(message, hints).into());
     }
     let mut out = show::stdout();

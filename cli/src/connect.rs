@@ -58,7 +58,7 @@ impl<'a> Named<'a> {
     }
 
     /// The options with which a command that reads asks this coordinator, with a space before each.
-    /// Empty if it does without any.
+    /// Empty if no option is needed.
     pub(crate) async fn option(&self) -> String {
         let named = connection_option(self.arguments);
         if self.connected.found.place == FoundIn::Input {

@@ -4,14 +4,16 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::home::home;
+use crate::wait::{PATIENCE, until_found};
 use crate::watch::{is_completed, until};
 
 /// The folder of the programs. They are built once, next to the running test, in its profile, with
@@ -79,13 +81,20 @@ impl Process {
     pub fn start_and_hear<T>(command: &mut Command, said: impl Fn(&str) -> Option<T>) -> (Self, T) {
         let mut process = Self::start(command.stderr(Stdio::piped()));
         let stderr = process.child.stderr.take().expect("stderr is piped");
-        let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
-        let mut log = String::new();
-        let found = lines.find_map(|line| {
-            log.extend([&line, "\n"]);
-            said(&line)
+        let (send, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+            lines.try_for_each(|line| send.send(line))
         });
-        let found = found.expect("the program says so before it ends");
+        let (began, mut log) = (Instant::now(), String::new());
+        let found = loop {
+            let line = lines.recv_timeout(PATIENCE.saturating_sub(began.elapsed()));
+            let line = line.unwrap_or_else(|error| panic!("the program does not say so: {error}"));
+            log.extend([&line, "\n"]);
+            if let Some(found) = said(&line) {
+                break found;
+            }
+        };
         // The rest of its standard error is read, so that it never blocks, and shown when a test
         // fails.
         process.log = Some(std::thread::spawn(move || {
@@ -120,7 +129,8 @@ impl Process {
 
     /// Waits for its end, and returns whether it succeeded.
     pub fn wait(&mut self) -> bool {
-        self.child.wait().expect("the process can be waited for").success()
+        let ended = || self.child.try_wait().expect("the process can be waited for");
+        until_found("the process ends", ended).success()
     }
 }
 

@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Far more than any step takes. A test whose programs hang fails by then.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 /// The time between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 

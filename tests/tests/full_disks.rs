@@ -16,6 +16,7 @@ use caviar_tests::home::home;
 use caviar_tests::processes::{
     Coordinator, Place, Process, caviar, caviar_ok, export, program, worker,
 };
+use caviar_tests::wait;
 use caviar_tests::watch::{is_completed, is_in_training, until};
 
 const SWEEP: &str = r#"
@@ -92,21 +93,22 @@ fn a_coordinator_whose_disk_is_full_stops_and_goes_on_once_there_is_space() {
     command.args(["--join", &join, "--name", "w", "--slots", "2"]).env("RUST_LOG", "warn");
     let _worker = Process::start(&mut command);
     caviar_ok(&["submit", &place.sweep(), "--coordinator", &url]);
-    while !is_in_training(&url, "full", 400) {
-        std::thread::yield_now();
-    }
+    wait::until("a trial is in training", || is_in_training(&url, "full", 400));
     disk.fill();
     assert!(!coordinator.process.wait(), "a coordinator that cannot write does not go on");
     let log = coordinator.process.log();
-    assert!(log.contains("the disk of the store is full: it failed to write events"), "{log}");
-    assert!(log.contains("hint: free space, and start the coordinator again"), "{log}");
+    assert!(
+        log.contains("the disk is full, or a quota on it: the store failed to write events"),
+        "{log}"
+    );
+    assert!(log.contains("hint: free space, and run the command again"), "{log}");
     // It does not start on a full disk either, and says the same.
     let mut command = program("caviar-coordinator");
     command.args(["--listen", "127.0.0.1:0", "--store"]).arg(&store);
     let output = command.output().expect("it starts");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
-        !output.status.success() && errors.contains("the disk of the store is full"),
+        !output.status.success() && errors.contains("the disk is full, or a quota on it"),
         "{errors}"
     );
     let status = caviar_ok(&["status", "full", "--store", &store.to_string_lossy()]);
@@ -148,8 +150,8 @@ fn a_worker_whose_cache_cannot_be_written_keeps_the_data_in_memory() {
     fs::remove_file(folder.path().join("own.csv")).expect("it is there");
     let cache = folder.path().join("cache");
     let worker = program("caviar-worker");
-    // Files of at most 4 KiB, as with a quota: the system refuses to write more. Without the trap,
-    // it would end the program.
+    // Files of a few KiB at most, as with a quota: the system refuses to write more. Without the
+    // trap, it would end the program.
     let mut limited = Command::new("sh");
     limited.args(["-c", r#"trap "" XFSZ; ulimit -f 8; exec "$0" "$@""#]).arg(worker.get_program());
     limited.args(["--coordinator", &coordinator.url, "--name", "w", "--slots", "2"]);

@@ -93,7 +93,7 @@ impl ConnectionArguments {
 /// Connects to the first of the coordinators that may be meant whose address leads to it.
 ///
 /// # Errors
-/// None answers, or the first that answers refuses.
+/// No coordinator answers, or the first that answers refuses.
 async fn connect(
     all: Vec<Found>,
     certificate: Option<&ClientCertificate>,

@@ -82,6 +82,8 @@ pub(crate) struct Allocator {
     /// Looks until the next submission may be tried.
     wait_looks: u32,
     quiet_looks: u32,
+    /// The slots that were missing at the last look.
+    missing_slots: u32,
     is_paused: bool,
 }
 
@@ -97,6 +99,7 @@ impl Allocator {
             failed_starts: 0,
             wait_looks: 0,
             quiet_looks: 0,
+            missing_slots: 0,
             is_paused: false,
         }
     }
@@ -118,7 +121,8 @@ impl Allocator {
             steps.extend(self.cancel_queued());
         }
         self.wait_looks = self.wait_looks.saturating_sub(1);
-        if self.wants_job(demand.missing_slots) {
+        self.missing_slots = demand.missing_slots;
+        if self.wants_job() {
             steps.push(Step::Submit);
         }
         steps
@@ -143,13 +147,14 @@ impl Allocator {
         self.jobs.keys()
     }
 
-    /// Notes the result of a submission.
+    /// Notes the result of a submission. Returns the next step: another submission, if there is
+    /// room for one in the queue.
     pub(crate) fn submitted(&mut self, result: Result<JobId, String>) -> Option<Step> {
         match result {
             Ok(job) => {
                 self.failed_submissions = 0;
                 self.jobs.insert(job, Tracked::Queued);
-                None
+                self.wants_job().then_some(Step::Submit)
             }
             Err(why) => {
                 self.failed_submissions = self.failed_submissions.saturating_add(1);
@@ -262,7 +267,7 @@ impl Allocator {
         }
     }
 
-    fn wants_job(&self, missing_slots: u32) -> bool {
+    fn wants_job(&self) -> bool {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let coming = self.jobs.values().filter(|state| **state != Tracked::Started).count();
         // The first worker tells how many slots a job has. Until then one job is enough.
@@ -272,7 +277,7 @@ impl Allocator {
         });
         !self.is_paused
             && self.wait_looks == 0
-            && missing_slots > expected
+            && self.missing_slots > expected
             && count(self.queued()) < self.limits.backlog
             && count(self.jobs.len()) < self.limits.max
     }

@@ -1,6 +1,7 @@
 //! `caviar slurm workers`: keeps as many jobs with workers as the sweeps of a coordinator need.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::Context;
 use caviar_client::Error;
@@ -21,6 +22,8 @@ use crate::progress::talk;
 
 /// What the comment of a job begins with. The name of the coordinator follows.
 const MARK_PREFIX: &str = "caviar-workers:";
+/// The time between a submission and the next look, if looks are not more frequent anyway.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Submits workers until it is interrupted, or shows their script.
 pub(crate) async fn workers(args: &Workers) -> anyhow::Result<()> {
@@ -57,6 +60,10 @@ pub(crate) async fn workers(args: &Workers) -> anyhow::Result<()> {
                 if office.look().await? && args.until_done {
                     talk("no sweep is running any more");
                     break;
+                }
+                if office.has_submitted {
+                    // If the cluster has free nodes, the next job can follow at once.
+                    looks.reset_after(args.poll.min(SOON));
                 }
             }
         }
@@ -95,6 +102,8 @@ struct Office<'a> {
     mark: Option<String>,
     /// The clusters that get the jobs, as far as the options tell.
     clusters: BTreeSet<Option<String>>,
+    /// Whether the last look has submitted a job.
+    has_submitted: bool,
     /// What was said last about a coordinator or a Slurm that does not answer; said once.
     trouble: Option<String>,
 }
@@ -108,12 +117,14 @@ impl<'a> Office<'a> {
             .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
         let clusters = clusters(&args.submission.sbatch, environment.as_deref());
         let (allocator, mark) = (Allocator::new(limits), Some(mark));
-        Self { args, script, reader, allocator, mark, clusters, trouble: None }
+        let (has_submitted, trouble) = (false, None);
+        Self { args, script, reader, allocator, mark, clusters, has_submitted, trouble }
     }
 
     /// Looks at the demand and the queue once, and does what follows. Returns whether the
     /// coordinator has no active sweep.
     async fn look(&mut self) -> anyhow::Result<bool> {
+        self.has_submitted = false;
         let (demand, is_done) = match self.ask().await {
             Ok(reply) => reply,
             Err(error) => {
@@ -174,19 +185,28 @@ impl<'a> Office<'a> {
                 }
             }
             Step::Submit => {
-                let text = self.script.to_string();
-                let options = self.args.submission.sbatch.clone();
-                let result = blocking(move || commands::submit(&text, &options)).await?;
-                if let Ok(job) = &result {
-                    talk(&format!("submitted job {job}"));
+                let mut next = Some(Step::Submit);
+                while let Some(Step::Submit) = next {
+                    next = self.submit().await?;
                 }
-                let result = result.map_err(|error| error.to_string());
-                if let Some(Step::Say(text)) = self.allocator.submitted(result) {
+                if let Some(Step::Say(text)) = next {
                     talk(&text);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Submits one job. Returns the next step.
+    async fn submit(&mut self) -> anyhow::Result<Option<Step>> {
+        let text = self.script.to_string();
+        let options = self.args.submission.sbatch.clone();
+        let result = blocking(move || commands::submit(&text, &options)).await?;
+        if let Ok(job) = &result {
+            self.has_submitted = true;
+            talk(&format!("submitted job {job}"));
+        }
+        Ok(self.allocator.submitted(result.map_err(|error| error.to_string())))
     }
 
     /// Cancels what is queued, and says what goes on.

@@ -51,19 +51,25 @@ impl Report {
 /// The text of an error followed by its causes, as in `writing: disk full`. A cause whose text is
 /// part of what precedes it is left out. Causes come before a hint.
 pub fn text_with_causes(error: &(dyn Error + 'static)) -> String {
-    let text = error.to_string();
-    let hint_at = text.find(HINT).unwrap_or(text.len());
-    let (text, hint) = text.split_at(hint_at);
-    let mut text = text.to_owned();
+    let (mut text, mut hints) = split_hints(&error.to_string());
     let mut source = error.source();
     while let Some(cause) = source {
-        let more = cause.to_string();
+        let (more, more_hints) = split_hints(&cause.to_string());
         if !text.contains(&more) {
             text = format!("{text}: {more}");
         }
+        if !hints.contains(&more_hints) {
+            hints += &more_hints;
+        }
         source = cause.source();
     }
-    text + hint
+    text + &hints
+}
+
+/// What comes before the first hint, and the hints with what separates them.
+fn split_hints(text: &str) -> (String, String) {
+    let (text, hints) = text.split_at(text.find(HINT).unwrap_or(text.len()));
+    (text.to_owned(), hints.to_owned())
 }
 
 #[cfg(test)]
@@ -98,5 +104,7 @@ mod tests {
         assert_eq!(text, "error: full\nhint: delete something\nhint: or buy a disk\n");
         let text = reported("not written; hint: free space", Some("disk full"));
         assert_eq!(text, "error: not written: disk full\nhint: free space\n");
+        let text = reported("full; hint: free space", Some("full; hint: free space"));
+        assert_eq!(text, "error: full\nhint: free space\n");
     }
 }

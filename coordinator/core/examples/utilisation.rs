@@ -165,7 +165,7 @@ impl Cluster {
     }
 
     fn say(&mut self, session: SessionId, message: FromWorker) {
-        self.step(Input::Message { session, message });
+        self.step(Input::Message { session, token: None, message });
     }
 
     fn step(&mut self, input: Input) {

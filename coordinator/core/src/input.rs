@@ -71,13 +71,13 @@ pub enum Input {
     TellTrial(SweepId, Tell, WaiterId),
     /// A sampler has replied to a [`SamplingJob`].
     Sampled(Box<Sampled>),
-    /// A worker has opened a connection and proved with a token who it is. Its first message, the
-    /// Hello, comes later. A coordinator without tokens leaves this out.
-    SessionOpened(SessionId, TokenId),
     /// A worker sent a message.
     Message {
         /// The worker's connection.
         session: SessionId,
+        /// The identity of the token with which the worker proved who it is; `None` from a
+        /// coordinator without tokens. Only a Hello needs it.
+        token: Option<TokenId>,
         /// The message.
         message: FromWorker,
     },
@@ -273,10 +273,15 @@ pub enum Refusal {
     Connected(Name),
     /// A worker with another token has the name.
     #[error(
-        "worker {0} connected with another token, and its trials may still run: give every worker \
-         its own name, or try again when its leases have expired"
+        "the name {worker} belongs to a worker with another token, which {state}: give every \
+         worker its own name"
     )]
-    ForeignWorker(Name),
+    ForeignWorker {
+        /// The name.
+        worker: Name,
+        /// What the other worker does.
+        state: &'static str,
+    },
     /// The worker was silent for too long.
     #[error("worker {worker} was silent for more than {ttl_ms} ms; it may connect again")]
     Silent {
@@ -316,7 +321,7 @@ impl Refusal {
             | Self::TooManyWorkers
             | Self::TooManyWait
             | Self::Connected(_)
-            | Self::ForeignWorker(_) => ErrorClass::Busy,
+            | Self::ForeignWorker { .. } => ErrorClass::Busy,
             Self::Replaced(_) | Self::StaleLease { .. } => ErrorClass::Stale,
             Self::Silent { .. } | Self::Away(_) => ErrorClass::Unavailable,
             Self::NoHello | Self::InvalidReport(_) | Self::Wrong(_) => ErrorClass::Invalid,

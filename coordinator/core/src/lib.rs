@@ -289,7 +289,7 @@ impl Coordinator {
             Input::ResizeSweep(sweep, parallelism) => self.resize_sweep(sweep, parallelism),
             Input::CancelSweep(sweep) => self.cancel_sweep(sweep),
             Input::DeleteSweep(sweep) => self.delete_sweep(sweep),
-            Input::Message { session, message } => self.receive(session, message),
+            Input::Message { session, token, message } => self.receive(session, token, message),
             Input::AskTrials(sweep, ask, waiter) => self.ask_trials(sweep, ask, waiter),
             Input::StopWaiting(waiter) => {
                 if self.volatile.waiting.remove_ask(waiter).is_some() {
@@ -301,10 +301,6 @@ impl Coordinator {
             Input::TellTrial(sweep, tell, waiter) => self.tell_trial(sweep, tell, waiter),
             Input::Sampled(sampled) => {
                 self.take_sampled(*sampled);
-                Ok(Reply::Done)
-            }
-            Input::SessionOpened(session, token) => {
-                self.volatile.tokens.insert(session, token);
                 Ok(Reply::Done)
             }
             Input::SessionClosed(session) => {

@@ -44,7 +44,6 @@ impl Coordinator {
             | Input::StopWaiting(_)
             | Input::Sampled(_)
             | Input::Message { .. }
-            | Input::SessionOpened(..)
             | Input::SessionClosed(_)
             | Input::DrainWorker(_)
             | Input::Tick => None,

@@ -58,10 +58,6 @@ impl WorkerService for Workers {
         let (session, outbox) = session.ok_or_else(busy)?;
         let (open, closed) = oneshot::channel();
         let (api, caller) = (self.0.clone(), Caller::of(&request));
-        if let Some(token) = caller.token() {
-            let opened = Input::SessionOpened(session, token.id);
-            api.driver.post(opened).await.map_err(driver_gone)?;
-        }
         let receiver = Receiver { api, session, caller, requests: request.into_inner() };
         let span = tracing::info_span!("session", worker = tracing::field::Empty);
         tokio::spawn(receiver.run(closed).instrument(span));
@@ -160,11 +156,23 @@ impl Receiver {
     }
 
     async fn post(&self, message: FromWorker) -> Result<(), DriverGone> {
-        if let FromWorker::Hello(hello) = &message {
-            tracing::Span::current().record("worker", hello.worker.as_str());
-            tracing::info!(slots = hello.slots, held = hello.held.len(), "connected");
-            self.caller.record("WorkerService/Work", hello.worker.as_str()).await;
+        let session = self.session;
+        let FromWorker::Hello(hello) = &message else {
+            return self.api.driver.post(Input::Message { session, token: None, message }).await;
+        };
+        let (worker, slots, held) = (hello.worker.clone(), hello.slots, hello.held.len());
+        tracing::Span::current().record("worker", worker.as_str());
+        let token = self.caller.token().map(|token| token.id);
+        let reply = self.api.driver.apply(Input::Message { session, token, message }).await?;
+        match reply {
+            Ok(_) => {
+                tracing::info!(slots, held, "connected");
+                self.caller.record("WorkerService/Work", worker.as_str()).await;
+            }
+            // The driver closes the connection with the reason. A worker tries again and again, so
+            // the audit log leaves it out: nothing has changed.
+            Err(refusal) => tracing::warn!(%refusal, "refused"),
         }
-        self.api.driver.post(Input::Message { session: self.session, message }).await
+        Ok(())
     }
 }

@@ -16,6 +16,18 @@ pub enum StoreError {
          --coordinator ADDRESS", .0.display()
     )]
     InUse(PathBuf),
+    /// The lock file of the store cannot be opened, so another process may have the store open.
+    #[error(
+        "{} cannot be opened ({source}), so another coordinator may use the store; hint: give it \
+         the mode of the store, or remove it if no coordinator runs",
+        path.display()
+    )]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system reports.
+        source: io::Error,
+    },
     /// The path is that of a directory.
     #[error("{} is a directory; hint: name a file, such as {}",
         .0.display(), .0.join("caviar.db").display())]
@@ -130,8 +142,8 @@ pub enum StoreError {
     Encode(#[from] serde_json::Error),
     /// The disk has no space left.
     #[error(
-        "the disk of the store is full: it failed to {doing}; nothing that was acknowledged is \
-         lost; hint: free space, and start the coordinator again"
+        "the disk is full, or a quota on it: the store failed to {doing}; nothing that it has \
+         acknowledged is lost; hint: free space, and run the command again"
     )]
     Full {
         /// The operation that failed, as a verb phrase.
@@ -174,7 +186,8 @@ impl StoreError {
             | Self::NoDirectory { .. }
             | Self::Foreign(_)
             | Self::Newer { .. } => ErrorClass::Invalid,
-            Self::NotWritable { .. }
+            Self::Lock { .. }
+            | Self::NotWritable { .. }
             | Self::NotReadable { .. }
             | Self::ReadOnly(_)
             | Self::Older { .. } => ErrorClass::Refused,
@@ -212,11 +225,19 @@ impl StoreError {
             let detail = format!("it cannot {doing}: {source}");
             return Self::Corrupt { place: "the database".to_owned(), detail };
         }
-        if source.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+        if is_full(&source) {
             return Self::Full { doing };
         }
         Self::Failed { doing, source }
     }
+}
+
+/// True for an error of a disk, or a quota, that has no space left.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    // SQLite says Full only if the system says so in these words. A log that cannot grow and a
+    // quota are other I/O errors of writing.
+    let codes = [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_SHMSIZE];
+    error.sqlite_error().is_some_and(|cause| codes.contains(&cause.extended_code))
 }
 
 /// True for an error that a database has only if a file differs from what was written.

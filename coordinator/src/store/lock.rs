@@ -6,9 +6,9 @@
 //! order.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -60,20 +60,25 @@ impl LastBatch {
 }
 
 impl Lock {
-    /// Takes the lock for writing the store. `Ok(None)` if the lock file cannot be created or
-    /// opened, because this process may not write there.
+    /// Takes the lock for writing the store. `Ok(None)` if there is no lock file and this process
+    /// cannot create one.
     ///
     /// # Errors
-    /// Another process holds the lock.
+    /// Another process holds the lock, or the lock file is there and cannot be opened.
     pub(super) fn take(store: &Path) -> Result<Option<Self>, StoreError> {
         let path = with_suffix(store, "-lock");
         loop {
+            // Whoever can open the store must see that it is in use.
+            let mode = fs::metadata(store).map_or(0o600, |store| store.mode() & 0o666);
             let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false).mode(0o600);
+            options.read(true).write(true).create(true).truncate(false).mode(mode);
             let file = match options.open(&path).or_else(|_| File::open(&path)) {
                 Ok(file) => file,
-                Err(_) => return Ok(None),
+                Err(_) if path.symlink_metadata().is_err() => return Ok(None),
+                Err(source) => return Err(StoreError::Lock { path, source }),
             };
+            // The umask may have taken some of the mode away. Only the owner can set it.
+            let _mode = file.set_permissions(Permissions::from_mode(mode));
             match try_lock(&file) {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {

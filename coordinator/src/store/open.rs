@@ -8,6 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::StoreError;
+use super::error::is_full;
 use super::heads::Ledger;
 use super::lock::{BUSY_TIMEOUT, LastBatch, Lock, with_suffix};
 use super::schema::{APPLICATION_ID, FIRST_CHECKED, FORMAT, HAS_HEADS};
@@ -202,12 +203,12 @@ impl Unfit {
         match self {
             Self::Foreign => StoreError::Foreign(path),
             Self::Newer(found) => StoreError::Newer { path, found, known: FORMAT },
+            Self::Database(source) if is_full(&source) => StoreError::Full { doing: "open" },
             Self::Database(source) => match source.sqlite_error_code() {
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                     StoreError::InUse(path)
                 }
                 Some(ErrorCode::NotADatabase) => StoreError::Foreign(path),
-                Some(ErrorCode::DiskFull) => StoreError::Full { doing: "open" },
                 // SQLite reports an I/O error when it cannot lock a file that it cannot write.
                 Some(
                     ErrorCode::CannotOpen

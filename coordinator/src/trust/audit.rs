@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
 
 use super::tokens::{TokenView, now_ms, utc};
 
@@ -66,9 +67,23 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Writes the log.
+/// Lines that may wait for the disk. A request whose line finds no room waits too.
+const QUEUED: usize = 1_024;
+
+/// Writes the log, on a thread that may wait for the disk. Lines are in the order in which they
+/// were given to it. Dropping it writes those that wait.
 #[derive(Debug)]
-pub(crate) struct Audit(Option<Arc<Mutex<LogFile>>>);
+pub(crate) struct Audit(Option<Writer>);
+
+#[derive(Debug)]
+struct Writer {
+    /// `None` while it is dropped.
+    lines: Option<mpsc::Sender<Line>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A line, and who waits until it is written.
+type Line = (Vec<u8>, oneshot::Sender<()>);
 
 #[derive(Debug)]
 struct LogFile {
@@ -80,25 +95,51 @@ struct LogFile {
 impl Audit {
     /// Appends to the log in a folder. Without a folder, only the program's log has the lines.
     pub(crate) fn open(folder: Option<&Path>) -> io::Result<Self> {
-        let open =
-            |folder: &Path| LogFile::open(folder.to_owned()).map(|file| Arc::new(Mutex::new(file)));
+        let open = |folder: &Path| Writer::start(LogFile::open(folder.to_owned())?);
         folder.map(open).transpose().map(Self)
     }
 
-    /// Writes a line, on a thread that may wait for the disk. A disk that is full does not stop the
+    /// Writes a line, and waits until it is written. A disk that is full does not stop the
     /// coordinator: the program's log says so.
     pub(crate) async fn write(&self, entry: Entry<'_>) {
         let Entry { call, on, result, name, .. } = &entry;
         let (on, name) = (on.unwrap_or_default(), name.unwrap_or("-"));
         tracing::info!(target: "caviar_coordinator::audit", by = name, "{call} {on}: {result}");
-        let Some(file) = self.0.clone() else { return };
-        let line = line(&entry);
-        let append = move || file.lock().unwrap_or_else(PoisonError::into_inner).append(&line?);
-        // It fails to join only if the program stops or `append` panics.
-        let written = tokio::task::spawn_blocking(append).await.map_err(io::Error::other);
-        if let Err(error) = written.flatten() {
-            tracing::error!("cannot write the audit log: {error}");
+        let Some(lines) = self.0.as_ref().and_then(|writer| writer.lines.as_ref()) else { return };
+        let line = match line(&entry) {
+            Ok(line) => line,
+            Err(error) => return tracing::error!("cannot write the audit log: {error}"),
+        };
+        let (written, is_written) = oneshot::channel();
+        if lines.send((line, written)).await.is_ok() {
+            // It fails only if the thread has panicked.
+            let _written = is_written.await;
         }
+    }
+}
+
+impl Writer {
+    fn start(mut file: LogFile) -> io::Result<Self> {
+        let (lines, mut waiting) = mpsc::channel::<Line>(QUEUED);
+        let write = move || {
+            while let Some((line, written)) = waiting.blocking_recv() {
+                if let Err(error) = file.append(&line) {
+                    tracing::error!("cannot write the audit log: {error}");
+                }
+                // The request may be gone.
+                let _unheard = written.send(());
+            }
+        };
+        let thread = thread::Builder::new().name("audit".to_owned()).spawn(write)?;
+        Ok(Self { lines: Some(lines), thread: Some(thread) })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.lines = None;
+        // It ends when it has written what waits.
+        let _ended = self.thread.take().map(JoinHandle::join);
     }
 }
 

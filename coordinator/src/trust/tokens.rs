@@ -50,8 +50,8 @@ pub struct TokenView {
     pub expires_ms: Option<u64>,
     /// When it was revoked; `None` if it was not.
     pub revoked_ms: Option<u64>,
-    /// When the last of its earlier secrets ends, or ended; `None` if it was not rotated in the
-    /// last 90 days.
+    /// When the last of its earlier secrets ends, or ended; `None` if it has none, or forgot them
+    /// at a rotation 90 days later.
     pub earlier_until_ms: Option<u64>,
 }
 

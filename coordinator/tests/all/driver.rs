@@ -223,8 +223,11 @@ async fn a_failed_commit_acknowledges_nothing_and_ends_the_driver() {
     let (Driver { handle, mut ended }, _calls, verdict) = gated();
     let (session, mut outbox) = handle.open_session(8).await.unwrap().unwrap();
     let (first, second) = (handle.apply(create(1)), handle.apply(create(2)));
-    let said =
-        handle.post(Input::Message { session, message: FromWorker::Hello(hello("w", 1, 1, &[])) });
+    let said = handle.post(Input::Message {
+        session,
+        token: None,
+        message: FromWorker::Hello(hello("w", 1, 1, &[])),
+    });
     verdict.send(false).unwrap();
     let (first, second, _) = tokio::join!(first, second, said);
     assert_eq!((first, second), (Err(DriverGone), Err(DriverGone)));
@@ -243,7 +246,11 @@ async fn a_slow_session_is_closed_and_the_driver_continues() {
     let (session, mut outbox) = handle.open_session(3).await.unwrap().unwrap();
     // Eight grants and a welcome for an outbox of three, which is not read in the meantime.
     handle
-        .apply(Input::Message { session, message: FromWorker::Hello(hello("slow", 1, 8, &[])) })
+        .apply(Input::Message {
+            session,
+            token: None,
+            message: FromWorker::Hello(hello("slow", 1, 8, &[])),
+        })
         .await
         .unwrap()
         .unwrap();
@@ -265,9 +272,13 @@ async fn a_session_ends_with_its_reason_after_the_messages_before_it() {
         driver::start(Config::default(), Box::new(Open(Vec::new()))).unwrap();
     let (session, mut outbox) = handle.open_session(8).await.unwrap().unwrap();
     let message = FromWorker::Hello(hello("w", 1, 1, &[]));
-    handle.apply(Input::Message { session, message: message.clone() }).await.unwrap().unwrap();
+    handle
+        .apply(Input::Message { session, token: None, message: message.clone() })
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(
-        handle.apply(Input::Message { session, message }).await.unwrap(),
+        handle.apply(Input::Message { session, token: None, message }).await.unwrap(),
         Err(Refusal::NoHello)
     );
     assert!(matches!(outbox.recv().await, Some(Outgoing::Message(ToWorker::Welcome { .. }))));

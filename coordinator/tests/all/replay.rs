@@ -99,7 +99,7 @@ impl World {
     }
 
     fn say(&mut self, session: SessionId, message: FromWorker) {
-        self.step(Input::Message { session, message });
+        self.step(Input::Message { session, token: None, message });
     }
 
     /// Does something. `pick` chooses the sweep, worker or lease.

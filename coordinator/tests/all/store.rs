@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use caviar_common::error::ErrorClass;
 use caviar_common::ids::{LeaseId, StoreId, SweepId, TrialNumber};
 use caviar_common::metric::Metric;
 use caviar_common::outcome::TrialState;
@@ -100,8 +101,22 @@ fn only_its_user_can_read_the_files_of_a_new_store() {
     drop(store);
     // Its user can let others read it.
     fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-    drop(SqliteStore::open(&path).unwrap());
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(modes(), names.map(|name| (name.to_owned(), 0o640)));
+    drop(store);
     assert_eq!(modes(), [("caviar.db".to_owned(), 0o640)]);
+}
+
+#[test]
+fn a_lock_that_cannot_be_opened_counts_as_held() {
+    let (directory, path) = place();
+    drop(SqliteStore::open(&path).unwrap());
+    let lock = directory.path().join("caviar.db-lock");
+    std::os::unix::fs::symlink(directory.path().join("missing/lock"), &lock).unwrap();
+    let error = SqliteStore::open(&path).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Refused);
+    let expected = format!("{} cannot be opened (No such file or directory", lock.display());
+    assert!(error.to_string().starts_with(&expected), "{error}");
 }
 
 #[test]

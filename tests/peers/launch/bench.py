@@ -22,7 +22,7 @@ name = "nodes"
 [data]
 source = "builtin:digits"
 [fixed]
-epochs = 150
+epochs = 2000
 layers = 2
 units = 96
 [search]
@@ -40,9 +40,17 @@ def main():
     parser.add_argument("--hyperqueue", type=pathlib.Path, help="the program hq")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    contenders = {"caviar": (caviar, options.caviar or build())}
+    program = (options.caviar or build()).resolve()
+    contenders = {
+        "caviar, one job": lambda place: caviar_run(program, place),
+        "caviar, on demand": lambda place: caviar_workers(program, place),
+    }
     if options.hyperqueue:
-        contenders["hyperqueue"] = (hyperqueue, options.hyperqueue)
+        hq = options.hyperqueue.resolve()
+        one_job = ["--backlog", "1", "--max-workers-per-alloc", str(NODES)]
+        contenders["hyperqueue, one job"] = lambda place: hyperqueue(hq, place, one_job)
+        on_demand = ["--backlog", str(NODES)]
+        contenders["hyperqueue, on demand"] = lambda place: hyperqueue(hq, place, on_demand)
     seconds = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as folder:
         up = ROOT / "tests/slurm/up.sh"
@@ -50,19 +58,21 @@ def main():
         os.environ["SLURM_CONF"] = started.stdout.strip()
         try:
             for number in range(options.rounds):
-                for name, (measure, program) in contenders.items():
-                    place = pathlib.Path(folder, f"{name}-{number}")
+                order = list(contenders.items())
+                # Each is the first of a round in turn.
+                first = number % len(order)
+                for name, measure in order[first:] + order[:first]:
+                    place = pathlib.Path(folder, f"{name.replace(', ', '-')}-{number}")
                     place.mkdir()
-                    seconds[name].append(measure(program.resolve(), place))
+                    seconds[name].append(measure(place))
                     wait_until_idle()
         finally:
             subprocess.run([up, "stop", folder], check=True)
-    print("| contender | commands | first trial or task runs | all nodes work |")
+    print("| contender | commands | first trial or task runs | three nodes work |")
     print("|---|---|---|---|")
-    commands = {"caviar": 1, "hyperqueue": 3}
     for name, runs in seconds.items():
         cells = " | ".join(summary(column) for column in zip(*runs))
-        print(f"| {name} | {commands[name]} | {cells} |")
+        print(f"| {name} | {1 if name == 'caviar, one job' else 3} | {cells} |")
 
 
 def build():
@@ -75,15 +85,47 @@ def summary(values):
     return f"{statistics.median(values):.1f} s ({min(values):.1f} to {max(values):.1f})"
 
 
-def caviar(program, place):
-    """Seconds until the first trial runs and until every node has had one."""
-    (place / "nodes.toml").write_text(SWEEP)
-    environment = {**os.environ, "CAVIAR_HOME": str(place / "home")}
-    store = ["--store", "nodes.db"]
+def caviar_run(program, place):
+    """One job, whose first task is also the coordinator."""
+    environment = user(place)
     began = time.time()
-    command = [program, "slurm", "run", "nodes.toml", *store, "--nodes", str(NODES), "--", "--wait"]
-    run(command, place, environment)
-    command = [program, "export", "nodes", *store, "--format", "csv"]
+    words = ["slurm", "run", "nodes.toml", "--store", "nodes.db", "--nodes", str(NODES)]
+    run([program, *words, "--", "--wait"], place, environment)
+    return starts_of(program, place, environment, began)
+
+
+def caviar_workers(program, place):
+    """A coordinator here, and a job for each worker, as many as the sweep can use."""
+    environment = user(place)
+    began = time.time()
+    command = [program, "coordinator", "--listen", "127.0.0.1:0", "--store", "nodes.db"]
+    with open(place / "coordinator.log", "w", encoding="utf-8") as log:
+        coordinator = subprocess.Popen(command, cwd=place, env=environment, stderr=log)
+    try:
+        submit = [program, "submit", "nodes.toml", "--for-slots", str(2 * NODES)]
+        until_it_succeeds(submit, place, environment, began)
+        words = ["--max", str(NODES), "--slots-per-job", "2", "--backlog", str(NODES)]
+        run([program, "slurm", "workers", *words, "--until-done"], place, environment)
+        coordinator.terminate()
+        coordinator.wait(PATIENCE)
+    finally:
+        coordinator.kill()
+        coordinator.wait()
+    return starts_of(program, place, environment, began)
+
+
+def user(place):
+    """Writes the sweep file. Returns the environment of a user without any coordinator."""
+    (place / "nodes.toml").write_text(SWEEP)
+    return {**os.environ, "CAVIAR_HOME": str(place / "home")}
+
+
+def starts_of(program, place, environment, began):
+    """Seconds until the first trial ran and until the last node had had its first one.
+
+    A trial starts when its grant is stored. The worker has it a few milliseconds later.
+    """
+    command = [program, "export", "nodes", "--store", "nodes.db", "--format", "csv"]
     rows = csv.DictReader(io.StringIO(run(command, place, environment)))
     starts = {}
     for row in rows:
@@ -94,24 +136,19 @@ def caviar(program, place):
     return firsts[0] - began, firsts[-1] - began
 
 
-def hyperqueue(program, place):
-    """Seconds until the first task runs and until every node has had one."""
+def hyperqueue(program, place, allocation):
+    """Seconds until the first task ran and until the last node had had its first one."""
     environment = {**os.environ, "HOME": str(place), "HQ_SERVER_DIR": str(place / "server")}
     log = place / "starts"
-    task = f"echo $(date +%s.%N) $SLURM_JOB_ID >> {log}; sleep 3"
+    task = f"echo $(date +%s.%N) $SLURM_JOB_ID.$SLURM_PROCID >> {log}; sleep 3"
     began = time.time()
     with open(place / "server.log", "w", encoding="utf-8") as output:
         server = subprocess.Popen(
             [program, "server", "start"], cwd=place, env=environment, stdout=output, stderr=output
         )
     try:
-        queue = ["alloc", "add", "slurm", "--time-limit", "10m", "--backlog", str(NODES)]
-        # The other programs wait for no server, so a user who is fast has to try again.
-        while subprocess.run(
-            [program, *queue], cwd=place, env=environment, capture_output=True, check=False
-        ).returncode:
-            assert time.time() - began < PATIENCE, "the server does not start"
-            time.sleep(0.02)
+        queue = [program, "alloc", "add", "slurm", "--time-limit", "10m", *allocation]
+        until_it_succeeds(queue, place, environment, began)
         submit = ["submit", "--array", "1-18", "--wait", "--", "sh", "-c", task]
         run([program, *submit], place, environment)
         lines = [line.split() for line in log.read_text().splitlines()]
@@ -121,11 +158,20 @@ def hyperqueue(program, place):
         server.kill()
         server.wait()
     starts = {}
-    for at, job in lines:
-        starts.setdefault(job, []).append(float(at))
+    for at, worker in lines:
+        starts.setdefault(worker, []).append(float(at))
     firsts = sorted(min(times) for times in starts.values())
     assert len(firsts) >= NODES, f"{len(firsts)} nodes had a task"
     return firsts[0] - began, firsts[NODES - 1] - began
+
+
+def until_it_succeeds(command, place, environment, began):
+    """Repeats a command, which fails until the server listens."""
+    while subprocess.run(
+        command, cwd=place, env=environment, capture_output=True, check=False
+    ).returncode:
+        assert time.time() - began < PATIENCE, "the server does not start"
+        time.sleep(0.02)
 
 
 def run(command, place, environment):

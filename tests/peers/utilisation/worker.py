@@ -212,6 +212,8 @@ class Worker:
             return
         self.running = None
         job.timer.cancel()
+        # A timer that is late is not training.
+        end = min(end, job.epoch_end)
         job.left = max(job.epoch_end - end, 0)
         in_epoch = min(job.seconds - job.left, end - job.since)
         print(json.dumps({

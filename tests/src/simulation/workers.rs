@@ -49,7 +49,7 @@ impl Simulation {
     /// The coordinator hears a message. A refusal closes the connection.
     fn say(&mut self, session: SessionId, message: FromWorker) {
         let is_hello = matches!(message, FromWorker::Hello(_));
-        let input = Input::Message { session, message };
+        let input = Input::Message { session, token: None, message };
         if self.loses_batch {
             return self.lose_batch(input);
         }

@@ -209,7 +209,7 @@ impl Chaos {
                 if let Some(session) = self.session() {
                     let stuck = to_u32(to_usize(self.chance.below(12).saturating_sub(9)));
                     let message = FromWorker::Heartbeat { stuck, waiting: Vec::new() };
-                    self.hear(Input::Message { session, message });
+                    self.hear(Input::Message { session, token: None, message });
                 }
             }
             _ => self.train(),
@@ -236,7 +236,7 @@ impl Chaos {
         };
         let session = SessionId(self.next);
         self.held.insert(session, Vec::new());
-        self.hear(Input::Message { session, message: FromWorker::Hello(hello) });
+        self.hear(Input::Message { session, token: None, message: FromWorker::Hello(hello) });
     }
 
     fn release(&mut self) {
@@ -249,7 +249,11 @@ impl Chaos {
             1 => Release::Declined,
             _ => Release::TooLarge { message },
         };
-        self.hear(Input::Message { session, message: FromWorker::Released { lease, release } });
+        self.hear(Input::Message {
+            session,
+            token: None,
+            message: FromWorker::Released { lease, release },
+        });
     }
 
     fn train(&mut self) {
@@ -271,7 +275,7 @@ impl Chaos {
             let result = Finished { outcome, last: None, test, seconds: 1.0, memory_bytes: None };
             FromWorker::Finished { lease, result }
         };
-        self.hear(Input::Message { session, message });
+        self.hear(Input::Message { session, token: None, message });
     }
 }
 

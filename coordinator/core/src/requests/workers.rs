@@ -32,9 +32,10 @@ impl Coordinator {
     pub(crate) fn receive(
         &mut self,
         session: SessionId,
+        token: Option<TokenId>,
         message: FromWorker,
     ) -> Result<Reply, Halt> {
-        let result = self.dispatch(session, message);
+        let result = self.dispatch(session, token, message);
         if let Err(Halt::Refused(refusal)) = &result {
             self.forget_session(session);
             self.changes.close(session, refusal.clone());
@@ -42,9 +43,14 @@ impl Coordinator {
         result.map(|()| Reply::Done)
     }
 
-    fn dispatch(&mut self, session: SessionId, message: FromWorker) -> Result<(), Halt> {
+    fn dispatch(
+        &mut self,
+        session: SessionId,
+        token: Option<TokenId>,
+        message: FromWorker,
+    ) -> Result<(), Halt> {
         match message {
-            FromWorker::Hello(hello) => self.welcome(session, &hello),
+            FromWorker::Hello(hello) => self.welcome(session, token, &hello),
             FromWorker::Heartbeat { stuck, waiting } => {
                 self.note_heartbeat(session, stuck, waiting)
             }
@@ -143,8 +149,12 @@ impl Coordinator {
     }
 
     /// Accepts a new connection of a worker and compares what both sides know of its leases.
-    fn welcome(&mut self, session: SessionId, hello: &Hello) -> Result<(), Halt> {
-        let token = self.volatile.tokens.remove(&session);
+    fn welcome(
+        &mut self,
+        session: SessionId,
+        token: Option<TokenId>,
+        hello: &Hello,
+    ) -> Result<(), Halt> {
         self.check_hello(session, hello, token.as_ref())?;
         let connected = self.volatile.sessions.len();
         let earlier = self.volatile.workers.remove(&hello.worker);
@@ -205,10 +215,10 @@ impl Coordinator {
             return Err(Refusal::TooManyWorkers);
         }
         let other_process = known.filter(|worker| worker.incarnation != hello.incarnation);
-        let is_foreign =
-            other_process.is_some_and(|it| it.token.is_some() && it.token.as_ref() != token);
-        if is_foreign {
-            return Err(Refusal::ForeignWorker(hello.worker.clone()));
+        let foreign = other_process.filter(|it| it.token.is_some() && it.token.as_ref() != token);
+        if let Some(other) = foreign {
+            let state = if other.session.is_some() { "is connected" } else { "may return" };
+            return Err(Refusal::ForeignWorker { worker: hello.worker.clone(), state });
         }
         // Two live processes of one name would take each other's leases indefinitely. A process
         // that was killed has no connection any more.
@@ -259,7 +269,6 @@ impl Coordinator {
     /// unless it was asked to drain: it may return without having heard that.
     pub(crate) fn forget_session(&mut self, session: SessionId) {
         let connected = self.volatile.sessions.len();
-        self.volatile.tokens.remove(&session);
         if let Some(worker) = self.volatile.sessions.remove(&session)
             && let Some(known) = self.volatile.workers.get_mut(&worker)
             && known.session == Some(session)

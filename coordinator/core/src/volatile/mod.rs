@@ -82,8 +82,6 @@ pub(crate) struct Volatile {
     pub(crate) workers: BTreeMap<Name, Worker>,
     /// The worker of each connection.
     pub(crate) sessions: BTreeMap<SessionId, Name>,
-    /// The tokens of the connections on which no worker has said its name yet.
-    pub(crate) tokens: BTreeMap<SessionId, TokenId>,
     /// When each worker may have been silent for too long.
     pub(crate) silences: Deadlines<Name>,
     /// The workers that declined a grant since the last tick.

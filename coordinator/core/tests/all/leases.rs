@@ -118,37 +118,38 @@ fn a_worker_without_trials_is_forgotten_with_its_connection() {
 #[test]
 fn a_name_belongs_to_the_token_of_its_worker() {
     let mut bench = Bench::with_sweep(3, 1);
-    let hello =
-        |bench: &mut Bench, session: u64, token: Option<&str>, incarnation, held: &[u64]| {
-            if let Some(token) = token {
-                let token = TokenId(token.into());
-                bench.step(Input::SessionOpened(SessionId(session), token)).unwrap();
-            }
-            bench.try_hello(session, "w", incarnation, 1, held)
-        };
+    let hello = |bench: &mut Bench, number, token: Option<&str>, incarnation, held: &[u64]| {
+        bench.step(Input::Message {
+            session: SessionId(number),
+            token: token.map(|token| TokenId(token.into())),
+            message: FromWorker::Hello(hello("w", incarnation, 1, held)),
+        })
+    };
     bench.step(Input::SessionClosed(SessionId(1))).unwrap();
     // This process knows its incarnation, so it is the worker that had connected without a token.
     hello(&mut bench, 2, Some("mine"), 1, &[1]).unwrap();
     bench.finish(2, LeaseId(1), Outcome::Failed { message: "no".into() }, None).unwrap();
     let lease = bench.grants()[0].lease;
     bench.step(Input::SessionClosed(SessionId(2))).unwrap();
-    let foreign = Err(Refusal::ForeignWorker(name("w")));
-    assert_eq!(Refusal::ForeignWorker(name("w")).class(), ErrorClass::Busy);
-    assert_eq!(hello(&mut bench, 3, Some("other"), 2, &[]), foreign);
+    let foreign = |state| Err(Refusal::ForeignWorker { worker: name("w"), state });
+    let lost = foreign("may return");
+    assert_eq!(lost.clone().unwrap_err().class(), ErrorClass::Busy);
+    assert_eq!(hello(&mut bench, 3, Some("other"), 2, &[]), lost);
     assert!(bench.closes(3));
-    assert_eq!(hello(&mut bench, 4, None, 2, &[]), foreign);
+    assert_eq!(hello(&mut bench, 4, None, 2, &[]), lost);
     bench.restart();
-    assert_eq!(hello(&mut bench, 5, Some("other"), 2, &[lease.0]), foreign);
+    assert_eq!(hello(&mut bench, 5, Some("other"), 2, &[lease.0]), lost);
     assert_eq!(bench.state(1), TrialState::Running);
     // Its token was replaced while it ran.
     hello(&mut bench, 6, Some("new"), 1, &[lease.0]).unwrap();
     assert!(!bench.revokes(lease));
     bench.step(Input::SessionClosed(SessionId(6))).unwrap();
-    assert_eq!(hello(&mut bench, 7, Some("other"), 2, &[]), foreign);
+    assert_eq!(hello(&mut bench, 7, Some("other"), 2, &[]), lost);
     // Once it is forgotten, its name is free.
     bench.wait(TTL + 1);
     hello(&mut bench, 8, Some("other"), 2, &[]).unwrap();
-    assert_eq!(hello(&mut bench, 9, Some("mine"), 1, &[lease.0]), foreign);
+    let refused = hello(&mut bench, 9, Some("mine"), 1, &[lease.0]);
+    assert_eq!(refused, foreign("is connected"));
 }
 
 #[test]

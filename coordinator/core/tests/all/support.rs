@@ -122,7 +122,7 @@ impl Bench {
     }
 
     pub(crate) fn say(&mut self, session: u64, message: FromWorker) -> Result<Reply, Refusal> {
-        self.step(Input::Message { session: SessionId(session), message })
+        self.step(Input::Message { session: SessionId(session), token: None, message })
     }
 
     pub(crate) fn hello(
