@@ -39,8 +39,9 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long workers and coordinator may take to end in order.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time before the end of the job at which it stops by itself, and the largest part of the job's
-/// time that this may be.
-const RESERVE: (Duration, u32) = (Duration::from_secs(20), 10);
+/// time that this may be. Both are less than those of a worker, so that workers leave before, in
+/// order.
+const RESERVE: (Duration, u32) = (Duration::from_secs(20), 15);
 /// How long the signal for a job that is cancelled may arrive after its workers have ended by it,
 /// and how much clocks may differ.
 const DELAY: Duration = Duration::from_secs(5);

@@ -10,6 +10,7 @@ mod external;
 mod hanging;
 #[cfg(test)]
 mod leases;
+mod names;
 #[cfg(test)]
 mod parallelism;
 #[cfg(test)]
