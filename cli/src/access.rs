@@ -34,7 +34,19 @@ async fn create(args: &CreateToken) -> anyhow::Result<()> {
     let output = SecretFile::prepare(args.new.output.as_deref(), Existing::Refused)?;
     let client = connect(&args.new.connection).await?;
     let new = client.create_token(&args.role, &args.name, args.ttl).await?;
-    write_new(&new, output, args.new.json)
+    write_new(&new, output, args.new.json)?;
+    let Some(created) = &new.token else { return Ok(()) };
+    let tokens = client.list_tokens().await?;
+    let is_namesake =
+        |it: &&Token| it.name == created.name && it.id != created.id && it.revoked_ms.is_none();
+    if let Some(other) = tokens.iter().find(is_namesake) {
+        let (name, id) = (&created.name, &other.id);
+        talk(&format!(
+            "note: another token has the name {name}; commands tell them apart by their ids: \
+             caviar tokens revoke {id}"
+        ));
+    }
+    Ok(())
 }
 
 async fn rotate(args: &RotateToken) -> anyhow::Result<()> {
@@ -84,7 +96,7 @@ async fn check_replaced(file: &Path, args: &RotateToken, client: &Client) -> any
             if meant.iter().any(|token| error.contains(&format!("({})", token.id))) {
                 return Ok(());
             }
-            format!("the file has a join string of another token: {error}")
+            format!("it cannot be told whether the file is of this token: {error}")
         }
     };
     Err(refused(&what).into())
@@ -124,7 +136,7 @@ fn write_new(new: &CreatedToken, output: Option<SecretFile>, json: bool) -> anyh
     out.flush()?;
     let token = new.token.as_ref().context("the coordinator's reply has no token")?;
     let until = token.expires_ms.map_or_else(
-        || "until it is revoked".to_owned(),
+        || "until it is rotated or revoked".to_owned(),
         |expires_ms| format!("for {}", in_time(expires_ms)),
     );
     talk(&format!("token {} ({}), role {}, is valid {until}", token.name, token.id, token.role));

@@ -99,7 +99,8 @@ impl<'a> Named<'a> {
             Target::Plain(address) => std::fs::read_to_string(address_file(store))
                 .is_ok_and(|text| text.trim() == address.url()),
         };
-        is_its_store && holder_of(store).await.is_some()
+        let certificate = self.arguments.certificate();
+        is_its_store && matches!(holder_of(store, certificate.as_ref()).await, Ok(Some(_)))
     }
 
     /// Whether its address is enough to find its join string in the user's folder.

@@ -152,8 +152,12 @@ impl Reader {
                     Ok(embedded) => embedded,
                     // A process that holds the store answers for it.
                     Err(error) if is_busy(&error) => {
-                        let client = caviar_client::holder_of(&store).await.ok_or(error)?;
-                        return Ok(Self { client, stored: None });
+                        let certificate = source.connection.certificate();
+                        let held = caviar_client::holder_of(&store, certificate.as_ref()).await;
+                        let client = held.with_context(|| {
+                            format!("{} is in use by another process", store.display())
+                        })?;
+                        return Ok(Self { client: client.ok_or(error)?, stored: None });
                     }
                     Err(error) => return Err(error),
                 };

@@ -11,7 +11,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use caviar_common::join::{Role, join_file, trust_folder};
 use caviar_tests::processes::{Place, Process, program};
@@ -301,6 +301,23 @@ fn sent(hosts: &Hosts, host: u32) -> u64 {
     text.lines().map(|line| line.parse::<u64>().expect("a number")).sum()
 }
 
+/// Copies a file from the first host to all four with scp, at once. Returns how long it took.
+fn copy_to_all(hosts: &Hosts, file: &Path) -> Duration {
+    let began = Instant::now();
+    let copies: Vec<_> = (1..=4)
+        .map(|host| {
+            let mut scp = Command::new("scp");
+            scp.arg("-q").arg("-F").arg(hosts.0.path("ssh")).arg(file);
+            scp.arg(format!("node{host}:{}", hosts.0.path(&format!("copy-{host}")).display()));
+            hosts.on(1, &scp).spawn().expect("scp runs")
+        })
+        .collect();
+    for mut copy in copies {
+        assert!(copy.wait().expect("scp ends").success());
+    }
+    began.elapsed()
+}
+
 #[test]
 #[ignore = "a measurement of docs/performance.md; it takes a minute and 3 GB of memory"]
 fn the_time_and_the_bytes_of_100_mb_for_16_workers_on_4_hosts() {
@@ -322,21 +339,7 @@ fn the_time_and_the_bytes_of_100_mb_for_16_workers_on_4_hosts() {
     let bytes = size(&blob);
 
     // scp first, so that it has no advantage from a file that was read before.
-    let config = hosts.0.path("ssh");
-    let began = Instant::now();
-    let copies: Vec<_> = (1..=4)
-        .map(|host| {
-            let mut scp = Command::new("scp");
-            scp.arg("-q").arg("-F").arg(&config).arg(&blob);
-            scp.arg(format!("node{host}:{}", hosts.0.path(&format!("copy-{host}")).display()));
-            hosts.on(1, &scp).spawn().expect("scp runs")
-        })
-        .collect();
-    for mut copy in copies {
-        assert!(copy.wait().expect("scp ends").success());
-    }
-    let copied = began.elapsed();
-
+    let copied = copy_to_all(&hosts, &blob);
     let sent_before = sent(&hosts, 1);
     let began = Instant::now();
     let cache = |host: u32| hosts.0.path(&format!("cache-{host}"));

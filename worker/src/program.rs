@@ -125,8 +125,15 @@ async fn run(arguments: Arguments) -> Result<Exit, Report> {
         idle_timeout: arguments.idle_timeout,
         time_limit: arguments.time_limit.resolve().await,
     };
+    let coordinator = arguments.connection.dialer(Role::Worker).map_err(|e| not_found(&e))?;
+    if coordinator.role() == Some(Role::Admin) {
+        tracing::warn!(
+            "the join string has the role admin, and a worker should get no more than it needs; \
+             hint: caviar tokens create --role worker --output worker.join"
+        );
+    }
     let config = WorkerConfig {
-        coordinator: arguments.connection.dialer(Role::Worker).map_err(|e| not_found(&e))?,
+        coordinator,
         name: match arguments.name {
             Some(name) => name,
             None => default_name()?,

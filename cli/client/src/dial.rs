@@ -22,7 +22,9 @@ use tonic::transport::{ClientTlsConfig, Endpoint, Identity};
 use crate::examine::{Examined, Reached, examine};
 use crate::probe::{ProbeOutcome, probe, probe_tls};
 use crate::tls::TlsProblem;
-use crate::trust::{Bearer, ClientCertificate, PinVerifier, Target, read_secret_file};
+use crate::trust::{
+    Bearer, ClientCertificate, PinVerifier, SecretFileError, Target, read_secret_file,
+};
 
 /// How often an idle connection is checked with an HTTP/2 ping.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -283,8 +285,17 @@ impl ClientIdentity {
         };
         let path = &files.certificate;
         let chain = std::fs::read(path).map_err(|error| failed(path, error.to_string()))?;
-        let key =
-            read_secret_file(&files.key).map_err(|error| failed(&files.key, error.to_string()))?;
+        let key = read_secret_file(&files.key).map_err(|error| {
+            // What else it proposes is about tokens.
+            let text = error.to_string();
+            let text = text.split("; hint: ").next().unwrap_or_default();
+            let path = files.key.display().to_string();
+            let text = text.strip_prefix(&path).unwrap_or(text).trim_start();
+            let is_readable = matches!(error, SecretFileError::Readable { .. });
+            let hint =
+                if is_readable { format!("; hint: chmod 600 {path}") } else { String::new() };
+            failed(&files.key, format!("{text}{hint}"))
+        })?;
         Ok(Self { chain, key, files: files.clone() })
     }
 }
@@ -310,13 +321,23 @@ fn client_config(
             let chain = chain.map_err(|error| failed(&files.certificate, error.to_string()))?;
             let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
                 .map_err(|error| failed(&files.key, error.to_string()))?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| failed(&files.certificate, error.to_string()))?
+            builder.with_client_auth_cert(chain, key).map_err(|error| {
+                failed(&files.certificate, certificate_problem(error.to_string()))
+            })?
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// What is wrong with a client certificate, in words for people.
+fn certificate_problem(text: String) -> String {
+    if text.contains("UnsupportedCertVersion") {
+        return "it is not of X.509 version 3; hint: openssl x509 -req makes one of version 3 with \
+                -extfile"
+            .to_owned();
+    }
+    text
 }
 
 fn endpoint(
@@ -341,7 +362,7 @@ fn endpoint(
     endpoint.tls_config_with_verifier(tls, Arc::new(PinVerifier::new(join.pin))).map_err(|error| {
         DialerError::Certificate {
             path: "certificate and key".to_owned(),
-            cause: Cause::of(&error).text,
+            cause: certificate_problem(Cause::of(&error).text),
         }
     })
 }

@@ -9,8 +9,9 @@ use futures_core::future::BoxFuture;
 use tokio::io::AsyncReadExt;
 
 use crate::client::Client;
+use crate::connection::ConnectionError;
 use crate::dial::Dialer;
-use crate::trust::{Target, read_secret_file};
+use crate::trust::{ClientCertificate, Target, read_secret_file};
 
 /// How long the coordinator may take to accept the connection, and then to reply. It usually runs
 /// on this machine.
@@ -20,8 +21,11 @@ const MAX_FILE_BYTES: u64 = 1_024;
 
 /// Connects to the coordinator that published its address next to `store`, as coordinators and
 /// `caviar run` do. If nothing answers there, it tries the addresses in the join string next to the
-/// store, so that another host that shares the store finds it too. Returns `None` if the file is
-/// missing or nothing answers.
+/// store, so that another host that shares the store finds it too. Returns `None` if a file is
+/// missing.
+///
+/// # Errors
+/// Nothing answers, or what answers is not the coordinator, or refuses this client.
 ///
 /// A process that was killed leaves its file behind, and another coordinator may listen at the
 /// address in it by now. Use this only for a store that is known to be in use.
@@ -41,33 +45,40 @@ const MAX_FILE_BYTES: u64 = 1_024;
 /// # .await?;
 /// # server.publish_address(&store);
 /// // `store` is the path of a store in use, such as "caviar.db".
-/// if let Some(client) = caviar_client::holder_of(&store).await {
+/// if let Ok(Some(client)) = caviar_client::holder_of(&store, None).await {
 ///     println!("{} sweeps at {}", client.list_sweeps().await?.len(), client.url());
 /// }
-/// # assert!(caviar_client::holder_of(&store).await.is_some());
+/// # assert!(caviar_client::holder_of(&store, None).await?.is_some());
 /// # server.stop().await?;
-/// # assert!(caviar_client::holder_of(&store).await.is_none());
+/// # assert!(caviar_client::holder_of(&store, None).await?.is_none());
 /// # Ok(())
 /// # }
 /// ```
-pub fn holder_of(store: &Path) -> BoxFuture<'_, Option<Client>> {
+pub fn holder_of<'a>(
+    store: &'a Path,
+    certificate: Option<&'a ClientCertificate>,
+) -> BoxFuture<'a, Result<Option<Client>, ConnectionError>> {
     Box::pin(async move {
-        let mut text = String::new();
-        let file = tokio::fs::File::open(address_file(store)).await.ok()?;
-        file.take(MAX_FILE_BYTES).read_to_string(&mut text).await.ok()?;
-        let address: Address = text.trim().parse().ok()?;
-        let target = if address.is_plain() {
-            Target::Plain(address)
-        } else {
-            let file = join_file(&trust_folder(store), Role::Admin);
-            let join: JoinString = read_secret_file(&file).ok()?.parse().ok()?;
-            // On another host that shares the store, the address next to it may lead nowhere.
-            let others = join.addresses.iter().filter(|other| **other != address).cloned();
-            let addresses = std::iter::once(address.clone()).chain(others).take(MAX_ADDRESSES);
-            let addresses = addresses.collect();
-            Target::Trusted(join.at(addresses))
-        };
-        let dialer = Dialer::new(target, None).ok()?;
-        Client::connect_within(&dialer, TIMEOUT, TIMEOUT).await.ok()
+        let Some(target) = target_of(store).await else { return Ok(None) };
+        let dialer = Dialer::new(target, certificate)?;
+        Ok(Some(Client::connect_within(&dialer, TIMEOUT, TIMEOUT).await?))
     })
+}
+
+/// Where the coordinator of a store listens, as far as its files tell.
+async fn target_of(store: &Path) -> Option<Target> {
+    let mut text = String::new();
+    let file = tokio::fs::File::open(address_file(store)).await.ok()?;
+    file.take(MAX_FILE_BYTES).read_to_string(&mut text).await.ok()?;
+    let address: Address = text.trim().parse().ok()?;
+    if address.is_plain() {
+        return Some(Target::Plain(address));
+    }
+    let file = join_file(&trust_folder(store), Role::Admin);
+    let join: JoinString = read_secret_file(&file).ok()?.parse().ok()?;
+    // On another host that shares the store, the address next to it may lead nowhere.
+    let others = join.addresses.iter().filter(|other| **other != address).cloned();
+    let addresses = std::iter::once(address.clone()).chain(others).take(MAX_ADDRESSES);
+    let addresses = addresses.collect();
+    Some(Target::Trusted(join.at(addresses)))
 }

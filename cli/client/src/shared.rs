@@ -8,7 +8,7 @@ use futures_core::future::BoxFuture;
 
 use crate::connection::ConnectionError;
 use crate::dial::Dialer;
-use crate::trust::{ClientCertificate, FindError, Finder, Found, FoundIn};
+use crate::trust::{ClientCertificate, FindError, Finder, Found, FoundIn, Target};
 
 /// How a program that runs for long reaches its coordinator, for all of its parts.
 ///
@@ -80,6 +80,14 @@ impl SharedDialer {
     /// The dialer to use for the next connection.
     pub fn current(&self) -> Dialer {
         self.lock().dialer.clone()
+    }
+
+    /// The role in the join string; `None` for a fixed address, or one without encryption.
+    pub fn role(&self) -> Option<Role> {
+        match &self.lock().found.as_ref()?.target {
+            Target::Trusted(join) => Some(join.role),
+            Target::Plain(_) => None,
+        }
     }
 
     /// Notes that the coordinator has accepted this program. From now on, only the same coordinator

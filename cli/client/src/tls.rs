@@ -41,12 +41,18 @@ pub enum TlsProblem {
          listens on port 7070 unless it is told otherwise"
     )]
     NotACoordinator,
-    /// The coordinator asks for a client certificate, or accepts only others.
+    /// The coordinator asks for a client certificate.
     #[error(
         "the coordinator asks for a client certificate; hint: --client-certificate FILE \
          --client-key FILE"
     )]
     ClientCertificate,
+    /// The coordinator does not accept the client certificate.
+    #[error(
+        "the coordinator does not accept this client certificate; hint: an authority in the file \
+         of its --client-authorities must have signed it, and it must be valid now"
+    )]
+    ClientCertificateRefused,
     /// The coordinator refuses the connection, for this reason.
     #[error("{0}")]
     Refused(String),
@@ -93,13 +99,19 @@ impl From<&Error> for TlsProblem {
             Self::of_certificate(problem)
         } else if let Error::InvalidMessage(_) = error {
             Self::NotTls
+        } else if let Error::AlertReceived(AlertDescription::CertificateRequired) = error {
+            Self::ClientCertificate
         } else if let Error::AlertReceived(
-            AlertDescription::CertificateRequired
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnknownCA,
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::DecryptError,
         ) = error
         {
-            Self::ClientCertificate
+            Self::ClientCertificateRefused
         } else {
             Self::Other(error.to_string())
         }

@@ -27,7 +27,7 @@ pub(crate) struct SshWorkers {
     #[arg(long, value_name = "PROGRAM", default_value = "ssh")]
     pub(crate) ssh: PathBuf,
     /// An argument for ssh, such as -p2222 or -Fconfig; may be repeated
-    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true, global = true)]
     pub(crate) ssh_option: Vec<String>,
     /// What is done on the hosts.
     #[command(subcommand)]

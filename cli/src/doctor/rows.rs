@@ -8,7 +8,7 @@ use caviar_client::{
     Address, ClockReading, ConnectProblem, CoordinatorInfo, DialerError, Error, Examined,
     FindError, Found, FoundIn, Opened, Reached, Target, TlsProblem, Token, Validity,
 };
-use caviar_common::join::JoinError;
+use caviar_common::join::{JoinError, Role};
 use caviar_common::message::PROTOCOL;
 use caviar_common::utc;
 use caviar_worker::CacheReport;
@@ -329,6 +329,13 @@ fn unconnected(address: &Address, failures: &[(IpAddr, ConnectProblem)], bad: St
             several.collect::<Vec<_>>().join("; ")
         }
     };
+    let is_loopback = failures.iter().all(|(ip, _)| ip.is_loopback());
+    if is_loopback && bad == State::Warning {
+        // Another address works. This one is in every join string of a coordinator that listens on
+        // all addresses.
+        let what = "which is for the coordinator's own host and for tunnels";
+        return Row::ok(Check::Tcp, format!("{address}: {text}, {what}"));
+    }
     let row = Row::new(Check::Tcp, bad, format!("{address}: {text}"));
     let is_silent = |problem: &ConnectProblem| match problem {
         ConnectProblem::TimedOut(_) | ConnectProblem::Unreachable(_) => true,
@@ -342,11 +349,12 @@ fn unconnected(address: &Address, failures: &[(IpAddr, ConnectProblem)], bad: St
         ));
     }
     let row = row.then(how_to_reach(&address.url()));
-    if failures.iter().all(|(ip, _)| ip.is_loopback()) {
-        return row.then(
-            "if the coordinator runs on another host, start it there with --listen :7070, or with \
+    if is_loopback {
+        return row.then(format!(
+            "if the coordinator runs on another host, start it there with --listen :{}, or with \
              --advertise HOST:PORT, and get its new join string",
-        );
+            address.port()
+        ));
     }
     row
 }
@@ -388,6 +396,7 @@ fn untrusted(address: &Address, problem: &TlsProblem, bad: State) -> Row {
         | TlsProblem::NotTls
         | TlsProblem::NotACoordinator
         | TlsProblem::ClientCertificate
+        | TlsProblem::ClientCertificateRefused
         | TlsProblem::Refused(_)
         | TlsProblem::Other(_) => row.then("check the address of the coordinator"),
     }
@@ -430,7 +439,7 @@ fn clock(reading: &Result<Option<ClockReading>, Error>) -> Row {
     };
     let difference = difference.saturating_sub(within);
     if difference.is_zero() {
-        return Row::ok(Check::Clock, "this host's clock is that of the coordinator");
+        return Row::ok(Check::Clock, "this host's clock and the coordinator's agree");
     }
     let text = format!("this host's clock is {} {word} the coordinator's", long(difference));
     if difference > CLOCK_TOLERANCE {
@@ -469,6 +478,13 @@ fn token(
 fn valid(token: &Token, now: SystemTime) -> Row {
     let Token { name, id, role, expires_ms, .. } = token;
     let text = format!("{name} ({id}) is accepted, role {role}, and is valid until");
+    if role == Role::Admin.name() {
+        let text = format!("{name} ({id}) is accepted, but has the role admin");
+        return Row::new(Check::Token, State::Warning, text).then(
+            "a worker should get no more than it needs: caviar tokens create --role worker \
+             --output worker.join on the coordinator's host, and --join worker.join here",
+        );
+    }
     let Some(expires_ms) = expires_ms else {
         return Row::ok(Check::Token, format!("{text} it is revoked"));
     };

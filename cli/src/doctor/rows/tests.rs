@@ -158,12 +158,12 @@ fn a_clock_that_makes_the_certificate_invalid_fails() {
 fn clocks_may_differ_by_a_few_seconds() {
     let at = |ms| UNIX_EPOCH + Duration::from_millis(ms);
     for (here, there, within, state, text) in [
-        (10_900, 10_000, 0, State::Ok, "is that of the coordinator"),
+        (10_900, 10_000, 0, State::Ok, "and the coordinator's agree"),
         (15_500, 10_000, 0, State::Ok, "4.5 s ahead of"),
         (16_500, 10_000, 0, State::Warning, "5.5 s ahead of"),
         (16_500, 10_000, 2_000, State::Ok, "3.5 s ahead of"),
         (10_000, 14_000, 0, State::Ok, "4.0 s behind"),
-        (10_000, 14_000, 4_000, State::Ok, "is that of the coordinator"),
+        (10_000, 14_000, 4_000, State::Ok, "and the coordinator's agree"),
         (10_000, 86_410_000, 0, State::Warning, "24 h 0 min behind"),
     ] {
         let within = Duration::from_millis(within);
@@ -226,4 +226,36 @@ fn slots_say_why_and_how_much_memory_there_is() {
     let memory = Some("16GB".parse().unwrap());
     is(&slots(&Host { memory, ..host() }), State::Warning, "--memory allows", "lower --memory");
     is(&slots(&Host { available: None, ..host() }), State::Ok, "is not known", "");
+}
+
+#[test]
+fn a_loopback_address_next_to_one_that_works_is_right() {
+    let refused = vec![(IpAddr::from([127, 0, 0, 1]), ConnectProblem::Refused)];
+    let only = examined("127.0.0.1:7071", Reached::Unconnected { failures: refused });
+    let row_of = |examined: Vec<Examined>| {
+        let addresses = ["127.0.0.1:7071", "login1:7070"];
+        let way = Way::Dialled {
+            found: found(&addresses[..examined.len()]),
+            examined,
+            meeting: Some(met(Some(info(PROTOCOL, "9.9.9")))),
+        };
+        let rows = rows(&Findings { way, host: host(), now: UNIX_EPOCH });
+        row(&rows, Check::Tcp).clone()
+    };
+    let works = examined("login1:7070", Reached::Trusted(opened()));
+    is(&row_of(vec![only.clone(), works]), State::Ok, "the coordinator's own host", "");
+    is(
+        &row_of(vec![only]),
+        State::Failed,
+        "connection refused",
+        "start it there with --listen :7071",
+    );
+}
+
+#[test]
+fn a_token_that_allows_everything_gets_a_warning() {
+    let mut info = info(PROTOCOL, "9.9.9");
+    info.token = info.token.map(|token| Token { role: "admin".to_owned(), ..token });
+    let rows = of_way(Reached::Trusted(opened()), Some(met(Some(info))));
+    is(row(&rows, Check::Token), State::Warning, "has the role admin", "--role worker");
 }
