@@ -135,8 +135,8 @@ fn every_manifest_is_an_object_of_its_kind_and_in_a_kustomization() {
     }
 }
 
-/// Only overlays that are edited name an image. A base that replaced the name `caviar` would hide it
-/// from its overlays, and its containers would keep the image of the base.
+/// Only overlays that users edit name an image. If the base replaced the name `caviar`, an overlay
+/// would not find it, and the coordinator would keep the image of the base.
 #[test]
 fn the_image_of_an_overlay_reaches_every_container() {
     for folder in [BASE, "kubernetes/overlays/kueue"] {
