@@ -1,6 +1,6 @@
 """Tunes scikit-learn's MLPClassifier on digits: Caviar searches, and this program trains.
 
-    caviar coordinator --store caviar.db &    (go on when it says "listening on")
+    caviar coordinator --store caviar.db &    (wait for "listening on")
     python examples/ask_tell.py mlp     (one for each core; they share the sweep)
     caviar best mlp
 

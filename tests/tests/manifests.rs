@@ -135,6 +135,25 @@ fn every_manifest_is_an_object_of_its_kind_and_in_a_kustomization() {
     }
 }
 
+/// Only overlays that users edit name an image. If the base replaced the name `caviar`, an overlay
+/// would not find it, and the coordinator would keep the image of the base.
+#[test]
+fn the_image_of_an_overlay_reaches_every_container() {
+    for folder in [BASE, "kubernetes/overlays/kueue"] {
+        let kustomization = yaml(&format!("{folder}/kustomization.yaml"));
+        assert!(kustomization.get("images").is_none(), "{folder}: an overlay names the image");
+    }
+    for overlay in ["deployment", "job"] {
+        let kustomization = yaml(&format!("kubernetes/overlays/{overlay}/kustomization.yaml"));
+        let images = kustomization["images"].as_array().unwrap();
+        assert_eq!(images.len(), 1, "{overlay}");
+        assert_eq!(images[0]["name"], "caviar", "{overlay}");
+    }
+    for (place, template) in templates() {
+        assert_eq!(container(&template).image.as_deref(), Some("caviar"), "{place}");
+    }
+}
+
 #[test]
 fn a_field_that_the_kind_does_not_have_is_noticed() {
     let mut service = yaml("kubernetes/base/service.yaml");

@@ -157,7 +157,7 @@ fn joins_that_are_not_used() -> Rows {
             site.refused(&["list", "--join", &own, "--coordinator", &http]),
         ),
         (
-            "a join string for workers that may do more",
+            "a join string with more rights than a worker needs",
             site.refused(&["ssh-workers", &hosts_file(&site), "start", "--join", &own]),
         ),
     ]
