@@ -47,10 +47,7 @@ def main():
     }
     if options.hyperqueue:
         hq = options.hyperqueue.resolve()
-        one_job = ["--backlog", "1", "--max-workers-per-alloc", str(NODES)]
-        contenders["hyperqueue, one job"] = lambda place: hyperqueue(hq, place, one_job)
-        on_demand = ["--backlog", str(NODES)]
-        contenders["hyperqueue, on demand"] = lambda place: hyperqueue(hq, place, on_demand)
+        contenders["hyperqueue, on demand"] = lambda place: hyperqueue(hq, place)
     seconds = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as folder:
         up = ROOT / "tests/slurm/up.sh"
@@ -105,6 +102,7 @@ def caviar_workers(program, place):
         submit = [program, "submit", "nodes.toml", "--for-slots", str(2 * NODES)]
         until_it_succeeds(submit, place, environment, began)
         words = ["--max", str(NODES), "--slots-per-job", "2", "--backlog", str(NODES)]
+        words += ["--idle-timeout", "2s"]
         run([program, "slurm", "workers", *words, "--until-done"], place, environment)
         coordinator.terminate()
         coordinator.wait(PATIENCE)
@@ -136,7 +134,7 @@ def starts_of(program, place, environment, began):
     return firsts[0] - began, firsts[-1] - began
 
 
-def hyperqueue(program, place, allocation):
+def hyperqueue(program, place):
     """Seconds until the first task ran and until the last node had had its first one."""
     environment = {**os.environ, "HOME": str(place), "HQ_SERVER_DIR": str(place / "server")}
     log = place / "starts"
@@ -147,7 +145,7 @@ def hyperqueue(program, place, allocation):
             [program, "server", "start"], cwd=place, env=environment, stdout=output, stderr=output
         )
     try:
-        queue = [program, "alloc", "add", "slurm", "--time-limit", "10m", *allocation]
+        queue = [program, "alloc", "add", "slurm", "--time-limit", "10m", "--backlog", str(NODES)]
         until_it_succeeds(queue, place, environment, began)
         submit = ["submit", "--array", "1-18", "--wait", "--", "sh", "-c", task]
         run([program, *submit], place, environment)
