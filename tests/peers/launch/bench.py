@@ -47,7 +47,10 @@ def main():
     }
     if options.hyperqueue:
         hq = options.hyperqueue.resolve()
-        contenders["hyperqueue, on demand"] = lambda place: hyperqueue(hq, place)
+        one_job = ["--backlog", "1", "--max-workers-per-alloc", str(NODES)]
+        contenders["hyperqueue, one job"] = lambda place: hyperqueue(hq, place, one_job)
+        on_demand = ["--backlog", str(NODES)]
+        contenders["hyperqueue, on demand"] = lambda place: hyperqueue(hq, place, on_demand)
     seconds = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as folder:
         up = ROOT / "tests/slurm/up.sh"
@@ -59,7 +62,7 @@ def main():
                 # Each is the first of a round in turn.
                 first = number % len(order)
                 for name, measure in order[first:] + order[:first]:
-                    place = pathlib.Path(folder, f"{name.replace(', ', '-')}-{number}")
+                    place = pathlib.Path(folder, f"{name.replace(', ', '-').replace(' ', '-')}-{number}")
                     place.mkdir()
                     seconds[name].append(measure(place))
                     wait_until_idle()
@@ -134,7 +137,7 @@ def starts_of(program, place, environment, began):
     return firsts[0] - began, firsts[-1] - began
 
 
-def hyperqueue(program, place):
+def hyperqueue(program, place, allocation):
     """Seconds until the first task ran and until the last node had had its first one."""
     environment = {**os.environ, "HOME": str(place), "HQ_SERVER_DIR": str(place / "server")}
     log = place / "starts"
@@ -145,7 +148,7 @@ def hyperqueue(program, place):
             [program, "server", "start"], cwd=place, env=environment, stdout=output, stderr=output
         )
     try:
-        queue = [program, "alloc", "add", "slurm", "--time-limit", "10m", "--backlog", str(NODES)]
+        queue = [program, "alloc", "add", "slurm", "--time-limit", "10m", *allocation]
         until_it_succeeds(queue, place, environment, began)
         submit = ["submit", "--array", "1-18", "--wait", "--", "sh", "-c", task]
         run([program, *submit], place, environment)
