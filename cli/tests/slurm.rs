@@ -52,7 +52,8 @@ case " $* " in
 esac
 for file in state.*; do
     job=${file#state.}
-    [ -f "$file" ] && echo "$job|$(cat "$file")|$(cat reason 2>/dev/null || echo None)|$(cat "comment.$job")"
+    reason=$(cat reason 2>/dev/null || echo None)
+    [ -f "$file" ] && echo "$job|$(cat "$file")|$reason|$(cat "comment.$job")"
 done
 exit 0
 "#;
