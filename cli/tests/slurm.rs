@@ -27,6 +27,7 @@ if [ -f refuses ]; then echo "sbatch: error: invalid partition" >&2; exit 1; fi
 job=$(($(cat next 2>/dev/null || echo 0) + 1))
 echo "$job" >next
 echo "$*" >"options.$job"
+echo "${CAVIAR_JOIN-none}" >"join.$job"
 cat >"script.$job"
 sed -n 's/^#SBATCH --comment=//p' "script.$job" >"comment.$job"
 if [ -f broken ]; then
@@ -51,7 +52,8 @@ case " $* " in
 esac
 for file in state.*; do
     job=${file#state.}
-    [ -f "$file" ] && echo "$job|$(cat "$file")|$(cat "comment.$job")"
+    reason=$(cat reason 2>/dev/null || echo None)
+    [ -f "$file" ] && echo "$job|$(cat "$file")|$reason|$(cat "comment.$job")"
 done
 exit 0
 "#;
@@ -108,6 +110,21 @@ impl Cluster {
         command
     }
 
+    /// Writes a join string of a role to the file `own-ROLE.join`.
+    fn write_join(&self, role: &str) {
+        let words = "tokens create --join caviar.db.trust/admin.join --role";
+        stdout_of(self.caviar(&format!("{words} {role} --output own-{role}.join")));
+    }
+
+    /// What a command says that refuses its arguments.
+    fn refusal(&self, words: &str) -> String {
+        let mut command = self.caviar(words);
+        let output = command.env("CAVIAR_HOME", self.path("nowhere")).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{words}: {errors}");
+        errors
+    }
+
     /// Waits until squeue is asked again.
     fn wait_for_a_look(&self) {
         let _gone = fs::remove_file(self.path("squeue.options"));
@@ -161,11 +178,47 @@ fn the_script_of_a_job_is_shown_tested_and_submitted_with_the_users_options() {
     until("the job ends", || (cluster.text("state.1") == "COMPLETED\n").then_some(()));
     assert!(cluster.text("log.1").contains("best trial"), "{}", cluster.text("log.1"));
 
+    // Its log has one line for each trial, and one for the score of the winner.
+    let log = cluster.text("log.1");
+    assert_eq!(log.matches("trial finished").count(), 7, "{log}");
+    assert!(!log.contains("TrialFinished") && !log.contains("trial started"), "{log}");
+
     // The same command again finds the sweep completed.
-    stderr_of(cluster.caviar("slurm run small.toml"), true);
-    until("the job ends", || (cluster.text("state.2") == "COMPLETED\n").then_some(()));
-    let log = cluster.text("log.2");
-    assert!(log.contains("continuing sweep small: 6 trials are finished"), "{log}");
+    let said = stderr_of(cluster.caviar("slurm run small.toml"), true);
+    assert!(said.starts_with("sweep small has ended, so no job is submitted\n"), "{said}");
+    assert!(said.contains("caviar best small --store caviar.db\n"), "{said}");
+    fs::write(cluster.path("small.toml"), SWEEP.replace("trials = 6", "trials = 7")).unwrap();
+    let said = stderr_of(cluster.caviar("slurm run small.toml"), false);
+    assert!(said.contains("has a sweep small, and its file has changed since"), "{said}");
+    assert_eq!(cluster.text("next"), "1\n", "nothing more is submitted");
+}
+
+#[test]
+fn a_job_that_waits_for_more_than_its_turn_is_explained() {
+    let cluster = Cluster::new();
+    fs::write(cluster.path("held"), "").unwrap();
+    fs::write(cluster.path("reason"), "PartitionTimeLimit").unwrap();
+    let explained = |job: u32| {
+        format!(
+            "job {job} waits, and Slurm's reason is PartitionTimeLimit\n\
+             hint: it may never start; to see it: squeue -j {job}\n"
+        )
+    };
+    let said = stderr_of(cluster.caviar("slurm run small.toml"), true);
+    assert!(said.contains(&explained(1)), "{said}");
+    let (_coordinator, address) = cluster.coordinator();
+    stdout_of(cluster.caviar(&format!("submit small.toml --coordinator {address}")));
+    let words = format!("slurm workers --coordinator {address} --poll 1s --slots-per-job 1");
+    let mut office = Process::start(&mut cluster.caviar(&words));
+    until("a job is queued", || exists(&cluster.path("state.2")));
+    (0..3).for_each(|_| cluster.wait_for_a_look());
+    office.signal(Signal::SIGINT);
+    let said = office.succeeded();
+    assert_eq!(said.matches(&explained(2)).count(), 1, "{said}");
+    assert!(said.contains("at most 200 jobs, and at most 1 in the queue"), "{said}");
+    fs::write(cluster.path("reason"), "Priority").unwrap();
+    let said = stderr_of(cluster.caviar("slurm run small.toml --name other"), true);
+    assert!(!said.contains("waits"), "{said}");
 }
 
 #[test]
@@ -388,4 +441,77 @@ fn failed_starts_pause_it_until_it_is_told_to_continue() {
     until("it continues", || failed(4));
     office.signal(Signal::SIGTERM);
     office.succeeded();
+}
+
+#[test]
+fn a_join_string_of_a_role_that_does_not_fit_is_refused_at_the_start() {
+    let cluster = Cluster::new();
+    let (_coordinator, _) = cluster.coordinator();
+    ["worker", "submit"].iter().for_each(|role| cluster.write_join(role));
+    let said = cluster.refusal("slurm workers --join own-worker.join");
+    assert!(said.contains("has the role worker, with which sweeps cannot be read"), "{said}");
+    assert!(said.contains("--role view"), "{said}");
+    let said = cluster.refusal("slurm workers --join own-submit.join");
+    assert!(said.contains("own-submit.join has one of the role submit"), "{said}");
+    assert!(said.contains("--worker-join FILE"), "{said}");
+    let admin = "caviar.db.trust/admin.join";
+    let said =
+        cluster.refusal(&format!("slurm workers --join own-submit.join --worker-join {admin}"));
+    assert!(said.contains("expected a join string of the role worker, not admin"), "{said}");
+    let said = cluster.refusal("slurm workers --join own-submit.join --worker-join absent.join");
+    assert!(said.contains("--worker-join absent.join: "), "{said}");
+    let said = cluster.refusal("slurm workers --join - --worker-join own-worker.join");
+    assert!(said.contains("--join -: the command and its jobs read"), "{said}");
+    let other = Cluster::new();
+    let (_other, _) = other.coordinator();
+    other.write_join("worker");
+    let file = other.path("own-worker.join");
+    let words = format!("slurm workers --join own-submit.join --worker-join {}", file.display());
+    let said = cluster.refusal(&words);
+    assert!(said.contains("it is for another coordinator"), "{said}");
+    assert!(!cluster.path("next").exists(), "nothing is submitted");
+}
+
+#[test]
+fn the_jobs_get_what_the_coordinator_left_for_workers() {
+    let cluster = Cluster::new();
+    let mut command = cluster.caviar("coordinator --listen 127.0.0.1:0");
+    let _coordinator = Process::start(command.env("CAVIAR_HOME", cluster.path("home")));
+    until("it listens", || exists(&cluster.path("caviar.db.address")));
+    let in_home = until("its files are in the home folder", || {
+        let mut files = fs::read_dir(cluster.path("home/join")).ok()?;
+        files.find_map(|file| {
+            let path = file.unwrap().path();
+            path.to_string_lossy().ends_with(".worker.join").then_some(path)
+        })
+    });
+    cluster.write_join("submit");
+    let script = |join: &str, home: &str| {
+        let mut command = cluster.caviar(&format!("slurm workers --print --join {join}"));
+        command.env("CAVIAR_HOME", cluster.path(home));
+        stdout_of(command)
+    };
+    let printed = script("own-submit.join", "home");
+    assert!(printed.contains(&format!("--join {}", in_home.display())), "{printed}");
+    // The file next to that of the administrator.
+    let printed = script("caviar.db.trust/admin.join", "nowhere");
+    let file = cluster.path("caviar.db.trust/worker.join");
+    assert!(printed.contains(&format!("--join {}", file.display())), "{printed}");
+}
+
+#[test]
+fn a_secret_of_the_environment_does_not_reach_the_jobs() {
+    let cluster = Cluster::new();
+    let (_coordinator, address) = cluster.coordinator();
+    ["worker", "submit"].iter().for_each(|role| cluster.write_join(role));
+    stdout_of(cluster.caviar(&format!("submit small.toml --coordinator {address}")));
+    let mut command = cluster.caviar(
+        "slurm workers --worker-join own-worker.join --poll 1s --idle-timeout 1s --until-done",
+    );
+    command.env("CAVIAR_JOIN", cluster.text("own-submit.join"));
+    let said = stderr_of(command, true);
+    assert!(said.contains("no sweep is running any more"), "{said}");
+    assert_eq!(cluster.text("join.1"), "none\n");
+    let file = cluster.path("own-worker.join");
+    assert!(cluster.text("script.1").contains(&format!("--join {}", file.display())));
 }

@@ -125,6 +125,10 @@ pub(crate) struct Workers {
     /// Folder for the logs of the jobs, on a disk that all nodes share
     #[arg(long, value_name = "PATH", default_value = ".", value_parser = path())]
     pub(crate) logs: PathBuf,
+    /// File of mode 0600 with the join string of the role worker for the jobs, which every node
+    /// sees [default: what a coordinator of this user left for workers]
+    #[arg(long, value_name = "FILE", value_parser = path())]
+    pub(crate) worker_join: Option<PathBuf>,
     /// How each job is submitted.
     #[command(flatten)]
     pub(crate) submission: Submission,

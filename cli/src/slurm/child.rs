@@ -12,6 +12,10 @@ use tokio::time::{Instant, sleep};
 /// How often a process is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
+/// The log of workers and of the coordinator unless `RUST_LOG` says otherwise: one line for each
+/// trial, from its worker.
+const LOG_FILTER: &str = "info,caviar_coordinator::driver::log=warn,caviar_worker::runner=warn";
+
 /// A process that does not outlive this one. It writes to the log of the job.
 #[derive(Debug)]
 pub(super) struct Child {
@@ -24,6 +28,9 @@ impl Child {
         let arguments = arguments.iter().map(OsStr::new);
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null());
+        if std::env::var_os("RUST_LOG").is_none() {
+            command.env("RUST_LOG", LOG_FILTER);
+        }
         // Since Slurm 22.05, srun does not know the number that sbatch was given.
         if let Some(cpus) = std::env::var_os("SLURM_CPUS_PER_TASK") {
             command.env("SRUN_CPUS_PER_TASK", cpus);

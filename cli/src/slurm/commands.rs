@@ -44,6 +44,17 @@ impl JobId {
         words.push(self.number.clone());
         words.join(" ")
     }
+
+    /// The command that shows the job in the queue.
+    pub(crate) fn squeue(&self) -> String {
+        [&["squeue".to_owned()], self.in_squeue().as_slice()].concat().join(" ")
+    }
+
+    /// The options of squeue for this job.
+    fn in_squeue(&self) -> Vec<String> {
+        let options = ["-j".to_owned(), self.number.clone()];
+        [on_cluster(self.cluster()).as_slice(), &options].concat()
+    }
 }
 
 impl fmt::Display for JobId {
@@ -65,6 +76,8 @@ impl From<u32> for JobId {
 pub(crate) struct Listed {
     pub(crate) job: JobId,
     pub(crate) state: JobState,
+    /// Why it waits, such as `Priority`; `None` as a text if Slurm has not said.
+    pub(crate) reason: String,
     /// What sbatch got with `--comment`.
     pub(crate) comment: String,
 }
@@ -126,12 +139,22 @@ pub(crate) fn test(script: &str, options: &[String]) -> Result<String, CommandEr
     Ok(format!("{output}{messages}"))
 }
 
+/// What squeue prints of a job.
+const FORMAT: &str = "%i|%T|%r|%k";
+
+/// What squeue lists about a job; `None` if Slurm does not know it any more.
+pub(crate) fn queued(job: &JobId) -> Result<Option<Listed>, CommandError> {
+    let asked = ["-h", "-o", FORMAT].map(str::to_owned);
+    let (output, _) = run("squeue", &[asked.as_slice(), &job.in_squeue()].concat(), None)?;
+    Ok(jobs_of(&output, job.cluster()).into_iter().find(|listed| listed.job == *job))
+}
+
 /// The jobs of this user that Slurm still knows, on these clusters; `None` is the one that squeue
 /// asks by itself. A question about numbers would fail as a whole if one of them is too old to be
 /// known.
 pub(crate) fn queue(clusters: &BTreeSet<Option<String>>) -> Result<Vec<Listed>, CommandError> {
     let user = nix::unistd::getuid().to_string();
-    let asked = ["-h", "-t", "all", "-u", &user, "-o", "%i|%T|%k"].map(str::to_owned);
+    let asked = ["-h", "-t", "all", "-u", &user, "-o", FORMAT].map(str::to_owned);
     let mut listed = Vec::new();
     for cluster in clusters {
         let options = [asked.as_slice(), &on_cluster(cluster.as_deref())].concat();
@@ -173,6 +196,8 @@ fn run(
     let failed = |reason: String| CommandError { program, reason };
     let mut child = Command::new(program)
         .args(options)
+        // sbatch would pass the secret on to the job and to the controller of the cluster.
+        .env_remove("CAVIAR_JOIN")
         .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -197,14 +222,15 @@ fn job_of(output: &str) -> Option<JobId> {
     JobId::parsed(output.lines().map(str::trim).rfind(|line| !line.is_empty())?)
 }
 
-/// The jobs in the output of squeue for a cluster, one on each line: `1234|RUNNING|comment`. Other
-/// lines, such as `CLUSTER: name`, have no job.
+/// The jobs in the output of squeue for a cluster, one on each line:
+/// `1234|RUNNING|None|comment`. Other lines, such as `CLUSTER: name`, have no job.
 fn jobs_of(output: &str, cluster: Option<&str>) -> Vec<Listed> {
     let job = |line: &str| {
-        let mut parts = line.trim().splitn(3, '|');
+        let mut parts = line.trim().splitn(4, '|');
         let (number, state) = (parts.next()?.to_owned(), JobState::from_slurm(parts.next()?));
         let job = JobId { number, cluster: cluster.map(str::to_owned) };
-        Some(Listed { job, state, comment: parts.next().unwrap_or_default().to_owned() })
+        let mut next = || parts.next().unwrap_or_default().to_owned();
+        Some(Listed { job, state, reason: next(), comment: next() })
     };
     output.lines().filter_map(job).collect()
 }
@@ -223,6 +249,7 @@ mod tests {
         assert_eq!((job.to_string().as_str()), "1234 on cluster other");
         assert_eq!(job.scancel(), "scancel -M other 1234");
         assert_eq!(JobId::from(1234).scancel(), "scancel 1234");
+        assert_eq!(job.squeue(), "squeue -M other -j 1234");
         for output in ["", "\n", "Submitted batch job 1234\n", ";x\n"] {
             assert_eq!(job_of(output), None, "{output:?}");
         }
@@ -230,8 +257,8 @@ mod tests {
 
     #[test]
     fn every_state_of_slurm_is_known() {
-        let output = "1|PENDING|\n2|RUNNING|a|b\n 3|COMPLETED\n4|OUT_OF_MEMORY|(null)\n\
-                      5|PREEMPTED|\n6|NEW|\n\n";
+        let output = "1|PENDING|Priority|\n2|RUNNING|None|a|b\n 3|COMPLETED\n\
+                      4|OUT_OF_MEMORY|None|(null)\n5|PREEMPTED|\n6|NEW|\n\n";
         let listed = jobs_of(output, Some("other"));
         let states: Vec<JobState> = listed.iter().map(|listed| listed.state).collect();
         let expected = [
@@ -243,7 +270,7 @@ mod tests {
             JobState::Running,
         ];
         assert_eq!(states, expected);
-        assert_eq!(listed[1].comment, "a|b");
+        assert_eq!((listed[0].reason.as_str(), listed[1].comment.as_str()), ("Priority", "a|b"));
         assert_eq!(Some(&listed[1].job), JobId::parsed("2;other").as_ref());
         assert!(jobs_of("CLUSTER: other\nsqueue: something else\n", None).is_empty());
     }

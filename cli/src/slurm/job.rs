@@ -22,6 +22,7 @@ use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::child::Child;
+use super::earlier::check_can_continue;
 use super::joining::Meeting;
 use super::run::program;
 use crate::args::slurm::JobArguments;
@@ -209,22 +210,10 @@ async fn begin(
     let Some(sweep) = known.into_iter().find(|sweep| sweep.name == source.spec.name) else {
         return Ok(source.create(client, slots_of_auto(source), &[]).await?.name.to_string());
     };
-    let (name, store) = (sweep.name.to_string(), args.store.display());
-    if source.has_changed_since(&sweep) {
-        let message = format!("{store} has a sweep {name}, and its file has changed since");
-        let hint = "to keep both: --name NAME; to start again, delete it first: caviar delete";
-        return Err(Failure::hinted(message, format!("{hint} {name} --store {store}")).into());
-    }
-    match sweep.state {
-        SweepState::Cancelled => {
-            let message = format!("sweep {name} was cancelled and cannot continue");
-            let hint = format!("to delete it: caviar delete {name} --store {store}");
-            return Err(Failure::hinted(message, hint).into());
-        }
-        SweepState::Paused => {
-            client.resume_sweep(&name).await?;
-        }
-        SweepState::Running | SweepState::Scoring | SweepState::Completed => {}
+    check_can_continue(source, &sweep, &args.store)?;
+    let name = sweep.name.to_string();
+    if sweep.state == SweepState::Paused {
+        client.resume_sweep(&name).await?;
     }
     let finished = sweep.counts.finished();
     talk(&format!("continuing sweep {name}: {finished} trials are finished"));

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use caviar_client::{Client, ConnectionError, Dialer, Finder, Target, read_secret_file};
+use caviar_client::{
+    Client, ConnectionError, Dialer, FindError, Finder, Found, FoundIn, Target, read_secret_file,
+};
 use caviar_common::join::{JoinString, Role, join_file, trust_folder};
 
 use crate::args::Source;
@@ -14,6 +16,8 @@ use crate::place::Place;
 
 /// Digits of the pin that name a coordinator: 64 bits.
 const NAME_DIGITS: usize = 16;
+const HOW_TO_MAKE_ONE: &str =
+    "to make one for workers: caviar tokens create --role worker --output worker.join";
 
 /// How the parts of a job find its coordinator: by files next to the store, which every node sees
 /// and only this user can read.
@@ -61,36 +65,128 @@ impl Meeting {
     }
 }
 
+/// Fails if the join string is on standard input.
+pub(crate) fn check_is_not_input(source: &Source) -> Result<(), Failure> {
+    if source.connection.join.as_deref() != Some(Path::new("-")) {
+        return Ok(());
+    }
+    Err(Failure::hinted(
+        "--join -: the command and its jobs read the join string more than once",
+        "write the join string to a file of mode 0600 that every node sees",
+    )
+    .in_input())
+}
+
 /// The arguments by which a worker of the same user, on any node with the same folders, finds the
 /// coordinator that this command asks.
 pub(crate) fn worker_arguments(source: &Source) -> Result<Vec<String>, Failure> {
-    let option = |name: &str, value: String| vec![name.to_owned(), value];
-    let connection = &source.connection;
+    Ok(arguments(source, worker_file(source)?.as_deref()))
+}
+
+/// The arguments of a worker that reads its join string from this file.
+pub(crate) fn worker_arguments_with(source: &Source, file: &Path) -> Result<Vec<String>, Failure> {
+    let refused = |why: String| {
+        let message = format!("--worker-join {}: {why}", file.display());
+        Failure::hinted(message, HOW_TO_MAKE_ONE).in_input()
+    };
+    let text = read_secret_file(file).map_err(|error| refused(error.to_string()))?;
+    let join: JoinString = text.parse().map_err(|error| refused(format!("{error}")))?;
+    if join.role != Role::Worker {
+        return Err(refused(format!(
+            "expected a join string of the role worker, not {}",
+            join.role
+        )));
+    }
+    match target_of(source) {
+        Ok(Target::Trusted(own)) if own.pin != join.pin => {
+            Err(refused("it is for another coordinator".to_owned()))
+        }
+        Ok(_) | Err(_) => Ok(arguments(source, Some(file))),
+    }
+}
+
+fn arguments(source: &Source, join: Option<&Path>) -> Vec<String> {
     let mut words = Vec::new();
-    match (source.place()?, &connection.join) {
-        (Place::Store(store), _) => {
-            let file = absolute(&join_file(&trust_folder(&store), Role::Worker));
-            // A store that no coordinator has open has none: the worker looks in the home folder.
-            if file.is_file() {
-                words.extend(option("--join", file.display().to_string()));
-            }
-        }
-        (Place::Coordinator, Some(join)) if join.as_os_str() == "-" => {
-            return Err(Failure::hinted(
-                "--join -: the workers of a job cannot read this command's standard input",
-                "write the join string to a file of mode 0600 that every node sees",
-            )
-            .in_input());
-        }
-        (Place::Coordinator, Some(join)) => {
-            words.extend(option("--join", absolute(join).display().to_string()));
-        }
-        (Place::Coordinator, None) => {}
+    if let Some(file) = join {
+        words.extend(["--join".to_owned(), absolute(file).display().to_string()]);
     }
-    if let Some(address) = &connection.coordinator {
-        words.extend(option("--coordinator", address.clone()));
+    if let Some(address) = &source.connection.coordinator {
+        words.extend(["--coordinator".to_owned(), address.clone()]);
     }
-    Ok(words)
+    words
+}
+
+/// The file with the join string for workers. `None` if a worker finds it in the home folder, or
+/// needs none.
+fn worker_file(source: &Source) -> Result<Option<PathBuf>, Failure> {
+    if let Place::Store(store) = source.place()? {
+        let file = join_file(&trust_folder(&store), Role::Worker);
+        // A store that no coordinator has open has none: the worker looks in the home folder.
+        return Ok(file.is_file().then_some(file));
+    }
+    let finder = source.connection.finder();
+    if finder.join.is_none() && finder.variable.is_none() {
+        return Ok(None);
+    }
+    let found = finder.find_place(Role::Worker).map_err(not_found)?;
+    let Target::Trusted(join) = &found.target else { return Ok(None) };
+    if let (FoundIn::File(file), Role::Worker) = (&found.place, join.role) {
+        return Ok(Some(file.clone()));
+    }
+    let file = file_next_to(&found.place, join).or_else(|| file_of_user(&finder, join));
+    file.map(Some).ok_or_else(|| no_worker_file(&found.place, join.role))
+}
+
+/// The file for workers in the trust folder that has this file of another role.
+fn file_next_to(place: &FoundIn, join: &JoinString) -> Option<PathBuf> {
+    let FoundIn::File(other) = place else { return None };
+    let file = join_file(other.parent()?, Role::Worker);
+    let found: JoinString = read_secret_file(&file).ok()?.parse().ok()?;
+    (found.role == Role::Worker && found.pin == join.pin).then_some(file)
+}
+
+/// The file for workers that the same coordinator has left in the home folder.
+fn file_of_user(finder: &Finder, join: &JoinString) -> Option<PathBuf> {
+    let place = FoundIn::UserFolder(PathBuf::new());
+    let known = Found { target: Target::Trusted(join.clone()), place };
+    let found = finder.find_again(Role::Worker, &known).ok()??;
+    match found.place {
+        FoundIn::UserFolder(file) => Some(file),
+        FoundIn::Address | FoundIn::File(_) | FoundIn::Input | FoundIn::Variable => None,
+    }
+}
+
+fn no_worker_file(place: &FoundIn, role: Role) -> Failure {
+    Failure::with_hints(
+        format!(
+            "the jobs need a file with a join string of the role worker, and {place} has one of \
+             the role {role}"
+        ),
+        vec!["name that file with --worker-join FILE".to_owned(), HOW_TO_MAKE_ONE.to_owned()],
+    )
+    .in_input()
+}
+
+/// Fails unless the token of this client may read sweeps and workers.
+pub(crate) async fn check_may_read(client: &Client) -> anyhow::Result<()> {
+    // An earlier release does not tell the role.
+    let token = client.coordinator().await?.and_then(|info| info.token);
+    if token.is_none_or(|token| token.role != Role::Worker.name()) {
+        return Ok(());
+    }
+    Err(Failure::with_hints(
+        "the join string has the role worker, with which sweeps cannot be read: expected view, \
+         submit or admin",
+        vec![
+            "to make one, as an admin: caviar tokens create --role view --output view.join"
+                .to_owned(),
+            "then: --join view.join for this command, and --worker-join FILE with the role worker \
+             for its jobs"
+                .to_owned(),
+        ],
+    )
+    .in_input()
+    .into())
 }
 
 fn absolute(path: &Path) -> PathBuf {
@@ -114,10 +210,12 @@ fn target_of(source: &Source) -> Result<Target, Failure> {
         let file = join_file(&trust_folder(&store), Role::Worker);
         finder.join = file.is_file().then_some(file);
     }
-    finder.find(Role::Worker).map_err(|error| {
-        let error = ConnectionError::from(error);
-        Failure::with_hints(error.to_string(), error.hints())
-    })
+    finder.find(Role::Worker).map_err(not_found)
+}
+
+fn not_found(error: FindError) -> Failure {
+    let error = ConnectionError::from(error);
+    Failure::with_hints(error.to_string(), error.hints())
 }
 
 /// The join string for a worker on a host that cannot read this user's files. `None` for a
@@ -131,6 +229,6 @@ pub(crate) fn secret_of(source: &Source) -> Result<Option<String>, Failure> {
         format!("the join string has the role {}, and a worker should get no more than its own", {
             join.role
         }),
-        "to make one for workers: caviar tokens create --role worker --output worker.join",
+        HOW_TO_MAKE_ONE,
     ))
 }

@@ -5,10 +5,12 @@ mod allocator;
 mod child;
 mod commands;
 mod demand;
+mod earlier;
 mod job;
 pub(crate) mod joining;
 mod run;
 mod script;
+mod waiting;
 mod workers;
 
 use crate::args::slurm::{Action, Slurm};

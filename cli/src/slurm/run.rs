@@ -2,17 +2,25 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use caviar_common::spec::Parallelism;
+use tokio::time::sleep;
 
-use super::commands::{self, CommandError, JobId};
+use super::commands::{self, CommandError, JobId, JobState};
+use super::earlier::{check_can_continue, earlier_sweep};
 use super::script::{Directive, Script, resources};
+use super::waiting;
 use crate::args::slurm::{Run, Submission};
 use crate::failure::Failure;
 use crate::progress::talk;
 use crate::show;
 use crate::sweep_file::{Purpose, SweepSource};
+
+/// How often squeue is asked about a new job, and the time before each question.
+const LOOKS: u32 = 4;
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Submits the job, or shows its script.
 pub(crate) async fn run(args: &Run) -> anyhow::Result<()> {
@@ -27,6 +35,9 @@ pub(crate) async fn run(args: &Run) -> anyhow::Result<()> {
     let name = source.spec.name.as_str();
     let log = folder.join(format!("{name}-%j.log"));
     let script = script(args, name, &log)?.without(&args.submission.skip_directive)?;
+    if !args.submission.print && has_ended(args, &source).await? {
+        return Ok(());
+    }
     if let Parallelism::Trials(trials) = source.spec.search.parallelism {
         talk(&format!(
             "note: the sweep file has parallelism = {trials}, so at most {} are trained at once; \
@@ -42,7 +53,42 @@ pub(crate) async fn run(args: &Run) -> anyhow::Result<()> {
         "hint: to end it: {}; the same command continues the sweep later",
         job.scancel()
     ));
+    if let Some(message) = why_it_waits(job).await? {
+        talk(&message);
+    }
     Ok(())
+}
+
+/// Whether the store has the sweep, and it needs no job any more. Says so.
+async fn has_ended(args: &Run, source: &SweepSource) -> anyhow::Result<bool> {
+    let Some(sweep) = earlier_sweep(&args.store, &source.spec.name).await else {
+        return Ok(false);
+    };
+    check_can_continue(source, &sweep, &args.store)?;
+    if !sweep.state.is_final() {
+        return Ok(false);
+    }
+    let command = if sweep.best.is_some() { "best" } else { "trials" };
+    let (name, store) = (&sweep.name, args.store.display());
+    talk(&format!("sweep {name} has ended, so no job is submitted"));
+    talk(&format!("hint: to see its result: caviar {command} {name} --store {store}"));
+    Ok(true)
+}
+
+/// What to say about a job that waits for something else than its turn. Looks until Slurm has
+/// considered the job, for two seconds at most.
+async fn why_it_waits(job: JobId) -> anyhow::Result<Option<String>> {
+    for _ in 0..LOOKS {
+        sleep(LOOK_INTERVAL).await;
+        let job = job.clone();
+        let look = tokio::task::spawn_blocking(move || commands::queued(&job));
+        // The job is submitted, whether squeue answers or not.
+        let Ok(Some(listed)) = look.await.context("calling squeue")? else { return Ok(None) };
+        if listed.state != JobState::Queued || listed.reason != "None" {
+            return Ok(waiting::message(&listed));
+        }
+    }
+    Ok(None)
 }
 
 /// The script of the whole job.

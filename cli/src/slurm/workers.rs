@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::Context;
 use caviar_client::Error;
 use caviar_common::duration::format;
+use caviar_common::error::ErrorClass;
+use caviar_common::numbers::to_u32;
 use caviar_process::Signals;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -13,12 +15,16 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::allocator::{Allocator, Demand, Limits, Step};
 use super::commands::{self, CommandError, JobId, JobState, Listed};
 use super::demand::{WORKER_PREFIX, demand, is_active};
-use super::joining::{name_of, worker_arguments};
+use super::joining::{
+    check_is_not_input, check_may_read, name_of, worker_arguments, worker_arguments_with,
+};
 use super::run::{absolute, program, submit};
 use super::script::{Directive, Script, clusters, has_comment, resources};
+use super::waiting::Waiting;
 use crate::args::slurm::Workers;
 use crate::embedded::Reader;
 use crate::progress::talk;
+use crate::show::text::count;
 
 /// What the comment of a job begins with. The name of the coordinator follows.
 const MARK_PREFIX: &str = "caviar-workers:";
@@ -27,6 +33,7 @@ const SOON: Duration = Duration::from_secs(2);
 
 /// Submits workers until it is interrupted, or shows their script.
 pub(crate) async fn workers(args: &Workers) -> anyhow::Result<()> {
+    check_is_not_input(&args.source)?;
     let mark = name_of(&args.source).map(|name| format!("{MARK_PREFIX}{name}"));
     // A script can be shown without any coordinator.
     let script = script(args, mark.as_deref().ok())?.without(&args.submission.skip_directive)?;
@@ -37,11 +44,11 @@ pub(crate) async fn workers(args: &Workers) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let mut continues = signal(SignalKind::user_defined1())?;
     let reader = Reader::open_for_workers(&args.source).await?;
+    check_may_read(&reader.client).await?;
     let mut office = Office::new(args, script, mark?, reader);
     talk(&format!(
-        "workers for {}: at most {} jobs, {} of them queued",
-        office.reader.client.url(),
-        args.max,
+        "submitting workers while there is demand: at most {}, and at most {} in the queue",
+        count(args.max.into(), "job"),
         args.backlog
     ));
     if has_comment(&args.submission.sbatch) {
@@ -85,7 +92,10 @@ fn script(args: &Workers, mark: Option<&str>) -> anyhow::Result<Script> {
     directives.push(Directive::flag("--no-requeue"));
     directives.push(Directive::with("--output", logs.display()));
     let mut words = vec![program()?, "worker".to_owned()];
-    words.extend(worker_arguments(&args.source)?);
+    words.extend(match &args.worker_join {
+        Some(file) => worker_arguments_with(&args.source, file)?,
+        None => worker_arguments(&args.source)?,
+    });
     words.extend(["--name".to_owned(), format!("{WORKER_PREFIX}$SLURM_JOB_ID")]);
     words.extend(["--idle-timeout".to_owned(), format(args.idle_timeout)]);
     Ok(Script::new(directives, &words))
@@ -102,6 +112,8 @@ struct Office<'a> {
     mark: Option<String>,
     /// The clusters that get the jobs, as far as the options tell.
     clusters: BTreeSet<Option<String>>,
+    /// Why its jobs wait in the queue.
+    waiting: Waiting,
     /// Whether the last look has submitted a job.
     has_submitted: bool,
     /// What was said last about a coordinator or a Slurm that does not answer; said once.
@@ -117,8 +129,8 @@ impl<'a> Office<'a> {
             .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
         let clusters = clusters(&args.submission.sbatch, environment.as_deref());
         let (allocator, mark) = (Allocator::new(limits), Some(mark));
-        let (has_submitted, trouble) = (false, None);
-        Self { args, script, reader, allocator, mark, clusters, has_submitted, trouble }
+        let (waiting, has_submitted, trouble) = (Waiting::default(), false, None);
+        Self { args, script, reader, allocator, mark, clusters, waiting, has_submitted, trouble }
     }
 
     /// Looks at the demand and the queue once, and does what follows. Returns whether the
@@ -128,7 +140,8 @@ impl<'a> Office<'a> {
         let (demand, is_done) = match self.ask().await {
             Ok(reply) => reply,
             Err(error) => {
-                self.note_trouble(format!("the coordinator does not answer: {error}"));
+                let verb = if is_refusal(&error) { "refuses" } else { "does not answer" };
+                self.note_trouble(format!("the coordinator {verb}: {error}"));
                 return Ok(false);
             }
         };
@@ -136,6 +149,7 @@ impl<'a> Office<'a> {
             Ok(listed) => {
                 self.trouble = None;
                 self.adopt(&listed);
+                self.say_why_jobs_wait(&listed);
                 let states = listed.into_iter().map(|listed| (listed.job, listed.state));
                 Some(states.collect::<BTreeMap<JobId, JobState>>())
             }
@@ -161,11 +175,17 @@ impl<'a> Office<'a> {
     fn adopt(&mut self, listed: &[Listed]) {
         let Some(mark) = self.mark.take() else { return };
         let own = listed.iter().filter(|listed| listed.comment == mark);
-        let count = self.allocator.adopt(own.map(|own| (own.job.clone(), own.state)));
-        if count > 0 {
-            let jobs = if count == 1 { "job" } else { "jobs" };
-            talk(&format!("taking over {count} {jobs} for the same coordinator"));
+        let adopted = self.allocator.adopt(own.map(|own| (own.job.clone(), own.state)));
+        if adopted > 0 {
+            let jobs = count(to_u32(adopted).into(), "job");
+            talk(&format!("taking over {jobs} for the same coordinator"));
         }
+    }
+
+    fn say_why_jobs_wait(&mut self, listed: &[Listed]) {
+        let own: BTreeSet<&JobId> = self.allocator.jobs().collect();
+        let own = listed.iter().filter(|listed| own.contains(&listed.job));
+        self.waiting.news(own).iter().for_each(|message| talk(message));
     }
 
     async fn ask(&self) -> Result<(Demand, bool), Error> {
@@ -216,8 +236,7 @@ impl<'a> Office<'a> {
         }
         let running = self.allocator.running();
         if running > 0 {
-            let idle = format(self.args.idle_timeout);
-            talk(&format!("{running} running jobs continue, and end when idle for {idle}"));
+            talk(&continuing(running, self.args.idle_timeout));
         }
         self.reader.close().await
     }
@@ -230,9 +249,45 @@ impl<'a> Office<'a> {
     }
 }
 
+/// Whether the coordinator is there and does not accept the request.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::Refused { class, .. } if *class != ErrorClass::Unavailable)
+}
+
+/// What happens to the running jobs when no more are submitted.
+fn continuing(running: usize, idle_timeout: Duration) -> String {
+    let jobs = count(to_u32(running).into(), "running job");
+    let verbs = if running == 1 { ("continues", "ends") } else { ("continue", "end") };
+    format!("{jobs} {}, and {} when idle for {}", verbs.0, verbs.1, format(idle_timeout))
+}
+
 /// Runs a command that may take long on a thread of its own.
 async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> T + Send + 'static,
 ) -> anyhow::Result<T> {
     tokio::task::spawn_blocking(call).await.context("calling Slurm")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_not_called_silence() {
+        let refused = |class| Error::Refused {
+            url: "https://a:1".to_owned(),
+            class,
+            message: "no".to_owned(),
+            hints: Vec::new(),
+        };
+        assert!(is_refusal(&refused(ErrorClass::Refused)));
+        assert!(!is_refusal(&refused(ErrorClass::Unavailable)));
+    }
+
+    #[test]
+    fn one_job_continues_and_two_jobs_continue() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(continuing(1, minute), "1 running job continues, and ends when idle for 1m");
+        assert_eq!(continuing(2, minute), "2 running jobs continue, and end when idle for 1m");
+    }
 }
