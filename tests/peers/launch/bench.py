@@ -62,7 +62,7 @@ def main():
                 # Each is the first of a round in turn.
                 first = number % len(order)
                 for name, measure in order[first:] + order[:first]:
-                    place = pathlib.Path(folder, f"{name.replace(', ', '-').replace(' ', '-')}-{number}")
+                    place = pathlib.Path(folder, f"{name}-{number}".replace(",", "").replace(" ", "-"))
                     place.mkdir()
                     seconds[name].append(measure(place))
                     wait_until_idle()
