@@ -62,7 +62,9 @@ def main():
                 # Each is the first of a round in turn.
                 first = number % len(order)
                 for name, measure in order[first:] + order[:first]:
-                    place = pathlib.Path(folder, f"{name}-{number}".replace(",", "").replace(" ", "-"))
+                    # HyperQueue cannot work in a folder with a space in its name.
+                    place = pathlib.Path(folder, f"{name}-{number}".replace(", ", "-"))
+                    place = place.with_name(place.name.replace(" ", "-"))
                     place.mkdir()
                     seconds[name].append(measure(place))
                     wait_until_idle()
