@@ -65,7 +65,8 @@ fn command(folder: &Path, endpoint: &str, artifacts: &str, listen: &str) -> Comm
     command
 }
 
-/// Data and a sweep on it, which no worker sees.
+/// Data and a sweep on it, which no worker sees. It lasts until its first worker is killed, on a fast
+/// machine too.
 fn write_sweep(folder: &Path) -> PathBuf {
     let row = |i: usize| {
         let (x, y) = (i * 37 % 101, i * 53 % 89);
@@ -74,7 +75,7 @@ fn write_sweep(folder: &Path) -> PathBuf {
     let rows: String = (0..600).map(row).collect();
     fs::write(folder.join("own.csv"), format!("x,y,z,kind\n{rows}")).expect("it can be written");
     let sweep = "name = \"own\"\nseed = 3\n[data]\nsource = \"own.csv\"\nlabel = \"kind\"\n\
-                 [fixed]\nepochs = 8\nlayers = 1\nunits = 8\n\
+                 [fixed]\nepochs = 1500\nlayers = 1\nunits = 8\n\
                  [space]\nlearning_rate = { scale = \"log\", low = 1e-3, high = 1.0 }\n\
                  [search]\nstrategy = \"random\"\ntrials = 24\nparallelism = 4\n";
     let file = folder.join("own.toml");
