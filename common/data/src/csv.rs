@@ -1,5 +1,6 @@
 //! The reader of CSV files: a header, one label column, and numbers in all other columns.
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 
 use caviar_common::data::Task;
@@ -175,10 +176,9 @@ impl Header {
             let (label, count) = (wanted.to_owned(), others + 1);
             return Err(DataError::LabelTwice { path: path(), line, label, count });
         }
-        let is_repeated = |i: usize, name: &String| {
-            !name.is_empty() && names.iter().take(i).any(|earlier| earlier == name)
-        };
-        if let Some((i, name)) = names.iter().enumerate().find(|(i, name)| is_repeated(*i, name)) {
+        let mut earlier = HashSet::with_capacity(names.len());
+        let mut named = names.iter().enumerate().filter(|(_, name)| !name.is_empty());
+        if let Some((i, name)) = named.find(|(_, name)| !earlier.insert(name.as_str())) {
             let (name, column) = (shown(name), i + 1);
             return Err(DataError::NameTwice { path: path(), line, name, column });
         }

@@ -102,8 +102,8 @@ impl Dataset {
 
     /// The names of the classes, in order; empty for regression.
     ///
-    /// If all names are numbers they are sorted by value (`2` before `10`), and spellings of one
-    /// number (`1` and `1.0`) are one class. Otherwise they are sorted by the bytes of their UTF-8
+    /// They are compared as they are written, so `1` and `1.0` are two classes. If all names are
+    /// numbers they are sorted by value (`2` before `10`), and otherwise by the bytes of their UTF-8
     /// text.
     pub fn classes(&self) -> &[String] {
         &self.parts.classes

@@ -361,17 +361,16 @@ pub enum DataError {
         /// The number of rows of the training split.
         train: usize,
     },
-    /// A class without a row in the training split.
+    /// No class can spare a row for a split.
     #[error(
-        "class {class:?} has {rows} row{}, and none is left to train on: add rows, or lower \
-         validation or test",
-        plural(*.rows)
+        "{share} leaves the split empty: every class needs a row to train on, and none has \
+         another; add rows, or lower validation or test"
     )]
-    UntrainedClass {
-        /// The name of the class.
-        class: String,
-        /// How many rows it has.
-        rows: usize,
+    NothingToSpare {
+        /// The field with the split's share.
+        field: &'static str,
+        /// The share.
+        share: f64,
     },
 }
 
@@ -412,10 +411,9 @@ impl DataError {
                 LABEL
             }
             Self::LabelsNotGiven { .. } | Self::CountMismatch { .. } => LABELS,
-            Self::SharesTooLarge { .. }
-            | Self::SmallTraining { .. }
-            | Self::UntrainedClass { .. } => VALIDATION,
+            Self::SharesTooLarge { .. } | Self::SmallTraining { .. } => VALIDATION,
             Self::Superfluous { field, .. }
+            | Self::NothingToSpare { field, .. }
             | Self::Open { field, .. }
             | Self::Read { field, .. }
             | Self::Empty { field, .. }

@@ -1,5 +1,6 @@
 //! The labels of a data set as they are read.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use caviar_common::data::Task;
@@ -90,37 +91,34 @@ fn class(numbers: &mut BTreeMap<String, u32>, text: &str) -> Result<u32, Fault> 
 /// The names of the classes in order, and for each class by order of appearance its index in that
 /// order.
 ///
-/// If all names are numbers they are sorted by value, and spellings of one value (1, 1.0) are one
-/// class. Otherwise they are sorted by the bytes of the text. The order of the rows never matters.
+/// Names are compared as they are written: `7` and `007` are two classes, and so are numbers that
+/// differ in the twentieth digit. If all names are numbers they are sorted by value, and those of
+/// one value by their text. Otherwise they are sorted by the bytes of the text. The order of the
+/// rows never matters.
 fn in_order(numbers: &BTreeMap<String, u32>) -> (Vec<String>, Vec<u32>) {
-    let mut names = Vec::new();
+    let mut names: Vec<(&String, u32)> =
+        numbers.iter().map(|(text, &first)| (text, first)).collect();
+    let value = |text: &str| text.parse().ok().filter(|value: &f64| value.is_finite());
+    let values: Option<Vec<f64>> = names.iter().map(|(text, _)| value(text)).collect();
+    if let Some(values) = values {
+        // Adding 0 turns -0 into 0.
+        let mut sorted: Vec<_> = values.into_iter().map(|value| value + 0.0).zip(names).collect();
+        sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| by_digits(a.1.0, b.1.0)));
+        names = sorted.into_iter().map(|(_, name)| name).collect();
+    }
     let mut order = vec![0; numbers.len()];
-    for (name, spellings) in groups(numbers) {
-        let place = to_u32(names.len());
-        names.push(name);
-        for first in spellings {
-            if let Some(slot) = order.get_mut(index(first)) {
-                *slot = place;
-            }
+    for (place, (_, first)) in names.iter().enumerate() {
+        if let Some(slot) = order.get_mut(index(*first)) {
+            *slot = to_u32(place);
         }
     }
-    (names, order)
+    (names.into_iter().map(|(name, _)| name.clone()).collect(), order)
 }
 
-/// The classes in order: the name of each, and the numbers of its spellings.
-fn groups(numbers: &BTreeMap<String, u32>) -> Vec<(String, Vec<u32>)> {
-    // Adding 0 turns -0 into 0.
-    let value = |text: &str| text.parse().ok().filter(|v: &f64| v.is_finite()).map(|v| v + 0.0);
-    let values: Option<Vec<(f64, u32)>> =
-        numbers.iter().map(|(text, &first)| Some((value(text)?, first))).collect();
-    let Some(mut values) = values else {
-        return numbers.iter().map(|(text, &first)| (text.clone(), vec![first])).collect();
-    };
-    values.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let group = |same: &[(f64, u32)]| {
-        Some((same.first()?.0.to_string(), same.iter().map(|&(_, first)| first).collect()))
-    };
-    values.chunk_by(|a, b| a.0 == b.0).filter_map(group).collect()
+/// The order of numbers that an f64 cannot tell apart: by length, so that long integers are in
+/// order, and then by the bytes.
+fn by_digits(a: &str, b: &str) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
 #[cfg(test)]
@@ -156,10 +154,19 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_one_number_are_one_class() {
+    fn classes_are_compared_as_they_are_written() {
         assert_eq!(
-            classes(&["1.0", "0", "1", "-0.0", "01"]),
-            (vec![1, 0, 1, 0, 1], vec!["0".into(), "1".into()])
+            classes(&["7", "1.0", "0", "1", "-0.0", "007"]),
+            (
+                vec![4, 3, 0, 2, 1, 5],
+                ["0", "-0.0", "1", "1.0", "7", "007"].map(str::to_owned).into()
+            )
+        );
+        // An f64 has 53 bits.
+        let ids = ["2023552585717889802", "2023552585717889801", "2023552585717889800"];
+        assert_eq!(
+            classes(&ids),
+            (vec![2, 1, 0], [ids[2], ids[1], ids[0]].map(str::to_owned).into())
         );
     }
 

@@ -8,7 +8,7 @@ pub const MAX_FEATURES: usize = 1 << 20;
 pub const MAX_CLASSES: usize = 1 << 16;
 /// Longest name of a class, in bytes.
 pub const MAX_LABEL_BYTES: usize = 1 << 10;
-/// Longest row of a CSV file, in bytes.
-pub const MAX_RECORD_BYTES: usize = 1 << 22;
+/// Longest row of a CSV file, in bytes: room for 63 bytes of each of the most features.
+pub const MAX_RECORD_BYTES: usize = 1 << 26;
 /// Fewest rows: 2 to train on, because batch normalisation needs them, and 1 to validate on.
 pub const MIN_ROWS: usize = 3;

@@ -6,7 +6,7 @@ use caviar_common::seed::{Purpose, Seed};
 use ndarray::{Array1, Array2, Axis};
 
 use crate::dataset::Dataset;
-use crate::error::{DataError, TEST, VALIDATION, shown};
+use crate::error::{DataError, TEST, VALIDATION};
 use crate::examples::{Examples, Splits, Targets};
 use crate::standard::Standard;
 
@@ -14,15 +14,15 @@ use crate::standard::Standard;
 /// them.
 ///
 /// The validation and test splits have the rounded share of all rows, and of every class its exact
-/// share rounded up or down. Regression is split at random. Rows keep their order within a split.
+/// share rounded up or down, as far as each class keeps a row to train on. A class with one row is
+/// only trained. Regression is split at random. Rows keep their order within a split.
 ///
 /// The inputs, and for regression the targets, are standardised by the mean and standard deviation
 /// of the training split. A column that is constant in the training split becomes 0. Pixels of an
 /// image file keep their contrast: each has its own mean, and all share one standard deviation.
 ///
 /// # Errors
-/// A share out of range, a split without a row, a training split of fewer than 2 rows, or a class
-/// without a row in the training split.
+/// A share out of range, a split without a row, or a training split of fewer than 2 rows.
 pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
     let rows = Rows::draw(dataset, spec, sweep_seed)?;
     let mut train = select(dataset, &rows.train);
@@ -121,10 +121,16 @@ fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Rows, Dat
             *size += 1;
         }
     }
-    let mut validation = places(&sizes, spec.validation, VALIDATION)?;
-    let mut test =
-        if spec.test > 0.0 { places(&sizes, spec.test, TEST)? } else { vec![0; sizes.len()] };
-    check_training(dataset.classes(), &sizes, &validation, &test)?;
+    // Every class keeps a row to train on.
+    let spare: Vec<usize> = sizes.iter().map(|size: &usize| size.saturating_sub(1)).collect();
+    let mut validation = places(&sizes, &spare, spec.validation, VALIDATION)?;
+    let spare = spare.iter().zip(&validation).map(|(spare, taken)| spare - taken);
+    let spare: Vec<usize> = spare.collect();
+    let mut test = if spec.test > 0.0 {
+        places(&sizes, &spare, spec.test, TEST)?
+    } else {
+        vec![0; sizes.len()]
+    };
 
     let mut rows: Vec<(usize, usize)> = classes.into_iter().enumerate().collect();
     Seed::derive(sweep_seed, 0, Purpose::Split).stream(0).shuffle(&mut rows);
@@ -153,11 +159,17 @@ fn class_of_rows(targets: &Targets) -> Vec<usize> {
 }
 
 /// How many rows of each class go into a split with this share of all rows, by the method of
-/// largest remainders.
+/// largest remainders. No class gives more than its `spare` rows.
 ///
 /// The places add up to the rounded share of all rows, and each class has its exact share rounded
-/// up or down. Of equal remainders the larger class gives a row first, because it has more.
-fn places(sizes: &[usize], share: f64, field: &'static str) -> Result<Vec<usize>, DataError> {
+/// up or down. Of equal remainders the larger class gives a row first, because it has more. What
+/// small classes cannot spare, the others give, the largest first.
+fn places(
+    sizes: &[usize],
+    spare: &[usize],
+    share: f64,
+    field: &'static str,
+) -> Result<Vec<usize>, DataError> {
     let rows: usize = sizes.iter().sum();
     let total = floor_to_usize((share * real(rows)).round());
     if total == 0 {
@@ -165,36 +177,39 @@ fn places(sizes: &[usize], share: f64, field: &'static str) -> Result<Vec<usize>
         let least = (0.5e6 / real(rows)).ceil() / 1e6;
         return Err(DataError::EmptySplit { field, share, rows, least });
     }
+    let exact = sizes.iter().zip(spare);
     let mut places: Vec<usize> =
-        sizes.iter().map(|&size| floor_to_usize(share * real(size))).collect();
+        exact.map(|(&size, &spare)| floor_to_usize(share * real(size)).min(spare)).collect();
     let mut order: Vec<(f64, usize, usize)> = sizes
         .iter()
         .enumerate()
         .map(|(class, &size)| ((share * real(size)).fract(), size, class))
         .collect();
     order.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
-    let missing = total.saturating_sub(places.iter().sum());
-    for (_, _, class) in order.into_iter().take(missing) {
-        if let Some(place) = places.get_mut(class) {
-            *place += 1;
+    let mut missing = total.saturating_sub(places.iter().sum());
+    let mut by_size: Vec<(usize, usize)> = sizes.iter().copied().zip(0..).collect();
+    by_size.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    let by_remainder = order.into_iter().map(|(_, _, class)| class);
+    let mut next: Vec<usize> = by_remainder.collect();
+    while missing > 0 {
+        let before = missing;
+        for class in next {
+            let spare = spare.get(class).copied().unwrap_or_default();
+            let place = places.get_mut(class).filter(|place| **place < spare && missing > 0);
+            if let Some(place) = place {
+                *place += 1;
+                missing -= 1;
+            }
         }
+        if missing == before {
+            break;
+        }
+        next = by_size.iter().map(|(_, class)| *class).collect();
+    }
+    if places.iter().all(|&place| place == 0) {
+        return Err(DataError::NothingToSpare { field, share });
     }
     Ok(places)
-}
-
-/// Refuses splits that leave a class without a row to train on.
-fn check_training(
-    names: &[String],
-    sizes: &[usize],
-    validation: &[usize],
-    test: &[usize],
-) -> Result<(), DataError> {
-    for (((name, &rows), validation), test) in names.iter().zip(sizes).zip(validation).zip(test) {
-        if validation + test >= rows {
-            return Err(DataError::UntrainedClass { class: shown(name), rows });
-        }
-    }
-    Ok(())
 }
 
 /// Takes a place of the class; false if none is left.

@@ -201,6 +201,15 @@ fn the_split_of_a_seed_never_changes() {
 fn rare_classes_stay_in_training() {
     let splits = split(&of_classes(&[1, 19]), &shares(Task::Classification, 0.5, 0.0), 1).unwrap();
     assert_eq!(counts(&splits.train), BTreeMap::from([(0, 1), (1, 9)]));
+    // The large classes give what the ten classes of one row cannot spare.
+    let sizes = [20, 20, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1];
+    for (validation, test) in [(0.2, 0.1), (0.1, 0.05), (0.4, 0.3)] {
+        let spec = shares(Task::Classification, validation, test);
+        let splits = split(&of_classes(&sizes), &spec, 1).unwrap();
+        assert_eq!(counts(&splits.train).len(), sizes.len());
+        assert!(near(classes(&splits.validation).len(), 50, validation));
+        assert!(near(splits.test.map_or(0, |test| classes(&test).len()), 50, test));
+    }
 }
 
 #[test]
@@ -226,9 +235,11 @@ fn a_share_that_leaves_a_split_empty_is_refused() {
     let empty = "0.01 of 12 rows is less than one row: expected at least 0.041667";
     assert_eq!(fails(0.01, 0.2), ("data.validation", empty.to_owned()));
     assert_eq!(fails(0.2, 0.01), ("data.test", empty.to_owned()));
-    let untrained = "class \"c0\" has 2 rows, and none is left to train on: add rows, or lower \
-                     validation or test";
-    assert_eq!(fails(0.45, 0.45), ("data.validation", untrained.to_owned()));
+    let data = of_classes(&[2, 2]);
+    let error = split(&data, &shares(Task::Classification, 0.5, 0.4), 1).unwrap_err();
+    let nothing = "0.4 leaves the split empty: every class needs a row to train on, and none has \
+                   another; add rows, or lower validation or test";
+    assert_eq!((error.field(), error.to_string()), ("data.test", nothing.to_owned()));
 
     let values: Vec<String> = ["1", "2", "3"].map(str::to_owned).into();
     let error = split(&dataset(&values, Task::Regression), &shares(Task::Regression, 0.5, 0.0), 1)
