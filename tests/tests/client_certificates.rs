@@ -36,7 +36,7 @@ fn write_site(folder: &Path) {
 /// Lists the sweeps from the folder of the store, with a certificate or without.
 fn list(folder: &Path, certificate: Option<&str>) -> Output {
     let mut command = program("caviar");
-    command.args(["list", "--json"]).current_dir(folder).env("CAVIAR_HOME", folder);
+    command.arg("list").current_dir(folder).env("CAVIAR_HOME", folder);
     if let Some(name) = certificate {
         command.args(["--client-certificate", &format!("{name}.pem")]);
         command.args(["--client-key", &format!("{name}.key")]);

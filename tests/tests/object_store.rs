@@ -65,8 +65,8 @@ fn command(folder: &Path, endpoint: &str, artifacts: &str, listen: &str) -> Comm
     command
 }
 
-/// Data and a sweep on it, which no worker sees. It lasts until its first worker is killed, on a fast
-/// machine too.
+/// Data and a sweep on it, which no worker sees. The sweep lasts until its first worker is killed,
+/// on a fast machine too.
 fn write_sweep(folder: &Path) -> PathBuf {
     let row = |i: usize| {
         let (x, y) = (i * 37 % 101, i * 53 % 89);

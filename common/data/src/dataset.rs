@@ -103,8 +103,8 @@ impl Dataset {
     /// The names of the classes, in order; empty for regression.
     ///
     /// They are compared as they are written, so `1` and `1.0` are two classes. If all names are
-    /// numbers they are sorted by value (`2` before `10`), and otherwise by the bytes of their UTF-8
-    /// text.
+    /// numbers they are sorted by value (`2` before `10`), and otherwise by the bytes of their
+    /// UTF-8 text.
     pub fn classes(&self) -> &[String] {
         &self.parts.classes
     }
