@@ -3,17 +3,8 @@ import pathlib
 import sys
 import tempfile
 
-from grpc_tools import protoc
-
-PROTO = pathlib.Path(__file__).resolve().parents[3] / "proto"
-
-
-def generate(out):
-    files = [str(path) for path in sorted(PROTO.glob("caviar/v1/*.proto"))]
-    outputs = [f"--python_out={out}", f"--grpc_python_out={out}"]
-    assert protoc.main(["protoc", f"-I{PROTO}", *outputs, *files]) == 0
-    sys.path.insert(0, out)
-
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from protos import generate  # noqa: E402
 
 with tempfile.TemporaryDirectory() as folder:
     generate(folder)
