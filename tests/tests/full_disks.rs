@@ -98,7 +98,7 @@ fn a_coordinator_whose_disk_is_full_stops_and_goes_on_once_there_is_space() {
     assert!(!coordinator.process.wait(), "a coordinator that cannot write does not go on");
     let log = coordinator.process.log();
     assert!(
-        log.contains("the disk is full, or a quota on it: the store failed to write events"),
+        log.contains("the disk is full or its quota is used up: the store failed to write events"),
         "{log}"
     );
     assert!(log.contains("hint: free space, and run the command again"), "{log}");
@@ -108,7 +108,7 @@ fn a_coordinator_whose_disk_is_full_stops_and_goes_on_once_there_is_space() {
     let output = command.output().expect("it starts");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
-        !output.status.success() && errors.contains("the disk is full, or a quota on it"),
+        !output.status.success() && errors.contains("the disk is full or its quota is used up"),
         "{errors}"
     );
     let status = caviar_ok(&["status", "full", "--store", &store.to_string_lossy()]);

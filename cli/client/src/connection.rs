@@ -1,4 +1,4 @@
-//! A connection to a coordinator that was found, and why there is none.
+//! Connections to coordinators that were found, and the reasons why one cannot be opened.
 
 use std::path::PathBuf;
 

@@ -558,7 +558,7 @@ fn cache(host: &Host) -> Row {
 fn writable(folder: &str, report: &CacheReport) -> Row {
     let CacheReport { used_bytes, free_bytes, limit_bytes, network } = *report;
     let text = format!(
-        "{folder} takes up to {}: it has {}, and {} are free",
+        "{folder} takes up to {}: it holds {}, and {} are free",
         ByteSize(limit_bytes),
         ByteSize(used_bytes),
         ByteSize(free_bytes)

@@ -15,7 +15,7 @@ use crate::standard::Standard;
 ///
 /// The validation and test splits have the rounded share of all rows, and of every class its exact
 /// share rounded up or down, as far as each class keeps a row to train on. A class with one row is
-/// only trained. Regression is split at random. Rows keep their order within a split.
+/// in the training split only. Regression is split at random. Rows keep their order within a split.
 ///
 /// The inputs, and for regression the targets, are standardised by the mean and standard deviation
 /// of the training split. A column that is constant in the training split becomes 0. Pixels of an

@@ -142,8 +142,8 @@ pub enum StoreError {
     Encode(#[from] serde_json::Error),
     /// The disk has no space left.
     #[error(
-        "the disk is full, or a quota on it: the store failed to {doing}; nothing that it has \
-         acknowledged is lost; hint: free space, and run the command again"
+        "the disk is full or its quota is used up: the store failed to {doing}; nothing that it \
+         has acknowledged is lost; hint: free space, and run the command again"
     )]
     Full {
         /// The operation that failed, as a verb phrase.

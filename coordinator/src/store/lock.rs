@@ -68,7 +68,7 @@ impl Lock {
     pub(super) fn take(store: &Path) -> Result<Option<Self>, StoreError> {
         let path = with_suffix(store, "-lock");
         loop {
-            // Whoever can open the store must see that it is in use.
+            // Every user who can open the store must be able to see that it is in use.
             let mode = fs::metadata(store).map_or(0o600, |store| store.mode() & 0o666);
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false).mode(mode);
