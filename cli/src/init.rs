@@ -93,7 +93,7 @@ impl Draft {
         let mut spec: SweepSpec = parse(&format!("{head}{search}"))
             .map_err(|problems| Failure::File { file: "the new sweep file".to_owned(), problems })?
             .spec;
-        spec.fill_space(data);
+        spec.resolve(data);
         let space: String = spec.space.parameters().iter().map(space_line).collect();
         let heading = "[space]                            # the hyperparameters to search";
         Ok(format!("{head}{heading}\n{space}\n{search}"))
@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(spec.data.label.as_deref(), Some("kind"));
         let mut default = spec.clone();
         default.space = caviar_common::space::Space::default();
-        default.fill_space(&DataSummary { train: 42, ..DataSummary::default() });
+        default.resolve(&DataSummary { train: 42, ..DataSummary::default() });
         assert_eq!(spec.space, default.space, "{text}");
     }
 

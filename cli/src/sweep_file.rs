@@ -91,7 +91,7 @@ impl SweepSource {
     pub(crate) fn filled_spec(&self) -> SweepSpec {
         let mut spec = self.spec.clone();
         if let Some(data) = self.data() {
-            spec.fill_space(data);
+            spec.resolve(data);
         }
         spec
     }
@@ -99,7 +99,7 @@ impl SweepSource {
     /// Whether the file asks for something else than the sweep that was created from it.
     pub(crate) fn has_changed_since(&self, sweep: &SweepView) -> bool {
         let mut spec = self.spec.clone();
-        spec.fill_space(&sweep.data);
+        spec.resolve(&sweep.data);
         !sweep.spec.answers(&spec)
     }
 
@@ -109,7 +109,7 @@ impl SweepSource {
         let data = data_of(&self.spec.data, written, self.spec.seed, purpose)?;
         if let Some(ReadData { summary, .. }) = &data {
             let mut spec = self.spec.clone();
-            spec.fill_space(summary);
+            spec.resolve(summary);
             spec.check_new(Some(summary))?;
         }
         Ok(data)

@@ -78,8 +78,7 @@ mod tests {
             test: 0,
             features: 64,
             outputs: 10,
-            digest: String::new(),
-            block: None,
+            ..DataSummary::default()
         };
         epoch_units(&train_spec(&fixed, &Assignment::default()).unwrap(), &data)
     }

@@ -1,8 +1,11 @@
 //! Which data a sweep trains on, and the facts about it that the search needs.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::blob::Blob;
+use crate::metric::Score;
 
 /// The kind of prediction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,9 @@ pub enum Task {
 }
 
 impl Task {
+    /// Both tasks, in the order in which errors list them.
+    pub const ALL: [Self; 2] = [Self::Classification, Self::Regression];
+
     /// The name in files and on the wire.
     pub const fn name(self) -> &'static str {
         match self {
@@ -26,22 +32,79 @@ impl Task {
     }
 }
 
-/// Where the data is, and how it is split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Where the data is, how it is read, and how it is split.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataSpec {
-    /// `builtin:digits`; the path of a `.csv` file with a header or of an IDX image file, either
-    /// also gzipped; or [`EXTERNAL`].
+    /// `builtin:digits`; the path of a table or of an IDX image file; or [`EXTERNAL`].
     pub source: String,
-    /// The name of the label column of a CSV file.
+    /// The name of the label column of a table.
     pub label: Option<String>,
     /// The path of the label file of an IDX image file.
     pub labels: Option<String>,
-    /// The kind of prediction.
-    pub task: Task,
+    /// The kind of prediction. `None` asks for the task that the label suggests, until
+    /// [`SweepSpec::resolve`](crate::spec::SweepSpec::resolve) sets it.
+    pub task: Option<Task>,
     /// Share of the rows in the validation split, above 0 and below 1.
     pub validation: f64,
     /// Share of the rows in the test split, at least 0 and below 1; 0 for no test split.
     pub test: f64,
+    /// How the rows and columns of a table are read.
+    #[serde(default, skip_serializing_if = "TableSpec::is_default")]
+    pub table: TableSpec,
+}
+
+/// How the rows and columns of a table are read. What is absent is detected.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TableSpec {
+    /// The character between two cells of a text file.
+    pub delimiter: Option<char>,
+    /// Whether the first row of a text file names the columns. Without a header they are called
+    /// `column1`, `column2` and so on.
+    pub header: Option<bool>,
+    /// The only columns that are inputs, by name; empty for all columns.
+    pub columns: Vec<String>,
+    /// Columns that are not inputs, by name.
+    pub ignore: Vec<String>,
+    /// The types of columns, by name, where they differ from the detected ones.
+    pub types: BTreeMap<String, ColumnType>,
+    /// Texts that stand for a missing value, in addition to the usual ones.
+    pub missing: Vec<String>,
+}
+
+impl TableSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The type of a column, which decides how it becomes inputs of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnType {
+    /// A number, standardised by the training split.
+    Number,
+    /// One of two words, such as yes and no.
+    Boolean,
+    /// One of several texts, compared as they are written.
+    Category,
+    /// A date, with or without a time of day.
+    Date,
+}
+
+impl ColumnType {
+    /// All types, in the order in which errors list them.
+    pub const ALL: [Self; 4] = [Self::Number, Self::Boolean, Self::Category, Self::Date];
+
+    /// The name in files and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::Category => "category",
+            Self::Date => "date",
+        }
+    }
 }
 
 /// The source of a sweep whose trials external clients run. No data is read.
@@ -50,15 +113,7 @@ pub const EXTERNAL: &str = "external";
 impl DataSpec {
     /// The data of an external sweep.
     pub fn external() -> Self {
-        let task = Task::Classification;
-        Self {
-            source: EXTERNAL.to_owned(),
-            label: None,
-            labels: None,
-            task,
-            validation: 0.0,
-            test: 0.0,
-        }
+        Self { source: EXTERNAL.to_owned(), ..Self::default() }
     }
 
     /// Whether external clients run the trials.
@@ -69,7 +124,7 @@ impl DataSpec {
 
 /// What the coordinator stores of the data: the shape of the network's ends, the number of
 /// examples in an epoch, and a digest that tells whether a worker has the same data.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataSummary {
     /// Rows in the training split.
     pub train: u64,
@@ -81,9 +136,63 @@ pub struct DataSummary {
     pub features: u32,
     /// Outputs of the network: the number of classes, or 1 for regression.
     pub outputs: u32,
-    /// BLAKE3 of the features and labels as read, in hexadecimal.
+    /// BLAKE3 of the columns and labels as read, in hexadecimal.
     pub digest: String,
     /// The data as a block; `None` for data that the coordinator and the workers read at its path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<Blob>,
+    /// The kind of prediction; `None` for external data, and in the records of early releases,
+    /// whose specs always name the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+    /// What a model without inputs reaches; `None` for external data and in early records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+    /// What was noticed about the data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<DataNote>,
+}
+
+/// The scores of the best model without inputs: for classification it predicts the shares of the
+/// classes in the training split, and for regression the mean of the training split.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Over the validation split.
+    pub validation: Score,
+    /// Over the test split; `None` without a test split.
+    pub test: Option<Score>,
+}
+
+/// Something about the data that its owner should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataNote {
+    /// Whether it can mislead, or only says what was detected.
+    pub level: NoteLevel,
+    /// The kind of the note, for programs: a name in `snake_case` such as `numbers_rows`.
+    pub code: String,
+    /// The column that the note is about; `None` if it is about the file or the rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// A sentence for the user, which names the column and what to do.
+    pub text: String,
+}
+
+/// How much a note matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoteLevel {
+    /// Says what was detected or decided.
+    Info,
+    /// Says what can mislead the search or its reader.
+    Warning,
+}
+
+impl NoteLevel {
+    /// The name on the wire and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+        }
+    }
 }

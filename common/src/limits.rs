@@ -27,6 +27,10 @@ pub const MAX_BATCH_SIZE: u32 = 1_048_576;
 pub const MAX_NAME_CHARS: usize = 64;
 /// Longest text of any other kind that a peer sends, in characters.
 pub const MAX_TEXT_CHARS: usize = 4_096;
+/// Most columns that one list of a sweep file names.
+pub const MAX_COLUMN_NAMES: usize = 10_000;
+/// Most notes about the data of a sweep.
+pub const MAX_DATA_NOTES: usize = 200;
 /// Largest sweep file, in bytes.
 pub const MAX_SWEEP_FILE_BYTES: u64 = 1 << 20;
 /// Most slots of one worker.

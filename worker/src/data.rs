@@ -222,11 +222,10 @@ mod tests {
     fn digits(validation: f64) -> DataSpec {
         DataSpec {
             source: "builtin:digits".to_owned(),
-            label: None,
-            labels: None,
-            task: caviar_common::data::Task::Classification,
+            task: Some(caviar_common::data::Task::Classification),
             validation,
             test: 0.1,
+            ..DataSpec::default()
         }
     }
 

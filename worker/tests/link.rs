@@ -242,11 +242,10 @@ impl Worker {
 fn grant(lease: u64, epochs: i64) -> ToWorker {
     let data = DataSpec {
         source: "builtin:digits".into(),
-        label: None,
-        labels: None,
-        task: Task::Classification,
+        task: Some(Task::Classification),
         validation: 0.2,
         test: 0.1,
+        ..DataSpec::default()
     };
     let digest = caviar_data::prepare(&data, 7).unwrap().1.digest;
     let fixed =

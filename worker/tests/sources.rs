@@ -20,11 +20,10 @@ fn a_pipe_or_a_directory_is_refused_at_once() {
         let source = path.to_str().unwrap().to_owned();
         let spec = DataSpec {
             source,
-            label: None,
-            labels: None,
-            task: Task::Classification,
+            task: Some(Task::Classification),
             validation: 0.2,
             test: 0.1,
+            ..DataSpec::default()
         };
         let error = load(&spec).unwrap_err().to_string();
         assert!(error.contains("expected a regular file"), "{error}");
@@ -36,11 +35,10 @@ fn a_checkpoint_of_impossibly_many_steps_is_refused() {
     let source = "builtin:digits".to_owned();
     let data = DataSpec {
         source,
-        label: None,
-        labels: None,
-        task: Task::Classification,
+        task: Some(Task::Classification),
         validation: 0.2,
         test: 0.1,
+        ..DataSpec::default()
     };
     let fixed = [("epochs", Value::Int(2)), ("units", Value::Int(2)), ("layers", Value::Int(1))];
     let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -26,9 +26,10 @@ fn read(
         source: path(name),
         label,
         labels: labels.map(|_| path("labels")),
-        task,
+        task: Some(task),
         validation: 0.3,
         test: 0.2,
+        ..DataSpec::default()
     };
     if let Err(error) = load(&spec) {
         prop_assert!(error.field().starts_with("data."));

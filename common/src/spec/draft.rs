@@ -29,16 +29,28 @@ pub struct Draft {
 pub struct DraftData {
     /// Required: `builtin:digits`, a path, or `external`.
     pub source: Option<String>,
-    /// The label column of a CSV file.
+    /// The label column of a table.
     pub label: Option<String>,
     /// The path of an IDX label file.
     pub labels: Option<String>,
-    /// `classification` (the default) or `regression`.
+    /// `classification` or `regression`; the default follows from the label.
     pub task: Option<String>,
     /// Share of the validation split, default 0.2.
     pub validation: Option<f64>,
     /// Share of the test split, default 0.1.
     pub test: Option<f64>,
+    /// The character between two cells, or its name.
+    pub delimiter: Option<String>,
+    /// Whether the first row names the columns.
+    pub header: Option<bool>,
+    /// The only columns that are inputs.
+    pub columns: Option<Vec<String>>,
+    /// Columns that are not inputs.
+    pub ignore: Option<Vec<String>>,
+    /// Columns and the names of their types.
+    pub types: Option<Vec<(String, String)>>,
+    /// Texts that stand for a missing value.
+    pub missing: Option<Vec<String>>,
 }
 
 /// One entry of `[space]` as written.

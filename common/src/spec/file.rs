@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::SweepSpec;
-use super::draft::{Draft, DraftParameter};
+use super::draft::{Draft, DraftData, DraftParameter};
 use super::parallelism::AUTO;
 use super::rules::{EXPECTED_TEST, EXPECTED_VALIDATION, expected_whole};
 use crate::assignment::Value;
@@ -136,14 +136,7 @@ impl Reader<'_> {
             ..Draft::default()
         };
 
-        let mut data = self.section(&mut top, "data");
-        draft.data.source = self.text(&mut data, "source");
-        draft.data.label = self.text(&mut data, "label");
-        draft.data.labels = self.text(&mut data, "labels");
-        draft.data.task = self.text(&mut data, "task");
-        draft.data.validation = self.number(&mut data, "validation", EXPECTED_VALIDATION);
-        draft.data.test = self.number(&mut data, "test", EXPECTED_TEST);
-        self.close(&data);
+        draft.data = self.data(&mut top);
 
         let fixed = self.section(&mut top, "fixed");
         draft.fixed = self.values(&fixed);
@@ -172,6 +165,30 @@ impl Reader<'_> {
         draft.stopping.rule = self.text(&mut stopping, "rule");
         self.close(&stopping);
         self.close(&top);
+        draft
+    }
+
+    fn data(&mut self, top: &mut Section<'_, '_>) -> DraftData {
+        let expected_types = "expected columns and their types, such as { zip = \"category\" }";
+        let mut data = self.section(top, "data");
+        let draft = DraftData {
+            source: self.text(&mut data, "source"),
+            label: self.text(&mut data, "label"),
+            labels: self.text(&mut data, "labels"),
+            task: self.text(&mut data, "task"),
+            validation: self.number(&mut data, "validation", EXPECTED_VALIDATION),
+            test: self.number(&mut data, "test", EXPECTED_TEST),
+            delimiter: self.text(&mut data, "delimiter"),
+            header: self.entry(&mut data, "header", "expected true or false", DeValue::as_bool),
+            columns: self.texts(&mut data, "columns"),
+            ignore: self.texts(&mut data, "ignore"),
+            types: self.entry(&mut data, "types", expected_types, types),
+            missing: self.texts(&mut data, "missing"),
+        };
+        if let Some(types) = data.table.and_then(|table| table.get("types")) {
+            self.open(data.field("types"), types.get_ref().as_table());
+        }
+        self.close(&data);
         draft
     }
 
@@ -243,6 +260,13 @@ impl Reader<'_> {
 
     fn text(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
         self.entry(section, key, "expected text in quotes", |v| v.as_str().map(str::to_owned))
+    }
+
+    fn texts(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<String>> {
+        let expected = "expected a list of texts, such as [\"id\"]";
+        self.entry(section, key, expected, |v| {
+            v.as_array()?.iter().map(|v| v.get_ref().as_str().map(str::to_owned)).collect()
+        })
     }
 
     fn number(
@@ -360,6 +384,15 @@ fn scalar(value: &DeValue<'_>) -> Option<Value> {
 
 fn list(value: &DeValue<'_>) -> Option<Vec<Value>> {
     value.as_array()?.iter().map(|v| scalar(v.get_ref())).collect()
+}
+
+/// The entries of `types`.
+fn types(value: &DeValue<'_>) -> Option<Vec<(String, String)>> {
+    value
+        .as_table()?
+        .iter()
+        .map(|(key, v)| Some((key.get_ref().to_string(), v.get_ref().as_str()?.to_owned())))
+        .collect()
 }
 
 fn condition(value: &DeValue<'_>) -> Option<Vec<(String, Vec<Value>)>> {

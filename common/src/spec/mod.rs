@@ -18,7 +18,7 @@ pub use draft::{Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, D
 pub use parallelism::{AUTO, Parallelism};
 
 use crate::assignment::{Assignment, Value};
-use crate::data::{DataSpec, DataSummary};
+use crate::data::{DataSpec, DataSummary, Task};
 use crate::hyper::{self, lookup};
 use crate::ids::Name;
 use crate::metric::Metric;
@@ -191,6 +191,18 @@ pub struct Objective {
     pub goal: Goal,
 }
 
+impl Objective {
+    /// The objective of a sweep that names none: the most accurate classes, or the least loss.
+    pub const fn default_of(task: Task) -> Self {
+        match task {
+            Task::Classification => {
+                Self { metric: Metric::ValidationAccuracy, goal: Goal::Maximize }
+            }
+            Task::Regression => Self { metric: Metric::ValidationLoss, goal: Goal::Minimize },
+        }
+    }
+}
+
 /// A sweep that passed every check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepSpec {
@@ -202,7 +214,7 @@ pub struct SweepSpec {
     pub data: DataSpec,
     /// Hyperparameters that are not searched.
     pub fixed: Assignment,
-    /// Hyperparameters that are searched. Empty until [`SweepSpec::fill_space`] sets the default
+    /// Hyperparameters that are searched. Empty until [`SweepSpec::resolve`] sets the default
     /// space.
     pub space: Space,
     /// The budget and the strategy.
@@ -215,8 +227,15 @@ pub struct SweepSpec {
 }
 
 impl SweepSpec {
-    /// Sets the default space for the size of the data if the spec has no space.
-    pub fn fill_space(&mut self, data: &DataSummary) {
+    /// Sets what the spec leaves to the data: the task with its objective, and the default space.
+    pub fn resolve(&mut self, data: &DataSummary) {
+        if self.data.task.is_none() && !self.data.is_external() {
+            let task = data.task.unwrap_or_default();
+            self.data.task = Some(task);
+            if task == Task::Regression && self.objective.metric.needs_classes() {
+                self.objective = Objective::default_of(task);
+            }
+        }
         if self.space.dimensions() == 0 {
             self.space = default_space::default_space(&self.fixed, data);
         }

@@ -72,10 +72,9 @@ fn absent_keys_have_their_defaults() {
         test: 100,
         features: 64,
         outputs: 10,
-        digest: String::new(),
-        block: None,
+        ..DataSummary::default()
     };
-    spec.fill_space(&data);
+    spec.resolve(&data);
     let names: Vec<&str> = spec.space.parameters().iter().map(|p| p.name.as_str()).collect();
     assert_eq!(
         names,
@@ -317,7 +316,7 @@ fn without_hidden_layers_searching_their_parameters_is_refused() {
     );
     let (space, _) = text.split_once("[space]").unwrap();
     let mut spec = file::parse(&format!("{space}[search]\ntrials = 10\n")).unwrap().spec;
-    spec.fill_space(&summary(64));
+    spec.resolve(&summary(64));
     assert!(spec.space.get("units").is_none() && spec.space.get("learning_rate").is_some());
 }
 
@@ -328,8 +327,7 @@ fn summary(features: u32) -> DataSummary {
         test: 100,
         features,
         outputs: 10,
-        digest: String::new(),
-        block: None,
+        ..DataSummary::default()
     }
 }
 

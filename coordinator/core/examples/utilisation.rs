@@ -144,7 +144,7 @@ impl Cluster {
             features: 16,
             outputs: 4,
             digest: "00".to_owned(),
-            block: None,
+            ..DataSummary::default()
         };
         for worker in 1..=shape.workers {
             let hello = Hello {

@@ -36,7 +36,7 @@ impl Api {
         let _pin = pin.map_err(|error| failed(&error))?;
         let data = self.read_data(&spec, block).await?;
         let mut filled = spec.clone();
-        filled.fill_space(&data);
+        filled.resolve(&data);
         filled.check_new(Some(&data)).map_err(|problems| status::from_problems(&problems))?;
         let input = Input::CreateSweep { request_id, spec: Box::new(spec), data, for_slots };
         match self.driver.apply(input).await.map_err(driver_gone)? {
@@ -59,7 +59,7 @@ impl Api {
     ) -> Option<Result<SweepId, Refusal>> {
         let sweeps = self.driver.sweeps();
         if let Some(earlier) = sweeps.by_request(request_id) {
-            spec.fill_space(&earlier.view.data);
+            spec.resolve(&earlier.view.data);
             let slots = earlier.view.auto_slots;
             let has_slots = for_slots.is_none_or(|wanted| slots == Some(wanted));
             return Some(if has_slots && earlier.view.spec.answers(&spec) {

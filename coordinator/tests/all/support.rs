@@ -43,7 +43,7 @@ pub(crate) fn summary() -> DataSummary {
         features: 64,
         outputs: 10,
         digest: "00".to_owned(),
-        block: None,
+        ..DataSummary::default()
     }
 }
 

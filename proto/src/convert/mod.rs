@@ -8,6 +8,7 @@
 //! length that the other side accepts.
 
 pub mod artifacts;
+pub mod data;
 mod field;
 mod metrics;
 pub mod spec;

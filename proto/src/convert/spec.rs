@@ -6,15 +6,16 @@ use caviar_common::data::DataSpec;
 use caviar_common::error::{Problem, Problems};
 use caviar_common::hyper::TABLE;
 use caviar_common::ids::Name;
-use caviar_common::limits::{MAX_LAYERS, MAX_PARAMETERS, MAX_ROUNDS};
+use caviar_common::limits::{MAX_COLUMN_NAMES, MAX_LAYERS, MAX_PARAMETERS, MAX_ROUNDS};
 use caviar_common::numbers::index;
 use caviar_common::space::{Domain, Holds, Parameter};
 use caviar_common::spec::{
-    Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping, Parallelism,
-    SearchSpec, SweepSpec,
+    Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping, Objective,
+    Parallelism, SearchSpec, SweepSpec,
 };
 
-use super::field::{Within, at_most, check_count, optional_text, parameter_name};
+use super::data::encode_data;
+use super::field::{Within, at_most, check_count, optional_text, parameter_name, text};
 use super::value::{
     decode_entry, decode_optional_value, decode_values, encode_map, encode_value, encode_values,
 };
@@ -79,7 +80,44 @@ impl Reader {
             task: self.keep(optional_text("data.task", wire.task)),
             validation: wire.validation,
             test: wire.test,
+            ..self.table(wire.table.unwrap_or_default())
         }
+    }
+
+    /// The part of `[data]` that says how a table is read. An empty list is as good as none.
+    fn table(&mut self, wire: v1::TableSpec) -> DraftData {
+        DraftData {
+            delimiter: self.keep(optional_text("data.delimiter", wire.delimiter)),
+            header: wire.header,
+            columns: self.texts("data.columns", wire.columns),
+            ignore: self.texts("data.ignore", wire.ignore),
+            types: self.types(wire.types),
+            missing: self.texts("data.missing", wire.missing),
+            ..DraftData::default()
+        }
+    }
+
+    fn texts(&mut self, field: &str, wire: Vec<String>) -> Option<Vec<String>> {
+        let texts = self.keep(at_most(field, wire, MAX_COLUMN_NAMES).map(Some))?;
+        let checked = texts.into_iter().filter_map(|entry| self.keep(text(field, entry).map(Some)));
+        Some(checked.collect()).filter(|texts: &Vec<String>| !texts.is_empty())
+    }
+
+    fn types(
+        &mut self,
+        wire: impl IntoIterator<Item = (String, String), IntoIter: ExactSizeIterator>,
+    ) -> Option<Vec<(String, String)>> {
+        let field = "data.types";
+        let entries = wire.into_iter();
+        if let Err(problem) = check_count(field, entries.len(), MAX_COLUMN_NAMES) {
+            self.found.push(problem);
+            return None;
+        }
+        let checked = entries.filter_map(|(name, kind)| {
+            let name = self.keep(text(field, name).map(Some))?;
+            Some((name, self.keep(text(field, kind).map(Some))?))
+        });
+        Some(checked.collect()).filter(|types: &Vec<_>| !types.is_empty())
     }
 
     fn fixed(
@@ -158,11 +196,19 @@ pub fn encode_spec(spec: &SweepSpec) -> v1::SweepSpec {
         // out, as in the sweep file.
         space: (!parameters.is_empty()).then_some(v1::Space { parameters }),
         search: Some(encode_search(&spec.search)),
-        objective: Some(v1::ObjectiveSpec {
-            metric: Some(spec.objective.metric.name().to_owned()),
-            goal: Some(spec.objective.goal.name().to_owned()),
-        }),
+        objective: Some(encode_objective(spec)),
         stopping: Some(v1::StoppingSpec { rule: Some(spec.stopping.name().to_owned()) }),
+    }
+}
+
+/// The metric is left out where it follows from the task and the data decides the task: a metric of
+/// classes would mean that the sweep asks for classification.
+fn encode_objective(spec: &SweepSpec) -> v1::ObjectiveSpec {
+    let Objective { metric, goal } = &spec.objective;
+    let is_open = spec.data.task.is_none() && metric.needs_classes();
+    v1::ObjectiveSpec {
+        metric: (!is_open).then(|| metric.name().to_owned()),
+        goal: Some(goal.name().to_owned()),
     }
 }
 
@@ -242,19 +288,4 @@ pub(super) fn first(problems: Problems) -> Problem {
         .into_iter()
         .next()
         .unwrap_or_else(|| Problem::new("", "refused without a reason, which is a bug in Caviar"))
-}
-
-/// Converts where the data is to the wire, with every default filled in.
-pub fn encode_data(data: &DataSpec) -> v1::DataSpec {
-    if data.is_external() {
-        return v1::DataSpec { source: Some(data.source.clone()), ..v1::DataSpec::default() };
-    }
-    v1::DataSpec {
-        source: Some(data.source.clone()),
-        label: data.label.clone(),
-        labels: data.labels.clone(),
-        task: Some(data.task.name().to_owned()),
-        validation: Some(data.validation),
-        test: Some(data.test),
-    }
 }

@@ -15,6 +15,7 @@ use caviar_common::numbers::index;
 use caviar_common::outcome::{Job, Outcome};
 
 use super::artifacts::{decode_optional_blob, encode_blob};
+use super::data::encode_data;
 use super::field::{
     Within, at_most, clip, in_range, optional_seconds, positive, required, seconds, text,
     unknown_number,
@@ -23,7 +24,7 @@ use super::metrics::{
     decode_epochs, decode_optional_epoch, decode_optional_score, encode_epoch, encode_epochs,
     encode_score,
 };
-use super::spec::{decode_data, encode_data, max_fixed};
+use super::spec::{decode_data, max_fixed};
 use super::value::{decode_assignment, encode_assignment};
 use crate::v1;
 use crate::v1::ack::Stored as WireStored;

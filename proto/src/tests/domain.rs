@@ -5,7 +5,9 @@
 
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::blob::{Blob, BlobName};
-use caviar_common::data::{DataSpec, DataSummary, Task};
+use caviar_common::data::{
+    Baseline, ColumnType, DataNote, DataSpec, DataSummary, NoteLevel, TableSpec, Task,
+};
 use caviar_common::ids::{
     AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber,
 };
@@ -22,7 +24,7 @@ use caviar_common::view::{
     BoxView, Counts, IdleView, MAX_BOXES, ResizeView, RoundView, StoppedView, SweepView, TestView,
     TrialTimes, TrialView, WorkerView,
 };
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
@@ -150,15 +152,32 @@ fn ranking() -> BoxedStrategy<Ranking> {
 }
 
 pub(super) fn data() -> BoxedStrategy<DataSpec> {
-    let task = select(vec![Task::Classification, Task::Regression]);
-    (text(), of(text()), of(text()), task, 0.01..0.6, 0.0..0.4)
-        .prop_map(|(source, label, labels, task, validation, test)| DataSpec {
+    let task = of(select(Task::ALL.to_vec()));
+    (text(), of(text()), of(text()), task, 0.01..0.6, 0.0..0.4, table())
+        .prop_map(|(source, label, labels, task, validation, test, table)| DataSpec {
             source,
             label,
             labels,
             task,
             validation,
             test,
+            table,
+        })
+        .boxed()
+}
+
+fn table() -> BoxedStrategy<TableSpec> {
+    let delimiter = of(select(vec![',', ';', '\t', '|', ' ']));
+    let kind = select(ColumnType::ALL.to_vec());
+    let names = || btree_set("[a-z]{1,9}", 0..4);
+    (delimiter, of(any::<bool>()), names(), names(), btree_map("[a-z]{1,9}", kind, 0..3), names())
+        .prop_map(|(delimiter, header, columns, ignore, types, missing)| TableSpec {
+            delimiter,
+            header,
+            ignore: ignore.difference(&columns).cloned().collect(),
+            columns: columns.into_iter().collect(),
+            types,
+            missing: missing.into_iter().collect(),
         })
         .boxed()
 }
@@ -169,16 +188,38 @@ pub(super) fn blob() -> BoxedStrategy<Blob> {
 }
 
 pub(super) fn summary() -> BoxedStrategy<DataSummary> {
-    (any::<[u64; 3]>(), any::<[u32; 2]>(), "[0-9a-f]{0,64}", of(blob()))
-        .prop_map(|([train, validation, test], [features, outputs], digest, block)| DataSummary {
-            train,
-            validation,
-            test,
-            features,
-            outputs,
-            digest,
-            block,
+    let sizes = (any::<[u64; 3]>(), any::<[u32; 2]>());
+    let found = (of(select(Task::ALL.to_vec())), of(baseline()), vec(note(), 0..3));
+    (sizes, "[0-9a-f]{0,64}", of(blob()), found)
+        .prop_map(|(([train, validation, test], [features, outputs]), digest, block, found)| {
+            let (task, baseline, notes) = found;
+            DataSummary {
+                train,
+                validation,
+                test,
+                features,
+                outputs,
+                digest,
+                block,
+                task,
+                baseline,
+                notes,
+            }
         })
+        .boxed()
+}
+
+fn baseline() -> BoxedStrategy<Baseline> {
+    // Unlike the scores of a training, those of the baseline are finite.
+    let score =
+        || (0.0..9.0f64, of(0.0..=1.0f64)).prop_map(|(loss, accuracy)| Score { loss, accuracy });
+    (score(), of(score())).prop_map(|(validation, test)| Baseline { validation, test }).boxed()
+}
+
+fn note() -> BoxedStrategy<DataNote> {
+    let level = select(vec![NoteLevel::Info, NoteLevel::Warning]);
+    (level, "[a-z_]{1,20}", of(text()), text())
+        .prop_map(|(level, code, column, text)| DataNote { level, code, column, text })
         .boxed()
 }
 

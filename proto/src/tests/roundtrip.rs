@@ -10,7 +10,7 @@ use caviar_common::outcome::{Outcome, SweepState, TrialState};
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 
 use super::domain;
-use crate::convert::{spec, view, worker};
+use crate::convert::{data, spec, view, worker};
 
 /// The message after it is encoded to bytes and decoded from them.
 pub(super) fn over_the_wire<M: prost::Message + Default>(message: &M) -> M {
@@ -66,7 +66,7 @@ proptest! {
 
     #[test]
     fn data_specs_are_the_same_after_a_round_trip(data in domain::data()) {
-        prop_assert_eq!(spec::decode_data(over_the_wire(&spec::encode_data(&data))).unwrap(), data);
+        prop_assert_eq!(spec::decode_data(over_the_wire(&data::encode_data(&data))).unwrap(), data);
     }
 }
 

@@ -181,7 +181,7 @@ proptest! {
         data in summary(),
         train in 1..100_000u64,
     ) {
-        spec.fill_space(&DataSummary { train, ..data });
+        spec.resolve(&DataSummary { train, ..data });
         prop_assert_eq!(there_and_back(&spec).unwrap(), spec);
     }
 }

@@ -148,7 +148,7 @@ impl Simulation {
             features: 16,
             outputs: 4,
             digest: "00".to_owned(),
-            block: None,
+            ..DataSummary::default()
         };
         let data = if spec.data.is_external() { DataSummary::default() } else { network };
         let request_id = spec.name.clone();

@@ -82,11 +82,10 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
 fn main() -> anyhow::Result<()> {
     let data = DataSpec {
         source: "builtin:digits".into(),
-        label: None,
-        labels: None,
-        task: Task::Classification,
+        task: Some(Task::Classification),
         validation: 0.2,
         test: 0.1,
+        ..DataSpec::default()
     };
     let (splits, summary) = caviar_data::prepare(&data, 1)?;
     let splits = Arc::new(splits);

@@ -9,18 +9,16 @@
 //! use std::sync::Arc;
 //!
 //! use caviar_common::assignment::{Assignment, Value};
-//! use caviar_common::data::{DataSpec, Task};
+//! use caviar_common::data::DataSpec;
 //! use caviar_common::hyper::train_spec;
 //! use caviar_nn::Trainer;
 //!
 //! // The data: the built-in digits, 20 % for validation and 10 % for the test.
 //! let data = DataSpec {
 //!     source: "builtin:digits".to_owned(),
-//!     label: None,
-//!     labels: None,
-//!     task: Task::Classification,
 //!     validation: 0.2,
 //!     test: 0.1,
+//!     ..DataSpec::default()
 //! };
 //! let (splits, _) = caviar_data::prepare(&data, 1)?;
 //!
@@ -50,16 +48,14 @@
 //! ```
 //! # use std::sync::Arc;
 //! # use caviar_common::assignment::Assignment;
-//! # use caviar_common::data::{DataSpec, Task};
+//! # use caviar_common::data::DataSpec;
 //! # use caviar_common::hyper::train_spec;
 //! # use caviar_nn::Trainer;
 //! # let data = DataSpec {
 //! #     source: "builtin:digits".to_owned(),
-//! #     label: None,
-//! #     labels: None,
-//! #     task: Task::Classification,
 //! #     validation: 0.2,
 //! #     test: 0.1,
+//! #     ..DataSpec::default()
 //! # };
 //! # let splits = Arc::new(caviar_data::prepare(&data, 1)?.0);
 //! # let spec = train_spec(&Assignment::default(), &Assignment::default())?;

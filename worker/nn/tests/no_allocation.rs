@@ -106,16 +106,12 @@ fn data_takes_the_memory_that_data_bytes_reports() {
     let of_file = |task| DataSpec {
         source: file.clone(),
         label: Some("y".to_owned()),
-        labels: None,
-        task,
+        task: Some(task),
         validation: 0.2,
         test: 0.1,
+        ..DataSpec::default()
     };
-    let digits = DataSpec {
-        source: "builtin:digits".to_owned(),
-        label: None,
-        ..of_file(Task::Classification)
-    };
+    let digits = DataSpec { source: "builtin:digits".to_owned(), ..of_file(Task::Classification) };
     for spec in [digits, of_file(Task::Classification), of_file(Task::Regression)] {
         let before = LIVE.get();
         let splits = prepare(&spec, 7).unwrap().0;

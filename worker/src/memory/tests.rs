@@ -27,11 +27,10 @@ impl Digits {
         let source = "builtin:digits".to_owned();
         let spec = DataSpec {
             source,
-            label: None,
-            labels: None,
-            task: Task::Classification,
+            task: Some(Task::Classification),
             validation: 0.2,
             test: 0.1,
+            ..DataSpec::default()
         };
         let digest = caviar_data::prepare(&spec, seed).unwrap().1.digest;
         Self { spec, seed, digest }

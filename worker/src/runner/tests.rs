@@ -14,11 +14,10 @@ use super::*;
 fn grant(lease: u64, epochs: i64, drawn: &[(&str, Value)]) -> Box<Grant> {
     let data = DataSpec {
         source: "builtin:digits".to_owned(),
-        label: None,
-        labels: None,
-        task: Task::Classification,
+        task: Some(Task::Classification),
         validation: 0.2,
         test: 0.1,
+        ..DataSpec::default()
     };
     let digest = caviar_data::prepare(&data, 7).unwrap().1.digest;
     let fixed =

@@ -22,11 +22,10 @@ pub(crate) fn agent(slots: u32) -> Agent {
 pub(crate) fn grant(lease: LeaseId) -> ToWorker {
     let data = DataSpec {
         source: "builtin:digits".into(),
-        label: None,
-        labels: None,
-        task: Task::Classification,
+        task: Some(Task::Classification),
         validation: 0.2,
         test: 0.0,
+        ..DataSpec::default()
     };
     ToWorker::Grant(Box::new(Grant {
         lease,

@@ -67,7 +67,7 @@ pub(crate) fn sweep() -> SweepView {
             features: 64,
             outputs: 10,
             digest,
-            block: None,
+            ..DataSummary::default()
         },
         parallelism: spec.search.parallelism.trials(),
         auto_slots: None,

@@ -27,6 +27,12 @@ pub(super) fn check_external_data(draft: &Draft, problems: &mut Problems) -> Dat
         ("task", data.task.is_some()),
         ("validation", data.validation.is_some()),
         ("test", data.test.is_some()),
+        ("delimiter", data.delimiter.is_some()),
+        ("header", data.header.is_some()),
+        ("columns", data.columns.is_some()),
+        ("ignore", data.ignore.is_some()),
+        ("types", data.types.is_some()),
+        ("missing", data.missing.is_some()),
     ] {
         if given {
             let message = format!("source = \"external\" reads no data: remove {key}");

@@ -1,36 +1,30 @@
 //! The checks that turn a draft into a spec, section by section. [`space`] has those of `[space]`,
-//! [`external`] those that differ when external clients run the trials.
+//! [`data`] those of `[data]`, and [`external`] those that differ when external clients run the
+//! trials.
 
 mod condition;
+mod data;
 mod external;
 mod range;
 mod space;
 
+use self::data::check_data;
 use self::external::{
     check_external_data, check_external_fixed, check_external_objective, check_external_stopping,
 };
 use self::space::{Subject, check_space};
-use super::rules::{
-    EXPECTED_TEST, EXPECTED_VALIDATION, GIVEN_TWICE, check_goal, check_stopping, expected_whole,
-    named,
-};
+use super::rules::{GIVEN_TWICE, check_goal, check_stopping, expected_whole, named};
 use super::{AUTO, Draft, Goal, Objective, Order, Parallelism, SearchSpec, Strategy, SweepSpec};
 use crate::assignment::Assignment;
-use crate::data::{DataSpec, EXTERNAL, Task};
+use crate::data::{EXTERNAL, Task};
 use crate::error::{Problem, Problems};
 use crate::grid;
 use crate::hyper;
 use crate::ids::Name;
-use crate::limits::{MAX_PARALLELISM, MAX_ROUNDS, MAX_TEXT_CHARS, MAX_TRIALS};
+use crate::limits::{MAX_PARALLELISM, MAX_ROUNDS, MAX_TRIALS};
 use crate::metric::Metric;
 use crate::space::Space;
-
 use crate::text::quoted;
-
-/// Share of the validation split unless the sweep file gives another.
-const DEFAULT_VALIDATION: f64 = 0.2;
-/// Share of the test split unless the sweep file gives another.
-const DEFAULT_TEST: f64 = 0.1;
 
 impl Draft {
     /// Checks everything that can be checked without reading the data.
@@ -86,68 +80,6 @@ fn check_name(draft: &Draft, problems: &mut Problems) -> Option<Name> {
         return None;
     };
     Name::parse("name", text).map_err(|p| problems.push(p)).ok()
-}
-
-fn check_data(draft: &Draft, problems: &mut Problems) -> DataSpec {
-    let data = &draft.data;
-    let source = data.source.clone().unwrap_or_default();
-    if data.source.is_none() {
-        problems.push(Problem::new(
-            "data.source",
-            "missing: expected \"builtin:digits\", the path of a .csv or IDX file, or \"external\"",
-        ));
-    }
-    check_data_text("data.source", Some(&source), problems);
-    check_data_text("data.label", data.label.as_deref(), problems);
-    check_data_text("data.labels", data.labels.as_deref(), problems);
-    check_path("data.source", Some(&source), problems);
-    check_path("data.labels", data.labels.as_deref(), problems);
-    let tasks = [Task::Classification, Task::Regression].map(|task| (task.name(), task));
-    let task = named("data.task", data.task.as_deref(), &tasks, Task::Classification, problems);
-    let validation = data.validation.unwrap_or(DEFAULT_VALIDATION);
-    let test = data.test.unwrap_or(DEFAULT_TEST);
-    check_shares(validation, test, problems);
-    DataSpec {
-        source,
-        label: data.label.clone(),
-        labels: data.labels.clone(),
-        task,
-        validation,
-        test,
-    }
-}
-
-fn check_data_text(field: &str, text: Option<&str>, problems: &mut Problems) {
-    if let Some(text) = text.filter(|t| t.chars().count() > MAX_TEXT_CHARS) {
-        let message = format!("expected at most {MAX_TEXT_CHARS} characters");
-        problems.push(Problem::with_value(field, quoted(text), message));
-    }
-}
-
-/// Refuses a URL: it would be taken for a relative path and reported as a file that does not exist.
-fn check_path(field: &str, path: Option<&str>, problems: &mut Problems) {
-    let scheme = path.and_then(|path| path.split_once("://")).map(|(scheme, _)| scheme);
-    let is_url = scheme.is_some_and(|scheme| {
-        !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-    });
-    if is_url {
-        let message = "a URL: download the file first and give its path";
-        problems.push(Problem::with_value(field, quoted(path.unwrap_or_default()), message));
-    }
-}
-
-fn check_shares(validation: f64, test: f64, problems: &mut Problems) {
-    if !(validation > 0.0 && validation < 1.0) {
-        problems.push(Problem::with_value("data.validation", validation, EXPECTED_VALIDATION));
-    }
-    if !(0.0..1.0).contains(&test) {
-        problems.push(Problem::with_value("data.test", test, EXPECTED_TEST));
-    } else if validation + test >= 1.0 && !problems.touches("data.validation") {
-        let message = format!(
-            "with validation = {validation} no rows are left to train on: expected a sum below 1"
-        );
-        problems.push(Problem::with_value("data.test", test, message));
-    }
 }
 
 fn check_fixed(draft: &Draft, problems: &mut Problems) -> Assignment {
@@ -310,19 +242,18 @@ fn check_grid(space: &Space, trials: u32, problems: &mut Problems) {
     }
 }
 
-fn check_objective(draft: &Draft, task: Task, problems: &mut Problems) -> Objective {
-    let default = match task {
-        Task::Classification => &Metric::ValidationAccuracy,
-        Task::Regression => &Metric::ValidationLoss,
-    };
+/// The objective. For a task that the data decides, the default is that of classification until
+/// [`SweepSpec::resolve`].
+fn check_objective(draft: &Draft, task: Option<Task>, problems: &mut Problems) -> Objective {
+    let default = Objective::default_of(task.unwrap_or_default());
     let metrics = Metric::ALL;
     let known: Vec<(&str, &Metric)> = metrics
         .iter()
-        .filter(|m| task == Task::Classification || !m.needs_classes())
+        .filter(|m| task != Some(Task::Regression) || !m.needs_classes())
         .map(|m| (m.name(), m))
         .collect();
-    let metric =
-        named("objective.metric", draft.objective.metric.as_deref(), &known, default, problems);
+    let given = draft.objective.metric.as_deref();
+    let metric = named("objective.metric", given, &known, &default.metric, problems);
     let natural = if metric.needs_classes() { Goal::Maximize } else { Goal::Minimize };
     let goal = check_goal(draft, natural, problems);
     Objective { metric: metric.clone(), goal }

@@ -25,7 +25,7 @@ impl Coordinator {
         data: DataSummary,
         for_slots: Option<u32>,
     ) -> Result<Reply, Halt> {
-        spec.fill_space(&data);
+        spec.resolve(&data);
         check_for_slots(&spec, for_slots)?;
         if let Some(earlier) = self.record.sweep_of_request(&request_id) {
             let is_same = earlier.was_requested_as(&spec, for_slots) && *earlier.data() == data;

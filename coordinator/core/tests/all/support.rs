@@ -42,7 +42,7 @@ pub(crate) fn summary(test: u64) -> DataSummary {
         features: 4,
         outputs: 3,
         digest: "00".to_owned(),
-        block: None,
+        ..DataSummary::default()
     }
 }
 

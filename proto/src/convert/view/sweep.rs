@@ -1,6 +1,5 @@
 //! Sweeps as clients see them.
 
-use caviar_common::data::DataSummary;
 use caviar_common::error::Problem;
 use caviar_common::ids::{Name, SweepId, TrialNumber};
 use caviar_common::limits::{MAX_PARALLELISM, MAX_RESIZES, MAX_ROUNDS, MAX_TRIALS, MAX_WORKERS};
@@ -10,7 +9,7 @@ use caviar_common::view::{
 
 use super::state::{sweep_state_from_wire, sweep_state_to_wire};
 use super::trial::{decode_trial, encode_trial};
-use crate::convert::artifacts::{decode_optional_blob, encode_blob};
+use crate::convert::data::{decode_summary, encode_summary};
 use crate::convert::field::{
     Within, at_most, clip, in_range, optional_text, positive, required, text, unknown_number,
 };
@@ -126,30 +125,6 @@ fn encode_box_of_trial(view: &BoxView) -> v1::TrialBox {
 fn decode_box_of_trial(wire: v1::TrialBox) -> Result<BoxView, Problem> {
     let search_box = required("box", decode_optional_box("box", wire.r#box)?)?;
     Ok(BoxView { trial: TrialNumber(wire.trial), search_box })
-}
-
-fn encode_summary(data: &DataSummary) -> v1::DataSummary {
-    v1::DataSummary {
-        train: data.train,
-        validation: data.validation,
-        test: data.test,
-        features: data.features,
-        outputs: data.outputs,
-        digest: data.digest.clone(),
-        block: data.block.as_ref().map(encode_blob),
-    }
-}
-
-fn decode_summary(wire: v1::DataSummary) -> Result<DataSummary, Problem> {
-    Ok(DataSummary {
-        train: wire.train,
-        validation: wire.validation,
-        test: wire.test,
-        features: wire.features,
-        outputs: wire.outputs,
-        digest: text("digest", wire.digest)?,
-        block: decode_optional_blob("block", wire.block)?,
-    })
 }
 
 const fn encode_counts(counts: Counts) -> v1::Counts {

@@ -1,0 +1,175 @@
+//! The checks of `[data]`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::data::{ColumnType, DataSpec, TableSpec, Task};
+use crate::error::{Problem, Problems};
+use crate::limits::{MAX_COLUMN_NAMES, MAX_TEXT_CHARS};
+use crate::metric::Metric;
+use crate::spec::rules::{EXPECTED_TEST, EXPECTED_VALIDATION, GIVEN_TWICE, named};
+use crate::spec::{Draft, DraftData};
+use crate::text::{one_of, quoted};
+
+/// Share of the validation split unless the sweep file gives another.
+const DEFAULT_VALIDATION: f64 = 0.2;
+/// Share of the test split unless the sweep file gives another.
+const DEFAULT_TEST: f64 = 0.1;
+
+/// Delimiters that have a name, because a TOML file shows them badly.
+const NAMED_DELIMITERS: [(&str, char); 3] = [("tab", '\t'), ("\\t", '\t'), ("space", ' ')];
+
+pub(super) fn check_data(draft: &Draft, problems: &mut Problems) -> DataSpec {
+    let data = &draft.data;
+    let source = data.source.clone().unwrap_or_default();
+    if data.source.is_none() {
+        problems.push(Problem::new(
+            "data.source",
+            "missing: expected \"builtin:digits\", the path of a table or an IDX file, or \
+             \"external\"",
+        ));
+    }
+    check_data_text("data.source", Some(&source), problems);
+    check_data_text("data.label", data.label.as_deref(), problems);
+    check_data_text("data.labels", data.labels.as_deref(), problems);
+    check_path("data.source", Some(&source), problems);
+    check_path("data.labels", data.labels.as_deref(), problems);
+    let task = check_task(draft, problems);
+    let validation = data.validation.unwrap_or(DEFAULT_VALIDATION);
+    let test = data.test.unwrap_or(DEFAULT_TEST);
+    check_shares(validation, test, problems);
+    DataSpec {
+        source,
+        label: data.label.clone(),
+        labels: data.labels.clone(),
+        task,
+        validation,
+        test,
+        table: check_table(data, problems),
+    }
+}
+
+/// The task as given. If it is absent but the objective is a metric that only classification has,
+/// the task is classification.
+fn check_task(draft: &Draft, problems: &mut Problems) -> Option<Task> {
+    let tasks = Task::ALL.map(|task| (task.name(), Some(task)));
+    let metric = draft.objective.metric.as_deref().and_then(Metric::from_name);
+    let implied = metric.filter(Metric::needs_classes).map(|_| Task::Classification);
+    named("data.task", draft.data.task.as_deref(), &tasks, implied, problems)
+}
+
+fn check_table(data: &DraftData, problems: &mut Problems) -> TableSpec {
+    let list = |key: &str, texts: &Option<Vec<String>>, problems: &mut Problems| {
+        check_texts(&format!("data.{key}"), texts.as_deref().unwrap_or_default(), problems)
+    };
+    let columns = list("columns", &data.columns, problems);
+    let ignore = list("ignore", &data.ignore, problems);
+    for name in columns.iter().filter(|name| ignore.contains(name)) {
+        let message =
+            format!("data.columns names {} too: remove it from one of them", quoted(name));
+        problems.push(Problem::with_value("data.ignore", quoted(name), message));
+    }
+    TableSpec {
+        delimiter: check_delimiter(data.delimiter.as_deref(), problems),
+        header: data.header,
+        columns,
+        ignore,
+        types: check_types(data.types.as_deref().unwrap_or_default(), problems),
+        missing: list("missing", &data.missing, problems),
+    }
+}
+
+/// A list of different texts.
+fn check_texts(field: &str, texts: &[String], problems: &mut Problems) -> Vec<String> {
+    if texts.len() > MAX_COLUMN_NAMES {
+        let message = format!("has {} entries: expected at most {MAX_COLUMN_NAMES}", texts.len());
+        problems.push(Problem::new(field, message));
+        return Vec::new();
+    }
+    let mut seen = BTreeSet::new();
+    for text in texts {
+        check_data_text(field, Some(text), problems);
+        if !seen.insert(text.trim()) {
+            problems.push(Problem::with_value(field, quoted(text), GIVEN_TWICE));
+        }
+    }
+    texts.iter().map(|text| text.trim().to_owned()).collect()
+}
+
+fn check_types(
+    types: &[(String, String)],
+    problems: &mut Problems,
+) -> BTreeMap<String, ColumnType> {
+    let known = ColumnType::ALL.map(|kind| (kind.name(), Some(kind)));
+    if types.len() > MAX_COLUMN_NAMES {
+        let message = format!("has {} entries: expected at most {MAX_COLUMN_NAMES}", types.len());
+        problems.push(Problem::new("data.types", message));
+        return BTreeMap::new();
+    }
+    let mut checked = BTreeMap::new();
+    for (name, kind) in types {
+        let field = format!("data.types.{name}");
+        check_data_text(&field, Some(name), problems);
+        if let Some(kind) = named(&field, Some(kind), &known, None, problems)
+            && checked.insert(name.trim().to_owned(), kind).is_some()
+        {
+            problems.push(Problem::new(field, GIVEN_TWICE));
+        }
+    }
+    checked
+}
+
+/// One ASCII character that can stand between cells, or a name of one.
+fn check_delimiter(text: Option<&str>, problems: &mut Problems) -> Option<char> {
+    let text = text?;
+    if let Some((_, delimiter)) = NAMED_DELIMITERS.iter().find(|(name, _)| *name == text) {
+        return Some(*delimiter);
+    }
+    let mut characters = text.chars();
+    let is_legal =
+        |c: &char| c.is_ascii() && !c.is_ascii_alphanumeric() && !"\"\r\n.-+".contains(*c);
+    match (characters.next().filter(is_legal), characters.next()) {
+        (Some(delimiter), None) => Some(delimiter),
+        (Some(_) | None, Some(_) | None) => {
+            let names = one_of(["tab", "space"].into_iter());
+            let message = format!(
+                "expected one ASCII character that is no letter, digit, quote, point or sign, such \
+                 as \";\"; or {names}"
+            );
+            problems.push(Problem::with_value("data.delimiter", quoted(text), message));
+            None
+        }
+    }
+}
+
+fn check_data_text(field: &str, text: Option<&str>, problems: &mut Problems) {
+    if let Some(text) = text.filter(|t| t.chars().count() > MAX_TEXT_CHARS) {
+        let message = format!("expected at most {MAX_TEXT_CHARS} characters");
+        problems.push(Problem::with_value(field, quoted(text), message));
+    }
+}
+
+/// Refuses a URL: it would be taken for a relative path and reported as a file that does not exist.
+fn check_path(field: &str, path: Option<&str>, problems: &mut Problems) {
+    let scheme = path.and_then(|path| path.split_once("://")).map(|(scheme, _)| scheme);
+    let is_url = scheme.is_some_and(|scheme| {
+        !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    });
+    if is_url {
+        let message = "a URL: download the file first and give its path";
+        problems.push(Problem::with_value(field, quoted(path.unwrap_or_default()), message));
+    }
+}
+
+fn check_shares(validation: f64, test: f64, problems: &mut Problems) {
+    if !(validation > 0.0 && validation < 1.0) {
+        problems.push(Problem::with_value("data.validation", validation, EXPECTED_VALIDATION));
+    }
+    if !(0.0..1.0).contains(&test) {
+        problems.push(Problem::with_value("data.test", test, EXPECTED_TEST));
+    } else if validation + test >= 1.0 && !problems.touches("data.validation") {
+        let message = format!(
+            "with validation = {validation} no rows are left to train on: expected a sum below 1"
+        );
+        problems.push(Problem::with_value("data.test", test, message));
+    }
+}

@@ -1,0 +1,109 @@
+//! Where the data of a sweep is, and what was found in it.
+
+use caviar_common::data::{Baseline, DataNote, DataSpec, DataSummary, NoteLevel, TableSpec, Task};
+use caviar_common::error::Problem;
+use caviar_common::limits::MAX_DATA_NOTES;
+use caviar_common::text::{one_of, quoted};
+
+use super::artifacts::{decode_optional_blob, encode_blob};
+use super::field::{Within, at_most, clip, optional_text, required, text};
+use super::metrics::{decode_optional_score, encode_score};
+use crate::v1;
+
+/// Converts where the data is to the wire, with every default filled in.
+pub fn encode_data(data: &DataSpec) -> v1::DataSpec {
+    if data.is_external() {
+        return v1::DataSpec { source: Some(data.source.clone()), ..v1::DataSpec::default() };
+    }
+    v1::DataSpec {
+        source: Some(data.source.clone()),
+        label: data.label.clone(),
+        labels: data.labels.clone(),
+        task: data.task.map(|task| task.name().to_owned()),
+        validation: Some(data.validation),
+        test: Some(data.test),
+        table: encode_table(&data.table),
+    }
+}
+
+fn encode_table(table: &TableSpec) -> Option<v1::TableSpec> {
+    let TableSpec { delimiter, header, columns, ignore, types, missing } = table;
+    let wire = v1::TableSpec {
+        delimiter: delimiter.map(String::from),
+        header: *header,
+        columns: columns.clone(),
+        ignore: ignore.clone(),
+        types: types.iter().map(|(name, kind)| (name.clone(), kind.name().to_owned())).collect(),
+        missing: missing.clone(),
+    };
+    (wire != v1::TableSpec::default()).then_some(wire)
+}
+
+pub(super) fn encode_summary(data: &DataSummary) -> v1::DataSummary {
+    let note = |note: &DataNote| v1::DataNote {
+        level: note.level.name().to_owned(),
+        code: note.code.clone(),
+        column: note.column.as_deref().map(clip),
+        text: clip(&note.text),
+    };
+    v1::DataSummary {
+        train: data.train,
+        validation: data.validation,
+        test: data.test,
+        features: data.features,
+        outputs: data.outputs,
+        digest: data.digest.clone(),
+        block: data.block.as_ref().map(encode_blob),
+        task: data.task.map(|task| task.name().to_owned()),
+        baseline: data.baseline.map(|baseline| v1::Baseline {
+            validation: Some(encode_score(&baseline.validation)),
+            test: baseline.test.as_ref().map(encode_score),
+        }),
+        notes: data.notes.iter().map(note).collect(),
+    }
+}
+
+pub(super) fn decode_summary(wire: v1::DataSummary) -> Result<DataSummary, Problem> {
+    let notes = at_most("notes", wire.notes, MAX_DATA_NOTES)?.into_iter().enumerate();
+    Ok(DataSummary {
+        train: wire.train,
+        validation: wire.validation,
+        test: wire.test,
+        features: wire.features,
+        outputs: wire.outputs,
+        digest: text("digest", wire.digest)?,
+        block: decode_optional_blob("block", wire.block)?,
+        task: wire.task.map(|name| decode_task(&name)).transpose()?,
+        baseline: wire.baseline.map(decode_baseline).transpose().within("baseline")?,
+        notes: notes.map(|(i, note)| decode_note(note).at("notes", i)).collect::<Result<_, _>>()?,
+    })
+}
+
+fn decode_task(name: &str) -> Result<Task, Problem> {
+    Task::ALL.into_iter().find(|task| task.name() == name).ok_or_else(|| {
+        let message = format!("expected {}", one_of(Task::ALL.map(Task::name)));
+        Problem::with_value("task", quoted(name), message)
+    })
+}
+
+fn decode_baseline(wire: v1::Baseline) -> Result<Baseline, Problem> {
+    let validation = decode_optional_score("validation", wire.validation)?;
+    Ok(Baseline {
+        validation: required("validation", validation)?,
+        test: decode_optional_score("test", wire.test)?,
+    })
+}
+
+fn decode_note(wire: v1::DataNote) -> Result<DataNote, Problem> {
+    let levels = [NoteLevel::Info, NoteLevel::Warning];
+    let level = levels.into_iter().find(|level| level.name() == wire.level).ok_or_else(|| {
+        let message = format!("expected {}", one_of(levels.map(NoteLevel::name)));
+        Problem::with_value("level", quoted(&wire.level), message)
+    })?;
+    Ok(DataNote {
+        level,
+        code: text("code", wire.code)?,
+        column: optional_text("column", wire.column)?,
+        text: text("text", wire.text)?,
+    })
+}
