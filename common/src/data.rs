@@ -170,10 +170,11 @@ pub struct DataNote {
     pub level: NoteLevel,
     /// The kind of the note, for programs: a name in `snake_case` such as `numbers_rows`.
     pub code: String,
-    /// The column that the note is about; `None` if it is about the file or the rows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub column: Option<String>,
-    /// A sentence for the user, which names the column and what to do.
+    /// The columns that the note is about, the first few if they are many; empty if it is about the
+    /// file or the rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// A sentence for the user, which names the columns and what to do.
     pub text: String,
 }
 

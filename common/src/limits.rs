@@ -31,6 +31,8 @@ pub const MAX_TEXT_CHARS: usize = 4_096;
 pub const MAX_COLUMN_NAMES: usize = 10_000;
 /// Most notes about the data of a sweep.
 pub const MAX_DATA_NOTES: usize = 200;
+/// Most columns that one note names.
+pub const MAX_NOTE_COLUMNS: usize = 20;
 /// Largest sweep file, in bytes.
 pub const MAX_SWEEP_FILE_BYTES: u64 = 1 << 20;
 /// Most slots of one worker.

@@ -1,18 +1,17 @@
 //! Data as it was read and checked, before it is split.
 
-use caviar_common::data::Task;
+use caviar_common::data::{ColumnType, DataNote, Task};
 use caviar_common::numbers::{to_u32, to_u64};
-use ndarray::{Array2, ArrayView2};
-use zerocopy::IntoBytes;
 
 use crate::error::{DataError, shown};
 use crate::examples::Targets;
-use crate::features::Features;
-use crate::limits::MIN_ROWS;
-use crate::raw::Raw;
+use crate::limits::{MAX_FEATURES, MAX_VALUES, MIN_ROWS};
+use crate::pixels::Pixels;
+use crate::suspicions::examine;
+use crate::table::{Column, Table};
 
-/// Data as it was read: finite features, one target per row, at least [`MIN_ROWS`] rows and at
-/// least two different targets.
+/// Data as it was read: typed columns, one target per row, at least [`MIN_ROWS`] rows and at least
+/// two different targets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     parts: Parts,
@@ -22,38 +21,59 @@ pub struct Dataset {
 /// What a reader returns, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Parts {
-    /// One row for each target, and one column for each name. All are finite.
-    pub(crate) features: Features,
-    pub(crate) targets: Targets,
+    pub(crate) inputs: Inputs,
+    /// One target for each row of the inputs.
+    pub(crate) targets: Targets<f64>,
     pub(crate) classes: Vec<String>,
-    pub(crate) feature_names: Vec<String>,
     pub(crate) label: String,
-    pub(crate) has_pixels: bool,
+    /// What the reader detected, and what can mislead.
+    pub(crate) notes: Vec<DataNote>,
+}
+
+/// What a network is trained on, before it is encoded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Inputs {
+    Columns(Vec<Column>),
+    Pixels(Pixels),
+}
+
+impl Inputs {
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::Columns(columns) => columns.first().map_or(0, |column| column.cells.len()),
+            Self::Pixels(pixels) => pixels.rows(),
+        }
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        match self {
+            Self::Columns(columns) => columns.len(),
+            Self::Pixels(pixels) => pixels.width(),
+        }
+    }
 }
 
 impl Dataset {
-    /// Sorts the classes, and checks the data as a whole.
-    pub(crate) fn from_raw(
-        raw: Raw,
+    /// Leaves out the columns that would mislead, and checks the data as a whole.
+    pub(crate) fn from_table(
+        table: Table,
         path: &str,
         label_field: &'static str,
     ) -> Result<Self, DataError> {
-        let (rows, width) = (raw.labels.len(), raw.feature_names.len());
+        let rows = table.labels.len();
         if rows < MIN_ROWS {
             return Err(DataError::TooFewRows { path: path.to_owned(), rows });
         }
-        let (targets, classes) = raw.labels.finish();
-        let features = Array2::from_shape_vec((rows, width), raw.values)
-            .map_err(|source| DataError::Shape { path: path.to_owned(), source })?;
-        let parts = Parts {
-            features: Features::Owned(features),
-            targets,
-            classes,
-            feature_names: raw.feature_names,
-            label: raw.label,
-            has_pixels: raw.has_pixels,
-        };
-        Self::new(parts, path, label_field)
+        let (targets, classes) = table.labels.finish();
+        let (columns, found) = examine(table.columns, &targets, &table.spec);
+        let mut notes = table.notes;
+        notes.extend(found);
+        if columns.is_empty() {
+            let left_out = notes.iter().map(|note| note.text.as_str()).collect::<Vec<_>>();
+            return Err(DataError::NoInputs { path: path.to_owned(), why: left_out.join("; ") });
+        }
+        let inputs = Inputs::Columns(columns);
+        Self::new(Parts { inputs, targets, classes, label: table.label, notes }, path, label_field)
     }
 
     /// Checks the data as a whole. `label_field` is the field of the sweep file that names the
@@ -65,6 +85,10 @@ impl Dataset {
     ) -> Result<Self, DataError> {
         let path = || path.to_owned();
         let (rows, classes) = (parts.targets.len(), &parts.classes);
+        let width = parts.inputs.columns();
+        if width > MAX_FEATURES || width.checked_mul(rows).is_none_or(|all| all > MAX_VALUES) {
+            return Err(DataError::TooLarge { path: path() });
+        }
         if rows < MIN_ROWS {
             return Err(DataError::TooFewRows { path: path(), rows });
         }
@@ -85,18 +109,17 @@ impl Dataset {
                 rows,
             });
         }
-        let digest = digest(parts.features.view(), &parts.targets, classes);
+        let digest = digest(&parts);
         Ok(Self { parts, digest })
     }
 
-    /// The features as read, `[rows, features]`. All are finite.
-    pub fn features(&self) -> ArrayView2<'_, f32> {
-        self.parts.features.view()
+    pub(crate) const fn inputs(&self) -> &Inputs {
+        &self.parts.inputs
     }
 
     /// The targets as read: for each row an index into [`classes`](Self::classes), or for
     /// regression its number.
-    pub fn targets(&self) -> &Targets {
+    pub fn targets(&self) -> &Targets<f64> {
         &self.parts.targets
     }
 
@@ -109,9 +132,51 @@ impl Dataset {
         &self.parts.classes
     }
 
-    /// One name per column of [`features`](Self::features).
-    pub fn feature_names(&self) -> &[String] {
-        &self.parts.feature_names
+    /// The names of the columns that are inputs, in the order of the file.
+    pub fn column_names(&self) -> Vec<String> {
+        match &self.parts.inputs {
+            Inputs::Columns(columns) => columns.iter().map(|column| column.name.clone()).collect(),
+            Inputs::Pixels(pixels) => pixels.names(),
+        }
+    }
+
+    /// The values of the column at `index` as numbers, row by row: 1 and 0 for a boolean, days
+    /// since 1970-01-01 for a date, and for a category its place among the
+    /// [categories](Self::categories). A missing value is NaN. Empty if there is no such column.
+    pub fn column(&self, index: usize) -> Vec<f64> {
+        match &self.parts.inputs {
+            Inputs::Columns(columns) => {
+                columns.get(index).map(|column| column.cells.iter().collect()).unwrap_or_default()
+            }
+            Inputs::Pixels(pixels) if index < pixels.width() => {
+                let pixel = |row| pixels.row(row).get(index).map_or(f64::NAN, |&b| f64::from(b));
+                (0..pixels.rows()).map(pixel).collect()
+            }
+            Inputs::Pixels(_) => Vec::new(),
+        }
+    }
+
+    /// The type of the column at `index`; `None` if there is no such column.
+    pub fn column_type(&self, index: usize) -> Option<ColumnType> {
+        match &self.parts.inputs {
+            Inputs::Columns(columns) => columns.get(index).map(|column| column.kind),
+            Inputs::Pixels(pixels) => (index < pixels.width()).then_some(ColumnType::Number),
+        }
+    }
+
+    /// The texts of the column at `index` in order, if it is a category; empty otherwise.
+    pub fn categories(&self, index: usize) -> &[String] {
+        match &self.parts.inputs {
+            Inputs::Columns(columns) => {
+                columns.get(index).map(|column| column.categories.as_slice()).unwrap_or_default()
+            }
+            Inputs::Pixels(_) => &[],
+        }
+    }
+
+    /// What was detected in the data, and what can mislead.
+    pub fn notes(&self) -> &[DataNote] {
+        &self.parts.notes
     }
 
     /// The name of the column to predict.
@@ -127,14 +192,9 @@ impl Dataset {
         }
     }
 
-    /// Whether the features are the pixels of an image file. Pixels share one unit and are
-    /// standardised with one standard deviation.
-    pub(crate) fn has_pixels(&self) -> bool {
-        self.parts.has_pixels
-    }
-
-    /// The BLAKE3 hash, in hexadecimal, of the sizes, the bits of the features and targets, and the
-    /// names of the classes.
+    /// The BLAKE3 hash, in hexadecimal, of the types and values of all columns, the targets and the
+    /// names of the classes. It does not depend on how the values were written or stored, nor on
+    /// the names of the columns.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -146,7 +206,7 @@ impl Dataset {
 }
 
 /// The label of every row if all rows have the same one.
-fn only_label(targets: &Targets, classes: &[String]) -> Option<String> {
+fn only_label(targets: &Targets<f64>, classes: &[String]) -> Option<String> {
     match (targets, classes) {
         (Targets::Classes(_), [only]) => Some(only.clone()),
         (Targets::Classes(_), _) => None,
@@ -159,42 +219,53 @@ fn only_label(targets: &Targets, classes: &[String]) -> Option<String> {
 
 /// Hashes little-endian numbers. Each length comes before the items that it counts, so that two
 /// different data sets never give the same bytes.
-fn digest(features: ArrayView2<'_, f32>, targets: &Targets, classes: &[String]) -> String {
+fn digest(parts: &Parts) -> String {
     let mut hasher = blake3::Hasher::new();
-    for size in features.shape() {
-        hasher.update(&to_u64(*size).to_le_bytes());
-    }
-    match features.to_slice() {
-        // The same bytes as below, several times faster.
-        Some(features) if cfg!(target_endian = "little") => {
-            hasher.update(features.as_bytes());
+    let sizes = [parts.targets.len(), parts.inputs.columns()];
+    hash_words(&mut hasher, sizes.map(|size| to_u64(size).to_le_bytes()).into_iter());
+    match &parts.inputs {
+        Inputs::Columns(columns) => {
+            for column in columns {
+                hasher.update(column.kind.name().as_bytes());
+                hash_texts(&mut hasher, &column.categories);
+                // One bit pattern for every NaN.
+                let same = |value: f64| if value.is_nan() { f64::NAN } else { value };
+                hash_words(&mut hasher, column.cells.iter().map(|value| same(value).to_le_bytes()));
+            }
         }
-        Some(_) | None => update(&mut hasher, features.iter().map(|value| value.to_bits())),
+        Inputs::Pixels(pixels) => {
+            hasher.update(b"pixels");
+            hasher.update(pixels.bytes());
+        }
     }
-    match targets {
+    match &parts.targets {
         Targets::Classes(numbers) => {
             hasher.update(b"c");
-            update(&mut hasher, numbers.iter().copied());
+            hash_words(&mut hasher, numbers.iter().map(|number| number.to_le_bytes()));
         }
         Targets::Values(values) => {
             hasher.update(b"v");
-            update(&mut hasher, values.iter().map(|value| value.to_bits()));
+            hash_words(&mut hasher, values.iter().map(|value| value.to_le_bytes()));
         }
     }
-    hasher.update(&to_u64(classes.len()).to_le_bytes());
-    for name in classes {
-        hasher.update(&to_u64(name.len()).to_le_bytes());
-        hasher.update(name.as_bytes());
-    }
+    hash_texts(&mut hasher, &parts.classes);
     hasher.finalize().to_hex().to_string()
 }
 
+fn hash_texts(hasher: &mut blake3::Hasher, texts: &[String]) {
+    hasher.update(&to_u64(texts.len()).to_le_bytes());
+    for text in texts {
+        hasher.update(&to_u64(text.len()).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+}
+
 /// Hashes words in pieces of 64 KiB, because BLAKE3 is much slower with single words.
-fn update(hasher: &mut blake3::Hasher, words: impl Iterator<Item = u32>) {
+fn hash_words<const N: usize>(hasher: &mut blake3::Hasher, words: impl Iterator<Item = [u8; N]>) {
     const PIECE: usize = 1 << 16;
     let mut piece = Vec::with_capacity(PIECE);
     for word in words {
-        piece.extend_from_slice(&word.to_le_bytes());
+        piece.extend_from_slice(&word);
         if piece.len() >= PIECE {
             hasher.update(&piece);
             piece.clear();

@@ -11,13 +11,13 @@ pub struct Examples {
     pub targets: Targets,
 }
 
-/// The values to predict.
+/// The values to predict: as read with `V` = f64, and standardised with `V` = f32.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Targets {
+pub enum Targets<V = f32> {
     /// The class of each row, from 0.
     Classes(Vec<u32>),
-    /// The standardised value of each row.
-    Values(Vec<f32>),
+    /// The value of each row.
+    Values(Vec<V>),
 }
 
 /// The splits of one data set.
@@ -33,7 +33,7 @@ pub struct Splits {
     pub outputs: u32,
 }
 
-impl Targets {
+impl<V> Targets<V> {
     /// The number of targets.
     pub fn len(&self) -> usize {
         match self {

@@ -4,6 +4,12 @@
 pub const MAX_VALUES: usize = 1 << 29;
 /// Most features of a row.
 pub const MAX_FEATURES: usize = 1 << 20;
+/// Largest size of a number in a table, so that no sum of squares overflows.
+pub const MAX_NUMBER: f64 = 1e100;
+/// Most different texts of a category. A column with more is free text.
+pub const MAX_CATEGORIES: usize = 1 << 16;
+/// Most inputs that one category becomes.
+pub const MAX_ONE_HOT: usize = 64;
 /// Most classes of a label.
 pub const MAX_CLASSES: usize = 1 << 16;
 /// Longest name of a class, in bytes.

@@ -2,11 +2,11 @@
 
 use caviar_common::data::{Baseline, DataNote, DataSpec, DataSummary, NoteLevel, TableSpec, Task};
 use caviar_common::error::Problem;
-use caviar_common::limits::MAX_DATA_NOTES;
+use caviar_common::limits::{MAX_DATA_NOTES, MAX_NOTE_COLUMNS};
 use caviar_common::text::{one_of, quoted};
 
 use super::artifacts::{decode_optional_blob, encode_blob};
-use super::field::{Within, at_most, clip, optional_text, required, text};
+use super::field::{Within, at_most, clip, required, text};
 use super::metrics::{decode_optional_score, encode_score};
 use crate::v1;
 
@@ -43,7 +43,7 @@ pub(super) fn encode_summary(data: &DataSummary) -> v1::DataSummary {
     let note = |note: &DataNote| v1::DataNote {
         level: note.level.name().to_owned(),
         code: note.code.clone(),
-        column: note.column.as_deref().map(clip),
+        columns: note.columns.iter().map(|name| clip(name)).collect(),
         text: clip(&note.text),
     };
     v1::DataSummary {
@@ -100,10 +100,13 @@ fn decode_note(wire: v1::DataNote) -> Result<DataNote, Problem> {
         let message = format!("expected {}", one_of(levels.map(NoteLevel::name)));
         Problem::with_value("level", quoted(&wire.level), message)
     })?;
+    let columns = at_most("columns", wire.columns, MAX_NOTE_COLUMNS)?.into_iter().enumerate();
     Ok(DataNote {
         level,
         code: text("code", wire.code)?,
-        column: optional_text("column", wire.column)?,
+        columns: columns
+            .map(|(i, name)| text("", name).at("columns", i))
+            .collect::<Result<_, _>>()?,
         text: text("text", wire.text)?,
     })
 }

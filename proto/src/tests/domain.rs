@@ -218,8 +218,8 @@ fn baseline() -> BoxedStrategy<Baseline> {
 
 fn note() -> BoxedStrategy<DataNote> {
     let level = select(vec![NoteLevel::Info, NoteLevel::Warning]);
-    (level, "[a-z_]{1,20}", of(text()), text())
-        .prop_map(|(level, code, column, text)| DataNote { level, code, column, text })
+    (level, "[a-z_]{1,20}", vec(text(), 0..3), text())
+        .prop_map(|(level, code, columns, text)| DataNote { level, code, columns, text })
         .boxed()
 }
 

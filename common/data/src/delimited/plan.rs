@@ -1,0 +1,297 @@
+//! What each column of a text file is read as, from what the first pass found.
+
+use std::collections::{BTreeMap, HashSet};
+
+use caviar_common::data::{ColumnType, DataNote, DataSpec, Task};
+use caviar_common::text::nearest;
+
+use super::scan::{ColumnScan, Scan, numbered};
+use crate::error::{COLUMNS, DataError, HEADER, IGNORE, TYPES, shown};
+use crate::forms::Form;
+use crate::table::{info, warning};
+
+/// The share of a column's cells that must be numbers before the others count as mistakes.
+const NEARLY_ALL: u64 = 10;
+/// Whole numbers with more different values than this are predicted as numbers, not as classes.
+const MOST_WHOLE_CLASSES: usize = 20;
+/// The same for other numbers.
+const MOST_OTHER_CLASSES: usize = 2;
+/// Most columns that an error or a note lists.
+const LISTED_COLUMNS: usize = 20;
+
+/// What a column is read as.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Plan {
+    Skip,
+    Label(LabelPlan),
+    Number(Form),
+    /// Cells are numbers, but the form must be plain: for a column that nothing tells of.
+    Category,
+    Boolean(Form),
+    Date(Form),
+}
+
+/// What the label is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LabelPlan {
+    Classes,
+    Values(Form),
+}
+
+/// The plan of a whole file.
+pub(super) struct Plans {
+    pub(super) names: Vec<String>,
+    pub(super) plans: Vec<Plan>,
+    pub(super) has_header: bool,
+    pub(super) label: String,
+    pub(super) notes: Vec<DataNote>,
+}
+
+impl Plans {
+    pub(super) fn new(scan: &Scan, spec: &DataSpec, label: Option<&str>) -> Result<Self, DataError> {
+        let path = spec.source.as_str();
+        let has_header = spec.table.header != Some(false);
+        if spec.table.header.is_none() && scan.starts_with_a_row() {
+            let first = scan.first.iter().find(|cell| !cell.is_empty());
+            return Err(DataError::NoHeader {
+                field: HEADER,
+                path: path.to_owned(),
+                line: scan.first_line,
+                cell: shown(first.map_or("", String::as_str)),
+                last: numbered(scan.first.len().saturating_sub(1)),
+            });
+        }
+        let names = names(scan, path, has_header)?;
+        let label = label_column(&names, path, scan.first_line, label)?;
+        check_names(&names, spec)?;
+        if names.len() < 2 {
+            return Err(DataError::NoFeatures { path: path.to_owned() });
+        }
+        let mut planner = Planner { spec, notes: Vec::new(), free: Vec::new(), forms: BTreeMap::new() };
+        let mut plans = Vec::with_capacity(names.len());
+        for (index, (name, column)) in names.iter().zip(&scan.columns).enumerate() {
+            plans.push(if index == label {
+                Plan::Label(planner.label(name, column))
+            } else if planner.is_left_out(name) {
+                Plan::Skip
+            } else {
+                planner.input(name, column)
+            });
+        }
+        let notes = planner.into_notes();
+        let label = names.get(label).cloned().unwrap_or_default();
+        Ok(Self { names, plans, has_header, label, notes })
+    }
+}
+
+/// The names of the columns. An unnamed one is called by its number.
+fn names(scan: &Scan, path: &str, has_header: bool) -> Result<Vec<String>, DataError> {
+    let name = |(index, name): (usize, &String)| {
+        if has_header && !name.is_empty() { name.clone() } else { numbered(index) }
+    };
+    let names: Vec<String> = scan.first.iter().enumerate().map(name).collect();
+    let mut earlier = HashSet::with_capacity(names.len());
+    let twice = names.iter().position(|name| !earlier.insert(name.as_str()));
+    match twice.and_then(|index| names.get(index).map(|name| (index, name))) {
+        Some((index, name)) => Err(DataError::NameTwice {
+            path: path.to_owned(),
+            line: scan.first_line,
+            name: shown(name),
+            column: index + 1,
+        }),
+        None => Ok(names),
+    }
+}
+
+fn label_column(
+    names: &[String],
+    path: &str,
+    line: u64,
+    label: Option<&str>,
+) -> Result<usize, DataError> {
+    let path = || path.to_owned();
+    let Some(wanted) = label.map(str::trim) else {
+        return Err(DataError::LabelNotGiven { path: path(), columns: listed(names) });
+    };
+    names.iter().position(|name| name == wanted).ok_or_else(|| DataError::NoSuchColumn {
+        path: path(),
+        line,
+        label: wanted.to_owned(),
+        columns: listed(names),
+        hint: hint(names, wanted),
+    })
+}
+
+/// Refuses names in `columns`, `ignore` and `types` that no column has.
+fn check_names(names: &[String], spec: &DataSpec) -> Result<(), DataError> {
+    let table = &spec.table;
+    let known: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let lists = [(COLUMNS, &table.columns), (IGNORE, &table.ignore)];
+    let listed_names = lists.into_iter().flat_map(|(field, list)| list.iter().map(move |n| (field, n)));
+    let typed = table.types.keys().map(|name| (TYPES, name));
+    match listed_names.chain(typed).find(|(_, name)| !known.contains(name.as_str())) {
+        None => Ok(()),
+        Some((field, name)) => Err(DataError::UnknownColumn {
+            field,
+            path: spec.source.clone(),
+            name: shown(name),
+            columns: listed(names),
+            hint: hint(names, name),
+        }),
+    }
+}
+
+/// Plans one column after the other.
+struct Planner<'a> {
+    spec: &'a DataSpec,
+    notes: Vec<DataNote>,
+    /// The columns of free text.
+    free: Vec<String>,
+    /// Columns by the description of their form, where that is not the usual one.
+    forms: BTreeMap<String, Vec<String>>,
+}
+
+impl Planner<'_> {
+    fn is_left_out(&self, name: &String) -> bool {
+        let table = &self.spec.table;
+        table.ignore.contains(name) || !table.columns.is_empty() && !table.columns.contains(name)
+    }
+
+    fn input(&mut self, name: &str, column: &ColumnScan) -> Plan {
+        let form = column.candidates.form();
+        match self.spec.table.types.get(name) {
+            Some(ColumnType::Category) => return Plan::Category,
+            Some(ColumnType::Number) => {
+                return Plan::Number(form.filter(is_number).unwrap_or(Form::PLAIN));
+            }
+            Some(ColumnType::Boolean) => {
+                let boolean = |form: &Form| matches!(form, Form::Boolean(_));
+                return Plan::Boolean(form.filter(boolean).unwrap_or(Form::TRUE_FALSE));
+            }
+            Some(ColumnType::Date) => {
+                let date = |form: &Form| matches!(form, Form::Date(_));
+                return Plan::Date(form.filter(date).unwrap_or(Form::ISO_DATE));
+            }
+            None => {}
+        }
+        match form {
+            Some(form) => {
+                self.describe(name, form, column);
+                match form {
+                    Form::Number(_) => Plan::Number(form),
+                    Form::Boolean(_) => Plan::Boolean(form),
+                    Form::Date(_) => Plan::Date(form),
+                }
+            }
+            // Without any value, or nearly all numbers: what is no number is reported.
+            None if column.candidates.cells() == 0 && column.weakly_missing == 0 => {
+                Plan::Number(Form::PLAIN)
+            }
+            None if is_nearly_number(column) => Plan::Number(Form::PLAIN),
+            None if column.is_free_text() => {
+                self.free.push(name.to_owned());
+                Plan::Skip
+            }
+            None => Plan::Category,
+        }
+    }
+
+    /// Notes a form that is not the usual one, and one that is a guess.
+    fn describe(&mut self, name: &str, form: Form, column: &ColumnScan) {
+        if form != Form::PLAIN && !matches!(form, Form::Boolean(_)) {
+            self.forms.entry(form.to_string()).or_default().push(name.to_owned());
+        }
+        if let Some(ambiguity) = column.candidates.ambiguity() {
+            let text = format!("{:?}: {ambiguity}", shown(name));
+            self.notes.push(warning("ambiguous_form", &[name], text));
+        }
+    }
+
+    fn label(&mut self, name: &str, column: &ColumnScan) -> LabelPlan {
+        let number = column.candidates.form().filter(is_number);
+        let different = column.texts.as_deref().map_or(0, |texts| texts.different.len());
+        let is_whole = column.texts.as_deref().zip(number).is_some_and(|(texts, form)| {
+            let is_whole = |text: &str| form.parse(text).is_ok_and(|value| value.fract() == 0.0);
+            texts.different.iter().all(|text| is_whole(text))
+        });
+        let most = if is_whole { MOST_WHOLE_CLASSES } else { MOST_OTHER_CLASSES };
+        let seems_number = number.filter(|_| different > most);
+        match (self.spec.task, seems_number) {
+            (Some(Task::Regression), _) => LabelPlan::Values(number.unwrap_or(Form::PLAIN)),
+            (None, Some(form)) => {
+                let text = format!(
+                    "the label {:?} has {different} different numbers, so the task is regression; \
+                     to predict classes: task = \"classification\"",
+                    shown(name)
+                );
+                self.notes.push(info("task", &[name], text));
+                LabelPlan::Values(form)
+            }
+            (Some(Task::Classification), Some(_)) => {
+                let text = format!(
+                    "the label {:?} has {different} different numbers and looks like a number to \
+                     predict: task = \"regression\" would do that",
+                    shown(name)
+                );
+                self.notes.push(warning("label_is_a_number", &[name], text));
+                LabelPlan::Classes
+            }
+            (Some(Task::Classification) | None, None) => LabelPlan::Classes,
+        }
+    }
+
+    fn into_notes(self) -> Vec<DataNote> {
+        let mut notes = self.notes;
+        for (form, names) in &self.forms {
+            let all: Vec<&str> = names.iter().map(String::as_str).collect();
+            notes.push(info("form", &all, format!("read as {form}: {}", listed(names))));
+        }
+        if !self.free.is_empty() {
+            let all: Vec<&str> = self.free.iter().map(String::as_str).collect();
+            let text = format!(
+                "text that differs in most rows is no input: {}; to use it as a category, name it \
+                 in types",
+                listed(&self.free)
+            );
+            notes.push(info("free_text", &all, text));
+        }
+        notes
+    }
+}
+
+fn is_number(form: &Form) -> bool {
+    matches!(form, Form::Number(_))
+}
+
+/// Whether so many cells are numbers that the others are probably mistakes.
+fn is_nearly_number(column: &ColumnScan) -> bool {
+    let (cells, numbers) = (column.candidates.cells(), column.candidates.numbers());
+    let others = cells - numbers;
+    others * NEARLY_ALL <= cells
+}
+
+/// The names of the columns as an error lists them, at most 20.
+pub(super) fn listed(names: &[String]) -> String {
+    let shown: Vec<String> =
+        names.iter().take(LISTED_COLUMNS).map(|name| format!("{:?}", shown(name))).collect();
+    match names.len().saturating_sub(LISTED_COLUMNS) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// A likely correction of a name that no column has.
+fn hint(names: &[String], wanted: &str) -> String {
+    let folded = |name: &String| name.to_lowercase() == wanted.to_lowercase();
+    let near = names.iter().find(|name| folded(name)).map(String::as_str);
+    let near = near.or_else(|| nearest(wanted, names.iter().map(String::as_str)));
+    match (near, names) {
+        (Some(name), _) => format!("did you mean {:?}?", shown(name)),
+        (None, [only]) if only.chars().any(|c| !c.is_alphanumeric() && !"_- ".contains(c)) => {
+            "if another character than a comma separates the columns, set delimiter".to_owned()
+        }
+        (None, [.., last]) => format!("the last column is {:?}", shown(last)),
+        (None, []) => String::new(),
+    }
+}
+

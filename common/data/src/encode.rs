@@ -1,0 +1,369 @@
+//! From typed columns to the inputs of a network.
+//!
+//! An [`Encoder`] is fitted on the training split only, so nothing that it knows comes from the
+//! rows that judge a model. What it makes of a column:
+//!
+//! | column | inputs |
+//! |---|---|
+//! | number | (x - mean) / deviation; the median where x is missing |
+//! | boolean | 1 and -1; 0 where it is missing |
+//! | category of two values | as a boolean |
+//! | category of more values | one-hot: 1 for its value, 0 for the others; a missing value is a value of its own |
+//! | date | the days as a number; sine and cosine of the place in the year, the week and the day, as far as they vary |
+//! | pixel of an image | (x - mean of the pixel) / deviation of all pixels |
+//!
+//! A number, boolean or date with a missing value in the training split gets one more input: 1
+//! where it is missing and 0 elsewhere. A column that is constant in the training split becomes 0.
+//! A category with more than [`MAX_ONE_HOT`] values keeps one input for each of the most frequent
+//! ones, and the others share the last. A value that the training split does not have is 0 in all
+//! inputs, or is in the shared one.
+
+use std::f64::consts::TAU;
+
+use caviar_common::data::ColumnType;
+use caviar_common::numbers::{floor_to_usize, single};
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use crate::cells::Cells;
+use crate::dataset::Inputs;
+use crate::error::DataError;
+use crate::forms::date_parts;
+use crate::limits::{MAX_FEATURES, MAX_ONE_HOT, MAX_VALUES};
+use crate::pixels::Pixels;
+use crate::standard::Standard;
+use crate::table::Column;
+
+/// Rows that are encoded column by column before the next ones: their inputs stay in the cache
+/// while all columns write to them.
+const ROWS_AT_ONCE: usize = 256;
+
+/// What each column becomes, as the training split says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Encoder {
+    Columns(Vec<Encoding>),
+    /// The mean of each pixel, and one deviation for all.
+    Pixels(Vec<Standard>),
+}
+
+/// What one column becomes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Encoding {
+    Number { number: Number },
+    /// One input; `positive` is the value that becomes 1, and every other one becomes -1.
+    Binary { positive: u32, has_indicator: bool },
+    OneHot(OneHot),
+    Date { days: Number, parts: Parts },
+}
+
+/// A standardised number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Number {
+    standard: Standard,
+    /// Stands for a missing value.
+    median: f64,
+    /// Whether one more input says which values are missing.
+    has_indicator: bool,
+}
+
+/// The inputs of a category.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OneHot {
+    /// The input of each value, by its index; `None` for one that the training split lacks.
+    slots: Vec<Option<u32>>,
+    /// The input of a missing value.
+    missing: Option<u32>,
+    width: u32,
+}
+
+/// Which parts of a date vary in the training split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Parts {
+    year: bool,
+    week: bool,
+    day: bool,
+}
+
+impl Encoder {
+    /// Learns from the rows `train`, which are not empty.
+    ///
+    /// # Errors
+    /// The columns become more inputs than the limit.
+    pub(crate) fn fit(inputs: &Inputs, train: &[usize]) -> Result<Self, DataError> {
+        let encoder = match inputs {
+            Inputs::Columns(columns) => {
+                Self::Columns(columns.iter().map(|column| Encoding::fit(column, train)).collect())
+            }
+            Inputs::Pixels(pixels) => Self::Pixels(standards_of(pixels, train)),
+        };
+        let (width, rows) = (encoder.width(), inputs.rows());
+        if width > MAX_FEATURES || width.checked_mul(rows).is_none_or(|all| all > MAX_VALUES) {
+            return Err(DataError::ManyInputs { inputs: width, rows });
+        }
+        Ok(encoder)
+    }
+
+    /// The number of inputs of the network.
+    pub(crate) fn width(&self) -> usize {
+        match self {
+            Self::Columns(encodings) => encodings.iter().map(Encoding::width).sum(),
+            Self::Pixels(standards) => standards.len(),
+        }
+    }
+
+    /// The inputs of `rows`, `[rows, inputs]`. `inputs` has the columns that the encoder was fitted
+    /// on.
+    pub(crate) fn encode(&self, inputs: &Inputs, rows: &[usize]) -> Array2<f32> {
+        let width = self.width();
+        let mut out = Array2::zeros((rows.len(), width));
+        let Some(cells) = out.as_slice_mut() else { return out };
+        match (self, inputs) {
+            (Self::Columns(encodings), Inputs::Columns(columns)) => {
+                let chunks = cells.chunks_mut((ROWS_AT_ONCE * width).max(1));
+                for (rows, cells) in rows.chunks(ROWS_AT_ONCE).zip(chunks) {
+                    let mut first = 0;
+                    for (encoding, column) in encodings.iter().zip(columns) {
+                        let target = Target { cells, width, first };
+                        encoding.write(&column.cells, rows, target);
+                        first += encoding.width();
+                    }
+                }
+            }
+            (Self::Pixels(standards), Inputs::Pixels(pixels)) => {
+                for (&row, cells) in rows.iter().zip(cells.chunks_mut(width.max(1))) {
+                    let bytes = pixels.row(row).iter();
+                    for ((cell, &byte), standard) in cells.iter_mut().zip(bytes).zip(standards) {
+                        *cell = standard.apply(f64::from(byte));
+                    }
+                }
+            }
+            // The caller encodes what it has fitted.
+            (Self::Columns(_), Inputs::Pixels(_)) | (Self::Pixels(_), Inputs::Columns(_)) => {}
+        }
+        out
+    }
+}
+
+/// Where the inputs of one column go: `cells` are rows of `width`, and the column begins at
+/// `first`.
+struct Target<'a> {
+    cells: &'a mut [f32],
+    width: usize,
+    first: usize,
+}
+
+impl Target<'_> {
+    /// The inputs of the column in each row.
+    fn rows(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        let first = self.first;
+        self.cells.chunks_mut(self.width).map(move |row| row.get_mut(first..).unwrap_or_default())
+    }
+}
+
+/// Sets one input. One that does not exist is not set, and the caller has made sure that it does.
+fn set(inputs: &mut [f32], index: usize, value: f32) {
+    if let Some(input) = inputs.get_mut(index) {
+        *input = value;
+    }
+}
+
+impl Encoding {
+    fn fit(column: &Column, train: &[usize]) -> Self {
+        let cells = &column.cells;
+        match column.kind {
+            ColumnType::Number => Self::Number { number: Number::fit(cells, train) },
+            ColumnType::Boolean => {
+                Self::Binary { positive: 1, has_indicator: has_missing(cells, train) }
+            }
+            ColumnType::Category => Self::fit_category(column, train),
+            ColumnType::Date => {
+                Self::Date { days: Number::fit(cells, train), parts: Parts::fit(cells, train) }
+            }
+        }
+    }
+
+    fn fit_category(column: &Column, train: &[usize]) -> Self {
+        let mut counts = vec![0_usize; column.categories.len()];
+        for &row in train {
+            if let Some(count) = code(column.cells.get(row)).and_then(|code| counts.get_mut(code)) {
+                *count += 1;
+            }
+        }
+        let mut seen: Vec<(usize, u32)> =
+            counts.into_iter().zip(0..).filter(|(count, _)| *count > 0).collect();
+        let has_missing = has_missing(&column.cells, train);
+        if let [(_, _), (_, second)] = *seen.as_slice()
+            && !has_missing
+        {
+            return Self::Binary { positive: second, has_indicator: false };
+        }
+        let mut slots = vec![None; column.categories.len()];
+        let is_shared = seen.len() > MAX_ONE_HOT;
+        let own = if is_shared { MAX_ONE_HOT - 1 } else { seen.len() };
+        // The most frequent first, and of equally frequent ones the first by name.
+        seen.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        let mut width = 0;
+        for (place, (_, code)) in seen.iter().enumerate() {
+            if place < own || place == own && is_shared {
+                width += 1;
+            }
+            if let Some(slot) = slots.get_mut(caviar_common::numbers::index(*code)) {
+                *slot = Some(width - 1);
+            }
+        }
+        let missing = has_missing.then_some(width);
+        Self::OneHot(OneHot { slots, missing, width: width + u32::from(has_missing) })
+    }
+
+    fn width(&self) -> usize {
+        match self {
+            Self::Number { number } => number.width(),
+            Self::Binary { has_indicator, .. } => 1 + usize::from(*has_indicator),
+            Self::OneHot(one_hot) => caviar_common::numbers::index(one_hot.width),
+            Self::Date { days, parts } => days.width() + parts.width(),
+        }
+    }
+
+    fn write(&self, cells: &Cells, rows: &[usize], mut target: Target<'_>) {
+        let values = rows.iter().map(|&row| cells.get(row));
+        let pairs = values.zip(target.rows());
+        match self {
+            Self::Number { number } => pairs.for_each(|(value, inputs)| number.write(value, inputs)),
+            Self::Binary { positive, has_indicator } => {
+                for (value, inputs) in pairs {
+                    let signed = if value == f64::from(*positive) { 1.0 } else { -1.0 };
+                    set(inputs, 0, if value.is_nan() { 0.0 } else { signed });
+                    if *has_indicator {
+                        set(inputs, 1, f32::from(u8::from(value.is_nan())));
+                    }
+                }
+            }
+            Self::OneHot(one_hot) => {
+                for (value, inputs) in pairs {
+                    if let Some(slot) = one_hot.slot(value) {
+                        set(inputs, caviar_common::numbers::index(slot), 1.0);
+                    }
+                }
+            }
+            Self::Date { days, parts } => {
+                for (value, inputs) in pairs {
+                    days.write(value, inputs);
+                    let rest = inputs.get_mut(days.width()..).unwrap_or_default();
+                    parts.write(if value.is_nan() { days.median } else { value }, rest);
+                }
+            }
+        }
+    }
+}
+
+impl OneHot {
+    /// The input that is 1 for a value; `None` if all are 0.
+    fn slot(&self, value: f64) -> Option<u32> {
+        match code(value) {
+            Some(code) => self.slots.get(code).copied().flatten(),
+            None => self.missing,
+        }
+    }
+}
+
+/// The index of a category; `None` if it is missing.
+fn code(value: f64) -> Option<usize> {
+    (!value.is_nan()).then(|| floor_to_usize(value))
+}
+
+fn has_missing(cells: &Cells, rows: &[usize]) -> bool {
+    rows.iter().any(|&row| cells.get(row).is_nan())
+}
+
+impl Number {
+    fn fit(cells: &Cells, train: &[usize]) -> Self {
+        let mut present: Vec<f64> =
+            train.iter().map(|&row| cells.get(row)).filter(|value| !value.is_nan()).collect();
+        let has_indicator = present.len() < train.len();
+        let standard = Standard::of(&present);
+        let median = if has_indicator { median(&mut present) } else { 0.0 };
+        Self { standard, median, has_indicator }
+    }
+
+    const fn width(&self) -> usize {
+        if self.has_indicator { 2 } else { 1 }
+    }
+
+    fn write(&self, value: f64, inputs: &mut [f32]) {
+        let is_missing = value.is_nan();
+        // Without an indicator the median was not needed in training, and the mean stands for what
+        // is missing later.
+        let filled = match (is_missing, self.has_indicator) {
+            (false, _) => self.standard.apply(value),
+            (true, true) => self.standard.apply(self.median),
+            (true, false) => 0.0,
+        };
+        set(inputs, 0, filled);
+        if self.has_indicator {
+            set(inputs, 1, f32::from(u8::from(is_missing)));
+        }
+    }
+}
+
+/// The middle number, or the mean of the two in the middle; 0 without numbers.
+fn median(values: &mut [f64]) -> f64 {
+    let middle = values.len() / 2;
+    if values.is_empty() {
+        return 0.0;
+    }
+    let has_two = values.len().is_multiple_of(2);
+    let (below, &mut upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+    if !has_two {
+        return upper;
+    }
+    let lower = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    lower + (upper - lower) / 2.0
+}
+
+impl Parts {
+    fn fit(cells: &Cells, train: &[usize]) -> Self {
+        let mut present = train.iter().map(|&row| cells.get(row)).filter(|value| !value.is_nan());
+        let Some(first) = present.next().map(date_parts) else {
+            return Self { year: false, week: false, day: false };
+        };
+        let mut parts = Self { year: false, week: false, day: false };
+        for date in present.map(date_parts) {
+            parts.year |= date.year_fraction != first.year_fraction;
+            parts.week |= date.week_fraction != first.week_fraction;
+            parts.day |= date.day_fraction != first.day_fraction;
+        }
+        parts
+    }
+
+    fn width(self) -> usize {
+        2 * (usize::from(self.year) + usize::from(self.week) + usize::from(self.day))
+    }
+
+    fn write(self, days: f64, inputs: &mut [f32]) {
+        let date = date_parts(days);
+        let fractions = [
+            (self.year, date.year_fraction),
+            (self.week, date.week_fraction),
+            (self.day, date.day_fraction),
+        ];
+        let varying = fractions.into_iter().filter(|(varies, _)| *varies);
+        for (pair, (_, fraction)) in inputs.chunks_exact_mut(2).zip(varying) {
+            let angle = TAU * fraction;
+            set(pair, 0, single(libm::sin(angle)));
+            set(pair, 1, single(libm::cos(angle)));
+        }
+    }
+}
+
+/// The mean of each pixel, and one standard deviation for all. With a deviation each, pixels at the
+/// border, which are dark in nearly every image, would dominate.
+fn standards_of(pixels: &Pixels, train: &[usize]) -> Vec<Standard> {
+    let mut sums = vec![(0_u64, 0_u64); pixels.width()];
+    for &row in train {
+        for (sum, &byte) in sums.iter_mut().zip(pixels.row(row)) {
+            let byte = u64::from(byte);
+            *sum = (sum.0 + byte, sum.1 + byte * byte);
+        }
+    }
+    Standard::of_pixels(&sums, train.len())
+}
