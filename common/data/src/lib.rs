@@ -44,6 +44,8 @@ mod map;
 mod raw;
 mod split;
 mod standard;
+#[allow(dead_code, reason = "used by the reader that follows")]
+mod text;
 
 pub use block::BlockSource;
 pub use dataset::Dataset;
