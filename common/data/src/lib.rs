@@ -36,6 +36,8 @@ mod dataset;
 mod error;
 mod examples;
 mod features;
+#[allow(dead_code, reason = "used by the reader that follows")]
+mod forms;
 mod idx;
 mod labels;
 pub mod limits;
