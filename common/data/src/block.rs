@@ -1,26 +1,22 @@
 //! Blocks: a data set as one file that is mapped into memory.
 //!
-//! A block has what a reader returns: the numbers and their schema. It is a function of the data
-//! only, and not of the path, the machine or the time, so two clients that read the same data make
-//! the same bytes, and the hash of the bytes names the data set.
+//! A block has what a reader returns: the columns, the targets and their schema. It is a function
+//! of the data only, and not of the path, the machine or the time, so two clients that read the
+//! same data make the same bytes, and the hash of the bytes names the data set.
 //!
 //! ```text
 //! byte 0   "CAVIARBK"           magic
-//!      8   version              u32, 1
+//!      8   version              u32, 2
 //!     12   length of the schema u32
 //!     16   length of the file   u64
 //!     24   0                    u64, reserved
 //!     32   schema               JSON, UTF-8
-//!          zeros up to a multiple of 64
-//!      F   features             f32, row by row: rows x columns
-//!          zeros up to a multiple of 64
-//!      T   targets              u32 classes or f32 values: one per row
+//!          columns              one after the other, each as its schema says
+//!          targets              u32 classes or f64 values: one per row
 //! ```
 //!
-//! All numbers are little-endian. The features are row-major, because that is how they are used: a
-//! split gathers rows, and a mini-batch gathers rows of a split. So the largest part of a block is
-//! read in place from the mapped file, and copied once, when its rows are standardised. With one
-//! array for each column every row would be gathered from as many places.
+//! All numbers are little-endian. A column is stored in the fewest bytes that keep its numbers
+//! exactly (see [`crate::cells`]); the pixels of images are one section, image by image.
 //!
 //! The bytes come from other machines. [`Dataset::from_block`] checks every length before it is
 //! used, and every number, and computes the digest again.
@@ -29,70 +25,78 @@ use std::borrow::Cow;
 use std::io;
 
 use caviar_blob::Source;
-use caviar_common::data::Task;
-use caviar_common::numbers::{to_u64, to_usize};
-use ndarray::Array2;
+use caviar_common::data::{ColumnType, DataNote, Task};
+use caviar_common::limits::{MAX_DATA_NOTES, MAX_NOTE_COLUMNS, MAX_TEXT_CHARS};
+use caviar_common::numbers::{real, to_u64, to_usize};
 use serde::{Deserialize, Serialize};
-use zerocopy::IntoBytes;
 
-use crate::dataset::{Dataset, Parts};
+use crate::cells::{Cells, Pack, Section};
+use crate::dataset::{Dataset, Inputs, Parts};
 use crate::error::BlockError;
 use crate::examples::Targets;
-use crate::features::{Features, NUMBER_BYTES, floats};
-use crate::limits::{MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_VALUES};
+use crate::limits::{
+    MAX_CATEGORIES, MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_NUMBER, MAX_VALUES,
+};
 use crate::map::Bytes;
+use crate::pixels::Pixels;
+use crate::table::Column;
 
 const MAGIC: &[u8; 8] = b"CAVIARBK";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes before the schema.
 const HEAD_BYTES: usize = 32;
-/// What the features and the targets are aligned to: a line of the cache.
-const ALIGNMENT: usize = 64;
 /// Longest schema, in bytes. The names of the most classes, each of the greatest length, fit.
 const MAX_SCHEMA_BYTES: usize = 1 << 27;
+/// Bytes of a class, and of a value to predict.
+const CLASS_BYTES: usize = 4;
+const VALUE_BYTES: usize = 8;
 
 /// What the numbers of a block mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Schema {
     task: Task,
     rows: usize,
-    columns: Vec<Column>,
-    label: Label,
-    /// Whether the features are the pixels of an image file.
-    pixels: bool,
+    inputs: InputsSchema,
+    label: LabelSchema,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<DataNote>,
 }
 
-/// One feature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Column {
+#[serde(rename_all = "snake_case")]
+enum InputsSchema {
+    Columns(Vec<ColumnSchema>),
+    Pixels { height: usize, width: usize },
+}
+
+/// One column. A later release can add a type or a storage, which this release then refuses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct ColumnSchema {
     name: String,
     #[serde(rename = "type")]
-    kind: ColumnKind,
-}
-
-/// The type of a column. A later release can add one, which this release then refuses by name.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ColumnKind {
-    /// A finite number in every row.
-    Number,
+    kind: ColumnType,
+    #[serde(flatten)]
+    pack: Pack,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    categories: Vec<String>,
 }
 
 /// The column to predict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Label {
+struct LabelSchema {
     name: String,
     /// The names of the classes, in order; empty for regression.
     classes: Vec<String>,
 }
 
-/// A data set as the bytes of a block. The features and targets are not copied.
+/// A data set as the bytes of a block. The columns are not copied.
 #[derive(Debug)]
 pub struct BlockSource<'a> {
     head: Vec<u8>,
-    features: Cow<'a, [u8]>,
-    padding: usize,
-    targets: Cow<'a, [u8]>,
+    dataset: &'a Dataset,
+    targets: Vec<u8>,
+    /// Where each part begins, and at last where the block ends, in bytes.
+    starts: Vec<u64>,
 }
 
 impl<'a> BlockSource<'a> {
@@ -101,90 +105,72 @@ impl<'a> BlockSource<'a> {
     /// # Errors
     /// The schema is too long.
     pub fn new(dataset: &'a Dataset) -> Result<Self, BlockError> {
-        let view = dataset.features();
-        let features = match view.to_slice() {
-            Some(features) => numbers(features),
-            None => Cow::Owned(view.iter().flat_map(|value| value.to_le_bytes()).collect()),
-        };
-        let targets = match dataset.targets() {
-            Targets::Classes(classes) => numbers(classes),
-            Targets::Values(values) => numbers(values),
-        };
         let schema = Schema::of(dataset);
         let schema = serde_json::to_vec(&schema)
             .map_err(|error| BlockError::Schema { what: error.to_string() })?;
-        if schema.len() > MAX_SCHEMA_BYTES {
+        let schema_bytes = u32::try_from(schema.len()).ok();
+        let Some(schema_bytes) = schema_bytes.filter(|_| schema.len() <= MAX_SCHEMA_BYTES) else {
             return Err(BlockError::LongSchema { bytes: to_u64(schema.len()) });
-        }
-        let start = (HEAD_BYTES + schema.len()).next_multiple_of(ALIGNMENT);
-        let padding = padding(features.len());
-        let bytes = start + features.len() + padding + targets.len();
-        let mut head = Vec::with_capacity(start);
+        };
+        let targets = match dataset.targets() {
+            Targets::Classes(rows) => rows.iter().flat_map(|class| class.to_le_bytes()).collect(),
+            Targets::Values(rows) => rows.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        };
+        let mut source = Self { head: Vec::new(), dataset, targets, starts: Vec::new() };
+        let after_schema: usize = source.parts().map(<[u8]>::len).sum();
+        let bytes = HEAD_BYTES + schema.len() + after_schema;
+        let mut head = Vec::with_capacity(HEAD_BYTES + schema.len());
         head.extend_from_slice(MAGIC);
         head.extend_from_slice(&VERSION.to_le_bytes());
-        // The schema is shorter than its limit, which fits.
-        head.extend_from_slice(&u32::try_from(schema.len()).unwrap_or(u32::MAX).to_le_bytes());
+        head.extend_from_slice(&schema_bytes.to_le_bytes());
         head.extend_from_slice(&to_u64(bytes).to_le_bytes());
         head.extend_from_slice(&0u64.to_le_bytes());
         head.extend_from_slice(&schema);
-        head.resize(start, 0);
-        Ok(Self { head, features, padding, targets })
+        source.head = head;
+        let mut end = 0;
+        let mut starts = vec![end];
+        for part in source.parts() {
+            end += to_u64(part.len());
+            starts.push(end);
+        }
+        source.starts = starts;
+        Ok(source)
     }
 
     /// The parts of the file, in order.
-    fn parts(&self) -> [&[u8]; 4] {
-        const ZEROS: [u8; ALIGNMENT] = [0; ALIGNMENT];
-        [&self.head, &self.features, ZEROS.get(..self.padding).unwrap_or_default(), &self.targets]
+    fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let (columns, pixels) = match self.dataset.inputs() {
+            Inputs::Columns(columns) => (columns.as_slice(), None),
+            Inputs::Pixels(pixels) => (&[][..], Some(pixels.bytes())),
+        };
+        let columns = columns.iter().map(|column| column.cells.bytes());
+        std::iter::once(self.head.as_slice()).chain(columns).chain(pixels).chain([&*self.targets])
     }
-}
 
-/// Numbers as little-endian bytes, in place where the machine has this order.
-fn numbers<T: zerocopy::IntoBytes + zerocopy::Immutable + LittleEndian>(
-    values: &[T],
-) -> Cow<'_, [u8]> {
-    if cfg!(target_endian = "little") {
-        Cow::Borrowed(values.as_bytes())
-    } else {
-        Cow::Owned(values.iter().flat_map(LittleEndian::to_le).collect())
+    fn part(&self, index: usize) -> Option<&[u8]> {
+        let parts = self.starts.len().checked_sub(1)?;
+        match (index, self.dataset.inputs()) {
+            (0, _) => Some(&self.head),
+            (last, _) if last + 1 == parts => Some(&self.targets),
+            (_, Inputs::Pixels(pixels)) => Some(pixels.bytes()),
+            (_, Inputs::Columns(columns)) => Some(columns.get(index - 1)?.cells.bytes()),
+        }
     }
-}
-
-/// A number of four bytes.
-trait LittleEndian {
-    fn to_le(&self) -> [u8; NUMBER_BYTES];
-}
-
-impl LittleEndian for u32 {
-    fn to_le(&self) -> [u8; NUMBER_BYTES] {
-        self.to_le_bytes()
-    }
-}
-
-impl LittleEndian for f32 {
-    fn to_le(&self) -> [u8; NUMBER_BYTES] {
-        self.to_le_bytes()
-    }
-}
-
-/// Zeros between two parts. The first part has `bytes`.
-const fn padding(bytes: usize) -> usize {
-    bytes.next_multiple_of(ALIGNMENT) - bytes
 }
 
 impl Source for BlockSource<'_> {
     fn bytes(&self) -> u64 {
-        self.parts().into_iter().map(|part| to_u64(part.len())).sum()
+        self.starts.last().copied().unwrap_or_default()
     }
 
     fn chunk(&self, offset: u64, length: usize) -> io::Result<Cow<'_, [u8]>> {
-        let mut skip = to_usize(offset);
+        // The last part that begins at or before the offset.
+        let mut index = self.starts.partition_point(|start| *start <= offset).saturating_sub(1);
+        let start = self.starts.get(index).copied().unwrap_or_default();
+        let mut skip = to_usize(offset - start);
         let mut chunk = Vec::new();
-        for part in self.parts() {
-            let Some(rest) = part.get(skip..) else {
-                skip -= part.len();
-                continue;
-            };
-            skip = 0;
+        while let Some(part) = self.part(index).filter(|_| chunk.len() < length) {
+            let rest = part.get(skip..).unwrap_or_default();
             let missing = length - chunk.len();
             if chunk.is_empty()
                 && let Some(whole) = rest.get(..missing)
@@ -192,6 +178,8 @@ impl Source for BlockSource<'_> {
                 return Ok(Cow::Borrowed(whole));
             }
             chunk.extend_from_slice(rest.get(..missing).unwrap_or(rest));
+            skip = 0;
+            index += 1;
         }
         if chunk.len() == length {
             Ok(Cow::Owned(chunk))
@@ -203,23 +191,42 @@ impl Source for BlockSource<'_> {
 
 impl Schema {
     fn of(dataset: &Dataset) -> Self {
-        let column = |name: &String| Column { name: name.clone(), kind: ColumnKind::Number };
+        let column = |column: &Column| ColumnSchema {
+            name: column.name.clone(),
+            kind: column.kind,
+            pack: column.cells.packing(),
+            categories: column.categories.clone(),
+        };
         Self {
             task: dataset.task(),
             rows: dataset.targets().len(),
-            columns: dataset.feature_names().iter().map(column).collect(),
-            label: Label { name: dataset.label().to_owned(), classes: dataset.classes().to_vec() },
-            pixels: dataset.has_pixels(),
+            inputs: match dataset.inputs() {
+                Inputs::Columns(columns) => {
+                    InputsSchema::Columns(columns.iter().map(column).collect())
+                }
+                Inputs::Pixels(pixels) => {
+                    let (height, width) = pixels.size();
+                    InputsSchema::Pixels { height, width }
+                }
+            },
+            label: LabelSchema {
+                name: dataset.label().to_owned(),
+                classes: dataset.classes().to_vec(),
+            },
+            notes: dataset.notes().to_vec(),
         }
     }
 
     /// Checks what does not depend on the numbers.
     fn check(&self) -> Result<(), BlockError> {
         let wrong = |what: &str| Err(BlockError::Schema { what: what.to_owned() });
-        let width = self.columns.len();
-        if width == 0 || width > MAX_FEATURES {
-            return wrong("columns: expected 1 to 1048576");
-        }
+        let width = match &self.inputs {
+            InputsSchema::Columns(columns) => Some(columns.len()),
+            InputsSchema::Pixels { height, width } => height.checked_mul(*width),
+        };
+        let Some(width) = width.filter(|width| (1..=MAX_FEATURES).contains(width)) else {
+            return wrong("inputs: expected 1 to 1048576 columns or pixels");
+        };
         if self.rows.checked_mul(width).is_none_or(|values| values > MAX_VALUES) {
             return wrong("rows: too many for the number of columns");
         }
@@ -231,17 +238,59 @@ impl Schema {
         if classes.iter().any(|name| name.len() > MAX_LABEL_BYTES) {
             return wrong("label.classes: a name is too long");
         }
+        if let InputsSchema::Columns(columns) = &self.inputs
+            && let Some(what) = columns.iter().find_map(ColumnSchema::mistake)
+        {
+            return wrong(what);
+        }
+        let is_long = |text: &String| text.chars().count() > MAX_TEXT_CHARS;
+        let is_short_note = |note: &DataNote| {
+            note.columns.len() <= MAX_NOTE_COLUMNS
+                && !note.columns.iter().chain([&note.code, &note.text]).any(is_long)
+        };
+        if self.notes.len() > MAX_DATA_NOTES || !self.notes.iter().all(is_short_note) {
+            return wrong("notes: too many or too long");
+        }
         Ok(())
+    }
+
+    /// Bytes of all columns or pixels.
+    fn input_bytes(&self) -> usize {
+        match &self.inputs {
+            InputsSchema::Columns(columns) => {
+                columns.iter().map(|column| column.pack.width.bytes() * self.rows).sum()
+            }
+            InputsSchema::Pixels { height, width } => height * width * self.rows,
+        }
+    }
+
+    fn target_bytes(&self) -> usize {
+        match self.task {
+            Task::Classification => CLASS_BYTES * self.rows,
+            Task::Regression => VALUE_BYTES * self.rows,
+        }
     }
 }
 
-/// The parts of a block whose lengths fit.
+impl ColumnSchema {
+    fn mistake(&self) -> Option<&'static str> {
+        let texts = &self.categories;
+        if self.kind != ColumnType::Category {
+            return (!texts.is_empty()).then_some("categories: only a category has them");
+        }
+        if texts.len() > MAX_CATEGORIES || texts.iter().any(|text| text.len() > MAX_LABEL_BYTES) {
+            return Some("categories: too many or too long");
+        }
+        let is_sorted = texts.windows(2).all(|pair| pair.first() < pair.last());
+        (!is_sorted).then_some("categories: expected different texts in order")
+    }
+}
+
+/// A block whose lengths fit.
 struct Layout {
     schema: Schema,
-    /// Where the features begin, in bytes.
-    features: usize,
-    /// Where the targets begin.
-    targets: usize,
+    /// Where the columns begin, in bytes.
+    start: usize,
 }
 
 impl Layout {
@@ -261,27 +310,25 @@ impl Layout {
         if schema_bytes > MAX_SCHEMA_BYTES {
             return Err(BlockError::LongSchema { bytes: to_u64(schema_bytes) });
         }
-        let schema = bytes.get(HEAD_BYTES..HEAD_BYTES + schema_bytes);
+        let start = HEAD_BYTES + schema_bytes;
+        let schema = bytes.get(HEAD_BYTES..start);
         let schema = schema.ok_or(BlockError::Length { found, expected })?;
         let schema: Schema = serde_json::from_slice(schema)
             .map_err(|error| BlockError::Schema { what: error.to_string() })?;
         schema.check()?;
-        let features = (HEAD_BYTES + schema_bytes).next_multiple_of(ALIGNMENT);
         // The limits of the schema keep these sums far below the largest number.
-        let feature_bytes = schema.rows * schema.columns.len() * NUMBER_BYTES;
-        let targets = (features + feature_bytes).next_multiple_of(ALIGNMENT);
-        let end = to_u64(targets + schema.rows * NUMBER_BYTES);
+        let end = to_u64(start + schema.input_bytes() + schema.target_bytes());
         if found != end || found != expected {
             return Err(BlockError::Length { found, expected: end });
         }
-        Ok(Self { schema, features, targets })
+        Ok(Self { schema, start })
     }
 }
 
 /// The magic and the four words after it.
 fn head(bytes: &[u8]) -> Option<([u8; 8], [u32; 4])> {
     let (magic, rest) = bytes.split_first_chunk::<8>()?;
-    let (words, _) = rest.get(..HEAD_BYTES - 8)?.as_chunks::<NUMBER_BYTES>();
+    let (words, _) = rest.get(..HEAD_BYTES - 8)?.as_chunks::<4>();
     let mut numbers = [0; 4];
     for (number, word) in numbers.iter_mut().zip(words) {
         *number = u32::from_le_bytes(*word);
@@ -289,57 +336,87 @@ fn head(bytes: &[u8]) -> Option<([u8; 8], [u32; 4])> {
     Some((*magic, numbers))
 }
 
-/// The words from byte `start` on.
-fn words(bytes: &[u8], start: usize) -> impl Iterator<Item = u32> {
-    let (words, _) = bytes.get(start..).unwrap_or_default().as_chunks::<NUMBER_BYTES>();
-    words.iter().map(|word| u32::from_le_bytes(*word))
-}
-
 impl Dataset {
-    /// Reads a block. The features stay where they are, in the file that is mapped.
+    /// Reads a block. The columns stay where they are, in the file that is mapped.
     ///
     /// # Errors
     /// The bytes are not a block, a length or a number is wrong, or the data cannot be trained on.
     pub fn from_block(bytes: Bytes) -> Result<Self, BlockError> {
-        let Layout { schema, features: start, targets: at } = Layout::read(bytes.get())?;
-        let shape = (schema.rows, schema.columns.len());
-        let count = shape.0 * shape.1;
-        let targets = words(bytes.get(), at);
+        let Layout { schema, start } = Layout::read(bytes.get())?;
+        let targets_at = start + schema.input_bytes();
+        let targets = bytes.get().get(targets_at..).unwrap_or_default();
         let targets = match schema.task {
-            Task::Classification => Targets::Classes(targets.collect()),
-            Task::Regression => Targets::Values(targets.map(f32::from_bits).collect()),
+            Task::Classification => Targets::Classes(words(targets, u32::from_le_bytes)),
+            Task::Regression => Targets::Values(words(targets, f64::from_le_bytes)),
         };
-        let features = if floats(bytes.get(), start, count).is_some() {
-            Features::Block { bytes, start, shape }
-        } else {
-            let values = words(bytes.get(), start).take(count).map(f32::from_bits).collect();
-            let features = Array2::from_shape_vec(shape, values);
-            Features::Owned(features.map_err(|_| BlockError::NotABlock)?)
-        };
-        check_numbers(&features, &targets, schema.label.classes.len())?;
-        let feature_names = schema.columns.into_iter().map(|column| column.name).collect();
+        check_targets(&targets, schema.label.classes.len())?;
+        let inputs = inputs(schema.inputs, schema.rows, &bytes, start)?;
         let parts = Parts {
-            features,
+            inputs,
             targets,
             classes: schema.label.classes,
-            feature_names,
             label: schema.label.name,
-            has_pixels: schema.pixels,
+            notes: schema.notes,
         };
         Self::new(parts, "the block", crate::error::LABEL)
             .map_err(|error| BlockError::Data { what: error.to_string() })
     }
 }
 
-/// Checks every feature and every target.
-fn check_numbers(features: &Features, targets: &Targets, classes: usize) -> Result<(), BlockError> {
-    let features = features.view();
-    if features.nrows() != targets.len() {
-        return Err(BlockError::NotABlock);
+/// The inputs that begin at byte `start` of a block.
+fn inputs(
+    schema: InputsSchema,
+    rows: usize,
+    block: &Bytes,
+    start: usize,
+) -> Result<Inputs, BlockError> {
+    let mut end = start;
+    let mut section = |bytes: usize| {
+        let range = end..end + bytes;
+        end = range.end;
+        Section::Block { block: block.clone(), range }
+    };
+    match schema {
+        InputsSchema::Pixels { height, width } => {
+            let section = section(height * width * rows);
+            Ok(Inputs::Pixels(Pixels::new(height, width, section)))
+        }
+        InputsSchema::Columns(columns) => {
+            let column = |schema: ColumnSchema| {
+                let section = section(schema.pack.width.bytes() * rows);
+                let cells = Cells::from_section(schema.pack, section);
+                let ColumnSchema { name, kind, categories, .. } = schema;
+                let column = Column { name, kind, cells, categories };
+                check_column(&column).map(|()| column)
+            };
+            Ok(Inputs::Columns(columns.into_iter().map(column).collect::<Result<_, _>>()?))
+        }
     }
-    if !features.iter().all(|value| value.is_finite()) {
-        return Err(BlockError::Number { what: "a feature is not finite" });
+}
+
+/// The little-endian numbers of a section.
+fn words<const N: usize, T>(bytes: &[u8], read: fn([u8; N]) -> T) -> Vec<T> {
+    let (words, _) = bytes.as_chunks::<N>();
+    words.iter().map(|word| read(*word)).collect()
+}
+
+/// Checks every number of a column.
+fn check_column(column: &Column) -> Result<(), BlockError> {
+    let categories = real(column.categories.len());
+    let is_legal = |value: f64| match column.kind {
+        ColumnType::Number | ColumnType::Date => value.abs() <= MAX_NUMBER,
+        ColumnType::Boolean => value == 0.0 || value == 1.0,
+        ColumnType::Category => value >= 0.0 && value < categories && value.fract() == 0.0,
+    };
+    if column.cells.iter().all(|value| value.is_nan() || is_legal(value)) {
+        Ok(())
+    } else {
+        Err(BlockError::Number { what: "a value does not fit the type of its column" })
     }
+}
+
+/// Checks every target.
+fn check_targets(targets: &Targets<f64>, classes: usize) -> Result<(), BlockError> {
     match targets {
         Targets::Classes(rows) => {
             let mut seen = vec![false; classes];
@@ -352,7 +429,7 @@ fn check_numbers(features: &Features, targets: &Targets, classes: usize) -> Resu
             }
         }
         Targets::Values(values) => {
-            if !values.iter().all(|value| value.is_finite()) {
+            if !values.iter().all(|value| value.abs() <= MAX_NUMBER) {
                 return Err(BlockError::Number { what: "a target is not finite" });
             }
         }

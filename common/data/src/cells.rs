@@ -55,7 +55,10 @@ fn is_zero(scale: &u8) -> bool {
 pub(crate) enum Section {
     Owned(Vec<u8>),
     /// The part was checked: the block has these bytes.
-    Block { block: Bytes, range: Range<usize> },
+    Block {
+        block: Bytes,
+        range: Range<usize>,
+    },
 }
 
 impl Section {

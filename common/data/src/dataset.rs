@@ -1,6 +1,6 @@
 //! Data as it was read and checked, before it is split.
 
-use caviar_common::data::{ColumnType, DataNote, Task};
+use caviar_common::data::{ColumnType, DataNote, DataSpec, Task};
 use caviar_common::numbers::{to_u32, to_u64};
 
 use crate::error::{DataError, shown};
@@ -57,15 +57,16 @@ impl Dataset {
     /// Leaves out the columns that would mislead, and checks the data as a whole.
     pub(crate) fn from_table(
         table: Table,
-        path: &str,
+        spec: &DataSpec,
         label_field: &'static str,
     ) -> Result<Self, DataError> {
+        let path = spec.source.as_str();
         let rows = table.labels.len();
         if rows < MIN_ROWS {
             return Err(DataError::TooFewRows { path: path.to_owned(), rows });
         }
         let (targets, classes) = table.labels.finish();
-        let (columns, found) = examine(table.columns, &targets, &table.spec);
+        let (columns, found) = examine(table.columns, &targets, &spec.table);
         let mut notes = table.notes;
         notes.extend(found);
         if columns.is_empty() {
@@ -111,6 +112,12 @@ impl Dataset {
         }
         let digest = digest(&parts);
         Ok(Self { parts, digest })
+    }
+
+    /// The same data without notes, for data that is part of the program.
+    pub(crate) fn without_notes(mut self) -> Self {
+        self.parts.notes.clear();
+        self
     }
 
     pub(crate) const fn inputs(&self) -> &Inputs {

@@ -21,7 +21,7 @@
 use std::f64::consts::TAU;
 
 use caviar_common::data::ColumnType;
-use caviar_common::numbers::{floor_to_usize, single};
+use caviar_common::numbers::{floor_to_usize, index, single};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -49,11 +49,19 @@ pub(crate) enum Encoder {
 /// What one column becomes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Encoding {
-    Number { number: Number },
+    Number {
+        number: Number,
+    },
     /// One input; `positive` is the value that becomes 1, and every other one becomes -1.
-    Binary { positive: u32, has_indicator: bool },
+    Binary {
+        positive: u32,
+        has_indicator: bool,
+    },
     OneHot(OneHot),
-    Date { days: Number, parts: Parts },
+    Date {
+        days: Number,
+        parts: Parts,
+    },
 }
 
 /// A standardised number.
@@ -207,7 +215,7 @@ impl Encoding {
             if place < own || place == own && is_shared {
                 width += 1;
             }
-            if let Some(slot) = slots.get_mut(caviar_common::numbers::index(*code)) {
+            if let Some(slot) = slots.get_mut(index(*code)) {
                 *slot = Some(width - 1);
             }
         }
@@ -219,7 +227,7 @@ impl Encoding {
         match self {
             Self::Number { number } => number.width(),
             Self::Binary { has_indicator, .. } => 1 + usize::from(*has_indicator),
-            Self::OneHot(one_hot) => caviar_common::numbers::index(one_hot.width),
+            Self::OneHot(one_hot) => index(one_hot.width),
             Self::Date { days, parts } => days.width() + parts.width(),
         }
     }
@@ -228,7 +236,9 @@ impl Encoding {
         let values = rows.iter().map(|&row| cells.get(row));
         let pairs = values.zip(target.rows());
         match self {
-            Self::Number { number } => pairs.for_each(|(value, inputs)| number.write(value, inputs)),
+            Self::Number { number } => {
+                pairs.for_each(|(value, inputs)| number.write(value, inputs))
+            }
             Self::Binary { positive, has_indicator } => {
                 for (value, inputs) in pairs {
                     let signed = if value == f64::from(*positive) { 1.0 } else { -1.0 };
@@ -241,7 +251,7 @@ impl Encoding {
             Self::OneHot(one_hot) => {
                 for (value, inputs) in pairs {
                     if let Some(slot) = one_hot.slot(value) {
-                        set(inputs, caviar_common::numbers::index(slot), 1.0);
+                        set(inputs, index(slot), 1.0);
                     }
                 }
             }
@@ -322,12 +332,10 @@ fn median(values: &mut [f64]) -> f64 {
 
 impl Parts {
     fn fit(cells: &Cells, train: &[usize]) -> Self {
-        let mut present = train.iter().map(|&row| cells.get(row)).filter(|value| !value.is_nan());
-        let Some(first) = present.next().map(date_parts) else {
-            return Self { year: false, week: false, day: false };
-        };
         let mut parts = Self { year: false, week: false, day: false };
-        for date in present.map(date_parts) {
+        let mut dates = train.iter().filter_map(|&row| date_parts(cells.get(row)));
+        let Some(first) = dates.next() else { return parts };
+        for date in dates {
             parts.year |= date.year_fraction != first.year_fraction;
             parts.week |= date.week_fraction != first.week_fraction;
             parts.day |= date.day_fraction != first.day_fraction;
@@ -340,7 +348,7 @@ impl Parts {
     }
 
     fn write(self, days: f64, inputs: &mut [f32]) {
-        let date = date_parts(days);
+        let Some(date) = date_parts(days) else { return };
         let fractions = [
             (self.year, date.year_fraction),
             (self.week, date.week_fraction),

@@ -6,15 +6,22 @@ use std::io;
 use caviar_common::error::ErrorClass;
 use caviar_common::text::shortened;
 
+use crate::forms::{CellFault, Form, NumberForm};
 use crate::limits::{
-    MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS,
+    MAX_CATEGORIES, MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_NUMBER, MAX_RECORD_BYTES,
+    MAX_VALUES, MIN_ROWS,
 };
+use crate::text::TextError;
 
 pub(crate) const SOURCE: &str = "data.source";
 pub(crate) const LABEL: &str = "data.label";
 pub(crate) const LABELS: &str = "data.labels";
 pub(crate) const VALIDATION: &str = "data.validation";
 pub(crate) const TEST: &str = "data.test";
+pub(crate) const HEADER: &str = "data.header";
+pub(crate) const COLUMNS: &str = "data.columns";
+pub(crate) const IGNORE: &str = "data.ignore";
+pub(crate) const TYPES: &str = "data.types";
 
 /// Longest text from a file that an error shows, in characters.
 const SHOWN_CHARS: usize = 40;
@@ -29,10 +36,11 @@ pub enum DataError {
         /// The text after `builtin:`.
         name: String,
     },
-    /// A file whose name is neither that of a CSV file nor that of an IDX file.
+    /// A file whose name is neither that of a table nor that of an IDX file.
     #[error(
-        "{path}: unknown format: expected a .csv file with a header or an IDX image file (its \
-         name ends in ubyte or .idx), each also with .gz, or \"builtin:digits\""
+        "{path}: unknown format: expected a table (its name ends in .csv, .tsv, .tab, .txt, .dat \
+         or .data), an IDX image file (its name ends in ubyte or .idx), each also with .gz, or \
+         \"builtin:digits\"; tables also with .zst or .zip"
     )]
     UnknownFormat {
         /// The source as given.
@@ -97,13 +105,32 @@ pub enum DataError {
         /// The number of its rows.
         rows: usize,
     },
-    /// The number of values is not rows times features. The reader is wrong, not the file.
-    #[error("{path}: the values do not fill whole rows, which is a bug in Caviar: {source}")]
-    Shape {
-        /// The file that was read.
+    /// The file is not text, or is compressed in a way that cannot be read.
+    #[error("{path}: {what}")]
+    NotText {
+        /// The file.
         path: String,
-        /// How the sizes differ.
-        source: ndarray::ShapeError,
+        /// What it is, and what to do.
+        what: String,
+    },
+    /// No column is left that can be an input.
+    #[error("{path}: no column is left to predict from: {why}")]
+    NoInputs {
+        /// The file.
+        path: String,
+        /// Why its columns were left out.
+        why: String,
+    },
+    /// The columns become more inputs than the limit.
+    #[error(
+        "the columns become {inputs} inputs for {rows} rows: expected at most {MAX_FEATURES} \
+         inputs and {MAX_VALUES} numbers (rows times inputs); ignore some columns"
+    )]
+    ManyInputs {
+        /// The inputs of the network.
+        inputs: usize,
+        /// The rows of the data.
+        rows: usize,
     },
 
     /// A CSV file without `label` in the sweep file.
@@ -130,19 +157,37 @@ pub enum DataError {
         /// A likely cause or correction.
         hint: String,
     },
-    /// Several columns have the name of the label column.
-    #[error(
-        "{path}, line {line}: {count} columns are called {label:?}: expected only one label column"
-    )]
-    LabelTwice {
-        /// The path of the CSV file.
+    /// A name in `columns`, `ignore` or `types` that no column has.
+    #[error("{path} has no column {name:?}: expected one of {columns}; {hint}")]
+    UnknownColumn {
+        /// The field that names the column.
+        field: &'static str,
+        /// The path of the table.
         path: String,
-        /// The line of the header.
+        /// The name.
+        name: String,
+        /// The names of the columns.
+        columns: String,
+        /// A likely correction.
+        hint: String,
+    },
+    /// The first record of a text file looks like a row.
+    #[error(
+        "{path}, line {line}: the first row looks like data and not like the names of the columns: \
+         {cell:?} is a value like those below it; if it is a row: header = false (the columns are \
+         then called column1 to {last}), and if it is the header: header = true"
+    )]
+    NoHeader {
+        /// `data.header`.
+        field: &'static str,
+        /// The path of the table.
+        path: String,
+        /// The line of the record.
         line: u64,
-        /// The name of the label column.
-        label: String,
-        /// How many columns have this name.
-        count: usize,
+        /// Its first cell.
+        cell: String,
+        /// The name of the last column without a header.
+        last: String,
     },
     /// Two features have the same name, which is usually a mistake.
     #[error(
@@ -159,24 +204,11 @@ pub enum DataError {
         /// The second column of that name, from 1.
         column: usize,
     },
-    /// A column without a name. It usually numbers the rows and must not become a feature by
-    /// accident.
-    #[error(
-        "{path}, line {line}: column {column} has no name: name it, or remove it if it only \
-         numbers the rows"
-    )]
-    UnnamedColumn {
-        /// The path of the CSV file.
-        path: String,
-        /// The line of the header.
-        line: u64,
-        /// The column, from 1.
-        column: usize,
-    },
     /// No column or pixel to predict from.
     #[error(
-        "{path}: has no features: expected a CSV file with at least one column in addition to the \
-         label, or images of at least one pixel"
+        "{path}: has no features: expected a table with at least one column in addition to the \
+         label, or images of at least one pixel; if a character other than a comma separates the \
+         columns, set delimiter"
     )]
     NoFeatures {
         /// The file without features.
@@ -207,8 +239,8 @@ pub enum DataError {
     },
     /// A quote that closes on another line. Usually the closing quotes of two cells are missing.
     #[error(
-        "{path}, line {line}: a quote is opened here and closed on another line: expected every \
-         cell on one line"
+        "{path}, line {line}: a quote is opened here and closed on another line, and the lines \
+         between look like rows: is a quote missing or superfluous?"
     )]
     BrokenCell {
         /// The path of the CSV file.
@@ -384,8 +416,6 @@ impl DataError {
             ErrorClass::NotFound
         } else if matches!(self, Self::Open { .. } | Self::Read { .. }) {
             ErrorClass::Unavailable
-        } else if matches!(self, Self::Shape { .. }) {
-            ErrorClass::Internal
         } else {
             ErrorClass::Invalid
         }
@@ -399,20 +429,21 @@ impl DataError {
             | Self::UnknownFormat { .. }
             | Self::TooLarge { .. }
             | Self::TooFewRows { .. }
-            | Self::Shape { .. }
-            | Self::UnnamedColumn { .. }
+            | Self::NotText { .. }
+            | Self::NoInputs { .. }
+            | Self::ManyInputs { .. }
             | Self::NoFeatures { .. }
             | Self::NameTwice { .. }
             | Self::Ragged { .. }
             | Self::OpenQuote { .. }
             | Self::BrokenCell { .. }
             | Self::LongRow { .. } => SOURCE,
-            Self::LabelNotGiven { .. } | Self::NoSuchColumn { .. } | Self::LabelTwice { .. } => {
-                LABEL
-            }
+            Self::LabelNotGiven { .. } | Self::NoSuchColumn { .. } => LABEL,
             Self::LabelsNotGiven { .. } | Self::CountMismatch { .. } => LABELS,
             Self::SharesTooLarge { .. } | Self::SmallTraining { .. } => VALIDATION,
             Self::Superfluous { field, .. }
+            | Self::UnknownColumn { field, .. }
+            | Self::NoHeader { field, .. }
             | Self::NothingToSpare { field, .. }
             | Self::Open { field, .. }
             | Self::Read { field, .. }
@@ -435,8 +466,11 @@ pub enum BlockError {
     /// The bytes do not begin like a block.
     #[error("it is not a block of data")]
     NotABlock,
-    /// A later release has made the block.
-    #[error("it is a block of version {found}: expected version 1; is this release older?")]
+    /// Another release has made the block.
+    #[error(
+        "it is a block of version {found}: expected version 2; {}",
+        if *.found < 2 { "submit the sweep again" } else { "is this release older?" }
+    )]
     Version {
         /// The version that it has.
         found: u32,
@@ -492,6 +526,32 @@ pub struct BadCell {
     pub fault: Fault,
 }
 
+impl From<CellFault> for Fault {
+    fn from(fault: CellFault) -> Self {
+        match fault {
+            CellFault::Misfit { form: Form::Number(form) } if form == NumberForm::PLAIN => {
+                Self::NotNumber
+            }
+            CellFault::Misfit { form } => Self::Misfit { expected: form.to_string() },
+            CellFault::Infinite => Self::NotFinite,
+            CellFault::OutOfRange => Self::OutOfRange,
+        }
+    }
+}
+
+impl From<TextError> for DataError {
+    fn from(error: TextError) -> Self {
+        match error {
+            TextError::Open { path, source } => Self::Open { field: SOURCE, path, source },
+            TextError::Read { path, at, source } => Self::Read { field: SOURCE, path, at, source },
+            TextError::NotText { path, what, remedy } => {
+                Self::NotText { path, what: format!("{what}: {remedy}") }
+            }
+            TextError::Archive { path, what } => Self::NotText { path, what },
+        }
+    }
+}
+
 impl fmt::Display for BadCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, line, column, value, fault, .. } = self;
@@ -500,7 +560,7 @@ impl fmt::Display for BadCell {
 }
 
 /// Why a cell does not fit its column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The cell is empty or has only blanks.
     #[error("is empty: expected a value in every row")]
@@ -509,14 +569,31 @@ pub enum Fault {
     #[error("is not UTF-8: save the file in that encoding")]
     NotUtf8,
     /// Text in a column of numbers.
-    #[error("is not a number: expected one such as 1.5 or 2e-3")]
+    #[error(
+        "is not a number: expected one such as 1.5 or 2e-3; if it stands for a missing value, add \
+         it to missing"
+    )]
     NotNumber,
-    /// NaN or an infinity, in words.
-    #[error("is not finite: give a number, or remove the row")]
+    /// A cell that is not written like the others of its column.
+    #[error("does not fit its column: expected {expected}")]
+    Misfit {
+        /// How the other cells are written, with an example.
+        expected: String,
+    },
+    /// An infinity, in words.
+    #[error("is not finite: give a number, or add it to missing")]
     NotFinite,
-    /// A number that is infinite as an f32.
-    #[error("is too large for a 32-bit float: expected a number from -3.4e38 to 3.4e38")]
+    /// A number whose square can overflow.
+    #[error("is too large: expected a number from -{MAX_NUMBER:e} to {MAX_NUMBER:e}")]
     OutOfRange,
+    /// One text more than a category can have.
+    #[error(
+        "is one text too many for a category: expected at most {MAX_CATEGORIES} different ones"
+    )]
+    TooManyTexts,
+    /// A text of a category that exceeds the limit.
+    #[error("is too long for a category: expected at most {MAX_LABEL_BYTES} bytes")]
+    LongText,
     /// One class more than the limit.
     #[error(
         "is one class too many: expected at most {MAX_CLASSES}; set task = \"regression\" to \

@@ -4,12 +4,15 @@
 use std::io::{ErrorKind, Read};
 
 use caviar_common::data::Task;
-use caviar_common::numbers::{to_u32, to_u64, to_usize};
+use caviar_common::numbers::{index, to_u32, to_u64, to_usize};
 
+use crate::cells::Section;
+use crate::dataset::{Inputs, Parts};
 use crate::error::{DataError, LABELS, SOURCE};
+use crate::examples::Targets;
 use crate::labels::Labels;
 use crate::limits::{MAX_FEATURES, MAX_VALUES};
-use crate::raw::Raw;
+use crate::pixels::Pixels;
 
 /// The magic number of a file of unsigned bytes, without the number of dimensions in its last byte.
 const UNSIGNED_BYTES: u32 = 0x0800;
@@ -20,13 +23,13 @@ pub(crate) struct Input<'a, R> {
     pub(crate) path: &'a str,
 }
 
-/// Reads images (3 dimensions: image, row, column) and their labels (1 dimension). The features are
+/// Reads images (3 dimensions: image, row, column) and their labels (1 dimension). The inputs are
 /// the pixels, row by row.
 pub(crate) fn read<R: Read>(
     images: Input<'_, R>,
     labels: Input<'_, R>,
-    task: Task,
-) -> Result<Raw, DataError> {
+    task: Option<Task>,
+) -> Result<Parts, DataError> {
     let (images_path, labels_path) = (images.path, labels.path);
     let mut images = File { input: images, field: SOURCE, read: 0 };
     let mut labels = File { input: labels, field: LABELS, read: 0 };
@@ -55,25 +58,17 @@ pub(crate) fn read<R: Read>(
         });
     }
 
-    let names =
-        (0..height).flat_map(|row| (0..width).map(move |column| format!("pixel_{row}_{column}")));
-    let mut raw = Raw {
-        values: Vec::new(),
-        feature_names: Vec::new(),
-        labels: Labels::new(task),
+    let mut bytes = Vec::new();
+    images.content(values, |part| bytes.extend_from_slice(part))?;
+    let (targets, classes) = labels.targets(label_count, task)?;
+    let pixels = Pixels::new(index(height), index(width), Section::Owned(bytes));
+    Ok(Parts {
+        inputs: Inputs::Pixels(pixels),
+        targets,
+        classes,
         label: "label".to_owned(),
-        has_pixels: true,
-    };
-    images.content(values, |bytes| raw.values.extend(bytes.iter().map(|&byte| f32::from(byte))))?;
-    raw.feature_names = names.collect();
-    let texts: Vec<String> = (0..=u8::MAX).map(|label| label.to_string()).collect();
-    labels.content(label_count.into(), |bytes| {
-        for text in bytes.iter().filter_map(|&label| texts.get(usize::from(label))) {
-            // A byte in decimal is always a valid class and a valid number.
-            let _ = raw.labels.push(text);
-        }
-    })?;
-    Ok(raw)
+        notes: Vec::new(),
+    })
 }
 
 struct File<'a, R> {
@@ -84,6 +79,24 @@ struct File<'a, R> {
 }
 
 impl<R: Read> File<'_, R> {
+    /// Reads the labels: classes unless the task is regression.
+    fn targets(
+        &mut self,
+        count: u32,
+        task: Option<Task>,
+    ) -> Result<(Targets<f64>, Vec<String>), DataError> {
+        let is_number = task == Some(Task::Regression);
+        let mut labels = if is_number { Labels::values() } else { Labels::classes() };
+        self.content(count.into(), |bytes| {
+            for &byte in bytes {
+                labels.push_value(byte.into());
+                // A byte in decimal is always a valid class.
+                let _ = labels.push_class(&byte.to_string());
+            }
+        })?;
+        Ok(labels.finish())
+    }
+
     /// Reads the header, and returns the size of each of `D` dimensions.
     fn sizes<const D: usize>(&mut self, what: &'static str) -> Result<[u32; D], DataError> {
         let Some(found) = self.word()? else { return Err(self.short(4)) };

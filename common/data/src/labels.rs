@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use caviar_common::data::Task;
 use caviar_common::numbers::{index, to_u32};
 
 use crate::error::Fault;
@@ -15,24 +14,31 @@ pub(crate) enum Labels {
     /// The class of each row. Classes are numbered in the order in which they first appear.
     Classes { numbers: BTreeMap<String, u32>, rows: Vec<u32> },
     /// The number of each row.
-    Values(Vec<f32>),
+    Values(Vec<f64>),
 }
 
 impl Labels {
-    pub(crate) fn new(task: Task) -> Self {
-        match task {
-            Task::Classification => Self::Classes { numbers: BTreeMap::new(), rows: Vec::new() },
-            Task::Regression => Self::Values(Vec::new()),
-        }
+    pub(crate) const fn classes() -> Self {
+        Self::Classes { numbers: BTreeMap::new(), rows: Vec::new() }
     }
 
-    /// Adds the label of the next row.
-    pub(crate) fn push(&mut self, text: &str) -> Result<(), Fault> {
-        match self {
-            Self::Classes { numbers, rows } => rows.push(class(numbers, text)?),
-            Self::Values(values) => values.push(parse_number(text)?),
+    pub(crate) const fn values() -> Self {
+        Self::Values(Vec::new())
+    }
+
+    /// Adds the class of the next row.
+    pub(crate) fn push_class(&mut self, text: &str) -> Result<(), Fault> {
+        if let Self::Classes { numbers, rows } = self {
+            rows.push(class(numbers, text)?);
         }
         Ok(())
+    }
+
+    /// Adds the number of the next row.
+    pub(crate) fn push_value(&mut self, value: f64) {
+        if let Self::Values(values) = self {
+            values.push(value);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -43,7 +49,7 @@ impl Labels {
     }
 
     /// The targets, and the names of the classes in order (empty for regression).
-    pub(crate) fn finish(self) -> (Targets, Vec<String>) {
+    pub(crate) fn finish(self) -> (Targets<f64>, Vec<String>) {
         match self {
             Self::Classes { numbers, rows } => {
                 let (names, order) = in_order(&numbers);
@@ -53,20 +59,6 @@ impl Labels {
             }
             Self::Values(values) => (Targets::Values(values), Vec::new()),
         }
-    }
-}
-
-/// A finite number as an f32.
-pub(crate) fn parse_number(text: &str) -> Result<f32, Fault> {
-    if text.is_empty() {
-        return Err(Fault::Empty);
-    }
-    let value: f32 = text.parse().map_err(|_| Fault::NotNumber)?;
-    match value.is_finite() {
-        true => Ok(value),
-        // An infinity is either written in words, or it is a number beyond the range of f32.
-        false if text.bytes().any(|b| b.is_ascii_digit()) => Err(Fault::OutOfRange),
-        false => Err(Fault::NotFinite),
     }
 }
 
@@ -126,9 +118,9 @@ mod tests {
     use super::*;
 
     fn classes(texts: &[&str]) -> (Vec<u32>, Vec<String>) {
-        let mut labels = Labels::new(Task::Classification);
+        let mut labels = Labels::classes();
         for text in texts {
-            labels.push(text).unwrap();
+            labels.push_class(text).unwrap();
         }
         let (Targets::Classes(rows), names) = labels.finish() else {
             panic!("classes were asked for")
@@ -171,30 +163,15 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_is_not_a_number_says_why() {
-        assert_eq!(parse_number("-1.5e2"), Ok(-150.0));
-        for (text, fault) in [
-            ("", Fault::Empty),
-            ("x", Fault::NotNumber),
-            ("1,5", Fault::NotNumber),
-            ("NaN", Fault::NotFinite),
-            ("-inf", Fault::NotFinite),
-            ("1e39", Fault::OutOfRange),
-        ] {
-            assert_eq!(parse_number(text), Err(fault), "{text:?}");
-        }
-    }
-
-    #[test]
     fn the_number_of_classes_and_the_length_of_their_names_are_limited() {
-        let mut labels = Labels::new(Task::Classification);
+        let mut labels = Labels::classes();
         for i in 0..MAX_CLASSES {
-            labels.push(&i.to_string()).unwrap();
+            labels.push_class(&i.to_string()).unwrap();
         }
-        assert_eq!(labels.push("one more"), Err(Fault::TooManyClasses));
-        assert_eq!(labels.push("7"), Ok(()));
+        assert_eq!(labels.push_class("one more"), Err(Fault::TooManyClasses));
+        assert_eq!(labels.push_class("7"), Ok(()));
         assert_eq!(
-            Labels::new(Task::Classification).push(&"x".repeat(MAX_LABEL_BYTES + 1)),
+            Labels::classes().push_class(&"x".repeat(MAX_LABEL_BYTES + 1)),
             Err(Fault::LongLabel)
         );
     }

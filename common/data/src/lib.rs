@@ -10,15 +10,13 @@
 //! [`Dataset::from_block`] reads them from a file that is mapped into memory.
 //!
 //! ```
-//! use caviar_common::data::{DataSpec, Task};
+//! use caviar_common::data::DataSpec;
 //!
 //! let spec = DataSpec {
 //!     source: "builtin:digits".to_owned(),
-//!     label: None,
-//!     labels: None,
-//!     task: Task::Classification,
 //!     validation: 0.2,
 //!     test: 0.1,
+//!     ..DataSpec::default()
 //! };
 //! let (splits, summary) = caviar_data::prepare(&spec, 7)?;
 //! assert_eq!((summary.features, summary.outputs), (64, 10));
@@ -31,22 +29,26 @@
 //! ```
 
 mod block;
-mod csv;
+mod cells;
 mod dataset;
+mod delimited;
+mod draw;
+mod encode;
 mod error;
 mod examples;
-mod features;
-#[allow(dead_code, reason = "used by the reader that follows")]
 mod forms;
 mod idx;
 mod labels;
+mod leaks;
 pub mod limits;
 mod load;
 mod map;
-mod raw;
+mod pixels;
 mod split;
 mod standard;
-#[allow(dead_code, reason = "used by the reader that follows")]
+mod summary;
+mod suspicions;
+mod table;
 mod text;
 
 pub use block::BlockSource;

@@ -3,16 +3,16 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
-use caviar_common::data::{DataSpec, DataSummary};
+use caviar_common::data::{DataSpec, DataSummary, TableSpec};
 use flate2::bufread::MultiGzDecoder;
 
-use crate::csv;
 use crate::dataset::Dataset;
+use crate::delimited;
 use crate::error::{DataError, LABEL, LABELS, SOURCE};
 use crate::examples::Splits;
 use crate::idx;
-use crate::raw::Raw;
 use crate::split::split;
+use crate::text::TextSource;
 
 /// The bundled digits, a gzipped CSV file. `digits.LICENSE` states their origin and licence.
 const DIGITS: &[u8] = include_bytes!("digits.csv.gz");
@@ -26,14 +26,13 @@ const DIGITS_LABEL: &str = "digit";
 /// What is wrong with the source, its files or their content; see [`DataError`].
 pub fn load(spec: &DataSpec) -> Result<Dataset, DataError> {
     let path = spec.source.as_str();
-    let (raw, label_field) = match path.strip_prefix("builtin:") {
-        Some("digits") => (digits(spec)?, SOURCE),
-        Some(name) => return Err(DataError::UnknownBuiltin { name: name.to_owned() }),
-        None if is_csv(path) => (csv_file(spec)?, LABEL),
-        None if is_idx(path) => (idx_files(spec)?, LABELS),
-        None => return Err(DataError::UnknownFormat { path: path.to_owned() }),
-    };
-    Dataset::from_raw(raw, path, label_field)
+    match path.strip_prefix("builtin:") {
+        Some("digits") => digits(spec),
+        Some(name) => Err(DataError::UnknownBuiltin { name: name.to_owned() }),
+        None if is_idx(path) => idx_files(spec),
+        None if is_text(path) => text_file(spec),
+        None => Err(DataError::UnknownFormat { path: path.to_owned() }),
+    }
 }
 
 /// Loads, splits and summarises the data: all that a worker needs before it trains.
@@ -47,7 +46,7 @@ pub fn prepare(spec: &DataSpec, sweep_seed: u64) -> Result<(Splits, DataSummary)
     Ok((splits, summary))
 }
 
-fn digits(spec: &DataSpec) -> Result<Raw, DataError> {
+fn digits(spec: &DataSpec) -> Result<Dataset, DataError> {
     let other_label = spec.label.clone().filter(|label| label != "label");
     forbid(
         &other_label,
@@ -55,30 +54,43 @@ fn digits(spec: &DataSpec) -> Result<Raw, DataError> {
         "the label column of builtin:digits is called \"label\": expected that, or remove label",
     )?;
     forbid(&spec.labels, LABELS, "builtin:digits includes its labels: remove labels")?;
-    csv::read(MultiGzDecoder::new(DIGITS), &spec.source, Some(DIGITS_LABEL), spec.task)
+    let source = TextSource::from_bytes(&spec.source, DIGITS)?;
+    // Its constant pixels at the border are no news to anybody, nor that it is a gzip file.
+    let table = delimited::read(&source, spec, Some(DIGITS_LABEL))?;
+    Ok(Dataset::from_table(table, spec, SOURCE)?.without_notes())
 }
 
-fn csv_file(spec: &DataSpec) -> Result<Raw, DataError> {
+fn text_file(spec: &DataSpec) -> Result<Dataset, DataError> {
     forbid(
         &spec.labels,
         LABELS,
-        "labels is for IDX files: use label for the name of the label column of a CSV file",
+        "labels is for IDX files: use label for the name of the label column of a table",
     )?;
-    csv::read(open(&spec.source, SOURCE)?, &spec.source, spec.label.as_deref(), spec.task)
+    let source = TextSource::detect(&spec.source)?;
+    let table = delimited::read(&source, spec, spec.label.as_deref())?;
+    Dataset::from_table(table, spec, LABEL)
 }
 
-fn idx_files(spec: &DataSpec) -> Result<Raw, DataError> {
+fn idx_files(spec: &DataSpec) -> Result<Dataset, DataError> {
     forbid(
         &spec.label,
         LABEL,
-        "label is for CSV files: use labels for the path of the label file of an IDX file",
+        "label is for tables: use labels for the path of the label file of an IDX file",
     )?;
+    if spec.table != TableSpec::default() {
+        return Err(DataError::Superfluous {
+            field: SOURCE,
+            remedy: "delimiter, header, columns, ignore, types and missing are for tables: an IDX \
+                     file has none of them",
+        });
+    }
     let Some(labels) = &spec.labels else {
         return Err(DataError::LabelsNotGiven { path: spec.source.clone() });
     };
     let images = idx::Input { reader: open(&spec.source, SOURCE)?, path: &spec.source };
     let labels = idx::Input { reader: open(labels, LABELS)?, path: labels };
-    idx::read(images, labels, spec.task)
+    let parts = idx::read(images, labels, spec.task)?;
+    Dataset::new(parts, &spec.source, LABELS)
 }
 
 /// Refuses a field that does not apply to this source, because its author expects an effect.
@@ -105,8 +117,16 @@ fn open(path: &str, field: &'static str) -> Result<Box<dyn Read>, DataError> {
     Ok(if is_compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
 }
 
-fn is_csv(path: &str) -> bool {
-    plain_name(path).ends_with(".csv")
+/// The endings of the names of text files, after that of a compression. `.data` is common in the
+/// UCI repository.
+const TEXT_ENDINGS: [&str; 6] = [".csv", ".tsv", ".tab", ".txt", ".dat", ".data"];
+/// The endings of compressed files. `.zip` can also replace the ending of the text.
+const COMPRESSED_ENDINGS: [&str; 4] = [".gz", ".zst", ".zip", ".bgz"];
+
+fn is_text(path: &str) -> bool {
+    let name = plain_name(path);
+    TEXT_ENDINGS.iter().any(|ending| name.ends_with(ending))
+        || path.to_lowercase().ends_with(".zip")
 }
 
 /// Common names of IDX files are `train-images-idx3-ubyte`, `train-images.idx3-ubyte` and
@@ -117,8 +137,9 @@ fn is_idx(path: &str) -> bool {
         || name.rsplit_once('.').is_some_and(|(_, extension)| extension.starts_with("idx"))
 }
 
-/// The path in lower case and without `.gz`.
+/// The path in lower case and without the ending of a compression.
 fn plain_name(path: &str) -> String {
     let name = path.to_lowercase();
-    name.strip_suffix(".gz").unwrap_or(&name).to_owned()
+    let plain = COMPRESSED_ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
+    plain.unwrap_or(&name).to_owned()
 }

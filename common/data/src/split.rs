@@ -1,242 +1,72 @@
 //! The training, validation and test splits of a data set.
 
-use caviar_common::data::{DataSpec, DataSummary};
-use caviar_common::numbers::{floor_to_usize, index, real, to_u32, to_u64};
-use caviar_common::seed::{Purpose, Seed};
-use ndarray::{Array1, Array2, Axis};
+use caviar_common::data::DataSpec;
 
 use crate::dataset::Dataset;
-use crate::error::{DataError, TEST, VALIDATION};
+use crate::draw::Rows;
+use crate::encode::Encoder;
+use crate::error::DataError;
 use crate::examples::{Examples, Splits, Targets};
 use crate::standard::Standard;
 
-/// Draws the splits of `dataset` by the shares in `spec` and the sweep's seed, and standardises
-/// them.
+/// Draws the splits of `dataset` by the shares in `spec` and the sweep's seed, and encodes them.
 ///
 /// The validation and test splits have the rounded share of all rows, and of every class its exact
 /// share rounded up or down, as far as each class keeps a row to train on. A class with one row is
 /// in the training split only. Regression is split at random. Rows keep their order within a split.
 ///
-/// The inputs, and for regression the targets, are standardised by the mean and standard deviation
-/// of the training split. A column that is constant in the training split becomes 0. Pixels of an
-/// image file keep their contrast: each has its own mean, and all share one standard deviation.
+/// The columns become inputs, and for regression the targets are standardised, with what the
+/// training split tells: means and standard deviations, medians for missing values, and which
+/// categories there are. Pixels of an image file keep their contrast: each has its own mean, and
+/// all share one standard deviation.
 ///
 /// # Errors
-/// A share out of range, a split without a row, or a training split of fewer than 2 rows.
+/// A share out of range, a split without a row, a training split of fewer than 2 rows, or more
+/// inputs than the limit.
 pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
     let rows = Rows::draw(dataset, spec, sweep_seed)?;
-    let mut train = select(dataset, &rows.train);
-    let mut validation = select(dataset, &rows.validation);
-    let mut test = (!rows.test.is_empty()).then(|| select(dataset, &rows.test));
-    let inputs = if dataset.has_pixels() {
-        Standard::from_pixels(&train.features)
-    } else {
-        Standard::from_columns(&train.features)
+    let encoder = Encoder::fit(dataset.inputs(), &rows.train)?;
+    let outputs = Outputs::fit(dataset.targets(), &rows.train);
+    let examples = |rows: &[usize]| Examples {
+        features: encoder.encode(dataset.inputs(), rows),
+        targets: outputs.of(dataset.targets(), rows),
     };
-    let outputs = Standard::from_columns(&column(&train.targets));
-    for examples in [&mut train, &mut validation].into_iter().chain(&mut test) {
-        inputs.apply(&mut examples.features);
-        if let Targets::Values(values) = &mut examples.targets {
-            let mut column = Array1::from_vec(std::mem::take(values)).insert_axis(Axis(1));
-            outputs.apply(&mut column);
-            *values = column.into_iter().collect();
-        }
-    }
-    Ok(Splits { train, validation, test, outputs: dataset.outputs() })
+    Ok(Splits {
+        train: examples(&rows.train),
+        validation: examples(&rows.validation),
+        test: (!rows.test.is_empty()).then(|| examples(&rows.test)),
+        outputs: dataset.outputs(),
+    })
 }
 
-impl Dataset {
-    /// The sizes and the digest that a sweep stores, for this data split as `spec` says. It draws
-    /// the splits, but copies nothing.
-    ///
-    /// # Errors
-    /// Those of [`split()`].
-    pub fn summary(&self, spec: &DataSpec, sweep_seed: u64) -> Result<DataSummary, DataError> {
-        let rows = Rows::draw(self, spec, sweep_seed)?;
-        Ok(DataSummary {
-            train: to_u64(rows.train.len()),
-            validation: to_u64(rows.validation.len()),
-            test: to_u64(rows.test.len()),
-            features: to_u32(self.features().ncols()),
-            outputs: self.outputs(),
-            digest: self.digest().to_owned(),
-            block: None,
+/// How the targets of regression are standardised.
+pub(crate) struct Outputs(Standard);
+
+impl Outputs {
+    /// Learns from the rows `train`.
+    pub(crate) fn fit(targets: &Targets<f64>, train: &[usize]) -> Self {
+        Self(match targets {
+            Targets::Classes(_) => Standard { mean: 0.0, scale: 0.0 },
+            Targets::Values(values) => Standard::of(&pick(values, train)),
         })
     }
-}
 
-fn check_shares(validation: f64, test: f64) -> Result<(), DataError> {
-    if !(validation > 0.0 && validation < 1.0) {
-        return Err(DataError::Share {
-            field: VALIDATION,
-            value: validation,
-            expected: "a number between 0 and 1, such as 0.2",
-        });
-    }
-    if !(0.0..1.0).contains(&test) {
-        return Err(DataError::Share {
-            field: TEST,
-            value: test,
-            expected: "0 or a number between 0 and 1, such as 0.1",
-        });
-    }
-    if validation + test >= 1.0 {
-        return Err(DataError::SharesTooLarge { validation, test });
-    }
-    Ok(())
-}
-
-/// The rows of each split, ascending.
-struct Rows {
-    train: Vec<usize>,
-    validation: Vec<usize>,
-    test: Vec<usize>,
-}
-
-impl Rows {
-    /// Draws the rows of each split.
-    ///
-    /// # Errors
-    /// Those of [`split`].
-    fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Self, DataError> {
-        check_shares(spec.validation, spec.test)?;
-        let rows = draw(dataset, spec, sweep_seed)?;
-        if rows.train.len() < 2 {
-            return Err(DataError::SmallTraining {
-                rows: dataset.targets().len(),
-                train: rows.train.len(),
-            });
-        }
-        Ok(rows)
-    }
-}
-
-/// Assigns the rows in random order: each to validation while its class has a place there, then to
-/// test, then to training.
-fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Rows, DataError> {
-    let classes = class_of_rows(dataset.targets());
-    let mut sizes = vec![0; dataset.classes().len().max(1)];
-    for &class in &classes {
-        if let Some(size) = sizes.get_mut(class) {
-            *size += 1;
-        }
-    }
-    // Every class keeps a row to train on.
-    let spare: Vec<usize> = sizes.iter().map(|size: &usize| size.saturating_sub(1)).collect();
-    let mut validation = places(&sizes, &spare, spec.validation, VALIDATION)?;
-    let spare = spare.iter().zip(&validation).map(|(spare, taken)| spare - taken);
-    let spare: Vec<usize> = spare.collect();
-    let mut test = if spec.test > 0.0 {
-        places(&sizes, &spare, spec.test, TEST)?
-    } else {
-        vec![0; sizes.len()]
-    };
-
-    let mut rows: Vec<(usize, usize)> = classes.into_iter().enumerate().collect();
-    Seed::derive(sweep_seed, 0, Purpose::Split).stream(0).shuffle(&mut rows);
-    let mut parts = Rows { train: Vec::new(), validation: Vec::new(), test: Vec::new() };
-    for (row, class) in rows {
-        if take_place(&mut validation, class) {
-            parts.validation.push(row);
-        } else if take_place(&mut test, class) {
-            parts.test.push(row);
-        } else {
-            parts.train.push(row);
-        }
-    }
-    for rows in [&mut parts.train, &mut parts.validation, &mut parts.test] {
-        rows.sort_unstable();
-    }
-    Ok(parts)
-}
-
-/// The class of each row. For regression all rows are in one class.
-fn class_of_rows(targets: &Targets) -> Vec<usize> {
-    match targets {
-        Targets::Classes(classes) => classes.iter().map(|&class| index(class)).collect(),
-        Targets::Values(values) => vec![0; values.len()],
-    }
-}
-
-/// How many rows of each class go into a split with this share of all rows, by the method of
-/// largest remainders. No class gives more than its `spare` rows.
-///
-/// The places add up to the rounded share of all rows, and each class has its exact share rounded
-/// up or down. Of equal remainders the larger class gives a row first, because it has more. What
-/// small classes cannot spare, the others give, the largest first.
-fn places(
-    sizes: &[usize],
-    spare: &[usize],
-    share: f64,
-    field: &'static str,
-) -> Result<Vec<usize>, DataError> {
-    let rows: usize = sizes.iter().sum();
-    let total = floor_to_usize((share * real(rows)).round());
-    if total == 0 {
-        // Rounded up to the six digits of the message, so that the share it shows is accepted.
-        let least = (0.5e6 / real(rows)).ceil() / 1e6;
-        return Err(DataError::EmptySplit { field, share, rows, least });
-    }
-    let exact = sizes.iter().zip(spare);
-    let mut places: Vec<usize> =
-        exact.map(|(&size, &spare)| floor_to_usize(share * real(size)).min(spare)).collect();
-    let mut order: Vec<(f64, usize, usize)> = sizes
-        .iter()
-        .enumerate()
-        .map(|(class, &size)| ((share * real(size)).fract(), size, class))
-        .collect();
-    order.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
-    let mut missing = total.saturating_sub(places.iter().sum());
-    let mut by_size: Vec<(usize, usize)> = sizes.iter().copied().zip(0..).collect();
-    by_size.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-    let by_remainder = order.into_iter().map(|(_, _, class)| class);
-    let mut next: Vec<usize> = by_remainder.collect();
-    while missing > 0 {
-        let before = missing;
-        for class in next {
-            let spare = spare.get(class).copied().unwrap_or_default();
-            let place = places.get_mut(class).filter(|place| **place < spare && missing > 0);
-            if let Some(place) = place {
-                *place += 1;
-                missing -= 1;
+    pub(crate) fn of(&self, targets: &Targets<f64>, rows: &[usize]) -> Targets {
+        match targets {
+            Targets::Classes(classes) => Targets::Classes(pick(classes, rows)),
+            Targets::Values(values) => {
+                Targets::Values(rows.iter().filter_map(|&row| self.at(values, row)).collect())
             }
         }
-        if missing == before {
-            break;
-        }
-        next = by_size.iter().map(|(_, class)| *class).collect();
     }
-    if places.iter().all(|&place| place == 0) {
-        return Err(DataError::NothingToSpare { field, share });
+
+    fn at(&self, values: &[f64], row: usize) -> Option<f32> {
+        values.get(row).map(|value| self.0.apply(*value))
     }
-    Ok(places)
 }
 
-/// Takes a place of the class; false if none is left.
-fn take_place(places: &mut [usize], class: usize) -> bool {
-    let Some(left) = places.get_mut(class).filter(|left| **left > 0) else { return false };
-    *left -= 1;
-    true
-}
-
-fn select(dataset: &Dataset, rows: &[usize]) -> Examples {
-    let targets = match dataset.targets() {
-        Targets::Classes(classes) => Targets::Classes(pick(classes, rows)),
-        Targets::Values(values) => Targets::Values(pick(values, rows)),
-    };
-    Examples { features: dataset.features().select(Axis(0), rows), targets }
-}
-
-fn pick<T: Copy>(all: &[T], rows: &[usize]) -> Vec<T> {
+pub(crate) fn pick<T: Copy>(all: &[T], rows: &[usize]) -> Vec<T> {
     let mut picked = Vec::with_capacity(rows.len());
     picked.extend(rows.iter().filter_map(|&row| all.get(row).copied()));
     picked
-}
-
-/// The targets of regression as one column; no column for classes.
-fn column(targets: &Targets) -> Array2<f32> {
-    match targets {
-        Targets::Classes(_) => Array2::zeros((1, 0)),
-        Targets::Values(values) => Array1::from_vec(values.clone()).insert_axis(Axis(1)),
-    }
 }

@@ -6,6 +6,11 @@
 use caviar_common::numbers::{real, single};
 use serde::{Deserialize, Serialize};
 
+/// Farthest distance from the mean, in deviations. No row of a training split reaches it, because
+/// the farthest of n rows is within the root of n. A row of another split can, and a network would
+/// turn it into an infinity.
+const FARTHEST: f64 = 1e6;
+
 /// The mean of a column, and the reciprocal of its standard deviation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Standard {
@@ -40,8 +45,9 @@ impl Standard {
         moments().map(|(sum, _)| Self { mean: sum / count, scale }).collect()
     }
 
+    /// The distance from the mean in deviations, at most [`FARTHEST`].
     pub(crate) fn apply(&self, value: f64) -> f32 {
-        single((value - self.mean) * self.scale)
+        single(((value - self.mean) * self.scale).clamp(-FARTHEST, FARTHEST))
     }
 }
 

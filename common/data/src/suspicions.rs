@@ -152,8 +152,11 @@ impl Found {
             );
             warning("predicts_label", all, text)
         });
-        let pairs: Vec<String> =
-            self.equal.iter().map(|(later, first)| format!("{:?} = {:?}", shown(later), shown(first))).collect();
+        let pairs: Vec<String> = self
+            .equal
+            .iter()
+            .map(|(later, first)| format!("{:?} = {:?}", shown(later), shown(first)))
+            .collect();
         let later: Vec<&str> = self.equal.iter().map(|(later, _)| later.as_str()).collect();
         if !pairs.is_empty() {
             let text = format!("equal to an earlier column in every row: {}", list(&pairs));
@@ -203,7 +206,8 @@ impl Order {
         let rows = column.cells.len();
         let first = column.cells.get(0);
         let (mut present, mut is_constant) = (0, true);
-        let (mut is_numbering, mut ascends, mut descends) = (first == 0.0 || first == 1.0, true, true);
+        let (mut is_numbering, mut ascends, mut descends) =
+            (first == 0.0 || first == 1.0, true, true);
         let mut before = f64::NAN;
         for (row, value) in column.cells.iter().enumerate() {
             present += usize::from(!value.is_nan());

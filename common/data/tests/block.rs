@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use caviar_blob::{Outline, Source};
-use caviar_common::data::{DataSpec, Task};
+use caviar_common::data::{ColumnType, DataSpec, Task};
 use caviar_data::{BlockError, BlockSource, Bytes, Dataset, load, split};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -16,7 +16,8 @@ use proptest::sample::Index;
 
 fn spec(source: &str, label: Option<&str>, task: Task) -> DataSpec {
     let label = label.map(str::to_owned);
-    DataSpec { source: source.to_owned(), label, labels: None, task, validation: 0.3, test: 0.2 }
+    let source = source.to_owned();
+    DataSpec { source, label, task: Some(task), validation: 0.3, test: 0.2, ..DataSpec::default() }
 }
 
 fn block(data: &Dataset) -> Vec<u8> {
@@ -83,21 +84,30 @@ fn the_block_of_the_digits_is_the_digits() {
     assert_eq!(data.label(), "digit");
     // Pinned: a release that made other bytes would upload every data set again.
     let name = blake3::hash(&bytes).to_hex();
-    assert_eq!(name.as_str(), "ddbdde81181d83f779f3e65a805af7b265fe26d9700a9fe03652c2130793a142");
-    // Pinned before there were blocks: old stores compare the digest of a sweep's data with it.
-    assert_eq!(data.digest(), "6ad0248f932f303df6226c6c301c5bcc259b861aaf81c8d26b63f43cacba58a7");
+    assert_eq!(name.as_str(), "c14f59030be29b473b7a1aa957e96ab40cb11f05049d6a97fe47e67c780acd9f");
+    // Pinned: stores compare the digest of a sweep's data with it.
+    assert_eq!(data.digest(), "db57df9e86b04771101718ab95dc3b878a22c057484e77b589fe16bc70fe9814");
 }
 
+/// A column of every type and storage, with missing values.
 #[test]
-fn the_features_of_a_block_are_aligned() {
-    let data = load(&spec("builtin:digits", None, Task::Classification)).unwrap();
-    let bytes = mapped(&block(&data));
-    let data = Dataset::from_block(bytes.clone()).unwrap();
-    let features = data.features().as_ptr().addr() - bytes.get().as_ptr().addr();
-    assert!(
-        features.is_multiple_of(64) && features < bytes.get().len(),
-        "they are inside the mapped file"
-    );
+fn the_block_of_a_table_keeps_every_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("types.csv");
+    let row = |n: usize| {
+        let (word, gap) = (["red", "green", "blue"][n % 3], ["", "1.25"][n % 2]);
+        let (flag, day) = (["yes", "no"][n % 2], 1 + n % 28);
+        format!("{word},{gap},{flag},2024-02-{day:02},{},{n}e9,{}\n", n % 7, n * n)
+    };
+    let rows: String = (0..50).map(row).collect();
+    std::fs::write(&path, format!("word,gap,flag,day,digit,wide,k\n{rows}")).unwrap();
+    let spec = spec(path.to_str().unwrap(), Some("k"), Task::Regression);
+    let data = load(&spec).unwrap();
+    let types: Vec<ColumnType> = (0..6).filter_map(|index| data.column_type(index)).collect();
+    use ColumnType::{Boolean, Category, Date, Number};
+    assert_eq!(types, [Category, Number, Boolean, Date, Number, Number]);
+    assert!(data.column(1)[0].is_nan());
+    round_trip(&spec, &data);
 }
 
 #[test]
@@ -163,7 +173,7 @@ proptest! {
         }
         bytes.truncate(bytes.len() - cut);
         if let Ok(other) = Dataset::from_block(mapped(&bytes)) {
-            prop_assert!(cut == 0 && other.features().iter().all(|value| value.is_finite()));
+            prop_assert!(cut == 0 && (0..64).all(|i| other.column(i).iter().all(|v| !v.is_infinite())));
         }
     }
 
@@ -175,15 +185,13 @@ proptest! {
     }
 }
 
-/// A block with this schema and these numbers.
-fn forged(schema: &str, features: &[f32], targets: &[u32]) -> Vec<u8> {
-    let mut bytes = b"CAVIARBK\x01\0\0\0".to_vec();
+/// A block with this schema, one column of f32 and these targets.
+fn forged(schema: &str, column: &[f32], targets: &[u32]) -> Vec<u8> {
+    let mut bytes = b"CAVIARBK\x02\0\0\0".to_vec();
     bytes.extend(u32::try_from(schema.len()).unwrap().to_le_bytes());
     bytes.extend([0; 16]);
     bytes.extend(schema.as_bytes());
-    bytes.resize(bytes.len().next_multiple_of(64), 0);
-    bytes.extend(features.iter().flat_map(|value| value.to_le_bytes()));
-    bytes.resize(bytes.len().next_multiple_of(64), 0);
+    bytes.extend(column.iter().flat_map(|value| value.to_le_bytes()));
     bytes.extend(targets.iter().flat_map(|value| value.to_le_bytes()));
     let length = u64::try_from(bytes.len()).unwrap();
     bytes[16..24].copy_from_slice(&length.to_le_bytes());
@@ -192,31 +200,47 @@ fn forged(schema: &str, features: &[f32], targets: &[u32]) -> Vec<u8> {
 
 #[test]
 fn every_lie_of_a_block_is_refused_with_its_reason() {
-    let schema = r#"{"task":"classification","rows":4,"columns":[{"name":"x","type":"number"}],
-        "label":{"name":"y","classes":["a","b"]},"pixels":false}"#;
-    let (features, targets) = ([1.0, 2.0, 3.0, 4.0], [0, 1, 0, 1]);
+    let schema = r#"{"task":"classification","rows":4,
+        "inputs":{"columns":[{"name":"x","type":"number","width":"f32"}]},
+        "label":{"name":"y","classes":["a","b"]}}"#;
+    let (column, targets) = ([1.0, 2.0, 0.0, f32::NAN], [0, 1, 0, 1]);
     let read = |bytes: Vec<u8>| Dataset::from_block(Bytes::from(bytes));
-    assert_eq!(read(forged(schema, &features, &targets)).unwrap().classes(), ["a", "b"]);
-    let huge = schema.replace("\"rows\":4", "\"rows\":18446744073709551615");
+    let forged_schema = |from: &str, to: &str| {
+        assert!(schema.contains(from), "{from}");
+        forged(&schema.replace(from, to), &column, &targets)
+    };
+    let misfit = "a value does not fit the type of its column";
+    assert_eq!(read(forged(schema, &column, &targets)).unwrap().classes(), ["a", "b"]);
     for (bytes, expected) in [
-        (forged(&schema.replace("number", "text"), &features, &targets), "unknown variant `text`"),
-        (forged(&huge, &features, &targets), "rows: too many"),
-        (forged(&schema.replace("\"rows\":4", "\"rows\":5"), &features, &targets), "expected"),
-        (forged(schema, &[1.0, f32::NAN, 3.0, 4.0], &targets), "a feature is not finite"),
-        (forged(schema, &features, &[0, 1, 2, 1]), "a class has no name"),
-        (forged(schema, &features, &[0; 4]), "a class has no row"),
-        (forged(&schema.replace("[\"a\",\"b\"]", "[]"), &features, &targets), "label.classes"),
-        (forged(&schema.replace("\"a\"", "\"b\",\"c\""), &features, &[0, 1, 2, 0]), "too many"),
-        (forged(&schema.replace("classification", "regression"), &features, &targets), "classes"),
-        (forged(&schema[1..], &features, &targets), "its schema is wrong"),
+        (forged_schema("number", "text"), "unknown variant `text`"),
+        (forged_schema("f32", "f16"), "unknown variant `f16`"),
+        (forged_schema("\"rows\":4", "\"rows\":18446744073709551615"), "rows: too many"),
+        (forged_schema("\"rows\":4", "\"rows\":5"), "expected"),
+        (forged_schema("[{\"name\":\"x\",\"type\":\"number\",\"width\":\"f32\"}]", "[]"), "inputs"),
+        (forged_schema("number", "boolean"), misfit),
+        (forged_schema("number", "category"), misfit),
+        (forged_schema("\"f32\"", "\"f32\",\"categories\":[\"p\"]"), "only a category"),
+        (
+            forged_schema("number\"", "category\",\"categories\":[\"q\",\"p\",\"r\"]"),
+            "different texts in order",
+        ),
+        (forged(schema, &[1.0, f32::INFINITY, 3.0, 4.0], &targets), misfit),
+        (forged(schema, &column, &[0, 1, 2, 1]), "a class has no name"),
+        (forged(schema, &column, &[0; 4]), "a class has no row"),
+        (forged_schema("[\"a\",\"b\"]", "[]"), "label.classes"),
+        (forged(&schema.replace("\"a\"", "\"b\",\"c\""), &column, &[0, 1, 2, 0]), "too many"),
+        (forged_schema("classification", "regression"), "classes"),
+        (forged(&schema[1..], &column, &targets), "its schema is wrong"),
     ] {
         let error = read(bytes).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}: {expected}");
     }
-    let mut later = forged(schema, &features, &targets);
-    later[8] = 2;
-    assert_eq!(read(later).unwrap_err(), BlockError::Version { found: 2 });
-    let mut longer = forged(schema, &features, &targets);
+    for version in [1, 3] {
+        let mut other = forged(schema, &column, &targets);
+        other[8] = version;
+        assert_eq!(read(other).unwrap_err(), BlockError::Version { found: version.into() });
+    }
+    let mut longer = forged(schema, &column, &targets);
     longer.push(0);
     assert!(matches!(read(longer).unwrap_err(), BlockError::Length { .. }));
     assert_eq!(read(b"CAVIARBK".to_vec()).unwrap_err(), BlockError::NotABlock);

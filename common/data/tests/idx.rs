@@ -5,12 +5,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use caviar_common::data::{DataSpec, Task};
+use caviar_common::data::DataSpec;
 use caviar_data::Targets;
 use caviar_data::{DataError, Dataset, load, prepare};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ndarray::array;
 
 /// A directory with an image file and a label file.
 struct Files {
@@ -50,11 +49,10 @@ fn spec(images: &Path, labels: &Path) -> DataSpec {
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     DataSpec {
         source: text(images),
-        label: None,
         labels: Some(text(labels)),
-        task: Task::Classification,
         validation: 0.25,
         test: 0.1,
+        ..DataSpec::default()
     }
 }
 
@@ -83,10 +81,10 @@ fn labels() -> Vec<u8> {
 #[test]
 fn images_become_rows_of_pixels() {
     let data = Files::new(&images(), &labels()).load().unwrap();
-    assert_eq!(data.features(), array![[0.0, 255.0], [1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+    assert_eq!([data.column(0), data.column(1)], [[0.0, 1.0, 3.0, 5.0], [255.0, 2.0, 4.0, 6.0]]);
     assert_eq!(data.targets(), &Targets::Classes(vec![1, 0, 1, 0]));
     assert_eq!(data.classes(), ["0", "7"]);
-    assert_eq!(data.feature_names(), ["pixel_0_0", "pixel_0_1"]);
+    assert_eq!(data.column_names(), ["pixel_0_0", "pixel_0_1"]);
 }
 
 #[test]
@@ -122,8 +120,9 @@ fn a_faulty_header_is_refused() {
         "labels-idx1-ubyte: starts with 00000803: expected 00000801, an IDX file of labels \
          (unsigned bytes, 1 dimension)",
     );
-    let nothing = "images-idx3-ubyte: has no features: expected a CSV file with at least one \
-                   column in addition to the label, or images of at least one pixel";
+    let nothing = "images-idx3-ubyte: has no features: expected a table with at least one column \
+                   in addition to the label, or images of at least one pixel; if a character other \
+                   than a comma separates the columns, set delimiter";
     Files::new(&idx(&[4, 0, 2], &[]), &labels()).rejects("data.source", nothing);
 }
 

@@ -16,13 +16,17 @@ use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_
 use proptest::prop_assume;
 use proptest::test_runner::TestCaseError;
 
-/// The features are the number of the row, which identifies it after the split, and a constant.
+/// The features are three times the number of the row, which identifies it after the split, and a
+/// constant. (The number of the row itself would be left out.)
 fn dataset(labels: &[String], task: Task) -> Dataset {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.csv");
-    let rows: String =
-        labels.iter().enumerate().map(|(row, label)| format!("{row},0.1,{label}\n")).collect();
-    std::fs::write(&path, format!("row,same,label\n{rows}")).unwrap();
+    let rows: String = labels
+        .iter()
+        .enumerate()
+        .map(|(row, label)| format!("{},0.1,{label}\n", 3 * row))
+        .collect();
+    std::fs::write(&path, format!("number,same,label\n{rows}")).unwrap();
     load(&DataSpec {
         source: path.to_str().unwrap().to_owned(),
         label: Some("label".to_owned()),
@@ -32,7 +36,7 @@ fn dataset(labels: &[String], task: Task) -> Dataset {
 }
 
 fn shares(task: Task, validation: f64, test: f64) -> DataSpec {
-    DataSpec { source: String::new(), label: None, labels: None, task, validation, test }
+    DataSpec { task: Some(task), validation, test, ..DataSpec::default() }
 }
 
 fn of_classes(sizes: &[usize]) -> Dataset {

@@ -29,8 +29,6 @@ use crate::limits::{MAX_CATEGORIES, MAX_LABEL_BYTES, MAX_NUMBER, MAX_VALUES};
 use crate::table::{Column, Table, info, warning};
 use crate::text::TextSource;
 
-pub(crate) use self::missing::{MISSING, MISSING_AMONG_NUMBERS};
-
 /// Reads a table. `label` is the name of the column to predict.
 pub(crate) fn read(
     source: &TextSource,
@@ -48,8 +46,11 @@ pub(crate) fn read(
     let mut rows = Rows::new(source.open()?, path, dialect);
     let scan = Scan::read(&mut rows, path, &spec.table, label)?;
     let plans = Plans::new(&scan, spec, label)?;
-    let mut notes: Vec<_> =
-        source.remarks().into_iter().map(|text| info("file", &[], format!("the file is {text}"))).collect();
+    let mut notes: Vec<_> = source
+        .remarks()
+        .into_iter()
+        .map(|text| info("file", &[], format!("the file is {text}")))
+        .collect();
     notes.extend(dialect.notes(&spec.table));
     let mut rows = Rows::new(source.open()?, path, dialect);
     let mut table = Builder::new(&plans, spec);
@@ -191,10 +192,13 @@ impl<'a> Builder<'a> {
         let (form, has_weak) = match plan {
             Plan::Skip => return Ok(()),
             Plan::Label(LabelPlan::Classes) => {
-                return self.labels.push_class(std::str::from_utf8(cell).map_err(|_| Fault::NotUtf8)?);
+                return self
+                    .labels
+                    .push_class(std::str::from_utf8(cell).map_err(|_| Fault::NotUtf8)?);
             }
             Plan::Label(LabelPlan::Values(form)) => {
-                return self.labels.push_value(number(form, cell)?);
+                self.labels.push_value(number(form, cell)?);
+                return Ok(());
             }
             Plan::Category => (None, false),
             Plan::Number(form) | Plan::Boolean(form) | Plan::Date(form) => (Some(form), true),
@@ -238,7 +242,9 @@ impl<'a> Builder<'a> {
             return Err(DataError::Cell { cell: Box::new(cell), more: self.more_bad });
         }
         let mut columns = Vec::with_capacity(self.width);
-        for ((growing, plan), name) in self.columns.into_iter().zip(&self.plans.plans).zip(&self.plans.names) {
+        for ((growing, plan), name) in
+            self.columns.into_iter().zip(&self.plans.plans).zip(&self.plans.names)
+        {
             let kind = match plan {
                 Plan::Skip | Plan::Label(_) => continue,
                 Plan::Number(_) => ColumnType::Number,

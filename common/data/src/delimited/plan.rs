@@ -7,7 +7,7 @@ use caviar_common::text::nearest;
 
 use super::scan::{ColumnScan, Scan, numbered};
 use crate::error::{COLUMNS, DataError, HEADER, IGNORE, TYPES, shown};
-use crate::forms::Form;
+use crate::forms::{BooleanForm, DateForm, Form, NumberForm, Separator};
 use crate::table::{info, warning};
 
 /// The share of a column's cells that must be numbers before the others count as mistakes.
@@ -19,13 +19,18 @@ const MOST_OTHER_CLASSES: usize = 2;
 /// Most columns that an error or a note lists.
 const LISTED_COLUMNS: usize = 20;
 
+/// A number such as 1.5.
+const PLAIN: Form = Form::Number(NumberForm::PLAIN);
+const TRUE_FALSE: Form = Form::Boolean(BooleanForm::TrueFalse);
+/// A date such as 2024-12-31.
+const ISO_DATE: Form = Form::Date(DateForm::YearMonthDay(Separator::Dash));
+
 /// What a column is read as.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Plan {
     Skip,
     Label(LabelPlan),
     Number(Form),
-    /// Cells are numbers, but the form must be plain: for a column that nothing tells of.
     Category,
     Boolean(Form),
     Date(Form),
@@ -48,7 +53,11 @@ pub(super) struct Plans {
 }
 
 impl Plans {
-    pub(super) fn new(scan: &Scan, spec: &DataSpec, label: Option<&str>) -> Result<Self, DataError> {
+    pub(super) fn new(
+        scan: &Scan,
+        spec: &DataSpec,
+        label: Option<&str>,
+    ) -> Result<Self, DataError> {
         let path = spec.source.as_str();
         let has_header = spec.table.header != Some(false);
         if spec.table.header.is_none() && scan.starts_with_a_row() {
@@ -67,7 +76,8 @@ impl Plans {
         if names.len() < 2 {
             return Err(DataError::NoFeatures { path: path.to_owned() });
         }
-        let mut planner = Planner { spec, notes: Vec::new(), free: Vec::new(), forms: BTreeMap::new() };
+        let mut planner =
+            Planner { spec, notes: Vec::new(), free: Vec::new(), forms: BTreeMap::new() };
         let mut plans = Vec::with_capacity(names.len());
         for (index, (name, column)) in names.iter().zip(&scan.columns).enumerate() {
             plans.push(if index == label {
@@ -127,7 +137,8 @@ fn check_names(names: &[String], spec: &DataSpec) -> Result<(), DataError> {
     let table = &spec.table;
     let known: HashSet<&str> = names.iter().map(String::as_str).collect();
     let lists = [(COLUMNS, &table.columns), (IGNORE, &table.ignore)];
-    let listed_names = lists.into_iter().flat_map(|(field, list)| list.iter().map(move |n| (field, n)));
+    let listed_names =
+        lists.into_iter().flat_map(|(field, list)| list.iter().map(move |n| (field, n)));
     let typed = table.types.keys().map(|name| (TYPES, name));
     match listed_names.chain(typed).find(|(_, name)| !known.contains(name.as_str())) {
         None => Ok(()),
@@ -162,15 +173,15 @@ impl Planner<'_> {
         match self.spec.table.types.get(name) {
             Some(ColumnType::Category) => return Plan::Category,
             Some(ColumnType::Number) => {
-                return Plan::Number(form.filter(is_number).unwrap_or(Form::PLAIN));
+                return Plan::Number(form.filter(is_number).unwrap_or(PLAIN));
             }
             Some(ColumnType::Boolean) => {
                 let boolean = |form: &Form| matches!(form, Form::Boolean(_));
-                return Plan::Boolean(form.filter(boolean).unwrap_or(Form::TRUE_FALSE));
+                return Plan::Boolean(form.filter(boolean).unwrap_or(TRUE_FALSE));
             }
             Some(ColumnType::Date) => {
                 let date = |form: &Form| matches!(form, Form::Date(_));
-                return Plan::Date(form.filter(date).unwrap_or(Form::ISO_DATE));
+                return Plan::Date(form.filter(date).unwrap_or(ISO_DATE));
             }
             None => {}
         }
@@ -185,9 +196,9 @@ impl Planner<'_> {
             }
             // Without any value, or nearly all numbers: what is no number is reported.
             None if column.candidates.cells() == 0 && column.weakly_missing == 0 => {
-                Plan::Number(Form::PLAIN)
+                Plan::Number(PLAIN)
             }
-            None if is_nearly_number(column) => Plan::Number(Form::PLAIN),
+            None if is_nearly_number(column) => Plan::Number(PLAIN),
             None if column.is_free_text() => {
                 self.free.push(name.to_owned());
                 Plan::Skip
@@ -198,7 +209,7 @@ impl Planner<'_> {
 
     /// Notes a form that is not the usual one, and one that is a guess.
     fn describe(&mut self, name: &str, form: Form, column: &ColumnScan) {
-        if form != Form::PLAIN && !matches!(form, Form::Boolean(_)) {
+        if form != PLAIN && !matches!(form, Form::Boolean(_)) {
             self.forms.entry(form.to_string()).or_default().push(name.to_owned());
         }
         if let Some(ambiguity) = column.candidates.ambiguity() {
@@ -217,7 +228,7 @@ impl Planner<'_> {
         let most = if is_whole { MOST_WHOLE_CLASSES } else { MOST_OTHER_CLASSES };
         let seems_number = number.filter(|_| different > most);
         match (self.spec.task, seems_number) {
-            (Some(Task::Regression), _) => LabelPlan::Values(number.unwrap_or(Form::PLAIN)),
+            (Some(Task::Regression), _) => LabelPlan::Values(number.unwrap_or(PLAIN)),
             (None, Some(form)) => {
                 let text = format!(
                     "the label {:?} has {different} different numbers, so the task is regression; \
@@ -294,4 +305,3 @@ fn hint(names: &[String], wanted: &str) -> String {
         (None, []) => String::new(),
     }
 }
-

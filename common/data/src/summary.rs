@@ -1,0 +1,176 @@
+//! What a sweep stores of its data: sizes, the baseline and notes.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::Hasher;
+
+use caviar_common::data::{Baseline, DataNote, DataSpec, DataSummary};
+use caviar_common::limits::MAX_DATA_NOTES;
+use caviar_common::metric::Score;
+use caviar_common::numbers::{index, real, to_u32, to_u64};
+
+use crate::dataset::{Dataset, Inputs};
+use crate::draw::Rows;
+use crate::encode::Encoder;
+use crate::error::{DataError, shown};
+use crate::examples::Targets;
+use crate::split::{Outputs, pick};
+use crate::table::warning;
+
+/// A class with fewer rows than this is reported: its part of the validation split has one row or
+/// none.
+const FEW_ROWS: usize = 10;
+/// Most classes that a note names.
+const NAMED: usize = 5;
+/// The share of the rows of a split that are copies of training rows before it is reported.
+const MANY_COPIES: f64 = 0.01;
+
+impl Dataset {
+    /// The sizes, the digest, the baseline and the notes that a sweep stores, for this data split
+    /// as `spec` says. It draws the splits, but copies nothing.
+    ///
+    /// # Errors
+    /// Those of [`split`](crate::split()).
+    pub fn summary(&self, spec: &DataSpec, sweep_seed: u64) -> Result<DataSummary, DataError> {
+        let rows = Rows::draw(self, spec, sweep_seed)?;
+        let encoder = Encoder::fit(self.inputs(), &rows.train)?;
+        let mut notes = self.notes().to_vec();
+        notes.extend(self.rare_classes());
+        notes.extend(self.copies(&rows));
+        notes.truncate(MAX_DATA_NOTES);
+        Ok(DataSummary {
+            train: to_u64(rows.train.len()),
+            validation: to_u64(rows.validation.len()),
+            test: to_u64(rows.test.len()),
+            features: to_u32(encoder.width()),
+            outputs: self.outputs(),
+            digest: self.digest().to_owned(),
+            block: None,
+            task: Some(self.task()),
+            baseline: Some(self.baseline(&rows)),
+            notes,
+        })
+    }
+
+    /// The scores of the best prediction that does not depend on the inputs.
+    fn baseline(&self, rows: &Rows) -> Baseline {
+        let score: Box<dyn Fn(&[usize]) -> Score> = match self.targets() {
+            Targets::Classes(classes) => {
+                let mut counts = vec![0_usize; self.classes().len()];
+                for class in pick(classes, &rows.train) {
+                    if let Some(count) = counts.get_mut(index(class)) {
+                        *count += 1;
+                    }
+                }
+                let total = real(rows.train.len());
+                Box::new(move |rows| of_shares(&counts, total, &pick(classes, rows)))
+            }
+            Targets::Values(_) => {
+                let outputs = Outputs::fit(self.targets(), &rows.train);
+                Box::new(move |rows| of_mean(&outputs.of(self.targets(), rows)))
+            }
+        };
+        Baseline {
+            validation: score(&rows.validation),
+            test: (!rows.test.is_empty()).then(|| score(&rows.test)),
+        }
+    }
+
+    /// A warning about the classes with few rows.
+    fn rare_classes(&self) -> Option<DataNote> {
+        let Targets::Classes(rows) = self.targets() else { return None };
+        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+        for class in rows {
+            *counts.entry(*class).or_default() += 1;
+        }
+        let rare: Vec<String> = counts
+            .into_iter()
+            .filter(|(_, count)| *count < FEW_ROWS)
+            .filter_map(|(class, count)| {
+                let name = self.classes().get(index(class))?;
+                Some(format!("{:?} ({count})", shown(name)))
+            })
+            .collect();
+        if rare.is_empty() {
+            return None;
+        }
+        let more = rare.len().saturating_sub(NAMED);
+        let named = rare.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let text = format!(
+            "classes with fewer than {FEW_ROWS} rows, of which the validation split has one or \
+             none: {named}{more}"
+        );
+        Some(warning("rare_classes", &[self.label()], text))
+    }
+
+    /// A warning about rows of the validation or test split that are equal to a training row in all
+    /// inputs and the label.
+    fn copies(&self, rows: &Rows) -> Option<DataNote> {
+        let hashes = self.row_hashes();
+        let known: HashSet<u64> = pick(&hashes, &rows.train).into_iter().collect();
+        let copies = |rows: &[usize]| {
+            pick(&hashes, rows).into_iter().filter(|hash| known.contains(hash)).count()
+        };
+        let (validation, test) = (copies(&rows.validation), copies(&rows.test));
+        let all = rows.validation.len() + rows.test.len();
+        if real(validation + test) < MANY_COPIES * real(all) || validation + test == 0 {
+            return None;
+        }
+        let text = format!(
+            "{validation} of {} validation rows and {test} of {} test rows are equal to a training \
+             row, with its label: scores on them say little about new rows",
+            rows.validation.len(),
+            rows.test.len()
+        );
+        Some(warning("duplicate_rows", &[], text))
+    }
+
+    /// A hash of the inputs and the target of each row.
+    fn row_hashes(&self) -> Vec<u64> {
+        let mut hashers = vec![DefaultHasher::new(); self.targets().len()];
+        match self.inputs() {
+            Inputs::Columns(columns) => {
+                for column in columns {
+                    for (hasher, value) in hashers.iter_mut().zip(column.cells.iter()) {
+                        hasher.write_u64(if value.is_nan() { u64::MAX } else { value.to_bits() });
+                    }
+                }
+            }
+            Inputs::Pixels(pixels) => {
+                for (row, hasher) in hashers.iter_mut().enumerate() {
+                    hasher.write(pixels.row(row));
+                }
+            }
+        }
+        match self.targets() {
+            Targets::Classes(rows) => {
+                hashers.iter_mut().zip(rows).for_each(|(hasher, class)| hasher.write_u32(*class));
+            }
+            Targets::Values(rows) => {
+                let pairs = hashers.iter_mut().zip(rows);
+                pairs.for_each(|(hasher, value)| hasher.write_u64(value.to_bits()));
+            }
+        }
+        hashers.iter().map(Hasher::finish).collect()
+    }
+}
+
+/// The score of predicting the shares of the classes in the training split. Every class has a row
+/// there.
+fn of_shares(counts: &[usize], total: f64, classes: &[u32]) -> Score {
+    let most = counts.iter().copied().max().unwrap_or_default();
+    let best = counts.iter().position(|&count| count == most);
+    let count_of = |class: u32| counts.get(index(class)).copied().unwrap_or_default();
+    let loss: f64 = classes.iter().map(|&class| -libm::log(real(count_of(class)) / total)).sum();
+    let hits = classes.iter().filter(|&&class| Some(index(class)) == best).count();
+    let rows = real(classes.len());
+    Score { loss: loss / rows, accuracy: Some(real(hits) / rows) }
+}
+
+/// The score of predicting the mean of the training split, which is standardised to 0.
+fn of_mean(targets: &Targets) -> Score {
+    let Targets::Values(values) = targets else { return Score { loss: 0.0, accuracy: None } };
+    let squares: f64 = values.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
+    Score { loss: squares / real(values.len()), accuracy: None }
+}
