@@ -88,7 +88,7 @@ fn describe(spec: &SweepSpec, data: Option<&DataSummary>) -> String {
     let Some(data) = data else {
         return "external: other programs ask for the trials and run them".to_owned();
     };
-    let output = match spec.data.task {
+    let output = match spec.data.task.unwrap_or_default() {
         Task::Classification => format!("{} classes", data.outputs),
         Task::Regression => "a number to predict".to_owned(),
     };

@@ -51,10 +51,10 @@ pub(crate) fn init(args: &Init) -> anyhow::Result<()> {
     let data = DataSpec {
         source: shown.clone(),
         label: Some(label.clone()),
-        labels: None,
-        task,
+        task: Some(task),
         validation: 0.2,
         test: 0.1,
+        ..DataSpec::default()
     };
     let (_, summary) = caviar_data::prepare(&data, 0)
         .map_err(|error| Failure::from_text(&error.to_string()).in_input())?;

@@ -122,7 +122,7 @@ fn summary_of_block(
     }
     let dataset = Dataset::from_block(bytes).map_err(|error| wrong(error.to_string()))?;
     let (found, task) = (dataset.task(), spec.data.task);
-    if found != task {
+    if let Some(task) = task.filter(|task| *task != found) {
         let (found, task) = (found.name(), task.name());
         return Err(wrong(format!("its task is {found}: expected {task}, as in data.task")));
     }

@@ -276,9 +276,9 @@ fn is_number(form: &Form) -> bool {
 
 /// Whether so many cells are numbers that the others are probably mistakes.
 fn is_nearly_number(column: &ColumnScan) -> bool {
-    let (cells, numbers) = (column.candidates.cells(), column.candidates.numbers());
-    let others = cells - numbers;
-    others * NEARLY_ALL <= cells
+    let candidates = &column.candidates;
+    let others = candidates.cells() - candidates.numbers() - candidates.infinities();
+    candidates.cells() > 0 && others * NEARLY_ALL <= candidates.cells()
 }
 
 /// The names of the columns as an error lists them, at most 20.

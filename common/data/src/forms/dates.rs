@@ -1,8 +1,8 @@
 //! The forms in which a column writes its dates.
 //!
-//! A cell is split into digits, names of months and separators here, because the column decides
-//! which number is the day. The calendar (which dates exist, and how many days lie between them) is
-//! that of the crate `time`: the proleptic Gregorian calendar.
+//! This module splits a cell into digits, names of months and separators itself, because the column
+//! decides which number is the day. The crate `time` supplies the calendar: which dates exist, and
+//! how many days lie between them. It is the proleptic Gregorian calendar.
 
 use std::fmt;
 
@@ -97,7 +97,7 @@ impl DateForm {
         Self::MonthDayYear(Separator::Dash),
         Self::DayMonthYear(Separator::Slash),
         Self::DayMonthYear(Separator::Dash),
-        // Countries that write points put the day first, so the form with the month first is absent.
+        // Countries that write points put the day first, so no form has the month first.
         Self::DayMonthYear(Separator::Point),
         Self::DayNameYear(Separator::Blank),
         Self::DayNameYear(Separator::Dash),

@@ -25,9 +25,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-#[allow(unused_imports, reason = "used by the reader that follows")]
 pub(crate) use dates::{DateForm, DateParts, Separator, date_parts, format_date};
-#[allow(unused_imports, reason = "used by the reader that follows")]
 pub(crate) use numbers::{DecimalMark, NumberForm, Thousands};
 
 use numbers::NumberFault;
@@ -105,8 +103,8 @@ impl Candidates {
 
     /// Takes the next cell into account. It must be trimmed and not empty.
     ///
-    /// A plain number in a column of plain numbers takes one parse of an f64, and a second one only
-    /// until some cell shows that its point is not a separator between thousands.
+    /// In a column of plain numbers, it parses one f64. Until a cell shows that points do not
+    /// separate thousands, it also looks at the point of every number.
     pub(crate) fn add(&mut self, cell: &str) {
         self.cells += 1;
         match numbers::plain(cell) {
@@ -162,10 +160,8 @@ impl Candidates {
 
     fn exclude_misfits(&mut self, cell: &str) {
         let number_bits = (1 << numbers::COUNT) - 1;
-        let mut fitting = match self.possible & number_bits {
-            0 => 0,
-            _ => self.possible & numbers::fits(cell),
-        };
+        let numbers = self.possible & number_bits;
+        let mut fitting = if numbers == 0 { 0 } else { numbers::fits(cell, numbers) };
         let mut untried = self.possible & !number_bits;
         while let Some(form) = Form::first(untried) {
             let bit = untried & untried.wrapping_neg();

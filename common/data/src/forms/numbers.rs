@@ -160,9 +160,9 @@ impl NumberForm {
         Some(Self { thousands, decimal, percent })
     }
 
-    /// The conventions, as bits, that give other values than this one if a column fits both. `1,234`
-    /// is the only such text: it is 1234 with commas between thousands, and 1.234 with a decimal
-    /// comma. `1.234` is a plain number by convention.
+    /// The conventions, as bits, that give other values than this one if a column fits both. Only
+    /// texts such as `1,234` have two values: 1234 with commas between thousands, and 1.234 with a
+    /// decimal comma. `1.234` is a plain number by convention.
     pub(super) const fn rivals(self) -> u64 {
         let has_commas =
             matches!((self.thousands, self.decimal), (Thousands::Mark, DecimalMark::Point));
@@ -199,19 +199,23 @@ impl NumberForm {
     fn rewrite<'b>(self, number: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
         let size = buffer.len();
         let mut out = &mut *buffer;
-        let unsigned = number.strip_prefix(['+', '-']).unwrap_or(number);
+        let unsigned = without_sign(number);
         if unsigned.len() < number.len() {
             out.write_all(number.as_bytes().get(..1)?).ok()?;
         }
         let mark = self.decimal.mark();
         let end = unsigned.find([mark, 'e', 'E']).unwrap_or(unsigned.len());
         let (whole, rest) = unsigned.split_at_checked(end)?;
-        let has_exponent = rest.contains(['e', 'E']);
         match self.thousands.separator(self.decimal).filter(|&separator| whole.contains(separator))
         {
             // 1,234e5 is rather 1.234e5 with a decimal comma.
-            Some(_) if has_exponent => return None,
-            Some(separator) => write_groups(whole, separator, &mut out)?,
+            Some(_) if rest.contains(['e', 'E']) => return None,
+            Some(separator) if are_groups(whole, separator) => {
+                for group in whole.split(separator) {
+                    out.write_all(group.as_bytes()).ok()?;
+                }
+            }
+            Some(_) => return None,
             None if whole.bytes().all(|byte| byte.is_ascii_digit()) => {
                 out.write_all(whole.as_bytes()).ok()?;
             }
@@ -224,10 +228,7 @@ impl NumberForm {
             out.write_all(rest.as_bytes()).ok()?;
         }
         if self.percent {
-            // The number would get two exponents, and nothing writes percentages with one.
-            if has_exponent {
-                return None;
-            }
+            // A percentage with an exponent gets two of them, which no plain number has.
             out.write_all(HUNDREDTHS).ok()?;
         }
         let left = out.len();
@@ -235,20 +236,16 @@ impl NumberForm {
     }
 }
 
-/// Writes the digits of a whole part. `None` unless the first group has one to three digits and no
-/// leading zero, and every other group has exactly three.
-fn write_groups(whole: &str, separator: char, out: &mut &mut [u8]) -> Option<()> {
-    for (place, group) in whole.split(separator).enumerate() {
+/// True if the first group has one to three digits and no leading zero, and every other group has
+/// exactly three digits.
+fn are_groups(whole: &str, separator: char) -> bool {
+    whole.split(separator).enumerate().all(|(place, group)| {
         let fits = match place {
             0 => (1..=3).contains(&group.len()) && !group.starts_with('0'),
             _ => group.len() == 3,
         };
-        if !fits || !group.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        out.write_all(group.as_bytes()).ok()?;
-    }
-    Some(())
+        fits && group.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// The finite value of a plain number. NaN in words is not a number.
@@ -262,14 +259,23 @@ pub(super) fn plain(cell: &str) -> Result<f64, NumberFault> {
     }
 }
 
-/// The conventions that a plain number fits, as bits. It reads only numbers such as `1.234`, whose
-/// point could be a separator.
+/// The conventions that a finite plain number fits, as bits. The result is that of [`fits`], but is
+/// found without reading the number again. Only the point of a number such as `1.234` can be a
+/// separator.
 pub(super) fn fits_of_plain(cell: &str) -> u64 {
-    if cell.contains('.') { fits(cell) } else { POINT | COMMA }
+    let unsigned = without_sign(cell);
+    if !unsigned.contains('.') {
+        POINT | COMMA
+    } else if are_groups(unsigned, '.') {
+        POINT | 1 << (STYLES + Thousands::Mark.bit())
+    } else {
+        POINT
+    }
 }
 
-/// The conventions that a cell fits, as bits: exactly those whose [`NumberForm::parse`] succeeds.
-pub(super) fn fits(cell: &str) -> u64 {
+/// Those of the possible conventions that a cell fits, as bits. They are exactly the ones whose
+/// [`NumberForm::parse`] succeeds.
+pub(super) fn fits(cell: &str, possible: u64) -> u64 {
     let (number, percent) = match without_percent(cell) {
         Some(number) => (number, true),
         None => (cell, false),
@@ -277,20 +283,22 @@ pub(super) fn fits(cell: &str) -> u64 {
     let Some(marks) = Marks::of(number) else {
         return 0;
     };
-    let mut bits = 0;
+    let mut fitting = 0;
     for decimal in DecimalMark::ALL {
         let Some(thousands) = marks.thousands(decimal) else { continue };
-        if (NumberForm { thousands, decimal, percent }).parse(cell).is_ok() {
-            bits |= match (thousands, decimal) {
-                // Without a separator in the cell, the convention of the column can be any.
-                (Thousands::None, DecimalMark::Point) => POINT,
-                (Thousands::None, DecimalMark::Comma) => COMMA,
-                (_, DecimalMark::Point) => 1 << thousands.bit(),
-                (_, DecimalMark::Comma) => 1 << (STYLES + thousands.bit()),
-            };
+        let plain = match (thousands, decimal) {
+            // Without a separator in the cell, the convention of the column can have any.
+            (Thousands::None, DecimalMark::Point) => POINT,
+            (Thousands::None, DecimalMark::Comma) => COMMA,
+            (_, DecimalMark::Point) => 1 << thousands.bit(),
+            (_, DecimalMark::Comma) => 1 << (STYLES + thousands.bit()),
+        };
+        let alike = possible & if percent { plain << PERCENT_SHIFT } else { plain };
+        if alike != 0 && (NumberForm { thousands, decimal, percent }).parse(cell).is_ok() {
+            fitting |= alike;
         }
     }
-    if percent { bits << PERCENT_SHIFT } else { bits }
+    fitting
 }
 
 /// The decimal marks and separators that occur in a cell.
@@ -343,6 +351,10 @@ impl Marks {
             (true, Some(_)) => None,
         }
     }
+}
+
+fn without_sign(number: &str) -> &str {
+    number.strip_prefix(['+', '-']).unwrap_or(number)
 }
 
 fn without_percent(cell: &str) -> Option<&str> {
