@@ -61,7 +61,8 @@ impl TextSource {
         Self::examine(Origin::File(path.to_owned()))
     }
 
-    /// Does the same for a file that is part of the program. Errors call it `name`.
+    /// Examines a file that is embedded in the program as [`Self::detect`] does. Errors call it
+    /// `name`.
     pub(crate) fn from_bytes(name: &str, bytes: &'static [u8]) -> Result<Self, TextError> {
         Self::examine(Origin::Embedded { name: name.to_owned(), bytes })
     }

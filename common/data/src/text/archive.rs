@@ -247,8 +247,8 @@ mod tests {
         wrong[at] = b'3';
         assert_eq!(
             error_of(wrong),
-            "table: cannot be read after byte 8: the data in the zip archive is damaged: its checksum \
-             is wrong"
+            "table: cannot be read after byte 8: the data in the zip archive is damaged: its \
+             checksum is wrong"
         );
         let directory = whole.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
         for (size, expected) in [

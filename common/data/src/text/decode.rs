@@ -286,8 +286,8 @@ mod tests {
                 assert_eq!(
                     error_of(bytes),
                     format!(
-                        "table: cannot be read after byte {at}: the text is not valid UTF-16 at byte \
-                         {at}: half of a surrogate pair or of a unit is missing"
+                        "table: cannot be read after byte {at}: the text is not valid UTF-16 at \
+                         byte {at}: half of a surrogate pair or of a unit is missing"
                     )
                 );
             }

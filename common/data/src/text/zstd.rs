@@ -184,8 +184,8 @@ mod tests {
         let whole = zstd(&content);
         assert_eq!(
             error_of(&whole[..100]),
-            "table: cannot be read after byte 0: the zstd data ends within a frame, at byte 100 of the \
-             file"
+            "table: cannot be read after byte 0: the zstd data ends within a frame, at byte 100 of \
+             the file"
         );
         let mut garbage = whole.clone();
         garbage.extend(b"garbage");
