@@ -83,7 +83,9 @@ Examples:
 pub(crate) enum Command {
     /// Run a sweep on this machine, with a coordinator and a worker inside this process
     Run(Run),
-    /// Write a sweep file for a CSV file
+    /// Show what is in a table, and what can mislead
+    Inspect(Inspect),
+    /// Write a sweep file for a table
     Init(Init),
     /// Validate a sweep file and its data without running anything
     Check(Check),
@@ -174,6 +176,7 @@ impl Command {
             Self::Access(args) => args.json,
             Self::Doctor(args) => args.json,
             Self::Init(_)
+            | Self::Inspect(_)
             | Self::Slurm(_)
             | Self::SshWorkers(_)
             | Self::Health(_)
@@ -237,7 +240,7 @@ Examples:
   caviar init iris.csv                       Writes iris.toml
   caviar init houses.csv --label price --output sweeps/houses.toml")]
 pub(crate) struct Init {
-    /// The CSV file with a header; it may be compressed with gzip
+    /// The table: a text file such as .csv or .tsv; it may be compressed with gzip, zstd or zip
     #[arg(value_parser = path())]
     pub(crate) data: PathBuf,
     /// The column to predict [default: a column with a usual name such as label, target, class or
@@ -251,6 +254,24 @@ pub(crate) struct Init {
     #[arg(long, value_name = "N", default_value_t = 30,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_TRIALS)))]
     pub(crate) trials: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar inspect iris.csv                    Shows the columns of a table
+  caviar inspect houses.csv --label price
+  caviar inspect houses.toml                 The data of a sweep file, read as it says")]
+pub(crate) struct Inspect {
+    /// The table, or a sweep file that names it
+    #[arg(value_parser = path())]
+    pub(crate) file: PathBuf,
+    /// The column to predict [default: that of the sweep file; for a table as for caviar init]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label: Option<String>,
+    /// Write one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

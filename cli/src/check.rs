@@ -8,6 +8,7 @@ use caviar_common::spec::{Parallelism, SweepSpec};
 use serde::Serialize;
 
 use crate::args::Check;
+use crate::inspect::write_note;
 use crate::show;
 use crate::show::page::{Page, Tone};
 use crate::show::table::{Column, Table};
@@ -48,6 +49,13 @@ fn write(
         |name: &str, text: &str| page.write(out, Tone::Plain, 11, &format!("{name:<11}{text}"));
     line("sweep", spec.name.as_str())?;
     line("data", &describe(spec, data))?;
+    if let Some(baseline) = data.and_then(|data| data.baseline) {
+        let of = match spec.data.task.unwrap_or_default() {
+            Task::Classification => "always the most frequent class",
+            Task::Regression => "always the mean",
+        };
+        line("baseline", &format!("validation {}: {of}", text::score(&baseline.validation)))?;
+    }
     let search = &spec.search;
     line(
         "search",
@@ -74,7 +82,12 @@ fn write(
     for parameter in spec.space.parameters() {
         table.row([parameter.name.clone(), show::explain::range(parameter), scale(parameter)]);
     }
-    table.write(out, page)
+    table.write(out, page)?;
+    let Some(data) = data else { return Ok(()) };
+    if !data.notes.is_empty() {
+        writeln!(out)?;
+    }
+    data.notes.iter().try_for_each(|note| write_note(out, note, page))
 }
 
 fn at_a_time(parallelism: Parallelism) -> String {
@@ -98,7 +111,7 @@ fn describe(spec: &SweepSpec, data: Option<&DataSummary>) -> String {
         data.train,
         data.validation,
         data.test,
-        text::count(data.features.into(), "feature"),
+        text::count(data.features.into(), "input"),
     )
 }
 
@@ -122,8 +135,7 @@ mod tests {
         let expected = "\
 a.toml is valid
 sweep      digits
-data       builtin:digits: 1257 training, 360 validation, 180 test examples, 64 features, 10 \
-classes
+data       builtin:digits: 1257 training, 360 validation, 180 test examples, 64 inputs, 10 classes
 search     rounds, 3 trials, as many at a time as the slots need; stopping rule none
 objective  maximize validation_accuracy
 fixed      epochs 2, optimizer momentum

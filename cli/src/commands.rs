@@ -24,13 +24,14 @@ use crate::show::explain::Explanation;
 use crate::show::page::Page;
 use crate::show::sweep::{Origin, View};
 use crate::sweep_file::{Purpose, SweepSource};
-use crate::{access, bench, check, doctor, init, manual, run, slurm, ssh_workers};
+use crate::{access, bench, check, doctor, init, inspect, manual, run, slurm, ssh_workers};
 
 /// Carries out a command.
 pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(args) => run::run(&args).await,
         Command::Init(args) => init::init(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
         Command::Check(args) => check::check(&args),
         Command::Submit(args) => submit(&args).await,
         Command::List(args) => list(&args).await,

@@ -1,67 +1,45 @@
-//! `caviar init`: a sweep file is written for a CSV file.
+//! `caviar init`: a sweep file is written for a table.
 //!
 //! The label is the column that the user names, or a column with a usual name such as `label`, or
 //! the last column; on a terminal the user is asked. The task follows from the label's values. The
 //! default space for the size of the data is written out, so that it can be edited.
 
-use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use caviar_common::data::{DataSpec, DataSummary, Task};
+use caviar_common::data::{DataNote, DataSpec, DataSummary, NoteLevel, TableSpec, Task};
 use caviar_common::ids::Name;
 use caviar_common::space::{Domain, Parameter};
 use caviar_common::spec::SweepSpec;
 use caviar_common::spec::file::parse;
-use flate2::bufread::MultiGzDecoder;
 
 use crate::args::Init;
 use crate::failure::Failure;
+use crate::label;
 use crate::progress::talk;
+use crate::show::page::Page;
 use crate::show::text;
 
-/// Names of label columns, the most usual first. Case does not matter.
-const USUAL_LABELS: [&str; 8] =
-    ["label", "target", "class", "y", "species", "outcome", "category", "diagnosis"];
-/// Integers with more different values than this are a number to predict and not classes.
-const MOST_INTEGER_CLASSES: usize = 20;
+/// Columns of a comment in the file.
+const COMMENT_COLUMNS: usize = 96;
 
 /// Writes a sweep file for the data.
 pub(crate) fn init(args: &Init) -> anyhow::Result<()> {
-    let shown = args.data.display().to_string();
-    let header = header(&args.data)?;
     let output = output(args)?;
-    let label = match &args.label {
-        Some(label) => label.clone(),
-        None => match usual_label(&header) {
-            Some(label) => label,
-            None => ask(&shown, &header)?,
-        },
-    };
-    let Some(column) = header.iter().position(|name| *name == label) else {
-        let columns = header.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
-        let message = format!("--label {label:?}: {shown} has no such column");
-        return Err(Failure::hinted(message, format!("its columns are {columns}"))
-            .in_input()
-            .into());
-    };
-    let task = task_of(&args.data, column).map_err(|error| Failure::unreadable(&error))?;
-    let data = DataSpec {
-        source: shown.clone(),
-        label: Some(label.clone()),
-        task: Some(task),
-        validation: 0.2,
-        test: 0.1,
-        ..DataSpec::default()
-    };
+    let data = label::choose(&args.data, args.label.as_deref())?;
     let (_, summary) = caviar_data::prepare(&data, 0)
         .map_err(|error| Failure::from_text(&error.to_string()).in_input())?;
-    let sweep = Draft { name: name_of(&args.data)?, source: source(args, &output)?, label, task };
+    let task = summary.task.unwrap_or_default();
+    let sweep = Draft { name: name_of(&args.data)?, source: source(args, &output)?, data, task };
     let text = sweep.text(args.trials, &summary)?;
     write_new(&output, &text)?;
     talk(&format!("wrote {}: {}", output.display(), sweep.describe(&summary)));
+    for note in summary.notes.iter().filter(|note| note.level == NoteLevel::Warning) {
+        talk(&format!("warning: {}", note.text));
+    }
+    talk(&format!("hint: to see what is in the data: caviar inspect {}", output.display()));
     talk(&format!("hint: to run it: caviar run {}", output.display()));
     Ok(())
 }
@@ -70,7 +48,8 @@ pub(crate) fn init(args: &Init) -> anyhow::Result<()> {
 struct Draft {
     name: Name,
     source: String,
-    label: String,
+    /// How the data is read from here. The file has another path.
+    data: DataSpec,
     task: Task,
 }
 
@@ -82,14 +61,14 @@ impl Draft {
         };
         format!(
             "predict {:?} ({what}) from {}",
-            self.label,
-            text::count(data.features.into(), "column")
+            self.data.label.as_deref().unwrap_or_default(),
+            text::count(data.features.into(), "input")
         )
     }
 
     /// The file, with the default space for the size of the data.
     fn text(&self, trials: u32, data: &DataSummary) -> anyhow::Result<String> {
-        let (head, search) = (self.head(), format!("[search]\ntrials = {trials}\n"));
+        let (head, search) = (self.head(&data.notes), format!("[search]\ntrials = {trials}\n"));
         let mut spec: SweepSpec = parse(&format!("{head}{search}"))
             .map_err(|problems| Failure::File { file: "the new sweep file".to_owned(), problems })?
             .spec;
@@ -100,15 +79,14 @@ impl Draft {
     }
 
     /// Everything before the space.
-    fn head(&self) -> String {
+    fn head(&self, notes: &[DataNote]) -> String {
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let comments: String = notes.iter().map(comment).collect();
         let name = quoted(self.name.as_str());
         let source = quoted(&self.source);
-        let label = quoted(&self.label);
-        let task = match self.task {
-            Task::Classification => "classification",
-            Task::Regression => "regression",
-        };
+        let label = quoted(self.data.label.as_deref().unwrap_or_default());
+        let task = self.task.name();
+        let header = header(&self.data.table);
         format!(
             "\
 # Written by caviar init. All keys are explained in docs/sweep-file.md.
@@ -121,7 +99,7 @@ label = {label}
 task = \"{task}\"
 validation = 0.2                   # fraction of the rows that judge a trial
 test = 0.1                         # fraction of the rows that score the winner, once
-
+{header}{comments}
 [fixed]                            # hyperparameters that are not searched
 epochs = 30
 optimizer = \"momentum\"
@@ -153,96 +131,22 @@ fn space_line(parameter: &Parameter) -> String {
     }
 }
 
-/// A reader of the file's text, which is decompressed if it begins as gzip does.
-fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
-    let shown = path.display();
-    let file = File::open(path).with_context(|| format!("cannot open {shown}"))?;
-    let mut file = BufReader::new(file);
-    let start = file.fill_buf().with_context(|| format!("cannot read {shown}"))?;
-    let is_compressed = start.starts_with(&[0x1f, 0x8b]);
-    Ok(if is_compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
-}
-
-/// The names of the columns.
-fn header(path: &Path) -> anyhow::Result<Vec<String>> {
-    let name = path.to_string_lossy().to_lowercase();
-    let shown = path.display();
-    if !name.strip_suffix(".gz").unwrap_or(&name).ends_with(".csv") {
-        return Err(Failure::hinted(
-            format!("{shown} is not a CSV file: expected a name that ends in .csv or .csv.gz"),
-            "for images in IDX files, start from examples/mnist.toml",
-        )
-        .in_input()
-        .into());
-    }
-    let names = column_names(path).map_err(|error| Failure::unreadable(&error))?;
-    if names.len() < 2 {
-        let message = format!("{shown} has one column: expected a label and at least one other");
-        let hint = "the columns of a CSV file are separated by commas";
-        return Err(Failure::hinted(message, hint).in_input().into());
-    }
-    Ok(names)
-}
-
-fn column_names(path: &Path) -> anyhow::Result<Vec<String>> {
-    let mut reader = csv::Reader::from_reader(open(path)?);
-    let header = reader.headers().with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(header.iter().map(|name| name.trim().to_owned()).collect())
-}
-
-fn usual_label(header: &[String]) -> Option<String> {
-    USUAL_LABELS
-        .iter()
-        .find_map(|usual| header.iter().find(|name| name.eq_ignore_ascii_case(usual)))
-        .cloned()
-}
-
-/// Asks for the label on a terminal. Elsewhere, and for an empty answer, it is the last column.
-fn ask(shown: &str, header: &[String]) -> anyhow::Result<String> {
-    let last = header.last().cloned().unwrap_or_default();
-    let (stdin, mut stderr) = (io::stdin(), io::stderr());
-    if !stdin.is_terminal() || !stderr.is_terminal() {
-        talk(&format!("note: the label is taken to be the last column, {last:?}; see --label"));
-        return Ok(last);
-    }
-    talk(&format!("The columns of {shown} are: {}", header.join(", ")));
-    loop {
-        write!(stderr, "Which column is to be predicted? [{last}] ")?;
-        stderr.flush()?;
-        let mut answer = String::new();
-        let read = stdin.lock().read_line(&mut answer)?;
-        let answer = answer.trim();
-        if read == 0 || answer.is_empty() {
-            return Ok(last);
-        }
-        if header.iter().any(|name| name == answer) {
-            return Ok(answer.to_owned());
-        }
-        talk(&format!("There is no column {answer:?}."));
+/// The line that says that the file has no header.
+const fn header(table: &TableSpec) -> &'static str {
+    match table.header {
+        Some(false) => "header = false                     # the first row looks like data\n",
+        Some(true) | None => "",
     }
 }
 
-/// A classification if the labels are text, or a few different integers.
-fn task_of(path: &Path, column: usize) -> anyhow::Result<Task> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(open(path)?);
-    let mut values = BTreeSet::new();
-    for record in reader.records() {
-        let record = record.with_context(|| format!("cannot read {}", path.display()))?;
-        let Some(cell) = record.get(column).map(str::trim) else { continue };
-        if cell.parse::<f64>().is_err() {
-            return Ok(Task::Classification);
-        }
-        let is_integer = cell.parse::<i64>().is_ok();
-        if values.len() <= MOST_INTEGER_CLASSES {
-            values.insert(cell.to_owned());
-        }
-        if !is_integer || values.len() > MOST_INTEGER_CLASSES {
-            // A text further down would make it a classification after all; the check of the data
-            // reports that cell.
-            return Ok(Task::Regression);
-        }
-    }
-    Ok(Task::Classification)
+/// A note as a comment of the file.
+fn comment(note: &DataNote) -> String {
+    let kind = match note.level {
+        NoteLevel::Info => "note",
+        NoteLevel::Warning => "warning",
+    };
+    let lines = Page::default().at_most(COMMENT_COLUMNS).wrap(&format!("{kind}: {}", note.text), 2);
+    lines.iter().map(|line| format!("# {line}\n")).collect()
 }
 
 /// The name of the data without its folder and its endings.
@@ -331,7 +235,7 @@ mod tests {
         let (text, spec) =
             written(&rows(|n| ["x", "y"][usize::from(n % 2 == 1)].to_owned()), Some("kind"));
         assert_eq!(spec.name.as_str(), "iris-data");
-        assert_eq!((spec.search.trials, spec.data.task), (5, Task::Classification));
+        assert_eq!((spec.search.trials, spec.data.task), (5, Some(Task::Classification)));
         assert_eq!(spec.data.label.as_deref(), Some("kind"));
         let mut default = spec.clone();
         default.space = caviar_common::space::Space::default();
@@ -343,13 +247,27 @@ mod tests {
     fn a_column_with_a_usual_name_is_the_label_and_its_values_tell_the_task() {
         let (_, spec) = written(&rows(|n| n.to_string()), None);
         assert_eq!(spec.data.label.as_deref(), Some("Target"));
-        assert_eq!(spec.data.task, Task::Regression);
-        for (label, task) in
-            [("0.5", Task::Regression), ("7", Task::Classification), ("red", Task::Classification)]
-        {
-            let (_folder, path) = file(&rows(|_| label.to_owned()));
-            assert_eq!(task_of(&path, 0).unwrap(), task, "{label}");
+        assert_eq!(spec.data.task, Some(Task::Regression));
+        for (labels, task) in [
+            (["0.5", "0.7", "0.9"], Task::Regression),
+            (["7", "8", "9"], Task::Classification),
+            (["red", "blue", "green"], Task::Classification),
+        ] {
+            let label = |n: u32| labels[usize::try_from(n % 3).unwrap()].to_owned();
+            let (_, spec) = written(&rows(label), Some("kind"));
+            assert_eq!(spec.data.task, Some(task), "{labels:?}");
         }
+    }
+
+    #[test]
+    fn a_file_without_a_header_gets_numbered_columns_and_its_notes_are_comments() {
+        let rows: String =
+            (0..60).map(|n| format!("{n};{},5;{}\n", n % 7, ["a", "b"][n % 2])).collect();
+        let (text, spec) = written(&rows, None);
+        assert_eq!(spec.data.label.as_deref(), Some("column3"));
+        assert_eq!(spec.data.table.header, Some(false));
+        assert!(text.contains("# note: the cells are separated by ';'"), "{text}");
+        assert!(text.contains("# warning: \"column1\" is only the number of the row"), "{text}");
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod embedded;
 mod failure;
 mod follow;
 mod init;
+mod inspect;
+mod label;
 mod manual;
 mod place;
 mod progress;

@@ -165,11 +165,22 @@ impl SweepSource {
     }
 }
 
+/// The data of a sweep file, with absolute paths.
+pub(crate) fn data_of_file(path: &Path) -> anyhow::Result<DataSpec> {
+    let text = text_of(path).map_err(|error| Failure::unreadable(&error))?;
+    let file = parse(&text)
+        .map_err(|problems| Failure::File { file: path.display().to_string(), problems })?;
+    let mut data = file.spec.data;
+    make_absolute(&mut data, path)?;
+    Ok(data)
+}
+
 /// Whether a path looks like a data set, which some users pass instead of a sweep file.
 fn is_data(path: &Path) -> bool {
     let name = path.to_string_lossy().to_lowercase();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
-    [".csv", ".tsv", "ubyte", ".idx", ".npy", ".parquet"].iter().any(|end| name.ends_with(end))
+    let compressed = [".gz", ".zst", ".zip"].iter().find_map(|end| name.strip_suffix(end));
+    let endings = [".csv", ".tsv", ".txt", ".data", "ubyte", ".idx", ".npy", ".npz", ".parquet"];
+    compressed.is_some() || endings.iter().any(|end| name.ends_with(end))
 }
 
 fn not_a_sweep_file(path: &Path) -> Failure {

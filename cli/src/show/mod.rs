@@ -1,5 +1,6 @@
 //! What the commands write to standard output.
 
+mod baseline;
 pub(crate) mod best;
 mod boxes;
 pub(crate) mod explain;

@@ -7,9 +7,11 @@ use caviar_common::outcome::{SweepState, TrialState};
 use caviar_common::spec::Goal;
 use caviar_common::view::{Counts, IdleView, SweepView, TestView, TrialView};
 
+use super::baseline;
 use super::boxes;
 use super::page::{Page, Tone, shorten, width};
 use super::{text, trials};
+use crate::inspect::write_note;
 
 /// Where a sweep was read from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +119,8 @@ pub(crate) fn status(
     }
     boxes::write(out, sweep, page)?;
     writeln!(out)?;
-    page.write(out, Tone::Faint, 6, &data(sweep))
+    page.write(out, Tone::Faint, 6, &data(sweep))?;
+    sweep.data.notes.iter().try_for_each(|note| write_note(out, note, page))
 }
 
 /// How many trials are in flight at most, and where the number is from.
@@ -179,7 +182,7 @@ fn data(sweep: &SweepView) -> String {
         data.train,
         data.validation,
         data.test,
-        text::count(data.features.into(), "feature"),
+        text::count(data.features.into(), "input"),
     )
 }
 
@@ -246,9 +249,14 @@ pub(crate) fn winner(
         None => {}
     }
     rows.extend(sweep.test.as_ref().map(|test| ("test", Tone::Strong, test_text(test))));
+    rows.extend(baseline::row(sweep).map(|text| ("baseline", Tone::Plain, text)));
     let values = best.assignment.iter();
     rows.extend(values.map(|(name, value)| (name, Tone::Plain, text::value(value))));
-    write_pairs(out, &rows, page)
+    write_pairs(out, &rows, page)?;
+    match baseline::verdict(sweep, best) {
+        Some(verdict) => page.write(out, Tone::Bad, 2, &verdict),
+        None => Ok(()),
+    }
 }
 
 /// Writes names and what belongs to them in two columns. A long text continues on further lines, so
@@ -319,7 +327,7 @@ learning_rate             1e-4 .. 1  0.01 .. 0.2
 layers                    1 .. 4     2
 best validation_accuracy  0.9500     0.9778
 
-data  builtin:digits: 1257 training, 360 validation, 180 test examples, 64 features
+data  builtin:digits: 1257 training, 360 validation, 180 test examples, 64 inputs
 ";
         assert_eq!(shown(&samples::sweep(), &[], View::default()), expected);
     }

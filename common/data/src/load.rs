@@ -61,14 +61,22 @@ fn digits(spec: &DataSpec) -> Result<Dataset, DataError> {
 }
 
 fn text_file(spec: &DataSpec) -> Result<Dataset, DataError> {
+    let source = text_source(spec)?;
+    let table = delimited::read(&source, spec, spec.label.as_deref())?;
+    Dataset::from_table(table, spec, LABEL)
+}
+
+/// The text of a table.
+pub(crate) fn text_source(spec: &DataSpec) -> Result<TextSource, DataError> {
     forbid(
         &spec.labels,
         LABELS,
         "labels is for IDX files: use label for the name of the label column of a table",
     )?;
-    let source = TextSource::detect(&spec.source)?;
-    let table = delimited::read(&source, spec, spec.label.as_deref())?;
-    Dataset::from_table(table, spec, LABEL)
+    if !is_text(&spec.source) {
+        return Err(DataError::UnknownFormat { path: spec.source.clone() });
+    }
+    Ok(TextSource::detect(&spec.source)?)
 }
 
 fn idx_files(spec: &DataSpec) -> Result<Dataset, DataError> {

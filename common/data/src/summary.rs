@@ -22,8 +22,10 @@ use crate::table::warning;
 const FEW_ROWS: usize = 10;
 /// Most classes that a note names.
 const NAMED: usize = 5;
-/// The share of the rows of a split that are copies of training rows before it is reported.
-const MANY_COPIES: f64 = 0.01;
+/// The share of the rows of both splits that are copies of training rows before it is reported, and
+/// their number.
+const MANY_COPIES: f64 = 0.02;
+const FEWEST_COPIES: usize = 3;
 
 impl Dataset {
     /// The sizes, the digest, the baseline and the notes that a sweep stores, for this data split
@@ -114,7 +116,8 @@ impl Dataset {
         };
         let (validation, test) = (copies(&rows.validation), copies(&rows.test));
         let all = rows.validation.len() + rows.test.len();
-        if real(validation + test) < MANY_COPIES * real(all) || validation + test == 0 {
+        let copies = validation + test;
+        if real(copies) < MANY_COPIES * real(all) || copies < FEWEST_COPIES {
             return None;
         }
         let text = format!(

@@ -18,10 +18,22 @@ pub(crate) struct Column {
     pub(crate) categories: Vec<String>,
 }
 
+/// A column of the file that is not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Skipped {
+    pub(crate) name: String,
+    /// Different texts that were counted, at most one more than a category can have; `None` for a
+    /// column that the spec leaves out.
+    pub(crate) different_texts: Option<usize>,
+}
+
 /// A table as it was read.
 pub(crate) struct Table {
+    /// The names of all columns of the file, in its order.
+    pub(crate) names: Vec<String>,
     /// All columns but the label and those that are not read, in the order of the file.
     pub(crate) columns: Vec<Column>,
+    pub(crate) skipped: Vec<Skipped>,
     pub(crate) labels: Labels,
     /// The name of the column to predict.
     pub(crate) label: String,

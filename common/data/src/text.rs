@@ -21,11 +21,9 @@ use std::io::{self, Read};
 
 use caviar_common::numbers::to_u64;
 
-pub(crate) use decode::Encoding;
 pub(crate) use error::TextError;
-pub(crate) use input::Compression;
 
-use decode::{Decoding, Evidence};
+use decode::{Decoding, Encoding, Evidence};
 use input::{Container, Origin, SAMPLE_BYTES};
 use signature::Signature;
 use survey::Survey;
@@ -117,12 +115,14 @@ impl TextSource {
     }
 
     /// The encoding of the file itself, before [`Self::open`] converts it.
-    pub(crate) fn encoding(&self) -> Encoding {
+    #[cfg(test)]
+    fn encoding(&self) -> Encoding {
         self.encoding
     }
 
     /// The compression that the first bytes of the file show, whatever its name.
-    pub(crate) fn compression(&self) -> Compression {
+    #[cfg(test)]
+    fn compression(&self) -> input::Compression {
         self.container.compression()
     }
 

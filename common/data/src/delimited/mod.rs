@@ -36,13 +36,7 @@ pub(crate) fn read(
     label: Option<&str>,
 ) -> Result<Table, DataError> {
     let path = spec.source.as_str();
-    let sampled = Dialect::detect(source.open()?, &spec.table);
-    let dialect = sampled.map_err(|error| DataError::Read {
-        field: SOURCE,
-        path: path.to_owned(),
-        at: 0,
-        source: error,
-    })?;
+    let dialect = dialect(source, spec)?;
     let mut rows = Rows::new(source.open()?, path, dialect);
     let scan = Scan::read(&mut rows, path, &spec.table, label)?;
     let plans = Plans::new(&scan, spec, label)?;
@@ -62,7 +56,7 @@ pub(crate) fn read(
     }
     let unlabelled = table.unlabelled;
     let (columns, labels) = table.finish()?;
-    notes.extend(plans.notes);
+    notes.extend(plans.notes.iter().cloned());
     if unlabelled > 0 {
         let text = format!(
             "{unlabelled} row{} no value in {:?} and {} left out",
@@ -72,7 +66,35 @@ pub(crate) fn read(
         );
         notes.push(warning("rows_without_label", &[&plans.label], text));
     }
-    Ok(Table { columns, labels, label: plans.label, notes })
+    let Plans { names, skipped, label, .. } = plans;
+    Ok(Table { names, columns, skipped, labels, label, notes })
+}
+
+/// The names of the columns, and whether the first row of the file has them.
+pub(crate) struct Header {
+    pub(crate) names: Vec<String>,
+    pub(crate) is_first_row: bool,
+}
+
+/// Reads a table only to find its columns. If the spec does not say whether there is a header, a
+/// first row that looks like data is none.
+pub(crate) fn header(source: &TextSource, spec: &DataSpec) -> Result<Header, DataError> {
+    let path = spec.source.as_str();
+    let dialect = dialect(source, spec)?;
+    let mut rows = Rows::new(source.open()?, path, dialect);
+    let scan = Scan::read(&mut rows, path, &spec.table, None)?;
+    let missing = MissingTexts::new(&spec.table.missing);
+    let is_first_row = spec.table.header.unwrap_or_else(|| !scan.starts_with_a_row(&missing));
+    Ok(Header { names: plan::names(&scan, path, is_first_row)?, is_first_row })
+}
+
+fn dialect(source: &TextSource, spec: &DataSpec) -> Result<Dialect, DataError> {
+    Dialect::detect(source.open()?, &spec.table).map_err(|error| DataError::Read {
+        field: SOURCE,
+        path: spec.source.clone(),
+        at: 0,
+        source: error,
+    })
 }
 
 /// The columns read so far, and the first bad cell.

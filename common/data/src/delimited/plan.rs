@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use caviar_common::data::{ColumnType, DataNote, DataSpec, Task};
 use caviar_common::text::nearest;
 
+use super::missing::MissingTexts;
 use super::scan::{ColumnScan, Scan, numbered};
 use crate::error::{COLUMNS, DataError, HEADER, IGNORE, TYPES, shown};
 use crate::forms::{BooleanForm, DateForm, Form, NumberForm, Separator};
-use crate::table::{info, warning};
+use crate::table::{Skipped, info, warning};
 
 /// The share of a column's cells that must be numbers before the others count as mistakes.
 const NEARLY_ALL: u64 = 10;
@@ -49,6 +50,7 @@ pub(super) struct Plans {
     pub(super) plans: Vec<Plan>,
     pub(super) has_header: bool,
     pub(super) label: String,
+    pub(super) skipped: Vec<Skipped>,
     pub(super) notes: Vec<DataNote>,
 }
 
@@ -60,7 +62,8 @@ impl Plans {
     ) -> Result<Self, DataError> {
         let path = spec.source.as_str();
         let has_header = spec.table.header != Some(false);
-        if spec.table.header.is_none() && scan.starts_with_a_row() {
+        let missing = MissingTexts::new(&spec.table.missing);
+        if spec.table.header.is_none() && scan.starts_with_a_row(&missing) {
             let first = scan.first.iter().find(|cell| !cell.is_empty());
             return Err(DataError::NoHeader {
                 field: HEADER,
@@ -76,26 +79,27 @@ impl Plans {
         if names.len() < 2 {
             return Err(DataError::NoFeatures { path: path.to_owned() });
         }
-        let mut planner =
-            Planner { spec, notes: Vec::new(), free: Vec::new(), forms: BTreeMap::new() };
+        let mut planner = Planner::new(spec);
         let mut plans = Vec::with_capacity(names.len());
         for (index, (name, column)) in names.iter().zip(&scan.columns).enumerate() {
             plans.push(if index == label {
                 Plan::Label(planner.label(name, column))
             } else if planner.is_left_out(name) {
+                planner.skipped.push(Skipped { name: name.clone(), different_texts: None });
                 Plan::Skip
             } else {
                 planner.input(name, column)
             });
         }
+        let skipped = std::mem::take(&mut planner.skipped);
         let notes = planner.into_notes();
         let label = names.get(label).cloned().unwrap_or_default();
-        Ok(Self { names, plans, has_header, label, notes })
+        Ok(Self { names, plans, has_header, label, skipped, notes })
     }
 }
 
 /// The names of the columns. An unnamed one is called by its number.
-fn names(scan: &Scan, path: &str, has_header: bool) -> Result<Vec<String>, DataError> {
+pub(super) fn names(scan: &Scan, path: &str, has_header: bool) -> Result<Vec<String>, DataError> {
     let name = |(index, name): (usize, &String)| {
         if has_header && !name.is_empty() { name.clone() } else { numbered(index) }
     };
@@ -158,11 +162,17 @@ struct Planner<'a> {
     notes: Vec<DataNote>,
     /// The columns of free text.
     free: Vec<String>,
+    skipped: Vec<Skipped>,
     /// Columns by the description of their form, where that is not the usual one.
     forms: BTreeMap<String, Vec<String>>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    fn new(spec: &'a DataSpec) -> Self {
+        let (notes, free, skipped) = (Vec::new(), Vec::new(), Vec::new());
+        Self { spec, notes, free, skipped, forms: BTreeMap::new() }
+    }
+
     fn is_left_out(&self, name: &String) -> bool {
         let table = &self.spec.table;
         table.ignore.contains(name) || !table.columns.is_empty() && !table.columns.contains(name)
@@ -200,6 +210,8 @@ impl Planner<'_> {
             }
             None if is_nearly_number(column) => Plan::Number(PLAIN),
             None if column.is_free_text() => {
+                let different_texts = column.texts.as_deref().map(|texts| texts.different.len());
+                self.skipped.push(Skipped { name: name.to_owned(), different_texts });
                 self.free.push(name.to_owned());
                 Plan::Skip
             }

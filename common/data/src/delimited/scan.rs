@@ -99,18 +99,26 @@ impl Scan {
         }
     }
 
-    /// Whether the first record looks like a row and not like the names of the columns: in every
-    /// column that tells, its cell is a value like the others.
-    pub(super) fn starts_with_a_row(&self) -> bool {
-        let mut evidence = 0_u64;
+    /// Whether the first record looks like a row and not like the names of the columns.
+    ///
+    /// Columns of numbers, booleans and dates decide: the record is a row if its cells fit them
+    /// all, and a header if one does not. In a file of texts only, it is a row if each of its cells
+    /// occurs again in its column.
+    pub(super) fn starts_with_a_row(&self, missing: &MissingTexts) -> bool {
+        let (mut fitting, mut repeated, mut unique) = (0_u64, 0_u64, 0_u64);
         for (column, first) in self.columns.iter().zip(&self.first) {
-            match column.has_value_like(first) {
-                Some(true) => evidence += 1,
-                Some(false) => return false,
-                None => {}
+            if missing.presence(first.as_bytes()) != Presence::Present {
+                continue;
+            }
+            match column.candidates.form() {
+                Some(form) if form.parse(first).is_ok() => fitting += 1,
+                Some(_) => return false,
+                None if column.candidates.cells() == 0 || column.is_free_text() => {}
+                None if column.like_first > 0 => repeated += 1,
+                None => unique += 1,
             }
         }
-        evidence > 0
+        fitting > 0 || repeated > 0 && unique == 0
     }
 }
 
@@ -154,18 +162,6 @@ impl ColumnScan {
                 u64::try_from(different).is_ok_and(|different| different * 2 > texts.cells);
             different >= MOST_TEXTS || different > FEWEST_TEXTS && is_mostly_different
         })
-    }
-
-    /// Whether `cell` is a value like those of the column; `None` if the column does not tell.
-    fn has_value_like(&self, cell: &str) -> Option<bool> {
-        if cell.is_empty() || self.candidates.cells() == 0 {
-            return None;
-        }
-        match self.candidates.form() {
-            Some(form) => Some(form.parse(cell).is_ok()),
-            None if self.is_free_text() => None,
-            None => Some(self.like_first > 0),
-        }
     }
 }
 

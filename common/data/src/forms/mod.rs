@@ -25,8 +25,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use dates::{DateForm, DateParts, Separator, date_parts, format_date};
-pub(crate) use numbers::{DecimalMark, NumberForm, Thousands};
+pub(crate) use dates::{DateForm, Separator, date_parts, format_date};
+pub(crate) use numbers::NumberForm;
 
 use numbers::NumberFault;
 

@@ -16,6 +16,7 @@ pub(super) const CHUNK_BYTES: usize = 1 << 16;
 pub(super) const SAMPLE_BYTES: u64 = 1 << 16;
 
 /// The compression of a file.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compression {
     /// The file is not compressed.
@@ -112,6 +113,7 @@ impl Container {
         })
     }
 
+    #[cfg(test)]
     pub(super) fn compression(&self) -> Compression {
         match self {
             Self::Plain => Compression::None,

@@ -1,0 +1,67 @@
+//! What a model without inputs reaches, next to the winner.
+
+use caviar_common::metric::{Point, Score};
+use caviar_common::numbers::{real, to_usize};
+use caviar_common::view::{SweepView, TrialView};
+
+use super::text;
+
+/// The scores of the baseline; `None` if the sweep has none.
+pub(super) fn row(sweep: &SweepView) -> Option<String> {
+    let baseline = sweep.data.baseline?;
+    let test = match baseline.test.filter(|_| sweep.test.is_some()) {
+        Some(test) => format!("; test {}", text::score(&test)),
+        None => String::new(),
+    };
+    Some(format!("validation {}{test}", text::score(&baseline.validation)))
+}
+
+/// A sentence if the best trial is no better than the baseline on the validation or the test split.
+///
+/// An accuracy counts as better if it is above that of the baseline by more than its standard error,
+/// the root of p (1 - p) / rows, so that a few lucky rows do not count. For regression the losses
+/// are compared.
+pub(super) fn verdict(sweep: &SweepView, best: &TrialView) -> Option<String> {
+    let baseline = sweep.data.baseline?;
+    let Some(Point::Network(last)) = &best.last else { return None };
+    if !is_better(&last.validation, &baseline.validation, sweep.data.validation) {
+        return Some(
+            "no better than the baseline on the validation split: the inputs did not help"
+                .to_owned(),
+        );
+    }
+    let test = sweep.test.as_ref().and_then(|test| test.score)?;
+    if !is_better(&test, &baseline.test?, sweep.data.test) {
+        return Some(
+            "no better than the baseline on the test split: the validation score flatters"
+                .to_owned(),
+        );
+    }
+    None
+}
+
+fn is_better(score: &Score, baseline: &Score, rows: u64) -> bool {
+    match (score.accuracy, baseline.accuracy) {
+        (Some(accuracy), Some(share)) => {
+            let error = (share * (1.0 - share) / real(to_usize(rows.max(1)))).sqrt();
+            accuracy > share + error
+        }
+        (Some(_) | None, _) => score.loss < baseline.loss,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accuracy_is_better_if_it_is_above_the_noise() {
+        let score = |accuracy, loss| Score { accuracy, loss };
+        let baseline = score(Some(0.5), 0.7);
+        assert!(is_better(&score(Some(0.56), 0.9), &baseline, 100));
+        assert!(!is_better(&score(Some(0.55), 0.1), &baseline, 100), "one standard error is 0.05");
+        assert!(!is_better(&score(Some(0.5), 0.1), &baseline, 1_000_000));
+        assert!(is_better(&score(None, 0.9), &score(None, 1.0), 10));
+        assert!(!is_better(&score(None, f64::NAN), &score(None, 1.0), 10));
+    }
+}

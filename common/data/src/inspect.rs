@@ -1,0 +1,199 @@
+//! What is in a table, for a person who decides what to train on.
+
+use std::collections::BTreeMap;
+
+use caviar_common::data::{ColumnType, DataNote, DataSpec, Task};
+use caviar_common::numbers::{index, to_u64};
+use serde::Serialize;
+
+use crate::dataset::Dataset;
+use crate::delimited;
+use crate::error::{DataError, LABEL};
+use crate::examples::Targets;
+use crate::forms::format_date;
+use crate::load::text_source;
+use crate::table::Column;
+
+/// Most frequent texts of a category, and most classes, that are listed.
+const LISTED: usize = 10;
+
+/// The columns of a table, without their values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The names of the columns: those of the first row, or `column1`, `column2` and so on.
+    pub names: Vec<String>,
+    /// Whether the first row has the names. If the spec does not say so, a first row that looks
+    /// like data does not.
+    pub is_first_row: bool,
+}
+
+/// What is in a table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Inspection {
+    /// Rows that have a label.
+    pub rows: u64,
+    /// All columns but the label, in the order of the file.
+    pub columns: Vec<ColumnProfile>,
+    /// The column to predict.
+    pub label: LabelProfile,
+    /// What was detected, and what can mislead.
+    pub notes: Vec<DataNote>,
+}
+
+/// What is in one column.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ColumnProfile {
+    /// The name of the column.
+    pub name: String,
+    /// `number`, `boolean`, `category`, `date`; `text` for one that differs in most rows, and
+    /// `ignored` for one that the spec leaves out.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Whether it is an input of the network.
+    pub is_input: bool,
+    /// Rows without a value; `None` if it was not read.
+    pub missing: Option<u64>,
+    /// Different values, without the missing one; `None` if they were not counted.
+    pub different: Option<u64>,
+    /// The least and the greatest value and the median, as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range: Option<[String; 3]>,
+    /// The most frequent texts and their rows, at most ten.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub frequent: Vec<(String, u64)>,
+}
+
+/// What is in the column to predict.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LabelProfile {
+    /// The name of the column.
+    pub name: String,
+    /// The task that it suggests, or that the spec asks for.
+    pub task: Task,
+    /// Different labels.
+    pub different: u64,
+    /// The most frequent classes and their rows, at most ten; empty for regression.
+    pub classes: Vec<(String, u64)>,
+    /// The least and the greatest value and the median, for regression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f64; 3]>,
+}
+
+/// Reads a table only to find its columns.
+///
+/// # Errors
+/// The file is not a table, or cannot be read.
+pub fn header(spec: &DataSpec) -> Result<Header, DataError> {
+    let header = delimited::header(&text_source(spec)?, spec)?;
+    Ok(Header { names: header.names, is_first_row: header.is_first_row })
+}
+
+/// Reads a table and describes it. The spec names the label.
+///
+/// # Errors
+/// Those of [`load`](crate::load()).
+pub fn inspect(spec: &DataSpec) -> Result<Inspection, DataError> {
+    let table = delimited::read(&text_source(spec)?, spec, spec.label.as_deref())?;
+    let names = table.names.clone();
+    let mut profiles: BTreeMap<String, ColumnProfile> = BTreeMap::new();
+    for skipped in &table.skipped {
+        profiles.insert(
+            skipped.name.clone(),
+            ColumnProfile {
+                name: skipped.name.clone(),
+                kind: if skipped.different_texts.is_some() { "text" } else { "ignored" },
+                is_input: false,
+                missing: None,
+                different: skipped.different_texts.map(to_u64),
+                range: None,
+                frequent: Vec::new(),
+            },
+        );
+    }
+    for column in &table.columns {
+        profiles.insert(column.name.clone(), profile(column));
+    }
+    let dataset = Dataset::from_table(table, spec, LABEL)?;
+    for name in dataset.column_names() {
+        if let Some(profile) = profiles.get_mut(&name) {
+            profile.is_input = true;
+        }
+    }
+    Ok(Inspection {
+        rows: to_u64(dataset.targets().len()),
+        columns: names.iter().filter_map(|name| profiles.remove(name)).collect(),
+        label: label_profile(&dataset),
+        notes: dataset.notes().to_vec(),
+    })
+}
+
+fn profile(column: &Column) -> ColumnProfile {
+    let mut values: Vec<f64> = column.cells.iter().filter(|value| !value.is_nan()).collect();
+    let missing = column.cells.len() - values.len();
+    values.sort_unstable_by(f64::total_cmp);
+    let different = values.chunk_by(|a, b| a == b).count();
+    let is_category = !column.categories.is_empty();
+    let mut frequent: Vec<(String, u64)> = Vec::new();
+    if is_category {
+        let texts = values.chunk_by(|a, b| a == b).zip(&column.categories);
+        frequent = texts.map(|(rows, text)| (text.clone(), to_u64(rows.len()))).collect();
+        most_frequent(&mut frequent);
+    }
+    let show = |value: f64| match column.kind {
+        ColumnType::Date => format_date(value).unwrap_or_default(),
+        ColumnType::Number | ColumnType::Boolean | ColumnType::Category => value.to_string(),
+    };
+    let range = match values.as_slice() {
+        [low, .., high] if !is_category => Some([show(*low), show(*high), show(median(&values))]),
+        _ => None,
+    };
+    ColumnProfile {
+        name: column.name.clone(),
+        kind: column.kind.name(),
+        is_input: false,
+        missing: Some(to_u64(missing)),
+        different: Some(to_u64(different)),
+        range,
+        frequent,
+    }
+}
+
+/// The lower of the middle numbers, which is one of the column.
+fn median(sorted: &[f64]) -> f64 {
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Keeps the most frequent texts, and of equally frequent ones the first by their bytes.
+fn most_frequent(texts: &mut Vec<(String, u64)>) {
+    texts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    texts.truncate(LISTED);
+}
+
+fn label_profile(dataset: &Dataset) -> LabelProfile {
+    let name = dataset.label().to_owned();
+    match dataset.targets() {
+        Targets::Classes(rows) => {
+            let mut counts = vec![0_u64; dataset.classes().len()];
+            for row in rows {
+                if let Some(count) = counts.get_mut(index(*row)) {
+                    *count += 1;
+                }
+            }
+            let mut classes: Vec<(String, u64)> =
+                dataset.classes().iter().cloned().zip(counts).collect();
+            let different = to_u64(classes.len());
+            most_frequent(&mut classes);
+            LabelProfile { name, task: Task::Classification, different, classes, range: None }
+        }
+        Targets::Values(values) => {
+            let mut values = values.clone();
+            values.sort_unstable_by(f64::total_cmp);
+            let different = to_u64(values.chunk_by(|a, b| a == b).count());
+            let range = match values.as_slice() {
+                [low, .., high] => Some([*low, *high, median(&values)]),
+                _ => None,
+            };
+            LabelProfile { name, task: Task::Regression, different, classes: Vec::new(), range }
+        }
+    }
+}
