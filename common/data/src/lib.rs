@@ -41,6 +41,10 @@ mod labels;
 pub mod limits;
 mod load;
 mod map;
+#[allow(dead_code, unused_imports, reason = "used by the reader that follows")]
+mod numpy;
+#[cfg(test)]
+mod python;
 mod raw;
 mod split;
 mod standard;
