@@ -38,6 +38,8 @@ mod examples;
 mod features;
 mod idx;
 mod labels;
+#[allow(dead_code, reason = "used by the reader that follows")]
+mod libsvm;
 pub mod limits;
 mod load;
 mod map;
