@@ -5,8 +5,8 @@ use crate::limits::{MAX_LABEL_BYTES, MAX_VALUES};
 /// Most dimensions of an array: images with channels have four.
 pub(super) const MAX_DIMENSIONS: usize = 4;
 
-/// Longest header that is read, in bytes. NumPy's default limit is 10000 bytes, and an array without
-/// fields usually has 118.
+/// Longest header that is read, in bytes. NumPy's default limit is 10000 bytes. The header of an
+/// array without fields usually has 118.
 pub(super) const MAX_HEADER_BYTES: u32 = 1 << 16;
 
 /// Widest item of a text array, in bytes: the longest name of a class, in NumPy's 4 bytes for each

@@ -139,7 +139,7 @@ fn arrays_without_items_keep_their_shape() {
         ("(0,)", vec![0]),
         ("(0, 5)", vec![0, 5]),
         ("(5, 0)", vec![5, 0]),
-        ("(18446744073709551615, 0, 18446744073709551615)", vec![usize::MAX, 0, usize::MAX]),
+        ("(1, 18446744073709551615, 2, 0)", vec![1, usize::MAX, 2, 0]),
     ] {
         for order in ["True", "False"] {
             let array = parse(&file(&header("<f8", order, text), &[])).unwrap();
@@ -388,6 +388,25 @@ fn a_file_of_another_length_than_its_header_says_is_refused() {
             longer.len(),
             whole.len()
         )
+    );
+}
+
+#[test]
+fn a_short_file_is_refused_before_its_items_are_read() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("bad sector"))
+        }
+    }
+    let header = npy("<f4", "(2,)", &[]);
+    let length = to_u64(header.len());
+    let read = |found| read(&mut Source::new(header.chain(Broken), "a.npy".to_owned()), found);
+    let short = read(length + 7);
+    assert!(matches!(short, Err(ArrayError::Truncated { .. })), "{short:?}");
+    assert_eq!(
+        read(length + 8).unwrap_err().to_string(),
+        format!("a.npy: cannot be read after byte {length}: bad sector")
     );
 }
 
