@@ -41,10 +41,16 @@ mod idx;
 mod inspect;
 mod labels;
 mod leaks;
+#[allow(dead_code, reason = "used by the reader that follows")]
+mod libsvm;
 pub mod limits;
 mod load;
 mod map;
+#[allow(dead_code, unused_imports, reason = "used by the reader that follows")]
+mod numpy;
 mod pixels;
+#[cfg(test)]
+mod python;
 mod split;
 mod standard;
 mod summary;
