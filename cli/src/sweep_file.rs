@@ -333,7 +333,7 @@ mod tests {
 
     fn refusal(text: &str) -> Vec<String> {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("own.csv"), "x,y\n1,a\n2,b\n3,a\nNaN,b\n").unwrap();
+        std::fs::write(directory.path().join("own.csv"), "x,y\n1,a\n2,b\n3,a\n-inf,b\n").unwrap();
         let path = directory.path().join("own.toml");
         std::fs::write(&path, text).unwrap();
         let error = SweepSource::read(&path, None, Purpose::Run).unwrap_err();

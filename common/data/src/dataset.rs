@@ -1,6 +1,6 @@
 //! Data as it was read and checked, before it is split.
 
-use caviar_common::data::{ColumnType, DataNote, DataSpec, Task};
+use caviar_common::data::{ColumnType, DataNote, DataSpec, NoteLevel, Task};
 use caviar_common::numbers::{to_u32, to_u64};
 
 use crate::error::{DataError, shown};
@@ -9,6 +9,9 @@ use crate::limits::{MAX_FEATURES, MAX_VALUES, MIN_ROWS};
 use crate::pixels::Pixels;
 use crate::suspicions::examine;
 use crate::table::{Column, Table};
+
+/// The codes of the notes about columns that are no inputs.
+const LEFT_OUT: [&str; 4] = ["numbers_rows", "identifies_rows", "empty", "free_text"];
 
 /// Data as it was read: typed columns, one target per row, at least [`MIN_ROWS`] rows and at least
 /// two different targets.
@@ -70,9 +73,12 @@ impl Dataset {
         let mut notes = table.notes;
         notes.extend(found);
         if columns.is_empty() {
-            let left_out = notes.iter().map(|note| note.text.as_str()).collect::<Vec<_>>();
-            return Err(DataError::NoInputs { path: path.to_owned(), why: left_out.join("; ") });
+            let left_out = notes.iter().filter(|note| LEFT_OUT.contains(&note.code.as_str()));
+            let why = left_out.map(|note| note.text.as_str()).collect::<Vec<_>>().join("; ");
+            return Err(DataError::NoInputs { path: path.to_owned(), why });
         }
+        // Warnings first: a long list is cut at its end.
+        notes.sort_by_key(|note| note.level == NoteLevel::Info);
         let inputs = Inputs::Columns(columns);
         Self::new(Parts { inputs, targets, classes, label: table.label, notes }, path, label_field)
     }
