@@ -233,8 +233,9 @@ fn make_absolute(data: &mut DataSpec, sweep_file: &Path) -> anyhow::Result<()> {
     if !data.source.is_empty() && !data.source.starts_with("builtin:") && !data.is_external() {
         data.source = absolute(&data.source)?;
     }
-    if let Some(labels) = &mut data.labels {
-        *labels = absolute(labels)?;
+    let others = [&mut data.labels, &mut data.split.validation_source, &mut data.split.test_source];
+    for path in others.into_iter().flatten() {
+        *path = absolute(path)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::examples::Targets;
 use crate::limits::{MAX_FEATURES, MAX_VALUES, MIN_ROWS};
 use crate::pixels::Pixels;
 use crate::suspicions::examine;
-use crate::table::{Column, Table};
+use crate::table::{Column, Roles, Table};
 
 /// The codes of the notes about columns that are no inputs.
 const LEFT_OUT: [&str; 4] = ["numbers_rows", "identifies_rows", "empty", "free_text"];
@@ -29,6 +29,7 @@ pub(crate) struct Parts {
     pub(crate) targets: Targets<f64>,
     pub(crate) classes: Vec<String>,
     pub(crate) label: String,
+    pub(crate) roles: Roles,
     /// What the reader detected, and what can mislead.
     pub(crate) notes: Vec<DataNote>,
 }
@@ -80,7 +81,8 @@ impl Dataset {
         // Warnings first: a long list is cut at its end.
         notes.sort_by_key(|note| note.level == NoteLevel::Info);
         let inputs = Inputs::Columns(columns);
-        Self::new(Parts { inputs, targets, classes, label: table.label, notes }, path, label_field)
+        let (label, roles) = (table.label, table.roles);
+        Self::new(Parts { inputs, targets, classes, label, roles, notes }, path, label_field)
     }
 
     /// Checks the data as a whole. `label_field` is the field of the sweep file that names the
@@ -128,6 +130,10 @@ impl Dataset {
 
     pub(crate) const fn inputs(&self) -> &Inputs {
         &self.parts.inputs
+    }
+
+    pub(crate) const fn roles(&self) -> &Roles {
+        &self.parts.roles
     }
 
     /// The targets as read: for each row an index into [`classes`](Self::classes), or for
@@ -241,9 +247,8 @@ fn digest(parts: &Parts) -> String {
             for column in columns {
                 hasher.update(column.kind.name().as_bytes());
                 hash_texts(&mut hasher, &column.categories);
-                // One bit pattern for every NaN.
-                let same = |value: f64| if value.is_nan() { f64::NAN } else { value };
-                hash_words(&mut hasher, column.cells.iter().map(|value| same(value).to_le_bytes()));
+                let values = column.cells.iter().map(|value| one_nan(value).to_le_bytes());
+                hash_words(&mut hasher, values);
             }
         }
         Inputs::Pixels(pixels) => {
@@ -262,7 +267,16 @@ fn digest(parts: &Parts) -> String {
         }
     }
     hash_texts(&mut hasher, &parts.classes);
+    for cells in parts.roles.cells() {
+        hasher.update(b"role");
+        hash_words(&mut hasher, cells.iter().map(|value| one_nan(value).to_le_bytes()));
+    }
     hasher.finalize().to_hex().to_string()
+}
+
+/// The number, with one bit pattern for every NaN.
+const fn one_nan(value: f64) -> f64 {
+    if value.is_nan() { f64::NAN } else { value }
 }
 
 fn hash_texts(hasher: &mut blake3::Hasher, texts: &[String]) {

@@ -22,6 +22,10 @@ pub(crate) const HEADER: &str = "data.header";
 pub(crate) const COLUMNS: &str = "data.columns";
 pub(crate) const IGNORE: &str = "data.ignore";
 pub(crate) const TYPES: &str = "data.types";
+pub(crate) const GROUP: &str = "data.group";
+pub(crate) const TIME: &str = "data.time";
+pub(crate) const VALIDATION_SOURCE: &str = "data.validation_source";
+pub(crate) const TEST_SOURCE: &str = "data.test_source";
 
 /// Longest text from a file that an error shows, in characters.
 const SHOWN_CHARS: usize = 40;
@@ -382,6 +386,67 @@ pub enum DataError {
         /// The smallest share that gives a row.
         least: f64,
     },
+    /// All rows that could be a split have the same time.
+    #[error(
+        "{share} leaves the split empty, because the latest rows have the same time: expected a \
+         larger share, or another column for time"
+    )]
+    OneTime {
+        /// The field with the split's share.
+        field: &'static str,
+        /// The share.
+        share: f64,
+    },
+    /// Groups that are too large for a split.
+    #[error(
+        "none of the {groups} groups fits into a split of {size} rows: expected more or smaller \
+         groups, or a larger share"
+    )]
+    FewGroups {
+        /// The field with the split's share.
+        field: &'static str,
+        /// The number of groups.
+        groups: usize,
+        /// The rows that the split should have.
+        size: usize,
+    },
+    /// A column for `time` that has neither numbers nor dates.
+    #[error("{path}: column {column:?} has neither dates nor numbers: expected an order in time")]
+    UnorderedTime {
+        /// The path of the table.
+        path: String,
+        /// The column.
+        column: String,
+    },
+    /// A row without a time.
+    #[error("{path}, line {line}: has no value in {column:?}: expected a time in every row")]
+    NoTime {
+        /// The path of the table.
+        path: String,
+        /// The line of the row.
+        line: u64,
+        /// The column with the times.
+        column: String,
+    },
+    /// A given file with other columns.
+    #[error(
+        "{path}: has other columns than {first}: its column {column} is called {found:?}: expected \
+         {expected:?}"
+    )]
+    OtherColumns {
+        /// The field that names the file.
+        field: &'static str,
+        /// The file.
+        path: String,
+        /// The file of `data.source`.
+        first: String,
+        /// The first column that differs, from 1.
+        column: usize,
+        /// Its name; empty if the file has fewer columns.
+        found: String,
+        /// The name in the first file; empty if that has fewer columns.
+        expected: String,
+    },
     /// A training split too small for batch normalisation.
     #[error(
         "{train} of {rows} rows {} left to train on: expected at least 2; lower validation or test",
@@ -407,6 +472,14 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// The same error for a file that another field of the sweep file names.
+    pub(crate) fn of_field(mut self, other: &'static str) -> Self {
+        if let Self::Open { field, .. } | Self::Read { field, .. } = &mut self {
+            *field = other;
+        }
+        self
+    }
+
     /// What a caller can do about it. Usually that is to fix the file or the sweep.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
@@ -441,7 +514,11 @@ impl DataError {
             Self::LabelNotGiven { .. } | Self::NoSuchColumn { .. } => LABEL,
             Self::LabelsNotGiven { .. } | Self::CountMismatch { .. } => LABELS,
             Self::SharesTooLarge { .. } | Self::SmallTraining { .. } => VALIDATION,
-            Self::Superfluous { field, .. }
+            Self::NoTime { .. } | Self::UnorderedTime { .. } => TIME,
+            Self::OneTime { field, .. }
+            | Self::FewGroups { field, .. }
+            | Self::OtherColumns { field, .. }
+            | Self::Superfluous { field, .. }
             | Self::UnknownColumn { field, .. }
             | Self::NoHeader { field, .. }
             | Self::NothingToSpare { field, .. }
