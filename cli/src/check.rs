@@ -8,8 +8,8 @@ use caviar_common::spec::{Parallelism, SweepSpec};
 use serde::Serialize;
 
 use crate::args::Check;
-use crate::inspect::write_note;
 use crate::show;
+use crate::show::notes::write_note;
 use crate::show::page::{Page, Tone};
 use crate::show::table::{Column, Table};
 use crate::show::text;

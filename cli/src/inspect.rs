@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use caviar_common::data::{DataNote, DataSpec, NoteLevel, Task};
+use caviar_common::data::{DataSpec, Task};
 use caviar_data::{ColumnProfile, Inspection, LabelProfile};
 
 use crate::args::Inspect;
 use crate::failure::Failure;
 use crate::label;
 use crate::show;
+use crate::show::notes::write_note;
 use crate::show::page::{Page, Tone};
 use crate::show::table::{Column, Table};
 use crate::show::text;
@@ -82,14 +83,6 @@ fn write(out: &mut impl Write, file: &str, inspection: &Inspection, page: Page) 
         writeln!(out)?;
     }
     notes.iter().try_for_each(|note| write_note(out, note, page))
-}
-
-/// Writes what was noticed about the data.
-pub(crate) fn write_note(out: &mut impl Write, note: &DataNote, page: Page) -> io::Result<()> {
-    match note.level {
-        NoteLevel::Warning => page.write(out, Tone::Waiting, 9, &format!("warning  {}", note.text)),
-        NoteLevel::Info => page.write(out, Tone::Faint, 9, &format!("note     {}", note.text)),
-    }
 }
 
 fn describe_label(label: &LabelProfile, rows: u64) -> String {

@@ -31,7 +31,7 @@ parallelism = 4
 
 /// The mistake, the text of the good file, and the text that replaces it. A change of `mine.csv`
 /// begins with `csv:`.
-const MISTAKES: [(&str, &str, &str); 32] = [
+const MISTAKES: [(&str, &str, &str); 34] = [
     ("a key that does not exist", "seed = 7", "sede = 7"),
     ("a section that does not exist", "[fixed]", "[fix]"),
     ("a hyperparameter that does not exist", "units = {", "unit = {"),
@@ -84,7 +84,9 @@ const MISTAKES: [(&str, &str, &str); 32] = [
     ("no name", "name = \"mine\"\n", ""),
     ("a data file that is not there", "mine.csv", "yours.csv"),
     ("a label column that is not there", "label = \"kind\"", "label = \"species\""),
-    ("NaN in the data", "csv:0.5,1.5,a", "csv:NaN,1.5,a"),
+    ("a column that is not there", "label = \"kind\"", "label = \"kind\"\nignore = [\"widht\"]"),
+    ("a file without a header", "csv:width,height,kind\n0.5,1.5,a", "csv:0.5,1.5,a"),
+    ("an infinity in the data", "csv:0.5,1.5,a", "csv:-inf,1.5,a"),
     ("text in the data", "csv:0.5,1.5,a", "csv:red,1.5,a"),
     ("a quote left open in the data", "csv:0.5,1.5,a", "csv:0.5,1.5,\"a"),
     ("two columns of one name in the data", "csv:width,height", "csv:width,width"),

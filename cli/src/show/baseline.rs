@@ -18,9 +18,9 @@ pub(super) fn row(sweep: &SweepView) -> Option<String> {
 
 /// A sentence if the best trial is no better than the baseline on the validation or the test split.
 ///
-/// An accuracy counts as better if it is above that of the baseline by more than its standard error,
-/// the root of p (1 - p) / rows, so that a few lucky rows do not count. For regression the losses
-/// are compared.
+/// An accuracy counts as better if it is above that of the baseline by more than its standard
+/// error, the root of p (1 - p) / rows, so that a few lucky rows do not count. For regression the
+/// losses are compared.
 pub(super) fn verdict(sweep: &SweepView, best: &TrialView) -> Option<String> {
     let baseline = sweep.data.baseline?;
     let Some(Point::Network(last)) = &best.last else { return None };

@@ -6,6 +6,7 @@ mod boxes;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod importance;
+pub(crate) mod notes;
 pub(crate) mod page;
 pub(crate) mod sweep;
 pub(crate) mod sweeps;

@@ -9,9 +9,9 @@ use caviar_common::view::{Counts, IdleView, SweepView, TestView, TrialView};
 
 use super::baseline;
 use super::boxes;
+use super::notes::write_note;
 use super::page::{Page, Tone, shorten, width};
 use super::{text, trials};
-use crate::inspect::write_note;
 
 /// Where a sweep was read from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -31,9 +31,9 @@ use caviar_common::limits::{MAX_DATA_NOTES, MAX_NOTE_COLUMNS, MAX_TEXT_CHARS};
 use caviar_common::numbers::{real, to_u64, to_usize};
 use serde::{Deserialize, Serialize};
 
+use crate::block_error::BlockError;
 use crate::cells::{Cells, Pack, Section};
 use crate::dataset::{Dataset, Inputs, Parts};
-use crate::error::BlockError;
 use crate::examples::Targets;
 use crate::limits::{
     MAX_CATEGORIES, MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_NUMBER, MAX_VALUES,

@@ -3,14 +3,13 @@
 //! An [`Encoder`] is fitted on the training split only, so nothing that it knows comes from the
 //! rows that judge a model. What it makes of a column:
 //!
-//! | column | inputs |
-//! |---|---|
-//! | number | (x - mean) / deviation; the median where x is missing |
-//! | boolean | 1 and -1; 0 where it is missing |
-//! | category of two values | as a boolean |
-//! | category of more values | one-hot: 1 for its value, 0 for the others; a missing value is a value of its own |
-//! | date | the days as a number; sine and cosine of the place in the year, the week and the day, as far as they vary |
-//! | pixel of an image | (x - mean of the pixel) / deviation of all pixels |
+//! - a number: (x - mean) / deviation, with the median where x is missing
+//! - a boolean, or a category of two values: 1 and -1, and 0 where it is missing
+//! - a category of more values: one-hot, that is 1 for its value and 0 for the others; a missing
+//!   value is a value of its own
+//! - a date: the days as a number; sine and cosine of the place in the year, the week and the day,
+//!   as far as they vary
+//! - a pixel of an image: (x - mean of the pixel) / deviation of all pixels
 //!
 //! A number, boolean or date with a missing value in the training split gets one more input: 1
 //! where it is missing and 0 elsewhere. A column that is constant in the training split becomes 0.

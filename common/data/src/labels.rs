@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use caviar_common::numbers::{index, to_u32};
 
-use crate::error::Fault;
 use crate::examples::Targets;
+use crate::fault::Fault;
 use crate::limits::{MAX_CLASSES, MAX_LABEL_BYTES};
 
 /// The labels read so far.

@@ -1,9 +1,9 @@
 //! Whether one column predicts the label almost without the others.
 //!
-//! For classes, the rows are put into groups by the value of the column, numbers into groups of equal
-//! size, and each group gets its most frequent class. A number is predicted from its neighbours in
-//! the order of the column: the mean of the label before and the label after it. If that is nearly
-//! right everywhere, the column is a suspect: perhaps it was made from the label.
+//! For classes, the rows are put into groups by the value of the column, numbers into groups of
+//! equal size, and each group gets its most frequent class. A number is predicted from its
+//! neighbours in the order of the column: the mean of the label before and the label after it. If
+//! that is nearly right everywhere, the column is a suspect: perhaps it was made from the label.
 
 use std::collections::BTreeMap;
 

@@ -29,6 +29,7 @@
 //! ```
 
 mod block;
+mod block_error;
 mod cells;
 mod dataset;
 mod delimited;
@@ -36,6 +37,7 @@ mod draw;
 mod encode;
 mod error;
 mod examples;
+mod fault;
 mod forms;
 mod idx;
 mod inspect;
@@ -59,9 +61,11 @@ mod table;
 mod text;
 
 pub use block::BlockSource;
+pub use block_error::BlockError;
 pub use dataset::Dataset;
-pub use error::{BadCell, BlockError, DataError, Fault};
+pub use error::DataError;
 pub use examples::{Examples, Splits, Targets};
+pub use fault::{BadCell, Fault};
 pub use inspect::{ColumnProfile, Header, Inspection, LabelProfile, header, inspect};
 pub use load::{load, prepare};
 pub use map::Bytes;

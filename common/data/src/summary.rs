@@ -108,7 +108,7 @@ impl Dataset {
         Some(warning("rare_classes", &[self.label()], text))
     }
 
-    /// A warning about classes that no training row has, as groups, times and given files can have it.
+    /// A warning about classes that no training row has, which happens with groups, times and files.
     fn unseen_classes(&self, rows: &Rows) -> Option<DataNote> {
         let Targets::Classes(classes) = self.targets() else { return None };
         let seen: HashSet<u32> = pick(classes, &rows.train).into_iter().collect();

@@ -11,7 +11,7 @@
 
 mod archive;
 mod decode;
-mod error;
+mod failure;
 mod input;
 mod signature;
 mod survey;
@@ -21,7 +21,7 @@ use std::io::{self, Read};
 
 use caviar_common::numbers::to_u64;
 
-pub(crate) use error::TextError;
+pub(crate) use failure::TextError;
 
 use decode::{Decoding, Encoding, Evidence};
 use input::{Container, Origin, SAMPLE_BYTES};

@@ -173,7 +173,9 @@ proptest! {
         }
         bytes.truncate(bytes.len() - cut);
         if let Ok(other) = Dataset::from_block(mapped(&bytes)) {
-            prop_assert!(cut == 0 && (0..64).all(|i| other.column(i).iter().all(|v| !v.is_infinite())));
+            prop_assert_eq!(cut, 0);
+            let mut values = (0..64).flat_map(|index| other.column(index));
+            prop_assert!(values.all(|value| !value.is_infinite()));
         }
     }
 

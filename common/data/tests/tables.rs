@@ -417,7 +417,8 @@ proptest! {
             let text = table("x;k;z", cells.len(), |n| row(&cells[n]));
             let read = read(text, TableSpec::default()).ok()?;
             let sorted = |index: usize| {
-                let mut values: Vec<String> = read.column(index).iter().map(f64::to_string).collect();
+                let values = read.column(index);
+                let mut values: Vec<String> = values.iter().map(f64::to_string).collect();
                 values.sort();
                 values
             };

@@ -210,8 +210,8 @@ fn a_coordinator_that_vanishes_in_the_middle_costs_only_the_rest() {
     let blobs = coordinator.blobs_over(address, Some(cache.path()));
     assert_eq!(blobs.get(coordinator.blob, &RUNNING).unwrap().get(), coordinator.bytes);
     assert_eq!(connections.load(Ordering::Relaxed), 2);
-    // All of it once, as far as it was under way, and the rest again.
-    assert!(coordinator.sent() < 8_000_000, "{}", coordinator.sent());
+    // What was under way when the connection broke is lost, and not all of it is sent again.
+    assert!(coordinator.sent() < 2 * coordinator.blob.bytes, "{}", coordinator.sent());
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The reader of text files whose cells are separated by a delimiter.
 //!
 //! A file is read twice. The first pass ([`Scan`]) looks at every cell, because one cell does not
-//! tell what a column is: `7` can be a number, a class or the code of a place. [`Plans`] then decides
-//! what each column is read as, and the second pass ([`Builder`]) reads it so. What could not be read
-//! is reported with its line; nothing is guessed cell by cell.
+//! tell what a column is: `7` can be a number, a class or the code of a place. [`Plans`] then
+//! decides what each column is read as, and the second pass ([`Builder`]) reads it so. What could
+//! not be read is reported with its line; nothing is guessed cell by cell.
 //!
 //! The files of `validation_source` and `test_source` are read in the same passes, one after the
 //! other, so that a column has one form in all of them.

@@ -128,11 +128,11 @@ impl Scan {
 
     /// Whether the first record looks like a row and not like the names of the columns.
     ///
-    /// Columns of numbers, booleans and dates decide: the record is a header if one of its cells does
-    /// not fit them. If all fit, whole numbers can still be names, such as 1 to 16 or years. So the
-    /// record is a row if it has another number, or a number twice, as no header has. Otherwise,
-    /// and in a file of texts only, it is a row if each of its texts occurs again in its column,
-    /// and its numbers do not count up.
+    /// Columns of numbers, booleans and dates decide: the record is a header if one of its cells
+    /// does not fit them. If all fit, whole numbers can still be names, such as 1 to 16 or years.
+    /// So the record is a row if it has another number, or a number twice, as no header has.
+    /// Otherwise, and in a file of texts only, it is a row if each of its texts occurs again in its
+    /// column, and its numbers do not count up.
     pub(super) fn starts_with_a_row(&self, missing: &MissingTexts) -> bool {
         let mut fitting: Vec<&str> = Vec::new();
         let (mut repeated, mut unique) = (0_u64, 0_u64);

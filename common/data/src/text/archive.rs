@@ -15,9 +15,13 @@ use zip::read::ZipFile;
 
 use crate::error::shown;
 
-use super::error::TextError;
-use super::input::Input;
+use super::failure::TextError;
 use super::signature::SAVE_AS_CSV;
+
+/// A file on disk or in the program. Only an archive needs [`Seek`].
+pub(super) trait Input: Read + Seek {}
+
+impl<T: Read + Seek> Input for T {}
 
 /// How much of an archive is read to find its files, in bytes. This is room for the directory of
 /// about 200 000 files, and bounds the memory that a directory can take.

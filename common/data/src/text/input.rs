@@ -1,12 +1,12 @@
 //! The bytes of a file: where they are, and how they are decompressed.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::io::{self, BufReader, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::archive::{self, Entry};
-use super::error::TextError;
+use super::archive::{self, Entry, Input};
+use super::failure::TextError;
 use super::zstd::ZstdDecoder;
 
 /// How much of a file is read at once, in bytes.
@@ -28,11 +28,6 @@ pub(crate) enum Compression {
     /// A zip archive with one file.
     Zip,
 }
-
-/// A file on disk or in the program. Only an archive needs [`Seek`].
-pub(super) trait Input: Read + Seek {}
-
-impl<T: Read + Seek> Input for T {}
 
 /// Where the bytes of a file are.
 #[derive(Debug)]

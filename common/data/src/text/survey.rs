@@ -6,7 +6,7 @@ use caviar_common::numbers::to_u64;
 
 use super::LineEnds;
 use super::decode::{Decoding, Encoding, Evidence, Utf8Check};
-use super::error::TextError;
+use super::failure::TextError;
 use super::input::{CHUNK_BYTES, read_chunk};
 use super::signature::SAVE_AS_CSV;
 

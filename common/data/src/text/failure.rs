@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::error::{DataError, SOURCE};
+
 /// Why a file cannot be read as text. The text names the file and says what would be right.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TextError {
@@ -60,5 +62,18 @@ impl TextError {
 
     pub(super) fn archive(path: &str, what: String) -> Self {
         Self::Archive { path: path.to_owned(), what }
+    }
+}
+
+impl From<TextError> for DataError {
+    fn from(error: TextError) -> Self {
+        match error {
+            TextError::Open { path, source } => Self::Open { field: SOURCE, path, source },
+            TextError::Read { path, at, source } => Self::Read { field: SOURCE, path, at, source },
+            TextError::NotText { path, what, remedy } => {
+                Self::NotText { path, what: format!("{what}: {remedy}") }
+            }
+            TextError::Archive { path, what } => Self::NotText { path, what },
+        }
     }
 }
