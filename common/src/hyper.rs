@@ -192,7 +192,11 @@ pub static TABLE: [Hyperparameter; 21] = [
         &["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"],
         "momentum",
     ),
-    Hyperparameter::names("activation", &["relu", "leaky_relu", "tanh", "sigmoid", "gelu"], "relu"),
+    Hyperparameter::names(
+        "activation",
+        &["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "mish", "selu"],
+        "relu",
+    ),
     Hyperparameter::names("normalization", &["before", "after", "none"], "before"),
     Hyperparameter::whole("epochs", Kind::whole(1, MAX_EPOCHS), Scale::Linear, 30),
     Hyperparameter::real("dropout", Kind::below(0.0, 1.0), Scale::Linear, 0.0),

@@ -99,6 +99,13 @@ pub enum Activation {
     Sigmoid,
     /// z Phi(z), computed with the error function, not with the tanh approximation.
     Gelu,
+    /// z / (1 + exp(-z)), the sigmoid-weighted linear unit, also called swish (Elfwing et al. 2018)
+    Silu,
+    /// z tanh(ln(1 + exp(z))) (Misra 2020)
+    Mish,
+    /// lambda z for z > 0, else lambda alpha (exp(z) - 1), where lambda = 1.0507009873554805 and
+    /// alpha = 1.6732632423543772 (Klambauer et al. 2017)
+    Selu,
 }
 
 /// The place of batch normalisation (BN) in a hidden layer a = g(x W + b).
@@ -129,7 +136,8 @@ pub enum Precision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Init {
-    /// He for relu, leaky_relu and gelu; Xavier for tanh and sigmoid.
+    /// He for relu, leaky_relu, gelu, silu and mish; Xavier for tanh and sigmoid; the variance
+    /// 1 / fan_in for selu (LeCun et al. 1998), with which selu keeps the variance of its inputs.
     Auto,
     /// 2 / fan_in (He et al. 2015)
     He,

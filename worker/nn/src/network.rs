@@ -87,8 +87,11 @@ impl Network {
         for ((number, layer), stream_index) in self.layers.iter().enumerate().zip(0u64..) {
             let is_hidden = number < spec.hidden.len();
             let (fan_in, fan_out) = (real(layer.inputs), real(layer.outputs));
-            let variance =
-                if is_hidden && uses_he(spec) { 2.0 / fan_in } else { 2.0 / (fan_in + fan_out) };
+            let variance = match if is_hidden { spread(spec) } else { Spread::Xavier } {
+                Spread::He => 2.0 / fan_in,
+                Spread::Lecun => 1.0 / fan_in,
+                Spread::Xavier => 2.0 / (fan_in + fan_out),
+            };
             let deviation = variance.sqrt();
             let mut stream = seed.stream(stream_index);
             for position in layer.weights.positions() {
@@ -255,13 +258,28 @@ impl<R: Fn(usize) -> usize> Pass for Gather<'_, R> {
     }
 }
 
-fn uses_he(spec: &TrainSpec) -> bool {
+/// The variance of the initial weights of a layer: [`Init`] with its automatic choice made.
+enum Spread {
+    He,
+    /// 1 / fan_in (LeCun et al. 1998), with which selu keeps the variance.
+    Lecun,
+    Xavier,
+}
+
+/// The variance of the hidden layers' weights.
+const fn spread(spec: &TrainSpec) -> Spread {
     match spec.init {
-        Init::He => true,
-        Init::Xavier => false,
-        Init::Auto => {
-            matches!(spec.activation, Activation::Relu | Activation::LeakyRelu | Activation::Gelu)
-        }
+        Init::He => Spread::He,
+        Init::Xavier => Spread::Xavier,
+        Init::Auto => match spec.activation {
+            Activation::Relu
+            | Activation::LeakyRelu
+            | Activation::Gelu
+            | Activation::Silu
+            | Activation::Mish => Spread::He,
+            Activation::Selu => Spread::Lecun,
+            Activation::Tanh | Activation::Sigmoid => Spread::Xavier,
+        },
     }
 }
 

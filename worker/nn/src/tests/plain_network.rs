@@ -48,6 +48,20 @@ fn value_and_slope(activation: Activation, z: f64) -> (f64, f64) {
             let phi = 0.5 * (1.0 + libm::erf(z / 2f64.sqrt()));
             (z * phi, phi + z * libm::exp(-z * z / 2.0) / (2.0 * std::f64::consts::PI).sqrt())
         }
+        Activation::Silu => {
+            let sigmoid = 1.0 / (1.0 + libm::exp(-z));
+            (z * sigmoid, sigmoid + z * sigmoid * (1.0 - sigmoid))
+        }
+        Activation::Mish => {
+            let tangent = libm::tanh(libm::log1p(libm::exp(z)));
+            let sigmoid = 1.0 / (1.0 + libm::exp(-z));
+            (z * tangent, tangent + z * sigmoid * (1.0 - tangent * tangent))
+        }
+        Activation::Selu => {
+            let (lambda, alpha) = (1.050_700_987_355_480_5, 1.673_263_242_354_377_2);
+            let below = (lambda * alpha * libm::expm1(z), lambda * alpha * libm::exp(z));
+            if z > 0.0 { (lambda * z, lambda) } else { below }
+        }
     }
 }
 

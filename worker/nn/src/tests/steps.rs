@@ -202,7 +202,7 @@ fn is_on_a_kink(activation: Activation, exact: &Outcome, rounded: &[Outcome; 4])
             .fold(0.0, f64::max)
     };
     let is_near = |(index, z): (usize, &f64)| z.abs() < ROUNDED + 10.0 * moves(index);
-    matches!(activation, Activation::Relu | Activation::LeakyRelu)
+    matches!(activation, Activation::Relu | Activation::LeakyRelu | Activation::Selu)
         && exact.activated.iter().enumerate().any(is_near)
 }
 

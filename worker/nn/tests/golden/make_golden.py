@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 STEPS = 20
 ACTIVATIONS = {
     "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid,
-    "gelu": nn.GELU,
+    "gelu": nn.GELU, "silu": nn.SiLU, "mish": nn.Mish, "selu": nn.SELU,
 }
 NORMALIZATIONS = ["before", "after", "none"]
 # Features, hidden units, outputs, True for classes (else regression), examples per mini-batch.
