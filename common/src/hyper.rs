@@ -170,7 +170,7 @@ impl Hyperparameter {
 }
 
 /// Every hyperparameter, the most important first.
-pub static TABLE: [Hyperparameter; 21] = [
+pub static TABLE: [Hyperparameter; 22] = [
     Hyperparameter::real("learning_rate", Kind::above(0.0, 1000.0), Scale::Log, 0.01),
     Hyperparameter::real("momentum", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.9)
         .with_needs("optimizer", &["momentum", "nesterov"]),
@@ -200,6 +200,7 @@ pub static TABLE: [Hyperparameter; 21] = [
     Hyperparameter::names("normalization", &["before", "after", "none"], "before"),
     Hyperparameter::whole("epochs", Kind::whole(1, MAX_EPOCHS), Scale::Linear, 30),
     Hyperparameter::real("dropout", Kind::below(0.0, 1.0), Scale::Linear, 0.0),
+    Hyperparameter::real("label_smoothing", Kind::below(0.0, 1.0), Scale::Linear, 0.0),
     Hyperparameter::real("weight_decay", Kind::between(0.0, 100.0), Scale::Log, 0.0),
     Hyperparameter::real("beta1", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.9)
         .with_needs("optimizer", &["adam", "adamw"]),
@@ -407,6 +408,7 @@ pub fn train_spec(fixed: &Assignment, assignment: &Assignment) -> Result<TrainSp
         normalization: at.variant("normalization")?,
         batch_norm_momentum: at.real("batch_norm_momentum")?,
         dropout: at.real("dropout")?,
+        label_smoothing: at.real("label_smoothing")?,
         weight_decay: at.real("weight_decay")?,
         init: at.variant("init")?,
         gradient_clip: at.real("gradient_clip")?,

@@ -164,6 +164,12 @@ pub struct TrainSpec {
     /// The probability that a hidden activation is set to 0 in training, in [0, 1). The others are
     /// divided by 1 - dropout.
     pub dropout: f64,
+    /// The share s of the targets that is spread evenly over all classes in training, in [0, 1):
+    /// the target of a class is (1 - s) onehot + s / classes (Szegedy et al. 2016). Always 0 for
+    /// regression. Left out of the serialised form if it is 0, which has the same digest as
+    /// before this field existed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub label_smoothing: f64,
     /// The L2 coefficient of the weight matrices, at least 0. gamma, beta and b do not decay.
     pub weight_decay: f64,
     /// The variance of the initial weights.
@@ -178,4 +184,9 @@ pub struct TrainSpec {
     pub schedule: Schedule,
     /// The precision of the factors of matrix products.
     pub precision: Precision,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }

@@ -13,7 +13,7 @@ DEFAULTS = {
     "schedule": "inverse_time", "optimizer": "momentum", "activation": "relu",
     "normalization": "before", "epochs": 30, "dropout": 0.0, "weight_decay": 0.0,
     "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "batch_norm_momentum": 0.9,
-    "gradient_clip": 0.0,
+    "gradient_clip": 0.0, "label_smoothing": 0.0,
 }
 DECAYS = {"constant": 0.0, "inverse_time": 0.0, "exponential": 0.05, "step": 0.1, "cosine": 1.0}
 
@@ -122,5 +122,6 @@ def train(assignment, data, seed):
     torch.manual_seed(seed)
     h = complete(assignment)
     model = model_of(h, data)
-    loss_of = lambda x, y: cross_entropy(model(x), y)
+    smoothing = h["label_smoothing"]
+    loss_of = lambda x, y: cross_entropy(model(x), y, label_smoothing=smoothing)
     return train_all(h, model, optimizer_of(h, model), loss_of, data)

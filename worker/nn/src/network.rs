@@ -34,6 +34,8 @@ pub(crate) struct Network {
     /// The weight of the old running statistics, in [0, 1).
     momentum: f32,
     dropout: f32,
+    /// The share of the targets that is spread over all classes in training, in [0, 1).
+    smoothing: f64,
 }
 
 impl Network {
@@ -77,6 +79,7 @@ impl Network {
             products,
             momentum: single(spec.batch_norm_momentum),
             dropout: single(spec.dropout),
+            smoothing: spec.label_smoothing,
         })
     }
 
@@ -121,7 +124,7 @@ impl Network {
         let row_at = |row: usize| index(rows[row]);
         self.draw_masks(rows.len(), draws);
         self.forward(examples, rows.len(), row_at, Mode::Train { momentum: self.momentum })?;
-        let tally = self.loss(&examples.targets, rows.len(), row_at)?;
+        let tally = self.loss(&examples.targets, rows.len(), row_at, self.smoothing)?;
         self.backward(rows.len())?;
         Ok(tally)
     }
@@ -134,7 +137,7 @@ impl Network {
     ) -> Result<Tally, TrainError> {
         let row_at = |row: usize| rows.start + row;
         self.forward(examples, rows.len(), row_at, Mode::Evaluate)?;
-        self.loss(&examples.targets, rows.len(), row_at)
+        self.loss(&examples.targets, rows.len(), row_at, 0.0)
     }
 
     fn forward(
@@ -158,12 +161,13 @@ impl Network {
         Ok(())
     }
 
-    /// The loss of the outputs, which become its gradient.
+    /// The loss of the outputs, which become its gradient. `smoothing` concerns only classes.
     fn loss(
         &mut self,
         targets: &Targets,
         rows: usize,
         row_at: impl Fn(usize) -> usize,
+        smoothing: f64,
     ) -> Result<Tally, TrainError> {
         let last = self.layers.last_mut().ok_or(TrainError::Missing { what: "output layer" })?;
         let bias = last.output_bias()?.of(&self.parameters);
@@ -172,7 +176,15 @@ impl Network {
             Targets::Classes(classes) => {
                 let class_of = |row| index(classes[row_at(row)]);
                 let scratch = self.products.scratch();
-                self.family.run(CrossEntropy { rows, outputs, bias, z, scratch, class_of })
+                self.family.run(CrossEntropy {
+                    rows,
+                    outputs,
+                    bias,
+                    smoothing,
+                    z,
+                    scratch,
+                    class_of,
+                })
             }
             Targets::Values(values) => squared_error(rows, bias, z, |row| values[row_at(row)]),
         })

@@ -9,7 +9,7 @@ use caviar_common::seed::{Purpose, Seed};
 use caviar_common::train::TrainSpec;
 use caviar_data::{Examples, Splits, Targets};
 
-use crate::check::{check_data, check_spec};
+use crate::check::{check_data, check_smoothing, check_spec};
 use crate::checkpoint::{self, State};
 use crate::error::TrainError;
 use crate::kernels::Family;
@@ -65,6 +65,7 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         check_spec(spec)?;
         check_data(&data)?;
+        check_smoothing(spec, &data)?;
         let (rows, features) = data.train.features.dim();
         let outputs = index(data.outputs);
         let mut network = Network::new(family, spec, features, outputs, capacity(spec, &data))?;

@@ -50,6 +50,7 @@ fn case(golden: Value) -> Case {
         hidden: named(&golden, "hidden"),
         activation: named::<_, Activation>(&golden, "activation"),
         normalization: named::<_, Normalization>(&golden, "normalization"),
+        label_smoothing: named(&golden, "label_smoothing"),
         batch_norm_momentum: named(&golden, "batch_norm_momentum"),
         ..spec()
     };

@@ -25,12 +25,13 @@ NORMALIZATIONS = ["before", "after", "none"]
 SHAPES = [
     (5, [6, 4], 3, True, 9), (3, [17], 1, False, 6), (4, [5, 3], 4, True, 8), (2, [7], 1, False, 7),
 ]
-# Each normalisation with each activation; the shapes take turns.
+# Each normalisation with each activation; the shapes take turns. The last number is the label
+# smoothing in training.
 NETS = [
-    (normalization, activation, *SHAPES[(3 * i + j) % len(SHAPES)])
+    (normalization, activation, *SHAPES[(3 * i + j) % len(SHAPES)], 0.0)
     for i, activation in enumerate(ACTIVATIONS)
     for j, normalization in enumerate(NORMALIZATIONS)
-]
+] + [("before", "silu", *SHAPES[0], 0.1), ("after", "mish", *SHAPES[2], 0.4)]
 OPTIMIZERS = {
     "sgd": lambda groups: torch.optim.SGD(groups, lr=0.05),
     "momentum": lambda groups: torch.optim.SGD(groups, lr=0.05, momentum=0.9),
@@ -91,7 +92,7 @@ class Net(nn.Module):
 
 
 def make(net, seed, dtype):
-    normalization, activation, features, hidden, outputs, has_classes, batch = net
+    normalization, activation, features, hidden, outputs, has_classes, batch, smoothing = net
     torch.manual_seed(seed)
     model = Net(normalization, activation, features, hidden, outputs)
     with torch.no_grad():
@@ -100,14 +101,16 @@ def make(net, seed, dtype):
             t.copy_((t + 0.3 * torch.randn_like(t)).float().double())
     x = torch.randn(2 * batch, features).float().double()
     if has_classes:
-        return model.to(dtype), x.to(dtype), torch.randint(outputs, (2 * batch,)), F.cross_entropy
+        loss_of = lambda z, t: F.cross_entropy(
+            z, t, label_smoothing=smoothing if model.training else 0.0)
+        return model.to(dtype), x.to(dtype), torch.randint(outputs, (2 * batch,)), loss_of
     y = torch.randn(2 * batch).float().double()
     return model.to(dtype), x.to(dtype), y.to(dtype), lambda z, t: F.mse_loss(z[:, 0], t)
 
 
 def train(net, seed, dtype, training):
     model, x, y, loss_of = make(net, seed, dtype)
-    batch = net[-1]
+    batch = net[-2]
     update = OPTIMIZERS[training["optimizer"]](model.groups(training["weight_decay"]))
     for step in range(STEPS):
         half = slice(0, batch) if step % 2 == 0 else slice(batch, 2 * batch)
@@ -121,7 +124,7 @@ def train(net, seed, dtype, training):
 
 def computed(net, seed, dtype, trainings):
     model, x, y, loss_of = make(net, seed, dtype)
-    batch = net[-1]
+    batch = net[-2]
     loss = loss_of(model(x[:batch]), y[:batch])
     loss.backward()
     result = {"loss": loss.item(), "gradients": model.flat(lambda t: t.grad)}
@@ -145,7 +148,7 @@ def rounded(value, digits):
 
 
 def case(net, seed):
-    normalization, activation, features, hidden, outputs, has_classes, batch = net
+    normalization, activation, features, hidden, outputs, has_classes, batch, smoothing = net
     model, x, y, _ = make(net, seed, torch.float64)
     # Half of the nets use an optimiser without weight decay and clipping, the others with both.
     trainings = []
@@ -156,6 +159,7 @@ def case(net, seed):
     return {
         "normalization": normalization,
         "activation": activation,
+        "label_smoothing": smoothing,
         "hidden": hidden,
         "outputs": outputs,
         "batch": batch,
