@@ -184,7 +184,15 @@ pub static TABLE: [Hyperparameter; 22] = [
         .with_needs("schedule", &["inverse_time", "exponential", "step", "cosine"]),
     Hyperparameter::names(
         "schedule",
-        &["constant", "inverse_time", "exponential", "step", "cosine"],
+        &[
+            "constant",
+            "inverse_time",
+            "exponential",
+            "step",
+            "cosine",
+            "one_cycle",
+            "cosine_cycles",
+        ],
         "inverse_time",
     ),
     Hyperparameter::names(
@@ -338,6 +346,8 @@ impl Lookup<'_> {
             "exponential" => Schedule::Exponential { decay },
             "step" => Schedule::Step { decay },
             "cosine" => Schedule::Cosine { decay },
+            "one_cycle" => Schedule::OneCycle,
+            "cosine_cycles" => Schedule::CosineCycles,
             other => return Err(unlisted("schedule", other)),
         })
     }
@@ -356,7 +366,7 @@ fn unlisted(name: &str, value: &str) -> Problem {
 pub fn check_schedule(schedule: Schedule) -> Result<(), Problem> {
     const NAME: &str = "learning_rate_decay";
     match schedule {
-        Schedule::Constant => Ok(()),
+        Schedule::Constant | Schedule::OneCycle | Schedule::CosineCycles => Ok(()),
         Schedule::InverseTime { decay }
         | Schedule::Exponential { decay }
         | Schedule::Step { decay } => check(NAME, &Value::Float(decay)),

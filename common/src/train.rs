@@ -53,11 +53,14 @@ pub enum Optimizer {
     },
 }
 
-/// The learning rate as a function of the epoch.
+/// The learning rate as a function of the epoch or of the share of the training that is done.
 ///
 /// In the formulas, t = 0, 1, ... is the epoch, T the number of epochs, `rate` the
 /// [`TrainSpec::learning_rate`], and d the `decay`, which is the hyperparameter
-/// `learning_rate_decay`. With d = 0 every schedule is constant.
+/// `learning_rate_decay`. With d = 0 every schedule that has a decay is constant.
+///
+/// The schedules without a decay change the rate at every step, because few epochs are too coarse
+/// for them. Before step number i = 0, 1, ... of n, the share of the training done is p = i / n.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
@@ -83,6 +86,14 @@ pub enum Schedule {
         /// The d of the formula: the share of the rate that is lost by the end, in [0, 1].
         decay: f64,
     },
+    /// A linear warm-up from rate / 25 to the rate over the first 30 % of the training,
+    /// rate (1/25 + 24/25 p / 0.3), then a cosine decay to rate / 10,000,
+    /// rate (e + (1 - e) (1 + cos(pi (p - 0.3) / 0.7)) / 2) with e = 1e-4 (Smith and Topin 2018).
+    /// The momentum stays the same.
+    OneCycle,
+    /// rate (1 - cos(2 pi log2(1 + 15 p))) / 2: four cycles, each twice as long as the one before,
+    /// that begin and end at 0 (Holzmueller, Grinsztajn and Steinwart 2024, "Better by default").
+    CosineCycles,
 }
 
 /// The activation function g of the hidden layers.
@@ -178,9 +189,9 @@ pub struct TrainSpec {
     pub gradient_clip: f64,
     /// The update rule with its own hyperparameters.
     pub optimizer: Optimizer,
-    /// The learning rate of the first epoch, above 0.
+    /// The learning rate of the first epoch, or the largest of a schedule by steps, above 0.
     pub learning_rate: f64,
-    /// How the learning rate falls from epoch to epoch.
+    /// How the learning rate changes during the training.
     pub schedule: Schedule,
     /// The precision of the factors of matrix products.
     pub precision: Precision,

@@ -82,6 +82,21 @@ fn absent_keys_have_their_defaults() {
     );
 }
 
+#[test]
+fn the_default_space_has_a_decay_only_for_schedules_that_use_it() {
+    let hyper::Kind::Names(schedules) = lookup("schedule").unwrap().kind else {
+        panic!("no names")
+    };
+    let (_, with_decay) = lookup("learning_rate_decay").unwrap().needs.unwrap();
+    for schedule in schedules {
+        let rest = format!("[fixed]\nschedule = \"{schedule}\"");
+        let mut spec = with("random", &rest).unwrap();
+        spec.resolve(&DataSummary::default());
+        let is_searched = spec.space.get("learning_rate_decay").is_some();
+        assert_eq!(is_searched, with_decay.contains(schedule), "{schedule}");
+    }
+}
+
 fn with(strategy: &str, rest: &str) -> Result<SweepSpec, String> {
     let text = format!(
         "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n\

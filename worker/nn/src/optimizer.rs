@@ -129,7 +129,7 @@ fn rounded_epsilon(epsilon: f64) -> f64 {
 /// What all parameters of one tensor have in common in one step.
 #[derive(Clone, Copy)]
 struct Step {
-    /// The learning rate of the epoch.
+    /// The learning rate.
     rate: f32,
     /// The factor of the gradient: 1 unless it is clipped.
     clip: f32,

@@ -223,16 +223,16 @@ impl Trainer {
     /// The rest of the pass over the train split. False if it was interrupted.
     fn train(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
         let Progress { epochs_done, pieces_done, .. } = self.progress;
-        let rate = learning_rate(&self.spec, epochs_done);
         let seed = |purpose| Seed::derive(self.sweep_seed, self.trial, purpose);
         self.order.iter_mut().zip(0..).for_each(|(slot, row)| *slot = row);
         seed(Purpose::Shuffle).stream(u64::from(epochs_done)).shuffle(&mut self.order);
         let dropout = seed(Purpose::Dropout);
+        let batches = self.batches().count();
         for batch in self.batches().skip(pieces_done) {
             if !go_on() {
                 return Ok(false);
             }
-            let tally = self.step(batch, dropout, rate)?;
+            let tally = self.step(batch, dropout, self.rate(batches))?;
             self.progress.train.add(tally);
             self.progress.pieces_done += 1;
         }
@@ -251,6 +251,14 @@ impl Trainer {
             self.progress.pieces_done += 1;
         }
         Ok(true)
+    }
+
+    /// The learning rate of the next of the `batches` mini-batches of this epoch.
+    fn rate(&self, batches: usize) -> f64 {
+        let Progress { epochs_done, pieces_done, .. } = self.progress;
+        let done = f64::from(epochs_done) * real(batches) + real(pieces_done);
+        let share = done / (f64::from(self.spec.epochs) * real(batches));
+        learning_rate(&self.spec, epochs_done, share)
     }
 
     /// The mini-batches of an epoch, as ranges of `order`.

@@ -22,6 +22,8 @@ fn schedules() -> Vec<Schedule> {
         Schedule::Exponential { decay },
         Schedule::Step { decay },
         Schedule::Cosine { decay },
+        Schedule::OneCycle,
+        Schedule::CosineCycles,
     ]
 }
 

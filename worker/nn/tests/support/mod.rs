@@ -66,7 +66,11 @@ pub(crate) fn specs_of_every_branch() -> Vec<TrainSpec> {
         dropout: if index == 0 { 0.0 } else { 0.3 },
         gradient_clip: if index == 1 { 0.0 } else { 0.5 },
         weight_decay: 0.01,
-        schedule: Schedule::Cosine { decay: 0.9 },
+        schedule: match index % 3 {
+            0 => Schedule::Cosine { decay: 0.9 },
+            1 => Schedule::OneCycle,
+            _ => Schedule::CosineCycles,
+        },
         ..spec()
     };
     let optimizers = optimizers(1e-8).into_iter().cycle();
