@@ -170,7 +170,7 @@ impl Hyperparameter {
 }
 
 /// Every hyperparameter, the most important first.
-pub static TABLE: [Hyperparameter; 21] = [
+pub static TABLE: [Hyperparameter; 23] = [
     Hyperparameter::real("learning_rate", Kind::above(0.0, 1000.0), Scale::Log, 0.01),
     Hyperparameter::real("momentum", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.9)
         .with_needs("optimizer", &["momentum", "nesterov"]),
@@ -184,7 +184,15 @@ pub static TABLE: [Hyperparameter; 21] = [
         .with_needs("schedule", &["inverse_time", "exponential", "step", "cosine"]),
     Hyperparameter::names(
         "schedule",
-        &["constant", "inverse_time", "exponential", "step", "cosine"],
+        &[
+            "constant",
+            "inverse_time",
+            "exponential",
+            "step",
+            "cosine",
+            "one_cycle",
+            "cosine_cycles",
+        ],
         "inverse_time",
     ),
     Hyperparameter::names(
@@ -192,11 +200,17 @@ pub static TABLE: [Hyperparameter; 21] = [
         &["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"],
         "momentum",
     ),
-    Hyperparameter::names("activation", &["relu", "leaky_relu", "tanh", "sigmoid", "gelu"], "relu"),
+    Hyperparameter::names(
+        "activation",
+        &["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "mish", "selu"],
+        "relu",
+    ),
     Hyperparameter::names("normalization", &["before", "after", "none"], "before"),
     Hyperparameter::whole("epochs", Kind::whole(1, MAX_EPOCHS), Scale::Linear, 30),
     Hyperparameter::real("dropout", Kind::below(0.0, 1.0), Scale::Linear, 0.0),
+    Hyperparameter::real("label_smoothing", Kind::below(0.0, 1.0), Scale::Linear, 0.0),
     Hyperparameter::real("weight_decay", Kind::between(0.0, 100.0), Scale::Log, 0.0),
+    Hyperparameter::real("weight_average", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.0),
     Hyperparameter::real("beta1", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.9)
         .with_needs("optimizer", &["adam", "adamw"]),
     Hyperparameter::real("beta2", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.999)
@@ -333,6 +347,8 @@ impl Lookup<'_> {
             "exponential" => Schedule::Exponential { decay },
             "step" => Schedule::Step { decay },
             "cosine" => Schedule::Cosine { decay },
+            "one_cycle" => Schedule::OneCycle,
+            "cosine_cycles" => Schedule::CosineCycles,
             other => return Err(unlisted("schedule", other)),
         })
     }
@@ -351,7 +367,7 @@ fn unlisted(name: &str, value: &str) -> Problem {
 pub fn check_schedule(schedule: Schedule) -> Result<(), Problem> {
     const NAME: &str = "learning_rate_decay";
     match schedule {
-        Schedule::Constant => Ok(()),
+        Schedule::Constant | Schedule::OneCycle | Schedule::CosineCycles => Ok(()),
         Schedule::InverseTime { decay }
         | Schedule::Exponential { decay }
         | Schedule::Step { decay } => check(NAME, &Value::Float(decay)),
@@ -403,9 +419,11 @@ pub fn train_spec(fixed: &Assignment, assignment: &Assignment) -> Result<TrainSp
         normalization: at.variant("normalization")?,
         batch_norm_momentum: at.real("batch_norm_momentum")?,
         dropout: at.real("dropout")?,
+        label_smoothing: at.real("label_smoothing")?,
         weight_decay: at.real("weight_decay")?,
         init: at.variant("init")?,
         gradient_clip: at.real("gradient_clip")?,
+        weight_average: at.real("weight_average")?,
         optimizer: at.optimizer()?,
         learning_rate: at.real("learning_rate")?,
         schedule,

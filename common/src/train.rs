@@ -53,11 +53,14 @@ pub enum Optimizer {
     },
 }
 
-/// The learning rate as a function of the epoch.
+/// The learning rate as a function of the epoch or of the share of the training that is done.
 ///
 /// In the formulas, t = 0, 1, ... is the epoch, T the number of epochs, `rate` the
 /// [`TrainSpec::learning_rate`], and d the `decay`, which is the hyperparameter
-/// `learning_rate_decay`. With d = 0 every schedule is constant.
+/// `learning_rate_decay`. With d = 0 every schedule that has a decay is constant.
+///
+/// The schedules without a decay change the rate at every step, because few epochs are too coarse
+/// for them. Before step number i = 0, 1, ... of n, the share of the training done is p = i / n.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
@@ -83,6 +86,14 @@ pub enum Schedule {
         /// The d of the formula: the share of the rate that is lost by the end, in [0, 1].
         decay: f64,
     },
+    /// A linear warm-up from rate / 25 to the rate over the first 30 % of the training,
+    /// rate (1/25 + 24/25 p / 0.3), then a cosine decay to rate / 10,000,
+    /// rate (e + (1 - e) (1 + cos(pi (p - 0.3) / 0.7)) / 2) with e = 1e-4 (Smith and Topin 2018).
+    /// The momentum stays the same.
+    OneCycle,
+    /// rate (1 - cos(2 pi log2(1 + 15 p))) / 2: four cycles, each twice as long as the one before,
+    /// that begin and end at 0 (Holzmueller, Grinsztajn and Steinwart 2024, "Better by default").
+    CosineCycles,
 }
 
 /// The activation function g of the hidden layers.
@@ -99,6 +110,13 @@ pub enum Activation {
     Sigmoid,
     /// z Phi(z), computed with the error function, not with the tanh approximation.
     Gelu,
+    /// z / (1 + exp(-z)), the sigmoid-weighted linear unit, also called swish (Elfwing et al. 2018)
+    Silu,
+    /// z tanh(ln(1 + exp(z))) (Misra 2020)
+    Mish,
+    /// lambda z for z > 0, else lambda alpha (exp(z) - 1), where lambda = 1.0507009873554805 and
+    /// alpha = 1.6732632423543772 (Klambauer et al. 2017)
+    Selu,
 }
 
 /// The place of batch normalisation (BN) in a hidden layer a = g(x W + b).
@@ -129,7 +147,8 @@ pub enum Precision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Init {
-    /// He for relu, leaky_relu and gelu; Xavier for tanh and sigmoid.
+    /// He for relu, leaky_relu, gelu, silu and mish; Xavier for tanh and sigmoid; the variance
+    /// 1 / fan_in for selu (LeCun et al. 1998), with which selu keeps the variance of its inputs.
     Auto,
     /// 2 / fan_in (He et al. 2015)
     He,
@@ -156,18 +175,34 @@ pub struct TrainSpec {
     /// The probability that a hidden activation is set to 0 in training, in [0, 1). The others are
     /// divided by 1 - dropout.
     pub dropout: f64,
+    /// The share s of the targets that is spread evenly over all classes in training, in [0, 1):
+    /// the target of a class is (1 - s) onehot + s / classes (Szegedy et al. 2016). Always 0 for
+    /// regression. Left out of the serialised form if it is 0, which has the same digest as
+    /// before this field existed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub label_smoothing: f64,
     /// The L2 coefficient of the weight matrices, at least 0. gamma, beta and b do not decay.
     pub weight_decay: f64,
     /// The variance of the initial weights.
     pub init: Init,
     /// The largest global L2 norm of the gradient; 0 does not clip.
     pub gradient_clip: f64,
+    /// The decay of the moving average of the parameters that is evaluated instead of them, in
+    /// [0, 1); 0 evaluates the parameters. Left out of the serialised form if it is 0, like
+    /// `label_smoothing`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub weight_average: f64,
     /// The update rule with its own hyperparameters.
     pub optimizer: Optimizer,
-    /// The learning rate of the first epoch, above 0.
+    /// The learning rate of the first epoch, or the largest of a schedule by steps, above 0.
     pub learning_rate: f64,
-    /// How the learning rate falls from epoch to epoch.
+    /// How the learning rate changes during the training.
     pub schedule: Schedule,
     /// The precision of the factors of matrix products.
     pub precision: Precision,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }

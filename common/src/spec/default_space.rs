@@ -30,7 +30,8 @@ pub(super) fn default_space(fixed: &Assignment, data: &DataSummary) -> Space {
     }
     candidates.push(("batch_size", Domain::Int { scale: Scale::Log, low: 16, high: most_batch }));
     candidates.push(("layers", Domain::Int { scale: Scale::Linear, low: 1, high: 4 }));
-    if fixed.get("schedule").and_then(Value::as_str) != Some("constant") {
+    let schedule = fixed.get("schedule").and_then(Value::as_str);
+    if !matches!(schedule, Some("constant" | "one_cycle" | "cosine_cycles")) {
         candidates.push(("learning_rate_decay", float(Scale::Linear, 0.0, 0.3)));
     }
     let searched = candidates.into_iter().filter(|(name, _)| fixed.get(name).is_none());

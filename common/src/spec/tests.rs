@@ -82,6 +82,21 @@ fn absent_keys_have_their_defaults() {
     );
 }
 
+#[test]
+fn the_default_space_has_a_decay_only_for_schedules_that_use_it() {
+    let hyper::Kind::Names(schedules) = lookup("schedule").unwrap().kind else {
+        panic!("no names")
+    };
+    let (_, with_decay) = lookup("learning_rate_decay").unwrap().needs.unwrap();
+    for schedule in schedules {
+        let rest = format!("[fixed]\nschedule = \"{schedule}\"");
+        let mut spec = with("random", &rest).unwrap();
+        spec.resolve(&DataSummary::default());
+        let is_searched = spec.space.get("learning_rate_decay").is_some();
+        assert_eq!(is_searched, with_decay.contains(schedule), "{schedule}");
+    }
+}
+
 fn with(strategy: &str, rest: &str) -> Result<SweepSpec, String> {
     let text = format!(
         "name = \"d\"\n[data]\nsource = \"builtin:digits\"\n\
@@ -524,4 +539,34 @@ fn a_name_of_65_letters_is_shown_in_full() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with(&format!("line 2: name = \"{name}\": expected 1 to 64 ")));
     assert!(found[0].ends_with("; it has 65 characters"), "{found:?}");
+}
+
+#[test]
+fn labels_are_smoothed_only_with_classes() {
+    let with = |data: &str, fixed: &str, space: &str| {
+        let text = format!(
+            "name = \"s\"\n[data]\nsource = \"a.csv\"\n{data}[fixed]\n{fixed}[space]\n\
+             learning_rate = {{ low = 0.1, high = 1.0 }}\n{space}[search]\ntrials = 4\n"
+        );
+        file::parse(&text).map(|file| file.spec.data.task).map_err(|problems| problems.to_string())
+    };
+    let regression = "task = \"regression\"\n";
+    let (fixed, none) = ("label_smoothing = 0.1\n", "label_smoothing = 0.0\n");
+    let searched = "label_smoothing = { low = 0.0, high = 0.2 }\n";
+    for (fixed, space, field) in
+        [(fixed, "", "fixed.label_smoothing"), ("", searched, "space.label_smoothing")]
+    {
+        let error = with(regression, fixed, space).unwrap_err();
+        let expected = format!(
+            "{field}: has no effect with task = \"regression\": remove it, or set task = \
+             \"classification\""
+        );
+        assert!(error.ends_with(&expected), "{error}");
+        // As with an accuracy as the objective, the task follows.
+        assert_eq!(with("", fixed, space), Ok(Some(Task::Classification)));
+    }
+    assert_eq!(with(regression, none, ""), Ok(Some(Task::Regression)));
+    assert_eq!(with("", none, ""), Ok(None));
+    let error = with(regression, "label_smoothing = 1.0\n", "").unwrap_err();
+    assert!(error.ends_with("expected a number of at least 0 and below 1"), "{error}");
 }

@@ -22,8 +22,9 @@ pub fn encode_data(data: &DataSpec) -> v1::DataSpec {
         label: data.label.clone(),
         labels: data.labels.clone(),
         task: data.task.map(|task| task.name().to_owned()),
-        validation: Some(data.validation),
-        test: Some(data.test),
+        // A share next to a file with the split would be refused.
+        validation: data.split.validation_source.is_none().then_some(data.validation),
+        test: data.split.test_source.is_none().then_some(data.test),
         table: encode_table(&data.table),
         split: encode_split(&data.split),
     }

@@ -159,8 +159,9 @@ pub(super) fn data() -> BoxedStrategy<DataSpec> {
             label,
             labels,
             task,
-            validation,
-            test,
+            // The shares have their defaults where a file has the split.
+            validation: if split.validation_source.is_some() { 0.2 } else { validation },
+            test: if split.test_source.is_some() { 0.1 } else { test },
             table,
             split,
         })
@@ -169,11 +170,12 @@ pub(super) fn data() -> BoxedStrategy<DataSpec> {
 
 fn split() -> BoxedStrategy<SplitSpec> {
     let name = || of("[a-z]{1,9}");
-    (name(), any::<bool>())
-        .prop_map(|(name, is_time)| SplitSpec {
-            time: name.clone().filter(|_| is_time),
-            group: name.filter(|_| !is_time),
-            ..SplitSpec::default()
+    (name(), any::<bool>(), name(), name())
+        .prop_map(|(column, is_time, validation_source, test_source)| SplitSpec {
+            time: column.clone().filter(|_| is_time),
+            group: column.filter(|_| !is_time),
+            validation_source,
+            test_source,
         })
         .boxed()
 }

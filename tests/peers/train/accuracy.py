@@ -41,7 +41,7 @@ SPLIT_SEED = 1
 def draw(epochs, count=ASSIGNMENTS):
     """Draws assignments on the natural scale of each hyperparameter.
 
-    Thirty assignments contain each pair of an optimiser and an activation once.
+    Thirty assignments contain each pair of an optimiser and one of the first five activations once.
     """
     random = np.random.default_rng(1)
 

@@ -13,9 +13,10 @@ DEFAULTS = {
     "schedule": "inverse_time", "optimizer": "momentum", "activation": "relu",
     "normalization": "before", "epochs": 30, "dropout": 0.0, "weight_decay": 0.0,
     "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "batch_norm_momentum": 0.9,
-    "gradient_clip": 0.0,
+    "gradient_clip": 0.0, "label_smoothing": 0.0,
 }
-DECAYS = {"constant": 0.0, "inverse_time": 0.0, "exponential": 0.05, "step": 0.1, "cosine": 1.0}
+DECAYS = {"constant": 0.0, "inverse_time": 0.0, "exponential": 0.05, "step": 0.1, "cosine": 1.0,
+          "one_cycle": 0.0, "cosine_cycles": 0.0}
 
 
 def complete(assignment):
@@ -53,8 +54,14 @@ def optimizer_of(h, model, **options):
     return kind(groups, betas=(h["beta1"], h["beta2"]), eps=h["epsilon"], **options)
 
 
-def rate_of(h, t):
-    """The learning rate of epoch t = 0, 1, ..."""
+def one_cycle(p):
+    if p < 0.3:
+        return 1 / 25 + (1 - 1 / 25) * p / 0.3
+    return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (p - 0.3) / 0.7)) / 2
+
+
+def rate_of(h, t, p):
+    """The learning rate of epoch t = 0, 1, ... after the share p of all steps."""
     rate, d = h["learning_rate"], h["learning_rate_decay"]
     return {
         "constant": lambda: rate,
@@ -62,6 +69,8 @@ def rate_of(h, t):
         "exponential": lambda: rate * math.exp(-d * t),
         "step": lambda: rate * 0.5 ** math.floor(d * t),
         "cosine": lambda: rate * (1 - d * (1 - math.cos(math.pi * t / h["epochs"])) / 2),
+        "one_cycle": lambda: rate * one_cycle(p),
+        "cosine_cycles": lambda: rate * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * p))) / 2,
     }[h["schedule"]]()
 
 
@@ -77,13 +86,15 @@ def train_epoch(h, t, model, optimizer, loss_of, data):
 
     `loss_of(x, y)` is the model's loss, compiled or not.
     """
-    for group in optimizer.param_groups:
-        group["lr"] = rate_of(h, t)
     order = torch.randperm(len(data["train"][0]))
     features, classes = (part[order] for part in data["train"])
     total = torch.zeros(())
     model.train()
-    for first, end in batches(len(order), h["batch_size"]):
+    steps = batches(len(order), h["batch_size"])
+    for number, (first, end) in enumerate(steps):
+        if number == 0 or h["schedule"] in ("one_cycle", "cosine_cycles"):
+            for group in optimizer.param_groups:
+                group["lr"] = rate_of(h, t, (t + number / len(steps)) / h["epochs"])
         optimizer.zero_grad()
         loss = loss_of(features[first:end], classes[first:end])
         loss.backward()
@@ -122,5 +133,6 @@ def train(assignment, data, seed):
     torch.manual_seed(seed)
     h = complete(assignment)
     model = model_of(h, data)
-    loss_of = lambda x, y: cross_entropy(model(x), y)
+    smoothing = h["label_smoothing"]
+    loss_of = lambda x, y: cross_entropy(model(x), y, label_smoothing=smoothing)
     return train_all(h, model, optimizer_of(h, model), loss_of, data)

@@ -43,9 +43,18 @@ fn draw(random: &mut ChaCha8Rng) -> anyhow::Result<TrainSpec> {
         hidden,
         epochs: 5,
         batch_size: 2f64.powf(random.random_range(4.0..9.0)) as u32,
-        activation: *[A::Relu, A::LeakyRelu, A::Tanh, A::Sigmoid, A::Gelu]
-            .choose(random)
-            .unwrap_or(&A::Relu),
+        activation: *[
+            A::Relu,
+            A::LeakyRelu,
+            A::Tanh,
+            A::Sigmoid,
+            A::Gelu,
+            A::Silu,
+            A::Mish,
+            A::Selu,
+        ]
+        .choose(random)
+        .unwrap_or(&A::Relu),
         normalization: *[N::Before, N::After, N::None].choose(random).unwrap_or(&N::Before),
         optimizer: *optimizers.choose(random).unwrap_or(&Optimizer::Sgd),
         dropout: if random.random_bool(0.5) { 0.3 } else { 0.0 },

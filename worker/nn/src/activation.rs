@@ -1,6 +1,6 @@
 //! The activation functions of the hidden layers and their derivatives.
 
-use crate::elementary::{erf, exp, sigmoid, tanh};
+use crate::elementary::{erf, exp, exp_minus_one, sigmoid, tanh};
 use crate::kernels::Simd;
 
 /// The slope of leaky relu for z < 0.
@@ -33,6 +33,32 @@ pub(crate) struct Sigmoid;
 /// 2016)
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gelu;
+/// g(z) = z / (1 + e^-z), the sigmoid-weighted linear unit (Elfwing, Uchibe and Doya 2018)
+///
+/// With the sigmoid p, g' = p + z p (1 - p). The relative error of the value and the absolute error
+/// of the slope are at most 2e-7.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Silu;
+/// g(z) = z tanh(ln(1 + e^z)) (Misra 2020)
+///
+/// With e = e^z and n = e (e + 2), the tangent is n / (n + 2), which needs no logarithm, and
+/// g' = (n + 4 z e (e + 1) / (n + 2)) / (n + 2). The relative error of the value is at most 3e-7,
+/// and the absolute error of the slope at most 2e-7.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mish;
+/// g(z) = lambda z for z > 0, else lambda alpha (e^z - 1), with [`LAMBDA`] and [`LAMBDA_ALPHA`]
+/// (Klambauer, Unterthiner, Mayr and Hochreiter 2017)
+///
+/// The relative error of the value and the absolute error of the slope are at most 1.5e-7. The
+/// slope at 0 is lambda alpha, as in PyTorch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Selu;
+
+/// The lambda of [`Selu`], 1.0507009873554805. With alpha, it keeps a mean of 0 and a variance of 1
+/// from layer to layer.
+const LAMBDA: f32 = 1.050_701;
+/// The product of lambda and alpha = 1.6732632423543772, the limit of -[`Selu`] for small z.
+const LAMBDA_ALPHA: f32 = 1.758_099_3;
 
 /// Evaluates `$body` with `$curve` bound to the [`Curve`] of an activation.
 macro_rules! with_curve {
@@ -56,6 +82,18 @@ macro_rules! with_curve {
             }
             caviar_common::train::Activation::Gelu => {
                 let $curve = $crate::activation::Gelu;
+                $body
+            }
+            caviar_common::train::Activation::Silu => {
+                let $curve = $crate::activation::Silu;
+                $body
+            }
+            caviar_common::train::Activation::Mish => {
+                let $curve = $crate::activation::Mish;
+                $body
+            }
+            caviar_common::train::Activation::Selu => {
+                let $curve = $crate::activation::Selu;
                 $body
             }
         }
@@ -146,5 +184,173 @@ impl Curve for Gelu {
         const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
         let density = s.mul(s.splat(INVERSE_SQRT_2PI), exp(s, s.mul(s.mul(s.splat(-0.5), z), z)));
         s.mul(d, s.mul_add(z, density, Self::phi(s, z)))
+    }
+}
+
+impl Curve for Silu {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, z: S::F) -> S::F {
+        s.mul(z, sigmoid(s, z))
+    }
+
+    #[inline(always)]
+    fn back<S: Simd>(self, s: S, z: S::F, d: S::F) -> S::F {
+        let power = exp(s, s.sub(s.splat(0.0), z));
+        let share = s.div(s.splat(1.0), s.add(power, s.splat(1.0)));
+        // 1 - p as a product: a difference of numbers near 1 has an error, which z would multiply.
+        let rest = s.mul(power, share);
+        s.mul(d, s.mul_add(s.mul(z, share), rest, share))
+    }
+}
+
+impl Mish {
+    /// From this argument on, the value is z and the slope is 1; e^2z could overflow.
+    const LINEAR: f32 = 20.0;
+
+    /// The parts e and n, and z limited to [`Mish::LINEAR`].
+    #[inline(always)]
+    fn parts<S: Simd>(s: S, z: S::F) -> [S::F; 3] {
+        // In this order NaN passes through.
+        let z = s.min(s.splat(Self::LINEAR), z);
+        let e = exp(s, z);
+        [e, s.mul(e, s.add(e, s.splat(2.0))), z]
+    }
+}
+
+impl Curve for Mish {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, z: S::F) -> S::F {
+        let [_, n, _] = Self::parts(s, z);
+        s.mul(z, s.div(n, s.add(n, s.splat(2.0))))
+    }
+
+    #[inline(always)]
+    fn back<S: Simd>(self, s: S, z: S::F, d: S::F) -> S::F {
+        let [e, n, z] = Self::parts(s, z);
+        let inverse = s.div(s.splat(1.0), s.add(n, s.splat(2.0)));
+        let share = s.mul(s.mul(e, s.add(e, s.splat(1.0))), inverse);
+        let slope = s.mul(inverse, s.mul_add(s.mul(s.splat(4.0), z), share, n));
+        s.mul(d, slope)
+    }
+}
+
+impl Curve for Selu {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, z: S::F) -> S::F {
+        let below = s.mul(s.splat(LAMBDA_ALPHA), exp_minus_one(s, z));
+        s.select(s.less(s.splat(0.0), z), s.mul(s.splat(LAMBDA), z), below)
+    }
+
+    #[inline(always)]
+    fn back<S: Simd>(self, s: S, z: S::F, d: S::F) -> S::F {
+        let below = s.mul(s.splat(LAMBDA_ALPHA), exp(s, z));
+        s.mul(d, s.select(s.less(s.splat(0.0), z), s.splat(LAMBDA), below))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use caviar_common::numbers::single;
+    use caviar_common::train::Activation;
+
+    use super::*;
+    use crate::kernels::{Family, LANES, Lanes, Pass};
+
+    /// The value and the slope of a curve in each lane.
+    struct Apply<A>(A, Lanes);
+
+    impl<A: Curve> Pass for Apply<A> {
+        type Output = [Lanes; 2];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> [Lanes; 2] {
+            let z = s.load(&self.1);
+            let mut out = [[0.0; LANES]; 2];
+            s.store(self.0.value(s, z), &mut out[0]);
+            s.store(self.0.back(s, z, s.splat(1.0)), &mut out[1]);
+            out
+        }
+    }
+
+    /// Value and slope at z, which must have the same bits on every family.
+    fn apply(activation: Activation, z: f32) -> [f32; 2] {
+        let of = |family: Family| {
+            let [value, slope] =
+                with_curve!(activation, curve => family.run(Apply(curve, [z; LANES])));
+            [value[5], slope[5]]
+        };
+        let families = Family::available();
+        let first = of(families[0]);
+        for family in families {
+            let same = first.map(f32::to_bits) == of(family).map(f32::to_bits);
+            assert!(same || first[0].is_nan(), "{activation:?} at {z} with {}", family.name());
+        }
+        first
+    }
+
+    fn exact(activation: Activation, z: f64) -> [f64; 2] {
+        let (share, power) = (1.0 / (1.0 + libm::exp(-z)), libm::exp(z));
+        let (lambda, alpha) = (1.050_700_987_355_480_5, 1.673_263_242_354_377_2);
+        match activation {
+            Activation::Silu => [z * share, share * (1.0 + z * (1.0 - share))],
+            Activation::Mish => {
+                let tangent = libm::tanh(libm::log1p(power));
+                [z * tangent, tangent + z * share * (1.0 - tangent * tangent)]
+            }
+            Activation::Selu if z > 0.0 => [lambda * z, lambda],
+            Activation::Selu => [lambda * alpha * libm::expm1(z), lambda * alpha * power],
+            Activation::Relu
+            | Activation::LeakyRelu
+            | Activation::Tanh
+            | Activation::Sigmoid
+            | Activation::Gelu => [f64::NAN; 2],
+        }
+    }
+
+    /// The largest relative error of the values and the largest absolute error of the slopes, for z
+    /// from -30 to 30.
+    fn worst(activation: Activation) -> [f64; 2] {
+        let mut worst = [0.0f64; 2];
+        for step in -60_000..=60_000i32 {
+            let z = single(f64::from(step) / 2_000.0);
+            let ([value, slope], want) =
+                (apply(activation, z).map(f64::from), exact(activation, f64::from(z)));
+            let relative = if z == 0.0 { value.abs() } else { (value / want[0] - 1.0).abs() };
+            let errors = [relative, (slope - want[1]).abs()];
+            for (worst, error) in worst.iter_mut().zip(errors) {
+                // In this form NaN counts as an error.
+                *worst = if error <= *worst { *worst } else { error };
+            }
+        }
+        worst
+    }
+
+    /// Prints the errors with `--nocapture`.
+    #[test]
+    fn smooth_curves_have_the_errors_that_are_promised() {
+        for (activation, of_value, of_slope) in [
+            (Activation::Silu, 2e-7, 2e-7),
+            (Activation::Mish, 3e-7, 2e-7),
+            (Activation::Selu, 1.5e-7, 1.5e-7),
+        ] {
+            let [value, slope] = worst(activation);
+            println!("{activation:?}: value {value:.1e}, slope {slope:.1e}");
+            assert!(value <= of_value && slope <= of_slope, "{activation:?}");
+        }
+    }
+
+    #[test]
+    fn curves_far_from_zero_are_linear_or_flat_and_keep_nan() {
+        for activation in [Activation::Silu, Activation::Mish] {
+            assert_eq!(apply(activation, 1e30), [1e30, 1.0], "{activation:?}");
+            let flat = apply(activation, -1e20).map(f32::abs);
+            assert!(flat[0] < 1e-15 && flat[1] < 1e-15, "{activation:?}: {flat:?}");
+        }
+        assert_eq!(apply(Activation::Selu, -1e30)[0], -LAMBDA_ALPHA);
+        assert_eq!(apply(Activation::Selu, 0.0), [0.0, LAMBDA_ALPHA]);
+        for activation in [Activation::Silu, Activation::Mish, Activation::Selu] {
+            let is_nan = apply(activation, f32::NAN).map(f32::is_nan);
+            assert_eq!(is_nan, [true; 2], "{activation:?}");
+        }
     }
 }

@@ -112,6 +112,7 @@ impl Workspace {
                     rows,
                     outputs,
                     bias: &self.ones,
+                    smoothing: 0.0,
                     z,
                     scratch,
                     class_of: |row| row % outputs,

@@ -30,8 +30,10 @@ fn check_numbers(spec: &TrainSpec) -> Result<(), Problem> {
     }
     real("batch_norm_momentum", spec.batch_norm_momentum)?;
     real("dropout", spec.dropout)?;
+    real("label_smoothing", spec.label_smoothing)?;
     real("weight_decay", spec.weight_decay)?;
     real("gradient_clip", spec.gradient_clip)?;
+    real("weight_average", spec.weight_average)?;
     real("learning_rate", spec.learning_rate)?;
     hyper::check_schedule(spec.schedule)?;
     check_optimizer(spec.optimizer)
@@ -61,6 +63,22 @@ fn whole(name: &str, value: u32) -> Result<(), Problem> {
 
 fn real(name: &str, value: f64) -> Result<(), Problem> {
     hyper::check(name, &Value::Float(value))
+}
+
+/// Checks that labels are smoothed only if there are classes.
+///
+/// # Errors
+/// The spec smooths the labels of a regression.
+pub(crate) fn check_smoothing(spec: &TrainSpec, data: &Splits) -> Result<(), TrainError> {
+    const NAME: &str = "label_smoothing";
+    match &data.train.targets {
+        Targets::Values(_) if spec.label_smoothing > 0.0 => {
+            let message = "expected 0 for regression, which has no classes to smooth";
+            let value = Value::Float(spec.label_smoothing);
+            Err(TrainError::Spec(Problem::with_value(NAME, value, message)))
+        }
+        Targets::Values(_) | Targets::Classes(_) => Ok(()),
+    }
 }
 
 /// Checks that each split agrees with the others and with the number of outputs.

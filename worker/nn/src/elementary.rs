@@ -11,6 +11,23 @@ use crate::kernels::Simd;
 /// approximates e^r (expf of Moshier's Cephes library).
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
+    let [p, power_of_two] = exp_parts(s, x);
+    s.mul(s.add(p, s.splat(1.0)), power_of_two)
+}
+
+/// e^x - 1, with an error of at most 2 units: near 0 too, where the difference of e^x and 1 has no
+/// correct digit. The argument is clamped to [-87, 88].
+///
+/// With the parts of [`exp`], e^x - 1 = 2^n (e^r - 1) + (2^n - 1).
+#[inline(always)]
+pub(crate) fn exp_minus_one<S: Simd>(s: S, x: S::F) -> S::F {
+    let [p, power_of_two] = exp_parts(s, x);
+    s.mul_add(p, power_of_two, s.sub(power_of_two, s.splat(1.0)))
+}
+
+/// The parts e^r - 1 and 2^n of [`exp`].
+#[inline(always)]
+fn exp_parts<S: Simd>(s: S, x: S::F) -> [S::F; 2] {
     let x = s.min(s.splat(88.0), s.max(s.splat(-87.0), x));
     // Adding 1.5 x 2^23 rounds to an integer and leaves that integer in the low bits.
     let magic = s.splat(12_582_912.0);
@@ -24,9 +41,8 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
         r,
         &[1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5],
     );
-    let p = s.add(s.mul_add(p, s.mul(r, r), r), s.splat(1.0));
     let power_of_two = s.add_words(s.shift_left(s.bits(shifted), 23), s.splat_word(0x3f80_0000));
-    s.mul(p, s.floats(power_of_two))
+    [s.mul_add(p, s.mul(r, r), r), s.floats(power_of_two)]
 }
 
 /// tanh x, with an error of at most 3 units: Cephes' polynomial for |x| < 0.625, else
@@ -128,6 +144,7 @@ mod tests {
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Function {
         Exp,
+        ExpMinusOne,
         Tanh,
         Sigmoid,
         Erf,
@@ -143,6 +160,7 @@ mod tests {
             let x = s.load(&self.1);
             let y = match self.0 {
                 Function::Exp => exp(s, x),
+                Function::ExpMinusOne => exp_minus_one(s, x),
                 Function::Tanh => tanh(s, x),
                 Function::Sigmoid => sigmoid(s, x),
                 Function::Erf => erf(s, x),
@@ -188,9 +206,22 @@ mod tests {
             assert!(error < limit, "{function:?}: error {error}");
         };
         check(Function::Exp, libm::exp, 86.0, 2.5e-7);
+        check(Function::ExpMinusOne, libm::expm1, 86.0, 2.5e-7);
         check(Function::Tanh, libm::tanh, 12.0, 2.5e-7);
         check(Function::Erf, libm::erf, 6.0, 5e-7);
         check(Function::Sigmoid, exact_sigmoid, 30.0, 2.5e-7);
+    }
+
+    #[test]
+    fn e_to_the_x_minus_one_has_all_digits_near_zero() {
+        for size in [1e-30f32, 1e-8, 1e-4, 0.01, 0.3, 0.4, 1.0] {
+            for x in [size, -size] {
+                let (got, want) =
+                    (f64::from(apply(Function::ExpMinusOne, x)), libm::expm1(f64::from(x)));
+                assert!(((got - want) / want).abs() < 2.5e-7, "{x}: {got} but {want}");
+            }
+        }
+        assert_eq!(apply(Function::ExpMinusOne, 0.0), 0.0);
     }
 
     /// The roots of sixteen floats, by the processor and by multiplying.
@@ -247,7 +278,9 @@ mod tests {
 
     #[test]
     fn functions_are_finite_at_infinity_and_keep_nan() {
-        for function in [Function::Exp, Function::Tanh, Function::Sigmoid, Function::Erf] {
+        for function in
+            [Function::Exp, Function::ExpMinusOne, Function::Tanh, Function::Sigmoid, Function::Erf]
+        {
             assert!(apply(function, f32::NAN).is_nan(), "{function:?}");
             assert!(
                 apply(function, f32::INFINITY).is_finite()

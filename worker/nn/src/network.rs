@@ -11,6 +11,7 @@ use caviar_common::seed::{Seed, Stream};
 use caviar_common::train::{Activation, Init, TrainSpec};
 use caviar_data::{Examples, Targets};
 
+use crate::average::Average;
 use crate::dropout::DrawMask;
 use crate::error::TrainError;
 use crate::kernels::{Buffer, Family, LANES, Pass, Piece, Simd, padded, strips, vectors_mut};
@@ -28,12 +29,16 @@ pub(crate) struct Network {
     pub(crate) parameters: Buffer,
     /// The gradients by the parameters, in the same places.
     pub(crate) gradients: Buffer,
+    /// What is evaluated instead of the parameters; `None` unless they are averaged.
+    pub(crate) average: Option<Average>,
     /// The mini-batch [rows, features] in panels.
     input: Buffer,
     products: Products,
     /// The weight of the old running statistics, in [0, 1).
     momentum: f32,
     dropout: f32,
+    /// The share of the targets that is spread over all classes in training, in [0, 1).
+    smoothing: f64,
 }
 
 impl Network {
@@ -66,6 +71,9 @@ impl Network {
                 Layer::new(&mut layout, ends[0], ends[1], hidden, capacity)
             })
             .collect::<Result<Vec<_>, _>>()?;
+        let average = (spec.weight_average > 0.0)
+            .then(|| Average::new(family, spec.weight_average, layout.len(), &layers))
+            .transpose()?;
         let shapes = layers.iter().map(|layer| layer.shape(capacity));
         let products = Products::new(family, spec.precision, shapes)?;
         Ok(Self {
@@ -73,10 +81,12 @@ impl Network {
             layers,
             parameters: Buffer::new(layout.len())?,
             gradients: Buffer::new(layout.len())?,
+            average,
             input: Buffer::new(capacity * padded(features))?,
             products,
             momentum: single(spec.batch_norm_momentum),
             dropout: single(spec.dropout),
+            smoothing: spec.label_smoothing,
         })
     }
 
@@ -87,8 +97,11 @@ impl Network {
         for ((number, layer), stream_index) in self.layers.iter().enumerate().zip(0u64..) {
             let is_hidden = number < spec.hidden.len();
             let (fan_in, fan_out) = (real(layer.inputs), real(layer.outputs));
-            let variance =
-                if is_hidden && uses_he(spec) { 2.0 / fan_in } else { 2.0 / (fan_in + fan_out) };
+            let variance = match if is_hidden { spread(spec) } else { Spread::Xavier } {
+                Spread::He => 2.0 / fan_in,
+                Spread::Lecun => 1.0 / fan_in,
+                Spread::Xavier => 2.0 / (fan_in + fan_out),
+            };
             let deviation = variance.sqrt();
             let mut stream = seed.stream(stream_index);
             for position in layer.weights.positions() {
@@ -97,6 +110,23 @@ impl Network {
             for position in layer.gamma_beta().iter().flat_map(|[gamma, _]| gamma.positions()) {
                 self.parameters[position] = 1.0;
             }
+        }
+        // Before the first step, the average is the initial state.
+        self.include_in_average(1);
+    }
+
+    /// Includes the state after step number `steps`, from 1, in the average, if there is one.
+    pub(crate) fn include_in_average(&mut self, steps: u64) {
+        if let Some(average) = &mut self.average {
+            average.include(steps, &self.parameters, &self.layers);
+        }
+    }
+
+    /// Exchanges the parameters and their average, for an evaluation; without an average it is a
+    /// no-op. A second call undoes it.
+    pub(crate) fn exchange_average(&mut self) {
+        if let Some(average) = &mut self.average {
+            average.exchange(&mut self.parameters, &mut self.layers);
         }
     }
 
@@ -118,7 +148,7 @@ impl Network {
         let row_at = |row: usize| index(rows[row]);
         self.draw_masks(rows.len(), draws);
         self.forward(examples, rows.len(), row_at, Mode::Train { momentum: self.momentum })?;
-        let tally = self.loss(&examples.targets, rows.len(), row_at)?;
+        let tally = self.loss(&examples.targets, rows.len(), row_at, self.smoothing)?;
         self.backward(rows.len())?;
         Ok(tally)
     }
@@ -131,7 +161,7 @@ impl Network {
     ) -> Result<Tally, TrainError> {
         let row_at = |row: usize| rows.start + row;
         self.forward(examples, rows.len(), row_at, Mode::Evaluate)?;
-        self.loss(&examples.targets, rows.len(), row_at)
+        self.loss(&examples.targets, rows.len(), row_at, 0.0)
     }
 
     fn forward(
@@ -155,12 +185,13 @@ impl Network {
         Ok(())
     }
 
-    /// The loss of the outputs, which become its gradient.
+    /// The loss of the outputs, which become its gradient. `smoothing` concerns only classes.
     fn loss(
         &mut self,
         targets: &Targets,
         rows: usize,
         row_at: impl Fn(usize) -> usize,
+        smoothing: f64,
     ) -> Result<Tally, TrainError> {
         let last = self.layers.last_mut().ok_or(TrainError::Missing { what: "output layer" })?;
         let bias = last.output_bias()?.of(&self.parameters);
@@ -169,7 +200,15 @@ impl Network {
             Targets::Classes(classes) => {
                 let class_of = |row| index(classes[row_at(row)]);
                 let scratch = self.products.scratch();
-                self.family.run(CrossEntropy { rows, outputs, bias, z, scratch, class_of })
+                self.family.run(CrossEntropy {
+                    rows,
+                    outputs,
+                    bias,
+                    smoothing,
+                    z,
+                    scratch,
+                    class_of,
+                })
             }
             Targets::Values(values) => squared_error(rows, bias, z, |row| values[row_at(row)]),
         })
@@ -255,13 +294,28 @@ impl<R: Fn(usize) -> usize> Pass for Gather<'_, R> {
     }
 }
 
-fn uses_he(spec: &TrainSpec) -> bool {
+/// The variance of the initial weights of a layer: [`Init`] with its automatic choice made.
+enum Spread {
+    He,
+    /// 1 / fan_in (LeCun et al. 1998), with which selu keeps the variance.
+    Lecun,
+    Xavier,
+}
+
+/// The variance of the hidden layers' weights.
+const fn spread(spec: &TrainSpec) -> Spread {
     match spec.init {
-        Init::He => true,
-        Init::Xavier => false,
-        Init::Auto => {
-            matches!(spec.activation, Activation::Relu | Activation::LeakyRelu | Activation::Gelu)
-        }
+        Init::He => Spread::He,
+        Init::Xavier => Spread::Xavier,
+        Init::Auto => match spec.activation {
+            Activation::Relu
+            | Activation::LeakyRelu
+            | Activation::Gelu
+            | Activation::Silu
+            | Activation::Mish => Spread::He,
+            Activation::Selu => Spread::Lecun,
+            Activation::Tanh | Activation::Sigmoid => Spread::Xavier,
+        },
     }
 }
 

@@ -9,7 +9,7 @@ use caviar_common::seed::{Purpose, Seed};
 use caviar_common::train::TrainSpec;
 use caviar_data::{Examples, Splits, Targets};
 
-use crate::check::{check_data, check_spec};
+use crate::check::{check_data, check_smoothing, check_spec};
 use crate::checkpoint::{self, State};
 use crate::error::TrainError;
 use crate::kernels::Family;
@@ -65,6 +65,7 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         check_spec(spec)?;
         check_data(&data)?;
+        check_smoothing(spec, &data)?;
         let (rows, features) = data.train.features.dim();
         let outputs = index(data.outputs);
         let mut network = Network::new(family, spec, features, outputs, capacity(spec, &data))?;
@@ -166,18 +167,17 @@ impl Trainer {
     /// A bug in this crate.
     pub fn test(&mut self) -> Result<Option<Score>, TrainError> {
         let Some(examples) = &self.data.test else { return Ok(None) };
-        let mut tally = Tally::default();
-        for block in blocks(examples) {
-            tally.add(self.network.evaluate(examples, block)?);
-        }
-        Ok(Some(tally.score(has_classes(examples))))
+        self.network.exchange_average();
+        let tally = evaluate_all(&mut self.network, examples);
+        self.network.exchange_average();
+        Ok(Some(tally?.score(has_classes(examples))))
     }
 
     /// The state that later steps depend on, for [`Self::restore`] on any machine. `seconds` is the
     /// time trained so far, which a later attempt adds to its own.
     ///
-    /// It has 4 bytes for each parameter, for each value of the optimiser's state, and for each
-    /// running mean and variance, and about 200 more.
+    /// It has 4 bytes for each parameter, for each value of the optimiser's state, for each running
+    /// mean and variance, and for each average of these, and about 200 more.
     ///
     /// # Errors
     /// A bug in this crate.
@@ -222,16 +222,16 @@ impl Trainer {
     /// The rest of the pass over the train split. False if it was interrupted.
     fn train(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
         let Progress { epochs_done, pieces_done, .. } = self.progress;
-        let rate = learning_rate(&self.spec, epochs_done);
         let seed = |purpose| Seed::derive(self.sweep_seed, self.trial, purpose);
         self.order.iter_mut().zip(0..).for_each(|(slot, row)| *slot = row);
         seed(Purpose::Shuffle).stream(u64::from(epochs_done)).shuffle(&mut self.order);
         let dropout = seed(Purpose::Dropout);
+        let batches = self.batches().count();
         for batch in self.batches().skip(pieces_done) {
             if !go_on() {
                 return Ok(false);
             }
-            let tally = self.step(batch, dropout, rate)?;
+            let tally = self.step(batch, dropout, self.rate(batches))?;
             self.progress.train.add(tally);
             self.progress.pieces_done += 1;
         }
@@ -240,6 +240,14 @@ impl Trainer {
 
     /// The rest of the pass over the validation split. False if it was interrupted.
     fn validate(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
+        self.network.exchange_average();
+        let is_done = self.validate_as_is(go_on);
+        self.network.exchange_average();
+        is_done
+    }
+
+    /// The same with the parameters that the network has, averaged or not.
+    fn validate_as_is(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
         let done = self.progress.pieces_done - self.batches().count();
         for block in blocks(&self.data.validation).skip(done) {
             if !go_on() {
@@ -250,6 +258,14 @@ impl Trainer {
             self.progress.pieces_done += 1;
         }
         Ok(true)
+    }
+
+    /// The learning rate of the next of the `batches` mini-batches of this epoch.
+    fn rate(&self, batches: usize) -> f64 {
+        let Progress { epochs_done, pieces_done, .. } = self.progress;
+        let done = f64::from(epochs_done) * real(batches) + real(pieces_done);
+        let share = done / (f64::from(self.spec.epochs) * real(batches));
+        learning_rate(&self.spec, epochs_done, share)
     }
 
     /// The mini-batches of an epoch, as ranges of `order`.
@@ -264,6 +280,7 @@ impl Trainer {
         let mut draws = dropout.stream(self.updater.steps);
         let tally = self.network.backpropagate(&self.data.train, rows, &mut draws)?;
         self.updater.step(&mut self.network, rate);
+        self.network.include_in_average(self.updater.steps);
         Ok(tally)
     }
 }
@@ -280,6 +297,15 @@ pub(crate) fn batches(rows: usize, size: usize) -> impl Iterator<Item = Range<us
 fn blocks(examples: &Examples) -> impl Iterator<Item = Range<usize>> + use<> {
     let rows = examples.features.nrows();
     (0..rows).step_by(EVALUATION_BLOCK).map(move |first| first..rows.min(first + EVALUATION_BLOCK))
+}
+
+/// The sums over all examples.
+fn evaluate_all(network: &mut Network, examples: &Examples) -> Result<Tally, TrainError> {
+    let mut tally = Tally::default();
+    for block in blocks(examples) {
+        tally.add(network.evaluate(examples, block)?);
+    }
+    Ok(tally)
 }
 
 fn has_classes(examples: &Examples) -> bool {

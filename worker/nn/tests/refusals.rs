@@ -48,6 +48,8 @@ fn a_hyperparameter_out_of_range_is_named_with_its_range() {
         ),
         (TrainSpec { dropout: -0.1, ..spec() }, &format!("dropout = -0.1: {UNIT}")),
         (TrainSpec { dropout: f64::NAN, ..spec() }, &format!("dropout = NaN: {UNIT}")),
+        (TrainSpec { weight_average: 1.0, ..spec() }, &format!("weight_average = 1.0: {UNIT}")),
+        (TrainSpec { label_smoothing: 1.0, ..spec() }, &format!("label_smoothing = 1.0: {UNIT}")),
         (optimizer(Optimizer::Momentum { momentum: 1.5 }), &format!("momentum = 1.5: {UNIT}")),
         (optimizer(Optimizer::Nesterov { momentum: -0.5 }), &format!("momentum = -0.5: {UNIT}")),
         (
@@ -91,6 +93,17 @@ fn a_hyperparameter_out_of_range_is_named_with_its_range() {
     for (spec, text) in bad {
         assert_eq!(error_of(&spec, good_data()), text);
     }
+}
+
+#[test]
+fn the_labels_of_a_regression_are_not_smoothed() {
+    let spec = TrainSpec { label_smoothing: 0.1, ..spec() };
+    let data = Arc::unwrap_or_clone(splits(20, 5, 0));
+    assert_eq!(
+        error_of(&spec, data),
+        "label_smoothing = 0.1: expected 0 for regression, which has no classes to smooth"
+    );
+    assert_eq!(error_of(&spec, good_data()), "no error");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::sync::{Arc, Barrier};
 
 use caviar_common::metric::{EpochMetrics, Score};
-use caviar_common::train::{Normalization, Optimizer, TrainSpec};
+use caviar_common::train::{Normalization, Optimizer, Schedule, TrainSpec};
 use caviar_data::Splits;
 use caviar_nn::{TrainError, Trainer};
 
@@ -112,6 +112,52 @@ fn seed_and_trial_change_the_training() {
         |seed, trial| rest(&mut Trainer::new(&spec, splits(41, 20, 3), seed, trial).unwrap(), 2);
     assert_ne!(run(5, 6), run(5, 7));
     assert_ne!(run(5, 6), run(6, 6));
+}
+
+#[test]
+fn a_schedule_by_steps_changes_the_rate_within_an_epoch() {
+    // The epoch has two steps. With cosine_cycles, the rate of the first is 0.
+    let with = |learning_rate, schedule| {
+        let optimizer = Optimizer::Sgd;
+        let spec = TrainSpec { optimizer, learning_rate, schedule, batch_size: 21, ..spec() };
+        let spec = TrainSpec { epochs: 1, ..spec };
+        rest(&mut Trainer::new(&spec, splits(41, 20, 3), 5, 6).unwrap(), 1).remove(0)
+    };
+    let [train, _, validation, _] = with(0.5, Schedule::CosineCycles);
+    let nothing_learnt = with(1e-30, Schedule::Constant);
+    assert_eq!(train, nothing_learnt[0]);
+    assert_ne!(validation, nothing_learnt[2]);
+}
+
+#[test]
+fn every_optimizer_learns_with_a_rate_of_zero_in_between() {
+    for optimizer in optimizers(1e-8) {
+        let schedule = Schedule::CosineCycles;
+        let spec = TrainSpec { optimizer, schedule, learning_rate: 0.05, epochs: 15, ..spec() };
+        let mut trainer = Trainer::new(&spec, splits(300, 4, 3), 1, 1).unwrap();
+        let metrics = (0..15).map(|_| trainer.epoch(&go_on).unwrap().unwrap()).last().unwrap();
+        assert!(metrics.is_finite(), "{optimizer:?}: {metrics:?}");
+        assert!(metrics.validation.accuracy.unwrap() > 0.5, "{optimizer:?}: {metrics:?}");
+    }
+}
+
+#[test]
+fn averages_are_validated_and_tested_and_change_no_step() {
+    let run = |weight_average| {
+        let spec = TrainSpec { weight_average, learning_rate: 0.03, ..spec() };
+        let mut trainer = Trainer::new(&spec, splits(41, 20, 3), 5, 6).unwrap();
+        let before = trainer.test().unwrap().unwrap().loss;
+        let epochs = rest(&mut trainer, 4);
+        (before, epochs, trainer.test().unwrap().unwrap().loss)
+    };
+    let (raw, averaged, nearly_raw) = (run(0.0), run(0.9), run(1e-9));
+    assert_eq!(raw.0.to_bits(), averaged.0.to_bits(), "the average begins with the first weights");
+    for (raw, averaged) in raw.1.iter().zip(&averaged.1) {
+        assert_eq!(raw[..2], averaged[..2], "training metrics");
+        assert_ne!(raw[2], averaged[2], "validation loss");
+    }
+    assert!((raw.2 - averaged.2).abs() > 1e-4, "{} and {}", raw.2, averaged.2);
+    assert!((raw.2 - nearly_raw.2).abs() < 1e-5, "{} and {}", raw.2, nearly_raw.2);
 }
 
 #[test]

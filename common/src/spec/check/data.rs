@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::assignment::Value;
 use crate::data::{ColumnType, DataSpec, SplitSpec, TableSpec, Task};
 use crate::error::{Problem, Problems};
 use crate::limits::{MAX_COLUMN_NAMES, MAX_TEXT_CHARS};
@@ -85,12 +86,44 @@ fn check_split(data: &DraftData, problems: &mut Problems) -> SplitSpec {
 }
 
 /// The task as given. If it is absent but the objective is a metric that only classification has,
-/// the task is classification.
+/// or labels are smoothed, the task is classification.
 fn check_task(draft: &Draft, problems: &mut Problems) -> Option<Task> {
     let tasks = Task::ALL.map(|task| (task.name(), Some(task)));
     let metric = draft.objective.metric.as_deref().and_then(Metric::from_name);
-    let implied = metric.filter(Metric::needs_classes).map(|_| Task::Classification);
+    let has_classes = metric.is_some_and(|metric| metric.needs_classes());
+    let has_classes = has_classes || smoothing_field(draft).is_some();
+    let implied = has_classes.then_some(Task::Classification);
     named("data.task", draft.data.task.as_deref(), &tasks, implied, problems)
+}
+
+/// The field that smooths labels, which only classification can: `space.label_smoothing`, or
+/// `fixed.label_smoothing` unless it is 0.
+fn smoothing_field(draft: &Draft) -> Option<String> {
+    const NAME: &str = "label_smoothing";
+    let parameters = draft.space.iter().flatten();
+    let searched = parameters.map(|it| &it.name).any(|name| name == NAME);
+    let is_fixed = draft.fixed.iter().any(|(name, value)| name == NAME && is_above_0(value));
+    match (searched, is_fixed) {
+        (true, _) => Some(format!("space.{NAME}")),
+        (false, true) => Some(format!("fixed.{NAME}")),
+        (false, false) => None,
+    }
+}
+
+fn is_above_0(value: &Value) -> bool {
+    value.as_f64().is_some_and(|number| number > 0.0)
+}
+
+/// Refuses to smooth the labels of a regression, as the objective refuses its accuracy.
+pub(super) fn check_smoothing(draft: &Draft, task: Option<Task>, problems: &mut Problems) {
+    let Some(field) = smoothing_field(draft).filter(|_| task == Some(Task::Regression)) else {
+        return;
+    };
+    if !problems.touches(&field) {
+        let message = "has no effect with task = \"regression\": remove it, or set task = \
+                       \"classification\"";
+        problems.push(Problem::new(field, message));
+    }
 }
 
 fn check_table(data: &DraftData, problems: &mut Problems) -> TableSpec {

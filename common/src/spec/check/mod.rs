@@ -8,7 +8,7 @@ mod external;
 mod range;
 mod space;
 
-use self::data::check_data;
+use self::data::{check_data, check_smoothing};
 use self::external::{
     check_external_data, check_external_fixed, check_external_objective, check_external_stopping,
 };
@@ -54,6 +54,7 @@ impl Draft {
             data = check_data(self, &mut problems);
             fixed = check_fixed(self, &mut problems);
             space = check_space(self.space.as_deref(), &fixed, Subject::Network, &mut problems);
+            check_smoothing(self, data.task, &mut problems);
             search = check_search(self, &space, &mut problems);
             objective = check_objective(self, data.task, &mut problems);
             stopping = check_stopping(self, search.strategy.default_stopping(), &mut problems);

@@ -22,6 +22,8 @@ fn schedules() -> Vec<Schedule> {
         Schedule::Exponential { decay },
         Schedule::Step { decay },
         Schedule::Cosine { decay },
+        Schedule::OneCycle,
+        Schedule::CosineCycles,
     ]
 }
 
@@ -33,6 +35,8 @@ fn specs() -> impl Strategy<Value = TrainSpec> {
         select(vec![Precision::F32, Precision::F32, Precision::Bf16]),
         select(vec![0.0, 0.01]),
         select(vec![0.0, 0.5]),
+        select(vec![0.0, 0.1]),
+        select(vec![0.0, 0.0, 0.9]),
     );
     let shapes = (
         vec(1u32..40, 0..3),
@@ -43,7 +47,15 @@ fn specs() -> impl Strategy<Value = TrainSpec> {
         2u32..50,
     );
     (rules, shapes).prop_map(|(rules, shapes)| {
-        let (optimizer, schedule, precision, weight_decay, gradient_clip) = rules;
+        let (
+            optimizer,
+            schedule,
+            precision,
+            weight_decay,
+            gradient_clip,
+            label_smoothing,
+            weight_average,
+        ) = rules;
         let (hidden, activation, normalization, dropout, init, batch_size) = shapes;
         TrainSpec {
             optimizer,
@@ -51,6 +63,8 @@ fn specs() -> impl Strategy<Value = TrainSpec> {
             precision,
             weight_decay,
             gradient_clip,
+            label_smoothing,
+            weight_average,
             hidden,
             activation,
             normalization,
@@ -92,10 +106,13 @@ proptest! {
 
     #[test]
     fn a_training_that_is_cut_has_the_same_bits(
-        spec in specs(),
+        mut spec in specs(),
         outputs in select(vec![0u32, 3]),
         cuts in vec((0u32..40, any::<proptest::sample::Index>(), any::<bool>()), 1..5),
     ) {
+        if outputs == 0 {
+            spec.label_smoothing = 0.0;
+        }
         let (families, data) = (Family::available(), data(outputs));
         let new = |family| Trainer::with_family(family, &spec, data.clone(), 5, 6).unwrap();
         let mut whole = new(families[0]);
@@ -144,5 +161,22 @@ fn a_checkpoint_has_the_size_that_is_promised() {
         let statistics = 2 * (12 + 9);
         let floats = trainer.parameters() * (1 + slots) + statistics;
         assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 184, "{optimizer:?}");
+        let spec = TrainSpec { weight_average: 0.9, ..spec };
+        let trainer = Trainer::with_family(Family::available()[0], &spec, data(3), 5, 6).unwrap();
+        let floats = floats + trainer.parameters() + statistics;
+        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 184, "{optimizer:?}");
     }
+}
+
+#[test]
+fn a_spec_without_later_hyperparameters_has_the_form_that_earlier_checkpoints_name() {
+    let form = |spec: &TrainSpec| serde_json::to_value(spec).unwrap();
+    for name in ["label_smoothing", "weight_average"] {
+        assert_eq!(form(&spec()).get(name), None);
+    }
+    let changed = form(&TrainSpec { label_smoothing: 0.1, weight_average: 0.9, ..spec() });
+    assert_eq!(
+        (&changed["label_smoothing"], &changed["weight_average"]),
+        (&0.1.into(), &0.9.into())
+    );
 }

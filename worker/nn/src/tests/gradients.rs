@@ -61,6 +61,9 @@ fn all_cases(family: Family) -> Vec<Case> {
             }
         }
     }
+    for shape in SHAPES {
+        cases.push(case(family, TrainSpec { label_smoothing: 0.3, ..spec() }, shape));
+    }
     cases
 }
 

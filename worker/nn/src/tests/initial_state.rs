@@ -2,7 +2,7 @@
 
 use caviar_common::error::ErrorClass;
 use caviar_common::seed::{Purpose, Seed};
-use caviar_common::train::{Init, TrainSpec};
+use caviar_common::train::{Activation, Init, TrainSpec};
 
 use super::support::{draws, examples, spec};
 use crate::error::TrainError;
@@ -13,10 +13,16 @@ use crate::trainer::batches;
 
 #[test]
 fn initial_weights_have_the_documented_variance() {
-    for (init, want) in
-        [(Init::Auto, 2.0 / 400.0), (Init::He, 2.0 / 400.0), (Init::Xavier, 2.0 / 1000.0)]
-    {
-        let spec = TrainSpec { hidden: vec![600], init, ..spec() };
+    use Activation::{Gelu, LeakyRelu, Mish, Relu, Selu, Sigmoid, Silu, Tanh};
+    let (he, lecun, xavier) = (2.0 / 400.0, 1.0 / 400.0, 2.0 / 1000.0);
+    let by_activation = [(he, &[Relu, LeakyRelu, Gelu, Silu, Mish][..]), (lecun, &[Selu])];
+    let by_activation = by_activation.into_iter().chain([(xavier, &[Tanh, Sigmoid][..])]);
+    let automatic = by_activation.flat_map(|(want, activations)| {
+        activations.iter().map(move |&activation| (Init::Auto, activation, want))
+    });
+    let given = [(Init::He, Tanh, he), (Init::Xavier, Selu, xavier)];
+    for (init, activation, want) in automatic.chain(given) {
+        let spec = TrainSpec { hidden: vec![600], init, activation, ..spec() };
         let mut network = Network::new(Family::available()[0], &spec, 400, 200, 2).unwrap();
         network.initialise(&spec, Seed::derive(1, 1, Purpose::Init));
         let variance = |layer: &Layer| {
@@ -25,7 +31,7 @@ fn initial_weights_have_the_documented_variance() {
             squares.sum::<f64>() / (layer.inputs * layer.outputs) as f64
         };
         let (hidden, output) = (variance(&network.layers[0]), variance(&network.layers[1]));
-        assert!((hidden / want - 1.0).abs() < 0.02, "{init:?}: {hidden} but {want}");
+        assert!((hidden / want - 1.0).abs() < 0.02, "{init:?} {activation:?}: {hidden} but {want}");
         assert!((output / (2.0 / 800.0) - 1.0).abs() < 0.02, "output: {output}");
         let [gamma, beta] = network.layers[0].gamma_beta().unwrap();
         assert!(gamma.positions().all(|position| network.parameters[position] == 1.0));

@@ -48,6 +48,20 @@ fn value_and_slope(activation: Activation, z: f64) -> (f64, f64) {
             let phi = 0.5 * (1.0 + libm::erf(z / 2f64.sqrt()));
             (z * phi, phi + z * libm::exp(-z * z / 2.0) / (2.0 * std::f64::consts::PI).sqrt())
         }
+        Activation::Silu => {
+            let sigmoid = 1.0 / (1.0 + libm::exp(-z));
+            (z * sigmoid, sigmoid + z * sigmoid * (1.0 - sigmoid))
+        }
+        Activation::Mish => {
+            let tangent = libm::tanh(libm::log1p(libm::exp(z)));
+            let sigmoid = 1.0 / (1.0 + libm::exp(-z));
+            (z * tangent, tangent + z * sigmoid * (1.0 - tangent * tangent))
+        }
+        Activation::Selu => {
+            let (lambda, alpha) = (1.050_700_987_355_480_5, 1.673_263_242_354_377_2);
+            let below = (lambda * alpha * libm::expm1(z), lambda * alpha * libm::exp(z));
+            if z > 0.0 { (lambda * z, lambda) } else { below }
+        }
     }
 }
 
@@ -104,7 +118,13 @@ fn backward_of_normalise(
 }
 
 /// The mean loss and its gradient by the outputs z [rows, outputs].
-fn loss(z: &Array2<f64>, targets: &Targets, round: fn(f64) -> f64) -> (f64, Array2<f64>) {
+fn loss(
+    z: &Array2<f64>,
+    targets: &Targets,
+    smoothing: f64,
+    round: fn(f64) -> f64,
+) -> (f64, Array2<f64>) {
+    let of_each = smoothing / z.ncols() as f64;
     let rows = z.nrows() as f64;
     let (mut total, mut gradient) = (0.0, Array2::zeros(z.dim()));
     for row in 0..z.nrows() {
@@ -113,9 +133,11 @@ fn loss(z: &Array2<f64>, targets: &Targets, round: fn(f64) -> f64) -> (f64, Arra
                 let class = classes[row] as usize;
                 let largest = z.row(row).fold(f64::NEG_INFINITY, |a, &b| a.max(b));
                 let powers = z.row(row).mapv(|x| libm::exp(x - largest));
-                total += libm::log(powers.sum()) + largest - z[[row, class]];
+                let of_targets = (1.0 - smoothing) * z[[row, class]] + of_each * z.row(row).sum();
+                total += libm::log(powers.sum()) + largest - of_targets;
                 gradient.row_mut(row).assign(&(&powers / powers.sum()).mapv(round));
-                gradient[[row, class]] -= 1.0;
+                gradient.row_mut(row).mapv_inplace(|share| share - of_each);
+                gradient[[row, class]] -= 1.0 - smoothing;
             }
             Targets::Values(values) => {
                 let error = z[[row, 0]] - f64::from(values[row]);
@@ -192,7 +214,7 @@ impl Pass<'_> {
             traces.push(trace);
             a = z;
         }
-        let (loss, gradient) = loss(&a, targets, round_back);
+        let (loss, gradient) = loss(&a, targets, spec.label_smoothing, round_back);
         outcome.loss = loss;
         outcome.gradients = self.backward(&layers, &traces, gradient);
         outcome

@@ -12,25 +12,27 @@ import json
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
 STEPS = 20
 ACTIVATIONS = {
     "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid,
-    "gelu": nn.GELU,
+    "gelu": nn.GELU, "silu": nn.SiLU, "mish": nn.Mish, "selu": nn.SELU,
 }
 NORMALIZATIONS = ["before", "after", "none"]
 # Features, hidden units, outputs, True for classes (else regression), examples per mini-batch.
 SHAPES = [
     (5, [6, 4], 3, True, 9), (3, [17], 1, False, 6), (4, [5, 3], 4, True, 8), (2, [7], 1, False, 7),
 ]
-# Each normalisation with each activation; the shapes take turns.
+# Each normalisation with each activation; the shapes take turns. The last number is the label
+# smoothing in training.
 NETS = [
-    (normalization, activation, *SHAPES[(3 * i + j) % len(SHAPES)])
+    (normalization, activation, *SHAPES[(3 * i + j) % len(SHAPES)], 0.0)
     for i, activation in enumerate(ACTIVATIONS)
     for j, normalization in enumerate(NORMALIZATIONS)
-]
+] + [("before", "silu", *SHAPES[0], 0.1), ("after", "mish", *SHAPES[2], 0.4)]
 OPTIMIZERS = {
     "sgd": lambda groups: torch.optim.SGD(groups, lr=0.05),
     "momentum": lambda groups: torch.optim.SGD(groups, lr=0.05, momentum=0.9),
@@ -39,7 +41,7 @@ OPTIMIZERS = {
     "adam": lambda groups: torch.optim.Adam(groups, lr=0.01, betas=(0.8, 0.95), eps=1e-3),
     "adamw": lambda groups: torch.optim.AdamW(groups, lr=0.01, betas=(0.8, 0.95), eps=1e-3),
 }
-DECAY, CLIP, MOMENTUM = 0.1, 0.2, 0.8
+DECAY, CLIP, MOMENTUM, AVERAGE = 0.1, 0.2, 0.8, 0.9
 
 
 class Net(nn.Module):
@@ -91,7 +93,7 @@ class Net(nn.Module):
 
 
 def make(net, seed, dtype):
-    normalization, activation, features, hidden, outputs, has_classes, batch = net
+    normalization, activation, features, hidden, outputs, has_classes, batch, smoothing = net
     torch.manual_seed(seed)
     model = Net(normalization, activation, features, hidden, outputs)
     with torch.no_grad():
@@ -100,14 +102,23 @@ def make(net, seed, dtype):
             t.copy_((t + 0.3 * torch.randn_like(t)).float().double())
     x = torch.randn(2 * batch, features).float().double()
     if has_classes:
-        return model.to(dtype), x.to(dtype), torch.randint(outputs, (2 * batch,)), F.cross_entropy
+        loss_of = lambda z, t: F.cross_entropy(
+            z, t, label_smoothing=smoothing if model.training else 0.0)
+        return model.to(dtype), x.to(dtype), torch.randint(outputs, (2 * batch,)), loss_of
     y = torch.randn(2 * batch).float().double()
     return model.to(dtype), x.to(dtype), y.to(dtype), lambda z, t: F.mse_loss(z[:, 0], t)
 
 
+def corrected_average(average, value, steps_before):
+    """The exponential moving average with the bias correction of Adam."""
+    return average + (1 - AVERAGE) / (1 - AVERAGE ** (steps_before + 1)) * (value - average)
+
+
 def train(net, seed, dtype, training):
+    """Returns the trained parameters, and what the averaged network has and computes."""
     model, x, y, loss_of = make(net, seed, dtype)
-    batch = net[-1]
+    batch = net[-2]
+    average = AveragedModel(model, avg_fn=corrected_average, use_buffers=True)
     update = OPTIMIZERS[training["optimizer"]](model.groups(training["weight_decay"]))
     for step in range(STEPS):
         half = slice(0, batch) if step % 2 == 0 else slice(batch, 2 * batch)
@@ -116,21 +127,30 @@ def train(net, seed, dtype, training):
         if training["gradient_clip"]:
             nn.utils.clip_grad_norm_(model.parameters(), training["gradient_clip"])
         update.step()
-    return model.flat()
+        average.update_parameters(model)
+    model.eval()
+    averaged = average.module.eval()
+    averages = {"parameters": averaged.flat(), "running": running(averaged),
+                "evaluated_loss": loss_of(averaged(x[batch:]), y[batch:]).item()}
+    return model.flat(), averages
+
+
+def running(model):
+    return [v.tolist() for norm in model.norms for v in (norm.running_mean, norm.running_var)]
 
 
 def computed(net, seed, dtype, trainings):
     model, x, y, loss_of = make(net, seed, dtype)
-    batch = net[-1]
+    batch = net[-2]
     loss = loss_of(model(x[:batch]), y[:batch])
     loss.backward()
     result = {"loss": loss.item(), "gradients": model.flat(lambda t: t.grad)}
-    result["running"] = [
-        v.tolist() for norm in model.norms for v in (norm.running_mean, norm.running_var)
-    ]
+    result["running"] = running(model)
     model.eval()
     result["evaluated_loss"] = loss_of(model(x[batch:]), y[batch:]).item()
-    result["trained"] = [train(net, seed, dtype, training) for training in trainings]
+    result["trained"] = [train(net, seed, dtype, training)[0] for training in trainings]
+    # The average with Adam, the fifth optimiser.
+    result["averaged"] = train(net, seed, dtype, trainings[4])[1]
     return rounded(result, 12 if dtype == torch.float64 else 9)
 
 
@@ -145,7 +165,7 @@ def rounded(value, digits):
 
 
 def case(net, seed):
-    normalization, activation, features, hidden, outputs, has_classes, batch = net
+    normalization, activation, features, hidden, outputs, has_classes, batch, smoothing = net
     model, x, y, _ = make(net, seed, torch.float64)
     # Half of the nets use an optimiser without weight decay and clipping, the others with both.
     trainings = []
@@ -156,6 +176,7 @@ def case(net, seed):
     return {
         "normalization": normalization,
         "activation": activation,
+        "label_smoothing": smoothing,
         "hidden": hidden,
         "outputs": outputs,
         "batch": batch,

@@ -16,12 +16,15 @@ use caviar_common::train::{Activation, Normalization, Optimizer, Schedule, Train
 use caviar_data::{Examples, Splits, Targets};
 use ndarray::Array2;
 
-pub(crate) const ACTIVATIONS: [Activation; 5] = [
+pub(crate) const ACTIVATIONS: [Activation; 8] = [
     Activation::Relu,
     Activation::LeakyRelu,
     Activation::Tanh,
     Activation::Sigmoid,
     Activation::Gelu,
+    Activation::Silu,
+    Activation::Mish,
+    Activation::Selu,
 ];
 pub(crate) const NORMALIZATIONS: [Normalization; 3] =
     [Normalization::Before, Normalization::After, Normalization::None];
@@ -58,15 +61,21 @@ pub(crate) fn spec() -> TrainSpec {
 pub(crate) fn specs_of_every_branch() -> Vec<TrainSpec> {
     let spec_of = |(index, optimizer): (usize, Optimizer)| TrainSpec {
         optimizer,
-        activation: ACTIVATIONS[index % 5],
+        activation: ACTIVATIONS[index],
         normalization: NORMALIZATIONS[index % 3],
         dropout: if index == 0 { 0.0 } else { 0.3 },
         gradient_clip: if index == 1 { 0.0 } else { 0.5 },
         weight_decay: 0.01,
-        schedule: Schedule::Cosine { decay: 0.9 },
+        weight_average: if index % 2 == 0 { 0.9 } else { 0.0 },
+        schedule: match index % 3 {
+            0 => Schedule::Cosine { decay: 0.9 },
+            1 => Schedule::OneCycle,
+            _ => Schedule::CosineCycles,
+        },
         ..spec()
     };
-    optimizers(1e-8).into_iter().enumerate().map(spec_of).collect()
+    let optimizers = optimizers(1e-8).into_iter().cycle();
+    optimizers.take(ACTIVATIONS.len()).enumerate().map(spec_of).collect()
 }
 
 /// The random stream of that number.
