@@ -56,7 +56,9 @@ impl Outputs {
         match targets {
             Targets::Classes(classes) => Targets::Classes(pick(classes, rows)),
             Targets::Values(values) => {
-                Targets::Values(rows.iter().filter_map(|&row| self.at(values, row)).collect())
+                let mut standardised = Vec::with_capacity(rows.len());
+                standardised.extend(rows.iter().filter_map(|&row| self.at(values, row)));
+                Targets::Values(standardised)
             }
         }
     }
