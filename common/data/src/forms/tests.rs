@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use time::{Date, Month};
 
+use super::dates::DateParts;
+use super::numbers::{DecimalMark, Thousands};
 use super::*;
 
 fn column(cells: &[&str]) -> Candidates {
