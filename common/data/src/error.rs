@@ -6,22 +6,15 @@ use std::io;
 use caviar_common::error::ErrorClass;
 use caviar_common::text::shortened;
 
-use crate::forms::{CellFault, Form, NumberForm};
-use crate::limits::{
-    MAX_CATEGORIES, MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_NUMBER, MAX_RECORD_BYTES,
-    MAX_VALUES, MIN_ROWS,
-};
+use crate::fault::plural;
+use crate::file_error::FileError;
+use crate::limits::{MAX_FEATURES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
 use crate::text::TextError;
 
-pub(crate) const SOURCE: &str = "data.source";
-pub(crate) const LABEL: &str = "data.label";
-pub(crate) const LABELS: &str = "data.labels";
-pub(crate) const VALIDATION: &str = "data.validation";
-pub(crate) const TEST: &str = "data.test";
-pub(crate) const HEADER: &str = "data.header";
-pub(crate) const COLUMNS: &str = "data.columns";
-pub(crate) const IGNORE: &str = "data.ignore";
-pub(crate) const TYPES: &str = "data.types";
+pub use crate::fault::Fault;
+pub(crate) use crate::fields::{
+    COLUMNS, DELIMITER, HEADER, IGNORE, LABEL, LABELS, MISSING, SOURCE, TEST, TYPES, VALIDATION,
+};
 
 /// Longest text from a file that an error shows, in characters.
 const SHOWN_CHARS: usize = 40;
@@ -36,11 +29,13 @@ pub enum DataError {
         /// The text after `builtin:`.
         name: String,
     },
-    /// A file whose name is neither that of a table nor that of an IDX file.
+    /// A file whose name is not that of any format.
     #[error(
-        "{path}: unknown format: expected a table (its name ends in .csv, .tsv, .tab, .txt, .dat \
-         or .data), an IDX image file (its name ends in ubyte or .idx), each also with .gz, or \
-         \"builtin:digits\"; tables also with .zst or .zip"
+        "{path}: unknown format: expected a text table (its name ends in .csv, .tsv, .tab, .txt, \
+         .dat or .data), a LIBSVM file (.svm, .libsvm or .svmlight), an IDX image file (ubyte or \
+         .idx), each also with .gz; a NumPy array (.npy or .npz), a Parquet file (.parquet), an \
+         Arrow file (.arrow or .feather), or \"builtin:digits\"; tables of text also with .zst or \
+         .zip"
     )]
     UnknownFormat {
         /// The source as given.
@@ -404,6 +399,10 @@ pub enum DataError {
         /// The share.
         share: f64,
     },
+
+    /// A file that stores numbers and texts with their types cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl DataError {
@@ -456,6 +455,7 @@ impl DataError {
             | Self::Share { field, .. }
             | Self::EmptySplit { field, .. } => field,
             Self::Cell { cell, .. } => cell.field,
+            Self::File(error) => error.field(),
         }
     }
 }
@@ -526,19 +526,6 @@ pub struct BadCell {
     pub fault: Fault,
 }
 
-impl From<CellFault> for Fault {
-    fn from(fault: CellFault) -> Self {
-        match fault {
-            CellFault::Misfit { form: Form::Number(form) } if form == NumberForm::PLAIN => {
-                Self::NotNumber
-            }
-            CellFault::Misfit { form } => Self::Misfit { expected: form.to_string() },
-            CellFault::Infinite => Self::NotFinite,
-            CellFault::OutOfRange => Self::OutOfRange,
-        }
-    }
-}
-
 impl From<TextError> for DataError {
     fn from(error: TextError) -> Self {
         match error {
@@ -557,56 +544,6 @@ impl fmt::Display for BadCell {
         let Self { path, line, column, value, fault, .. } = self;
         write!(f, "{path}, line {line}, column {column:?}: {value:?} {fault}")
     }
-}
-
-/// Why a cell does not fit its column.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// The cell is empty or has only blanks.
-    #[error("is empty: expected a value in every row")]
-    Empty,
-    /// The bytes are not UTF-8 text.
-    #[error("is not UTF-8: save the file in that encoding")]
-    NotUtf8,
-    /// Text in a column of numbers.
-    #[error(
-        "is not a number: expected one such as 1.5 or 2e-3; if it stands for a missing value, add \
-         it to missing"
-    )]
-    NotNumber,
-    /// A cell that is not written like the others of its column.
-    #[error("does not fit its column: expected {expected}")]
-    Misfit {
-        /// How the other cells are written, with an example.
-        expected: String,
-    },
-    /// An infinity, in words.
-    #[error("is not finite: give a number, or add it to missing")]
-    NotFinite,
-    /// A number whose square can overflow.
-    #[error("is too large: expected a number from -{MAX_NUMBER:e} to {MAX_NUMBER:e}")]
-    OutOfRange,
-    /// One text more than a category can have.
-    #[error(
-        "is one text too many for a category: expected at most {MAX_CATEGORIES} different ones"
-    )]
-    TooManyTexts,
-    /// A text of a category that exceeds the limit.
-    #[error("is too long for a category: expected at most {MAX_LABEL_BYTES} bytes")]
-    LongText,
-    /// One class more than the limit.
-    #[error(
-        "is one class too many: expected at most {MAX_CLASSES}; set task = \"regression\" to \
-         predict a number"
-    )]
-    TooManyClasses,
-    /// A class whose name exceeds the limit.
-    #[error("is too long for the name of a class: expected at most {MAX_LABEL_BYTES} bytes")]
-    LongLabel,
-}
-
-const fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }
 
 fn further(more: u64) -> String {

@@ -16,8 +16,11 @@ use std::collections::HashMap;
 use caviar_common::data::{ColumnType, DataSpec};
 use caviar_common::numbers::{index, to_u32};
 
+pub(crate) use self::missing::{MissingTexts, Presence};
+pub(crate) use self::plan::{hint, listed};
+pub(crate) use self::scan::numbered;
+
 use self::dialect::Dialect;
-use self::missing::{MissingTexts, Presence};
 use self::plan::{LabelPlan, Plan, Plans};
 use self::rows::Rows;
 use self::scan::Scan;
@@ -122,7 +125,7 @@ enum Growing {
 
 /// The codes of a category so far, in the order in which its texts appeared.
 #[derive(Default)]
-struct Codes {
+pub(crate) struct Codes {
     codes: HashMap<Box<str>, u32>,
     /// `u32::MAX` for a missing value.
     rows: Vec<u32>,
@@ -131,7 +134,7 @@ struct Codes {
 impl Codes {
     const MISSING: u32 = u32::MAX;
 
-    fn push(&mut self, cell: &str) -> Result<(), Fault> {
+    pub(crate) fn push(&mut self, cell: &str) -> Result<(), Fault> {
         let known = self.codes.get(cell).copied();
         let code = match known {
             Some(code) => code,
@@ -147,8 +150,12 @@ impl Codes {
         Ok(())
     }
 
+    pub(crate) fn push_missing(&mut self) {
+        self.rows.push(Self::MISSING);
+    }
+
     /// The place of each row's text among the sorted texts, and the texts.
-    fn finish(self) -> (Vec<f64>, Vec<String>) {
+    pub(crate) fn finish(self) -> (Vec<f64>, Vec<String>) {
         let mut texts: Vec<(String, u32)> =
             self.codes.into_iter().map(|(text, code)| (text.into_string(), code)).collect();
         texts.sort_unstable();
@@ -236,7 +243,7 @@ impl<'a> Builder<'a> {
                 Ok(())
             }
             (Some(Growing::Codes(codes)), _) if is_missing => {
-                codes.rows.push(Codes::MISSING);
+                codes.push_missing();
                 Ok(())
             }
             (Some(Growing::Codes(codes)), _) => {
