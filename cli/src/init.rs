@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn rows(label: impl Fn(u32) -> String) -> String {
-        let rows = (0..60).map(|n| format!("{},{n},{}\n", label(n), n * n));
+        let rows = (0..60).map(|n| format!("{},{},{}\n", label(n), 3 * n, n * n));
         "kind,a,Target\n".to_owned() + &rows.collect::<String>()
     }
 

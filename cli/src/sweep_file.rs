@@ -236,8 +236,9 @@ fn make_absolute(data: &mut DataSpec, sweep_file: &Path) -> anyhow::Result<()> {
     if !data.source.is_empty() && !data.source.starts_with("builtin:") && !data.is_external() {
         data.source = absolute(&data.source)?;
     }
-    if let Some(labels) = &mut data.labels {
-        *labels = absolute(labels)?;
+    let others = [&mut data.labels, &mut data.split.validation_source, &mut data.split.test_source];
+    for path in others.into_iter().flatten() {
+        *path = absolute(path)?;
     }
     Ok(())
 }
@@ -336,7 +337,7 @@ mod tests {
 
     fn refusal(text: &str) -> Vec<String> {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("own.csv"), "x,y\n1,a\n2,b\n3,a\nNaN,b\n").unwrap();
+        std::fs::write(directory.path().join("own.csv"), "x,y\n1,a\n2,b\n3,a\n-inf,b\n").unwrap();
         let path = directory.path().join("own.toml");
         std::fs::write(&path, text).unwrap();
         let error = SweepSource::read(&path, None, Purpose::Run).unwrap_err();

@@ -443,8 +443,8 @@ fn files_that_cannot_be_used_are_wrong_arguments() {
     for (arguments, text) in [
         (&["run", "absent.toml"][..], "error: cannot open absent.toml: "),
         (&["check", "."], "error: cannot read .: "),
-        (&["init", "absent.csv"], "error: cannot open absent.csv: "),
-        (&["init", "a.toml"], "error: a.toml is not a CSV file"),
+        (&["init", "absent.csv"], "error: absent.csv: cannot be opened: "),
+        (&["init", "a.toml"], "error: a.toml: unknown format: expected a table "),
         (&["list", "--store", "a.db", "--coordinator", ":1"], "error: --coordinator :1 and "),
     ] {
         let refusal = refusal_with(2, directory, arguments);

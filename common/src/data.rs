@@ -51,6 +51,9 @@ pub struct DataSpec {
     /// How the rows and columns of a table are read.
     #[serde(default, skip_serializing_if = "TableSpec::is_default")]
     pub table: TableSpec,
+    /// Which rows of a table stay together or are given to a split.
+    #[serde(default, skip_serializing_if = "SplitSpec::is_default")]
+    pub split: SplitSpec,
 }
 
 /// How the rows and columns of a table are read. What is absent is detected.
@@ -73,6 +76,27 @@ pub struct TableSpec {
 }
 
 impl TableSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How the rows of a table are split, where they are not drawn one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SplitSpec {
+    /// A column. All rows with the same value of it are in the same split.
+    pub group: Option<String>,
+    /// A column of dates or numbers. The latest rows are the test split, and those before them the
+    /// validation split.
+    pub time: Option<String>,
+    /// The path of a table with the columns of `source`, whose rows are the validation split.
+    pub validation_source: Option<String>,
+    /// The same for the test split.
+    pub test_source: Option<String>,
+}
+
+impl SplitSpec {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

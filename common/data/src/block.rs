@@ -12,6 +12,7 @@
 //!     24   0                    u64, reserved
 //!     32   schema               JSON, UTF-8
 //!          columns              one after the other, each as its schema says
+//!          roles                the columns that decide splits, in the same way
 //!          targets              u32 classes or f64 values: one per row
 //! ```
 //!
@@ -39,7 +40,7 @@ use crate::limits::{
 };
 use crate::map::Bytes;
 use crate::pixels::Pixels;
-use crate::table::Column;
+use crate::table::{Column, GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION, Roles};
 
 const MAGIC: &[u8; 8] = b"CAVIARBK";
 const VERSION: u32 = 2;
@@ -58,6 +59,8 @@ struct Schema {
     rows: usize,
     inputs: InputsSchema,
     label: LabelSchema,
+    #[serde(default, skip_serializing_if = "RolesSchema::is_default")]
+    roles: RolesSchema,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notes: Vec<DataNote>,
 }
@@ -79,6 +82,27 @@ struct ColumnSchema {
     pack: Pack,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     categories: Vec<String>,
+}
+
+/// How the columns that decide splits are stored, after the inputs and in this order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct RolesSchema {
+    group: Option<Pack>,
+    time: Option<Pack>,
+    given: Option<Pack>,
+    seasonal: Option<String>,
+}
+
+impl RolesSchema {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn row_bytes(&self) -> usize {
+        let packs = [self.group, self.time, self.given].into_iter().flatten();
+        packs.map(|pack| pack.width.bytes()).sum()
+    }
 }
 
 /// The column to predict.
@@ -144,16 +168,20 @@ impl<'a> BlockSource<'a> {
             Inputs::Pixels(pixels) => (&[][..], Some(pixels.bytes())),
         };
         let columns = columns.iter().map(|column| column.cells.bytes());
-        std::iter::once(self.head.as_slice()).chain(columns).chain(pixels).chain([&*self.targets])
+        let roles = self.dataset.roles().cells().map(Cells::bytes);
+        let inputs = columns.chain(pixels).chain(roles);
+        std::iter::once(self.head.as_slice()).chain(inputs).chain([&*self.targets])
     }
 
     fn part(&self, index: usize) -> Option<&[u8]> {
-        let parts = self.starts.len().checked_sub(1)?;
-        match (index, self.dataset.inputs()) {
-            (0, _) => Some(&self.head),
-            (last, _) if last + 1 == parts => Some(&self.targets),
-            (_, Inputs::Pixels(pixels)) => Some(pixels.bytes()),
-            (_, Inputs::Columns(columns)) => Some(columns.get(index - 1)?.cells.bytes()),
+        let inputs = match self.dataset.inputs() {
+            Inputs::Columns(columns) => columns.as_slice(),
+            Inputs::Pixels(_) => &[],
+        };
+        match index.checked_sub(1).map(|column| inputs.get(column)) {
+            Some(Some(column)) => Some(column.cells.bytes()),
+            // The head, or one of the few parts after the columns.
+            Some(None) | None => self.parts().nth(index),
         }
     }
 }
@@ -212,6 +240,12 @@ impl Schema {
             label: LabelSchema {
                 name: dataset.label().to_owned(),
                 classes: dataset.classes().to_vec(),
+            },
+            roles: {
+                let Roles { group, time, given, seasonal } = dataset.roles();
+                let pack = |cells: &Option<Cells>| cells.as_ref().map(Cells::packing);
+                let (group, time, given) = (pack(group), pack(time), pack(given));
+                RolesSchema { group, time, given, seasonal: seasonal.clone() }
             },
             notes: dataset.notes().to_vec(),
         }
@@ -317,7 +351,8 @@ impl Layout {
             .map_err(|error| BlockError::Schema { what: error.to_string() })?;
         schema.check()?;
         // The limits of the schema keep these sums far below the largest number.
-        let end = to_u64(start + schema.input_bytes() + schema.target_bytes());
+        let role_bytes = schema.roles.row_bytes() * schema.rows;
+        let end = to_u64(start + schema.input_bytes() + role_bytes + schema.target_bytes());
         if found != end || found != expected {
             return Err(BlockError::Length { found, expected: end });
         }
@@ -343,7 +378,8 @@ impl Dataset {
     /// The bytes are not a block, a length or a number is wrong, or the data cannot be trained on.
     pub fn from_block(bytes: Bytes) -> Result<Self, BlockError> {
         let Layout { schema, start } = Layout::read(bytes.get())?;
-        let targets_at = start + schema.input_bytes();
+        let roles_at = start + schema.input_bytes();
+        let targets_at = roles_at + schema.roles.row_bytes() * schema.rows;
         let targets = bytes.get().get(targets_at..).unwrap_or_default();
         let targets = match schema.task {
             Task::Classification => Targets::Classes(words(targets, u32::from_le_bytes)),
@@ -351,11 +387,13 @@ impl Dataset {
         };
         check_targets(&targets, schema.label.classes.len())?;
         let inputs = inputs(schema.inputs, schema.rows, &bytes, start)?;
+        let roles = roles(schema.roles, schema.rows, &bytes, roles_at)?;
         let parts = Parts {
             inputs,
             targets,
             classes: schema.label.classes,
             label: schema.label.name,
+            roles,
             notes: schema.notes,
         };
         Self::new(parts, "the block", crate::error::LABEL)
@@ -391,6 +429,34 @@ fn inputs(
             };
             Ok(Inputs::Columns(columns.into_iter().map(column).collect::<Result<_, _>>()?))
         }
+    }
+}
+
+/// The columns that decide splits, from byte `start` of a block on.
+fn roles(
+    schema: RolesSchema,
+    rows: usize,
+    block: &Bytes,
+    start: usize,
+) -> Result<Roles, BlockError> {
+    let mut end = start;
+    let mut cells = |pack: Option<Pack>| {
+        let pack = pack?;
+        let range = end..end + pack.width.bytes() * rows;
+        end = range.end;
+        Some(Cells::from_section(pack, Section::Block { block: block.clone(), range }))
+    };
+    let (group, time, given) = (cells(schema.group), cells(schema.time), cells(schema.given));
+    let all = |cells: &Option<Cells>, is_legal: fn(f64) -> bool| {
+        cells.iter().flat_map(Cells::iter).all(is_legal)
+    };
+    let is_group = |code: f64| code.is_nan() || code >= 0.0 && code.fract() == 0.0;
+    let is_given = |part: f64| [GIVEN_POOL, GIVEN_VALIDATION, GIVEN_TEST].contains(&part);
+    if all(&group, is_group) && all(&time, |time| time.abs() <= MAX_NUMBER) && all(&given, is_given)
+    {
+        Ok(Roles { group, time, given, seasonal: schema.seasonal })
+    } else {
+        Err(BlockError::Number { what: "a group, a time or the file of a row is wrong" })
     }
 }
 

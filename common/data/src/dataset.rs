@@ -1,6 +1,6 @@
 //! Data as it was read and checked, before it is split.
 
-use caviar_common::data::{ColumnType, DataNote, DataSpec, Task};
+use caviar_common::data::{ColumnType, DataNote, DataSpec, NoteLevel, Task};
 use caviar_common::numbers::{to_u32, to_u64};
 
 use crate::error::{DataError, shown};
@@ -8,7 +8,10 @@ use crate::examples::Targets;
 use crate::limits::{MAX_FEATURES, MAX_VALUES, MIN_ROWS};
 use crate::pixels::Pixels;
 use crate::suspicions::examine;
-use crate::table::{Column, Table};
+use crate::table::{Column, Roles, Table};
+
+/// The codes of the notes about columns that are no inputs.
+const LEFT_OUT: [&str; 4] = ["numbers_rows", "identifies_rows", "empty", "free_text"];
 
 /// Data as it was read: typed columns, one target per row, at least [`MIN_ROWS`] rows and at least
 /// two different targets.
@@ -26,6 +29,7 @@ pub(crate) struct Parts {
     pub(crate) targets: Targets<f64>,
     pub(crate) classes: Vec<String>,
     pub(crate) label: String,
+    pub(crate) roles: Roles,
     /// What the reader detected, and what can mislead.
     pub(crate) notes: Vec<DataNote>,
 }
@@ -70,11 +74,15 @@ impl Dataset {
         let mut notes = table.notes;
         notes.extend(found);
         if columns.is_empty() {
-            let left_out = notes.iter().map(|note| note.text.as_str()).collect::<Vec<_>>();
-            return Err(DataError::NoInputs { path: path.to_owned(), why: left_out.join("; ") });
+            let left_out = notes.iter().filter(|note| LEFT_OUT.contains(&note.code.as_str()));
+            let why = left_out.map(|note| note.text.as_str()).collect::<Vec<_>>().join("; ");
+            return Err(DataError::NoInputs { path: path.to_owned(), why });
         }
+        // Warnings first: a long list is cut at its end.
+        notes.sort_by_key(|note| note.level == NoteLevel::Info);
         let inputs = Inputs::Columns(columns);
-        Self::new(Parts { inputs, targets, classes, label: table.label, notes }, path, label_field)
+        let (label, roles) = (table.label, table.roles);
+        Self::new(Parts { inputs, targets, classes, label, roles, notes }, path, label_field)
     }
 
     /// Checks the data as a whole. `label_field` is the field of the sweep file that names the
@@ -122,6 +130,10 @@ impl Dataset {
 
     pub(crate) const fn inputs(&self) -> &Inputs {
         &self.parts.inputs
+    }
+
+    pub(crate) const fn roles(&self) -> &Roles {
+        &self.parts.roles
     }
 
     /// The targets as read: for each row an index into [`classes`](Self::classes), or for
@@ -235,9 +247,8 @@ fn digest(parts: &Parts) -> String {
             for column in columns {
                 hasher.update(column.kind.name().as_bytes());
                 hash_texts(&mut hasher, &column.categories);
-                // One bit pattern for every NaN.
-                let same = |value: f64| if value.is_nan() { f64::NAN } else { value };
-                hash_words(&mut hasher, column.cells.iter().map(|value| same(value).to_le_bytes()));
+                let values = column.cells.iter().map(|value| one_nan(value).to_le_bytes());
+                hash_words(&mut hasher, values);
             }
         }
         Inputs::Pixels(pixels) => {
@@ -256,7 +267,16 @@ fn digest(parts: &Parts) -> String {
         }
     }
     hash_texts(&mut hasher, &parts.classes);
+    for cells in parts.roles.cells() {
+        hasher.update(b"role");
+        hash_words(&mut hasher, cells.iter().map(|value| one_nan(value).to_le_bytes()));
+    }
     hasher.finalize().to_hex().to_string()
+}
+
+/// The number, with one bit pattern for every NaN.
+const fn one_nan(value: f64) -> f64 {
+    if value.is_nan() { f64::NAN } else { value }
 }
 
 fn hash_texts(hasher: &mut blake3::Hasher, texts: &[String]) {

@@ -1,12 +1,16 @@
 //! Which rows are in the training, the validation and the test split.
 
+use std::collections::BTreeMap;
+
 use caviar_common::data::DataSpec;
-use caviar_common::numbers::{floor_to_usize, index, real};
+use caviar_common::numbers::{floor_to_usize, index, real, to_u64};
 use caviar_common::seed::{Purpose, Seed};
 
+use crate::cells::Cells;
 use crate::dataset::Dataset;
 use crate::error::{DataError, TEST, VALIDATION};
-use crate::examples::Targets;
+use crate::examples::{Targets, pick};
+use crate::table::{GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION};
 
 fn check_shares(validation: f64, test: f64) -> Result<(), DataError> {
     if !(validation > 0.0 && validation < 1.0) {
@@ -30,6 +34,7 @@ fn check_shares(validation: f64, test: f64) -> Result<(), DataError> {
 }
 
 /// The rows of each split, ascending.
+#[derive(Default)]
 pub(crate) struct Rows {
     pub(crate) train: Vec<usize>,
     pub(crate) validation: Vec<usize>,
@@ -43,6 +48,9 @@ impl Rows {
     /// exact share rounded up or down, as far as each class keeps a row to train on. A class with
     /// one row is in the training split only. Regression is split at random.
     ///
+    /// With groups or times, see [`by_group`] and [`by_time`]. A split that a file gives has its
+    /// rows, and the shares are those of the other rows.
+    ///
     /// # Errors
     /// A share out of range, a split without a row, or a training split of fewer than 2 rows.
     pub(crate) fn draw(
@@ -51,21 +59,138 @@ impl Rows {
         sweep_seed: u64,
     ) -> Result<Self, DataError> {
         check_shares(spec.validation, spec.test)?;
-        let rows = draw(dataset, spec, sweep_seed)?;
-        if rows.train.len() < 2 {
-            return Err(DataError::SmallTraining {
-                rows: dataset.targets().len(),
-                train: rows.train.len(),
-            });
+        let rows = dataset.targets().len();
+        let given = dataset.roles().given.as_ref();
+        let of_file = |file: f64| {
+            (0..rows).filter(move |&row| given.map_or(GIVEN_POOL, |cells| cells.get(row)) == file)
+        };
+        let pool: Vec<usize> = of_file(GIVEN_POOL).collect();
+        let shares = Shares {
+            validation: if spec.split.validation_source.is_some() { 0.0 } else { spec.validation },
+            test: if spec.split.test_source.is_some() { 0.0 } else { spec.test },
+        };
+        let mut parts = if let Some(time) = &dataset.roles().time {
+            by_time(time, &pool, shares)?
+        } else if let Some(groups) = &dataset.roles().group {
+            by_group(groups, &pool, shares, sweep_seed)?
+        } else {
+            by_class(dataset, &pool, shares, sweep_seed)?
+        };
+        parts.validation.extend(of_file(GIVEN_VALIDATION));
+        parts.test.extend(of_file(GIVEN_TEST));
+        for rows in [&mut parts.train, &mut parts.validation, &mut parts.test] {
+            rows.sort_unstable();
         }
-        Ok(rows)
+        if parts.train.len() < 2 {
+            return Err(DataError::SmallTraining { rows, train: parts.train.len() });
+        }
+        Ok(parts)
     }
+}
+
+/// The shares of the rows that are drawn; 0 for a split that is not drawn.
+#[derive(Clone, Copy)]
+struct Shares {
+    validation: f64,
+    test: f64,
+}
+
+impl Shares {
+    /// The rounded number of rows of each split, which is at least 1 where the share is not 0.
+    fn sizes(self, rows: usize) -> Result<(usize, usize), DataError> {
+        Ok((size(rows, self.validation, VALIDATION)?, size(rows, self.test, TEST)?))
+    }
+}
+
+fn size(rows: usize, share: f64, field: &'static str) -> Result<usize, DataError> {
+    let size = floor_to_usize((share * real(rows)).round());
+    if size > 0 || share == 0.0 {
+        return Ok(size);
+    }
+    // Rounded up to the six digits of the message, so that the share it shows is accepted.
+    let least = (0.5e6 / real(rows)).ceil() / 1e6;
+    Err(DataError::EmptySplit { field, share, rows, least })
+}
+
+/// The latest rows are the test split, those before them the validation split, and the earliest are
+/// the training split. Rows of the same time stay together, in the earlier split.
+fn by_time(time: &Cells, pool: &[usize], shares: Shares) -> Result<Rows, DataError> {
+    let (validation, test) = shares.sizes(pool.len())?;
+    let mut order = pool.to_vec();
+    order.sort_by(|&a, &b| time.get(a).total_cmp(&time.get(b)).then(a.cmp(&b)));
+    let cut = |before: &[usize], size: usize| {
+        let mut start = before.len() - size.min(before.len());
+        let at = |place: usize| before.get(place).map(|&row| time.get(row));
+        while start > 0 && start < before.len() && at(start) == at(start - 1) {
+            start += 1;
+        }
+        start
+    };
+    let test_start = cut(&order, test);
+    let test_rows = order.split_off(test_start);
+    let validation_start = cut(&order, validation);
+    let validation_rows = order.split_off(validation_start);
+    for (rows, share, field) in
+        [(&validation_rows, shares.validation, VALIDATION), (&test_rows, shares.test, TEST)]
+    {
+        if rows.is_empty() && share > 0.0 {
+            return Err(DataError::OneTime { field, share });
+        }
+    }
+    Ok(Rows { train: order, validation: validation_rows, test: test_rows })
+}
+
+/// Assigns whole groups in random order: each to validation, or else to test, if more than half of
+/// the group's rows have a place there.
+fn by_group(
+    groups: &Cells,
+    pool: &[usize],
+    shares: Shares,
+    sweep_seed: u64,
+) -> Result<Rows, DataError> {
+    let (validation, test) = shares.sizes(pool.len())?;
+    let mut members: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for &row in pool {
+        let code = groups.get(row);
+        // A row without a group comes after all groups, in one of its own.
+        let key = if code.is_nan() { u64::MAX - to_u64(row) } else { to_u64(floor_to_usize(code)) };
+        members.entry(key).or_default().push(row);
+    }
+    let mut drawn: Vec<Vec<usize>> = members.into_values().collect();
+    let count = drawn.len();
+    Seed::derive(sweep_seed, 0, Purpose::Split).stream(0).shuffle(&mut drawn);
+    let mut parts = Rows::default();
+    let has_place =
+        |rows: &[usize], size: usize, group: &[usize]| 2 * rows.len() + group.len() < 2 * size;
+    for group in drawn {
+        if has_place(&parts.validation, validation, &group) {
+            parts.validation.extend(group);
+        } else if has_place(&parts.test, test, &group) {
+            parts.test.extend(group);
+        } else {
+            parts.train.extend(group);
+        }
+    }
+    for (rows, size, field) in
+        [(&parts.validation, validation, VALIDATION), (&parts.test, test, TEST)]
+    {
+        if rows.is_empty() && size > 0 {
+            return Err(DataError::FewGroups { field, groups: count, size });
+        }
+    }
+    Ok(parts)
 }
 
 /// Assigns the rows in random order: each to validation while its class has a place there, then to
 /// test, then to training.
-fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Rows, DataError> {
-    let classes = class_of_rows(dataset.targets());
+fn by_class(
+    dataset: &Dataset,
+    pool: &[usize],
+    shares: Shares,
+    sweep_seed: u64,
+) -> Result<Rows, DataError> {
+    let all = class_of_rows(dataset.targets());
+    let classes: Vec<usize> = pick(&all, pool);
     let mut sizes = vec![0; dataset.classes().len().max(1)];
     for &class in &classes {
         if let Some(size) = sizes.get_mut(class) {
@@ -73,19 +198,21 @@ fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Rows, Dat
         }
     }
     // Every class keeps a row to train on.
-    let spare: Vec<usize> = sizes.iter().map(|size: &usize| size.saturating_sub(1)).collect();
-    let mut validation = places(&sizes, &spare, spec.validation, VALIDATION)?;
-    let spare = spare.iter().zip(&validation).map(|(spare, taken)| spare - taken);
-    let spare: Vec<usize> = spare.collect();
-    let mut test = if spec.test > 0.0 {
-        places(&sizes, &spare, spec.test, TEST)?
-    } else {
-        vec![0; sizes.len()]
+    let mut spare: Vec<usize> = sizes.iter().map(|size: &usize| size.saturating_sub(1)).collect();
+    let mut take = |share: f64, field| -> Result<Vec<usize>, DataError> {
+        if share == 0.0 {
+            return Ok(vec![0; sizes.len()]);
+        }
+        let places = places(&sizes, &spare, share, field)?;
+        spare.iter_mut().zip(&places).for_each(|(spare, taken)| *spare -= taken);
+        Ok(places)
     };
+    let mut validation = take(shares.validation, VALIDATION)?;
+    let mut test = take(shares.test, TEST)?;
 
-    let mut rows: Vec<(usize, usize)> = classes.into_iter().enumerate().collect();
+    let mut rows: Vec<(usize, usize)> = pool.iter().copied().zip(classes).collect();
     Seed::derive(sweep_seed, 0, Purpose::Split).stream(0).shuffle(&mut rows);
-    let mut parts = Rows { train: Vec::new(), validation: Vec::new(), test: Vec::new() };
+    let mut parts = Rows::default();
     for (row, class) in rows {
         if take_place(&mut validation, class) {
             parts.validation.push(row);
@@ -94,9 +221,6 @@ fn draw(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Rows, Dat
         } else {
             parts.train.push(row);
         }
-    }
-    for rows in [&mut parts.train, &mut parts.validation, &mut parts.test] {
-        rows.sort_unstable();
     }
     Ok(parts)
 }
@@ -121,13 +245,7 @@ fn places(
     share: f64,
     field: &'static str,
 ) -> Result<Vec<usize>, DataError> {
-    let rows: usize = sizes.iter().sum();
-    let total = floor_to_usize((share * real(rows)).round());
-    if total == 0 {
-        // Rounded up to the six digits of the message, so that the share it shows is accepted.
-        let least = (0.5e6 / real(rows)).ceil() / 1e6;
-        return Err(DataError::EmptySplit { field, share, rows, least });
-    }
+    let total = size(sizes.iter().sum(), share, field)?;
     let exact = sizes.iter().zip(spare);
     let mut places: Vec<usize> =
         exact.map(|(&size, &spare)| floor_to_usize(share * real(size)).min(spare)).collect();

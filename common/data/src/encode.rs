@@ -21,7 +21,7 @@
 use std::f64::consts::TAU;
 
 use caviar_common::data::ColumnType;
-use caviar_common::numbers::{floor_to_usize, index, single};
+use caviar_common::numbers::{floor_to_usize, index, single, to_u32};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ use crate::forms::date_parts;
 use crate::limits::{MAX_FEATURES, MAX_ONE_HOT, MAX_VALUES};
 use crate::pixels::Pixels;
 use crate::standard::Standard;
-use crate::table::Column;
+use crate::table::{Column, Roles};
 
 /// Rows that are encoded column by column before the next ones: their inputs stay in the cache
 /// while all columns write to them.
@@ -60,6 +60,10 @@ pub(crate) enum Encoding {
     OneHot(OneHot),
     Date {
         days: Number,
+        parts: Parts,
+    },
+    /// The parts of a date that repeat, without the days; 0 for a missing date.
+    Season {
         parts: Parts,
     },
 }
@@ -97,10 +101,17 @@ impl Encoder {
     ///
     /// # Errors
     /// The columns become more inputs than the limit.
-    pub(crate) fn fit(inputs: &Inputs, train: &[usize]) -> Result<Self, DataError> {
+    pub(crate) fn fit(inputs: &Inputs, roles: &Roles, train: &[usize]) -> Result<Self, DataError> {
+        let seasonal = roles.seasonal.as_deref();
         let encoder = match inputs {
             Inputs::Columns(columns) => {
-                Self::Columns(columns.iter().map(|column| Encoding::fit(column, train)).collect())
+                let fit = |column: &Column| match Encoding::fit(column, train) {
+                    Encoding::Date { parts, .. } if seasonal == Some(column.name.as_str()) => {
+                        Encoding::Season { parts }
+                    }
+                    encoding => encoding,
+                };
+                Self::Columns(columns.iter().map(fit).collect())
             }
             Inputs::Pixels(pixels) => Self::Pixels(standards_of(pixels, train)),
         };
@@ -205,18 +216,20 @@ impl Encoding {
         {
             return Self::Binary { positive: second, has_indicator: false };
         }
-        let mut slots = vec![None; column.categories.len()];
         let is_shared = seen.len() > MAX_ONE_HOT;
         let own = if is_shared { MAX_ONE_HOT - 1 } else { seen.len() };
         // The most frequent first, and of equally frequent ones the first by name.
         seen.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        let mut width = 0;
-        for (place, (_, code)) in seen.iter().enumerate() {
-            if place < own || place == own && is_shared {
-                width += 1;
-            }
-            if let Some(slot) = slots.get_mut(index(*code)) {
-                *slot = Some(width - 1);
+        let (frequent, others) = seen.split_at(own);
+        let mut frequent: Vec<u32> = frequent.iter().map(|(_, code)| *code).collect();
+        frequent.sort_unstable();
+        let shared = to_u32(own);
+        let width = shared + u32::from(is_shared);
+        let mut slots = vec![None; column.categories.len()];
+        let own_slots = frequent.into_iter().zip(0..);
+        for (code, input) in own_slots.chain(others.iter().map(|(_, code)| (*code, shared))) {
+            if let Some(slot) = slots.get_mut(index(code)) {
+                *slot = Some(input);
             }
         }
         let missing = has_missing.then_some(width);
@@ -229,6 +242,7 @@ impl Encoding {
             Self::Binary { has_indicator, .. } => 1 + usize::from(*has_indicator),
             Self::OneHot(one_hot) => index(one_hot.width),
             Self::Date { days, parts } => days.width() + parts.width(),
+            Self::Season { parts } => parts.width(),
         }
     }
 
@@ -255,6 +269,7 @@ impl Encoding {
                     }
                 }
             }
+            Self::Season { parts } => pairs.for_each(|(value, inputs)| parts.write(value, inputs)),
             Self::Date { days, parts } => {
                 for (value, inputs) in pairs {
                     days.write(value, inputs);

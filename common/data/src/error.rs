@@ -11,9 +11,11 @@ use crate::file_error::FileError;
 use crate::limits::{MAX_FEATURES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
 use crate::text::TextError;
 
+pub use crate::block_error::BlockError;
 pub use crate::fault::Fault;
 pub(crate) use crate::fields::{
-    COLUMNS, DELIMITER, HEADER, IGNORE, LABEL, LABELS, MISSING, SOURCE, TEST, TYPES, VALIDATION,
+    COLUMNS, DELIMITER, GROUP, HEADER, IGNORE, LABEL, LABELS, MISSING, SOURCE, TEST, TEST_SOURCE,
+    TIME, TYPES, VALIDATION, VALIDATION_SOURCE,
 };
 
 /// Longest text from a file that an error shows, in characters.
@@ -377,6 +379,67 @@ pub enum DataError {
         /// The smallest share that gives a row.
         least: f64,
     },
+    /// All rows that could be a split have the same time.
+    #[error(
+        "{share} leaves the split empty, because the latest rows have the same time: expected a \
+         larger share, or another column for time"
+    )]
+    OneTime {
+        /// The field with the split's share.
+        field: &'static str,
+        /// The share.
+        share: f64,
+    },
+    /// Groups that are too large for a split.
+    #[error(
+        "none of the {groups} groups fits into a split of {size} rows: expected more or smaller \
+         groups, or a larger share"
+    )]
+    FewGroups {
+        /// The field with the split's share.
+        field: &'static str,
+        /// The number of groups.
+        groups: usize,
+        /// The rows that the split should have.
+        size: usize,
+    },
+    /// A column for `time` that has neither numbers nor dates.
+    #[error("{path}: column {column:?} has neither dates nor numbers: expected an order in time")]
+    UnorderedTime {
+        /// The path of the table.
+        path: String,
+        /// The column.
+        column: String,
+    },
+    /// A row without a time.
+    #[error("{path}, line {line}: has no value in {column:?}: expected a time in every row")]
+    NoTime {
+        /// The path of the table.
+        path: String,
+        /// The line of the row.
+        line: u64,
+        /// The column with the times.
+        column: String,
+    },
+    /// A given file with other columns.
+    #[error(
+        "{path}: has other columns than {first}: its column {column} is called {found:?}: expected \
+         {expected:?}"
+    )]
+    OtherColumns {
+        /// The field that names the file.
+        field: &'static str,
+        /// The file.
+        path: String,
+        /// The file of `data.source`.
+        first: String,
+        /// The first column that differs, from 1.
+        column: usize,
+        /// Its name; empty if the file has fewer columns.
+        found: String,
+        /// The name in the first file; empty if that has fewer columns.
+        expected: String,
+    },
     /// A training split too small for batch normalisation.
     #[error(
         "{train} of {rows} rows {} left to train on: expected at least 2; lower validation or test",
@@ -406,6 +469,14 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// The same error for a file that another field of the sweep file names.
+    pub(crate) fn of_field(mut self, other: &'static str) -> Self {
+        if let Self::Open { field, .. } | Self::Read { field, .. } = &mut self {
+            *field = other;
+        }
+        self
+    }
+
     /// What a caller can do about it. Usually that is to fix the file or the sweep.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
@@ -440,7 +511,11 @@ impl DataError {
             Self::LabelNotGiven { .. } | Self::NoSuchColumn { .. } => LABEL,
             Self::LabelsNotGiven { .. } | Self::CountMismatch { .. } => LABELS,
             Self::SharesTooLarge { .. } | Self::SmallTraining { .. } => VALIDATION,
-            Self::Superfluous { field, .. }
+            Self::NoTime { .. } | Self::UnorderedTime { .. } => TIME,
+            Self::OneTime { field, .. }
+            | Self::FewGroups { field, .. }
+            | Self::OtherColumns { field, .. }
+            | Self::Superfluous { field, .. }
             | Self::UnknownColumn { field, .. }
             | Self::NoHeader { field, .. }
             | Self::NothingToSpare { field, .. }
@@ -458,55 +533,6 @@ impl DataError {
             Self::File(error) => error.field(),
         }
     }
-}
-
-/// Why the bytes of a block are not a data set.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BlockError {
-    /// The bytes do not begin like a block.
-    #[error("it is not a block of data")]
-    NotABlock,
-    /// Another release has made the block.
-    #[error(
-        "it is a block of version {found}: expected version 2; {}",
-        if *.found < 2 { "submit the sweep again" } else { "is this release older?" }
-    )]
-    Version {
-        /// The version that it has.
-        found: u32,
-    },
-    /// The block is shorter or longer than its schema says.
-    #[error("it has {found} bytes: expected {expected}, as its header says")]
-    Length {
-        /// The length of the block.
-        found: u64,
-        /// The length that its header or its schema says.
-        expected: u64,
-    },
-    /// The schema is longer than any data set needs.
-    #[error("its schema has {bytes} bytes, which is too long")]
-    LongSchema {
-        /// The length of the schema.
-        bytes: u64,
-    },
-    /// The schema cannot be read, or exceeds a limit.
-    #[error("its schema is wrong: {what}")]
-    Schema {
-        /// What is wrong, in words for the user.
-        what: String,
-    },
-    /// A number that no reader returns.
-    #[error("{what}")]
-    Number {
-        /// What is wrong, in words for the user.
-        what: &'static str,
-    },
-    /// The data as a whole cannot be trained on.
-    #[error("{what}")]
-    Data {
-        /// What is wrong, in words for the user.
-        what: String,
-    },
 }
 
 /// A cell of a CSV file that does not fit its column.

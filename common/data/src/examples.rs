@@ -47,3 +47,10 @@ impl<V> Targets<V> {
         self.len() == 0
     }
 }
+
+/// The items of some rows, in the order of the rows.
+pub(crate) fn pick<T: Copy>(all: &[T], rows: &[usize]) -> Vec<T> {
+    let mut picked = Vec::with_capacity(rows.len());
+    picked.extend(rows.iter().filter_map(|&row| all.get(row).copied()));
+    picked
+}

@@ -11,3 +11,7 @@ pub(crate) const HEADER: &str = "data.header";
 pub(crate) const COLUMNS: &str = "data.columns";
 pub(crate) const IGNORE: &str = "data.ignore";
 pub(crate) const TYPES: &str = "data.types";
+pub(crate) const GROUP: &str = "data.group";
+pub(crate) const TIME: &str = "data.time";
+pub(crate) const VALIDATION_SOURCE: &str = "data.validation_source";
+pub(crate) const TEST_SOURCE: &str = "data.test_source";

@@ -1,7 +1,7 @@
 //! What can be wrong with a file that stores numbers and texts with their types.
 
 use crate::fault::{Fault, plural};
-use crate::fields::{LABEL, LABELS, SOURCE};
+use crate::fields::{LABEL, LABELS, SOURCE, TIME};
 
 /// Why an array, a sparse file or a columnar file cannot be used. The text names the file, the
 /// place in it and the value, and says what is expected.
@@ -38,6 +38,16 @@ pub enum FileError {
         path: String,
         /// The name, at most 40 characters of it.
         name: String,
+    },
+    /// A row without a time, where the rows are split by time.
+    #[error("{path}, row {row} (from 0): has no value in {column:?}: expected a time in every row")]
+    NoTime {
+        /// The file.
+        path: String,
+        /// The row, from 0 as programs count it.
+        row: usize,
+        /// The column with the times.
+        column: String,
     },
     /// An array with labels that is not a list.
     #[error("{place}: has the shape {shape:?}: expected one label for each row, a shape of [rows]")]
@@ -141,6 +151,7 @@ impl FileError {
             Self::Content { field, .. }
             | Self::Value { field, .. }
             | Self::LabelShape { field, .. } => field,
+            Self::NoTime { .. } => TIME,
             Self::LabelFormat { .. } | Self::LabelCount { .. } => LABELS,
             Self::ArrayNotGiven { .. } | Self::NoSuchArray { .. } | Self::NoInputArrays { .. } => {
                 LABEL

@@ -13,6 +13,7 @@ use crate::examples::Targets;
 use crate::labels::Labels;
 use crate::limits::{MAX_FEATURES, MAX_VALUES};
 use crate::pixels::Pixels;
+use crate::table::Roles;
 
 /// The magic number of a file of unsigned bytes, without the number of dimensions in its last byte.
 const UNSIGNED_BYTES: u32 = 0x0800;
@@ -67,6 +68,7 @@ pub(crate) fn read<R: Read>(
         targets,
         classes,
         label: "label".to_owned(),
+        roles: Roles::default(),
         notes: Vec::new(),
     })
 }

@@ -13,7 +13,7 @@ use crate::examples::Targets;
 use crate::file_error::FileError;
 use crate::forms::format_date;
 use crate::load::{column_names, read};
-use crate::table::Column;
+use crate::table::{Column, Why};
 
 /// Most frequent texts of a category, and most classes, that are listed.
 const LISTED: usize = 10;
@@ -106,10 +106,16 @@ pub fn inspect(spec: &DataSpec) -> Result<Inspection, DataError> {
             skipped.name.clone(),
             ColumnProfile {
                 name: skipped.name.clone(),
-                kind: if skipped.different_texts.is_some() { "text" } else { "ignored" },
+                kind: match skipped.why {
+                    Why::FreeText(_) => "text",
+                    Why::Ignored => "ignored",
+                },
                 is_input: false,
                 missing: None,
-                different: skipped.different_texts.map(to_u64),
+                different: match skipped.why {
+                    Why::FreeText(different) => different.map(to_u64),
+                    Why::Ignored => None,
+                },
                 range: None,
                 frequent: Vec::new(),
             },

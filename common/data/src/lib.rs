@@ -30,6 +30,7 @@
 
 mod arrays;
 mod block;
+mod block_error;
 mod cells;
 #[cfg(feature = "arrow")]
 mod columnar;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
-use caviar_common::data::{DataSpec, DataSummary, TableSpec};
+use caviar_common::data::{DataSpec, DataSummary};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::arrays;
@@ -12,7 +12,9 @@ use crate::columnar;
 use crate::content::Content;
 use crate::dataset::{Dataset, Parts};
 use crate::delimited;
-use crate::error::{DELIMITER, DataError, HEADER, LABEL, LABELS, MISSING, SOURCE};
+use crate::error::{
+    DELIMITER, DataError, HEADER, LABEL, LABELS, MISSING, SOURCE, TEST_SOURCE, VALIDATION_SOURCE,
+};
 use crate::examples::Splits;
 use crate::file_error::FileError;
 use crate::format::Format;
@@ -167,18 +169,19 @@ fn refuse(spec: &DataSpec, format: Format) -> Result<(), DataError> {
     match format {
         Format::Text => Ok(()),
         Format::Idx => {
-            refuse_text_fields(&spec.table)?;
-            arrays::refuse_columns(&spec.table)
+            refuse_text_fields(spec)?;
+            arrays::refuse_columns(spec)
         }
         Format::Npy | Format::Npz | Format::Sparse | Format::Parquet | Format::Arrow => {
-            refuse_text_fields(&spec.table)
+            refuse_text_fields(spec)
         }
     }
 }
 
-/// Refuses the fields that say how a text file is written.
-fn refuse_text_fields(table: &TableSpec) -> Result<(), DataError> {
+/// Refuses the fields that only text files have.
+fn refuse_text_fields(spec: &DataSpec) -> Result<(), DataError> {
     let refused = |field, remedy| Err(DataError::Superfluous { field, remedy });
+    let (table, split) = (&spec.table, &spec.split);
     if table.delimiter.is_some() {
         return refused(DELIMITER, "delimiter is for text tables such as CSV: remove it");
     }
@@ -189,6 +192,16 @@ fn refuse_text_fields(table: &TableSpec) -> Result<(), DataError> {
         let remedy = "missing is for text tables such as CSV: this format has missing values of \
                       its own, so remove it";
         return refused(MISSING, remedy);
+    }
+    if split.validation_source.is_some() {
+        let remedy = "validation_source is for text tables such as CSV: save the tables as CSV, or \
+                      remove it and set validation";
+        return refused(VALIDATION_SOURCE, remedy);
+    }
+    if split.test_source.is_some() {
+        let remedy = "test_source is for text tables such as CSV: save the tables as CSV, or \
+                      remove it and set test";
+        return refused(TEST_SOURCE, remedy);
     }
     Ok(())
 }

@@ -34,10 +34,10 @@ pub(crate) fn read(spec: &DataSpec) -> Result<Table, DataError> {
     }
     let columns = sparse.into_columns();
     for (index, name) in names.iter().enumerate() {
-        if is_left_out(&spec.table, name, None) {
+        if is_left_out(spec, name, None) {
             builder.skip(name);
         } else {
-            builder.input(name, &SparseColumn { columns: &columns, index })?;
+            builder.add(name, &SparseColumn { columns: &columns, index })?;
         }
     }
     Ok(builder.finish())

@@ -6,7 +6,7 @@ use crate::dataset::Dataset;
 use crate::draw::Rows;
 use crate::encode::Encoder;
 use crate::error::DataError;
-use crate::examples::{Examples, Splits, Targets};
+use crate::examples::{Examples, Splits, Targets, pick};
 use crate::standard::Standard;
 
 /// Draws the splits of `dataset` by the shares in `spec` and the sweep's seed, and encodes them.
@@ -14,6 +14,7 @@ use crate::standard::Standard;
 /// The validation and test splits have the rounded share of all rows, and of every class its exact
 /// share rounded up or down, as far as each class keeps a row to train on. A class with one row is
 /// in the training split only. Regression is split at random. Rows keep their order within a split.
+/// With `group`, `time` or given files in the spec, they decide instead.
 ///
 /// The columns become inputs, and for regression the targets are standardised, with what the
 /// training split tells: means and standard deviations, medians for missing values, and which
@@ -25,7 +26,7 @@ use crate::standard::Standard;
 /// inputs than the limit.
 pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
     let rows = Rows::draw(dataset, spec, sweep_seed)?;
-    let encoder = Encoder::fit(dataset.inputs(), &rows.train)?;
+    let encoder = Encoder::fit(dataset.inputs(), dataset.roles(), &rows.train)?;
     let outputs = Outputs::fit(dataset.targets(), &rows.train);
     let examples = |rows: &[usize]| Examples {
         features: encoder.encode(dataset.inputs(), rows),
@@ -63,10 +64,4 @@ impl Outputs {
     fn at(&self, values: &[f64], row: usize) -> Option<f32> {
         values.get(row).map(|value| self.0.apply(*value))
     }
-}
-
-pub(crate) fn pick<T: Copy>(all: &[T], rows: &[usize]) -> Vec<T> {
-    let mut picked = Vec::with_capacity(rows.len());
-    picked.extend(rows.iter().filter_map(|&row| all.get(row).copied()));
-    picked
 }

@@ -4,7 +4,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hasher;
 
-use caviar_common::data::{Baseline, DataNote, DataSpec, DataSummary};
+use caviar_common::data::{Baseline, DataNote, DataSpec, DataSummary, NoteLevel};
 use caviar_common::limits::MAX_DATA_NOTES;
 use caviar_common::metric::Score;
 use caviar_common::numbers::{index, real, to_u32, to_u64};
@@ -13,8 +13,8 @@ use crate::dataset::{Dataset, Inputs};
 use crate::draw::Rows;
 use crate::encode::Encoder;
 use crate::error::{DataError, shown};
-use crate::examples::Targets;
-use crate::split::{Outputs, pick};
+use crate::examples::{Targets, pick};
+use crate::split::Outputs;
 use crate::table::warning;
 
 /// A class with fewer rows than this is reported: its part of the validation split has one row or
@@ -35,10 +35,12 @@ impl Dataset {
     /// Those of [`split`](crate::split()).
     pub fn summary(&self, spec: &DataSpec, sweep_seed: u64) -> Result<DataSummary, DataError> {
         let rows = Rows::draw(self, spec, sweep_seed)?;
-        let encoder = Encoder::fit(self.inputs(), &rows.train)?;
+        let encoder = Encoder::fit(self.inputs(), self.roles(), &rows.train)?;
         let mut notes = self.notes().to_vec();
         notes.extend(self.rare_classes());
         notes.extend(self.copies(&rows));
+        notes.extend(self.unseen_classes(&rows));
+        notes.sort_by_key(|note| note.level == NoteLevel::Info);
         notes.truncate(MAX_DATA_NOTES);
         Ok(DataSummary {
             train: to_u64(rows.train.len()),
@@ -106,6 +108,25 @@ impl Dataset {
         Some(warning("rare_classes", &[self.label()], text))
     }
 
+    /// A warning about classes that no training row has, as groups, times and given files can have it.
+    fn unseen_classes(&self, rows: &Rows) -> Option<DataNote> {
+        let Targets::Classes(classes) = self.targets() else { return None };
+        let seen: HashSet<u32> = pick(classes, &rows.train).into_iter().collect();
+        let names = self.classes().iter().zip(0..);
+        let unseen: Vec<String> = names
+            .filter(|(_, class)| !seen.contains(class))
+            .map(|(name, _)| format!("{:?}", shown(name)))
+            .collect();
+        if unseen.is_empty() {
+            return None;
+        }
+        let text = format!(
+            "no row of the training split has these classes, so none is ever predicted: {}",
+            unseen.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ")
+        );
+        Some(warning("unseen_classes", &[self.label()], text))
+    }
+
     /// A warning about rows of the validation or test split that are equal to a training row in all
     /// inputs and the label.
     fn copies(&self, rows: &Rows) -> Option<DataNote> {
@@ -159,13 +180,14 @@ impl Dataset {
     }
 }
 
-/// The score of predicting the shares of the classes in the training split. Every class has a row
-/// there.
+/// The score of predicting the shares of the classes in the training split. A class without a row
+/// there counts as half a row, so that the loss is finite.
 fn of_shares(counts: &[usize], total: f64, classes: &[u32]) -> Score {
     let most = counts.iter().copied().max().unwrap_or_default();
     let best = counts.iter().position(|&count| count == most);
     let count_of = |class: u32| counts.get(index(class)).copied().unwrap_or_default();
-    let loss: f64 = classes.iter().map(|&class| -libm::log(real(count_of(class)) / total)).sum();
+    let loss: f64 =
+        classes.iter().map(|&class| -libm::log(real(count_of(class)).max(0.5) / total)).sum();
     let hits = classes.iter().filter(|&&class| Some(index(class)) == best).count();
     let rows = real(classes.len());
     Score { loss: loss / rows, accuracy: Some(real(hits) / rows) }

@@ -22,9 +22,46 @@ pub(crate) struct Column {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Skipped {
     pub(crate) name: String,
-    /// Different texts that were counted, at most one more than a category can have; `None` for a
-    /// column that the spec leaves out.
-    pub(crate) different_texts: Option<usize>,
+    pub(crate) why: Why,
+}
+
+/// Why a column is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The spec leaves it out.
+    Ignored,
+    /// Its texts name the rows. There are this many different ones; `None` if they are more than a
+    /// category can have.
+    FreeText(Option<usize>),
+}
+
+/// What decides the split of a row, apart from the shares.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Roles {
+    /// The group of each row, from 0. A row without a group, NaN, is a group of its own.
+    pub(crate) group: Option<Cells>,
+    /// The time of each row, which no row lacks.
+    pub(crate) time: Option<Cells>,
+    /// Which file each row is from: [`GIVEN_POOL`], [`GIVEN_VALIDATION`] or [`GIVEN_TEST`]. `None`
+    /// if there is one file.
+    pub(crate) given: Option<Cells>,
+    /// The column of dates that orders the rows. Its days lie beyond those of the training split in
+    /// the others, so only its parts that repeat are inputs.
+    pub(crate) seasonal: Option<String>,
+}
+
+/// Rows of `source`, which are split by the shares.
+pub(crate) const GIVEN_POOL: f64 = 0.0;
+/// Rows of `validation_source`.
+pub(crate) const GIVEN_VALIDATION: f64 = 1.0;
+/// Rows of `test_source`.
+pub(crate) const GIVEN_TEST: f64 = 2.0;
+
+impl Roles {
+    /// The columns that decide splits, in the order in which a block stores them.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = &Cells> {
+        [&self.group, &self.time, &self.given].into_iter().flatten()
+    }
 }
 
 /// A table as it was read.
@@ -35,6 +72,7 @@ pub(crate) struct Table {
     pub(crate) columns: Vec<Column>,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) labels: Labels,
+    pub(crate) roles: Roles,
     /// The name of the column to predict.
     pub(crate) label: String,
     /// What the reader detected and left out.

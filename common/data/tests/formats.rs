@@ -12,7 +12,7 @@ mod support;
 
 use std::io::Write;
 
-use caviar_common::data::{DataSpec, TableSpec};
+use caviar_common::data::{DataSpec, SplitSpec, TableSpec};
 use caviar_data::{Dataset, load, split};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -144,6 +144,45 @@ fn arrays_of_every_type_are_equal_to_the_text() {
     ]);
     check("npz", &folder.spec("table.npz", Some("label"), None), &expected);
     check("npy", &folder.spec("x.npy", None, Some("y.npy")), &expected);
+}
+
+/// The groups of rows and their order in time do not depend on the format either.
+#[test]
+fn roles_of_columns_are_equal_to_those_of_the_text() {
+    let table = Table::new();
+    let list = format!("({ROWS},)");
+    let arrays = npz(&[
+        ("real", Npy::floats(&list, &table.real)),
+        ("whole", Npy::whole(&list, &table.whole)),
+        ("kind", Npy::texts(&list, &table.kind)),
+        ("flag", Npy::bools(&list, &table.flag)),
+        ("day", Npy::texts(&list, &table.days())),
+        ("label", Npy::texts(&list, &table.label)),
+    ]);
+    let folder =
+        Folder::with(&[("table.csv", table.text(",").into_bytes()), ("table.npz", arrays)]);
+    for (group, time) in
+        [(Some("kind"), None), (Some("whole"), None), (None, Some("day")), (None, Some("whole"))]
+    {
+        let (group, time) = (group.map(str::to_owned), time.map(str::to_owned));
+        let roles = SplitSpec { group, time, ..SplitSpec::default() };
+        let spec = |name| {
+            let ignore = vec!["kind".to_owned()];
+            let table = TableSpec { ignore, ..TableSpec::default() };
+            DataSpec { split: roles.clone(), table, ..folder.spec(name, Some("label"), None) }
+        };
+        let expected = load(&spec("table.csv")).unwrap();
+        check(&format!("{roles:?}"), &spec("table.npz"), &expected);
+    }
+    let spec = |split| DataSpec { split, ..folder.spec("table.npz", Some("label"), None) };
+    let time = |name: &str| SplitSpec { time: Some(name.to_owned()), ..SplitSpec::default() };
+    assert_eq!(folder.error(&spec(time("kind"))).0, "data.time");
+    let expected =
+        "table.npz, row 3 (from 0): has no value in \"real\": expected a time in every row";
+    assert_eq!(folder.error(&spec(time("real"))), ("data.time", expected.to_owned()));
+    assert_eq!(folder.error(&spec(time("none"))).0, "data.time");
+    let given = SplitSpec { test_source: Some("t.npz".to_owned()), ..SplitSpec::default() };
+    assert_eq!(folder.error(&spec(given)).0, "data.test_source");
 }
 
 /// A sparse file has numbers only, and none that is missing.

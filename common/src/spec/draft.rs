@@ -51,6 +51,14 @@ pub struct DraftData {
     pub types: Option<Vec<(String, String)>>,
     /// Texts that stand for a missing value.
     pub missing: Option<Vec<String>>,
+    /// The column whose values keep rows together.
+    pub group: Option<String>,
+    /// The column that orders the rows in time.
+    pub time: Option<String>,
+    /// The path of the table with the validation split.
+    pub validation_source: Option<String>,
+    /// The path of the table with the test split.
+    pub test_source: Option<String>,
 }
 
 /// One entry of `[space]` as written.

@@ -184,6 +184,10 @@ impl Reader<'_> {
             ignore: self.texts(&mut data, "ignore"),
             types: self.entry(&mut data, "types", expected_types, types),
             missing: self.texts(&mut data, "missing"),
+            group: self.text(&mut data, "group"),
+            time: self.text(&mut data, "time"),
+            validation_source: self.text(&mut data, "validation_source"),
+            test_source: self.text(&mut data, "test_source"),
         };
         if let Some(types) = data.table.and_then(|table| table.get("types")) {
             self.open(data.field("types"), types.get_ref().as_table());

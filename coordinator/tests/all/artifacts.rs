@@ -445,7 +445,7 @@ async fn a_block_that_does_not_fit_the_sweep_is_refused_with_its_reason() {
     assert!(status.message().contains("it is not a block of data"), "{status}");
 
     let mut regression = spec.clone();
-    regression.data.task = caviar_common::data::Task::Regression;
+    regression.data.task = Some(caviar_common::data::Task::Regression);
     regression.objective.metric = caviar_common::metric::Metric::ValidationLoss;
     regression.objective.goal = caviar_common::spec::Goal::Minimize;
     let status = it.create(&regression, &outline).await.unwrap_err();

@@ -1,6 +1,8 @@
 //! Where the data of a sweep is, and what was found in it.
 
-use caviar_common::data::{Baseline, DataNote, DataSpec, DataSummary, NoteLevel, TableSpec, Task};
+use caviar_common::data::{
+    Baseline, DataNote, DataSpec, DataSummary, NoteLevel, SplitSpec, TableSpec, Task,
+};
 use caviar_common::error::Problem;
 use caviar_common::limits::{MAX_DATA_NOTES, MAX_NOTE_COLUMNS};
 use caviar_common::text::{one_of, quoted};
@@ -23,7 +25,14 @@ pub fn encode_data(data: &DataSpec) -> v1::DataSpec {
         validation: Some(data.validation),
         test: Some(data.test),
         table: encode_table(&data.table),
+        split: encode_split(&data.split),
     }
+}
+
+fn encode_split(split: &SplitSpec) -> Option<v1::SplitSpec> {
+    let SplitSpec { group, time, validation_source, test_source } = split.clone();
+    let wire = v1::SplitSpec { group, time, validation_source, test_source };
+    (wire != v1::SplitSpec::default()).then_some(wire)
 }
 
 fn encode_table(table: &TableSpec) -> Option<v1::TableSpec> {

@@ -73,6 +73,8 @@ impl Reader {
     }
 
     fn data(&mut self, wire: v1::DataSpec) -> DraftData {
+        let split = wire.split.unwrap_or_default();
+        let field = "data.validation_source";
         DraftData {
             source: self.keep(optional_text("data.source", wire.source)),
             label: self.keep(optional_text("data.label", wire.label)),
@@ -80,6 +82,10 @@ impl Reader {
             task: self.keep(optional_text("data.task", wire.task)),
             validation: wire.validation,
             test: wire.test,
+            group: self.keep(optional_text("data.group", split.group)),
+            time: self.keep(optional_text("data.time", split.time)),
+            validation_source: self.keep(optional_text(field, split.validation_source)),
+            test_source: self.keep(optional_text("data.test_source", split.test_source)),
             ..self.table(wire.table.unwrap_or_default())
         }
     }

@@ -6,7 +6,7 @@
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::blob::{Blob, BlobName};
 use caviar_common::data::{
-    Baseline, ColumnType, DataNote, DataSpec, DataSummary, NoteLevel, TableSpec, Task,
+    Baseline, ColumnType, DataNote, DataSpec, DataSummary, NoteLevel, SplitSpec, TableSpec, Task,
 };
 use caviar_common::ids::{
     AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber,
@@ -153,8 +153,8 @@ fn ranking() -> BoxedStrategy<Ranking> {
 
 pub(super) fn data() -> BoxedStrategy<DataSpec> {
     let task = of(select(Task::ALL.to_vec()));
-    (text(), of(text()), of(text()), task, 0.01..0.6, 0.0..0.4, table())
-        .prop_map(|(source, label, labels, task, validation, test, table)| DataSpec {
+    (text(), of(text()), of(text()), task, 0.01..0.6, 0.0..0.4, table(), split())
+        .prop_map(|(source, label, labels, task, validation, test, table, split)| DataSpec {
             source,
             label,
             labels,
@@ -162,6 +162,18 @@ pub(super) fn data() -> BoxedStrategy<DataSpec> {
             validation,
             test,
             table,
+            split,
+        })
+        .boxed()
+}
+
+fn split() -> BoxedStrategy<SplitSpec> {
+    let name = || of("[a-z]{1,9}");
+    (name(), any::<bool>())
+        .prop_map(|(name, is_time)| SplitSpec {
+            time: name.clone().filter(|_| is_time),
+            group: name.filter(|_| !is_time),
+            ..SplitSpec::default()
         })
         .boxed()
 }

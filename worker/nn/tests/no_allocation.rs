@@ -111,7 +111,11 @@ fn data_takes_the_memory_that_data_bytes_reports() {
         test: 0.1,
         ..DataSpec::default()
     };
-    let digits = DataSpec { source: "builtin:digits".to_owned(), ..of_file(Task::Classification) };
+    let digits = DataSpec {
+        source: "builtin:digits".to_owned(),
+        label: None,
+        ..of_file(Task::Classification)
+    };
     for spec in [digits, of_file(Task::Classification), of_file(Task::Regression)] {
         let before = LIVE.get();
         let splits = prepare(&spec, 7).unwrap().0;

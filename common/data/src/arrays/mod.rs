@@ -7,21 +7,21 @@
 
 mod column;
 
-use caviar_common::data::{DataSpec, TableSpec};
+use caviar_common::data::DataSpec;
 
 use self::column::ArrayColumn;
 use crate::cells::Section;
 use crate::content::Content;
 use crate::dataset::{Inputs, Parts};
 use crate::delimited::numbered;
-use crate::error::{COLUMNS, DataError, IGNORE, LABEL, LABELS, SOURCE, TYPES, shown};
+use crate::error::{COLUMNS, DataError, GROUP, IGNORE, LABEL, LABELS, SOURCE, TIME, TYPES, shown};
 use crate::file_error::FileError;
 use crate::format::Format;
 use crate::limits::MAX_FEATURES;
 use crate::numpy::{Array, ArrayError, Entry, Items, list_npz, read_npy, read_npz};
 use crate::pixels::Pixels;
 use crate::stored::{Builder, Label, Place, is_left_out, of_columns, read_label};
-use crate::table::info;
+use crate::table::{Roles, info};
 
 /// What the labels of an NPY file are called.
 const LABEL_NAME: &str = "label";
@@ -106,7 +106,7 @@ pub(crate) fn read_archive(spec: &DataSpec) -> Result<Content, DataError> {
     let mut builder = Builder::new(spec, all, &groups, label)?;
     for entry in inputs {
         let names = names_of(entry);
-        if names.iter().all(|name| is_left_out(&spec.table, name, Some(&entry.name))) {
+        if names.iter().all(|name| is_left_out(spec, name, Some(&entry.name))) {
             names.iter().for_each(|name| builder.skip(name));
         } else {
             add(&mut builder, spec, &names, Some(&entry.name), &read(entry)?)?;
@@ -174,7 +174,7 @@ fn is_images(array: &Array) -> bool {
 
 /// Images without the rows that lack a label. Several channels are next to each other in a line.
 fn images(array: Array, label: Label, spec: &DataSpec) -> Result<Content, DataError> {
-    refuse_columns(&spec.table)?;
+    refuse_columns(spec)?;
     let ([_, height, rest @ ..], Items::U8(mut bytes)) = (array.shape.as_slice(), array.items)
     else {
         return Err(DataError::NoFeatures { path: spec.source.clone() });
@@ -187,12 +187,14 @@ fn images(array: Array, label: Label, spec: &DataSpec) -> Result<Content, DataEr
     let pixels = Pixels::new(*height, line, Section::Owned(bytes));
     let (labels, label, notes) = label.into_parts();
     let (targets, classes) = labels.finish();
-    Ok(Content::Images(Parts { inputs: Inputs::Pixels(pixels), targets, classes, label, notes }))
+    let (inputs, roles) = (Inputs::Pixels(pixels), Roles::default());
+    Ok(Content::Images(Parts { inputs, targets, classes, label, roles, notes }))
 }
 
 /// Refuses the fields that are about columns, for a file of images.
-pub(crate) fn refuse_columns(table: &TableSpec) -> Result<(), DataError> {
+pub(crate) fn refuse_columns(spec: &DataSpec) -> Result<(), DataError> {
     let refused = |field, remedy| Err(DataError::Superfluous { field, remedy });
+    let (table, split) = (&spec.table, &spec.split);
     if !table.columns.is_empty() {
         return refused(COLUMNS, "columns is for tables: images have no columns, so remove it");
     }
@@ -201,6 +203,12 @@ pub(crate) fn refuse_columns(table: &TableSpec) -> Result<(), DataError> {
     }
     if !table.types.is_empty() {
         return refused(TYPES, "types is for tables: images have no columns, so remove it");
+    }
+    if split.group.is_some() {
+        return refused(GROUP, "group is for tables: images have no columns, so remove it");
+    }
+    if split.time.is_some() {
+        return refused(TIME, "time is for tables: images have no columns, so remove it");
     }
     Ok(())
 }
@@ -229,10 +237,10 @@ fn add(
     array: &Array,
 ) -> Result<(), DataError> {
     for (index, name) in names.iter().enumerate() {
-        if is_left_out(&spec.table, name, group) {
+        if is_left_out(spec, name, group) {
             builder.skip(name);
         } else {
-            builder.input(name, &ArrayColumn::new(&array.items, index, names.len()))?;
+            builder.add(name, &ArrayColumn::new(&array.items, index, names.len()))?;
         }
     }
     Ok(())

@@ -2,8 +2,8 @@
 //!
 //! The reader allocates what the file states. One changed byte can so ask for more memory than any
 //! machine has, which would end the process. A file is a row of messages, each with a head (a
-//! FlatBuffer) and a body (the buffers of the columns). In Arrow's format for files, a footer at the
-//! end says where the messages are.
+//! FlatBuffer) and a body (the buffers of the columns). In Arrow's format for files, a footer says
+//! where the messages are.
 
 use std::io::{self, Read, Seek, SeekFrom};
 

@@ -52,7 +52,7 @@ pub(crate) fn read(spec: &DataSpec, format: Format) -> Result<Table, DataError> 
     }
     let inputs = || names.iter().zip(fields).enumerate().filter(|(index, _)| *index != label_index);
     let is_input = |name: &str, field: &arrow_schema::Field| {
-        is_read(field.data_type()) && !is_left_out(&spec.table, name, None)
+        is_read(field.data_type()) && !is_left_out(spec, name, None)
     };
     let mut used: Vec<usize> = inputs()
         .filter(|(_, (name, field))| is_input(name, field))
@@ -69,11 +69,11 @@ pub(crate) fn read(spec: &DataSpec, format: Format) -> Result<Table, DataError> 
     let mut left_out = Vec::new();
     for (index, (name, field)) in inputs() {
         if is_input(name, field) {
-            builder.input(name, &column(index))?;
+            builder.add(name, &column(index))?;
             continue;
         }
         builder.skip(name);
-        if !is_read(field.data_type()) && !is_left_out(&spec.table, name, None) {
+        if !is_read(field.data_type()) && !is_left_out(spec, name, None) {
             let kind = shortened(&field.data_type().to_string(), SHOWN_TYPE_CHARS);
             left_out.push((name.clone(), kind));
         }

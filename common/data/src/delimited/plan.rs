@@ -7,9 +7,9 @@ use caviar_common::text::nearest;
 
 use super::missing::MissingTexts;
 use super::scan::{ColumnScan, Scan, numbered};
-use crate::error::{COLUMNS, DataError, HEADER, IGNORE, TYPES, shown};
+use crate::error::{COLUMNS, DataError, GROUP, HEADER, IGNORE, TIME, TYPES, shown};
 use crate::forms::{BooleanForm, DateForm, Form, NumberForm, Separator};
-use crate::table::{Skipped, info, warning};
+use crate::table::{Skipped, Why, info, warning};
 
 /// The share of a column's cells that must be numbers before the others count as mistakes.
 const NEARLY_ALL: u64 = 10;
@@ -31,8 +31,15 @@ const ISO_DATE: Form = Form::Date(DateForm::YearMonthDay(Separator::Dash));
 pub(super) enum Plan {
     Skip,
     Label(LabelPlan),
+    /// The group of a row, which is no input.
+    Group,
+    /// The time of a row. Dates are also an input.
+    Time(Form),
     Number(Form),
-    Category,
+    /// Text. Unless the spec asks for a category, it can turn out to be free text.
+    Category {
+        is_asked_for: bool,
+    },
     Boolean(Form),
     Date(Form),
 }
@@ -84,8 +91,12 @@ impl Plans {
         for (index, (name, column)) in names.iter().zip(&scan.columns).enumerate() {
             plans.push(if index == label {
                 Plan::Label(planner.label(name, column))
+            } else if Some(name) == spec.split.group.as_ref() {
+                Plan::Group
+            } else if Some(name) == spec.split.time.as_ref() {
+                Plan::Time(planner.time(name, column)?)
             } else if planner.is_left_out(name) {
-                planner.skipped.push(Skipped { name: name.clone(), different_texts: None });
+                planner.skipped.push(Skipped { name: name.clone(), why: Why::Ignored });
                 Plan::Skip
             } else {
                 planner.input(name, column)
@@ -144,7 +155,9 @@ fn check_names(names: &[String], spec: &DataSpec) -> Result<(), DataError> {
     let listed_names =
         lists.into_iter().flat_map(|(field, list)| list.iter().map(move |n| (field, n)));
     let typed = table.types.keys().map(|name| (TYPES, name));
-    match listed_names.chain(typed).find(|(_, name)| !known.contains(name.as_str())) {
+    let group = spec.split.group.iter().map(|name| (GROUP, name));
+    let roles = group.chain(spec.split.time.iter().map(|name| (TIME, name)));
+    match listed_names.chain(typed).chain(roles).find(|(_, name)| !known.contains(name.as_str())) {
         None => Ok(()),
         Some((field, name)) => Err(DataError::UnknownColumn {
             field,
@@ -160,8 +173,6 @@ fn check_names(names: &[String], spec: &DataSpec) -> Result<(), DataError> {
 struct Planner<'a> {
     spec: &'a DataSpec,
     notes: Vec<DataNote>,
-    /// The columns of free text.
-    free: Vec<String>,
     skipped: Vec<Skipped>,
     /// Columns by the description of their form, where that is not the usual one.
     forms: BTreeMap<String, Vec<String>>,
@@ -169,8 +180,7 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(spec: &'a DataSpec) -> Self {
-        let (notes, free, skipped) = (Vec::new(), Vec::new(), Vec::new());
-        Self { spec, notes, free, skipped, forms: BTreeMap::new() }
+        Self { spec, notes: Vec::new(), skipped: Vec::new(), forms: BTreeMap::new() }
     }
 
     fn is_left_out(&self, name: &String) -> bool {
@@ -181,7 +191,7 @@ impl<'a> Planner<'a> {
     fn input(&mut self, name: &str, column: &ColumnScan) -> Plan {
         let form = column.candidates.form();
         match self.spec.table.types.get(name) {
-            Some(ColumnType::Category) => return Plan::Category,
+            Some(ColumnType::Category) => return Plan::Category { is_asked_for: true },
             Some(ColumnType::Number) => {
                 return Plan::Number(form.filter(is_number).unwrap_or(PLAIN));
             }
@@ -209,13 +219,7 @@ impl<'a> Planner<'a> {
                 Plan::Number(PLAIN)
             }
             None if is_nearly_number(column) => Plan::Number(PLAIN),
-            None if column.is_free_text() => {
-                let different_texts = column.texts.as_deref().map(|texts| texts.different.len());
-                self.skipped.push(Skipped { name: name.to_owned(), different_texts });
-                self.free.push(name.to_owned());
-                Plan::Skip
-            }
-            None => Plan::Category,
+            None => Plan::Category { is_asked_for: false },
         }
     }
 
@@ -230,12 +234,32 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// The form of the column that orders the rows: numbers or dates.
+    fn time(&mut self, name: &str, column: &ColumnScan) -> Result<Form, DataError> {
+        match column.candidates.form() {
+            Some(form @ (Form::Number(_) | Form::Date(_))) => {
+                let text = format!(
+                    "the latest rows by {:?} are the test split, and those before them the \
+                     validation split",
+                    shown(name)
+                );
+                self.notes.push(info("split_by_time", &[name], text));
+                self.describe(name, form, column);
+                Ok(form)
+            }
+            Some(Form::Boolean(_)) | None => Err(DataError::UnorderedTime {
+                path: self.spec.source.clone(),
+                column: shown(name),
+            }),
+        }
+    }
+
     fn label(&mut self, name: &str, column: &ColumnScan) -> LabelPlan {
         let number = column.candidates.form().filter(is_number);
-        let different = column.texts.as_deref().map_or(0, |texts| texts.different.len());
+        let different = column.texts.as_deref().map_or(0, |texts| texts.0.len());
         let is_whole = column.texts.as_deref().zip(number).is_some_and(|(texts, form)| {
             let is_whole = |text: &str| form.parse(text).is_ok_and(|value| value.fract() == 0.0);
-            texts.different.iter().all(|text| is_whole(text))
+            texts.0.iter().all(|text| is_whole(text))
         });
         let most = if is_whole { MOST_WHOLE_CLASSES } else { MOST_OTHER_CLASSES };
         let seems_number = number.filter(|_| different > most);
@@ -268,15 +292,6 @@ impl<'a> Planner<'a> {
         for (form, names) in &self.forms {
             let all: Vec<&str> = names.iter().map(String::as_str).collect();
             notes.push(info("form", &all, format!("read as {form}: {}", listed(names))));
-        }
-        if !self.free.is_empty() {
-            let all: Vec<&str> = self.free.iter().map(String::as_str).collect();
-            let text = format!(
-                "text that differs in most rows is no input: {}; to use it as a category, name it \
-                 in types",
-                listed(&self.free)
-            );
-            notes.push(info("free_text", &all, text));
         }
         notes
     }

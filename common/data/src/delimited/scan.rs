@@ -7,7 +7,7 @@ use csv::ByteRecord;
 
 use super::missing::{MissingTexts, Presence};
 use super::rows::Rows;
-use crate::error::{DataError, SOURCE};
+use crate::error::{DataError, SOURCE, shown};
 use crate::forms::Candidates;
 use crate::limits::{MAX_CATEGORIES, MAX_FEATURES};
 
@@ -21,8 +21,6 @@ pub(super) struct Scan {
     /// The first record, which can be a header or the first row.
     pub(super) first: Vec<String>,
     pub(super) columns: Vec<ColumnScan>,
-    /// Rows without the first record.
-    pub(super) rows: u64,
 }
 
 /// What was found out about the cells of one column, without that of the first record.
@@ -33,24 +31,18 @@ pub(super) struct ColumnScan {
     pub(super) weakly_missing: u64,
     /// Cells that are equal to that of the first record.
     pub(super) like_first: u64,
-    /// The different texts, from the first one on that is no number; `None` before.
+    /// The different texts; only of the label.
     pub(super) texts: Option<Box<Texts>>,
 }
 
-/// The texts of a column.
+/// The different texts of a column, at most [`MOST_TEXTS`] of them.
 #[derive(Default)]
-pub(super) struct Texts {
-    /// At most [`MOST_TEXTS`] of them.
-    pub(super) different: HashSet<Box<str>>,
-    /// Cells that were looked at.
-    pub(super) cells: u64,
-}
+pub(super) struct Texts(pub(super) HashSet<Box<str>>);
 
 impl Texts {
     fn add(&mut self, cell: &str) {
-        self.cells += 1;
-        if self.different.len() < MOST_TEXTS && !self.different.contains(cell) {
-            self.different.insert(cell.into());
+        if self.0.len() < MOST_TEXTS && !self.0.contains(cell) {
+            self.0.insert(cell.into());
         }
     }
 }
@@ -77,20 +69,55 @@ impl Scan {
             label.is_some_and(|label| label.trim() == name)
         };
         let columns = first.iter().enumerate().map(is_label).map(ColumnScan::new).collect();
-        let mut scan = Self { first_line: rows.line(), first, columns, rows: 0 };
+        let mut scan = Self { first_line: rows.line(), first, columns };
         if table.header == Some(false) {
             scan.add(rows.record(), &missing);
         }
+        scan.extend(rows, path, table)?;
+        Ok(scan)
+    }
+
+    /// Reads the rest of a file.
+    pub(super) fn extend(
+        &mut self,
+        rows: &mut Rows<'_>,
+        path: &str,
+        table: &TableSpec,
+    ) -> Result<(), DataError> {
+        let missing = MissingTexts::new(&table.missing);
         while rows.advance()? {
-            let (found, expected) = (rows.record().len(), scan.first.len());
+            let (found, expected) = (rows.record().len(), self.first.len());
             if found != expected {
                 let (path, line) = (path.to_owned(), rows.line());
                 return Err(DataError::Ragged { path, line, found, expected });
             }
-            scan.rows += 1;
-            scan.add(rows.record(), &missing);
+            self.add(rows.record(), &missing);
         }
-        Ok(scan)
+        Ok(())
+    }
+
+    /// Refuses the header of a further file if it differs from that of the first one.
+    pub(super) fn check_columns(
+        &self,
+        header: &ByteRecord,
+        path: &str,
+        first: &str,
+        field: &'static str,
+    ) -> Result<(), DataError> {
+        let count = header.len().max(self.first.len());
+        let name = |column: usize| header.get(column).map(text).unwrap_or_default();
+        let expected = |column: usize| self.first.get(column).cloned().unwrap_or_default();
+        match (0..count).find(|&column| name(column) != expected(column)) {
+            None => Ok(()),
+            Some(column) => Err(DataError::OtherColumns {
+                field,
+                path: path.to_owned(),
+                first: first.to_owned(),
+                column: column + 1,
+                found: shown(&name(column)),
+                expected: shown(&expected(column)),
+            }),
+        }
     }
 
     fn add(&mut self, record: &ByteRecord, missing: &MissingTexts) {
@@ -101,24 +128,32 @@ impl Scan {
 
     /// Whether the first record looks like a row and not like the names of the columns.
     ///
-    /// Columns of numbers, booleans and dates decide: the record is a row if its cells fit them
-    /// all, and a header if one does not. In a file of texts only, it is a row if each of its cells
-    /// occurs again in its column.
+    /// Columns of numbers, booleans and dates decide: the record is a header if one of its cells does
+    /// not fit them. If all fit, whole numbers can still be names, such as 1 to 16 or years. So the
+    /// record is a row if it has another number, or a number twice, as no header has. Otherwise,
+    /// and in a file of texts only, it is a row if each of its texts occurs again in its column,
+    /// and its numbers do not count up.
     pub(super) fn starts_with_a_row(&self, missing: &MissingTexts) -> bool {
-        let (mut fitting, mut repeated, mut unique) = (0_u64, 0_u64, 0_u64);
+        let mut fitting: Vec<&str> = Vec::new();
+        let (mut repeated, mut unique) = (0_u64, 0_u64);
         for (column, first) in self.columns.iter().zip(&self.first) {
             if missing.presence(first.as_bytes()) != Presence::Present {
                 continue;
             }
             match column.candidates.form() {
-                Some(form) if form.parse(first).is_ok() => fitting += 1,
+                Some(form) if form.parse(first).is_ok() => fitting.push(first),
                 Some(_) => return false,
-                None if column.candidates.cells() == 0 || column.is_free_text() => {}
+                None if column.candidates.cells() == 0 => {}
                 None if column.like_first > 0 => repeated += 1,
                 None => unique += 1,
             }
         }
-        fitting > 0 || repeated > 0 && unique == 0
+        let different: HashSet<&str> = fitting.iter().copied().collect();
+        let whole: Option<Vec<i64>> = fitting.iter().map(|cell| cell.parse().ok()).collect();
+        let Some(whole) = whole.filter(|_| different.len() == fitting.len()) else { return true };
+        let counts_up = whole.len() > 1
+            && whole.iter().zip(whole.iter().skip(1)).all(|(a, b)| a.checked_add(1) == Some(*b));
+        !counts_up && unique == 0 && (!whole.is_empty() || repeated > 0)
     }
 }
 
@@ -147,21 +182,7 @@ impl ColumnScan {
         }
         if let Some(texts) = &mut self.texts {
             texts.add(cell);
-        } else if self.candidates.cells() > 0 && self.candidates.form().is_none() {
-            self.texts.get_or_insert_default().add(cell);
         }
-    }
-
-    /// Whether the column is text that names each row rather than a category: more than half of its
-    /// texts differ, or they are more than a category can have.
-    pub(super) fn is_free_text(&self) -> bool {
-        const FEWEST_TEXTS: usize = 20;
-        self.texts.as_deref().is_some_and(|texts| {
-            let different = texts.different.len();
-            let is_mostly_different =
-                u64::try_from(different).is_ok_and(|different| different * 2 > texts.cells);
-            different >= MOST_TEXTS || different > FEWEST_TEXTS && is_mostly_different
-        })
     }
 }
 

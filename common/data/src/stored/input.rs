@@ -1,20 +1,16 @@
 //! One column of the inputs.
 
-use std::collections::HashSet;
-
 use caviar_common::data::{ColumnType, DataNote};
 
 use super::{Bad, Kind, Stored, checked, of_cell};
 use crate::delimited::{Codes, MissingTexts, Presence};
 use crate::error::{Fault, shown};
 use crate::forms::{BooleanForm, Candidates, DateForm, Form, NumberForm, Separator, date_parts};
-use crate::limits::MAX_CATEGORIES;
+use crate::limits::{MAX_CATEGORIES, MAX_VALUES};
 use crate::table::{info, warning};
 
 /// The share of a column's cells that must be numbers before the others count as mistakes.
 const NEARLY_ALL: u64 = 10;
-/// Text that differs in most rows is a category nevertheless with at most so many texts.
-const FEWEST_FREE_TEXTS: usize = 20;
 
 const PLAIN: Form = Form::Number(NumberForm::PLAIN);
 const TRUE_FALSE: Form = Form::Boolean(BooleanForm::TrueFalse);
@@ -35,9 +31,10 @@ pub(super) enum Values {
         values: Vec<f64>,
         categories: Vec<String>,
     },
-    /// Text that names each row rather than a category.
+    /// Text that names each row rather than a category, with this many different texts; `None` if
+    /// they are more than a category can have.
     Free {
-        different: usize,
+        different: Option<usize>,
     },
 }
 
@@ -61,7 +58,9 @@ pub(super) fn read(
 ) -> Result<Input, Bad> {
     let values = match (stored.kind(), asked) {
         (Kind::Text | Kind::Spelling, _) => return text(stored, asked, is_labelled),
-        (_, Some(ColumnType::Category)) => return category(stored, is_labelled).map(Input::from),
+        (_, Some(ColumnType::Category)) => {
+            return category(stored, is_labelled, true).map(Input::from);
+        }
         (Kind::Number | Kind::Boolean | Kind::Date, Some(ColumnType::Number))
         | (Kind::Number, None) => numbers(ColumnType::Number, stored, is_labelled, checked)?,
         (Kind::Boolean, None | Some(ColumnType::Boolean)) => {
@@ -137,7 +136,9 @@ fn text(
     let form = survey.candidates.form();
     let fitting = |fits: fn(&Form) -> bool, usual: Form| form.filter(fits).unwrap_or(usual);
     let (kind, form) = match (asked, form) {
-        (Some(ColumnType::Category), _) => return category(stored, is_labelled).map(Input::from),
+        (Some(ColumnType::Category), _) => {
+            return category(stored, is_labelled, true).map(Input::from);
+        }
         (Some(ColumnType::Number), _) => {
             (ColumnType::Number, fitting(|form| matches!(form, Form::Number(_)), PLAIN))
         }
@@ -149,10 +150,7 @@ fn text(
         }
         (None, Some(form)) if stored.kind() == Kind::Spelling => (kind_of(form), form),
         (None, None) if survey.is_nearly_number(stored.kind()) => (ColumnType::Number, PLAIN),
-        (None, Some(_) | None) if survey.is_free_text() => {
-            return Ok(Values::Free { different: survey.different.len() }.into());
-        }
-        (None, Some(_) | None) => return category(stored, is_labelled).map(Input::from),
+        (None, Some(_) | None) => return category(stored, is_labelled, false).map(Input::from),
     };
     let ambiguity = asked.is_none().then(|| survey.candidates.ambiguity()).flatten();
     Ok(Input {
@@ -193,45 +191,57 @@ fn spellings(
     bad.map_or(Ok(Values::Read { kind, values, categories: Vec::new() }), Err)
 }
 
-fn category(stored: &dyn Stored, is_labelled: &[bool]) -> Result<Values, Bad> {
+/// Reads texts. Unless a category is asked for, they can turn out to be free text.
+fn category(stored: &dyn Stored, is_labelled: &[bool], is_asked_for: bool) -> Result<Values, Bad> {
+    match codes(stored, is_labelled, MAX_CATEGORIES) {
+        Err(bad) if is_asked_for => Err(bad),
+        Err(_) => Ok(Values::Free { different: None }),
+        Ok(codes) if !is_asked_for && codes.are_free_text() => {
+            Ok(Values::Free { different: Some(codes.different()) })
+        }
+        Ok(codes) => {
+            let (values, categories) = codes.finish();
+            Ok(Values::Read { kind: ColumnType::Category, values, categories })
+        }
+    }
+}
+
+/// The group of each row, from 0; NaN for a row without one.
+pub(super) fn groups(stored: &dyn Stored, is_labelled: &[bool]) -> Result<Vec<f64>, Bad> {
+    Ok(codes(stored, is_labelled, MAX_VALUES)?.finish().0)
+}
+
+/// The texts of all rows, if they are at most `most` different ones.
+fn codes(stored: &dyn Stored, is_labelled: &[bool], most: usize) -> Result<Codes, Bad> {
     let missing = MissingTexts::new(&[]);
     let is_spelling = stored.kind() == Kind::Spelling;
     let (mut row, mut bad, mut codes) = (0, None, Codes::default());
     stored.texts(&mut |text| {
-        let text = text
-            .map(str::trim)
-            .filter(|text| !text.is_empty())
-            .filter(|text| !is_spelling || missing.presence(text.as_bytes()) != Presence::Missing);
+        let is_present = |text: &&str| {
+            !text.is_empty()
+                && (!is_spelling || missing.presence(text.as_bytes()) != Presence::Missing)
+        };
         if is_labelled.get(row).copied().unwrap_or_default() && bad.is_none() {
-            match text.map(|text| codes.push(text)) {
+            match text.map(str::trim).filter(is_present) {
                 None => codes.push_missing(),
-                Some(Ok(())) => {}
-                Some(Err(fault)) => bad = Some(Bad { row, fault }),
+                Some(text) => bad = codes.push(text, most).err().map(|fault| Bad { row, fault }),
             }
         }
         row += 1;
     });
-    let (values, categories) = codes.finish();
-    bad.map_or(Ok(Values::Read { kind: ColumnType::Category, values, categories }), Err)
+    bad.map_or(Ok(codes), Err)
 }
 
 /// What one pass over a column of text finds.
 struct Survey {
     candidates: Candidates,
-    different: HashSet<Box<str>>,
-    cells: usize,
     has_weakly_missing: bool,
 }
 
 impl Survey {
     fn of(stored: &dyn Stored, is_labelled: &[bool]) -> Self {
         let missing = MissingTexts::new(&[]);
-        let mut survey = Self {
-            candidates: Candidates::new(),
-            different: HashSet::new(),
-            cells: 0,
-            has_weakly_missing: false,
-        };
+        let mut survey = Self { candidates: Candidates::new(), has_weakly_missing: false };
         let mut row = 0;
         stored.texts(&mut |text| {
             let is_read = is_labelled.get(row).copied().unwrap_or_default();
@@ -239,13 +249,9 @@ impl Survey {
             let text = text.map(str::trim).filter(|text| is_read && !text.is_empty());
             let Some(text) = text else { return };
             match missing.presence(text.as_bytes()) {
-                Presence::Missing if stored.kind() == Kind::Spelling => return,
+                Presence::Missing if stored.kind() == Kind::Spelling => {}
                 Presence::Present | Presence::Missing => survey.candidates.add(text),
                 Presence::MissingAmongNumbers => survey.has_weakly_missing = true,
-            }
-            survey.cells += 1;
-            if survey.different.len() <= MAX_CATEGORIES && !survey.different.contains(text) {
-                survey.different.insert(text.into());
             }
         });
         survey
@@ -259,13 +265,5 @@ impl Survey {
             0 => !self.has_weakly_missing,
             cells => kind == Kind::Spelling && others.saturating_mul(NEARLY_ALL) <= cells,
         }
-    }
-
-    /// Whether the texts name each row rather than a category: more than half of them differ, or
-    /// they are more than a category can have.
-    fn is_free_text(&self) -> bool {
-        let different = self.different.len();
-        different > MAX_CATEGORIES
-            || different > FEWEST_FREE_TEXTS && different.saturating_mul(2) > self.cells
     }
 }

@@ -10,15 +10,15 @@ mod label;
 
 use std::collections::HashSet;
 
-use caviar_common::data::{DataNote, DataSpec, TableSpec};
+use caviar_common::data::{ColumnType, DataNote, DataSpec};
 
 use crate::cells::Cells;
 use crate::delimited::{hint, listed};
-use crate::error::{DataError, Fault, IGNORE, TYPES, shown};
+use crate::error::{DataError, Fault, GROUP, IGNORE, TIME, TYPES, shown};
 use crate::file_error::FileError;
 use crate::forms::CellFault;
 use crate::limits::{MAX_FEATURES, MAX_NUMBER, MAX_VALUES};
-use crate::table::{Column, Skipped, Table, info, warning};
+use crate::table::{Column, Roles, Skipped, Table, Why, info, warning};
 
 pub(crate) use label::{Label, read_label};
 
@@ -65,6 +65,7 @@ pub(crate) struct Builder<'a> {
     names: Vec<String>,
     columns: Vec<Column>,
     skipped: Vec<Skipped>,
+    roles: Roles,
     /// The columns of free text.
     free: Vec<String>,
     /// The columns whose whole numbers are rounded.
@@ -90,23 +91,32 @@ impl<'a> Builder<'a> {
         }
         check_names(spec, &names, groups)?;
         let (columns, skipped, free, rounded) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { spec, label, names, columns, skipped, free, rounded, notes: Vec::new() })
+        let (roles, notes) = (Roles::default(), Vec::new());
+        Ok(Self { spec, label, names, columns, skipped, roles, free, rounded, notes })
     }
 
     /// Leaves out a column that the spec leaves out, or that cannot be read.
     pub(crate) fn skip(&mut self, name: &str) {
-        self.skipped.push(Skipped { name: name.to_owned(), different_texts: None });
+        self.skipped.push(Skipped { name: name.to_owned(), why: Why::Ignored });
     }
 
     pub(crate) fn note(&mut self, note: DataNote) {
         self.notes.push(note);
     }
 
-    /// Reads a column as an input, unless it is free text.
-    pub(crate) fn input(&mut self, name: &str, stored: &dyn Stored) -> Result<(), DataError> {
+    /// Reads a column as what the spec makes of it: a group, a time, or an input unless it is free
+    /// text.
+    pub(crate) fn add(&mut self, name: &str, stored: &dyn Stored) -> Result<(), DataError> {
         let rows = self.label.is_labelled.len();
         if (self.columns.len() + 1).saturating_mul(rows) > MAX_VALUES {
             return Err(DataError::TooLarge { path: self.spec.source.clone() });
+        }
+        let split = &self.spec.split;
+        if split.group.as_deref() == Some(name) {
+            return self.group(name, stored);
+        }
+        if split.time.as_deref() == Some(name) {
+            return self.time(name, stored);
         }
         let asked = self.spec.table.types.get(name).copied();
         let input = match input::read(stored, asked, &self.label.is_labelled) {
@@ -117,8 +127,8 @@ impl<'a> Builder<'a> {
         match input.values {
             input::Values::Free { different } => {
                 self.free.push(name.to_owned());
-                let different_texts = Some(different);
-                self.skipped.push(Skipped { name: name.to_owned(), different_texts });
+                let why = Why::FreeText(different);
+                self.skipped.push(Skipped { name: name.to_owned(), why });
             }
             input::Values::Read { kind, values, categories } => {
                 if stored.is_rounded() {
@@ -128,6 +138,49 @@ impl<'a> Builder<'a> {
                 self.columns.push(Column { name, kind, cells, categories });
             }
         }
+        Ok(())
+    }
+
+    /// Reads the column whose equal values stay in one split.
+    fn group(&mut self, name: &str, stored: &dyn Stored) -> Result<(), DataError> {
+        let groups = input::groups(stored, &self.label.is_labelled);
+        let groups = groups.map_err(|bad| self.bad_value(name, stored, bad))?;
+        self.roles.group = Some(Cells::pack(&groups));
+        Ok(())
+    }
+
+    /// Reads the column that orders the rows. Dates are also an input.
+    fn time(&mut self, name: &str, stored: &dyn Stored) -> Result<(), DataError> {
+        let input = input::read(stored, None, &self.label.is_labelled);
+        let input = input.map_err(|bad| self.bad_value(name, stored, bad))?;
+        let (path, column) = (self.spec.source.clone(), shown(name));
+        let (values, is_date) = match &input.values {
+            input::Values::Read { kind: ColumnType::Date, values, .. } => (values, true),
+            input::Values::Read { kind: ColumnType::Number, values, .. } => (values, false),
+            input::Values::Read { kind: ColumnType::Boolean | ColumnType::Category, .. }
+            | input::Values::Free { .. } => {
+                return Err(DataError::UnorderedTime { path, column });
+            }
+        };
+        let rows = self.label.is_labelled.iter().enumerate().filter(|(_, is_read)| **is_read);
+        let timeless = rows.zip(values).find(|(_, value)| value.is_nan());
+        if let Some(((row, _), _)) = timeless {
+            return Err(FileError::NoTime { path, row, column }.into());
+        }
+        let text = format!(
+            "the latest rows by {column:?} are the test split, and those before them the \
+             validation split"
+        );
+        self.notes.push(info("split_by_time", &[name], text));
+        self.notes.extend(input.notes(name));
+        let cells = Cells::pack(values);
+        if is_date {
+            let (name, cells) = (name.to_owned(), cells.clone());
+            self.roles.seasonal = Some(name.clone());
+            let (kind, categories) = (ColumnType::Date, Vec::new());
+            self.columns.push(Column { name, kind, cells, categories });
+        }
+        self.roles.time = Some(cells);
         Ok(())
     }
 
@@ -162,15 +215,20 @@ impl<'a> Builder<'a> {
             columns: self.columns,
             skipped: self.skipped,
             labels: self.label.labels,
+            roles: self.roles,
             label: self.label.name,
             notes,
         }
     }
 }
 
-/// Whether a column is no input by `columns` and `ignore`. `group` is the name that stands for it
-/// and others.
-pub(crate) fn is_left_out(table: &TableSpec, name: &str, group: Option<&str>) -> bool {
+/// Whether a column is no input by `columns` and `ignore`, and decides no split. `group` is the
+/// name that stands for it and others.
+pub(crate) fn is_left_out(spec: &DataSpec, name: &str, group: Option<&str>) -> bool {
+    let (table, split) = (&spec.table, &spec.split);
+    if split.group.as_deref() == Some(name) || split.time.as_deref() == Some(name) {
+        return false;
+    }
     let has =
         |list: &[String]| list.iter().any(|entry| entry == name || Some(entry.as_str()) == group);
     has(&table.ignore) || !table.columns.is_empty() && !has(&table.columns)
@@ -204,7 +262,9 @@ fn check_names(spec: &DataSpec, names: &[String], groups: &[String]) -> Result<(
     let unlisted = |(_, name): &(&str, &String)| !is_known(name) && !is_group(name);
     let untyped = |(_, name): &(&str, &String)| !is_known(name);
     let typed = table.types.keys().map(|name| (TYPES, name));
-    let unknown = listed_names.filter(unlisted).chain(typed.filter(untyped)).next();
+    let group = spec.split.group.iter().map(|name| (GROUP, name));
+    let roles = group.chain(spec.split.time.iter().map(|name| (TIME, name)));
+    let unknown = listed_names.filter(unlisted).chain(typed.chain(roles).filter(untyped)).next();
     match unknown {
         None => Ok(()),
         Some((field, name)) => Err(unknown_column(spec, field, names, name)),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::data::{ColumnType, DataSpec, TableSpec, Task};
+use crate::data::{ColumnType, DataSpec, SplitSpec, TableSpec, Task};
 use crate::error::{Problem, Problems};
 use crate::limits::{MAX_COLUMN_NAMES, MAX_TEXT_CHARS};
 use crate::metric::Metric;
@@ -45,7 +45,43 @@ pub(super) fn check_data(draft: &Draft, problems: &mut Problems) -> DataSpec {
         validation,
         test,
         table: check_table(data, problems),
+        split: check_split(data, problems),
     }
+}
+
+fn check_split(data: &DraftData, problems: &mut Problems) -> SplitSpec {
+    let name = |key: &str, text: &Option<String>, problems: &mut Problems| {
+        check_data_text(&format!("data.{key}"), text.as_deref(), problems);
+        text.as_deref().map(|name| name.trim().to_owned())
+    };
+    let split = SplitSpec {
+        group: name("group", &data.group, problems),
+        time: name("time", &data.time, problems),
+        validation_source: data.validation_source.clone(),
+        test_source: data.test_source.clone(),
+    };
+    for (key, path) in
+        [("validation_source", &split.validation_source), ("test_source", &split.test_source)]
+    {
+        let field = format!("data.{key}");
+        check_data_text(&field, path.as_deref(), problems);
+        check_path(&field, path.as_deref(), problems);
+    }
+    let given = [
+        ("validation", data.validation.is_some(), split.validation_source.is_some()),
+        ("test", data.test.is_some(), split.test_source.is_some()),
+    ];
+    for (key, ..) in
+        given.into_iter().filter(|(_, has_share, has_source)| *has_share && *has_source)
+    {
+        let message = format!("{key}_source has the rows of this split: remove one of the two");
+        problems.push(Problem::new(format!("data.{key}"), message));
+    }
+    if let (Some(group), Some(_)) = (&split.group, &split.time) {
+        let message = "rows are kept together by group or split by time: remove one of the two";
+        problems.push(Problem::with_value("data.group", quoted(group), message));
+    }
+    split
 }
 
 /// The task as given. If it is absent but the objective is a metric that only classification has,

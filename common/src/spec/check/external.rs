@@ -33,6 +33,10 @@ pub(super) fn check_external_data(draft: &Draft, problems: &mut Problems) -> Dat
         ("ignore", data.ignore.is_some()),
         ("types", data.types.is_some()),
         ("missing", data.missing.is_some()),
+        ("group", data.group.is_some()),
+        ("time", data.time.is_some()),
+        ("validation_source", data.validation_source.is_some()),
+        ("test_source", data.test_source.is_some()),
     ] {
         if given {
             let message = format!("source = \"external\" reads no data: remove {key}");
