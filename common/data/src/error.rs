@@ -465,7 +465,7 @@ pub enum DataError {
 
     /// A file that stores numbers and texts with their types cannot be used.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(Box<FileError>),
 }
 
 impl DataError {
@@ -577,6 +577,12 @@ fn further(more: u64) -> String {
         0 => String::new(),
         1 => " (and 1 more bad cell)".to_owned(),
         _ => format!(" (and {more} more bad cells)"),
+    }
+}
+
+impl From<FileError> for DataError {
+    fn from(error: FileError) -> Self {
+        Self::File(Box::new(error))
     }
 }
 
