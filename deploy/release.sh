@@ -23,7 +23,7 @@ else
     echo "no target $musl here: linking against this system's glibc" >&2
     export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
 fi
-cargo build --release --locked --bin caviar --features object-store --target "$target"
+cargo build --release --locked --bin caviar --features arrow,object-store --target "$target"
 program=$built/$target/release/caviar
 
 # A program that needs a loader would not run on another system.

@@ -179,7 +179,10 @@ pub(crate) fn data_of_file(path: &Path) -> anyhow::Result<DataSpec> {
 fn is_data(path: &Path) -> bool {
     let name = path.to_string_lossy().to_lowercase();
     let compressed = [".gz", ".zst", ".zip"].iter().find_map(|end| name.strip_suffix(end));
-    let endings = [".csv", ".tsv", ".txt", ".data", "ubyte", ".idx", ".npy", ".npz", ".parquet"];
+    let endings = [
+        ".csv", ".tsv", ".txt", ".data", "ubyte", ".idx", ".npy", ".npz", ".svm", ".libsvm",
+        ".parquet", ".arrow", ".feather",
+    ];
     compressed.is_some() || endings.iter().any(|end| name.ends_with(end))
 }
 

@@ -5,22 +5,15 @@ use std::io;
 use caviar_common::error::ErrorClass;
 use caviar_common::text::shortened;
 
-use crate::fault::BadCell;
+use crate::fault::{BadCell, plural};
+use crate::file_error::FileError;
 use crate::limits::{MAX_FEATURES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
 
-pub(crate) const SOURCE: &str = "data.source";
-pub(crate) const LABEL: &str = "data.label";
-pub(crate) const LABELS: &str = "data.labels";
-pub(crate) const VALIDATION: &str = "data.validation";
-pub(crate) const TEST: &str = "data.test";
-pub(crate) const HEADER: &str = "data.header";
-pub(crate) const COLUMNS: &str = "data.columns";
-pub(crate) const IGNORE: &str = "data.ignore";
-pub(crate) const TYPES: &str = "data.types";
-pub(crate) const GROUP: &str = "data.group";
-pub(crate) const TIME: &str = "data.time";
-pub(crate) const VALIDATION_SOURCE: &str = "data.validation_source";
-pub(crate) const TEST_SOURCE: &str = "data.test_source";
+pub(crate) use crate::fault::Fault;
+pub(crate) use crate::fields::{
+    COLUMNS, DELIMITER, GROUP, HEADER, IGNORE, LABEL, LABELS, MISSING, SOURCE, TEST, TEST_SOURCE,
+    TIME, TYPES, VALIDATION, VALIDATION_SOURCE,
+};
 
 /// Longest text from a file that an error shows, in characters.
 const SHOWN_CHARS: usize = 40;
@@ -35,11 +28,13 @@ pub enum DataError {
         /// The text after `builtin:`.
         name: String,
     },
-    /// A file whose name is neither that of a table nor that of an IDX file.
+    /// A file whose name is not that of any format.
     #[error(
-        "{path}: unknown format: expected a table (its name ends in .csv, .tsv, .tab, .txt, .dat \
-         or .data), an IDX image file (its name ends in ubyte or .idx), each also with .gz, or \
-         \"builtin:digits\"; tables also with .zst or .zip"
+        "{path}: unknown format: expected a text table (its name ends in .csv, .tsv, .tab, .txt, \
+         .dat or .data), a LIBSVM file (.svm, .libsvm or .svmlight), an IDX image file (ubyte or \
+         .idx), each also with .gz; a NumPy array (.npy or .npz), a Parquet file (.parquet), an \
+         Arrow file (.arrow or .feather), or \"builtin:digits\"; tables of text also with .zst or \
+         .zip"
     )]
     UnknownFormat {
         /// The source as given.
@@ -464,6 +459,10 @@ pub enum DataError {
         /// The share.
         share: f64,
     },
+
+    /// A file that stores numbers and texts with their types cannot be used.
+    #[error(transparent)]
+    File(Box<FileError>),
 }
 
 impl DataError {
@@ -528,12 +527,9 @@ impl DataError {
             | Self::Share { field, .. }
             | Self::EmptySplit { field, .. } => field,
             Self::Cell { cell, .. } => cell.field,
+            Self::File(error) => error.field(),
         }
     }
-}
-
-const fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }
 
 fn further(more: u64) -> String {
@@ -541,6 +537,12 @@ fn further(more: u64) -> String {
         0 => String::new(),
         1 => " (and 1 more bad cell)".to_owned(),
         _ => format!(" (and {more} more bad cells)"),
+    }
+}
+
+impl From<FileError> for DataError {
+    fn from(error: FileError) -> Self {
+        Self::File(Box::new(error))
     }
 }
 

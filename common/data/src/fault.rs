@@ -87,3 +87,8 @@ pub enum Fault {
     #[error("is too long for the name of a class: expected at most {MAX_LABEL_BYTES} bytes")]
     LongLabel,
 }
+
+/// The ending of a noun that is counted.
+pub(crate) const fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}

@@ -6,12 +6,13 @@ use caviar_common::data::{ColumnType, DataNote, DataSpec, Task};
 use caviar_common::numbers::{index, to_u64};
 use serde::Serialize;
 
+use crate::content::Content;
 use crate::dataset::Dataset;
-use crate::delimited;
-use crate::error::{DataError, LABEL};
+use crate::error::DataError;
 use crate::examples::Targets;
+use crate::file_error::FileError;
 use crate::forms::format_date;
-use crate::load::text_source;
+use crate::load::{column_names, read};
 use crate::table::{Column, Why};
 
 /// Most frequent texts of a category, and most classes, that are listed.
@@ -23,7 +24,7 @@ pub struct Header {
     /// The names of the columns: those of the first row, or `column1`, `column2` and so on.
     pub names: Vec<String>,
     /// Whether the first row has the names. If the spec does not say so, a first row that looks
-    /// like data does not.
+    /// like data does not. True for formats that have no first row of names.
     pub is_first_row: bool,
 }
 
@@ -79,21 +80,25 @@ pub struct LabelProfile {
     pub range: Option<[f64; 3]>,
 }
 
-/// Reads a table only to find its columns.
+/// Reads a table only to find its columns: those of which one can be the label. In an NPZ file
+/// these are the arrays.
 ///
 /// # Errors
-/// The file is not a table, or cannot be read.
+/// The file is not a table, cannot be read, or has its labels in a second file.
 pub fn header(spec: &DataSpec) -> Result<Header, DataError> {
-    let header = delimited::header(&text_source(spec)?, spec)?;
-    Ok(Header { names: header.names, is_first_row: header.is_first_row })
+    let (names, is_first_row) = column_names(spec)?;
+    Ok(Header { names, is_first_row })
 }
 
 /// Reads a table and describes it. The spec names the label.
 ///
 /// # Errors
-/// Those of [`load`](crate::load()).
+/// Those of [`load`](crate::load()), and files of images, which have no columns.
 pub fn inspect(spec: &DataSpec) -> Result<Inspection, DataError> {
-    let table = delimited::read(&text_source(spec)?, spec, spec.label.as_deref())?;
+    let (content, label_field) = read(spec)?;
+    let Content::Table(table) = content else {
+        return Err(FileError::Images { path: spec.source.clone() }.into());
+    };
     let names = table.names.clone();
     let mut profiles: BTreeMap<String, ColumnProfile> = BTreeMap::new();
     for skipped in &table.skipped {
@@ -119,7 +124,7 @@ pub fn inspect(spec: &DataSpec) -> Result<Inspection, DataError> {
     for column in &table.columns {
         profiles.insert(column.name.clone(), profile(column));
     }
-    let dataset = Dataset::from_table(table, spec, LABEL)?;
+    let dataset = Dataset::from_table(table, spec, label_field)?;
     for name in dataset.column_names() {
         if let Some(profile) = profiles.get_mut(&name) {
             profile.is_input = true;

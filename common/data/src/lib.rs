@@ -23,14 +23,18 @@
 //! assert_eq!((summary.train, summary.validation, summary.test), (1258, 359, 180));
 //! assert_eq!(splits.train.features.dim(), (1258, 64));
 //!
-//! let error = caviar_data::load(&DataSpec { source: "digits.parquet".to_owned(), ..spec });
-//! assert!(error.unwrap_err().to_string().starts_with("digits.parquet: unknown format"));
+//! let error = caviar_data::load(&DataSpec { source: "digits.xlsx".to_owned(), ..spec });
+//! assert!(error.unwrap_err().to_string().starts_with("digits.xlsx: unknown format"));
 //! # Ok::<(), caviar_data::DataError>(())
 //! ```
 
+mod arrays;
 mod block;
 mod block_error;
 mod cells;
+#[cfg(feature = "arrow")]
+mod columnar;
+mod content;
 mod dataset;
 mod delimited;
 mod draw;
@@ -38,26 +42,30 @@ mod encode;
 mod error;
 mod examples;
 mod fault;
+mod fields;
+mod file_error;
+mod format;
 mod forms;
 mod idx;
 mod inspect;
 mod labels;
 mod leaks;
-#[allow(dead_code, reason = "used by the reader that follows")]
 mod libsvm;
 pub mod limits;
 mod load;
 mod map;
-#[allow(dead_code, unused_imports, reason = "used by the reader that follows")]
 mod numpy;
 mod pixels;
 #[cfg(test)]
 mod python;
+mod sparse;
 mod split;
 mod standard;
+mod stored;
 mod summary;
 mod suspicions;
 mod table;
+mod task_rule;
 mod text;
 
 pub use block::BlockSource;
@@ -66,6 +74,7 @@ pub use dataset::Dataset;
 pub use error::DataError;
 pub use examples::{Examples, Splits, Targets};
 pub use fault::{BadCell, Fault};
+pub use file_error::FileError;
 pub use inspect::{ColumnProfile, Header, Inspection, LabelProfile, header, inspect};
 pub use load::{load, prepare};
 pub use map::Bytes;

@@ -166,20 +166,40 @@ pub(crate) fn read(input: impl BufRead, path: &str) -> Result<Sparse, LibsvmErro
 }
 
 impl Sparse {
-    /// One column (from 0) with its zeros, a value for each row. All are zero in a column from
-    /// `width` on. Takes time in proportion to the rows.
-    pub(crate) fn column(&self, column: usize) -> Vec<f64> {
-        let wanted = to_u32(column);
-        let value = |row: &Range<usize>| {
-            let place = self.indices.get(row.clone())?.binary_search(&wanted).ok()?;
-            self.values.get(row.start + place).copied()
-        };
-        self.rows.iter().map(|row| value(row).unwrap_or(0.0)).collect()
+    /// The same values, sorted by column. Takes time in proportion to the values and the columns.
+    pub(crate) fn into_columns(self) -> Columns {
+        let mut ends = vec![0; self.width + 1];
+        for column in &self.indices {
+            if let Some(end) = ends.get_mut(index(*column) + 1) {
+                *end += 1;
+            }
+        }
+        let mut total = 0;
+        for end in &mut ends {
+            total += *end;
+            *end = total;
+        }
+        // Where the next value of each column goes.
+        let mut next = ends.clone();
+        let mut items = vec![(0, 0.0); self.values.len()];
+        for (row, range) in (0_u32..).zip(&self.rows) {
+            let indices = self.indices.get(range.clone()).unwrap_or_default();
+            let values = self.values.get(range.clone()).unwrap_or_default();
+            for (column, value) in indices.iter().zip(values) {
+                let Some(place) = next.get_mut(index(*column)) else { continue };
+                if let Some(item) = items.get_mut(*place) {
+                    *item = (row, *value);
+                }
+                *place += 1;
+            }
+        }
+        Columns { rows: self.rows.len(), ends, items }
     }
 
     /// All columns with their zeros, row by row: `rows.len() * width` values, at most
     /// [`MAX_VALUES`].
-    pub(crate) fn dense(&self) -> Vec<f64> {
+    #[cfg(test)]
+    fn dense(&self) -> Vec<f64> {
         let mut dense = vec![0.0; self.rows.len() * self.width];
         for (cells, row) in dense.chunks_exact_mut(self.width.max(1)).zip(&self.rows) {
             let indices = self.indices.get(row.clone()).unwrap_or_default();
@@ -191,6 +211,30 @@ impl Sparse {
             }
         }
         dense
+    }
+}
+
+/// The columns of a file, without their zeros.
+pub(crate) struct Columns {
+    /// The number of rows.
+    rows: usize,
+    /// Where the items of each column begin; one more entry says where the last column ends.
+    ends: Vec<usize>,
+    /// The rows and values of each column, in the order of the rows.
+    items: Vec<(u32, f64)>,
+}
+
+impl Columns {
+    /// One column (from 0) with its zeros, a value for each row. All are zero in a column that the
+    /// file does not have.
+    pub(crate) fn get(&self, column: usize) -> impl Iterator<Item = f64> {
+        let ends = self.ends.get(column).copied().zip(self.ends.get(column + 1).copied());
+        let items = ends.and_then(|(start, end)| self.items.get(start..end)).unwrap_or_default();
+        let mut items = items.iter().peekable();
+        (0..self.rows).map(move |row| {
+            let is_here = |item: &&(u32, f64)| index(item.0) == row;
+            items.next_if(is_here).map_or(0.0, |item| item.1)
+        })
     }
 }
 

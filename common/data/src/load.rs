@@ -3,15 +3,25 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
-use caviar_common::data::{DataSpec, DataSummary, TableSpec};
+use caviar_common::data::{DataSpec, DataSummary};
 use flate2::bufread::MultiGzDecoder;
 
-use crate::dataset::Dataset;
+use crate::arrays;
+#[cfg(feature = "arrow")]
+use crate::columnar;
+use crate::content::Content;
+use crate::dataset::{Dataset, Parts};
 use crate::delimited;
-use crate::error::{DataError, LABEL, LABELS, SOURCE};
+use crate::error::{
+    DELIMITER, DataError, HEADER, LABEL, LABELS, MISSING, SOURCE, TEST_SOURCE, VALIDATION_SOURCE,
+};
 use crate::examples::Splits;
+use crate::file_error::FileError;
+use crate::format::Format;
 use crate::idx;
+use crate::sparse;
 use crate::split::split;
+use crate::table::Table;
 use crate::text::TextSource;
 
 /// The bundled digits, a gzipped CSV file. `digits.LICENSE` states their origin and licence.
@@ -29,10 +39,77 @@ pub fn load(spec: &DataSpec) -> Result<Dataset, DataError> {
     match path.strip_prefix("builtin:") {
         Some("digits") => digits(spec),
         Some(name) => Err(DataError::UnknownBuiltin { name: name.to_owned() }),
-        None if is_idx(path) => idx_files(spec),
-        None if is_text(path) => text_file(spec),
-        None => Err(DataError::UnknownFormat { path: path.to_owned() }),
+        None => {
+            let (content, label_field) = read(spec)?;
+            content.into_dataset(spec, label_field)
+        }
     }
+}
+
+/// Reads a file. Also returns the field of the sweep file that names its labels.
+pub(crate) fn read(spec: &DataSpec) -> Result<(Content, &'static str), DataError> {
+    let format = format(spec)?;
+    refuse(spec, format)?;
+    Ok(match format {
+        Format::Text => {
+            let source = TextSource::detect(&spec.source)?;
+            let table = delimited::read(&source, spec, spec.label.as_deref())?;
+            (Content::Table(table), LABEL)
+        }
+        Format::Sparse => (Content::Table(sparse::read(spec)?), SOURCE),
+        Format::Idx => (Content::Images(idx_files(spec)?), LABELS),
+        Format::Npy => (arrays::read_files(spec)?, LABELS),
+        Format::Npz => (arrays::read_archive(spec)?, LABEL),
+        Format::Parquet | Format::Arrow => (Content::Table(columnar_file(spec, format)?), LABEL),
+    })
+}
+
+/// The names of the columns of a table that can be its label, and whether they are in the file.
+pub(crate) fn column_names(spec: &DataSpec) -> Result<(Vec<String>, bool), DataError> {
+    let format = format(spec)?;
+    refuse(spec, format)?;
+    Ok(match format {
+        Format::Text => {
+            let header = delimited::header(&TextSource::detect(&spec.source)?, spec)?;
+            (header.names, header.is_first_row)
+        }
+        Format::Sparse => (sparse::column_names(spec)?, true),
+        Format::Npz => (arrays::array_names(&spec.source)?, true),
+        Format::Idx | Format::Npy => {
+            return Err(FileError::TwoFiles { path: spec.source.clone() }.into());
+        }
+        Format::Parquet | Format::Arrow => (columnar_names(spec, format)?, true),
+    })
+}
+
+fn format(spec: &DataSpec) -> Result<Format, DataError> {
+    Format::of(&spec.source).ok_or_else(|| DataError::UnknownFormat { path: spec.source.clone() })
+}
+
+#[cfg(feature = "arrow")]
+fn columnar_file(spec: &DataSpec, format: Format) -> Result<Table, DataError> {
+    columnar::read(spec, format)
+}
+
+#[cfg(not(feature = "arrow"))]
+fn columnar_file(spec: &DataSpec, format: Format) -> Result<Table, DataError> {
+    Err(not_built(spec, format))
+}
+
+#[cfg(feature = "arrow")]
+fn columnar_names(spec: &DataSpec, format: Format) -> Result<Vec<String>, DataError> {
+    columnar::column_names(spec, format)
+}
+
+#[cfg(not(feature = "arrow"))]
+fn columnar_names(spec: &DataSpec, format: Format) -> Result<Vec<String>, DataError> {
+    Err(not_built(spec, format))
+}
+
+#[cfg(not(feature = "arrow"))]
+fn not_built(spec: &DataSpec, format: Format) -> DataError {
+    let format = if format == Format::Parquet { "Parquet" } else { "Arrow" };
+    FileError::NotBuilt { path: spec.source.clone(), format }.into()
 }
 
 /// Loads, splits and summarises the data: all that a worker needs before it trains.
@@ -60,45 +137,73 @@ fn digits(spec: &DataSpec) -> Result<Dataset, DataError> {
     Ok(Dataset::from_table(table, spec, SOURCE)?.without_notes())
 }
 
-fn text_file(spec: &DataSpec) -> Result<Dataset, DataError> {
-    let source = text_source(spec)?;
-    let table = delimited::read(&source, spec, spec.label.as_deref())?;
-    Dataset::from_table(table, spec, LABEL)
-}
-
-/// The text of a table.
-pub(crate) fn text_source(spec: &DataSpec) -> Result<TextSource, DataError> {
-    forbid(
-        &spec.labels,
-        LABELS,
-        "labels is for IDX files: use label for the name of the label column of a table",
-    )?;
-    if !is_text(&spec.source) {
-        return Err(DataError::UnknownFormat { path: spec.source.clone() });
-    }
-    Ok(TextSource::detect(&spec.source)?)
-}
-
-fn idx_files(spec: &DataSpec) -> Result<Dataset, DataError> {
-    forbid(
-        &spec.label,
-        LABEL,
-        "label is for tables: use labels for the path of the label file of an IDX file",
-    )?;
-    if spec.table != TableSpec::default() {
-        return Err(DataError::Superfluous {
-            field: SOURCE,
-            remedy: "delimiter, header, columns, ignore, types and missing are for tables: an IDX \
-                     file has none of them",
-        });
-    }
+fn idx_files(spec: &DataSpec) -> Result<Parts, DataError> {
     let Some(labels) = &spec.labels else {
         return Err(DataError::LabelsNotGiven { path: spec.source.clone() });
     };
     let images = idx::Input { reader: open(&spec.source, SOURCE)?, path: &spec.source };
     let labels = idx::Input { reader: open(labels, LABELS)?, path: labels };
-    let parts = idx::read(images, labels, spec.task)?;
-    Dataset::new(parts, &spec.source, LABELS)
+    idx::read(images, labels, spec.task)
+}
+
+/// Refuses the fields that do not apply to a format.
+fn refuse(spec: &DataSpec, format: Format) -> Result<(), DataError> {
+    match format {
+        Format::Text | Format::Npz | Format::Parquet | Format::Arrow => forbid(
+            &spec.labels,
+            LABELS,
+            "labels is for IDX and NPY files: use label for the name of the label column of a \
+             table, or of an array of an NPZ file",
+        )?,
+        Format::Idx | Format::Npy => forbid(
+            &spec.label,
+            LABEL,
+            "label is for tables: use labels for the path of the label file of an IDX or NPY file",
+        )?,
+        Format::Sparse => {
+            let other = spec.label.clone().filter(|label| label != sparse::LABEL_NAME);
+            forbid(&other, LABEL, "a LIBSVM file has one label in each line: remove label")?;
+            forbid(&spec.labels, LABELS, "a LIBSVM file includes its labels: remove labels")?;
+        }
+    }
+    match format {
+        Format::Text => Ok(()),
+        Format::Idx => {
+            refuse_text_fields(spec)?;
+            arrays::refuse_columns(spec)
+        }
+        Format::Npy | Format::Npz | Format::Sparse | Format::Parquet | Format::Arrow => {
+            refuse_text_fields(spec)
+        }
+    }
+}
+
+/// Refuses the fields that only text files have.
+fn refuse_text_fields(spec: &DataSpec) -> Result<(), DataError> {
+    let refused = |field, remedy| Err(DataError::Superfluous { field, remedy });
+    let (table, split) = (&spec.table, &spec.split);
+    if table.delimiter.is_some() {
+        return refused(DELIMITER, "delimiter is for text tables such as CSV: remove it");
+    }
+    if table.header.is_some() {
+        return refused(HEADER, "header is for text tables such as CSV: remove it");
+    }
+    if !table.missing.is_empty() {
+        let remedy = "missing is for text tables such as CSV: this format has missing values of \
+                      its own, so remove it";
+        return refused(MISSING, remedy);
+    }
+    if split.validation_source.is_some() {
+        let remedy = "validation_source is for text tables such as CSV: save the tables as CSV, or \
+                      remove it and set validation";
+        return refused(VALIDATION_SOURCE, remedy);
+    }
+    if split.test_source.is_some() {
+        let remedy = "test_source is for text tables such as CSV: save the tables as CSV, or \
+                      remove it and set test";
+        return refused(TEST_SOURCE, remedy);
+    }
+    Ok(())
 }
 
 /// Refuses a field that does not apply to this source, because its author expects an effect.
@@ -123,31 +228,4 @@ fn open(path: &str, field: &'static str) -> Result<Box<dyn Read>, DataError> {
     let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
     let is_compressed = file.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
     Ok(if is_compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
-}
-
-/// The endings of the names of text files, after that of a compression. `.data` is common in the
-/// UCI repository.
-const TEXT_ENDINGS: [&str; 6] = [".csv", ".tsv", ".tab", ".txt", ".dat", ".data"];
-/// The endings of compressed files. `.zip` can also replace the ending of the text.
-const COMPRESSED_ENDINGS: [&str; 4] = [".gz", ".zst", ".zip", ".bgz"];
-
-fn is_text(path: &str) -> bool {
-    let name = plain_name(path);
-    TEXT_ENDINGS.iter().any(|ending| name.ends_with(ending))
-        || path.to_lowercase().ends_with(".zip")
-}
-
-/// Common names of IDX files are `train-images-idx3-ubyte`, `train-images.idx3-ubyte` and
-/// `train.idx`.
-fn is_idx(path: &str) -> bool {
-    let name = plain_name(path);
-    name.ends_with("ubyte")
-        || name.rsplit_once('.').is_some_and(|(_, extension)| extension.starts_with("idx"))
-}
-
-/// The path in lower case and without the ending of a compression.
-fn plain_name(path: &str) -> String {
-    let name = path.to_lowercase();
-    let plain = COMPRESSED_ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
-    plain.unwrap_or(&name).to_owned()
 }

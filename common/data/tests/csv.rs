@@ -285,11 +285,11 @@ fn a_source_that_cannot_be_read_is_refused() {
         "there is no built-in data set \"mnist\": expected \"builtin:digits\""
     );
     assert!(
-        file("a/b.parquet")
+        file("a/b.xlsx")
             .1
-            .starts_with("a/b.parquet: unknown format: expected a table (its name ends in .csv,"),
+            .starts_with("a/b.xlsx: unknown format: expected a text table (its name ends in"),
         "{:?}",
-        file("a/b.parquet")
+        file("a/b.xlsx")
     );
     assert!(
         file("none/such.csv").1.starts_with("none/such.csv: cannot be opened: "),

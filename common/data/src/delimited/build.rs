@@ -57,7 +57,7 @@ enum Growing {
 
 /// The codes of a category so far, in the order in which its texts appeared.
 #[derive(Default)]
-struct Codes {
+pub(crate) struct Codes {
     codes: HashMap<Box<str>, u32>,
     /// `u32::MAX` for a missing value.
     rows: Vec<u32>,
@@ -67,7 +67,7 @@ impl Codes {
     const MISSING: u32 = u32::MAX;
 
     /// Adds the text of the next row, if there are at most `most` different ones.
-    fn push(&mut self, cell: &str, most: usize) -> Result<(), Fault> {
+    pub(crate) fn push(&mut self, cell: &str, most: usize) -> Result<(), Fault> {
         let known = self.codes.get(cell).copied();
         let code = match known {
             Some(code) => code,
@@ -85,15 +85,24 @@ impl Codes {
 
     /// Whether the texts name each row rather than a category: more than half of them differ. A few
     /// texts are a category in any case.
-    fn are_free_text(&self) -> bool {
+    pub(crate) fn are_free_text(&self) -> bool {
         const FEWEST_TEXTS: usize = 20;
         let (different, all) = (self.codes.len(), self.rows.iter());
         let present = all.filter(|code| **code != Self::MISSING).count();
         different > FEWEST_TEXTS && different * 2 > present
     }
 
+    pub(crate) fn push_missing(&mut self) {
+        self.rows.push(Self::MISSING);
+    }
+
+    /// How many different texts there are.
+    pub(crate) fn different(&self) -> usize {
+        self.codes.len()
+    }
+
     /// The place of each row's text among the sorted texts, and the texts.
-    fn finish(self) -> (Vec<f64>, Vec<String>) {
+    pub(crate) fn finish(self) -> (Vec<f64>, Vec<String>) {
         let mut texts: Vec<(String, u32)> =
             self.codes.into_iter().map(|(text, code)| (text.into_string(), code)).collect();
         texts.sort_unstable();
@@ -193,7 +202,7 @@ impl<'a> Builder<'a> {
                 return Ok(());
             }
             Plan::Group if self.missing.presence(cell) == Presence::Missing => {
-                self.groups.rows.push(Codes::MISSING);
+                self.groups.push_missing();
                 return Ok(());
             }
             Plan::Group => {
@@ -218,7 +227,7 @@ impl<'a> Builder<'a> {
                 Ok(())
             }
             (Some(Growing::Codes(codes)), _) if is_missing => {
-                codes.rows.push(Codes::MISSING);
+                codes.push_missing();
                 Ok(())
             }
             (Some(column @ Growing::Codes(_)), _) => {
@@ -280,7 +289,7 @@ impl<'a> Builder<'a> {
                     if *plan == (Plan::Category { is_asked_for: false })
                         && codes.are_free_text() =>
                 {
-                    let why = Why::FreeText(Some(codes.codes.len()));
+                    let why = Why::FreeText(Some(codes.different()));
                     free.push(Skipped { name: name.clone(), why });
                     continue;
                 }

@@ -11,7 +11,7 @@ pub(crate) const MISSING_AMONG_NUMBERS: [&str; 6] = ["None", "none", ".", "-", "
 
 /// Whether a cell has a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Presence {
+pub(crate) enum Presence {
     Present,
     Missing,
     /// Missing if the column has numbers, booleans or dates.
@@ -19,17 +19,17 @@ pub(super) enum Presence {
 }
 
 /// The texts that stand for a missing value in one file.
-pub(super) struct MissingTexts {
+pub(crate) struct MissingTexts {
     own: BTreeSet<Vec<u8>>,
 }
 
 impl MissingTexts {
     /// The usual texts, and `own`.
-    pub(super) fn new(own: &[String]) -> Self {
+    pub(crate) fn new(own: &[String]) -> Self {
         Self { own: own.iter().map(|text| text.trim().as_bytes().to_vec()).collect() }
     }
 
-    pub(super) fn presence(&self, cell: &[u8]) -> Presence {
+    pub(crate) fn presence(&self, cell: &[u8]) -> Presence {
         let is_one_of = |texts: &[&str]| texts.iter().any(|text| text.as_bytes() == cell);
         if !self.own.is_empty() && self.own.contains(cell) {
             return Presence::Missing;

@@ -17,9 +17,13 @@ mod scan;
 
 use caviar_common::data::{DataNote, DataSpec};
 
+pub(crate) use self::build::Codes;
+pub(crate) use self::missing::{MissingTexts, Presence};
+pub(crate) use self::plan::{hint, listed};
+pub(crate) use self::scan::numbered;
+
 use self::build::{Builder, Built};
 use self::dialect::Dialect;
-use self::missing::MissingTexts;
 use self::plan::Plans;
 use self::rows::Rows;
 use self::scan::Scan;

@@ -309,7 +309,7 @@ fn is_nearly_number(column: &ColumnScan) -> bool {
 }
 
 /// The names of the columns as an error lists them, at most 20.
-pub(super) fn listed(names: &[String]) -> String {
+pub(crate) fn listed(names: &[String]) -> String {
     let shown: Vec<String> =
         names.iter().take(LISTED_COLUMNS).map(|name| format!("{:?}", shown(name))).collect();
     match names.len().saturating_sub(LISTED_COLUMNS) {
@@ -319,7 +319,7 @@ pub(super) fn listed(names: &[String]) -> String {
 }
 
 /// A likely correction of a name that no column has.
-fn hint(names: &[String], wanted: &str) -> String {
+pub(crate) fn hint(names: &[String], wanted: &str) -> String {
     let folded = |name: &String| name.to_lowercase() == wanted.to_lowercase();
     let near = names.iter().find(|name| folded(name)).map(String::as_str);
     let near = near.or_else(|| nearest(wanted, names.iter().map(String::as_str)));

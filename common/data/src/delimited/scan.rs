@@ -187,7 +187,7 @@ impl ColumnScan {
 }
 
 /// The name of a column in a file without a header.
-pub(super) fn numbered(index: usize) -> String {
+pub(crate) fn numbered(index: usize) -> String {
     format!("column{}", index + 1)
 }
 

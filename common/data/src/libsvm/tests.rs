@@ -24,6 +24,7 @@ fn rows_are_read_with_their_labels_and_zeros() {
     assert_eq!(data.values, [0.5, 2.0, -1e-3]);
     assert_eq!((data.width, data.is_zero_based), (4, false));
     assert_eq!(data.dense(), [[0.5, 0.0, 0.0, 2.0], [0.0, 0.0, -1e-3, 0.0], [0.0; 4]].concat());
+    let columns = data.into_columns();
     for (column, expected) in [
         (0, [0.5, 0.0, 0.0]),
         (1, [0.0; 3]),
@@ -31,7 +32,7 @@ fn rows_are_read_with_their_labels_and_zeros() {
         (3, [2.0, 0.0, 0.0]),
         (4, [0.0; 3]),
     ] {
-        assert_eq!(data.column(column), expected, "{column}");
+        assert_eq!(columns.get(column).collect::<Vec<_>>(), expected, "{column}");
     }
 }
 
@@ -184,15 +185,16 @@ fn files_of_scikit_learn_are_read_as_scikit_learn_reads_them() {
         let file = std::fs::File::open(directory.path().join(name)).unwrap();
         let data = read(io::BufReader::new(file), name).unwrap();
         assert_eq!((data.is_zero_based, data.width, data.rows.len()), (is_zero_based, 9, 50));
-        let columns: Vec<Vec<f64>> = (0..9).map(|column| data.column(column)).collect();
+        let (labels, dense, sorted) = (data.labels.clone(), data.dense(), data.into_columns());
+        let columns: Vec<Vec<f64>> = (0..9).map(|column| sorted.get(column).collect()).collect();
         let expected =
             output.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('\t'));
         let mut compared = 0;
         for (row, line) in expected.enumerate() {
             let (label, values) = line.split_once('\t').unwrap();
             let values: Vec<f64> = values.split('\t').map(|value| value.parse().unwrap()).collect();
-            assert_eq!(data.labels[row], label);
-            assert_eq!(data.dense()[row * 9..][..9], values);
+            assert_eq!(labels[row], label);
+            assert_eq!(dense[row * 9..][..9], values);
             assert_eq!(columns.iter().map(|column| column[row]).collect::<Vec<_>>(), values);
             compared += 1;
         }
@@ -217,8 +219,12 @@ proptest! {
         if let Ok(data) = parse(text) {
             prop_assert_eq!(data.dense().len(), data.labels.len() * data.width);
             prop_assert_eq!(data.indices.len(), data.values.len());
-            for column in 0..data.width {
-                prop_assert_eq!(data.column(column).len(), data.labels.len());
+            let (width, rows, dense) = (data.width, data.labels.len(), data.dense());
+            let columns = data.into_columns();
+            for column in 0..width {
+                let values: Vec<f64> = columns.get(column).collect();
+                let expected: Vec<f64> = (0..rows).map(|row| dense[row * width + column]).collect();
+                prop_assert_eq!(values, expected);
             }
         }
     }

@@ -1,0 +1,119 @@
+//! Data in Parquet and Arrow files, read by the crates of Apache Arrow.
+//!
+//! The whole table is read into memory in Arrow's form first, without the columns that are not
+//! inputs. Nested and binary columns have no place in a network, and are left out with a note.
+
+mod column;
+mod envelope;
+mod file;
+
+use arrow_schema::SchemaRef;
+use caviar_common::data::DataSpec;
+use caviar_common::text::shortened;
+
+use self::column::{Batches, is_read};
+use self::file::File;
+use crate::delimited::{listed, numbered};
+use crate::error::{DataError, LABEL, SOURCE, shown};
+use crate::file_error::FileError;
+use crate::format::Format;
+use crate::stored::{Builder, Place, is_left_out, of_columns, read_label, unknown_column};
+use crate::table::{Table, info};
+
+/// Longest name of a type that a message shows, in characters.
+const SHOWN_TYPE_CHARS: usize = 60;
+/// Most columns whose types a note shows.
+const LISTED_TYPES: usize = 10;
+
+/// Reads a table. `data.label` names the column to predict.
+pub(crate) fn read(spec: &DataSpec, format: Format) -> Result<Table, DataError> {
+    let file = File::open(&spec.source, format)?;
+    let schema = file.schema();
+    let names = names(&schema);
+    let Some(wanted) = spec.label.as_deref().map(str::trim) else {
+        let (path, columns) = (spec.source.clone(), listed(&names));
+        return Err(DataError::LabelNotGiven { path, columns });
+    };
+    let Some(label_index) = names.iter().position(|name| name == wanted) else {
+        return Err(unknown_column(spec, LABEL, &names, wanted));
+    };
+    if names.len() < 2 {
+        return Err(DataError::NoFeatures { path: spec.source.clone() });
+    }
+    let fields = schema.fields();
+    if let Some(field) = fields.get(label_index).filter(|field| !is_read(field.data_type())) {
+        let kind = shortened(&field.data_type().to_string(), SHOWN_TYPE_CHARS);
+        let (path, name) = (&spec.source, shown(wanted));
+        let what = format!(
+            "{path}: the column {name:?} has the type {kind}, which cannot be predicted: expected \
+             numbers, booleans or text"
+        );
+        return Err(FileError::Content { field: LABEL, what }.into());
+    }
+    let inputs = || names.iter().zip(fields).enumerate().filter(|(index, _)| *index != label_index);
+    let is_input = |name: &str, field: &arrow_schema::Field| {
+        is_read(field.data_type()) && !is_left_out(spec, name, None)
+    };
+    let mut used: Vec<usize> = inputs()
+        .filter(|(_, (name, field))| is_input(name, field))
+        .map(|(index, _)| index)
+        .collect();
+    used.push(label_index);
+    used.sort_unstable();
+    let batches = file.read(&used)?;
+
+    let column = |index: usize| Batches::new(&batches, used.binary_search(&index).unwrap_or(0));
+    let place = Place { field: LABEL, path: &spec.source, column: wanted };
+    let label = read_label(&column(label_index), place, spec.task)?;
+    let mut builder = Builder::new(spec, names.clone(), &[], label)?;
+    let mut left_out = Vec::new();
+    for (index, (name, field)) in inputs() {
+        if is_input(name, field) {
+            builder.add(name, &column(index))?;
+            continue;
+        }
+        builder.skip(name);
+        if !is_read(field.data_type()) && !is_left_out(spec, name, None) {
+            let kind = shortened(&field.data_type().to_string(), SHOWN_TYPE_CHARS);
+            left_out.push((name.clone(), kind));
+        }
+    }
+    note_types(&mut builder, &left_out);
+    Ok(builder.finish())
+}
+
+/// The names of the columns.
+pub(crate) fn column_names(spec: &DataSpec, format: Format) -> Result<Vec<String>, DataError> {
+    Ok(names(&File::open(&spec.source, format)?.schema()))
+}
+
+/// The names of the columns. An unnamed one is called by its number.
+fn names(schema: &SchemaRef) -> Vec<String> {
+    let name = |(index, field): (usize, &arrow_schema::FieldRef)| {
+        let name = field.name().trim();
+        if name.is_empty() { numbered(index) } else { name.to_owned() }
+    };
+    schema.fields().iter().enumerate().map(name).collect()
+}
+
+/// Notes the columns whose types are not read.
+fn note_types(builder: &mut Builder<'_>, left_out: &[(String, String)]) {
+    if left_out.is_empty() {
+        return;
+    }
+    let describe = |(name, kind): &(String, String)| format!("{:?} ({kind})", shown(name));
+    let mut texts: Vec<String> = left_out.iter().take(LISTED_TYPES).map(describe).collect();
+    if left_out.len() > LISTED_TYPES {
+        texts.push(format!("and {} more", left_out.len() - LISTED_TYPES));
+    }
+    let names: Vec<String> = left_out.iter().map(|(name, _)| name.clone()).collect();
+    let text = format!("columns of a type that no network reads: {}", texts.join(", "));
+    builder.note(of_columns(info, "types_left_out", &names, text));
+}
+
+/// The error of a file that one of the crates cannot read.
+fn damaged(path: &str, format: Format, error: &str) -> DataError {
+    let name = if format == Format::Parquet { "a Parquet" } else { "an Arrow" };
+    let what = format!("{path}: is not {name} file, or is damaged: {error}");
+    FileError::Content { field: SOURCE, what }.into()
+}

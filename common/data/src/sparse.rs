@@ -1,0 +1,104 @@
+//! Data in LIBSVM files: each index becomes a column, with its zeros.
+
+use std::io::BufReader;
+
+use caviar_common::data::DataSpec;
+
+use crate::error::{DataError, LABEL, SOURCE};
+use crate::file_error::FileError;
+use crate::libsvm::{self, Columns, LibsvmError, Sparse};
+use crate::stored::{Builder, Kind, Place, Stored, is_left_out, read_label};
+use crate::table::{Table, info};
+use crate::text::TextSource;
+
+/// What the labels are called, which no feature is.
+pub(crate) const LABEL_NAME: &str = "label";
+
+/// Reads a file whose lines have a label and the values that are not zero.
+pub(crate) fn read(spec: &DataSpec) -> Result<Table, DataError> {
+    let path = spec.source.as_str();
+    let source = TextSource::detect(path)?;
+    let mut sparse = rows(&source, path)?;
+    let names = names(&sparse);
+    let labels = Texts(std::mem::take(&mut sparse.labels));
+    let place = Place { field: LABEL, path, column: LABEL_NAME };
+    let label = read_label(&labels, place, spec.task)?;
+    drop(labels);
+    let mut builder = Builder::new(spec, names.clone(), &[], label)?;
+    for remark in source.remarks() {
+        builder.note(info("file", &[], format!("the file is {remark}")));
+    }
+    if sparse.is_zero_based {
+        let text = "the indices begin at 0, so the first column is feature0".to_owned();
+        builder.note(info("zero_based", &[], text));
+    }
+    let columns = sparse.into_columns();
+    for (index, name) in names.iter().enumerate() {
+        if is_left_out(spec, name, None) {
+            builder.skip(name);
+        } else {
+            builder.add(name, &SparseColumn { columns: &columns, index })?;
+        }
+    }
+    Ok(builder.finish())
+}
+
+/// The names of the label and of the columns.
+pub(crate) fn column_names(spec: &DataSpec) -> Result<Vec<String>, DataError> {
+    let sparse = rows(&TextSource::detect(&spec.source)?, &spec.source)?;
+    let mut all = vec![LABEL_NAME.to_owned()];
+    all.extend(names(&sparse));
+    Ok(all)
+}
+
+fn rows(source: &TextSource, path: &str) -> Result<Sparse, DataError> {
+    let input = BufReader::with_capacity(1 << 16, source.open()?);
+    libsvm::read(input, path).map_err(|error| {
+        if let LibsvmError::Read { path, at, source } = error {
+            return DataError::Read { field: SOURCE, path, at, source };
+        }
+        FileError::Content { field: SOURCE, what: error.to_string() }.into()
+    })
+}
+
+/// The columns are called by their index in the file.
+fn names(sparse: &Sparse) -> Vec<String> {
+    let first = usize::from(!sparse.is_zero_based);
+    (0..sparse.width).map(|index| format!("feature{}", index + first)).collect()
+}
+
+/// The labels as they are written.
+struct Texts(Vec<String>);
+
+impl Stored for Texts {
+    fn kind(&self) -> Kind {
+        Kind::Spelling
+    }
+
+    fn numbers(&self, visit: &mut dyn FnMut(f64)) {
+        self.0.iter().for_each(|_| visit(f64::NAN));
+    }
+
+    fn texts(&self, visit: &mut dyn FnMut(Option<&str>)) {
+        self.0.iter().for_each(|text| visit(Some(text)));
+    }
+}
+
+struct SparseColumn<'a> {
+    columns: &'a Columns,
+    index: usize,
+}
+
+impl Stored for SparseColumn<'_> {
+    fn kind(&self) -> Kind {
+        Kind::Number
+    }
+
+    fn numbers(&self, visit: &mut dyn FnMut(f64)) {
+        self.columns.get(self.index).for_each(visit);
+    }
+
+    fn texts(&self, visit: &mut dyn FnMut(Option<&str>)) {
+        self.columns.get(self.index).for_each(|value| visit(Some(&value.to_string())));
+    }
+}
