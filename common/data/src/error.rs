@@ -9,7 +9,6 @@ use crate::fault::{BadCell, plural};
 use crate::file_error::FileError;
 use crate::limits::{MAX_FEATURES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
 
-pub(crate) use crate::fault::Fault;
 pub(crate) use crate::fields::{
     COLUMNS, DELIMITER, GROUP, HEADER, IGNORE, LABEL, LABELS, MISSING, SOURCE, TEST, TEST_SOURCE,
     TIME, TYPES, VALIDATION, VALIDATION_SOURCE,

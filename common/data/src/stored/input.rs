@@ -4,7 +4,8 @@ use caviar_common::data::{ColumnType, DataNote};
 
 use super::{Bad, Kind, Stored, checked, of_cell};
 use crate::delimited::{Codes, MissingTexts, Presence};
-use crate::error::{Fault, shown};
+use crate::error::shown;
+use crate::fault::Fault;
 use crate::forms::{BooleanForm, Candidates, DateForm, Form, NumberForm, Separator, date_parts};
 use crate::limits::{MAX_CATEGORIES, MAX_VALUES};
 use crate::table::{info, warning};

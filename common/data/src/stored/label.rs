@@ -6,7 +6,8 @@ use caviar_common::data::{DataNote, Task};
 
 use super::{Bad, Kind, Place, Stored, checked, of_cell};
 use crate::delimited::{MissingTexts, Presence};
-use crate::error::{DataError, Fault, shown};
+use crate::error::{DataError, shown};
+use crate::fault::Fault;
 use crate::forms::{Candidates, Form, NumberForm};
 use crate::labels::Labels;
 use crate::table::warning;

@@ -14,7 +14,8 @@ use caviar_common::data::{ColumnType, DataNote, DataSpec};
 
 use crate::cells::Cells;
 use crate::delimited::{hint, listed};
-use crate::error::{DataError, Fault, GROUP, IGNORE, TIME, TYPES, shown};
+use crate::error::{DataError, GROUP, IGNORE, TIME, TYPES, shown};
+use crate::fault::Fault;
 use crate::file_error::FileError;
 use crate::forms::CellFault;
 use crate::limits::{MAX_FEATURES, MAX_NUMBER, MAX_VALUES};
