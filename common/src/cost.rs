@@ -16,7 +16,7 @@ const FLOPS_PER_UNIT: u64 = 1_000_000;
 /// - two operations per multiply-add of the three products of each layer, and of the two products
 ///   of the first layer, which needs no gradient by its inputs,
 /// - 20 operations per activation with batch normalisation, or 8 without,
-/// - the optimiser's operations per weight and mini-batch,
+/// - the optimiser's operations per weight and mini-batch, and those of the weight average,
 /// - the forward products of the validation split.
 ///
 /// Sums saturate, so no size overflows.
@@ -54,13 +54,15 @@ const fn activation_flops(spec: &TrainSpec) -> u64 {
 }
 
 /// Operations per weight of one update.
-const fn update_flops(spec: &TrainSpec) -> u64 {
-    match spec.optimizer {
+fn update_flops(spec: &TrainSpec) -> u64 {
+    let average = if spec.weight_average > 0.0 { 3 } else { 0 };
+    let update = match spec.optimizer {
         Optimizer::Sgd => 2,
         Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } => 4,
         Optimizer::Rmsprop { .. } => 8,
         Optimizer::Adam { .. } | Optimizer::Adamw { .. } => 12,
-    }
+    };
+    update + average
 }
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ impl Hyperparameter {
 }
 
 /// Every hyperparameter, the most important first.
-pub static TABLE: [Hyperparameter; 22] = [
+pub static TABLE: [Hyperparameter; 23] = [
     Hyperparameter::real("learning_rate", Kind::above(0.0, 1000.0), Scale::Log, 0.01),
     Hyperparameter::real("momentum", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.9)
         .with_needs("optimizer", &["momentum", "nesterov"]),
@@ -210,6 +210,7 @@ pub static TABLE: [Hyperparameter; 22] = [
     Hyperparameter::real("dropout", Kind::below(0.0, 1.0), Scale::Linear, 0.0),
     Hyperparameter::real("label_smoothing", Kind::below(0.0, 1.0), Scale::Linear, 0.0),
     Hyperparameter::real("weight_decay", Kind::between(0.0, 100.0), Scale::Log, 0.0),
+    Hyperparameter::real("weight_average", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.0),
     Hyperparameter::real("beta1", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.9)
         .with_needs("optimizer", &["adam", "adamw"]),
     Hyperparameter::real("beta2", Kind::below(0.0, 1.0), Scale::OneMinusLog, 0.999)
@@ -422,6 +423,7 @@ pub fn train_spec(fixed: &Assignment, assignment: &Assignment) -> Result<TrainSp
         weight_decay: at.real("weight_decay")?,
         init: at.variant("init")?,
         gradient_clip: at.real("gradient_clip")?,
+        weight_average: at.real("weight_average")?,
         optimizer: at.optimizer()?,
         learning_rate: at.real("learning_rate")?,
         schedule,

@@ -187,6 +187,11 @@ pub struct TrainSpec {
     pub init: Init,
     /// The largest global L2 norm of the gradient; 0 does not clip.
     pub gradient_clip: f64,
+    /// The decay of the moving average of the parameters that is evaluated instead of them, in
+    /// [0, 1); 0 evaluates the parameters. Left out of the serialised form if it is 0, like
+    /// `label_smoothing`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub weight_average: f64,
     /// The update rule with its own hyperparameters.
     pub optimizer: Optimizer,
     /// The learning rate of the first epoch, or the largest of a schedule by steps, above 0.

@@ -33,6 +33,7 @@ fn check_numbers(spec: &TrainSpec) -> Result<(), Problem> {
     real("label_smoothing", spec.label_smoothing)?;
     real("weight_decay", spec.weight_decay)?;
     real("gradient_clip", spec.gradient_clip)?;
+    real("weight_average", spec.weight_average)?;
     real("learning_rate", spec.learning_rate)?;
     hyper::check_schedule(spec.schedule)?;
     check_optimizer(spec.optimizer)

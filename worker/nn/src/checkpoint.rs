@@ -14,6 +14,7 @@
 //! | 24 each | sums over its mini-batches and blocks: loss (f64), hits and examples (u64) |
 //! | 16 each | train and validation score of the last epoch: loss, accuracy (f64), 0 without one |
 //! | 4 each | f32s: parameters, the states of the update rule, running means and variances |
+//! | 4 each | if they are averaged: f32s of the same form for the averages, without states |
 //! | 32 | BLAKE3 of everything before |
 //!
 //! The floats are in row-major order without padding, so they do not depend on the kernels. The
@@ -29,6 +30,7 @@ use caviar_common::numbers::{to_u64, to_usize};
 use caviar_common::train::TrainSpec;
 
 use crate::error::TrainError;
+use crate::kernels::Buffer;
 use crate::loss::Tally;
 use crate::network::Network;
 use crate::optimizer::Updater;
@@ -113,9 +115,12 @@ pub(crate) fn write(identity: &[u8; 32], state: State<'_>) -> Vec<u8> {
 
 fn write_floats(bytes: &mut Vec<u8>, network: &Network, updater: &Updater) {
     let mut push = |value: f32| bytes.extend_from_slice(&value.to_le_bytes());
-    for buffer in [&network.parameters].into_iter().chain(updater.states()) {
+    let push_parameters = |buffer: &Buffer, push: &mut dyn FnMut(f32)| {
         let positions = network.tensors().flat_map(|tensor| tensor.positions());
         positions.for_each(|position| push(buffer[position]));
+    };
+    for buffer in [&network.parameters].into_iter().chain(updater.states()) {
+        push_parameters(buffer, &mut push);
     }
     for layer in &network.layers {
         let running = layer.statistics().map(|of| [&of.running_mean, &of.running_variance]);
@@ -123,14 +128,27 @@ fn write_floats(bytes: &mut Vec<u8>, network: &Network, updater: &Updater) {
             values.iter().take(layer.outputs).for_each(|&value| push(value));
         }
     }
+    let Some(average) = &network.average else { return };
+    push_parameters(&average.parameters, &mut push);
+    for (units, statistics) in normalised_units(network).zip(&average.statistics) {
+        for values in statistics {
+            values.iter().take(units).for_each(|&value| push(value));
+        }
+    }
+}
+
+/// The units of each layer that is normalised.
+fn normalised_units(network: &Network) -> impl Iterator<Item = usize> {
+    let normalised = network.layers.iter().filter(|layer| layer.statistics().is_some());
+    normalised.map(|layer| layer.outputs)
 }
 
 /// The bytes of a checkpoint of that training.
 fn len(network: &Network, updater: &Updater) -> usize {
     let parameters: usize = network.tensors().map(|tensor| tensor.rows * tensor.columns).sum();
-    let has_statistics = |layer: &&crate::layer::Layer| layer.statistics().is_some();
-    let units = network.layers.iter().filter(has_statistics).map(|layer| layer.outputs);
-    let floats = parameters * (1 + updater.states().count()) + 2 * units.sum::<usize>();
+    let statistics = 2 * normalised_units(network).sum::<usize>();
+    let averages = if network.average.is_some() { parameters + statistics } else { 0 };
+    let floats = parameters * (1 + updater.states().count()) + statistics + averages;
     HEADER_LEN + 4 * floats + DIGEST_LEN
 }
 
@@ -218,6 +236,16 @@ fn read_floats(
             for value in values.iter_mut().take(outputs) {
                 *value = reader.float()?;
             }
+        }
+    }
+    let units: Vec<usize> = normalised_units(network).collect();
+    let Some(average) = &mut network.average else { return Ok(()) };
+    for position in tensors.iter().flat_map(|tensor| tensor.positions()) {
+        average.parameters[position] = reader.float()?;
+    }
+    for (units, statistics) in units.into_iter().zip(&mut average.statistics) {
+        for value in statistics.iter_mut().flat_map(|values| values.iter_mut().take(units)) {
+            *value = reader.float()?;
         }
     }
     Ok(())

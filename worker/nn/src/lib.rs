@@ -74,7 +74,8 @@
 //! ```
 //!
 //! A checkpoint of n parameters has 4 n (1 + s) bytes and a few more, where s is 0 for sgd, 1 for
-//! momentum, nesterov and rmsprop, and 2 for adam and adamw. It names the spec, the seed, the trial
+//! momentum, nesterov and rmsprop, and 2 for adam and adamw, and one more with `weight_average`. It
+//! names the spec, the seed, the trial
 //! and the data that it belongs to, and ends with a checksum. One of another training, of another
 //! version or with a wrong byte is refused, and the trainer stays as it was. The example
 //! `checkpoints` measures: 302,000 parameters with adam are 3.6 MB and take 2.5 ms to write;
@@ -90,6 +91,7 @@
 //! | `checkpoint` | the bytes of a checkpoint |
 //! | `optimizer`, `schedule` | the update rules and the learning rate |
 //! | `network` | the layers over flat buffers of parameters; forward, loss, backward |
+//! | `average` | the moving averages of the parameters, which are evaluated instead of them |
 //! | `layer` | one layer: product, normalisation, activation, dropout, and gradients |
 //! | `products` | the three matrix products in the precision of the spec |
 //! | `batch_norm`, `passes`, `loss`, `dropout` | passes over activations, made of vectors |
@@ -100,6 +102,7 @@
 //! `memory` computes the memory of a training beforehand ([`trial_bytes`]), and `check` refuses
 //! specs and data that cannot be trained. All memory is allocated when a trainer is made.
 mod activation;
+mod average;
 mod batch_norm;
 #[doc(hidden)]
 pub mod bench;

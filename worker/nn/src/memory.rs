@@ -44,9 +44,9 @@ pub fn trial_bytes(spec: &TrainSpec, data: &Splits) -> u64 {
         .into_iter()
         .map(|len| to_u64(len.next_multiple_of(LANES)))
         .sum();
-    // The parameters, their gradients, and the states of the update rule.
+    // The parameters, their gradients, the states of the update rule, and the average.
     let floats = parameters
-        .saturating_mul(2 + state_count(spec.optimizer))
+        .saturating_mul(2 + state_count(spec.optimizer) + u64::from(spec.weight_average > 0.0))
         .saturating_add(activations)
         .saturating_add(scratch)
         .saturating_add(to_u64(rows));
@@ -57,7 +57,7 @@ pub fn trial_bytes(spec: &TrainSpec, data: &Splits) -> u64 {
 struct Counts {
     /// Parameters with one value per unit: b, gamma and beta.
     vectors: u64,
-    /// Statistics of batch normalisation with one value per unit.
+    /// Statistics of batch normalisation and their averages, with one value per unit.
     statistics: u64,
     /// Buffers with one value per unit and row.
     matrices: u64,
@@ -70,9 +70,10 @@ impl Counts {
     /// The matrices are the outputs, their gradient, what the backward pass reads, and the mask.
     const fn of_hidden(spec: &TrainSpec) -> Self {
         let mask = if spec.dropout > 0.0 { 1 } else { 0 };
+        let statistics = if spec.weight_average > 0.0 { 5 } else { 3 };
         let [vectors, statistics, matrices] = match spec.normalization {
-            Normalization::Before => [2, 3, 3],
-            Normalization::After => [3, 3, 4],
+            Normalization::Before => [2, statistics, 3],
+            Normalization::After => [3, statistics, 4],
             Normalization::None => [1, 0, 3],
         };
         Self { vectors, statistics, matrices: matrices + mask }

@@ -11,6 +11,7 @@ use caviar_common::seed::{Seed, Stream};
 use caviar_common::train::{Activation, Init, TrainSpec};
 use caviar_data::{Examples, Targets};
 
+use crate::average::Average;
 use crate::dropout::DrawMask;
 use crate::error::TrainError;
 use crate::kernels::{Buffer, Family, LANES, Pass, Piece, Simd, padded, strips, vectors_mut};
@@ -28,6 +29,8 @@ pub(crate) struct Network {
     pub(crate) parameters: Buffer,
     /// The gradients by the parameters, in the same places.
     pub(crate) gradients: Buffer,
+    /// What is evaluated instead of the parameters; `None` unless they are averaged.
+    pub(crate) average: Option<Average>,
     /// The mini-batch [rows, features] in panels.
     input: Buffer,
     products: Products,
@@ -68,6 +71,9 @@ impl Network {
                 Layer::new(&mut layout, ends[0], ends[1], hidden, capacity)
             })
             .collect::<Result<Vec<_>, _>>()?;
+        let average = (spec.weight_average > 0.0)
+            .then(|| Average::new(family, spec.weight_average, layout.len(), &layers))
+            .transpose()?;
         let shapes = layers.iter().map(|layer| layer.shape(capacity));
         let products = Products::new(family, spec.precision, shapes)?;
         Ok(Self {
@@ -75,6 +81,7 @@ impl Network {
             layers,
             parameters: Buffer::new(layout.len())?,
             gradients: Buffer::new(layout.len())?,
+            average,
             input: Buffer::new(capacity * padded(features))?,
             products,
             momentum: single(spec.batch_norm_momentum),
@@ -103,6 +110,23 @@ impl Network {
             for position in layer.gamma_beta().iter().flat_map(|[gamma, _]| gamma.positions()) {
                 self.parameters[position] = 1.0;
             }
+        }
+        // Before the first step, the average is the initial state.
+        self.include_in_average(1);
+    }
+
+    /// Includes the state after step number `steps`, from 1, in the average, if there is one.
+    pub(crate) fn include_in_average(&mut self, steps: u64) {
+        if let Some(average) = &mut self.average {
+            average.include(steps, &self.parameters, &self.layers);
+        }
+    }
+
+    /// Exchanges the parameters and their average, for an evaluation; without an average it is a
+    /// no-op. A second call undoes it.
+    pub(crate) fn exchange_average(&mut self) {
+        if let Some(average) = &mut self.average {
+            average.exchange(&mut self.parameters, &mut self.layers);
         }
     }
 

@@ -239,7 +239,7 @@ impl Updater {
 }
 
 /// base^exponent by squaring: the same bits on every machine, and faster than a general power.
-fn power(mut base: f64, mut exponent: u64) -> f64 {
+pub(crate) fn power(mut base: f64, mut exponent: u64) -> f64 {
     let mut product = 1.0;
     while exponent > 0 {
         // The result is subtracted from 1, where anything below 1e-20 changes nothing.

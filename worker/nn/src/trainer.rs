@@ -167,18 +167,17 @@ impl Trainer {
     /// A bug in this crate.
     pub fn test(&mut self) -> Result<Option<Score>, TrainError> {
         let Some(examples) = &self.data.test else { return Ok(None) };
-        let mut tally = Tally::default();
-        for block in blocks(examples) {
-            tally.add(self.network.evaluate(examples, block)?);
-        }
-        Ok(Some(tally.score(has_classes(examples))))
+        self.network.exchange_average();
+        let tally = evaluate_all(&mut self.network, examples);
+        self.network.exchange_average();
+        Ok(Some(tally?.score(has_classes(examples))))
     }
 
     /// The state that later steps depend on, for [`Self::restore`] on any machine. `seconds` is the
     /// time trained so far, which a later attempt adds to its own.
     ///
-    /// It has 4 bytes for each parameter, for each value of the optimiser's state, and for each
-    /// running mean and variance, and about 200 more.
+    /// It has 4 bytes for each parameter, for each value of the optimiser's state, for each running
+    /// mean and variance, and for each average of these, and about 200 more.
     ///
     /// # Errors
     /// A bug in this crate.
@@ -241,6 +240,14 @@ impl Trainer {
 
     /// The rest of the pass over the validation split. False if it was interrupted.
     fn validate(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
+        self.network.exchange_average();
+        let is_done = self.validate_as_is(go_on);
+        self.network.exchange_average();
+        is_done
+    }
+
+    /// The same with the parameters that the network has, averaged or not.
+    fn validate_as_is(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
         let done = self.progress.pieces_done - self.batches().count();
         for block in blocks(&self.data.validation).skip(done) {
             if !go_on() {
@@ -273,6 +280,7 @@ impl Trainer {
         let mut draws = dropout.stream(self.updater.steps);
         let tally = self.network.backpropagate(&self.data.train, rows, &mut draws)?;
         self.updater.step(&mut self.network, rate);
+        self.network.include_in_average(self.updater.steps);
         Ok(tally)
     }
 }
@@ -289,6 +297,15 @@ pub(crate) fn batches(rows: usize, size: usize) -> impl Iterator<Item = Range<us
 fn blocks(examples: &Examples) -> impl Iterator<Item = Range<usize>> + use<> {
     let rows = examples.features.nrows();
     (0..rows).step_by(EVALUATION_BLOCK).map(move |first| first..rows.min(first + EVALUATION_BLOCK))
+}
+
+/// The sums over all examples.
+fn evaluate_all(network: &mut Network, examples: &Examples) -> Result<Tally, TrainError> {
+    let mut tally = Tally::default();
+    for block in blocks(examples) {
+        tally.add(network.evaluate(examples, block)?);
+    }
+    Ok(tally)
 }
 
 fn has_classes(examples: &Examples) -> bool {

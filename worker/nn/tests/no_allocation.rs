@@ -82,7 +82,10 @@ fn data(has_classes: bool) -> Arc<Splits> {
 }
 
 fn spec(optimizer: Optimizer, normalization: Normalization) -> TrainSpec {
+    let is_adam = matches!(optimizer, Optimizer::Adam { .. });
     TrainSpec {
+        // One optimiser is enough for the average.
+        weight_average: if is_adam { 0.99 } else { 0.0 },
         epochs: 3,
         batch_size: 16,
         hidden: vec![40, 20],

@@ -48,6 +48,7 @@ fn a_hyperparameter_out_of_range_is_named_with_its_range() {
         ),
         (TrainSpec { dropout: -0.1, ..spec() }, &format!("dropout = -0.1: {UNIT}")),
         (TrainSpec { dropout: f64::NAN, ..spec() }, &format!("dropout = NaN: {UNIT}")),
+        (TrainSpec { weight_average: 1.0, ..spec() }, &format!("weight_average = 1.0: {UNIT}")),
         (TrainSpec { label_smoothing: 1.0, ..spec() }, &format!("label_smoothing = 1.0: {UNIT}")),
         (optimizer(Optimizer::Momentum { momentum: 1.5 }), &format!("momentum = 1.5: {UNIT}")),
         (optimizer(Optimizer::Nesterov { momentum: -0.5 }), &format!("momentum = -0.5: {UNIT}")),

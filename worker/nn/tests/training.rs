@@ -142,6 +142,25 @@ fn every_optimizer_learns_with_a_rate_of_zero_in_between() {
 }
 
 #[test]
+fn averages_are_validated_and_tested_and_change_no_step() {
+    let run = |weight_average| {
+        let spec = TrainSpec { weight_average, learning_rate: 0.03, ..spec() };
+        let mut trainer = Trainer::new(&spec, splits(41, 20, 3), 5, 6).unwrap();
+        let before = trainer.test().unwrap().unwrap().loss;
+        let epochs = rest(&mut trainer, 4);
+        (before, epochs, trainer.test().unwrap().unwrap().loss)
+    };
+    let (raw, averaged, nearly_raw) = (run(0.0), run(0.9), run(1e-9));
+    assert_eq!(raw.0.to_bits(), averaged.0.to_bits(), "the average begins with the first weights");
+    for (raw, averaged) in raw.1.iter().zip(&averaged.1) {
+        assert_eq!(raw[..2], averaged[..2], "training metrics");
+        assert_ne!(raw[2], averaged[2], "validation loss");
+    }
+    assert!((raw.2 - averaged.2).abs() > 1e-4, "{} and {}", raw.2, averaged.2);
+    assert!((raw.2 - nearly_raw.2).abs() < 1e-5, "{} and {}", raw.2, nearly_raw.2);
+}
+
+#[test]
 fn every_epoch_has_its_own_order() {
     // Nothing is learnt, so the losses differ only by which examples share a mini-batch.
     let spec = TrainSpec { optimizer: Optimizer::Sgd, learning_rate: 1e-30, ..spec() };

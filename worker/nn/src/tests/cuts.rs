@@ -36,6 +36,7 @@ fn specs() -> impl Strategy<Value = TrainSpec> {
         select(vec![0.0, 0.01]),
         select(vec![0.0, 0.5]),
         select(vec![0.0, 0.1]),
+        select(vec![0.0, 0.0, 0.9]),
     );
     let shapes = (
         vec(1u32..40, 0..3),
@@ -46,7 +47,15 @@ fn specs() -> impl Strategy<Value = TrainSpec> {
         2u32..50,
     );
     (rules, shapes).prop_map(|(rules, shapes)| {
-        let (optimizer, schedule, precision, weight_decay, gradient_clip, label_smoothing) = rules;
+        let (
+            optimizer,
+            schedule,
+            precision,
+            weight_decay,
+            gradient_clip,
+            label_smoothing,
+            weight_average,
+        ) = rules;
         let (hidden, activation, normalization, dropout, init, batch_size) = shapes;
         TrainSpec {
             optimizer,
@@ -55,6 +64,7 @@ fn specs() -> impl Strategy<Value = TrainSpec> {
             weight_decay,
             gradient_clip,
             label_smoothing,
+            weight_average,
             hidden,
             activation,
             normalization,
@@ -151,13 +161,22 @@ fn a_checkpoint_has_the_size_that_is_promised() {
         let statistics = 2 * (12 + 9);
         let floats = trainer.parameters() * (1 + slots) + statistics;
         assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 184, "{optimizer:?}");
+        let spec = TrainSpec { weight_average: 0.9, ..spec };
+        let trainer = Trainer::with_family(Family::available()[0], &spec, data(3), 5, 6).unwrap();
+        let floats = floats + trainer.parameters() + statistics;
+        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 184, "{optimizer:?}");
     }
 }
 
 #[test]
 fn a_spec_without_later_hyperparameters_has_the_form_that_earlier_checkpoints_name() {
     let form = |spec: &TrainSpec| serde_json::to_value(spec).unwrap();
-    assert_eq!(form(&spec()).get("label_smoothing"), None);
-    let smoothed = form(&TrainSpec { label_smoothing: 0.1, ..spec() });
-    assert_eq!(smoothed["label_smoothing"], 0.1);
+    for name in ["label_smoothing", "weight_average"] {
+        assert_eq!(form(&spec()).get(name), None);
+    }
+    let changed = form(&TrainSpec { label_smoothing: 0.1, weight_average: 0.9, ..spec() });
+    assert_eq!(
+        (&changed["label_smoothing"], &changed["weight_average"]),
+        (&0.1.into(), &0.9.into())
+    );
 }

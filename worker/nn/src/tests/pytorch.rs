@@ -77,10 +77,9 @@ fn start(case: &Case) -> Vec<f64> {
     numbers(&case.golden["parameters"]).into_iter().map(|value| f64::from(value as f32)).collect()
 }
 
-fn network(case: &Case, family: Family) -> Network {
+fn network(case: &Case, spec: &TrainSpec, family: Family) -> Network {
     let outputs = *case.widths.last().unwrap();
-    let mut network =
-        Network::new(family, &case.spec, case.widths[0], outputs, case.batch).unwrap();
+    let mut network = Network::new(family, spec, case.widths[0], outputs, case.batch).unwrap();
     let start = start(case);
     let positions: Vec<usize> = network.tensors().flat_map(|tensor| tensor.positions()).collect();
     assert_eq!(positions.len(), start.len());
@@ -108,11 +107,26 @@ fn of_pytorch(case: &Case, precision: &str) -> Vec<Quantity> {
     {
         quantities.push((name_of(training), vec![numbers(parameters)]));
     }
+    let averaged = &golden["averaged"];
+    let running = averaged["running"].as_array().unwrap().iter().map(numbers);
+    quantities.extend(of_average(
+        numbers(&averaged["parameters"]),
+        running.collect(),
+        averaged["evaluated_loss"].as_f64().unwrap(),
+    ));
     quantities
 }
 
+fn of_average(parameters: Vec<f64>, running: Vec<Vec<f64>>, loss: f64) -> [Quantity; 3] {
+    [
+        ("averaged parameters".to_owned(), vec![parameters]),
+        ("averaged running statistics".to_owned(), running),
+        ("evaluated loss of the averages".to_owned(), vec![vec![loss]]),
+    ]
+}
+
 fn of_trainer(case: &Case, family: Family) -> Vec<Quantity> {
-    let mut network = network(case, family);
+    let mut network = network(case, &case.spec, family);
     let rows: Vec<u32> = (0..).take(case.batch).collect();
     let loss = network.backpropagate(&case.examples, &rows, &mut draws(0)).unwrap();
     let loss = loss.score(false).loss;
@@ -125,8 +139,19 @@ fn of_trainer(case: &Case, family: Family) -> Vec<Quantity> {
         ("evaluated loss".to_owned(), vec![vec![evaluated]]),
     ];
     for training in trainings(case) {
-        quantities.push((name_of(&training), vec![trained(case, &training, family)]));
+        let network = trained(case, &training, family);
+        quantities.push((name_of(&training), vec![in_order(&network, &network.parameters)]));
     }
+    // The settings of make_golden.py: Adam is the fifth optimiser.
+    let spec = TrainSpec { weight_average: 0.9, ..trainings(case)[4].clone() };
+    let mut network = trained(case, &spec, family);
+    network.exchange_average();
+    let evaluated = network.evaluate(&case.examples, case.batch..2 * case.batch).unwrap();
+    quantities.extend(of_average(
+        in_order(&network, &network.parameters),
+        running(&network),
+        evaluated.score(false).loss,
+    ));
     quantities
 }
 
@@ -157,14 +182,15 @@ fn name_of(training: &TrainSpec) -> String {
     format!("{STEPS} steps of {name}{extras}")
 }
 
-fn trained(case: &Case, spec: &TrainSpec, family: Family) -> Vec<f64> {
-    let mut network = network(case, family);
+fn trained(case: &Case, spec: &TrainSpec, family: Family) -> Network {
+    let mut network = network(case, spec, family);
     let mut updater = Updater::new(family, spec, network.parameters.len()).unwrap();
     for rows in halves(case) {
         network.backpropagate(&case.examples, &rows, &mut draws(0)).unwrap();
         updater.step(&mut network, spec.learning_rate);
+        network.include_in_average(updater.steps);
     }
-    in_order(&network, &network.parameters)
+    network
 }
 
 /// The rows of each step: the two halves of the examples in turn.
@@ -229,7 +255,7 @@ fn the_plain_optimizers_compute_what_pytorch_computes() {
         {
             let mut parameters = start(&case);
             let mut updater =
-                PlainUpdater::new(spec, is_weight(&network(&case, Family::available()[0])));
+                PlainUpdater::new(spec, is_weight(&network(&case, spec, Family::available()[0])));
             for rows in halves(&case) {
                 let rows: Vec<usize> = rows.into_iter().map(|row| row as usize).collect();
                 let x = case.examples.features.select(ndarray::Axis(0), &rows).mapv(f64::from);
@@ -275,7 +301,8 @@ fn the_trainer_differs_from_pytorch_by_a_hundred_thousandth_at_most() {
     for (name, [ours, torch, apart]) in &table {
         println!("{name:<42} {ours:>15.1e} {torch:>15.1e} {apart:>15.1e}");
     }
-    // Four quantities of a pass, and every optimiser with and without decay and clipping.
-    assert_eq!(table.len(), 4 + 2 * optimizers(1e-3).len());
+    // Four quantities of a pass, every optimiser with and without decay and clipping, and three
+    // quantities of an averaged network.
+    assert_eq!(table.len(), 4 + 2 * optimizers(1e-3).len() + 3);
     assert!(table.iter().all(|(_, [ours, _, apart])| *ours < ROUNDED && *apart < ROUNDED));
 }

@@ -12,6 +12,7 @@ import json
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
@@ -40,7 +41,7 @@ OPTIMIZERS = {
     "adam": lambda groups: torch.optim.Adam(groups, lr=0.01, betas=(0.8, 0.95), eps=1e-3),
     "adamw": lambda groups: torch.optim.AdamW(groups, lr=0.01, betas=(0.8, 0.95), eps=1e-3),
 }
-DECAY, CLIP, MOMENTUM = 0.1, 0.2, 0.8
+DECAY, CLIP, MOMENTUM, AVERAGE = 0.1, 0.2, 0.8, 0.9
 
 
 class Net(nn.Module):
@@ -108,9 +109,16 @@ def make(net, seed, dtype):
     return model.to(dtype), x.to(dtype), y.to(dtype), lambda z, t: F.mse_loss(z[:, 0], t)
 
 
+def corrected_average(average, value, steps_before):
+    """The exponential moving average with the bias correction of Adam."""
+    return average + (1 - AVERAGE) / (1 - AVERAGE ** (steps_before + 1)) * (value - average)
+
+
 def train(net, seed, dtype, training):
+    """Returns the trained parameters, and what the averaged network has and computes."""
     model, x, y, loss_of = make(net, seed, dtype)
     batch = net[-2]
+    average = AveragedModel(model, avg_fn=corrected_average, use_buffers=True)
     update = OPTIMIZERS[training["optimizer"]](model.groups(training["weight_decay"]))
     for step in range(STEPS):
         half = slice(0, batch) if step % 2 == 0 else slice(batch, 2 * batch)
@@ -119,7 +127,16 @@ def train(net, seed, dtype, training):
         if training["gradient_clip"]:
             nn.utils.clip_grad_norm_(model.parameters(), training["gradient_clip"])
         update.step()
-    return model.flat()
+        average.update_parameters(model)
+    model.eval()
+    averaged = average.module.eval()
+    averages = {"parameters": averaged.flat(), "running": running(averaged),
+                "evaluated_loss": loss_of(averaged(x[batch:]), y[batch:]).item()}
+    return model.flat(), averages
+
+
+def running(model):
+    return [v.tolist() for norm in model.norms for v in (norm.running_mean, norm.running_var)]
 
 
 def computed(net, seed, dtype, trainings):
@@ -128,12 +145,12 @@ def computed(net, seed, dtype, trainings):
     loss = loss_of(model(x[:batch]), y[:batch])
     loss.backward()
     result = {"loss": loss.item(), "gradients": model.flat(lambda t: t.grad)}
-    result["running"] = [
-        v.tolist() for norm in model.norms for v in (norm.running_mean, norm.running_var)
-    ]
+    result["running"] = running(model)
     model.eval()
     result["evaluated_loss"] = loss_of(model(x[batch:]), y[batch:]).item()
-    result["trained"] = [train(net, seed, dtype, training) for training in trainings]
+    result["trained"] = [train(net, seed, dtype, training)[0] for training in trainings]
+    # The average with Adam, the fifth optimiser.
+    result["averaged"] = train(net, seed, dtype, trainings[4])[1]
     return rounded(result, 12 if dtype == torch.float64 else 9)
 
 

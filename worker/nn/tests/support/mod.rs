@@ -66,6 +66,7 @@ pub(crate) fn specs_of_every_branch() -> Vec<TrainSpec> {
         dropout: if index == 0 { 0.0 } else { 0.3 },
         gradient_clip: if index == 1 { 0.0 } else { 0.5 },
         weight_decay: 0.01,
+        weight_average: if index % 2 == 0 { 0.9 } else { 0.0 },
         schedule: match index % 3 {
             0 => Schedule::Cosine { decay: 0.9 },
             1 => Schedule::OneCycle,
