@@ -19,9 +19,9 @@
 //!
 //! A measurement with PyTorch on the digits: with the decays 0.9, 0.98 and 0.995, the mean
 //! validation losses of eight seeds were 0.108, 0.099 and 0.101. With the statistics of the last
-//! steps they were 0.109, 0.098 and 0.113, and after `update_bn` 0.126, 0.111 and 0.110. With a last
-//! mini-batch of two examples, whose variances are far off, they were 0.341, 0.168 and 0.148, and
-//! with the statistics of the last steps 0.359, 0.437 and 0.931.
+//! steps they were 0.109, 0.098 and 0.113, and after `update_bn` 0.126, 0.111 and 0.110. With a
+//! last mini-batch of two examples, whose variances are far off, they were 0.341, 0.168 and 0.148,
+//! and with the statistics of the last steps 0.359, 0.437 and 0.931.
 
 use caviar_common::numbers::single;
 
