@@ -138,7 +138,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("people.csv");
         let row = |n: usize| {
-            let (sex, age) = (["f", "m", "m"][n % 3], if n % 4 == 0 { "" } else { "30.5" });
+            let (sex, age) =
+                (["f", "m", "m"][n % 3], if n.is_multiple_of(4) { "" } else { "30.5" });
             format!("{n},{sex},{age},2024-01-{:02},person {n},{}\n", 1 + n % 28, n % 2)
         };
         let rows: String = (1..=40).map(row).collect();

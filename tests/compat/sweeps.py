@@ -27,7 +27,7 @@ units = { low = 8, high = 48 }
 activation = { choices = ["relu", "tanh"] }
 """
 
-# Every choice of every hyperparameter that 0.1 knows, with conditions and with units for each layer.
+# Every choice of every hyperparameter that 0.1 knows, with conditions and units for each layer.
 WIDE_SPACE = """
 learning_rate = { low = 1e-4, high = 1e-1 }
 optimizer = { choices = ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"] }

@@ -24,7 +24,7 @@ const QUICK_BYTES: u64 = 64 << 20;
 pub(crate) enum LoadError {
     /// The source cannot be read on this worker.
     #[error("this worker cannot read the data: {0}")]
-    Data(#[from] DataError),
+    Data(Box<DataError>),
     /// The source contains other data than the coordinator read for the sweep.
     #[error(
         "data.source {source_name:?} differs from the data that the coordinator read: \
@@ -54,6 +54,12 @@ pub(crate) enum LoadError {
     /// The trial was stopped while its data was fetched.
     #[error("stopped")]
     Stopped,
+}
+
+impl From<DataError> for LoadError {
+    fn from(error: DataError) -> Self {
+        Self::Data(Box::new(error))
+    }
 }
 
 /// Identifies one data set. The digest is part of the key because a file may be replaced while the

@@ -104,11 +104,13 @@ impl Encoder {
         let seasonal = roles.seasonal.as_deref();
         let encoder = match inputs {
             Inputs::Columns(columns) => {
-                let fit = |column: &Column| match Encoding::fit(column, train) {
-                    Encoding::Date { parts, .. } if seasonal == Some(column.name.as_str()) => {
-                        Encoding::Season { parts }
+                let fit = |column: &Column| {
+                    let is_seasonal = seasonal == Some(column.name.as_str());
+                    if is_seasonal && column.kind == ColumnType::Date {
+                        Encoding::Season { parts: Parts::fit(&column.cells, train) }
+                    } else {
+                        Encoding::fit(column, train)
                     }
-                    encoding => encoding,
                 };
                 Self::Columns(columns.iter().map(fit).collect())
             }

@@ -58,7 +58,7 @@ impl Dataset {
 
     /// The scores of the best prediction that does not depend on the inputs.
     fn baseline(&self, rows: &Rows) -> Baseline {
-        let score: Box<dyn Fn(&[usize]) -> Score> = match self.targets() {
+        let prediction = match self.targets() {
             Targets::Classes(classes) => {
                 let mut counts = vec![0_usize; self.classes().len()];
                 for class in pick(classes, &rows.train) {
@@ -66,14 +66,11 @@ impl Dataset {
                         *count += 1;
                     }
                 }
-                let total = real(rows.train.len());
-                Box::new(move |rows| of_shares(&counts, total, &pick(classes, rows)))
+                Prediction::Shares { counts, total: real(rows.train.len()) }
             }
-            Targets::Values(_) => {
-                let outputs = Outputs::fit(self.targets(), &rows.train);
-                Box::new(move |rows| of_mean(&outputs.of(self.targets(), rows)))
-            }
+            Targets::Values(_) => Prediction::Mean(Outputs::fit(self.targets(), &rows.train)),
         };
+        let score = |rows: &[usize]| prediction.score(self.targets(), rows);
         Baseline {
             validation: score(&rows.validation),
             test: (!rows.test.is_empty()).then(|| score(&rows.test)),
@@ -108,7 +105,7 @@ impl Dataset {
         Some(warning("rare_classes", &[self.label()], text))
     }
 
-    /// A warning about classes that no training row has, which happens with groups, times and files.
+    /// A warning about classes that no training row has, as can be with groups, times and files.
     fn unseen_classes(&self, rows: &Rows) -> Option<DataNote> {
         let Targets::Classes(classes) = self.targets() else { return None };
         let seen: HashSet<u32> = pick(classes, &rows.train).into_iter().collect();
@@ -177,6 +174,27 @@ impl Dataset {
             }
         }
         hashers.iter().map(Hasher::finish).collect()
+    }
+}
+
+/// A prediction that does not depend on the inputs.
+enum Prediction {
+    /// The shares of the classes in the training split: rows of each class, and of all.
+    Shares { counts: Vec<usize>, total: f64 },
+    /// The mean of the training split.
+    Mean(Outputs),
+}
+
+impl Prediction {
+    fn score(&self, targets: &Targets<f64>, rows: &[usize]) -> Score {
+        match (self, targets) {
+            (Self::Shares { counts, total }, Targets::Classes(classes)) => {
+                of_shares(counts, *total, &pick(classes, rows))
+            }
+            (Self::Mean(outputs), targets) => of_mean(&outputs.of(targets, rows)),
+            // Shares are predicted of classes only.
+            (Self::Shares { .. }, Targets::Values(_)) => Score { loss: 0.0, accuracy: None },
+        }
     }
 }
 

@@ -1,10 +1,6 @@
 //! Tables as people have them: detection, types, gaps, groups, times and given files.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot continue should panic"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue should panic")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -53,8 +49,8 @@ const WORDS: [&str; 3] = ["red", "green", "blue"];
 #[test]
 fn a_category_a_gap_a_boolean_and_a_date_are_read_by_their_columns() {
     let text = table("word,x,flag,day,k", 40, |n| {
-        let gap = if n % 4 == 0 { "NA" } else { "1.5" };
-        format!("{},{gap},{},0{}/02/2024,{}", WORDS[n % 3], n % 2 == 0, 1 + n % 9, n % 2)
+        let gap = if n.is_multiple_of(4) { "NA" } else { "1.5" };
+        format!("{},{gap},{},0{}/02/2024,{}", WORDS[n % 3], n.is_multiple_of(2), 1 + n % 9, n % 2)
     });
     let data = read(text.replace("09/02", "29/02"), TableSpec::default()).unwrap();
     let types: Vec<ColumnType> = (0..4).filter_map(|index| data.column_type(index)).collect();
@@ -117,8 +113,8 @@ fn a_column_that_gives_the_label_away_is_suspected() {
         format!(
             "{},{},{}",
             n * 7919 % 101,
-            if n % 3 == 0 { "won" } else { "lost" },
-            u8::from(n % 3 == 0)
+            if n.is_multiple_of(3) { "won" } else { "lost" },
+            u8::from(n.is_multiple_of(3))
         )
     };
     let data = read(table("x,outcome,k", 120, leak), TableSpec::default()).unwrap();
@@ -147,7 +143,12 @@ fn rows_without_a_label_are_left_out_and_nan_is_not_a_class() {
 #[test]
 fn own_texts_for_missing_values_count_as_written() {
     let text = table("x,word,k", 40, |n| {
-        format!("{},{},{}", if n % 5 == 0 { "-9" } else { "3" }, ["None", "wood"][n % 2], n % 2)
+        format!(
+            "{},{},{}",
+            if n.is_multiple_of(5) { "-9" } else { "3" },
+            ["None", "wood"][n % 2],
+            n % 2
+        )
     });
     let missing = TableSpec { missing: vec!["-9".to_owned()], ..TableSpec::default() };
     let data = read(&text, missing).unwrap();
@@ -245,7 +246,7 @@ fn rows_of(examples: &Examples, column: usize) -> Vec<f32> {
 fn columns_become_inputs_by_what_the_training_split_has() {
     let files = Files::new();
     let train = table("word,x,flag,k", 40, |n| {
-        let gap = if n % 8 == 0 { "" } else { ["1", "3"][n / 2 % 2] };
+        let gap = if n.is_multiple_of(8) { "" } else { ["1", "3"][n / 2 % 2] };
         format!("{},{gap},{},{}", WORDS[n % 3], ["yes", "no"][n % 2], n / 20)
     });
     let other = "word,x,flag,k\npurple,,no,1\n,3,,0\nred,1,yes,1\n";

@@ -25,10 +25,10 @@
 
 use caviar_common::numbers::single;
 
+use crate::elementary::power;
 use crate::error::TrainError;
 use crate::kernels::{Buffer, Family, Lanes, Pass, Simd, vectors, vectors_mut};
 use crate::layer::Layer;
-use crate::optimizer::power;
 
 /// The averages of a network's parameters and running statistics.
 pub(crate) struct Average {

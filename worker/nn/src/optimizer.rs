@@ -6,7 +6,7 @@ use std::ops::Range;
 use caviar_common::numbers::single;
 use caviar_common::train::{Optimizer, TrainSpec};
 
-use crate::elementary::{LEAST_SQUARE, sqrt};
+use crate::elementary::{LEAST_SQUARE, power, sqrt};
 use crate::error::TrainError;
 use crate::kernels::{Buffer, Family, LANES, Lanes, Pass, Simd, vectors, vectors_mut};
 use crate::network::Network;
@@ -236,23 +236,6 @@ impl Updater {
             }
         }
     }
-}
-
-/// base^exponent by squaring: the same bits on every machine, and faster than a general power.
-pub(crate) fn power(mut base: f64, mut exponent: u64) -> f64 {
-    let mut product = 1.0;
-    while exponent > 0 {
-        // The result is subtracted from 1, where anything below 1e-20 changes nothing.
-        if base < 1e-20 {
-            return 0.0;
-        }
-        if exponent % 2 == 1 {
-            product *= base;
-        }
-        base *= base;
-        exponent /= 2;
-    }
-    product
 }
 
 /// The constants of one step of Adam (Kingma and Ba 2015, with PyTorch's meaning) or of rmsprop.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use caviar_common::data::{ColumnType, DataNote, DataSpec, Task};
+use caviar_common::data::{ColumnType, DataNote, DataSpec};
 use caviar_common::text::nearest;
 
 use super::missing::MissingTexts;
@@ -10,13 +10,10 @@ use super::scan::{ColumnScan, Scan, numbered};
 use crate::error::{COLUMNS, DataError, GROUP, HEADER, IGNORE, TIME, TYPES, shown};
 use crate::forms::{BooleanForm, DateForm, Form, NumberForm, Separator};
 use crate::table::{Skipped, Why, info, warning};
+use crate::task_rule::{NumericLabels, is_regression};
 
 /// The share of a column's cells that must be numbers before the others count as mistakes.
 const NEARLY_ALL: u64 = 10;
-/// Whole numbers with more different values than this are predicted as numbers, not as classes.
-const MOST_WHOLE_CLASSES: usize = 20;
-/// The same for other numbers.
-const MOST_OTHER_CLASSES: usize = 2;
 /// Most columns that an error or a note lists.
 const LISTED_COLUMNS: usize = 20;
 
@@ -256,35 +253,13 @@ impl<'a> Planner<'a> {
 
     fn label(&mut self, name: &str, column: &ColumnScan) -> LabelPlan {
         let number = column.candidates.form().filter(is_number);
-        let different = column.texts.as_deref().map_or(0, |texts| texts.0.len());
-        let is_whole = column.texts.as_deref().zip(number).is_some_and(|(texts, form)| {
-            let is_whole = |text: &str| form.parse(text).is_ok_and(|value| value.fract() == 0.0);
-            texts.0.iter().all(|text| is_whole(text))
-        });
-        let most = if is_whole { MOST_WHOLE_CLASSES } else { MOST_OTHER_CLASSES };
-        let seems_number = number.filter(|_| different > most);
-        match (self.spec.task, seems_number) {
-            (Some(Task::Regression), _) => LabelPlan::Values(number.unwrap_or(PLAIN)),
-            (None, Some(form)) => {
-                let text = format!(
-                    "the label {:?} has {different} different numbers, so the task is regression; \
-                     to predict classes: task = \"classification\"",
-                    shown(name)
-                );
-                self.notes.push(info("task", &[name], text));
-                LabelPlan::Values(form)
-            }
-            (Some(Task::Classification), Some(_)) => {
-                let text = format!(
-                    "the label {:?} has {different} different numbers and looks like a number to \
-                     predict: task = \"regression\" would do that",
-                    shown(name)
-                );
-                self.notes.push(warning("label_is_a_number", &[name], text));
-                LabelPlan::Classes
-            }
-            (Some(Task::Classification) | None, None) => LabelPlan::Classes,
-        }
+        let numeric =
+            column.texts.as_deref().zip(number).and_then(|(texts, form)| {
+                NumericLabels::of(&texts.0, |text| form.parse(text).ok())
+            });
+        let (is_regression, note) = is_regression(self.spec.task, name, numeric);
+        self.notes.extend(note);
+        if is_regression { LabelPlan::Values(number.unwrap_or(PLAIN)) } else { LabelPlan::Classes }
     }
 
     fn into_notes(self) -> Vec<DataNote> {

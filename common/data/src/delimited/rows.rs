@@ -11,9 +11,12 @@ use crate::limits::MAX_RECORD_BYTES;
 
 const LINE_FEED: &[u8] = b"\n";
 
+/// A file, and a line feed after its end.
+type Ended = io::Chain<Box<dyn Read>, &'static [u8]>;
+
 /// The records of a file. Limits the length of a record.
 pub(super) struct Rows<'a> {
-    reader: Reader<Rationed<io::Chain<Box<dyn Read>, &'static [u8]>>>,
+    reader: Reader<Rationed<Ended>>,
     record: ByteRecord,
     path: &'a str,
     dialect: Dialect,

@@ -199,7 +199,7 @@ fn check_delimiter(text: Option<&str>, problems: &mut Problems) -> Option<char> 
     match (characters.next().filter(is_legal), characters.next()) {
         (Some(delimiter), None) => Some(delimiter),
         (Some(_) | None, Some(_) | None) => {
-            let names = one_of(["tab", "space"].into_iter());
+            let names = one_of(["tab", "space"]);
             let message = format!(
                 "expected one ASCII character that is no letter, digit, quote, point or sign, such \
                  as \";\"; or {names}"
