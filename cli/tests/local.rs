@@ -444,7 +444,7 @@ fn files_that_cannot_be_used_are_wrong_arguments() {
         (&["run", "absent.toml"][..], "error: cannot open absent.toml: "),
         (&["check", "."], "error: cannot read .: "),
         (&["init", "absent.csv"], "error: absent.csv: cannot be opened: "),
-        (&["init", "a.toml"], "error: a.toml: unknown format: expected a table "),
+        (&["init", "a.toml"], "error: a.toml: unknown format: expected a text table "),
         (&["list", "--store", "a.db", "--coordinator", ":1"], "error: --coordinator :1 and "),
     ] {
         let refusal = refusal_with(2, directory, arguments);

@@ -16,7 +16,7 @@ pub(super) fn row(sweep: &SweepView) -> Option<String> {
     Some(format!("validation {}{test}", text::score(&baseline.validation)))
 }
 
-/// A sentence if the best trial is no better than the baseline on the validation or the test split.
+/// A sentence if the best trial does not beat the baseline on the validation or the test split.
 ///
 /// An accuracy counts as better if it is above that of the baseline by more than its standard
 /// error, the root of p (1 - p) / rows, so that a few lucky rows do not count. For regression the

@@ -120,7 +120,7 @@ impl Cells {
         self.bytes().len() / self.pack.width.bytes()
     }
 
-    /// The number of a row; NaN if it is missing, or if there is no such row.
+    /// The number of a row; NaN if it is missing or the row does not exist.
     pub(crate) fn get(&self, row: usize) -> f64 {
         let bytes = self.bytes();
         let divisor = power(self.pack.scale);

@@ -161,7 +161,7 @@ impl Dataset {
 
     /// The values of the column at `index` as numbers, row by row: 1 and 0 for a boolean, days
     /// since 1970-01-01 for a date, and for a category its place among the
-    /// [categories](Self::categories). A missing value is NaN. Empty if there is no such column.
+    /// [categories](Self::categories). A missing value is NaN. Empty if the column does not exist.
     pub fn column(&self, index: usize) -> Vec<f64> {
         match &self.parts.inputs {
             Inputs::Columns(columns) => {
@@ -175,7 +175,7 @@ impl Dataset {
         }
     }
 
-    /// The type of the column at `index`; `None` if there is no such column.
+    /// The type of the column at `index`; `None` if the column does not exist.
     pub fn column_type(&self, index: usize) -> Option<ColumnType> {
         match &self.parts.inputs {
             Inputs::Columns(columns) => columns.get(index).map(|column| column.kind),

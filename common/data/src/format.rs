@@ -9,7 +9,7 @@ pub(crate) enum Format {
     Idx,
     /// One array of NumPy, with its labels in a second file.
     Npy,
-    /// Several arrays of NumPy, of which one has the labels.
+    /// Several arrays of NumPy; one of them has the labels.
     Npz,
     /// Rows of `label index:value …`.
     Sparse,

@@ -80,7 +80,7 @@ pub struct LabelProfile {
     pub range: Option<[f64; 3]>,
 }
 
-/// Reads a table only to find its columns: those of which one can be the label. In an NPZ file
+/// Reads a table only to find its columns that can be the label. In an NPZ file
 /// these are the arrays.
 ///
 /// # Errors

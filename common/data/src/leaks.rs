@@ -15,7 +15,7 @@ use crate::table::Column;
 
 /// Most rows that are looked at, evenly from the whole table.
 const MOST_ROWS: usize = 5_000;
-/// Fewest rows, and fewest in a group on average, for which agreement is no coincidence.
+/// Fewest rows, and fewest in a group on average, for which agreement is not a coincidence.
 const FEWEST_ROWS: usize = 50;
 const FEWEST_IN_GROUP: usize = 20;
 /// Most groups of a number.

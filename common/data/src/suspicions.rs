@@ -14,7 +14,7 @@ use crate::examples::Targets;
 use crate::leaks::predicts_label;
 use crate::table::{Column, info, warning};
 
-/// Fewest rows for which an order is no coincidence.
+/// Fewest rows for which an order is not a coincidence.
 const FEWEST_ROWS: usize = 20;
 /// Most columns that the text of a note names.
 const NAMED: usize = 5;

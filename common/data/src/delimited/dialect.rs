@@ -73,7 +73,7 @@ fn delimiter_of(sample: &[u8]) -> u8 {
             best = (share, delimiter);
         }
     }
-    // A text with blanks is no table of blanks, so they count only if nothing else does.
+    // Many texts have blanks, so blanks count only if no other delimiter does.
     if best.0 < FEWEST_EQUAL && regularity(sample, b' ') >= FEWEST_EQUAL.max(best.0) {
         return b' ';
     }

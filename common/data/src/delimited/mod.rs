@@ -171,7 +171,7 @@ pub(crate) struct Header {
 }
 
 /// Reads a table only to find its columns. If the spec does not say whether there is a header, a
-/// first row that looks like data is none.
+/// first row that looks like data does not count as one.
 pub(crate) fn header(source: &TextSource, spec: &DataSpec) -> Result<Header, DataError> {
     let path = spec.source.as_str();
     let dialect = dialect(source, path, SOURCE, spec)?;

@@ -28,7 +28,7 @@ const ISO_DATE: Form = Form::Date(DateForm::YearMonthDay(Separator::Dash));
 pub(super) enum Plan {
     Skip,
     Label(LabelPlan),
-    /// The group of a row, which is no input.
+    /// The group of a row, which is not an input.
     Group,
     /// The time of a row. Dates are also an input.
     Time(Form),
@@ -211,7 +211,7 @@ impl<'a> Planner<'a> {
                     Form::Date(_) => Plan::Date(form),
                 }
             }
-            // Without any value, or nearly all numbers: what is no number is reported.
+            // Without any value, or nearly all numbers: the others are reported.
             None if column.candidates.cells() == 0 && column.weakly_missing == 0 => {
                 Plan::Number(PLAIN)
             }
@@ -276,7 +276,7 @@ fn is_number(form: &Form) -> bool {
     matches!(form, Form::Number(_))
 }
 
-/// Whether so many cells are numbers that the others are probably mistakes.
+/// Whether nearly all cells are numbers, so that the others are probably mistakes.
 fn is_nearly_number(column: &ColumnScan) -> bool {
     let candidates = &column.candidates;
     let others = candidates.cells() - candidates.numbers() - candidates.infinities();

@@ -258,7 +258,7 @@ impl Survey {
         survey
     }
 
-    /// Whether the column has no value, or so many numbers that the others are probably mistakes.
+    /// Whether the column has no value, or nearly all are numbers and the others mistakes.
     fn is_nearly_number(&self, kind: Kind) -> bool {
         let candidates = &self.candidates;
         let others = candidates.cells() - candidates.numbers() - candidates.infinities();

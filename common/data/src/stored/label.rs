@@ -51,7 +51,7 @@ pub(crate) fn read_label(
         }
         Kind::Number | Kind::Boolean | Kind::Date if is_number => label.push_numbers(stored),
         Kind::Number => label.push_texts(stored, |labels, text| {
-            // A class has the name that its number has. Infinity is no number.
+            // A class has the name that its number has. Infinity is not a number here.
             match text.parse::<f64>() {
                 Ok(value) if value.is_infinite() => checked(value).map(|_| ()),
                 _ => labels.push_class(text),

@@ -223,7 +223,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Whether a column is no input by `columns` and `ignore`, and decides no split. `group` is the
+/// Whether a column is not an input by `columns` and `ignore`, and decides no split. `group` is the
 /// name that stands for it and others.
 pub(crate) fn is_left_out(spec: &DataSpec, name: &str, group: Option<&str>) -> bool {
     let (table, split) = (&spec.table, &spec.split);
