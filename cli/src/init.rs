@@ -22,6 +22,8 @@ use crate::progress::talk;
 use crate::show::page::Page;
 use crate::show::text;
 
+/// The seed of the new sweep, whose splits the notes in the file describe.
+const SEED: u64 = 1;
 /// Columns of a comment in the file.
 const COMMENT_COLUMNS: usize = 96;
 
@@ -29,7 +31,7 @@ const COMMENT_COLUMNS: usize = 96;
 pub(crate) fn init(args: &Init) -> anyhow::Result<()> {
     let output = output(args)?;
     let data = label::choose(&args.data, args.label.as_deref())?;
-    let (_, summary) = caviar_data::prepare(&data, 0)
+    let (_, summary) = caviar_data::prepare(&data, SEED)
         .map_err(|error| Failure::from_text(&error.to_string()).in_input())?;
     let task = summary.task.unwrap_or_default();
     let sweep = Draft { name: name_of(&args.data)?, source: source(args, &output)?, data, task };
@@ -91,7 +93,7 @@ impl Draft {
             "\
 # Written by caviar init. All keys are explained in docs/sweep-file.md.
 name = {name}
-seed = 1                           # the same seed gives the same trials and the same winner
+seed = {SEED}                           # the same seed gives the same trials and the same winner
 
 [data]
 source = {source}

@@ -14,9 +14,9 @@ use crate::control::Flags;
 /// that it is not read a second time.
 const MAX_CACHED: usize = 4;
 
-/// Largest file at `data.source` that is read although the coordinator has its block. Parsing a CSV
-/// file of this size takes about half a second of one core, and a download as long at 1 Gbit/s. A
-/// larger file is parsed only if the block cannot be fetched.
+/// Largest file at `data.source` that is read although the coordinator has its block, so that a
+/// small sweep needs no download. Parsing it takes a few seconds of one core at most. A larger file
+/// is parsed only if the block cannot be fetched.
 const QUICK_BYTES: u64 = 64 << 20;
 
 /// Why a worker cannot get the data of a trial.

@@ -70,7 +70,7 @@ impl Dataset {
             return Err(DataError::TooFewRows { path: path.to_owned(), rows });
         }
         let (targets, classes) = table.labels.finish();
-        let (columns, found) = examine(table.columns, &targets, &spec.table);
+        let (columns, found) = examine(table.columns, &targets, spec);
         let mut notes = table.notes;
         notes.extend(found);
         if columns.is_empty() {

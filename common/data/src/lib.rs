@@ -56,8 +56,6 @@ mod load;
 mod map;
 mod numpy;
 mod pixels;
-#[cfg(test)]
-mod python;
 mod sparse;
 mod split;
 mod standard;
@@ -66,6 +64,8 @@ mod summary;
 mod suspicions;
 mod table;
 mod task_rule;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use block::BlockSource;

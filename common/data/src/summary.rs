@@ -17,8 +17,8 @@ use crate::examples::{Targets, pick};
 use crate::split::Outputs;
 use crate::table::warning;
 
-/// A class with fewer rows than this is reported: its part of the validation split has one row or
-/// none.
+/// A class with fewer rows than this is reported: a split has so few of them that a score says
+/// little about the class.
 const FEW_ROWS: usize = 10;
 /// Most classes that a note names.
 const NAMED: usize = 5;
@@ -99,8 +99,7 @@ impl Dataset {
         let named = rare.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         let text = format!(
-            "classes with fewer than {FEW_ROWS} rows, of which the validation split has one or \
-             none: {named}{more}"
+            "classes with fewer than {FEW_ROWS} rows, too few to judge a model by: {named}{more}"
         );
         Some(warning("rare_classes", &[self.label()], text))
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use caviar_common::data::{ColumnType, DataNote, TableSpec};
+use caviar_common::data::{ColumnType, DataNote, DataSpec};
 use caviar_common::numbers::{real, to_u64};
 
 use crate::error::shown;
@@ -25,8 +25,9 @@ const IDENTIFIERS: [&str; 7] = ["id", "index", "rownames", "row", "uuid", "guid"
 pub(crate) fn examine(
     columns: Vec<Column>,
     targets: &Targets<f64>,
-    table: &TableSpec,
+    spec: &DataSpec,
 ) -> (Vec<Column>, Vec<DataNote>) {
+    let table = &spec.table;
     let mut found = Found::default();
     let mut kept = Vec::with_capacity(columns.len());
     for column in columns {
@@ -37,6 +38,10 @@ pub(crate) fn examine(
         }
     }
     found.duplicates(&kept);
+    if spec.split.time.is_some() {
+        // The order is known, and the splits follow it.
+        found.dated.clear();
+    }
     (kept, found.into_notes())
 }
 

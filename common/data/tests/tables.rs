@@ -331,6 +331,7 @@ fn the_latest_rows_are_the_test_split() {
     let shares = DataSpec { split: time, ..spec(files.write("data.csv", text)) };
     let data = DataSpec { validation: 0.25, test: 0.1875, ..shares };
     let read = load(&data).unwrap();
+    assert!(codes(&read).iter().all(|(code, _)| *code != "sorted_by_time"), "{:?}", read.notes());
     let splits = split(&read, &data, 5).unwrap();
     assert_eq!(split(&read, &data, 6).unwrap(), splits, "the seed has no effect");
     // 15 rows would cut a day in two, so 14 are the test split.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use proptest::prelude::*;
 
 use super::*;
-use crate::python::{python, run};
+use crate::tests::{python, run};
 
 fn parse(text: impl AsRef<[u8]>) -> Result<Sparse, LibsvmError> {
     read(text.as_ref(), "a.svm")

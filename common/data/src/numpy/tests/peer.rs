@@ -1,7 +1,7 @@
 //! Comparison with NumPy itself.
 
 use super::*;
-use crate::python::{python, run};
+use crate::tests::{python, run};
 
 /// Writes every type in both byte orders, both orders, and in 1 to 4 dimensions, as files of all
 /// versions and in both kinds of archives. Prints for each file its path, its shape and its items
