@@ -35,6 +35,7 @@ use crate::block_error::BlockError;
 use crate::cells::{Cells, Pack, Section};
 use crate::dataset::{Dataset, Inputs, Parts};
 use crate::examples::Targets;
+use crate::forms::Form;
 use crate::limits::{
     MAX_CATEGORIES, MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_NUMBER, MAX_VALUES,
 };
@@ -82,6 +83,8 @@ struct ColumnSchema {
     pack: Pack,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     categories: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    form: Option<Form>,
 }
 
 /// How the columns that decide splits are stored, after the inputs and in this order.
@@ -111,6 +114,9 @@ struct LabelSchema {
     name: String,
     /// The names of the classes, in order; empty for regression.
     classes: Vec<String>,
+    /// How its numbers were written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    form: Option<Form>,
 }
 
 /// A data set as the bytes of a block. The columns are not copied.
@@ -224,6 +230,7 @@ impl Schema {
             kind: column.kind,
             pack: column.cells.packing(),
             categories: column.categories.clone(),
+            form: column.form,
         };
         Self {
             task: dataset.task(),
@@ -240,6 +247,7 @@ impl Schema {
             label: LabelSchema {
                 name: dataset.label().to_owned(),
                 classes: dataset.classes().to_vec(),
+                form: dataset.label_form(),
             },
             roles: {
                 let Roles { group, time, given, seasonal } = dataset.roles();
@@ -393,6 +401,7 @@ impl Dataset {
             targets,
             classes: schema.label.classes,
             label: schema.label.name,
+            label_form: schema.label.form,
             roles,
             notes: schema.notes,
         };
@@ -423,8 +432,8 @@ fn inputs(
             let column = |schema: ColumnSchema| {
                 let section = section(schema.pack.width.bytes() * rows);
                 let cells = Cells::from_section(schema.pack, section);
-                let ColumnSchema { name, kind, categories, .. } = schema;
-                let column = Column { name, kind, cells, categories };
+                let ColumnSchema { name, kind, categories, form, .. } = schema;
+                let column = Column { name, kind, cells, categories, form };
                 check_column(&column).map(|()| column)
             };
             Ok(Inputs::Columns(columns.into_iter().map(column).collect::<Result<_, _>>()?))

@@ -5,6 +5,7 @@ use caviar_common::numbers::{to_u32, to_u64};
 
 use crate::error::{DataError, shown};
 use crate::examples::Targets;
+use crate::forms::Form;
 use crate::limits::{MAX_FEATURES, MAX_VALUES, MIN_ROWS};
 use crate::pixels::Pixels;
 use crate::suspicions::examine;
@@ -29,6 +30,9 @@ pub(crate) struct Parts {
     pub(crate) targets: Targets<f64>,
     pub(crate) classes: Vec<String>,
     pub(crate) label: String,
+    /// How the numbers of the label were written; `None` for classes, and for a file that stores
+    /// numbers.
+    pub(crate) label_form: Option<Form>,
     pub(crate) roles: Roles,
     /// What the reader detected, and what can mislead.
     pub(crate) notes: Vec<DataNote>,
@@ -81,8 +85,9 @@ impl Dataset {
         // Warnings first: a long list is cut at its end.
         notes.sort_by_key(|note| note.level == NoteLevel::Info);
         let inputs = Inputs::Columns(columns);
-        let (label, roles) = (table.label, table.roles);
-        Self::new(Parts { inputs, targets, classes, label, roles, notes }, path, label_field)
+        let Table { label, label_form, roles, .. } = table;
+        let parts = Parts { inputs, targets, classes, label, label_form, roles, notes };
+        Self::new(parts, path, label_field)
     }
 
     /// Checks the data as a whole. `label_field` is the field of the sweep file that names the
@@ -130,6 +135,10 @@ impl Dataset {
 
     pub(crate) const fn inputs(&self) -> &Inputs {
         &self.parts.inputs
+    }
+
+    pub(crate) const fn label_form(&self) -> Option<Form> {
+        self.parts.label_form
     }
 
     pub(crate) const fn roles(&self) -> &Roles {

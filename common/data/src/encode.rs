@@ -39,7 +39,8 @@ const ROWS_AT_ONCE: usize = 256;
 
 /// What each column becomes, as the training split says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Encoder {
+pub enum Encoder {
+    /// What each column becomes.
     Columns(Vec<Encoding>),
     /// The mean of each pixel, and one deviation for all.
     Pixels(Vec<Standard>),
@@ -47,52 +48,67 @@ pub(crate) enum Encoder {
 
 /// What one column becomes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Encoding {
+pub enum Encoding {
+    /// One input, and one more if the number has an indicator.
     Number {
+        /// How it is standardised.
         number: Number,
     },
-    /// One input; `positive` is the value that becomes 1, and every other one becomes -1.
+    /// One input: 1, -1 or, where the value is missing, 0.
     Binary {
+        /// The value that becomes 1; every other one becomes -1.
         positive: u32,
+        /// Whether one more input says which values are missing.
         has_indicator: bool,
     },
+    /// One input for each value.
     OneHot(OneHot),
+    /// The days as a number, and then the parts. The median stands for a missing date.
     Date {
+        /// Days since 1970-01-01.
         days: Number,
+        /// The parts that repeat.
         parts: Parts,
     },
     /// The parts of a date that repeat, without the days; 0 for a missing date.
     Season {
+        /// The parts that repeat.
         parts: Parts,
     },
 }
 
 /// A standardised number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Number {
-    standard: Standard,
-    /// Stands for a missing value.
-    median: f64,
+pub struct Number {
+    /// Mean and deviation in the training split.
+    pub standard: Standard,
+    /// Stands for a missing value if there is an indicator; otherwise the mean does.
+    pub median: f64,
     /// Whether one more input says which values are missing.
-    has_indicator: bool,
+    pub has_indicator: bool,
 }
 
 /// The inputs of a category.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct OneHot {
-    /// The input of each value, by its index; `None` for one that the training split lacks.
-    slots: Vec<Option<u32>>,
-    /// The input of a missing value.
-    missing: Option<u32>,
-    width: u32,
+pub struct OneHot {
+    /// The input of each value, by its index among the categories; `None` for one that the training
+    /// split lacks. Rare values share an input.
+    pub slots: Vec<Option<u32>>,
+    /// The input of a missing value; `None` if all are 0 then.
+    pub missing: Option<u32>,
+    /// The number of inputs.
+    pub width: u32,
 }
 
 /// Which parts of a date vary in the training split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Parts {
-    year: bool,
-    week: bool,
-    day: bool,
+pub struct Parts {
+    /// Sine and cosine of the place in the year.
+    pub year: bool,
+    /// Sine and cosine of the place in the week.
+    pub week: bool,
+    /// Sine and cosine of the place in the day.
+    pub day: bool,
 }
 
 impl Encoder {
@@ -124,7 +140,7 @@ impl Encoder {
     }
 
     /// The number of inputs of the network.
-    pub(crate) fn width(&self) -> usize {
+    pub fn width(&self) -> usize {
         match self {
             Self::Columns(encodings) => encodings.iter().map(Encoding::width).sum(),
             Self::Pixels(standards) => standards.len(),
@@ -237,7 +253,8 @@ impl Encoding {
         Self::OneHot(OneHot { slots, missing, width: width + u32::from(has_missing) })
     }
 
-    fn width(&self) -> usize {
+    /// The number of inputs that the column becomes.
+    pub fn width(&self) -> usize {
         match self {
             Self::Number { number } => number.width(),
             Self::Binary { has_indicator, .. } => 1 + usize::from(*has_indicator),

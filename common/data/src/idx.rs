@@ -68,6 +68,7 @@ pub(crate) fn read<R: Read>(
         targets,
         classes,
         label: "label".to_owned(),
+        label_form: None,
         roles: Roles::default(),
         notes: Vec::new(),
     })

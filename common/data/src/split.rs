@@ -7,6 +7,7 @@ use crate::draw::Rows;
 use crate::encode::Encoder;
 use crate::error::DataError;
 use crate::examples::{Examples, Splits, Targets, pick};
+use crate::schema::Schema;
 use crate::standard::Standard;
 
 /// Draws the splits of `dataset` by the shares in `spec` and the sweep's seed, and encodes them.
@@ -25,6 +26,18 @@ use crate::standard::Standard;
 /// A share out of range, a split without a row, a training split of fewer than 2 rows, or more
 /// inputs than the limit.
 pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
+    split_with_schema(dataset, spec, sweep_seed).map(|(splits, _)| splits)
+}
+
+/// The same with the schema that a model of these splits needs to predict other rows.
+///
+/// # Errors
+/// Those of [`split`].
+pub fn split_with_schema(
+    dataset: &Dataset,
+    spec: &DataSpec,
+    sweep_seed: u64,
+) -> Result<(Splits, Schema), DataError> {
     let rows = Rows::draw(dataset, spec, sweep_seed)?;
     let encoder = Encoder::fit(dataset.inputs(), dataset.roles(), &rows.train)?;
     let outputs = Outputs::fit(dataset.targets(), &rows.train);
@@ -32,12 +45,14 @@ pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Spli
         features: encoder.encode(dataset.inputs(), rows),
         targets: outputs.of(dataset.targets(), rows),
     };
-    Ok(Splits {
+    let splits = Splits {
         train: examples(&rows.train),
         validation: examples(&rows.validation),
         test: (!rows.test.is_empty()).then(|| examples(&rows.test)),
         outputs: dataset.outputs(),
-    })
+    };
+    let schema = Schema::new(dataset, encoder, outputs.0, &spec.table.missing);
+    Ok((splits, schema))
 }
 
 /// How the targets of regression are standardised.

@@ -13,13 +13,24 @@ const FARTHEST: f64 = 1e6;
 
 /// The mean of a column, and the reciprocal of its standard deviation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Standard {
-    pub(crate) mean: f64,
-    /// 0 for a column that is constant in the training split, which becomes 0 everywhere.
-    pub(crate) scale: f64,
+pub struct Standard {
+    /// The mean in the training split.
+    pub mean: f64,
+    /// 1 / deviation; 0 for a column that is constant in the training split, which becomes 0
+    /// everywhere.
+    pub scale: f64,
 }
 
 impl Standard {
+    /// The largest distance from the mean, in deviations, that a value becomes.
+    pub const FARTHEST: f64 = FARTHEST;
+
+    /// The number whose standardised value is `output`: the mean if the training split had one
+    /// value only.
+    pub fn restore(&self, output: f64) -> f64 {
+        if self.scale == 0.0 { self.mean } else { self.mean + output / self.scale }
+    }
+
     /// The mean and the biased variance of the numbers. Sums run in the order of the rows, so they
     /// are the same on every machine.
     pub(crate) fn of(values: &[f64]) -> Self {

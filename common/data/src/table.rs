@@ -4,6 +4,7 @@ use caviar_common::data::{ColumnType, DataNote, NoteLevel};
 use caviar_common::limits::MAX_NOTE_COLUMNS;
 
 use crate::cells::Cells;
+use crate::forms::Form;
 use crate::labels::Labels;
 
 /// One column of the inputs.
@@ -16,6 +17,8 @@ pub(crate) struct Column {
     pub(crate) cells: Cells,
     /// The texts of a category, sorted by their bytes; empty for the other types.
     pub(crate) categories: Vec<String>,
+    /// How the cells were written; `None` for text, and for a file that stores numbers.
+    pub(crate) form: Option<Form>,
 }
 
 /// A column of the file that is not read.
@@ -75,6 +78,9 @@ pub(crate) struct Table {
     pub(crate) roles: Roles,
     /// The name of the column to predict.
     pub(crate) label: String,
+    /// How the numbers of the label were written; `None` for classes, and for a file that stores
+    /// numbers.
+    pub(crate) label_form: Option<Form>,
     /// What the reader detected and left out.
     pub(crate) notes: Vec<DataNote>,
 }

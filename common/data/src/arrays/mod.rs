@@ -188,7 +188,7 @@ fn images(array: Array, label: Label, spec: &DataSpec) -> Result<Content, DataEr
     let (labels, label, notes) = label.into_parts();
     let (targets, classes) = labels.finish();
     let (inputs, roles) = (Inputs::Pixels(pixels), Roles::default());
-    Ok(Content::Images(Parts { inputs, targets, classes, label, roles, notes }))
+    Ok(Content::Images(Parts { inputs, targets, classes, label, label_form: None, roles, notes }))
 }
 
 /// Refuses the fields that are about columns, for a file of images.

@@ -268,16 +268,16 @@ impl<'a> Builder<'a> {
         for ((growing, plan), name) in
             self.columns.into_iter().zip(&self.plans.plans).zip(&self.plans.names)
         {
-            let kind = match plan {
+            let (kind, form) = match plan {
                 Plan::Skip | Plan::Label(_) | Plan::Group => continue,
-                Plan::Number(_) => ColumnType::Number,
-                Plan::Boolean(_) => ColumnType::Boolean,
-                Plan::Date(_) => ColumnType::Date,
-                Plan::Time(_) => {
+                Plan::Number(form) => (ColumnType::Number, Some(*form)),
+                Plan::Boolean(form) => (ColumnType::Boolean, Some(*form)),
+                Plan::Date(form) => (ColumnType::Date, Some(*form)),
+                Plan::Time(form) => {
                     seasonal = Some(name.clone());
-                    ColumnType::Date
+                    (ColumnType::Date, Some(*form))
                 }
-                Plan::Category { .. } => ColumnType::Category,
+                Plan::Category { .. } => (ColumnType::Category, None),
             };
             let (values, categories) = match growing {
                 Growing::Nothing => continue,
@@ -297,7 +297,7 @@ impl<'a> Builder<'a> {
                 Growing::Codes(codes) => codes.finish(),
             };
             let cells = Cells::pack(&values);
-            columns.push(Column { name: name.clone(), kind, cells, categories });
+            columns.push(Column { name: name.clone(), kind, cells, categories, form });
         }
         let has = |plan: fn(&Plan) -> bool| self.plans.plans.iter().any(plan);
         let is_grouped = has(|plan| *plan == Plan::Group);

@@ -79,9 +79,10 @@ pub(crate) fn read(
         );
         notes.push(warning("rows_without_label", &[&plans.label], text));
     }
+    let label_form = plans.label_form();
     let Plans { names, mut skipped, label, .. } = plans;
     skipped.extend(free);
-    Ok(Table { names, columns, skipped, labels, roles, label, notes })
+    Ok(Table { names, columns, skipped, labels, roles, label, label_form, notes })
 }
 
 /// One of the files that a table is read from.

@@ -104,6 +104,21 @@ impl Plans {
         let label = names.get(label).cloned().unwrap_or_default();
         Ok(Self { names, plans, has_header, label, skipped, notes })
     }
+
+    /// How the numbers of the label are written; `None` for classes.
+    pub(super) fn label_form(&self) -> Option<Form> {
+        self.plans.iter().find_map(|plan| match plan {
+            Plan::Label(LabelPlan::Values(form)) => Some(*form),
+            Plan::Label(LabelPlan::Classes)
+            | Plan::Skip
+            | Plan::Group
+            | Plan::Time(_)
+            | Plan::Number(_)
+            | Plan::Category { .. }
+            | Plan::Boolean(_)
+            | Plan::Date(_) => None,
+        })
+    }
 }
 
 /// The names of the columns. An unnamed one is called by its number.

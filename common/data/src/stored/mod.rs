@@ -136,7 +136,7 @@ impl<'a> Builder<'a> {
                     self.rounded.push(name.to_owned());
                 }
                 let (name, cells) = (name.to_owned(), Cells::pack(&values));
-                self.columns.push(Column { name, kind, cells, categories });
+                self.columns.push(Column { name, kind, cells, categories, form: None });
             }
         }
         Ok(())
@@ -179,7 +179,7 @@ impl<'a> Builder<'a> {
             let (name, cells) = (name.to_owned(), cells.clone());
             self.roles.seasonal = Some(name.clone());
             let (kind, categories) = (ColumnType::Date, Vec::new());
-            self.columns.push(Column { name, kind, cells, categories });
+            self.columns.push(Column { name, kind, cells, categories, form: None });
         }
         self.roles.time = Some(cells);
         Ok(())
@@ -218,6 +218,7 @@ impl<'a> Builder<'a> {
             labels: self.label.labels,
             roles: self.roles,
             label: self.label.name,
+            label_form: None,
             notes,
         }
     }

@@ -1,0 +1,128 @@
+//! What a model knows about tables: which columns it needs, and what it makes of them.
+//!
+//! A [`Schema`] is fitted on the training split and stored with the model, so that raw rows of any
+//! later table become the inputs that the network was trained on.
+
+use caviar_common::data::{ColumnType, Task};
+use caviar_common::numbers::to_u32;
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::{Dataset, Inputs};
+use crate::encode::{Encoder, Encoding};
+use crate::examples::Targets;
+use crate::forms::Form;
+use crate::standard::Standard;
+
+/// From raw rows to the inputs of a network, and from its outputs to predictions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schema {
+    /// The columns that are inputs, in order; empty for images.
+    pub columns: Vec<InputColumn>,
+    /// Height and width of the images; `None` for a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pixels: Option<[usize; 2]>,
+    /// What each column or pixel becomes.
+    pub encoder: Encoder,
+    /// The column that is predicted.
+    pub label: Label,
+    /// Texts that stand for a missing value, next to the usual ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+}
+
+/// A column that is an input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputColumn {
+    /// Its name in the header.
+    pub name: String,
+    /// What its values are.
+    #[serde(rename = "type")]
+    pub kind: ColumnType,
+    /// How its cells are written in a text file; `None` for text, and if the file of the training
+    /// stored numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) form: Option<Form>,
+    /// The texts of a category, sorted by their bytes; empty for the other types. The encoding
+    /// counts values in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
+}
+
+/// The column that is predicted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Label {
+    /// Its name in the header.
+    pub name: String,
+    /// The names of the classes in the order of the outputs; empty for regression.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+    /// Mean and deviation of the numbers in the training split, with which an output becomes a
+    /// number of the label's units; `None` for classification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard: Option<Standard>,
+    /// How its numbers are written in a text file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) form: Option<Form>,
+}
+
+impl Schema {
+    /// The schema of a data set whose training split gave `encoder` and `standard`.
+    pub(crate) fn new(
+        dataset: &Dataset,
+        encoder: Encoder,
+        standard: Standard,
+        missing: &[String],
+    ) -> Self {
+        let (columns, pixels) = match dataset.inputs() {
+            Inputs::Columns(columns) => {
+                let column = |column: &crate::table::Column| InputColumn {
+                    name: column.name.clone(),
+                    kind: column.kind,
+                    form: column.form,
+                    categories: column.categories.clone(),
+                };
+                (columns.iter().map(column).collect(), None)
+            }
+            Inputs::Pixels(pixels) => {
+                let (height, width) = pixels.size();
+                (Vec::new(), Some([height, width]))
+            }
+        };
+        let label = Label {
+            name: dataset.label().to_owned(),
+            classes: dataset.classes().to_vec(),
+            standard: match dataset.targets() {
+                Targets::Classes(_) => None,
+                Targets::Values(_) => Some(standard),
+            },
+            form: dataset.label_form(),
+        };
+        Self { columns, pixels, encoder, label, missing: missing.to_vec() }
+    }
+
+    /// The kind of prediction.
+    pub const fn task(&self) -> Task {
+        match self.label.standard {
+            None => Task::Classification,
+            Some(_) => Task::Regression,
+        }
+    }
+
+    /// The number of inputs of the network.
+    pub fn width(&self) -> usize {
+        self.encoder.width()
+    }
+
+    /// The number of outputs of the network: of classes, or 1 for regression.
+    pub fn outputs(&self) -> u32 {
+        to_u32(self.label.classes.len()).max(1)
+    }
+
+    /// What each column becomes, in the order of the columns; empty for images.
+    pub fn encodings(&self) -> &[Encoding] {
+        match &self.encoder {
+            Encoder::Columns(encodings) => encodings,
+            Encoder::Pixels(_) => &[],
+        }
+    }
+}
