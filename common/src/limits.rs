@@ -13,6 +13,8 @@ pub const MAX_PARAMETERS: usize = 64;
 pub const MAX_CHOICES: usize = 256;
 /// Most rounds of one sweep.
 pub const MAX_ROUNDS: usize = 64;
+/// Most models that one sweep keeps.
+pub const MAX_MODELS: u32 = 64;
 /// Most epochs of one trial.
 pub const MAX_EPOCHS: u32 = 100_000;
 /// Most hidden layers of one network.

@@ -9,9 +9,10 @@ use crate::data::DataSpec;
 use crate::ids::{AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber};
 use crate::metric::{EpochMetrics, Score};
 use crate::outcome::{Job, Outcome};
+use crate::spec::Objective;
 
 /// The version of this conversation. A coordinator refuses a worker of another version.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The first message of a connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +45,9 @@ pub struct Finished {
     pub last: Option<EpochMetrics>,
     /// The score on the test split; only for [`Job::Score`].
     pub test: Option<Score>,
+    /// The model of the trial, which is stored; only for [`Job::Train`], and only if it can be one
+    /// of those that are kept.
+    pub model: Option<StoredModel>,
     /// Time spent on training and evaluation, in seconds. Shown to users and never used for a
     /// decision.
     pub seconds: f64,
@@ -88,6 +92,26 @@ impl Checkpoint {
     pub const fn place(&self) -> (u32, u64) {
         (self.epoch, self.batch)
     }
+}
+
+/// The weights of a trial at the epoch of its objective, stored as a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredModel {
+    /// The epoch, from 1.
+    pub epoch: u32,
+    /// The bytes.
+    pub blob: Blob,
+}
+
+/// Which models a worker stores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum KeepRule {
+    /// None.
+    Nothing,
+    /// That of every completed trial.
+    All,
+    /// That of a completed trial whose cost is at most this. The sweep has better models already.
+    UpTo(f64),
 }
 
 /// A message of a worker.
@@ -174,6 +198,10 @@ pub struct Grant {
     pub assignment: Assignment,
     /// Where to continue; `None` to train from the first epoch.
     pub checkpoint: Option<Checkpoint>,
+    /// The value to optimise, which decides the epoch whose weights are the model.
+    pub objective: Objective,
+    /// Whether the model is stored when the training is completed.
+    pub keep: KeepRule,
 }
 
 /// How much of what a worker sent under a lease the coordinator has stored.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::assignment::Assignment;
+use crate::blob::Blob;
 use crate::data::DataSummary;
 use crate::ids::{AttemptNumber, Name, SweepId, TrialNumber};
 use crate::metric::{Point, Score};
@@ -147,6 +148,22 @@ pub struct SweepView {
     pub idle: Option<IdleView>,
     /// How many epochs were trained again after a worker was lost or left.
     pub retrained_epochs: u64,
+    /// The models that are kept, the best first.
+    pub models: Vec<ModelView>,
+}
+
+/// The weights of a completed trial, which the coordinator keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ModelView {
+    /// The trial.
+    pub trial: TrialNumber,
+    /// The epoch of its objective, whose weights they are, from 1.
+    pub epoch: u32,
+    /// The value of the objective.
+    pub objective: f64,
+    /// The bytes, as an artifact of the coordinator.
+    #[serde(flatten)]
+    pub blob: Blob,
 }
 
 /// A change of the number of trials in flight, and its place among the decisions of the sweep.

@@ -10,7 +10,7 @@
 //!
 //! A lease is [`Stage::Waiting`] for a slot, then [`Stage::Running`], at times [`Stage::Parked`] in
 //! favour of other trials, and then [`Stage::Finished`] until the coordinator acknowledges that it
-//! has stored the result. When the worker stops, the lease is [`Stage::Leaving`] until its epochs
+//! has stored the result, which is sent when the model of the trial is stored. When the worker stops, the lease is [`Stage::Leaving`] until its epochs
 //! and its checkpoint are sent, and it is released. The agent keeps everything that is not
 //! acknowledged and sends it again on the next connection. It creates a message only when the link
 //! asks for one, so that all epochs that have arrived by then go into one report.
@@ -21,13 +21,13 @@ use std::ops::Bound;
 use caviar_common::ids::{Incarnation, LeaseId, Name, StoreId};
 use caviar_common::limits::{MAX_PARKED, MAX_SLOTS};
 use caviar_common::message::{
-    Checkpoint, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker,
+    Checkpoint, FromWorker, Grant, Hello, PROTOCOL, Release, Stored, StoredModel, ToWorker,
 };
 use caviar_common::numbers;
 
-pub use crate::events::{Command, End, RunnerEvent, State};
+pub use crate::events::{Command, End, ModelBytes, RunnerEvent, State};
 pub use crate::held::Attempt;
-use crate::held::{HeldLease, Stage};
+use crate::held::{HeldLease, Model, Stage};
 
 /// Most unsent releases before the worker stops reading messages. Only a peer that sends grants
 /// without reading replies reaches this limit.
@@ -192,6 +192,13 @@ impl Agent {
                 };
                 self.commands.push_back(command);
             }
+            RunnerEvent::Model { lease, model } => {
+                let held = self.leases.get_mut(&lease).filter(|_| self.keeps_checkpoints);
+                if let Some(held) = held {
+                    held.model = Model::Storing;
+                    self.commands.push_back(Command::StoreModel(lease, model));
+                }
+            }
             RunnerEvent::Restarted { lease, reason } => {
                 let held = self.leases.get_mut(&lease).filter(|_| self.keeps_checkpoints);
                 if let Some(held) = held {
@@ -266,6 +273,14 @@ impl Agent {
             held.checkpoint = Some((checkpoint, false));
         }
         self.forget_unsendable(lease);
+    }
+
+    /// Notes that the model of a [`Command::StoreModel`] is stored; `None` if it could not be. The
+    /// result of the trial is sent now.
+    pub fn on_model_stored(&mut self, lease: LeaseId, stored: Option<StoredModel>) {
+        if let Some(held) = self.leases.get_mut(&lease) {
+            held.model = stored.map_or(Model::None, Model::Stored);
+        }
     }
 
     /// Lets every runner write a checkpoint and end, and gives unfinished leases back then. Keeps

@@ -13,7 +13,7 @@ use std::time::Duration;
 use caviar_client::{Dialer, FoundIn, SharedDialer};
 use caviar_common::error::Problem;
 use caviar_common::ids::LeaseId;
-use caviar_common::message::{Checkpoint, FromWorker, ToWorker};
+use caviar_common::message::{Checkpoint, FromWorker, StoredModel, ToWorker};
 use caviar_proto::convert::worker::encode_from_worker;
 use futures_core::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -383,6 +383,15 @@ impl<'a> Driver<'a> {
                 self.runners.checkpoint_handled(lease);
                 self.agent.on_stored(lease, result.ok());
             }
+            Transfer::ModelStored { lease, result } => {
+                self.in_trial_span(lease, || match &result {
+                    Ok(StoredModel { epoch, blob }) => {
+                        tracing::info!(epoch, bytes = blob.bytes, "model stored");
+                    }
+                    Err(error) => tracing::warn!("the model of the trial is not stored: {error}"),
+                });
+                self.agent.on_model_stored(lease, result.ok());
+            }
             Transfer::Fetched { lease, result } => self.runners.deliver(lease, result),
         }
         self.run_commands();
@@ -438,6 +447,7 @@ impl<'a> Driver<'a> {
                 }
                 Command::Fetch(lease, blob) => self.transfers.fetch(lease, blob),
                 Command::Store(lease, state) => self.transfers.store(lease, *state),
+                Command::StoreModel(lease, model) => self.transfers.store_model(lease, *model),
                 Command::Discard(lease) => self.runners.checkpoint_handled(lease),
                 Command::Park(lease) => self.runners.set_parked(lease, true),
                 Command::Unpark(lease) => self.runners.set_parked(lease, false),

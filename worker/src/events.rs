@@ -22,6 +22,9 @@ pub enum Command {
     /// Store a checkpoint, and call [`Agent::on_stored`](crate::agent::Agent::on_stored) at the
     /// end.
     Store(LeaseId, Box<State>),
+    /// Store the model of a completed trial, and call
+    /// [`Agent::on_model_stored`](crate::agent::Agent::on_model_stored) at the end.
+    StoreModel(LeaseId, Box<ModelBytes>),
     /// The checkpoint of this lease is not stored. The runner may write another one.
     Discard(LeaseId),
     /// Park the runner of this lease at the next mini-batch.
@@ -38,6 +41,15 @@ pub struct State {
     /// How many mini-batches and blocks of validation of the next epoch are done.
     pub batch: u64,
     /// The bytes of the checkpoint.
+    pub bytes: Arc<Vec<u8>>,
+}
+
+/// The model of a completed trial.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelBytes {
+    /// The epoch of the objective, whose weights they are.
+    pub epoch: u32,
+    /// The bytes of the model.
     pub bytes: Arc<Vec<u8>>,
 }
 
@@ -59,6 +71,13 @@ pub enum RunnerEvent {
         lease: LeaseId,
         /// The checkpoint.
         state: Box<State>,
+    },
+    /// The training is completed, and its model is to be stored. The end follows.
+    Model {
+        /// The lease that the runner trains for.
+        lease: LeaseId,
+        /// The model.
+        model: Box<ModelBytes>,
     },
     /// The runner is ready to continue from the checkpoint of its grant.
     Resumes {

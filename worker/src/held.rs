@@ -1,7 +1,7 @@
 //! One lease that a worker holds: its stage, and what the coordinator has not been sent yet.
 
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, TrialNumber};
-use caviar_common::message::{Checkpoint, Finished, FromWorker, Grant, Release};
+use caviar_common::message::{Checkpoint, Finished, FromWorker, Grant, Release, StoredModel};
 
 use crate::outbox::{Epochs, Outbox};
 
@@ -33,6 +33,17 @@ pub(crate) enum Stage {
     Leaving { has_ended: bool },
 }
 
+/// The model of a trial, which is stored before the result is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Model {
+    /// There is none, or it could not be stored.
+    None,
+    /// It is being stored.
+    Storing,
+    /// It is stored.
+    Stored(StoredModel),
+}
+
 #[derive(Debug)]
 pub(crate) struct HeldLease {
     pub(crate) attempt: Attempt,
@@ -46,6 +57,8 @@ pub(crate) struct HeldLease {
     pub(crate) restarted: Option<(String, bool)>,
     /// Checkpoints that are being stored.
     pub(crate) storing: u32,
+    /// The model of the trial.
+    pub(crate) model: Model,
     /// The newest checkpoint that is stored, and whether it was sent on the current connection.
     pub(crate) checkpoint: Option<(Checkpoint, bool)>,
 }
@@ -62,6 +75,7 @@ impl HeldLease {
             outbox: Outbox::default(),
             restarted: None,
             storing: 0,
+            model: Model::None,
             checkpoint: None,
         }
     }
@@ -75,11 +89,16 @@ impl HeldLease {
             || matches!(self.restarted, Some((_, false)))
             || self.has_unsent_checkpoint()
             || self.is_done()
-            || matches!(self.stage, Stage::Finished { is_sent: false, .. })
+            || self.has_unsent_result()
     }
 
     pub(crate) fn has_unsent_checkpoint(&self) -> bool {
         matches!(self.checkpoint, Some((_, false)))
+    }
+
+    /// True if the result can be sent: it is known, and its model is stored.
+    fn has_unsent_result(&self) -> bool {
+        matches!(self.stage, Stage::Finished { is_sent: false, .. }) && self.model != Model::Storing
     }
 
     /// True if the lease is released as soon as everything is sent.
@@ -111,10 +130,16 @@ impl HeldLease {
         if self.is_done() {
             return Some(FromWorker::Released { lease, release: Release::Drained });
         }
+        let model = match self.model {
+            Model::Storing => return None,
+            Model::None => None,
+            Model::Stored(model) => Some(model),
+        };
         match &mut self.stage {
             Stage::Finished { result, is_sent } if !*is_sent => {
                 *is_sent = true;
-                Some(FromWorker::Finished { lease, result: Finished::clone(result) })
+                let result = Finished { model, ..Finished::clone(result) };
+                Some(FromWorker::Finished { lease, result })
             }
             Stage::Finished { .. }
             | Stage::Leaving { .. }

@@ -1,4 +1,4 @@
-//! Checkpoints on their way between the runners and the place where they are stored.
+//! Checkpoints and models on their way between the runners and the place where they are stored.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use std::time::Duration;
 use caviar_common::backoff::Backoff;
 use caviar_common::blob::Blob;
 use caviar_common::ids::LeaseId;
-use caviar_common::message::Checkpoint;
+use caviar_common::message::{Checkpoint, StoredModel};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::agent::State;
+use crate::agent::{ModelBytes, State};
 use crate::checkpoints::{CheckpointError, Checkpoints};
 use crate::control::Fetched;
 
@@ -29,6 +29,8 @@ const MAX_LOST: u32 = 3;
 pub(crate) enum Transfer {
     /// A checkpoint was stored, or could not be.
     Stored { lease: LeaseId, result: Result<Checkpoint, CheckpointError> },
+    /// The model of a completed trial was stored, or could not be.
+    ModelStored { lease: LeaseId, result: Result<StoredModel, CheckpointError> },
     /// The checkpoint of a grant was fetched, or could not be.
     Fetched { lease: LeaseId, result: Fetched },
 }
@@ -55,6 +57,18 @@ impl Transfers {
             let result = within_time(put).await;
             let result = result.map(|blob| Checkpoint { epoch, batch, blob });
             Transfer::Stored { lease, result }
+        });
+    }
+
+    /// Stores the model of a completed trial, with retries: without it the result is reported
+    /// without a model.
+    pub(crate) fn store_model(&mut self, lease: LeaseId, model: ModelBytes) {
+        let ModelBytes { epoch, bytes } = model;
+        let place = Arc::clone(&self.place);
+        self.tasks.spawn(async move {
+            let stored = store(&*place, &bytes).await;
+            let result = stored.map(|blob| StoredModel { epoch, blob });
+            Transfer::ModelStored { lease, result }
         });
     }
 
@@ -91,6 +105,24 @@ impl Transfers {
                 None => std::future::pending().await,
             }
         }
+    }
+}
+
+/// Stores a model. Tries again as long as the coordinator may be back: the result waits for it.
+async fn store(place: &dyn Checkpoints, bytes: &Arc<Vec<u8>>) -> Result<Blob, CheckpointError> {
+    let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+    let mut failing_since = None;
+    loop {
+        let error = match within_time(place.put(Arc::clone(bytes))).await {
+            Ok(blob) => return Ok(blob),
+            Err(error @ CheckpointError::Refused(_)) => return Err(error),
+            Err(error @ (CheckpointError::Unavailable(_) | CheckpointError::Lost(_))) => error,
+        };
+        if failing_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+            return Err(error);
+        }
+        tracing::warn!("storing a model again: {error}");
+        sleep(backoff.next(rand::random())).await;
     }
 }
 
@@ -180,7 +212,9 @@ mod tests {
         transfers.fetch(LeaseId(1), BLOB);
         match transfers.next().await {
             Transfer::Fetched { lease: LeaseId(1), result } => (result, began.elapsed()),
-            other @ (Transfer::Fetched { .. } | Transfer::Stored { .. }) => panic!("{other:?}"),
+            other @ (Transfer::Fetched { .. }
+            | Transfer::Stored { .. }
+            | Transfer::ModelStored { .. }) => panic!("{other:?}"),
         }
     }
 

@@ -22,6 +22,8 @@ pub struct Draft {
     pub objective: DraftObjective,
     /// `[stopping]`, empty if the section is absent.
     pub stopping: DraftStopping,
+    /// `[keep]`, empty if the section is absent.
+    pub keep: DraftKeep,
 }
 
 /// The section `[data]` as written.
@@ -114,6 +116,8 @@ pub struct DraftObjective {
     pub metric: Option<String>,
     /// `minimize` or `maximize`; the default follows from the metric.
     pub goal: Option<String>,
+    /// `best` or `last`; the default is `best` for networks, and `last` for external programs.
+    pub epoch: Option<String>,
 }
 
 /// The section `[stopping]` as written.
@@ -121,4 +125,12 @@ pub struct DraftObjective {
 pub struct DraftStopping {
     /// `halving`, `median` or `none`; the default follows from the strategy.
     pub rule: Option<String>,
+}
+
+/// The section `[keep]` as written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DraftKeep {
+    /// How many models are kept; the default is that of
+    /// [`KeepSpec::DEFAULT`](super::KeepSpec::DEFAULT).
+    pub models: Option<u64>,
 }

@@ -13,7 +13,7 @@ use super::rules::{EXPECTED_TEST, EXPECTED_VALIDATION, expected_whole};
 use crate::assignment::Value;
 use crate::error::{Problem, Problems};
 use crate::ids::Name;
-use crate::limits::{MAX_PARALLELISM, MAX_TRIALS};
+use crate::limits::{MAX_MODELS, MAX_PARALLELISM, MAX_TRIALS};
 use crate::text;
 
 /// The legal values of a number without a range of its own.
@@ -159,11 +159,16 @@ impl Reader<'_> {
         let mut objective = self.section(&mut top, "objective");
         draft.objective.metric = self.text(&mut objective, "metric");
         draft.objective.goal = self.text(&mut objective, "goal");
+        draft.objective.epoch = self.text(&mut objective, "epoch");
         self.close(&objective);
 
         let mut stopping = self.section(&mut top, "stopping");
         draft.stopping.rule = self.text(&mut stopping, "rule");
         self.close(&stopping);
+
+        let mut keep = self.section(&mut top, "keep");
+        draft.keep.models = self.whole(&mut keep, "models", 0, MAX_MODELS);
+        self.close(&keep);
         self.close(&top);
         draft
     }

@@ -14,7 +14,9 @@ mod size;
 
 use serde::{Deserialize, Serialize};
 
-pub use draft::{Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping};
+pub use draft::{
+    Draft, DraftData, DraftKeep, DraftObjective, DraftParameter, DraftSearch, DraftStopping,
+};
 pub use parallelism::{AUTO, Parallelism};
 
 use crate::assignment::{Assignment, Value};
@@ -182,23 +184,70 @@ impl Goal {
     }
 }
 
-/// The value to optimise: a metric after a trial's last epoch.
+/// The epoch whose metric is the objective of a trial, and whose weights are its model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectiveEpoch {
+    /// The epoch with the best value so far, and the latest of equally good ones.
+    Best,
+    /// The last epoch. Sweeps of earlier releases have no other.
+    #[default]
+    Last,
+}
+
+impl ObjectiveEpoch {
+    /// Both, the default of networks first.
+    pub const ALL: [Self; 2] = [Self::Best, Self::Last];
+
+    /// The name in files and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::Last => "last",
+        }
+    }
+
+    fn is_last(&self) -> bool {
+        *self == Self::Last
+    }
+}
+
+/// The value to optimise: a metric after a trial's best or last epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Objective {
     /// The metric, which every completed trial has.
     pub metric: Metric,
     /// Whether smaller or larger values are better.
     pub goal: Goal,
+    /// Which epoch of a trial counts.
+    #[serde(default, skip_serializing_if = "ObjectiveEpoch::is_last")]
+    pub epoch: ObjectiveEpoch,
 }
 
 impl Objective {
-    /// The objective of a sweep that names none: the most accurate classes, or the least loss.
+    /// The objective of a sweep that names none: the most accurate classes, or the least loss, at
+    /// the best epoch.
     pub const fn default_of(task: Task) -> Self {
-        match task {
-            Task::Classification => {
-                Self { metric: Metric::ValidationAccuracy, goal: Goal::Maximize }
-            }
-            Task::Regression => Self { metric: Metric::ValidationLoss, goal: Goal::Minimize },
+        let (metric, goal) = match task {
+            Task::Classification => (Metric::ValidationAccuracy, Goal::Maximize),
+            Task::Regression => (Metric::ValidationLoss, Goal::Minimize),
+        };
+        Self { metric, goal, epoch: ObjectiveEpoch::Best }
+    }
+
+    /// The cost of a value, which is lower for a better one; `None` unless the value is finite.
+    pub fn cost(&self, value: Option<f64>) -> Option<f64> {
+        value.filter(|value| value.is_finite()).map(|value| self.goal.as_cost(value))
+    }
+
+    /// Whether a trial whose best value so far is `before` has its best epoch now, with `now`. Of
+    /// equally good epochs the latest counts: it was trained longest. A value that is not finite is
+    /// worse than any other.
+    pub fn is_best(&self, now: Option<f64>, before: Option<f64>) -> bool {
+        match (self.cost(now), self.cost(before)) {
+            (Some(now), Some(before)) => now <= before,
+            (None, Some(_)) => false,
+            (Some(_) | None, None) => true,
         }
     }
 }
@@ -224,6 +273,25 @@ pub struct SweepSpec {
     /// Which trials end before their last epoch.
     #[serde(default)]
     pub stopping: StoppingRule,
+    /// What is kept of its trials.
+    #[serde(default, skip_serializing_if = "KeepSpec::is_nothing")]
+    pub keep: KeepSpec,
+}
+
+/// What a sweep keeps of its trials, apart from their metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepSpec {
+    /// The weights of this many completed trials, the best ones. 0 in sweeps of earlier releases.
+    pub models: u32,
+}
+
+impl KeepSpec {
+    /// What a sweep keeps unless it says otherwise.
+    pub const DEFAULT: Self = Self { models: 8 };
+
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl SweepSpec {
@@ -233,7 +301,8 @@ impl SweepSpec {
             let task = data.task.unwrap_or_default();
             self.data.task = Some(task);
             if task == Task::Regression && self.objective.metric.needs_classes() {
-                self.objective = Objective::default_of(task);
+                let epoch = self.objective.epoch;
+                self.objective = Objective { epoch, ..Objective::default_of(task) };
             }
         }
         if self.space.dimensions() == 0 {

@@ -2,7 +2,7 @@
 //! file and the checks of a draft use.
 
 use super::draft::{Draft, DraftParameter};
-use super::{Goal, StoppingRule};
+use super::{Goal, ObjectiveEpoch, StoppingRule};
 use crate::error::{Problem, Problems};
 use crate::scale::Scale;
 use crate::text::{one_of, quoted};
@@ -53,6 +53,15 @@ pub(super) fn check_scale(
 pub(super) fn check_goal(draft: &Draft, default: Goal, problems: &mut Problems) -> Goal {
     let goals = [Goal::Minimize, Goal::Maximize].map(|goal| (goal.name(), goal));
     named("objective.goal", draft.objective.goal.as_deref(), &goals, default, problems)
+}
+
+pub(super) fn check_epoch(
+    draft: &Draft,
+    default: ObjectiveEpoch,
+    problems: &mut Problems,
+) -> ObjectiveEpoch {
+    let known = ObjectiveEpoch::ALL.map(|epoch| (epoch.name(), epoch));
+    named("objective.epoch", draft.objective.epoch.as_deref(), &known, default, problems)
 }
 
 pub(super) fn check_stopping(

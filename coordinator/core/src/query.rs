@@ -7,15 +7,15 @@ use caviar_common::blob::Blob;
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::spec::Order;
 use caviar_common::view::{
-    BoxView, NO_WORKER, ResizeView, RoundView, StoppedView, SweepView, TestView, TrialTimes,
-    TrialView, WorkerView,
+    BoxView, ModelView, NO_WORKER, ResizeView, RoundView, StoppedView, SweepView, TestView,
+    TrialTimes, TrialView, WorkerView,
 };
 
 use crate::Coordinator;
 use crate::idle::IdleReason;
 use crate::input::QUARANTINE_HINT;
 use crate::record::event::SweepResized;
-use crate::record::state::{FinalAttempt, Sweep, Trial};
+use crate::record::state::{FinalAttempt, KeptModel, Sweep, Trial};
 pub use crate::tables::{TrialFilter, TrialOrder};
 use crate::volatile::{RefusedJob, Refuser, Worker};
 
@@ -53,6 +53,7 @@ impl Coordinator {
             resizes: sweep.resizes().iter().map(resize_view).collect(),
             idle: self.idle_view(sweep),
             retrained_epochs: sweep.statistics().retrained_epochs(),
+            models: sweep.models().kept().iter().map(model_view).collect(),
         })
     }
 
@@ -66,6 +67,14 @@ impl Coordinator {
     /// True if the trial of this lease is parked.
     pub fn is_parked(&self, lease: LeaseId) -> bool {
         self.volatile.parked.contains(&lease)
+    }
+
+    /// The models of completed trials that are still in flight in virtual time. Those of the others
+    /// are in the view of their sweep, as far as they are kept.
+    pub fn models_in_flight(&self) -> impl Iterator<Item = (SweepId, TrialNumber, Blob)> {
+        let sweeps = self.record.sweeps().values();
+        let trials = sweeps.flat_map(|sweep| sweep.trials_in_flight().map(|it| (sweep.id(), it)));
+        trials.filter_map(|(sweep, trial)| Some((sweep, trial.number(), trial.model()?.blob)))
     }
 
     /// The checkpoints that are needed: the newest one of each trial in flight. A file of an older
@@ -211,6 +220,11 @@ pub(crate) fn view(sweep: &Sweep, trial: &Trial) -> TrialView {
         times: TrialTimes::default(),
         retrained_epochs: trial.retrained_epochs(),
     }
+}
+
+const fn model_view(kept: &KeptModel) -> ModelView {
+    let KeptModel { trial, objective, model, .. } = *kept;
+    ModelView { trial, epoch: model.epoch, objective, blob: model.blob }
 }
 
 const fn resize_view(resized: &SweepResized) -> ResizeView {

@@ -124,11 +124,15 @@ impl Sweeps {
         maps.sweeps.values().take(limit).map(|sweep| sweep.borrow().view.name.clone()).collect()
     }
 
-    /// The blobs that the sweeps and their trials in flight refer to.
+    /// The blobs that the sweeps and their trials in flight refer to: data, models, checkpoints.
     pub fn blobs(&self) -> BTreeSet<BlobName> {
         let maps = self.maps();
-        let blocks = maps.sweeps.values().filter_map(|sweep| sweep.borrow().view.data.block);
-        blocks.map(|block| block.name).chain(maps.checkpoints.needed()).collect()
+        let of_sweeps = maps.sweeps.values().flat_map(|sweep| {
+            let view = &sweep.borrow().view;
+            let models = view.models.iter().map(|model| model.blob);
+            models.chain(view.data.block).map(|blob| blob.name).collect::<Vec<_>>()
+        });
+        of_sweeps.chain(maps.checkpoints.needed()).collect()
     }
 
     /// The checkpoints that are not needed any more since the last call.

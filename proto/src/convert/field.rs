@@ -101,6 +101,15 @@ pub(super) fn seconds(field: &str, value: f64) -> Result<f64, Problem> {
     }
 }
 
+/// The value if it is finite.
+pub(super) fn finite(field: &str, value: f64) -> Result<f64, Problem> {
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err(Problem::with_value(field, value, "expected a finite number"))
+    }
+}
+
 /// The value, if there is one, as [`seconds`] checks it.
 pub(super) fn optional_seconds(field: &str, value: Option<f64>) -> Result<Option<f64>, Problem> {
     value.map(|value| seconds(field, value)).transpose()

@@ -7,15 +7,17 @@ use caviar_common::error::{Problem, Problems};
 use caviar_common::hyper::TABLE;
 use caviar_common::ids::Name;
 use caviar_common::limits::{MAX_COLUMN_NAMES, MAX_LAYERS, MAX_PARAMETERS, MAX_ROUNDS};
+use caviar_common::metric::Metric;
 use caviar_common::numbers::index;
 use caviar_common::space::{Domain, Holds, Parameter};
 use caviar_common::spec::{
-    Draft, DraftData, DraftObjective, DraftParameter, DraftSearch, DraftStopping, Objective,
-    Parallelism, SearchSpec, SweepSpec,
+    Draft, DraftData, DraftKeep, DraftObjective, DraftParameter, DraftSearch, DraftStopping, Goal,
+    Objective, ObjectiveEpoch, Parallelism, SearchSpec, SweepSpec,
 };
+use caviar_common::text::quoted;
 
 use super::data::encode_data;
-use super::field::{Within, at_most, check_count, optional_text, parameter_name, text};
+use super::field::{Within, at_most, check_count, optional_text, parameter_name, required, text};
 use super::value::{
     decode_entry, decode_optional_value, decode_values, encode_map, encode_value, encode_values,
 };
@@ -48,11 +50,13 @@ pub fn decode_draft(wire: v1::SweepSpec) -> Result<Draft, Problems> {
         objective: DraftObjective {
             metric: problems.keep(optional_text("objective.metric", objective.metric)),
             goal: problems.keep(optional_text("objective.goal", objective.goal)),
+            epoch: problems.keep(optional_text("objective.epoch", objective.epoch)),
         },
         stopping: DraftStopping {
             rule: problems
                 .keep(optional_text("stopping.rule", wire.stopping.unwrap_or_default().rule)),
         },
+        keep: DraftKeep { models: wire.keep.unwrap_or_default().models },
     };
     problems.found.into_result(draft)
 }
@@ -204,18 +208,46 @@ pub fn encode_spec(spec: &SweepSpec) -> v1::SweepSpec {
         search: Some(encode_search(&spec.search)),
         objective: Some(encode_objective(spec)),
         stopping: Some(v1::StoppingSpec { rule: Some(spec.stopping.name().to_owned()) }),
+        keep: Some(v1::KeepSpec { models: Some(spec.keep.models.into()) }),
     }
 }
 
 /// The metric is left out where it follows from the task and the data decides the task: a metric of
 /// classes would mean that the sweep asks for classification.
 fn encode_objective(spec: &SweepSpec) -> v1::ObjectiveSpec {
-    let Objective { metric, goal } = &spec.objective;
-    let is_open = spec.data.task.is_none() && metric.needs_classes();
+    let is_open = spec.data.task.is_none() && spec.objective.metric.needs_classes();
+    let wire = encode_whole_objective(&spec.objective);
+    v1::ObjectiveSpec { metric: wire.metric.filter(|_| !is_open), ..wire }
+}
+
+pub(super) fn encode_whole_objective(objective: &Objective) -> v1::ObjectiveSpec {
+    let Objective { metric, goal, epoch } = objective;
     v1::ObjectiveSpec {
-        metric: (!is_open).then(|| metric.name().to_owned()),
+        metric: Some(metric.name().to_owned()),
         goal: Some(goal.name().to_owned()),
+        epoch: Some(epoch.name().to_owned()),
     }
+}
+
+/// Reads the objective of a grant, which has every field.
+pub(super) fn decode_whole_objective(wire: v1::ObjectiveSpec) -> Result<Objective, Problem> {
+    let unknown = |field: &str, text: &str| {
+        Problem::with_value(field, quoted(text), "not a name that this release knows")
+    };
+    let metric = text("metric", required("metric", wire.metric)?)?;
+    let (goal, epoch) = (required("goal", wire.goal)?, required("epoch", wire.epoch)?);
+    let goals = [Goal::Minimize, Goal::Maximize];
+    Ok(Objective {
+        metric: Metric::try_from(metric)?,
+        goal: goals
+            .into_iter()
+            .find(|known| known.name() == goal)
+            .ok_or_else(|| unknown("goal", &goal))?,
+        epoch: ObjectiveEpoch::ALL
+            .into_iter()
+            .find(|known| known.name() == epoch)
+            .ok_or_else(|| unknown("epoch", &epoch))?,
+    })
 }
 
 fn encode_search(search: &SearchSpec) -> v1::SearchSpec {

@@ -9,7 +9,8 @@ use caviar_common::limits::{
     MAX_EPOCHS, MAX_PARAMETERS, MAX_PARKED, MAX_POINTS_PER_REPORT, MAX_SLOTS,
 };
 use caviar_common::message::{
-    Checkpoint, Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker,
+    Checkpoint, Finished, FromWorker, Grant, Hello, KeepRule, Release, Stored, StoredModel,
+    ToWorker,
 };
 use caviar_common::numbers::index;
 use caviar_common::outcome::{Job, Outcome};
@@ -17,14 +18,14 @@ use caviar_common::outcome::{Job, Outcome};
 use super::artifacts::{decode_optional_blob, encode_blob};
 use super::data::encode_data;
 use super::field::{
-    Within, at_most, clip, in_range, optional_seconds, positive, required, seconds, text,
+    Within, at_most, clip, finite, in_range, optional_seconds, positive, required, seconds, text,
     unknown_number,
 };
 use super::metrics::{
     decode_epochs, decode_optional_epoch, decode_optional_score, encode_epoch, encode_epochs,
     encode_score,
 };
-use super::spec::{decode_data, max_fixed};
+use super::spec::{decode_data, decode_whole_objective, encode_whole_objective, max_fixed};
 use super::value::{decode_assignment, encode_assignment};
 use crate::v1;
 use crate::v1::ack::Stored as WireStored;
@@ -110,8 +111,15 @@ fn decode_finished(wire: v1::Finished) -> Result<FromWorker, Problem> {
         test: decode_optional_score("test", wire.test)?,
         seconds: seconds("seconds", wire.seconds)?,
         memory_bytes: wire.memory_bytes,
+        model: wire.model.map(decode_model).transpose().within("model")?,
     };
     Ok(FromWorker::Finished { lease: LeaseId(wire.lease), result })
+}
+
+fn decode_model(wire: v1::StoredModel) -> Result<StoredModel, Problem> {
+    let epoch = in_range("epoch", wire.epoch, 1..=MAX_EPOCHS)?;
+    let blob = required("blob", decode_optional_blob("blob", wire.blob)?)?;
+    Ok(StoredModel { epoch, blob })
 }
 
 pub(super) fn decode_outcome(number: i32, message: Option<String>) -> Result<Outcome, Problem> {
@@ -213,6 +221,10 @@ fn encode_finished(lease: LeaseId, result: &Finished) -> v1::Finished {
         test: result.test.as_ref().map(encode_score),
         seconds: result.seconds,
         memory_bytes: result.memory_bytes,
+        model: result.model.as_ref().map(|model| v1::StoredModel {
+            epoch: model.epoch,
+            blob: Some(encode_blob(&model.blob)),
+        }),
     }
 }
 
@@ -272,6 +284,13 @@ fn decode_grant(wire: v1::Grant) -> Result<Grant, Problem> {
             .checkpoint
             .map(|checkpoint| decode_checkpoint(&checkpoint).within("checkpoint"))
             .transpose()?,
+        objective: required("objective", wire.objective)
+            .and_then(|objective| decode_whole_objective(objective).within("objective"))?,
+        keep: match (wire.keeps_model, wire.keep_up_to) {
+            (false, _) => KeepRule::Nothing,
+            (true, None) => KeepRule::All,
+            (true, Some(cost)) => KeepRule::UpTo(finite("keep_up_to", cost)?),
+        },
     })
 }
 
@@ -356,5 +375,11 @@ fn encode_grant(grant: &Grant) -> v1::Grant {
         fixed: Some(encode_assignment(&grant.fixed)),
         assignment: Some(encode_assignment(&grant.assignment)),
         checkpoint: grant.checkpoint.as_ref().map(encode_checkpoint),
+        objective: Some(encode_whole_objective(&grant.objective)),
+        keeps_model: grant.keep != KeepRule::Nothing,
+        keep_up_to: match grant.keep {
+            KeepRule::UpTo(cost) => Some(cost),
+            KeepRule::Nothing | KeepRule::All => None,
+        },
     }
 }

@@ -27,18 +27,16 @@ use caviar_common::numbers::single;
 
 use crate::elementary::power;
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Family, Lanes, Pass, Simd, vectors, vectors_mut};
+use crate::kernels::{Family, Lanes, Pass, Simd, vectors, vectors_mut};
 use crate::layer::Layer;
+use crate::weights::Weights;
 
 /// The averages of a network's parameters and running statistics.
 pub(crate) struct Average {
     family: Family,
     /// The a of the formula, above 0 and below 1.
     decay: f64,
-    /// In the layout of the network's parameters.
-    pub(crate) parameters: Buffer,
-    /// The means and variances of each normalised layer, input side first.
-    pub(crate) statistics: Vec<[Buffer; 2]>,
+    pub(crate) weights: Weights,
 }
 
 impl Average {
@@ -52,11 +50,7 @@ impl Average {
         len: usize,
         layers: &[Layer],
     ) -> Result<Self, TrainError> {
-        let normalised = layers.iter().filter(|layer| layer.statistics().is_some());
-        let statistics = normalised
-            .map(|layer| Ok([Buffer::new(layer.outputs)?, Buffer::new(layer.outputs)?]))
-            .collect::<Result<_, TrainError>>()?;
-        Ok(Self { family, decay, parameters: Buffer::new(len)?, statistics })
+        Ok(Self { family, decay, weights: Weights::new(len, layers)? })
     }
 
     /// Includes the state after step number `steps`, from 1.
@@ -66,21 +60,12 @@ impl Average {
             let (average, values) = (vectors_mut(average), vectors(values));
             self.family.run(Approach { share, average, values });
         };
-        approach(&mut self.parameters, parameters);
+        let Weights { parameters: average, statistics } = &mut self.weights;
+        approach(average, parameters);
         let running = layers.iter().filter_map(Layer::statistics);
-        for ([mean, variance], running) in self.statistics.iter_mut().zip(running) {
+        for ([mean, variance], running) in statistics.iter_mut().zip(running) {
             approach(mean, &running.running_mean);
             approach(variance, &running.running_variance);
-        }
-    }
-
-    /// Exchanges the averages and the state of the network. A second call undoes it.
-    pub(crate) fn exchange(&mut self, parameters: &mut Buffer, layers: &mut [Layer]) {
-        std::mem::swap(&mut self.parameters, parameters);
-        let running = layers.iter_mut().filter_map(Layer::statistics_mut);
-        for ([mean, variance], running) in self.statistics.iter_mut().zip(running) {
-            std::mem::swap(mean, &mut running.running_mean);
-            std::mem::swap(variance, &mut running.running_variance);
         }
     }
 }

@@ -15,6 +15,8 @@
 //! | 16 each | train and validation score of the last epoch: loss, accuracy (f64), 0 without one |
 //! | 4 each | f32s: parameters, the states of the update rule, running means and variances |
 //! | 4 each | if they are averaged: f32s of the same form for the averages, without states |
+//! | 36 | if the best epoch is kept: its number (u32), 0 before the first, and its two scores |
+//! | 4 each | if the best epoch is kept: f32s of the same form for its weights, without states |
 //! | 32 | BLAKE3 of everything before |
 //!
 //! The floats are in row-major order without padding, so they do not depend on the kernels. The
@@ -29,22 +31,26 @@ use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::numbers::{to_u64, to_usize};
 use caviar_common::train::TrainSpec;
 
+use crate::best::Best;
 use crate::error::TrainError;
 use crate::kernels::Buffer;
 use crate::loss::Tally;
 use crate::network::Network;
 use crate::optimizer::Updater;
 use crate::progress::Progress;
+use crate::weights::Weights;
 
 const MAGIC: &[u8; 8] = b"caviarnn";
-/// Versions 1 and 2 knew no place within an epoch. No checkpoint of them was ever stored, so they
-/// are not read.
-const VERSION: u32 = 3;
+/// Versions 1 and 2 knew no place within an epoch, and version 3 no best epoch. A training whose
+/// checkpoint is not read begins with the first epoch, with the same result.
+const VERSION: u32 = 4;
 /// More steps than the longest training has. Below it, the count of steps cannot overflow.
 const MAX_STEPS: u64 = 1 << 53;
 const DIGEST_LEN: usize = 32;
 /// The bytes before the floats.
 const HEADER_LEN: usize = 8 + 4 + 32 + 4 + 8 + 8 + 8 + 2 * 24 + 2 * 16;
+/// The bytes of the best epoch before its floats.
+const BEST_LEN: usize = 4 + 2 * 16;
 
 /// The state of a training between two mini-batches.
 #[derive(Clone, Copy)]
@@ -54,6 +60,15 @@ pub(crate) struct State<'a> {
     pub(crate) seconds: f64,
     pub(crate) network: &'a Network,
     pub(crate) updater: &'a Updater,
+    /// The best epoch, if it is kept.
+    pub(crate) best: Option<&'a Best>,
+}
+
+/// What a checkpoint replaces.
+pub(crate) struct Target<'a> {
+    pub(crate) network: &'a mut Network,
+    pub(crate) updater: &'a mut Updater,
+    pub(crate) best: Option<&'a mut Best>,
 }
 
 /// What the progress of a training cannot exceed.
@@ -88,8 +103,8 @@ pub(crate) fn identity(
 
 /// The checkpoint of the training with that [`identity`].
 pub(crate) fn write(identity: &[u8; 32], state: State<'_>) -> Vec<u8> {
-    let State { progress, seconds, network, updater } = state;
-    let mut bytes = Vec::with_capacity(len(network, updater));
+    let State { progress, seconds, network, updater, best } = state;
+    let mut bytes = Vec::with_capacity(len(network, updater, best.is_some()));
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(identity);
@@ -102,15 +117,38 @@ pub(crate) fn write(identity: &[u8; 32], state: State<'_>) -> Vec<u8> {
             .iter()
             .for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
     }
-    for score in [progress.last.map(|last| last.train), progress.last.map(|last| last.validation)] {
+    write_scores(&mut bytes, progress.last);
+    write_floats(&mut bytes, network, updater);
+    if let Some(best) = best {
+        let epoch = best.metrics.map_or(0, |metrics| metrics.epoch);
+        bytes.extend_from_slice(&epoch.to_le_bytes());
+        write_scores(&mut bytes, best.metrics);
+        write_weights(&mut bytes, network, &best.weights);
+    }
+    let digest = blake3::hash(&bytes);
+    bytes.extend_from_slice(digest.as_bytes());
+    bytes
+}
+
+/// The scores of an epoch; zeros without one.
+fn write_scores(bytes: &mut Vec<u8>, metrics: Option<EpochMetrics>) {
+    for score in [metrics.map(|it| it.train), metrics.map(|it| it.validation)] {
         let Score { loss, accuracy } = score.unwrap_or(Score { loss: 0.0, accuracy: None });
         bytes.extend_from_slice(&loss.to_le_bytes());
         bytes.extend_from_slice(&accuracy.unwrap_or(0.0).to_le_bytes());
     }
-    write_floats(&mut bytes, network, updater);
-    let digest = blake3::hash(&bytes);
-    bytes.extend_from_slice(digest.as_bytes());
-    bytes
+}
+
+/// Parameters and running statistics apart from those of the network.
+fn write_weights(bytes: &mut Vec<u8>, network: &Network, weights: &Weights) {
+    let mut push = |value: f32| bytes.extend_from_slice(&value.to_le_bytes());
+    let positions = network.tensors().flat_map(|tensor| tensor.positions());
+    positions.for_each(|position| push(weights.parameters[position]));
+    for (units, statistics) in normalised_units(network).zip(&weights.statistics) {
+        for values in statistics {
+            values.iter().take(units).for_each(|&value| push(value));
+        }
+    }
 }
 
 fn write_floats(bytes: &mut Vec<u8>, network: &Network, updater: &Updater) {
@@ -128,12 +166,8 @@ fn write_floats(bytes: &mut Vec<u8>, network: &Network, updater: &Updater) {
             values.iter().take(layer.outputs).for_each(|&value| push(value));
         }
     }
-    let Some(average) = &network.average else { return };
-    push_parameters(&average.parameters, &mut push);
-    for (units, statistics) in normalised_units(network).zip(&average.statistics) {
-        for values in statistics {
-            values.iter().take(units).for_each(|&value| push(value));
-        }
+    if let Some(average) = &network.average {
+        write_weights(bytes, network, &average.weights);
     }
 }
 
@@ -144,12 +178,15 @@ fn normalised_units(network: &Network) -> impl Iterator<Item = usize> {
 }
 
 /// The bytes of a checkpoint of that training.
-fn len(network: &Network, updater: &Updater) -> usize {
+fn len(network: &Network, updater: &Updater, has_best: bool) -> usize {
     let parameters: usize = network.tensors().map(|tensor| tensor.rows * tensor.columns).sum();
     let statistics = 2 * normalised_units(network).sum::<usize>();
-    let averages = if network.average.is_some() { parameters + statistics } else { 0 };
-    let floats = parameters * (1 + updater.states().count()) + statistics + averages;
-    HEADER_LEN + 4 * floats + DIGEST_LEN
+    let copies = usize::from(network.average.is_some()) + usize::from(has_best);
+    let floats = parameters * (1 + updater.states().count())
+        + statistics
+        + copies * (parameters + statistics);
+    let best = if has_best { BEST_LEN } else { 0 };
+    HEADER_LEN + 4 * floats + best + DIGEST_LEN
 }
 
 /// Restores the state of the training with that [`identity`]. Returns its progress and the seconds
@@ -162,9 +199,9 @@ pub(crate) fn read(
     bytes: &[u8],
     identity: &[u8; 32],
     limits: Limits,
-    network: &mut Network,
-    updater: &mut Updater,
+    target: Target<'_>,
 ) -> Result<(Progress, f64), TrainError> {
+    let Target { network, updater, best } = target;
     let mut reader = Reader { rest: check_digest(bytes)? };
     if u32::from_le_bytes(reader.take()?) != VERSION {
         return Err(error("it has another version, written by another release"));
@@ -172,7 +209,7 @@ pub(crate) fn read(
     if reader.take::<32>()? != *identity {
         return Err(error("it is of another training: the spec, data, seed or trial differ"));
     }
-    if bytes.len() != len(network, updater) {
+    if bytes.len() != len(network, updater, best.is_some()) {
         return Err(WRONG_LENGTH);
     }
     let epochs_done = u32::from_le_bytes(reader.take()?);
@@ -184,11 +221,7 @@ pub(crate) fn read(
         Ok(Tally { loss, correct: reader.word()?, examples: reader.word()? })
     };
     let (train, validation) = (tally()?, tally()?);
-    let scores = [reader.score(limits.has_classes)?, reader.score(limits.has_classes)?];
-    let [train_score, validation_score] = scores;
-    let last =
-        EpochMetrics { epoch: epochs_done, train: train_score, validation: validation_score };
-    let last = (epochs_done > 0).then_some(last);
+    let last = reader.metrics(epochs_done, limits.has_classes)?;
     let progress = Progress { epochs_done, pieces_done, train, validation, last };
     check_progress(&progress, limits)?;
     if steps > MAX_STEPS {
@@ -197,9 +230,37 @@ pub(crate) fn read(
     if !seconds.is_finite() || seconds < 0.0 {
         return Err(error("its training time is not a time"));
     }
+    let best_epoch = match &best {
+        Some(_) => best_epoch(&reader, network, updater, epochs_done, limits.has_classes)?,
+        None => None,
+    };
     read_floats(&mut reader, network, updater)?;
+    if let Some(best) = best {
+        let weights = reader.rest.get(BEST_LEN..).ok_or(WRONG_LENGTH)?;
+        best.metrics = best_epoch;
+        read_weights(&mut Reader { rest: weights }, network, &mut best.weights)?;
+    }
     updater.steps = steps;
     Ok((progress, seconds))
+}
+
+/// The metrics of the best epoch, which precede its weights at the end of a checkpoint. `reader` is
+/// at the floats.
+fn best_epoch(
+    reader: &Reader<'_>,
+    network: &Network,
+    updater: &Updater,
+    epochs_done: u32,
+    has_classes: bool,
+) -> Result<Option<EpochMetrics>, TrainError> {
+    let with_best = len(network, updater, true) - len(network, updater, false);
+    let start = reader.rest.len().checked_sub(with_best).ok_or(WRONG_LENGTH)?;
+    let mut reader = Reader { rest: reader.rest.get(start..).ok_or(WRONG_LENGTH)? };
+    let epoch = u32::from_le_bytes(reader.take()?);
+    if epoch > epochs_done || (epoch == 0) != (epochs_done == 0) {
+        return Err(error("its best epoch is not one of those that are done"));
+    }
+    reader.metrics(epoch, has_classes)
 }
 
 fn check_progress(progress: &Progress, limits: Limits) -> Result<(), TrainError> {
@@ -238,12 +299,22 @@ fn read_floats(
             }
         }
     }
-    let units: Vec<usize> = normalised_units(network).collect();
-    let Some(average) = &mut network.average else { return Ok(()) };
-    for position in tensors.iter().flat_map(|tensor| tensor.positions()) {
-        average.parameters[position] = reader.float()?;
+    let Some(mut average) = network.average.take() else { return Ok(()) };
+    let read = read_weights(reader, network, &mut average.weights);
+    network.average = Some(average);
+    read
+}
+
+/// The inverse of [`write_weights`].
+fn read_weights(
+    reader: &mut Reader<'_>,
+    network: &Network,
+    weights: &mut Weights,
+) -> Result<(), TrainError> {
+    for position in network.tensors().flat_map(|tensor| tensor.positions()) {
+        weights.parameters[position] = reader.float()?;
     }
-    for (units, statistics) in units.into_iter().zip(&mut average.statistics) {
+    for (units, statistics) in normalised_units(network).zip(&mut weights.statistics) {
         for value in statistics.iter_mut().flat_map(|values| values.iter_mut().take(units)) {
             *value = reader.float()?;
         }
@@ -288,6 +359,16 @@ impl Reader<'_> {
 
     fn float(&mut self) -> Result<f32, TrainError> {
         Ok(f32::from_le_bytes(self.take()?))
+    }
+
+    /// The metrics of an epoch, whose scores come next; `None` for epoch 0.
+    fn metrics(
+        &mut self,
+        epoch: u32,
+        has_classes: bool,
+    ) -> Result<Option<EpochMetrics>, TrainError> {
+        let (train, validation) = (self.score(has_classes)?, self.score(has_classes)?);
+        Ok((epoch > 0).then_some(EpochMetrics { epoch, train, validation }))
     }
 
     fn score(&mut self, has_classes: bool) -> Result<Score, TrainError> {

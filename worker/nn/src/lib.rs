@@ -91,7 +91,9 @@
 //! | `checkpoint` | the bytes of a checkpoint |
 //! | `optimizer`, `schedule` | the update rules and the learning rate |
 //! | `network` | the layers over flat buffers of parameters; forward, loss, backward |
+//! | `best` | the weights of the best epoch so far |
 //! | `average` | the moving averages of the parameters, which are evaluated instead of them |
+//! | `weights` | a second set of parameters and running statistics |
 //! | `layer` | one layer: product, normalisation, activation, dropout, and gradients |
 //! | `products` | the three matrix products in the precision of the spec |
 //! | `batch_norm`, `passes`, `loss`, `dropout` | passes over activations, made of vectors |
@@ -106,6 +108,7 @@ mod average;
 mod batch_norm;
 #[doc(hidden)]
 pub mod bench;
+mod best;
 mod check;
 mod checkpoint;
 mod dropout;
@@ -123,6 +126,7 @@ mod progress;
 mod schedule;
 mod tensor;
 pub mod trainer;
+mod weights;
 
 pub use error::TrainError;
 pub use kernels::kernel_family;

@@ -217,7 +217,8 @@ fn exponentials<S: Simd, const SMOOTH: bool>(
 /// the right class and the second for the others.
 #[inline(always)]
 fn gradient<S: Simd>(s: S, classes: &mut [Lanes], right: S::F, targets: [f32; 2], factor: S::F) {
-    let [of_right, of_others] = targets.map(|target| s.splat(target));
+    let [of_right, of_others] = targets;
+    let (of_right, of_others) = (s.splat(of_right), s.splat(of_others));
     for (index, class) in classes.iter_mut().enumerate() {
         let target = s.select(s.equal(s.splat(index as f32), right), of_right, of_others);
         s.store(s.sub(s.mul(s.load(class), factor), target), class);

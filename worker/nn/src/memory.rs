@@ -1,6 +1,7 @@
 //! The memory of the data and of a training, known before the training starts.
 
 use caviar_common::numbers::{index, to_u64};
+use caviar_common::spec::ObjectiveEpoch;
 use caviar_common::train::{Normalization, TrainSpec};
 use caviar_data::{Examples, Splits};
 
@@ -22,8 +23,10 @@ pub fn data_bytes(data: &Splits) -> u64 {
 
 /// Bytes that a [`crate::Trainer`] of `spec` allocates when it is made; it allocates nothing later.
 ///
-/// The data, which all trainers of a process share, is not included. Sums saturate.
-pub fn trial_bytes(spec: &TrainSpec, data: &Splits) -> u64 {
+/// The data, which all trainers of a process share, is not included. Sums saturate. A trainer for
+/// an objective of the best epoch keeps the weights of that epoch.
+pub fn trial_bytes(spec: &TrainSpec, data: &Splits, epoch: ObjectiveEpoch) -> u64 {
+    let keeps_best = epoch == ObjectiveEpoch::Best;
     let (rows, features) = data.train.features.dim();
     let capacity = capacity(spec, data);
     let mut inputs = features;
@@ -33,7 +36,7 @@ pub fn trial_bytes(spec: &TrainSpec, data: &Splits) -> u64 {
         let outputs = index(units);
         let (width, depth) = (to_u64(padded(outputs)), to_u64(padded(inputs)));
         let is_hidden = layer < spec.hidden.len();
-        let counts = if is_hidden { Counts::of_hidden(spec) } else { Counts::OUTPUT };
+        let counts = if is_hidden { Counts::of_hidden(spec, keeps_best) } else { Counts::OUTPUT };
         parameters = parameters.saturating_add(width.saturating_mul(depth + counts.vectors));
         let floats_per_unit = to_u64(capacity) * counts.matrices + counts.statistics;
         activations = activations.saturating_add(floats_per_unit.saturating_mul(width));
@@ -44,9 +47,10 @@ pub fn trial_bytes(spec: &TrainSpec, data: &Splits) -> u64 {
         .into_iter()
         .map(|len| to_u64(len.next_multiple_of(LANES)))
         .sum();
-    // The parameters, their gradients, the states of the update rule, and the average.
+    // The parameters, their gradients, the states of the update rule, the average, and the best.
+    let copies = u64::from(spec.weight_average > 0.0) + u64::from(keeps_best);
     let floats = parameters
-        .saturating_mul(2 + state_count(spec.optimizer) + u64::from(spec.weight_average > 0.0))
+        .saturating_mul(2 + state_count(spec.optimizer) + copies)
         .saturating_add(activations)
         .saturating_add(scratch)
         .saturating_add(to_u64(rows));
@@ -57,7 +61,8 @@ pub fn trial_bytes(spec: &TrainSpec, data: &Splits) -> u64 {
 struct Counts {
     /// Parameters with one value per unit: b, gamma and beta.
     vectors: u64,
-    /// Statistics of batch normalisation and their averages, with one value per unit.
+    /// Statistics of batch normalisation, their averages and those of the best epoch, with one
+    /// value per unit.
     statistics: u64,
     /// Buffers with one value per unit and row.
     matrices: u64,
@@ -68,9 +73,10 @@ impl Counts {
     const OUTPUT: Self = Self { vectors: 1, statistics: 0, matrices: 1 };
 
     /// The matrices are the outputs, their gradient, what the backward pass reads, and the mask.
-    const fn of_hidden(spec: &TrainSpec) -> Self {
+    const fn of_hidden(spec: &TrainSpec, keeps_best: bool) -> Self {
         let mask = if spec.dropout > 0.0 { 1 } else { 0 };
-        let statistics = if spec.weight_average > 0.0 { 5 } else { 3 };
+        let averages = if spec.weight_average > 0.0 { 2 } else { 0 };
+        let statistics = 3 + averages + if keeps_best { 2 } else { 0 };
         let [vectors, statistics, matrices] = match spec.normalization {
             Normalization::Before => [2, statistics, 3],
             Normalization::After => [3, statistics, 4],

@@ -126,7 +126,7 @@ impl Network {
     /// no-op. A second call undoes it.
     pub(crate) fn exchange_average(&mut self) {
         if let Some(average) = &mut self.average {
-            average.exchange(&mut self.parameters, &mut self.layers);
+            average.weights.exchange(&mut self.parameters, &mut self.layers);
         }
     }
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::numbers::{index, real, to_u64};
 use caviar_common::seed::{Purpose, Seed};
+use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::TrainSpec;
 use caviar_data::{Examples, Splits, Targets};
 
+use crate::best::Best;
 use crate::check::{check_data, check_smoothing, check_spec};
 use crate::checkpoint::{self, State};
 use crate::error::TrainError;
@@ -36,6 +38,8 @@ pub struct Trainer {
     trial: u64,
     network: Network,
     updater: Updater,
+    /// The weights of the best epoch; `None` unless an objective asks for it.
+    best: Option<Best>,
     /// The rows of the train split in the order of this epoch.
     order: Vec<u32>,
     progress: Progress,
@@ -80,6 +84,7 @@ impl Trainer {
             trial,
             network,
             updater,
+            best: None,
             order,
             progress: Progress::default(),
         })
@@ -91,6 +96,19 @@ impl Trainer {
     pub fn with_data_digest(mut self, digest: &str) -> Self {
         digest.clone_into(&mut self.data_digest);
         self
+    }
+
+    /// Keeps the weights of the best epoch, if the objective is that of the best epoch. The test
+    /// score, the predictions and the layers are those of that epoch then.
+    ///
+    /// # Errors
+    /// There is not enough memory.
+    pub fn with_objective(mut self, objective: &Objective) -> Result<Self, TrainError> {
+        self.best = match objective.epoch {
+            ObjectiveEpoch::Best => Some(Best::new(objective, &self.network)?),
+            ObjectiveEpoch::Last => None,
+        };
+        Ok(self)
     }
 
     /// Trains one epoch and validates, or continues an epoch that was interrupted.
@@ -113,9 +131,12 @@ impl Trainer {
         let epochs_done = epochs_done + 1;
         let train = train.score(has_classes(&self.data.train));
         let validation = validation.score(has_classes(&self.data.validation));
-        let last = Some(EpochMetrics { epoch: epochs_done, train, validation });
-        self.progress = Progress { epochs_done, last, ..Progress::default() };
-        Ok(last)
+        let metrics = EpochMetrics { epoch: epochs_done, train, validation };
+        if let Some(best) = &mut self.best {
+            best.see(metrics, &mut self.network);
+        }
+        self.progress = Progress { epochs_done, last: Some(metrics), ..Progress::default() };
+        Ok(Some(metrics))
     }
 
     /// Trains `steps` mini-batches without evaluation, to measure the speed of a step. It cycles
@@ -161,23 +182,45 @@ impl Trainer {
         self.progress.last
     }
 
+    /// The metrics of the epoch whose weights count: the best epoch so far if there is an objective
+    /// of the best epoch, else the last one. `None` before the first epoch ends.
+    pub fn counting(&self) -> Option<EpochMetrics> {
+        match &self.best {
+            Some(best) => best.metrics,
+            None => self.progress.last,
+        }
+    }
+
     /// The score on the test split with running statistics; `None` without a test split.
     ///
     /// # Errors
     /// A bug in this crate.
     pub fn test(&mut self) -> Result<Option<Score>, TrainError> {
-        let Some(examples) = &self.data.test else { return Ok(None) };
-        self.network.exchange_average();
-        let tally = evaluate_all(&mut self.network, examples);
-        self.network.exchange_average();
-        Ok(Some(tally?.score(has_classes(examples))))
+        let data = Arc::clone(&self.data);
+        let Some(examples) = &data.test else { return Ok(None) };
+        let tally = self.with_counting(|network| evaluate_all(network, examples))?;
+        Ok(Some(tally.score(has_classes(examples))))
+    }
+
+    /// Does something with the network while it has the weights that count.
+    fn with_counting<T>(&mut self, work: impl FnOnce(&mut Network) -> T) -> T {
+        let Self { network, best, .. } = self;
+        let mut exchange = |network: &mut Network| match best {
+            Some(best) => best.exchange(network),
+            None => network.exchange_average(),
+        };
+        exchange(network);
+        let result = work(network);
+        exchange(network);
+        result
     }
 
     /// The state that later steps depend on, for [`Self::restore`] on any machine. `seconds` is the
     /// time trained so far, which a later attempt adds to its own.
     ///
     /// It has 4 bytes for each parameter, for each value of the optimiser's state, for each running
-    /// mean and variance, and for each average of these, and about 200 more.
+    /// mean and variance, for each average of these and for each of the best epoch, and about 200
+    /// more.
     ///
     /// # Errors
     /// A bug in this crate.
@@ -187,6 +230,7 @@ impl Trainer {
             seconds,
             network: &self.network,
             updater: &self.updater,
+            best: self.best.as_ref(),
         };
         Ok(checkpoint::write(&self.identity()?, state))
     }
@@ -206,8 +250,8 @@ impl Trainer {
             has_classes: has_classes(&self.data.train),
         };
         let (network, updater) = (&mut self.network, &mut self.updater);
-        let (progress, seconds) =
-            checkpoint::read(checkpoint, &identity, limits, network, updater)?;
+        let target = checkpoint::Target { network, updater, best: self.best.as_mut() };
+        let (progress, seconds) = checkpoint::read(checkpoint, &identity, limits, target)?;
         self.progress = progress;
         Ok(seconds)
     }
@@ -216,7 +260,9 @@ impl Trainer {
     fn identity(&self) -> Result<[u8; 32], TrainError> {
         let (rows, features) = self.data.train.features.dim();
         let numbers = [self.sweep_seed, self.trial, u64::from(self.data.outputs)];
-        checkpoint::identity(&self.spec, numbers, [rows, features], &self.data_digest)
+        let objective = self.best.as_ref().map_or_else(String::new, Best::identity);
+        let data = format!("{}{objective}", self.data_digest);
+        checkpoint::identity(&self.spec, numbers, [rows, features], &data)
     }
 
     /// The rest of the pass over the train split. False if it was interrupted.

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use caviar_common::data::{DataSpec, Task};
+use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::{Activation, Normalization, Optimizer, Precision, Schedule, TrainSpec};
 use caviar_data::{Examples, Splits, Targets, prepare};
 use caviar_nn::{Trainer, data_bytes, trial_bytes};
@@ -100,6 +101,10 @@ fn spec(optimizer: Optimizer, normalization: Normalization) -> TrainSpec {
     }
 }
 
+fn objective(epoch: ObjectiveEpoch) -> Objective {
+    Objective { epoch, ..Objective::default_of(Task::Regression) }
+}
+
 #[test]
 fn data_takes_the_memory_that_data_bytes_reports() {
     let directory = tempfile::tempdir().unwrap();
@@ -140,16 +145,19 @@ fn a_training_takes_the_memory_that_trial_bytes_reports() {
             ] {
                 let spec =
                     TrainSpec { dropout, hidden, precision, ..spec(optimizer, normalization) };
-                let data = data(true);
-                let expected = trial_bytes(&spec, &data);
-                let before = BYTES.get();
-                let _trainer = Trainer::new(&spec, data, 1, 2).unwrap();
-                let taken = BYTES.get() - before;
-                // Everything besides buffers is small and of constant size.
-                assert!(
-                    taken >= expected && taken < expected + 8_192,
-                    "{optimizer:?} {normalization:?}: {taken}, expected {expected}"
-                );
+                for epoch in ObjectiveEpoch::ALL {
+                    let (data, objective) = (data(true), objective(epoch));
+                    let expected = trial_bytes(&spec, &data, epoch);
+                    let before = BYTES.get();
+                    let trainer = Trainer::new(&spec, data, 1, 2).unwrap();
+                    let _trainer = trainer.with_objective(&objective).unwrap();
+                    let taken = BYTES.get() - before;
+                    // Everything besides buffers is small and of constant size.
+                    assert!(
+                        taken >= expected && taken < expected + 8_192,
+                        "{optimizer:?} {normalization:?} {epoch:?}: {taken}, expected {expected}"
+                    );
+                }
             }
         }
     }
@@ -165,7 +173,9 @@ fn epochs_and_tests_allocate_nothing() {
                 let is_adamw = matches!(optimizer, Optimizer::Adamw { .. });
                 let precision = if is_adamw { Precision::Bf16 } else { Precision::F32 };
                 let spec = TrainSpec { precision, ..spec(optimizer, normalization) };
-                let mut trainer = Trainer::new(&spec, data(has_classes), 1, 2).unwrap();
+                let trainer = Trainer::new(&spec, data(has_classes), 1, 2).unwrap();
+                let objective = objective(ObjectiveEpoch::Best);
+                let mut trainer = trainer.with_objective(&objective).unwrap();
                 let before = ALLOCATIONS.get();
                 for _ in 0..3 {
                     assert!(trainer.epoch(&|| true).unwrap().is_some());

@@ -6,7 +6,8 @@ mod support;
 use std::cell::Cell;
 use std::sync::{Arc, Barrier};
 
-use caviar_common::metric::{EpochMetrics, Score};
+use caviar_common::metric::{EpochMetrics, Metric, Score};
+use caviar_common::spec::{Goal, Objective, ObjectiveEpoch};
 use caviar_common::train::{Normalization, Optimizer, Schedule, TrainSpec};
 use caviar_data::Splits;
 use caviar_nn::{TrainError, Trainer};
@@ -158,6 +159,41 @@ fn averages_are_validated_and_tested_and_change_no_step() {
     }
     assert!((raw.2 - averaged.2).abs() > 1e-4, "{} and {}", raw.2, averaged.2);
     assert!((raw.2 - nearly_raw.2).abs() < 1e-5, "{} and {}", raw.2, nearly_raw.2);
+}
+
+#[test]
+fn the_weights_of_the_best_epoch_are_kept_and_tested() {
+    // A rate that is too large: the loss goes up and down.
+    let spec = TrainSpec { learning_rate: 0.5, epochs: 12, ..spec() };
+    let mut data = splits(41, 20, 3);
+    // The test split is the validation split, so the two scores of one epoch are equal.
+    let splits = Arc::get_mut(&mut data).unwrap();
+    splits.test = Some(splits.validation.clone());
+    for (epoch, goal) in [
+        (ObjectiveEpoch::Best, Goal::Minimize),
+        (ObjectiveEpoch::Best, Goal::Maximize),
+        (ObjectiveEpoch::Last, Goal::Minimize),
+    ] {
+        let objective = Objective { metric: Metric::ValidationLoss, goal, epoch };
+        let mut trainer = Trainer::new(&spec, Arc::clone(&data), 5, 6).unwrap();
+        trainer = trainer.with_objective(&objective).unwrap();
+        let mut curve = Vec::new();
+        while trainer.epochs_done() < spec.epochs {
+            curve.push(trainer.epoch(&go_on).unwrap().unwrap());
+        }
+        let losses = || curve.iter().map(|metrics| goal.as_cost(metrics.validation.loss));
+        let best = losses().fold(f64::INFINITY, f64::min);
+        let counting = trainer.counting().unwrap();
+        let expected = match epoch {
+            ObjectiveEpoch::Best => {
+                losses().collect::<Vec<_>>().iter().rposition(|loss| *loss == best).unwrap()
+            }
+            ObjectiveEpoch::Last => curve.len() - 1,
+        };
+        assert_eq!(counting, curve[expected]);
+        let test = trainer.test().unwrap().unwrap();
+        assert_eq!(test, counting.validation, "{objective:?}");
+    }
 }
 
 #[test]

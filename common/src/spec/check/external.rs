@@ -11,8 +11,12 @@ use crate::limits::{MAX_NAME_CHARS, MAX_PARAMETERS};
 use crate::metric::Metric;
 use crate::scale::Scale;
 use crate::space::Domain;
-use crate::spec::rules::{GIVEN_TWICE, check_goal, check_scale, check_stopping, named};
-use crate::spec::{Draft, DraftParameter, Goal, Objective, StoppingRule, Strategy};
+use crate::spec::rules::{
+    GIVEN_TWICE, check_epoch, check_goal, check_scale, check_stopping, named,
+};
+use crate::spec::{
+    Draft, DraftParameter, Goal, KeepSpec, Objective, ObjectiveEpoch, StoppingRule, Strategy,
+};
 
 /// Largest whole number up to which every whole number is an exact `f64`.
 const MAX_WHOLE: i64 = 1 << 53;
@@ -165,7 +169,17 @@ pub(super) fn check_external_objective(draft: &Draft, problems: &mut Problems) -
         problems.push(problem);
         Metric::ValidationLoss
     });
-    Objective { metric, goal }
+    let epoch = check_epoch(draft, ObjectiveEpoch::Last, problems);
+    Objective { metric, goal, epoch }
+}
+
+/// External programs keep their models themselves.
+pub(super) fn check_external_keep(draft: &Draft, problems: &mut Problems) -> KeepSpec {
+    if let Some(models) = draft.keep.models.filter(|models| *models > 0) {
+        let message = "external programs keep their models themselves: remove [keep]";
+        problems.push(Problem::with_value("keep.models", models, message));
+    }
+    KeepSpec::default()
 }
 
 /// Without `epochs` a trial makes only one report, so it has no rungs.

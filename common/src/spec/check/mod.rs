@@ -10,18 +10,22 @@ mod space;
 
 use self::data::{check_data, check_smoothing};
 use self::external::{
-    check_external_data, check_external_fixed, check_external_objective, check_external_stopping,
+    check_external_data, check_external_fixed, check_external_keep, check_external_objective,
+    check_external_stopping,
 };
 use self::space::{Subject, check_space};
-use super::rules::{GIVEN_TWICE, check_goal, check_stopping, expected_whole, named};
-use super::{AUTO, Draft, Goal, Objective, Order, Parallelism, SearchSpec, Strategy, SweepSpec};
+use super::rules::{GIVEN_TWICE, check_epoch, check_goal, check_stopping, expected_whole, named};
+use super::{
+    AUTO, Draft, Goal, KeepSpec, Objective, ObjectiveEpoch, Order, Parallelism, SearchSpec,
+    Strategy, SweepSpec,
+};
 use crate::assignment::Assignment;
 use crate::data::{EXTERNAL, Task};
 use crate::error::{Problem, Problems};
 use crate::grid;
 use crate::hyper;
 use crate::ids::Name;
-use crate::limits::{MAX_PARALLELISM, MAX_ROUNDS, MAX_TRIALS};
+use crate::limits::{MAX_MODELS, MAX_PARALLELISM, MAX_ROUNDS, MAX_TRIALS};
 use crate::metric::Metric;
 use crate::space::Space;
 use crate::text::quoted;
@@ -42,7 +46,7 @@ impl Draft {
     /// Every problem, including those given.
     pub fn check_after(&self, mut problems: Problems) -> Result<SweepSpec, Problems> {
         let name = check_name(self, &mut problems);
-        let (data, fixed, space, search, objective, stopping);
+        let (data, fixed, space, search, objective, stopping, keep);
         if self.data.source.as_deref() == Some(EXTERNAL) {
             data = check_external_data(self, &mut problems);
             fixed = check_external_fixed(self, &mut problems);
@@ -50,6 +54,7 @@ impl Draft {
             search = check_search(self, &space, &mut problems);
             objective = check_external_objective(self, &mut problems);
             stopping = check_external_stopping(self, search.strategy, &fixed, &mut problems);
+            keep = check_external_keep(self, &mut problems);
         } else {
             data = check_data(self, &mut problems);
             fixed = check_fixed(self, &mut problems);
@@ -58,6 +63,7 @@ impl Draft {
             search = check_search(self, &space, &mut problems);
             objective = check_objective(self, data.task, &mut problems);
             stopping = check_stopping(self, search.strategy.default_stopping(), &mut problems);
+            keep = check_keep(self, &mut problems);
         }
         let Some(name) = name else { return Err(problems) };
         let seed = self.seed.unwrap_or(0);
@@ -70,6 +76,7 @@ impl Draft {
             search,
             objective,
             stopping,
+            keep,
         })
     }
 }
@@ -257,5 +264,20 @@ fn check_objective(draft: &Draft, task: Option<Task>, problems: &mut Problems) -
     let metric = named("objective.metric", given, &known, &default.metric, problems);
     let natural = if metric.needs_classes() { Goal::Maximize } else { Goal::Minimize };
     let goal = check_goal(draft, natural, problems);
-    Objective { metric: metric.clone(), goal }
+    let epoch = check_epoch(draft, ObjectiveEpoch::Best, problems);
+    Objective { metric: metric.clone(), goal, epoch }
+}
+
+/// How many models are kept.
+fn check_keep(draft: &Draft, problems: &mut Problems) -> KeepSpec {
+    let KeepSpec { models } = KeepSpec::DEFAULT;
+    let Some(given) = draft.keep.models else { return KeepSpec { models } };
+    match u32::try_from(given).ok().filter(|models| *models <= MAX_MODELS) {
+        Some(models) => KeepSpec { models },
+        None => {
+            let message = expected_whole(0, MAX_MODELS);
+            problems.push(Problem::with_value("keep.models", given, message));
+            KeepSpec { models }
+        }
+    }
 }

@@ -123,5 +123,7 @@ fn grant_message(sweep: &Sweep, trial: &Trial, lease: LeaseId, job: &WaitingJob)
         fixed: spec.fixed.clone(),
         assignment: trial.assignment().clone(),
         checkpoint: trial.checkpoint().copied().filter(|_| job.job == Job::Train),
+        objective: spec.objective.clone(),
+        keep: sweep.keep_rule(job.job),
     }
 }

@@ -24,8 +24,8 @@ use super::event::{
     TrialStopped, WinnerScored,
 };
 use super::state::{
-    Asks, EpochsSoFar, FinalAttempt, Phase, Record, Scoring, ScoringResult, ScoringStatus,
-    Statistics, Sweep, Trial, TrialStatus, Trials, comparable,
+    Asks, EpochsSoFar, FinalAttempt, KeptModel, Models, Phase, Record, Scoring, ScoringResult,
+    ScoringStatus, Statistics, Sweep, Trial, TrialStatus, Trials, comparable,
 };
 
 /// Leases with a result that are remembered: more than workers can hold with a result that is not
@@ -165,8 +165,11 @@ fn update_decidable(sweep: &mut Sweep, number: TrialNumber) {
 fn settle(sweep: &mut Sweep, number: TrialNumber) {
     let trial = sweep.trials.get(number);
     let result = trial.and_then(|trial| Some((sweep.cost(trial)?, sweep.objective(trial)?)));
-    if let (Some(trial), Some(result)) = (trial, result) {
-        sweep.statistics.settle(number, &trial.reason, result);
+    let (Some(trial), Some((cost, objective))) = (trial, result) else { return };
+    sweep.statistics.settle(number, &trial.reason, (cost, objective));
+    if let Some(model) = trial.model {
+        let kept = KeptModel { cost, trial: number, objective, model };
+        sweep.models.insert(kept, sweep.spec.keep.models);
     }
 }
 
@@ -203,6 +206,7 @@ fn create_sweep(record: &mut Record, id: SweepId, created: &SweepCreated) -> Res
         scoring: None,
         leases: BTreeSet::new(),
         asks: Asks::default(),
+        models: Models::default(),
     };
     record.next_sweep = SweepId(successor(id.0)?);
     record.sweeps.insert(id, sweep);
@@ -280,6 +284,7 @@ fn add_trial(sweep: &mut Sweep, sampled: &TrialSampled) -> Result<(), Broken> {
         checkpoint: None,
         resumed: 0,
         retrained: 0,
+        model: None,
     };
     trial.due = due.unwrap_or_else(|| sweep.next_due(&trial));
     sweep.statistics.add(*number, &trial.reason);
@@ -307,7 +312,7 @@ fn record_epochs(
             let text = format!("epoch {epoch} of trial {number} follows epoch {recorded}");
             return Err(Broken(text));
         }
-        trial.epochs_so_far.push(point.clone(), &sweep.rungs);
+        trial.epochs_so_far.push(point.clone(), &sweep.rungs, &sweep.spec.objective);
     }
     trial.losses = 0;
     trial.expired.iter_mut().for_each(|expired| expired.losses = 0);
@@ -328,7 +333,7 @@ fn resize_sweep(sweep: &mut Sweep, resized: SweepResized) -> Result<(), Broken> 
 }
 
 fn finish_trial(record: &mut Record, finished: &TrialFinished) -> Result<(), Broken> {
-    let TrialFinished { lease: id, outcome, seconds, memory_bytes, .. } = finished;
+    let TrialFinished { lease: id, outcome, seconds, memory_bytes, model, .. } = finished;
     let lease = remove_lease(record, *id)?;
     let attempt = seconds.map(|_| FinalAttempt { lease: *id, memory_bytes: *memory_bytes });
     if attempt.is_some() {
@@ -349,6 +354,7 @@ fn finish_trial(record: &mut Record, finished: &TrialFinished) -> Result<(), Bro
     set_status(sweep, lease.trial, status)?;
     let trial = trial_mut(sweep, lease.trial)?;
     trial.seconds = *seconds;
+    trial.model = *model;
     if !matches!(outcome, Outcome::Failed { .. }) {
         let again = trial.catch_up();
         sweep.statistics.retrained += again;

@@ -27,6 +27,7 @@ use caviar_common::ids::{
 };
 #[cfg(doc)]
 use caviar_common::limits::MAX_EARLIER_RESULTS;
+use caviar_common::message::StoredModel;
 use caviar_common::metric::{Point, Score, finite_or_text, number_or_text};
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::reason::Reason;
@@ -473,6 +474,10 @@ pub struct TrialFinished {
     /// Bytes that the training allocated. `None` for an external client, and in stores from before
     /// memory was counted.
     pub memory_bytes: Option<u64>,
+    /// The weights at the epoch of the objective, which the worker has stored. `None` unless the
+    /// trial was completed, and if the sweep had enough better ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<StoredModel>,
 }
 
 /// The sign-adjusted objective of a trial: lower is better. It is infinite for a trial that

@@ -210,7 +210,8 @@ impl Coordinator {
             (outcome, _) => outcome,
         };
         let (seconds, memory_bytes) = (Some(seconds), None);
-        self.emit(id, TrialFinished { trial, lease, outcome, seconds, memory_bytes })?;
+        let model = None;
+        self.emit(id, TrialFinished { trial, lease, outcome, seconds, memory_bytes, model })?;
         Ok(())
     }
 

@@ -129,7 +129,7 @@ impl Coordinator {
         let trial = self.trial_of(lease)?;
         match lease.job() {
             Job::Train => {
-                if let Some(objection) = objection(trial, &result.outcome) {
+                if let Some(objection) = objection(trial, &result) {
                     return Err(Refusal::InvalidReport(objection).into());
                 }
                 let finished = TrialFinished {
@@ -138,6 +138,7 @@ impl Coordinator {
                     outcome: result.outcome,
                     seconds: Some(result.seconds),
                     memory_bytes: result.memory_bytes,
+                    model: result.model,
                 };
                 self.emit(lease.sweep(), finished)?;
                 self.volatile.unable.has_trained(&held.worker, lease.sweep());
@@ -322,8 +323,9 @@ impl Coordinator {
         match lease.job() {
             Job::Train => {
                 let outcome = Outcome::Failed { message };
-                let (seconds, memory_bytes) = (None, None);
-                let finished = TrialFinished { trial, lease: id, outcome, seconds, memory_bytes };
+                let (seconds, memory_bytes, model) = (None, None, None);
+                let finished =
+                    TrialFinished { trial, lease: id, outcome, seconds, memory_bytes, model };
                 self.emit(lease.sweep(), finished)
             }
             Job::Score => {
@@ -357,17 +359,27 @@ fn scoring_lease(sweep: &Sweep, winner: TrialNumber) -> Option<LeaseId> {
     Some(*lease)
 }
 
-/// Why an outcome cannot be accepted; `None` if the reported epochs agree with it.
-fn objection(trial: &Trial, outcome: &Outcome) -> Option<String> {
+/// Why a result cannot be accepted; `None` if the reported epochs agree with it.
+fn objection(trial: &Trial, result: &Finished) -> Option<String> {
     let (number, recorded, epochs) = (trial.number(), trial.recorded_epochs(), trial.epochs());
     let last = trial.last();
-    match outcome {
+    let counting = trial.counting().map(Point::epoch);
+    match &result.outcome {
+        Outcome::Diverged | Outcome::Failed { .. } if result.model.is_some() => {
+            Some(format!("trial {number} was not completed and has a model"))
+        }
         Outcome::Completed if recorded != epochs => Some(format!(
             "trial {number} was reported as completed after {recorded} of {epochs} epochs"
         )),
         Outcome::Completed if last.is_some_and(|last| !last.is_finite()) => Some(format!(
             "trial {number} was reported as completed, but its last loss is not finite"
         )),
+        Outcome::Completed if result.model.is_some_and(|model| Some(model.epoch) != counting) => {
+            Some(format!(
+                "the model of trial {number} is not of epoch {}, whose objective counts",
+                counting.unwrap_or(0)
+            ))
+        }
         Outcome::Diverged if last.is_none_or(Point::is_finite) => {
             Some(format!("trial {number} was reported as diverged, but its last loss is finite"))
         }

@@ -2,16 +2,21 @@
 
 use caviar_common::error::Problem;
 use caviar_common::ids::{Name, SweepId, TrialNumber};
-use caviar_common::limits::{MAX_PARALLELISM, MAX_RESIZES, MAX_ROUNDS, MAX_TRIALS, MAX_WORKERS};
+use caviar_common::limits::{
+    MAX_EPOCHS, MAX_MODELS, MAX_PARALLELISM, MAX_RESIZES, MAX_ROUNDS, MAX_TRIALS, MAX_WORKERS,
+};
+use caviar_common::numbers::index;
 use caviar_common::view::{
-    BoxView, Counts, IdleView, MAX_BOXES, ResizeView, RoundView, SweepView, TestView,
+    BoxView, Counts, IdleView, MAX_BOXES, ModelView, ResizeView, RoundView, SweepView, TestView,
 };
 
 use super::state::{sweep_state_from_wire, sweep_state_to_wire};
 use super::trial::{decode_trial, encode_trial};
+use crate::convert::artifacts::{decode_optional_blob, encode_blob};
 use crate::convert::data::{decode_summary, encode_summary};
 use crate::convert::field::{
-    Within, at_most, clip, in_range, optional_text, positive, required, text, unknown_number,
+    Within, at_most, clip, finite, in_range, optional_text, positive, required, text,
+    unknown_number,
 };
 use crate::convert::metrics::{decode_optional_score, encode_score};
 use crate::convert::spec::{decode_spec, encode_spec, first};
@@ -38,6 +43,7 @@ pub fn encode_sweep(view: &SweepView) -> v1::Sweep {
         resizes: view.resizes.iter().map(encode_resize).collect(),
         idle: view.idle.as_ref().map(encode_idle),
         retrained_epochs: view.retrained_epochs,
+        models: view.models.iter().map(encode_model).collect(),
     }
 }
 
@@ -82,6 +88,7 @@ pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
     // There is at most one note per worker that cannot train the sweep.
     let notes = at_most("notes", wire.notes, MAX_WORKERS)?.into_iter().enumerate();
     let resizes = at_most("resizes", wire.resizes, MAX_RESIZES)?.into_iter().enumerate();
+    let models = at_most("models", wire.models, index(MAX_MODELS))?.into_iter().enumerate();
     let spec = required("spec", wire.spec)
         .and_then(|spec| decode_spec(spec).map_err(first).within("spec"))?;
     // An older coordinator does not send the number, because it cannot change it.
@@ -115,6 +122,27 @@ pub fn decode_sweep(wire: v1::Sweep) -> Result<SweepView, Problem> {
             .collect::<Result<_, _>>()?,
         idle: wire.idle.map(decode_idle).transpose().within("idle")?,
         retrained_epochs: wire.retrained_epochs,
+        models: models
+            .map(|(i, model)| decode_model(model).at("models", i))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn encode_model(view: &ModelView) -> v1::KeptModel {
+    v1::KeptModel {
+        trial: view.trial.0,
+        epoch: view.epoch,
+        objective: view.objective,
+        blob: Some(encode_blob(&view.blob)),
+    }
+}
+
+fn decode_model(wire: v1::KeptModel) -> Result<ModelView, Problem> {
+    Ok(ModelView {
+        trial: TrialNumber(wire.trial),
+        epoch: in_range("epoch", wire.epoch, 1..=MAX_EPOCHS)?,
+        objective: finite("objective", wire.objective)?,
+        blob: required("blob", decode_optional_blob("blob", wire.blob)?)?,
     })
 }
 

@@ -4,6 +4,8 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use caviar_common::data::Task;
+use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::{Init, Optimizer, Precision, Schedule, TrainSpec};
 use caviar_data::Splits;
 use proptest::collection::vec;
@@ -109,12 +111,17 @@ proptest! {
         mut spec in specs(),
         outputs in select(vec![0u32, 3]),
         cuts in vec((0u32..40, any::<proptest::sample::Index>(), any::<bool>()), 1..5),
+        epoch in select(ObjectiveEpoch::ALL.to_vec()),
     ) {
         if outputs == 0 {
             spec.label_smoothing = 0.0;
         }
         let (families, data) = (Family::available(), data(outputs));
-        let new = |family| Trainer::with_family(family, &spec, data.clone(), 5, 6).unwrap();
+        let objective = Objective { epoch, ..Objective::default_of(Task::Regression) };
+        let new = |family| {
+            let trainer = Trainer::with_family(family, &spec, data.clone(), 5, 6).unwrap();
+            trainer.with_objective(&objective).unwrap()
+        };
         let mut whole = new(families[0]);
         let expected = run(&mut whole, spec.epochs, &|| true);
         let mut trainer = new(families[0]);
@@ -143,6 +150,7 @@ proptest! {
         // Weights, moments, running statistics and counters.
         prop_assert!(trainer.checkpoint(0.0) == whole.checkpoint(0.0));
         prop_assert_eq!(trainer.test().unwrap(), whole.test().unwrap());
+        prop_assert_eq!(trainer.counting(), whole.counting());
     }
 }
 
@@ -165,6 +173,9 @@ fn a_checkpoint_has_the_size_that_is_promised() {
         let trainer = Trainer::with_family(Family::available()[0], &spec, data(3), 5, 6).unwrap();
         let floats = floats + trainer.parameters() + statistics;
         assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 184, "{optimizer:?}");
+        let trainer = trainer.with_objective(&Objective::default_of(Task::Regression)).unwrap();
+        let floats = floats + trainer.parameters() + statistics;
+        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 184 + 36, "{optimizer:?}");
     }
 }
 

@@ -15,7 +15,9 @@ use super::{Encoded, Part, PartKind, RecordPart, VERSION, Written, WrittenSweep}
 use crate::record::Broken;
 use crate::record::event::{EarlierResults, SweepCreated, SweepResized};
 use crate::record::state::past::to_bytes;
-use crate::record::state::{Asks, Lease, Phase, Record, Scoring, Statistics, Sweep, Trials};
+use crate::record::state::{
+    Asks, Lease, Models, Phase, Record, Scoring, Statistics, Sweep, Trials,
+};
 
 /// The record at one moment, as far as it has changed since an earlier one.
 #[derive(Debug)]
@@ -46,6 +48,7 @@ struct SweepCapture {
     scoring: Option<Scoring>,
     leases: Vec<(LeaseId, Lease)>,
     asks: Asks,
+    models: Models,
     trials: Trials,
     history: History,
 }
@@ -112,6 +115,7 @@ impl SweepCapture {
             scoring: sweep.scoring.clone(),
             leases: sweep.leases.iter().filter_map(lease).collect(),
             asks: sweep.asks.clone(),
+            models: sweep.models.clone(),
             trials: sweep.trials.clone(),
             history: sweep.history.clone(),
         }
@@ -179,6 +183,7 @@ impl SweepCapture {
             asks: self.asks.in_order().map(|(key, ask)| StoredAsk::new(space, key, ask)).collect(),
             in_flight: in_flight.map(|trial| StoredTrial::new(space, trial)).collect(),
             best: self.trials.best.as_ref().map(|trial| StoredTrial::with_assignment(space, trial)),
+            models: self.models.clone(),
         }
     }
 }

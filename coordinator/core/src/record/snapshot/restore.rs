@@ -178,6 +178,7 @@ impl RestoredSweep {
             scoring: state.scoring,
             leases: state.leases.iter().map(|(lease, _)| *lease).collect(),
             asks,
+            models: state.models,
             spec: spec.into(),
         };
         index_flight(&mut sweep);

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Broken;
 use crate::record::event::{StoredAssignment, SweepResized};
-use crate::record::state::{AskRecord, Lease, Phase, Scoring, Statistics, Trial};
+use crate::record::state::{AskRecord, Lease, Models, Phase, Scoring, Statistics, Trial};
 
 /// Everything of a sweep that changes and is in no chunk.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,6 +38,7 @@ pub(super) struct SweepPart {
     pub(super) in_flight: Vec<StoredTrial>,
     /// The best trial that is not in flight.
     pub(super) best: Option<StoredTrial>,
+    pub(super) models: Models,
 }
 
 impl SweepPart {

@@ -1,6 +1,7 @@
 //! The state that the events make. Everything in it survives a restart of the coordinator.
 
 mod lease;
+mod models;
 pub(in crate::record) mod past;
 mod statistics;
 mod sweep;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use caviar_common::ids::{LeaseId, Name, SweepId};
 
 pub use lease::{ExpiredLease, Holder, Lease, SUSPECT_LOSSES, losses_after};
+pub use models::{KeptModel, Models};
 pub use past::PastTrial;
 pub use statistics::{Boxes, RoundStatistics, Statistics};
 pub use sweep::{AskRecord, Phase, Scoring, ScoringResult, ScoringStatus, Sweep};

@@ -7,6 +7,7 @@ use caviar_common::ask::{Ask, AskKey, AskedTrial};
 use caviar_common::data::DataSummary;
 use caviar_common::ids::{LeaseId, Name, SweepId, TrialNumber};
 use caviar_common::limits::MAX_ASK_REPLIES;
+use caviar_common::message::KeepRule;
 use caviar_common::metric::Score;
 use caviar_common::numbers::{index, to_u32};
 use caviar_common::outcome::{Job, SweepState, TrialState};
@@ -16,7 +17,7 @@ use caviar_search::{History, SortedList, TotalF64};
 use serde::{Deserialize, Serialize};
 
 use super::trials::Trials;
-use super::{ExpiredLease, Lease, PastTrial, Statistics, Trial, Urgency};
+use super::{ExpiredLease, Lease, Models, PastTrial, Statistics, Trial, Urgency};
 use crate::record::event::{EarlierResults, SweepResized};
 
 /// How far a sweep is.
@@ -71,6 +72,7 @@ pub struct Sweep {
     /// The leases in force on jobs of the sweep.
     pub(in crate::record) leases: BTreeSet<LeaseId>,
     pub(in crate::record) asks: Asks,
+    pub(in crate::record) models: Models,
 }
 
 /// A cost as rungs compare it: -0.0 equals 0.0.
@@ -424,9 +426,24 @@ impl Sweep {
         RungRank::new(self.spec.stopping, to_u32(earlier), to_u32(better))
     }
 
-    /// The objective of a trial after its last recorded epoch.
+    /// The objective of a trial so far. That of a diverged trial is the value at its end.
     pub fn objective(&self, trial: &Trial) -> Option<f64> {
-        trial.last()?.get(&self.spec.objective.metric)
+        let has_diverged = trial.state() == TrialState::Diverged;
+        let point = if has_diverged { trial.last() } else { trial.counting() };
+        point?.get(&self.spec.objective.metric)
+    }
+
+    /// The models of the best completed trials that no rung can stop any more.
+    pub const fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// Whether a worker that gets this job now stores its model.
+    pub fn keep_rule(&self, job: Job) -> KeepRule {
+        match job {
+            Job::Train => self.models.rule(self.spec.keep.models),
+            Job::Score => KeepRule::Nothing,
+        }
     }
 
     /// The final cost of a trial. `None` unless the trial is completed and no rung can stop it any
@@ -436,8 +453,7 @@ impl Sweep {
         // once the search is over.
         let may_stop = self.phase == Phase::Searching && self.rung_cost(trial).is_some();
         let is_complete = trial.state() == TrialState::Completed && !may_stop;
-        let value = self.objective(trial).filter(|v| v.is_finite() && is_complete)?;
-        Some(self.spec.objective.goal.as_cost(value))
+        self.spec.objective.cost(self.objective(trial)).filter(|_| is_complete)
     }
 
     /// The epoch of the trial's next rung; `None` if its next decision is its end.
@@ -471,10 +487,10 @@ impl Sweep {
     /// A network that diverges never reaches a later rung. A value of an external client that is
     /// not finite counts as worse than any other.
     pub fn rung_cost(&self, trial: &Trial) -> Option<f64> {
-        let metrics = trial.epochs_so_far.at_rung(self.next_rung(trial)?);
-        let metrics = metrics.filter(|metrics| metrics.is_finite())?;
-        let value = metrics.get(&self.spec.objective.metric).filter(|v| v.is_finite());
-        Some(value.map_or(f64::INFINITY, |value| self.spec.objective.goal.as_cost(value)))
+        let rung = trial.epochs_so_far.at_rung(self.next_rung(trial)?);
+        let rung = rung.filter(|rung| rung.point.is_finite())?;
+        let objective = &self.spec.objective;
+        Some(objective.cost(rung.counting.get(&objective.metric)).unwrap_or(f64::INFINITY))
     }
 
     /// True if the trial's own results are enough for its next decision.

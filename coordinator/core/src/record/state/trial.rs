@@ -2,10 +2,11 @@
 
 use caviar_common::assignment::Assignment;
 use caviar_common::ids::{LeaseId, Name, TrialNumber};
-use caviar_common::message::Checkpoint;
+use caviar_common::message::{Checkpoint, StoredModel};
 use caviar_common::metric::Point;
 use caviar_common::outcome::TrialState;
 use caviar_common::reason::{Reason, Source};
+use caviar_common::spec::{Objective, ObjectiveEpoch};
 use serde::{Deserialize, Serialize};
 
 use super::{ExpiredLease, SUSPECT_LOSSES};
@@ -39,6 +40,7 @@ pub struct Trial {
     /// How many epochs the latest execution began with.
     pub(in crate::record) resumed: u32,
     pub(in crate::record) retrained: u64,
+    pub(in crate::record) model: Option<StoredModel>,
 }
 
 /// What stands for the reason of a trial that is read from a snapshot, until it is known.
@@ -46,22 +48,40 @@ fn no_reason() -> Reason {
     Reason::from_source(Source::Random)
 }
 
-/// What the state keeps of a trial's curve: how long it is, its last epoch, and the epochs at which
-/// the trial may be decided. The whole curve is in the events.
+/// What the state keeps of a trial's curve: how long it is, its last epoch, the epoch that counts,
+/// and the same at the epochs at which the trial may be decided. The whole curve is in the events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochsSoFar {
     count: u32,
     last: Option<Point>,
-    at_rungs: Vec<Point>,
+    /// The epoch whose metric is the objective.
+    counting: Option<Point>,
+    at_rungs: Vec<AtRung>,
+}
+
+/// A trial at the epoch of a rung.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::record) struct AtRung {
+    /// What was measured after the epoch.
+    pub(in crate::record) point: Point,
+    /// The epoch that counted then.
+    pub(in crate::record) counting: Point,
 }
 
 impl EpochsSoFar {
     /// Adds the next epoch.
-    pub(in crate::record) fn push(&mut self, point: Point, rungs: &[u32]) {
+    pub(in crate::record) fn push(&mut self, point: Point, rungs: &[u32], objective: &Objective) {
         self.count += 1;
+        let value = |point: &Point| point.get(&objective.metric);
+        let before = self.counting.take_if(|before| match objective.epoch {
+            ObjectiveEpoch::Best => !objective.is_best(value(&point), value(before)),
+            ObjectiveEpoch::Last => false,
+        });
+        let counting = before.unwrap_or_else(|| point.clone());
         if rungs.contains(&point.epoch()) {
-            self.at_rungs.push(point.clone());
+            self.at_rungs.push(AtRung { point: point.clone(), counting: counting.clone() });
         }
+        self.counting = Some(counting);
         self.last = Some(point);
     }
 
@@ -72,15 +92,17 @@ impl EpochsSoFar {
         if epoch >= self.count {
             return true;
         }
-        self.at_rungs.retain(|point| point.epoch() <= epoch);
-        self.last = self.at_rungs.last().cloned().filter(|last| last.epoch() == epoch);
+        self.at_rungs.retain(|rung| rung.point.epoch() <= epoch);
+        let last = self.at_rungs.last().filter(|last| last.point.epoch() == epoch);
+        self.last = last.map(|last| last.point.clone());
+        self.counting = last.map(|last| last.counting.clone());
         self.count = epoch;
         epoch == 0 || self.last.is_some()
     }
 
-    /// The epoch of a rung, once it is recorded.
-    pub(in crate::record) fn at_rung(&self, epoch: u32) -> Option<&Point> {
-        self.at_rungs.iter().find(|point| point.epoch() == epoch)
+    /// The trial at a rung, once its epoch is recorded.
+    pub(in crate::record) fn at_rung(&self, epoch: u32) -> Option<&AtRung> {
+        self.at_rungs.iter().find(|rung| rung.point.epoch() == epoch)
     }
 }
 
@@ -273,6 +295,16 @@ impl Trial {
     /// The worker or external client of the latest execution; `None` before the first one.
     pub const fn worker(&self) -> Option<&Name> {
         self.worker.as_ref()
+    }
+
+    /// The recorded epoch whose metric is the objective; `None` before the first one.
+    pub const fn counting(&self) -> Option<&Point> {
+        self.epochs_so_far.counting.as_ref()
+    }
+
+    /// The model of the last execution, which was completed; `None` if it stored none.
+    pub const fn model(&self) -> Option<&StoredModel> {
+        self.model.as_ref()
     }
 
     /// The last recorded epoch; `None` before the first one.
