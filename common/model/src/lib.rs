@@ -47,8 +47,15 @@
 
 mod config;
 mod error;
+
 mod file;
+mod fold;
 mod model;
+mod pytorch;
+mod reference;
+mod safetensors;
 
 pub use error::{ModelError, Tensor};
 pub use model::{About, BatchNorm, Layer, MAX_MEMBERS, Member, Model, Place};
+pub use pytorch::pytorch_example;
+pub use safetensors::safetensors;
