@@ -57,6 +57,7 @@ mod map;
 mod numpy;
 mod pixels;
 mod schema;
+mod schema_check;
 mod sparse;
 mod split;
 mod standard;
@@ -81,5 +82,6 @@ pub use inspect::{ColumnProfile, Header, Inspection, LabelProfile, header, inspe
 pub use load::{load, prepare};
 pub use map::Bytes;
 pub use schema::{InputColumn, Label, Schema};
+pub use schema_check::SchemaFault;
 pub use split::{split, split_with_schema};
 pub use standard::Standard;

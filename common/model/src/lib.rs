@@ -1,0 +1,61 @@
+//! Trained models: what a sweep ends with.
+//!
+//! A [`Model`] has the weights of one network, or of several that are averaged, and the
+//! [`Schema`](caviar_data::Schema) that turns raw rows into their inputs. [`Model::to_bytes`] and
+//! [`Model::from_bytes`] are its file. The crate is pure: it reads and writes bytes in memory.
+//!
+//! ```
+//! use caviar_common::data::DataSpec;
+//! use caviar_model::{About, Layer, Member, Model};
+//!
+//! let source = "builtin:digits".to_owned();
+//! let data = DataSpec { source, validation: 0.2, ..DataSpec::default() };
+//! let dataset = caviar_data::load(&data)?;
+//! let (_, schema) = caviar_data::split_with_schema(&dataset, &data, 7)?;
+//!
+//! // Softmax regression: an output layer only. It was not trained.
+//! let output = Layer {
+//!     inputs: 64,
+//!     outputs: 10,
+//!     weights: vec![0.0; 640],
+//!     bias: Some(vec![0.0; 10]),
+//!     activation: None,
+//!     norm: None,
+//! };
+//! let about = About {
+//!     caviar: "0.1.0".to_owned(),
+//!     sweep: "digits".to_owned(),
+//!     trial: 3,
+//!     epoch: 20,
+//!     seed: 7,
+//!     data_digest: dataset.digest().to_owned(),
+//!     hyperparameters: serde_json::Value::Null,
+//!     temperature: 1.0,
+//! };
+//! let model = Model::new(schema, vec![Member { weight: 1.0, about, layers: vec![output] }])?;
+//!
+//! let mut bytes = model.to_bytes()?;
+//! assert_eq!(Model::from_bytes(&bytes)?, model);
+//! assert_eq!(model.config()["classes"][9], "9");
+//!
+//! bytes[100] ^= 1;
+//! let error = Model::from_bytes(&bytes).unwrap_err();
+//! assert!(error.to_string().starts_with("the model is damaged"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod config;
+mod error;
+
+mod file;
+mod fold;
+mod model;
+mod pytorch;
+mod reference;
+mod safetensors;
+
+pub use error::{ModelError, Tensor};
+pub use model::{About, BatchNorm, Layer, MAX_MEMBERS, Member, Model, Place};
+pub use pytorch::pytorch_example;
+pub use safetensors::safetensors;

@@ -1,0 +1,200 @@
+//! The bytes of a model.
+
+use caviar_common::data::Task;
+use caviar_common::train::Activation;
+use caviar_data::Schema;
+use caviar_model::{Model, ModelError, Place};
+use proptest::prelude::*;
+
+use crate::sample::{ensemble, model, table};
+
+/// Offset of the description in a file.
+const DESCRIPTION: usize = 24;
+
+fn bytes() -> Vec<u8> {
+    let schema = table(Task::Classification, false).schema;
+    ensemble(&schema).to_bytes().unwrap()
+}
+
+/// The file with another description, and lengths and a checksum that fit it.
+fn with_description(bytes: &[u8], change: impl FnOnce(String) -> String) -> Vec<u8> {
+    let length = usize::try_from(u32::from_le_bytes(bytes[12..16].try_into().unwrap())).unwrap();
+    let (old, floats) = bytes[DESCRIPTION..bytes.len() - 32].split_at(length);
+    let new = change(String::from_utf8(old.to_vec()).unwrap());
+    let mut out = bytes[..12].to_vec();
+    out.extend(u32::try_from(new.len()).unwrap().to_le_bytes());
+    out.extend(u64::try_from(DESCRIPTION + new.len() + floats.len() + 32).unwrap().to_le_bytes());
+    out.extend(new.as_bytes());
+    out.extend(floats);
+    let digest = blake3::hash(&out);
+    out.extend(digest.as_bytes());
+    out
+}
+
+fn error_of(bytes: &[u8]) -> String {
+    Model::from_bytes(bytes).unwrap_err().to_string()
+}
+
+#[test]
+fn models_of_all_kinds_come_back_from_their_bytes() {
+    for task in Task::ALL {
+        for season in [false, true] {
+            let schema = table(task, season).schema;
+            for model in [
+                model(&schema, Activation::Mish, None),
+                model(&schema, Activation::Relu, Some(Place::AfterActivation)),
+                ensemble(&schema),
+            ] {
+                let bytes = model.to_bytes().unwrap();
+                assert_eq!(Model::from_bytes(&bytes).unwrap(), model);
+                assert_eq!(Model::from_bytes(&bytes).unwrap().to_bytes().unwrap(), bytes);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_model_of_images_comes_back() {
+    let schema: Schema = serde_json::from_value(serde_json::json!({
+        "columns": [], "pixels": [2, 3],
+        "encoder": { "Pixels": vec![serde_json::json!({ "mean": 3.5, "scale": 0.1 }); 6] },
+        "label": { "name": "digit", "classes": ["0", "1"] },
+    }))
+    .unwrap();
+    let model = model(&schema, Activation::Relu, None);
+    assert_eq!(Model::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
+    assert_eq!(model.feature_names()[4], "pixel_1_1");
+}
+
+#[test]
+fn errors_name_what_is_wrong() {
+    let bytes = bytes();
+    assert_eq!(
+        error_of(b"a,b,c\n1,2,3\n"),
+        "not a model of Caviar: expected a file that `caviar model` has written"
+    );
+    assert!(error_of(b"").starts_with("not a model"));
+    let mut newer = bytes.clone();
+    newer[8] = 9;
+    assert!(error_of(&newer).starts_with("the file has version 9 of the format: expected 1"));
+    let cut = error_of(&bytes[..100]);
+    assert!(cut.ends_with(&format!("expected {} bytes, found 100", bytes.len())), "{cut}");
+    let mut damaged = bytes.clone();
+    damaged[200] ^= 4;
+    assert!(error_of(&damaged).starts_with("the model is damaged: its checksum is wrong"));
+}
+
+#[test]
+fn a_description_that_does_not_fit_is_refused_even_with_a_right_checksum() {
+    let bytes = bytes();
+    let first = |from: &str, to: &str| {
+        let changed = with_description(&bytes, |text| {
+            assert!(text.contains(from), "{from} in {text}");
+            text.replacen(from, to, 1)
+        });
+        error_of(&changed)
+    };
+    let all = [
+        (r#""outputs":8"#, r#""outputs":9"#, "bytes of weights, but its description says"),
+        (r#""outputs":8"#, r#""outputs":18446744073709551615"#, "description says 18446744073709"),
+        (r#""weight":0.5"#, r#""weight":0.7"#, "the weights of the networks sum to 1.2"),
+        (r#""weight":0.5"#, r#""weight":-0.5"#, "network 0 has the weight -0.5"),
+        (r#""temperature":1.5"#, r#""temperature":0.0"#, "network 0 has the temperature 0"),
+        (r#""epsilon":"#, r#""epsilon":-"#, "layer 0 of network 0 has running variances"),
+        (r#""activation":"silu""#, r#""activation":"step""#, "unknown variant `step`"),
+        (r#","activation":"silu""#, "", "hidden layers have an activation"),
+        (
+            r#""name":"size""#,
+            r#""name":"amount""#,
+            r#"the model's schema has the column "amount" twice"#,
+        ),
+        (r#""blue","green""#, r#""green","blue""#, "categories are not sorted, or repeat"),
+        (r#""blue","green""#, r#""green""#, "encoding has another number of categories"),
+        (r#""width":5"#, r#""width":4"#, "encoding names an input that it does not have"),
+        (r#""width":5"#, r#""width":4000000000"#, "more than the limit of a category"),
+        (r#""type":"boolean""#, r#""type":"number""#, "encoding does not fit its type"),
+        (r#""classes":["high","#, r#""classes":["#, "has 3 outputs: expected 2"),
+        (r#""classes":["high","#, r#""classes":["low","#, "label whose classes repeat"),
+        (r#""columns":["#, r#""pixels":[2,2],"columns":["#, "than its encoder"),
+    ];
+    for (from, to, expected) in all {
+        let error = first(from, to);
+        assert!(error.contains(expected), "{from} -> {to}: {error}");
+    }
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused() {
+    let schema = table(Task::Regression, false).schema;
+    let good = model(&schema, Activation::Relu, Some(Place::BeforeActivation));
+    let mut members = good.members().to_vec();
+    members[0].layers[1].weights[3] = f32::NAN;
+    let error = Model::new(schema.clone(), members).unwrap_err();
+    assert!(matches!(error, ModelError::BadNumber { member: 0, layer: 1, .. }), "{error}");
+    let mut members = good.members().to_vec();
+    members[0].about.temperature = 2.0;
+    let error = Model::new(schema.clone(), members).unwrap_err();
+    assert!(matches!(error, ModelError::Temperature { .. }), "{error}");
+    let error = Model::new(schema, Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), "the model has 0 networks: expected 1 to 256");
+}
+
+#[test]
+fn inputs_have_names() {
+    let schema = table(Task::Classification, false).schema;
+    let names = model(&schema, Activation::Relu, None).feature_names();
+    assert_eq!(names.len(), schema.width());
+    for name in [
+        "amount",
+        "amount is missing",
+        "flag",
+        "flag is missing",
+        "colour = red",
+        "colour is missing",
+        "side = right",
+        "city is rare",
+        "bought",
+        "bought: sine of the year",
+        "born: cosine of the week",
+    ] {
+        assert!(names.iter().any(|other| other == name), "{name} in {names:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn no_damage_is_overlooked(seed in any::<prop::sample::Index>(), bit in 0_u32..8) {
+        let bytes = bytes();
+        // Every part of the file is hit: the numbers are most of it.
+        for part in [0..DESCRIPTION, DESCRIPTION..bytes.len(), bytes.len() - 32..bytes.len()] {
+            let position = part.start + seed.index(part.len());
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 1 << bit;
+            prop_assert!(Model::from_bytes(&damaged).is_err());
+            prop_assert!(Model::from_bytes(&bytes[..position]).is_err());
+            let longer = [&bytes[..], &bytes[..=position]].concat();
+            prop_assert!(Model::from_bytes(&longer).is_err());
+        }
+    }
+
+    #[test]
+    fn no_description_makes_it_panic(
+        at in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let bytes = bytes();
+        let changed = with_description(&bytes, |text| {
+            let mut text: Vec<char> = text.chars().collect();
+            for (index, digit) in &at {
+                let digits: Vec<usize> =
+                    (0..text.len()).filter(|&i| text[i].is_ascii_digit()).collect();
+                text[digits[index.index(digits.len())]] = char::from(b'0' + digit % 10);
+            }
+            text.into_iter().collect()
+        });
+        if let Ok(model) = Model::from_bytes(&changed) {
+            prop_assert_eq!(Model::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
+        }
+    }
+}

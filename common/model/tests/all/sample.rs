@@ -1,0 +1,295 @@
+//! A table with every kind of column, and models with random weights for it.
+
+use std::fmt::Write;
+
+use caviar_common::data::{DataSpec, SplitSpec, Task};
+use caviar_common::numbers::{real, real_from_i64, single, to_usize};
+use caviar_common::seed::{Purpose, Seed, Stream};
+use caviar_common::train::Activation;
+use caviar_data::Schema;
+use caviar_model::{About, BatchNorm, Layer, Member, Model, Place};
+
+/// Rows of the validation split.
+pub(crate) const ROWS: usize = 300;
+
+/// The cells of one column, as a user of an exported model has them.
+#[derive(Clone)]
+pub(crate) enum Raw {
+    /// NaN where a value is missing.
+    Numbers(Vec<f64>),
+    /// Empty where a value is missing.
+    Texts(Vec<String>),
+}
+
+/// A table, and what Caviar makes of it.
+pub(crate) struct Sample {
+    pub(crate) schema: Schema,
+    /// The validation split, column by column, in the order of the schema.
+    pub(crate) raw: Vec<Raw>,
+    /// The same, encoded.
+    pub(crate) features: Vec<Vec<f32>>,
+}
+
+/// The random numbers of a test.
+pub(crate) fn stream(number: u64) -> Stream {
+    Seed::derive(number, 0, Purpose::Init).stream(0)
+}
+
+fn below(stream: &mut Stream, n: u64) -> usize {
+    to_usize(stream.below(n))
+}
+
+/// The table as a user has it. If `season`, the column `bought` orders the rows.
+pub(crate) fn table(task: Task, season: bool) -> Sample {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = stream(1);
+    let (train, _) = rows(&mut random, task, 2 * ROWS, false);
+    let (validation, raw) = rows(&mut random, task, ROWS, true);
+    let path = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let split = SplitSpec {
+        validation_source: Some(path("validation.csv", validation)),
+        time: season.then(|| "bought".to_owned()),
+        ..SplitSpec::default()
+    };
+    let spec = DataSpec {
+        source: path("train.csv", train),
+        label: Some("target".to_owned()),
+        task: Some(task),
+        validation: 0.2,
+        split,
+        ..DataSpec::default()
+    };
+    let dataset = caviar_data::load(&spec).unwrap();
+    let (splits, schema) = caviar_data::split_with_schema(&dataset, &spec, 1).unwrap();
+    let features = splits.validation.features;
+    assert_eq!(features.nrows(), ROWS);
+    let features = features.outer_iter().map(|row| row.to_vec()).collect();
+    Sample { schema, raw, features }
+}
+
+const COLUMNS: [&str; 11] = [
+    "amount", "size", "flag", "answer", "colour", "side", "city", "bought", "born", "noon",
+    "constant",
+];
+
+/// A cell as a file has it, and its value.
+struct Cell {
+    text: String,
+    value: Value,
+}
+
+enum Value {
+    Number(f64),
+    Text(String),
+}
+
+impl Cell {
+    fn number(lacks: bool, value: f64, text: String) -> Self {
+        let value = Value::Number(if lacks { f64::NAN } else { value });
+        Self { text: if lacks { String::new() } else { text }, value }
+    }
+
+    fn text(lacks: bool, value: &str) -> Self {
+        let value = if lacks { "" } else { value };
+        let text =
+            if lacks { String::new() } else { format!("\"{}\"", value.replace('"', "\"\"")) };
+        Self { text, value: Value::Text(value.to_owned()) }
+    }
+}
+
+/// CSV text and its cells. Only `later` rows lack values in some of the columns, have texts that
+/// the others do not have, and numbers that lie far outside.
+fn rows(random: &mut Stream, task: Task, count: usize, later: bool) -> (String, Vec<Raw>) {
+    let mut text = COLUMNS.join(",") + ",target\n";
+    let mut columns: Vec<Vec<Value>> = COLUMNS.iter().map(|_| Vec::new()).collect();
+    for row in 0..count {
+        let cells = inputs_of_row(random, row, later);
+        assert_eq!(cells.len(), COLUMNS.len());
+        for (cell, column) in cells.into_iter().zip(&mut columns) {
+            text += &cell.text;
+            text.push(',');
+            column.push(cell.value);
+        }
+        let label = match task {
+            Task::Classification => ["low", "middle", "high"][below(random, 3)].to_owned(),
+            Task::Regression => format!("{}", 1e9 + random.normal()),
+        };
+        writeln!(text, "{label}").unwrap();
+    }
+    (text, columns.into_iter().map(raw).collect())
+}
+
+fn raw(column: Vec<Value>) -> Raw {
+    let (mut numbers, mut texts) = (Vec::new(), Vec::new());
+    for value in column {
+        match value {
+            Value::Number(number) => numbers.push(number),
+            Value::Text(text) => texts.push(text),
+        }
+    }
+    if texts.is_empty() { Raw::Numbers(numbers) } else { Raw::Texts(texts) }
+}
+
+/// The cells of one row in the order of [`COLUMNS`].
+fn inputs_of_row(random: &mut Stream, row: usize, later: bool) -> Vec<Cell> {
+    let lacks = random.below(5) == 0;
+    let lacks_later = later && row > 0 && random.below(5) == 0;
+    let number = |lacks: bool, value: f64| Cell::number(lacks, value, format!("{value}"));
+    let boolean = |lacks: bool, words: [&str; 2], value: usize| {
+        Cell::number(lacks, real(value), words[value].to_owned())
+    };
+    let amount = number(lacks, 1e9 + 10.0 * random.normal());
+    let size = if later && row == 0 { 1e90 } else { random.normal() };
+    let flag = boolean(lacks, ["false", "true"], below(random, 2));
+    let answer = boolean(lacks_later, ["no", "yes"], below(random, 2));
+    let colours = ["red", "green", "blue", "a \"b\"", "violet"];
+    let colour = colours[below(random, if later { 5 } else { 4 })];
+    let side = ["left", "right"][below(random, 2)];
+    // Of more than 64 cities, the rare ones share an input.
+    let city = format!("c{:02}", below(random, 20) + below(random, 61));
+    // From 1849 to 2150, with the last and the first days of years among them.
+    let mut day = i64::try_from(random.below(110_000)).unwrap() - 44_000;
+    if row.is_multiple_of(3) {
+        day = new_year(1850 + i64::try_from(row / 2).unwrap()) - i64::from(row.is_multiple_of(2));
+    }
+    let second = random.below(86_400);
+    let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
+    let bought = Cell::number(
+        false,
+        real_from_i64(day) + real(to_usize(second)) / 86_400.0,
+        format!("{}T{hours:02}:{minutes:02}:{seconds:02}", iso(day)),
+    );
+    vec![
+        amount,
+        number(lacks_later, size),
+        flag,
+        answer,
+        Cell::text(lacks, colour),
+        Cell::text(lacks_later, side),
+        Cell::text(lacks_later, &city),
+        bought,
+        Cell::number(lacks, real_from_i64(day), iso(day)),
+        Cell::number(lacks_later, 0.5, "12:00".to_owned()),
+        number(false, if later { 4.0 } else { 3.0 }),
+    ]
+}
+
+/// Days from 1970-01-01 to 1 January of a year.
+fn new_year(year: i64) -> i64 {
+    let before = |year: i64| year * 365 + year / 4 - year / 100 + year / 400;
+    before(year - 1) - before(1969)
+}
+
+/// The date, found by trying every year and month.
+fn iso(day: i64) -> String {
+    let year = (1800..2400).rfind(|&year| new_year(year) <= day).unwrap();
+    let february = 28 + new_year(year + 1) - new_year(year) - 365;
+    let mut rest = day - new_year(year);
+    for (month, length) in
+        [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31].into_iter().enumerate()
+    {
+        if rest < length {
+            return format!("{year}-{:02}-{:02}", month + 1, rest + 1);
+        }
+        rest -= length;
+    }
+    panic!("a year ends with December")
+}
+
+/// Where an invented network is from.
+pub(crate) fn about(trial: u32) -> About {
+    About {
+        caviar: "0.1.0".to_owned(),
+        sweep: "shop".to_owned(),
+        trial,
+        epoch: 12,
+        seed: u64::MAX,
+        data_digest: "ab".repeat(32),
+        hyperparameters: serde_json::json!({ "learning_rate": 0.1, "hidden": [8, 5] }),
+        temperature: 1.0,
+    }
+}
+
+/// A hidden layer with random numbers.
+pub(crate) fn hidden(
+    random: &mut Stream,
+    sizes: (usize, usize),
+    activation: Activation,
+    place: Option<Place>,
+) -> Layer {
+    let mut layer = output(random, sizes);
+    layer.activation = Some(activation);
+    if place == Some(Place::BeforeActivation) {
+        layer.bias = None;
+    }
+    let outputs = sizes.1;
+    layer.norm = place.map(|place| BatchNorm {
+        place,
+        gamma: normals(random, outputs, 1.0),
+        beta: normals(random, outputs, 1.0),
+        mean: normals(random, outputs, 1.0),
+        variance: normals(random, outputs, 1.0).iter().map(|v| v * v).collect(),
+        epsilon: 1e-5,
+    });
+    layer
+}
+
+/// An output layer with random numbers.
+pub(crate) fn output(random: &mut Stream, (inputs, outputs): (usize, usize)) -> Layer {
+    Layer {
+        inputs,
+        outputs,
+        weights: normals(random, inputs * outputs, 1.0 / real(inputs).sqrt()),
+        bias: Some(normals(random, outputs, 0.5)),
+        activation: None,
+        norm: None,
+    }
+}
+
+fn normals(random: &mut Stream, count: usize, scale: f64) -> Vec<f32> {
+    (0..count).map(|_| single(scale * random.normal())).collect()
+}
+
+/// A member with two hidden layers of 8 and 5 units.
+pub(crate) fn member(
+    schema: &Schema,
+    seed: u64,
+    activation: Activation,
+    place: Option<Place>,
+) -> Member {
+    let mut random = stream(seed);
+    let outputs = usize::try_from(schema.outputs()).unwrap();
+    let layers = vec![
+        hidden(&mut random, (schema.width(), 8), activation, place),
+        hidden(&mut random, (8, 5), activation, place),
+        output(&mut random, (5, outputs)),
+    ];
+    Member { weight: 1.0, about: about(3), layers }
+}
+
+/// A model of one network.
+pub(crate) fn model(schema: &Schema, activation: Activation, place: Option<Place>) -> Model {
+    Model::new(schema.clone(), vec![member(schema, 1, activation, place)]).unwrap()
+}
+
+/// A model of three networks with different weights, and for classification different temperatures.
+pub(crate) fn ensemble(schema: &Schema) -> Model {
+    let kinds = [
+        (0.5, Activation::Silu, Some(Place::BeforeActivation)),
+        (0.3, Activation::Tanh, Some(Place::AfterActivation)),
+        (0.2, Activation::Gelu, None),
+    ];
+    let members = kinds.into_iter().zip(1..).map(|((weight, activation, place), seed)| {
+        let mut member = member(schema, seed, activation, place);
+        member.weight = weight;
+        if schema.task() == Task::Classification {
+            member.about.temperature = 1.0 + weight;
+        }
+        member
+    });
+    Model::new(schema.clone(), members.collect()).unwrap()
+}
