@@ -194,14 +194,15 @@ proptest! {
             let scaled = temperature::apply(found, &predictions);
             let [before, after] = [&predictions, &scaled].map(|p| Measure::LogLoss.of(p).unwrap());
             prop_assert!(after <= before, "{found}: {after} {before}");
-            // And no other one on a grid is better, except for what clipping and rounding change.
+            // No other one on a grid is better. That the measure clips 0 makes it another problem.
+            let is_right_possible = |(class, integers, _): &Row| {
+                probabilities(integers)[*class as usize] > 0.0
+            };
+            prop_assume!(rows.iter().all(is_right_possible));
             for step in 0..60 {
                 let other = 0.05 * libm::pow(400.0, f64::from(step) / 59.0);
                 let other = Measure::LogLoss.of(&temperature::apply(other, &predictions)).unwrap();
-                let smallest = rows.iter().all(|(class, integers, _)| {
-                    probabilities(integers)[*class as usize] > 0.0
-                });
-                prop_assert!(!smallest || after <= other + 1e-5, "{found}: {after} {other}");
+                prop_assert!(after <= other + 1e-5, "{found}: {after} {other}");
             }
         }
     }
