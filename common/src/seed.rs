@@ -36,6 +36,8 @@ pub enum Purpose {
     Candidates = 7,
     /// Growing the trees of a random forest.
     Forest = 8,
+    /// Drawing the rows of the resamples of a bootstrap interval.
+    Bootstrap = 9,
 }
 
 /// The key of the random numbers for one purpose in one trial of one sweep.

@@ -1,0 +1,322 @@
+//! What a model predicts for the rows of one split, next to the truth.
+
+use std::ops::RangeInclusive;
+
+use caviar_common::data::Task;
+use caviar_common::error::ErrorClass;
+use caviar_common::numbers::{index, single};
+use serde::{Deserialize, Serialize};
+
+use crate::stored;
+
+/// The sums of weights that are accepted. Within them, products of two sums neither overflow nor
+/// vanish.
+const TOTAL_WEIGHT: RangeInclusive<f64> = 1e-100..=1e100;
+
+/// The predictions of a model for the rows of one split, next to the truth. Every value was checked
+/// when it was made or read.
+///
+/// Predictions can be NaN, because a training can diverge. Such a row counts as wrong where classes
+/// are counted, and makes any other measure NaN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
+pub struct Predictions {
+    outputs: Outputs,
+    weights: Option<Vec<f64>>,
+}
+
+/// The truth and the predictions of each row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outputs {
+    /// Each row belongs to one of several classes.
+    Classes {
+        /// The number of classes, at least 2.
+        classes: usize,
+        /// The class of each row, below `classes`.
+        truth: Vec<u32>,
+        /// The probability of each class, row by row: [rows, classes]. Each is NaN or from 0 to 1.
+        #[serde(with = "stored::singles")]
+        probabilities: Vec<f32>,
+    },
+    /// Each row has a number, in the units of the label.
+    Values {
+        /// The number of each row, which is finite.
+        truth: Vec<f64>,
+        /// The prediction for each row, which can be NaN or infinite.
+        #[serde(with = "stored::numbers")]
+        predicted: Vec<f64>,
+    },
+}
+
+/// The stored form, before it is checked.
+#[derive(Deserialize)]
+struct Unchecked {
+    outputs: Outputs,
+    weights: Option<Vec<f64>>,
+}
+
+/// Why predictions are refused. Rows count from 0.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PredictionsError {
+    /// There is not a single row.
+    #[error("there are no predictions: expected at least one row")]
+    Empty,
+    /// One class, or none.
+    #[error("{classes} classes: expected at least 2")]
+    TooFewClasses {
+        /// The number of classes as given.
+        classes: usize,
+    },
+    /// A list whose length does not fit the number of rows.
+    #[error("{list}: expected {expected} numbers, found {found}")]
+    Length {
+        /// What the list holds.
+        list: &'static str,
+        /// The length that fits the truth.
+        expected: usize,
+        /// The length that was found.
+        found: usize,
+    },
+    /// A row whose class does not exist.
+    #[error("row {row}: class {class}: expected a class below {classes}")]
+    UnknownClass {
+        /// The row.
+        row: usize,
+        /// Its class.
+        class: u32,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// A probability that is not one.
+    #[error("row {row}: probability {probability}: expected a number from 0 to 1")]
+    BadProbability {
+        /// The row.
+        row: usize,
+        /// The first such probability.
+        probability: f32,
+    },
+    /// A true value that is infinite or NaN.
+    #[error("row {row}: the true value is {value}: expected a finite number")]
+    BadTruth {
+        /// The row.
+        row: usize,
+        /// The true value.
+        value: f64,
+    },
+    /// A weight that is negative, infinite or NaN.
+    #[error("row {row}: weight {weight}: expected a finite number of at least 0")]
+    BadWeight {
+        /// The row.
+        row: usize,
+        /// Its weight.
+        weight: f64,
+    },
+    /// All weights are 0, or they are too small or too large to calculate with.
+    #[error("the weights have the sum {total:e}: expected a sum from 1e-100 to 1e100")]
+    BadTotalWeight {
+        /// The sum of the weights.
+        total: f64,
+    },
+}
+
+impl PredictionsError {
+    /// What a caller can do: correct the predictions.
+    pub const fn class(&self) -> ErrorClass {
+        ErrorClass::Invalid
+    }
+}
+
+impl Predictions {
+    /// Predictions of classes: the class of each row, and the probabilities [rows, classes], row by
+    /// row. A row's probabilities need not have the sum 1 exactly.
+    ///
+    /// # Errors
+    /// There are no rows, there are fewer than two classes, the lengths do not fit, a class does
+    /// not exist, or a probability is neither NaN nor from 0 to 1.
+    pub fn from_probabilities(
+        classes: usize,
+        truth: Vec<u32>,
+        probabilities: Vec<f32>,
+    ) -> Result<Self, PredictionsError> {
+        Self::new(Outputs::Classes { classes, truth, probabilities })
+    }
+
+    /// Predictions of numbers: the true and the predicted number of each row.
+    ///
+    /// # Errors
+    /// There are no rows, the lengths differ, or a true number is not finite.
+    pub fn from_values(truth: Vec<f64>, predicted: Vec<f64>) -> Result<Self, PredictionsError> {
+        Self::new(Outputs::Values { truth, predicted })
+    }
+
+    fn new(outputs: Outputs) -> Result<Self, PredictionsError> {
+        match &outputs {
+            Outputs::Classes { classes, truth, probabilities } => {
+                check_classes(*classes, truth, probabilities)?;
+            }
+            Outputs::Values { truth, predicted } => check_values(truth, predicted)?,
+        }
+        Ok(Self { outputs, weights: None })
+    }
+
+    /// The same predictions, in which each row counts with its weight. A row of weight 0 counts as
+    /// absent.
+    ///
+    /// # Errors
+    /// The number of weights is not the number of rows, a weight is negative or not finite, or the
+    /// sum of the weights is below 1e-100 or above 1e100.
+    pub fn with_weights(self, weights: Vec<f64>) -> Result<Self, PredictionsError> {
+        check_length("the weights", self.rows(), weights.len())?;
+        let bad = weights.iter().enumerate().find(|(_, w)| !w.is_finite() || **w < 0.0);
+        if let Some((row, &weight)) = bad {
+            return Err(PredictionsError::BadWeight { row, weight });
+        }
+        let total = weights.iter().sum();
+        if !TOTAL_WEIGHT.contains(&total) {
+            return Err(PredictionsError::BadTotalWeight { total });
+        }
+        Ok(Self { weights: Some(weights), ..self })
+    }
+
+    /// The number of rows, at least 1.
+    pub fn rows(&self) -> usize {
+        match &self.outputs {
+            Outputs::Classes { truth, .. } => truth.len(),
+            Outputs::Values { truth, .. } => truth.len(),
+        }
+    }
+
+    /// The number of predicted numbers in a row: the number of classes, or 1.
+    pub const fn width(&self) -> usize {
+        match self.outputs {
+            Outputs::Classes { classes, .. } => classes,
+            Outputs::Values { .. } => 1,
+        }
+    }
+
+    /// What is predicted: classes or values.
+    pub const fn task(&self) -> Task {
+        match self.outputs {
+            Outputs::Classes { .. } => Task::Classification,
+            Outputs::Values { .. } => Task::Regression,
+        }
+    }
+
+    /// The truth and the predictions.
+    pub const fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// The weight of each row; `None` if all rows have the weight 1.
+    pub fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
+    }
+
+    /// The weight of each row, which is 1 if none are given.
+    pub(crate) fn all_weights(&self) -> Vec<f64> {
+        self.weights.clone().unwrap_or_else(|| vec![1.0; self.rows()])
+    }
+
+    /// Whether both have the same task, classes, truth and weights.
+    pub(crate) fn is_about_the_same_rows(&self, other: &Self) -> bool {
+        let same_truth = match (&self.outputs, &other.outputs) {
+            (
+                Outputs::Classes { classes, truth, .. },
+                Outputs::Classes { classes: c, truth: t, .. },
+            ) => classes == c && truth == t,
+            (Outputs::Values { truth, .. }, Outputs::Values { truth: t, .. }) => truth == t,
+            (Outputs::Classes { .. }, Outputs::Values { .. })
+            | (Outputs::Values { .. }, Outputs::Classes { .. }) => false,
+        };
+        same_truth && self.weights == other.weights
+    }
+
+    /// Adds `factor` times each predicted number to `sums`, [rows, width].
+    pub(crate) fn add_to(&self, sums: &mut [f64], factor: f64) {
+        match &self.outputs {
+            Outputs::Classes { probabilities, .. } => {
+                for (sum, p) in sums.iter_mut().zip(probabilities) {
+                    *sum += factor * f64::from(*p);
+                }
+            }
+            Outputs::Values { predicted, .. } => {
+                for (sum, value) in sums.iter_mut().zip(predicted) {
+                    *sum += factor * value;
+                }
+            }
+        }
+    }
+
+    /// The same rows with other predicted numbers, [rows, width]. The caller sees to it that they
+    /// are probabilities if classes are predicted.
+    pub(crate) fn with_numbers(&self, numbers: impl Iterator<Item = f64>) -> Self {
+        let outputs = match &self.outputs {
+            Outputs::Classes { classes, truth, .. } => Outputs::Classes {
+                classes: *classes,
+                truth: truth.clone(),
+                probabilities: numbers.map(single).collect(),
+            },
+            Outputs::Values { truth, .. } => {
+                Outputs::Values { truth: truth.clone(), predicted: numbers.collect() }
+            }
+        };
+        Self { outputs, weights: self.weights.clone() }
+    }
+}
+
+impl TryFrom<Unchecked> for Predictions {
+    type Error = PredictionsError;
+
+    fn try_from(stored: Unchecked) -> Result<Self, PredictionsError> {
+        let predictions = Self::new(stored.outputs)?;
+        match stored.weights {
+            Some(weights) => predictions.with_weights(weights),
+            None => Ok(predictions),
+        }
+    }
+}
+
+fn check_classes(
+    classes: usize,
+    truth: &[u32],
+    probabilities: &[f32],
+) -> Result<(), PredictionsError> {
+    if truth.is_empty() {
+        return Err(PredictionsError::Empty);
+    }
+    if classes < 2 {
+        return Err(PredictionsError::TooFewClasses { classes });
+    }
+    let expected = truth.len().saturating_mul(classes);
+    check_length("the probabilities", expected, probabilities.len())?;
+    if let Some((row, &class)) = truth.iter().enumerate().find(|(_, c)| index(**c) >= classes) {
+        return Err(PredictionsError::UnknownClass { row, class, classes });
+    }
+    let is_bad = |p: &f32| !p.is_nan() && !(0.0..=1.0).contains(p);
+    match probabilities.iter().enumerate().find(|(_, p)| is_bad(p)) {
+        Some((place, &probability)) => {
+            Err(PredictionsError::BadProbability { row: place / classes, probability })
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_values(truth: &[f64], predicted: &[f64]) -> Result<(), PredictionsError> {
+    if truth.is_empty() {
+        return Err(PredictionsError::Empty);
+    }
+    check_length("the predicted values", truth.len(), predicted.len())?;
+    match truth.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        Some((row, &value)) => Err(PredictionsError::BadTruth { row, value }),
+        None => Ok(()),
+    }
+}
+
+const fn check_length(
+    list: &'static str,
+    expected: usize,
+    found: usize,
+) -> Result<(), PredictionsError> {
+    if found == expected { Ok(()) } else { Err(PredictionsError::Length { list, expected, found }) }
+}

@@ -1,0 +1,97 @@
+//! All figures about predictions.
+
+use serde::{Deserialize, Serialize};
+
+use crate::classes::Choices;
+use crate::interval::{Interval, intervals};
+use crate::measure::Measure;
+use crate::predictions::{Outputs, Predictions};
+use crate::stored;
+
+/// All figures about predictions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The number of rows, those of weight 0 included.
+    pub rows: usize,
+    /// Every measure of the task, in the order of [`Measure::ALL`].
+    pub figures: Vec<Figure>,
+    /// What is known of each class; `None` for regression.
+    pub classes: Option<ClassReport>,
+}
+
+/// A measure with its value.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// What was measured.
+    pub measure: Measure,
+    /// Its value, which can be NaN or infinite; `None` if it is undefined, see [`Measure::of`].
+    #[serde(with = "stored::optional")]
+    pub value: Option<f64>,
+    /// Its 95 % interval; `None` as described at [`interval`](crate::interval()).
+    pub interval: Option<Interval>,
+}
+
+/// The figures of each class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassReport {
+    /// [classes, classes]: the total weight of the rows of each true class (row) that are predicted
+    /// as each class (column). Without weights it is the number of rows. A row whose probabilities
+    /// are NaN is in no column.
+    pub confusion: Vec<Vec<f64>>,
+    /// By class.
+    pub figures: Vec<ClassFigures>,
+}
+
+/// The figures of one class. A share of no rows is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassFigures {
+    /// The share of the rows predicted to be of this class that are.
+    pub precision: f64,
+    /// The share of the rows of this class that are predicted as such.
+    pub recall: f64,
+    /// The harmonic mean of precision and recall.
+    pub f1: f64,
+    /// The total weight of the rows of this class. Without weights it is the number of rows.
+    pub support: f64,
+}
+
+impl Report {
+    /// The report about these predictions. The seed is that of the intervals.
+    pub fn of(predictions: &Predictions, seed: u64) -> Self {
+        let measures: Vec<Measure> = Measure::of_task(predictions.task()).collect();
+        let intervals = intervals(&measures, predictions, seed);
+        let figures = measures.into_iter().zip(intervals).map(|(measure, interval)| Figure {
+            measure,
+            value: measure.of(predictions),
+            interval,
+        });
+        Self {
+            rows: predictions.rows(),
+            figures: figures.collect(),
+            classes: ClassReport::of(predictions),
+        }
+    }
+
+    /// The figure of a measure; `None` if the task does not have it.
+    pub fn figure(&self, measure: Measure) -> Option<&Figure> {
+        self.figures.iter().find(|figure| figure.measure == measure)
+    }
+}
+
+impl ClassReport {
+    /// The figures of each class; `None` for regression.
+    fn of(predictions: &Predictions) -> Option<Self> {
+        let Outputs::Classes { classes, truth, probabilities } = predictions.outputs() else {
+            return None;
+        };
+        let choices = Choices::new(*classes, truth, probabilities);
+        let weights = predictions.all_weights();
+        let figures = choices.counts(&weights).into_iter().map(|counts| ClassFigures {
+            precision: counts.precision(),
+            recall: counts.recall(),
+            f1: counts.f1(),
+            support: counts.support,
+        });
+        Some(Self { confusion: choices.confusion(&weights), figures: figures.collect() })
+    }
+}
