@@ -21,14 +21,15 @@ use caviar_common::blob::Blob;
 use caviar_common::error::Problem;
 use caviar_common::hyper::train_spec;
 use caviar_common::ids::LeaseId;
-use caviar_common::message::{Finished, Grant};
+use caviar_common::message::{Finished, Grant, KeepRule};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::numbers::to_u64;
 use caviar_common::outcome::{Job, Outcome};
+use caviar_model::About;
 use caviar_nn::{TrainError, Trainer, trial_bytes};
 use tokio::sync::mpsc;
 
-use crate::agent::{End, RunnerEvent, State};
+use crate::agent::{End, ModelBytes, RunnerEvent, State};
 use crate::cache::Blobs;
 use crate::checkpoints::CheckpointError;
 use crate::control::{Control, Fetched};
@@ -228,14 +229,17 @@ impl Runner {
         };
         let admission = self
             .memory
-            .admit(grant.lease, self.control.flags(), key, |data| trial_bytes(&spec, data))?;
+            .admit(grant.lease, self.control.flags(), key, |data| {
+                trial_bytes(&spec, data, grant.objective.epoch)
+            })?;
         let Some(admission) = admission else { return Ok(None) };
         self.began.set(Instant::now());
         self.bytes.set(Some(admission.bytes()));
         tracing::info!(memory = %ByteSize(admission.bytes()), "trial started");
         let trial = u64::from(grant.trial.0);
         let trainer = Trainer::new(&spec, admission.data(), grant.seed, trial)?;
-        let mut trainer = trainer.with_data_digest(&grant.digest);
+        let trainer = trainer.with_data_digest(&grant.digest);
+        let mut trainer = trainer.with_objective(&grant.objective)?;
         if let Some(checkpoint) = grant.checkpoint
             && !self.resume(grant.lease, checkpoint.blob, &mut trainer)?
         {
@@ -273,7 +277,45 @@ impl Runner {
             }
         }
         let test = if grant.job == Job::Score { trainer.test()? } else { None };
+        self.keep(grant, trainer)?;
         Ok(Some((Outcome::Completed, test)))
+    }
+
+    /// Sends the model of a completed training to where it is stored, if the sweep wants it. A
+    /// model that cannot be made costs only itself.
+    fn keep(&self, grant: &Grant, trainer: &mut Trainer) -> Result<(), TrialError> {
+        let counting = trainer.counting();
+        let value = counting.and_then(|metrics| metrics.get(&grant.objective.metric));
+        let is_wanted = grant.objective.cost(value).is_some_and(|cost| match grant.keep {
+            KeepRule::Nothing => false,
+            KeepRule::All => true,
+            KeepRule::UpTo(worst) => cost <= worst,
+        });
+        let Some(metrics) = counting.filter(|_| is_wanted && grant.job == Job::Train) else {
+            return Ok(());
+        };
+        let spec = train_spec(&grant.fixed, &grant.assignment).map_err(TrialError::Spec)?;
+        let about = About {
+            caviar: env!("CARGO_PKG_VERSION").to_owned(),
+            sweep: grant.sweep_name.to_string(),
+            trial: grant.trial.0,
+            epoch: metrics.epoch,
+            seed: grant.seed,
+            data_digest: grant.digest.clone(),
+            hyperparameters: serde_json::to_value(&spec).unwrap_or_default(),
+            temperature: 1.0,
+        };
+        let kept = trainer.keep(about).map_err(|error| error.to_string());
+        match kept.and_then(|kept| kept.to_bytes().map_err(|error| error.to_string())) {
+            Ok(bytes) => {
+                let model = ModelBytes { epoch: metrics.epoch, bytes: Arc::new(bytes) };
+                let event = RunnerEvent::Model { lease: grant.lease, model: Box::new(model) };
+                // The receiver is closed only when the worker exits.
+                let _closed = self.events.blocking_send(event);
+            }
+            Err(error) => tracing::warn!("the model of the trial is not kept: {error}"),
+        }
+        Ok(())
     }
 
     /// Asks for the checkpoint of the grant and continues from it. If it is lost, the training

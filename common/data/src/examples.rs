@@ -1,6 +1,10 @@
 //! The input of the trainer: examples that are split and standardised.
 
+use std::sync::Arc;
+
 use ndarray::Array2;
+
+use crate::schema::Schema;
 
 /// The examples of one split.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +35,9 @@ pub struct Splits {
     pub test: Option<Examples>,
     /// Outputs of the network: the number of classes, or 1 for regression.
     pub outputs: u32,
+    /// What turned the rows into examples, which a model needs to predict others; `None` for
+    /// examples that were made otherwise.
+    pub schema: Option<Arc<Schema>>,
 }
 
 impl<V> Targets<V> {

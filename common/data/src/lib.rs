@@ -83,5 +83,5 @@ pub use load::{load, prepare};
 pub use map::Bytes;
 pub use schema::{InputColumn, Label, Schema};
 pub use schema_check::SchemaFault;
-pub use split::{split, split_with_schema};
+pub use split::split;
 pub use standard::Standard;

@@ -1,5 +1,7 @@
 //! The training, validation and test splits of a data set.
 
+use std::sync::Arc;
+
 use caviar_common::data::DataSpec;
 
 use crate::dataset::Dataset;
@@ -26,18 +28,6 @@ use crate::standard::Standard;
 /// A share out of range, a split without a row, a training split of fewer than 2 rows, or more
 /// inputs than the limit.
 pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
-    split_with_schema(dataset, spec, sweep_seed).map(|(splits, _)| splits)
-}
-
-/// The same with the schema that a model of these splits needs to predict other rows.
-///
-/// # Errors
-/// Those of [`split`].
-pub fn split_with_schema(
-    dataset: &Dataset,
-    spec: &DataSpec,
-    sweep_seed: u64,
-) -> Result<(Splits, Schema), DataError> {
     let rows = Rows::draw(dataset, spec, sweep_seed)?;
     let encoder = Encoder::fit(dataset.inputs(), dataset.roles(), &rows.train)?;
     let outputs = Outputs::fit(dataset.targets(), &rows.train);
@@ -45,14 +35,13 @@ pub fn split_with_schema(
         features: encoder.encode(dataset.inputs(), rows),
         targets: outputs.of(dataset.targets(), rows),
     };
-    let splits = Splits {
+    Ok(Splits {
         train: examples(&rows.train),
         validation: examples(&rows.validation),
         test: (!rows.test.is_empty()).then(|| examples(&rows.test)),
         outputs: dataset.outputs(),
-    };
-    let schema = Schema::new(dataset, encoder, outputs.0, &spec.table.missing);
-    Ok((splits, schema))
+        schema: Some(Arc::new(Schema::new(dataset, encoder, outputs.0, &spec.table.missing))),
+    })
 }
 
 /// How the targets of regression are standardised.

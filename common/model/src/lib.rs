@@ -11,7 +11,8 @@
 //! let source = "builtin:digits".to_owned();
 //! let data = DataSpec { source, validation: 0.2, ..DataSpec::default() };
 //! let dataset = caviar_data::load(&data)?;
-//! let (_, schema) = caviar_data::split_with_schema(&dataset, &data, 7)?;
+//! let splits = caviar_data::split(&dataset, &data, 7)?;
+//! let schema = splits.schema.expect("the data has a schema");
 //!
 //! // Softmax regression: an output layer only. It was not trained.
 //! let output = Layer {
@@ -32,7 +33,7 @@
 //!     hyperparameters: serde_json::Value::Null,
 //!     temperature: 1.0,
 //! };
-//! let model = Model::new(schema, vec![Member { weight: 1.0, about, layers: vec![output] }])?;
+//! let model = Model::new((*schema).clone(), vec![Member { weight: 1.0, about, layers: vec![output] }])?;
 //!
 //! let mut bytes = model.to_bytes()?;
 //! assert_eq!(Model::from_bytes(&bytes)?, model);
@@ -50,12 +51,14 @@ mod error;
 
 mod file;
 mod fold;
+mod kept;
 mod model;
 mod pytorch;
 mod reference;
 mod safetensors;
 
 pub use error::{ModelError, Tensor};
+pub use kept::Kept;
 pub use model::{About, BatchNorm, Layer, MAX_MEMBERS, Member, Model, Place};
 pub use pytorch::pytorch_example;
 pub use safetensors::safetensors;

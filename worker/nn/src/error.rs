@@ -50,6 +50,12 @@ pub enum TrainError {
         /// The epochs of the spec.
         epochs: u32,
     },
+    /// The weights do not make a model.
+    #[error("the weights are no model: {what}")]
+    Model {
+        /// What is wrong with them.
+        what: String,
+    },
     /// A step lacks something that was checked or allocated before: a bug in this crate.
     #[error("internal error: a training step has no {what}")]
     Missing {
@@ -69,7 +75,7 @@ impl TrainError {
             Self::OutOfMemory { .. } => ErrorClass::Busy,
             Self::Checkpoint { .. } => ErrorClass::Corrupt,
             Self::Finished { .. } => ErrorClass::Refused,
-            Self::Missing { .. } => ErrorClass::Internal,
+            Self::Model { .. } | Self::Missing { .. } => ErrorClass::Internal,
         }
     }
 }

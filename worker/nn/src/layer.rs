@@ -145,7 +145,8 @@ impl Layer {
             .flatten()
     }
 
-    fn bias(&self) -> Option<Tensor> {
+    /// The bias, if the layer has one.
+    pub(crate) fn bias(&self) -> Option<Tensor> {
         match &self.stage {
             Stage::Output { bias } => Some(*bias),
             Stage::Hidden(hidden) => hidden.activation().map(|activation| activation.bias),

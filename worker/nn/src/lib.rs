@@ -89,6 +89,7 @@
 //! |---|---|
 //! | [`trainer`] | epochs, mini-batches, evaluation, checkpoints |
 //! | `checkpoint` | the bytes of a checkpoint |
+//! | `keep`, `softmax` | models and predictions |
 //! | `optimizer`, `schedule` | the update rules and the learning rate |
 //! | `network` | the layers over flat buffers of parameters; forward, loss, backward |
 //! | `best` | the weights of the best epoch so far |
@@ -114,6 +115,7 @@ mod checkpoint;
 mod dropout;
 mod elementary;
 pub mod error;
+mod keep;
 mod kernels;
 mod layer;
 mod loss;
@@ -124,6 +126,7 @@ mod passes;
 mod products;
 mod progress;
 mod schedule;
+mod softmax;
 mod tensor;
 pub mod trainer;
 mod weights;
@@ -133,6 +136,7 @@ pub use kernels::kernel_family;
 #[doc(hidden)]
 pub use kernels::multiply_add;
 pub use memory::{data_bytes, trial_bytes};
+pub use softmax::softmax;
 pub use trainer::Trainer;
 
 #[cfg(test)]

@@ -14,7 +14,9 @@ use caviar_data::{Examples, Targets};
 use crate::average::Average;
 use crate::dropout::DrawMask;
 use crate::error::TrainError;
-use crate::kernels::{Buffer, Family, LANES, Pass, Piece, Simd, padded, strips, vectors_mut};
+use crate::kernels::{
+    Buffer, Family, LANES, Pass, Piece, Simd, offset, padded, strips, vectors_mut,
+};
 use crate::layer::{HiddenSpec, Layer, Mode, Step};
 use crate::loss::{CrossEntropy, Tally, squared_error};
 use crate::products::Products;
@@ -162,6 +164,24 @@ impl Network {
         let row_at = |row: usize| rows.start + row;
         self.forward(examples, rows.len(), row_at, Mode::Evaluate)?;
         self.loss(&examples.targets, rows.len(), row_at, 0.0)
+    }
+
+    /// The outputs of `rows` of the examples with running statistics and without dropout, appended
+    /// row by row: logits, or standardised numbers.
+    pub(crate) fn outputs(
+        &mut self,
+        examples: &Examples,
+        rows: std::ops::Range<usize>,
+        to: &mut Vec<f32>,
+    ) -> Result<(), TrainError> {
+        self.forward(examples, rows.len(), |row| rows.start + row, Mode::Evaluate)?;
+        let last = self.layers.last().ok_or(TrainError::Missing { what: "output layer" })?;
+        let bias = last.output_bias()?.of(&self.parameters);
+        for row in 0..rows.len() {
+            let columns = bias.iter().take(last.outputs).enumerate();
+            to.extend(columns.map(|(column, b)| last.out[offset(rows.len(), row, column)] + b));
+        }
+        Ok(())
     }
 
     fn forward(

@@ -9,11 +9,13 @@ use caviar_common::seed::{Purpose, Seed};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::TrainSpec;
 use caviar_data::{Examples, Splits, Targets};
+use caviar_model::{About, Kept, Member, Model};
 
 use crate::best::Best;
 use crate::check::{check_data, check_smoothing, check_spec};
 use crate::checkpoint::{self, State};
 use crate::error::TrainError;
+use crate::keep;
 use crate::kernels::Family;
 use crate::loss::Tally;
 use crate::network::Network;
@@ -202,6 +204,35 @@ impl Trainer {
         Ok(Some(tally.score(has_classes(examples))))
     }
 
+    /// The model of the epoch that counts, and its predictions for the validation and the test
+    /// split.
+    ///
+    /// # Errors
+    /// No epoch is done, the examples have no schema, or a weight is not finite.
+    pub fn keep(&mut self, about: About) -> Result<Kept, TrainError> {
+        let missing = |what| TrainError::Missing { what };
+        let data = Arc::clone(&self.data);
+        let schema = data.schema.as_deref().ok_or(missing("schema of its data"))?;
+        let epoch = self.counting().ok_or(missing("epoch that is done"))?.epoch;
+        let spec = self.spec.clone();
+        let layers = self.with_counting(|network| keep::layers(&spec, network));
+        let about = About { epoch, ..about };
+        let member = Member { weight: 1.0, about, layers };
+        let model = Model::new(schema.clone(), vec![member])
+            .map_err(|error| TrainError::Model { what: error.to_string() })?;
+        let mut predict = |examples: &Examples| {
+            let numbers = examples.features.nrows().saturating_mul(index(data.outputs));
+            if numbers > Kept::MAX_NUMBERS {
+                return Ok(None);
+            }
+            let outputs = self.with_counting(|network| outputs_of_all(network, examples))?;
+            keep::predictions(schema, examples, outputs).map(Some)
+        };
+        let validation = predict(&data.validation)?;
+        let test = data.test.as_ref().map(&mut predict).transpose()?.flatten();
+        Ok(Kept { model, validation, test })
+    }
+
     /// Does something with the network while it has the weights that count.
     fn with_counting<T>(&mut self, work: impl FnOnce(&mut Network) -> T) -> T {
         let Self { network, best, .. } = self;
@@ -352,6 +383,15 @@ fn evaluate_all(network: &mut Network, examples: &Examples) -> Result<Tally, Tra
         tally.add(network.evaluate(examples, block)?);
     }
     Ok(tally)
+}
+
+/// The outputs for all examples, row by row.
+fn outputs_of_all(network: &mut Network, examples: &Examples) -> Result<Vec<f32>, TrainError> {
+    let mut outputs = Vec::new();
+    for block in blocks(examples) {
+        network.outputs(examples, block, &mut outputs)?;
+    }
+    Ok(outputs)
 }
 
 fn has_classes(examples: &Examples) -> bool {

@@ -79,6 +79,7 @@ fn data(has_classes: bool) -> Arc<Splits> {
         validation: examples(300),
         test: Some(examples(20)),
         outputs: if has_classes { 3 } else { 1 },
+        schema: None,
     })
 }
 

@@ -64,7 +64,8 @@ pub(crate) fn table(task: Task, season: bool) -> Sample {
         ..DataSpec::default()
     };
     let dataset = caviar_data::load(&spec).unwrap();
-    let (splits, schema) = caviar_data::split_with_schema(&dataset, &spec, 1).unwrap();
+    let splits = caviar_data::split(&dataset, &spec, 1).unwrap();
+    let schema = (**splits.schema.as_ref().unwrap()).clone();
     let features = splits.validation.features;
     assert_eq!(features.nrows(), ROWS);
     let features = features.outer_iter().map(|row| row.to_vec()).collect();

@@ -67,6 +67,6 @@ pub(crate) fn trainer(net: &str, spec: &TrainSpec, validation: usize) -> anyhow:
         }
     };
     let train = examples(BATCHES * spec.batch_size as usize);
-    let data = Splits { train, validation: examples(validation), test: None, outputs };
+    let data = Splits { train, validation: examples(validation), test: None, outputs, schema: None };
     Ok(Trainer::new(spec, Arc::new(data), 1, 0)?)
 }

@@ -84,7 +84,7 @@ fn data(outputs: u32) -> Arc<Splits> {
     let mut stream = draws(2);
     let mut make = |rows| examples(rows, 7, outputs, &mut stream);
     let (train, validation, test) = (make(41), make(300), Some(make(7)));
-    Arc::new(Splits { train, validation, test, outputs: outputs.max(1) })
+    Arc::new(Splits { train, validation, test, outputs: outputs.max(1), schema: None })
 }
 
 /// The bits of the metrics of each epoch that ends, until `go_on` interrupts or the training ends.

@@ -112,5 +112,6 @@ pub(crate) fn splits(rows: usize, features: usize, outputs: u32) -> Arc<Splits> 
         validation: make(19),
         test: Some(make(7)),
         outputs: outputs.max(1),
+        schema: None,
     })
 }
