@@ -339,7 +339,7 @@ fn the_temperature_is_1_where_it_cannot_help() {
     ] {
         assert_eq!(temperature::fit(&predictions), 1.0);
     }
-    let predictions = binary(&[1], &[0.3]);
+    let predictions = binary(&[1, 0], &[0.3, 0.0]);
     assert_eq!(temperature::apply(1.0, &predictions), predictions);
     // A probability of 0 becomes a small one.
     let raised = temperature::apply(20.0, &binary(&[1], &[0.0]));
