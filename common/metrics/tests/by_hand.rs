@@ -194,7 +194,7 @@ fn stored_predictions_are_read_back_and_checked() {
     assert!(Measure::Brier.of(&back).unwrap().is_nan());
 }
 
-/// Rows of which each is right with the probability `share`.
+/// Rows that are right with the probability `share` each.
 fn coin_flips(rows: usize, share: f64, stream: &mut Stream) -> Predictions {
     let hits: Vec<f32> =
         (0..rows).map(|_| if stream.uniform() < share { 0.75 } else { 0.25 }).collect();
