@@ -38,15 +38,15 @@ pub enum EnsembleError {
     /// A weight that is negative, infinite or NaN.
     #[error("member {member} has the weight {weight}: expected a finite number of at least 0")]
     BadWeight {
-        /// The member.
+        /// The member with this weight.
         member: usize,
-        /// Its weight.
+        /// Its weight as given.
         weight: f64,
     },
     /// The measure is undefined, infinite or NaN for every member.
     #[error("no member has a finite {}", .measure.name())]
     NothingMeasured {
-        /// The measure.
+        /// The measure that was asked for.
         measure: Measure,
     },
 }
@@ -138,7 +138,7 @@ fn blend(members: &[Predictions], first: &Predictions, weights: &[(usize, f64)])
     first.with_numbers(sums.into_iter().map(|sum| sum / total))
 }
 
-/// The weights of the members that were added, after so many rounds.
+/// The weights of the members that were added in this number of rounds.
 fn shares(counts: &[usize], rounds: usize) -> Vec<(usize, f64)> {
     let shares = counts.iter().map(|count| real(*count) / real(rounds));
     shares.enumerate().filter(|(_, share)| *share > 0.0).collect()

@@ -1,5 +1,5 @@
-//! How far a measure may be off, because the split has only so many rows: the percentile bootstrap
-//! (Efron 1979).
+//! How far a measure may be off, because a split has a limited number of rows: the percentile
+//! bootstrap (Efron 1979).
 //!
 //! A resample draws as many rows as there are, with replacement and each with its weight. The
 //! interval is the range of the measure over the resamples, without 2.5 % of them at either end.
@@ -18,8 +18,9 @@ use crate::predictions::Predictions;
 pub const RESAMPLES: usize = 1000;
 /// The least number of resamples. With fewer, the ends of the interval are mostly noise.
 const MIN_RESAMPLES: usize = 100;
-/// Predicted numbers that all resamples of one measure look at, unless [`MIN_RESAMPLES`] need more:
-/// about a second.
+/// Predicted numbers that all resamples of one measure look at, unless [`MIN_RESAMPLES`] need more.
+/// One measure then takes about a second: 0.2 to 1.3 s were measured on one core for
+/// accuracy and ROC AUC of 100,000 rows of 2 and of 10 classes.
 const BUDGET: usize = 100_000_000;
 /// The share of the resamples that can be without a value, for example because they have only one
 /// class.

@@ -3,7 +3,7 @@
 //! - [`Predictions`] hold what a model predicts for the rows of one split, next to the truth.
 //! - A [`Measure`] is one number about them: accuracy, log loss, ROC AUC, RMSE and so on.
 //! - [`interval()`] says how far a measure may be off, by the bootstrap.
-//! - A [`Report`] has all measures of the task, the confusion matrix, and the figures of each class.
+//! - A [`Report`] has all measures of the task, the confusion matrix, and figures of each class.
 //! - [`ensemble`] chooses models and averages their predictions; [`temperature`] makes
 //!   probabilities less or more certain.
 //!

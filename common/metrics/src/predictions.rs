@@ -56,7 +56,7 @@ struct Unchecked {
     weights: Option<Vec<f64>>,
 }
 
-/// Why predictions are refused. Rows count from 0.
+/// Why predictions are refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PredictionsError {
     /// There is not a single row.
@@ -81,9 +81,9 @@ pub enum PredictionsError {
     /// A row whose class does not exist.
     #[error("row {row}: class {class}: expected a class below {classes}")]
     UnknownClass {
-        /// The row.
+        /// The row, from 0.
         row: usize,
-        /// Its class.
+        /// Its class as given.
         class: u32,
         /// The number of classes.
         classes: usize,
@@ -91,7 +91,7 @@ pub enum PredictionsError {
     /// A probability that is not one.
     #[error("row {row}: probability {probability}: expected a number from 0 to 1")]
     BadProbability {
-        /// The row.
+        /// The row, from 0.
         row: usize,
         /// The first such probability.
         probability: f32,
@@ -99,17 +99,17 @@ pub enum PredictionsError {
     /// A true value that is infinite or NaN.
     #[error("row {row}: the true value is {value}: expected a finite number")]
     BadTruth {
-        /// The row.
+        /// The row, from 0.
         row: usize,
-        /// The true value.
+        /// The true value as given.
         value: f64,
     },
     /// A weight that is negative, infinite or NaN.
     #[error("row {row}: weight {weight}: expected a finite number of at least 0")]
     BadWeight {
-        /// The row.
+        /// The row, from 0.
         row: usize,
-        /// Its weight.
+        /// Its weight as given.
         weight: f64,
     },
     /// All weights are 0, or they are too small or too large to calculate with.

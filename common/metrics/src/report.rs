@@ -22,7 +22,7 @@ pub struct Report {
 /// A measure with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
-    /// What was measured.
+    /// What the value measures.
     pub measure: Measure,
     /// Its value, which can be NaN or infinite; `None` if it is undefined, see [`Measure::of`].
     #[serde(with = "stored::optional")]
@@ -38,7 +38,7 @@ pub struct ClassReport {
     /// as each class (column). Without weights it is the number of rows. A row whose probabilities
     /// are NaN is in no column.
     pub confusion: Vec<Vec<f64>>,
-    /// By class.
+    /// The figures of each class, by its number.
     pub figures: Vec<ClassFigures>,
 }
 

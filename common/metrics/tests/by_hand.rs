@@ -194,7 +194,7 @@ fn stored_predictions_are_read_back_and_checked() {
     assert!(Measure::Brier.of(&back).unwrap().is_nan());
 }
 
-/// Rows of which each is right with the probability `share`.
+/// Rows that are right with the probability `share` each.
 fn coin_flips(rows: usize, share: f64, stream: &mut Stream) -> Predictions {
     let hits: Vec<f32> =
         (0..rows).map(|_| if stream.uniform() < share { 0.75 } else { 0.25 }).collect();
@@ -339,7 +339,7 @@ fn the_temperature_is_1_where_it_cannot_help() {
     ] {
         assert_eq!(temperature::fit(&predictions), 1.0);
     }
-    let predictions = binary(&[1], &[0.3]);
+    let predictions = binary(&[1, 0], &[0.3, 0.0]);
     assert_eq!(temperature::apply(1.0, &predictions), predictions);
     // A probability of 0 becomes a small one.
     let raised = temperature::apply(20.0, &binary(&[1], &[0.0]));

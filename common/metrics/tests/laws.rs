@@ -161,8 +161,11 @@ proptest! {
     }
 
     #[test]
-    fn reversed_scores_have_the_other_area(rows in vec((0u32..2, vec(0u32..17, 2), 0u32..4), 1..40)) {
-        let reverse = |(class, integers, weight): &Row| (*class, vec![16 - integers[0], 0], *weight);
+    fn reversed_scores_have_the_other_area(
+        rows in vec((0u32..2, vec(0u32..17, 2), 0u32..4), 1..40),
+    ) {
+        let reverse =
+            |(class, integers, weight): &Row| (*class, vec![16 - integers[0], 0], *weight);
         let reversed: Vec<Row> = rows.iter().map(reverse).collect();
         if let (Some(before), Some(after)) = (weighted(2, &rows), weighted(2, &reversed)) {
             let (before, after) = (Measure::RocAuc.of(&before), Measure::RocAuc.of(&after));
