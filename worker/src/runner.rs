@@ -25,7 +25,6 @@ use caviar_common::message::{Finished, Grant, KeepRule};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::numbers::to_u64;
 use caviar_common::outcome::{Job, Outcome};
-use caviar_model::About;
 use caviar_nn::{TrainError, Trainer, trial_bytes};
 use tokio::sync::mpsc;
 
@@ -227,11 +226,9 @@ impl Runner {
             digest: &grant.digest,
             block: grant.block,
         };
-        let admission = self
-            .memory
-            .admit(grant.lease, self.control.flags(), key, |data| {
-                trial_bytes(&spec, data, grant.objective.epoch)
-            })?;
+        let admission = self.memory.admit(grant.lease, self.control.flags(), key, |data| {
+            trial_bytes(&spec, data, grant.objective.epoch)
+        })?;
         let Some(admission) = admission else { return Ok(None) };
         self.began.set(Instant::now());
         self.bytes.set(Some(admission.bytes()));
@@ -277,13 +274,13 @@ impl Runner {
             }
         }
         let test = if grant.job == Job::Score { trainer.test()? } else { None };
-        self.keep(grant, trainer)?;
+        self.keep(grant, trainer);
         Ok(Some((Outcome::Completed, test)))
     }
 
     /// Sends the model of a completed training to where it is stored, if the sweep wants it. A
     /// model that cannot be made costs only itself.
-    fn keep(&self, grant: &Grant, trainer: &mut Trainer) -> Result<(), TrialError> {
+    fn keep(&self, grant: &Grant, trainer: &mut Trainer) {
         let counting = trainer.counting();
         let value = counting.and_then(|metrics| metrics.get(&grant.objective.metric));
         let is_wanted = grant.objective.cost(value).is_some_and(|cost| match grant.keep {
@@ -292,20 +289,9 @@ impl Runner {
             KeepRule::UpTo(worst) => cost <= worst,
         });
         let Some(metrics) = counting.filter(|_| is_wanted && grant.job == Job::Train) else {
-            return Ok(());
+            return;
         };
-        let spec = train_spec(&grant.fixed, &grant.assignment).map_err(TrialError::Spec)?;
-        let about = About {
-            caviar: env!("CARGO_PKG_VERSION").to_owned(),
-            sweep: grant.sweep_name.to_string(),
-            trial: grant.trial.0,
-            epoch: metrics.epoch,
-            seed: grant.seed,
-            data_digest: grant.digest.clone(),
-            hyperparameters: serde_json::to_value(&spec).unwrap_or_default(),
-            temperature: 1.0,
-        };
-        let kept = trainer.keep(about).map_err(|error| error.to_string());
+        let kept = trainer.keep(grant.sweep_name.as_str()).map_err(|error| error.to_string());
         match kept.and_then(|kept| kept.to_bytes().map_err(|error| error.to_string())) {
             Ok(bytes) => {
                 let model = ModelBytes { epoch: metrics.epoch, bytes: Arc::new(bytes) };
@@ -315,7 +301,6 @@ impl Runner {
             }
             Err(error) => tracing::warn!("the model of the trial is not kept: {error}"),
         }
-        Ok(())
     }
 
     /// Asks for the checkpoint of the grant and continues from it. If it is lost, the training
@@ -414,6 +399,8 @@ impl Runner {
             test,
             seconds: self.seconds(),
             memory_bytes: self.bytes.get(),
+            // The agent adds it once it is stored.
+            model: None,
         })
     }
 

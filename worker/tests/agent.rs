@@ -59,6 +59,7 @@ fn completed() -> Finished {
         test: None,
         seconds: 1.0,
         memory_bytes: None,
+        model: None,
     }
 }
 

@@ -27,7 +27,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use caviar_common::blob::{Blob, BlobName};
 use caviar_common::ids::{LeaseId, StoreId};
-use caviar_common::message::{Checkpoint, Finished, FromWorker, Release, Stored, ToWorker};
+use caviar_common::message::{
+    Checkpoint, Finished, FromWorker, Release, Stored, StoredModel, ToWorker,
+};
 use caviar_common::metric::EpochMetrics;
 use caviar_common::outcome::Outcome;
 use caviar_worker::agent::{self as worker, Agent, Command, End, RunnerEvent};
@@ -95,6 +97,7 @@ struct World<'a> {
     results: BTreeMap<LeaseId, u32>,
     /// Checkpoints that are being stored: their leases and epochs.
     storing: Vec<(LeaseId, u32)>,
+    storing_models: Vec<LeaseId>,
     is_connected: bool,
     to_worker: VecDeque<ToWorker>,
     to_coordinator: VecDeque<FromWorker>,
@@ -116,6 +119,7 @@ impl<'a> World<'a> {
             started: BTreeSet::new(),
             results: BTreeMap::new(),
             storing: Vec::new(),
+            storing_models: Vec::new(),
             is_connected: false,
             to_worker: VecDeque::new(),
             to_coordinator: VecDeque::new(),
@@ -297,6 +301,7 @@ impl<'a> World<'a> {
                     runner.leaves = true;
                 }
                 Command::Store(lease, state) => self.storing.push((lease, state.epoch)),
+                Command::StoreModel(lease, _) => self.storing_models.push(lease),
                 Command::Discard(_) | Command::Fetch(..) => {}
                 Command::Cancel(lease) => {
                     self.runners
@@ -343,10 +348,16 @@ impl<'a> World<'a> {
                 test: None,
                 seconds: 1.0,
                 memory_bytes: None,
+                model: None,
             })
         };
+        let epoch = runner.epochs;
         if !runner.is_cancelled && matches!(end, End::Finished(_)) {
-            self.results.insert(lease, runner.epochs);
+            self.results.insert(lease, epoch);
+        }
+        if matches!(end, End::Finished(_)) && index.is_multiple_of(3) {
+            let model = Box::new(worker::ModelBytes { epoch, bytes: vec![1].into() });
+            self.agent.on_event(RunnerEvent::Model { lease, model });
         }
         self.agent.on_event(RunnerEvent::Ended { lease, end });
         self.run_commands();
@@ -360,7 +371,20 @@ impl<'a> World<'a> {
         self.run_commands();
     }
 
+    /// Stores a model, or every fourth one not.
+    fn store_model(&mut self, index: usize) {
+        if self.storing_models.is_empty() {
+            return;
+        }
+        let lease = self.storing_models.remove(index % self.storing_models.len());
+        let blob = Blob { name: BlobName::from_hash([1; 32]), bytes: 1 };
+        let stored = StoredModel { epoch: 1, blob };
+        self.agent.on_model_stored(lease, (index % 4 < 3).then_some(stored));
+        self.run_commands();
+    }
+
     fn store(&mut self, index: usize) {
+        self.store_model(index);
         if self.storing.is_empty() {
             return;
         }

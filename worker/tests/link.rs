@@ -14,9 +14,12 @@ use std::time::Duration;
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::data::{DataSpec, Task};
 use caviar_common::ids::{AttemptNumber, LeaseId, Name, StoreId, SweepId, TrialNumber};
-use caviar_common::message::{FromWorker, Grant, Hello, PROTOCOL, Release, Stored, ToWorker};
+use caviar_common::message::{
+    FromWorker, Grant, Hello, KeepRule, PROTOCOL, Release, Stored, ToWorker,
+};
 use caviar_common::metric::EpochMetrics;
 use caviar_common::outcome::{Job, Outcome};
+use caviar_common::spec::Objective;
 use caviar_proto::convert::worker::{decode_from_worker, encode_to_worker};
 use caviar_proto::v1::coordinator_message::Kind;
 use caviar_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
@@ -264,6 +267,8 @@ fn grant(lease: u64, epochs: i64) -> ToWorker {
         fixed: fixed.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         assignment: Assignment::default(),
         checkpoint: None,
+        objective: Objective::default_of(Task::Classification),
+        keep: KeepRule::Nothing,
     }))
 }
 

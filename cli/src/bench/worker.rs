@@ -255,6 +255,7 @@ fn finished(id: u64, lease: &Lease, epochs: u32) -> v1::Finished {
         test: lease.is_scoring.then(|| score(lease.held, epochs)),
         seconds: seconds(epochs),
         memory_bytes: Some(1 << 20),
+        model: None,
     }
 }
 

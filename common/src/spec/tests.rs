@@ -64,7 +64,11 @@ fn absent_keys_have_their_defaults() {
     assert!(spec.search.rounds.is_empty() && spec.search.warm_start.is_none());
     assert_eq!(
         spec.objective,
-        Objective { metric: Metric::ValidationAccuracy, goal: Goal::Maximize }
+        Objective {
+            metric: Metric::ValidationAccuracy,
+            goal: Goal::Maximize,
+            epoch: ObjectiveEpoch::Best
+        }
     );
     let data = DataSummary {
         train: 1_000,

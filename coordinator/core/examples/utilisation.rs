@@ -236,6 +236,7 @@ impl Cluster {
                 test: None,
                 seconds: 1.0,
                 memory_bytes: None,
+                model: None,
             };
             self.say(session, FromWorker::Finished { lease, result });
         }

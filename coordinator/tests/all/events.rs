@@ -93,6 +93,7 @@ fn finished(sweep: u64, trial: u32, lease: u64, outcome: Outcome) -> Event {
         outcome,
         seconds: Some(1.5),
         memory_bytes: Some(4096),
+        model: None,
     };
     Event::new(SweepId(sweep), finished)
 }

@@ -138,7 +138,8 @@ impl World {
         spec.stopping = StoppingRule::Halving;
         spec.search.order =
             if pick.is_multiple_of(2) { Order::Virtual } else { Order::AsCompleted };
-        spec.objective = Objective { metric: Metric::TrainLoss, goal: Goal::Minimize };
+        spec.objective =
+            Objective { metric: Metric::TrainLoss, goal: Goal::Minimize, ..spec.objective };
         let request_id = name(&format!("r{pick}"));
         self.step(Input::CreateSweep { request_id, spec, data: summary(), for_slots: None });
     }
@@ -223,6 +224,7 @@ impl World {
             test,
             seconds: 0.5,
             memory_bytes: Some(4096),
+            model: None,
         };
         self.say(session, FromWorker::Finished { lease, result });
     }
@@ -244,8 +246,11 @@ impl World {
             let mut spec = Box::new(spec("x", 6, 2));
             spec.data = DataSpec::external();
             spec.fixed = [("epochs".to_owned(), Value::Int(EPOCHS.into()))].into_iter().collect();
-            spec.objective =
-                Objective { metric: Metric::Named(name("score")), goal: Goal::Maximize };
+            spec.objective = Objective {
+                metric: Metric::Named(name("score")),
+                goal: Goal::Maximize,
+                ..spec.objective
+            };
             spec.stopping = StoppingRule::Median;
             return self.step(Input::CreateSweep {
                 request_id: name(&format!("x{pick}")),

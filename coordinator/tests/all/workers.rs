@@ -69,6 +69,7 @@ impl Line {
                 test,
                 seconds: 1.0,
                 memory_bytes: Some(4096),
+                model: None,
             },
         })
         .await;

@@ -15,14 +15,15 @@ use caviar_common::limits::{
     MAX_BLOB_BYTES, MAX_EPOCHS, MAX_PARALLELISM, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS,
 };
 use caviar_common::message::{
-    Checkpoint, Finished, FromWorker, Grant, Hello, Release, Stored, ToWorker,
+    Checkpoint, Finished, FromWorker, Grant, Hello, KeepRule, Release, Stored, StoredModel,
+    ToWorker,
 };
 use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
 use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
 use caviar_common::view::{
-    BoxView, Counts, IdleView, MAX_BOXES, ResizeView, RoundView, StoppedView, SweepView, TestView,
-    TrialTimes, TrialView, WorkerView,
+    BoxView, Counts, IdleView, MAX_BOXES, ModelView, ResizeView, RoundView, StoppedView, SweepView,
+    TestView, TrialTimes, TrialView, WorkerView,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
@@ -265,13 +266,15 @@ fn hello() -> BoxedStrategy<Hello> {
 fn finished() -> BoxedStrategy<Finished> {
     let failed = text().prop_map(|message| Outcome::Failed { message });
     let outcome = prop_oneof![Just(Outcome::Completed), Just(Outcome::Diverged), failed];
-    (outcome, of(epoch()), of(score()), seconds(), of(any::<u64>()))
-        .prop_map(|(outcome, last, test, seconds, memory_bytes)| Finished {
+    let model = (1..=MAX_EPOCHS, blob()).prop_map(|(epoch, blob)| StoredModel { epoch, blob });
+    (outcome, of(epoch()), of(score()), seconds(), of(any::<u64>()), of(model))
+        .prop_map(|(outcome, last, test, seconds, memory_bytes, model)| Finished {
             outcome,
             last,
             test,
             seconds,
             memory_bytes,
+            model,
         })
         .boxed()
 }
@@ -313,7 +316,13 @@ fn grant() -> BoxedStrategy<Grant> {
     let job = select(vec![Job::Train, Job::Score]);
     let whole = (text(), of(blob()));
     let drawn = (assignment(), of(checkpoint()));
-    (numbers, name(), job, data(), whole, assignment(), drawn)
+    let keep = prop_oneof![
+        Just(KeepRule::Nothing),
+        Just(KeepRule::All),
+        (-1e9..1e9).prop_map(KeepRule::UpTo)
+    ];
+    let objective = spec().prop_map(|spec| spec.objective);
+    (numbers, name(), job, data(), whole, assignment(), drawn, (objective, keep))
         .prop_map(
             |(
                 (lease, sweep, trial, attempt, seed),
@@ -323,6 +332,7 @@ fn grant() -> BoxedStrategy<Grant> {
                 (digest, block),
                 fixed,
                 (assignment, checkpoint),
+                (objective, keep),
             )| Grant {
                 lease: LeaseId(lease),
                 sweep: SweepId(sweep),
@@ -337,6 +347,8 @@ fn grant() -> BoxedStrategy<Grant> {
                 fixed,
                 assignment,
                 checkpoint,
+                objective,
+                keep,
             },
         )
         .boxed()
@@ -470,12 +482,21 @@ pub(super) fn sweep() -> BoxedStrategy<SweepView> {
         any::<u64>(),
     );
     let slots = (1..=MAX_PARALLELISM, of(any::<u32>()), vec(resize(), 0..4), of(idle()));
-    (what, how, slots)
+    let model = (any::<u32>(), 1..=MAX_EPOCHS, -1e9..1e9, blob()).prop_map(
+        |(trial, epoch, objective, blob)| ModelView {
+            trial: TrialNumber(trial),
+            epoch,
+            objective,
+            blob,
+        },
+    );
+    (what, how, slots, vec(model, 0..4))
         .prop_map(
             |(
                 (id, name, state, spec, data),
                 (counts, rounds, boxes, best, test, waits_for, notes, retrained_epochs),
                 (parallelism, auto_slots, resizes, idle),
+                models,
             )| SweepView {
                 id: SweepId(id),
                 name,
@@ -494,6 +515,7 @@ pub(super) fn sweep() -> BoxedStrategy<SweepView> {
                 resizes,
                 idle,
                 retrained_epochs,
+                models,
             },
         )
         .boxed()

@@ -76,6 +76,7 @@ fn finished() -> v1::Finished {
         test: None,
         seconds: 1.0,
         memory_bytes: None,
+        model: None,
     }
 }
 
@@ -98,6 +99,13 @@ fn grant() -> v1::Grant {
         fixed: assignment([]),
         assignment: assignment([("learning_rate".to_owned(), value(Kind::Float(0.1)))]),
         checkpoint: Some(checkpoint()),
+        objective: Some(v1::ObjectiveSpec {
+            metric: Some("validation_loss".to_owned()),
+            goal: Some("minimize".to_owned()),
+            epoch: Some("best".to_owned()),
+        }),
+        keeps_model: true,
+        keep_up_to: None,
     }
 }
 
@@ -466,8 +474,12 @@ fn drafts_are_limited() {
         bad_spec(|s| s.search.as_mut().unwrap().strategy = Some(long())),
         ["search.strategy"]
     );
-    let objective = v1::ObjectiveSpec { metric: Some(long()), goal: Some(long()) };
-    assert_eq!(bad_spec(|s| s.objective = Some(objective)), ["objective.metric", "objective.goal"]);
+    let objective =
+        v1::ObjectiveSpec { metric: Some(long()), goal: Some(long()), epoch: Some(long()) };
+    assert_eq!(
+        bad_spec(|s| s.objective = Some(objective)),
+        ["objective.metric", "objective.goal", "objective.epoch"]
+    );
     let parameters = vec![v1::Parameter::default(); MAX_PARAMETERS + 1];
     assert_eq!(bad_spec(|s| s.space = Some(v1::Space { parameters })), ["space"]);
 }

@@ -121,6 +121,7 @@ fn a_long_text_for_people_is_cut_and_accepted() {
         test: None,
         seconds: 0.0,
         memory_bytes: None,
+        model: None,
     };
     let failed =
         worker::encode_from_worker(&FromWorker::Finished { lease, result: result.clone() });

@@ -1,13 +1,18 @@
 //! A worker's process: the real agent, and simulated trainings.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use caviar_common::blob::{Blob, BlobName};
 use caviar_common::ids::{Incarnation, LeaseId, Name, SessionId, SweepId};
-use caviar_common::message::{Checkpoint, Finished, FromWorker, Grant, ToWorker};
+use caviar_common::message::{
+    Checkpoint, Finished, FromWorker, Grant, KeepRule, StoredModel, ToWorker,
+};
+use caviar_common::numbers::to_u64;
 use caviar_common::outcome::{Job, Outcome};
 use caviar_common::seed::{Purpose, Seed, Stream};
-use caviar_worker::agent::{Agent, Command, End, Identity, RunnerEvent, State};
+use caviar_common::spec::{Objective, ObjectiveEpoch};
+use caviar_worker::agent::{Agent, Command, End, Identity, ModelBytes, RunnerEvent, State};
 
 use super::marks::{Mark, Marks};
 use super::training::{epochs, measure, seconds, units};
@@ -129,6 +134,7 @@ impl Node {
                 Command::Unpark(lease) => self.job(lease).is_parked = false,
                 Command::Leave(lease) => self.leave(lease),
                 Command::Store(lease, state) => self.store(lease, &state),
+                Command::StoreModel(lease, model) => self.store_model(lease, &model),
                 Command::Discard(_) | Command::Fetch(..) => {}
                 Command::Cancel(lease) => match self.jobs.remove(&lease) {
                     Some(job) if job.is_hung => {
@@ -170,6 +176,40 @@ impl Node {
         let blob = Blob { name: BlobName::from_hash([epoch.to_le_bytes()[0]; 32]), bytes: 1 };
         let is_stored = !(lease.0 + u64::from(epoch)).is_multiple_of(5);
         self.agent.on_stored(lease, is_stored.then_some(Checkpoint { epoch, batch, blob }));
+    }
+
+    /// Stores a model at once.
+    fn store_model(&mut self, lease: LeaseId, model: &ModelBytes) {
+        let mut hash = [0; 32];
+        hash.iter_mut().zip(model.bytes.iter()).for_each(|(byte, text)| *byte = *text);
+        let blob = Blob { name: BlobName::from_hash(hash), bytes: to_u64(model.bytes.len()) };
+        self.agent.on_model_stored(lease, Some(StoredModel { epoch: model.epoch, blob }));
+    }
+
+    /// The model of a completed training, if the sweep wants it.
+    fn send_model(&mut self, lease: LeaseId, grant: &Grant) {
+        let Objective { metric, .. } = &grant.objective;
+        let value = |epoch: u32| measure(grant, epoch).get(metric);
+        let last = epochs(grant);
+        let counting = match grant.objective.epoch {
+            ObjectiveEpoch::Last => last,
+            ObjectiveEpoch::Best => (2..=last).fold(1, |best, epoch| {
+                let is_best = grant.objective.is_best(value(epoch), value(best));
+                if is_best { epoch } else { best }
+            }),
+        };
+        let is_wanted =
+            grant.objective.cost(value(counting)).is_some_and(|cost| match grant.keep {
+                KeepRule::Nothing => false,
+                KeepRule::All => true,
+                KeepRule::UpTo(worst) => cost <= worst,
+            });
+        if is_wanted {
+            let text = format!("trial {} epoch {counting}", grant.trial);
+            let bytes = Arc::new(text.into_bytes());
+            let model = Box::new(ModelBytes { epoch: counting, bytes });
+            self.agent.on_event(RunnerEvent::Model { lease, model });
+        }
     }
 
     /// Where a training begins. Every fourth checkpoint cannot be used.
@@ -297,8 +337,12 @@ impl Node {
             let outcome = if metrics.is_finite() { Outcome::Completed } else { Outcome::Diverged };
             let test = (kind == Job::Score).then_some(metrics.validation);
             self.jobs.remove(&lease);
-            let (last, memory_bytes) = (Some(metrics), Some(4096));
-            self.end(lease, End::Finished(Finished { outcome, last, test, seconds, memory_bytes }));
+            if kind == Job::Train && outcome == Outcome::Completed {
+                self.send_model(lease, &grant);
+            }
+            let (last, memory_bytes, model) = (Some(metrics), Some(4096), None);
+            let result = Finished { outcome, last, test, seconds, memory_bytes, model };
+            self.end(lease, End::Finished(result));
             self.obey();
         }
         if kind == Job::Train { Progress::Trained } else { Progress::Scored }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use caviar_common::metric::{EpochMetrics, Score};
-use caviar_common::numbers::{index, real, to_u64};
+use caviar_common::numbers::{index, real, to_u32, to_u64, to_usize};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::TrainSpec;
@@ -205,18 +205,28 @@ impl Trainer {
     }
 
     /// The model of the epoch that counts, and its predictions for the validation and the test
-    /// split.
+    /// split. `sweep` is the name of the sweep, for the description of the model.
     ///
     /// # Errors
     /// No epoch is done, the examples have no schema, or a weight is not finite.
-    pub fn keep(&mut self, about: About) -> Result<Kept, TrainError> {
+    pub fn keep(&mut self, sweep: &str) -> Result<Kept, TrainError> {
         let missing = |what| TrainError::Missing { what };
         let data = Arc::clone(&self.data);
         let schema = data.schema.as_deref().ok_or(missing("schema of its data"))?;
         let epoch = self.counting().ok_or(missing("epoch that is done"))?.epoch;
         let spec = self.spec.clone();
         let layers = self.with_counting(|network| keep::layers(&spec, network));
-        let about = About { epoch, ..about };
+        let about = About {
+            caviar: env!("CARGO_PKG_VERSION").to_owned(),
+            sweep: sweep.to_owned(),
+            trial: to_u32(to_usize(self.trial)),
+            epoch,
+            seed: self.sweep_seed,
+            data_digest: self.data_digest.clone(),
+            hyperparameters: serde_json::to_value(&spec)
+                .map_err(|_| missing("JSON form of its spec"))?,
+            temperature: 1.0,
+        };
         let member = Member { weight: 1.0, about, layers };
         let model = Model::new(schema.clone(), vec![member])
             .map_err(|error| TrainError::Model { what: error.to_string() })?;

@@ -75,7 +75,13 @@ fn train() {
         }),
         targets: Targets::Classes((0..3).cycle().take(rows).collect()),
     };
-    let data = Splits { train: examples(65), validation: examples(30), test: None, outputs: 3, schema: None };
+    let data = Splits {
+        train: examples(65),
+        validation: examples(30),
+        test: None,
+        outputs: 3,
+        schema: None,
+    };
     let spec =
         TrainSpec { epochs: 3, batch_size: 16, hidden: vec![40, 33], dropout: 0.2, ..spec() };
     let mut trainer = Trainer::new(&spec, Arc::new(data), 1, 1).unwrap();
@@ -94,7 +100,8 @@ fn look() {
         features: Array2::zeros((4, 2)),
         targets: Targets::Classes(vec![0, 1, 0, 1]),
     };
-    let data = Splits { train: examples(), validation: examples(), test: None, outputs: 2, schema: None };
+    let data =
+        Splits { train: examples(), validation: examples(), test: None, outputs: 2, schema: None };
     let seen = match Trainer::new(&spec(), Arc::new(data), 1, 1) {
         Ok(_) => kernel_family().unwrap().to_owned(),
         Err(error) => error.to_string(),

@@ -7,7 +7,8 @@ use caviar_common::assignment::Value;
 use caviar_common::blob::{Blob, BlobName};
 use caviar_common::data::{DataSpec, Task};
 use caviar_common::ids::{AttemptNumber, Name, SweepId, TrialNumber};
-use caviar_common::message::Checkpoint;
+use caviar_common::message::{Checkpoint, KeepRule};
+use caviar_common::spec::Objective;
 
 use super::*;
 
@@ -39,6 +40,8 @@ fn grant(lease: u64, epochs: i64, drawn: &[(&str, Value)]) -> Box<Grant> {
         fixed: assignment(&fixed),
         assignment: assignment(drawn),
         checkpoint: None,
+        objective: Objective::default_of(Task::Classification),
+        keep: KeepRule::Nothing,
     })
 }
 
@@ -58,7 +61,7 @@ fn until_end(received: &mut mpsc::Receiver<RunnerEvent>) -> (Vec<EpochMetrics>, 
             RunnerEvent::Checkpoint { .. } | RunnerEvent::Restarted { .. } => {
                 panic!("no checkpoint was asked for")
             }
-            RunnerEvent::Resumes { .. } => {}
+            RunnerEvent::Resumes { .. } | RunnerEvent::Model { .. } => {}
             RunnerEvent::Ended { end, .. } => return (epochs, end),
         }
     }
@@ -146,6 +149,7 @@ fn a_runner_ends_at_the_next_mini_batch_when_it_is_cancelled_or_the_runners_are_
                 Some(RunnerEvent::Epoch { .. }) => others += 1,
                 Some(
                     other @ (RunnerEvent::Checkpoint { .. }
+                    | RunnerEvent::Model { .. }
                     | RunnerEvent::Resumes { .. }
                     | RunnerEvent::Restarted { .. }),
                 ) => {
@@ -195,6 +199,7 @@ fn a_parked_runner_waits_and_continues_where_it_was() {
             }
             RunnerEvent::Epoch { .. } => None,
             RunnerEvent::Checkpoint { .. }
+            | RunnerEvent::Model { .. }
             | RunnerEvent::Resumes { .. }
             | RunnerEvent::Restarted { .. } => None,
             RunnerEvent::Ended { lease, end } => Some((lease, end)),
@@ -263,7 +268,11 @@ fn wide(lease: u64, epochs: i64, units: i64) -> Box<Grant> {
 fn sizes(grant: &Grant) -> (u64, u64) {
     let splits = caviar_data::prepare(&grant.data, grant.seed).unwrap().0;
     (
-        trial_bytes(&train_spec(&grant.fixed, &grant.assignment).unwrap(), &splits),
+        trial_bytes(
+            &train_spec(&grant.fixed, &grant.assignment).unwrap(),
+            &splits,
+            grant.objective.epoch,
+        ),
         caviar_nn::data_bytes(&splits),
     )
 }
@@ -364,7 +373,7 @@ fn sent(
                 sent.checkpoints.push(*state);
                 runners.checkpoint_handled(lease);
             }
-            RunnerEvent::Resumes { .. } => {}
+            RunnerEvent::Resumes { .. } | RunnerEvent::Model { .. } => {}
             RunnerEvent::Restarted { reason, .. } => sent.restarts.push(reason),
             RunnerEvent::Ended { end, .. } => return (sent, end),
         }

@@ -3,9 +3,10 @@
 use caviar_common::assignment::Assignment;
 use caviar_common::data::{DataSpec, Task};
 use caviar_common::ids::{AttemptNumber, Incarnation, LeaseId, Name, SweepId, TrialNumber};
-use caviar_common::message::{Grant, ToWorker};
+use caviar_common::message::{Grant, KeepRule, ToWorker};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::outcome::Job;
+use caviar_common::spec::Objective;
 use caviar_worker::agent::{Agent, Identity};
 
 /// An agent without leases and without a connection.
@@ -41,6 +42,8 @@ pub(crate) fn grant(lease: LeaseId) -> ToWorker {
         fixed: Assignment::default(),
         assignment: Assignment::default(),
         checkpoint: None,
+        objective: Objective::default_of(Task::Classification),
+        keep: KeepRule::Nothing,
     }))
 }
 

@@ -46,6 +46,7 @@ pub(crate) fn commands(agent: &mut Agent) -> Vec<String> {
             Command::Leave(lease) => format!("leave {lease}"),
             Command::Fetch(lease, _) => format!("fetch {lease}"),
             Command::Store(lease, state) => format!("store {lease}: {}", state.epoch),
+            Command::StoreModel(lease, model) => format!("store model {lease}: {}", model.epoch),
             Command::Discard(lease) => format!("discard {lease}"),
             Command::Park(lease) => format!("park {lease}"),
             Command::Unpark(lease) => format!("unpark {lease}"),

@@ -89,6 +89,7 @@ pub(crate) fn sweep() -> SweepView {
         boxes: Vec::new(),
         waits_for: None,
         retrained_epochs: 0,
+        models: Vec::new(),
         notes: Vec::new(),
     }
 }

@@ -272,7 +272,14 @@ impl Chaos {
         } else {
             self.held.get_mut(&session).unwrap().remove(place);
             let (outcome, test) = (Outcome::Completed, None);
-            let result = Finished { outcome, last: None, test, seconds: 1.0, memory_bytes: None };
+            let result = Finished {
+                outcome,
+                last: None,
+                test,
+                seconds: 1.0,
+                memory_bytes: None,
+                model: None,
+            };
             FromWorker::Finished { lease, result }
         };
         self.hear(Input::Message { session, token: None, message });

@@ -102,6 +102,7 @@ fn a_diverged_trial_ends_at_the_time_of_its_next_rung() {
         test: None,
         seconds: 1.0,
         memory_bytes: None,
+        model: None,
     };
     bench.say(1, FromWorker::Finished { lease: leases[0], result }).unwrap();
     assert_eq!(bench.state(0), TrialState::Diverged);

@@ -72,7 +72,7 @@ pub(crate) fn hello(worker: &str, incarnation: u64, slots: u32, held: &[u64]) ->
 /// What a worker reports when it has trained a trial to its last epoch, `last`.
 pub(crate) fn completed(last: Option<EpochMetrics>) -> Finished {
     let (outcome, test) = (Outcome::Completed, None);
-    Finished { outcome, last, test, seconds: 1.0, memory_bytes: Some(4096) }
+    Finished { outcome, last, test, seconds: 1.0, memory_bytes: Some(4096), model: None }
 }
 
 /// A coordinator, the effects of its latest step, and all events so far.
@@ -210,6 +210,7 @@ impl Bench {
             test,
             seconds: 1.0,
             memory_bytes: Some(4096),
+            model: None,
         };
         self.say(session, FromWorker::Finished { lease, result })
     }
@@ -244,7 +245,8 @@ impl Bench {
         spec.fixed.insert("epochs", Value::Int(RUNG_EPOCHS.into()));
         spec.search.parallelism = Parallelism::Trials(parallelism);
         spec.stopping = StoppingRule::Halving;
-        spec.objective = Objective { metric: Metric::ValidationLoss, goal: Goal::Minimize };
+        spec.objective =
+            Objective { metric: Metric::ValidationLoss, goal: Goal::Minimize, ..spec.objective };
         change(&mut spec);
         bench
             .step(Input::CreateSweep {

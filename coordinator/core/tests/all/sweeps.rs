@@ -54,6 +54,7 @@ fn a_winner_whose_second_training_differs_is_not_reproduced() {
         test: Some(point(2, 0.6).validation),
         seconds: 1.0,
         memory_bytes: Some(4096),
+        model: None,
     };
     bench.say(1, FromWorker::Finished { lease, result }).unwrap();
     assert!(!bench.core.sweep(SWEEP).unwrap().test.unwrap().reproduced);
@@ -184,6 +185,7 @@ fn an_impossible_report_ends_connection_and_lease_and_the_third_fails_the_trial(
                 test: None,
                 seconds: 0.0,
                 memory_bytes: None,
+                model: None,
             },
         }),
     ];
