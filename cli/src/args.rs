@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod doctor;
+pub(crate) mod models;
 pub(crate) mod slurm;
 pub(crate) mod ssh_workers;
 mod values;
@@ -17,6 +18,7 @@ use clap_complete::Shell;
 
 use self::access::{Access, Health, Tokens};
 use self::doctor::Doctor;
+use self::models::{Evaluate, ModelArguments, Predict};
 use self::slurm::Slurm;
 use self::ssh_workers::SshWorkers;
 use self::values::{name, path, slots};
@@ -101,6 +103,12 @@ pub(crate) enum Command {
     Trials(Trials),
     /// Show the best completed trial of a sweep
     Best(Best),
+    /// Write a model of a sweep into a folder: for Caviar, ONNX or PyTorch
+    Model(ModelArguments),
+    /// Predict the rows of a table with a model
+    Predict(Predict),
+    /// Judge the predictions of a model for rows whose labels are known
+    Evaluate(Evaluate),
     /// Show which hyperparameters of a sweep mattered
     Importance(Importance),
     /// Explain why a trial was chosen, how it ended, and what followed from it
@@ -162,6 +170,7 @@ impl Command {
             Self::Watch(args) => args.json,
             Self::Trials(args) => args.json,
             Self::Best(args) => args.json,
+            Self::Evaluate(args) => args.json,
             Self::Importance(args) => args.json,
             Self::Explain(args) => args.json,
             Self::Export(args) => matches!(args.format(), Format::Json),
@@ -177,6 +186,8 @@ impl Command {
             Self::Doctor(args) => args.json,
             Self::Init(_)
             | Self::Inspect(_)
+            | Self::Model(_)
+            | Self::Predict(_)
             | Self::Slurm(_)
             | Self::SshWorkers(_)
             | Self::Health(_)
@@ -395,11 +406,11 @@ pub(crate) enum Sort {
 #[command(after_help = "\
 Examples:
   caviar best digits
-  caviar best digits --toml                  The values as a section of a sweep file")]
+  caviar best digits --toml > best.toml      A sweep file that trains the same network again")]
 pub(crate) struct Best {
     /// Name or number of the sweep
     pub(crate) sweep: String,
-    /// Write TOML for the `fixed` section of a sweep file
+    /// Write a sweep file that trains the same network again, with the same bits
     #[arg(long, conflicts_with = "json")]
     pub(crate) toml: bool,
     /// Write a JSON object

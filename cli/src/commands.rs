@@ -24,7 +24,7 @@ use crate::show::explain::Explanation;
 use crate::show::page::Page;
 use crate::show::sweep::{Origin, View};
 use crate::sweep_file::{Purpose, SweepSource};
-use crate::{access, bench, check, doctor, init, inspect, manual, run, slurm, ssh_workers};
+use crate::{access, bench, check, doctor, init, inspect, manual, models, run, slurm, ssh_workers};
 
 /// Carries out a command.
 pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
@@ -40,6 +40,9 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Watch(Watch { sweep, json, source }) => watch(&sweep, json, &source).await,
         Command::Trials(args) => trials(&args).await,
         Command::Best(args) => best(&args).await,
+        Command::Model(args) => models::model(&args).await,
+        Command::Predict(args) => models::predict::predict(&args),
+        Command::Evaluate(args) => models::evaluate::evaluate(&args),
         Command::Importance(args) => importance(&args).await,
         Command::Explain(args) => explain(&args).await,
         Command::Export(args) => export(&args).await,

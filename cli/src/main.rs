@@ -17,6 +17,7 @@ mod init;
 mod inspect;
 mod label;
 mod manual;
+mod models;
 mod place;
 mod progress;
 mod run;

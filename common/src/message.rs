@@ -202,6 +202,8 @@ pub struct Grant {
     pub objective: Objective,
     /// Whether the model is stored when the training is completed.
     pub keep: KeepRule,
+    /// The trial whose random numbers the training uses; `None` for those of this trial.
+    pub replays: Option<TrialNumber>,
 }
 
 /// How much of what a worker sent under a lease the coordinator has stored.

@@ -233,7 +233,7 @@ impl Runner {
         self.began.set(Instant::now());
         self.bytes.set(Some(admission.bytes()));
         tracing::info!(memory = %ByteSize(admission.bytes()), "trial started");
-        let trial = u64::from(grant.trial.0);
+        let trial = u64::from(grant.replays.unwrap_or(grant.trial).0);
         let trainer = Trainer::new(&spec, admission.data(), grant.seed, trial)?;
         let trainer = trainer.with_data_digest(&grant.digest);
         let mut trainer = trainer.with_objective(&grant.objective)?;

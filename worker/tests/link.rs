@@ -269,6 +269,7 @@ fn grant(lease: u64, epochs: i64) -> ToWorker {
         checkpoint: None,
         objective: Objective::default_of(Task::Classification),
         keep: KeepRule::Nothing,
+        replays: None,
     }))
 }
 

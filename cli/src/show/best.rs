@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use caviar_common::assignment::{Assignment, Value};
+use caviar_common::assignment::Assignment;
 use caviar_common::ids::Name;
 use caviar_common::view::{SweepView, TestView, TrialView};
 use serde::Serialize;
 
 use super::page::Page;
-use super::{sweep, text};
+use super::{sweep, sweep_toml, text};
 
 #[derive(Serialize)]
 struct Best<'a> {
@@ -46,8 +46,7 @@ pub(crate) fn json(
     super::json(out, &best)
 }
 
-/// Writes a `[fixed]` section that trains the same network. It holds the fixed values of the sweep
-/// and the values of the trial.
+/// Writes a sweep file that trains the same network again, with the same bits.
 pub(crate) fn toml(out: &mut impl Write, view: &SweepView, best: &TrialView) -> io::Result<()> {
     let objective = text::objective(&view.spec, best);
     writeln!(
@@ -61,26 +60,22 @@ pub(crate) fn toml(out: &mut impl Write, view: &SweepView, best: &TrialView) -> 
         writeln!(out, "# test: {}", text::score(score))?;
     }
     writeln!(out, "# found with {}", sweep::parallelism(view))?;
-    writeln!(out, "[fixed]")?;
-    let fixed = view.spec.fixed.iter().filter(|(name, _)| best.assignment.get(name).is_none());
-    let mut values: Vec<(&str, &Value)> = fixed.chain(best.assignment.iter()).collect();
-    values.sort_by_key(|(name, _)| *name);
-    values.into_iter().try_for_each(|(name, value)| writeln!(out, "{} = {value}", key(name)))
-}
-
-/// A key of a TOML table, quoted if it has a dot, which would otherwise begin another table.
-fn key(name: &str) -> String {
-    if name.contains('.') { format!("{name:?}") } else { name.to_owned() }
+    let mut spec = sweep_toml::replay(view, best);
+    // Next to the sweep in one store.
+    let name = format!("{}-best", view.name);
+    spec.name = Name::parse_sweep("name", &name).unwrap_or(spec.name);
+    out.write_all(sweep_toml::text(&spec).as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::samples;
     use super::*;
+    use caviar_common::assignment::Value;
     use caviar_common::spec::file::parse;
 
     #[test]
-    fn the_fixed_section_can_be_used_in_a_sweep_file() {
+    fn the_file_repeats_the_trial() {
         let sweep = samples::sweep();
         let mut out = Vec::new();
         toml(&mut out, &sweep, sweep.best.as_ref().unwrap()).unwrap();
@@ -89,19 +84,13 @@ mod tests {
 # trial 2 of digits: validation_accuracy 0.9778
 # test: accuracy 0.9667, loss 0.125
 # found with parallelism 8
-[fixed]
-epochs = 2
-layers = 2
-learning_rate = 0.05
-optimizer = \"momentum\"
+name = \"digits-best\"
 ";
-        assert_eq!(text, expected);
-        let file = format!(
-            "name = \"again\"\n[data]\nsource = \"builtin:digits\"\n{text}[search]\ntrials = 1\n"
-        );
-        let fixed = parse(&file).unwrap().spec.fixed;
-        assert_eq!(fixed.get("learning_rate"), Some(&Value::Float(0.05)));
-        assert_eq!(fixed.get("optimizer"), Some(&Value::Text("momentum".into())));
+        assert!(text.starts_with(expected), "{text}");
+        let spec = parse(&text).unwrap().spec;
+        assert_eq!((spec.search.trials, spec.seed), (1, sweep.spec.seed));
+        assert_eq!(spec.fixed.get("learning_rate"), Some(&Value::Float(0.05)));
+        assert_eq!(spec.fixed.get("optimizer"), Some(&Value::Text("momentum".into())));
     }
 
     #[test]

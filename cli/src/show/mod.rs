@@ -9,6 +9,7 @@ pub(crate) mod importance;
 pub(crate) mod notes;
 pub(crate) mod page;
 pub(crate) mod sweep;
+pub(crate) mod sweep_toml;
 pub(crate) mod sweeps;
 pub(crate) mod table;
 pub(crate) mod text;

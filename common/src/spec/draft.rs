@@ -107,6 +107,8 @@ pub struct DraftSearch {
     pub order: Option<String>,
     /// The name of an earlier sweep.
     pub warm_start: Option<String>,
+    /// The number of a trial of another sweep, which the only trial repeats.
+    pub replays: Option<u64>,
 }
 
 /// The section `[objective]` as written.

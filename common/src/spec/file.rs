@@ -154,6 +154,7 @@ impl Reader<'_> {
         draft.search.parallelism = self.parallelism(&mut search);
         draft.search.order = self.text(&mut search, "order");
         draft.search.warm_start = self.text(&mut search, "warm_start");
+        draft.search.replays = self.whole(&mut search, "replays", 0, MAX_TRIALS - 1);
         self.close(&search);
 
         let mut objective = self.section(&mut top, "objective");

@@ -22,7 +22,7 @@ pub use parallelism::{AUTO, Parallelism};
 use crate::assignment::{Assignment, Value};
 use crate::data::{DataSpec, DataSummary, Task};
 use crate::hyper::{self, lookup};
-use crate::ids::Name;
+use crate::ids::{Name, TrialNumber};
 use crate::metric::Metric;
 use crate::space::Space;
 
@@ -154,6 +154,10 @@ pub struct SearchSpec {
     /// The earlier sweep in the same store whose results the search starts from.
     #[serde(default)]
     pub warm_start: Option<Name>,
+    /// The trial of another sweep with the same seed that the only trial repeats: with its
+    /// hyperparameters in `fixed`, it has the same bits. Nothing is searched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replays: Option<TrialNumber>,
 }
 
 /// Whether smaller or larger values of the objective are better.
@@ -305,7 +309,7 @@ impl SweepSpec {
                 self.objective = Objective { epoch, ..Objective::default_of(task) };
             }
         }
-        if self.space.dimensions() == 0 {
+        if self.space.dimensions() == 0 && self.search.replays.is_none() {
             self.space = default_space::default_space(&self.fixed, data);
         }
     }

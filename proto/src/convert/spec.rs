@@ -46,6 +46,7 @@ pub fn decode_draft(wire: v1::SweepSpec) -> Result<Draft, Problems> {
             parallelism: search.parallelism,
             order: problems.keep(optional_text("search.order", search.order)),
             warm_start: problems.keep(optional_text("search.warm_start", search.warm_start)),
+            replays: search.replays,
         },
         objective: DraftObjective {
             metric: problems.keep(optional_text("objective.metric", objective.metric)),
@@ -262,6 +263,7 @@ fn encode_search(search: &SearchSpec) -> v1::SearchSpec {
         },
         order: Some(search.order.name().to_owned()),
         warm_start: search.warm_start.as_ref().map(Name::to_string),
+        replays: search.replays.map(|trial| trial.0.into()),
     }
 }
 

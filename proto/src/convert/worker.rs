@@ -291,6 +291,7 @@ fn decode_grant(wire: v1::Grant) -> Result<Grant, Problem> {
             (true, None) => KeepRule::All,
             (true, Some(cost)) => KeepRule::UpTo(finite("keep_up_to", cost)?),
         },
+        replays: wire.replays.map(TrialNumber),
     })
 }
 
@@ -381,5 +382,6 @@ fn encode_grant(grant: &Grant) -> v1::Grant {
             KeepRule::UpTo(cost) => Some(cost),
             KeepRule::Nothing | KeepRule::All => None,
         },
+        replays: grant.replays.map(|trial| trial.0),
     }
 }

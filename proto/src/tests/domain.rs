@@ -322,7 +322,8 @@ fn grant() -> BoxedStrategy<Grant> {
         (-1e9..1e9).prop_map(KeepRule::UpTo)
     ];
     let objective = spec().prop_map(|spec| spec.objective);
-    (numbers, name(), job, data(), whole, assignment(), drawn, (objective, keep))
+    let rest = (objective, keep, of(any::<u32>().prop_map(TrialNumber)));
+    (numbers, name(), job, data(), whole, assignment(), drawn, rest)
         .prop_map(
             |(
                 (lease, sweep, trial, attempt, seed),
@@ -332,7 +333,7 @@ fn grant() -> BoxedStrategy<Grant> {
                 (digest, block),
                 fixed,
                 (assignment, checkpoint),
-                (objective, keep),
+                (objective, keep, replays),
             )| Grant {
                 lease: LeaseId(lease),
                 sweep: SweepId(sweep),
@@ -349,6 +350,7 @@ fn grant() -> BoxedStrategy<Grant> {
                 checkpoint,
                 objective,
                 keep,
+                replays,
             },
         )
         .boxed()

@@ -106,6 +106,7 @@ fn grant() -> v1::Grant {
         }),
         keeps_model: true,
         keep_up_to: None,
+        replays: None,
     }
 }
 

@@ -89,6 +89,7 @@
 //! |---|---|
 //! | [`trainer`] | epochs, mini-batches, evaluation, checkpoints |
 //! | `checkpoint` | the bytes of a checkpoint |
+//! | [`Predictor`] | predictions of a trained model for new rows |
 //! | `keep`, `softmax` | models and predictions |
 //! | `optimizer`, `schedule` | the update rules and the learning rate |
 //! | `network` | the layers over flat buffers of parameters; forward, loss, backward |
@@ -123,6 +124,7 @@ mod memory;
 mod network;
 mod optimizer;
 mod passes;
+mod predictor;
 mod products;
 mod progress;
 mod schedule;
@@ -136,6 +138,7 @@ pub use kernels::kernel_family;
 #[doc(hidden)]
 pub use kernels::multiply_add;
 pub use memory::{data_bytes, trial_bytes};
+pub use predictor::Predictor;
 pub use softmax::softmax;
 pub use trainer::Trainer;
 

@@ -42,6 +42,7 @@ fn grant(lease: u64, epochs: i64, drawn: &[(&str, Value)]) -> Box<Grant> {
         checkpoint: None,
         objective: Objective::default_of(Task::Classification),
         keep: KeepRule::Nothing,
+        replays: None,
     })
 }
 

@@ -44,6 +44,7 @@ pub(crate) fn grant(lease: LeaseId) -> ToWorker {
         checkpoint: None,
         objective: Objective::default_of(Task::Classification),
         keep: KeepRule::Nothing,
+        replays: None,
     }))
 }
 

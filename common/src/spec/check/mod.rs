@@ -24,7 +24,7 @@ use crate::data::{EXTERNAL, Task};
 use crate::error::{Problem, Problems};
 use crate::grid;
 use crate::hyper;
-use crate::ids::Name;
+use crate::ids::{Name, TrialNumber};
 use crate::limits::{MAX_MODELS, MAX_PARALLELISM, MAX_ROUNDS, MAX_TRIALS};
 use crate::metric::Metric;
 use crate::space::Space;
@@ -171,7 +171,28 @@ fn check_search(draft: &Draft, space: &Space, problems: &mut Problems) -> Search
     let orders = Order::ALL.map(|order| (order.name(), order));
     let order = named("search.order", search.order.as_deref(), &orders, Order::default(), problems);
     let warm_start = check_warm_start(draft, strategy, problems);
-    SearchSpec { strategy, trials, rounds, parallelism, order, warm_start }
+    let replays = check_replays(draft, problems);
+    SearchSpec { strategy, trials, rounds, parallelism, order, warm_start, replays }
+}
+
+/// The trial that the only trial repeats.
+fn check_replays(draft: &Draft, problems: &mut Problems) -> Option<TrialNumber> {
+    let (field, given) = ("search.replays", draft.search.replays?);
+    if draft.search.trials.is_some_and(|trials| trials != 1) {
+        let message = "a sweep that repeats a trial has one: expected trials = 1";
+        problems.push(Problem::with_value(field, given, message));
+    }
+    if draft.space.is_some() {
+        let message = "a sweep that repeats a trial searches nothing: remove [space], and give all \
+                       hyperparameters of the trial in [fixed]";
+        problems.push(Problem::with_value(field, given, message));
+    }
+    let number = u32::try_from(given).ok().filter(|number| *number < MAX_TRIALS);
+    if number.is_none() {
+        let message = expected_whole(0, MAX_TRIALS - 1);
+        problems.push(Problem::with_value(field, given, message));
+    }
+    number.map(TrialNumber)
 }
 
 /// The earlier sweep to learn from. Only the coordinator, which has the store, can tell whether it

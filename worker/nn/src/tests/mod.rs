@@ -5,6 +5,7 @@ mod cuts;
 mod families;
 mod gradients;
 mod initial_state;
+mod models;
 mod plain_network;
 mod plain_optimizers;
 mod products;

@@ -1,0 +1,107 @@
+//! Figures about predictions, as text.
+
+use std::fmt::Write;
+
+use caviar_common::numbers::to_u64;
+use caviar_metrics::{Figure, Measure, Report};
+
+use crate::show::table::{Column, Table};
+use crate::show::text;
+
+/// Most classes whose figures and confusions are shown.
+const MAX_CLASSES: usize = 20;
+
+/// A value with its interval: `0.9833 [0.9611, 1]`.
+pub(super) fn value(figure: &Figure) -> String {
+    let Some(value) = figure.value else { return "undefined".to_owned() };
+    match figure.interval {
+        Some(interval) => {
+            format!("{} [{}, {}]", short(value), short(interval.low), short(interval.high))
+        }
+        None => short(value),
+    }
+}
+
+/// Four decimals, or four digits of numbers of another size.
+fn short(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 || (0.001..1e6).contains(&size) {
+        let text = format!("{value:.4}");
+        let trimmed = text.trim_end_matches('0').trim_end_matches('.');
+        trimmed.to_owned()
+    } else {
+        format!("{value:.3e}")
+    }
+}
+
+/// The measures of several reports next to each other, one column for each.
+pub(super) fn table(reports: &[(&str, &Report)]) -> Table {
+    let headings = reports.iter().map(|(name, _)| Column::new(*name));
+    let mut table = Table::new([Column::new("measure")].into_iter().chain(headings));
+    let Some((_, first)) = reports.first() else { return table };
+    for measure in first.figures.iter().map(|figure| figure.measure) {
+        let cells = reports
+            .iter()
+            .map(|(_, report)| report.figure(measure).map_or_else(String::new, value));
+        table.row([name(measure)].into_iter().chain(cells));
+    }
+    table
+}
+
+fn name(measure: Measure) -> String {
+    measure.name().to_owned()
+}
+
+/// Precision, recall and the confusions of each class.
+pub(super) fn classes(report: &Report, names: &[String]) -> Option<Table> {
+    let classes = report.classes.as_ref().filter(|_| names.len() <= MAX_CLASSES)?;
+    let headings = ["class", "rows", "precision", "recall", "F1"].map(Column::new);
+    let predicted = names.iter().map(|name| Column::new(format!("as {name}")));
+    let mut table = Table::new(headings.into_iter().chain(predicted));
+    for ((name, figures), row) in names.iter().zip(&classes.figures).zip(&classes.confusion) {
+        let numbers = [figures.support, figures.precision, figures.recall, figures.f1];
+        let confusion = row.iter().map(|count| short(*count));
+        let cells = numbers.iter().map(|number| short(*number)).chain(confusion);
+        table.row([name.clone()].into_iter().chain(cells));
+    }
+    Some(table)
+}
+
+/// The measures of several reports as a table in Markdown.
+pub(super) fn markdown(reports: &[(String, Report)]) -> String {
+    let mut page = String::new();
+    let mut line = |text: String| {
+        // A string takes any text.
+        let _always = writeln!(page, "{text}");
+    };
+    let headings = reports
+        .iter()
+        .map(|(name, report)| format!(" {name}, {} |", text::count(to_u64(report.rows), "row")));
+    line(format!("| measure |{}", headings.collect::<String>()));
+    line(format!("|---|{}", "---|".repeat(reports.len())));
+    let Some((_, first)) = reports.first() else { return page };
+    for figure in &first.figures {
+        let cells = reports.iter().map(|(_, report)| {
+            let figure = report.figure(figure.measure);
+            format!(" {} |", figure.map_or_else(String::new, value))
+        });
+        line(format!("| `{}` |{}", figure.measure.name(), cells.collect::<String>()));
+    }
+    line(String::new());
+    line("In brackets are 95 % intervals, by the bootstrap over the rows.".to_owned());
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (number, text) in
+            [(0.98333, "0.9833"), (1.0, "1"), (0.0, "0"), (12.0, "12"), (1.234e-7, "1.234e-7")]
+        {
+            assert_eq!(short(number), text);
+        }
+    }
+}
