@@ -314,7 +314,7 @@ impl<'a> Builder<'a> {
 }
 
 /// The number in a cell. A zero has no sign.
-fn number(form: Form, cell: &[u8]) -> Result<f64, Fault> {
+pub(crate) fn number(form: Form, cell: &[u8]) -> Result<f64, Fault> {
     let text = std::str::from_utf8(cell).map_err(|_| Fault::NotUtf8)?;
     let value = form.parse(text)?;
     if value.abs() > MAX_NUMBER {

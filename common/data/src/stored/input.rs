@@ -6,16 +6,12 @@ use super::{Bad, Kind, Stored, checked, of_cell};
 use crate::delimited::{Codes, MissingTexts, Presence};
 use crate::error::shown;
 use crate::fault::Fault;
-use crate::forms::{BooleanForm, Candidates, DateForm, Form, NumberForm, Separator, date_parts};
+use crate::forms::{Candidates, Form, ISO_DATE, PLAIN, TRUE_FALSE, date_parts};
 use crate::limits::{MAX_CATEGORIES, MAX_VALUES};
 use crate::table::{info, warning};
 
 /// The share of a column's cells that must be numbers before the others count as mistakes.
 const NEARLY_ALL: u64 = 10;
-
-const PLAIN: Form = Form::Number(NumberForm::PLAIN);
-const TRUE_FALSE: Form = Form::Boolean(BooleanForm::TrueFalse);
-const ISO_DATE: Form = Form::Date(DateForm::YearMonthDay(Separator::Dash));
 
 /// A column as it was read.
 pub(super) struct Input {
