@@ -26,7 +26,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use dates::{DateForm, Separator, date_parts, format_date};
-pub(crate) use numbers::NumberForm;
+pub(crate) use numbers::{NumberForm, quick};
 
 use numbers::NumberFault;
 
