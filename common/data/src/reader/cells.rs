@@ -114,6 +114,14 @@ impl<'s> LabelReader<'s> {
         }
     }
 
+    /// Whether the cell is the name of a class.
+    pub(super) fn knows(&self, cell: &[u8]) -> bool {
+        match self {
+            Self::Classes(codes) => codes.contains_key(cell),
+            Self::Values(_) => false,
+        }
+    }
+
     /// Adds the label of the next row. A class that the model does not know is counted.
     pub(super) fn push(
         &self,

@@ -4,10 +4,18 @@
 //! [`SchemaReader`] finds the columns that a [`Schema`] names, reads their cells by the rules of the
 //! training, and encodes them with the same code. Columns that the model does not use are kept as
 //! text and not looked at.
+//!
+//! Text files, IDX files and, batch by batch, Parquet and Arrow files are streamed. NumPy's arrays
+//! and LIBSVM files are read into memory first.
 
 mod batch;
 mod cells;
+mod chunks;
+#[cfg(feature = "arrow")]
+mod columnar;
 mod counts;
+mod files;
+mod images;
 mod places;
 mod table;
 
@@ -17,10 +25,17 @@ pub use self::counts::ReadCounts;
 use caviar_common::numbers::to_u64;
 
 use self::cells::empty_truth;
+use self::chunks::ChunkTable;
+use self::images::ImageTable;
 use self::table::TextTable;
 use crate::error::DataError;
 use crate::format::Format;
+use crate::load::digits_source;
 use crate::schema::Schema;
+use crate::text::TextSource;
+
+/// The name of the data that is part of the program.
+const DIGITS: &str = "builtin:digits";
 
 /// What a user can say about a file whose rows a model reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +47,8 @@ pub struct ReadOptions {
     pub header: Option<bool>,
     /// Whether the labels are read too. Rows without one are left out then.
     pub needs_label: bool,
+    /// The path of the labels of an IDX or NPY file, if they are needed.
+    pub labels: Option<String>,
 }
 
 /// Reads the rows of a file as the inputs of a model, batch by batch.
@@ -45,6 +62,8 @@ pub struct SchemaReader<'s> {
 /// Where the rows come from.
 enum Source<'s> {
     Text(Box<TextTable<'s>>),
+    Images(ImageTable<'s>),
+    Chunks(ChunkTable<'s>),
 }
 
 impl<'s> SchemaReader<'s> {
@@ -55,8 +74,12 @@ impl<'s> SchemaReader<'s> {
     /// The file cannot be opened, its format is not known, or it lacks a column that the model
     /// needs; see [`DataError`].
     pub fn open(schema: &'s Schema, path: &str, options: &ReadOptions) -> Result<Self, DataError> {
+        let text = |source| TextTable::open(schema, path, &source, options).map(Box::new);
         let rows = match Format::of(path) {
-            _ => Source::Text(Box::new(TextTable::open(schema, path, options)?)),
+            Some(Format::Text) => Source::Text(text(TextSource::detect(path)?)?),
+            Some(format) => files::open(schema, path, options, format)?,
+            None if path == DIGITS => Source::Text(text(digits_source(path)?)?),
+            None => return Err(DataError::UnknownFormat { path: path.to_owned() }),
         };
         let unknown_categories = vec![0; schema.columns.len()];
         let counts = ReadCounts { unknown_categories, ..ReadCounts::default() };
@@ -67,6 +90,8 @@ impl<'s> SchemaReader<'s> {
     pub fn names(&self) -> Option<&[String]> {
         match &self.rows {
             Source::Text(table) => table.names(),
+            Source::Images(_) => None,
+            Source::Chunks(table) => table.names.as_deref(),
         }
     }
 
@@ -74,6 +99,8 @@ impl<'s> SchemaReader<'s> {
     pub fn header(&self) -> Option<&[u8]> {
         match &self.rows {
             Source::Text(table) => table.header(),
+            Source::Images(_) => None,
+            Source::Chunks(table) => table.header.as_deref(),
         }
     }
 
@@ -81,6 +108,7 @@ impl<'s> SchemaReader<'s> {
     pub fn delimiter(&self) -> u8 {
         match &self.rows {
             Source::Text(table) => table.delimiter(),
+            Source::Images(_) | Source::Chunks(_) => b',',
         }
     }
 
@@ -99,6 +127,8 @@ impl<'s> SchemaReader<'s> {
         batch.clear(self.schema.width(), empty_truth(self.schema, self.needs_label));
         match &mut self.rows {
             Source::Text(table) => table.read(batch, rows, &mut self.counts)?,
+            Source::Images(table) => table.read(batch, rows, &mut self.counts)?,
+            Source::Chunks(table) => table.read(batch, rows, &mut self.counts)?,
         }
         self.counts.rows += to_u64(batch.rows());
         Ok(batch.rows())

@@ -1,6 +1,6 @@
 //! Where a file has the columns that a model needs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use caviar_common::text::shortened;
 
@@ -37,7 +37,7 @@ impl Places {
         }
         let is_numbered = schema.columns.iter().all(|column| place(&column.name).is_some());
         let has_names = || {
-            let names: std::collections::HashSet<&str> = first.iter().map(String::as_str).collect();
+            let names: HashSet<&str> = first.iter().map(String::as_str).collect();
             schema.columns.iter().any(|column| names.contains(column.name.as_str()))
         };
         // A model of a file without a header expects such files.
@@ -55,7 +55,10 @@ impl Places {
             check_count(names.len(), schema, options, path)?;
         }
         let places = Self::find(names, schema, options.needs_label, path)?;
-        places.check_twice(path, line)?;
+        if let Some((index, name)) = places.twice().and_then(|i| Some((i, places.names.get(i)?))) {
+            let (path, name, column) = (path.to_owned(), shown(name), index + 1);
+            return Err(DataError::NameTwice { path, line, name, column });
+        }
         Ok(Self { has_header, ..places })
     }
 
@@ -87,31 +90,14 @@ impl Places {
         Ok(Self { inputs, label: label_place, has_header: true, names })
     }
 
-    /// Refuses a name that is needed and that two columns have.
-    fn check_twice(&self, path: &str, line: u64) -> Result<(), DataError> {
-        let mut is_needed = vec![false; self.names.len()];
-        for &place in self.inputs.iter().chain(&self.label) {
-            if let Some(needed) = is_needed.get_mut(place) {
-                *needed = true;
-            }
-        }
-        let first: HashMap<&str, ()> = self
-            .names
-            .iter()
-            .zip(&is_needed)
-            .filter(|(_, needed)| **needed)
-            .map(|(name, _)| (name.as_str(), ()))
-            .collect();
-        let mut others = self.names.iter().zip(&is_needed).enumerate();
-        match others.find(|(_, (name, needed))| !**needed && first.contains_key(name.as_str())) {
-            None => Ok(()),
-            Some((index, (name, _))) => Err(DataError::NameTwice {
-                path: path.to_owned(),
-                line,
-                name: shown(name),
-                column: index + 1,
-            }),
-        }
+    /// The second column of a name that is needed.
+    pub(super) fn twice(&self) -> Option<usize> {
+        let needed = self.inputs.iter().chain(&self.label);
+        let first: HashMap<&str, usize> =
+            needed.filter_map(|&place| Some((self.names.get(place)?.as_str(), place))).collect();
+        let mut all = self.names.iter().enumerate();
+        all.find(|(index, name)| first.get(name.as_str()).is_some_and(|place| place != index))
+            .map(|(index, _)| index)
     }
 }
 
@@ -141,12 +127,14 @@ fn check_count(
 
 /// The error that lists all columns that a file lacks.
 fn missing_columns(names: &[String], missing: &[&str], lacks_all: bool, path: &str) -> DataError {
-    let describe = |name: &&str| {
-        let near = near(names, name).filter(|near| !missing.contains(near));
+    let mut suggested: HashSet<&str> = HashSet::new();
+    let mut describe = |name: &&str| {
+        // A column is suggested once.
+        let near = near(names, name).filter(|near| suggested.insert(near));
         let hint = near.map(|near| format!(" (did you mean {:?}?)", shown(near)));
         format!("{:?}{}", shown(name), hint.unwrap_or_default())
     };
-    let mut texts: Vec<String> = missing.iter().take(LISTED_COLUMNS).map(describe).collect();
+    let mut texts: Vec<String> = missing.iter().take(LISTED_COLUMNS).map(&mut describe).collect();
     if missing.len() > LISTED_COLUMNS {
         texts.push(format!("{} more", missing.len() - LISTED_COLUMNS));
     }

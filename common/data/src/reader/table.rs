@@ -4,10 +4,11 @@ use super::ReadOptions;
 use super::batch::RowBatch;
 use super::cells::{CellReader, LabelReader};
 use super::counts::ReadCounts;
+use super::files::check_table;
 use super::places::Places;
 use crate::delimited::{MissingTexts, Presence, Records, records};
 use crate::encode::{ROWS_AT_ONCE, UNKNOWN};
-use crate::error::{DataError, LABEL, SOURCE, shown};
+use crate::error::{DataError, LABEL, LABELS, SOURCE, shown};
 use crate::fault::{BadCell, Fault};
 use crate::schema::Schema;
 use crate::schema_error::SchemaError;
@@ -38,14 +39,20 @@ impl<'s> TextTable<'s> {
     pub(super) fn open(
         schema: &'s Schema,
         path: &str,
+        source: &TextSource,
         options: &ReadOptions,
     ) -> Result<Self, DataError> {
+        check_table(schema, path)?;
+        if options.labels.is_some() {
+            let remedy = "labels is for IDX and NPY files: remove it";
+            let (field, path) = (LABELS, path.to_owned());
+            return Err(SchemaError::Superfluous { field, path, remedy }.into());
+        }
         let is_bad = |c: &char| !c.is_ascii() || "\"\n\r".contains(*c);
         if let Some(delimiter) = options.delimiter.filter(is_bad) {
             return Err(SchemaError::BadDelimiter { delimiter }.into());
         }
-        let source = TextSource::detect(path)?;
-        let mut records = records(&source, path, options.delimiter)?;
+        let mut records = records(source, path, options.delimiter)?;
         if !records.advance()? {
             return Err(DataError::Empty { field: SOURCE, path: path.to_owned() });
         }
