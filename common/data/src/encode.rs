@@ -35,7 +35,10 @@ use crate::table::{Column, Roles};
 
 /// Rows that are encoded column by column before the next ones: their inputs stay in the cache
 /// while all columns write to them.
-const ROWS_AT_ONCE: usize = 256;
+pub(crate) const ROWS_AT_ONCE: usize = 256;
+
+/// The code of a category that the data of the training did not have. All its inputs are 0.
+pub(crate) const UNKNOWN: f64 = f64::INFINITY;
 
 /// What each column becomes, as the training split says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,9 +57,9 @@ pub enum Encoding {
         /// How it is standardised.
         number: Number,
     },
-    /// One input: 1, -1 or, where the value is missing, 0.
+    /// One input: 1, -1 or, where the value is missing or unknown, 0.
     Binary {
-        /// The value that becomes 1; every other one becomes -1.
+        /// The value that becomes 1; every other one of the data becomes -1.
         positive: u32,
         /// Whether one more input says which values are missing.
         has_indicator: bool,
@@ -160,23 +163,49 @@ impl Encoder {
                     let mut first = 0;
                     for (encoding, column) in encodings.iter().zip(columns) {
                         let target = Target { cells, width, first };
-                        encoding.write(&column.cells, rows, target);
+                        encoding.write(rows.iter().map(|&row| column.cells.get(row)), target);
                         first += encoding.width();
                     }
                 }
             }
-            (Self::Pixels(standards), Inputs::Pixels(pixels)) => {
+            (Self::Pixels(_), Inputs::Pixels(pixels)) => {
                 for (&row, cells) in rows.iter().zip(cells.chunks_mut(width.max(1))) {
-                    let bytes = pixels.row(row).iter();
-                    for ((cell, &byte), standard) in cells.iter_mut().zip(bytes).zip(standards) {
-                        *cell = standard.apply(f64::from(byte));
-                    }
+                    self.encode_pixels(pixels.row(row), cells);
                 }
             }
             // The caller encodes what it has fitted.
             (Self::Columns(_), Inputs::Pixels(_)) | (Self::Pixels(_), Inputs::Columns(_)) => {}
         }
         out
+    }
+
+    /// Sets the inputs `out`, `[rows, inputs]`, which are 0 before. `columns` has the values of
+    /// each column in these rows, in the units of [`Column::cells`]; [`UNKNOWN`] is a category that
+    /// the data of the training did not have.
+    pub(crate) fn encode_columns<'a>(
+        &self,
+        columns: impl Iterator<Item = &'a [f64]>,
+        out: &mut [f32],
+    ) {
+        let Self::Columns(encodings) = self else { return };
+        let (width, mut first) = (self.width(), 0);
+        for (encoding, values) in encodings.iter().zip(columns) {
+            let target = Target { cells: out, width, first };
+            encoding.write(values.iter().copied(), target);
+            first += encoding.width();
+        }
+    }
+
+    /// Sets the inputs `out` of images, `[images, pixels]`. `bytes` has their pixels, image by
+    /// image.
+    pub(crate) fn encode_pixels(&self, bytes: &[u8], out: &mut [f32]) {
+        let Self::Pixels(standards) = self else { return };
+        let width = standards.len().max(1);
+        for (bytes, cells) in bytes.chunks(width).zip(out.chunks_mut(width)) {
+            for ((cell, &byte), standard) in cells.iter_mut().zip(bytes).zip(standards) {
+                *cell = standard.apply(f64::from(byte));
+            }
+        }
     }
 }
 
@@ -192,7 +221,9 @@ impl Target<'_> {
     /// The inputs of the column in each row.
     fn rows(&mut self) -> impl Iterator<Item = &mut [f32]> {
         let first = self.first;
-        self.cells.chunks_mut(self.width).map(move |row| row.get_mut(first..).unwrap_or_default())
+        self.cells
+            .chunks_mut(self.width.max(1))
+            .map(move |row| row.get_mut(first..).unwrap_or_default())
     }
 }
 
@@ -264,8 +295,7 @@ impl Encoding {
         }
     }
 
-    fn write(&self, cells: &Cells, rows: &[usize], mut target: Target<'_>) {
-        let values = rows.iter().map(|&row| cells.get(row));
+    fn write(&self, values: impl Iterator<Item = f64>, mut target: Target<'_>) {
         let pairs = values.zip(target.rows());
         match self {
             Self::Number { number } => {
@@ -274,7 +304,8 @@ impl Encoding {
             Self::Binary { positive, has_indicator } => {
                 for (value, inputs) in pairs {
                     let signed = if value == f64::from(*positive) { 1.0 } else { -1.0 };
-                    set(inputs, 0, if value.is_nan() { 0.0 } else { signed });
+                    let has_sign = !value.is_nan() && value != UNKNOWN;
+                    set(inputs, 0, if has_sign { signed } else { 0.0 });
                     if *has_indicator {
                         set(inputs, 1, f32::from(u8::from(value.is_nan())));
                     }

@@ -8,6 +8,7 @@ use caviar_common::text::shortened;
 use crate::fault::{BadCell, plural};
 use crate::file_error::FileError;
 use crate::limits::{MAX_FEATURES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
+use crate::schema_error::SchemaError;
 
 pub(crate) use crate::fields::{
     COLUMNS, DELIMITER, GROUP, HEADER, IGNORE, LABEL, LABELS, MISSING, SOURCE, TEST, TEST_SOURCE,
@@ -462,6 +463,9 @@ pub enum DataError {
     /// A file that stores numbers and texts with their types cannot be used.
     #[error(transparent)]
     File(Box<FileError>),
+    /// A table does not have what a model needs.
+    #[error(transparent)]
+    Schema(Box<SchemaError>),
 }
 
 impl DataError {
@@ -527,6 +531,7 @@ impl DataError {
             | Self::EmptySplit { field, .. } => field,
             Self::Cell { cell, .. } => cell.field,
             Self::File(error) => error.field(),
+            Self::Schema(error) => error.field(),
         }
     }
 }
@@ -542,6 +547,12 @@ fn further(more: u64) -> String {
 impl From<FileError> for DataError {
     fn from(error: FileError) -> Self {
         Self::File(Box::new(error))
+    }
+}
+
+impl From<SchemaError> for DataError {
+    fn from(error: SchemaError) -> Self {
+        Self::Schema(Box::new(error))
     }
 }
 

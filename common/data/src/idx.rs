@@ -74,6 +74,76 @@ pub(crate) fn read<R: Read>(
     })
 }
 
+/// The items of a file, read some at a time.
+pub(crate) struct Items<R> {
+    reader: R,
+    path: String,
+    field: &'static str,
+    /// Height and width of an image; 1 and 1 for labels.
+    size: [usize; 2],
+    /// How many bytes were read, and how many the header says that the file has.
+    read: u64,
+    expected: u64,
+}
+
+impl<R: Read> Items<R> {
+    /// Reads the header of a file of images.
+    pub(crate) fn images(reader: R, path: &str) -> Result<Self, DataError> {
+        let input = Input { reader, path };
+        let mut file = File { input, field: SOURCE, read: 0 };
+        let sizes = file.sizes("an IDX file of images (unsigned bytes, 3 dimensions)")?;
+        let [count, height, width] = sizes;
+        let pixels = u64::from(height) * u64::from(width);
+        if to_usize(pixels) > MAX_FEATURES {
+            return Err(DataError::TooLarge { path: path.to_owned() });
+        }
+        if pixels == 0 {
+            return Err(DataError::NoFeatures { path: path.to_owned() });
+        }
+        Ok(Self::new(file, count, [index(height), index(width)]))
+    }
+
+    /// Reads the header of a file of labels.
+    pub(crate) fn labels(reader: R, path: &str) -> Result<Self, DataError> {
+        let input = Input { reader, path };
+        let mut file = File { input, field: LABELS, read: 0 };
+        let [count] = file.sizes("an IDX file of labels (unsigned bytes, 1 dimension)")?;
+        Ok(Self::new(file, count, [1, 1]))
+    }
+
+    fn new(file: File<'_, R>, count: u32, size: [usize; 2]) -> Self {
+        let File { input: Input { reader, path }, field, read } = file;
+        let bytes = u64::from(count).saturating_mul(to_u64(size.iter().product()));
+        let expected = read.saturating_add(bytes);
+        Self { reader, path: path.to_owned(), field, size, read, expected }
+    }
+
+    /// Height and width of an image.
+    pub(crate) const fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    /// The items that were not read.
+    pub(crate) fn left(&self) -> u64 {
+        (self.expected - self.read) / to_u64(self.size.iter().product()).max(1)
+    }
+
+    /// Adds at most `most` items to `bytes`, and returns their number. After the last one, it fails
+    /// if more bytes follow.
+    pub(crate) fn read(&mut self, most: usize, bytes: &mut Vec<u8>) -> Result<usize, DataError> {
+        let count = to_usize(self.left()).min(most);
+        let Self { reader, path, field, size, read, expected } = self;
+        let mut file = File { input: Input { reader, path }, field, read: *read };
+        let end = *read + to_u64(count * size.iter().product::<usize>());
+        file.part(end, *expected, |part| bytes.extend_from_slice(part))?;
+        *read = file.read;
+        if *read == *expected {
+            file.end(*expected)?;
+        }
+        Ok(count)
+    }
+}
+
 struct File<'a, R> {
     input: Input<'a, R>,
     field: &'static str,
@@ -125,17 +195,34 @@ impl<R: Read> File<'_, R> {
     }
 
     /// Passes the `count` bytes after the header to `keep`, in pieces, and fails if more follow.
-    fn content(&mut self, count: u64, mut keep: impl FnMut(&[u8])) -> Result<(), DataError> {
+    fn content(&mut self, count: u64, keep: impl FnMut(&[u8])) -> Result<(), DataError> {
         let expected = self.read + count;
+        self.part(expected, expected, keep)?;
+        self.end(expected)
+    }
+
+    /// Passes the bytes up to the offset `end` to `keep`, in pieces. The header says that the file
+    /// has `expected` bytes.
+    fn part(
+        &mut self,
+        end: u64,
+        expected: u64,
+        mut keep: impl FnMut(&[u8]),
+    ) -> Result<(), DataError> {
         let mut buffer = [0; 1 << 14];
-        while self.read < expected {
-            let size = to_usize(expected - self.read).min(buffer.len());
+        while self.read < end {
+            let size = to_usize(end - self.read).min(buffer.len());
             let Some(part) = buffer.get_mut(..size) else { break };
             if self.fill(part)? < size {
                 return Err(self.short(expected));
             }
             keep(part);
         }
+        Ok(())
+    }
+
+    /// Fails if more bytes follow.
+    fn end(&mut self, expected: u64) -> Result<(), DataError> {
         match self.fill(&mut [0])? {
             0 => Ok(()),
             _ => Err(DataError::Trailing {

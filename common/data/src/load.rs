@@ -93,7 +93,7 @@ fn columnar_file(spec: &DataSpec, format: Format) -> Result<Table, DataError> {
 
 #[cfg(not(feature = "arrow"))]
 fn columnar_file(spec: &DataSpec, format: Format) -> Result<Table, DataError> {
-    Err(not_built(spec, format))
+    Err(not_built(&spec.source, format))
 }
 
 #[cfg(feature = "arrow")]
@@ -103,13 +103,13 @@ fn columnar_names(spec: &DataSpec, format: Format) -> Result<Vec<String>, DataEr
 
 #[cfg(not(feature = "arrow"))]
 fn columnar_names(spec: &DataSpec, format: Format) -> Result<Vec<String>, DataError> {
-    Err(not_built(spec, format))
+    Err(not_built(&spec.source, format))
 }
 
 #[cfg(not(feature = "arrow"))]
-fn not_built(spec: &DataSpec, format: Format) -> DataError {
+pub(crate) fn not_built(path: &str, format: Format) -> DataError {
     let format = if format == Format::Parquet { "Parquet" } else { "Arrow" };
-    FileError::NotBuilt { path: spec.source.clone(), format }.into()
+    FileError::NotBuilt { path: path.to_owned(), format }.into()
 }
 
 /// Loads, splits and summarises the data: all that a worker needs before it trains.
@@ -131,10 +131,15 @@ fn digits(spec: &DataSpec) -> Result<Dataset, DataError> {
         "the label column of builtin:digits is called \"label\": expected that, or remove label",
     )?;
     forbid(&spec.labels, LABELS, "builtin:digits includes its labels: remove labels")?;
-    let source = TextSource::from_bytes(&spec.source, DIGITS)?;
+    let source = digits_source(&spec.source)?;
     // Its constant pixels at the border are no news to anybody, nor that it is a gzip file.
     let table = delimited::read(&source, spec, Some(DIGITS_LABEL))?;
     Ok(Dataset::from_table(table, spec, SOURCE)?.without_notes())
+}
+
+/// The text of the bundled digits, which errors call `name`.
+pub(crate) fn digits_source(name: &str) -> Result<TextSource, DataError> {
+    Ok(TextSource::from_bytes(name, DIGITS)?)
 }
 
 fn idx_files(spec: &DataSpec) -> Result<Parts, DataError> {
@@ -216,7 +221,7 @@ fn forbid(
 }
 
 /// Opens a file, and decompresses it if its first two bytes are those of gzip, whatever its name.
-fn open(path: &str, field: &'static str) -> Result<Box<dyn Read>, DataError> {
+pub(crate) fn open(path: &str, field: &'static str) -> Result<Box<dyn Read>, DataError> {
     let failed = |source| DataError::Open { field, path: path.to_owned(), source };
     // Checked before opening: opening a pipe without a writer would block indefinitely.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {

@@ -51,7 +51,7 @@ pub(crate) fn column_names(spec: &DataSpec) -> Result<Vec<String>, DataError> {
     Ok(all)
 }
 
-fn rows(source: &TextSource, path: &str) -> Result<Sparse, DataError> {
+pub(crate) fn rows(source: &TextSource, path: &str) -> Result<Sparse, DataError> {
     let input = BufReader::with_capacity(1 << 16, source.open()?);
     libsvm::read(input, path).map_err(|error| {
         if let LibsvmError::Read { path, at, source } = error {
@@ -68,7 +68,7 @@ fn names(sparse: &Sparse) -> Vec<String> {
 }
 
 /// The labels as they are written.
-struct Texts(Vec<String>);
+pub(crate) struct Texts(pub(crate) Vec<String>);
 
 impl Stored for Texts {
     fn kind(&self) -> Kind {
@@ -84,9 +84,10 @@ impl Stored for Texts {
     }
 }
 
-struct SparseColumn<'a> {
-    columns: &'a Columns,
-    index: usize,
+/// A column with its zeros. All are zero in one that the file does not have.
+pub(crate) struct SparseColumn<'a> {
+    pub(crate) columns: &'a Columns,
+    pub(crate) index: usize,
 }
 
 impl Stored for SparseColumn<'_> {

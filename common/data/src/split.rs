@@ -44,6 +44,33 @@ pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Spli
     })
 }
 
+/// The numbers of the rows of each split, from 0 and ascending.
+///
+/// Rows are counted as the dataset has them: those of `source`, then those of `validation_source`
+/// and `test_source`, without the rows that have no label.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SplitRows {
+    /// The rows to train on.
+    pub train: Vec<usize>,
+    /// The rows whose metrics the search optimises.
+    pub validation: Vec<usize>,
+    /// The rows on which only the winner is scored; empty if the share is 0.
+    pub test: Vec<usize>,
+}
+
+/// Draws the rows that [`split`] puts into each split.
+///
+/// # Errors
+/// Those of [`split`], except for the number of inputs.
+pub fn split_rows(
+    dataset: &Dataset,
+    spec: &DataSpec,
+    sweep_seed: u64,
+) -> Result<SplitRows, DataError> {
+    let Rows { train, validation, test } = Rows::draw(dataset, spec, sweep_seed)?;
+    Ok(SplitRows { train, validation, test })
+}
+
 /// How the targets of regression are standardised.
 pub(crate) struct Outputs(Standard);
 

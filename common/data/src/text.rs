@@ -22,6 +22,7 @@ use std::io::{self, Read};
 use caviar_common::numbers::to_u64;
 
 pub(crate) use failure::TextError;
+pub(crate) use input::read_chunk;
 
 use decode::{Decoding, Encoding, Evidence};
 use input::{Container, Origin, SAMPLE_BYTES};

@@ -8,19 +8,19 @@ use crate::numpy::Items;
 use crate::stored::{Kind, MAX_EXACT, Stored};
 
 /// Every `width`-th item of an array in C order.
-pub(super) struct ArrayColumn<'a> {
+pub(crate) struct ArrayColumn<'a> {
     items: &'a Items,
     index: usize,
     width: usize,
 }
 
 impl<'a> ArrayColumn<'a> {
-    pub(super) const fn new(items: &'a Items, index: usize, width: usize) -> Self {
+    pub(crate) const fn new(items: &'a Items, index: usize, width: usize) -> Self {
         Self { items, index, width }
     }
 
     /// All items, which are one column.
-    pub(super) const fn all(items: &'a Items) -> Self {
+    pub(crate) const fn all(items: &'a Items) -> Self {
         Self::new(items, 0, 1)
     }
 

@@ -9,7 +9,7 @@ mod column;
 
 use caviar_common::data::DataSpec;
 
-use self::column::ArrayColumn;
+pub(crate) use self::column::ArrayColumn;
 use crate::cells::Section;
 use crate::content::Content;
 use crate::dataset::{Inputs, Parts};
@@ -139,7 +139,7 @@ fn wanted_label(spec: &DataSpec, entries: &[Entry]) -> Result<String, DataError>
 }
 
 /// The arrays with their shapes and types, at most 20: `"x" (150, 4) <f8`.
-fn described<'a>(entries: impl ExactSizeIterator<Item = &'a Entry> + Clone) -> String {
+pub(crate) fn described<'a>(entries: impl ExactSizeIterator<Item = &'a Entry> + Clone) -> String {
     let more = entries.len().saturating_sub(LISTED);
     let describe = |entry: &Entry| {
         let sizes: Vec<String> = entry.shape.iter().map(usize::to_string).collect();
@@ -154,7 +154,11 @@ fn described<'a>(entries: impl ExactSizeIterator<Item = &'a Entry> + Clone) -> S
 }
 
 /// Labels are a list, or a column of a list.
-fn check_labels(labels: &Array, field: &'static str, place: &str) -> Result<(), DataError> {
+pub(crate) fn check_labels(
+    labels: &Array,
+    field: &'static str,
+    place: &str,
+) -> Result<(), DataError> {
     match labels.shape.as_slice() {
         [_] | [_, 1] => Ok(()),
         shape => {
@@ -164,11 +168,11 @@ fn check_labels(labels: &Array, field: &'static str, place: &str) -> Result<(), 
     }
 }
 
-fn is_image_shape(shape: &[usize]) -> bool {
+pub(crate) fn is_image_shape(shape: &[usize]) -> bool {
     matches!(shape, [_, _, _] | [_, _, _, _])
 }
 
-fn is_images(array: &Array) -> bool {
+pub(crate) fn is_images(array: &Array) -> bool {
     is_image_shape(&array.shape) && matches!(array.items, Items::U8(_))
 }
 
@@ -214,7 +218,7 @@ pub(crate) fn refuse_columns(spec: &DataSpec) -> Result<(), DataError> {
 }
 
 /// The number of columns of an array; `usize::MAX` if it is larger.
-fn width(shape: &[usize]) -> usize {
+pub(crate) fn width(shape: &[usize]) -> usize {
     let row = shape.get(1..).unwrap_or_default();
     if row.contains(&0) {
         return 0;
@@ -223,7 +227,7 @@ fn width(shape: &[usize]) -> usize {
 }
 
 /// The names of the columns of an array, with numbers from 1 if they are `numbered`.
-fn names(name: &str, shape: &[usize], is_numbered: bool) -> Vec<String> {
+pub(crate) fn names(name: &str, shape: &[usize], is_numbered: bool) -> Vec<String> {
     let number = |index: usize| format!("{name}{}", index + 1);
     if is_numbered { (0..width(shape)).map(number).collect() } else { vec![name.to_owned()] }
 }
@@ -247,7 +251,7 @@ fn add(
 }
 
 /// The error of a reader, for the field that names the file.
-fn of_array(field: &'static str, error: ArrayError) -> DataError {
+pub(crate) fn of_array(field: &'static str, error: ArrayError) -> DataError {
     if let ArrayError::Open { path, source } = error {
         return DataError::Open { field, path, source };
     }

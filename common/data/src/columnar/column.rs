@@ -26,7 +26,7 @@ const MICROS: i64 = 1_000_000;
 const NANOS: i64 = 1_000_000_000;
 
 /// Whether columns of the type can be inputs or labels.
-pub(super) fn is_read(kind: &DataType) -> bool {
+pub(crate) fn is_read(kind: &DataType) -> bool {
     kind_of(kind).is_some()
 }
 
@@ -80,14 +80,14 @@ fn kind_of(data_type: &DataType) -> Option<Kind> {
 }
 
 /// A column of several batches of rows.
-pub(super) struct Batches<'a> {
+pub(crate) struct Batches<'a> {
     kind: Kind,
     parts: Vec<Part<'a>>,
 }
 
 impl<'a> Batches<'a> {
     /// The column at `index` of each batch.
-    pub(super) fn new(batches: &'a [RecordBatch], index: usize) -> Self {
+    pub(crate) fn new(batches: &'a [RecordBatch], index: usize) -> Self {
         let columns = batches.iter().filter_map(|batch| batch.columns().get(index));
         let parts: Vec<Part<'a>> = columns.filter_map(|array| Part::of(array)).collect();
         let first = batches.first().and_then(|batch| batch.columns().get(index));

@@ -28,7 +28,7 @@ const BATCH_ROWS: usize = 4096;
 const MAX_BYTES: usize = MAX_VALUES.saturating_mul(size_of::<f64>());
 
 /// An open file whose schema was read.
-pub(super) struct File {
+pub(crate) struct File {
     path: String,
     format: Format,
     schema: SchemaRef,
@@ -44,7 +44,7 @@ enum Reader {
 }
 
 impl File {
-    pub(super) fn open(path: &str, format: Format) -> Result<Self, DataError> {
+    pub(crate) fn open(path: &str, format: Format) -> Result<Self, DataError> {
         let mut file = open(path)?;
         if format == Format::Parquet {
             let builder = guarded(path, format, || {
@@ -81,14 +81,30 @@ impl File {
         Ok(Self { path, format, schema, reader: Reader::Arrow { is_stream } })
     }
 
-    pub(super) fn schema(&self) -> SchemaRef {
+    pub(crate) fn schema(&self) -> SchemaRef {
         SchemaRef::clone(&self.schema)
     }
 
     /// Reads the columns at these indices, in their order, which ascends.
-    pub(super) fn read(self, columns: &[usize]) -> Result<Vec<RecordBatch>, DataError> {
+    pub(crate) fn read(self, columns: &[usize]) -> Result<Vec<RecordBatch>, DataError> {
+        let path = self.path.clone();
+        let mut stream = self.stream(columns)?;
+        let (mut batches, mut rows, mut bytes) = (Vec::new(), 0_usize, 0_usize);
+        while let Some(batch) = stream.next()? {
+            rows = rows.saturating_add(batch.num_rows());
+            bytes = bytes.saturating_add(batch.get_array_memory_size());
+            if rows.saturating_mul(columns.len()) > MAX_VALUES || bytes > MAX_BYTES {
+                return Err(DataError::TooLarge { path });
+            }
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
+    /// Reads the columns at these indices batch by batch.
+    pub(crate) fn stream(self, columns: &[usize]) -> Result<Stream, DataError> {
         let Self { path, format, reader, .. } = self;
-        let mut reader: Box<dyn RecordBatchReader> = match reader {
+        let reader: Box<dyn RecordBatchReader> = match reader {
             Reader::Parquet(builder) => {
                 let roots = columns.iter().copied();
                 let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
@@ -99,18 +115,22 @@ impl File {
             }
             Reader::Arrow { is_stream } => arrow(&path, format, is_stream, Some(columns.to_vec()))?,
         };
-        let (mut batches, mut rows, mut bytes) = (Vec::new(), 0_usize, 0_usize);
-        while let Some(batch) =
-            guarded(&path, format, || reader.next().transpose().map_err(|error| error.to_string()))?
-        {
-            rows = rows.saturating_add(batch.num_rows());
-            bytes = bytes.saturating_add(batch.get_array_memory_size());
-            if rows.saturating_mul(columns.len()) > MAX_VALUES || bytes > MAX_BYTES {
-                return Err(DataError::TooLarge { path });
-            }
-            batches.push(batch);
-        }
-        Ok(batches)
+        Ok(Stream { path, format, reader })
+    }
+}
+
+/// The batches of rows of some columns.
+pub(crate) struct Stream {
+    path: String,
+    format: Format,
+    reader: Box<dyn RecordBatchReader>,
+}
+
+impl Stream {
+    /// The next rows; `None` at the end of the file.
+    pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>, DataError> {
+        let Self { path, format, reader } = self;
+        guarded(path, *format, || reader.next().transpose().map_err(|error| error.to_string()))
     }
 }
 

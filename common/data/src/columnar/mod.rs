@@ -11,8 +11,9 @@ use arrow_schema::SchemaRef;
 use caviar_common::data::DataSpec;
 use caviar_common::text::shortened;
 
-use self::column::{Batches, is_read};
-use self::file::File;
+pub(crate) use self::column::{Batches, is_read};
+pub(crate) use self::file::{File, Stream};
+
 use crate::delimited::{listed, numbered};
 use crate::error::{DataError, LABEL, SOURCE, shown};
 use crate::file_error::FileError;
@@ -88,7 +89,7 @@ pub(crate) fn column_names(spec: &DataSpec, format: Format) -> Result<Vec<String
 }
 
 /// The names of the columns. An unnamed one is called by its number.
-fn names(schema: &SchemaRef) -> Vec<String> {
+pub(crate) fn names(schema: &SchemaRef) -> Vec<String> {
     let name = |(index, field): (usize, &arrow_schema::FieldRef)| {
         let name = field.name().trim();
         if name.is_empty() { numbered(index) } else { name.to_owned() }

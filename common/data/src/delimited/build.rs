@@ -10,7 +10,7 @@ use super::plan::{LabelPlan, Plan, Plans};
 use crate::cells::Cells;
 use crate::error::{DataError, LABEL, SOURCE, shown};
 use crate::fault::{BadCell, Fault};
-use crate::forms::Form;
+use crate::forms::{Form, PLAIN, quick};
 use crate::labels::Labels;
 use crate::limits::{MAX_CATEGORIES, MAX_LABEL_BYTES, MAX_NUMBER, MAX_VALUES};
 use crate::table::{Column, GIVEN_POOL, Roles, Skipped, Why};
@@ -314,7 +314,12 @@ impl<'a> Builder<'a> {
 }
 
 /// The number in a cell. A zero has no sign.
-fn number(form: Form, cell: &[u8]) -> Result<f64, Fault> {
+pub(crate) fn number(form: Form, cell: &[u8]) -> Result<f64, Fault> {
+    if form == PLAIN
+        && let Some(value) = quick(cell)
+    {
+        return Ok(value + 0.0);
+    }
     let text = std::str::from_utf8(cell).map_err(|_| Fault::NotUtf8)?;
     let value = form.parse(text)?;
     if value.abs() > MAX_NUMBER {

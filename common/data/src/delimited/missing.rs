@@ -29,6 +29,11 @@ impl MissingTexts {
         Self { own: own.iter().map(|text| text.trim().as_bytes().to_vec()).collect() }
     }
 
+    /// Whether a text is missing that could also be read as a value.
+    pub(crate) fn has_own(&self) -> bool {
+        !self.own.is_empty()
+    }
+
     pub(crate) fn presence(&self, cell: &[u8]) -> Presence {
         let is_one_of = |texts: &[&str]| texts.iter().any(|text| text.as_bytes() == cell);
         if !self.own.is_empty() && self.own.contains(cell) {

@@ -12,14 +12,16 @@ mod build;
 mod dialect;
 mod missing;
 mod plan;
+mod records;
 mod rows;
 mod scan;
 
-use caviar_common::data::{DataNote, DataSpec};
+use caviar_common::data::{DataNote, DataSpec, TableSpec};
 
-pub(crate) use self::build::Codes;
+pub(crate) use self::build::{Codes, number};
 pub(crate) use self::missing::{MissingTexts, Presence};
-pub(crate) use self::plan::{hint, listed};
+pub(crate) use self::plan::{LISTED_COLUMNS, hint, listed, near};
+pub(crate) use self::records::Records;
 pub(crate) use self::scan::numbered;
 
 use self::build::{Builder, Built};
@@ -181,6 +183,18 @@ pub(crate) fn header(source: &TextSource, spec: &DataSpec) -> Result<Header, Dat
     let missing = MissingTexts::new(&spec.table.missing);
     let is_first_row = spec.table.header.unwrap_or_else(|| !scan.starts_with_a_row(&missing));
     Ok(Header { names: plan::names(&scan, path, is_first_row)?, is_first_row })
+}
+
+/// The records of a file, with a header if it has one. `delimiter` is detected if it is not given.
+pub(crate) fn records(
+    source: &TextSource,
+    path: &str,
+    delimiter: Option<char>,
+) -> Result<Records, DataError> {
+    let table = TableSpec { delimiter, ..TableSpec::default() };
+    let spec = DataSpec { table, ..DataSpec::default() };
+    let dialect = dialect(source, path, SOURCE, &spec)?;
+    Records::new(source.open()?, path, dialect)
 }
 
 fn dialect(

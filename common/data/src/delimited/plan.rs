@@ -8,20 +8,14 @@ use caviar_common::text::nearest;
 use super::missing::MissingTexts;
 use super::scan::{ColumnScan, Scan, numbered};
 use crate::error::{COLUMNS, DataError, GROUP, HEADER, IGNORE, TIME, TYPES, shown};
-use crate::forms::{BooleanForm, DateForm, Form, NumberForm, Separator};
+use crate::forms::{Form, ISO_DATE, PLAIN, TRUE_FALSE};
 use crate::table::{Skipped, Why, info, warning};
 use crate::task_rule::{NumericLabels, is_regression};
 
 /// The share of a column's cells that must be numbers before the others count as mistakes.
 const NEARLY_ALL: u64 = 10;
 /// Most columns that an error or a note lists.
-const LISTED_COLUMNS: usize = 20;
-
-/// A number such as 1.5.
-const PLAIN: Form = Form::Number(NumberForm::PLAIN);
-const TRUE_FALSE: Form = Form::Boolean(BooleanForm::TrueFalse);
-/// A date such as 2024-12-31.
-const ISO_DATE: Form = Form::Date(DateForm::YearMonthDay(Separator::Dash));
+pub(crate) const LISTED_COLUMNS: usize = 20;
 
 /// What a column is read as.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -308,12 +302,16 @@ pub(crate) fn listed(names: &[String]) -> String {
     }
 }
 
+/// The name that was probably meant by one that no column has.
+pub(crate) fn near<'a>(names: &'a [String], wanted: &str) -> Option<&'a str> {
+    let folded = |name: &&String| name.to_lowercase() == wanted.to_lowercase();
+    let near = names.iter().find(folded).map(String::as_str);
+    near.or_else(|| nearest(wanted, names.iter().map(String::as_str)))
+}
+
 /// A likely correction of a name that no column has.
 pub(crate) fn hint(names: &[String], wanted: &str) -> String {
-    let folded = |name: &String| name.to_lowercase() == wanted.to_lowercase();
-    let near = names.iter().find(|name| folded(name)).map(String::as_str);
-    let near = near.or_else(|| nearest(wanted, names.iter().map(String::as_str)));
-    match (near, names) {
+    match (near(names, wanted), names) {
         (Some(name), _) => format!("did you mean {:?}?", shown(name)),
         (None, [only]) if only.chars().any(|c| !c.is_alphanumeric() && !"_- ".contains(c)) => {
             "if another character than a comma separates the columns, set delimiter".to_owned()

@@ -94,25 +94,11 @@ impl<'a> Rows<'a> {
         if !is_closed {
             return Err(DataError::OpenQuote { path, line });
         }
-        if self.record.iter().any(|cell| self.swallows_rows(cell)) {
+        let (cells, delimiter) = (self.record.len(), self.dialect.delimiter);
+        if self.record.iter().any(|cell| swallows_rows(cell, cells, delimiter)) {
             return Err(DataError::BrokenCell { path, line });
         }
         Ok(())
-    }
-
-    /// Whether a cell has lines in its middle that have as many delimiters as a row needs. In a
-    /// table of two columns one comma proves little, so there all such lines must have it.
-    fn swallows_rows(&self, cell: &[u8]) -> bool {
-        let lines: Vec<&[u8]> = cell.split(|&byte| byte == b'\n').collect();
-        let needed = self.record.len().saturating_sub(1);
-        let [_, middle @ .., _] = lines.as_slice() else { return false };
-        let count = |line: &[u8]| line.iter().filter(|b| **b == self.dialect.delimiter).count();
-        let is_row = |line: &&[u8]| needed > 0 && count(line) == needed;
-        match needed {
-            0 => false,
-            1 => !middle.is_empty() && middle.iter().all(is_row),
-            _ => middle.iter().any(is_row),
-        }
     }
 
     fn breaks(&self) -> u64 {
@@ -122,6 +108,21 @@ impl<'a> Rows<'a> {
     /// The line, from 1, on which the current record ends.
     pub(super) fn line(&self) -> u64 {
         self.reader.position().line().saturating_sub(1)
+    }
+}
+
+/// Whether a cell has lines in its middle that have as many delimiters as a row of `cells` cells
+/// needs. In a table of two columns one comma proves little, so there all such lines must have it.
+pub(super) fn swallows_rows(cell: &[u8], cells: usize, delimiter: u8) -> bool {
+    let lines: Vec<&[u8]> = cell.split(|&byte| byte == b'\n').collect();
+    let needed = cells.saturating_sub(1);
+    let [_, middle @ .., _] = lines.as_slice() else { return false };
+    let count = |line: &[u8]| line.iter().filter(|b| **b == delimiter).count();
+    let is_row = |line: &&[u8]| needed > 0 && count(line) == needed;
+    match needed {
+        0 => false,
+        1 => !middle.is_empty() && middle.iter().all(is_row),
+        _ => middle.iter().any(is_row),
     }
 }
 

@@ -26,7 +26,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use dates::{DateForm, Separator, date_parts, format_date};
-pub(crate) use numbers::NumberForm;
+pub(crate) use numbers::{NumberForm, quick};
 
 use numbers::NumberFault;
 
@@ -51,6 +51,13 @@ pub(crate) enum BooleanForm {
     YN,
     OnOff,
 }
+
+/// A number such as 1.5.
+pub(crate) const PLAIN: Form = Form::Number(NumberForm::PLAIN);
+/// True or false, in any case.
+pub(crate) const TRUE_FALSE: Form = Form::Boolean(BooleanForm::TrueFalse);
+/// A date such as 2024-12-31.
+pub(crate) const ISO_DATE: Form = Form::Date(DateForm::YearMonthDay(Separator::Dash));
 
 /// Why a cell cannot be read in the form of its column. The text continues a sentence that begins
 /// with the cell.

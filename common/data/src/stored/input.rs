@@ -6,22 +6,20 @@ use super::{Bad, Kind, Stored, checked, of_cell};
 use crate::delimited::{Codes, MissingTexts, Presence};
 use crate::error::shown;
 use crate::fault::Fault;
-use crate::forms::{BooleanForm, Candidates, DateForm, Form, NumberForm, Separator, date_parts};
+use crate::forms::{Candidates, Form, ISO_DATE, PLAIN, TRUE_FALSE, date_parts};
 use crate::limits::{MAX_CATEGORIES, MAX_VALUES};
 use crate::table::{info, warning};
 
 /// The share of a column's cells that must be numbers before the others count as mistakes.
 const NEARLY_ALL: u64 = 10;
 
-const PLAIN: Form = Form::Number(NumberForm::PLAIN);
-const TRUE_FALSE: Form = Form::Boolean(BooleanForm::TrueFalse);
-const ISO_DATE: Form = Form::Date(DateForm::YearMonthDay(Separator::Dash));
-
 /// A column as it was read.
 pub(super) struct Input {
     pub(super) values: Values,
-    /// The form in which spellings are read, if that is worth a note.
-    form: Option<Form>,
+    /// The form in which spellings are read.
+    pub(super) form: Option<Form>,
+    /// Whether the spec says what they are, so that the form is no news.
+    is_asked_for: bool,
     /// A second form in which they could be read.
     ambiguity: Option<String>,
 }
@@ -41,7 +39,8 @@ pub(super) enum Values {
 
 impl Input {
     pub(super) fn notes(&self, name: &str) -> Vec<DataNote> {
-        let form = self.form.filter(|form| *form != PLAIN && !matches!(form, Form::Boolean(_)));
+        let form = self.form.filter(|_| !self.is_asked_for);
+        let form = form.filter(|form| *form != PLAIN && !matches!(form, Form::Boolean(_)));
         let form =
             form.map(|form| info("form", &[name], format!("read as {form}: {:?}", shown(name))));
         let ambiguity = self.ambiguity.as_ref().map(|ambiguity| {
@@ -104,7 +103,7 @@ fn present(fault: Fault) -> impl Fn(f64) -> Result<f64, Fault> {
 
 impl From<Values> for Input {
     fn from(values: Values) -> Self {
-        Self { values, form: None, ambiguity: None }
+        Self { values, form: None, is_asked_for: false, ambiguity: None }
     }
 }
 
@@ -156,7 +155,8 @@ fn text(
     let ambiguity = asked.is_none().then(|| survey.candidates.ambiguity()).flatten();
     Ok(Input {
         values: spellings(kind, form, stored, is_labelled)?,
-        form: asked.is_none().then_some(form),
+        form: Some(form),
+        is_asked_for: asked.is_some(),
         ambiguity: ambiguity.map(|ambiguity| ambiguity.to_string()),
     })
 }

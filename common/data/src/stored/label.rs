@@ -61,7 +61,7 @@ pub(crate) fn read_label(
             label.push_texts(stored, Labels::push_class)
         }
     };
-    read.map_err(|bad| bad.into_error(place, stored))?;
+    read.map_err(|bad| bad.into_error(place, stored, 0))?;
     label.note_unlabelled();
     Ok(label)
 }

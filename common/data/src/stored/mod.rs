@@ -135,8 +135,8 @@ impl<'a> Builder<'a> {
                 if stored.is_rounded() {
                     self.rounded.push(name.to_owned());
                 }
-                let (name, cells) = (name.to_owned(), Cells::pack(&values));
-                self.columns.push(Column { name, kind, cells, categories, form: None });
+                let (name, cells, form) = (name.to_owned(), Cells::pack(&values), input.form);
+                self.columns.push(Column { name, kind, cells, categories, form });
             }
         }
         Ok(())
@@ -176,10 +176,10 @@ impl<'a> Builder<'a> {
         self.notes.extend(input.notes(name));
         let cells = Cells::pack(values);
         if is_date {
-            let (name, cells) = (name.to_owned(), cells.clone());
+            let (name, cells, form) = (name.to_owned(), cells.clone(), input.form);
             self.roles.seasonal = Some(name.clone());
             let (kind, categories) = (ColumnType::Date, Vec::new());
-            self.columns.push(Column { name, kind, cells, categories, form: None });
+            self.columns.push(Column { name, kind, cells, categories, form });
         }
         self.roles.time = Some(cells);
         Ok(())
@@ -188,7 +188,7 @@ impl<'a> Builder<'a> {
     fn bad_value(&self, name: &str, stored: &dyn Stored, bad: Bad) -> DataError {
         let is_typed = self.spec.table.types.contains_key(name);
         let field = if is_typed { TYPES } else { crate::error::SOURCE };
-        bad.into_error(Place { field, path: &self.spec.source, column: name }, stored)
+        bad.into_error(Place { field, path: &self.spec.source, column: name }, stored, 0)
     }
 
     pub(crate) fn finish(self) -> Table {
@@ -305,7 +305,13 @@ pub(crate) struct Place<'a> {
 }
 
 impl Bad {
-    fn into_error(self, place: Place<'_>, stored: &dyn Stored) -> DataError {
+    /// `first` is the row of the file that is the first one of `stored`.
+    pub(crate) fn into_error(
+        self,
+        place: Place<'_>,
+        stored: &dyn Stored,
+        first: usize,
+    ) -> DataError {
         let (mut row, mut value) = (0, String::new());
         stored.texts(&mut |text| {
             if row == self.row {
@@ -314,8 +320,21 @@ impl Bad {
             row += 1;
         });
         let (field, path) = (place.field, place.path.to_owned());
-        let (column, row, fault) = (shown(place.column), self.row, self.fault);
+        let (column, row, fault) = (shown(place.column), first + self.row, self.fault);
         FileError::Value { field, path, row, column, value, fault }.into()
+    }
+}
+
+/// Reads all rows of a column that does not have text as numbers, booleans or dates.
+pub(crate) fn read_numbers(
+    stored: &dyn Stored,
+    kind: ColumnType,
+    rows: usize,
+) -> Result<Vec<f64>, Bad> {
+    match input::read(stored, Some(kind), &vec![true; rows])?.values {
+        input::Values::Read { values, .. } => Ok(values),
+        // Only text can be free text.
+        input::Values::Free { .. } => Ok(vec![f64::NAN; rows]),
     }
 }
 

@@ -130,7 +130,7 @@ impl Container {
 }
 
 /// Reads once into `buffer`. Returns 0 only at the end of the input.
-pub(super) fn read_chunk(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_chunk(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match input.read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
