@@ -8,6 +8,7 @@ use caviar_common::numbers::to_u32;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Dataset, Inputs};
+use crate::delimited::MISSING;
 use crate::encode::{Encoder, Encoding};
 use crate::examples::Targets;
 use crate::forms::Form;
@@ -116,6 +117,11 @@ impl Schema {
     /// The number of outputs of the network: of classes, or 1 for regression.
     pub fn outputs(&self) -> u32 {
         to_u32(self.label.classes.len()).max(1)
+    }
+
+    /// The texts that stand for a missing value in a column of texts.
+    pub fn missing_texts(&self) -> impl Iterator<Item = &str> {
+        self.missing.iter().map(|text| text.trim()).chain(MISSING)
     }
 
     /// What each column becomes, in the order of the columns; empty for images.

@@ -128,6 +128,15 @@ pub enum ModelError {
         /// The number of the layer.
         layer: usize,
     },
+    /// The model is too large for ONNX.
+    #[error(
+        "the ONNX file would have {bytes} bytes: its format ends at 2 GiB; use the format \
+         safetensors"
+    )]
+    LargeOnnx {
+        /// The bytes of the file.
+        bytes: usize,
+    },
     /// A number is infinite or NaN, a variance is negative, or an epsilon is not above 0.
     #[error("layer {layer} of network {member} has {tensor} that are not finite or not legal")]
     BadNumber {

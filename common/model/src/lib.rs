@@ -51,11 +51,13 @@ mod error;
 mod file;
 mod fold;
 mod model;
+mod onnx;
 mod pytorch;
 mod reference;
 mod safetensors;
 
 pub use error::{ModelError, Tensor};
 pub use model::{About, BatchNorm, Layer, MAX_MEMBERS, Member, Model, Place};
+pub use onnx::{OnnxForm, OnnxOptions, onnx, onnx_inputs};
 pub use pytorch::pytorch_example;
 pub use safetensors::safetensors;

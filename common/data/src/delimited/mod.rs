@@ -18,7 +18,7 @@ mod scan;
 use caviar_common::data::{DataNote, DataSpec};
 
 pub(crate) use self::build::Codes;
-pub(crate) use self::missing::{MissingTexts, Presence};
+pub(crate) use self::missing::{MISSING, MissingTexts, Presence};
 pub(crate) use self::plan::{hint, listed};
 pub(crate) use self::scan::numbered;
 

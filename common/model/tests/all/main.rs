@@ -3,9 +3,10 @@
 #[cfg(test)]
 mod file;
 #[cfg(test)]
+mod onnx;
+#[cfg(test)]
 mod python;
 #[cfg(test)]
 mod safetensors;
 #[cfg(test)]
-#[allow(dead_code, reason = "some of it is for the exported forms")]
 mod sample;
