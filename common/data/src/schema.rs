@@ -11,7 +11,7 @@ use crate::dataset::{Dataset, Inputs};
 use crate::delimited::MISSING;
 use crate::encode::{Encoder, Encoding};
 use crate::examples::Targets;
-use crate::forms::Form;
+use crate::forms::{DateForm, Form};
 use crate::standard::Standard;
 
 /// From raw rows to the inputs of a network, and from its outputs to predictions.
@@ -64,6 +64,24 @@ pub struct Label {
     /// How its numbers are written in a text file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) form: Option<Form>,
+}
+
+impl InputColumn {
+    /// How its cells are written in a text file, as a phrase such as `dates such as 2024-12-31`;
+    /// `None` for text, and if the file of the training stored numbers.
+    pub fn written(&self) -> Option<String> {
+        self.form.map(|form| form.to_string())
+    }
+
+    /// Whether its dates are times of day without a date.
+    pub fn is_time_of_day(&self) -> bool {
+        self.form == Some(Form::Date(DateForm::TimeOfDay))
+    }
+
+    /// Whether its dates are written with the day before the month, as numbers.
+    pub const fn has_day_first(&self) -> bool {
+        matches!(self.form, Some(Form::Date(DateForm::DayMonthYear(_))))
+    }
 }
 
 impl Schema {

@@ -1,6 +1,8 @@
 //! The public behaviour of models: their file and their exported forms.
 
 #[cfg(test)]
+mod card;
+#[cfg(test)]
 mod file;
 #[cfg(test)]
 mod onnx;

@@ -349,7 +349,7 @@ fn the_raw_form_has_the_columns_as_inputs() {
     assert_eq!(
         outline(&model, RAW),
         "version 8, \"\" 17, \"ai.onnx.ml\" 3\n\
-         amount size flag answer colour side city bought born noon constant\n\
+         amount size flag answer colour side city bought born hour constant\n\
          label probabilities\n\
          ai.onnx.mlLabelEncoder ai.onnx.mlLabelEncoder ai.onnx.mlLabelEncoder Softmax"
     );

@@ -24,6 +24,8 @@ pub(crate) enum Raw {
 /// A table, and what Caviar makes of it.
 pub(crate) struct Sample {
     pub(crate) schema: Schema,
+    /// The validation split as a CSV file.
+    pub(crate) csv: String,
     /// The validation split, column by column, in the order of the schema.
     pub(crate) raw: Vec<Raw>,
     /// The same, encoded.
@@ -44,14 +46,14 @@ pub(crate) fn table(task: Task, season: bool) -> Sample {
     let folder = tempfile::tempdir().unwrap();
     let mut random = stream(1);
     let (train, _) = rows(&mut random, task, 2 * ROWS, false);
-    let (validation, raw) = rows(&mut random, task, ROWS, true);
+    let (csv, raw) = rows(&mut random, task, ROWS, true);
     let path = |name: &str, text: String| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
     let split = SplitSpec {
-        validation_source: Some(path("validation.csv", validation)),
+        validation_source: Some(path("validation.csv", csv.clone())),
         time: season.then(|| "bought".to_owned()),
         ..SplitSpec::default()
     };
@@ -68,11 +70,11 @@ pub(crate) fn table(task: Task, season: bool) -> Sample {
     let features = splits.validation.features;
     assert_eq!(features.nrows(), ROWS);
     let features = features.outer_iter().map(|row| row.to_vec()).collect();
-    Sample { schema, raw, features }
+    Sample { schema, csv, raw, features }
 }
 
 const COLUMNS: [&str; 11] = [
-    "amount", "size", "flag", "answer", "colour", "side", "city", "bought", "born", "noon",
+    "amount", "size", "flag", "answer", "colour", "side", "city", "bought", "born", "hour",
     "constant",
 ];
 
@@ -138,7 +140,7 @@ fn raw(column: Vec<Value>) -> Raw {
 fn inputs_of_row(random: &mut Stream, row: usize, later: bool) -> Vec<Cell> {
     let lacks = random.below(5) == 0;
     let lacks_later = later && row > 0 && random.below(5) == 0;
-    let number = |lacks: bool, value: f64| Cell::number(lacks, value, format!("{value}"));
+    let number = |lacks: bool, value: f64| Cell::number(lacks, value, format!("{value:?}"));
     let boolean = |lacks: bool, words: [&str; 2], value: usize| {
         Cell::number(lacks, real(value), words[value].to_owned())
     };
@@ -159,6 +161,7 @@ fn inputs_of_row(random: &mut Stream, row: usize, later: bool) -> Vec<Cell> {
         real_from_i64(day) + real(to_usize(second)) / 86_400.0,
         format!("{}T{hours:02}:{minutes:02}:{seconds:02}", iso(day)),
     );
+    let hour = below(random, 24);
     vec![
         amount,
         number(lacks_later, size),
@@ -169,7 +172,7 @@ fn inputs_of_row(random: &mut Stream, row: usize, later: bool) -> Vec<Cell> {
         Cell::text(lacks_later, &city),
         bought,
         Cell::number(lacks, real_from_i64(day), iso(day)),
-        Cell::number(lacks_later, 0.5, "12:00".to_owned()),
+        Cell::number(lacks_later, real(hour) / 24.0, format!("{hour:02}:00")),
         number(false, if later { 4.0 } else { 3.0 }),
     ]
 }
