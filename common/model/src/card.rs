@@ -20,9 +20,9 @@ const MAX_TEXT_CHARS: usize = 40;
 pub enum ModelFile {
     /// The file of [`Model::to_bytes`].
     Caviar,
-    /// The file of [`onnx`](crate::onnx).
+    /// The file of [`onnx`](crate::onnx()).
     Onnx(OnnxForm),
-    /// The file of [`safetensors`](crate::safetensors), next to the module of
+    /// The file of [`safetensors`](crate::safetensors()), next to the module of
     /// [`pytorch_example`](crate::pytorch_example).
     Safetensors,
 }

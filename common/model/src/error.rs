@@ -5,8 +5,7 @@ use std::fmt;
 use caviar_common::limits::{MAX_LAYERS, MAX_UNITS, MAX_WEIGHTS};
 use caviar_data::SchemaFault;
 
-use crate::file::VERSION;
-use crate::model::MAX_MEMBERS;
+use crate::limits::{MAX_MEMBERS, VERSION};
 
 /// Why bytes are not a model, or parts do not make one. Members and layers are counted from 0.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 //! A [`Model`] has the weights of one network, or of several that are averaged, and the
 //! [`Schema`](caviar_data::Schema) that turns raw rows into their inputs.
 //!
-//! - [`Model::to_bytes`] and [`Model::from_bytes`] are its file, and [`Model::config`] describes it.
+//! - [`Model::to_bytes`] and [`Model::from_bytes`] are its file; [`Model::config`] describes it.
 //! - [`onnx()`] and [`safetensors()`] write it for other programs, and [`pytorch_example`] writes
 //!   the Python module that loads the latter.
 //! - [`card()`] is the text that is published with it.
@@ -55,9 +55,9 @@
 mod card;
 mod config;
 mod error;
-
 mod file;
 mod fold;
+mod limits;
 mod model;
 mod onnx;
 mod pytorch;
@@ -66,7 +66,8 @@ mod safetensors;
 
 pub use card::{ModelFile, card};
 pub use error::{ModelError, Tensor};
-pub use model::{About, BatchNorm, Layer, MAX_MEMBERS, Member, Model, Place};
+pub use limits::MAX_MEMBERS;
+pub use model::{About, BatchNorm, Layer, Member, Model, Place};
 pub use onnx::{OnnxForm, OnnxOptions, onnx, onnx_inputs};
 pub use pytorch::pytorch_example;
 pub use safetensors::safetensors;

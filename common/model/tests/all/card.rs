@@ -83,7 +83,7 @@ fn the_program_in_the_card_predicts_from_a_file() {
         assert_eq!(found.len(), ROWS);
         for (found, features) in found.iter().zip(&sample.features) {
             for (found, expected) in found.iter().zip(model.predict_row(features).unwrap()) {
-                let tolerance = tolerance(&sample.schema, expected);
+                let tolerance = tolerance(&sample.schema, features, expected);
                 assert!((found - expected).abs() <= tolerance, "{found} {expected}");
             }
         }

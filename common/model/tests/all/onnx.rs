@@ -57,6 +57,7 @@ struct Cases {
 }
 
 struct Expected {
+    features: Vec<Vec<f32>>,
     /// What the plain network predicts for each row.
     rows: Vec<Vec<f64>>,
     schema: Schema,
@@ -75,6 +76,7 @@ impl Cases {
         std::fs::write(self.folder.path().join(&file), onnx(model, options).unwrap()).unwrap();
         self.cases.push(json!({ "file": file, "inputs": inputs }));
         self.expected.push(Expected {
+            features: features.to_vec(),
             rows: features.iter().map(|row| model.predict_row(row).unwrap()).collect(),
             schema: model.schema().clone(),
             form: options.form,
@@ -128,7 +130,7 @@ impl Expected {
         for (row, (found, expected)) in found.iter().zip(&self.rows).enumerate() {
             assert_eq!(found.len(), expected.len());
             for (found, expected) in found.iter().zip(expected) {
-                let tolerance = tolerance(&self.schema, *expected);
+                let tolerance = tolerance(&self.schema, &self.features[row], *expected);
                 assert!(
                     (found - expected).abs() <= tolerance,
                     "case {case}, row {row}: {found} instead of {expected}"

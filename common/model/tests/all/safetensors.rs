@@ -53,7 +53,7 @@ fn compare_in_python(sample: &Sample, model: &Model) {
         let expected = model.predict_row(features).unwrap();
         assert_eq!(predicted.len(), expected.len());
         for (predicted, expected) in predicted.iter().zip(expected) {
-            let tolerance = tolerance(&sample.schema, expected);
+            let tolerance = tolerance(&sample.schema, features, expected);
             assert!((predicted - expected).abs() < tolerance, "{predicted} {expected}");
         }
     }
