@@ -8,9 +8,10 @@ use caviar_common::numbers::to_u32;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Dataset, Inputs};
+use crate::delimited::MISSING;
 use crate::encode::{Encoder, Encoding};
 use crate::examples::Targets;
-use crate::forms::Form;
+use crate::forms::{DateForm, Form};
 use crate::standard::Standard;
 
 /// From raw rows to the inputs of a network, and from its outputs to predictions.
@@ -65,6 +66,24 @@ pub struct Label {
     pub(crate) form: Option<Form>,
 }
 
+impl InputColumn {
+    /// How its cells are written in a text file, as a phrase such as `dates such as 2024-12-31`;
+    /// `None` for text, and if the file of the training stored numbers.
+    pub fn written(&self) -> Option<String> {
+        self.form.map(|form| form.to_string())
+    }
+
+    /// Whether its dates are times of day without a date.
+    pub fn is_time_of_day(&self) -> bool {
+        self.form == Some(Form::Date(DateForm::TimeOfDay))
+    }
+
+    /// Whether its dates are written with the day before the month, as numbers.
+    pub const fn has_day_first(&self) -> bool {
+        matches!(self.form, Some(Form::Date(DateForm::DayMonthYear(_))))
+    }
+}
+
 impl Schema {
     /// The schema of a data set whose training split gave `encoder` and `standard`.
     pub(crate) fn new(
@@ -116,6 +135,11 @@ impl Schema {
     /// The number of outputs of the network: of classes, or 1 for regression.
     pub fn outputs(&self) -> u32 {
         to_u32(self.label.classes.len()).max(1)
+    }
+
+    /// The texts that stand for a missing value in a column of texts.
+    pub fn missing_texts(&self) -> impl Iterator<Item = &str> {
+        self.missing.iter().map(|text| text.trim()).chain(MISSING)
     }
 
     /// What each column becomes, in the order of the columns; empty for images.

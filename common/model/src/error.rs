@@ -5,8 +5,7 @@ use std::fmt;
 use caviar_common::limits::{MAX_LAYERS, MAX_UNITS, MAX_WEIGHTS};
 use caviar_data::SchemaFault;
 
-use crate::file::VERSION;
-use crate::model::MAX_MEMBERS;
+use crate::limits::{MAX_MEMBERS, VERSION};
 
 /// Why bytes are not a model, or parts do not make one. Members and layers are counted from 0.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +126,15 @@ pub enum ModelError {
         member: usize,
         /// The number of the layer.
         layer: usize,
+    },
+    /// The model is too large for ONNX.
+    #[error(
+        "the ONNX file would have {bytes} bytes: its format ends at 2 GiB; use the format \
+         safetensors"
+    )]
+    LargeOnnx {
+        /// The bytes of the file.
+        bytes: usize,
     },
     /// A number is infinite or NaN, a variance is negative, or an epsilon is not above 0.
     #[error("layer {layer} of network {member} has {tensor} that are not finite or not legal")]

@@ -18,11 +18,10 @@ use caviar_data::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
+use crate::limits::VERSION;
 use crate::model::{About, BatchNorm, Layer, Member, Model, Place};
 
 const MAGIC: &[u8; 8] = b"CAVIARMD";
-/// The version of the format that this release writes and reads.
-pub(crate) const VERSION: u32 = 1;
 /// The bytes before the description.
 const PREFIX_LEN: usize = 8 + 4 + 4 + 8;
 const DIGEST_LEN: usize = 32;

@@ -1,8 +1,15 @@
 //! Trained models: what a sweep ends with.
 //!
 //! A [`Model`] has the weights of one network, or of several that are averaged, and the
-//! [`Schema`](caviar_data::Schema) that turns raw rows into their inputs. [`Model::to_bytes`] and
-//! [`Model::from_bytes`] are its file. The crate is pure: it reads and writes bytes in memory.
+//! [`Schema`](caviar_data::Schema) that turns raw rows into their inputs.
+//!
+//! - [`Model::to_bytes`] and [`Model::from_bytes`] are its file; [`Model::config`] describes it.
+//! - [`onnx()`] and [`safetensors()`] write it for other programs, and [`pytorch_example`] writes
+//!   the Python module that loads the latter.
+//! - [`card()`] is the text that is published with it.
+//! - [`Model::predict_row`] is the reference that all forms are compared with.
+//!
+//! The crate is pure: it reads and writes bytes in memory.
 //!
 //! ```
 //! use caviar_common::data::DataSpec;
@@ -46,19 +53,24 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod card;
 mod config;
 mod error;
-
 mod file;
 mod fold;
 mod kept;
+mod limits;
 mod model;
+mod onnx;
 mod pytorch;
 mod reference;
 mod safetensors;
 
+pub use card::{ModelFile, card};
 pub use error::{ModelError, Tensor};
 pub use kept::Kept;
-pub use model::{About, BatchNorm, Layer, MAX_MEMBERS, Member, Model, Place};
+pub use limits::MAX_MEMBERS;
+pub use model::{About, BatchNorm, Layer, Member, Model, Place};
+pub use onnx::{OnnxForm, OnnxOptions, onnx, onnx_inputs};
 pub use pytorch::pytorch_example;
 pub use safetensors::safetensors;

@@ -7,9 +7,7 @@ use caviar_data::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Tensor};
-
-/// Most members of a model.
-pub const MAX_MEMBERS: usize = 256;
+use crate::limits::MAX_MEMBERS;
 
 /// How far the weights of the members may be from a sum of 1.
 const TOLERANCE: f64 = 1e-9;

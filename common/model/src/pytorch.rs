@@ -103,7 +103,7 @@ def load(path="model.safetensors"):
 /// `build()` makes the modules, `load(path)` fills them from the file of [`safetensors`], and
 /// `predict(model, x)` returns what [`Model::predict_row`] does.
 ///
-/// [`safetensors`]: crate::safetensors
+/// [`safetensors`]: crate::safetensors()
 pub fn pytorch_example(model: &Model) -> String {
     let schema = model.schema();
     let outputs = if schema.label.standard.is_some() {

@@ -6,11 +6,11 @@
 //!
 //! | name | shape | content |
 //! |---|---|---|
-//! | `layers.0.linear.weight` | `[outputs, inputs]` | the transpose of W of the first hidden layer |
+//! | `layers.0.linear.weight` | `[outputs, inputs]` | transpose of W of the first hidden layer |
 //! | `layers.0.linear.bias` | `[outputs]` | b |
 //! | `layers.0.norm.weight`, `.bias` | `[outputs]` | gamma and beta |
 //! | `layers.0.norm.running_mean`, `.running_var` | `[outputs]` | mean and variance |
-//! | `output.weight` | `[outputs, inputs]` | the transpose of W of the output layer |
+//! | `output.weight` | `[outputs, inputs]` | transpose of W of the output layer |
 //! | `output.bias` | `[outputs]` | b of the output layer |
 //!
 //! In an ensemble, all names begin with `members.0.` and so on. The metadata has `format`, which is

@@ -14,7 +14,7 @@ use caviar_common::view::{
 };
 
 /// The sweep file of the small, completed sweep.
-const FILE: &str = r#"
+pub(crate) const FILE: &str = r#"
 name = "digits"
 seed = 7
 [data]

@@ -19,7 +19,7 @@ mod scan;
 use caviar_common::data::{DataNote, DataSpec, TableSpec};
 
 pub(crate) use self::build::{Codes, number};
-pub(crate) use self::missing::{MissingTexts, Presence};
+pub(crate) use self::missing::{MISSING, MissingTexts, Presence};
 pub(crate) use self::plan::{LISTED_COLUMNS, hint, listed, near};
 pub(crate) use self::records::Records;
 pub(crate) use self::scan::numbered;

@@ -6,7 +6,7 @@ use caviar_model::{Model, Place, pytorch_example, safetensors};
 use serde_json::Value;
 
 use crate::python::{can_import, python, run};
-use crate::sample::{Sample, ensemble, model, table};
+use crate::sample::{Sample, ensemble, model, table, tolerance};
 
 const ACTIVATIONS: [Activation; 8] = [
     Activation::Relu,
@@ -53,7 +53,7 @@ fn compare_in_python(sample: &Sample, model: &Model) {
         let expected = model.predict_row(features).unwrap();
         assert_eq!(predicted.len(), expected.len());
         for (predicted, expected) in predicted.iter().zip(expected) {
-            let tolerance = 1e-5 * expected.abs().max(1.0);
+            let tolerance = tolerance(&sample.schema, features, expected);
             assert!((predicted - expected).abs() < tolerance, "{predicted} {expected}");
         }
     }

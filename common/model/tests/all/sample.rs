@@ -24,6 +24,8 @@ pub(crate) enum Raw {
 /// A table, and what Caviar makes of it.
 pub(crate) struct Sample {
     pub(crate) schema: Schema,
+    /// The validation split as a CSV file.
+    pub(crate) csv: String,
     /// The validation split, column by column, in the order of the schema.
     pub(crate) raw: Vec<Raw>,
     /// The same, encoded.
@@ -44,14 +46,14 @@ pub(crate) fn table(task: Task, season: bool) -> Sample {
     let folder = tempfile::tempdir().unwrap();
     let mut random = stream(1);
     let (train, _) = rows(&mut random, task, 2 * ROWS, false);
-    let (validation, raw) = rows(&mut random, task, ROWS, true);
+    let (csv, raw) = rows(&mut random, task, ROWS, true);
     let path = |name: &str, text: String| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
     let split = SplitSpec {
-        validation_source: Some(path("validation.csv", validation)),
+        validation_source: Some(path("validation.csv", csv.clone())),
         time: season.then(|| "bought".to_owned()),
         ..SplitSpec::default()
     };
@@ -69,11 +71,11 @@ pub(crate) fn table(task: Task, season: bool) -> Sample {
     let features = splits.validation.features;
     assert_eq!(features.nrows(), ROWS);
     let features = features.outer_iter().map(|row| row.to_vec()).collect();
-    Sample { schema, raw, features }
+    Sample { schema, csv, raw, features }
 }
 
 const COLUMNS: [&str; 11] = [
-    "amount", "size", "flag", "answer", "colour", "side", "city", "bought", "born", "noon",
+    "amount", "size", "flag", "answer", "colour", "side", "city", "bought", "born", "hour",
     "constant",
 ];
 
@@ -139,7 +141,7 @@ fn raw(column: Vec<Value>) -> Raw {
 fn inputs_of_row(random: &mut Stream, row: usize, later: bool) -> Vec<Cell> {
     let lacks = random.below(5) == 0;
     let lacks_later = later && row > 0 && random.below(5) == 0;
-    let number = |lacks: bool, value: f64| Cell::number(lacks, value, format!("{value}"));
+    let number = |lacks: bool, value: f64| Cell::number(lacks, value, format!("{value:?}"));
     let boolean = |lacks: bool, words: [&str; 2], value: usize| {
         Cell::number(lacks, real(value), words[value].to_owned())
     };
@@ -152,11 +154,7 @@ fn inputs_of_row(random: &mut Stream, row: usize, later: bool) -> Vec<Cell> {
     let side = ["left", "right"][below(random, 2)];
     // Of more than 64 cities, the rare ones share an input.
     let city = format!("c{:02}", below(random, 20) + below(random, 61));
-    // From 1849 to 2150, with the last and the first days of years among them.
-    let mut day = i64::try_from(random.below(110_000)).unwrap() - 44_000;
-    if row.is_multiple_of(3) {
-        day = new_year(1850 + i64::try_from(row / 2).unwrap()) - i64::from(row.is_multiple_of(2));
-    }
+    let day = hard_day(row).unwrap_or(i64::try_from(random.below(110_000)).unwrap() - 44_000);
     let second = random.below(86_400);
     let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
     let bought = Cell::number(
@@ -164,6 +162,7 @@ fn inputs_of_row(random: &mut Stream, row: usize, later: bool) -> Vec<Cell> {
         real_from_i64(day) + real(to_usize(second)) / 86_400.0,
         format!("{}T{hours:02}:{minutes:02}:{seconds:02}", iso(day)),
     );
+    let hour = below(random, 24);
     vec![
         amount,
         number(lacks_later, size),
@@ -174,9 +173,17 @@ fn inputs_of_row(random: &mut Stream, row: usize, later: bool) -> Vec<Cell> {
         Cell::text(lacks_later, &city),
         bought,
         Cell::number(lacks, real_from_i64(day), iso(day)),
-        Cell::number(lacks_later, 0.5, "12:00".to_owned()),
+        Cell::number(lacks_later, real(hour) / 24.0, format!("{hour:02}:00")),
         number(false, if later { 4.0 } else { 3.0 }),
     ]
+}
+
+/// For the first rows, days around the ends of February and of the year, in years of every kind.
+/// For the others `None`: they have days from 1849 to 2150.
+fn hard_day(row: usize) -> Option<i64> {
+    let years = [1600, 1897, 1900, 1904, 1999, 2000, 2003, 2096, 2100, 2400];
+    let year = new_year(*years.get(row / 5)?);
+    Some(year + [-1, 0, 58, 59, 60][row % 5])
 }
 
 /// Days from 1970-01-01 to 1 January of a year.
@@ -187,7 +194,7 @@ fn new_year(year: i64) -> i64 {
 
 /// The date, found by trying every year and month.
 fn iso(day: i64) -> String {
-    let year = (1800..2400).rfind(|&year| new_year(year) <= day).unwrap();
+    let year = (1500..2500).rfind(|&year| new_year(year) <= day).unwrap();
     let february = 28 + new_year(year + 1) - new_year(year) - 365;
     let mut rest = day - new_year(year);
     for (month, length) in
@@ -275,6 +282,27 @@ pub(crate) fn member(
 /// A model of one network.
 pub(crate) fn model(schema: &Schema, activation: Activation, place: Option<Place>) -> Model {
     Model::new(schema.clone(), vec![member(schema, 1, activation, place)]).unwrap()
+}
+
+/// A model without hidden layers, which shows an error in any input.
+pub(crate) fn linear(schema: &Schema) -> Model {
+    let outputs = usize::try_from(schema.outputs()).unwrap();
+    let layers = vec![output(&mut stream(9), (schema.width(), outputs))];
+    Model::new(schema.clone(), vec![Member { weight: 1.0, about: about(0), layers }]).unwrap()
+}
+
+/// The largest allowed error of the prediction for a row of inputs: 1e-5, relative for large
+/// numbers. The numbers of regression are measured in deviations from the mean of the label. Sums
+/// of f32s lose more digits next to the one input of a million.
+pub(crate) fn tolerance(schema: &Schema, features: &[f32], expected: f64) -> f64 {
+    let is_far = features.iter().any(|input| input.abs() > 1e5);
+    let relative = if is_far { 1e-4 } else { 1e-5 };
+    match &schema.label.standard {
+        Some(standard) if standard.scale > 0.0 => {
+            relative * (expected - standard.mean).abs().max(1.0 / standard.scale)
+        }
+        Some(_) | None => relative,
+    }
 }
 
 /// A model of three networks with different weights, and for classification different temperatures.

@@ -1,0 +1,381 @@
+//! `README.md`: the model card, which says what a model is for people who find it.
+
+use std::fmt::Write;
+
+use caviar_common::data::{ColumnType, Task};
+use caviar_data::{Encoding, InputColumn, Schema};
+
+use crate::model::{About, Model};
+use crate::onnx::{OnnxForm, onnx_inputs};
+
+/// Most columns that the card lists.
+const MAX_COLUMNS: usize = 200;
+/// Most categories or classes that the card lists for one column.
+const MAX_TEXTS: usize = 10;
+/// Longest text of one category or class, in characters.
+const MAX_TEXT_CHARS: usize = 40;
+
+/// A file of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelFile {
+    /// The file of [`Model::to_bytes`].
+    Caviar,
+    /// The file of [`onnx`](crate::onnx()).
+    Onnx(OnnxForm),
+    /// The file of [`safetensors`](crate::safetensors()), next to the module of
+    /// [`pytorch_example`](crate::pytorch_example).
+    Safetensors,
+}
+
+impl ModelFile {
+    /// The name in the folder of the model.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Caviar => "model.caviar",
+            Self::Onnx(OnnxForm::Raw) => "model.onnx",
+            Self::Onnx(OnnxForm::Core) => "model-core.onnx",
+            Self::Safetensors => "model.safetensors",
+        }
+    }
+}
+
+/// The model card in Markdown. `metrics` is the ready text of the section of that name, without its
+/// heading, and `files` are those in the folder.
+pub fn card(model: &Model, metrics: &str, files: &[ModelFile]) -> String {
+    let mut text = front_matter(model.schema());
+    summary(&mut text, model);
+    inputs(&mut text, model.schema());
+    add(&mut text, "\n## Metrics\n\n");
+    add(&mut text, metrics.trim());
+    add(&mut text, "\n");
+    intended_use(&mut text, model.schema());
+    origin(&mut text, model);
+    add(&mut text, "\n## How to load it\n");
+    for &file in files {
+        load(&mut text, model, file);
+    }
+    text
+}
+
+fn add(text: &mut String, part: &str) {
+    text.push_str(part);
+}
+
+/// What sites that publish models read.
+fn front_matter(schema: &Schema) -> String {
+    let kind = if schema.pixels.is_some() { "image" } else { "tabular" };
+    let task = schema.task().name();
+    format!(
+        "---\nlibrary_name: caviar\npipeline_tag: {kind}-{task}\ntags:\n- caviar\n- {kind}\n---\n\n"
+    )
+}
+
+fn summary(text: &mut String, model: &Model) {
+    let schema = model.schema();
+    let label = plain(&schema.label.name);
+    let what = match schema.task() {
+        Task::Classification => {
+            let classes = listed(&schema.label.classes);
+            format!("which of {} classes a row has: {classes}", schema.label.classes.len())
+        }
+        Task::Regression => "a number".to_owned(),
+    };
+    let networks = match model.members() {
+        [_] => "It is a neural network".to_owned(),
+        members => format!("It is an average of {} neural networks", members.len()),
+    };
+    let parameters: usize = model.members().iter().map(crate::model::Member::parameters).sum();
+    add(
+        text,
+        &format!(
+            "# {label}\n\nThis model predicts `{}`: {what}.\n{networks} with {parameters} \
+             parameters, found by Caviar.\n",
+            code(&schema.label.name)
+        ),
+    );
+}
+
+fn inputs(text: &mut String, schema: &Schema) {
+    add(text, "\n## Inputs\n\n");
+    if let Some([height, width]) = schema.pixels {
+        add(text, &format!("Images of {height} x {width} pixels, one byte each, row by row.\n"));
+        return;
+    }
+    add(text, "| column | type | values | a missing value becomes |\n|---|---|---|---|\n");
+    for (column, encoding) in schema.columns.iter().zip(schema.encodings()).take(MAX_COLUMNS) {
+        let name = plain(&column.name);
+        let (values, missing) = (values(column), missing(column, encoding));
+        add(text, &format!("| {name} | {} | {values} | {missing} |\n", column.kind.name()));
+    }
+    if schema.columns.len() > MAX_COLUMNS {
+        let more = schema.columns.len() - MAX_COLUMNS;
+        add(text, &format!("\n`config.json` lists {more} more columns.\n"));
+    }
+    add(text, "\nA text that the training did not have counts as none of the categories.\n");
+}
+
+fn values(column: &InputColumn) -> String {
+    match column.kind {
+        ColumnType::Category => listed(&column.categories),
+        ColumnType::Number | ColumnType::Boolean | ColumnType::Date => {
+            column.written().map_or_else(|| column.kind.name().to_owned(), |form| plain(&form))
+        }
+    }
+}
+
+fn missing(column: &InputColumn, encoding: &Encoding) -> String {
+    let with_indicator = |what: &str, has_indicator: bool| {
+        let indicator = if has_indicator { ", and an input says so" } else { "" };
+        format!("{what}{indicator}")
+    };
+    match encoding {
+        Encoding::Number { number } if number.has_indicator => {
+            with_indicator(&format!("the median, {}", number.median), true)
+        }
+        Encoding::Number { number } => format!("the mean, {}", number.standard.mean),
+        Encoding::Date { days, .. } if days.has_indicator => with_indicator("the median", true),
+        Encoding::Date { .. } => "the mean".to_owned(),
+        Encoding::Binary { has_indicator, .. } if column.kind == ColumnType::Boolean => {
+            with_indicator("neither", *has_indicator)
+        }
+        Encoding::OneHot(one_hot) if one_hot.missing.is_some() => {
+            "a category of its own".to_owned()
+        }
+        Encoding::Binary { .. } | Encoding::OneHot(_) => "none of the categories".to_owned(),
+        Encoding::Season { .. } => "no part of the year, week or day".to_owned(),
+    }
+}
+
+fn intended_use(text: &mut String, schema: &Schema) {
+    add(
+        text,
+        &format!(
+            "\n## Intended use\n\nThe model is for rows from the same source as its training data. \
+             It was chosen by its score on a validation split of these data, so the figures of \
+             that split are optimistic. It was not examined on data of other sources or later \
+             times, nor for its errors on groups of people. Check it on data of your own before \
+             you rely on it, and do not let it decide about people by itself.\n\n{}",
+            match schema.task() {
+                Task::Classification =>
+                    "Its probabilities are estimates, and it knows no class but those above.\n",
+                Task::Regression =>
+                    "It says nothing about the uncertainty of a number, and extrapolates poorly.\n",
+            }
+        ),
+    );
+}
+
+fn origin(text: &mut String, model: &Model) {
+    add(text, "\n## Where it is from\n\n");
+    let Some(About { caviar, sweep, seed, data_digest, .. }) =
+        model.members().first().map(|member| &member.about)
+    else {
+        return;
+    };
+    add(
+        text,
+        &format!(
+            "| | |\n|---|---|\n| Caviar | {} |\n| sweep | {} |\n| seed of the sweep | {seed} |\n\
+             | digest of the data | `{}` |\n\n",
+            plain(caviar),
+            plain(sweep),
+            code(data_digest)
+        ),
+    );
+    add(text, "| trial | epoch | weight | temperature | layers | hyperparameters |\n");
+    add(text, "|---|---|---|---|---|---|\n");
+    for member in model.members() {
+        let About { trial, epoch, temperature, hyperparameters, .. } = &member.about;
+        let widths = member.layers.iter().map(|layer| layer.outputs.to_string());
+        let first = member.layers.first().map(|layer| layer.inputs.to_string());
+        let layers: Vec<String> = first.into_iter().chain(widths).collect();
+        let layers = layers.join(" - ");
+        let weight = member.weight;
+        let hyperparameters = code(&hyperparameters.to_string());
+        add(
+            text,
+            &format!(
+                "| {trial} | {epoch} | {weight} | {temperature} | {layers} | \
+                 `{hyperparameters}` |\n"
+            ),
+        );
+    }
+}
+
+fn load(text: &mut String, model: &Model, file: ModelFile) {
+    add(text, &format!("\n### {}\n\n", file.name()));
+    match file {
+        ModelFile::Caviar => add(
+            text,
+            "Caviar reads the columns by their names and adds its predictions:\n\n```\n\
+             caviar predict model.caviar rows.csv -o predictions.csv\n```\n",
+        ),
+        ModelFile::Onnx(OnnxForm::Raw) => onnx_raw(text, model),
+        ModelFile::Onnx(OnnxForm::Core) => add(
+            text,
+            "The input `features` are the encoded inputs that `config.json` names, as 32-bit \
+             floats.\n\n```python\nimport onnxruntime\n\n\
+             session = onnxruntime.InferenceSession(\"model-core.onnx\")\n\
+             outputs = session.run(None, {\"features\": features})\n```\n",
+        ),
+        ModelFile::Safetensors => add(
+            text,
+            "`model.py` builds the network in PyTorch. Its inputs are the encoded inputs that\n\
+             `config.json` names.\n\n```python\nimport model\n\nnetwork = model.load()\n\
+             predictions = model.predict(network, features)\n```\n",
+        ),
+    }
+}
+
+/// How a table becomes the inputs of the raw form.
+fn onnx_raw(text: &mut String, model: &Model) {
+    let schema = model.schema();
+    let results = match schema.task() {
+        Task::Classification => "label, probabilities",
+        Task::Regression => "(label,)",
+    };
+    add(text, "```python\nimport onnxruntime\n");
+    if schema.pixels.is_some() {
+        add(
+            text,
+            &format!(
+                "\nsession = onnxruntime.InferenceSession(\"model.onnx\")\n\
+                 # One row of bytes for each image: numpy.uint8, [images, height * width].\n\
+                 {results} = session.run(None, {{\"pixels\": pixels}})\n```\n"
+            ),
+        );
+        return;
+    }
+    add(
+        text,
+        "import pandas\n\nsession = onnxruntime.InferenceSession(\"model.onnx\")\n\
+         inputs = {item.name: item.type for item in session.get_inputs()}\n\
+         texts = {name: str for name, kind in inputs.items() if kind == \"tensor(string)\"}\n\
+         ",
+    );
+    let missing: Vec<String> = schema.missing_texts().map(python).collect();
+    let missing = missing.join(", ");
+    add(
+        text,
+        &format!(
+            "missing = [{missing}]\n\
+             rows = pandas.read_csv(\"rows.csv\", dtype=texts, keep_default_na=False, \
+             na_values=missing)\n"
+        ),
+    );
+    let names = onnx_inputs(model);
+    for (column, name) in schema.columns.iter().zip(&names) {
+        if column.name != *name {
+            let _infallible =
+                writeln!(text, "rows[{}] = rows[{}]", python(name), python(&column.name));
+        }
+    }
+    booleans(text, schema, &names);
+    dates(text, schema, &names);
+    add(
+        text,
+        &format!(
+            "feed = {{}}\nfor name in inputs:\n    if name in texts:\n        \
+             feed[name] = rows[[name]].fillna(\"\").to_numpy(dtype=object)\n    else:\n        \
+             feed[name] = rows[[name]].to_numpy(dtype=float)\n\
+             {results} = session.run(None, feed)\n```\n"
+        ),
+    );
+}
+
+/// Booleans become 1 and 0.
+fn booleans(text: &mut String, schema: &Schema, names: &[String]) {
+    let columns = schema.columns.iter().zip(names);
+    let booleans = columns.filter(|(column, _)| column.kind == ColumnType::Boolean);
+    let booleans: Vec<String> = booleans.map(|(_, name)| python(name)).collect();
+    if !booleans.is_empty() {
+        let booleans = booleans.join(", ");
+        add(
+            text,
+            &format!(
+                "yes = [\"true\", \"yes\", \"t\", \"y\", \"on\"]\n\
+                 for name in [{booleans}]:  # 1 and 0\n    \
+                 rows[name] = rows[name].map(lambda v: float(str(v).lower() in yes), \
+                 na_action=\"ignore\")\n"
+            ),
+        );
+    }
+}
+
+/// Dates become days since 1970-01-01, and times without a date fractions of the day.
+fn dates(text: &mut String, schema: &Schema, names: &[String]) {
+    let columns = schema.columns.iter().zip(names);
+    let dates = columns.filter(|(column, _)| column.kind == ColumnType::Date);
+    let (times, dates): (Vec<_>, Vec<_>) = dates.partition(|(column, _)| column.is_time_of_day());
+    if !dates.is_empty() {
+        let pair = |(column, name): &(&InputColumn, &String)| {
+            let is_day_first = if column.has_day_first() { "True" } else { "False" };
+            format!("({}, {is_day_first})", python(name))
+        };
+        let pairs: Vec<String> = dates.iter().map(pair).collect();
+        let pairs = pairs.join(", ");
+        add(
+            text,
+            &format!(
+                "start = pandas.Timestamp(\"1970-01-01\", tz=\"UTC\")\n\
+                 for name, day_first in [{pairs}]:  # days since then\n    \
+                 dates = pandas.to_datetime(rows[name], utc=True, dayfirst=day_first)\n    \
+                 rows[name] = (dates - start) / pandas.Timedelta(days=1)\n"
+            ),
+        );
+    }
+    if !times.is_empty() {
+        let names: Vec<String> = times.iter().map(|(_, name)| python(name)).collect();
+        let names = names.join(", ");
+        add(
+            text,
+            &format!(
+                "for name in [{names}]:  # the fraction of the day\n    \
+                 times = pandas.to_datetime(rows[name])\n    \
+                 rows[name] = (times - times.dt.normalize()) / pandas.Timedelta(days=1)\n"
+            ),
+        );
+    }
+}
+
+/// A text as Python writes it: JSON has the same form for every text.
+fn python(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The first few texts.
+fn listed(texts: &[String]) -> String {
+    let mut shown: Vec<String> = texts.iter().take(MAX_TEXTS).map(|text| plain(text)).collect();
+    if texts.len() > MAX_TEXTS {
+        shown.push(format!("and {} more", texts.len() - MAX_TEXTS));
+    }
+    shown.join(", ")
+}
+
+/// A text of the data as Markdown that shows it and does nothing else, shortened.
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    for (count, character) in text.chars().enumerate() {
+        if count == MAX_TEXT_CHARS {
+            out.push_str("...");
+            break;
+        }
+        if character.is_control() {
+            out.push(' ');
+            continue;
+        }
+        if "\\`*_{}[]<>()#!|~&$".contains(character) {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out
+}
+
+/// A text between backticks in a table.
+fn code(text: &str) -> String {
+    let readable = |character: char| {
+        if character.is_control() || character == '`' { ' ' } else { character }
+    };
+    text.chars().map(readable).collect::<String>().replace('|', "\\|")
+}
