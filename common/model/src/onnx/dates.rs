@@ -44,7 +44,7 @@ pub(super) fn parts(graph: &mut Graph, columns: &[Dates]) -> Name {
     let days = graph.concat(&inputs);
     let medians: Vec<f64> = columns.iter().map(|c| c.median.unwrap_or(f64::NAN)).collect();
     let medians = graph.doubles(&[1, count], &medians);
-    let is_missing = graph.node("IsNaN", &[&days]);
+    let is_missing = graph.is_nan(&days);
     let days = graph.node("Where", &[&is_missing, &medians, &days]);
     // A comparison with NaN is false.
     let [first, end] = DAYS.map(|day| graph.doubles(&[], &[day]));

@@ -135,6 +135,13 @@ impl Graph {
         self.node_with("Cast", &[input], vec![int("to", i32::from(kind).into())])
     }
 
+    /// Which 64-bit floats are NaN: those that do not equal themselves. Not every runtime has `IsNaN`
+    /// for them.
+    pub(super) fn is_nan(&mut self, input: &str) -> Name {
+        let is_number = self.node("Equal", &[input, input]);
+        self.node("Not", &[&is_number])
+    }
+
     /// Puts matrices with the same rows next to each other.
     pub(super) fn concat(&mut self, inputs: &[&str]) -> Name {
         self.node_with("Concat", inputs, vec![int("axis", 1)])

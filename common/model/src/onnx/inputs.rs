@@ -219,7 +219,7 @@ impl<'a> Groups<'a> {
     fn numbers(&self, graph: &mut Graph) -> (Name, Name) {
         let inputs: Vec<&str> = self.numbers.iter().map(|(input, _)| input.as_str()).collect();
         let values = graph.concat(&inputs);
-        let missing = graph.node("IsNaN", &[&values]);
+        let missing = graph.is_nan(&values);
         // Without an indicator the mean stands for a missing number, and becomes 0.
         let fills: Vec<f64> = self
             .numbers
@@ -241,7 +241,7 @@ impl<'a> Groups<'a> {
     fn booleans(&self, graph: &mut Graph) -> (Name, Name) {
         let inputs: Vec<&str> = self.booleans.iter().map(|(input, _)| input.as_str()).collect();
         let values = graph.concat(&inputs);
-        let missing = graph.node("IsNaN", &[&values]);
+        let missing = graph.is_nan(&values);
         let positives: Vec<f64> = self.booleans.iter().map(|(_, code)| f64::from(*code)).collect();
         let positives = graph.doubles(&[1, positives.len()], &positives);
         let is_positive = graph.node("Equal", &[&values, &positives]);

@@ -20,7 +20,8 @@
 //! doubles `[N, 1]`.
 //!
 //! The raw form needs `LabelEncoder` of the domain `ai.onnx.ml` if there are categories. All other
-//! operators are core operators.
+//! operators are core operators. A runtime without `LabelEncoder`, such as tract, runs such a model
+//! in the core form.
 
 mod dates;
 mod graph;
