@@ -18,7 +18,7 @@ use clap_complete::Shell;
 
 use self::access::{Access, Health, Tokens};
 use self::doctor::Doctor;
-use self::models::{Evaluate, ModelArguments, Predict};
+use self::models::{Evaluate, ModelArguments, Predict, Split};
 use self::slurm::Slurm;
 use self::ssh_workers::SshWorkers;
 use self::values::{name, path, slots};
@@ -109,6 +109,8 @@ pub(crate) enum Command {
     Predict(Predict),
     /// Judge the predictions of a model for rows whose labels are known
     Evaluate(Evaluate),
+    /// Write which row of the data is in which split, as CSV
+    Split(Split),
     /// Show which hyperparameters of a sweep mattered
     Importance(Importance),
     /// Explain why a trial was chosen, how it ended, and what followed from it
@@ -188,6 +190,7 @@ impl Command {
             | Self::Inspect(_)
             | Self::Model(_)
             | Self::Predict(_)
+            | Self::Split(_)
             | Self::Slurm(_)
             | Self::SshWorkers(_)
             | Self::Health(_)

@@ -24,7 +24,9 @@ use crate::show::explain::Explanation;
 use crate::show::page::Page;
 use crate::show::sweep::{Origin, View};
 use crate::sweep_file::{Purpose, SweepSource};
-use crate::{access, bench, check, doctor, init, inspect, manual, models, run, slurm, ssh_workers};
+use crate::{
+    access, bench, check, doctor, init, inspect, manual, models, run, slurm, split, ssh_workers,
+};
 
 /// Carries out a command.
 pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
@@ -43,6 +45,7 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Model(args) => models::model(&args).await,
         Command::Predict(args) => models::predict::predict(&args),
         Command::Evaluate(args) => models::evaluate::evaluate(&args),
+        Command::Split(args) => split::split(&args).await,
         Command::Importance(args) => importance(&args).await,
         Command::Explain(args) => explain(&args).await,
         Command::Export(args) => export(&args).await,

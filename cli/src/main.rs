@@ -6,6 +6,7 @@
 mod access;
 mod args;
 mod bench;
+mod blobs;
 mod check;
 mod commands;
 mod connect;
@@ -24,6 +25,7 @@ mod run;
 mod secret_file;
 mod show;
 mod slurm;
+mod split;
 mod ssh_workers;
 mod sweep_file;
 

@@ -99,3 +99,13 @@ pub(crate) struct RowsArguments {
     #[arg(long, value_name = "BOOL")]
     pub(crate) header: Option<bool>,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  caviar split digits > rows.csv")]
+pub(crate) struct Split {
+    /// Name or number of the sweep
+    pub(crate) sweep: String,
+    /// Where to read from.
+    #[command(flatten)]
+    pub(crate) source: Source,
+}

@@ -21,7 +21,7 @@ use crate::show::text;
 struct Evaluation<'a> {
     model: String,
     data: String,
-    classes: &'a [String],
+    class_names: &'a [String],
     left_out: u64,
     #[serde(flatten)]
     report: &'a Report,
@@ -47,7 +47,7 @@ pub(crate) fn evaluate(args: &Evaluate) -> anyhow::Result<()> {
         let evaluation = Evaluation {
             model: args.model.display().to_string(),
             data: args.rows.data.display().to_string(),
-            classes: &schema.label.classes,
+            class_names: &schema.label.classes,
             left_out: reader.counts().unlabelled + reader.counts().unknown_classes,
             report: &report,
         };

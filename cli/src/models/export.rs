@@ -4,17 +4,17 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use caviar_client::Client;
-use caviar_client::caviar_blob::{Blob, Intake};
 use caviar_common::numbers::to_u64;
 use caviar_common::outcome::SweepState;
 use caviar_common::view::{ModelView, SweepView};
 use caviar_metrics::Report;
-use caviar_model::Kept;
+use caviar_model::{About, Kept, Member};
 
 use super::figures;
 use super::folder::{Contents, write};
 use super::selection::Selected;
 use crate::args::models::ModelArguments;
+use crate::blobs::download;
 use crate::embedded::Reader;
 use crate::failure::Failure;
 use crate::progress::talk;
@@ -108,35 +108,25 @@ async fn fetch(client: &Client, model: ModelView) -> anyhow::Result<Kept> {
     })?)
 }
 
-async fn download(client: &Client, blob: Blob) -> anyhow::Result<Vec<u8>> {
-    let artifacts = client.artifacts();
-    let mut download = artifacts.download(blob, 0).await?;
-    let mut intake = Intake::new(download.outline().clone(), Vec::new());
-    while let Some((offset, chunk)) = download.next().await? {
-        intake.push(offset, &chunk)?;
-    }
-    Ok(intake.finish()?)
-}
-
 /// What the model is: a trial, or the members of an ensemble.
 fn described(selected: &Selected) -> String {
     let members = selected.model.members();
-    let parameters: usize = members.iter().map(caviar_model::Member::parameters).sum();
+    let parameters: usize = members.iter().map(Member::parameters).sum();
     let size = text::count(to_u64(parameters), "parameter");
     match members {
         [only] => {
-            format!(
-                "the model of trial {} after epoch {}, {size}",
-                only.about.trial, only.about.epoch
-            )
+            let About { trial, epoch, .. } = only.about;
+            format!("the model of trial {trial} after epoch {epoch}, {size}")
         }
         several => {
-            let trials = several
-                .iter()
-                .map(|member| format!("{} ({:.0} %)", member.about.trial, 100.0 * member.weight));
-            let trials = trials.collect::<Vec<_>>().join(", ");
+            let share = |member: &Member| {
+                format!("{} ({:.0} %)", member.about.trial, 100.0 * member.weight)
+            };
+            let trials = several.iter().map(share).collect::<Vec<_>>().join(", ");
             format!(
-                "an average of the trials {trials}, {size}: as many times the work of one model"
+                "an average of the models of the trials {trials}, {size}; a prediction takes the \
+                 work of {} networks",
+                several.len()
             )
         }
     }

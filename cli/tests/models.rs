@@ -1,0 +1,207 @@
+//! From a table to a model and its predictions, by the program as a user starts it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn caviar(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_caviar"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("RUST_LOG")
+        .env_remove("CAVIAR_COORDINATOR")
+        .env_remove("CAVIAR_JOIN")
+        .env_remove("CAVIAR_STORE")
+        .env("CAVIAR_HOME", folder.join("home"))
+        .output()
+        .unwrap()
+}
+
+fn stdout(folder: &Path, arguments: &[&str]) -> String {
+    let output = caviar(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn refusal(folder: &Path, arguments: &[&str]) -> String {
+    let output = caviar(folder, arguments);
+    assert!(!output.status.success(), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// A table with text and gaps, whose class follows from two of its columns.
+fn table(rows: usize) -> String {
+    let mut text = "size;colour;when;kind\n".to_owned();
+    for row in 0..rows {
+        let size = row * 37 % 101;
+        let colour = ["red", "green", "blue"][row * 7 % 3];
+        let kind = if size > 50 || colour == "red" { "yes, big" } else { "no" };
+        let size = if row % 11 == 0 { String::new() } else { format!("{size},5") };
+        let day = 1 + row % 28;
+        writeln!(text, "{size};{colour};{day:02}.03.2024;{kind}").unwrap();
+    }
+    text
+}
+
+fn sweep(name: &str, data: &str, more: &str) -> String {
+    format!(
+        "name = \"{name}\"\nseed = 5\n[data]\nsource = \"{data}\"\nlabel = \"kind\"\n\
+         {more}[fixed]\nepochs = 6\n[search]\ntrials = 6\nparallelism = 3\n"
+    )
+}
+
+#[test]
+fn a_table_becomes_a_model_that_predicts_and_is_evaluated() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("train.csv"), table(300)).unwrap();
+    std::fs::write(folder.join("s.toml"), sweep("kinds", "train.csv", "")).unwrap();
+    let result = json(&stdout(folder, &["run", "s.toml", "--json", "--slots", "1"]));
+    let models = result["models"].as_array().unwrap();
+    assert!(!models.is_empty() && models[0]["trial"] == result["best"]["trial"], "{result}");
+
+    let shown = stdout(folder, &["model", "kinds", "-o", "m"]);
+    assert!(shown.starts_with("m: model.caviar, README.md, config.json"), "{shown}");
+    assert!(shown.contains("balanced_accuracy"), "{shown}");
+    // The figures of the folder are those of the sweep.
+    let metrics = json(&std::fs::read_to_string(folder.join("m/metrics.json")).unwrap());
+    let accuracy = |split: &str| {
+        let figures = metrics[split]["figures"].as_array().unwrap();
+        figures.iter().find(|it| it["measure"] == "accuracy").unwrap()["value"].as_f64().unwrap()
+    };
+    assert_eq!(accuracy("test"), result["test"]["score"]["accuracy"].as_f64().unwrap());
+    assert_eq!(accuracy("validation"), result["best"]["objective"].as_f64().unwrap());
+
+    // Other columns are kept, the order does not matter, and the label need not be there.
+    let later = "id;when;colour;size\n7;04.03.2024;green;99,5\n8;05.03.2024;violet;\n";
+    std::fs::write(folder.join("later.csv"), later).unwrap();
+    let output = caviar(folder, &["predict", "m", "later.csv"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        said,
+        "note: 1 cell of column \"colour\" has a category that the training did not have\n"
+    );
+    let predicted = String::from_utf8(output.stdout).unwrap();
+    let mut lines = predicted.lines();
+    assert_eq!(lines.next().unwrap(), "id;when;colour;size;prediction;p_no;p_yes, big");
+    assert!(lines.next().unwrap().starts_with("7;04.03.2024;green;99,5;yes, big;"), "{predicted}");
+    assert!(lines.next().unwrap().starts_with("8;05.03.2024;violet;;"), "{predicted}");
+
+    // The rows of the test split have the score of the sweep.
+    let splits = stdout(folder, &["split", "kinds"]);
+    let rows = table(300);
+    let mut test = "size;colour;when;kind\n".to_owned();
+    for (line, split) in rows.lines().skip(1).zip(splits.lines().skip(1)) {
+        if split.ends_with(",test") {
+            writeln!(test, "{line}").unwrap();
+        }
+    }
+    std::fs::write(folder.join("test.csv"), test).unwrap();
+    let judged = json(&stdout(folder, &["evaluate", "m", "test.csv", "--json"]));
+    assert_eq!(judged["figures"], metrics["test"]["figures"]);
+    assert_eq!(judged["class_names"], serde_json::json!(["no", "yes, big"]));
+}
+
+#[test]
+fn other_forms_ensembles_and_calibration_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("train.csv"), table(200)).unwrap();
+    std::fs::write(folder.join("s.toml"), sweep("kinds", "train.csv", "")).unwrap();
+    stdout(folder, &["run", "s.toml", "--slots", "1"]);
+    let all = "onnx,onnx-core,safetensors,caviar";
+    let shown = stdout(folder, &["model", "kinds", "-o", "e", "--ensemble", "--format", all]);
+    assert!(shown.contains("best alone, test") || shown.contains("alone"), "{shown}");
+    for file in [
+        "model.caviar",
+        "model.onnx",
+        "model-core.onnx",
+        "model.safetensors",
+        "model.py",
+        "README.md",
+        "config.json",
+        "metrics.json",
+        "sweep.toml",
+    ] {
+        assert!(folder.join("e").join(file).is_file(), "{file}");
+    }
+    stdout(folder, &["predict", "e", "train.csv", "-o", "predicted.csv"]);
+    let predicted = std::fs::read_to_string(folder.join("predicted.csv")).unwrap();
+    assert_eq!(predicted.lines().count(), 201);
+    stdout(folder, &["model", "kinds", "-o", "c", "--calibrate"]);
+    let temperature = |name: &str| {
+        let config = std::fs::read_to_string(folder.join(name).join("config.json")).unwrap();
+        json(&config)["networks"][0]["temperature"].as_f64()
+    };
+    assert!(temperature("c").is_none_or(|it| it > 0.0));
+    // The file in the folder is that of the sweep.
+    std::fs::write(folder.join("again.toml"), std::fs::read(folder.join("e/sweep.toml")).unwrap())
+        .unwrap();
+    assert!(refusal(folder, &["run", "again.toml"]).contains("caviar.db has a completed sweep"));
+}
+
+#[test]
+fn the_best_trial_is_trained_again_with_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("train.csv"), table(250)).unwrap();
+    std::fs::write(folder.join("s.toml"), sweep("kinds", "train.csv", "")).unwrap();
+    let first = json(&stdout(folder, &["run", "s.toml", "--json", "--slots", "1"]));
+    let file = stdout(folder, &["best", "kinds", "--toml"]);
+    std::fs::write(folder.join("best.toml"), file).unwrap();
+    let again = json(&stdout(folder, &["run", "best.toml", "--json", "--slots", "1"]));
+    assert_eq!(again["name"], "kinds-best");
+    for path in ["/best/objective", "/best/last", "/test/score"] {
+        assert_eq!(again.pointer(path), first.pointer(path), "{path}");
+    }
+    // The tensors of a safetensors file follow a header, whose length is its first word.
+    let tensors = |name: &str, to: &str| {
+        stdout(folder, &["model", name, "-o", to, "--format", "safetensors"]);
+        let bytes = std::fs::read(folder.join(to).join("model.safetensors")).unwrap();
+        let header = u64::from_le_bytes(*bytes.first_chunk().unwrap());
+        bytes[8 + usize::try_from(header).unwrap()..].to_vec()
+    };
+    let weights = tensors("kinds", "a");
+    assert!(weights.len() > 1_000 && weights == tensors("kinds-best", "b"));
+}
+
+#[test]
+fn mistakes_are_named_and_leave_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("train.csv"), table(200)).unwrap();
+    std::fs::write(folder.join("s.toml"), sweep("kinds", "train.csv", "")).unwrap();
+    std::fs::write(
+        folder.join("none.toml"),
+        sweep("none", "train.csv", "").replace("[search]", "[keep]\nmodels = 0\n[search]"),
+    )
+    .unwrap();
+    stdout(folder, &["run", "s.toml", "--slots", "1"]);
+    stdout(folder, &["run", "none.toml", "--slots", "1"]);
+    stdout(folder, &["model", "kinds", "-o", "m"]);
+    let said = refusal(folder, &["model", "kinds", "-o", "m"]);
+    assert!(said.contains("m is there already"), "{said}");
+    let said = refusal(folder, &["model", "kinds", "-o", "m2", "--trial", "99"]);
+    assert!(said.contains("the model of trial 99 is not kept"), "{said}");
+    let said = refusal(folder, &["model", "none"]);
+    assert!(said.contains("none has no model") && said.contains("models = 0"), "{said}");
+    std::fs::write(folder.join("bad.csv"), "size;colour\n1,5;red\n").unwrap();
+    let said = refusal(folder, &["predict", "m", "bad.csv", "-o", "out.csv"]);
+    assert!(said.contains("\"when\""), "{said}");
+    std::fs::write(
+        folder.join("cell.csv"),
+        "size;colour;when\n1,5;red;01.03.2024\nx;red;02.03.2024\n",
+    )
+    .unwrap();
+    let said = refusal(folder, &["predict", "m", "cell.csv", "-o", "out.csv"]);
+    assert!(said.contains("line 3") && said.contains("size"), "{said}");
+    assert!(!folder.join("out.csv").exists() && !folder.join("out.csv.partial").exists());
+    std::fs::write(folder.join("m/model.caviar"), b"CAVIARMD").unwrap();
+    let said = refusal(folder, &["evaluate", "m", "train.csv"]);
+    assert!(said.contains("model.caviar"), "{said}");
+}
