@@ -1,7 +1,11 @@
 //! Parquet and Arrow files: their types, the columns that are left out, and faulty files.
 
 #![cfg(feature = "arrow")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot continue should panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot continue should panic"
+)]
 
 #[allow(dead_code, reason = "each file of tests uses a part")]
 mod support;
@@ -18,7 +22,7 @@ use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use caviar_common::data::{ColumnType, DataSpec, TableSpec, Task};
-use caviar_data::{Dataset, header, inspect};
+use caviar_data::{Dataset, ReadOptions, RowBatch, SchemaReader, Truth, header, inspect, split};
 use parquet::arrow::ArrowWriter;
 use support::Folder;
 
@@ -295,4 +299,70 @@ fn the_error_of_a_damaged_file_names_it() {
         assert_eq!(field, "data.source", "{text}");
         assert!(text.starts_with(expected), "{text}");
     }
+}
+
+/// The inputs, the labels and the records of a file for a model, and the header of the file.
+fn later(
+    schema: &caviar_data::Schema,
+    path: &str,
+) -> (Vec<f32>, Vec<Option<u32>>, Vec<String>, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let options = ReadOptions { needs_label: true, ..ReadOptions::default() };
+    let mut reader = SchemaReader::open(schema, path, &options).unwrap();
+    let (mut inputs, mut labels, mut records) = (Vec::new(), Vec::new(), Vec::new());
+    let mut batch = RowBatch::default();
+    while reader.read(&mut batch, 999).unwrap() > 0 {
+        inputs.extend_from_slice(batch.features());
+        if let Some(Truth::Classes(classes)) = batch.truth() {
+            labels.extend_from_slice(classes);
+        }
+        records.extend((0..batch.rows()).filter_map(|row| batch.record(row)).map(text));
+    }
+    (inputs, labels, records, text(reader.header().unwrap()))
+}
+
+#[test]
+fn a_model_reads_columnar_files_as_it_reads_text() {
+    const ALL: i64 = 10_000;
+    let word = |n: i64| ["dark, red", "green", "say \"x\""].into_iter().nth(usize::from(n % 7 > 2));
+    let number = |n: i64| (n % 5 != 1).then_some(n * 37 % 100);
+    let label = |n: i64| (n % 11 != 3).then_some(if n * n % 7 > 2 { "a" } else { "b" });
+    let day = |n: i64| n * 31 % 900;
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        (
+            "note",
+            Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(
+                (0..ALL).map(|_| Some(vec![Some(1)])),
+            )),
+        ),
+        ("x", Arc::new(Int64Array::from_iter((0..ALL).map(number)))),
+        ("word", Arc::new(StringArray::from_iter((0..ALL).map(word)))),
+        (
+            "day",
+            Arc::new(arrow_array::Date32Array::from_iter_values(
+                (0..ALL).map(|n| i32::try_from(day(n)).unwrap()),
+            )),
+        ),
+        ("k", Arc::new(StringArray::from_iter((0..ALL).map(label)))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let folder = files(&batch);
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let spec = folder.spec("t.parquet", Some("k"), None);
+    let splits = split(&caviar_data::load(&spec).unwrap(), &spec, 5).unwrap();
+    let schema = splits.schema.unwrap();
+    let of_parquet = later(&schema, &path("t.parquet"));
+    let (inputs, labels, records, header) = &of_parquet;
+    let expected: Vec<Option<u32>> =
+        (0..ALL).filter_map(label).map(|k| Some(u32::from(k == "b"))).collect();
+    assert_eq!((labels.len(), labels), (expected.len(), &expected));
+    assert_eq!(inputs.len(), labels.len() * schema.width());
+    assert_eq!(header, "x,word,day,k");
+    assert_eq!(records[0], "0,\"dark, red\",1970-01-01,b");
+    assert_eq!(records[1], ",\"dark, red\",1970-02-01,b");
+    assert_eq!(later(&schema, &path("t.arrow")), of_parquet);
+    assert_eq!(later(&schema, &path("t.arrows")), of_parquet);
+    // The records are a text file with the same inputs.
+    std::fs::write(path("t.csv"), format!("{header}\n{}\n", records.join("\n"))).unwrap();
+    assert_eq!(later(&schema, &path("t.csv")), of_parquet);
 }

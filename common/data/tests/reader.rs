@@ -150,7 +150,8 @@ proptest! {
         spec.test = 0.2;
         let dataset = load(&spec).unwrap();
         let (splits, schema) = of_dataset(&dataset, &spec, 3);
-        let (read, counts) = read_all(&stored(&schema), &spec.source, &labelled(), at_once).unwrap();
+        let schema = stored(&schema);
+        let (read, counts) = read_all(&schema, &spec.source, &labelled(), at_once).unwrap();
         let drawn = split_rows(&dataset, &spec, 3).unwrap();
         let width = schema.width();
         let parts = [(&drawn.train, &splits.train), (&drawn.validation, &splits.validation)];
@@ -508,7 +509,8 @@ proptest! {
         needs_label in any::<bool>(),
     ) {
         let (folder, schema) = small();
-        let header = if has_header { "Size,word,side,day,k\n7,red,left,03/02/2024,no\n" } else { "" };
+        let good = "Size,word,side,day,k\n7,red,left,03/02/2024,no\n";
+        let header = if has_header { good } else { "" };
         let path = folder.path().join(name);
         let path = path.to_str().unwrap();
         let options = ReadOptions { needs_label, ..ReadOptions::default() };

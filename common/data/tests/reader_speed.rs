@@ -13,13 +13,14 @@ use caviar_common::numbers::{real, to_usize};
 use caviar_data::{ReadOptions, RowBatch, Schema, SchemaReader, load, split};
 
 const NUMBERS: usize = 15;
-const CATEGORIES: usize = 5;
+/// How many texts each category has.
+const CATEGORIES: [u64; 5] = [3, 10, 30, 100, 2];
 
 /// Writes a table of 15 numbers, 5 categories and a label.
 fn write_table(path: &Path, rows: usize) {
     let mut file = BufWriter::new(File::create(path).unwrap());
     let numbers = (0..NUMBERS).map(|c| format!("x{c}"));
-    let names = numbers.chain((0..CATEGORIES).map(|c| format!("c{c}")));
+    let names = numbers.chain((0..CATEGORIES.len()).map(|c| format!("c{c}")));
     let names: Vec<String> = names.chain(["k".to_owned()]).collect();
     writeln!(file, "{}", names.join(",")).unwrap();
     let mut state = 1_u64;
@@ -38,8 +39,8 @@ fn write_table(path: &Path, rows: usize) {
                 }
             }
         }
-        for column in 0..CATEGORIES {
-            write!(file, "value-{},", next([3, 10, 30, 100, 2][column])).unwrap();
+        for texts in CATEGORIES {
+            write!(file, "value-{},", next(texts)).unwrap();
         }
         writeln!(file, "{}", next(3)).unwrap();
     }

@@ -595,27 +595,3 @@ proptest! {
         }
     }
 }
-
-proptest! {
-    #[test]
-    fn a_quick_number_is_the_number_of_the_standard_library(
-        cell in prop_oneof![
-            "[-+]?[0-9]{0,19}[.]?[0-9]{0,19}",
-            "[-+.0-9e]{0,6}",
-            any::<f64>().prop_map(|value| value.to_string()),
-            any::<i32>().prop_map(|value| (f64::from(value) / 1e4).to_string()),
-        ],
-    ) {
-        let quick = super::quick(cell.as_bytes());
-        if let Some(value) = quick {
-            prop_assert_eq!(value.to_bits(), cell.parse::<f64>().unwrap().to_bits());
-        }
-        // Short numbers without an exponent are all found.
-        let digits = cell.strip_prefix('-').unwrap_or(&cell);
-        let is_short = digits.len() <= 15 && digits.bytes().any(|byte| byte.is_ascii_digit());
-        let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        if is_short && is_plain {
-            prop_assert_eq!(quick.is_some(), cell.parse::<f64>().is_ok());
-        }
-    }
-}

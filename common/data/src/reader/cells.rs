@@ -32,8 +32,8 @@ impl<'s> CellReader<'s> {
         }
     }
 
-    /// The value of a cell, by the rules of the training: NaN for a missing one, and [`UNKNOWN`] for
-    /// a category that the training did not have.
+    /// The value of a cell, by the rules of the training: NaN for a missing one, and [`UNKNOWN`]
+    /// for a category that the training did not have.
     pub(super) fn read(&self, cell: &[u8], missing: &MissingTexts) -> Result<f64, Fault> {
         // Only a text that the user calls missing can also be a value. So the others are compared
         // with the missing texts only if they are not one, which is rare.

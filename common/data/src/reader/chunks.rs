@@ -84,8 +84,8 @@ impl<'s> Chunker<'s> {
     }
 
     /// Reads `rows` rows of the columns of the schema, in its order, of which the first is row
-    /// `first` of the file. `label` is read if it is given, and `records` are all rows as records of
-    /// a text file, if the file has named columns.
+    /// `first` of the file. `label` is read if it is given, and `records` are all rows as records
+    /// of a text file, if the file has named columns.
     pub(super) fn chunk<'a>(
         &self,
         (first, rows): (usize, usize),

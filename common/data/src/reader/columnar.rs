@@ -55,8 +55,9 @@ pub(super) fn open<'s>(
     let stream = file.stream(&read)?;
     let mut table = Table { chunker, stream, inputs, label, width: names.len(), rows: 0 };
     let chunks = std::iter::from_fn(move || table.next().transpose());
-    let table = ChunkTable::new(schema, chunks);
-    Ok(ChunkTable { names: Some(names), header: Some(header), ..table })
+    let mut table = ChunkTable::new(schema, chunks);
+    (table.names, table.header) = (Some(names), Some(header));
+    Ok(table)
 }
 
 impl Table<'_> {

@@ -1,9 +1,9 @@
 //! Reads later tables as the inputs of a model, row by row, in memory that does not grow with the
 //! table.
 //!
-//! [`SchemaReader`] finds the columns that a [`Schema`] names, reads their cells by the rules of the
-//! training, and encodes them with the same code. Columns that the model does not use are kept as
-//! text and not looked at.
+//! [`SchemaReader`] finds the columns that a [`Schema`] names, reads their cells by the rules of
+//! the training, and encodes them with the same code. Columns that the model does not use are kept
+//! as text and not looked at.
 //!
 //! Text files, IDX files and, batch by batch, Parquet and Arrow files are streamed. NumPy's arrays
 //! and LIBSVM files are read into memory first.
