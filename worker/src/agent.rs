@@ -10,10 +10,11 @@
 //!
 //! A lease is [`Stage::Waiting`] for a slot, then [`Stage::Running`], at times [`Stage::Parked`] in
 //! favour of other trials, and then [`Stage::Finished`] until the coordinator acknowledges that it
-//! has stored the result, which is sent when the model of the trial is stored. When the worker stops, the lease is [`Stage::Leaving`] until its epochs
-//! and its checkpoint are sent, and it is released. The agent keeps everything that is not
-//! acknowledged and sends it again on the next connection. It creates a message only when the link
-//! asks for one, so that all epochs that have arrived by then go into one report.
+//! has stored the result, which is sent when the model of the trial is stored. When the worker
+//! stops, the lease is [`Stage::Leaving`] until its epochs and its checkpoint are sent, and it is
+//! released. The agent keeps everything that is not acknowledged and sends it again on the next
+//! connection. It creates a message only when the link asks for one, so that all epochs that have
+//! arrived by then go into one report.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;

@@ -6,8 +6,8 @@ use caviar_model::{Kept, Member, Model};
 
 use crate::failure::Failure;
 
-/// Rounds of the selection, each of which adds a member. Members can be added repeatedly, so this is
-/// also the finest share of a member.
+/// Rounds of the selection, each of which adds a member. Members can be added repeatedly, so this
+/// is also the finest share of a member.
 const ROUNDS: usize = 50;
 
 /// A model with its predictions.

@@ -28,7 +28,10 @@ pub(crate) fn text(spec: &SweepSpec) -> String {
     }
     file.insert("search".to_owned(), search(&spec.search).into());
     let mut objective = Table::new();
-    put(&mut objective, "metric", spec.objective.metric.name());
+    // A metric of classes asks for classification. Without a task, the data decides both.
+    if spec.data.task.is_some() || !spec.objective.metric.needs_classes() {
+        put(&mut objective, "metric", spec.objective.metric.name());
+    }
     put(&mut objective, "goal", spec.objective.goal.name());
     put(&mut objective, "epoch", spec.objective.epoch.name());
     file.insert("objective".to_owned(), objective.into());

@@ -7,10 +7,8 @@ use caviar_common::data::{ColumnType, Task};
 use caviar_common::numbers::to_u32;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{Dataset, Inputs};
 use crate::delimited::MISSING;
 use crate::encode::{Encoder, Encoding};
-use crate::examples::Targets;
 use crate::forms::{DateForm, Form};
 use crate::standard::Standard;
 
@@ -85,40 +83,6 @@ impl InputColumn {
 }
 
 impl Schema {
-    /// The schema of a data set whose training split gave `encoder` and `standard`.
-    pub(crate) fn new(
-        dataset: &Dataset,
-        encoder: Encoder,
-        standard: Standard,
-        missing: &[String],
-    ) -> Self {
-        let (columns, pixels) = match dataset.inputs() {
-            Inputs::Columns(columns) => {
-                let column = |column: &crate::table::Column| InputColumn {
-                    name: column.name.clone(),
-                    kind: column.kind,
-                    form: column.form,
-                    categories: column.categories.clone(),
-                };
-                (columns.iter().map(column).collect(), None)
-            }
-            Inputs::Pixels(pixels) => {
-                let (height, width) = pixels.size();
-                (Vec::new(), Some([height, width]))
-            }
-        };
-        let label = Label {
-            name: dataset.label().to_owned(),
-            classes: dataset.classes().to_vec(),
-            standard: match dataset.targets() {
-                Targets::Classes(_) => None,
-                Targets::Values(_) => Some(standard),
-            },
-            form: dataset.label_form(),
-        };
-        Self { columns, pixels, encoder, label, missing: missing.to_vec() }
-    }
-
     /// The kind of prediction.
     pub const fn task(&self) -> Task {
         match self.label.standard {

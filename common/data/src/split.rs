@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use caviar_common::data::DataSpec;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Inputs};
 use crate::draw::Rows;
 use crate::encode::Encoder;
 use crate::error::DataError;
 use crate::examples::{Examples, Splits, Targets, pick};
-use crate::schema::Schema;
+use crate::schema::{InputColumn, Label, Schema};
 use crate::standard::Standard;
+use crate::table::Column;
 
 /// Draws the splits of `dataset` by the shares in `spec` and the sweep's seed, and encodes them.
 ///
@@ -40,8 +41,42 @@ pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Spli
         validation: examples(&rows.validation),
         test: (!rows.test.is_empty()).then(|| examples(&rows.test)),
         outputs: dataset.outputs(),
-        schema: Some(Arc::new(Schema::new(dataset, encoder, outputs.0, &spec.table.missing))),
+        schema: Some(Arc::new(schema(dataset, encoder, outputs.0, &spec.table.missing))),
     })
+}
+
+/// The schema of a data set whose training split gave `encoder` and `standard`.
+fn schema(
+    dataset: &Dataset,
+    encoder: Encoder,
+    standard: Standard,
+    missing: &[String],
+) -> Schema {
+    let (columns, pixels) = match dataset.inputs() {
+        Inputs::Columns(columns) => {
+            let column = |column: &Column| InputColumn {
+                name: column.name.clone(),
+                kind: column.kind,
+                form: column.form,
+                categories: column.categories.clone(),
+            };
+            (columns.iter().map(column).collect(), None)
+        }
+        Inputs::Pixels(pixels) => {
+            let (height, width) = pixels.size();
+            (Vec::new(), Some([height, width]))
+        }
+    };
+    let label = Label {
+        name: dataset.label().to_owned(),
+        classes: dataset.classes().to_vec(),
+        standard: match dataset.targets() {
+            Targets::Classes(_) => None,
+            Targets::Values(_) => Some(standard),
+        },
+        form: dataset.label_form(),
+    };
+    Schema { columns, pixels, encoder, label, missing: missing.to_vec() }
 }
 
 /// The numbers of the rows of each split, from 0 and ascending.

@@ -1,4 +1,4 @@
-//! What a sweep keeps of a trial: its model, and what the model predicts for the rows that judge it.
+//! What a sweep keeps of a trial: its model, and what that predicts for the rows that judge it.
 //!
 //! With the predictions, ensembles, calibration and every measure need neither the data nor a
 //! network. They are not part of a published model, because they have the labels of those rows.
@@ -12,7 +12,7 @@
 //! | 4 | length of the description (u32) |
 //! | as stated | description as JSON: the length of the model and the size of each split |
 //! | as stated | the model, as `model.caviar` |
-//! | 4 or 8 each | of each split: the truth (u32 classes, or f64) and the predictions (f32, or f64) |
+//! | 4 or 8 each | of each split: the truth (u32s or f64s) and the predictions (f32s or f64s) |
 //! | 32 | BLAKE3 of everything before |
 
 use caviar_common::data::Task;

@@ -40,7 +40,8 @@
 //!     hyperparameters: serde_json::Value::Null,
 //!     temperature: 1.0,
 //! };
-//! let model = Model::new((*schema).clone(), vec![Member { weight: 1.0, about, layers: vec![output] }])?;
+//! let member = Member { weight: 1.0, about, layers: vec![output] };
+//! let model = Model::new((*schema).clone(), vec![member])?;
 //!
 //! let mut bytes = model.to_bytes()?;
 //! assert_eq!(Model::from_bytes(&bytes)?, model);

@@ -1,5 +1,5 @@
-//! The blobs of trials in flight, checkpoints and models: which are needed, and which are not needed
-//! any more.
+//! The blobs of trials in flight, checkpoints and models: which are needed, and which are not any
+//! more.
 
 use std::collections::BTreeMap;
 

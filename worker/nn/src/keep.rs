@@ -1,4 +1,4 @@
-//! From a training to what is kept of it: its model, and the predictions for the rows that judge it.
+//! From a training to what is kept of it: its model, and predictions for the rows that judge it.
 
 use caviar_common::numbers::index;
 use caviar_common::train::{Normalization, TrainSpec};

@@ -448,6 +448,7 @@ mod tests {
             cell in prop_oneof![
                 "[-+]?[0-9]{0,19}[.]?[0-9]{0,19}",
                 "[-+.0-9e]{0,6}",
+                "9[0-9]{15,19}",
                 any::<f64>().prop_map(|value| value.to_string()),
                 any::<i32>().prop_map(|value| (f64::from(value) / 1e4).to_string()),
             ],

@@ -1,8 +1,7 @@
 //! The rows of a Parquet or Arrow file, batch by batch.
 
 use super::chunks::{Chunk, ChunkTable, Chunker};
-use super::files::check_table;
-use super::places::Places;
+use super::places::{Places, check_table};
 use crate::columnar::{Batches, File, Stream, is_read, names};
 use crate::error::{DataError, shown};
 use crate::file_error::FileError;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::chunks::{ChunkTable, Chunker};
 use super::images::ImageTable;
-use super::places::Places;
+use super::places::{Places, check_table};
 use super::{ReadOptions, Source};
 use crate::arrays::{self, ArrayColumn};
 use crate::delimited::{hint, listed, numbered};
@@ -71,15 +71,6 @@ fn refuse(path: &str, options: &ReadOptions, format: Format) -> Result<(), DataE
         return refused(LABELS, "labels is for IDX and NPY files: remove it");
     }
     Ok(())
-}
-
-/// Refuses a table for a model of images.
-pub(super) fn check_table(schema: &Schema, path: &str) -> Result<(), DataError> {
-    if schema.pixels.is_none() {
-        return Ok(());
-    }
-    let (path, found, expected) = (path.to_owned(), "a table", "images");
-    Err(SchemaError::OtherKind { path, found, expected }.into())
 }
 
 fn of_dyn(column: &impl Stored) -> &dyn Stored {

@@ -157,3 +157,12 @@ fn missing_columns(names: &[String], missing: &[&str], lacks_all: bool, path: &s
     }
     .into()
 }
+
+/// Refuses a table for a model of images.
+pub(super) fn check_table(schema: &Schema, path: &str) -> Result<(), DataError> {
+    if schema.pixels.is_none() {
+        return Ok(());
+    }
+    let (path, found, expected) = (path.to_owned(), "a table", "images");
+    Err(SchemaError::OtherKind { path, found, expected }.into())
+}

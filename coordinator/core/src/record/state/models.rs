@@ -70,8 +70,8 @@ mod tests {
     }
 
     proptest! {
-        /// Trials that end in any order, of which only those are stored that the rule asks for, leave
-        /// the same models.
+        /// Trials that end in any order leave the same models, although only those are stored that
+        /// the rule asks for.
         #[test]
         fn the_best_are_kept_in_any_order_of_ends(
             costs in prop::collection::vec(0_u32..9, 1..40),
