@@ -91,7 +91,7 @@ def compare(config, wanted, outputs):
     if labels is not None and "label" in outputs:
         width = len(config["classes"])
         for place, (label, own) in enumerate(zip(outputs["label"], labels)):
-            label = config["classes"][label] if isinstance(label, int) else label
+            label = label if isinstance(label, str) else config["classes"][int(label)]
             row = sorted(numbers[place * width : (place + 1) * width])
             wrong += label != own and row[-1] - row[-2] > TOLERANCE
     return max(differences), wrong
