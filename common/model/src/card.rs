@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use caviar_common::data::{ColumnType, Task};
-use caviar_data::{Encoding, InputColumn, Schema};
+use caviar_data::{Encoding, InputColumn, Schema, Standard};
 
 use crate::model::{About, Model};
 use crate::onnx::{OnnxForm, onnx_inputs};
@@ -53,6 +53,11 @@ pub fn card(model: &Model, metrics: &str, files: &[ModelFile]) -> String {
     add(&mut text, "\n## How to load it\n");
     for &file in files {
         load(&mut text, model, file);
+    }
+    let is_encoded =
+        |file: &ModelFile| matches!(file, ModelFile::Onnx(OnnxForm::Core) | ModelFile::Safetensors);
+    if files.iter().any(is_encoded) {
+        encoded_inputs(&mut text, model.schema());
     }
     text
 }
@@ -225,6 +230,44 @@ fn load(text: &mut String, model: &Model, file: ModelFile) {
              predictions = model.predict(network, features)\n```\n",
         ),
     }
+}
+
+/// How raw columns become the inputs of the network, for readers of `config.json`.
+fn encoded_inputs(text: &mut String, schema: &Schema) {
+    let farthest = Standard::FARTHEST;
+    add(text, "\n### The encoded inputs\n\n");
+    if schema.pixels.is_some() {
+        add(
+            text,
+            "In `config.json`, `schema.encoder` has a mean and a scale for each pixel. Its input \
+             is\n(byte - mean) x scale. The scale is 1 / deviation.\n",
+        );
+        return;
+    }
+    add(
+        text,
+        &format!(
+            "In `config.json`, `schema.encoder` has a rule for each of `schema.columns`, in the \
+             same order.\n\n\
+             | rule | inputs |\n|---|---|\n\
+             | `Number` | (x - mean) x scale, from -{farthest} to {farthest}; the scale is \
+             1 / deviation. A missing x is the mean. With `has_indicator` it is the median, and a \
+             second input is 1 if x is missing, else 0. |\n\
+             | `Binary` | 1 for the value `positive`, -1 for other values, 0 for a missing or \
+             unknown one. True is 1 and false is 0; a category is its place in `categories`, from \
+             0. With `has_indicator`, a second input as above. |\n\
+             | `OneHot` | `width` inputs, all 0 but one, which is 1: that of `slots` at the place \
+             of the category, or `missing` for a missing value. For an unknown category all are \
+             0. |\n\
+             | `Date` | the days since 1970-01-01 00:00 UTC as in `Number`, then the parts of the \
+             date. A missing date has the parts of the median. |\n\
+             | `Season` | only the parts of the date; 0 for a missing date |\n\n\
+             The parts are sin(2 pi f) and cos(2 pi f) for each of `year`, `week` and `day` that \
+             is true. The\nfraction f is the time since the start of that year, week (Monday) or \
+             day, divided by its length.\nCompute in 64-bit floats, and round the inputs to \
+             32-bit floats.\n"
+        ),
+    );
 }
 
 /// How a table becomes the inputs of the raw form.
