@@ -18,6 +18,8 @@
     reason = "a test that cannot continue should panic at the place of the fault"
 )]
 
+#[path = "support/reached.rs"]
+mod reached;
 #[path = "support/steps.rs"]
 mod steps;
 mod support;
@@ -34,6 +36,7 @@ use caviar_common::metric::EpochMetrics;
 use caviar_common::outcome::Outcome;
 use caviar_worker::agent::{self as worker, Agent, Command, End, RunnerEvent};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use reached::Reached;
 use steps::{Step, step};
 use support::{agent, grant, point};
 
@@ -63,22 +66,6 @@ struct Runner {
     is_cancelled: bool,
     is_parked: bool,
     leaves: bool,
-}
-
-/// How often the random steps reached each case that matters.
-#[derive(Debug, Default)]
-struct Reached {
-    results_sent_again: u32,
-    epochs_sent_again: u32,
-    grants_lost: u32,
-    runners_cancelled: u32,
-    grants_while_a_runner_stops: u32,
-    releases: u32,
-    runners_parked: u32,
-    runners_unparked: u32,
-    ends_while_parked: u32,
-    checkpoints: u32,
-    checkpoints_of_released: u32,
 }
 
 struct World<'a> {
@@ -380,6 +367,7 @@ impl<'a> World<'a> {
         let blob = Blob { name: BlobName::from_hash([1; 32]), bytes: 1 };
         let stored = StoredModel { epoch: 1, blob };
         self.agent.on_model_stored(lease, (index % 4 < 3).then_some(stored));
+        self.reached.borrow_mut().models += 1;
         self.run_commands();
     }
 
@@ -598,21 +586,5 @@ fn no_result_is_lost_or_counted_twice_in_any_order_of_steps() {
         panic!("{error}");
     }
     let reached = reached.into_inner();
-    let counts = [
-        reached.results_sent_again,
-        reached.epochs_sent_again,
-        reached.grants_lost,
-        reached.runners_cancelled,
-    ];
-    let parking = [reached.runners_parked, reached.runners_unparked, reached.ends_while_parked];
-    assert!(
-        counts
-            .iter()
-            .chain(&parking)
-            .chain(&[reached.grants_while_a_runner_stops, reached.releases])
-            .chain(&[reached.checkpoints])
-            .all(|count| *count > 20)
-            && reached.checkpoints_of_released > 5,
-        "{reached:?}"
-    );
+    assert!(reached.is_enough(), "{reached:?}");
 }

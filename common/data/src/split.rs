@@ -46,12 +46,7 @@ pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Spli
 }
 
 /// The schema of a data set whose training split gave `encoder` and `standard`.
-fn schema(
-    dataset: &Dataset,
-    encoder: Encoder,
-    standard: Standard,
-    missing: &[String],
-) -> Schema {
+fn schema(dataset: &Dataset, encoder: Encoder, standard: Standard, missing: &[String]) -> Schema {
     let (columns, pixels) = match dataset.inputs() {
         Inputs::Columns(columns) => {
             let column = |column: &Column| InputColumn {

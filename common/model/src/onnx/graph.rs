@@ -135,7 +135,7 @@ impl Graph {
         self.node_with("Cast", &[input], vec![int("to", i32::from(kind).into())])
     }
 
-    /// Which 64-bit floats are NaN: those that do not equal themselves. Not every runtime has `IsNaN`
+    /// Which 64-bit floats are NaN: those that do not equal themselves. Some runtimes lack `IsNaN`
     /// for them.
     pub(super) fn is_nan(&mut self, input: &str) -> Name {
         let is_number = self.node("Equal", &[input, input]);
