@@ -1,5 +1,5 @@
 //! From a table to a model and its predictions, by the program as a user starts it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fmt::Write;
 use std::path::Path;

@@ -12,15 +12,8 @@ use toml::{Table, Value as Toml};
 /// A complete sweep file of this spec, with every default filled in.
 pub(crate) fn text(spec: &SweepSpec) -> String {
     let mut file = Table::new();
-    put(&mut file, "name", spec.name.as_str());
-    let seed = i64::try_from(spec.seed);
-    // TOML has no larger whole numbers. The reader takes them as text.
-    match seed {
-        Ok(seed) => put(&mut file, "seed", seed),
-        Err(_) => put(&mut file, "seed", spec.seed.to_string()),
-    }
     file.insert("data".to_owned(), data(&spec.data).into());
-    if !spec.fixed.iter().next().is_none() {
+    if spec.fixed.iter().next().is_some() {
         file.insert("fixed".to_owned(), fixed(&spec.fixed).into());
     }
     if spec.space.dimensions() > 0 {
@@ -43,7 +36,9 @@ pub(crate) fn text(spec: &SweepSpec) -> String {
         put(&mut keep, "models", i64::from(spec.keep.models));
         file.insert("keep".to_owned(), keep.into());
     }
-    toml::to_string(&file).unwrap_or_default()
+    // Seeds are whole numbers of 64 bits without a sign, which a value of TOML cannot hold.
+    let sections = toml::to_string(&file).unwrap_or_default();
+    format!("name = \"{}\"\nseed = {}\n\n{sections}", spec.name, spec.seed)
 }
 
 /// The sweep that trains one trial of a sweep again, with the same bits.

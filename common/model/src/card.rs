@@ -5,6 +5,7 @@ use std::fmt::Write;
 use caviar_common::data::{ColumnType, Task};
 use caviar_data::{Encoding, InputColumn, Schema, Standard};
 
+use crate::card_program::program;
 use crate::model::{About, Model};
 use crate::onnx::{OnnxForm, onnx_inputs};
 
@@ -273,117 +274,24 @@ fn encoded_inputs(text: &mut String, schema: &Schema) {
 /// How a table becomes the inputs of the raw form.
 fn onnx_raw(text: &mut String, model: &Model) {
     let schema = model.schema();
-    let results = match schema.task() {
-        Task::Classification => "label, probabilities",
-        Task::Regression => "(label,)",
-    };
-    add(text, "```python\nimport onnxruntime\n");
-    if schema.pixels.is_some() {
-        add(
-            text,
-            &format!(
-                "\nsession = onnxruntime.InferenceSession(\"model.onnx\")\n\
-                 # One row of bytes for each image: numpy.uint8, [images, height * width].\n\
-                 {results} = session.run(None, {{\"pixels\": pixels}})\n```\n"
-            ),
-        );
-        return;
-    }
-    add(
-        text,
-        "import pandas\n\nsession = onnxruntime.InferenceSession(\"model.onnx\")\n\
-         inputs = {item.name: item.type for item in session.get_inputs()}\n\
-         texts = {name: str for name, kind in inputs.items() if kind == \"tensor(string)\"}\n\
-         ",
-    );
-    let missing: Vec<String> = schema.missing_texts().map(python).collect();
-    let missing = missing.join(", ");
-    add(
-        text,
-        &format!(
-            "missing = [{missing}]\n\
-             rows = pandas.read_csv(\"rows.csv\", dtype=texts, keep_default_na=False, \
-             na_values=missing)\n"
-        ),
-    );
-    let names = onnx_inputs(model);
-    for (column, name) in schema.columns.iter().zip(&names) {
-        if column.name != *name {
-            let _infallible =
-                writeln!(text, "rows[{}] = rows[{}]", python(name), python(&column.name));
-        }
-    }
-    booleans(text, schema, &names);
-    dates(text, schema, &names);
-    add(
-        text,
-        &format!(
-            "feed = {{}}\nfor name in inputs:\n    if name in texts:\n        \
-             feed[name] = rows[[name]].fillna(\"\").to_numpy(dtype=object)\n    else:\n        \
-             feed[name] = rows[[name]].to_numpy(dtype=float)\n\
-             {results} = session.run(None, feed)\n```\n"
-        ),
-    );
-}
-
-/// Booleans become 1 and 0.
-fn booleans(text: &mut String, schema: &Schema, names: &[String]) {
-    let columns = schema.columns.iter().zip(names);
-    let booleans = columns.filter(|(column, _)| column.kind == ColumnType::Boolean);
-    let booleans: Vec<String> = booleans.map(|(_, name)| python(name)).collect();
-    if !booleans.is_empty() {
-        let booleans = booleans.join(", ");
-        add(
-            text,
-            &format!(
-                "yes = [\"true\", \"yes\", \"t\", \"y\", \"on\"]\n\
-                 for name in [{booleans}]:  # 1 and 0\n    \
-                 rows[name] = rows[name].map(lambda v: float(str(v).lower() in yes), \
-                 na_action=\"ignore\")\n"
-            ),
-        );
-    }
-}
-
-/// Dates become days since 1970-01-01, and times without a date fractions of the day.
-fn dates(text: &mut String, schema: &Schema, names: &[String]) {
-    let columns = schema.columns.iter().zip(names);
-    let dates = columns.filter(|(column, _)| column.kind == ColumnType::Date);
-    let (times, dates): (Vec<_>, Vec<_>) = dates.partition(|(column, _)| column.is_time_of_day());
-    if !dates.is_empty() {
-        let pair = |(column, name): &(&InputColumn, &String)| {
-            let is_day_first = if column.has_day_first() { "True" } else { "False" };
-            format!("({}, {is_day_first})", python(name))
+    add(text, "```python\n");
+    if schema.pixels.is_none() {
+        add(text, &program(schema, &onnx_inputs(model)));
+    } else {
+        let results = match schema.task() {
+            Task::Classification => "label, probabilities",
+            Task::Regression => "(label,)",
         };
-        let pairs: Vec<String> = dates.iter().map(pair).collect();
-        let pairs = pairs.join(", ");
         add(
             text,
             &format!(
-                "start = pandas.Timestamp(\"1970-01-01\", tz=\"UTC\")\n\
-                 for name, day_first in [{pairs}]:  # days since then\n    \
-                 dates = pandas.to_datetime(rows[name], utc=True, dayfirst=day_first)\n    \
-                 rows[name] = (dates - start) / pandas.Timedelta(days=1)\n"
+                "import onnxruntime\n\nsession = onnxruntime.InferenceSession(\"model.onnx\")\n\
+                 # One row of bytes for each image: numpy.uint8, [images, height * width].\n\
+                 {results} = session.run(None, {{\"pixels\": pixels}})\n"
             ),
         );
     }
-    if !times.is_empty() {
-        let names: Vec<String> = times.iter().map(|(_, name)| python(name)).collect();
-        let names = names.join(", ");
-        add(
-            text,
-            &format!(
-                "for name in [{names}]:  # the fraction of the day\n    \
-                 times = pandas.to_datetime(rows[name])\n    \
-                 rows[name] = (times - times.dt.normalize()) / pandas.Timedelta(days=1)\n"
-            ),
-        );
-    }
-}
-
-/// A text as Python writes it: JSON has the same form for every text.
-fn python(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    add(text, "```\n");
 }
 
 /// The first few texts.

@@ -55,6 +55,7 @@
 #![forbid(unsafe_code)]
 
 mod card;
+mod card_program;
 mod config;
 mod error;
 mod file;
