@@ -37,7 +37,8 @@ impl Origin {
         let sweep = "name = \"own\"\nseed = 3\n[data]\nsource = \"own.csv\"\nlabel = \"kind\"\n\
                      [fixed]\nepochs = 4\nlayers = 1\nunits = 8\n\
                      [space]\nlearning_rate = { scale = \"log\", low = 1e-3, high = 1.0 }\n\
-                     [search]\ntrials = 12\nparallelism = 4\n";
+                     [search]\ntrials = 12\nparallelism = 4\n\
+                     [keep]\nmodels = 0\n";
         fs::write(folder.path().join("own.toml"), sweep).expect("the folder can be written");
         Self { folder, data }
     }

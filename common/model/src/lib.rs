@@ -54,7 +54,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "export")]
 mod card;
+#[cfg(feature = "export")]
 mod card_program;
 mod config;
 mod error;
@@ -63,16 +65,23 @@ mod fold;
 mod kept;
 mod limits;
 mod model;
+#[cfg(feature = "export")]
 mod onnx;
+#[cfg(feature = "export")]
 mod pytorch;
 mod reference;
+#[cfg(feature = "export")]
 mod safetensors;
 
+#[cfg(feature = "export")]
 pub use card::{ModelFile, card};
 pub use error::{ModelError, Tensor};
 pub use kept::Kept;
 pub use limits::MAX_MEMBERS;
 pub use model::{About, BatchNorm, Layer, Member, Model, Place};
+#[cfg(feature = "export")]
 pub use onnx::{OnnxForm, OnnxOptions, onnx, onnx_inputs};
+#[cfg(feature = "export")]
 pub use pytorch::pytorch_example;
+#[cfg(feature = "export")]
 pub use safetensors::safetensors;
