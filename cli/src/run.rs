@@ -315,6 +315,9 @@ fn write_result(
     Page::of_stdout().write(out, Tone::Plain, 0, &summary)?;
     let store = store_flag(args);
     writeln!(out, "  caviar trials {name} --top 10{store}")?;
+    if !sweep.models.is_empty() {
+        writeln!(out, "  caviar model {name}{store}")?;
+    }
     writeln!(out, "  caviar best {name} --toml{store}")?;
     writeln!(out, "  caviar export {name}{store}")
 }

@@ -37,7 +37,10 @@ pub trait Checkpoints: Debug + Send + Sync {
 /// Why a checkpoint cannot be stored or read, for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
-    /// It may be possible later: the coordinator does not answer, or is busy.
+    /// No coordinator answers. It may be restarted.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It may be possible later: the coordinator is busy, or cannot write or read now.
     #[error("{0}")]
     Unavailable(String),
     /// It is not there, or its bytes are not those that were stored.
@@ -51,6 +54,9 @@ pub enum CheckpointError {
 impl From<Error> for CheckpointError {
     fn from(error: Error) -> Self {
         let text = error.to_string();
+        if matches!(error, Error::Unreachable { .. } | Error::NoReply { .. }) {
+            return Self::Unreachable(text);
+        }
         match error.class() {
             ErrorClass::Unavailable | ErrorClass::Busy | ErrorClass::Stale => {
                 Self::Unavailable(text)

@@ -320,7 +320,11 @@ impl Runner {
             Ok(bytes) => trainer.restore(&bytes).map_err(|error| error.to_string()),
             Err(CheckpointError::Lost(reason)) => Err(format!("no checkpoint: {reason}")),
             // Another worker may be able to fetch it.
-            Err(error @ (CheckpointError::Unavailable(_) | CheckpointError::Refused(_))) => {
+            Err(
+                error @ (CheckpointError::Unreachable(_)
+                | CheckpointError::Unavailable(_)
+                | CheckpointError::Refused(_)),
+            ) => {
                 return Err(TrialError::Checkpoint(error));
             }
         };

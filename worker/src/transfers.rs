@@ -21,6 +21,9 @@ const TIMEOUT: Duration = Duration::from_secs(250);
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How long fetching a checkpoint may fail. The coordinator may be restarted in the meantime.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// How long a coordinator that answers may fail to store a model. It is shorter than the time after
+/// which a training without reports counts as hung.
+const MODEL_PATIENCE: Duration = Duration::from_secs(120);
 /// How many times a checkpoint is found lost before that is believed.
 const MAX_LOST: u32 = 3;
 
@@ -108,18 +111,25 @@ impl Transfers {
     }
 }
 
-/// Stores a model. Tries again as long as the coordinator may be back: the result waits for it.
+/// Stores a model. The result of the trial waits for it, so it is tried again until a coordinator
+/// answers, and then as long as that may help.
 async fn store(place: &dyn Checkpoints, bytes: &Arc<Vec<u8>>) -> Result<Blob, CheckpointError> {
     let mut backoff = Backoff::new(WAITS.0, WAITS.1);
     let mut failing_since = None;
     loop {
         let error = match within_time(place.put(Arc::clone(bytes))).await {
             Ok(blob) => return Ok(blob),
-            Err(error @ CheckpointError::Refused(_)) => return Err(error),
-            Err(error @ (CheckpointError::Unavailable(_) | CheckpointError::Lost(_))) => error,
+            Err(error) => error,
         };
-        if failing_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
-            return Err(error);
+        match &error {
+            CheckpointError::Refused(_) => return Err(error),
+            CheckpointError::Unreachable(_) => failing_since = None,
+            CheckpointError::Unavailable(_) | CheckpointError::Lost(_) => {
+                let since = failing_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= MODEL_PATIENCE {
+                    return Err(error);
+                }
+            }
         }
         tracing::warn!("storing a model again: {error}");
         sleep(backoff.next(rand::random())).await;
@@ -137,7 +147,7 @@ async fn fetch(place: &dyn Checkpoints, blob: Blob) -> Result<Vec<u8>, Checkpoin
             Err(error) => error,
         };
         let is_over = match &error {
-            CheckpointError::Unavailable(_) => {
+            CheckpointError::Unreachable(_) | CheckpointError::Unavailable(_) => {
                 failing_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE
             }
             CheckpointError::Lost(_) => {
@@ -173,13 +183,16 @@ mod tests {
 
     const BLOB: Blob = Blob { name: BlobName::from_hash([3; 32]), bytes: 2 };
 
-    /// Answers in this order, and then never.
+    /// Answers in this order, and then never. What is stored are the bytes of the answer.
     #[derive(Debug)]
     struct Script(Mutex<VecDeque<Result<Vec<u8>, CheckpointError>>>);
 
     impl Checkpoints for Script {
         fn put(&self, _: Arc<Vec<u8>>) -> BoxFuture<'static, Result<Blob, CheckpointError>> {
-            Box::pin(std::future::pending())
+            match self.0.lock().unwrap().pop_front() {
+                Some(answer) => Box::pin(async move { answer.map(|_| BLOB) }),
+                None => Box::pin(std::future::pending()),
+            }
         }
 
         fn get(&self, _: Blob) -> BoxFuture<'static, Result<Vec<u8>, CheckpointError>> {
@@ -236,6 +249,34 @@ mod tests {
         let once = vec![Err(unavailable()), Err(lost()), Ok(b"ok".to_vec())];
         assert_eq!(fetched(once).await.0, Ok(b"ok".to_vec()));
         assert_eq!(fetched(vec![Err(refused())]).await.0, Err(refused()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_model_waits_for_a_coordinator_but_not_for_one_that_cannot_store_it() {
+        async fn stored(
+            script: Vec<Result<Vec<u8>, CheckpointError>>,
+        ) -> (Result<StoredModel, CheckpointError>, Duration) {
+            let began = Instant::now();
+            let mut transfers = transfers(script);
+            let bytes = Arc::new(vec![1]);
+            transfers.store_model(LeaseId(1), ModelBytes { epoch: 3, bytes });
+            match transfers.next().await {
+                Transfer::ModelStored { lease: LeaseId(1), result } => (result, began.elapsed()),
+                other @ (Transfer::Fetched { .. }
+                | Transfer::Stored { .. }
+                | Transfer::ModelStored { .. }) => panic!("{other:?}"),
+            }
+        }
+        let unreachable = || CheckpointError::Unreachable("nobody listens".to_owned());
+        let mut script = vec![Err(unreachable()); 1_000];
+        script.push(Ok(Vec::new()));
+        let (result, took) = stored(script).await;
+        assert_eq!(result, Ok(StoredModel { epoch: 3, blob: BLOB }));
+        assert!(took > PATIENCE, "{took:?}");
+        let (result, took) = stored(vec![Err(unavailable()); 1_000]).await;
+        assert_eq!(result, Err(unavailable()));
+        assert!(took >= MODEL_PATIENCE && took < 2 * MODEL_PATIENCE, "{took:?}");
+        assert_eq!(stored(vec![Err(refused())]).await.0, Err(refused()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,9 +33,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::block_error::BlockError;
 use crate::cells::{Cells, Pack, Section};
-use crate::dataset::{Dataset, Inputs, Parts};
+use crate::dataset::{Dataset, Parts};
 use crate::examples::Targets;
 use crate::forms::Form;
+use crate::inputs::Inputs;
 use crate::limits::{
     MAX_CATEGORIES, MAX_CLASSES, MAX_FEATURES, MAX_LABEL_BYTES, MAX_NUMBER, MAX_VALUES,
 };

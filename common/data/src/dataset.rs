@@ -6,10 +6,10 @@ use caviar_common::numbers::{to_u32, to_u64};
 use crate::error::{DataError, shown};
 use crate::examples::Targets;
 use crate::forms::Form;
+use crate::inputs::Inputs;
 use crate::limits::{MAX_FEATURES, MAX_VALUES, MIN_ROWS};
-use crate::pixels::Pixels;
 use crate::suspicions::examine;
-use crate::table::{Column, Roles, Table};
+use crate::table::{Roles, Table};
 
 /// The codes of the notes about columns that are no inputs.
 const LEFT_OUT: [&str; 4] = ["numbers_rows", "identifies_rows", "empty", "free_text"];
@@ -36,29 +36,6 @@ pub(crate) struct Parts {
     pub(crate) roles: Roles,
     /// What the reader detected, and what can mislead.
     pub(crate) notes: Vec<DataNote>,
-}
-
-/// What a network is trained on, before it is encoded.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Inputs {
-    Columns(Vec<Column>),
-    Pixels(Pixels),
-}
-
-impl Inputs {
-    pub(crate) fn rows(&self) -> usize {
-        match self {
-            Self::Columns(columns) => columns.first().map_or(0, |column| column.cells.len()),
-            Self::Pixels(pixels) => pixels.rows(),
-        }
-    }
-
-    pub(crate) fn columns(&self) -> usize {
-        match self {
-            Self::Columns(columns) => columns.len(),
-            Self::Pixels(pixels) => pixels.width(),
-        }
-    }
 }
 
 impl Dataset {

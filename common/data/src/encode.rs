@@ -25,9 +25,9 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::cells::Cells;
-use crate::dataset::Inputs;
 use crate::error::DataError;
 use crate::forms::date_parts;
+use crate::inputs::Inputs;
 use crate::limits::{MAX_FEATURES, MAX_ONE_HOT, MAX_VALUES};
 use crate::pixels::Pixels;
 use crate::standard::Standard;

@@ -7,9 +7,10 @@ use caviar_common::data::Task;
 use caviar_common::numbers::{index, to_u32, to_u64, to_usize};
 
 use crate::cells::Section;
-use crate::dataset::{Inputs, Parts};
+use crate::dataset::Parts;
 use crate::error::{DataError, LABELS, SOURCE};
 use crate::examples::Targets;
+use crate::inputs::Inputs;
 use crate::labels::Labels;
 use crate::limits::{MAX_FEATURES, MAX_VALUES};
 use crate::pixels::Pixels;

@@ -47,6 +47,7 @@ mod file_error;
 mod format;
 mod forms;
 mod idx;
+mod inputs;
 mod inspect;
 mod labels;
 mod leaks;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use caviar_common::data::DataSpec;
 
-use crate::dataset::{Dataset, Inputs};
+use crate::dataset::Dataset;
 use crate::draw::Rows;
 use crate::encode::Encoder;
 use crate::error::DataError;
 use crate::examples::{Examples, Splits, Targets, pick};
+use crate::inputs::Inputs;
 use crate::schema::{InputColumn, Label, Schema};
 use crate::standard::Standard;
 use crate::table::Column;

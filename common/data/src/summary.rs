@@ -9,11 +9,12 @@ use caviar_common::limits::MAX_DATA_NOTES;
 use caviar_common::metric::Score;
 use caviar_common::numbers::{index, real, to_u32, to_u64};
 
-use crate::dataset::{Dataset, Inputs};
+use crate::dataset::Dataset;
 use crate::draw::Rows;
 use crate::encode::Encoder;
 use crate::error::{DataError, shown};
 use crate::examples::{Targets, pick};
+use crate::inputs::Inputs;
 use crate::split::Outputs;
 use crate::table::warning;
 

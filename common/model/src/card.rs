@@ -1,7 +1,5 @@
 //! `README.md`: the model card, which says what a model is for people who find it.
 
-use std::fmt::Write;
-
 use caviar_common::data::{ColumnType, Task};
 use caviar_data::{Encoding, InputColumn, Schema, Standard};
 
