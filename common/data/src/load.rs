@@ -15,12 +15,12 @@ use crate::delimited;
 use crate::error::{
     DELIMITER, DataError, HEADER, LABEL, LABELS, MISSING, SOURCE, TEST_SOURCE, VALIDATION_SOURCE,
 };
-use crate::examples::Splits;
 use crate::file_error::FileError;
 use crate::format::Format;
 use crate::idx;
 use crate::sparse;
 use crate::split::split;
+use crate::splits::Splits;
 use crate::table::Table;
 use crate::text::TextSource;
 

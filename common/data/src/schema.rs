@@ -7,9 +7,9 @@ use caviar_common::data::{ColumnType, Task};
 use caviar_common::numbers::to_u32;
 use serde::{Deserialize, Serialize};
 
-use crate::delimited::MISSING;
 use crate::encode::{Encoder, Encoding};
 use crate::forms::{DateForm, Form};
+use crate::missing::MISSING;
 use crate::standard::Standard;
 
 /// From raw rows to the inputs of a network, and from its outputs to predictions.

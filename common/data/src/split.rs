@@ -8,9 +8,10 @@ use crate::dataset::Dataset;
 use crate::draw::Rows;
 use crate::encode::Encoder;
 use crate::error::DataError;
-use crate::examples::{Examples, Splits, Targets, pick};
+use crate::examples::{Examples, Targets, pick};
 use crate::inputs::Inputs;
 use crate::schema::{InputColumn, Label, Schema};
+use crate::splits::Splits;
 use crate::standard::Standard;
 use crate::table::Column;
 

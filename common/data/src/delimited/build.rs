@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use caviar_common::data::{ColumnType, DataSpec};
 use caviar_common::numbers::{index, to_u32};
 
-use super::missing::{MissingTexts, Presence};
 use super::plan::{LabelPlan, Plan, Plans};
 use crate::cells::Cells;
 use crate::error::{DataError, LABEL, SOURCE, shown};
@@ -13,6 +12,7 @@ use crate::fault::{BadCell, Fault};
 use crate::forms::{Form, PLAIN, quick};
 use crate::labels::Labels;
 use crate::limits::{MAX_CATEGORIES, MAX_LABEL_BYTES, MAX_NUMBER, MAX_VALUES};
+use crate::missing::{MissingTexts, Presence};
 use crate::table::{Column, GIVEN_POOL, Roles, Skipped, Why};
 
 /// The columns read so far, and the first bad cell.

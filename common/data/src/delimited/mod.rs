@@ -10,7 +10,6 @@
 
 mod build;
 mod dialect;
-mod missing;
 mod plan;
 mod records;
 mod rows;
@@ -19,10 +18,10 @@ mod scan;
 use caviar_common::data::{DataNote, DataSpec, TableSpec};
 
 pub(crate) use self::build::{Codes, number};
-pub(crate) use self::missing::{MISSING, MissingTexts, Presence};
 pub(crate) use self::plan::{LISTED_COLUMNS, hint, listed, near};
 pub(crate) use self::records::Records;
 pub(crate) use self::scan::numbered;
+pub(crate) use crate::missing::{MissingTexts, Presence};
 
 use self::build::{Builder, Built};
 use self::dialect::Dialect;

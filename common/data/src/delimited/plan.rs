@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use caviar_common::data::{ColumnType, DataNote, DataSpec};
 use caviar_common::text::nearest;
 
-use super::missing::MissingTexts;
 use super::scan::{ColumnScan, Scan, numbered};
 use crate::error::{COLUMNS, DataError, GROUP, HEADER, IGNORE, TIME, TYPES, shown};
 use crate::forms::{Form, ISO_DATE, PLAIN, TRUE_FALSE};
+use crate::missing::MissingTexts;
 use crate::table::{Skipped, Why, info, warning};
 use crate::task_rule::{NumericLabels, is_regression};
 

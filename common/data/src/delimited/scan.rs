@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use caviar_common::data::TableSpec;
 use csv::ByteRecord;
 
-use super::missing::{MissingTexts, Presence};
 use super::rows::Rows;
 use crate::error::{DataError, SOURCE, shown};
 use crate::forms::Candidates;
 use crate::limits::{MAX_CATEGORIES, MAX_FEATURES};
+use crate::missing::{MissingTexts, Presence};
 
 /// Most different texts of a column that are remembered: one more than a category can have.
 const MOST_TEXTS: usize = MAX_CATEGORIES + 1;
