@@ -1,11 +1,7 @@
 //! Parquet and Arrow files: their types, the columns that are left out, and faulty files.
 
 #![cfg(feature = "arrow")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot continue should panic"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue should panic")]
 
 #[allow(dead_code, reason = "each file of tests uses a part")]
 mod support;

@@ -132,7 +132,7 @@ fn date(form: Option<&Value>) -> Vec<String> {
     let kind = form.and_then(|form| match form {
         Value::String(kind) => Some(kind.as_str()),
         Value::Object(kind) => kind.keys().next().map(String::as_str),
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
     });
     if kind == Some("time_of_day") {
         return vec![
