@@ -21,6 +21,7 @@ use self::doctor::Doctor;
 use self::models::{Evaluate, ModelArguments, Predict, Split};
 use self::slurm::Slurm;
 use self::ssh_workers::SshWorkers;
+pub(crate) use self::values::Sort;
 use self::values::{name, path, slots};
 use crate::bench::arguments::{Bench, Subject};
 
@@ -394,15 +395,6 @@ pub(crate) struct Trials {
     /// Where to read from.
     #[command(flatten)]
     pub(crate) source: Source,
-}
-
-/// The order of a list of trials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Sort {
-    /// In the order in which they were sampled
-    Number,
-    /// The best first, unfinished trials last
-    Objective,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use caviar_common::ids::Name;
 use caviar_common::limits::MAX_SLOTS;
+use clap::ValueEnum;
 use clap::builder::{PathBufValueParser, RangedI64ValueParser, TypedValueParser};
 
 /// A number of slots of one worker.
@@ -19,4 +20,13 @@ pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
 /// The name of a sweep.
 pub(super) fn name(text: &str) -> Result<Name, String> {
     Name::parse_sweep("name", text).map_err(|problem| problem.message)
+}
+
+/// The order of a list of trials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    /// In the order in which they were sampled
+    Number,
+    /// The best first, unfinished trials last
+    Objective,
 }
