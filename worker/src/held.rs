@@ -36,7 +36,7 @@ pub(crate) enum Stage {
 /// The model of a trial, which is stored before the result is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Model {
-    /// There is none, or it could not be stored.
+    /// No model is stored: none is wanted, or it could not be stored.
     None,
     /// It is being stored.
     Storing,

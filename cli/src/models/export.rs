@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use caviar_client::Client;
+use caviar_common::data::Task;
 use caviar_common::numbers::to_u64;
 use caviar_common::outcome::SweepState;
 use caviar_common::view::{ModelView, SweepView};
@@ -37,6 +38,10 @@ pub(crate) async fn model(args: &ModelArguments) -> anyhow::Result<()> {
     if !matches!(sweep.state, SweepState::Completed | SweepState::Cancelled) {
         talk(&format!("note: {} is not completed: a better model may follow", sweep.name));
     }
+    if args.calibrate && kept.iter().any(|kept| !can_be_calibrated(kept)) {
+        let hint = "only models of classes can be, if their validation split is not too large";
+        return Err(Failure::hinted("the model cannot be calibrated", hint).in_input().into());
+    }
     let singles = kept.iter().map(|kept| prepared(Selected::single(kept), args));
     let singles = singles.collect::<anyhow::Result<Vec<_>>>()?;
     let chosen = if args.ensemble { Some(Selected::ensemble(&singles)?) } else { None };
@@ -58,10 +63,13 @@ pub(crate) async fn model(args: &ModelArguments) -> anyhow::Result<()> {
     let headline = format!("{}: {}", folder.display(), files.join(", "));
     page.write(&mut out, Tone::Strong, 2, &headline)?;
     page.write(&mut out, Tone::Plain, 2, &described(selected))?;
-    writeln!(out)?;
-    let single_reports = if chosen.is_some() { best.reports() } else { Vec::new() };
-    figures::table(&columns(&reports, &single_reports)).write(&mut out, page)?;
+    let alone = if chosen.is_some() { best.reports() } else { Vec::new() };
+    show_figures(&mut out, &reports, &alone, page)?;
     Ok(out.flush()?)
+}
+
+fn can_be_calibrated(kept: &Kept) -> bool {
+    kept.model.schema().task() == Task::Classification && kept.validation.is_some()
 }
 
 fn prepared(selected: Selected, args: &ModelArguments) -> anyhow::Result<Selected> {
@@ -132,15 +140,22 @@ fn described(selected: &Selected) -> String {
     }
 }
 
-/// The reports of the written model, and of the best single one if it is another.
-fn columns<'a>(
-    reports: &'a [(String, Report)],
-    single: &'a [(String, Report)],
-) -> Vec<(&'a str, &'a Report)> {
-    let mut columns: Vec<_> =
-        reports.iter().map(|(name, report)| (name.as_str(), report)).collect();
-    columns.extend(single.iter().map(|(name, report)| {
-        (if name == "test" { "best alone, test" } else { "best alone, validation" }, report)
-    }));
-    columns
+/// Shows the measures on each split. Those of an ensemble are next to those of the best model alone.
+fn show_figures(
+    out: &mut impl Write,
+    reports: &[(String, Report)],
+    alone: &[(String, Report)],
+    page: Page,
+) -> std::io::Result<()> {
+    if alone.is_empty() {
+        let columns = reports.iter().map(|(split, report)| (split.as_str(), report));
+        writeln!(out)?;
+        return figures::table(&columns.collect::<Vec<_>>()).write(out, page);
+    }
+    for ((split, ensemble), (_, alone)) in reports.iter().zip(alone) {
+        writeln!(out)?;
+        page.write(out, Tone::Plain, 2, &format!("{split} split"))?;
+        figures::table(&[("ensemble", ensemble), ("best alone", alone)]).write(out, page)?;
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use caviar_common::numbers::to_u64;
-use caviar_metrics::{Figure, Measure, Report};
+use caviar_metrics::{Figure, Report};
 
 use crate::show::table::{Column, Table};
 use crate::show::text;
@@ -43,13 +43,9 @@ pub(super) fn table(reports: &[(&str, &Report)]) -> Table {
         let cells = reports
             .iter()
             .map(|(_, report)| report.figure(measure).map_or_else(String::new, value));
-        table.row([name(measure)].into_iter().chain(cells));
+        table.row([measure.name().to_owned()].into_iter().chain(cells));
     }
     table
-}
-
-fn name(measure: Measure) -> String {
-    measure.name().to_owned()
 }
 
 /// Precision, recall and the confusions of each class.

@@ -50,11 +50,11 @@ pub(super) fn tell(schema: &Schema, counts: &ReadCounts) {
     }
     if counts.unlabelled > 0 {
         let rows = text::count(counts.unlabelled, "row");
-        talk(&format!("note: {rows} without a label in {label:?} left out"));
+        talk(&format!("note: left out {rows} without a label in {label:?}"));
     }
     if counts.unknown_classes > 0 && schema.task() == Task::Classification {
         talk(&format!(
-            "note: {} left out, with a class in {label:?} that the model does not know",
+            "note: left out {} with a class in {label:?} that the model does not know",
             text::count(counts.unknown_classes, "row"),
         ));
     }

@@ -6,8 +6,8 @@ use caviar_model::{Kept, Member, Model};
 
 use crate::failure::Failure;
 
-/// Rounds of the selection, each of which adds a member. Members can be added repeatedly, so this
-/// is also the finest share of a member.
+/// Rounds of the selection. Each adds a member, possibly one that was added before, so the smallest
+/// share of a member is one round's.
 const ROUNDS: usize = 50;
 
 /// A model with its predictions.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encode::{Encoder, Encoding};
 use crate::forms::{DateForm, Form};
-use crate::missing::MISSING;
+use crate::missing::{MISSING, MISSING_AMONG_NUMBERS};
 use crate::standard::Standard;
 
 /// From raw rows to the inputs of a network, and from its outputs to predictions.
@@ -104,6 +104,11 @@ impl Schema {
     /// The texts that stand for a missing value in a column of texts.
     pub fn missing_texts(&self) -> impl Iterator<Item = &str> {
         self.missing.iter().map(|text| text.trim()).chain(MISSING)
+    }
+
+    /// The texts that stand for a missing value among numbers, booleans and dates.
+    pub fn missing_among_numbers(&self) -> impl Iterator<Item = &str> {
+        self.missing_texts().chain(MISSING_AMONG_NUMBERS)
     }
 
     /// What each column becomes, in the order of the columns; empty for images.

@@ -11,9 +11,6 @@ use caviar_common::data::{ColumnType, Task};
 use caviar_data::{InputColumn, Schema};
 use serde_json::Value;
 
-/// Texts that are missing values among numbers, booleans and dates, next to those of the schema.
-const MISSING_AMONG_NUMBERS: [&str; 6] = ["None", "none", ".", "-", "--", "N.A."];
-
 /// The lines of the program. `names` are the inputs of the graph, in the order of the columns.
 pub(crate) fn program(schema: &Schema, names: &[String]) -> String {
     let mut lines = vec![
@@ -72,7 +69,7 @@ fn conversions(lines: &mut Vec<String>, schema: &Schema, names: &[String]) {
     if groups.is_empty() {
         return;
     }
-    let missing = schema.missing_texts().chain(MISSING_AMONG_NUMBERS).map(python);
+    let missing = schema.missing_among_numbers().map(python);
     lines.push(format!("missing = [{}]", missing.collect::<Vec<_>>().join(", ")));
     for (conversion, names) in groups {
         lines.push(format!("for name in [{}]:", names.join(", ")));
