@@ -140,7 +140,7 @@ fn described(selected: &Selected) -> String {
     }
 }
 
-/// Shows the measures on each split. Those of an ensemble are next to those of the best model alone.
+/// Shows the measures on each split. Those of an ensemble are next to those of the best model.
 fn show_figures(
     out: &mut impl Write,
     reports: &[(String, Report)],
