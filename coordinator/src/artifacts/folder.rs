@@ -41,14 +41,16 @@ impl Home for Folder {
     fn claim(&self, store: &str) -> io::Result<String> {
         private_folder(&self.path)?;
         let path = self.path.join("store");
-        match new_private(&path) {
-            Ok(mut file) => {
-                file.write_all(store.as_bytes())?;
-                file.sync_all()?;
-                sync_folder(&self.path)?;
+        if !path.try_exists()? {
+            // The file has its name once it is complete: another upload may read it at any moment.
+            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
+            file.write_all(store.as_bytes())?;
+            file.as_file().sync_all()?;
+            match file.persist_noclobber(&path) {
+                Ok(_) => sync_folder(&self.path)?,
+                Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(lost) => return Err(lost.error),
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
         }
         Ok(fs::read_to_string(path)?.trim().to_owned())
     }

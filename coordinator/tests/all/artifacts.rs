@@ -300,6 +300,7 @@ async fn two_writers_of_the_same_blob_do_no_harm() {
         }
         // Neither may end before the other one has begun.
         while i == 0 && it.partial() < senders.len() {
+            assert!(!calls.iter().any(tokio::task::JoinHandle::is_finished), "refused");
             tokio::task::yield_now().await;
         }
     }

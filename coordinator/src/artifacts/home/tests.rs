@@ -1,5 +1,6 @@
 //! What every home does, and what the others rely on.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Write};
 
@@ -68,6 +69,20 @@ impl Kept {
 fn bytes(length: usize) -> Vec<u8> {
     let byte = |i: usize| u8::try_from((i * 31 + i / 251) % 256).unwrap();
     (0..length).map(byte).collect()
+}
+
+#[test]
+fn of_many_that_claim_a_place_at_once_one_has_it_and_all_are_told_which() {
+    for round in 0..100 {
+        for (name, kept) in homes() {
+            let claim = |store: usize| kept.home.claim(&store.to_string()).unwrap();
+            let owners: BTreeSet<String> = std::thread::scope(|threads| {
+                let claims = [1, 2, 3, 4].map(|store| threads.spawn(move || claim(store)));
+                claims.into_iter().map(|claim| claim.join().unwrap()).collect()
+            });
+            assert_eq!(owners.len(), 1, "{name}, round {round}: {owners:?}");
+        }
+    }
 }
 
 #[test]
