@@ -18,7 +18,7 @@ use clap_complete::Shell;
 
 use self::access::{Access, Health, Tokens};
 use self::doctor::Doctor;
-use self::models::{Evaluate, ModelArguments, Predict, Split};
+use self::models::{Evaluate, ModelArguments, Predict, RefitArguments, Split};
 use self::slurm::Slurm;
 use self::ssh_workers::SshWorkers;
 pub(crate) use self::values::Sort;
@@ -106,6 +106,8 @@ pub(crate) enum Command {
     Best(Best),
     /// Write a model of a sweep into a folder: for Caviar, ONNX or PyTorch
     Model(ModelArguments),
+    /// Train a model of a sweep again on all rows of the data, and write it into a folder
+    Refit(RefitArguments),
     /// Predict the rows of a table with a model
     Predict(Predict),
     /// Judge the predictions of a model for rows whose labels are known
@@ -190,6 +192,7 @@ impl Command {
             Self::Init(_)
             | Self::Inspect(_)
             | Self::Model(_)
+            | Self::Refit(_)
             | Self::Predict(_)
             | Self::Split(_)
             | Self::Slurm(_)

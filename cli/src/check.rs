@@ -106,11 +106,9 @@ fn describe(spec: &SweepSpec, data: Option<&DataSummary>) -> String {
         Task::Regression => "a number to predict".to_owned(),
     };
     format!(
-        "{}: {} training, {} validation, {} test examples, {}, {output}",
+        "{}: {}, {}, {output}",
         spec.data.source,
-        data.train,
-        data.validation,
-        data.test,
+        text::splits(data),
         text::count(data.features.into(), "input"),
     )
 }

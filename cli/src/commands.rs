@@ -43,6 +43,7 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
         Command::Trials(args) => trials(&args).await,
         Command::Best(args) => best(&args).await,
         Command::Model(args) => models::model(&args).await,
+        Command::Refit(args) => models::refit(&args).await,
         Command::Predict(args) => models::predict::predict(&args),
         Command::Evaluate(args) => models::evaluate::evaluate(&args),
         Command::Split(args) => split::split(&args).await,

@@ -24,7 +24,10 @@ pub(crate) async fn split(args: &Split) -> anyhow::Result<()> {
     let rows = split_rows(&dataset, &sweep.spec.data, sweep.spec.seed)?;
     let count = rows.train.len() + rows.validation.len() + rows.test.len();
     let mut splits = vec!["train"; count];
-    for (name, numbers) in [("validation", &rows.validation), ("test", &rows.test)] {
+    let folds: Vec<String> = (1..=rows.folds.len()).map(|fold| format!("fold{fold}")).collect();
+    let folds = folds.iter().map(String::as_str).zip(&rows.folds);
+    let named = [("validation", &rows.validation), ("test", &rows.test)].into_iter().chain(folds);
+    for (name, numbers) in named {
         for &number in numbers {
             if let Some(split) = splits.get_mut(number) {
                 *split = name;
@@ -43,7 +46,7 @@ pub(crate) async fn split(args: &Split) -> anyhow::Result<()> {
 }
 
 /// The data of a sweep: at its path if the same is still there, else from the coordinator.
-async fn dataset(client: &Client, sweep: &SweepView) -> anyhow::Result<Dataset> {
+pub(crate) async fn dataset(client: &Client, sweep: &SweepView) -> anyhow::Result<Dataset> {
     if sweep.spec.data.is_external() {
         let message = format!("external programs run the trials of {}", sweep.name);
         return Err(Failure::hinted(message, "such a sweep has no data to split").into());

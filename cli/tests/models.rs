@@ -205,3 +205,84 @@ fn mistakes_are_named_and_leave_no_file() {
     let said = refusal(folder, &["evaluate", "m", "train.csv"]);
     assert!(said.contains("model.caviar"), "{said}");
 }
+
+#[test]
+fn folds_and_repeats_are_judged_by_their_mean_and_the_model_is_their_average() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("train.csv"), table(120)).unwrap();
+    let text = sweep("kinds", "train.csv", "folds = 3\ntest = 0.2\n");
+    std::fs::write(folder.join("s.toml"), format!("{text}[objective]\nrepeats = 2\n")).unwrap();
+    let result = json(&stdout(folder, &["run", "s.toml", "--json", "--slots", "1"]));
+    assert_eq!((&result["data"]["train"], &result["data"]["folds"]), (&96.into(), &3.into()));
+    assert_eq!(result["test"]["reproduced"], true);
+    let checked = stdout(folder, &["check", "s.toml"]);
+    assert!(checked.contains("96 examples in 3 folds, 24 test examples"), "{checked}");
+
+    // The same on two slots, and the same bytes.
+    stdout(folder, &["run", "s.toml", "--slots", "2", "--store", "other.db"]);
+    let export = |store: &str| stdout(folder, &["export", "kinds", "--store", store]);
+    let strip = |text: String| -> Vec<serde_json::Value> {
+        let trials = text.lines().map(json);
+        trials.map(|trial| trial["epochs"].clone()).collect()
+    };
+    assert_eq!(strip(export("caviar.db")), strip(export("other.db")));
+    stdout(folder, &["model", "kinds", "-o", "m"]);
+    stdout(folder, &["model", "kinds", "-o", "n", "--store", "other.db"]);
+    let bytes = |name: &str| std::fs::read(folder.join(name).join("model.caviar")).unwrap();
+    assert_eq!(bytes("m"), bytes("n"));
+    let config = json(&std::fs::read_to_string(folder.join("m/config.json")).unwrap());
+    assert_eq!(config["members"].as_array().unwrap().len(), 6);
+    let metrics = json(&std::fs::read_to_string(folder.join("m/metrics.json")).unwrap());
+    assert_eq!(
+        (&metrics["validation"]["rows"], &metrics["test"]["rows"]),
+        (&96.into(), &24.into())
+    );
+    let shown = stdout(folder, &["model", "kinds", "-o", "e", "--ensemble", "--format", "onnx"]);
+    assert!(shown.contains("an average of the models of the trials"), "{shown}");
+    let why = refusal(folder, &["model", "kinds", "-o", "c", "--calibrate"]);
+    assert!(why.contains("only a single network for classes can be"), "{why}");
+
+    let splits = stdout(folder, &["split", "kinds"]);
+    for (name, rows) in [("fold1", 32), ("fold2", 32), ("fold3", 32), ("test", 24)] {
+        let of_split = splits.lines().filter(|line| line.ends_with(&format!(",{name}")));
+        assert_eq!(of_split.count(), rows, "{name}");
+    }
+}
+
+#[test]
+fn a_model_is_trained_again_on_all_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("train.csv"), table(200)).unwrap();
+    std::fs::write(folder.join("s.toml"), sweep("kinds", "train.csv", "")).unwrap();
+    stdout(folder, &["run", "s.toml", "--slots", "2"]);
+    let shown = stdout(folder, &["refit", "kinds"]);
+    assert!(shown.starts_with("kinds-refit: model.caviar, README.md"), "{shown}");
+    assert!(shown.contains("trained without the rows that measure it"), "{shown}");
+    let card = std::fs::read_to_string(folder.join("kinds-refit/README.md")).unwrap();
+    assert!(card.contains("This model was trained on all rows of the data"), "{card}");
+    let judged = json(&stdout(folder, &["evaluate", "kinds-refit", "train.csv", "--json"]));
+    let accuracy = judged["figures"].as_array().unwrap();
+    let accuracy = accuracy.iter().find(|it| it["measure"] == "accuracy").unwrap();
+    assert!(accuracy["value"].as_f64().unwrap() > 0.8, "{judged}");
+    // Its statistics are those of all rows, and it has the same bytes every time.
+    stdout(folder, &["model", "kinds", "-o", "before"]);
+    stdout(folder, &["refit", "kinds", "-o", "again"]);
+    let bytes = |name: &str| std::fs::read(folder.join(name).join("model.caviar")).unwrap();
+    assert_eq!(bytes("kinds-refit"), bytes("again"));
+    let median = |name: &str| {
+        let config = std::fs::read_to_string(folder.join(name).join("config.json")).unwrap();
+        json(&config)["schema"]["encoder"].to_string()
+    };
+    assert_ne!(median("before"), median("again"));
+    // Every network of an ensemble, and a file that is there is not replaced.
+    let shown = stdout(folder, &["refit", "kinds", "--ensemble", "-o", "e"]);
+    assert!(shown.contains("parameters"), "{shown}");
+    let why = refusal(folder, &["refit", "kinds", "-o", "e"]);
+    assert!(why.contains("e is there already"), "{why}");
+    std::fs::write(folder.join("train.csv"), table(201)).unwrap();
+    let again = stdout(folder, &["refit", "kinds", "-o", "from-block"]);
+    assert!(again.starts_with("from-block: "), "{again}");
+    assert_eq!(bytes("from-block"), bytes("again"));
+}

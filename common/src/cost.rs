@@ -9,7 +9,7 @@ use crate::train::{Normalization, Optimizer, TrainSpec};
 /// Floating-point operations per unit of virtual time.
 const FLOPS_PER_UNIT: u64 = 1_000_000;
 
-/// The cost of one epoch in units of a million floating-point operations, at least 1.
+/// The cost of one epoch of a trial in units of a million floating-point operations, at least 1.
 ///
 /// It counts
 ///
@@ -19,10 +19,16 @@ const FLOPS_PER_UNIT: u64 = 1_000_000;
 /// - the optimiser's operations per weight and mini-batch, and those of the weight average,
 /// - the forward products of the validation split.
 ///
+/// A cross-validation counts all folds, each row in all but one, and `repeats` counts all of it.
 /// Sums saturate, so no size overflows.
-pub fn epoch_units(spec: &TrainSpec, data: &DataSummary) -> u64 {
-    let batch = u64::from(spec.batch_size).min(data.train.max(1));
-    let steps = data.train.div_ceil(batch);
+pub fn epoch_units(spec: &TrainSpec, data: &DataSummary, repeats: u32) -> u64 {
+    let folds = u64::from(data.folds.max(1));
+    // With folds, how many of them each row trains.
+    let trains = folds.saturating_sub(1).max(1);
+    let rows = data.train.saturating_mul(trains);
+    let rows_of_fold = rows.div_ceil(folds).max(1);
+    let batch = u64::from(spec.batch_size).min(rows_of_fold);
+    let steps = rows_of_fold.div_ceil(batch).saturating_mul(folds);
     let mut inputs = u64::from(data.features);
     let (mut weights, mut products, mut activations) = (0u64, 0u64, 0u64);
     for (layer, units) in spec.hidden.iter().chain(std::iter::once(&data.outputs)).enumerate() {
@@ -37,12 +43,12 @@ pub fn epoch_units(spec: &TrainSpec, data: &DataSummary) -> u64 {
     let per_example = products
         .saturating_mul(2)
         .saturating_add(activations.saturating_mul(activation_flops(spec)));
-    let training = data
-        .train
+    let training = rows
         .saturating_mul(per_example)
         .saturating_add(steps.saturating_mul(weights).saturating_mul(update_flops(spec)));
     let evaluation = data.validation.saturating_mul(weights.saturating_mul(2));
-    training.saturating_add(evaluation).div_ceil(FLOPS_PER_UNIT).max(1)
+    let all = training.saturating_add(evaluation).saturating_mul(u64::from(repeats.max(1)));
+    all.div_ceil(FLOPS_PER_UNIT).max(1)
 }
 
 /// Operations per activation, forward and backward.
@@ -82,7 +88,7 @@ mod tests {
             outputs: 10,
             ..DataSummary::default()
         };
-        epoch_units(&train_spec(&fixed, &Assignment::default()).unwrap(), &data)
+        epoch_units(&train_spec(&fixed, &Assignment::default()).unwrap(), &data, 1)
     }
 
     #[test]

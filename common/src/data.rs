@@ -94,6 +94,10 @@ pub struct SplitSpec {
     pub validation_source: Option<String>,
     /// The same for the test split.
     pub test_source: Option<String>,
+    /// The number of folds of a cross-validation. Every row that is not in the test split is in one
+    /// fold, and a trial is trained once for each fold, which validates it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folds: Option<u32>,
 }
 
 impl SplitSpec {
@@ -148,11 +152,11 @@ impl DataSpec {
 
 /// What the coordinator stores of the data: the shape of the network's ends, the number of
 /// examples in an epoch, and a digest that tells whether a worker has the same data.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataSummary {
-    /// Rows in the training split.
+    /// Rows in the training split; of a cross-validation the rows of all folds.
     pub train: u64,
-    /// Rows in the validation split.
+    /// Rows in the validation split; of a cross-validation the rows of all folds.
     pub validation: u64,
     /// Rows in the test split.
     pub test: u64,
@@ -160,6 +164,9 @@ pub struct DataSummary {
     pub features: u32,
     /// Outputs of the network: the number of classes, or 1 for regression.
     pub outputs: u32,
+    /// The folds of a cross-validation, at least 2; 1 without.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub folds: u32,
     /// BLAKE3 of the columns and labels as read, in hexadecimal.
     pub digest: String,
     /// The data as a block; `None` for data that the coordinator and the workers read at its path.
@@ -175,6 +182,33 @@ pub struct DataSummary {
     /// What was noticed about the data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<DataNote>,
+}
+
+impl Default for DataSummary {
+    fn default() -> Self {
+        Self {
+            train: 0,
+            validation: 0,
+            test: 0,
+            features: 0,
+            outputs: 0,
+            folds: 1,
+            digest: String::new(),
+            block: None,
+            task: None,
+            baseline: None,
+            notes: Vec::new(),
+        }
+    }
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_one(folds: &u32) -> bool {
+    *folds == 1
 }
 
 /// The scores of the best model without inputs: for classification it predicts the shares of the

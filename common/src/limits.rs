@@ -15,6 +15,10 @@ pub const MAX_CHOICES: usize = 256;
 pub const MAX_ROUNDS: usize = 64;
 /// Most models that one sweep keeps.
 pub const MAX_MODELS: u32 = 64;
+/// Most folds of a cross-validation.
+pub const MAX_FOLDS: u32 = 20;
+/// Most trainings of the same assignment on the same fold.
+pub const MAX_REPEATS: u32 = 10;
 /// Most epochs of one trial.
 pub const MAX_EPOCHS: u32 = 100_000;
 /// Most hidden layers of one network.

@@ -61,6 +61,15 @@ impl Seed {
         Self(key)
     }
 
+    /// The key for one of several trainings of a trial; for number 0 this key itself. The number is
+    /// where [`Self::derive`] leaves zeros, so no two keys become the same.
+    #[must_use]
+    pub fn part(mut self, number: u32) -> Self {
+        let (_, rest) = self.0.split_at_mut(28);
+        rest.copy_from_slice(&number.to_le_bytes());
+        self
+    }
+
     /// The stream with number `index` (for example an epoch) of this key, from its start.
     pub fn stream(self, index: u64) -> Stream {
         let mut rng = ChaCha8Rng::from_seed(self.0);
@@ -143,6 +152,14 @@ mod tests {
         assert_ne!(base, Seed::derive(8, 3, Purpose::Init).word());
         assert_ne!(base, Seed::derive(7, 4, Purpose::Init).word());
         assert_ne!(base, Seed::derive(7, 3, Purpose::Shuffle).word());
+    }
+
+    #[test]
+    fn the_trainings_of_a_trial_have_different_streams_and_the_first_has_that_of_the_trial() {
+        let seed = Seed::derive(7, 3, Purpose::Init);
+        assert_eq!(seed.part(0), seed);
+        assert_ne!(seed.part(1).word(), seed.part(2).word());
+        assert_ne!(seed.part(1).word(), seed.word());
     }
 
     #[test]

@@ -25,7 +25,7 @@ use caviar_common::message::{Finished, Grant, KeepRule};
 use caviar_common::metric::{EpochMetrics, Score};
 use caviar_common::numbers::to_u64;
 use caviar_common::outcome::{Job, Outcome};
-use caviar_nn::{TrainError, Trainer, trial_bytes};
+use caviar_nn::{TrainError, TrialTrainer, trial_bytes};
 use tokio::sync::mpsc;
 
 use crate::agent::{End, ModelBytes, RunnerEvent, State};
@@ -227,16 +227,15 @@ impl Runner {
             block: grant.block,
         };
         let admission = self.memory.admit(grant.lease, self.control.flags(), key, |data| {
-            trial_bytes(&spec, data, grant.objective.epoch)
+            trial_bytes(&spec, data, &grant.objective)
         })?;
         let Some(admission) = admission else { return Ok(None) };
         self.began.set(Instant::now());
         self.bytes.set(Some(admission.bytes()));
         tracing::info!(memory = %ByteSize(admission.bytes()), "trial started");
         let trial = u64::from(grant.replays.unwrap_or(grant.trial).0);
-        let trainer = Trainer::new(&spec, admission.data(), grant.seed, trial)?;
-        let trainer = trainer.with_data_digest(&grant.digest);
-        let mut trainer = trainer.with_objective(&grant.objective)?;
+        let data = (admission.data(), grant.digest.as_str());
+        let mut trainer = TrialTrainer::new(&spec, data, &grant.objective, grant.seed, trial)?;
         if let Some(checkpoint) = grant.checkpoint
             && !self.resume(grant.lease, checkpoint.blob, &mut trainer)?
         {
@@ -253,7 +252,7 @@ impl Runner {
         &self,
         grant: &Grant,
         epochs: u32,
-        trainer: &mut Trainer,
+        trainer: &mut TrialTrainer,
     ) -> Result<Option<(Outcome, Option<Score>)>, TrialError> {
         let may_continue = || self.wait_while_parked() && !self.is_checkpoint_due();
         loop {
@@ -280,7 +279,7 @@ impl Runner {
 
     /// Sends the model of a completed training to where it is stored, if the sweep wants it. A
     /// model that cannot be made costs only itself.
-    fn keep(&self, grant: &Grant, trainer: &mut Trainer) {
+    fn keep(&self, grant: &Grant, trainer: &mut TrialTrainer) {
         let counting = trainer.counting();
         let value = counting.and_then(|metrics| metrics.get(&grant.objective.metric));
         let is_wanted = grant.objective.cost(value).is_some_and(|cost| match grant.keep {
@@ -309,7 +308,7 @@ impl Runner {
         &self,
         lease: LeaseId,
         blob: Blob,
-        trainer: &mut Trainer,
+        trainer: &mut TrialTrainer,
     ) -> Result<bool, TrialError> {
         if self.events.blocking_send(RunnerEvent::Resumes { lease, blob }).is_err() {
             return Ok(false);
@@ -353,7 +352,7 @@ impl Runner {
 
     /// Writes the checkpoint for which the training was interrupted, unless the trial is short.
     /// False if the runner should end.
-    fn write_checkpoint(&self, grant: &Grant, trainer: &Trainer) -> Result<bool, TrialError> {
+    fn write_checkpoint(&self, grant: &Grant, trainer: &TrialTrainer) -> Result<bool, TrialError> {
         let is_stopped = self.control.flags().stopped().load(Ordering::Acquire);
         let (Some(every), Job::Train) = (self.checkpoint_every, grant.job) else {
             return Ok(!is_stopped);

@@ -14,6 +14,40 @@ Examples:
   caviar model digits --ensemble -o models/digits
   caviar model digits --trial 46 --format onnx,safetensors")]
 pub(crate) struct ModelArguments {
+    /// Which model.
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// Calibrate the probabilities on the validation split, with one temperature for each network
+    #[arg(long)]
+    pub(crate) calibrate: bool,
+    /// What is written.
+    #[command(flatten)]
+    pub(crate) folder: FolderArguments,
+    /// Where to read from.
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  caviar refit digits                        The winner, trained again on all rows
+  caviar refit digits --ensemble --format caviar,onnx -o digits-final")]
+pub(crate) struct RefitArguments {
+    /// Which model.
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+    /// What is written.
+    #[command(flatten)]
+    pub(crate) folder: FolderArguments,
+    /// Where to read from.
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
+/// Which of the models of a sweep.
+#[derive(Debug, Args)]
+pub(crate) struct Choice {
     /// Name or number of the sweep
     pub(crate) sweep: String,
     /// The trial whose model is written [default: the best one]
@@ -22,9 +56,11 @@ pub(crate) struct ModelArguments {
     /// Write an average of several of the best models
     #[arg(long)]
     pub(crate) ensemble: bool,
-    /// Calibrate the probabilities on the validation split, with one temperature for each network
-    #[arg(long)]
-    pub(crate) calibrate: bool,
+}
+
+/// The folder of a model.
+#[derive(Debug, Args)]
+pub(crate) struct FolderArguments {
     /// The folder to write [default: the name of the sweep with -model, in this folder]
     #[arg(short, long, value_name = "DIR", value_parser = path())]
     pub(crate) output: Option<PathBuf>,
@@ -34,9 +70,6 @@ pub(crate) struct ModelArguments {
     /// Make batch normalisation a part of the weights in ONNX
     #[arg(long)]
     pub(crate) fold_batch_norm: bool,
-    /// Where to read from.
-    #[command(flatten)]
-    pub(crate) source: Source,
 }
 
 /// A form of a model.

@@ -1,7 +1,6 @@
 //! `caviar model`: the model of a sweep as a folder.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use caviar_client::Client;
 use caviar_common::data::Task;
@@ -9,12 +8,12 @@ use caviar_common::numbers::to_u64;
 use caviar_common::outcome::SweepState;
 use caviar_common::view::{ModelView, SweepView};
 use caviar_metrics::Report;
-use caviar_model::{About, Kept, Member};
+use caviar_model::{About, Kept, Member, Model};
 
 use super::figures;
 use super::folder::{Contents, write};
 use super::selection::Selected;
-use crate::args::models::ModelArguments;
+use crate::args::models::{Choice, ModelArguments};
 use crate::blobs::download;
 use crate::embedded::Reader;
 use crate::failure::Failure;
@@ -26,50 +25,56 @@ use crate::show::text;
 
 /// Writes the folder of a model and shows how good the model is.
 pub(crate) async fn model(args: &ModelArguments) -> anyhow::Result<()> {
-    let (sweep, kept) = Reader::with(&args.source, async |reader| {
-        let sweep = reader.client.sweep(&args.sweep).await?;
-        let mut kept = Vec::new();
-        for wanted in wanted(&sweep, args)? {
-            kept.push(fetch(&reader.client, wanted).await?);
-        }
-        Ok((sweep, kept))
-    })
-    .await?;
-    if !matches!(sweep.state, SweepState::Completed | SweepState::Cancelled) {
-        talk(&format!("note: {} is not completed: a better model may follow", sweep.name));
-    }
+    let (sweep, kept) =
+        Reader::with(&args.source, async |reader| chosen(&reader.client, &args.choice).await)
+            .await?;
     if args.calibrate && kept.iter().any(|kept| !can_be_calibrated(kept)) {
-        let hint = "only models of classes can be, if their validation split is not too large";
+        let hint = "only a single network for classes can be, if its validation split is not too \
+                    large";
         return Err(Failure::hinted("the model cannot be calibrated", hint).in_input().into());
     }
     let singles = kept.iter().map(|kept| prepared(Selected::single(kept), args));
     let singles = singles.collect::<anyhow::Result<Vec<_>>>()?;
-    let chosen = if args.ensemble { Some(Selected::ensemble(&singles)?) } else { None };
+    let chosen = if args.choice.ensemble { Some(Selected::ensemble(&singles)?) } else { None };
     let best = singles.first().ok_or_else(|| none_kept(&sweep))?;
     let selected = chosen.as_ref().unwrap_or(best);
     let reports = selected.reports();
-    let folder =
-        args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}-model", sweep.name)));
     let contents = Contents {
         model: &selected.model,
-        formats: &args.format,
-        folds: args.fold_batch_norm,
+        arguments: &args.folder,
         reports: &reports,
+        is_refit: false,
         sweep: sweep_toml::text(&sweep.spec),
     };
-    let files = write(&folder, &contents)?;
+    let written = write(&format!("{}-model", sweep.name), &contents)?;
     let mut out = show::stdout();
     let page = Page::of_stdout();
-    let headline = format!("{}: {}", folder.display(), files.join(", "));
-    page.write(&mut out, Tone::Strong, 2, &headline)?;
-    page.write(&mut out, Tone::Plain, 2, &described(selected))?;
+    page.write(&mut out, Tone::Strong, 2, &written)?;
+    page.write(&mut out, Tone::Plain, 2, &described(&selected.model))?;
     let alone = if chosen.is_some() { best.reports() } else { Vec::new() };
     show_figures(&mut out, &reports, &alone, page)?;
     Ok(out.flush()?)
 }
 
+/// The sweep, and the models that are needed, the best first.
+pub(super) async fn chosen(
+    client: &Client,
+    choice: &Choice,
+) -> anyhow::Result<(SweepView, Vec<Kept>)> {
+    let sweep = client.sweep(&choice.sweep).await?;
+    let mut kept = Vec::new();
+    for wanted in wanted(&sweep, choice)? {
+        kept.push(fetch(client, wanted).await?);
+    }
+    if !matches!(sweep.state, SweepState::Completed | SweepState::Cancelled) {
+        talk(&format!("note: {} is not completed: a better model may follow", sweep.name));
+    }
+    Ok((sweep, kept))
+}
+
 fn can_be_calibrated(kept: &Kept) -> bool {
-    kept.model.schema().task() == Task::Classification && kept.validation.is_some()
+    let is_of_classes = kept.model.schema().task() == Task::Classification;
+    is_of_classes && kept.validation.is_some() && !kept.model.is_ensemble()
 }
 
 fn prepared(selected: Selected, args: &ModelArguments) -> anyhow::Result<Selected> {
@@ -77,11 +82,11 @@ fn prepared(selected: Selected, args: &ModelArguments) -> anyhow::Result<Selecte
 }
 
 /// The models that are needed, the best first.
-fn wanted(sweep: &SweepView, args: &ModelArguments) -> anyhow::Result<Vec<ModelView>> {
+fn wanted(sweep: &SweepView, choice: &Choice) -> anyhow::Result<Vec<ModelView>> {
     let models = &sweep.models;
     let first = models.first().ok_or_else(|| none_kept(sweep))?;
-    let Some(trial) = args.trial else {
-        return Ok(if args.ensemble { models.clone() } else { vec![*first] });
+    let Some(trial) = choice.trial else {
+        return Ok(if choice.ensemble { models.clone() } else { vec![*first] });
     };
     let found = models.iter().find(|model| model.trial.0 == trial);
     let found = found.ok_or_else(|| {
@@ -96,7 +101,7 @@ fn wanted(sweep: &SweepView, args: &ModelArguments) -> anyhow::Result<Vec<ModelV
     Ok(vec![*found])
 }
 
-fn none_kept(sweep: &SweepView) -> Failure {
+pub(super) fn none_kept(sweep: &SweepView) -> Failure {
     let name = &sweep.name;
     let hint = if sweep.spec.data.is_external() {
         "external programs keep their models themselves"
@@ -117,8 +122,8 @@ async fn fetch(client: &Client, model: ModelView) -> anyhow::Result<Kept> {
 }
 
 /// What the model is: a trial, or the members of an ensemble.
-fn described(selected: &Selected) -> String {
-    let members = selected.model.members();
+pub(super) fn described(model: &Model) -> String {
+    let members = model.members();
     let parameters: usize = members.iter().map(Member::parameters).sum();
     let size = text::count(to_u64(parameters), "parameter");
     match members {
@@ -141,7 +146,7 @@ fn described(selected: &Selected) -> String {
 }
 
 /// Shows the measures on each split. Those of an ensemble are next to those of the best model.
-fn show_figures(
+pub(super) fn show_figures(
     out: &mut impl Write,
     reports: &[(String, Report)],
     alone: &[(String, Report)],

@@ -10,23 +10,30 @@ use caviar_model::{
 use serde_json::json;
 
 use super::figures;
-use crate::args::models::ModelFormat;
+use crate::args::models::{FolderArguments, ModelFormat};
 use crate::failure::Failure;
 use caviar_metrics::Report;
+
+/// What precedes the measures in the card of a model that was trained on all rows.
+const REFIT: &str = "This model was trained on all rows of the data, so that none are left to \
+                     measure it. These are the figures of the same networks when they were \
+                     trained without the rows that measure them.\n\n";
 
 /// What the folder of a model is made from.
 pub(super) struct Contents<'a> {
     pub(super) model: &'a Model,
-    pub(super) formats: &'a [ModelFormat],
-    pub(super) folds: bool,
+    pub(super) arguments: &'a FolderArguments,
     /// The measures by split.
     pub(super) reports: &'a [(String, Report)],
+    /// The model was trained on all rows, and the measures are those of the model before.
+    pub(super) is_refit: bool,
     /// The sweep file, as the sweep ran.
     pub(super) sweep: String,
 }
 
-/// Writes the folder. It appears when it is complete.
-pub(super) fn write(folder: &Path, contents: &Contents<'_>) -> anyhow::Result<Vec<&'static str>> {
+/// Writes the folder, and says what it has. It appears when it is complete.
+pub(super) fn write(default_name: &str, contents: &Contents<'_>) -> anyhow::Result<String> {
+    let folder = &contents.arguments.folder(default_name);
     check_free(folder)?;
     let files = contents.files()?;
     let partial = partial(folder);
@@ -39,11 +46,19 @@ pub(super) fn write(folder: &Path, contents: &Contents<'_>) -> anyhow::Result<Ve
     // An empty folder may be there.
     let _none = fs::remove_dir(folder);
     fs::rename(&partial, folder).with_context(writing)?;
-    Ok(files.iter().map(|(name, _)| *name).collect())
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    Ok(format!("{}: {}", folder.display(), names.join(", ")))
+}
+
+impl FolderArguments {
+    /// The folder that is written.
+    pub(super) fn folder(&self, default_name: &str) -> PathBuf {
+        self.output.clone().unwrap_or_else(|| PathBuf::from(default_name))
+    }
 }
 
 /// Refuses a folder that has files, and a path that is a file.
-fn check_free(folder: &Path) -> Result<(), Failure> {
+pub(super) fn check_free(folder: &Path) -> Result<(), Failure> {
     let is_free = match fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_none(),
         Err(_) => !folder.exists(),
@@ -72,7 +87,7 @@ impl Contents<'_> {
             ModelFormat::OnnxCore,
             ModelFormat::Safetensors,
         ] {
-            if !self.formats.contains(&format) {
+            if !self.arguments.format.contains(&format) {
                 continue;
             }
             let (file, bytes) = self.file(format)?;
@@ -87,6 +102,7 @@ impl Contents<'_> {
         } else {
             figures::markdown(reports)
         };
+        let metrics = if self.is_refit { format!("{REFIT}{metrics}") } else { metrics };
         let by_split: serde_json::Map<String, serde_json::Value> =
             reports.iter().map(|(split, report)| (split.clone(), json!(report))).collect();
         let pretty = |value: &serde_json::Value| -> anyhow::Result<Vec<u8>> {
@@ -96,7 +112,9 @@ impl Contents<'_> {
         };
         files.push(("README.md", card(model, &metrics, &kinds).into_bytes()));
         files.push(("config.json", pretty(&model.config())?));
-        files.push(("metrics.json", pretty(&json!(by_split))?));
+        let metrics =
+            if self.is_refit { json!({"before_refit": by_split}) } else { json!(by_split) };
+        files.push(("metrics.json", pretty(&metrics)?));
         files.push(("sweep.toml", self.sweep.clone().into_bytes()));
         Ok(files)
     }
@@ -104,7 +122,7 @@ impl Contents<'_> {
     fn file(&self, format: ModelFormat) -> anyhow::Result<(ModelFile, Vec<u8>)> {
         let model = self.model;
         let as_onnx = |form| {
-            let options = OnnxOptions { form, fold_batch_norm: self.folds };
+            let options = OnnxOptions { form, fold_batch_norm: self.arguments.fold_batch_norm };
             onnx(model, options).map(|bytes| (ModelFile::Onnx(form), bytes))
         };
         Ok(match format {

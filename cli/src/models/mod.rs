@@ -5,10 +5,12 @@ mod export;
 mod figures;
 mod folder;
 pub(crate) mod predict;
+mod refit;
 mod rows;
 mod selection;
 
 pub(crate) use export::model;
+pub(crate) use refit::refit;
 
 use std::path::Path;
 

@@ -47,9 +47,11 @@ impl Selected {
             Task::Regression => Measure::Rmse,
         };
         let weights = ensemble::select(&validations, measure, ROUNDS)?;
-        let members = weights.iter().filter_map(|(number, weight)| {
-            let member = kept.get(*number)?.model.members().first()?;
-            Some(Member { weight: *weight, ..member.clone() })
+        let members = weights.iter().flat_map(|(number, weight)| {
+            let members = kept.get(*number).map(|it| it.model.members()).unwrap_or_default();
+            let weighted =
+                move |member: &Member| Member { weight: weight * member.weight, ..member.clone() };
+            members.iter().map(weighted)
         });
         let model = Model::new(first.model.schema().clone(), members.collect())?;
         let test = lists(|it| it.test.clone());

@@ -109,6 +109,9 @@ pub(crate) fn status(
         writeln!(out)?;
         winner(out, sweep, best, page)?;
     }
+    if let Some(line) = models(sweep) {
+        page.write(out, Tone::Faint, 8, &line)?;
+    }
     if let Some(ahead) = best_running(sweep, running) {
         writeln!(out)?;
         page.write(out, Tone::Strong, 2, &running_line(sweep, ahead))?;
@@ -121,6 +124,14 @@ pub(crate) fn status(
     writeln!(out)?;
     page.write(out, Tone::Faint, 6, &data(sweep))?;
     sweep.data.notes.iter().try_for_each(|note| write_note(out, note, page))
+}
+
+/// The trials whose models are kept, the best first; `None` if there are none.
+fn models(sweep: &SweepView) -> Option<String> {
+    let trials: Vec<String> = sweep.models.iter().map(|model| model.trial.to_string()).collect();
+    let name = &sweep.name;
+    let trials = Some(trials.join(", ")).filter(|trials| !trials.is_empty())?;
+    Some(format!("models  of the trials {trials}; to write one: caviar model {name}"))
 }
 
 /// How many trials are in flight at most, and where the number is from.
@@ -176,12 +187,14 @@ fn data(sweep: &SweepView) -> String {
     if sweep.spec.data.is_external() {
         return "data  external: other programs ask for the trials and run them".to_owned();
     }
+    let repeats = match sweep.spec.objective.repeats {
+        1 => String::new(),
+        repeats => format!("; each trial is trained {repeats} times"),
+    };
     format!(
-        "data  {}: {} training, {} validation, {} test examples, {}",
+        "data  {}: {}, {}{repeats}",
         sweep.spec.data.source,
-        data.train,
-        data.validation,
-        data.test,
+        text::splits(data),
         text::count(data.features.into(), "input"),
     )
 }

@@ -27,6 +27,9 @@ pub(crate) fn text(spec: &SweepSpec) -> String {
     }
     put(&mut objective, "goal", spec.objective.goal.name());
     put(&mut objective, "epoch", spec.objective.epoch.name());
+    if spec.objective.repeats > 1 {
+        put(&mut objective, "repeats", i64::from(spec.objective.repeats));
+    }
     file.insert("objective".to_owned(), objective.into());
     let mut stopping = Table::new();
     put(&mut stopping, "rule", spec.stopping.name());
@@ -82,7 +85,7 @@ fn data(data: &DataSpec) -> Table {
     put_some(&mut section, "labels", data.labels.as_deref());
     put_some(&mut section, "task", data.task.map(|task| task.name()));
     let split = &data.split;
-    if split.validation_source.is_none() {
+    if split.validation_source.is_none() && split.folds.is_none() {
         put(&mut section, "validation", data.validation);
     }
     if split.test_source.is_none() {
@@ -92,6 +95,7 @@ fn data(data: &DataSpec) -> Table {
     put_some(&mut section, "time", split.time.as_deref());
     put_some(&mut section, "validation_source", split.validation_source.as_deref());
     put_some(&mut section, "test_source", split.test_source.as_deref());
+    put_some(&mut section, "folds", split.folds.map(i64::from));
     let table = &data.table;
     put_some(&mut section, "delimiter", table.delimiter.map(String::from));
     put_some(&mut section, "header", table.header);

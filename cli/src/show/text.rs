@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use caviar_common::assignment::Value;
+use caviar_common::data::DataSummary;
 use caviar_common::metric::{Metric, Score};
 use caviar_common::reason::{Extent, SearchBox};
 use caviar_common::spec::SweepSpec;
@@ -100,6 +101,16 @@ pub(crate) fn seconds(seconds: f64) -> String {
 /// `1 trial`, `2 trials`.
 pub(crate) fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+/// How many examples each split of the data has, or how many are in how many folds.
+pub(crate) fn splits(data: &DataSummary) -> String {
+    let DataSummary { train, validation, test, folds, .. } = data;
+    if *folds > 1 {
+        format!("{train} examples in {folds} folds, {test} test examples")
+    } else {
+        format!("{train} training, {validation} validation, {test} test examples")
+    }
 }
 
 /// How many epochs were trained again; `None` if none were.

@@ -10,6 +10,7 @@ use crate::cells::Cells;
 use crate::dataset::Dataset;
 use crate::error::{DataError, TEST, VALIDATION};
 use crate::examples::{Targets, pick};
+use crate::folds::deal;
 use crate::table::{GIVEN_POOL, GIVEN_TEST, GIVEN_VALIDATION};
 
 fn check_shares(validation: f64, test: f64) -> Result<(), DataError> {
@@ -34,14 +35,30 @@ fn check_shares(validation: f64, test: f64) -> Result<(), DataError> {
 }
 
 /// The rows of each split, ascending.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Rows {
     pub(crate) train: Vec<usize>,
     pub(crate) validation: Vec<usize>,
     pub(crate) test: Vec<usize>,
+    /// The rows of each fold of a cross-validation, ascending; empty without. Together they are
+    /// `train`, and `validation` is empty.
+    pub(crate) folds: Vec<Vec<usize>>,
 }
 
 impl Rows {
+    /// The rows that each model of a trial is trained and validated on: one pair for each fold, or
+    /// the training and the validation split.
+    pub(crate) fn parts(&self) -> Vec<(Vec<usize>, &[usize])> {
+        if self.folds.is_empty() {
+            return vec![(self.train.clone(), &self.validation)];
+        }
+        let others = |fold: &[usize]| {
+            let others = self.train.iter().filter(|row| fold.binary_search(row).is_err());
+            others.copied().collect()
+        };
+        self.folds.iter().map(|fold| (others(fold), fold.as_slice())).collect()
+    }
+
     /// Draws the rows of each split by the shares in `spec` and the sweep's seed.
     ///
     /// The validation and test splits have the rounded share of all rows, and of every class its
@@ -51,8 +68,12 @@ impl Rows {
     /// With groups or times, see [`by_group`] and [`by_time`]. A split that a file gives has its
     /// rows, and the shares are those of the other rows.
     ///
+    /// A cross-validation has no validation split: [`crate::folds`] deals the rows that are not in
+    /// the test split.
+    ///
     /// # Errors
-    /// A share out of range, a split without a row, or a training split of fewer than 2 rows.
+    /// A share out of range, a split or fold without a row, or a training split of fewer than 2
+    /// rows.
     pub(crate) fn draw(
         dataset: &Dataset,
         spec: &DataSpec,
@@ -65,8 +86,9 @@ impl Rows {
             (0..rows).filter(move |&row| given.map_or(GIVEN_POOL, |cells| cells.get(row)) == file)
         };
         let pool: Vec<usize> = of_file(GIVEN_POOL).collect();
+        let is_drawn = spec.split.validation_source.is_none() && spec.split.folds.is_none();
         let shares = Shares {
-            validation: if spec.split.validation_source.is_some() { 0.0 } else { spec.validation },
+            validation: if is_drawn { spec.validation } else { 0.0 },
             test: if spec.split.test_source.is_some() { 0.0 } else { spec.test },
         };
         let mut parts = if let Some(time) = &dataset.roles().time {
@@ -83,6 +105,9 @@ impl Rows {
         }
         if parts.train.len() < 2 {
             return Err(DataError::SmallTraining { rows, train: parts.train.len() });
+        }
+        if let Some(folds) = spec.split.folds {
+            parts.folds = deal(dataset, &parts.train, folds, sweep_seed)?;
         }
         Ok(parts)
     }
@@ -137,7 +162,8 @@ fn by_time(time: &Cells, pool: &[usize], shares: Shares) -> Result<Rows, DataErr
             return Err(DataError::OneTime { field, share });
         }
     }
-    Ok(Rows { train: order, validation: validation_rows, test: test_rows })
+    let (validation, test) = (validation_rows, test_rows);
+    Ok(Rows { train: order, validation, test, folds: Vec::new() })
 }
 
 /// Assigns whole groups in random order: each to validation, or else to test, if more than half of
@@ -149,14 +175,7 @@ fn by_group(
     sweep_seed: u64,
 ) -> Result<Rows, DataError> {
     let (validation, test) = shares.sizes(pool.len())?;
-    let mut members: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-    for &row in pool {
-        let code = groups.get(row);
-        // A row without a group comes after all groups, in one of its own.
-        let key = if code.is_nan() { u64::MAX - to_u64(row) } else { to_u64(floor_to_usize(code)) };
-        members.entry(key).or_default().push(row);
-    }
-    let mut drawn: Vec<Vec<usize>> = members.into_values().collect();
+    let mut drawn = groups_of(groups, pool);
     let count = drawn.len();
     Seed::derive(sweep_seed, 0, Purpose::Split).stream(0).shuffle(&mut drawn);
     let mut parts = Rows::default();
@@ -179,6 +198,18 @@ fn by_group(
         }
     }
     Ok(parts)
+}
+
+/// The rows of each group, in the order of the groups.
+pub(crate) fn groups_of(groups: &Cells, pool: &[usize]) -> Vec<Vec<usize>> {
+    let mut members: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for &row in pool {
+        let code = groups.get(row);
+        // A row without a group comes after all groups, in one of its own.
+        let key = if code.is_nan() { u64::MAX - to_u64(row) } else { to_u64(floor_to_usize(code)) };
+        members.entry(key).or_default().push(row);
+    }
+    members.into_values().collect()
 }
 
 /// Assigns the rows in random order: each to validation while its class has a place there, then to
@@ -226,7 +257,7 @@ fn by_class(
 }
 
 /// The class of each row. For regression all rows are in one class.
-fn class_of_rows(targets: &Targets<f64>) -> Vec<usize> {
+pub(crate) fn class_of_rows(targets: &Targets<f64>) -> Vec<usize> {
     match targets {
         Targets::Classes(classes) => classes.iter().map(|&class| index(class)).collect(),
         Targets::Values(values) => vec![0; values.len()],

@@ -11,8 +11,8 @@ use crate::limits::{MAX_FEATURES, MAX_RECORD_BYTES, MAX_VALUES, MIN_ROWS};
 use crate::schema_error::SchemaError;
 
 pub(crate) use crate::fields::{
-    COLUMNS, DELIMITER, GROUP, HEADER, IGNORE, LABEL, LABELS, MISSING, SOURCE, TEST, TEST_SOURCE,
-    TIME, TYPES, VALIDATION, VALIDATION_SOURCE,
+    COLUMNS, DELIMITER, FOLDS, GROUP, HEADER, IGNORE, LABEL, LABELS, MISSING, SOURCE, TEST,
+    TEST_SOURCE, TIME, TYPES, VALIDATION, VALIDATION_SOURCE,
 };
 
 /// Longest text from a file that an error shows, in characters.
@@ -400,6 +400,20 @@ pub enum DataError {
         /// The rows that the split should have.
         size: usize,
     },
+    /// More folds than there are rows or groups for them.
+    #[error(
+        "{folds} folds of {rows} rows{} leave one empty, or too few rows to train on: expected \
+         fewer folds",
+        groups.map(|groups| format!(" in {groups} groups")).unwrap_or_default()
+    )]
+    ManyFolds {
+        /// The number of folds.
+        folds: u32,
+        /// The rows of all folds.
+        rows: usize,
+        /// The groups that they are in; `None` if rows are dealt one by one.
+        groups: Option<usize>,
+    },
     /// A column for `time` that has neither numbers nor dates.
     #[error("{path}: column {column:?} has neither dates nor numbers: expected an order in time")]
     UnorderedTime {
@@ -512,6 +526,7 @@ impl DataError {
             Self::LabelsNotGiven { .. } | Self::CountMismatch { .. } => LABELS,
             Self::SharesTooLarge { .. } | Self::SmallTraining { .. } => VALIDATION,
             Self::NoTime { .. } | Self::UnorderedTime { .. } => TIME,
+            Self::ManyFolds { .. } => FOLDS,
             Self::OneTime { field, .. }
             | Self::FewGroups { field, .. }
             | Self::OtherColumns { field, .. }

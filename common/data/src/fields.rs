@@ -14,4 +14,5 @@ pub(crate) const TYPES: &str = "data.types";
 pub(crate) const GROUP: &str = "data.group";
 pub(crate) const TIME: &str = "data.time";
 pub(crate) const VALIDATION_SOURCE: &str = "data.validation_source";
+pub(crate) const FOLDS: &str = "data.folds";
 pub(crate) const TEST_SOURCE: &str = "data.test_source";

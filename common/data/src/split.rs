@@ -11,7 +11,7 @@ use crate::error::DataError;
 use crate::examples::{Examples, Targets, pick};
 use crate::inputs::Inputs;
 use crate::schema::{InputColumn, Label, Schema};
-use crate::splits::Splits;
+use crate::splits::{Fold, Splits};
 use crate::standard::Standard;
 use crate::table::Column;
 
@@ -20,31 +20,57 @@ use crate::table::Column;
 /// The validation and test splits have the rounded share of all rows, and of every class its exact
 /// share rounded up or down, as far as each class keeps a row to train on. A class with one row is
 /// in the training split only. Regression is split at random. Rows keep their order within a split.
-/// With `group`, `time` or given files in the spec, they decide instead.
+/// With `group`, `time` or given files in the spec, they decide instead. With `folds`, the rows that
+/// are not in the test split are the training split, and are dealt to folds that have the same
+/// classes; with `group` as well, whole groups are dealt.
 ///
 /// The columns become inputs, and for regression the targets are standardised, with what the
 /// training split tells: means and standard deviations, medians for missing values, and which
 /// categories there are. Pixels of an image file keep their contrast: each has its own mean, and
-/// all share one standard deviation.
+/// all share one standard deviation. All folds share one encoding, so that their models have the
+/// same inputs.
 ///
 /// # Errors
 /// A share out of range, a split without a row, a training split of fewer than 2 rows, or more
 /// inputs than the limit.
 pub fn split(dataset: &Dataset, spec: &DataSpec, sweep_seed: u64) -> Result<Splits, DataError> {
-    let rows = Rows::draw(dataset, spec, sweep_seed)?;
+    encoded(dataset, spec, &Rows::draw(dataset, spec, sweep_seed)?)
+}
+
+/// All rows of `dataset` as the training split, encoded with what they tell. There is no other split.
+///
+/// # Errors
+/// More inputs than the limit.
+pub fn whole(dataset: &Dataset, spec: &DataSpec) -> Result<Splits, DataError> {
+    let train = (0..dataset.targets().len()).collect();
+    encoded(dataset, spec, &Rows { train, ..Rows::default() })
+}
+
+fn encoded(dataset: &Dataset, spec: &DataSpec, rows: &Rows) -> Result<Splits, DataError> {
     let encoder = Encoder::fit(dataset.inputs(), dataset.roles(), &rows.train)?;
     let outputs = Outputs::fit(dataset.targets(), &rows.train);
     let examples = |rows: &[usize]| Examples {
         features: encoder.encode(dataset.inputs(), rows),
         targets: outputs.of(dataset.targets(), rows),
     };
+    let folds = rows
+        .folds
+        .iter()
+        .map(|fold| Fold { train: others(&rows.train, fold), validation: examples(fold) });
     Ok(Splits {
         train: examples(&rows.train),
         validation: examples(&rows.validation),
+        folds: folds.collect(),
         test: (!rows.test.is_empty()).then(|| examples(&rows.test)),
         outputs: dataset.outputs(),
         schema: Some(Arc::new(schema(dataset, encoder, outputs.0, &spec.table.missing))),
     })
+}
+
+/// The places in `pool` of the rows that are not in `fold`. Both are ascending.
+fn others(pool: &[usize], fold: &[usize]) -> Vec<u32> {
+    let places = (0..).zip(pool).filter(|(_, row)| fold.binary_search(row).is_err());
+    places.map(|(place, _)| place).collect()
 }
 
 /// The schema of a data set whose training split gave `encoder` and `standard`.
@@ -84,10 +110,12 @@ fn schema(dataset: &Dataset, encoder: Encoder, standard: Standard, missing: &[St
 pub struct SplitRows {
     /// The rows to train on.
     pub train: Vec<usize>,
-    /// The rows whose metrics the search optimises.
+    /// The rows whose metrics the search optimises; empty in a cross-validation.
     pub validation: Vec<usize>,
     /// The rows on which only the winner is scored; empty if the share is 0.
     pub test: Vec<usize>,
+    /// The rows of each fold of a cross-validation, which together are `train`; empty without.
+    pub folds: Vec<Vec<usize>>,
 }
 
 /// Draws the rows that [`split`] puts into each split.
@@ -99,11 +127,12 @@ pub fn split_rows(
     spec: &DataSpec,
     sweep_seed: u64,
 ) -> Result<SplitRows, DataError> {
-    let Rows { train, validation, test } = Rows::draw(dataset, spec, sweep_seed)?;
-    Ok(SplitRows { train, validation, test })
+    let Rows { train, validation, test, folds } = Rows::draw(dataset, spec, sweep_seed)?;
+    Ok(SplitRows { train, validation, test, folds })
 }
 
 /// How the targets of regression are standardised.
+#[derive(Clone, Copy)]
 pub(crate) struct Outputs(Standard);
 
 impl Outputs {

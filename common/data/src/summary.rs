@@ -43,12 +43,14 @@ impl Dataset {
         notes.extend(self.unseen_classes(&rows));
         notes.sort_by_key(|note| note.level == NoteLevel::Info);
         notes.truncate(MAX_DATA_NOTES);
+        let validated = rows.validation.len() + rows.folds.iter().map(Vec::len).sum::<usize>();
         Ok(DataSummary {
             train: to_u64(rows.train.len()),
-            validation: to_u64(rows.validation.len()),
+            validation: to_u64(validated),
             test: to_u64(rows.test.len()),
             features: to_u32(encoder.width()),
             outputs: self.outputs(),
+            folds: to_u32(rows.folds.len()).max(1),
             digest: self.digest().to_owned(),
             block: None,
             task: Some(self.task()),
@@ -57,24 +59,41 @@ impl Dataset {
         })
     }
 
-    /// The scores of the best prediction that does not depend on the inputs.
+    /// The scores of the best prediction that does not depend on the inputs; over the folds of a
+    /// cross-validation their mean.
     fn baseline(&self, rows: &Rows) -> Baseline {
-        let prediction = match self.targets() {
+        // The scale of regression is that of all folds.
+        let outputs = Outputs::fit(self.targets(), &rows.train);
+        let score = |train: &[usize], judged: &[usize]| {
+            let is_part = train.len() < rows.train.len();
+            self.constant(train, outputs, is_part).score(self.targets(), judged)
+        };
+        let of_parts: Vec<Score> =
+            rows.parts().into_iter().map(|(train, judged)| score(&train, judged)).collect();
+        Baseline {
+            validation: mean_score(&of_parts),
+            test: (!rows.test.is_empty()).then(|| score(&rows.train, &rows.test)),
+        }
+    }
+
+    /// The best prediction for the rows of `train`, which may be a part of those that the outputs
+    /// were fitted to, that does not depend on the inputs.
+    fn constant(&self, train: &[usize], outputs: Outputs, is_part: bool) -> Prediction {
+        match self.targets() {
             Targets::Classes(classes) => {
                 let mut counts = vec![0_usize; self.classes().len()];
-                for class in pick(classes, &rows.train) {
+                for class in pick(classes, train) {
                     if let Some(count) = counts.get_mut(index(class)) {
                         *count += 1;
                     }
                 }
-                Prediction::Shares { counts, total: real(rows.train.len()) }
+                Prediction::Shares { counts, total: real(train.len()) }
             }
-            Targets::Values(_) => Prediction::Mean(Outputs::fit(self.targets(), &rows.train)),
-        };
-        let score = |rows: &[usize]| prediction.score(self.targets(), rows);
-        Baseline {
-            validation: score(&rows.validation),
-            test: (!rows.test.is_empty()).then(|| score(&rows.test)),
+            Targets::Values(_) => {
+                // Without folds it is 0, because the rows set the scale.
+                let mean = if is_part { mean(&outputs.of(self.targets(), train)) } else { 0.0 };
+                Prediction::Mean { outputs, mean }
+            }
         }
     }
 
@@ -128,12 +147,15 @@ impl Dataset {
     /// inputs and the label.
     fn copies(&self, rows: &Rows) -> Option<DataNote> {
         let hashes = self.row_hashes();
-        let known: HashSet<u64> = pick(&hashes, &rows.train).into_iter().collect();
-        let copies = |rows: &[usize]| {
-            pick(&hashes, rows).into_iter().filter(|hash| known.contains(hash)).count()
+        let copies = |train: &[usize], judged: &[usize]| {
+            let known: HashSet<u64> = pick(&hashes, train).into_iter().collect();
+            pick(&hashes, judged).into_iter().filter(|hash| known.contains(hash)).count()
         };
-        let (validation, test) = (copies(&rows.validation), copies(&rows.test));
-        let all = rows.validation.len() + rows.test.len();
+        let parts = rows.parts();
+        let validation: usize = parts.iter().map(|(train, judged)| copies(train, judged)).sum();
+        let validated: usize = parts.iter().map(|(_, judged)| judged.len()).sum();
+        let test = copies(&rows.train, &rows.test);
+        let all = validated + rows.test.len();
         let copies = validation + test;
         if real(copies) < MANY_COPIES * real(all) || copies < FEWEST_COPIES {
             return None;
@@ -141,7 +163,7 @@ impl Dataset {
         let text = format!(
             "{validation} of {} validation rows and {test} of {} test rows are equal to a training \
              row, with its label: scores on them say little about new rows",
-            rows.validation.len(),
+            validated,
             rows.test.len()
         );
         Some(warning("duplicate_rows", &[], text))
@@ -181,8 +203,8 @@ impl Dataset {
 enum Prediction {
     /// The shares of the classes in the training split: rows of each class, and of all.
     Shares { counts: Vec<usize>, total: f64 },
-    /// The mean of the training split.
-    Mean(Outputs),
+    /// The mean of the rows to train on, in the scale of the outputs.
+    Mean { outputs: Outputs, mean: f64 },
 }
 
 impl Prediction {
@@ -191,7 +213,7 @@ impl Prediction {
             (Self::Shares { counts, total }, Targets::Classes(classes)) => {
                 of_shares(counts, *total, &pick(classes, rows))
             }
-            (Self::Mean(outputs), targets) => of_mean(&outputs.of(targets, rows)),
+            (Self::Mean { outputs, mean }, targets) => of_mean(&outputs.of(targets, rows), *mean),
             // Shares are predicted of classes only.
             (Self::Shares { .. }, Targets::Values(_)) => Score { loss: 0.0, accuracy: None },
         }
@@ -211,9 +233,24 @@ fn of_shares(counts: &[usize], total: f64, classes: &[u32]) -> Score {
     Score { loss: loss / rows, accuracy: Some(real(hits) / rows) }
 }
 
-/// The score of predicting the mean of the training split, which is standardised to 0.
-fn of_mean(targets: &Targets) -> Score {
+/// The score of predicting the same number for all rows.
+fn of_mean(targets: &Targets, mean: f64) -> Score {
     let Targets::Values(values) = targets else { return Score { loss: 0.0, accuracy: None } };
-    let squares: f64 = values.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
+    let squares: f64 = values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum();
     Score { loss: squares / real(values.len()), accuracy: None }
+}
+
+/// The mean of targets that are standardised by more rows than these.
+fn mean(targets: &Targets) -> f64 {
+    let Targets::Values(values) = targets else { return 0.0 };
+    values.iter().copied().map(f64::from).sum::<f64>() / real(values.len())
+}
+
+fn mean_score(scores: &[Score]) -> Score {
+    let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / real(scores.len());
+    let has_accuracy = scores.iter().any(|score| score.accuracy.is_some());
+    Score {
+        loss: mean(&mut scores.iter().map(|score| score.loss)),
+        accuracy: has_accuracy.then(|| mean(&mut scores.iter().filter_map(|score| score.accuracy))),
+    }
 }

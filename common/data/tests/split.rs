@@ -9,8 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use caviar_common::data::{DataSpec, Task};
-use caviar_data::{Dataset, load, split};
+use caviar_common::data::{DataSpec, SplitSpec, Task};
+use caviar_data::{Dataset, load, split, split_rows};
 use caviar_data::{Examples, Splits, Targets};
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use proptest::prop_assume;
@@ -252,4 +252,99 @@ fn a_share_that_leaves_a_split_empty_is_refused() {
         error.to_string(),
         "1 of 3 rows is left to train on: expected at least 2; lower validation or test"
     );
+}
+
+/// The spec of a cross-validation.
+fn folded(folds: u32, task: Task, test: f64) -> DataSpec {
+    DataSpec {
+        split: SplitSpec { folds: Some(folds), ..SplitSpec::default() },
+        ..shares(task, 0.2, test)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_row_is_in_the_test_split_or_in_one_fold_and_the_folds_have_the_same_classes(
+        sizes in proptest::collection::vec(1usize..60, 2..8),
+        folds in 2u32..=20,
+        test in 0.0..0.4,
+        seed in any::<u64>(),
+    ) {
+        let rows: usize = sizes.iter().sum();
+        prop_assume!(rows >= 60 && (test == 0.0 || test > 0.05));
+        let data = of_classes(&sizes);
+        let spec = folded(folds, Task::Classification, test);
+        let drawn = split_rows(&data, &spec, seed).unwrap();
+        let mut all: Vec<usize> = drawn.folds.concat();
+        all.sort_unstable();
+        prop_assert_eq!(&all, &drawn.train);
+        all.extend(&drawn.test);
+        all.sort_unstable();
+        prop_assert_eq!(all, (0..rows).collect::<Vec<_>>());
+        prop_assert!(drawn.validation.is_empty());
+        let Targets::Classes(classes) = data.targets() else { panic!("classes were asked for") };
+        for class in 0..u32::try_from(sizes.len()).unwrap() {
+            let of_class = |fold: &Vec<usize>| fold.iter().filter(|&&row| classes[row] == class).count();
+            let counts: Vec<usize> = drawn.folds.iter().map(of_class).collect();
+            prop_assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1);
+        }
+        let counts: Vec<usize> = drawn.folds.iter().map(Vec::len).collect();
+        prop_assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1);
+
+        // The examples are those rows.
+        let splits = split(&data, &spec, seed).unwrap();
+        for (fold, rows) in splits.folds.iter().zip(&drawn.folds) {
+            let targets: Vec<u32> = rows.iter().map(|&row| classes[row]).collect();
+            prop_assert_eq!(&targets, classes(&fold.validation));
+            let others: Vec<usize> =
+                fold.train.iter().map(|&place| drawn.train[place as usize]).collect();
+            let expected: Vec<usize> =
+                drawn.train.iter().copied().filter(|row| !rows.contains(row)).collect();
+            prop_assert_eq!(others, expected);
+        }
+        prop_assert!(split_rows(&data, &spec, seed.wrapping_add(1)).unwrap() != drawn);
+    }
+}
+
+#[test]
+fn the_baseline_of_a_cross_validation_is_the_mean_over_its_folds() {
+    let numbers: Vec<String> = (0..60).map(|row| format!("{}", row * row % 31)).collect();
+    let data = dataset(&numbers, Task::Regression);
+    let spec = folded(5, Task::Regression, 0.0);
+    let summary = data.summary(&spec, 4).unwrap();
+    assert_eq!((summary.train, summary.validation, summary.folds), (60, 60, 5));
+    let drawn = split_rows(&data, &spec, 4).unwrap();
+    let Targets::Values(values) = data.targets() else { panic!("values were asked for") };
+    let mean = |rows: &[usize]| {
+        rows.iter().map(|&row| values[row]).sum::<f64>()
+            / f64::from(u32::try_from(rows.len()).unwrap())
+    };
+    let center = mean(&drawn.train);
+    let squares = |rows: &[usize], at: f64| {
+        let sum: f64 = rows.iter().map(|&row| (values[row] - at).powi(2)).sum();
+        sum / f64::from(u32::try_from(rows.len()).unwrap())
+    };
+    let variance = squares(&drawn.train, center);
+    let of_fold = |fold: &Vec<usize>| {
+        let others: Vec<usize> =
+            drawn.train.iter().copied().filter(|row| !fold.contains(row)).collect();
+        squares(fold, mean(&others)) / variance
+    };
+    let expected = drawn.folds.iter().map(of_fold).sum::<f64>() / 5.0;
+    let found = summary.baseline.unwrap().validation.loss;
+    assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+}
+
+#[test]
+fn folds_without_rows_are_refused() {
+    let data = of_classes(&[6, 6]);
+    let error = split(&data, &folded(13, Task::Classification, 0.0), 1).unwrap_err();
+    assert_eq!(error.field(), "data.folds");
+    assert_eq!(
+        error.to_string(),
+        "13 folds of 12 rows leave one empty, or too few rows to train on: expected fewer folds"
+    );
+    assert_eq!(split(&data, &folded(12, Task::Classification, 0.0), 1).unwrap().parts(), 12);
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use caviar_common::data::{ColumnType, DataSpec, NoteLevel, SplitSpec, TableSpec, Task};
-use caviar_data::{DataError, Dataset, Examples, Splits, Targets, header, load, split};
+use caviar_data::{DataError, Dataset, Examples, Splits, Targets, header, load, split, split_rows};
 use proptest::prelude::*;
 
 /// Files of one test.
@@ -370,6 +370,32 @@ fn a_row_without_a_time_is_refused_with_its_line() {
             .to_string()
             .ends_with("line 9: has no value in \"day\": expected a time in every row")
     );
+}
+
+#[test]
+fn the_folds_of_groups_have_whole_groups_of_about_the_same_size() {
+    let files = Files::new();
+    let source = files.write(
+        "groups.csv",
+        table("g,x,k", 97, |i| format!("p{},{}.5,{}", i * i % 17, i * 7 % 41, i % 2)),
+    );
+    let roles = SplitSpec { group: Some("g".to_owned()), folds: Some(4), ..SplitSpec::default() };
+    let data = DataSpec { split: roles, ..spec(source) };
+    let read = load(&data).unwrap();
+    let drawn = split_rows(&read, &data, 3).unwrap();
+    let group = |row: usize| row * row % 17;
+    for (number, fold) in drawn.folds.iter().enumerate() {
+        for other in drawn.folds.iter().skip(number + 1) {
+            assert!(!fold.iter().any(|&a| other.iter().any(|&b| group(a) == group(b))));
+        }
+    }
+    let sizes: Vec<usize> = drawn.folds.iter().map(Vec::len).collect();
+    // The largest group has 12 rows.
+    assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 12, "{sizes:?}");
+    let many = SplitSpec { folds: Some(20), ..data.split.clone() };
+    let error = split(&read, &DataSpec { split: many, ..data }, 3).unwrap_err();
+    assert!(error.to_string().starts_with("20 folds of "), "{error}");
+    assert!(error.to_string().contains(" rows in "), "{error}");
 }
 
 #[test]

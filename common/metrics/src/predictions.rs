@@ -62,6 +62,9 @@ pub enum PredictionsError {
     /// There is not a single row.
     #[error("there are no predictions: expected at least one row")]
     Empty,
+    /// Parts that do not belong together.
+    #[error("predictions of different tasks or classes cannot be put together")]
+    Mixed,
     /// One class, or none.
     #[error("{classes} classes: expected at least 2")]
     TooFewClasses {
@@ -177,6 +180,44 @@ impl Predictions {
             return Err(PredictionsError::BadTotalWeight { total });
         }
         Ok(Self { weights: Some(weights), ..self })
+    }
+
+    /// The rows of all `parts`, one after the other. They have weights if all parts have.
+    ///
+    /// # Errors
+    /// There are no parts, or they differ in task or classes.
+    pub fn concatenated(parts: Vec<Self>) -> Result<Self, PredictionsError> {
+        let weights = parts.iter().map(|part| part.weights.clone());
+        let weights = weights.collect::<Option<Vec<_>>>().map(|weights| weights.concat());
+        let mut outputs = parts.into_iter().map(|part| part.outputs);
+        let mut all = outputs.next().ok_or(PredictionsError::Empty)?;
+        for part in outputs {
+            match (&mut all, part) {
+                (
+                    Outputs::Classes { classes, truth, probabilities },
+                    Outputs::Classes { classes: c, truth: t, probabilities: p },
+                ) if *classes == c => {
+                    truth.extend(t);
+                    probabilities.extend(p);
+                }
+                (
+                    Outputs::Values { truth, predicted },
+                    Outputs::Values { truth: t, predicted: p },
+                ) => {
+                    truth.extend(t);
+                    predicted.extend(p);
+                }
+                (Outputs::Classes { .. } | Outputs::Values { .. }, _) => {
+                    return Err(PredictionsError::Mixed);
+                }
+            }
+        }
+        Ok(Self { outputs: all, weights })
+    }
+
+    /// The number of predicted numbers of all rows.
+    pub fn numbers(&self) -> usize {
+        self.rows() * self.width()
     }
 
     /// The number of rows, at least 1.

@@ -61,6 +61,8 @@ pub struct DraftData {
     pub validation_source: Option<String>,
     /// The path of the table with the test split.
     pub test_source: Option<String>,
+    /// The number of folds of a cross-validation.
+    pub folds: Option<u64>,
 }
 
 /// One entry of `[space]` as written.
@@ -120,6 +122,8 @@ pub struct DraftObjective {
     pub goal: Option<String>,
     /// `best` or `last`; the default is `best` for networks, and `last` for external programs.
     pub epoch: Option<String>,
+    /// How often each assignment is trained, default 1.
+    pub repeats: Option<u64>,
 }
 
 /// The section `[stopping]` as written.

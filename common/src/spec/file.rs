@@ -13,7 +13,7 @@ use super::rules::{EXPECTED_TEST, EXPECTED_VALIDATION, expected_whole};
 use crate::assignment::Value;
 use crate::error::{Problem, Problems};
 use crate::ids::Name;
-use crate::limits::{MAX_MODELS, MAX_PARALLELISM, MAX_TRIALS};
+use crate::limits::{MAX_FOLDS, MAX_MODELS, MAX_PARALLELISM, MAX_REPEATS, MAX_TRIALS};
 use crate::text;
 
 /// The legal values of a number without a range of its own.
@@ -161,6 +161,7 @@ impl Reader<'_> {
         draft.objective.metric = self.text(&mut objective, "metric");
         draft.objective.goal = self.text(&mut objective, "goal");
         draft.objective.epoch = self.text(&mut objective, "epoch");
+        draft.objective.repeats = self.whole(&mut objective, "repeats", 1, MAX_REPEATS);
         self.close(&objective);
 
         let mut stopping = self.section(&mut top, "stopping");
@@ -194,6 +195,7 @@ impl Reader<'_> {
             time: self.text(&mut data, "time"),
             validation_source: self.text(&mut data, "validation_source"),
             test_source: self.text(&mut data, "test_source"),
+            folds: self.whole(&mut data, "folds", 2, MAX_FOLDS),
         };
         if let Some(types) = data.table.and_then(|table| table.get("types")) {
             self.open(data.field("types"), types.get_ref().as_table());

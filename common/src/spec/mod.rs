@@ -226,6 +226,19 @@ pub struct Objective {
     /// Which epoch of a trial counts.
     #[serde(default, skip_serializing_if = "ObjectiveEpoch::is_last")]
     pub epoch: ObjectiveEpoch,
+    /// How often each assignment is trained, with another seed each time. The metric of a trial is
+    /// the mean.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub repeats: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_one(repeats: &u32) -> bool {
+    *repeats == 1
 }
 
 impl Objective {
@@ -236,7 +249,7 @@ impl Objective {
             Task::Classification => (Metric::ValidationAccuracy, Goal::Maximize),
             Task::Regression => (Metric::ValidationLoss, Goal::Minimize),
         };
-        Self { metric, goal, epoch: ObjectiveEpoch::Best }
+        Self { metric, goal, epoch: ObjectiveEpoch::Best, repeats: 1 }
     }
 
     /// The cost of a value, which is lower for a better one; `None` unless the value is finite.
@@ -305,8 +318,8 @@ impl SweepSpec {
             let task = data.task.unwrap_or_default();
             self.data.task = Some(task);
             if task == Task::Regression && self.objective.metric.needs_classes() {
-                let epoch = self.objective.epoch;
-                self.objective = Objective { epoch, ..Objective::default_of(task) };
+                let Objective { epoch, repeats, .. } = self.objective;
+                self.objective = Objective { epoch, repeats, ..Objective::default_of(task) };
             }
         }
         if self.space.dimensions() == 0 && self.search.replays.is_none() {

@@ -173,7 +173,7 @@ fn sampled_trial(sweep: &Sweep, trial: TrialNumber, suggestion: Suggestion) -> T
     let (epochs, virtual_time) = match train_spec(&spec.fixed, &suggestion.assignment) {
         _ if spec.data.is_external() => (spec.max_epochs(), u64::from(spec.max_epochs())),
         Ok(training) => {
-            let units = epoch_units(&training, sweep.data());
+            let units = epoch_units(&training, sweep.data(), spec.objective.repeats);
             (training.epochs, units.saturating_mul(u64::from(training.epochs)))
         }
         // No network can be trained with this combination. The worker finds that out and says why;

@@ -17,13 +17,14 @@ pub fn encode_data(data: &DataSpec) -> v1::DataSpec {
     if data.is_external() {
         return v1::DataSpec { source: Some(data.source.clone()), ..v1::DataSpec::default() };
     }
+    let has_share = data.split.validation_source.is_none() && data.split.folds.is_none();
     v1::DataSpec {
         source: Some(data.source.clone()),
         label: data.label.clone(),
         labels: data.labels.clone(),
         task: data.task.map(|task| task.name().to_owned()),
-        // A share next to a file with the split would be refused.
-        validation: data.split.validation_source.is_none().then_some(data.validation),
+        // A share next to folds or a file with the split would be refused.
+        validation: has_share.then_some(data.validation),
         test: data.split.test_source.is_none().then_some(data.test),
         table: encode_table(&data.table),
         split: encode_split(&data.split),
@@ -31,8 +32,9 @@ pub fn encode_data(data: &DataSpec) -> v1::DataSpec {
 }
 
 fn encode_split(split: &SplitSpec) -> Option<v1::SplitSpec> {
-    let SplitSpec { group, time, validation_source, test_source } = split.clone();
-    let wire = v1::SplitSpec { group, time, validation_source, test_source };
+    let SplitSpec { group, time, validation_source, test_source, folds } = split.clone();
+    let folds = folds.map(u64::from);
+    let wire = v1::SplitSpec { group, time, validation_source, test_source, folds };
     (wire != v1::SplitSpec::default()).then_some(wire)
 }
 
@@ -62,6 +64,7 @@ pub(super) fn encode_summary(data: &DataSummary) -> v1::DataSummary {
         test: data.test,
         features: data.features,
         outputs: data.outputs,
+        folds: data.folds,
         digest: data.digest.clone(),
         block: data.block.as_ref().map(encode_blob),
         task: data.task.map(|task| task.name().to_owned()),
@@ -81,6 +84,7 @@ pub(super) fn decode_summary(wire: v1::DataSummary) -> Result<DataSummary, Probl
         test: wire.test,
         features: wire.features,
         outputs: wire.outputs,
+        folds: wire.folds.max(1),
         digest: text("digest", wire.digest)?,
         block: decode_optional_blob("block", wire.block)?,
         task: wire.task.map(|name| decode_task(&name)).transpose()?,

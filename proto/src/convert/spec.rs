@@ -6,7 +6,9 @@ use caviar_common::data::DataSpec;
 use caviar_common::error::{Problem, Problems};
 use caviar_common::hyper::TABLE;
 use caviar_common::ids::Name;
-use caviar_common::limits::{MAX_COLUMN_NAMES, MAX_LAYERS, MAX_PARAMETERS, MAX_ROUNDS};
+use caviar_common::limits::{
+    MAX_COLUMN_NAMES, MAX_LAYERS, MAX_PARAMETERS, MAX_REPEATS, MAX_ROUNDS,
+};
 use caviar_common::metric::Metric;
 use caviar_common::numbers::index;
 use caviar_common::space::{Domain, Holds, Parameter};
@@ -52,6 +54,7 @@ pub fn decode_draft(wire: v1::SweepSpec) -> Result<Draft, Problems> {
             metric: problems.keep(optional_text("objective.metric", objective.metric)),
             goal: problems.keep(optional_text("objective.goal", objective.goal)),
             epoch: problems.keep(optional_text("objective.epoch", objective.epoch)),
+            repeats: objective.repeats,
         },
         stopping: DraftStopping {
             rule: problems
@@ -91,6 +94,7 @@ impl Reader {
             time: self.keep(optional_text("data.time", split.time)),
             validation_source: self.keep(optional_text(field, split.validation_source)),
             test_source: self.keep(optional_text("data.test_source", split.test_source)),
+            folds: split.folds,
             ..self.table(wire.table.unwrap_or_default())
         }
     }
@@ -222,11 +226,12 @@ fn encode_objective(spec: &SweepSpec) -> v1::ObjectiveSpec {
 }
 
 pub(super) fn encode_whole_objective(objective: &Objective) -> v1::ObjectiveSpec {
-    let Objective { metric, goal, epoch } = objective;
+    let Objective { metric, goal, epoch, repeats } = objective;
     v1::ObjectiveSpec {
         metric: Some(metric.name().to_owned()),
         goal: Some(goal.name().to_owned()),
         epoch: Some(epoch.name().to_owned()),
+        repeats: (*repeats != 1).then_some((*repeats).into()),
     }
 }
 
@@ -248,6 +253,10 @@ pub(super) fn decode_whole_objective(wire: v1::ObjectiveSpec) -> Result<Objectiv
             .into_iter()
             .find(|known| known.name() == epoch)
             .ok_or_else(|| unknown("epoch", &epoch))?,
+        repeats: u32::try_from(wire.repeats.unwrap_or(1))
+            .ok()
+            .filter(|repeats| (1..=MAX_REPEATS).contains(repeats))
+            .ok_or_else(|| Problem::new("repeats", format!("expected 1 to {MAX_REPEATS}")))?,
     })
 }
 

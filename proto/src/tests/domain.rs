@@ -12,7 +12,7 @@ use caviar_common::ids::{
     AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber,
 };
 use caviar_common::limits::{
-    MAX_BLOB_BYTES, MAX_EPOCHS, MAX_PARALLELISM, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS,
+    MAX_BLOB_BYTES, MAX_EPOCHS, MAX_FOLDS, MAX_PARALLELISM, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS,
 };
 use caviar_common::message::{
     Checkpoint, Finished, FromWorker, Grant, Hello, KeepRule, Release, Stored, StoredModel,
@@ -161,7 +161,11 @@ pub(super) fn data() -> BoxedStrategy<DataSpec> {
             labels,
             task,
             // The shares have their defaults where a file has the split.
-            validation: if split.validation_source.is_some() { 0.2 } else { validation },
+            validation: if split.validation_source.is_some() || split.folds.is_some() {
+                0.2
+            } else {
+                validation
+            },
             test: if split.test_source.is_some() { 0.1 } else { test },
             table,
             split,
@@ -171,12 +175,13 @@ pub(super) fn data() -> BoxedStrategy<DataSpec> {
 
 fn split() -> BoxedStrategy<SplitSpec> {
     let name = || of("[a-z]{1,9}");
-    (name(), any::<bool>(), name(), name())
-        .prop_map(|(column, is_time, validation_source, test_source)| SplitSpec {
-            time: column.clone().filter(|_| is_time),
+    (name(), any::<bool>(), name(), name(), of(2u32..=20))
+        .prop_map(|(column, is_time, validation_source, test_source, folds)| SplitSpec {
+            time: column.clone().filter(|_| is_time && folds.is_none()),
             group: column.filter(|_| !is_time),
-            validation_source,
+            validation_source: validation_source.filter(|_| folds.is_none()),
             test_source,
+            folds,
         })
         .boxed()
 }
@@ -203,10 +208,11 @@ pub(super) fn blob() -> BoxedStrategy<Blob> {
 }
 
 pub(super) fn summary() -> BoxedStrategy<DataSummary> {
-    let sizes = (any::<[u64; 3]>(), any::<[u32; 2]>());
+    let sizes = (any::<[u64; 3]>(), any::<[u32; 2]>(), 1..=MAX_FOLDS);
     let found = (of(select(Task::ALL.to_vec())), of(baseline()), vec(note(), 0..3));
     (sizes, "[0-9a-f]{0,64}", of(blob()), found)
-        .prop_map(|(([train, validation, test], [features, outputs]), digest, block, found)| {
+        .prop_map(|(sizes, digest, block, found)| {
+            let ([train, validation, test], [features, outputs], folds) = sizes;
             let (task, baseline, notes) = found;
             DataSummary {
                 train,
@@ -214,6 +220,7 @@ pub(super) fn summary() -> BoxedStrategy<DataSummary> {
                 test,
                 features,
                 outputs,
+                folds,
                 digest,
                 block,
                 task,

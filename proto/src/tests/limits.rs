@@ -103,6 +103,7 @@ fn grant() -> v1::Grant {
             metric: Some("validation_loss".to_owned()),
             goal: Some("minimize".to_owned()),
             epoch: Some("best".to_owned()),
+            repeats: Some(2),
         }),
         keeps_model: true,
         keep_up_to: None,
@@ -475,8 +476,12 @@ fn drafts_are_limited() {
         bad_spec(|s| s.search.as_mut().unwrap().strategy = Some(long())),
         ["search.strategy"]
     );
-    let objective =
-        v1::ObjectiveSpec { metric: Some(long()), goal: Some(long()), epoch: Some(long()) };
+    let objective = v1::ObjectiveSpec {
+        metric: Some(long()),
+        goal: Some(long()),
+        epoch: Some(long()),
+        repeats: None,
+    };
     assert_eq!(
         bad_spec(|s| s.objective = Some(objective)),
         ["objective.metric", "objective.goal", "objective.epoch"]

@@ -109,10 +109,10 @@ fn main() -> anyhow::Result<()> {
             trainer.epoch(&|| true)?;
             fastest = fastest.min((cpu_time()? - start).as_secs_f64());
         }
-        costs.push(epoch_units(&spec, &summary) as f64);
+        costs.push(epoch_units(&spec, &summary, 1) as f64);
         times.push(fastest);
         if std::env::args().any(|argument| argument == "--each") {
-            println!("{} {fastest:.6} {spec:?}", epoch_units(&spec, &summary));
+            println!("{} {fastest:.6} {spec:?}", epoch_units(&spec, &summary, 1));
         }
     }
     println!(

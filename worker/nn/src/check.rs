@@ -88,8 +88,25 @@ pub(crate) fn check_smoothing(spec: &TrainSpec, data: &Splits) -> Result<(), Tra
 pub(crate) fn check_data(data: &Splits) -> Result<(), TrainError> {
     // Batch normalisation needs two training examples.
     check_split("train", &data.train, 2, data)?;
-    check_split("validation", &data.validation, 1, data)?;
+    check_split("validation", &data.validation, 0, data)?;
+    let rows = to_u32(data.train.features.nrows());
+    for fold in &data.folds {
+        check_split("fold", &fold.validation, 1, data)?;
+        if fold.train.len() < 2 || fold.train.iter().any(|&row| row >= rows) {
+            let what = format!("rows to train on: expected at least 2, each below {rows}");
+            return Err(TrainError::Data { split: "fold", what });
+        }
+    }
     data.test.as_ref().map_or(Ok(()), |test| check_split("test", test, 1, data))
+}
+
+/// Checks that there are examples to validate on.
+///
+/// # Errors
+/// The validation split is empty, and there are no folds.
+pub(crate) fn check_validation(data: &Splits) -> Result<(), TrainError> {
+    let least = if data.folds.is_empty() { 1 } else { 0 };
+    check_split("validation", &data.validation, least, data)
 }
 
 /// Checks the split of that name, which must have at least `min_rows` examples.

@@ -71,6 +71,55 @@ pub(crate) struct Target<'a> {
     pub(crate) best: Option<&'a mut Best>,
 }
 
+const JOINED_MAGIC: &[u8; 8] = b"caviartr";
+/// The version of checkpoints of several trainings. Theirs have their own.
+const JOINED_VERSION: u32 = 1;
+
+/// The checkpoints of all trainings of a trial as one, with the mean of the last epoch that all
+/// have done.
+///
+/// After magic and version (u32) come the number of that epoch (u32; 0 without one) and its scores
+/// (32), and for each training the bytes of its checkpoint (u64) and the checkpoint; then BLAKE3.
+pub(crate) fn join(last: Option<EpochMetrics>, parts: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.extend_from_slice(JOINED_MAGIC);
+    bytes.extend_from_slice(&JOINED_VERSION.to_le_bytes());
+    bytes.extend_from_slice(&last.map_or(0, |metrics| metrics.epoch).to_le_bytes());
+    write_scores(&mut bytes, last);
+    for part in parts {
+        bytes.extend_from_slice(&to_u64(part.len()).to_le_bytes());
+        bytes.extend_from_slice(part);
+    }
+    let digest = blake3::hash(&bytes);
+    bytes.extend_from_slice(digest.as_bytes());
+    bytes
+}
+
+/// The inverse of [`join`] for so many trainings.
+///
+/// # Errors
+/// The bytes are not such a checkpoint, or are damaged.
+pub(crate) fn split(
+    bytes: &[u8],
+    count: usize,
+    has_classes: bool,
+) -> Result<(Option<EpochMetrics>, Vec<&[u8]>), TrainError> {
+    let mut reader = Reader { rest: check_digest(bytes, JOINED_MAGIC)? };
+    if u32::from_le_bytes(reader.take()?) != JOINED_VERSION {
+        return Err(OTHER_VERSION);
+    }
+    let epoch = u32::from_le_bytes(reader.take()?);
+    let last = reader.metrics(epoch, has_classes)?;
+    let mut parts = Vec::with_capacity(count);
+    for _ in 0..count {
+        let length = to_usize(reader.word()?);
+        let (part, rest) = reader.rest.split_at_checked(length).ok_or(WRONG_LENGTH)?;
+        parts.push(part);
+        reader.rest = rest;
+    }
+    if reader.rest.is_empty() { Ok((last, parts)) } else { Err(WRONG_LENGTH) }
+}
+
 /// What the progress of a training cannot exceed.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
@@ -202,9 +251,9 @@ pub(crate) fn read(
     target: Target<'_>,
 ) -> Result<(Progress, f64), TrainError> {
     let Target { network, updater, best } = target;
-    let mut reader = Reader { rest: check_digest(bytes)? };
+    let mut reader = Reader { rest: check_digest(bytes, MAGIC)? };
     if u32::from_le_bytes(reader.take()?) != VERSION {
-        return Err(error("it has another version, written by another release"));
+        return Err(OTHER_VERSION);
     }
     if reader.take::<32>()? != *identity {
         return Err(error("it is of another training: the spec, data, seed or trial differ"));
@@ -257,7 +306,8 @@ fn best_epoch(
     let start = reader.rest.len().checked_sub(with_best).ok_or(WRONG_LENGTH)?;
     let mut reader = Reader { rest: reader.rest.get(start..).ok_or(WRONG_LENGTH)? };
     let epoch = u32::from_le_bytes(reader.take()?);
-    if epoch > epochs_done || (epoch == 0) != (epochs_done == 0) {
+    // Another part of the trial may have to end its first epoch before there is a best one.
+    if epoch > epochs_done || (epoch == 0 && epochs_done > 1) {
         return Err(error("its best epoch is not one of those that are done"));
     }
     reader.metrics(epoch, has_classes)
@@ -322,6 +372,7 @@ fn read_weights(
     Ok(())
 }
 
+const OTHER_VERSION: TrainError = error("it has another version, written by another release");
 const WRONG_LENGTH: TrainError = error("its length is not that of this training's checkpoints");
 
 const fn error(what: &'static str) -> TrainError {
@@ -329,8 +380,8 @@ const fn error(what: &'static str) -> TrainError {
 }
 
 /// Checks magic and digest, and returns the bytes between them.
-fn check_digest(bytes: &[u8]) -> Result<&[u8], TrainError> {
-    if !bytes.starts_with(MAGIC) {
+fn check_digest<'a>(bytes: &'a [u8], magic: &[u8; 8]) -> Result<&'a [u8], TrainError> {
+    if !bytes.starts_with(magic) {
         return Err(error("it does not begin like a checkpoint"));
     }
     let damaged = || error("it is damaged: its BLAKE3 digest differs");
@@ -338,7 +389,7 @@ fn check_digest(bytes: &[u8]) -> Result<&[u8], TrainError> {
     if blake3::hash(content) != *digest {
         return Err(damaged());
     }
-    content.strip_prefix(MAGIC.as_slice()).ok_or_else(damaged)
+    content.strip_prefix(magic.as_slice()).ok_or_else(damaged)
 }
 
 /// Reads numbers from the front of the remaining bytes.

@@ -1,6 +1,7 @@
 //! Training of batch-normalised networks on one CPU core, with the same bits on every machine.
 //!
-//! A [`Trainer`] trains one trial: a multilayer perceptron for classification or regression. It is
+//! A [`TrialTrainer`] trains one trial, for which a cross-validation needs several trainings, each
+//! by a [`Trainer`]: a multilayer perceptron for classification or regression. It is
 //! a function of the spec, the data, the sweep's seed and the trial's number. It trains on one
 //! thread, epoch by epoch, and can be interrupted before any mini-batch, saved there, and resumed
 //! on another machine.
@@ -87,6 +88,8 @@
 //!
 //! | module | contents |
 //! |---|---|
+//! | [`TrialTrainer`] | the trainings of a trial: one for each fold and repeat |
+//! | [`refit()`] | the training of a network on all rows |
 //! | [`trainer`] | epochs, mini-batches, evaluation, checkpoints |
 //! | `checkpoint` | the bytes of a checkpoint |
 //! | [`Predictor`] | predictions of a trained model for new rows |
@@ -127,10 +130,12 @@ mod passes;
 mod predictor;
 mod products;
 mod progress;
+mod refit;
 mod schedule;
 mod softmax;
 mod tensor;
 pub mod trainer;
+mod trial;
 mod weights;
 
 pub use error::TrainError;
@@ -139,8 +144,10 @@ pub use kernels::kernel_family;
 pub use kernels::multiply_add;
 pub use memory::{data_bytes, trial_bytes};
 pub use predictor::Predictor;
+pub use refit::refit;
 pub use softmax::softmax;
 pub use trainer::Trainer;
+pub use trial::TrialTrainer;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The memory of the data and of a training, known before the training starts.
 
 use caviar_common::numbers::{index, to_u64};
-use caviar_common::spec::ObjectiveEpoch;
+use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::{Normalization, TrainSpec};
 use caviar_data::{Examples, Splits};
 
@@ -17,17 +17,32 @@ const FLOAT_BYTES: u64 = 4;
 pub fn data_bytes(data: &Splits) -> u64 {
     // A feature and a target have four bytes each.
     let numbers = |examples: &Examples| to_u64(examples.features.len() + examples.targets.len());
-    let splits = [&data.train, &data.validation].into_iter().chain(&data.test);
-    FLOAT_BYTES * splits.map(numbers).sum::<u64>()
+    let folds = data.folds.iter().map(|fold| &fold.validation);
+    let splits = [&data.train, &data.validation].into_iter().chain(&data.test).chain(folds);
+    // So has the number of a row.
+    let rows = data.folds.iter().map(|fold| to_u64(fold.train.len()));
+    FLOAT_BYTES * splits.map(numbers).chain(rows).sum::<u64>()
 }
 
-/// Bytes that a [`crate::Trainer`] of `spec` allocates when it is made; it allocates nothing later.
+/// Bytes that a [`crate::TrialTrainer`] of `spec` allocates when it is made; it allocates nothing
+/// later.
 ///
 /// The data, which all trainers of a process share, is not included. Sums saturate. A trainer for
-/// an objective of the best epoch keeps the weights of that epoch.
-pub fn trial_bytes(spec: &TrainSpec, data: &Splits, epoch: ObjectiveEpoch) -> u64 {
-    let keeps_best = epoch == ObjectiveEpoch::Best;
-    let (rows, features) = data.train.features.dim();
+/// an objective of the best epoch keeps the weights of that epoch. All folds and repeats of a trial
+/// are in memory.
+pub fn trial_bytes(spec: &TrainSpec, data: &Splits, objective: &Objective) -> u64 {
+    let keeps_best = objective.epoch == ObjectiveEpoch::Best;
+    let all = data.train.features.nrows();
+    let rows = data.folds.iter().map(|fold| fold.train.len());
+    let rows = rows.chain(data.folds.is_empty().then_some(all));
+    let parts = rows.map(|rows| part_bytes(spec, data, rows, keeps_best));
+    let once = parts.fold(0u64, u64::saturating_add);
+    once.saturating_mul(u64::from(objective.repeats))
+}
+
+/// Bytes of one training on so many rows.
+fn part_bytes(spec: &TrainSpec, data: &Splits, rows: usize, keeps_best: bool) -> u64 {
+    let features = data.train.features.ncols();
     let capacity = capacity(spec, data);
     let mut inputs = features;
     let (mut parameters, mut shapes) = (0u64, Vec::new());

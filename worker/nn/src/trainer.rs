@@ -1,4 +1,5 @@
-//! One training: a function of the spec, the data, the sweep's seed and the trial's number.
+//! One training: a function of the spec, the data, the sweep's seed, the trial's number and the
+//! part of the trial.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,11 +9,12 @@ use caviar_common::numbers::{index, real, to_u32, to_u64, to_usize};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::TrainSpec;
-use caviar_data::{Examples, Splits, Targets};
+use caviar_data::{Examples, Schema, Splits, Targets};
+use caviar_metrics::Predictions;
 use caviar_model::{About, Kept, Member, Model};
 
 use crate::best::Best;
-use crate::check::{check_data, check_smoothing, check_spec};
+use crate::check::{check_data, check_smoothing, check_spec, check_validation};
 use crate::checkpoint::{self, State};
 use crate::error::TrainError;
 use crate::keep;
@@ -38,6 +40,7 @@ pub struct Trainer {
     data_digest: String,
     sweep_seed: u64,
     trial: u64,
+    part: Part,
     network: Network,
     updater: Updater,
     /// The weights of the best epoch; `None` unless an objective asks for it.
@@ -47,8 +50,18 @@ pub struct Trainer {
     progress: Progress,
 }
 
+/// Which of the trainings of a trial a training is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Its number, from 0, which makes its random numbers different.
+    pub(crate) number: u32,
+    /// The index of the fold that validates it; 0 without folds.
+    pub(crate) fold: usize,
+}
+
 impl Trainer {
-    /// A training before its first epoch, with the kernels of [`crate::kernel_family`].
+    /// A training before its first epoch, with the kernels of [`crate::kernel_family`]. In a
+    /// cross-validation it is that for the first fold; [`crate::TrialTrainer`] has all.
     ///
     /// # Errors
     /// A hyperparameter is out of range, the data cannot be trained on, the network is too large,
@@ -59,31 +72,44 @@ impl Trainer {
         sweep_seed: u64,
         trial: u64,
     ) -> Result<Self, TrainError> {
-        Self::with_family(Family::for_process()?, spec, data, sweep_seed, trial)
+        Self::with_family(Family::for_process()?, spec, data, (sweep_seed, trial, Part::default()))
     }
 
     pub(crate) fn with_family(
         family: Family,
         spec: &TrainSpec,
         data: Arc<Splits>,
-        sweep_seed: u64,
-        trial: u64,
+        (sweep_seed, trial, part): (u64, u64, Part),
+    ) -> Result<Self, TrainError> {
+        let trainer = Self::unvalidated(family, spec, data, (sweep_seed, trial, part))?;
+        check_validation(&trainer.data)?;
+        Ok(trainer)
+    }
+
+    /// The same for splits whose validation split may be empty, which only
+    /// [`Self::train_epoch`] can train.
+    pub(crate) fn unvalidated(
+        family: Family,
+        spec: &TrainSpec,
+        data: Arc<Splits>,
+        (sweep_seed, trial, part): (u64, u64, Part),
     ) -> Result<Self, TrainError> {
         check_spec(spec)?;
         check_data(&data)?;
         check_smoothing(spec, &data)?;
-        let (rows, features) = data.train.features.dim();
+        let features = data.train.features.ncols();
         let outputs = index(data.outputs);
         let mut network = Network::new(family, spec, features, outputs, capacity(spec, &data))?;
-        network.initialise(spec, Seed::derive(sweep_seed, trial, Purpose::Init));
+        network.initialise(spec, Seed::derive(sweep_seed, trial, Purpose::Init).part(part.number));
         let updater = Updater::new(family, spec, network.parameters.len())?;
-        let order = (0..).take(rows).collect();
+        let order = rows(&data, part.fold).collect();
         Ok(Self {
             spec: spec.clone(),
             data,
             data_digest: String::new(),
             sweep_seed,
             trial,
+            part,
             network,
             updater,
             best: None,
@@ -123,6 +149,30 @@ impl Trainer {
     /// # Errors
     /// All epochs of the spec are done.
     pub fn epoch(&mut self, go_on: &dyn Fn() -> bool) -> Result<Option<EpochMetrics>, TrainError> {
+        let metrics = self.epoch_unjudged(go_on)?;
+        if let Some(metrics) = metrics {
+            self.judge(metrics);
+        }
+        Ok(metrics)
+    }
+
+    /// Trains one epoch without validation. No epoch is the best one then.
+    pub(crate) fn train_epoch(&mut self) -> Result<(), TrainError> {
+        let Progress { epochs_done, .. } = self.progress;
+        if epochs_done >= self.spec.epochs {
+            return Err(TrainError::Finished { epochs: self.spec.epochs });
+        }
+        self.train(&|| true)?;
+        self.progress = Progress { epochs_done: epochs_done + 1, ..Progress::default() };
+        Ok(())
+    }
+
+    /// [`Self::epoch`] without the decision whether it is the best one so far, which
+    /// [`Self::judge`] takes.
+    pub(crate) fn epoch_unjudged(
+        &mut self,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<EpochMetrics>, TrainError> {
         if self.progress.epochs_done >= self.spec.epochs {
             return Err(TrainError::Finished { epochs: self.spec.epochs });
         }
@@ -131,14 +181,19 @@ impl Trainer {
         }
         let Progress { epochs_done, train, validation, .. } = self.progress;
         let epochs_done = epochs_done + 1;
-        let train = train.score(has_classes(&self.data.train));
-        let validation = validation.score(has_classes(&self.data.validation));
+        let has_classes = has_classes(&self.data.train);
+        let (train, validation) = (train.score(has_classes), validation.score(has_classes));
         let metrics = EpochMetrics { epoch: epochs_done, train, validation };
+        self.progress = Progress { epochs_done, last: Some(metrics), ..Progress::default() };
+        Ok(Some(metrics))
+    }
+
+    /// Keeps the weights of the epoch that has ended if, by its metrics or by those of all parts of
+    /// the trial, it is the best one so far.
+    pub(crate) fn judge(&mut self, metrics: EpochMetrics) {
         if let Some(best) = &mut self.best {
             best.see(metrics, &mut self.network);
         }
-        self.progress = Progress { epochs_done, last: Some(metrics), ..Progress::default() };
-        Ok(Some(metrics))
     }
 
     /// Trains `steps` mini-batches without evaluation, to measure the speed of a step. It cycles
@@ -147,7 +202,7 @@ impl Trainer {
     /// # Errors
     /// A bug in this crate.
     pub fn repeat_steps(&mut self, steps: u64) -> Result<(), TrainError> {
-        let dropout = Seed::derive(self.sweep_seed, self.trial, Purpose::Dropout);
+        let dropout = self.seed(Purpose::Dropout);
         for (batch, _) in self.batches().cycle().zip(0..steps) {
             self.step(batch, dropout, self.spec.learning_rate)?;
         }
@@ -173,9 +228,13 @@ impl Trainer {
     /// The share of the training that is done, from 0 to 1, as if all mini-batches and blocks took
     /// the same time.
     pub fn share_done(&self) -> f64 {
-        let pieces = self.batches().count() + blocks(&self.data.validation).count();
-        let of_epoch = real(self.progress.pieces_done) / real(pieces);
+        let of_epoch = real(self.progress.pieces_done) / real(self.pieces());
         (f64::from(self.progress.epochs_done) + of_epoch) / f64::from(self.spec.epochs)
+    }
+
+    /// The mini-batches of an epoch, with the blocks of examples that are validated.
+    pub(crate) fn pieces(&self) -> usize {
+        self.batches().count() + blocks(self.validation()).count()
     }
 
     /// The metrics of the last epoch that is done, also one before the checkpoint; `None` before
@@ -191,6 +250,15 @@ impl Trainer {
             Some(best) => best.metrics,
             None => self.progress.last,
         }
+    }
+
+    pub(crate) const fn keeps_best(&self) -> bool {
+        self.best.is_some()
+    }
+
+    /// The index of the fold that validates it.
+    pub(crate) const fn fold(&self) -> usize {
+        self.part.fold
     }
 
     /// The score on the test split with running statistics; `None` without a test split.
@@ -210,10 +278,27 @@ impl Trainer {
     /// # Errors
     /// No epoch is done, the examples have no schema, or a weight is not finite.
     pub fn keep(&mut self, sweep: &str) -> Result<Kept, TrainError> {
-        let missing = |what| TrainError::Missing { what };
+        let member = self.member(sweep)?;
         let data = Arc::clone(&self.data);
-        let schema = data.schema.as_deref().ok_or(missing("schema of its data"))?;
-        let epoch = self.counting().ok_or(missing("epoch that is done"))?.epoch;
+        let model = Model::new(self.schema()?.clone(), vec![member])
+            .map_err(|error| TrainError::Model { what: error.to_string() })?;
+        let validation = self.predictions(data.validation(self.part.fold))?;
+        let test = data.test.as_ref().map(|test| self.predictions(test)).transpose()?.flatten();
+        Ok(Kept { model, validation, test })
+    }
+
+    fn schema(&self) -> Result<&Schema, TrainError> {
+        self.data.schema.as_deref().ok_or(TrainError::Missing { what: "schema of its data" })
+    }
+
+    /// The network of the epoch that counts, as the only member of a model.
+    pub(crate) fn member(&mut self, sweep: &str) -> Result<Member, TrainError> {
+        let missing = |what| TrainError::Missing { what };
+        let best = self.best.as_ref().map(|best| best.metrics.map_or(0, |best| best.epoch));
+        let epoch = best.unwrap_or(self.progress.epochs_done);
+        if epoch == 0 {
+            return Err(missing("epoch that is done"));
+        }
         let spec = self.spec.clone();
         let layers = self.with_counting(|network| keep::layers(&spec, network));
         let about = About {
@@ -227,20 +312,25 @@ impl Trainer {
                 .map_err(|_| missing("JSON form of its spec"))?,
             temperature: 1.0,
         };
-        let member = Member { weight: 1.0, about, layers };
-        let model = Model::new(schema.clone(), vec![member])
-            .map_err(|error| TrainError::Model { what: error.to_string() })?;
-        let mut predict = |examples: &Examples| {
-            let numbers = examples.features.nrows().saturating_mul(index(data.outputs));
-            if numbers > Kept::MAX_NUMBERS {
-                return Ok(None);
-            }
-            let outputs = self.with_counting(|network| outputs_of_all(network, examples))?;
-            keep::predictions(schema, examples, outputs).map(Some)
-        };
-        let validation = predict(&data.validation)?;
-        let test = data.test.as_ref().map(&mut predict).transpose()?.flatten();
-        Ok(Kept { model, validation, test })
+        Ok(Member { weight: 1.0, about, layers })
+    }
+
+    /// The predictions of the epoch that counts; `None` if there are too many to keep.
+    pub(crate) fn predictions(
+        &mut self,
+        examples: &Examples,
+    ) -> Result<Option<Predictions>, TrainError> {
+        let numbers = examples.features.nrows().saturating_mul(index(self.data.outputs));
+        if numbers > Kept::MAX_NUMBERS {
+            return Ok(None);
+        }
+        let outputs = self.outputs(examples)?;
+        keep::predictions(self.schema()?, examples, outputs).map(Some)
+    }
+
+    /// The outputs of the epoch that counts, row by row.
+    pub(crate) fn outputs(&mut self, examples: &Examples) -> Result<Vec<f32>, TrainError> {
+        self.with_counting(|network| outputs_of_all(network, examples))
     }
 
     /// Does something with the network while it has the weights that count.
@@ -285,9 +375,8 @@ impl Trainer {
         let identity = self.identity()?;
         let limits = checkpoint::Limits {
             epochs: self.spec.epochs,
-            pieces: self.batches().count() + blocks(&self.data.validation).count(),
-            examples: [&self.data.train, &self.data.validation]
-                .map(|examples| to_u64(examples.features.nrows())),
+            pieces: self.pieces(),
+            examples: [self.order.len(), self.validation().features.nrows()].map(to_u64),
             has_classes: has_classes(&self.data.train),
         };
         let (network, updater) = (&mut self.network, &mut self.updater);
@@ -302,17 +391,20 @@ impl Trainer {
         let (rows, features) = self.data.train.features.dim();
         let numbers = [self.sweep_seed, self.trial, u64::from(self.data.outputs)];
         let objective = self.best.as_ref().map_or_else(String::new, Best::identity);
-        let data = format!("{}{objective}", self.data_digest);
+        let Part { number, fold } = self.part;
+        let is_only = self.data.folds.is_empty() && number == 0;
+        let part = if is_only { String::new() } else { format!(" part {number} {fold}") };
+        let data = format!("{}{objective}{part}", self.data_digest);
         checkpoint::identity(&self.spec, numbers, [rows, features], &data)
     }
 
     /// The rest of the pass over the train split. False if it was interrupted.
     fn train(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
         let Progress { epochs_done, pieces_done, .. } = self.progress;
-        let seed = |purpose| Seed::derive(self.sweep_seed, self.trial, purpose);
-        self.order.iter_mut().zip(0..).for_each(|(slot, row)| *slot = row);
-        seed(Purpose::Shuffle).stream(u64::from(epochs_done)).shuffle(&mut self.order);
-        let dropout = seed(Purpose::Dropout);
+        let (shuffle, dropout) = (self.seed(Purpose::Shuffle), self.seed(Purpose::Dropout));
+        let rows = rows(&self.data, self.part.fold);
+        self.order.iter_mut().zip(rows).for_each(|(slot, row)| *slot = row);
+        shuffle.stream(u64::from(epochs_done)).shuffle(&mut self.order);
         let batches = self.batches().count();
         for batch in self.batches().skip(pieces_done) {
             if !go_on() {
@@ -323,6 +415,14 @@ impl Trainer {
             self.progress.pieces_done += 1;
         }
         Ok(true)
+    }
+
+    fn seed(&self, purpose: Purpose) -> Seed {
+        Seed::derive(self.sweep_seed, self.trial, purpose).part(self.part.number)
+    }
+
+    fn validation(&self) -> &Examples {
+        self.data.validation(self.part.fold)
     }
 
     /// The rest of the pass over the validation split. False if it was interrupted.
@@ -336,11 +436,12 @@ impl Trainer {
     /// The same with the parameters that the network has, averaged or not.
     fn validate_as_is(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
         let done = self.progress.pieces_done - self.batches().count();
-        for block in blocks(&self.data.validation).skip(done) {
+        let examples = self.data.validation(self.part.fold);
+        for block in blocks(examples).skip(done) {
             if !go_on() {
                 return Ok(false);
             }
-            let tally = self.network.evaluate(&self.data.validation, block)?;
+            let tally = self.network.evaluate(examples, block)?;
             self.progress.validation.add(tally);
             self.progress.pieces_done += 1;
         }
@@ -370,6 +471,13 @@ impl Trainer {
         self.network.include_in_average(self.updater.steps);
         Ok(tally)
     }
+}
+
+/// The rows of the train split that a model for this fold is trained on, ascending.
+fn rows(data: &Splits, fold: usize) -> impl Iterator<Item = u32> {
+    let fold = data.folds.get(fold);
+    let all = to_u32(if fold.is_none() { data.train.features.nrows() } else { 0 });
+    (0..all).chain(fold.into_iter().flat_map(|fold| fold.train.iter().copied()))
 }
 
 /// Cuts `rows` rows into mini-batches of `size`. A last one of a single row is merged into the one
@@ -415,8 +523,9 @@ pub(crate) fn capacity(spec: &TrainSpec, data: &Splits) -> usize {
     batch.max(EVALUATION_BLOCK.min(largest_evaluated(data)))
 }
 
-/// The examples of the larger of the validation and the test split.
+/// The examples of the largest of the validation split, the folds and the test split.
 fn largest_evaluated(data: &Splits) -> usize {
-    let test_rows = data.test.as_ref().map_or(0, |test| test.features.nrows());
-    data.validation.features.nrows().max(test_rows)
+    let folds = data.folds.iter().map(|fold| &fold.validation);
+    let evaluated = folds.chain([&data.validation]).chain(&data.test);
+    evaluated.map(|examples| examples.features.nrows()).max().unwrap_or_default()
 }

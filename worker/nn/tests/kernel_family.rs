@@ -78,6 +78,7 @@ fn train() {
     let data = Splits {
         train: examples(65),
         validation: examples(30),
+        folds: Vec::new(),
         test: None,
         outputs: 3,
         schema: None,
@@ -100,8 +101,14 @@ fn look() {
         features: Array2::zeros((4, 2)),
         targets: Targets::Classes(vec![0, 1, 0, 1]),
     };
-    let data =
-        Splits { train: examples(), validation: examples(), test: None, outputs: 2, schema: None };
+    let data = Splits {
+        train: examples(),
+        validation: examples(),
+        folds: Vec::new(),
+        test: None,
+        outputs: 2,
+        schema: None,
+    };
     let seen = match Trainer::new(&spec(), Arc::new(data), 1, 1) {
         Ok(_) => kernel_family().unwrap().to_owned(),
         Err(error) => error.to_string(),

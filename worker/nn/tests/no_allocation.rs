@@ -6,13 +6,14 @@ mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 
-use caviar_common::data::{DataSpec, Task};
+use caviar_common::data::{DataSpec, SplitSpec, Task};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::{Activation, Normalization, Optimizer, Precision, Schedule, TrainSpec};
-use caviar_data::{Examples, Splits, Targets, prepare};
-use caviar_nn::{Trainer, data_bytes, trial_bytes};
+use caviar_data::{Examples, Fold, Splits, Targets, prepare};
+use caviar_nn::{Trainer, TrialTrainer, data_bytes, trial_bytes};
 use ndarray::Array2;
 
 use support::optimizers;
@@ -77,6 +78,7 @@ fn data(has_classes: bool) -> Arc<Splits> {
     Arc::new(Splits {
         train: examples(65),
         validation: examples(300),
+        folds: Vec::new(),
         test: Some(examples(20)),
         outputs: if has_classes { 3 } else { 1 },
         schema: None,
@@ -125,7 +127,9 @@ fn data_takes_the_memory_that_data_bytes_reports() {
         label: None,
         ..of_file(Task::Classification)
     };
-    for spec in [digits, of_file(Task::Classification), of_file(Task::Regression)] {
+    let folds = SplitSpec { folds: Some(3), ..SplitSpec::default() };
+    let folds = DataSpec { split: folds, ..digits.clone() };
+    for spec in [digits, folds, of_file(Task::Classification), of_file(Task::Regression)] {
         let before = LIVE.get();
         let splits = prepare(&spec, 7).unwrap().0;
         let (held, counted) = (LIVE.get().wrapping_sub(before), data_bytes(&splits));
@@ -148,7 +152,7 @@ fn a_training_takes_the_memory_that_trial_bytes_reports() {
                     TrainSpec { dropout, hidden, precision, ..spec(optimizer, normalization) };
                 for epoch in ObjectiveEpoch::ALL {
                     let (data, objective) = (data(true), objective(epoch));
-                    let expected = trial_bytes(&spec, &data, epoch);
+                    let expected = trial_bytes(&spec, &data, &objective);
                     let before = BYTES.get();
                     let trainer = Trainer::new(&spec, data, 1, 2).unwrap();
                     let _trainer = trainer.with_objective(&objective).unwrap();
@@ -162,6 +166,23 @@ fn a_training_takes_the_memory_that_trial_bytes_reports() {
             }
         }
     }
+}
+
+#[test]
+fn a_trial_of_several_trainings_takes_the_memory_that_trial_bytes_reports() {
+    let whole = Arc::unwrap_or_clone(data(true));
+    let fold =
+        |train: Range<u32>| Fold { train: train.collect(), validation: whole.validation.clone() };
+    let folds = vec![fold(0..21), fold(20..50), fold(40..65)];
+    let data = Arc::new(Splits { folds, ..whole });
+    let objective = Objective { repeats: 2, ..objective(ObjectiveEpoch::Best) };
+    let spec = spec(Optimizer::Sgd, Normalization::Before);
+    let expected = trial_bytes(&spec, &data, &objective);
+    let before = BYTES.get();
+    let trainer = TrialTrainer::new(&spec, (data, ""), &objective, 1, 2).unwrap();
+    let taken = BYTES.get() - before;
+    assert_eq!(trainer.parts(), 6);
+    assert!(taken >= expected && taken < expected + 6 * 8_192, "{taken}, expected {expected}");
 }
 
 #[test]

@@ -272,7 +272,7 @@ fn sizes(grant: &Grant) -> (u64, u64) {
         trial_bytes(
             &train_spec(&grant.fixed, &grant.assignment).unwrap(),
             &splits,
-            grant.objective.epoch,
+            &grant.objective,
         ),
         caviar_nn::data_bytes(&splits),
     )

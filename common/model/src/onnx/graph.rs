@@ -12,7 +12,7 @@ use super::proto::{
 
 /// What the names of all values inside the graph begin with. No input has such a name.
 pub(super) const PREFIX: &str = "caviar/";
-/// The domain of the operators for classical models, such as `LabelEncoder`.
+/// The domain of the operators for classical models, such as `CategoryMapper`.
 pub(super) const ML_DOMAIN: &str = "ai.onnx.ml";
 /// The name of the first dimension of every input and output: the number of rows.
 const ROWS: &str = "N";
@@ -67,14 +67,14 @@ impl Graph {
         let (texts, numbers) =
             keys.into_iter().map(|(text, number)| (text.into_bytes(), number)).unzip();
         let texts = AttributeProto {
-            name: "keys_strings".to_owned(),
+            name: "cats_strings".to_owned(),
             r#type: AttributeType::Strings.into(),
             strings: texts,
             ..AttributeProto::default()
         };
-        let numbers = ints("values_int64s", numbers);
+        let numbers = ints("cats_int64s", numbers);
         let output = self.node_with(
-            "LabelEncoder",
+            "CategoryMapper",
             &[input],
             vec![texts, numbers, int("default_int64", default)],
         );

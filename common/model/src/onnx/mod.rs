@@ -19,9 +19,9 @@
 //! outputs are `label`, the number of the class as an int64 `[N]`, and `probabilities`; or `value`,
 //! doubles `[N, 1]`.
 //!
-//! The raw form needs `LabelEncoder` of the domain `ai.onnx.ml` if there are categories. All other
-//! operators are core operators. A runtime without `LabelEncoder`, such as tract, runs such a model
-//! in the core form.
+//! The raw form needs `CategoryMapper` of the domain `ai.onnx.ml` if there are categories, which
+//! tract has as well as onnxruntime; the newer `LabelEncoder` is missing there. All other operators
+//! are core operators, and a runtime that has only these runs such a model in the core form.
 
 mod dates;
 mod graph;

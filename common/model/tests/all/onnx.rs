@@ -337,7 +337,7 @@ fn outline(model: &Model, options: OnnxOptions) -> String {
     let mut operators: Vec<String> =
         graph.node.iter().map(|node| format!("{}{}", node.domain, node.op_type)).collect();
     if options.form == OnnxForm::Raw {
-        operators.retain(|operator| operator.contains("LabelEncoder") || operator == "Softmax");
+        operators.retain(|operator| operator.contains("CategoryMapper") || operator == "Softmax");
     }
     write!(text, "\n{}\n{}\n{}", names(&graph.input), names(&graph.output), operators.join(" "))
         .unwrap();
@@ -353,7 +353,7 @@ fn the_raw_form_has_the_columns_as_inputs() {
         "version 8, \"\" 17, \"ai.onnx.ml\" 3\n\
          amount size flag answer colour side city bought born hour constant\n\
          label probabilities\n\
-         ai.onnx.mlLabelEncoder ai.onnx.mlLabelEncoder ai.onnx.mlLabelEncoder Softmax"
+         ai.onnx.mlCategoryMapper ai.onnx.mlCategoryMapper ai.onnx.mlCategoryMapper Softmax"
     );
 }
 

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::assignment::Value;
 use crate::data::{ColumnType, DataSpec, SplitSpec, TableSpec, Task};
 use crate::error::{Problem, Problems};
-use crate::limits::{MAX_COLUMN_NAMES, MAX_TEXT_CHARS};
+use crate::limits::{MAX_COLUMN_NAMES, MAX_FOLDS, MAX_TEXT_CHARS};
 use crate::metric::Metric;
-use crate::spec::rules::{EXPECTED_TEST, EXPECTED_VALIDATION, GIVEN_TWICE, named};
+use crate::spec::rules::{EXPECTED_TEST, EXPECTED_VALIDATION, GIVEN_TWICE, expected_whole, named};
 use crate::spec::{Draft, DraftData};
 use crate::text::{one_of, quoted};
 
@@ -60,6 +60,7 @@ fn check_split(data: &DraftData, problems: &mut Problems) -> SplitSpec {
         time: name("time", &data.time, problems),
         validation_source: data.validation_source.clone(),
         test_source: data.test_source.clone(),
+        folds: check_folds(data, problems),
     };
     for (key, path) in
         [("validation_source", &split.validation_source), ("test_source", &split.test_source)]
@@ -83,6 +84,29 @@ fn check_split(data: &DraftData, problems: &mut Problems) -> SplitSpec {
         problems.push(Problem::with_value("data.group", quoted(group), message));
     }
     split
+}
+
+/// The number of folds, each of which is the validation split once.
+fn check_folds(data: &DraftData, problems: &mut Problems) -> Option<u32> {
+    let given = data.folds?;
+    let superfluous = [
+        ("validation", data.validation.is_some()),
+        ("validation_source", data.validation_source.is_some()),
+    ];
+    for (key, _) in superfluous.into_iter().filter(|(_, is_given)| *is_given) {
+        let message = "every fold is the validation split once: remove this or folds";
+        problems.push(Problem::new(format!("data.{key}"), message));
+    }
+    if data.time.is_some() {
+        let message = "a model would be validated on rows before those that it was trained on: \
+                       remove time or folds";
+        problems.push(Problem::with_value("data.folds", given, message));
+    }
+    let folds = u32::try_from(given).ok().filter(|folds| (2..=MAX_FOLDS).contains(folds));
+    if folds.is_none() {
+        problems.push(Problem::with_value("data.folds", given, expected_whole(2, MAX_FOLDS)));
+    }
+    folds
 }
 
 /// The task as given. If it is absent but the objective is a metric that only classification has,

@@ -41,6 +41,7 @@ pub(super) fn check_external_data(draft: &Draft, problems: &mut Problems) -> Dat
         ("time", data.time.is_some()),
         ("validation_source", data.validation_source.is_some()),
         ("test_source", data.test_source.is_some()),
+        ("folds", data.folds.is_some()),
     ] {
         if given {
             let message = format!("source = \"external\" reads no data: remove {key}");
@@ -170,7 +171,11 @@ pub(super) fn check_external_objective(draft: &Draft, problems: &mut Problems) -
         Metric::ValidationLoss
     });
     let epoch = check_epoch(draft, ObjectiveEpoch::Last, problems);
-    Objective { metric, goal, epoch }
+    if let Some(repeats) = draft.objective.repeats.filter(|repeats| *repeats != 1) {
+        let message = "external programs train each trial as they like: remove repeats";
+        problems.push(Problem::with_value("objective.repeats", repeats, message));
+    }
+    Objective { metric, goal, epoch, repeats: 1 }
 }
 
 /// External programs keep their models themselves.

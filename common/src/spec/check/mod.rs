@@ -25,7 +25,7 @@ use crate::error::{Problem, Problems};
 use crate::grid;
 use crate::hyper;
 use crate::ids::{Name, TrialNumber};
-use crate::limits::{MAX_MODELS, MAX_PARALLELISM, MAX_ROUNDS, MAX_TRIALS};
+use crate::limits::{MAX_MODELS, MAX_PARALLELISM, MAX_REPEATS, MAX_ROUNDS, MAX_TRIALS};
 use crate::metric::Metric;
 use crate::space::Space;
 use crate::text::quoted;
@@ -286,7 +286,19 @@ fn check_objective(draft: &Draft, task: Option<Task>, problems: &mut Problems) -
     let natural = if metric.needs_classes() { Goal::Maximize } else { Goal::Minimize };
     let goal = check_goal(draft, natural, problems);
     let epoch = check_epoch(draft, ObjectiveEpoch::Best, problems);
-    Objective { metric: metric.clone(), goal, epoch }
+    let repeats = check_repeats(draft, problems);
+    Objective { metric: metric.clone(), goal, epoch, repeats }
+}
+
+/// How often each assignment is trained.
+fn check_repeats(draft: &Draft, problems: &mut Problems) -> u32 {
+    let given = draft.objective.repeats.unwrap_or(1);
+    let repeats = u32::try_from(given).ok().filter(|n| (1..=MAX_REPEATS).contains(n));
+    repeats.unwrap_or_else(|| {
+        let message = expected_whole(1, MAX_REPEATS);
+        problems.push(Problem::with_value("objective.repeats", given, message));
+        1
+    })
 }
 
 /// How many models are kept.

@@ -67,7 +67,13 @@ pub(crate) fn trainer(net: &str, spec: &TrainSpec, validation: usize) -> anyhow:
         }
     };
     let train = examples(BATCHES * spec.batch_size as usize);
-    let data =
-        Splits { train, validation: examples(validation), test: None, outputs, schema: None };
+    let data = Splits {
+        train,
+        validation: examples(validation),
+        folds: Vec::new(),
+        test: None,
+        outputs,
+        schema: None,
+    };
     Ok(Trainer::new(spec, Arc::new(data), 1, 0)?)
 }

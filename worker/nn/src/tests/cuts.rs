@@ -14,7 +14,7 @@ use proptest::sample::select;
 
 use super::support::{ACTIVATIONS, NORMALIZATIONS, draws, examples, optimizers, spec};
 use crate::kernels::Family;
-use crate::trainer::Trainer;
+use crate::trainer::{Part, Trainer};
 
 fn schedules() -> Vec<Schedule> {
     let decay = 0.4;
@@ -84,7 +84,14 @@ fn data(outputs: u32) -> Arc<Splits> {
     let mut stream = draws(2);
     let mut make = |rows| examples(rows, 7, outputs, &mut stream);
     let (train, validation, test) = (make(41), make(300), Some(make(7)));
-    Arc::new(Splits { train, validation, test, outputs: outputs.max(1), schema: None })
+    Arc::new(Splits {
+        train,
+        validation,
+        test,
+        outputs: outputs.max(1),
+        folds: Vec::new(),
+        schema: None,
+    })
 }
 
 /// The bits of the metrics of each epoch that ends, until `go_on` interrupts or the training ends.
@@ -119,7 +126,7 @@ proptest! {
         let (families, data) = (Family::available(), data(outputs));
         let objective = Objective { epoch, ..Objective::default_of(Task::Regression) };
         let new = |family| {
-            let trainer = Trainer::with_family(family, &spec, data.clone(), 5, 6).unwrap();
+            let trainer = Trainer::with_family(family, &spec, data.clone(), (5, 6, Part::default())).unwrap();
             trainer.with_objective(&objective).unwrap()
         };
         let mut whole = new(families[0]);
@@ -158,7 +165,9 @@ proptest! {
 fn a_checkpoint_has_the_size_that_is_promised() {
     for optimizer in optimizers(1e-8) {
         let spec = TrainSpec { optimizer, ..spec() };
-        let trainer = Trainer::with_family(Family::available()[0], &spec, data(3), 5, 6).unwrap();
+        let trainer =
+            Trainer::with_family(Family::available()[0], &spec, data(3), (5, 6, Part::default()))
+                .unwrap();
         let slots = match optimizer {
             Optimizer::Sgd => 0,
             Optimizer::Momentum { .. } | Optimizer::Nesterov { .. } | Optimizer::Rmsprop { .. } => {
@@ -170,7 +179,9 @@ fn a_checkpoint_has_the_size_that_is_promised() {
         let floats = trainer.parameters() * (1 + slots) + statistics;
         assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 184, "{optimizer:?}");
         let spec = TrainSpec { weight_average: 0.9, ..spec };
-        let trainer = Trainer::with_family(Family::available()[0], &spec, data(3), 5, 6).unwrap();
+        let trainer =
+            Trainer::with_family(Family::available()[0], &spec, data(3), (5, 6, Part::default()))
+                .unwrap();
         let floats = floats + trainer.parameters() + statistics;
         assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 184, "{optimizer:?}");
         let trainer = trainer.with_objective(&Objective::default_of(Task::Regression)).unwrap();

@@ -5,7 +5,7 @@ use caviar_common::train::TrainSpec;
 use super::support::{specs_of_every_branch, splits};
 use crate::error::TrainError;
 use crate::kernels::Family;
-use crate::trainer::Trainer;
+use crate::trainer::{Part, Trainer};
 
 /// Trains the remaining epochs; the checkpoint after each.
 fn checkpoints(trainer: &mut Trainer, epochs: u32) -> Vec<Vec<u8>> {
@@ -18,7 +18,7 @@ fn checkpoints(trainer: &mut Trainer, epochs: u32) -> Vec<Vec<u8>> {
 }
 
 fn trainer(family: Family, spec: &TrainSpec, outputs: u32) -> Trainer {
-    Trainer::with_family(family, spec, splits(41, 20, outputs), 5, 6).unwrap()
+    Trainer::with_family(family, spec, splits(41, 20, outputs), (5, 6, Part::default())).unwrap()
 }
 
 #[test]

@@ -110,6 +110,7 @@ pub(crate) fn splits(rows: usize, features: usize, outputs: u32) -> Arc<Splits> 
     Arc::new(Splits {
         train: make(rows),
         validation: make(19),
+        folds: Vec::new(),
         test: Some(make(7)),
         outputs: outputs.max(1),
         schema: None,

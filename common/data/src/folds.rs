@@ -1,0 +1,76 @@
+//! The folds of a cross-validation.
+
+use std::cmp::Reverse;
+
+use caviar_common::numbers::index;
+use caviar_common::seed::{Purpose, Seed};
+
+use crate::cells::Cells;
+use crate::dataset::Dataset;
+use crate::draw::{class_of_rows, groups_of};
+use crate::error::DataError;
+use crate::examples::pick;
+
+/// Deals the rows of `pool` to `folds` folds by the sweep's seed. The rows of a fold are ascending.
+///
+/// The folds are stratified: of all rows and of every class, any two folds have the same number or
+/// one more or less. With groups in the data, whole groups are dealt instead, the largest first,
+/// each to the fold that has the fewest rows so far.
+///
+/// # Errors
+/// A fold without a row, or one that leaves fewer than 2 rows to train on.
+pub(crate) fn deal(
+    dataset: &Dataset,
+    pool: &[usize],
+    folds: u32,
+    sweep_seed: u64,
+) -> Result<Vec<Vec<usize>>, DataError> {
+    // The splits are drawn from stream 0.
+    let mut draws = Seed::derive(sweep_seed, 0, Purpose::Split).stream(1);
+    let mut dealt = vec![Vec::new(); index(folds)];
+    let groups = dataset.roles().group.as_ref();
+    let group_count = match groups {
+        Some(groups) => Some(deal_groups(groups, pool, &mut dealt, |it| draws.shuffle(it))),
+        None => {
+            let classes = pick(&class_of_rows(dataset.targets()), pool);
+            let mut rows: Vec<(usize, usize)> =
+                classes.into_iter().zip(pool.iter().copied()).collect();
+            draws.shuffle(&mut rows);
+            // Stable: the rows of a class stay in random order.
+            rows.sort_by_key(|(class, _)| *class);
+            let places = (0..dealt.len()).cycle();
+            for ((_, row), place) in rows.into_iter().zip(places) {
+                if let Some(fold) = dealt.get_mut(place) {
+                    fold.push(row);
+                }
+            }
+            None
+        }
+    };
+    let is_wrong = |fold: &Vec<usize>| fold.is_empty() || pool.len() - fold.len() < 2;
+    if dealt.iter().any(is_wrong) {
+        return Err(DataError::ManyFolds { folds, rows: pool.len(), groups: group_count });
+    }
+    dealt.iter_mut().for_each(|fold| fold.sort_unstable());
+    Ok(dealt)
+}
+
+/// Returns the number of groups.
+fn deal_groups(
+    groups: &Cells,
+    pool: &[usize],
+    dealt: &mut [Vec<usize>],
+    shuffle: impl FnOnce(&mut [Vec<usize>]),
+) -> usize {
+    let mut groups = groups_of(groups, pool);
+    let count = groups.len();
+    shuffle(&mut groups);
+    groups.sort_by_key(|group| Reverse(group.len()));
+    for group in groups {
+        // The first of the smallest.
+        if let Some(fold) = dealt.iter_mut().min_by_key(|fold| fold.len()) {
+            fold.extend(group);
+        }
+    }
+    count
+}
