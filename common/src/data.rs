@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::blob::Blob;
+use crate::measure::Measure;
 use crate::metric::Score;
 
 /// The kind of prediction.
@@ -29,6 +30,12 @@ impl Task {
             Self::Classification => "classification",
             Self::Regression => "regression",
         }
+    }
+
+    /// The measures of predictions of this kind, in the order in which they are shown.
+    pub fn measures(self) -> impl Iterator<Item = Measure> {
+        let has_classes = self == Self::Classification;
+        Measure::ALL.into_iter().filter(move |measure| measure.needs_classes() == has_classes)
     }
 }
 
@@ -201,6 +208,11 @@ pub struct DataNote {
     /// A sentence for the user, which names the columns and what to do.
     pub text: String,
 }
+
+/// The code of the note that all rows of the validation split have the same class.
+pub const ONE_CLASS: &str = "one_class";
+/// The code of the note that all rows of the validation split have the same number to predict.
+pub const ONE_VALUE: &str = "one_value";
 
 /// How much a note matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -227,7 +227,7 @@ impl Runner {
             block: grant.block,
         };
         let admission = self.memory.admit(grant.lease, self.control.flags(), key, |data| {
-            trial_bytes(&spec, data, grant.objective.epoch)
+            trial_bytes(&spec, data, &grant.objective)
         })?;
         let Some(admission) = admission else { return Ok(None) };
         self.began.set(Instant::now());

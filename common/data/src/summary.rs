@@ -4,7 +4,9 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hasher;
 
-use caviar_common::data::{Baseline, DataNote, DataSpec, DataSummary, NoteLevel};
+use caviar_common::data::{
+    Baseline, DataNote, DataSpec, DataSummary, NoteLevel, ONE_CLASS, ONE_VALUE,
+};
 use caviar_common::limits::MAX_DATA_NOTES;
 use caviar_common::metric::Score;
 use caviar_common::numbers::{index, real, to_u32, to_u64};
@@ -17,6 +19,13 @@ use crate::examples::{Targets, pick};
 use crate::inputs::Inputs;
 use crate::split::Outputs;
 use crate::table::warning;
+
+/// The value of all, if all are equal.
+fn only<T: PartialEq>(values: Vec<T>) -> Option<T> {
+    let mut values = values.into_iter();
+    let first = values.next()?;
+    values.all(|value| value == first).then_some(first)
+}
 
 /// A class with fewer rows than this is reported: a split has so few of them that a score says
 /// little about the class.
@@ -41,6 +50,7 @@ impl Dataset {
         notes.extend(self.rare_classes());
         notes.extend(self.copies(&rows));
         notes.extend(self.unseen_classes(&rows));
+        notes.extend(self.equal_labels(&rows));
         notes.sort_by_key(|note| note.level == NoteLevel::Info);
         notes.truncate(MAX_DATA_NOTES);
         Ok(DataSummary {
@@ -76,6 +86,22 @@ impl Dataset {
             validation: score(&rows.validation),
             test: (!rows.test.is_empty()).then(|| score(&rows.test)),
         }
+    }
+
+    /// A warning about a validation split whose rows all have the same label.
+    fn equal_labels(&self, rows: &Rows) -> Option<DataNote> {
+        let (code, text) = match self.targets() {
+            Targets::Classes(classes) => {
+                let class = only(pick(classes, &rows.validation))?;
+                let name = shown(self.classes().get(index(class))?);
+                (ONE_CLASS, format!("every row of the validation split has the class {name:?}"))
+            }
+            Targets::Values(values) => {
+                let value = only(pick(values, &rows.validation))?;
+                (ONE_VALUE, format!("every row of the validation split has the label {value}"))
+            }
+        };
+        Some(warning(code, &[self.label()], text))
     }
 
     /// A warning about the classes with few rows.
@@ -193,7 +219,9 @@ impl Prediction {
             }
             (Self::Mean(outputs), targets) => of_mean(&outputs.of(targets, rows)),
             // Shares are predicted of classes only.
-            (Self::Shares { .. }, Targets::Values(_)) => Score { loss: 0.0, accuracy: None },
+            (Self::Shares { .. }, Targets::Values(_)) => {
+                Score { loss: 0.0, accuracy: None, measured: None }
+            }
         }
     }
 }
@@ -208,12 +236,14 @@ fn of_shares(counts: &[usize], total: f64, classes: &[u32]) -> Score {
         classes.iter().map(|&class| -libm::log(real(count_of(class)).max(0.5) / total)).sum();
     let hits = classes.iter().filter(|&&class| Some(index(class)) == best).count();
     let rows = real(classes.len());
-    Score { loss: loss / rows, accuracy: Some(real(hits) / rows) }
+    Score { loss: loss / rows, accuracy: Some(real(hits) / rows), measured: None }
 }
 
 /// The score of predicting the mean of the training split, which is standardised to 0.
 fn of_mean(targets: &Targets) -> Score {
-    let Targets::Values(values) = targets else { return Score { loss: 0.0, accuracy: None } };
+    let Targets::Values(values) = targets else {
+        return Score { loss: 0.0, accuracy: None, measured: None };
+    };
     let squares: f64 = values.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
-    Score { loss: squares / real(values.len()), accuracy: None }
+    Score { loss: squares / real(values.len()), accuracy: None, measured: None }
 }

@@ -14,11 +14,12 @@ use caviar_common::ids::{
 use caviar_common::limits::{
     MAX_BLOB_BYTES, MAX_EPOCHS, MAX_PARALLELISM, MAX_PARAMETERS, MAX_SLOTS, MAX_TRIALS,
 };
+use caviar_common::measure::Measure;
 use caviar_common::message::{
     Checkpoint, Finished, FromWorker, Grant, Hello, KeepRule, Release, Stored, StoredModel,
     ToWorker,
 };
-use caviar_common::metric::{EpochMetrics, NamedMetrics, Point, Score};
+use caviar_common::metric::{EpochMetrics, Measured, NamedMetrics, Point, Score};
 use caviar_common::outcome::{Job, Outcome, SweepState, TrialState};
 use caviar_common::reason::{Expected, Extent, Ranking, Reason, SearchBox, Side, Source};
 use caviar_common::view::{
@@ -65,7 +66,12 @@ fn score() -> BoxedStrategy<Score> {
     let loss = any::<u64>().prop_map(f64::from_bits);
     let loss =
         prop_oneof![6 => loss, 1 => Just(-0.0), 1 => Just(f64::NAN), 1 => Just(f64::NEG_INFINITY)];
-    (loss, of(0.0..=1.0f64)).prop_map(|(loss, accuracy)| Score { loss, accuracy }).boxed()
+    let value = any::<u64>().prop_map(f64::from_bits);
+    let measured = (select(Measure::ALL.to_vec()), value)
+        .prop_map(|(measure, value)| Measured { measure, value });
+    (loss, of(0.0..=1.0f64), of(measured))
+        .prop_map(|(loss, accuracy, measured)| Score { loss, accuracy, measured })
+        .boxed()
 }
 
 fn epoch() -> BoxedStrategy<EpochMetrics> {
@@ -226,9 +232,10 @@ pub(super) fn summary() -> BoxedStrategy<DataSummary> {
 
 fn baseline() -> BoxedStrategy<Baseline> {
     // Unlike the scores of a training, those of the baseline are finite.
-    let score =
-        || (0.0..9.0f64, of(0.0..=1.0f64)).prop_map(|(loss, accuracy)| Score { loss, accuracy });
-    (score(), of(score())).prop_map(|(validation, test)| Baseline { validation, test }).boxed()
+    let of = |(loss, accuracy)| Score { loss, accuracy, measured: None };
+    let score = || (0.0..9.0f64, proptest::option::of(0.0..=1.0f64)).prop_map(of);
+    let test = proptest::option::of(score());
+    (score(), test).prop_map(|(validation, test)| Baseline { validation, test }).boxed()
 }
 
 fn note() -> BoxedStrategy<DataNote> {

@@ -44,7 +44,7 @@ impl Tally {
     pub(crate) fn score(self, has_classes: bool) -> Score {
         let loss = self.loss / self.examples as f64;
         let accuracy = has_classes.then_some(self.correct as f64 / self.examples as f64);
-        Score { loss: if loss.is_nan() { f64::NAN } else { loss }, accuracy }
+        Score { loss: if loss.is_nan() { f64::NAN } else { loss }, accuracy, measured: None }
     }
 }
 

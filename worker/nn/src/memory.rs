@@ -1,10 +1,11 @@
 //! The memory of the data and of a training, known before the training starts.
 
 use caviar_common::numbers::{index, to_u64};
-use caviar_common::spec::ObjectiveEpoch;
+use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::{Normalization, TrainSpec};
 use caviar_data::{Examples, Splits};
 
+use crate::judge::judge_bytes;
 use crate::kernels::{LANES, Shape, padded};
 use crate::optimizer::state_count;
 use crate::products::scratch_lens;
@@ -21,12 +22,13 @@ pub fn data_bytes(data: &Splits) -> u64 {
     FLOAT_BYTES * splits.map(numbers).sum::<u64>()
 }
 
-/// Bytes that a [`crate::Trainer`] of `spec` allocates when it is made; it allocates nothing later.
+/// Bytes that a [`crate::Trainer`] of `spec` allocates when it is made; it allocates nothing later,
+/// except for a measure as its objective: what that takes for a moment is included.
 ///
 /// The data, which all trainers of a process share, is not included. Sums saturate. A trainer for
 /// an objective of the best epoch keeps the weights of that epoch.
-pub fn trial_bytes(spec: &TrainSpec, data: &Splits, epoch: ObjectiveEpoch) -> u64 {
-    let keeps_best = epoch == ObjectiveEpoch::Best;
+pub fn trial_bytes(spec: &TrainSpec, data: &Splits, objective: &Objective) -> u64 {
+    let keeps_best = objective.epoch == ObjectiveEpoch::Best;
     let (rows, features) = data.train.features.dim();
     let capacity = capacity(spec, data);
     let mut inputs = features;
@@ -54,7 +56,7 @@ pub fn trial_bytes(spec: &TrainSpec, data: &Splits, epoch: ObjectiveEpoch) -> u6
         .saturating_add(activations)
         .saturating_add(scratch)
         .saturating_add(to_u64(rows));
-    floats.saturating_mul(FLOAT_BYTES)
+    floats.saturating_mul(FLOAT_BYTES).saturating_add(judge_bytes(objective, data))
 }
 
 /// How many buffers a layer has.

@@ -155,14 +155,19 @@ impl Network {
         Ok(tally)
     }
 
-    /// Loss and hits on `rows` of the examples, with running statistics and without dropout.
+    /// Loss and hits on `rows` of the examples, with running statistics and without dropout. The
+    /// outputs are appended to `outputs`, as [`Network::outputs`] does.
     pub(crate) fn evaluate(
         &mut self,
         examples: &Examples,
         rows: std::ops::Range<usize>,
+        outputs: Option<&mut Vec<f32>>,
     ) -> Result<Tally, TrainError> {
         let row_at = |row: usize| rows.start + row;
         self.forward(examples, rows.len(), row_at, Mode::Evaluate)?;
+        if let Some(outputs) = outputs {
+            self.append_outputs(rows.len(), outputs)?;
+        }
         self.loss(&examples.targets, rows.len(), row_at, 0.0)
     }
 
@@ -175,11 +180,16 @@ impl Network {
         to: &mut Vec<f32>,
     ) -> Result<(), TrainError> {
         self.forward(examples, rows.len(), |row| rows.start + row, Mode::Evaluate)?;
+        self.append_outputs(rows.len(), to)
+    }
+
+    /// Appends what [`Network::forward`] left in the output layer.
+    fn append_outputs(&self, rows: usize, to: &mut Vec<f32>) -> Result<(), TrainError> {
         let last = self.layers.last().ok_or(TrainError::Missing { what: "output layer" })?;
         let bias = last.output_bias()?.of(&self.parameters);
-        for row in 0..rows.len() {
+        for row in 0..rows {
             let columns = bias.iter().take(last.outputs).enumerate();
-            to.extend(columns.map(|(column, b)| last.out[offset(rows.len(), row, column)] + b));
+            to.extend(columns.map(|(column, b)| last.out[offset(rows, row, column)] + b));
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::best::Best;
 use crate::check::{check_data, check_smoothing, check_spec};
 use crate::checkpoint::{self, State};
 use crate::error::TrainError;
+use crate::judge::{self, Judge};
 use crate::keep;
 use crate::kernels::Family;
 use crate::loss::Tally;
@@ -42,6 +43,8 @@ pub struct Trainer {
     updater: Updater,
     /// The weights of the best epoch; `None` unless an objective asks for it.
     best: Option<Best>,
+    /// Computes the objective; `None` if it is the loss or the accuracy.
+    judge: Option<Judge>,
     /// The rows of the train split in the order of this epoch.
     order: Vec<u32>,
     progress: Progress,
@@ -87,6 +90,7 @@ impl Trainer {
             network,
             updater,
             best: None,
+            judge: None,
             order,
             progress: Progress::default(),
         })
@@ -101,15 +105,17 @@ impl Trainer {
     }
 
     /// Keeps the weights of the best epoch, if the objective is that of the best epoch. The test
-    /// score, the predictions and the layers are those of that epoch then.
+    /// score, the predictions and the layers are those of that epoch then. If the objective is a
+    /// measure, it is computed after every epoch, which allocates memory for that time.
     ///
     /// # Errors
-    /// There is not enough memory.
+    /// The measure does not fit the data, or there is not enough memory.
     pub fn with_objective(mut self, objective: &Objective) -> Result<Self, TrainError> {
         self.best = match objective.epoch {
             ObjectiveEpoch::Best => Some(Best::new(objective, &self.network)?),
             ObjectiveEpoch::Last => None,
         };
+        self.judge = Judge::new(objective, &self.data)?;
         Ok(self)
     }
 
@@ -132,7 +138,10 @@ impl Trainer {
         let Progress { epochs_done, train, validation, .. } = self.progress;
         let epochs_done = epochs_done + 1;
         let train = train.score(has_classes(&self.data.train));
-        let validation = validation.score(has_classes(&self.data.validation));
+        let mut validation = validation.score(has_classes(&self.data.validation));
+        if let Some(judge) = &mut self.judge {
+            validation.measured = Some(judge.judge(&self.data.validation)?);
+        }
         let metrics = EpochMetrics { epoch: epochs_done, train, validation };
         if let Some(best) = &mut self.best {
             best.see(metrics, &mut self.network);
@@ -201,7 +210,12 @@ impl Trainer {
         let data = Arc::clone(&self.data);
         let Some(examples) = &data.test else { return Ok(None) };
         let tally = self.with_counting(|network| evaluate_all(network, examples))?;
-        Ok(Some(tally.score(has_classes(examples))))
+        let score = tally.score(has_classes(examples));
+        if self.judge.is_none() {
+            return Ok(Some(score));
+        }
+        let outputs = self.with_counting(|network| outputs_of_all(network, examples))?;
+        self.judge.as_ref().map(|judge| judge.complete(score, examples, outputs)).transpose()
     }
 
     /// The model of the epoch that counts, and its predictions for the validation and the test
@@ -236,7 +250,8 @@ impl Trainer {
                 return Ok(None);
             }
             let outputs = self.with_counting(|network| outputs_of_all(network, examples))?;
-            keep::predictions(schema, examples, outputs).map(Some)
+            let (width, standard) = (index(schema.outputs()), schema.label.standard);
+            judge::predictions(width, standard, examples, outputs).map(Some)
         };
         let validation = predict(&data.validation)?;
         let test = data.test.as_ref().map(&mut predict).transpose()?.flatten();
@@ -289,11 +304,15 @@ impl Trainer {
             examples: [&self.data.train, &self.data.validation]
                 .map(|examples| to_u64(examples.features.nrows())),
             has_classes: has_classes(&self.data.train),
+            measure: self.judge.as_ref().map(Judge::measure),
         };
         let (network, updater) = (&mut self.network, &mut self.updater);
         let target = checkpoint::Target { network, updater, best: self.best.as_mut() };
         let (progress, seconds) = checkpoint::read(checkpoint, &identity, limits, target)?;
         self.progress = progress;
+        if let Some(judge) = &mut self.judge {
+            judge.clear();
+        }
         Ok(seconds)
     }
 
@@ -302,7 +321,8 @@ impl Trainer {
         let (rows, features) = self.data.train.features.dim();
         let numbers = [self.sweep_seed, self.trial, u64::from(self.data.outputs)];
         let objective = self.best.as_ref().map_or_else(String::new, Best::identity);
-        let data = format!("{}{objective}", self.data_digest);
+        let judge = self.judge.as_ref().map_or_else(String::new, Judge::identity);
+        let data = format!("{}{objective}{judge}", self.data_digest);
         checkpoint::identity(&self.spec, numbers, [rows, features], &data)
     }
 
@@ -336,15 +356,28 @@ impl Trainer {
     /// The same with the parameters that the network has, averaged or not.
     fn validate_as_is(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, TrainError> {
         let done = self.progress.pieces_done - self.batches().count();
+        self.repeat_outputs(done)?;
         for block in blocks(&self.data.validation).skip(done) {
             if !go_on() {
                 return Ok(false);
             }
-            let tally = self.network.evaluate(&self.data.validation, block)?;
+            let outputs = self.judge.as_mut().map(Judge::outputs);
+            let tally = self.network.evaluate(&self.data.validation, block, outputs)?;
             self.progress.validation.add(tally);
             self.progress.pieces_done += 1;
         }
         Ok(true)
+    }
+
+    /// Computes again the outputs of the `done` blocks of this epoch that were validated before a
+    /// checkpoint, which does not have them.
+    fn repeat_outputs(&mut self, done: usize) -> Result<(), TrainError> {
+        let Some(judge) = &mut self.judge else { return Ok(()) };
+        let known = judge.rows().div_ceil(EVALUATION_BLOCK);
+        for block in blocks(&self.data.validation).take(done).skip(known) {
+            self.network.outputs(&self.data.validation, block, judge.outputs())?;
+        }
+        Ok(())
     }
 
     /// The learning rate of the next of the `batches` mini-batches of this epoch.
@@ -390,7 +423,7 @@ fn blocks(examples: &Examples) -> impl Iterator<Item = Range<usize>> + use<> {
 fn evaluate_all(network: &mut Network, examples: &Examples) -> Result<Tally, TrainError> {
     let mut tally = Tally::default();
     for block in blocks(examples) {
-        tally.add(network.evaluate(examples, block)?);
+        tally.add(network.evaluate(examples, block, None)?);
     }
     Ok(tally)
 }

@@ -148,7 +148,7 @@ fn a_training_takes_the_memory_that_trial_bytes_reports() {
                     TrainSpec { dropout, hidden, precision, ..spec(optimizer, normalization) };
                 for epoch in ObjectiveEpoch::ALL {
                     let (data, objective) = (data(true), objective(epoch));
-                    let expected = trial_bytes(&spec, &data, epoch);
+                    let expected = trial_bytes(&spec, &data, &objective);
                     let before = BYTES.get();
                     let trainer = Trainer::new(&spec, data, 1, 2).unwrap();
                     let _trainer = trainer.with_objective(&objective).unwrap();

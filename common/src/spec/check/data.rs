@@ -85,14 +85,18 @@ fn check_split(data: &DraftData, problems: &mut Problems) -> SplitSpec {
     split
 }
 
-/// The task as given. If it is absent but the objective is a metric that only classification has,
-/// or labels are smoothed, the task is classification.
+/// The task as given. If it is absent but the objective is a metric that only one task has, it is
+/// that task, and if labels are smoothed, it is classification.
 fn check_task(draft: &Draft, problems: &mut Problems) -> Option<Task> {
     let tasks = Task::ALL.map(|task| (task.name(), Some(task)));
     let metric = draft.objective.metric.as_deref().and_then(Metric::from_name);
-    let has_classes = metric.is_some_and(|metric| metric.needs_classes());
-    let has_classes = has_classes || smoothing_field(draft).is_some();
-    let implied = has_classes.then_some(Task::Classification);
+    let has_classes = metric.as_ref().is_some_and(Metric::needs_classes);
+    let has_numbers = metric.as_ref().is_some_and(Metric::needs_numbers);
+    let implied = match (has_classes || smoothing_field(draft).is_some(), has_numbers) {
+        (_, true) => Some(Task::Regression),
+        (true, false) => Some(Task::Classification),
+        (false, false) => None,
+    };
     named("data.task", draft.data.task.as_deref(), &tasks, implied, problems)
 }
 

@@ -28,7 +28,7 @@ use crate::ids::{Name, TrialNumber};
 use crate::limits::{MAX_MODELS, MAX_PARALLELISM, MAX_ROUNDS, MAX_TRIALS};
 use crate::metric::Metric;
 use crate::space::Space;
-use crate::text::quoted;
+use crate::text::{one_of, quoted};
 
 impl Draft {
     /// Checks everything that can be checked without reading the data.
@@ -275,18 +275,47 @@ fn check_grid(space: &Space, trials: u32, problems: &mut Problems) {
 /// [`SweepSpec::resolve`].
 fn check_objective(draft: &Draft, task: Option<Task>, problems: &mut Problems) -> Objective {
     let default = Objective::default_of(task.unwrap_or_default());
-    let metrics = Metric::ALL;
-    let known: Vec<(&str, &Metric)> = metrics
-        .iter()
-        .filter(|m| task != Some(Task::Regression) || !m.needs_classes())
-        .map(|m| (m.name(), m))
-        .collect();
+    let metrics: Vec<Metric> = Metric::of_networks().filter(|m| has(task, m)).collect();
+    let known: Vec<(&str, &Metric)> = metrics.iter().map(|m| (m.name(), m)).collect();
     let given = draft.objective.metric.as_deref();
-    let metric = named("objective.metric", given, &known, &default.metric, problems);
-    let natural = if metric.needs_classes() { Goal::Maximize } else { Goal::Minimize };
+    let metric = match misplaced(given, task, &known) {
+        Some(problem) => {
+            problems.push(problem);
+            &default.metric
+        }
+        None => named("objective.metric", given, &known, &default.metric, problems),
+    };
+    let natural = if metric.increases() { Goal::Maximize } else { Goal::Minimize };
     let goal = check_goal(draft, natural, problems);
     let epoch = check_epoch(draft, ObjectiveEpoch::Best, problems);
     Objective { metric: metric.clone(), goal, epoch }
+}
+
+/// The problem of a metric that the other task has.
+fn misplaced(
+    given: Option<&str>,
+    task: Option<Task>,
+    known: &[(&str, &Metric)],
+) -> Option<Problem> {
+    let (given, task) = (given?, task?);
+    let metric = Metric::from_name(given).filter(|metric| !has(Some(task), metric))?;
+    let other = if metric.needs_classes() { Task::Classification } else { Task::Regression };
+    let message = format!(
+        "only {} has it, and task = {:?}: expected {}",
+        other.name(),
+        task.name(),
+        one_of(known.iter().map(|(name, _)| *name))
+    );
+    Some(Problem::with_value("objective.metric", quoted(given), message))
+}
+
+/// Whether the task has the metric.
+const fn has(task: Option<Task>, metric: &Metric) -> bool {
+    match task {
+        Some(Task::Classification) => !metric.needs_numbers(),
+        Some(Task::Regression) => !metric.needs_classes(),
+        None => true,
+    }
 }
 
 /// How many models are kept.
