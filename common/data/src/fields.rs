@@ -13,5 +13,7 @@ pub(crate) const IGNORE: &str = "data.ignore";
 pub(crate) const TYPES: &str = "data.types";
 pub(crate) const GROUP: &str = "data.group";
 pub(crate) const TIME: &str = "data.time";
+pub(crate) const WEIGHT: &str = "data.weight";
+pub(crate) const CLASS_WEIGHTS: &str = "data.class_weights";
 pub(crate) const VALIDATION_SOURCE: &str = "data.validation_source";
 pub(crate) const TEST_SOURCE: &str = "data.test_source";

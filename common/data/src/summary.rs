@@ -19,6 +19,7 @@ use crate::examples::{Targets, pick};
 use crate::inputs::Inputs;
 use crate::split::Outputs;
 use crate::table::warning;
+use crate::weights::Weights;
 
 /// The value of all, if all are equal.
 fn only<T: PartialEq>(values: Vec<T>) -> Option<T> {
@@ -46,6 +47,7 @@ impl Dataset {
     pub fn summary(&self, spec: &DataSpec, sweep_seed: u64) -> Result<DataSummary, DataError> {
         let rows = Rows::draw(self, spec, sweep_seed)?;
         let encoder = Encoder::fit(self.inputs(), self.roles(), &rows.train)?;
+        let weights = Weights::new(self, spec, &rows)?;
         let mut notes = self.notes().to_vec();
         notes.extend(self.rare_classes());
         notes.extend(self.copies(&rows));
@@ -62,26 +64,35 @@ impl Dataset {
             digest: self.digest().to_owned(),
             block: None,
             task: Some(self.task()),
-            baseline: Some(self.baseline(&rows)),
+            baseline: Some(self.baseline(&rows, &weights)),
             notes,
         })
     }
 
-    /// The scores of the best prediction that does not depend on the inputs.
-    fn baseline(&self, rows: &Rows) -> Baseline {
+    /// The scores of the best prediction that does not depend on the inputs. A row counts with its
+    /// weight, and that of its class is left out.
+    fn baseline(&self, rows: &Rows, weights: &Weights<'_>) -> Baseline {
         let prediction = match self.targets() {
             Targets::Classes(classes) => {
-                let mut counts = vec![0_usize; self.classes().len()];
-                for class in pick(classes, &rows.train) {
-                    if let Some(count) = counts.get_mut(index(class)) {
-                        *count += 1;
+                let mut shares = vec![0.0; self.classes().len()];
+                let mut total = 0.0;
+                for (class, &row) in pick(classes, &rows.train).into_iter().zip(&rows.train) {
+                    if let Some(share) = shares.get_mut(index(class)) {
+                        *share += weights.of_row(row);
+                        total += weights.of_row(row);
                     }
                 }
-                Prediction::Shares { counts, total: real(rows.train.len()) }
+                Prediction::Shares { counts: shares, total }
             }
-            Targets::Values(_) => Prediction::Mean(Outputs::fit(self.targets(), &rows.train)),
+            Targets::Values(_) => {
+                let outputs = Outputs::fit(self.targets(), &rows.train);
+                let train = standardised(&outputs, self.targets(), &rows.train);
+                // Without weights the mean is 0.
+                let mean = weights.mean(&train).unwrap_or(0.0);
+                Prediction::Mean { mean, outputs }
+            }
         };
-        let score = |rows: &[usize]| prediction.score(self.targets(), rows);
+        let score = |rows: &[usize]| prediction.score(self.targets(), rows, weights);
         Baseline {
             validation: score(&rows.validation),
             test: (!rows.test.is_empty()).then(|| score(&rows.test)),
@@ -205,45 +216,61 @@ impl Dataset {
 
 /// A prediction that does not depend on the inputs.
 enum Prediction {
-    /// The shares of the classes in the training split: rows of each class, and of all.
-    Shares { counts: Vec<usize>, total: f64 },
-    /// The mean of the training split.
-    Mean(Outputs),
+    /// The shares of the classes in the training split: the rows of each class, and of all, by
+    /// their weights.
+    Shares { counts: Vec<f64>, total: f64 },
+    /// A number in units of the standardised target: the mean of the training split.
+    Mean { mean: f64, outputs: Outputs },
 }
 
 impl Prediction {
-    fn score(&self, targets: &Targets<f64>, rows: &[usize]) -> Score {
+    fn score(&self, targets: &Targets<f64>, rows: &[usize], weights: &Weights<'_>) -> Score {
+        let no_score = Score { loss: 0.0, accuracy: None, measured: None };
         match (self, targets) {
             (Self::Shares { counts, total }, Targets::Classes(classes)) => {
-                of_shares(counts, *total, &pick(classes, rows))
+                of_shares(counts, *total, &pick(classes, rows), rows, weights)
             }
-            (Self::Mean(outputs), targets) => of_mean(&outputs.of(targets, rows)),
+            (Self::Mean { mean, outputs }, targets) => {
+                let errors = standardised(outputs, targets, rows).into_iter();
+                let squares = errors.map(|(row, value)| (row, (value - mean) * (value - mean)));
+                let total: f64 = rows.iter().map(|&row| weights.of_row(row)).sum();
+                let sum: f64 = squares.map(|(row, square)| weights.of_row(row) * square).sum();
+                Score { loss: sum / total, ..no_score }
+            }
             // Shares are predicted of classes only.
-            (Self::Shares { .. }, Targets::Values(_)) => {
-                Score { loss: 0.0, accuracy: None, measured: None }
-            }
+            (Self::Shares { .. }, Targets::Values(_)) => no_score,
         }
+    }
+}
+
+/// The rows with their standardised targets; empty for classes.
+fn standardised(outputs: &Outputs, targets: &Targets<f64>, rows: &[usize]) -> Vec<(usize, f64)> {
+    match outputs.of(targets, rows) {
+        Targets::Values(values) => {
+            rows.iter().copied().zip(values.into_iter().map(f64::from)).collect()
+        }
+        Targets::Classes(_) => Vec::new(),
     }
 }
 
 /// The score of predicting the shares of the classes in the training split. A class without a row
 /// there counts as half a row, so that the loss is finite.
-fn of_shares(counts: &[usize], total: f64, classes: &[u32]) -> Score {
-    let most = counts.iter().copied().max().unwrap_or_default();
+fn of_shares(
+    counts: &[f64],
+    total: f64,
+    classes: &[u32],
+    rows: &[usize],
+    weights: &Weights<'_>,
+) -> Score {
+    let most = counts.iter().copied().fold(0.0, f64::max);
     let best = counts.iter().position(|&count| count == most);
     let count_of = |class: u32| counts.get(index(class)).copied().unwrap_or_default();
-    let loss: f64 =
-        classes.iter().map(|&class| -libm::log(real(count_of(class)).max(0.5) / total)).sum();
-    let hits = classes.iter().filter(|&&class| Some(index(class)) == best).count();
-    let rows = real(classes.len());
-    Score { loss: loss / rows, accuracy: Some(real(hits) / rows), measured: None }
-}
-
-/// The score of predicting the mean of the training split, which is standardised to 0.
-fn of_mean(targets: &Targets) -> Score {
-    let Targets::Values(values) = targets else {
-        return Score { loss: 0.0, accuracy: None, measured: None };
-    };
-    let squares: f64 = values.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
-    Score { loss: squares / real(values.len()), accuracy: None, measured: None }
+    let (mut loss, mut hits, mut all) = (0.0, 0.0, 0.0);
+    for (&class, &row) in classes.iter().zip(rows) {
+        let weight = weights.of_row(row);
+        loss -= weight * libm::log(count_of(class).max(0.5) / total);
+        hits += if Some(index(class)) == best { weight } else { 0.0 };
+        all += weight;
+    }
+    Score { loss: loss / all, accuracy: Some(hits / all), measured: None }
 }

@@ -61,6 +61,19 @@ pub struct DraftData {
     pub validation_source: Option<String>,
     /// The path of the table with the test split.
     pub test_source: Option<String>,
+    /// The weights of the classes.
+    pub class_weights: Option<DraftClassWeights>,
+    /// The column with the weight of each row.
+    pub weight: Option<String>,
+}
+
+/// The key `class_weights` as written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DraftClassWeights {
+    /// The name of a rule, which is `balanced`.
+    Rule(String),
+    /// Classes and their weights.
+    Given(Vec<(String, f64)>),
 }
 
 /// One entry of `[space]` as written.

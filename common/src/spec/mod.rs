@@ -15,7 +15,8 @@ mod size;
 use serde::{Deserialize, Serialize};
 
 pub use draft::{
-    Draft, DraftData, DraftKeep, DraftObjective, DraftParameter, DraftSearch, DraftStopping,
+    Draft, DraftClassWeights, DraftData, DraftKeep, DraftObjective, DraftParameter, DraftSearch,
+    DraftStopping,
 };
 pub use parallelism::{AUTO, Parallelism};
 

@@ -6,7 +6,8 @@
 use caviar_common::assignment::{Assignment, Value};
 use caviar_common::blob::{Blob, BlobName};
 use caviar_common::data::{
-    Baseline, ColumnType, DataNote, DataSpec, DataSummary, NoteLevel, SplitSpec, TableSpec, Task,
+    Baseline, ClassWeights, ColumnType, DataNote, DataSpec, DataSummary, NoteLevel, SplitSpec,
+    TableSpec, Task, WeightSpec,
 };
 use caviar_common::ids::{
     AttemptNumber, Incarnation, LeaseId, Name, StoreId, SweepId, TrialNumber,
@@ -160,19 +161,33 @@ fn ranking() -> BoxedStrategy<Ranking> {
 
 pub(super) fn data() -> BoxedStrategy<DataSpec> {
     let task = of(select(Task::ALL.to_vec()));
-    (text(), of(text()), of(text()), task, 0.01..0.6, 0.0..0.4, table(), split())
-        .prop_map(|(source, label, labels, task, validation, test, table, split)| DataSpec {
-            source,
-            label,
-            labels,
-            task,
-            // The shares have their defaults where a file has the split.
-            validation: if split.validation_source.is_some() { 0.2 } else { validation },
-            test: if split.test_source.is_some() { 0.1 } else { test },
-            table,
-            split,
+    let shares = (0.01..0.6, 0.0..0.4);
+    (text(), of(text()), of(text()), task, shares, table(), split(), weights())
+        .prop_map(|(source, label, labels, task, (validation, test), table, split, weights)| {
+            DataSpec {
+                // Only classes have weights.
+                weights: match task {
+                    Some(Task::Classification) => weights,
+                    Some(Task::Regression) | None => WeightSpec { classes: None, ..weights },
+                },
+                source,
+                label,
+                labels,
+                task,
+                // The shares have their defaults where a file has the split.
+                validation: if split.validation_source.is_some() { 0.2 } else { validation },
+                test: if split.test_source.is_some() { 0.1 } else { test },
+                table,
+                split,
+            }
         })
         .boxed()
+}
+
+fn weights() -> BoxedStrategy<WeightSpec> {
+    let given = btree_map("[a-z]{1,9}", 0.0..1e9f64, 1..4).prop_map(ClassWeights::Given);
+    let classes = of(prop_oneof![Just(ClassWeights::Balanced), given]);
+    (classes, of("[A-Z]{1,9}")).prop_map(|(classes, column)| WeightSpec { classes, column }).boxed()
 }
 
 fn split() -> BoxedStrategy<SplitSpec> {

@@ -11,7 +11,7 @@
 //! | 8 | mini-batches and validated blocks done of the next epoch (u64) |
 //! | 8 | steps done (u64) |
 //! | 8 | seconds trained so far (f64) |
-//! | 24 each | sums over its mini-batches and blocks: loss (f64), hits and examples (u64) |
+//! | 32 each | sums over its mini-batches and blocks: loss, its weight, hits, weight (f64) |
 //! | 24 each | train and validation score of the last epoch: loss, accuracy, measure (f64) or 0 |
 //! | 4 each | f32s: parameters, the states of the update rule, running means and variances |
 //! | 4 each | if they are averaged: f32s of the same form for the averages, without states |
@@ -43,14 +43,14 @@ use crate::weights::Weights;
 
 const MAGIC: &[u8; 8] = b"caviarnn";
 /// Versions 1 and 2 knew no place within an epoch, version 3 no best epoch, and version 4 no
-/// measure. A training whose checkpoint is not read begins with the first epoch, with the same
+/// measure and no weights. A training whose checkpoint is not read begins with the first epoch, with the same
 /// result.
 const VERSION: u32 = 5;
 /// More steps than the longest training has. Below it, the count of steps cannot overflow.
 const MAX_STEPS: u64 = 1 << 53;
 const DIGEST_LEN: usize = 32;
 /// The bytes before the floats.
-const HEADER_LEN: usize = 8 + 4 + 32 + 4 + 8 + 8 + 8 + 2 * 24 + 2 * 24;
+const HEADER_LEN: usize = 8 + 4 + 32 + 4 + 8 + 8 + 8 + 2 * 32 + 2 * 24;
 /// The bytes of the best epoch before its floats.
 const BEST_LEN: usize = 4 + 2 * 24;
 
@@ -79,8 +79,8 @@ pub(crate) struct Limits {
     pub(crate) epochs: u32,
     /// The mini-batches and validated blocks of an epoch.
     pub(crate) pieces: usize,
-    /// The examples of the train and the validation split.
-    pub(crate) examples: [u64; 2],
+    /// The weights of all examples of the train and the validation split.
+    pub(crate) weights: [f64; 2],
     /// Scores have an accuracy.
     pub(crate) has_classes: bool,
     /// The measure that validation scores have.
@@ -116,10 +116,10 @@ pub(crate) fn write(identity: &[u8; 32], state: State<'_>) -> Vec<u8> {
     bytes.extend_from_slice(&to_u64(progress.pieces_done).to_le_bytes());
     bytes.extend_from_slice(&updater.steps.to_le_bytes());
     bytes.extend_from_slice(&seconds.to_le_bytes());
-    for Tally { loss, correct, examples } in [progress.train, progress.validation] {
-        [loss.to_bits(), correct, examples]
+    for Tally { loss, loss_weight, hits, weight } in [progress.train, progress.validation] {
+        [loss, loss_weight, hits, weight]
             .iter()
-            .for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+            .for_each(|sum| bytes.extend_from_slice(&sum.to_le_bytes()));
     }
     write_scores(&mut bytes, progress.last);
     write_floats(&mut bytes, network, updater);
@@ -224,8 +224,8 @@ pub(crate) fn read(
     let steps = reader.word()?;
     let seconds = f64::from_bits(reader.word()?);
     let mut tally = || {
-        let loss = f64::from_bits(reader.word()?);
-        Ok(Tally { loss, correct: reader.word()?, examples: reader.word()? })
+        let mut sum = || reader.word().map(f64::from_bits);
+        Ok(Tally { loss: sum()?, loss_weight: sum()?, hits: sum()?, weight: sum()? })
     };
     let (train, validation) = (tally()?, tally()?);
     let last = reader.metrics(epochs_done, limits)?;
@@ -276,8 +276,13 @@ fn check_progress(progress: &Progress, limits: Limits) -> Result<(), TrainError>
     if *epochs_done > limits.epochs || *pieces_done >= pieces {
         return Err(error("it is further than the training goes"));
     }
-    let fits = |tally: &Tally, most: u64| tally.correct <= tally.examples && tally.examples <= most;
-    let [train_most, validation_most] = limits.examples;
+    // The sums of weights depend on the order of the rows by their rounding.
+    let fits = |tally: &Tally, most: f64| {
+        let Tally { loss_weight, hits, weight, .. } = *tally;
+        let is_sum = |sum: f64| sum.is_finite() && sum >= 0.0;
+        is_sum(loss_weight) && is_sum(hits) && hits <= weight && weight <= most * (1.0 + 1e-6)
+    };
+    let [train_most, validation_most] = limits.weights;
     if !fits(train, train_most) || !fits(validation, validation_most) {
         return Err(error("it counts more examples than the data has"));
     }

@@ -127,6 +127,13 @@ pub(crate) fn predictions(
             Predictions::from_values(truth.iter().map(restore).collect(), predicted)
         }
     };
+    let predictions = match (&examples.weights, predictions) {
+        (Some(weights), Ok(predictions)) => {
+            let weights = weights.iter().map(|weight| f64::from(weight.measures));
+            predictions.with_weights(weights.collect())
+        }
+        (_, predictions) => predictions,
+    };
     predictions.map_err(|_| TrainError::Missing { what: "predictions that fit its data" })
 }
 
@@ -134,11 +141,11 @@ pub(crate) fn predictions(
 ///
 /// The outputs are four bytes each. The areas under curves rank the rows of each class in 8 bytes
 /// each, and sort the last class in 24 bytes more for each row. Truth, predictions and weights of
-/// the rows are at most 24 bytes.
+/// the rows are at most 32 bytes.
 pub(crate) fn judge_bytes(objective: &Objective, data: &Splits) -> u64 {
     if objective.metric.measure().is_none() {
         return 0;
     }
     let rows = to_u64(data.validation.features.nrows());
-    rows.saturating_mul(u64::from(data.outputs).saturating_mul(12).saturating_add(48))
+    rows.saturating_mul(u64::from(data.outputs).saturating_mul(12).saturating_add(56))
 }

@@ -9,15 +9,18 @@ use crate::judge::judge_bytes;
 use crate::kernels::{LANES, Shape, padded};
 use crate::optimizer::state_count;
 use crate::products::scratch_lens;
-use crate::trainer::capacity;
+use crate::trainer::{capacity, is_weighted};
 
 /// The size of an f32 in bytes.
 const FLOAT_BYTES: u64 = 4;
 
 /// Bytes of the examples of all splits.
 pub fn data_bytes(data: &Splits) -> u64 {
-    // A feature and a target have four bytes each.
-    let numbers = |examples: &Examples| to_u64(examples.features.len() + examples.targets.len());
+    // A feature and a target have four bytes each, and the two weights of a row too.
+    let numbers = |examples: &Examples| {
+        let weights = examples.weights.as_ref().map_or(0, Vec::len);
+        to_u64(examples.features.len() + examples.targets.len() + 2 * weights)
+    };
     let splits = [&data.train, &data.validation].into_iter().chain(&data.test);
     FLOAT_BYTES * splits.map(numbers).sum::<u64>()
 }
@@ -56,6 +59,8 @@ pub fn trial_bytes(spec: &TrainSpec, data: &Splits, objective: &Objective) -> u6
         .saturating_add(activations)
         .saturating_add(scratch)
         .saturating_add(to_u64(rows));
+    let weights = if is_weighted(data) { 2 * to_u64(capacity) } else { 0 };
+    let floats = floats.saturating_add(weights);
     floats.saturating_mul(FLOAT_BYTES).saturating_add(judge_bytes(objective, data))
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use caviar_common::metric::{EpochMetrics, Score};
-use caviar_common::numbers::{index, real, to_u32, to_u64, to_usize};
+use caviar_common::numbers::{index, real, to_u32, to_usize};
 use caviar_common::seed::{Purpose, Seed};
 use caviar_common::spec::{Objective, ObjectiveEpoch};
 use caviar_common::train::TrainSpec;
@@ -78,6 +78,9 @@ impl Trainer {
         let (rows, features) = data.train.features.dim();
         let outputs = index(data.outputs);
         let mut network = Network::new(family, spec, features, outputs, capacity(spec, &data))?;
+        if is_weighted(&data) {
+            network.reserve_weights(capacity(spec, &data))?;
+        }
         network.initialise(spec, Seed::derive(sweep_seed, trial, Purpose::Init));
         let updater = Updater::new(family, spec, network.parameters.len())?;
         let order = (0..).take(rows).collect();
@@ -301,8 +304,7 @@ impl Trainer {
         let limits = checkpoint::Limits {
             epochs: self.spec.epochs,
             pieces: self.batches().count() + blocks(&self.data.validation).count(),
-            examples: [&self.data.train, &self.data.validation]
-                .map(|examples| to_u64(examples.features.nrows())),
+            weights: [&self.data.train, &self.data.validation].map(total_weight),
             has_classes: has_classes(&self.data.train),
             measure: self.judge.as_ref().map(Judge::measure),
         };
@@ -322,7 +324,8 @@ impl Trainer {
         let numbers = [self.sweep_seed, self.trial, u64::from(self.data.outputs)];
         let objective = self.best.as_ref().map_or_else(String::new, Best::identity);
         let judge = self.judge.as_ref().map_or_else(String::new, Judge::identity);
-        let data = format!("{}{objective}{judge}", self.data_digest);
+        let weights = weights_identity(&self.data);
+        let data = format!("{}{objective}{judge}{weights}", self.data_digest);
         checkpoint::identity(&self.spec, numbers, [rows, features], &data)
     }
 
@@ -435,6 +438,35 @@ fn outputs_of_all(network: &mut Network, examples: &Examples) -> Result<Vec<f32>
         network.outputs(examples, block, &mut outputs)?;
     }
     Ok(outputs)
+}
+
+/// The weight of all rows in the measures.
+fn total_weight(examples: &Examples) -> f64 {
+    match &examples.weights {
+        Some(weights) => weights.iter().map(|weight| f64::from(weight.measures)).sum(),
+        None => real(examples.features.nrows()),
+    }
+}
+
+/// Whether some rows count more than others.
+pub(crate) fn is_weighted(data: &Splits) -> bool {
+    let splits = [&data.train, &data.validation].into_iter().chain(&data.test);
+    splits.into_iter().any(|examples| examples.weights.is_some())
+}
+
+/// What tells these weights from others; empty without weights.
+fn weights_identity(data: &Splits) -> String {
+    if !is_weighted(data) {
+        return String::new();
+    }
+    let mut hasher = blake3::Hasher::new();
+    for examples in [&data.train, &data.validation] {
+        for weight in examples.weights.iter().flatten() {
+            hasher.update(&weight.loss.to_le_bytes());
+            hasher.update(&weight.measures.to_le_bytes());
+        }
+    }
+    format!(" weights {}", hasher.finalize().to_hex())
 }
 
 fn has_classes(examples: &Examples) -> bool {

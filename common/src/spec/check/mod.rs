@@ -7,6 +7,7 @@ mod data;
 mod external;
 mod range;
 mod space;
+mod weights;
 
 use self::data::{check_data, check_smoothing};
 use self::external::{
@@ -14,6 +15,7 @@ use self::external::{
     check_external_stopping,
 };
 use self::space::{Subject, check_space};
+use self::weights::check_weights;
 use super::rules::{GIVEN_TWICE, check_epoch, check_goal, check_stopping, expected_whole, named};
 use super::{
     AUTO, Draft, Goal, KeepSpec, Objective, ObjectiveEpoch, Order, Parallelism, SearchSpec,
@@ -60,6 +62,7 @@ impl Draft {
             fixed = check_fixed(self, &mut problems);
             space = check_space(self.space.as_deref(), &fixed, Subject::Network, &mut problems);
             check_smoothing(self, data.task, &mut problems);
+            check_weights(self, data.task, &mut problems);
             search = check_search(self, &space, &mut problems);
             objective = check_objective(self, data.task, &mut problems);
             stopping = check_stopping(self, search.strategy.default_stopping(), &mut problems);

@@ -175,14 +175,14 @@ fn a_checkpoint_has_the_size_that_is_promised() {
         };
         let statistics = 2 * (12 + 9);
         let floats = trainer.parameters() * (1 + slots) + statistics;
-        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 200, "{optimizer:?}");
+        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 216, "{optimizer:?}");
         let spec = TrainSpec { weight_average: 0.9, ..spec };
         let trainer = Trainer::with_family(Family::available()[0], &spec, data(3), 5, 6).unwrap();
         let floats = floats + trainer.parameters() + statistics;
-        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 200, "{optimizer:?}");
+        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 216, "{optimizer:?}");
         let trainer = trainer.with_objective(&Objective::default_of(Task::Regression)).unwrap();
         let floats = floats + trainer.parameters() + statistics;
-        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 200 + 52, "{optimizer:?}");
+        assert_eq!(trainer.checkpoint(0.0).unwrap().len(), 4 * floats + 216 + 52, "{optimizer:?}");
     }
 }
 

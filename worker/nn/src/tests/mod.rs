@@ -13,6 +13,7 @@ mod pytorch;
 mod steps;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+mod weighted;
 
 use caviar_data::Targets;
 

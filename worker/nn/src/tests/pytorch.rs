@@ -66,7 +66,7 @@ fn case(golden: Value) -> Case {
     Case {
         spec,
         widths,
-        examples: Examples { features: x, targets },
+        examples: Examples { features: x, targets, weights: None },
         batch: named(&golden, "batch"),
         golden,
     }
